@@ -24,7 +24,7 @@ from torch import Tensor, nn
 import odenet
 from bench.census_models import LIBRARIES
 from odenet.conversion import find_blocks
-from odenet.conversion.call_recorder import NotRun
+from odenet.conversion.call_recorder import ModelNotRun
 from odenet.runtime import Flow, Ramp
 
 SECONDS = 120  # that one network may take
@@ -150,7 +150,7 @@ def judged(library, name):
     made_up = ""
     try:
         plan = find_blocks(model)
-    except NotRun:
+    except ModelNotRun:
         plan, made_up = find_blocks(model, given), ", with example="
     str(odenet.advise(model, given))
     if not plan.runs:

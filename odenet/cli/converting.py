@@ -84,12 +84,12 @@ def _advise(name: str, batch: int, size: int, json_: bool, **conversion: Any) ->
     """Print what a step of a network takes in every way; its weights are random."""
     import torch
 
-    from odenet.conversion.examples import channels_of
+    from odenet.conversion.examples import image_channels
     from odenet.conversion.zoo import build
     from odenet.footprint.advice import advise
 
     model = build(name, None)
-    pictures = torch.empty(batch, channels_of(model), size, size, device="meta")
+    pictures = torch.empty(batch, image_channels(model), size, size, device="meta")
     advice = advise(model, pictures, **conversion)
     advice = replace(advice, network=f"{name}, pictures of {size}x{size}")
     if json_:

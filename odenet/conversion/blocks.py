@@ -1,4 +1,4 @@
-"""Blocks of a converted model: its stages register them, and flows look them up at every call."""
+"""References from flows to the blocks of a converted model, whose own containers register them."""
 
 from __future__ import annotations
 
@@ -13,31 +13,31 @@ from torch import nn
 
 
 @dataclass(frozen=True)
-class Blocks:
-    """Where the steps of a flow find their modules, so that one put in a block's place is used.
+class BlockReferences:
+    """The blocks of a flow by name; looked up at every call, so that a block can be replaced.
 
     Attributes:
-        holder: the module that registers them.
-        names: of the blocks, seen from the holder.
+        holder: the container that registers the blocks.
+        names: the names of the blocks in it.
     """
 
     holder: nn.Module
     names: tuple[str, ...]
 
-    def read(self) -> list[nn.Module]:
-        """The modules that have the names now.
+    def modules(self) -> list[nn.Module]:
+        """The modules that are registered under the names now.
 
         Raises:
-            RuntimeError: if there is none of some name.
+            RuntimeError: if a name is missing.
         """
         try:
             return [self.holder.get_submodule(name) for name in self.names]
         except AttributeError:
-            raise RuntimeError(changed(self.holder)) from None
+            raise RuntimeError(blocks_changed_message(self.holder)) from None
 
 
-def changed(holder: nn.Module) -> str:
-    """What is said where blocks were added or removed after the conversion."""
+def blocks_changed_message(holder: nn.Module) -> str:
+    """The message where blocks were added to or removed from a container."""
     return (
         f"blocks were added to or removed from this {type(holder).__name__}, and each block is a "
         "step of a flow: put other modules in their places (stage[1] = module), or change the "
@@ -45,11 +45,11 @@ def changed(holder: nn.Module) -> str:
     )
 
 
-_running = threading.local()  # .flows: how many calls of flows this thread is in
+_running = threading.local()  # .flows: depth of nested calls of flows in this thread
 
 
 class _WithinFlow:
-    """A context around the evaluation of a block by its flow."""
+    """A context in which a flow evaluates a block."""
 
     def __enter__(self) -> None:
         _running.flows = getattr(_running, "flows", 0) + 1
@@ -62,34 +62,39 @@ WITHIN_FLOW = _WithinFlow()
 
 
 def within_flow() -> bool:
-    """Whether a flow evaluates a block in this thread."""
+    """Whether this thread is inside `WITHIN_FLOW`."""
     return bool(getattr(_running, "flows", 0))
 
 
 @contextmanager
-def assuming(flow: nn.Module, assumed: Sequence[Any]) -> Iterator[None]:
-    """While a flow takes its steps: what its blocks were taken to give, for `assumed_of`."""
-    before = getattr(_running, "assumed", None)
-    _running.assumed = flow, assumed
+def expecting(flow: nn.Module, expected: Sequence[Any]) -> Iterator[None]:
+    """A context in which a flow takes its steps.
+
+    Args:
+        flow: the flow.
+        expected: the `ExpectedResult` of each of its steps, for `expected_result`.
+    """
+    previous = getattr(_running, "expected", None)
+    _running.expected = flow, expected
     try:
         yield
     finally:
-        _running.assumed = before
+        _running.expected = previous
 
 
-def assumed_of(step: Any) -> Any:
-    """What a step was taken to give in the pass that its flow is in; None in a backward pass."""
-    flow, assumed = getattr(_running, "assumed", None) or (None, ())
-    return assumed[step.index_of_step] if step.flow_of_step is flow else None
+def expected_result(step: Any) -> Any:
+    """The expected result of a step while its flow is run; None in a backward pass."""
+    flow, expected = getattr(_running, "expected", None) or (None, ())
+    return expected[step.index_of_step] if step.flow_of_step is flow else None
 
 
-def first_given(
+def split_first_argument(
     block: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]
 ) -> tuple[Any, tuple[Any, ...], dict[str, Any]]:
-    """What a block is called with first, and the rest.
+    """The first argument of a block's forward, and the other arguments and keywords.
 
     Raises:
-        LookupError: if that is not the first parameter of its forward, which may go by position.
+        LookupError: if the first argument is missing, or cannot be passed by position.
     """
     if args:
         return args[0], args[1:], kwargs
@@ -99,10 +104,18 @@ def first_given(
     return kwargs[first.name], (), {k: v for k, v in kwargs.items() if k != first.name}
 
 
-def twin_of(module: nn.Module, kind: type, children: dict[str, nn.Module] | None = None) -> Any:
-    """A module of a class around the same parameters, buffers, hooks and children but some."""
-    twin = object.__new__(kind)
-    twin.__dict__.update(module.__dict__)
-    twin.__dict__["_modules"] = {**module._modules, **(children or {})}
-    twin.__dict__["_compiled_call_impl"] = None  # it would call the original
-    return twin
+def shallow_copy(
+    module: nn.Module, new_class: type, children: dict[str, nn.Module] | None = None
+) -> Any:
+    """A copy of a module that shares its parameters, buffers, hooks and children.
+
+    Args:
+        module: the module.
+        new_class: the class of the copy.
+        children: children of the copy that replace those of the same name.
+    """
+    copy = object.__new__(new_class)
+    copy.__dict__.update(module.__dict__)
+    copy.__dict__["_modules"] = {**module._modules, **(children or {})}
+    copy.__dict__["_compiled_call_impl"] = None  # it would call the original
+    return copy

@@ -1,4 +1,4 @@
-"""What calls what in a model: a run of a copy of it on an example, watched."""
+"""Recording of a model's calls of its blocks, in a run of a copy of it on an example."""
 
 from __future__ import annotations
 
@@ -13,151 +13,165 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 from torch.utils import _pytree as pytree
 
-from odenet.conversion.blocks import first_given
-from odenet.conversion.examples import Example, examples
-from odenet.conversion.placeholders import READABLE
+from odenet.conversion.blocks import split_first_argument
+from odenet.conversion.examples import Example, make_up_examples
+from odenet.conversion.placeholders import METADATA_FUNCTIONS
 from odenet.conversion.side_outputs import tensors_in
 
 
 @dataclass
-class Seen:
-    """The calls of a block.
+class RecordedCall:
+    """The first call of a block.
 
     Attributes:
-        x: what it was handed first; None if that cannot go by its position.
-        args: what else, with the keywords.
-        y: what it gave, or first in a tuple.
-        beside: the entries that it gave after that.
-        beside_read: places of those that an operation read after the call.
-        read_in: the blocks during whose calls an operation read y.
-        times: how often it was called.
+        input: the first argument; None if it cannot be passed by position.
+        args: the other arguments.
+        kwargs: the keyword arguments.
+        output: what the block returned; of a tuple or list the first entry.
+        side_outputs: the entries after that.
+        side_outputs_read: indices of the side outputs that an operation read later.
+        readers: the paths of the modules during whose calls an operation read the output.
+        count: how often the block was called.
     """
 
-    x: Any
+    input: Any
     args: tuple[Any, ...]
     kwargs: dict[str, Any]
-    y: Any
-    beside: list[Any]
-    beside_read: set[int] = field(default_factory=set)
-    read_in: set[str] = field(default_factory=set)
-    times: int = 1
+    output: Any
+    side_outputs: list[Any]
+    side_outputs_read: set[int] = field(default_factory=set)
+    readers: set[str] = field(default_factory=set)
+    count: int = 1
 
 
-class NotRun(ValueError):
-    """A model could not be run on an input, which would have shown its blocks."""
+class ModelNotRun(ValueError):
+    """A model could not be run on an example, so that its calls are not known."""
 
 
-class Watch(TorchFunctionMode):
-    """Notes the calls of all parts of a model, and what is read between them."""
+class CallRecorder(TorchFunctionMode):
+    """Records the calls of all modules of a model, and which operations read their outputs."""
 
     def __init__(self, model: nn.Module):
         super().__init__()
-        self.seen: dict[str, Seen] = {}
-        self._given: dict[int, list[Seen]] = {}  # by the `id` of what blocks gave
-        self._beside: dict[int, list[tuple[Seen, int]]] = {}
-        self._running = [""]
+        self.calls: dict[str, RecordedCall] = {}
+        self._calls_by_output: dict[int, list[RecordedCall]] = {}  # by `id` of the output
+        self._calls_by_side_output: dict[int, list[tuple[RecordedCall, int]]] = {}
+        self._call_stack = [""]
         self._handles: list[Any] = []
         for path, module in model.named_modules():
-            before, after = partial(self._begin, path), partial(self._end, path)
+            before, after = partial(self._before_call, path), partial(self._after_call, path)
             self._handles.append(module.register_forward_pre_hook(before, prepend=True))
             self._handles.append(module.register_forward_hook(after, with_kwargs=True))
 
     def __torch_function__(
         self, func: Any, types: Any, args: tuple = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
-        if func not in READABLE and self._given:
+        if func not in METADATA_FUNCTIONS and self._calls_by_output:
             for value in pytree.tree_leaves((args, kwargs)):
                 if not isinstance(value, Tensor):
                     continue
-                for seen in self._given.get(id(value), ()):
-                    seen.read_in.add(self._running[-1])
-                for seen, place in self._beside.get(id(value), ()):
-                    seen.beside_read.add(place)
+                for call in self._calls_by_output.get(id(value), ()):
+                    call.readers.add(self._call_stack[-1])
+                for call, index in self._calls_by_side_output.get(id(value), ()):
+                    call.side_outputs_read.add(index)
         return func(*args, **kwargs or {})
 
-    def _begin(self, path: str, block: nn.Module, args: tuple) -> None:
-        self._running.append(path)
+    def _before_call(self, path: str, block: nn.Module, args: tuple) -> None:
+        self._call_stack.append(path)
 
-    def _end(
+    def _after_call(
         self, path: str, block: nn.Module, args: tuple, kwargs: dict[str, Any], result: Any
     ) -> None:
-        self._running.pop()
-        if path in self.seen:
-            self.seen[path].times += 1
+        self._call_stack.pop()
+        if path in self.calls:
+            self.calls[path].count += 1
             return
         try:
-            x, args, kwargs = first_given(block, args, kwargs)
+            x, args, kwargs = split_first_argument(block, args, kwargs)
         except (LookupError, StopIteration):
             x = None
-        several = isinstance(result, tuple | list) and bool(result)
-        y, rest = (result[0], list(result[1:])) if several else (result, [])
-        seen = self.seen[path] = Seen(x, args, dict(kwargs), y, rest)
-        for place, entry in enumerate(rest):
+        has_several = isinstance(result, tuple | list) and bool(result)
+        output, side_outputs = (result[0], list(result[1:])) if has_several else (result, [])
+        call = self.calls[path] = RecordedCall(x, args, dict(kwargs), output, side_outputs)
+        for index, entry in enumerate(side_outputs):
             for tensor in tensors_in(entry):
-                self._beside.setdefault(id(tensor), []).append((seen, place))
-        self._given.setdefault(id(y), []).append(seen)  # a stage gives what its last block gives
+                self._calls_by_side_output.setdefault(id(tensor), []).append((call, index))
+        self._calls_by_output.setdefault(id(output), []).append(call)
 
     def remove(self) -> None:
-        """Leaves the model alone."""
+        """Remove the hooks."""
         for handle in self._handles:
             handle.remove()
 
 
 def first_line(error: Exception) -> str:
-    """What an error says, in short."""
+    """The first line of an error's message, or its type where it has none."""
     return (str(error).strip() or type(error).__name__).splitlines()[0]
 
 
-def copied(model: nn.Module, instead: Mapping[int, Any]) -> nn.Module:
-    """A copy of a model.
+def copy_model(model: nn.Module, replacements: Mapping[int, Any]) -> nn.Module:
+    """A deep copy of a model, with some of its tensors replaced.
 
     Args:
-        model: any.
-        instead: what comes in the place of tensors, by their `id`.
+        model: the model.
+        replacements: the tensors of the copy, by `id` of those of the model.
     """
-    kept = pytree.tree_leaves([vars(module) for module in model.modules()])
-    # What a module keeps of an earlier call has a graph, which cannot be copied.
-    results = (t for t in kept if isinstance(t, Tensor) and t.grad_fn is not None)
-    return copy.deepcopy(model, {id(t): t.detach() for t in results} | dict(instead))
+    leaves = pytree.tree_leaves([vars(module) for module in model.modules()])
+    # Results of an earlier call that a module keeps have a graph, which cannot be copied.
+    with_graph = (t for t in leaves if isinstance(t, Tensor) and t.grad_fn is not None)
+    return copy.deepcopy(model, {id(t): t.detach() for t in with_graph} | dict(replacements))
 
 
-def watched(model: nn.Module, example: Any) -> tuple[nn.Module, dict[str, Seen]]:
-    """A copy of a model in evaluation mode, and the calls of its parts in a run on an example."""
-    shared = {id(parameter): parameter for parameter in model.parameters()}  # and no buffers
+def record_calls(model: nn.Module, example: Any) -> tuple[nn.Module, dict[str, RecordedCall]]:
+    """Run a copy of a model on an example, in evaluation mode.
+
+    Args:
+        model: the model.
+        example: an input, as `odenet.convert` takes it; None to try made-up ones.
+
+    Returns:
+        The copy, and the first call of each module by path.
+
+    Raises:
+        ModelNotRun: if no run succeeds.
+    """
+    shared = {id(parameter): parameter for parameter in model.parameters()}  # buffers are copied
     try:
-        twin = copied(model, shared).eval()
+        copy_of_model = copy_model(model, shared).eval()
     except Exception as error:
-        raise NotRun(f"{type(model).__name__} cannot be copied: {error}") from error
-    for module in twin.modules():
+        raise ModelNotRun(f"{type(model).__name__} cannot be copied: {error}") from error
+    for module in copy_of_model.modules():
         module._forward_hooks.clear()
-        # Models of transformers have recorders among them, and put them on again without this.
+        # Hooks of transformers are among them, which its models install again without this.
         module.__dict__.pop("_output_capturing_hooks_installed", None)
-        # A cache of keys and values, which a converted model has not, is full in a second run.
+        # A cache of keys and values, which converted models do not use, is full in a second run.
         config: Any = module.__dict__.get("config")
         if getattr(config, "use_cache", False):
             config.use_cache = False
     problems: list[str] = []
-    for one in _made_up(twin) if example is None else [Example.of(example)]:
-        watch = Watch(twin)
+    for candidate in (
+        _made_up_examples(copy_of_model) if example is None else [Example.from_input(example)]
+    ):
+        recorder = CallRecorder(copy_of_model)
         try:
-            with torch.no_grad(), torch.random.fork_rng(devices=[]), watch:
-                twin(*one.args, **one.kwargs)
-            return twin, watch.seen
+            with torch.no_grad(), torch.random.fork_rng(devices=[]), recorder:
+                copy_of_model(*candidate.args, **candidate.kwargs)
+            return copy_of_model, recorder.calls
         except Exception as error:
-            problems.append(f"{one}: {first_line(error)}")
+            problems.append(f"{candidate}: {first_line(error)}")
         finally:
-            watch.remove()
-    tried = f" ({problems[0]})" if problems else ""
-    what = "the example" if example is not None else "an input that could be made up"
-    raise NotRun(
-        f"{type(model).__name__} does not run on {what}{tried}: give one, "
+            recorder.remove()
+    first_problem = f" ({problems[0]})" if problems else ""
+    tried_input = "the example" if example is not None else "an input that could be made up"
+    raise ModelNotRun(
+        f"{type(model).__name__} does not run on {tried_input}{first_problem}: give one, "
         "odenet.convert(model, example=…), or say where the blocks are, "
         'blocks="model.layers"'
     )
 
 
-def _made_up(model: nn.Module) -> list[Example]:
+def _made_up_examples(model: nn.Module) -> list[Example]:
     try:
-        return list(examples(model))
-    except Exception:  # of any kind: a configuration is not ours, and may say anything
+        return list(make_up_examples(model))
+    except Exception:  # of any type: a configuration may hold anything
         return []

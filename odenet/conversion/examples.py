@@ -1,4 +1,4 @@
-"""Inputs that are made up for a model, to see how it calls its blocks."""
+"""Example inputs made up for a model, from its configuration and its first layer."""
 
 from __future__ import annotations
 
@@ -10,73 +10,77 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.conv import _ConvNd
 
-SIZES = (64, 224, 32)  # of pictures, where nothing says it
+IMAGE_SIZES = (64, 224, 32)  # tried where the model does not say one
 
 
 @dataclass(frozen=True)
 class Example:
-    """What a model is called with."""
+    """The arguments of one call of a model."""
 
     args: tuple[Any, ...] = ()
     kwargs: dict[str, Any] = field(default_factory=dict)
 
     @staticmethod
-    def of(given: Any) -> Example:
-        """A tensor, a tuple of what follows each other, or keywords."""
-        if isinstance(given, dict):
-            return Example((), given)
-        return Example(given) if isinstance(given, tuple) else Example((given,))
+    def from_input(example_input: Any) -> Example:
+        """An example from a tensor, a tuple of arguments, or a dictionary of keyword arguments."""
+        if isinstance(example_input, dict):
+            return Example((), example_input)
+        return (
+            Example(example_input)
+            if isinstance(example_input, tuple)
+            else Example((example_input,))
+        )
 
     def __str__(self) -> str:
-        shown = [_shown(value) for value in self.args]
-        shown += [f"{name}={_shown(value)}" for name, value in self.kwargs.items()]
+        shown = [_describe(value) for value in self.args]
+        shown += [f"{name}={_describe(value)}" for name, value in self.kwargs.items()]
         return ", ".join(shown)
 
 
-def examples(model: nn.Module) -> Iterator[Example]:
+def make_up_examples(model: nn.Module) -> Iterator[Example]:
     """Inputs that may suit a model, the likely ones first."""
     config = getattr(model, "config", None)
     if hasattr(config, "to_dict") and hasattr(model, "main_input_name"):
-        yield from _of_transformers(model, config)
+        yield from _transformers_examples(model, config)
         return
     if isinstance(model, nn.Transformer | nn.TransformerDecoder):
         attention = next(m for m in model.modules() if isinstance(m, nn.MultiheadAttention))
         like, width = next(model.parameters()), attention.embed_dim
-        yield Example((_drawn(like, 3, 3, width), _drawn(like, 3, 3, width)))
+        yield Example((_random_tensor(like, 3, 3, width), _random_tensor(like, 3, 3, width)))
         return
-    first = next((m for m in model.modules() if isinstance(m, _FIRST)), None)
-    if first is None:
+    first_layer = next((m for m in model.modules() if isinstance(m, _INPUT_LAYERS)), None)
+    if first_layer is None:
         return
-    like = next(first.parameters())
-    if isinstance(first, nn.Embedding):
-        yield Example((torch.arange(8, device=like.device)[None] % first.num_embeddings,))
-    elif isinstance(first, _ConvNd):
-        for size in _sizes(model):
-            space = (size,) * (first.weight.ndim - 2) if isinstance(size, int) else size
-            yield Example((_drawn(like, 1, first.in_channels, *space),))
+    like = next(first_layer.parameters())
+    if isinstance(first_layer, nn.Embedding):
+        yield Example((torch.arange(8, device=like.device)[None] % first_layer.num_embeddings,))
+    elif isinstance(first_layer, _ConvNd):
+        for size in _image_sizes(model):
+            space = (size,) * (first_layer.weight.ndim - 2) if isinstance(size, int) else size
+            yield Example((_random_tensor(like, 1, first_layer.in_channels, *space),))
     else:
-        width = _width(first)
+        width = _input_width(first_layer)
         for space in ((8,), (), (8, 8)):
-            yield Example((_drawn(like, 2, *space, width),))
+            yield Example((_random_tensor(like, 2, *space, width),))
 
 
-def channels_of(model: nn.Module) -> int:
-    """The channels of the pictures that a model takes; 3 where it has no convolution."""
+def image_channels(model: nn.Module) -> int:
+    """The channels of the images that a model takes; 3 where it has no convolution."""
     first = next((m for m in model.modules() if isinstance(m, _ConvNd)), None)
     return 3 if first is None else first.in_channels
 
 
-_FIRST = (nn.Embedding, nn.Linear, nn.LayerNorm, nn.MultiheadAttention, _ConvNd)
+_INPUT_LAYERS = (nn.Embedding, nn.Linear, nn.LayerNorm, nn.MultiheadAttention, _ConvNd)
 
 
-def _width(first: nn.Module) -> int:
-    if isinstance(first, nn.LayerNorm):
-        return first.normalized_shape[-1]
-    return first.in_features if isinstance(first, nn.Linear) else int(first.embed_dim)  # pyright: ignore
+def _input_width(layer: nn.Module) -> int:
+    if isinstance(layer, nn.LayerNorm):
+        return layer.normalized_shape[-1]
+    return layer.in_features if isinstance(layer, nn.Linear) else int(layer.embed_dim)  # pyright: ignore
 
 
-def _sizes(model: nn.Module) -> Iterator[int | tuple[int, ...]]:
-    """The sizes of pictures that a model says it takes, then usual ones."""
+def _image_sizes(model: nn.Module) -> Iterator[int | tuple[int, ...]]:
+    """The image sizes that attributes of a model mention, then common ones."""
     for module in model.modules():
         for name in ("image_size", "img_size", "input_size"):
             size = getattr(module, name, None)
@@ -84,30 +88,32 @@ def _sizes(model: nn.Module) -> Iterator[int | tuple[int, ...]]:
                 yield size
             elif isinstance(size, tuple | list) and size and all(isinstance(n, int) for n in size):
                 yield tuple(size)[-2:]
-    yield from SIZES
-    fixed = getattr(model, "pretrained_cfg", None) or {}  # of timm
-    if fixed.get("input_size"):
-        yield tuple(fixed["input_size"][1:])
+    yield from IMAGE_SIZES
+    pretrained_config = getattr(model, "pretrained_cfg", None) or {}  # of timm
+    if pretrained_config.get("input_size"):
+        yield tuple(pretrained_config["input_size"][1:])
 
 
-def _of_transformers(model: Any, config: Any) -> Iterator[Example]:
-    """Models of transformers say what they take."""
+def _transformers_examples(model: Any, config: Any) -> Iterator[Example]:
+    """Inputs of a model of transformers, from its configuration."""
     like = next(model.parameters())
-    others: dict[str, Any] = {}
+    extra_inputs: dict[str, Any] = {}
     if hasattr(config, "use_cache"):
-        others["use_cache"] = False
+        extra_inputs["use_cache"] = False
     ids = torch.arange(8, device=like.device)[None]
     ids = ids % (getattr(config.get_text_config(), "vocab_size", None) or 8)
     if getattr(config, "is_encoder_decoder", False):
-        others["decoder_input_ids"] = ids
-    seen = getattr(config, "vision_config", config)
-    size = getattr(seen, "image_size", 224)
-    space = tuple(size) if isinstance(size, tuple | list) else (size, size)
+        extra_inputs["decoder_input_ids"] = ids
+    vision_config = getattr(config, "vision_config", config)
+    size = getattr(vision_config, "image_size", 224)
+    image_size = tuple(size) if isinstance(size, tuple | list) else (size, size)
     inputs = {
         "input_ids": ids,
-        "pixel_values": _drawn(like, 1, getattr(seen, "num_channels", 3), *space),
-        "input_values": _drawn(like, 1, 4000),
-        "input_features": _drawn(
+        "pixel_values": _random_tensor(
+            like, 1, getattr(vision_config, "num_channels", 3), *image_size
+        ),
+        "input_values": _random_tensor(like, 1, 4000),
+        "input_features": _random_tensor(
             like,
             1,
             getattr(config, "num_mel_bins", 80),
@@ -116,34 +122,36 @@ def _of_transformers(model: Any, config: Any) -> Iterator[Example]:
     }
     name = model.main_input_name
     if name in inputs:
-        yield Example((), {name: inputs[name], **others})
+        yield Example((), {name: inputs[name], **extra_inputs})
         yield Example((), {name: inputs[name]})
         yield Example((), {name: inputs[name] for name in ("input_ids", "pixel_values")})
-    for shape in _sequences(name, config, seen, space):
-        yield Example((), {name: _drawn(like, *shape), **others})
-        yield Example((), {name: _drawn(like, *shape)})
+    for shape in _series_shapes(name, config, vision_config, image_size):
+        yield Example((), {name: _random_tensor(like, *shape), **extra_inputs})
+        yield Example((), {name: _random_tensor(like, *shape)})
 
 
-def _sequences(name: str, config: Any, seen: Any, space: tuple) -> Iterator[tuple[int, ...]]:
-    """Shapes of videos, spectrograms and series of numbers, as far as a configuration has them."""
+def _series_shapes(
+    name: str, config: Any, vision_config: Any, image_size: tuple
+) -> Iterator[tuple[int, ...]]:
+    """Shapes of videos, spectrograms and time series, where the configuration has all sizes."""
     sizes = {
-        "pixel_values": ((seen, "num_frames"), (seen, "num_channels")),
+        "pixel_values": ((vision_config, "num_frames"), (vision_config, "num_channels")),
         "input_values": ((config, "max_length"), (config, "num_mel_bins")),
         "input_features": ((config, "input_feat_per_channel"),),
         "past_values": ((config, "context_length"), (config, "num_input_channels")),
     }
-    wanted = sizes.get(name, ())
-    given = [getattr(part, field, None) for part, field in wanted]
-    found = [size for size in given if isinstance(size, int)]
-    if wanted and len(found) == len(wanted):
-        before = (1, 64) if name == "input_features" else (1,)
-        yield (*before, *found, *(space if name == "pixel_values" else ()))
+    size_fields = sizes.get(name, ())
+    values = [getattr(source, field, None) for source, field in size_fields]
+    known_sizes = [size for size in values if isinstance(size, int)]
+    if size_fields and len(known_sizes) == len(size_fields):
+        leading_sizes = (1, 64) if name == "input_features" else (1,)
+        yield (*leading_sizes, *known_sizes, *(image_size if name == "pixel_values" else ()))
 
 
-def _drawn(like: Tensor, *shape: int) -> Tensor:
-    drawn = torch.randn(shape, generator=torch.Generator().manual_seed(0))
-    return drawn.to(device=like.device, dtype=like.dtype)
+def _random_tensor(like: Tensor, *shape: int) -> Tensor:
+    tensor = torch.randn(shape, generator=torch.Generator().manual_seed(0))
+    return tensor.to(device=like.device, dtype=like.dtype)
 
 
-def _shown(value: Any) -> str:
+def _describe(value: Any) -> str:
     return f"{tuple(value.shape)}" if isinstance(value, Tensor) else type(value).__name__

@@ -10,7 +10,7 @@ from torch._subclasses import FakeTensor
 from torch._subclasses.fake_tensor import unset_fake_temporarily
 from torch.nn.parameter import is_lazy
 
-from odenet.conversion.call_recorder import copied
+from odenet.conversion.call_recorder import copy_model
 
 
 def fake_copy(model: nn.Module) -> nn.Module:
@@ -30,7 +30,7 @@ def fake_copy(model: nn.Module) -> nn.Module:
     for buffer in model.buffers():
         fake_tensors[id(buffer)] = fake_tensor(buffer)
     with unset_fake_temporarily():  # else tensors in plain attributes could not be copied
-        return copied(model, fake_tensors)
+        return copy_model(model, fake_tensors)
 
 
 def fake_tensor(tensor: Tensor) -> Tensor:

@@ -11,9 +11,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from odenet.conversion.blocks import Blocks, twin_of
+from odenet.conversion.blocks import BlockReferences, shallow_copy
 from odenet.conversion.channel_axis import channel_axis
-from odenet.conversion.deferred import as_step, assign
+from odenet.conversion.deferred import assign_to_flow, make_step
 from odenet.conversion.module_flow import ModuleFlow
 from odenet.conversion.reversible import (
     ConversionSettings,
@@ -146,42 +146,42 @@ class _Conversion:
         runs = self.plan.runs.get(self.paths[module], ())
         stepped = {name for run in runs for name in run}
         children = {
-            name: as_step(child) if name in stepped else self.of(child)
+            name: make_step(child) if name in stepped else self.of(child)
             for name, child in module.named_children()
         }
         if runs:
-            holder = twin_of(module, holder_class(type(module)), children)
+            holder = shallow_copy(module, holder_class(type(module)), children)
             self._turn_off_caches(holder)
             return self._holder(module, holder, runs)
         if all(child is module._modules[name] for name, child in children.items()):
             return module
         if type(module) is nn.TransformerEncoder:
-            return twin_of(module, Encoder, children)
-        twin = twin_of(module, type(module), children)
+            return shallow_copy(module, Encoder, children)
+        twin = shallow_copy(module, type(module), children)
         self._turn_off_caches(twin)
         return twin
 
     def _holder(self, original: nn.Module, holder: Any, runs: tuple[tuple[str, ...], ...]) -> Any:
         path = self.paths[original]
-        flows = [self._flow(Blocks(holder, names), path) for names in runs]
+        flows = [self._flow(BlockReferences(holder, names), path) for names in runs]
         holder.flows = _in_mode(FlowsOfBlocks(flows), original.training)
         for flow, names in zip(flows, runs, strict=True):
             for index, name in enumerate(names):
-                assign(holder._modules[name], flow, index)
+                assign_to_flow(holder._modules[name], flow, index)
         if isinstance(holder, ResidualStage):
             holder.checkpoint = self.options.checkpoint
             holder.plan = tuple(_planned(holder.block_names(), runs))
         return holder
 
-    def _flow(self, blocks: Blocks, path: str) -> ModuleFlow:
-        first = blocks.read()[0]
+    def _flow(self, blocks: BlockReferences, path: str) -> ModuleFlow:
+        first = blocks.modules()[0]
         options = self.options
         if options.v0 == "learned":
             first_path = f"{path}{'.' if path else ''}{blocks.names[0]}"
             options = replace(options, v0=self._speed(first, first_path))
         elif callable(options.v0) and not isinstance(options.v0, nn.Module):
             options = replace(options, v0=options.v0(first))
-        return new_flow(len(blocks.names), options).borrow(blocks)
+        return new_flow(len(blocks.names), options).use_registered_modules(blocks)
 
     def _speed(self, first: nn.Module, path: str) -> InitialSpeed:
         """A speed for each channel of what a block takes."""

@@ -1,4 +1,4 @@
-"""A flow whose right-hand sides are modules that somebody else wrote."""
+"""Flows whose right-hand sides are arbitrary torch modules, such as the blocks of a model."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
-from odenet.conversion.blocks import WITHIN_FLOW, Blocks, assumed_of
+from odenet.conversion.blocks import WITHIN_FLOW, BlockReferences, expected_result
 from odenet.conversion.deferred import Step
-from odenet.conversion.placeholders import Call, Result
+from odenet.conversion.placeholders import Call, ResultStructure
 from odenet.runtime import Flow
 from odenet.runtime.generated import find_class, origin
 from odenet.runtime.learned.constants import LearnedConstant, Moving
@@ -24,9 +24,9 @@ from odenet.runtime.tracing import as_node
 
 
 class UnsavedMoving(Moving):
-    """A constant that training moves, of which the ``state_dict`` has nothing.
+    """A constant that training moves, without an entry in the ``state_dict``.
 
-    That of a converted model has the names of the original; `Ramps` saves where it is.
+    The ``state_dict`` of a converted model has the names of the original; `Ramps` saves the rest.
     """
 
     get_extra_state = nn.Module.get_extra_state
@@ -34,43 +34,43 @@ class UnsavedMoving(Moving):
 
 
 class ModuleFlow(Flow):
-    """Steps over given modules, in place of a spec's own maps; of any shape that they keep.
+    """A generated flow with given modules in the place of its maps; they keep the shape.
 
-    ``flow(u, …)`` hands what follows u (an attention mask, say) to every module, in every step.
+    ``flow(u, …)`` passes the arguments after u (an attention mask, say) to every module.
 
     Attributes:
-        maps: the attributes that hold a module per step.
-        generated: the class of a spec that has the scheme.
-        residual: whether the modules compute x + f(x), so that f(x) is what they give less x.
+        maps: the attributes that hold a module per step, one for each map of the spec.
+        generated_class: the class that was generated from a spec with the scheme.
+        residual: whether the modules compute x + f(x), so that f(x) is their output minus x.
         blocks: where the modules are registered, if not by the flow.
-        dim: the axis along which pairs of modules share the input; None is not known.
-        gives: what blocks give, by the form of their call.
+        dim: the axis along which a pair of modules splits the input; None if unknown.
+        result_structures: the structure of what blocks return, by the form of their call.
         settings: how the modules became the flow (`ConversionSettings`).
-        by_step: whether the further inputs are one `Call` for each step.
+        has_calls_by_step: whether the arguments after u are one `Call` for each step.
     """
 
     maps: ClassVar[tuple[str, ...]] = ()
-    generated: ClassVar[type[Flow]]
-    stochastic = True  # what modules of others draw is not known
+    generated_class: ClassVar[type[Flow]]
+    stochastic = True  # given modules may draw random numbers
     residual: bool = False
-    blocks: Blocks | None = None
+    blocks: BlockReferences | None = None
     dim: int | None = None
     settings: Any = None
-    by_step: bool = False
-    gives: dict[Hashable, Result]
-    _made: bool = False  # lazy parameters were looked for
+    has_calls_by_step: bool = False
+    result_structures: dict[Hashable, ResultStructure]
+    _lazy_parameters_made: bool = False
 
-    def adopt(self, columns: Mapping[str, Sequence[nn.Module]]) -> Self:
-        """Takes over a module per step for each map."""
-        for name, modules in columns.items():
+    def set_modules(self, modules_by_map: Mapping[str, Sequence[nn.Module]]) -> Self:
+        """Register the modules: for each map, one per step."""
+        for name, modules in modules_by_map.items():
             setattr(self, name, nn.ModuleList(modules))
         return self
 
-    def borrow(self, blocks: Blocks) -> Self:
-        """Looks up a module per step of its one map, at every call, where they are registered."""
+    def use_registered_modules(self, blocks: BlockReferences) -> Self:
+        """Use modules that something else registers: those of the one map, one per step."""
         self._modules.pop(self.maps[0], None)
         self.__dict__["blocks"] = blocks
-        self.__dict__["gives"] = {}
+        self.__dict__["result_structures"] = {}
         for name in self.varying:
             if isinstance(constant := getattr(self, name), Moving):
                 setattr(self, name, UnsavedMoving(constant.ramp, constant.name))
@@ -79,27 +79,27 @@ class ModuleFlow(Flow):
     def __getattr__(self, name: str) -> Any:
         blocks = self.__dict__.get("blocks")
         if blocks is not None and name in self.maps and name not in self._modules:
-            found = nn.ModuleList(blocks.read())
-            found.training = self.training
-            return found
+            modules = nn.ModuleList(blocks.modules())
+            modules.training = self.training
+            return modules
         return super().__getattr__(name)
 
     def __reduce_ex__(self, protocol: Any) -> Any:
-        """For pickle: its class is made again from the text of the generated module."""
-        return _bare, (origin(self.generated), self.maps), self.__getstate__()
+        """For pickle, which gets the text of the generated module to make the class again."""
+        return _new_instance, (origin(self.generated_class), self.maps), self.__getstate__()
 
     def view(self) -> Self:
-        """As every flow's, with the modules that there are now, which are its own children."""
-        twin = super().view()
+        """As `Flow.view`, with the modules that are registered now as children of the view."""
+        view = super().view()
         if self.blocks is not None:
             name = self.maps[0]
-            twin.__dict__["_modules"] = {**self._modules, name: getattr(self, name)}
-        return twin
+            view.__dict__["_modules"] = {**self._modules, name: getattr(self, name)}
+        return view
 
     def is_original(self) -> bool:
-        """Whether a step makes x + f(x) of x, whatever else its state holds: a residual network's.
+        """Whether every step maps x to x + f(x), as the original network does.
 
-        Found by steps on numbers: those here are small whole ones, which no rounding touches.
+        Tested by steps on small integers, which are not rounded.
         """
         if not self.residual or len(self.maps) > 1:
             return False
@@ -107,62 +107,62 @@ class ModuleFlow(Flow):
         if any(isinstance(constant, LearnedConstant) for constant in constants):
             return False
         probe = Flow.view(self)
-        x, place = 8.0, self.slots.index(self.states[0])
-        state: Any = tuple(x if i == place else 96.0 + 32 * i for i in range(len(self.slots)))
-        rates = [name for name in dir(self.generated) if name.startswith("rate_")]
+        x, state_index = 8.0, self.slots.index(self.states[0])
+        state: Any = tuple(x if i == state_index else 96.0 + 32 * i for i in range(len(self.slots)))
+        rates = [name for name in dir(self.generated_class) if name.startswith("rate_")]
         probe.__dict__.update({name: lambda *_: 512.0 for name in rates})
         probe.__dict__.update({name: [None] * self.steps for name in self.maps})
-        alike: dict[tuple[float, ...], int] = {}
+        first_steps: dict[tuple[float, ...], int] = {}
         for step in range(self.steps):
-            alike.setdefault(tuple(constant[step] for constant in constants), step)
+            first_steps.setdefault(tuple(constant[step] for constant in constants), step)
         try:
-            ends = [probe.advance(state, step) for step in alike.values()]
+            ends = [probe.advance(state, step) for step in first_steps.values()]
         except TypeError:  # a step that computes more than sums of numbers
             return False
-        return all(end[place] == x + 512.0 for end in ends)
+        return all(end[state_index] == x + 512.0 for end in ends)
 
     def _called(self, u: Tensor | State, context: Context = NOTHING) -> Tensor:
-        """As every flow's; while steps are those of the original, it is that to the last bit."""
+        """As `Flow._called`; calls the modules in a row while steps are those of the original."""
         if isinstance(u, tuple) or self._memory == "checkpoint" or not self.is_original():
             return super()._called(u, context)
-        call = self.view()
-        call.context, call.collected = context, {}
+        view = self.view()
+        view.context, view.collected = context, {}
         x = u
-        for module in getattr(call, self.maps[0]):
-            x = call.value_of(module, [x])
-        self.collected = call.collected
+        for module in getattr(view, self.maps[0]):
+            x = view.evaluate_module(module, [x])
+        self.collected = view.collected
         return x
 
     def evolve(self, state: State) -> State:
-        """As every flow's, with the modules looked up once."""
-        call = self.view()
-        end = super(ModuleFlow, call).evolve(state)
-        self.collected = call.collected
+        """As `Flow.evolve`, with the modules looked up once."""
+        view = self.view()
+        end = super(ModuleFlow, view).evolve(state)
+        self.collected = view.collected
         return end
 
     def _ordered(self, x: Tensor) -> Tensor:
-        """As every flow's, but on a CPU as it came: kernels of others are in an order of their own.
+        """As `Flow._ordered`, but on a CPU the memory format stays, since kernels have their own.
 
-        oneDNN would bring them into that of the map in every evaluation, at more cost than it saves
-        (14 MiB for a depthwise convolution of 576 channels on 2 x 2 maps, a fifth of the time of a
-        ResNet-18).
+        oneDNN would reorder the kernels to the format of the map in every evaluation, at more cost
+        than it saves (14 MiB for a depthwise convolution of 576 channels on 2 x 2 maps, a fifth of
+        the time of a ResNet-18).
         """
         return x if x.device.type == "cpu" else super()._ordered(x)
 
     def train(self, mode: bool = True) -> Self:
-        """As every module's; borrowed modules change their mode too."""
+        """As ``nn.Module.train``, for modules that are registered elsewhere too."""
         super().train(mode)
-        for module in () if self.blocks is None else self.blocks.read():
+        for module in () if self.blocks is None else self.blocks.modules():
             module.train(mode)
         return self
 
     def forward(self, u: Tensor, *args: Any, **kwargs: Any) -> Tensor:
-        """The flow of an input.
+        """The output of the flow.
 
         Args:
-            u: of any shape that the modules keep.
-            *args: handed on to every module.
-            **kwargs: handed on to every module.
+            u: an input of any shape that the modules keep.
+            *args: passed on to every module.
+            **kwargs: passed on to every module.
 
         Raises:
             ValueError: if a module does not keep the shape, or changes its input in place.
@@ -172,44 +172,44 @@ class ModuleFlow(Flow):
         if hasattr(self, "get_base"):  # torch.export's stand-in for a module, which has no copies
             return cast(Any, self).get_base().forward(u, *args, **kwargs)
         context = Context(args, kwargs)
-        if not self._made:
+        if not self._lazy_parameters_made:
             self._make_lazy(u, context)
         return self._called(u, context)
 
-    def with_calls(self, u: Tensor, calls: tuple[Call, ...]) -> Tensor:
-        """The flow of an input, whose steps have further inputs of their own.
+    def flow_of_calls(self, u: Tensor, calls: tuple[Call, ...]) -> Tensor:
+        """The output of the flow, where each module has arguments of its own.
 
         Args:
-            u: of any shape that the modules keep.
-            calls: what each module is handed, beside the state.
+            u: an input of any shape that the modules keep.
+            calls: the arguments of each module after the state.
         """
-        call = self.view()
-        call.by_step = True
-        out = call._called(u, Context((calls,)))
-        self.collected = call.collected
+        view = self.view()
+        view.has_calls_by_step = True
+        out = view._called(u, Context((calls,)))
+        self.collected = view.collected
         return out
 
     def given(self, *args: Any, **kwargs: Any) -> Self:
-        """The flow with further inputs in place, for its other methods.
+        """A view of the flow with the modules' further arguments set, for its other methods.
 
         Example:
             ``flow.given(memory, mask=mask).inverse(y)``, or ``.trajectory(x)``.
         """
-        call = self.view()
-        call.context = Context(args, kwargs)
-        return call
+        view = self.view()
+        view.context = Context(args, kwargs)
+        return view
 
     def _make_lazy(self, u: Tensor, context: Context) -> None:
-        """Lets lazy modules make their parameters, in a call that is not counted."""
+        """Initialise the parameters of lazy modules, by a call in evaluation mode."""
         if any(map(is_lazy, self.parameters())):
             with torch.no_grad(), evaluating(self):
                 self._called(u, context)
-        self._made = True
+        self._lazy_parameters_made = True
 
     def named_modules(
         self, memo: set[nn.Module] | None = None, prefix: str = "", remove_duplicate: bool = True
     ) -> Iterator[tuple[str, nn.Module]]:
-        """As every module's; borrowed modules are among them, since norms must be found."""
+        """As ``nn.Module.named_modules``, with modules that are registered elsewhere, for norms."""
         memo = set() if memo is None else memo
         yield from super().named_modules(memo, prefix, remove_duplicate)
         if self.blocks is not None and self.maps[0] not in self._modules:
@@ -217,7 +217,7 @@ class ModuleFlow(Flow):
             yield from getattr(self, self.maps[0]).named_modules(memo, inner, remove_duplicate)
 
     def refine(self) -> Flow:
-        """As every flow's, where the flow has its modules to itself.
+        """As `Flow.refine`, where the modules are registered by the flow.
 
         Raises:
             ValueError: if they belong to a converted model.
@@ -230,7 +230,7 @@ class ModuleFlow(Flow):
         return super().refine()
 
     def initial(self, u: Tensor) -> State:
-        """The state before the first step; pairs of modules have parts along ``dim`` each.
+        """The state before the first step; a pair of modules splits the input along ``dim``.
 
         Raises:
             ValueError: if that axis is not known.
@@ -242,7 +242,7 @@ class ModuleFlow(Flow):
         return like(state, [tensor.movedim(1, dim) for tensor in state])
 
     def readout(self, state: State) -> Tensor:
-        """What the flow hands on, in the order of the input."""
+        """The output of the flow, with its channels in the order of the input."""
         if len(self.maps) == 1:
             return super().readout(state)
         values = dict(zip(self.slots, state, strict=True))
@@ -261,71 +261,71 @@ class ModuleFlow(Flow):
         return dim
 
     def extra_repr(self) -> str:
-        """What ``print`` shows between the brackets."""
+        """The arguments that ``print`` shows."""
         return f"steps={self.steps}, memory={self.memory!r}"
 
-    def evaluate(self, *values: Any) -> Tensor:
-        """The right-hand side: what it reads, then this step's module."""
-        *reads, module = values
-        rate = self.value_of(module, reads)
-        return rate - reads[0] if self.residual else rate
+    def evaluate_rate(self, *values: Any) -> Tensor:
+        """The right-hand side; takes its inputs, then the module of the step."""
+        *inputs, module = values
+        rate = self.evaluate_module(module, inputs)
+        return rate - inputs[0] if self.residual else rate
 
-    def value_of(self, module: Any, reads: list[Tensor]) -> Tensor:
-        """What a module gives.
+    def evaluate_module(self, module: Any, inputs: list[Tensor]) -> Tensor:
+        """The output of a module.
 
         Raises:
-            ValueError: if that has another shape, or the module changes its input in place.
+            ValueError: if it has another shape, or the module changes its input in place.
         """
-        versions = _versions(reads)
-        rate = self._rate_of(module, reads)
-        if _versions(reads) != versions:
+        versions = _versions(inputs)
+        value = self._first_result(module, inputs)
+        if _versions(inputs) != versions:
             raise ValueError(
-                f"{_name(module)} changes its input in place, which the step needs unchanged; "
-                "give its first layer inplace=False"
+                f"{_describe_module(module)} changes its input in place, which the step needs "
+                "unchanged; give its first layer inplace=False"
             )
-        if not isinstance(rate, Tensor) or rate.shape != reads[0].shape:
-            got = tuple(rate.shape) if isinstance(rate, Tensor) else f"a {type(rate).__name__}"
+        if not isinstance(value, Tensor) or value.shape != inputs[0].shape:
+            got = tuple(value.shape) if isinstance(value, Tensor) else f"a {type(value).__name__}"
             raise ValueError(
-                f"{_name(module)} makes {got} of {tuple(reads[0].shape)}; "
+                f"{_describe_module(module)} makes {got} of {tuple(inputs[0].shape)}; "
                 "the steps of a flow keep the shape"
             )
-        return rate
+        return value
 
-    def _rate_of(self, module: Any, reads: list[Tensor]) -> Any:
-        """What a module gives; of several results the first, beside named scalars to collect."""
-        rate = self._call(module, reads)
-        if isinstance(rate, tuple | list) and rate and isinstance(rate[0], Tensor):
-            if len(rate) == 2 and isinstance(rate[1], Mapping):
-                self.collect(rate[1])
-            return rate[0]
-        return rate
+    def _first_result(self, module: Any, inputs: list[Tensor]) -> Any:
+        """The output of a module, the first of several; collects scalars of (y, {name: scalar})."""
+        result = self._call_module(module, inputs)
+        if isinstance(result, tuple | list) and result and isinstance(result[0], Tensor):
+            if len(result) == 2 and isinstance(result[1], Mapping):
+                self.collect(result[1])
+            return result[0]
+        return result
 
-    def _call(self, module: Any, reads: list[Tensor]) -> Any:
+    def _call_module(self, module: Any, inputs: list[Tensor]) -> Any:
         args, kwargs = self.context.args, self.context.kwargs
-        if self.by_step:
+        if self.has_calls_by_step:
             args, kwargs = args[0][module.index_of_step]
-        run = module.value if isinstance(module, Step) else module
+        run = module.evaluate_block if isinstance(module, Step) else module
         if torch.compiler.is_compiling():
-            return run(*reads, *args, **kwargs)
+            return run(*inputs, *args, **kwargs)
         with WITHIN_FLOW:
-            given = run(*reads, *args, **kwargs)
-        if isinstance(module, Step) and (assumed := assumed_of(module)) is not None:
-            assumed.require(module, given, (args, kwargs))
-        return given
+            result = run(*inputs, *args, **kwargs)
+        if isinstance(module, Step) and (expected := expected_result(module)) is not None:
+            expected.check(module, result, (args, kwargs))
+        return result
 
 
 @cache
-def module_flow_class(generated: type[Flow], maps: tuple[str, ...]) -> type[ModuleFlow]:
-    """A generated class with modules of others in the place of its maps."""
-    rates = [name for name in dir(generated) if name.startswith("rate_")]
-    members = {name: ModuleFlow.evaluate for name in rates}
-    members |= {"maps": maps, "generated": generated}
-    return type(generated.__name__, (ModuleFlow, generated), members)
+def module_flow_class(generated_class: type[Flow], maps: tuple[str, ...]) -> type[ModuleFlow]:
+    """The subclass of a generated class that takes modules in the place of its maps."""
+    rates = [name for name in dir(generated_class) if name.startswith("rate_")]
+    members = {name: ModuleFlow.evaluate_rate for name in rates}
+    members |= {"maps": maps, "generated_class": generated_class}
+    return type(generated_class.__name__, (ModuleFlow, generated_class), members)
 
 
-def _bare(origin: tuple[str, str, str], maps: tuple[str, ...]) -> ModuleFlow:
-    found = module_flow_class(find_class(*origin), maps)
-    return object.__new__(found)
+def _new_instance(class_origin: tuple[str, str, str], maps: tuple[str, ...]) -> ModuleFlow:
+    new_class = module_flow_class(find_class(*class_origin), maps)
+    return object.__new__(new_class)
 
 
 def _versions(tensors: list[Tensor]) -> list[int]:
@@ -334,6 +334,6 @@ def _versions(tensors: list[Tensor]) -> list[int]:
     return [0 if t.is_inference() else t._version for t in tensors]
 
 
-def _name(module: Any) -> str:
+def _describe_module(module: Any) -> str:
     kind = type(module).__name__ if isinstance(module, nn.Module) else "a module"
     return f"the block {kind}" if isinstance(module, nn.Module) else kind

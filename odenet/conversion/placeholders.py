@@ -1,4 +1,7 @@
-"""What is in the place of the values of blocks that are steps of a flow, until it is run."""
+"""Placeholders: tensors without values, which blocks of a flow return until the flow is run.
+
+A block returns its value, or a tuple or list of the value and side outputs.
+"""
 
 from __future__ import annotations
 
@@ -9,28 +12,28 @@ import torch
 from torch import Tensor
 from torch.utils import _pytree as pytree
 
-from odenet.conversion.side_outputs import NOT_AS_ASKED, SideOutputs, same_values, tensors_in
+from odenet.conversion.side_outputs import SIDE_OUTPUT_DIFFERS, SideOutputs, same_values, tensors_in
 
 if TYPE_CHECKING:
     from odenet.conversion.module_flow import ModuleFlow
 
-# Where blocks have what they give beside their value.
-MADE, NUMBERS, OF_THE_STATE = "made", "numbers", "of the state"
+# How a side output depends on the state, the input of the block.
+INDEPENDENT, NO_TENSORS, DEPENDENT = "made", "numbers", "of the state"
 
-Call = tuple[tuple[Any, ...], dict[str, Any]]  # what a block was called with, beside the state
+Call = tuple[tuple[Any, ...], dict[str, Any]]  # arguments of a block after the state
 
 
 @dataclass(frozen=True)
-class Deferred:
-    """Steps of a flow that were asked for and not taken yet.
+class DeferredSteps:
+    """The steps of a flow whose blocks have been called, and which have not been taken yet.
 
     Attributes:
-        flow: whose steps.
-        start: the input of the first.
-        calls: one for each step.
-        differentiable: whether gradients were on at the first of them.
-        autocast: whether autocast was, and to what.
-        assumed: what each was taken to give.
+        flow: the flow.
+        start: the input of its first step.
+        calls: the arguments of each block so far.
+        differentiable: whether gradients were enabled in the first call.
+        autocast: whether autocast was enabled in the first call, and its type.
+        expected: the results of the blocks so far, as far as they are known.
     """
 
     flow: ModuleFlow
@@ -38,109 +41,124 @@ class Deferred:
     calls: tuple[Call, ...]
     differentiable: bool
     autocast: tuple[bool, torch.dtype]
-    assumed: tuple[Assumed, ...] = ()
+    expected: tuple[ExpectedResult, ...] = ()
 
 
 @dataclass(frozen=True)
-class Result:
-    """In what a block gives its value.
+class ResultStructure:
+    """The structure of what a block returns: a tensor alone, or a value with side outputs.
 
     Attributes:
-        container: a list, or a kind of tuples; None for a tensor alone.
-        beside: where the entries after the first come from: the place of one among the leaves of
-            the call; `MADE`, `NUMBERS` of which none is a tensor, or `OF_THE_STATE`; None for an
-            entry that is nothing.
+        container: the class of the list or tuple; None for a tensor alone.
+        side_sources: where each side output comes from: the index of an argument, among the leaves
+            of the call, that is returned unchanged; `INDEPENDENT` of the state; `NO_TENSORS`, for
+            plain values; `DEPENDENT` on the state; None for an entry that is None.
     """
 
     container: type | None = None
-    beside: tuple[int | str | None, ...] = ()
+    side_sources: tuple[int | str | None, ...] = ()
 
     @staticmethod
-    def of(value: Any, leaves: list[Any]) -> Result:
-        """As this one is, of a call with these leaves."""
-        if not isinstance(value, tuple | list):
-            return Result()
+    def infer(result: Any, leaves: list[Any]) -> ResultStructure:
+        """The structure of a result of a call whose arguments have these leaves."""
+        if not isinstance(result, tuple | list):
+            return ResultStructure()
         ids = [id(leaf) for leaf in leaves]
-        # What is there twice in this call may be two things in the next one.
-        places = {i: place for place, i in enumerate(ids) if ids.count(i) == 1}
+        # Two arguments that are one object in this call may be two in the next.
+        indices = {i: index for index, i in enumerate(ids) if ids.count(i) == 1}
 
         def source(entry: Any) -> int | str | None:
             if entry is None or isinstance(entry, Tensor):
-                return None if entry is None else places.get(id(entry), OF_THE_STATE)
-            return OF_THE_STATE if tensors_in(entry) else NUMBERS
+                return None if entry is None else indices.get(id(entry), DEPENDENT)
+            return DEPENDENT if tensors_in(entry) else NO_TENSORS
 
-        return Result(type(value), tuple(map(source, value[1:])))
+        return ResultStructure(type(result), tuple(map(source, result[1:])))
 
-    def made(self, which: tuple[bool, ...]) -> Result:
-        """The same where some entries are made without the state."""
-        beside = (
-            MADE if there and source == OF_THE_STATE else source
-            for source, there in zip(self.beside, which, strict=True)
+    def with_independent(self, independent: tuple[bool, ...]) -> ResultStructure:
+        """This structure with the flagged side outputs marked as independent of the state."""
+        sources = (
+            INDEPENDENT if is_independent and source == DEPENDENT else source
+            for source, is_independent in zip(self.side_sources, independent, strict=True)
         )
-        return Result(self.container, tuple(beside))
+        return ResultStructure(self.container, tuple(sources))
 
-    def around(self, value: Tensor, made: SideOutputs, leaves: list[Any]) -> Any:
-        """A value as the block gives it, with placeholders beside it for what is not there."""
+    def wrap(self, value: Tensor, side_outputs: SideOutputs, leaves: list[Any]) -> Any:
+        """A result of this structure: the value, and side outputs or placeholders for them.
+
+        Args:
+            value: the value of the block.
+            side_outputs: the side outputs of the block in this call.
+            leaves: the leaves of the arguments.
+        """
         if self.container is None:
             return value
-        others: list[Any] = []
-        for entry, source in enumerate(self.beside, start=1):
+        entries: list[Any] = []
+        for index, source in enumerate(self.side_sources, start=1):
             if isinstance(source, int):
-                others.append(leaves[source])
-            elif source == NUMBERS:
-                others.append(made.entry(entry))
+                entries.append(leaves[source])
+            elif source == NO_TENSORS:
+                entries.append(side_outputs.entry(index))
             else:
-                what = (made, entry) if source == MADE else None
-                others.append(None if source is None else Placeholder.of(None, value, what))
-        make: Any = getattr(self.container, "_make", self.container)  # of named tuples
-        return make((value, *others))
+                side_output = (side_outputs, index) if source == INDEPENDENT else None
+                entries.append(
+                    None if source is None else Placeholder.create(None, value, side_output)
+                )
+        construct: Any = getattr(self.container, "_make", self.container)  # of named tuples
+        return construct((value, *entries))
 
 
 @dataclass(frozen=True)
-class Assumed:
-    """What a block was taken to give in a call, before its flow was run.
+class ExpectedResult:
+    """What a block returned to the model's code before its flow was run.
 
     Attributes:
-        result: in what it gives its value.
-        made: what it gives beside that, where it was evaluated.
+        structure: the structure of the result.
+        side_outputs: the side outputs, evaluated when something reads them.
     """
 
-    result: Result
-    made: SideOutputs
+    structure: ResultStructure
+    side_outputs: SideOutputs
 
-    def require(self, block: Any, given: Any, call: Call) -> None:
-        """Raise RuntimeError if the block gives something else in the call."""
+    def check(self, block: Any, result: Any, call: Call) -> None:
+        """Raise RuntimeError if the block returns something else when the flow is run."""
         leaves = pytree.tree_leaves(call)
-        if not self._fits(given, leaves):
-            raise RuntimeError(NOT_AS_ASKED.format(block=type(block).__name__))
+        if not self._matches(result, leaves):
+            raise RuntimeError(SIDE_OUTPUT_DIFFERS.format(block=type(block).__name__))
 
-    def _fits(self, given: Any, leaves: list[Any]) -> bool:
-        if self.result.container is None:
-            return not isinstance(given, tuple | list)
-        if not isinstance(given, tuple | list) or len(given) != 1 + len(self.result.beside):
+    def _matches(self, result: Any, leaves: list[Any]) -> bool:
+        if self.structure.container is None:
+            return not isinstance(result, tuple | list)
+        if not isinstance(result, tuple | list) or len(result) != 1 + len(
+            self.structure.side_sources
+        ):
             return False
-        sources = enumerate(self.result.beside, start=1)
-        return all(self._is(given[entry], entry, source, leaves) for entry, source in sources)
+        side_sources = enumerate(self.structure.side_sources, start=1)
+        return all(
+            self._entry_matches(result[index], index, source, leaves)
+            for index, source in side_sources
+        )
 
-    def _is(self, value: Any, entry: int, source: int | str | None, leaves: list[Any]) -> bool:
+    def _entry_matches(
+        self, value: Any, index: int, source: int | str | None, leaves: list[Any]
+    ) -> bool:
         if isinstance(source, int):
             return value is leaves[source]
         if source is None:
             return value is None
-        if source == OF_THE_STATE:  # which nothing can read
+        if source == DEPENDENT:  # reading its placeholder is refused
             return value is not None
-        if not self.made.evaluated:  # nothing has read it yet
+        if not self.side_outputs.is_evaluated:  # nothing has read it yet
             if isinstance(value, Tensor):
-                self.made.taken[entry] = value.detach()
+                self.side_outputs.values_in_flow[index] = value.detach()
             return value is not None
-        made = self.made.result[entry]
-        if isinstance(value, Tensor) and isinstance(made, Tensor):
-            return same_values(value.detach(), made.detach())
-        return type(value) is type(made) and bool(value == made)
+        expected = self.side_outputs.result[index]
+        if isinstance(value, Tensor) and isinstance(expected, Tensor):
+            return same_values(value.detach(), expected.detach())
+        return type(value) is type(expected) and bool(value == expected)
 
 
-# What may be asked of a value that is not there yet.
-READABLE = {
+# Functions of torch that may be called on a placeholder.
+METADATA_FUNCTIONS = {
     *(getattr(Tensor, name).__get__ for name in ("shape", "dtype", "device", "layout", "ndim")),
     *(getattr(Tensor, name).__get__ for name in ("requires_grad", "is_cuda", "is_nested")),
     *(Tensor.size, Tensor.dim, Tensor.numel, Tensor.is_floating_point, Tensor.get_device),
@@ -148,40 +166,44 @@ READABLE = {
 
 
 class Placeholder(Tensor):
-    """In the place of a value that only the flow has: it has a shape, a type and a device.
+    """A tensor without values, for one that only the flow computes: shape, type and device.
 
     Attributes:
-        steps: those it is the end of; None for what blocks give beside their value.
-        made: where that is made, and its place there, if the state has no part in it.
+        deferred_steps: the steps that compute it; None for a side output.
+        side_output: for a side output that is independent of the state, the side outputs of its
+            block and the index among them.
     """
 
-    steps: Deferred | None
-    made: tuple[SideOutputs, int] | None
+    deferred_steps: DeferredSteps | None
+    side_output: tuple[SideOutputs, int] | None
 
     @staticmethod
-    def of(
-        steps: Deferred | None, like: Tensor, made: tuple[SideOutputs, int] | None = None
+    def create(
+        deferred_steps: DeferredSteps | None,
+        like: Tensor,
+        side_output: tuple[SideOutputs, int] | None = None,
     ) -> Placeholder:
-        """One that looks like a tensor."""
+        """A placeholder of the shape, type and device of a tensor."""
         placeholder: Placeholder = Tensor._make_wrapper_subclass(
             Placeholder, like.shape, dtype=like.dtype, device=like.device
         )
-        placeholder.steps, placeholder.made = steps, made
+        placeholder.deferred_steps, placeholder.side_output = deferred_steps, side_output
         return placeholder
 
     @classmethod
     def __torch_function__(
         cls, func: Any, types: Any, args: tuple = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
-        args, kwargs = with_made((args, kwargs or {}))
-        values, _ = pytree.tree_flatten((args, kwargs))
-        found = next((value for value in values if isinstance(value, Placeholder)), None)
-        if found is None:
+        args, kwargs = fill_side_outputs((args, kwargs or {}))
+        leaves, _ = pytree.tree_flatten((args, kwargs))
+        placeholder = next((leaf for leaf in leaves if isinstance(leaf, Placeholder)), None)
+        if placeholder is None:
             return func(*args, **kwargs)
-        if func in READABLE and found.steps is not None:  # else its shape is not known
+        # The shape of a side output is not known.
+        if func in METADATA_FUNCTIONS and placeholder.deferred_steps is not None:
             with torch._C.DisableTorchFunctionSubclass():
                 return func(*args, **kwargs)
-        raise RuntimeError(found.refusal(getattr(func, "__name__", "an operation")))
+        raise RuntimeError(placeholder.refusal_message(getattr(func, "__name__", "an operation")))
 
     @classmethod
     def __torch_dispatch__(
@@ -189,38 +211,42 @@ class Placeholder(Tensor):
     ) -> Any:
         return cls.__torch_function__(func, types, args, kwargs)
 
-    def refusal(self, user: str) -> str:
-        """What is said where something but the next block reads it."""
-        if self.steps is None:
+    def refusal_message(self, reader: str) -> str:
+        """The message where something other than the next block reads the placeholder.
+
+        Args:
+            reader: the name of what reads it.
+        """
+        if self.deferred_steps is None:
             return (
-                f"{user} reads what a block gives beside its value, which a flow does not hand on: "
-                "its steps are taken at once, and again in the backward pass"
+                f"{reader} reads what a block gives beside its value, which a flow does not hand "
+                "on: its steps are taken at once, and again in the backward pass"
             )
-        flow, done = self.steps.flow, len(self.steps.calls)
+        flow, calls_so_far = self.deferred_steps.flow, len(self.deferred_steps.calls)
         return (
-            f"{user} reads the value after block {done} of {flow.steps} that are steps of one "
-            "flow: the steps are taken at once, where the last of these blocks is called. Values "
-            "between them (hidden states, an early exit, a block wrapped in other operations) "
-            "are those of flow.trajectory(x), or leave the blocks out of the conversion"
+            f"{reader} reads the value after block {calls_so_far} of {flow.steps} that are steps "
+            "of one flow: the steps are taken at once, where the last of these blocks is called. "
+            "Values between them (hidden states, an early exit, a block wrapped in other "
+            "operations) are those of flow.trajectory(x), or leave the blocks out of the conversion"
         )
 
     def __repr__(self) -> str:
         return f"Placeholder(shape={tuple(self.shape)})"
 
 
-def with_made(call: Call) -> Call:
-    """A call with what blocks made beside their values in the place of placeholders for it."""
+def fill_side_outputs(call: Call) -> Call:
+    """The call with side outputs in the place of placeholders for them."""
 
-    def read(value: Any) -> Any:
-        if not isinstance(value, Placeholder) or value.made is None:
-            return value
-        made, entry = value.made
-        return made.entry(entry)
+    def resolve(leaf: Any) -> Any:
+        if not isinstance(leaf, Placeholder) or leaf.side_output is None:
+            return leaf
+        side_outputs, index = leaf.side_output
+        return side_outputs.entry(index)
 
-    leaves, spec = pytree.tree_flatten(call, is_leaf=_whole)
-    return pytree.tree_unflatten(map(read, leaves), spec)
+    leaves, spec = pytree.tree_flatten(call, is_leaf=_is_size)
+    return pytree.tree_unflatten(map(resolve, leaves), spec)
 
 
-def _whole(value: Any) -> bool:
-    """A size is a leaf, which torch would rebuild as a tuple."""
+def _is_size(value: Any) -> bool:
+    """Whether a value is a torch.Size, which pytree would rebuild as a tuple."""
     return isinstance(value, torch.Size)

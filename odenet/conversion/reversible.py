@@ -102,7 +102,7 @@ def reversible(
     flow.dim = (
         channel_axis(module for row in modules_by_step for module in row) if dim is None else dim
     )
-    return flow.adopt(dict(zip(maps, zip(*modules_by_step, strict=True), strict=True)))
+    return flow.set_modules(dict(zip(maps, zip(*modules_by_step, strict=True), strict=True)))
 
 
 def new_flow(steps: int, settings: ConversionSettings) -> ModuleFlow:

@@ -1,8 +1,8 @@
-"""Outputs of a block other than its value, where they do not depend on the block's input.
+"""Side outputs: what a block returns after its value, where it does not depend on the input.
 
 The position bias that the first layer of a T5 makes for all layers is one. A flow takes all its
-steps in one call, so such outputs have to be known before: they are made by another evaluation of
-the block, and compared with those of the flow when it is run.
+steps in one call, so side outputs have to be known before: they are computed by another evaluation
+of the block, and compared with those of the flow when it is run.
 """
 
 from __future__ import annotations
@@ -21,58 +21,60 @@ from odenet.runtime.repetition.replay import evaluating
 
 
 class SideOutputs:
-    """The outputs of a block other than its value, in one call.
+    """The side outputs of a block in one call, evaluated when they are first read.
 
     Args:
-        block: in whatever mode; it is evaluated in evaluation mode, and counts nothing.
-        x: a tensor like its input, on which they do not depend.
-        args: what else it is called with.
-        kwargs: the same by keyword.
+        block: the block; it is evaluated in evaluation mode, and its buffers are left as they are.
+        x: a tensor of the shape of its input, on which side outputs do not depend.
+        args: the arguments after the input.
+        kwargs: the keyword arguments.
     """
 
     def __init__(self, block: nn.Module, x: Tensor, args: tuple[Any, ...], kwargs: dict[str, Any]):
         self._call = block, x, args, kwargs
-        self.taken: dict[int, Tensor] = {}  # what its flow was given, if it was run before
+        self.values_in_flow: dict[
+            int, Tensor
+        ] = {}  # by index, if the flow ran before `result` was read
 
     @cached_property
     def result(self) -> Any:
-        """All that it gives; evaluated when it is first read."""
+        """The whole result of the block, with its value first."""
         block, x, args, kwargs = self._call
         del self._call
-        self._kind, self._x = type(block).__name__, x.detach().requires_grad_()
+        self._block_name, self._x = type(block).__name__, x.detach().requires_grad_()
         with isolated_random_streams(x), evaluating(block), WITHIN_FLOW:
-            found = call_keeping_buffers(block, self._x, args, kwargs)
-        self._versions, self._without = _versions(found[1:]), set[int]()
-        return found
+            result = call_keeping_buffers(block, self._x, args, kwargs)
+        self._versions, self._independent = _versions(result[1:]), set[int]()
+        return result
 
-    def entry(self, place: int) -> Any:
-        """What it gives at a place.
+    def entry(self, index: int) -> Any:
+        """The entry of the result at an index, 1 for the first side output.
 
         Raises:
-            RuntimeError: if x has a part in it, or its flow was given something else.
+            RuntimeError: if it depends on x, or the block returned another one in its flow.
         """
-        found = self.result[place]
-        if place not in self._without:
-            taken = self.taken.get(place)
-            other = taken is not None and not same_values(taken, found)
-            if other or any(_depends(tensor, self._x) for tensor in tensors_in(found)):
-                raise RuntimeError(NOT_AS_ASKED.format(block=self._kind))
-            self._without.add(place)
-        return found
+        value = self.result[index]
+        if index not in self._independent:
+            in_flow = self.values_in_flow.get(index)
+            differs = in_flow is not None and not same_values(in_flow, value)
+            if differs or any(_depends_on(tensor, self._x) for tensor in tensors_in(value)):
+                raise RuntimeError(SIDE_OUTPUT_DIFFERS.format(block=self._block_name))
+            self._independent.add(index)
+        return value
 
     @property
-    def evaluated(self) -> bool:
-        """Whether `result` was read."""
+    def is_evaluated(self) -> bool:
+        """Whether `result` has been read."""
         return "result" in self.__dict__
 
     @property
-    def changed(self) -> bool:
-        """Whether something changed it in place."""
-        return self.evaluated and _versions(self.result[1:]) != self._versions
+    def is_changed_in_place(self) -> bool:
+        """Whether something changed a side output in place."""
+        return self.is_evaluated and _versions(self.result[1:]) != self._versions
 
 
 # Only outputs that do not depend on the input can be known before the call.
-NOT_AS_ASKED = (
+SIDE_OUTPUT_DIFFERS = (
     "this {block} gives something else beside its value than when it was asked in advance: that "
     "depends on its input, on chance, on counters or on how it is called, and the steps of a flow "
     "are taken at once; leave the block out of the conversion"
@@ -82,49 +84,49 @@ NOT_AS_ASKED = (
 def call_keeping_buffers(
     block: nn.Module, x: Tensor, args: tuple[Any, ...], kwargs: dict[str, Any]
 ) -> Any:
-    """What a block gives, in an evaluation that leaves its buffers as they are."""
+    """The result of a block, evaluated on copies of its buffers."""
     buffers = {name: buffer.clone() for name, buffer in block.named_buffers()}
     return torch.func.functional_call(block, buffers, (x, *args), kwargs)
 
 
 def isolated_random_streams(x: Tensor) -> AbstractContextManager[None]:
-    """A context whose draws count for nothing outside."""
+    """A context that restores the states of the random number generators on exit."""
     return torch.random.fork_rng([x.device] if x.is_cuda else [])
 
 
 def independent_outputs(
     block: nn.Module, x: Tensor, args: tuple[Any, ...], kwargs: dict[str, Any]
 ) -> tuple[bool, ...]:
-    """Which outputs of a block after the first are tensors that do not depend on x.
+    """Which side outputs of a block are tensors that do not depend on its input.
 
-    Those that depend on chance or on the mode of the block are not among them. Tensors without
-    values are judged by their graph alone.
+    False for those that are random or depend on the mode of the block. Fake tensors, which have no
+    values, are judged by their graph alone.
 
     Args:
-        block: gives a tuple or a list.
-        x: what it is handed.
-        args: what else it is called with.
-        kwargs: the same by keyword.
+        block: a block that returns a tuple or a list.
+        x: its input.
+        args: the arguments after the input.
+        kwargs: the keyword arguments.
     """
     with isolated_random_streams(x), WITHIN_FLOW:
-        other = torch.randn_like(x)
+        noise = torch.randn_like(x)
         with torch.no_grad():
-            again = call_keeping_buffers(block, other, args, kwargs)
+            second = call_keeping_buffers(block, noise, args, kwargs)
         with torch.enable_grad(), evaluating(block):
             probe = x.detach().requires_grad_()
             first = call_keeping_buffers(block, probe, args, kwargs)
-    return tuple(_without(a, b, probe) for a, b in zip(first[1:], again[1:], strict=True))
+    return tuple(_is_independent(a, b, probe) for a, b in zip(first[1:], second[1:], strict=True))
 
 
-def _without(entry: Any, again: Any, x: Tensor) -> bool:
-    """Whether x has no part in a tensor, as another evaluation without it and its graph say."""
-    if not isinstance(entry, Tensor) or not isinstance(again, Tensor):
+def _is_independent(value: Any, other: Any, x: Tensor) -> bool:
+    """Whether a tensor does not depend on x, by its graph and by another evaluation without x."""
+    if not isinstance(value, Tensor) or not isinstance(other, Tensor):
         return False
-    return same_values(entry, again) and not _depends(entry, x)
+    return same_values(value, other) and not _depends_on(value, x)
 
 
 def same_values(a: Tensor, b: Tensor) -> bool:
-    """Whether tensors are equal, as far as they have values."""
+    """Whether tensors are equal; of fake tensors only shapes and types are compared."""
     if a.shape != b.shape or a.dtype != b.dtype:
         return False
     return a.is_meta or isinstance(a, FakeTensor) or torch.equal(a, b)
@@ -139,9 +141,9 @@ def _versions(value: Any) -> list[int]:
     return [0 if t.is_inference() else t._version for t in tensors_in(value)]
 
 
-def _depends(tensor: Tensor, x: Tensor) -> bool:
+def _depends_on(tensor: Tensor, x: Tensor) -> bool:
     if not tensor.requires_grad:
         return False
     ones = torch.ones_like(tensor)
-    found = torch.autograd.grad(tensor, x, ones, retain_graph=True, allow_unused=True)
-    return found[0] is not None
+    gradients = torch.autograd.grad(tensor, x, ones, retain_graph=True, allow_unused=True)
+    return gradients[0] is not None

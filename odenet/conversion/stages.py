@@ -8,8 +8,8 @@ from typing import Any, NoReturn, Self, cast
 
 from torch import Tensor, nn
 
-from odenet.conversion.blocks import Blocks, changed
-from odenet.conversion.deferred import Step, as_step, assign
+from odenet.conversion.blocks import BlockReferences, blocks_changed_message
+from odenet.conversion.deferred import Step, assign_to_flow, make_step
 from odenet.conversion.module_flow import ModuleFlow
 from odenet.runtime.memory import recomputed
 from odenet.runtime.tracing import as_node
@@ -17,7 +17,7 @@ from odenet.runtime.tracing import as_node
 
 def _refused(stage: nn.Module, *_: Any) -> NoReturn:
     """Blocks cannot be added or removed."""
-    raise RuntimeError(changed(stage))
+    raise RuntimeError(blocks_changed_message(stage))
 
 
 class FlowsOfBlocks(nn.ModuleList):
@@ -67,8 +67,8 @@ class HoldsFlows(nn.Module):
         """A module that is put in the place of a step becomes the step."""
         old = self.__dict__.get("_modules", {}).get(name)
         if isinstance(old, Step) and isinstance(value, nn.Module):
-            value = as_step(value)
-            assign(value, old.flow_of_step, old.index_of_step)
+            value = make_step(value)
+            assign_to_flow(value, old.flow_of_step, old.index_of_step)
         super().__setattr__(name, value)
 
     def block_names(self) -> tuple[str, ...]:
@@ -187,7 +187,7 @@ class ResidualStage(HoldsList, nn.Sequential):
         if not isinstance(input, Tensor):
             return as_node(self, input)
         if self.block_names() != self._planned():
-            raise RuntimeError(changed(self))
+            raise RuntimeError(blocks_changed_message(self))
         for name in self.plan:
             module = self.get_submodule(name)
             again = self.checkpoint and not isinstance(module, ModuleFlow)
@@ -224,7 +224,9 @@ class ResidualStage(HoldsList, nn.Sequential):
                 plan.append(piece)
             else:
                 plan.append(f"flows.{len(flows)}")
-                flows.append(self._flow(piece).view().borrow(Blocks(part, steps)))
+                flows.append(
+                    self._flow(piece).view().use_registered_modules(BlockReferences(part, steps))
+                )
         part.plan, part.checkpoint = tuple(plan), self.checkpoint
         part.training = self.training
         part.flows = FlowsOfBlocks(flows)

@@ -16,10 +16,10 @@ import torch
 from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
-from odenet.conversion.call_recorder import NotRun
+from odenet.conversion.call_recorder import ModelNotRun
 from odenet.conversion.examples import Example
 from odenet.conversion.model import convert, refuse_wrapped
-from odenet.conversion.search import Plan, find_blocks, joined
+from odenet.conversion.search import Plan, child_path, find_blocks
 from odenet.conversion.stages import ResidualStage
 from odenet.footprint.kernels import memory_within
 from odenet.footprint.table import size_text
@@ -168,7 +168,7 @@ def advise(
             another reason than that nothing in it can be converted.
     """
     refuse_wrapped(model)
-    walk, not_run = Walk(Example.of(example), loss), dict[str, str]()
+    walk, not_run = Walk(Example.from_input(example), loss), dict[str, str]()
     walked = [("original", "", walk.demands(model))]
 
     def look(name: str, cost: str, changed: nn.Module, change: Any = None) -> None:
@@ -179,7 +179,7 @@ def advise(
 
     paths = conversion.pop("blocks", None)
     plan, known = _plan(model, example, paths)
-    blocks = [joined(path, n) for path in plan.runs for n in _children(model, path)]
+    blocks = [child_path(path, n) for path in plan.runs for n in _children(model, path)]
     blocks = blocks or list(_listed(model))
     if blocks:
         look("checkpointed", AGAIN, model, partial(checkpointed, paths=blocks))
@@ -204,7 +204,7 @@ def advise(
         ways=tuple(ways),
         recommended=_simplest(ways, attrgetter("peak")),
         recommended_in_backward=_simplest(ways, attrgetter("in_backward")),
-        single=tuple(joined(path, names[0]) for path, names in runs if len(names) == 1),
+        single=tuple(child_path(path, names[0]) for path, names in runs if len(names) == 1),
         unsuited="" if plan.runs else _unsuited(plan),
         not_run=not_run,
         unmeasured=unmeasured,
@@ -231,7 +231,7 @@ def _plan(model: nn.Module, example: Any, blocks: Any) -> tuple[Plan, Any]:
     """What can be converted, and the example that shows it; None for one that is made up."""
     try:
         return find_blocks(model, None, blocks), None
-    except NotRun:
+    except ModelNotRun:
         real = pytree.tree_map_only(
             Tensor, lambda x: torch.zeros_like(x, device="cpu") if x.is_meta else x, example
         )
@@ -250,9 +250,9 @@ def _listed(model: nn.Module, path: str = "") -> Iterator[str]:
     for name, child in module.named_children():
         listed = isinstance(module, nn.Sequential | nn.ModuleList)
         if listed and any(True for _ in child.children()) and _learns(child):
-            yield joined(path, name)
+            yield child_path(path, name)
         else:
-            yield from _listed(model, joined(path, name))
+            yield from _listed(model, child_path(path, name))
 
 
 def _learns(module: nn.Module) -> bool:

@@ -13,7 +13,6 @@ DEPENDS = {
     "a tuple in training only": lambda layer, x, y, side: (
         (y, layer.table) if layer.training else y
     ),
-    "of a later layer": lambda layer, x, y, side: (y, layer.table if layer.index == 1 else side),
     "a number of the state": lambda layer, x, y, side: (y, y.detach().abs().mean().item()),
     "by the shape": lambda layer, x, y, side: (
         y, layer.table * (1 if len(x) < 3 else x.mean()) if side is None else side,
@@ -83,12 +82,18 @@ def test_what_was_not_so_when_it_was_asked_is_refused_by_name(kind):
             assert torch.equal(model(batch(size)), expected)
 
 
-def test_what_may_be_handed_on_is_right_and_counts_once():
-    original = Layers(first_only)
+def second_only(layer, x, y, side):
+    """The same of a later layer, while those before it give nothing."""
+    return y, layer.table if layer.index == 1 else side
+
+
+@pytest.mark.parametrize("make", [first_only, second_only])
+def test_what_may_be_handed_on_is_right_and_counts_once(make):
+    original = Layers(make)
     model = convert(original, gamma=0, example=batch(2)).train()
     assert [int(layer.count) for layer in original.layers] == [0] * 4
     for _ in range(2):
-        assert torch.equal(model(batch(2)), Layers(first_only)(batch(2)))
+        assert torch.equal(model(batch(2)), Layers(make)(batch(2)))
     assert [int(layer.count) for layer in model.layers] == [2] * 4
 
 
