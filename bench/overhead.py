@@ -25,8 +25,8 @@ from odenet.cli.settings import read_settings
 from odenet.compiler import Program, load
 from odenet.training.callbacks.trainer import build_trainer
 from odenet.training.console import quiet_lightning
-from odenet.training.data.loader import Data
-from odenet.training.data.samples import DataSet, Labels, Split
+from odenet.training.data.data_module import SplitLoaders
+from odenet.training.data.samples import DataSet, LabelInfo, Split
 from odenet.training.learning.optim import build_optimizer
 from odenet.training.run_folder.records import Options, RunFolder
 from odenet.training.runs.build_task import input_shape, new_task
@@ -44,7 +44,7 @@ class InTurns(pl.Callback):
     """
 
     def __init__(self, program: Program, batches: Sequence[tuple[Tensor, Tensor]]):
-        self.task = new_task(program, Labels(len(CLASSES)), "test").to(DEVICE)
+        self.task = new_task(program, LabelInfo(len(CLASSES)), "test").to(DEVICE)
         self.optimizer = build_optimizer(self.task.network, program.recipe.optimizer)
         self.batches = batches
         self.bare: list[float] = []
@@ -95,7 +95,7 @@ def measure(program: Program, steps: int, folder: Path) -> dict[str, float]:
     """
     shape, batch = input_shape(program), program.recipe.batch
     noise = DataSet("noise", _noise(shape, steps * batch), _noise(shape, batch), CLASSES)
-    data = Data(noise, program.recipe, shape)
+    data = SplitLoaders(noise, program.recipe, shape)
     images = data.transforms(noise.train.inputs).to(DEVICE).split(batch)
     labels = noise.train.labels.to(DEVICE).split(batch)
     turns = InTurns(program, list(zip(images, labels, strict=True)))
@@ -104,7 +104,7 @@ def measure(program: Program, steps: int, folder: Path) -> dict[str, float]:
             RunFolder(folder), program.recipe, Options(), console=Console(quiet=True)
         )
         trainer.callbacks.append(turns)  # pyright: ignore[reportAttributeAccessIssue]
-        trainer.fit(new_task(program, Labels(len(CLASSES)), "test"), datamodule=data)
+        trainer.fit(new_task(program, LabelInfo(len(CLASSES)), "test"), datamodule=data)
     began = _now()
     for _ in data.train_dataloader():
         pass

@@ -260,7 +260,7 @@ ELSEWHERE = {  # what is no file of the user's, or goes through a stream of the 
     "odenet/language/reading.py": {"os.open"},  # to read
     "odenet/conversion/zoo.py": {"torch.save"},
     "odenet/laws.py": {"moving.move"},  # of a ramp
-    "odenet/training/callbacks/constants.py": {"moving.move"},
+    "odenet/training/callbacks/scheme_constants.py": {"moving.move"},
     "odenet/conversion/ramps.py": {"moving.move"},
     "odenet/editor/server.py": {"os.fdopen"},  # copies of the standard streams
 }

@@ -13,7 +13,7 @@ from odenet.extras import require
 from odenet.files import write_text
 
 if TYPE_CHECKING:
-    from odenet.training.data.first_look import FirstLook
+    from odenet.training.data.data_description import DataDescription
 
 
 LARGEST_SIDE = 32  # of what a flow works on
@@ -68,14 +68,14 @@ def new(
     say(f"  odenet train {path}             the whole training")
 
 
-def _look(data: Path, folder: Path) -> "FirstLook":
+def _look(data: Path, folder: Path) -> "DataDescription":
     require("train", "odenet new --data")
-    from odenet.training.data.first_look import first_look
+    from odenet.training.data.data_description import describe_data
 
-    return first_look(data, folder)
+    return describe_data(data, folder)
 
 
-def fitted(text: str, found: "FirstLook") -> str:
+def fitted(text: str, found: "DataDescription") -> str:
     """A template with the data, the sizes and the outputs of other data than its own."""
     text = _replaced(text, r"(?<=    data      = ).*", found.data)
     if not found.shape:
@@ -92,7 +92,7 @@ def _replaced(text: str, pattern: str, by: str) -> str:
     return re.sub(pattern, lambda _: by, text, count=1)
 
 
-def _layers(found: "FirstLook") -> str:
+def _layers(found: "DataDescription") -> str:
     """The layers for samples of a shape; large maps are made smaller before the flow."""
     sizes = ", ".join(map(str, found.shape))
     if len(found.shape) == 1:

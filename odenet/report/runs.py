@@ -17,7 +17,7 @@ from odenet.model.tables.losses import METRICS
 from odenet.report.figures import Figure, curves_figure
 from odenet.report.measured import SAMPLES, Measured, measured
 from odenet.training.data.batches import Batches, BatchPlan
-from odenet.training.data.loader import Data
+from odenet.training.data.data_module import SplitLoaders
 from odenet.training.learning.task import Task
 from odenet.training.run_folder.records import Options, Record, Row, RunFolder, TrainingSegment
 from odenet.training.runs.evaluation import restore
@@ -141,7 +141,7 @@ def _curves(rows: Sequence[Row], result: Result | None) -> Figure | None:
     return curves_figure(rows, watched, result and result.best_epoch)
 
 
-def _measured(task: Task, data: Data) -> Measured:
+def _measured(task: Task, data: SplitLoaders) -> Measured:
     inputs = next(_batches(task.eval(), data, SAMPLES))[0]
     return measured(task.network, inputs, f"the best weights on {len(inputs)} test samples")
 
@@ -217,12 +217,14 @@ def _facts(record: Record, result: Result | None, epochs: int) -> list[tuple[str
     return rows
 
 
-def _batches(task: Task, data: Data, size: int) -> Iterator[tuple[Tensor, Tensor]]:
+def _batches(task: Task, data: SplitLoaders, size: int) -> Iterator[tuple[Tensor, Tensor]]:
     plan = BatchPlan(len(data.test), min(size, len(data.test)))
     return iter(Batches(data.test, data.transforms, plan, task.device))
 
 
-def _looked_at(task: Task, data: Data, record: Record) -> tuple[Confusion | None, list[Sample]]:
+def _looked_at(
+    task: Task, data: SplitLoaders, record: Record
+) -> tuple[Confusion | None, list[Sample]]:
     """The confusion matrix of the test split, and some samples of it: mistakes and others."""
     count = len(record.classes)
     table = torch.zeros(count * count, dtype=torch.int64)
@@ -250,11 +252,11 @@ def _looked_at(task: Task, data: Data, record: Record) -> tuple[Confusion | None
     return (confusion if count <= MOST_CLASSES else None), samples
 
 
-def _picture(data: Data, values: Tensor) -> str:
+def _picture(data: SplitLoaders, values: Tensor) -> str:
     """A sample as a PNG within the page; empty where it is no picture."""
     if values.dim() != 3 or len(values) not in (1, 3):
         return ""
-    pixels = data.transforms.undone(values[None])[0].cpu()
+    pixels = data.transforms.to_pixels(values[None])[0].cpu()
     image = Image.fromarray(pixels.permute(1, 2, 0).squeeze(-1).numpy())
     image.thumbnail((MOST_PIXELS, MOST_PIXELS))
     stream = io.BytesIO()

@@ -10,7 +10,7 @@ from torch import nn
 import odenet
 from odenet.model.tables.recipe import OPTIMIZERS, Recipe
 from odenet.training.callbacks.averaging import MovingAverage
-from odenet.training.data.samples import Labels
+from odenet.training.data.samples import LabelInfo
 from odenet.training.learning.optim import build_optimizer
 from odenet.training.learning.task import Task
 from tests.runtime.handwritten import HamiltonianFlow
@@ -217,7 +217,7 @@ def test_a_step_with_scores_and_average_does_not_wait_for_the_device():
     recipe = Recipe(smooth=1e-3)
     flow = HamiltonianFlow(16, 8, h=0.1)
     task = Task(
-        nn.Sequential(flow, nn.AdaptiveAvgPool2d(1), nn.Flatten()), recipe, Labels(16)
+        nn.Sequential(flow, nn.AdaptiveAvgPool2d(1), nn.Flatten()), recipe, LabelInfo(16)
     ).cuda()
     average = MovingAverage(0.9)
     root = SimpleNamespace(strategy=SimpleNamespace(root_device=torch.device("cuda")))

@@ -5,12 +5,17 @@ from PIL import Image
 from torchvision.transforms.v2.functional import resized_crop
 
 from odenet.model.tables.recipe import Call
-from odenet.training.data.augment import build_transforms, fit, misfit, statistics
 from odenet.training.data.augmentations import Cutout, Flip, PadCrop, RandomResizedCrop
 from odenet.training.data.batches import Batches, BatchPlan
 from odenet.training.data.data_sets import load_data
 from odenet.training.data.picture_folder import load_folder
 from odenet.training.data.samples import Split
+from odenet.training.data.transforms import (
+    build_transforms,
+    fit_pictures,
+    mismatched_shape,
+    pixel_statistics,
+)
 from odenet.training.errors import TrainingError
 
 CPU = torch.device("cpu")
@@ -93,11 +98,13 @@ def test_the_training_split_is_standardised_by_its_own_statistics(digits):
 def test_statistics_are_per_channel_after_fitting():
     split = Split(images(50, 3), torch.zeros(50).long())
     pixels = split.inputs.double() / 255
-    mean, deviation = statistics(split, (3, 5, 4))
+    mean, deviation = pixel_statistics(split, (3, 5, 4))
     torch.testing.assert_close(mean.flatten(), pixels.mean((0, 2, 3)).float())
     torch.testing.assert_close(deviation.flatten(), pixels.std((0, 2, 3), correction=0).float())
-    grey, _ = statistics(split, (1, 5, 4))
-    torch.testing.assert_close(grey.item(), (fit(split.inputs, (1, 5, 4)) / 255.0).mean().item())
+    grey, _ = pixel_statistics(split, (1, 5, 4))
+    torch.testing.assert_close(
+        grey.item(), (fit_pictures(split.inputs, (1, 5, 4)) / 255.0).mean().item()
+    )
 
 
 @pytest.mark.parametrize(("over", "mean"), [("none", None), ("image", 0.0)])
@@ -111,15 +118,17 @@ def test_standardisation_can_be_by_image_or_off(digits, over, mean):
 
 
 def test_samples_that_do_not_fit_the_network_are_found(digits):
-    assert misfit(digits, (63,)) == (1, 8, 8)
-    assert misfit(digits, (64,)) is misfit(digits, (3, 9, 9)) is None
+    assert mismatched_shape(digits, (63,)) == (1, 8, 8)
+    assert mismatched_shape(digits, (64,)) is mismatched_shape(digits, (3, 9, 9)) is None
     points = load_data(Call("rings", (), {"n": 20, "noise": 0.0, "rings": 2}), (2,)).train
     with pytest.raises(TrainingError, match="flip changes images"):
         build_transforms(points, (2,), (Call("flip"),))
 
 
 def batches(split, rank=0, world=1, epoch=0, batch=100):
-    plan = BatchPlan(len(split), batch, seed=7, shuffle=True, rank=rank, world=world, epoch=epoch)
+    plan = BatchPlan(
+        len(split), batch, seed=7, shuffle=True, rank=rank, world_size=world, epoch=epoch
+    )
     return Batches(split, build_transforms(split, (1, 8, 8), AUGMENT), plan, CPU)
 
 
@@ -131,7 +140,7 @@ def test_an_epoch_depends_on_seed_and_epoch_alone(digits):
 
 def test_an_epoch_visits_every_sample_at_most_once():
     plan = BatchPlan(250, 100, shuffle=True)
-    visited = np.concatenate([plan.order()[places] for places in plan.places()])
+    visited = np.concatenate([plan.order()[places] for places in plan.positions()])
     assert len(visited) == len(set(visited)) == 200
 
 
@@ -146,7 +155,7 @@ def test_an_epoch_can_go_through_few_samples_many_times():
 
 def test_evaluation_visits_every_sample_in_order():
     plan = BatchPlan(250, 100)
-    assert np.concatenate(list(plan.places())).tolist() == list(range(250))
+    assert np.concatenate(list(plan.positions())).tolist() == list(range(250))
 
 
 def test_processes_together_see_the_batches_of_one(digits):

@@ -11,9 +11,9 @@ from torchvision.transforms.v2.functional import resized_crop
 import odenet
 from odenet.diagnostics import SpecError
 from odenet.model.tables.recipe import Call
-from odenet.training.data.augment import build_transforms
 from odenet.training.data.augmentations import RandomResizedCrop
 from odenet.training.data.samples import Split
+from odenet.training.data.transforms import build_transforms
 from odenet.training.errors import TrainingError
 from odenet.training.runs import evaluation, run
 from odenet.training.runs.preparation import scaling_note
@@ -119,7 +119,7 @@ def test_pictures_that_are_not_square_keep_their_proportions():
     transforms = build_transforms(
         split(pictures), (1, 8, 4), [WHOLE, Call("center_crop", (), {"resize": 6})]
     )
-    assert transforms.whole == (1, 12, 6)
+    assert transforms.scaled_shape == (1, 12, 6)
     assert torch.equal(transforms(pictures), pictures[:, :, 2:10, 1:5] / 255)
     said = scaling_note(split(pictures), (1, 16, 8), (1, 8, 4))
     assert said == "pictures of 12 x 6 are scaled to 16 x 8, whose middle is the network's 8 x 4"

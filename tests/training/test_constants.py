@@ -9,10 +9,10 @@ from rich.console import Console
 import odenet
 from odenet.model.tables.recipe import OPTIMIZERS
 from odenet.runtime.learned.constants import LearnedConstant
-from odenet.training.callbacks.constants import Constants
 from odenet.training.callbacks.multilevel import refine_network, refine_optimizer
+from odenet.training.callbacks.scheme_constants import Constants
 from odenet.training.callbacks.stopping import Stopped
-from odenet.training.data.samples import Labels
+from odenet.training.data.samples import LabelInfo
 from odenet.training.errors import TrainingError
 from odenet.training.flows import flows
 from odenet.training.learning.optim import build_optimizer, decay_groups
@@ -85,7 +85,7 @@ def test_learned_constants_are_trained_and_do_not_decay(spec):
     train(path, "run", epochs=1)
     assert weights("run")["network.1.gamma.raw"].std() > 0
     program = odenet.load(path)
-    task = Task(program.network(), program.recipe, Labels(10))
+    task = Task(program.network(), program.recipe, LabelInfo(10))
     decaying, kept = decay_groups(task.network, program.recipe.optimizer)
     raw = task.network[1].gamma.raw
     assert any(p is raw for p in kept["params"])
@@ -97,7 +97,7 @@ def test_an_optimizer_goes_on_with_learned_constants_of_a_refined_flow(spec):
         "for Y' = F(Y)\nstart Y[-1] = Y[0]\n" \
         "Y[n+1] = a Y[n-1] + (1 - a) Y[n] + (1 + a) h F(Y[n])\n}}"  # fmt: skip
     program = odenet.load(spec(text.replace("{{", "{").replace("}}", "}")))
-    task = Task(program.network(), program.recipe, Labels(10))
+    task = Task(program.network(), program.recipe, LabelInfo(10))
     optimizer = build_optimizer(task.network, OPTIMIZERS.default("adam"))
     task(torch.randn(4, 1, 8, 8)).square().mean().backward()
     optimizer.step()
@@ -114,7 +114,7 @@ def test_that_a_learned_constant_is_at_its_border_is_said_once(spec):
     assert isinstance(constant, LearnedConstant)
     console = Console(record=True, width=500)
     callback, trainer = Constants(console), type("Trainer", (), {"current_epoch": 4})()
-    task = Task(network, stub.load(spec("euler(h = 1)")).recipe, Labels(10))
+    task = Task(network, stub.load(spec("euler(h = 1)")).recipe, LabelInfo(10))
     callback.on_train_epoch_end(trainer, task)
     assert not console.export_text()
     with torch.no_grad():

@@ -11,8 +11,8 @@ from rich.console import Console
 
 import odenet
 from odenet.training.checksums import seal_archive, sealed_json
+from odenet.training.data.data_module import SplitLoaders
 from odenet.training.data.data_sets import load_data
-from odenet.training.data.loader import Data
 from odenet.training.errors import TrainingError
 from odenet.training.run_folder.checkpoints import read_checkpoint, write_checkpoint
 from odenet.training.run_folder.records import RunFolder
@@ -282,4 +282,4 @@ def test_splits_without_samples_are_named(stub_spec):
     program = stub.load(stub_spec, {"holdout": 0.9999})
     data = load_data(program.recipe.data, (1, 8, 8))
     with pytest.raises(TrainingError, match=r"holdout = 0\.9999 leaves no sample of digits"):
-        Data(data, program.recipe, (1, 8, 8))
+        SplitLoaders(data, program.recipe, (1, 8, 8))

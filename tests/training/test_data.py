@@ -17,7 +17,13 @@ from odenet.model.tables.data_sets import DATA_SETS
 from odenet.model.tables.recipe import Call
 from odenet.training.data.archives import load_archive
 from odenet.training.data.data_sets import load_data
-from odenet.training.data.samples import Stream, generator, hold_out, part, stratified
+from odenet.training.data.samples import (
+    RandomStream,
+    fraction_of,
+    hold_out,
+    random_generator,
+    stratified_choice,
+)
 from odenet.training.errors import TrainingError
 
 RNG = np.random.default_rng(0)
@@ -201,14 +207,14 @@ def test_point_sets_have_two_classes_in_the_plane(given):
 
 def test_a_fraction_keeps_the_shares_of_the_classes():
     labels = torch.tensor([0] * 100 + [1] * 50 + [2] * 3)
-    chosen, others = stratified(labels, 15, generator(Stream.FRACTION, 0))
+    chosen, others = stratified_choice(labels, 15, random_generator(RandomStream.FRACTION, 0))
     assert torch.bincount(labels[torch.from_numpy(chosen)]).tolist() == [9, 5, 1]
     assert sorted([*chosen, *others]) == list(range(153))
 
 
 def test_a_fraction_depends_on_its_seed_alone():
     split = load_data(Call("digits"), (1, 8, 8)).train
-    first, again, other = (part(split, 0.05, seed) for seed in (0, 0, 1))
+    first, again, other = (fraction_of(split, 0.05, seed) for seed in (0, 0, 1))
     assert torch.equal(first.inputs, again.inputs)
     assert not torch.equal(first.inputs, other.inputs)
     assert len(first) == 72

@@ -10,7 +10,7 @@ from PIL import Image
 from sklearn.metrics import confusion_matrix, jaccard_score, precision_recall_fscore_support
 
 import odenet
-from odenet.training.data.samples import Labels
+from odenet.training.data.samples import LabelInfo
 from odenet.training.learning.losses import objective_of
 from odenet.training.runs import evaluation_output
 
@@ -80,7 +80,7 @@ def test_places_and_files_agree_beside_a_damaged_picture(
 ):
     if not in_memory:
         monkeypatch.setattr(
-            "odenet.training.data.picture_folder.settled", lambda split, _: (split, ())
+            "odenet.training.data.picture_folder.decoded_if_small", lambda split, _: (split, ())
         )
     found = odenet.evaluate(pictures, out=tmp_path / "out")
     assert len(found["damaged"]) == 1 and sum(map(sum, found["confusion"])) == 26
@@ -153,7 +153,7 @@ def test_lines_fit_a_terminal(classes):
 @pytest.mark.parametrize("text", ["mse", "mae", "huber(0.5)"])
 def test_the_mean_of_each_sample_is_the_mean(text, tmp_path):
     spec = specs.write(tmp_path, specs.VECTORS.format(3), f"loss = {text}")
-    objective = objective_of(odenet.load(spec).recipe, Labels(0, (3,), (), [1.0] * 3, [2.0] * 3))
+    objective = objective_of(odenet.load(spec).recipe, LabelInfo(0, (3,), (), [1.0] * 3, [2.0] * 3))
     answer, labels = torch.randn(2, 7, 3, dtype=torch.float64)
     torch.testing.assert_close(
         objective.each(answer, labels).mean(), objective.loss(answer, labels)

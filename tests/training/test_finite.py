@@ -7,7 +7,7 @@ import torch
 from rich.console import Console
 
 import odenet
-from odenet.training.callbacks.guard import rescale
+from odenet.training.callbacks.stability_guard import rescale
 from odenet.training.errors import TrainingError
 from odenet.training.flows import stability
 from odenet.training.learning.task import Task

@@ -5,7 +5,7 @@ import torch
 from rich.console import Console
 
 import odenet
-from odenet.training.callbacks.guard import rescale
+from odenet.training.callbacks.stability_guard import rescale
 from odenet.training.errors import TrainingError
 from odenet.training.flows import flows, stability
 from odenet.training.run_folder.checkpoints import read_checkpoint

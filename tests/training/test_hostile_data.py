@@ -17,10 +17,10 @@ from odenet.diagnostics import SpecError
 from odenet.model.tables.recipe import Call
 from odenet.training.callbacks.trainer import build_trainer
 from odenet.training.checksums import sealed_json
-from odenet.training.data.augment import build_transforms
 from odenet.training.data.picture_folder import load_folder
 from odenet.training.data.pictures import decode
 from odenet.training.data.samples import Split
+from odenet.training.data.transforms import build_transforms
 from odenet.training.errors import TrainingError
 from odenet.training.run_folder.records import Options, Record, RunFolder
 

@@ -7,7 +7,7 @@ from torch import nn
 
 from odenet.model.tables.recipe import OPTIMIZERS, Recipe
 from odenet.training.callbacks.multilevel import refine_network, refine_optimizer
-from odenet.training.data.samples import Labels
+from odenet.training.data.samples import LabelInfo
 from odenet.training.errors import TrainingError
 from odenet.training.flows import flows
 from odenet.training.learning.optim import build_optimizer, decay_groups
@@ -23,7 +23,7 @@ def trained(optimizer="adamw"):
     """A task with an optimizer that has taken steps."""
     torch.manual_seed(0)
     recipe = Recipe(optimizer=OPTIMIZERS.default(optimizer, decay=0.1))
-    task = Task(stub.Network(10), recipe, Labels(10))
+    task = Task(stub.Network(10), recipe, LabelInfo(10))
     stepper = build_optimizer(task.network, recipe.optimizer)
     for _ in range(2):
         task(torch.randn(8, 1, 8, 8)).square().mean().backward()
@@ -86,7 +86,7 @@ def test_the_optimizer_holds_the_refined_parameters_as_a_new_one_would():
 
 
 def test_a_network_that_is_nothing_but_a_flow_is_refined():
-    task = Task(stub.MomentumFlow(4, 2), Recipe(), Labels(4))
+    task = Task(stub.MomentumFlow(4, 2), Recipe(), LabelInfo(4))
     refine_network(task)
     assert flows(task)["network"].steps == 4
 

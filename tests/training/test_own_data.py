@@ -13,17 +13,16 @@ from torch.utils.data import Dataset, TensorDataset
 import odenet
 from odenet.diagnostics import SpecError
 from odenet.training.data import arrays as arrays_module
-from odenet.training.data import data as data_module
-from odenet.training.data import loader as loader_module
+from odenet.training.data import data_module, data_sets
 from odenet.training.data.arrays import load_arrays
-from odenet.training.data.class_maps import Maps
+from odenet.training.data.class_maps import ClassMaps
+from odenet.training.data.lazy_samples import LazySamples
 from odenet.training.data.masks import load_masks
 from odenet.training.data.picture_folder import load_folder
 from odenet.training.data.pictures import Pictures
 from odenet.training.data.python_data import python_data
-from odenet.training.data.samples import occurring
-from odenet.training.data.statistics import moments
-from odenet.training.data.stored import Stored
+from odenet.training.data.samples import label_counts
+from odenet.training.data.statistics import channel_moments
 from odenet.training.run_folder.records import RunFolder
 
 from . import specs
@@ -171,9 +170,9 @@ def test_a_large_array_is_mapped_and_gives_the_same_run(tmp_path, monkeypatch):
     np.savez(tmp_path / "x.npz", x=X.numpy(), y=Y.numpy())
     spec = specs.write(tmp_path, specs.VECTORS.format(2), 'data = arrays("x.npz")')
     before = specs.train(spec)
-    monkeypatch.setattr(arrays_module, "LARGE", 0)
+    monkeypatch.setattr(arrays_module, "MAPPED_FROM", 0)
     found = load_arrays(str(tmp_path / "x.npz"))
-    assert isinstance(found.train.inputs, Stored)
+    assert isinstance(found.train.inputs, LazySamples)
     assert isinstance(found.train.inputs.source, np.memmap)
     after = specs.train(spec, out=tmp_path / "mapped")
     assert (after.test_loss, after.accuracy) == (before.test_loss, before.accuracy)
@@ -259,7 +258,7 @@ def test_deep_pictures_of_a_folder_keep_their_values(tmp_path):
 
 def test_moments_are_those_of_double_precision():
     values = torch.from_numpy(RNG.normal(size=(500, 3)) * [1, 1e-3, 0] + [1e4, 0, 7]).float()
-    mean, deviation = moments(values.split(64))
+    mean, deviation = channel_moments(values.split(64))
     torch.testing.assert_close(mean.double(), values.double().mean(0), rtol=1e-6, atol=1e-9)
     expected = values.double().std(0, correction=0)
     torch.testing.assert_close(deviation.double()[:2], expected[:2], rtol=1e-5, atol=0)
@@ -285,13 +284,15 @@ def test_class_maps_that_do_not_fit_the_memory_are_read_with_their_pictures(tmp_
     spec = specs.write(tmp_path, specs.MAPS.format(3), *recipe, "augment = [flip]", epochs=1)
     before = specs.train(spec)
     whole = load_masks(str(tmp_path / "m"), (1, 8, 8))
-    monkeypatch.setattr(data_module, "load_masks", partial(load_masks, in_memory=0))
-    monkeypatch.setattr(loader_module, "reading_processes", lambda devices: 0)
+    monkeypatch.setattr(data_sets, "load_masks", partial(load_masks, in_memory=0))
+    monkeypatch.setattr(data_module, "reading_processes", lambda devices: 0)
     streamed = load_masks(str(tmp_path / "m"), (1, 8, 8), in_memory=0)
-    assert isinstance(streamed.train.labels, Maps) and isinstance(streamed.train.inputs, Pictures)
+    assert isinstance(streamed.train.labels, ClassMaps) and isinstance(
+        streamed.train.inputs, Pictures
+    )
     read = torch.stack([streamed.test.labels[i] for i in range(len(streamed.test))])
     assert torch.equal(read, whole.test.labels)
-    assert occurring(streamed.train.labels) == dict(
+    assert label_counts(streamed.train.labels) == dict(
         zip(*np.unique(whole.train.labels.numpy(), return_counts=True), strict=True)
     )
     after = specs.train(spec, out=tmp_path / "streamed")

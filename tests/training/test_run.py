@@ -12,7 +12,7 @@ import odenet
 from odenet.diagnostics import SpecError
 from odenet.model.tables.recipe import Recipe
 from odenet.training.callbacks.averaging import MovingAverage
-from odenet.training.data.samples import Labels
+from odenet.training.data.samples import LabelInfo
 from odenet.training.errors import TrainingError
 from odenet.training.learning.task import Task
 from odenet.training.run_folder.checkpoints import read_checkpoint, write_checkpoint
@@ -126,7 +126,7 @@ def test_gradients_are_clipped(stub_spec):
 
 def test_the_penalties_are_the_papers(stub_spec):
     network = stub.Network(10)
-    task = Task(network, Recipe(smooth=0.5), Labels(10))
+    task = Task(network, Recipe(smooth=0.5), LabelInfo(10))
     flow = network.flow1
     expected = 0.5 * flow.h * ((flow.K[1] - flow.K[0]) / flow.h).square().sum()
     torch.testing.assert_close(task.penalty(), expected)

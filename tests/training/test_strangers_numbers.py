@@ -14,7 +14,7 @@ from odenet.training.data.masks import load_masks
 from odenet.training.data.python_data import python_data
 from odenet.training.data.tables import load_table
 from odenet.training.errors import TrainingError
-from odenet.training.learning.agreement import agreed
+from odenet.training.learning.compatibility import agreed
 
 from . import specs
 

@@ -12,7 +12,7 @@ import odenet
 from odenet.diagnostics import SpecError
 from odenet.model.tables.losses import LOSSES
 from odenet.model.tables.recipe import LOSS, Recipe
-from odenet.training.data.samples import Labels
+from odenet.training.data.samples import LabelInfo
 from odenet.training.learning.losses import objective_of
 from odenet.training.run_folder.records import RunFolder
 from odenet.training.runs.results import Result, show_result
@@ -134,12 +134,12 @@ def test_balanced_weights_are_those_of_scikit_learn(tmp_path):
     from sklearn.utils.class_weight import compute_class_weight
 
     from odenet.model.tables.recipe import LOSS, Recipe
-    from odenet.training.data.samples import Labels
+    from odenet.training.data.samples import LabelInfo
     from odenet.training.learning.losses import objective_of
 
     y = np.array([0] * 6 + [1] * 3 + [2])
     recipe = Recipe(loss=LOSS.default("cross_entropy", weights="balanced"))
-    objective = objective_of(recipe, Labels(3, (), np.bincount(y).tolist()))
+    objective = objective_of(recipe, LabelInfo(3, (), np.bincount(y).tolist()))
     expected = compute_class_weight("balanced", classes=np.arange(3), y=y)
     torch.testing.assert_close(objective.weights.double(), torch.from_numpy(expected))
 
@@ -289,7 +289,7 @@ def test_average_precision_is_that_of_sklearn_however_rare_a_class_is(shift):
     rng = np.random.default_rng(1)
     holds = rng.random((400, 2)) < 0.2
     scores = rng.normal(size=(400, 2)) + 1.5 * holds + shift
-    objective = objective_of(Recipe(loss=LOSS.default("bce")), Labels(2, (2,)))
+    objective = objective_of(Recipe(loss=LOSS.default("bce")), LabelInfo(2, (2,)))
     metric = objective.metrics()["average_precision"]
     answer, labels = torch.from_numpy(scores).float(), torch.from_numpy(holds).byte()
     for part in range(0, 400, 100):

@@ -13,12 +13,12 @@ from odenet.cli import app
 from odenet.diagnostics import SpecError
 from odenet.model.tables.recipe import Call, Recipe
 from odenet.training import TrainingError
+from odenet.training.data.data_module import SplitLoaders
 from odenet.training.data.data_sets import load_data
-from odenet.training.data.loader import Data
-from odenet.training.data.samples import Labels, hold_out, part
+from odenet.training.data.samples import LabelInfo, fraction_of, hold_out
 from odenet.training.data.text import python_sources
 from odenet.training.data.windows import Tokens, Windows
-from odenet.training.learning.language import NextToken
+from odenet.training.learning.next_token import NextToken
 from odenet.training.run_folder.records import RunFolder
 from odenet.training.trained_runs.exporting import export_run
 from odenet.training.trained_runs.text_sampling import sample_token
@@ -75,15 +75,15 @@ def test_a_stream_is_its_pieces_one_after_the_other(first):
 
 def test_windows_lie_side_by_side_and_stay_in_their_stream():
     windows = Windows(Tokens([np.arange(103)], 103), 10, 20, 54)  # the tokens 20 to 73
-    assert windows.samples == 5
+    assert windows.window_count == 5
     places = np.arange(5)
     assert windows.read(places)[:, 0].tolist() == [20, 30, 40, 50, 60]
     for offset in range(10):
         read = windows.read(places, offset)
         assert read.shape == (5, 11) and read.min() == 20 + offset and read.max() <= 73
         assert (read.diff() == 1).all()
-    kept, held = windows.cut(0.25)
-    assert (kept.first, kept.count, held.first, held.count) == (20, 40, 60, 14)
+    kept, held = windows.split_off(0.25)
+    assert (kept.first, kept.token_count, held.first, held.token_count) == (20, 40, 60, 14)
 
 
 def test_an_epoch_of_training_is_moved_by_its_seed_and_goes_on_where_it_stopped(spec):
@@ -92,7 +92,7 @@ def test_an_epoch_of_training_is_moved_by_its_seed_and_goes_on_where_it_stopped(
         strategy = type("", (), {"root_device": torch.device("cpu")})
 
     recipe = odenet.load(spec).recipe
-    data = Data(load_data(call(spec.parent / "corpus/*.txt"), (16,)), recipe, (16,))
+    data = SplitLoaders(load_data(call(spec.parent / "corpus/*.txt"), (16,)), recipe, (16,))
     data.trainer = Alone()
 
     def epoch(seed, number, skip=0):
@@ -116,8 +116,8 @@ def test_whole_files_are_for_the_test_and_of_one_file_its_end(spec):
     assert len(several.test.inputs.tokens) == size
     assert len(several.train.inputs.tokens) == 4 * size
     one = load_data(call(folder / "0.txt", test=0.25), (16,))
-    assert one.train.inputs.count + one.test.inputs.count == size
-    assert one.test.inputs.first == one.train.inputs.count == size - round(0.25 * size)
+    assert one.train.inputs.token_count + one.test.inputs.token_count == size
+    assert one.test.inputs.first == one.train.inputs.token_count == size - round(0.25 * size)
 
 
 def test_a_share_of_a_text_is_drawn_from_all_of_its_files(tmp_path):
@@ -126,9 +126,9 @@ def test_a_share_of_a_text_is_drawn_from_all_of_its_files(tmp_path):
     data = load_data(call(tmp_path / "*.txt", test=0.2), (9,))
     assert (len(data.test.inputs.tokens), len(data.train.inputs.tokens)) == (800, 3200)
     kept, held = hold_out(data.train, 0.25, 0)
-    for split in (data.test, part(data.train, 0.25, 0), kept, held):
+    for split in (data.test, fraction_of(data.train, 0.25, 0), kept, held):
         windows = split.inputs
-        read = windows.tokens.read(windows.first, windows.count)
+        read = windows.tokens.read(windows.first, windows.token_count)
         assert 0.3 < (read == ord("a")).mean() < 0.7
 
 
@@ -139,7 +139,7 @@ def test_files_that_are_empty_do_not_count(spec):
         (folder / name).write_text("")
     (folder / "2.txt").write_text(WORDS * 8)
     one = load_data(call(folder / "*.txt", test=0.25), (16,))
-    assert one.test.inputs.count == round(0.25 * len(WORDS * 8))
+    assert one.test.inputs.token_count == round(0.25 * len(WORDS * 8))
     (folder / "4.txt").write_text(WORDS * 8)
     two = load_data(call(folder / "*.txt", test=0.9), (16,))
     assert len(two.train.inputs.tokens) == len(two.test.inputs.tokens) == len(WORDS * 8)
@@ -161,7 +161,7 @@ def test_a_trained_network_tells_the_next_token_and_is_exported(spec, tmp_path):
 
 
 def test_a_large_file_stays_on_disk(spec, monkeypatch):
-    monkeypatch.setattr("odenet.training.data.text.MAPPED", 10)
+    monkeypatch.setattr("odenet.training.data.text.MAPPED_FROM", 10)
     data = load_data(call(spec.parent / "corpus/*.txt"), (16,))
     assert all(isinstance(piece, np.memmap) for piece in data.train.inputs.tokens.pieces)
     assert bytes(data.train.inputs.read(np.arange(1))[0].tolist()) == WORDS[:17].encode()
@@ -323,5 +323,5 @@ def test_a_loss_of_tokens_takes_text(tmp_path):
 
 
 def test_a_loss_reports_what_follows_from_it():
-    objective = NextToken(Recipe(loss=Call("next_token")), Labels())
+    objective = NextToken(Recipe(loss=Call("next_token")), LabelInfo())
     assert objective.derived(torch.tensor(math.log(4)))["bits_per_byte"].item() == pytest.approx(2)

@@ -8,7 +8,7 @@ import odenet
 from odenet.model.tables.recipe import OPTIMIZERS, Recipe
 from odenet.runtime import Unit
 from odenet.training.callbacks.multilevel import refine_network, refine_optimizer
-from odenet.training.data.samples import Labels
+from odenet.training.data.samples import LabelInfo
 from odenet.training.flows import flow_inputs, flows, units_and_flows
 from odenet.training.learning.optim import build_optimizer
 from odenet.training.learning.task import Task
@@ -37,7 +37,7 @@ def stepped(text):
     """A task and an optimizer that has taken a step."""
     torch.manual_seed(0)
     recipe = Recipe(optimizer=OPTIMIZERS.default("adamw"))
-    task = Task(odenet.loads(text).network(), recipe, Labels(10))
+    task = Task(odenet.loads(text).network(), recipe, LabelInfo(10))
     optimizer = build_optimizer(task.network, recipe.optimizer)
     task(torch.randn(8, 1, 8, 8)).square().mean().backward()
     optimizer.step()

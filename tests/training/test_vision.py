@@ -14,8 +14,8 @@ import odenet
 from odenet.diagnostics import SpecError
 from odenet.model.tables.recipe import AUGMENTATIONS, Call
 from odenet.training.callbacks.stopping import Stopped
-from odenet.training.data.augment import build_transforms
-from odenet.training.data.samples import Labels, Split
+from odenet.training.data.samples import LabelInfo, Split
+from odenet.training.data.transforms import build_transforms
 from odenet.training.errors import TrainingError
 from odenet.training.learning.losses import objective_of
 from odenet.training.runs import run
@@ -63,7 +63,7 @@ def test_pictures_change_by_seed_and_epoch_alone(augment, channels):
 
 def test_what_torchvision_is_given_is_what_the_spec_says():
     made = build_transforms(Split(pictures(), LABELS), (3, 8, 8), [JITTER, RANDOM])
-    jitter, randaugment = (step.transform for step in made.steps)
+    jitter, randaugment = (step.transform for step in made.augmentations)
     assert (jitter.brightness, jitter.hue) == ((0.6, 1.4), (-0.1, 0.1))
     assert isinstance(randaugment, v2.RandAugment)
     assert (randaugment.num_ops, randaugment.magnitude) == (2, 9)
@@ -100,7 +100,7 @@ def test_of_two_ways_to_mix_each_batch_has_one():
 
 def test_the_loss_of_mixed_classes_is_the_mixture_of_losses(tmp_path):
     spec = specs.write(tmp_path, specs.VECTORS.format(3), "label_smoothing = 0.1")
-    objective = objective_of(odenet.load(spec).recipe, Labels(3))
+    objective = objective_of(odenet.load(spec).recipe, LabelInfo(3))
     answer = torch.randn(6, 3, dtype=torch.float64)
     shares = 0.3 * F.one_hot(LABELS, 3) + 0.7 * F.one_hot(LABELS.roll(1), 3)
     expected = sum(w * objective.trained(answer, y)
@@ -127,7 +127,7 @@ def test_colours_are_changed_of_pictures_of_bytes_alone(augment):
 
 def test_class_maps_go_with_other_colours_and_not_with_mixed_ones():
     maps = Split(pictures(), torch.zeros(6, 8, 8).long())
-    assert build_transforms(maps, (3, 8, 8), [JITTER]).steps
+    assert build_transforms(maps, (3, 8, 8), [JITTER]).augmentations
     for augment in (RANDOM, MIXUP):
         with pytest.raises(TrainingError, match="would move the places"):
             build_transforms(maps, (3, 8, 8), [augment])

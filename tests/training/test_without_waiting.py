@@ -11,10 +11,10 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from odenet.model.tables.recipe import OPTIMIZERS, Call, Recipe
 from odenet.training.callbacks.averaging import MovingAverage
-from odenet.training.data.augment import build_transforms
 from odenet.training.data.batches import Batches, BatchPlan
 from odenet.training.data.picture_reader import PictureReader
-from odenet.training.data.samples import Labels, Split
+from odenet.training.data.samples import LabelInfo, Split
+from odenet.training.data.transforms import build_transforms
 from odenet.training.learning.optim import build_optimizer
 from odenet.training.learning.task import Task
 from tests.waiting import Copies
@@ -37,7 +37,7 @@ def averaging(task, device):
 def test_a_step_with_scores_penalty_and_average_waits_for_nothing(name):
     recipe = Recipe(smooth=1e-3, label_smoothing=0.1, ema=0.9)
     with META:
-        task = Task(stub.Network(10), recipe, Labels(10))
+        task = Task(stub.Network(10), recipe, LabelInfo(10))
         batch = torch.randn(4, 1, 8, 8), torch.zeros(4, dtype=torch.long)
     optimizer = build_optimizer(task.network, OPTIMIZERS.default(name, lr=0.1))
     average = averaging(task, META)
@@ -77,13 +77,13 @@ def test_batches_on_a_gpu_have_their_channels_innermost(monkeypatch):
 
 
 def test_an_average_is_where_the_weights_are_going_to_be():
-    average = averaging(Task(stub.Network(10), Recipe(), Labels(10)), META)
+    average = averaging(Task(stub.Network(10), Recipe(), LabelInfo(10)), META)
     assert all(p.is_meta for p in average.average.parameters())
 
 
 def test_the_average_is_torchs_bit_for_bit():
     torch.manual_seed(0)
-    task = Task(stub.Network(10), Recipe(), Labels(10))
+    task = Task(stub.Network(10), Recipe(), LabelInfo(10))
     mine = averaging(task, torch.device("cpu"))
     theirs = AveragedModel(task, multi_avg_fn=get_ema_multi_avg_fn(0.9), use_buffers=True)
     for _ in range(4):

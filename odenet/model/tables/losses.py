@@ -141,7 +141,7 @@ ROWS = (
     LossKind(
         name="next_token",
         meaning="text, by the token that follows each",
-        source="odenet.training.learning.language:NextToken",
+        source="odenet.training.learning.next_token:NextToken",
         labels="tokens",
         metrics=("bits_per_byte", "perplexity"),
     ),

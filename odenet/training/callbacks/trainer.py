@@ -14,12 +14,12 @@ from odenet.diagnostics import suggest
 from odenet.model.tables.losses import METRICS, MetricKind
 from odenet.model.tables.recipe import Recipe
 from odenet.training.callbacks.averaging import MovingAverage
-from odenet.training.callbacks.constants import Constants
 from odenet.training.callbacks.drift_monitor import DriftMonitor
-from odenet.training.callbacks.finite import FiniteCheck
-from odenet.training.callbacks.guard import Guard
+from odenet.training.callbacks.finite_check import FiniteCheck
 from odenet.training.callbacks.loggers import made_logger
 from odenet.training.callbacks.multilevel import MultiLevel
+from odenet.training.callbacks.scheme_constants import Constants
+from odenet.training.callbacks.stability_guard import Guard
 from odenet.training.callbacks.stopping import AT_TARGET, ResumableEarlyStopping, StopOnSignal
 from odenet.training.console import has_bar, progress_display
 from odenet.training.errors import BadOption

@@ -1,4 +1,4 @@
-"""Published image sets, read by torchvision's classes; never fetched unless asked."""
+"""Published image sets, read by torchvision's classes, and downloaded only if asked."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -20,15 +20,15 @@ def load_archive(name: str, archive: Published, root: Path, download: bool) -> D
     """Read both splits of a published set.
 
     Raises:
-        TrainingError: if it is missing, incomplete or damaged; names the file and the way out.
+        TrainingError: if it is missing, incomplete or damaged; names the file and says what to do.
     """
-    kind = _kind(archive)
-    fetch = download or _lies_packed(kind, root)
+    dataset_class = _dataset_class(archive)
+    fetch = download or _has_packed_files(dataset_class, root)
     try:
         if archive.sha256:
             _require_published(archive, root, download)
-        train = kind(str(root), download=fetch, **_choice(archive, True))
-        test = kind(str(root), download=fetch, **_choice(archive, False))
+        train = dataset_class(str(root), download=fetch, **_split_argument(archive, True))
+        test = dataset_class(str(root), download=fetch, **_split_argument(archive, False))
         classes = tuple(map(str, train.classes))
         return DataSet(name, _split(train, archive), _split(test, archive), classes)
     except TrainingError:
@@ -41,23 +41,23 @@ def load_archive(name: str, archive: Published, root: Path, download: bool) -> D
         raise _explain(name, archive, root, error) from error
 
 
-def _kind(archive: Published) -> Any:
+def _dataset_class(archive: Published) -> Any:
     """Torchvision's class."""
     return getattr(datasets, archive.kind)
 
 
-def _choice(archive: Published, train: bool) -> dict[str, Any]:
+def _split_argument(archive: Published, train: bool) -> dict[str, Any]:
     """The argument of torchvision's class that chooses the training or the test split."""
     return {"train": train} if archive.split == "train" else {"split": "train" if train else "test"}
 
 
 def _require_published(archive: Published, root: Path, download: bool) -> None:
     """Refuse a packed file that is not the published one, before anything is unpacked from it."""
-    kind = _kind(archive)
-    packed = root / kind.filename
-    unpacked = all(whole(path) for path, whole in _files(kind, root))
+    dataset_class = _dataset_class(archive)
+    packed = root / dataset_class.filename
+    unpacked = all(is_complete(path) for path, is_complete in _files(dataset_class, root))
     if download and not unpacked and not packed.exists():
-        download_url(kind.url, str(root), kind.filename, kind.tgz_md5)
+        download_url(dataset_class.url, str(root), dataset_class.filename, dataset_class.tgz_md5)
     if packed.is_file() and sha256_of(packed) != archive.sha256:
         raise UnreadableData(f"{packed} is not the published file", "delete it and fetch it again")
 
@@ -75,44 +75,47 @@ def _split(data: Any, archive: Published) -> Split:
 def _explain(name: str, archive: Published, root: Path, error: Exception) -> TrainingError:
     """Say which file is missing or damaged."""
     fetch = f"fetch it: add --download --data-root {root} ({archive.size})"
-    files = _files(_kind(archive), root)
+    files = _files(_dataset_class(archive), root)
     absent = [path for path, _ in files if not path.is_file()]
     if len(absent) == len(files):
-        place = files[0][0].parent
+        folder = files[0][0].parent
         return UnreadableData(
             f"{name} is not in {root}",
-            f"{fetch}\nor point --data-root at the folder that has {place.relative_to(root)}",
+            f"{fetch}\nor point --data-root at the folder that has {folder.relative_to(root)}",
         )
-    damaged = [path for path, whole in files if path.is_file() and not whole(path)]
+    damaged = [path for path, is_complete in files if path.is_file() and not is_complete(path)]
     if absent or damaged:
-        what = f"{absent[0]} is missing" if absent else f"{damaged[0]} is damaged"
-        return UnreadableData(f"{name} cannot be read: {what}", f"delete it and {fetch}")
+        problem = f"{absent[0]} is missing" if absent else f"{damaged[0]} is damaged"
+        return UnreadableData(f"{name} cannot be read: {problem}", f"delete it and {fetch}")
     return UnreadableData(f"{name} in {root} cannot be read: {error}", fetch)
 
 
-def _files(kind: Any, root: Path) -> list[tuple[Path, Callable[[Path], bool]]]:
-    """The files a set is read from, each with a test of whether it is whole."""
-    if issubclass(kind, datasets.MNIST):
-        names = [Path(packed).stem for packed, _ in kind.resources]
-        return [(root / kind.__name__ / "raw" / name, _idx_whole) for name in names]
-    listed = [*kind.train_list, *kind.test_list]
-    if hasattr(kind, "meta"):
-        listed.append([kind.meta["filename"], kind.meta["md5"]])
+def _files(dataset_class: Any, root: Path) -> list[tuple[Path, Callable[[Path], bool]]]:
+    """The files a set is read from, each with a function that says whether it is complete."""
+    if issubclass(dataset_class, datasets.MNIST):
+        names = [Path(packed).stem for packed, _ in dataset_class.resources]
+        return [(root / dataset_class.__name__ / "raw" / name, _is_complete_idx) for name in names]
+    listed = [*dataset_class.train_list, *dataset_class.test_list]
+    if hasattr(dataset_class, "meta"):
+        listed.append([dataset_class.meta["filename"], dataset_class.meta["md5"]])
     return [
-        (root / kind.base_folder / name, lambda path, md5=md5: check_integrity(str(path), md5))
+        (
+            root / dataset_class.base_folder / name,
+            lambda path, md5=md5: check_integrity(str(path), md5),
+        )
         for name, md5 in listed
     ]
 
 
-def _lies_packed(kind: Any, root: Path) -> bool:
-    """Whether a set of MNIST's kind lies there packed and whole: `download` then only unpacks."""
-    if not issubclass(kind, datasets.MNIST):
+def _has_packed_files(dataset_class: Any, root: Path) -> bool:
+    """Whether a set in MNIST's format is there, packed and complete: `download` only unpacks it."""
+    if not issubclass(dataset_class, datasets.MNIST):
         return False
-    raw = root / kind.__name__ / "raw"
-    return all(check_integrity(str(raw / name), md5) for name, md5 in kind.resources)
+    raw = root / dataset_class.__name__ / "raw"
+    return all(check_integrity(str(raw / name), md5) for name, md5 in dataset_class.resources)
 
 
-def _idx_whole(path: Path) -> bool:
+def _is_complete_idx(path: Path) -> bool:
     """Whether an IDX file is as long as its header says."""
     with path.open("rb") as file:
         head = file.read(4)

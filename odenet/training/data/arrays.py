@@ -11,60 +11,61 @@ from numpy.lib import format as npy
 from torch import Tensor
 
 from odenet.diagnostics import suggest
-from odenet.training.data.class_maps import BYTE
+from odenet.training.data.class_maps import BYTE_VALUES
+from odenet.training.data.lazy_samples import LazySamples, as_samples, as_tensor, sample_chunks
 from odenet.training.data.pictures import Pictures
 from odenet.training.data.samples import (
     DataSet,
+    RandomStream,
     Split,
-    Stream,
-    generator,
+    random_generator,
     relabelled,
-    shape_of,
-    stratified,
+    sample_shape,
+    stratified_choice,
 )
-from odenet.training.data.single import require_single
-from odenet.training.data.stored import Stored, as_samples, as_tensor, chunks
+from odenet.training.data.single_precision import require_single_precision
 from odenet.training.data.windows import Windows
 from odenet.training.errors import DataMisfit, UnreadableData
 
 TEST_SHARE = 0.2
-LARGE = 256 << 20  # bytes from which on an array stays in its file
+MAPPED_FROM = 256 << 20  # bytes from which on an array stays in its file
 LEAST_TOO_LARGE = 2**63  # for a whole number of a tensor
 LOCAL_HEADER = 30  # bytes of a member's header in a zip file, before its name (APPNOTE 4.3.7)
-NEEDED = ("x", "y")
+REQUIRED = ("x", "y")
 OPTIONAL = ("x_test", "y_test")
 
 
 def load_arrays(path: str) -> DataSet:
     """Read `x` and `y` of an .npz file, and `x_test` and `y_test` if it has them.
 
-    Without those a fifth is set aside for testing. Without `y` only the loss of a density can be
-    taken.
+    Without those a fifth is set aside for testing. Without `y` only a density can be trained.
 
     Raises:
         TrainingError: an array is missing or cannot be used; says which, and why.
     """
-    found = _read(Path(path))
+    arrays = _read(Path(path))
     name = f"arrays:{path}"
-    lacking = next((needed for needed in NEEDED if needed not in found), None)
-    if lacking is not None:
-        near = suggest(lacking, found) or "save it by np.savez(PATH, x=…, y=…)"
-        have = ", ".join(found) or "none"
-        said = f"{path} has no array `{lacking}`; it has {have}", near
-        if lacking == "x" or "y_test" in found:
-            raise UnreadableData(*said)
-        return unlabelled(name, found["x"], *said, found.get("x_test"))
-    if ("x_test" in found) != ("y_test" in found):
-        missing = "y_test" if "x_test" in found else "x_test"
+    missing = next((needed for needed in REQUIRED if needed not in arrays), None)
+    if missing is not None:
+        near = suggest(missing, arrays) or "save it by np.savez(PATH, x=…, y=…)"
+        present = ", ".join(arrays) or "none"
+        problem = f"{path} has no array `{missing}`; it has {present}", near
+        if missing == "x" or "y_test" in arrays:
+            raise UnreadableData(*problem)
+        return unlabelled_data_set(name, arrays["x"], *problem, arrays.get("x_test"))
+    if ("x_test" in arrays) != ("y_test" in arrays):
+        missing = "y_test" if "x_test" in arrays else "x_test"
         raise UnreadableData(f"{path} has no array `{missing}`, only the other of the two")
-    train = split_of(name, found["x"], found["y"])
-    if "x_test" not in found:
-        return set_aside(name, *train)
-    return joined(name, train, split_of(name, found["x_test"], found["y_test"], "_test"))
+    train = checked_split(name, arrays["x"], arrays["y"])
+    if "x_test" not in arrays:
+        return with_test_share(name, *train)
+    return from_splits(
+        name, train, checked_split(name, arrays["x_test"], arrays["y_test"], "_test")
+    )
 
 
-def split_of(name: str, x: Any, y: Any, suffix: str = "") -> tuple[Split, tuple[str, ...]]:
-    """Samples and labels, checked, and the names of the classes where labels are words.
+def checked_split(name: str, x: Any, y: Any, suffix: str = "") -> tuple[Split, tuple[str, ...]]:
+    """A split of checked samples and labels, and the class names where labels are words.
 
     Args:
         name: of the data, in messages.
@@ -73,10 +74,10 @@ def split_of(name: str, x: Any, y: Any, suffix: str = "") -> tuple[Split, tuple[
         suffix: of `x` and `y` in messages.
     """
     inputs = as_tensor(x) if isinstance(x, Tensor) else np.asanyarray(x)
-    labels = as_tensor(y) if isinstance(y, Tensor) else _in_words(np.asanyarray(y))
+    labels = as_tensor(y) if isinstance(y, Tensor) else _words_as_text(np.asanyarray(y))
     for which, array in ((f"x{suffix}", inputs), (f"y{suffix}", labels)):
         words = which[0] == "y" and isinstance(array, np.ndarray) and array.dtype.kind in "US"
-        if not words and not _numeric(array):
+        if not words and not _is_numeric(array):
             raise UnreadableData(
                 f"{which} of {name} holds {array.dtype}, not numbers",
                 "give integers or floats" + (", or words for classes" if which[0] == "y" else ""),
@@ -101,56 +102,60 @@ def split_of(name: str, x: Any, y: Any, suffix: str = "") -> tuple[Split, tuple[
         words, places = np.unique(labels, return_inverse=True)
         classes, labels = tuple(map(str, words)), places.reshape(labels.shape)
     for which, array in ((f"x{suffix}", inputs), (f"y{suffix}", labels)):
-        if which[0] == "x" or not _whole(array):
-            require_single(f"{which} of {name}", array)
+        if which[0] == "x" or not _is_whole(array):
+            require_single_precision(f"{which} of {name}", array)
     if isinstance(inputs, np.memmap):
-        kept = Stored(inputs, np.arange(len(inputs)), inputs.shape[1:])
+        samples = LazySamples(inputs, np.arange(len(inputs)), inputs.shape[1:])
     else:
-        kept = as_samples(inputs)
-    split = Split(kept, as_labels(labels))
+        samples = as_samples(inputs)
+    split = Split(samples, as_labels(labels))
     require_finite(name, split, suffix)
     return split, classes
 
 
-def unlabelled(name: str, x: Any, message: str, help_: str, x_test: Any = None) -> DataSet:
-    """A data set without labels, which are zeros.
+def unlabelled_data_set(name: str, x: Any, message: str, help_: str, x_test: Any = None) -> DataSet:
+    """A data set without labels (its splits have zeros for them).
 
     Args:
         name: of the data, in messages.
         x: (N, …) numbers.
-        message: what to say to a loss that takes labels.
-        help_: likewise what to do about it.
-        x_test: likewise; if None a fifth of `x` is set aside.
+        message: for a loss that takes labels.
+        help_: what to do about it.
+        x_test: the test samples; if None a fifth of `x` is set aside.
     """
     splits = [
-        split_of(name, part, np.zeros(len(part), np.uint8), suffix)
+        checked_split(name, part, np.zeros(len(part), np.uint8), suffix)
         for part, suffix in ((x, ""), (x_test, "_test"))
         if part is not None
     ]
-    found = set_aside(name, *splits[0]) if x_test is None else joined(name, splits[0], splits[1])
-    return replace(found, unlabelled=(message, help_))
+    data_set = (
+        with_test_share(name, *splits[0])
+        if x_test is None
+        else from_splits(name, splits[0], splits[1])
+    )
+    return replace(data_set, unlabelled=(message, help_))
 
 
-def set_aside(name: str, whole: Split, classes: tuple[str, ...] = ()) -> DataSet:
-    """A data set of which a fifth is for testing, of each class where there are classes."""
+def with_test_share(name: str, whole: Split, classes: tuple[str, ...] = ()) -> DataSet:
+    """A data set with a fifth of a split set aside for testing, of each class if there are any."""
     if len(whole) < 2:
         raise UnreadableData(f"{name} has one sample", "it needs one to train and one to test with")
     size = max(1, round(TEST_SHARE * len(whole)))
-    test, train = stratified(whole.labels, size, generator(Stream.SPLIT))
+    test, train = stratified_choice(whole.labels, size, random_generator(RandomStream.SPLIT))
     return DataSet(name, whole.pick(train), whole.pick(test), classes)
 
 
-def joined(
+def from_splits(
     name: str, train: tuple[Split, tuple[str, ...]], test: tuple[Split, tuple[str, ...]]
 ) -> DataSet:
-    """A data set of two splits.
+    """A data set of a training and a test split, each with the names of its classes.
 
     Raises:
         TrainingError: they have samples or labels of different shapes, or other classes.
     """
     (training, classes), (testing, names) = train, test
     for what, one, other in (
-        ("a sample", shape_of(training), shape_of(testing)),
+        ("a sample", sample_shape(training), sample_shape(testing)),
         ("a label", training.labels.shape[1:], testing.labels.shape[1:]),
     ):
         if tuple(one) != tuple(other):
@@ -158,7 +163,7 @@ def joined(
                 f"{what} of {name} has the shape {tuple(one)} in the training split and "
                 f"{tuple(other)} in the test split"
             )
-    kinds = [split.stored_as for split in (training, testing)]
+    kinds = [split.stored_dtype for split in (training, testing)]
     if kinds[0] != kinds[1]:
         raise DataMisfit(
             f"samples of {name} are {kinds[0]} in the training split and {kinds[1]} in the test "
@@ -179,27 +184,24 @@ def joined(
 
 
 def as_labels(values: Any) -> Tensor:
-    """Labels as they are kept: those of places in bytes where these are enough, else as int64.
-
-    What are no whole numbers is kept as float32.
-    """
+    """Labels as they are kept: int64 (of pixels uint8 if enough) for whole numbers, else float32."""
     if isinstance(values, np.ndarray) and values.dtype.kind == "u" and values.size:
         values = values if values.max() < LEAST_TOO_LARGE else values.astype(np.float64)
     labels = as_tensor(values)
     if labels.is_floating_point():
         return labels.to(torch.float32)
-    places = labels.ndim > 1 and labels.numel()
-    few = places and int(labels.min()) >= 0 and int(labels.max()) < BYTE
-    return labels.to(torch.uint8 if few else torch.int64)
+    per_pixel = labels.ndim > 1 and labels.numel()
+    fit_in_byte = per_pixel and int(labels.min()) >= 0 and int(labels.max()) < BYTE_VALUES
+    return labels.to(torch.uint8 if fit_in_byte else torch.int64)
 
 
 def require_finite(name: str, split: Split, suffix: str = "") -> None:
     """Refuse samples or labels that hold NaN or inf; says where and how many."""
     inputs = split.inputs
     assert not isinstance(inputs, Pictures | Windows)  # which are bytes, or whole numbers
-    for which, values in ((f"x{suffix}", inputs), (f"y{suffix}", split.known)):
+    for which, values in ((f"x{suffix}", inputs), (f"y{suffix}", split.label_tensor)):
         count, first, start = 0, (), 0
-        for chunk in chunks(values):
+        for chunk in sample_chunks(values):
             if chunk.is_floating_point():
                 bad = ~chunk.isfinite()
                 if not count and bad.any():
@@ -216,19 +218,19 @@ def require_finite(name: str, split: Split, suffix: str = "") -> None:
             )
 
 
-def _numeric(array: Any) -> bool:
+def _is_numeric(array: Any) -> bool:
     if isinstance(array, Tensor):
         return not array.is_complex()
     return array.dtype.kind in "biuf"
 
 
-def _whole(array: Any) -> bool:
+def _is_whole(array: Any) -> bool:
     if isinstance(array, Tensor):
         return not array.is_floating_point()
     return array.dtype.kind in "biu"
 
 
-def _in_words(labels: np.ndarray) -> np.ndarray:
+def _words_as_text(labels: np.ndarray) -> np.ndarray:
     """Words that are kept as objects or bytes as what they are; other labels as they come."""
     if labels.dtype.kind == "S":
         return np.char.decode(labels, "utf-8", "backslashreplace")
@@ -245,12 +247,12 @@ def _read(path: Path) -> dict[str, Any]:
     try:
         with zipfile.ZipFile(path) as archive, np.load(path, allow_pickle=False) as arrays:
             return {
-                name: _mapped(path, archive.getinfo(f"{name}.npy"))
-                if archive.getinfo(f"{name}.npy").file_size > LARGE
+                name: _memory_mapped(path, archive.getinfo(f"{name}.npy"))
+                if archive.getinfo(f"{name}.npy").file_size > MAPPED_FROM
                 and archive.getinfo(f"{name}.npy").compress_type == zipfile.ZIP_STORED
                 else arrays[name]
                 for name in arrays.files
-                if name in (*NEEDED, *OPTIONAL) or not {*NEEDED} <= {*arrays.files}
+                if name in (*REQUIRED, *OPTIONAL) or not {*REQUIRED} <= {*arrays.files}
             }
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
         raise UnreadableData(
@@ -258,8 +260,8 @@ def _read(path: Path) -> dict[str, Any]:
         ) from error
 
 
-def _mapped(path: Path, member: zipfile.ZipInfo) -> np.ndarray:
-    """An array of an .npz file where it lies in the file."""
+def _memory_mapped(path: Path, member: zipfile.ZipInfo) -> np.ndarray:
+    """An array of an .npz file, mapped into memory where it is in the file."""
     with path.open("rb") as file:
         file.seek(member.header_offset)
         header = file.read(LOCAL_HEADER)

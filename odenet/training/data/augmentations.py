@@ -14,7 +14,7 @@ from torch.nn import functional
 from torchvision.transforms.v2 import functional as vision
 
 from odenet.model.tables.recipe import Call
-from odenet.training.data.vision import OF_BYTES, OneByOne
+from odenet.training.data.torchvision_augmentations import BYTE_AUGMENTATIONS, PerPicture
 
 
 @dataclass(frozen=True)
@@ -118,14 +118,16 @@ AUGMENTATIONS = {
     "flip": Flip,
     "cutout": Cutout,
     "random_resized_crop": RandomResizedCrop,
-    **OF_BYTES,
+    **BYTE_AUGMENTATIONS,
 }
 
 
-Augmentation = PadCrop | Flip | Cutout | RandomResizedCrop | OneByOne
+Augmentation = PadCrop | Flip | Cutout | RandomResizedCrop | PerPicture
 
 
-def changes(augment: Sequence[Call], size: tuple[int, ...]) -> tuple[Augmentation, ...]:
+def random_augmentations(
+    augment: Sequence[Call], size: tuple[int, ...]
+) -> tuple[Augmentation, ...]:
     """The random changes of a recipe's list, whose last result has height and width `size`."""
     made = (AUGMENTATIONS[c.name](**c.kwargs) for c in augment if c.name in AUGMENTATIONS)
     return tuple(
@@ -133,26 +135,26 @@ def changes(augment: Sequence[Call], size: tuple[int, ...]) -> tuple[Augmentatio
     )
 
 
-def center_crop(augment: Sequence[Call]) -> int | None:
+def shorter_side_before_crop(augment: Sequence[Call]) -> int | None:
     """The shorter side of pictures before their middle is taken; None where all is taken."""
     return next((call["resize"] for call in augment if call.name == "center_crop"), None)
 
 
-def before_the_middle(augment: Sequence[Call], shape: Sequence[int]) -> tuple[int, ...]:
+def shape_before_crop(augment: Sequence[Call], shape: Sequence[int]) -> tuple[int, ...]:
     """The shape that pictures are scaled to, larger than the network's where its middle is taken.
 
     Args:
         augment: the recipe's list; `center_crop` gives the shorter side.
         shape: (C, H, W) the network takes, or another that nothing is cut to.
     """
-    resize = center_crop(augment)
+    resize = shorter_side_before_crop(augment)
     if resize is None or len(shape) != 3:
         return tuple(shape)
     least = min(shape[1:])
     return (shape[0], *(round(side * resize / least) for side in shape[1:]))
 
 
-def middle(images: Tensor, size: Sequence[int]) -> Tensor:
+def center_cropped(images: Tensor, size: Sequence[int]) -> Tensor:
     """The middle of each image, (B, C, *size), from images (B, C, H, W) that are no smaller."""
     top, left = ((have - want) // 2 for have, want in zip(images.shape[2:], size, strict=True))
     return images[:, :, top : top + size[0], left : left + size[1]]

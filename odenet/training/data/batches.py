@@ -9,12 +9,12 @@ import torch
 from torch import Tensor
 
 from odenet.runtime.passes.memory_format import channels_innermost
-from odenet.training.data.augment import Draws, Transforms
-from odenet.training.data.class_maps import Maps
+from odenet.training.data.class_maps import ClassMaps
+from odenet.training.data.lazy_samples import LazySamples
 from odenet.training.data.picture_reader import PictureReader
 from odenet.training.data.pictures import Pictures
-from odenet.training.data.samples import Split, Stream, generator
-from odenet.training.data.stored import Stored
+from odenet.training.data.samples import RandomStream, Split, random_generator
+from odenet.training.data.transforms import Draws, Transforms
 from odenet.training.data.windows import Windows
 
 Batch = tuple[Tensor, Tensor]  # inputs as the network takes them, labels or next tokens
@@ -40,23 +40,23 @@ class BatchPlan:
     """
 
     count: int
-    batch: int
+    batch_size: int
     seed: int = 0
     shuffle: bool = False
     repeat: int = 1
     rank: int = 0
-    world: int = 1
+    world_size: int = 1
     epoch: int = 0
-    most: int = 0
+    max_batches: int = 0
 
     def set_epoch(self, epoch: int) -> None:
         """Called by Lightning before each epoch."""
         self.epoch = epoch
 
     def __len__(self) -> int:
-        whole = self.samples // self.batch
-        count = max(1, whole) if self.shuffle else -(-self.samples // self.batch)
-        return min(count, self.most or count)
+        whole = self.samples // self.batch_size
+        count = max(1, whole) if self.shuffle else -(-self.samples // self.batch_size)
+        return min(count, self.max_batches or count)
 
     @property
     def samples(self) -> int:
@@ -67,14 +67,14 @@ class BatchPlan:
         """All samples, in the order of the epoch."""
         if not self.shuffle:
             return np.arange(self.count)
-        rng = generator(Stream.ORDER, self.seed, self.epoch)
+        rng = random_generator(RandomStream.ORDER, self.seed, self.epoch)
         return np.concatenate([rng.permutation(self.count) for _ in range(self.repeat)])
 
-    def places(self, first: int = 0) -> Iterator[np.ndarray]:
+    def positions(self, first: int = 0) -> Iterator[np.ndarray]:
         """This process's positions in the order, one array per batch from the `first` on."""
         for number in range(first, len(self)):
-            stop = min((number + 1) * self.batch, self.samples)
-            yield np.arange(number * self.batch + self.rank, stop, self.world)
+            stop = min((number + 1) * self.batch_size, self.samples)
+            yield np.arange(number * self.batch_size + self.rank, stop, self.world_size)
 
 
 class Batches:
@@ -99,13 +99,15 @@ class Batches:
         self.sampler = plan  # where Lightning looks for `set_epoch`,
         self.batch_sampler = None  # and here, as a DataLoader has both
         self.damaged: dict[str, None] = {}
-        self.measured: list[Tensor] = []  # the places of the samples of each batch that measures
+        self.measured_indices: list[
+            Tensor
+        ] = []  # the places of the samples of each batch that measures
         self._transforms = transforms.to(device)
-        maps = split.labels if isinstance(split.labels, Maps) else None
-        self._labels = None if isinstance(split.labels, Maps) else split.labels.to(device)
+        maps = split.labels if isinstance(split.labels, ClassMaps) else None
+        self._labels = None if isinstance(split.labels, ClassMaps) else split.labels.to(device)
         self._device = device
         inputs = split.inputs
-        self._source: Tensor | Windows | Stored | PictureReader
+        self._source: Tensor | Windows | LazySamples | PictureReader
         if isinstance(inputs, Pictures):
             self._source = PictureReader(inputs, workers, device.type == "cuda", maps)
         else:
@@ -119,7 +121,7 @@ class Batches:
     def __iter__(self) -> Iterator[Batch]:
         plan = self.sampler
         self._served, self._resume_at = self._resume_at, 0
-        self.measured = []
+        self.measured_indices = []
         if isinstance(self._source, Windows):
             yield from self._texts(self._source)
             return
@@ -130,7 +132,7 @@ class Batches:
         for inputs, labels, samples, places in self._fetch(plan.order()):
             self._served += 1
             if not plan.shuffle:
-                self.measured.append(samples)
+                self.measured_indices.append(samples)
             rows = tuple(numbers[places] for numbers in draws)
             if not labels.is_floating_point():
                 labels = labels.long()  # maps of classes are kept in bytes
@@ -150,47 +152,47 @@ class Batches:
     def _texts(self, source: Windows) -> Iterator[Batch]:
         """Windows of a text, and for each of their tokens the one that follows it."""
         plan = self.sampler
-        drawn = generator(Stream.WINDOWS, plan.seed, plan.epoch)
+        drawn = random_generator(RandomStream.WINDOWS, plan.seed, plan.epoch)
         offset = int(drawn.integers(source.size)) if plan.shuffle else 0
         order = plan.order()
-        for places in plan.places(self._served):
+        for places in plan.positions(self._served):
             self._served += 1
             windows = source.read(order[places], offset).to(self._device, non_blocking=True)
             yield windows[:, :-1], windows[:, 1:]
 
     def _fetch(self, order: np.ndarray) -> Iterator[tuple[Tensor, Tensor, Tensor, Tensor]]:
         """Stored inputs and labels, their indices in the split, and their places in the order."""
-        everywhere = torch.from_numpy(order).to(self._device)
-        positions = list(self.sampler.places(self._served))
+        order_on_device = torch.from_numpy(order).to(self._device)
+        positions = list(self.sampler.positions(self._served))
         # In one go: a device is waited for whenever numbers go to it from ordinary memory.
-        together = torch.from_numpy(np.concatenate(positions)).to(self._device)
-        parts = zip(positions, together.split(list(map(len, positions))), strict=True)
+        all_positions = torch.from_numpy(np.concatenate(positions)).to(self._device)
+        position_pairs = zip(positions, all_positions.split(list(map(len, positions))), strict=True)
         source = self._source
         assert not isinstance(source, Windows)
         if not isinstance(source, PictureReader):
-            for position, places in parts:
-                samples = everywhere[places]
+            for position, places in position_pairs:
+                samples = order_on_device[places]
                 if isinstance(source, Tensor):
                     inputs = source[samples]
                 else:
                     inputs = source.read(order[position]).to(self._device)
-                yield inputs, self._known(samples), samples, places
+                yield inputs, self._labels_of(samples), samples, places
             return
         batches = [order[position].tolist() for position in positions]
-        for (position, places), read in zip(parts, source.read(batches), strict=True):
+        for (position, places), read in zip(position_pairs, source.read(batches), strict=True):
             self.damaged.update((line, None) for line in read.damaged)
             if read.damaged:
-                places = torch.from_numpy(position[read.good]).to(self._device)
+                places = torch.from_numpy(position[read.readable]).to(self._device)
             if len(read.images):
                 images = read.images.to(self._device, non_blocking=True)
-                samples = everywhere[places]
-                if read.beside is None:
-                    yield images, self._known(samples), samples, places
+                samples = order_on_device[places]
+                if read.companions is None:
+                    yield images, self._labels_of(samples), samples, places
                 else:
-                    maps = read.beside.to(self._device, non_blocking=True)
+                    maps = read.companions.to(self._device, non_blocking=True)
                     yield images, maps, samples, places
 
-    def _known(self, samples: Tensor) -> Tensor:
+    def _labels_of(self, samples: Tensor) -> Tensor:
         """The labels of some samples, which are on the device."""
         assert self._labels is not None
         return self._labels[samples]

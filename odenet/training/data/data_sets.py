@@ -15,7 +15,13 @@ from odenet.training.data.archives import load_archive
 from odenet.training.data.arrays import load_arrays
 from odenet.training.data.masks import load_masks
 from odenet.training.data.picture_folder import load_folder
-from odenet.training.data.samples import DataSet, Split, Stream, generator, stratified
+from odenet.training.data.samples import (
+    DataSet,
+    RandomStream,
+    Split,
+    random_generator,
+    stratified_choice,
+)
 from odenet.training.data.tables import load_table
 from odenet.training.errors import DataMisfit
 
@@ -53,7 +59,7 @@ def digits(data: Call, shape: Sequence[int]) -> DataSet:
     values, labels = points_and_digits.load_digits(return_X_y=True)
     pixels = np.rint(np.asarray(values) * (255 / 16)).astype(np.uint8).reshape(-1, 1, 8, 8)
     whole = Split(torch.from_numpy(pixels), torch.as_tensor(labels).long())
-    test, train = stratified(whole.labels, DIGITS_TEST, generator(Stream.SPLIT))
+    test, train = stratified_choice(whole.labels, DIGITS_TEST, random_generator(RandomStream.SPLIT))
     return DataSet("digits", whole.pick(train), whole.pick(test), tuple("0123456789"))
 
 
@@ -89,7 +95,9 @@ def shapes(data: Call, shape: Sequence[int]) -> DataSet:
     drawn = [_shapes(rng, sides, data["noise"]) for _ in range(data["n"])]
     pictures, maps = (torch.from_numpy(np.stack(values)) for values in zip(*drawn, strict=True))
     whole = Split(pictures[:, None].repeat(1, channels, 1, 1), maps)
-    test, train = stratified(whole.labels, round(SHAPES_TEST * data["n"]), generator(Stream.SPLIT))
+    test, train = stratified_choice(
+        whole.labels, round(SHAPES_TEST * data["n"]), random_generator(RandomStream.SPLIT)
+    )
     return DataSet("shapes", whole.pick(train), whole.pick(test), ("ground", "disc", "square"))
 
 
@@ -137,6 +145,8 @@ def _points(data: Call, made: Any) -> DataSet:
     """Two classes of points in the plane, from their coordinates and labels."""
     xy, labels = made
     whole = Split(torch.from_numpy(xy).float(), torch.from_numpy(labels).long())
-    test, train = stratified(whole.labels, round(POINTS_TEST * len(xy)), generator(Stream.SPLIT))
+    test, train = stratified_choice(
+        whole.labels, round(POINTS_TEST * len(xy)), random_generator(RandomStream.SPLIT)
+    )
     names = ("outer", "inner")
-    return DataSet(data.name, whole.pick(train), whole.pick(test), names, scaled=False)
+    return DataSet(data.name, whole.pick(train), whole.pick(test), names, standardise=False)

@@ -3,22 +3,22 @@
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from odenet.training.data.arrays import set_aside
-from odenet.training.data.class_maps import looked_at
+from odenet.training.data.arrays import with_test_share
+from odenet.training.data.class_maps import scan_class_maps
 from odenet.training.data.picture_folder import (
     IN_MEMORY,
+    decoded_if_small,
+    none_readable,
     picture_roots,
     pictures_in,
-    settled,
-    unreadable,
     workers_for,
 )
-from odenet.training.data.pictures import Pictures, are_deep
+from odenet.training.data.pictures import Pictures, have_raw_values
 from odenet.training.data.samples import DataSet, Split
 from odenet.training.errors import UnreadableData
 
-PICTURES, MAPS = ("images", "pictures", "imgs"), ("masks", "labels", "maps")
-SUFFIXES = ("_mask", "-mask", ".mask")
+PICTURE_FOLDERS, MAP_FOLDERS = ("images", "pictures", "imgs"), ("masks", "labels", "maps")
+MAP_SUFFIXES = ("_mask", "-mask", ".mask")
 LAYOUT = (
     "put pictures in DIR/images/ and maps of the same names in DIR/masks/, or NAME_mask.png beside "
     "NAME.png; or both in DIR/train/ and DIR/test/"
@@ -37,57 +37,59 @@ def load_masks(path: str, shape: Sequence[int], in_memory: int = IN_MEMORY) -> D
         TrainingError: a picture has no map, or one that does not fit it; names the file.
     """
     root, test_root, size = picture_roots(path, shape, LAYOUT.replace("DIR", path))
-    pairs = _pairs(root)
-    deep = are_deep(str(picture) for picture, _ in pairs)
+    pairs = _pictures_with_maps(root)
+    deep = have_raw_values(str(picture) for picture, _ in pairs)
     train, damaged = _read(pairs, size, deep)
     if test_root is not None:
-        test, more = _read(_pairs(test_root), size, deep)
+        test, more = _read(_pictures_with_maps(test_root), size, deep)
         damaged += more
     else:
-        found = set_aside(f"masks:{path}", train)
+        found = with_test_share(f"masks:{path}", train)
         train, test = found.train, found.test
-    train, bad_train = settled(train, in_memory)
-    test, bad_test = settled(test, in_memory)
+    train, bad_train = decoded_if_small(train, in_memory)
+    test, bad_test = decoded_if_small(test, in_memory)
     damaged += bad_train + bad_test
-    return DataSet(f"masks:{path}", train, test, damaged=damaged, ranked=True)
+    return DataSet(f"masks:{path}", train, test, damaged=damaged, labels_are_pixel_values=True)
 
 
-def _pairs(root: Path) -> list[tuple[Path, Path]]:
+def _pictures_with_maps(root: Path) -> list[tuple[Path, Path]]:
     """Every picture with its map, in order."""
-    pictures = next((root / name for name in PICTURES if (root / name).is_dir()), None)
-    maps = next((root / name for name in MAPS if (root / name).is_dir()), None)
+    pictures = next((root / name for name in PICTURE_FOLDERS if (root / name).is_dir()), None)
+    maps = next((root / name for name in MAP_FOLDERS if (root / name).is_dir()), None)
     if pictures is not None and maps is not None:
-        found = _by_key(map(Path, pictures_in(pictures)), pictures)
-        beside = _by_key(map(Path, pictures_in(maps)), maps)
+        pictures_by_name = _by_common_name(map(Path, pictures_in(pictures)), pictures)
+        maps_by_name = _by_common_name(map(Path, pictures_in(maps)), maps)
     else:
         files = [Path(p) for p in pictures_in(root)]
-        beside = _by_key((p for p in files if p.stem.endswith(SUFFIXES)), root)
-        found = _by_key((p for p in files if not p.stem.endswith(SUFFIXES)), root)
-    for key, picture in found.items():
-        if key not in beside:
+        maps_by_name = _by_common_name((p for p in files if p.stem.endswith(MAP_SUFFIXES)), root)
+        pictures_by_name = _by_common_name(
+            (p for p in files if not p.stem.endswith(MAP_SUFFIXES)), root
+        )
+    for key, picture in pictures_by_name.items():
+        if key not in maps_by_name:
             raise UnreadableData(f"{picture} has no class map", LAYOUT.replace("DIR", str(root)))
-    if not found:
+    if not pictures_by_name:
         raise UnreadableData(f"{root} has class maps and no pictures", LAYOUT)
-    return [(picture, beside[key]) for key, picture in found.items()]
+    return [(picture, maps_by_name[key]) for key, picture in pictures_by_name.items()]
 
 
-def _by_key(paths: Iterable[Path], root: Path) -> dict[str, Path]:
+def _by_common_name(paths: Iterable[Path], root: Path) -> dict[str, Path]:
     """Files by what a picture and its map have in common; refuses two that have the same."""
-    found: dict[str, Path] = {}
+    by_name: dict[str, Path] = {}
     for path in paths:
-        first = found.setdefault(_key(path, root), path)
+        first = by_name.setdefault(_common_name(path, root), path)
         if first != path:
             raise UnreadableData(
                 f"{first} and {path} are the same picture or class map by their names",
                 "remove one of them, or rename it",
             )
-    return found
+    return by_name
 
 
-def _key(path: Path, root: Path) -> str:
+def _common_name(path: Path, root: Path) -> str:
     """What a picture and its map have in common."""
     stem = path.stem
-    for suffix in SUFFIXES:
+    for suffix in MAP_SUFFIXES:
         stem = stem.removesuffix(suffix)
     return (path.parent.relative_to(root) / stem).as_posix()
 
@@ -98,7 +100,7 @@ def _read(
     """The pictures with their maps, each looked at once, and a line for each that is damaged."""
     paths, maps = (tuple(map(str, files)) for files in zip(*pairs, strict=True))
     workers = workers_for(paths)
-    pictures, labels, damaged = looked_at(Pictures(paths, shape, deep), maps, workers)
+    pictures, labels, damaged = scan_class_maps(Pictures(paths, shape, deep), maps, workers)
     if not len(pictures):
-        raise unreadable(paths, damaged)
+        raise none_readable(paths, damaged)
     return Split(pictures, labels, pictures.paths), damaged

@@ -11,15 +11,15 @@ import torch
 from torchvision.datasets import ImageFolder
 from torchvision.datasets.folder import IMG_EXTENSIONS
 
-from odenet.training.data.arrays import set_aside
-from odenet.training.data.class_maps import Maps
+from odenet.training.data.arrays import with_test_share
+from odenet.training.data.class_maps import ClassMaps
 from odenet.training.data.picture_reader import decode_all, reading_processes
-from odenet.training.data.pictures import COLOUR, GREY, Pictures, are_deep
+from odenet.training.data.pictures import COLOUR, GREY, Pictures, have_raw_values
 from odenet.training.data.samples import DataSet, Split, relabelled
 from odenet.training.errors import DataMisfit, TrainingError, UnreadableData
 
 TEST_NAMES = ("test", "val", "valid", "validation")
-MANY = 2000  # pictures worth starting processes for
+MANY_PICTURES = 2000  # pictures worth starting processes for
 IN_MEMORY = 2 << 30  # bytes of decoded pictures kept in memory; more than this streams from disk
 
 LAYOUT = (
@@ -59,11 +59,13 @@ def _pictures_in(folder: Path, seen: set[tuple[int, int]]) -> Iterator[str]:
     """The pictures in a folder and those below it, in order; raises on a link back up."""
     if _identity(folder) in seen:
         raise UnreadableData(f"{folder} leads to a folder that is read already", "remove the link")
-    for place, folders, files in os.walk(folder, followlinks=True):
-        seen.add(_identity(place))
-        folders[:] = sorted(name for name in folders if _identity(Path(place, name)) not in seen)
+    for directory, folders, files in os.walk(folder, followlinks=True):
+        seen.add(_identity(directory))
+        folders[:] = sorted(
+            name for name in folders if _identity(Path(directory, name)) not in seen
+        )
         endings = tuple(IMG_EXTENSIONS)
-        yield from (str(Path(place, name)) for name in sorted(files)
+        yield from (str(Path(directory, name)) for name in sorted(files)
                     if name.lower().endswith(endings))  # fmt: skip
 
 
@@ -138,20 +140,20 @@ def load_folder(path: str, shape: Sequence[int], in_memory: int = IN_MEMORY) -> 
         test, test_classes = _scan(test_root, size)
         test = _relabel(test, test_classes, classes, test_root)
         assert isinstance(train.inputs, Pictures) and isinstance(test.inputs, Pictures)
-        test = replace(test, inputs=replace(test.inputs, deep=train.inputs.deep))
+        test = replace(test, inputs=replace(test.inputs, raw_values=train.inputs.raw_values))
     else:
         everything, classes = _scan(root / "train" if (root / "train").is_dir() else root, size)
         help_ = "it needs one to train with and one to test with"
-        _refuse_class_of(1, everything, classes, path, "one picture", help_)
-        found = set_aside(f"folder:{path}", everything, classes)
+        _refuse_class_of_size(1, everything, classes, path, "one picture", help_)
+        found = with_test_share(f"folder:{path}", everything, classes)
         train, test = found.train, found.test
     if len(classes) < 2:
         only = ", ".join(classes)
         raise UnreadableData(f"{path} has one class, {only}, and nothing to tell it from")
-    train, bad_train = settled(train, in_memory)
-    test, bad_test = settled(test, in_memory)
+    train, bad_train = decoded_if_small(train, in_memory)
+    test, bad_test = decoded_if_small(test, in_memory)
     help_ = "remove its folder or add pictures"
-    _refuse_class_of(0, train, classes, path, "no picture that can be read", help_)
+    _refuse_class_of_size(0, train, classes, path, "no picture that can be read", help_)
     return DataSet(f"folder:{path}", train, test, classes, bad_train + bad_test)
 
 
@@ -161,7 +163,9 @@ def _scan(root: Path, shape: tuple[int, int, int]) -> tuple[Split, tuple[str, ..
         raise _no_pictures(root)
     paths = tuple(path for path, _ in found.samples)
     labels = torch.tensor([label for _, label in found.samples])
-    return Split(Pictures(paths, shape, are_deep(paths)), labels, paths), tuple(found.classes)
+    return Split(Pictures(paths, shape, have_raw_values(paths)), labels, paths), tuple(
+        found.classes
+    )
 
 
 def _relabel(test: Split, names: Sequence[str], classes: Sequence[str], root: Path) -> Split:
@@ -175,39 +179,39 @@ def _relabel(test: Split, names: Sequence[str], classes: Sequence[str], root: Pa
     return relabelled(test, names, classes)
 
 
-def settled(split: Split, in_memory: int) -> tuple[Split, tuple[str, ...]]:
+def decoded_if_small(split: Split, in_memory: int) -> tuple[Split, tuple[str, ...]]:
     """Decode a split when it fits in memory; say which pictures are damaged.
 
     Raises:
         TrainingError: of pictures with class maps none can be read.
     """
     pictures = split.inputs
-    maps = split.labels if isinstance(split.labels, Maps) else None
+    maps = split.labels if isinstance(split.labels, ClassMaps) else None
     assert isinstance(pictures, Pictures)
     if pictures.nbytes + (0 if maps is None else maps.nbytes) > in_memory:
         return split, ()
     images, read, good, damaged = decode_all(pictures, workers_for(pictures.paths), maps)
-    labels = split.known[torch.from_numpy(good)] if maps is None else read
+    labels = split.label_tensor[torch.from_numpy(good)] if maps is None else read
     if labels is None:
-        raise unreadable(pictures.paths, damaged)
+        raise none_readable(pictures.paths, damaged)
     files = tuple(path for path, whole in zip(split.files, good, strict=True) if whole)
     return Split(images, labels, files), damaged
 
 
 def workers_for(paths: Sequence[str]) -> int:
     """How many processes read some files; none where starting them would take longer."""
-    return reading_processes(1) if len(paths) > MANY else 0
+    return reading_processes(1) if len(paths) > MANY_PICTURES else 0
 
 
-def unreadable(paths: Sequence[str], damaged: Sequence[str]) -> UnreadableData:
+def none_readable(paths: Sequence[str], damaged: Sequence[str]) -> UnreadableData:
     """What is said where none of some pictures can be read."""
     return UnreadableData(f"no picture beside {paths[0]} can be read", "; ".join(damaged[:3]))
 
 
-def _refuse_class_of(
+def _refuse_class_of_size(
     size: int, split: Split, classes: Sequence[str], path: str, has: str, help_: str
 ) -> None:
     """Refuse a class with so few pictures in a split."""
-    counts = np.bincount(split.known.numpy(), minlength=len(classes)).tolist()
+    counts = np.bincount(split.label_tensor.numpy(), minlength=len(classes)).tolist()
     if size in counts:
         raise UnreadableData(f"class {classes[counts.index(size)]} in {path} has {has}", help_)

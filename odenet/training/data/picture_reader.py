@@ -29,17 +29,17 @@ class PictureBatch:
     """
 
     images: Tensor
-    good: np.ndarray
+    readable: np.ndarray
     damaged: list[str]
-    beside: Tensor | None = None
+    companions: Tensor | None = None
 
     def pin_memory(self) -> "PictureBatch":
         """The same in memory that a GPU reads from on its own; torch calls this."""
-        beside = None if self.beside is None else self.beside.pin_memory()
-        return replace(self, images=self.images.pin_memory(), beside=beside)
+        companions = None if self.companions is None else self.companions.pin_memory()
+        return replace(self, images=self.images.pin_memory(), companions=companions)
 
 
-class Beside(Protocol):
+class Companions(Protocol):
     """What is read beside each picture, such as its class map."""
 
     def __getitem__(self, index: int) -> Tensor | str:
@@ -52,16 +52,16 @@ class _Samples:
     """Pictures with what is beside them; has what a map-style data set needs."""
 
     pictures: Pictures
-    beside: Beside | None
+    companions: Companions | None
 
     def __len__(self) -> int:
         return len(self.pictures)
 
     def __getitem__(self, index: int) -> tuple[Tensor, ...] | str:
         image = self.pictures[index]
-        if isinstance(image, str) or self.beside is None:
+        if isinstance(image, str) or self.companions is None:
             return image if isinstance(image, str) else (image,)
-        beside = self.beside[index]
+        beside = self.companions[index]
         return beside if isinstance(beside, str) else (image, beside)
 
 
@@ -80,7 +80,7 @@ class PictureReader:
         pictures: Pictures,
         workers: int,
         pinned: bool = False,
-        beside: Beside | None = None,
+        beside: Companions | None = None,
     ):
         samples: Any = _Samples(pictures, beside)
         self._batches: list[list[int]] = []
@@ -116,7 +116,7 @@ def _collate(
 
 
 def decode_all(
-    pictures: Pictures, workers: int, beside: Beside | None = None
+    pictures: Pictures, workers: int, companions: Companions | None = None
 ) -> tuple[Tensor, Tensor | None, np.ndarray, tuple[str, ...]]:
     """Decode every picture into memory.
 
@@ -127,23 +127,28 @@ def decode_all(
     everything = list(range(len(pictures)))
     batches = [everything[i : i + CHUNK] for i in everything[::CHUNK]]
     images = torch.empty((len(pictures), *pictures.shape), dtype=pictures.dtype)
-    together: Tensor | None = None
-    good = np.zeros(len(pictures), dtype=bool)
+    all_companions: Tensor | None = None
+    readable = np.zeros(len(pictures), dtype=bool)
     damaged: list[str] = []
-    reader = PictureReader(pictures, workers, beside=beside)
+    reader = PictureReader(pictures, workers, beside=companions)
     for batch, read in zip(batches, reader.read(batches), strict=True):
-        good[batch] = read.good
-        filled = int(good.sum())
+        readable[batch] = read.readable
+        filled = int(readable.sum())
         new = slice(filled - len(read.images), filled)
         images[new] = read.images
-        if read.beside is not None:
-            size = (len(pictures), *read.beside.shape[1:])
-            if together is None:
-                together = torch.empty(size, dtype=read.beside.dtype)
-            together[new] = read.beside
+        if read.companions is not None:
+            size = (len(pictures), *read.companions.shape[1:])
+            if all_companions is None:
+                all_companions = torch.empty(size, dtype=read.companions.dtype)
+            all_companions[new] = read.companions
         damaged += read.damaged
-    count = int(good.sum())
-    return images[:count], None if together is None else together[:count], good, tuple(damaged)
+    count = int(readable.sum())
+    return (
+        images[:count],
+        None if all_companions is None else all_companions[:count],
+        readable,
+        tuple(damaged),
+    )
 
 
 def reading_processes(devices: int) -> int:

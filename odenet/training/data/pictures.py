@@ -12,11 +12,11 @@ import torch
 from PIL import ExifTags, Image, ImageOps
 from torch import Tensor
 
-Found = TypeVar("Found")
+Result = TypeVar("Result")
 GREY, COLOUR = 1, 3
 # Pillow tells a format by the bytes: without this, a PostScript file would be run.
 FORMATS = ("JPEG", "PNG", "BMP", "PPM", "TIFF", "WEBP")
-LOOKED_AT = 200  # pictures whose sizes are read
+SAMPLED_FILES = 200  # pictures whose sizes are read
 SIDEWAYS = range(5, 9)  # orientations whose width is the height of what is shown (Exif 2.3, 4.6.4)
 
 
@@ -32,14 +32,14 @@ class Pictures:
 
     paths: tuple[str, ...]
     shape: tuple[int, int, int]
-    deep: bool = False
+    raw_values: bool = False
 
     def __len__(self) -> int:
         return len(self.paths)
 
     def __getitem__(self, index: int) -> Tensor | str:
         """One picture, see `decode`; for a damaged file its path and the reason."""
-        return decode(self.paths[index], self.shape, self.deep)
+        return decode(self.paths[index], self.shape, self.raw_values)
 
     def pick(self, indices: Iterable[int]) -> "Pictures":
         """The files at the given places, in that order."""
@@ -48,12 +48,12 @@ class Pictures:
     @property
     def nbytes(self) -> int:
         """The memory all of them take once decoded."""
-        return len(self.paths) * int(np.prod(self.shape)) * (4 if self.deep else 1)
+        return len(self.paths) * int(np.prod(self.shape)) * (4 if self.raw_values else 1)
 
     @property
     def dtype(self) -> torch.dtype:
         """Of what they are decoded to."""
-        return torch.float32 if self.deep else torch.uint8
+        return torch.float32 if self.raw_values else torch.uint8
 
 
 def open_picture(path: str | Path) -> Image.Image:
@@ -67,7 +67,7 @@ def open_picture(path: str | Path) -> Image.Image:
         return Image.open(path, formats=FORMATS)
 
 
-def of_readable(paths: Iterable[str], look: Callable[[str], Found]) -> Iterator[Found]:
+def from_readable(paths: Iterable[str], look: Callable[[str], Result]) -> Iterator[Result]:
     """What is seen in each picture; those that cannot be read are named when they are decoded."""
     for path in paths:
         with suppress(Exception):  # decoders raise nearly anything on damaged bytes
@@ -75,9 +75,9 @@ def of_readable(paths: Iterable[str], look: Callable[[str], Found]) -> Iterator[
                 yield look(path)
 
 
-def some_of(paths: Sequence[str]) -> Sequence[str]:
+def evenly_spaced(paths: Sequence[str]) -> Sequence[str]:
     """Of many files some, evenly spaced."""
-    return paths[:: -(-len(paths) // LOOKED_AT) or 1]
+    return paths[:: -(-len(paths) // SAMPLED_FILES) or 1]
 
 
 def mode_of(path: str) -> str:
@@ -86,9 +86,9 @@ def mode_of(path: str) -> str:
         return image.mode
 
 
-def are_deep(paths: Iterable[str]) -> bool:
+def have_raw_values(paths: Iterable[str]) -> bool:
     """Whether pictures are grey of 16 or 32 bits, as the first of them is that can be read."""
-    return next(of_readable(paths, mode_of), "").startswith(("I", "F"))
+    return next(from_readable(paths, mode_of), "").startswith(("I", "F"))
 
 
 def upright_size(path: str) -> tuple[int, int]:
@@ -100,7 +100,7 @@ def upright_size(path: str) -> tuple[int, int]:
 
 def sizes_of(paths: Sequence[str]) -> set[tuple[int, int]]:
     """The sizes (H, W) of pictures, upright; of many, some are looked at, and no damaged ones."""
-    return {(height, width) for width, height in of_readable(some_of(paths), upright_size)}
+    return {(height, width) for width, height in from_readable(evenly_spaced(paths), upright_size)}
 
 
 def decode(path: str, shape: Sequence[int], deep: bool = False) -> Tensor | str:
@@ -141,7 +141,7 @@ def pixels_of(image: Image.Image, shape: Sequence[int], deep: bool = False) -> T
     image.draft(mode, (2 * width, 2 * height))  # JPEG decodes smaller, hence faster
     upright = ImageOps.exif_transpose(image)
     if upright.mode[0] in "IF":
-        upright = _in_bytes(upright)
+        upright = _scaled_to_bytes(upright)
     if "transparency" in upright.info:
         upright = upright.convert("RGBA")
     converted = _converted(upright, mode)
@@ -167,7 +167,7 @@ def _values_of(image: Image.Image, shape: Sequence[int]) -> Tensor:
     return torch.from_numpy(np.array(fitted))[None].expand(channels, -1, -1).contiguous()
 
 
-def _in_bytes(image: Image.Image) -> Image.Image:
+def _scaled_to_bytes(image: Image.Image) -> Image.Image:
     """A grey picture of 16 or 32 bits with 8, its values scaled by the range of their kind.
 
     Numbers of no kind, as of measurements, are scaled by the picture's own range.

@@ -10,24 +10,27 @@ from torch.utils.data import TensorDataset
 
 from odenet.training.data.arrays import (
     as_labels,
-    joined,
+    checked_split,
+    from_splits,
     require_finite,
-    set_aside,
-    split_of,
-    unlabelled,
+    unlabelled_data_set,
+    with_test_share,
 )
-from odenet.training.data.class_maps import BYTE
+from odenet.training.data.class_maps import BYTE_VALUES
+from odenet.training.data.lazy_samples import LazySamples, as_samples
 from odenet.training.data.samples import DataSet, Split
-from odenet.training.data.single import require_single
-from odenet.training.data.stored import Stored, as_samples
+from odenet.training.data.single_precision import require_single_precision
 from odenet.training.errors import DataMisfit, UnreadableData
 
 NAME = "data from Python"
-NEEDS = (
+DATA_NEEDED = (
     "it was trained on data from Python: give it again, as odenet.resume(RUN, data=(train, test)) "
     "and odenet.evaluate(RUN, data=test)"
 )
-NO_LABELS = (f"{NAME} has no labels", "give pairs (x, y) of tensors, or a torch data set of pairs")
+NO_LABELS = (
+    f"{NAME} has no labels",
+    "give pairs (x, y) of tensors, or a torch data set of pairs",
+)
 HELP = "give data=(train, test), each a torch data set or a pair of tensors (x, y)"
 
 
@@ -44,17 +47,17 @@ def python_data(given: Any) -> DataSet:
     """
     alone = _unlabelled(given)
     if alone is not None:
-        return unlabelled(NAME, alone, *NO_LABELS)
+        return unlabelled_data_set(NAME, alone, *NO_LABELS)
     if _is_split(given):
         split, classes = _split(given)
-        return set_aside(NAME, split, classes)
+        return with_test_share(NAME, split, classes)
     if not isinstance(given, tuple | list) or len(given) != 2:
-        raise UnreadableData(f"data is {_called(given)}, which training cannot use", HELP)
+        raise UnreadableData(f"data is {_described(given)}, which training cannot use", HELP)
     x, x_test = map(_unlabelled, given)
     if x is not None and x_test is not None:
-        return unlabelled(NAME, x, *NO_LABELS, x_test)
+        return unlabelled_data_set(NAME, x, *NO_LABELS, x_test)
     train, test = (_split(part, suffix) for part, suffix in zip(given, ("", "_test"), strict=True))
-    return joined(NAME, train, test)
+    return from_splits(NAME, train, test)
 
 
 def python_test(given: Any) -> DataSet:
@@ -65,7 +68,7 @@ def python_test(given: Any) -> DataSet:
     """
     alone = _unlabelled(given)
     if alone is not None:
-        return unlabelled(NAME, alone, *NO_LABELS, alone)
+        return unlabelled_data_set(NAME, alone, *NO_LABELS, alone)
     if not _is_split(given):
         return python_data(given)
     split, classes = _split(given)
@@ -100,75 +103,79 @@ def _split(given: Any, suffix: str = "") -> tuple[Split, tuple[str, ...]]:
         if len(given) != 2:
             raise UnreadableData(f"a split of {len(given)} parts is not a pair (x, y)", HELP)
         x, y = given
-        return split_of(NAME, x, y, suffix)
+        return checked_split(NAME, x, y, suffix)
     if isinstance(given, Mapping) or _is_array(given):
-        raise UnreadableData(f"{_called(given)} is not a pair (x, y)", HELP)
+        raise UnreadableData(f"{_described(given)} is not a pair (x, y)", HELP)
     if not hasattr(given, "__getitem__") or not hasattr(given, "__len__"):
         what = "has no length" if hasattr(given, "__iter__") else "is not a data set"
-        raise UnreadableData(f"{_called(given)} {what}", HELP)
-    return _items(given, suffix), ()
+        raise UnreadableData(f"{_described(given)} {what}", HELP)
+    return _split_of_dataset(given, suffix), ()
 
 
-def _items(dataset: Any, suffix: str) -> Split:
+def _split_of_dataset(dataset: Any, suffix: str) -> Split:
     """A split of a data set, whose items are looked at once: all labels have to be known."""
     count = len(dataset)
     if not count:
         raise UnreadableData(f"x{suffix} of {NAME} has no samples")
     labels: list[np.ndarray] = []
     shape: tuple[int, ...] | None = None
-    kind: torch.dtype | None = None
+    first_dtype: torch.dtype | None = None
     for place in range(count):
         item = dataset[place]
         if not isinstance(item, tuple | list) or len(item) != 2:
-            message = f"item {place} of {_called(dataset)} is not a pair (input, label)"
+            message = f"item {place} of {_described(dataset)} is not a pair (input, label)"
             raise UnreadableData(message, HELP)
         try:
             sample = as_samples(item[0])
         except (TypeError, ValueError, RuntimeError) as error:
             raise UnreadableData(
-                f"input {place} of {_called(dataset)} is a {type(item[0]).__name__}, not a tensor",
+                f"input {place} of {_described(dataset)} is {_described(item[0])}, not a tensor",
                 "give the data set a transform, such as torchvision's ToTensor()",
             ) from error
         shape = tuple(sample.shape) if shape is None else shape
-        kind = sample.dtype if kind is None else kind
-        if sample.dtype != kind:
-            kinds = [str(dtype).removeprefix("torch.") for dtype in (sample.dtype, kind)]
+        first_dtype = sample.dtype if first_dtype is None else first_dtype
+        if sample.dtype != first_dtype:
+            kinds = [str(dtype).removeprefix("torch.") for dtype in (sample.dtype, first_dtype)]
             raise DataMisfit(
-                f"input {place} of {_called(dataset)} is {kinds[0]}, and those before it "
+                f"input {place} of {_described(dataset)} is {kinds[0]}, and those before it "
                 f"{kinds[1]}: bytes are taken as pixels",
                 "give all as bytes, or all as other numbers",
             )
         if tuple(sample.shape) != shape:
             raise UnreadableData(
-                f"input {place} of {_called(dataset)} has the shape {tuple(sample.shape)}, and "
+                f"input {place} of {_described(dataset)} has the shape {tuple(sample.shape)}, and "
                 f"those before it {shape}"
             )
         labels.append(_compact(item[1]))
     try:
-        together = np.stack(labels)
+        stacked = np.stack(labels)
     except ValueError as error:
-        raise UnreadableData(f"the labels of {_called(dataset)} differ in shape") from error
-    if together.dtype.kind not in "biuf":
-        message = f"the labels of {_called(dataset)} are {together.dtype}, not numbers"
+        raise UnreadableData(f"the labels of {_described(dataset)} differ in shape") from error
+    if stacked.dtype.kind not in "biuf":
+        message = f"the labels of {_described(dataset)} are {stacked.dtype}, not numbers"
         raise UnreadableData(message, HELP)
-    if together.dtype.kind == "f":
-        require_single(f"y{suffix} of {NAME}", together)
-    split = Split(Stored(dataset, np.arange(count), shape or ()), as_labels(together))
+    if stacked.dtype.kind == "f":
+        require_single_precision(f"y{suffix} of {NAME}", stacked)
+    split = Split(LazySamples(dataset, np.arange(count), shape or ()), as_labels(stacked))
     require_finite(NAME, split, suffix)
     return split
 
 
 def _compact(label: Any) -> np.ndarray:
     """A label as an array; a map of classes in bytes, where these are enough."""
-    found = np.asarray(label.detach() if isinstance(label, Tensor) else label)
-    few = found.ndim and found.size and found.dtype.kind in "iu"
-    return found.astype(np.uint8) if few and 0 <= found.min() <= found.max() < BYTE else found
+    array = np.asarray(label.detach() if isinstance(label, Tensor) else label)
+    whole_numbers = array.ndim and array.size and array.dtype.kind in "iu"
+    return (
+        array.astype(np.uint8)
+        if whole_numbers and 0 <= array.min() <= array.max() < BYTE_VALUES
+        else array
+    )
 
 
 def _is_array(given: Any) -> bool:
     return isinstance(given, Tensor) or hasattr(given, "__array__")  # of numpy, or of pandas
 
 
-def _called(given: Any) -> str:
+def _described(given: Any) -> str:
     kind = type(given).__name__
     return f"a {kind} of {len(given)}" if isinstance(given, Sequence) else f"a {kind}"

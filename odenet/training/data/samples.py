@@ -1,4 +1,4 @@
-"""Labelled samples, and seeded, class-balanced choices among them."""
+"""Labelled samples in a training and a test split, and seeded, class-balanced choices of them."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -10,14 +10,14 @@ from torch import Tensor
 
 from odenet.model.tables.losses import loss_kind
 from odenet.model.tables.recipe import Recipe
-from odenet.training.data.class_maps import BYTE, Maps
+from odenet.training.data.class_maps import BYTE_VALUES, ClassMaps
+from odenet.training.data.lazy_samples import CHUNK_SIZE, LazySamples
 from odenet.training.data.pictures import Pictures
-from odenet.training.data.statistics import moments, standardised_over
-from odenet.training.data.stored import CHUNK, Stored
+from odenet.training.data.statistics import channel_moments, standardise_over
 from odenet.training.data.windows import Windows
 
 
-class Stream(IntEnum):
+class RandomStream(IntEnum):
     """Independent sequences of random numbers that one seed gives."""
 
     ORDER = 1
@@ -29,8 +29,8 @@ class Stream(IntEnum):
     WINDOWS = 7
 
 
-def generator(stream: Stream, *key: int) -> np.random.Generator:
-    """A stream of random numbers that depends on its key alone, on every machine."""
+def random_generator(stream: RandomStream, *key: int) -> np.random.Generator:
+    """A generator that depends on stream and key (a seed, an epoch) alone, on any machine."""
     return np.random.default_rng((int(stream), *key))
 
 
@@ -39,28 +39,28 @@ class Split:
     """Inputs and their labels.
 
     Args:
-        inputs: (N, …), uint8 for pictures and float32 for other numbers, or left where they are;
-            windows of a text, whose labels say nothing.
-        labels: (N,) or (N, …), whole numbers for classes and float32 for numbers; or class maps
+        inputs: (N, …), uint8 for pictures and float32 for other numbers; or files and arrays that
+            are read when asked for; or windows of a text, whose labels are not used.
+        labels: (N,) or (N, …), whole numbers for classes and float32 for regression; or class maps
             that are read with their pictures.
         files: the file that each sample came from; empty where they are not files.
     """
 
-    inputs: Tensor | Pictures | Stored | Windows
-    labels: Tensor | Maps
+    inputs: Tensor | Pictures | LazySamples | Windows
+    labels: Tensor | ClassMaps
     files: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.labels)
 
     @property
-    def stored_as(self) -> str:
-        """What samples are stored as: uint8, float32, or int64, the tokens of a text."""
+    def stored_dtype(self) -> str:
+        """The dtype of the inputs: uint8, float32, or int64 for the tokens of a text."""
         return str(self.inputs.dtype).removeprefix("torch.")
 
     @property
-    def known(self) -> Tensor:
-        """Labels that are in memory, as all but class maps are."""
+    def label_tensor(self) -> Tensor:
+        """The labels, where they are in memory: all but class maps are."""
         assert isinstance(self.labels, Tensor)
         return self.labels
 
@@ -73,38 +73,38 @@ class Split:
         picked = inputs[places] if isinstance(inputs, Tensor) else inputs.pick(indices)
         files = tuple(self.files[i] for i in indices) if self.files else ()
         labels = self.labels
-        chosen = labels.pick(indices) if isinstance(labels, Maps) else labels[places]
+        chosen = labels.pick(indices) if isinstance(labels, ClassMaps) else labels[places]
         return Split(picked, chosen, files)
 
 
-def of_text(windows: Windows) -> Split:
-    """The windows of a text as samples."""
-    return Split(windows, torch.zeros(max(0, windows.samples), dtype=torch.uint8))
+def text_split(windows: Windows) -> Split:
+    """A split whose samples are the windows of a text."""
+    return Split(windows, torch.zeros(max(0, windows.window_count), dtype=torch.uint8))
 
 
 @dataclass(frozen=True)
-class Labels:
-    """What the labels of a data set are, as its loss needs to know it.
+class LabelInfo:
+    """Kind and statistics of the labels of a data set, as losses and metrics need them.
 
     Args:
-        count: of the classes; 0 for numbers.
-        shape: of one label: () for one of a sample, (H, W) for a map of classes.
-        counts: of the training samples, or places, of each class, for a loss that weighs them.
-        mean: of numbers, per channel, on the training split; empty: taken as they are.
+        class_count: number of classes; 0 for regression.
+        shape: of one label: () for one per sample, (H, W) for a class map.
+        class_counts: how many training samples (or pixels) each class has, for weighted losses.
+        mean: of labels to regress, per channel, on the training split; empty: not standardised.
         deviation: likewise.
-        numbers: how many a sample has, where it is what the loss is about.
-        grain: likewise the distance of neighbouring values of pixels, per channel, as the network
-            takes them; empty for real numbers.
+        dimensions: how many numbers a sample has, for a likelihood.
+        pixel_spacing: likewise the distance of two neighbouring pixel values, per channel, after
+            standardisation; empty for real numbers.
         bytes_per_token: of a text.
     """
 
-    count: int = 0
+    class_count: int = 0
     shape: Sequence[int] = ()
-    counts: Sequence[int] = ()
+    class_counts: Sequence[int] = ()
     mean: Sequence[float] = ()
     deviation: Sequence[float] = ()
-    numbers: int = 0
-    grain: Sequence[float] = ()
+    dimensions: int = 0
+    pixel_spacing: Sequence[float] = ()
     bytes_per_token: float = 1.0
 
 
@@ -118,10 +118,11 @@ class DataSet:
         test: the samples to measure on.
         classes: the names of the classes, in the order of the labels.
         damaged: files that could not be read and were left out, each with the reason.
-        scaled: whether samples that are not pictures are standardised.
-        ranked: whether labels are values of pictures, of which those that occur are the classes.
-        unlabelled: where there are no labels, what to say to a loss that takes some, and what to
-            do about it; else empty.
+        standardise: whether samples that are not pictures are standardised.
+        labels_are_pixel_values: labels are pixel values of class maps; those that occur are the
+            classes.
+        unlabelled: for a data set without labels, the message and the help for a loss that takes
+            some; else empty.
     """
 
     name: str
@@ -129,77 +130,77 @@ class DataSet:
     test: Split
     classes: tuple[str, ...] = ()
     damaged: tuple[str, ...] = ()
-    scaled: bool = True
-    ranked: bool = False
+    standardise: bool = True
+    labels_are_pixel_values: bool = False
     unlabelled: tuple[str, ...] = ()
 
-    def labels_of(self, train: Split, recipe: Recipe) -> Labels:
-        """What the labels are, with the statistics of a training split."""
+    def label_info(self, train: Split, recipe: Recipe) -> LabelInfo:
+        """The labels' kind, with statistics of the given training split."""
         if isinstance(self.test.inputs, Windows):
-            return Labels(bytes_per_token=self.test.inputs.tokens.bytes_per_token)
+            return LabelInfo(bytes_per_token=self.test.inputs.tokens.bytes_per_token)
         count, shape = len(self.classes), tuple(train.labels.shape[1:])
         kind = loss_kind(recipe.loss).labels
         if kind == "class":
-            return Labels(count, shape, counted(train.labels, count))
-        if kind == "numbers" and standardised_over(recipe.augment) != "none":
-            mean, deviation = moments([train.known])
-            return Labels(count, shape, (), mean.tolist(), deviation.tolist())
-        return Labels(count, shape)
+            return LabelInfo(count, shape, class_counts(train.labels, count))
+        if kind == "numbers" and standardise_over(recipe.augment) != "none":
+            mean, deviation = channel_moments([train.label_tensor])
+            return LabelInfo(count, shape, (), mean.tolist(), deviation.tolist())
+        return LabelInfo(count, shape)
 
 
-def occurring(labels: Tensor | Maps) -> dict[int, int]:
-    """How many samples, or places, have each label, of those that occur, in order.
+def label_counts(labels: Tensor | ClassMaps) -> dict[int, int]:
+    """How many samples (or pixels) have each label that occurs, sorted by label.
 
     Args:
-        labels: (N, …) whole numbers, in bytes perhaps; what is counted takes eight each.
+        labels: (N, …) whole numbers; counted in chunks, since counting takes 8 bytes for each.
     """
-    if isinstance(labels, Maps):
-        return labels.occurring()
-    found: dict[int, int] = {}
-    for part in labels.split(CHUNK):
-        values, counts = part.unique(return_counts=True)
+    if isinstance(labels, ClassMaps):
+        return labels.label_counts()
+    count_of: dict[int, int] = {}
+    for chunk in labels.split(CHUNK_SIZE):
+        values, counts = chunk.unique(return_counts=True)
         for value, count in zip(values.tolist(), counts.tolist(), strict=True):
-            found[value] = found.get(value, 0) + count
-    return dict(sorted(found.items()))
+            count_of[value] = count_of.get(value, 0) + count
+    return dict(sorted(count_of.items()))
 
 
-def counted(labels: Tensor | Maps, count: int) -> list[int]:
-    """How many samples, or places, each of `count` classes has."""
-    found = occurring(labels)
-    return [found.get(label, 0) for label in range(count)]
+def class_counts(labels: Tensor | ClassMaps, count: int) -> list[int]:
+    """How many samples (or pixels) each of `count` classes has."""
+    count_of = label_counts(labels)
+    return [count_of.get(label, 0) for label in range(count)]
 
 
-def renumbered(labels: Tensor | Maps, new: Mapping[int, int]) -> Tensor | Maps:
-    """Other numbers for the labels that occur; those of places in bytes, where these are enough."""
-    if isinstance(labels, Maps):
+def renumbered(labels: Tensor | ClassMaps, new: Mapping[int, int]) -> Tensor | ClassMaps:
+    """Labels with other numbers, old to new; labels of pixels as uint8 where that is enough."""
+    if isinstance(labels, ClassMaps):
         return labels.renumbered(new)
     old = torch.tensor(sorted(new))
     numbers = torch.tensor([new[label] for label in old.tolist()])
-    few = labels.dim() > 1 and max(new.values(), default=0) < BYTE
-    found = torch.empty(labels.shape, dtype=torch.uint8 if few else torch.int64)
-    for part, target in zip(labels.split(CHUNK), found.split(CHUNK), strict=True):
-        target.copy_(numbers[torch.searchsorted(old, part.long())])
-    return found
+    fits_in_byte = labels.dim() > 1 and max(new.values(), default=0) < BYTE_VALUES
+    result = torch.empty(labels.shape, dtype=torch.uint8 if fits_in_byte else torch.int64)
+    for chunk, target in zip(labels.split(CHUNK_SIZE), result.split(CHUNK_SIZE), strict=True):
+        target.copy_(numbers[torch.searchsorted(old, chunk.long())])
+    return result
 
 
-def shape_of(split: Split) -> tuple[int, ...]:
+def sample_shape(split: Split) -> tuple[int, ...]:
     """The shape of one sample."""
     inputs = split.inputs
     return tuple(inputs.shape[1:]) if isinstance(inputs, Tensor) else tuple(inputs.shape)
 
 
 def relabelled(split: Split, names: Sequence[str], classes: Sequence[str]) -> Split:
-    """A split with labels in the order of other classes, which its names are among."""
+    """A split whose labels are indices into `classes` instead of `names`, a subset of them."""
     new = {label: classes.index(name) for label, name in enumerate(names)}
     return replace(split, labels=renumbered(split.labels, new))
 
 
-def stratified(
-    labels: Tensor | Maps, size: int, rng: np.random.Generator
+def stratified_choice(
+    labels: Tensor | ClassMaps, size: int, rng: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray]:
     """Choose `size` samples, every class in its share, by the method of largest remainders.
 
-    Of labels that are numbers, or are of places, or hardly ever equal, any samples are chosen.
+    Where labels are real numbers or class maps, or nearly all differ, classes play no role.
 
     Args:
         labels: (N,) integers, or others.
@@ -207,9 +208,9 @@ def stratified(
         rng: makes the choice.
 
     Returns:
-        The chosen places and the others, both in increasing order.
+        The indices of the chosen samples and of the others, both in increasing order.
     """
-    values = np.zeros(len(labels)) if isinstance(labels, Maps) else labels.numpy()
+    values = np.zeros(len(labels)) if isinstance(labels, ClassMaps) else labels.numpy()
     distinct = len(np.unique(values)) if values.ndim == 1 else 0
     if values.dtype.kind == "f" or not 0 < distinct <= size:
         values = np.zeros(len(values))
@@ -219,19 +220,19 @@ def stratified(
     for place in np.argsort(counts - shares, kind="stable")[: max(size - counts.sum(), 0)]:
         counts[place] += 1
     chosen = np.zeros(len(values), dtype=bool)
-    for places, count in zip(members, counts, strict=True):
-        chosen[rng.permutation(places)[:count]] = True
+    for indices, count in zip(members, counts, strict=True):
+        chosen[rng.permutation(indices)[:count]] = True
     return np.flatnonzero(chosen), np.flatnonzero(~chosen)
 
 
-def part(split: Split, share: float, seed: int) -> Split:
-    """A class-balanced share of a split; the split itself when the share is 1."""
+def fraction_of(split: Split, share: float, seed: int) -> Split:
+    """A class-balanced fraction of a split; the split itself when `share` is 1."""
     if share == 1:
         return split
     if isinstance(split.inputs, Windows):
-        return of_text(split.inputs.until(share))
-    chosen, _ = stratified(
-        split.labels, round(share * len(split)), generator(Stream.FRACTION, seed)
+        return text_split(split.inputs.leading_share(share))
+    chosen, _ = stratified_choice(
+        split.labels, round(share * len(split)), random_generator(RandomStream.FRACTION, seed)
     )
     return split.pick(chosen)
 
@@ -239,9 +240,9 @@ def part(split: Split, share: float, seed: int) -> Split:
 def hold_out(split: Split, share: float, seed: int) -> tuple[Split, Split]:
     """Cut a class-balanced share off a split: what remains, and the share; of a text, its end."""
     if isinstance(split.inputs, Windows):
-        kept, held = split.inputs.cut(share)
-        return of_text(kept), of_text(held)
-    held, kept = stratified(
-        split.labels, round(share * len(split)), generator(Stream.HOLDOUT, seed)
+        kept, held = split.inputs.split_off(share)
+        return text_split(kept), text_split(held)
+    held, kept = stratified_choice(
+        split.labels, round(share * len(split)), random_generator(RandomStream.HOLDOUT, seed)
     )
     return split.pick(kept), split.pick(held)

@@ -7,19 +7,19 @@ from torch import Tensor
 
 from odenet.model.tables.recipe import Call
 
-RESOLUTION = 1e-6  # of float32: what varies less, relative to its size, is constant
+RESOLUTION = 1e-6  # of float32: a channel that varies less, relative to its mean, is constant
 
 
-def standardised_over(augment: Sequence[Call]) -> str:
-    """Whose mean and deviation a recipe takes out."""
+def standardise_over(augment: Sequence[Call]) -> str:
+    """What a recipe standardises over: "data" (the training split), "image" (itself), "none"."""
     return next((call["over"] for call in augment if call.name == "standardise"), "data")
 
 
-def moments(pieces: Iterable[Tensor]) -> tuple[Tensor, Tensor]:
+def channel_moments(pieces: Iterable[Tensor]) -> tuple[Tensor, Tensor]:
     """Mean and deviation per channel, each (C,) float32; a channel that is constant has 1.
 
     Args:
-        pieces: some samples each, (B, C, …) or (B,).
+        pieces: chunks of the samples, each (B, C, …) or (B,).
     """
     shift, count = torch.zeros(()), 0
     total, squares = torch.zeros(()), torch.zeros(())

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from odenet.diagnostics import suggest
-from odenet.training.data.arrays import set_aside, split_of, unlabelled
+from odenet.training.data.arrays import checked_split, unlabelled_data_set, with_test_share
 from odenet.training.data.samples import DataSet
 from odenet.training.errors import UnreadableData
 
@@ -42,7 +42,9 @@ def load_table(path: str, target: Sequence[str], without: Sequence[str] = ()) ->
     x = np.stack([_numbers(path, name, columns[name], lines) for name in features], axis=1)
     if not target:
         help_ = 'name some: target = ["price"]'
-        return unlabelled(f"table:{path}", x, f"no column of {path} is to be predicted", help_)
+        return unlabelled_data_set(
+            f"table:{path}", x, f"no column of {path} is to be predicted", help_
+        )
     if len(target) == 1 and _are_words(path, target[0], columns[target[0]], lines):
         y = np.array(columns[target[0]])
         if (empty := [i for i, word in enumerate(y) if not word]) != []:
@@ -52,7 +54,7 @@ def load_table(path: str, target: Sequence[str], without: Sequence[str] = ()) ->
         if ((y == np.rint(y)) & (abs(y) <= EXACT)).all():
             y = y.astype(np.int64)
         y = y[:, 0] if len(target) == 1 else y
-    return set_aside(f"table:{path}", *split_of(f"table:{path}", x, y))
+    return with_test_share(f"table:{path}", *checked_split(f"table:{path}", x, y))
 
 
 def columns_of(path: Path) -> list[str]:
@@ -73,20 +75,20 @@ def _read(path: Path) -> tuple[list[str], list[list[str]], list[int]]:
         raise UnreadableData(f"{path} cannot be read: {error}", "save it as UTF-8") from error
     first = text.partition("\n")[0]
     separator = max(SEPARATORS, key=first.count)
-    found: list[list[str]] = []
+    table: list[list[str]] = []
     begins: list[int] = []
     try:
         reader, last = csv.reader(io.StringIO(text, newline=""), delimiter=separator), 0
         for row in reader:
             if row:
-                found.append(row)
+                table.append(row)
                 begins.append(last + 1)
             last = reader.line_num
     except csv.Error as error:
         raise UnreadableData(f"{path} cannot be read: {error}") from error
-    if len(found) < 2:
+    if len(table) < 2:
         raise UnreadableData(f"{path} has no rows below the names of its columns")
-    names, *rows = [[cell.strip() for cell in row] for row in found]
+    names, *rows = [[cell.strip() for cell in row] for row in table]
     lines = begins[1:]
     for line, row in zip(lines, rows, strict=True):
         if len(row) != len(names):

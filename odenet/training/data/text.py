@@ -10,16 +10,16 @@ import numpy as np
 
 from odenet.extras import require
 from odenet.model.tables.recipe import Call
-from odenet.training.data.samples import DataSet, Stream, generator, of_text
+from odenet.training.data.samples import DataSet, RandomStream, random_generator, text_split
 from odenet.training.data.windows import Tokens, Windows
 from odenet.training.errors import DataMisfit, UnreadableData
 
-MAPPED = 2**28  # bytes of a file above which it stays on disk
+MAPPED_FROM = 2**28  # bytes of a file above which it stays on disk
 # folders of Python's library that hold no part of it
 LEFT_OUT = {"test", "tests", "site-packages", "idlelib", "lib2to3", "turtledemo", "ensurepip"}
 
 
-class Coding:
+class TextCodec:
     """Text as token numbers and back: bytes, or by a tokenizer.
 
     Args:
@@ -33,8 +33,8 @@ class Coding:
         """The tokens of a text in UTF-8, (n,) whole numbers."""
         if self._tokenizer is None:
             return text
-        written = text.tobytes().decode("utf-8", errors="replace")
-        ids = self._tokenizer.encode(written, add_special_tokens=False).ids
+        decoded = text.tobytes().decode("utf-8", errors="replace")
+        ids = self._tokenizer.encode(decoded, add_special_tokens=False).ids
         return np.asarray(ids, dtype=np.uint32)
 
     def decode(self, numbers: Sequence[int]) -> str:
@@ -55,7 +55,7 @@ def text(data: Call, shape: Sequence[int]) -> DataSet:
     paths = [path for path in paths if path.is_file()]
     if not paths:
         raise UnreadableData(f"there is no file {data['path']}", "a path is relative to the spec")
-    return _split(data, paths, shape[0], data["tokenizer"])
+    return _train_and_test(data, paths, shape[0], data["tokenizer"])
 
 
 def python_sources(data: Call, shape: Sequence[int]) -> DataSet:
@@ -68,27 +68,27 @@ def python_sources(data: Call, shape: Sequence[int]) -> DataSet:
     )
     if not paths:
         raise UnreadableData(f"there are no sources of Python's library in {folder}")
-    return _split(data, paths, shape[0])
+    return _train_and_test(data, paths, shape[0])
 
 
-def _split(data: Call, paths: Sequence[Path], size: int, tokenizer: str = "") -> DataSet:
+def _train_and_test(data: Call, paths: Sequence[Path], size: int, tokenizer: str = "") -> DataSet:
     """Whole files for testing, drawn once for all; of a single file, its end."""
-    coding = Coding(tokenizer)
+    coding = TextCodec(tokenizer)
     share = data["test"]
     paths = _shuffled(paths)
     if len(paths) > 1:
         held = _held_out(paths, share)
         test, train = (_windows(part, coding, size) for part in (paths[:held], paths[held:]))
     else:
-        train, test = _windows(paths, coding, size).cut(share)
+        train, test = _windows(paths, coding, size).split_off(share)
     for name, windows in (("training", train), ("test", test)):
-        if windows.samples < 1:
+        if windows.window_count < 1:
             raise DataMisfit(
-                f"the {name} split of {data} has {windows.count:,} tokens, and a window takes "
-                f"{size + 1:,}: {size:,} that the network reads and the one that follows",
+                f"the {name} split of {data} has {windows.token_count:,} tokens, and a window "
+                f"takes {size + 1:,}: {size:,} that the network reads and the one that follows",
                 "give more text, another share for the test, or shorter windows: tokens(…)",
             )
-    return DataSet(str(data), of_text(train), of_text(test), scaled=False)
+    return DataSet(str(data), text_split(train), text_split(test), standardise=False)
 
 
 def _shuffled(paths: Sequence[Path]) -> list[Path]:
@@ -98,7 +98,7 @@ def _shuffled(paths: Sequence[Path]) -> list[Path]:
     its end: of files in the order of their names it would be another kind of text than the rest.
     """
     paths = [path for path in paths if path.stat().st_size]
-    return [paths[place] for place in generator(Stream.SPLIT).permutation(len(paths))]
+    return [paths[place] for place in random_generator(RandomStream.SPLIT).permutation(len(paths))]
 
 
 def _held_out(paths: Sequence[Path], share: float) -> int:
@@ -107,7 +107,7 @@ def _held_out(paths: Sequence[Path], share: float) -> int:
     return min(len(paths) - 1, 1 + int(np.argmin(np.abs(ends - share * ends[-1]))))
 
 
-def _windows(paths: Sequence[Path], coding: Coding, size: int) -> Windows:
+def _windows(paths: Sequence[Path], coding: TextCodec, size: int) -> Windows:
     pieces = [coding.encode(_bytes_of(path)) for path in paths]
     tokens = Tokens(pieces, sum(path.stat().st_size for path in paths))
     return Windows(tokens, size, 0, len(tokens))
@@ -115,7 +115,7 @@ def _windows(paths: Sequence[Path], coding: Coding, size: int) -> Windows:
 
 def _bytes_of(path: Path) -> np.ndarray:
     try:
-        if path.stat().st_size > MAPPED:
+        if path.stat().st_size > MAPPED_FROM:
             return np.memmap(path, dtype=np.uint8, mode="r")
         return np.frombuffer(path.read_bytes(), dtype=np.uint8)
     except OSError as error:

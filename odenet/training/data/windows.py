@@ -15,12 +15,12 @@ class Tokens:
 
     Args:
         pieces: each (n,).
-        size: the bytes of the text that they are.
+        text_bytes: how long the text is, in bytes.
     """
 
-    def __init__(self, pieces: Sequence[np.ndarray], size: int):
+    def __init__(self, pieces: Sequence[np.ndarray], text_bytes: int):
         self.pieces = pieces
-        self.size = size
+        self.size = text_bytes
         self._ends = list(accumulate(map(len, pieces)))
 
     def __len__(self) -> int:
@@ -32,15 +32,15 @@ class Tokens:
         return self.size / max(1, len(self))
 
     def read(self, first: int, count: int) -> np.ndarray:
-        """Some tokens in a row."""
-        found: list[np.ndarray] = []
+        """`count` tokens from the `first` on, (count,)."""
+        read: list[np.ndarray] = []
         while count:
-            number = bisect_right(self._ends, first)
-            piece = self.pieces[number]
-            start = first - (self._ends[number] - len(piece))
-            found.append(piece[start : start + count])
-            first, count = first + len(found[-1]), count - len(found[-1])
-        return np.concatenate(found)
+            index = bisect_right(self._ends, first)
+            piece = self.pieces[index]
+            start = first - (self._ends[index] - len(piece))
+            read.append(piece[start : start + count])
+            first, count = first + len(read[-1]), count - len(read[-1])
+        return np.concatenate(read)
 
     def highest(self) -> int:
         """The largest token number."""
@@ -49,26 +49,26 @@ class Tokens:
 
 @dataclass(frozen=True)
 class Windows:
-    """Samples of a stream: windows side by side, each with the token that follows it.
+    """Samples of a stream of tokens: windows side by side, each with the token that follows it.
 
-    In training they begin at a place that is drawn for each epoch, so that a token is seen with
-    other ones before it; they never leave the stream.
+    In training all windows are moved by an offset drawn for each epoch, so that a token has
+    different ones before it; they never leave the stream.
 
     Args:
         tokens: the stream.
-        size: T, the tokens that the network reads.
-        first: where in the stream the first may begin.
-        count: tokens from there on that belong to these samples.
+        size: T, the tokens of a window, which the network reads.
+        first: the index in the stream of the first token that belongs to these samples.
+        token_count: how many tokens from there on belong to them.
     """
 
     tokens: Tokens
     size: int
     first: int
-    count: int
+    token_count: int
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """Of one sample, as the network reads it."""
+        """Of a sample, as the network reads it: (T,)."""
         return (self.size,)
 
     @property
@@ -77,29 +77,29 @@ class Windows:
         return torch.int64
 
     @property
-    def samples(self) -> int:
-        """How many there are in an epoch that begins at the first token."""
-        return (self.count - 1) // self.size
+    def window_count(self) -> int:
+        """How many windows fit, the first one beginning at the first token."""
+        return (self.token_count - 1) // self.size
 
     def read(self, places: Sequence[int] | np.ndarray, offset: int = 0) -> Tensor:
-        """The windows at some places, (B, T + 1) int64.
+        """Some windows with the token after each, (B, T + 1) int64.
 
         Args:
-            places: (B,), each below `samples`.
+            places: (B,), each below `window_count`.
             offset: by how many tokens all of them are moved; the last stays within the stream.
         """
         begins = offset + np.asarray(places) * self.size
-        starts = self.first + np.minimum(begins, self.count - self.size - 1)
+        starts = self.first + np.minimum(begins, self.token_count - self.size - 1)
         rows = [self.tokens.read(int(start), self.size + 1) for start in starts]
         return torch.from_numpy(np.stack(rows).astype(np.int64))
 
-    def until(self, share: float) -> "Windows":
-        """The first part of the stream."""
-        return replace(self, count=max(self.size + 1, round(share * self.count)))
+    def leading_share(self, share: float) -> "Windows":
+        """The first part of the stream, a share of its tokens."""
+        return replace(self, token_count=max(self.size + 1, round(share * self.token_count)))
 
-    def cut(self, share: float) -> tuple["Windows", "Windows"]:
-        """The stream without its last part, and that part."""
-        kept = self.count - round(share * self.count)
-        return replace(self, count=kept), replace(
-            self, first=self.first + kept, count=self.count - kept
+    def split_off(self, share: float) -> tuple["Windows", "Windows"]:
+        """The stream without its last part, a share of its tokens, and that part."""
+        kept = self.token_count - round(share * self.token_count)
+        return replace(self, token_count=kept), replace(
+            self, first=self.first + kept, token_count=self.token_count - kept
         )

@@ -8,7 +8,7 @@ from torchmetrics import Metric
 
 from odenet.model.tables.recipe import Recipe
 from odenet.runtime.density import log_density
-from odenet.training.data.samples import Labels
+from odenet.training.data.samples import LabelInfo
 from odenet.training.learning.losses import Objective
 
 
@@ -20,10 +20,10 @@ class Likelihood(Objective):
     what is made small is then an upper bound of the code length of the pixels themselves.
     """
 
-    def __init__(self, recipe: Recipe, labels: Labels):
+    def __init__(self, recipe: Recipe, labels: LabelInfo):
         super().__init__(recipe, labels)
         self.grain: Tensor | None
-        grain = torch.tensor(labels.grain) if labels.grain else None
+        grain = torch.tensor(labels.pixel_spacing) if labels.pixel_spacing else None
         self.register_buffer("grain", grain, persistent=False)
 
     def answer(self, network: nn.Module, inputs: Tensor) -> Tensor:
@@ -53,4 +53,4 @@ class Likelihood(Objective):
 
     def derived(self, loss: Tensor) -> dict[str, Tensor]:
         """Bits per number of a sample."""
-        return {"bits_per_dim": loss / (self.labels.numbers * math.log(2))}
+        return {"bits_per_dim": loss / (self.labels.dimensions * math.log(2))}

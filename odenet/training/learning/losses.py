@@ -18,7 +18,7 @@ from torchmetrics.regression import R2Score
 
 from odenet.model.tables.losses import USUAL, loss_kind
 from odenet.model.tables.recipe import Recipe
-from odenet.training.data.samples import Labels
+from odenet.training.data.samples import LabelInfo
 
 # Scores at which the average precision is summed: evenly spaced, so that it does not matter how
 # rare a class is. As probabilities they are as far as single precision tells them from 0 and 1.
@@ -34,7 +34,7 @@ class Objective(nn.Module):
         labels: what the labels of the data are.
     """
 
-    def __init__(self, recipe: Recipe, labels: Labels):
+    def __init__(self, recipe: Recipe, labels: LabelInfo):
         super().__init__()
         self.recipe = recipe
         self.call = recipe.loss or USUAL
@@ -82,14 +82,14 @@ class Objective(nn.Module):
 class CrossEntropy(Objective):
     """Cross-entropy of scores, (B, classes, *places), and classes, (B, *places)."""
 
-    def __init__(self, recipe: Recipe, labels: Labels):
+    def __init__(self, recipe: Recipe, labels: LabelInfo):
         super().__init__(recipe, labels)
-        if labels.count <= 5:  # the top 5 of so few are all
+        if labels.class_count <= 5:  # the top 5 of so few are all
             self.measures = tuple(m for m in self.measures if m.name != "top5_accuracy")
         self.weights: Tensor | None
         weights = None
-        if self.call["weights"] == "balanced" and labels.counts:
-            counts = torch.tensor(labels.counts, dtype=torch.float32)
+        if self.call["weights"] == "balanced" and labels.class_counts:
+            counts = torch.tensor(labels.class_counts, dtype=torch.float32)
             weights = counts.sum() / (len(counts) * counts.clamp(min=1))
         self.register_buffer("weights", weights, persistent=False)
 
@@ -111,7 +111,7 @@ class CrossEntropy(Objective):
 
     def metrics(self) -> dict[str, Metric]:
         """Shares of samples or places; IoU is the mean over the classes that occur."""
-        count = self.labels.count
+        count = self.labels.class_count
         known: dict[str, Metric] = {
             "accuracy": MulticlassAccuracy(count, average="micro", validate_args=False),
             "mean_iou": MulticlassJaccardIndex(max(count, 2), validate_args=False),
@@ -136,7 +136,7 @@ class BinaryCrossEntropy(Objective):
 
     def metrics(self) -> dict[str, Metric]:
         """Means over the classes; F1 of what is likelier than not."""
-        count = self.labels.count
+        count = self.labels.class_count
         return {
             "f1": MultilabelF1Score(count, validate_args=False),
             "average_precision": MultilabelAveragePrecision(
@@ -163,7 +163,7 @@ class OfNumbers(Objective):
 
     power = 2  # of the unit that the loss is in
 
-    def __init__(self, recipe: Recipe, labels: Labels):
+    def __init__(self, recipe: Recipe, labels: LabelInfo):
         super().__init__(recipe, labels)
         channels = (-1, *(1 for _ in labels.shape[1:]))
         mean = torch.tensor(labels.mean or (0.0,)).view(channels)
@@ -286,6 +286,6 @@ class RSquared(R2Score):
         return standardised.movedim(1, -1).flatten(0, -2)
 
 
-def objective_of(recipe: Recipe, labels: Labels) -> Objective:
+def objective_of(recipe: Recipe, labels: LabelInfo) -> Objective:
     """What a recipe's loss computes, on labels of one kind."""
     return resolve_name(loss_kind(recipe.loss).source)(recipe, labels)

@@ -16,7 +16,7 @@ from odenet.model.tables.recipe import Recipe
 from odenet.runtime.in_backward import OptimizerInBackward
 from odenet.runtime.passes.exact import Inexact
 from odenet.training.data.batches import Batch
-from odenet.training.data.samples import Labels, Stream, generator
+from odenet.training.data.samples import LabelInfo, RandomStream, random_generator
 from odenet.training.errors import Diverged, UnreadableData
 from odenet.training.flows import ROUGH_ITERATIONS, flows, stability
 from odenet.training.learning.details import Details
@@ -54,7 +54,7 @@ class Task(LightningModule):
         self,
         network: nn.Module,
         recipe: Recipe,
-        labels: Labels,
+        labels: LabelInfo,
         watched: str = "test",
         level: int = 0,
     ):
@@ -131,7 +131,7 @@ class Task(LightningModule):
         """Go on with the random numbers of the interrupted run; processes have one stream each."""
         if self.trainer.world_size > 1:
             key = (self.recipe.seed, self.trainer.global_rank, self.global_step)
-            torch.manual_seed(int(generator(Stream.DROPOUT, *key).integers(2**32)))
+            torch.manual_seed(int(random_generator(RandomStream.DROPOUT, *key).integers(2**32)))
         elif self._random:
             torch.set_rng_state(self._random["cpu"].cpu())
             if "cuda" in self._random and self.device.type == "cuda":

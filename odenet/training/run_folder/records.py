@@ -12,7 +12,7 @@ from odenet.files import make_folder, write_text
 from odenet.model.tables.losses import LOSSES
 from odenet.plugins import loaded
 from odenet.training.checksums import read_sealed_json, sealed_json, sha256_of
-from odenet.training.data.samples import Labels
+from odenet.training.data.samples import LabelInfo
 from odenet.training.errors import BadRunFolder
 from odenet.training.schema import Mismatch
 
@@ -115,7 +115,7 @@ class Record:
     verdicts: Mapping[str, Any] = field(default_factory=dict)
     files: Mapping[str, str] = field(default_factory=dict)
     loss: str = "cross_entropy"
-    labels: Labels = field(default_factory=Labels)
+    labels: LabelInfo = field(default_factory=LabelInfo)
     data_from_python: str = ""
     samples: str = ""
     spec_folder: str = ""

@@ -14,7 +14,7 @@ from odenet.model.tables.recipe import Call
 from odenet.runtime.budget import shares
 from odenet.runtime.memory import Memory
 from odenet.training.callbacks.multilevel import refine_network
-from odenet.training.data.samples import DataSet, Labels, relabelled
+from odenet.training.data.samples import DataSet, LabelInfo, relabelled
 from odenet.training.errors import BadOption, DataMisfit, NotPossible
 from odenet.training.flows import flows
 from odenet.training.learning.task import Task
@@ -39,7 +39,7 @@ def recipe_data(program: Program) -> Call:
     return program.recipe.data
 
 
-def new_task(program: Program, labels: Labels, watched: str, level: int = 0) -> Task:
+def new_task(program: Program, labels: LabelInfo, watched: str, level: int = 0) -> Task:
     """The task of a program, with new weights.
 
     Args:
@@ -55,7 +55,7 @@ def new_task(program: Program, labels: Labels, watched: str, level: int = 0) -> 
 
 
 def task_from_checkpoint(
-    program: Program, labels: Labels, watched: str, checkpoint: Mapping[str, Any]
+    program: Program, labels: LabelInfo, watched: str, checkpoint: Mapping[str, Any]
 ) -> Task:
     """The task of a program with the weights of a checkpoint. See `new_task`.
 
@@ -76,13 +76,13 @@ def task_from_checkpoint(
     return task
 
 
-def _new_network(program: Program, labels: Labels) -> nn.Module:
+def _new_network(program: Program, labels: LabelInfo) -> nn.Module:
     """A new network, its weights given by the recipe's seed; a score for each class."""
     require_memory(program, 1)
     torch.manual_seed(program.recipe.seed)
     widened = loss_kind(program.recipe.loss).labels == "class"
     try:
-        return program.network(classes=labels.count if widened else None).train()
+        return program.network(classes=labels.class_count if widened else None).train()
     except ValueError as error:  # of a network of a library, which is not there or not residual
         raise NotPossible(str(error)) from error
 

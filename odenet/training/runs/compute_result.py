@@ -9,9 +9,9 @@ import torch
 
 from odenet.model.tables.losses import MetricKind
 from odenet.model.tables.recipe import Recipe
-from odenet.training.callbacks.guard import EXACT
+from odenet.training.callbacks.stability_guard import EXACT
 from odenet.training.callbacks.stopping import AT_TARGET
-from odenet.training.data.loader import Data
+from odenet.training.data.data_module import SplitLoaders
 from odenet.training.data.windows import Windows
 from odenet.training.flows import stability
 from odenet.training.learning.task import Task
@@ -21,7 +21,7 @@ from odenet.training.runs.results import Result, time_saved
 DIVERGED_FACTOR = 10  # times the loss of the first batch, from which on a training has diverged
 
 
-def compute_result(folder: RunFolder, task: Task, data: Data, rows: list[Row]) -> Result:
+def compute_result(folder: RunFolder, task: Task, data: SplitLoaders, rows: list[Row]) -> Result:
     """The result of a run.
 
     Args:

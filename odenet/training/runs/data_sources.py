@@ -9,12 +9,12 @@ from typing import Any
 from odenet.compiler import Program
 from odenet.model.tables.losses import loss_kind
 from odenet.model.tables.recipe import Call
-from odenet.training.data.augmentations import before_the_middle
+from odenet.training.data.augmentations import shape_before_crop
 from odenet.training.data.data_sets import load_data
 from odenet.training.data.python_data import python_data
-from odenet.training.data.samples import DataSet, counted
+from odenet.training.data.samples import DataSet, class_counts
 from odenet.training.errors import UnreadableData
-from odenet.training.learning.agreement import agreed
+from odenet.training.learning.compatibility import agreed
 from odenet.training.run_folder.records import Options
 from odenet.training.runs.build_task import input_shape, recipe_data
 
@@ -48,7 +48,7 @@ def load_data_set(
     if given is not None and not isinstance(given, str):
         return agreed(program, read(given), known)
     call = resolve_paths(recipe_data(program), folder)
-    shape = before_the_middle(program.recipe.augment, input_shape(program))
+    shape = shape_before_crop(program.recipe.augment, input_shape(program))
     found = load_data(call, shape, options.data_root, options.download)
     return agreed(program, found, known)
 
@@ -86,7 +86,7 @@ def missing_classes_note(program: Program, data: DataSet) -> str:
     if loss_kind(program.recipe.loss).labels != "class":
         return ""
     for name, split in (("training", data.train), ("test", data.test)):
-        counts = counted(split.labels, len(data.classes))
+        counts = class_counts(split.labels, len(data.classes))
         absent = [data.classes[i] for i, count in enumerate(counts) if not count]
         if absent:
             which = "the class" if len(absent) == 1 else f"{len(absent)} classes, the first"

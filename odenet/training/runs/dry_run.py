@@ -12,7 +12,7 @@ from rich.console import Console
 
 from odenet.compiler import Program
 from odenet.model.tables.recipe import Recipe
-from odenet.training.data.loader import Data
+from odenet.training.data.data_module import SplitLoaders
 from odenet.training.run_folder.records import Options
 from odenet.training.runs.trial import trial_run
 
@@ -110,9 +110,9 @@ def dry_run(
     )
 
 
-def _total_seconds(recipe: Recipe, samples: Data, step: float, measuring: float) -> float:
+def _total_seconds(recipe: Recipe, samples: SplitLoaders, step: float, measuring: float) -> float:
     """Seconds of all epochs, each refinement doubling the time of what follows."""
-    batches = -(-len(samples.watched) // (2 * recipe.batch))
+    batches = -(-len(samples.validation) // (2 * recipe.batch))
     epoch = samples.steps_per_epoch * step + batches * measuring
     refined = (sum(level <= done for level in recipe.levels) for done in range(recipe.epochs))
     return sum(epoch * 2**level for level in refined)

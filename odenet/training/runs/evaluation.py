@@ -9,9 +9,9 @@ import odenet
 from odenet.compiler import Program
 from odenet.model.tables.recipe import recipe_keys
 from odenet.training.callbacks.trainer import build_trainer
-from odenet.training.data.augment import Transforms
-from odenet.training.data.loader import Data
+from odenet.training.data.data_module import SplitLoaders
 from odenet.training.data.python_data import python_test
+from odenet.training.data.transforms import Transforms
 from odenet.training.errors import BadOption
 from odenet.training.learning.details import Details
 from odenet.training.learning.task import Task
@@ -71,7 +71,11 @@ def evaluate(
             task.details = Details(task.objective, record.classes)
         (scores,) = trainer.test(task, datamodule=samples, verbose=False)
     named = {name.removeprefix("test_"): value for name, value in scores.items()}
-    found = {} if task.details is None else task.details.found(samples.measured, samples.test.files)
+    found = (
+        {}
+        if task.details is None
+        else task.details.found(samples.measured_indices, samples.test.files)
+    )
     if out is not None:
         write_details(found, samples.test.inputs, Path(out))
     return {"data": samples.name, **named, **found, "damaged": samples.damaged}
@@ -83,7 +87,7 @@ def restore(
     options: Options | None = None,
     weights: str = "best",
     data: Any = None,
-) -> tuple[Task, Data, Options]:
+) -> tuple[Task, SplitLoaders, Options]:
     """The network of a run with its weights, and the data to measure it on. See `evaluate`."""
     folder = RunFolder(Path(run))
     record = folder.read_record()
@@ -99,8 +103,10 @@ def restore(
     known = record.classes
     data_set = load_data_set(program, options, record.spec_folder, data, python_test, known)
     data_set = relabel_test_split(data_set, known)
-    transforms = Transforms.stored(shape, program.recipe.augment, record.mean, record.deviation)
-    samples = Data(data_set, program.recipe, shape, transforms)
+    transforms = Transforms.without_augmentations(
+        shape, program.recipe.augment, record.mean, record.deviation
+    )
+    samples = SplitLoaders(data_set, program.recipe, shape, transforms)
     require_same_sample_type(samples, record.samples)
     return task, samples, options
 

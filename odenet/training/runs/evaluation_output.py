@@ -11,8 +11,8 @@ from torch import Tensor
 
 from odenet.diagnostics import printable
 from odenet.files import make_folder, write_text
+from odenet.training.data.lazy_samples import LazySamples
 from odenet.training.data.pictures import COLOUR, GREY, Pictures
-from odenet.training.data.stored import Stored
 from odenet.training.data.windows import Windows
 from odenet.training.figures import label, save_figure
 from odenet.training.run_folder.metrics import as_csv
@@ -39,7 +39,7 @@ def details_as_lines(found: EvaluationDetails) -> list[str]:
 
 
 def write_details(
-    found: EvaluationDetails, inputs: Tensor | Pictures | Stored | Windows, folder: Path
+    found: EvaluationDetails, inputs: Tensor | Pictures | LazySamples | Windows, folder: Path
 ) -> list[Path]:
     """Write the tables and pictures of what was found.
 
@@ -203,7 +203,7 @@ def _draw_confusion(names: Sequence[str], counts: Tensor, path: Path) -> None:
     save_figure(figure, path, dpi=120)
 
 
-def _read_pictures(inputs: Tensor | Pictures | Stored | Windows, places: list[int]) -> list[Tensor]:
+def _read_pictures(inputs: Tensor | Pictures | LazySamples | Windows, places: list[int]) -> list[Tensor]:
     """Some samples as pictures, each (C, H, W); none if they are not pictures."""
     if isinstance(inputs, Windows):
         return []

@@ -9,12 +9,12 @@ from torch import Tensor
 
 from odenet.compiler import Program
 from odenet.memory_limit import require_memory
-from odenet.training.data.augmentations import before_the_middle
-from odenet.training.data.loader import Data
+from odenet.training.data.augmentations import shape_before_crop
+from odenet.training.data.data_module import SplitLoaders
 from odenet.training.data.pictures import sizes_of
 from odenet.training.data.samples import Split
-from odenet.training.learning.agreement import widened
-from odenet.training.learning.beginning import begin_with
+from odenet.training.learning.compatibility import widened
+from odenet.training.learning.initial_weights import begin_with
 from odenet.training.learning.optim import whole_epochs
 from odenet.training.learning.task import Task
 from odenet.training.run_folder.records import Options
@@ -24,7 +24,7 @@ from odenet.training.runs.data_sources import load_data_set, missing_classes_not
 
 def prepare_training(
     program: Program, options: Options, console: Console, data: Any = None
-) -> tuple[Task, Data]:
+) -> tuple[Task, SplitLoaders]:
     """The task of a program, with new weights, and its data; says what is remarkable about them.
 
     Args:
@@ -40,28 +40,28 @@ def prepare_training(
     shape = input_shape(program)
     require_memory(program, 1)
     data_set = load_data_set(program, options, spec_folder(program), data)
-    whole = before_the_middle(program.recipe.augment, shape)
+    whole = shape_before_crop(program.recipe.augment, shape)
     scaled = scaling_note(data_set.train, whole, shape)
     if scaled:
         scaled = f"{data_set.name}: {scaled}; `input(…)` or `--set size=…` changes that"
     for note in (scaled, widened(program, data_set), missing_classes_note(program, data_set)):
         if note:
             console.print(Text(note, "yellow"), highlight=False, soft_wrap=True)
-    samples = Data(data_set, program.recipe, shape)
-    task = new_task(program, samples.labels, samples.watched_name)
+    samples = SplitLoaders(data_set, program.recipe, shape)
+    task = new_task(program, samples.labels, samples.validation_name)
     begin_with(task.network, options.weights, console)
     task.recipe = whole_epochs(task.recipe, samples.steps_per_epoch)
     console.print(f"  {_split_sizes_text(samples)}", highlight=False, soft_wrap=True)
     return task, samples
 
 
-def _split_sizes_text(samples: Data) -> str:
+def _split_sizes_text(samples: SplitLoaders) -> str:
     """How much there is to train with, and to measure on."""
     steps = samples.steps_per_epoch
     plural = "s" * (steps != 1)
     parts = [f"{len(samples.train):,} training samples in {steps:,} step{plural} an epoch"]
-    if samples.watched_name == "val":
-        parts.append(f"{len(samples.watched):,} held out")
+    if samples.validation_name == "val":
+        parts.append(f"{len(samples.validation):,} held out")
     parts.append(f"{len(samples.test):,} to test on")
     if samples.classes:
         parts.append(f"{len(samples.classes):,} classes")

@@ -15,8 +15,8 @@ from odenet.model.reading.settings import without_parts
 from odenet.model.tables.losses import USUAL
 from odenet.model.tables.recipe import Recipe
 from odenet.training.checksums import sha256_of
-from odenet.training.data.augmentations import center_crop
-from odenet.training.data.statistics import standardised_over
+from odenet.training.data.augmentations import shorter_side_before_crop
+from odenet.training.data.statistics import standardise_over
 from odenet.training.errors import NotResumable
 from odenet.training.learning.optim import build_optimizer
 from odenet.training.learning.scores import is_score
@@ -144,8 +144,8 @@ def require_same_samples(folder: RunFolder, record: Record, recipe: Recipe) -> N
     splitting = ("holdout", "fraction", "seed") if before.holdout else ("holdout",)
     then, now = (
         {name: str(getattr(one, name)) for name in splitting}
-        | {"standardise": standardised_over(one.augment), "loss": str(one.loss or USUAL)}
-        | {"center_crop": center_crop(one.augment)}
+        | {"standardise": standardise_over(one.augment), "loss": str(one.loss or USUAL)}
+        | {"center_crop": shorter_side_before_crop(one.augment)}
         for one in (before, recipe)
     )
     for name, value in then.items():

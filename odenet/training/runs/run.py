@@ -19,13 +19,13 @@ from odenet.training.callbacks.loggers import logging_to
 from odenet.training.callbacks.stopping import resumable
 from odenet.training.callbacks.trainer import build_trainer
 from odenet.training.console import quiet_lightning
-from odenet.training.data.loader import Data, watched_split
-from odenet.training.data.python_data import NEEDS
+from odenet.training.data.data_module import SplitLoaders, validation_name_of
+from odenet.training.data.python_data import DATA_NEEDED
 from odenet.training.errors import BadOption, NotResumable
-from odenet.training.learning.beginning import begin_with
-from odenet.training.learning.in_backward import require_in_backward
+from odenet.training.learning.initial_weights import begin_with
 from odenet.training.learning.optim import whole_epochs
 from odenet.training.learning.task import Task
+from odenet.training.learning.update_in_backward import require_in_backward
 from odenet.training.run_folder.checkpoints import read_checkpoint, write_weights
 from odenet.training.run_folder.metrics import metrics_callback
 from odenet.training.run_folder.records import Options, RunFolder
@@ -113,7 +113,7 @@ def train(
     with new_run_folder(program.name, None if out is None else str(out), console) as folder:
         console.print(Text(f"  run {printable(folder.path)}"), highlight=False, soft_wrap=True)
         trainer = _trainer(folder, task, options, console)
-        needs = "" if data is None or isinstance(data, str) else NEEDS
+        needs = "" if data is None or isinstance(data, str) else DATA_NEEDED
         write_inputs(folder, program, settings, options, samples, verdicts, needs)
         return _fit(trainer, folder, task, samples, options)
 
@@ -177,7 +177,7 @@ def _resume(
     settings = updated_settings(folder, record, changes)
     program = odenet.load(folder.spec, set=settings)
     verdicts = check_claims(program, unchecked or record.verdicts.get("unchecked", False))
-    path, watched = folder.begun(), watched_split(program.recipe)
+    path, watched = folder.begun(), validation_name_of(program.recipe)
     if path is not None and changes:
         require_same_samples(folder, record, program.recipe)
     if path is None:
@@ -192,7 +192,7 @@ def _resume(
     if tuple(data_set.classes) != tuple(record.classes):
         raise NotResumable(f"{data_set.name} no longer has the classes the run began with")
     steps = None if path is None else initial_steps(folder, record)
-    samples = Data(data_set, program.recipe, shape, steps=steps)
+    samples = SplitLoaders(data_set, program.recipe, shape, steps=steps)
     require_same_sample_type(samples, record.samples)
     task.recipe = whole_epochs(task.recipe, samples.steps_per_epoch)
     trainer, done = _trainer(folder, task, options, console), None
@@ -265,7 +265,7 @@ def _fit(
     trainer: Trainer,
     folder: RunFolder,
     task: Task,
-    data: Data,
+    data: SplitLoaders,
     options: Options,
     checkpoint: Path | None = None,
 ) -> Result | None:
@@ -277,7 +277,7 @@ def _fit(
         return _write_result(trainer, folder, task, data) if trainer.is_global_zero else None
 
 
-def _write_result(trainer: Trainer, folder: RunFolder, task: Task, data: Data) -> Result:
+def _write_result(trainer: Trainer, folder: RunFolder, task: Task, data: SplitLoaders) -> Result:
     """Write what came of a run."""
     metrics = metrics_callback(trainer)
     metrics.write()
@@ -285,7 +285,7 @@ def _write_result(trainer: Trainer, folder: RunFolder, task: Task, data: Data) -
         task.load_state_dict(read_checkpoint(folder.last)["state_dict"])
     result = compute_result(folder, task, data, metrics.rows)
     if task.watched != "test":
-        result = with_test_scores(result, task, evaluate(folder.path, data=data.whole))
+        result = with_test_scores(result, task, evaluate(folder.path, data=data.data_set))
     best = read_checkpoint(folder.checkpoint("best"))
     result = replace(result, weights=write_weights(best, folder.weights))
     folder.write(folder.result, result.to_json())

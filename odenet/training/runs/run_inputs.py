@@ -15,7 +15,7 @@ from odenet.language.tree import Use
 from odenet.model.tables.losses import loss_kind
 from odenet.plugins import loaded
 from odenet.training.checksums import sha256_of
-from odenet.training.data.loader import Data
+from odenet.training.data.data_module import SplitLoaders
 from odenet.training.errors import DataMisfit, NotResumable
 from odenet.training.run_folder.records import Options, Record, RunFolder
 from odenet.training.runs.data_sources import spec_folder
@@ -26,7 +26,7 @@ def write_inputs(
     program: Program,
     settings: Mapping[str, Any],
     options: Options,
-    data: Data,
+    data: SplitLoaders,
     verdicts: Mapping[str, Any],
     needs: str = "",
 ) -> None:
@@ -65,14 +65,14 @@ def write_inputs(
             versions={"odenet": odenet.__version__, **versions},
             verdicts=verdicts,
             data_from_python=needs,
-            samples=data.train.stored_as,
+            samples=data.train.stored_dtype,
             spec_folder=spec_folder(program),
             files={path.relative_to(folder.path).as_posix(): sha256_of(path) for path in texts},
         )
     )
 
 
-def data_statistics(data: Data) -> dict[str, Any]:
+def data_statistics(data: SplitLoaders) -> dict[str, Any]:
     """What the samples are standardised with, as the record has it."""
     transforms = data.transforms
     return {
@@ -82,14 +82,14 @@ def data_statistics(data: Data) -> dict[str, Any]:
     }
 
 
-def require_same_sample_type(data: Data, before: str) -> None:
+def require_same_sample_type(data: SplitLoaders, before: str) -> None:
     """Refuse bytes where a run was trained on other numbers, and the other way round.
 
     Args:
         data: what it is measured on, or goes on with.
         before: what its samples were stored as.
     """
-    found = data.train.stored_as
+    found = data.train.stored_dtype
     if found != before:
         raise DataMisfit(
             f"samples of {data.name} are {found}, and the run was trained on {before}",

@@ -11,7 +11,7 @@ from odenet.compiler import Program
 from odenet.model.tables.recipe import Recipe
 from odenet.training.callbacks.trainer import PRECISIONS
 from odenet.training.console import quiet_lightning
-from odenet.training.data.loader import Data
+from odenet.training.data.data_module import SplitLoaders
 from odenet.training.deterministic import deterministic
 from odenet.training.learning.task import Task
 from odenet.training.matmul_precision import matmul_precision
@@ -37,7 +37,7 @@ def trial_run(
     unchecked: bool,
     data: Any,
     **limits: Any,
-) -> Iterator[tuple[Task, Data, Trainer]]:
+) -> Iterator[tuple[Task, SplitLoaders, Trainer]]:
     """A new task with its data, and a trainer on one device that keeps nothing of what it does.
 
     Args:

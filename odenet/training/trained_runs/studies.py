@@ -24,7 +24,7 @@ from odenet.runtime.passes.shear import like
 from odenet.runtime.singular_value import largest_singular_value
 from odenet.runtime.unit import Coarsened
 from odenet.training.data.batches import Batches, BatchPlan
-from odenet.training.data.loader import Data
+from odenet.training.data.data_module import SplitLoaders
 from odenet.training.errors import NotPossible
 from odenet.training.flows import flow_inputs, units_and_flows
 from odenet.training.learning.task import Task
@@ -166,7 +166,7 @@ def reordered_steps(flow: Flow, order: Sequence[int]) -> AbstractContextManager[
     return replaced_method(flow, "evolve", evolve)
 
 
-def _test_batch(task: Task, data: Data, samples: int) -> tuple[Tensor, Tensor]:
+def _test_batch(task: Task, data: SplitLoaders, samples: int) -> tuple[Tensor, Tensor]:
     """The first samples of the shuffled test split, as the network takes them."""
     plan = BatchPlan(len(data.test), min(samples, len(data.test)), shuffle=True)
     return next(iter(Batches(data.test, data.transforms, plan, task.device)))

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from odenet.compiler import Program
 from odenet.model.typed.program import scores_tokens
 from odenet.runtime.layers.past import Past
-from odenet.training.data.text import Coding
+from odenet.training.data.text import TextCodec
 from odenet.training.errors import NotPossible
 from odenet.training.run_folder.records import RunFolder
 from odenet.training.runs.build_task import input_shape, recipe_data
@@ -43,7 +43,7 @@ def sample_text(
     if program.vocabulary is None or not scores_tokens(program.model):
         raise NotPossible(f"{folder} is not a language model", "its net begins with tokens(…)")
     spec_folder = RunFolder(folder).read_record().spec_folder
-    coding = Coding(resolve_paths(recipe_data(program), spec_folder).kwargs.get("tokenizer", ""))
+    coding = TextCodec(resolve_paths(recipe_data(program), spec_folder).kwargs.get("tokenizer", ""))
     text = (prompt or "\n").encode("utf-8", errors="surrogateescape")
     begun: list[int] = coding.encode(np.frombuffer(text, np.uint8)).tolist()
     unknown = [number for number in begun if number >= program.vocabulary]

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from odenet.training.data.augment import Transforms
+from odenet.training.data.transforms import Transforms
 from odenet.training.learning.losses import Objective
 
 

@@ -13,9 +13,9 @@ import odenet
 from odenet.compiler import Program
 from odenet.model.tables.losses import LossKind
 from odenet.runtime.density import inverse
-from odenet.training.data.augment import Transforms
 from odenet.training.data.pictures import decode, pixels_of
-from odenet.training.data.samples import Labels
+from odenet.training.data.samples import LabelInfo
+from odenet.training.data.transforms import Transforms
 from odenet.training.errors import NotPossible
 from odenet.training.run_folder.records import RunFolder
 from odenet.training.runs.build_task import input_shape
@@ -49,7 +49,7 @@ class TrainedRun:
     model: TrainedNetwork
     classes: tuple[str, ...]
     shape: tuple[int, ...]
-    labels: Labels
+    labels: LabelInfo
     samples: str = "uint8"
 
     def __repr__(self) -> str:
@@ -65,7 +65,7 @@ class TrainedRun:
     @property
     def whole(self) -> tuple[int, ...]:
         """What a sample is scaled to before the network takes its middle; `shape` where all is."""
-        return self.model.transforms.whole
+        return self.model.transforms.scaled_shape
 
     @property
     def network(self) -> nn.Module:
@@ -152,7 +152,9 @@ class TrainedRun:
             normal = temperature * torch.randn(n, *shape, generator=numbers).to(first)
             batches = [inverse(self.network.children(), z) for z in normal.split(BATCH)]
         values = torch.cat(batches) if batches else normal.new_zeros(0, *self.shape)
-        return (self.model.transforms.undone(values) if self.labels.grain else values).cpu()
+        return (
+            self.model.transforms.to_pixels(values) if self.labels.pixel_spacing else values
+        ).cpu()
 
     def log_likelihood(self, inputs: Sequence[Picture] | Tensor) -> Tensor:
         """How probable the density that the network is finds samples, in nats, (B,).
@@ -269,7 +271,9 @@ def load_run(
     path, content = read_run_weights(folder, weights)
     task = restore_task(folder, record, program, "test", path, content)
     shape = input_shape(program)
-    transforms = Transforms.stored(shape, program.recipe.augment, record.mean, record.deviation)
+    transforms = Transforms.without_augmentations(
+        shape, program.recipe.augment, record.mean, record.deviation
+    )
     model = TrainedNetwork(task.network, transforms, task.objective).eval().to(device)
     classes = tuple(record.classes)
     return TrainedRun(Path(run), program, model, classes, shape, record.labels, record.samples)

@@ -20,22 +20,27 @@ from odenet.training.data.augmentations import (
     Augmentation,
     Flip,
     RandomResizedCrop,
-    before_the_middle,
-    changes,
-    middle,
+    center_cropped,
+    random_augmentations,
+    shape_before_crop,
 )
+from odenet.training.data.lazy_samples import sample_chunks
 from odenet.training.data.pictures import COLOUR, GREY, Pictures
-from odenet.training.data.samples import Split, Stream, generator, shape_of
-from odenet.training.data.statistics import moments, standardised_over
-from odenet.training.data.stored import chunks
-from odenet.training.data.vision import MIXES, OF_BYTES, Mix, mix
+from odenet.training.data.samples import RandomStream, Split, random_generator, sample_shape
+from odenet.training.data.statistics import channel_moments, standardise_over
+from odenet.training.data.torchvision_augmentations import (
+    BYTE_AUGMENTATIONS,
+    MIXING,
+    Mix,
+    mixing_of,
+)
 from odenet.training.data.windows import Windows
 from odenet.training.errors import DataMisfit, UnreadableData
 
 Draws = tuple[Tensor, ...]  # one per augmentation, first axis the position in the epoch
 
 SAMPLED_PICTURES = 1000  # read from disk for the statistics
-TOGETHER = 64  # of them that are in memory at a time
+PICTURES_PER_CHUNK = 64  # of them that are in memory at a time
 SMALLEST_DEVIATION = 1e-3  # of pixels in 0..1; a constant channel stays finite
 
 
@@ -54,15 +59,15 @@ class Transforms:
     """
 
     shape: tuple[int, ...]
-    steps: tuple[Augmentation, ...]
+    augmentations: tuple[Augmentation, ...]
     mean: Tensor
     deviation: Tensor
     per_image: bool
-    whole: tuple[int, ...]
+    scaled_shape: tuple[int, ...]
     mix: Mix | None = None
 
     @classmethod
-    def stored(
+    def without_augmentations(
         cls,
         shape: tuple[int, ...],
         augment: Sequence[Call],
@@ -70,8 +75,8 @@ class Transforms:
         deviation: Sequence[float],
     ) -> "Transforms":
         """The transforms of a finished training, without its augmentations."""
-        per_image = standardised_over(augment) == "image"
-        whole = before_the_middle(augment, shape)
+        per_image = standardise_over(augment) == "image"
+        whole = shape_before_crop(augment, shape)
         plain = cls(shape, (), torch.zeros(()), torch.ones(()), per_image, whole)
         return plain.standardising_by(mean, deviation)
 
@@ -86,17 +91,19 @@ class Transforms:
         return replace(self, mean=mean, deviation=deviation)
 
     @property
-    def grain(self) -> tuple[float, ...]:
+    def pixel_spacing(self) -> tuple[float, ...]:
         """The distance of neighbouring values of pixels, per channel, as the network gets them."""
         return tuple((1 / (255 * self.deviation.flatten().double())).tolist())
 
-    def undone(self, values: Tensor) -> Tensor:
+    def to_pixels(self, values: Tensor) -> Tensor:
         """Pixels as data sets store them, from what the network takes, (B, *shape).
 
         They are rounded down, since each is spread up to the next one; what is out of their range
         becomes the nearest.
         """
-        pictures = values if values.dim() > 2 else values.view(len(values), len(self.grain), -1, 1)
+        pictures = (
+            values if values.dim() > 2 else values.view(len(values), len(self.pixel_spacing), -1, 1)
+        )
         pixels = (pictures * self.deviation + self.mean) * 255
         return pixels.floor().clamp(0, 255).to(torch.uint8).view_as(values)
 
@@ -106,9 +113,9 @@ class Transforms:
 
     def draw(self, seed: int, epoch: int, count: int) -> Draws:
         """The random numbers of one epoch over `count` samples."""
-        rng = generator(Stream.AUGMENT, seed, epoch)
+        rng = random_generator(RandomStream.AUGMENT, seed, epoch)
         mixing = () if self.mix is None else (self.mix,)
-        return tuple(step.draw(rng, count) for step in (*self.steps, *mixing))
+        return tuple(step.draw(rng, count) for step in (*self.augmentations, *mixing))
 
     def __call__(self, inputs: Tensor, draws: Draws = ()) -> Tensor:
         """One batch.
@@ -127,11 +134,13 @@ class Transforms:
 
     def _standardised(self, inputs: Tensor, draws: Draws) -> Tensor:
         """See `__call__`; pictures keep their axes."""
-        images = fit(inputs, self.whole)
-        parts = bool(draws) and any(isinstance(step, RandomResizedCrop) for step in self.steps)
-        if self.whole != self.shape and not parts:
-            images = middle(images, self.shape[1:])
-        for step, drawn in zip(self.steps, draws, strict=False):
+        images = fit_pictures(inputs, self.scaled_shape)
+        random_crops = bool(draws) and any(
+            isinstance(step, RandomResizedCrop) for step in self.augmentations
+        )
+        if self.scaled_shape != self.shape and not random_crops:
+            images = center_cropped(images, self.shape[1:])
+        for step, drawn in zip(self.augmentations, draws, strict=False):
             images = step(images, drawn)
         values = images.to(torch.float32)
         if images.dtype == torch.uint8:
@@ -149,7 +158,7 @@ class Transforms:
     def with_labels(self, inputs: Tensor, labels: Tensor, draws: Draws) -> tuple[Tensor, Tensor]:
         """A batch and its labels; labels of places move with the picture, mixed ones are shares."""
         batch = self._standardised(inputs, draws)
-        for step, drawn in zip(self.steps, draws, strict=False):
+        for step, drawn in zip(self.augmentations, draws, strict=False):
             if isinstance(step, Flip) and labels.dim() > 2:
                 labels = (
                     step(labels[:, None], drawn)[:, 0] if labels.dim() == 3 else step(labels, drawn)
@@ -159,7 +168,7 @@ class Transforms:
         return self._flat(batch), labels
 
 
-def fit(images: Tensor, shape: Sequence[int]) -> Tensor:
+def fit_pictures(images: Tensor, shape: Sequence[int]) -> Tensor:
     """Give pictures (B, C, H, W) the channels and size of the network's input."""
     if len(shape) == 1 or tuple(images.shape[1:]) == tuple(shape):
         return images
@@ -190,59 +199,64 @@ def build_transforms(
     Raises:
         TrainingError: one of them cannot be made of such samples.
     """
-    over = standardised_over(augment)
-    spatial = [call for call in augment if call.name in {*AUGMENTATIONS, *MIXES, "center_crop"}]
-    if spatial and len(shape_of(split)) != 3:
+    standardised_over = standardise_over(augment)
+    spatial = [call for call in augment if call.name in {*AUGMENTATIONS, *MIXING, "center_crop"}]
+    if spatial and len(sample_shape(split)) != 3:
         raise DataMisfit(f"{spatial[0]} changes images, and this data set has points")
     if spatial and len(split.labels.shape) > 2:
-        other = next((c for c in spatial if c.name not in ("flip", "color_jitter")), None)
-        if other is not None:
+        unsuitable = next((c for c in spatial if c.name not in ("flip", "color_jitter")), None)
+        if unsuitable is not None:
             raise DataMisfit(
-                f"{other} would move the places of a sample away from their labels",
+                f"{unsuitable} would move the places of a sample away from their labels",
                 "leave it out; flip turns both",
             )
     for call in augment:
-        if call.name in OF_BYTES:
+        if call.name in BYTE_AUGMENTATIONS:
             _require_bytes(split, call)
-    if (large := _too_large(split, shape, augment)) is not None:
-        raise DataMisfit(f"{large}: its n is larger than the images", "make it smaller")
-    if over == "data" and (scaled or len(shape_of(split)) == 3):
-        mean, deviation = statistics(split, shape)
+    if (too_large := _larger_than_picture(split, shape, augment)) is not None:
+        raise DataMisfit(f"{too_large}: its n is larger than the images", "make it smaller")
+    if standardised_over == "data" and (scaled or len(sample_shape(split)) == 3):
+        mean, deviation = pixel_statistics(split, shape)
     else:
         mean, deviation = torch.zeros(1, 1, 1), torch.ones(1, 1, 1)
-    steps, whole = changes(augment, tuple(shape[1:])), before_the_middle(augment, shape)
-    mixed = mix(augment, classes)
-    return Transforms(tuple(shape), steps, mean, deviation, over == "image", whole, mixed)
+    steps, scaled_shape = (
+        random_augmentations(augment, tuple(shape[1:])),
+        shape_before_crop(augment, shape),
+    )
+    mixed = mixing_of(augment, classes)
+    return Transforms(
+        tuple(shape), steps, mean, deviation, standardised_over == "image", scaled_shape, mixed
+    )
 
 
 def _require_bytes(split: Split, call: Call) -> None:
     """Refuse to change the colours of what is not a picture of 8 bits."""
-    channels, real = shape_of(split)[0], split.stored_as != "uint8"
-    if real or channels not in (GREY, COLOUR):
-        found = "of real numbers" if real else f"with {channels} channels"
+    channels, is_real = sample_shape(split)[0], split.stored_dtype != "uint8"
+    if is_real or channels not in (GREY, COLOUR):
+        description = "of real numbers" if is_real else f"with {channels} channels"
         raise DataMisfit(
             f"{call} is for pictures of 8 bits that are grey or have three colours, and these are "
-            f"{found}",
+            f"{description}",
             "leave it out",
         )
 
 
-def statistics(split: Split, shape: Sequence[int]) -> tuple[Tensor, Tensor]:
+def pixel_statistics(split: Split, shape: Sequence[int]) -> tuple[Tensor, Tensor]:
     """Mean and deviation of every channel, pixels in 0..1, each (C, 1, 1).
 
     Pictures left on disk are sampled, evenly spaced.
     """
-    pieces = _pieces(split)
+    pieces = _sample_chunks(split)
     first = next(pieces, None)
     if first is None:
         raise UnreadableData("of the training pictures none can be read")
     together = chain([first], pieces)
     if first.is_floating_point():
-        mean, deviation = moments(fit(chunk, shape) for chunk in together)
+        mean, deviation = channel_moments(fit_pictures(chunk, shape) for chunk in together)
         return mean[:, None, None], deviation[:, None, None]
     counts = torch.zeros((), dtype=torch.int64)
     for chunk in together:
-        pixels = fit(
+        pixels = fit_pictures(
             chunk, (shape[0], *chunk.shape[2:]) if chunk.dim() == 4 == len(shape) + 1 else shape
         )
         counts = counts + torch.stack(
@@ -256,31 +270,37 @@ def statistics(split: Split, shape: Sequence[int]) -> tuple[Tensor, Tensor]:
     return mean.float()[:, None, None], scale.float()[:, None, None]
 
 
-def _pieces(split: Split) -> Iterator[Tensor]:
+def _sample_chunks(split: Split) -> Iterator[Tensor]:
     """All samples, some at a time; of pictures that were left on disk some that can be read."""
     inputs = split.inputs
     assert not isinstance(inputs, Windows)  # which are numbers of tokens
     if not isinstance(inputs, Pictures):
-        yield from chunks(inputs)
+        yield from sample_chunks(inputs)
         return
     places = range(0, len(inputs), max(1, len(inputs) // SAMPLED_PICTURES))
-    for some in (places[i : i + TOGETHER] for i in range(0, len(places), TOGETHER)):
+    for some in (
+        places[i : i + PICTURES_PER_CHUNK] for i in range(0, len(places), PICTURES_PER_CHUNK)
+    ):
         if read := [x for x in map(inputs.__getitem__, some) if isinstance(x, Tensor)]:
             yield torch.stack(read)
 
 
-def _too_large(split: Split, shape: Sequence[int], augment: Sequence[Call]) -> Call | None:
+def _larger_than_picture(
+    split: Split, shape: Sequence[int], augment: Sequence[Call]
+) -> Call | None:
     """An augmentation by more pixels than an image has, which would leave nothing of it."""
-    stored = shape_of(split)[-2:]
+    stored = sample_shape(split)[-2:]
     side = max(shape[1:] if len(shape) == 3 else stored)
     large = (call for call in augment if call.name in ("pad_crop", "cutout") and call["n"] > side)
     return next(large, None)
 
 
-def misfit(split: Split, shape: Sequence[int]) -> tuple[int, ...] | None:
+def mismatched_shape(split: Split, shape: Sequence[int]) -> tuple[int, ...] | None:
     """The shape of a sample, if it cannot be made that which a network takes; else None."""
-    have = shape_of(split)
-    if tuple(shape) == have or (len(shape) == 1 and int(np.prod(have)) == shape[0]):
+    sample = sample_shape(split)
+    if tuple(shape) == sample or (len(shape) == 1 and int(np.prod(sample)) == shape[0]):
         return None
-    picture = len(have) == 3 and len(shape) == 3 and {shape[0], have[0]} <= {GREY, COLOUR}
-    return None if picture else have
+    fits_as_picture = (
+        len(sample) == 3 and len(shape) == 3 and {shape[0], sample[0]} <= {GREY, COLOUR}
+    )
+    return None if fits_as_picture else sample

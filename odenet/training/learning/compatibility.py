@@ -11,11 +11,11 @@ from odenet.diagnostics import Span, SpecError
 from odenet.language.tree import Net
 from odenet.model.tables.losses import loss_kind
 from odenet.model.typed.program import ends_in_classes
-from odenet.training.data.augment import misfit, standardised_over
-from odenet.training.data.samples import DataSet, Split, occurring, renumbered
-from odenet.training.data.single import require_single
+from odenet.training.data.samples import DataSet, Split, label_counts, renumbered
+from odenet.training.data.single_precision import require_single_precision
+from odenet.training.data.transforms import mismatched_shape, standardise_over
 from odenet.training.errors import DataMisfit, UnreadableData
-from odenet.training.learning.text_agreement import require_text
+from odenet.training.learning.text_compatibility import require_text
 
 NUMBERS = "`loss = mse` (or mae, huber)"
 
@@ -61,7 +61,7 @@ def agreed(program: Program, data: DataSet, known: Sequence[str] = ()) -> DataSe
 def _require_whole(program: Program) -> None:
     """Refuse to take out of each picture, by itself, what its likelihood depends on."""
     for call in program.recipe.augment:
-        if standardised_over([call]) == "image":
+        if standardise_over([call]) == "image":
             message = (
                 f"{program.recipe.loss} needs pictures that can be told from what the net gets"
             )
@@ -86,13 +86,17 @@ def _classes(program: Program, data: DataSet, known: Sequence[str]) -> DataSet:
     if data.classes:
         return data
     width = _gives(program)[0]
-    if not data.ranked and data.train.labels.shape[1:] == (1,) and not _gives(program)[1:]:
-        train, test = (replace(s, labels=s.known[:, 0]) for s in (data.train, data.test))
+    if (
+        not data.labels_are_pixel_values
+        and data.train.labels.shape[1:] == (1,)
+        and not _gives(program)[1:]
+    ):
+        train, test = (replace(s, labels=s.label_tensor[:, 0]) for s in (data.train, data.test))
         data = replace(data, train=train, test=test)
-    train, test = occurring(data.train.labels), occurring(data.test.labels)
-    if data.ranked and known and all(map(str.isdecimal, known)):
+    train, test = label_counts(data.train.labels), label_counts(data.test.labels)
+    if data.labels_are_pixel_values and known and all(map(str.isdecimal, known)):
         return _ranked(data, list(map(int, known)), [*train, *test])
-    if data.ranked and max(*train, *test) >= width:
+    if data.labels_are_pixel_values and max(*train, *test) >= width:
         return _ranked(data, list(train), list(test))
     shape = data.train.labels.shape[1:]
     for name, found in (("train", train), ("test", test)):
@@ -167,7 +171,7 @@ def _several(program: Program, data: DataSet) -> DataSet:
         )
     splits: list[Split] = []
     for name, split in (("train", data.train), ("test", data.test)):
-        labels = split.known
+        labels = split.label_tensor
         wrong = (labels != 0) & (labels != 1)
         if wrong.any():
             place = tuple(wrong.nonzero()[0].tolist())
@@ -184,7 +188,7 @@ def _several(program: Program, data: DataSet) -> DataSet:
 
 def _refuse_maps(program: Program, data: DataSet) -> None:
     """Refuse class maps under a loss of other labels."""
-    if data.ranked:
+    if data.labels_are_pixel_values:
         loss = loss_kind(program.recipe.loss).name
         message = f"{data.name} has a class for every pixel, and {loss} takes other labels"
         _refuse_loss(program, message, "`loss = cross_entropy`, or leave it out")
@@ -197,8 +201,12 @@ def _numbers(program: Program, data: DataSet) -> DataSet:
         message = f"the labels of {data.name} are classes, and {loss} takes numbers"
         _refuse_loss(program, message, "`loss = cross_entropy`, or leave it out")
     for name, split in (("train", data.train), ("test", data.test)):
-        require_single(f"the {name} split of the labels of {data.name}", split.known)
-    train, test = (replace(split, labels=split.known.float()) for split in (data.train, data.test))
+        require_single_precision(
+            f"the {name} split of the labels of {data.name}", split.label_tensor
+        )
+    train, test = (
+        replace(split, labels=split.label_tensor.float()) for split in (data.train, data.test)
+    )
     return replace(data, train=train, test=test)
 
 
@@ -231,7 +239,7 @@ def _require_output(program: Program, data: DataSet, wanted: Sequence[int], what
 def _require_input(program: Program, data: DataSet) -> None:
     takes = tuple(program.input_shape or ())
     for split in (data.train, data.test):
-        has = misfit(split, takes)
+        has = mismatched_shape(split, takes)
         if has is None:
             continue
         message = (

@@ -8,8 +8,15 @@ import torch
 
 from odenet.training.data.arrays import load_arrays
 from odenet.training.data.picture_folder import load_folder, pictures_in
-from odenet.training.data.pictures import COLOUR, GREY, mode_of, of_readable, sizes_of, some_of
-from odenet.training.data.samples import DataSet, shape_of
+from odenet.training.data.pictures import (
+    COLOUR,
+    GREY,
+    evenly_spaced,
+    from_readable,
+    mode_of,
+    sizes_of,
+)
+from odenet.training.data.samples import DataSet, sample_shape
 from odenet.training.data.tables import columns_of, load_table
 from odenet.training.errors import UnreadableData
 
@@ -24,7 +31,7 @@ LAYOUTS = (
 
 
 @dataclass(frozen=True)
-class FirstLook:
+class DataDescription:
     """What a spec says of data.
 
     Args:
@@ -40,7 +47,7 @@ class FirstLook:
     classes: bool = True
 
 
-def first_look(path: Path, relative_to: Path) -> FirstLook:
+def describe_data(path: Path, relative_to: Path) -> DataDescription:
     """Read what is needed of data to write a spec for them.
 
     Args:
@@ -51,40 +58,46 @@ def first_look(path: Path, relative_to: Path) -> FirstLook:
     Raises:
         TrainingError: they are not there, or none of these.
     """
-    shown = Path(os.path.relpath(path, relative_to)).as_posix()
+    relative_path = Path(os.path.relpath(path, relative_to)).as_posix()
     if path.is_dir():
         shape = _picture_shape(path)
-        return _labelled(f'folder("{shown}")', shape, load_folder(str(path), shape, in_memory=0))
+        return _labelled(
+            f'folder("{relative_path}")', shape, load_folder(str(path), shape, in_memory=0)
+        )
     if path.suffix == ".npz":
-        found = load_arrays(str(path))
-        return _labelled(f'arrays("{shown}")', shape_of(found.train), found)
+        data_set = load_arrays(str(path))
+        return _labelled(f'arrays("{relative_path}")', sample_shape(data_set.train), data_set)
     if path.suffix in TABLES:
         target = columns_of(path)[-1]
-        found = load_table(str(path), [target])
-        return _labelled(f'table("{shown}", target = ["{target}"])', shape_of(found.train), found)
+        data_set = load_table(str(path), [target])
+        return _labelled(
+            f'table("{relative_path}", target = ["{target}"])',
+            sample_shape(data_set.train),
+            data_set,
+        )
     if path.suffix in TEXTS and path.is_file():
-        return FirstLook(f'text("{shown}")')
+        return DataDescription(f'text("{relative_path}")')
     what = "is not data that can be read" if path.exists() else "does not exist"
     raise UnreadableData(f"{path} {what}", LAYOUTS)
 
 
-def _labelled(data: str, shape: tuple[int, ...], found: DataSet) -> FirstLook:
+def _labelled(data: str, shape: tuple[int, ...], data_set: DataSet) -> DataDescription:
     """Words, and whole numbers counted from 0, are classes; other labels are numbers to predict."""
-    if found.unlabelled:
-        raise UnreadableData(*found.unlabelled)
-    if found.classes:
-        return FirstLook(data, shape, len(found.classes))
-    labels = torch.cat([found.train.known, found.test.known])
+    if data_set.unlabelled:
+        raise UnreadableData(*data_set.unlabelled)
+    if data_set.classes:
+        return DataDescription(data, shape, len(data_set.classes))
+    labels = torch.cat([data_set.train.label_tensor, data_set.test.label_tensor])
     if labels.dim() == 1 and not labels.is_floating_point() and int(labels.min()) >= 0:
-        return FirstLook(data, shape, int(labels.max()) + 1)
-    return FirstLook(data, shape, 1 if labels.dim() == 1 else labels.shape[1], classes=False)
+        return DataDescription(data, shape, int(labels.max()) + 1)
+    return DataDescription(data, shape, 1 if labels.dim() == 1 else labels.shape[1], classes=False)
 
 
 def _picture_shape(folder: Path) -> tuple[int, int, int]:
     """The shape that all pictures have, or a square that none is much enlarged to."""
     files = pictures_in(folder)
     sizes = sizes_of(files)
-    grey = all(mode in GREY_MODES for mode in of_readable(some_of(files), mode_of))
+    grey = all(mode in GREY_MODES for mode in from_readable(evenly_spaced(files), mode_of))
     channels = GREY if grey else COLOUR
     if len(sizes) == 1 and max(map(max, sizes)) <= LARGEST_SIDE:
         ((height, width),) = sizes

@@ -9,21 +9,21 @@ from lightning.pytorch import LightningDataModule
 from odenet.memory_limit import physical_memory
 from odenet.model.tables.losses import loss_kind
 from odenet.model.tables.recipe import Recipe
-from odenet.training.data.augment import Transforms, build_transforms
 from odenet.training.data.batches import Batches, BatchPlan
 from odenet.training.data.picture_reader import reading_processes
-from odenet.training.data.samples import DataSet, Split, hold_out, part
+from odenet.training.data.samples import DataSet, Split, fraction_of, hold_out
+from odenet.training.data.transforms import Transforms, build_transforms
 from odenet.training.errors import RecipeConflict, UnreadableData
 
 ORDER_BYTES = 3 * 8  # of a place in the order of an epoch: it is joined, copied, and divided
 
 
-def watched_split(recipe: Recipe) -> str:
+def validation_name_of(recipe: Recipe) -> str:
     """The name of the split that is measured after each epoch."""
     return "val" if recipe.holdout else "test"
 
 
-class Data(LightningDataModule):
+class SplitLoaders(LightningDataModule):
     """The splits of a data set as loaders for Lightning.
 
     Args:
@@ -43,11 +43,11 @@ class Data(LightningDataModule):
         steps: int | None = None,
     ):
         super().__init__()
-        self._most = recipe.steps if steps is None else steps
-        train = part(data.train, recipe.fraction, recipe.seed)
-        self.watched, self.watched_name = data.test, watched_split(recipe)
+        self._max_steps = recipe.steps if steps is None else steps
+        train = fraction_of(data.train, recipe.fraction, recipe.seed)
+        self.validation, self.validation_name = data.test, validation_name_of(recipe)
         if recipe.holdout:
-            train, self.watched = hold_out(train, recipe.holdout, recipe.seed)
+            train, self.validation = hold_out(train, recipe.holdout, recipe.seed)
             if not len(train):
                 raise RecipeConflict(
                     f"holdout = {recipe.holdout} leaves no sample of {data.name} to train on",
@@ -58,22 +58,22 @@ class Data(LightningDataModule):
                 f"the test split of {data.name} has no sample that can be read",
                 "; ".join(data.damaged[:3]),
             )
-        _require_room(len(train), recipe)
-        self.whole = data
+        _require_memory_for_order(len(train), recipe)
+        self.data_set = data
         self.train, self.test = train, data.test
         self.name = data.name
         self.classes = data.classes
         self.recipe = recipe
-        self.labels = data.labels_of(train, recipe)
+        self.labels = data.label_info(train, recipe)
         self.transforms = transforms or build_transforms(
-            train, shape, recipe.augment, data.scaled, len(data.classes)
+            train, shape, recipe.augment, data.standardise, len(data.classes)
         )
         if loss_kind(recipe.loss).needs_density:
-            real = train.stored_as != "uint8"
+            real = train.stored_dtype != "uint8"
             if real:  # the likelihood is that of the numbers as they are
                 self.transforms = self.transforms.standardising_by([0.0], [1.0])
-            grain = () if real else self.transforms.grain
-            self.labels = replace(self.labels, numbers=math.prod(shape), grain=grain)
+            spacing = () if real else self.transforms.pixel_spacing
+            self.labels = replace(self.labels, dimensions=math.prod(shape), pixel_spacing=spacing)
         self._loaders: list[Batches] = []
         self._damaged = data.damaged
 
@@ -83,7 +83,9 @@ class Data(LightningDataModule):
 
     def val_dataloader(self) -> Batches:
         """What the best epoch is chosen by: the held-out samples, without any the test split."""
-        return self._batches(self.watched, BatchPlan(len(self.watched), 2 * self.recipe.batch))
+        return self._batches(
+            self.validation, BatchPlan(len(self.validation), 2 * self.recipe.batch)
+        )
 
     def test_dataloader(self) -> Batches:
         """The test split, in the order in which it is stored."""
@@ -96,9 +98,9 @@ class Data(LightningDataModule):
         return list(dict.fromkeys([*self._damaged, *streamed]))
 
     @property
-    def measured(self) -> list[int]:
+    def measured_indices(self) -> list[int]:
         """The places in their split of the samples that were measured last, in order."""
-        return [place for part in self._loaders[-1].measured for place in part.tolist()]
+        return [place for part in self._loaders[-1].measured_indices for place in part.tolist()]
 
     @property
     def steps_per_epoch(self) -> int:
@@ -114,21 +116,21 @@ class Data(LightningDataModule):
     def _plan(self) -> BatchPlan:
         """Of the training split, in a single process."""
         recipe = self.recipe
-        most = self._most * recipe.accumulate  # a pass over a large text takes many more
+        most = self._max_steps * recipe.accumulate  # a pass over a large text takes many more
         plan = BatchPlan(len(self.train), recipe.batch, recipe.seed, True, recipe.repeat)
-        return replace(plan, most=most)
+        return replace(plan, max_batches=most)
 
     def _batches(self, split: Split, plan: BatchPlan) -> Batches:
         trainer = self.trainer
         if trainer is None:
             raise RuntimeError("loaders belong to a Trainer")
-        if plan.batch % trainer.world_size:
+        if plan.batch_size % trainer.world_size:
             raise RecipeConflict(
                 f"batch = {self.recipe.batch} does not divide among {trainer.world_size} processes",
                 f"choose a multiple of {trainer.world_size}, as in --set batch="
                 f"{-(-self.recipe.batch // trainer.world_size) * trainer.world_size}",
             )
-        plan.rank, plan.world = trainer.global_rank, trainer.world_size
+        plan.rank, plan.world_size = trainer.global_rank, trainer.world_size
         device = trainer.strategy.root_device
         workers = reading_processes(trainer.num_devices)
         loader = Batches(split, self.transforms, plan, device, workers)
@@ -136,7 +138,7 @@ class Data(LightningDataModule):
         return loader
 
 
-def _require_room(samples: int, recipe: Recipe) -> None:
+def _require_memory_for_order(samples: int, recipe: Recipe) -> None:
     """Refuse an epoch whose order alone would fill the memory."""
     memory = physical_memory()
     places = samples * recipe.repeat

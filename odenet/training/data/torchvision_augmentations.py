@@ -24,7 +24,7 @@ def _seeds(rng: np.random.Generator, count: int) -> Tensor:
 
 
 @contextmanager
-def _own_stream() -> Iterator[torch.Generator]:
+def _restored_generator() -> Iterator[torch.Generator]:
     """The random numbers of torch on the CPU, which are afterwards where they were before."""
     stream = torch.default_generator
     before = stream.get_state()
@@ -35,7 +35,7 @@ def _own_stream() -> Iterator[torch.Generator]:
 
 
 @dataclass(frozen=True)
-class OneByOne:
+class PerPicture:
     """A transform of torchvision, with a new draw for each picture."""
 
     transform: v2.Transform
@@ -47,27 +47,27 @@ class OneByOne:
     def __call__(self, images: Tensor, seeds: Tensor) -> Tensor:
         """Change every picture by itself, (B, C, H, W) uint8."""
         changed: list[Tensor] = []
-        with _own_stream() as stream:
+        with _restored_generator() as stream:
             for image, seed in zip(images, seeds.tolist(), strict=True):
                 stream.manual_seed(seed)
                 changed.append(self.transform(image))
         return torch.stack(changed)
 
 
-def color_jitter(brightness: float, contrast: float, saturation: float, hue: float) -> OneByOne:
+def color_jitter(brightness: float, contrast: float, saturation: float, hue: float) -> PerPicture:
     """Colours changed at random, in random order."""
-    return OneByOne(v2.ColorJitter(brightness, contrast, saturation, hue))
+    return PerPicture(v2.ColorJitter(brightness, contrast, saturation, hue))
 
 
-def randaugment(n: int, m: int) -> OneByOne:
+def randaugment(n: int, m: int) -> PerPicture:
     """`n` changes of 14 kinds, with magnitude `m` of 30 (Cubuk et al. 2020)."""
-    return OneByOne(v2.RandAugment(n, m))
+    return PerPicture(v2.RandAugment(n, m))
 
 
 # Of pictures in bytes alone, as torchvision's are.
-OF_BYTES = {"color_jitter": color_jitter, "randaugment": randaugment}
+BYTE_AUGMENTATIONS = {"color_jitter": color_jitter, "randaugment": randaugment}
 # Of a batch and its classes: mixup (Zhang et al. 2018), CutMix (Yun et al. 2019).
-MIXES = {"mixup": v2.MixUp, "cutmix": v2.CutMix}
+MIXING = {"mixup": v2.MixUp, "cutmix": v2.CutMix}
 
 
 @dataclass(frozen=True)
@@ -95,18 +95,18 @@ class Mix:
         Returns:
             The mixed pictures, and the share that each class has in them, (B, classes).
         """
-        with _own_stream() as stream:
+        with _restored_generator() as stream:
             stream.manual_seed(int(seeds[0]))
             mixed, shares = self.transform(images, labels)
         return mixed, shares
 
 
-def mix(augment: Sequence[Call], classes: int) -> Mix | None:
+def mixing_of(augment: Sequence[Call], classes: int) -> Mix | None:
     """What mixes the samples of a batch: of several kinds in a recipe's list one, drawn anew."""
     found = [
-        MIXES[call.name](num_classes=classes, **call.kwargs)
+        MIXING[call.name](num_classes=classes, **call.kwargs)
         for call in augment
-        if call.name in MIXES
+        if call.name in MIXING
     ]
     if not found:
         return None

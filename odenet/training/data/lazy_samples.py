@@ -1,4 +1,4 @@
-"""Samples that are read when they are asked for: from an array in a file, or from a program."""
+"""Samples that are read only when needed: from an array in a file, or a program's data set."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -8,52 +8,51 @@ import numpy as np
 import torch
 from torch import Tensor
 
-CHUNK = 1000  # samples looked at at a time
+CHUNK_SIZE = 1000  # samples read at a time
 
 
 @dataclass(frozen=True)
-class Stored:
+class LazySamples:
     """Samples that are not in memory.
 
     Args:
-        source: an array that is mapped from its file, (N, …), or a program's data set, whose items
-            are pairs of an input and a label.
-        places: which of its samples, in which order.
+        source: a memory-mapped array, (N, …), or a program's data set of pairs (input, label).
+        indices: which of its samples, in which order.
         shape: of one sample.
     """
 
     source: Any
-    places: np.ndarray
+    indices: np.ndarray
     shape: tuple[int, ...]
 
     @property
     def dtype(self) -> torch.dtype:
-        """Of what is read."""
+        """Of the samples once read."""
         return self.read([0]).dtype
 
     def __len__(self) -> int:
-        return len(self.places)
+        return len(self.indices)
 
-    def pick(self, indices: np.ndarray) -> "Stored":
-        """Those at the given places, in that order; nothing is read."""
-        return replace(self, places=self.places[indices])
+    def pick(self, indices: np.ndarray) -> "LazySamples":
+        """A selection of the samples, in the given order; nothing is read."""
+        return replace(self, indices=self.indices[indices])
 
     def read(self, places: Sequence[int] | np.ndarray) -> Tensor:
-        """Some of them, (B, *shape), uint8 or float32."""
-        chosen = self.places[np.asarray(places)]
+        """The samples at some positions, (B, *shape), uint8 or float32."""
+        chosen = self.indices[np.asarray(places)]
         if isinstance(self.source, np.ndarray):
             return as_samples(self.source[chosen])
         return torch.stack([as_samples(self.source[i][0]) for i in chosen.tolist()])
 
 
 def as_samples(values: Any) -> Tensor:
-    """Numbers as a network is handed them: uint8 stays, all others become float32."""
+    """Numbers as samples are kept: uint8 stays, all others become float32."""
     tensor = as_tensor(values)
     return tensor if tensor.dtype == torch.uint8 else tensor.to(torch.float32)
 
 
 def as_tensor(values: Any) -> Tensor:
-    """Numbers as a plain tensor, of whatever size, byte order and strides numpy's are."""
+    """Numbers as a dense tensor; numpy's may have any precision, byte order and strides."""
     if isinstance(values, Tensor):
         plain = values.detach()
         return plain if plain.layout == torch.strided else plain.to_dense()
@@ -64,10 +63,10 @@ def as_tensor(values: Any) -> Tensor:
     return torch.as_tensor(values)
 
 
-def chunks(inputs: Tensor | Stored) -> Iterator[Tensor]:
-    """All samples in order, some at a time."""
+def sample_chunks(inputs: Tensor | LazySamples) -> Iterator[Tensor]:
+    """All samples in order, `CHUNK_SIZE` at a time."""
     if isinstance(inputs, Tensor):
-        yield from inputs.split(CHUNK)
+        yield from inputs.split(CHUNK_SIZE)
         return
-    for start in range(0, len(inputs), CHUNK):
-        yield inputs.read(range(start, min(start + CHUNK, len(inputs))))
+    for start in range(0, len(inputs), CHUNK_SIZE):
+        yield inputs.read(range(start, min(start + CHUNK_SIZE, len(inputs))))
