@@ -184,7 +184,7 @@ def from_splits(
 
 
 def as_labels(values: Any) -> Tensor:
-    """Labels as they are kept: int64 (of pixels uint8 if enough) for whole numbers, else float32."""
+    """Labels as they are kept: whole numbers as int64 (of pixels uint8 if enough), else float32."""
     if isinstance(values, np.ndarray) and values.dtype.kind == "u" and values.size:
         values = values if values.max() < LEAST_TOO_LARGE else values.astype(np.float64)
     labels = as_tensor(values)

@@ -203,7 +203,9 @@ def _draw_confusion(names: Sequence[str], counts: Tensor, path: Path) -> None:
     save_figure(figure, path, dpi=120)
 
 
-def _read_pictures(inputs: Tensor | Pictures | LazySamples | Windows, places: list[int]) -> list[Tensor]:
+def _read_pictures(
+    inputs: Tensor | Pictures | LazySamples | Windows, places: list[int]
+) -> list[Tensor]:
     """Some samples as pictures, each (C, H, W); none if they are not pictures."""
     if isinstance(inputs, Windows):
         return []
