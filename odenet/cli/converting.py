@@ -66,7 +66,7 @@ def convert(
             _advise(name, batch, size, json_, scheme=scheme, v0=start, exact=exact, **given)
             if output is None:
                 return
-        conversion = Conversion.by(name, scheme, 0 if v0 == "0" else v0, given, exact)
+        conversion = Conversion.with_scheme(name, scheme, 0 if v0 == "0" else v0, given, exact)
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
             model = conversion.apply(build(name, None if weights == "none" else weights))
@@ -112,8 +112,8 @@ def _summary(model, conversion) -> str:
     first = next(iter(flows.values()))
     count = sum(p.numel() for p in model.parameters())
     lines = [
-        f"{conversion.name}: {steps} blocks are steps of {conversion.called} now, in {len(flows)} "
-        f"flow{'s' if len(flows) > 1 else ''}; {count:,} parameters"
+        f"{conversion.name}: {steps} blocks are steps of {conversion.scheme_name} now, in "
+        f"{len(flows)} flow{'s' if len(flows) > 1 else ''}; {count:,} parameters"
     ]
     lines += [f"  {name}: {flow.steps} steps" for name, flow in flows.items()]
     single = [name for name, flow in flows.items() if flow.steps == 1]

@@ -68,12 +68,7 @@ def within_flow() -> bool:
 
 @contextmanager
 def expecting(flow: nn.Module, expected: Sequence[Any]) -> Iterator[None]:
-    """A context in which a flow takes its steps.
-
-    Args:
-        flow: the flow.
-        expected: the `ExpectedResult` of each of its steps, for `expected_result`.
-    """
+    """A context in which a flow is run, with the `ExpectedResult` of each of its steps."""
     previous = getattr(_running, "expected", None)
     _running.expected = flow, expected
     try:
@@ -107,13 +102,7 @@ def split_first_argument(
 def shallow_copy(
     module: nn.Module, new_class: type, children: dict[str, nn.Module] | None = None
 ) -> Any:
-    """A copy of a module that shares its parameters, buffers, hooks and children.
-
-    Args:
-        module: the module.
-        new_class: the class of the copy.
-        children: children of the copy that replace those of the same name.
-    """
+    """A copy of another class; it shares parameters, buffers, hooks and all other children."""
     copy = object.__new__(new_class)
     copy.__dict__.update(module.__dict__)
     copy.__dict__["_modules"] = {**module._modules, **(children or {})}

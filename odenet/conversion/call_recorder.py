@@ -123,17 +123,9 @@ def copy_model(model: nn.Module, replacements: Mapping[int, Any]) -> nn.Module:
 
 
 def record_calls(model: nn.Module, example: Any) -> tuple[nn.Module, dict[str, RecordedCall]]:
-    """Run a copy of a model on an example, in evaluation mode.
+    """A copy of a model, and the calls of its modules by path in a run on an example.
 
-    Args:
-        model: the model.
-        example: an input, as `odenet.convert` takes it; None to try made-up ones.
-
-    Returns:
-        The copy, and the first call of each module by path.
-
-    Raises:
-        ModelNotRun: if no run succeeds.
+    The copy is in evaluation mode. Without an example, made-up inputs are tried.
     """
     shared = {id(parameter): parameter for parameter in model.parameters()}  # buffers are copied
     try:

@@ -109,9 +109,8 @@ def _new_instance(block_class: type[nn.Module]) -> nn.Module:
 def make_step(block: nn.Module) -> nn.Module:
     """A copy of a block that can be a step; it shares parameters, buffers and children."""
     block_class = type(block)
-    step = shallow_copy(
-        block, step_class(block_class.block_class if issubclass(block_class, Step) else block_class)
-    )
+    original = block_class.block_class if issubclass(block_class, Step) else block_class
+    step = shallow_copy(block, step_class(original))
     for name, hooks in block.__dict__.items():
         if "hooks" in name and isinstance(hooks, dict):
             step.__dict__[name] = hooks.copy()
@@ -157,7 +156,7 @@ def _defer(step: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
             refuse_call_alone(step)
         before = DeferredSteps(flow, x, (), torch.is_grad_enabled(), _autocast(x))
     else:
-        before = x.deferred_steps if isinstance(x, Placeholder) else None
+        before = x.steps if isinstance(x, Placeholder) else None
         if before is None or before.flow is not flow:
             refuse_call_alone(step)
         if len(before.calls) != index:
@@ -209,10 +208,8 @@ def _run_flow(flow: ModuleFlow, start: Tensor, calls: tuple[Call, ...]) -> Tenso
 
 
 def _same_arguments(call: Call, other: Call) -> bool:
-    (leaves, spec), (other_leaves, other_spec) = (
-        pytree.tree_flatten(call),
-        pytree.tree_flatten(other),
-    )
+    leaves, spec = pytree.tree_flatten(call)
+    other_leaves, other_spec = pytree.tree_flatten(other)
     return spec == other_spec and all(
         a is b or (not isinstance(a, Tensor) and not isinstance(b, Tensor) and bool(a == b))
         for a, b in zip(leaves, other_leaves, strict=True)
@@ -251,22 +248,19 @@ def _result_structure(
     args, kwargs = arguments
     flags = (v if v is None or isinstance(v, bool) else type(v) for v in (*args, *kwargs.values()))
     key = (step.block_class, step.index_of_step, *kwargs, *flags)
-    structure = flow.result_structures.get(key) or ResultStructure.infer(
-        _evaluate_alone(step, x, args, kwargs), leaves
-    )
-    flow.result_structures[key] = structure
-    if not any(source is not None for source in structure.side_sources):
+    known = flow.result_structures
+    structure = known.get(key) or ResultStructure.infer(_evaluate(step, x, args, kwargs), leaves)
+    known[key] = structure
+    if not any(source is not None for source in structure.sources):
         return structure
     # Which side outputs there are may differ with the mode and the arguments.
     key = (*key, step.training, tree_form)
-    if key not in flow.result_structures:
-        structure = ResultStructure.infer(_evaluate_alone(step, x, args, kwargs), leaves)
-        flow.result_structures[key] = structure.with_independent(
-            independent_outputs(step, x, args, kwargs)
-        )
-    return flow.result_structures[key]
+    if key not in known:
+        structure = ResultStructure.infer(_evaluate(step, x, args, kwargs), leaves)
+        known[key] = structure.with_independent(independent_outputs(step, x, args, kwargs))
+    return known[key]
 
 
-def _evaluate_alone(step: Any, x: Tensor, args: tuple, kwargs: dict) -> Any:
+def _evaluate(step: Any, x: Tensor, args: tuple, kwargs: dict) -> Any:
     with isolated_random_streams(x), torch.no_grad(), evaluating(step), WITHIN_FLOW:
         return call_keeping_buffers(step, x, args, kwargs)

@@ -46,7 +46,7 @@ def make_up_examples(model: nn.Module) -> Iterator[Example]:
     if isinstance(model, nn.Transformer | nn.TransformerDecoder):
         attention = next(m for m in model.modules() if isinstance(m, nn.MultiheadAttention))
         like, width = next(model.parameters()), attention.embed_dim
-        yield Example((_random_tensor(like, 3, 3, width), _random_tensor(like, 3, 3, width)))
+        yield Example((_random(like, 3, 3, width), _random(like, 3, 3, width)))
         return
     first_layer = next((m for m in model.modules() if isinstance(m, _INPUT_LAYERS)), None)
     if first_layer is None:
@@ -57,11 +57,11 @@ def make_up_examples(model: nn.Module) -> Iterator[Example]:
     elif isinstance(first_layer, _ConvNd):
         for size in _image_sizes(model):
             space = (size,) * (first_layer.weight.ndim - 2) if isinstance(size, int) else size
-            yield Example((_random_tensor(like, 1, first_layer.in_channels, *space),))
+            yield Example((_random(like, 1, first_layer.in_channels, *space),))
     else:
         width = _input_width(first_layer)
         for space in ((8,), (), (8, 8)):
-            yield Example((_random_tensor(like, 2, *space, width),))
+            yield Example((_random(like, 2, *space, width),))
 
 
 def image_channels(model: nn.Module) -> int:
@@ -104,16 +104,14 @@ def _transformers_examples(model: Any, config: Any) -> Iterator[Example]:
     ids = ids % (getattr(config.get_text_config(), "vocab_size", None) or 8)
     if getattr(config, "is_encoder_decoder", False):
         extra_inputs["decoder_input_ids"] = ids
-    vision_config = getattr(config, "vision_config", config)
-    size = getattr(vision_config, "image_size", 224)
+    vision = getattr(config, "vision_config", config)
+    size = getattr(vision, "image_size", 224)
     image_size = tuple(size) if isinstance(size, tuple | list) else (size, size)
     inputs = {
         "input_ids": ids,
-        "pixel_values": _random_tensor(
-            like, 1, getattr(vision_config, "num_channels", 3), *image_size
-        ),
-        "input_values": _random_tensor(like, 1, 4000),
-        "input_features": _random_tensor(
+        "pixel_values": _random(like, 1, getattr(vision, "num_channels", 3), *image_size),
+        "input_values": _random(like, 1, 4000),
+        "input_features": _random(
             like,
             1,
             getattr(config, "num_mel_bins", 80),
@@ -125,17 +123,15 @@ def _transformers_examples(model: Any, config: Any) -> Iterator[Example]:
         yield Example((), {name: inputs[name], **extra_inputs})
         yield Example((), {name: inputs[name]})
         yield Example((), {name: inputs[name] for name in ("input_ids", "pixel_values")})
-    for shape in _series_shapes(name, config, vision_config, image_size):
-        yield Example((), {name: _random_tensor(like, *shape), **extra_inputs})
-        yield Example((), {name: _random_tensor(like, *shape)})
+    for shape in _series_shapes(name, config, vision, image_size):
+        yield Example((), {name: _random(like, *shape), **extra_inputs})
+        yield Example((), {name: _random(like, *shape)})
 
 
-def _series_shapes(
-    name: str, config: Any, vision_config: Any, image_size: tuple
-) -> Iterator[tuple[int, ...]]:
+def _series_shapes(name: str, config: Any, vision: Any, image: tuple) -> Iterator[tuple[int, ...]]:
     """Shapes of videos, spectrograms and time series, where the configuration has all sizes."""
     sizes = {
-        "pixel_values": ((vision_config, "num_frames"), (vision_config, "num_channels")),
+        "pixel_values": ((vision, "num_frames"), (vision, "num_channels")),
         "input_values": ((config, "max_length"), (config, "num_mel_bins")),
         "input_features": ((config, "input_feat_per_channel"),),
         "past_values": ((config, "context_length"), (config, "num_input_channels")),
@@ -145,10 +141,10 @@ def _series_shapes(
     known_sizes = [size for size in values if isinstance(size, int)]
     if size_fields and len(known_sizes) == len(size_fields):
         leading_sizes = (1, 64) if name == "input_features" else (1,)
-        yield (*leading_sizes, *known_sizes, *(image_size if name == "pixel_values" else ()))
+        yield (*leading_sizes, *known_sizes, *(image if name == "pixel_values" else ()))
 
 
-def _random_tensor(like: Tensor, *shape: int) -> Tensor:
+def _random(like: Tensor, *shape: int) -> Tensor:
     tensor = torch.randn(shape, generator=torch.Generator().manual_seed(0))
     return tensor.to(device=like.device, dtype=like.dtype)
 

@@ -1,4 +1,4 @@
-"""Networks of torchvision and timm as the `net` of a specification."""
+"""The layer `existing` of a specification: a converted network of torchvision or timm."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ def existing(
     """A network with random weights, whose residual blocks are steps of a scheme.
 
     Args:
-        name: of the network, as torchvision or timm has it.
-        outputs: numbers that its last layer gives.
-        scheme: as after `discretise`, with its constants.
-        text: of that scheme, where the library does not have it.
-        exact: whether steps are taken in fixed point.
+        name: the network's name in torchvision or timm.
+        outputs: outputs of its last layer.
+        scheme: the scheme with its constants, as after `discretise`.
+        text: the source text of the scheme, where the library does not have it.
+        exact: whether steps are taken in fixed-point arithmetic.
 
     Raises:
         ValueError: if the network is not known, or cannot be converted in this way.
     """
-    model = _built(name, outputs)
+    model = _build(name, outputs)
     spec = f"state x\nmap f = identity\nx' = f(x)\ndiscretise {scheme}\n{text}\n"
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # training says how exactly steps are undone
@@ -40,8 +40,8 @@ def existing(
     return ExistingNetwork(name, converted)
 
 
-def _built(name: str, outputs: int) -> nn.Module:
-    """A network, also where tensors have no values, which some (of timm) read as they are made."""
+def _build(name: str, outputs: int) -> nn.Module:
+    """Build a network, also under a ``FakeTensorMode``, where some of timm's cannot be built."""
     try:
         return build(name, None, outputs)
     except ZooError:
@@ -54,60 +54,63 @@ def _built(name: str, outputs: int) -> nn.Module:
 
 @cache
 def _plan(name: str) -> Plan:
-    """Which blocks become steps; found with values, also where the network has none."""
+    """The blocks that become steps; found with real tensors, also under a ``FakeTensorMode``."""
     with unset_fake_temporarily(), torch.random.fork_rng(devices=[]):
         return find_blocks(build(name, None))
 
 
 class ExistingNetwork(nn.Module):
-    """A converted network that can begin with the weights of its original.
+    """A converted network, which can load the weights of the original.
 
     Args:
-        name: of the original.
-        model: the converted one.
+        name: the name of the original.
+        model: the converted network.
     """
 
     def __init__(self, name: str, model: nn.Module):
         super().__init__()
         self.name = name
         self.model = model
-        for flow in model.modules():  # a run keeps where its ramps are
+        for flow in model.modules():  # whose ramps are saved with a run
             for constant in flow.varying if isinstance(flow, ModuleFlow) else ():
                 if isinstance(moving := getattr(flow, constant), Moving):
                     setattr(flow, constant, Moving(moving.ramp, moving.name))
 
     def forward(self, x: Tensor) -> Tensor:
-        """The scores of pictures (batch, channels, height, width)."""
-        given = self.model(x)
-        if not isinstance(given, Tensor):
+        """The class scores of images (batch, channels, height, width)."""
+        scores = self.model(x)
+        if not isinstance(scores, Tensor):
             raise TypeError(
-                f"{self.name} gives a {type(given).__name__}; what is trained here gives one "
+                f"{self.name} gives a {type(scores).__name__}; what is trained here gives one "
                 "tensor, the scores of classes"
             )
-        return given
+        return scores
 
     @torch.no_grad()
     def begin_with(self, weights: str) -> list[str]:
-        """Takes the weights of the original.
+        """Load weights of the original.
 
         Args:
             weights: "default" for the library's best, or a file with a state_dict.
 
         Returns:
-            The names of the weights of the last layer that stay as they are, since they are of
-            another number of outputs.
+            The names of weights that are not loaded: those of a last layer of another width.
 
         Raises:
             ZooError: if there are no such weights, or others than those of the last layer differ.
         """
-        found, whole = stored_weights(self.name, weights), self.model.state_dict()
-        added = [
+        loaded, state = stored_weights(self.name, weights), self.model.state_dict()
+        constants = [
             p for p, m in self.model.named_modules() if isinstance(m, Moving | LearnedConstant)
         ]
-        own = {n: t for n, t in whole.items() if n.rpartition(".")[0] not in added}
-        other = [n for n in own if n in found and own[n].shape != found[n].shape]
-        wrong = [name for name in other if own[name].shape[1:] != found[name].shape[1:]]
-        if why := difference(own, found, wrong):
+        expected = {n: t for n, t in state.items() if n.rpartition(".")[0] not in constants}
+        resized = [n for n in expected if n in loaded and expected[n].shape != loaded[n].shape]
+        mismatched = [
+            name for name in resized if expected[name].shape[1:] != loaded[name].shape[1:]
+        ]
+        if why := difference(expected, loaded, mismatched):
             raise ZooError(f"{weights} does not hold weights of {self.name}: {why}")
-        self.model.load_state_dict({**whole, **{n: t for n, t in found.items() if n not in other}})
-        return other
+        self.model.load_state_dict(
+            {**state, **{n: t for n, t in loaded.items() if n not in resized}}
+        )
+        return resized

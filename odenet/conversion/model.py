@@ -1,4 +1,4 @@
-"""Residual networks of others as reversible ones, with their parameters, names and order kept."""
+"""`convert`: a residual network as a reversible one, with the same parameters, names and order."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def convert(
         ValueError: if nothing in it can be converted, or the scheme or the speed does not suit it.
         SpecError: if the scheme's text has an error, or a constant a bad value.
     """
-    refuse_wrapped(model)
+    require_convertible(model)
     plan = blocks if isinstance(blocks, Plan) else find_blocks(model, example, blocks)
     if not plan.runs:
         why = "".join(f"\n  {line}" for line in str(plan).splitlines()[:5])
@@ -87,7 +87,7 @@ def convert(
         )
     options = ConversionSettings(choose_scheme(scheme), True, v0, constants, exact, checkpoint)
     conversion = _Conversion(model, plan, options)
-    converted = conversion.of(model)
+    converted = conversion.convert(model)
     flows = [module for module in converted.modules() if isinstance(module, ModuleFlow)]
     if isinstance(v0, nn.Module) and len(flows) > 1 and any(True for _ in v0.parameters()):
         raise ValueError(
@@ -95,7 +95,7 @@ def convert(
             "makes one for each, v0=lambda block: …, which is called with a flow's first block"
         )
     warn_if_not_reversible(flows[0], "the converted model")
-    if conversion.uncached:
+    if conversion.uncached_configs:
         warnings.warn(
             f"use_cache is turned off in the config of the converted {type(model).__name__}: the "
             "steps of a flow take no cache of keys and values",
@@ -104,11 +104,11 @@ def convert(
     return converted
 
 
-def refuse_wrapped(model: nn.Module) -> None:
-    """Refuses what is not a model yet, or not one of plain modules any more.
+def require_convertible(model: nn.Module) -> None:
+    """Refuse what is not a module, or is compiled, wrapped or converted already.
 
     Raises:
-        ValueError: with what to convert in its place.
+        ValueError: says what to convert in its place.
     """
     if not isinstance(model, nn.Module):
         raise ValueError(f"a torch.nn.Module is converted, not a {type(model).__name__}")
@@ -126,65 +126,68 @@ class _Conversion:
     """One call of `convert`.
 
     Attributes:
-        uncached: copies of configurations that asked for a cache, by the `id` of these.
+        converted: the result for each module that was visited.
+        uncached_configs: copies of configurations with their cache off, by `id` of the original.
     """
 
-    def __init__(self, model: nn.Module, plan: Plan, options: ConversionSettings):
+    def __init__(self, model: nn.Module, plan: Plan, settings: ConversionSettings):
         self.plan = plan
-        self.options = options
+        self.settings = settings
         self.paths = {module: path for path, module in model.named_modules()}
-        self.done: dict[nn.Module, nn.Module] = {}
-        self.uncached: dict[int, Any] = {}
+        self.converted: dict[nn.Module, nn.Module] = {}
+        self.uncached_configs: dict[int, Any] = {}
 
-    def of(self, module: nn.Module) -> nn.Module:
-        """The module, or a twin of it in which something below is converted."""
-        if module not in self.done:
-            self.done[module] = self._converted(module)
-        return self.done[module]
+    def convert(self, module: nn.Module) -> nn.Module:
+        """The module, or a copy of it if something in it is converted."""
+        if module not in self.converted:
+            self.converted[module] = self._convert(module)
+        return self.converted[module]
 
-    def _converted(self, module: nn.Module) -> nn.Module:
+    def _convert(self, module: nn.Module) -> nn.Module:
         runs = self.plan.runs.get(self.paths[module], ())
-        stepped = {name for run in runs for name in run}
+        step_names = {name for run in runs for name in run}
         children = {
-            name: make_step(child) if name in stepped else self.of(child)
+            name: make_step(child) if name in step_names else self.convert(child)
             for name, child in module.named_children()
         }
         if runs:
             holder = shallow_copy(module, holder_class(type(module)), children)
             self._turn_off_caches(holder)
-            return self._holder(module, holder, runs)
+            return self._add_flows(module, holder, runs)
         if all(child is module._modules[name] for name, child in children.items()):
             return module
         if type(module) is nn.TransformerEncoder:
             return shallow_copy(module, Encoder, children)
-        twin = shallow_copy(module, type(module), children)
-        self._turn_off_caches(twin)
-        return twin
+        duplicate = shallow_copy(module, type(module), children)
+        self._turn_off_caches(duplicate)
+        return duplicate
 
-    def _holder(self, original: nn.Module, holder: Any, runs: tuple[tuple[str, ...], ...]) -> Any:
+    def _add_flows(
+        self, original: nn.Module, holder: Any, runs: tuple[tuple[str, ...], ...]
+    ) -> Any:
         path = self.paths[original]
         flows = [self._flow(BlockReferences(holder, names), path) for names in runs]
-        holder.flows = _in_mode(FlowsOfBlocks(flows), original.training)
+        holder.flows = _set_mode(FlowsOfBlocks(flows), original.training)
         for flow, names in zip(flows, runs, strict=True):
             for index, name in enumerate(names):
                 assign_to_flow(holder._modules[name], flow, index)
         if isinstance(holder, ResidualStage):
-            holder.checkpoint = self.options.checkpoint
-            holder.plan = tuple(_planned(holder.block_names(), runs))
+            holder.checkpoint = self.settings.checkpoint
+            holder.call_order = tuple(_call_order(holder.block_names(), runs))
         return holder
 
     def _flow(self, blocks: BlockReferences, path: str) -> ModuleFlow:
         first = blocks.modules()[0]
-        options = self.options
-        if options.v0 == "learned":
+        settings = self.settings
+        if settings.v0 == "learned":
             first_path = f"{path}{'.' if path else ''}{blocks.names[0]}"
-            options = replace(options, v0=self._speed(first, first_path))
-        elif callable(options.v0) and not isinstance(options.v0, nn.Module):
-            options = replace(options, v0=options.v0(first))
-        return new_flow(len(blocks.names), options).use_registered_modules(blocks)
+            settings = replace(settings, v0=self._speed(first, first_path))
+        elif callable(settings.v0) and not isinstance(settings.v0, nn.Module):
+            settings = replace(settings, v0=settings.v0(first))
+        return new_flow(len(blocks.names), settings).use_registered_modules(blocks)
 
     def _speed(self, first: nn.Module, path: str) -> InitialSpeed:
-        """A speed for each channel of what a block takes."""
+        """An initial speed of 0 with one learned value per channel of a block's input."""
         shape = self.plan.shapes.get(path)
         if shape is None:
             raise ValueError(
@@ -195,35 +198,35 @@ class _Conversion:
         size = (shape[axis],) if axis == -1 else (shape[axis], *(1,) * (len(shape) - 2))
         return InitialSpeed(torch.zeros(size, device=like.device, dtype=like.dtype))
 
-    def _turn_off_caches(self, twin: nn.Module) -> None:
-        """Has a model of transformers hand no cache of keys and values to its layers."""
-        config = twin.__dict__.get("config")
+    def _turn_off_caches(self, module: nn.Module) -> None:
+        """Turn off the cache of keys and values in the configuration of a model of transformers."""
+        config = module.__dict__.get("config")
         if getattr(config, "use_cache", False):
-            if id(config) not in self.uncached:
-                self.uncached[id(config)] = copy.copy(config)
-                self.uncached[id(config)].use_cache = False
-            twin.__dict__["config"] = self.uncached[id(config)]
+            if id(config) not in self.uncached_configs:
+                self.uncached_configs[id(config)] = copy.copy(config)
+                self.uncached_configs[id(config)].use_cache = False
+            module.__dict__["config"] = self.uncached_configs[id(config)]
 
 
-def _planned(names: tuple[str, ...], runs: tuple[tuple[str, ...], ...]) -> Iterator[str]:
-    """The names of blocks, and of a flow in the place of each run of them."""
+def _call_order(names: tuple[str, ...], runs: tuple[tuple[str, ...], ...]) -> Iterator[str]:
+    """The names of the blocks, with a flow in the place of each run of them."""
     flows = {run[0]: f"flows.{number}" for number, run in enumerate(runs)}
-    later = {name for run in runs for name in run[1:]}
-    return (flows.get(name, name) for name in names if name not in later)
+    inside_flows = {name for run in runs for name in run[1:]}
+    return (flows.get(name, name) for name in names if name not in inside_flows)
 
 
-def _in_mode(module, training: bool):
-    """The mode of what is new; the blocks keep theirs, such as that of frozen norms."""
+def _set_mode(module, training: bool):
+    """Set the mode of new modules; the blocks keep theirs, such as that of frozen norms."""
     for part in (module, *module.children()):
         part.training = training
     return module
 
 
 class InitialSpeed(nn.Module):
-    """A learned speed that is the same for all inputs.
+    """A learned initial speed that is the same for all inputs.
 
     Args:
-        value: one per channel, as it is added to a feature map.
+        value: one number per channel, in a shape that broadcasts to the input.
     """
 
     def __init__(self, value: Tensor):

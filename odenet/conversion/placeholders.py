@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 # How a side output depends on the state, the input of the block.
 INDEPENDENT, NO_TENSORS, DEPENDENT = "made", "numbers", "of the state"
+Source = int | str | None  # one of these, or the index of an argument; None for no output
 
 Call = tuple[tuple[Any, ...], dict[str, Any]]  # arguments of a block after the state
 
@@ -50,13 +51,12 @@ class ResultStructure:
 
     Attributes:
         container: the class of the list or tuple; None for a tensor alone.
-        side_sources: where each side output comes from: the index of an argument, among the leaves
-            of the call, that is returned unchanged; `INDEPENDENT` of the state; `NO_TENSORS`, for
-            plain values; `DEPENDENT` on the state; None for an entry that is None.
+        sources: where each side output comes from; an index is that of an argument, among the
+            leaves of the call, which the block returns unchanged.
     """
 
     container: type | None = None
-    side_sources: tuple[int | str | None, ...] = ()
+    sources: tuple[Source, ...] = ()
 
     @staticmethod
     def infer(result: Any, leaves: list[Any]) -> ResultStructure:
@@ -67,7 +67,7 @@ class ResultStructure:
         # Two arguments that are one object in this call may be two in the next.
         indices = {i: index for index, i in enumerate(ids) if ids.count(i) == 1}
 
-        def source(entry: Any) -> int | str | None:
+        def source(entry: Any) -> Source:
             if entry is None or isinstance(entry, Tensor):
                 return None if entry is None else indices.get(id(entry), DEPENDENT)
             return DEPENDENT if tensors_in(entry) else NO_TENSORS
@@ -78,31 +78,23 @@ class ResultStructure:
         """This structure with the flagged side outputs marked as independent of the state."""
         sources = (
             INDEPENDENT if is_independent and source == DEPENDENT else source
-            for source, is_independent in zip(self.side_sources, independent, strict=True)
+            for source, is_independent in zip(self.sources, independent, strict=True)
         )
         return ResultStructure(self.container, tuple(sources))
 
     def wrap(self, value: Tensor, side_outputs: SideOutputs, leaves: list[Any]) -> Any:
-        """A result of this structure: the value, and side outputs or placeholders for them.
-
-        Args:
-            value: the value of the block.
-            side_outputs: the side outputs of the block in this call.
-            leaves: the leaves of the arguments.
-        """
+        """The result with this value, and with side outputs or placeholders for them."""
         if self.container is None:
             return value
         entries: list[Any] = []
-        for index, source in enumerate(self.side_sources, start=1):
+        for index, source in enumerate(self.sources, start=1):
             if isinstance(source, int):
                 entries.append(leaves[source])
             elif source == NO_TENSORS:
                 entries.append(side_outputs.entry(index))
             else:
-                side_output = (side_outputs, index) if source == INDEPENDENT else None
-                entries.append(
-                    None if source is None else Placeholder.create(None, value, side_output)
-                )
+                output = (side_outputs, index) if source == INDEPENDENT else None
+                entries.append(None if source is None else Placeholder.create(None, value, output))
         construct: Any = getattr(self.container, "_make", self.container)  # of named tuples
         return construct((value, *entries))
 
@@ -128,19 +120,13 @@ class ExpectedResult:
     def _matches(self, result: Any, leaves: list[Any]) -> bool:
         if self.structure.container is None:
             return not isinstance(result, tuple | list)
-        if not isinstance(result, tuple | list) or len(result) != 1 + len(
-            self.structure.side_sources
-        ):
+        sources = self.structure.sources
+        if not isinstance(result, tuple | list) or len(result) != 1 + len(sources):
             return False
-        side_sources = enumerate(self.structure.side_sources, start=1)
-        return all(
-            self._entry_matches(result[index], index, source, leaves)
-            for index, source in side_sources
-        )
+        entries = enumerate(zip(result[1:], sources, strict=True), start=1)
+        return all(self._entry_matches(*pair, index, leaves) for index, pair in entries)
 
-    def _entry_matches(
-        self, value: Any, index: int, source: int | str | None, leaves: list[Any]
-    ) -> bool:
+    def _entry_matches(self, value: Any, source: Source, index: int, leaves: list[Any]) -> bool:
         if isinstance(source, int):
             return value is leaves[source]
         if source is None:
@@ -169,25 +155,23 @@ class Placeholder(Tensor):
     """A tensor without values, for one that only the flow computes: shape, type and device.
 
     Attributes:
-        deferred_steps: the steps that compute it; None for a side output.
+        steps: the steps that compute it; None for a side output.
         side_output: for a side output that is independent of the state, the side outputs of its
             block and the index among them.
     """
 
-    deferred_steps: DeferredSteps | None
+    steps: DeferredSteps | None
     side_output: tuple[SideOutputs, int] | None
 
     @staticmethod
     def create(
-        deferred_steps: DeferredSteps | None,
-        like: Tensor,
-        side_output: tuple[SideOutputs, int] | None = None,
+        steps: DeferredSteps | None, like: Tensor, output: tuple[SideOutputs, int] | None = None
     ) -> Placeholder:
         """A placeholder of the shape, type and device of a tensor."""
         placeholder: Placeholder = Tensor._make_wrapper_subclass(
             Placeholder, like.shape, dtype=like.dtype, device=like.device
         )
-        placeholder.deferred_steps, placeholder.side_output = deferred_steps, side_output
+        placeholder.steps, placeholder.side_output = steps, output
         return placeholder
 
     @classmethod
@@ -200,7 +184,7 @@ class Placeholder(Tensor):
         if placeholder is None:
             return func(*args, **kwargs)
         # The shape of a side output is not known.
-        if func in METADATA_FUNCTIONS and placeholder.deferred_steps is not None:
+        if func in METADATA_FUNCTIONS and placeholder.steps is not None:
             with torch._C.DisableTorchFunctionSubclass():
                 return func(*args, **kwargs)
         raise RuntimeError(placeholder.refusal_message(getattr(func, "__name__", "an operation")))
@@ -212,17 +196,13 @@ class Placeholder(Tensor):
         return cls.__torch_function__(func, types, args, kwargs)
 
     def refusal_message(self, reader: str) -> str:
-        """The message where something other than the next block reads the placeholder.
-
-        Args:
-            reader: the name of what reads it.
-        """
-        if self.deferred_steps is None:
+        """The message where something other than the next block, the reader, reads this."""
+        if self.steps is None:
             return (
                 f"{reader} reads what a block gives beside its value, which a flow does not hand "
                 "on: its steps are taken at once, and again in the backward pass"
             )
-        flow, calls_so_far = self.deferred_steps.flow, len(self.deferred_steps.calls)
+        flow, calls_so_far = self.steps.flow, len(self.steps.calls)
         return (
             f"{reader} reads the value after block {calls_so_far} of {flow.steps} that are steps "
             "of one flow: the steps are taken at once, where the last of these blocks is called. "

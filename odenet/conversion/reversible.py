@@ -106,12 +106,7 @@ def reversible(
 
 
 def new_flow(steps: int, settings: ConversionSettings) -> ModuleFlow:
-    """A flow of a scheme whose modules are still to be set.
-
-    Args:
-        steps: number of steps.
-        settings: scheme, constants and initial speed.
-    """
+    """A flow of a scheme, whose modules are still to be set."""
     scheme = settings.scheme.scheme
     program, generated = compile_flow(settings, steps)
     _warn_of_drift(program, steps)
@@ -124,12 +119,7 @@ def new_flow(steps: int, settings: ConversionSettings) -> ModuleFlow:
 
 
 def compile_flow(settings: ConversionSettings, steps: int) -> tuple[Program, type[Flow]]:
-    """The compiled spec of a flow, and its generated class.
-
-    Args:
-        settings: scheme, constants and initial speed.
-        steps: number of steps.
-    """
+    """The compiled spec of a flow of modules, and its generated class."""
     scheme, text = settings.scheme.scheme, spec_text(settings)
     has_list = "= [" in text  # one value per step
     return _compile_spec(scheme.name, text, len(scheme.patterns), steps if has_list else 1)
@@ -227,12 +217,7 @@ def _compile_spec(name: str, text: str, channels: int, steps: int) -> tuple[Prog
 
 
 def warn_if_not_reversible(flow: Flow, subject: str) -> None:
-    """Warn that a flow stores activations, if its scheme has no inverse.
-
-    Args:
-        flow: the flow.
-        subject: what the message is about; the warning points to the caller's caller.
-    """
+    """Warn the caller's caller if a flow has no inverse; the subject names it in the message."""
     if not flow.reversible:
         warnings.warn(
             f"{subject} is not reversible, and stores activations as plain autograd does: "

@@ -103,19 +103,15 @@ def choose_scheme(scheme: SchemeLike) -> ChosenScheme:
 
 
 def _from_program(program: Program) -> ChosenScheme:
-    discretisation = program.model.discretisation
+    discretisation, scheme = program.model.discretisation, program.model.scheme
     step_sizes = {"h": discretisation.h, "T": discretisation.horizon}
-    constants = {
-        n: v for n, v in discretisation.constants.items() if n not in discretisation.scheme.decays
-    }
+    constants = {n: v for n, v in discretisation.constants.items() if n not in scheme.decays}
     constants |= {name: value for name, value in step_sizes.items() if value is not None}
-    varying = {
-        n: c for n, c in discretisation.varying.items() if not isinstance(c, Counted)
-    }  # in its text
-    constants = {**constants, **varying}
-    if discretisation.scheme.name in library():
-        return ChosenScheme(discretisation.scheme, constants=constants)
-    scheme = _named_as_in_text(discretisation.scheme)
+    varying = discretisation.varying.items()
+    constants |= {n: c for n, c in varying if not isinstance(c, Counted)}  # those are in the text
+    if scheme.name in library():
+        return ChosenScheme(scheme, constants=constants)
+    scheme = _named_as_in_text(scheme)
     return ChosenScheme(scheme, scheme.text, constants)
 
 

@@ -23,6 +23,9 @@ NOT_RESIDUAL = "it adds to no skip connection, as far as weights of zero show (b
 IDENTITY_SHARE = 0.4  # of values that must pass unchanged: relu(x) passes those above 0
 
 
+Calls = Mapping[str, RecordedCall]  # by path of the module
+
+
 @dataclass(frozen=True)
 class Plan:
     """Which blocks of a model become steps of flows, and which do not.
@@ -72,11 +75,11 @@ def find_blocks(
     except ModelNotRun:
         if containers is None or example is not None:
             raise
-        return Plan({path: (_child_names(known),) for path, known in containers.items()})
+        return Plan({path: (_children(known),) for path, known in containers.items()})
     return _Search(model_copy, calls, containers).plan()
 
 
-def _child_names(container: nn.Module) -> tuple[str, ...]:
+def _children(container: nn.Module) -> tuple[str, ...]:
     return tuple(name for name, _ in container.named_children())
 
 
@@ -89,7 +92,7 @@ def _find_containers(model: nn.Module, blocks: str | Iterable[str]) -> dict[str,
         if not paths:
             raise ValueError(f"{type(model).__name__} has no module at {pattern!r}")
         for path in paths:
-            if not _child_names(modules[path]):
+            if not _children(modules[path]):
                 kind = type(modules[path]).__name__
                 raise ValueError(
                     f"{path} is a {kind} without children, and blocks= names what has the blocks"
@@ -110,15 +113,10 @@ def child_path(path: str, name: str) -> str:
 
 
 class _Search:
-    def __init__(
-        self,
-        model: nn.Module,
-        calls: Mapping[str, RecordedCall],
-        container_paths: Iterable[str] | None,
-    ):
+    def __init__(self, model: nn.Module, calls: Calls, containers: Iterable[str] | None):
         self.modules = dict(model.named_modules())
         self.calls = calls
-        self.container_paths = container_paths
+        self.containers = containers
         self.reasons: dict[str, str] = {}
 
     def plan(self) -> Plan:
@@ -140,38 +138,28 @@ class _Search:
         module = self.modules.get(path)
         if module is None:
             return {}
-        runs_by_child = {
-            name: self._runs_below(child_path(path, name)) for name in _child_names(module)
-        }
+        by_child = {n: self._runs_below(child_path(path, n)) for n in _children(module)}
         runs: list[tuple[str, ...]] = []
         for run in self._runs_of_children(path, module):
-            inner_lengths = [
-                len(r) for name in run for rs in runs_by_child[name].values() for r in rs
-            ]
-            if max(inner_lengths, default=0) <= len(run):
+            lengths = [len(r) for name in run for rs in by_child[name].values() for r in rs]
+            if max(lengths, default=0) <= len(run):
                 runs.append(run)
         step_names = {name for run in runs for name in run}
         all_runs = {path: tuple(runs)} if runs else {}
-        for name, inner_runs in runs_by_child.items():
+        for name, inner_runs in by_child.items():
             all_runs |= {} if name in step_names else inner_runs
         return all_runs
 
     def _runs_of_children(self, path: str, module: nn.Module) -> list[tuple[str, ...]]:
-        if self.container_paths is not None and path not in self.container_paths:
+        if self.containers is not None and path not in self.containers:
             return []
         # A run of one block: in a stage of a ResNet the block before it may change the shape.
-        min_length = (
-            1 if isinstance(module, nn.Sequential) or self.container_paths is not None else 2
-        )
-        candidates = [
-            name for name in _child_names(module) if self._is_candidate(child_path(path, name))
-        ]
-        chains = self._split_into_chains(path, candidates)
-        chained = [n for chain in chains if len(chain) >= min_length for n in chain]
+        shortest = 1 if isinstance(module, nn.Sequential) or self.containers is not None else 2
+        candidates = [n for n in _children(module) if self._is_candidate(child_path(path, n))]
+        chains = self._chains(path, candidates)
+        chained = [n for chain in chains if len(chain) >= shortest for n in chain]
         residual = [name for name in chained if self._is_residual(child_path(path, name))]
-        runs = [
-            tuple(run) for run in self._split_into_chains(path, residual) if len(run) >= min_length
-        ]
+        runs = [tuple(run) for run in self._chains(path, residual) if len(run) >= shortest]
         step_names = {name for run in runs for name in run}
         unchained = set(residual) - step_names or set(candidates) - set(chained)
         for name in filter(unchained.__contains__, candidates):
@@ -179,13 +167,12 @@ class _Search:
                 self.reasons[child_path(path, name)] = "no other block follows or precedes it"
         return runs
 
-    def _split_into_chains(self, path: str, names: list[str]) -> list[list[str]]:
+    def _chains(self, path: str, names: list[str]) -> list[list[str]]:
         """The names in chains of blocks, each of which feeds the next one only."""
         chains: list[list[str]] = []
         for name in names:
-            if chains and self._feeds_only(
-                child_path(path, chains[-1][-1]), child_path(path, name)
-            ):
+            before = child_path(path, chains[-1][-1]) if chains else ""
+            if chains and self._feeds_only(before, child_path(path, name)):
                 chains[-1].append(name)
             else:
                 chains.append([name])
@@ -204,9 +191,7 @@ class _Search:
         if block is None or not _has_weights(block):
             return False
         if call is None:
-            return self._note_reason(
-                path, "it is not called, or as block.forward(…), which no flow sees"
-            )
+            return self._note(path, "it is not called, or as block.forward(…), which no flow sees")
         why = ""
         if call.count > 1:
             why = f"it is called {call.count} times, and each step has a block of its own"
@@ -222,15 +207,15 @@ class _Search:
             why = "it gives what it is handed, unchanged"
         else:
             why = self._side_output_obstacle(block, call)
-        return self._note_reason(path, why)
+        return self._note(path, why)
 
     def _is_residual(self, path: str) -> bool:
         """Whether a block adds to its input; notes the reason if not."""
-        if self.container_paths is not None:
+        if self.containers is not None:
             return True
-        return self._note_reason(path, _why_not_residual(self.modules[path], self.calls[path]))
+        return self._note(path, _why_not_residual(self.modules[path], self.calls[path]))
 
-    def _note_reason(self, path: str, why: str) -> bool:
+    def _note(self, path: str, why: str) -> bool:
         if why and _is_block_list(self.modules[path.rpartition(".")[0]]):
             self.reasons[path] = why
         return not why
@@ -238,37 +223,30 @@ class _Search:
     def _side_output_obstacle(self, block: nn.Module, call: RecordedCall) -> str:
         """Why the side outputs of a block cannot be passed on; empty if they can."""
         used = call.side_outputs_read | self._side_outputs_passed_on(call)
-        argument_ids = {id(tensor) for tensor in tensors_in((call.args, call.kwargs))}
-        new = {
-            n for n in used if not {id(t) for t in tensors_in(call.side_outputs[n])} <= argument_ids
-        }
+        arguments = {id(tensor) for tensor in tensors_in((call.args, call.kwargs))}
+        outputs = call.side_outputs
+        new = {n for n in used if not {id(t) for t in tensors_in(outputs[n])} <= arguments}
         if not new:
             return ""
         side_outputs = (t for other in self.calls.values() for t in tensors_in(other.side_outputs))
-        if any(id(tensor) in argument_ids for tensor in side_outputs):
+        if any(id(tensor) in arguments for tensor in side_outputs):
             return "what it gives beside its value is made of what another block gives so, and read"
         try:
-            is_independent = independent_outputs(block, call.input, call.args, call.kwargs)
+            independent = independent_outputs(block, call.input, call.args, call.kwargs)
         except Exception as error:  # of any type: it is the model's code
             return f"called again, with other values, it does not run: {first_line(error)}"
-        if all(is_independent[index] for index in new):
+        if all(independent[index] for index in new):
             return ""
         return "what it gives beside its value is made of what it is handed, and read"
 
     def _side_outputs_passed_on(self, call: RecordedCall) -> set[int]:
         """The indices of the side outputs of a block that are arguments of other blocks."""
-        index_by_id = {
-            id(t): n for n, entry in enumerate(call.side_outputs) for t in tensors_in(entry)
-        }
-        if not index_by_id:
+        outputs = enumerate(call.side_outputs)
+        indices = {id(t): n for n, entry in outputs for t in tensors_in(entry)}
+        if not indices:
             return set()
-        arguments = (tensors_in((other.args, other.kwargs)) for other in self.calls.values())
-        return {
-            index_by_id[id(tensor)]
-            for ts in arguments
-            for tensor in ts
-            if id(tensor) in index_by_id
-        }
+        passed = (tensors_in((other.args, other.kwargs)) for other in self.calls.values())
+        return {indices[id(t)] for tensors in passed for t in tensors if id(t) in indices}
 
 
 def _is_block_list(module: nn.Module) -> bool:
@@ -277,10 +255,8 @@ def _is_block_list(module: nn.Module) -> bool:
 
 
 def _has_weights(block: nn.Module) -> bool:
-    is_torch_layer = type(block).__module__.startswith("torch.nn.modules.") and not _child_names(
-        block
-    )
-    return not is_torch_layer and any(p.ndim > 1 for p in block.parameters())
+    torch_layer = type(block).__module__.startswith("torch.nn.modules.") and not _children(block)
+    return not torch_layer and any(p.ndim > 1 for p in block.parameters())
 
 
 def _why_not_residual(block: nn.Module, call: RecordedCall) -> str:
@@ -292,14 +268,12 @@ def _why_not_residual(block: nn.Module, call: RecordedCall) -> str:
     """
     trials = ((scale, size) for size in (1.0, 64.0) for scale in (1.0, 0.0))
     try:
-        return (
-            "" if any(_is_near_identity(block, call, *trial) for trial in trials) else NOT_RESIDUAL
-        )
+        return "" if any(_near_identity(block, call, *trial) for trial in trials) else NOT_RESIDUAL
     except Exception as error:  # of any type: it is the model's code
         return f"called again, with other values, it does not run: {first_line(error)}"
 
 
-def _is_near_identity(block: nn.Module, call: RecordedCall, scale: float, size: float) -> bool:
+def _near_identity(block: nn.Module, call: RecordedCall, scale: float, size: float) -> bool:
     tensors = {name: _neutral_value(name, p, scale) for name, p in block.named_parameters()}
     for name, buffer in block.named_buffers():
         if "running_" in name:

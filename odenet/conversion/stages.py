@@ -1,4 +1,4 @@
-"""The parts of a converted model that run some of their blocks as the steps of flows."""
+"""Containers of a converted model, which run some of their blocks as the steps of flows."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from odenet.runtime.memory import recomputed
 from odenet.runtime.tracing import as_node
 
 
-def _refused(stage: nn.Module, *_: Any) -> NoReturn:
-    """Blocks cannot be added or removed."""
+def _refuse_resizing(stage: nn.Module, *_: Any) -> NoReturn:
+    """Raise RuntimeError: blocks cannot be added or removed."""
     raise RuntimeError(blocks_changed_message(stage))
 
 
 class FlowsOfBlocks(nn.ModuleList):
-    """The flows of the blocks of a holder, which registers them beside these."""
+    """The flows of a container, which registers this list next to its blocks."""
 
     def forward(self, *args: Any, **kwargs: Any) -> NoReturn:
-        """Refuse a call, by code that takes everything a module registers for blocks.
+        """Refuse a call, by code that takes every child of a container for a block.
 
         Raises:
             RuntimeError: always.
@@ -37,20 +37,20 @@ class FlowsOfBlocks(nn.ModuleList):
 
 
 class HoldsFlows(nn.Module):
-    """Comes before the class of what has blocks, and has the flows that they are steps of.
+    """Mixin before the class of a container of blocks: holds the flows that run them.
 
-    Blocks are read, and given other parts, as in the original.
+    Blocks are read and replaced as in the original.
 
     Attributes:
-        kind: the class of the original.
-        flows: one per run of blocks.
+        original_class: the class of the original container.
+        flows: the flows, one per run of blocks.
     """
 
-    kind: type[nn.Module]
+    original_class: type[nn.Module]
     flows: nn.ModuleList
 
     def named_children(self) -> Iterator[tuple[str, nn.Module]]:
-        """The blocks: whoever runs one child after the other runs these."""
+        """The blocks by name, without the flows, for code that calls all children in a row."""
         return ((name, module) for name, module in super().named_children() if name != "flows")
 
     def _apply(self, fn: Any, recurse: bool = True) -> Self:
@@ -59,12 +59,12 @@ class HoldsFlows(nn.Module):
         return super()._apply(fn, recurse)
 
     def train(self, mode: bool = True) -> Self:
-        """As every module's; the flows change their mode too."""
+        """As ``nn.Module.train``, for the flows too."""
         self.flows.train(mode)
         return super().train(mode)
 
     def __setattr__(self, name: str, value: Any) -> None:
-        """A module that is put in the place of a step becomes the step."""
+        """A module that replaces a step becomes the step."""
         old = self.__dict__.get("_modules", {}).get(name)
         if isinstance(old, Step) and isinstance(value, nn.Module):
             value = make_step(value)
@@ -72,33 +72,33 @@ class HoldsFlows(nn.Module):
         super().__setattr__(name, value)
 
     def block_names(self) -> tuple[str, ...]:
-        """The names of the blocks, in their order."""
+        """The names of the blocks, in order."""
         return tuple(name for name in self._modules if name != "flows")
 
     def __reduce_ex__(self, protocol: Any) -> Any:
-        """For pickle and copies: its class is made again."""
-        return _bare, (self.kind,), self.__dict__
+        """For pickle and copy, which cannot find a class that is made at run time."""
+        return _new_instance, (self.original_class,), self.__dict__
 
 
 class HoldsList(HoldsFlows):
-    """Comes before a container."""
+    """Mixin before a list or sequence of blocks."""
 
     def __iter__(self) -> Iterator[nn.Module]:
-        """The blocks, as of the original."""
+        """The blocks, without the flows."""
         return (self.get_submodule(name) for name in self.block_names())
 
     def __len__(self) -> int:
         return len(self._modules) - 1
 
-    append = extend = insert = pop = cast(Any, _refused)
-    __delitem__ = __add__ = __iadd__ = __mul__ = __imul__ = __rmul__ = cast(Any, _refused)
+    append = extend = insert = pop = cast(Any, _refuse_resizing)
+    __delitem__ = __add__ = __iadd__ = __mul__ = __imul__ = __rmul__ = cast(Any, _refuse_resizing)
 
 
 class HoldsDict(HoldsFlows):
-    """Comes before a dictionary of blocks."""
+    """Mixin before a dictionary of blocks."""
 
     def __iter__(self) -> Iterator[str]:
-        """The names of the blocks, as of the original."""
+        """The names of the blocks, without the flows."""
         return iter(self.block_names())
 
     def __len__(self) -> int:
@@ -120,62 +120,62 @@ class HoldsDict(HoldsFlows):
         return dict(self.named_children()).values()
 
     def __setitem__(self, key: str, module: nn.Module) -> None:
-        """A module that is put in the place of a step becomes the step."""
+        """A module that replaces a step becomes the step."""
         if key not in self:
-            _refused(self)
+            _refuse_resizing(self)
         setattr(self, key, module)
 
-    pop = clear = update = __delitem__ = cast(Any, _refused)
+    pop = clear = update = __delitem__ = cast(Any, _refuse_resizing)
 
 
 @cache
 def holder_class(kind: type[nn.Module]) -> type[nn.Module]:
-    """A class of modules as that of modules which hold flows."""
+    """The class of containers with flows, for a class of containers."""
     if issubclass(kind, nn.Sequential) and kind.forward is nn.Sequential.forward:
-        first: type = ResidualStage
+        mixin: type = ResidualStage
     elif issubclass(kind, nn.ModuleList):
-        first = Layers
+        mixin = Layers
     elif issubclass(kind, nn.ModuleDict):
-        first = HoldsDict
+        mixin = HoldsDict
     else:
-        first = HoldsList if issubclass(kind, nn.Sequential) else HoldsFlows
-    if issubclass(first, kind):
-        return first
-    members: dict[str, Any] = {"__module__": kind.__module__, "kind": kind}
-    made: Any = type(kind.__name__, (first, kind), members)
-    return made
+        mixin = HoldsList if issubclass(kind, nn.Sequential) else HoldsFlows
+    if issubclass(mixin, kind):
+        return mixin
+    members: dict[str, Any] = {"__module__": kind.__module__, "original_class": kind}
+    new_class: Any = type(kind.__name__, (mixin, kind), members)
+    return new_class
 
 
-def _bare(kind: type[nn.Module]) -> nn.Module:
-    return object.__new__(holder_class(kind))
+def _new_instance(original_class: type[nn.Module]) -> nn.Module:
+    return object.__new__(holder_class(original_class))
 
 
 class Layers(HoldsList, nn.ModuleList):
-    """A list of blocks that some model calls one after the other, as the steps of flows."""
+    """A list of blocks, steps of flows, which the model's own code calls in a row."""
 
-    kind = nn.ModuleList
+    original_class = nn.ModuleList
 
     def __getitem__(self, idx: Any) -> Any:
-        """A block, or the list of those of a slice."""
+        """A block, or a list of the blocks of a slice."""
         if not isinstance(idx, slice):
             return super().__getitem__(idx)
         return nn.ModuleList(list(self)[idx])
 
 
 class ResidualStage(HoldsList, nn.Sequential):
-    """A sequence of blocks of which some are run as the steps of flows.
+    """A sequence of blocks, which calls its flows in the place of their blocks.
 
     Attributes:
-        plan: names of blocks, and of flows as "flows.0", in the order of the calls.
-        checkpoint: whether the other blocks are evaluated again in the backward pass.
+        call_order: the names of what is called: blocks, and flows as "flows.0".
+        checkpoint: whether the blocks outside of flows are checkpointed.
     """
 
-    kind = nn.Sequential
-    plan: tuple[str, ...]
+    original_class = nn.Sequential
+    call_order: tuple[str, ...]
     checkpoint: bool
 
     def __setattr__(self, name: str, value: Any) -> None:
-        """A module that is put in the place of a step is called by the flow, as it is."""
+        """A module that replaces a step is called by the flow, unchanged."""
         nn.Module.__setattr__(self, name, value)
 
     def forward(self, input: Tensor) -> Tensor:
@@ -186,12 +186,12 @@ class ResidualStage(HoldsList, nn.Sequential):
         """
         if not isinstance(input, Tensor):
             return as_node(self, input)
-        if self.block_names() != self._planned():
+        if self.block_names() != self._planned_blocks():
             raise RuntimeError(blocks_changed_message(self))
-        for name in self.plan:
+        for name in self.call_order:
             module = self.get_submodule(name)
-            again = self.checkpoint and not isinstance(module, ModuleFlow)
-            input = recomputed(module, input) if again else module(input)
+            checkpoint = self.checkpoint and not isinstance(module, ModuleFlow)
+            input = recomputed(module, input) if checkpoint else module(input)
         return input
 
     def __getitem__(self, idx: Any) -> Any:
@@ -205,14 +205,14 @@ class ResidualStage(HoldsList, nn.Sequential):
         names = self.block_names()[idx]
         if idx.step not in (None, 1):
             raise ValueError("a converted stage is sliced in the order of its blocks, step 1")
-        return self._part(names)
+        return self._slice(names)
 
-    def _part(self, names: tuple[str, ...]) -> ResidualStage:
-        part = ResidualStage()
-        part._modules.update({name: self._modules[name] for name in names})
-        plan, flows = [], []
-        for piece in self.plan:
-            steps = self._steps(piece)
+    def _slice(self, names: tuple[str, ...]) -> ResidualStage:
+        stage = ResidualStage()
+        stage._modules.update({name: self._modules[name] for name in names})
+        call_order, flows = [], []
+        for called in self.call_order:
+            steps = self._block_names(called)
             if not set(steps) & set(names):
                 continue
             if not set(steps) <= set(names):
@@ -220,29 +220,29 @@ class ResidualStage(HoldsList, nn.Sequential):
                     f"blocks {steps[0]} to {steps[-1]} of this stage are the steps of one flow, "
                     "which a slice would cut: slice the original model, and convert it then"
                 )
-            if piece in names:
-                plan.append(piece)
+            if called in names:
+                call_order.append(called)
             else:
-                plan.append(f"flows.{len(flows)}")
+                call_order.append(f"flows.{len(flows)}")
                 flows.append(
-                    self._flow(piece).view().use_registered_modules(BlockReferences(part, steps))
+                    self._flow(called).view().use_registered_modules(BlockReferences(stage, steps))
                 )
-        part.plan, part.checkpoint = tuple(plan), self.checkpoint
-        part.training = self.training
-        part.flows = FlowsOfBlocks(flows)
-        part.flows.training = self.training
-        return part
+        stage.call_order, stage.checkpoint = tuple(call_order), self.checkpoint
+        stage.training = self.training
+        stage.flows = FlowsOfBlocks(flows)
+        stage.flows.training = self.training
+        return stage
 
-    def _planned(self) -> tuple[str, ...]:
-        return tuple(name for piece in self.plan for name in self._steps(piece))
+    def _planned_blocks(self) -> tuple[str, ...]:
+        return tuple(name for called in self.call_order for name in self._block_names(called))
 
-    def _steps(self, piece: str) -> tuple[str, ...]:
-        """The names of the blocks of a piece of the plan."""
-        blocks = None if piece in self._modules else self._flow(piece).blocks
-        return (piece,) if blocks is None else blocks.names
+    def _block_names(self, called: str) -> tuple[str, ...]:
+        """The names of the blocks of a flow, or of one block, by the name in `call_order`."""
+        blocks = None if called in self._modules else self._flow(called).blocks
+        return (called,) if blocks is None else blocks.names
 
-    def _flow(self, piece: str) -> ModuleFlow:
-        return cast(ModuleFlow, self.get_submodule(piece))
+    def _flow(self, name: str) -> ModuleFlow:
+        return cast(ModuleFlow, self.get_submodule(name))
 
 
 class Encoder(nn.TransformerEncoder):
@@ -250,7 +250,7 @@ class Encoder(nn.TransformerEncoder):
 
     @property
     def flow(self) -> ModuleFlow:
-        """That of the layers."""
+        """The flow of the layers."""
         return cast(ModuleFlow, cast(Layers, self.layers).flows[0])
 
     def forward(
@@ -260,16 +260,16 @@ class Encoder(nn.TransformerEncoder):
         src_key_padding_mask: Tensor | None = None,
         is_causal: bool | None = None,
     ) -> Tensor:
-        """As torch's, without nested tensors; the masks go to every layer."""
+        """As ``nn.TransformerEncoder``, without nested tensors; the masks go to every layer."""
         if not isinstance(src, Tensor):
             return as_node(self, src, (mask, src_key_padding_mask, is_causal))
-        given: dict[str, Any] = {
+        masks: dict[str, Any] = {
             "src_mask": mask,
             "src_key_padding_mask": src_key_padding_mask,
             "is_causal": bool(is_causal),
         }
-        kept = {key: value for key, value in given.items() if value is not None}
+        present = {key: value for key, value in masks.items() if value is not None}
         output = src
         for layer in self.layers:
-            output = layer(output, **kept)
+            output = layer(output, **present)
         return output if self.norm is None else self.norm(output)

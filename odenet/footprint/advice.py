@@ -18,7 +18,7 @@ from torch.utils import _pytree as pytree
 
 from odenet.conversion.call_recorder import ModelNotRun
 from odenet.conversion.examples import Example
-from odenet.conversion.model import convert, refuse_wrapped
+from odenet.conversion.model import convert, require_convertible
 from odenet.conversion.search import Plan, child_path, find_blocks
 from odenet.conversion.stages import ResidualStage
 from odenet.footprint.kernels import memory_within
@@ -167,7 +167,7 @@ def advise(
         ValueError: if the model does not run on the example, or the conversion is not possible for
             another reason than that nothing in it can be converted.
     """
-    refuse_wrapped(model)
+    require_convertible(model)
     walk, not_run = Walk(Example.from_input(example), loss), dict[str, str]()
     walked = [("original", "", walk.demands(model))]
 

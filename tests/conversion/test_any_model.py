@@ -249,7 +249,7 @@ def test_a_list_that_grows_is_refused_and_a_layer_replaced_is_the_step():
     with pytest.raises(RuntimeError, match="blocks were added to or removed from this Layers"):
         converted.layers.append(Block(6))
     converted.layers[1] = Block(6).double()
-    model.layers[1] = converted.layers[1].kind(6).double()
+    model.layers[1] = converted.layers[1].block_class(6).double()
     model.layers[1].load_state_dict(converted.layers[1].state_dict())
     other = convert(model, blocks="layers", gamma=0.7)
     torch.testing.assert_close(converted(x, gate), other(x, gate))
