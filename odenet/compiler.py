@@ -82,19 +82,19 @@ def _compile(source: Source, settings: Mapping[str, Any]) -> "Program":
     program = Program(file, with_times(model))
     if program.discretised:
         if model.discretisation.varying or has_exponentials(model.scheme):
-            _require_none(*refused_constants(model, program.derivation))
+            _raise_if_any(*refused_constants(model, program.derivation))
         if model.discretisation.exact:
-            _require_none(exact_refused(model, program.derivation))
+            _raise_if_any(exact_refused(model, program.derivation))
     if loss_kind(model.recipe.loss).needs_density and model.net:
         derivation = program.derivation if program.discretised else None
-        _require_none(density_refused(model, derivation))
+        _raise_if_any(density_refused(model, derivation))
     return program
 
 
-def _require_none(*found: Diagnostic | None) -> None:
+def _raise_if_any(*diagnostics: Diagnostic | None) -> None:
     """Raise SpecError with what was found, if anything was."""
-    if wrong := [diagnostic for diagnostic in found if diagnostic is not None]:
-        raise SpecError(wrong)
+    if errors := [diagnostic for diagnostic in diagnostics if diagnostic is not None]:
+        raise SpecError(errors)
 
 
 @dataclass(frozen=True)
@@ -116,9 +116,9 @@ class Program:
         Raises:
             SpecError: the file has no `discretise` line.
         """
-        chosen = self.model.discretisation
-        found = derive(self.model.scheme, chosen.numbers, chosen.varying)
-        return confirmed_derivation(self.model, found)
+        discretisation = self.model.discretisation
+        derivation = derive(self.model.scheme, discretisation.numbers, discretisation.varying)
+        return confirmed_derivation(self.model, derivation)
 
     @cached_property
     def certificate(self) -> Certificate:
@@ -280,13 +280,13 @@ class Program:
         self.require_network()
         self._require_own_starts()
         has_flows = any(flows_of(self.model.net))
-        given, others = given_modules(self.model, modules) if has_flows else ({}, modules)
-        if others:
-            message = f"{self.name} has no map `{next(iter(others))}` that is given"
+        given, unknown = given_modules(self.model, modules) if has_flows else ({}, modules)
+        if unknown:
+            message = f"{self.name} has no map `{next(iter(unknown))}` that is given"
             raise SpecError.of("missing-module", message, self.model.equations)
         network = getattr(self.module(), f"{class_name(self.name)}Network")
-        sized = {} if classes is None or self.classes is None else {"classes": classes}
-        return network(**sized, **given)
+        sizes = {} if classes is None or self.classes is None else {"classes": classes}
+        return network(**sizes, **given)
 
     def _require_own_starts(self) -> None:
         """Refuse what a network of others does not do: to start otherwise than its scheme."""

@@ -1,12 +1,12 @@
-"""The door for activations, layers, types of parameter and claims of one's own.
+"""Registration of activations, layers, types of parameter and claims of the user's own.
 
-A row is registered while the program runs and holds until it is removed:
+Each is a row of a table of the language. It is registered at run time, until it is removed:
 
     with odenet.register_activation(row):
         odenet.load("mine.ode")
 
 A plugin is a Python file that registers rows, for the command line: `--plugin mine.py`. It is run
-as Python, with all that Python may do; a specification never is.
+with all that Python may do; a specification is never run.
 """
 
 import sys
@@ -39,27 +39,28 @@ from odenet.model.tables.tensors import Tensor
 __all__ = [
     "COUNT", "YES", "ActivationKind", "Bound", "ChannelCount", "ClaimKind", "Construction",
     "LayerKind", "Number", "Operator", "Parameter", "ParameterKind", "Plugin", "Registration",
-    "Tensor", "Word", "always", "channels", "init", "load_plugin", "loaded", "register_activation",
-    "register_claim", "register_layer", "register_map", "register_parameter", "tables",
+    "Tensor", "Word", "always", "channels", "init", "load_plugin", "loaded_plugins",
+    "register_activation", "register_claim", "register_layer", "register_map",
+    "register_parameter", "tables",
 ]  # fmt: skip
 
-_PIPELINE = {"input", "residual", *STRUCTURAL}
-_loaded: dict[str, "Plugin"] = {}  # by digest
-_registered: list["Registration"] = []
+_NET_WORDS = {"input", "residual", *STRUCTURAL}
+_plugins: dict[str, "Plugin"] = {}  # by digest
+_registrations: list["Registration"] = []
 
 
 class Registration(AbstractContextManager["Registration"]):
-    """A row that was registered; leaving it as a context manager removes the row."""
+    """A registered row; as a context manager it removes the row on exit."""
 
     def __init__(self, table: dict[str, Any], name: str):
         self._table = table
         self._name = name
-        _registered.append(self)
+        _registrations.append(self)
 
     def remove(self) -> None:
-        """Take the row out again."""
-        if self in _registered:
-            _registered.remove(self)
+        """Remove the row."""
+        if self in _registrations:
+            _registrations.remove(self)
             del self._table[self._name]
 
     def __exit__(self, *_: object) -> None:
@@ -67,17 +68,17 @@ class Registration(AbstractContextManager["Registration"]):
 
 
 def register_activation(row: ActivationKind) -> Registration:
-    """Add an activation; it is a layer as well.
+    """Add an activation, which can be used as a layer too.
 
-    Its value is compared with its derivative, its bounds, what it says of itself and its torch
-    code, at many points. That catches mistakes and is not a proof: the theorems believe the row.
+    Its derivative, bounds, properties and torch code are compared with its value at many points.
+    That catches mistakes and is not a proof: the theorems rely on the row.
 
     Raises:
         ValueError: if the name is taken, or the row contradicts itself.
     """
     from odenet.row_checks import check_activation
 
-    taken = {**LAYERS, **dict.fromkeys((*FIXED, *_PIPELINE))}
+    taken = {**LAYERS, **dict.fromkeys((*FIXED, *_NET_WORDS))}
     return _register(row, ACTIVATIONS, taken, "activation", check_activation)
 
 
@@ -91,7 +92,7 @@ def register_layer(row: LayerKind) -> Registration:
     """
     from odenet.row_checks import check_layer
 
-    taken = {**LAYERS, **dict.fromkeys((*FIXED, *_PIPELINE))}
+    taken = {**LAYERS, **dict.fromkeys((*FIXED, *_NET_WORDS))}
     return _register(row, OWN_LAYERS, taken, "layer", check_layer)
 
 
@@ -109,7 +110,7 @@ def register_parameter(row: ParameterKind) -> Registration:
 
 
 def register_claim(row: ClaimKind) -> Registration:
-    """Add a claim of `require`. Its judge is believed: nothing here can test it.
+    """Add a claim of `require`. The function that judges it is not tested.
 
     Raises:
         ValueError: if the name is taken.
@@ -118,31 +119,33 @@ def register_claim(row: ClaimKind) -> Registration:
 
 
 def register_map(name: str, make: MakeModule) -> Registration:
-    """Give the modules of a map, for files that say `map NAME = given`.
+    """Set the modules of a map, for files that say `map NAME = given`.
 
     Args:
-        name: of the map.
-        make: of the channels of a state, gives a torch module that keeps the shape; called once
-            for each step.
+        name: the name of the map.
+        make: a function of the channels of a state, which returns a torch module that keeps the
+            shape; called once per step.
 
     Raises:
         ValueError: if a map of that name has been given already.
     """
-    own = canonical(name)
-    if own in GIVEN:
+    canonical_name = canonical(name)
+    if canonical_name in GIVEN:
         raise ValueError(f"`{name}` is taken: a map of that name is registered already")
-    GIVEN[own] = make
-    return Registration(GIVEN, own)
+    GIVEN[canonical_name] = make
+    return Registration(GIVEN, canonical_name)
 
 
 def _register(
-    row: Any, table: dict[str, Any], taken: Any, what: str, check: Callable[[Any], None]
+    row: Any, table: dict[str, Any], taken: Any, row_kind: str, check: Callable[[Any], None]
 ) -> Registration:
     name = row.name
-    words = {word.lower() for word in TOP | INNER}
+    keywords = {word.lower() for word in TOP | INNER}
     ascii_name = name.isidentifier() and name.isascii() and name[0].isalpha()
-    if not ascii_name or canonical(name) != name or name in words:
-        raise ValueError(f"`{name}` cannot name {_a(what)}: write Latin letters, digits and _")
+    if not ascii_name or canonical(name) != name or name in keywords:
+        raise ValueError(
+            f"`{name}` cannot name {_article(row_kind)}: write Latin letters, digits and _"
+        )
     if name in taken:
         raise ValueError(f"`{name}` is taken: the language has it, or it is registered already")
     check(row)
@@ -150,8 +153,8 @@ def _register(
     return Registration(table, name)
 
 
-def _a(what: str) -> str:
-    return f"an {what}" if what[0] in "aeiou" else f"a {what}"
+def _article(noun: str) -> str:
+    return f"an {noun}" if noun[0] in "aeiou" else f"a {noun}"
 
 
 # --- files ---------------------------------------------------------------------------------------
@@ -159,12 +162,12 @@ def _a(what: str) -> str:
 
 @dataclass(frozen=True)
 class Plugin(AbstractContextManager["Plugin"]):
-    """A Python file that was run; leaving it as a context manager removes what it registered.
+    """A Python file that was run; as a context manager it removes its rows on exit.
 
     Args:
         path: the file.
         digest: SHA-256 of its text.
-        rows: what it registered.
+        rows: the rows that it registered.
     """
 
     path: Path
@@ -172,10 +175,10 @@ class Plugin(AbstractContextManager["Plugin"]):
     rows: tuple[Registration, ...]
 
     def remove(self) -> None:
-        """Take out all that it registered."""
+        """Remove the rows that it registered."""
         for row in self.rows:
             row.remove()
-        _loaded.pop(self.digest, None)
+        _plugins.pop(self.digest, None)
         sys.modules.pop(self.path.stem, None)
 
     def __exit__(self, *_: object) -> None:
@@ -183,7 +186,7 @@ class Plugin(AbstractContextManager["Plugin"]):
 
 
 def load_plugin(path: str | Path) -> Plugin:
-    """Run a Python file that registers rows; once, however often it is asked for.
+    """Run a Python file that registers rows; a file that was run is not run again.
 
     Raises:
         SpecError: if it cannot be read or stops with an error; nothing stays registered then.
@@ -192,38 +195,38 @@ def load_plugin(path: str | Path) -> Plugin:
     try:
         digest = sha256(path.read_bytes()).hexdigest()
     except OSError as error:
-        raise _refused(path, f"this plugin cannot be read: {error.strerror}") from None
-    if digest not in _loaded:
-        _loaded[digest] = Plugin(path, digest, _run(path))
-    return _loaded[digest]
+        raise _error(path, f"this plugin cannot be read: {error.strerror}") from None
+    if digest not in _plugins:
+        _plugins[digest] = Plugin(path, digest, _execute(path))
+    return _plugins[digest]
 
 
-def _run(path: Path) -> tuple[Registration, ...]:
-    """Run a file; what it registered."""
+def _execute(path: Path) -> tuple[Registration, ...]:
+    """Run a file, and return what it registered."""
     if not path.stem.isidentifier() or path.stem in sys.modules:
-        raise _refused(path, f"a plugin cannot be called `{path.stem}`", "give it another name")
+        raise _error(path, f"a plugin cannot be called `{path.stem}`", "give it another name")
     spec = spec_from_file_location(path.stem, path)
     if spec is None or spec.loader is None:
-        raise _refused(path, "a plugin is a Python file", "name one that ends in .py")
-    before = len(_registered)
+        raise _error(path, "a plugin is a Python file", "name one that ends in .py")
+    count = len(_registrations)
     module = module_from_spec(spec)
     sys.modules[path.stem] = module  # so that generated modules can import from it
     try:
         spec.loader.exec_module(module)
     except Exception as error:
         del sys.modules[path.stem]
-        for registration in _registered[before:]:
+        for registration in _registrations[count:]:
             registration.remove()
-        raise _refused(path, f"{_place(error, path)}{type(error).__name__}: {error}") from error
-    return tuple(_registered[before:])
+        raise _error(path, f"{_line_of(error, path)}{type(error).__name__}: {error}") from error
+    return tuple(_registrations[count:])
 
 
-def loaded() -> list[Plugin]:
-    """The plugins that were run."""
-    return list(_loaded.values())
+def loaded_plugins() -> list[Plugin]:
+    """The plugins that have been run."""
+    return list(_plugins.values())
 
 
-def _place(error: BaseException, path: Path) -> str:
+def _line_of(error: BaseException, path: Path) -> str:
     if isinstance(error, SyntaxError):
         return f"line {error.lineno}: "
     frames = traceback.extract_tb(error.__traceback__)
@@ -231,5 +234,5 @@ def _place(error: BaseException, path: Path) -> str:
     return f"line {lines[-1]}: " if lines else ""
 
 
-def _refused(path: Path, message: str, help_: str = "") -> SpecError:
+def _error(path: Path, message: str, help_: str = "") -> SpecError:
     return SpecError.of("plugin", message, file=str(path), help=help_)

@@ -204,13 +204,13 @@ def schemes(
         for name in names:
             _show_scheme(name)
         return
-    from odenet.emit.printing import scheme_facts
+    from odenet.emit.printing import scheme_rows
     from odenet.emit.schemes_page import schemes_page
 
     if markdown:
         write(schemes_page().rstrip("\n"))
         return
-    facts = scheme_facts()
+    facts = scheme_rows()
     if json_:
         write(to_json(facts, indent=2))
         return

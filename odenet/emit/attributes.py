@@ -1,10 +1,10 @@
-"""The attributes of a flow's class: what the runtime knows of its equations and its scheme."""
+"""Code of the class attributes of a flow, which tell the runtime about equations and scheme."""
 
 from odenet.analyse.facts import Facts
 from odenet.derive import Derivation
 from odenet.emit.expressions import number
 from odenet.emit.frame import Frame
-from odenet.emit.layout import lay_out, quoted, strings
+from odenet.emit.layout import lay_out, string_literal, string_tuple
 from odenet.emit.spectrum import stability_limit
 from odenet.model.tables.layers import LAYERS
 from odenet.model.typed.scheme import ADAPTIVE
@@ -14,23 +14,23 @@ def class_attributes(facts: Facts, frame: Frame) -> list[str]:
     """The lines of the attributes that the runtime reads.
 
     Args:
-        facts: what is known of a file with steps.
+        facts: model, derivation and certificate of a file with a `discretise` line.
         frame: the names.
     """
     model, derivation, chosen = facts.model, facts.derivation, facts.model.discretisation
     learned = model.parameters.values()
-    every = (*learned, *model.maps.values())
+    learned_or_map = (*learned, *model.maps.values())
     names = {
         "slots": frame.slots,
         "states": tuple(map(frame.state, model.system)),
         "operators": tuple(frame.names("spec", p.name) for p in learned if p.is_operator),
-        "shared": tuple(frame.names("spec", p.name) for p in every if p.shared),
+        "shared": tuple(frame.names("spec", p.name) for p in learned_or_map if p.shared),
         "given": tuple(frame.names("spec", m.name) for m in model.given),
         "varying": tuple(map(frame.argument, frame.varying)),
     }
-    lines = [f"{key} = {strings(found)}" for key, found in names.items() if found]
+    lines = [f"{key} = {string_tuple(values)}" for key, values in names.items() if values]
     if derivation.obstacle is not None:
-        lines += ["reversible = False", f"obstacle = {quoted(derivation.obstacle.message)}"]
+        lines += ["reversible = False", f"obstacle = {string_literal(derivation.obstacle.message)}"]
     adaptive = chosen.tolerance is not None
     if adaptive:
         lines.append(f'method = "{ADAPTIVE[model.scheme.name]}"')
@@ -47,7 +47,7 @@ def class_attributes(facts: Facts, frame: Frame) -> list[str]:
     lines += [f"{flag} = True" for flag, is_set in flags.items() if is_set]
     why, cure = chosen.unrefinable
     if why:
-        lines.append(f"unrefinable = {quoted(f'{why}; {cure}')}")
+        lines.append(f"unrefinable = {string_literal(f'{why}; {cure}')}")
     limit = stability_limit(facts)
     if limit is not None and not adaptive:
         lines.append(f"stability_limit = {number(limit)}")
@@ -55,9 +55,9 @@ def class_attributes(facts: Facts, frame: Frame) -> list[str]:
 
 
 def _relabel(frame: Frame, derivation: Derivation) -> str:
-    """The registers that change places in a step, as the items of a dictionary."""
+    """The slots whose registers (stored values) change places in a step, as items of a dict."""
     pairs = [
-        (frame.value(r.name, r.offset, i), frame.value(s.name, s.offset, i))
+        (frame.variable(r.name, r.offset, i), frame.variable(s.name, s.offset, i))
         for r, s in derivation.relabel.items()
         for i in range(len(frame.components(r.name)))
     ]

@@ -14,35 +14,31 @@ _ENTRY = re.compile(r"^@\w+\{(?P<key>\w+),\n  cited +=  *\{(?P<cited>[^}]*)\},\n
 def citations(model: Model) -> Mapping[str, str]:
     """The entries that a specification cites, by key.
 
-    Its description, its comments, and the text of the scheme are looked through for the names
-    that papers have in them.
-
-    Args:
-        model: of the specification.
+    Citations are looked for in its text, comments included, and in the text of its scheme.
     """
     chosen = model.discretisation_or_none
     texts = [model.source.text]
     if chosen is not None and model.scheme.name in library():
         texts.append(library_text(model.scheme.name))
-    return cited_in("\n".join(texts))
+    return citations_in("\n".join(texts))
 
 
-def cited_in(text: str) -> Mapping[str, str]:
-    """The entries whose papers a text names, by key, in the order of the bibliography."""
+def citations_in(text: str) -> Mapping[str, str]:
+    """The entries that a text cites, by key, in the order of the bibliography."""
     text = re.sub(r"[\s#]+", " ", text).replace(" and ", " & ")  # in one line, as entries have it
     text = re.sub(r"(\d{4}), (AAAI|ICLR)\b", r"\1 (\2)", text)
-    found = set[str]()
-    for name in sorted(_by_name(), key=len, reverse=True):  # `… 2018 (ICLR)` is not `… 2018`
+    names = set[str]()
+    for name in sorted(_by_citation(), key=len, reverse=True):  # `… 2018 (ICLR)` is not `… 2018`
         if name in text:
-            found.add(name)
+            names.add(name)
             text = text.replace(name, "")
-    named = (each for name, each in _by_name().items() if name in found)
+    named = (each for name, each in _by_citation().items() if name in names)
     return {key: entry for each in named for key, entry in each.items()}
 
 
 @cache
-def _by_name() -> Mapping[str, Mapping[str, str]]:
-    """The entries by what their papers are called, and by key; two papers may have one name."""
+def _by_citation() -> Mapping[str, Mapping[str, str]]:
+    """The entries by the form in which texts cite them, and by key; two may share a form."""
     text = (files("odenet.emit") / "bibliography.bib").read_text(encoding="utf-8")
     entries: dict[str, dict[str, str]] = {}
     for part in text.split("\n\n"):

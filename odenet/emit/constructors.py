@@ -1,4 +1,4 @@
-"""The `__init__` of a flow: its numbers, its parameters and the layers of its maps."""
+"""Code of the `__init__` of a flow: scheme constants, parameters and the layers of maps."""
 
 from collections.abc import Callable
 
@@ -7,7 +7,7 @@ from odenet.derive.describe import conditions
 from odenet.derive.to_expr import scalar
 from odenet.emit.expressions import number
 from odenet.emit.frame import Frame
-from odenet.emit.layout import lay_out, quoted
+from odenet.emit.layout import lay_out, string_literal
 from odenet.emit.step_constants import StepConstants
 from odenet.model.expressions import expr
 from odenet.model.expressions.numbers import Width
@@ -25,29 +25,29 @@ def initialiser(frame: Frame, derivation: Derivation, space: int) -> list[str]:
 
     Args:
         frame: the names.
-        derivation: of the scheme, for the conditions of its inverse.
+        derivation: the derivation of the scheme, for the conditions of its inverse.
         space: number of spatial axes.
     """
     model = frame.model
     body = [f"super().__init__(channels, steps, space={space})"]
     if model.maps or any(p.kind.width != "none" for p in model.parameters.values()):
         body.append(f"c = self.width({model.dynamics.parts})")
-    keywords, numbers = constants(frame, derivation, "T / steps")
-    body += [*numbers, *_conditions(frame, derivation), *let_numbers(frame)]
-    body += [parameter(frame, p, space) for p in model.parameters.values()]
-    body += [_map(frame, m) for m in model.maps.values()]
+    keywords, numbers = number_lines(frame, derivation, "T / steps")
+    body += [*numbers, *_inverse_checks(frame, derivation), *let_lines(frame)]
+    body += [parameter_line(frame, p, space) for p in model.parameters.values()]
+    body += [_map_line(frame, m) for m in model.maps.values()]
     starred = ["*", *keywords] if keywords else []
     lines = lay_out(f"def __init__({', '.join(['self', 'channels', 'steps', *starred])}):", 4)
     return lines + [part for line in body for part in lay_out(line, 8)]
 
 
-def constants(frame: Frame, derivation: Derivation, step_size: str) -> tuple[list[str], list[str]]:
-    """The keywords for the numbers of the scheme, and the lines that set them.
+def number_lines(frame: Frame, derivation: Derivation, h: str) -> tuple[list[str], list[str]]:
+    """The keyword arguments for the constants of the scheme, and the lines that set attributes.
 
     Args:
         frame: the names.
-        derivation: of the scheme, for where learned constants may be.
-        step_size: the code of h where the file gives the time T of all steps.
+        derivation: the derivation of the scheme, for the ranges of learned constants.
+        h: the code of the step size where the file gives the final time T.
     """
     model, chosen = frame.model, frame.model.discretisation
     step_constants = StepConstants(frame, derivation)
@@ -55,7 +55,7 @@ def constants(frame: Frame, derivation: Derivation, step_size: str) -> tuple[lis
     body: list[str] = []
     if chosen.horizon is not None:
         keywords.append(f"T={number(chosen.horizon)}")
-        body.append(f"self.h = {step_size}")
+        body.append(f"self.h = {h}")
     elif "h" in chosen.varying:
         keywords.append(step_constants.keyword("h"))
         body.append(step_constants.attribute("h"))
@@ -80,48 +80,49 @@ def constants(frame: Frame, derivation: Derivation, step_size: str) -> tuple[lis
     for name, value in model.scheme.lets:
         if frame.varies(value):
             continue  # written out where it is read
-        body.append(f"{frame.constant(name)} = {frame.scalar(value).text}")
+        body.append(f"{frame.constant(name)} = {frame.scalar_code(value).text}")
     return keywords, body
 
 
-def let_numbers(frame: Frame) -> list[str]:
-    """The lines that set the numbers of the file which formulas of the flow read."""
+def let_lines(frame: Frame) -> list[str]:
+    """The lines that set the `let`s of the file that formulas of the flow read."""
     dynamics = frame.model.dynamics
     values = [*dynamics.rates.values(), *dynamics.initial.values(), dynamics.output]
     names = {n.name for v in values for n in v.walk() if isinstance(n, expr.Constant)}
     starts = [value for _, value in frame.model.discretisation.starts]
-    read = {n.name for v in starts for n in v.walk() if isinstance(n, expr.Constant)}
-    names = (names | (read - set(frame.scheme_constants))) - set(frame.decays)
+    start_names = {n.name for v in starts for n in v.walk() if isinstance(n, expr.Constant)}
+    names = (names | (start_names - set(frame.scheme_constants))) - set(frame.decays)
     values = frame.model.constants
     return [f"{frame.let(name)} = {number(values[name])}" for name in values if name in names]
 
 
-def _conditions(frame: Frame, derivation: Derivation) -> list[str]:
-    """Checks of what the step divides by, and its inverse: without one, activations are stored."""
+def _inverse_checks(frame: Frame, derivation: Derivation) -> list[str]:
+    """The lines that check divisors of the step, and whether it has an inverse."""
     lines = ["self.require_numbers()"] * bool(StepConstants(frame, derivation).divisors())
     for condition, shown in zip(derivation.conditions, conditions(derivation), strict=True):
         if frame.varies(scalar(condition)):
             continue
         why = f"{frame.model.scheme.name} has an inverse only where {shown}"
-        lines += [f"if {frame.scalar(scalar(condition)).text} == 0:",
-                  f"    self.give_up_reversing({quoted(why)})"]  # fmt: skip
+        lines += [f"if {frame.scalar_code(scalar(condition)).text} == 0:",
+                  f"    self.give_up_reversing({string_literal(why)})"]  # fmt: skip
     if any(frame.varies(scalar(condition)) for condition in derivation.conditions):
         lines.append("self.require_inverse()")
     return lines
 
 
-def _map(frame: Frame, definition: MapDefinition) -> str:
+def _map_line(frame: Frame, definition: MapDefinition) -> str:
     steps, name = "1" if definition.shared else "steps", frame.names("spec", definition.name)
     if definition.given:
         place = f"{frame.model.name}.ode:{definition.span.line}"
-        about = f"{quoted(frame.model.spellings[definition.name])}, {quoted(place)}"
-        return f"self.{name} = given_layers({steps}, {name}, c, {about})"
+        spelling = string_literal(frame.model.spellings[definition.name])
+        origin = f"{spelling}, {string_literal(place)}"
+        return f"self.{name} = given_layers({steps}, {name}, c, {origin})"
     inner = ", ".join(layer_code(layer) for layer in definition.layers)
     return f"self.{name} = layers({steps}, lambda: nn.Sequential({inner}))"
 
 
 def width_code(width: Width) -> str:
-    """A channel count inside `__init__`, where `c` is the states' own, and `c_new` a unit's."""
+    """The code of a channel count: `c` is that of the states, `c_new` that after a unit."""
     if not width.multiple:
         return number(width.constant)
     c = "c_new" if width.new else "c"
@@ -137,23 +138,17 @@ def layer_code(layer: Layer) -> str:
     return LAYERS[layer.name].code(layer, width_code)
 
 
-def parameter(frame: Frame, learned: DeclaredParameter, space: int) -> str:
-    """The line that makes a parameter.
-
-    Args:
-        frame: the names.
-        learned: the parameter.
-        space: number of spatial axes.
-    """
+def parameter_line(frame: Frame, learned: DeclaredParameter, space: int) -> str:
+    """The line of `__init__` that makes a parameter; `space` is the number of spatial axes."""
     steps = "1" if learned.shared else str(learned.knots or "steps")
-    reads, gives = (width_code(w) if w else "c" for w in (learned.width_in, learned.width_out))
+    before, after = (width_code(w) if w else "c" for w in (learned.width_in, learned.width_out))
     init = _init_code(learned.options["init"])
-    code = learned.kind.construct(learned.options, Construction(steps, reads, gives, space, init))
+    code = learned.kind.construct(learned.options, Construction(steps, before, after, space, init))
     if learned.knots:  # in time, where steps may differ in size
         code = f"Knotted(steps, {code}{', self.h' if 'h' in frame.varying else ''})"
     return f"self.{frame.names('spec', learned.name)} = {code}"
 
 
 def _init_code(call: Call) -> Callable[[str], str]:
-    """The `init` argument where it is not the usual one."""
+    """A function of the default initialiser, which returns the `init` argument if it differs."""
     return lambda usual: "" if call.name == usual else f", init={init_code(call)}"

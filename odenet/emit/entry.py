@@ -1,8 +1,8 @@
 """The class of a unit's first step, whose maps change the shape (odenet/model/typed/entry.py).
 
-The author's lines are those of any other step. Values from before it have the old shape, and the
-result of a right-hand side the new one; in a sum with new values, or beside them in the arguments
-of a right-hand side, an old value goes through the shortcut.
+The lines of the scheme are those of any other step. Values from before it have the old shape, and
+the result of a right-hand side the new one. Where an old value meets new ones, in a sum or in the
+arguments of a right-hand side, it goes through the shortcut.
 """
 
 from collections.abc import Generator
@@ -10,10 +10,10 @@ from contextlib import contextmanager
 from dataclasses import replace
 
 from odenet.derive import Derivation
-from odenet.emit.constructors import constants, layer_code, let_numbers, parameter
+from odenet.emit.constructors import layer_code, let_lines, number_lines, parameter_line
 from odenet.emit.expressions import Code
-from odenet.emit.frame import Frame, Value
-from odenet.emit.layout import docstring, lay_out, strings
+from odenet.emit.frame import Frame, ValueKey
+from odenet.emit.layout import docstring, lay_out, string_tuple
 from odenet.emit.step_printer import StepPrinter
 from odenet.model.expressions import expr
 from odenet.model.tables.layers import Layer
@@ -24,9 +24,9 @@ class EntryWriter:
     """Writes the class.
 
     Args:
-        frame: the names; also those of the flow's class, which is written before.
-        derivation: of the scheme.
-        stem: of the names of the classes.
+        frame: the names, shared with the flow's class, which is written before.
+        derivation: the derivation of the scheme.
+        stem: the stem of the class names, as in `DigitsFlow`.
         space: number of spatial axes.
     """
 
@@ -42,14 +42,14 @@ class EntryWriter:
         frame, model = self.frame, self.frame.model
         rates = [method.name for method in frame.rates.values()]
         text = "The first step of a unit: its right-hand sides give the new shape."
-        same = [*rates, "initial"]
+        inherited = [*rates, "initial"]
         return [
             f"class {self.stem}Entry(Entry):",
             *docstring([text], 4),
             "",
-            f"    slots = {strings(frame.slots)}",
-            f"    states = {strings(tuple(frame.state(state) for state in model.system))}",
-            *(f"    {name} = {self.stem}Flow.{name}" for name in same),
+            f"    slots = {string_tuple(frame.slots)}",
+            f"    states = {string_tuple(tuple(frame.state(state) for state in model.system))}",
+            *(f"    {name} = {self.stem}Flow.{name}" for name in inherited),
             "",
             *self._init(),
             "",
@@ -59,25 +59,25 @@ class EntryWriter:
         ]
 
     def _init(self) -> list[str]:
-        """`__init__`: numbers as in the flow, and the weights of one step."""
+        """The lines of `__init__`: constants as in the flow, and the weights of one step."""
         frame, model = self.frame, self.frame.model
         parts = model.dynamics.parts
         sizes = f"parts={parts}, space={self.space}"
-        keywords, numbers = constants(frame, self.derivation, "T")
+        keywords, numbers = number_lines(frame, self.derivation, "T")
         shape = ["channels", "into", "*", "stride=1", 'shortcut="stride"', *keywords]
         body = [
             f"super().__init__(channels, into, stride, shortcut, {sizes})",
             f"c, c_new = {'channels' if parts == 1 else f'channels // {parts}'}, into",
             *numbers,
-            *let_numbers(frame),
+            *let_lines(frame),
         ]
         body += [
-            parameter(frame, replace(learned, shared=True), self.space)
+            parameter_line(frame, replace(learned, shared=True), self.space)
             for learned in model.parameters.values()
         ]
-        for name, enters in maps_used(model):
-            if enters:
-                attribute, layers = self.entered(name), _strided(self.maps[name])
+        for name, changes_shape in maps_used(model):
+            if changes_shape:
+                attribute, layers = self.entry_attribute(name), _entry_layers(self.maps[name])
             else:
                 attribute = frame.names("spec", name)
                 layers = [renewed(layer) for layer in model.maps[name].layers]
@@ -86,33 +86,33 @@ class EntryWriter:
         head = lay_out(f"def __init__({', '.join(['self', *shape])}):", 4)
         return head + [part for line in body for part in lay_out(line, 8)]
 
-    def entered(self, name: str) -> str:
-        """The attribute of a map that changes the shape."""
+    def entry_attribute(self, name: str) -> str:
+        """The attribute of a map in its version that changes the shape."""
         return self.frame.names("entered", name, f"{self.frame.names('spec', name)}_in")
 
     def uses_maps(self, node: expr.Rate, component: int) -> bool:
-        """Whether a right-hand side can change the shape."""
+        """Whether a right-hand side uses maps, which can change the shape."""
         return not self.maps.keys().isdisjoint(self.frame.rate_method(node, component).params)
 
     def _forward(self) -> list[str]:
-        """The lines of the step."""
+        """The lines of `forward`."""
         frame = self.frame
         registers = frame.registers()
         printer = _EntryPrinter(self, registers)
         names = list(registers.values())
-        left = f"({names[0]},)" if len(names) == 1 else ", ".join(names)
-        lines = [f"{left} = self.initial(u)"]
+        target_names = f"({names[0]},)" if len(names) == 1 else ", ".join(names)
+        lines = [f"{target_names} = self.initial(u)"]
         for update in frame.scheme.updates:
             target = update.target
             offset = target.offset if isinstance(target, expr.Slot) else 0
             for i in range(len(frame.components(target.name))):
                 key = (target.name, offset, i)
-                name = frame.value(*key)
+                name = frame.variable(*key)
                 lines.append(f"{name} = {printer.line(update.value, i).text}")
                 printer.names[key] = name
             if is_new(update.value, printer.new):
                 printer.new.add(target)
-        values = [printer.after(expr.Slot(name, k + 1), i) for name, k, i in registers]
+        values = [printer.value_after(expr.Slot(name, k + 1), i) for name, k, i in registers]
         return [*lines, f"return State({', '.join(values)})"]
 
 
@@ -124,19 +124,19 @@ class _EntryPrinter(StepPrinter):
         names: the variable of each value.
     """
 
-    def __init__(self, writer: EntryWriter, current: dict[Value, str]):
+    def __init__(self, writer: EntryWriter, current: dict[ValueKey, str]):
         super().__init__(writer.frame, current, "0")
         self.writer = writer
         self.new: set[expr.Node] = set()
         self.names = dict(current)
-        self._enters = False
+        self._changes_shape = False
 
     def line(self, value: expr.Node, component: int) -> Code:
         """The code of a formula."""
-        with self._shortened(is_new(value, self.new)):
+        with self._with_shortcuts(is_new(value, self.new)):
             return self(value, component)
 
-    def after(self, slot: expr.Slot, component: int) -> str:
+    def value_after(self, slot: expr.Slot, component: int) -> str:
         """A value after the step, in the new shape."""
         name = self.names[slot.name, slot.offset, component]
         return name if slot in self.new else f"self.shortcut({name})"
@@ -146,40 +146,40 @@ class _EntryPrinter(StepPrinter):
 
         One without maps, as the first of `Y' = V`, `V' = f(Y)`, is evaluated at the new shape.
         """
-        before = self._enters
+        outer = self._changes_shape
         new = any(is_new(argument, self.new) for argument in node.arguments)
-        self._enters = not new and self.writer.uses_maps(node, component)
-        with self._shortened(not self._enters):
+        self._changes_shape = not new and self.writer.uses_maps(node, component)
+        with self._with_shortcuts(not self._changes_shape):
             code = super().rate(node, component)
-        self._enters = before
+        self._changes_shape = outer
         return code
 
-    def param(self, name: str) -> str:
-        """A map of the step, by its part in it."""
-        if self._enters and name in self.writer.maps:
-            return f"self.{self.writer.entered(name)}[0]"
-        return super().param(name)
+    def parameter(self, name: str) -> str:
+        """A parameter or map of the step, in the version that changes the shape where one does."""
+        if self._changes_shape and name in self.writer.maps:
+            return f"self.{self.writer.entry_attribute(name)}[0]"
+        return super().parameter(name)
 
     @contextmanager
-    def _shortened(self, yes: bool) -> Generator[None]:
-        """Within, old values go through the shortcut, or are as they were."""
-        before = self.current
+    def _with_shortcuts(self, apply: bool) -> Generator[None]:
+        """A context in which old values go through the shortcut, if that is to apply."""
+        outer = self.current
         self.current = {
-            key: name if not yes or self._has_new(key) else f"self.shortcut({name})"
+            key: name if not apply or self._has_new(key) else f"self.shortcut({name})"
             for key, name in self.names.items()
         }
         yield
-        self.current = before
+        self.current = outer
 
-    def _has_new(self, key: Value) -> bool:
+    def _has_new(self, key: ValueKey) -> bool:
         name, offset, _ = key
         return expr.Slot(name, offset) in self.new or expr.Stage(name) in self.new
 
 
-def _strided(entry: EntryMap) -> list[Layer]:
-    """The layers of a map that changes the shape, with the stride where it belongs."""
-    found = list(entry.layers)
+def _entry_layers(entry: EntryMap) -> list[Layer]:
+    """The layers of a map that changes the shape, with the stride in the strided one."""
+    layers = list(entry.layers)
     if entry.strided is not None:
-        layer = found[entry.strided]
-        found[entry.strided] = replace(layer, arguments={**layer.arguments, "stride": "stride"})
-    return found
+        layer = layers[entry.strided]
+        layers[entry.strided] = replace(layer, arguments={**layer.arguments, "stride": "stride"})
+    return layers

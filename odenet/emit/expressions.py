@@ -1,4 +1,4 @@
-"""Formulas as torch code, in the author's order of operations."""
+"""Formulas as torch code, in the order of operations of the specification."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -11,31 +11,31 @@ from odenet.model.expressions.fold import arithmetic
 from odenet.model.tables.activations import ACTIVATIONS
 from odenet.model.tables.declared import DeclaredParameter
 
-SUM, PRODUCT, SIGN, POWER, ATOM = range(5)
+SUM, PRODUCT, SIGN, POWER, ATOM = range(5)  # levels of precedence, loosest first
 
 
 @dataclass(frozen=True)
 class Code:
-    """A piece of Python and how tightly it binds."""
+    """A Python expression and its level of precedence."""
 
     text: str
     level: int = ATOM
 
-    def at(self, level: int) -> str:
-        """The text, in brackets if it binds less tightly than its place asks."""
+    def within(self, level: int) -> str:
+        """The text as an operand at a level; in brackets if its own level is lower."""
         return self.text if self.level >= level else f"({self.text})"
 
     def __mul__(self, other: "Code") -> "Code":
-        return Code(f"{self.at(PRODUCT)} * {other.at(SIGN)}", PRODUCT)
+        return Code(f"{self.within(PRODUCT)} * {other.within(SIGN)}", PRODUCT)
 
     def __truediv__(self, other: "Code") -> "Code":
-        return Code(f"{self.at(PRODUCT)} / {other.at(SIGN)}", PRODUCT)
+        return Code(f"{self.within(PRODUCT)} / {other.within(SIGN)}", PRODUCT)
 
     def __pow__(self, exponent: "Code") -> "Code":
         parts = (self.text, exponent.text)
         simple = all(text.replace(".", "").replace("_", "").isalnum() for text in parts)
         operator = "**" if simple else " ** "
-        return Code(f"{self.at(ATOM)}{operator}{exponent.at(SIGN)}", POWER)
+        return Code(f"{self.within(ATOM)}{operator}{exponent.within(SIGN)}", POWER)
 
 
 LARGEST_INTEGER = 2**53  # beyond it torch takes integers by their float value, or not at all
@@ -53,9 +53,9 @@ class Printer:
 
     Args:
         leaf: the code of states, slots, stages, rates, biases, constants and learned scalars.
-        kernel: the code of a parameter's tensor, by canonical name.
+        kernel: the code of a parameter's tensor (also of a map), by canonical name.
         parameters: the declared parameters.
-        exponential: the function that is exp of a number.
+        exponential: the name of the function for exp of a number.
     """
 
     def __init__(
@@ -71,7 +71,7 @@ class Printer:
         self.parameters = parameters
 
     def __call__(self, node: expr.Node) -> Code:
-        """The code of a scalar or a field."""
+        """The code of a scalar or a feature map."""
         match node:
             case expr.Number():
                 return Code(number(node.value))
@@ -95,10 +95,10 @@ class Printer:
             case _:
                 return self.leaf(node)
 
-    def _arithmetic(self, node: expr.Node, read: Callable[[expr.Node], Code]) -> Code:
+    def _arithmetic(self, node: expr.Node, code_of: Callable[[expr.Node], Code]) -> Code:
         if isinstance(node, expr.Sum):
-            return _sum([(sign, read(term)) for sign, term in node.terms])
-        return arithmetic(node, read, self)
+            return _sum([(sign, code_of(term)) for sign, term in node.terms])
+        return arithmetic(node, code_of, self)
 
     def _activate(self, node: expr.Activate) -> Code:
         row = ACTIVATIONS[node.activation.name]
@@ -111,43 +111,43 @@ class Printer:
     # operators
 
     def apply(self, operator: expr.Node, operand: Code) -> Code:
-        """The code of an operator applied to a field."""
+        """The code of an operator applied to a feature map."""
         match operator:
             case expr.Identity():
                 return operand
             case expr.Param():
-                return self._convolve(operator.name, self.kernel(operator.name), operand)
+                return self._operator_call(operator.name, self.kernel(operator.name), operand)
             case expr.Adjoint(expr.Param(name)):
-                return self._convolve(name, self.kernel(name), operand, adjoint=True)
+                return self._operator_call(name, self.kernel(name), operand, adjoint=True)
             case expr.Compose():
                 return self.apply(operator.left, self.apply(operator.right, operand))
             case expr.Sum() if names := self.kernel_names(operator):
                 # one convolution with an assembled kernel, where that is the same
                 kernel = self.assemble(operator, self.parameters[names[0]]).text
-                return self._convolve(names[0], kernel, operand)
+                return self._operator_call(names[0], kernel, operand)
             case _:
                 return self._arithmetic(operator, lambda part: self.apply(part, operand))
 
-    def _convolve(self, name: str, kernel: str, operand: Code, adjoint: bool = False) -> Code:
+    def _operator_call(self, name: str, kernel: str, operand: Code, adjoint: bool = False) -> Code:
         learned = self.parameters[name]
         function = learned.operator.adjoint if adjoint else learned.operator.function
-        form = keywords(learned, self.kernel(name))
-        return Code(f"{function}({operand.text}, {kernel}{form})")
+        options = keywords(learned, self.kernel(name))
+        return Code(f"{function}({operand.text}, {kernel}{options})")
 
     def kernel_names(self, operator: expr.Node) -> list[str]:
-        """The parameters of a sum that is one kernel; empty when it is not one.
+        """The parameters in a sum of operators whose kernels can be added; empty if they cannot.
 
-        All must be kernels of one form, from c to c channels; the identity may join them.
+        All must be kernels of one form, from c to c channels; the sum may have the identity.
         """
-        letters = [n for n in operator.walk() if isinstance(n, expr.Operator)]
-        if any(isinstance(n, expr.Compose) for n in letters):
+        operators = [n for n in operator.walk() if isinstance(n, expr.Operator)]
+        if any(isinstance(n, expr.Compose) for n in operators):
             return []
-        names = [n.name for n in letters if isinstance(n, expr.Param)]
-        forms = {_form(self.parameters[name]) for name in names}
+        names = [n.name for n in operators if isinstance(n, expr.Param)]
+        forms = {_kernel_form(self.parameters[name]) for name in names}
         return names if names and len(forms) == 1 and None not in forms else []
 
     def assemble(self, operator: expr.Node, learned: DeclaredParameter) -> Code:
-        """Code of one kernel for a sum of operators of one form."""
+        """The code of the kernel of a sum of operators."""
         match operator:
             case expr.Identity():
                 first = self.kernel(learned.name)
@@ -165,13 +165,13 @@ class Printer:
 
 def _sum(terms: Sequence[tuple[int, Code]]) -> Code:
     """Terms with their signs; a sum among them keeps its brackets."""
-    text = signed_sum((sign, code.at(PRODUCT)) for sign, code in terms)
+    text = signed_sum((sign, code.within(PRODUCT)) for sign, code in terms)
     # `-a / b` binds like `a / b`
     return Code(text, SUM if len(terms) > 1 else min(SIGN, terms[0][1].level))
 
 
-def _form(learned: DeclaredParameter) -> tuple[Any, ...] | None:
-    """What must agree for kernels to be added; None for an operator that has no such kernel."""
+def _kernel_form(learned: DeclaredParameter) -> tuple[Any, ...] | None:
+    """What has to agree for kernels to be added; None for operators without such a kernel."""
     if not learned.operator.kernel or learned.width_in != learned.width_out:
         return None
     options = {k: v for k, v in learned.options.items() if k not in ("init", "in", "out", "knots")}
@@ -179,7 +179,7 @@ def _form(learned: DeclaredParameter) -> tuple[Any, ...] | None:
 
 
 def keywords(learned: DeclaredParameter, kernel: str, only: str = "") -> str:
-    """The keywords of an operator's functions that are not the usual ones, or one of them."""
-    found = learned.operator.keywords(learned.options, f"{kernel}.shape[0]")
-    shown = [f", {name}={value}" for name, value in found.items() if only in ("", name)]
+    """The code of keyword arguments of an operator's functions that are not the defaults."""
+    values = learned.operator.keywords(learned.options, f"{kernel}.shape[0]")
+    shown = [f", {name}={value}" for name, value in values.items() if only in ("", name)]
     return "".join(shown)

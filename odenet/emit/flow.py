@@ -6,7 +6,7 @@ from odenet.emit.attributes import class_attributes
 from odenet.emit.constructors import initialiser
 from odenet.emit.expressions import Code, Printer
 from odenet.emit.frame import Frame, RateMethod
-from odenet.emit.layout import docstring, lay_out, tuple_of
+from odenet.emit.layout import docstring, lay_out, tuple_code
 from odenet.emit.shears import ShearWriter
 from odenet.emit.spectrum import SpectrumWriter
 from odenet.emit.step import StepWriter, unpack
@@ -21,10 +21,10 @@ class FlowWriter:
     """Writes the class of a flow.
 
     Args:
-        facts: what is known of a file with steps.
-        name: of the class.
+        facts: model, derivation and certificate of a file with a `discretise` line.
+        name: the name of the class.
         space: number of spatial axes.
-        summary: lines for the docstring.
+        summary: the lines of the docstring.
     """
 
     def __init__(self, facts: Facts, name: str, space: int, summary: list[str]):
@@ -40,7 +40,7 @@ class FlowWriter:
         self.shears = ShearWriter(self.frame, self.derivation)
 
     def write(self) -> list[str]:
-        """The lines below the imports: defaults, the state's class and the flow's."""
+        """The lines below the imports: defaults, the class of the state and that of the flow."""
         fields = [f"    {slot}: Tensor" for slot in self.frame.slots]
         state = [
             "class State(NamedTuple):",
@@ -49,7 +49,7 @@ class FlowWriter:
             *fields,
         ]
         lines = [
-            f"class {self.name}({'AdaptiveFlow' if self._adaptive else 'Flow'}):",
+            f"class {self.name}({'AdaptiveFlow' if self._is_adaptive else 'Flow'}):",
             *docstring(self.summary, 4),
             "",
             *class_attributes(self.facts, self.frame),
@@ -57,15 +57,16 @@ class FlowWriter:
         ]
         methods = [
             initialiser(self.frame, self.derivation, self.space),
-            *self._rates(),
+            *self._rate_methods(),
             self._initial(),
         ]
-        one = ["return State(*self.solve(state, step))"] if self._adaptive else self.step.advance()
-        methods.append(self._method("advance", "state, step=0", "One step forward.", one))
+        solve = ["return State(*self.solve(state, step))"]
+        body = solve if self._is_adaptive else self.step.advance()
+        methods.append(self._method("advance", "state, step=0", "One step forward.", body))
         if self.derivation.shears is not None:
-            undone = "The same step undone: its shears backwards."
-            methods.append(self._method("retreat", "state, step=0", undone, self.step.retreat()))
-        methods += [self._readout(), self._field(), *self._spectrum()]
+            text = "The same step undone: its shears backwards."
+            methods.append(self._method("retreat", "state, step=0", text, self.step.retreat()))
+        methods += [self._readout(), self._field(), *self._certificate_methods()]
         constants = StepConstants(self.frame, self.derivation)
         varying = ", ".join(map(self.frame.argument, self.frame.varying))
         if divisors := constants.divisors():
@@ -75,18 +76,18 @@ class FlowWriter:
             if obstacles := constants.no_inverse():
                 text = "Why a step with these constants is not undone; empty where it is."
                 methods.append(self._method("no_inverse", varying, text, obstacles))
-            body = [f"return {tuple_of(self.shears.shears())}"]
-            methods += [self._method(*stage) for stage in self.shears.stages]
+            body = [f"return {tuple_code(self.shears.shears())}"]
+            methods += [self._method(*stage) for stage in self.shears.helpers]
             text = "A step with these constants as shears" if varying else "The step as shears"
             methods.append(self._method("shears", varying, f"{text}, by which it is undone.", body))
         for method in methods:
             lines += [*method, ""]
         defaults = [part for line in constants.defaults() for part in lay_out(line, 0)]
-        above = [*defaults, ""] if defaults else []
-        return [*above, "", *state, "", "", *lines[:-1]]
+        before_classes = [*defaults, ""] if defaults else []
+        return [*before_classes, "", *state, "", "", *lines[:-1]]
 
     @property
-    def _adaptive(self) -> bool:
+    def _is_adaptive(self) -> bool:
         return self.model.discretisation.tolerance is not None
 
     # methods
@@ -95,36 +96,40 @@ class FlowWriter:
         head = f"    def {name}(self{', ' if arguments else ''}{arguments}):"
         return [head, *docstring([text], 8)] + [part for line in body for part in lay_out(line, 8)]
 
-    def _rates(self) -> list[list[str]]:
-        found: list[list[str]] = []
+    def _rate_methods(self) -> list[list[str]]:
+        methods: list[list[str]] = []
         for key, rate in self.model.rates.items():
             state, function = key
             method = self.frame.rates[key]
             params = [self.frame.names("spec", name) for name in method.params]
             order = 2 if self.model.dynamics.states[state.name] == 2 else 1
-            left = expr.derivative(self.model.spellings[state.name], order)
-            text = f"{left} = {notation.written(rate.span)}."
-            if self._decay(state):
-                text = f"{left} = {notation.written(rate.span)}, without its decay."
-            if self.frame.pattern[function].part is not None:
+            left_side = expr.derivative(self.model.spellings[state.name], order)
+            text = f"{left_side} = {notation.source_text(rate.span)}."
+            if self._decay_code(state):
+                text = f"{left_side} = {notation.source_text(rate.span)}, without its decay."
+            if self.frame.patterns[function].part is not None:
                 name = self.model.scheme.spellings[function]
                 negative = isinstance(rate, expr.Sum) and [s for s, _ in rate.terms] == [-1]
                 sign = "-" if negative else ""
-                text = f"The part {name} of {left}: {sign}{notation.written(rate.span)}."
+                text = f"The part {name} of {left_side}: {sign}{notation.source_text(rate.span)}."
             if state.order == 0 and order == 2 and isinstance(rate, State):
                 text = f"The speed {self.model.spellings[state.name]}'."
-            code = self._field_printer()(rate).text
-            arguments = ", ".join([*self._reads(method), *params])
-            found.append(self._method(method.name, arguments, text, [f"return {code}"]))
-        return found
+            code = self._dynamics_printer()(rate).text
+            arguments = ", ".join([*self._inputs(method), *params])
+            methods.append(self._method(method.name, arguments, text, [f"return {code}"]))
+        return methods
 
-    def _field_printer(self, step: str | None = None) -> Printer:
-        """Prints formulas of the dynamics; parameters are names, or attributes at a step."""
+    def _dynamics_printer(self, step: str | None = None) -> Printer:
+        """A printer for formulas of the dynamics.
+
+        Args:
+            step: the code of the step's number, for parameters as attributes; None for arguments.
+        """
         frame = self.frame
 
         def param(name: str) -> str:
-            stored = frame.names("spec", name) if step is None else frame.at_step(name, step)
-            return frame.value_of(name, stored)
+            stored = frame.names("spec", name) if step is None else frame.step_parameter(name, step)
+            return frame.parameter_value(name, stored)
 
         def leaf(node: expr.Node) -> Code:
             match node:
@@ -137,7 +142,7 @@ class FlowWriter:
                 case expr.Constant():
                     return Code(frame.let(node.name))
                 case expr.Time():
-                    return Code(frame.time) if step is None else frame.time_of(step)
+                    return Code(frame.time) if step is None else frame.time_before(step)
                 case expr.Bias() | expr.LearnedScalar():
                     return Code(param(node.name))
                 case _:
@@ -155,7 +160,7 @@ class FlowWriter:
             body.append(f"{', '.join(split)} = split(u, {len(split)})")
         body += [f"{name} = u" for name in split if len(split) == 1]
         model_tensor = split[0] if split else "u"
-        printer = self._field_printer("0")
+        printer = self._dynamics_printer("0")
         for state in self.model.system:
             value = initial[state]
             if isinstance(value, expr.Zero):
@@ -164,18 +169,18 @@ class FlowWriter:
                 # What does not read the input has none of its axes but the channels.
                 axes = "" if reads_input(value) else "torch.zeros_like(u[:, :1]) + "
                 body.append(f"{frame.state(state)} = {axes}{printer(value).text}")
-        body += self._starts()
+        body += self._start_lines()
         text = "The state before the first step, from the flow's input."
         return self._method(
             "initial", "u", text, [*body, f"return State({', '.join(frame.slots)})"]
         )
 
-    def _starts(self) -> list[str]:
-        """Values that only the discretisation has: history and auxiliary unknowns."""
+    def _start_lines(self) -> list[str]:
+        """The lines that start the history and auxiliary unknowns of the scheme."""
         lines: list[str] = []
         frame = self.frame
         current = {
-            (unknown, 0, i): frame.value(unknown, 0, i)
+            (unknown, 0, i): frame.variable(unknown, 0, i)
             for unknown in self.model.scheme.unknowns
             for i in range(len(frame.components(unknown)))
         }
@@ -184,86 +189,87 @@ class FlowWriter:
             for i, state in enumerate(frame.components(slot.name)):
                 like = f"torch.zeros_like({frame.state(state)})"
                 code = like if isinstance(value, expr.Zero) else printer(value, i).text
-                if _is_constant(value) or self._shapeless(value, i):
+                if _is_constant(value) or self._has_no_shape(value, i):
                     code = f"{like} + {code}"
-                name = frame.value(slot.name, slot.offset, i)
+                name = frame.variable(slot.name, slot.offset, i)
                 current[slot.name, slot.offset, i] = name
                 lines.append(f"{name} = {code}")
         return lines
 
-    def _shapeless(self, value: expr.Node, component: int) -> bool:
-        """Whether a rate in a start value reads neither state nor input, as in Z' = b."""
+    def _has_no_shape(self, value: expr.Node, component: int) -> bool:
+        """Whether a start value has a right-hand side without state and input, as in Z' = b."""
         rates = [node for node in value.walk() if isinstance(node, expr.Rate)]
-        read = [
+        rates_read = [
             self.model.rates[
-                self.frame.components(self.frame.pattern[r.function].variable)[component],
+                self.frame.components(self.frame.patterns[r.function].variable)[component],
                 r.function,
             ]
             for r in rates
         ]
-        return any(not reads(rate) and not reads_input(rate) for rate in read)
+        return any(not reads(rate) and not reads_input(rate) for rate in rates_read)
 
     def _readout(self) -> list[str]:
-        code = self._field_printer("-1")(self.model.dynamics.output).text
+        code = self._dynamics_printer("-1")(self.model.dynamics.output).text
         text = "What the flow hands on."
         return self._method("readout", "state", text, unpack(self.frame.slots, [f"return {code}"]))
 
     def _field(self) -> list[str]:
-        """The right-hand sides at a state, whatever the scheme."""
+        """The method `field`: the right-hand sides at a state, independent of the scheme."""
         frame = self.frame
-        first = self.model.scheme.patterns[0].order == 1
+        first_order = self.model.scheme.patterns[0].order == 1
         rates: list[str] = []
         for state in self.model.system:
-            rate = " + ".join(self._call(*key) for key in self.model.rates if key[0] == state)
-            decay = self._decay(state)
-            rates.append(f"{rate} - {decay} * {frame.state(state)}" if decay and first else rate)
-        left_out = "" if first or not self.model.scheme.decays else " without their decay"
+            rate = " + ".join(self._rate_call(*key) for key in self.model.rates if key[0] == state)
+            decay = self._decay_code(state)
+            decays = decay and first_order
+            rates.append(f"{rate} - {decay} * {frame.state(state)}" if decays else rate)
+        left_out = "" if first_order or not self.model.scheme.decays else " without their decay"
         text = f"The right-hand sides of the equations{left_out}, one tensor each."
-        body = [f"return {tuple_of(rates)}"]
+        body = [f"return {tuple_code(rates)}"]
         if self.model.time is None:
             return self._method("field", "state, step=0", text, unpack(frame.slots, body))
-        body.insert(0, f"{frame.time} = {frame.time_of('step').text} + since")
+        body.insert(0, f"{frame.time} = {frame.time_before('step').text} + since")
         text = text.removesuffix(".") + ", at `since` after the step began."
         return self._method("field", "state, step=0, since=0.0", text, unpack(frame.slots, body))
 
-    def _call(self, state: State, function: str) -> str:
-        """A right-hand side at the state itself."""
+    def _rate_call(self, state: State, function: str) -> str:
+        """The call of a right-hand side at the state itself."""
         method = self.frame.rates[state, function]
-        arguments = [*self._reads(method), *map(self.frame.at_step, method.params)]
+        arguments = [*self._inputs(method), *map(self.frame.step_parameter, method.params)]
         return f"self.{method.name}({', '.join(arguments)})"
 
-    def _reads(self, method: RateMethod) -> list[str]:
-        """The names of what a right-hand side reads, at the state itself."""
+    def _inputs(self, method: RateMethod) -> list[str]:
+        """The variables that a right-hand side reads, at the state itself."""
         states = [self.frame.state(read) for read in method.states]
-        return [*states, *["u"] * method.input, *[self.frame.time] * method.time]
+        return [*states, *["u"] * method.reads_input, *[self.frame.time] * method.reads_time]
 
-    def _decay(self, state: State) -> str | None:
-        """The code of the decay that the scheme takes out of an equation."""
+    def _decay_code(self, state: State) -> str | None:
+        """The attribute of the decay that the scheme takes out of an equation, if it does."""
         groups = self.model.discretisation.groups
         pattern = next(p for p in self.model.scheme.patterns if state in groups[p.variable])
         return self.frame.constant(pattern.decay) if pattern.decay else None
 
-    def _spectrum(self) -> list[list[str]]:
-        """What the certificate gives at run time."""
-        writer = SpectrumWriter(self.frame, self._field_printer("step"))
-        found: list[list[str]] = []
+    def _certificate_methods(self) -> list[list[str]]:
+        """The methods that use the certificate at run time."""
+        writer = SpectrumWriter(self.frame, self._dynamics_printer("step"))
+        methods: list[list[str]] = []
         energy = writer.energy(self.certificate)
         if energy is not None:
             assert self.certificate.energy is not None
             text = f"{self.certificate.energy.explained}; per sample."
-            found.append(self._method("energy", "state, step=0", text, energy))
+            methods.append(self._method("energy", "state, step=0", text, energy))
         conditions = writer.conditions(self.certificate)
         if conditions:
             text = "What the proof assumes of the weights, and whether it holds for these."
-            found.append(self._method("conditions", "", text, conditions))
+            methods.append(self._method("conditions", "", text, conditions))
         bound = writer.frequency_bound()
         if bound is not None:
             text = "A bound of the Jacobian's eigenvalues, from operator norms."
-            found.append(self._method("frequency_bound", "step=0", text, bound))
-        return found
+            methods.append(self._method("frequency_bound", "step=0", text, bound))
+        return methods
 
 
 def _is_constant(value: expr.Node) -> bool:
-    """Whether a start value is the same at every input, so that it has no shape of its own."""
-    fields = (expr.Slot, expr.Rate, expr.MapCall, expr.Zero)
-    return not any(isinstance(node, fields) for node in value.walk())
+    """Whether a start value is a number, which has no shape."""
+    shaped = (expr.Slot, expr.Rate, expr.MapCall, expr.Zero)
+    return not any(isinstance(node, shaped) for node in value.walk())

@@ -1,7 +1,7 @@
-"""The variables of one step: which Python name holds which value of which state.
+"""The variables of one generated step: which Python variable holds which value of which state.
 
-A scheme speaks of unknowns; each holds one or more states (its components), and is kept at one
-or more times (its history). An auxiliary unknown has the components of what it is added to.
+A scheme has unknowns. Each consists of one or more states (its components), at one or more times
+(its history). An auxiliary unknown has the components of the unknown that it is added to.
 """
 
 from collections.abc import Callable
@@ -18,22 +18,28 @@ from odenet.model.typed.decay import decays_of
 from odenet.model.typed.program import Model, row_imports
 
 _SUFFIX = {1: "_next", 0: "", -1: "_prev"}
-Value = tuple[str, int, int]  # an unknown or stage, its offset in time, a component
+ValueKey = tuple[str, int, int]  # an unknown or stage, its offset in time steps, a component
 
 
 class Frame:
-    """Python names for everything a step touches, and the printing of formulas with them."""
+    """The Python names in the code of a step, and code for formulas of scheme constants.
+
+    Attributes:
+        patterns: the equation of the `for` line, by the name of its function.
+        decays: the scheme's constant for each `let` that is a decay of the scheme.
+        owners: the unknown whose components an unknown or stage has.
+    """
 
     def __init__(self, model: Model):
         self.model = model
         self.scheme = model.scheme
         self.names = Names(row_imports(model))
-        self.pattern = {p.function: p for p in self.scheme.patterns}
+        self.patterns = {p.function: p for p in self.scheme.patterns}
         system = model.dynamics.system(self.scheme.patterns[0].order)
-        found = decays_of(system, self.scheme, model.discretisation.groups)
+        decays = decays_of(system, self.scheme, model.discretisation.groups)
         # a `let` that is a decay of the scheme is one number with it
-        self.decays = {f.name: n for n, f in found.items() if isinstance(f, expr.Constant)}
-        self.group = owners_of(self.scheme)
+        self.decays = {f.name: n for n, f in decays.items() if isinstance(f, expr.Constant)}
+        self.owners = owners_of(self.scheme)
         for name in self.scheme_constants:  # first: they are arguments of the flow
             self.constant(name)
         self.time = self.names("time", "t") if model.time is not None else ""
@@ -45,51 +51,51 @@ class Frame:
     # components
 
     def components(self, unknown: str) -> tuple[State, ...]:
-        """The states an unknown or stage holds."""
-        return self.model.discretisation.groups[self.group[unknown]]
+        """The states that an unknown or stage consists of."""
+        return self.model.discretisation.groups[self.owners[unknown]]
 
     # names
 
     def state(self, state: State) -> str:
-        """The name of a state; a derivative that is a state of its own ends in `_dot`."""
+        """The variable of a state; that of a derivative ends in `_dot`."""
         if state.order == 0:
             return self.names("spec", state.name)
         return self.names("dot", state.name, f"{self.names('spec', state.name)}_dot")
 
-    def value(self, unknown: str, offset: int, component: int) -> str:
-        """The name of a component of an unknown at a time, or of a stage (offset 0)."""
+    def variable(self, unknown: str, offset: int, component: int) -> str:
+        """The variable of a component of an unknown at a time, or of a stage (offset 0)."""
         states = self.components(unknown)
         if unknown in self.model.discretisation.groups:
             base = self.state(states[component])
         else:
-            plain = unknown if len(states) == 1 else f"{unknown}_{self.state(states[component])}"
-            base = self.names("scheme", f"{unknown} {component}", plain)
+            wanted = unknown if len(states) == 1 else f"{unknown}_{self.state(states[component])}"
+            base = self.names("scheme", f"{unknown} {component}", wanted)
         suffix = _SUFFIX.get(offset, f"_prev{-offset}")
         return self.names("slot", f"{base} {offset}", base + suffix) if suffix else base
 
-    def registers(self) -> dict[Value, str]:
-        """The values stored between two steps, and their names, in the order of the state."""
+    def registers(self) -> dict[ValueKey, str]:
+        """The values stored between two steps, and their variables, in the order of the state."""
         return {
-            (slot.name, slot.offset, i): self.value(slot.name, slot.offset, i)
+            (slot.name, slot.offset, i): self.variable(slot.name, slot.offset, i)
             for slot in self.scheme.slots
             for i in range(len(self.components(slot.name)))
         }
 
     @property
     def slots(self) -> tuple[str, ...]:
-        """The names of the stored values; the input comes last when the dynamics read it."""
+        """The variables of the stored values; the input comes last if the dynamics read it."""
         exogenous = ("u",) if self.model.dynamics.exogenous else ()
         return (*self.registers().values(), *exogenous)
 
     def constant(self, name: str) -> str:
-        """A number of the scheme or of a `let`, as an attribute."""
+        """The attribute of a constant of the scheme or a `let`, as `self.gamma`."""
         if name == "h" and name in self.scheme_constants:
             return "self.h"  # the runtime reads it
         space = "scheme" if name in self.scheme_constants else "spec"
         return f"self.{self.names(f'{space} constant', name)}"
 
     def let(self, name: str) -> str:
-        """A number of a `let` in formulas of the dynamics, whatever the scheme calls its own."""
+        """The attribute of a `let` of the file, which may have the name of a scheme's constant."""
         if name in self.decays:
             return self.constant(self.decays[name])
         return f"self.{self.names('spec constant', name)}"
@@ -111,79 +117,79 @@ class Frame:
         return bool(self.varying_in(node))
 
     def varying_in(self, node: expr.Node) -> tuple[str, ...]:
-        """The constants that make it do so, those that its lets read included."""
+        """The constants in a formula, and in its lets, that differ from step to step."""
         lets = dict(self.scheme.lets)
         names = {inner.name for inner in node.walk() if isinstance(inner, expr.Constant)}
-        found = set(names)
+        constants = set(names)
         for name in names & set(lets):
-            found.update(self.varying_in(lets[name]))
-        return tuple(name for name in self.varying if name in found)
+            constants.update(self.varying_in(lets[name]))
+        return tuple(name for name in self.varying if name in constants)
 
     def argument(self, name: str) -> str:
-        """A constant as an argument of a method, by the name of its attribute."""
+        """The name of a constant as an argument; that of its attribute."""
         return self.constant(name).removeprefix("self.")
 
-    def constant_at(self, name: str, at: Callable[[str], str]) -> Code:
-        """The code of a constant in a step; a let that follows from the step's own is written out.
+    def constant_code(self, name: str, code_of: Callable[[str], str]) -> Code:
+        """The code of a constant in a step; a let that differs from step to step is expanded.
 
         Args:
-            name: of a constant or a let of the scheme, or of a let of the file.
-            at: gives the code of one that differs from step to step.
+            name: of a constant or let of the scheme, or of a let of the file.
+            code_of: returns the code of a constant that differs from step to step.
         """
         if name in self.varying:
-            return Code(at(name))
+            return Code(code_of(name))
         value = dict(self.scheme.lets).get(name)
         if value is None or not self.varies(value):
             return Code(self.constant(name))
-        return self.scalar(value, at)
+        return self.scalar_code(value, code_of)
 
-    def at_step(self, name: str, step: str = "step") -> str:
-        """A parameter or map of one step, as an attribute."""
+    def step_parameter(self, name: str, step: str = "step") -> str:
+        """The code of a parameter or map in a step, as `self.K[step]`."""
         learned = self.model.parameters.get(name) or self.model.maps[name]
         return f"self.{self.names('spec', name)}[{'0' if learned.shared else step}]"
 
-    def value_of(self, name: str, stored: str) -> str:
-        """The value of a parameter, from the code of what the module stores for it."""
+    def parameter_value(self, name: str, stored: str) -> str:
+        """The code of a parameter's value, given the code of the stored tensor."""
         learned = self.model.parameters.get(name)
         return stored if learned is None else learned.kind.value(learned.options, stored)
 
-    def scalar(self, node: expr.Node, at: Callable[[str], str] = str) -> Code:
-        """The code of a formula of the scheme's constants, `at` as in `constant_at`."""
+    def scalar_code(self, node: expr.Node, code_of: Callable[[str], str] = str) -> Code:
+        """The code of a formula of the scheme's constants; `code_of` as in `constant_code`."""
 
         def leaf(inner: expr.Node) -> Code:
             if isinstance(inner, expr.Time):
                 return Code(self.time)
             assert isinstance(inner, expr.Constant)
-            return self.constant_at(inner.name, at)
+            return self.constant_code(inner.name, code_of)
 
         return Printer(leaf, str, {}, self.exponential)(node)
 
     @property
     def exponential(self) -> str:
-        """The function that is exp of a number; of one that may be learned where steps differ."""
+        """The function for exp in code; where steps differ, the number may be a learned tensor."""
         return "exponential" if self.varying else "math.exp"
 
     # right-hand sides
 
     def rate_method(self, node: expr.Rate, component: int) -> "RateMethod":
-        """The method that a right-hand side in a line of the scheme is for one component."""
+        """The method for one component of a right-hand side in a line of the scheme."""
         return self.rates[
-            self.components(self.pattern[node.function].variable)[component], node.function
+            self.components(self.patterns[node.function].variable)[component], node.function
         ]
 
-    def handed(self, node: expr.Rate, component: int) -> list[tuple[expr.Node, int]]:
-        """The formula for each state that this method reads, and which component of it."""
+    def rate_inputs(self, node: expr.Rate, component: int) -> list[tuple[expr.Node, int]]:
+        """The arguments of this method: a formula for each state, and which component of it."""
         groups = self.model.discretisation.groups
-        given = list(zip(self.pattern[node.function].reads, node.arguments, strict=True))
+        arguments = list(zip(self.patterns[node.function].reads, node.arguments, strict=True))
         return [
             (value, groups[unknown].index(read))
             for read in self.rate_method(node, component).states
-            for unknown, value in given
+            for unknown, value in arguments
             if read in groups[unknown]
         ]
 
-    def time_of(self, step: str) -> Code:
-        """The time before a step."""
+    def time_before(self, step: str) -> Code:
+        """The code of the time before a step."""
         if "h" in self.varying:
             return Code(f"self.time_before({step})")
         return Code(f"{step} * self.h", PRODUCT)
@@ -194,35 +200,35 @@ class Frame:
         return {key: self._method(*key, rate) for key, rate in self.model.rates.items()}
 
     def _method(self, state: State, function: str, rate: expr.Node) -> "RateMethod":
-        read, model, part = reads(rate), self.model, self.pattern[function].part
-        learned = {node.name for node in rate.walk() if isinstance(node, _LEARNED)}
+        read, model, part = reads(rate), self.model, self.patterns[function].part
+        used = {node.name for node in rate.walk() if isinstance(node, _PARAMETERS)}
         number = "" if part is None else f"{part[0] + 1}_"  # no state begins with a digit
         return RateMethod(
             name=f"rate_{number}{self.state(state)}",
             states=tuple(state for state in model.system if state in read),
-            input=reads_input(rate),
-            time=any(isinstance(node, expr.Time) for node in rate.walk()),
-            params=tuple(name for name in (*model.parameters, *model.maps) if name in learned),
+            reads_input=reads_input(rate),
+            reads_time=any(isinstance(node, expr.Time) for node in rate.walk()),
+            params=tuple(name for name in (*model.parameters, *model.maps) if name in used),
         )
 
 
 @dataclass(frozen=True)
 class RateMethod:
-    """The method of a right-hand side, and what it takes as arguments, in their order.
+    """The method of a right-hand side, and its arguments in order.
 
     Args:
-        name: of the method; the summands of one right-hand side are numbered.
-        states: that it reads.
-        input: whether it reads the input.
-        time: whether it reads the time.
+        name: the name of the method; the parts of a split right-hand side are numbered.
+        states: the states that it reads.
+        reads_input: whether it reads the input.
+        reads_time: whether it reads the time.
         params: the parameters and maps that it uses, in the order of declaration.
     """
 
     name: str
     states: tuple[State, ...]
-    input: bool
-    time: bool
+    reads_input: bool
+    reads_time: bool
     params: tuple[str, ...]
 
 
-_LEARNED = (expr.Param, expr.Bias, expr.LearnedScalar, expr.Map)
+_PARAMETERS = (expr.Param, expr.Bias, expr.LearnedScalar, expr.Map)

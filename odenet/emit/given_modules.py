@@ -1,4 +1,4 @@
-"""The modules that Python gives to maps, by the names that a generated module has for them."""
+"""Maps whose modules come from Python (`map f = given`), by their names in generated code."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -13,20 +13,20 @@ from odenet.model.typed.program import Model
 def given_modules(
     model: Model, arguments: Mapping[str, Any]
 ) -> tuple[dict[str, Any], dict[str, Any]]:
-    """What makes the modules of given maps, and which of the arguments are left.
+    """The function that makes the module, for each given map, and the other arguments.
 
     Args:
-        model: whose maps.
-        arguments: by the name of a map, what makes its module; other names are left. A map
-            without one takes what `odenet.register_map` has for its name.
+        model: the model with the maps.
+        arguments: functions by the name of a map, and other arguments. A map without one takes
+            the function that `odenet.register_map` has for its name.
 
     Raises:
         SpecError: nothing is given for a map.
     """
-    left = {canonical(name): name for name in arguments}
-    found: dict[str, Any] = {}
+    remaining = {canonical(name): name for name in arguments}
+    makers: dict[str, Any] = {}
     for definition in model.given:
-        spelling = left.pop(definition.name, None)
+        spelling = remaining.pop(definition.name, None)
         make = GIVEN.get(definition.name) if spelling is None else arguments[spelling]
         if make is None:
             shown = model.spellings[definition.name]
@@ -36,5 +36,5 @@ def given_modules(
                 f'odenet.register_map("{shown}", make_block) in a file for --plugin'
             )
             raise SpecError.of("missing-module", message, definition.span, help_)
-        found[Frame(model).names("spec", definition.name)] = make
-    return found, {spelling: arguments[spelling] for spelling in left.values()}
+        makers[Frame(model).names("spec", definition.name)] = make
+    return makers, {spelling: arguments[spelling] for spelling in remaining.values()}

@@ -1,4 +1,4 @@
-"""Long lines of generated code, broken as ruff's formatter breaks them."""
+"""Formatting of generated code: long lines are broken as ruff's formatter breaks them."""
 
 import re
 import textwrap
@@ -21,7 +21,7 @@ def lay_out(line: str, indent: int) -> list[str]:
     line = line.lstrip()
     if indent + len(line) <= WIDTH:
         return [" " * indent + line]
-    head, value = _value(line)
+    head, value = _split_head(line)
     if head and value.startswith('"'):
         return [f"{' ' * indent}{head}(", *_operands(value, indent + 4), f"{' ' * indent})"]
     operators = len(_split_operators(value)) - 1 if head else 0
@@ -29,36 +29,37 @@ def lay_out(line: str, indent: int) -> list[str]:
         inside, rest = _opening_group(value)
         if not inside or indent + len(rest) >= WIDTH:
             inside, rest = value, ""
-        return [f"{' ' * indent}{head}(", *_body(inside, indent + 4), f"{' ' * indent}){rest}"]
+        lines = _bracket_contents(inside, indent + 4)
+        return [f"{' ' * indent}{head}(", *lines, f"{' ' * indent}){rest}"]
     return _break_last_group(line, indent)
 
 
 def _break_last_group(line: str, indent: int) -> list[str]:
-    """A line whose last brackets hold lines of their own."""
-    found = _last_group(line)
-    if not found:
+    """A line broken inside of its last brackets."""
+    group = _last_group(line)
+    if not group:
         return [" " * indent + line]
-    start, end = found
-    inside = _body(line[start + 1 : end], indent + 4)
+    start, end = group
+    inside = _bracket_contents(line[start + 1 : end], indent + 4)
     return [" " * indent + line[: start + 1], *inside, " " * indent + line[end:]]
 
 
-def _shorter_strings(literal: str, indent: int) -> list[str]:
+def _adjacent_strings(literal: str, indent: int) -> list[str]:
     """A string literal as adjacent ones that fit, broken after spaces."""
-    room = WIDTH - indent
-    if len(literal) <= room:
+    width = WIDTH - indent
+    if len(literal) <= width:
         return [literal]
     words = re.findall(r"[^ ]* ?", literal[1:-1])
     parts = [""]
     for word in words:
-        if len(parts[-1]) + len(word) > room - 2:
+        if len(parts[-1]) + len(word) > width - 2:
             parts.append("")
         parts[-1] += word
     return [f'"{part}"' for part in parts]
 
 
-def _value(line: str) -> tuple[str, str]:
-    """`return ` or `name = ` and what follows; no head for another statement."""
+def _split_head(line: str) -> tuple[str, str]:
+    """A statement split after `return ` or `name = `; the head is empty for other statements."""
     for head in re.findall(r"^(?:return |[\w.]+ = )", line):
         return head, line[len(head) :]
     return "", line
@@ -66,33 +67,33 @@ def _value(line: str) -> tuple[str, str]:
 
 def _closes_with_group(line: str, indent: int) -> bool:
     """Whether brackets end the line and what comes before them fits on one."""
-    found = _last_group(line)
-    return found is not None and found[1] == len(line) - 1 and indent + found[0] < WIDTH
+    group = _last_group(line)
+    return group is not None and group[1] == len(line) - 1 and indent + group[0] < WIDTH
 
 
 def _opening_group(value: str) -> tuple[str, str]:
-    """What is in the brackets a value begins with, and the rest; nothing without brackets."""
-    for i, _, depth in _code(value):
+    """The contents of the brackets that a value begins with, if it does, and the rest."""
+    for i, _, depth in _outside_strings(value):
         if depth == 0:
             return (value[1:i], value[i + 1 :]) if i else ("", value)
     return "", value
 
 
-def _body(body: str, indent: int) -> list[str]:
-    """What is in broken brackets: on one line if it fits, else an item a line."""
-    if indent + len(body) <= WIDTH and not body.endswith(","):
-        return [" " * indent + body]
-    items = _split(body, ",")
-    parts = [f"{item.strip()}," for item in items] if len(items) > 1 else [body]
+def _bracket_contents(contents: str, indent: int) -> list[str]:
+    """The lines between broken brackets: one if the contents fit, else one per item."""
+    if indent + len(contents) <= WIDTH and not contents.endswith(","):
+        return [" " * indent + contents]
+    items = _split_outside_brackets(contents, ",")
+    parts = [f"{item.strip()}," for item in items] if len(items) > 1 else [contents]
     return [line for part in parts for line in _operands(part, indent)]
 
 
 def _operands(text: str, indent: int) -> list[str]:
-    """An expression in brackets: an operand a line where it does not fit, sums before products."""
+    """An expression in brackets: one line if it fits, else one per term, else one per factor."""
     if indent + len(text) <= WIDTH:
         return [" " * indent + text]
     if text[0] == text[-1] == '"':
-        return [" " * indent + part for part in _shorter_strings(text, indent)]
+        return [" " * indent + part for part in _adjacent_strings(text, indent)]
     pieces = _split_operators(text)
     if len(pieces) == 1:
         return _break_last_group(text, indent)
@@ -101,20 +102,20 @@ def _operands(text: str, indent: int) -> list[str]:
 
 def _last_group(line: str) -> tuple[int, int] | None:
     """The last outermost pair of brackets with something inside."""
-    start, found = 0, None
-    for i, char, depth in _code(line):
+    start, group = 0, None
+    for i, char, depth in _outside_strings(line):
         if char in _OPENS and depth == 1:
             start = i
         elif char in _CLOSES and depth == 0 and i > start + 1:
-            found = (start, i)
-    return found
+            group = (start, i)
+    return group
 
 
-def _split(text: str, separator: str) -> list[str]:
+def _split_outside_brackets(text: str, separator: str) -> list[str]:
     """The parts between separators that are outside brackets; a trailing one adds none."""
     parts: list[str] = []
     last = 0
-    for i, char, depth in _code(text):
+    for i, char, depth in _outside_strings(text):
         if depth == 0 and char == separator:
             parts.append(text[last:i])
             last = i + 1
@@ -127,7 +128,7 @@ def _split_operators(text: str) -> list[str]:
     for operators in ("+-", "*/"):
         pieces: list[str] = []
         last = 0
-        for i, char, depth in _code(text):
+        for i, char, depth in _outside_strings(text):
             if depth == 0 and char in operators and text[i - 1 : i + 2] == f" {char} ":
                 pieces.append(text[last:i].strip())
                 last = i
@@ -136,8 +137,8 @@ def _split_operators(text: str) -> list[str]:
     return [text.strip()]
 
 
-def _code(text: str) -> Iterator[tuple[int, str, int]]:
-    """The characters outside quotes: place, character, and how many brackets are open after it."""
+def _outside_strings(text: str) -> Iterator[tuple[int, str, int]]:
+    """The characters outside strings: index, character, and the depth of brackets after it."""
     quote, depth = "", 0
     for i, char in enumerate(text):
         if quote:
@@ -151,30 +152,30 @@ def _code(text: str) -> Iterator[tuple[int, str, int]]:
 
 def docstring(lines: list[str], indent: int) -> list[str]:
     """The lines of a docstring, wrapped."""
-    pad = " " * indent
-    room = WIDTH - indent - (3 if len(lines) > 1 else 6)
-    wrapped = [part for line in lines for part in textwrap.wrap(line, room) or [""]]
+    margin = " " * indent
+    width = WIDTH - indent - (3 if len(lines) > 1 else 6)
+    wrapped = [part for line in lines for part in textwrap.wrap(line, width) or [""]]
     first, *rest = [escaped(line) for line in wrapped]
-    body = [f"{pad}{line}".rstrip() for line in rest]
-    return [f'{pad}"""{first}', *body, f'{pad}"""'] if rest else [f'{pad}"""{first}"""']
+    body = [f"{margin}{line}".rstrip() for line in rest]
+    return [f'{margin}"""{first}', *body, f'{margin}"""'] if rest else [f'{margin}"""{first}"""']
 
 
-def tuple_of(items: Iterable[str]) -> str:
-    """A tuple of pieces of code."""
-    listed = list(items)
-    return f"({', '.join(listed)}{',' if len(listed) == 1 else ''})"
+def tuple_code(items: Iterable[str]) -> str:
+    """The code of a tuple of expressions."""
+    codes = list(items)
+    return f"({', '.join(codes)}{',' if len(codes) == 1 else ''})"
 
 
-def strings(names: Iterable[str]) -> str:
-    """A tuple of strings."""
-    return tuple_of(f'"{name}"' for name in names)
+def string_tuple(names: Iterable[str]) -> str:
+    """The code of a tuple of strings."""
+    return tuple_code(f'"{name}"' for name in names)
 
 
-def quoted(text: str) -> str:
+def string_literal(text: str) -> str:
     """A string literal."""
     return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
 
 
 def escaped(text: str) -> str:
-    """A text that may be inside a docstring, and does not act on what shows it."""
+    """A text escaped for a docstring, without terminal control characters."""
     return printable(text).replace("\\", "\\\\").replace('"""', "'''")

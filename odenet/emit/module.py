@@ -1,4 +1,4 @@
-"""The generated module: a torch file one can read in a paper's appendix."""
+"""The text of the generated torch module: header, imports, and the classes in it."""
 
 from collections.abc import Iterable
 from hashlib import sha256
@@ -10,7 +10,7 @@ from odenet.emit.flow import FlowWriter
 from odenet.emit.layout import WIDTH, docstring
 from odenet.emit.names import class_name
 from odenet.emit.names_read import names_read
-from odenet.emit.network import enters_by_maps, network
+from odenet.emit.network import enters_by_maps, network_class
 from odenet.emit.spectrum import certified_axis
 from odenet.model.typed.program import Model, row_imports
 
@@ -28,8 +28,8 @@ def module_source(facts: Facts, version: str, space: int) -> str:
     """The text of the generated module; the same bytes for the same input and version.
 
     Args:
-        facts: what is known of a file with steps.
-        version: of odenet.
+        facts: model, derivation and certificate of a file with a `discretise` line.
+        version: the version of odenet.
         space: number of spatial axes of the feature maps.
     """
     model = facts.model
@@ -46,7 +46,7 @@ def module_source(facts: Facts, version: str, space: int) -> str:
     if enters_by_maps(model):
         body += ["", "", *EntryWriter(flow.frame, facts.derivation, stem, space).write()]
     if model.net:
-        body += ["", "", *network(model, f"{stem}Network", stem)]
+        body += ["", "", *network_class(model, f"{stem}Network", stem)]
     text = "\n".join(body)
     return "\n".join(
         [*_header(model, version), "", *_imports(text, row_imports(model)), "", text, ""]
@@ -60,7 +60,7 @@ def _header(model: Model, version: str) -> list[str]:
         model.description or f"The flow of {model.name}.",
         "",
         *(f"    {line}" for line in notation.equations(model)),
-        *([f"with {', '.join(notation.where(model))}"] if model.lets else []),
+        *([f"with {', '.join(notation.let_definitions(model))}"] if model.lets else []),
         "",
         f"discretised by {notation.discretisation(model)}:",
         "",
@@ -73,35 +73,38 @@ def _header(model: Model, version: str) -> list[str]:
 
 
 def properties(facts: Facts) -> list[str]:
-    """What was derived and proved, a sentence each."""
+    """The derived and proved properties, one sentence each."""
     model, verdict = facts.model, facts.certificate.summary
-    found = [*facts.derivation.summary(), f"{verdict[0].upper()}{verdict[1:]}."]
+    sentences = [*facts.derivation.summary(), f"{verdict[0].upper()}{verdict[1:]}."]
     if model.discretisation.tolerance is not None:
-        return [*found, "Every step is solved to the tolerances, in steps of the solver's choice."]
+        solved = "Every step is solved to the tolerances, in steps of the solver's choice."
+        return [*sentences, solved]
     axis = certified_axis(facts)
     if axis is None:
-        return found
+        return sentences
     if model.scheme.decays:
-        return [*found, f"The scheme is {axis.sentence}."]
-    return [*found, f"On that axis the scheme is {axis.verdict}."]
+        return [*sentences, f"The scheme is {axis.sentence}."]
+    return [*sentences, f"On that axis the scheme is {axis.verdict}."]
 
 
-def _imports(text: str, more: Iterable[str]) -> list[str]:
-    """What the body uses and what rows ask for, sorted as isort sorts it in a user's project."""
-    used = names_read(text)
-    standard = [*(["import math"] if "math" in used else []), "from typing import NamedTuple"]
-    torch = ["import torch"] if "torch" in used else []
-    others = [f"from torch import {', '.join(sorted({'Tensor', 'nn'} & used))}"]
-    others += ["from torch.nn import functional"] if "functional" in used else []
-    ours = _runtime(sorted(used & _RUNTIME))
-    ours += ["from odenet.runtime.adaptive import AdaptiveFlow"] if "AdaptiveFlow" in used else []
-    given, named = ([line for line in more if line.startswith(kind)] for kind in ("import", "from"))
-    modules = sorted([*others, *named, *ours], key=lambda line: line.split()[1])
-    return [*standard, "", *sorted([*torch, *given]), *modules]
+def _imports(text: str, rows: Iterable[str]) -> list[str]:
+    """The imports that the body uses and that rows of tables need, in the order of isort."""
+    names = names_read(text)
+    standard = [*(["import math"] if "math" in names else []), "from typing import NamedTuple"]
+    torch = ["import torch"] if "torch" in names else []
+    others = [f"from torch import {', '.join(sorted({'Tensor', 'nn'} & names))}"]
+    others += ["from torch.nn import functional"] if "functional" in names else []
+    runtime = _runtime_import(sorted(names & _RUNTIME))
+    runtime += (
+        ["from odenet.runtime.adaptive import AdaptiveFlow"] if "AdaptiveFlow" in names else []
+    )
+    plain, froms = ([line for line in rows if line.startswith(kind)] for kind in ("import", "from"))
+    modules = sorted([*others, *froms, *runtime], key=lambda line: line.split()[1])
+    return [*standard, "", *sorted([*torch, *plain]), *modules]
 
 
-def _runtime(names: list[str]) -> list[str]:
-    """The import from odenet.runtime, a name a line where they do not fit in one."""
+def _runtime_import(names: list[str]) -> list[str]:
+    """The import from odenet.runtime, with one name per line if it is too long."""
     line = f"from odenet.runtime import {', '.join(names)}"
     if not names or len(line) <= WIDTH:
         return [line] if names else []

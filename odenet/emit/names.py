@@ -1,8 +1,7 @@
 """Python names for the names of a specification.
 
-Namespaces of the language meet in one Python class, so a name that would shadow something gets an
-underscore at its end, and one that reads like a generated method `own_` in front. The network is
-the same whatever its parameters are called.
+The namespaces of the language share one Python class. So a name that would shadow something gets an
+underscore at its end, and one that looks like a generated method gets the prefix `own_`.
 """
 
 import keyword
@@ -48,25 +47,25 @@ RESERVED = frozenset([*_WORDS, *keyword.kwlist, *keyword.softkwlist])
 
 
 class Names:
-    """Hands out distinct Python names.
+    """A map from names of a specification to distinct Python names.
 
     Args:
-        imports: lines of import whose names are taken.
+        imports: import statements whose names are not available.
     """
 
     def __init__(self, imports: Iterable[str] = ()) -> None:
         self._names: dict[tuple[str, str], str] = {}
         self._taken: set[str] = {*RESERVED, *re.findall(r"\w+", " ".join(imports))}
 
-    def __call__(self, space: str, name: str, wanted: str = "") -> str:
-        """The Python name of a name.
+    def __call__(self, namespace: str, name: str, wanted: str = "") -> str:
+        """The Python name of a name; always the same one.
 
         Args:
-            space: the namespace it lives in, e.g. "spec" or "scheme".
+            namespace: its namespace, as "spec" or "scheme".
             name: its canonical name there.
-            wanted: what it should be called; by default its own name.
+            wanted: the preferred Python name; by default the name itself.
         """
-        key = (space, name)
+        key = (namespace, name)
         if key not in self._names:
             candidate = wanted or name
             if candidate.startswith(("rate_", "stage_", "exponent_")):

@@ -1,4 +1,4 @@
-"""The class of the network around the flows."""
+"""Code of the class of the network around the flows."""
 
 import json
 from collections.abc import Mapping
@@ -15,13 +15,13 @@ from odenet.model.typed.entry import EntryMap, entry_maps, needs_shortcut, unit_
 from odenet.model.typed.program import Model, ends_in_classes, flows_of
 
 
-def network(model: Model, name: str, stem: str) -> list[str]:
+def network_class(model: Model, name: str, stem: str) -> list[str]:
     """The lines of the network's class.
 
     Args:
-        model: a program with a `net`.
-        name: of the class.
-        stem: of the classes of its flows and of the first steps of its units.
+        model: the model of a file with a `net`.
+        name: the name of the class.
+        stem: the stem of the other class names, as in `DigitsFlow`.
     """
     last = model.net[-1]
     classes = ends_in_classes(model)
@@ -29,15 +29,15 @@ def network(model: Model, name: str, stem: str) -> list[str]:
     head = f"{model.input_shape} -> {last.after}"
     base = "WithSkips" if any(layer.name == "keep" for layer in model.net) else "nn.Sequential"
     lines = [f"class {name}({base}):", *docstring([f"{head}."], 4), ""]
-    given = _given(model)
-    takes = [f"classes={width}"] * classes + ["*"] * bool(given) + given
-    lines.append(f"    def __init__({', '.join(['self', *takes])}):")
+    map_arguments = _map_arguments(model)
+    parameters = [f"classes={width}"] * classes + ["*"] * bool(map_arguments) + map_arguments
+    lines.append(f"    def __init__({', '.join(['self', *parameters])}):")
     tied = last.name in LAYERS and LAYERS[last.name].tied(last.arguments)
     if tied:  # the head has no weights but those of this layer
-        lines += lay_out(f"embed = {_code(model, model.net[0], stem)}", 8)
+        lines += lay_out(f"embed = {_layer_code(model, model.net[0], stem)}", 8)
     lines.append("        super().__init__(")
     for layer in model.net:
-        code = "embed" if tied and layer is model.net[0] else _code(model, layer, stem)
+        code = "embed" if tied and layer is model.net[0] else _layer_code(model, layer, stem)
         if layer is last and classes:
             code = code.replace(f", {width}", ", classes", 1)
         lines += lay_out(f"{code},", 12)
@@ -45,7 +45,7 @@ def network(model: Model, name: str, stem: str) -> list[str]:
 
 
 def enters_by_maps(model: Model) -> bool:
-    """Whether the net has units, and their first steps a class of their own."""
+    """Whether the net has units whose first steps need a class of their own."""
     units = any(layer.name == "unit" for layer in flows_of(model.net))
     return units and _entry_maps(model) is not None
 
@@ -54,7 +54,7 @@ def _entry_maps(model: Model) -> Mapping[str, EntryMap] | None:
     return entry_maps(model.dynamics, model.parameters, model.maps, model.discretisation)
 
 
-def _code(model: Model, layer: Layer, stem: str) -> str:
+def _layer_code(model: Model, layer: Layer, stem: str) -> str:
     if layer.name == "flow":
         channels = int(layer.before.channels.constant)
         return _flow(model, layer, stem, channels, layer.arguments["N"])
@@ -65,32 +65,32 @@ def _code(model: Model, layer: Layer, stem: str) -> str:
     if layer.name in ("keep", "join"):
         return _skip(layer)
     if LAYERS[layer.name].stepped:
-        return _stepped(model, layer)
+        return _existing_network(model, layer)
     return layer_code(layer)
 
 
-def _stepped(model: Model, layer: Layer) -> str:
-    """A network of others, told the scheme: as `discretise` has it, and its text."""
+def _existing_network(model: Model, layer: Layer) -> str:
+    """The code of the layer `existing`, with the scheme as `discretise` has it, and its text."""
     chosen = model.discretisation
     values = {"h": chosen.h, "T": chosen.horizon, **chosen.constants}
     written = {name: number(value) for name, value in values.items() if value is not None}
     written |= {name: str(value) for name, value in chosen.varying.items()}
-    given = ", ".join(f"{name} = {value}" for name, value in written.items())
-    how = [f"{chosen.scheme.name}({given})"]
-    how += [] if chosen.scheme.name in library() else [chosen.scheme.text]
+    constants = ", ".join(f"{name} = {value}" for name, value in written.items())
+    scheme = [f"{chosen.scheme.name}({constants})"]
+    scheme += [] if chosen.scheme.name in library() else [chosen.scheme.text]
     code = layer_code(layer).removesuffix(")")
-    words = [json.dumps(one, ensure_ascii=False) for one in how]
-    return ", ".join([code, *words, *(["exact=True"] if chosen.exact else [])]) + ")"
+    arguments = [json.dumps(one, ensure_ascii=False) for one in scheme]
+    return ", ".join([code, *arguments, *(["exact=True"] if chosen.exact else [])]) + ")"
 
 
 def _flow(model: Model, layer: Layer, stem: str, channels: int, steps: int) -> str:
-    """Some of the steps of a layer, as a flow of their own."""
-    given = "".join(f", {name}={name}" for name in _given(model))
+    """The code of a flow with some of the steps of a layer."""
+    given = "".join(f", {name}={name}" for name in _map_arguments(model))
     return f"{stem}Flow({channels}, steps={steps}{_step_size(model, layer, steps)}{given})"
 
 
-def _given(model: Model) -> list[str]:
-    """The arguments for maps whose modules come from Python; none where no flow has them."""
+def _map_arguments(model: Model) -> list[str]:
+    """The names of the arguments for maps whose modules come from Python."""
     if not any(flows_of(model.net)):
         return []
     return [Frame(model).names("spec", definition.name) for definition in model.given]
@@ -123,7 +123,7 @@ def _unit(model: Model, layer: Layer, stem: str) -> str:
 
 
 def _skip(layer: Layer) -> str:
-    """One end of a skip."""
+    """The code of a layer `keep` or `join`, an end of a skip connection."""
     add = ", add=True" if layer.arguments.get("add") == "yes" else ""
     return (
         f"{layer.name.capitalize()}({json.dumps(layer.arguments['name'], ensure_ascii=False)}{add})"
@@ -132,13 +132,13 @@ def _skip(layer: Layer) -> str:
 
 def _residual(model: Model, layer: Layer, stem: str) -> str:
     arguments = layer.arguments
-    inner = ", ".join(_code(model, inside, stem) for inside in layer.inner)
+    inner = ", ".join(_layer_code(model, inside, stem) for inside in layer.inner)
     options = [f"nn.Sequential({inner})"]
     if needs_shortcut(layer):
         options.append(_shortcut(layer))
     after = arguments["after"]
     if after.name != "identity":
-        options.append(f"after={layer_code(_bare(layer, after))}")
+        options.append(f"after={layer_code(_activation_layer(layer, after))}")
     return f"Residual({', '.join(options)})"
 
 
@@ -155,6 +155,6 @@ def _shortcut(layer: Layer) -> str:
     return code
 
 
-def _bare(layer: Layer, call: Call) -> Layer:
-    """An activation as a layer at the end of another."""
+def _activation_layer(layer: Layer, call: Call) -> Layer:
+    """An activation as a layer after another."""
     return Layer(name=call.name, arguments=call.kwargs, before=layer.after, after=layer.after)

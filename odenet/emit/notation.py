@@ -1,4 +1,4 @@
-"""Formulas as their author wrote them, for docstrings and reports."""
+"""Formulas as they are written in the specification, for docstrings and reports."""
 
 import re
 
@@ -8,8 +8,8 @@ from odenet.model.typed.program import Model
 from odenet.model.typed.scheme import Scheme
 
 
-def written(span: Span | None) -> str:
-    """The text of a place on one line: comments dropped, `^T` as `ᵀ`."""
+def source_text(span: Span | None) -> str:
+    """The source text of a span on one line, without comments and with `ᵀ` for `^T`."""
     if span is None:
         return ""
     text = re.sub(r"#[^\n]*", "", span.text)
@@ -17,27 +17,27 @@ def written(span: Span | None) -> str:
 
 
 def equations(model: Model) -> list[str]:
-    """The differential equations, one a line."""
+    """The differential equations, one per line."""
     dynamics = model.dynamics
     return [
-        f"{derivative(model.spellings[name], order)} = {written(dynamics.rates[name].span)}"
+        f"{derivative(model.spellings[name], order)} = {source_text(dynamics.rates[name].span)}"
         for name, order in dynamics.states.items()
     ]
 
 
 def rule(scheme: Scheme) -> list[str]:
     """The update lines of a scheme."""
-    return [written(update.span) for update in scheme.updates]
+    return [source_text(update.span) for update in scheme.updates]
 
 
-def where(model: Model) -> list[str]:
-    """What the lets of the file mean, those of activations included."""
-    return [f"{let.name.spelling} = {written(let.value.span)}" for let in model.lets]
+def let_definitions(model: Model) -> list[str]:
+    """The definitions of the lets of the file, those of activations included."""
+    return [f"{let.name.spelling} = {source_text(let.value.span)}" for let in model.lets]
 
 
 def discretisation(model: Model) -> str:
     """The scheme with its constants: `verlet, h = 0.1`."""
     chosen = model.discretisation
-    spelled = model.scheme.spellings
-    constants = [f"{spelled.get(k, k)} = {value}" for k, value in chosen.shown.items()]
+    spellings = model.scheme.spellings
+    constants = [f"{spellings.get(k, k)} = {value}" for k, value in chosen.shown.items()]
     return ", ".join([model.scheme.name, *constants])

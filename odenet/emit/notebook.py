@@ -23,7 +23,7 @@ def as_html(facts: Facts, claims: list[ClaimResult]) -> str:
         _formula(latex.equations(model)),
     ]
     if model.lets:
-        parts.append(_line(f"with {', '.join(notation.where(model))}"))
+        parts.append(_line(f"with {', '.join(notation.let_definitions(model))}"))
     if derivation is not None:
         by = f"{notation.discretisation(model)}, for {takes(model.scheme)}"
         parts.append(_line(f"Discretised by {by}:"))

@@ -1,4 +1,4 @@
-"""A discretisation in numbers: where its steps are stable, and how exactly they are undone."""
+"""A discretisation in numbers: stability limits, and the error of inverting its steps."""
 
 import math
 
@@ -16,31 +16,31 @@ def numerics(model: Model, derivation: Derivation) -> list[str]:
         return []
     stability = stability_of(model, derivation)
     lines = [] if isinstance(stability, str) else [axis.sentence for axis in stability.axes]
-    exactly = numbers_only(model)
-    lines += [] if exactly is None else [str(exactly)]
+    exact_range = numbers_only(model)
+    lines += [] if exact_range is None else [str(exact_range)]
     lines += steps_that_differ(model) if lines else []
     if model.discretisation.exact:
-        return [*lines, kept(model, derivation)]
-    found = undone(model, derivation, depth(model))
-    return lines if found is None else [*lines, *found.lines()]
+        return [*lines, exact_arithmetic_line(model, derivation)]
+    round_trip = undone(model, derivation, depth(model))
+    return lines if round_trip is None else [*lines, *round_trip.lines()]
 
 
 def steps_that_differ(model: Model) -> list[str]:
-    """What the lines on stability leave open."""
+    """A caveat about stability where constants differ from step to step."""
     chosen = model.discretisation
     if not chosen.varying:
         return []
-    looked, every = len(few_steps(model)), len(steps_in_use(model))
-    which = "every step by itself" if looked == every else f"{looked} of {every} kinds of steps"
-    which = "the first step" if not model.depths and looked == 1 else which
+    tested, total = len(few_steps(model)), len(steps_in_use(model))
+    which = "every step by itself" if tested == total else f"{tested} of {total} kinds of steps"
+    which = "the first step" if not model.depths and tested == 1 else which
     trained = [c for c in chosen.varying.values() if isinstance(c, Learned | Ramp)]
     before = " before training" if trained else ""
-    found = f"these limits are those of {which}{before}"
-    return [f"{found}; products of stable steps that differ can grow"]
+    limits = f"these limits are those of {which}{before}"
+    return [f"{limits}; products of stable steps that differ can grow"]
 
 
-def kept(model: Model, derivation: Derivation) -> str:
-    """What exact arithmetic costs."""
+def exact_arithmetic_line(model: Model, derivation: Derivation) -> str:
+    """A line about the bits that exact arithmetic keeps per step."""
     bits = bits_kept(model, derivation)
     always = "every step is undone bit for bit, in fixed point"
     if bits is None:

@@ -1,7 +1,7 @@
-"""What the compiler says about a program: as text, as LaTeX, as plain values.
+"""What the compiler reports about a program: as text, as LaTeX, as JSON values.
 
-A file without a `discretise` line has no derivation; its equations, its certificate and its claims
-are shown all the same, and then the schemes that fit.
+A file without a `discretise` line has no derivation; its equations, certificate and claims are
+shown, and the schemes that fit.
 """
 
 from collections.abc import Sequence
@@ -24,14 +24,14 @@ from odenet.model.typed.program import Model
 
 
 def as_summary(facts: Facts, claims: Sequence[ClaimResult], width: int | None = None) -> str:
-    """What follows from a program in a line for each, its proofs left to `as_text`.
+    """The summary of a program, one line per property, without proofs.
 
     A file without a `discretise` line shows its equations too, and the schemes that fit.
 
     Args:
-        facts: what the file says, and what follows from it.
-        claims: what became of each `require`.
-        width: of a terminal, to break longer lines; None leaves them whole.
+        facts: model, derivation and certificate.
+        claims: the result of each `require`.
+        width: columns of a terminal, to break longer lines; None does not break them.
     """
     model = facts.model
     parts = [model.description or model.name]
@@ -41,14 +41,14 @@ def as_summary(facts: Facts, claims: Sequence[ClaimResult], width: int | None = 
     label = max(len(name) for name, _ in rows)
     for name, text in rows:
         lead = f"  {name:<{label}}  "
-        hang = " " * len(lead)
-        whole = f"{lead}{text}"
-        broken = width and wrap(
-            whole, width, subsequent_indent=hang, break_long_words=False, break_on_hyphens=False
+        margin = " " * len(lead)
+        line = f"{lead}{text}"
+        wrapped = width and wrap(
+            line, width, subsequent_indent=margin, break_long_words=False, break_on_hyphens=False
         )
-        parts += broken or [whole]
+        parts += wrapped or [line]
     if facts.derived is None:
-        parts += ["", *_choices(model, facts.certificate)]
+        parts += ["", *_scheme_suggestions(model, facts.certificate)]
     return "\n".join(parts)
 
 
@@ -58,7 +58,7 @@ def as_text(facts: Facts, claims: Sequence[ClaimResult]) -> str:
     parts = [model.description or model.name, ""]
     parts += _indented(notation.equations(model))
     if model.lets:
-        parts.append(f"with {', '.join(notation.where(model))}")
+        parts.append(f"with {', '.join(notation.let_definitions(model))}")
     if derivation is not None:
         by = f"{notation.discretisation(model)}, for {takes(model.scheme)}"
         parts += ["", f"discretised by {by}", "", str(derivation)]
@@ -68,20 +68,20 @@ def as_text(facts: Facts, claims: Sequence[ClaimResult]) -> str:
     if claims:
         parts += ["", "claims", *_indented([claim.line for claim in claims])]
     if derivation is None:
-        parts += ["", *_choices(model, certificate)]
+        parts += ["", *_scheme_suggestions(model, certificate)]
     return "\n".join(parts)
 
 
-def _choices(model: Model, certificate: Certificate) -> list[str]:
-    """The lines one could write to have steps."""
-    found = fitting_schemes(model, certificate)
-    if not found:
+def _scheme_suggestions(model: Model, certificate: Certificate) -> list[str]:
+    """`discretise` lines that fit the file, with what is known of each."""
+    schemes = fitting_schemes(model, certificate)
+    if not schemes:
         return ["no discretisation, and no scheme of the library fits: write one in the file"]
-    width = max(len(fitting.line) for fitting in found)
+    width = max(len(fitting.line) for fitting in schemes)
     lines = [
         f"{fitting.line:{width}}  # {'' if fitting.reversible else 'not '}reversible, "
         f"stable for {fitting.limits}"
-        for fitting in found
+        for fitting in schemes
     ]
     where = "" if certificate.proved else ", if the spectrum is stable"
     return [f"no discretisation: add one of these lines{where}", *_indented(lines)]
@@ -100,10 +100,10 @@ def as_latex(facts: Facts) -> str:
 
 
 def as_document(facts: Facts, bibliography: str) -> str:
-    """What `as_latex` gives as a document with the description, and with what the file cites.
+    """The LaTeX of `as_latex` as a document, with description and citations.
 
     Args:
-        facts: what the file says, and what follows from it.
+        facts: model, derivation and certificate.
         bibliography: the name of the file that `as_bibtex` is written to, without `.bib`.
     """
     model, cited = facts.model, citations(facts.model)
@@ -125,12 +125,12 @@ def as_document(facts: Facts, bibliography: str) -> str:
 
 
 def as_bibtex(facts: Facts) -> str:
-    """The papers that the file and its scheme cite; empty where they cite none."""
+    """The BibTeX entries that the file and its scheme cite."""
     return "\n\n".join(citations(facts.model).values())
 
 
 def as_json(facts: Facts, claims: Sequence[ClaimResult]) -> dict[str, Any]:
-    """Everything as plain values, for programs; what is about steps is null where there are none.
+    """Everything as JSON values; entries about steps are null where the file has none.
 
     `certificate` and `claims` are what `odenet check --json` gives for the file.
     """
@@ -154,12 +154,12 @@ def as_json(facts: Facts, claims: Sequence[ClaimResult]) -> dict[str, Any]:
     }
 
 
-def scheme_facts() -> list[dict[str, Any]]:
-    """What was derived from the text of every scheme of the library, a row each."""
-    return [_facts(name) for name in library()]
+def scheme_rows() -> list[dict[str, Any]]:
+    """The derived properties of each scheme of the library, one row per scheme."""
+    return [_scheme_row(name) for name in library()]
 
 
-def _facts(name: str) -> dict[str, Any]:
+def _scheme_row(name: str) -> dict[str, Any]:
     scheme = library_scheme(name)
     derivation = derive(scheme)
     plain = derivation.to_json()
@@ -168,7 +168,7 @@ def _facts(name: str) -> dict[str, Any]:
         "takes": takes(scheme),
         "order": "-" if derivation.order is None else derivation.order,
         "reversible": "yes" if derivation.obstacle is None else "no",
-        "symmetric": _symmetric(derivation),
+        "symmetric": _symmetry(derivation),
         "volume": plain["volume"] or "-",
         "needs": ", ".join(conditions(derivation)) or "-",
         "solves": derivation.accuracy.equations,
@@ -178,7 +178,7 @@ def _facts(name: str) -> dict[str, Any]:
     }
 
 
-def _symmetric(derivation: Derivation) -> str:
+def _symmetry(derivation: Derivation) -> str:
     """`yes`, `no`, or the order to which a step is undone by one with -h."""
     if derivation.symmetric:
         return "yes"

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from odenet.derive import Derivation, derive
-from odenet.emit.printing import scheme_facts
+from odenet.emit.printing import scheme_rows
 from odenet.model.elaboration.library import library_scheme, library_text
 
 _HEAD = """# The schemes that ship with odenet
@@ -16,7 +16,7 @@ equation of the `for` line, with the constants at their defaults.
 
 def schemes_page() -> str:
     """The text of docs/schemes.md."""
-    facts = scheme_facts()
+    facts = scheme_rows()
     columns = ("scheme", "takes", "order", "reversible", "symmetric", "volume")
     lines = [f"| {' | '.join(columns)} |", "|---" * len(columns) + "|"]
     for row in facts:
@@ -36,15 +36,15 @@ def _section(name: str) -> Iterator[str]:
     yield f"```\n{text}\n```\n"
     if not text.startswith(scheme.text.split("{")[0]):
         yield f"which is\n\n```\n{scheme.text}\n```\n"
-    yield from _facts(derive(scheme))
+    yield from _derived_facts(derive(scheme))
 
 
-def _facts(derivation: Derivation) -> Iterator[str]:
+def _derived_facts(derivation: Derivation) -> Iterator[str]:
     """A list of what follows."""
     yield from (f"- {fact}" for fact in derivation.summary())
-    found = derivation.stability
-    if isinstance(found, str):
-        yield f"- Stability: {found}."
+    stability = derivation.stability
+    if isinstance(stability, str):
+        yield f"- Stability: {stability}."
         return
-    for axis in found.axes:
+    for axis in stability.axes:
         yield f"- {axis.sentence[0].upper()}{axis.sentence[1:]}."

@@ -1,4 +1,4 @@
-"""Methods that carry the certificate to run time: the energy, a bound of the spectral radius."""
+"""Code of the methods `energy`, `conditions` and `frequency_bound`, from the certificate."""
 
 from odenet.analyse import Certificate, EnergyTerm
 from odenet.analyse.facts import Facts
@@ -16,13 +16,13 @@ ZERO = Code("0.0")
 
 
 def stability_limit(facts: Facts) -> float | None:
-    """The largest hω at which the scheme is stable on the certified axis; None if there is none."""
+    """The largest hω at which the scheme is stable on the certified axis; None if unlimited."""
     axis = certified_axis(facts)
     return axis.limit if axis is not None and 0 < axis.limit < float("inf") else None
 
 
 def certified_axis(facts: Facts) -> Axis | None:
-    """The axis on which the spectrum was proved to lie, of the test equation that has its form."""
+    """The stability on the axis that the spectrum is proved to lie on; None if it is on none."""
     model = facts.model
     stability = stability_of(model, facts.derivation)
     if isinstance(stability, str):
@@ -58,7 +58,7 @@ class SpectrumWriter:
         energy = certificate.energy
         if energy is None or not energy.terms:
             return None
-        lines = self._speeds(energy.terms)
+        lines = self._speed_lines(energy.terms)
         if lines is None:
             return None
         sums: list[str] = []
@@ -69,28 +69,29 @@ class SpectrumWriter:
                 argument = f"a{n}"
             lines.append(f"e{n} = {self._density(term, argument)}")
             weight = self.printer(term.weight)
-            factor = "" if weight.text == "1" else f"{weight.at(PRODUCT)} * "
+            factor = "" if weight.text == "1" else f"{weight.within(PRODUCT)} * "
             sums.append(f"{factor}e{n}.flatten(1).sum(1)")
         lines.append(f"return {' + '.join(sums)}")
         return unpack(self.frame.slots, lines)
 
     def _density(self, term: EnergyTerm, argument: str) -> str:
-        """The primitive of the activation, point by point."""
+        """The primitive of the activation, elementwise."""
         row = ACTIVATIONS[term.activation.name]
         constants = [self.printer(constant).text for constant in term.activation.constants]
         text = row.primitive.format(*constants, x=argument)
         code = Code(text, SUM)
         factors = [self.printer.kernel(d) for d, power in term.diagonal for _ in range(power)]
-        return " * ".join([*factors, code.at(PRODUCT)]) if factors else code.text
+        return " * ".join([*factors, code.within(PRODUCT)]) if factors else code.text
 
-    def _speeds(self, terms: tuple[EnergyTerm, ...]) -> list[str] | None:
-        """Speeds that are not stored values, from the difference of two stored ones."""
-        read = {node for term in terms for node in term.argument.walk() if isinstance(node, State)}
+    def _speed_lines(self, terms: tuple[EnergyTerm, ...]) -> list[str] | None:
+        """The lines that compute speeds which are not stored, as differences of stored values."""
+        nodes = (node for term in terms for node in term.argument.walk())
+        states = {node for node in nodes if isinstance(node, State)}
         lines: list[str] = []
-        for state in sorted(read - set(self.model.system), key=str):
+        for state in sorted(states - set(self.model.system), key=str):
             name = self.frame.state(State(state.name))
-            uneven = "h" in self.frame.varying  # the last step's h is not at hand
-            if f"{name}_prev" not in self.frame.slots or state.order != 1 or uneven:
+            steps_differ = "h" in self.frame.varying  # the h of the step before is not known
+            if f"{name}_prev" not in self.frame.slots or state.order != 1 or steps_differ:
                 return None
             lines.append(f"{self.frame.state(state)} = ({name} - {name}_prev) / self.h")
         return lines
@@ -98,19 +99,19 @@ class SpectrumWriter:
     # the conditions
 
     def conditions(self, certificate: Certificate) -> list[str]:
-        """The lines of `conditions`; empty where the verdict rests on none."""
-        found: list[str] = []
+        """The lines of `conditions`; empty if the verdict needs none."""
+        conditions: list[str] = []
         for assumption in certificate.assumptions:
             if assumption.kind not in ("sign", "gain") or assumption.by_construction:
                 continue
             stored = f"self.{self.frame.names('spec', assumption.subject)}"
             learned = self.model.parameters[assumption.subject]
-            values = f"{stored}.knots" if learned.knots else stored  # it is linear in between
-            holds = f"bool(({values} >= 0).all())"
+            values = f"{stored}.knots" if learned.knots else stored  # linear in between
+            test = f"bool(({values} >= 0).all())"
             if learned.is_module:
-                holds = f"all(bool((layer.weight >= 0).all()) for layer in {stored})"
-            found.append(f'("{assumption.text}", {holds})')
-        return [f"return [{', '.join(found)}]"] if found else []
+                test = f"all(bool((layer.weight >= 0).all()) for layer in {stored})"
+            conditions.append(f'("{assumption.text}", {test})')
+        return [f"return [{', '.join(conditions)}]"] if conditions else []
 
     # the bound of the spectral radius
 
@@ -125,15 +126,15 @@ class SpectrumWriter:
             rows = [[self._slope(rate, state) for state in system] for rate in system.values()]
         except _Unbounded:
             return None
-        shown = [f"[{', '.join(code.text for code in row)}]" for row in rows]
+        matrix = [f"[{', '.join(code.text for code in row)}]" for row in rows]
         norms = [f"{name} = {code}" for code, name in self.norms.items()]
-        return [*norms, f"return spectral_radius([{', '.join(shown)}])"]
+        return [*norms, f"return spectral_radius([{', '.join(matrix)}])"]
 
     def _slope(self, node: expr.Node, state: State) -> Code:
-        """A bound of the norm of a field's derivative by a state.
+        """The code of a bound of the norm of a formula's derivative by a state.
 
         Raises:
-            _Unbounded: there is none.
+            _Unbounded: if no bound is known.
         """
         match node:
             case State():
@@ -141,12 +142,12 @@ class SpectrumWriter:
             case expr.Input() | expr.Bias() | expr.Zero():
                 return ZERO
             case expr.Sum():
-                return _total([self._slope(term, state) for _, term in node.terms])
+                return _sum([self._slope(term, state) for _, term in node.terms])
             case expr.Product():
-                return _product(self._size(node.left), self._slope(node.right, state))
+                return _product(self._abs(node.left), self._slope(node.right, state))
             case expr.Quotient():
                 inner = self._slope(node.numerator, state)
-                return _product(Code("1") / self._size(node.denominator), inner)
+                return _product(Code("1") / self._abs(node.denominator), inner)
             case expr.Apply():
                 inner = self._slope(node.operand, state)
                 return ZERO if inner == ZERO else _product(self._norm(node.operator), inner)
@@ -157,8 +158,8 @@ class SpectrumWriter:
             case _:
                 raise _Unbounded
 
-    def _size(self, node: expr.Node) -> Code:
-        """The absolute value of a scalar."""
+    def _abs(self, node: expr.Node) -> Code:
+        """The code of the absolute value of a scalar."""
         if isinstance(node, expr.Number) and node.value >= 0:
             return self.printer(node)
         return Code(f"abs({self.printer(node).text})")
@@ -173,9 +174,9 @@ class SpectrumWriter:
             case expr.Compose():
                 return _product(self._norm(operator.left), self._norm(operator.right))
             case expr.Product():
-                return _product(self._size(operator.left), self._norm(operator.right))
+                return _product(self._abs(operator.left), self._norm(operator.right))
             case expr.Quotient():
-                return self._norm(operator.numerator) / self._size(operator.denominator)
+                return self._norm(operator.numerator) / self._abs(operator.denominator)
             case expr.Sum():
                 return self._sum_norm(operator)
             case _:
@@ -188,28 +189,28 @@ class SpectrumWriter:
             kernel = self.printer.assemble(operator, learned).text
             label = operator.span.text if operator.span else " ".join(names)
             return self._kernel_norm(names[0], kernel, "".join(label.split()))
-        return _total([self._norm(term) for _, term in operator.terms])
+        return _sum([self._norm(term) for _, term in operator.terms])
 
     def _kernel_norm(self, name: str, kernel: str, label: str = "") -> Code:
-        """The norm, computed once and kept in a variable."""
+        """The variable of a kernel's norm, which is computed once."""
         learned = self.model.parameters[name]
         if not learned.operator.norm:
             raise _Unbounded
-        shape = keywords(learned, self.frame.at_step(name))
-        quoted = (label or name).replace('"', "")
-        code = learned.operator.norm.format(K=kernel, label=quoted, keywords=shape)
+        shape = keywords(learned, self.frame.step_parameter(name))
+        shown_label = (label or name).replace('"', "")
+        code = learned.operator.norm.format(K=kernel, label=shown_label, keywords=shape)
         return Code(self.norms.setdefault(code, f"norm_{len(self.norms) + 1}"))
 
 
 class _Unbounded(Exception):
-    """A formula hides its derivative, or an operator its norm."""
+    """No bound is known for the derivative of a formula, or the norm of an operator."""
 
 
-def _total(codes: list[Code]) -> Code:
+def _sum(codes: list[Code]) -> Code:
     parts = [code for code in codes if code != ZERO]
     if len(parts) < 2:
         return parts[0] if parts else ZERO
-    return Code(" + ".join(code.at(PRODUCT) for code in parts), SUM)
+    return Code(" + ".join(code.within(PRODUCT) for code in parts), SUM)
 
 
 def _product(left: Code, right: Code) -> Code:
@@ -218,5 +219,5 @@ def _product(left: Code, right: Code) -> Code:
     factors = [c for c in (left, right) if c.text not in ("1", "1.0")]
     if not factors:
         return Code("1.0")
-    text = " * ".join(f.at(PRODUCT if i == 0 else PRODUCT + 1) for i, f in enumerate(factors))
+    text = " * ".join(f.within(PRODUCT if i == 0 else PRODUCT + 1) for i, f in enumerate(factors))
     return Code(text, PRODUCT if len(factors) > 1 else factors[0].level)

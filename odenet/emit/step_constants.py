@@ -1,4 +1,4 @@
-"""Constants that differ from step to step: how a flow is given them, and when steps are undone."""
+"""Code for scheme constants that differ from step to step: arguments, defaults and conditions."""
 
 import math
 
@@ -8,7 +8,7 @@ from odenet.derive.describe import conditions
 from odenet.derive.to_expr import scalar
 from odenet.emit.expressions import number
 from odenet.emit.frame import Frame
-from odenet.emit.layout import quoted, tuple_of
+from odenet.emit.layout import string_literal, tuple_code
 from odenet.model.expressions import expr
 from odenet.model.expressions.numbers import NotANumber, evaluate
 from odenet.model.typed.step_constants import (
@@ -23,11 +23,11 @@ from odenet.model.typed.step_constants import (
 
 
 class StepConstants:
-    """Writes what `__init__` says of them, and the conditions of the inverse.
+    """Writes their arguments of `__init__`, and the conditions for an inverse step.
 
     Args:
         frame: the names.
-        derivation: of the scheme.
+        derivation: the derivation of the scheme.
     """
 
     def __init__(self, frame: Frame, derivation: Derivation):
@@ -35,14 +35,14 @@ class StepConstants:
         self.derivation = derivation
 
     def keyword(self, name: str) -> str:
-        """The argument with its default."""
+        """The argument of `__init__` with its default."""
         constant = self.frame.model.discretisation.varying[name]
         is_tuple = isinstance(constant, Given)
         default = self._default(name, constant) if is_tuple else self._default_name(name)
         return f"{self.frame.argument(name)}={default}"
 
     def defaults(self) -> list[str]:
-        """The lines before the class that make the defaults which are objects."""
+        """The lines before the class that make defaults which are objects."""
         varying = self.frame.model.discretisation.varying
         return [
             f"{self._default_name(name)} = {self._default(name, constant)}"
@@ -55,22 +55,22 @@ class StepConstants:
         return self.frame.names("default", name, wanted)
 
     def attribute(self, name: str) -> str:
-        """The line that makes the argument something with a value for each step."""
-        shown = quoted(self.frame.model.scheme.spellings.get(name, name))
+        """The line of `__init__` that sets the attribute, with a value for each step."""
+        shown = string_literal(self.frame.model.scheme.spellings.get(name, name))
         argument = self.frame.argument(name)
         return f"{self.frame.constant(name)} = per_step({shown}, {argument}, steps)"
 
     def _default(self, name: str, constant: StepConstant) -> str:
         match constant:
             case Given(values=values):
-                return tuple_of(map(number, values))
+                return tuple_code(map(number, values))
             case Uniform(low=low, high=high, seed=seed):
                 return f"Uniform({number(low)}, {number(high)}, seed={seed})"
             case Geometric(first=first, ratio=ratio):
                 return f"Geometric({number(first)}, {number(ratio)})"
             case Ramp(start=start, end=end, epochs=epochs, steps=steps):
-                long = f"steps={steps}" if epochs is None else f"epochs={number(epochs)}"
-                return f"Ramp({number(start)}, {number(end)}, {long})"
+                length = f"steps={steps}" if epochs is None else f"epochs={number(epochs)}"
+                return f"Ramp({number(start)}, {number(end)}, {length})"
             case Learned():
                 return self._learned(name, constant)
             case _:
@@ -88,11 +88,10 @@ class StepConstants:
         scheme = self.frame.model.scheme
         values = [*(update.value for update in scheme.updates), *(v for _, v in scheme.lets)]
         nodes = [node for value in values for node in value.walk()]
-        found = [node.denominator for node in nodes if isinstance(node, expr.Quotient)]
-        found += [node.base for node in nodes if isinstance(node, expr.Power) and _below(node)]
-        codes = [
-            self.frame.scalar(d, self.frame.argument).text for d in found if self.frame.varies(d)
-        ]
+        divisors = [node.denominator for node in nodes if isinstance(node, expr.Quotient)]
+        divisors += [n.base for n in nodes if isinstance(n, expr.Power) and _is_divisor(n)]
+        divisors = [d for d in divisors if self.frame.varies(d)]
+        codes = [self.frame.scalar_code(d, self.frame.argument).text for d in divisors]
         listed = ", ".join(dict.fromkeys(codes))
         return [f"return ({listed},)"] if codes else []
 
@@ -104,13 +103,13 @@ class StepConstants:
             formula = scalar(condition)
             if self.frame.varies(formula):
                 why = f"{self.frame.model.scheme.name} has an inverse only where {text}"
-                code = self.frame.scalar(formula, self.frame.argument).text
-                lines += [f"if {code} == 0:", f"    return {quoted(why)}"]
+                code = self.frame.scalar_code(formula, self.frame.argument).text
+                lines += [f"if {code} == 0:", f"    return {string_literal(why)}"]
         return [*lines, 'return ""'] if lines else []
 
 
-def _below(power: expr.Power) -> bool:
-    """Whether a power divides by its base, as one with a number above it shows."""
+def _is_divisor(power: expr.Power) -> bool:
+    """Whether the exponent of a power is a negative number."""
     try:
         return evaluate(power.exponent, {}) < 0
     except NotANumber:

@@ -1,9 +1,9 @@
-"""The lines of a scheme as code, for one component of its unknowns."""
+"""Code for formulas in the lines of a scheme, one state of each unknown at a time."""
 
 from collections.abc import Iterator
 
 from odenet.emit.expressions import Code, Printer
-from odenet.emit.frame import Frame, Value
+from odenet.emit.frame import Frame, ValueKey
 from odenet.model.expressions import expr
 from odenet.model.typed.scheme import COUNT
 
@@ -13,11 +13,11 @@ class StepPrinter:
 
     Args:
         frame: the names.
-        current: the variable that holds each (unknown or stage, offset, component) now.
+        current: the variable that holds each value at this point of the step.
         step: the code of the step's number.
     """
 
-    def __init__(self, frame: Frame, current: dict[Value, str], step: str = "step"):
+    def __init__(self, frame: Frame, current: dict[ValueKey, str], step: str = "step"):
         self.frame = frame
         self.current = current
         self.step = step
@@ -33,7 +33,7 @@ class StepPrinter:
                 case expr.Stage():
                     return Code(self.current[inner.name, 0, component])
                 case expr.Constant():
-                    return frame.constant_at(inner.name, self.constant)
+                    return frame.constant_code(inner.name, self.constant)
                 case expr.Rate():
                     return self.rate(inner, component)
                 case expr.Bias() | expr.LearnedScalar():
@@ -42,42 +42,42 @@ class StepPrinter:
                     raise AssertionError(inner)
 
         def value(name: str) -> str:
-            return frame.value_of(name, self.param(name))
+            return frame.parameter_value(name, self.parameter(name))
 
         return Printer(leaf, value, frame.model.parameters, frame.exponential)(node)
 
     def constant(self, name: str) -> str:
-        """A constant that differs from step to step."""
+        """The code of a constant that differs from step to step."""
         if name == COUNT:
             return self.step
         return f"{self.frame.constant(name)}[{self.step}]"
 
-    def param(self, name: str) -> str:
-        """A parameter or map of the step."""
-        return self.frame.at_step(name, self.step)
+    def parameter(self, name: str) -> str:
+        """The code of a parameter or map of the step."""
+        return self.frame.step_parameter(name, self.step)
 
     def rate(self, node: expr.Rate, component: int) -> Code:
-        """A call of the method of a right-hand side."""
+        """The call of the method of a right-hand side."""
         frame = self.frame
         method = frame.rate_method(node, component)
-        arguments = [self(value, i).text for value, i in frame.handed(node, component)]
-        arguments += ["u"] * method.input
-        if method.time:
+        arguments = [self(value, i).text for value, i in frame.rate_inputs(node, component)]
+        arguments += ["u"] * method.reads_input
+        if method.reads_time:
             assert node.time is not None, "the scheme of equations with a time has times"
-            arguments.append(frame.scalar(node.time, self.constant).text)
-        arguments += map(self.param, method.params)
+            arguments.append(frame.scalar_code(node.time, self.constant).text)
+        arguments += map(self.parameter, method.params)
         return Code(f"self.{method.name}({', '.join(arguments)})")
 
 
-def values_read(frame: Frame, node: expr.Node, component: int) -> Iterator[Value]:
-    """The values a formula reads, for one of its components."""
+def values_read(frame: Frame, node: expr.Node, component: int) -> Iterator[ValueKey]:
+    """The values that a formula reads, for one component."""
     match node:
         case expr.Slot():
             yield node.name, node.offset, component
         case expr.Stage():
             yield node.name, 0, component
         case expr.Rate():
-            for value, i in frame.handed(node, component):
+            for value, i in frame.rate_inputs(node, component):
                 yield from values_read(frame, value, i)
         case _:
             for child in node.children():

@@ -1,4 +1,4 @@
-"""What was derived and proved of a program, in five lines; `odenet.emit.printing` says how."""
+"""The summary of a program in five lines: order, limit, round trip, spectrum and claims."""
 
 from collections.abc import Iterator, Sequence
 
@@ -9,18 +9,18 @@ from odenet.analyse.numbers_only import numbers_only
 from odenet.analyse.scheme_on_dynamics import EPS, depth, irreversible, undone
 from odenet.derive import Derivation
 from odenet.emit import notation
-from odenet.emit.numerics import kept, steps_that_differ
+from odenet.emit.numerics import exact_arithmetic_line, steps_that_differ
 from odenet.model.typed.program import Model
 from odenet.visible_drift import VISIBLE_DRIFT
 
 
 def summary_rows(facts: Facts, claims: Sequence[ClaimResult]) -> list[tuple[str, str]]:
-    """A label and a line each: order, limit, round trip, spectrum, claims.
+    """Pairs of a label and a line: order, limit, round trip, spectrum, claims.
 
     A file without a `discretise` line has the last two, and the energy where there is one.
     """
     certificate = facts.certificate
-    rows = list(_of_steps(facts)) if facts.derived is not None else []
+    rows = list(_step_rows(facts)) if facts.derived is not None else []
     rows.append(("spectrum", certificate.summary.removeprefix("spectrum ")))
     if facts.derived is None and certificate.energy is not None:
         rows.append(("energy", str(certificate.energy)))
@@ -30,7 +30,7 @@ def summary_rows(facts: Facts, claims: Sequence[ClaimResult]) -> list[tuple[str,
     return rows
 
 
-def _of_steps(facts: Facts) -> Iterator[tuple[str, str]]:
+def _step_rows(facts: Facts) -> Iterator[tuple[str, str]]:
     model, derivation = facts.model, facts.derivation
     symmetric = "symmetric" if derivation.symmetric else "not symmetric"
     note = f"; {derivation.accuracy.note}" if derivation.accuracy.note else ""
@@ -48,9 +48,9 @@ def _limit(facts: Facts) -> str:
     axes = limiting_axes(facts)
     if isinstance(axes, str):
         return f"none is known: {axes}"
-    exactly = numbers_only(model)
-    found = [axis.short for axis in axes] + ([] if exactly is None else [str(exactly)])
-    return "; ".join([*found, *steps_that_differ(model)])
+    exact_range = numbers_only(model)
+    limits = [axis.short for axis in axes] + ([] if exact_range is None else [str(exact_range)])
+    return "; ".join([*limits, *steps_that_differ(model)])
 
 
 def _round_trip(model: Model, derivation: Derivation) -> str:
@@ -58,15 +58,15 @@ def _round_trip(model: Model, derivation: Derivation) -> str:
     if why := irreversible(model, derivation):
         return f"none, not reversible: {why}"
     if model.discretisation.exact:
-        return kept(model, derivation)
-    found = undone(model, derivation, depth(model))
-    if found is None:
+        return exact_arithmetic_line(model, derivation)
+    round_trip = undone(model, derivation, depth(model))
+    if round_trip is None:
         return "undone line by line; no estimate of its rounding error"
-    steps = found.counted
-    single = found.error.estimate
-    where = f"({found.axis.variable} ≤ {found.reach:.3g})"
-    if not single <= VISIBLE_DRIFT:
-        return f"{steps} are undone too coarsely to train by in float32, ≈ {single:.0e} {where}"
-    coarse = found.error.times(EPS["bfloat16"] / EPS["float32"]).estimate
-    low = "" if coarse <= VISIBLE_DRIFT else "; bfloat16 too coarse"
-    return f"{steps} undone to ≈ {single:.0e} in float32 {where}{low}"
+    steps = round_trip.counted
+    error = round_trip.error.estimate
+    where = f"({round_trip.axis.variable} ≤ {round_trip.reach:.3g})"
+    if not error <= VISIBLE_DRIFT:
+        return f"{steps} are undone too coarsely to train by in float32, ≈ {error:.0e} {where}"
+    bfloat16_error = round_trip.error.times(EPS["bfloat16"] / EPS["float32"]).estimate
+    bfloat16_note = "" if bfloat16_error <= VISIBLE_DRIFT else "; bfloat16 too coarse"
+    return f"{steps} undone to ≈ {error:.0e} in float32 {where}{bfloat16_note}"

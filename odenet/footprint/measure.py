@@ -19,7 +19,7 @@ from typing import Any
 from odenet.compiler import load
 from odenet.footprint.step import Footprint, counted
 from odenet.json_text import to_json
-from odenet.plugins import load_plugin, loaded
+from odenet.plugins import load_plugin, loaded_plugins
 
 
 def measured(
@@ -41,7 +41,7 @@ def measured(
         in_backward: whether the optimizer acts in the backward pass.
     """
     found = {}
-    plugins = [str(plugin.path) for plugin in loaded()]
+    plugins = [str(plugin.path) for plugin in loaded_plugins()]
     for mode in modes:
         job = json.dumps([str(spec), dict(settings), batch, mode, device, in_backward, plugins])
         child = subprocess.run(

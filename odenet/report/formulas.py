@@ -75,7 +75,7 @@ def formulas(program: Program) -> Formulas:
     begin = Formulas(
         equations=mathml(latex.equations(model)),
         initial=mathml(latex.initial(model)),
-        where=", ".join(notation.where(model)),
+        where=", ".join(notation.let_definitions(model)),
     )
     if not program.discretised:
         return begin

@@ -1,6 +1,6 @@
 """Generated lines are broken as ruff breaks them."""
 
-from odenet.emit.layout import lay_out, quoted
+from odenet.emit.layout import lay_out, string_literal
 
 
 def test_a_short_line_stays():
@@ -24,4 +24,4 @@ def test_a_long_sum_is_returned_in_brackets_with_signs_first():
 
 
 def test_quotes_are_escaped():
-    assert eval(quoted('a "b" \\ c')) == 'a "b" \\ c'
+    assert eval(string_literal('a "b" \\ c')) == 'a "b" \\ c'

@@ -24,7 +24,7 @@ from odenet.model.tables.claims import ROWS as OWN_CLAIMS
 from odenet.model.tables.layers import LAYERS
 from odenet.model.tables.layers import ROWS as OWN_LAYERS
 from odenet.model.tables.parameters import ROWS as OWN_PARAMETERS
-from odenet.plugins import Bound, Number, always, load_plugin, loaded, tables
+from odenet.plugins import Bound, Number, always, load_plugin, loaded_plugins, tables
 from odenet.row_checks import check_activation, check_layer, check_parameter
 
 ROOT = Path(__file__).parents[2]
@@ -66,7 +66,7 @@ def plugin():
 def clean():
     """No plugin is left behind, nor are command-line ones."""
     yield
-    for found in loaded():
+    for found in loaded_plugins():
         found.remove()
 
 
@@ -155,7 +155,7 @@ def test_the_command_line_takes_plugins_and_a_run_keeps_them(tmp_path, monkeypat
     assert "✓ frugal(2)" in run("check", "mine.ode", "--plugin", FILE, "--no-numeric").output
     run("train", "mine.ode", "--plugin", FILE, *recipe)
     assert (tmp_path / "run" / "plugins" / "made_up.py").read_text() == FILE.read_text()
-    for found in loaded():
+    for found in loaded_plugins():
         found.remove()
     with pytest.raises(Exception, match=r"was trained with the plugin made_up\.py"):
         run("eval", "run")
@@ -241,7 +241,7 @@ def test_a_plugin_that_fails_leaves_nothing_behind(tmp_path):
     bad.write_text(text, encoding="utf-8")
     with pytest.raises(SpecError, match=r"line \d+: ValueError: `frugal` is taken"):
         load_plugin(bad)
-    assert "squash" not in ACTIVATIONS and loaded() == []
+    assert "squash" not in ACTIVATIONS and loaded_plugins() == []
     with pytest.raises(SpecError, match="cannot be read"):
         load_plugin(tmp_path / "missing.py")
 

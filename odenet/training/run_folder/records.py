@@ -10,7 +10,7 @@ from typing import Any
 from odenet.diagnostics import typed
 from odenet.files import make_folder, write_text
 from odenet.model.tables.losses import LOSSES
-from odenet.plugins import loaded
+from odenet.plugins import loaded_plugins
 from odenet.training.checksums import read_sealed_json, sealed_json, sha256_of
 from odenet.training.data.samples import LabelInfo
 from odenet.training.errors import BadRunFolder
@@ -242,7 +242,7 @@ class RunFolder:
         Raises:
             TrainingError: says what to give.
         """
-        known = {plugin.digest for plugin in loaded()}
+        known = {plugin.digest for plugin in loaded_plugins()}
         for copy in sorted(self.plugins.glob("*.py")):
             if sha256(copy.read_bytes()).hexdigest() not in known:
                 raise BadRunFolder(

@@ -13,7 +13,7 @@ from odenet.language import parse
 from odenet.language.reading import read
 from odenet.language.tree import Use
 from odenet.model.tables.losses import loss_kind
-from odenet.plugins import loaded
+from odenet.plugins import loaded_plugins
 from odenet.training.checksums import sha256_of
 from odenet.training.data.data_module import SplitLoaders
 from odenet.training.errors import DataMisfit, NotResumable
@@ -99,7 +99,7 @@ def require_same_sample_type(data: SplitLoaders, before: str) -> None:
 
 def _write_plugins(folder: RunFolder) -> None:
     """Copy the plugins, byte for byte; of two of the same name, one under its digest."""
-    for plugin in loaded():
+    for plugin in loaded_plugins():
         make_folder(folder.plugins)
         copy = folder.plugins / plugin.path.name
         if copy.exists():

@@ -17,7 +17,7 @@ from rich.text import Text
 
 from odenet.diagnostics import SpecError, printable
 from odenet.interrupts import Interrupted, interruptible
-from odenet.plugins import load_plugin, loaded
+from odenet.plugins import load_plugin, loaded_plugins
 from odenet.training.callbacks.stopping import Stopped
 from odenet.training.errors import BadOption, NotPossible
 from odenet.training.sweeps.sweeps import (
@@ -103,7 +103,7 @@ def _train_in_processes(folder: Path, console: Console, devices: Sequence[str]) 
 
 
 def _start_process(folder: Path, number: int, device: str, log: Path) -> subprocess.Popen[bytes]:
-    plugins = [str(plugin.path) for plugin in loaded()]
+    plugins = [str(plugin.path) for plugin in loaded_plugins()]
     command = [sys.executable, "-m", __name__, str(folder), str(number), *plugins]
     environment = {**os.environ, "CUDA_VISIBLE_DEVICES": device}
     with log.open("ab") as file:
