@@ -59,9 +59,7 @@ def atomic_writer(path: str | Path) -> Iterator[BinaryIO]:
     """
     with _write_errors_naming(path):
         existing = _stat_if_exists(path)
-        if existing is None or (
-            stat.S_ISREG(existing.st_mode) and _output_descriptor(existing) is None
-        ):
+        if existing is None or (stat.S_ISREG(existing.st_mode) and _output_fd(existing) is None):
             writer = _write_and_replace(os.path.realpath(path), existing)
         else:
             writer = _write_in_place(path, existing)
@@ -140,11 +138,8 @@ def _stat_if_exists(path: str | Path) -> os.stat_result | None:
         return None
 
 
-def _output_descriptor(status: os.stat_result) -> int | None:
-    """The descriptor (1 or 2) by which this process prints to the file of a status, if any.
-
-    To replace such a file would lose what was printed.
-    """
+def _output_fd(status: os.stat_result) -> int | None:
+    """The descriptor, 1 or 2, if this process prints to the file, whose replacement loses that."""
     for descriptor in (1, 2):
         with suppress(OSError):
             if os.path.samestat(status, os.fstat(descriptor)):
@@ -155,12 +150,10 @@ def _output_descriptor(status: os.stat_result) -> int | None:
 @contextmanager
 def _write_in_place(path: str | Path, existing: os.stat_result) -> Iterator[BinaryIO]:
     """A stream to a file that is not regular, or to the output, after what was printed so far."""
-    printing_descriptor = _output_descriptor(existing)
-    if printing_descriptor is not None:
+    output = _output_fd(existing)
+    if output is not None:
         sys.stdout.flush()
-    descriptor = (
-        os.open(path, os.O_WRONLY) if printing_descriptor is None else os.dup(printing_descriptor)
-    )
+    descriptor = os.open(path, os.O_WRONLY) if output is None else os.dup(output)
     with open(descriptor, "wb") as stream:
         yield stream
 

@@ -23,7 +23,7 @@ from odenet.conversion.reversible import (
     warn_if_not_reversible,
 )
 from odenet.conversion.schemes import SchemeLike, choose_scheme
-from odenet.conversion.search import Plan, find_blocks
+from odenet.conversion.search import Plan, Runs, find_blocks
 from odenet.conversion.stages import Encoder, FlowsOfBlocks, ResidualStage, holder_class
 
 
@@ -85,8 +85,8 @@ def convert(
             f"{type(model).__name__} has no residual blocks that keep the shape; "
             f"odenet.reversible makes a flow of any modules that do{why}"
         )
-    options = ConversionSettings(choose_scheme(scheme), True, v0, constants, exact, checkpoint)
-    conversion = _Conversion(model, plan, options)
+    settings = ConversionSettings(choose_scheme(scheme), True, v0, constants, exact, checkpoint)
+    conversion = _Conversion(model, plan, settings)
     converted = conversion.convert(model)
     flows = [module for module in converted.modules() if isinstance(module, ModuleFlow)]
     if isinstance(v0, nn.Module) and len(flows) > 1 and any(True for _ in v0.parameters()):
@@ -162,9 +162,7 @@ class _Conversion:
         self._turn_off_caches(duplicate)
         return duplicate
 
-    def _add_flows(
-        self, original: nn.Module, holder: Any, runs: tuple[tuple[str, ...], ...]
-    ) -> Any:
+    def _add_flows(self, original: nn.Module, holder: Any, runs: Runs) -> Any:
         path = self.paths[original]
         flows = [self._flow(BlockReferences(holder, names), path) for names in runs]
         holder.flows = _set_mode(FlowsOfBlocks(flows), original.training)
@@ -208,7 +206,7 @@ class _Conversion:
             module.__dict__["config"] = self.uncached_configs[id(config)]
 
 
-def _call_order(names: tuple[str, ...], runs: tuple[tuple[str, ...], ...]) -> Iterator[str]:
+def _call_order(names: tuple[str, ...], runs: Runs) -> Iterator[str]:
     """The names of the blocks, with a flow in the place of each run of them."""
     flows = {run[0]: f"flows.{number}" for number, run in enumerate(runs)}
     inside_flows = {name for run in runs for name in run[1:]}

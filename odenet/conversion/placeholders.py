@@ -1,6 +1,7 @@
 """Placeholders: tensors without values, which blocks of a flow return until the flow is run.
 
-A block returns its value, or a tuple or list of the value and side outputs.
+A block maps a state to the next one, its value. It returns the value, or a tuple or list of the
+value and side outputs. A flow runs its blocks as reversible steps, in one call.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from odenet.conversion.module_flow import ModuleFlow
 
 # How a side output depends on the state, the input of the block.
-INDEPENDENT, NO_TENSORS, DEPENDENT = "made", "numbers", "of the state"
+INDEPENDENT, NO_TENSORS, DEPENDENT = "independent", "no tensors", "dependent"
 Source = int | str | None  # one of these, or the index of an argument; None for no output
 
 Call = tuple[tuple[Any, ...], dict[str, Any]]  # arguments of a block after the state
@@ -51,8 +52,8 @@ class ResultStructure:
 
     Attributes:
         container: the class of the list or tuple; None for a tensor alone.
-        sources: where each side output comes from; an index is that of an argument, among the
-            leaves of the call, which the block returns unchanged.
+        sources: where each side output comes from; an index is that of an argument (among the
+            pytree leaves of the call) that the block returns unchanged.
     """
 
     container: type | None = None
@@ -60,7 +61,7 @@ class ResultStructure:
 
     @staticmethod
     def infer(result: Any, leaves: list[Any]) -> ResultStructure:
-        """The structure of a result of a call whose arguments have these leaves."""
+        """The structure of a result; `leaves` are the pytree leaves of the arguments."""
         if not isinstance(result, tuple | list):
             return ResultStructure()
         ids = [id(leaf) for leaf in leaves]

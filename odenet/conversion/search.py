@@ -22,8 +22,8 @@ from odenet.conversion.side_outputs import independent_outputs, tensors_in
 NOT_RESIDUAL = "it adds to no skip connection, as far as weights of zero show (blocks= takes it)"
 IDENTITY_SHARE = 0.4  # of values that must pass unchanged: relu(x) passes those above 0
 
-
 Calls = Mapping[str, RecordedCall]  # by path of the module
+Runs = tuple[tuple[str, ...], ...]  # names of consecutive blocks, one flow per run
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class Plan:
         shapes: path of a block -> the shape of its input.
     """
 
-    runs: Mapping[str, tuple[tuple[str, ...], ...]]
+    runs: Mapping[str, Runs]
     reasons: Mapping[str, str] = field(default_factory=dict)
     shapes: Mapping[str, torch.Size] = field(default_factory=dict)
 
@@ -130,7 +130,7 @@ class _Search:
         }
         return Plan(self.runs, reasons, {path: self.calls[path].input.shape for path in steps})
 
-    def _runs_below(self, path: str) -> dict[str, tuple[tuple[str, ...], ...]]:
+    def _runs_below(self, path: str) -> dict[str, Runs]:
         """The runs of a module and of all modules below it; of nested runs the longest.
 
         Each flow starts at speed 0, so many short ones are further from the original network.

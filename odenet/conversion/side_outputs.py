@@ -32,9 +32,8 @@ class SideOutputs:
 
     def __init__(self, block: nn.Module, x: Tensor, args: tuple[Any, ...], kwargs: dict[str, Any]):
         self._call = block, x, args, kwargs
-        self.values_in_flow: dict[
-            int, Tensor
-        ] = {}  # by index, if the flow ran before `result` was read
+        # Outputs by index, if the flow ran before `result` was read.
+        self.values_in_flow: dict[int, Tensor] = {}
 
     @cached_property
     def result(self) -> Any:

@@ -64,20 +64,20 @@ class FlowWriter:
         body = solve if self._is_adaptive else self.step.advance()
         methods.append(self._method("advance", "state, step=0", "One step forward.", body))
         if self.derivation.shears is not None:
-            text = "The same step undone: its shears backwards."
+            text = "One step backward: the inverse shears in reverse order."
             methods.append(self._method("retreat", "state, step=0", text, self.step.retreat()))
         methods += [self._readout(), self._field(), *self._certificate_methods()]
         constants = StepConstants(self.frame, self.derivation)
         varying = ", ".join(map(self.frame.argument, self.frame.varying))
         if divisors := constants.divisors():
-            text = "What a step with these constants divides by."
+            text = "The divisors of a step with these constants."
             methods.append(self._method("divisors", varying, text, divisors))
         if self.derivation.shears is not None:
             if obstacles := constants.no_inverse():
-                text = "Why a step with these constants is not undone; empty where it is."
+                text = "Why a step with these constants has no inverse; empty if it has one."
                 methods.append(self._method("no_inverse", varying, text, obstacles))
             body = [f"return {tuple_code(self.shears.shears())}"]
-            methods += [self._method(*stage) for stage in self.shears.helpers]
+            methods += [self._method(*helper) for helper in self.shears.helpers]
             text = "A step with these constants as shears" if varying else "The step as shears"
             methods.append(self._method("shears", varying, f"{text}, by which it is undone.", body))
         for method in methods:
@@ -210,7 +210,7 @@ class FlowWriter:
 
     def _readout(self) -> list[str]:
         code = self._dynamics_printer("-1")(self.model.dynamics.output).text
-        text = "What the flow hands on."
+        text = "The output of the flow."
         return self._method("readout", "state", text, unpack(self.frame.slots, [f"return {code}"]))
 
     def _field(self) -> list[str]:
@@ -260,7 +260,7 @@ class FlowWriter:
             methods.append(self._method("energy", "state, step=0", text, energy))
         conditions = writer.conditions(self.certificate)
         if conditions:
-            text = "What the proof assumes of the weights, and whether it holds for these."
+            text = "The assumptions of the proof about the weights, and whether they hold."
             methods.append(self._method("conditions", "", text, conditions))
         bound = writer.frequency_bound()
         if bound is not None:

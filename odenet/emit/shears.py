@@ -60,7 +60,7 @@ class ShearWriter:
         target = self.frame.variable(shear.target.name, shear.target.offset, i)
         parts = [f'"{target}"', self._coefficient(shear.scale)]
         if shear.exponents:
-            text = "What a value is multiplied by the exponential of."
+            text = "An exponent; the value is multiplied by its exponential."
             exponents = (self._exponent(node, i, text) for node in shear.exponents)
             parts.append(f"exponents={tuple_code(exponents)}")
         if shear.adds:
@@ -117,12 +117,12 @@ class ShearWriter:
         names += [frame.names("spec", name) for name in learned]
         arguments = ", ".join([*reads, *[frame.time] * bool(timed), *names])
         params = [*[TIMES] * bool(timed), *names]
-        lines = [f"return {_HelperPrinter(frame, current)(node, i).text}"]
+        body = [f"return {_HelperPrinter(frame, current)(node, i).text}"]
         for helper in self.helpers:
-            if helper.body == lines and helper.arguments == arguments:
+            if helper.body == body and helper.arguments == arguments:
                 return helper.name, reads, params
-        name = f"{kind}_{1 + sum(stage.docstring == docstring for stage in self.helpers)}"
-        self.helpers.append(HelperMethod(name, arguments, docstring, lines))
+        name = f"{kind}_{1 + sum(helper.docstring == docstring for helper in self.helpers)}"
+        self.helpers.append(HelperMethod(name, arguments, docstring, body))
         return name, reads, params
 
     def _rate_methods(self, rate: expr.Rate) -> list[RateMethod]:

@@ -94,7 +94,7 @@ class ConstantsByStepFlow(Flow):
         return State(Y, Y_next)
 
     def retreat(self, state, step=0):
-        """The same step undone: its shears backwards."""
+        """One step backward: the inverse shears in reverse order."""
         Y, Y_next = state
         Y_prev = (
             Y_next
@@ -114,7 +114,7 @@ class ConstantsByStepFlow(Flow):
         return State(Y_prev, Y)
 
     def readout(self, state):
-        """What the flow hands on."""
+        """The output of the flow."""
         _, Y = state
         return Y
 
@@ -136,7 +136,7 @@ class ConstantsByStepFlow(Flow):
         return spectral_radius([[norm_1]])
 
     def no_inverse(self, h, a):
-        """Why a step with these constants is not undone; empty where it is."""
+        """Why a step with these constants has no inverse; empty if it has one."""
         if a == 0:
             return "damped has an inverse only where a ≠ 0"
         return ""

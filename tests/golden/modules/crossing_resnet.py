@@ -74,7 +74,7 @@ class CrossingResnetFlow(Flow):
         return State(x)
 
     def readout(self, state):
-        """What the flow hands on."""
+        """The output of the flow."""
         (x,) = state
         return x
 

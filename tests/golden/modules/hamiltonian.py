@@ -85,14 +85,14 @@ class HamiltonianFlow(Flow):
         return State(Y, Z)
 
     def retreat(self, state, step=0):
-        """The same step undone: its shears backwards."""
+        """One step backward: the inverse shears in reverse order."""
         Y, Z = state
         Z = Z - self.h * self.rate_Z(Y, self.K2[step], self.b2[step])
         Y = Y - self.h * self.rate_Y(Z, self.K1[step], self.b1[step])
         return State(Y, Z)
 
     def readout(self, state):
-        """What the flow hands on."""
+        """The output of the flow."""
         Y, Z = state
         return torch.cat((Y, Z), dim=1)
 

@@ -87,14 +87,14 @@ class LanguageModelFlow(Flow):
         return State(Y, Z)
 
     def retreat(self, state, step=0):
-        """The same step undone: its shears backwards."""
+        """One step backward: the inverse shears in reverse order."""
         Y, Z = state
         Z = Z - self.h * self.rate_Z(Y, self.digest[step])
         Y = Y - self.h * self.rate_Y(Z, self.attend[step])
         return State(Y, Z)
 
     def readout(self, state):
-        """What the flow hands on."""
+        """The output of the flow."""
         Y, Z = state
         return 1 / 2 * Y + 1 / 2 * Z
 

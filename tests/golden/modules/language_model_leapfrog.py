@@ -86,7 +86,7 @@ class LanguageModelLeapfrogFlow(Flow):
         return State(Y, Y_next)
 
     def retreat(self, state, step=0):
-        """The same step undone: its shears backwards."""
+        """One step backward: the inverse shears in reverse order."""
         Y, Y_next = state
         Y_prev = (
             2 * Y
@@ -96,7 +96,7 @@ class LanguageModelLeapfrogFlow(Flow):
         return State(Y_prev, Y)
 
     def readout(self, state):
-        """What the flow hands on."""
+        """The output of the flow."""
         _, Y = state
         return Y
 

@@ -74,7 +74,7 @@ class LanguageModelResidualFlow(Flow):
         return State(Y)
 
     def readout(self, state):
-        """What the flow hands on."""
+        """The output of the flow."""
         (Y,) = state
         return Y
 

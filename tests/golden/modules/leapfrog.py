@@ -83,13 +83,13 @@ class LeapfrogFlow(Flow):
         return State(Y, Y_next)
 
     def retreat(self, state, step=0):
-        """The same step undone: its shears backwards."""
+        """One step backward: the inverse shears in reverse order."""
         Y, Y_next = state
         Y_prev = 2 * Y + self.h**2 * self.rate_Y(Y, self.K[step], self.b[step]) - Y_next
         return State(Y_prev, Y)
 
     def readout(self, state):
-        """What the flow hands on."""
+        """The output of the flow."""
         _, Y = state
         return Y
 

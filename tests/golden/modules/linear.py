@@ -66,14 +66,14 @@ class LinearFlow(Flow):
         return State(x, v)
 
     def retreat(self, state, step=0):
-        """The same step undone: its shears backwards."""
+        """One step backward: the inverse shears in reverse order."""
         x, v = state
         x = x - v
         v = (v - (1 - self.gamma) * self.rate_x(x, self.K[0])) / self.gamma
         return State(x, v)
 
     def readout(self, state):
-        """What the flow hands on."""
+        """The output of the flow."""
         x, _ = state
         return x
 

@@ -73,7 +73,7 @@ class ListaFlow(Flow):
         return State(x, u)
 
     def readout(self, state):
-        """What the flow hands on."""
+        """The output of the flow."""
         x, _ = state
         return x
 

@@ -76,7 +76,7 @@ class ListaMomentumFlow(Flow):
         return State(x, v, u)
 
     def retreat(self, state, step=0):
-        """The same step undone: its shears backwards."""
+        """One step backward: the inverse shears in reverse order."""
         x, v, u = state
         x = x - v
         v = (
@@ -85,7 +85,7 @@ class ListaMomentumFlow(Flow):
         return State(x, v, u)
 
     def readout(self, state):
-        """What the flow hands on."""
+        """The output of the flow."""
         x, _, _ = state
         return x
 

@@ -81,14 +81,14 @@ class ListaRevnetFlow(Flow):
         return State(x, z, u)
 
     def retreat(self, state, step=0):
-        """The same step undone: its shears backwards."""
+        """One step backward: the inverse shears in reverse order."""
         x, z, u = state
         z = z - self.h * self.rate_z(x, u, self.W3[step], self.W4[step])
         x = x - self.h * self.rate_x(z, u, self.W1[step], self.W2[step])
         return State(x, z, u)
 
     def readout(self, state):
-        """What the flow hands on."""
+        """The output of the flow."""
         x, _, _ = state
         return x
 

@@ -83,13 +83,13 @@ class MidpointFlow(Flow):
         return State(Y, Y_next)
 
     def retreat(self, state, step=0):
-        """The same step undone: its shears backwards."""
+        """One step backward: the inverse shears in reverse order."""
         Y, Y_next = state
         Y_prev = Y_next - 2 * self.h * self.rate_Y(Y, self.K[step], self.b[step])
         return State(Y_prev, Y)
 
     def readout(self, state):
-        """What the flow hands on."""
+        """The output of the flow."""
         _, Y = state
         return Y
 

@@ -82,14 +82,14 @@ class MomentumFlow(Flow):
         return State(x, v)
 
     def retreat(self, state, step=0):
-        """The same step undone: its shears backwards."""
+        """One step backward: the inverse shears in reverse order."""
         x, v = state
         x = x - v
         v = (v - (1 - self.gamma) * self.rate_x(x, self.f[step])) / self.gamma
         return State(x, v)
 
     def readout(self, state):
-        """What the flow hands on."""
+        """The output of the flow."""
         x, _ = state
         return x
 

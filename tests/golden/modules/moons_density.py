@@ -98,7 +98,7 @@ class MoonsDensityFlow(Flow):
         return State(Y, Z)
 
     def retreat(self, state, step=0):
-        """The same step undone: its shears backwards."""
+        """One step backward: the inverse shears in reverse order."""
         Y, Z = state
         Z = (
             Z - self.h * self.rate_Z(Y, self.Q[step], self.B[step], self.b[step])
@@ -109,7 +109,7 @@ class MoonsDensityFlow(Flow):
         return State(Y, Z)
 
     def readout(self, state):
-        """What the flow hands on."""
+        """The output of the flow."""
         Y, Z = state
         return torch.cat((Y, Z), dim=1)
 
@@ -130,11 +130,11 @@ class MoonsDensityFlow(Flow):
         return spectral_radius([[0.0, norm_2 * norm_1], [norm_4 * norm_3, 0.0]])
 
     def exponent_1(self, Z, s):
-        """What a value is multiplied by the exponential of."""
+        """An exponent; the value is multiplied by its exponential."""
         return s(Z)
 
     def exponent_2(self, Y, t):
-        """What a value is multiplied by the exponential of."""
+        """An exponent; the value is multiplied by its exponential."""
         return t(Y)
 
     def shears(self):

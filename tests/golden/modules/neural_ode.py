@@ -86,7 +86,7 @@ class NeuralOdeFlow(AdaptiveFlow):
         return State(*self.solve(state, step))
 
     def readout(self, state):
-        """What the flow hands on."""
+        """The output of the flow."""
         (x,) = state
         return x
 

@@ -95,7 +95,7 @@ class NeuralOdeSecondOrderFlow(AdaptiveFlow):
         return State(*self.solve(state, step))
 
     def readout(self, state):
-        """What the flow hands on."""
+        """The output of the flow."""
         x, _ = state
         return x
 

@@ -96,14 +96,14 @@ class RevnetFlow(Flow):
         return State(Y, Z)
 
     def retreat(self, state, step=0):
-        """The same step undone: its shears backwards."""
+        """One step backward: the inverse shears in reverse order."""
         Y, Z = state
         Z = Z - self.h * self.rate_Z(Y, self.g[step])
         Y = Y - self.h * self.rate_Y(Z, self.f[step])
         return State(Y, Z)
 
     def readout(self, state):
-        """What the flow hands on."""
+        """The output of the flow."""
         Y, Z = state
         return torch.cat((Y, Z), dim=1)
 

@@ -79,7 +79,7 @@ class RingsFlow(Flow):
         return State(x, v)
 
     def retreat(self, state, step=0):
-        """The same step undone: its shears backwards."""
+        """One step backward: the inverse shears in reverse order."""
         x, v = state
         x = x - v
         v = (
@@ -88,7 +88,7 @@ class RingsFlow(Flow):
         return State(x, v)
 
     def readout(self, state):
-        """What the flow hands on."""
+        """The output of the flow."""
         x, _ = state
         return x
 

@@ -72,7 +72,7 @@ class WideResnetFlow(Flow):
         return State(x)
 
     def readout(self, state):
-        """What the flow hands on."""
+        """The output of the flow."""
         (x,) = state
         return x
 

@@ -84,7 +84,7 @@ class DrivenFlow(Flow):
         return State(Y, Z)
 
     def retreat(self, state, step=0):
-        """The same step undone: its shears backwards."""
+        """One step backward: the inverse shears in reverse order."""
         Y, Z = state
         t = step * self.h
         Z = Z - self.h / 2 * self.rate_Z(Y, t + self.h, self.K2[step], self.b2[step])
@@ -93,7 +93,7 @@ class DrivenFlow(Flow):
         return State(Y, Z)
 
     def readout(self, state):
-        """What the flow hands on."""
+        """The output of the flow."""
         Y, Z = state
         return torch.cat((Y, Z), dim=1)
 
