@@ -7,7 +7,7 @@ from odenet.compiler import Program
 from odenet.diagnostics import Span, SpecError
 from odenet.model.typed.size import flow_size, network_size
 
-BYTES_PER_FLOAT32, BYTES_PER_FLOAT64 = 4, 8
+FLOAT32, FLOAT64 = 4, 8  # bytes of a number
 
 
 def require_memory(program: Program, batch: int) -> None:
@@ -21,15 +21,11 @@ def require_memory(program: Program, batch: int) -> None:
         SpecError: if they do; says how much memory they need.
     """
     size = network_size(program.model)
-    parameters, values = (
-        size.parameters * BYTES_PER_FLOAT32,
-        size.values * BYTES_PER_FLOAT32 * batch,
-    )
-    _require_bytes(parameters, "parameters", "make it narrower, or less deep", size.heaviest.span)
+    weights, activations = size.parameters * FLOAT32, size.values * FLOAT32 * batch
+    _require(weights, "parameters", "make it narrower, or less deep", size.heaviest.span)
     samples = f"{batch} samples" if batch > 1 else "one sample"
-    _require_bytes(
-        values, f"values for {samples} in this layer", "make it smaller", size.widest.span
-    )
+    contents = f"values for {samples} in this layer"
+    _require(activations, contents, "make it smaller", size.widest.span)
 
 
 def require_memory_for_flow(program: Program, shape: tuple[int, ...], steps: int) -> None:
@@ -42,18 +38,14 @@ def require_memory_for_flow(program: Program, shape: tuple[int, ...], steps: int
     """
     numbers = flow_size(program.model, shape[1], steps, len(shape) - 2)
     span = program.model.discretisation.span
-    _require_bytes(
-        numbers * BYTES_PER_FLOAT64, "parameters even when small", "make it narrower", span
-    )
-    _require_bytes(
-        prod(shape) * BYTES_PER_FLOAT64, "values even when small", "make it narrower", span
-    )
+    _require(numbers * FLOAT64, "parameters even when small", "make it narrower", span)
+    _require(prod(shape) * FLOAT64, "values even when small", "make it narrower", span)
 
 
-def _require_bytes(needed_bytes: int, contents: str, help_: str, span: Span | None) -> None:
+def _require(size: int, contents: str, help_: str, span: Span | None) -> None:
     memory = physical_memory()
-    if memory is not None and needed_bytes > memory:
-        needed, present = _format_bytes(needed_bytes), _format_bytes(memory)
+    if memory is not None and size > memory:
+        needed, present = _format_bytes(size), _format_bytes(memory)
         message = f"this network needs {needed} of {contents}, and this machine has {present}"
         raise SpecError.of("no-memory", message, span, help_)
 

@@ -129,10 +129,10 @@ def record_calls(model: nn.Module, example: Any) -> tuple[nn.Module, dict[str, R
     """
     shared = {id(parameter): parameter for parameter in model.parameters()}  # buffers are copied
     try:
-        copy_of_model = copy_model(model, shared).eval()
+        duplicate = copy_model(model, shared).eval()
     except Exception as error:
         raise ModelNotRun(f"{type(model).__name__} cannot be copied: {error}") from error
-    for module in copy_of_model.modules():
+    for module in duplicate.modules():
         module._forward_hooks.clear()
         # Hooks of transformers are among them, which its models install again without this.
         module.__dict__.pop("_output_capturing_hooks_installed", None)
@@ -141,14 +141,13 @@ def record_calls(model: nn.Module, example: Any) -> tuple[nn.Module, dict[str, R
         if getattr(config, "use_cache", False):
             config.use_cache = False
     problems: list[str] = []
-    for candidate in (
-        _made_up_examples(copy_of_model) if example is None else [Example.from_input(example)]
-    ):
-        recorder = CallRecorder(copy_of_model)
+    given = None if example is None else [Example.from_input(example)]
+    for candidate in given or _made_up_examples(duplicate):
+        recorder = CallRecorder(duplicate)
         try:
             with torch.no_grad(), torch.random.fork_rng(devices=[]), recorder:
-                copy_of_model(*candidate.args, **candidate.kwargs)
-            return copy_of_model, recorder.calls
+                duplicate(*candidate.args, **candidate.kwargs)
+            return duplicate, recorder.calls
         except Exception as error:
             problems.append(f"{candidate}: {first_line(error)}")
         finally:

@@ -154,34 +154,34 @@ def _defer(step: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     if index == 0:
         if not isinstance(x, Tensor):
             refuse_call_alone(step)
-        before = DeferredSteps(flow, x, (), torch.is_grad_enabled(), _autocast(x))
+        so_far = DeferredSteps(flow, x, (), torch.is_grad_enabled(), _autocast(x))
     else:
-        before = x.steps if isinstance(x, Placeholder) else None
-        if before is None or before.flow is not flow:
+        so_far = x.steps if isinstance(x, Placeholder) else None
+        if so_far is None or so_far.flow is not flow:
             refuse_call_alone(step)
-        if len(before.calls) != index:
-            _refuse_skipped(step, len(before.calls))
-        if before.autocast != _autocast(before.start):
+        if len(so_far.calls) != index:
+            _refuse_skipped(step, len(so_far.calls))
+        if so_far.autocast != _autocast(so_far.start):
             raise RuntimeError(
                 "autocast was another where the first block of a flow was called than it is at "
                 f"block {index + 1}: all steps of a flow are taken with one setting"
             )
     leaves, spec = pytree.tree_flatten((args, kwargs))
-    structure = _result_structure(step, flow, before.start, (args, kwargs), leaves, str(spec))
-    side_outputs = SideOutputs(step, before.start, args, kwargs)
+    structure = _result_structure(step, flow, so_far.start, (args, kwargs), leaves, str(spec))
+    side_outputs = SideOutputs(step, so_far.start, args, kwargs)
     wrap = partial(structure.wrap, side_outputs=side_outputs, leaves=leaves)
-    calls = (*before.calls, (args, kwargs))
-    expected = (*before.expected, ExpectedResult(structure, side_outputs))
+    calls = (*so_far.calls, (args, kwargs))
+    expected = (*so_far.expected, ExpectedResult(structure, side_outputs))
     if len(calls) < flow.steps:
-        deferred_steps = replace(before, calls=calls, expected=expected)
-        return wrap(Placeholder.create(deferred_steps, before.start))
-    if before.differentiable != torch.is_grad_enabled():
+        deferred_steps = replace(so_far, calls=calls, expected=expected)
+        return wrap(Placeholder.create(deferred_steps, so_far.start))
+    if so_far.differentiable != torch.is_grad_enabled():
         raise RuntimeError(
             "gradients were on where the first block of a flow was called, and are off at the "
             "last: checkpoints around its blocks need use_reentrant=False"
         )
     with expecting(flow, expected):
-        value = _run_flow(flow, before.start, calls)
+        value = _run_flow(flow, so_far.start, calls)
     if any(result.side_outputs.is_changed_in_place for result in expected):
         raise RuntimeError(
             "something changes in place what a block of this flow gave beside its value, and the "

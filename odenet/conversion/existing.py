@@ -105,12 +105,9 @@ class ExistingNetwork(nn.Module):
         ]
         expected = {n: t for n, t in state.items() if n.rpartition(".")[0] not in constants}
         resized = [n for n in expected if n in loaded and expected[n].shape != loaded[n].shape]
-        mismatched = [
-            name for name in resized if expected[name].shape[1:] != loaded[name].shape[1:]
-        ]
+        mismatched = [n for n in resized if expected[n].shape[1:] != loaded[n].shape[1:]]
         if why := difference(expected, loaded, mismatched):
             raise ZooError(f"{weights} does not hold weights of {self.name}: {why}")
-        self.model.load_state_dict(
-            {**state, **{n: t for n, t in loaded.items() if n not in resized}}
-        )
+        fitting = {n: t for n, t in loaded.items() if n not in resized}
+        self.model.load_state_dict({**state, **fitting})
         return resized

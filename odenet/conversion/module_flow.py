@@ -112,11 +112,11 @@ class ModuleFlow(Flow):
         rates = [name for name in dir(self.generated_class) if name.startswith("rate_")]
         probe.__dict__.update({name: lambda *_: 512.0 for name in rates})
         probe.__dict__.update({name: [None] * self.steps for name in self.maps})
-        first_steps: dict[tuple[float, ...], int] = {}
+        distinct_steps: dict[tuple[float, ...], int] = {}
         for step in range(self.steps):
-            first_steps.setdefault(tuple(constant[step] for constant in constants), step)
+            distinct_steps.setdefault(tuple(constant[step] for constant in constants), step)
         try:
-            ends = [probe.advance(state, step) for step in first_steps.values()]
+            ends = [probe.advance(state, step) for step in distinct_steps.values()]
         except TypeError:  # a step that computes more than sums of numbers
             return False
         return all(end[state_index] == x + 512.0 for end in ends)

@@ -84,10 +84,10 @@ def reversible(
     """
     chosen = choose_scheme(scheme)
     name, maps = chosen.scheme.name, map_names(chosen.scheme)
-    modules_by_step = [block if isinstance(block, tuple) else (block,) for block in blocks]
-    if not modules_by_step:
+    by_step = [block if isinstance(block, tuple) else (block,) for block in blocks]
+    if not by_step:
         raise ValueError("a flow needs at least one block")
-    for modules in modules_by_step:
+    for modules in by_step:
         if len(modules) != len(maps) or not all(
             isinstance(module, nn.Module) for module in modules
         ):
@@ -95,14 +95,12 @@ def reversible(
             raise ValueError(f"{name} takes {wanted} per step, not {modules!r}")
     if dim is not None and len(maps) == 1:
         raise ValueError(f"{name} does not split its input, so that it takes no dim")
-    flow = new_flow(
-        len(modules_by_step), ConversionSettings(chosen, residual, v0, constants, exact)
-    )
+    flow = new_flow(len(by_step), ConversionSettings(chosen, residual, v0, constants, exact))
     warn_if_not_reversible(flow, "the flow")
     flow.dim = (
-        channel_axis(module for row in modules_by_step for module in row) if dim is None else dim
+        channel_axis(module for modules in by_step for module in modules) if dim is None else dim
     )
-    return flow.set_modules(dict(zip(maps, zip(*modules_by_step, strict=True), strict=True)))
+    return flow.set_modules(dict(zip(maps, zip(*by_step, strict=True), strict=True)))
 
 
 def new_flow(steps: int, settings: ConversionSettings) -> ModuleFlow:

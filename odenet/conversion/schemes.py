@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -91,9 +91,8 @@ def choose_scheme(scheme: SchemeLike) -> ChosenScheme:
     if "{" in scheme or "\n" in scheme:
         return _from_source(Source("scheme.ode", scheme), lambda: loads(scheme, name="scheme.ode"))
     if "(" in scheme:
-        return _from_source(
-            Source("scheme.ode", f"scheme made = {scheme}\n"), lambda: loads(scheme)
-        )
+        text = f"scheme made = {scheme}\n"
+        return _from_source(Source("scheme.ode", text), lambda: loads(scheme))
     if scheme not in library():
         raise ValueError(
             f"there is no scheme {scheme!r}; known: {', '.join(library())}; "
@@ -128,7 +127,7 @@ def _named_as_in_text(scheme: Scheme) -> Scheme:
     return replace(scheme, name=canonical(f"made_{name}"), text=text)
 
 
-def _from_source(source: Source, compile_program) -> ChosenScheme:
+def _from_source(source: Source, compile_program: Callable[[], Program]) -> ChosenScheme:
     report = Report()
     file = parse_spec(source, report)
     report.check()

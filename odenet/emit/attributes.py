@@ -17,7 +17,7 @@ def class_attributes(facts: Facts, frame: Frame) -> list[str]:
         facts: model, derivation and certificate of a file with a `discretise` line.
         frame: the names.
     """
-    model, derivation, chosen = facts.model, facts.derivation, facts.model.discretisation
+    model, derivation, discretisation = facts.model, facts.derivation, facts.model.discretisation
     learned = model.parameters.values()
     learned_or_map = (*learned, *model.maps.values())
     names = {
@@ -31,7 +31,7 @@ def class_attributes(facts: Facts, frame: Frame) -> list[str]:
     lines = [f"{key} = {string_tuple(values)}" for key, values in names.items() if values]
     if derivation.obstacle is not None:
         lines += ["reversible = False", f"obstacle = {string_literal(derivation.obstacle.message)}"]
-    adaptive = chosen.tolerance is not None
+    adaptive = discretisation.tolerance is not None
     if adaptive:
         lines.append(f'method = "{ADAPTIVE[model.scheme.name]}"')
     relabel = _relabel(frame, derivation)
@@ -42,10 +42,10 @@ def class_attributes(facts: Facts, frame: Frame) -> list[str]:
         "stochastic": bool(model.given) or any(LAYERS[layer.name].random for layer in layers),
         "timed": model.time is not None,
         "stretches": bool(derivation.exponents),
-        "exact": chosen.exact,
+        "exact": discretisation.exact,
     }
     lines += [f"{flag} = True" for flag, is_set in flags.items() if is_set]
-    why, cure = chosen.unrefinable
+    why, cure = discretisation.unrefinable
     if why:
         lines.append(f"unrefinable = {string_literal(f'{why}; {cure}')}")
     limit = stability_limit(facts)

@@ -49,25 +49,25 @@ def number_lines(frame: Frame, derivation: Derivation, h: str) -> tuple[list[str
         derivation: the derivation of the scheme, for the ranges of learned constants.
         h: the code of the step size where the file gives the final time T.
     """
-    model, chosen = frame.model, frame.model.discretisation
+    model, discretisation = frame.model, frame.model.discretisation
     step_constants = StepConstants(frame, derivation)
     keywords: list[str] = []
     body: list[str] = []
-    if chosen.horizon is not None:
-        keywords.append(f"T={number(chosen.horizon)}")
+    if discretisation.horizon is not None:
+        keywords.append(f"T={number(discretisation.horizon)}")
         body.append(f"self.h = {h}")
-    elif "h" in chosen.varying:
+    elif "h" in discretisation.varying:
         keywords.append(step_constants.keyword("h"))
         body.append(step_constants.attribute("h"))
-    elif chosen.h is not None:
-        keywords.append(f"h={number(chosen.h)}")
+    elif discretisation.h is not None:
+        keywords.append(f"h={number(discretisation.h)}")
         body.append("self.h = h")
-    for name, value in zip(("rtol", "atol"), chosen.tolerance or (), strict=False):
+    for name, value in zip(("rtol", "atol"), discretisation.tolerance or (), strict=False):
         keywords.append(f"{name}={number(value)}")
         body.append(f"self.{name} = {name}")
     keywords += [frame.names("spec", definition.name) for definition in model.given]
-    for name, value in chosen.constants.items():
-        if name in chosen.varying:
+    for name, value in discretisation.constants.items():
+        if name in discretisation.varying:
             keywords.append(step_constants.keyword(name))
             body.append(step_constants.attribute(name))
             continue

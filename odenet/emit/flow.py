@@ -14,7 +14,7 @@ from odenet.emit.step_constants import StepConstants
 from odenet.emit.step_printer import StepPrinter
 from odenet.model.expressions import expr
 from odenet.model.expressions.expr import State
-from odenet.model.fitting.fit import reads, reads_input
+from odenet.model.fitting.fit import reads_input
 
 
 class FlowWriter:
@@ -171,9 +171,8 @@ class FlowWriter:
                 body.append(f"{frame.state(state)} = {axes}{printer(value).text}")
         body += self._start_lines()
         text = "The state before the first step, from the flow's input."
-        return self._method(
-            "initial", "u", text, [*body, f"return State({', '.join(frame.slots)})"]
-        )
+        body.append(f"return State({', '.join(frame.slots)})")
+        return self._method("initial", "u", text, body)
 
     def _start_lines(self) -> list[str]:
         """The lines that start the history and auxiliary unknowns of the scheme."""
@@ -199,14 +198,8 @@ class FlowWriter:
     def _has_no_shape(self, value: expr.Node, component: int) -> bool:
         """Whether a start value has a right-hand side without state and input, as in Z' = b."""
         rates = [node for node in value.walk() if isinstance(node, expr.Rate)]
-        rates_read = [
-            self.model.rates[
-                self.frame.components(self.frame.patterns[r.function].variable)[component],
-                r.function,
-            ]
-            for r in rates
-        ]
-        return any(not reads(rate) and not reads_input(rate) for rate in rates_read)
+        methods = [self.frame.rate_method(rate, component) for rate in rates]
+        return any(not method.states and not method.reads_input for method in methods)
 
     def _readout(self) -> list[str]:
         code = self._dynamics_printer("-1")(self.model.dynamics.output).text

@@ -24,13 +24,13 @@ def network_class(model: Model, name: str, stem: str) -> list[str]:
         stem: the stem of the other class names, as in `DigitsFlow`.
     """
     last = model.net[-1]
-    classes = ends_in_classes(model)
+    has_classes = ends_in_classes(model)
     width = str(last.after.channels)
     head = f"{model.input_shape} -> {last.after}"
     base = "WithSkips" if any(layer.name == "keep" for layer in model.net) else "nn.Sequential"
     lines = [f"class {name}({base}):", *docstring([f"{head}."], 4), ""]
     map_arguments = _map_arguments(model)
-    parameters = [f"classes={width}"] * classes + ["*"] * bool(map_arguments) + map_arguments
+    parameters = [f"classes={width}"] * has_classes + ["*"] * bool(map_arguments) + map_arguments
     lines.append(f"    def __init__({', '.join(['self', *parameters])}):")
     tied = last.name in LAYERS and LAYERS[last.name].tied(last.arguments)
     if tied:  # the head has no weights but those of this layer
@@ -38,7 +38,7 @@ def network_class(model: Model, name: str, stem: str) -> list[str]:
     lines.append("        super().__init__(")
     for layer in model.net:
         code = "embed" if tied and layer is model.net[0] else _layer_code(model, layer, stem)
-        if layer is last and classes:
+        if layer is last and has_classes:
             code = code.replace(f", {width}", ", classes", 1)
         lines += lay_out(f"{code},", 12)
     return [*lines, "        )"]
@@ -71,22 +71,22 @@ def _layer_code(model: Model, layer: Layer, stem: str) -> str:
 
 def _existing_network(model: Model, layer: Layer) -> str:
     """The code of the layer `existing`, with the scheme as `discretise` has it, and its text."""
-    chosen = model.discretisation
-    values = {"h": chosen.h, "T": chosen.horizon, **chosen.constants}
+    discretisation = model.discretisation
+    values = {"h": discretisation.h, "T": discretisation.horizon, **discretisation.constants}
     written = {name: number(value) for name, value in values.items() if value is not None}
-    written |= {name: str(value) for name, value in chosen.varying.items()}
+    written |= {name: str(value) for name, value in discretisation.varying.items()}
     constants = ", ".join(f"{name} = {value}" for name, value in written.items())
-    scheme = [f"{chosen.scheme.name}({constants})"]
-    scheme += [] if chosen.scheme.name in library() else [chosen.scheme.text]
+    scheme = [f"{discretisation.scheme.name}({constants})"]
+    scheme += [] if discretisation.scheme.name in library() else [discretisation.scheme.text]
     code = layer_code(layer).removesuffix(")")
     arguments = [json.dumps(one, ensure_ascii=False) for one in scheme]
-    return ", ".join([code, *arguments, *(["exact=True"] if chosen.exact else [])]) + ")"
+    return ", ".join([code, *arguments, *(["exact=True"] if discretisation.exact else [])]) + ")"
 
 
 def _flow(model: Model, layer: Layer, stem: str, channels: int, steps: int) -> str:
     """The code of a flow with some of the steps of a layer."""
-    given = "".join(f", {name}={name}" for name in _map_arguments(model))
-    return f"{stem}Flow({channels}, steps={steps}{_step_size(model, layer, steps)}{given})"
+    arguments = "".join(f", {name}={name}" for name in _map_arguments(model))
+    return f"{stem}Flow({channels}, steps={steps}{_step_size(model, layer, steps)}{arguments})"
 
 
 def _map_arguments(model: Model) -> list[str]:

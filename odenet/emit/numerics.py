@@ -27,13 +27,13 @@ def numerics(model: Model, derivation: Derivation) -> list[str]:
 
 def steps_that_differ(model: Model) -> list[str]:
     """A caveat about stability where constants differ from step to step."""
-    chosen = model.discretisation
-    if not chosen.varying:
+    discretisation = model.discretisation
+    if not discretisation.varying:
         return []
     tested, total = len(few_steps(model)), len(steps_in_use(model))
     which = "every step by itself" if tested == total else f"{tested} of {total} kinds of steps"
     which = "the first step" if not model.depths and tested == 1 else which
-    trained = [c for c in chosen.varying.values() if isinstance(c, Learned | Ramp)]
+    trained = [c for c in discretisation.varying.values() if isinstance(c, Learned | Ramp)]
     before = " before training" if trained else ""
     limits = f"these limits are those of {which}{before}"
     return [f"{limits}; products of stable steps that differ can grow"]
