@@ -232,7 +232,7 @@ def _looked_at(
     wrong: list[tuple[Tensor, int, int, float]] = []
     for inputs, labels in _batches(task, data, 256):
         with torch.no_grad():
-            found = task.objective.prediction(task.objective.answer(task.network, inputs))
+            found = task.objective.prediction(task.objective.network_output(task.network, inputs))
         sure, best = found.max(1)
         table += torch.bincount(labels * count + best, minlength=count * count)
         for kept, chosen in ((right, best == labels), (wrong, best != labels)):

@@ -10,7 +10,7 @@ import odenet
 from odenet.model.tables.recipe import OPTIMIZERS
 from odenet.runtime.learned.constants import LearnedConstant
 from odenet.training.callbacks.multilevel import refine_network, refine_optimizer
-from odenet.training.callbacks.scheme_constants import Constants
+from odenet.training.callbacks.scheme_constants import SchemeConstants
 from odenet.training.callbacks.stopping import Stopped
 from odenet.training.data.samples import LabelInfo
 from odenet.training.errors import TrainingError
@@ -113,7 +113,7 @@ def test_that_a_learned_constant_is_at_its_border_is_said_once(spec):
     constant = network[1].gamma
     assert isinstance(constant, LearnedConstant)
     console = Console(record=True, width=500)
-    callback, trainer = Constants(console), type("Trainer", (), {"current_epoch": 4})()
+    callback, trainer = SchemeConstants(console), type("Trainer", (), {"current_epoch": 4})()
     task = Task(network, stub.load(spec("euler(h = 1)")).recipe, LabelInfo(10))
     callback.on_train_epoch_end(trainer, task)
     assert not console.export_text()

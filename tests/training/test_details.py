@@ -156,5 +156,5 @@ def test_the_mean_of_each_sample_is_the_mean(text, tmp_path):
     objective = objective_of(odenet.load(spec).recipe, LabelInfo(0, (3,), (), [1.0] * 3, [2.0] * 3))
     answer, labels = torch.randn(2, 7, 3, dtype=torch.float64)
     torch.testing.assert_close(
-        objective.each(answer, labels).mean(), objective.loss(answer, labels)
+        objective.sample_losses(answer, labels).mean(), objective.loss(answer, labels)
     )

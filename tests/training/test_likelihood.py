@@ -88,7 +88,7 @@ def test_gradients_of_the_likelihood_are_those_of_plain_autograd():
         for parameter in task.network.parameters():
             parameter.add_(0.3 * torch.randn_like(parameter))
     network = task.network
-    loss = task.objective.trained(task.objective.answer(network, x), torch.zeros(4))
+    loss = task.objective.training_loss(task.objective.network_output(network, x), torch.zeros(4))
     found = torch.autograd.grad(loss, [*network.parameters()])
     network[0].memory = "stored"
     z = network(x)
@@ -147,8 +147,8 @@ def test_pixels_are_spread_to_the_next_one():
     network[0].register_forward_hook(lambda module, given, out: seen.append(given[0]))
     x = torch.zeros(3, 2, 2, 2)
     objective.eval()
-    answer = objective.answer(network, x)
-    again = objective.answer(network, x)
+    answer = objective.network_output(network, x)
+    again = objective.network_output(network, x)
     assert torch.equal(answer, again)  # measured with the same noise
     spread = seen[0].flatten(2)
     for channel, width in enumerate(labels.pixel_spacing):
@@ -158,7 +158,9 @@ def test_pixels_are_spread_to_the_next_one():
     density = -0.5 * z.square().sum(1) - 4 * math.log(2 * math.pi)
     assert torch.allclose(answer, density + 4 * math.log(0.5) + 4 * math.log(0.25))
     objective.train()
-    assert not torch.equal(objective.answer(network, x), objective.answer(network, x))
+    assert not torch.equal(
+        objective.network_output(network, x), objective.network_output(network, x)
+    )
 
 
 def test_pictures_have_bits_per_dimension(tmp_path):

@@ -12,7 +12,7 @@ from odenet.training.learning.optim import (
     cycle_ends,
     decay_groups,
     rate_factor,
-    whole_epochs,
+    with_whole_epochs,
 )
 
 from . import stub
@@ -92,11 +92,11 @@ def test_a_schedule_starts_anew_where_it_says_and_not_at_levels():
 
 
 def test_steps_fill_whole_epochs():
-    assert whole_epochs(Recipe(steps=80_000), 500).epochs == 160
-    assert whole_epochs(Recipe(steps=20_000), 39).epochs == 513
-    assert whole_epochs(Recipe(epochs=7), 39).epochs == 7
+    assert with_whole_epochs(Recipe(steps=80_000), 500).epochs == 160
+    assert with_whole_epochs(Recipe(steps=20_000), 39).epochs == 513
+    assert with_whole_epochs(Recipe(epochs=7), 39).epochs == 7
     with pytest.raises(TrainingError, match="20 steps are 2 epochs of this data"):
-        whole_epochs(Recipe(steps=20, levels=(2,)), 10)
+        with_whole_epochs(Recipe(steps=20, levels=(2,)), 10)
 
 
 def test_levels_after_the_last_epoch_start_no_cycle():

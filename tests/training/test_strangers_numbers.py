@@ -14,7 +14,7 @@ from odenet.training.data.masks import load_masks
 from odenet.training.data.python_data import python_data
 from odenet.training.data.tables import load_table
 from odenet.training.errors import TrainingError
-from odenet.training.learning.compatibility import agreed
+from odenet.training.learning.compatibility import with_matching_labels
 
 from . import specs
 
@@ -151,7 +151,7 @@ def test_values_of_class_maps_may_be_huge(tmp_path):
     data = load_masks(maps(tmp_path / "d", values, "tiff"), (1, 4, 4))
     net = "input(1, 4, 4) -> conv(3, 2) -> flow(1) -> conv(1, 3)"
     head = "state Y\nparam K : conv(3)\nY' = K Y\ndiscretise euler(h = 0.1)\n"
-    ranked = agreed(loads(f"{head}net = {net}\ntrain {{ epochs = 1 }}\n"), data)
+    ranked = with_matching_labels(loads(f"{head}net = {net}\ntrain {{ epochs = 1 }}\n"), data)
     assert ranked.classes == ("0", "7", "2000000000")
     expected = np.resize(np.array([0, 2, 1]), (4, 4))
     np.testing.assert_array_equal(ranked.test.labels[0].numpy(), expected)

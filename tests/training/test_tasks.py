@@ -294,6 +294,6 @@ def test_average_precision_is_that_of_sklearn_however_rare_a_class_is(shift):
     answer, labels = torch.from_numpy(scores).float(), torch.from_numpy(holds).byte()
     for part in range(0, 400, 100):
         some = slice(part, part + 100)
-        metric.update(*objective.compared(answer[some], labels[some]))
+        metric.update(*objective.metric_inputs(answer[some], labels[some]))
     exact = metrics.average_precision_score(holds, scores, average="macro")
     assert metric.compute().item() == pytest.approx(exact, abs=0.01)

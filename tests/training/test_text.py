@@ -324,4 +324,6 @@ def test_a_loss_of_tokens_takes_text(tmp_path):
 
 def test_a_loss_reports_what_follows_from_it():
     objective = NextToken(Recipe(loss=Call("next_token")), LabelInfo())
-    assert objective.derived(torch.tensor(math.log(4)))["bits_per_byte"].item() == pytest.approx(2)
+    assert objective.metrics_from_loss(torch.tensor(math.log(4)))[
+        "bits_per_byte"
+    ].item() == pytest.approx(2)

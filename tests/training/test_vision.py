@@ -103,10 +103,10 @@ def test_the_loss_of_mixed_classes_is_the_mixture_of_losses(tmp_path):
     objective = objective_of(odenet.load(spec).recipe, LabelInfo(3))
     answer = torch.randn(6, 3, dtype=torch.float64)
     shares = 0.3 * F.one_hot(LABELS, 3) + 0.7 * F.one_hot(LABELS.roll(1), 3)
-    expected = sum(w * objective.trained(answer, y)
+    expected = sum(w * objective.training_loss(answer, y)
                    for w, y in ((0.3, LABELS), (0.7, LABELS.roll(1))))  # fmt: skip
-    torch.testing.assert_close(objective.trained(answer, shares), expected)
-    assert torch.equal(objective.compared(answer, shares)[1], LABELS.roll(1))
+    torch.testing.assert_close(objective.training_loss(answer, shares), expected)
+    assert torch.equal(objective.metric_inputs(answer, shares)[1], LABELS.roll(1))
 
 
 @pytest.mark.parametrize("loss", ["bce", "mse", "huber", "next_token", "likelihood"])

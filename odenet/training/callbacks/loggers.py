@@ -1,4 +1,4 @@
-"""Where the numbers of each epoch go beside `metrics.csv`: Lightning's loggers, by name."""
+"""Lightning's loggers by name, which log the numbers of each epoch beside `metrics.csv`."""
 
 import os
 from collections.abc import Callable, Iterator, Sequence
@@ -16,18 +16,18 @@ PROJECT = "odenet"  # where the environment names none
 
 
 def _tensorboard(folder: Path) -> Logger:
-    """Into RUN/tensorboard."""
+    """Logs into RUN/tensorboard."""
     return TensorBoardLogger(folder, name="", version="tensorboard", default_hp_metric=False)
 
 
 def _wandb(folder: Path) -> Logger:
-    """Where WANDB_MODE and its like say; what is kept here is in RUN/wandb."""
+    """Logs where WANDB_MODE and its like say; local files are in RUN/wandb."""
     project = os.environ.get("WANDB_PROJECT", PROJECT)
     return WandbLogger(folder.resolve().name, folder, project=project)
 
 
 def _mlflow(folder: Path) -> Logger:
-    """To the server that MLFLOW_TRACKING_URI names, else into RUN/mlruns."""
+    """Logs to the server that MLFLOW_TRACKING_URI names, else into RUN/mlruns."""
     experiment = os.environ.get("MLFLOW_EXPERIMENT_NAME", PROJECT)
     place = os.environ.get("MLFLOW_TRACKING_URI")
     if place is None:
@@ -36,15 +36,15 @@ def _mlflow(folder: Path) -> Logger:
     return MLFlowLogger(experiment, folder.resolve().name, tracking_uri=place)
 
 
-_MADE: dict[str, Callable[[Path], Logger]] = {
+_BUILDERS: dict[str, Callable[[Path], Logger]] = {
     "tensorboard": _tensorboard,
     "wandb": _wandb,
     "mlflow": _mlflow,
 }
 
 
-def made_logger(name: str, folder: Path) -> Logger:
-    """A logger, which begins with its first number.
+def build_logger(name: str, folder: Path) -> Logger:
+    """A logger of the given name.
 
     Args:
         name: one of `odenet.training.run_folder.records.LOGGERS`.
@@ -55,18 +55,18 @@ def made_logger(name: str, folder: Path) -> Logger:
         TrainingError: it cannot log where the environment says.
     """
     require(name, f"--logger {name}")
-    with _refused():
-        return _MADE[name](folder)
+    with _refusals_named():
+        return _BUILDERS[name](folder)
 
 
 @contextmanager
 def logging_to(loggers: Sequence[Logger], recipe: Recipe) -> Iterator[None]:
-    """Log the recipe first; at the end close what a process has one of at a time: W&B's run.
+    """Log the recipe first; finish W&B's run at the end, since a process can have only one.
 
     Raises:
         TrainingError: a logger cannot log where the environment says.
     """
-    with _refused():
+    with _refusals_named():
         for logger in loggers:
             logger.log_hyperparams({name: show(value) for name, value in recipe.items()})
     try:
@@ -78,8 +78,8 @@ def logging_to(loggers: Sequence[Logger], recipe: Recipe) -> Iterator[None]:
 
 
 @contextmanager
-def _refused() -> Iterator[None]:
-    """Say what a library says that cannot begin: no account, no server."""
+def _refusals_named() -> Iterator[None]:
+    """Turn what a library raises (no account, no server) into a TrainingError."""
     try:
         yield
     except Exception as error:  # each library has its own, and those of what it calls

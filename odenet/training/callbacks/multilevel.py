@@ -14,7 +14,7 @@ from lightning.pytorch.strategies import DDPStrategy
 from torch import Tensor, nn
 
 from odenet.runtime.refinement import sources
-from odenet.training.callbacks.averaging import averages
+from odenet.training.callbacks.averaging import averaged_tasks
 from odenet.training.callbacks.run_callback import require_whole_weights
 from odenet.training.errors import CannotRefine
 from odenet.training.flows import units_and_flows
@@ -41,7 +41,7 @@ class MultiLevel(Callback):
         origins = refine_network(pl_module)
         refine_optimizer(trainer.optimizers[0], pl_module, origins)
         pl_module.level += 1
-        for average in averages(trainer):
+        for average in averaged_tasks(trainer):
             refine_network(average)
         if isinstance(trainer.strategy, DDPStrategy):  # its buckets hold the old parameters
             trainer.strategy.model = pl_module
@@ -55,7 +55,7 @@ def refine_network(task: nn.Module) -> Origins:
         task: a module that holds the network.
 
     Returns:
-        Where each parameter of the refined flows came from.
+        The original of each parameter of the refined flows.
 
     Raises:
         TrainingError: if a flow has no step size.
@@ -72,18 +72,20 @@ def refine_network(task: nn.Module) -> Origins:
 
 
 def _origins(module: nn.Module, finer: nn.Module) -> Origins:
-    """New parameter -> old one."""
-    old_own, new_own = (dict(m.named_parameters(recurse=False)) for m in (module, finer))
-    found: Origins = {new_own[name]: old_own[name] for name in new_own}
+    """The original of each parameter of a refined module."""
+    old_parameters, new_parameters = (
+        dict(m.named_parameters(recurse=False)) for m in (module, finer)
+    )
+    origins: Origins = {new_parameters[name]: old_parameters[name] for name in new_parameters}
     before = dict(module.named_children())
     for name, child in finer.named_children():
         old, new = before[name], child
         if isinstance(new, nn.ModuleList) and isinstance(old, nn.ModuleList):
-            for place, source in enumerate(sources(len(old), len(new))):
-                found.update(_origins(old[source], new[place]))
+            for index, source in enumerate(sources(len(old), len(new))):
+                origins.update(_origins(old[source], new[index]))
         else:
-            found.update(_origins(old, new))
-    return found
+            origins.update(_origins(old, new))
+    return origins
 
 
 def refine_optimizer(optimizer: torch.optim.Optimizer, task: Task, origins: Origins) -> None:

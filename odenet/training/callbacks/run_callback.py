@@ -1,4 +1,4 @@
-"""What several callbacks of a run share: when they look, what they need, how they warn."""
+"""What callbacks of a run share: a hook at the end of an epoch, a requirement, warnings."""
 
 from typing import Any
 
@@ -13,16 +13,16 @@ from odenet.training.learning.task import Task
 
 
 class EpochWatcher(Callback):
-    """Looks at the task when the last step of an epoch is done, before it is validated."""
+    """Calls `on_epoch_trained` after the last step of an epoch, before validation."""
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """Look, if this is the last step."""
+        """Call the hook, if this is the last step."""
         if batch_idx + 1 == trainer.num_training_batches and isinstance(pl_module, Task):
-            self.look_at(trainer, pl_module)
+            self.on_epoch_trained(trainer, pl_module)
 
-    def look_at(self, trainer: Trainer, task: Task) -> None:
+    def on_epoch_trained(self, trainer: Trainer, task: Task) -> None:
         """Called once per epoch."""
         raise NotImplementedError
 

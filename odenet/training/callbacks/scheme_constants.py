@@ -1,4 +1,4 @@
-"""Constants of a scheme while training: ramps are moved, and learned ones watched."""
+"""Constants of a scheme while training: ramps are moved, learned ones are watched."""
 
 from collections.abc import Iterator
 from typing import TypeVar
@@ -8,7 +8,7 @@ from rich.console import Console
 from torch import nn
 
 from odenet.runtime.learned.constants import LearnedConstant, Moving
-from odenet.training.callbacks.averaging import averages
+from odenet.training.callbacks.averaging import averaged_tasks
 from odenet.training.callbacks.run_callback import warn
 from odenet.training.errors import RecipeConflict
 from odenet.training.flows import flows
@@ -17,26 +17,26 @@ from odenet.training.learning.task import Task
 Kind = TypeVar("Kind", Moving, LearnedConstant)
 
 
-class Constants(Callback):
-    """Moves every ramp before each batch, and says once where a learned constant is at its border.
+class SchemeConstants(Callback):
+    """Moves ramps before each batch, and warns once when a learned constant is at its bound.
 
-    A ramp's place follows from the number of the step, so that a resumed run goes on with it.
+    A ramp's value follows from the number of the step, so that a resumed run continues it.
 
     Args:
-        console: where to say it.
+        console: where to warn.
     """
 
     def __init__(self, console: Console):
         self.console = console
-        self._said = False
+        self._warned = False
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Refuse ramps that training ends before."""
+        """Refuse ramps that are longer than the training."""
         if not isinstance(pl_module, Task):
             return
         per_epoch, epochs = _steps_per_epoch(trainer), pl_module.recipe.epochs
-        for moving in _found(pl_module, Moving):
-            long = _length(moving, per_epoch)
+        for moving in _constants_of(pl_module, Moving):
+            long = _steps_of_ramp(moving, per_epoch)
             if long > per_epoch * epochs:
                 has = f"{epochs} epochs, {per_epoch * epochs} steps"
                 message = f"the ramp of {moving.name} takes {long:g} steps, and training has {has}"
@@ -47,17 +47,19 @@ class Constants(Callback):
     ) -> None:
         """Move the ramps, those of averaged weights too."""
         per_epoch = _steps_per_epoch(trainer)
-        for network in (pl_module, *averages(trainer)):
-            for moving in _found(network, Moving):
-                moving.move(trainer.global_step / _length(moving, per_epoch))
+        for network in (pl_module, *averaged_tasks(trainer)):
+            for moving in _constants_of(network, Moving):
+                moving.move(trainer.global_step / _steps_of_ramp(moving, per_epoch))
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Look where the learned constants have come to."""
-        if self._said:
+        """Warn if a learned constant is at its bound."""
+        if self._warned:
             return
-        found = [(c.name, *at) for c in _found(pl_module, LearnedConstant) for at in c.at_border()]
+        found = [
+            (c.name, *at) for c in _constants_of(pl_module, LearnedConstant) for at in c.at_border()
+        ]
         for name, step, end in found[:1]:
-            self._said = True
+            self._warned = True
             warn(
                 self.console,
                 f"in epoch {trainer.current_epoch + 1} training has pushed {name} of step {step} "
@@ -70,14 +72,14 @@ def _steps_per_epoch(trainer: Trainer) -> int:
     return trainer.datamodule.steps_per_epoch  # pyright: ignore[reportAttributeAccessIssue]
 
 
-def _length(moving: Moving, per_epoch: int) -> float:
-    """How many steps a ramp takes."""
+def _steps_of_ramp(moving: Moving, per_epoch: int) -> float:
+    """The length of a ramp in steps."""
     ramp = moving.ramp
     return ramp.epochs * per_epoch if ramp.steps is None else ramp.steps
 
 
-def _found(network: nn.Module, kind: type[Kind]) -> Iterator[Kind]:
-    """The constants of a kind, of all flows."""
+def _constants_of(network: nn.Module, kind: type[Kind]) -> Iterator[Kind]:
+    """All constants of one kind in the flows of a network."""
     for flow in flows(network).values():
         for name in flow.varying:
             constant = getattr(flow, name)

@@ -1,8 +1,8 @@
 """The stability margin while training: h ω as a share of the scheme's limit, and a cap on it.
 
-A flow that was proved stable in continuous time is stable as a network only if its steps are short
-enough for its weights, and the weights grow as they learn. They can also leave the signs that the
-proof rests on.
+A flow that is proved stable in continuous time is stable as a network only if its steps are short
+enough for its weights, and weights grow in training. They can also lose the signs that the proof
+assumes.
 """
 
 import torch
@@ -21,28 +21,27 @@ from odenet.training.errors import BadOption
 from odenet.training.flows import ROUGH_ITERATIONS, flows, stability
 from odenet.training.learning.task import Task
 
-EXACT = 200  # iterations before weights are changed by it
-AIM = 0.98  # the share that a step which was above 1 gets
-ROUNDS = 12  # of scaling; one is enough where ω is quadratic in the operators
+EXACT_ITERATIONS = 200  # of the spectral radius, where weights are rescaled by it
+TARGET_SHARE = 0.98  # h ω over its limit, after rescaling
+MAX_ROUNDS = 12  # of rescaling; one is enough where ω is quadratic in the operators
 
 
-class Guard(EpochWatcher):
+class StabilityGuard(EpochWatcher):
     """After the last step of each epoch measures the margin, and warns or rescales the operators.
 
-    A condition of the proof that does not hold for the weights is said once.
-
-    What it does follows from the weights alone, so that a resumed run does the same.
+    Warns once of each condition of the proof that the weights no longer satisfy. Depends on the
+    weights alone, so that a resumed run does the same.
 
     Args:
-        rescale: bring steps beyond the limit back below it; else say once that there are some.
-        console: where to say it.
+        rescale: bring steps beyond the limit back below it; else warn once.
+        console: where to warn.
     """
 
     def __init__(self, rescale: bool, console: Console):
         self.rescale = rescale
         self.console = console
-        self._said = False
-        self._broken: set[str] = set()
+        self._warned = False
+        self._broken_conditions: set[str] = set()
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Refuse to rescale what cannot be measured."""
@@ -54,19 +53,19 @@ class Guard(EpochWatcher):
                 "`odenet check` says why; use --guard warn",
             )
 
-    def look_at(self, trainer: Trainer, task: Task) -> None:
-        """Look at the weights, before they are measured."""
+    def on_epoch_trained(self, trainer: Trainer, task: Task) -> None:
+        """Check the weights, before they are validated."""
         if not has_whole_weights(trainer):
             return
-        self._look_at_conditions(task.network, trainer.current_epoch + 1)
+        self._warn_of_conditions(task.network, trainer.current_epoch + 1)
         if self.rescale:
             rescale(task.network)
         margin = stability(task.network, ROUGH_ITERATIONS)
         if margin is None:
             return
-        task.health["stability"] = margin
-        if not margin <= 1 and not self._said:
-            self._said = True
+        task.callback_values["stability"] = margin
+        if not margin <= 1 and not self._warned:
+            self._warned = True
             or_else = "" if self.rescale else ", or keep it below by --guard rescale"
             warn(
                 self.console,
@@ -74,12 +73,12 @@ class Guard(EpochWatcher):
                 f"h·ω is {margin:.3g} times its limit; shorten h{or_else}",
             )
 
-    def _look_at_conditions(self, network: nn.Module, epoch: int) -> None:
-        """Say which conditions of the certificate do not hold, each once."""
-        found = [pair for flow in flows(network).values() for pair in flow.conditions()]
-        broken = dict.fromkeys(text for text, holds in found if not holds)
-        new = [text for text in broken if text not in self._broken]
-        self._broken.update(new)
+    def _warn_of_conditions(self, network: nn.Module, epoch: int) -> None:
+        """Warn of conditions of the certificate that do not hold, once of each."""
+        conditions = [pair for flow in flows(network).values() for pair in flow.conditions()]
+        broken = dict.fromkeys(text for text, holds in conditions if not holds)
+        new = [text for text in broken if text not in self._broken_conditions]
+        self._broken_conditions.update(new)
         if new:
             warn(
                 self.console,
@@ -91,12 +90,12 @@ class Guard(EpochWatcher):
 def rescale(network: nn.Module) -> None:
     """Scale the operators of every step whose h ω is above its limit, until it is below."""
     for flow in flows(network).values():
-        for _ in range(ROUNDS):
-            shares = flow.stability(EXACT)
+        for _ in range(MAX_ROUNDS):
+            shares = flow.stability(EXACT_ITERATIONS)
             beyond = (shares > 1) & shares.isfinite()  # others cannot be scaled back by a factor
             if not beyond.any():
                 break
-            _scale(flow, torch.where(beyond, (AIM / shares).sqrt(), 1.0))
+            _scale(flow, torch.where(beyond, (TARGET_SHARE / shares).sqrt(), 1.0))
 
 
 @torch.no_grad()

@@ -14,15 +14,16 @@ from odenet.interrupts import SIGNALS, Interrupted
 from odenet.training.run_folder.metrics import Metrics
 from odenet.training.run_folder.records import RunFolder
 
-AT_TARGET = {"max": 1e-9, "min": -1e-9}  # how far below a target one is at it, by what is better
+# A metric that equals the target up to rounding has reached it.
+TARGET_MARGIN = {"max": 1e-9, "min": -1e-9}
 
 
 class Stopped(Exception):
     """Training was asked to stop, and can go on.
 
     Args:
-        checkpoint: where it goes on from.
-        number: of the signal; 0 if it came to another process.
+        checkpoint: to resume from.
+        number: of the signal; 0 if another process received it.
     """
 
     def __init__(self, checkpoint: Path, number: int):
@@ -33,7 +34,7 @@ class Stopped(Exception):
 
 @contextmanager
 def resumable(folder: RunFolder) -> Iterator[None]:
-    """Within, a run can be resumed: also where nobody listens but the command line."""
+    """Turn an interrupt inside into `Stopped`, which says that the run can be resumed."""
     try:
         yield
     except Interrupted as interrupted:
@@ -41,17 +42,17 @@ def resumable(folder: RunFolder) -> Iterator[None]:
 
 
 class ResumableEarlyStopping(EarlyStopping):
-    """Lightning's early stopping, but a run that has stopped so stays stopped when it is resumed.
+    """Lightning's early stopping; a run that it stopped stays stopped when it is resumed.
 
     Args:
-        metrics: the rows of the epochs done.
+        metrics: the rows of the finished epochs.
         target: stop beyond this; None for never.
         mode: "max" where more is better, "min" where less is.
-        given: what Lightning's takes.
+        options: other arguments of Lightning's class.
     """
 
-    def __init__(self, metrics: Metrics, target: float | None, mode: str = "max", **given: Any):
-        super().__init__(stopping_threshold=target, mode=mode, **given)
+    def __init__(self, metrics: Metrics, target: float | None, mode: str = "max", **options: Any):
+        super().__init__(stopping_threshold=target, mode=mode, **options)
         self._metrics = metrics
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -77,50 +78,50 @@ class StopOnSignal(Checkpoint):
 
     def __init__(self, path: Path):
         self.path = path
-        self.asked = 0  # the signal that asked
-        self._before: dict[signal.Signals, Any] = {}
+        self.signal_number = 0  # the signal that asked
+        self._handlers: dict[signal.Signals, Any] = {}
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Take over SIGTERM and Ctrl-C, which only the main thread can."""
+        """Install handlers for SIGTERM and Ctrl-C, which only the main thread can."""
         if threading.current_thread() is threading.main_thread():
-            self._before = {number: signal.signal(number, self._ask) for number in SIGNALS}
+            self._handlers = {number: signal.signal(number, self._ask) for number in SIGNALS}
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """Save and stop between two steps of an epoch; no checkpoint has gradients half summed."""
+        """Save and stop between two steps, never while gradients are being accumulated."""
         stepped = (batch_idx + 1) % trainer.accumulate_grad_batches == 0
         last = batch_idx + 1 == trainer.num_training_batches
-        if stepped and not last and self._agreed(trainer):
+        if stepped and not last and self._any_process_asked(trainer):
             trainer.save_checkpoint(trainer.strategy.broadcast(self.path))
-            raise Stopped(self.path, self.asked)
+            raise Stopped(self.path, self.signal_number)
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Stop between two epochs, the last one saved."""
-        if self._agreed(trainer):
-            raise Stopped(self.path, self.asked)
+        """Stop between two epochs; the checkpoint of the last one is written."""
+        if self._any_process_asked(trainer):
+            raise Stopped(self.path, self.signal_number)
 
     def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Give the signals back to whom they belonged."""
-        self._forget()
+        """Restore the previous handlers."""
+        self._restore_handlers()
 
     def on_exception(
         self, trainer: Trainer, pl_module: LightningModule, exception: BaseException
     ) -> None:
-        """Give the signals back to whom they belonged."""
-        self._forget()
+        """Restore the previous handlers."""
+        self._restore_handlers()
 
     def _ask(self, number: int, frame: Any) -> None:
-        if number == self.asked == signal.SIGINT:  # a second Ctrl-C interrupts at once
+        if number == self.signal_number == signal.SIGINT:  # a second Ctrl-C interrupts at once
             raise Stopped(self.path, number)
-        self.asked = number
+        self.signal_number = number
 
-    def _agreed(self, trainer: Trainer) -> bool:
+    def _any_process_asked(self, trainer: Trainer) -> bool:
         if trainer.world_size == 1:
-            return self.asked != 0
-        return trainer.strategy.reduce_boolean_decision(self.asked != 0, all=False)
+            return self.signal_number != 0
+        return trainer.strategy.reduce_boolean_decision(self.signal_number != 0, all=False)
 
-    def _forget(self) -> None:
-        for number, handler in self._before.items():
+    def _restore_handlers(self) -> None:
+        for number, handler in self._handlers.items():
             signal.signal(number, handler)
-        self._before = {}
+        self._handlers = {}

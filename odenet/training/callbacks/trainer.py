@@ -1,4 +1,4 @@
-"""Lightning's Trainer as a recipe and a run folder want it."""
+"""Lightning's Trainer with the callbacks and options of a recipe."""
 
 import os
 from typing import Any
@@ -16,11 +16,11 @@ from odenet.model.tables.recipe import Recipe
 from odenet.training.callbacks.averaging import MovingAverage
 from odenet.training.callbacks.drift_monitor import DriftMonitor
 from odenet.training.callbacks.finite_check import FiniteCheck
-from odenet.training.callbacks.loggers import made_logger
+from odenet.training.callbacks.loggers import build_logger
 from odenet.training.callbacks.multilevel import MultiLevel
-from odenet.training.callbacks.scheme_constants import Constants
-from odenet.training.callbacks.stability_guard import Guard
-from odenet.training.callbacks.stopping import AT_TARGET, ResumableEarlyStopping, StopOnSignal
+from odenet.training.callbacks.scheme_constants import SchemeConstants
+from odenet.training.callbacks.stability_guard import StabilityGuard
+from odenet.training.callbacks.stopping import TARGET_MARGIN, ResumableEarlyStopping, StopOnSignal
 from odenet.training.console import has_bar, progress_display
 from odenet.training.errors import BadOption
 from odenet.training.run_folder.checkpoints import CheckpointFiles, KeptCheckpoint
@@ -47,9 +47,9 @@ def build_trainer(
     """A trainer for a run.
 
     Args:
-        folder: where checkpoints and metrics go.
-        recipe: epochs, precision, clipping, and which callbacks.
-        options: devices.
+        folder: where checkpoints and metrics are written.
+        recipe: gives epochs, precision, clipping, and which callbacks.
+        options: gives devices, strategy and logger.
         watched: the split that chooses the best epoch.
         console: shows progress; None for a trainer that only measures.
         best: the metric that chooses the best epoch.
@@ -58,12 +58,12 @@ def build_trainer(
         TrainingError: if the devices or the strategy are not available.
     """
     fits = console is not None
-    known = ["auto", *(s for s in StrategyRegistry.available_strategies() if _fits(s))]
+    known = ["auto", *(s for s in StrategyRegistry.available_strategies() if _is_supported(s))]
     if options.strategy not in known:
         near = suggest(options.strategy, known) or "--strategy ddp or fsdp"
         raise BadOption(f"there is no strategy {options.strategy}", near)
     _require_processors(options.devices)
-    logger = made_logger(options.logger, folder.path) if fits and options.logger else False
+    logger = build_logger(options.logger, folder.path) if fits and options.logger else False
     try:
         return Trainer(
             accelerator="auto",
@@ -90,16 +90,16 @@ def build_trainer(
         raise BadOption(str(error), "see --devices, --nodes, --strategy") from error
 
 
-def _fits(strategy: str) -> bool:
-    """Whether a strategy of Lightning's is for processors and GPUs, and for a command line.
+def _is_supported(strategy: str) -> bool:
+    """Whether a strategy of Lightning is for CPUs or GPUs, and for a command line.
 
-    Those for notebooks train in children of this process, which then knows nothing of the epochs.
+    Those for notebooks train in child processes, so that this one does not see the epochs.
     """
     return not any(word in strategy for word in ("xla", "tpu", "spawn", "fork", "notebook"))
 
 
 def _require_processors(devices: int | str) -> None:
-    """Refuse more processes than a machine without GPUs could run; with them Lightning does."""
+    """Refuse too many processes on a machine without GPUs; with GPUs Lightning does."""
     most = 4 * (os.cpu_count() or 1)
     if isinstance(devices, int) and devices > most and not torch.cuda.is_available():
         raise BadOption(
@@ -113,19 +113,19 @@ def _callbacks(
 ) -> list[Callback]:
     monitor = f"{watched}_{best.name}"
     metrics = Metrics(folder)
-    guard = Guard(recipe.guard == "rescale", console)
+    guard = StabilityGuard(recipe.guard == "rescale", console)
     finite = FiniteCheck(recipe.on_nan, console)  # before others look at the weights
-    found: list[Callback] = [progress_display(console), Constants(console), finite, guard]
-    found.append(DriftMonitor(console))
+    callbacks: list[Callback] = [progress_display(console), SchemeConstants(console), finite, guard]
+    callbacks.append(DriftMonitor(console))
     if recipe.ema:
-        found.append(MovingAverage(recipe.ema))
+        callbacks.append(MovingAverage(recipe.ema))
     if recipe.levels:
-        found.append(MultiLevel())
+        callbacks.append(MultiLevel())
     if recipe.patience or recipe.target:
-        found.append(
+        callbacks.append(
             ResumableEarlyStopping(
                 metrics,
-                target=recipe.target - AT_TARGET[best.best] if recipe.target else None,
+                target=recipe.target - TARGET_MARGIN[best.best] if recipe.target else None,
                 mode=best.best,
                 monitor=monitor,
                 patience=recipe.patience or recipe.epochs,
@@ -139,4 +139,4 @@ def _callbacks(
     }
     kept = KeptCheckpoint(filename="best", monitor=monitor, mode=best.best, **common)
     last = KeptCheckpoint(filename="last", **common)
-    return [*found, metrics, kept, last, StopOnSignal(folder.last)]
+    return [*callbacks, metrics, kept, last, StopOnSignal(folder.last)]

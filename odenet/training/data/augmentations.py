@@ -1,6 +1,7 @@
-"""Random changes to training pictures, and the middle of a picture.
+"""Random augmentations of training pictures, and the center crop.
 
-A change draws its random numbers for a whole epoch; it is called with a batch and its rows of them.
+An augmentation draws its random numbers for a whole epoch at once; it is called with a batch and
+the batch's rows of them.
 """
 
 import math
@@ -128,7 +129,7 @@ Augmentation = PadCrop | Flip | Cutout | RandomResizedCrop | PerPicture
 def random_augmentations(
     augment: Sequence[Call], size: tuple[int, ...]
 ) -> tuple[Augmentation, ...]:
-    """The random changes of a recipe's list, whose last result has height and width `size`."""
+    """The random augmentations of a recipe; a resized crop gives height and width `size`."""
     made = (AUGMENTATIONS[c.name](**c.kwargs) for c in augment if c.name in AUGMENTATIONS)
     return tuple(
         replace(step, size=size) if isinstance(step, RandomResizedCrop) else step for step in made
@@ -136,16 +137,16 @@ def random_augmentations(
 
 
 def shorter_side_before_crop(augment: Sequence[Call]) -> int | None:
-    """The shorter side of pictures before their middle is taken; None where all is taken."""
+    """The shorter side that pictures are scaled to before a center crop; None without one."""
     return next((call["resize"] for call in augment if call.name == "center_crop"), None)
 
 
 def shape_before_crop(augment: Sequence[Call], shape: Sequence[int]) -> tuple[int, ...]:
-    """The shape that pictures are scaled to, larger than the network's where its middle is taken.
+    """The shape that pictures are scaled to: larger than the network's before a center crop.
 
     Args:
         augment: the recipe's list; `center_crop` gives the shorter side.
-        shape: (C, H, W) the network takes, or another that nothing is cut to.
+        shape: (C, H, W) that the network takes; other shapes are never cropped.
     """
     resize = shorter_side_before_crop(augment)
     if resize is None or len(shape) != 3:
@@ -155,6 +156,6 @@ def shape_before_crop(augment: Sequence[Call], shape: Sequence[int]) -> tuple[in
 
 
 def center_cropped(images: Tensor, size: Sequence[int]) -> Tensor:
-    """The middle of each image, (B, C, *size), from images (B, C, H, W) that are no smaller."""
+    """The middle of each image, (B, C, *size), from images (B, C, H, W) at least as large."""
     top, left = ((have - want) // 2 for have, want in zip(images.shape[2:], size, strict=True))
     return images[:, :, top : top + size[0], left : left + size[1]]

@@ -22,21 +22,21 @@ Batch = tuple[Tensor, Tensor]  # inputs as the network takes them, labels or nex
 
 @dataclass
 class BatchPlan:
-    """Which samples make up the batches of the current epoch, for one of `world` processes.
+    """Which samples make up the batches of the current epoch, for one of several processes.
 
-    Every process knows the whole epoch's order and takes every `world`-th sample of each batch, so
-    that the batches, put together, are those of a single process.
+    Every process knows the order of the whole epoch and takes every `world_size`-th sample of each
+    batch, so that the batches of all processes together are those of a single process.
 
     Args:
         count: samples in the split.
-        batch: samples per step, over all processes.
+        batch_size: samples per step, over all processes.
         seed: of the order.
         shuffle: a new order every epoch without an incomplete last batch; else all, as stored.
         repeat: how often an epoch goes through all samples, each time in a new order.
-        rank: this process.
-        world: the number of processes.
+        rank: of this process.
+        world_size: the number of processes.
         epoch: the current epoch; Lightning sets it.
-        most: batches in an epoch at most; 0 for all.
+        max_batches: batches in an epoch at most; 0 for all.
     """
 
     count: int
@@ -60,11 +60,11 @@ class BatchPlan:
 
     @property
     def samples(self) -> int:
-        """Places in the order of an epoch."""
+        """How many samples the order of an epoch has, repetitions counted."""
         return self.count * self.repeat
 
     def order(self) -> np.ndarray:
-        """All samples, in the order of the epoch."""
+        """The indices of all samples in the order of the epoch."""
         if not self.shuffle:
             return np.arange(self.count)
         rng = random_generator(RandomStream.ORDER, self.seed, self.epoch)
@@ -82,7 +82,7 @@ class Batches:
 
     Args:
         split: the samples; tensors are moved to the device once.
-        transforms: what happens to them.
+        transforms: applied to each batch.
         plan: which samples, in which order.
         device: where the network is.
         workers: processes that decode pictures left on disk.
@@ -161,7 +161,7 @@ class Batches:
             yield windows[:, :-1], windows[:, 1:]
 
     def _fetch(self, order: np.ndarray) -> Iterator[tuple[Tensor, Tensor, Tensor, Tensor]]:
-        """Stored inputs and labels, their indices in the split, and their places in the order."""
+        """Per batch: stored inputs and labels, their indices in the split and in the order."""
         order_on_device = torch.from_numpy(order).to(self._device)
         positions = list(self.sampler.positions(self._served))
         # In one go: a device is waited for whenever numbers go to it from ordinary memory.

@@ -1,4 +1,4 @@
-"""What a spec has to say of data: where they are, the shape of a sample, and what is predicted."""
+"""Describes the user's data as a new spec needs it: path, shape of a sample, what to predict."""
 
 import os
 from dataclasses import dataclass
@@ -32,13 +32,13 @@ LAYOUTS = (
 
 @dataclass(frozen=True)
 class DataDescription:
-    """What a spec says of data.
+    """What a spec says about its data.
 
     Args:
-        data: as `data = …` has it.
+        data: the value of `data = …`.
         shape: of one sample; empty for text.
-        outputs: how many classes there are, or numbers to predict.
-        classes: whether they are classes.
+        outputs: the number of classes, or of numbers to predict.
+        classes: whether classes are predicted.
     """
 
     data: str
@@ -48,7 +48,7 @@ class DataDescription:
 
 
 def describe_data(path: Path, relative_to: Path) -> DataDescription:
-    """Read what is needed of data to write a spec for them.
+    """Describe data for a new spec; reads as much of them as that needs.
 
     Args:
         path: a folder of pictures by class, an .npz file, a table, whose last column is then to be
@@ -56,7 +56,7 @@ def describe_data(path: Path, relative_to: Path) -> DataDescription:
         relative_to: the folder of the spec, which the paths in it are relative to.
 
     Raises:
-        TrainingError: they are not there, or none of these.
+        TrainingError: there are no data, or none of these kinds.
     """
     relative_path = Path(os.path.relpath(path, relative_to)).as_posix()
     if path.is_dir():
@@ -82,7 +82,7 @@ def describe_data(path: Path, relative_to: Path) -> DataDescription:
 
 
 def _labelled(data: str, shape: tuple[int, ...], data_set: DataSet) -> DataDescription:
-    """Words, and whole numbers counted from 0, are classes; other labels are numbers to predict."""
+    """The description of labelled data: words and whole numbers from 0 on are classes."""
     if data_set.unlabelled:
         raise UnreadableData(*data_set.unlabelled)
     if data_set.classes:
@@ -94,7 +94,7 @@ def _labelled(data: str, shape: tuple[int, ...], data_set: DataSet) -> DataDescr
 
 
 def _picture_shape(folder: Path) -> tuple[int, int, int]:
-    """The shape that all pictures have, or a square that none is much enlarged to."""
+    """The shape of all pictures if it is one; else of a square about as large as the smallest."""
     files = pictures_in(folder)
     sizes = sizes_of(files)
     grey = all(mode in GREY_MODES for mode in from_readable(evenly_spaced(files), mode_of))

@@ -1,4 +1,4 @@
-"""The splits of a data set as loaders for Lightning."""
+"""Lightning's data module: a loader for each split of a data set."""
 
 import math
 from collections.abc import Sequence
@@ -15,23 +15,23 @@ from odenet.training.data.samples import DataSet, Split, fraction_of, hold_out
 from odenet.training.data.transforms import Transforms, build_transforms
 from odenet.training.errors import RecipeConflict, UnreadableData
 
-ORDER_BYTES = 3 * 8  # of a place in the order of an epoch: it is joined, copied, and divided
+ORDER_BYTES = 3 * 8  # per index in the order of an epoch, which is joined, copied and divided
 
 
 def validation_name_of(recipe: Recipe) -> str:
-    """The name of the split that is measured after each epoch."""
+    """The name of the split that is measured after each epoch: "val", or without one "test"."""
     return "val" if recipe.holdout else "test"
 
 
 class SplitLoaders(LightningDataModule):
-    """The splits of a data set as loaders for Lightning.
+    """Loaders for the training, validation and test split of a data set.
 
     Args:
         data: the data set.
-        recipe: batch, seed, augmentations, fraction and holdout.
-        shape: what the network takes.
-        transforms: what happens to the samples; made from the training split if None.
-        steps: that an epoch has at most; as `steps` of the recipe if None.
+        recipe: gives batch, seed, augmentations, fraction and holdout.
+        shape: of a sample as the network takes it.
+        transforms: applied to the samples; built from the training split if None.
+        steps: steps of an epoch at most; the recipe's `steps` if None.
     """
 
     def __init__(
@@ -82,7 +82,7 @@ class SplitLoaders(LightningDataModule):
         return self._batches(self.train, self._plan)
 
     def val_dataloader(self) -> Batches:
-        """What the best epoch is chosen by: the held-out samples, without any the test split."""
+        """The split that chooses the best epoch: held-out samples, or else the test split."""
         return self._batches(
             self.validation, BatchPlan(len(self.validation), 2 * self.recipe.batch)
         )
@@ -99,7 +99,7 @@ class SplitLoaders(LightningDataModule):
 
     @property
     def measured_indices(self) -> list[int]:
-        """The places in their split of the samples that were measured last, in order."""
+        """The indices in their split of the samples that were measured last, in order."""
         return [place for part in self._loaders[-1].measured_indices for place in part.tolist()]
 
     @property
@@ -114,7 +114,7 @@ class SplitLoaders(LightningDataModule):
 
     @property
     def _plan(self) -> BatchPlan:
-        """Of the training split, in a single process."""
+        """The plan of the training split, for a single process."""
         recipe = self.recipe
         most = self._max_steps * recipe.accumulate  # a pass over a large text takes many more
         plan = BatchPlan(len(self.train), recipe.batch, recipe.seed, True, recipe.repeat)

@@ -53,7 +53,7 @@ def load_masks(path: str, shape: Sequence[int], in_memory: int = IN_MEMORY) -> D
 
 
 def _pictures_with_maps(root: Path) -> list[tuple[Path, Path]]:
-    """Every picture with its map, in order."""
+    """Every picture with its class map, in order."""
     pictures = next((root / name for name in PICTURE_FOLDERS if (root / name).is_dir()), None)
     maps = next((root / name for name in MAP_FOLDERS if (root / name).is_dir()), None)
     if pictures is not None and maps is not None:
@@ -74,7 +74,7 @@ def _pictures_with_maps(root: Path) -> list[tuple[Path, Path]]:
 
 
 def _by_common_name(paths: Iterable[Path], root: Path) -> dict[str, Path]:
-    """Files by what a picture and its map have in common; refuses two that have the same."""
+    """Files by the name that a picture and its map share; refuses two with the same name."""
     by_name: dict[str, Path] = {}
     for path in paths:
         first = by_name.setdefault(_common_name(path, root), path)
@@ -87,7 +87,7 @@ def _by_common_name(paths: Iterable[Path], root: Path) -> dict[str, Path]:
 
 
 def _common_name(path: Path, root: Path) -> str:
-    """What a picture and its map have in common."""
+    """The part of a file name that a picture and its map share."""
     stem = path.stem
     for suffix in MAP_SUFFIXES:
         stem = stem.removesuffix(suffix)
@@ -97,7 +97,7 @@ def _common_name(path: Path, root: Path) -> str:
 def _read(
     pairs: Sequence[tuple[Path, Path]], shape: tuple[int, int, int], deep: bool
 ) -> tuple[Split, tuple[str, ...]]:
-    """The pictures with their maps, each looked at once, and a line for each that is damaged."""
+    """A split of pictures with their class maps, and a line for each damaged picture."""
     paths, maps = (tuple(map(str, files)) for files in zip(*pairs, strict=True))
     workers = workers_for(paths)
     pictures, labels, damaged = scan_class_maps(Pictures(paths, shape, deep), maps, workers)

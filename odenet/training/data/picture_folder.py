@@ -19,7 +19,7 @@ from odenet.training.data.samples import DataSet, Split, relabelled
 from odenet.training.errors import DataMisfit, TrainingError, UnreadableData
 
 TEST_NAMES = ("test", "val", "valid", "validation")
-MANY_PICTURES = 2000  # pictures worth starting processes for
+MANY_PICTURES = 2000  # from which on worker processes read them
 IN_MEMORY = 2 << 30  # bytes of decoded pictures kept in memory; more than this streams from disk
 
 LAYOUT = (
@@ -33,7 +33,7 @@ def _no_pictures(root: str | Path) -> TrainingError:
 
 
 class _ClassFolders(ImageFolder):
-    """torchvision's scan, without hidden folders and archivers' leftovers."""
+    """torchvision's scan of class folders, without hidden folders and __MACOSX."""
 
     def find_classes(self, directory: str | Path) -> tuple[list[str], dict[str, int]]:
         names = sorted(p.name for p in Path(directory).iterdir() if p.is_dir())
@@ -46,7 +46,7 @@ class _ClassFolders(ImageFolder):
     def make_dataset(
         directory: str | Path, class_to_idx: dict[str, int], *_: Any, **__: Any
     ) -> list[tuple[str, int]]:
-        """The pictures with their labels, each folder once however many links lead there."""
+        """The pictures with their labels; a folder that several links lead to is read once."""
         seen = {_identity(directory)}
         return [
             (path, label)
@@ -93,7 +93,7 @@ def pictures_in(path: Path) -> list[str]:
 def picture_roots(
     path: str, shape: Sequence[int], layout: str
 ) -> tuple[Path, Path | None, tuple[int, int, int]]:
-    """Where pictures are, and what they are scaled to.
+    """The folders of the training and test pictures, and the shape they are scaled to.
 
     Args:
         path: holds `train/` and `test/` (or `val/`), or pictures that are not split yet.
@@ -180,10 +180,10 @@ def _relabel(test: Split, names: Sequence[str], classes: Sequence[str], root: Pa
 
 
 def decoded_if_small(split: Split, in_memory: int) -> tuple[Split, tuple[str, ...]]:
-    """Decode a split when it fits in memory; say which pictures are damaged.
+    """The split decoded into memory if it takes at most `in_memory` bytes, and damaged files.
 
     Raises:
-        TrainingError: of pictures with class maps none can be read.
+        TrainingError: none of the pictures with class maps can be read.
     """
     pictures = split.inputs
     maps = split.labels if isinstance(split.labels, ClassMaps) else None
@@ -199,19 +199,19 @@ def decoded_if_small(split: Split, in_memory: int) -> tuple[Split, tuple[str, ..
 
 
 def workers_for(paths: Sequence[str]) -> int:
-    """How many processes read some files; none where starting them would take longer."""
+    """How many worker processes read some files; 0 where starting them would take longer."""
     return reading_processes(1) if len(paths) > MANY_PICTURES else 0
 
 
 def none_readable(paths: Sequence[str], damaged: Sequence[str]) -> UnreadableData:
-    """What is said where none of some pictures can be read."""
+    """The error to raise where none of some pictures can be read."""
     return UnreadableData(f"no picture beside {paths[0]} can be read", "; ".join(damaged[:3]))
 
 
 def _refuse_class_of_size(
     size: int, split: Split, classes: Sequence[str], path: str, has: str, help_: str
 ) -> None:
-    """Refuse a class with so few pictures in a split."""
+    """Refuse a split in which some class has exactly `size` pictures."""
     counts = np.bincount(split.label_tensor.numpy(), minlength=len(classes)).tolist()
     if size in counts:
         raise UnreadableData(f"class {classes[counts.index(size)]} in {path} has {has}", help_)

@@ -22,10 +22,10 @@ class PictureBatch:
     """A batch of pictures as read.
 
     Args:
-        images: (M, C, H, W), the readable ones.
-        good: for every picture asked for, whether it was readable.
+        images: (M, C, H, W), the readable pictures.
+        readable: for every picture asked for, whether it was readable.
         damaged: a line for each of the others.
-        beside: (M, …) what was read beside them, if anything is.
+        companions: (M, …) read with the pictures, such as class maps; None without any.
     """
 
     images: Tensor
@@ -40,16 +40,16 @@ class PictureBatch:
 
 
 class Companions(Protocol):
-    """What is read beside each picture, such as its class map."""
+    """What is read along with each picture, such as its class map."""
 
     def __getitem__(self, index: int) -> Tensor | str:
-        """That of one picture; of a file that cannot be read a line that says so."""
+        """The companion of one picture; for a file that cannot be read, a line that says so."""
         ...
 
 
 @dataclass(frozen=True)
 class _Samples:
-    """Pictures with what is beside them; has what a map-style data set needs."""
+    """A map-style data set of pictures and their companions."""
 
     pictures: Pictures
     companions: Companions | None
@@ -72,7 +72,7 @@ class PictureReader:
         pictures: the files.
         workers: processes that decode, which stay from one reading to the next; 0 decodes here.
         pinned: put the pictures where a GPU can fetch them while the host goes on.
-        beside: what is read with each, if anything is.
+        companions: read along with each picture, if given.
     """
 
     def __init__(
@@ -97,7 +97,7 @@ class PictureReader:
         """The pictures of each batch.
 
         Args:
-            batches: the places of the pictures of each.
+            batches: the indices of the pictures of each.
         """
         self._batches[:] = batches
         yield from self._loader
@@ -121,8 +121,8 @@ def decode_all(
     """Decode every picture into memory.
 
     Returns:
-        images (M, C, H, W) of the readable ones, what is beside them, for every picture whether
-        it was readable, and a line per damaged file.
+        The readable pictures (M, C, H, W), their companions, for every picture whether it was
+        readable, and a line per damaged file.
     """
     everything = list(range(len(pictures)))
     batches = [everything[i : i + CHUNK] for i in everything[::CHUNK]]

@@ -1,4 +1,4 @@
-"""Pictures on disk: what can be told of them unread, and how one is decoded."""
+"""Pictures on disk: their sizes and kinds, read from headers, and how one is decoded."""
 
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -16,7 +16,7 @@ Result = TypeVar("Result")
 GREY, COLOUR = 1, 3
 # Pillow tells a format by the bytes: without this, a PostScript file would be run.
 FORMATS = ("JPEG", "PNG", "BMP", "PPM", "TIFF", "WEBP")
-SAMPLED_FILES = 200  # pictures whose sizes are read
+SAMPLED_FILES = 200  # of many pictures, how many headers are read
 SIDEWAYS = range(5, 9)  # orientations whose width is the height of what is shown (Exif 2.3, 4.6.4)
 
 
@@ -27,7 +27,7 @@ class Pictures:
     Args:
         paths: the files.
         shape: (C, H, W) after decoding.
-        deep: whether they are grey of 16 or 32 bits, whose values are kept.
+        raw_values: whether they are grey of 16 or 32 bits, whose values are kept as they are.
     """
 
     paths: tuple[str, ...]
@@ -38,11 +38,11 @@ class Pictures:
         return len(self.paths)
 
     def __getitem__(self, index: int) -> Tensor | str:
-        """One picture, see `decode`; for a damaged file its path and the reason."""
+        """One picture, as `decode` returns it; for a damaged file its path and the reason."""
         return decode(self.paths[index], self.shape, self.raw_values)
 
     def pick(self, indices: Iterable[int]) -> "Pictures":
-        """The files at the given places, in that order."""
+        """A selection of the files, in the given order."""
         return replace(self, paths=tuple(self.paths[i] for i in indices))
 
     @property
@@ -52,7 +52,7 @@ class Pictures:
 
     @property
     def dtype(self) -> torch.dtype:
-        """Of what they are decoded to."""
+        """The dtype of decoded pictures."""
         return torch.float32 if self.raw_values else torch.uint8
 
 
@@ -68,7 +68,7 @@ def open_picture(path: str | Path) -> Image.Image:
 
 
 def from_readable(paths: Iterable[str], look: Callable[[str], Result]) -> Iterator[Result]:
-    """What is seen in each picture; those that cannot be read are named when they are decoded."""
+    """What `look` returns for each picture; unreadable ones are skipped (`decode` reports them)."""
     for path in paths:
         with suppress(Exception):  # decoders raise nearly anything on damaged bytes
             if Path(path).is_file():  # a pipe would be waited for
@@ -76,18 +76,18 @@ def from_readable(paths: Iterable[str], look: Callable[[str], Result]) -> Iterat
 
 
 def evenly_spaced(paths: Sequence[str]) -> Sequence[str]:
-    """Of many files some, evenly spaced."""
+    """At most `SAMPLED_FILES` of the files, evenly spaced."""
     return paths[:: -(-len(paths) // SAMPLED_FILES) or 1]
 
 
 def mode_of(path: str) -> str:
-    """Pillow's word for what the numbers of a picture are."""
+    """Pillow's mode of a picture, such as "RGB" or "I;16"."""
     with open_picture(path) as image:
         return image.mode
 
 
 def have_raw_values(paths: Iterable[str]) -> bool:
-    """Whether pictures are grey of 16 or 32 bits, as the first of them is that can be read."""
+    """Whether the first readable picture is grey of 16 or 32 bits."""
     return next(from_readable(paths, mode_of), "").startswith(("I", "F"))
 
 
@@ -99,43 +99,43 @@ def upright_size(path: str) -> tuple[int, int]:
 
 
 def sizes_of(paths: Sequence[str]) -> set[tuple[int, int]]:
-    """The sizes (H, W) of pictures, upright; of many, some are looked at, and no damaged ones."""
+    """The sizes (H, W) that occur among readable pictures, turned upright; of many, of a part."""
     return {(height, width) for width, height in from_readable(evenly_spaced(paths), upright_size)}
 
 
-def decode(path: str, shape: Sequence[int], deep: bool = False) -> Tensor | str:
+def decode(path: str, shape: Sequence[int], raw_values: bool = False) -> Tensor | str:
     """Read a picture, cut its middle to the proportions of the shape, and scale it.
 
     Args:
         path: the file.
         shape: (C, H, W) wanted; C is 1 for grey or 3 for colour.
-        deep: keep the values of the file, whatever their range.
+        raw_values: keep the values of the file, whatever their range.
 
     Returns:
-        (C, H, W), uint8, or float32 if deep; or a line that names the file and says why it cannot
-        be read.
+        (C, H, W), uint8, or float32 for raw values; or a line that names the file and says why it
+        cannot be read.
     """
     try:
         if not Path(path).is_file():  # a pipe would be waited for
             return f"{path}: not a file"
         with open_picture(path) as image:
-            return pixels_of(image, shape, deep)
+            return pixels_of(image, shape, raw_values)
     except Exception as error:  # decoders raise nearly anything on damaged bytes
         return f"{path}: {reason(error)}"
 
 
 def reason(error: Exception) -> str:
-    """Why a file cannot be read, without its name, which Pillow has in quotes at the end."""
+    """Why a file cannot be read, without its name, which Pillow quotes at the end."""
     if isinstance(error, Image.DecompressionBombError):
         most = 2 * (Image.MAX_IMAGE_PIXELS or 0) // 10**6
         return f"it has more than the {most} million pixels of the largest picture that is read"
     return str(error).partition("'")[0].strip() or type(error).__name__
 
 
-def pixels_of(image: Image.Image, shape: Sequence[int], deep: bool = False) -> Tensor:
+def pixels_of(image: Image.Image, shape: Sequence[int], raw_values: bool = False) -> Tensor:
     """The pixels of an open picture, cut and scaled as by `decode`, (C, H, W)."""
     channels, height, width = shape
-    if deep:
+    if raw_values:
         return _values_of(ImageOps.exif_transpose(image), shape)
     mode = "L" if channels == GREY else "RGB"
     image.draft(mode, (2 * width, 2 * height))  # JPEG decodes smaller, hence faster
@@ -151,7 +151,7 @@ def pixels_of(image: Image.Image, shape: Sequence[int], deep: bool = False) -> T
 
 
 def _converted(image: Image.Image, mode: str) -> Image.Image:
-    """A picture in grey or colour; Pillow takes L*a*b* to colour alone."""
+    """A picture in grey or colour; Pillow converts L*a*b* to colour only."""
     return (image.convert("RGB") if image.mode == "LAB" else image).convert(mode)
 
 
@@ -168,9 +168,9 @@ def _values_of(image: Image.Image, shape: Sequence[int]) -> Tensor:
 
 
 def _scaled_to_bytes(image: Image.Image) -> Image.Image:
-    """A grey picture of 16 or 32 bits with 8, its values scaled by the range of their kind.
+    """A grey picture of 16 or 32 bits converted to 8, scaled by the range of its number type.
 
-    Numbers of no kind, as of measurements, are scaled by the picture's own range.
+    Values out of that range, such as measurements, are scaled by the picture's own range.
     """
     values = np.asarray(image, dtype=np.float64)
     if not np.isfinite(values).all():

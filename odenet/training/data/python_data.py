@@ -35,12 +35,12 @@ HELP = "give data=(train, test), each a torch data set or a pair of tensors (x, 
 
 
 def python_data(given: Any) -> DataSet:
-    """What a program gives as `data`.
+    """The data set that a program passes as `data`.
 
     Args:
         given: `(train, test)`, each a data set whose items are (input, label), or a pair (x, y) of
-            tensors or arrays; or one of these alone, of which a fifth is then set aside. For a
-            density samples alone are enough: x, or ((x,), (x_test,)).
+            tensors or arrays; or one of these alone, of which a fifth is then set aside. A density
+            needs no labels: x, or ((x,), (x_test,)).
 
     Raises:
         TrainingError: it is none of these, or cannot be used.
@@ -61,7 +61,7 @@ def python_data(given: Any) -> DataSet:
 
 
 def python_test(given: Any) -> DataSet:
-    """What a program gives to measure a run on: one split, or as `python_data` both.
+    """The data that a program passes to measure a run on: one split, or both as `python_data`.
 
     Raises:
         TrainingError: as `python_data`.
@@ -76,7 +76,7 @@ def python_test(given: Any) -> DataSet:
 
 
 def _unlabelled(given: Any) -> Any:
-    """The samples of a split that is samples alone, for a density; else None."""
+    """The samples, if the split has no labels (for a density); else None."""
     if isinstance(given, TensorDataset):
         given = given.tensors
     if isinstance(given, tuple | list):
@@ -85,7 +85,7 @@ def _unlabelled(given: Any) -> Any:
 
 
 def _is_split(given: Any) -> bool:
-    """Whether this is a single split."""
+    """Whether this is one split, not a pair of two."""
     if isinstance(given, tuple | list):
         return len(given) == 2 and all(map(_is_array, given))
     return (
@@ -113,7 +113,7 @@ def _split(given: Any, suffix: str = "") -> tuple[Split, tuple[str, ...]]:
 
 
 def _split_of_dataset(dataset: Any, suffix: str) -> Split:
-    """A split of a data set, whose items are looked at once: all labels have to be known."""
+    """A split of a data set; every item is read once, since all labels have to be known."""
     count = len(dataset)
     if not count:
         raise UnreadableData(f"x{suffix} of {NAME} has no samples")
@@ -162,7 +162,7 @@ def _split_of_dataset(dataset: Any, suffix: str) -> Split:
 
 
 def _compact(label: Any) -> np.ndarray:
-    """A label as an array; a map of classes in bytes, where these are enough."""
+    """A label as an array; a class map as uint8 where that is enough."""
     array = np.asarray(label.detach() if isinstance(label, Tensor) else label)
     whole_numbers = array.ndim and array.size and array.dtype.kind in "iu"
     return (

@@ -14,8 +14,8 @@ from odenet.training.data.samples import DataSet, RandomStream, random_generator
 from odenet.training.data.windows import Tokens, Windows
 from odenet.training.errors import DataMisfit, UnreadableData
 
-MAPPED_FROM = 2**28  # bytes of a file above which it stays on disk
-# folders of Python's library that hold no part of it
+MAPPED_FROM = 2**28  # bytes from which on a file is mapped instead of read
+# folders in Python's library that are not part of it
 LEFT_OUT = {"test", "tests", "site-packages", "idlelib", "lib2to3", "turtledemo", "ensurepip"}
 
 
@@ -72,7 +72,7 @@ def python_sources(data: Call, shape: Sequence[int]) -> DataSet:
 
 
 def _train_and_test(data: Call, paths: Sequence[Path], size: int, tokenizer: str = "") -> DataSet:
-    """Whole files for testing, drawn once for all; of a single file, its end."""
+    """The data set of some files: whole files for testing, or the end of a single one."""
     coding = TextCodec(tokenizer)
     share = data["test"]
     paths = _shuffled(paths)
@@ -92,17 +92,17 @@ def _train_and_test(data: Call, paths: Sequence[Path], size: int, tokenizer: str
 
 
 def _shuffled(paths: Sequence[Path]) -> list[Path]:
-    """All but empty files in an order that never changes.
+    """The files that are not empty, in a random order that is always the same.
 
-    Names in a row are alike (those of a package, say), and a share of the text is its beginning or
-    its end: of files in the order of their names it would be another kind of text than the rest.
+    Sorted by name, neighbouring files are alike (those of a package, say), and the test split,
+    which is the beginning of the order, would be another kind of text than the rest.
     """
     paths = [path for path in paths if path.stat().st_size]
     return [paths[place] for place in random_generator(RandomStream.SPLIT).permutation(len(paths))]
 
 
 def _held_out(paths: Sequence[Path], share: float) -> int:
-    """How many files from the first on come nearest to the share; one at least on each side."""
+    """How many files from the first on are nearest to the share of bytes; one or more per split."""
     ends = np.cumsum([path.stat().st_size for path in paths])
     return min(len(paths) - 1, 1 + int(np.argmin(np.abs(ends - share * ends[-1]))))
 

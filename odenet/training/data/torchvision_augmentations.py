@@ -1,8 +1,8 @@
-"""Augmentations that torchvision has, each batch under random numbers of its own.
+"""Augmentations of torchvision, each picture or batch under a seed of its own.
 
-torchvision draws from torch's one stream of random numbers. Here it is set to a seed that was
-drawn for the sample, and put back, so that what happens to a sample depends on the run's seed and
-the epoch alone.
+torchvision draws from torch's global generator. Here that is set to a seed which was drawn for the
+sample, and restored afterwards, so that an augmentation depends on the run's seed and the epoch
+alone.
 """
 
 from collections.abc import Iterator, Sequence
@@ -25,7 +25,7 @@ def _seeds(rng: np.random.Generator, count: int) -> Tensor:
 
 @contextmanager
 def _restored_generator() -> Iterator[torch.Generator]:
-    """The random numbers of torch on the CPU, which are afterwards where they were before."""
+    """Torch's generator of the CPU, whose state is restored afterwards."""
     stream = torch.default_generator
     before = stream.get_state()
     try:
@@ -64,9 +64,9 @@ def randaugment(n: int, m: int) -> PerPicture:
     return PerPicture(v2.RandAugment(n, m))
 
 
-# Of pictures in bytes alone, as torchvision's are.
+# For pictures in bytes alone, as in torchvision.
 BYTE_AUGMENTATIONS = {"color_jitter": color_jitter, "randaugment": randaugment}
-# Of a batch and its classes: mixup (Zhang et al. 2018), CutMix (Yun et al. 2019).
+# For a batch and its classes: mixup (Zhang et al. 2018), CutMix (Yun et al. 2019).
 MIXING = {"mixup": v2.MixUp, "cutmix": v2.CutMix}
 
 
@@ -81,7 +81,7 @@ class Mix:
     transform: v2.Transform
 
     def draw(self, rng: np.random.Generator, count: int) -> Tensor:
-        """A seed for each sample, of which that of a batch's first one counts, (count,)."""
+        """A seed for each sample, (count,); a batch uses that of its first sample."""
         return _seeds(rng, count)
 
     def __call__(self, images: Tensor, labels: Tensor, seeds: Tensor) -> tuple[Tensor, Tensor]:
@@ -102,7 +102,7 @@ class Mix:
 
 
 def mixing_of(augment: Sequence[Call], classes: int) -> Mix | None:
-    """What mixes the samples of a batch: of several kinds in a recipe's list one, drawn anew."""
+    """The mixing of a recipe; where it lists several kinds, one is drawn for each batch."""
     found = [
         MIXING[call.name](num_classes=classes, **call.kwargs)
         for call in augment

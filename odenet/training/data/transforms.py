@@ -1,4 +1,4 @@
-"""From stored samples to what the network sees, a batch at a time on the training device.
+"""Transforms from stored samples to the network's input, by batches on the training device.
 
 The random numbers of an epoch are drawn at once, one row per position of the epoch's order, from
 the seed and the epoch alone. What happens to a sample therefore does not depend on the device, the
@@ -39,8 +39,8 @@ from odenet.training.errors import DataMisfit, UnreadableData
 
 Draws = tuple[Tensor, ...]  # one per augmentation, first axis the position in the epoch
 
-SAMPLED_PICTURES = 1000  # read from disk for the statistics
-PICTURES_PER_CHUNK = 64  # of them that are in memory at a time
+SAMPLED_PICTURES = 1000  # pictures read from disk for the statistics
+PICTURES_PER_CHUNK = 64  # how many of them are in memory at a time
 SMALLEST_DEVIATION = 1e-3  # of pixels in 0..1; a constant channel stays finite
 
 
@@ -49,13 +49,13 @@ class Transforms:
     """Fits samples to the network, augments them, and standardises them.
 
     Args:
-        shape: what the network takes of a sample: channels, then the sizes of its axes.
-        steps: the augmentations, for training batches only.
+        shape: of a sample as the network takes it: channels, then the sizes of its axes.
+        augmentations: for training batches only.
         mean: per channel, of the training split, pixels in 0..1.
         deviation: likewise.
         per_image: standardise every sample by its own mean and deviation instead.
-        whole: what pictures are scaled to before their middle is taken; `shape` where all is.
-        mix: mixes the samples of a training batch, with their classes.
+        scaled_shape: what pictures are scaled to before a center crop; `shape` without one.
+        mix: mixes the samples of a training batch, with their classes (mixup, CutMix).
     """
 
     shape: tuple[int, ...]
@@ -81,18 +81,18 @@ class Transforms:
         return plain.standardising_by(mean, deviation)
 
     def standardising_by(self, mean: Sequence[float], deviation: Sequence[float]) -> "Transforms":
-        """The same with other statistics, a number per channel."""
+        """These transforms with other statistics, a number per channel."""
         return self.with_statistics(
             *(torch.tensor(values)[:, None, None] for values in (mean, deviation))
         )
 
     def with_statistics(self, mean: Tensor, deviation: Tensor) -> "Transforms":
-        """The same with other statistics, each (C, 1, 1)."""
+        """These transforms with other statistics, each (C, 1, 1)."""
         return replace(self, mean=mean, deviation=deviation)
 
     @property
     def pixel_spacing(self) -> tuple[float, ...]:
-        """The distance of neighbouring values of pixels, per channel, as the network gets them."""
+        """The distance of neighbouring pixel values, per channel, after standardisation."""
         return tuple((1 / (255 * self.deviation.flatten().double())).tolist())
 
     def to_pixels(self, values: Tensor) -> Tensor:
@@ -122,7 +122,7 @@ class Transforms:
 
         Args:
             inputs: (B, …), uint8 or float32.
-            draws: the batch's rows of the epoch's draws; without any nothing changes at random.
+            draws: the batch's rows of the epoch's draws; without any nothing is augmented.
 
         Returns:
             float32, (B, *shape).
@@ -156,7 +156,7 @@ class Transforms:
         return values
 
     def with_labels(self, inputs: Tensor, labels: Tensor, draws: Draws) -> tuple[Tensor, Tensor]:
-        """A batch and its labels; labels of places move with the picture, mixed ones are shares."""
+        """A batch and its labels; class maps are flipped too, mixed labels become shares."""
         batch = self._standardised(inputs, draws)
         for step, drawn in zip(self.augmentations, draws, strict=False):
             if isinstance(step, Flip) and labels.dim() > 2:
@@ -169,7 +169,7 @@ class Transforms:
 
 
 def fit_pictures(images: Tensor, shape: Sequence[int]) -> Tensor:
-    """Give pictures (B, C, H, W) the channels and size of the network's input."""
+    """Pictures (B, C, H, W) with the channels and the size of the network's input."""
     if len(shape) == 1 or tuple(images.shape[1:]) == tuple(shape):
         return images
     channels, size = shape[0], list(shape[1:])
@@ -184,7 +184,7 @@ def build_transforms(
     split: Split,
     shape: Sequence[int],
     augment: Sequence[Call],
-    scaled: bool = True,
+    standardise: bool = True,
     classes: int = 0,
 ) -> Transforms:
     """The transforms for a training split.
@@ -193,11 +193,11 @@ def build_transforms(
         split: gives the statistics.
         shape: what the network takes.
         augment: the recipe's list.
-        scaled: whether samples that are not pictures are standardised.
+        standardise: whether samples that are not pictures are standardised.
         classes: how many there are.
 
     Raises:
-        TrainingError: one of them cannot be made of such samples.
+        TrainingError: an augmentation cannot be applied to such samples.
     """
     standardised_over = standardise_over(augment)
     spatial = [call for call in augment if call.name in {*AUGMENTATIONS, *MIXING, "center_crop"}]
@@ -215,22 +215,23 @@ def build_transforms(
             _require_bytes(split, call)
     if (too_large := _larger_than_picture(split, shape, augment)) is not None:
         raise DataMisfit(f"{too_large}: its n is larger than the images", "make it smaller")
-    if standardised_over == "data" and (scaled or len(sample_shape(split)) == 3):
+    if standardised_over == "data" and (standardise or len(sample_shape(split)) == 3):
         mean, deviation = pixel_statistics(split, shape)
     else:
         mean, deviation = torch.zeros(1, 1, 1), torch.ones(1, 1, 1)
-    steps, scaled_shape = (
-        random_augmentations(augment, tuple(shape[1:])),
-        shape_before_crop(augment, shape),
-    )
-    mixed = mixing_of(augment, classes)
     return Transforms(
-        tuple(shape), steps, mean, deviation, standardised_over == "image", scaled_shape, mixed
+        shape=tuple(shape),
+        augmentations=random_augmentations(augment, tuple(shape[1:])),
+        mean=mean,
+        deviation=deviation,
+        per_image=standardised_over == "image",
+        scaled_shape=shape_before_crop(augment, shape),
+        mix=mixing_of(augment, classes),
     )
 
 
 def _require_bytes(split: Split, call: Call) -> None:
-    """Refuse to change the colours of what is not a picture of 8 bits."""
+    """Refuse an augmentation of colours where samples are not pictures of 8 bits."""
     channels, is_real = sample_shape(split)[0], split.stored_dtype != "uint8"
     if is_real or channels not in (GREY, COLOUR):
         description = "of real numbers" if is_real else f"with {channels} channels"
@@ -271,7 +272,7 @@ def pixel_statistics(split: Split, shape: Sequence[int]) -> tuple[Tensor, Tensor
 
 
 def _sample_chunks(split: Split) -> Iterator[Tensor]:
-    """All samples, some at a time; of pictures that were left on disk some that can be read."""
+    """All samples in chunks; of pictures on disk a part, without those that cannot be read."""
     inputs = split.inputs
     assert not isinstance(inputs, Windows)  # which are numbers of tokens
     if not isinstance(inputs, Pictures):
@@ -288,7 +289,7 @@ def _sample_chunks(split: Split) -> Iterator[Tensor]:
 def _larger_than_picture(
     split: Split, shape: Sequence[int], augment: Sequence[Call]
 ) -> Call | None:
-    """An augmentation by more pixels than an image has, which would leave nothing of it."""
+    """An augmentation by more pixels than an image has, if there is one."""
     stored = sample_shape(split)[-2:]
     side = max(shape[1:] if len(shape) == 3 else stored)
     large = (call for call in augment if call.name in ("pad_crop", "cutout") and call["n"] > side)
@@ -296,7 +297,7 @@ def _larger_than_picture(
 
 
 def mismatched_shape(split: Split, shape: Sequence[int]) -> tuple[int, ...] | None:
-    """The shape of a sample, if it cannot be made that which a network takes; else None."""
+    """The shape of a sample, if it cannot be converted to the network's input; else None."""
     sample = sample_shape(split)
     if tuple(shape) == sample or (len(shape) == 1 and int(np.prod(sample)) == shape[0]):
         return None

@@ -1,4 +1,4 @@
-"""Do the network, the loss and the data fit together? Asked before a network is made."""
+"""Whether network, loss and data go together, checked before a network is built."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -17,20 +17,22 @@ from odenet.training.data.transforms import mismatched_shape, standardise_over
 from odenet.training.errors import DataMisfit, UnreadableData
 from odenet.training.learning.text_compatibility import require_text
 
-NUMBERS = "`loss = mse` (or mae, huber)"
+NUMBER_LOSSES = "`loss = mse` (or mae, huber)"
 
 
-def agreed(program: Program, data: DataSet, known: Sequence[str] = ()) -> DataSet:
-    """The data set with labels as the loss of a program takes them.
+def with_matching_labels(
+    program: Program, data: DataSet, trained_classes: Sequence[str] = ()
+) -> DataSet:
+    """The data set with its labels converted to what the loss of a program takes.
 
     Args:
         program: gives network and loss.
-        data: what was read.
-        known: the classes of a trained network, of which data to measure it on may have a few.
+        data: as read.
+        trained_classes: of a trained network; data to measure it on may have fewer of them.
 
     Raises:
-        SpecError: a sample does not fit into the network, the labels are none of the loss's, or
-            the network does not give what the loss takes; at the line of the spec to change.
+        SpecError: the network does not take such samples, the loss does not take such labels, or
+            the network's output is not what the loss takes; at the line of the spec to change.
     """
     if require_text(program, data):
         return data
@@ -40,26 +42,26 @@ def agreed(program: Program, data: DataSet, known: Sequence[str] = ()) -> DataSe
         raise UnreadableData(*data.unlabelled)
     match kind.labels:
         case "class":
-            data = _classes(program, data, known)
+            data = _with_classes(program, data, trained_classes)
             wanted = (len(data.classes), *data.train.labels.shape[1:])
-            what = f"a score for each of {len(data.classes)} classes"
+            description = f"a score for each of {len(data.classes)} classes"
         case "several":
-            data = _several(program, data)
-            wanted, what = _of_label(data), "a score for each label"
+            data = _with_binary_labels(program, data)
+            wanted, description = _label_shape(data), "a score for each label"
         case "numbers":
-            data = _numbers(program, data)
-            wanted, what = _of_label(data), "a number for each of a label"
+            data = _with_numbers(program, data)
+            wanted, description = _label_shape(data), "a number for each of a label"
         case "tokens":
             return data
         case "none":
-            _require_whole(program)
+            _require_invertible_scaling(program)
             return data
-    _require_output(program, data, wanted, what)
+    _require_output(program, data, wanted, description)
     return data
 
 
-def _require_whole(program: Program) -> None:
-    """Refuse to take out of each picture, by itself, what its likelihood depends on."""
+def _require_invertible_scaling(program: Program) -> None:
+    """Refuse `standardise(image)`, after which the pixels' likelihood cannot be computed."""
     for call in program.recipe.augment:
         if standardise_over([call]) == "image":
             message = (
@@ -69,53 +71,59 @@ def _require_whole(program: Program) -> None:
             raise SpecError.of("data-misfit", message, call.span, help_)
 
 
-def widened(program: Program, data: DataSet) -> str:
-    """What to say where the last layer takes the width that the classes want; else empty."""
+def output_width_note(program: Program, data: DataSet) -> str:
+    """A note, where the last layer is given the number of classes as its width; else empty."""
     width, classes = program.classes, len(data.classes)
     if loss_kind(program.recipe.loss).labels != "class" or width in (None, classes):
         return ""
     return f"the last layer gives {classes} scores, for the classes of {data.name}, not {width}"
 
 
-def _classes(program: Program, data: DataSet, known: Sequence[str]) -> DataSet:
-    if _real(data.train) or _real(data.test):
+def _with_classes(program: Program, data: DataSet, trained_classes: Sequence[str]) -> DataSet:
+    if _has_real_labels(data.train) or _has_real_labels(data.test):
         if program.recipe.loss is None:
-            _refuse_loss(program, f"the labels of {data.name} are numbers: which loss?", NUMBERS)
+            _refuse_loss(
+                program, f"the labels of {data.name} are numbers: which loss?", NUMBER_LOSSES
+            )
         message = f"the labels of {data.name} are numbers, and cross_entropy takes classes"
-        _refuse_loss(program, message, f"{NUMBERS}, or make the labels whole numbers")
+        _refuse_loss(program, message, f"{NUMBER_LOSSES}, or make the labels whole numbers")
     if data.classes:
         return data
-    width = _gives(program)[0]
+    width = _output_shape(program)[0]
     if (
         not data.labels_are_pixel_values
         and data.train.labels.shape[1:] == (1,)
-        and not _gives(program)[1:]
+        and not _output_shape(program)[1:]
     ):
         train, test = (replace(s, labels=s.label_tensor[:, 0]) for s in (data.train, data.test))
         data = replace(data, train=train, test=test)
     train, test = label_counts(data.train.labels), label_counts(data.test.labels)
-    if data.labels_are_pixel_values and known and all(map(str.isdecimal, known)):
-        return _ranked(data, list(map(int, known)), [*train, *test])
+    if (
+        data.labels_are_pixel_values
+        and trained_classes
+        and all(map(str.isdecimal, trained_classes))
+    ):
+        return _with_value_classes(data, list(map(int, trained_classes)), [*train, *test])
     if data.labels_are_pixel_values and max(*train, *test) >= width:
-        return _ranked(data, list(train), list(test))
+        return _with_value_classes(data, list(train), list(test))
     shape = data.train.labels.shape[1:]
-    for name, found in (("train", train), ("test", test)):
-        _require_range(program, data.name, name, found, width)
-    if len(shape) == 1 and not _gives(program)[1:]:
+    for name, counts in (("train", train), ("test", test)):
+        _require_range(program, data.name, name, counts, width)
+    if len(shape) == 1 and not _output_shape(program)[1:]:
         help_ = "`loss = bce` for several classes of a sample, or one number a sample"
         _refuse_loss(program, f"{data.name} has {shape[0]} labels for a sample", help_)
     return replace(data, classes=tuple(map(str, range(width))))
 
 
-def _ranked(data: DataSet, values: list[int], found: list[int]) -> DataSet:
-    """Classes for the values of class maps that were trained on, in order.
+def _with_value_classes(data: DataSet, values: list[int], occurring: list[int]) -> DataSet:
+    """A data set of class maps whose labels are ranks of pixel values instead of the values.
 
     Args:
-        data: whose labels are the values.
-        values: of the classes.
-        found: that occur in what is measured.
+        data: whose labels are pixel values.
+        values: those of the classes, in order.
+        occurring: the values that occur in the data.
     """
-    if unknown := [value for value in found if value not in values]:
+    if unknown := [value for value in occurring if value not in values]:
         raise DataMisfit(
             f"the class maps of {data.name} have the value {unknown[0]}, which is not in those "
             "of the training split",
@@ -127,43 +135,45 @@ def _ranked(data: DataSet, values: list[int], found: list[int]) -> DataSet:
 
 
 def _require_range(
-    program: Program, name: str, split: str, found: Mapping[int, int], width: int
+    program: Program, name: str, split: str, counts: Mapping[int, int], width: int
 ) -> None:
-    """Refuse labels that are not numbers of classes.
+    """Refuse labels that are not among 0 … width - 1.
 
     Args:
-        program: its network is.
-        name: of the data.
-        split: in words.
-        found: how often each label occurs, in order.
-        width: of the network.
+        program: gives the place in the spec.
+        name: of the data, in messages.
+        split: likewise.
+        counts: how often each label occurs, sorted by label.
+        width: how many scores the network gives.
     """
-    wrong = sum(count for label, count in found.items() if not 0 <= label < width)
+    wrong = sum(count for label, count in counts.items() if not 0 <= label < width)
     if not wrong:
         return
-    least, needed = min(found), max(found) + 1
+    least, needed = min(counts), max(counts) + 1
     help_ = "classes are counted from 0"
     if least >= 0:
-        help_ += f"; {needed} of them need {_written(program, needed)}"
+        help_ += f"; {needed} of them need {_last_layer_source(program, needed)}"
     if program.recipe.loss is None:
-        help_ += f"; for numbers write {NUMBERS}"
+        help_ += f"; for numbers write {NUMBER_LOSSES}"
     scores = "1 score" if width == 1 else f"{width} scores, of classes 0 to {width - 1}"
     message = (
         f"the labels of {name} go from {least} to {needed - 1}: {wrong} of the "
-        f"{sum(found.values())} in the {split} split are out of range for a network of {width} "
+        f"{sum(counts.values())} in the {split} split are out of range for a network of {width} "
         f"{'class' if width == 1 else 'classes'}"
     )
-    raise SpecError.of("data-misfit", message, _last(program), help_, label=f"gives {scores}")
+    raise SpecError.of(
+        "data-misfit", message, _last_layer_span(program), help_, label=f"gives {scores}"
+    )
 
 
-def _real(split: Split) -> bool:
-    """Whether labels are numbers, and no classes."""
+def _has_real_labels(split: Split) -> bool:
+    """Whether labels are real numbers instead of classes."""
     return isinstance(split.labels, Tensor) and split.labels.is_floating_point()
 
 
-def _several(program: Program, data: DataSet) -> DataSet:
-    """Labels that are 0 or 1."""
-    _refuse_maps(program, data)
+def _with_binary_labels(program: Program, data: DataSet) -> DataSet:
+    """A data set whose labels are 0 or 1, one for each class."""
+    _refuse_class_maps(program, data)
     if len(data.classes) > 2:
         help_ = "`loss = cross_entropy`, or leave it out"
         _refuse_loss(
@@ -186,16 +196,16 @@ def _several(program: Program, data: DataSet) -> DataSet:
     return replace(data, train=splits[0], test=splits[1], classes=names)
 
 
-def _refuse_maps(program: Program, data: DataSet) -> None:
-    """Refuse class maps under a loss of other labels."""
+def _refuse_class_maps(program: Program, data: DataSet) -> None:
+    """Refuse class maps where the loss takes other labels."""
     if data.labels_are_pixel_values:
         loss = loss_kind(program.recipe.loss).name
         message = f"{data.name} has a class for every pixel, and {loss} takes other labels"
         _refuse_loss(program, message, "`loss = cross_entropy`, or leave it out")
 
 
-def _numbers(program: Program, data: DataSet) -> DataSet:
-    _refuse_maps(program, data)
+def _with_numbers(program: Program, data: DataSet) -> DataSet:
+    _refuse_class_maps(program, data)
     if data.classes:
         loss = loss_kind(program.recipe.loss).name
         message = f"the labels of {data.name} are classes, and {loss} takes numbers"
@@ -210,19 +220,19 @@ def _numbers(program: Program, data: DataSet) -> DataSet:
     return replace(data, train=train, test=test)
 
 
-def _of_label(data: DataSet) -> tuple[int, ...]:
-    """What the last layer gives for labels that it gives one by one."""
+def _label_shape(data: DataSet) -> tuple[int, ...]:
+    """The shape of a label, which is that of the network's output too; (1,) of a single number."""
     return tuple(data.train.labels.shape[1:]) or (1,)
 
 
 def _require_output(program: Program, data: DataSet, wanted: Sequence[int], what: str) -> None:
-    gives, name = _gives(program), loss_kind(program.recipe.loss).name
+    gives, name = _output_shape(program), loss_kind(program.recipe.loss).name
     if gives == tuple(wanted):
         return
     adapts = name == "cross_entropy" and ends_in_classes(program.model) and gives != (1,)
     if adapts and len(wanted) == 1:  # it takes the width that is wanted
         return
-    written = _written(program, wanted[0]) if len(wanted) == len(gives) else ""
+    written = _last_layer_source(program, wanted[0]) if len(wanted) == len(gives) else ""
     if written and gives[1:] != tuple(wanted[1:]):
         written = f"{written}, on places {_shown(wanted[1:])}"
     help_ = f"write {written}" if written else f"let it end at the shape {_shown(wanted)}"
@@ -230,7 +240,7 @@ def _require_output(program: Program, data: DataSet, wanted: Sequence[int], what
         "data-misfit",
         f"{name} on {data.name} takes {_shown(wanted)} of a sample, {what}, "
         f"and the network gives {_shown(gives)}",
-        _last(program),
+        _last_layer_span(program),
         help_,
         label=f"gives {_shown(gives)}",
     )
@@ -254,18 +264,18 @@ def _require_input(program: Program, data: DataSet) -> None:
         )
 
 
-def _gives(program: Program) -> tuple[int, ...]:
-    """The shape that the network gives for a sample."""
+def _output_shape(program: Program) -> tuple[int, ...]:
+    """The shape of the network's output for one sample."""
     after = program.model.net[-1].after
     return (int(after.channels.constant), *after.space)
 
 
-def _last(program: Program) -> Span | None:
+def _last_layer_span(program: Program) -> Span | None:
     return program.model.net[-1].span
 
 
-def _written(program: Program, width: int) -> str:
-    """The last layer with another width, as it would be written."""
+def _last_layer_source(program: Program, width: int) -> str:
+    """How a spec would write the last layer with another width."""
     layer = program.model.net[-1]
     if layer.name == "dense":
         return f"`dense({width})`"

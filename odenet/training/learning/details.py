@@ -1,4 +1,4 @@
-"""What a measurement finds beside means: classes taken for one another, and the worst samples."""
+"""Details of a measurement: confusion matrix, scores of each class, and the worst samples."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -10,15 +10,15 @@ from torchmetrics.classification import MulticlassConfusionMatrix, MultilabelCon
 
 from odenet.training.learning.losses import Objective
 
-WORST = 25  # samples that are kept
-HOLDS = 0.5  # the probability above which a class is said to hold
+WORST_KEPT = 25  # how many of the samples with the largest loss are kept
+THRESHOLD = 0.5  # the probability above which a class is predicted, where several may hold
 
 
 class Details:
     """Counts classes, and keeps the samples with the largest loss, while a split is measured.
 
     Args:
-        objective: says what answers and labels are.
+        objective: the loss, with the kind of its labels.
         classes: the names of the classes, in the order of the network's outputs.
     """
 
@@ -27,51 +27,51 @@ class Details:
         self._classes = tuple(classes)
         self._kind = objective.kind.labels
         self._counts = _confusion(self._kind, len(classes))
-        self._seen = 0
+        self._count = 0
         self._worst: tuple[Tensor, ...] = ()  # losses, places, predictions and labels
 
-    def update(self, answer: Tensor, labels: Tensor) -> None:
-        """Look at a batch.
+    def update(self, output: Tensor, labels: Tensor) -> None:
+        """Count a batch.
 
         Args:
-            answer: what the loss takes of the network, (B, …).
+            output: of the network, as the loss takes it, (B, …).
             labels: (B, …).
         """
-        answer = answer.detach()
+        output = output.detach()
         if self._counts is not None:
-            self._counts.to(answer.device).update(*self._objective.compared(answer, labels))
-        losses = self._objective.each(answer, labels).float()
-        places = torch.arange(self._seen, self._seen + len(losses), device=losses.device)
-        self._seen += len(losses)
-        batch = (losses, places, self._objective.prediction(answer), labels)
+            self._counts.to(output.device).update(*self._objective.metric_inputs(output, labels))
+        losses = self._objective.sample_losses(output, labels).float()
+        places = torch.arange(self._count, self._count + len(losses), device=losses.device)
+        self._count += len(losses)
+        batch = (losses, places, self._objective.prediction(output), labels)
         if self._worst:
             batch = tuple(torch.cat(pair) for pair in zip(self._worst, batch, strict=True))
-        best = batch[0].topk(min(WORST, len(batch[0]))).indices
+        best = batch[0].topk(min(WORST_KEPT, len(batch[0]))).indices
         self._worst = tuple(values[best] for values in batch)
 
-    def found(self, places: Sequence[int], files: Sequence[str]) -> dict[str, Any]:
-        """What was found, as plain values.
+    def summary(self, places: Sequence[int], files: Sequence[str]) -> dict[str, Any]:
+        """The details as plain values.
 
         Args:
-            places: of the samples in their split, in the order in which they came.
-            files: that the samples of the split came from; empty if from none.
+            places: the indices of the measured samples in their split, in the order measured.
+            files: the file of each sample of the split; empty if they are not files.
 
         Returns:
-            `confusion`: with a class for each sample or place, a row for each true class with how
-            often each class was said of it. `per_class`: by name, `precision`, `recall`, `f1`, of
-            places `iou`, and `support`, how often it is true; None where it is 0 / 0. `worst`: the
-            samples with the largest loss, that first, each with its `index` in the split, its
-            `file` if it has one, its `loss`, and what was said in place of what.
+            `confusion`: where a sample or pixel has one class, a row for each true class with how
+            often each class was predicted. `per_class`: by name, `precision`, `recall`, `f1`, for
+            class maps `iou`, and `support`, how often the class occurs; None where it is 0 / 0.
+            `worst`: the samples with the largest loss, that first, each with its `index` in the
+            split, its `file` if it has one, its `loss`, its label and the prediction.
         """
-        found: dict[str, Any] = {}
+        values: dict[str, Any] = {}
         if self._counts is not None:
             counts = self._counts.compute().cpu()
             if self._kind == "class":
-                found["confusion"] = counts.tolist()
-            found["per_class"] = self._per_class(counts)
+                values["confusion"] = counts.tolist()
+            values["per_class"] = self._per_class(counts)
         rows = zip(*(values.cpu() for values in self._worst), strict=True)
-        found["worst"] = [self._sample(row, places, files) for row in rows]
-        return found
+        values["worst"] = [self._sample(row, places, files) for row in rows]
+        return values
 
     def _per_class(self, counts: Tensor) -> dict[str, dict[str, float | int | None]]:
         if self._kind == "class":
@@ -83,39 +83,40 @@ class Details:
         of_places = self._kind == "class" and bool(self._objective.labels.shape)
         rows = zip(right.tolist(), missed.tolist(), false.tolist(), strict=True)
         return {
-            name: scores(*row, of_places) for name, row in zip(self._classes, rows, strict=True)
+            name: class_scores(*row, of_places)
+            for name, row in zip(self._classes, rows, strict=True)
         }
 
     def _sample(
         self, row: tuple[Tensor, ...], places: Sequence[int], files: Sequence[str]
     ) -> dict[str, Any]:
         """One of the worst samples, from its row of `_worst`."""
-        loss, place, said, label = row
+        loss, place, prediction, label = row
         index = places[int(place)]
         where: dict[str, Any] = {"index": index}
         if files:
             where["file"] = files[index]
-        return {**where, "loss": loss.item(), **self._in_words(said, label)}
+        return {**where, "loss": loss.item(), **self._described(prediction, label)}
 
-    def _in_words(self, said: Tensor, label: Tensor) -> Mapping[str, Any]:
-        """What was said of a sample, (…), and its label, (…)."""
+    def _described(self, prediction: Tensor, label: Tensor) -> Mapping[str, Any]:
+        """The prediction for a sample, (…), and its label, (…), as plain values."""
         match self._kind:
             case "class" if label.dim():
-                wrong = (said.argmax(0) != label).double().mean().item()
+                wrong = (prediction.argmax(0) != label).double().mean().item()
                 return {"wrong": wrong}
             case "class":
-                best = int(said.argmax())
+                best = int(prediction.argmax())
                 label_, said_ = self._classes[int(label)], self._classes[best]
-                return {"label": label_, "said": said_, "probability": said[best].item()}
+                return {"label": label_, "said": said_, "probability": prediction[best].item()}
             case "several":
-                both = (label.flatten() == 1, said.flatten() > HOLDS)
+                both = (label.flatten() == 1, prediction.flatten() > THRESHOLD)
                 names = (
                     [n for n, holds in zip(self._classes, row.tolist(), strict=True) if holds]
                     for row in both
                 )
                 return dict(zip(("label", "said"), names, strict=True))
             case "numbers":
-                numbers, truth = said.flatten().double(), label.flatten().double()
+                numbers, truth = prediction.flatten().double(), label.flatten().double()
                 error = numbers - truth
                 most = error.abs().argmax()
                 values = truth[most], numbers[most], error[most]
@@ -125,23 +126,25 @@ class Details:
                 return {}
 
 
-def scores(right: int, missed: int, false: int, of_places: bool) -> dict[str, float | int | None]:
-    """How well one class is found.
+def class_scores(
+    right: int, missed: int, false: int, of_places: bool
+) -> dict[str, float | int | None]:
+    """Precision, recall, F1 and support of one class.
 
     Args:
-        right: how often it was said of what it is true of.
-        missed: how often another one was.
-        false: how often it was said of what it is not true of.
-        of_places: whether to add the intersection over the union.
+        right: its true positives.
+        missed: its false negatives.
+        false: its false positives.
+        of_places: whether to add the intersection over union.
     """
-    found = {
+    values = {
         "precision": _ratio(right, right + false),
         "recall": _ratio(right, right + missed),
         "f1": _ratio(2 * right, 2 * right + false + missed),
     }
     if of_places:
-        found["iou"] = _ratio(right, right + false + missed)
-    return {**found, "support": right + missed}
+        values["iou"] = _ratio(right, right + false + missed)
+    return {**values, "support": right + missed}
 
 
 def _ratio(part: int, whole: int) -> float | None:

@@ -1,23 +1,23 @@
-"""Where a pass through a network leaves the finite numbers, found by going through it again."""
+"""Where the states of a network become infinite or NaN, found by a second forward pass."""
 
 import torch
 from torch import Tensor, nn
 
 from odenet.training.flows import flow_inputs, flows
 
-GROWN = 1e6  # times its first value, at which a state is far from anything that was meant
+GROWTH_LIMIT = 1e6  # times its first size, beyond which a state has certainly diverged
 
 
 @torch.no_grad()
-def fault_of(network: nn.Module, inputs: Tensor) -> str:
-    """The first flow, and its step, at which a state is not finite, or has grown beyond measure.
+def divergence_of(network: nn.Module, inputs: Tensor) -> str:
+    """Names the first flow and step whose state is not finite or exceeds `GROWTH_LIMIT`.
 
     Args:
-        network: is left with changed statistics where it has any.
-        inputs: of the pass.
+        network: whose normalisations may update their running statistics.
+        inputs: of the pass that went wrong.
 
     Returns:
-        Words; empty if there is no such step.
+        A phrase; empty if there is no such step.
     """
     for name, u in flow_inputs(network, inputs).items():
         flow = flows(network).get(name)
@@ -26,16 +26,16 @@ def fault_of(network: nn.Module, inputs: Tensor) -> str:
         state = flow.begin(u)
         if not all(tensor.isfinite().all() for tensor in (u if isinstance(u, tuple) else (u,))):
             return f"what goes into flow {name} is not finite"
-        first = _size(state)
+        first_size = _size(state)
         for step in range(flow.steps):
             state = flow.advance(state, step)
             size = _size(state)
             if not size.isfinite():
                 return f"flow {name} gives inf or nan in step {step + 1} of {flow.steps}"
-            if size > GROWN * first > 0:
-                grown = f"{(size / first).item():.0e} times what they were at first"
+            if size > GROWTH_LIMIT * first_size > 0:
+                growth = f"{(size / first_size).item():.0e} times what they were at first"
                 return (
-                    f"the states of flow {name} are {grown} after step {step + 1} of {flow.steps}"
+                    f"the states of flow {name} are {growth} after step {step + 1} of {flow.steps}"
                 )
     return ""
 

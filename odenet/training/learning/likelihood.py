@@ -1,4 +1,4 @@
-"""`loss = likelihood`: how improbable a density finds the samples."""
+"""`loss = likelihood`: the negative log-likelihood of samples under an invertible network."""
 
 import math
 
@@ -15,42 +15,42 @@ from odenet.training.learning.losses import Objective
 class Likelihood(Objective):
     """The mean negative log-likelihood of a sample, in nats.
 
-    Pixels are whole numbers, and a density of whole numbers could grow without a bound. So each
-    is spread evenly over the distance to the next one (Theis, van den Oord & Bethge 2016, 3.1):
-    what is made small is then an upper bound of the code length of the pixels themselves.
+    Pixels are whole numbers, on which a density could grow without bound. So uniform noise of the
+    width of one pixel value is added (Theis, van den Oord & Bethge 2016, section 3.1): the loss is
+    then an upper bound of the code length of the pixels themselves.
     """
 
     def __init__(self, recipe: Recipe, labels: LabelInfo):
         super().__init__(recipe, labels)
-        self.grain: Tensor | None
+        self.pixel_spacing: Tensor | None
         grain = torch.tensor(labels.pixel_spacing) if labels.pixel_spacing else None
         self.register_buffer("grain", grain, persistent=False)
 
-    def answer(self, network: nn.Module, inputs: Tensor) -> Tensor:
+    def network_output(self, network: nn.Module, inputs: Tensor) -> Tensor:
         """The log-likelihood of each sample, (B,)."""
-        if self.grain is None:
+        if self.pixel_spacing is None:
             return log_density(network.children(), inputs)
-        pixels = inputs.flatten(1).view(len(inputs), len(self.grain), -1)
-        width = self.grain[:, None].to(inputs)
+        pixels = inputs.flatten(1).view(len(inputs), len(self.pixel_spacing), -1)
+        width = self.pixel_spacing[:, None].to(inputs)
         spread = (pixels + width * self._noise(pixels)).view_as(inputs)
-        of_pixels = torch.log(self.grain.double()).sum() * pixels.shape[2]
+        of_pixels = torch.log(self.pixel_spacing.double()).sum() * pixels.shape[2]
         return log_density(network.children(), spread) + of_pixels.to(inputs)
 
     def _noise(self, like: Tensor) -> Tensor:
-        """Even in 0..1; when measuring the same for every batch, so that a measure is one."""
+        """Uniform in 0..1; the same for every batch outside training, so results repeat."""
         if self.training:
             return torch.rand_like(like)
         always = torch.Generator(like.device).manual_seed(self.recipe.seed)
         return torch.rand(like.shape, generator=always, dtype=like.dtype, device=like.device)
 
-    def loss(self, answer: Tensor, labels: Tensor) -> Tensor:
-        """In nats; labels are not read."""
-        return -answer.mean()
+    def loss(self, output: Tensor, labels: Tensor) -> Tensor:
+        """The mean over the samples, in nats; labels are not used."""
+        return -output.mean()
 
     def metrics(self) -> dict[str, Metric]:
-        """None but those that follow from the loss."""
+        """No metrics of its own: they follow from the loss."""
         return {}
 
-    def derived(self, loss: Tensor) -> dict[str, Tensor]:
-        """Bits per number of a sample."""
+    def metrics_from_loss(self, loss: Tensor) -> dict[str, Tensor]:
+        """Bits per dimension."""
         return {"bits_per_dim": loss / (self.labels.dimensions * math.log(2))}

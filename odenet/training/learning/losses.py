@@ -1,4 +1,4 @@
-"""What the rows of `odenet.model.tables.losses` compute, in torch and torchmetrics."""
+"""The losses and metrics of `odenet.model.tables.losses`, in torch and torchmetrics."""
 
 from abc import abstractmethod
 from pkgutil import resolve_name
@@ -23,15 +23,15 @@ from odenet.training.data.samples import LabelInfo
 # Scores at which the average precision is summed: evenly spaced, so that it does not matter how
 # rare a class is. As probabilities they are as far as single precision tells them from 0 and 1.
 THRESHOLDS = torch.linspace(-16, 16, 641).sigmoid()
-LEAST_WEIGHT = 1e-12  # of a loss, in the square of the labels' unit
+LEAST_SCALE = 1e-12  # below which a loss is not divided
 
 
 class Objective(nn.Module):
     """A loss with its metrics, for labels of one kind.
 
     Args:
-        recipe: its `loss` has the arguments; `label_smoothing`.
-        labels: what the labels of the data are.
+        recipe: gives the loss with its arguments, and the label smoothing.
+        labels: kind and statistics of the labels.
     """
 
     def __init__(self, recipe: Recipe, labels: LabelInfo):
@@ -40,43 +40,43 @@ class Objective(nn.Module):
         self.call = recipe.loss or USUAL
         self.kind = loss_kind(recipe.loss)
         self.labels = labels
-        self.measures = self.kind.measured(bool(labels.shape))
+        self.metric_kinds = self.kind.measured(bool(labels.shape))
 
-    def answer(self, network: nn.Module, inputs: Tensor) -> Any:
-        """What the loss and the metrics take of a network, for a batch."""
+    def network_output(self, network: nn.Module, inputs: Tensor) -> Any:
+        """The network's output for a batch, as the loss and the metrics take it."""
         return network(inputs)
 
     @abstractmethod
-    def loss(self, answer: Any, labels: Tensor) -> Tensor:
-        """The mean loss of a batch, as it is reported of every split but the training one."""
+    def loss(self, output: Any, labels: Tensor) -> Tensor:
+        """The mean loss of a batch, as reported of validation and test splits."""
 
-    def each(self, answer: Tensor, labels: Tensor) -> Tensor:
+    def sample_losses(self, output: Tensor, labels: Tensor) -> Tensor:
         """The loss of every sample of a batch, (B,)."""
-        return torch.vmap(lambda a, y: self.loss(a[None], y[None]))(answer, labels)
+        return torch.vmap(lambda a, y: self.loss(a[None], y[None]))(output, labels)
 
-    def trained(self, answer: Any, labels: Tensor) -> Tensor:
-        """What gradients are taken of; of a batch."""
-        return self.loss(answer, labels)
+    def training_loss(self, output: Any, labels: Tensor) -> Tensor:
+        """The loss of a batch that gradients are taken of."""
+        return self.loss(output, labels)
 
-    def reported(self, trained: Tensor) -> Tensor:
-        """What is reported of a training batch, from `trained`."""
+    def reported_loss(self, trained: Tensor) -> Tensor:
+        """The loss to report of a training batch, from its `training_loss`."""
         return trained
 
     @abstractmethod
     def metrics(self) -> dict[str, Metric]:
-        """New metrics, by the names of `kind.measured`; those left out follow from the loss."""
+        """New metrics by name; those of `kind.measured` left out here follow from the loss."""
 
-    def compared(self, answer: Any, labels: Tensor) -> tuple[Tensor, Tensor]:
-        """What the metrics compare, from an answer and its labels."""
-        return answer, labels
+    def metric_inputs(self, output: Any, labels: Tensor) -> tuple[Tensor, Tensor]:
+        """What metrics are updated with, from an output and its labels."""
+        return output, labels
 
-    def derived(self, loss: Tensor) -> dict[str, Tensor]:
+    def metrics_from_loss(self, loss: Tensor) -> dict[str, Tensor]:
         """The metrics that follow from the mean loss of an epoch, by name."""
         return {}
 
-    def prediction(self, answer: Any) -> Tensor:
-        """What the network says of samples in the terms of the labels, from its answer."""
-        return answer
+    def prediction(self, output: Any) -> Tensor:
+        """The prediction in terms of the labels: probabilities, or numbers in their unit."""
+        return output
 
 
 class CrossEntropy(Objective):
@@ -85,7 +85,7 @@ class CrossEntropy(Objective):
     def __init__(self, recipe: Recipe, labels: LabelInfo):
         super().__init__(recipe, labels)
         if labels.class_count <= 5:  # the top 5 of so few are all
-            self.measures = tuple(m for m in self.measures if m.name != "top5_accuracy")
+            self.metric_kinds = tuple(m for m in self.metric_kinds if m.name != "top5_accuracy")
         self.weights: Tensor | None
         weights = None
         if self.call["weights"] == "balanced" and labels.class_counts:
@@ -93,24 +93,24 @@ class CrossEntropy(Objective):
             weights = counts.sum() / (len(counts) * counts.clamp(min=1))
         self.register_buffer("weights", weights, persistent=False)
 
-    def loss(self, answer: Any, labels: Tensor) -> Tensor:
-        """The plain one: without smoothing or weights."""
-        return F.cross_entropy(answer, labels)
+    def loss(self, output: Any, labels: Tensor) -> Tensor:
+        """The plain cross-entropy, without smoothing or weights."""
+        return F.cross_entropy(output, labels)
 
-    def trained(self, answer: Any, labels: Tensor) -> Tensor:
-        """With the recipe's smoothing and weights; of classes, or of shares in mixed samples."""
+    def training_loss(self, output: Any, labels: Tensor) -> Tensor:
+        """With the recipe's smoothing and weights; labels are classes, or shares (mixup)."""
         if labels.is_floating_point():
-            labels = labels.to(answer.dtype)
+            labels = labels.to(output.dtype)
         smoothing = self.recipe.label_smoothing
-        weights = None if self.weights is None else self.weights.to(answer.dtype)
-        return F.cross_entropy(answer, labels, weight=weights, label_smoothing=smoothing)
+        weights = None if self.weights is None else self.weights.to(output.dtype)
+        return F.cross_entropy(output, labels, weight=weights, label_smoothing=smoothing)
 
-    def compared(self, answer: Any, labels: Tensor) -> tuple[Tensor, Tensor]:
-        """Scores and classes; of mixed samples the class with the largest share."""
-        return answer, labels.argmax(1) if labels.is_floating_point() else labels
+    def metric_inputs(self, output: Any, labels: Tensor) -> tuple[Tensor, Tensor]:
+        """Scores and classes; for mixed samples the class with the largest share."""
+        return output, labels.argmax(1) if labels.is_floating_point() else labels
 
     def metrics(self) -> dict[str, Metric]:
-        """Shares of samples or places; IoU is the mean over the classes that occur."""
+        """Accuracies of samples or pixels; IoU is the mean over the classes that occur."""
         count = self.labels.class_count
         known: dict[str, Metric] = {
             "accuracy": MulticlassAccuracy(count, average="micro", validate_args=False),
@@ -120,22 +120,22 @@ class CrossEntropy(Objective):
             known["top5_accuracy"] = MulticlassAccuracy(
                 count, top_k=5, average="micro", validate_args=False
             )
-        return {measure.name: known[measure.name] for measure in self.measures}
+        return {measure.name: known[measure.name] for measure in self.metric_kinds}
 
-    def prediction(self, answer: Any) -> Tensor:
+    def prediction(self, output: Any) -> Tensor:
         """The probability of each class."""
-        return answer.softmax(1)
+        return output.softmax(1)
 
 
 class BinaryCrossEntropy(Objective):
-    """Cross-entropy of a score for each class by itself, and whether it holds."""
+    """Cross-entropy of a score for each class on its own, with labels 0 and 1."""
 
-    def loss(self, answer: Any, labels: Tensor) -> Tensor:
+    def loss(self, output: Any, labels: Tensor) -> Tensor:
         """The mean over the classes."""
-        return F.binary_cross_entropy_with_logits(answer, labels.to(answer.dtype).view_as(answer))
+        return F.binary_cross_entropy_with_logits(output, labels.to(output.dtype).view_as(output))
 
     def metrics(self) -> dict[str, Metric]:
-        """Means over the classes; F1 of what is likelier than not."""
+        """Means over the classes; F1 at the threshold 1/2."""
         count = self.labels.class_count
         return {
             "f1": MultilabelF1Score(count, validate_args=False),
@@ -144,24 +144,24 @@ class BinaryCrossEntropy(Objective):
             ),
         }
 
-    def compared(self, answer: Any, labels: Tensor) -> tuple[Tensor, Tensor]:
-        """Probabilities, and whole numbers."""
-        return answer.sigmoid(), labels.view_as(answer).long()
+    def metric_inputs(self, output: Any, labels: Tensor) -> tuple[Tensor, Tensor]:
+        """Probabilities, and labels as whole numbers."""
+        return output.sigmoid(), labels.view_as(output).long()
 
-    def prediction(self, answer: Any) -> Tensor:
-        """The probability of each class, by itself."""
-        return answer.sigmoid()
+    def prediction(self, output: Any) -> Tensor:
+        """The probability of each class, independent of the others."""
+        return output.sigmoid()
 
 
-class OfNumbers(Objective):
-    """A loss of numbers, in the unit of the labels.
+class RegressionLoss(Objective):
+    """A regression loss, in the unit of the labels.
 
-    The network gives them standardised: less the mean of the training labels, over their
-    deviation, per channel. What gradients are taken of is divided by a constant, so that a
-    learning rate means the same whatever the unit is.
+    The network predicts standardised labels: minus the mean of the training labels, over their
+    deviation, per channel. The loss that gradients are taken of is divided by a constant, so that
+    a learning rate means the same in every unit.
     """
 
-    power = 2  # of the unit that the loss is in
+    power = 2  # the loss is in the unit of the labels to this power
 
     def __init__(self, recipe: Recipe, labels: LabelInfo):
         super().__init__(recipe, labels)
@@ -172,43 +172,43 @@ class OfNumbers(Objective):
         self.deviation: Tensor
         self.register_buffer("mean", mean, persistent=False)
         self.register_buffer("deviation", deviation, persistent=False)
-        unit = float(deviation.double().square().mean().sqrt())
-        self.unit = max(self.in_units(unit), LEAST_WEIGHT)
+        scale = float(deviation.double().square().mean().sqrt())
+        self.unit = max(self.typical_loss(scale), LEAST_SCALE)
 
-    def in_units(self, unit: float) -> float:
-        """About what the loss is where the error is the labels' deviation."""
+    def typical_loss(self, unit: float) -> float:
+        """The loss of an error as large as the labels' deviation."""
         return unit**self.power
 
     @abstractmethod
     def error(self, predicted: Tensor, labels: Tensor) -> Tensor:
-        """The mean over the numbers."""
+        """The mean error over all numbers, in the labels' unit to the `power`."""
 
-    def loss(self, answer: Any, labels: Tensor) -> Tensor:
+    def loss(self, output: Any, labels: Tensor) -> Tensor:
         """In the unit of the labels."""
-        return self.error(*self.compared(answer, labels))
+        return self.error(*self.metric_inputs(output, labels))
 
-    def trained(self, answer: Any, labels: Tensor) -> Tensor:
-        """Over the constant."""
-        return self.loss(answer, labels) / self.unit
+    def training_loss(self, output: Any, labels: Tensor) -> Tensor:
+        """The loss divided by the constant."""
+        return self.loss(output, labels) / self.unit
 
-    def reported(self, trained: Tensor) -> Tensor:
+    def reported_loss(self, trained: Tensor) -> Tensor:
         """In the unit of the labels again."""
         return trained * self.unit
 
     def metrics(self) -> dict[str, Metric]:
-        """RMSE over all numbers; R² is the mean over the channels."""
+        """RMSE over all numbers, and R² as the mean over the channels."""
         return {"rmse": RootMeanSquare(), "r2": RSquared(self.mean, self.deviation)}
 
-    def compared(self, answer: Any, labels: Tensor) -> tuple[Tensor, Tensor]:
-        """Both in the unit of the labels."""
-        return self.prediction(answer), labels.view_as(answer)
+    def metric_inputs(self, output: Any, labels: Tensor) -> tuple[Tensor, Tensor]:
+        """Predictions and labels in the unit of the labels."""
+        return self.prediction(output), labels.view_as(output)
 
-    def prediction(self, answer: Any) -> Tensor:
-        """In the unit of the labels."""
-        return answer * self.deviation + self.mean
+    def prediction(self, output: Any) -> Tensor:
+        """The prediction in the unit of the labels."""
+        return output * self.deviation + self.mean
 
 
-class SquaredError(OfNumbers):
+class SquaredError(RegressionLoss):
     """The mean square of the errors."""
 
     def error(self, predicted: Tensor, labels: Tensor) -> Tensor:
@@ -216,7 +216,7 @@ class SquaredError(OfNumbers):
         return F.mse_loss(predicted, labels.to(predicted.dtype))
 
 
-class AbsoluteError(OfNumbers):
+class AbsoluteError(RegressionLoss):
     """The mean size of the errors."""
 
     power = 1
@@ -226,11 +226,11 @@ class AbsoluteError(OfNumbers):
         return F.l1_loss(predicted, labels.to(predicted.dtype))
 
 
-class Huber(OfNumbers):
+class Huber(RegressionLoss):
     """Half the square of errors below `delta`, delta (|error| - delta/2) above (Huber 1964)."""
 
-    def in_units(self, unit: float) -> float:
-        """Of the branch that errors of the labels' deviation are on."""
+    def typical_loss(self, unit: float) -> float:
+        """The branch of the loss that an error of this size is on."""
         return unit * min(unit, float(self.call["delta"]))
 
     def error(self, predicted: Tensor, labels: Tensor) -> Tensor:
@@ -239,7 +239,7 @@ class Huber(OfNumbers):
 
 
 class RootMeanSquare(MeanSquaredError):
-    """torchmetrics' over all numbers, summed in double precision."""
+    """torchmetrics' RMSE over all numbers, summed in double precision."""
 
     def __init__(self) -> None:
         super().__init__(squared=False)
@@ -251,10 +251,10 @@ class RootMeanSquare(MeanSquaredError):
 
 
 class RSquared(R2Score):
-    """torchmetrics', the mean over the channels, of labels standardised.
+    """torchmetrics' R², the mean over the channels, of standardised labels.
 
-    So the units do not matter: torchmetrics takes sums below 1e-4 for 0, and sums of squares about
-    0 lose what labels such as years differ by.
+    Unstandardised, torchmetrics would take sums below 1e-4 for 0, and squares of labels such as
+    years would lose their differences.
 
     Args:
         mean: of the labels, (channels, …).
@@ -273,19 +273,19 @@ class RSquared(R2Score):
 
     def update(self, preds: Tensor, target: Tensor) -> None:
         """Count a batch, each (B, channels, …)."""
-        super().update(*map(self._rows, (preds, target)))
+        super().update(*map(self._standardised, (preds, target)))
 
     def compute(self) -> Tensor:
-        """NaN of a single number."""
+        """NaN if there is a single sample."""
         if self.total < 2:
             return torch.full((), torch.nan)
         return super().compute()
 
-    def _rows(self, values: Tensor) -> Tensor:
+    def _standardised(self, values: Tensor) -> Tensor:
         standardised = (values.detach().double() - self.mean) / self.deviation
         return standardised.movedim(1, -1).flatten(0, -2)
 
 
 def objective_of(recipe: Recipe, labels: LabelInfo) -> Objective:
-    """What a recipe's loss computes, on labels of one kind."""
+    """The objective of a recipe's loss, for labels of one kind."""
     return resolve_name(loss_kind(recipe.loss).source)(recipe, labels)

@@ -1,4 +1,4 @@
-"""Optimizers, what decays, and how the learning rate moves."""
+"""Optimizers, weight decay, and schedules of the learning rate."""
 
 import math
 from collections.abc import Callable
@@ -46,36 +46,39 @@ def decay_groups(network: nn.Module, optimizer: Call) -> list[dict[str, Any]]:
 
     Weights decay. Biases and what belongs to a normalisation do not, unless `decay_on = all`.
     """
-    kept = set() if optimizer["decay_on"] == "all" else _no_weights(network)
+    undecayed = set() if optimizer["decay_on"] == "all" else _undecayed(network)
     parameters = list(network.parameters())
     return [
-        {"params": [p for p in parameters if p not in kept], "weight_decay": optimizer["decay"]},
-        {"params": [p for p in parameters if p in kept], "weight_decay": 0.0},
+        {
+            "params": [p for p in parameters if p not in undecayed],
+            "weight_decay": optimizer["decay"],
+        },
+        {"params": [p for p in parameters if p in undecayed], "weight_decay": 0.0},
     ]
 
 
-def _no_weights(network: nn.Module) -> set[nn.Parameter]:
+def _undecayed(network: nn.Module) -> set[nn.Parameter]:
     """Biases, the gains and shifts of normalisations, and learned constants of schemes."""
-    found: set[nn.Parameter] = set()
+    parameters: set[nn.Parameter] = set()
     for module in network.modules():
         if isinstance(module, NORMS | LearnedConstant):
-            found.update(module.parameters())
+            parameters.update(module.parameters())
         for name, parameter in module.named_parameters(recurse=False):
-            stacked = isinstance(module, Flow)
-            if name not in module.operators if stacked else "bias" in name:
-                found.add(parameter)
-    return found
+            is_flow = isinstance(module, Flow)
+            if name not in module.operators if is_flow else "bias" in name:
+                parameters.add(parameter)
+    return parameters
 
 
-def whole_epochs(recipe: Recipe, steps: int) -> Recipe:
-    """A recipe whose epochs are as many as its steps fill, the last one whole.
+def with_whole_epochs(recipe: Recipe, steps: int) -> Recipe:
+    """A recipe that says its length in epochs: those that its `steps` fill, the last one whole.
 
     Args:
-        recipe: says how many steps, or epochs.
+        recipe: gives the steps, or the epochs.
         steps: optimizer steps in an epoch.
 
     Raises:
-        TrainingError: if it refines after the last one.
+        TrainingError: if it refines after the last epoch.
     """
     if not recipe.steps:
         return recipe
@@ -97,7 +100,7 @@ def cycle_ends(recipe: Recipe) -> tuple[int, ...]:
 
 
 def rate_factor(recipe: Recipe, steps: int) -> Callable[[int], float]:
-    """What the learning rate is multiplied by at a step.
+    """The factor of the learning rate, as a function of the step.
 
     A refinement starts the schedule anew (Chang et al. 2018, ICLR, section 4), unless the
     schedule has restarts of its own; without the warm-up.
@@ -108,21 +111,21 @@ def rate_factor(recipe: Recipe, steps: int) -> Callable[[int], float]:
     """
     schedule, lr = recipe.schedule, recipe.optimizer["lr"]
     ends = cycle_ends(recipe)
-    rising = schedule["warmup"] + schedule.kwargs.get("warmup_steps", 0) / steps
+    warmup_epochs = schedule["warmup"] + schedule.kwargs.get("warmup_steps", 0) / steps
 
     def factor(step: int) -> float:
         epoch = step / steps
         cycle = next((i for i, end in enumerate(ends) if epoch < end), len(ends) - 1)
         start = ends[cycle - 1] if cycle else 0
-        warmup = 0.0 if cycle else min(rising, ends[0])
+        warmup = 0.0 if cycle else min(warmup_epochs, ends[0])
         if epoch < warmup:
             return (step + 1) / (math.ceil(warmup * steps) + 1)
         if schedule.name == "steps":
             return schedule["factor"] ** sum(epoch - start >= at for at in schedule["at"])
         if schedule.name == "cosine":
-            done = (epoch - start - warmup) / max(ends[cycle] - start - warmup, 1e-9)
+            progress = (epoch - start - warmup) / max(ends[cycle] - start - warmup, 1e-9)
             low = schedule["to"] / lr
-            return low + (1 - low) * 0.5 * (1 + math.cos(math.pi * min(done, 1.0)))
+            return low + (1 - low) * 0.5 * (1 + math.cos(math.pi * min(progress, 1.0)))
         return 1.0
 
     return factor

@@ -1,4 +1,4 @@
-"""The mean loss and the metrics of an epoch, as parts of what is trained."""
+"""The mean loss and the metrics of an epoch, as modules whose sums are in checkpoints."""
 
 import torch
 from torch import Tensor, nn
@@ -31,21 +31,21 @@ class Scores(nn.Module):
     Their sums are part of a checkpoint, so that an interrupted epoch ends with the same numbers.
 
     Args:
-        objective: says which metrics.
+        objective: gives the metrics.
     """
 
     def __init__(self, objective: Objective):
         super().__init__()
         self.loss = MeanLoss(nan_strategy="disable")
         self._metrics = objective.metrics()
-        self._derived = objective.derived
+        self._from_loss = objective.metrics_from_loss
         for name, metric in self._metrics.items():
             self.add_module(name, metric)
         for metric in self.metrics():
             metric.persistent(True)
 
     def metrics(self) -> tuple[Metric, ...]:
-        """The loss and the others."""
+        """The mean loss, and the metrics."""
         return self.loss, *self._metrics.values()
 
     def update(
@@ -55,13 +55,13 @@ class Scores(nn.Module):
         compared: tuple[Tensor, Tensor],
         finite_only: bool = False,
     ) -> None:
-        """Count one batch; if told so, not a loss that is not finite, which others respond to.
+        """Count one batch.
 
         Args:
             loss: its mean.
             count: its samples.
-            compared: what the metrics compare.
-            finite_only: leave a loss out that is not finite.
+            compared: predictions and labels for the metrics.
+            finite_only: leave a loss out that is not finite (`FiniteCheck` responds to it).
         """
         loss = loss.detach()
         # Filled in where it is needed: as a number it would be copied, and the device waited for.
@@ -74,10 +74,10 @@ class Scores(nn.Module):
             metric.update(compared[0].detach(), compared[1])
 
     def collect(self, split: str) -> dict[str, Tensor]:
-        """The numbers of the epoch by name; starts over."""
+        """The epoch's mean loss and metrics by name; then starts over."""
         loss = self.loss.compute()
-        found = {name: metric.compute() for name, metric in self._metrics.items()}
+        metrics = {name: metric.compute() for name, metric in self._metrics.items()}
         for metric in self.metrics():
             metric.reset()
-        values = {"loss": loss, **found, **self._derived(loss)}
+        values = {"loss": loss, **metrics, **self._from_loss(loss)}
         return {f"{split}_{name}": value for name, value in values.items()}

@@ -20,12 +20,12 @@ from odenet.training.data.samples import LabelInfo, RandomStream, random_generat
 from odenet.training.errors import Diverged, UnreadableData
 from odenet.training.flows import ROUGH_ITERATIONS, flows, stability
 from odenet.training.learning.details import Details
-from odenet.training.learning.divergence import fault_of
+from odenet.training.learning.divergence import divergence_of
 from odenet.training.learning.losses import objective_of
 from odenet.training.learning.optim import build_optimizer, rate_factor
 from odenet.training.learning.scores import Scores, is_score
 
-SHOWN = {  # columns of metrics.csv in the progress bar
+PROGRESS_NAMES = {  # columns of metrics.csv in the progress bar
     "samples_per_second": "samples/s",
     "tokens_per_second": "tokens/s",
     "stability": "h·ω/limit",
@@ -40,14 +40,14 @@ class Task(LightningModule):
     Args:
         network: maps inputs to what the loss takes.
         recipe: how to train it.
-        labels: what the labels of the data are.
+        labels: kind and statistics of the labels.
         watched: the name of the split that is measured after each epoch.
         level: how often the flows have been refined.
 
     Attributes:
         clips_in_backward_by: how gradients are clipped by an optimizer that acts in the backward
             pass; None for one that acts after it.
-        details: what looks at every sample that is measured; None if nobody wants to know.
+        details: collects details of every measured sample; None if they are not asked for.
     """
 
     def __init__(
@@ -55,46 +55,46 @@ class Task(LightningModule):
         network: nn.Module,
         recipe: Recipe,
         labels: LabelInfo,
-        watched: str = "test",
+        validation_name: str = "test",
         level: int = 0,
     ):
         super().__init__()
         self.network = network
         self.recipe = recipe
         self.objective = objective_of(recipe, labels)
-        self.watched = watched
+        self.validation_name = validation_name
         self.level = level
-        self.clips_in_backward_by: Any = None
+        self.clipping_in_backward: Any = None
         self.details: Details | None = None
-        self.health: dict[str, float] = {}  # what callbacks found at the end of the last epoch
+        self.callback_values: dict[str, float] = {}  # measured after the last epoch
         self.first_loss: Tensor | None = None  # of the first batch of all
         self.seconds = 0.0  # spent on training batches, validation not counted
         self.train_scores = Scores(self.objective)
         self.test_scores = Scores(self.objective)
-        self._measured: dict[str, Tensor] = {}
-        self._started = 0.0
-        self._seen = 0  # samples since the epoch began, or was resumed
+        self._validation_scores: dict[str, Tensor] = {}
+        self._clock_start = 0.0
+        self._samples_since_start = 0  # samples since the epoch began, or was resumed
         self._speed = 0.0
         self._tokens = 0  # of a sample
-        self._random: dict[str, Tensor] = {}
+        self._random_states: dict[str, Tensor] = {}
         self._in_backward: OptimizerInBackward | None = None
 
     def forward(self, inputs: Tensor) -> Tensor:
-        """The network's answer, (batch, …)."""
+        """The network's output, (batch, …)."""
         return self.network(inputs)
 
     def training_step(self, batch: Batch, _index: int) -> Tensor:
         """The loss of one batch, penalties included."""
         inputs, labels = batch
-        answer = self._answer(inputs)
+        output = self._network_output(inputs)
         objective = self.objective
-        loss = objective.trained(answer, labels)
-        compared = objective.compared(answer, labels)
-        reported = objective.reported(loss)
+        loss = objective.training_loss(output, labels)
+        compared = objective.metric_inputs(output, labels)
+        reported = objective.reported_loss(loss)
         if self.first_loss is None and self.global_step == self.current_epoch == 0:
             self.first_loss = reported.detach()
         self.train_scores.update(reported, len(inputs), compared, finite_only=True)
-        self._seen += len(inputs)
+        self._samples_since_start += len(inputs)
         self._tokens = inputs.shape[1] if objective.kind.labels == "tokens" else 0
         return loss + self.penalty() if self.recipe.smooth else loss
 
@@ -105,21 +105,21 @@ class Task(LightningModule):
     def validation_step(self, batch: Batch, _index: int) -> None:
         """Measure one batch; the loss is that without smoothing or weights of classes."""
         inputs, labels = batch
-        answer = self._answer(inputs)
-        loss = self.objective.loss(answer, labels)
-        compared = self.objective.compared(answer, labels)
+        output = self._network_output(inputs)
+        loss = self.objective.loss(output, labels)
+        compared = self.objective.metric_inputs(output, labels)
         self.test_scores.update(loss, len(inputs), compared)
         if self.details is not None:
-            self.details.update(answer, labels)
+            self.details.update(output, labels)
 
     def on_validation_epoch_end(self) -> None:
-        """Keep the numbers for the row that the epoch's end writes."""
-        self._measured = self._collect_measured(self.watched)
+        """Keep the scores for the row that `on_train_epoch_end` logs."""
+        self._validation_scores = self._collect_measured(self.validation_name)
 
     test_step = validation_step
 
     def on_test_epoch_end(self) -> None:
-        """Report the numbers of `evaluate`."""
+        """Log the scores, for `evaluate`."""
         self.log_dict(self._collect_measured("test"))
 
     def _collect_measured(self, split: str) -> dict[str, Tensor]:
@@ -128,19 +128,19 @@ class Task(LightningModule):
         return self.test_scores.collect(split)
 
     def on_train_start(self) -> None:
-        """Go on with the random numbers of the interrupted run; processes have one stream each."""
+        """Restore the random state of an interrupted run; with several processes, seed each."""
         if self.trainer.world_size > 1:
             key = (self.recipe.seed, self.trainer.global_rank, self.global_step)
             torch.manual_seed(int(random_generator(RandomStream.DROPOUT, *key).integers(2**32)))
-        elif self._random:
-            torch.set_rng_state(self._random["cpu"].cpu())
-            if "cuda" in self._random and self.device.type == "cuda":
-                torch.cuda.set_rng_state(self._random["cuda"].cpu(), self.device)
+        elif self._random_states:
+            torch.set_rng_state(self._random_states["cpu"].cpu())
+            if "cuda" in self._random_states and self.device.type == "cuda":
+                torch.cuda.set_rng_state(self._random_states["cuda"].cpu(), self.device)
         self._follow_recipe()
-        self._started = time.perf_counter()
+        self._clock_start = time.perf_counter()
 
     def _follow_recipe(self) -> None:
-        """Numbers of the optimizer are the recipe's also after a resume with others than before."""
+        """Set the optimizer's numbers to the recipe's, which a resume may have changed."""
         optimizer: Any = self.optimizers()
         schedule: Any = self.lr_schedulers()
         fresh = build_optimizer(self.network, self.recipe.optimizer).param_groups
@@ -153,35 +153,35 @@ class Task(LightningModule):
 
     def on_train_epoch_start(self) -> None:
         """Start the epoch's clock."""
-        self._seen = 0
-        self._started = time.perf_counter()
+        self._samples_since_start = 0
+        self._clock_start = time.perf_counter()
 
     def on_validation_start(self) -> None:
         """Stop the epoch's clock."""
         self._stop_clock()
 
     def on_train_epoch_end(self) -> None:
-        """Write the epoch's row; stop when there is nothing left to train."""
-        row = self.train_scores.collect("train") | self._measured
-        for split in ("train", self.watched):
+        """Log the epoch's row; raise if its losses are not finite."""
+        row = self.train_scores.collect("train") | self._validation_scores
+        for split in ("train", self.validation_name):
             loss = row[f"{split}_loss"].item()
             if not math.isfinite(loss):
                 after = f"after epoch {self.current_epoch + 1}"
-                raise self.fault(f"the mean loss on the {split} split is {loss} {after}")
-        beside = {"samples_per_second": self._speed, **self.health}
+                raise self.divergence(f"the mean loss on the {split} split is {loss} {after}")
+        columns = {"samples_per_second": self._speed, **self.callback_values}
         if self._tokens:
-            beside["tokens_per_second"] = self._speed * self._tokens
+            columns["tokens_per_second"] = self._speed * self._tokens
         if self.device.type == "cuda":
-            beside["memory"] = torch.cuda.max_memory_allocated(self.device) / 2**20
+            columns["memory"] = torch.cuda.max_memory_allocated(self.device) / 2**20
         rate = self.trainer.optimizers[0].param_groups[0]["lr"]
-        self.log_dict({**row, "lr": rate, "seconds": self.seconds, **beside})
-        first = self.objective.measures[0]
-        shown = self.watched if first.name == "accuracy" else f"{self.watched} {first.words}"
-        bar = {"loss": row["train_loss"], shown: row[f"{self.watched}_{first.name}"]}
+        self.log_dict({**row, "lr": rate, "seconds": self.seconds, **columns})
+        first, split = self.objective.metric_kinds[0], self.validation_name
+        validated = split if first.name == "accuracy" else f"{split} {first.words}"
+        progress = {"loss": row["train_loss"], validated: row[f"{split}_{first.name}"]}
         if self._tokens:
-            del beside["samples_per_second"]
-        bar |= {SHOWN[name]: value for name, value in beside.items()}
-        self.log_dict(bar, prog_bar=True, logger=False)
+            del columns["samples_per_second"]
+        progress |= {PROGRESS_NAMES[name]: value for name, value in columns.items()}
+        self.log_dict(progress, prog_bar=True, logger=False)
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         """The recipe's optimizer, its schedule moved on after every step.
@@ -190,10 +190,10 @@ class Task(LightningModule):
         loaders before it has read from a checkpoint how far they were.
         """
         data: Any = self.trainer.datamodule  # pyright: ignore[reportAttributeAccessIssue]
-        both = self.recipe.precision == "fp16" and self.recipe.clip > 0
-        optimizer = build_optimizer(self.network, self.recipe.optimizer, both)
-        if self.clips_in_backward_by is not None:
-            clip, by = self.recipe.clip, self.clips_in_backward_by
+        scaled_and_clipped = self.recipe.precision == "fp16" and self.recipe.clip > 0
+        optimizer = build_optimizer(self.network, self.recipe.optimizer, scaled_and_clipped)
+        if self.clipping_in_backward is not None:
+            clip, by = self.recipe.clip, self.clipping_in_backward
             self._in_backward = OptimizerInBackward(self.network, optimizer, clip, by)
         schedule = LambdaLR(optimizer, rate_factor(self.recipe, data.steps_per_epoch))
         return {
@@ -202,7 +202,7 @@ class Task(LightningModule):
         }
 
     def backward(self, loss: Tensor, *args: Any, **kwargs: Any) -> None:
-        """Go back from the loss; an optimizer in the backward pass moves the weights on the way."""
+        """Back-propagate; an optimizer in the backward pass moves the weights meanwhile."""
         if self._in_backward is None:
             super().backward(loss, *args, **kwargs)
         else:
@@ -222,9 +222,9 @@ class Task(LightningModule):
         }
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Take back what `on_save_checkpoint` added, the refinements apart.
+        """Restore what `on_save_checkpoint` added, apart from refinements.
 
-        Sums of metrics that the version which wrote it did not have begin at 0.
+        Sums of metrics that an older version did not have begin at 0.
         """
         for states in ("state_dict", "current_model_state"):
             for name, value in self.state_dict().items():
@@ -233,19 +233,19 @@ class Task(LightningModule):
         self.seconds = checkpoint["odenet"]["seconds"]
         first = checkpoint["odenet"]["first_loss"]
         self.first_loss = None if first is None else torch.tensor(first)
-        self._random = checkpoint["odenet"]["random"]
+        self._random_states = checkpoint["odenet"]["random"]
 
-    def fault(self, what: str, inputs: Tensor | None = None, otherwise: str = "") -> Diverged:
-        """What training says when it cannot go on because numbers went wrong.
+    def divergence(self, what: str, inputs: Tensor | None = None, otherwise: str = "") -> Diverged:
+        """The error to raise when numbers are no longer finite, with its likely causes.
 
         Args:
-            what: went wrong, and when.
-            inputs: of the pass in which it did, to find out where.
-            otherwise: what to say of it if that is not found.
+            what: what is not finite, and when.
+            inputs: of the pass in which that happened, to find the flow and step by.
+            otherwise: the explanation where no flow and step are found.
         """
         with torch.no_grad():
             margin = stability(self.network, ROUGH_ITERATIONS)
-            where = "" if inputs is None else fault_of(self.network, inputs)
+            where = "" if inputs is None else divergence_of(self.network, inputs)
         why = where or otherwise
         message = f"{what}: {why}" if why else what
         rate = self.recipe.optimizer["lr"]
@@ -267,16 +267,18 @@ class Task(LightningModule):
                 way_on = f"; from the last checkpoint on: {again}"
         return Diverged(message, "; ".join(causes) + way_on, epoch, rate, run)
 
-    def _answer(self, inputs: Tensor) -> Any:
-        """What the loss takes of a batch."""
+    def _network_output(self, inputs: Tensor) -> Any:
+        """The output for a batch, as the loss takes it."""
         try:
-            return self.objective.answer(self.network, inputs)
+            return self.objective.network_output(self.network, inputs)
         except Inexact as error:
             when = f"in epoch {self.current_epoch + 1}" if self.training else "while measuring"
-            raise self.fault(f"exact arithmetic fails {when}", inputs, str(error)) from error
+            raise self.divergence(f"exact arithmetic fails {when}", inputs, str(error)) from error
 
     def _stop_clock(self) -> None:
         now = time.perf_counter()
-        self._speed = self._seen * self.trainer.world_size / (now - self._started)
-        self.seconds += now - self._started
-        self._started = now
+        self._speed = (
+            self._samples_since_start * self.trainer.world_size / (now - self._clock_start)
+        )
+        self.seconds += now - self._clock_start
+        self._clock_start = now

@@ -1,4 +1,4 @@
-"""Do a network of tokens, its loss and a text fit together? Asked before a network is made."""
+"""Whether a network of tokens, its loss and a text go together, checked before it is built."""
 
 from typing import NoReturn
 
@@ -14,7 +14,7 @@ BEGIN = "begin the net with `tokens(T, vocabulary = V) -> embed(C)`"
 
 
 def require_text(program: Program, data: DataSet) -> bool:
-    """Whether a language model is trained; its parts are looked at if it is.
+    """Whether a language model is trained; if so, checks that all of its parts are for text.
 
     Raises:
         SpecError: one of network, loss and data is for text, and another one is not.

@@ -1,4 +1,4 @@
-"""What a recipe asks for that an optimizer in the backward pass cannot give, refused by name."""
+"""Refuses what an optimizer that acts in the backward pass cannot do."""
 
 from lightning.pytorch import Trainer
 from lightning.pytorch.strategies import SingleDeviceStrategy
@@ -10,7 +10,7 @@ OPTION = "--update-in-backward"
 
 
 def require_in_backward(trainer: Trainer, recipe: Recipe) -> None:
-    """Refuse what needs all gradients at once.
+    """Refuse devices and settings that need all gradients at once.
 
     Raises:
         TrainingError: names the key or the option, and what to write.

@@ -9,8 +9,8 @@ import torch
 
 from odenet.model.tables.losses import MetricKind
 from odenet.model.tables.recipe import Recipe
-from odenet.training.callbacks.stability_guard import EXACT
-from odenet.training.callbacks.stopping import AT_TARGET
+from odenet.training.callbacks.stability_guard import EXACT_ITERATIONS
+from odenet.training.callbacks.stopping import TARGET_MARGIN
 from odenet.training.data.data_module import SplitLoaders
 from odenet.training.data.windows import Windows
 from odenet.training.flows import stability
@@ -30,15 +30,15 @@ def compute_result(folder: RunFolder, task: Task, data: SplitLoaders, rows: list
         data: what it was trained on.
         rows: of all its epochs.
     """
-    measure = task.objective.measures[0]
-    values = [row[f"{task.watched}_{measure.name}"] for row in rows]
+    measure = task.objective.metric_kinds[0]
+    values = [row[f"{task.validation_name}_{measure.name}"] for row in rows]
     best = (max if measure.best == "max" else min)(values)
     accurate = measure.name == "accuracy"
     seconds = rows[-1]["seconds"]
     cuda = task.device.type == "cuda" or torch.cuda.is_initialized()
     result = Result(
         folder=str(folder.path),
-        watched=task.watched,
+        watched=task.validation_name,
         accuracy=values[-1] if accurate else None,
         best_accuracy=best if accurate else None,
         best_epoch=values.index(best) + 1,
@@ -47,7 +47,9 @@ def compute_result(folder: RunFolder, task: Task, data: SplitLoaders, rows: list
         parameters=sum(p.numel() for p in task.network.parameters()),
         seconds=seconds,
         samples_per_second=data.samples_per_epoch * len(rows) / seconds,
-        stability=stability(task.network, EXACT),  # from a fixed start, as after a resume
+        stability=stability(
+            task.network, EXACT_ITERATIONS
+        ),  # from a fixed start, as after a resume
         memory=torch.cuda.max_memory_allocated() if cuda else None,
         saved=time_saved(rows, task.recipe),
         damaged=tuple(data.damaged),
@@ -63,7 +65,7 @@ def compute_result(folder: RunFolder, task: Task, data: SplitLoaders, rows: list
     if isinstance(windows, Windows):
         each = windows.size * result.samples_per_second
         result = replace(result, tokens_per_second=each)
-    split = f"{task.watched}_"
+    split = f"{task.validation_name}_"
     last = {name.removeprefix(split): v for name, v in rows[-1].items() if name.startswith(split)}
     return with_test_scores(result, task, last)
 
@@ -93,14 +95,16 @@ def _stopped_early(recipe: Recipe, measure: MetricKind, values: list[float]) -> 
     epochs = f"after epoch {len(values)} of {recipe.epochs}"
     if not math.isfinite(values[-1]):
         return f"{epochs}: {measure.words} is {values[-1]}"
-    if recipe.target and not measure.better(recipe.target, values[-1] + AT_TARGET[measure.best]):
+    if recipe.target and not measure.better(
+        recipe.target, values[-1] + TARGET_MARGIN[measure.best]
+    ):
         return f"{epochs}: {measure.words} is {measure.show(values[-1])}, the target"
     return f"{epochs}: {measure.words} was no better for {recipe.patience}"
 
 
 def with_test_scores(result: Result, task: Task, scores: Mapping[str, Any]) -> Result:
     """The result with what was measured on the test split, by name."""
-    metrics = {m.name: scores[m.name] for m in task.objective.measures}
+    metrics = {m.name: scores[m.name] for m in task.objective.metric_kinds}
     defined = {name: value if math.isfinite(value) else None for name, value in metrics.items()}
     return replace(
         result,

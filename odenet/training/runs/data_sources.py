@@ -14,7 +14,7 @@ from odenet.training.data.data_sets import load_data
 from odenet.training.data.python_data import python_data
 from odenet.training.data.samples import DataSet, class_counts
 from odenet.training.errors import UnreadableData
-from odenet.training.learning.compatibility import agreed
+from odenet.training.learning.compatibility import with_matching_labels
 from odenet.training.run_folder.records import Options
 from odenet.training.runs.build_task import input_shape, recipe_data
 
@@ -46,11 +46,11 @@ def load_data_set(
     if isinstance(given, DataSet):  # these were agreed on
         return given
     if given is not None and not isinstance(given, str):
-        return agreed(program, read(given), known)
+        return with_matching_labels(program, read(given), known)
     call = resolve_paths(recipe_data(program), folder)
     shape = shape_before_crop(program.recipe.augment, input_shape(program))
     found = load_data(call, shape, options.data_root, options.download)
-    return agreed(program, found, known)
+    return with_matching_labels(program, found, known)
 
 
 def spec_folder(program: Program) -> str:

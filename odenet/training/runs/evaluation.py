@@ -74,7 +74,7 @@ def evaluate(
     found = (
         {}
         if task.details is None
-        else task.details.found(samples.measured_indices, samples.test.files)
+        else task.details.summary(samples.measured_indices, samples.test.files)
     )
     if out is not None:
         write_details(found, samples.test.inputs, Path(out))

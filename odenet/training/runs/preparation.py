@@ -13,9 +13,9 @@ from odenet.training.data.augmentations import shape_before_crop
 from odenet.training.data.data_module import SplitLoaders
 from odenet.training.data.pictures import sizes_of
 from odenet.training.data.samples import Split
-from odenet.training.learning.compatibility import widened
-from odenet.training.learning.initial_weights import begin_with
-from odenet.training.learning.optim import whole_epochs
+from odenet.training.learning.compatibility import output_width_note
+from odenet.training.learning.initial_weights import load_initial_weights
+from odenet.training.learning.optim import with_whole_epochs
 from odenet.training.learning.task import Task
 from odenet.training.run_folder.records import Options
 from odenet.training.runs.build_task import input_shape, new_task
@@ -44,13 +44,17 @@ def prepare_training(
     scaled = scaling_note(data_set.train, whole, shape)
     if scaled:
         scaled = f"{data_set.name}: {scaled}; `input(…)` or `--set size=…` changes that"
-    for note in (scaled, widened(program, data_set), missing_classes_note(program, data_set)):
+    for note in (
+        scaled,
+        output_width_note(program, data_set),
+        missing_classes_note(program, data_set),
+    ):
         if note:
             console.print(Text(note, "yellow"), highlight=False, soft_wrap=True)
     samples = SplitLoaders(data_set, program.recipe, shape)
     task = new_task(program, samples.labels, samples.validation_name)
-    begin_with(task.network, options.weights, console)
-    task.recipe = whole_epochs(task.recipe, samples.steps_per_epoch)
+    load_initial_weights(task.network, options.weights, console)
+    task.recipe = with_whole_epochs(task.recipe, samples.steps_per_epoch)
     console.print(f"  {_split_sizes_text(samples)}", highlight=False, soft_wrap=True)
     return task, samples
 

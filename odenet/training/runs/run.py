@@ -22,8 +22,8 @@ from odenet.training.console import quiet_lightning
 from odenet.training.data.data_module import SplitLoaders, validation_name_of
 from odenet.training.data.python_data import DATA_NEEDED
 from odenet.training.errors import BadOption, NotResumable
-from odenet.training.learning.initial_weights import begin_with
-from odenet.training.learning.optim import whole_epochs
+from odenet.training.learning.initial_weights import load_initial_weights
+from odenet.training.learning.optim import with_whole_epochs
 from odenet.training.learning.task import Task
 from odenet.training.learning.update_in_backward import require_in_backward
 from odenet.training.run_folder.checkpoints import read_checkpoint, write_weights
@@ -182,7 +182,7 @@ def _resume(
         require_same_samples(folder, record, program.recipe)
     if path is None:
         task, checkpoint = new_task(program, record.labels, watched), None
-        begin_with(task.network, options.weights, console)
+        load_initial_weights(task.network, options.weights, console)
     else:
         checkpoint = read_checkpoint(path)
         task = restore_task(folder, record, program, watched, path, checkpoint)
@@ -194,7 +194,7 @@ def _resume(
     steps = None if path is None else initial_steps(folder, record)
     samples = SplitLoaders(data_set, program.recipe, shape, steps=steps)
     require_same_sample_type(samples, record.samples)
-    task.recipe = whole_epochs(task.recipe, samples.steps_per_epoch)
+    task.recipe = with_whole_epochs(task.recipe, samples.steps_per_epoch)
     trainer, done = _trainer(folder, task, options, console), None
     if path is not None and checkpoint is not None:
         done = require_resumable(trainer, task, path, checkpoint)
@@ -253,11 +253,13 @@ def _trainer(folder: RunFolder, task: Task, options: Options, console: Console) 
     """The trainer for a task; refuses options that it or the flows cannot have."""
     apply_options(task.network, options)
     with quiet_lightning():
-        measure = task.objective.measures[0]
-        trainer = build_trainer(folder, task.recipe, options, task.watched, console, measure)
+        measure = task.objective.metric_kinds[0]
+        trainer = build_trainer(
+            folder, task.recipe, options, task.validation_name, console, measure
+        )
     if options.update_in_backward:
         require_in_backward(trainer, task.recipe)
-        task.clips_in_backward_by = options.clip_by
+        task.clipping_in_backward = options.clip_by
     return trainer
 
 
@@ -284,7 +286,7 @@ def _write_result(trainer: Trainer, folder: RunFolder, task: Task, data: SplitLo
     if task.recipe.ema:  # where nothing was left to train, the average was not put in
         task.load_state_dict(read_checkpoint(folder.last)["state_dict"])
     result = compute_result(folder, task, data, metrics.rows)
-    if task.watched != "test":
+    if task.validation_name != "test":
         result = with_test_scores(result, task, evaluate(folder.path, data=data.data_set))
     best = read_checkpoint(folder.checkpoint("best"))
     result = replace(result, weights=write_weights(best, folder.weights))

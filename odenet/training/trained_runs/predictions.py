@@ -11,7 +11,7 @@ from torch import Tensor
 from odenet.files import write_text
 from odenet.model.tables.losses import LossKind
 from odenet.training.errors import NotPossible
-from odenet.training.learning.details import HOLDS
+from odenet.training.learning.details import THRESHOLD
 
 MAX_SHOWN = 20  # lines
 
@@ -56,7 +56,7 @@ class Predictions:
         Of class maps the numbers of the likeliest classes, (N, *places); of numbers `values`.
         """
         if self.loss.labels == "several":
-            return [[c for c, p in zip(self.classes, row, strict=True) if p > HOLDS]
+            return [[c for c, p in zip(self.classes, row, strict=True) if p > THRESHOLD]
                     for row in self.values.flatten(1).tolist()]  # fmt: skip
         if self.loss.labels != "class":
             return self.values

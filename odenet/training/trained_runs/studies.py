@@ -136,7 +136,7 @@ def study_run(
         ]
     folder = RunFolder(Path(run))
     order = equation_order(odenet.load(folder.spec, set=dict(folder.read_record().settings)))
-    return Study(Path(run).resolve().name, task.objective.measures[0], value, studied, order)
+    return Study(Path(run).resolve().name, task.objective.metric_kinds[0], value, studied, order)
 
 
 def depth_law(studies: Sequence[Study]) -> float:
@@ -175,13 +175,13 @@ def _test_batch(task: Task, data: SplitLoaders, samples: int) -> tuple[Tensor, T
 def _metric_value(task: Task, inputs: Tensor, labels: Tensor) -> float:
     """The metric of the run on a batch."""
     objective, device = task.objective, inputs.device
-    answer = objective.answer(task.network, inputs)
-    name = objective.measures[0].name
+    answer = objective.network_output(task.network, inputs)
+    name = objective.metric_kinds[0].name
     loss = objective.loss(answer, labels)
     metric = objective.metrics().get(name)
     if metric is None:  # it follows from the loss
-        return objective.derived(loss)[name].item()
-    metric.to(device).update(*objective.compared(answer, labels))
+        return objective.metrics_from_loss(loss)[name].item()
+    metric.to(device).update(*objective.metric_inputs(answer, labels))
     return metric.compute().item()
 
 

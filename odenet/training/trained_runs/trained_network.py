@@ -51,12 +51,12 @@ class TrainedNetwork(nn.Module):
         """Scores of classes, (B, classes, …), numbers in the unit of the labels, or a density's."""
         if self.objective.kind.needs_density or self.objective.kind.labels == "tokens":
             return self.network(self.preprocess(inputs))
-        answer = self.objective.answer(self.network, self.preprocess(inputs))
+        answer = self.objective.network_output(self.network, self.preprocess(inputs))
         numbers = self.objective.kind.labels == "numbers"
         return self.objective.prediction(answer) if numbers else answer
 
     def predict(self, inputs: Tensor) -> Tensor:
         """Probabilities of classes, or numbers in the unit of the labels."""
         return self.objective.prediction(
-            self.objective.answer(self.network, self.preprocess(inputs))
+            self.objective.network_output(self.network, self.preprocess(inputs))
         )
