@@ -1,9 +1,9 @@
-"""The driver: from a file to a `Program` that keeps every stage.
+"""The compiler: from a file to a `Program`, which keeps the result of every stage.
 
 text ─ language ─► tree ─ model ─► Model ─ derive ─► Derivation ─ analyse ─► Certificate
                                                           └─ emit ─► torch source ─► module
 
-A derivation and a certificate are handed out once numbers agree with them (odenet/confirm).
+Derivation and certificate are compared with numerical experiments first (odenet/confirm).
 """
 
 from collections.abc import Mapping
@@ -55,22 +55,22 @@ def load(path: str | Path, set: Mapping[str, Any] | None = None) -> "Program":
     """Compile a file.
 
     Args:
-        path: of the specification.
-        set: values from outside: numbers of `let`, constants of the scheme, keys of the recipe.
+        path: the specification.
+        set: values that override the file's: `let`s, constants of the scheme, keys of the recipe.
 
     Raises:
-        SpecError: with everything that is wrong, in `.diagnostics`.
+        SpecError: lists all errors in `.diagnostics`.
     """
     return _compile(read(Path(path)), set or {})
 
 
 def loads(text: str, set: Mapping[str, Any] | None = None, name: str = "model.ode") -> "Program":
-    """Compile a text; `name` is what messages call the file. See `load`."""
+    """Compile a text, as `load`; `name` is the file name in messages."""
     return _compile(Source(name, text), set or {})
 
 
 def _compile(source: Source, settings: Mapping[str, Any]) -> "Program":
-    """What can refuse a spec is done at once; the later stages are properties of the program."""
+    """Run the stages that can refuse a spec; the others are properties of the program."""
     report = Report()
     try:
         file = parse_spec(source, report)
@@ -92,14 +92,14 @@ def _compile(source: Source, settings: Mapping[str, Any]) -> "Program":
 
 
 def _raise_if_any(*diagnostics: Diagnostic | None) -> None:
-    """Raise SpecError with what was found, if anything was."""
+    """Raise SpecError with the diagnostics that are not None, if there are any."""
     if errors := [diagnostic for diagnostic in diagnostics if diagnostic is not None]:
         raise SpecError(errors)
 
 
 @dataclass(frozen=True)
 class Program:
-    """A compiled specification; every stage is an attribute and prints itself.
+    """A compiled specification; the result of every stage is an attribute, which can be printed.
 
     Attributes:
         tree: the syntax tree.
@@ -155,28 +155,28 @@ class Program:
 
     @cached_property
     def facts(self) -> Facts:
-        """What the file says, and what follows from it."""
+        """Model, derivation and certificate of the file."""
         return replace(self._facts(self.certificate), model=self.model)
 
     def _facts(self, certificate: Certificate) -> Facts:
-        """What judges go by: they ask about the equations at a fixed time."""
+        """The facts that claims and advice depend on: the equations at a fixed time."""
         derived = self.derivation if self.discretised else None
         return Facts(model=self.frozen, derived=derived, certificate=certificate)
 
     @cached_property
     def claims(self) -> list[ClaimResult]:
-        """What became of every `require`: proved, refuted or open."""
+        """The result of each `require`: proved, refuted or open."""
         return self.judge(self.certificate)
 
     def judge(
         self, certificate: Certificate, trials: int = analyse.TRIALS, seed: int = 0
     ) -> list[ClaimResult]:
-        """The claims under a certificate of `decide`, with searches as long as its own."""
+        """The result of each `require` under a certificate of `decide`, with searches as long."""
         return check_claims(self._facts(certificate), trials, seed)
 
     @cached_property
     def warnings(self) -> list[Diagnostic]:
-        """What should be asked of the file, and what speaks against its scheme on the spectrum."""
+        """Notes on the file, and advice where its scheme does not suit the spectrum."""
         advice = analyse.advise(self._facts(self.certificate)) if self.discretised else []
         return [*self.model.notes, *advice]
 
@@ -187,12 +187,12 @@ class Program:
 
     @property
     def text(self) -> str:
-        """The specification as it was written."""
+        """The source text of the specification."""
         return self.model.source.text
 
     @property
     def recipe(self) -> Recipe:
-        """How to train it."""
+        """The recipe of training."""
         return self.model.recipe
 
     @property
@@ -205,23 +205,23 @@ class Program:
 
     @property
     def vocabulary(self) -> int | None:
-        """How many different tokens the `net` reads; None where it reads none."""
+        """The number of different tokens that the `net` reads; None if it reads no tokens."""
         shape = self.model.input_shape
         return shape.vocabulary if shape is not None and shape.numbers else None
 
     @property
     def classes(self) -> int | None:
-        """The width of the last layer of the `net` when that is a dense one."""
+        """The width of the last layer of the `net`, if that is a dense one."""
         net = self.model.net
         return int(net[-1].after.channels.constant) if ends_in_classes(self.model) else None
 
     @property
     def discretised(self) -> bool:
-        """Whether the file has a `discretise` line; without one there are no steps, no module."""
+        """Whether the file has a `discretise` line; without one there is no derivation."""
         return self.model.discretisation_or_none is not None
 
     def certificate_json(self) -> str:
-        """The certificate as a file that `odenet verify`, or a stranger's checker, can check."""
+        """The certificate as JSON, for `odenet verify` or an independent checker."""
         return certificate_json(self.frozen, self.certificate, odenet.__version__)
 
     def module(self, space: int | None = None) -> ModuleType:
@@ -240,19 +240,19 @@ class Program:
         space: int | None = None,
         **constants: Any,
     ) -> "Flow":
-        """The flow alone, as a torch module: (batch, channels, *space) to the output.
+        """The flow without the network, as a torch module on (batch, channels, *space).
 
         Args:
-            channels: of its input.
-            steps: how many.
+            channels: channels of its input.
+            steps: number of steps.
             h: the step size, in place of the file's; see `constants`.
-            T: the final time in place of a step size, h = T / steps, where the file gives it so.
+            T: the final time, h = T / steps, where the file gives it in place of a step size.
             space: number of spatial axes: 2 for images, 1 for sequences (batch, channels, length),
                 0 for vectors (batch, channels). By default that of the `net`, and 2 without one.
-            constants: the scheme's constants, in place of those of the file. One that differs from
-                step to step there, `h` too, takes a sequence, or what `odenet.runtime` has for
-                these: `Uniform`, `Geometric`, `Learned`, `Ramp`. And for each map that is `given`
-                what makes its module for a step, of its channels.
+            constants: constants of the scheme, in place of the file's. One that differs from step
+                to step there, `h` too, takes a sequence, or a `Uniform`, `Geometric`, `Learned` or
+                `Ramp` of `odenet.runtime`. Also, for each map that is `given`, a function of the
+                channels that makes its module for a step.
 
         Raises:
             ValueError: a sequence does not have one value for each step.
@@ -260,19 +260,19 @@ class Program:
         """
         constants |= {n: value for n, value in (("h", h), ("T", T)) if value is not None}
         given, constants = given_modules(self.model, constants)
-        kind = getattr(self.module(space), f"{class_name(self.name)}Flow")
+        flow_class = getattr(self.module(space), f"{class_name(self.name)}Flow")
         for name, value in constants.items():
-            if not isinstance(value, int | float) and name not in kind.varying:
+            if not isinstance(value, int | float) and name not in flow_class.varying:
                 message = f"{name} is one number in {self.name}, and here it is {value!r}; "
                 raise ValueError(f"{message}write one for each step, or learned(…), in the file")
-        return kind(channels, steps, **given, **constants)
+        return flow_class(channels, steps, **given, **constants)
 
     def network(self, classes: int | None = None, **modules: MakeModule) -> "nn.Module":
         """The whole `net`, as a torch module.
 
         Args:
             classes: the width of a dense last layer, in place of the file's.
-            modules: for each map that is `given` what makes its module for a step, of its channels.
+            modules: for each map that is `given`, a function of the channels that makes a module.
 
         Raises:
             SpecError: the file has no `net`, or nothing is given for a map.
@@ -289,7 +289,7 @@ class Program:
         return network(**sizes, **given)
 
     def _require_own_starts(self) -> None:
-        """Refuse what a network of others does not do: to start otherwise than its scheme."""
+        """Refuse `start` clauses in a file with a layer `existing`, whose flows do not use them."""
         lines = [start for line in self.tree.of(Discretise) for start in line.starts]
         if lines and any(LAYERS[n.name].stepped for n in self.model.net if n.name in LAYERS):
             message = "the flows of `existing` start as their scheme says"

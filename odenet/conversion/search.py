@@ -65,7 +65,7 @@ def find_blocks(
             paths, as ``"stages.*.blocks"``; by default all modules are looked at.
 
     Raises:
-        NotRun: if the model does not run on the example, or on any that is made up, and no paths
+        ModelNotRun: if the model does not run on the example, or on any made-up one, and no paths
             are given.
         ValueError: if there is no such path, or no blocks are there.
     """

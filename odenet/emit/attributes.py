@@ -18,13 +18,13 @@ def class_attributes(facts: Facts, frame: Frame) -> list[str]:
         frame: the names.
     """
     model, derivation, discretisation = facts.model, facts.derivation, facts.model.discretisation
-    learned = model.parameters.values()
-    learned_or_map = (*learned, *model.maps.values())
+    parameters = model.parameters.values()
+    declared = (*parameters, *model.maps.values())
     names = {
         "slots": frame.slots,
         "states": tuple(map(frame.state, model.system)),
-        "operators": tuple(frame.names("spec", p.name) for p in learned if p.is_operator),
-        "shared": tuple(frame.names("spec", p.name) for p in learned_or_map if p.shared),
+        "operators": tuple(frame.names("spec", p.name) for p in parameters if p.is_operator),
+        "shared": tuple(frame.names("spec", p.name) for p in declared if p.shared),
         "given": tuple(frame.names("spec", m.name) for m in model.given),
         "varying": tuple(map(frame.argument, frame.varying)),
     }

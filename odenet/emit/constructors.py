@@ -138,15 +138,15 @@ def layer_code(layer: Layer) -> str:
     return LAYERS[layer.name].code(layer, width_code)
 
 
-def parameter_line(frame: Frame, learned: DeclaredParameter, space: int) -> str:
+def parameter_line(frame: Frame, param: DeclaredParameter, space: int) -> str:
     """The line of `__init__` that makes a parameter; `space` is the number of spatial axes."""
-    steps = "1" if learned.shared else str(learned.knots or "steps")
-    before, after = (width_code(w) if w else "c" for w in (learned.width_in, learned.width_out))
-    init = _init_code(learned.options["init"])
-    code = learned.kind.construct(learned.options, Construction(steps, before, after, space, init))
-    if learned.knots:  # in time, where steps may differ in size
+    steps = "1" if param.shared else str(param.knots or "steps")
+    before, after = (width_code(w) if w else "c" for w in (param.width_in, param.width_out))
+    init = _init_code(param.options["init"])
+    code = param.kind.construct(param.options, Construction(steps, before, after, space, init))
+    if param.knots:  # in time, where steps may differ in size
         code = f"Knotted(steps, {code}{', self.h' if 'h' in frame.varying else ''})"
-    return f"self.{frame.names('spec', learned.name)} = {code}"
+    return f"self.{frame.names('spec', param.name)} = {code}"
 
 
 def _init_code(call: Call) -> Callable[[str], str]:

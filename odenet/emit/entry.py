@@ -72,8 +72,8 @@ class EntryWriter:
             *let_lines(frame),
         ]
         body += [
-            parameter_line(frame, replace(learned, shared=True), self.space)
-            for learned in model.parameters.values()
+            parameter_line(frame, replace(parameter, shared=True), self.space)
+            for parameter in model.parameters.values()
         ]
         for name, changes_shape in maps_used(model):
             if changes_shape:

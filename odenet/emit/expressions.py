@@ -129,9 +129,9 @@ class Printer:
                 return self._arithmetic(operator, lambda part: self.apply(part, operand))
 
     def _operator_call(self, name: str, kernel: str, operand: Code, adjoint: bool = False) -> Code:
-        learned = self.parameters[name]
-        function = learned.operator.adjoint if adjoint else learned.operator.function
-        options = keywords(learned, self.kernel(name))
+        parameter = self.parameters[name]
+        function = parameter.operator.adjoint if adjoint else parameter.operator.function
+        options = keywords(parameter, self.kernel(name))
         return Code(f"{function}({operand.text}, {kernel}{options})")
 
     def kernel_names(self, operator: expr.Node) -> list[str]:
@@ -146,21 +146,21 @@ class Printer:
         forms = {_kernel_form(self.parameters[name]) for name in names}
         return names if names and len(forms) == 1 and None not in forms else []
 
-    def assemble(self, operator: expr.Node, learned: DeclaredParameter) -> Code:
+    def assemble(self, operator: expr.Node, parameter: DeclaredParameter) -> Code:
         """The code of the kernel of a sum of operators."""
         match operator:
             case expr.Identity():
-                first = self.kernel(learned.name)
-                return Code(f"eye_kernel({first}{keywords(learned, first, only='groups')})")
+                first = self.kernel(parameter.name)
+                return Code(f"eye_kernel({first}{keywords(parameter, first, only='groups')})")
             case expr.Param():
                 kernel = self.kernel(operator.name)
-                even = learned.options.get("k", 1) % 2 == 0
+                even = parameter.options.get("k", 1) % 2 == 0
                 return Code(f"odd_kernel({kernel})") if even else Code(kernel)
             case expr.Adjoint(expr.Param(name)):
                 kernel = self.kernel(name)
-                return Code(f"adjoint_kernel({kernel}{keywords(learned, kernel, only='groups')})")
+                return Code(f"adjoint_kernel({kernel}{keywords(parameter, kernel, only='groups')})")
             case _:
-                return self._arithmetic(operator, lambda part: self.assemble(part, learned))
+                return self._arithmetic(operator, lambda part: self.assemble(part, parameter))
 
 
 def _sum(terms: Sequence[tuple[int, Code]]) -> Code:
@@ -170,16 +170,17 @@ def _sum(terms: Sequence[tuple[int, Code]]) -> Code:
     return Code(text, SUM if len(terms) > 1 else min(SIGN, terms[0][1].level))
 
 
-def _kernel_form(learned: DeclaredParameter) -> tuple[Any, ...] | None:
+def _kernel_form(parameter: DeclaredParameter) -> tuple[Any, ...] | None:
     """What has to agree for kernels to be added; None for operators without such a kernel."""
-    if not learned.operator.kernel or learned.width_in != learned.width_out:
+    if not parameter.operator.kernel or parameter.width_in != parameter.width_out:
         return None
-    options = {k: v for k, v in learned.options.items() if k not in ("init", "in", "out", "knots")}
-    return learned.type, tuple(sorted(options.items())), learned.width_in
+    others = ("init", "in", "out", "knots")
+    options = {k: v for k, v in parameter.options.items() if k not in others}
+    return parameter.type, tuple(sorted(options.items())), parameter.width_in
 
 
-def keywords(learned: DeclaredParameter, kernel: str, only: str = "") -> str:
+def keywords(parameter: DeclaredParameter, kernel: str, only: str = "") -> str:
     """The code of keyword arguments of an operator's functions that are not the defaults."""
-    values = learned.operator.keywords(learned.options, f"{kernel}.shape[0]")
+    values = parameter.operator.keywords(parameter.options, f"{kernel}.shape[0]")
     shown = [f", {name}={value}" for name, value in values.items() if only in ("", name)]
     return "".join(shown)

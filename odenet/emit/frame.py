@@ -145,13 +145,13 @@ class Frame:
 
     def step_parameter(self, name: str, step: str = "step") -> str:
         """The code of a parameter or map in a step, as `self.K[step]`."""
-        learned = self.model.parameters.get(name) or self.model.maps[name]
-        return f"self.{self.names('spec', name)}[{'0' if learned.shared else step}]"
+        definition = self.model.parameters.get(name) or self.model.maps[name]
+        return f"self.{self.names('spec', name)}[{'0' if definition.shared else step}]"
 
     def parameter_value(self, name: str, stored: str) -> str:
         """The code of a parameter's value, given the code of the stored tensor."""
-        learned = self.model.parameters.get(name)
-        return stored if learned is None else learned.kind.value(learned.options, stored)
+        parameter = self.model.parameters.get(name)
+        return stored if parameter is None else parameter.kind.value(parameter.options, stored)
 
     def scalar_code(self, node: expr.Node, code_of: Callable[[str], str] = str) -> Code:
         """The code of a formula of the scheme's constants; `code_of` as in `constant_code`."""
@@ -166,7 +166,7 @@ class Frame:
 
     @property
     def exponential(self) -> str:
-        """The function for exp in code; where steps differ, the number may be a learned tensor."""
+        """The function for exp in code; `exponential` takes learned constants (tensors) too."""
         return "exponential" if self.varying else "math.exp"
 
     # right-hand sides

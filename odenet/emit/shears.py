@@ -109,12 +109,12 @@ class ShearWriter:
         reads += ["u"] * any(method.reads_input for method in methods)
         used = {name for method in methods for name in method.params}
         used |= {inner.name for inner in node.walk() if isinstance(inner, expr.Map)}
-        learned = [n for n in (*frame.model.parameters, *frame.model.maps) if n in used]
+        parameters = [n for n in (*frame.model.parameters, *frame.model.maps) if n in used]
         timed = [r for r in rates if any(method.reads_time for method in self._rate_methods(r))]
         formulas = [node, *(inner.time for inner in timed if inner.time is not None)]
         varying = {name for formula in formulas for name in frame.varying_in(formula)}
         names = [frame.argument(name) for name in frame.varying if name in varying]
-        names += [frame.names("spec", name) for name in learned]
+        names += [frame.names("spec", name) for name in parameters]
         arguments = ", ".join([*reads, *[frame.time] * bool(timed), *names])
         params = [*[TIMES] * bool(timed), *names]
         body = [f"return {_HelperPrinter(frame, current)(node, i).text}"]

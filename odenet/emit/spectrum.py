@@ -105,10 +105,10 @@ class SpectrumWriter:
             if assumption.kind not in ("sign", "gain") or assumption.by_construction:
                 continue
             stored = f"self.{self.frame.names('spec', assumption.subject)}"
-            learned = self.model.parameters[assumption.subject]
-            values = f"{stored}.knots" if learned.knots else stored  # linear in between
+            parameter = self.model.parameters[assumption.subject]
+            values = f"{stored}.knots" if parameter.knots else stored  # linear in between
             test = f"bool(({values} >= 0).all())"
-            if learned.is_module:
+            if parameter.is_module:
                 test = f"all(bool((layer.weight >= 0).all()) for layer in {stored})"
             conditions.append(f'("{assumption.text}", {test})')
         return [f"return [{', '.join(conditions)}]"] if conditions else []
@@ -185,20 +185,20 @@ class SpectrumWriter:
     def _sum_norm(self, operator: expr.Sum) -> Code:
         names = self.printer.kernel_names(operator)
         if names:
-            learned = self.model.parameters[names[0]]
-            kernel = self.printer.assemble(operator, learned).text
+            parameter = self.model.parameters[names[0]]
+            kernel = self.printer.assemble(operator, parameter).text
             label = operator.span.text if operator.span else " ".join(names)
             return self._kernel_norm(names[0], kernel, "".join(label.split()))
         return _sum([self._norm(term) for _, term in operator.terms])
 
     def _kernel_norm(self, name: str, kernel: str, label: str = "") -> Code:
         """The variable of a kernel's norm, which is computed once."""
-        learned = self.model.parameters[name]
-        if not learned.operator.norm:
+        parameter = self.model.parameters[name]
+        if not parameter.operator.norm:
             raise _Unbounded
-        shape = keywords(learned, self.frame.step_parameter(name))
+        shape = keywords(parameter, self.frame.step_parameter(name))
         shown_label = (label or name).replace('"', "")
-        code = learned.operator.norm.format(K=kernel, label=shown_label, keywords=shape)
+        code = parameter.operator.norm.format(K=kernel, label=shown_label, keywords=shape)
         return Code(self.norms.setdefault(code, f"norm_{len(self.norms) + 1}"))
 
 
