@@ -150,7 +150,7 @@ def export(
 
     trained = load_run(run, "last" if last else "best")
     written = export_run(trained, out)
-    say(f"wrote {written.path}: {written.takes}")
-    if written.difference is not None:
+    say(f"wrote {written.path}: {written.input_text}")
+    if written.relative_difference is not None:
         what = f"the scores of {len(trained.classes)} classes" if trained.classes else "numbers"
-        say(f"  gives {what}, within {written.difference:.0e} of the network's")
+        say(f"  gives {what}, within {written.relative_difference:.0e} of the network's")

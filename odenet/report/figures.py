@@ -170,7 +170,7 @@ def norms_figure(flows: Mapping[str, DepthProfile], what: str) -> Figure:
 def energy_figure(flows: Mapping[str, DepthProfile], what: str) -> Figure | None:
     """The energy by step, None where none is certified; arguments as of `depth_figure`."""
     changes = [
-        f"{energy_change(flow.energy)} in {name}" for name, flow in flows.items() if flow.energy
+        f"{energy_change(flow.energies)} in {name}" for name, flow in flows.items() if flow.energies
     ]
     if not changes:
         return None
@@ -191,7 +191,8 @@ def spectrum_figure(flows: Mapping[str, DepthProfile], order: int, what: str) ->
     panels: list[Panel] = []
     for name, flow in flows.items():
         steps = {
-            f"step {step}, {len(found)} eigenvalues": found for step, found in flow.spectrum.items()
+            f"step {step}, {len(found)} eigenvalues": found
+            for step, found in flow.eigenvalues.items()
         }
         every = np.concatenate([np.asarray(values) for values in steps.values()])
         alt = f"{len(every)} eigenvalues of {name}; largest real part {largest_real_part(every)}."

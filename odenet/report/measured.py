@@ -73,7 +73,9 @@ def measured(network: nn.Module, inputs: Tensor, whose: str) -> Measured:
     if len(known) == 1:
         (only,) = known.values()
         known = {"the flow": only}
-    finite = all(np.isfinite([*flow.states, *flow.changes]).all() for flow in known.values())
+    finite = all(
+        np.isfinite([*flow.state_norms, *flow.change_norms]).all() for flow in known.values()
+    )
     if not known or not finite:
         why = "the states are not finite" if known else "its steps are adaptive"
         return Measured({}, whose, f"nothing was measured on {whose}: {why}")
@@ -127,8 +129,8 @@ def _points(model: Model, found: Measured) -> dict[str, np.ndarray]:
     points: dict[str, np.ndarray] = {}
     for name, flow in found.flows.items():
         values = [
-            flow.sizes[step] * _frequencies(np.array(eigenvalues) + decay, first.order)
-            for step, eigenvalues in flow.spectrum.items()
+            flow.step_sizes[step] * _frequencies(np.array(eigenvalues) + decay, first.order)
+            for step, eigenvalues in flow.eigenvalues.items()
         ]
         points[name] = np.concatenate(values)
     return points if all(np.isfinite(values).all() for values in points.values()) else {}

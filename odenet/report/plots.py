@@ -24,7 +24,7 @@ from odenet.report.figures import (
 )
 from odenet.report.measured import Measured, measured_new, stability_of_weights
 from odenet.report.svg import STYLE
-from odenet.training.figures import label, require_format, save_figure
+from odenet.training.figures import figure_text, require_format, save_figure
 from odenet.training.run_folder.records import Options, RunFolder
 from odenet.training.runs.comparison import draw_comparison, shortest_distinct_paths
 from odenet.training.trained_runs.depth_profile import equation_order
@@ -253,7 +253,7 @@ def _block(canvas: Canvas, figure: Figure, title: str) -> _Block:
         count = len(axes.get_legend_handles_labels()[0])
         lines = -(-count // panel.columns) if panel.columns else 0
         panels.append((axes, panel.height - BELOW, lines))
-    return _Block(label(title), figure.caption, panels, _columns(figure))
+    return _Block(figure_text(title), figure.caption, panels, _columns(figure))
 
 
 def _entries(axes: Axes, lines: int) -> int:

@@ -1,6 +1,7 @@
-"""Files with a checksum of their own, so that damage is found before anything uses it.
+"""Files that contain their own SHA-256 checksum, so that damage is noticed when they are read.
 
-The checksum is a part of the file, not a second file: the two cannot come apart.
+Such a file is called sealed. JSON files have the checksum as their last entry, zip archives (torch
+checkpoints) in the comment at their end.
 """
 
 import re
@@ -16,7 +17,7 @@ from odenet.training.schema import Mismatch, read_as
 
 T = TypeVar("T")
 _JSON_SEAL = re.compile(r'(.*),\n  "sha256": "([0-9a-f]{64})"\n}\n', re.DOTALL)
-_ZIP_END = b"PK\x05\x06"  # the record at the end of an archive; its last 2 bytes count a comment
+_ZIP_END = b"PK\x05\x06"  # starts an archive's last record, which ends in the comment's length
 _ZIP_END_SIZE = 22
 _SEAL_PREFIX = b"sha256:"
 _SEAL_SIZE = len(_SEAL_PREFIX) + 64
@@ -24,42 +25,42 @@ _CHUNK_SIZE = 1 << 20  # bytes read at once
 
 
 def sealed_json(value: Mapping[str, Any]) -> str:
-    """A mapping as JSON text that ends in the checksum of what is before it."""
+    """A mapping as JSON text whose last entry is the checksum of the text before it."""
     body = to_json(value, indent=2, unknown=str).removesuffix("\n}")
     return f'{body},\n  "sha256": "{sha256(body.encode()).hexdigest()}"\n}}\n'
 
 
-RESTORE_COPY = "take it from a copy of the run"  # what helps where a file cannot be made again
+RESTORE_COPY = "take it from a copy of the run"  # the help for files that nothing else can restore
 
 
-def read_sealed_json(path: Path, kind: type[T], way_out: str = RESTORE_COPY) -> T:
-    """A dataclass from a file of `sealed_json`.
+def read_sealed_json(path: Path, kind: type[T], help: str = RESTORE_COPY) -> T:
+    """An instance of a dataclass, read from a file with the text of `sealed_json`.
 
     Args:
         path: the file.
         kind: the dataclass, as `read_as` takes it.
-        way_out: what to do where it is damaged.
+        help: what the user should do if the file is damaged, for the message.
 
     Raises:
-        TrainingError: the file is damaged, or does not hold what it should; says what is wrong.
-        OSError: it cannot be read.
+        TrainingError: the file is damaged, or an entry has the wrong type.
+        OSError: the file cannot be read.
     """
     try:
         text = path.read_text(encoding="utf-8")
-        found = _parse_json(text)
+        content = _parse_json(text)
         seal = _JSON_SEAL.fullmatch(text)
         if seal is None or sha256(seal[1].encode()).hexdigest() != seal[2]:
             raise Mismatch("its content is not what its checksum was taken of")
-        del found["sha256"]
-        return read_as(kind, found)
+        del content["sha256"]
+        return read_as(kind, content)
     except (ValueError, RecursionError) as error:  # not UTF-8, not JSON, or a Mismatch
-        said = "it is not a text" if isinstance(error, UnicodeDecodeError) else str(error)
-        help_ = f"it was damaged or changed since odenet wrote it; {way_out}"
-        raise BadRunFolder(f"{path} cannot be used: {said}", help_) from error
+        problem = "it is not a text" if isinstance(error, UnicodeDecodeError) else str(error)
+        help_ = f"it was damaged or changed since odenet wrote it; {help}"
+        raise BadRunFolder(f"{path} cannot be used: {problem}", help_) from error
 
 
 def _parse_json(text: str) -> Any:
-    """The value of a file's JSON; raises ValueError, which says what is wrong with the file."""
+    """The value of a JSON text; raises ValueError, which says what is wrong with the file."""
     if not text.strip("\0 \t\r\n"):
         raise Mismatch("it is empty")
     try:
@@ -77,10 +78,10 @@ def sha256_of(path: Path) -> str:
 
 
 def seal_archive(file: BinaryIO) -> None:
-    """Append the checksum of a zip archive to it, as the comment that the format allows for.
+    """Append the checksum of a zip archive to it, as the comment that the format allows.
 
     Args:
-        file: the archive, open for reading and writing.
+        file: the archive, without a comment, open for reading and writing.
     """
     file.seek(-2, 2)
     file.write(_SEAL_SIZE.to_bytes(2, "little"))
@@ -91,11 +92,11 @@ def seal_archive(file: BinaryIO) -> None:
 
 
 def verify_archive(path: Path) -> None:
-    """Compare an archive with its checksum.
+    """Compare an archive with the checksum that `seal_archive` appended.
 
     Raises:
-        Mismatch: it is damaged.
-        OSError: it cannot be read.
+        Mismatch: the file is damaged, or has no checksum.
+        OSError: the file cannot be read.
     """
     tail_size = _ZIP_END_SIZE + _SEAL_SIZE
     with path.open("rb") as file:
@@ -116,7 +117,7 @@ def _sha256_of_prefix(file: BinaryIO, size: int) -> str:
     digest = sha256()
     file.seek(0)
     while size > 0:
-        piece = file.read(min(size, _CHUNK_SIZE))
-        digest.update(piece)
-        size -= len(piece)
+        chunk = file.read(min(size, _CHUNK_SIZE))
+        digest.update(chunk)
+        size -= len(chunk)
     return digest.hexdigest()

@@ -1,4 +1,7 @@
-"""What training shows while it runs: one bar, or a line per epoch, and nothing else."""
+"""What training prints while it runs: a progress bar on a terminal, else a line per epoch.
+
+Lightning's own messages are silenced.
+"""
 
 import logging
 import time
@@ -14,53 +17,47 @@ from rich.console import Console
 from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
 from rich.table import Column
 
-REFRESH = 0.1  # seconds between two updates of the bar
-MAX_LINES = 20  # when the output is a file
-DRIFT, MARGIN = "drifted by", "h·ω/limit"
+REFRESH_INTERVAL = 0.1  # seconds between two updates of the bar
+MAX_LINES = 20  # printed per run when the output is not a terminal
+DRIFT = "drifted by"  # the column with the relative error of states that an inverse step rebuilt
+MARGIN = "h·ω/limit"  # the column with the stability margin: above 1 a step is unstable
 BAR_WIDTH = 16  # columns
-HIDDEN_METRICS = (
-    "v_num",
-    "samples/s",
-    "tokens/s",
-    "MiB",
-)  # of the bar; lines and metrics.csv have them
-NEGLIGIBLE_DRIFT = 1e-3  # of a rebuilt state's error; at 1e-2 a warning comes
-FORMATS = {
+HIDDEN_METRICS = ("v_num", "samples/s", "tokens/s", "MiB")  # not beside the bar, which is narrow
+NEGLIGIBLE_DRIFT = 1e-3  # a smaller drift is not shown; a warning is given at 1e-2
+FORMATS = {  # of the columns; of all others {:.4g}
     "test": "{:.2%}",
     DRIFT: "{:.0e}",
     "samples/s": "{:.0f}",
     "tokens/s": "{:.0f}",
 }
 
-# Lightning's remarks about what is meant to be so.
+# Patterns of warnings of Lightning and torch about what is intended here.
 EXPECTED_WARNINGS = (
-    r"(?s).*exists and is not empty",  # a run folder when it is resumed
+    r"(?s).*exists and is not empty",  # the folder of a run that is resumed
     r"(?s).*LeafSpec",  # Lightning's own use of torch
-    r"(?s).*even kernel lengths",  # a warning of the compiler says it in odenet's words
-    r"(?s).*callbacks used to create the checkpoint",  # the recipe changed when it was resumed
-    r"(?s).*no `validation_step`",  # a search for a learning rate measures nothing
-    r"(?s).*sync_dist=True",  # torchmetrics has brought the processes' numbers together
+    r"(?s).*even kernel lengths",  # odenet's compiler gives a warning of its own
+    r"(?s).*callbacks used to create the checkpoint",  # a resumed run may have a changed recipe
+    r"(?s).*no `validation_step`",  # the learning rate finder does not validate
+    r"(?s).*sync_dist=True",  # torchmetrics has already reduced over the processes
 )
 
 
 def format_metrics(metrics: Mapping[str, Any]) -> dict[str, Any]:
-    """The numbers of an epoch as they are shown, so that a line fits into 80 columns."""
-    shown = {
-        n: v for n, v in metrics.items() if n != DRIFT or not v < NEGLIGIBLE_DRIFT
-    }  # nan is shown
+    """The metrics of an epoch as short texts, by name; without a drift that is negligible."""
     return {
-        name: format_share(value) if name == MARGIN else FORMATS.get(name, "{:.4g}").format(value)
-        for name, value in shown.items()
+        name: format_margin(value) if name == MARGIN else FORMATS.get(name, "{:.4g}").format(value)
+        for name, value in metrics.items()
+        if name != DRIFT or not value < NEGLIGIBLE_DRIFT  # nan is shown
     }
 
 
-def format_share(value: float) -> str:
-    """A share in few columns, however large it is."""
+def format_margin(value: float) -> str:
+    """A stability margin with two decimals; from 100 on as a power of ten, which stays short."""
     return f"{value:.2f}" if abs(value) < 100 else f"{value:.0e}"
 
 
 class ProgressBar(RichProgressBar):
-    """Lightning's bar, one for the training batches, epochs counted from one."""
+    """Lightning's progress bar over the training batches, with epochs counted from 1."""
 
     def __init__(self) -> None:
         theme = RichProgressBarTheme(progress_bar="cyan", progress_bar_finished="cyan", metrics="")
@@ -70,9 +67,12 @@ class ProgressBar(RichProgressBar):
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """Update the bar, but not for every one of many short batches."""
+        """Update the bar, at most every `REFRESH_INTERVAL` seconds and after the last batch."""
         now = time.monotonic()
-        if now - self._last_refresh > REFRESH or batch_idx + 1 == trainer.num_training_batches:
+        if (
+            now - self._last_refresh > REFRESH_INTERVAL
+            or batch_idx + 1 == trainer.num_training_batches
+        ):
             self._last_refresh = now
             super().on_train_batch_end(trainer, pl_module, outputs, batch, batch_idx)
 
@@ -83,13 +83,13 @@ class ProgressBar(RichProgressBar):
         """Validation is short; it has no bar."""
 
     def configure_columns(self, trainer: Trainer) -> list[Any]:
-        """What is done, a bar and the time that is left: a terminal is narrow."""
+        """The columns: the epoch, the bar and the remaining time."""
         theme = self.theme
         bar = BarColumn(
             BAR_WIDTH, complete_style=theme.progress_bar, finished_style=theme.progress_bar_finished
         )
-        left = TimeRemainingColumn(compact=True, elapsed_when_finished=True)
-        return [TextColumn("{task.description}"), bar, left]
+        remaining = TimeRemainingColumn(compact=True, elapsed_when_finished=True)
+        return [TextColumn("{task.description}"), bar, remaining]
 
     def _init_progress(self, trainer: Trainer) -> None:
         super()._init_progress(trainer)
@@ -97,7 +97,7 @@ class ProgressBar(RichProgressBar):
             self._metric_component._table_column = Column(no_wrap=True, overflow="ellipsis")
 
     def get_metrics(self, *args: Any, **kwargs: Any) -> Any:
-        """What is shown of an epoch."""
+        """The metrics to show beside the bar, formatted."""
         metrics = dict(super().get_metrics(*args, **kwargs))
         for name in HIDDEN_METRICS:
             metrics.pop(name, None)
@@ -108,9 +108,10 @@ class ProgressBar(RichProgressBar):
 
 
 class ProgressLines(Checkpoint):
-    """A line after some of the epochs, for output that goes to a file.
+    """Prints a line after some of the epochs, for output that is not a terminal.
 
-    A `Checkpoint` to Lightning, which calls those after the epoch's numbers are known.
+    A subclass of `Checkpoint` only because Lightning calls checkpoint callbacks last, when all
+    metrics of the epoch are known.
 
     Args:
         console: where to print.
@@ -120,7 +121,7 @@ class ProgressLines(Checkpoint):
         self.console = console
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Print the epoch's numbers, for about twenty epochs of a run."""
+        """Print the epoch's metrics, for at most `MAX_LINES` epochs of a run."""
         epoch, last = trainer.current_epoch + 1, trainer.max_epochs or 1
         if trainer.is_global_zero and (epoch % -(-last // MAX_LINES) == 0 or epoch == last):
             numbers = format_metrics(trainer.progress_bar_metrics)
@@ -129,7 +130,7 @@ class ProgressLines(Checkpoint):
 
 
 def progress_display(console: Console) -> Callback:
-    """A bar on a terminal that can go back on its line, lines elsewhere."""
+    """The callback that shows progress: a bar if the console can redraw a line, else lines."""
     return ProgressBar() if has_bar(console) else ProgressLines(console)
 
 
@@ -139,17 +140,17 @@ def has_bar(console: Console) -> bool:
 
 
 def quiet_lightning() -> AbstractContextManager[None]:
-    """Keep Lightning from reporting what it finds, and from warning of what is meant to be."""
+    """A context in which Lightning logs only errors and gives none of `EXPECTED_WARNINGS`."""
     return quiet(("lightning.pytorch", "lightning.fabric"), EXPECTED_WARNINGS)
 
 
 @contextmanager
 def quiet(libraries: Sequence[str], messages: Sequence[str] = ("",)) -> Iterator[None]:
-    """Keep libraries from logging less than errors, and from some warnings.
+    """A context in which libraries log only errors, and some warnings are not shown.
 
     Args:
-        libraries: the names of their loggers.
-        messages: patterns of the warnings; by default of any.
+        libraries: the names of the libraries' loggers.
+        messages: patterns of the warnings to ignore; by default all.
     """
     loggers = [logging.getLogger(name) for name in libraries]
     levels = [logger.level for logger in loggers]

@@ -1,4 +1,4 @@
-"""The same numbers from the same machine, also on a GPU, for as long as that is asked for."""
+"""Deterministic kernels of torch, for `--deterministic`: a run repeated gives the same numbers."""
 
 import os
 from collections.abc import Iterator
@@ -8,20 +8,24 @@ import torch
 
 from odenet.training.errors import BadOption
 
-CUBLAS = ("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # as torch asks for; read when CUDA is first used
+# What torch requires of the environment. It is read when CUDA is first used.
+CUBLAS_VARIABLE = ("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
 
 
 @contextmanager
-def deterministic(wanted: bool) -> Iterator[None]:
-    """Let torch take only kernels that give the same numbers each time.
+def deterministic(enabled: bool) -> Iterator[None]:
+    """A context in which torch uses only kernels that give the same numbers each time.
+
+    Args:
+        enabled: False for a context that changes nothing.
 
     Raises:
-        TrainingError: something that was computed within has no such kernel.
+        TrainingError: an operation within has no deterministic kernel.
     """
-    if not wanted:
+    if not enabled:
         yield
         return
-    os.environ.setdefault(*CUBLAS)
+    os.environ.setdefault(*CUBLAS_VARIABLE)
     cudnn = torch.backends.cudnn
     before = torch.are_deterministic_algorithms_enabled(), cudnn.benchmark
     torch.use_deterministic_algorithms(True)

@@ -1,4 +1,4 @@
-"""What a run says when it cannot go on because of something outside the spec."""
+"""The errors of training whose cause is outside the spec: data, options, folders, weights."""
 
 from typing import ClassVar
 
@@ -6,14 +6,16 @@ from odenet.diagnostics import Code, Diagnostic, SpecError
 
 
 class TrainingError(SpecError):
-    """Data, a run folder or an option that training cannot use; prints like any other error.
+    """The base class: data, a run folder or an option that training cannot use.
+
+    It is printed like an error in a spec, but without a line of the spec.
 
     Args:
         message: what is wrong, with the name of the file or option.
         help: what to do about it.
 
     Attributes:
-        code: the kind, which docs/errors.md explains; each has a class of its own.
+        code: the kind of the error, which docs/errors.md explains; there is a class for each.
     """
 
     code: ClassVar[Code]
@@ -25,19 +27,19 @@ class TrainingError(SpecError):
 
 
 class UnreadableData(TrainingError):
-    """Data that are not there, or cannot be read as what they should be."""
+    """Data that are missing, or cannot be read as what they should be."""
 
     code = "unreadable-data"
 
 
 class DataMisfit(TrainingError):
-    """Data that do not fit the network, the loss, or one another."""
+    """Data that do not fit the network or the loss, or are inconsistent."""
 
     code = "data-misfit"
 
 
 class BadOption(TrainingError):
-    """An option that does not exist, or a value of it that is not possible here."""
+    """An option that does not exist, or a value that it cannot have."""
 
     code = "bad-option"
 
@@ -49,44 +51,44 @@ class RecipeConflict(TrainingError):
 
 
 class CannotRefine(TrainingError):
-    """Levels of a recipe that its flows, or its epochs, do not allow."""
+    """A recipe with `levels` (epochs after which flows are refined) that cannot be carried out."""
 
     code = "cannot-refine"
 
 
 class BadRunFolder(TrainingError):
-    """A folder that is not that of a run, is in use, or was damaged."""
+    """A folder that is not that of a run, is in use, or has damaged files."""
 
     code = "run-folder"
 
 
 class NotResumable(TrainingError):
-    """A run that cannot go on, or not as is asked for."""
+    """A run that cannot be resumed, or not with the changed settings."""
 
     code = "not-resumable"
 
 
 class NotPossible(TrainingError):
-    """What the network of a run cannot do."""
+    """A request that the network of a run cannot fulfil, such as a prediction of a density."""
 
     code = "not-possible"
 
 
 class NotFinite(TrainingError):
-    """Weights that are not finite, and so are not kept."""
+    """Weights that are infinite or nan, and therefore are not written."""
 
     code = "diverged"
 
 
 class Diverged(TrainingError):
-    """Numbers went wrong: training cannot go on with these weights.
+    """A loss, gradient or weight became infinite or nan, so that training cannot continue.
 
     Args:
-        message: what went wrong, when and where.
+        message: what happened, when and where.
         help: what to do about it.
-        epoch: in which it did, counted from 1; 0 outside of training.
+        epoch: the epoch in which it happened, counted from 1; 0 outside of training.
         rate: the optimizer's learning rate.
-        run: the run's folder, where it can go on from a checkpoint; else None.
+        run: the run's folder, if it has a checkpoint to resume from; else None.
     """
 
     code = "diverged"

@@ -1,4 +1,4 @@
-"""Figures written to files, in the format that the file's ending names."""
+"""Writing matplotlib figures to files, in the format that the file name's ending asks for."""
 
 import io
 import warnings
@@ -15,27 +15,27 @@ GREY = "#8a8b8c"
 
 
 def save_figure(figure: Figure, path: Path, dpi: int) -> None:
-    """Write a picture in the format that its ending names, PNG without one.
+    """Write a figure in the format of the path's ending, as PNG if it has none.
 
     Raises:
-        TrainingError: if there is no such format.
+        TrainingError: if matplotlib cannot write this format.
         WriteError: if it cannot be written.
     """
     require_format(path)
     picture = io.BytesIO()
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Glyph")  # names in letters that the font does not have
-        sign = {"Software": "odenet"} if _format(path) == "png" else None
-        figure.savefig(picture, format=_format(path), dpi=dpi, metadata=sign)
+        metadata = {"Software": "odenet"} if _format(path) == "png" else None
+        figure.savefig(picture, format=_format(path), dpi=dpi, metadata=metadata)
     make_folder(path.parent)
     write_bytes(path, picture.getbuffer())
 
 
 def require_format(path: Path) -> None:
-    """Refuse an ending that no picture has; before the work that leads to it.
+    """Refuse a file name whose ending is not a picture format. Called before any long computation.
 
     Raises:
-        TrainingError: if there is no such format.
+        TrainingError: if matplotlib cannot write this format.
     """
     known = Figure().canvas.get_supported_filetypes()
     if _format(path) not in known:
@@ -44,8 +44,11 @@ def require_format(path: Path) -> None:
         )
 
 
-def label(name: str) -> str:
-    """A name as a legend shows it: not as a formula, and not hidden for its first letter."""
+def figure_text(name: str) -> str:
+    """A name for a legend, an axis or a title, so that matplotlib shows it as it is.
+
+    `$` does not start a formula, and a leading `_` does not hide the entry from the legend.
+    """
     shown = printable(name).replace("$", r"\$")
     return f" {shown}" if shown.startswith("_") else shown
 

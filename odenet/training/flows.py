@@ -1,4 +1,8 @@
-"""The flows of a network: which they are, what goes into them, how stable their steps are."""
+"""Finding the flows and units of a network, their inputs in a forward pass, and their stability.
+
+A flow integrates a differential equation, one layer per time step. A unit is a flow behind a first
+step that changes the number of channels or the resolution.
+"""
 
 import torch
 from torch import Tensor, nn
@@ -8,42 +12,42 @@ from odenet.runtime.passes.equations import State
 from odenet.runtime.passes.exact import Inexact
 from odenet.runtime.unit import Unit
 
-ROUGH_ITERATIONS = 12  # iterations for a look at the margin, which then is a few per cent too small
+ROUGH_ITERATIONS = 12  # power iterations for a stability margin that is a few per cent too small
 
 
 def flows(network: nn.Module) -> dict[str, Flow]:
-    """The flows of a network by their module path, in order."""
+    """The flows of a network, by their names in `named_modules` and in that order."""
     return {name: module for name, module in network.named_modules() if isinstance(module, Flow)}
 
 
 def units_and_flows(network: nn.Module) -> dict[str, Unit | Flow]:
-    """The units of a network, and the flows that are not part of one, by their module path."""
-    named = dict(network.named_modules())
-    units = [name for name, module in named.items() if isinstance(module, Unit)]
+    """The units of a network and the flows outside of units, by their names in `named_modules`."""
+    modules = dict(network.named_modules())
+    units = [name for name, module in modules.items() if isinstance(module, Unit)]
     return {
         name: module
-        for name, module in named.items()
+        for name, module in modules.items()
         if isinstance(module, Unit)
         or (isinstance(module, Flow) and not any(name.startswith(f"{u}.") for u in units))
     }
 
 
 def flow_inputs(network: nn.Module, inputs: Tensor) -> dict[str, Tensor | State]:
-    """What goes into each flow and unit of a network, by its name, as far as a pass comes.
+    """The input of each flow and unit of a network in a forward pass, by name.
 
-    The flow of a unit begins with a state. The one step before it, where that is a flow, is not
-    among them.
+    The input of a flow inside a unit is a state, not a tensor. If exact arithmetic ends the pass
+    early, inputs of later flows are missing.
     """
-    found: dict[str, Tensor | State] = {}
+    recorded: dict[str, Tensor | State] = {}
 
-    def keep(name: str):
-        def hook(_module: nn.Module, arguments: tuple) -> None:  # whose result torch would pass on
-            found.setdefault(name, arguments[0])
+    def recorder(name: str):
+        def hook(_module: nn.Module, arguments: tuple) -> None:  # None leaves the input unchanged
+            recorded.setdefault(name, arguments[0])
 
         return hook
 
-    parts = flows(network) | units_and_flows(network)
-    hooks = [part.register_forward_pre_hook(keep(name)) for name, part in parts.items()]
+    modules = flows(network) | units_and_flows(network)
+    hooks = [module.register_forward_pre_hook(recorder(name)) for name, module in modules.items()]
     try:
         network(inputs)
     except Inexact:
@@ -51,19 +55,21 @@ def flow_inputs(network: nn.Module, inputs: Tensor) -> dict[str, Tensor | State]
     finally:
         for hook in hooks:
             hook.remove()
-    return found
+    return recorded
 
 
 def stability(network: nn.Module, iterations: int | None = None) -> float | None:
-    """The largest h ω / limit of any step of any flow, from the norms of the operators.
+    """The stability margin h ω / limit of the least stable step of all flows; above 1 is unstable.
+
+    Here ω is bounded by norms of the operators, and the limit is that of the scheme.
 
     Args:
-        network: holds the flows.
-        iterations: as in `Flow.stability`.
+        network: the network.
+        iterations: of the power method that finds the norms, as in `Flow.stability`.
 
     Returns:
-        None if a flow has no bound, or its scheme no limit; inf or nan for weights that are not
-        finite.
+        None if the network has no flow, or if ω or the limit of one is unknown; inf or nan if
+        weights are not finite.
     """
     try:
         margins = [flow.stability(iterations).amax() for flow in flows(network).values()]

@@ -1,4 +1,4 @@
-"""How a device multiplies numbers of single precision while a run trains."""
+"""TF32 matrix products on a GPU, for runs whose recipe has `precision = tf32`."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -8,15 +8,16 @@ import torch
 
 @contextmanager
 def matmul_precision(precision: str) -> Iterator[None]:
-    """With `precision = tf32` matrix products and convolutions round their factors to 10 bits.
+    """A context in which torch computes with the precision of a recipe.
 
-    Where the device can. Any other precision leaves torch as it is set, and so does the end: torch
-    holds this for the whole process.
+    With "tf32", matrix products and convolutions round their factors to 10 bits of mantissa, on
+    devices that support it. Any other value changes nothing. These settings of torch hold for the
+    whole process; at the end they are what they were before.
     """
     if precision != "tf32":
         yield
         return
-    # The newer names of the same settings cannot be read by those who know the older ones.
+    # torch has newer names for these settings; once they are set, reading the older ones fails.
     before = torch.get_float32_matmul_precision(), torch.backends.cudnn.allow_tf32
     torch.set_float32_matmul_precision("high")
     torch.backends.cudnn.allow_tf32 = True

@@ -1,4 +1,4 @@
-"""Plain values, as files hold them, checked against a dataclass before anything uses them."""
+"""Checking of values read from a file (JSON, checkpoints) against the fields of a dataclass."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, fields, is_dataclass
@@ -14,79 +14,79 @@ TYPE_NAMES: dict[Any, str] = {
     NoneType: "null",
     Any: "a value",
 }
-MAX_SHOWN = 40  # characters of a value in a message
+MAX_SHOWN = 40  # characters; of a longer value, messages name only the type
 
 
 class Mismatch(ValueError):
-    """What a file holds is not what it should hold; says which entry, and what it is."""
+    """A value that is not what it should be; the message names the entry and its value."""
 
 
-def read_as(kind: type[T], found: object, name: str = "") -> T:
-    """A dataclass from a mapping of its fields.
+def read_as(kind: type[T], value: object, name: str = "") -> T:
+    """An instance of a dataclass, made from a mapping with the values of its fields.
 
     Args:
-        kind: a dataclass whose fields are texts, numbers, truth values, sequences or mappings of
-            these, unions, or dataclasses.
-        found: what a file holds.
-        name: of the entry that holds it, in messages.
+        kind: the dataclass. Its fields are of type str, int, float, bool or None, sequences or
+            mappings of these, unions, or dataclasses.
+        value: what the file holds.
+        name: the name of the entry with this value, for messages.
 
     Raises:
-        Mismatch: an entry is missing, unknown, or of another kind.
+        Mismatch: an entry is missing, unknown, or of another type.
     """
-    if not isinstance(found, Mapping):
-        what = f"`{name}`" if name else "its content"
-        raise Mismatch(f"{what} is {_show_value(found)}, not a mapping")
+    if not isinstance(value, Mapping):
+        entry = f"`{name}`" if name else "its content"
+        raise Mismatch(f"{entry} is {_show_value(value)}, not a mapping")
     prefix = f"{name}." if name else ""
     hints = get_type_hints(kind)
     known = {field.name: field for field in fields(kind)}  # pyright: ignore[reportArgumentType]
-    for key in found:
+    for key in value:
         if key not in known:
             raise Mismatch(f"it has an entry `{prefix}{key}`, which this version does not know")
     for key, field in known.items():
         required = field.default is MISSING and field.default_factory is MISSING
-        if required and key not in found:
+        if required and key not in value:
             raise Mismatch(f"`{prefix}{key}` is missing")
-    return kind(**{key: _checked_value(hints[key], found[key], f"{prefix}{key}") for key in found})
+    return kind(**{key: _checked_value(hints[key], value[key], f"{prefix}{key}") for key in value})
 
 
-def _checked_value(kind: Any, found: Any, name: str) -> Any:
-    """A value of a kind; a sequence becomes a tuple."""
+def _checked_value(kind: Any, value: Any, name: str) -> Any:
+    """A value after checking it and its entries against a type; lists become tuples."""
     if is_dataclass(kind):
-        return read_as(kind, found, name)  # pyright: ignore[reportArgumentType]
-    if not _matches(kind, found):
-        raise Mismatch(f"`{name}` is {_show_value(found)}, not {_type_name(kind)}")
+        return read_as(kind, value, name)  # pyright: ignore[reportArgumentType]
+    if not _matches(kind, value):
+        raise Mismatch(f"`{name}` is {_show_value(value)}, not {_type_name(kind)}")
     arguments = [kind for kind in get_args(kind) if kind is not Ellipsis]
     match get_origin(kind):
         case origin if origin in (Sequence, tuple):
             return tuple(
-                _checked_value(arguments[0], entry, f"{name}[{i}]") for i, entry in enumerate(found)
+                _checked_value(arguments[0], entry, f"{name}[{i}]") for i, entry in enumerate(value)
             )
         case origin if origin is Mapping:
-            return {key: _checked_value(arguments[1], found[key], f"{name}.{key}") for key in found}
-    return found
+            return {key: _checked_value(arguments[1], value[key], f"{name}.{key}") for key in value}
+    return value
 
 
-def _matches(kind: Any, found: Any) -> bool:
-    """Whether a value is of a kind, its entries apart."""
+def _matches(kind: Any, value: Any) -> bool:
+    """Whether a value has a type, without looking at the entries of a list or mapping."""
     origin = get_origin(kind)
     if kind is Any:
         return True
     if origin in (Union, UnionType):
-        return any(_matches(one, found) for one in get_args(kind))
+        return any(_matches(option, value) for option in get_args(kind))
     if origin in (Sequence, tuple):
-        return isinstance(found, list | tuple)
+        return isinstance(value, list | tuple)
     if origin is Mapping:
-        return isinstance(found, Mapping) and all(isinstance(key, str) for key in found)
-    if isinstance(found, bool):
+        return isinstance(value, Mapping) and all(isinstance(key, str) for key in value)
+    if isinstance(value, bool):
         return kind is bool
-    return isinstance(found, int | float) if kind is float else isinstance(found, kind)
+    return isinstance(value, int | float) if kind is float else isinstance(value, kind)
 
 
 def _type_name(kind: Any) -> str:
-    """A kind as a message names it."""
+    """A type in words, for messages."""
     origin, arguments = get_origin(kind), get_args(kind)
     if origin in (Union, UnionType):
-        return " or ".join(_type_name(one) for one in arguments)
+        return " or ".join(_type_name(option) for option in arguments)
     if origin in (Sequence, tuple):
         return f"a list, each entry {_type_name(arguments[0])}"
     if origin is Mapping:
@@ -94,8 +94,8 @@ def _type_name(kind: Any) -> str:
     return TYPE_NAMES[kind] if kind in TYPE_NAMES else str(kind.__name__)
 
 
-def _show_value(found: object) -> str:
-    if found is None or isinstance(found, bool):
-        return "null" if found is None else str(found).lower()
-    text = repr(found)
-    return text if len(text) <= MAX_SHOWN else f"a {type(found).__name__}"
+def _show_value(value: object) -> str:
+    if value is None or isinstance(value, bool):
+        return "null" if value is None else str(value).lower()
+    text = repr(value)
+    return text if len(text) <= MAX_SHOWN else f"a {type(value).__name__}"

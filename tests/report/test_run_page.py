@@ -67,7 +67,7 @@ def test_the_commands_of_a_resumed_run_are_those_that_were_given(run, tmp_path):
     first = folder.read_record()
     later = replace(first.options, memory="2GB")
     for settings, options in (({"epochs": "4"}, first.options), ({"epochs": "4"}, later)):
-        folder.write_record(replace(first, settings=settings, options=options), done=2)
+        folder.write_record(replace(first, settings=settings, options=options), epochs_done=2)
     record = folder.read_record()
     assert commands_of(record, folder.path) == [
         "odenet train small.ode",

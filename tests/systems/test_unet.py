@@ -105,7 +105,7 @@ def test_the_shipped_spec_is_trained_refined_studied_used_and_exported(tmp_path)
     assert values.shape == (2, 3, 8, 8)
     assert odenet.evaluate(result.folder)["accuracy"] <= 1
     study = study_run(result.folder, samples=2)
-    assert [len(flow.dropped) for flow in study.flows] == [4] * 5
+    assert [len(flow.metric_without_step) for flow in study.flows] == [4] * 5
     written = export_run(run, tmp_path / "unet.pt2")  # compared with the network before it is kept
     scores = torch.export.load(written.path).module()(pixels)
     torch.testing.assert_close(scores.softmax(1), values, rtol=1e-4, atol=1e-5)

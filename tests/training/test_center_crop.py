@@ -80,7 +80,7 @@ def test_pictures_are_evaluated_and_predicted_as_torchvision_would(finished, fol
 def test_an_exported_network_takes_the_larger_pictures(finished, tmp_path):
     trained = odenet.load_run(finished)
     written = export_run(trained, tmp_path / "net.pt2")
-    assert written.takes == "(batch, 3, 10, 10) uint8 pixels"
+    assert written.input_text == "(batch, 3, 10, 10) uint8 pixels"
     pixels = torch.randint(256, (3, 3, 10, 10), dtype=torch.uint8)
     exported = torch.export.load(tmp_path / "net.pt2").module()
     torch.testing.assert_close(exported(pixels), trained.model(pixels))

@@ -99,7 +99,7 @@ def test_a_run_is_resumed_bit_for_bit_and_then_measured_used_and_exported(
     with pytest.raises(TrainingError, match="was trained with gamma = ramp"):
         odenet.evaluate(whole.folder, {"γ": 0.2})
     assert len(run.predict([pictures / "test" / "dark" / "0.png"]).labels) == 1
-    assert export_run(run, tmp_path / "network.pt2").difference <= 1e-4
+    assert export_run(run, tmp_path / "network.pt2").relative_difference <= 1e-4
 
 
 def test_the_largest_batch_is_predicted(pictures):

@@ -13,7 +13,7 @@ from odenet.training.trained_runs.studies import (
     FlowStudy,
     Study,
     depth_law,
-    inverted_pair_share,
+    kendall_distance,
     reordered_steps,
     study_run,
 )
@@ -88,8 +88,8 @@ def test_the_change_of_an_euler_step_is_the_norm_of_h_f(tmp_path, monkeypatch):
         task.eval()(study_run_inputs)
         states = [state.x for state in module.trajectory(entries[0])]
     change = (states[1] - states[0]).flatten(1).norm(dim=1)
-    assert change.min() < flow.changes[0] < change.max()
-    assert flow.energy == []
+    assert change.min() < flow.change_norms[0] < change.max()
+    assert flow.energies == []
 
 
 def test_the_exponent_of_the_depth_is_found(tmp_path):
@@ -97,15 +97,15 @@ def test_the_exponent_of_the_depth_is_found(tmp_path):
         steps = [1.0] * depth
         flow = FlowStudy(
             name="flow",
-            dropped=steps,
-            thinned=[(1, 1.0)],
-            shuffled=[(0.5, 1.0)],
-            states=steps,
-            rates=steps,
-            sizes=[3 / depth] * depth,
-            energy=[],
-            spectrum={},
-            lyapunov=0.0,
+            metric_without_step=steps,
+            metric_by_left_out=[(1, 1.0)],
+            metric_by_disorder=[(0.5, 1.0)],
+            state_norms=steps,
+            rate_norms=steps,
+            step_sizes=[3 / depth] * depth,
+            energies=[],
+            eigenvalues={},
+            lyapunov_exponent=0.0,
         )
         return Study("run", METRICS["accuracy"], 1.0, [flow])
 
@@ -128,9 +128,9 @@ def test_several_runs_share_a_panel_over_time(finished, tmp_path):
 
 
 def test_the_disorder_of_an_order_counts_its_reversed_pairs():
-    assert inverted_pair_share([0, 1, 2, 3]) == 0 and inverted_pair_share([3, 2, 1, 0]) == 1
-    assert inverted_pair_share([1, 0, 2, 3]) == pytest.approx(1 / 6)
-    assert inverted_pair_share([0]) == 0
+    assert kendall_distance([0, 1, 2, 3]) == 0 and kendall_distance([3, 2, 1, 0]) == 1
+    assert kendall_distance([1, 0, 2, 3]) == pytest.approx(1 / 6)
+    assert kendall_distance([0]) == 0
 
 
 def test_leaving_out_and_shuffling_are_graded(study):

@@ -106,7 +106,7 @@ def test_points_are_predicted_and_are_not_pictures(tmp_path):
         trained.predict(["a.png"])
     assert "takes (2), not pictures" in str(error.value)
     written = export_run(trained, tmp_path / "points.pt2")
-    assert written.takes == "(batch, 2) float32"
+    assert written.input_text == "(batch, 2) float32"
 
 
 @pytest.mark.parametrize("ending", ["pt2", "onnx"])

@@ -69,10 +69,13 @@ def test_a_run_refines_its_units_and_its_study_has_an_entry_for_every_step(
     (tmp_path / "small.ode").write_text(text)
     run.train("small.ode", out="run", console=Console(quiet=True))
     study = study_run("run", samples=30)
-    assert [len(part.dropped) for part in study.flows] in ([4, 4], [2, 2])  # of the best epoch
+    assert [len(part.metric_without_step) for part in study.flows] in (
+        [4, 4],
+        [2, 2],
+    )  # of the best epoch
     for part in study.flows:
-        assert len(part.states) == len(part.changes) == len(part.dropped)
-        assert min(part.changes) > 0
+        assert len(part.state_norms) == len(part.change_norms) == len(part.metric_without_step)
+        assert min(part.change_norms) > 0
 
 
 def test_without_its_entry_a_unit_begins_at_the_shortcuts():

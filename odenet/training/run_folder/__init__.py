@@ -1,1 +1,1 @@
-"""The files of a run's folder: settings, metrics of each epoch, checkpoints."""
+"""The files in the folder of a run: `run.json`, metrics of each epoch, checkpoints."""

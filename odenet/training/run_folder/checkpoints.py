@@ -1,4 +1,4 @@
-"""Checkpoints and weights on disk: written whole and sealed, and verified before they are used."""
+"""Checkpoints and weights on disk, written atomically with a checksum that reading verifies."""
 
 import os
 from collections.abc import Mapping, Sequence
@@ -19,19 +19,19 @@ from odenet.training.checksums import seal_archive, sha256_of, verify_archive
 from odenet.training.errors import BadRunFolder, NotFinite
 from odenet.training.schema import Mismatch, read_as
 
-NETWORK_PREFIX = "network."  # before the names of the network's weights in a checkpoint
+NETWORK_PREFIX = "network."  # of the names of the network's weights in a checkpoint
 DAMAGED_HELP = "go on from another copy of it, or train again"
 
 
 @dataclass(frozen=True)
 class OdenetState:
-    """What odenet adds to a checkpoint.
+    """The entry `odenet` of a checkpoint, beside those of Lightning.
 
     Args:
-        level: how often the flows have been refined.
-        seconds: spent on training batches.
-        first_loss: of the first batch of all; None before it.
-        random: the states of the random streams, by device.
+        level: how many times the flows have been refined (given twice as many steps).
+        seconds: spent on training batches so far.
+        random: the states of torch's random number generators, by device.
+        first_loss: the loss of the very first batch; None before it.
     """
 
     level: int
@@ -42,17 +42,17 @@ class OdenetState:
 
 @dataclass(frozen=True)
 class CheckpointContent:
-    """What every checkpoint has to hold.
+    """The entries that every checkpoint has to have; all but `odenet` are Lightning's.
 
     Args:
-        state_dict: weights and sums of the metrics, by name.
+        state_dict: the weights, and the running sums of the metrics, by name.
         odenet: see `OdenetState`.
         epoch: the current one.
         global_step: optimizer steps done.
-        optimizer_states: one.
-        lr_schedulers: one.
-        loops: how far they are.
-        callbacks: their states, by name.
+        optimizer_states: a list with a single state.
+        lr_schedulers: a list with a single state.
+        loops: the progress of Lightning's loops over epochs and batches.
+        callbacks: the states of callbacks, by name.
     """
 
     state_dict: Mapping[str, Tensor]
@@ -66,48 +66,51 @@ class CheckpointContent:
 
 
 class CheckpointFiles(TorchCheckpointIO):
-    """How Lightning writes and reads checkpoints."""
+    """Makes Lightning write and read checkpoints by the functions of this module."""
 
     def save_checkpoint(
         self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None
     ) -> None:
-        """Write one, unless it holds what is not finite."""
+        """Write a checkpoint; raises TrainingError if a weight is not finite."""
         write_checkpoint(checkpoint, Path(path))
 
     def load_checkpoint(
         self, path: Any, map_location: Any = None, weights_only: bool | None = None
     ) -> dict[str, Any]:
-        """Read one, verified; nothing that it may hold is run."""
+        """Read and verify a checkpoint, without running any code that it may contain."""
         return read_checkpoint(Path(path))
 
 
 class KeptCheckpoint(ModelCheckpoint):
-    """Lightning's, which forgets its best score when the folder of the run has been moved."""
+    """A `ModelCheckpoint` that keeps its best score when the folder of the run was moved.
+
+    Checkpoints contain the name of this class.
+    """
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Take the state back; its files lie where the folder is now."""
+        """Take the state from a checkpoint, with all paths moved to the current folder."""
         folder = str(self.dirpath)
 
-        def here(path: str) -> str:
+        def moved_path(path: str) -> str:
             return os.path.join(folder, os.path.basename(path)) if path else path
 
         paths = ("best_model_path", "kth_best_model_path", "last_model_path")
-        best = {here(path): score for path, score in state_dict["best_k_models"].items()}
-        moved = {name: here(state_dict[name]) for name in paths}
+        best = {moved_path(path): score for path, score in state_dict["best_k_models"].items()}
+        moved = {name: moved_path(state_dict[name]) for name in paths}
         super().load_state_dict(state_dict | moved | {"best_k_models": best, "dirpath": folder})
 
 
 def write_checkpoint(checkpoint: Mapping[str, Any], path: Path) -> None:
-    """Write a checkpoint, completely or not at all, in place of the last one.
+    """Write a checkpoint, completely or not at all, replacing an earlier one.
 
     Raises:
-        TrainingError: weights are not finite; what was there stays.
+        TrainingError: a weight is not finite; an earlier file stays as it is.
     """
     for name in ("state_dict", "current_model_state"):
-        bad = non_finite_names(checkpoint.get(name, {}))
-        if bad:
+        if non_finite := non_finite_names(checkpoint.get(name, {})):
+            weight = non_finite[0].removeprefix(NETWORK_PREFIX)
             raise NotFinite(
-                f"{path} is not written: {bad[0].removeprefix(NETWORK_PREFIX)} is not finite",
+                f"{path} is not written: {weight} is not finite",
                 "what was kept before is still there",
             )
     make_folder(path.parent)
@@ -117,10 +120,10 @@ def write_checkpoint(checkpoint: Mapping[str, Any], path: Path) -> None:
 
 
 def read_checkpoint(path: Path) -> dict[str, Any]:
-    """The content of a checkpoint, verified, without running anything that it may hold.
+    """The content of a checkpoint after verification; no code that it may contain is run.
 
     Raises:
-        TrainingError: it cannot be read, is damaged, or lacks what a checkpoint of odenet holds.
+        TrainingError: the file cannot be read, is damaged, or lacks an entry.
     """
     try:
         verify_archive(path)
@@ -131,14 +134,14 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
         read_as(CheckpointContent, {name: content[name] for name in names if name in content})
     except (OSError, Mismatch) as error:
         raise BadRunFolder(f"{path} cannot be used: {error}", DAMAGED_HELP) from error
-    except Exception as error:  # pickle and torch have many; theirs advise to run what is in it
+    except Exception as error:  # of many types; torch's message advises to run the file's code
         raise BadRunFolder(
             f"{path} cannot be used: it is not a checkpoint", DAMAGED_HELP
         ) from error
-    bad = non_finite_names(content["state_dict"])
-    if bad:
+    non_finite = non_finite_names(content["state_dict"])
+    if non_finite:
         raise BadRunFolder(
-            f"{path} cannot be used: {bad[0].removeprefix(NETWORK_PREFIX)} holds inf or nan",
+            f"{path} cannot be used: {non_finite[0].removeprefix(NETWORK_PREFIX)} holds inf or nan",
             "the run had diverged when it was written; train again with a lower lr or a shorter h",
         )
     return content
@@ -154,7 +157,7 @@ def non_finite_names(state: Mapping[str, Tensor]) -> list[str]:
 
 
 def write_weights(checkpoint: Mapping[str, Any], path: Path) -> str:
-    """Write the network's weights as safetensors, for any program; gives their SHA-256."""
+    """Write the network's weights of a checkpoint as safetensors; returns the file's SHA-256."""
     weights = {
         name.removeprefix(NETWORK_PREFIX): tensor.clone().contiguous()
         for name, tensor in checkpoint["state_dict"].items()
@@ -166,14 +169,14 @@ def write_weights(checkpoint: Mapping[str, Any], path: Path) -> str:
 
 
 def read_weights(path: Path, digest: str) -> dict[str, Any]:
-    """What `write_weights` wrote, named as in a checkpoint.
+    """The weights that `write_weights` wrote, in the form of a checkpoint without other entries.
 
     Args:
         path: the file.
-        digest: its SHA-256, as the run's result has it; empty where that is not known.
+        digest: its SHA-256 according to the run's result; empty if that is unknown.
 
     Raises:
-        TrainingError: it is damaged.
+        TrainingError: the file is damaged.
     """
     try:
         if digest and sha256_of(path) != digest:
@@ -186,71 +189,78 @@ def read_weights(path: Path, digest: str) -> dict[str, Any]:
     return {"state_dict": state, "odenet": {"level": level}}
 
 
-def require_same_shapes(expected: Mapping[str, Tensor], found: Mapping[str, Tensor]) -> None:
-    """Compare the names and shapes of tensors.
+def require_same_shapes(expected: Mapping[str, Tensor], stored: Mapping[str, Tensor]) -> None:
+    """Compare the names and shapes of weights.
+
+    Args:
+        expected: the weights of the network.
+        stored: the weights in a file.
 
     Raises:
-        Mismatch: says where they differ.
+        Mismatch: names the first difference.
     """
     for name, tensor in expected.items():
-        shown = name.removeprefix(NETWORK_PREFIX)
-        if name not in found:
-            raise Mismatch(f"it has no {shown}")
-        there, here = found[name].shape, tensor.shape
-        if there != here:
-            raise Mismatch(
-                f"{shown} is {_shape_text(there)} in it and {_shape_text(here)} in the network"
-            )
-    unknown = [name for name in found if name not in expected]
+        weight = name.removeprefix(NETWORK_PREFIX)
+        if name not in stored:
+            raise Mismatch(f"it has no {weight}")
+        if stored[name].shape != tensor.shape:
+            stored_shape, shape = _shape_text(stored[name].shape), _shape_text(tensor.shape)
+            raise Mismatch(f"{weight} is {stored_shape} in it and {shape} in the network")
+    unknown = [name for name in stored if name not in expected]
     if unknown:
         raise Mismatch(f"its {unknown[0].removeprefix(NETWORK_PREFIX)} is not in the network")
 
 
 def require_same_optimizer(
-    optimizer: torch.optim.Optimizer, found: Sequence[Mapping[str, Any]]
+    optimizer: torch.optim.Optimizer, saved_states: Sequence[Mapping[str, Any]]
 ) -> None:
-    """Compare an optimizer that has done no step with a state that it is to take.
+    """Compare a new optimizer with the states of optimizers in a checkpoint.
 
     Raises:
-        Mismatch: says where they differ.
+        Mismatch: there is not exactly one state, or the optimizer cannot load it.
     """
-    if len(found) != 1:
-        raise Mismatch(f"`optimizer_states` has {len(found)} entries, not one")
-    groups, states = found[0].get("param_groups"), found[0].get("state")
+    if len(saved_states) != 1:
+        raise Mismatch(f"`optimizer_states` has {len(saved_states)} entries, not one")
+    groups, states = saved_states[0].get("param_groups"), saved_states[0].get("state")
     if not isinstance(groups, list) or not isinstance(states, Mapping):
         raise Mismatch("`optimizer_states` is not that of an optimizer")
     parameters = [p for group in optimizer.param_groups for p in group["params"]]
-    sizes = [len(group["params"]) for group in optimizer.param_groups]
-    kind = "betas" if "betas" in optimizer.param_groups[0] else "momentum"
-    if not all(isinstance(group, Mapping) and kind in group for group in groups):
+    group_sizes = [len(group["params"]) for group in optimizer.param_groups]
+    algorithm_key = "betas" if "betas" in optimizer.param_groups[0] else "momentum"
+    if not all(isinstance(group, Mapping) and algorithm_key in group for group in groups):
         raise Mismatch(f"its optimizer is not {type(optimizer).__name__}")
-    if [len(group.get("params", ())) for group in groups] != sizes:
+    if [len(group.get("params", ())) for group in groups] != group_sizes:
         raise Mismatch("its optimizer has other parameters")
-    for place, state in states.items():
-        if place not in range(len(parameters)) or not isinstance(state, Mapping):
+    for index, state in states.items():
+        if index not in range(len(parameters)) or not isinstance(state, Mapping):
             raise Mismatch("its optimizer has other parameters")
         for name, value in state.items():
-            shape = parameters[place].shape
+            shape = parameters[index].shape
             if isinstance(value, Tensor) and value.ndim and value.shape != shape:
                 raise Mismatch(
-                    f"the optimizer's {name} of parameter {place} is "
+                    f"the optimizer's {name} of parameter {index} is "
                     f"{_shape_text(value.shape)} in it and {_shape_text(shape)} in the network"
                 )
 
 
-def require_same_loops(expected: Mapping[str, Any], found: object, name: str) -> None:
-    """Compare the entries of the state of a loop.
+def require_same_loops(expected: Mapping[str, Any], stored: object, name: str) -> None:
+    """Compare the entries of the states of Lightning's loops, of which a checkpoint needs all.
+
+    Args:
+        expected: the state of a loop of the trainer.
+        stored: the state in the checkpoint.
+        name: the name of that entry, for messages.
 
     Raises:
-        Mismatch: one is missing.
+        Mismatch: an entry is missing.
     """
-    if not isinstance(found, Mapping):
+    if not isinstance(stored, Mapping):
         raise Mismatch(f"`{name}` is not a mapping")
     for key, value in expected.items():
-        if key not in found:
+        if key not in stored:
             raise Mismatch(f"`{name}` has no entry `{key}`")
         if isinstance(value, Mapping):
-            require_same_loops(value, found[key], f"{name}.{key}")
+            require_same_loops(value, stored[key], f"{name}.{key}")
 
 
 def _shape_text(shape: Sequence[int]) -> str:

@@ -1,7 +1,8 @@
-"""`metrics.csv`: a row per epoch, written from rows that every checkpoint holds.
+"""`metrics.csv` in the folder of a run: a row of metrics for each epoch.
 
-So the file never says more or less than the checkpoint that a run goes on from, and no row is lost
-or written twice however a run ends.
+The rows are also kept in every checkpoint, and the file is written from them. Thus the file always
+agrees with the checkpoint from which a run is resumed: however a run ends, no row is lost or
+written twice.
 """
 
 import csv
@@ -17,9 +18,10 @@ from odenet.training.schema import Mismatch
 
 
 class Metrics(Checkpoint):
-    """Keeps the rows, and writes the file once the checkpoints that hold them are written.
+    """The callback that keeps the rows, and writes the file after the checkpoints.
 
-    A `Checkpoint` to Lightning, which calls those, in order, after the epoch's numbers are known.
+    A subclass of `Checkpoint` only because Lightning calls checkpoint callbacks last, when all
+    metrics of the epoch are known. Checkpoints contain the name of this class.
 
     Args:
         folder: of the run.
@@ -30,33 +32,33 @@ class Metrics(Checkpoint):
         self._folder = folder
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Add the epoch's row."""
-        place = {"epoch": trainer.current_epoch, "step": trainer.global_step - 1}
+        """Add the row of the epoch."""
+        position = {"epoch": trainer.current_epoch, "step": trainer.global_step - 1}
         values = {name: value.item() for name, value in trainer.logged_metrics.items()}
-        self.rows.append(place | values)
+        self.rows.append(position | values)
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Write the rows of the epochs before."""
+        """Write the file with the rows of the previous epochs."""
         if trainer.is_global_zero and self.rows:
             self.write()
 
     def write(self) -> None:
-        """Write the file."""
+        """Write the file with all rows so far."""
         self._folder.write(self._folder.metrics, as_csv(self.rows))
 
     def state_dict(self) -> dict[str, Any]:
-        """The rows, for a checkpoint."""
+        """What a checkpoint keeps of this callback: the rows."""
         return {"rows": self.rows}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """The rows of a checkpoint."""
+        """Take the rows from a checkpoint."""
         self.rows = list(state_dict["rows"])
 
 
 def metrics_callback(trainer: Trainer) -> Metrics:
-    """The rows of a trainer that trains."""
-    (found,) = (c for c in trainer.callbacks if isinstance(c, Metrics))  # pyright: ignore[reportAttributeAccessIssue]
-    return found
+    """The `Metrics` callback of a trainer."""
+    (callback,) = (c for c in trainer.callbacks if isinstance(c, Metrics))  # pyright: ignore[reportAttributeAccessIssue]
+    return callback
 
 
 def checkpoint_rows(checkpoint: Mapping[str, Any]) -> list[Row]:
@@ -72,7 +74,7 @@ def checkpoint_rows(checkpoint: Mapping[str, Any]) -> list[Row]:
 
 
 def as_csv(rows: Sequence[Mapping[str, Any]]) -> str:
-    """Rows as the text of a table; what a row does not have is left empty."""
+    """Rows as the text of a CSV table; a cell is empty where a row lacks the column."""
     names = dict.fromkeys(name for row in rows for name in row)
     text = io.StringIO()
     table = csv.DictWriter(text, list(names), lineterminator="\n")

@@ -1,4 +1,7 @@
-"""The folder of a run: everything that reproduces it, beside what it measured."""
+"""The folder of a run, and `run.json` in it, the record of what the run is trained with.
+
+A run is one training of a spec.
+"""
 
 import csv
 from collections.abc import Mapping, Sequence
@@ -16,31 +19,35 @@ from odenet.training.data.samples import LabelInfo
 from odenet.training.errors import BadRunFolder
 from odenet.training.schema import Mismatch
 
-MOST_NODES = 10**6  # no one has more, and torch counts no further than 2^31 processes
-LOGGERS = ("tensorboard", "wandb", "mlflow")  # as --logger takes them
-Row = dict[str, float]  # of the metrics: values by column
+MAX_NODES = 10**6  # torch counts up to 2^31 processes
+LOGGERS = ("tensorboard", "wandb", "mlflow")  # the values of --logger
+Row = dict[str, float]  # a row of metrics.csv: values by column
 
-REQUIRED_COLUMNS = {"epoch", "step", "seconds", "lr", "train_loss"}  # of every row
+REQUIRED_COLUMNS = {"epoch", "step", "seconds", "lr", "train_loss"}  # of metrics.csv
 
 
 @dataclass(frozen=True)
 class Options:
-    """Where and on what a run happens; not part of what it computes.
+    """Where and how a run is computed: machines, memory, storage. The recipe says what is computed.
 
     Args:
-        data_root: where published data sets lie or are put.
-        download: fetch a published data set that is not there.
-        devices: processors per machine: a number, or "auto" for all.
-        nodes: machines.
-        strategy: Lightning's word for how they share the work.
-        memory: how flows hold their activations; None leaves the spec's choice.
-        exact: reverse in exact arithmetic; False leaves the spec's choice.
-        compile: compile a step of each reversible flow, and the whole of the others.
-        logger: where numbers go beside metrics.csv, one of `LOGGERS`; empty: nowhere.
-        deterministic: take only kernels that give the same numbers each time.
-        update_in_backward: the optimizer acts on each weight as soon as its gradient is complete.
-        clip_by: how it then knows the norm that `clip` limits: "exact" or "last".
-        weights: what a network of a library begins with: "default" for the library's, or a file.
+        data_root: the folder where published data sets are stored.
+        download: download a published data set that is missing there.
+        devices: the number of GPUs or processes per machine, or "auto" for all.
+        nodes: the number of machines.
+        strategy: the name of Lightning's strategy for several devices, such as "ddp".
+        memory: how flows keep activations for the backward pass: a mode, or a budget in bytes; None
+            leaves it to the spec.
+        exact: undo steps in exact arithmetic; False leaves it to the spec.
+        compile: use `torch.compile` for one step of each reversible flow, and for other flows as a
+            whole.
+        logger: a service that metrics are sent to, one of `LOGGERS`; empty for none.
+        deterministic: use only kernels that give the same numbers each time.
+        update_in_backward: update each weight in the backward pass, once its gradient is complete.
+        clip_by: how the gradient norm for `clip` is then found: "exact" takes a second backward
+            pass, "last" takes the norm of the step before.
+        weights: initial weights of a network from another library: "default" for that library's, or
+            a file.
     """
 
     data_root: str = "data"
@@ -58,8 +65,8 @@ class Options:
     weights: str | None = None
 
     def __post_init__(self) -> None:
-        if not 1 <= self.nodes <= MOST_NODES:
-            raise Mismatch(f"`nodes` is {self.nodes}, not a number from 1 to {MOST_NODES}")
+        if not 1 <= self.nodes <= MAX_NODES:
+            raise Mismatch(f"`nodes` is {self.nodes}, not a number from 1 to {MAX_NODES}")
         if isinstance(self.memory, int) and self.memory < 0:
             raise Mismatch(f"`memory` is {self.memory} bytes")
         if self.clip_by not in ("exact", "last"):
@@ -70,10 +77,10 @@ class Options:
 
 @dataclass(frozen=True)
 class TrainingSegment:
-    """What a run was trained with before it was resumed.
+    """What a run was trained with until it was resumed, perhaps with other settings.
 
     Args:
-        epochs: the whole ones that were done when it was resumed.
+        epochs: how many epochs were complete when it was resumed.
         settings: as in `Record`.
         options: as in `Record`.
     """
@@ -85,24 +92,26 @@ class TrainingSegment:
 
 @dataclass(frozen=True)
 class Record:
-    """What a run was started with, or goes on with.
+    """What a run was started with or, after it was resumed, continues with.
 
     Args:
         name: of the spec.
-        settings: values given from outside, as text, by name.
-        options: where it runs.
+        settings: the values of `--set`, as text, by name.
+        options: where and how it runs.
         classes: the names of the classes, in the order of the network's outputs; none for numbers.
-        mean: of the training pixels, per channel; what evaluation standardises with.
-        deviation: likewise.
+        mean: of the training pixels, per channel; samples are standardised with it.
+        deviation: likewise their standard deviation.
         versions: of odenet, torch and lightning.
-        verdicts: on the spectrum and on the claims of the spec.
-        files: the SHA-256 of the spec and of what it uses, by their path in the folder.
-        loss: the name of what is made small.
+        verdicts: on the spectrum and on the claims of the spec, see `check_claims`.
+        files: the SHA-256 of the spec and of the files that it uses, by their path in the folder.
+        loss: the name of the loss.
         labels: what the labels of its data are.
-        data_from_python: where a program gave the data, what it has to give again; else empty.
-        samples: what samples are stored as: uint8, float32, or int64, the tokens of a text.
-        spec_folder: where the spec was, which paths in it are relative to; empty: where it runs.
-        before: of a resumed run, what it was trained with until then, the first stretch first.
+        data_from_python: if the data came from Python code, what has to be passed again; else
+            empty.
+        samples: the type of the samples: uint8, float32, or int64 for the tokens of a text.
+        spec_folder: the folder of the original spec, which paths in it are relative to; empty for
+            the current folder.
+        before: of a resumed run, what it was trained with earlier, the oldest first.
     """
 
     name: str
@@ -132,25 +141,25 @@ class Record:
 
 
 class RunFolder:
-    """The files of a run by their meaning.
+    """The paths of the files of a run, and reading and writing of some of them.
 
     Args:
         path: the folder.
 
     Attributes:
-        spec: the spec as it was.
-        used: copies of the files that the spec uses, under names of their own.
-        plugins: copies of the plugins that the spec needs.
-        module: the generated module.
+        spec: a copy of the spec.
+        used: the folder with copies of the files that the spec uses.
+        plugins: the folder with copies of the plugins that were loaded.
+        module: the generated torch module.
         certificate: what was proved of the spec.
-        inputs: what is written before training, but for the record, which comes last.
-        record: what the run was started with.
-        metrics: a row per epoch.
-        curves: the rows as a picture.
-        result: the closing numbers; there when the run is complete.
-        weights: those of the best epoch, for any program; there when the run is complete.
-        checkpoints: a folder of `best.ckpt` and `last.ckpt`.
-        last: the checkpoint that the run goes on from.
+        inputs: all of the above, which are written before training starts.
+        record: `run.json`, which holds the `Record`; written last of what is written before.
+        metrics: a table with a row for each epoch.
+        curves: a figure of the metrics.
+        result: the final metrics and timings; exists when the run is finished.
+        weights: those of the best epoch, as safetensors; exists when the run is finished.
+        checkpoints: the folder with `best.ckpt` and `last.ckpt`.
+        last: the checkpoint from which the run is resumed.
     """
 
     def __init__(self, path: Path):
@@ -171,20 +180,23 @@ class RunFolder:
         self.last = self.checkpoints / "last.ckpt"
 
     def begun(self) -> Path | None:
-        """The checkpoint to go on from; None before there is one, when the run begins anew.
+        """The checkpoint to resume from; None if no epoch was completed.
 
         Raises:
-            TrainingError: if there were epochs, and the checkpoint is gone.
+            TrainingError: epochs were completed, but the checkpoint is missing.
         """
         if not self.last.exists() and not self.metrics.exists():
             return None
         return self.checkpoint("last")
 
     def checkpoint(self, which: str) -> Path:
-        """One of the checkpoints.
+        """The path of a checkpoint.
+
+        Args:
+            which: "best" or "last".
 
         Raises:
-            TrainingError: if it is not there.
+            TrainingError: it does not exist.
         """
         path = self.checkpoints / f"{which}.ckpt"
         if not path.is_file():
@@ -194,34 +206,33 @@ class RunFolder:
         return path
 
     def write(self, path: Path, text: str) -> None:
-        """Write one of the files, completely or not at all."""
+        """Write a text file of the folder, completely or not at all."""
         make_folder(path.parent)
         write_text(path, text)
 
-    def write_record(self, record: Record, done: int | None = None) -> None:
-        """Keep what the run is started with, or goes on with, and what it was until then.
+    def write_record(self, record: Record, epochs_done: int | None = None) -> None:
+        """Write `run.json`; of a resumed run the previous record is added to `before`.
 
         Args:
-            record: what to keep.
-            done: the whole epochs behind a run that goes on; None for one that starts.
+            record: what to write.
+            epochs_done: the complete epochs of a run that is resumed; None for a new run.
         """
-        if done is not None:
+        if epochs_done is not None:
             old = self.read_record()
-            record = replace(
-                record, before=(*old.before, TrainingSegment(done, old.settings, old.options))
-            )
+            segment = TrainingSegment(epochs_done, old.settings, old.options)
+            record = replace(record, before=(*old.before, segment))
         self.write(self.record, sealed_json(asdict(record)))
 
     def read_record(self) -> Record:
-        """What the run was started with.
+        """The content of `run.json`, after comparing the spec with its checksum in it.
 
         Raises:
-            TrainingError: if this is not the folder of a run, or a damaged one.
+            TrainingError: this is not the folder of a run, or a file is damaged.
         """
         try:
             record = read_sealed_json(self.record, Record)
         except OSError as error:
-            runs = sorted(self.path.glob(f"*/{self.record.name}"))  # as of a sweep, or of seeds
+            runs = sorted(self.path.glob(f"*/{self.record.name}"))  # in the folder of a sweep
             raise BadRunFolder(
                 f"{self.path} is not the folder of a run: {self.record.name} cannot be read",
                 f"name one of the runs in it, as in {typed(runs[0].parent)}"
@@ -231,16 +242,16 @@ class RunFolder:
         for name, digest in record.files.items():
             path = self.path / name
             if not path.is_file() or sha256_of(path) != digest:
-                what = "was changed since the run began" if path.is_file() else "is missing"
-                raise BadRunFolder(f"{path} {what}", "put it back, or start a new run")
-        # whether to fetch is asked of who calls, not of whoever wrote the file
+                problem = "was changed since the run began" if path.is_file() else "is missing"
+                raise BadRunFolder(f"{path} {problem}", "put it back, or start a new run")
+        # Only the caller may allow a download, not a file that may come from somebody else.
         return replace(record, options=replace(record.options, download=False))
 
     def require_plugins(self) -> None:
-        """Refuse a run whose plugins have not been run; a run never runs its own copies.
+        """Refuse a run whose plugins are not loaded. The copies in the folder are never run.
 
         Raises:
-            TrainingError: says what to give.
+            TrainingError: names the missing plugin, and the option that loads it.
         """
         known = {plugin.digest for plugin in loaded_plugins()}
         for copy in sorted(self.plugins.glob("*.py")):
@@ -251,30 +262,30 @@ class RunFolder:
                 )
 
     def rows(self) -> list[Row]:
-        """The rows of the metrics, one per epoch, in order.
+        """The rows of `metrics.csv`, one per epoch, in order; empty before the first epoch.
 
         Raises:
-            TrainingError: one of them cannot be read.
+            TrainingError: a row cannot be read, or is missing.
         """
         if not self.metrics.is_file():
             return []
-        found: list[Row] = []
+        rows: list[Row] = []
         try:
             with self.metrics.open(newline="", encoding="utf-8") as file:
                 for row in csv.DictReader(file):
                     if None in row:
                         raise ValueError("it has more values than the file has columns")
-                    found.append({k: _number(v) for k, v in row.items() if v})
-                    missing = REQUIRED_COLUMNS - found[-1].keys()
-                    if missing or found[-1]["epoch"] != len(found) - 1:
-                        what = f"`{min(missing)}` is missing" if missing else "epochs are missing"
-                        raise ValueError(what)
+                    rows.append({k: _number(v) for k, v in row.items() if v})
+                    missing = REQUIRED_COLUMNS - rows[-1].keys()
+                    if missing or rows[-1]["epoch"] != len(rows) - 1:
+                        which = f"`{min(missing)}` is" if missing else "epochs are"
+                        raise ValueError(f"{which} missing")
         except (ValueError, TypeError, csv.Error) as error:
             raise BadRunFolder(
-                f"{self.metrics} cannot be used: in the row of epoch {max(len(found), 1)}: {error}",
+                f"{self.metrics} cannot be used: in the row of epoch {max(len(rows), 1)}: {error}",
                 "take it from a copy of the run",
             ) from error
-        return found
+        return rows
 
 
 def _number(text: str) -> float:
@@ -282,5 +293,6 @@ def _number(text: str) -> float:
 
 
 def _existing_checkpoints(folder: RunFolder) -> str:
-    there = sorted(path.stem for path in folder.checkpoints.glob("*.ckpt"))
-    return f"there is {' and '.join(there)}" if there else "the run ended before its first epoch"
+    """Which checkpoints there are, for a message about a missing one."""
+    names = sorted(path.stem for path in folder.checkpoints.glob("*.ckpt"))
+    return f"there is {' and '.join(names)}" if names else "the run ended before its first epoch"

@@ -1,1 +1,1 @@
-"""One run: started, resumed, measured on a test split, tried out, repeated from other seeds."""
+"""Runs, each a training of a spec: start, resume, evaluate, compare, repeat with other seeds."""

@@ -1,4 +1,4 @@
-"""From a program, and perhaps a checkpoint, to a task."""
+"""Building a `Task`, Lightning's module of a network and its loss, from a compiled spec."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -30,7 +30,7 @@ def input_shape(program: Program) -> tuple[int, ...]:
 
 
 def recipe_data(program: Program) -> Call:
-    """What the recipe trains on; raises TrainingError if it does not say."""
+    """The data set that the recipe names, `data = …`; raises TrainingError if it names none."""
     if program.recipe.data is None:
         raise BadOption(
             f"{program.name} does not say what to train on",
@@ -40,13 +40,13 @@ def recipe_data(program: Program) -> Call:
 
 
 def new_task(program: Program, labels: LabelInfo, watched: str, level: int = 0) -> Task:
-    """The task of a program, with new weights.
+    """A task with new weights.
 
     Args:
-        program: gives network and recipe.
+        program: the compiled spec: network and recipe.
         labels: what the labels of the data are.
-        watched: the split measured after each epoch.
-        level: how often the flows are refined.
+        watched: the split that is measured after each epoch: "val" or "test".
+        level: how many times the flows are refined, that is, get twice as many steps.
     """
     task = Task(_new_network(program, labels), program.recipe, labels, watched, level)
     for _ in range(level):
@@ -57,10 +57,10 @@ def new_task(program: Program, labels: LabelInfo, watched: str, level: int = 0) 
 def task_from_checkpoint(
     program: Program, labels: LabelInfo, watched: str, checkpoint: Mapping[str, Any]
 ) -> Task:
-    """The task of a program with the weights of a checkpoint. See `new_task`.
+    """A task with the weights of a checkpoint. The other arguments are those of `new_task`.
 
     Raises:
-        Mismatch: they are those of another network.
+        Mismatch: the weights belong to another network.
     """
     level, levels = checkpoint["odenet"]["level"], program.recipe.levels
     if not 0 <= level <= len(levels):
@@ -69,63 +69,66 @@ def task_from_checkpoint(
         )
     task = new_task(program, labels, watched, level)
     weights = {n: t for n, t in checkpoint["state_dict"].items() if n.startswith(NETWORK_PREFIX)}
-    require_same_shapes(
-        {NETWORK_PREFIX + n: t for n, t in task.network.state_dict().items()}, weights
-    )
+    expected = {NETWORK_PREFIX + n: t for n, t in task.network.state_dict().items()}
+    require_same_shapes(expected, weights)
     task.load_state_dict(weights, strict=False)
     return task
 
 
 def _new_network(program: Program, labels: LabelInfo) -> nn.Module:
-    """A new network, its weights given by the recipe's seed; a score for each class."""
+    """A network with weights drawn from the recipe's seed, and one output for each class."""
     require_memory(program, 1)
     torch.manual_seed(program.recipe.seed)
-    widened = loss_kind(program.recipe.loss).labels == "class"
+    has_classes = loss_kind(program.recipe.loss).labels == "class"
     try:
-        return program.network(classes=labels.class_count if widened else None).train()
-    except ValueError as error:  # of a network of a library, which is not there or not residual
+        return program.network(classes=labels.class_count if has_classes else None).train()
+    except ValueError as error:  # a library's network that is missing or cannot be reversed
         raise NotPossible(str(error)) from error
 
 
 def apply_options(network: nn.Module, options: Options) -> None:
-    """Set how every flow runs: its memory, its arithmetic, compiled or not.
+    """Set how each flow runs: its memory mode, exact arithmetic, `torch.compile`.
 
     Raises:
-        TrainingError: if one of them cannot.
+        TrainingError: if a flow does not support an option.
     """
-    found = list(flows(network).values())
+    all_flows = list(flows(network).values())
     memory = options.memory
-    memories = shares(found, memory) if isinstance(memory, int) else [memory] * len(found)
-    for flow, memory in zip(found, memories, strict=True):
+    modes = shares(all_flows, memory) if isinstance(memory, int) else [memory] * len(all_flows)
+    for flow, memory in zip(all_flows, modes, strict=True):
         if memory is not None:
             try:
                 flow.memory = cast(Memory, memory)
             except ValueError as error:
                 raise BadOption(f"--memory {options.memory}: {error}") from error
-        reversed_ = flow.memory not in ("stored", "checkpoint")
-        if options.exact and not reversed_:
+        reverses = flow.memory not in ("stored", "checkpoint")
+        if options.exact and not reverses:
             raise BadOption(
                 f"--exact is about reversing, and {type(flow).__name__} does not reverse",
                 flow.obstacle or "leave --memory out, or take --memory reversible",
             )
         if options.exact:
             flow.exact = True
-        if options.compile and reversed_:
-            flow.compile()  # one step, used for all
+        if options.compile and reverses:
+            flow.compile()  # a single step, which all steps share
         elif options.compile:
             nn.Module.compile(flow)
 
 
-def relabel_test_split(data: DataSet, classes: Sequence[str]) -> DataSet:
-    """The test split with labels in the order of the network's outputs."""
-    if data.classes == tuple(classes):
+def relabel_test_split(data: DataSet, known_classes: Sequence[str]) -> DataSet:
+    """A data set whose test labels are indices into `known_classes`, the network's outputs.
+
+    Raises:
+        TrainingError: the data has a class that the network does not know.
+    """
+    if data.classes == tuple(known_classes):
         return data
-    unknown = [name for name in data.classes if name not in classes]
+    unknown = [name for name in data.classes if name not in known_classes]
     if unknown:
         raise DataMisfit(
             f"the network does not know the class {unknown[0]} of {data.name}",
-            f"known: {', '.join(classes)}",
+            f"known: {', '.join(known_classes)}",
         )
     if not data.classes:
         return data
-    return replace(data, test=relabelled(data.test, data.classes, classes))
+    return replace(data, test=relabelled(data.test, data.classes, known_classes))

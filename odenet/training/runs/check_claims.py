@@ -1,27 +1,28 @@
-"""What a spec claims, judged before it is trained, and kept with the run."""
+"""The check before training that every claim of a spec (a `require` line) is proved."""
 
 from typing import Any
 
 from odenet.compiler import Program
 from odenet.diagnostics import SpecError
 
-HELP = "change the file, or train it as it is with --unchecked"
+UNCHECKED_HELP = "change the file, or train it as it is with --unchecked"
 
 
 def check_claims(program: Program, unchecked: bool) -> dict[str, Any]:
-    """The verdict on the spectrum and on every claim, as a run keeps them.
+    """Refuse a spec with a claim that is not proved; return all verdicts, for the run's record.
 
     Args:
-        program: what is to be trained.
-        unchecked: train it whatever becomes of its claims.
+        program: the compiled spec.
+        unchecked: accept it although claims are refuted or open.
 
     Returns:
-        `spectrum`, a word; `claims`, what `odenet check --json` says of each; `unchecked`.
+        `spectrum`, the verdict of the certificate in a word; `claims`, a list of what
+        `odenet check --json` gives for each; and `unchecked`.
 
     Raises:
-        SpecError: a claim is refuted or open, at its own line.
+        SpecError: a claim is refuted or open; it points at the line of the claim.
     """
-    failed = [claim.failure(HELP) for claim in program.claims if not claim.holds]
+    failed = [claim.failure(UNCHECKED_HELP) for claim in program.claims if not claim.holds]
     if failed and not unchecked:
         raise SpecError(failed)
     return {

@@ -1,4 +1,4 @@
-"""Several finished runs side by side."""
+"""`odenet compare`: several finished runs in one table and one figure."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -17,10 +17,13 @@ from odenet.training.runs.results import Result, draw_curves
 
 
 def read_results(runs: Sequence[Path]) -> list[Result]:
-    """The results of runs.
+    """The results of finished runs.
+
+    Args:
+        runs: the folders.
 
     Raises:
-        TrainingError: if one of them is not a finished run.
+        TrainingError: one of them is not the folder of a finished run.
     """
     results = []
     for run in runs:
@@ -28,24 +31,24 @@ def read_results(runs: Sequence[Path]) -> list[Result]:
         folder.read_record()
         if not folder.result.is_file():
             raise BadRunFolder(f"{run} is not finished", f"odenet train --resume {typed(run)}")
-        results.append(replace(Result.read(folder.result), folder=str(run)))  # it may have moved
+        results.append(replace(Result.read(folder.result), folder=str(run)))  # if it was moved
     return results
 
 
 def show_comparison(results: Sequence[Result], console: Console) -> None:
-    """Print a row per run."""
+    """Print a row for each run."""
     table = Table(box=box.SIMPLE_HEAD)
     table.add_column("run", overflow="fold")
-    measures = {result.chosen_by.words for result in results}
-    mixed = len(measures) > 1  # each number then says of what it is
-    first = "metric" if mixed else measures.pop()
-    for name in (first, "best", "at epoch", "parameters", "seconds", "samples/s"):
+    metric_names = {result.chosen_by.words for result in results}
+    has_several = len(metric_names) > 1  # then each row names its own
+    metric_column = "metric" if has_several else metric_names.pop()
+    for name in (metric_column, "best", "at epoch", "parameters", "seconds", "samples/s"):
         table.add_column(name, justify="right", min_width=len(name))
     for result in results:
         table.add_row(
             Text(printable(result.folder)),
             f"{result.chosen_by.words} {result.show(result.last)}"
-            if mixed
+            if has_several
             else result.show(result.last),
             result.show(result.best),
             str(result.best_epoch),
@@ -57,24 +60,28 @@ def show_comparison(results: Sequence[Result], console: Console) -> None:
 
 
 def draw_comparison(runs: Sequence[Path], path: Path) -> None:
-    """Draw the curves of runs into one picture.
+    """Draw the training curves of several runs into one figure.
+
+    Args:
+        runs: the folders.
+        path: the file to write.
 
     Raises:
-        TrainingError: the metrics of one cannot be read.
+        TrainingError: the metrics of a run are missing or cannot be read.
     """
     rows = {}
-    for run, place in zip(runs, shortest_distinct_paths(runs), strict=True):
-        rows[str(place)] = found = RunFolder(run).rows()
-        if not found:
+    for run, short_path in zip(runs, shortest_distinct_paths(runs), strict=True):
+        rows[str(short_path)] = run_rows = RunFolder(run).rows()
+        if not run_rows:
             raise BadRunFolder(f"{RunFolder(run).metrics} has no rows to draw")
     draw_curves(rows, path)
 
 
 def shortest_distinct_paths(runs: Sequence[Path]) -> list[Path]:
-    """The ends of the paths of runs, as short as tells the folders apart; relative ones."""
-    whole = [run.resolve().parts[1:] for run in runs]
-    for length in range(1, max(map(len, whole)) + 1):
-        ends = [parts[-length:] for parts in whole]
-        if len(set(ends)) == len(set(whole)):
-            return [Path(*end) for end in ends]
-    return [Path(*parts) for parts in whole]
+    """The last components of each path, just as many as are needed to tell the paths apart."""
+    all_parts = [run.resolve().parts[1:] for run in runs]
+    for length in range(1, max(map(len, all_parts)) + 1):
+        endings = [parts[-length:] for parts in all_parts]
+        if len(set(endings)) == len(set(all_parts)):
+            return [Path(*ending) for ending in endings]
+    return [Path(*parts) for parts in all_parts]

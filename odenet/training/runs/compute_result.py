@@ -1,4 +1,4 @@
-"""From the rows of a run and its last weights to its closing numbers."""
+"""Computing the `Result` of a run from its metrics and its last weights."""
 
 import math
 from collections.abc import Mapping
@@ -18,7 +18,7 @@ from odenet.training.learning.task import Task
 from odenet.training.run_folder.records import Row, RunFolder
 from odenet.training.runs.results import Result, time_saved
 
-DIVERGED_FACTOR = 10  # times the loss of the first batch, from which on a training has diverged
+DIVERGED_FACTOR = 10  # last loss / first loss, above which a run counts as diverged
 
 
 def compute_result(folder: RunFolder, task: Task, data: SplitLoaders, rows: list[Row]) -> Result:
@@ -28,19 +28,19 @@ def compute_result(folder: RunFolder, task: Task, data: SplitLoaders, rows: list
         folder: of the run.
         task: with the weights of the last epoch.
         data: what it was trained on.
-        rows: of all its epochs.
+        rows: the metrics of all epochs.
     """
     measure = task.objective.metric_kinds[0]
     values = [row[f"{task.validation_name}_{measure.name}"] for row in rows]
     best = (max if measure.best == "max" else min)(values)
-    accurate = measure.name == "accuracy"
+    is_accuracy = measure.name == "accuracy"
     seconds = rows[-1]["seconds"]
-    cuda = task.device.type == "cuda" or torch.cuda.is_initialized()
+    used_cuda = task.device.type == "cuda" or torch.cuda.is_initialized()
     result = Result(
         folder=str(folder.path),
         watched=task.validation_name,
-        accuracy=values[-1] if accurate else None,
-        best_accuracy=best if accurate else None,
+        accuracy=values[-1] if is_accuracy else None,
+        best_accuracy=best if is_accuracy else None,
         best_epoch=values.index(best) + 1,
         test_accuracy=None,
         epochs=len(rows),
@@ -49,8 +49,8 @@ def compute_result(folder: RunFolder, task: Task, data: SplitLoaders, rows: list
         samples_per_second=data.samples_per_epoch * len(rows) / seconds,
         stability=stability(
             task.network, EXACT_ITERATIONS
-        ),  # from a fixed start, as after a resume
-        memory=torch.cuda.max_memory_allocated() if cuda else None,
+        ),  # the same number if the run was resumed
+        memory=torch.cuda.max_memory_allocated() if used_cuda else None,
         saved=time_saved(rows, task.recipe),
         damaged=tuple(data.damaged),
         diverged=_diverged(task, rows),
@@ -63,15 +63,15 @@ def compute_result(folder: RunFolder, task: Task, data: SplitLoaders, rows: list
     )
     windows = data.train.inputs
     if isinstance(windows, Windows):
-        each = windows.size * result.samples_per_second
-        result = replace(result, tokens_per_second=each)
+        tokens_per_second = windows.size * result.samples_per_second
+        result = replace(result, tokens_per_second=tokens_per_second)
     split = f"{task.validation_name}_"
     last = {name.removeprefix(split): v for name, v in rows[-1].items() if name.startswith(split)}
     return with_test_scores(result, task, last)
 
 
 def _diverged(task: Task, rows: list[Row]) -> str:
-    """How the training loss has grown, and what to do, where it ends far above where it began."""
+    """How far the training loss has grown, and what to do about it; empty if it has not."""
     first, last = task.first_loss, rows[-1]["train_loss"]
     if first is None or not last > DIVERGED_FACTOR * first.item() > 0:
         return ""
@@ -83,32 +83,38 @@ def _diverged(task: Task, rows: list[Row]) -> str:
 
 
 def _stopped_early(recipe: Recipe, measure: MetricKind, values: list[float]) -> str:
-    """Why training ended before the recipe's last epoch; empty if it did not.
+    """Why training ended before the recipe's last epoch, in words; empty if it did not.
 
     Args:
-        recipe: its `target` or its `patience` is why.
-        measure: the metric that is watched.
-        values: of it, after each epoch.
+        recipe: gives `epochs`, and the reasons to stop early, `target` and `patience`.
+        measure: the metric that early stopping watches.
+        values: the metric after each epoch.
     """
     if len(values) >= recipe.epochs:
         return ""
-    epochs = f"after epoch {len(values)} of {recipe.epochs}"
+    when = f"after epoch {len(values)} of {recipe.epochs}"
     if not math.isfinite(values[-1]):
-        return f"{epochs}: {measure.words} is {values[-1]}"
+        return f"{when}: {measure.words} is {values[-1]}"
     if recipe.target and not measure.better(
         recipe.target, values[-1] + TARGET_MARGIN[measure.best]
     ):
-        return f"{epochs}: {measure.words} is {measure.show(values[-1])}, the target"
-    return f"{epochs}: {measure.words} was no better for {recipe.patience}"
+        return f"{when}: {measure.words} is {measure.show(values[-1])}, the target"
+    return f"{when}: {measure.words} was no better for {recipe.patience}"
 
 
 def with_test_scores(result: Result, task: Task, scores: Mapping[str, Any]) -> Result:
-    """The result with what was measured on the test split, by name."""
+    """A result with the loss and the metrics on the test split put in.
+
+    Args:
+        result: of the run.
+        task: knows the names of the metrics.
+        scores: the loss and the metrics, by name.
+    """
     metrics = {m.name: scores[m.name] for m in task.objective.metric_kinds}
-    defined = {name: value if math.isfinite(value) else None for name, value in metrics.items()}
+    finite = {name: value if math.isfinite(value) else None for name, value in metrics.items()}
     return replace(
         result,
-        test_accuracy=defined.get("accuracy"),
+        test_accuracy=finite.get("accuracy"),
         test_loss=scores["loss"],
-        metrics=defined,
+        metrics=finite,
     )

@@ -1,4 +1,4 @@
-"""Where the data of a training come from: its spec, the command line, or a program."""
+"""Loading the data of a run, which its spec, the command line or Python code gives."""
 
 import os
 from collections.abc import Callable, Sequence
@@ -18,88 +18,89 @@ from odenet.training.learning.compatibility import with_matching_labels
 from odenet.training.run_folder.records import Options
 from odenet.training.runs.build_task import input_shape, recipe_data
 
-SET_OPTION = "--set"  # what messages call the source of a value from outside
+SET_OPTION = "--set"  # the source that positions of values from the command line refer to
 
 
 def load_data_set(
     program: Program,
     options: Options,
     folder: str,
-    given: Any = None,
-    read: Callable[[Any], DataSet] = python_data,
-    known: Sequence[str] = (),
+    data: Any = None,
+    reader: Callable[[Any], DataSet] = python_data,
+    known_classes: Sequence[str] = (),
 ) -> DataSet:
-    """The data of a training, with labels as its loss takes them.
+    """The data set of a run, with labels converted to what its loss takes.
 
     Args:
-        program: what its recipe names is loaded.
-        options: where published data sets lie.
-        folder: of the spec, which the paths in it are relative to.
-        given: data from a program, in place of what the recipe names.
-        read: reads them.
-        known: the classes of a trained network, where one is measured.
+        program: the compiled spec, whose recipe names a data set.
+        options: where published data sets are stored.
+        folder: the folder of the spec, which paths in it are relative to.
+        data: replaces what the recipe names, unless it is None or a name.
+        reader: makes a data set of `data`.
+        known_classes: of a trained network that is evaluated; else empty.
 
     Raises:
-        TrainingError: they cannot be read or used.
+        TrainingError: the data cannot be read or used.
         SpecError: network, loss and data do not fit together.
     """
-    if isinstance(given, DataSet):  # these were agreed on
-        return given
-    if given is not None and not isinstance(given, str):
-        return with_matching_labels(program, read(given), known)
+    if isinstance(data, DataSet):  # it was converted before
+        return data
+    if data is not None and not isinstance(data, str):
+        return with_matching_labels(program, reader(data), known_classes)
     call = resolve_paths(recipe_data(program), folder)
     shape = shape_before_crop(program.recipe.augment, input_shape(program))
-    found = load_data(call, shape, options.data_root, options.download)
-    return with_matching_labels(program, found, known)
+    data_set = load_data(call, shape, options.data_root, options.download)
+    return with_matching_labels(program, data_set, known_classes)
 
 
 def spec_folder(program: Program) -> str:
-    """The folder of a spec's file; that of the program where it was a text."""
+    """The folder of a spec's file; the current folder if the spec was not read from a file."""
     return str(Path(program.model.source.name).resolve().parent)
 
 
 def resolve_paths(data: Call, folder: str) -> Call:
-    """A data set with its paths relative to where the program runs.
+    """`data = …` of a recipe, with paths made relative to the current folder.
 
-    In a spec they are relative to the spec, from outside to where the command was given.
+    A path that a spec contains is relative to the folder of the spec; one from the command line is
+    relative to the current folder, if it exists there.
     """
     for name in ("path", "tokenizer"):
         data = _resolve_path(data, name, folder)
     return data
 
 
-def _resolve_path(data: Call, name: str, folder: str) -> Call:
-    path = data.kwargs.get(name)
+def _resolve_path(data: Call, argument: str, folder: str) -> Call:
+    path = data.kwargs.get(argument)
     if not isinstance(path, str) or not path or os.path.isabs(path):
         return data
-    outside = data.span is not None and data.span.source.name == SET_OPTION
-    there = os.path.join(folder, path)
-    if outside and (os.path.exists(path) or not os.path.exists(there)):
+    is_from_command_line = data.span is not None and data.span.source.name == SET_OPTION
+    beside_spec = os.path.join(folder, path)
+    if is_from_command_line and (os.path.exists(path) or not os.path.exists(beside_spec)):
         return data
-    near = os.path.relpath(there)
-    shown = there if near.startswith(os.pardir) else near
-    return replace(data, kwargs={**data.kwargs, name: shown})
+    relative = os.path.relpath(beside_spec)
+    resolved = beside_spec if relative.startswith(os.pardir) else relative
+    return replace(data, kwargs={**data.kwargs, argument: resolved})
 
 
 def missing_classes_note(program: Program, data: DataSet) -> str:
-    """What to say of classes that only one of the splits has; else empty."""
+    """A warning if one of the splits has no sample of some class; else empty."""
     if loss_kind(program.recipe.loss).labels != "class":
         return ""
     for name, split in (("training", data.train), ("test", data.test)):
         counts = class_counts(split.labels, len(data.classes))
         absent = [data.classes[i] for i, count in enumerate(counts) if not count]
         if absent:
-            which = "the class" if len(absent) == 1 else f"{len(absent)} classes, the first"
-            return f"the {name} split of {data.name} has no sample of {which} {absent[0]}"
+            classes_text = "the class" if len(absent) == 1 else f"{len(absent)} classes, the first"
+            return f"the {name} split of {data.name} has no sample of {classes_text} {absent[0]}"
     return ""
 
 
-def require_python_data(needs: str, given: Any) -> None:
-    """Refuse to go on without data that only a program has.
+def require_python_data(required: str, data: Any) -> None:
+    """Raise TrainingError if a run was trained on data from Python code that is not given again.
 
     Args:
-        needs: what has to be given, of a run whose data came from a program; else empty.
-        given: the data.
+        required: what has to be given, in words; empty if the data did not come from Python code.
+        data: what is given, or None.
     """
-    if needs and given is None:
-        raise UnreadableData(f"this run cannot find its data: {needs}")
+    if required and data is None:
+        raise UnreadableData(f"this run cannot find its data: {required}")

@@ -1,4 +1,4 @@
-"""A training tried out: a few batches of it, timed, and nothing written."""
+"""`odenet train --dry-run`: train on a few batches, time them, and write nothing."""
 
 import math
 import time
@@ -16,18 +16,18 @@ from odenet.training.data.data_module import SplitLoaders
 from odenet.training.run_folder.records import Options
 from odenet.training.runs.trial import trial_run
 
-BATCHES = 3  # of training that are run; the first warms up, and is not counted
+STEPS = 3  # of the optimizer; the first warms up, and is not timed
 
 
 @dataclass(frozen=True)
 class DryRun:
-    """What a training would take.
+    """What a whole run would take, estimated from a few batches.
 
     Args:
-        loss: of the first batch.
-        step: seconds of a step of the optimizer.
-        seconds: of the whole training, measuring after each epoch included; an estimate.
-        memory: peak bytes on the GPU so far; None on a CPU.
+        loss: the loss of the first batch.
+        step: seconds per optimizer step.
+        seconds: of the whole run, including the validation after each epoch.
+        memory: peak bytes on the GPU; None on a CPU.
     """
 
     loss: float
@@ -45,28 +45,28 @@ class DryRun:
 
 @dataclass
 class _BatchTimer(Callback):
-    """The time of each batch, once its work is done."""
+    """Records the seconds that each batch takes, and the loss of the first."""
 
     training: list[float] = field(default_factory=list[float])
-    measuring: list[float] = field(default_factory=list[float])
+    validation: list[float] = field(default_factory=list[float])
     loss: float = math.nan
-    _began: float = 0.0
+    _start: float = 0.0
 
     def on_train_batch_start(self, trainer: Trainer, *_: Any, **__: Any) -> None:
-        self._began = _synchronized_time(trainer)
+        self._start = _synchronized_time(trainer)
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, *_: Any, **__: Any
     ) -> None:
-        self.training.append(_synchronized_time(trainer) - self._began)
+        self.training.append(_synchronized_time(trainer) - self._start)
         if math.isnan(self.loss):
             self.loss = outputs["loss"].item() * trainer.accumulate_grad_batches
 
     def on_validation_batch_start(self, trainer: Trainer, *_: Any, **__: Any) -> None:
-        self._began = _synchronized_time(trainer)
+        self._start = _synchronized_time(trainer)
 
     def on_validation_batch_end(self, trainer: Trainer, *_: Any, **__: Any) -> None:
-        self.measuring.append(_synchronized_time(trainer) - self._began)
+        self.validation.append(_synchronized_time(trainer) - self._start)
 
 
 def dry_run(
@@ -76,12 +76,12 @@ def dry_run(
     unchecked: bool = False,
     data: Any = None,
 ) -> DryRun:
-    """Train on a few batches, measure on one, and say what the whole would take.
+    """Train on a few batches, validate on one, and estimate what the whole run would take.
 
     Args:
-        program: what would be trained.
-        options: where it would run; one device is tried.
-        console: where to say what is remarkable about the data.
+        program: the compiled spec.
+        options: where it would run; one device is used.
+        console: where notes about the data are printed.
         unchecked: as for `odenet.training.train`.
         data: as for `odenet.training.train`.
 
@@ -89,43 +89,48 @@ def dry_run(
         SpecError: as `train`.
         TrainingError: as `train`.
     """
-    clock = _BatchTimer()
+    timer = _BatchTimer()
     limits = {
         "max_epochs": 1,
-        "limit_train_batches": BATCHES * program.recipe.accumulate,
+        "limit_train_batches": STEPS * program.recipe.accumulate,
         "limit_val_batches": 1,
-        "callbacks": [clock],
+        "callbacks": [timer],
     }
-    with trial_run(program, options, console, unchecked, data, **limits) as (
-        task,
-        samples,
-        trainer,
-    ):
+    trial = trial_run(program, options, console, unchecked, data, **limits)
+    with trial as (task, samples, trainer):
         trainer.fit(task, datamodule=samples)
     recipe, cuda = task.recipe, task.device.type == "cuda"
     peak = torch.cuda.max_memory_allocated(task.device) if cuda else None
-    step = fmean(clock.training[1:] or clock.training) * recipe.accumulate
+    step = fmean(timer.training[1:] or timer.training) * recipe.accumulate
     return DryRun(
-        clock.loss, step, _total_seconds(recipe, samples, step, clock.measuring[-1]), peak
+        timer.loss, step, _total_seconds(recipe, samples, step, timer.validation[-1]), peak
     )
 
 
-def _total_seconds(recipe: Recipe, samples: SplitLoaders, step: float, measuring: float) -> float:
-    """Seconds of all epochs, each refinement doubling the time of what follows."""
+def _total_seconds(recipe: Recipe, samples: SplitLoaders, step: float, validation: float) -> float:
+    """Seconds for all epochs. Each refinement of the flows doubles the time of later epochs.
+
+    Args:
+        recipe: gives the number of epochs, and `levels`, the epochs with a refinement.
+        samples: the data.
+        step: seconds per optimizer step.
+        validation: seconds per validation batch, which is twice as large as a training batch.
+    """
     batches = -(-len(samples.validation) // (2 * recipe.batch))
-    epoch = samples.steps_per_epoch * step + batches * measuring
-    refined = (sum(level <= done for level in recipe.levels) for done in range(recipe.epochs))
-    return sum(epoch * 2**level for level in refined)
+    epoch = samples.steps_per_epoch * step + batches * validation
+    refinements = (sum(level <= done for level in recipe.levels) for done in range(recipe.epochs))
+    return sum(epoch * 2**count for count in refinements)
 
 
 def _synchronized_time(trainer: Trainer) -> float:
+    """The time in seconds, once the GPU has finished all work."""
     if trainer.strategy.root_device.type == "cuda":
         torch.cuda.synchronize(trainer.strategy.root_device)
     return time.perf_counter()
 
 
 def _duration(seconds: float) -> str:
-    """`0.12 s`, `45 s`, `12 min`, `3 h 20 min`."""
+    """A duration as text: `0.12 s`, `45 s`, `12 min`, `3 h 20 min`."""
     if seconds < 10:
         return f"{seconds:.2g} s"
     if seconds < 100:

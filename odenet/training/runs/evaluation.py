@@ -1,4 +1,4 @@
-"""Measure a run on a test split."""
+"""`odenet eval`: restore the network of a run and measure it on a test split."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -24,13 +24,8 @@ from odenet.training.runs.restoring import read_run_weights, restore_task, updat
 from odenet.training.runs.run_inputs import require_same_sample_type
 from odenet.training.runs.trial import run_environment
 
-EVALUATION_KEYS = (
-    "data",
-    "loss",
-    "augment",
-    "batch",
-    "precision",
-)  # keys that measuring a run depends on
+# The keys of a recipe that an evaluation depends on.
+EVALUATION_KEYS = ("data", "loss", "augment", "batch", "precision")
 
 
 def evaluate(
@@ -64,21 +59,19 @@ def evaluate(
     record = RunFolder(Path(run)).read_record()
     set, options = settings_and_options(set, options or record.options, keywords, data)
     task, samples, options = restore(run, set, options, weights, data)
-    alone = replace(options, devices=1, nodes=1, strategy="auto")
+    on_one_device = replace(options, devices=1, nodes=1, strategy="auto")
     with run_environment(task.recipe, options):
-        trainer = build_trainer(RunFolder(Path(run)), task.recipe, alone)
+        trainer = build_trainer(RunFolder(Path(run)), task.recipe, on_one_device)
         if task.objective.kind.labels != "tokens":
             task.details = Details(task.objective, record.classes)
         (scores,) = trainer.test(task, datamodule=samples, verbose=False)
-    named = {name.removeprefix("test_"): value for name, value in scores.items()}
-    found = (
-        {}
-        if task.details is None
-        else task.details.summary(samples.measured_indices, samples.test.files)
-    )
+    metrics = {name.removeprefix("test_"): value for name, value in scores.items()}
+    details: dict[str, Any] = {}
+    if task.details is not None:
+        details = task.details.summary(samples.measured_indices, samples.test.files)
     if out is not None:
-        write_details(found, samples.test.inputs, Path(out))
-    return {"data": samples.name, **named, **found, "damaged": samples.damaged}
+        write_details(details, samples.test.inputs, Path(out))
+    return {"data": samples.name, **metrics, **details, "damaged": samples.damaged}
 
 
 def restore(
@@ -88,7 +81,10 @@ def restore(
     weights: str = "best",
     data: Any = None,
 ) -> tuple[Task, SplitLoaders, Options]:
-    """The network of a run with its weights, and the data to measure it on. See `evaluate`."""
+    """The network of a run with its weights, the data to measure it on, and the run's options.
+
+    The arguments are those of `evaluate`.
+    """
     folder = RunFolder(Path(run))
     record = folder.read_record()
     options = options or record.options
@@ -97,12 +93,12 @@ def restore(
     program = odenet.load(folder.spec, set=updated_settings(folder, record, set or {}))
     if set:
         _require_evaluation_settings(odenet.load(folder.spec, set=dict(record.settings)), program)
-    path, content = read_run_weights(folder, weights)
-    task = restore_task(folder, record, program, "test", path, content)
+    path, checkpoint = read_run_weights(folder, weights)
+    task = restore_task(folder, record, program, "test", path, checkpoint)
     shape = input_shape(program)
-    known = record.classes
-    data_set = load_data_set(program, options, record.spec_folder, data, python_test, known)
-    data_set = relabel_test_split(data_set, known)
+    classes = record.classes
+    data_set = load_data_set(program, options, record.spec_folder, data, python_test, classes)
+    data_set = relabel_test_split(data_set, classes)
     transforms = Transforms.without_augmentations(
         shape, program.recipe.augment, record.mean, record.deviation
     )
@@ -111,14 +107,13 @@ def restore(
     return task, samples, options
 
 
-def _require_evaluation_settings(before: Program, now: Program) -> None:
-    """Refuse settings that change training alone."""
+def _require_evaluation_settings(before: Program, after: Program) -> None:
+    """Refuse changed settings that affect only training, not an evaluation."""
     for name in recipe_keys():
-        if name not in EVALUATION_KEYS and getattr(before.recipe, name) != getattr(
-            now.recipe, name
-        ):
-            known = ", ".join(EVALUATION_KEYS)
+        changed = getattr(before.recipe, name) != getattr(after.recipe, name)
+        if changed and name not in EVALUATION_KEYS:
+            allowed = ", ".join(EVALUATION_KEYS)
             raise BadOption(
                 f"`{name}` is about training, and changes nothing that is measured",
-                f"of the recipe set {known}; also numbers of the steps, such as h",
+                f"of the recipe set {allowed}; also numbers of the steps, such as h",
             )

@@ -1,4 +1,4 @@
-"""The options of the command line as keyword arguments."""
+"""The options of `odenet train` as keyword arguments of `odenet.train` and its relatives."""
 
 from collections.abc import Mapping
 from dataclasses import fields, replace
@@ -10,12 +10,12 @@ from odenet.training.errors import BadOption
 from odenet.training.run_folder.records import Options
 from odenet.training.schema import Mismatch
 
-SHORT_RECIPE_KEYS = {"lr": "optimizer.lr"}  # what an option is called in the recipe
+SHORT_RECIPE_KEYS = {"lr": "optimizer.lr"}  # options with another name than their recipe key
 MEMORY_MODES = ("reversible", "stored", "checkpoint")
 
 
 class RunKeywords(TypedDict, total=False):
-    """What `odenet train` takes: keys of the recipe, and fields of `Options`."""
+    """The keyword arguments: keys of the recipe, and fields of `Options`."""
 
     epochs: int
     batch: int
@@ -40,7 +40,7 @@ class RunKeywords(TypedDict, total=False):
 
 
 class NewRunKeywords(RunKeywords, total=False):
-    """The same, with what a new run alone can be given."""
+    """The keyword arguments for a new run; `weights` are those that it starts from."""
 
     weights: str | None
 
@@ -48,18 +48,18 @@ class NewRunKeywords(RunKeywords, total=False):
 def settings_and_options(
     settings: Mapping[str, Any] | None, options: Options, keywords: RunKeywords, data: Any = None
 ) -> tuple[dict[str, Any], Options]:
-    """The values for the spec, and where it runs, with what keywords say over both.
+    """The settings to compile a spec with, and the options to run it with, updated by keywords.
 
     Args:
-        settings: values for the spec.
-        options: where it runs.
-        keywords: see `Keywords`.
-        data: a name of data is a value for the spec; others are left to the caller.
+        settings: values for the spec, as `--set` gives them.
+        options: where and how it runs.
+        keywords: see `RunKeywords`; each becomes a setting or an option.
+        data: the name of a data set, which becomes a setting; any other value is ignored here.
 
     Raises:
-        TrainingError: a size cannot be read, or a keyword is none of these.
+        TrainingError: a size cannot be read, or a keyword is unknown.
     """
-    own = {field.name for field in fields(Options)}
+    fields_of_options = {field.name for field in fields(Options)}
     known = get_type_hints(NewRunKeywords)
     unknown = [name for name in keywords if name not in known]
     if unknown:
@@ -68,27 +68,26 @@ def settings_and_options(
             f"the options are {', '.join(known)}; other keys of the recipe, and "
             "numbers of the spec, go into set={…}",
         )
-    where: dict[str, Any] = {name: value for name, value in keywords.items() if name in own}
-    if "memory" in where:
-        where["memory"] = parse_memory(where["memory"])
+    values: dict[str, Any] = {**keywords}
+    for_options = {name: values.pop(name) for name in keywords if name in fields_of_options}
+    if "memory" in for_options:
+        for_options["memory"] = parse_memory(for_options["memory"])
     try:
-        options = replace(options, **where)
+        options = replace(options, **for_options)
     except Mismatch as error:
         raise BadOption(str(error)) from error
-    found = {
-        SHORT_RECIPE_KEYS.get(name, name): v for name, v in keywords.items() if name not in own
-    }
+    for_spec = {SHORT_RECIPE_KEYS.get(name, name): value for name, value in values.items()}
     if isinstance(data, str):
-        found["data"] = data_setting(data)
-    return {**(settings or {}), **found}, options
+        for_spec["data"] = data_setting(data)
+    return {**(settings or {}), **for_spec}, options
 
 
-def parse_memory(given: str | int | None) -> str | int | None:
-    """A mode, or a size in bytes; raises TrainingError for others."""
-    if given is None or isinstance(given, int) or given in MEMORY_MODES:
-        return given
-    size = parse_size(given)
+def parse_memory(text: str | int | None) -> str | int | None:
+    """A memory mode as it is, a size as its number of bytes; raises TrainingError for others."""
+    if text is None or isinstance(text, int) or text in MEMORY_MODES:
+        return text
+    size = parse_size(text)
     if size is None:
         help_ = "reversible, stored, checkpoint, or a size such as 500MB or 2GiB"
-        raise BadOption(f"memory is {given}", help_)
+        raise BadOption(f"memory is {text}", help_)
     return size

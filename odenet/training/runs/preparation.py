@@ -1,4 +1,4 @@
-"""What a new training begins with: its data read and looked at, its network made."""
+"""Preparing a new run: load its data, build its network, print notes about both."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -25,13 +25,13 @@ from odenet.training.runs.data_sources import load_data_set, missing_classes_not
 def prepare_training(
     program: Program, options: Options, console: Console, data: Any = None
 ) -> tuple[Task, SplitLoaders]:
-    """The task of a program, with new weights, and its data; says what is remarkable about them.
+    """The task, with new weights, and the data of a new run.
 
     Args:
-        program: what is trained.
-        options: where published data sets lie.
-        console: where to say it.
-        data: as `odenet.training.train` takes them.
+        program: the compiled spec.
+        options: where published data sets are stored, and the initial weights.
+        console: where notes are printed, such as that pictures are resized or a class is missing.
+        data: as for `odenet.training.train`.
 
     Raises:
         SpecError: network, loss and data do not fit together.
@@ -40,15 +40,12 @@ def prepare_training(
     shape = input_shape(program)
     require_memory(program, 1)
     data_set = load_data_set(program, options, spec_folder(program), data)
-    whole = shape_before_crop(program.recipe.augment, shape)
-    scaled = scaling_note(data_set.train, whole, shape)
-    if scaled:
-        scaled = f"{data_set.name}: {scaled}; `input(…)` or `--set size=…` changes that"
-    for note in (
-        scaled,
-        output_width_note(program, data_set),
-        missing_classes_note(program, data_set),
-    ):
+    scaled_shape = shape_before_crop(program.recipe.augment, shape)
+    scaling = scaling_note(data_set.train, scaled_shape, shape)
+    if scaling:
+        scaling = f"{data_set.name}: {scaling}; `input(…)` or `--set size=…` changes that"
+    width = output_width_note(program, data_set)
+    for note in (scaling, width, missing_classes_note(program, data_set)):
         if note:
             console.print(Text(note, "yellow"), highlight=False, soft_wrap=True)
     samples = SplitLoaders(data_set, program.recipe, shape)
@@ -60,7 +57,7 @@ def prepare_training(
 
 
 def _split_sizes_text(samples: SplitLoaders) -> str:
-    """How much there is to train with, and to measure on."""
+    """The sizes of the training, held-out and test splits in words."""
     steps = samples.steps_per_epoch
     plural = "s" * (steps != 1)
     parts = [f"{len(samples.train):,} training samples in {steps:,} step{plural} an epoch"]
@@ -72,13 +69,13 @@ def _split_sizes_text(samples: SplitLoaders) -> str:
     return ", ".join(parts)
 
 
-def scaling_note(split: Split, whole: Sequence[int], shape: Sequence[int]) -> str:
-    """What happens to the size of pictures; nothing to say where they fit as they are.
+def scaling_note(split: Split, scaled_shape: Sequence[int], network_shape: Sequence[int]) -> str:
+    """How pictures are cropped and scaled, in words; empty if they have the right size already.
 
     Args:
-        split: of samples; of what lies in files, some are looked at.
-        whole: (C, H, W) that pictures are scaled to, or (D,).
-        shape: what the network takes of it.
+        split: the samples; of pictures in files, the sizes of some are read.
+        scaled_shape: (C, H, W) that pictures are scaled to, or (D,) of other samples.
+        network_shape: the input shape of the network, which takes the centre of that.
     """
     images = split.inputs
     if split.files:
@@ -87,15 +84,17 @@ def scaling_note(split: Split, whole: Sequence[int], shape: Sequence[int]) -> st
         sizes = {(images.shape[2], images.shape[3])}
     else:
         sizes = set[tuple[int, int]]()
-    if len(shape) != 3 or sizes <= {tuple(whole[1:])}:
+    if len(network_shape) != 3 or sizes <= {tuple(scaled_shape[1:])}:
         return ""
-    have = _size_text(*sizes) if len(sizes) == 1 else "several sizes"
-    other = any(height * whole[2] != width * whole[1] for height, width in sizes)
-    cut = "cut and " * bool(split.files and other)
-    scaled, takes = _size_text(whole[1:]), _size_text(shape[1:])
-    if scaled == takes:
-        return f"pictures of {have} are {cut}scaled to the network's {takes}"
-    return f"pictures of {have} are {cut}scaled to {scaled}, whose middle is the network's {takes}"
+    stored = _size_text(*sizes) if len(sizes) == 1 else "several sizes"
+    is_cropped = any(height * scaled_shape[2] != width * scaled_shape[1] for height, width in sizes)
+    cut = "cut and " * bool(split.files and is_cropped)
+    scaled, taken = _size_text(scaled_shape[1:]), _size_text(network_shape[1:])
+    if scaled == taken:
+        return f"pictures of {stored} are {cut}scaled to the network's {taken}"
+    return (
+        f"pictures of {stored} are {cut}scaled to {scaled}, whose middle is the network's {taken}"
+    )
 
 
 def _size_text(sizes: Sequence[int]) -> str:

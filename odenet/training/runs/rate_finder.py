@@ -1,4 +1,7 @@
-"""`odenet train --find-lr`: the rate raised from step to step, and where the loss falls fastest."""
+"""`odenet train --find-lr`: the learning rate range test of Smith 2017, section 3.3.
+
+The rate is raised from step to step; a good rate is where the loss falls fastest.
+"""
 
 import tempfile
 from collections.abc import Sequence
@@ -24,20 +27,20 @@ from odenet.training.run_folder.records import Options
 from odenet.training.runs.trial import trial_run
 
 STEPS = 100
-MIN_RATE, MAX_RATE = 1e-6, 10.0  # rates; the search ends before where the loss explodes
-SMOOTHING = 0.98  # share of the mean loss that stays from step to step
+MIN_RATE, MAX_RATE = 1e-6, 10.0  # the search ends earlier if the loss explodes
+SMOOTHING = 0.98  # the decay of the exponential moving average of the loss
 
 
 @dataclass(frozen=True)
 class RateSearch:
-    """What a search for a learning rate found.
+    """The result of a search for a learning rate.
 
     Args:
-        rates: of each step.
-        losses: of each step, smoothed, the recipe's penalties included.
-        suggestion: where the loss falls fastest with the rate, as Lightning says; None if there
-            were too few steps.
-        now: the recipe's rate.
+        rates: the learning rate of each step.
+        losses: the smoothed loss of each step, including the recipe's penalties.
+        suggestion: the rate at which the loss falls fastest, as Lightning computes it; None if
+            there were too few steps.
+        now: the rate that the recipe has.
     """
 
     rates: Sequence[float]
@@ -55,11 +58,11 @@ class RateSearch:
         )
 
     def draw(self, path: Path) -> None:
-        """Draw the loss by the rate.
+        """Draw the loss against the rate.
 
         Raises:
-            TrainingError: pictures of the path's ending cannot be written.
-            WriteError: if it cannot be written.
+            TrainingError: the path's ending is not that of a picture format.
+            WriteError: the file cannot be written.
         """
         figure = Figure(figsize=(6, 3.5), layout="constrained")
         axes = figure.subplots()
@@ -76,12 +79,12 @@ class RateSearch:
 
 
 class _RateSearchModule(LightningModule):
-    """A task without the recipe's schedule, whose place the search takes."""
+    """A task without the recipe's schedule: the search sets the rate itself."""
 
     def __init__(self, task: Task):
         super().__init__()
         self.task = task
-        self.losses: list[Tensor] = []  # of every batch
+        self.losses: list[Tensor] = []  # one for each batch
 
     def training_step(self, batch: Batch, index: int) -> Tensor:
         loss = self.task.training_step(batch, index)
@@ -99,12 +102,12 @@ def find_rate(
     unchecked: bool = False,
     data: object = None,
 ) -> RateSearch:
-    """Train for a hundred steps, each at a higher rate, as Smith 2017 (section 3.3) does.
+    """Train for a hundred steps, each at a higher rate than the one before. Keeps no weights.
 
     Args:
-        program: what would be trained.
+        program: the compiled spec.
         options: where it would run; one device is used.
-        console: where to say what is remarkable about the data, and how far the search is.
+        console: where notes about the data and the progress are printed.
         unchecked: as for `odenet.training.train`.
         data: as for `odenet.training.train`.
 
@@ -113,13 +116,13 @@ def find_rate(
         TrainingError: as `train`.
     """
     console = console or Console(quiet=True)
-    bar = nullcontext() if has_bar(console) else redirect_stderr(StringIO())  # Lightning's own
-    with tempfile.TemporaryDirectory() as folder:  # of the weights that the search begins with
+    progress = nullcontext() if has_bar(console) else redirect_stderr(StringIO())  # the Tuner's bar
+    with tempfile.TemporaryDirectory() as folder:  # where the Tuner keeps the initial weights
         limits = {"max_epochs": -1, "limit_val_batches": 0, "default_root_dir": folder}
-        begun = trial_run(program, options, console, unchecked, data, **limits)
-        with begun as (task, samples, trainer), bar:
+        run = trial_run(program, options, console, unchecked, data, **limits)
+        with run as (task, samples, trainer), progress:
             search, recipe = _RateSearchModule(task), task.recipe
-            found = Tuner(trainer).lr_find(
+            finder = Tuner(trainer).lr_find(
                 search,
                 datamodule=samples,
                 min_lr=MIN_RATE,
@@ -127,22 +130,26 @@ def find_rate(
                 num_training=STEPS,
                 update_attr=False,
             )
-    assert found is not None  # it is only in Lightning's fast_dev_run
+    assert finder is not None  # None only with Lightning's fast_dev_run
     losses = _smoothed_losses(search.losses, recipe.accumulate)
-    rates = found.results["lr"][: len(losses)]
-    found.results = {"lr": rates, "loss": losses}
-    return RateSearch(tuple(rates), tuple(losses), found.suggestion(), recipe.optimizer["lr"])
+    rates = finder.results["lr"][: len(losses)]
+    finder.results = {"lr": rates, "loss": losses}
+    return RateSearch(tuple(rates), tuple(losses), finder.suggestion(), recipe.optimizer["lr"])
 
 
 def _smoothed_losses(losses: Sequence[Tensor], accumulate: int) -> list[float]:
-    """The running mean of the loss after each step.
+    """The exponential moving average of the loss after each step, corrected for its start at 0.
 
-    Lightning's counts one step too many, and so begins at half of the loss.
+    Lightning's own average is off by one step in this correction, and starts at half of the loss.
+
+    Args:
+        losses: of the batches.
+        accumulate: how many batches make one step of the optimizer.
     """
-    each = torch.stack(list(losses)).double()
-    each = each[: len(each) // accumulate * accumulate].view(-1, accumulate).mean(1)
-    found, mean = list[float](), 0.0
-    for step, loss in enumerate(each.tolist(), 1):
+    steps = len(losses) // accumulate
+    batch_losses = torch.stack(list(losses)).double()[: steps * accumulate]
+    smoothed, mean = list[float](), 0.0
+    for step, loss in enumerate(batch_losses.view(-1, accumulate).mean(1).tolist(), 1):
         mean = SMOOTHING * mean + (1 - SMOOTHING) * loss
-        found.append(mean / (1 - SMOOTHING**step))
-    return found
+        smoothed.append(mean / (1 - SMOOTHING**step))
+    return smoothed

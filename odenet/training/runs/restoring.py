@@ -1,4 +1,4 @@
-"""What a run left behind, checked against its spec and its network before it is used."""
+"""Restoring a task from the folder of a run; weights and settings are checked against its spec."""
 
 import re
 from collections.abc import Mapping
@@ -37,7 +37,7 @@ from odenet.training.schema import Mismatch
 
 
 def read_run_weights(folder: RunFolder, which: str) -> tuple[Path, dict[str, Any]]:
-    """The file of some weights, and its content."""
+    """The path and the content of the weights of a run; arguments as for `weights_file`."""
     path = weights_file(folder, which)
     if path == folder.weights:
         return path, read_weights(path, _weights_digest(folder))
@@ -45,16 +45,24 @@ def read_run_weights(folder: RunFolder, which: str) -> tuple[Path, dict[str, Any
 
 
 def weights_file(folder: RunFolder, which: str) -> Path:
-    """The file of some weights; raises TrainingError if it is not there.
+    """The path of the weights of a run; raises TrainingError if the file is missing.
 
-    The best ones may be those that are beside the checkpoints, which do for all but resuming.
+    Args:
+        folder: of the run.
+        which: "best" or "last". If the checkpoint of the best weights is missing, the file
+            `weights.safetensors` is taken, from which a run cannot be resumed.
     """
-    best = which == "best" and not (folder.checkpoints / "best.ckpt").exists()
-    return folder.weights if best and folder.weights.is_file() else folder.checkpoint(which)
+    lacks_best = which == "best" and not (folder.checkpoints / "best.ckpt").exists()
+    return folder.weights if lacks_best and folder.weights.is_file() else folder.checkpoint(which)
 
 
 def damaged_weights_note(folder: RunFolder, used: Path) -> str:
-    """What to say where weights are read from a checkpoint, and those beside it are damaged."""
+    """A warning if weights are read from a checkpoint, and `weights.safetensors` is damaged.
+
+    Args:
+        folder: of the run.
+        used: the file that the weights are read from.
+    """
     digest = _weights_digest(folder)
     if used == folder.weights or not digest or not folder.weights.is_file():
         return ""
@@ -64,7 +72,7 @@ def damaged_weights_note(folder: RunFolder, used: Path) -> str:
 
 
 def _weights_digest(folder: RunFolder) -> str:
-    """The SHA-256 of `weights.safetensors`; empty where that is not known."""
+    """The SHA-256 of `weights.safetensors` according to the result; empty without a result."""
     return Result.read(folder.result).weights if folder.result.is_file() else ""
 
 
@@ -74,46 +82,64 @@ def restore_task(
     program: Program,
     watched: str,
     path: Path,
-    content: Mapping[str, Any],
+    checkpoint: Mapping[str, Any],
 ) -> Task:
-    """The task of a run's program with the weights of one of its files.
+    """A task with the weights of a run.
+
+    Args:
+        folder: of the run.
+        record: of the run.
+        program: the spec of the run, compiled, perhaps with changed settings.
+        watched: the split that is measured after each epoch.
+        path: the file of the weights, for messages.
+        checkpoint: the content of that file.
 
     Raises:
-        TrainingError: they are those of another network; says by which number it differs.
+        TrainingError: the weights belong to another network; names the numbers that changed.
     """
     try:
-        return task_from_checkpoint(program, record.labels, watched, content)
+        return task_from_checkpoint(program, record.labels, watched, checkpoint)
     except Mismatch as error:
         before = _spec_numbers(odenet.load(folder.spec, set=dict(record.settings)))
-        other = [name for name, value in _spec_numbers(program).items() if value != before[name]]
+        changed = [name for name, value in _spec_numbers(program).items() if value != before[name]]
         message = f"{path} cannot be used: {error}"
-        if other:
-            then, now = (
-                ", ".join(f"{name} = {numbers[name]}" for name in other)
+        if changed:
+            old, new = (
+                ", ".join(f"{name} = {numbers[name]}" for name in changed)
                 for numbers in (before, _spec_numbers(program))
             )
-            message = f"{folder.path} was trained with {then}, not with {now}"
+            message = f"{folder.path} was trained with {old}, not with {new}"
         raise NotResumable(message, "leave out the --set, or start a new run") from error
 
 
 def _spec_numbers(program: Program) -> dict[str, Any]:
-    """The numbers of a spec and of its step, by name."""
+    """The numbers of a spec by name: its constants and those of its `discretise` line."""
     model = program.model
-    step = model.discretisation_or_none
-    return {**model.constants, **({**step.numbers, **step.varying} if step else {})}
+    scheme = model.discretisation_or_none
+    return {**model.constants, **({**scheme.numbers, **scheme.varying} if scheme else {})}
 
 
 def require_resumable(
     trainer: Trainer, task: Task, path: Path, checkpoint: Mapping[str, Any]
 ) -> int:
-    """Refuse a checkpoint that a trainer would choke on; gives how many epochs are done in it."""
+    """Refuse a checkpoint that the trainer cannot load; returns how many epochs it has completed.
+
+    Args:
+        trainer: that will resume.
+        task: with the network of the run.
+        path: the file, for messages.
+        checkpoint: its content.
+
+    Raises:
+        TrainingError: names the entry that does not fit.
+    """
     try:
-        found = checkpoint["state_dict"]
-        known = {n: t for n, t in task.state_dict().items() if n in found or not is_score(n)}
-        require_same_shapes(known, found)
+        stored = checkpoint["state_dict"]
+        expected = {n: t for n, t in task.state_dict().items() if n in stored or not is_score(n)}
+        require_same_shapes(expected, stored)
         if "current_model_state" in checkpoint:
-            require_same_shapes(known, checkpoint["current_model_state"])
-        if not isinstance(trainer.strategy, FSDPStrategy):  # it keeps them by name
+            require_same_shapes(expected, checkpoint["current_model_state"])
+        if not isinstance(trainer.strategy, FSDPStrategy):  # whose states are by name, not by index
             optimizer = build_optimizer(task.network, task.recipe.optimizer)
             require_same_optimizer(optimizer, checkpoint["optimizer_states"])
         if len(checkpoint["lr_schedulers"]) != 1:
@@ -132,54 +158,61 @@ def require_resumable(
 
 
 def require_same_samples(folder: RunFolder, record: Record, recipe: Recipe) -> None:
-    """Refuse settings with which the epochs of a run would not be measured alike.
+    """Refuse changed settings after which metrics are not comparable with those of earlier epochs.
 
-    The best of them is chosen among all. On samples that earlier ones were trained on, or
-    standardised otherwise, the later ones would be chosen for that.
+    The best epoch is chosen among all epochs of a run. If held-out samples changed, later epochs
+    would be measured on samples that earlier ones were trained on.
+
+    Args:
+        folder: of the run.
+        record: of the run, with its settings before.
+        recipe: with the settings from now on.
 
     Raises:
         TrainingError: names the setting that changed.
     """
-    before = odenet.load(folder.spec, set=dict(record.settings)).recipe
-    splitting = ("holdout", "fraction", "seed") if before.holdout else ("holdout",)
-    then, now = (
-        {name: str(getattr(one, name)) for name in splitting}
-        | {"standardise": standardise_over(one.augment), "loss": str(one.loss or USUAL)}
-        | {"center_crop": shorter_side_before_crop(one.augment)}
-        for one in (before, recipe)
+    old = odenet.load(folder.spec, set=dict(record.settings)).recipe
+    splitting = ("holdout", "fraction", "seed") if old.holdout else ("holdout",)
+    old_values, new_values = (
+        {name: str(getattr(r, name)) for name in splitting}
+        | {"standardise": standardise_over(r.augment), "loss": str(r.loss or USUAL)}
+        | {"center_crop": shorter_side_before_crop(r.augment)}
+        for r in (old, recipe)
     )
-    for name, value in then.items():
-        if now[name] != value:
-            did = {"standardise": "are standardised", "loss": "are measured"}
-            did["center_crop"] = "are cut"
-            what = did.get(name, "are held out")
+    for name, value in old_values.items():
+        if new_values[name] != value:
+            verbs = {"standardise": "are standardised", "loss": "are measured"}
+            verbs["center_crop"] = "are cut"
+            verb = verbs.get(name, "are held out")
             raise NotResumable(
-                f"{folder.path} was begun with {name} = {value}, which says how its samples {what}",
+                f"{folder.path} was begun with {name} = {value}, which says how its samples {verb}",
                 "leave out the --set, or start a new run",
             )
 
 
 def require_same_levels(recipe: Recipe, checkpoint: Mapping[str, Any], folder: RunFolder) -> None:
-    """Refuse refinements that should have happened, or not, in epochs that are done.
+    """Refuse `levels`, the epochs with a refinement, that were changed for epochs already done.
 
     Raises:
-        TrainingError: says how often the flows are refined, and how often they should be.
+        TrainingError: says how many times the flows have been refined.
     """
-    begun, level = checkpoint["epoch"], checkpoint["odenet"]["level"]  # epochs count from 0
-    wanted = sum(epoch <= begun for epoch in recipe.levels)
-    if wanted != level:
+    epoch, level = checkpoint["epoch"], checkpoint["odenet"]["level"]  # epochs count from 0
+    if level != sum(refined_at <= epoch for refined_at in recipe.levels):
         levels = ", ".join(map(str, recipe.levels))
-        times = {0: "not been refined", 1: "been refined once"}
-        did = times.get(level, f"been refined {level} times")
+        counts = {0: "not been refined", 1: "been refined once"}
+        count = counts.get(level, f"been refined {level} times")
         raise NotResumable(
             f"levels = [{levels}] changes epochs that are done: {folder.path} is in epoch "
-            f"{begun + 1}, and its flows have {did}",
-            f"refine after a later epoch, as in --set levels=[{begun + 1}], or start a new run",
+            f"{epoch + 1}, and its flows have {count}",
+            f"refine after a later epoch, as in --set levels=[{epoch + 1}], or start a new run",
         )
 
 
 def initial_steps(folder: RunFolder, record: Record) -> int:
-    """`steps` of a run when it began, which may have made its epochs short; 0 for none."""
+    """The recipe's `steps`, the limit of optimizer steps, when a run began; 0 for no limit.
+
+    A resumed run keeps it, since a limit below one epoch shortens the epochs.
+    """
     settings = record.before[0].settings if record.before else record.settings
     return odenet.load(folder.spec, set=dict(settings)).recipe.steps
 
@@ -187,9 +220,9 @@ def initial_steps(folder: RunFolder, record: Record) -> int:
 def updated_settings(
     folder: RunFolder, record: Record, changes: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """The settings of a run with later ones over them."""
-    own: set[str] = set()
+    """The settings of a run, with changes."""
+    defined: set[str] = set()  # names in the `let` lines of the spec
     if changes:
         tree = odenet.load(folder.spec, set=dict(record.settings)).tree
-        own = {let.name.id for let in tree.of(Let)}
-    return without_parts(record.settings, changes, own)
+        defined = {let.name.id for let in tree.of(Let)}
+    return without_parts(record.settings, changes, defined)

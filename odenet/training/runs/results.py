@@ -1,4 +1,4 @@
-"""The closing numbers of a run: as a value, a table and a picture."""
+"""The final metrics and timings of a run, `Result`, and how they are printed and drawn."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -19,45 +19,49 @@ from odenet.model.tables.losses import METRICS, MetricKind
 from odenet.model.tables.recipe import Recipe
 from odenet.rich_tables import print_table
 from odenet.training.checksums import read_sealed_json, sealed_json
-from odenet.training.console import format_share
+from odenet.training.console import format_margin
 from odenet.training.errors import Diverged
-from odenet.training.figures import label, save_figure
+from odenet.training.figures import figure_text, save_figure
 from odenet.training.run_folder.records import Row
 
 
 @dataclass(frozen=True)
 class Result:
-    """What a run came to.
+    """The final metrics and timings of a run.
 
     Args:
         folder: of the run.
-        watched: "test", or "val" when part of the training samples was held out.
-        accuracy: of the last epoch on the watched split; None where the task has none, as also the
-            other accuracies.
-        best_accuracy: of the best epoch on the watched split.
-        best_epoch: which one that was, counted from 1.
-        test_accuracy: of the best epoch's weights on the test split when another split was watched,
-            else the last epoch's.
-        epochs: done.
-        parameters: learned numbers of the final network.
+        watched: the split that was measured after each epoch: "test", or "val" if a part of the
+            training samples was held out.
+        accuracy: after the last epoch, on the watched split; this and the other accuracies are None
+            if the loss has no accuracy.
+        best_accuracy: of the best epoch, on the watched split.
+        best_epoch: the number of that epoch, counted from 1.
+        test_accuracy: on the test split: with the weights of the best epoch if "val" is watched,
+            else after the last epoch.
+        epochs: the number of completed epochs.
+        parameters: the number of learned numbers of the final network.
         seconds: spent on training batches.
-        samples_per_second: through training batches.
-        stability: h ω / limit of the least stable step, by operator norms: below 1 the flow is
-            stable. None if no bound is known.
+        samples_per_second: of training batches.
+        stability: h ω / limit of the least stable step, where norms of the operators bound ω: below
+            1 the flow is stable. None if no bound is known.
         memory: peak bytes on the GPU; None on a CPU.
-        saved: share of the time that refining later saved; None without levels.
+        saved: the share of time that training on coarser levels first has saved; None without
+            levels.
         damaged: a line for each picture that could not be read.
         weights: the SHA-256 of `weights.safetensors`.
         loss: the name of the recipe's loss.
-        measure: the name of the metric that chose the best epoch.
-        last: that metric after the last epoch on the watched split.
-        best: likewise of the best epoch.
-        test_loss: the mean loss on the test split, of the weights that `test_accuracy` is of.
-        metrics: likewise every metric of the loss, by name; None where it is not defined.
-        pictures: whether `odenet predict` has an answer: the network says something of a picture.
-        tokens_per_second: of a text, through training batches; None for other data.
-        diverged: how the loss has grown where training ended far above where it began; else empty.
-        stopped_early: why there are fewer epochs than the recipe has; else empty.
+        measure: the name of the metric by which the best epoch is chosen.
+        last: that metric after the last epoch, on the watched split.
+        best: that metric of the best epoch, on the watched split.
+        test_loss: the mean loss on the test split, with the weights of `test_accuracy`.
+        metrics: all metrics on the test split with these weights, by name; None for a metric that
+            is not defined there.
+        pictures: whether `odenet predict` can be used: the network takes pictures, and is not a
+            density.
+        tokens_per_second: of training batches of a text; None for other data.
+        diverged: how far the loss grew if training diverged; else empty.
+        stopped_early: why there are fewer epochs than in the recipe; else empty.
     """
 
     folder: str
@@ -88,16 +92,16 @@ class Result:
 
     @property
     def chosen_by(self) -> MetricKind:
-        """The metric that chose the best epoch."""
+        """The metric by which the best epoch is chosen."""
         return METRICS[self.measure]
 
     def show(self, value: float | None) -> str:
-        """A value of that metric as it is printed."""
+        """A value of that metric as it is printed; a dash for None."""
         return "–" if value is None else self.chosen_by.show(value)
 
     def evaluate(self, **given: Any) -> dict[str, Any]:
         """Measure the run on its test split, or on other data. See `odenet.evaluate`."""
-        from odenet.training.runs.evaluation import evaluate  # which reads results
+        from odenet.training.runs.evaluation import evaluate  # here, since it imports this module
 
         return evaluate(self.folder, **given)
 
@@ -107,7 +111,7 @@ class Result:
         return f"<result of {printable(self.folder)}: {name} {best}>"
 
     def __str__(self) -> str:
-        console = Console(  # of plain text, whatever prints it
+        console = Console(  # plain text, also in a notebook or on a terminal
             file=StringIO(),
             width=100,
             color_system=None,
@@ -118,18 +122,18 @@ class Result:
         return console.file.getvalue().rstrip()  # pyright: ignore[reportAttributeAccessIssue]
 
     def to_json(self) -> str:
-        """As the run folder keeps it."""
+        """The text of `result.json`, with a checksum."""
         return sealed_json(asdict(self))
 
     @classmethod
     def read(cls, path: Path) -> "Result":
-        """Read what `to_json` wrote; raises TrainingError if it is damaged."""
-        again = f"remove it, and write it again: odenet train --resume {typed(path.parent)}"
-        return read_sealed_json(path, cls, again)
+        """The result in a file that `to_json` wrote; raises TrainingError if it is damaged."""
+        help = f"remove it, and write it again: odenet train --resume {typed(path.parent)}"
+        return read_sealed_json(path, cls, help)
 
 
 def show_result(result: Result, console: Console) -> None:
-    """Print the closing table."""
+    """Print the table at the end of a run."""
     table = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
     table.add_column(style="dim", no_wrap=True)
     table.add_column(no_wrap=True)
@@ -145,16 +149,18 @@ def show_result(result: Result, console: Console) -> None:
         value = result.show(result.metrics.get(result.measure, result.test_accuracy))
         table.add_row(f"test {name}", f"[bold]{value}[/bold] of the best epoch")
     if result.test_loss is not None:
-        others = {METRICS[n]: v for n, v in result.metrics.items() if n != result.measure}
-        shown = [f"{m.words} {'–' if v is None else m.show(v)}" for m, v in others.items()]
-        table.add_row("test loss", ", ".join([f"{result.test_loss:.4g}", *shown]))
+        other_metrics = {METRICS[n]: v for n, v in result.metrics.items() if n != result.measure}
+        metric_texts = [
+            f"{m.words} {'–' if v is None else m.show(v)}" for m, v in other_metrics.items()
+        ]
+        table.add_row("test loss", ", ".join([f"{result.test_loss:.4g}", *metric_texts]))
     table.add_row("parameters", f"{result.parameters:,}")
     speed = f"{result.seconds:.1f} s, {result.samples_per_second:,.0f} samples/s"
     if result.tokens_per_second is not None:
         speed = f"{result.seconds:.1f} s, {result.tokens_per_second:,.0f} tokens/s"
     table.add_row("training", speed)
     if result.stability is not None:
-        margin = format_share(result.stability)
+        margin = format_margin(result.stability)
         table.add_row("stability", f"h·ω is at most {margin} of its limit")
     if result.saved is not None:
         share = f"{abs(result.saved):.0%} {'less' if result.saved >= 0 else 'more'}"
@@ -166,12 +172,12 @@ def show_result(result: Result, console: Console) -> None:
     if result.tokens_per_second is not None:
         table.add_row("next", Text(f'odenet sample {folder} --prompt "…"'))
     else:
-        ask = (
+        command = (
             f"odenet predict {folder} FILES…"
             if result.pictures
             else f"odenet.load_run({json.dumps(printable(result.folder), ensure_ascii=False)})"
         )
-        table.add_row("next", Text(ask))
+        table.add_row("next", Text(command))
         table.add_row("", Text(f"odenet export {folder} -o network.onnx"))
     table.add_row("", Text(f"odenet report {folder}"))
     print_table(table, console)
@@ -183,7 +189,7 @@ def show_result(result: Result, console: Console) -> None:
 
 
 def show_diverged(error: Diverged, console: Console) -> None:
-    """Print the closing table of a run whose numbers went wrong."""
+    """Print the table at the end of a run that became infinite or nan."""
     table = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
     table.add_column(style="dim", no_wrap=True)
     table.add_column(no_wrap=True)
@@ -191,44 +197,46 @@ def show_diverged(error: Diverged, console: Console) -> None:
     table.add_row("outcome", Text(f"diverged{epoch}", "bold red"))
     if error.run is not None:
         table.add_row("run", Text(printable(error.run)))
-        lower = f"odenet train --resume {typed(error.run)} --set lr={error.rate / 10:g}"
-        table.add_row("next", Text(lower))
+        command = f"odenet train --resume {typed(error.run)} --set lr={error.rate / 10:g}"
+        table.add_row("next", Text(command))
     print_table(table, console)
 
 
-def show_damaged(damaged: Sequence[str], console: Console, most: int = 5) -> None:
-    """Name the pictures that were left out."""
+def show_damaged(damaged: Sequence[str], console: Console, limit: int = 5) -> None:
+    """Print a line for each picture that was left out, up to a limit."""
     if not damaged:
         return
     plural = "s" if len(damaged) > 1 else ""
     console.print(Text(f"left out {len(damaged)} damaged picture{plural}:", "yellow"))
-    for line in damaged[:most]:
+    for line in damaged[:limit]:
         console.print(Text(f"  {printable(line)}"), highlight=False)
-    if len(damaged) > most:
-        console.print(f"  and {len(damaged) - most} more")
+    if len(damaged) > limit:
+        console.print(f"  and {len(damaged) - limit} more")
 
 
 def time_saved(rows: list[Row], recipe: Recipe) -> float | None:
-    """The share of the time that training in levels saved against its last level throughout.
+    """The share of time saved by training in levels, from few steps per flow to many.
 
-    Measured by the mean time of an epoch on the last level. None if there are no levels, or
-    the last one was not reached.
+    Compared with training on the last level in all epochs, at the mean time of its epochs. None if
+    there are no levels, or the last one was not reached.
     """
     ends = (*(level for level in recipe.levels if level < recipe.epochs), recipe.epochs)
     times = [0.0, *(row["seconds"] for row in rows)]
     if len(ends) == 1 or len(rows) <= ends[-2]:
         return None
-    each = [after - before for before, after in pairwise(times)]
-    last = each[ends[-2] :]
-    return 1 - sum(each) / (len(each) * sum(last) / len(last))
+    durations = [after - before for before, after in pairwise(times)]  # of epochs
+    on_last_level = durations[ends[-2] :]
+    return 1 - sum(durations) / (len(durations) * sum(on_last_level) / len(on_last_level))
 
 
 def draw_curves(runs: Mapping[str, list[Row]], path: Path) -> None:
-    """Draw the loss and the first metric that all have by epoch, dashed on the training split.
+    """Draw the loss, and the first metric that all runs have, against the epoch.
+
+    Curves of the training split are dashed.
 
     Args:
-        runs: the rows of each run, by the name it has in the legend.
-        path: the picture.
+        runs: the rows of `metrics.csv` of each run, by its name in the legend.
+        path: the file to write.
     """
     figure = Figure(figsize=(9, 3.2), layout="constrained")
     quantities = {"loss": "loss"} | _shared_metric(list(runs.values()))
@@ -242,7 +250,7 @@ def draw_curves(runs: Mapping[str, list[Row]], path: Path) -> None:
                     axes.plot(
                         epochs, values, f"o{style}", markersize=3.5, color=f"C{number % 10}",
                         markerfacecolor="none" if split == "train" else None,
-                        label=label(f"{name} {split}"),
+                        label=figure_text(f"{name} {split}"),
                     )  # fmt: skip
         axes.set(xlabel="epoch", ylabel=words)
         axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
@@ -252,7 +260,7 @@ def draw_curves(runs: Mapping[str, list[Row]], path: Path) -> None:
 
 
 def _shared_metric(runs: Sequence[list[Row]]) -> dict[str, str]:
-    """The first metric that every run has, with its words; empty if there is none."""
+    """The name of the first metric that every run has, with its label; empty if there is none."""
     shared = set.intersection(*(set(rows[0]) for rows in runs))
     names = [column.removeprefix("train_") for column in runs[0][0] if column in shared]
     return next(({name: METRICS[name].words} for name in names if name in METRICS), {})

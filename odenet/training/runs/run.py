@@ -1,4 +1,4 @@
-"""Runs: train a spec, go on with a run."""
+"""`train` starts a new run of a spec, `resume` continues one that was stopped."""
 
 from collections.abc import Mapping
 from contextlib import nullcontext
@@ -73,29 +73,30 @@ def train(
     """Train the network of a spec by its recipe.
 
     Args:
-        spec: the file, or what was compiled from it, with the same `set`.
-        set: values from outside, as for `odenet.load`: numbers, and keys of the recipe.
-        options: where it runs.
+        spec: the file, or the program compiled from it with the same `set`.
+        set: values that replace those of the spec, as for `odenet.load`: numbers, and keys of the
+            recipe.
+        options: where and how it runs.
         out: the run's folder; by default the next free one under `runs/`.
         console: where progress is shown.
-        unchecked: train it also if a claim of the spec is refuted or open.
-        data: in place of what the recipe names: a name, as `--data` takes it; or `(train, test)`,
+        unchecked: train even if a claim of the spec is refuted or open.
+        data: replaces the data set of the recipe: a name, as `--data` takes it; or `(train, test)`,
             each a torch data set of pairs (input, label), or a pair of tensors (x, y).
         keywords: the options of `odenet train`, such as `epochs = 5` or `memory = "2GB"`.
 
     Returns:
-        The closing numbers, which are also in the run's folder; None in all but the first of
-        several processes.
+        The final metrics and timings, which are also in the run's folder; of several processes, all
+        but the first return None.
 
     Raises:
-        SpecError: if the spec cannot be compiled, or claims what does not hold.
-        TrainingError: if the data or an option cannot be used, or the loss is no longer a number.
+        SpecError: the spec cannot be compiled, or a claim of it is not proved.
+        TrainingError: the data or an option cannot be used, or the loss became infinite or nan.
         Stopped: after SIGTERM or Ctrl-C; the run can be resumed.
     """
-    of_recipe = {*recipe_keys(), *SHORT_RECIPE_KEYS}
-    if not isinstance(spec, str | Path) and (given := keywords.keys() & of_recipe):
+    in_recipe = {*recipe_keys(), *SHORT_RECIPE_KEYS}
+    if not isinstance(spec, str | Path) and (refused := keywords.keys() & in_recipe):
         raise BadOption(
-            f"{min(given)} is a key of the recipe, and this program has its recipe",
+            f"{min(refused)} is a key of the recipe, and this program has its recipe",
             "set it when the spec is compiled, as in odenet.load(SPEC, set={…})",
         )
     settings, options = settings_and_options(set, options or Options(), keywords, data)
@@ -103,18 +104,18 @@ def train(
     program = odenet.load(spec, set=settings) if isinstance(spec, str | Path) else spec
     verdicts = check_claims(program, unchecked)
     for warning in program.warnings:
-        said = Text(render(warning))
-        said.highlight_regex("^warning", "yellow")
-        console.print(said, highlight=False, soft_wrap=not console.is_terminal)
+        warning_text = Text(render(warning))
+        warning_text.highlight_regex("^warning", "yellow")
+        console.print(warning_text, highlight=False, soft_wrap=not console.is_terminal)
     task, samples = prepare_training(program, options, console, data)
-    if not is_first_process():  # it writes nothing; where a path matters to it, it is told
+    if not is_first_process():  # it writes nothing, and gets the paths that it needs by broadcast
         folder = RunFolder(Path(out or "runs"))
         return _fit(_trainer(folder, task, options, console), folder, task, samples, options)
     with new_run_folder(program.name, None if out is None else str(out), console) as folder:
         console.print(Text(f"  run {printable(folder.path)}"), highlight=False, soft_wrap=True)
         trainer = _trainer(folder, task, options, console)
-        needs = "" if data is None or isinstance(data, str) else DATA_NEEDED
-        write_inputs(folder, program, settings, options, samples, verdicts, needs)
+        data_from_python = "" if data is None or isinstance(data, str) else DATA_NEEDED
+        write_inputs(folder, program, settings, options, samples, verdicts, data_from_python)
         return _fit(trainer, folder, task, samples, options)
 
 
@@ -128,28 +129,28 @@ def resume(
     data: Any = None,
     **keywords: Unpack[RunKeywords],
 ) -> Result | None:
-    """Go on with a run from its last checkpoint, to the same end as if it had not been stopped.
+    """Continue a run from its last checkpoint, with the same result as if it had not been stopped.
 
     Args:
         run: the run's folder.
         set: values to change from here on, for example more `epochs`.
-        options: where it runs from here on; as before if None.
-        spec: the file it began with, to be sure that it is still the same.
+        options: where and how it runs from here on; as before if None.
+        spec: the file it began with; if given, it has to be unchanged.
         console: where progress is shown.
-        unchecked: as for `train`; a run that began so goes on so.
-        data: as for `train`; a run that was given it has to be given the same.
+        unchecked: as for `train`; a run that began unchecked stays so.
+        data: as for `train`; data from Python code has to be passed again.
         keywords: as for `train`.
 
     Returns:
         As `train`.
 
     Raises:
-        SpecError: if the spec claims what does not hold with the settings of now.
-        TrainingError: if there is nothing to go on from, or the spec is another one now.
+        SpecError: with the changed values, a claim of the spec is not proved.
+        TrainingError: there is no checkpoint to continue from, or the spec has changed.
         Stopped: after SIGTERM or Ctrl-C; the run can be resumed again.
     """
     folder, console = RunFolder(Path(run)), console or Console()
-    record = folder.read_record()  # before a lock is put into what is not a run
+    record = folder.read_record()  # first, so that no lock is put into a folder that is not a run's
     set, options = settings_and_options(set, options or record.options, keywords, data)
     with hold_lock(folder, console) if is_first_process() else nullcontext():
         return _resume(folder, set, options, spec, console, unchecked, data)
@@ -164,7 +165,7 @@ def _resume(
     unchecked: bool,
     data: Any,
 ) -> Result | None:
-    """Resume a run that this process holds. See `resume`."""
+    """Resume a run whose lock this process holds. See `resume`."""
     record = folder.read_record()
     require_python_data(record.data_from_python, data or changes.get("data"))
     if spec is not None:
@@ -195,62 +196,69 @@ def _resume(
     samples = SplitLoaders(data_set, program.recipe, shape, steps=steps)
     require_same_sample_type(samples, record.samples)
     task.recipe = with_whole_epochs(task.recipe, samples.steps_per_epoch)
-    trainer, done = _trainer(folder, task, options, console), None
+    trainer, epochs_done = _trainer(folder, task, options, console), None
     if path is not None and checkpoint is not None:
-        done = require_resumable(trainer, task, path, checkpoint)
+        epochs_done = require_resumable(trainer, task, path, checkpoint)
         _require_epochs_left(folder, task.recipe, samples.steps_per_epoch)
     if path is None:
         record = replace(record, **data_statistics(samples))
-    else:  # all weights of a run, the best ones too, are of samples standardised alike
+    else:  # all epochs of a run, among which the best is chosen, see the same standardised samples
         samples.transforms = samples.transforms.standardising_by(record.mean, record.deviation)
     if is_first_process():
         record = replace(record, settings=settings, options=options, verdicts=verdicts)
-        folder.write_record(record, done)
+        folder.write_record(record, epochs_done)
     return _fit(trainer, folder, task, samples, options, path)
 
 
 def _finished_result(folder: RunFolder) -> Result | None:
-    """The result of a run that has nothing left to do; its files are looked at."""
+    """The result of a run whose files are complete; None if there is anything left to do."""
     if not folder.result.is_file():
         return None
     result = Result.read(folder.result)
     if not folder.last.exists():
-        return None  # there is nothing to go on from, which is said
-    read_checkpoint(folder.last)
-    whole = len(folder.rows()) == result.epochs  # else it is written again
-    return replace(result, folder=str(folder.path)) if whole else None
+        return None  # resuming then fails with a message
+    read_checkpoint(folder.last)  # raises TrainingError if it is damaged
+    is_complete = len(folder.rows()) == result.epochs  # else metrics.csv is written again
+    return replace(result, folder=str(folder.path)) if is_complete else None
 
 
 def _print_finished(result: Result, console: Console) -> None:
     folder = printable(result.folder)
-    said = (
+    message = (
         f"finished: {folder} has trained for {result.epochs} epochs; to train on:\n"
         f"  odenet train --resume {typed(result.folder)} --epochs {2 * result.epochs}"
     )
-    console.print(Text(said), soft_wrap=True)
+    console.print(Text(message), soft_wrap=True)
 
 
 def _require_epochs_left(folder: RunFolder, recipe: Recipe, steps: int) -> None:
-    """Refuse to go on with a finished run that has done as many epochs as are wanted."""
+    """Refuse to resume a finished run that has done all epochs of its recipe.
+
+    Args:
+        folder: of the run.
+        recipe: its recipe now.
+        steps: optimizer steps per epoch.
+    """
     done = len(folder.rows()) if folder.result.is_file() else 0
     if not done or done < recipe.epochs:
         return
-    did, more = f"{done} epochs of {recipe.epochs}", f"--epochs {2 * done}"
+    progress, option = f"{done} epochs of {recipe.epochs}", f"--epochs {2 * done}"
     if recipe.steps:
-        did, more = f"{done * steps} steps of {recipe.steps}", f"--set steps={2 * done * steps}"
+        progress = f"{done * steps} steps of {recipe.steps}"
+        option = f"--set steps={2 * done * steps}"
     raise NotResumable(
-        f"{folder.path} has done {did}: nothing is left to train",
-        f"ask for more, as in {more}, or start a new run",
+        f"{folder.path} has done {progress}: nothing is left to train",
+        f"ask for more, as in {option}, or start a new run",
     )
 
 
 def is_first_process() -> bool:
-    """Whether this is the one of the processes that writes and prints."""
+    """Whether this process is the one of several that writes files and prints."""
     return rank_zero_only.rank == 0
 
 
 def _trainer(folder: RunFolder, task: Task, options: Options, console: Console) -> Trainer:
-    """The trainer for a task; refuses options that it or the flows cannot have."""
+    """Lightning's trainer for a task; raises TrainingError for options that it cannot run with."""
     apply_options(task.network, options)
     with quiet_lightning():
         measure = task.objective.metric_kinds[0]
@@ -271,7 +279,7 @@ def _fit(
     options: Options,
     checkpoint: Path | None = None,
 ) -> Result | None:
-    """Train, and write what came of it."""
+    """Train, from a checkpoint if one is given, and write the result; see `train`."""
     with resumable(folder):
         with run_environment(task.recipe, options):
             with logging_to(trainer.loggers, task.recipe):
@@ -280,10 +288,10 @@ def _fit(
 
 
 def _write_result(trainer: Trainer, folder: RunFolder, task: Task, data: SplitLoaders) -> Result:
-    """Write what came of a run."""
+    """Write the files of a run that are complete only at its end: metrics, weights, result."""
     metrics = metrics_callback(trainer)
     metrics.write()
-    if task.recipe.ema:  # where nothing was left to train, the average was not put in
+    if task.recipe.ema:  # without an epoch to train, averaged weights were not put into the task
         task.load_state_dict(read_checkpoint(folder.last)["state_dict"])
     result = compute_result(folder, task, data, metrics.rows)
     if task.validation_name != "test":

@@ -1,4 +1,4 @@
-"""What a run is started with, kept in its folder so that the run needs nothing from outside."""
+"""Copies of everything a run starts from (spec, plugins, settings), written into its folder."""
 
 from collections.abc import Mapping
 from importlib import metadata
@@ -28,27 +28,28 @@ def write_inputs(
     options: Options,
     data: SplitLoaders,
     verdicts: Mapping[str, Any],
-    needs: str = "",
+    data_from_python: str = "",
 ) -> None:
-    """Write everything that reproduces the run; the record, which makes it a run, last.
+    """Write everything that reproduces a run; `run.json`, which makes the folder a run's, last.
 
     Args:
-        folder: where to.
-        program: what is trained.
-        settings: values from outside that it was compiled with.
-        options: where it runs.
+        folder: where to write.
+        program: the compiled spec.
+        settings: the values from `--set` that it was compiled with.
+        options: where and how it runs.
         data: what it is trained on.
         verdicts: see `Record`.
-        needs: what has to be given again, where a program gave the data; else empty.
+        data_from_python: what has to be passed again on resuming, if the data came from Python code
+            instead of a name; else empty.
     """
     spec = Path(program.model.source.name)
-    kept = _SpecCopies(folder)
-    text = kept.copy_spec(Source(str(spec), program.text))
-    texts = kept.files | {folder.spec: text}
+    copies = _SpecCopies(folder)
+    main_text = copies.copy_spec(Source(str(spec), program.text))
+    texts = copies.files | {folder.spec: main_text}
     for path, content in texts.items():
         folder.write(path, content)
-    if kept.files:  # module and certificate are those of the text that is kept
-        program = odenet.loads(text, settings, str(folder.path / f"{program.name}.ode"))
+    if copies.files:  # the module and the certificate are made from the text that is kept
+        program = odenet.loads(main_text, settings, str(folder.path / f"{program.name}.ode"))
     _write_plugins(folder)
     folder.write(folder.module, program.source())
     folder.write(folder.certificate, f"{program.certificate}\n")
@@ -64,7 +65,7 @@ def write_inputs(
             **data_statistics(data),
             versions={"odenet": odenet.__version__, **versions},
             verdicts=verdicts,
-            data_from_python=needs,
+            data_from_python=data_from_python,
             samples=data.train.stored_dtype,
             spec_folder=spec_folder(program),
             files={path.relative_to(folder.path).as_posix(): sha256_of(path) for path in texts},
@@ -73,7 +74,7 @@ def write_inputs(
 
 
 def data_statistics(data: SplitLoaders) -> dict[str, Any]:
-    """What the samples are standardised with, as the record has it."""
+    """The fields of `Record` that are computed from the training samples."""
     transforms = data.transforms
     return {
         "mean": transforms.mean.flatten().tolist(),
@@ -82,23 +83,23 @@ def data_statistics(data: SplitLoaders) -> dict[str, Any]:
     }
 
 
-def require_same_sample_type(data: SplitLoaders, before: str) -> None:
-    """Refuse bytes where a run was trained on other numbers, and the other way round.
+def require_same_sample_type(data: SplitLoaders, trained_on: str) -> None:
+    """Refuse uint8 samples if a run was trained on float32 ones, and the other way round.
 
     Args:
-        data: what it is measured on, or goes on with.
-        before: what its samples were stored as.
+        data: what the run is evaluated on or resumed with.
+        trained_on: the type of the samples that it was trained on.
     """
-    found = data.train.stored_dtype
-    if found != before:
+    sample_type = data.train.stored_dtype
+    if sample_type != trained_on:
         raise DataMisfit(
-            f"samples of {data.name} are {found}, and the run was trained on {before}",
+            f"samples of {data.name} are {sample_type}, and the run was trained on {trained_on}",
             "give samples of that kind: bytes are taken as pixels",
         )
 
 
 def _write_plugins(folder: RunFolder) -> None:
-    """Copy the plugins, byte for byte; of two of the same name, one under its digest."""
+    """Copy the plugins' files; of two files with the same name, one is named by its digest."""
     for plugin in loaded_plugins():
         make_folder(folder.plugins)
         copy = folder.plugins / plugin.path.name
@@ -108,13 +109,13 @@ def _write_plugins(folder: RunFolder) -> None:
 
 
 def require_same_spec(spec: Path, folder: RunFolder) -> None:
-    """Refuse a spec that is not, with all that it uses, what the run keeps.
+    """Refuse a spec that differs from the copy in the run's folder, as do the files that it uses.
 
     Raises:
-        TrainingError: if it is another one.
+        TrainingError: if one of the texts differs.
     """
-    kept = _SpecCopies(folder)
-    texts = {folder.spec: kept.copy_spec(read(spec))} | kept.files
+    copies = _SpecCopies(folder)
+    texts = {folder.spec: copies.copy_spec(read(spec))} | copies.files
     for path, text in texts.items():
         if not path.is_file() or path.read_text(encoding="utf-8") != text:
             raise NotResumable(
@@ -124,34 +125,34 @@ def require_same_spec(spec: Path, folder: RunFolder) -> None:
 
 
 class _SpecCopies:
-    """The texts of a spec and of the files that it uses, each naming the others' copies.
+    """Texts of a spec and of the files in its `use` lines, which are changed to name the copies.
 
     Attributes:
-        files: the copies of the used files, by where they go.
+        files: the texts of the used files, by the path of the copy; nothing is written yet.
     """
 
     def __init__(self, folder: RunFolder):
         self.folder = folder
         self.files: dict[Path, str] = {}
-        self._names: dict[Path, str] = {}  # of copies, by the file that was used
+        self._names: dict[Path, str] = {}  # of copies, by the path of the original
 
     def copy_spec(self, source: Source) -> str:
-        """The text of the spec itself; fills `files`."""
+        """The text for the copy of the spec itself; fills `files`."""
         return self._with_copied_paths(source, f"{self.folder.used.name}/")
 
     def _with_copied_paths(self, source: Source, prefix: str) -> str:
-        """A text whose `use` lines name copies."""
+        """A source text with the paths in its `use` lines replaced by those of copies."""
         text = source.text
         for use in reversed(parse(source, Report()).of(Use)):
-            used = (Path(source.name).parent / use.path).resolve()
-            line = use.span.text.replace(f'"{use.path}"', f'"{prefix}{self._copy_used_file(used)}"')
+            copy = self._copy_used_file((Path(source.name).parent / use.path).resolve())
+            line = use.span.text.replace(f'"{use.path}"', f'"{prefix}{copy}"')
             text = text[: use.span.start] + line + text[use.span.end :]
         return text
 
-    def _copy_used_file(self, used: Path) -> str:
-        """The name of a file's copy, which is made when it is first asked for."""
-        if used not in self._names:
+    def _copy_used_file(self, used_file: Path) -> str:
+        """The name of the copy of a used file; the first call for a file adds it to `files`."""
+        if used_file not in self._names:
             name = f"{len(self._names) + 1}.ode"
-            self._names[used] = name
-            self.files[self.folder.used / name] = self._with_copied_paths(read(used), "")
-        return self._names[used]
+            self._names[used_file] = name
+            self.files[self.folder.used / name] = self._with_copied_paths(read(used_file), "")
+        return self._names[used_file]

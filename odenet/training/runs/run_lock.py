@@ -1,8 +1,8 @@
-"""Whose a run's folder is: made by one process, and trained in by one at a time.
+"""A lock on the folder of a run, so that only one process at a time makes it or trains in it.
 
-A folder is claimed by a lock that the operating system takes back when its holder ends, however it
-ends. `run.json` is written last of the inputs: a claimed folder without it holds a start that was
-interrupted, and may be taken again.
+The operating system releases the lock when its process ends, however that happens. `run.json` is
+written last of the files that a run starts from: a folder that has a lock file but no `run.json`
+is from an interrupted start, and may be used for a new run.
 """
 
 import errno
@@ -23,48 +23,52 @@ from odenet.training.callbacks.run_callback import warn
 from odenet.training.errors import BadRunFolder
 from odenet.training.run_folder.records import RunFolder
 
-LOCK = ".lock"
-_LOCK_HELD = (errno.EACCES, errno.EAGAIN)
+LOCK = ".lock"  # the name of the file that is locked
+_LOCK_HELD = (errno.EACCES, errno.EAGAIN)  # by another process
 _LOCKS_UNSUPPORTED = (errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS, errno.EINVAL)
 
 
 @contextmanager
 def new_run_folder(name: str, out: str | None, console: Console) -> Iterator[RunFolder]:
-    """A folder for a new run, held; taken away again where nothing was written into it.
+    """A context with a locked folder for a new run, which is removed if it stays empty.
 
     Args:
         name: of the spec.
-        out: the folder wanted; None makes the next free `runs/NAME-1`, `runs/NAME-2`, …
-        console: where to say what cannot be had.
+        out: the path of the folder; None for the next free of `runs/NAME-1`, `runs/NAME-2`, …
+        console: where it is printed if the file system has no locks.
 
     Raises:
-        TrainingError: if it holds something already, or another process holds it.
-        WriteError: if it cannot be made.
+        TrainingError: the folder is not empty, or another process has locked it.
+        WriteError: the folder cannot be made.
     """
     folder = _make_numbered_folder(name) if out is None else RunFolder(Path(out))
-    made = out is None or make_folder(folder.path)
-    _require_free(folder)  # before a lock is put there
+    is_created = out is None or make_folder(folder.path)
+    _require_free(folder)  # before the lock file is written there
     with hold_lock(folder, console):
-        _require_free(folder)
-        for left in folder.inputs:
-            shutil.rmtree(left) if left.is_dir() else left.unlink(missing_ok=True)
+        _require_free(folder)  # since another process may have come first
+        for leftover in folder.inputs:
+            shutil.rmtree(leftover) if leftover.is_dir() else leftover.unlink(missing_ok=True)
         try:
             yield folder
         except BaseException:
             if not _contents(folder):
                 (folder.path / LOCK).unlink()
-                if made:
+                if is_created:
                     folder.path.rmdir()
             raise
 
 
 @contextmanager
 def hold_lock(folder: RunFolder, console: Console) -> Iterator[None]:
-    """Hold a run, so that no other process trains in it.
+    """A context in which no other process can train in the folder of a run.
+
+    Args:
+        folder: of the run.
+        console: where it is printed if the file system has no locks.
 
     Raises:
-        TrainingError: if another process does.
-        WriteError: if the folder cannot be written to.
+        TrainingError: another process trains there.
+        WriteError: the folder cannot be written to.
     """
     descriptor = _acquire_lock(folder, console)
     try:
@@ -76,7 +80,7 @@ def hold_lock(folder: RunFolder, console: Console) -> Iterator[None]:
 
 
 def _write_owner(descriptor: int, path: Path) -> None:
-    """Say in a lock who holds it."""
+    """Write into the lock file which process has locked it."""
     owner = f"process {os.getpid()} on {socket.gethostname()}\n"
     try:
         os.ftruncate(descriptor, 0)
@@ -86,7 +90,7 @@ def _write_owner(descriptor: int, path: Path) -> None:
 
 
 def _acquire_lock(folder: RunFolder, console: Console) -> int:
-    """A descriptor of the lock, which holds it until it is closed."""
+    """Lock the lock file, and return its descriptor; closing that releases the lock."""
     path = folder.path / LOCK
     while True:
         try:
@@ -99,8 +103,8 @@ def _acquire_lock(folder: RunFolder, console: Console) -> int:
                 return descriptor
         except OSError as error:
             if error.errno in _LOCKS_UNSUPPORTED:
-                where = f"the file system of {folder.path}"
-                warn(console, f"{where} keeps no locks: let only one process train there")
+                file_system = f"the file system of {folder.path}"
+                warn(console, f"{file_system} keeps no locks: let only one process train there")
                 return descriptor
             owner = os.pread(descriptor, 200, 0).decode(errors="replace").strip()
             os.close(descriptor)
@@ -110,11 +114,11 @@ def _acquire_lock(folder: RunFolder, console: Console) -> int:
                 f"{folder.path} is in use: {owner or 'another process'} trains there",
                 "wait until it ends, or choose another folder",
             ) from None
-        os.close(descriptor)  # of a lock that its holder has taken away
+        os.close(descriptor)  # the file was removed by its owner in the meantime: try again
 
 
 def _make_numbered_folder(name: str) -> RunFolder:
-    """The next free folder under `runs/`, made."""
+    """Make the next free folder under `runs/`."""
     for number in count(1):
         path = Path("runs") / f"{name}-{number}"
         if not os.path.lexists(path) and make_folder(path):
@@ -123,16 +127,16 @@ def _make_numbered_folder(name: str) -> RunFolder:
 
 
 def _contents(folder: RunFolder) -> list[Path]:
-    """What a folder holds beside its lock and what was left half-written."""
+    """The files of a folder except the lock file and partially written ones."""
     partial = set(folder.path.glob(PARTIAL_PATTERN))
     return [path for path in folder.path.iterdir() if path.name != LOCK and path not in partial]
 
 
 def _require_free(folder: RunFolder) -> None:
-    """Refuse a folder that holds anything but a start that was interrupted."""
-    content = _contents(folder)
-    interrupted = (folder.path / LOCK).exists() and set(content) <= set(folder.inputs)
-    if content and not interrupted:
+    """Refuse a folder that is not empty, unless its files are from an interrupted start."""
+    contents = _contents(folder)
+    is_interrupted = (folder.path / LOCK).exists() and set(contents) <= set(folder.inputs)
+    if contents and not is_interrupted:
         raise BadRunFolder(
             f"{folder.path} is not empty",
             f"choose another --out, or go on with it: --resume {typed(folder.path)}",

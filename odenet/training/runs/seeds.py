@@ -1,4 +1,4 @@
-"""One recipe trained several times, from other random numbers each time."""
+"""Training a spec with several seeds, and the confidence interval of its metric."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -7,7 +7,7 @@ from statistics import fmean, stdev
 from typing import Any
 
 from rich.console import Console
-from scipy.stats import t
+from scipy import stats
 
 import odenet
 from odenet.training.run_folder.records import Options
@@ -27,21 +27,21 @@ def train_seeds(
     console: Console | None = None,
     unchecked: bool = False,
 ) -> list[Result]:
-    """Train a spec several times, one after the other, with consecutive seeds.
+    """Train a spec several times with consecutive seeds, one run after the other.
 
     Args:
         spec: the file.
-        count: how many times.
-        set: as for `train`; its `seed`, or the recipe's, is the first one.
-        options: where they run.
-        out: a folder for the runs' folders, `seed-0`, `seed-1`, …; by default they are next to
-            all others under `runs/`.
+        count: the number of runs.
+        set: as for `train`; its `seed`, or else the recipe's, is the first seed.
+        options: where and how they run.
+        out: a folder for the runs' folders `seed-0`, `seed-1`, …; by default each run has the next
+            free folder under `runs/`.
         console: where progress is shown.
         unchecked: as for `train`.
 
     Raises:
         SpecError: as for `train`.
-        TrainingError: as for `train`; the runs before it are finished and stay.
+        TrainingError: as for `train`; earlier runs are finished, and their folders stay.
     """
     results = []
     first = odenet.load(spec, set=set).recipe.seed
@@ -55,28 +55,28 @@ def train_seeds(
 
 
 def confidence_interval(values: Sequence[float]) -> tuple[float, float]:
-    """The mean of some values, and half the width of the 95 % interval of the mean.
+    """The mean of some values, and half the width of the 95 % confidence interval of the mean.
 
-    By Student's distribution, as if the values were drawn from a normal one.
+    It is Student's t interval, which assumes normally distributed values.
     """
-    half = float(t.ppf((1 + CONFIDENCE) / 2, len(values) - 1)) * stdev(values)
-    return fmean(values), half / math.sqrt(len(values))
+    quantile = float(stats.t.ppf((1 + CONFIDENCE) / 2, len(values) - 1))
+    return fmean(values), quantile * stdev(values) / math.sqrt(len(values))
 
 
 def show_seeds(results: Sequence[Result], console: Console) -> None:
-    """Print a row per run, and the mean of their last metrics with its interval."""
+    """Print a row for each run, and the mean of their last metrics with its interval."""
     show_comparison(results, console)
     (watched,) = {result.watched for result in results}
     measure = results[0].chosen_by
-    mean, half = confidence_interval([result.last for result in results if result.last is not None])
+    mean, half = confidence_interval([r.last for r in results if r.last is not None])
     console.print(
         f"{watched} {measure.words} {measure.show(mean)} ± {measure.show(half)} "
         f"({CONFIDENCE:.0%} interval of the mean of {len(results)} seeds)",
         highlight=False,
     )
     if watched == "val":
-        tested = [result.metrics[measure.name] for result in results]
-        mean, half = confidence_interval([value for value in tested if value is not None])
+        test_values = [result.metrics[measure.name] for result in results]
+        mean, half = confidence_interval([value for value in test_values if value is not None])
         console.print(
             f"test {measure.words} {measure.show(mean)} ± {measure.show(half)} of the best epochs",
             highlight=False,

@@ -1,4 +1,4 @@
-"""How a task runs, and a trial of it that keeps nothing."""
+"""A short run that writes nothing, for `--dry-run` and `--find-lr`, and the context of any run."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -23,9 +23,9 @@ from odenet.training.runs.preparation import prepare_training
 
 @contextmanager
 def run_environment(recipe: Recipe, options: Options) -> Iterator[None]:
-    """Within, torch computes as a recipe and options say, and Lightning is quiet."""
-    repeatable = deterministic(options.deterministic)
-    with quiet_lightning(), matmul_precision(recipe.precision), repeatable:
+    """A context with the torch settings that a recipe and options ask for, and Lightning quiet."""
+    kernels = deterministic(options.deterministic)
+    with quiet_lightning(), matmul_precision(recipe.precision), kernels:
         yield
 
 
@@ -36,17 +36,17 @@ def trial_run(
     console: Console | None,
     unchecked: bool,
     data: Any,
-    **limits: Any,
+    **trainer_options: Any,
 ) -> Iterator[tuple[Task, SplitLoaders, Trainer]]:
-    """A new task with its data, and a trainer on one device that keeps nothing of what it does.
+    """A context with a new task, its data, and a trainer on one device that writes no files.
 
     Args:
-        program: what would be trained.
+        program: the compiled spec.
         options: where it would run; one device is used.
-        console: where to say what is remarkable about the data.
+        console: where notes about the data are printed; None for nowhere.
         unchecked: as for `odenet.training.train`.
         data: as for `odenet.training.train`.
-        limits: what else Lightning's trainer takes, such as how much to train.
+        trainer_options: more arguments of Lightning's `Trainer`, such as how many batches to run.
 
     Raises:
         SpecError: as `train`.
@@ -68,6 +68,6 @@ def trial_run(
             enable_model_summary=False,
             num_sanity_val_steps=0,
             use_distributed_sampler=False,
-            **limits,
+            **trainer_options,
         )
         yield task, samples, trainer

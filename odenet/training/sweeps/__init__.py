@@ -1,1 +1,1 @@
-"""One spec trained at every point of a grid of settings."""
+"""Sweeps: a spec is trained with every combination of some settings."""

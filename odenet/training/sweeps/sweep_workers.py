@@ -1,6 +1,7 @@
-"""The points of a sweep, one after the other here, or several at a time in processes of their own.
+"""Training the points of a sweep: one after the other, or several at a time in worker processes.
 
-`python -m odenet.training.sweeps.sweep_workers FOLDER NUMBER PLUGIN…` trains one.
+A worker process runs `python -m odenet.training.sweeps.sweep_workers FOLDER NUMBER PLUGIN…`, which
+trains one point.
 """
 
 import os
@@ -30,23 +31,24 @@ from odenet.training.sweeps.sweeps import (
     write_outcomes,
 )
 
-POLL_INTERVAL = 0.2  # seconds between two looks at processes
+POLL_INTERVAL = 0.2  # seconds between two checks whether a worker has ended
 
 
-def train_sweep(folder: Path, console: Console, at_once: int | None = None) -> list[Outcome]:
-    """Train the points of a sweep that are not finished.
+def train_sweep(folder: Path, console: Console, worker_count: int | None = None) -> list[Outcome]:
+    """Train the points of a sweep that are not finished, and return the outcomes of all.
 
     Args:
         folder: of the sweep.
         console: where progress is shown.
-        at_once: how many points are trained at a time; by default one on each GPU, or one.
+        worker_count: how many points are trained at a time; by default one on each GPU, or one at a
+            time without GPUs.
 
     Raises:
-        TrainingError: a point cannot be trained; those that are finished stay.
+        TrainingError: a point cannot be trained; the runs of other points stay.
         Stopped: after SIGTERM or Ctrl-C; the sweep can be resumed.
     """
     require_same_spec(read_sweep(folder))
-    devices = _devices(at_once)
+    devices = _visible_devices(worker_count)
     try:
         if len(devices) == 1:
             _train_sequentially(folder, console)
@@ -59,44 +61,45 @@ def train_sweep(folder: Path, console: Console, at_once: int | None = None) -> l
     return read_outcomes(folder)
 
 
-def _devices(at_once: int | None) -> list[str]:
-    """What CUDA_VISIBLE_DEVICES is for each of the processes that train at a time."""
+def _visible_devices(worker_count: int | None) -> list[str]:
+    """The value of CUDA_VISIBLE_DEVICES for each worker."""
     gpus = torch.cuda.device_count()
     if not gpus:
-        return [""] * (at_once or 1)
-    if at_once is not None and at_once > gpus:
-        raise BadOption(f"--devices {at_once}: this machine has {gpus} GPUs", "give fewer")
-    shown = os.environ.get("CUDA_VISIBLE_DEVICES", "")
-    names = shown.split(",") if shown else list(map(str, range(gpus)))
-    return names[: at_once or gpus]
+        return [""] * (worker_count or 1)
+    if worker_count is not None and worker_count > gpus:
+        raise BadOption(f"--devices {worker_count}: this machine has {gpus} GPUs", "give fewer")
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES", "")
+    names = visible.split(",") if visible else list(map(str, range(gpus)))
+    return names[: worker_count or gpus]
 
 
 def _train_sequentially(folder: Path, console: Console) -> None:
     for number, outcome in list(unfinished_points(folder)):
-        _announce(folder, number, outcome, console)
+        _print_point(folder, number, outcome, console)
         train_point(folder, number, console)
 
 
 def _train_in_processes(folder: Path, console: Console, devices: Sequence[str]) -> None:
-    """Each point in a process that sees one device; what it prints goes into a file."""
-    left = list(unfinished_points(folder))
-    free = list(devices)
+    """Train each point in a process that uses one of the devices and prints into a log file."""
+    waiting = list(unfinished_points(folder))
+    free_devices = list(devices)
     running: list[tuple[subprocess.Popen[bytes], str, Path]] = []
     try:
-        while left or running:
-            while left and free:
-                number, outcome = left.pop(0)
-                _announce(folder, number, outcome, console)
+        while waiting or running:
+            while waiting and free_devices:
+                number, outcome = waiting.pop(0)
+                _print_point(folder, number, outcome, console)
                 log = folder / f"{outcome.folder.name}.log"
-                device = free.pop(0)
+                device = free_devices.pop(0)
                 running.append((_start_process(folder, number, device, log), device, log))
-            for entry in [entry for entry in running if entry[0].poll() is not None]:
-                running.remove(entry)
-                free.append(entry[1])
-                _require_success(entry[0].returncode, entry[2], folder)
+            for worker in [worker for worker in running if worker[0].poll() is not None]:
+                running.remove(worker)
+                process, device, log = worker
+                free_devices.append(device)
+                _require_success(process.returncode, log, folder)
             time.sleep(POLL_INTERVAL)
     finally:
-        for process, _, _ in running:  # each saves, and goes on from there when it is resumed
+        for process, _, _ in running:  # each writes a checkpoint, from which it can be resumed
             process.send_signal(signal.SIGTERM)
         for process, _, _ in running:
             process.wait()
@@ -111,15 +114,20 @@ def _start_process(folder: Path, number: int, device: str, log: Path) -> subproc
 
 
 def _require_success(code: int, log: Path, folder: Path) -> None:
-    """Refuse to go on where a point could not be trained."""
-    if code in (128 + signal.SIGINT, 128 + signal.SIGTERM):  # asked to stop, as this process is
+    """Raise an error if the exit code of a worker is not 0.
+
+    Raises:
+        Stopped: the worker was stopped by a signal.
+        TrainingError: its point cannot be trained; shows the last lines of the log.
+    """
+    if code in (128 + signal.SIGINT, 128 + signal.SIGTERM):
         raise Stopped(folder, code - 128)
     if code:
-        last = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()[-2:]
-        raise NotPossible(f"a point of the sweep failed: {' '.join(last)}", f"see {log}")
+        last_lines = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()[-2:]
+        raise NotPossible(f"a point of the sweep failed: {' '.join(last_lines)}", f"see {log}")
 
 
-def _announce(folder: Path, number: int, outcome: Outcome, console: Console) -> None:
+def _print_point(folder: Path, number: int, outcome: Outcome, console: Console) -> None:
     settings = ", ".join(f"{name} = {value}" for name, value in outcome.settings.items())
     count = len(read_sweep(folder).points)
     console.print(
@@ -128,7 +136,7 @@ def _announce(folder: Path, number: int, outcome: Outcome, console: Console) -> 
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Train one point in this process; gives the exit code."""
+    """Train one point in this process, a worker; returns the exit code."""
     folder, number, *plugins = arguments
     for plugin in plugins:
         load_plugin(plugin)

@@ -1,7 +1,7 @@
-"""One spec trained at every point of a grid of settings; each point is a run of its own.
+"""A sweep: a spec is trained at every point of a grid of settings, each point as a run of its own.
 
-The folder of a sweep has `sweep.json`, written before the first point, and a run's folder for each.
-What became of a point is read from its folder, so that a sweep goes on where it was interrupted.
+The folder of a sweep contains `sweep.json`, written at the start, and a run's folder for each
+point. Outcomes are read from these folders, so that an interrupted sweep can be resumed.
 """
 
 import re
@@ -30,21 +30,21 @@ from odenet.training.runs.data_sources import SET_OPTION
 from odenet.training.runs.results import Result
 from odenet.training.runs.run import resume, train
 
-MOST_POINTS = 1000
-MAX_SETTINGS_LENGTH = 60  # characters of a folder's name that come from its settings
+MAX_POINTS = 1000
+MAX_SETTINGS_LENGTH = 60  # characters for the settings in the name of a point's folder
 
 
 @dataclass(frozen=True)
 class Sweep:
-    """What a sweep was started with.
+    """The content of `sweep.json`: what a sweep was started with.
 
     Args:
         name: of the spec.
-        spec: its file.
+        spec: the path of its file.
         digest: the SHA-256 of its text.
-        axes: the values of each setting that is swept, as text.
-        settings: those that all points share.
-        options: where each point runs.
+        axes: the axes of the grid: by the name of each swept setting, its values as text.
+        settings: the settings that all points share.
+        options: where and how each point runs.
         unchecked: as for `odenet.training.train`.
     """
 
@@ -66,11 +66,11 @@ class Sweep:
 
 @dataclass(frozen=True)
 class Failure:
-    """Why a point has no result: its numbers went wrong.
+    """The outcome of a point that diverged.
 
     Args:
-        epoch: in which they did, counted from 1.
-        message: what went wrong.
+        epoch: the epoch in which it diverged, counted from 1.
+        message: what happened.
     """
 
     epoch: int
@@ -79,12 +79,12 @@ class Failure:
 
 @dataclass(frozen=True)
 class Outcome:
-    """A point of a sweep and what became of it.
+    """A point of a sweep and its outcome so far.
 
     Args:
-        settings: those that are swept.
+        settings: the swept settings of the point.
         folder: of its run.
-        found: its result; what went wrong; None where it is not finished.
+        result: None if the run is not finished.
     """
 
     settings: Mapping[str, str]
@@ -93,41 +93,41 @@ class Outcome:
 
 
 def read_axes(text: str) -> dict[str, list[str]]:
-    """`"h=0.05,0.1 lr=1e-3,1e-2"` as values by name; commas and spaces in brackets are kept.
+    """The axes of a grid from the text of `--sweep`, such as `"h=0.05,0.1 lr=1e-3,1e-2"`.
 
     Raises:
-        TrainingError: it cannot be read so, or has too many points.
+        TrainingError: the text is malformed, or the grid has too many points.
     """
     axes: dict[str, list[str]] = {}
     for item in filter(None, _split_outside_brackets(text, " ")):
         name, equals, values = item.partition("=")
-        found = _split_outside_brackets(values, ",")
-        if not (equals and name.strip() and any(found)):
+        texts = _split_outside_brackets(values, ",")
+        if not (equals and name.strip() and any(texts)):
             help_ = 'write --sweep "h=0.05,0.1 lr=1e-3,1e-2", without spaces around = and commas'
             raise BadOption(f"--sweep: {item} is not a name with values", help_)
-        if not all(found):
+        if not all(texts):
             help_ = "remove the comma, or write the value that belongs there"
             raise BadOption(f"--sweep: a value is missing in {item}", help_)
-        if twice := [value for value in dict.fromkeys(found) if found.count(value) > 1]:
+        if repeated := [value for value in dict.fromkeys(texts) if texts.count(value) > 1]:
             help_ = "remove one; to train a point again with other random numbers, sweep seed"
-            raise BadOption(f"--sweep: {name} is {twice[0]} twice", help_)
+            raise BadOption(f"--sweep: {name} is {repeated[0]} twice", help_)
         if name in axes:
             raise BadOption(f"--sweep names {name} twice", "write all its values in one list")
-        axes[name] = found
+        axes[name] = texts
     points = prod(map(len, axes.values()))
-    if not axes or points > MOST_POINTS:
-        what = f"has {points:,} points" if axes else "is empty"
-        raise BadOption(f"--sweep {what}", f"give 1 to {MOST_POINTS:,}, as in --sweep h=0.1,0.2")
+    if not axes or points > MAX_POINTS:
+        problem = f"has {points:,} points" if axes else "is empty"
+        raise BadOption(f"--sweep {problem}", f"give 1 to {MAX_POINTS:,}, as in --sweep h=0.1,0.2")
     return axes
 
 
-def _split_outside_brackets(text: str, at: str) -> list[str]:
-    """The parts of a text between commas or spaces, those within brackets and quotes apart."""
+def _split_outside_brackets(text: str, separator: str) -> list[str]:
+    """The parts of a text between separators; those in brackets or quotes do not separate."""
     parts, depth, quoted = [""], 0, False
     for char in text:
         quoted ^= char == '"'
         depth += (char in "([{") - (char in ")]}")
-        if char == at and depth <= 0 and not quoted:
+        if char == separator and depth <= 0 and not quoted:
             parts.append("")
         else:
             parts[-1] += char
@@ -142,25 +142,25 @@ def new_sweep(
     out: str | None = None,
     unchecked: bool = False,
 ) -> Path:
-    """The folder of a new sweep, every point of which has been compiled.
+    """Make the folder of a new sweep, after compiling every point; returns its path.
 
     Args:
         spec: the file.
         axes: see `read_axes`.
-        settings: those that all points share.
-        options: where each point runs.
-        out: the folder; None makes the next free `runs/NAME-sweep-1`, …
+        settings: the settings that all points share.
+        options: where and how each point runs.
+        out: the path of the folder; None for the next free `runs/NAME-sweep-1`, …
         unchecked: as for `odenet.training.train`.
 
     Raises:
-        SpecError: a point cannot be compiled, or claims what does not hold.
-        TrainingError: a name is swept and set, or the folder holds something else.
+        SpecError: a point cannot be compiled, or has a claim that is not proved.
+        TrainingError: a setting is both swept and fixed, or the folder is not empty.
     """
-    if both := axes.keys() & settings.keys():
-        raise BadOption(f"{min(both)} is swept, and set too", "leave one of them out")
+    if conflicts := axes.keys() & settings.keys():
+        raise BadOption(f"{min(conflicts)} is swept, and set too", "leave one of them out")
     program = odenet.load(spec, set=settings)
-    where = str(spec.resolve())
-    sweep = Sweep(program.name, where, _spec_digest(program), axes, settings, options, unchecked)
+    path, digest = str(spec.resolve()), _spec_digest(program)
+    sweep = Sweep(program.name, path, digest, axes, settings, options, unchecked)
     for point in sweep.points:
         try:
             check_claims(odenet.load(spec, set={**settings, **point}), unchecked)
@@ -179,55 +179,55 @@ def new_sweep(
     return folder
 
 
-def _at_sweep_option(found: Diagnostic, point: Mapping[str, str]) -> Diagnostic:
-    """A finding about a setting, at `--sweep` if that is where the setting was given."""
+def _at_sweep_option(diagnostic: Diagnostic, point: Mapping[str, str]) -> Diagnostic:
+    """A diagnostic about a setting, which names `--sweep` in place of `--set` if it is swept."""
     swept = {f"{name.rpartition('.')[2]}={value}" for name, value in point.items()}
-    if found.span is None or found.span.source.name != SET_OPTION:
-        return found
-    text = found.span.source.text
-    if text not in swept:
-        return found
-    help_ = found.help.replace(f"{SET_OPTION} ", "--sweep ")
-    return replace(found, span=replace(found.span, source=Source("--sweep", text)), help=help_)
+    span = diagnostic.span
+    if span is None or span.source.name != SET_OPTION or span.source.text not in swept:
+        return diagnostic
+    help_ = diagnostic.help.replace(f"{SET_OPTION} ", "--sweep ")
+    span = replace(span, source=Source("--sweep", span.source.text))
+    return replace(diagnostic, span=span, help=help_)
 
 
 def read_sweep(folder: Path) -> Sweep:
-    """What a sweep was started with; raises TrainingError if it is damaged."""
+    """The content of a sweep's `sweep.json`; raises TrainingError if the file is damaged."""
     return read_sealed_json(folder / "sweep.json", Sweep)
 
 
 def require_same_spec(sweep: Sweep) -> None:
-    """Refuse to go on with another spec; raises TrainingError."""
+    """Raise TrainingError if the spec of a sweep was changed since it began."""
     if _spec_digest(odenet.load(sweep.spec, set=sweep.settings)) != sweep.digest:
         message = f"{sweep.spec} was changed since the sweep began"
         raise BadRunFolder(message, "put it back, or start a new sweep")
 
 
 def read_outcomes(folder: Path) -> list[Outcome]:
-    """What became of each point so far, in the order of the grid."""
-    found: list[Outcome] = []
+    """The outcome of each point so far, in the order of the grid."""
+    outcomes: list[Outcome] = []
     for number, point in enumerate(read_sweep(folder).points, 1):
         run = RunFolder(folder / _point_folder_name(number, point))
-        became: Result | Failure | None = None
+        result: Result | Failure | None = None
         if run.result.is_file():
             result = Result.read(run.result)
-            became = Failure(result.epochs, result.diverged) if result.diverged else result
-        elif (failed := run.path / "diverged.json").is_file():
-            became = read_sealed_json(failed, Failure)
-        found.append(Outcome(point, run.path, became))
-    return found
+            if result.diverged:
+                result = Failure(result.epochs, result.diverged)
+        elif (failure := run.path / "diverged.json").is_file():
+            result = read_sealed_json(failure, Failure)
+        outcomes.append(Outcome(point, run.path, result))
+    return outcomes
 
 
 def train_point(folder: Path, number: int, console: Console) -> None:
-    """Train the point of that number, or go on with it; that it diverged is noted in its folder.
+    """Train a point of a sweep, or resume it; if it diverges, `diverged.json` is written.
 
     Args:
         folder: of the sweep.
-        number: counted from 0.
+        number: of the point, counted from 0.
         console: where progress is shown.
 
     Raises:
-        TrainingError: as `odenet.training.train`, divergence apart.
+        TrainingError: as `odenet.training.train`, but not if the point diverges.
         Stopped: after SIGTERM or Ctrl-C.
     """
     sweep, outcome = read_sweep(folder), read_outcomes(folder)[number]
@@ -245,14 +245,14 @@ def train_point(folder: Path, number: int, console: Console) -> None:
 
 
 def write_outcomes(folder: Path) -> None:
-    """Write `results.json` and `results.csv`, a row for each point."""
+    """Write `results.json` and `results.csv`, with a row for each point."""
     rows = [_row(outcome) for outcome in read_outcomes(folder)]
     write_text(folder / "results.json", to_json(rows, indent=2) + "\n")
     write_text(folder / "results.csv", as_csv(rows))
 
 
 def _row(outcome: Outcome) -> dict[str, Any]:
-    """A point as plain values."""
+    """A point and its outcome as a row of these files."""
     row: dict[str, Any] = {**outcome.settings, "run": outcome.folder.name}
     match outcome.result:
         case Result() as result:
@@ -270,10 +270,10 @@ def _row(outcome: Outcome) -> dict[str, Any]:
 
 
 def _point_folder_name(number: int, point: Mapping[str, str]) -> str:
-    """The name of a point's folder: its number, and its settings as far as a name may hold them."""
-    shown = "_".join(f"{name}={value}" for name, value in point.items())
-    fit = re.sub(r"[^\w.=+-]", "_", shown)[:MAX_SETTINGS_LENGTH]
-    return f"{number}-{fit}"
+    """The name of a point's folder: its number and its settings, shortened, in safe characters."""
+    settings = "_".join(f"{name}={value}" for name, value in point.items())
+    safe_settings = re.sub(r"[^\w.=+-]", "_", settings)[:MAX_SETTINGS_LENGTH]
+    return f"{number}-{safe_settings}"
 
 
 def _spec_digest(program: Program) -> str:
@@ -281,11 +281,11 @@ def _spec_digest(program: Program) -> str:
 
 
 def _next_free_folder(name: str) -> Path:
-    """The next free folder under `runs/`."""
+    """The path of the next free folder for a sweep under `runs/`."""
     numbered = (Path("runs") / f"{name}-sweep-{number}" for number in count(1))
     return next(path for path in numbered if not path.exists())
 
 
 def unfinished_points(folder: Path) -> Iterator[tuple[int, Outcome]]:
-    """The points that are left to train, by their numbers from 0."""
+    """The points without a result, each with its number, counted from 0."""
     return ((n, o) for n, o in enumerate(read_outcomes(folder)) if o.result is None)

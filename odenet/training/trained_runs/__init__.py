@@ -1,1 +1,1 @@
-"""What can be done with the network of a finished run."""
+"""What can be done with the network of a run after training: predict, sample, export, study."""

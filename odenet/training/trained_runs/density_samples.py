@@ -1,4 +1,4 @@
-"""Samples of a density on paper: points in a table, pictures side by side in one."""
+"""Writing samples of a density model (`odenet sample`) as a CSV table or a grid of pictures."""
 
 import io
 import math
@@ -14,12 +14,12 @@ from odenet.training.run_folder.metrics import as_csv
 from odenet.training.trained_runs.trained_run import TrainedRun
 
 GAP = 1  # pixels between pictures, before they are enlarged
-MIN_SIDE = 64  # pixels that the longer side of a picture has at least
+MIN_SIDE = 64  # pixels of the longer side of a picture after enlarging, at least
 WHITE = 255
 
 
 def makes_pictures(trained: TrainedRun) -> bool:
-    """Whether what a density gives are pictures."""
+    """Whether the samples of a density are pictures."""
     return (
         bool(trained.labels.pixel_spacing)
         and len(trained.shape) == 3
@@ -28,16 +28,16 @@ def makes_pictures(trained: TrainedRun) -> bool:
 
 
 def write_samples(trained: TrainedRun, samples: Tensor, path: Path) -> None:
-    """Write samples of a density: a .csv has a row for each, a .png all pictures in a grid.
+    """Write samples of a density: as .csv with a row for each, or as .png with a grid of pictures.
 
     Args:
-        trained: the density.
-        samples: of it, (n, *shape).
-        path: the file.
+        trained: the run with the density.
+        samples: (n, *shape).
+        path: the file, whose ending decides the format.
 
     Raises:
-        TrainingError: if they cannot be written so.
-        WriteError: if the file cannot be.
+        TrainingError: the ending is unknown, or .png and the samples are not pictures.
+        WriteError: the file cannot be written.
     """
     if path.suffix == ".csv":
         rows = [{f"x{i}": number for i, number in enumerate(row)} for row in sample_rows(samples)]
@@ -47,21 +47,21 @@ def write_samples(trained: TrainedRun, samples: Tensor, path: Path) -> None:
         Image.fromarray(picture_grid(samples).numpy()).save(image, "png")
         write_bytes(path, image.getvalue())
     else:
-        which = ".png or .csv" if makes_pictures(trained) else ".csv"
-        raise BadOption(f"samples of {trained.folder} go into a {which} file, not {path.name}")
+        formats = ".png or .csv" if makes_pictures(trained) else ".csv"
+        raise BadOption(f"samples of {trained.folder} go into a {formats} file, not {path.name}")
 
 
 def sample_rows(samples: Tensor) -> list[list[str]]:
-    """The numbers of each sample, as text."""
+    """The numbers of each sample as texts."""
     return [[f"{number:.6g}" for number in row] for row in samples.flatten(1).tolist()]
 
 
 def picture_grid(pictures: Tensor) -> Tensor:
-    """Pictures (n, C, H, W) side by side in one, (H, W) grey or (H, W, 3) coloured, on white."""
+    """One image with pictures (n, C, H, W) in a grid on white: (H, W), or (H, W, 3) in colour."""
     n, channels, *size = pictures.shape
-    page = make_grid(pictures, math.ceil(math.sqrt(n)), GAP, pad_value=WHITE)[:channels]
-    if n > 1:  # there is a border around several alone
-        page = page[:, GAP:-GAP, GAP:-GAP]
-    times = max(1, math.ceil(MIN_SIDE / max(size)))
-    page = page.repeat_interleave(times, 1).repeat_interleave(times, 2)
-    return page[0] if channels == 1 else page.permute(1, 2, 0).contiguous()
+    image = make_grid(pictures, math.ceil(math.sqrt(n)), GAP, pad_value=WHITE)[:channels]
+    if n > 1:  # remove the border, which `make_grid` adds around several pictures
+        image = image[:, GAP:-GAP, GAP:-GAP]
+    zoom = max(1, math.ceil(MIN_SIDE / max(size)))
+    image = image.repeat_interleave(zoom, 1).repeat_interleave(zoom, 2)
+    return image[0] if channels == 1 else image.permute(1, 2, 0).contiguous()

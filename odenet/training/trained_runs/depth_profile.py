@@ -1,4 +1,7 @@
-"""What a flow does along its depth: norms, energy and spectra, from one pass over its states."""
+"""Norms, energies and Jacobian eigenvalues along the depth of a flow, from one forward pass.
+
+A flow is the part of a network that integrates the differential equation, one layer per time step.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,75 +16,81 @@ from odenet.runtime.learned.constants import as_numbers
 from odenet.runtime.passes.protocol import State
 from odenet.runtime.passes.shear import like
 
-SPECTRA = 3  # steps of a flow, since each takes hundreds of Jacobian products
-EIGENVALUES = 4  # of largest modulus, and as many of largest real part
+SPECTRUM_COUNT = 3  # steps with eigenvalues; each takes hundreds of Jacobian products
+EIGENVALUE_COUNT = 4  # with the largest modulus, and as many with the largest real part
 
 
 @dataclass(frozen=True)
 class DepthProfile:
-    """A flow along its depth; lists have an entry per step.
+    """What was measured at each step of a flow Y' = F(Y); lists have one entry per step.
 
     Args:
-        states: mean norm of the unknowns before the step.
-        rates: mean norm of F.
-        sizes: the step sizes h; 1 where the scheme has none.
-        energy: mean energy before the step, and after the last; empty where none is certified.
-        spectrum: eigenvalues of the Jacobian of F on one sample, by step, for some steps.
+        state_norms: the mean norm of the unknowns before the step.
+        rate_norms: the mean norm of the right-hand side F.
+        step_sizes: h; 1 where the scheme has no h.
+        energies: the mean energy before each step and after the last one; empty where the
+            certificate has no energy.
+        eigenvalues: of the Jacobian of F for one sample, by the number of the step; some steps.
     """
 
-    states: list[float]
-    rates: list[float]
-    sizes: list[float]
-    energy: list[float]
-    spectrum: dict[int, list[complex]]
+    state_norms: list[float]
+    rate_norms: list[float]
+    step_sizes: list[float]
+    energies: list[float]
+    eigenvalues: dict[int, list[complex]]
 
     @property
-    def changes(self) -> list[float]:
-        """Mean norm of h F."""
-        return [h * rate for h, rate in zip(self.sizes, self.rates, strict=True)]
+    def change_norms(self) -> list[float]:
+        """The mean norm of h F at each step."""
+        return [h * rate for h, rate in zip(self.step_sizes, self.rate_norms, strict=True)]
 
 
-def depth_profile(flow: Flow, begun: State, spectra: int = SPECTRA) -> DepthProfile:
-    """Take the steps of a flow from a state, and measure at each.
+def depth_profile(
+    flow: Flow, initial_state: State, spectrum_count: int = SPECTRUM_COUNT
+) -> DepthProfile:
+    """Run a flow from a state and measure at each step.
 
     Args:
         flow: in evaluation mode.
-        begun: the state before the first step, of some samples.
-        spectra: of how many steps, evenly spaced.
+        initial_state: the state before the first step, for a batch of samples.
+        spectrum_count: the number of steps, evenly spaced, to compute eigenvalues at.
     """
-    every, h = range(flow.steps), getattr(flow, "h", 1.0)
-    states = flow.trajectory(begun)
-    rates = [flow.field(state, step) for step, state in zip(every, states, strict=False)]
-    one = like(begun, [tensor[:1] for tensor in begun])
-    some = np.unique(np.linspace(0, flow.steps - 1, spectra).astype(int)).tolist()
+    steps, h = range(flow.steps), getattr(flow, "h", 1.0)
+    states = flow.trajectory(initial_state)
+    rates = [flow.field(state, step) for step, state in zip(steps, states, strict=False)]
+    sample = like(initial_state, [tensor[:1] for tensor in initial_state])
+    selected = np.unique(np.linspace(0, flow.steps - 1, spectrum_count).astype(int)).tolist()
     return DepthProfile(
-        states=[mean_norm(unknowns(flow, state)) for state in states[:-1]],
-        rates=[mean_norm(rate) for rate in rates],
-        sizes=list(as_numbers(h, flow.steps)) if "h" in flow.varying else [h] * flow.steps,
-        energy=mean_energies(flow, states),
-        spectrum={step: flow.spectrum(one, step, EIGENVALUES).tolist() for step in some},
+        state_norms=[mean_norm(unknowns(flow, state)) for state in states[:-1]],
+        rate_norms=[mean_norm(rate) for rate in rates],
+        step_sizes=list(as_numbers(h, flow.steps)) if "h" in flow.varying else [h] * flow.steps,
+        energies=mean_energies(flow, states),
+        eigenvalues={i: flow.spectrum(sample, i, EIGENVALUE_COUNT).tolist() for i in selected},
     )
 
 
 def equation_order(program: Program) -> int:
-    """Of the equations: 1 or 2, and 0 where they are of several."""
+    """The order of a program's differential equations: 1 or 2; 0 if they have different orders."""
     orders = set(program.model.dynamics.states.values())
     return orders.pop() if len(orders) == 1 else 0
 
 
 def unknowns(flow: Flow, state: Sequence[Tensor]) -> list[Tensor]:
-    """The unknowns of the dynamics among the values of a state."""
+    """The entries of a state that are unknowns of the equations; a scheme may keep others."""
     return [state[flow.slots.index(name)] for name in flow.states]
 
 
 def mean_norm(values: Sequence[Tensor]) -> float:
-    """The mean over samples of the norm of several fields together."""
-    together = torch.cat([value.flatten(1) for value in values], dim=1)
-    return together.norm(dim=1).mean().item()
+    """The mean over a batch of the Euclidean norm of several tensors taken as one vector."""
+    vectors = torch.cat([value.flatten(1) for value in values], dim=1)
+    return vectors.norm(dim=1).mean().item()
 
 
 def mean_energies(flow: Flow, states: Sequence[State]) -> list[float]:
-    """The mean energy along the trajectory, each state with the weights of the step it enters."""
+    """The mean energy of each state of a trajectory, with the weights of the step that follows it.
+
+    Empty if the flow has no certified energy.
+    """
     try:
         last = flow.steps - 1
         return [flow.energy(s, min(i, last)).mean().item() for i, s in enumerate(states)]

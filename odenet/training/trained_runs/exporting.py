@@ -1,7 +1,7 @@
-"""A trained network as a file for other programs, checked against the original.
+"""`odenet export`: the network of a run as a file for other programs, compared with the original.
 
-An exported network takes what data sets store, uint8 pixels or numbers, and standardises them
-itself: what a program outside of odenet would otherwise have to be told.
+The exported network takes samples as data sets store them, uint8 pixels or float32 numbers, and
+standardises them itself, so that other programs need no preprocessing.
 """
 
 import io
@@ -20,92 +20,93 @@ from odenet.training.console import quiet
 from odenet.training.errors import NotPossible
 from odenet.training.trained_runs.trained_run import TrainedRun
 
-COMPARED_SAMPLES = 4  # that the exported network and the original are compared on
-TOLERANCE = 1e-4  # of the scores, relative to the largest
-EXPORTERS = ("torch.onnx", "onnxscript", "onnx_ir")  # which log remarks about themselves
+EXAMPLES = 4  # samples that the network is exported with
+TOLERANCE = 1e-4  # for the difference of the outputs, relative to the largest output
+EXPORTER_LOGGERS = ("torch.onnx", "onnxscript", "onnx_ir")  # silenced unless there are errors
 
 
 @dataclass(frozen=True)
-class Exported:
-    """What was written.
+class ExportedFile:
+    """A file that was written.
 
     Args:
         path: the file.
-        takes: what it takes, in words.
-        difference: the largest of the scores from the original's, relative to the largest score;
-            None where a file holds weights alone.
+        input_text: the input of the network in words, or that the file has only weights.
+        relative_difference: of the outputs of the exported network and the original: the largest
+            difference, divided by the largest output; None if the file has only weights.
     """
 
     path: Path
-    takes: str
-    difference: float | None
+    input_text: str
+    relative_difference: float | None
 
 
-def export_run(run: TrainedRun, path: str | Path) -> Exported:
+def export_run(run: TrainedRun, path: str | Path) -> ExportedFile:
     """Write the network of a run as `.onnx`, `.pt2` (torch.export) or `.safetensors` (weights).
 
     Args:
         run: from `odenet.load_run`.
-        path: its ending says which.
+        path: the file, whose ending decides the format.
 
     Raises:
-        TrainingError: the ending is another, the network cannot be exported, or what came out
-            does not compute what the network does; nothing is written then.
-        WriteError: if the file cannot be written.
+        TrainingError: the ending is unknown, the network cannot be exported, or the exported
+            network gives other outputs. Nothing is written then.
+        WriteError: the file cannot be written.
     """
     path = Path(path)
     if path.suffix == ".safetensors":
         weights = {n: t.contiguous() for n, t in run.network.state_dict().items()}
         write_bytes(path, save(weights))
-        return Exported(path, "the weights alone, by their names in network.py", None)
+        return ExportedFile(path, "the weights alone, by their names in network.py", None)
     if path.suffix not in _FORMATS:
         raise NotPossible(
             f"{path} has no ending that says what to write",
             "take .onnx, .pt2 (torch.export, in place of TorchScript) or .safetensors",
         )
-    sample = _random_samples(run, COMPARED_SAMPLES)
-    with torch.no_grad(), quiet(EXPORTERS):
-        content, compute = _FORMATS[path.suffix](run.model, sample)
-        others = _random_samples(
-            run, COMPARED_SAMPLES + 1
-        )  # a batch of another size than it was exported with
-        wanted, found = run.model(others), compute(others)
-    difference = float((found - wanted).abs().max() / wanted.abs().max().clamp(min=1e-30))
+    example = _random_samples(run, EXAMPLES)
+    with torch.no_grad(), quiet(EXPORTER_LOGGERS):
+        content, exported = _FORMATS[path.suffix](run.model, example)
+        inputs = _random_samples(run, EXAMPLES + 1)  # another batch size than that of the example
+        expected, actual = run.model(inputs), exported(inputs)
+    difference = float((actual - expected).abs().max() / expected.abs().max().clamp(min=1e-30))
     if not difference <= TOLERANCE:
         raise NotPossible(
             f"the exported network's scores differ by {difference:.1e} of the largest, more than "
             f"{TOLERANCE:g}: nothing was written"
         )
     write_bytes(path, content)
-    return Exported(path, f"(batch, {', '.join(map(str, sample.shape[1:]))}) {_dtype_text(sample)}",
-                    difference)  # fmt: skip
+    shape = ", ".join(map(str, example.shape[1:]))
+    return ExportedFile(path, f"(batch, {shape}) {_dtype_text(example)}", difference)
 
 
-def _exported_program(model: nn.Module, sample: Tensor) -> torch.export.ExportedProgram:
+def _exported_program(model: nn.Module, example: Tensor) -> torch.export.ExportedProgram:
+    """A model traced by `torch.export`, for any batch size."""
     batch = torch.export.Dim("batch", min=1)
     try:
-        return torch.export.export(model, (sample,), dynamic_shapes=({0: batch},))
-    except Exception as error:  # of many types, for anything that it cannot follow
+        return torch.export.export(model, (example,), dynamic_shapes=({0: batch},))
+    except Exception as error:  # of many types, if the tracer does not support an operation
         reason = str(error).strip().splitlines() or [type(error).__name__]
         raise NotPossible(f"the network cannot be exported: {reason[0]}") from error
 
 
-def _as_pt2(model: nn.Module, sample: Tensor) -> tuple[bytes, Callable[[Tensor], Tensor]]:
+def _as_pt2(model: nn.Module, example: Tensor) -> tuple[bytes, Callable[[Tensor], Tensor]]:
+    """The content of a `.pt2` file with a model, and a function that runs what it holds."""
     stream = io.BytesIO()
-    torch.export.save(_exported_program(model, sample), stream)
+    torch.export.save(_exported_program(model, example), stream)
     stream.seek(0)
     return stream.getvalue(), torch.export.load(stream).module()
 
 
-def _as_onnx(model: nn.Module, sample: Tensor) -> tuple[bytes, Callable[[Tensor], Tensor]]:
+def _as_onnx(model: nn.Module, example: Tensor) -> tuple[bytes, Callable[[Tensor], Tensor]]:
+    """The content of an `.onnx` file with a model, and a function that runs what it holds."""
     require("export", "ONNX")
     import onnxruntime
 
-    exported: Any = torch.onnx.export(
-        _exported_program(model, sample), (), input_names=["input"], output_names=["scores"],
+    onnx_program: Any = torch.onnx.export(
+        _exported_program(model, example), (), input_names=["input"], output_names=["scores"],
         dynamo=True, verbose=False,
     )  # fmt: skip
-    content = exported.model_proto.SerializeToString()
+    content = onnx_program.model_proto.SerializeToString()
     session = onnxruntime.InferenceSession(content)
     return content, lambda inputs: torch.from_numpy(session.run(None, {"input": inputs.numpy()})[0])
 
@@ -122,6 +123,6 @@ def _random_samples(run: TrainedRun, count: int) -> Tensor:
     return torch.randn(count, *run.whole, generator=generator)
 
 
-def _dtype_text(sample: Tensor) -> str:
-    known = {torch.uint8: "uint8 pixels", torch.int64: "int64 tokens"}
-    return known.get(sample.dtype, "float32")
+def _dtype_text(example: Tensor) -> str:
+    names = {torch.uint8: "uint8 pixels", torch.int64: "int64 tokens"}
+    return names.get(example.dtype, "float32")

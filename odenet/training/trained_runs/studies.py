@@ -1,9 +1,9 @@
-"""What a trained flow does along its depth, measured on test samples.
+"""`odenet study`: experiments with the steps of a trained flow, measured on test samples.
 
-Lesions as in Veit et al. 2016 and Chang et al. 2018 (ICLR), section 3.3: steps left out, one or
-several, or shuffled, a little or thoroughly. Norms as there: the change of a step is inversely
-proportional to the number of steps if depth is time (section 3.2), and the rates of networks of
-several depths are one function of time (Fig. 7).
+Lesion studies as in Veit et al. 2016 and Chang et al. 2018 (ICLR), section 3.3: some steps are left
+out or shuffled. Norms as in the latter: if depth acts like time, the change of a step is inversely
+proportional to the number of steps (section 3.2), and |F| is the same function of time in networks
+of different depths (Fig. 7).
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -39,45 +39,47 @@ from odenet.training.trained_runs.depth_profile import (
     unknowns,
 )
 
-RANDOM_DRAWS = 5  # of the steps that are left out or change places
-LEFT_OUT_SHARES = (1 / 8, 1 / 4, 1 / 2, 3 / 4)  # of the steps that are left out together
+RANDOM_DRAWS = 5  # of the steps to leave out, and of the shuffles, for each number of them
+LEFT_OUT_SHARES = (1 / 8, 1 / 4, 1 / 2, 3 / 4)  # shares of the steps that are left out at once
 
 
 @dataclass(frozen=True)
 class FlowStudy(DepthProfile):
-    """One flow or unit along its depth; lists have an entry per step.
+    """The study of a flow or unit, with its depth profile; lists have one entry per step.
 
-    Without the first step of a unit its shortcuts alone are taken, and what that step changes is
-    what it adds to them. Steps are put in another order among those that keep the shape.
+    A unit is a flow behind an entry step that changes the shape of the state. Leaving out the entry
+    step leaves its shortcuts, which make the shape fit; its change is what it adds to them. Only
+    steps that keep the shape are shuffled.
 
     Args:
-        name: of the flow in the network.
-        dropped: the run's metric of the network without that step.
-        thinned: how many steps are left out at random, and the metric, a mean of some draws.
-        shuffled: the share of pairs of steps in the wrong order (0 as trained, about 1/2 at random;
-            Kendall's distance), and the metric.
-        lyapunov: the largest finite-time Lyapunov exponent on one sample, per unit of time (Chang
-            et al. 2018, AAAI, Eq. 4): log of the largest singular value of the map from the first
-            to the last state, divided by the time.
+        name: of the flow or unit in the network.
+        metric_without_step: the metric of the network without this step.
+        metric_by_left_out: pairs of how many steps are left out at random, and the metric, a mean
+            over some draws.
+        metric_by_disorder: pairs of a Kendall distance (the share of pairs of steps in the wrong
+            order: 0 as trained, about 1/2 at random), and the metric with such an order.
+        lyapunov_exponent: the largest finite-time Lyapunov exponent for one sample (Chang et al.
+            2018, AAAI, Eq. 4): the logarithm of the largest singular value of the Jacobian of the
+            map from the first to the last state, divided by the time.
     """
 
     name: str
-    dropped: list[float]
-    thinned: list[tuple[int, float]]
-    shuffled: list[tuple[float, float]]
-    lyapunov: float
+    metric_without_step: list[float]
+    metric_by_left_out: list[tuple[int, float]]
+    metric_by_disorder: list[tuple[float, float]]
+    lyapunov_exponent: float
 
 
 @dataclass(frozen=True)
 class Study:
-    """A run along its depth.
+    """The study of a run.
 
     Args:
         name: of the run.
-        measure: the metric that the run is measured by, such as accuracy.
-        value: of that metric on the samples, with nothing changed.
-        flows: and units, one after the other.
-        order: of the equations, 1 or 2; 0 where they are of several.
+        measure: the metric of the run, such as accuracy.
+        value: the metric of the unchanged network on the samples.
+        flows: the studies of its flows and units, in their order in the network.
+        order: of the equations, 1 or 2; 0 if they have different orders.
     """
 
     name: str
@@ -87,19 +89,19 @@ class Study:
     order: int = 1
 
     def __repr__(self) -> str:
-        found = f"{self.measure.words} {self.measure.show(self.value)}"
-        return f"<study of {self.name}: {found}, {self.depth} steps>"
+        metric = f"{self.measure.words} {self.measure.show(self.value)}"
+        return f"<study of {self.name}: {metric}, {self.depth} steps>"
 
     @property
     def depth(self) -> int:
-        """Steps of all flows."""
-        return sum(len(flow.dropped) for flow in self.flows)
+        """The number of steps of all flows together."""
+        return sum(len(flow.metric_without_step) for flow in self.flows)
 
     @property
     def change(self) -> float:
-        """The mean over all steps of |h F| / |u|."""
-        shares = [np.divide(flow.changes, flow.states) for flow in self.flows]
-        return float(np.concatenate(shares).mean())
+        """The mean over all steps of |h F| / |u|, the relative change of the state u by a step."""
+        changes = [np.divide(flow.change_norms, flow.state_norms) for flow in self.flows]
+        return float(np.concatenate(changes).mean())
 
 
 def study_run(
@@ -109,45 +111,48 @@ def study_run(
     options: Options | None = None,
     data: Any = None,
 ) -> Study:
-    """Study the best weights of a run.
+    """Study the network of a run with its best weights.
 
     Args:
         run: the folder of the run.
-        samples: how many of the test samples to measure on.
-        seed: of the shuffles.
-        options: where the data lies; as the training if None.
-        data: as for `odenet.evaluate`, of a run whose data came from a program.
+        samples: the number of test samples to measure on.
+        seed: of the random choices of steps.
+        options: where published data sets are stored; those of the run if None.
+        data: as for `odenet.evaluate`, if the data of the run came from Python code.
 
     Raises:
-        TrainingError: if the run or its data cannot be read.
+        TrainingError: the run or its data cannot be read, or it is a language model.
     """
-    task, loaded, _ = restore(run, options=options, data=data)
+    task, test_data, _ = restore(run, options=options, data=data)
     if task.objective.kind.labels == "tokens":
         raise NotPossible(f"{run} is a language model, and studies are not made of those")
     task.eval().to("cuda" if torch.cuda.is_available() else "cpu")
-    inputs, labels = _test_batch(task, loaded, samples)
+    batch = _test_batch(task, test_data, samples)
     rng = np.random.default_rng(seed)
     with torch.no_grad():
-        value = _metric_value(task, inputs, labels)
-        entries = flow_inputs(task.network, inputs)
-        studied = [
-            _study_flow_or_unit(task, name, entries[name], (inputs, labels), rng)
+        value = _metric_value(task, *batch)
+        recorded = flow_inputs(task.network, batch[0])
+        flows = [
+            _study_flow_or_unit(task, name, recorded[name], batch, rng)
             for name in units_and_flows(task.network)
         ]
     folder = RunFolder(Path(run))
     order = equation_order(odenet.load(folder.spec, set=dict(folder.read_record().settings)))
-    return Study(Path(run).resolve().name, task.objective.metric_kinds[0], value, studied, order)
+    return Study(Path(run).resolve().name, task.objective.metric_kinds[0], value, flows, order)
 
 
 def depth_law(studies: Sequence[Study]) -> float:
-    """The exponent p of |h F| / |u| = depth^p over runs of several depths; -1 if depth is time."""
+    """The exponent p of |h F| / |u| ~ depth^p, fitted to runs of several depths.
+
+    It is -1 if depth acts like time.
+    """
     depths, changes = ([getattr(s, name) for s in studies] for name in ("depth", "change"))
     return float(np.polyfit(np.log(depths), np.log(changes), 1)[0])
 
 
 @contextmanager
 def replaced_method(module: nn.Module, method: str, by: Callable[..., Any]) -> Iterator[None]:
-    """Within, a module has another method in the place of one of its class."""
+    """A context in which a method of a module, given by its name, is replaced by a function."""
     module.__dict__[method] = by
     try:
         yield
@@ -156,7 +161,7 @@ def replaced_method(module: nn.Module, method: str, by: Callable[..., Any]) -> I
 
 
 def reordered_steps(flow: Flow, order: Sequence[int]) -> AbstractContextManager[None]:
-    """Within, the flow takes the given steps in the given order."""
+    """A context in which a flow takes only the given steps, in the given order."""
 
     def evolve(state: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
         for step in order:
@@ -166,48 +171,51 @@ def reordered_steps(flow: Flow, order: Sequence[int]) -> AbstractContextManager[
     return replaced_method(flow, "evolve", evolve)
 
 
-def _test_batch(task: Task, data: SplitLoaders, samples: int) -> tuple[Tensor, Tensor]:
-    """The first samples of the shuffled test split, as the network takes them."""
-    plan = BatchPlan(len(data.test), min(samples, len(data.test)), shuffle=True)
+def _test_batch(task: Task, data: SplitLoaders, sample_count: int) -> tuple[Tensor, Tensor]:
+    """Some samples of the test split, chosen at random, with their labels."""
+    plan = BatchPlan(len(data.test), min(sample_count, len(data.test)), shuffle=True)
     return next(iter(Batches(data.test, data.transforms, plan, task.device)))
 
 
 def _metric_value(task: Task, inputs: Tensor, labels: Tensor) -> float:
-    """The metric of the run on a batch."""
+    """The first metric of a task on a batch."""
     objective, device = task.objective, inputs.device
-    answer = objective.network_output(task.network, inputs)
+    output = objective.network_output(task.network, inputs)
     name = objective.metric_kinds[0].name
-    loss = objective.loss(answer, labels)
+    loss = objective.loss(output, labels)
     metric = objective.metrics().get(name)
-    if metric is None:  # it follows from the loss
+    if metric is None:  # it is computed from the loss, such as perplexity
         return objective.metrics_from_loss(loss)[name].item()
-    metric.to(device).update(*objective.metric_inputs(answer, labels))
+    metric.to(device).update(*objective.metric_inputs(output, labels))
     return metric.compute().item()
 
 
 def _study_flow_or_unit(
     task: Task, name: str, u: Tensor | State, batch: tuple[Tensor, Tensor], rng: np.random.Generator
 ) -> FlowStudy:
-    part = units_and_flows(task.network)[name]
-    if isinstance(part, Flow):
-        return _study_flow(task, name, part, part.begin(u), batch, rng)
+    """The study of the flow or unit of that name, whose input is u; of a unit with its entry."""
+    module = units_and_flows(task.network)[name]
+    if isinstance(module, Flow):
+        return _study_flow(task, name, module, module.begin(u), batch, rng)
     assert isinstance(u, Tensor)
-    entry = part.entry
-    begun, entered, skipped = entry.initial(u), entry(u), entry.skipped(u)
-    rest = _study_flow(task, name, part.flow, entered, batch, rng)
-    with replaced_method(entry, "forward", entry.skipped):  # the shortcuts alone
-        dropped = _metric_value(task, *batch)
-    added = [a - b for a, b in zip(entered, skipped, strict=True)]
-    size = getattr(part.flow, "h", 1.0)
-    first = entry.flow if isinstance(entry, Coarsened) else None
+    entry, h = module.entry, getattr(module.flow, "h", 1.0)
+    before, after, shortcut = entry.initial(u), entry(u), entry.skipped(u)
+    rest = _study_flow(task, name, module.flow, after, batch, rng)
+    with replaced_method(entry, "forward", entry.skipped):  # only the shortcuts
+        without_entry = _metric_value(task, *batch)
+    change = [a - b for a, b in zip(after, shortcut, strict=True)]
+    coarse = entry.flow if isinstance(entry, Coarsened) else None
     return replace(
         rest,
-        dropped=[dropped, *rest.dropped],
-        states=[mean_norm(unknowns(part.flow, begun)), *rest.states],
-        rates=[mean_norm(unknowns(part.flow, added)) / size, *rest.rates],
-        sizes=[size, *rest.sizes],
-        energy=[*(mean_energies(first, [begun]) if first and rest.energy else []), *rest.energy],
-        spectrum={step + 1: values for step, values in rest.spectrum.items()},
+        metric_without_step=[without_entry, *rest.metric_without_step],
+        state_norms=[mean_norm(unknowns(module.flow, before)), *rest.state_norms],
+        rate_norms=[mean_norm(unknowns(module.flow, change)) / h, *rest.rate_norms],
+        step_sizes=[h, *rest.step_sizes],
+        energies=[
+            *(mean_energies(coarse, [before]) if coarse and rest.energies else []),
+            *rest.energies,
+        ],
+        eigenvalues={step + 1: values for step, values in rest.eigenvalues.items()},
     )
 
 
@@ -215,51 +223,69 @@ def _study_flow(
     task: Task,
     name: str,
     flow: Flow,
-    begun: tuple[Tensor, ...],
+    initial_state: tuple[Tensor, ...],
     batch: tuple[Tensor, Tensor],
     rng: np.random.Generator,
 ) -> FlowStudy:
-    every = range(flow.steps)
+    """The study of a flow.
 
-    def measured(order: Sequence[int]) -> float:
-        with reordered_steps(flow, order):
+    Args:
+        task: the trained network and its metric.
+        name: of the flow.
+        flow: to study.
+        initial_state: before its first step, for the samples of the batch.
+        batch: inputs and labels.
+        rng: for random choices of steps.
+    """
+    n = flow.steps
+
+    def metric(steps: Sequence[int]) -> float:
+        with reordered_steps(flow, steps):
             return _metric_value(task, *batch)
 
-    def thinned(count: int) -> float:
-        """The accuracy without a number of steps, drawn at random."""
-        kept = [np.sort(rng.permutation(flow.steps)[count:]).tolist() for _ in range(RANDOM_DRAWS)]
-        return float(np.mean([measured(order) for order in kept]))
+    def mean_metric_without(count: int) -> float:
+        kept = [np.sort(rng.permutation(n)[count:]).tolist() for _ in range(RANDOM_DRAWS)]
+        return float(np.mean([metric(steps) for steps in kept]))
 
-    one = like(begun, [tensor[:1] for tensor in begun])
-    orders = [_shuffled_steps(flow.steps, swaps, rng) for swaps in _swap_counts(flow.steps)]
-    found = depth_profile(flow, begun)
+    sample = like(initial_state, [tensor[:1] for tensor in initial_state])
+    shuffles = [_shuffled_steps(n, swaps, rng) for swaps in _swap_counts(n)]
+    profile = depth_profile(flow, initial_state)
     return FlowStudy(
-        **vars(found),
+        **vars(profile),
         name=name,
-        dropped=[measured([s for s in every if s != left_out]) for left_out in every],
-        thinned=[(count, thinned(count)) for count in _left_out_counts(flow.steps)],
-        shuffled=sorted((inverted_pair_share(order), measured(order)) for order in orders),
-        lyapunov=float(np.log(largest_singular_value(flow, one)) / sum(found.sizes)),
+        metric_without_step=[metric([s for s in range(n) if s != step]) for step in range(n)],
+        metric_by_left_out=[(count, mean_metric_without(count)) for count in _left_out_counts(n)],
+        metric_by_disorder=sorted((kendall_distance(steps), metric(steps)) for steps in shuffles),
+        lyapunov_exponent=float(
+            np.log(largest_singular_value(flow, sample)) / sum(profile.step_sizes)
+        ),
     )
 
 
-def inverted_pair_share(order: Sequence[int]) -> float:
-    """The share of pairs whose order is reversed, from 0 to 1; 0 for a single step."""
+def kendall_distance(order: Sequence[int]) -> float:
+    """The normalised Kendall tau distance of an order from the sorted one, from 0 to 1.
+
+    It is the share of pairs in the wrong order; 0 for a single step.
+    """
     pairs = [(a, b) for i, a in enumerate(order) for b in order[i + 1 :]]
     return sum(a > b for a, b in pairs) / max(1, len(pairs))
 
 
 def _left_out_counts(steps: int) -> list[int]:
-    """How many steps are left out together: 1, and shares of all."""
+    """The numbers of steps to leave out at once: 1, and `LEFT_OUT_SHARES` of all."""
     return sorted({1, *(round(share * steps) for share in LEFT_OUT_SHARES)} - {0})
 
 
 def _swap_counts(steps: int) -> list[int]:
-    """How often two random steps change places: 1, 2, 4, … and at last enough for any order."""
+    """The numbers of random swaps of two steps: 1, 2, 4, …, the last enough for any order.
+
+    Each of them comes `RANDOM_DRAWS` times.
+    """
     return [2**i for i in range(steps.bit_length() + 1) for _ in range(RANDOM_DRAWS)]
 
 
 def _shuffled_steps(steps: int, swaps: int, rng: np.random.Generator) -> list[int]:
+    """The numbers of all steps after a number of random swaps."""
     order = list(range(steps))
     for _ in range(swaps if steps > 1 else 0):
         a, b = rng.choice(steps, 2, replace=False)

@@ -1,4 +1,4 @@
-"""Studies as pictures and a table."""
+"""Studies of trained flows (see `studies.py`) as a table and as figures."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -16,7 +16,7 @@ from rich.text import Text
 from odenet.diagnostics import printable
 from odenet.model.tables.losses import MetricKind
 from odenet.rich_tables import print_table
-from odenet.training.figures import label, save_figure
+from odenet.training.figures import figure_text, save_figure
 from odenet.training.trained_runs.depth_figures import (
     draw_energy,
     draw_norms,
@@ -25,11 +25,11 @@ from odenet.training.trained_runs.depth_figures import (
 )
 from odenet.training.trained_runs.studies import FlowStudy, Study, depth_law
 
-SHUFFLED_SHARE = 0.4  # share of pairs in the wrong order, from which steps count as shuffled
+SHUFFLED_DISTANCE = 0.4  # the Kendall distance from which steps count as shuffled
 
 
 def show_study(study: Study, console: Console) -> None:
-    """Print a row per flow."""
+    """Print a row for each flow."""
     console.print(
         Text(
             f"{printable(study.name)}: {study.measure.words} {study.measure.show(study.value)}, "
@@ -40,38 +40,47 @@ def show_study(study: Study, console: Console) -> None:
     table.add_column("flow")
     for name in ("steps", "one left out", "shuffled", "|hF|/|u|", "largest Re λ", "Lyapunov"):
         table.add_column(name, justify="right")
+    worst = min if study.measure.best == "max" else max
     for flow in study.flows:
-        values = [value for found in flow.spectrum.values() for value in found]
+        eigenvalues = [value for values in flow.eigenvalues.values() for value in values]
         table.add_row(
             flow.name,
-            str(len(flow.dropped)),
-            study.measure.show((min if study.measure.best == "max" else max)(flow.dropped)),
+            str(len(flow.metric_without_step)),
+            study.measure.show(worst(flow.metric_without_step)),
             _shuffled_text(flow, study.measure),
-            f"{np.divide(flow.changes, flow.states).mean():.3g}",
-            largest_real_part(values),
-            f"{flow.lyapunov:.3g}",
+            f"{np.divide(flow.change_norms, flow.state_norms).mean():.3g}",
+            largest_real_part(eigenvalues),
+            f"{flow.lyapunov_exponent:.3g}",
         )
     print_table(table, console)
 
 
 def draw_study(study: Study, folder: Path) -> list[Path]:
-    """Draw lesions, norms, energy and spectrum, each with a panel per flow; gives the files."""
+    """Draw lesions, norms, energies and spectra, each as a figure with a panel for each flow.
+
+    Args:
+        study: of a run.
+        folder: where the figures are written.
+
+    Returns:
+        The paths of the figures.
+    """
     pictures: dict[str, Callable[[Axes, FlowStudy], None]] = {
         "lesion": lambda axes, flow: _draw_one_left_out(axes, flow, study),
         "several": lambda axes, flow: _draw_several_left_out(axes, flow, study),
         "norms": lambda axes, flow: draw_norms(axes, {flow.name: flow}),
         "spectrum": lambda axes, flow: draw_spectrum(
-            axes, {f"step {step}": found for step, found in flow.spectrum.items()}, study.order
+            axes, {f"step {step}": found for step, found in flow.eigenvalues.items()}, study.order
         ),
     }
-    if any(flow.energy for flow in study.flows):
+    if any(flow.energies for flow in study.flows):
         pictures["energy"] = lambda axes, flow: draw_energy(axes, {flow.name: flow})
     written = []
     for name, draw in pictures.items():
         figure = _figure(len(study.flows))
         for axes, flow in zip(figure.axes, study.flows, strict=True):
             draw(axes, flow)
-            axes.set_title(label(f"{study.name}, layer {flow.name}"), fontsize="medium")
+            axes.set_title(figure_text(f"{study.name}, layer {flow.name}"), fontsize="medium")
             if name == "lesion":
                 axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
             axes.legend(
@@ -83,27 +92,30 @@ def draw_study(study: Study, folder: Path) -> list[Path]:
 
 
 def draw_depth_law(studies: Sequence[Study], path: Path) -> None:
-    """Draw the mean |h F| / |u| of runs against their depth, beside 1 / depth."""
+    """Draw the mean |h F| / |u| of runs against their depth, with 1 / depth for comparison."""
     figure = _figure(1)
     (axes,) = figure.axes
     depths = np.array([study.depth for study in studies])
     changes = np.array([study.change for study in studies])
     axes.loglog(depths, changes, "o", label=f"runs: depth^{depth_law(studies):.2f}")
-    line = np.sort(depths)
+    sorted_depths = np.sort(depths)
     scale = np.exp(np.mean(np.log(changes * depths)))
-    axes.loglog(line, scale / line, "--", color="grey", label="1 / depth")
+    axes.loglog(sorted_depths, scale / sorted_depths, "--", color="grey", label="1 / depth")
     axes.set(xlabel="steps of all flows", ylabel="mean |hF| / |u|")
     axes.legend(frameon=False)
     save_figure(figure, path, dpi=130)
 
 
 def draw_rates(studies: Sequence[Study], path: Path) -> None:
-    """Draw |F| of all runs against time, a panel per flow (Chang et al. 2018, ICLR, Fig. 7)."""
+    """Draw |F| of all runs against time, with a panel for each flow.
+
+    As in Chang et al. 2018 (ICLR), Fig. 7.
+    """
     figure = _figure(len(studies[0].flows))
     for axes, flows in zip(figure.axes, zip(*(s.flows for s in studies), strict=True), strict=True):
         for study, flow in zip(studies, flows, strict=True):
             time = np.arange(len(flow.rates)) / len(flow.rates)
-            axes.plot(time, flow.rates, "o-", markersize=3, label=label(study.name))
+            axes.plot(time, flow.rates, "o-", markersize=3, label=figure_text(study.name))
         axes.set(xlabel="time, as a share of the whole", ylabel="mean |F|", title=flows[0].name)
     figure.axes[0].legend(frameon=False, fontsize="small")
     save_figure(figure, path, dpi=130)
@@ -118,27 +130,27 @@ def _figure(panels: int) -> Figure:
 
 def _draw_one_left_out(axes: Axes, flow: FlowStudy, study: Study) -> None:
     axes.axhline(study.value, color="grey", linestyle="--", label="whole")
-    axes.plot(flow.dropped, "o-", label="without this step")
+    axes.plot(flow.metric_without_step, "o-", label="without this step")
     axes.set(xlabel="step", **_metric_axis(study.measure))
 
 
 def _draw_several_left_out(axes: Axes, flow: FlowStudy, study: Study) -> None:
     axes.axhline(study.value, color="grey", linestyle="--", label="whole")
-    counts, thinned = np.array(flow.thinned).T
-    axes.plot(counts / len(flow.dropped), thinned, "o-", label="steps left out")
-    axes.plot(*np.array(flow.shuffled).T, ".", label="pairs in the wrong order")
+    counts, thinned = np.array(flow.metric_by_left_out).T
+    axes.plot(counts / len(flow.metric_without_step), thinned, "o-", label="steps left out")
+    axes.plot(*np.array(flow.metric_by_disorder).T, ".", label="pairs in the wrong order")
     axes.set(
         xlabel="share of the steps, or of the pairs", xlim=(0, 1), **_metric_axis(study.measure)
     )
 
 
 def _metric_axis(measure: MetricKind) -> dict[str, Any]:
-    """The vertical axis of a metric; of those that are shares it is whole."""
-    share = {"ylim": (0, 1)} if measure.best == "max" and measure.form.endswith("%}") else {}
-    return {"ylabel": measure.words, **share}
+    """Settings of the vertical axis for a metric; it goes from 0 to 1 if the metric is a share."""
+    limits = {"ylim": (0, 1)} if measure.best == "max" and measure.form.endswith("%}") else {}
+    return {"ylabel": measure.words, **limits}
 
 
 def _shuffled_text(flow: FlowStudy, measure: MetricKind) -> str:
-    """The mean metric of the orders that have least to do with the trained one."""
-    found = [value for share, value in flow.shuffled if share >= SHUFFLED_SHARE]
-    return measure.show(float(np.mean(found))) if found else "–"
+    """The mean metric with thoroughly shuffled steps, as text; a dash if there are none."""
+    values = [value for share, value in flow.metric_by_disorder if share >= SHUFFLED_DISTANCE]
+    return measure.show(float(np.mean(values))) if values else "–"

@@ -1,4 +1,4 @@
-"""Text from the language model of a run, a token after the other."""
+"""Sampling text from the language model of a run, one token after the other."""
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -23,86 +23,99 @@ def sample_text(
     network: nn.Module,
     folder: Path,
     prompt: str,
-    tokens: int,
+    count: int,
     temperature: float,
     top: int,
-    draw: torch.Generator,
+    generator: torch.Generator,
 ) -> str:
-    """What the language model of a run writes after a prompt; see `TrainedRun.sample`.
+    """A prompt and the text that the language model of a run adds to it.
 
     Args:
-        program: what it was trained by.
-        network: in evaluation mode.
+        program: the compiled spec of the run.
+        network: its network in evaluation mode.
         folder: of the run.
-        prompt: how the text begins; where it is empty, with a line break.
-        tokens: how many to add.
-        temperature: see `TrainedRun.sample`.
+        prompt: how the text begins; an empty one is replaced by a line break.
+        count: how many tokens to add.
+        temperature: see `sample_tokens`.
         top: likewise.
-        draw: where random numbers come from.
+        generator: of random numbers.
+
+    Raises:
+        TrainingError: it is not a language model, or does not know a token of the prompt.
     """
     if program.vocabulary is None or not scores_tokens(program.model):
         raise NotPossible(f"{folder} is not a language model", "its net begins with tokens(…)")
     spec_folder = RunFolder(folder).read_record().spec_folder
     coding = TextCodec(resolve_paths(recipe_data(program), spec_folder).kwargs.get("tokenizer", ""))
     text = (prompt or "\n").encode("utf-8", errors="surrogateescape")
-    begun: list[int] = coding.encode(np.frombuffer(text, np.uint8)).tolist()
-    unknown = [number for number in begun if number >= program.vocabulary]
-    if unknown or not begun:
-        why = f"token {unknown[0]}, and knows {program.vocabulary}" if unknown else "no token"
-        raise NotPossible(f"the prompt has {why}", "give another --prompt")
-    remembers = not token_by_token_obstacle(program.model)
+    prompt_tokens: list[int] = coding.encode(np.frombuffer(text, np.uint8)).tolist()
+    unknown = [number for number in prompt_tokens if number >= program.vocabulary]
+    if unknown or not prompt_tokens:
+        problem = f"token {unknown[0]}, and knows {program.vocabulary}" if unknown else "no token"
+        raise NotPossible(f"the prompt has {problem}", "give another --prompt")
+    use_cache = not token_by_token_obstacle(program.model)
     window = input_shape(program)[0]
-    added = sample_tokens(network, begun, window, temperature, top, draw, remembers=remembers)
-    return coding.decode([*begun, *(next(added) for _ in range(tokens))])
+    added = sample_tokens(network, prompt_tokens, window, temperature, top, generator, use_cache)
+    return coding.decode([*prompt_tokens, *(next(added) for _ in range(count))])
 
 
 @torch.no_grad()
 def sample_tokens(
     network: nn.Module,
-    begun: Sequence[int],
+    prompt_tokens: Sequence[int],
     window: int,
     temperature: float,
     top: int,
-    draw: torch.Generator,
-    remembers: bool = True,
+    generator: torch.Generator,
+    use_cache: bool = True,
 ) -> Iterator[int]:
-    """The tokens that follow some, without end.
+    """Generates tokens that follow a prompt, without end.
 
-    Places are counted from the beginning of what the network sees: when that moves, all is computed
-    anew. So it moves by half a window, once that is full.
+    The context is what the network sees: the last tokens, at most a window. Positions count from
+    its first token, so that a cache is useless once the context has moved. Therefore a full
+    context moves by half a window at once, not by one token.
 
     Args:
         network: a language model in evaluation mode.
-        begun: at least one.
-        window: how many the network sees at most, and at least half of them where there are more.
-        temperature: scores are divided by it; 0 takes the likeliest token each time.
-        top: how many of the likeliest tokens are drawn from; 0 for all.
-        draw: where random numbers come from.
-        remembers: whether each token goes through the network once, with what attention keeps of
-            those before; else all that are seen go through for each.
+        prompt_tokens: at least one.
+        window: the largest number of tokens in the context.
+        temperature: divides the scores; 0 takes the likeliest token each time.
+        top: the number of likeliest tokens to draw from; 0 for all.
+        generator: of random numbers.
+        use_cache: pass each token through the network once, and keep what attention needs of
+            earlier ones; else the whole context is passed for each token.
     """
     *body, head = network.children()
     device = next(network.parameters()).device
-    seen = new = torch.tensor([begun[-window:]], dtype=torch.long, device=device)
-    past = Past(body)
+    context = new_tokens = torch.tensor([prompt_tokens[-window:]], dtype=torch.long, device=device)
+    cache = Past(body)
     while True:
-        x = past.follow(new)
-        number = sample_token(head(x[..., -1:])[0, :, 0].cpu(), temperature, top, draw)
-        yield int(number)
-        seen = torch.cat((seen, new := number.view(1, 1).to(device)), 1)
-        if full := seen.shape[1] > window:
-            seen = seen[:, -max(1, window // 2) :]
-        if full or not remembers:
-            past, new = Past(body), seen
+        hidden = cache.follow(new_tokens)
+        token = sample_token(head(hidden[..., -1:])[0, :, 0].cpu(), temperature, top, generator)
+        yield int(token)
+        context = torch.cat((context, new_tokens := token.view(1, 1).to(device)), 1)
+        if is_full := context.shape[1] > window:
+            context = context[:, -max(1, window // 2) :]
+        if is_full or not use_cache:
+            cache, new_tokens = Past(body), context
 
 
-def sample_token(scores: Tensor, temperature: float, top: int, draw: torch.Generator) -> Tensor:
-    """A token by its scores, (vocabulary,)."""
+def sample_token(
+    scores: Tensor, temperature: float, top: int, generator: torch.Generator
+) -> Tensor:
+    """A token, drawn with probability softmax(scores / temperature). See `sample_tokens`.
+
+    Args:
+        scores: of all tokens, (vocabulary,).
+        temperature: 0 for the likeliest token.
+        top: the number of likeliest tokens to draw from; 0 for all.
+        generator: of random numbers.
+    """
     if temperature == 0:
         return scores.argmax()
     scores = scores.double()
-    scores = (scores - scores.max()) / temperature  # which stay finite, or vanish, however cold
+    scores = (scores - scores.max()) / temperature  # at most 0, so that exp does not overflow
     if 0 < top < len(scores):
-        least = scores.topk(top).values[-1]
-        scores = scores.masked_fill(scores < least, -torch.inf)
-    return torch.multinomial(scores.softmax(0), 1, generator=draw)[0]
+        threshold = scores.topk(top).values[-1]
+        scores = scores.masked_fill(scores < threshold, -torch.inf)
+    return torch.multinomial(scores.softmax(0), 1, generator=generator)[0]

@@ -1,4 +1,4 @@
-"""A network that takes samples as data sets store them."""
+"""A trained network together with its preprocessing, as one torch module."""
 
 import torch
 from torch import Tensor, nn
@@ -8,12 +8,12 @@ from odenet.training.learning.losses import Objective
 
 
 class TrainedNetwork(nn.Module):
-    """A network together with its preprocessing: samples as stored in, scores or numbers out.
+    """A network that takes samples as data sets store them, such as uint8 pixels.
 
     Args:
         network: in evaluation mode.
-        preprocess: from what is stored to what the network takes.
-        objective: says what the network's answers mean.
+        preprocess: scales and standardises stored samples to what the network takes.
+        objective: the loss, which turns outputs of the network into predictions.
     """
 
     def __init__(self, network: nn.Module, preprocess: Transforms, objective: Objective):
@@ -27,36 +27,39 @@ class TrainedNetwork(nn.Module):
         self._preprocess = preprocess
 
     def preprocess(self, inputs: Tensor) -> Tensor:
-        """What the network takes.
+        """The input of the network for a batch of stored samples.
 
         Args:
-            inputs: (B, C, H, W) uint8, grey or coloured and of any size, (B, …) float32, or tokens
-                (B, T) int64.
+            inputs: pictures (B, C, H, W) uint8, grey or coloured and of any size, numbers (B, …)
+                float32, or tokens (B, T) int64.
 
         Returns:
-            (B, *shape), in the precision of the network, standardised as in training; tokens as
-            they are.
+            (B, *shape) in the network's precision, standardised as in training; tokens unchanged.
         """
-        first = next(self.network.parameters(), self.mean)
+        weight = next(self.network.parameters(), self.mean)
         if inputs.dtype == torch.int64:
-            return inputs.to(first.device)
-        return self.transforms(inputs.to(first.device)).to(first.dtype)
+            return inputs.to(weight.device)
+        return self.transforms(inputs.to(weight.device)).to(weight.dtype)
 
     @property
     def transforms(self) -> Transforms:
-        """What it is preprocessed by, where the network is."""
+        """The preprocessing, with its mean and deviation on the device of the network."""
         return self._preprocess.with_statistics(self.mean, self.deviation)
 
     def forward(self, inputs: Tensor) -> Tensor:
-        """Scores of classes, (B, classes, …), numbers in the unit of the labels, or a density's."""
+        """The output of the network for stored samples, as `preprocess` takes them.
+
+        Scores (logits) of classes or tokens, (B, classes, …), numbers in the unit of the labels, or
+        the latent variables of a density.
+        """
         if self.objective.kind.needs_density or self.objective.kind.labels == "tokens":
             return self.network(self.preprocess(inputs))
-        answer = self.objective.network_output(self.network, self.preprocess(inputs))
-        numbers = self.objective.kind.labels == "numbers"
-        return self.objective.prediction(answer) if numbers else answer
+        output = self.objective.network_output(self.network, self.preprocess(inputs))
+        gives_numbers = self.objective.kind.labels == "numbers"
+        return self.objective.prediction(output) if gives_numbers else output
 
     def predict(self, inputs: Tensor) -> Tensor:
-        """Probabilities of classes, or numbers in the unit of the labels."""
+        """Probabilities of classes, or numbers in the unit of the labels; input as `preprocess`."""
         return self.objective.prediction(
             self.objective.network_output(self.network, self.preprocess(inputs))
         )

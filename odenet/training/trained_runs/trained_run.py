@@ -1,4 +1,4 @@
-"""The network of a run, ready to be used: the data it was trained on need not be there."""
+"""`TrainedRun`, the network of a run for predictions and samples; needs no training data."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -32,16 +32,16 @@ Picture = str | Path | Image.Image
 
 @dataclass(frozen=True)
 class TrainedRun:
-    """A run after training.
+    """A run after training, from `odenet.load_run`.
 
     Args:
         folder: of the run.
-        program: its specification, compiled with the settings it was trained with.
+        program: its spec, compiled with the settings it was trained with.
         model: the network together with its preprocessing, in evaluation mode.
-        classes: the names of the classes, in the order of the network's outputs; none of numbers.
+        classes: the names of the classes, in the order of the network's outputs; empty for numbers.
         shape: of one sample, as the network takes it.
         labels: what the labels of its data are.
-        samples: what samples are stored as: uint8, as pictures are, float32, or int64, of tokens.
+        samples: the type of stored samples: "uint8" for pictures, "float32", or "int64" for tokens.
     """
 
     folder: Path
@@ -53,49 +53,49 @@ class TrainedRun:
     samples: str = "uint8"
 
     def __repr__(self) -> str:
-        gives = f"{len(self.classes)} classes" if self.classes else self.loss.meaning
-        takes = ", ".join(map(str, self.shape))
-        return f"<run {self.folder}: takes ({takes}), gives {gives}>"
+        output = f"{len(self.classes)} classes" if self.classes else self.loss.meaning
+        shape = ", ".join(map(str, self.shape))
+        return f"<run {self.folder}: takes ({shape}), gives {output}>"
 
     @property
     def loss(self) -> LossKind:
-        """The row of the loss that it was trained by."""
+        """The loss that it was trained with."""
         return self.model.objective.kind
 
     @property
     def whole(self) -> tuple[int, ...]:
-        """What a sample is scaled to before the network takes its middle; `shape` where all is."""
+        """The shape that a sample is scaled to before it is cropped at its centre to `shape`."""
         return self.model.transforms.scaled_shape
 
     @property
     def network(self) -> nn.Module:
-        """The network alone; it takes what `preprocess` gives."""
+        """The network without preprocessing; its input is what `preprocess` returns."""
         return self.model.network
 
     def preprocess(self, inputs: Sequence[Picture] | Tensor) -> Tensor:
-        """What the network takes, from files, pictures, or a tensor. See `predict`."""
+        """The input of the network for files, pictures or a tensor; arguments as for `predict`."""
         return self.model.preprocess(self._as_stored(inputs))
 
     def predict(self, inputs: Sequence[Picture] | Tensor) -> Predictions:
-        """What the network says.
+        """The predictions of the network for some samples.
 
         Args:
-            inputs: picture files or pictures, of any size, coloured or grey; or a tensor as data
-                sets store samples: (B, C, H, W) uint8 pixels, (B, …) float32 numbers, or (B, T)
-                int64 tokens, of each of which the probabilities of the next one are given.
+            inputs: paths of pictures, or pictures, of any size, coloured or grey; or a tensor as
+                data sets store samples: (B, C, H, W) uint8 pixels, (B, …) float32 numbers, or
+                (B, T) int64 tokens, for each of which the next one is predicted.
 
         Raises:
-            TrainingError: a picture cannot be read, or a tensor is not of that kind.
+            TrainingError: a picture cannot be read, or a tensor has another shape or type.
         """
         if self.loss.needs_density:
             raise NotPossible(
                 f"the network of {self.folder} is a density, and predicts nothing of a sample",
                 "load_run(…).sample(n) makes new ones, log_likelihood(x) weighs given ones",
             )
-        return self._predictions(self._batch_outputs(inputs))
+        return self._predictions(self._predict_batches(inputs))
 
     def evaluate(self, **given: Any) -> dict[str, Any]:
-        """Measure it on the run's test split, or on other data. See `odenet.evaluate`."""
+        """Measure the run on its test split, or on other data. See `odenet.evaluate`."""
         return evaluate(self.folder, **given)
 
     @overload
@@ -122,113 +122,114 @@ class TrainedRun:
         tokens: int = 200,
         top: int = 0,
     ) -> Tensor | str:
-        """New samples of the density that the network is, or what a language model writes.
+        """New samples of a density, or text from a language model.
 
         Args:
-            n: how many samples of a density.
-            seed: of the random numbers, the same samples for the same seed; by default torch's own.
-            temperature: the deviation of the normal numbers that samples are made of; below 1 they
-                are likelier and less various (Kingma & Dhariwal 2018, section 6). The scores of
-                tokens are divided by it; 0 takes the likeliest token each time.
-            prompt: how a text begins; where it is empty, with a line break.
-            tokens: how many to add; each goes through the network once, where that is possible.
-            top: how many of the likeliest tokens are drawn from; 0 for all.
+            n: the number of samples of a density; None for text.
+            seed: for random numbers; None takes torch's global generator.
+            temperature: of a density, the standard deviation of the latent variables; below 1,
+                samples are likelier and less diverse (Kingma & Dhariwal 2018, section 6). Of a
+                language model, the divisor of the scores; 0 takes the likeliest token each time.
+            prompt: how a text begins; an empty one is replaced by a line break.
+            tokens: how many to add to the prompt.
+            top: the number of likeliest tokens to draw from; 0 for all.
 
         Returns:
-            As data sets store samples, (n, *shape): float32 points, or uint8 pixels. Of a language
-            model the prompt and what follows it, as `odenet sample` prints it.
+            Samples as data sets store them, (n, *shape): float32 points or uint8 pixels. Of a
+            language model, the prompt and the text that follows it.
 
         Raises:
-            TrainingError: the network is neither, or does not know the prompt's tokens.
+            TrainingError: the network is neither a density nor a language model, or does not know
+                the prompt's tokens.
         """
-        numbers = torch.default_generator if seed is None else torch.Generator().manual_seed(seed)
+        rng = torch.default_generator if seed is None else torch.Generator().manual_seed(seed)
         if n is None:
-            where = self.program, self.network, self.folder
-            return sample_text(*where, prompt, tokens, temperature, top, numbers)
+            run = self.program, self.network, self.folder
+            return sample_text(*run, prompt, tokens, temperature, top, rng)
         self._require_density()
         with torch.no_grad():
-            first = next(self.network.parameters(), self.model.mean)
-            shape = self.network(torch.zeros(1, *self.shape).to(first)).shape[1:]
-            normal = temperature * torch.randn(n, *shape, generator=numbers).to(first)
-            batches = [inverse(self.network.children(), z) for z in normal.split(BATCH)]
-        values = torch.cat(batches) if batches else normal.new_zeros(0, *self.shape)
+            weight = next(self.network.parameters(), self.model.mean)  # has the device and type
+            shape = self.network(torch.zeros(1, *self.shape).to(weight)).shape[1:]
+            latent = temperature * torch.randn(n, *shape, generator=rng).to(weight)
+            batches = [inverse(self.network.children(), z) for z in latent.split(BATCH)]
+        values = torch.cat(batches) if batches else latent.new_zeros(0, *self.shape)
         return (
             self.model.transforms.to_pixels(values) if self.labels.pixel_spacing else values
         ).cpu()
 
     def log_likelihood(self, inputs: Sequence[Picture] | Tensor) -> Tensor:
-        """How probable the density that the network is finds samples, in nats, (B,).
+        """The logarithm of the density at each sample, in nats, (B,).
 
         Args:
-            inputs: as `predict` takes them.
+            inputs: as for `predict`.
 
         Raises:
-            TrainingError: as those of `sample` and `predict`.
+            TrainingError: the network is not a density, or a sample cannot be read.
         """
         self._require_density()
-        found = self._batch_outputs(inputs)
-        return torch.cat(found) if found else torch.zeros(0)
+        batches = self._predict_batches(inputs)
+        return torch.cat(batches) if batches else torch.zeros(0)
 
     def _require_density(self) -> None:
         if not self.loss.needs_density:
-            writes = self.program.vocabulary is not None
+            is_language_model = self.program.vocabulary is not None
             raise NotPossible(
                 f"the network of {self.folder} is not a density",
                 'load_run(…).sample(prompt="…") lets a language model go on with a text'
-                if writes
+                if is_language_model
                 else "train it with a line `loss = likelihood`",
             )
 
     def predict_files(self, paths: Sequence[str]) -> tuple[Predictions, list[str], list[str]]:
-        """What the network says of the files that can be read.
+        """The predictions for pictures in files, without those files that cannot be read.
 
         Returns:
-            The predictions, the files they are of, and a line for each of the others.
+            The predictions, the paths of the files they are for, and a message for each other file.
         """
         self._require_pictures()
-        found, good, damaged = [], [], []
+        values, readable, damaged = [], [], []
         for start in range(0, len(paths), BATCH):
-            some = paths[start : start + BATCH]
-            read = {path: decode(path, self.whole, self._stored_as_float) for path in some}
-            pixels = {path: image for path, image in read.items() if isinstance(image, Tensor)}
-            damaged += [line for line in read.values() if isinstance(line, str)]
-            good += pixels
-            if pixels:
-                found.append(self.predict(torch.stack(list(pixels.values()))).values)
-        return self._predictions(found), good, damaged
+            batch = paths[start : start + BATCH]
+            decoded = {path: decode(path, self.whole, self._stored_as_float) for path in batch}
+            images = {path: image for path, image in decoded.items() if isinstance(image, Tensor)}
+            damaged += [line for line in decoded.values() if isinstance(line, str)]
+            readable += images
+            if images:
+                values.append(self.predict(torch.stack(list(images.values()))).values)
+        return self._predictions(values), readable, damaged
 
     @property
     def _stored_as_float(self) -> bool:
         return self.samples == "float32"
 
-    def _predictions(self, found: list[Tensor]) -> Predictions:
-        values = torch.cat(found) if found else torch.zeros(0, len(self.classes))
+    def _predictions(self, batches: list[Tensor]) -> Predictions:
+        values = torch.cat(batches) if batches else torch.zeros(0, len(self.classes))
         return Predictions(values, self.classes, self.loss)
 
     @torch.no_grad()
-    def _batch_outputs(self, inputs: Sequence[Picture] | Tensor) -> list[Tensor]:
-        """What the network says, a batch each."""
+    def _predict_batches(self, inputs: Sequence[Picture] | Tensor) -> list[Tensor]:
+        """The predictions as tensors, one for each batch of the inputs."""
         if isinstance(inputs, str | Path | Image.Image):
             raise NotPossible("this is one picture, not several", f"predict([{inputs!r}])")
         batches = (inputs[i : i + BATCH] for i in range(0, len(inputs), BATCH))
         return [self.model.predict(self._as_stored(batch)).cpu() for batch in batches]
 
     def _as_stored(self, inputs: Sequence[Picture] | Tensor) -> Tensor:
-        """Samples as data sets store them."""
+        """The samples as a tensor in the form in which data sets store them; checks a tensor."""
         if isinstance(inputs, Tensor):
             dtype = getattr(torch, self.samples)
-            pictures = len(self.shape) == 3 and not self._stored_as_float
-            fits = inputs.dim() == 4 if pictures else tuple(inputs.shape[1:]) == self.whole
-            if not fits or inputs.dtype != dtype:
+            any_size = len(self.shape) == 3 and not self._stored_as_float
+            has_shape = inputs.dim() == 4 if any_size else tuple(inputs.shape[1:]) == self.whole
+            if not has_shape or inputs.dtype != dtype:
                 sizes = ", ".join(map(str, self.whole))
-                wanted = f"({'B, C, H, W' if pictures else f'B, {sizes}'}) of {dtype}"
+                expected = f"({'B, C, H, W' if any_size else f'B, {sizes}'}) of {dtype}"
                 raise NotPossible(
-                    f"a batch for {self.folder.name} is {wanted}, "
+                    f"a batch for {self.folder.name} is {expected}, "
                     f"not {tuple(inputs.shape)} of {inputs.dtype}"
                 )
-            known = self.program.vocabulary
-            if known is not None and not ((inputs >= 0) & (inputs < known)).all():
-                raise NotPossible(f"tokens are numbers from 0 to {known - 1}")
+            vocabulary = self.program.vocabulary
+            if vocabulary is not None and not ((inputs >= 0) & (inputs < vocabulary)).all():
+                raise NotPossible(f"tokens are numbers from 0 to {vocabulary - 1}")
             return inputs
         self._require_pictures()
         return torch.stack([self._read_picture(picture) for picture in inputs])
@@ -241,10 +242,10 @@ class TrainedRun:
     def _read_picture(self, picture: Picture) -> Tensor:
         if isinstance(picture, Image.Image):
             return pixels_of(picture, self.whole, self._stored_as_float)
-        found = decode(str(picture), self.whole, self._stored_as_float)
-        if isinstance(found, str):
-            raise NotPossible(found)
-        return found
+        pixels = decode(str(picture), self.whole, self._stored_as_float)
+        if isinstance(pixels, str):
+            raise NotPossible(pixels)
+        return pixels
 
 
 def load_run(
@@ -262,7 +263,7 @@ def load_run(
         set: numbers of the spec to change, for example `{"γ": 0.5}`.
 
     Raises:
-        TrainingError: the folder is not a run, or does not hold what it needs.
+        TrainingError: the folder is not that of a run, or a file is missing or damaged.
     """
     folder = RunFolder(Path(run))
     record = folder.read_record()
