@@ -23,13 +23,13 @@ CLAIM = """
 import sys, time
 from pathlib import Path
 from rich.console import Console
-from odenet.training.runs.run_lock import new_run
+from odenet.training.runs.run_lock import new_run_folder
 from odenet.training.errors import TrainingError
 
 print("ready", flush=True)
 sys.stdin.readline()
 try:
-    with new_run("digits", sys.argv[1] or None, Console(quiet=True)) as folder:
+    with new_run_folder("digits", sys.argv[1] or None, Console(quiet=True)) as folder:
         (folder.path / "run.json").write_text(str(folder.path))
         print(folder.path, flush=True)
         sys.stdin.readline()

@@ -53,9 +53,9 @@ def test_a_step_left_out_is_a_step_whose_operators_are_zero():
 
 
 def test_every_step_has_its_lesion_norm_and_energy(finished, study):
-    assert [len(flow.dropped) for flow in study.flows] == [2, 2]
-    assert [len(flow.energy) for flow in study.flows] == [3, 3]
-    assert [set(flow.spectrum) for flow in study.flows] == [
+    assert [len(flow.metric_without_step) for flow in study.flows] == [2, 2]
+    assert [len(flow.energies) for flow in study.flows] == [3, 3]
+    assert [set(flow.eigenvalues) for flow in study.flows] == [
         {0, 1},
         {1},
     ]  # the first step of a unit changes the shape
@@ -65,7 +65,7 @@ def test_every_step_has_its_lesion_norm_and_energy(finished, study):
 
 def test_the_spectrum_of_a_hamiltonian_network_is_imaginary(study):
     for flow in study.flows:
-        for values in flow.spectrum.values():
+        for values in flow.eigenvalues.values():
             assert np.abs(np.real(values)).max() < 1e-3 * np.abs(values).max()
 
 
@@ -134,10 +134,15 @@ def test_the_disorder_of_an_order_counts_its_reversed_pairs():
 
 
 def test_leaving_out_and_shuffling_are_graded(study):
-    assert [[count for count, _ in flow.thinned] for flow in study.flows] == [[1, 2], [1]]
+    assert [[count for count, _ in flow.metric_by_left_out] for flow in study.flows] == [
+        [1, 2],
+        [1],
+    ]
     for flow in study.flows:
-        assert min(share for share, _ in flow.shuffled) >= 0
-        assert {accuracy for share, accuracy in flow.shuffled if share == 0} <= {study.value}
+        assert min(share for share, _ in flow.metric_by_disorder) >= 0
+        assert {accuracy for share, accuracy in flow.metric_by_disorder if share == 0} <= {
+            study.value
+        }
 
 
 def test_the_stretch_is_the_largest_singular_value_of_the_whole_jacobian():
