@@ -1,21 +1,21 @@
-"""Lines of one kind that follow one another get their `=`, names or arrows under each other."""
+"""The formatter's alignment: `=`, names or arrows of consecutive similar lines share a column."""
 
 from collections.abc import Callable, Iterable
 from itertools import groupby
 
 from odenet.language.lines import Line
 
-FURTHEST = 8  # columns that a short layer is padded by, at most, to bring an arrow under another
-_DECLARES = {"STATE", "PARAM", "SHARED", "MAP", "LET"}
+MOST_PADDING = 8  # spaces before a second arrow; layers of more different lengths are not aligned
+_DECLARATIONS = {"STATE", "PARAM", "SHARED", "MAP", "LET"}
 
 
 def align(lines: Iterable[Line]) -> None:
-    """Add spaces so that what belongs together is aligned."""
+    """Add spaces to lines, in place, so that what belongs together is aligned."""
     lines = list(lines)
-    for group in _groups([line for line in lines if not line.goes_on], _kind):
-        kind = _kind(group[0])
+    for group in _groups([line for line in lines if not line.goes_on], _line_kind):
+        kind = _line_kind(group[0])
         if kind in ("equation", "setting") or (kind == "step" and not _spaced_once(group, "EQUAL")):
-            _bring_under(group, [line.types().index("EQUAL") for line in group])
+            _pad_to_column(group, [line.types().index("EQUAL") for line in group])
         if kind == "equation":
             _align_signs(group)
         if kind == "declaration":
@@ -26,18 +26,18 @@ def align(lines: Iterable[Line]) -> None:
 
 
 def _groups(lines: list[Line], kind: Callable[[Line], object]) -> Iterable[list[Line]]:
-    """Runs of lines of one kind, without an empty line between; comments are looked through."""
-    number = 0
+    """Runs of lines of one kind, without an empty line in between; comment lines do not count."""
+    paragraph = 0
     numbered: list[tuple[tuple[int, object], Line]] = []
     for line in lines:
-        number += line.blank
+        paragraph += line.blank
         if line.tokens:
-            numbered.append(((number, kind(line)), line))
+            numbered.append(((paragraph, kind(line)), line))
     for _, run in groupby(numbered, key=lambda pair: pair[0]):
         yield [line for _, line in run]
 
 
-def _kind(line: Line) -> str:
+def _line_kind(line: Line) -> str:
     types = line.types()
     if line.block:
         left = types[: types.index("EQUAL")] if "EQUAL" in types else []
@@ -47,22 +47,20 @@ def _kind(line: Line) -> str:
         return ""
     if types[:1] == ["NAME"] and types[1:3] == ["PRIME", "EQUAL"]:
         return "equation"
-    return "declaration" if types and types[0] in _DECLARES else ""
+    return "declaration" if types and types[0] in _DECLARATIONS else ""
 
 
-def _width(line: Line, end: int) -> int:
-    """Columns of the tokens before one, with their spaces."""
-    return sum(line.spaces[:end]) + sum(len(token) for token in line.tokens[:end])
+def _column(line: Line, index: int) -> int:
+    """The column at which a token would begin without the spaces before it."""
+    return sum(line.spaces[:index]) + sum(len(token) for token in line.tokens[:index])
 
 
-def _bring_under(group: list[Line], places: list[int], wanted: int = 0) -> None:
-    """Give one token of each line the same column."""
-    columns = [
-        _width(line, place) + line.spaces[place] for line, place in zip(group, places, strict=True)
-    ]
-    furthest = max(*columns, wanted)
-    for line, place, column in zip(group, places, columns, strict=True):
-        line.spaces[place] += furthest - column
+def _pad_to_column(group: list[Line], indices: list[int], least: int = 0) -> None:
+    """Give one token of each line the same column, `least` or more."""
+    columns = [_column(line, i) + line.spaces[i] for line, i in zip(group, indices, strict=True)]
+    rightmost = max(*columns, least)
+    for line, i, column in zip(group, indices, columns, strict=True):
+        line.spaces[i] += rightmost - column
 
 
 def _align_signs(group: list[Line]) -> None:
@@ -75,27 +73,27 @@ def _align_signs(group: list[Line]) -> None:
 
 def _spaced_once(group: list[Line], kind: str) -> bool:
     """Whether the author wrote one space before the first token of a type in every line."""
-    places = [(line.tokens, line.types().index(kind)) for line in group]
-    return all(tokens[i].start_pos == (tokens[i - 1].end_pos or 0) + 1 for tokens, i in places)
+    first = [(line.tokens, line.types().index(kind)) for line in group]
+    return all(tokens[i].start_pos == (tokens[i - 1].end_pos or 0) + 1 for tokens, i in first)
 
 
 def _align_names(group: list[Line]) -> None:
-    """Bring declared names under each other, two spaces after the longest word.
+    """Give declared names the same column, two spaces after the longest keyword.
 
-    The author's own columns stay when all lines have the same one, and near, and so does one space
-    in all lines.
+    The author's columns stay where all lines have the same one, at most two spaces after that
+    keyword, and so does a single space in all lines.
     """
-    heads = [line.types().index("NAME") for line in group]
-    words = [line.types()[:i] for line, i in zip(group, heads, strict=True)]
-    if all(word == words[0] for word in words) or _spaced_once(group, "NAME"):
+    indices = [line.types().index("NAME") for line in group]
+    keywords = [line.types()[:i] for line, i in zip(group, indices, strict=True)]
+    if all(keyword == keywords[0] for keyword in keywords) or _spaced_once(group, "NAME"):
         return
-    widest = max(_width(line, i) for line, i in zip(group, heads, strict=True))
+    widest = max(_column(line, i) for line, i in zip(group, indices, strict=True))
     written = {
         (line.tokens[i].start_pos or 0) - (line.tokens[0].start_pos or 0)
-        for line, i in zip(group, heads, strict=True)
+        for line, i in zip(group, indices, strict=True)
     }
-    kept = written.pop() if len(written) == 1 else 0
-    _bring_under(group, heads, kept if widest < kept <= widest + 2 else widest + 2)
+    common = written.pop() if len(written) == 1 else 0
+    _pad_to_column(group, indices, common if widest < common <= widest + 2 else widest + 2)
 
 
 def _is_arrow(line: Line) -> bool:
@@ -103,15 +101,15 @@ def _is_arrow(line: Line) -> bool:
 
 
 def _align_arrows(group: list[Line]) -> None:
-    """Bring the second arrows of the lines of a pipeline under each other, if near."""
-    pairs = [(line, place) for line in group if (place := _second_arrow(line))]
-    columns = [_width(line, place) for line, place in pairs]
-    if len(pairs) > 1 and max(columns) - min(columns) <= FURTHEST:
-        _bring_under([line for line, _ in pairs], [place for _, place in pairs])
+    """Give the second arrows of pipeline lines the same column, if that needs little padding."""
+    pairs = [(line, i) for line in group if (i := _second_arrow(line))]
+    columns = [_column(line, i) for line, i in pairs]
+    if len(pairs) > 1 and max(columns) - min(columns) <= MOST_PADDING:
+        _pad_to_column([line for line, _ in pairs], [i for _, i in pairs])
 
 
 def _second_arrow(line: Line) -> int:
-    """Where the second arrow outside of brackets is in a line; 0 when it has none."""
+    """The index of the second arrow outside of brackets in a line; 0 if there is none."""
     depth = 0
     for i, kind in enumerate(line.types()):
         depth += (kind in ("LPAR", "LSQB")) - (kind in ("RPAR", "RSQB"))

@@ -1,4 +1,4 @@
-"""From lark's parse tree to our syntax tree: one class or one method per rule of the grammar."""
+"""From lark's parse tree to the syntax tree: a class or a method for each rule of the grammar."""
 
 from collections.abc import Callable
 from fractions import Fraction
@@ -11,22 +11,26 @@ from odenet.diagnostics import Report, Source, Span
 from odenet.language import tree
 from odenet.language.names import canonical
 
-# Rules whose children are the fields of their node.
-_FIELDS: dict[str, Callable[..., tree.Node]] = {
+# Rules whose children are the fields of their node, in order.
+_NODE_RULES: dict[str, Callable[..., tree.Node]] = {
     "version": tree.Version, "state": tree.State, "aux": tree.Aux, "let": tree.Let,
     "equation": tree.Equation, "output": tree.Output, "start": tree.Start,
     "setting": tree.Setting, "made": tree.MadeScheme, "right": tree.RightHandSide,
     "update": tree.Update, "power": tree.Power, "derivative": tree.Derivative,
 }  # fmt: skip
 
-# Rules whose children are a list, the one field of their node.
-_LISTS: dict[str, Callable[..., tree.Node]] = {
+# Rules whose node has one field, the tuple of the children.
+_LIST_RULES: dict[str, Callable[..., tree.Node]] = {
     "train": tree.Train, "takes": tree.For, "array": tree.ListValue, "group": tree.Group,
 }  # fmt: skip
 
 
 class Builder:
-    """Builds the nodes of one source; a rule without a method is in one of the tables above."""
+    """Builds the nodes of one source.
+
+    A method has the name of its rule in grammar.lark and is called with the span and the nodes of
+    the children. Rules without a method are in one of the two tables above.
+    """
 
     def __init__(self, source: Source, report: Report):
         self.source = source
@@ -36,20 +40,20 @@ class Builder:
         """The node of a parse tree: its children's nodes, handed to the method of its rule."""
         match parsed:
             case Token():
-                return self._leaf(parsed)
+                return self._token(parsed)
             case Tree():
                 children = [self.build(child) for child in parsed.children]
-                rule, span = parsed.data, self._place(parsed.meta)
-                if rule in _FIELDS:
-                    return _FIELDS[rule](*children, span=span)
-                if rule in _LISTS:  # None is an optional part that was left out
-                    return _LISTS[rule](tuple(c for c in children if c is not None), span=span)
+                rule, span = parsed.data, self._span(parsed.meta)
+                if rule in _NODE_RULES:
+                    return _NODE_RULES[rule](*children, span=span)
+                if rule in _LIST_RULES:  # None is an optional part that was left out
+                    return _LIST_RULES[rule](tuple(c for c in children if c is not None), span=span)
                 return getattr(self, rule)(span, *children)
             case None:
                 return None
 
-    def _leaf(self, token: Token):
-        span = self._place(token)
+    def _token(self, token: Token):
+        span = self._span(token)
         match token.type:
             case "NUMBER":
                 return tree.Number(Fraction(str(token)), str(token), span=span)
@@ -62,7 +66,7 @@ class Builder:
             case _:
                 return token
 
-    def _place(self, parsed: Token | Meta) -> Span:
+    def _span(self, parsed: Token | Meta) -> Span:
         return Span(self.source, getattr(parsed, "start_pos", 0), getattr(parsed, "end_pos", 0))
 
     # statements
@@ -84,7 +88,7 @@ class Builder:
     def map(
         self, span: Span, shared: Token | None, name: tree.Name, layers: tree.Expr | tree.Pipeline
     ):
-        return tree.Map(shared is not None, name, _pipeline(layers), span=span)
+        return tree.Map(shared is not None, name, _as_pipeline(layers), span=span)
 
     def initial(
         self, span: Span, name: tree.Name, order: int | None, time: tree.Number, value: tree.Expr
@@ -101,7 +105,7 @@ class Builder:
         return tree.Require(claim, span=span)
 
     def net(self, span: Span, layers: tree.Expr | tree.Pipeline):
-        return tree.Net(_pipeline(layers), span=span)
+        return tree.Net(_as_pipeline(layers), span=span)
 
     def scheme(
         self,
@@ -112,9 +116,9 @@ class Builder:
     ):
         return tree.Scheme(name, constants, rules, span=span)
 
-    def pattern(self, span: Span, name: tree.Name, order: int, *rest: Any):
-        *rights, _minus, decay, damped = rest
-        summands = tuple(right for right in rights if isinstance(right, tree.RightHandSide))
+    def pattern(self, span: Span, name: tree.Name, order: int, *children: Any):
+        *signed_terms, _minus, decay, damped = children
+        summands = tuple(term for term in signed_terms if isinstance(term, tree.RightHandSide))
         return tree.Pattern(name, order, summands, decay, damped, span=span)
 
     # values
@@ -160,7 +164,7 @@ class Builder:
     def argument(self, span: Span, *parts: Any):
         name, value = (None, parts[0]) if len(parts) == 1 else parts
         if isinstance(name, Token):  # `shared`, which is a name here
-            name = tree.Name(str(name), str(name), span=self._place(name))
+            name = tree.Name(str(name), str(name), span=self._span(name))
         return tree.Argument(name, value, span=span)
 
 
@@ -168,8 +172,8 @@ def _sign(token: Token | None) -> int:
     return -1 if token is not None and token.type == "MINUS" else 1
 
 
-def _pipeline(layers: tree.Expr | tree.Pipeline) -> tree.Pipeline:
-    """A pipeline, also when it is of one layer."""
+def _as_pipeline(layers: tree.Expr | tree.Pipeline) -> tree.Pipeline:
+    """Layers as a `Pipeline`, even if there is only one."""
     if isinstance(layers, tree.Pipeline):
         return layers
     return tree.Pipeline((layers,), span=layers.span)

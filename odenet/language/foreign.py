@@ -1,10 +1,11 @@
-"""Files of other programs, above all of those that use the ending `.ode` too."""
+"""Recognises files of other programs, such as XPPAUT, whose files have the ending `.ode` too."""
 
 import re
 
 from odenet.diagnostics import Diagnostic, Source, Span
 
-_KINDS = (
+# Programs, each with a regular expression of a line that its files have.
+_PROGRAMS = (
     (
         "Python",
         r"^(import[ \t]+\w+|from[ \t]+[\w.]+[ \t]+import\b|(class|def)[ \t]+\w+.*:[ \t]*$)",
@@ -22,17 +23,17 @@ _KINDS = (
 )
 _SHARED: dict[str, str] = dict.fromkeys(("gotran", "XPPAUT"), ", which also uses the ending .ode")
 _SPEC = "a spec of odenet has the line `odenet 1`, states (`state Y`) and equations (`Y' = …`)"
-_OURS = re.compile(r"^[ \t]*(odenet[ \t]+[0-9]|state[ \t]|discreti[sz]e[ \t])", re.MULTILINE)
+_ODENET_LINE = re.compile(r"^[ \t]*(odenet[ \t]+[0-9]|state[ \t]|discreti[sz]e[ \t])", re.MULTILINE)
 
 
-def recognise(source: Source) -> Diagnostic | None:
-    """What to say of a text that was written for another program; None when it may be ours."""
-    if _OURS.search(source.text):
+def recognise_foreign(source: Source) -> Diagnostic | None:
+    """The error for a text that was written for another program; None if it may be a spec."""
+    if _ODENET_LINE.search(source.text):
         return None
-    for program, pattern in _KINDS:
-        found = re.search(pattern, source.text, re.MULTILINE | re.IGNORECASE)
-        if found:
+    for program, pattern in _PROGRAMS:
+        match = re.search(pattern, source.text, re.MULTILINE | re.IGNORECASE)
+        if match:
             message = f"this looks like a file of {program}" + _SHARED.get(program, "")
-            place, label = Span(source, *found.span(1)), f"this is how {program} writes it"
+            place, label = Span(source, *match.span(1)), f"this is how {program} writes it"
             return Diagnostic("not-a-spec", message, place, _SPEC, label=label)
     return None

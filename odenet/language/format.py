@@ -1,7 +1,7 @@
-"""One layout for all files: spaces, indentation and alignment; line breaks and comments are kept.
+"""The formatter: one layout of spaces, indentation and alignment; keeps line breaks and comments.
 
-The text is taken apart into lines of tokens, and every line is put together again. What a line
-says is never changed: `parse(format(x)) == parse(x)`, but for the line `odenet 1` that is added.
+The text is split into lines of tokens, and each line is written again. Formatting does not change
+the syntax tree: `parse(format(x)) == parse(x)`, but for a line `odenet 1` that may be added.
 """
 
 import re
@@ -22,7 +22,7 @@ _CLOSES = {"RPAR", "RSQB"}
 
 
 def format_source(source: Source) -> str:
-    """The text of a source in the one layout.
+    """The formatted text of a source.
 
     Raises:
         SpecError: it has syntax errors.
@@ -30,7 +30,7 @@ def format_source(source: Source) -> str:
     report = Report()
     file = parse(source, report)
     report.check()
-    lines = _mark(_broken_at_braces(_lines(source)))
+    lines = _annotate(_split_at_braces(_lines(source)))
     for line in lines:
         line.spaces = gaps(line.tokens, source.text)
     align(lines)
@@ -42,68 +42,68 @@ def format_source(source: Source) -> str:
 
 
 def _verify(file: tree.File, written: Source) -> None:
-    """Make sure, before anything is overwritten, that the text still says the same."""
-    again = parse(written, Report())
-    ours = [s for s in again.statements if not isinstance(s, tree.Version)]
-    theirs = [s for s in file.statements if not isinstance(s, tree.Version)]
-    if ours != theirs:
+    """Check that the formatted text has the same syntax tree, before a file is overwritten."""
+    reparsed = parse(written, Report())
+    after = [s for s in reparsed.statements if not isinstance(s, tree.Version)]
+    before = [s for s in file.statements if not isinstance(s, tree.Version)]
+    if after != before:
         raise AssertionError("the formatted text does not say the same")
 
 
 def _lines(source: Source) -> list[Line]:
-    """The lines of a text that are not empty."""
-    found: list[Line] = []
+    """The lines of a source that are not empty."""
+    result: list[Line] = []
     current: list[Token] = []
-    at = 0
+    offset = 0
     blank = False
     for token in tokens(source):
-        comment = re.search(r"#[^\n]*", source.text[at : token.start_pos])
-        at = token.end_pos or 0
+        comment = re.search(r"#[^\n]*", source.text[offset : token.start_pos])
+        offset = token.end_pos or 0
         if token.type != "_END":
             current.append(token)
             continue
         if current or comment:
             text = comment.group().rstrip() if comment else ""
             column = _column(source, token.start_pos or 0, text)
-            found.append(Line(current, text, column, blank and bool(found)))
+            result.append(Line(current, text, column, blank and bool(result)))
         blank = not current and not comment
         current = []
-    return found
+    return result
 
 
 def _column(source: Source, offset: int, comment: str) -> int:
-    """The column where the comment of a line that ends at an offset begins; tabs are widened."""
+    """The column where the comment of the line that ends at an offset begins, tabs expanded."""
     start = source.text.rfind("\n", 0, offset) + 1
     before = source.text[start:offset].rstrip().removesuffix(comment)
     return len(before.expandtabs(INDENT))
 
 
-def _broken_at_braces(lines: list[Line]) -> list[Line]:
-    """The lines with `{` at an end and `}` alone, unless a block is written on one line."""
-    found: list[Line] = []
+def _split_at_braces(lines: list[Line]) -> list[Line]:
+    """The lines with `{` at the end of one and `}` on its own; a block on one line stays."""
+    result: list[Line] = []
     for line in lines:
         types = line.types()
-        if types[:1] == ["LBRACE"] and (head := _last_with_tokens(found)) is not None:
+        if types[:1] == ["LBRACE"] and (head := _last_with_tokens(result)) is not None:
             head.tokens.append(line.tokens.pop(0))
             types.pop(0)
-        closed = "LBRACE" in types and "RBRACE" in types
+        on_one_line = "LBRACE" in types and "RBRACE" in types
         for brace, after in (("LBRACE", 1), ("RBRACE", 0)):
             types = line.types()
-            cut = types.index(brace) + after if brace in types and not closed else 0
+            cut = types.index(brace) + after if brace in types and not on_one_line else 0
             if 0 < cut < len(types):
-                found.append(Line(line.tokens[:cut], blank=line.blank))
+                result.append(Line(line.tokens[:cut], blank=line.blank))
                 line = Line(line.tokens[cut:], line.comment, line.column)
         if line.tokens or line.comment:
-            found.append(line)
-    return found
+            result.append(line)
+    return result
 
 
 def _last_with_tokens(lines: list[Line]) -> Line | None:
     return next((line for line in reversed(lines) if line.tokens), None)
 
 
-def _mark(lines: list[Line]) -> list[Line]:
-    """Note which lines go on with a statement, and in which block they are."""
+def _annotate(lines: list[Line]) -> list[Line]:
+    """Set, in place, which lines continue a statement, and in which block each line is."""
     depth = 0
     block = ""
     for i, line in enumerate(lines):
@@ -122,12 +122,12 @@ def _mark(lines: list[Line]) -> list[Line]:
 
 
 class _Writer:
-    """Writes lines one after the other, and remembers where those that go on begin.
+    """Writes lines one after the other, and keeps the indentation of continuation lines.
 
     Attributes:
-        start: the column of the statement's first line.
-        pipeline: the column where its pipeline begins.
-        brackets: for every open bracket, the column inside it and the column of what closes it.
+        start: the indentation of the statement's first line.
+        pipeline: the column where its right-hand side begins: its pipeline continues there.
+        brackets: for every open bracket the columns of its contents and of its closing bracket.
     """
 
     def __init__(self) -> None:
@@ -137,18 +137,18 @@ class _Writer:
 
     def write(self, lines: list[Line]) -> list[str]:
         """The lines of the formatted text."""
-        found: list[str] = []
+        result: list[str] = []
         for line in lines:
-            found += [""] if line.blank else []
+            result += [""] if line.blank else []
             indent = self._indent(line)
             text = " " * indent + line.text() if line.tokens else ""
-            self._follow(line, indent)
+            self._track_brackets(line, indent)
             if line.comment and line.tokens:
                 text = text.ljust(max(len(text) + 2, line.column)) + line.comment
             elif line.comment:
                 text = " " * indent + line.comment
-            found.append(text)
-        return found
+            result.append(text)
+        return result
 
     def _indent(self, line: Line) -> int:
         if not line.goes_on:
@@ -160,8 +160,8 @@ class _Writer:
         inside, closing = self.brackets[-1]
         return closing if line.types()[:1] and line.types()[0] in _CLOSES else inside
 
-    def _follow(self, line: Line, indent: int) -> None:
-        """Note the brackets that a line opens and closes, and where its pipeline begins."""
+    def _track_brackets(self, line: Line, indent: int) -> None:
+        """Update `brackets` and `pipeline` after a line was written."""
         column = indent
         last = len(line.tokens) - 1
         for i, (space, token) in enumerate(zip(line.spaces, line.tokens, strict=True)):

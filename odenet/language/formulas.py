@@ -1,7 +1,7 @@
-"""The nodes of formulas and values.
+"""The nodes of formulas and values in the syntax tree.
 
-Nodes are frozen and carry their span, which is left out of comparison, so that trees compare by
-meaning. Names compare by their canonical form (odenet/language/names.py).
+Nodes are frozen. Their span is left out of comparison, so that two trees are equal if they say the
+same, wherever it is in the text. Names compare by their canonical form (names.py).
 """
 
 from collections.abc import Iterator
@@ -19,7 +19,7 @@ class Node:
     span: Span = field(compare=False, repr=False)
 
     def walk(self) -> Iterator["Node"]:
-        """This node and all inside it."""
+        """This node and all nodes inside it."""
         yield self
         for f in fields(self):
             for child in _nodes(getattr(self, f.name)):

@@ -1,4 +1,4 @@
-"""From text to tokens. What is not a token of the language becomes a `Stray`."""
+"""From text to tokens. Text that is not a token of the language becomes a token `Stray`."""
 
 import re
 from functools import cache
@@ -21,7 +21,7 @@ class Stray(Token):
 
     Attributes:
         code: the kind of mistake.
-        message: what is wrong with it; empty when that is said elsewhere.
+        message: what is wrong with it; empty when another stray of the line has the message.
         help: what to write instead.
     """
 
@@ -31,16 +31,16 @@ class Stray(Token):
 
 
 def stray(piece: Token, code: Code = "syntax", message: str = "", help_: str = "") -> Stray:
-    """A piece of text that has no place, with what to say of it."""
+    """A stray for a piece of text, with the error message about it."""
     token = Stray("STRAY", str(piece), start_pos=piece.start_pos, end_pos=piece.end_pos)
     assert isinstance(token, Stray)
     token.code, token.message, token.help = code, message, help_
     return token
 
 
-# How far a piece reaches that begins with a character the language does not have.
-_PIECES = (
-    re.compile(r'"[^\n]*'),  # a text without its end
+# What belongs to a stray that begins with a character the language does not have.
+_STRAY_PATTERNS = (
+    re.compile(r'"[^\n]*'),  # a text without its closing quote
     re.compile(r"[“„«][^\n]*?(?:[”“»]|(?=\n))"),
     re.compile(r"\\[A-Za-z]+"),  # a command of LaTeX
     re.compile(r"⁻[⁰¹²³⁴⁵⁶⁷⁸⁹]*"),  # a raised number below 0
@@ -59,7 +59,7 @@ def grammar_text() -> str:
 
 @cache
 def parser() -> Lark:
-    """The parser of the language, from its tables where they are those of the grammar."""
+    """The parser of the language, loaded from the stored parse tables if they match the grammar."""
     grammar = grammar_text()
     return tables.restore(grammar) or tables.build(grammar)
 
@@ -71,26 +71,26 @@ def tokens(source: Source) -> list[Token]:
         SpecError: the text is full of characters that the language does not have, or is too long.
     """
     text = source.text + "\n"
-    found: list[Token] = []
+    lexed: list[Token] = []
     strays: list[Stray] = []
-    at = 0
-    while at < len(text):
-        lexer = parser().parse_interactive(text[at:], start="file").lexer_thread
+    offset = 0
+    while offset < len(text):
+        lexer = parser().parse_interactive(text[offset:], start="file").lexer_thread
         try:
             for token in lexer.lex(None):
-                found.append(_moved(token, at))
-                if len(found) > MOST_TOKENS:
+                lexed.append(_shifted(token, offset))
+                if len(lexed) > MOST_TOKENS:
                     message = f"a file has at most {MOST_TOKENS:,} words and signs"
                     message += ", and here it has that many"
-                    raise SpecError.of("too-large", message, span_of(found[-1], source))
+                    raise SpecError.of("too-large", message, span_of(lexed[-1], source))
             break
         except UnexpectedCharacters as unexpected:
-            strays.append(_stray(text, at + unexpected.pos_in_stream, found))
-            found.append(strays[-1])
-            at = strays[-1].end_pos or len(text)
+            strays.append(_stray(text, offset + unexpected.pos_in_stream, lexed))
+            lexed.append(strays[-1])
+            offset = strays[-1].end_pos or len(text)
         if len(strays) == MOST_STRAYS:
             _give_up(strays, source)
-    return [_in_range(token) for token in found]
+    return [_checked_number(token) for token in lexed]
 
 
 def span_of(token: Token, source: Source) -> Span:
@@ -108,22 +108,23 @@ def _give_up(strays: list[Stray], source: Source) -> NoReturn:
     report.fail()
 
 
-def _moved(token: Token, by: int) -> Token:
+def _shifted(token: Token, distance: int) -> Token:
     start, end = token.start_pos or 0, token.end_pos or 0
-    return Token(token.type, token.value, start_pos=start + by, end_pos=end + by)
+    return Token(token.type, token.value, start_pos=start + distance, end_pos=end + distance)
 
 
-def _stray(text: str, at: int, before: list[Token]) -> Stray:
-    """The piece that begins with a foreign character; takes back the name it goes on from."""
-    if text[at].isalpha() and before and before[-1].type == "NAME" and before[-1].end_pos == at:
-        at = before.pop().start_pos or 0
-    match = next(m for piece in _PIECES if (m := piece.match(text, at)))
-    piece = Token("STRAY", match.group(), start_pos=at, end_pos=match.end())
+def _stray(text: str, offset: int, before: list[Token]) -> Stray:
+    """The stray at an offset. A name that ends there becomes a part of it, and leaves `before`."""
+    last = before[-1] if before else None
+    if text[offset].isalpha() and last and last.type == "NAME" and last.end_pos == offset:
+        offset = before.pop().start_pos or 0
+    match = next(m for piece in _STRAY_PATTERNS if (m := piece.match(text, offset)))
+    piece = Token("STRAY", match.group(), start_pos=offset, end_pos=match.end())
     return stray(piece, *messages.stray(piece))
 
 
-def _in_range(token: Token) -> Token:
-    """The token, or a stray for a number that no computer holds."""
+def _checked_number(token: Token) -> Token:
+    """The token, or a stray for a number that is too large, too small or too long to store."""
     if token.type != "NUMBER":
         return token
     digits = token.lower().partition("e")[0]

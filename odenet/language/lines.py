@@ -1,4 +1,4 @@
-"""A line of a file, as the formatter lays it out."""
+"""A line of a file as a list of tokens, the unit in which the formatter works."""
 
 from dataclasses import dataclass, field
 
@@ -10,12 +10,12 @@ class Line:
     """A line of a file.
 
     Args:
-        tokens: what it says.
-        comment: the comment at its end, or all of it.
-        column: where the comment was.
+        tokens: its tokens, none on a line that is only a comment.
+        comment: the comment at its end, empty if there is none.
+        column: the column where the comment began in the source.
         blank: whether an empty line comes before it.
         goes_on: whether it continues the statement of the line before.
-        block: the word that begins the block it is in, empty outside of blocks.
+        block: the token type of the word that begins its block, TRAIN or SCHEME; empty outside.
         depth: how many brackets are open before it.
         spaces: how many spaces come before each token.
     """

@@ -1,7 +1,7 @@
-"""Syntax errors in the language's own words.
+"""Messages for single tokens and characters that are wrong wherever they are.
 
-Each function gives a code, a message and a help text. `WORDS` names every terminal of
-grammar.lark, so that no name of the parser's ever reaches a user.
+The public functions about an error return its code, message and help. `TERMINALS` has a
+name in English for every terminal of grammar.lark, so that no message shows a parser's name.
 """
 
 import unicodedata
@@ -10,9 +10,9 @@ from lark import Token
 
 from odenet.diagnostics import Code
 
-Said = tuple[Code, str, str]
+Explanation = tuple[Code, str, str]  # the code, the message, the help
 
-WORDS = {
+TERMINALS = {
     "NAME": "a name",
     "NUMBER": "a number",
     "STRING": 'a text in "quotes"',
@@ -41,16 +41,16 @@ _PRODUCT = "write `*` between fields, and `K Y` for an operator that acts on a f
 NO_INVERSE = "the language has no inverse of an operator, `K^T` is the transpose"
 _ABSOLUTE = "an absolute value or a norm has no sign"
 
-# What LaTeX has for signs of the language; Greek letters are names.
-_LATEX = {
+# Commands of LaTeX without the backslash -> what to write; those of Greek letters are names.
+_LATEX_COMMANDS = {
     "top": "write `^T`", "intercal": "write `^T`", "dagger": "write `^T`",
     "cdot": _PRODUCT, "times": _PRODUCT, "odot": _PRODUCT, "circ": _PRODUCT,
     "dot": "a derivative is written `Y'`", "partial": "a derivative is written `Y'`",
     "frac": "write `a / b`", "to": "write `->`", "rightarrow": "write `->`",
 }  # fmt: skip
 
-# Signs of other languages and keyboards, and what is meant by them.
-_INSTEAD = {
+# Signs of other languages and keyboards -> what to write instead.
+_REPLACEMENTS = {
     "−": "write `-`",
     "–": "write `-`",
     "·": _PRODUCT,
@@ -89,48 +89,48 @@ _LATIN = dict(zip("АВЕКМНОРСТХУаеорсухіј", "ABEKMHOPCTXYaeo
 
 
 def word(terminal: str) -> str:
-    """A terminal's name for people; keywords are themselves."""
-    return WORDS.get(terminal, f"`{terminal.lower()}`")
+    """The English name of a terminal; a keyword is its own name."""
+    return TERMINALS.get(terminal, f"`{terminal.lower()}`")
 
 
 def shown(token: Token) -> str:
-    """A token as the user sees it."""
+    """A token as a message shows it."""
     return word(token.type) if token.type in ("_END", "$END") else f"`{token}`"
 
 
-def stray(piece: Token) -> Said:
-    """A piece of text that begins with a character the language does not have."""
+def stray(piece: Token) -> Explanation:
+    """The error for a piece of text that begins with a character the language does not have."""
     char = piece[0]
     if char == '"':
         return "unclosed-bracket", "this text is never closed", 'close it with `"` on the same line'
-    message, help_ = _unknown(str(piece), char)
+    message, help_ = _unknown_text(str(piece), char)
     return "unknown-character", message, help_
 
 
-def _unknown(piece: str, char: str) -> tuple[str, str]:
-    """What to say of a piece with an unknown character, and what to write instead."""
+def _unknown_text(piece: str, char: str) -> tuple[str, str]:
+    """The message about a piece of text with an unknown character, and the help."""
     if char in "“„«”»":
         return "a text is written in straight quotes", f'write `"{piece.strip("“„«”»")}"`'
     if char == "\\" and len(piece) > 1:
-        help_ = _LATEX.get(piece[1:], f"write the name alone: `{piece[1:]}`")
+        help_ = _LATEX_COMMANDS.get(piece[1:], f"write the name alone: `{piece[1:]}`")
         return f"`{piece}` is LaTeX", help_
     if "\u0307" in unicodedata.normalize("NFD", piece):
         return f"`{piece}` has a dot", "a derivative is written `Y'`"
-    foreign = next((c for c in piece if not _known(c)), char)
-    if foreign.isalpha() and foreign not in _INSTEAD:
-        return _foreign_letter(piece, foreign)
+    unknown = next((c for c in piece if not _is_name_character(c)), char)
+    if unknown.isalpha() and unknown not in _REPLACEMENTS:
+        return _foreign_letter(piece, unknown)
     if char == "_":
         return f"`{piece}` is not a name: a name begins with a letter", ""
     shown_ = f"`{piece}`" if char.isprintable() else _name(char)
-    return f"{shown_} has no meaning here", _INSTEAD.get(char, "")
+    return f"{shown_} has no meaning here", _REPLACEMENTS.get(char, "")
 
 
 def _name(char: str) -> str:
-    """What Unicode calls a character."""
+    """The name of a character in Unicode."""
     return unicodedata.name(char, f"character number {ord(char)}").lower()
 
 
-def _known(char: str) -> bool:
+def _is_name_character(char: str) -> bool:
     """Whether a character may be in a name: a Latin or Greek letter, a digit or `_`."""
     if char.isascii():
         return char.isalnum() or char == "_"
@@ -147,20 +147,20 @@ def _foreign_letter(piece: str, letter: str) -> tuple[str, str]:
     return f"`{letter}` ({_name(letter)}) cannot be part of a name", help_
 
 
-def unclosed(bracket: Token) -> Said:
-    """A bracket without its partner."""
+def unclosed(bracket: Token) -> Explanation:
+    """The error for an opening bracket that is never closed."""
     closing = {"(": ")", "[": "]", "{": "}"}[str(bracket)]
     return "unclosed-bracket", f"this `{bracket}` is never closed", f"close it with `{closing}`"
 
 
-def unopened(bracket: Token) -> Said:
-    """A closing bracket too many."""
+def unopened(bracket: Token) -> Explanation:
+    """The error for a closing bracket that nothing opens."""
     help_ = "remove it, or open the bracket before it"
     return "unclosed-bracket", f"nothing opens this `{bracket}`", help_
 
 
-def dangling(token: Token) -> Said:
-    """A line that ends where it cannot, with the next one meant to go on."""
+def dangling(token: Token) -> Explanation:
+    """The error for a line that ends in an operator, where the next line continues the formula."""
     if str(token) == "->":
         return "line-end", "a line cannot end with `->`", "begin the next line with it"
     help_ = "a formula goes on in the next line only inside brackets"
@@ -169,7 +169,7 @@ def dangling(token: Token) -> Said:
     return "line-end", f"a line cannot end with `{token}`", help_
 
 
-def block_without_brace(keyword: Token) -> Said:
-    """The head of a block at the end of its line."""
+def block_without_brace(keyword: Token) -> Explanation:
+    """The error for a block without `{` after its first line."""
     help_ = f"a {keyword} is written in `{{ … }}`"
     return "line-end", "`{` is missing at the end of this line", help_

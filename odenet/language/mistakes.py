@@ -1,7 +1,7 @@
-"""What a token that is out of place says about what was meant.
+"""Messages for syntax errors: what the author probably meant by a token that is out of place.
 
-A mistake is one token of one statement. Each rule below knows one common mistake; the first that
-recognises it speaks, and `_general` speaks when none does.
+Each rule below is a function that recognises one common mistake and returns the message for it, or
+None. The first rule that returns one is used, and `_fallback` if none does.
 """
 
 from collections.abc import Callable
@@ -11,14 +11,14 @@ from lark import Token
 
 from odenet.diagnostics import Code
 from odenet.language.messages import NO_INVERSE, shown, word
-from odenet.language.statement_forms import FORMS, STATEMENTS, word_meant, word_of
+from odenet.language.statement_forms import FORMS, STATEMENT_HELP, word_meant, word_of
 from odenet.language.statements import INNER, TOP
 
 _OPERATORS = {"PLUS", "MINUS", "TIMES", "OVER", "CIRCUMFLEX", "EQUAL", "COMMA", "_ARROW", "COLON"}
 _OPERAND = {"NAME", "NUMBER", "LPAR"}
 _ENDS = {"_END", "RPAR", "RSQB", "RBRACE", "$END"}
 
-Finding = tuple[Token, str, str]
+Finding = tuple[Token, str, str]  # the token to underline, the message, the help
 
 
 @dataclass(frozen=True)
@@ -28,8 +28,8 @@ class Mistake:
     Args:
         statement: the tokens of its statement.
         index: which of them it is.
-        accepts: the terminals that could be there.
-        setting: whether this is not a statement but a `key = value` from outside.
+        accepts: the terminals that the grammar allows there.
+        setting: whether the text is a `key = value` of the command line, not a statement.
     """
 
     statement: list[Token]
@@ -53,7 +53,7 @@ class Mistake:
         return self.statement[0]
 
     def kinds(self, start: int, count: int) -> list[str]:
-        """The types of some tokens of the statement."""
+        """The types of `count` tokens of the statement."""
         return [token.type for token in self.statement[start : start + count]]
 
 
@@ -63,11 +63,11 @@ def explain(mistake: Mistake) -> tuple[Code, Finding]:
         found = rule(mistake)
         if found is not None:
             return code, found
-    return "syntax", _general(mistake)
+    return "syntax", _fallback(mistake)
 
 
 def explain_stray(mistake: Mistake) -> tuple[Code, Finding] | None:
-    """Likewise of a character that the language does not have, where more is known than of it."""
+    """Likewise where the token is a stray; None if only the message of the stray applies."""
     found = _claim(mistake)
     return None if found is None else ("syntax", found)
 
@@ -90,7 +90,7 @@ def _at_the_start(m: Mistake) -> Finding | None:
     elif m.token.type in _OPERATORS:
         help_ = "a formula goes on in the next line only inside brackets"
     else:
-        help_ = STATEMENTS
+        help_ = STATEMENT_HELP
     return m.token, f"no statement begins with {shown(m.token)}", help_
 
 
@@ -106,7 +106,7 @@ def _assignment(m: Mistake) -> Finding | None:
 
 
 def _rate_at_a_time(m: Mistake) -> Finding | None:
-    """`Y'(t) = …`."""
+    """An equation that names its time, `Y'(t) = …`."""
     kinds = m.kinds(0, m.index)
     if kinds not in (["NAME", "PRIME", "LPAR"], ["NAME", "LPAR"]) or m.token.type != "NAME":
         return None
@@ -127,7 +127,7 @@ def _unknown_statement(m: Mistake) -> Finding | None:
     if m.kinds(0, 4) == ["NAME", "OVER", "NAME", "EQUAL"]:
         state = m.first[1:] or "Y"
         help_ = f"write `{state}' = …`"
-        return _joined(m.first, m.statement[2]), "a derivative is written with `'`", help_
+        return _merged(m.first, m.statement[2]), "a derivative is written with `'`", help_
     if m.index == 2 and second.type == "LPAR":
         message = f"only an initial value, `{m.first}(0) = …`, begins like this"
         return m.token, message, "name a formula with `let`, layers with `map`"
@@ -149,31 +149,32 @@ def _higher_derivative(m: Mistake) -> Finding | None:
     return m.token, "equations are of first or second order", "introduce a state for the derivative"
 
 
-_RATE = "an equation says how fast a state changes"
-_PAIRS = {
+_EQUATION = "an equation says how fast a state changes"
+_FOREIGN_SIGNS = {
     "**": "a power is written `^`",
     "//": "a comment begins with `#`",
     ":=": "write `=`",
     "==": "write `=`",
     "=>": "layers are joined by `->`",
-    **dict.fromkeys(("+=", "*=", "/="), f"write `Y' = …`: {_RATE}"),
-    "-=": f"write `Y' = -…`: {_RATE}",
+    **dict.fromkeys(("+=", "*=", "/="), f"write `Y' = …`: {_EQUATION}"),
+    "-=": f"write `Y' = -…`: {_EQUATION}",
     "^{": "write `^T` for the transpose, `^2` or `^(1/2)` for a power",
 }
 
 
-def _doubled_sign(m: Mistake) -> Finding | None:
-    after = m.statement[m.index + 1] if m.index + 1 < len(m.statement) else m.token
-    for first, last in ((m.before, m.token), (m.token, after)):
-        pair = f"{first}{last}"
-        close = first.end_pos == last.start_pos or pair in ("**", "//")
-        if pair in _PAIRS and first is not last and close:
-            return _joined(first, last), f"`{pair}` has no meaning here", _PAIRS[pair]
+def _foreign_sign(m: Mistake) -> Finding | None:
+    following = m.statement[m.index + 1] if m.index + 1 < len(m.statement) else m.token
+    for first, last in ((m.before, m.token), (m.token, following)):
+        written = f"{first}{last}"
+        adjacent = first.end_pos == last.start_pos or written in ("**", "//")
+        if written in _FOREIGN_SIGNS and first is not last and adjacent:
+            message = f"`{written}` has no meaning here"
+            return _merged(first, last), message, _FOREIGN_SIGNS[written]
     return None
 
 
-def _joined(first: Token, last: Token) -> Token:
-    """One token from the start of one to the end of another, to underline both."""
+def _merged(first: Token, last: Token) -> Token:
+    """A token that covers two tokens and what is between, to underline both."""
     return Token("STRAY", f"{first}{last}", start_pos=first.start_pos, end_pos=last.end_pos)
 
 
@@ -190,7 +191,7 @@ def _reserved(m: Mistake) -> Finding | None:
 
 
 def _claim(m: Mistake) -> Finding | None:
-    """`require a, b`, `require order = 2` and `require order >= 2`."""
+    """A claim as in `require a, b`, `require order = 2` or `require order >= 2`."""
     if m.first.type != "REQUIRE" or m.index < 2:
         return None
     if m.token.type == "COMMA":
@@ -210,7 +211,7 @@ def _claim(m: Mistake) -> Finding | None:
 
 
 def _colon(m: Mistake) -> Finding | None:
-    """`discretise: verlet`, `state: Y`."""
+    """A colon after the first word, as in `discretise: verlet` or `state: Y`."""
     if m.index != 1 or m.token.type != "COLON" or m.first.type not in FORMS:
         return None
     return m.token, f"there is no `:` after `{m.first}`", _form(m, "write it as in ")
@@ -233,11 +234,11 @@ def _type_after_equals(m: Mistake) -> Finding | None:
 def _comma(m: Mistake) -> Finding | None:
     if m.token.type != "COMMA" or "COMMA" in m.accepts:
         return None
-    after = m.kinds(m.index + 1, 1)
-    if m.before.type == "NUMBER" and after == ["NUMBER"] and f"{m.before}".isdigit():
+    following = m.kinds(m.index + 1, 1)
+    if m.before.type == "NUMBER" and following == ["NUMBER"] and f"{m.before}".isdigit():
         number = f"{m.before}.{m.statement[m.index + 1]}"
         return m.token, "a number is written with a point", f"write `{number}`"
-    if after == ["_END"]:
+    if following == ["_END"]:
         return m.token, "a statement ends without a comma", "remove it"
     return None
 
@@ -267,7 +268,7 @@ def _operand(m: Mistake) -> Finding | None:
     return None
 
 
-def _general(m: Mistake) -> Finding:
+def _fallback(m: Mistake) -> Finding:
     wanted = sorted({word(t) for t in m.accepts if t not in _ENDS})
     words = " or ".join(wanted or map(word, m.accepts))
     if m.token.type in _ENDS and 0 < len(wanted) < 4:
@@ -280,7 +281,7 @@ def _general(m: Mistake) -> Finding:
 
 
 def _form(m: Mistake, intro: str) -> str:
-    """How the statement is written, unless the mistake is deep inside it."""
+    """How the statement is written, by example, unless the mistake is far from its beginning."""
     if m.first.type not in FORMS or m.index > 4 or "LBRACE" in m.kinds(0, m.index):
         return ""
     return f"{intro}`{FORMS[m.first.type]}`"
@@ -290,7 +291,7 @@ _RULES: tuple[tuple[Code, Callable[[Mistake], Finding | None]], ...] = (
     ("bad-setting", _setting),
     ("unknown-statement", _at_the_start),
     ("syntax", _claim),
-    ("unknown-character", _doubled_sign),
+    ("unknown-character", _foreign_sign),
     ("unknown-statement", _assignment),
     ("syntax", _rate_at_a_time),
     ("unknown-statement", _unknown_statement),

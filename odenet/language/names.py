@@ -1,24 +1,24 @@
-"""One name for all its spellings.
+"""The canonical form of a name, and names that look alike.
 
 `σ` and `sigma`, `K₁` and `K1` are the same name. Letters that Unicode folds together (`ϵ` and `ε`,
 the micro sign and `μ`) or that look alike in print (Greek `Κ` and Latin `K`) are told apart by no
-reader, so a file that uses both is rejected (`confusable`).
+reader, so a file that uses both is rejected (see `confusable`).
 """
 
 import unicodedata
 from collections.abc import Iterable
 
-_LETTERS = "α β γ δ ε ζ η θ ι κ λ μ ν ξ ο π ρ σ τ υ φ χ ψ ω"
-_SPELLED = (
+_GREEK_LETTERS = "α β γ δ ε ζ η θ ι κ λ μ ν ξ ο π ρ σ τ υ φ χ ψ ω"
+_GREEK_NAMES = (
     "alpha beta gamma delta epsilon zeta eta theta iota kappa lambda mu "
     "nu xi omicron pi rho sigma tau upsilon phi chi psi omega"
 )
-GREEK = dict(zip(_LETTERS.split(), _SPELLED.split(), strict=True))
+GREEK = dict(zip(_GREEK_LETTERS.split(), _GREEK_NAMES.split(), strict=True))
 _CAPITALS = {letter.upper(): name.capitalize() for letter, name in GREEK.items()}
-_NAMES = GREEK | _CAPITALS | {"ς": "sigma"}
+_SPELLED_OUT = GREEK | _CAPITALS | {"ς": "sigma"}
 
-# Letters of one shape in most fonts, written with the Latin one.
-_SHAPES = str.maketrans("ΑΒΕΖΗΙΚΜΝΟΡΤΥΧνορ", "ABEZHIKMNOPTYXvop")
+# Greek letters that look like Latin ones in most fonts.
+_LATIN_LOOKALIKES = str.maketrans("ΑΒΕΖΗΙΚΜΝΟΡΤΥΧνορ", "ABEZHIKMNOPTYXvop")
 
 
 def canonical(spelling: str) -> str:
@@ -28,12 +28,12 @@ def canonical(spelling: str) -> str:
         `canonical("σ₁") == canonical("sigma1") == "sigma1"`
     """
     folded = unicodedata.normalize("NFKC", spelling)
-    return "".join(_NAMES.get(char, char) for char in folded)
+    return "".join(_SPELLED_OUT.get(char, char) for char in folded)
 
 
 def shape(spelling: str) -> str:
-    """What a name looks like: equal for names that a reader cannot tell apart."""
-    return unicodedata.normalize("NFKC", spelling).translate(_SHAPES)
+    """A key of what a name looks like: equal for names that a reader cannot tell apart."""
+    return unicodedata.normalize("NFKC", spelling).translate(_LATIN_LOOKALIKES)
 
 
 def confusable(one: str, other: str) -> bool:
@@ -47,13 +47,13 @@ def confusable(one: str, other: str) -> bool:
 
 
 def _subscripts_differ(one: str, other: str) -> bool:
-    """Whether `K₁` and `K1` is all the difference there is."""
+    """Whether two spellings differ only in subscript digits, as `K₁` and `K1` do."""
     digits = str.maketrans("₀₁₂₃₄₅₆₇₈₉", "0123456789")
     return one.translate(digits) == other.translate(digits)
 
 
 class Shapes:
-    """Names by what they look like, so that one is compared only with its likes."""
+    """A collection of spellings, searched for one that looks like a given one."""
 
     def __init__(self, spellings: Iterable[str] = ()):
         self._spellings: dict[str, list[str]] = {}
@@ -61,10 +61,10 @@ class Shapes:
             self.add(spelling)
 
     def add(self, spelling: str) -> None:
-        """Note a name."""
+        """Add a spelling."""
         self._spellings.setdefault(shape(spelling), []).append(spelling)
 
     def twin(self, spelling: str) -> str:
-        """The first name noted that this one is confusable with; empty if there is none."""
+        """The first spelling in the collection that looks like this one; empty if none does."""
         alike = self._spellings.get(shape(spelling), [])
         return next((other for other in alike if confusable(spelling, other)), "")

@@ -1,4 +1,4 @@
-"""A syntax tree as text: a statement a line, and where that is too long, its parts below it."""
+"""A syntax tree as text: one line per statement, a long one with its children indented below."""
 
 from collections.abc import Iterator
 from dataclasses import fields
@@ -6,27 +6,27 @@ from typing import cast
 
 from odenet.language.formulas import Name, Node, Number, Text
 
-WIDTH = 90
+MOST_COLUMNS = 90
 
 
-def outline(node: Node, indent: int = 0, mark: str = "") -> str:
-    """A node on one line if it fits there, else with its parts indented below it.
+def outline(node: Node, indent: int = 0, operator: str = "") -> str:
+    """A node on one line if it fits, else with its children indented below it.
 
     Args:
         node: the node.
-        indent: of its line.
-        mark: the sign or operator before it.
+        indent: the number of spaces before its line.
+        operator: the sign or operator to write before it.
     """
-    line = " " * indent + mark + _line(node)
-    parts = list(_parts(node))
-    if len(line) <= WIDTH or not parts:
+    line = " " * indent + operator + _inline(node)
+    children = list(_children(node))
+    if len(line) <= MOST_COLUMNS or not children:
         return line
-    head = " " * indent + mark + " ".join([type(node).__name__, *_words(node)])
-    return "\n".join([head, *(outline(part, indent + 2, mark) for mark, part in parts)])
+    head = " " * indent + operator + " ".join([type(node).__name__, *_attributes(node)])
+    return "\n".join([head, *(outline(child, indent + 2, sign) for sign, child in children)])
 
 
-def _line(node: Node) -> str:
-    """`Term(Power(K1, T), σ, Group(Z))`."""
+def _inline(node: Node) -> str:
+    """A node on one line, as in `Term(Power(K1, T), σ, Group(Z))`."""
     match node:
         case Name():
             return node.spelling
@@ -35,11 +35,11 @@ def _line(node: Node) -> str:
         case Text():
             return f'"{node.value}"'
         case _:
-            inside = [*_words(node), *(mark + _line(part) for mark, part in _parts(node))]
-            return f"{type(node).__name__}({', '.join(inside)})"
+            items = [*_attributes(node), *(s + _inline(child) for s, child in _children(node))]
+            return f"{type(node).__name__}({', '.join(items)})"
 
 
-def _parts(node: Node) -> Iterator[tuple[str, Node]]:
+def _children(node: Node) -> Iterator[tuple[str, Node]]:
     """The nodes directly inside a node, each with the sign or operator before it."""
     for f in fields(node):
         value: object = getattr(node, f.name)
@@ -48,16 +48,16 @@ def _parts(node: Node) -> Iterator[tuple[str, Node]]:
             match item:
                 case Node():
                     yield "", item
-                case (int(sign), Node() as part):
-                    yield "+ " if sign > 0 else "- ", part
-                case (str(operator), Node() as part):
-                    yield f"{operator} " if operator else "", part
+                case (int(sign), Node() as child):
+                    yield "+ " if sign > 0 else "- ", child
+                case (str(operator), Node() as child):
+                    yield f"{operator} " if operator else "", child
                 case _:
                     pass
 
 
-def _words(node: Node) -> Iterator[str]:
-    """What a node holds other than nodes: orders, offsets, texts and flags that are set."""
+def _attributes(node: Node) -> Iterator[str]:
+    """The attributes of a node that are not nodes: orders, offsets, texts, flags that are set."""
     for f in fields(node):
         value = getattr(node, f.name)
         if value is True:

@@ -12,7 +12,7 @@ from odenet.language.names import canonical
 from odenet.language.statements import TOP, statements
 
 VERSION = 1  # of the language, as in the line `odenet 1`
-_DECLARES = {"STATE", "AUX", "SHARED", "PARAM", "MAP", "LET", "SCHEME", "NAME"}
+_DECLARING = {"STATE", "AUX", "SHARED", "PARAM", "MAP", "LET", "SCHEME", "NAME"}
 
 
 def parse(source: Source, report: Report) -> tree.File:
@@ -23,7 +23,7 @@ def parse(source: Source, report: Report) -> tree.File:
 
     Args:
         source: the text.
-        report: takes the syntax errors; a statement that has one is `Lost` in the tree.
+        report: collects the syntax errors; a statement that has one is `Lost` in the tree.
     """
     builder = Builder(source, report)
     found: list[tree.Statement] = []
@@ -36,52 +36,52 @@ def parse_setting(source: Source, report: Report) -> tree.Setting | None:
     """A single `key = value`, as on a command line; None after reporting what is wrong."""
     lines = list(statements(source))
     line = [token for tokens in lines for token in tokens if token.type != "_END"]
-    if comment := _comment(line, source):
+    if comment := _find_comment(line, source):
         report.error("bad-setting", "a value from outside has no comment", comment, "leave it out")
         return None
     end = Token("$END", "", start_pos=len(source.text), end_pos=len(source.text) + 1)
-    parsed = _feed([*line, end], "setting")
+    parsed = _parse_tokens([*line, end], "setting")
     if isinstance(parsed, Mistake):
         _report(parsed, source, report)
         return None
     return Builder(source, report).build(parsed)
 
 
-def _comment(line: list[Token], source: Source) -> Span | None:
-    """Where a comment begins, if what is behind or between the tokens is one."""
-    at = 0
+def _find_comment(line: list[Token], source: Source) -> Span | None:
+    """The first comment after or between the tokens of a line, if there is one."""
+    previous_end = 0
     for start, end in [*((t.start_pos or 0, t.end_pos or 0) for t in line), (len(source.text), 0)]:
-        found = source.text.find("#", at, start)
+        found = source.text.find("#", previous_end, start)
         if found >= 0:
             return Span(source, found, len(source.text))
-        at = end
+        previous_end = end
     return None
 
 
 def _statements(line: list[Token], builder: Builder, report: Report) -> list[tree.Statement]:
-    """The node of a line; `Lost` after reporting why there is none.
+    """The node of a line; `Lost` after reporting why it cannot be parsed.
 
-    There are more where a second statement begins on the same line, which is an error.
+    There are several where another statement begins on the same line, which is an error.
     """
-    left, failed = line, False
-    while isinstance(parsed := _feed(left, "file"), Mistake):
+    remaining, failed = line, False
+    while isinstance(parsed := _parse_tokens(remaining, "file"), Mistake):
         failed = True
         _report(parsed, builder.source, report)
-        inside = _line_of_block(left, parsed.index)
-        if inside is not None:
-            left = [*left[: inside[0]], *left[inside[1] :]]
+        block_range = _line_of_block(remaining, parsed.index)
+        if block_range is not None:
+            remaining = [*remaining[: block_range[0]], *remaining[block_range[1] :]]
         elif parsed.index and parsed.token.type in TOP and "_END" in parsed.accepts:
             end = Token.new_borrow_pos("_END", "\n", parsed.token)
-            rest = _statements(left[parsed.index :], builder, report)
-            return [*_statements([*left[: parsed.index], end], builder, report), *rest]
+            rest = _statements(remaining[parsed.index :], builder, report)
+            return [*_statements([*remaining[: parsed.index], end], builder, report), *rest]
         else:
-            return [_lost(line, builder.source)]
+            return [_unparsed(line, builder.source)]
     if failed and line[0].type != "TRAIN":
-        return [_lost(line, builder.source)]
+        return [_unparsed(line, builder.source)]
     return [builder.build(parsed.children[0])]
 
 
-def _feed(line: list[Token], start: str) -> Tree[Token | None] | Mistake:
+def _parse_tokens(line: list[Token], start: str) -> Tree[Token | None] | Mistake:
     """The parse tree of a line, or the first token that is out of place."""
     machine = parser().parse_interactive(start=start)
     parsed = None
@@ -94,10 +94,10 @@ def _feed(line: list[Token], start: str) -> Tree[Token | None] | Mistake:
 
 
 def _report(mistake: Mistake, source: Source, report: Report) -> None:
-    """Say what is wrong: with the token, or with all strays of its statement when it is one."""
-    said = (explain_stray if isinstance(mistake.token, Stray) else explain)(mistake)
-    if said is not None:
-        code, (token, message, help_) = said
+    """Report a mistake: its token, or, if that is a stray, all strays of the statement."""
+    explanation = (explain_stray if isinstance(mistake.token, Stray) else explain)(mistake)
+    if explanation is not None:
+        code, (token, message, help_) = explanation
         report.error(code, message, span_of(token, source), help_)
         return
     for token in mistake.statement:
@@ -106,7 +106,7 @@ def _report(mistake: Mistake, source: Source, report: Report) -> None:
 
 
 def _line_of_block(line: list[Token], index: int) -> tuple[int, int] | None:
-    """From where to where the line of a block reaches that an index lies in."""
+    """The range of the line inside `{ … }` that contains a token index; None outside of a block."""
     types = [token.type for token in line]
     if "LBRACE" not in types[:index] or "RBRACE" in types[:index]:
         return None
@@ -114,11 +114,11 @@ def _line_of_block(line: list[Token], index: int) -> tuple[int, int] | None:
     return max(i for i in ends if i < index) + 1, min(i for i in ends if i >= index) + 1
 
 
-def _lost(line: list[Token], source: Source) -> tree.Lost:
+def _unparsed(line: list[Token], source: Source) -> tree.Lost:
     """What is still known of a statement that could not be parsed."""
     kind = line[0].type
     ends = [i for i, token in enumerate(line) if token.type in ("COLON", "EQUAL", "LBRACE", "LPAR")]
-    head = line[: ends[0]] if ends and kind in _DECLARES else line if kind in _DECLARES else []
+    head = line[: ends[0]] if ends and kind in _DECLARING else line if kind in _DECLARING else []
     mentions = tuple(canonical(token) for token in line if token.type == "NAME")
     declares = tuple(canonical(token) for token in head if token.type == "NAME")
     place = span_of(line[0], source).to(span_of(line[-1], source))

@@ -1,4 +1,4 @@
-"""From a path to a text, or to a message that says why there is none."""
+"""Reading source files: the text at a path, or an error that says why it cannot be read."""
 
 import os
 from pathlib import Path
@@ -8,9 +8,9 @@ from odenet.diagnostics import Source, SpecError, nearest
 
 MOST_BYTES = 1 << 20
 
-# What a shell hands over in place of a file: the standard input, and `<(…)`.
-_HANDED_OVER = ("/dev/stdin", "/dev/fd/", "/proc/self/fd/")
-_NO_WAITING = getattr(os, "O_NONBLOCK", 0)  # a pipe without a writer would be waited for
+# Paths that a shell passes in place of a file: standard input and process substitution `<(…)`.
+_SHELL_STREAMS = ("/dev/stdin", "/dev/fd/", "/proc/self/fd/")
+_NONBLOCKING = getattr(os, "O_NONBLOCK", 0)  # opening a pipe without a writer would block
 
 
 def read(path: Path) -> Source:
@@ -27,50 +27,50 @@ def read(path: Path) -> Source:
 
 
 def read_text(path: Path) -> str:
-    """What a file of at most a megabyte says, in UTF-8.
+    """The text of a file of at most a megabyte, in UTF-8.
 
-    Only a file can be read, and what a shell hands over: a device or a pipe never ends, or is
-    waited for.
+    Devices and named pipes are refused, since reading them may never end. The streams of a shell
+    are allowed.
 
     Raises:
         SpecError: it cannot be read, is too large, or is not a text.
     """
     try:
-        data = _bytes(path)
+        data = _read_bytes(path)
     except IsADirectoryError:
-        raise _unreadable(path, "this is a folder, not a file", _specs_in(path)) from None
+        raise _unreadable(path, "this is a folder, not a file", _list_specs(path)) from None
     except FileNotFoundError:
         if path.is_symlink():
             raise _unreadable(path, "this is a link to a file that is not there", "") from None
-        raise _unreadable(path, "there is no such file", _near(path)) from None
+        raise _unreadable(path, "there is no such file", _suggestion(path)) from None
     except (OSError, ValueError) as error:
         why = getattr(error, "strerror", None) or str(error)
         raise _unreadable(path, f"this file cannot be read: {why.lower()}", "") from None
     if len(data) > MOST_BYTES:
         raise _unreadable(path, "this file is larger than a megabyte", "is it a spec?")
-    return _decoded(path, data)
+    return _decode(path, data)
 
 
-def identity(path: Path) -> tuple[int, int] | None:
-    """What tells a file from all others whatever its path; None where there is none."""
+def file_identity(path: Path) -> tuple[int, int] | None:
+    """Device and inode of a file, equal for all paths to it; None if there is no file."""
     try:
-        found = path.stat()
+        status = path.stat()
     except (OSError, ValueError):
         return None
-    return found.st_dev, found.st_ino
+    return status.st_dev, status.st_ino
 
 
-def _bytes(path: Path) -> bytes:
-    """The first bytes of a file, one more than there may be."""
-    handed = str(path).startswith(_HANDED_OVER)
-    waiting = 0 if handed else _NO_WAITING
-    with open(path, "rb", opener=lambda name, flags: os.open(name, flags | waiting)) as file:
-        if not S_ISREG(os.fstat(file.fileno()).st_mode) and not handed:
+def _read_bytes(path: Path) -> bytes:
+    """At most MOST_BYTES + 1 bytes of a file: one more than allowed shows that it is too large."""
+    from_shell = str(path).startswith(_SHELL_STREAMS)
+    extra_flags = 0 if from_shell else _NONBLOCKING
+    with open(path, "rb", opener=lambda name, flags: os.open(name, flags | extra_flags)) as file:
+        if not S_ISREG(os.fstat(file.fileno()).st_mode) and not from_shell:
             raise _unreadable(path, "this is a device or a pipe, not a file", "")
         return file.read(MOST_BYTES + 1)
 
 
-def _decoded(path: Path, data: bytes) -> str:
+def _decode(path: Path, data: bytes) -> str:
     if data[:2] in (b"\xff\xfe", b"\xfe\xff"):
         raise _unreadable(path, "this text is in UTF-16", "save it as UTF-8")
     try:
@@ -88,17 +88,17 @@ def _unreadable(path: Path, message: str, help_: str) -> SpecError:
     return SpecError.of("unreadable-file", message, help=help_, file=str(path))
 
 
-def _near(path: Path) -> str:
-    """The name that was meant, or the specs in the same folder."""
+def _suggestion(path: Path) -> str:
+    """Help for a missing file: a file with a similar name, or the specs in the same folder."""
     try:
         names = {p.stem: p.name for p in path.parent.iterdir() if p.suffix == ".ode"}
     except OSError:
         return f"there is no folder {path.parent}"
-    near = nearest(path.stem, names)
-    return f"did you mean `{names[near]}`?" if near else _specs_in(path.parent)
+    similar = nearest(path.stem, names)
+    return f"did you mean `{names[similar]}`?" if similar else _list_specs(path.parent)
 
 
-def _specs_in(folder: Path) -> str:
+def _list_specs(folder: Path) -> str:
     names = sorted(p.name for p in folder.glob("*.ode"))
     more = ", …" if len(names) > 8 else ""
     return f"{folder} has {', '.join(names[:8])}{more}" if names else ""

@@ -1,4 +1,4 @@
-"""A spec and the files that it uses, as syntax trees."""
+"""The syntax trees of a spec and of the files that its `use` lines name."""
 
 import os
 from collections.abc import Iterator
@@ -6,9 +6,9 @@ from pathlib import Path
 
 from odenet.diagnostics import Report, Source, Span, SpecError
 from odenet.language import tree
-from odenet.language.foreign import recognise
+from odenet.language.foreign import recognise_foreign
 from odenet.language.parser import VERSION, parse
-from odenet.language.reading import identity, read
+from odenet.language.reading import file_identity, read
 
 MOST_FILES = 50
 
@@ -17,11 +17,11 @@ def parse_spec(source: Source, report: Report) -> tree.File:
     """The syntax tree of a spec, with its syntax errors in the report.
 
     Raises:
-        SpecError: it is not a text, has nothing but comments, or is of another program or version.
+        SpecError: it is not a text, has only comments, or is of another program or version.
     """
     if "\0" in source.text or any("\ud800" <= char <= "\udfff" for char in source.text):
         raise SpecError.of("not-a-spec", "this is not a text", file=source.name)
-    if foreign := recognise(source):
+    if foreign := recognise_foreign(source):
         raise SpecError([foreign])
     file = _parsed(source, report)
     if not file.statements:
@@ -33,7 +33,7 @@ def parse_spec(source: Source, report: Report) -> tree.File:
 
 
 def _parsed(source: Source, report: Report) -> tree.File:
-    """The tree of a file of this version; what seems wrong in another one may be right there."""
+    """The tree of a file. One of another version is refused first: its syntax may differ."""
     file = parse(source, report)
     for line in file.of(tree.Version):
         if line.number.value != VERSION:
@@ -48,20 +48,20 @@ def used_files(file: tree.File, report: Report) -> tuple[tree.File, ...]:
 
     Args:
         file: the spec.
-        report: takes what is wrong; a file that cannot be read is given as one that is lost.
+        report: collects the errors; the tree of an unreadable file is one `Lost` statement.
 
     Returns:
-        Every file after those that it needs.
+        The trees, every file after those that it uses.
     """
     main = Path(file.span.source.name)
-    return tuple(_Uses(main.parent, report).of(file, (main,)))
+    return tuple(_UsedFiles(main.parent, report).of(file, (main,)))
 
 
-class _Uses:
+class _UsedFiles:
     """Follows the `use` lines.
 
-    Whoever hands on a spec chooses what it uses, and a message shows a line of it: only files in
-    the folder of the spec, and in those below it, are read.
+    Only files in the folder of the spec, and in those below it, are read: a spec from a stranger
+    could otherwise use a private file, of which an error message then shows a line.
     """
 
     def __init__(self, folder: Path, report: Report):
@@ -70,7 +70,7 @@ class _Uses:
         self.seen: set[tuple[int, int]] = set()
 
     def of(self, file: tree.File, chain: tuple[Path, ...]) -> Iterator[tree.File]:
-        """The files used, those they need first.
+        """The files that a file uses, each after those that it uses itself.
 
         Args:
             file: the file that uses them.
@@ -78,31 +78,32 @@ class _Uses:
         """
         for use in file.of(tree.Use):
             path = Path(os.path.normpath(chain[-1].parent / use.path))
-            known = identity(path)
-            above = [identity(p) for p in chain]
-            if known is not None and known in above:
-                cycle = " > ".join(p.name for p in (*chain[above.index(known) :], path))
+            identity = file_identity(path)
+            ancestors = [file_identity(p) for p in chain]
+            if identity is not None and identity in ancestors:
+                cycle = " > ".join(p.name for p in (*chain[ancestors.index(identity) :], path))
                 self.report.error("use-refused", f"these files use each other: {cycle}", use.span,
                                   "move what both need to a third file")  # fmt: skip
-            elif known is None or known not in self.seen:
-                self.seen |= {known} if known else set()
-                yield from self._file(use, path, chain)
+            elif identity is None or identity not in self.seen:
+                self.seen |= {identity} if identity else set()
+                yield from self._read(use, path, chain)
 
-    def _file(self, use: tree.Use, path: Path, chain: tuple[Path, ...]) -> Iterator[tree.File]:
+    def _read(self, use: tree.Use, path: Path, chain: tuple[Path, ...]) -> Iterator[tree.File]:
         try:
             self._allow(path)
             source = read(path)
         except SpecError as error:
-            for found in error.diagnostics:
-                self.report.error(found.code, f"{use.path}: {found.message}", use.span, found.help)
+            for problem in error.diagnostics:
+                message = f"{use.path}: {problem.message}"
+                self.report.error(problem.code, message, use.span, problem.help)
             yield tree.File((tree.Lost("use", (), (), span=use.span),), span=use.span)
             return
         file = _parsed(source, self.report)
         yield from self.of(file, (*chain, path))
         yield file
 
-    def _allow(self, path: Path) -> None:
-        """Refuse a file outside of the folder of the spec, and more files than anybody writes."""
+    def _check_allowed(self, path: Path) -> None:
+        """Refuse a file outside of the folder of the spec, and more than MOST_FILES files."""
         if not Path(os.path.realpath(path)).is_relative_to(self.folder):
             message = "this file is not in the folder of the spec"
             raise SpecError.of("use-refused", message, help="copy it there, or into a folder below")

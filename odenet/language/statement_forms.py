@@ -1,8 +1,8 @@
-"""How statements are written here, and what they are called elsewhere."""
+"""An example of every kind of statement, and the words that other languages begin it with."""
 
 from odenet.diagnostics import suggest
 
-# How a statement is written, by the word it begins with.
+# An example of each statement, by the token type of its first word.
 FORMS = {
     "ODENET": "odenet 1",
     "USE": 'use "mine.ode"',
@@ -20,8 +20,8 @@ FORMS = {
     "SCHEME": "scheme NAME { … }",
 }
 
-# What statements are called elsewhere.
-ALSO = dict.fromkeys((word.lower() for word in FORMS), "") | {
+# The first word of a statement -> words of other languages for it.
+_SYNONYMS = dict.fromkeys((word.lower() for word in FORMS), "") | {
     "state": "states variable variables unknown unknowns",
     "param": "params parameter parameters weight weights",
     "let": "var const val set define",
@@ -33,21 +33,21 @@ ALSO = dict.fromkeys((word.lower() for word in FORMS), "") | {
     "train": "training fit recipe",
     "output": "return outputs",
 }
-STATEMENTS = (
+STATEMENT_HELP = (
     "a statement is an equation such as `Y' = …`, or begins with state, param, map, let, "
     "discretise, require, output, net, train, scheme or use"
 )
 
 
 def word_meant(first: str) -> str:
-    """What a statement of another language would be here; else what is spelled like it."""
-    return word_of(first) or suggest(first, [w.lower() for w in FORMS]) or STATEMENTS
+    """Help for an unknown first word: the statement meant, a similar word, or all statements."""
+    return word_of(first) or suggest(first, [w.lower() for w in FORMS]) or STATEMENT_HELP
 
 
 def word_of(first: str) -> str:
-    """The word that begins such a statement here, or how it is written; empty for another."""
-    plain = first.lower()
-    for begins, names in ALSO.items():
-        if plain in (begins, *names.split()):
-            return f"write `{begins if plain == begins else FORMS[begins.upper()]}`"
+    """Help for a first word that is a synonym of a keyword, or in capitals; empty for others."""
+    lowered = first.lower()
+    for keyword, names in _SYNONYMS.items():
+        if lowered in (keyword, *names.split()):
+            return f"write `{keyword if lowered == keyword else FORMS[keyword.upper()]}`"
     return ""

@@ -1,11 +1,11 @@
-"""`python -m odenet.language.strict`: the grammar has no conflict, neither of rules nor of tokens.
+"""Checks grammar.lark for conflicts, of rules and of tokens: `python -m odenet.language.strict`.
 
 Needs the package interegular, without which lark cannot compare regular expressions.
 """
 
 import sys
 
-# Without interegular lark skips half of the check in silence.
+# Without interegular lark silently skips the check of the tokens.
 import interegular  # noqa: F401  # pyright: ignore[reportUnusedImport]
 from lark import Lark
 from lark.exceptions import GrammarError, LexError
@@ -14,7 +14,7 @@ from odenet.language.lexer import grammar_text
 
 
 def conflicts(grammar: str) -> str:
-    """What is ambiguous in a grammar, in lark's words; empty when nothing is."""
+    """The first conflict of a grammar, in lark's words; empty if there is none."""
     try:
         Lark(grammar, parser="lalr", lexer="basic", start=["file", "setting"], strict=True)
     except (GrammarError, LexError) as error:
@@ -23,10 +23,10 @@ def conflicts(grammar: str) -> str:
 
 
 def main() -> int:
-    """Print the first conflict; the exit code."""
-    found = conflicts(grammar_text())
-    print(found or "grammar.lark has no conflict")
-    return 1 if found else 0
+    """Print the first conflict, and return the exit code."""
+    conflict = conflicts(grammar_text())
+    print(conflict or "grammar.lark has no conflict")
+    return 1 if conflict else 0
 
 
 if __name__ == "__main__":

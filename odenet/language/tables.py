@@ -1,8 +1,8 @@
-"""The parse tables of grammar.lark, computed once and kept in tables.json.
+"""The parse tables of grammar.lark, computed once and stored in tables.json.
 
-Building the parser from the grammar takes as long as all the rest of a compilation. The tables are
-used only for the very grammar and lark that they were made from; `pytest --update-golden
-tests/language/test_tables.py` writes them anew.
+Building the parser from the grammar takes as long as the rest of a compilation. Stored tables are
+used only with the grammar and the lark version they were made from; `pytest --update-golden
+tests/language/test_tables.py` writes new ones.
 """
 
 import json
@@ -31,28 +31,28 @@ def build(grammar: str) -> Lark:
 
 
 def restore(grammar: str) -> Lark | None:
-    """The same parser from the tables; None where they are of another grammar or lark."""
-    kept = files("odenet.language") / FILE.name
-    if not kept.is_file():
+    """The same parser from the stored tables; None if they belong to another grammar or lark."""
+    stored = files("odenet.language") / FILE.name
+    if not stored.is_file():
         return None
-    tables = json.loads(kept.read_text(encoding="utf-8"), object_pairs_hook=_numbered)
+    tables = json.loads(stored.read_text(encoding="utf-8"), object_pairs_hook=_integer_keys)
     if tables["key"] != key(grammar):
         return None
-    # As the parsers do that lark's tool `standalone` writes.
+    # The parsers that `lark.tools.standalone` generates load their tables in the same way.
     return Lark.__new__(Lark)._load({"data": tables["data"], "memo": tables["memo"]})
 
 
 def key(grammar: str) -> str:
-    """What tables belong to: the version of lark, and the grammar they were made from."""
+    """What stored tables are compared by: the version of lark and a hash of the grammar."""
     return f"{lark.__version__} {sha256(grammar.encode()).hexdigest()}"
 
 
 def dump(grammar: str) -> str:
-    """The tables of a grammar as a text."""
+    """The tables of a grammar as JSON, the content of tables.json."""
     data, memo = build(grammar).memo_serialize([TerminalDef, Rule])
     return json.dumps({"key": key(grammar), "data": data, "memo": memo}, separators=(",", ":"))
 
 
-def _numbered(pairs: list[tuple[str, Any]]) -> dict[str | int, Any]:
-    """An object with the numbers of states as numbers, which JSON writes as texts."""
+def _integer_keys(pairs: list[tuple[str, Any]]) -> dict[str | int, Any]:
+    """A JSON object, its keys that are parser states as integers again: JSON has strings only."""
     return {int(name) if name.isdigit() else name: value for name, value in pairs}

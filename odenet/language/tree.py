@@ -1,4 +1,4 @@
-"""The syntax tree: what was written, nothing resolved. Its formulas are in formulas.py."""
+"""The nodes of the syntax tree for statements; those for formulas are in formulas.py."""
 
 from dataclasses import dataclass
 from typing import TypeVar
@@ -177,7 +177,12 @@ class RightHandSide(Node):
 
 @dataclass(frozen=True)
 class Pattern(Node):
-    """`Y' = F(Z)` in a scheme's `for` line: a sum, `Y' = F(Y) + G(Y)`, or with a decay."""
+    """`Y' = F(Z)` in a scheme's `for` line; also `Y' = F(Y) + G(Y)`, and `Y' = F(Z) - γ Y`.
+
+    Args:
+        decay: the factor γ of a term that damps.
+        damped: the unknown in that term, `Y` or `Y'`.
+    """
 
     name: Name
     order: int
@@ -220,16 +225,16 @@ class MadeScheme(Node):
 
     @property
     def block(self) -> Scheme:
-        """A block of this name and these constants, without lines."""
+        """A `Scheme` of this name and these constants, without rules."""
         return Scheme(self.name, self.constants, (), span=self.span)
 
 
 @dataclass(frozen=True)
 class Lost(Node):
-    """A statement that could not be parsed, with what is still known of it.
+    """A statement that could not be parsed, with what is still known about it.
 
     Args:
-        kind: the word it begins with; "name" for an equation or anything else with a name first.
+        kind: the type of its first token in lower case, such as "state"; "name" for an equation.
         declares: the names it would have declared.
         mentions: all names that occur in it.
     """

@@ -1,4 +1,4 @@
-"""The words and signs of the language by kind, read off grammar.lark, for whatever colours text."""
+"""The keywords of the language and the patterns of its tokens, for syntax highlighters."""
 
 from collections.abc import Collection
 from functools import cache
@@ -11,8 +11,8 @@ from odenet.language.lexer import parser
 @cache
 def keywords() -> tuple[str, ...]:
     """The words that have a meaning of their own, in alphabetic order."""
-    fixed = (t.pattern.value for t in _terminals() if isinstance(t.pattern, PatternStr))
-    return tuple(sorted(word for word in fixed if word.isascii() and word.isidentifier()))
+    literals = (t.pattern.value for t in _terminals() if isinstance(t.pattern, PatternStr))
+    return tuple(sorted(word for word in literals if word.isascii() and word.isidentifier()))
 
 
 def keyword_pattern() -> str:
@@ -20,8 +20,8 @@ def keyword_pattern() -> str:
 
     A word boundary is not enough: to the engines of many editors it lies before the `₁`.
     """
-    goes_on = pattern("NAME").partition("]")[2].removesuffix("*")
-    return rf"\b(?:{'|'.join(keywords())})(?!{goes_on})"
+    name_characters = pattern("NAME").partition("]")[2].removesuffix("*")
+    return rf"\b(?:{'|'.join(keywords())})(?!{name_characters})"
 
 
 def pattern(terminal: str) -> str:
