@@ -33,7 +33,7 @@ from odenet.emit.module import module_source
 from odenet.emit.names import class_name
 from odenet.emit.notebook import as_html
 from odenet.emit.printing import as_latex
-from odenet.language.reading import read
+from odenet.language.source_files import read
 from odenet.language.specs import parse_spec, used_files
 from odenet.language.tree import Discretise, File
 from odenet.model.reading.build import DEFAULT_SPACE, build

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pygments.lexer import RegexLexer
 from pygments.token import Comment, Keyword, Name, Number, Operator, Punctuation, String, Whitespace
 
-from odenet.language.words import keyword_pattern, pattern
+from odenet.language.token_patterns import keyword_pattern, pattern
 from odenet.model.elaboration.library import library
 from odenet.model.tables.activations import ACTIVATIONS
 from odenet.model.tables.claims import CLAIMS

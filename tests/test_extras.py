@@ -22,7 +22,7 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 # where it belongs, and no other line names it again.
 USERS = {
     "hypothesis": {"testing.py"},
-    "interegular": {"language/strict.py"},
+    "interegular": {"language/check_grammar.py"},
     "jinja2": {"report/"},
     "lark": {"language/"},
     "latex2mathml": {"emit/"},

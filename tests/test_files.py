@@ -257,7 +257,7 @@ ELSEWHERE = {  # what is no file of the user's, or goes through a stream of the 
     "odenet/training/figures.py": {"figure.savefig"},
     "odenet/report/svg.py": {"self._figure.savefig"},  # into a text
     "odenet/training/run_folder/checkpoints.py": {"torch.save"},
-    "odenet/language/reading.py": {"os.open"},  # to read
+    "odenet/language/source_files.py": {"os.open"},  # to read
     "odenet/conversion/zoo.py": {"torch.save"},
     "odenet/laws.py": {"moving.move"},  # of a ramp
     "odenet/training/callbacks/scheme_constants.py": {"moving.move"},

@@ -13,7 +13,7 @@ from odenet.compiler import Program, load, loads
 from odenet.derive import inverse_lines
 from odenet.diagnostics import Report, Source
 from odenet.language import canonical, tree
-from odenet.language.reading import read
+from odenet.language.source_files import read
 from odenet.language.specs import parse_spec
 from odenet.model.elaboration.library import library, library_scheme
 from odenet.model.elaboration.scope import SpecScope

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from odenet.editor.document import Document, names
 from odenet.editor.hover import in_train
 from odenet.language import tree
-from odenet.language.words import keywords
+from odenet.language.token_patterns import keywords
 from odenet.model.elaboration.library import library
 from odenet.model.tables.activations import ACTIVATIONS
 from odenet.model.tables.argument_kinds import Word

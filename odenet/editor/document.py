@@ -12,7 +12,7 @@ from odenet.diagnostics import Diagnostic, Report, Source, Span, SpecError
 from odenet.language import canonical, tree
 from odenet.language.parser import parse
 from odenet.language.specs import used_files
-from odenet.language.words import pattern
+from odenet.language.token_patterns import pattern
 from odenet.model.elaboration.library import library, library_text
 
 

@@ -3,7 +3,7 @@
 import json
 from typing import Any
 
-from odenet.language.words import keyword_pattern, pattern
+from odenet.language.token_patterns import keyword_pattern, pattern
 
 
 def textmate() -> str:

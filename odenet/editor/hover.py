@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Mapping
 from odenet.diagnostics import Span
 from odenet.editor.document import Document
 from odenet.language import canonical, tree
-from odenet.language.words import keywords
+from odenet.language.token_patterns import keywords
 from odenet.model.tables.activations import ACTIVATIONS
 from odenet.model.tables.claims import CLAIMS
 from odenet.model.tables.layers import LAYERS

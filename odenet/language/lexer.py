@@ -10,7 +10,7 @@ from lark import Lark, Token
 from lark.exceptions import UnexpectedCharacters
 
 from odenet.diagnostics import Code, Report, Source, Span, SpecError
-from odenet.language import messages, tables
+from odenet.language import messages, parse_tables
 
 MOST_STRAYS = 50
 MOST_TOKENS = 100_000
@@ -61,7 +61,7 @@ def grammar_text() -> str:
 def parser() -> Lark:
     """The parser of the language, loaded from the stored parse tables if they match the grammar."""
     grammar = grammar_text()
-    return tables.restore(grammar) or tables.build(grammar)
+    return parse_tables.load_parser(grammar) or parse_tables.build_parser(grammar)
 
 
 def tokens(source: Source) -> list[Token]:

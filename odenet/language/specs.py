@@ -6,9 +6,9 @@ from pathlib import Path
 
 from odenet.diagnostics import Report, Source, Span, SpecError
 from odenet.language import tree
-from odenet.language.foreign import recognise_foreign
+from odenet.language.foreign_files import recognise_foreign
 from odenet.language.parser import VERSION, parse
-from odenet.language.reading import file_identity, read
+from odenet.language.source_files import file_identity, read
 
 MOST_FILES = 50
 

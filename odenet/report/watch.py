@@ -20,7 +20,7 @@ from typing import Any
 import odenet
 from odenet.diagnostics import Report, SpecError
 from odenet.language import tree
-from odenet.language.reading import read
+from odenet.language.source_files import read
 from odenet.language.specs import parse_spec, used_files
 from odenet.report.page import as_html, error_html, page_of
 

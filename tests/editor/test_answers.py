@@ -8,7 +8,7 @@ from odenet.editor.completion import completions
 from odenet.editor.document import Document
 from odenet.editor.grammar import textmate
 from odenet.editor.hover import hover
-from odenet.language.words import keywords
+from odenet.language.token_patterns import keywords
 from odenet.model.elaboration.library import library
 from odenet.model.tables.claims import CLAIMS
 from odenet.model.tables.layers import LAYERS

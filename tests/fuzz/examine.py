@@ -14,7 +14,7 @@ from odenet.diagnostics import Source, SpecError
 from odenet.emit.module import module_source
 from odenet.emit.printing import as_json, as_latex, as_text
 from odenet.language.format import format_source
-from odenet.language.reading import read
+from odenet.language.source_files import read
 from odenet.model.reading.build import DEFAULT_SPACE
 
 SECONDS = 5  # of the processor, for one text

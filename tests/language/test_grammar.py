@@ -14,8 +14,10 @@ def strict():
 
     Where that is installed lark compares all tokens at every start, which takes half a second.
     """
-    pytest.importorskip("interegular", reason="the gate runs odenet.language.strict by itself")
-    return importlib.import_module("odenet.language.strict")
+    pytest.importorskip(
+        "interegular", reason="the gate runs odenet.language.check_grammar by itself"
+    )
+    return importlib.import_module("odenet.language.check_grammar")
 
 
 def terminals():

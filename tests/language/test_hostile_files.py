@@ -7,7 +7,7 @@ import pytest
 
 from odenet.compiler import load
 from odenet.diagnostics import SpecError
-from odenet.language.reading import MOST_BYTES, read
+from odenet.language.source_files import MOST_BYTES, read
 from odenet.model.reading.presets import presets
 
 SPEC = "state Y\nparam K : conv(3)\nY' = K Y\n"

@@ -4,7 +4,7 @@ from pygments.token import Error, Keyword, Name
 
 from odenet.highlight import OdeLexer, builtins
 from odenet.language.lexer import grammar_text
-from odenet.language.words import keywords
+from odenet.language.token_patterns import keywords
 
 ROOT = Path(__file__).parents[2]
 

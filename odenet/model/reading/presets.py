@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TypeAlias
 
 from odenet.diagnostics import SpecError, suggest
-from odenet.language.reading import read_text
+from odenet.language.source_files import read_text
 
 FILE = "presets.toml"
 

@@ -10,7 +10,7 @@ from odenet.compiler import Program
 from odenet.diagnostics import Report, Source
 from odenet.files import make_folder, write_bytes
 from odenet.language import parse
-from odenet.language.reading import read
+from odenet.language.source_files import read
 from odenet.language.tree import Use
 from odenet.model.tables.losses import loss_kind
 from odenet.plugins import loaded_plugins

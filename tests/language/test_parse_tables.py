@@ -1,11 +1,11 @@
-"""The kept parse tables are those of the grammar, and no others are used."""
+"""The stored parse tables are those of the grammar, and no others are used."""
 
 import json
 from pathlib import Path
 
 import pytest
 
-from odenet.language import tables
+from odenet.language import parse_tables
 from odenet.language.lexer import grammar_text
 
 SPECS = Path(__file__).parents[2] / "specs"
@@ -13,17 +13,21 @@ SPECS = Path(__file__).parents[2] / "specs"
 
 def test_the_tables_are_those_of_the_grammar(request):
     if request.config.getoption("--update-golden"):
-        tables.FILE.write_text(tables.dump(grammar_text()) + "\n", encoding="utf-8")
-    kept = json.loads(tables.FILE.read_text(encoding="utf-8"))["key"]
-    assert kept.split()[-1] == tables.key(grammar_text()).split()[-1], "run pytest --update-golden"
+        parse_tables.TABLES_FILE.write_text(
+            parse_tables.dump_tables(grammar_text()) + "\n", encoding="utf-8"
+        )
+    kept = json.loads(parse_tables.TABLES_FILE.read_text(encoding="utf-8"))["key"]
+    assert kept.split()[-1] == parse_tables.tables_key(grammar_text()).split()[-1], (
+        "run pytest --update-golden"
+    )
 
 
 @pytest.mark.parametrize("spec", ["hamiltonian", "lista", "transformer"])
 def test_both_parsers_read_a_file_alike(spec):
-    restored = tables.restore(grammar_text())
+    restored = parse_tables.load_parser(grammar_text())
     if restored is None:
         pytest.skip("the tables were made by another lark")
-    built = tables.build(grammar_text())
+    built = parse_tables.build_parser(grammar_text())
     text = (SPECS / f"{spec}.ode").read_text(encoding="utf-8")
     one, other = (list(parser.lex(text)) for parser in (restored, built))
     assert one == other and [t.type for t in one] == [t.type for t in other]
@@ -33,4 +37,4 @@ def test_both_parsers_read_a_file_alike(spec):
 
 
 def test_tables_of_another_grammar_are_not_used():
-    assert tables.restore(grammar_text() + "\n") is None
+    assert parse_tables.load_parser(grammar_text() + "\n") is None

@@ -1,8 +1,8 @@
-"""The parse tables of grammar.lark, computed once and stored in tables.json.
+"""The parse tables of grammar.lark, computed once and stored in parse_tables.json.
 
 Building the parser from the grammar takes as long as the rest of a compilation. Stored tables are
 used only with the grammar and the lark version they were made from; `pytest --update-golden
-tests/language/test_tables.py` writes new ones.
+tests/language/test_parse_tables.py` writes new ones.
 """
 
 import json
@@ -16,10 +16,10 @@ from lark import Lark
 from lark.grammar import Rule
 from lark.lexer import TerminalDef
 
-FILE = Path(__file__).with_name("tables.json")
+TABLES_FILE = Path(__file__).with_name("parse_tables.json")
 
 
-def build(grammar: str) -> Lark:
+def build_parser(grammar: str) -> Lark:
     """The LALR parser of a grammar, for whole files and for a single setting."""
     return Lark(
         grammar,
@@ -30,27 +30,29 @@ def build(grammar: str) -> Lark:
     )
 
 
-def restore(grammar: str) -> Lark | None:
+def load_parser(grammar: str) -> Lark | None:
     """The same parser from the stored tables; None if they belong to another grammar or lark."""
-    stored = files("odenet.language") / FILE.name
+    stored = files("odenet.language") / TABLES_FILE.name
     if not stored.is_file():
         return None
     tables = json.loads(stored.read_text(encoding="utf-8"), object_pairs_hook=_integer_keys)
-    if tables["key"] != key(grammar):
+    if tables["key"] != tables_key(grammar):
         return None
     # The parsers that `lark.tools.standalone` generates load their tables in the same way.
     return Lark.__new__(Lark)._load({"data": tables["data"], "memo": tables["memo"]})
 
 
-def key(grammar: str) -> str:
+def tables_key(grammar: str) -> str:
     """What stored tables are compared by: the version of lark and a hash of the grammar."""
     return f"{lark.__version__} {sha256(grammar.encode()).hexdigest()}"
 
 
-def dump(grammar: str) -> str:
-    """The tables of a grammar as JSON, the content of tables.json."""
-    data, memo = build(grammar).memo_serialize([TerminalDef, Rule])
-    return json.dumps({"key": key(grammar), "data": data, "memo": memo}, separators=(",", ":"))
+def dump_tables(grammar: str) -> str:
+    """The tables of a grammar as JSON, the content of parse_tables.json."""
+    data, memo = build_parser(grammar).memo_serialize([TerminalDef, Rule])
+    return json.dumps(
+        {"key": tables_key(grammar), "data": data, "memo": memo}, separators=(",", ":")
+    )
 
 
 def _integer_keys(pairs: list[tuple[str, Any]]) -> dict[str | int, Any]:

@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from odenet.diagnostics import SpecError
-from odenet.language.reading import read
+from odenet.language.source_files import read
 
 
 def message_of(path):

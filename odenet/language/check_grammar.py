@@ -1,4 +1,4 @@
-"""Checks grammar.lark for conflicts, of rules and of tokens: `python -m odenet.language.strict`.
+"""Checks grammar.lark for conflicts, of rules and of tokens: `python -m odenet.language.check_grammar`.
 
 Needs the package interegular, without which lark cannot compare regular expressions.
 """
