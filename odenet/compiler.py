@@ -37,13 +37,13 @@ from odenet.language.source_files import read
 from odenet.language.specs import parse_spec, used_files
 from odenet.language.tree import Discretise, File
 from odenet.model.reading.build import DEFAULT_SPACE, build
-from odenet.model.tables.given import MakeModule
+from odenet.model.tables.given_modules import MakeModule
 from odenet.model.tables.layers import LAYERS
 from odenet.model.tables.losses import loss_kind
 from odenet.model.tables.recipe import Recipe
-from odenet.model.typed.axes import on_axes
-from odenet.model.typed.frozen import frozen
+from odenet.model.typed.frozen_time import freeze_time
 from odenet.model.typed.program import Model, ends_in_classes, flows_of
+from odenet.model.typed.spatial_axes import with_spatial_axes
 
 if TYPE_CHECKING:
     from torch import nn
@@ -137,7 +137,7 @@ class Program:
     @cached_property
     def frozen(self) -> Model:
         """The model at a fixed time, which is what a certificate is about."""
-        return frozen(self.model)
+        return freeze_time(self.model)
 
     def source(self, space: int | None = None) -> str:
         """The text of the generated torch module; the same bytes for the same input and version.
@@ -150,7 +150,7 @@ class Program:
         """
         axes = DEFAULT_SPACE if self.model.axes is None else self.model.axes
         space = axes if space is None else space
-        model = self.model if space == axes else on_axes(self.model, space)
+        model = self.model if space == axes else with_spatial_axes(self.model, space)
         return module_source(replace(self.facts, model=model), odenet.__version__, space)
 
     @cached_property

@@ -15,12 +15,12 @@ from odenet.model.tables.activations import ACTIVATIONS
 from odenet.model.tables.claims import CLAIMS
 from odenet.model.tables.layers import LAYERS
 from odenet.model.tables.parameters import PARAMETERS
-from odenet.model.tables.structure import NAMES
+from odenet.model.tables.structural_layers import ALL_LAYERS
 
 
 def builtins() -> frozenset[str]:
     """Names that mean something without being declared: those of the tables and the schemes."""
-    tables = (ACTIVATIONS, LAYERS, PARAMETERS, CLAIMS, NAMES.forms)
+    tables = (ACTIVATIONS, LAYERS, PARAMETERS, CLAIMS, ALL_LAYERS.forms)
     return frozenset(name for table in tables for name in table) | frozenset(library())
 
 

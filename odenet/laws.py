@@ -17,8 +17,8 @@ from odenet.compiler import Program
 from odenet.measures import LinearMap, adjoint_gap, gradients, length, relative_error
 from odenet.memory_limit import require_memory_for_flow
 from odenet.model.reading.build import DEFAULT_SPACE
-from odenet.model.tables.declared import DeclaredParameter
-from odenet.model.tables.given import GIVEN
+from odenet.model.tables.declared_parameters import DeclaredParameter
+from odenet.model.tables.given_modules import GIVEN
 from odenet.runtime import Flow
 
 CHANNELS, STEPS, SIZE, BATCH = 4, 6, 5, 2

@@ -28,12 +28,12 @@ from odenet.model.tables.argument_kinds import Number, Word
 from odenet.model.tables.arguments import COUNT, YES, ChannelCount, channels, init
 from odenet.model.tables.choices import Parameter
 from odenet.model.tables.claims import CLAIMS, ClaimKind
-from odenet.model.tables.given import GIVEN, MakeModule
+from odenet.model.tables.given_modules import GIVEN, MakeModule
 from odenet.model.tables.layers import LAYERS, OWN_LAYERS, LayerKind
 from odenet.model.tables.parameter_kinds import Construction, Operator, ParameterKind
 from odenet.model.tables.parameters import PARAMETERS
 from odenet.model.tables.reference import tables
-from odenet.model.tables.structure import STRUCTURAL
+from odenet.model.tables.structural_layers import STRUCTURAL
 from odenet.model.tables.tensors import Tensor
 
 __all__ = [

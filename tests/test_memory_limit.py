@@ -6,7 +6,7 @@ from odenet import memory_limit
 from odenet.compiler import load, loads
 from odenet.diagnostics import SpecError
 from odenet.memory_limit import require_memory
-from odenet.model.typed.size import network_size
+from odenet.model.typed.network_size import network_size
 from tests.language.texts import SPECS
 
 SPEC = """state Y

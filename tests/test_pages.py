@@ -21,7 +21,7 @@ import odenet.training
 from odenet.cli import app, main
 from odenet.model.tables.activations import ACTIVATIONS
 from odenet.model.tables.claims import CLAIMS
-from odenet.model.tables.given import GIVEN
+from odenet.model.tables.given_modules import GIVEN
 from odenet.model.tables.layers import OWN_LAYERS
 from odenet.model.tables.parameters import PARAMETERS
 from tests.language.texts import ROOT, tree_of

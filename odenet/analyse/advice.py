@@ -23,8 +23,8 @@ from odenet.model.elaboration.library import library, library_scheme
 from odenet.model.expressions.expr import State
 from odenet.model.expressions.numbers import NotANumber, evaluate
 from odenet.model.fitting.fit import fit
-from odenet.model.typed.decay import decays_of
 from odenet.model.typed.program import Model, flows_of
+from odenet.model.typed.right_hand_sides import decay_factors
 from odenet.model.typed.scheme import Scheme
 
 MOST = 5  # alternatives that a warning lists
@@ -220,7 +220,7 @@ def _decays(model: Model, scheme: Scheme, groups: Mapping[str, tuple[State, ...]
     try:
         return tuple(
             (name, evaluate(formula, model.constants))
-            for name, formula in decays_of(system, scheme, groups).items()
+            for name, formula in decay_factors(system, scheme, groups).items()
         )
     except NotANumber:
         return None

@@ -16,8 +16,8 @@ from odenet.analyse.units import System, not_monotone
 from odenet.analyse.why_open import explain
 from odenet.diagnostics.effort import MOST_PRODUCTS, TooMuch, at_most
 from odenet.model.expressions.expr import Bias
-from odenet.model.tables.declared import DeclaredParameter
-from odenet.model.typed.frozen import NOW, reads_time
+from odenet.model.tables.declared_parameters import DeclaredParameter
+from odenet.model.typed.frozen_time import NOW, reads_time
 from odenet.model.typed.program import Model
 
 CONSTANT = Assumption("constant weights", "", "the weights are constant within a step")

@@ -9,7 +9,7 @@ from odenet.analyse.laurent import ONE, Monomial, Scalar, common_factor
 from odenet.model.expressions import expr
 from odenet.model.expressions.fold import arithmetic
 from odenet.model.expressions.numbers import NotANumber, evaluate
-from odenet.model.tables.declared import DeclaredParameter
+from odenet.model.tables.declared_parameters import DeclaredParameter
 from odenet.model.typed.program import Model
 
 

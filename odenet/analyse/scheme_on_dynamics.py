@@ -15,10 +15,10 @@ from odenet.derive.text import notation
 from odenet.derive.tightest import tightest
 from odenet.diagnostics import Diagnostic
 from odenet.model.expressions.expr import State
-from odenet.model.fitting.fit import reads
+from odenet.model.fitting.fit import states_read
 from odenet.model.tables.layers import LAYERS
-from odenet.model.typed.decay import without_decay
 from odenet.model.typed.program import Dynamics, Model, flows_of
+from odenet.model.typed.right_hand_sides import without_decay
 from odenet.model.typed.scheme import Scheme
 from odenet.visible_drift import VISIBLE_DRIFT
 
@@ -137,7 +137,7 @@ def form_of(
     """Whether the groups of states read only themselves or, being two, only each other."""
     system = without_decay(dynamics.system(scheme.patterns[0].order), scheme, groups)
     group = {state: name for name, states in groups.items() for state in states}
-    pairs = {(group[state], group[read]) for state in group for read in reads(system[state])}
+    pairs = {(group[state], group[read]) for state in group for read in states_read(system[state])}
     if all(reader == read for reader, read in pairs):
         return "own"
     if len(groups) == 2 and all(reader != read for reader, read in pairs):

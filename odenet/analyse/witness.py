@@ -13,7 +13,7 @@ from odenet.analyse.counterexample import Witness
 from odenet.analyse.decide import TRIALS
 from odenet.analyse.jacobian import CannotEvaluate, jacobian
 from odenet.analyse.sampling import Point, Size, draw, sizes, tensors
-from odenet.model.typed.frozen import frozen
+from odenet.model.typed.frozen_time import freeze_time
 from odenet.model.typed.program import Model
 
 Against = Literal["stable", "imaginary", "real"]
@@ -28,7 +28,7 @@ NOISE = 1e-3  # a Jacobian this small convinces nobody: weights are of size 1
 ROUNDING = 1e6 * np.finfo(float).eps  # an eigenvalue is known up to its condition times this
 
 
-@dataclass(frozen=True)
+@dataclass(freeze_time=True)
 class Look:
     """An eigenvalue, and how far it is for certain from where it should be, relative to ‖J‖."""
 
@@ -62,7 +62,7 @@ def search_witness(
     Raises:
         CannotEvaluate: the formulas have a piece without a numerical model.
     """
-    model = frozen(model)
+    model = freeze_time(model)
     available = sizes(model)
     for trial in range(trials):
         size = available[trial % len(available)]

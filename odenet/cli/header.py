@@ -18,8 +18,8 @@ def announce(program: "Program") -> None:
     """Print what is about to be trained, in the first of several processes."""
     if not _first():
         return
+    from odenet.model.typed.network_size import network_size
     from odenet.model.typed.program import flows_of
-    from odenet.model.typed.size import network_size
 
     model, claims = program.model, program.claims
     flows = [layer.arguments["N"] for layer in flows_of(model.net)]

@@ -17,7 +17,7 @@ from odenet.model.expressions import expr
 from odenet.model.expressions.expr import State
 from odenet.model.expressions.numbers import C
 from odenet.model.tables.activations import ACTIVATIONS
-from odenet.model.tables.declared import DeclaredParameter
+from odenet.model.tables.declared_parameters import DeclaredParameter
 from odenet.model.tables.norms import EPS
 from odenet.model.typed.program import Model
 

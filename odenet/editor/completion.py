@@ -15,7 +15,7 @@ from odenet.model.tables.choices import Choice
 from odenet.model.tables.claims import CLAIMS
 from odenet.model.tables.parameters import PARAMETERS
 from odenet.model.tables.recipe import recipe_keys
-from odenet.model.tables.structure import BEGINNINGS, NAMES
+from odenet.model.tables.structural_layers import ALL_LAYERS, BEGINNINGS
 
 INSIDE = frozenset({"aux", "exact", "for", "start"})  # keywords that begin no statement of a file
 
@@ -70,7 +70,7 @@ def completions(document: Document, line: int, column: int) -> list[Proposal]:
     if statement in ("net", "map", "->") or "->" in begun or "map" in begun.split()[:2]:
         maps = [m.name.spelling for m in document.file.of(tree.Map)]
         begins = BEGINNINGS if statement == "net" and "->" not in begun else ()
-        return [*_all("layer", (*begins, *NAMES.forms, "residual")), *_all("name", maps)]
+        return [*_all("layer", (*begins, *ALL_LAYERS.forms, "residual")), *_all("name", maps)]
     if "=" in begun or statement == "output":
         return [*_all("name", own), *_all("activation", ACTIVATIONS)]
     return []

@@ -13,7 +13,7 @@ from odenet.model.expressions import expr
 from odenet.model.expressions.numbers import Width
 from odenet.model.tables.argument_kinds import Call
 from odenet.model.tables.arguments import init_code
-from odenet.model.tables.declared import DeclaredParameter
+from odenet.model.tables.declared_parameters import DeclaredParameter
 from odenet.model.tables.layers import LAYERS, Layer
 from odenet.model.tables.parameter_kinds import Construction
 from odenet.model.typed.program import MapDefinition

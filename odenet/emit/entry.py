@@ -1,4 +1,4 @@
-"""The class of a unit's first step, whose maps change the shape (odenet/model/typed/entry.py).
+"""The class of a unit's first step, whose maps change the shape (odenet/model/typed/unit_entry.py).
 
 The lines of the scheme are those of any other step. Values from before it have the old shape, and
 the result of a right-hand side the new one. Where an old value meets new ones, in a sum or in the
@@ -17,7 +17,13 @@ from odenet.emit.layout import docstring, lay_out, string_tuple
 from odenet.emit.step_printer import StepPrinter
 from odenet.model.expressions import expr
 from odenet.model.tables.layers import Layer
-from odenet.model.typed.entry import EntryMap, entry_maps, is_new, maps_used, renewed
+from odenet.model.typed.unit_entry import (
+    EntryMap,
+    entry_maps,
+    has_new_shape,
+    maps_in_first_step,
+    with_new_shape,
+)
 
 
 class EntryWriter:
@@ -75,12 +81,12 @@ class EntryWriter:
             parameter_line(frame, replace(parameter, shared=True), self.space)
             for parameter in model.parameters.values()
         ]
-        for name, changes_shape in maps_used(model):
+        for name, changes_shape in maps_in_first_step(model):
             if changes_shape:
                 attribute, layers = self.entry_attribute(name), _entry_layers(self.maps[name])
             else:
                 attribute = frame.names("spec", name)
-                layers = [renewed(layer) for layer in model.maps[name].layers]
+                layers = [with_new_shape(layer) for layer in model.maps[name].layers]
             inner = ", ".join(layer_code(layer) for layer in layers)
             body.append(f"self.{attribute} = layers(1, lambda: nn.Sequential({inner}))")
         head = lay_out(f"def __init__({', '.join(['self', *shape])}):", 4)
@@ -110,7 +116,7 @@ class EntryWriter:
                 name = frame.variable(*key)
                 lines.append(f"{name} = {printer.line(update.value, i).text}")
                 printer.names[key] = name
-            if is_new(update.value, printer.new):
+            if has_new_shape(update.value, printer.new):
                 printer.new.add(target)
         values = [printer.value_after(expr.Slot(name, k + 1), i) for name, k, i in registers]
         return [*lines, f"return State({', '.join(values)})"]
@@ -133,7 +139,7 @@ class _EntryPrinter(StepPrinter):
 
     def line(self, value: expr.Node, component: int) -> Code:
         """The code of a formula."""
-        with self._with_shortcuts(is_new(value, self.new)):
+        with self._with_shortcuts(has_new_shape(value, self.new)):
             return self(value, component)
 
     def value_after(self, slot: expr.Slot, component: int) -> str:
@@ -147,7 +153,7 @@ class _EntryPrinter(StepPrinter):
         One without maps, as the first of `Y' = V`, `V' = f(Y)`, is evaluated at the new shape.
         """
         outer = self._changes_shape
-        new = any(is_new(argument, self.new) for argument in node.arguments)
+        new = any(has_new_shape(argument, self.new) for argument in node.arguments)
         self._changes_shape = not new and self.writer.uses_maps(node, component)
         with self._with_shortcuts(not self._changes_shape):
             code = super().rate(node, component)

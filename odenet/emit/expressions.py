@@ -9,7 +9,7 @@ from odenet.analyse.laurent import signed_sum
 from odenet.model.expressions import expr
 from odenet.model.expressions.fold import arithmetic
 from odenet.model.tables.activations import ACTIVATIONS
-from odenet.model.tables.declared import DeclaredParameter
+from odenet.model.tables.declared_parameters import DeclaredParameter
 
 SUM, PRODUCT, SIGN, POWER, ATOM = range(5)  # levels of precedence, loosest first
 

@@ -12,10 +12,10 @@ from odenet.emit.expressions import PRODUCT, Code, Printer
 from odenet.emit.names import Names
 from odenet.model.expressions import expr
 from odenet.model.expressions.expr import State
-from odenet.model.fitting.fit import reads, reads_input
-from odenet.model.typed.components import owners_of
-from odenet.model.typed.decay import decays_of
+from odenet.model.fitting.fit import reads_input, states_read
+from odenet.model.typed.group_sizes import owners_of
 from odenet.model.typed.program import Model, row_imports
+from odenet.model.typed.right_hand_sides import decay_factors
 
 _SUFFIX = {1: "_next", 0: "", -1: "_prev"}
 ValueKey = tuple[str, int, int]  # an unknown or stage, its offset in time steps, a component
@@ -36,7 +36,7 @@ class Frame:
         self.names = Names(row_imports(model))
         self.patterns = {p.function: p for p in self.scheme.patterns}
         system = model.dynamics.system(self.scheme.patterns[0].order)
-        decays = decays_of(system, self.scheme, model.discretisation.groups)
+        decays = decay_factors(system, self.scheme, model.discretisation.groups)
         # a `let` that is a decay of the scheme is one number with it
         self.decays = {f.name: n for n, f in decays.items() if isinstance(f, expr.Constant)}
         self.owners = owners_of(self.scheme)
@@ -200,7 +200,7 @@ class Frame:
         return {key: self._method(*key, rate) for key, rate in self.model.rates.items()}
 
     def _method(self, state: State, function: str, rate: expr.Node) -> "RateMethod":
-        read, model, part = reads(rate), self.model, self.patterns[function].part
+        read, model, part = states_read(rate), self.model, self.patterns[function].part
         used = {node.name for node in rate.walk() if isinstance(node, _PARAMETERS)}
         number = "" if part is None else f"{part[0] + 1}_"  # no state begins with a digit
         return RateMethod(

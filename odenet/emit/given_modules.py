@@ -6,7 +6,7 @@ from typing import Any
 from odenet.diagnostics import SpecError
 from odenet.emit.frame import Frame
 from odenet.language import canonical
-from odenet.model.tables.given import GIVEN
+from odenet.model.tables.given_modules import GIVEN
 from odenet.model.typed.program import Model
 
 

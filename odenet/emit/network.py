@@ -11,8 +11,8 @@ from odenet.emit.layout import docstring, lay_out
 from odenet.model.elaboration.library import library
 from odenet.model.tables.argument_kinds import Call
 from odenet.model.tables.layers import LAYERS, Layer
-from odenet.model.typed.entry import EntryMap, entry_maps, needs_shortcut, unit_channels
 from odenet.model.typed.program import Model, ends_in_classes, flows_of
+from odenet.model.typed.unit_entry import EntryMap, entry_maps, needs_shortcut, unit_channels
 
 
 def network_class(model: Model, name: str, stem: str) -> list[str]:

@@ -7,7 +7,7 @@ from odenet.analyse.facts import Facts
 from odenet.derive.describe import why_not_undone
 from odenet.emit import latex, notation
 from odenet.emit.mathml import mathml
-from odenet.model.fitting.fit import takes
+from odenet.model.fitting.fit import for_line
 
 
 def as_html(facts: Facts, claims: list[ClaimResult]) -> str:
@@ -25,7 +25,7 @@ def as_html(facts: Facts, claims: list[ClaimResult]) -> str:
     if model.lets:
         parts.append(_line(f"with {', '.join(notation.let_definitions(model))}"))
     if derivation is not None:
-        by = f"{notation.discretisation(model)}, for {takes(model.scheme)}"
+        by = f"{notation.discretisation(model)}, for {for_line(model.scheme)}"
         parts.append(_line(f"Discretised by {by}:"))
         parts.append(_formula(latex.rule(model.scheme)))
         why = why_not_undone(derivation)

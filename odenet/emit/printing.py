@@ -17,7 +17,7 @@ from odenet.emit.bibliography import citations
 from odenet.emit.numerics import numerics
 from odenet.emit.summary import summary_rows
 from odenet.model.elaboration.library import library, library_scheme
-from odenet.model.fitting.fit import takes
+from odenet.model.fitting.fit import for_line
 from odenet.model.typed.dialects import latex_prose
 from odenet.model.typed.notation import LATEX
 from odenet.model.typed.program import Model
@@ -60,7 +60,7 @@ def as_text(facts: Facts, claims: Sequence[ClaimResult]) -> str:
     if model.lets:
         parts.append(f"with {', '.join(notation.let_definitions(model))}")
     if derivation is not None:
-        by = f"{notation.discretisation(model)}, for {takes(model.scheme)}"
+        by = f"{notation.discretisation(model)}, for {for_line(model.scheme)}"
         parts += ["", f"discretised by {by}", "", str(derivation)]
         if lines := numerics(model, derivation):
             parts += ["in numbers", *_indented(lines)]
@@ -165,7 +165,7 @@ def _scheme_row(name: str) -> dict[str, Any]:
     plain = derivation.to_json()
     return {
         "scheme": name,
-        "takes": takes(scheme),
+        "takes": for_line(scheme),
         "order": "-" if derivation.order is None else derivation.order,
         "reversible": "yes" if derivation.obstacle is None else "no",
         "symmetric": _symmetry(derivation),

@@ -1,4 +1,4 @@
-"""Checks grammar.lark for conflicts, of rules and of tokens: `python -m odenet.language.check_grammar`.
+"""`python -m odenet.language.check_grammar`: checks that grammar.lark has no conflicts.
 
 Needs the package interegular, without which lark cannot compare regular expressions.
 """

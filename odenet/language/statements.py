@@ -89,7 +89,7 @@ class _StatementBuilder:
         return not self.brackets
 
     def _close(self, token: Token) -> None:
-        """Match a closing bracket with the innermost open one of its type, unless a `{` is between."""
+        """Match a closing bracket with the innermost open one of its type, if no `{` is between."""
         partners = [i for i, (_, closing) in enumerate(self.brackets) if closing == token.type]
         braces = [i for i, (_, closing) in enumerate(self.brackets) if closing == "RBRACE"]
         if not partners or (braces and braces[-1] > partners[-1]):

@@ -1,5 +1,6 @@
-"""From the syntax tree to the typed program: kinds, scopes, widths, and the language's tables.
+"""From the syntax tree to the typed program: names resolved, formulas typed, widths inferred.
 
-A room for each question, in the order in which they build on each other: `expressions`, `tables`,
-`typed`, `elaboration`, `fitting`, `reading`. None imports from a later one.
+The packages, of which none imports from a later one: `expressions` (typed formulas), `tables` (what
+the language has), `typed` (the typed program), `elaboration` (from syntax to typed formulas and
+schemes), `fitting` (whether equations, scheme and net match), `reading` (whole files).
 """

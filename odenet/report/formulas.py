@@ -9,7 +9,7 @@ from odenet.derive.describe import properties, why_not_undone
 from odenet.emit import latex, notation
 from odenet.emit.mathml import mathml
 from odenet.emit.numerics import numerics
-from odenet.model.fitting.fit import takes
+from odenet.model.fitting.fit import for_line
 from odenet.model.typed.dialects import latex_text
 from odenet.report.proof import Step, argument, sentences
 
@@ -83,7 +83,7 @@ def formulas(program: Program) -> Formulas:
     why = why_not_undone(derivation)
     return replace(
         begin,
-        discretisation=f"{notation.discretisation(model)}, for {takes(model.scheme)}",
+        discretisation=f"{notation.discretisation(model)}, for {for_line(model.scheme)}",
         step=mathml(latex.rule(model.scheme)),
         inverse="" if why else mathml(latex.inverse(derivation)),
         proof="" if why else mathml(latex.inverse_proof(derivation)),

@@ -8,8 +8,8 @@ from odenet.diagnostics import SpecError
 from odenet.footprint.step import held_by_flows
 from odenet.footprint.table import modes_of, size_text
 from odenet.memory_limit import require_memory
+from odenet.model.typed.network_size import layer_parameters
 from odenet.model.typed.program import flows_of
-from odenet.model.typed.size import layer_parameters
 
 
 @dataclass(frozen=True)

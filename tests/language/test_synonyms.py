@@ -7,11 +7,11 @@ import pytest
 
 from odenet.compiler import loads
 from odenet.diagnostics import SpecError
-from odenet.model.tables.also_called import _NAMES, _SENTENCES, called
 from odenet.model.tables.data_sets import DATA_SETS
 from odenet.model.tables.losses import LOSSES
 from odenet.model.tables.parameters import TYPES
 from odenet.model.tables.recipe import AUGMENTATIONS, OPTIMIZERS, SCHEDULES, recipe_keys
+from odenet.model.tables.synonyms import _ADVICE, _SYNONYMS, called
 
 HEAD = "state Y\nparam K1 : conv(3)\n"
 RATE = "Y' = relu(K1 Y)\n"
@@ -179,14 +179,14 @@ def test_every_name_that_a_synonym_leads_to_is_one():
         "key": recipe_keys(),
     }  # fmt: skip
     for kind, known in tables.items():
-        names = [written.partition("(")[0].partition(" =")[0] for written in _NAMES[kind]]
+        names = [written.partition("(")[0].partition(" =")[0] for written in _SYNONYMS[kind]]
         assert set(names) <= set(known), kind
 
 
-@pytest.mark.parametrize("kind", _NAMES)
+@pytest.mark.parametrize("kind", _SYNONYMS)
 def test_no_name_is_listed_twice_in_a_kind_or_as_a_sentence_as_well(kind):
     if kind == "argument":  # of which each form has others
         return
-    names = " ".join([*_NAMES[kind].values(), *_SENTENCES.get(kind, {})]).split()
+    names = " ".join([*_SYNONYMS[kind].values(), *_ADVICE.get(kind, {})]).split()
     assert len(names) == len(set(names))
-    assert all(called(kind, name, [*_NAMES[kind]]) for name in names)
+    assert all(called(kind, name, [*_SYNONYMS[kind]]) for name in names)

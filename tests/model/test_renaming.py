@@ -12,7 +12,7 @@ from odenet.diagnostics import Source, Span
 from odenet.language import canonical, tree
 from odenet.language.lexer import tokens
 from odenet.model.elaboration.own_names import FIXED
-from odenet.model.tables.declared import DeclaredParameter
+from odenet.model.tables.declared_parameters import DeclaredParameter
 from tests.language.texts import GOOD, SPECS
 
 TEXTS = {

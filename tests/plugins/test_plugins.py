@@ -278,9 +278,7 @@ def _columns(page, heading):
     return [[cell.strip() for cell in line.strip("|").split(" | ")] for line in lines]
 
 
-ALSO_CALLED = (
-    ROOT / "odenet/model/tables/also_called.py"
-)  # names of other libraries; none is needed
+ALSO_CALLED = ROOT / "odenet/model/tables/synonyms.py"  # names of other libraries; none is needed
 
 
 def test_a_row_needs_the_file_that_contributing_names_for_it():

@@ -7,7 +7,7 @@ import pytest
 
 import odenet
 from odenet.model.reading.presets import preset, presets
-from odenet.model.typed.size import network_size
+from odenet.model.typed.network_size import network_size
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "systems.md").read_text("utf-8")

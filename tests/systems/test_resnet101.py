@@ -8,7 +8,7 @@ from torch import nn
 from torchvision import models
 
 import odenet
-from odenet.model.typed.size import network_size
+from odenet.model.typed.network_size import network_size
 
 SPEC = Path(__file__).parents[2] / "specs" / "resnet101.ode"
 

@@ -10,7 +10,7 @@ from torch import nn
 
 import odenet
 from odenet.model.reading.presets import preset
-from odenet.model.typed.size import network_size
+from odenet.model.typed.network_size import network_size
 from odenet.runtime import Coarsened, Flow, Unit
 from tests.systems.oracles import block, conv, conv_t
 

@@ -16,7 +16,7 @@ from odenet.model.expressions import expr
 from odenet.model.expressions.adjoints import adjoint
 from odenet.model.expressions.numbers import C, NotANumber, Value, Width, evaluate
 from odenet.model.tables.activations import ACTIVATIONS
-from odenet.model.tables.declared import DeclaredParameter
+from odenet.model.tables.declared_parameters import DeclaredParameter
 
 
 class SpecScope(DeclaredNames):

@@ -3,9 +3,9 @@
 from collections.abc import Iterable
 
 from odenet.model.tables.activations import ACTIVATIONS
-from odenet.model.tables.also_called import called
 from odenet.model.tables.layers import LAYERS
 from odenet.model.tables.parameters import PARAMETERS
+from odenet.model.tables.synonyms import called
 
 
 def in_formula(spelling: str, declared: Iterable[str]) -> str:

@@ -1,1 +1,1 @@
-"""Whether what a file says fits together: equations and scheme, channels, flows and net."""
+"""Checks that parts of a file fit together: equations and scheme, channels, flows and net."""

@@ -1,4 +1,4 @@
-"""Whether the flow fits where the net puts it: the channels that reach it, and its step size."""
+"""Checks of the flows and units in a net: their shapes, channels and step size."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -6,38 +6,38 @@ from dataclasses import dataclass
 from odenet.diagnostics import Report
 from odenet.model.expressions.expr import Time
 from odenet.model.expressions.numbers import Width, fixed
-from odenet.model.tables.declared import DeclaredParameter
+from odenet.model.tables.declared_parameters import DeclaredParameter
 from odenet.model.tables.layers import Arguments, Layer, LayerError, Shape
 from odenet.model.typed.discretisation import Discretisation
-from odenet.model.typed.entry import EntryMap, entry_maps, unit_channels
 from odenet.model.typed.program import Dynamics, MapDefinition, flows_of
+from odenet.model.typed.unit_entry import EntryMap, entry_maps, unit_channels
 
 
 @dataclass(frozen=True)
-class FlowShape:
-    """The shapes after flows and units.
+class FlowShapes:
+    """The output shapes of flows and units.
 
     Args:
-        dynamics: the equations; None when they have an error, and nothing is checked.
+        dynamics: the equations; None if they have an error, and then nothing is checked.
     """
 
     dynamics: Dynamics | None
 
     def after_flow(self, before: Shape) -> Shape:
-        """The shape after a flow; raises LayerError where the channels do not fall into states."""
+        """The output shape of a flow; raises LayerError if the channels do not split into states."""
         if self.dynamics is None:
             return before
         channels = self.dynamics.width_out.at(self._state_channels(before))
         return Shape(fixed(channels), before.space)
 
     def after_unit(self, arguments: Arguments, before: Shape) -> Shape:
-        """The shape after a unit; raises LayerError where it cannot enter with that."""
+        """The output shape of a unit; raises LayerError if its first step cannot change to it."""
         space = tuple(-(-n // arguments["stride"]) for n in before.space)
         after = Shape(arguments["C"], space)
         if self.dynamics is None:
             return after
         if after.channels.multiple:
-            return after  # reported as what a net cannot use
+            return after  # `c` has no value in a net, which is reported elsewhere
         if not before.space and arguments["stride"] > 1:
             raise LayerError(f"a stride needs an image, but {before} is a plain vector")
         old, new = self._state_channels(before), unit_channels(self.dynamics, after.channels)
@@ -59,15 +59,15 @@ class FlowShape:
 
 
 @dataclass(frozen=True)
-class Flows:
+class FlowChecks:
     """Checks the flows of a net.
 
     Args:
         dynamics: the equations.
-        parameters: what they learn.
-        maps: the maps they use.
-        chosen: their discretisation, None when it has an error.
-        report: takes what is wrong.
+        parameters: the `param`s of the file.
+        maps: the maps of the file.
+        chosen: the discretisation, None if it has an error.
+        report: collects the errors.
     """
 
     dynamics: Dynamics
@@ -77,33 +77,33 @@ class Flows:
     report: Report
 
     def check(self, layers: Sequence[Layer]) -> None:
-        """Report the flows that cannot be built where they are."""
+        """Report the flows that cannot be built where they are in the net."""
         first = None
         for layer in flows_of(layers):
             first = first or layer
-            self._place(layer, first)
-            self._flow(layer)
+            self._check_axes(layer, first)
+            self._check_flow(layer)
             if layer.name == "unit":
-                self._unit(layer)
+                self._check_unit(layer)
 
-    def _place(self, layer: Layer, first: Layer) -> None:
-        """Report a flow whose values have another number of axes than its equations."""
-        here, there = layer.before.space, first.before.space
+    def _check_axes(self, layer: Layer, first: Layer) -> None:
+        """Report a flow with another number of axes than the first, or without axes it needs."""
+        space, first_space = layer.before.space, first.before.space
         convolutions = [p for p in self.parameters.values() if p.kind.needs_image]
-        if len(here) != len(there):
+        if len(space) != len(first_space):
             message = f"this flow would work on {layer.before}, and the first on {first.before}"
             help_ = "flows have the same number of axes"
             self.report.error("shape-mismatch", message, layer.span, help_)
-        elif convolutions and not here:
+        elif convolutions and not space:
             name = convolutions[0].name
             message = f"`{name}` needs an image, but the flow works on {layer.before}"
             self.report.error("shape-mismatch", message, layer.span, f"make `{name}` dense")
 
-    def _flow(self, layer: Layer) -> None:
+    def _check_flow(self, layer: Layer) -> None:
         c = int(layer.before.channels.constant) // self.dynamics.parts
-        wrong = next(self._misfits(c), "")
-        if wrong:
-            message = f"with {c} channels for each state, {wrong}"
+        problem = next(self._width_problems(c), "")
+        if problem:
+            message = f"with {c} channels for each state, {problem}"
             help_ = "change the channels before the flow"
             self.report.error("shape-mismatch", message, layer.span, help_)
         scheme = self.chosen.scheme if self.chosen else None
@@ -111,66 +111,66 @@ class Flows:
             message = f"{scheme.name} has no step size"
             self.report.error("step-size", message, layer.span, "leave out `h`")
 
-    def _unit(self, layer: Layer) -> None:
-        """Report a unit whose first step cannot be built, or whose others cannot."""
+    def _check_unit(self, layer: Layer) -> None:
+        """Report a unit whose first step, or whose other steps, cannot be built."""
         if self.dynamics.exogenous:
             message = "a unit changes the shape, and the equations read the input `u` at every step"
             help_ = "write the change before a `flow`"
             self.report.error("misplaced-unit", message, layer.span, help_)
             return
-        bound = self._bound_to_a_flow()
-        if bound:
-            message = f"{bound}, and the first step of a unit is not one of its flow"
+        reason = self._why_only_in_flow()
+        if reason:
+            message = f"{reason}, and the first step of a unit is not one of its flow"
             help_ = "write the change before a `flow`"
             self.report.error("misplaced-unit", message, layer.span, help_)
             return
         old = int(layer.before.channels.constant) // self.dynamics.parts
         new = unit_channels(self.dynamics, layer.after.channels)
-        entering = self.chosen and entry_maps(
-            self.dynamics, self.parameters, self.maps, self.chosen
-        )
-        wrong = next(self._misfits(new), "")
-        for name, entry in (entering or {}).items():
-            wrong = wrong or next(_entry_misfits(name, entry, old, new), "")
+        entries = self.chosen and entry_maps(self.dynamics, self.parameters, self.maps, self.chosen)
+        problem = next(self._width_problems(new), "")
+        for name, entry in (entries or {}).items():
+            problem = problem or next(_entry_problems(name, entry, old, new), "")
             if layer.arguments["stride"] > 1 and not entry.can_stride:
                 message = f"no layer of `{name}` can have the stride of this unit"
                 help_ = "a convolution of odd size can"
                 self.report.error("misplaced-unit", message, layer.span, help_)
-        if wrong:
-            message = f"with {new} channels for each state, after {old}, {wrong}"
+        if problem:
+            message = f"with {new} channels for each state, after {old}, {problem}"
             help_ = "change the channels of the unit"
             self.report.error("shape-mismatch", message, layer.span, help_)
 
-    def _bound_to_a_flow(self) -> str:
-        """What of the equations is for the steps of one flow alone; empty if nothing."""
+    def _why_only_in_flow(self) -> str:
+        """What in the equations excludes a step outside of a flow; empty if nothing does."""
         if any(isinstance(n, Time) for rate in self.dynamics.rates.values() for n in rate.walk()):
             return "`t` is the time from the beginning of a flow"
-        for learned in self.parameters.values():
-            if learned.knots:
-                return f"`{learned.name}` has knots between the beginning of a flow and its end"
-        given = (name for name, definition in self.maps.items() if definition.given)
-        return next((f"`{name}` is given from Python for steps of one shape" for name in given), "")
+        for parameter in self.parameters.values():
+            if parameter.knots:
+                return f"`{parameter.name}` has knots between the beginning of a flow and its end"
+        names = (name for name, definition in self.maps.items() if definition.given)
+        return next((f"`{name}` is given from Python for steps of one shape" for name in names), "")
 
-    def _misfits(self, c: int) -> Iterator[str]:
-        """Why something cannot be built for states of `c` channels."""
-        for learned in self.parameters.values():
-            widths = (learned.width_in, learned.width_out)
-            yield from _misfit(learned.name, widths, learned.groups, c)
+    def _width_problems(self, c: int) -> Iterator[str]:
+        """What cannot be built for states of `c` channels, as messages."""
+        for parameter in self.parameters.values():
+            widths = (parameter.width_in, parameter.width_out)
+            yield from _width_problems_of(parameter.name, widths, parameter.groups, c)
         for name, definition in self.maps.items():
             for layer in definition.layers:
                 widths = (layer.before.channels, layer.after.channels)
-                yield from _misfit(name, widths, layer.groups, c)
+                yield from _width_problems_of(name, widths, layer.groups, c)
 
 
-def _entry_misfits(name: str, entry: EntryMap, old: int, new: int) -> Iterator[str]:
-    """Why a map cannot be built for the first step of a unit."""
+def _entry_problems(name: str, entry: EntryMap, old: int, new: int) -> Iterator[str]:
+    """Why a map cannot be built for the first step of a unit, as messages."""
     for layer in entry.layers:
         for width in (layer.before.channels, layer.after.channels):
-            yield from _misfit(name, [width], layer.groups, new if width.new else old)
+            yield from _width_problems_of(name, [width], layer.groups, new if width.new else old)
 
 
-def _misfit(name: str, widths: Sequence[Width | None], groups: int, c: int) -> Iterator[str]:
-    """Why something cannot be built: its channels are not a whole number, or not its groups'."""
+def _width_problems_of(
+    name: str, widths: Sequence[Width | None], groups: int, c: int
+) -> Iterator[str]:
+    """Messages about channel counts that are not positive integers or multiples of `groups`."""
     for width in widths:
         count = None if width is None else width.at(c)
         if count is None:

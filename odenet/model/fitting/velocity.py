@@ -1,4 +1,4 @@
-"""What a file says of `Y'` where the scheme steps `Y'' = F(Y)` with `Y` as its state."""
+"""Checks that a file does not use the velocity `Y'` with a scheme that does not compute it."""
 
 from collections.abc import Iterable, Iterator
 
@@ -6,7 +6,7 @@ from odenet.diagnostics import Diagnostic, Span
 from odenet.language import tree
 from odenet.model.elaboration.schemes import cost
 from odenet.model.expressions.expr import State
-from odenet.model.fitting.fit import takers
+from odenet.model.fitting.fit import schemes_for
 from odenet.model.typed.program import Dynamics
 from odenet.model.typed.scheme import Scheme
 
@@ -16,58 +16,58 @@ MOST_NAMED = 3  # schemes in a message
 def unread_velocity(
     scheme: Scheme, dynamics: Dynamics, initial: Iterable[tree.Initial]
 ) -> Diagnostic | None:
-    """The first place that gives or wants a velocity, where the scheme has none.
+    """The error about the first initial value or output with a velocity, if the scheme has none.
 
-    A scheme for `Y'' = F(Y)` has the past of Y and its own auxiliary unknowns. It never reads
-    `Y'(0)`, which is in effect what its `start` lines say, and cannot hand on `Y'`.
+    A scheme for `Y'' = F(Y)` computes Y from its past values and auxiliary unknowns. It does not
+    use `Y'(0)`, in place of which it has `start` lines, and does not compute `Y'` for the output.
 
     Args:
-        scheme: with the start lines of its use.
-        dynamics: the equations, which it fits.
+        scheme: the scheme, with the start lines of the `discretise` line.
+        dynamics: the equations.
         initial: the initial values as they are written.
     """
     if max(pattern.order for pattern in scheme.patterns) == 1:
         return None
-    for speed, verb, place in _mentions(dynamics, initial):
-        names = _first_order(dynamics, place)
-        ways = [f"take {', '.join(names)}, where {speed} is a state"] if names else []
+    for velocity, verb, span in _velocities_named(dynamics, initial):
+        names = _first_order_schemes(dynamics, span)
+        remedies = [f"take {', '.join(names)}, where {velocity} is a state"] if names else []
         if verb == "reads":
-            shown, why = f"{speed}(0)", "its `start` lines say how it begins"
+            quoted, reason = f"{velocity}(0)", "its `start` lines say how it begins"
             starts = [f"{scheme.spellings[s.name]}[{s.offset}]" for s, _ in scheme.starts]
             begin = " and give " + " and ".join(f"`start {s} = …`" for s in starts)
-            ways.append(f"remove this{begin if starts else ''}")
+            remedies.append(f"remove this{begin if starts else ''}")
         else:
-            shown, why = speed, "its states are the unknowns of second order"
-            ways.append("write the output without it")
-        message = f"{scheme.name} never {verb} `{shown}`: {why}"
-        return Diagnostic("unread-velocity", message, place, "; or ".join(ways))
+            quoted, reason = velocity, "its states are the unknowns of second order"
+            remedies.append("write the output without it")
+        message = f"{scheme.name} never {verb} `{quoted}`: {reason}"
+        return Diagnostic("unread-velocity", message, span, "; or ".join(remedies))
     return None
 
 
-def _mentions(
+def _velocities_named(
     dynamics: Dynamics, initial: Iterable[tree.Initial]
 ) -> Iterator[tuple[str, str, Span]]:
-    """Each velocity that the file names outside its equations, what for, and where."""
+    """Each velocity outside the equations, what a scheme would do with it, and its place."""
     for line in initial:
         if line.order == 1:
             yield f"{line.name.spelling}'", "reads", line.span
     for node in dynamics.output.walk():
         if isinstance(node, State) and node.order == 1:
-            place = node.span or dynamics.output.span
-            assert place is not None
-            yield place.text, "computes", place
+            span = node.span or dynamics.output.span
+            assert span is not None
+            yield span.text, "computes", span
 
 
-def _first_order(dynamics: Dynamics, place: Span) -> list[str]:
-    """Schemes of the library that step a state and its derivative as a pair.
+def _first_order_schemes(dynamics: Dynamics, span: Span) -> list[str]:
+    """Names of schemes of the library that compute a state and its derivative as a pair.
 
-    Those that are made for pairs come first, as those for any system may be unstable on a
-    vibration (explicit Euler is), then the cheapest.
+    Those for pairs `Y' = …, Z' = …` come first, since those for any system may be unstable for
+    oscillations, as explicit Euler is; then the cheapest.
     """
-    found = [
+    schemes = [
         scheme
-        for scheme in takers(dynamics, place)
+        for scheme in schemes_for(dynamics, span)
         if scheme.uses_step_size and all(pattern.order == 1 for pattern in scheme.patterns)
     ]
-    found.sort(key=lambda scheme: (-len(scheme.equations), cost(scheme)))
-    return [scheme.name for scheme in found[:MOST_NAMED]]
+    schemes.sort(key=lambda scheme: (-len(scheme.equations), cost(scheme)))
+    return [scheme.name for scheme in schemes[:MOST_NAMED]]

@@ -9,7 +9,7 @@ from typing import Any
 from odenet.diagnostics import Rejected, Report
 from odenet.language import tree
 from odenet.model.elaboration.made import Invert
-from odenet.model.fitting.flows import Flows, FlowShape
+from odenet.model.fitting.flows import FlowChecks, FlowShapes
 from odenet.model.reading.crops import check_crops
 from odenet.model.reading.declarations import Declarations
 from odenet.model.reading.discretise import read_discretisation
@@ -18,11 +18,11 @@ from odenet.model.reading.notes import notes
 from odenet.model.reading.pipelines import Pipelines
 from odenet.model.reading.settings import LENGTH, Settings
 from odenet.model.reading.step_constants import check_ramps, check_steps, check_times
-from odenet.model.tables.also_called import meant
 from odenet.model.tables.argument_kinds import Call
 from odenet.model.tables.claims import CLAIMS
 from odenet.model.tables.recipe import Recipe, recipe_keys
 from odenet.model.tables.recipe_checks import Entry, check_recipe
+from odenet.model.tables.synonyms import meant
 from odenet.model.typed.discretisation import Discretisation
 from odenet.model.typed.program import Claim, MapDefinition, Model, flow_axes
 
@@ -60,11 +60,11 @@ def build(
     understood = dynamics if complete and report.errors == before else None
     discretisation = read_discretisation(declared, understood, overrides, report)
     claims = _claims(declared, report)
-    shape = FlowShape(understood)
+    shape = FlowShapes(understood)
     net, input_shape, maps = _pipelines(declared, shape, report)
     scheme = discretisation.scheme if discretisation else None
     if understood is not None:
-        Flows(dynamics, scope.parameters, maps, discretisation, report).check(net)
+        FlowChecks(dynamics, scope.parameters, maps, discretisation, report).check(net)
     declared.check_used()  # after the flows, which look at what they use
     constants = scope.constants()
     scope.read_unused(file.of(tree.Let))
@@ -149,7 +149,7 @@ def _check_single(claim: tree.Value, report: Report) -> None:
     report.reject("syntax", message, word.span, help_)
 
 
-def _pipelines(declared: Declarations, shape: FlowShape, report: Report):
+def _pipelines(declared: Declarations, shape: FlowShapes, report: Report):
     """The layers of the net, the shape of its input, and the maps."""
     pipelines = Pipelines(declared.arguments, shape, report)
     nets = declared.file.of(tree.Net)

@@ -10,7 +10,7 @@ from odenet.model.elaboration.scope import SpecScope
 from odenet.model.reading.scheme_table import SchemeTable
 from odenet.model.reading.settings import Settings
 from odenet.model.tables.argument_kinds import Call
-from odenet.model.tables.declared import declare
+from odenet.model.tables.declared_parameters import declare
 from odenet.model.tables.parameters import PARAMETERS, TYPES
 
 

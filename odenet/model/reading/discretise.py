@@ -9,17 +9,17 @@ from odenet.language import tree
 from odenet.model.elaboration.made import split_use
 from odenet.model.elaboration.schemes import cost
 from odenet.model.expressions import expr
-from odenet.model.fitting.fit import fit, shape, takers
+from odenet.model.fitting.fit import canonical_for_line, fit, schemes_for
 from odenet.model.fitting.velocity import unread_velocity
 from odenet.model.reading.declarations import Declarations
 from odenet.model.reading.scheme_constants import SchemeConstants
 from odenet.model.reading.settings import Settings
 from odenet.model.reading.starts import read_starts
 from odenet.model.tables.argument_kinds import Call
-from odenet.model.typed.components import mixed_groups
-from odenet.model.typed.decay import decays_of
 from odenet.model.typed.discretisation import Discretisation
+from odenet.model.typed.group_sizes import unequal_groups
 from odenet.model.typed.program import Dynamics
+from odenet.model.typed.right_hand_sides import decay_factors
 from odenet.model.typed.scheme import Scheme
 
 MOST_NAMED = 3  # schemes in a message
@@ -55,7 +55,7 @@ def read_discretisation(
         report.add(_with_alternatives(fitted, dynamics, line))
         return None
     wrong = unread_velocity(scheme, dynamics, declared.file.of(tree.Initial))
-    wrong = wrong or mixed_groups(scheme, fitted, line.scheme.span)
+    wrong = wrong or unequal_groups(scheme, fitted, line.scheme.span)
     if wrong is not None:
         report.add(wrong)
         return None
@@ -88,7 +88,9 @@ def _decays(
 ) -> dict[str, Any]:
     """The values that the equations give to the decays of a scheme; raises Rejected."""
     found: dict[str, Any] = {}
-    for name, decay in decays_of(dynamics.system(scheme.patterns[0].order), scheme, groups).items():
+    for name, decay in decay_factors(
+        dynamics.system(scheme.patterns[0].order), scheme, groups
+    ).items():
         if any(isinstance(node, expr.VARYING) for node in decay.walk()):
             message = f"{scheme.name} takes the decay out of the equation, and needs it as a number"
             help_ = "write it as a number, or `let γ = 0.1`"
@@ -121,8 +123,8 @@ def _scheme_in_use(node: tree.Value, declared: Declarations) -> tuple[Call, Sche
 def _with_alternatives(misfit: Diagnostic, dynamics: Dynamics, line: tree.Discretise) -> Diagnostic:
     """The misfit, with the cheapest schemes of the library that take these equations."""
     alike: dict[str, list[Scheme]] = {}
-    for scheme in takers(dynamics, line.span):
-        alike.setdefault(shape(scheme), []).append(scheme)
+    for scheme in schemes_for(dynamics, line.span):
+        alike.setdefault(canonical_for_line(scheme), []).append(scheme)
     lines: list[str] = []
     damped_first = sorted(alike.items(), key=lambda taken: not taken[1][0].decays)
     for form, schemes in damped_first:

@@ -13,7 +13,7 @@ from odenet.model.expressions.expr import State
 from odenet.model.expressions.fold import rebuilt
 from odenet.model.expressions.numbers import C, NotANumber, closed, evaluate
 from odenet.model.fitting.fit import reads_input
-from odenet.model.fitting.widths import Widths
+from odenet.model.fitting.widths import WidthInference
 from odenet.model.typed.program import Dynamics
 
 
@@ -36,7 +36,7 @@ def read_dynamics(file: tree.File, scope: SpecScope, report: Report) -> Dynamics
     initial = _initial(file, scope, report)
     output = _output(file, scope, report)
     parts = sum(isinstance(value, expr.Split) for value in initial.values())
-    widths = Widths(scope.parameters, C * max(parts, 1), report)
+    widths = WidthInference(scope.parameters, C * max(parts, 1), report)
     for name, rate in rates.items():
         widths.check(rate, C, f"the state `{scope.declared[name].spelling}`")
     for state, value in initial.items():

@@ -9,12 +9,18 @@ from odenet.diagnostics import Code, Rejected, Report
 from odenet.language import tree
 from odenet.model.elaboration.argument_reader import ArgumentReader
 from odenet.model.expressions.numbers import C, fixed
-from odenet.model.fitting.flows import FlowShape
+from odenet.model.fitting.flows import FlowShapes
 from odenet.model.reading.skips import Skips
-from odenet.model.tables.also_called import meant
 from odenet.model.tables.argument_kinds import Call
 from odenet.model.tables.layers import LAYERS, Layer, LayerError, Shape
-from odenet.model.tables.structure import BEGINNINGS, NAMES, RESIDUAL, STRUCTURAL, TOKENS
+from odenet.model.tables.structural_layers import (
+    ALL_LAYERS,
+    BEGINNINGS,
+    RESIDUAL,
+    STRUCTURAL,
+    TOKENS,
+)
+from odenet.model.tables.synonyms import meant
 
 Where = Literal["net", "residual", "map"]
 
@@ -28,7 +34,7 @@ class Pipelines:
         report: takes what is wrong.
     """
 
-    def __init__(self, arguments: ArgumentReader, flow_shape: FlowShape, report: Report):
+    def __init__(self, arguments: ArgumentReader, flow_shape: FlowShapes, report: Report):
         self.arguments = arguments
         self.flow_shape = flow_shape
         self.report = report
@@ -125,11 +131,11 @@ class Pipelines:
             self._fail("misplaced-layer", node, message, "it belongs in `net = …`")
         if call.name in BEGINNINGS:
             self._fail("misplaced-layer", node, f"`{call.name}` can only begin a net", "remove it")
-        if call.name not in NAMES.forms:
-            known = sorted({*NAMES.forms, "residual"})
+        if call.name not in ALL_LAYERS.forms:
+            known = sorted({*ALL_LAYERS.forms, "residual"})
             help_ = meant("layer", call.name, known) or f"known: {', '.join(known)}"
             self.report.reject("unknown-layer", f"unknown layer `{call.name}`", call.word, help_)
-        call = self.arguments.checked(call, NAMES, call.name)
+        call = self.arguments.checked(call, ALL_LAYERS, call.name)
         if in_map:
             row = LAYERS[call.name]
             what = row.not_in_map(call.kwargs) if row.in_map else f"`{call.name}`"

@@ -12,9 +12,9 @@ from odenet.model.reading.step_constants import (
     not_a_number,
     read_step_constant,
 )
-from odenet.model.tables.also_called import meant
 from odenet.model.tables.argument_kinds import Call, Number, Subject
 from odenet.model.tables.choices import Parameter
+from odenet.model.tables.synonyms import meant
 from odenet.model.typed.scheme import ADAPTIVE, COUNT, Scheme
 from odenet.model.typed.step_constants import AtStep, Counted, StepConstant, in_use
 

@@ -9,7 +9,7 @@ from odenet.model.elaboration.made import MAKERS, Invert, Maker, made_scheme
 from odenet.model.elaboration.scheme_scope import SchemeScope
 from odenet.model.elaboration.schemes import elaborate_scheme
 from odenet.model.elaboration.scope import SpecScope
-from odenet.model.tables.also_called import meant
+from odenet.model.tables.synonyms import meant
 from odenet.model.typed.scheme import Scheme
 
 

@@ -11,11 +11,11 @@ from odenet.diagnostics import Diagnostic, Rejected, Report, Source, Span, SpecE
 from odenet.language import canonical, parse_setting, tree
 from odenet.model.elaboration.argument_reader import ArgumentReader
 from odenet.model.elaboration.scope import SpecScope
-from odenet.model.tables.also_called import meant
 from odenet.model.tables.argument_kinds import Call
 from odenet.model.tables.choices import Choice
 from odenet.model.tables.recipe import OPTIMIZERS, Recipe, recipe_keys
 from odenet.model.tables.recipe_checks import Entry
+from odenet.model.tables.synonyms import meant
 
 # A value of a setting; a mapping is a call, by its name.
 Given: TypeAlias = "str | float | Fraction | Sequence[Given] | Mapping[str, Sequence[Any]]"

@@ -10,7 +10,7 @@ from odenet.model.expressions.expr import Constant, Node, Time
 from odenet.model.expressions.numbers import NotANumber, closed, evaluate
 from odenet.model.tables.argument_kinds import Call, Number, Subject, Word, is_list, show
 from odenet.model.tables.choices import Choice, Parameter
-from odenet.model.tables.declared import DeclaredParameter
+from odenet.model.tables.declared_parameters import DeclaredParameter
 from odenet.model.tables.layers import Layer
 from odenet.model.tables.recipe import Recipe
 from odenet.model.typed.discretisation import Discretisation

@@ -1,7 +1,7 @@
-"""The activations of the language: one row each, and nothing else to touch to add one.
+"""The activations of the language as a table: a new activation needs only a row here.
 
-A row holds all that anyone asks of an activation: what the proofs rest on, what the numeric checks
-evaluate, what is written into a module, and what docs/language.md says of it.
+A row has the bounds that the proofs use, the function for the numeric checks, the torch code, and
+what docs/language.md says about the activation.
 """
 
 import math
@@ -12,8 +12,8 @@ from fractions import Fraction
 from odenet.model.tables.argument_kinds import Number
 from odenet.model.tables.choices import Parameter
 
-Value = Fraction | float
-OfFloats = Callable[[float], float]
+Value = Fraction | float  # of a constant or a bound
+FloatFunction = Callable[[float], float]
 Function = Callable[[float], float] | Callable[[float, float], float]  # of x and the constants
 
 
@@ -22,22 +22,22 @@ class Bound:
     """A rigorous bound that may depend on the constants of an activation.
 
     Args:
-        text: in the terms of the language, for the documentation: `max(1, |a|)`.
-        at: the bound, a function of the constants; exact for exact constants.
+        text: the bound as a formula for the documentation, such as `max(1, |a|)`.
+        at: computes the bound from the constants, exactly if they are exact.
     """
 
     text: str
     at: Callable[[], Value] | Callable[[Value], Value]
 
     def __call__(self, *constants: Value) -> Value:
-        """The bound for these constants; nan, which proves nothing, where one is not a number."""
-        # min and max would drop a constant that is not a number, and a bound with it.
+        """The bound for these constants; nan, which proves nothing, if one of them is nan."""
+        # min and max may ignore a nan, and return a bound that does not hold.
         unknown = any(constant != constant for constant in constants)
         return math.nan if unknown else self.at(*constants)
 
 
 def always(number: str) -> Bound:
-    """A bound for all values of the constants."""
+    """A bound that does not depend on the constants."""
 
     def at(*constants: Value) -> Value:
         return Fraction(number)
@@ -50,22 +50,22 @@ ZERO, ONE = always("0"), always("1")
 
 @dataclass(frozen=True)
 class ActivationKind:
-    """One activation φ.
+    """A row of the table: one activation φ.
 
     Args:
         name: its name in the language.
         code: torch code of the function; `{x}` is the argument, `{0}` the first constant.
         module: torch code of the layer.
         value: φ(x, *constants) of floats, for the numeric checks.
-        derivative: φ'(x, *constants) of floats; where φ has a corner, the slope of either side.
+        derivative: φ'(x, *constants) of floats; at a corner of φ, the slope on one side.
         constants: the range of each of its constants, by name.
-        slope: |φ'| is at most this; a rigorous bound.
-        least_slope: φ' is at least this; a rigorous bound. What the spectrum certificate rests on.
+        slope: a rigorous upper bound of |φ'|.
+        least_slope: a rigorous lower bound of φ'. The proofs about the spectrum use it.
         odd: whether φ(-x) = -φ(x).
         nonnegative: whether φ(x) >= 0 for every x.
-        primitive: torch code of Ψ with Ψ' = φ and Ψ >= 0 where possible, for the energy; empty
-            when torch has no closed form.
-        latex: its LaTeX; the name in upright letters where none is given.
+        primitive: torch code of an antiderivative Ψ, Ψ' = φ, with Ψ >= 0 where possible, for the
+            energy; empty if there is no closed form in torch.
+        latex: its symbol in LaTeX; if empty, the name in upright letters.
         imports: lines of import that the code needs in addition to torch and odenet.runtime.
     """
 
@@ -85,10 +85,10 @@ class ActivationKind:
 
     @property
     def arguments(self) -> dict[str, Parameter]:
-        """Its constants as arguments."""
+        """Its constants as parameters of the layer."""
         return {name: Parameter(kind, "is its constant") for name, kind in self.constants.items()}
 
-    def functions(self, constants: Sequence[float]) -> tuple[OfFloats, OfFloats]:
+    def functions(self, constants: Sequence[float]) -> tuple[FloatFunction, FloatFunction]:
         """φ and φ' with these constants, for the numeric checks."""
         return lambda x: self.value(x, *constants), lambda x: self.derivative(x, *constants)
 
@@ -102,12 +102,12 @@ def sigmoid(x: float) -> float:
     return 0.5 * (1 + math.tanh(x / 2))
 
 
-def _normal(x: float) -> float:
-    """The chance of a standard normal number below x."""
+def _normal_cdf(x: float) -> float:
+    """The distribution function of the standard normal distribution."""
     return 0.5 * math.erfc(-x / math.sqrt(2))
 
 
-def _bell(x: float) -> float:
+def _normal_density(x: float) -> float:
     """The density of the standard normal distribution."""
     return math.exp(-min(x * x, 1400.0) / 2) / math.sqrt(2 * math.pi)
 
@@ -202,8 +202,8 @@ ROWS = (
         "gelu",
         "functional.gelu({x})",
         "nn.GELU()",
-        lambda x: x * _normal(x),
-        lambda x: _normal(x) + x * _bell(x),
+        lambda x: x * _normal_cdf(x),
+        lambda x: _normal_cdf(x) + x * _normal_density(x),
         slope=always("1.13"),
         least_slope=always("-0.13"),
     ),

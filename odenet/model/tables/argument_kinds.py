@@ -1,7 +1,7 @@
-"""Kinds of value that are on the right of a `=` in `train { … }`, and their checks.
+"""Kinds of argument: what values a key of the recipe or an argument of a layer takes.
 
-A kind turns a plain value of the syntax tree into the value the trainer uses, or reports why it
-cannot. Ranges are stated once, as numbers; the words of the message come from them.
+A kind checks a value as it was written and converts it to the value that is used, or reports why it
+is not accepted. Messages state the range of a number from the same fields as the check.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -12,21 +12,21 @@ from typing import Any, Protocol, TypeGuard
 
 from odenet.diagnostics import Diagnostic
 
-SINGLE, DOUBLE = (2e-38, 3e38), (1e-300, 1e300)  # the least and the most of a precision
-MOST = 10**9  # of anything that is counted
+SINGLE_RANGE, DOUBLE_RANGE = (2e-38, 3e38), (1e-300, 1e300)  # least and largest absolute value
+MOST = 10**9  # the largest whole number, for anything that is counted
 
 
 @dataclass(frozen=True)
 class Call:
-    """A name with arguments, as in `sgd(lr = 0.1)`; a bare word is a call without any.
+    """A name with arguments, as in `sgd(lr = 0.1)`; a word alone is a call without arguments.
 
     Args:
-        name: the word.
+        name: of what is called.
         args: values given by position.
         kwargs: values given by name. A checked call has all of its arguments here.
-        span: where it is in the text; opaque, not compared.
-        word: where its name is.
-        places: where its arguments are, by name or by position.
+        span: of the whole call in the text; not compared.
+        word: the span of its name.
+        places: the spans of its arguments, by name or by position.
     """
 
     name: str
@@ -39,7 +39,7 @@ class Call:
     )
 
     def place(self, argument: str | int) -> Any:
-        """Where an argument is, or the call when that is not known."""
+        """The span of an argument, or of the call if that is not known."""
         return self.places.get(argument, self.span)
 
     def __getitem__(self, argument: str) -> Any:
@@ -53,7 +53,7 @@ class Call:
 
 @dataclass(frozen=True)
 class Subject:
-    """What is being checked: its name, what it means, and where it is."""
+    """The argument that is being checked, for messages, and `report`, which takes them."""
 
     name: str
     meaning: str
@@ -61,30 +61,33 @@ class Subject:
     report: Callable[[Diagnostic], None]
 
     def refuse(self, kind: "ArgumentKind", label: str, help: str = "") -> None:
-        """Report a value that is not of its kind or not in its range."""
+        """Report that a value is not accepted; `label` says why at the place in the text."""
         message = f"{self.name} {self.meaning}: {kind.words()}"
         self.report(Diagnostic("wrong-argument", message, self.span, help, label=label))
 
 
 class ArgumentKind(Protocol):
-    """A kind of value that an argument takes."""
+    """What values an argument takes."""
 
     def words(self) -> str:
-        """The values it takes, in words."""
+        """The accepted values, for a message."""
         ...
 
     def check(self, value: Any, subject: Subject) -> Any:
-        """The value as the trainer uses it; None after reporting a problem."""
+        """The converted value; None after reporting a problem."""
         ...
 
 
 @dataclass(frozen=True)
 class Number:
-    """A number in a range; the ends belong to it unless `open_low`, `open_high`.
+    """A number in a range.
 
-    What torch has no number for in single precision is out of reach, unless `double`. `trained` is
-    what to write in place of a name whose number training is to find, `instead` what to do where
-    the number is too small.
+    Args:
+        low, high: the ends of the range, which belong to it unless `open_low`, `open_high`.
+        whole: whether it is an integer.
+        double: whether it may be out of the range of single precision.
+        trained: for a message, what to write to have the number learned in training.
+        instead: for a message, what to write instead of a number that is too small.
     """
 
     low: float
@@ -97,43 +100,47 @@ class Number:
     instead: str = ""
 
     def words(self) -> str:
-        """For example "above 0, at most 1"."""
+        """The range, for example "above 0, at most 1"."""
         parts = ["a whole number"] if self.whole else []
         if self.low > float("-inf"):
-            parts.append(f"{'above' if self.open_low else 'at least'} {_plain(self.low)}")
+            parts.append(f"{'above' if self.open_low else 'at least'} {_digits(self.low)}")
         if self.high is not None:
-            parts.append(f"{'below' if self.open_high else 'at most'} {_plain(self.high)}")
+            parts.append(f"{'below' if self.open_high else 'at most'} {_digits(self.high)}")
         return ", ".join(parts) or "a number"
 
     def check(self, value: Any, subject: Subject) -> Any:
         """An int when whole, else a float."""
         if isinstance(value, bool) or not isinstance(value, int | float | Fraction):
             word = str(value) if isinstance(value, Call) and str(value) == value.name else ""
-            own = word.lower() not in ("", "nan", "inf", "t", "yes", "no")
+            is_name = word.lower() not in ("", "nan", "inf", "t", "yes", "no")
             learned = f"; one that is trained is written {self.trained}" if self.trained else ""
-            help_ = f"write a number, or declare this one: `let {word} = …`{learned}" if own else ""
+            help_ = (
+                f"write a number, or declare this one: `let {word} = …`{learned}" if is_name else ""
+            )
             return subject.refuse(self, f"this is {describe(value)}, not a number", help_)
-        least, most = DOUBLE if self.double else SINGLE
+        least, most = DOUBLE_RANGE if self.double else SINGLE_RANGE
         most = max(MOST, self.high or 0) if self.whole else most
-        if not abs(value) <= most:  # also what is not a number at all
+        if not abs(value) <= most:  # true of nan, too
             return subject.refuse(self, "out of reach")
         if self.whole and value != int(value):
             return subject.refuse(self, "not a whole number")
-        used = int(value) if self.whole else float(value)  # which may lie on an end by rounding
-        if value and abs(used) < least:
+        converted = (
+            int(value) if self.whole else float(value)
+        )  # rounding may reach an end of the range
+        if value and abs(converted) < least:
             return subject.refuse(self, "too close to 0")
-        below = used <= self.low if self.open_low else used < self.low
+        below = converted <= self.low if self.open_low else converted < self.low
         above = self.high is not None and (
-            used >= self.high if self.open_high else used > self.high
+            converted >= self.high if self.open_high else converted > self.high
         )
         if below or above:
             label = "too small" if below else "too large"
             return subject.refuse(self, label, self.instead * below)
-        return used
+        return converted
 
 
-def _plain(number: float) -> str:
-    """A number as people write it: all digits of a whole one."""
+def _digits(number: float) -> str:
+    """A number as text, a whole one with all its digits."""
     return str(int(number)) if number == int(number) else f"{number:g}"
 
 
@@ -144,11 +151,11 @@ class Word:
     options: tuple[str, ...]
 
     def words(self) -> str:
-        """The words, each in quotes."""
+        """The words in quotes, for a message."""
         return " or ".join(f"`{option}`" for option in self.options)
 
     def check(self, value: Any, subject: Subject) -> Any:
-        """The word, which may have come as a call without arguments."""
+        """The word; a call without arguments counts as its name."""
         word = value.name if isinstance(value, Call) else value
         if word in self.options:
             return word
@@ -160,11 +167,11 @@ class Text:
     """A quoted text, such as a path."""
 
     def words(self) -> str:
-        """What to write for it, by example."""
+        """An example, for a message."""
         return 'a quoted text, as in "my pictures"'
 
     def check(self, value: Any, subject: Subject) -> Any:
-        """The text, which is not empty."""
+        """The text; an empty one is refused."""
         if isinstance(value, str) and value:
             return value
         return subject.refuse(self, f"this is {describe(value)}" if value else "this is empty")
@@ -172,14 +179,14 @@ class Text:
 
 @dataclass(frozen=True)
 class Several:
-    """A list in brackets, every item of one kind; of any length if `length` is None."""
+    """A list in brackets whose items are of one kind; of any length if `length` is None."""
 
     item: ArgumentKind
     increasing: bool = False
     length: int | None = None
 
     def words(self) -> str:
-        """How many items it takes, and of which kind."""
+        """The number and kind of the items, for a message."""
         several = "a list" if self.length is None else f"a list of {self.length}"
         order = ", and larger than the one before" if self.increasing else ""
         return f"{several}, each {self.item.words()}{order}"
@@ -205,11 +212,11 @@ class WordOr:
     kind: ArgumentKind
 
     def words(self) -> str:
-        """The word in quotes, and what else."""
+        """The word in quotes and the other kind, for a message."""
         return f"`{self.word}`, or {self.kind.words()}"
 
     def check(self, value: Any, subject: Subject) -> Any:
-        """The word, or the value as its kind takes it."""
+        """The word, or the value as converted by the other kind."""
         if value == self.word or (isinstance(value, Call) and value.name == self.word):
             return self.word
         return self.kind.check(value, subject)

@@ -1,4 +1,4 @@
-"""The kinds of argument that parameters and layers share: channel counts, how values begin."""
+"""Kinds of argument that parameters and layers share: channel counts, ratios, initialisations."""
 
 from dataclasses import dataclass
 from fractions import Fraction
@@ -8,7 +8,7 @@ from odenet.model.expressions.numbers import C, Width, fixed
 from odenet.model.tables.argument_kinds import MOST, Call, Number, Subject, Word, describe
 from odenet.model.tables.choices import Choice, Parameter
 
-MOST_TIMES = 1000  # the channels of a state
+MOST_RATIO = 1000  # of a channel count to the channels of a state, and of widths in a layer
 COUNT = Number(1, whole=True)
 ANY = Number(float("-inf"))
 YES = Word(("yes", "no"))
@@ -16,53 +16,53 @@ YES = Word(("yes", "no"))
 
 @dataclass(frozen=True)
 class ChannelCount:
-    """A width: a whole number of channels, or a multiple of `c`."""
+    """A channel count: a whole number, or a multiple of `c`, the channel count of a state."""
 
     def words(self) -> str:
-        """What to write."""
+        """The accepted values, for a message."""
         return "a number of channels such as `2c` or `16`"
 
     def check(self, value: Any, subject: Subject) -> Any:
         """The value as a Width."""
         if isinstance(value, Width):
-            good = 0 <= value.multiple <= MOST_TIMES and value.constant == int(value.constant)
-            good = good and abs(value.constant) <= MOST
-            return value if good else subject.refuse(self, "no number of channels")
+            valid = 0 <= value.multiple <= MOST_RATIO and value.constant == int(value.constant)
+            valid = valid and abs(value.constant) <= MOST
+            return value if valid else subject.refuse(self, "no number of channels")
         number = COUNT.check(value, subject)
         return None if number is None else fixed(number)
 
 
 @dataclass(frozen=True)
 class Ratio:
-    """How much wider something is: an exact fraction, at least 1."""
+    """The ratio of the channels inside a layer to those outside: an exact fraction, at least 1."""
 
-    USUAL: ClassVar = Fraction(8, 3)  # of a gated layer with as many weights as one without, 4 wide
+    DEFAULT: ClassVar = Fraction(8, 3)  # gives `glu` as many weights as an `mlp` of ratio 4 has
 
     def words(self) -> str:
-        """What to write."""
-        return f"a number such as 8/3, at least 1 and at most {MOST_TIMES}"
+        """The accepted values, for a message."""
+        return f"a number such as 8/3, at least 1 and at most {MOST_RATIO}"
 
     def check(self, value: Any, subject: Subject) -> Any:
         """The value as a Fraction."""
         if isinstance(value, bool) or not isinstance(value, int | float | Fraction):
             return subject.refuse(self, f"this is {describe(value)}, not a number")
-        if not 1 <= value <= MOST_TIMES:
+        if not 1 <= value <= MOST_RATIO:
             return subject.refuse(self, "too small" if value < 1 else "too large")
-        return Fraction(value).limit_denominator(MOST_TIMES)
+        return Fraction(value).limit_denominator(MOST_RATIO)
 
 
 @dataclass(frozen=True)
 class Initialisation:
-    """How a parameter begins: a named rule or a number."""
+    """The initial value of a parameter: a named rule or a number."""
 
     rules: Choice
 
     def words(self) -> str:
-        """What to write."""
+        """The accepted values, for a message."""
         return f"a number, or {self.rules.words()}"
 
     def check(self, value: Any, subject: Subject) -> Any:
-        """The Call of a rule; a number is `constant(number)`."""
+        """The call of a rule; a number becomes `constant(number)`."""
         if isinstance(value, Call):
             return self.rules.check(value, subject)
         if isinstance(value, str | tuple):
@@ -88,7 +88,7 @@ RULES = Choice(
 
 
 def init_code(call: Call) -> str:
-    """A rule as the argument that odenet.runtime takes."""
+    """The code of the argument `init` that odenet.runtime takes."""
     if call.kwargs:
         (argument,) = call.kwargs.values()
         return f'("{call.name}", {argument:g})'
@@ -96,10 +96,10 @@ def init_code(call: Call) -> str:
 
 
 def init(rule: str) -> Parameter:
-    """The argument `init`, with the rule that holds where none is given."""
+    """The argument `init`, with its default rule."""
     return Parameter(Initialisation(RULES), "says how it begins", Call(rule))
 
 
 def channels(meaning: str) -> Parameter:
-    """An argument that counts channels; as many as a state has where none is given."""
+    """An argument that is a channel count; by default that of a state, `c`."""
     return Parameter(ChannelCount(), meaning, C)

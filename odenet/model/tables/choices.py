@@ -1,4 +1,4 @@
-"""Named forms with arguments of their own, such as `sgd(lr = 0.1)` among the optimizers."""
+"""The parameters of calls, as in `conv(3, 16)`, and values that are calls, `optimizer = sgd(…)`."""
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -6,26 +6,26 @@ from itertools import chain
 from typing import Any, TypeVar
 
 from odenet.diagnostics import Diagnostic
-from odenet.model.tables.also_called import meant
 from odenet.model.tables.argument_kinds import ArgumentKind, Call, Subject, describe, show
+from odenet.model.tables.synonyms import meant
 
-Seen = TypeVar("Seen")
+Result = TypeVar("Seen")
 
 
-class View(Mapping[str, Seen]):
-    """What something makes of each row of some tables, rows added later included.
+class MappedTables(Mapping[str, Result]):
+    """The rows of several tables through a function, as one live mapping: later rows are in it too.
 
     Args:
-        see: what it makes of a row.
-        tables: in their order; no two have a name in common.
+        function: gives the value for a row.
+        tables: in order; no two have a name in common.
     """
 
-    def __init__(self, see: Callable[[Any], Seen], *tables: Mapping[str, Any]):
-        self._see, self._tables = see, tables
+    def __init__(self, function: Callable[[Any], Result], *tables: Mapping[str, Any]):
+        self._function, self._tables = function, tables
 
-    def __getitem__(self, name: str) -> Seen:
+    def __getitem__(self, name: str) -> Result:
         table = next((table for table in self._tables if name in table), self._tables[0])
-        return self._see(table[name])
+        return self._function(table[name])
 
     def __iter__(self) -> Iterator[str]:
         return chain(*self._tables)
@@ -36,13 +36,13 @@ class View(Mapping[str, Seen]):
 
 @dataclass(frozen=True)
 class Parameter:
-    """An argument of a form: its kind, its meaning, its default, and how it is given.
+    """A parameter of a call: what values it takes, what they mean, and its default.
 
     Args:
-        kind: what it takes.
-        meaning: after its name, in messages.
-        default: None where it must be given.
-        by_name: whether it is given by name only: by position a reader takes it for another.
+        kind: checks a value.
+        meaning: what a message says after its name, as in "is the learning rate".
+        default: None if it has to be given.
+        by_name: whether it is given by name only, as a reader could mistake its position.
     """
 
     kind: ArgumentKind
@@ -53,23 +53,23 @@ class Parameter:
 
 @dataclass(frozen=True)
 class Choice:
-    """One of the named forms of a table, each with its own arguments.
+    """The kind of an argument that is a call with one of several names.
 
     Args:
-        what: what the table lists, for messages ("optimizer").
-        forms: name -> argument name -> parameter, in positional order.
+        noun: what the names are called in messages, such as "optimizer".
+        forms: name of the call -> its parameters by name, in positional order.
     """
 
-    what: str
+    noun: str
     forms: Mapping[str, Mapping[str, Parameter]] = field(repr=False)
 
     def words(self) -> str:
-        """The names it takes."""
+        """The accepted names, for a message."""
         return "one of " + ", ".join(sorted(self.forms))
 
     def check(self, value: Any, subject: Subject) -> Any:
-        """The call with every argument by name, defaults filled in."""
-        if isinstance(value, str):  # from a command line: "cosine", "folder:pictures"
+        """The call with all arguments by name, with defaults; None after reporting problems."""
+        if isinstance(value, str):  # of a command line, as in "cosine" or "folder:pictures"
             name, colon, rest = value.partition(":")
             value = Call(name, (rest,) if colon else (), span=subject.span)
         if not isinstance(value, Call):
@@ -78,27 +78,29 @@ class Choice:
         form = self.forms.get(value.name)
         if form is None:
             known = f"known: {', '.join(sorted(self.forms))}"
-            message = f"unknown {self.what} `{value.name}`"
-            near = meant(self.what, value.name, self.forms)
+            message = f"unknown {self.noun} `{value.name}`"
+            hint = meant(self.noun, value.name, self.forms)
             place = value.word or span
-            subject.report(Diagnostic("unknown-choice", message, place, known, label=near))
+            subject.report(Diagnostic("unknown-choice", message, place, known, label=hint))
             return None
-        given = _by_name(value, form, Subject(self.what, "", span, subject.report))
+        given = _named_arguments(value, form, Subject(self.noun, "", span, subject.report))
         return None if given is None else Call(value.name, (), given, span)
 
     def default(self, name: str, **given: Any) -> Call:
-        """The call that a recipe has when none is written."""
+        """A call with the default arguments, except for the given ones."""
         form = self.forms[name]
         return Call(name, (), {**{key: p.default for key, p in form.items()}, **given})
 
 
-def _by_name(call: Call, form: Mapping[str, Parameter], subject: Subject) -> dict[str, Any] | None:
-    """Check the arguments of a call against its form; None after reporting problems."""
+def _named_arguments(
+    call: Call, form: Mapping[str, Parameter], subject: Subject
+) -> dict[str, Any] | None:
+    """The checked arguments of a call, by name; None after reporting problems."""
     name, report = call.name, subject.report
     if len(call.args) > len(form):
-        takes = f"it takes {', '.join(form)}" if form else "it takes none"
+        accepted = f"it takes {', '.join(form)}" if form else "it takes none"
         place = call.place(len(form)) or subject.span
-        report(Diagnostic("wrong-argument", f"too many arguments for {name}", place, takes))
+        report(Diagnostic("wrong-argument", f"too many arguments for {name}", place, accepted))
         return None
     given = dict(zip(form, call.args, strict=False))
     for i, key in enumerate(given):
@@ -108,29 +110,29 @@ def _by_name(call: Call, form: Mapping[str, Parameter], subject: Subject) -> dic
             report(Diagnostic("wrong-argument", message, call.place(i) or subject.span, help_))
             return None
     places = {key: call.place(i) for i, key in enumerate(given)} | dict(call.places)
-    fine = True
+    valid = True
     for key, value in call.kwargs.items():
         if key in given or key not in form:
-            wrong = "given twice" if key in given else "unknown"
-            takes = f"{name} takes {', '.join(form)}" if form else f"{name} takes no arguments"
-            message = f"argument `{key}` of {name} is {wrong}"
-            near, place = meant("argument", key, form), places.get(key, subject.span)
-            report(Diagnostic("unknown-argument", message, place, takes, label=near))
-            fine = False
+            problem = "given twice" if key in given else "unknown"
+            accepted = f"{name} takes {', '.join(form)}" if form else f"{name} takes no arguments"
+            message = f"argument `{key}` of {name} is {problem}"
+            hint, place = meant("argument", key, form), places.get(key, subject.span)
+            report(Diagnostic("unknown-argument", message, place, accepted, label=hint))
+            valid = False
         else:
             given[key] = value
     checked: dict[str, Any] = {}
     for key, parameter in form.items():
         place = places.get(key) or subject.span
-        about = Subject(f"{key} in {name}", parameter.meaning, place, report)
+        argument = Subject(f"{key} in {name}", parameter.meaning, place, report)
         if key in given:
-            checked[key] = parameter.kind.check(given[key], about)
-            fine = fine and checked[key] is not None
-        elif parameter.default is None and not fine:
-            continue  # what is missing may be what was given another name
+            checked[key] = parameter.kind.check(given[key], argument)
+            valid = valid and checked[key] is not None
+        elif parameter.default is None and not valid:
+            continue  # it may have been given under a wrong name, which is reported
         elif parameter.default is None:
-            about.refuse(parameter.kind, f"{key} is missing")
-            fine = False
+            argument.refuse(parameter.kind, f"{key} is missing")
+            valid = False
         else:
             checked[key] = parameter.default
-    return checked if fine else None
+    return checked if valid else None

@@ -1,4 +1,4 @@
-"""The claims of `require`: one row each, and nothing else to touch to add one."""
+"""The claims of `require` as a table: a new claim needs a row, and a function that judges it."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -9,13 +9,13 @@ from odenet.diagnostics import Span
 
 
 class Answer(NamedTuple):
-    """What a judge says of a claim.
+    """The result of judging a claim.
 
     Args:
         holds: True if proved, False if refuted, None if neither.
         reason: why, in a sentence.
-        cause: the piece of text that is to blame, where there is one.
-        witness: a counterexample, where there is one.
+        cause: the part of the file that makes the claim false, if one does.
+        witness: a counterexample, if one was found.
     """
 
     holds: bool | None
@@ -26,15 +26,16 @@ class Answer(NamedTuple):
 
 @dataclass(frozen=True)
 class ClaimKind:
-    """One claim.
+    """A row of the table: one claim.
 
     Args:
         name: its name in the language.
         meaning: what it says, in words, for the documentation.
-        judge: whether it holds, from the facts (model, derivation, certificate, …) and the claim; a
-            function, or where to find one. It returns an `Answer`, or the first of its values.
-        example: a number to write it with, where it takes one; 0 for a claim without.
-        of_steps: whether it is about the steps of the scheme, not the equations alone.
+        judge: a function, or its "module:name", that decides whether the claim holds. It takes the
+            facts (model, derivation, certificate, …) and the claim, and returns an `Answer`, or a
+            tuple of its first values.
+        example: a number for the documentation if the claim takes one, else 0.
+        of_steps: whether it is about the steps of the scheme, not only the equations.
     """
 
     name: str
@@ -45,7 +46,7 @@ class ClaimKind:
 
     @property
     def form(self) -> str:
-        """How it is written: `order(2)`."""
+        """How it is written, as in `order(2)`."""
         return f"{self.name}({self.example})" if self.example else self.name
 
     def judged(self, facts: Any, claim: Any) -> Answer:
@@ -56,11 +57,11 @@ class ClaimKind:
         return Answer(*judge(facts, claim))
 
 
-_HOME = "odenet.analyse.claims"
-_SPECTRUM = f"{_HOME}:spectrum"
+_MODULE = "odenet.analyse.claims"
+_SPECTRUM = f"{_MODULE}:spectrum"
 
 ROWS = (
-    ClaimKind("reversible", "every step has an inverse in closed form", f"{_HOME}:reversible"),
+    ClaimKind("reversible", "every step has an inverse in closed form", f"{_MODULE}:reversible"),
     ClaimKind(
         "imaginary",
         "all eigenvalues of the Jacobian are imaginary",
@@ -79,10 +80,10 @@ ROWS = (
         _SPECTRUM,
         of_steps=False,
     ),
-    ClaimKind("order", "the scheme has at least this order", f"{_HOME}:order", example=2),
-    ClaimKind("symmetric", "a step with −h undoes a step with h", f"{_HOME}:symmetric"),
-    ClaimKind("volume_preserving", "a step keeps volume", f"{_HOME}:volume_preserving"),
-    ClaimKind("exact", "steps are undone bit for bit", f"{_HOME}:exact"),
+    ClaimKind("order", "the scheme has at least this order", f"{_MODULE}:order", example=2),
+    ClaimKind("symmetric", "a step with −h undoes a step with h", f"{_MODULE}:symmetric"),
+    ClaimKind("volume_preserving", "a step keeps volume", f"{_MODULE}:volume_preserving"),
+    ClaimKind("exact", "steps are undone bit for bit", f"{_MODULE}:exact"),
 )
 
 CLAIMS = {row.name: row for row in ROWS}

@@ -1,4 +1,4 @@
-"""The data sets of `data = …`, in rows; what loads them is in `odenet.training`."""
+"""The data sets of `data = …` as a table. The functions that load them are in `odenet.training`."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -8,15 +8,15 @@ from odenet.model.tables.choices import Parameter
 
 
 @dataclass(frozen=True, kw_only=True)
-class Published:
-    """Pictures that torchvision has a class for.
+class TorchvisionData:
+    """A data set of pictures that torchvision downloads and loads.
 
     Args:
-        kind: the class's name in `torchvision.datasets`.
-        size: of the download, in words.
-        split: its argument that chooses a split: "train", a truth value, or "split", a word.
+        kind: the name of the class in `torchvision.datasets`.
+        size: of the download, as text.
+        split: the argument that chooses a split: "train", which is a bool, or "split", a string.
         channels_last: whether torchvision keeps the pictures as (N, H, W, C).
-        sha256: of the packed file, where it holds pickles; torchvision knows its MD5 alone.
+        sha256: of the archive, if it contains pickles; torchvision checks only an MD5.
     """
 
     kind: str
@@ -32,14 +32,14 @@ class DataSetKind:
 
     Args:
         name: its name in the language.
-        source: what torchvision has, or "module:function" that loads it, given the checked call and
-            the shape that the network takes.
+        source: a torchvision data set, or the "module:function" that loads it, called with the
+            checked call and the input shape of the network.
         arguments: what it takes, by name, in positional order.
-        holds: how much is in it, in words, where that is always the same.
+        holds: the number of samples and classes, as text; empty where they depend on the arguments.
     """
 
     name: str
-    source: Published | str
+    source: TorchvisionData | str
     arguments: Mapping[str, Parameter] = field(default_factory=dict[str, Parameter])
     holds: str = ""
 
@@ -56,7 +56,7 @@ _TEST = Parameter(
     Number(0, 1, open_low=True, open_high=True), "is the share that is kept for the test", 0.1
 )
 _RINGS = Parameter(Number(2, 10, whole=True), "is how many rings there are", 2)
-_COLUMNS = {
+_TABLE = {
     "path": Parameter(Text(), "is a table whose first row names its columns"),
     "target": Parameter(Several(Text()), "names the column, or columns, to predict"),
     "without": Parameter(Several(Text()), "lists columns to leave out", ()),
@@ -75,7 +75,7 @@ ROWS = (
     ),
     DataSetKind(
         name="cifar10",
-        source=Published(
+        source=TorchvisionData(
             kind="CIFAR10",
             size="170 MB",
             channels_last=True,
@@ -85,7 +85,7 @@ ROWS = (
     ),
     DataSetKind(
         name="cifar100",
-        source=Published(
+        source=TorchvisionData(
             kind="CIFAR100",
             size="169 MB",
             channels_last=True,
@@ -95,12 +95,12 @@ ROWS = (
     ),
     DataSetKind(
         name="stl10",
-        source=Published(kind="STL10", size="2.6 GB", split="split"),
+        source=TorchvisionData(kind="STL10", size="2.6 GB", split="split"),
         holds="5,000 training and 8,000 test pictures, 10 classes",
     ),
     DataSetKind(
         name="fashion_mnist",
-        source=Published(kind="FashionMNIST", size="31 MB"),
+        source=TorchvisionData(kind="FashionMNIST", size="31 MB"),
         holds="60,000 training and 10,000 test pictures, 10 classes",
     ),
     DataSetKind(
@@ -113,7 +113,7 @@ ROWS = (
         source="odenet.training.data.data_sets:arrays",
         arguments=_path("is an .npz file with arrays x and y"),
     ),
-    DataSetKind(name="table", source="odenet.training.data.data_sets:table", arguments=_COLUMNS),
+    DataSetKind(name="table", source="odenet.training.data.data_sets:table", arguments=_TABLE),
     DataSetKind(
         name="masks",
         source="odenet.training.data.data_sets:masks",

@@ -1,4 +1,4 @@
-"""What a layer of a pipeline is, and what a row says of its kind."""
+"""A layer of a pipeline `a -> b`, and the class of the rows in the table of layers."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -9,11 +9,11 @@ from odenet.model.expressions.numbers import Width
 from odenet.model.tables.choices import Parameter
 from odenet.model.tables.tensors import Array, Dual, Space, Tensors
 
-Arguments = Mapping[str, Any]
+Arguments = Mapping[str, Any]  # of a layer, by name, checked and complete with defaults
 
 
 class LayerError(ValueError):
-    """A layer that does not fit where it is; the text says why, `help` what to do."""
+    """A layer does not accept its input; the message says why, `help` what to do."""
 
     def __init__(self, message: str, help_: str = ""):
         super().__init__(message)
@@ -24,13 +24,13 @@ class LayerError(ValueError):
 class Shape:
     """The shape of one sample: channels, then the sizes of its axes.
 
-    In a map the sizes are not known and are zeros.
+    In a `map`, which is used at any size, the sizes are zeros.
 
     Args:
-        channels: how many; of token numbers, how many different ones there are.
-        space: the sizes of the axes; of tokens, how many there are.
-        vocabulary: how many different tokens there are, throughout a net of tokens; else 0.
-        numbers: whether there is a token's number at each place, and not its channels.
+        channels: their number; where the sample is token ids, the number of different tokens.
+        space: the sizes of the spatial axes; of a sequence of tokens, its length.
+        vocabulary: the number of different tokens in a language model, also after `embed`; else 0.
+        numbers: whether the sample is token ids, integers, before `embed` makes channels of them.
     """
 
     channels: Width
@@ -47,10 +47,14 @@ class Shape:
 
 @dataclass(frozen=True, kw_only=True)
 class Layer:
-    """One layer of a pipeline, its arguments complete and its shapes known.
+    """One layer of a pipeline.
 
     Args:
-        groups: into how many equal parts its channels fall.
+        name: the name of its row in LAYERS.
+        arguments: by name, complete with defaults.
+        before, after: the shapes of its input and its output.
+        inner: the layers inside a `residual`.
+        groups: the number of equal groups that its channels have to fall into.
     """
 
     name: str
@@ -63,7 +67,7 @@ class Layer:
 
 
 def keeps_shape(arguments: Arguments, shape: Shape) -> Shape:
-    """The shape after a layer that keeps it."""
+    """The output shape of a layer that does not change the shape."""
     return shape
 
 
@@ -73,31 +77,32 @@ def _no_tensors(layer: Layer, before: int, after: int, axes: int) -> Tensors:
 
 @dataclass(frozen=True)
 class LayerKind:
-    """One kind of layer.
+    """A row of the table of layers.
 
     Args:
         name: its name in the language.
         meaning: in words, for the documentation.
         arguments: its arguments.
-        code: its torch code, from the layer and a printer of widths.
-        shape: the shape after it, from its arguments and the shape before; raises LayerError.
-        tensors: its tensors, by their names in torch's state dictionary, from the layer, the
-            channels before and after it, and the number of spatial axes.
-        numeric: what it makes of a field in evaluation, for the numeric checks, from the layer,
-            its tensors, the field and the sizes of the map. None leaves maps with it unsearched
-            for counterexamples; the reports say so.
+        code: its torch code, from the layer and a function that prints a width.
+        shape: its output shape, from its arguments and its input shape; may raise LayerError.
+        tensors: its tensors, by their names in torch's state_dict, from the layer, the numbers of
+            input and output channels, and the number of spatial axes.
+        numeric: its output in evaluation, for the numeric checks, from the layer, its tensors, its
+            input and the sizes of the spatial axes. Without it maps with this layer are not
+            searched for counterexamples; the reports say so.
         in_map: whether it may be in a `map`.
-        not_in_map: what of its arguments cannot be in a map; empty if all can.
+        not_in_map: what among its arguments excludes it from a map, as text; empty if nothing.
         random: whether it draws random numbers in training.
-        mixes_places: whether it reads other places of a map than the one it gives.
-        groups: into how many equal parts its channels fall.
-        classes: whether its width is the number of classes where it ends a net.
-        reads_numbers: whether it takes the numbers of tokens, and not channels.
-        scores: whether it gives a score for each token of the vocabulary.
-        tied: whether it shares the weights of the layer that reads token numbers.
-        invertible: whether its torch module has an `inverse`, and keeps volume.
-        stepped: whether it is a network of others, whose blocks become steps of the file's scheme;
-            its code then takes that as a further argument.
+        mixes_places: whether an output value depends on input at other places, as in a convolution.
+        remembers: whether it can still run token by token, with values kept of the tokens before.
+        groups: the number of equal groups that its channels have to fall into.
+        classes: whether its output has one channel per class where it ends a net.
+        reads_numbers: whether its input is token ids, not channels.
+        scores: whether its output is a score for each token of the vocabulary.
+        tied: whether it shares the weights of the layer that reads token ids.
+        invertible: whether its torch module has an `inverse` and preserves volume.
+        stepped: whether it is a whole network, whose residual blocks become steps of the scheme;
+            its code is then called with the scheme as a further argument.
         imports: lines of import that the code needs in addition to torch and odenet.runtime.
     """
 

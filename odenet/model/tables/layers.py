@@ -1,6 +1,6 @@
-"""The layers of `net` and `map`: one row each, and nothing else to touch to add one.
+"""The layers of `net` and `map` as a table: a new layer needs only a row here.
 
-A row says what a layer takes, what it does to a shape, and its torch code.
+A row has the arguments of a layer, its output shape, its torch code and its numeric model.
 """
 
 from collections.abc import Callable, Mapping
@@ -12,19 +12,19 @@ from odenet.model.tables import layer_numerics as numerics
 from odenet.model.tables.activations import ACTIVATIONS, ActivationKind
 from odenet.model.tables.argument_kinds import Number
 from odenet.model.tables.arguments import COUNT, YES, ChannelCount, init, init_code
-from odenet.model.tables.choices import Parameter, View
-from odenet.model.tables.existing import EXISTING
+from odenet.model.tables.choices import MappedTables, Parameter
+from odenet.model.tables.existing_networks import EXISTING
 from odenet.model.tables.layer_kinds import Arguments, Layer, LayerError, LayerKind, Shape
-from odenet.model.tables.size_layers import SIZE_LAYERS, with_space
+from odenet.model.tables.size_layers import SIZE_LAYERS, require_space
 from odenet.model.tables.token_layers import TOKEN_LAYERS
 
 __all__ = ["LAYERS", "Arguments", "Layer", "LayerError", "LayerKind", "Shape"]
 
-SAME = fixed(-1)  # "as many as come in"
+SAME = fixed(-1)  # the default of a channel argument: as many channels as the input has
 
 
 def _conv_shape(arguments: Arguments, shape: Shape) -> Shape:
-    with_space("conv", shape)
+    require_space("conv", shape)
     stride, kernel = arguments["stride"], arguments["k"]
     if stride > 1 and kernel % 2 == 0:
         raise LayerError("a stride needs an odd kernel", "write conv(3, …)")
@@ -46,7 +46,7 @@ def _conv_code(layer: Layer, width: Callable[[Width], str]) -> str:
 
 
 def _initialised(code: str, layer: Layer) -> str:
-    """The code of a layer whose weights begin by a rule; torch's own is what it does by itself."""
+    """The code of a layer, inside `initialised(…)` unless torch's own initialisation is used."""
     rule = layer.arguments["init"]
     return code if rule.name == "default" else f"initialised({code}, {init_code(rule)})"
 
@@ -64,25 +64,25 @@ def _dense_code(layer: Layer, width: Callable[[Width], str]) -> str:
     return _initialised(code, layer)
 
 
-def _group_shape(key: str, what: str) -> Callable[[Arguments, Shape], Shape]:
+def _grouped_shape(key: str, noun: str) -> Callable[[Arguments, Shape], Shape]:
     def rule(arguments: Arguments, shape: Shape) -> Shape:
         if shape.channels.multiple == 0 and shape.channels.constant % arguments[key]:
-            raise LayerError(f"{shape.channels} channels do not fall into {arguments[key]} {what}")
+            raise LayerError(f"{shape.channels} channels do not fall into {arguments[key]} {noun}")
         return shape
 
     return rule
 
 
 def _widen_shape(arguments: Arguments, shape: Shape) -> Shape:
-    wanted = arguments["C"]
-    if wanted.multiple or shape.channels.constant > wanted.constant:
-        message = f"widen({wanted}) would take channels away from {shape}"
+    target = arguments["C"]
+    if target.multiple or shape.channels.constant > target.constant:
+        message = f"widen({target}) would take channels away from {shape}"
         raise LayerError(message, "widen adds zero channels; conv(1, C) reduces them")
-    return replace(shape, channels=wanted)
+    return replace(shape, channels=target)
 
 
 def _mean_shape(_: Arguments, shape: Shape) -> Shape:
-    with_space("mean", shape)
+    require_space("mean", shape)
     return replace(shape, space=())
 
 
@@ -104,8 +104,8 @@ def _attention_code(layer: Layer, width: Callable[[Width], str]) -> str:
 
 
 def _attention_shape(arguments: Arguments, shape: Shape) -> Shape:
-    after = _group_shape("heads", "heads")(arguments, shape)
-    if after.channels.multiple == 0 and after.channels.constant % _heads(arguments):
+    after = _grouped_shape("heads", "heads")(arguments, shape)
+    if after.channels.multiple == 0 and after.channels.constant % _channel_groups(arguments):
         size = int(after.channels.constant) // arguments["heads"]
         raise LayerError(
             f"rope turns pairs of channels, and a head of {shape.channels} / "
@@ -115,18 +115,18 @@ def _attention_shape(arguments: Arguments, shape: Shape) -> Shape:
     return after
 
 
-def _heads(arguments: Arguments) -> int:
-    """Into how many equal parts the channels fall: heads, or their halves, which rope pairs."""
+def _channel_groups(arguments: Arguments) -> int:
+    """The number of equal groups of channels: the heads, twice as many if rope halves them."""
     return arguments["heads"] * (2 if arguments["rope"] == "yes" else 1)
 
 
 def _mlp_code(layer: Layer, width: Callable[[Width], str]) -> str:
-    c, inside = layer.before.channels, layer.before.channels * layer.arguments["ratio"]
-    wider, back = (f"nn.Linear({width(a)}, {width(b)})" for a, b in ((c, inside), (inside, c)))
+    c, hidden = layer.before.channels, layer.before.channels * layer.arguments["ratio"]
+    wider, back = (f"nn.Linear({width(a)}, {width(b)})" for a, b in ((c, hidden), (hidden, c)))
     return f"Tokens(nn.Sequential({wider}, nn.GELU(), {back}))"
 
 
-def _activation(row: ActivationKind) -> LayerKind:
+def _activation_layer(row: ActivationKind) -> LayerKind:
     return LayerKind(
         row.name,
         "",
@@ -137,7 +137,7 @@ def _activation(row: ActivationKind) -> LayerKind:
     )
 
 
-def _strided(arguments: Arguments) -> str:
+def _stride_problem(arguments: Arguments) -> str:
     return "a stride" if arguments["stride"] != 1 else ""
 
 
@@ -161,7 +161,7 @@ ROWS = (
         _conv_shape,
         numerics.linear_tensors,
         numerics.linear,
-        not_in_map=_strided,
+        not_in_map=_stride_problem,
         mixes_places=True,
         groups=lambda arguments: arguments["groups"],
     ),
@@ -192,7 +192,7 @@ ROWS = (
         "normalisation over g groups of channels",
         {"g": Parameter(COUNT, "counts its groups")},
         _gn_code,
-        _group_shape("g", "groups"),
+        _grouped_shape("g", "groups"),
         numerics.norm_tensors("group"),
         numerics.norm("group"),
         mixes_places=True,
@@ -222,7 +222,7 @@ ROWS = (
         numerics.attention,
         mixes_places=True,
         remembers=lambda arguments: arguments["causal"] == "yes",
-        groups=_heads,
+        groups=_channel_groups,
     ),
     LayerKind(
         "mlp",
@@ -271,8 +271,8 @@ ROWS = (
 
 
 def _as_layer(row: LayerKind | ActivationKind) -> LayerKind:
-    return row if isinstance(row, LayerKind) else _activation(row)
+    return row if isinstance(row, LayerKind) else _activation_layer(row)
 
 
 OWN_LAYERS = {row.name: row for row in ROWS}
-LAYERS: Mapping[str, LayerKind] = View(_as_layer, OWN_LAYERS, ACTIVATIONS)
+LAYERS: Mapping[str, LayerKind] = MappedTables(_as_layer, OWN_LAYERS, ACTIVATIONS)

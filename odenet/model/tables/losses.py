@@ -1,6 +1,6 @@
-"""The losses of `loss = …`, in rows, and the metrics by which they are measured.
+"""The losses of `loss = …` and the metrics that go with them, as tables.
 
-What computes them is in `odenet.training.learning.losses`.
+The code that computes them is in `odenet.training.learning.losses`.
 """
 
 from collections.abc import Mapping
@@ -10,20 +10,20 @@ from typing import Literal
 from odenet.model.tables.argument_kinds import Call, Number, Word
 from odenet.model.tables.choices import Parameter
 
-# What a label is: a class (of a sample, or of each of its places), several classes that hold or
-# do not, numbers, the tokens that follow those of a text, or nothing.
+# What a label is: a class (of a sample, or of each of its places), several classes each of which
+# applies or not, numbers, the next tokens of a text, or nothing.
 LabelKind = Literal["class", "several", "numbers", "tokens", "none"]
 
 
 @dataclass(frozen=True, kw_only=True)
 class MetricKind:
-    """A number that says how good a network is on a split.
+    """A metric: a number that says how good a network is on a split of the data.
 
     Args:
-        name: of its column in metrics.csv, after that of the split.
-        words: what tables and pictures call it.
-        form: how it is printed.
-        best: whether the best is the largest or the smallest.
+        name: of its column in metrics.csv, where it follows the name of the split.
+        words: its name in tables and figures.
+        form: its format, for str.format.
+        best: whether larger or smaller is better.
     """
 
     name: str
@@ -32,7 +32,7 @@ class MetricKind:
     best: Literal["max", "min"] = "max"
 
     def show(self, value: float) -> str:
-        """The number as it is printed."""
+        """A value of the metric as text."""
         return self.form.format(value)
 
     def better(self, value: float, other: float) -> bool:
@@ -42,18 +42,18 @@ class MetricKind:
 
 @dataclass(frozen=True, kw_only=True)
 class LossKind:
-    """One kind of loss.
+    """A row of the table: one loss.
 
     Args:
         name: its name in the language.
-        meaning: what it is for, in words.
-        source: "module:class" that computes it, an `odenet.training.learning.losses.Objective`.
-        labels: what a label is to it.
-        metrics: what is measured of a split besides the loss; the first chooses the best epoch.
-        of_places: likewise, where every place of a sample has a label of its own; empty if that
-            makes no difference.
-        needs_density: whether the net is taken for the density of its input.
-        arguments: what it takes, by name, in positional order.
+        meaning: what it is for, for the documentation.
+        source: "module:class" of the `odenet.training.learning.losses.Objective` that computes it.
+        labels: what its labels are.
+        metrics: measured on a split in addition to the loss; the first selects the best epoch.
+        of_places: the metrics where every place of a sample has a label of its own, as in
+            segmentation; empty if they are the same.
+        needs_density: whether the net has to give the density of its input, as a normalising flow.
+        arguments: by name, in positional order.
     """
 
     name: str
@@ -66,7 +66,7 @@ class LossKind:
     arguments: Mapping[str, Parameter] = field(default_factory=dict[str, Parameter])
 
     def measured(self, places: bool) -> tuple[MetricKind, ...]:
-        """Its metrics, for labels of whole samples or of places."""
+        """Its metrics, where places or else whole samples have labels."""
         names = self.of_places if places and self.of_places else self.metrics
         return tuple(METRICS[name] for name in names)
 
@@ -97,7 +97,7 @@ _DELTA = Parameter(
     "is the error, in the labels' unit, above which it grows linearly",
     1.0,
 )
-_OF_NUMBERS = ("rmse", "r2")
+_REGRESSION = ("rmse", "r2")
 
 ROWS = (
     LossKind(
@@ -121,21 +121,21 @@ ROWS = (
         meaning="numbers, by the square of the error",
         source="odenet.training.learning.losses:SquaredError",
         labels="numbers",
-        metrics=_OF_NUMBERS,
+        metrics=_REGRESSION,
     ),
     LossKind(
         name="mae",
         meaning="numbers, by the size of the error",
         source="odenet.training.learning.losses:AbsoluteError",
         labels="numbers",
-        metrics=_OF_NUMBERS,
+        metrics=_REGRESSION,
     ),
     LossKind(
         name="huber",
         meaning="numbers, by half the square of small errors and the size of large ones",
         source="odenet.training.learning.losses:Huber",
         labels="numbers",
-        metrics=_OF_NUMBERS,
+        metrics=_REGRESSION,
         arguments={"delta": _DELTA},
     ),
     LossKind(
@@ -157,9 +157,9 @@ ROWS = (
 
 LOSSES = {row.name: row for row in ROWS}
 
-USUAL = Call("cross_entropy", (), {"weights": "equal"})  # where a recipe names none
+DEFAULT_LOSS = Call("cross_entropy", (), {"weights": "equal"})  # where a recipe names none
 
 
 def loss_kind(loss: Call | None) -> LossKind:
     """The row of a recipe's loss."""
-    return LOSSES[(loss or USUAL).name]
+    return LOSSES[(loss or DEFAULT_LOSS).name]

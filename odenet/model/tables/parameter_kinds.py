@@ -1,4 +1,4 @@
-"""What a row says of a type of `param`."""
+"""The classes of the rows in the table of types of `param` (parameters.py)."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -7,18 +7,18 @@ from typing import Any, Literal
 from odenet.model.tables.choices import Parameter
 from odenet.model.tables.tensors import Array, Dual, Space, Tensors
 
-Options = Mapping[str, Any]
+Options = Mapping[str, Any]  # the arguments of a type by name, complete with defaults
 
 
 @dataclass(frozen=True)
 class Construction:
-    """Code for the constructor of a parameter.
+    """Pieces of torch code for the call that makes a parameter.
 
     Args:
-        steps: of the leading axis.
-        reads, gives: channels.
-        space: number of spatial axes.
-        init: the argument `, init=…`; empty where it is the rule that it is handed.
+        steps: code of the number of steps, the length of its leading axis.
+        reads, gives: code of the numbers of input and output channels.
+        space: the number of spatial axes.
+        init: gives the code of the argument `, init=…`, empty if the rule is the one passed to it.
     """
 
     steps: str
@@ -30,20 +30,19 @@ class Construction:
 
 @dataclass(frozen=True)
 class Operator:
-    """What a parameter that is a linear operator does to a field.
+    """How a parameter that is a linear operator K acts on a feature map x.
 
     Args:
-        function, adjoint: names of functions `f(x, K, **keywords)` for K x and Kᵀ x, of
-            odenet.runtime or of the row's imports.
-        numeric: K x for the numeric checks, from the options, one step's tensor, x and the sizes
-            of the map.
-        keywords: the keywords of these functions that are not the usual ones, from the options and
-            the number of channels that K gives.
-        norm: torch code of a bound of the operator's norm, of `{K}`, `{label}` and `{keywords}`;
-            empty where there is none.
-        kernel: whether a sum of such operators is one kernel that `function` takes.
-        diagonal: whether it multiplies every channel by the value of its tensor, and so is its own
-            adjoint.
+        function, adjoint: names of functions `f(x, K, **keywords)` for K x and Kᵀ x, from
+            odenet.runtime or from the imports of the row.
+        numeric: K x for the numeric checks, from the options, the tensor of one step, x and the
+            sizes of the spatial axes.
+        keywords: the keyword arguments of these functions that differ from their defaults, from the
+            options and the number of output channels.
+        norm: torch code of an upper bound of the operator norm, with the fields `{K}`, `{label}`
+            and `{keywords}`; empty if there is none.
+        kernel: whether a sum of such operators is one operator, with the sum of the kernels.
+        diagonal: whether it multiplies every channel by a number, and so is its own adjoint.
     """
 
     function: str
@@ -57,26 +56,26 @@ class Operator:
 
 @dataclass(frozen=True)
 class ParameterKind:
-    """One type of parameter.
+    """A row of the table: one type of parameter.
 
     Args:
         name: its name in the language.
-        role: what it is in a formula: an operator, a value added to a field, a number, or a norm,
-            which is applied as a function.
+        role: what it is in a formula: a linear operator, a bias, which is added to a feature map, a
+            number, or a norm, which is applied as a function.
         meaning: in words, for the documentation.
         arguments: its arguments.
         tensors: its tensors for one step, by name ("" for the only one), from the options, the
             channels it reads and gives, and the number of spatial axes.
-        construct: torch code that makes it for all steps, from the options.
-        width: where its channels come from: its arguments `in` and `out`, those of a state, where
-            it first occurs, or it has none.
-        operator: what an operator does.
-        needs_image: whether it cannot act on plain vectors.
-        mixes_places: whether it reads other places of a map than the one it gives.
-        groups: into how many equal parts its channels fall, from the options.
-        value: torch code of its value, from the options and the code of its stored tensor.
-        problem: what is wrong with a choice of arguments, each by itself fine, and what to write
-            instead; empty texts if nothing is.
+        construct: torch code of the call that makes it for all steps.
+        width: where its channel counts come from: its arguments `in` and `out`, those of a state,
+            its first use in a formula, or nowhere, as it has none.
+        operator: how it acts, if its role is "operator".
+        needs_image: whether it needs spatial axes, as a convolution does.
+        mixes_places: whether an output value depends on input at other places.
+        groups: the number of equal groups that its channels have to fall into, from the options.
+        value: torch code of its value, from the options and the code of the stored tensor.
+        problem: what is wrong with a combination of arguments that are valid by themselves, and the
+            help; two empty texts if nothing is.
         imports: lines of import that the code needs in addition to torch and odenet.runtime.
     """
 

@@ -1,18 +1,18 @@
-"""The types of `param`: one row each, and nothing else to touch to add one."""
+"""The types of `param`, such as `conv` or `bias`, as a table: a new type needs only a row here."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
 
 from odenet.model.tables.argument_kinds import Call, Number, Word
 from odenet.model.tables.arguments import COUNT, channels, init
-from odenet.model.tables.choices import Choice, Parameter, View
+from odenet.model.tables.choices import Choice, MappedTables, Parameter
 from odenet.model.tables.norms import NORMS
 from odenet.model.tables.parameter_kinds import Construction, Operator, Options, ParameterKind
 from odenet.model.tables.tensors import Array, Draw, Dual, Space, Tensor, Tensors
 
 
-def _kernel(groups: Callable[[Options, int], int]) -> Callable[..., Tensors]:
-    """A convolution's tensor, (gives, reads / groups, k, …)."""
+def _kernel_tensors(groups: Callable[[Options, int], int]) -> Callable[..., Tensors]:
+    """The tensors of a convolution, one of shape (out channels, in channels / groups, k, …)."""
 
     def tensors(options: Options, reads: int, gives: int, axes: int) -> Tensors:
         sizes = (int(options.get("k", 1)),) * axes
@@ -26,15 +26,15 @@ def is_positive(options: Options) -> bool:
     return options.get("positive") == "positive"
 
 
-def _positive(what: str) -> Parameter:
-    return Parameter(Word(("positive", "free")), f"says whether {what} kept above 0", "free")
+def _positive_argument(subject: str) -> Parameter:
+    return Parameter(Word(("positive", "free")), f"says whether {subject} kept above 0", "free")
 
 
-def _softplus(options: Options, stored: str) -> str:
+def _softplus_code(options: Options, stored: str) -> str:
     return f"functional.softplus({stored})" if is_positive(options) else stored
 
 
-def _draw(options: Options) -> Draw:
+def _distribution(options: Options) -> Draw:
     return "gain" if is_positive(options) else "weight"
 
 
@@ -42,16 +42,16 @@ def _positive_code(options: Options) -> str:
     return ", positive=True" if is_positive(options) else ""
 
 
-def _begins_above_zero(options: Options) -> tuple[str, str]:
-    """Random rules give values of either sign."""
+def _check_positive_init(options: Options) -> tuple[str, str]:
+    """Error and help for a positive parameter whose initial values may be 0 or negative."""
     init: Call = options["init"]
     if not is_positive(options) or init.name == "ones" or init.kwargs.get("value", 0) > 0:
         return "", ""
     return "what is kept above 0 begins above 0", "write `init = ones`, or a number above 0"
 
 
-def _per_channel(options: Options, reads: int, gives: int, axes: int) -> Tensors:
-    return {"": Tensor((reads, *(1,) * axes), _draw(options))}
+def _per_channel_tensors(options: Options, reads: int, gives: int, axes: int) -> Tensors:
+    return {"": Tensor((reads, *(1,) * axes), _distribution(options))}
 
 
 def _conv_code(options: Options, make: Construction, groups: str) -> str:
@@ -60,16 +60,18 @@ def _conv_code(options: Options, make: Construction, groups: str) -> str:
     return f"conv_kernel({make.steps}, {make.reads}, {make.gives}, {kernel}{make.init('he')})"
 
 
-def _convolved(options: Options, K: Array, x: Dual, space: Space) -> Dual:
+def _convolve(options: Options, K: Array, x: Dual, space: Space) -> Dual:
     return x.convolved(K, space, len(x) // K.shape[1], int(options.get("dilation", 1)))
 
 
-def _keywords(groups: Callable[[Options, Any], Any]) -> Callable[[Options, Any], Mapping[str, Any]]:
+def _convolution_keywords(
+    groups: Callable[[Options, Any], Any],
+) -> Callable[[Options, Any], Mapping[str, Any]]:
     """`groups` and `dilation`, where they are not 1."""
 
     def keywords(options: Options, channels: Any) -> Mapping[str, Any]:
-        found = {"groups": groups(options, channels), "dilation": options.get("dilation", 1)}
-        return {name: value for name, value in found.items() if value != 1}
+        values = {"groups": groups(options, channels), "dilation": options.get("dilation", 1)}
+        return {name: value for name, value in values.items() if value != 1}
 
     return keywords
 
@@ -79,20 +81,25 @@ _POWER_ITERATION = 'self.norm("{label}", {K}, step{keywords})'
 
 def _convolution(groups: Callable[[Options, Any], Any]) -> Operator:
     return Operator(
-        "conv", "adjoint_conv", _convolved, _keywords(groups), _POWER_ITERATION, kernel=True
+        "conv",
+        "adjoint_conv",
+        _convolve,
+        _convolution_keywords(groups),
+        _POWER_ITERATION,
+        kernel=True,
     )
 
 
-def _norm_code(options: Options, make: Construction) -> str:
+def _normalisation_code(options: Options, make: Construction) -> str:
     kind = options["kind"]
     groups = f", groups={options['group']}" if NORMS[kind].grouped else ""
     form = f"space={make.space}{groups}{_positive_code(options)}{make.init('ones')}"
     return f'norm_layers({make.steps}, "{kind}", {make.reads}, {form})'
 
 
-def _which_norm(options: Options) -> tuple[str, str]:
+def _check_norm(options: Options) -> tuple[str, str]:
     if NORMS[options["kind"]].grouped == (options["group"] > 0):
-        return _begins_above_zero(options)
+        return _check_positive_init(options)
     return "which norm?", "write norm(batch), norm(layer) or norm(group = 8)"
 
 
@@ -117,7 +124,7 @@ ROWS = (
             "init": init("he"),
             "knots": _KNOTS,
         },
-        _kernel(lambda options, reads: int(options["groups"])),
+        _kernel_tensors(lambda options, reads: int(options["groups"])),
         lambda options, make: _conv_code(options, make, str(options["groups"])),
         width="arguments",
         operator=_convolution(lambda options, channels: options["groups"]),
@@ -130,7 +137,7 @@ ROWS = (
         "operator",
         "convolution of every channel by itself",
         {"k": _KERNEL, "dilation": _DILATION, "init": init("he"), "knots": _KNOTS},
-        _kernel(lambda options, reads: reads),
+        _kernel_tensors(lambda options, reads: reads),
         lambda options, make: _conv_code(options, make, make.reads),
         width="state",
         operator=_convolution(lambda options, channels: channels),
@@ -142,7 +149,7 @@ ROWS = (
         "operator",
         "convolution with one point",
         {"out": _OUT, "in": _IN, "init": init("he"), "knots": _KNOTS},
-        _kernel(lambda options, reads: 1),
+        _kernel_tensors(lambda options, reads: 1),
         lambda options, make: _conv_code(options, make, "1"),
         width="arguments",
         operator=_convolution(lambda options, channels: 1),
@@ -170,14 +177,14 @@ ROWS = (
         "diag",
         "operator",
         "one factor per channel: a symmetric operator; `diag(positive)` keeps them above 0",
-        {"positive": _positive("they are"), "init": init("ones"), "knots": _KNOTS},
-        _per_channel,
+        {"positive": _positive_argument("they are"), "init": init("ones"), "knots": _KNOTS},
+        _per_channel_tensors,
         lambda options, make: (
             f"diagonal({make.steps}, {make.reads}, space={make.space}"
             f"{_positive_code(options)}{make.init('ones')})"
         ),
-        value=_softplus,
-        problem=_begins_above_zero,
+        value=_softplus_code,
+        problem=_check_positive_init,
         operator=Operator(
             "diag",
             "diag",
@@ -191,7 +198,7 @@ ROWS = (
         "bias",
         "one value per channel of whatever it is added to",
         {"init": init("zeros"), "knots": _KNOTS},
-        _per_channel,
+        _per_channel_tensors,
         lambda options, make: (
             f"bias({make.steps}, {make.reads}, space={make.space}{make.init('zeros')})"
         ),
@@ -200,12 +207,12 @@ ROWS = (
         "scalar",
         "scalar",
         "one learned number; `scalar(positive)` keeps it above 0",
-        {"positive": _positive("it is"), "init": init("ones"), "knots": _KNOTS},
-        lambda options, reads, gives, axes: {"": Tensor((), _draw(options))},
+        {"positive": _positive_argument("it is"), "init": init("ones"), "knots": _KNOTS},
+        lambda options, reads, gives, axes: {"": Tensor((), _distribution(options))},
         lambda options, make: f"scalar({make.steps}{_positive_code(options)}{make.init('ones')})",
         width="none",
-        value=_softplus,
-        problem=_begins_above_zero,
+        value=_softplus_code,
+        problem=_check_positive_init,
     ),
     ParameterKind(
         "norm",
@@ -214,16 +221,16 @@ ROWS = (
         "`norm(batch, positive)` keeps its gain above 0; `init` is the gain",
         {
             "kind": Parameter(Word(tuple(NORMS)), "is its kind", "group"),
-            "positive": _positive("the gain is"),
+            "positive": _positive_argument("the gain is"),
             "group": Parameter(Number(0, whole=True), "counts its groups", 0),
             "init": init("ones"),
         },
         lambda options, reads, gives, axes: NORMS[options["kind"]].tensors(reads),
-        _norm_code,
+        _normalisation_code,
         groups=lambda options: int(options["group"]) or 1,
-        problem=_which_norm,
+        problem=_check_norm,
     ),
 )
 
 PARAMETERS = {row.name: row for row in ROWS}
-TYPES = Choice("type of parameter", View(lambda row: row.arguments, PARAMETERS))
+TYPES = Choice("type of parameter", MappedTables(lambda row: row.arguments, PARAMETERS))

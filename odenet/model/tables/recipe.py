@@ -1,7 +1,7 @@
 """The training recipe, `train { key = value … }`, as a typed value.
 
-Every key is one field of `Recipe`: its default, its kind of value and range, and what it means
-are kept together, and the checks, the messages and the documentation read them from there.
+Every key is a field of `Recipe`, with its default, the values it takes and its meaning. Checks,
+messages and documentation all use these.
 """
 
 from dataclasses import dataclass, field, fields
@@ -21,27 +21,27 @@ from odenet.model.tables.choices import Choice, Parameter
 from odenet.model.tables.data_sets import DATA_SETS
 from odenet.model.tables.losses import LOSSES
 
-SHARE = Number(0, 1, open_low=True)
-RATE = Number(0, open_low=True)
-AMOUNT = Number(0)
-PART = Number(0, 1, open_high=True)
+SHARE_ABOVE_0 = Number(0, 1, open_low=True)
+POSITIVE = Number(0, open_low=True)
+NOT_NEGATIVE = Number(0)
+SHARE_BELOW_1 = Number(0, 1, open_high=True)
 SEED = Number(0, 2**32 - 1, whole=True)
 
-DECAY = Parameter(AMOUNT, "is the weight decay", 0.0)
+DECAY = Parameter(NOT_NEGATIVE, "is the weight decay", 0.0)
 DECAY_ON = Parameter(
     Word(("weights", "all")),
     "says what decays: weights only, or biases and normalisations too",
     "weights",
 )
 BETAS = Parameter(
-    Several(PART, length=2),
+    Several(SHARE_BELOW_1, length=2),
     "are the decay rates of the two running averages",
     (0.9, 0.999),
 )
 
 
 def _rate(default: float) -> Parameter:
-    return Parameter(RATE, "is the learning rate", default)
+    return Parameter(POSITIVE, "is the learning rate", default)
 
 
 ADAM = {"lr": _rate(1e-3), "decay": DECAY, "betas": BETAS, "decay_on": DECAY_ON}
@@ -51,7 +51,7 @@ OPTIMIZERS = Choice(
     {
         "sgd": {
             "lr": _rate(0.1),
-            "momentum": Parameter(PART, "is the momentum", 0.9),
+            "momentum": Parameter(SHARE_BELOW_1, "is the momentum", 0.9),
             "decay": DECAY,
             "nesterov": Parameter(Word(("yes", "no")), "looks ahead by one step", "no"),
             "decay_on": DECAY_ON,
@@ -62,7 +62,9 @@ OPTIMIZERS = Choice(
 )
 
 WARMUP = {
-    "warmup": Parameter(AMOUNT, "is the number of epochs over which the rate rises from zero", 0.0),
+    "warmup": Parameter(
+        NOT_NEGATIVE, "is the number of epochs over which the rate rises from zero", 0.0
+    ),
     "warmup_steps": Parameter(
         Number(0, whole=True), "counts the steps over which it does, in place of epochs", 0
     ),
@@ -82,12 +84,12 @@ SCHEDULES = Choice(
             "at": Parameter(
                 Several(COUNT, increasing=True), "lists the epochs at which the rate is cut"
             ),
-            "factor": Parameter(SHARE, "multiplies the rate at each cut", 0.1),
+            "factor": Parameter(SHARE_ABOVE_0, "multiplies the rate at each cut", 0.1),
             **WARMUP,
             "restarts": RESTARTS,
         },
         "cosine": {
-            "to": Parameter(AMOUNT, "is the last learning rate", 0.0),
+            "to": Parameter(NOT_NEGATIVE, "is the last learning rate", 0.0),
             **WARMUP,
             "restarts": RESTARTS,
         },
@@ -101,7 +103,7 @@ AUGMENTATIONS = Choice(
         "flip": {},
         "cutout": {"n": Parameter(COUNT, "is the side, in pixels, of the square blanked out")},
         "random_resized_crop": {
-            "least": Parameter(SHARE, "is the least share of the area that is kept", 0.08)
+            "least": Parameter(SHARE_ABOVE_0, "is the least share of the area that is kept", 0.08)
         },
         "center_crop": {
             "resize": Parameter(
@@ -109,9 +111,9 @@ AUGMENTATIONS = Choice(
             )
         },
         "color_jitter": {
-            "brightness": Parameter(AMOUNT, "is the most that brightness changes by", 0.4),
-            "contrast": Parameter(AMOUNT, "is the most that contrast changes by", 0.4),
-            "saturation": Parameter(AMOUNT, "is the most that saturation changes by", 0.4),
+            "brightness": Parameter(NOT_NEGATIVE, "is the most that brightness changes by", 0.4),
+            "contrast": Parameter(NOT_NEGATIVE, "is the most that contrast changes by", 0.4),
+            "saturation": Parameter(NOT_NEGATIVE, "is the most that saturation changes by", 0.4),
             "hue": Parameter(
                 Number(0, 0.5), "is the most that the hue turns by, as a share of a circle", 0.1
             ),
@@ -120,8 +122,10 @@ AUGMENTATIONS = Choice(
             "n": Parameter(COUNT, "counts the changes made to each picture", 2),
             "m": Parameter(Number(0, 30, whole=True), "is their magnitude, of 30", 9),
         },
-        "mixup": {"alpha": Parameter(RATE, "spreads the shares of the two samples", 0.2)},
-        "cutmix": {"alpha": Parameter(RATE, "spreads the area taken from the other sample", 1.0)},
+        "mixup": {"alpha": Parameter(POSITIVE, "spreads the shares of the two samples", 0.2)},
+        "cutmix": {
+            "alpha": Parameter(POSITIVE, "spreads the area taken from the other sample", 1.0)
+        },
         "standardise": {
             "over": Parameter(
                 Word(("data", "image", "none")),
@@ -132,23 +136,23 @@ AUGMENTATIONS = Choice(
     },
 )
 
-MIXED = ("mixup", "cutmix")  # those that give a sample several classes
+MIXING = ("mixup", "cutmix")  # augmentations after which a sample has several classes
 
 LOSS = Choice("loss", {name: row.arguments for name, row in LOSSES.items()})
 DATA = Choice("data set", {name: row.arguments for name, row in DATA_SETS.items()})
 
 
 @dataclass(frozen=True)
-class Key:
-    """What a key of the recipe takes and means, kept with its field."""
+class RecipeKey:
+    """The values that a key of the recipe takes, and its meaning; metadata of its field."""
 
     kind: ArgumentKind
     meaning: str
 
 
 def _key(kind: ArgumentKind, meaning: str, default: Any) -> Any:
-    """The field of a key: what it takes and means, and its value where none is written."""
-    return field(default=default, metadata={"key": Key(kind, meaning)})
+    """The field of a key: the values it takes, its meaning for messages, and its default."""
+    return field(default=default, metadata={"key": RecipeKey(kind, meaning)})
 
 
 ADAMW = OPTIMIZERS.default("adamw")
@@ -160,7 +164,7 @@ PRECISIONS = Word(("float32", "tf32", "bf16", "fp16", "float64"))
 
 @dataclass(frozen=True)
 class Recipe:
-    """How to train; what `train { … }` says, complete with defaults."""
+    """How to train: what `train { … }` says, complete with defaults."""
 
     data: Call | None = _key(DATA, "names the data set", None)
     loss: Call | None = _key(
@@ -178,10 +182,12 @@ class Recipe:
     repeat: int = _key(COUNT, "counts how often an epoch goes through the data", 1)
     optimizer: Call = _key(OPTIMIZERS, "turns gradients into steps", ADAMW)
     schedule: Call = _key(SCHEDULES, "moves the learning rate over the epochs", COSINE)
-    smooth: float = _key(AMOUNT, "weighs the change of weights from step to step", 0.0)
-    label_smoothing: float = _key(PART, "spreads this much of each label over all classes", 0.0)
-    ema: float = _key(PART, "is the decay of the averaged weights, 0 for none", 0.0)
-    clip: float = _key(AMOUNT, "limits the norm of the gradient, 0 for no limit", 0.0)
+    smooth: float = _key(NOT_NEGATIVE, "weighs the change of weights from step to step", 0.0)
+    label_smoothing: float = _key(
+        SHARE_BELOW_1, "spreads this much of each label over all classes", 0.0
+    )
+    ema: float = _key(SHARE_BELOW_1, "is the decay of the averaged weights, 0 for none", 0.0)
+    clip: float = _key(NOT_NEGATIVE, "limits the norm of the gradient, 0 for no limit", 0.0)
     guard: str = _key(
         GUARDS, "says what happens to steps too long for the weights to be stable", "warn"
     )
@@ -190,9 +196,13 @@ class Recipe:
         PRECISIONS, "is the arithmetic (tf32, bf16 and fp16 keep float32 weights)", "float32"
     )
     seed: int = _key(SEED, "starts the random numbers", 0)
-    fraction: float = _key(SHARE, "is the share of the training samples used, per class", 1.0)
+    fraction: float = _key(
+        SHARE_ABOVE_0, "is the share of the training samples used, per class", 1.0
+    )
     holdout: float = _key(
-        PART, "is the share of the training samples kept back to choose the best epoch", 0.0
+        SHARE_BELOW_1,
+        "is the share of the training samples kept back to choose the best epoch",
+        0.0,
     )
     levels: tuple[int, ...] = _key(
         Several(COUNT, increasing=True), "lists the epochs at which every flow is refined", ()
@@ -200,22 +210,24 @@ class Recipe:
     patience: int = _key(
         Number(0, whole=True), "counts epochs without progress before a stop, 0 for never", 0
     )
-    target: float = _key(AMOUNT, "is the value of the metric at which to stop, 0 for none", 0.0)
+    target: float = _key(
+        NOT_NEGATIVE, "is the value of the metric at which to stop, 0 for none", 0.0
+    )
 
     def __str__(self) -> str:
         return "\n".join(f"{name} = {show(value)}" for name, value in self.items())
 
     def items(self) -> list[tuple[str, Any]]:
-        """The keys that are set, with their values."""
+        """The keys with their values, without those that are None."""
         pairs = [(f.name, getattr(self, f.name)) for f in fields(self)]
         return [(name, value) for name, value in pairs if value is not None]
 
     def given(self) -> list[tuple[str, Any]]:
         """The keys whose values are not the defaults."""
-        usual = dict(Recipe().items())
-        return [(name, value) for name, value in self.items() if usual.get(name) != value]
+        defaults = dict(Recipe().items())
+        return [(name, value) for name, value in self.items() if defaults.get(name) != value]
 
 
-def recipe_keys() -> dict[str, Key]:
-    """Every key of a recipe, with what it takes and means."""
+def recipe_keys() -> dict[str, RecipeKey]:
+    """The keys of a recipe, by name."""
     return {f.name: f.metadata["key"] for f in fields(Recipe)}

@@ -1,21 +1,21 @@
-"""The check of a recipe: its entries by themselves, and beside each other."""
+"""The check of a recipe: each setting by itself, and settings that contradict each other."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
 from odenet.diagnostics import Diagnostic
-from odenet.model.tables.also_called import meant
 from odenet.model.tables.argument_kinds import Subject
 from odenet.model.tables.losses import loss_kind
-from odenet.model.tables.recipe import MIXED, Recipe, recipe_keys
+from odenet.model.tables.recipe import MIXING, Recipe, recipe_keys
+from odenet.model.tables.synonyms import meant
 
 MOST_LEVELS = 16
 
 
 @dataclass(frozen=True)
 class Entry:
-    """One `key = value` of the text, with the places of both."""
+    """One `key = value` of `train { … }` or of the command line, with the spans of both."""
 
     key: str
     value: Any
@@ -24,13 +24,13 @@ class Entry:
 
 
 def check_recipe(entries: Iterable[Entry]) -> tuple[Recipe, list[Diagnostic]]:
-    """Turn the entries of `train { … }` into a recipe.
+    """Turn the settings of `train { … }` into a recipe.
 
     Args:
-        entries: what is written, in order.
+        entries: the settings, in the order of the text.
 
     Returns:
-        The recipe, without the entries that have problems, and everything that is wrong.
+        The recipe, without the settings that have errors, and the errors.
     """
     keys = recipe_keys()
     problems: list[Diagnostic] = []
@@ -40,8 +40,8 @@ def check_recipe(entries: Iterable[Entry]) -> tuple[Recipe, list[Diagnostic]]:
         if entry.key not in keys:
             known = f"known: {', '.join(sorted(keys))}"
             message = f"unknown key `{entry.key}` in train"
-            near = meant("key", entry.key, keys)
-            problems.append(Diagnostic("unknown-key", message, entry.key_span, known, label=near))
+            hint = meant("key", entry.key, keys)
+            problems.append(Diagnostic("unknown-key", message, entry.key_span, known, label=hint))
         elif entry.key in spans:
             message = f"`{entry.key}` is given twice in train"
             problems.append(
@@ -58,8 +58,8 @@ def check_recipe(entries: Iterable[Entry]) -> tuple[Recipe, list[Diagnostic]]:
     return recipe, problems + list(_contradictions(recipe, spans))
 
 
-def _where(span: Any) -> str:
-    """The place of a value, in words."""
+def _describe_place(span: Any) -> str:
+    """Where a value was given, for a message."""
     if span is None:
         return "given too"
     outside = span.source.name == "--set"
@@ -67,31 +67,31 @@ def _where(span: Any) -> str:
 
 
 def _contradictions(recipe: Recipe, spans: dict[str, Any]) -> Iterator[Diagnostic]:
-    """Values that are fine by themselves and not beside each other."""
+    """The errors about values that are valid by themselves but not together."""
     if "steps" in spans and "epochs" in spans and recipe.steps:
         message = "steps and epochs both say how long training takes"
         first, later = (name for name in spans if name in ("steps", "epochs"))
-        help_ = f"remove one of them; {first} is {_where(spans[first])}"
+        help_ = f"remove one of them; {first} is {_describe_place(spans[first])}"
         yield Diagnostic("recipe-conflict", message, spans[later], help_)
     if recipe.levels and recipe.levels[-1] >= recipe.epochs and not recipe.steps:
         message = f"levels refines at epoch {recipe.levels[-1]}, but training has {recipe.epochs}"
         help_, label = "refine earlier, or not at all: levels = []", "not before the last epoch"
         yield Diagnostic("cannot-refine", message, spans["levels"], help_, label=label)
     if len(recipe.levels) > MOST_LEVELS:
-        doubled = f"levels refines {len(recipe.levels)} times, and each doubles the steps"
+        message = f"levels refines {len(recipe.levels)} times, and each doubles the steps"
         help_ = f"refine at most {MOST_LEVELS} times"
-        yield Diagnostic("cannot-refine", doubled, spans["levels"], help_)
+        yield Diagnostic("cannot-refine", message, spans["levels"], help_)
     if recipe.target > 1 and loss_kind(recipe.loss).measured(False)[0].best == "max":
         message = "target is the value at which to stop, a share: at most 1"
         yield Diagnostic("wrong-argument", message, spans["target"], label="too large")
-    loss, without = loss_kind(recipe.loss), "leave it out, or take loss = cross_entropy"
+    loss, remove_it = loss_kind(recipe.loss), "leave it out, or take loss = cross_entropy"
     if recipe.label_smoothing and loss.labels not in ("class", "tokens"):
         message = f"label_smoothing is for classes, and loss = {loss.name} has none"
-        yield Diagnostic("recipe-conflict", message, spans["label_smoothing"], without)
+        yield Diagnostic("recipe-conflict", message, spans["label_smoothing"], remove_it)
     for call in recipe.augment:
-        if call.name in MIXED and loss.name != "cross_entropy":
+        if call.name in MIXING and loss.name != "cross_entropy":
             message = f"{call.name} mixes classes, and loss = {loss.name} has none to mix"
-            yield Diagnostic("recipe-conflict", message, spans["augment"], without)
+            yield Diagnostic("recipe-conflict", message, spans["augment"], remove_it)
     if recipe.schedule.kwargs.get("warmup") and recipe.schedule.kwargs.get("warmup_steps"):
         message = "warmup and warmup_steps both say how long the rate rises"
         yield Diagnostic("recipe-conflict", message, spans["schedule"], "remove one of them")

@@ -1,4 +1,4 @@
-"""The tables of docs/language.md, from the rows; those of a plugin are among them."""
+"""The tables in docs/language.md, made from the tables of the language, plugins included."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -11,9 +11,9 @@ from odenet.model.tables.choices import Parameter
 from odenet.model.tables.claims import CLAIMS
 from odenet.model.tables.layers import LAYERS, SAME
 from odenet.model.tables.parameters import PARAMETERS
-from odenet.model.tables.structure import RESIDUAL, STRUCTURAL
+from odenet.model.tables.structural_layers import RESIDUAL, STRUCTURAL
 
-STRUCTURE = {
+_STRUCTURAL_MEANINGS = {
     "flow": "N steps of the discretised dynamics, with an `h` of its own when it is given",
     "unit": "N steps of the discretised dynamics, the first of which enters with C channels and a "
     "coarser map, see below",
@@ -27,7 +27,7 @@ STRUCTURE = {
 
 
 def signature(name: str, arguments: Mapping[str, Parameter]) -> str:
-    """A form as it is documented: what must be given, then what may be."""
+    """A name with its arguments as it is documented: with the defaults of optional arguments."""
     shown = [
         key if parameter.default in (None, SAME) else f"{key} = {_value(parameter.default)}"
         for key, parameter in arguments.items()
@@ -42,20 +42,20 @@ def types() -> list[str]:
 
 
 def initialisations() -> list[str]:
-    """The names of the rules of `init`."""
+    """The rules of `init`, with their arguments."""
     return [signature(name, form) for name, form in RULES.forms.items()]
 
 
 def activations() -> list[str]:
-    """The table of activations, with bounds of their slopes."""
+    """The table of activations, with the bounds of their slopes."""
     head = ("activation", "slope at least", "size of the slope at most", "odd", "never negative")
     rows = [
         (
             f"`{signature(r.name, r.arguments)}`",
             r.least_slope.text,
             r.slope.text,
-            _yes(r.odd),
-            _yes(r.nonnegative),
+            _yes_or_no(r.odd),
+            _yes_or_no(r.nonnegative),
         )
         for r in ACTIVATIONS.values()
     ]
@@ -63,12 +63,16 @@ def activations() -> list[str]:
 
 
 def layers() -> list[str]:
-    """The layers, without the activations."""
-    own = [LAYERS[name] for name in LAYERS if name not in ACTIVATIONS]
-    rows = [(f"`{signature(r.name, r.arguments)}`", _yes(r.in_map), r.meaning) for r in own]
-    rows += [(f"`{signature(n, form)}`", "no", STRUCTURE[n]) for n, form in STRUCTURAL.items()]
+    """The table of layers, without activations."""
+    simple = [LAYERS[name] for name in LAYERS if name not in ACTIVATIONS]
+    rows = [
+        (f"`{signature(r.name, r.arguments)}`", _yes_or_no(r.in_map), r.meaning) for r in simple
+    ]
+    rows += [
+        (f"`{signature(n, form)}`", "no", _STRUCTURAL_MEANINGS[n]) for n, form in STRUCTURAL.items()
+    ]
     options = signature("residual", RESIDUAL.forms["residual"])
-    rows.append((f"`{options.replace('(', '(LAYERS, ')}`", "no", STRUCTURE["residual"]))
+    rows.append((f"`{options.replace('(', '(LAYERS, ')}`", "no", _STRUCTURAL_MEANINGS["residual"]))
     return _table(("layer", "in a `map`", "what it does"), rows)
 
 
@@ -79,7 +83,7 @@ def claims() -> list[str]:
 
 
 def tables() -> str:
-    """All of them, as Markdown."""
+    """All tables as Markdown."""
     return "\n\n".join("\n".join(t) for t in (types(), activations(), layers(), claims())) + "\n"
 
 
@@ -91,7 +95,7 @@ def _table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> list[str]:
             for line in lines]  # fmt: skip
 
 
-def _yes(fact: bool) -> str:
+def _yes_or_no(fact: bool) -> str:
     return "yes" if fact else "no"
 
 

@@ -1,4 +1,4 @@
-"""The layers that change sizes: rows of `odenet.model.tables.layers`, which has all the others."""
+"""The layers that pool, upsample or squeeze: rows of the table in `odenet.model.tables.layers`."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -9,13 +9,13 @@ from odenet.model.tables.arguments import COUNT
 from odenet.model.tables.choices import Parameter
 from odenet.model.tables.layer_kinds import Arguments, Layer, LayerError, LayerKind, Shape
 
-# Torch's names, by the number of axes.
+# The names of linear interpolation in torch.nn.Upsample, by the number of spatial axes.
 _LINEAR = {1: "linear", 2: "bilinear", 3: "trilinear"}
 _SIZE = Parameter(COUNT, "is the side of the square that becomes one point")
 
 
-def with_space(name: str, shape: Shape) -> None:
-    """Refuse a plain vector where a layer needs an image."""
+def require_space(name: str, shape: Shape) -> None:
+    """Raise LayerError for a plain vector where a layer needs an image."""
     if not shape.space:
         message = f"{name} needs an image, but {shape} is a plain vector"
         raise LayerError(message, "use dense for plain vectors")
@@ -23,7 +23,7 @@ def with_space(name: str, shape: Shape) -> None:
 
 def _pool_shape(name: str) -> Callable[[Arguments, Shape], Shape]:
     def rule(arguments: Arguments, shape: Shape) -> Shape:
-        with_space(name, shape)
+        require_space(name, shape)
         if min(shape.space) < arguments["s"]:
             raise LayerError(f"{name}({arguments['s']}) leaves nothing of {shape}")
         return replace(shape, space=tuple(n // arguments["s"] for n in shape.space))
@@ -36,7 +36,7 @@ def _pool_code(torch_name: str) -> Callable[[Layer, Callable[[Width], str]], str
 
 
 def _squeeze_shape(arguments: Arguments, shape: Shape) -> Shape:
-    with_space("squeeze", shape)
+    require_space("squeeze", shape)
     side = arguments["s"]
     if any(n % side for n in shape.space):
         raise LayerError(f"squeeze({side}) does not divide {shape} into whole squares")
@@ -45,11 +45,11 @@ def _squeeze_shape(arguments: Arguments, shape: Shape) -> Shape:
 
 
 def _upsample_shape(arguments: Arguments, shape: Shape) -> Shape:
-    with_space("upsample", shape)
-    mode, fits = arguments["mode"], _LINEAR[len(shape.space)]
-    if mode not in ("nearest", fits):
+    require_space("upsample", shape)
+    mode, linear_mode = arguments["mode"], _LINEAR[len(shape.space)]
+    if mode not in ("nearest", linear_mode):
         message = f"upsample has no mode {mode} on {shape}: its axes are {len(shape.space)}"
-        raise LayerError(message, f"write `mode = {fits}`")
+        raise LayerError(message, f"write `mode = {linear_mode}`")
     return replace(shape, space=tuple(n * arguments["s"] for n in shape.space))
 
 

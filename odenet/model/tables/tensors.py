@@ -1,8 +1,8 @@
-"""The tensors that a parameter or a layer has, and how numeric checks draw them.
+"""The tensors of a parameter or a layer, and how the numeric checks draw them at random.
 
-Rows also hold the function itself for numeric checks, as plain array code: `kernel @ x`, `d * x`,
-`x.mean(0)`. It is handed values with their derivatives (odenet/analyse/dual_numbers.py), so that
-neither numpy nor torch is needed to read a row.
+The rows of the tables also have the function itself for numeric checks, as plain array code such as
+`kernel @ x`, `d * x` or `x.mean(0)`. It is called with dual numbers, values with their derivatives
+(odenet/analyse/dual_numbers.py), so that the tables import neither numpy nor torch.
 """
 
 from collections.abc import Mapping
@@ -11,19 +11,19 @@ from typing import Any, Literal
 
 Draw = Literal["weight", "shift", "gain", "variance"]
 Array = Any  # a numpy array
-Dual = Any  # odenet.analyse.dual_numbers.Jet, a field (channels, cells) with its derivative
-Space = tuple[int, ...]  # the sizes of a map's axes
+Dual = Any  # odenet.analyse.dual_numbers.Jet, a feature map (channels, cells) and its derivative
+Space = tuple[int, ...]  # the sizes of the spatial axes of a feature map
 
 
 @dataclass(frozen=True)
 class Tensor:
-    """A tensor of one step.
+    """Shape and random distribution of one tensor, for one step of a flow.
 
     Args:
         shape: its shape in the generated module.
-        draw: its random values: "weight" is normal at the scale of the trial, "shift" normal,
-            "gain" and "variance" are positive.
-        learned: whether it is a parameter, not a statistic of the data.
+        draw: how it is drawn: "weight" is normal, scaled by the trial, "shift" normal, "gain" and
+            "variance" are positive.
+        learned: whether it is trained, unlike a running statistic.
     """
 
     shape: tuple[int, ...]

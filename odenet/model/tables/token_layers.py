@@ -1,4 +1,4 @@
-"""The layers of language models: rows of `odenet.model.tables.layers`, which has all the others."""
+"""The layers of language models: rows of the table in `odenet.model.tables.layers`."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -11,12 +11,14 @@ from odenet.model.tables.layer_kinds import Arguments, Layer, LayerError, LayerK
 from odenet.model.tables.norms import EPS
 from odenet.model.tables.tensors import Tensor, Tensors
 
-BEGIN = "begin the net with tokens(T, vocabulary = V) -> embed(C)"
+BEGINNING_HELP = "begin the net with tokens(T, vocabulary = V) -> embed(C)"
 
 
 def _embed_shape(arguments: Arguments, shape: Shape) -> Shape:
     if not shape.numbers:
-        raise LayerError(f"embed reads the numbers of tokens, and its input is {shape}", BEGIN)
+        raise LayerError(
+            f"embed reads the numbers of tokens, and its input is {shape}", BEGINNING_HELP
+        )
     return replace(shape, channels=arguments["C"], numbers=False)
 
 
@@ -30,7 +32,9 @@ def _embed_code(layer: Layer, width: Callable[[Width], str]) -> str:
 
 def _position_shape(arguments: Arguments, shape: Shape) -> Shape:
     if len(shape.space) != 1:
-        raise LayerError(f"position adds to a sequence (channels, tokens), not to {shape}", BEGIN)
+        raise LayerError(
+            f"position adds to a sequence (channels, tokens), not to {shape}", BEGINNING_HELP
+        )
     return shape
 
 
@@ -44,7 +48,9 @@ def _position_code(layer: Layer, width: Callable[[Width], str]) -> str:
 
 def _head_shape(arguments: Arguments, shape: Shape) -> Shape:
     if not shape.vocabulary:
-        raise LayerError("head scores the tokens of a vocabulary, and this net has none", BEGIN)
+        raise LayerError(
+            "head scores the tokens of a vocabulary, and this net has none", BEGINNING_HELP
+        )
     if len(shape.space) != 1:
         raise LayerError(f"head scores every place of a sequence, and its input is {shape}")
     return replace(shape, channels=fixed(shape.vocabulary))
@@ -66,10 +72,10 @@ def _tied(arguments: Arguments) -> bool:
 
 def _glu_code(layer: Layer, width: Callable[[Width], str]) -> str:
     c = layer.before.channels
-    inside = c * layer.arguments["ratio"]
-    if not inside.multiple:  # a number of channels is rounded down here, one of `c` in the module
-        inside = fixed(int(inside.constant))
-    return f"Tokens(SwiGLU({width(c)}, {width(inside)}))"
+    hidden = c * layer.arguments["ratio"]
+    if not hidden.multiple:  # rounded down here; where it depends on `c`, in the module
+        hidden = fixed(int(hidden.constant))
+    return f"Tokens(SwiGLU({width(c)}, {width(hidden)}))"
 
 
 TOKEN_LAYERS = (
@@ -84,7 +90,7 @@ TOKEN_LAYERS = (
     LayerKind(
         "glu",
         "SwiGLU at every place: `ratio` times the channels, silu(W x) * U x, and back",
-        {"ratio": Parameter(Ratio(), "is how much wider the layer inside is", Ratio.USUAL)},
+        {"ratio": Parameter(Ratio(), "is how much wider the layer inside is", Ratio.DEFAULT)},
         _glu_code,
         tensors=numerics.glu_tensors,
         numeric=numerics.glu,

@@ -1,1 +1,1 @@
-"""What a file says, resolved: the typed program and its scheme, as values and as text."""
+"""The typed program: what a file says, resolved and checked, as frozen values and as text."""

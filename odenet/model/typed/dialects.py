@@ -1,4 +1,4 @@
-"""What the pieces of a formula look like: in the language, and in LaTeX."""
+"""How the parts of a formula are written in the two dialects: the `.ode` language, and LaTeX."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -7,7 +7,7 @@ from odenet.language.names import GREEK, canonical
 from odenet.model.expressions import expr
 from odenet.model.tables.activations import ACTIVATIONS
 
-# How tightly a formula binds.
+# Precedences of a formula, from the loosest to the tightest.
 SUM, QUOTIENT, PRODUCT, POWER, ATOM = range(5)
 
 
@@ -19,13 +19,13 @@ class Language:
     """
 
     identity, transposed, times = "I", "^T", "*"
-    stacked = False  # a quotient is written on one line
+    stacked = False  # whether quotients are written as fractions, numerator over denominator
 
     def __init__(self, spellings: Mapping[str, str] | None = None):
         self._spellings = spellings or {}
 
     def name(self, name: str, index: str = "") -> str:
-        """A name, `index` the time it is taken at."""
+        """A name, with the index of the step that it is taken at."""
         return self._spellings.get(name, name) + (f"[{index}]" if index else "")
 
     def derivative(self, name: str, order: int) -> str:
@@ -41,7 +41,7 @@ class Language:
         return f"{activation}({', '.join(constants)})" if constants else activation
 
     def call(self, function: str, arguments: Sequence[str]) -> str:
-        """A function and what it is applied to."""
+        """A function applied to arguments."""
         return f"{function}({', '.join(arguments)})"
 
     def brackets(self, inside: str) -> str:
@@ -49,16 +49,16 @@ class Language:
         return f"({inside})"
 
     def number(self, node: expr.Number) -> tuple[str, int]:
-        """A number and how tightly it binds."""
+        """A number and its precedence."""
         return node.text, SUM if node.value < 0 else QUOTIENT if "/" in node.text else ATOM
 
     def juxtaposed(self, left: str, right: str) -> str:
-        """A product; two numbers side by side would be refused."""
+        """A product by juxtaposition; with `*` before a digit, since numbers cannot be adjacent."""
         return f"{left} * {right}" if right[:1].isdigit() else f"{left} {right}"
 
-    def quotient(self, above: str, below: str) -> tuple[str, int]:
-        """A quotient and how tightly it binds."""
-        return f"{above}/{below}", QUOTIENT
+    def quotient(self, numerator: str, denominator: str) -> tuple[str, int]:
+        """A quotient and its precedence."""
+        return f"{numerator}/{denominator}", QUOTIENT
 
     def power(self, base: str, exponent: str) -> str:
         """A base with its exponent."""
@@ -69,7 +69,7 @@ class Language:
         return f"√{base}"
 
     def word(self, word: str) -> str:
-        """A word of the language."""
+        """A word of the language, such as `exp`."""
         return word
 
 
@@ -77,14 +77,14 @@ class Latex:
     """LaTeX with amsmath; every command it uses exists there."""
 
     identity, transposed, times = "I", r"^{\top}", r"\odot"
-    stacked = True  # fractions, exponents and roots need no brackets around what is in them
+    stacked = True  # so that fractions, exponents and roots need no brackets inside
 
     def name(self, name: str, index: str = "") -> str:
-        """Greek letters by their commands; digits, what follows a `_` and the time as indices."""
+        """A name: Greek letters as commands; digits, the part after `_` and the step as indices."""
         letters, digits, rest = re.findall(r"^([^\d_]*)(\d*)(.*)", name)[0]
-        parts = [part if part.isdigit() else _word(part) for part in rest.split("_") if part]
+        parts = [part if part.isdigit() else _latex_word(part) for part in rest.split("_") if part]
         shown = ",".join(part for part in [digits, *parts, index] if part)
-        return _word(letters) + (f"_{{{shown}}}" if shown else "")
+        return _latex_word(letters) + (f"_{{{shown}}}" if shown else "")
 
     def derivative(self, name: str, order: int) -> str:
         """A time derivative."""
@@ -100,7 +100,7 @@ class Latex:
         return f"{activation}_{{{', '.join(constants)}}}" if constants else activation
 
     def call(self, function: str, arguments: Sequence[str]) -> str:
-        """A function and what it is applied to."""
+        """A function applied to arguments."""
         return rf"{function}\left({', '.join(arguments)}\right)"
 
     def brackets(self, inside: str) -> str:
@@ -108,7 +108,7 @@ class Latex:
         return rf"\left({inside}\right)"
 
     def number(self, node: expr.Number) -> tuple[str, int]:
-        """A number and how tightly it binds."""
+        """A number and its precedence."""
         value = node.value
         if value.denominator > 1 and "." not in node.text:
             sign = "-" if value < 0 else ""
@@ -118,12 +118,12 @@ class Latex:
         return text, SUM if value < 0 else ATOM
 
     def juxtaposed(self, left: str, right: str) -> str:
-        """A product; digits do not run together."""
+        """A product by juxtaposition, with a dot before digits."""
         return rf"{left} \cdot {right}" if right[:1].isdigit() else rf"{left}\,{right}"
 
-    def quotient(self, above: str, below: str) -> tuple[str, int]:
-        """A fraction and how tightly it binds."""
-        return rf"\frac{{{above}}}{{{below}}}", ATOM
+    def quotient(self, numerator: str, denominator: str) -> tuple[str, int]:
+        """A fraction and its precedence."""
+        return rf"\frac{{{numerator}}}{{{denominator}}}", ATOM
 
     def power(self, base: str, exponent: str) -> str:
         """A base with its exponent."""
@@ -138,17 +138,17 @@ class Latex:
         return rf"\mathrm{{{word}}}"
 
 
-def _word(letters: str) -> str:
+def _latex_word(letters: str) -> str:
     """Letters as LaTeX: a Greek letter, a single one, or an upright word."""
     if letters in GREEK.values():
         return "o" if letters == "omicron" else f"\\{letters}"
     if letters.lower() in GREEK.values() and letters == letters.capitalize():
-        # capitals that look like Latin ones have no command
-        return f"\\{letters}" if letters in _CAPITALS else rf"\mathrm{{{_LATIN[letters]}}}"
+        # capitals that look like Latin ones have no command in LaTeX
+        return f"\\{letters}" if letters in _GREEK_CAPITALS else rf"\mathrm{{{_LATIN[letters]}}}"
     return letters if len(letters) == 1 else rf"\mathrm{{{letters}}}"
 
 
-_CAPITALS = "Gamma Delta Theta Lambda Xi Pi Sigma Upsilon Phi Psi Omega".split()
+_GREEK_CAPITALS = "Gamma Delta Theta Lambda Xi Pi Sigma Upsilon Phi Psi Omega".split()
 _LATIN = {
     "Alpha": "A", "Beta": "B", "Epsilon": "E", "Zeta": "Z", "Eta": "H", "Iota": "I", "Kappa": "K",
     "Mu": "M", "Nu": "N", "Omicron": "O", "Rho": "P", "Tau": "T", "Chi": "X",
@@ -170,10 +170,10 @@ def latex_text(text: str) -> str:
 
 def latex_prose(text: str) -> str:
     """A sentence as LaTeX in text mode; Greek letters and mathematical signs in math mode."""
-    return "".join(_prose(sign) for sign in text)
+    return "".join(_latex_character(sign) for sign in text)
 
 
-def _prose(sign: str) -> str:
+def _latex_character(sign: str) -> str:
     if sign in "&%$#_{}":
         return f"\\{sign}"
     if sign in "^~\\":

@@ -1,4 +1,4 @@
-"""What the `discretise` line says, resolved."""
+"""The `discretise` line of a file, resolved."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -18,13 +18,13 @@ class Discretisation:
         h: the step size; None when `horizon` is given, or the scheme has none.
         horizon: the final time T, for h = T / steps.
         constants: values of the scheme's constants.
-        starts: values before the first step.
+        starts: the unknowns that the scheme starts with, such as `Y[-1]`, and their values.
         groups: pattern unknown -> its states.
-        exact: whether the state is kept in fixed-point arithmetic.
-        tolerance: the relative and the absolute error to which a step is solved adaptively; None
-            for the steps of the scheme itself.
-        varying: the constants, `h` among them, that differ from step to step; `constants` and `h`
-            have one of their values.
+        exact: whether the state is in fixed-point arithmetic, so that steps are undone bit for bit.
+        tolerance: the relative and the absolute tolerance of an adaptive solver; None for steps of
+            fixed size.
+        varying: the constants, possibly `h` too, that differ from step to step; `constants` and `h`
+            then have one of their values.
     """
 
     scheme: Scheme
@@ -40,7 +40,7 @@ class Discretisation:
 
     @property
     def shown(self) -> Mapping[str, str]:
-        """`h`, `T` and the constants as a report has them, by name."""
+        """`h`, `T`, the constants and tolerances by name, as text for reports."""
         values = {"h": self.h, "T": self.horizon, **self.constants}
         values |= dict(zip(("rtol", "atol"), self.tolerance or (), strict=False))
         return {
@@ -51,11 +51,11 @@ class Discretisation:
 
     @property
     def unrefinable(self) -> tuple[str, str]:
-        """Why steps of half the size follow another equation, and what to write; else nothing.
+        """Why the flow cannot be refined to half the step size, and the help; else two empty texts.
 
-        A value before the first step that is 0 whatever h is, is not a point of the solution: the
-        speed (Y[0] - Y[-1]) / h of leapfrog doubles when h is halved, and the odd values of
-        midpoint are not near the even ones.
+        It cannot if a start value such as Y[-1] is 0 for every h, which is not a point of the
+        solution: the velocity (Y[0] - Y[-1]) / h of leapfrog then doubles when h is halved, and the
+        odd steps of midpoint are not near the even ones.
         """
         for slot, value in self.starts:
             if slot.offset < 0 and isinstance(value, Zero):
@@ -68,7 +68,7 @@ class Discretisation:
         return "", ""
 
     def _before(self, slot: Slot) -> str:
-        """The value at a slot before the first step, to the order that refinement needs."""
+        """A formula for an unknown before the first step, accurate enough for refinement."""
         names = self.scheme.spellings
         pattern = next(p for p in self.scheme.patterns if p.variable == slot.name)
         name = names.get(slot.name, slot.name)

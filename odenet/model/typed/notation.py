@@ -1,6 +1,6 @@
-"""Formulas as text: one printer for every node, in the language's own notation and in LaTeX.
+"""Formulas as text: one printer for every node, in the `.ode` language and in LaTeX.
 
-The printer knows where brackets are needed; a dialect (dialects.py) what the pieces look like.
+The printer decides where brackets are needed; a dialect (dialects.py) how each part is written.
 """
 
 from collections.abc import Sequence
@@ -18,8 +18,8 @@ class Notation:
     """Prints formulas in one dialect.
 
     Args:
-        dialect: what the pieces look like.
-        roots: √ for powers of 1/2, which the language has no sign for.
+        dialect: how each part is written.
+        roots: whether powers of 1/2 are written with √, which the language does not have.
     """
 
     dialect: Language | Latex = field(default_factory=Language)
@@ -30,15 +30,15 @@ class Notation:
         return self.dialect.name(name)
 
     def slot(self, slot: expr.Slot) -> str:
-        """`Y[n+1]`."""
+        """An unknown at a step, `Y[n+1]`."""
         return self.dialect.name(slot.name, f"n{slot.offset:+d}" if slot.offset else "n")
 
     def show(self, node: Node) -> str:
         """A formula as text."""
-        return self._show(node)[0]
+        return self._with_precedence(node)[0]
 
     def equation(self, update: Update) -> str:
-        """A line of a scheme, `target = value`."""
+        """A line of a scheme, as in `Y[n+1] = Y[n] + h F(Y[n])`."""
         return f"{self.show(update.target)} = {self.show(update.value)}"
 
     def pattern(self, parts: Sequence[Pattern]) -> str:
@@ -49,53 +49,53 @@ class Notation:
         return f"{left} = {' + '.join(map(self.right_hand_side, parts))}{decay}"
 
     def right_hand_side(self, pattern: Pattern) -> str:
-        """`F(Y, Z)`."""
+        """A right-hand side with its arguments, `F(Y, Z)`."""
         return self.dialect.call(self.name(pattern.function), [*map(self.name, pattern.reads)])
 
     def decay(self, pattern: Pattern) -> str:
-        """`γ Y'`: what the decay of a pattern takes off."""
+        """The decay term of a pattern without its sign, `γ Y'`."""
         assert pattern.decay is not None
         damped = self.dialect.derivative(pattern.variable, pattern.order - 1)
         return self.dialect.juxtaposed(self.name(pattern.decay), damped)
 
     def for_line(self, scheme: Scheme) -> str:
-        """The dynamics that a scheme takes."""
+        """The `for` line of a scheme: the equations that it solves."""
         return ", ".join(map(self.pattern, scheme.equations.values()))
 
-    def _show(self, node: Node) -> tuple[str, int]:
-        """The text of a formula and how tightly it binds."""
-        write = self.dialect
+    def _with_precedence(self, node: Node) -> tuple[str, int]:
+        """The text of a formula and its precedence."""
+        dialect = self.dialect
         match node:
             case expr.Number():
-                return write.number(node)
+                return dialect.number(node)
             case expr.Sum():
                 return self._sum(node), SUM
             case expr.Product():
-                # `a/2 b` would be ambiguous between numbers, not between a number and a field
-                tight = node.right.kind is Kind.SCALAR
-                left = self._at_least(node.left, PRODUCT if tight else QUOTIENT)
-                right = self._at_least(node.right, POWER if tight else PRODUCT)
-                return write.juxtaposed(left, right), PRODUCT
+                # `a/2 b` is ambiguous for a number b, and not for a feature map b
+                numeric = node.right.kind is Kind.SCALAR
+                left = self._bracketed(node.left, PRODUCT if numeric else QUOTIENT)
+                right = self._bracketed(node.right, POWER if numeric else PRODUCT)
+                return dialect.juxtaposed(left, right), PRODUCT
             case expr.Compose(left, right) | expr.Apply(left, right):
-                inside = self._at_least(left, PRODUCT), self._at_least(right, PRODUCT)
-                return write.juxtaposed(*inside), PRODUCT
+                inside = self._bracketed(left, PRODUCT), self._bracketed(right, PRODUCT)
+                return dialect.juxtaposed(*inside), PRODUCT
             case expr.Hadamard(left, right):
-                inside = self._at_least(left, PRODUCT), self._at_least(right, PRODUCT)
-                return f" {write.times} ".join(inside), PRODUCT
-            case expr.Quotient(above, below):
-                return self._quotient(above, below)
+                inside = self._bracketed(left, PRODUCT), self._bracketed(right, PRODUCT)
+                return f" {dialect.times} ".join(inside), PRODUCT
+            case expr.Quotient(numerator, denominator):
+                return self._quotient(numerator, denominator)
             case expr.Power():
                 return self._power(node)
             case expr.Adjoint():
-                return self._at_least(node.of, ATOM) + write.transposed, POWER
+                return self._bracketed(node.of, ATOM) + dialect.transposed, POWER
             case _:
                 return self._atom(node), ATOM
 
     def _atom(self, node: Node) -> str:
-        write = self.dialect
+        dialect = self.dialect
         match node:
             case expr.Identity():
-                return write.identity
+                return dialect.identity
             case expr.Input():
                 return "u"
             case expr.Zero():
@@ -103,22 +103,24 @@ class Notation:
             case expr.Slot():
                 return self.slot(node)
             case expr.State(name, order):
-                return write.derivative(name, order)
+                return dialect.derivative(name, order)
             case expr.Activation(name, constants):
-                return write.with_constants(write.activation(name), [*map(self.show, constants)])
+                return dialect.with_constants(
+                    dialect.activation(name), [*map(self.show, constants)]
+                )
             case expr.Activate(function, operand) | expr.MapCall(function, operand):
-                return write.call(self.show(function), [self.show(operand)])
+                return dialect.call(self.show(function), [self.show(operand)])
             case expr.Time():
                 return "t"
             case expr.Rate(function, arguments, time):
                 when = [] if time is None else [time]
-                return write.call(self.name(function), [*map(self.show, (*arguments, *when))])
+                return dialect.call(self.name(function), [*map(self.show, (*arguments, *when))])
             case expr.Stretch(exponent) | expr.Exp(exponent):
-                return write.call(write.word("exp"), [self.show(exponent)])
+                return dialect.call(dialect.word("exp"), [self.show(exponent)])
             case expr.Concat(parts):
-                return write.call(write.word("concat"), [*map(self.show, parts)])
+                return dialect.call(dialect.word("concat"), [*map(self.show, parts)])
             case expr.Split(operand):
-                return write.call(write.word("split"), [self.show(operand)])
+                return dialect.call(dialect.word("split"), [self.show(operand)])
             case (
                 expr.Constant(name) | expr.LearnedScalar(name) | expr.Param(name) | expr.Bias(name)
                 | expr.Stage(name) | expr.Map(name)
@@ -130,26 +132,28 @@ class Notation:
     def _sum(self, node: expr.Sum) -> str:
         parts: list[str] = []
         for index, (sign, term) in enumerate(node.terms):
-            shown = self._at_least(term, QUOTIENT) if sign < 0 or index else self.show(term)
+            shown = self._bracketed(term, QUOTIENT) if sign < 0 or index else self.show(term)
             before = ("- " if sign < 0 else "+ ") if index else ("-" if sign < 0 else "")
             parts.append(before + shown)
         return " ".join(parts)
 
-    def _quotient(self, above: Node, below: Node) -> tuple[str, int]:
+    def _quotient(self, numerator: Node, denominator: Node) -> tuple[str, int]:
         if self.dialect.stacked:
-            return self.dialect.quotient(self.show(above), self.show(below))
-        return self.dialect.quotient(self._at_least(above, QUOTIENT), self._at_least(below, POWER))
+            return self.dialect.quotient(self.show(numerator), self.show(denominator))
+        return self.dialect.quotient(
+            self._bracketed(numerator, QUOTIENT), self._bracketed(denominator, POWER)
+        )
 
     def _power(self, node: expr.Power) -> tuple[str, int]:
         inside = SUM if self.dialect.stacked else ATOM
         if self.roots and node.exponent == expr.Number(Fraction(1, 2), "1/2"):
-            return self.dialect.root(self._at_least(node.base, inside)), ATOM
-        exponent = self._at_least(node.exponent, inside)
-        return self.dialect.power(self._at_least(node.base, ATOM), exponent), POWER
+            return self.dialect.root(self._bracketed(node.base, inside)), ATOM
+        exponent = self._bracketed(node.exponent, inside)
+        return self.dialect.power(self._bracketed(node.base, ATOM), exponent), POWER
 
-    def _at_least(self, node: Node, level: int) -> str:
-        shown, own = self._show(node)
-        return shown if own >= level else self.dialect.brackets(shown)
+    def _bracketed(self, node: Node, least: int) -> str:
+        shown, precedence = self._with_precedence(node)
+        return shown if precedence >= least else self.dialect.brackets(shown)
 
 
 LATEX = Notation(Latex())

@@ -1,4 +1,4 @@
-"""The typed program: everything a file says, resolved and checked."""
+"""The typed program: what a file says, with names resolved and everything checked."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -9,18 +9,24 @@ from odenet.language import tree
 from odenet.model.expressions.expr import Activation, Node, State, Time
 from odenet.model.expressions.numbers import Width
 from odenet.model.tables.activations import ACTIVATIONS
-from odenet.model.tables.declared import DeclaredParameter
+from odenet.model.tables.declared_parameters import DeclaredParameter
 from odenet.model.tables.layers import LAYERS, Layer, Shape
 from odenet.model.tables.recipe import Recipe
-from odenet.model.typed.decay import right_hand_sides, without_decay
 from odenet.model.typed.discretisation import Discretisation
+from odenet.model.typed.right_hand_sides import right_hand_sides, without_decay
 from odenet.model.typed.scheme import Scheme
 from odenet.model.typed.step_constants import Number
 
 
 @dataclass(frozen=True)
 class MapDefinition:
-    """A `map`: its layers, one set per step unless `shared`; none where Python gives a module."""
+    """A `map` of a file.
+
+    Args:
+        shared: whether all steps use the same weights, not each its own.
+        layers: the layers in order; empty if `given`.
+        given: whether the torch modules are registered from Python.
+    """
 
     name: str
     shared: bool
@@ -34,12 +40,13 @@ class Dynamics:
     """The differential equations.
 
     Args:
-        states: the declared unknowns with the order of their equation.
+        states: the unknowns, each with the order of its equation.
         rates: the right-hand side of each, as written.
         initial: value at time 0 of each state and, for second-order ones, of its derivative.
-        output: what the flow hands on.
-        parts: into how many equal parts the input's channels fall; the states have one each.
-        width_out: channels of the output.
+        output: the formula for the output of the flow.
+        parts: the number of equal parts that the channels of the input are split into; a state has
+            the channels of one part.
+        width_out: the channels of the output.
         exogenous: whether a right-hand side reads the input `u`.
     """
 
@@ -52,13 +59,13 @@ class Dynamics:
     exogenous: bool
 
     def system(self, order: int) -> dict[State, Node]:
-        """The unknowns and their rates as a scheme of an order sees them.
+        """The equations as a system of this order: unknown -> right-hand side.
 
-        A scheme for first-order systems sees `Y'' = f` as the pair (Y, Y').
+        As a system of first order, `Y'' = f` has the two unknowns Y and Y'.
         """
         found: dict[State, Node] = {}
-        for name, own in self.states.items():
-            if own == 2 and order == 1:
+        for name, own_order in self.states.items():
+            if own_order == 2 and order == 1:
                 found[State(name)] = State(name, 1)
                 found[State(name, 1)] = self.rates[name]
             else:
@@ -76,31 +83,31 @@ class Claim:
 
 
 def undiscretised(model: "Model") -> Diagnostic:
-    """What is said where steps are asked for and the file has none."""
+    """The error where a scheme is needed and the file has no `discretise` line."""
     help_ = "add a line such as `discretise verlet(h = 0.1)`: `odenet compile` lists those that fit"
     return Diagnostic("missing-scheme", "this file has no discretisation", model.equations, help_)
 
 
 def flow_axes(net: Iterable[Layer], input_shape: Shape | None) -> int | None:
-    """Spatial axes of the maps that the flows of a net work on; None where no net says it."""
+    """The number of spatial axes of the flows of a net; None without a net."""
     shape = next((layer.before for layer in flows_of(net)), input_shape)
     return None if shape is None else len(shape.space)
 
 
 def flows_of(layers: Iterable[Layer]) -> Iterator[Layer]:
-    """The flows and units of a pipeline, those inside other layers too."""
+    """The flows and units of a pipeline, including those inside residual layers."""
     return (layer for layer in inside(layers) if layer.name in ("flow", "unit"))
 
 
 def row_imports(model: "Model") -> tuple[str, ...]:
-    """The lines of import that the code of its activations, layers and parameters needs."""
+    """The import lines that the torch code of its activations, layers and parameters needs."""
     dynamics = model.dynamics
     formulas = (*dynamics.rates.values(), *dynamics.initial.values(), dynamics.output)
     activations = {n.name for f in formulas for n in f.walk() if isinstance(n, Activation)}
     layers = [*model.net, *(layer for m in model.maps.values() for layer in m.layers)]
     rows = [
         *(ACTIVATIONS[name] for name in activations),
-        *(learned.kind for learned in model.parameters.values()),
+        *(parameter.kind for parameter in model.parameters.values()),
         *(LAYERS[layer.name] for layer in inside(layers) if layer.name in LAYERS),
         *(
             LAYERS[layer.arguments["after"].name]
@@ -112,7 +119,7 @@ def row_imports(model: "Model") -> tuple[str, ...]:
 
 
 def inside(layers: Iterable[Layer]) -> Iterator[Layer]:
-    """The layers of a pipeline, those inside other layers too."""
+    """The layers of a pipeline, including those inside residual layers."""
     for layer in layers:
         yield layer
         yield from inside(layer.inner)
@@ -125,7 +132,7 @@ def ends_in_classes(model: "Model") -> bool:
 
 
 def scores_tokens(model: "Model") -> bool:
-    """Whether the net is a language model: it reads tokens, and ends in a score for each."""
+    """Whether the net is a language model: tokens as input, scores of all tokens as output."""
     last = model.net[-1].name if model.net else ""
     reads = model.input_shape is not None and model.input_shape.numbers
     return reads and last in LAYERS and LAYERS[last].scores
@@ -142,8 +149,8 @@ class Model:
         spellings: canonical name -> how the author first wrote it.
         net: the layers after `input`, empty when the file has no `net`.
         input_shape: what `input` says, None without `net`.
-        lets: the `let`s that formulas use, as written.
-        notes: warnings about what is written.
+        lets: the `let` lines whose names formulas use, as written.
+        notes: warnings.
     """
 
     source: Source = field(repr=False)
@@ -179,20 +186,20 @@ class Model:
 
     @property
     def depths(self) -> tuple[int, ...]:
-        """How many steps its flows have; without a net what lists of constants say, if any do."""
+        """The distinct numbers of steps of its flows; without a net that of a list of constants."""
         flows = tuple(dict.fromkeys(int(flow.arguments["N"]) for flow in flows_of(self.net)))
         lengths = [c.length for c in self.discretisation.varying.values() if c.length]
         return flows or tuple(lengths[:1])
 
     @property
     def equations(self) -> Span:
-        """Where the last equation is: what a file lacks belongs below it."""
+        """The place of the last equation: errors about missing lines point there."""
         spans = [rate.span for rate in self.dynamics.rates.values() if rate.span]
         return max(spans, key=lambda span: span.start, default=Span(self.source, 0, 1))
 
     @property
     def scheme(self) -> Scheme:
-        """The scheme in use; raises SpecError in a file without one."""
+        """The scheme of the `discretise` line; raises SpecError in a file without that line."""
         return self.discretisation.scheme
 
     @property
@@ -202,23 +209,23 @@ class Model:
 
     @property
     def given(self) -> tuple[MapDefinition, ...]:
-        """The maps whose modules come from Python."""
+        """The maps whose modules are registered from Python."""
         return tuple(definition for definition in self.maps.values() if definition.given)
 
     @cached_property
     def time(self) -> Time | None:
-        """Where a right-hand side first reads `t`; None where none does."""
+        """The first `t` in a right-hand side; None if the equations are autonomous."""
         nodes = (node for rate in self.dynamics.rates.values() for node in rate.walk())
         return next((node for node in nodes if isinstance(node, Time)), None)
 
     @cached_property
     def system(self) -> Mapping[State, Node]:
-        """The unknowns and their rates as the scheme sees them: without a decay it takes apart."""
+        """The right-hand sides without decay terms that the scheme treats by itself, by unknown."""
         return without_decay(self._whole, self.scheme, self.discretisation.groups)
 
     @cached_property
     def rates(self) -> Mapping[tuple[State, str], Node]:
-        """The right-hand sides that the scheme names: (unknown, function) -> formula."""
+        """The formula for each right-hand side of the scheme: (unknown, function) -> formula."""
         return right_hand_sides(self._whole, self.scheme, self.discretisation.groups)
 
     @property

@@ -1,4 +1,4 @@
-"""Constants of a scheme with a value for each step: what a file gives in place of a number."""
+"""Constants of a scheme that differ from step to step, as in `h = [0.6, 1.2]` or `learned(0.9)`."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -12,28 +12,28 @@ Number = Fraction | float
 
 @dataclass(frozen=True, kw_only=True)
 class StepConstant:
-    """What all kinds have.
+    """The base class of such constants.
 
     Args:
-        text: as it is written.
-        span: where.
+        text: as it is written in the file.
+        span: its place in the file.
     """
 
     text: str
     span: Span = field(compare=False, repr=False)
 
     def at(self, steps: int) -> tuple[Number, ...]:
-        """The values in a flow of `steps` steps; those that training begins or ends with."""
+        """The values in a flow of `steps` steps: initial ones if learned, final ones of a ramp."""
         raise NotImplementedError
 
     @property
     def length(self) -> int | None:
-        """How many steps it has values for; None where that is any number."""
+        """The number of steps that it has values for; None if that is any number."""
         return None
 
     @property
     def number(self) -> Number:
-        """One of its values, for what needs any."""
+        """Its first value, where one number is needed."""
         return self.at(self.length or 1)[0]
 
     def __str__(self) -> str:
@@ -42,23 +42,23 @@ class StepConstant:
 
 @dataclass(frozen=True, kw_only=True)
 class Given(StepConstant):
-    """`[0.6, 1.2, …]`."""
+    """A list of values, `[0.6, 1.2, …]`."""
 
     values: tuple[Number, ...]
 
     def at(self, steps: int) -> tuple[Number, ...]:
-        """The values that are listed."""
+        """The values of the list."""
         return self.values
 
     @property
     def length(self) -> int:
-        """How many there are."""
+        """The length of the list."""
         return len(self.values)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Uniform(StepConstant):
-    """`uniform(0.5, 1.5, seed = 1)`: drawn once."""
+    """`uniform(0.5, 1.5, seed = 1)`: random values, drawn once."""
 
     low: float
     high: float
@@ -71,31 +71,31 @@ class Uniform(StepConstant):
 
 @dataclass(frozen=True, kw_only=True)
 class Geometric(StepConstant):
-    """`geometric(0.5, ratio = 0.9)`."""
+    """`geometric(0.5, ratio = 0.9)`: 0.5, 0.45, 0.405 and so on."""
 
     first: float
     ratio: float
 
     def at(self, steps: int) -> tuple[Number, ...]:
-        """The first `steps` terms."""
+        """The first `steps` terms of the sequence."""
         return sequences.geometric(self.first, self.ratio, steps)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Learned(StepConstant):
-    """`learned(0.9)`: parameters that begin with this value."""
+    """`learned(0.9)`: a parameter with this initial value, one for each step unless shared."""
 
     value: float
     shared: bool
 
     def at(self, steps: int) -> tuple[Number, ...]:
-        """The value, in every step."""
+        """The initial value, in every step."""
         return (self.value,) * steps
 
 
 @dataclass(frozen=True, kw_only=True)
 class Ramp(StepConstant):
-    """`ramp(0, 0.9, epochs = 10)`: moved while training; of `epochs` and `steps` one is None."""
+    """`ramp(0, 0.9, epochs = 10)`: changes in training; one of `epochs` and `steps` is None."""
 
     start: float
     end: float
@@ -103,13 +103,13 @@ class Ramp(StepConstant):
     steps: int | None
 
     def at(self, steps: int) -> tuple[Number, ...]:
-        """Where it ends, in every step."""
+        """The final value, in every step."""
         return (self.end,) * steps
 
 
 @dataclass(frozen=True, kw_only=True)
 class Counted(StepConstant):
-    """`n` in the lines of a scheme: the number of the step."""
+    """`n` in the formulas of a scheme: the number of the step."""
 
     def at(self, steps: int) -> tuple[Number, ...]:
         """0, 1, 2 and so on."""
@@ -118,11 +118,11 @@ class Counted(StepConstant):
 
 @dataclass(frozen=True)
 class AtStep:
-    """The numbers of a scheme in some step.
+    """The values of the constants of a scheme in one step.
 
     Args:
-        where: which step, in words.
-        numbers: by name, `h` where it is known.
+        where: the step, as text for a message.
+        numbers: the values by name, with `h` if it is known.
     """
 
     where: str
@@ -132,12 +132,12 @@ class AtStep:
 def at_steps(
     numbers: Mapping[str, Number], varying: Mapping[str, StepConstant], steps: int
 ) -> list[AtStep]:
-    """The numbers in every step of a flow, constants that training moves at their ends.
+    """The values of the constants in every step of a flow, ramps with their final values.
 
     Args:
-        numbers: of the scheme.
-        varying: those of them that differ from step to step.
-        steps: of the flow.
+        numbers: the constants of the scheme, by name.
+        varying: those that differ from step to step.
+        steps: the number of steps.
     """
     values = {name: constant.at(steps) for name, constant in varying.items()}
     return [
@@ -149,18 +149,20 @@ def at_steps(
 def in_use(
     numbers: Mapping[str, Number], varying: Mapping[str, StepConstant], depths: Iterable[int]
 ) -> list[AtStep]:
-    """The distinct numbers of all steps of some flows, ramps at their ends and at their starts.
+    """The distinct values of the constants in all steps of several flows.
+
+    Ramps have both their final and their initial values.
 
     Args:
-        numbers: of the scheme.
-        varying: those of them that differ from step to step.
-        depths: the steps of each flow.
+        numbers: the constants of the scheme, by name.
+        varying: those that differ from step to step.
+        depths: the number of steps of each flow.
     """
     found: dict[tuple[Number, ...], AtStep] = {}
     starts = {name: c.start for name, c in varying.items() if isinstance(c, Ramp)}
     for at in (at for depth in depths for at in at_steps(numbers, varying, depth)):
         found.setdefault(tuple(at.numbers.values()), at)
         if starts:
-            begun = AtStep(f"{at.where} at the start of the ramp", {**at.numbers, **starts})
-            found.setdefault(tuple(begun.numbers.values()), begun)
+            ramp_start = AtStep(f"{at.where} at the start of the ramp", {**at.numbers, **starts})
+            found.setdefault(tuple(ramp_start.numbers.values()), ramp_start)
     return list(found.values())

@@ -10,13 +10,13 @@ import torch
 from torchvision import datasets
 from torchvision.datasets.utils import check_integrity, download_url
 
-from odenet.model.tables.data_sets import Published
+from odenet.model.tables.data_sets import TorchvisionData
 from odenet.training.checksums import sha256_of
 from odenet.training.data.samples import DataSet, Split
 from odenet.training.errors import TrainingError, UnreadableData
 
 
-def load_archive(name: str, archive: Published, root: Path, download: bool) -> DataSet:
+def load_archive(name: str, archive: TorchvisionData, root: Path, download: bool) -> DataSet:
     """Read both splits of a published set.
 
     Raises:
@@ -41,17 +41,17 @@ def load_archive(name: str, archive: Published, root: Path, download: bool) -> D
         raise _explain(name, archive, root, error) from error
 
 
-def _dataset_class(archive: Published) -> Any:
+def _dataset_class(archive: TorchvisionData) -> Any:
     """Torchvision's class."""
     return getattr(datasets, archive.kind)
 
 
-def _split_argument(archive: Published, train: bool) -> dict[str, Any]:
+def _split_argument(archive: TorchvisionData, train: bool) -> dict[str, Any]:
     """The argument of torchvision's class that chooses the training or the test split."""
     return {"train": train} if archive.split == "train" else {"split": "train" if train else "test"}
 
 
-def _require_published(archive: Published, root: Path, download: bool) -> None:
+def _require_published(archive: TorchvisionData, root: Path, download: bool) -> None:
     """Refuse a packed file that is not the published one, before anything is unpacked from it."""
     dataset_class = _dataset_class(archive)
     packed = root / dataset_class.filename
@@ -62,7 +62,7 @@ def _require_published(archive: Published, root: Path, download: bool) -> None:
         raise UnreadableData(f"{packed} is not the published file", "delete it and fetch it again")
 
 
-def _split(data: Any, archive: Published) -> Split:
+def _split(data: Any, archive: TorchvisionData) -> Split:
     images = torch.as_tensor(np.asarray(data.data))
     if images.dim() == 3:
         images = images[:, None]
@@ -72,7 +72,7 @@ def _split(data: Any, archive: Published) -> Split:
     return Split(images.contiguous(), torch.as_tensor(np.asarray(labels)).long())
 
 
-def _explain(name: str, archive: Published, root: Path, error: Exception) -> TrainingError:
+def _explain(name: str, archive: TorchvisionData, root: Path, error: Exception) -> TrainingError:
     """Say which file is missing or damaged."""
     fetch = f"fetch it: add --download --data-root {root} ({archive.size})"
     files = _files(_dataset_class(archive), root)

@@ -16,7 +16,7 @@ from torchmetrics.classification import (
 )
 from torchmetrics.regression import R2Score
 
-from odenet.model.tables.losses import USUAL, loss_kind
+from odenet.model.tables.losses import DEFAULT_LOSS, loss_kind
 from odenet.model.tables.recipe import Recipe
 from odenet.training.data.samples import LabelInfo
 
@@ -37,7 +37,7 @@ class Objective(nn.Module):
     def __init__(self, recipe: Recipe, labels: LabelInfo):
         super().__init__()
         self.recipe = recipe
-        self.call = recipe.loss or USUAL
+        self.call = recipe.loss or DEFAULT_LOSS
         self.kind = loss_kind(recipe.loss)
         self.labels = labels
         self.metric_kinds = self.kind.measured(bool(labels.shape))

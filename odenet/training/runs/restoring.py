@@ -12,7 +12,7 @@ import odenet
 from odenet.compiler import Program
 from odenet.language.tree import Let
 from odenet.model.reading.settings import without_parts
-from odenet.model.tables.losses import USUAL
+from odenet.model.tables.losses import DEFAULT_LOSS
 from odenet.model.tables.recipe import Recipe
 from odenet.training.checksums import sha256_of
 from odenet.training.data.augmentations import shorter_side_before_crop
@@ -175,7 +175,7 @@ def require_same_samples(folder: RunFolder, record: Record, recipe: Recipe) -> N
     splitting = ("holdout", "fraction", "seed") if old.holdout else ("holdout",)
     old_values, new_values = (
         {name: str(getattr(r, name)) for name in splitting}
-        | {"standardise": standardise_over(r.augment), "loss": str(r.loss or USUAL)}
+        | {"standardise": standardise_over(r.augment), "loss": str(r.loss or DEFAULT_LOSS)}
         | {"center_crop": shorter_side_before_crop(r.augment)}
         for r in (old, recipe)
     )

@@ -1,6 +1,6 @@
 """Whether a language model can generate text with a cache, passing only new tokens through it."""
 
-from odenet.model.tables.declared import DeclaredParameter
+from odenet.model.tables.declared_parameters import DeclaredParameter
 from odenet.model.tables.layers import LAYERS, Layer
 from odenet.model.tables.norms import NORMS
 from odenet.model.typed.program import Model, inside

@@ -1,4 +1,4 @@
-"""Networks of other libraries as the whole of a `net`: a row of `odenet.model.tables.layers`."""
+"""The layer `existing`, a whole network of torchvision or timm: a row of `layers.py`."""
 
 import json
 from collections.abc import Callable

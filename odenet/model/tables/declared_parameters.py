@@ -1,4 +1,4 @@
-"""A parameter as a file declares it."""
+"""A parameter that a file declares with `param`."""
 
 from dataclasses import dataclass, field
 from typing import Any
@@ -12,15 +12,15 @@ from odenet.model.tables.parameters import PARAMETERS, is_positive
 
 @dataclass(frozen=True, kw_only=True)
 class DeclaredParameter:
-    """A declared parameter.
+    """A declared parameter, resolved.
 
     Args:
-        name: canonical name.
-        type: one of PARAMETERS.
-        shared: one value for all steps of a flow, instead of one for each.
-        options: the type's arguments, complete.
-        width_in, width_out: channels it reads and gives; None for a scalar. Those that come from
-            its first use are found later (odenet/model/fitting/widths.py).
+        name: its canonical name.
+        type: a name in PARAMETERS.
+        shared: whether all steps of a flow have the same value, not one each.
+        options: the arguments of the type by name, complete with defaults.
+        width_in, width_out: its input and output channels; None for a scalar, and until the first
+            use of a parameter that has those of its operand (odenet/model/fitting/widths.py).
     """
 
     name: str
@@ -38,17 +38,17 @@ class DeclaredParameter:
 
     @property
     def knots(self) -> int:
-        """Between how many values it moves in time; 0 for one value per step."""
+        """The number of knots in time between which it is interpolated; 0 for a value per step."""
         return int(self.options.get("knots", 0))
 
     @property
     def groups(self) -> int:
-        """Into how many equal parts its channels fall."""
+        """The number of equal groups that its channels have to fall into."""
         return self.kind.groups(self.options)
 
     @property
     def operator(self) -> Operator:
-        """What it does, if it is an operator."""
+        """How it acts; only for an operator."""
         assert self.kind.operator is not None
         return self.kind.operator
 
@@ -59,7 +59,7 @@ class DeclaredParameter:
 
     @property
     def is_module(self) -> bool:
-        """Whether it is a layer rather than a tensor."""
+        """Whether it is a torch module, a normalisation, rather than a tensor."""
         return self.kind.role == "norm"
 
     @property
@@ -74,21 +74,21 @@ class DeclaredParameter:
 
 
 def declare(name: str, call: Call, shared: bool, span: Span) -> DeclaredParameter:
-    """A parameter of a checked type."""
+    """The parameter of a `param` line, from its name, the checked call of its type and `shared`."""
     options = dict(call.kwargs)
     match PARAMETERS[call.name].width:
         case "arguments":
-            reads, gives = options["in"], options["out"]
+            width_in, width_out = options["in"], options["out"]
         case "state":
-            reads = gives = C
+            width_in = width_out = C
         case _:
-            reads = gives = None
+            width_in = width_out = None
     return DeclaredParameter(
         name=name,
         type=call.name,
         shared=shared,
         options=options,
-        width_in=reads,
-        width_out=gives,
+        width_in=width_in,
+        width_out=width_out,
         span=span,
     )

@@ -1,16 +1,16 @@
-"""What other libraries and languages call the things of this one.
+"""Names that other libraries and languages have for layers, optimizers, keys and so on.
 
-Asked before any comparison of spellings: `mnist` is like `fashion_mnist`, and other data. A name
-is listed only where both mean the same; where there is no such thing, a sentence says what to do.
-Names are compared without case, `_` and `-`.
+They are looked up before names are compared by spelling: `mnist` is similar to `fashion_mnist`, but
+is another data set. A synonym is listed only if it means the same; for things that odenet does not
+have, `_ADVICE` has a sentence. Names are compared without case, `_` and `-`.
 """
 
 from collections.abc import Iterable
 
 from odenet.diagnostics import suggest
 
-# By kind, as messages call it: what is written here -> the names that others give it.
-_NAMES: dict[str, dict[str, str]] = {
+# By kind of thing, as messages name it: name in this language -> its synonyms elsewhere.
+_SYNONYMS: dict[str, dict[str, str]] = {
     "activation": {
         "sigmoid": "logistic expit",
         "silu": "swish",
@@ -166,8 +166,8 @@ _NAMES: dict[str, dict[str, str]] = {
     },
 }
 
-# By kind: what there is nothing for here -> what to do.
-_SENTENCES: dict[str, dict[str, str]] = {
+# By kind of thing: names of things that the language does not have -> what to do.
+_ADVICE: dict[str, dict[str, str]] = {
     "layer": {
         "softmax logsoftmax": "leave it out: the loss takes the scores themselves",
         "sequential": "write the layers with `->` between them",
@@ -216,36 +216,36 @@ _SENTENCES: dict[str, dict[str, str]] = {
 
 
 def meant(kind: str, name: str, known: Iterable[str]) -> str:
-    """What to write for a name that is unknown, or the empty string when nothing is near.
+    """Help for an unknown name: by `called`, else the known name with the most similar spelling.
 
-    As `called`, and where that has no answer the name that is spelled most like it.
+    Empty if no name is similar.
     """
     known = list(known)
     return called(kind, name, known) or suggest(name, known)
 
 
 def called(kind: str, name: str, known: Iterable[str]) -> str:
-    """What to write for a name that something of that kind has elsewhere; else empty.
+    """Help for an unknown name that is a synonym, or has advice; empty for other names.
 
     Args:
-        kind: of the thing, as messages call it: "layer", "optimizer", "argument", …
+        kind: of the thing, as messages name it: "layer", "optimizer", "argument", …
         name: as it was written.
-        known: the names that it could be.
+        known: the names that are possible there.
     """
     known = list(known)
-    plain = _plain(name)
-    same = [other for other in known if _plain(other) == plain]
-    if same:
-        return f"write `{same[0]}`"
-    for names, sentence in _SENTENCES.get(kind, {}).items():
-        if plain in names.split():
+    normalised = _normalised(name)
+    alike = [other for other in known if _normalised(other) == normalised]
+    if alike:
+        return f"write `{alike[0]}`"
+    for names, sentence in _ADVICE.get(kind, {}).items():
+        if normalised in names.split():
             return sentence
-    for written, names in _NAMES.get(kind, {}).items():
-        bare = not written.isidentifier() or written in known
-        if bare and plain in names.split():
+    for written, names in _SYNONYMS.get(kind, {}).items():
+        usable = not written.isidentifier() or written in known
+        if usable and normalised in names.split():
             return f"write `{written}`"
     return ""
 
 
-def _plain(name: str) -> str:
+def _normalised(name: str) -> str:
     return name.replace("_", "").replace("-", "").casefold()

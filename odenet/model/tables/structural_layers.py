@@ -1,6 +1,7 @@
-"""The layers of a pipeline that are more than a row of code: flows, units, residual blocks, skips.
+"""The arguments of layers with a structure of their own: flow, unit, residual, keep, join, tokens.
 
-They are read in odenet/model/reading/pipelines.py, as `input` is.
+A `unit` is a flow whose first step changes the shape; `keep` and `join` are a skip connection.
+odenet/model/reading/pipelines.py builds these layers, and `input`.
 """
 
 from collections.abc import Mapping
@@ -8,7 +9,7 @@ from collections.abc import Mapping
 from odenet.model.tables.activations import ACTIVATIONS
 from odenet.model.tables.argument_kinds import Call, Number, Text, Word
 from odenet.model.tables.arguments import COUNT, YES, ChannelCount
-from odenet.model.tables.choices import Choice, Parameter, View
+from odenet.model.tables.choices import Choice, MappedTables, Parameter
 from odenet.model.tables.layers import LAYERS, LayerKind
 
 _STEP_SIZE = Parameter(Number(0, open_low=True, double=True), "is its step size", 0.0)
@@ -39,20 +40,20 @@ STRUCTURAL: dict[str, Mapping[str, Parameter]] = {
 }
 
 
-def _form(row: LayerKind | Mapping[str, Parameter]) -> Mapping[str, Parameter]:
+def _parameters(row: LayerKind | Mapping[str, Parameter]) -> Mapping[str, Parameter]:
     return row.arguments if isinstance(row, LayerKind) else row
 
 
-NAMES = Choice("layer", View(_form, LAYERS, STRUCTURAL))
+ALL_LAYERS = Choice("layer", MappedTables(_parameters, LAYERS, STRUCTURAL))
 
-# The arguments of `residual`, apart from its layers.
+# The arguments of `residual` other than its layers.
 RESIDUAL = Choice(
     "layer",
     {
         "residual": {
             "shortcut": _SHORTCUT,
             "after": Parameter(
-                Choice("activation", View(lambda row: row.arguments, ACTIVATIONS)),
+                Choice("activation", MappedTables(lambda row: row.arguments, ACTIVATIONS)),
                 "is applied to the sum",
                 Call("identity"),
             ),
@@ -60,7 +61,7 @@ RESIDUAL = Choice(
     },
 )
 
-# What begins a net: the shape of a sample, or how many tokens of which vocabulary it is.
+# What a net of tokens begins with, in place of `input`.
 TOKENS = Choice(
     "layer",
     {

@@ -1,0 +1,42 @@
+"""Equations that depend on `t`, with the time fixed: proofs are about these."""
+
+from dataclasses import replace
+
+from odenet.model.expressions.expr import LearnedScalar, Node, Time
+from odenet.model.expressions.fold import rebuilt
+from odenet.model.tables.argument_kinds import Call
+from odenet.model.tables.declared_parameters import declare
+from odenet.model.typed.program import Model
+
+NOW = "the time"  # the name of the fixed time; a file cannot declare it, and messages show `t`
+_SCALAR_TYPE = Call("scalar", kwargs={"positive": "positive", "init": Call("ones")})
+
+
+def freeze_time(model: Model) -> Model:
+    """The model with `t` replaced by a positive learned scalar, of which nothing else is known.
+
+    What is true of its Jacobian for all values of parameters is true at all times.
+    """
+    if model.time is None:
+        return model
+    time = declare(NOW, _SCALAR_TYPE, shared=True, span=model.time.span or model.equations)
+    rates = {name: _without_time(rate) for name, rate in model.dynamics.rates.items()}
+    return replace(
+        model,
+        parameters={**model.parameters, NOW: time},
+        spellings={**model.spellings, NOW: "t"},
+        dynamics=replace(model.dynamics, rates=rates),
+    )
+
+
+def reads_time(node: Node) -> bool:
+    """Whether a formula of a model after `freeze_time` depends on the time."""
+    return any(isinstance(n, LearnedScalar) and n.name == NOW for n in node.walk())
+
+
+def _without_time(node: Node) -> Node:
+    return (
+        LearnedScalar(NOW, span=node.span)
+        if isinstance(node, Time)
+        else rebuilt(node, _without_time)
+    )

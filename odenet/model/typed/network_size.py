@@ -1,0 +1,125 @@
+"""The numbers of parameters and activations of a network, computed before it is built."""
+
+from dataclasses import dataclass
+from math import prod
+
+from odenet.model.expressions.numbers import Width
+from odenet.model.tables.layers import LAYERS, Layer, Shape
+from odenet.model.tables.tensors import Tensors
+from odenet.model.typed.program import Model, inside
+from odenet.model.typed.unit_entry import (
+    entry_maps,
+    maps_in_first_step,
+    needs_shortcut,
+    unit_channels,
+    with_new_shape,
+)
+
+
+@dataclass(frozen=True)
+class NetworkSize:
+    """The size of a network.
+
+    Args:
+        parameters: the number of learned parameters.
+        heaviest: the layer with most of them.
+        values: the number of input and output values of the widest layer, for one sample.
+        widest: the layer where that number is largest.
+    """
+
+    parameters: int
+    heaviest: Layer
+    values: int
+    widest: Layer
+
+
+def network_size(model: Model) -> NetworkSize:
+    """The size of the `net` of a model."""
+    layers = list(inside(model.net))
+    weights = [_layer_size(model, layer) for layer in layers]
+    values = [_value_count(layer.before) + _value_count(layer.after) for layer in layers]
+    heaviest, widest = (layers[counts.index(max(counts))] for counts in (weights, values))
+    return NetworkSize(sum(weights), heaviest, max(values), widest)
+
+
+def layer_parameters(model: Model, layer: Layer) -> int:
+    """The number of parameters of a layer of the `net`, including the layers inside it."""
+    return sum(_layer_size(model, inner) for inner in inside([layer]))
+
+
+def _value_count(shape: Shape) -> int:
+    return prod(shape.space) * (1 if shape.numbers else int(shape.channels.constant))
+
+
+def flow_size(model: Model, channels: int, steps: int, axes: int) -> int:
+    """The number of parameters of a flow.
+
+    Args:
+        model: the typed program.
+        channels: of its input.
+        steps: the number of its steps.
+        axes: the number of spatial axes.
+    """
+    c = channels // model.dynamics.parts
+
+    def channel_count(width: Width | None) -> int:
+        return c if width is None else int(width.at(c))
+
+    total = 0
+    for p in model.parameters.values():
+        widths = channel_count(p.width_in), channel_count(p.width_out)
+        numbers = _count(p.kind.tensors(p.options, *widths, axes))
+        total += numbers * (1 if p.shared else p.knots or steps)
+    for definition in model.maps.values():
+        numbers = 0
+        for layer in definition.layers:
+            widths = channel_count(layer.before.channels), channel_count(layer.after.channels)
+            numbers += _count(LAYERS[layer.name].tensors(layer, *widths, axes))
+        total += numbers * (1 if definition.shared else steps)
+    return total
+
+
+def _layer_size(model: Model, layer: Layer) -> int:
+    channels_in, channels_out = (
+        int(layer.before.channels.constant),
+        int(layer.after.channels.constant),
+    )
+    axes = len(layer.before.space)
+    if layer.name == "flow":
+        return flow_size(model, channels_in, layer.arguments["N"], axes)
+    if layer.name == "unit":
+        return _unit_size(model, layer, axes)
+    if layer.name == "residual":
+        projected = layer.arguments["shortcut"] == "conv" and needs_shortcut(layer)
+        return (channels_in + 2) * channels_out if projected else 0  # the kernel and a batch norm
+    if layer.name not in LAYERS:
+        return 0  # keep and join have none
+    return _count(LAYERS[layer.name].tensors(layer, channels_in, channels_out, axes))
+
+
+def _unit_size(model: Model, layer: Layer, axes: int) -> int:
+    """The number of parameters of a unit: the first step, its shortcut and the other steps."""
+    dynamics, steps = model.dynamics, layer.arguments["N"]
+    old = int(layer.before.channels.constant) // dynamics.parts
+    new = unit_channels(dynamics, layer.after.channels)
+    entries = entry_maps(dynamics, model.parameters, model.maps, model.discretisation)
+    if entries is None:
+        first = flow_size(model, old * dynamics.parts, 1, axes)
+    else:  # parameters have no width here; the maps follow
+        rows = ((p.kind, p.options) for p in model.parameters.values())
+        first = sum(_count(kind.tensors(options, 1, 1, axes)) for kind, options in rows)
+    for name, changes_shape in maps_in_first_step(model) if entries else ():
+        assert entries is not None
+        layers = (
+            entries[name].layers if changes_shape else map(with_new_shape, model.maps[name].layers)
+        )
+        for part in layers:
+            widths = (part.before.channels, part.after.channels)
+            channels = (int(w.at(new if w.new else old)) for w in widths)
+            first += _count(LAYERS[part.name].tensors(part, *channels, axes))
+    shortcut = old * new if layer.arguments["shortcut"] == "conv" else 0
+    return first + shortcut + flow_size(model, new * dynamics.parts, steps - 1, axes)
+
+
+def _count(tensors: Tensors) -> int:
+    return sum(prod(tensor.shape) for tensor in tensors.values() if tensor.learned)
