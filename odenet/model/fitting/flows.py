@@ -24,7 +24,7 @@ class FlowShapes:
     dynamics: Dynamics | None
 
     def after_flow(self, before: Shape) -> Shape:
-        """The output shape of a flow; raises LayerError if the channels do not split into states."""
+        """The output shape of a flow; raises LayerError if channels do not split into states."""
         if self.dynamics is None:
             return before
         channels = self.dynamics.width_out.at(self._state_channels(before))

@@ -141,7 +141,7 @@ class WidthInference:
         return C
 
     def _common_width(self, nodes: tuple[expr.Node, ...], expected: Width | None) -> Width | None:
-        """The common width of formulas; those without one, such as a bias, get that of the others."""
+        """The common width of formulas; a bias, which has none of its own, gets it too."""
         known = [self.field_width(node, None) for node in nodes]
         common = next((width for width in known if width is not None), expected)
         for node, width in zip(nodes, known, strict=True):
