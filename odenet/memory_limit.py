@@ -5,7 +5,7 @@ from math import prod
 
 from odenet.compiler import Program
 from odenet.diagnostics import Span, SpecError
-from odenet.model.typed.size import flow_size, network_size
+from odenet.model.typed.network_size import flow_size, network_size
 
 FLOAT32, FLOAT64 = 4, 8  # bytes of a number
 
