@@ -22,14 +22,15 @@ def _code(layer: Layer, width: Callable[[Width], str]) -> str:
 
 
 EXISTING = LayerKind(
-    "existing",
-    "a whole network of torchvision or timm, whose residual blocks become steps of the scheme",
-    {
+    name="existing",
+    meaning="a whole network of torchvision or timm, whose residual blocks become steps of the "
+    "scheme",
+    arguments={
         "name": Parameter(Text(), "is what the library calls it"),
         "D": Parameter(ChannelCount(), "counts the numbers that it gives"),
     },
-    _code,
-    _shape,
+    code=_code,
+    shape=_shape,
     in_map=False,
     mixes_places=True,
     random=True,

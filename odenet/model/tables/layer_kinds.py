@@ -71,7 +71,7 @@ def keeps_shape(arguments: Arguments, shape: Shape) -> Shape:
     return shape
 
 
-def _no_tensors(layer: Layer, before: int, after: int, axes: int) -> Tensors:
+def _no_tensors(layer: Layer, in_channels: int, out_channels: int, axes: int) -> Tensors:
     return {}
 
 

@@ -17,12 +17,12 @@ Arrays = Mapping[str, Array]
 Numeric = Callable[[Layer, Arrays, Dual, Space], Dual]
 
 
-def linear_tensors(layer: Layer, before: int, after: int, axes: int) -> Tensors:
+def linear_tensors(layer: Layer, in_channels: int, out_channels: int, axes: int) -> Tensors:
     """The tensors of a convolution, or of a dense layer: a layer without the argument `k`."""
     sizes = (int(layer.arguments["k"]),) * axes if "k" in layer.arguments else ()
-    tensors = {"weight": Tensor((after, before // layer.groups, *sizes))}
+    tensors = {"weight": Tensor((out_channels, in_channels // layer.groups, *sizes))}
     if layer.arguments["bias"] == "yes":
-        tensors["bias"] = Tensor((after,), "shift")
+        tensors["bias"] = Tensor((out_channels,), "shift")
     return tensors
 
 
@@ -35,7 +35,7 @@ def linear(layer: Layer, weights: Arrays, x: Dual, space: Space) -> Dual:
 
 def norm_tensors(kind: str) -> Callable[[Layer, int, int, int], Tensors]:
     """A function that gives the tensors of a normalisation of this kind."""
-    return lambda layer, before, after, axes: NORMS[kind].tensors(before)
+    return lambda layer, in_channels, out_channels, axes: NORMS[kind].tensors(in_channels)
 
 
 def norm(kind: str) -> Numeric:
@@ -43,11 +43,11 @@ def norm(kind: str) -> Numeric:
     return lambda layer, weights, x, space: NORMS[kind].numeric(weights, x, layer.groups)
 
 
-def token_norm_tensors(layer: Layer, before: int, after: int, axes: int) -> Tensors:
+def token_norm_tensors(layer: Layer, in_channels: int, out_channels: int, axes: int) -> Tensors:
     """The tensors of a layer norm of every token."""
     return {
-        "inner.weight": Tensor((before,), "gain"),
-        "inner.bias": Tensor((before,), "shift"),
+        "inner.weight": Tensor((in_channels,), "gain"),
+        "inner.bias": Tensor((in_channels,), "shift"),
     }
 
 
@@ -57,9 +57,9 @@ def token_norm(layer: Layer, weights: Arrays, x: Dual, space: Space) -> Dual:
     return weights["inner.weight"][:, None] * standard + weights["inner.bias"][:, None]
 
 
-def rms_norm_tensors(layer: Layer, before: int, after: int, axes: int) -> Tensors:
+def rms_norm_tensors(layer: Layer, in_channels: int, out_channels: int, axes: int) -> Tensors:
     """The tensors of an RMS norm of every token."""
-    return {"inner.weight": Tensor((before,), "gain")}
+    return {"inner.weight": Tensor((in_channels,), "gain")}
 
 
 def rms_norm(layer: Layer, weights: Arrays, x: Dual, space: Space) -> Dual:
@@ -80,9 +80,11 @@ def _dense(weights: Arrays, name: str, x: Dual) -> Dual:
     return weights[f"{name}.weight"] @ x + weights[f"{name}.bias"][:, None]
 
 
-def attention_tensors(layer: Layer, before: int, after: int, axes: int) -> Tensors:
+def attention_tensors(layer: Layer, in_channels: int, out_channels: int, axes: int) -> Tensors:
     """The tensors of self-attention: one projection to queries, keys and values, and the output."""
-    return _dense_tensors({"inner.project": (before, 3 * before), "inner.join": (before, before)})
+    return _dense_tensors(
+        {"inner.project": (in_channels, 3 * in_channels), "inner.join": (in_channels, in_channels)}
+    )
 
 
 def attention(layer: Layer, weights: Arrays, x: Dual, space: Space) -> Dual:
@@ -115,10 +117,10 @@ def _rotate(x: Dual) -> Dual:
     return rotated.stacked([second * cosine + first * sine])
 
 
-def mlp_tensors(layer: Layer, before: int, after: int, axes: int) -> Tensors:
+def mlp_tensors(layer: Layer, in_channels: int, out_channels: int, axes: int) -> Tensors:
     """The tensors of the two dense layers of an `mlp`."""
-    hidden = before * int(layer.arguments["ratio"])
-    return _dense_tensors({"inner.0": (before, hidden), "inner.2": (hidden, before)})
+    hidden = in_channels * int(layer.arguments["ratio"])
+    return _dense_tensors({"inner.0": (in_channels, hidden), "inner.2": (hidden, in_channels)})
 
 
 def mlp(layer: Layer, weights: Arrays, x: Dual, space: Space) -> Dual:
@@ -128,12 +130,12 @@ def mlp(layer: Layer, weights: Arrays, x: Dual, space: Space) -> Dual:
     return _dense(weights, "inner.2", hidden)
 
 
-def glu_tensors(layer: Layer, before: int, after: int, axes: int) -> Tensors:
+def glu_tensors(layer: Layer, in_channels: int, out_channels: int, axes: int) -> Tensors:
     """The tensors of a gated unit: gate and value in one matrix, and the matrix back."""
-    hidden = int(before * layer.arguments["ratio"])
+    hidden = int(in_channels * layer.arguments["ratio"])
     return {
-        "inner.wider.weight": Tensor((2 * hidden, before)),
-        "inner.back.weight": Tensor((before, hidden)),
+        "inner.wider.weight": Tensor((2 * hidden, in_channels)),
+        "inner.back.weight": Tensor((in_channels, hidden)),
     }
 
 

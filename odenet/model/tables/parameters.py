@@ -14,9 +14,9 @@ from odenet.model.tables.tensors import Array, Draw, Dual, Space, Tensor, Tensor
 def _kernel_tensors(groups: Callable[[Options, int], int]) -> Callable[..., Tensors]:
     """The tensors of a convolution, one of shape (out channels, in channels / groups, k, …)."""
 
-    def tensors(options: Options, reads: int, gives: int, axes: int) -> Tensors:
+    def tensors(options: Options, in_channels: int, out_channels: int, axes: int) -> Tensors:
         sizes = (int(options.get("k", 1)),) * axes
-        return {"": Tensor((gives, reads // groups(options, reads), *sizes))}
+        return {"": Tensor((out_channels, in_channels // groups(options, in_channels), *sizes))}
 
     return tensors
 
@@ -50,8 +50,10 @@ def _check_positive_init(options: Options) -> tuple[str, str]:
     return "what is kept above 0 begins above 0", "write `init = ones`, or a number above 0"
 
 
-def _per_channel_tensors(options: Options, reads: int, gives: int, axes: int) -> Tensors:
-    return {"": Tensor((reads, *(1,) * axes), _distribution(options))}
+def _per_channel_tensors(
+    options: Options, in_channels: int, out_channels: int, axes: int
+) -> Tensors:
+    return {"": Tensor((in_channels, *(1,) * axes), _distribution(options))}
 
 
 def _conv_code(options: Options, make: Construction, groups: str) -> str:
@@ -81,11 +83,11 @@ _POWER_ITERATION = 'self.norm("{label}", {K}, step{keywords})'
 
 def _convolution(groups: Callable[[Options, Any], Any]) -> Operator:
     return Operator(
-        "conv",
-        "adjoint_conv",
-        _convolve,
-        _convolution_keywords(groups),
-        _POWER_ITERATION,
+        function="conv",
+        adjoint="adjoint_conv",
+        numeric=_convolve,
+        keywords=_convolution_keywords(groups),
+        norm=_POWER_ITERATION,
         kernel=True,
     )
 
@@ -111,11 +113,11 @@ _OUT = channels("counts the channels it gives")
 
 ROWS = (
     ParameterKind(
-        "conv",
-        "operator",
-        'convolution, `k` points per axis, "same" padding, no bias. Its transpose is the exact '
-        "adjoint, whatever the padding",
-        {
+        name="conv",
+        role="operator",
+        meaning='convolution, `k` points per axis, "same" padding, no bias. Its transpose is the '
+        "exact adjoint, whatever the padding",
+        arguments={
             "k": _KERNEL,
             "out": _OUT,
             "groups": Parameter(COUNT, "counts the groups of channels", 1, True),
@@ -124,8 +126,8 @@ ROWS = (
             "init": init("he"),
             "knots": _KNOTS,
         },
-        _kernel_tensors(lambda options, reads: int(options["groups"])),
-        lambda options, make: _conv_code(options, make, str(options["groups"])),
+        tensors=_kernel_tensors(lambda options, in_channels: int(options["groups"])),
+        construct=lambda options, make: _conv_code(options, make, str(options["groups"])),
         width="arguments",
         operator=_convolution(lambda options, channels: options["groups"]),
         needs_image=True,
@@ -133,100 +135,112 @@ ROWS = (
         groups=lambda options: int(options["groups"]),
     ),
     ParameterKind(
-        "depthwise",
-        "operator",
-        "convolution of every channel by itself",
-        {"k": _KERNEL, "dilation": _DILATION, "init": init("he"), "knots": _KNOTS},
-        _kernel_tensors(lambda options, reads: reads),
-        lambda options, make: _conv_code(options, make, make.reads),
+        name="depthwise",
+        role="operator",
+        meaning="convolution of every channel by itself",
+        arguments={"k": _KERNEL, "dilation": _DILATION, "init": init("he"), "knots": _KNOTS},
+        tensors=_kernel_tensors(lambda options, in_channels: in_channels),
+        construct=lambda options, make: _conv_code(options, make, make.reads),
         width="state",
         operator=_convolution(lambda options, channels: channels),
         needs_image=True,
         mixes_places=True,
     ),
     ParameterKind(
-        "pointwise",
-        "operator",
-        "convolution with one point",
-        {"out": _OUT, "in": _IN, "init": init("he"), "knots": _KNOTS},
-        _kernel_tensors(lambda options, reads: 1),
-        lambda options, make: _conv_code(options, make, "1"),
+        name="pointwise",
+        role="operator",
+        meaning="convolution with one point",
+        arguments={"out": _OUT, "in": _IN, "init": init("he"), "knots": _KNOTS},
+        tensors=_kernel_tensors(lambda options, in_channels: 1),
+        construct=lambda options, make: _conv_code(options, make, "1"),
         width="arguments",
         operator=_convolution(lambda options, channels: 1),
         needs_image=True,
     ),
     ParameterKind(
-        "dense",
-        "operator",
-        "full matrix on the channel axis",
-        {"out": _OUT, "in": _IN, "init": init("he"), "knots": _KNOTS},
-        lambda options, reads, gives, axes: {"": Tensor((gives, reads))},
-        lambda options, make: (
+        name="dense",
+        role="operator",
+        meaning="full matrix on the channel axis",
+        arguments={"out": _OUT, "in": _IN, "init": init("he"), "knots": _KNOTS},
+        tensors=lambda options, in_channels, out_channels, axes: {
+            "": Tensor((out_channels, in_channels))
+        },
+        construct=lambda options, make: (
             f"dense_matrix({make.steps}, {make.reads}, {make.gives}{make.init('he')})"
         ),
         width="arguments",
         operator=Operator(
-            "dense",
-            "adjoint_dense",
-            lambda options, K, x, space: K @ x,
+            function="dense",
+            adjoint="adjoint_dense",
+            numeric=lambda options, K, x, space: K @ x,
             norm=_POWER_ITERATION,
             kernel=True,
         ),
     ),
     ParameterKind(
-        "diag",
-        "operator",
-        "one factor per channel: a symmetric operator; `diag(positive)` keeps them above 0",
-        {"positive": _positive_argument("they are"), "init": init("ones"), "knots": _KNOTS},
-        _per_channel_tensors,
-        lambda options, make: (
+        name="diag",
+        role="operator",
+        meaning="one factor per channel: a symmetric operator; `diag(positive)` keeps them above 0",
+        arguments={
+            "positive": _positive_argument("they are"),
+            "init": init("ones"),
+            "knots": _KNOTS,
+        },
+        tensors=_per_channel_tensors,
+        construct=lambda options, make: (
             f"diagonal({make.steps}, {make.reads}, space={make.space}"
             f"{_positive_code(options)}{make.init('ones')})"
         ),
         value=_softplus_code,
         problem=_check_positive_init,
         operator=Operator(
-            "diag",
-            "diag",
-            lambda options, K, x, space: K.reshape(-1, 1) * x,
+            function="diag",
+            adjoint="diag",
+            numeric=lambda options, K, x, space: K.reshape(-1, 1) * x,
             norm="{K}.abs().amax()",
             diagonal=True,
         ),
     ),
     ParameterKind(
-        "bias",
-        "bias",
-        "one value per channel of whatever it is added to",
-        {"init": init("zeros"), "knots": _KNOTS},
-        _per_channel_tensors,
-        lambda options, make: (
+        name="bias",
+        role="bias",
+        meaning="one value per channel of whatever it is added to",
+        arguments={"init": init("zeros"), "knots": _KNOTS},
+        tensors=_per_channel_tensors,
+        construct=lambda options, make: (
             f"bias({make.steps}, {make.reads}, space={make.space}{make.init('zeros')})"
         ),
     ),
     ParameterKind(
-        "scalar",
-        "scalar",
-        "one learned number; `scalar(positive)` keeps it above 0",
-        {"positive": _positive_argument("it is"), "init": init("ones"), "knots": _KNOTS},
-        lambda options, reads, gives, axes: {"": Tensor((), _distribution(options))},
-        lambda options, make: f"scalar({make.steps}{_positive_code(options)}{make.init('ones')})",
+        name="scalar",
+        role="scalar",
+        meaning="one learned number; `scalar(positive)` keeps it above 0",
+        arguments={"positive": _positive_argument("it is"), "init": init("ones"), "knots": _KNOTS},
+        tensors=lambda options, in_channels, out_channels, axes: {
+            "": Tensor((), _distribution(options))
+        },
+        construct=lambda options, make: (
+            f"scalar({make.steps}{_positive_code(options)}{make.init('ones')})"
+        ),
         width="none",
         value=_softplus_code,
         problem=_check_positive_init,
     ),
     ParameterKind(
-        "norm",
-        "norm",
-        "a normalisation, applied as `N(K Z)`: `norm(batch)`, `norm(layer)` or `norm(group = 8)`; "
-        "`norm(batch, positive)` keeps its gain above 0; `init` is the gain",
-        {
+        name="norm",
+        role="norm",
+        meaning="a normalisation, applied as `N(K Z)`: `norm(batch)`, `norm(layer)` or "
+        "`norm(group = 8)`; `norm(batch, positive)` keeps its gain above 0; `init` is the gain",
+        arguments={
             "kind": Parameter(Word(tuple(NORMS)), "is its kind", "group"),
             "positive": _positive_argument("the gain is"),
             "group": Parameter(Number(0, whole=True), "counts its groups", 0),
             "init": init("ones"),
         },
-        lambda options, reads, gives, axes: NORMS[options["kind"]].tensors(reads),
-        _normalisation_code,
+        tensors=lambda options, in_channels, out_channels, axes: NORMS[options["kind"]].tensors(
+            in_channels
+        ),
+        construct=_normalisation_code,
         groups=lambda options: int(options["group"]) or 1,
         problem=_check_norm,
     ),

@@ -61,26 +61,27 @@ def _upsample_code(layer: Layer, width: Callable[[Width], str]) -> str:
 
 SIZE_LAYERS = (
     LayerKind(
-        "pool",
-        "average over squares of side s",
-        {"s": _SIZE},
-        _pool_code("AvgPool"),
-        _pool_shape("pool"),
+        name="pool",
+        meaning="average over squares of side s",
+        arguments={"s": _SIZE},
+        code=_pool_code("AvgPool"),
+        shape=_pool_shape("pool"),
         in_map=False,
     ),
     LayerKind(
-        "maxpool",
-        "maximum over squares of side s",
-        {"s": _SIZE},
-        _pool_code("MaxPool"),
-        _pool_shape("maxpool"),
+        name="maxpool",
+        meaning="maximum over squares of side s",
+        arguments={"s": _SIZE},
+        code=_pool_code("MaxPool"),
+        shape=_pool_shape("maxpool"),
         in_map=False,
     ),
     LayerKind(
-        "upsample",
-        "every point becomes a square of side s of equal points; with `mode = linear` on series, "
-        "`bilinear` on images, `trilinear` on volumes, of points between it and its neighbours",
-        {
+        name="upsample",
+        meaning="every point becomes a square of side s of equal points; with `mode = linear` on "
+        "series, `bilinear` on images, `trilinear` on volumes, of points between it and its "
+        "neighbours",
+        arguments={
             "s": Parameter(COUNT, "is the side of the square that a point becomes"),
             "mode": Parameter(
                 Word(("nearest", *_LINEAR.values())),
@@ -89,16 +90,16 @@ SIZE_LAYERS = (
                 True,
             ),
         },
-        _upsample_code,
-        _upsample_shape,
+        code=_upsample_code,
+        shape=_upsample_shape,
         in_map=False,
     ),
     LayerKind(
-        "squeeze",
-        "the points of each square of side s as channels of one point; nothing is lost",
-        {"s": _SIZE},
-        lambda layer, _: f"Squeeze({layer.arguments['s']})",
-        _squeeze_shape,
+        name="squeeze",
+        meaning="the points of each square of side s as channels of one point; nothing is lost",
+        arguments={"s": _SIZE},
+        code=lambda layer, _: f"Squeeze({layer.arguments['s']})",
+        shape=_squeeze_shape,
         in_map=False,
         invertible=True,
     ),

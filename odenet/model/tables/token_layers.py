@@ -11,19 +11,17 @@ from odenet.model.tables.layer_kinds import Arguments, Layer, LayerError, LayerK
 from odenet.model.tables.norms import EPS
 from odenet.model.tables.tensors import Tensor, Tensors
 
-BEGINNING_HELP = "begin the net with tokens(T, vocabulary = V) -> embed(C)"
+_HELP = "begin the net with tokens(T, vocabulary = V) -> embed(C)"
 
 
 def _embed_shape(arguments: Arguments, shape: Shape) -> Shape:
     if not shape.numbers:
-        raise LayerError(
-            f"embed reads the numbers of tokens, and its input is {shape}", BEGINNING_HELP
-        )
+        raise LayerError(f"embed reads the numbers of tokens, and its input is {shape}", _HELP)
     return replace(shape, channels=arguments["C"], numbers=False)
 
 
-def _embed_tensors(layer: Layer, before: int, after: int, axes: int) -> Tensors:
-    return {"weight": Tensor((before, after))}
+def _embed_tensors(layer: Layer, in_channels: int, out_channels: int, axes: int) -> Tensors:
+    return {"weight": Tensor((in_channels, out_channels))}
 
 
 def _embed_code(layer: Layer, width: Callable[[Width], str]) -> str:
@@ -32,14 +30,12 @@ def _embed_code(layer: Layer, width: Callable[[Width], str]) -> str:
 
 def _position_shape(arguments: Arguments, shape: Shape) -> Shape:
     if len(shape.space) != 1:
-        raise LayerError(
-            f"position adds to a sequence (channels, tokens), not to {shape}", BEGINNING_HELP
-        )
+        raise LayerError(f"position adds to a sequence (channels, tokens), not to {shape}", _HELP)
     return shape
 
 
-def _position_tensors(layer: Layer, before: int, after: int, axes: int) -> Tensors:
-    return {"weight": Tensor((layer.before.space[0], before))}
+def _position_tensors(layer: Layer, in_channels: int, out_channels: int, axes: int) -> Tensors:
+    return {"weight": Tensor((layer.before.space[0], in_channels))}
 
 
 def _position_code(layer: Layer, width: Callable[[Width], str]) -> str:
@@ -48,16 +44,14 @@ def _position_code(layer: Layer, width: Callable[[Width], str]) -> str:
 
 def _head_shape(arguments: Arguments, shape: Shape) -> Shape:
     if not shape.vocabulary:
-        raise LayerError(
-            "head scores the tokens of a vocabulary, and this net has none", BEGINNING_HELP
-        )
+        raise LayerError("head scores the tokens of a vocabulary, and this net has none", _HELP)
     if len(shape.space) != 1:
         raise LayerError(f"head scores every place of a sequence, and its input is {shape}")
     return replace(shape, channels=fixed(shape.vocabulary))
 
 
-def _head_tensors(layer: Layer, before: int, after: int, axes: int) -> Tensors:
-    return {} if _tied(layer.arguments) else {"weight": Tensor((after, before))}
+def _head_tensors(layer: Layer, in_channels: int, out_channels: int, axes: int) -> Tensors:
+    return {} if _tied(layer.arguments) else {"weight": Tensor((out_channels, in_channels))}
 
 
 def _head_code(layer: Layer, width: Callable[[Width], str]) -> str:
@@ -80,49 +74,53 @@ def _glu_code(layer: Layer, width: Callable[[Width], str]) -> str:
 
 TOKEN_LAYERS = (
     LayerKind(
-        "rmsnorm",
-        "the channels of every place divided by their root mean square, times a gain",
-        {},
-        lambda layer, width: f"Tokens(nn.RMSNorm({width(layer.before.channels)}, eps={EPS:g}))",
+        name="rmsnorm",
+        meaning="the channels of every place divided by their root mean square, times a gain",
+        arguments={},
+        code=lambda layer, width: (
+            f"Tokens(nn.RMSNorm({width(layer.before.channels)}, eps={EPS:g}))"
+        ),
         tensors=numerics.rms_norm_tensors,
         numeric=numerics.rms_norm,
     ),
     LayerKind(
-        "glu",
-        "SwiGLU at every place: `ratio` times the channels, silu(W x) * U x, and back",
-        {"ratio": Parameter(Ratio(), "is how much wider the layer inside is", Ratio.DEFAULT)},
-        _glu_code,
+        name="glu",
+        meaning="SwiGLU at every place: `ratio` times the channels, silu(W x) * U x, and back",
+        arguments={
+            "ratio": Parameter(Ratio(), "is how much wider the layer inside is", Ratio.DEFAULT)
+        },
+        code=_glu_code,
         tensors=numerics.glu_tensors,
         numeric=numerics.glu,
     ),
     LayerKind(
-        "embed",
-        "C learned channels for each token; follows `tokens(…)`",
-        {"C": Parameter(ChannelCount(), "counts the channels of a token")},
-        _embed_code,
-        _embed_shape,
-        _embed_tensors,
+        name="embed",
+        meaning="C learned channels for each token; follows `tokens(…)`",
+        arguments={"C": Parameter(ChannelCount(), "counts the channels of a token")},
+        code=_embed_code,
+        shape=_embed_shape,
+        tensors=_embed_tensors,
         in_map=False,
         reads_numbers=True,
     ),
     LayerKind(
-        "position",
-        "adds a learned value to every channel of every place of a sequence",
-        {},
-        _position_code,
-        _position_shape,
-        _position_tensors,
+        name="position",
+        meaning="adds a learned value to every channel of every place of a sequence",
+        arguments={},
+        code=_position_code,
+        shape=_position_shape,
+        tensors=_position_tensors,
         in_map=False,
         mixes_places=True,
         remembers=lambda arguments: True,
     ),
     LayerKind(
-        "head",
-        "a score for each token of the vocabulary; `tied` with the weights of `embed`",
-        {"tied": Parameter(YES, "says whether its weights are those of embed", "no")},
-        _head_code,
-        _head_shape,
-        _head_tensors,
+        name="head",
+        meaning="a score for each token of the vocabulary; `tied` with the weights of `embed`",
+        arguments={"tied": Parameter(YES, "says whether its weights are those of embed", "no")},
+        code=_head_code,
+        shape=_head_shape,
+        tensors=_head_tensors,
         in_map=False,
         scores=True,
         tied=_tied,
