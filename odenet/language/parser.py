@@ -26,31 +26,34 @@ def parse(source: Source, report: Report) -> tree.File:
         report: collects the syntax errors; a statement that has one is `Lost` in the tree.
     """
     builder = Builder(source, report)
-    found: list[tree.Statement] = []
-    for line in statements(source):
-        found += _statements(line, builder, report)
-    return tree.File(tuple(found), span=Span(source, 0, len(source.text)))
+    nodes: list[tree.Statement] = []
+    for statement in statements(source):
+        nodes += _statements(statement, builder, report)
+    return tree.File(tuple(nodes), span=Span(source, 0, len(source.text)))
 
 
 def parse_setting(source: Source, report: Report) -> tree.Setting | None:
     """A single `key = value`, as on a command line; None after reporting what is wrong."""
-    lines = list(statements(source))
-    line = [token for tokens in lines for token in tokens if token.type != "_END"]
-    if comment := _find_comment(line, source):
+    parts = list(statements(source))
+    statement = [token for tokens in parts for token in tokens if token.type != "_END"]
+    if comment := _find_comment(statement, source):
         report.error("bad-setting", "a value from outside has no comment", comment, "leave it out")
         return None
     end = Token("$END", "", start_pos=len(source.text), end_pos=len(source.text) + 1)
-    parsed = _parse_tokens([*line, end], "setting")
+    parsed = _parse_tokens([*statement, end], "setting")
     if isinstance(parsed, Mistake):
         _report(parsed, source, report)
         return None
     return Builder(source, report).build(parsed)
 
 
-def _find_comment(line: list[Token], source: Source) -> Span | None:
-    """The first comment after or between the tokens of a line, if there is one."""
+def _find_comment(statement: list[Token], source: Source) -> Span | None:
+    """The first comment between or after the tokens of a setting, if there is one."""
     previous_end = 0
-    for start, end in [*((t.start_pos or 0, t.end_pos or 0) for t in line), (len(source.text), 0)]:
+    for start, end in [
+        *((t.start_pos or 0, t.end_pos or 0) for t in statement),
+        (len(source.text), 0),
+    ]:
         found = source.text.find("#", previous_end, start)
         if found >= 0:
             return Span(source, found, len(source.text))
@@ -58,12 +61,12 @@ def _find_comment(line: list[Token], source: Source) -> Span | None:
     return None
 
 
-def _statements(line: list[Token], builder: Builder, report: Report) -> list[tree.Statement]:
-    """The node of a line; `Lost` after reporting why it cannot be parsed.
+def _statements(statement: list[Token], builder: Builder, report: Report) -> list[tree.Statement]:
+    """The node of a statement, from its tokens; `Lost` after reporting why it cannot be parsed.
 
     There are several where another statement begins on the same line, which is an error.
     """
-    remaining, failed = line, False
+    remaining, failed = statement, False
     while isinstance(parsed := _parse_tokens(remaining, "file"), Mistake):
         failed = True
         _report(parsed, builder.source, report)
@@ -75,22 +78,22 @@ def _statements(line: list[Token], builder: Builder, report: Report) -> list[tre
             rest = _statements(remaining[parsed.index :], builder, report)
             return [*_statements([*remaining[: parsed.index], end], builder, report), *rest]
         else:
-            return [_unparsed(line, builder.source)]
-    if failed and line[0].type != "TRAIN":
-        return [_unparsed(line, builder.source)]
+            return [_unparsed(statement, builder.source)]
+    if failed and statement[0].type != "TRAIN":
+        return [_unparsed(statement, builder.source)]
     return [builder.build(parsed.children[0])]
 
 
-def _parse_tokens(line: list[Token], start: str) -> Tree[Token | None] | Mistake:
-    """The parse tree of a line, or the first token that is out of place."""
+def _parse_tokens(statement: list[Token], start: str) -> Tree[Token | None] | Mistake:
+    """The parse tree of a statement, or the first token that is out of place."""
     machine = parser().parse_interactive(start=start)
     parsed = None
-    for index, token in enumerate(line):
+    for index, token in enumerate(statement):
         try:
             parsed = machine.feed_token(token)
         except UnexpectedToken:
-            return Mistake(line, index, machine.accepts(), start == "setting")
-    return machine.feed_eof(line[-1]) if parsed is None else parsed
+            return Mistake(statement, index, machine.accepts(), start == "setting")
+    return machine.feed_eof(statement[-1]) if parsed is None else parsed
 
 
 def _report(mistake: Mistake, source: Source, report: Report) -> None:
@@ -105,21 +108,29 @@ def _report(mistake: Mistake, source: Source, report: Report) -> None:
             report.error(token.code, token.message, span_of(token, source), token.help)
 
 
-def _line_of_block(line: list[Token], index: int) -> tuple[int, int] | None:
+def _line_of_block(statement: list[Token], index: int) -> tuple[int, int] | None:
     """The range of the line inside `{ … }` that contains a token index; None outside of a block."""
-    types = [token.type for token in line]
+    types = [token.type for token in statement]
     if "LBRACE" not in types[:index] or "RBRACE" in types[:index]:
         return None
     ends = [i for i, kind in enumerate(types) if kind in ("LBRACE", "_END")]
     return max(i for i in ends if i < index) + 1, min(i for i in ends if i >= index) + 1
 
 
-def _unparsed(line: list[Token], source: Source) -> tree.Lost:
+def _unparsed(statement: list[Token], source: Source) -> tree.Lost:
     """What is still known of a statement that could not be parsed."""
-    kind = line[0].type
-    ends = [i for i, token in enumerate(line) if token.type in ("COLON", "EQUAL", "LBRACE", "LPAR")]
-    head = line[: ends[0]] if ends and kind in _DECLARING else line if kind in _DECLARING else []
-    mentions = tuple(canonical(token) for token in line if token.type == "NAME")
+    kind = statement[0].type
+    ends = [
+        i for i, token in enumerate(statement) if token.type in ("COLON", "EQUAL", "LBRACE", "LPAR")
+    ]
+    head = (
+        statement[: ends[0]]
+        if ends and kind in _DECLARING
+        else statement
+        if kind in _DECLARING
+        else []
+    )
+    mentions = tuple(canonical(token) for token in statement if token.type == "NAME")
     declares = tuple(canonical(token) for token in head if token.type == "NAME")
-    place = span_of(line[0], source).to(span_of(line[-1], source))
+    place = span_of(statement[0], source).to(span_of(statement[-1], source))
     return tree.Lost(kind.lower(), declares, mentions, span=place)

@@ -14,12 +14,12 @@ from odenet.language.lexer import span_of, stray, tokens
 _CLOSING = {"LPAR": "RPAR", "LSQB": "RSQB", "LBRACE": "RBRACE"}
 MOST_NESTED = 32
 
-# Words that begin a statement and are never inside brackets: where one begins a line, an open
-# bracket was forgotten. The second set may begin a line inside `{ }`.
+# Keywords that begin a statement and never occur inside brackets: an open bracket before a line
+# that begins with one was not closed. Those of the second set may begin a line inside `{ }`.
 TOP = {"ODENET", "USE", "STATE", "SHARED", "PARAM", "MAP", "OUTPUT", "DISCRETISE", "DISCRETIZE",
        "REQUIRE", "NET", "TRAIN", "SCHEME"}  # fmt: skip
 INNER = {"LET", "START", "AUX", "FOR"}
-LOOKAHEAD = 8  # tokens after a line end: as many as an indexed left side `Y[n+1] =` has
+LOOKAHEAD = 8  # the number of tokens read after a line end, enough for `Y[n+1] =`
 _BLOCKS = {"TRAIN", "SCHEME"}
 _CONTINUING = {"PLUS", "MINUS", "TIMES", "OVER", "CIRCUMFLEX", "EQUAL", "COMMA", "_ARROW"}
 _VALUE_ENDS = {"NAME", "NUMBER", "STRING", "RPAR", "RSQB", "PRIME", "_TRANSPOSE"}
@@ -111,32 +111,34 @@ class _StatementBuilder:
 
     def _check_block(self, end: Token, following: list[Token]) -> None:
         """Report a block whose `{` is missing, and continue as if it were there."""
-        kinds = {token.type for token in self.tokens}
+        types = {token.type for token in self.tokens}
         if self.tokens[0].type == "SCHEME" and _has_definition(self.tokens):
             return
-        goes_on = following and following[0].type not in TOP
-        if self.tokens[0].type in _BLOCKS and "LBRACE" not in kinds and goes_on:
+        has_content = following and following[0].type not in TOP
+        if self.tokens[0].type in _BLOCKS and "LBRACE" not in types and has_content:
             self.brackets.append((len(self.tokens), "RBRACE"))
             self.tokens.append(self._stray(end, *messages.block_without_brace(self.tokens[0])))
 
     def _must_be_unclosed(self, following: list[Token]) -> bool:
         """Whether the next line can only be a new statement, so that a bracket is not closed."""
-        kinds = [token.type for token in following]
-        if not kinds or kinds[0] in TOP:
+        types = [token.type for token in following]
+        if not types or types[0] in TOP:
             return True
         if self.brackets[-1][1] == "RBRACE":
-            return kinds[:2] == ["NAME", "PRIME"]
-        left = kinds[: kinds.index("EQUAL")] if "EQUAL" in kinds else []
-        indexed = left[:2] == ["NAME", "LSQB"] and left[-1] == "RSQB"
+            return types[:2] == ["NAME", "PRIME"]
+        left_side = types[: types.index("EQUAL")] if "EQUAL" in types else []
+        indexed = left_side[:2] == ["NAME", "LSQB"] and left_side[-1] == "RSQB"
         after_value = self.tokens[-1].type in _VALUE_ENDS
-        begins = kinds[0] in INNER or left == ["NAME", "PRIME"]
-        return begins or (after_value and (left == ["NAME"] or indexed))
+        begins_statement = types[0] in INNER or left_side == ["NAME", "PRIME"]
+        return begins_statement or (after_value and (left_side == ["NAME"] or indexed))
 
     def _ends_in_operator(self, following: list[Token]) -> bool:
         """Whether a line ends with an operator and the next line can only continue it."""
-        kinds = [token.type for token in following]
-        begins = not kinds or kinds[0] in TOP | INNER or kinds[1:2] in (["PRIME"], ["EQUAL"])
-        return self.tokens[-1].type in _CONTINUING and not begins and kinds[0] != "RBRACE"
+        types = [token.type for token in following]
+        begins_statement = (
+            not types or types[0] in TOP | INNER or types[1:2] in (["PRIME"], ["EQUAL"])
+        )
+        return self.tokens[-1].type in _CONTINUING and not begins_statement and types[0] != "RBRACE"
 
     def _stray(self, token: Token, code: Code, message: str, help_: str) -> Token:
         """A stray in place of a token; only the first stray of a line has a message."""

@@ -9,7 +9,7 @@ from odenet.diagnostics import Diagnostic
 from odenet.model.tables.argument_kinds import ArgumentKind, Call, Subject, describe, show
 from odenet.model.tables.synonyms import meant
 
-Result = TypeVar("Seen")
+Result = TypeVar("Result")
 
 
 class MappedTables(Mapping[str, Result]):
@@ -53,7 +53,7 @@ class Parameter:
 
 @dataclass(frozen=True)
 class Choice:
-    """The kind of an argument that is a call with one of several names.
+    """An argument that is a call with one of several names, as `optimizer = sgd(lr = 0.1)`.
 
     Args:
         noun: what the names are called in messages, such as "optimizer".

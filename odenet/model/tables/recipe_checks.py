@@ -62,8 +62,8 @@ def _describe_place(span: Any) -> str:
     """Where a value was given, for a message."""
     if span is None:
         return "given too"
-    outside = span.source.name == "--set"
-    return f"{span.text}, from outside" if outside else f"{span.text}, in line {span.line}"
+    from_option = span.source.name == "--set"
+    return f"{span.text}, from outside" if from_option else f"{span.text}, in line {span.line}"
 
 
 def _contradictions(recipe: Recipe, spans: dict[str, Any]) -> Iterator[Diagnostic]:
