@@ -47,11 +47,11 @@ def parse_setting(source: Source, report: Report) -> tree.Setting | None:
     return Builder(source, report).build(parsed)
 
 
-def _find_comment(statement: list[Token], source: Source) -> Span | None:
+def _find_comment(tokens: list[Token], source: Source) -> Span | None:
     """The first comment between or after the tokens of a setting, if there is one."""
     previous_end = 0
     for start, end in [
-        *((t.start_pos or 0, t.end_pos or 0) for t in statement),
+        *((t.start_pos or 0, t.end_pos or 0) for t in tokens),
         (len(source.text), 0),
     ]:
         found = source.text.find("#", previous_end, start)
@@ -117,20 +117,12 @@ def _line_of_block(statement: list[Token], index: int) -> tuple[int, int] | None
     return max(i for i in ends if i < index) + 1, min(i for i in ends if i >= index) + 1
 
 
-def _unparsed(statement: list[Token], source: Source) -> tree.Lost:
+def _unparsed(tokens: list[Token], source: Source) -> tree.Lost:
     """What is still known of a statement that could not be parsed."""
-    kind = statement[0].type
-    ends = [
-        i for i, token in enumerate(statement) if token.type in ("COLON", "EQUAL", "LBRACE", "LPAR")
-    ]
-    head = (
-        statement[: ends[0]]
-        if ends and kind in _DECLARING
-        else statement
-        if kind in _DECLARING
-        else []
-    )
-    mentions = tuple(canonical(token) for token in statement if token.type == "NAME")
-    declares = tuple(canonical(token) for token in head if token.type == "NAME")
-    place = span_of(statement[0], source).to(span_of(statement[-1], source))
+    kind = tokens[0].type
+    ends = [i for i, t in enumerate(tokens) if t.type in ("COLON", "EQUAL", "LBRACE", "LPAR")]
+    head = tokens[: ends[0]] if ends else tokens
+    mentions = tuple(canonical(t) for t in tokens if t.type == "NAME")
+    declares = tuple(canonical(t) for t in head if t.type == "NAME" and kind in _DECLARING)
+    place = span_of(tokens[0], source).to(span_of(tokens[-1], source))
     return tree.Lost(kind.lower(), declares, mentions, span=place)

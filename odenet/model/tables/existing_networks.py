@@ -16,9 +16,9 @@ def _shape(arguments: Arguments, shape: Shape) -> Shape:
     return Shape(arguments["D"], ())
 
 
-def _code(layer: Layer, width: Callable[[Width], str]) -> str:
+def _code(layer: Layer, show: Callable[[Width], str]) -> str:
     name = json.dumps(layer.arguments["name"], ensure_ascii=False)
-    return f"existing({name}, {width(layer.after.channels)})"
+    return f"existing({name}, {show(layer.after.channels)})"
 
 
 EXISTING = LayerKind(

@@ -83,7 +83,7 @@ class LayerKind:
         name: its name in the language.
         meaning: in words, for the documentation.
         arguments: its arguments.
-        code: its torch code, from the layer and a function that prints a width.
+        code: its torch code, from the layer and a function `show` that gives the code of a width.
         shape: its output shape, from its arguments and its input shape; may raise LayerError.
         tensors: its tensors, by their names in torch's state_dict, from the layer, the numbers of
             input and output channels, and the number of spatial axes.

@@ -35,13 +35,13 @@ def _conv_shape(arguments: Arguments, shape: Shape) -> Shape:
     return Shape(channels, tuple(-(-n // stride) for n in shape.space))
 
 
-def _conv_code(layer: Layer, width: Callable[[Width], str]) -> str:
+def _conv_code(layer: Layer, show: Callable[[Width], str]) -> str:
     a = layer.arguments
     padding = a["dilation"] * (a["k"] - 1) // 2 if a["k"] % 2 else '"same"'
     options = [f"padding={padding}"] if padding else []
     options += [f"{key}={a[key]}" for key in ("stride", "dilation", "groups") if a[key] != 1]
     options += ["bias=False"] if a["bias"] == "no" else []
-    arguments = [width(layer.before.channels), width(layer.after.channels), str(a["k"]), *options]
+    arguments = [show(layer.before.channels), show(layer.after.channels), str(a["k"]), *options]
     return _initialised(f"nn.Conv{len(layer.before.space)}d({', '.join(arguments)})", layer)
 
 
@@ -58,9 +58,9 @@ def _dense_shape(arguments: Arguments, shape: Shape) -> Shape:
     return shape if arguments["D"] == SAME else replace(shape, channels=arguments["D"])
 
 
-def _dense_code(layer: Layer, width: Callable[[Width], str]) -> str:
+def _dense_code(layer: Layer, show: Callable[[Width], str]) -> str:
     bias = ", bias=False" if layer.arguments["bias"] == "no" else ""
-    code = f"nn.Linear({width(layer.before.channels)}, {width(layer.after.channels)}{bias})"
+    code = f"nn.Linear({show(layer.before.channels)}, {show(layer.after.channels)}{bias})"
     return _initialised(code, layer)
 
 
@@ -90,17 +90,17 @@ def _flatten_shape(_: Arguments, shape: Shape) -> Shape:
     return Shape(shape.channels * prod(shape.space), ())
 
 
-def _bn_code(layer: Layer, width: Callable[[Width], str]) -> str:
-    return f"nn.BatchNorm{len(layer.before.space) or 1}d({width(layer.before.channels)})"
+def _bn_code(layer: Layer, show: Callable[[Width], str]) -> str:
+    return f"nn.BatchNorm{len(layer.before.space) or 1}d({show(layer.before.channels)})"
 
 
-def _gn_code(layer: Layer, width: Callable[[Width], str]) -> str:
-    return f"nn.GroupNorm({layer.arguments['g']}, {width(layer.before.channels)})"
+def _gn_code(layer: Layer, show: Callable[[Width], str]) -> str:
+    return f"nn.GroupNorm({layer.arguments['g']}, {show(layer.before.channels)})"
 
 
-def _attention_code(layer: Layer, width: Callable[[Width], str]) -> str:
+def _attention_code(layer: Layer, show: Callable[[Width], str]) -> str:
     options = "".join(f", {o}=True" for o in ("causal", "rope") if layer.arguments[o] == "yes")
-    return f"Tokens(Attention({width(layer.before.channels)}, {layer.arguments['heads']}{options}))"
+    return f"Tokens(Attention({show(layer.before.channels)}, {layer.arguments['heads']}{options}))"
 
 
 def _attention_shape(arguments: Arguments, shape: Shape) -> Shape:
@@ -120,9 +120,9 @@ def _channel_groups(arguments: Arguments) -> int:
     return arguments["heads"] * (2 if arguments["rope"] == "yes" else 1)
 
 
-def _mlp_code(layer: Layer, width: Callable[[Width], str]) -> str:
+def _mlp_code(layer: Layer, show: Callable[[Width], str]) -> str:
     c, hidden = layer.before.channels, layer.before.channels * layer.arguments["ratio"]
-    wider, back = (f"nn.Linear({width(a)}, {width(b)})" for a, b in ((c, hidden), (hidden, c)))
+    wider, back = (f"nn.Linear({show(a)}, {show(b)})" for a, b in ((c, hidden), (hidden, c)))
     return f"Tokens(nn.Sequential({wider}, nn.GELU(), {back}))"
 
 
@@ -202,7 +202,7 @@ ROWS = (
         name="layernorm",
         meaning="normalisation of the channels of every place",
         arguments={},
-        code=lambda layer, width: f"Tokens(nn.LayerNorm({width(layer.before.channels)}))",
+        code=lambda layer, show: f"Tokens(nn.LayerNorm({show(layer.before.channels)}))",
         tensors=numerics.token_norm_tensors,
         numeric=numerics.token_norm,
     ),
@@ -238,7 +238,7 @@ ROWS = (
         name="widen",
         meaning="adds zero channels up to C",
         arguments={"C": Parameter(ChannelCount(), "counts the channels it gives")},
-        code=lambda layer, width: f"Widen({width(layer.after.channels)})",
+        code=lambda layer, show: f"Widen({show(layer.after.channels)})",
         shape=_widen_shape,
         in_map=False,
     ),
@@ -246,7 +246,7 @@ ROWS = (
         name="mean",
         meaning="average over the whole image",
         arguments={},
-        code=lambda layer, width: "Mean()",
+        code=lambda layer, show: "Mean()",
         shape=_mean_shape,
         in_map=False,
     ),
@@ -254,7 +254,7 @@ ROWS = (
         name="flatten",
         meaning="an image as one vector",
         arguments={},
-        code=lambda layer, width: "nn.Flatten()",
+        code=lambda layer, show: "nn.Flatten()",
         shape=_flatten_shape,
         in_map=False,
     ),

@@ -53,7 +53,7 @@ def _upsample_shape(arguments: Arguments, shape: Shape) -> Shape:
     return replace(shape, space=tuple(n * arguments["s"] for n in shape.space))
 
 
-def _upsample_code(layer: Layer, width: Callable[[Width], str]) -> str:
+def _upsample_code(layer: Layer, show: Callable[[Width], str]) -> str:
     mode = layer.arguments["mode"]
     option = "" if mode == "nearest" else f', mode="{mode}"'
     return f"nn.Upsample(scale_factor={layer.arguments['s']}{option})"

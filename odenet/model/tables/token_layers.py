@@ -24,8 +24,8 @@ def _embed_tensors(layer: Layer, in_channels: int, out_channels: int, axes: int)
     return {"weight": Tensor((in_channels, out_channels))}
 
 
-def _embed_code(layer: Layer, width: Callable[[Width], str]) -> str:
-    return f"Embed({width(layer.before.channels)}, {width(layer.after.channels)})"
+def _embed_code(layer: Layer, show: Callable[[Width], str]) -> str:
+    return f"Embed({show(layer.before.channels)}, {show(layer.after.channels)})"
 
 
 def _position_shape(arguments: Arguments, shape: Shape) -> Shape:
@@ -38,8 +38,8 @@ def _position_tensors(layer: Layer, in_channels: int, out_channels: int, axes: i
     return {"weight": Tensor((layer.before.space[0], in_channels))}
 
 
-def _position_code(layer: Layer, width: Callable[[Width], str]) -> str:
-    return f"Position({width(layer.before.channels)}, {layer.before.space[0]})"
+def _position_code(layer: Layer, show: Callable[[Width], str]) -> str:
+    return f"Position({show(layer.before.channels)}, {layer.before.space[0]})"
 
 
 def _head_shape(arguments: Arguments, shape: Shape) -> Shape:
@@ -54,22 +54,22 @@ def _head_tensors(layer: Layer, in_channels: int, out_channels: int, axes: int) 
     return {} if _tied(layer.arguments) else {"weight": Tensor((out_channels, in_channels))}
 
 
-def _head_code(layer: Layer, width: Callable[[Width], str]) -> str:
+def _head_code(layer: Layer, show: Callable[[Width], str]) -> str:
     if _tied(layer.arguments):
         return "TiedHead(embed)"
-    return f"Head({width(layer.before.channels)}, {width(layer.after.channels)})"
+    return f"Head({show(layer.before.channels)}, {show(layer.after.channels)})"
 
 
 def _tied(arguments: Arguments) -> bool:
     return arguments["tied"] == "yes"
 
 
-def _glu_code(layer: Layer, width: Callable[[Width], str]) -> str:
+def _glu_code(layer: Layer, show: Callable[[Width], str]) -> str:
     c = layer.before.channels
     hidden = c * layer.arguments["ratio"]
     if not hidden.multiple:  # rounded down here; where it depends on `c`, in the module
         hidden = fixed(int(hidden.constant))
-    return f"Tokens(SwiGLU({width(c)}, {width(hidden)}))"
+    return f"Tokens(SwiGLU({show(c)}, {show(hidden)}))"
 
 
 TOKEN_LAYERS = (
@@ -77,9 +77,7 @@ TOKEN_LAYERS = (
         name="rmsnorm",
         meaning="the channels of every place divided by their root mean square, times a gain",
         arguments={},
-        code=lambda layer, width: (
-            f"Tokens(nn.RMSNorm({width(layer.before.channels)}, eps={EPS:g}))"
-        ),
+        code=lambda layer, show: f"Tokens(nn.RMSNorm({show(layer.before.channels)}, eps={EPS:g}))",
         tensors=numerics.rms_norm_tensors,
         numeric=numerics.rms_norm,
     ),
