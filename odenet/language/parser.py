@@ -54,9 +54,9 @@ def _find_comment(tokens: list[Token], source: Source) -> Span | None:
         *((t.start_pos or 0, t.end_pos or 0) for t in tokens),
         (len(source.text), 0),
     ]:
-        found = source.text.find("#", previous_end, start)
-        if found >= 0:
-            return Span(source, found, len(source.text))
+        start_of_comment = source.text.find("#", previous_end, start)
+        if start_of_comment >= 0:
+            return Span(source, start_of_comment, len(source.text))
         previous_end = end
     return None
 
@@ -75,8 +75,8 @@ def _statements(statement: list[Token], builder: Builder, report: Report) -> lis
             remaining = [*remaining[: block_range[0]], *remaining[block_range[1] :]]
         elif parsed.index and parsed.token.type in TOP and "_END" in parsed.accepts:
             end = Token.new_borrow_pos("_END", "\n", parsed.token)
-            rest = _statements(remaining[parsed.index :], builder, report)
-            return [*_statements([*remaining[: parsed.index], end], builder, report), *rest]
+            others = _statements(remaining[parsed.index :], builder, report)
+            return [*_statements([*remaining[: parsed.index], end], builder, report), *others]
         else:
             return [_unparsed(statement, builder.source)]
     if failed and statement[0].type != "TRAIN":
@@ -124,5 +124,5 @@ def _unparsed(tokens: list[Token], source: Source) -> tree.Lost:
     head = tokens[: ends[0]] if ends else tokens
     mentions = tuple(canonical(t) for t in tokens if t.type == "NAME")
     declares = tuple(canonical(t) for t in head if t.type == "NAME" and kind in _DECLARING)
-    place = span_of(tokens[0], source).to(span_of(tokens[-1], source))
-    return tree.Lost(kind.lower(), declares, mentions, span=place)
+    span = span_of(tokens[0], source).to(span_of(tokens[-1], source))
+    return tree.Lost(kind.lower(), declares, mentions, span=span)

@@ -89,10 +89,10 @@ def _violations(
                 break
             if pattern.decay and not _decays_alike(state, assignment, pattern, system):
                 result.append((state, rate, pattern))
-            for other, place in states_read(right_hand_side(rate, state, pattern)).items():
+            for other, node in states_read(right_hand_side(rate, state, pattern)).items():
                 is_forbidden = other in assignment and assignment[other] not in pattern.reads
                 if is_forbidden or other not in system:
-                    result.append((state, place, pattern))
+                    result.append((state, node, pattern))
     return result
 
 
@@ -122,15 +122,15 @@ def _misfit(scheme: Scheme, system: Mapping[State, Node], span: Span) -> Diagnos
             f"{scheme.name} takes {for_line(scheme)}, and these equations cannot be grouped so"
         )
         return Diagnostic("scheme-misfit", message, span)
-    state, place, pattern = violations[0]
+    state, node, pattern = violations[0]
     allowed = [s for s in states if assignment[s] in pattern.reads]
-    forbidden = next(iter(states_read(place)))
+    forbidden = next(iter(states_read(node)))
     swap = [s for s in allowed if s != forbidden and s.order == forbidden.order]
     needs = f"{scheme.name} needs {derivative(state.written, pattern.order)} to read only "
     message = f"{needs}{' and '.join(s.written for s in allowed)}, but it reads {forbidden.written}"
     help_ = f"swap {forbidden.written} for {swap[0].written}" if swap else ""
     label = f"{forbidden.written} is read here"
-    return Diagnostic("scheme-misfit", message, place.span, help_, label=label)
+    return Diagnostic("scheme-misfit", message, node.span, help_, label=label)
 
 
 def _is_not_a_sum(violation: tuple[State, Node, Pattern], system: Mapping[State, Node]) -> bool:
@@ -142,8 +142,8 @@ def _is_not_a_sum(violation: tuple[State, Node, Pattern], system: Mapping[State,
 def _not_a_sum(scheme: Scheme, rate: Node, state: State, pattern: Pattern) -> Diagnostic:
     """The error for an equation that is not a sum of the number of terms that the scheme needs."""
     assert pattern.part is not None
-    given = len(rate.terms) if isinstance(rate, Sum) else 1
-    terms = "not a sum" if given == 1 else f"a sum of {given} terms"
+    count = len(rate.terms) if isinstance(rate, Sum) else 1
+    terms = "not a sum" if count == 1 else f"a sum of {count} terms"
     names = [scheme.spellings[p.function] for p in scheme.equations[pattern.variable]]
     actual = f"{derivative(state.written, pattern.order)} is {terms}"
     parts = " + ".join(["( … )"] * pattern.part[1])

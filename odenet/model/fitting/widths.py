@@ -108,9 +108,9 @@ class WidthInference:
         if adjoint:
             width_in, width_out = width_out, width_in
         if width not in (None, width_in):
-            shown = f"`{node.span.text}`" if node.span else "the operator"
+            subject = f"`{node.span.text}`" if node.span else "the operator"
             help_ = f"`{'out' if adjoint else 'in'} = {width}` in its declaration would make it fit"
-            self._fail(operand, width, f"{shown} reads", width_in, help_)
+            self._fail(operand, width, f"{subject} reads", width_in, help_)
         return width_out
 
     def _input_width(self, node: expr.Node, width_out: Width | None) -> Width | None:

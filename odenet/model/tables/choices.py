@@ -83,13 +83,13 @@ class Choice:
             place = value.word or span
             subject.report(Diagnostic("unknown-choice", message, place, known, label=hint))
             return None
-        given = _named_arguments(value, form, Subject(self.noun, "", span, subject.report))
-        return None if given is None else Call(value.name, (), given, span)
+        arguments = _named_arguments(value, form, Subject(self.noun, "", span, subject.report))
+        return None if arguments is None else Call(value.name, (), arguments, span)
 
-    def default(self, name: str, **given: Any) -> Call:
-        """A call with the default arguments, except for the given ones."""
+    def default(self, name: str, **changes: Any) -> Call:
+        """A call with the default arguments, except for `changes`."""
         form = self.forms[name]
-        return Call(name, (), {**{key: p.default for key, p in form.items()}, **given})
+        return Call(name, (), {**{key: p.default for key, p in form.items()}, **changes})
 
 
 def _named_arguments(
@@ -102,31 +102,31 @@ def _named_arguments(
         place = call.place(len(form)) or subject.span
         report(Diagnostic("wrong-argument", f"too many arguments for {name}", place, accepted))
         return None
-    given = dict(zip(form, call.args, strict=False))
-    for i, key in enumerate(given):
+    arguments = dict(zip(form, call.args, strict=False))
+    for i, key in enumerate(arguments):
         if form[key].by_name:
             help_ = f"write `{key} = {show(call.args[i])}` if that is what is meant"
             message = f"`{key}` of {name} is given by name: {form[key].meaning.partition(' ')[2]}"
             report(Diagnostic("wrong-argument", message, call.place(i) or subject.span, help_))
             return None
-    places = {key: call.place(i) for i, key in enumerate(given)} | dict(call.places)
+    spans = {key: call.place(i) for i, key in enumerate(arguments)} | dict(call.places)
     valid = True
     for key, value in call.kwargs.items():
-        if key in given or key not in form:
-            problem = "given twice" if key in given else "unknown"
+        if key in arguments or key not in form:
+            problem = "given twice" if key in arguments else "unknown"
             accepted = f"{name} takes {', '.join(form)}" if form else f"{name} takes no arguments"
             message = f"argument `{key}` of {name} is {problem}"
-            hint, place = meant("argument", key, form), places.get(key, subject.span)
+            hint, place = meant("argument", key, form), spans.get(key, subject.span)
             report(Diagnostic("unknown-argument", message, place, accepted, label=hint))
             valid = False
         else:
-            given[key] = value
+            arguments[key] = value
     checked: dict[str, Any] = {}
     for key, parameter in form.items():
-        place = places.get(key) or subject.span
+        place = spans.get(key) or subject.span
         argument = Subject(f"{key} in {name}", parameter.meaning, place, report)
-        if key in given:
-            checked[key] = parameter.kind.check(given[key], argument)
+        if key in arguments:
+            checked[key] = parameter.kind.check(arguments[key], argument)
             valid = valid and checked[key] is not None
         elif parameter.default is None and not valid:
             continue  # it may have been given under a wrong name, which is reported

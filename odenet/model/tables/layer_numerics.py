@@ -143,9 +143,9 @@ def glu(layer: Layer, weights: Arrays, x: Dual, space: Space) -> Dual:
     """SwiGLU at every place (Shazeer 2020, Eq. 6): V (silu(W x) * U x)."""
     silu = ACTIVATIONS["silu"]
     hidden = len(weights["inner.back.weight"][0])
-    both = weights["inner.wider.weight"] @ x
-    gate = both[:hidden].pointwise(silu.value, silu.derivative)
-    return weights["inner.back.weight"] @ (gate * both[hidden:])
+    gate_and_value = weights["inner.wider.weight"] @ x
+    gate = gate_and_value[:hidden].pointwise(silu.value, silu.derivative)
+    return weights["inner.back.weight"] @ (gate * gate_and_value[hidden:])
 
 
 def activation(row: ActivationKind) -> Numeric:

@@ -28,11 +28,11 @@ _STRUCTURAL_MEANINGS = {
 
 def signature(name: str, arguments: Mapping[str, Parameter]) -> str:
     """A name with its arguments as it is documented: with the defaults of optional arguments."""
-    shown = [
+    parameters = [
         key if parameter.default in (None, SAME) else f"{key} = {_value(parameter.default)}"
         for key, parameter in arguments.items()
     ]
-    return f"{name}({', '.join(shown)})" if shown else name
+    return f"{name}({', '.join(parameters)})" if parameters else name
 
 
 def types() -> list[str]:

@@ -41,12 +41,12 @@ class Notation:
         """A line of a scheme, as in `Y[n+1] = Y[n] + h F(Y[n])`."""
         return f"{self.show(update.target)} = {self.show(update.value)}"
 
-    def pattern(self, parts: Sequence[Pattern]) -> str:
+    def pattern(self, patterns: Sequence[Pattern]) -> str:
         """One equation of a `for` line, `Y'' = F(Y) - γ Y'` or `Y' = F(Y) + G(Y)`."""
-        first = parts[0]
+        first = patterns[0]
         left = self.dialect.derivative(first.variable, first.order)
         decay = f" - {self.decay(first)}" if first.decay else ""
-        return f"{left} = {' + '.join(map(self.right_hand_side, parts))}{decay}"
+        return f"{left} = {' + '.join(map(self.right_hand_side, patterns))}{decay}"
 
     def right_hand_side(self, pattern: Pattern) -> str:
         """A right-hand side with its arguments, `F(Y, Z)`."""
@@ -113,8 +113,8 @@ class Notation:
             case expr.Time():
                 return "t"
             case expr.Rate(function, arguments, time):
-                when = [] if time is None else [time]
-                return dialect.call(self.name(function), [*map(self.show, (*arguments, *when))])
+                times = [] if time is None else [time]
+                return dialect.call(self.name(function), [*map(self.show, (*arguments, *times))])
             case expr.Stretch(exponent) | expr.Exp(exponent):
                 return dialect.call(dialect.word("exp"), [self.show(exponent)])
             case expr.Concat(parts):
@@ -132,9 +132,9 @@ class Notation:
     def _sum(self, node: expr.Sum) -> str:
         parts: list[str] = []
         for index, (sign, term) in enumerate(node.terms):
-            shown = self._bracketed(term, QUOTIENT) if sign < 0 or index else self.show(term)
+            text = self._bracketed(term, QUOTIENT) if sign < 0 or index else self.show(term)
             before = ("- " if sign < 0 else "+ ") if index else ("-" if sign < 0 else "")
-            parts.append(before + shown)
+            parts.append(before + text)
         return " ".join(parts)
 
     def _quotient(self, numerator: Node, denominator: Node) -> tuple[str, int]:
@@ -152,8 +152,8 @@ class Notation:
         return self.dialect.power(self._bracketed(node.base, ATOM), exponent), POWER
 
     def _bracketed(self, node: Node, least: int) -> str:
-        shown, precedence = self._with_precedence(node)
-        return shown if precedence >= least else self.dialect.brackets(shown)
+        text, precedence = self._with_precedence(node)
+        return text if precedence >= least else self.dialect.brackets(text)
 
 
 LATEX = Notation(Latex())

@@ -26,8 +26,8 @@ def overview(model: Model) -> str:
         "recipe": [(key, show(value)) for key, value in model.recipe.given()],
     }
     head = f"{model.name}: {model.description}" if model.description else model.name
-    shown = [f"{title}\n{_table(rows)}" for title, rows in tables.items() if rows]
-    return "\n\n".join([head, *shown])
+    sections = [f"{title}\n{_table(rows)}" for title, rows in tables.items() if rows]
+    return "\n\n".join([head, *sections])
 
 
 def _table(rows: Iterable[tuple[str, ...]]) -> str:
@@ -83,9 +83,9 @@ def _roles(model: Model) -> Mapping[State, str]:
     scheme, groups = model.scheme, model.discretisation.groups
     printer = Notation(Language(scheme.spellings))
     return {
-        State(state.name): f"{' + '.join(printer.name(p.function) for p in parts)} of "
-        f"{scheme.name}, for its {derivative(printer.name(name), parts[0].order)}"
-        for name, parts in scheme.equations.items()
+        State(state.name): f"{' + '.join(printer.name(p.function) for p in patterns)} of "
+        f"{scheme.name}, for its {derivative(printer.name(name), patterns[0].order)}"
+        for name, patterns in scheme.equations.items()
         for state in groups[name]
     }
 

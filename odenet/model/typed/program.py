@@ -63,14 +63,14 @@ class Dynamics:
 
         As a system of first order, `Y'' = f` has the two unknowns Y and Y'.
         """
-        found: dict[State, Node] = {}
+        system: dict[State, Node] = {}
         for name, own_order in self.states.items():
             if own_order == 2 and order == 1:
-                found[State(name)] = State(name, 1)
-                found[State(name, 1)] = self.rates[name]
+                system[State(name)] = State(name, 1)
+                system[State(name, 1)] = self.rates[name]
             else:
-                found[State(name)] = self.rates[name]
-        return found
+                system[State(name)] = self.rates[name]
+        return system
 
 
 @dataclass(frozen=True)

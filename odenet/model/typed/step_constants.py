@@ -158,11 +158,11 @@ def in_use(
         varying: those that differ from step to step.
         depths: the number of steps of each flow.
     """
-    found: dict[tuple[Number, ...], AtStep] = {}
+    distinct: dict[tuple[Number, ...], AtStep] = {}
     starts = {name: c.start for name, c in varying.items() if isinstance(c, Ramp)}
     for at in (at for depth in depths for at in at_steps(numbers, varying, depth)):
-        found.setdefault(tuple(at.numbers.values()), at)
+        distinct.setdefault(tuple(at.numbers.values()), at)
         if starts:
             ramp_start = AtStep(f"{at.where} at the start of the ramp", {**at.numbers, **starts})
-            found.setdefault(tuple(ramp_start.numbers.values()), ramp_start)
-    return list(found.values())
+            distinct.setdefault(tuple(ramp_start.numbers.values()), ramp_start)
+    return list(distinct.values())
