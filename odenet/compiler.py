@@ -37,7 +37,7 @@ from odenet.language.source_files import read
 from odenet.language.specs import parse_spec, used_files
 from odenet.language.tree import Discretise, File
 from odenet.model.reading.build import DEFAULT_SPACE, build
-from odenet.model.tables.given_modules import MakeModule
+from odenet.model.tables.given_modules import ModuleFactory
 from odenet.model.tables.layers import LAYERS
 from odenet.model.tables.losses import loss_kind
 from odenet.model.tables.recipe import Recipe
@@ -267,7 +267,7 @@ class Program:
                 raise ValueError(f"{message}write one for each step, or learned(…), in the file")
         return flow_class(channels, steps, **given, **constants)
 
-    def network(self, classes: int | None = None, **modules: MakeModule) -> "nn.Module":
+    def network(self, classes: int | None = None, **modules: ModuleFactory) -> "nn.Module":
         """The whole `net`, as a torch module.
 
         Args:

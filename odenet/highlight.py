@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pygments.lexer import RegexLexer
 from pygments.token import Comment, Keyword, Name, Number, Operator, Punctuation, String, Whitespace
 
-from odenet.language.token_patterns import keyword_pattern, pattern
+from odenet.language.token_patterns import keyword_pattern, terminal_pattern
 from odenet.model.elaboration.library import library
 from odenet.model.tables.activations import ACTIVATIONS
 from odenet.model.tables.claims import CLAIMS
@@ -38,11 +38,11 @@ class OdeLexer(RegexLexer):
     url = ""
     tokens = {  # noqa: RUF012  # pygments' own way to say it
         "root": [
-            (pattern("COMMENT"), Comment.Single),
-            (pattern("STRING"), String),
+            (terminal_pattern("COMMENT"), Comment.Single),
+            (terminal_pattern("STRING"), String),
             (keyword_pattern(), Keyword),
-            (pattern("NAME"), _name),
-            (pattern("NUMBER"), Number),
+            (terminal_pattern("NAME"), _name),
+            (terminal_pattern("NUMBER"), Number),
             (r"\s+", Whitespace),
             (r"->|''?|ᵀ|\^|[-+−*·/=]", Operator),
             (r"[()\[\]{},:]", Punctuation),

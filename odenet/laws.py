@@ -18,7 +18,7 @@ from odenet.measures import LinearMap, adjoint_gap, gradients, length, relative_
 from odenet.memory_limit import require_memory_for_flow
 from odenet.model.reading.build import DEFAULT_SPACE
 from odenet.model.tables.declared_parameters import DeclaredParameter
-from odenet.model.tables.given_modules import GIVEN
+from odenet.model.tables.given_modules import GIVEN_MODULES
 from odenet.runtime import Flow
 
 CHANNELS, STEPS, SIZE, BATCH = 4, 6, 5, 2
@@ -64,7 +64,7 @@ def measure(program: Program, seed: int = 0) -> list[Law]:
     Raises:
         SpecError: not even a small flow fits into the memory of this machine.
     """
-    missing = [m.name for m in program.model.given if m.name not in GIVEN]
+    missing = [m.name for m in program.model.given if m.name not in GIVEN_MODULES]
     if missing:
         name = program.model.spellings[missing[0]]
         return [_unmeasured("laws", f"the module of `{name}` is given from Python")]

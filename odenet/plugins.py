@@ -21,15 +21,15 @@ from typing import Any
 
 from odenet.diagnostics import SpecError
 from odenet.language import canonical
-from odenet.language.statements import INNER, TOP
+from odenet.language.statements import BLOCK_WORDS, STATEMENT_WORDS
 from odenet.model.elaboration.own_names import FIXED
 from odenet.model.tables.activations import ACTIVATIONS, ActivationKind, Bound, always
 from odenet.model.tables.argument_kinds import Number, Word
 from odenet.model.tables.arguments import COUNT, YES, ChannelCount, channels, init
 from odenet.model.tables.choices import Parameter
 from odenet.model.tables.claims import CLAIMS, ClaimKind
-from odenet.model.tables.given_modules import GIVEN, MakeModule
-from odenet.model.tables.layers import LAYERS, OWN_LAYERS, LayerKind
+from odenet.model.tables.given_modules import GIVEN_MODULES, ModuleFactory
+from odenet.model.tables.layers import LAYER_ROWS, LAYERS, LayerKind
 from odenet.model.tables.parameter_kinds import Construction, Operator, ParameterKind
 from odenet.model.tables.parameters import PARAMETERS
 from odenet.model.tables.reference import tables
@@ -93,7 +93,7 @@ def register_layer(row: LayerKind) -> Registration:
     from odenet.row_checks import check_layer
 
     taken = {**LAYERS, **dict.fromkeys((*FIXED, *_NET_WORDS))}
-    return _register(row, OWN_LAYERS, taken, "layer", check_layer)
+    return _register(row, LAYER_ROWS, taken, "layer", check_layer)
 
 
 def register_parameter(row: ParameterKind) -> Registration:
@@ -118,7 +118,7 @@ def register_claim(row: ClaimKind) -> Registration:
     return _register(row, CLAIMS, CLAIMS, "claim", lambda _: None)
 
 
-def register_map(name: str, make: MakeModule) -> Registration:
+def register_map(name: str, make: ModuleFactory) -> Registration:
     """Set the modules of a map, for files that say `map NAME = given`.
 
     Args:
@@ -130,17 +130,17 @@ def register_map(name: str, make: MakeModule) -> Registration:
         ValueError: if a map of that name has been given already.
     """
     canonical_name = canonical(name)
-    if canonical_name in GIVEN:
+    if canonical_name in GIVEN_MODULES:
         raise ValueError(f"`{name}` is taken: a map of that name is registered already")
-    GIVEN[canonical_name] = make
-    return Registration(GIVEN, canonical_name)
+    GIVEN_MODULES[canonical_name] = make
+    return Registration(GIVEN_MODULES, canonical_name)
 
 
 def _register(
     row: Any, table: dict[str, Any], taken: Any, row_kind: str, check: Callable[[Any], None]
 ) -> Registration:
     name = row.name
-    keywords = {word.lower() for word in TOP | INNER}
+    keywords = {word.lower() for word in STATEMENT_WORDS | BLOCK_WORDS}
     ascii_name = name.isidentifier() and name.isascii() and name[0].isalpha()
     if not ascii_name or canonical(name) != name or name in keywords:
         raise ValueError(

@@ -21,8 +21,8 @@ import odenet.training
 from odenet.cli import app, main
 from odenet.model.tables.activations import ACTIVATIONS
 from odenet.model.tables.claims import CLAIMS
-from odenet.model.tables.given_modules import GIVEN
-from odenet.model.tables.layers import OWN_LAYERS
+from odenet.model.tables.given_modules import GIVEN_MODULES
+from odenet.model.tables.layers import LAYER_ROWS
 from odenet.model.tables.parameters import PARAMETERS
 from tests.language.texts import ROOT, tree_of
 
@@ -84,7 +84,7 @@ def folder(tmp_path, monkeypatch):
 @pytest.fixture
 def own_rows():
     """Rows that a page adds are taken out again."""
-    tables = (ACTIVATIONS, CLAIMS, GIVEN, OWN_LAYERS, PARAMETERS)
+    tables = (ACTIVATIONS, CLAIMS, GIVEN_MODULES, LAYER_ROWS, PARAMETERS)
     kept = [dict(table) for table in tables]
     yield
     for table, rows in zip(tables, kept, strict=True):

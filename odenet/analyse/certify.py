@@ -17,7 +17,7 @@ from odenet.analyse.why_open import explain
 from odenet.diagnostics.effort import MOST_PRODUCTS, TooMuch, at_most
 from odenet.model.expressions.expr import Bias
 from odenet.model.tables.declared_parameters import DeclaredParameter
-from odenet.model.typed.frozen_time import NOW, reads_time
+from odenet.model.typed.frozen_time import FROZEN_TIME, reads_time
 from odenet.model.typed.program import Model
 
 CONSTANT = Assumption("constant weights", "", "the weights are constant within a step")
@@ -75,7 +75,7 @@ def _certificate(model: Model, reader: FormulaReader, system: System) -> Certifi
     if proof.spectrum is None:
         found = _open(system, signs, unfit, energy)
     else:
-        timed = (FIXED,) if NOW in model.parameters else ()
+        timed = (FIXED,) if FROZEN_TIME in model.parameters else ()
         assumptions = (CONSTANT, *timed, *_norms(proof, model), *_signs(assumed, reader))
         found = Certificate(
             verdict=proof.spectrum, parts=proof.parts, energy=energy, assumptions=assumptions

@@ -12,15 +12,15 @@ from odenet.diagnostics import Diagnostic, SpecError
 from odenet.model.expressions import expr
 from odenet.model.tables.argument_kinds import show
 from odenet.model.typed.program import Model
-from odenet.model.typed.scheme import COUNT, Scheme
+from odenet.model.typed.scheme import STEP_NUMBER, Scheme
 from odenet.model.typed.step_constants import (
-    AtStep,
-    Counted,
-    Learned,
+    LearnedConstant,
     Ramp,
     StepConstant,
-    at_steps,
-    in_use,
+    StepNumber,
+    StepValues,
+    distinct_values,
+    values_by_step,
 )
 
 MOST = 12  # steps of which each is looked at by itself: some tenths of a second
@@ -28,18 +28,18 @@ DIGITS = 30
 REAL = 1e-12  # the imaginary part of a root that is taken for real
 
 
-def steps_in_use(model: Model) -> list[AtStep]:
+def steps_in_use(model: Model) -> list[StepValues]:
     """The distinct numbers of the steps of all flows, in the order of the steps."""
     chosen = model.discretisation
-    return in_use(chosen.numbers, chosen.varying, model.depths or (1,))
+    return distinct_values(chosen.numbers, chosen.varying, model.depths or (1,))
 
 
-def few_steps(model: Model) -> list[AtStep]:
+def few_steps(model: Model) -> list[StepValues]:
     """The same, or some of them spread over the range of each constant where they are many."""
     every = steps_in_use(model)
     if len(every) <= MOST:
         return every
-    found: dict[str, AtStep] = {}
+    found: dict[str, StepValues] = {}
     names = list(model.discretisation.varying)
     share = MOST // len(names)
     for name in names:
@@ -49,7 +49,7 @@ def few_steps(model: Model) -> list[AtStep]:
     return list(found.values())
 
 
-def numbers_of_steps(model: Model, steps: int) -> Sequence[AtStep]:
+def numbers_of_steps(model: Model, steps: int) -> Sequence[StepValues]:
     """The numbers of one step after the other of a flow; empty where all are the same.
 
     For as many steps as there are values, where a list has fewer.
@@ -58,7 +58,7 @@ def numbers_of_steps(model: Model, steps: int) -> Sequence[AtStep]:
     lengths = [c.length for c in chosen.varying.values() if c.length]
     if not chosen.varying:
         return ()
-    return at_steps(chosen.numbers, chosen.varying, min([steps, *lengths]))
+    return values_by_step(chosen.numbers, chosen.varying, min([steps, *lengths]))
 
 
 def has_exponentials(scheme: Scheme) -> bool:
@@ -101,10 +101,10 @@ def refused_constants(model: Model, derivation: Derivation) -> list[Diagnostic]:
         for condition in derivation.violated(at.numbers):
             for name in _in(derivation, condition):
                 constant = model.discretisation.varying.get(name)
-                if constant is not None and not isinstance(constant, Ramp | Counted):
+                if constant is not None and not isinstance(constant, Ramp | StepNumber):
                     found.setdefault(name, _outside(derivation, name, constant, condition, at))
     for name, constant in model.discretisation.varying.items():
-        if isinstance(constant, Learned) and name not in found:
+        if isinstance(constant, LearnedConstant) and name not in found:
             try:
                 ends(model, derivation, name)
             except SpecError as error:
@@ -112,7 +112,9 @@ def refused_constants(model: Model, derivation: Derivation) -> list[Diagnostic]:
     return list(found.values())
 
 
-def _too_small(model: Model, derivation: Derivation, scale: sympy.Expr, at: AtStep) -> Diagnostic:
+def _too_small(
+    model: Model, derivation: Derivation, scale: sympy.Expr, at: StepValues
+) -> Diagnostic:
     shown = notation(derivation.scheme).number(scale)
     where = f" at {at.where}" if model.discretisation.varying else ""
     message = f"{derivation.scheme.name} is undone by dividing by {shown}, which is 0{where}"
@@ -126,12 +128,12 @@ def _too_small(model: Model, derivation: Derivation, scale: sympy.Expr, at: AtSt
 
 
 def _outside(
-    derivation: Derivation, name: str, constant: StepConstant, condition: sympy.Expr, at: AtStep
+    derivation: Derivation, name: str, constant: StepConstant, condition: sympy.Expr, at: StepValues
 ) -> Diagnostic:
     shown = notation(derivation.scheme)
     needed = f"{shown.number(condition)} ≠ 0"
     value = f"{shown.name(name)} = {show(float(at.numbers[name]))}"
-    if isinstance(constant, Learned):
+    if isinstance(constant, LearnedConstant):
         message = f"{value}: the inverse needs {needed}, and what is learned keeps away from there"
         return Diagnostic("no-inverse", message, constant.span, "begin with another value")
     message = f"{value} at {at.where}: the inverse needs {needed}"
@@ -170,13 +172,13 @@ def _roots(
     chosen, shown = model.discretisation, notation(derivation.scheme)
     constant, written = chosen.varying[name], f"{shown.number(condition)} ≠ 0"
     others = [other for other in _in(derivation, condition) if other != name]
-    moved = [n for n in others if isinstance(chosen.varying.get(n), Learned | Ramp)]
+    moved = [n for n in others if isinstance(chosen.varying.get(n), LearnedConstant | Ramp)]
     unknown = [n for n in others if n not in chosen.numbers]
     if moved or unknown:
         other = shown.name((moved or unknown)[0])
         message = f"{shown.name(name)} is learned within {written}, and {other} is "
         message += "not known before training" if moved else "not known before the depth is"
-        help_ = f"write {shown.name(name) if other == COUNT else other} as a number"
+        help_ = f"write {shown.name(name) if other == STEP_NUMBER else other} as a number"
         raise SpecError.of("no-inverse", message, constant.span, help_)
     symbol = sympy.Symbol(name)
     for at in steps_in_use(model):

@@ -15,7 +15,7 @@ from odenet.derive.obstacle import Obstacle, find_obstacle
 from odenet.derive.shears import find_shears
 from odenet.derive.solve_backwards import NoInverse
 from odenet.derive.text import notation
-from odenet.model.typed.scheme import COUNT, Scheme, Update
+from odenet.model.typed.scheme import STEP_NUMBER, Scheme, Update
 
 
 def derive(
@@ -37,7 +37,7 @@ def derive(
     if scheme.lets and (found.obstacle or any(_is_zero(scheme, c) for c in found.conditions)):
         # what prevents the inverse may vanish when the `let`s are put in
         found = _derive(scheme, expand=True)
-    own = (COUNT,) if scheme.counts else ()
+    own = (STEP_NUMBER,) if scheme.counts else ()
     found = replace(found, varying=tuple(dict.fromkeys((*varying, *own))))
     return replace(found, values=dict(values)) if values else found
 

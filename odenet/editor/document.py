@@ -12,7 +12,7 @@ from odenet.diagnostics import Diagnostic, Report, Source, Span, SpecError
 from odenet.language import canonical, tree
 from odenet.language.parser import parse
 from odenet.language.specs import used_files
-from odenet.language.token_patterns import pattern
+from odenet.language.token_patterns import terminal_pattern
 from odenet.model.elaboration.library import library, library_text
 
 
@@ -84,7 +84,7 @@ class Document:
         """The name at a place, both counted from 0; None in comments and where there is none."""
         text = self.source.line(line + 1)
         begin = self.offset(line, 0)
-        for match in re.finditer(pattern("NAME"), text.partition("#")[0]):
+        for match in re.finditer(terminal_pattern("NAME"), text.partition("#")[0]):
             if match.start() <= column <= match.end():
                 return Span(self.source, begin + match.start(), begin + match.end())
         return None

@@ -3,19 +3,19 @@
 import json
 from typing import Any
 
-from odenet.language.token_patterns import keyword_pattern, pattern
+from odenet.language.token_patterns import keyword_pattern, terminal_pattern
 
 
 def textmate() -> str:
     """editors/vscode/syntaxes/ode.tmLanguage.json, from grammar.lark."""
-    name = pattern("NAME")
+    name = terminal_pattern("NAME")
     rules = (
-        ("comment.line.number-sign", pattern("COMMENT")),
-        ("string.quoted.double", pattern("STRING")),
+        ("comment.line.number-sign", terminal_pattern("COMMENT")),
+        ("string.quoted.double", terminal_pattern("STRING")),
         ("keyword.control", keyword_pattern()),
         ("entity.name.function", rf"{name}(?=\()"),
         ("variable.other", name),
-        ("constant.numeric", pattern("NUMBER")),
+        ("constant.numeric", terminal_pattern("NUMBER")),
         ("keyword.operator", r"->|''?|ᵀ|\^|[-+−*·/=]"),
     )
     grammar: dict[str, Any] = {

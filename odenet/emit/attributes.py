@@ -7,7 +7,7 @@ from odenet.emit.frame import Frame
 from odenet.emit.layout import lay_out, string_literal, string_tuple
 from odenet.emit.spectrum import stability_limit
 from odenet.model.tables.layers import LAYERS
-from odenet.model.typed.scheme import ADAPTIVE
+from odenet.model.typed.scheme import TORCHDIFFEQ_METHODS
 
 
 def class_attributes(facts: Facts, frame: Frame) -> list[str]:
@@ -33,7 +33,7 @@ def class_attributes(facts: Facts, frame: Frame) -> list[str]:
         lines += ["reversible = False", f"obstacle = {string_literal(derivation.obstacle.message)}"]
     adaptive = discretisation.tolerance is not None
     if adaptive:
-        lines.append(f'method = "{ADAPTIVE[model.scheme.name]}"')
+        lines.append(f'method = "{TORCHDIFFEQ_METHODS[model.scheme.name]}"')
     relabel = _relabel(frame, derivation)
     if relabel:
         lines.append(f"relabel = {{{relabel}}}")

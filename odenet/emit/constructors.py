@@ -17,7 +17,7 @@ from odenet.model.tables.declared_parameters import DeclaredParameter
 from odenet.model.tables.layers import LAYERS, Layer
 from odenet.model.tables.parameter_kinds import Construction
 from odenet.model.typed.program import MapDefinition
-from odenet.model.typed.scheme import COUNT
+from odenet.model.typed.scheme import STEP_NUMBER
 
 
 def initialiser(frame: Frame, derivation: Derivation, space: int) -> list[str]:
@@ -76,7 +76,7 @@ def number_lines(frame: Frame, derivation: Derivation, h: str) -> tuple[list[str
         keywords.append(f"{argument}={number(value)}")
         body.append(f"{attribute} = {argument}")
     if model.scheme.counts:
-        body.append(f"{frame.constant(COUNT)} = range(steps)")
+        body.append(f"{frame.constant(STEP_NUMBER)} = range(steps)")
     for name, value in model.scheme.lets:
         if frame.varies(value):
             continue  # written out where it is read

@@ -6,7 +6,7 @@ from typing import Any
 from odenet.diagnostics import SpecError
 from odenet.emit.frame import Frame
 from odenet.language import canonical
-from odenet.model.tables.given_modules import GIVEN
+from odenet.model.tables.given_modules import GIVEN_MODULES
 from odenet.model.typed.program import Model
 
 
@@ -27,7 +27,7 @@ def given_modules(
     makers: dict[str, Any] = {}
     for definition in model.given:
         spelling = remaining.pop(definition.name, None)
-        make = GIVEN.get(definition.name) if spelling is None else arguments[spelling]
+        make = GIVEN_MODULES.get(definition.name) if spelling is None else arguments[spelling]
         if make is None:
             shown = model.spellings[definition.name]
             message = f"the module of `{shown}` is given from Python, and none was given"

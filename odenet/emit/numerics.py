@@ -7,7 +7,7 @@ from odenet.analyse.scheme_on_dynamics import depth, stability_of, undone
 from odenet.analyse.step_constants import bits_kept, few_steps, steps_in_use
 from odenet.derive import Derivation
 from odenet.model.typed.program import Model
-from odenet.model.typed.step_constants import Learned, Ramp
+from odenet.model.typed.step_constants import LearnedConstant, Ramp
 
 
 def numerics(model: Model, derivation: Derivation) -> list[str]:
@@ -33,7 +33,7 @@ def steps_that_differ(model: Model) -> list[str]:
     tested, total = len(few_steps(model)), len(steps_in_use(model))
     which = "every step by itself" if tested == total else f"{tested} of {total} kinds of steps"
     which = "the first step" if not model.depths and tested == 1 else which
-    trained = [c for c in discretisation.varying.values() if isinstance(c, Learned | Ramp)]
+    trained = [c for c in discretisation.varying.values() if isinstance(c, LearnedConstant | Ramp)]
     before = " before training" if trained else ""
     limits = f"these limits are those of {which}{before}"
     return [f"{limits}; products of stable steps that differ can grow"]

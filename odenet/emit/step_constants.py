@@ -12,12 +12,12 @@ from odenet.emit.layout import string_literal, tuple_code
 from odenet.model.expressions import expr
 from odenet.model.expressions.numbers import NotANumber, evaluate
 from odenet.model.typed.step_constants import (
-    Counted,
     Geometric,
-    Given,
-    Learned,
+    LearnedConstant,
+    Listed,
     Ramp,
     StepConstant,
+    StepNumber,
     Uniform,
 )
 
@@ -37,7 +37,7 @@ class StepConstants:
     def keyword(self, name: str) -> str:
         """The argument of `__init__` with its default."""
         constant = self.frame.model.discretisation.varying[name]
-        is_tuple = isinstance(constant, Given)
+        is_tuple = isinstance(constant, Listed)
         default = self._default(name, constant) if is_tuple else self._default_name(name)
         return f"{self.frame.argument(name)}={default}"
 
@@ -47,7 +47,7 @@ class StepConstants:
         return [
             f"{self._default_name(name)} = {self._default(name, constant)}"
             for name, constant in varying.items()
-            if not isinstance(constant, Given | Counted)  # a tuple, and what nobody gives
+            if not isinstance(constant, Listed | StepNumber)  # a tuple, and what nobody gives
         ]
 
     def _default_name(self, name: str) -> str:
@@ -62,7 +62,7 @@ class StepConstants:
 
     def _default(self, name: str, constant: StepConstant) -> str:
         match constant:
-            case Given(values=values):
+            case Listed(values=values):
                 return tuple_code(map(number, values))
             case Uniform(low=low, high=high, seed=seed):
                 return f"Uniform({number(low)}, {number(high)}, seed={seed})"
@@ -71,12 +71,12 @@ class StepConstants:
             case Ramp(start=start, end=end, epochs=epochs, steps=steps):
                 length = f"steps={steps}" if epochs is None else f"epochs={number(epochs)}"
                 return f"Ramp({number(start)}, {number(end)}, {length})"
-            case Learned():
+            case LearnedConstant():
                 return self._learned(name, constant)
             case _:
                 raise TypeError(f"{type(constant).__name__} has no code")
 
-    def _learned(self, name: str, constant: Learned) -> str:
+    def _learned(self, name: str, constant: LearnedConstant) -> str:
         low, high = ends(self.frame.model, self.derivation, name)
         parts = [number(constant.value), *(["shared=True"] if constant.shared else [])]
         parts += [f"low={number(low)}"] if math.isfinite(low) else []

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from odenet.emit.expressions import Code, Printer
 from odenet.emit.frame import Frame, ValueKey
 from odenet.model.expressions import expr
-from odenet.model.typed.scheme import COUNT
+from odenet.model.typed.scheme import STEP_NUMBER
 
 
 class StepPrinter:
@@ -48,7 +48,7 @@ class StepPrinter:
 
     def constant(self, name: str) -> str:
         """The code of a constant that differs from step to step."""
-        if name == COUNT:
+        if name == STEP_NUMBER:
             return self.step
         return f"{self.frame.constant(name)}[{self.step}]"
 

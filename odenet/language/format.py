@@ -14,7 +14,7 @@ from odenet.language.align import align
 from odenet.language.lexer import tokens
 from odenet.language.lines import Line
 from odenet.language.parser import VERSION, parse
-from odenet.language.spacing import gaps
+from odenet.language.spacing import spaces_before
 
 INDENT = 4
 _OPENS = {"LPAR", "LSQB"}
@@ -32,7 +32,7 @@ def format_source(source: Source) -> str:
     report.check()
     lines = _annotate(_split_at_braces(_lines(source)))
     for line in lines:
-        line.spaces = gaps(line.tokens, source.text)
+        line.spaces = spaces_before(line.tokens, source.text)
     align(lines)
     text = "\n".join(_Writer().write(lines))
     version = "" if file.of(tree.Version) else f"odenet {VERSION}\n"

@@ -30,7 +30,7 @@ class Stray(Token):
     help: str
 
 
-def stray(piece: Token, code: Code = "syntax", message: str = "", help_: str = "") -> Stray:
+def make_stray(piece: Token, code: Code = "syntax", message: str = "", help_: str = "") -> Stray:
     """A stray for a piece of text, with the error message about it."""
     token = Stray("STRAY", str(piece), start_pos=piece.start_pos, end_pos=piece.end_pos)
     assert isinstance(token, Stray)
@@ -85,7 +85,7 @@ def tokens(source: Source) -> list[Token]:
                     raise SpecError.of("too-large", message, span_of(lexed[-1], source))
             break
         except UnexpectedCharacters as unexpected:
-            strays.append(_stray(text, offset + unexpected.pos_in_stream, lexed))
+            strays.append(_stray_at(text, offset + unexpected.pos_in_stream, lexed))
             lexed.append(strays[-1])
             offset = strays[-1].end_pos or len(text)
         if len(strays) == MOST_STRAYS:
@@ -113,14 +113,14 @@ def _shifted(token: Token, distance: int) -> Token:
     return Token(token.type, token.value, start_pos=start + distance, end_pos=end + distance)
 
 
-def _stray(text: str, offset: int, before: list[Token]) -> Stray:
+def _stray_at(text: str, offset: int, before: list[Token]) -> Stray:
     """The stray at an offset. A name that ends there becomes a part of it, and leaves `before`."""
     last = before[-1] if before else None
     if text[offset].isalpha() and last and last.type == "NAME" and last.end_pos == offset:
         offset = before.pop().start_pos or 0
     match = next(m for piece in _STRAY_PATTERNS if (m := piece.match(text, offset)))
     piece = Token("STRAY", match.group(), start_pos=offset, end_pos=match.end())
-    return stray(piece, *messages.stray(piece))
+    return make_stray(piece, *messages.unknown_text(piece))
 
 
 def _checked_number(token: Token) -> Token:
@@ -132,4 +132,4 @@ def _checked_number(token: Token) -> Token:
     if float(token) < float("inf") and not vanishes and len(token) <= 100:
         return token
     wrong = "small" if vanishes else "long" if len(token) > 100 else "large"
-    return stray(token, "too-large", f"this number is too {wrong}")
+    return make_stray(token, "too-large", f"this number is too {wrong}")

@@ -88,17 +88,17 @@ _REPLACEMENTS = {
 _LATIN = dict(zip("АВЕКМНОРСТХУаеорсухіј", "ABEKMHOPCTXYaeopcyxij", strict=True))
 
 
-def word(terminal: str) -> str:
+def terminal_name(terminal: str) -> str:
     """The English name of a terminal; a keyword is its own name."""
     return TERMINALS.get(terminal, f"`{terminal.lower()}`")
 
 
-def shown(token: Token) -> str:
+def token_text(token: Token) -> str:
     """A token as a message shows it."""
-    return word(token.type) if token.type in ("_END", "$END") else f"`{token}`"
+    return terminal_name(token.type) if token.type in ("_END", "$END") else f"`{token}`"
 
 
-def stray(piece: Token) -> Explanation:
+def unknown_text(piece: Token) -> Explanation:
     """The error for a piece of text that begins with a character the language does not have."""
     char = piece[0]
     if char == '"':
@@ -147,19 +147,19 @@ def _foreign_letter(piece: str, letter: str) -> tuple[str, str]:
     return f"`{letter}` ({_name(letter)}) cannot be part of a name", help_
 
 
-def unclosed(bracket: Token) -> Explanation:
+def unclosed_bracket(bracket: Token) -> Explanation:
     """The error for an opening bracket that is never closed."""
     closing = {"(": ")", "[": "]", "{": "}"}[str(bracket)]
     return "unclosed-bracket", f"this `{bracket}` is never closed", f"close it with `{closing}`"
 
 
-def unopened(bracket: Token) -> Explanation:
+def unopened_bracket(bracket: Token) -> Explanation:
     """The error for a closing bracket that nothing opens."""
     help_ = "remove it, or open the bracket before it"
     return "unclosed-bracket", f"nothing opens this `{bracket}`", help_
 
 
-def dangling(token: Token) -> Explanation:
+def dangling_operator(token: Token) -> Explanation:
     """The error for a line that ends in an operator, where the next line continues the formula."""
     if str(token) == "->":
         return "line-end", "a line cannot end with `->`", "begin the next line with it"

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from lark import Token
 
 from odenet.diagnostics import Code
-from odenet.language.messages import NO_INVERSE, shown, word
-from odenet.language.statement_forms import FORMS, STATEMENT_HELP, word_meant, word_of
-from odenet.language.statements import INNER, TOP
+from odenet.language.messages import NO_INVERSE, terminal_name, token_text
+from odenet.language.statement_forms import FORMS, STATEMENT_HELP, help_for_synonym, help_for_word
+from odenet.language.statements import BLOCK_WORDS, STATEMENT_WORDS
 
 _OPERATORS = {"PLUS", "MINUS", "TIMES", "OVER", "CIRCUMFLEX", "EQUAL", "COMMA", "_ARROW", "COLON"}
 _OPERAND = {"NAME", "NUMBER", "LPAR"}
@@ -85,20 +85,20 @@ def _at_the_start(m: Mistake) -> Finding | None:
         help_ = 'a text is written in double quotes: "…"'
     elif m.kinds(0, 2) in (["OVER", "OVER"], ["OVER", "TIMES"]):
         help_ = "a comment begins with `#`"
-    elif m.token.type in INNER:
+    elif m.token.type in BLOCK_WORDS:
         help_ = f"`{m.token}` belongs inside `scheme NAME {{ … }}`"
     elif m.token.type in _OPERATORS:
         help_ = "a formula goes on in the next line only inside brackets"
     else:
         help_ = STATEMENT_HELP
-    return m.token, f"no statement begins with {shown(m.token)}", help_
+    return m.token, f"no statement begins with {token_text(m.token)}", help_
 
 
 def _assignment(m: Mistake) -> Finding | None:
     if m.kinds(0, 2) != ["NAME", "EQUAL"] or m.index != 1:
         return None
     name = m.first
-    help_ = word_of(name) or (
+    help_ = help_for_synonym(name) or (
         f"write `let {name} = …` to name a value, `{name}' = …` for an equation;\n"
         f"a key of the recipe belongs inside `train {{ … }}`"
     )
@@ -132,7 +132,7 @@ def _unknown_statement(m: Mistake) -> Finding | None:
         message = f"only an initial value, `{m.first}(0) = …`, begins like this"
         return m.token, message, "name a formula with `let`, layers with `map`"
     if m.index == 1:
-        return m.first, f"no statement begins with `{m.first}`", word_meant(m.first)
+        return m.first, f"no statement begins with `{m.first}`", help_for_word(m.first)
     return None
 
 
@@ -181,7 +181,7 @@ def _merged(first: Token, last: Token) -> Token:
 def _reserved(m: Mistake) -> Finding | None:
     if m.token.type == "NAME" or not m.token.isalpha():
         return None
-    if m.token.type in TOP | INNER and "_END" in m.accepts:
+    if m.token.type in STATEMENT_WORDS | BLOCK_WORDS and "_END" in m.accepts:
         message = f"`{m.token}` begins a statement, which needs a line of its own"
         return m.token, message, ""
     if "NAME" not in m.accepts:
@@ -260,24 +260,26 @@ def _operand(m: Mistake) -> Finding | None:
                 return m.token, "a power below 0 is written in brackets", help_
             sign = m.token.type in ("PLUS", "MINUS")
             help_ = "a second sign goes in brackets, as in `2 * (-a)`" if sign else ""
-            between = f"a value is missing between {shown(m.before)} and {shown(m.token)}"
+            between = f"a value is missing between {token_text(m.before)} and {token_text(m.token)}"
             return m.token, between, help_
-        return m.token, f"a value is missing before {shown(m.token)}", ""
+        return m.token, f"a value is missing before {token_text(m.token)}", ""
     if m.before.type in _OPERATORS or (m.token.type in _ENDS and "_END" not in m.accepts):
-        return m.before, f"a value is missing after {shown(m.before)}", _form(m, "write it as in ")
+        message = f"a value is missing after {token_text(m.before)}"
+        return m.before, message, _form(m, "write it as in ")
     return None
 
 
 def _fallback(m: Mistake) -> Finding:
-    wanted = sorted({word(t) for t in m.accepts if t not in _ENDS})
-    words = " or ".join(wanted or map(word, m.accepts))
+    wanted = sorted({terminal_name(t) for t in m.accepts if t not in _ENDS})
+    words = " or ".join(wanted or map(terminal_name, m.accepts))
     if m.token.type in _ENDS and 0 < len(wanted) < 4:
-        return m.before, f"{words} is missing after {shown(m.before)}", _form(m, "write it as in ")
+        message = f"{words} is missing after {token_text(m.before)}"
+        return m.before, message, _form(m, "write it as in ")
     if len(wanted) < 4:
         help_ = f"expected {words}" + _form(m, ", as in ")
     else:
         help_ = _form(m, "it is written as in ")
-    return m.token, f"{shown(m.token)} cannot follow {shown(m.before)} here", help_
+    return m.token, f"{token_text(m.token)} cannot follow {token_text(m.before)} here", help_
 
 
 def _form(m: Mistake, intro: str) -> str:

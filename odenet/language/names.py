@@ -31,7 +31,7 @@ def canonical(spelling: str) -> str:
     return "".join(_SPELLED_OUT.get(char, char) for char in folded)
 
 
-def shape(spelling: str) -> str:
+def visual_key(spelling: str) -> str:
     """A key of what a name looks like: equal for names that a reader cannot tell apart."""
     return unicodedata.normalize("NFKC", spelling).translate(_LATIN_LOOKALIKES)
 
@@ -43,7 +43,7 @@ def confusable(one: str, other: str) -> bool:
     if canonical(one) == canonical(other):
         plain = unicodedata.normalize("NFKC", one) == unicodedata.normalize("NFKC", other)
         return plain and not _subscripts_differ(one, other)
-    return shape(one) == shape(other)
+    return visual_key(one) == visual_key(other)
 
 
 def _subscripts_differ(one: str, other: str) -> bool:
@@ -62,9 +62,9 @@ class Shapes:
 
     def add(self, spelling: str) -> None:
         """Add a spelling."""
-        self._spellings.setdefault(shape(spelling), []).append(spelling)
+        self._spellings.setdefault(visual_key(spelling), []).append(spelling)
 
     def twin(self, spelling: str) -> str:
         """The first spelling in the collection that looks like this one; empty if none does."""
-        alike = self._spellings.get(shape(spelling), [])
+        alike = self._spellings.get(visual_key(spelling), [])
         return next((other for other in alike if confusable(spelling, other)), "")

@@ -9,7 +9,7 @@ from odenet.language.builder import Builder
 from odenet.language.lexer import Stray, parser, span_of
 from odenet.language.mistakes import Mistake, explain, explain_stray
 from odenet.language.names import canonical
-from odenet.language.statements import TOP, statements
+from odenet.language.statements import STATEMENT_WORDS, statements
 
 VERSION = 1  # of the language, as in the line `odenet 1`
 _DECLARING = {"STATE", "AUX", "SHARED", "PARAM", "MAP", "LET", "SCHEME", "NAME"}
@@ -73,7 +73,7 @@ def _statements(statement: list[Token], builder: Builder, report: Report) -> lis
         block_range = _line_of_block(remaining, parsed.index)
         if block_range is not None:
             remaining = [*remaining[: block_range[0]], *remaining[block_range[1] :]]
-        elif parsed.index and parsed.token.type in TOP and "_END" in parsed.accepts:
+        elif parsed.index and parsed.token.type in STATEMENT_WORDS and "_END" in parsed.accepts:
             end = Token.new_borrow_pos("_END", "\n", parsed.token)
             others = _statements(remaining[parsed.index :], builder, report)
             return [*_statements([*remaining[: parsed.index], end], builder, report), *others]

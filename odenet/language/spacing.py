@@ -14,7 +14,7 @@ _NO_SPACE_BEFORE = {"COMMA", "RPAR", "RSQB", "PRIME", "_TRANSPOSE", "CIRCUMFLEX"
 _NO_SPACE_AFTER = {"LPAR", "LSQB", "CIRCUMFLEX"}
 
 
-def gaps(tokens: list[Token], text: str) -> list[int]:
+def spaces_before(tokens: list[Token], text: str) -> list[int]:
     """The number of spaces before each token of a line."""
     spaces: list[int] = []
     inside_index = False

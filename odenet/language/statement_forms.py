@@ -39,12 +39,12 @@ STATEMENT_HELP = (
 )
 
 
-def word_meant(first: str) -> str:
+def help_for_word(first: str) -> str:
     """Help for an unknown first word: the statement meant, a similar word, or all statements."""
-    return word_of(first) or suggest(first, [w.lower() for w in FORMS]) or STATEMENT_HELP
+    return help_for_synonym(first) or suggest(first, [w.lower() for w in FORMS]) or STATEMENT_HELP
 
 
-def word_of(first: str) -> str:
+def help_for_synonym(first: str) -> str:
     """Help for a first word that is a synonym of a keyword, or in capitals; empty for others."""
     lowered = first.lower()
     for keyword, names in _SYNONYMS.items():

@@ -9,16 +9,18 @@ from lark import Token
 
 from odenet.diagnostics import Code, Source, SpecError
 from odenet.language import messages
-from odenet.language.lexer import span_of, stray, tokens
+from odenet.language.lexer import make_stray, span_of, tokens
 
 _CLOSING = {"LPAR": "RPAR", "LSQB": "RSQB", "LBRACE": "RBRACE"}
 MOST_NESTED = 32
 
 # Keywords that begin a statement and never occur inside brackets: an open bracket before a line
 # that begins with one was not closed. Those of the second set may begin a line inside `{ }`.
-TOP = {"ODENET", "USE", "STATE", "SHARED", "PARAM", "MAP", "OUTPUT", "DISCRETISE", "DISCRETIZE",
-       "REQUIRE", "NET", "TRAIN", "SCHEME"}  # fmt: skip
-INNER = {"LET", "START", "AUX", "FOR"}
+STATEMENT_WORDS = {
+    "ODENET", "USE", "STATE", "SHARED", "PARAM", "MAP", "OUTPUT", "DISCRETISE", "DISCRETIZE",
+    "REQUIRE", "NET", "TRAIN", "SCHEME",
+}  # fmt: skip
+BLOCK_WORDS = {"LET", "START", "AUX", "FOR"}
 LOOKAHEAD = 8  # the number of tokens read after a line end, enough for `Y[n+1] =`
 _BLOCKS = {"TRAIN", "SCHEME"}
 _CONTINUING = {"PLUS", "MINUS", "TIMES", "OVER", "CIRCUMFLEX", "EQUAL", "COMMA", "_ARROW"}
@@ -80,7 +82,8 @@ class _StatementBuilder:
         if inside or not self.tokens or (following and following[0].type in ("_ARROW", "LBRACE")):
             return False
         if self._ends_in_operator(following):
-            self.tokens[-1] = self._stray(self.tokens[-1], *messages.dangling(self.tokens[-1]))
+            operator = self.tokens[-1]
+            self.tokens[-1] = self._stray(operator, *messages.dangling_operator(operator))
             return False
         if not self.brackets:
             self._check_block(end, following)
@@ -93,7 +96,7 @@ class _StatementBuilder:
         partners = [i for i, (_, closing) in enumerate(self.brackets) if closing == token.type]
         braces = [i for i, (_, closing) in enumerate(self.brackets) if closing == "RBRACE"]
         if not partners or (braces and braces[-1] > partners[-1]):
-            self.tokens.append(self._stray(token, *messages.unopened(token)))
+            self.tokens.append(self._stray(token, *messages.unopened_bracket(token)))
             return
         while len(self.brackets) > partners[-1] + 1:
             self._report_unclosed()
@@ -107,14 +110,14 @@ class _StatementBuilder:
         index, _ = self.brackets.pop()
         bracket = self.tokens[index]
         if bracket.type in _CLOSING:
-            self.tokens[index] = self._stray(bracket, *messages.unclosed(bracket))
+            self.tokens[index] = self._stray(bracket, *messages.unclosed_bracket(bracket))
 
     def _check_block(self, end: Token, following: list[Token]) -> None:
         """Report a block whose `{` is missing, and continue as if it were there."""
         types = {token.type for token in self.tokens}
         if self.tokens[0].type == "SCHEME" and _has_definition(self.tokens):
             return
-        has_content = following and following[0].type not in TOP
+        has_content = following and following[0].type not in STATEMENT_WORDS
         if self.tokens[0].type in _BLOCKS and "LBRACE" not in types and has_content:
             self.brackets.append((len(self.tokens), "RBRACE"))
             self.tokens.append(self._stray(end, *messages.block_without_brace(self.tokens[0])))
@@ -122,21 +125,23 @@ class _StatementBuilder:
     def _must_be_unclosed(self, following: list[Token]) -> bool:
         """Whether the next line can only be a new statement, so that a bracket is not closed."""
         types = [token.type for token in following]
-        if not types or types[0] in TOP:
+        if not types or types[0] in STATEMENT_WORDS:
             return True
         if self.brackets[-1][1] == "RBRACE":
             return types[:2] == ["NAME", "PRIME"]
         left_side = types[: types.index("EQUAL")] if "EQUAL" in types else []
         indexed = left_side[:2] == ["NAME", "LSQB"] and left_side[-1] == "RSQB"
         after_value = self.tokens[-1].type in _VALUE_ENDS
-        begins_statement = types[0] in INNER or left_side == ["NAME", "PRIME"]
+        begins_statement = types[0] in BLOCK_WORDS or left_side == ["NAME", "PRIME"]
         return begins_statement or (after_value and (left_side == ["NAME"] or indexed))
 
     def _ends_in_operator(self, following: list[Token]) -> bool:
         """Whether a line ends with an operator and the next line can only continue it."""
         types = [token.type for token in following]
         begins_statement = (
-            not types or types[0] in TOP | INNER or types[1:2] in (["PRIME"], ["EQUAL"])
+            not types
+            or types[0] in STATEMENT_WORDS | BLOCK_WORDS
+            or types[1:2] in (["PRIME"], ["EQUAL"])
         )
         return self.tokens[-1].type in _CONTINUING and not begins_statement and types[0] != "RBRACE"
 
@@ -145,7 +150,7 @@ class _StatementBuilder:
         line = span_of(token, self.source).line
         first = line != self._stray_line
         self._stray_line = line
-        return stray(token, code, message, help_) if first else stray(token)
+        return make_stray(token, code, message, help_) if first else make_stray(token)
 
 
 def _has_definition(line: list[Token]) -> bool:

@@ -20,11 +20,11 @@ def keyword_pattern() -> str:
 
     A word boundary is not enough: to the engines of many editors it lies before the `₁`.
     """
-    name_characters = pattern("NAME").partition("]")[2].removesuffix("*")
+    name_characters = terminal_pattern("NAME").partition("]")[2].removesuffix("*")
     return rf"\b(?:{'|'.join(keywords())})(?!{name_characters})"
 
 
-def pattern(terminal: str) -> str:
+def terminal_pattern(terminal: str) -> str:
     """The regular expression of a terminal of the grammar, such as NAME, NUMBER or STRING."""
     return next(t.pattern.to_regexp() for t in _terminals() if t.name == terminal)
 

@@ -13,7 +13,7 @@ from odenet.model.elaboration.library import library, library_scheme
 from odenet.model.elaboration.schemes import elaborate_scheme
 from odenet.model.expressions import expr
 from odenet.model.expressions.expr import Node, Slot
-from odenet.model.typed.scheme import COUNT, Scheme, Update
+from odenet.model.typed.scheme import STEP_NUMBER, Scheme, Update
 
 DECAY = 0.4  # of the schemes that take one out of the equation
 NUMBER = 3  # of the step, where a scheme reads it
@@ -188,7 +188,7 @@ def numbers_of(scheme: Scheme, h: float, **constants: float) -> dict[str, float]
     for name, node in (*scheme.constants, *scheme.lets):
         if name in scheme.decays:
             known.setdefault(name, DECAY)
-        elif name == COUNT:
+        elif name == STEP_NUMBER:
             known.setdefault(name, NUMBER)
         elif name not in known:
             known[name] = value(node, {}, {}, known)

@@ -3,9 +3,9 @@ import importlib
 import pytest
 
 from odenet.language.lexer import grammar_text, parser
-from odenet.language.messages import WORDS, word
+from odenet.language.messages import WORDS, terminal_name
 from odenet.language.mistakes import FORMS
-from odenet.language.statements import INNER, TOP
+from odenet.language.statements import BLOCK_WORDS, STATEMENT_WORDS
 
 
 @pytest.fixture
@@ -52,9 +52,9 @@ def test_every_terminal_has_a_word_for_people():
 
 
 def test_a_keyword_is_its_own_word():
-    assert all(word(name) == f"`{terminals()[name].pattern.value}`" for name in keywords())
+    assert all(terminal_name(name) == f"`{terminals()[name].pattern.value}`" for name in keywords())
 
 
 def test_every_statement_word_has_a_form_and_a_place():
-    assert keywords() == TOP | INNER | {"EXACT"}
-    assert set(FORMS) == TOP | {"LET"}
+    assert keywords() == STATEMENT_WORDS | BLOCK_WORDS | {"EXACT"}
+    assert set(FORMS) == STATEMENT_WORDS | {"LET"}

@@ -9,9 +9,9 @@ from odenet.compiler import loads
 from odenet.diagnostics import SpecError
 from odenet.model.tables.data_sets import DATA_SETS
 from odenet.model.tables.losses import LOSSES
-from odenet.model.tables.parameters import TYPES
+from odenet.model.tables.parameters import PARAMETER_TYPES
 from odenet.model.tables.recipe import AUGMENTATIONS, OPTIMIZERS, SCHEDULES, recipe_keys
-from odenet.model.tables.synonyms import _ADVICE, _SYNONYMS, called
+from odenet.model.tables.synonyms import _ADVICE, _SYNONYMS, help_for_synonym
 
 HEAD = "state Y\nparam K1 : conv(3)\n"
 RATE = "Y' = relu(K1 Y)\n"
@@ -174,7 +174,7 @@ def test_what_is_written_elsewhere_is_answered_by_what_is_written_here(place, te
 
 def test_every_name_that_a_synonym_leads_to_is_one():
     tables = {
-        "type of parameter": TYPES.forms, "optimizer": OPTIMIZERS.forms, "loss": LOSSES,
+        "type of parameter": PARAMETER_TYPES.forms, "optimizer": OPTIMIZERS.forms, "loss": LOSSES,
         "schedule": SCHEDULES.forms, "augmentation": AUGMENTATIONS.forms, "data set": DATA_SETS,
         "key": recipe_keys(),
     }  # fmt: skip
@@ -189,4 +189,4 @@ def test_no_name_is_listed_twice_in_a_kind_or_as_a_sentence_as_well(kind):
         return
     names = " ".join([*_SYNONYMS[kind].values(), *_ADVICE.get(kind, {})]).split()
     assert len(names) == len(set(names))
-    assert all(called(kind, name, [*_SYNONYMS[kind]]) for name in names)
+    assert all(help_for_synonym(kind, name, [*_SYNONYMS[kind]]) for name in names)

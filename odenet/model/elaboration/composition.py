@@ -17,7 +17,7 @@ from odenet.model.elaboration.scheme_text import (
 )
 from odenet.model.expressions import expr
 from odenet.model.expressions.expr import Node, Slot, Stage
-from odenet.model.typed.dialects import Language
+from odenet.model.typed.dialects import OdeDialect
 from odenet.model.typed.notation import Notation
 from odenet.model.typed.scheme import Scheme, Update
 
@@ -87,7 +87,7 @@ def _alike(first: Scheme, part: Part) -> Part:
             for p in scheme.patterns]  # fmt: skip
     wanted = [(p.variable, p.order, p.reads, p.part, bool(p.decay)) for p in first.patterns]
     if form != wanted:
-        write, other = Notation(Language(first.spellings)), Notation(Language(scheme.spellings))
+        write, other = Notation(OdeDialect(first.spellings)), Notation(OdeDialect(scheme.spellings))
         takes = f"{first.name} takes {write.for_line(first)}"
         raise NotComposed(f"{takes}, and {scheme.name} takes {other.for_line(scheme)}")
     names |= dict(zip(scheme.aux, first.aux, strict=False))

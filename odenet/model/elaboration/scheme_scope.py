@@ -8,7 +8,7 @@ from odenet.language import Shapes, tree
 from odenet.model.elaboration.elaborate import Elaborator
 from odenet.model.elaboration.meaning import Function, Scope
 from odenet.model.expressions import expr
-from odenet.model.typed.scheme import COUNT, Pattern
+from odenet.model.typed.scheme import STEP_NUMBER, Pattern
 
 RESERVED = {
     "h": "the step size",
@@ -82,9 +82,9 @@ class SchemeScope(Scope):
             return None
         if node.id in self.maps:
             return expr.Map(node.id, span=node.span)
-        if node.id == COUNT and not self.inside_start:
+        if node.id == STEP_NUMBER and not self.inside_start:
             self.counts = True
-            return expr.Constant(COUNT, span=node.span)
+            return expr.Constant(STEP_NUMBER, span=node.span)
         if node.id != "exp":
             return None
         return Function("exp", "exp(-γ h)` or `exp(s(Z[n])) * Y[n]", self._exp)
@@ -161,7 +161,7 @@ class SchemeScope(Scope):
         if any(isinstance(r, tree.Update) and r.target == node for r in self.block.rules):
             message = f"`{node.spelling}` is used before the line that computes it"
             self.report.reject("implicit-line", message, node.span, "lines run top to bottom")
-        elif node.id == COUNT:
+        elif node.id == STEP_NUMBER:
             message = "`n` is the number of a step, and no step is taken yet"
             self.report.reject("scheme-line", message, node.span, "the first step has n = 0")
         elif node.id in self.unknowns:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from odenet.model.elaboration.rewriting import substituted
 from odenet.model.expressions.expr import Node, Slot, Stage
-from odenet.model.typed.dialects import Language
+from odenet.model.typed.dialects import OdeDialect
 from odenet.model.typed.notation import Notation
 from odenet.model.typed.scheme import Scheme
 
@@ -51,7 +51,7 @@ class SchemeText:
 
     def write(self, name: str) -> str:
         """The scheme as a text of the language."""
-        write = Notation(Language(self.spellings))
+        write = Notation(OdeDialect(self.spellings))
         given = [
             write.name(key) + (f" = {write.show(value)}" if value is not None else "")
             for key, value in self.constants.items()

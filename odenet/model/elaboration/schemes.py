@@ -7,7 +7,7 @@ from odenet.language import tree
 from odenet.model.elaboration.scheme_scope import SchemeScope
 from odenet.model.expressions import expr
 from odenet.model.expressions.numbers import NotANumber, closed, evaluate
-from odenet.model.typed.scheme import COUNT, Pattern, Scheme, Update
+from odenet.model.typed.scheme import STEP_NUMBER, Pattern, Scheme, Update
 
 
 def elaborate_scheme(
@@ -54,7 +54,7 @@ class SchemeReader(SchemeScope):
         lets, updates = self._lines()
         starts = self.starts(tuple(rule for rule in rules if isinstance(rule, tree.Start)))
         if self.counts:
-            constants += ((COUNT, None),)
+            constants += ((STEP_NUMBER, None),)
         scheme = Scheme(
             name=self.block.name.id,
             constants=constants,

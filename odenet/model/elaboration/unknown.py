@@ -5,12 +5,12 @@ from collections.abc import Iterable
 from odenet.model.tables.activations import ACTIVATIONS
 from odenet.model.tables.layers import LAYERS
 from odenet.model.tables.parameters import PARAMETERS
-from odenet.model.tables.synonyms import called
+from odenet.model.tables.synonyms import help_for_synonym
 
 
 def in_formula(spelling: str, declared: Iterable[str]) -> str:
     """What to write for a name that other libraries have; the empty string for any other."""
-    found = called("name", spelling, [*declared, "u", "t", "I"]) or called(
+    found = help_for_synonym("name", spelling, [*declared, "u", "t", "I"]) or help_for_synonym(
         "activation", spelling, ACTIVATIONS
     )
     if found:
@@ -34,5 +34,5 @@ def untransposed(spelling: str) -> tuple[str, ...]:
 def _of(kind: str, spelling: str, known: Iterable[str]) -> str:
     """The name that something of a kind has here."""
     known = list(known)
-    found = spelling if spelling in known else called(kind, spelling, known)
+    found = spelling if spelling in known else help_for_synonym(kind, spelling, known)
     return found.removeprefix("write `").removesuffix("`") if "`" in found else found

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 from odenet.diagnostics import Diagnostic, Span
 from odenet.model.elaboration.library import library, library_scheme
 from odenet.model.expressions.expr import Input, Node, State, Sum, derivative
-from odenet.model.typed.dialects import Language
+from odenet.model.typed.dialects import OdeDialect
 from odenet.model.typed.notation import Notation
 from odenet.model.typed.program import Dynamics
 from odenet.model.typed.right_hand_sides import decay_factor, right_hand_side, summands
@@ -157,7 +157,7 @@ def canonical_for_line(scheme: Scheme) -> str:
     names = _letters(scheme.equations, "YZ", "Y")
     names |= _letters((p.function for p in scheme.patterns), "FG", "F")
     names |= dict.fromkeys(scheme.decays, "γ")
-    return Notation(Language(names)).for_line(scheme)
+    return Notation(OdeDialect(names)).for_line(scheme)
 
 
 def _letters(names: Iterable[str], letters: str, numbered: str) -> dict[str, str]:
@@ -169,4 +169,4 @@ def _letters(names: Iterable[str], letters: str, numbered: str) -> dict[str, str
 
 def for_line(scheme: Scheme) -> str:
     """The `for` line of a scheme."""
-    return Notation(Language(scheme.spellings)).for_line(scheme)
+    return Notation(OdeDialect(scheme.spellings)).for_line(scheme)

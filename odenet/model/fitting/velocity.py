@@ -13,7 +13,7 @@ from odenet.model.typed.scheme import Scheme
 MOST_NAMED = 3  # schemes in a message
 
 
-def unread_velocity(
+def unsupported_velocity(
     scheme: Scheme, dynamics: Dynamics, initial: Iterable[tree.Initial]
 ) -> Diagnostic | None:
     """The error about the first initial value or output with a velocity, if the scheme has none.

@@ -21,8 +21,8 @@ from odenet.model.reading.step_constants import check_ramps, check_steps, check_
 from odenet.model.tables.argument_kinds import Call
 from odenet.model.tables.claims import CLAIMS
 from odenet.model.tables.recipe import Recipe, recipe_keys
-from odenet.model.tables.recipe_checks import Entry, check_recipe
-from odenet.model.tables.synonyms import meant
+from odenet.model.tables.recipe_checks import RecipeSetting, check_recipe
+from odenet.model.tables.synonyms import help_for_name
 from odenet.model.typed.discretisation import Discretisation
 from odenet.model.typed.program import Claim, MapDefinition, Model, flow_axes
 
@@ -122,7 +122,7 @@ def _claim(line: tree.Require, call: Call, report: Report) -> Claim:
     row = CLAIMS.get(call.name)
     if row is None:
         known = [kind.form for kind in CLAIMS.values()]
-        help_ = meant("claim", call.name, known) or f"known: {', '.join(known)}"
+        help_ = help_for_name("claim", call.name, known) or f"known: {', '.join(known)}"
         report.reject("unknown-claim", f"unknown claim `{call.name}`", line.claim.span, help_)
     match call.args:
         case () if not row.example and not call.kwargs:
@@ -185,13 +185,13 @@ def _recipe(
     blocks = declared.file.of(tree.Train)
     for extra in blocks[1:]:
         report.error("given-twice", "a file has one `train { … }`", extra.span, "join them")
-    entries: list[Entry] = []
+    entries: list[RecipeSetting] = []
     for setting in blocks[0].settings if blocks else ():
         try:
             value = declared.arguments.value(setting.value)
         except Rejected:
             continue
-        entries.append(Entry(setting.key.id, value, setting.key.span, setting.value.span))
+        entries.append(RecipeSetting(setting.key.id, value, setting.key.span, setting.value.span))
     replacing = overrides.take(recipe_keys(), declared.arguments)
     replaced = {entry.key for entry in replacing}
     if replaced & LENGTH:  # they exclude each other: one of them replaces both of the file's
@@ -206,7 +206,7 @@ def _recipe(
     return recipe
 
 
-def _check_levels(chosen: Discretisation, entry: Entry, report: Report) -> None:
+def _check_levels(chosen: Discretisation, entry: RecipeSetting, report: Report) -> None:
     """Report `levels`, where training doubles the steps, if half of h gives another equation."""
     why, cure = chosen.unrefinable
     if not chosen.scheme.uses_step_size:

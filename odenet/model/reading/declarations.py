@@ -11,7 +11,7 @@ from odenet.model.reading.scheme_table import SchemeTable
 from odenet.model.reading.settings import Settings
 from odenet.model.tables.argument_kinds import Call
 from odenet.model.tables.declared_parameters import declare
-from odenet.model.tables.parameters import PARAMETERS, TYPES
+from odenet.model.tables.parameters import PARAMETER_TYPES, PARAMETERS
 
 
 class Declarations:
@@ -117,7 +117,7 @@ class Declarations:
             message = f"a {call.name} has no knots: every step has one of its own"
             help_ = "leave out `knots`"
             self.report.reject("unknown-argument", message, call.place("knots"), help_)
-        call = self.arguments.checked(call, TYPES, "")
+        call = self.arguments.checked(call, PARAMETER_TYPES, "")
         problem, help_ = PARAMETERS[call.name].problem(call.kwargs)
         if problem:
             self.report.reject("wrong-argument", problem, statement.type.span, help_)

@@ -10,7 +10,7 @@ from odenet.model.elaboration.made import split_use
 from odenet.model.elaboration.schemes import cost
 from odenet.model.expressions import expr
 from odenet.model.fitting.fit import canonical_for_line, fit, schemes_for
-from odenet.model.fitting.velocity import unread_velocity
+from odenet.model.fitting.velocity import unsupported_velocity
 from odenet.model.reading.declarations import Declarations
 from odenet.model.reading.scheme_constants import SchemeConstants
 from odenet.model.reading.settings import Settings
@@ -54,7 +54,7 @@ def read_discretisation(
     if isinstance(fitted, Diagnostic):
         report.add(_with_alternatives(fitted, dynamics, line))
         return None
-    wrong = unread_velocity(scheme, dynamics, declared.file.of(tree.Initial))
+    wrong = unsupported_velocity(scheme, dynamics, declared.file.of(tree.Initial))
     wrong = wrong or unequal_groups(scheme, fitted, line.scheme.span)
     if wrong is not None:
         report.add(wrong)

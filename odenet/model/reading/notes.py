@@ -6,7 +6,7 @@ from odenet.diagnostics import Diagnostic
 from odenet.language import tree
 from odenet.model.elaboration.scope import SpecScope
 from odenet.model.tables.layer_kinds import Layer, Shape
-from odenet.model.typed.program import inside
+from odenet.model.typed.program import walk_layers
 
 PICTURE_CHANNELS = (1, 3, 4)
 
@@ -38,7 +38,7 @@ def notes(
             f"channels come first: `input({channels}, {height}, {width})`",
             severity="warning",
         )
-    for layer in inside(layers):
+    for layer in walk_layers(layers):
         k = layer.arguments.get("k") if layer.name == "conv" else None
         if k is not None and k % 2 == 0:
             message = (

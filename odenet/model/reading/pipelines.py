@@ -20,7 +20,7 @@ from odenet.model.tables.structural_layers import (
     STRUCTURAL,
     TOKENS,
 )
-from odenet.model.tables.synonyms import meant
+from odenet.model.tables.synonyms import help_for_name
 
 Where = Literal["net", "residual", "map"]
 
@@ -133,7 +133,7 @@ class Pipelines:
             self._fail("misplaced-layer", node, f"`{call.name}` can only begin a net", "remove it")
         if call.name not in ALL_LAYERS.forms:
             known = sorted({*ALL_LAYERS.forms, "residual"})
-            help_ = meant("layer", call.name, known) or f"known: {', '.join(known)}"
+            help_ = help_for_name("layer", call.name, known) or f"known: {', '.join(known)}"
             self.report.reject("unknown-layer", f"unknown layer `{call.name}`", call.word, help_)
         call = self.arguments.checked(call, ALL_LAYERS, call.name)
         if in_map:

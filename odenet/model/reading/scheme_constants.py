@@ -14,9 +14,9 @@ from odenet.model.reading.step_constants import (
 )
 from odenet.model.tables.argument_kinds import Call, Number, Subject
 from odenet.model.tables.choices import Parameter
-from odenet.model.tables.synonyms import meant
-from odenet.model.typed.scheme import ADAPTIVE, COUNT, Scheme
-from odenet.model.typed.step_constants import AtStep, Counted, StepConstant, in_use
+from odenet.model.tables.synonyms import help_for_name
+from odenet.model.typed.scheme import STEP_NUMBER, TORCHDIFFEQ_METHODS, Scheme
+from odenet.model.typed.step_constants import StepConstant, StepNumber, StepValues, distinct_values
 
 TRAINED = "`learned(0.9)`"
 STEP = Parameter(Number(0, open_low=True, double=True, trained=TRAINED), "is the step size", 0.0)
@@ -39,7 +39,7 @@ class SchemeConstants:
         self.steps = {"h": STEP, "T": HORIZON} if scheme.uses_step_size else {}
         free = [name for name, _ in scheme.constants if name not in scheme.implied]
         self.form = {**dict.fromkeys(free, CONSTANT), **self.steps}
-        if scheme.name in ADAPTIVE:
+        if scheme.name in TORCHDIFFEQ_METHODS:
             self.form |= {"rtol": TOLERANCE, "atol": TOLERANCE}
         self.shown = {name: scheme.spellings.get(name, name) for name in self.form}
         self.before = report.errors
@@ -84,10 +84,10 @@ class SchemeConstants:
         if self.failed:
             raise Rejected
         if self.scheme.counts:
-            self.varying[COUNT] = Counted(text=COUNT, span=self.call.span)
+            self.varying[STEP_NUMBER] = StepNumber(text=STEP_NUMBER, span=self.call.span)
         numbers = {name: value for name, value in found.items() if value is not None}
-        every = in_use(numbers, self.varying, self._lengths()) if self.varying else ()
-        wrong = not_a_number(self.scheme, every or [AtStep("", numbers)])
+        every = distinct_values(numbers, self.varying, self._lengths()) if self.varying else ()
+        wrong = not_a_number(self.scheme, every or [StepValues("", numbers)])
         if wrong:
             counted = "n is 0 in the first step, and counts up to the last" * self.scheme.counts
             self.report.reject("undefined-number", wrong, self.call.span, counted)
@@ -123,7 +123,7 @@ class SchemeConstants:
             if name not in self.form:
                 unused = ": no line of it reads h" if name in ("h", "T") else ""
                 message = f"{self.scheme.name} has no constant `{name}`"
-                near = meant("argument", name, self.form)
+                near = help_for_name("argument", name, self.form)
                 self.report.error("scheme-constant", message, place, takes + unused, label=near)
             elif name in given:
                 message = f"`{self.shown[name]}` is given twice"

@@ -9,7 +9,7 @@ from odenet.model.elaboration.made import MAKERS, Invert, Maker, made_scheme
 from odenet.model.elaboration.scheme_scope import SchemeScope
 from odenet.model.elaboration.schemes import elaborate_scheme
 from odenet.model.elaboration.scope import SpecScope
-from odenet.model.tables.synonyms import meant
+from odenet.model.tables.synonyms import help_for_name
 from odenet.model.typed.scheme import Scheme
 
 
@@ -84,7 +84,7 @@ class SchemeTable:
             self.report.reject("composition", message, name.span, f"write `{MAKERS[name.id]}`")
         if not self.scope.incomplete:
             known = sorted([*library(), *self._known, *self._made])
-            help_ = meant("scheme", name.spelling, known)
+            help_ = help_for_name("scheme", name.spelling, known)
             help_ = help_ or f"known: {', '.join(known)}; or write `scheme {name.id} {{ … }}`"
             self.report.error("unknown-scheme", f"unknown scheme `{name.id}`", name.span, help_)
         raise Rejected

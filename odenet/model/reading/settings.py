@@ -14,8 +14,8 @@ from odenet.model.elaboration.scope import SpecScope
 from odenet.model.tables.argument_kinds import Call
 from odenet.model.tables.choices import Choice
 from odenet.model.tables.recipe import OPTIMIZERS, Recipe, recipe_keys
-from odenet.model.tables.recipe_checks import Entry
-from odenet.model.tables.synonyms import meant
+from odenet.model.tables.recipe_checks import RecipeSetting
+from odenet.model.tables.synonyms import help_for_name
 
 # A value of a setting; a mapping is a call, by its name.
 Given: TypeAlias = "str | float | Fraction | Sequence[Given] | Mapping[str, Sequence[Any]]"
@@ -57,19 +57,21 @@ class Settings:
         for name in [name for name in self._left if name in scope.lets]:
             scope.settings[name] = self._left.pop(name).value
 
-    def take(self, names: Iterable[str], arguments: ArgumentReader) -> list[Entry]:
+    def take(self, names: Iterable[str], arguments: ArgumentReader) -> list[RecipeSetting]:
         """The settings of some names, read; what cannot be read is reported and left out."""
-        found: list[Entry] = []
+        found: list[RecipeSetting] = []
         for name in [name for name in self._left if name in set(names)]:
             setting = self._left.pop(name)
             try:
                 value = arguments.value(setting.value)
             except Rejected:
                 continue
-            found.append(Entry(name, value, setting.key.span, setting.value.span))
+            found.append(RecipeSetting(name, value, setting.key.span, setting.value.span))
         return found
 
-    def take_parts(self, entries: list[Entry], arguments: ArgumentReader) -> list[Entry]:
+    def take_parts(
+        self, entries: list[RecipeSetting], arguments: ArgumentReader
+    ) -> list[RecipeSetting]:
         """The entries of a recipe with single arguments of theirs replaced.
 
         Args:
@@ -83,7 +85,7 @@ class Settings:
             self._parts.append((OPTIMIZER, self._left.pop(name)))
         for key, setting in self._parts:
             if key not in keys:
-                known = meant("key", key, keys) or "a part of a key, as in optimizer.lr=0.1"
+                known = help_for_name("key", key, keys) or "a part of a key, as in optimizer.lr=0.1"
                 message = f"the recipe has no key `{key}`, whose `{setting.key.spelling}` this is"
                 self.report.error("bad-setting", message, setting.key.span, known)
                 continue
@@ -94,7 +96,7 @@ class Settings:
         self._parts = []
         return entries
 
-    def _with_part(self, entry: Entry, setting: tree.Setting, value: Any) -> Entry:
+    def _with_part(self, entry: RecipeSetting, setting: tree.Setting, value: Any) -> RecipeSetting:
         """An entry whose value is a call with one of its arguments replaced; raises Rejected."""
         name, place = setting.key.id, setting.value.span
         call = Call(entry.value) if isinstance(entry.value, str) else entry.value
@@ -111,7 +113,9 @@ class Settings:
             kwargs[name], places[name] = value, place
         call = replace(call, args=tuple(args), kwargs=kwargs, places=places)
         call = call if call.span is not None else replace(call, span=setting.key.span)
-        return Entry(entry.key, call, entry.key_span or setting.key.span, entry.value_span or place)
+        return RecipeSetting(
+            entry.key, call, entry.key_span or setting.key.span, entry.value_span or place
+        )
 
     def report_rest(self, scope: SpecScope, known: Iterable[str]) -> None:
         """Report the settings that nothing took."""
@@ -127,7 +131,7 @@ class Settings:
                 message = f"`{shown}` is not a number that can be set"
             else:
                 message = f"nothing that can be set is called `{shown}`"
-            near = meant("key", shown, [*names, *known])
+            near = help_for_name("key", shown, [*names, *known])
             have = ", ".join([*names, *known])
             help_ = near or f"this file has {have}"
             self.report.error("bad-setting", message, setting.key.span, help_)
@@ -140,9 +144,9 @@ def _form(key: str, value: Any) -> Mapping[str, Any]:
     return kind.forms.get(name, {}) if isinstance(kind, Choice) and isinstance(name, str) else {}
 
 
-def _whole(key: str, recipe: Mapping[str, Entry]) -> Entry:
+def _whole(key: str, recipe: Mapping[str, RecipeSetting]) -> RecipeSetting:
     """What a recipe says of a key, or its default."""
-    return recipe[key] if key in recipe else Entry(key, getattr(Recipe(), key))
+    return recipe[key] if key in recipe else RecipeSetting(key, getattr(Recipe(), key))
 
 
 def without_parts(

@@ -17,15 +17,15 @@ from odenet.model.typed.discretisation import Discretisation
 from odenet.model.typed.program import Dynamics, flows_of
 from odenet.model.typed.scheme import Scheme
 from odenet.model.typed.step_constants import (
-    AtStep,
-    Counted,
     Geometric,
-    Given,
-    Learned,
+    LearnedConstant,
+    Listed,
     Ramp,
     StepConstant,
+    StepNumber,
+    StepValues,
     Uniform,
-    in_use,
+    distinct_values,
 )
 
 MOST_STEPS = 1000  # of a flow whose constants differ: each is looked at, some milliseconds long
@@ -73,7 +73,7 @@ def read_step_constant(value: Any, kind: Number, about: Subject) -> StepConstant
     if found is None:
         return None
     for step, number in enumerate(_numbers(found)):
-        name = f"{about.name} at step {step}" if isinstance(found, Given) else about.name
+        name = f"{about.name} at step {step}" if isinstance(found, Listed) else about.name
         if kind.check(number, replace(about, name=name)) is None:
             return None
     return found
@@ -84,10 +84,10 @@ def is_step_constant(value: Any) -> bool:
     return isinstance(value, tuple) or (isinstance(value, Call) and value.name in FORMS)
 
 
-def _given(values: Sequence[Any], about: Subject) -> Given | None:
+def _given(values: Sequence[Any], about: Subject) -> Listed | None:
     if not values:
         return _refuse(about, f"{about.name} has no values", "", "list one a step")
-    return Given(values=tuple(values), text=_text(about), span=about.span)
+    return Listed(values=tuple(values), text=_text(about), span=about.span)
 
 
 def _made(call: Call, about: Subject) -> StepConstant | None:
@@ -104,7 +104,7 @@ def _made(call: Call, about: Subject) -> StepConstant | None:
         case "geometric":
             return Geometric(**given, **written)
         case "learned":
-            return Learned(value=given["value"], shared=given["shared"] == "yes", **written)
+            return LearnedConstant(value=given["value"], shared=given["shared"] == "yes", **written)
         case _:
             return _ramp(call, about, written)
 
@@ -135,7 +135,7 @@ def _text(about: Subject) -> str:
 def _numbers(constant: StepConstant) -> tuple[Any, ...]:
     """The numbers whose range is that of the constant itself."""
     match constant:
-        case Given(values=values):
+        case Listed(values=values):
             return values
         case Uniform(low=low, high=high):
             return low, high
@@ -145,7 +145,7 @@ def _numbers(constant: StepConstant) -> tuple[Any, ...]:
             return (constant.number,)
 
 
-def not_a_number(scheme: Scheme, steps: Iterable[AtStep]) -> str:
+def not_a_number(scheme: Scheme, steps: Iterable[StepValues]) -> str:
     """Which number of a scheme has no value in some step; empty where all have.
 
     Numbers are evaluated as far as they are known without the step size.
@@ -172,7 +172,7 @@ def not_a_number(scheme: Scheme, steps: Iterable[AtStep]) -> str:
 
 def check_steps(chosen: Discretisation, net: tuple[Layer, ...], report: Report) -> None:
     """Report constants that do not fit the numbers of steps of the net's flows, or one another."""
-    given = {name: c for name, c in chosen.varying.items() if isinstance(c, Given)}
+    given = {name: c for name, c in chosen.varying.items() if isinstance(c, Listed)}
     before = report.errors
     flows = [(int(f.arguments["N"]), f.span, bool(f.arguments["h"])) for f in flows_of(net)]
     for name, constant in given.items():
@@ -201,7 +201,7 @@ def check_steps(chosen: Discretisation, net: tuple[Layer, ...], report: Report) 
         message = f"{chosen.scheme.spellings.get(name, name)} differs from step to step, and the "
         message += "first step of a unit is built with one number for all"
         help_ = "write a layer and flow(…) in place of the unit"
-        if not isinstance(constant, Counted):
+        if not isinstance(constant, StepNumber):
             help_ = "write a number, or a layer and flow(…) in place of the unit"
         report.error("step-constants", message, constant.span, help_)
     if not chosen.varying or report.errors > before:
@@ -211,7 +211,7 @@ def check_steps(chosen: Discretisation, net: tuple[Layer, ...], report: Report) 
         message = f"a flow has {max(depths)} steps, and where constants differ from step to step"
         help_ = f"write at most {MOST_STEPS} steps, or numbers that are the same in all of them"
         return report.error("too-large", f"{message} each is looked at", chosen.span, help_)
-    wrong = not_a_number(chosen.scheme, in_use(chosen.numbers, chosen.varying, depths))
+    wrong = not_a_number(chosen.scheme, distinct_values(chosen.numbers, chosen.varying, depths))
     if wrong:
         counted = "n is 0 in the first step, and counts up to the last" * chosen.scheme.counts
         report.error("undefined-number", wrong, chosen.span, counted)
@@ -224,7 +224,7 @@ def check_times(
     report: Report,
 ) -> None:
     """Report what depends on the time where it is a sum of learned numbers."""
-    if not isinstance(chosen.varying.get("h"), Learned):
+    if not isinstance(chosen.varying.get("h"), LearnedConstant):
         return
     help_ = "write h as a number, a list, uniform(…) or geometric(…)"
     nodes = (node for rate in dynamics.rates.values() for node in rate.walk())

@@ -178,7 +178,7 @@ class Text:
 
 
 @dataclass(frozen=True)
-class Several:
+class ListOf:
     """A list in brackets whose items are of one kind; of any length if `length` is None."""
 
     item: ArgumentKind

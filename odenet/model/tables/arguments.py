@@ -71,7 +71,7 @@ class Initialisation:
         return None if number is None else Call("constant", (), {"value": number})
 
 
-RULES = Choice(
+INITIALISATIONS = Choice(
     "initialisation",
     {
         "he": {},
@@ -97,7 +97,7 @@ def init_code(call: Call) -> str:
 
 def init(rule: str) -> Parameter:
     """The argument `init`, with its default rule."""
-    return Parameter(Initialisation(RULES), "says how it begins", Call(rule))
+    return Parameter(Initialisation(INITIALISATIONS), "says how it begins", Call(rule))
 
 
 def channels(meaning: str) -> Parameter:

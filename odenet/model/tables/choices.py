@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 from odenet.diagnostics import Diagnostic
 from odenet.model.tables.argument_kinds import ArgumentKind, Call, Subject, describe, show
-from odenet.model.tables.synonyms import meant
+from odenet.model.tables.synonyms import help_for_name
 
 Result = TypeVar("Result")
 
@@ -79,7 +79,7 @@ class Choice:
         if form is None:
             known = f"known: {', '.join(sorted(self.forms))}"
             message = f"unknown {self.noun} `{value.name}`"
-            hint = meant(self.noun, value.name, self.forms)
+            hint = help_for_name(self.noun, value.name, self.forms)
             place = value.word or span
             subject.report(Diagnostic("unknown-choice", message, place, known, label=hint))
             return None
@@ -116,7 +116,7 @@ def _named_arguments(
             problem = "given twice" if key in arguments else "unknown"
             accepted = f"{name} takes {', '.join(form)}" if form else f"{name} takes no arguments"
             message = f"argument `{key}` of {name} is {problem}"
-            hint, place = meant("argument", key, form), spans.get(key, subject.span)
+            hint, place = help_for_name("argument", key, form), spans.get(key, subject.span)
             report(Diagnostic("unknown-argument", message, place, accepted, label=hint))
             valid = False
         else:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from odenet.model.tables.argument_kinds import Number, Several, Text
+from odenet.model.tables.argument_kinds import ListOf, Number, Text
 from odenet.model.tables.choices import Parameter
 
 
@@ -58,8 +58,8 @@ _TEST = Parameter(
 _RINGS = Parameter(Number(2, 10, whole=True), "is how many rings there are", 2)
 _TABLE = {
     "path": Parameter(Text(), "is a table whose first row names its columns"),
-    "target": Parameter(Several(Text()), "names the column, or columns, to predict"),
-    "without": Parameter(Several(Text()), "lists columns to leave out", ()),
+    "target": Parameter(ListOf(Text()), "names the column, or columns, to predict"),
+    "without": Parameter(ListOf(Text()), "lists columns to leave out", ()),
 }
 
 

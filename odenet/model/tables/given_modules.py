@@ -3,5 +3,5 @@
 from collections.abc import Callable
 from typing import Any
 
-MakeModule = Callable[[int], Any]  # makes a module, from the channels of its input and output
-GIVEN: dict[str, MakeModule] = {}  # by the canonical name of the map
+ModuleFactory = Callable[[int], Any]  # makes a module, from the channels of its input and output
+GIVEN_MODULES: dict[str, ModuleFactory] = {}  # by the canonical name of the map

@@ -20,7 +20,7 @@ from odenet.model.tables.token_layers import TOKEN_LAYERS
 
 __all__ = ["LAYERS", "Arguments", "Layer", "LayerError", "LayerKind", "Shape"]
 
-SAME = fixed(-1)  # the default of a channel argument: as many channels as the input has
+SAME_WIDTH = fixed(-1)  # the default of a channel argument: as many channels as the input has
 
 
 def _conv_shape(arguments: Arguments, shape: Shape) -> Shape:
@@ -28,7 +28,7 @@ def _conv_shape(arguments: Arguments, shape: Shape) -> Shape:
     stride, kernel = arguments["stride"], arguments["k"]
     if stride > 1 and kernel % 2 == 0:
         raise LayerError("a stride needs an odd kernel", "write conv(3, …)")
-    channels = shape.channels if arguments["C"] == SAME else arguments["C"]
+    channels = shape.channels if arguments["C"] == SAME_WIDTH else arguments["C"]
     for width in (shape.channels, channels):
         if width.multiple == 0 and width.constant % arguments["groups"]:
             raise LayerError(f"{width} channels do not fall into {arguments['groups']} groups")
@@ -55,7 +55,7 @@ def _dense_shape(arguments: Arguments, shape: Shape) -> Shape:
     if shape.space:
         message = f"dense needs a plain vector, but its input is an image {shape}"
         raise LayerError(message, "write `mean` or `flatten` before it")
-    return shape if arguments["D"] == SAME else replace(shape, channels=arguments["D"])
+    return shape if arguments["D"] == SAME_WIDTH else replace(shape, channels=arguments["D"])
 
 
 def _dense_code(layer: Layer, show: Callable[[Width], str]) -> str:
@@ -141,7 +141,7 @@ def _stride_problem(arguments: Arguments) -> str:
     return "a stride" if arguments["stride"] != 1 else ""
 
 
-_CHANNELS = Parameter(ChannelCount(), "counts the channels it gives", SAME)
+_CHANNELS = Parameter(ChannelCount(), "counts the channels it gives", SAME_WIDTH)
 _BIAS = "says whether a bias is added"
 
 ROWS = (
@@ -274,5 +274,5 @@ def _as_layer(row: LayerKind | ActivationKind) -> LayerKind:
     return row if isinstance(row, LayerKind) else _activation_layer(row)
 
 
-OWN_LAYERS = {row.name: row for row in ROWS}
-LAYERS: Mapping[str, LayerKind] = MappedTables(_as_layer, OWN_LAYERS, ACTIVATIONS)
+LAYER_ROWS = {row.name: row for row in ROWS}
+LAYERS: Mapping[str, LayerKind] = MappedTables(_as_layer, LAYER_ROWS, ACTIVATIONS)

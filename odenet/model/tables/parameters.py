@@ -8,7 +8,7 @@ from odenet.model.tables.arguments import COUNT, channels, init
 from odenet.model.tables.choices import Choice, MappedTables, Parameter
 from odenet.model.tables.norms import NORMS
 from odenet.model.tables.parameter_kinds import Construction, Operator, Options, ParameterKind
-from odenet.model.tables.tensors import Array, Draw, Dual, Space, Tensor, Tensors
+from odenet.model.tables.tensors import Array, Distribution, Dual, Space, Tensor, Tensors
 
 
 def _kernel_tensors(groups: Callable[[Options, int], int]) -> Callable[..., Tensors]:
@@ -34,7 +34,7 @@ def _softplus_code(options: Options, stored: str) -> str:
     return f"functional.softplus({stored})" if is_positive(options) else stored
 
 
-def _distribution(options: Options) -> Draw:
+def _distribution(options: Options) -> Distribution:
     return "gain" if is_positive(options) else "weight"
 
 
@@ -247,4 +247,4 @@ ROWS = (
 )
 
 PARAMETERS = {row.name: row for row in ROWS}
-TYPES = Choice("type of parameter", MappedTables(lambda row: row.arguments, PARAMETERS))
+PARAMETER_TYPES = Choice("type of parameter", MappedTables(lambda row: row.arguments, PARAMETERS))

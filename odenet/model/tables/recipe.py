@@ -10,8 +10,8 @@ from typing import Any
 from odenet.model.tables.argument_kinds import (
     ArgumentKind,
     Call,
+    ListOf,
     Number,
-    Several,
     Word,
     WordOr,
     show,
@@ -34,7 +34,7 @@ DECAY_ON = Parameter(
     "weights",
 )
 BETAS = Parameter(
-    Several(SHARE_BELOW_1, length=2),
+    ListOf(SHARE_BELOW_1, length=2),
     "are the decay rates of the two running averages",
     (0.9, 0.999),
 )
@@ -71,7 +71,7 @@ WARMUP = {
 }
 
 RESTARTS = Parameter(
-    WordOr("levels", Several(COUNT, increasing=True)),
+    WordOr("levels", ListOf(COUNT, increasing=True)),
     "lists the epochs at which the schedule starts anew",
     "levels",
 )
@@ -82,7 +82,7 @@ SCHEDULES = Choice(
         "constant": WARMUP,
         "steps": {
             "at": Parameter(
-                Several(COUNT, increasing=True), "lists the epochs at which the rate is cut"
+                ListOf(COUNT, increasing=True), "lists the epochs at which the rate is cut"
             ),
             "factor": Parameter(SHARE_ABOVE_0, "multiplies the rate at each cut", 0.1),
             **WARMUP,
@@ -171,7 +171,7 @@ class Recipe:
         LOSS, "is what training makes small; cross_entropy where samples have classes", None
     )
     augment: tuple[Call, ...] = _key(
-        Several(AUGMENTATIONS), "lists random changes to the training images", ()
+        ListOf(AUGMENTATIONS), "lists random changes to the training images", ()
     )
     batch: int = _key(COUNT, "counts the samples per step, over all devices", 128)
     accumulate: int = _key(COUNT, "counts the batches whose gradients are summed for one step", 1)
@@ -205,7 +205,7 @@ class Recipe:
         0.0,
     )
     levels: tuple[int, ...] = _key(
-        Several(COUNT, increasing=True), "lists the epochs at which every flow is refined", ()
+        ListOf(COUNT, increasing=True), "lists the epochs at which every flow is refined", ()
     )
     patience: int = _key(
         Number(0, whole=True), "counts epochs without progress before a stop, 0 for never", 0

@@ -8,13 +8,13 @@ from odenet.diagnostics import Diagnostic
 from odenet.model.tables.argument_kinds import Subject
 from odenet.model.tables.losses import loss_kind
 from odenet.model.tables.recipe import MIXING, Recipe, recipe_keys
-from odenet.model.tables.synonyms import meant
+from odenet.model.tables.synonyms import help_for_name
 
 MOST_LEVELS = 16
 
 
 @dataclass(frozen=True)
-class Entry:
+class RecipeSetting:
     """One `key = value` of `train { … }` or of the command line, with the spans of both."""
 
     key: str
@@ -23,7 +23,7 @@ class Entry:
     value_span: Any = None
 
 
-def check_recipe(entries: Iterable[Entry]) -> tuple[Recipe, list[Diagnostic]]:
+def check_recipe(entries: Iterable[RecipeSetting]) -> tuple[Recipe, list[Diagnostic]]:
     """Turn the settings of `train { … }` into a recipe.
 
     Args:
@@ -40,7 +40,7 @@ def check_recipe(entries: Iterable[Entry]) -> tuple[Recipe, list[Diagnostic]]:
         if entry.key not in keys:
             known = f"known: {', '.join(sorted(keys))}"
             message = f"unknown key `{entry.key}` in train"
-            hint = meant("key", entry.key, keys)
+            hint = help_for_name("key", entry.key, keys)
             problems.append(Diagnostic("unknown-key", message, entry.key_span, known, label=hint))
         elif entry.key in spans:
             message = f"`{entry.key}` is given twice in train"

@@ -6,10 +6,10 @@ from typing import Any
 from odenet.model.expressions.numbers import Width
 from odenet.model.tables.activations import ACTIVATIONS
 from odenet.model.tables.argument_kinds import Call
-from odenet.model.tables.arguments import RULES
+from odenet.model.tables.arguments import INITIALISATIONS
 from odenet.model.tables.choices import Parameter
 from odenet.model.tables.claims import CLAIMS
-from odenet.model.tables.layers import LAYERS, SAME
+from odenet.model.tables.layers import LAYERS, SAME_WIDTH
 from odenet.model.tables.parameters import PARAMETERS
 from odenet.model.tables.structural_layers import RESIDUAL, STRUCTURAL
 
@@ -29,7 +29,7 @@ _STRUCTURAL_MEANINGS = {
 def signature(name: str, arguments: Mapping[str, Parameter]) -> str:
     """A name with its arguments as it is documented: with the defaults of optional arguments."""
     parameters = [
-        key if parameter.default in (None, SAME) else f"{key} = {_value(parameter.default)}"
+        key if parameter.default in (None, SAME_WIDTH) else f"{key} = {_value(parameter.default)}"
         for key, parameter in arguments.items()
     ]
     return f"{name}({', '.join(parameters)})" if parameters else name
@@ -43,7 +43,7 @@ def types() -> list[str]:
 
 def initialisations() -> list[str]:
     """The rules of `init`, with their arguments."""
-    return [signature(name, form) for name, form in RULES.forms.items()]
+    return [signature(name, form) for name, form in INITIALISATIONS.forms.items()]
 
 
 def activations() -> list[str]:

@@ -215,16 +215,16 @@ _ADVICE: dict[str, dict[str, str]] = {
 }  # fmt: skip
 
 
-def meant(kind: str, name: str, known: Iterable[str]) -> str:
+def help_for_name(kind: str, name: str, known: Iterable[str]) -> str:
     """Help for an unknown name: by `called`, else the known name with the most similar spelling.
 
     Empty if no name is similar.
     """
     known = list(known)
-    return called(kind, name, known) or suggest(name, known)
+    return help_for_synonym(kind, name, known) or suggest(name, known)
 
 
-def called(kind: str, name: str, known: Iterable[str]) -> str:
+def help_for_synonym(kind: str, name: str, known: Iterable[str]) -> str:
     """Help for an unknown name that is a synonym, or has advice; empty for other names.
 
     Args:

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-Draw = Literal["weight", "shift", "gain", "variance"]
+Distribution = Literal["weight", "shift", "gain", "variance"]
 Array = Any  # a numpy array
 Dual = Any  # odenet.analyse.dual_numbers.Jet, a feature map (channels, cells) and its derivative
 Space = tuple[int, ...]  # the sizes of the spatial axes of a feature map
@@ -27,7 +27,7 @@ class Tensor:
     """
 
     shape: tuple[int, ...]
-    draw: Draw = "weight"
+    draw: Distribution = "weight"
     learned: bool = True
 
     @property

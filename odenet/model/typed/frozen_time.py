@@ -8,7 +8,7 @@ from odenet.model.tables.argument_kinds import Call
 from odenet.model.tables.declared_parameters import declare
 from odenet.model.typed.program import Model
 
-NOW = "the time"  # the name of the fixed time; a file cannot declare it, and messages show `t`
+FROZEN_TIME = "the time"  # its canonical name; a file cannot declare it, and messages show `t`
 _SCALAR_TYPE = Call("scalar", kwargs={"positive": "positive", "init": Call("ones")})
 
 
@@ -19,24 +19,24 @@ def freeze_time(model: Model) -> Model:
     """
     if model.time is None:
         return model
-    time = declare(NOW, _SCALAR_TYPE, shared=True, span=model.time.span or model.equations)
+    time = declare(FROZEN_TIME, _SCALAR_TYPE, shared=True, span=model.time.span or model.equations)
     rates = {name: _without_time(rate) for name, rate in model.dynamics.rates.items()}
     return replace(
         model,
-        parameters={**model.parameters, NOW: time},
-        spellings={**model.spellings, NOW: "t"},
+        parameters={**model.parameters, FROZEN_TIME: time},
+        spellings={**model.spellings, FROZEN_TIME: "t"},
         dynamics=replace(model.dynamics, rates=rates),
     )
 
 
 def reads_time(node: Node) -> bool:
     """Whether a formula of a model after `freeze_time` depends on the time."""
-    return any(isinstance(n, LearnedScalar) and n.name == NOW for n in node.walk())
+    return any(isinstance(n, LearnedScalar) and n.name == FROZEN_TIME for n in node.walk())
 
 
 def _without_time(node: Node) -> Node:
     return (
-        LearnedScalar(NOW, span=node.span)
+        LearnedScalar(FROZEN_TIME, span=node.span)
         if isinstance(node, Time)
         else rebuilt(node, _without_time)
     )

@@ -6,7 +6,7 @@ from math import prod
 from odenet.model.expressions.numbers import Width
 from odenet.model.tables.layers import LAYERS, Layer, Shape
 from odenet.model.tables.tensors import Tensors
-from odenet.model.typed.program import Model, inside
+from odenet.model.typed.program import Model, walk_layers
 from odenet.model.typed.unit_entry import (
     entry_maps,
     maps_in_first_step,
@@ -35,7 +35,7 @@ class NetworkSize:
 
 def network_size(model: Model) -> NetworkSize:
     """The size of the `net` of a model."""
-    layers = list(inside(model.net))
+    layers = list(walk_layers(model.net))
     weights = [_layer_size(model, layer) for layer in layers]
     values = [_value_count(layer.before) + _value_count(layer.after) for layer in layers]
     heaviest, widest = (layers[counts.index(max(counts))] for counts in (weights, values))
@@ -44,7 +44,7 @@ def network_size(model: Model) -> NetworkSize:
 
 def layer_parameters(model: Model, layer: Layer) -> int:
     """The number of parameters of a layer of the `net`, including the layers inside it."""
-    return sum(_layer_size(model, inner) for inner in inside([layer]))
+    return sum(_layer_size(model, inner) for inner in walk_layers([layer]))
 
 
 def _value_count(shape: Shape) -> int:

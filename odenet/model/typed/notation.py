@@ -9,7 +9,15 @@ from fractions import Fraction
 
 from odenet.model.expressions import expr
 from odenet.model.expressions.expr import Kind, Node
-from odenet.model.typed.dialects import ATOM, POWER, PRODUCT, QUOTIENT, SUM, Language, Latex
+from odenet.model.typed.dialects import (
+    ATOM,
+    POWER,
+    PRODUCT,
+    QUOTIENT,
+    SUM,
+    LatexDialect,
+    OdeDialect,
+)
 from odenet.model.typed.scheme import Pattern, Scheme, Update
 
 
@@ -22,7 +30,7 @@ class Notation:
         roots: whether powers of 1/2 are written with √, which the language does not have.
     """
 
-    dialect: Language | Latex = field(default_factory=Language)
+    dialect: OdeDialect | LatexDialect = field(default_factory=OdeDialect)
     roots: bool = False
 
     def name(self, name: str) -> str:
@@ -156,4 +164,4 @@ class Notation:
         return text if precedence >= least else self.dialect.brackets(text)
 
 
-LATEX = Notation(Latex())
+LATEX = Notation(LatexDialect())

@@ -7,7 +7,7 @@ from odenet.model.expressions.numbers import Width
 from odenet.model.tables.argument_kinds import show
 from odenet.model.tables.declared_parameters import DeclaredParameter
 from odenet.model.tables.layers import Layer, Shape
-from odenet.model.typed.dialects import Language
+from odenet.model.typed.dialects import OdeDialect
 from odenet.model.typed.group_sizes import owners_of
 from odenet.model.typed.notation import Notation
 from odenet.model.typed.program import Model
@@ -65,7 +65,7 @@ def _map_row(model: Model, name: str) -> tuple[str, ...]:
 
 def _equation_rows(model: Model) -> Iterator[tuple[str, ...]]:
     """The equations with their roles in the scheme, the initial values, and the output."""
-    notation = Notation(Language(model.spellings))
+    notation = Notation(OdeDialect(model.spellings))
     roles = _roles(model)
     for name, order in model.dynamics.states.items():
         left = notation.dialect.derivative(name, order)
@@ -81,7 +81,7 @@ def _roles(model: Model) -> Mapping[State, str]:
     if model.discretisation_or_none is None:
         return {}
     scheme, groups = model.scheme, model.discretisation.groups
-    printer = Notation(Language(scheme.spellings))
+    printer = Notation(OdeDialect(scheme.spellings))
     return {
         State(state.name): f"{' + '.join(printer.name(p.function) for p in patterns)} of "
         f"{scheme.name}, for its {derivative(printer.name(name), patterns[0].order)}"
@@ -96,8 +96,8 @@ def _scheme_rows(model: Model) -> Iterator[tuple[str, ...]]:
     if chosen is None:
         return
     scheme = chosen.scheme
-    notation = Notation(Language(scheme.spellings))
-    state_notation = Notation(Language(model.spellings))
+    notation = Notation(OdeDialect(scheme.spellings))
+    state_notation = Notation(OdeDialect(model.spellings))
     owners = owners_of(scheme)
     for update in scheme.updates:
         states = chosen.groups[owners[update.target.name]]

@@ -82,7 +82,7 @@ class Claim:
     span: Span = field(compare=False, repr=False)
 
 
-def undiscretised(model: "Model") -> Diagnostic:
+def missing_discretisation(model: "Model") -> Diagnostic:
     """The error where a scheme is needed and the file has no `discretise` line."""
     help_ = "add a line such as `discretise verlet(h = 0.1)`: `odenet compile` lists those that fit"
     return Diagnostic("missing-scheme", "this file has no discretisation", model.equations, help_)
@@ -96,7 +96,7 @@ def flow_axes(net: Iterable[Layer], input_shape: Shape | None) -> int | None:
 
 def flows_of(layers: Iterable[Layer]) -> Iterator[Layer]:
     """The flows and units of a pipeline, including those inside residual layers."""
-    return (layer for layer in inside(layers) if layer.name in ("flow", "unit"))
+    return (layer for layer in walk_layers(layers) if layer.name in ("flow", "unit"))
 
 
 def row_imports(model: "Model") -> tuple[str, ...]:
@@ -108,21 +108,21 @@ def row_imports(model: "Model") -> tuple[str, ...]:
     rows = [
         *(ACTIVATIONS[name] for name in activations),
         *(parameter.kind for parameter in model.parameters.values()),
-        *(LAYERS[layer.name] for layer in inside(layers) if layer.name in LAYERS),
+        *(LAYERS[layer.name] for layer in walk_layers(layers) if layer.name in LAYERS),
         *(
             LAYERS[layer.arguments["after"].name]
-            for layer in inside(layers)
+            for layer in walk_layers(layers)
             if layer.name == "residual"
         ),
     ]
     return tuple(sorted({line for row in rows for line in row.imports}))
 
 
-def inside(layers: Iterable[Layer]) -> Iterator[Layer]:
+def walk_layers(layers: Iterable[Layer]) -> Iterator[Layer]:
     """The layers of a pipeline, including those inside residual layers."""
     for layer in layers:
         yield layer
-        yield from inside(layer.inner)
+        yield from walk_layers(layer.inner)
 
 
 def ends_in_classes(model: "Model") -> bool:
@@ -181,7 +181,7 @@ class Model:
     def discretisation(self) -> Discretisation:
         """What `discretise` says; raises SpecError in a file without that line."""
         if self.discretisation_or_none is None:
-            raise SpecError([undiscretised(self)])
+            raise SpecError([missing_discretisation(self)])
         return self.discretisation_or_none
 
     @property

@@ -6,10 +6,10 @@ from dataclasses import dataclass, field
 from odenet.diagnostics import Span
 from odenet.model.expressions.expr import Constant, MapCall, Node, Slot, Stage, Stretch
 
-COUNT = "n"  # the number of a step, 0 for the first, as a constant of the scheme
+STEP_NUMBER = "n"  # the number of a step, 0 for the first, as a constant of the scheme
 
 # Schemes that torchdiffeq has with adaptive step sizes -> its name for them.
-ADAPTIVE = {"heun": "adaptive_heun", "bosh3": "bosh3", "dopri5": "dopri5"}
+TORCHDIFFEQ_METHODS = {"heun": "adaptive_heun", "bosh3": "bosh3", "dopri5": "dopri5"}
 
 
 @dataclass(frozen=True)
@@ -81,12 +81,12 @@ class Scheme:
     @property
     def counts(self) -> bool:
         """Whether its formulas depend on the step number `n`."""
-        return COUNT in dict(self.constants)
+        return STEP_NUMBER in dict(self.constants)
 
     @property
     def implied(self) -> tuple[str, ...]:
         """The constants that no file gives: decays and the step number."""
-        return (*self.decays, COUNT) if self.counts else self.decays
+        return (*self.decays, STEP_NUMBER) if self.counts else self.decays
 
     @property
     def equations(self) -> dict[str, tuple[Pattern, ...]]:

@@ -41,7 +41,7 @@ class StepConstant:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Given(StepConstant):
+class Listed(StepConstant):
     """A list of values, `[0.6, 1.2, …]`."""
 
     values: tuple[Number, ...]
@@ -82,7 +82,7 @@ class Geometric(StepConstant):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Learned(StepConstant):
+class LearnedConstant(StepConstant):
     """`learned(0.9)`: a parameter with this initial value, one for each step unless shared."""
 
     value: float
@@ -108,7 +108,7 @@ class Ramp(StepConstant):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Counted(StepConstant):
+class StepNumber(StepConstant):
     """`n` in the formulas of a scheme: the number of the step."""
 
     def at(self, steps: int) -> tuple[Number, ...]:
@@ -117,7 +117,7 @@ class Counted(StepConstant):
 
 
 @dataclass(frozen=True)
-class AtStep:
+class StepValues:
     """The values of the constants of a scheme in one step.
 
     Args:
@@ -129,9 +129,9 @@ class AtStep:
     numbers: Mapping[str, Number]
 
 
-def at_steps(
+def values_by_step(
     numbers: Mapping[str, Number], varying: Mapping[str, StepConstant], steps: int
-) -> list[AtStep]:
+) -> list[StepValues]:
     """The values of the constants in every step of a flow, ramps with their final values.
 
     Args:
@@ -141,14 +141,14 @@ def at_steps(
     """
     values = {name: constant.at(steps) for name, constant in varying.items()}
     return [
-        AtStep(f"step {step}", {**numbers, **{name: v[step] for name, v in values.items()}})
+        StepValues(f"step {step}", {**numbers, **{name: v[step] for name, v in values.items()}})
         for step in range(steps)
     ]
 
 
-def in_use(
+def distinct_values(
     numbers: Mapping[str, Number], varying: Mapping[str, StepConstant], depths: Iterable[int]
-) -> list[AtStep]:
+) -> list[StepValues]:
     """The distinct values of the constants in all steps of several flows.
 
     Ramps have both their final and their initial values.
@@ -158,11 +158,13 @@ def in_use(
         varying: those that differ from step to step.
         depths: the number of steps of each flow.
     """
-    distinct: dict[tuple[Number, ...], AtStep] = {}
+    distinct: dict[tuple[Number, ...], StepValues] = {}
     starts = {name: c.start for name, c in varying.items() if isinstance(c, Ramp)}
-    for at in (at for depth in depths for at in at_steps(numbers, varying, depth)):
+    for at in (at for depth in depths for at in values_by_step(numbers, varying, depth)):
         distinct.setdefault(tuple(at.numbers.values()), at)
         if starts:
-            ramp_start = AtStep(f"{at.where} at the start of the ramp", {**at.numbers, **starts})
+            ramp_start = StepValues(
+                f"{at.where} at the start of the ramp", {**at.numbers, **starts}
+            )
             distinct.setdefault(tuple(ramp_start.numbers.values()), ramp_start)
     return list(distinct.values())

@@ -3,7 +3,7 @@
 from odenet.model.tables.declared_parameters import DeclaredParameter
 from odenet.model.tables.layers import LAYERS, Layer
 from odenet.model.tables.norms import NORMS
-from odenet.model.typed.program import Model, inside
+from odenet.model.typed.program import Model, walk_layers
 
 
 def token_by_token_obstacle(model: Model) -> str:
@@ -20,7 +20,7 @@ def token_by_token_obstacle(model: Model) -> str:
     for definition in model.given:
         return f"nothing is known of `{definition.name}`, which is given from Python"
     maps = [layer for definition in model.maps.values() for layer in definition.layers]
-    for layer in inside([*model.net, *maps]):
+    for layer in walk_layers([*model.net, *maps]):
         if layer.before.space != layer.after.space:
             return f"{layer.name} changes how many tokens there are"
         if layer.name in LAYERS and not _is_token_by_token(layer):

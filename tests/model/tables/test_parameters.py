@@ -3,12 +3,12 @@
 import pytest
 
 from odenet.model.tables.argument_kinds import Call
-from odenet.model.tables.arguments import RULES
-from odenet.model.tables.parameters import TYPES
+from odenet.model.tables.arguments import INITIALISATIONS
+from odenet.model.tables.parameters import PARAMETER_TYPES
 from tests.model.texts import good, model_of, one_state
 
 
-@pytest.mark.parametrize("name", TYPES.forms)
+@pytest.mark.parametrize("name", PARAMETER_TYPES.forms)
 def test_every_type_can_be_declared_and_initialised_by_a_number(name):
     arguments = {"conv": "3, ", "depthwise": "3, ", "norm": "batch, "}.get(name, "")
     uses = {"bias": "Y + P", "scalar": "P Y", "norm": "P(Y)"}.get(name, "P Y")
@@ -16,9 +16,9 @@ def test_every_type_can_be_declared_and_initialised_by_a_number(name):
     assert model.parameters["P"].options["init"] == Call("constant", (), {"value": 0.25})
 
 
-@pytest.mark.parametrize("rule", RULES.forms)
+@pytest.mark.parametrize("rule", INITIALISATIONS.forms)
 def test_every_initialisation_can_be_named(rule):
-    arguments = "(0.5)" if RULES.forms[rule] else ""
+    arguments = "(0.5)" if INITIALISATIONS.forms[rule] else ""
     model = model_of(one_state("P Y", f"param P : conv(3, init = {rule}{arguments})"))
     assert model.parameters["P"].options["init"].name == rule
 

@@ -10,7 +10,7 @@ import pytest
 import odenet
 from odenet.emit.printing import as_latex
 from odenet.model.expressions import expr
-from odenet.model.typed.dialects import Language, latex_prose, latex_text
+from odenet.model.typed.dialects import OdeDialect, latex_prose, latex_text
 from odenet.model.typed.notation import LATEX, Notation
 from tests.derive.numeric import SCHEMES
 
@@ -49,7 +49,7 @@ def programs():
 @pytest.mark.parametrize("path", SPECS, ids=lambda path: path.stem)
 def test_what_is_printed_reads_back_as_the_same_formula(path):
     program = odenet.load(path)
-    shown = Notation(Language(program.model.spellings))
+    shown = Notation(OdeDialect(program.model.spellings))
     text = path.read_text()
     rates = program.model.dynamics.rates
     for rate in sorted(rates.values(), key=lambda rate: -rate.span.start):
@@ -120,6 +120,6 @@ def test_latex_compiles(tmp_path):
 
 
 def test_schemes_print_their_for_line():
-    shown = {name: Notation(Language(s.spellings)).for_line(s) for name, s in SCHEMES.items()}
+    shown = {name: Notation(OdeDialect(s.spellings)).for_line(s) for name, s in SCHEMES.items()}
     assert shown["verlet"] == "Y' = F(Z), Z' = G(Y)"
     assert any("- γ Y'" in line for line in shown.values())
