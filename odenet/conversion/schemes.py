@@ -107,7 +107,7 @@ def _from_program(program: Program) -> ChosenScheme:
     constants = {n: v for n, v in discretisation.constants.items() if n not in scheme.decays}
     constants |= {name: value for name, value in step_sizes.items() if value is not None}
     varying = discretisation.varying.items()
-    constants |= {n: c for n, c in varying if not isinstance(c, StepNumber)}  # those are in the text
+    constants |= {n: c for n, c in varying if not isinstance(c, StepNumber)}  # in the text
     if scheme.name in library():
         return ChosenScheme(scheme, constants=constants)
     scheme = _named_as_in_text(scheme)
