@@ -15,13 +15,13 @@ from odenet.language.names import canonical
 _NODE_RULES: dict[str, Callable[..., tree.Node]] = {
     "version": tree.Version, "state": tree.State, "aux": tree.Aux, "let": tree.Let,
     "equation": tree.Equation, "output": tree.Output, "start": tree.Start,
-    "setting": tree.Setting, "made": tree.MadeScheme, "right": tree.RightHandSide,
+    "setting": tree.Setting, "made_scheme": tree.MadeScheme, "right_hand_side": tree.RightHandSide,
     "update": tree.Update, "power": tree.Power, "derivative": tree.Derivative,
 }  # fmt: skip
 
 # Rules whose node has one field, the tuple of the children.
 _LIST_RULES: dict[str, Callable[..., tree.Node]] = {
-    "train": tree.Train, "takes": tree.For, "array": tree.ListValue, "group": tree.Group,
+    "train": tree.Train, "for": tree.For, "list": tree.ListValue, "group": tree.Group,
 }  # fmt: skip
 
 
