@@ -74,7 +74,7 @@ def _volume_words(derivation: Derivation, shown: SchemeNotation) -> str:
     if derivation.volume_preserving:
         return "volume preserving"
     factor = _volume(derivation, shown)
-    per_value = f"${factor}$" if shown.dialect.stacked else f"{factor} per value and step"
+    per_value = f"${factor}$" if shown.dialect.has_fractions else f"{factor} per value and step"
     return f"volume times {per_value}"
 
 
@@ -84,7 +84,7 @@ def _volume(derivation: Derivation, shown: SchemeNotation) -> str:
         return shown.number(derivation.volume)
     scale = "" if derivation.scale == 1 else f"{shown.number(derivation.scale)} "
     inside = " + ".join(map(shown.show, derivation.exponents))
-    mean = r"\exp(\textrm{mean of }" if shown.dialect.stacked else "exp(mean of"
+    mean = r"\exp(\textrm{mean of }" if shown.dialect.has_fractions else "exp(mean of"
     return f"{scale}{mean} {inside})"
 
 

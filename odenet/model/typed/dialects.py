@@ -18,8 +18,8 @@ class OdeDialect:
         spellings: canonical name -> how the author wrote it.
     """
 
-    identity, transposed, times = "I", "^T", "*"
-    stacked = False  # whether quotients are written as fractions, numerator over denominator
+    identity, transpose, product_sign = "I", "^T", "*"
+    has_fractions = False  # whether a quotient is a numerator over a denominator
 
     def __init__(self, spellings: Mapping[str, str] | None = None):
         self._spellings = spellings or {}
@@ -76,8 +76,8 @@ class OdeDialect:
 class LatexDialect:
     """LaTeX with amsmath; every command it uses exists there."""
 
-    identity, transposed, times = "I", r"^{\top}", r"\odot"
-    stacked = True  # so that fractions, exponents and roots need no brackets inside
+    identity, transpose, product_sign = "I", r"^{\top}", r"\odot"
+    has_fractions = True  # so that fractions, exponents and roots need no brackets inside
 
     def name(self, name: str, index: str = "") -> str:
         """A name: Greek letters as commands; digits, the part after `_` and the step as indices."""

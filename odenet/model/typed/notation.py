@@ -89,13 +89,13 @@ class Notation:
                 return dialect.juxtaposed(*inside), PRODUCT
             case expr.Hadamard(left, right):
                 inside = self._bracketed(left, PRODUCT), self._bracketed(right, PRODUCT)
-                return f" {dialect.times} ".join(inside), PRODUCT
+                return f" {dialect.product_sign} ".join(inside), PRODUCT
             case expr.Quotient(numerator, denominator):
                 return self._quotient(numerator, denominator)
             case expr.Power():
                 return self._power(node)
             case expr.Adjoint():
-                return self._bracketed(node.of, ATOM) + dialect.transposed, POWER
+                return self._bracketed(node.of, ATOM) + dialect.transpose, POWER
             case _:
                 return self._atom(node), ATOM
 
@@ -146,14 +146,14 @@ class Notation:
         return " ".join(parts)
 
     def _quotient(self, numerator: Node, denominator: Node) -> tuple[str, int]:
-        if self.dialect.stacked:
+        if self.dialect.has_fractions:
             return self.dialect.quotient(self.show(numerator), self.show(denominator))
         return self.dialect.quotient(
             self._bracketed(numerator, QUOTIENT), self._bracketed(denominator, POWER)
         )
 
     def _power(self, node: expr.Power) -> tuple[str, int]:
-        inside = SUM if self.dialect.stacked else ATOM
+        inside = SUM if self.dialect.has_fractions else ATOM
         if self.roots and node.exponent == expr.Number(Fraction(1, 2), "1/2"):
             return self.dialect.root(self._bracketed(node.base, inside)), ATOM
         exponent = self._bracketed(node.exponent, inside)
