@@ -15,7 +15,7 @@ from odenet.language.statement_forms import FORMS, STATEMENT_HELP, help_for_syno
 from odenet.language.statements import BLOCK_WORDS, STATEMENT_WORDS
 
 _OPERATORS = {"PLUS", "MINUS", "TIMES", "OVER", "CIRCUMFLEX", "EQUAL", "COMMA", "_ARROW", "COLON"}
-_OPERAND = {"NAME", "NUMBER", "LPAR"}
+_OPERAND_STARTS = {"NAME", "NUMBER", "LPAR"}
 _ENDS = {"_END", "RPAR", "RSQB", "RBRACE", "$END"}
 
 Finding = tuple[Token, str, str]  # the token to underline, the message, the help
@@ -43,7 +43,7 @@ class Mistake:
         return self.statement[self.index]
 
     @property
-    def before(self) -> Token:
+    def previous(self) -> Token:
         """The last token that is in place."""
         return self.statement[self.index - 1]
 
@@ -52,7 +52,7 @@ class Mistake:
         """The first token of its statement."""
         return self.statement[0]
 
-    def kinds(self, start: int, count: int) -> list[str]:
+    def types(self, start: int, count: int) -> list[str]:
         """The types of `count` tokens of the statement."""
         return [token.type for token in self.statement[start : start + count]]
 
@@ -60,30 +60,30 @@ class Mistake:
 def explain(mistake: Mistake) -> tuple[Code, Finding]:
     """The code of a mistake, with the token to underline, the message and the help."""
     for code, rule in _RULES:
-        found = rule(mistake)
-        if found is not None:
-            return code, found
+        finding = rule(mistake)
+        if finding is not None:
+            return code, finding
     return "syntax", _fallback(mistake)
 
 
 def explain_stray(mistake: Mistake) -> tuple[Code, Finding] | None:
     """Likewise where the token is a stray; None if only the message of the stray applies."""
-    found = _claim(mistake)
-    return None if found is None else ("syntax", found)
+    finding = _wrong_claim(mistake)
+    return None if finding is None else ("syntax", finding)
 
 
-def _setting(m: Mistake) -> Finding | None:
+def _bad_setting(m: Mistake) -> Finding | None:
     if not m.setting or m.index > 1:
         return None
     return m.token, "a setting is a name, `=` and a value", "write, for example, h=0.05"
 
 
-def _at_the_start(m: Mistake) -> Finding | None:
+def _wrong_first_token(m: Mistake) -> Finding | None:
     if m.index > 0:
         return None
     if m.token.type == "PRIME":
         help_ = 'a text is written in double quotes: "…"'
-    elif m.kinds(0, 2) in (["OVER", "OVER"], ["OVER", "TIMES"]):
+    elif m.types(0, 2) in (["OVER", "OVER"], ["OVER", "TIMES"]):
         help_ = "a comment begins with `#`"
     elif m.token.type in BLOCK_WORDS:
         help_ = f"`{m.token}` belongs inside `scheme NAME {{ … }}`"
@@ -95,7 +95,7 @@ def _at_the_start(m: Mistake) -> Finding | None:
 
 
 def _assignment(m: Mistake) -> Finding | None:
-    if m.kinds(0, 2) != ["NAME", "EQUAL"] or m.index != 1:
+    if m.types(0, 2) != ["NAME", "EQUAL"] or m.index != 1:
         return None
     name = m.first
     help_ = help_for_synonym(name) or (
@@ -107,10 +107,10 @@ def _assignment(m: Mistake) -> Finding | None:
 
 def _rate_at_a_time(m: Mistake) -> Finding | None:
     """An equation that names its time, `Y'(t) = …`."""
-    kinds = m.kinds(0, m.index)
-    if kinds not in (["NAME", "PRIME", "LPAR"], ["NAME", "LPAR"]) or m.token.type != "NAME":
+    types = m.types(0, m.index)
+    if types not in (["NAME", "PRIME", "LPAR"], ["NAME", "LPAR"]) or m.token.type != "NAME":
         return None
-    if m.kinds(m.index + 1, 2) != ["RPAR", "EQUAL"]:
+    if m.types(m.index + 1, 2) != ["RPAR", "EQUAL"]:
         return None
     help_ = f"write `{m.first}' = …`; an initial value is `{m.first}(0) = …`"
     return m.token, "an equation holds at every time, and does not name it", help_
@@ -124,7 +124,7 @@ def _unknown_statement(m: Mistake) -> Finding | None:
     if m.index == 1 and second.type == "LSQB":
         message = f"an index counts steps, so `{m.first}[…] = …` belongs inside a scheme"
         return m.first, message, "write `scheme NAME { … }` around it"
-    if m.kinds(0, 4) == ["NAME", "OVER", "NAME", "EQUAL"]:
+    if m.types(0, 4) == ["NAME", "OVER", "NAME", "EQUAL"]:
         state = m.first[1:] or "Y"
         help_ = f"write `{state}' = …`"
         return _merged(m.first, m.statement[2]), "a derivative is written with `'`", help_
@@ -136,15 +136,15 @@ def _unknown_statement(m: Mistake) -> Finding | None:
     return None
 
 
-def _function(m: Mistake) -> Finding | None:
-    if m.kinds(0, 3) != ["LET", "NAME", "LPAR"] or m.index != 2:
+def _function_in_let(m: Mistake) -> Finding | None:
+    if m.types(0, 3) != ["LET", "NAME", "LPAR"] or m.index != 2:
         return None
-    help_ = f"write `let {m.before} = …` for a formula, `map {m.before} = …` for layers"
+    help_ = f"write `let {m.previous} = …` for a formula, `map {m.previous} = …` for layers"
     return m.token, "`let` names a value, not a function", help_
 
 
 def _higher_derivative(m: Mistake) -> Finding | None:
-    if m.token.type != "PRIME" or m.before.type != "PRIME":
+    if m.token.type != "PRIME" or m.previous.type != "PRIME":
         return None
     return m.token, "equations are of first or second order", "introduce a state for the derivative"
 
@@ -164,7 +164,7 @@ _FOREIGN_SIGNS = {
 
 def _foreign_sign(m: Mistake) -> Finding | None:
     following = m.statement[m.index + 1] if m.index + 1 < len(m.statement) else m.token
-    for first, last in ((m.before, m.token), (m.token, following)):
+    for first, last in ((m.previous, m.token), (m.token, following)):
         written = f"{first}{last}"
         adjacent = first.end_pos == last.start_pos or written in ("**", "//")
         if written in _FOREIGN_SIGNS and first is not last and adjacent:
@@ -178,7 +178,7 @@ def _merged(first: Token, last: Token) -> Token:
     return Token("STRAY", f"{first}{last}", start_pos=first.start_pos, end_pos=last.end_pos)
 
 
-def _reserved(m: Mistake) -> Finding | None:
+def _keyword_as_name(m: Mistake) -> Finding | None:
     if m.token.type == "NAME" or not m.token.isalpha():
         return None
     if m.token.type in STATEMENT_WORDS | BLOCK_WORDS and "_END" in m.accepts:
@@ -190,7 +190,7 @@ def _reserved(m: Mistake) -> Finding | None:
     return m.token, message, "choose another name"
 
 
-def _claim(m: Mistake) -> Finding | None:
+def _wrong_claim(m: Mistake) -> Finding | None:
     """A claim as in `require a, b`, `require order = 2` or `require order >= 2`."""
     if m.first.type != "REQUIRE" or m.index < 2:
         return None
@@ -203,14 +203,14 @@ def _claim(m: Mistake) -> Finding | None:
         return m.token, "a claim is not a comparison", help_
     if m.token.type == "EQUAL" or m.token[0] in ">≥":
         number = next((f"{t}" for t in m.statement[2:] if t.type == "NUMBER"), "2")
-        if m.kinds(m.index, 2) == ["STRAY", "NUMBER"] and m.token == ">" and number.isdigit():
+        if m.types(m.index, 2) == ["STRAY", "NUMBER"] and m.token == ">" and number.isdigit():
             number = f"{int(number) + 1}"
         help_ = f"write `require order({number})`, which claims at least {number}"
         return m.token, "a number is given to a claim in brackets", help_
     return None
 
 
-def _colon(m: Mistake) -> Finding | None:
+def _colon_after_keyword(m: Mistake) -> Finding | None:
     """A colon after the first word, as in `discretise: verlet` or `state: Y`."""
     if m.index != 1 or m.token.type != "COLON" or m.first.type not in FORMS:
         return None
@@ -220,52 +220,54 @@ def _colon(m: Mistake) -> Finding | None:
 def _constants_without_brackets(m: Mistake) -> Finding | None:
     if m.first.type not in ("DISCRETISE", "DISCRETIZE") or m.token.type != "EQUAL":
         return None
-    help_ = f"write `discretise {m.statement[1]}({m.before} = …)`"
-    return m.before, "the constants of a scheme are written in brackets", help_
+    help_ = f"write `discretise {m.statement[1]}({m.previous} = …)`"
+    return m.previous, "the constants of a scheme are written in brackets", help_
 
 
 def _type_after_equals(m: Mistake) -> Finding | None:
-    declares = "PARAM" in m.kinds(0, 2)
+    declares = "PARAM" in m.types(0, 2)
     if not declares or m.token.type != "EQUAL" or "COLON" not in m.accepts:
         return None
     return m.token, "the type of a parameter comes after `:`", f"write `{FORMS['PARAM']}`"
 
 
-def _comma(m: Mistake) -> Finding | None:
+def _misplaced_comma(m: Mistake) -> Finding | None:
     if m.token.type != "COMMA" or "COMMA" in m.accepts:
         return None
-    following = m.kinds(m.index + 1, 1)
-    if m.before.type == "NUMBER" and following == ["NUMBER"] and f"{m.before}".isdigit():
-        number = f"{m.before}.{m.statement[m.index + 1]}"
+    following = m.types(m.index + 1, 1)
+    if m.previous.type == "NUMBER" and following == ["NUMBER"] and f"{m.previous}".isdigit():
+        number = f"{m.previous}.{m.statement[m.index + 1]}"
         return m.token, "a number is written with a point", f"write `{number}`"
     if following == ["_END"]:
         return m.token, "a statement ends without a comma", "remove it"
     return None
 
 
-def _quoted(m: Mistake) -> Finding | None:
+def _quoted_name(m: Mistake) -> Finding | None:
     if m.token.type != "STRING" or "NAME" not in m.accepts:
         return None
     return m.token, "a text cannot be used here", f"write it without quotes: {m.token[1:-1]}"
 
 
-def _operand(m: Mistake) -> Finding | None:
+def _missing_operand(m: Mistake) -> Finding | None:
     """A value missing before, after or between operators."""
-    if not m.accepts >= _OPERAND:
+    if not m.accepts >= _OPERAND_STARTS:
         return None
     if m.token.type in _OPERATORS:
-        if m.before.type in _OPERATORS:
-            if (m.before.type, m.token.type) == ("CIRCUMFLEX", "MINUS"):
+        if m.previous.type in _OPERATORS:
+            if (m.previous.type, m.token.type) == ("CIRCUMFLEX", "MINUS"):
                 help_ = f"`^(-1)` for a number; {NO_INVERSE}"
                 return m.token, "a power below 0 is written in brackets", help_
             sign = m.token.type in ("PLUS", "MINUS")
             help_ = "a second sign goes in brackets, as in `2 * (-a)`" if sign else ""
-            between = f"a value is missing between {token_text(m.before)} and {token_text(m.token)}"
+            between = (
+                f"a value is missing between {token_text(m.previous)} and {token_text(m.token)}"
+            )
             return m.token, between, help_
         return m.token, f"a value is missing before {token_text(m.token)}", ""
-    if m.before.type in _OPERATORS or (m.token.type in _ENDS and "_END" not in m.accepts):
-        message = f"a value is missing after {token_text(m.before)}"
-        return m.before, message, _form(m, "write it as in ")
+    if m.previous.type in _OPERATORS or (m.token.type in _ENDS and "_END" not in m.accepts):
+        message = f"a value is missing after {token_text(m.previous)}"
+        return m.previous, message, _form(m, "write it as in ")
     return None
 
 
@@ -273,37 +275,37 @@ def _fallback(m: Mistake) -> Finding:
     wanted = sorted({terminal_name(t) for t in m.accepts if t not in _ENDS})
     words = " or ".join(wanted or map(terminal_name, m.accepts))
     if m.token.type in _ENDS and 0 < len(wanted) < 4:
-        message = f"{words} is missing after {token_text(m.before)}"
-        return m.before, message, _form(m, "write it as in ")
+        message = f"{words} is missing after {token_text(m.previous)}"
+        return m.previous, message, _form(m, "write it as in ")
     if len(wanted) < 4:
         help_ = f"expected {words}" + _form(m, ", as in ")
     else:
         help_ = _form(m, "it is written as in ")
-    return m.token, f"{token_text(m.token)} cannot follow {token_text(m.before)} here", help_
+    return m.token, f"{token_text(m.token)} cannot follow {token_text(m.previous)} here", help_
 
 
 def _form(m: Mistake, intro: str) -> str:
     """How the statement is written, by example, unless the mistake is far from its beginning."""
-    if m.first.type not in FORMS or m.index > 4 or "LBRACE" in m.kinds(0, m.index):
+    if m.first.type not in FORMS or m.index > 4 or "LBRACE" in m.types(0, m.index):
         return ""
     return f"{intro}`{FORMS[m.first.type]}`"
 
 
 _RULES: tuple[tuple[Code, Callable[[Mistake], Finding | None]], ...] = (
-    ("bad-setting", _setting),
-    ("unknown-statement", _at_the_start),
-    ("syntax", _claim),
+    ("bad-setting", _bad_setting),
+    ("unknown-statement", _wrong_first_token),
+    ("syntax", _wrong_claim),
     ("unknown-character", _foreign_sign),
     ("unknown-statement", _assignment),
     ("syntax", _rate_at_a_time),
     ("unknown-statement", _unknown_statement),
-    ("syntax", _function),
+    ("syntax", _function_in_let),
     ("misplaced-derivative", _higher_derivative),
-    ("reserved-word", _reserved),
-    ("syntax", _colon),
+    ("reserved-word", _keyword_as_name),
+    ("syntax", _colon_after_keyword),
     ("syntax", _constants_without_brackets),
     ("syntax", _type_after_equals),
-    ("syntax", _comma),
-    ("syntax", _quoted),
-    ("missing-value", _operand),
+    ("syntax", _misplaced_comma),
+    ("syntax", _quoted_name),
+    ("missing-value", _missing_operand),
 )
