@@ -90,7 +90,7 @@ class _UsedFiles:
 
     def _read(self, use: tree.Use, path: Path, chain: tuple[Path, ...]) -> Iterator[tree.File]:
         try:
-            self._allow(path)
+            self._check_allowed(path)
             source = read(path)
         except SpecError as error:
             for problem in error.diagnostics:
