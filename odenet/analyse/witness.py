@@ -28,7 +28,7 @@ NOISE = 1e-3  # a Jacobian this small convinces nobody: weights are of size 1
 ROUNDING = 1e6 * np.finfo(float).eps  # an eigenvalue is known up to its condition times this
 
 
-@dataclass(freeze_time=True)
+@dataclass(frozen=True)
 class Look:
     """An eigenvalue, and how far it is for certain from where it should be, relative to ‖J‖."""
 

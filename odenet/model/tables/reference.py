@@ -13,7 +13,7 @@ from odenet.model.tables.layers import LAYERS, SAME_WIDTH
 from odenet.model.tables.parameters import PARAMETERS
 from odenet.model.tables.structural_layers import RESIDUAL, STRUCTURAL
 
-_STRUCTURAL_MEANINGS = {
+STRUCTURAL_MEANINGS = {
     "flow": "N steps of the discretised dynamics, with an `h` of its own when it is given",
     "unit": "N steps of the discretised dynamics, the first of which enters with C channels and a "
     "coarser map, see below",
@@ -69,10 +69,10 @@ def layers() -> list[str]:
         (f"`{signature(r.name, r.arguments)}`", _yes_or_no(r.in_map), r.meaning) for r in simple
     ]
     rows += [
-        (f"`{signature(n, form)}`", "no", _STRUCTURAL_MEANINGS[n]) for n, form in STRUCTURAL.items()
+        (f"`{signature(n, form)}`", "no", STRUCTURAL_MEANINGS[n]) for n, form in STRUCTURAL.items()
     ]
     options = signature("residual", RESIDUAL.forms["residual"])
-    rows.append((f"`{options.replace('(', '(LAYERS, ')}`", "no", _STRUCTURAL_MEANINGS["residual"]))
+    rows.append((f"`{options.replace('(', '(LAYERS, ')}`", "no", STRUCTURAL_MEANINGS["residual"]))
     return _table(("layer", "in a `map`", "what it does"), rows)
 
 

@@ -115,8 +115,8 @@ def _unit_size(model: Model, layer: Layer, axes: int) -> int:
         )
         for part in layers:
             widths = (part.before.channels, part.after.channels)
-            channels = (int(w.at(new if w.new else old)) for w in widths)
-            first += _count(LAYERS[part.name].tensors(part, *channels, axes))
+            channels_in, channels_out = (int(w.at(new if w.new else old)) for w in widths)
+            first += _count(LAYERS[part.name].tensors(part, channels_in, channels_out, axes))
     shortcut = old * new if layer.arguments["shortcut"] == "conv" else 0
     return first + shortcut + flow_size(model, new * dynamics.parts, steps - 1, axes)
 
