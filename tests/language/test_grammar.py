@@ -3,7 +3,7 @@ import importlib
 import pytest
 
 from odenet.language.lexer import grammar_text, parser
-from odenet.language.messages import WORDS, terminal_name
+from odenet.language.messages import TERMINALS, terminal_name
 from odenet.language.mistakes import FORMS
 from odenet.language.statements import BLOCK_WORDS, STATEMENT_WORDS
 
@@ -48,7 +48,7 @@ def test_the_strict_check_finds_conflicts_of_rules_and_of_tokens(strict, old, ne
 
 def test_every_terminal_has_a_word_for_people():
     ignored = {"COMMENT", "BLANK"}
-    assert set(terminals()) - keywords() - ignored == set(WORDS) - {"$END"}
+    assert set(terminals()) - keywords() - ignored == set(TERMINALS) - {"$END"}
 
 
 def test_a_keyword_is_its_own_word():
