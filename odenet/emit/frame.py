@@ -109,8 +109,8 @@ class Frame:
     @cached_property
     def varying(self) -> tuple[str, ...]:
         """The scheme's constants that differ from step to step, in the order of `shears`."""
-        chosen = self.model.discretisation.varying
-        return tuple(name for name in self.scheme_constants if name in chosen)
+        values = self.model.discretisation.varying
+        return tuple(name for name in self.scheme_constants if name in values)
 
     def varies(self, node: expr.Node) -> bool:
         """Whether a formula of the scheme's constants differs from step to step."""

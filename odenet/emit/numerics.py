@@ -18,14 +18,14 @@ def numerics(model: Model, derivation: Derivation) -> list[str]:
     lines = [] if isinstance(stability, str) else [axis.sentence for axis in stability.axes]
     exact_range = numbers_only(model)
     lines += [] if exact_range is None else [str(exact_range)]
-    lines += steps_that_differ(model) if lines else []
+    lines += differing_steps(model) if lines else []
     if model.discretisation.exact:
         return [*lines, exact_arithmetic_line(model, derivation)]
     round_trip = undone(model, derivation, depth(model))
     return lines if round_trip is None else [*lines, *round_trip.lines()]
 
 
-def steps_that_differ(model: Model) -> list[str]:
+def differing_steps(model: Model) -> list[str]:
     """A caveat about stability where constants differ from step to step."""
     discretisation = model.discretisation
     if not discretisation.varying:

@@ -9,7 +9,7 @@ from odenet.analyse.numbers_only import numbers_only
 from odenet.analyse.scheme_on_dynamics import EPS, depth, irreversible, undone
 from odenet.derive import Derivation
 from odenet.emit import notation
-from odenet.emit.numerics import exact_arithmetic_line, steps_that_differ
+from odenet.emit.numerics import differing_steps, exact_arithmetic_line
 from odenet.model.typed.program import Model
 from odenet.visible_drift import VISIBLE_DRIFT
 
@@ -50,7 +50,7 @@ def _limit(facts: Facts) -> str:
         return f"none is known: {axes}"
     exact_range = numbers_only(model)
     limits = [axis.short for axis in axes] + ([] if exact_range is None else [str(exact_range)])
-    return "; ".join([*limits, *steps_that_differ(model)])
+    return "; ".join([*limits, *differing_steps(model)])
 
 
 def _round_trip(model: Model, derivation: Derivation) -> str:
