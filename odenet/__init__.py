@@ -23,7 +23,7 @@ if TYPE_CHECKING:
         register_map,
         register_parameter,
     )
-    from odenet.runtime.in_backward import OptimizerInBackward
+    from odenet.runtime.optimizer_in_backward import OptimizerInBackward
     from odenet.training import evaluate, load_run, resume, train
 
 # Where the public names live; each is imported when it is used.
@@ -36,7 +36,7 @@ _HOMES = {
         "load_plugin", "register_activation", "register_claim", "register_layer", "register_map",
         "register_parameter",
     ),
-    "runtime.in_backward": ("OptimizerInBackward",),
+    "runtime.optimizer_in_backward": ("OptimizerInBackward",),
     "training": ("evaluate", "load_run", "resume", "train"),
 }  # fmt: skip
 

@@ -39,7 +39,7 @@ from odenet.conversion.side_outputs import (
     independent_outputs,
     isolated_random_streams,
 )
-from odenet.runtime.repetition.replay import evaluating
+from odenet.runtime.repetition.recorder import evaluating
 
 if TYPE_CHECKING:
     from odenet.conversion.module_flow import ModuleFlow

@@ -19,7 +19,7 @@ from odenet.runtime.learned.constants import LearnedConstant, Moving
 from odenet.runtime.passes.protocol import State
 from odenet.runtime.passes.shear import like
 from odenet.runtime.repetition.context import NOTHING, Context
-from odenet.runtime.repetition.replay import evaluating
+from odenet.runtime.repetition.recorder import evaluating
 from odenet.runtime.tracing import as_node
 
 

@@ -17,7 +17,7 @@ from torch._subclasses import FakeTensor
 from torch.utils import _pytree as pytree
 
 from odenet.conversion.blocks import WITHIN_FLOW
-from odenet.runtime.repetition.replay import evaluating
+from odenet.runtime.repetition.recorder import evaluating
 
 
 class SideOutputs:

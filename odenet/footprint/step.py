@@ -16,9 +16,9 @@ from odenet.footprint.allocator import Peak
 from odenet.footprint.ledger import MemoryLedger, valueless
 from odenet.model.typed.program import scores_tokens
 from odenet.runtime.flow import Flow
-from odenet.runtime.in_backward import OptimizerInBackward
 from odenet.runtime.layers.head import before_head, next_token_loss
-from odenet.runtime.passes.weights import FlowWeights
+from odenet.runtime.optimizer_in_backward import OptimizerInBackward
+from odenet.runtime.passes.flow_weights import FlowWeights
 from odenet.training.flows import flows
 from odenet.training.learning.optim import build_optimizer
 

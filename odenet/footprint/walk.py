@@ -18,7 +18,7 @@ from odenet.conversion.examples import Example
 from odenet.conversion.fake_models import fake_copy, fake_tensor
 from odenet.conversion.stages import ResidualStage
 from odenet.footprint.ledger import MemoryLedger, valueless
-from odenet.runtime.in_backward import OptimizerInBackward
+from odenet.runtime.optimizer_in_backward import OptimizerInBackward
 
 Loss = Callable[[Any], Tensor]
 Change = Callable[[nn.Module], None]

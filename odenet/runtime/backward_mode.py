@@ -7,7 +7,7 @@ from torch import Tensor
 
 from odenet.runtime.drift import LastDrift
 from odenet.runtime.memory import Memory, as_mode
-from odenet.runtime.varying import Varying
+from odenet.runtime.step_constants import Varying
 
 
 class BackwardMode(Varying):

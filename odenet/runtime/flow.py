@@ -16,11 +16,11 @@ from odenet.runtime.layers.tokens import reads_tokens
 from odenet.runtime.learned.knots import Knotted
 from odenet.runtime.learned.slices import put_together, taken_apart
 from odenet.runtime.memory import all_steps, plain_steps
-from odenet.runtime.passes.chain import exact_steps, exact_steps_undone, undo_steps
-from odenet.runtime.passes.compiled import CompiledSteps, compiled_steps
-from odenet.runtime.passes.exact import Fixed
+from odenet.runtime.passes.compiled_steps import CompiledSteps, compiled_steps
+from odenet.runtime.passes.fixed_point import Fixed
 from odenet.runtime.passes.memory_format import as_before, channels_innermost, tokens_apart
 from odenet.runtime.passes.protocol import State
+from odenet.runtime.passes.recomputation import exact_steps, exact_steps_undone, undo_steps
 from odenet.runtime.passes.shear import Registers, like
 from odenet.runtime.passes.torch_settings import single_under_autocast
 from odenet.runtime.passes.volume import Volume

@@ -6,19 +6,19 @@ from typing import Literal, cast
 import torch
 from torch import Tensor, nn
 
+from odenet.runtime.budget import BudgetShare, as_bytes
 from odenet.runtime.learned.constants import all_values
 from odenet.runtime.learned.slices import taken_apart
-from odenet.runtime.passes.chain import recomputed_steps
 from odenet.runtime.passes.equations import Equations
+from odenet.runtime.passes.flow_weights import FlowWeights
 from odenet.runtime.passes.memory_format import kernel_order
 from odenet.runtime.passes.protocol import State, Stepwise
+from odenet.runtime.passes.recomputation import recomputed_steps
 from odenet.runtime.passes.torch_settings import Autocast, saved_tensors_hooked
 from odenet.runtime.passes.volume import one_step
-from odenet.runtime.passes.weights import FlowWeights
+from odenet.runtime.repetition.refusals import refuse_transforms
 from odenet.runtime.repetition.replica_pool import ReplicaPools
-from odenet.runtime.repetition.saved import SavedTensors
-from odenet.runtime.repetition.watch import refuse_transforms
-from odenet.runtime.share import BudgetShare, as_bytes
+from odenet.runtime.repetition.saved_tensors import SavedTensors
 from odenet.runtime.tracing import refuse_trace
 
 Memory = Literal["reversible", "stored", "checkpoint"] | int

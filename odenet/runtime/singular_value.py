@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from odenet.runtime.passes.shear import like
-from odenet.runtime.repetition.replay import evaluating
+from odenet.runtime.repetition.recorder import evaluating
 
 if TYPE_CHECKING:
     from odenet.runtime.flow import Flow

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from odenet.runtime.passes.shear import like
-from odenet.runtime.repetition.replay import evaluating
+from odenet.runtime.repetition.recorder import evaluating
 
 if TYPE_CHECKING:
     from odenet.runtime.flow import Flow

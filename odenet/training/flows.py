@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from odenet.runtime.flow import Flow
 from odenet.runtime.passes.equations import State
-from odenet.runtime.passes.exact import Inexact
+from odenet.runtime.passes.fixed_point import Inexact
 from odenet.runtime.unit import Unit
 
 ROUGH_ITERATIONS = 12  # power iterations for a stability margin that is a few per cent too small

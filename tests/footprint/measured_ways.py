@@ -14,7 +14,7 @@ from torchvision.models.regnet import BlockParams, RegNet
 
 import odenet
 from odenet.footprint.allocator import Peak
-from odenet.runtime.in_backward import OptimizerInBackward
+from odenet.runtime.optimizer_in_backward import OptimizerInBackward
 
 
 def regnet():

@@ -14,7 +14,7 @@ from torch.nn.utils import parametrize
 from torch.nn.utils.parametrizations import weight_norm
 from torch.utils.checkpoint import checkpoint
 
-from odenet.runtime.passes.weights import FlowWeights
+from odenet.runtime.passes.flow_weights import FlowWeights
 from tests.runtime.handwritten import build
 from tests.runtime.plain import MODES, assert_as_plain, network, state, twice
 

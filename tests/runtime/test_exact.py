@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from odenet.conversion import reversible
-from odenet.runtime.passes.exact import Fixed, _fraction
+from odenet.runtime.passes.fixed_point import Fixed, _fraction
 from odenet.runtime.passes.remainders import Remainders
 from odenet.testing import assert_exact, assert_gradients
 from tests.runtime.handwritten import FLOWS, HamiltonianFlow, MomentumFlow, build

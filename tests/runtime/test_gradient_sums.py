@@ -3,8 +3,8 @@
 import pytest
 import torch
 
+from odenet.runtime.passes.flow_weights import Address, Part
 from odenet.runtime.passes.gradient_sums import GradientSums, storages
-from odenet.runtime.passes.weights import Address, Part
 
 
 def test_what_is_made_in_the_place_of_a_freed_tensor_is_not_copied():

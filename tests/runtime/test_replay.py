@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import nn
 
-from odenet.runtime.repetition.replay import RandomStates
+from odenet.runtime.repetition.recorder import RandomStates
 from odenet.testing import assert_gradients
 from tests.runtime.handwritten import HamiltonianFlow, MomentumFlow, NormFlow, build
 

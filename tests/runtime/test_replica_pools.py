@@ -17,7 +17,7 @@ import torch
 from torch import nn
 
 from odenet import reversible
-from odenet.runtime.repetition.replay import RandomStates
+from odenet.runtime.repetition.recorder import RandomStates
 from odenet.runtime.repetition.replica import Replica
 
 

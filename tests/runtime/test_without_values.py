@@ -17,7 +17,7 @@ import odenet
 from odenet.runtime import Flow
 from odenet.runtime.learned.operator_norms import operator_norms
 from odenet.runtime.learned.operators import soft_threshold
-from odenet.runtime.repetition.replay import RandomStates
+from odenet.runtime.repetition.recorder import RandomStates
 from tests.runtime.handwritten import HamiltonianFlow
 from tests.waiting import Copies
 

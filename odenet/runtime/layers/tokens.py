@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 if TYPE_CHECKING:
-    from odenet.runtime.layers.past import Past
+    from odenet.runtime.layers.kv_cache import Past
 
 INITIAL = 0.02  # deviation of what tokens and places begin with
 

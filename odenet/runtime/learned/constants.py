@@ -20,7 +20,7 @@ from odenet.runtime.learned.parameters import inverse_softplus
 from odenet.sequences import DIVISIONS, interpolate
 
 if TYPE_CHECKING:
-    from odenet.runtime.learned.given_constants import Learned, Ramp
+    from odenet.runtime.learned.constant_kinds import Learned, Ramp
 
 MARGIN = 1e-3  # of the first value's distance from an end: this much of it remains
 

@@ -7,8 +7,9 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from odenet.runtime.passes.compiled import CompiledSteps
+from odenet.runtime.passes.compiled_steps import CompiledSteps
 from odenet.runtime.passes.drift_meter import DriftMeter
+from odenet.runtime.passes.flow_weights import Address, DetachedValues, Part
 from odenet.runtime.passes.forward import ForwardPass
 from odenet.runtime.passes.gradient_sums import GradientSums, storages
 from odenet.runtime.passes.memory_format import in_order_of
@@ -17,9 +18,8 @@ from odenet.runtime.passes.state_gradients import StateGradients
 from odenet.runtime.passes.step_weights import OneStep
 from odenet.runtime.passes.steps import retreat
 from odenet.runtime.passes.volume import LOG_DET, one_step, per_sample
-from odenet.runtime.passes.weights import Address, DetachedValues, Part
-from odenet.runtime.repetition.replay import random_states_preserved
-from odenet.runtime.repetition.watch import checkpointed, graph, refuse_captured
+from odenet.runtime.repetition.recorder import random_states_preserved
+from odenet.runtime.repetition.refusals import checkpointed, graph, refuse_captured
 
 
 class BackwardPass:

@@ -8,7 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from odenet.runtime.passes.exact import Fixed
+from odenet.runtime.passes.fixed_point import Fixed
+from odenet.runtime.passes.flow_weights import FlowWeights
 from odenet.runtime.passes.memory_format import kernel_order
 from odenet.runtime.passes.protocol import State, Stepwise
 from odenet.runtime.passes.shear import Packed, Registers, Shear, Term
@@ -16,12 +17,11 @@ from odenet.runtime.passes.step_weights import OneStep
 from odenet.runtime.passes.steps import advance
 from odenet.runtime.passes.torch_settings import TorchSettings, same_bits
 from odenet.runtime.passes.volume import LOG_DET, collecting, one_step
-from odenet.runtime.passes.weights import FlowWeights
-from odenet.runtime.repetition.replay import Recorder
+from odenet.runtime.repetition.recorder import Recorder
+from odenet.runtime.repetition.refusals import warn_of_hooks, watched
 from odenet.runtime.repetition.replica_pool import ReplicaPool
-from odenet.runtime.repetition.saved import SavedTensors
+from odenet.runtime.repetition.saved_tensors import SavedTensors
 from odenet.runtime.repetition.snapshot import Snapshot
-from odenet.runtime.repetition.watch import warn_of_hooks, watched
 
 
 class ForwardPass:

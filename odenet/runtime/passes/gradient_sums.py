@@ -7,7 +7,7 @@ from torch import Tensor
 from torch.multiprocessing.reductions import StorageWeakRef
 
 from odenet.runtime.learned.knots import Between
-from odenet.runtime.passes.weights import Address, Part
+from odenet.runtime.passes.flow_weights import Address, Part
 
 
 class GradientSums:

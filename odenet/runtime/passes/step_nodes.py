@@ -15,10 +15,10 @@ from torch.autograd.graph import get_gradient_edge
 
 from odenet.runtime.learned.slices import Slices
 from odenet.runtime.passes.backward import BackwardPass
+from odenet.runtime.passes.flow_weights import Part
 from odenet.runtime.passes.forward import ForwardPass
 from odenet.runtime.passes.protocol import State
-from odenet.runtime.passes.weights import Part
-from odenet.runtime.repetition.watch import refuse, refuse_in_backward
+from odenet.runtime.repetition.refusals import refuse, refuse_in_backward
 
 
 class StepChain:

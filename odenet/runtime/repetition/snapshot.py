@@ -5,8 +5,8 @@ from weakref import WeakKeyDictionary
 import torch
 from torch import Tensor, nn
 
+from odenet.runtime.repetition.refusals import let_go
 from odenet.runtime.repetition.replica_pool import PooledReplica, ReplicaPool
-from odenet.runtime.repetition.watch import let_go
 
 _SMALL = 4096  # entries of a tensor that is copied rather than watched
 

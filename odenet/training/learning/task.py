@@ -13,8 +13,8 @@ from torch.optim.lr_scheduler import LambdaLR
 
 from odenet.diagnostics import typed
 from odenet.model.tables.recipe import Recipe
-from odenet.runtime.in_backward import OptimizerInBackward
-from odenet.runtime.passes.exact import Inexact
+from odenet.runtime.optimizer_in_backward import OptimizerInBackward
+from odenet.runtime.passes.fixed_point import Inexact
 from odenet.training.data.batches import Batch
 from odenet.training.data.samples import LabelInfo, RandomStream, random_generator
 from odenet.training.errors import Diverged, UnreadableData

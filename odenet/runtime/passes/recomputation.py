@@ -14,16 +14,16 @@ import torch
 from torch import Tensor, nn
 
 from odenet.runtime.passes.backward import BackwardPass
-from odenet.runtime.passes.exact import Fixed
+from odenet.runtime.passes.fixed_point import Fixed
 from odenet.runtime.passes.forward import ForwardPass
 from odenet.runtime.passes.protocol import State, Stepwise
 from odenet.runtime.passes.shear import Registers
 from odenet.runtime.passes.step_nodes import FirstOrder, StepChain, executed, view
 from odenet.runtime.passes.steps import retreat
 from odenet.runtime.passes.torch_settings import same_bits
-from odenet.runtime.repetition.replay import RandomStates, random_states_preserved
-from odenet.runtime.repetition.saved import SavedTensors
-from odenet.runtime.repetition.watch import refuse_in_backward, refuse_transforms, refuse_types
+from odenet.runtime.repetition.recorder import RandomStates, random_states_preserved
+from odenet.runtime.repetition.refusals import refuse_in_backward, refuse_transforms, refuse_types
+from odenet.runtime.repetition.saved_tensors import SavedTensors
 
 
 def recomputed_steps(

@@ -18,9 +18,9 @@ import torch.utils.checkpoint
 from torch import Tensor, nn
 
 from odenet.runtime.flow import Flow
+from odenet.runtime.learned.optimizer_states import joined, parted
 from odenet.runtime.learned.slices import Slices
-from odenet.runtime.learned.stacked_states import joined, parted
-from odenet.runtime.passes.weights import FlowWeights
+from odenet.runtime.passes.flow_weights import FlowWeights
 
 ClipBy = Literal["exact", "last"]
 _NO_ZERO = 1e-6  # added to norms that are divided by, as in torch.nn.utils.clip_grad_norm_

@@ -7,7 +7,7 @@ from torch import Tensor
 from torch._C._autograd import SavedTensor
 from torch.utils._pytree import tree_leaves
 
-from odenet.runtime.repetition.watch import graph
+from odenet.runtime.repetition.refusals import graph
 
 
 class SavedTensors:
