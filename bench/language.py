@@ -26,7 +26,7 @@ import odenet
 from odenet.footprint.allocator import Peak
 from odenet.model.reading.presets import preset
 from odenet.runtime import Flow
-from odenet.runtime.layers.head import before_head, next_token_loss
+from odenet.runtime.layers.head import head_input, next_token_loss
 
 ROOT = Path(__file__).parents[1]
 PLAIN = ("_residual", "stored")  # what the others are measured against
@@ -79,7 +79,7 @@ class Contender:
         """The seconds of one step on random tokens."""
         ids = torch.randint(self.vocabulary, (batch, self.tokens + 1), device=self.device)
         began = self._now()
-        given = before_head(self.network, ids[:, :-1])
+        given = head_input(self.network, ids[:, :-1])
         next_token_loss(*given, ids[:, 1:].flatten()).backward()
         self.optimizer.step()
         self.optimizer.zero_grad()

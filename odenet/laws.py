@@ -75,8 +75,8 @@ def measure(program: Program, seed: int = 0) -> list[Law]:
         steps = _steps(program)
         require_memory_for_flow(program, shape, steps)
         flow = program.flow(shape[1], steps).double()
-        for moving in flow.moving():
-            moving.move(1)
+        for moving in flow.ramped_constants():
+            moving.move_to(1)
         for parameter in flow.parameters():
             parameter.data.add_(torch.randn_like(parameter), alpha=0.1)
         _meet_conditions(program, flow)

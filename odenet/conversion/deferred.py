@@ -39,7 +39,7 @@ from odenet.conversion.side_outputs import (
     independent_outputs,
     isolated_random_streams,
 )
-from odenet.runtime.repetition.recorder import evaluating
+from odenet.runtime.repetition.recorder import evaluation_mode
 
 if TYPE_CHECKING:
     from odenet.conversion.module_flow import ModuleFlow
@@ -262,5 +262,5 @@ def _result_structure(
 
 
 def _evaluate(step: Any, x: Tensor, args: tuple, kwargs: dict) -> Any:
-    with isolated_random_streams(x), torch.no_grad(), evaluating(step), WITHIN_FLOW:
+    with isolated_random_streams(x), torch.no_grad(), evaluation_mode(step), WITHIN_FLOW:
         return call_keeping_buffers(step, x, args, kwargs)

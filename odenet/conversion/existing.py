@@ -14,7 +14,7 @@ from odenet.conversion.model import convert
 from odenet.conversion.module_flow import ModuleFlow
 from odenet.conversion.search import Plan, find_blocks
 from odenet.conversion.zoo import ZooError, build, difference, stored_weights
-from odenet.runtime.learned.constants import LearnedConstant, Moving
+from odenet.runtime.learned.constants import LearnedConstant, RampedConstant
 
 
 def existing(
@@ -73,8 +73,8 @@ class ExistingNetwork(nn.Module):
         self.model = model
         for flow in model.modules():  # whose ramps are saved with a run
             for constant in flow.varying if isinstance(flow, ModuleFlow) else ():
-                if isinstance(moving := getattr(flow, constant), Moving):
-                    setattr(flow, constant, Moving(moving.ramp, moving.name))
+                if isinstance(moving := getattr(flow, constant), RampedConstant):
+                    setattr(flow, constant, RampedConstant(moving.ramp, moving.name))
 
     def forward(self, x: Tensor) -> Tensor:
         """The class scores of images (batch, channels, height, width)."""
@@ -101,7 +101,7 @@ class ExistingNetwork(nn.Module):
         """
         loaded, state = stored_weights(self.name, weights), self.model.state_dict()
         constants = [
-            p for p, m in self.model.named_modules() if isinstance(m, Moving | LearnedConstant)
+            p for p, m in self.model.named_modules() if isinstance(m, RampedConstant | LearnedConstant)
         ]
         expected = {n: t for n, t in state.items() if n.rpartition(".")[0] not in constants}
         resized = [n for n in expected if n in loaded and expected[n].shape != loaded[n].shape]

@@ -15,15 +15,15 @@ from odenet.conversion.deferred import Step
 from odenet.conversion.placeholders import Call, ResultStructure
 from odenet.runtime import Flow
 from odenet.runtime.generated import find_class, origin
-from odenet.runtime.learned.constants import LearnedConstant, Moving
+from odenet.runtime.learned.constants import LearnedConstant, RampedConstant
 from odenet.runtime.passes.protocol import State
-from odenet.runtime.passes.shear import like
-from odenet.runtime.repetition.context import NOTHING, Context
-from odenet.runtime.repetition.recorder import evaluating
+from odenet.runtime.passes.shear import state_like
+from odenet.runtime.repetition.context import NO_CONTEXT, Context
+from odenet.runtime.repetition.recorder import evaluation_mode
 from odenet.runtime.tracing import as_node
 
 
-class UnsavedMoving(Moving):
+class UnsavedMoving(RampedConstant):
     """A constant that training moves, without an entry in the ``state_dict``.
 
     The ``state_dict`` of a converted model has the names of the original; `Ramps` saves the rest.
@@ -72,7 +72,7 @@ class ModuleFlow(Flow):
         self.__dict__["blocks"] = blocks
         self.__dict__["result_structures"] = {}
         for name in self.varying:
-            if isinstance(constant := getattr(self, name), Moving):
+            if isinstance(constant := getattr(self, name), RampedConstant):
                 setattr(self, name, UnsavedMoving(constant.ramp, constant.name))
         return self
 
@@ -88,9 +88,9 @@ class ModuleFlow(Flow):
         """For pickle, which gets the text of the generated module to make the class again."""
         return _new_instance, (origin(self.generated_class), self.maps), self.__getstate__()
 
-    def view(self) -> Self:
+    def shallow_copy(self) -> Self:
         """As `Flow.view`, with the modules that are registered now as children of the view."""
-        view = super().view()
+        view = super().shallow_copy()
         if self.blocks is not None:
             name = self.maps[0]
             view.__dict__["_modules"] = {**self._modules, name: getattr(self, name)}
@@ -106,7 +106,7 @@ class ModuleFlow(Flow):
         constants = [getattr(self, name) for name in self.varying]
         if any(isinstance(constant, LearnedConstant) for constant in constants):
             return False
-        probe = Flow.view(self)
+        probe = Flow.shallow_copy(self)
         x, state_index = 8.0, self.slots.index(self.states[0])
         state: Any = tuple(x if i == state_index else 96.0 + 32 * i for i in range(len(self.slots)))
         rates = [name for name in dir(self.generated_class) if name.startswith("rate_")]
@@ -121,11 +121,11 @@ class ModuleFlow(Flow):
             return False
         return all(end[state_index] == x + 512.0 for end in ends)
 
-    def _called(self, u: Tensor | State, context: Context = NOTHING) -> Tensor:
-        """As `Flow._called`; calls the modules in a row while steps are those of the original."""
+    def _run(self, u: Tensor | State, context: Context = NO_CONTEXT) -> Tensor:
+        """As `Flow._run`; calls the modules in a row while steps are those of the original."""
         if isinstance(u, tuple) or self._memory == "checkpoint" or not self.is_original():
-            return super()._called(u, context)
-        view = self.view()
+            return super()._run(u, context)
+        view = self.shallow_copy()
         view.context, view.collected = context, {}
         x = u
         for module in getattr(view, self.maps[0]):
@@ -135,19 +135,19 @@ class ModuleFlow(Flow):
 
     def evolve(self, state: State) -> State:
         """As `Flow.evolve`, with the modules looked up once."""
-        view = self.view()
+        view = self.shallow_copy()
         end = super(ModuleFlow, view).evolve(state)
         self.collected = view.collected
         return end
 
-    def _ordered(self, x: Tensor) -> Tensor:
-        """As `Flow._ordered`, but on a CPU the memory format stays, since kernels have their own.
+    def _in_layer_order(self, x: Tensor) -> Tensor:
+        """As `Flow._in_layer_order`, but on a CPU the memory format stays, since kernels have their own.
 
         oneDNN would reorder the kernels to the format of the map in every evaluation, at more cost
         than it saves (14 MiB for a depthwise convolution of 576 channels on 2 x 2 maps, a fifth of
         the time of a ResNet-18).
         """
-        return x if x.device.type == "cpu" else super()._ordered(x)
+        return x if x.device.type == "cpu" else super()._in_layer_order(x)
 
     def train(self, mode: bool = True) -> Self:
         """As ``nn.Module.train``, for modules that are registered elsewhere too."""
@@ -174,7 +174,7 @@ class ModuleFlow(Flow):
         context = Context(args, kwargs)
         if not self._lazy_parameters_made:
             self._make_lazy(u, context)
-        return self._called(u, context)
+        return self._run(u, context)
 
     def flow_of_calls(self, u: Tensor, calls: tuple[Call, ...]) -> Tensor:
         """The output of the flow, where each module has arguments of its own.
@@ -183,9 +183,9 @@ class ModuleFlow(Flow):
             u: an input of any shape that the modules keep.
             calls: the arguments of each module after the state.
         """
-        view = self.view()
+        view = self.shallow_copy()
         view.has_calls_by_step = True
-        out = view._called(u, Context((calls,)))
+        out = view._run(u, Context((calls,)))
         self.collected = view.collected
         return out
 
@@ -195,15 +195,15 @@ class ModuleFlow(Flow):
         Example:
             ``flow.given(memory, mask=mask).inverse(y)``, or ``.trajectory(x)``.
         """
-        view = self.view()
+        view = self.shallow_copy()
         view.context = Context(args, kwargs)
         return view
 
     def _make_lazy(self, u: Tensor, context: Context) -> None:
         """Initialise the parameters of lazy modules, by a call in evaluation mode."""
         if any(map(is_lazy, self.parameters())):
-            with torch.no_grad(), evaluating(self):
-                self._called(u, context)
+            with torch.no_grad(), evaluation_mode(self):
+                self._run(u, context)
         self._lazy_parameters_made = True
 
     def named_modules(
@@ -239,7 +239,7 @@ class ModuleFlow(Flow):
             return super().initial(u)
         dim = self._axis(u)
         state = super().initial(u.movedim(dim, 1))
-        return like(state, [tensor.movedim(1, dim) for tensor in state])
+        return state_like(state, [tensor.movedim(1, dim) for tensor in state])
 
     def readout(self, state: State) -> Tensor:
         """The output of the flow, with its channels in the order of the input."""

@@ -16,7 +16,7 @@ from odenet.analyse.scheme_on_dynamics import undone
 from odenet.conversion.module_flow import ModuleFlow
 from odenet.conversion.reversible import compile_flow
 from odenet.runtime import Ramp
-from odenet.runtime.learned.constants import Moving
+from odenet.runtime.learned.constants import RampedConstant
 from odenet.sequences import DIVISIONS, interpolate
 from odenet.visible_drift import VISIBLE_DRIFT
 
@@ -87,9 +87,11 @@ class Ramps:
     """
 
     def __init__(self, model: nn.Module, steps_per_epoch: int | None = None):
-        self._moving = [module for module in model.modules() if isinstance(module, Moving)]
+        self._moving = [module for module in model.modules() if isinstance(module, RampedConstant)]
         self._flows = [
-            flow for flow in model.modules() if isinstance(flow, ModuleFlow) and flow.moving()
+            flow
+            for flow in model.modules()
+            if isinstance(flow, ModuleFlow) and flow.ramped_constants()
         ]
         self.steps_per_epoch = steps_per_epoch
         if not self._moving:
@@ -103,15 +105,17 @@ class Ramps:
     def _infer_step_count(self) -> int:
         """The least number of optimizer steps after which the ramps are where they are now."""
         pairs = list(zip(self._moving, self._lengths, strict=True))
-        count = max(math.ceil(moving.part * length / DIVISIONS) for moving, length in pairs)
-        if any(moving.part > moving.place(count / length) for moving, length in pairs):
+        count = max(math.ceil(moving.thousandths * length / DIVISIONS) for moving, length in pairs)
+        if any(
+            moving.thousandths > moving.in_thousandths(count / length) for moving, length in pairs
+        ):
             count += 1  # the division above rounds
         for moving, length in pairs:
-            if moving.part != (expected := moving.place(count / length)):
+            if moving.thousandths != (expected := moving.in_thousandths(count / length)):
                 raise ValueError(
-                    f"the ramp of {moving.name} is {moving.part / DIVISIONS:.1%} of its way, and "
-                    f"where the others are it would be at {expected / DIVISIONS:.1%}: make Ramps "
-                    "of each part of the model"
+                    f"the ramp of {moving.name} is {moving.thousandths / DIVISIONS:.1%} of its "
+                    f"way, and where the others are it would be at {expected / DIVISIONS:.1%}: "
+                    "make Ramps of each part of the model"
                 )
         return count
 
@@ -133,7 +137,7 @@ class Ramps:
         """Moves all ramps to where they are after a number of optimizer steps."""
         self.step_count = step
         for moving, length in zip(self._moving, self._lengths, strict=True):
-            moving.move(step / length)
+            moving.move_to(step / length)
 
     def state_dict(self) -> dict[str, int]:
         """The number of steps, which the state_dict of the model does not have."""
@@ -166,11 +170,11 @@ def _predict(flow: ModuleFlow, progress: float) -> RampPrediction:
         if isinstance(ramp, Ramp)
     }
     settings_there = replace(settings, constants={**constants, **values}, v0=None)
-    probe = flow.view()
+    probe = flow.shallow_copy()
     for name, value in values.items():
         probe.__dict__["_modules"] = {k: m for k, m in probe._modules.items() if k != name}
         probe.__dict__[name] = (value,) * flow.steps
-    is_original, stores_activations = probe.is_original(), not probe.undoes(torch.float32)
+    is_original, stores_activations = probe.is_original(), not probe.is_invertible_in(torch.float32)
     if is_original or stores_activations:
         return RampPrediction(progress, values, is_original, stores_activations, None)
     program, _ = compile_flow(settings_there, flow.steps)

@@ -17,7 +17,7 @@ from torch._subclasses import FakeTensor
 from torch.utils import _pytree as pytree
 
 from odenet.conversion.blocks import WITHIN_FLOW
-from odenet.runtime.repetition.recorder import evaluating
+from odenet.runtime.repetition.recorder import evaluation_mode
 
 
 class SideOutputs:
@@ -41,7 +41,7 @@ class SideOutputs:
         block, x, args, kwargs = self._call
         del self._call
         self._block_name, self._x = type(block).__name__, x.detach().requires_grad_()
-        with isolated_random_streams(x), evaluating(block), WITHIN_FLOW:
+        with isolated_random_streams(x), evaluation_mode(block), WITHIN_FLOW:
             result = call_keeping_buffers(block, self._x, args, kwargs)
         self._versions, self._independent = _versions(result[1:]), set[int]()
         return result
@@ -111,7 +111,7 @@ def independent_outputs(
         noise = torch.randn_like(x)
         with torch.no_grad():
             second = call_keeping_buffers(block, noise, args, kwargs)
-        with torch.enable_grad(), evaluating(block):
+        with torch.enable_grad(), evaluation_mode(block):
             probe = x.detach().requires_grad_()
             first = call_keeping_buffers(block, probe, args, kwargs)
     return tuple(_is_independent(a, b, probe) for a, b in zip(first[1:], second[1:], strict=True))

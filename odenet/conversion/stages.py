@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from odenet.conversion.blocks import BlockReferences, blocks_changed_message
 from odenet.conversion.deferred import Step, assign_to_flow, make_step
 from odenet.conversion.module_flow import ModuleFlow
-from odenet.runtime.memory import recomputed
+from odenet.runtime.memory import checkpointed
 from odenet.runtime.tracing import as_node
 
 
@@ -191,7 +191,7 @@ class ResidualStage(HoldsList, nn.Sequential):
         for name in self.call_order:
             module = self.get_submodule(name)
             checkpoint = self.checkpoint and not isinstance(module, ModuleFlow)
-            input = recomputed(module, input) if checkpoint else module(input)
+            input = checkpointed(module, input) if checkpoint else module(input)
         return input
 
     def __getitem__(self, idx: Any) -> Any:
@@ -225,7 +225,7 @@ class ResidualStage(HoldsList, nn.Sequential):
             else:
                 call_order.append(f"flows.{len(flows)}")
                 flows.append(
-                    self._flow(called).view().use_registered_modules(BlockReferences(stage, steps))
+                    self._flow(called).shallow_copy().use_registered_modules(BlockReferences(stage, steps))
                 )
         stage.call_order, stage.checkpoint = tuple(call_order), self.checkpoint
         stage.training = self.training

@@ -31,16 +31,17 @@ _MODULE = """
     zero_grad
 """
 _FLOW = """
-    advance anchors begin channels collect collected compiled conditions context divisors drift
-    encode energy evolve evolve_exactly exact field forward_with_log_det frequency_bound
-    give_up_reversing given initial inverse inverse_exactly learned log_scale measured memory moving
-    no_inverse norm not_undone note_drift obstacle operators readout refine relabel replica_pools
-    require_density require_inverse require_numbers require_refinable retreat reversible shared
-    shears slices slots smoothness space spec spectrum stability stability_limit states step_bytes
-    steps stochastic stretches time_before timed times trajectory undoes unrefinable varying view
-    warns_of_drift width with_fixed_constants
+    advance anchors channels collect collected collects_log_det compiled conditions context
+    divisors drift encode energy evolve evolve_exactly exact field first_state
+    forward_with_log_det frequency_bound give_up_reversing given initial inverse inverse_exactly
+    is_invertible_in learned_names log_scale memory no_inverse norm note_drift obstacle
+    obstacle_to_inverse operators ramped_constants readout refine relabel replica_pools
+    require_density require_inverse require_numbers require_refinable retreat reversible
+    shallow_copy shared shears slices slots smoothness space spec spectrum stability
+    stability_limit states step_bytes steps stochastic stretches time_before timed times
+    trajectory unrefinable varying warns_of_drift width with_fixed_constants
 """
-_ENTRY = "finer skipped"
+_ENTRY = "skipped with_half_the_step"
 _ADAPTIVE = "atol count evaluations method rtol solve steps_taken"
 _WORDS = " ".join((_CODE, _MODULE, _FLOW, _ENTRY, _ADAPTIVE)).split()
 RESERVED = frozenset([*_WORDS, *keyword.kwlist, *keyword.softkwlist])

@@ -16,7 +16,7 @@ from odenet.footprint.allocator import Peak
 from odenet.footprint.ledger import MemoryLedger, valueless
 from odenet.model.typed.program import scores_tokens
 from odenet.runtime.flow import Flow
-from odenet.runtime.layers.head import before_head, next_token_loss
+from odenet.runtime.layers.head import head_input, next_token_loss
 from odenet.runtime.optimizer_in_backward import OptimizerInBackward
 from odenet.runtime.passes.flow_weights import FlowWeights
 from odenet.training.flows import flows
@@ -173,7 +173,7 @@ class TrainingStep:
         together: list[int] = []
         for flow in flows(self._network).values():
             together += _completed_bytes(flow)
-            for tensor in FlowWeights(flow, flow.learned()).tensors:
+            for tensor in FlowWeights(flow, flow.learned_names()).tensors:
                 apart.pop(id(tensor), None)
         return max(*together, *apart.values())
 
@@ -194,13 +194,13 @@ class TrainingStep:
         """The loss of next tokens, in parts as in training."""
         low = self._low
         with torch.autocast(self._device, low) if low else nullcontext():
-            return next_token_loss(*before_head(self._network, tokens), tokens.flatten())
+            return next_token_loss(*head_input(self._network, tokens), tokens.flatten())
 
 
 def _completed_bytes(flow: Flow) -> list[int]:
     """The bytes of the gradients that each step of a flow completes."""
-    weights = FlowWeights(flow, flow.learned())
-    slices = [flow.slices and flow.slices.of(tensor) for tensor in weights.tensors]
+    weights = FlowWeights(flow, flow.learned_names())
+    slices = [flow.slices and flow.slices.get(tensor) for tensor in weights.tensors]
     apart = [place for place, parts in enumerate(slices) if parts]
     return [
         sum(
@@ -208,7 +208,7 @@ def _completed_bytes(flow: Flow) -> list[int]:
             for place, _ in parts
             if weights.tensors[place].requires_grad
         )
-        for parts in weights.completed(range(flow.steps), apart).values()
+        for parts in weights.first_read(range(flow.steps), apart).values()
     ]
 
 

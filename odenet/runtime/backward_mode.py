@@ -1,4 +1,4 @@
-"""What the backward pass of a flow works from, and how exactly it rebuilt what it did not store."""
+"""The memory mode of a flow: whether its backward pass stores states or rebuilds them."""
 
 from typing import Any
 
@@ -6,12 +6,12 @@ import torch
 from torch import Tensor
 
 from odenet.runtime.drift import LastDrift
-from odenet.runtime.memory import Memory, as_mode
-from odenet.runtime.step_constants import Varying
+from odenet.runtime.memory import Memory, parse_memory
+from odenet.runtime.step_constants import StepConstants
 
 
-class BackwardMode(Varying):
-    """The part of a flow that says whether its steps are undone, or stored."""
+class BackwardMode(StepConstants):
+    """The part of a flow that holds its memory mode and the drift of rebuilt states."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -19,16 +19,16 @@ class BackwardMode(Varying):
         self._drift = LastDrift()
 
     def require_inverse(self) -> None:
-        """Called while being built: gives up reversing where a step has no inverse.
+        """Makes the flow irreversible if a step has no inverse; called by constructors.
 
-        A constant that moves may come to values with one; while it has others, steps are stored.
+        With ramped constants it stays reversible, and steps are stored while they have no inverse.
         """
-        obstacle = self.not_undone()
-        if obstacle and not self.moving():
+        obstacle = self.obstacle_to_inverse()
+        if obstacle and not self.ramped_constants():
             self.give_up_reversing(obstacle)
 
     def give_up_reversing(self, obstacle: str) -> None:
-        """Called while being built with constants for which the scheme has no inverse."""
+        """Makes the flow irreversible, for this reason; called by constructors."""
         if self.exact:
             raise ValueError(f"{type(self).__name__} cannot be exact: {obstacle}")
         self.reversible, self.obstacle, self._memory = False, obstacle, "stored"
@@ -45,34 +45,38 @@ class BackwardMode(Varying):
 
     @property
     def memory(self) -> Memory:
-        """What the backward works from: how time is traded for memory.
+        """The memory mode: how the backward pass gets the states of all steps.
 
         "reversible" stores nothing and rebuilds states by undoing steps; "stored" is plain
         autograd; "checkpoint" stores one state per step; a number, or a size such as "2GB", is a
-        budget in bytes, filled with stored steps, the rest being reversed.
+        budget in bytes: as many steps as fit are stored, and the others are undone.
         """
         return self._memory
 
     @memory.setter
     def memory(self, memory: Memory | str) -> None:
-        mode = as_mode(memory)
+        mode = parse_memory(memory)
         if not self.reversible and mode not in ("stored", "checkpoint"):
             raise ValueError(self._irreversible())
         self._memory = mode
 
-    def _memory_now(self, dtype: torch.dtype) -> Memory:
-        """As asked for; stored while a moving constant has values that are not undone."""
-        keeps = self._memory in ("stored", "checkpoint")
-        return self._memory if keeps or not self.moving() or self.undoes(dtype) else "stored"
+    def _current_memory(self, dtype: torch.dtype) -> Memory:
+        """The mode of a call: "stored" while ramped constants have values without an inverse."""
+        keeps_states = self._memory in ("stored", "checkpoint")
+        return (
+            self._memory
+            if keeps_states or not self.ramped_constants() or self.is_invertible_in(dtype)
+            else "stored"
+        )
 
     @property
     def drift(self) -> float | None:
-        """By how much the last backward pass rebuilt a state wrongly, relative to its size.
+        """The largest relative error of a rebuilt state in the last backward pass.
 
-        Measured on one sample, where the flow began and at each of the ``anchors``.
+        Measured on one sample, at the first state and at each of the ``anchors``.
         """
-        return self._drift.read()
+        return self._drift.get()
 
     def note_drift(self, drift: Tensor) -> None:
-        """Called by the backward pass, with what ``drift`` reports."""
-        self._drift.write(drift)
+        """Called by the backward pass with the value of ``drift``."""
+        self._drift.set(drift)

@@ -12,39 +12,41 @@ from odenet.byte_sizes import parse_size
 
 
 class BudgetShare(int):
-    """One flow's part of a budget, in bytes: an equal one until all flows have told their need.
+    """One flow's part of a budget, in bytes: an equal part until the needs of all are known.
 
     Args:
-        needs: of all flows, bytes that storing every step would take; None as long as not known.
-        place: of the flow among them.
+        needs: bytes that storing every step would take, of all flows; None while unknown.
+        index: of the flow among them.
         total: the budget.
     """
 
     needs: list[int | None]
-    place: int
+    index: int
     total: int
 
-    def __new__(cls, needs: list[int | None], place: int, total: int) -> Self:
-        """An equal part, as a number."""
+    def __new__(cls, needs: list[int | None], index: int, total: int) -> Self:
+        """The equal part, as an int."""
         share = super().__new__(cls, total // len(needs))
-        share.needs, share.place, share.total = needs, place, total
+        share.needs, share.index, share.total = needs, index, total
         return share
 
     def __reduce_ex__(self, protocol: Any) -> tuple:
-        """Copies of the flows share with one another."""
-        return BudgetShare, (self.needs, self.place, self.total)
+        """For copies and pickle: copies of the flows share a budget among themselves."""
+        return BudgetShare, (self.needs, self.index, self.total)
 
-    def of(self, need: int) -> int:
-        """The bytes for a flow that would store this much in this call."""
-        self.needs[self.place] = need
-        known = [value for value in self.needs if value is not None]
-        if len(known) < len(self.needs):
+    def for_need(self, need: int) -> int:
+        """The part of the flow in a call for which it would store ``need`` bytes."""
+        self.needs[self.index] = need
+        known_needs = [value for value in self.needs if value is not None]
+        if len(known_needs) < len(self.needs):
             return int(self)
-        return self.total if sum(known) <= self.total else self.total * need // sum(known)
+        return (
+            self.total if sum(known_needs) <= self.total else self.total * need // sum(known_needs)
+        )
 
 
 def as_bytes(budget: int | str) -> int:
-    """A number of bytes, or a size in words.
+    """A budget in bytes, from a number or a size such as "2GB".
 
     Raises:
         ValueError: if it is neither.
@@ -55,22 +57,22 @@ def as_bytes(budget: int | str) -> int:
     return size
 
 
-def shares(flows: Sequence[nn.Module], budget: int | str) -> Iterable[BudgetShare]:
-    """A part of the budget for each flow.
+def budget_shares(flows: Sequence[nn.Module], budget: int | str) -> Iterable[BudgetShare]:
+    """One part of the budget for each flow.
 
     Raises:
         ValueError: if it is not a size.
     """
     total = as_bytes(budget)
     needs: list[int | None] = [None] * len(flows)
-    return [BudgetShare(needs, place, total) for place in range(len(flows))]
+    return [BudgetShare(needs, index, total) for index in range(len(flows))]
 
 
 def share_budget(network: nn.Module, budget: int | str) -> None:
-    """Gives the flows of a network a budget of stored activations that they share by their need.
+    """Gives the flows of a network a common budget for stored activations.
 
     Args:
-        network: with flows.
+        network: the network.
         budget: bytes, or a size such as "2GB". It counts what flows keep for the backward pass,
             not the peak: the layers around flows, weights and gradients come on top.
 
@@ -80,5 +82,5 @@ def share_budget(network: nn.Module, budget: int | str) -> None:
     from odenet.runtime.flow import Flow
 
     flows = [module for module in network.modules() if isinstance(module, Flow)]
-    for flow, share in zip(flows, shares(flows, budget), strict=True):
+    for flow, share in zip(flows, budget_shares(flows, budget), strict=True):
         flow.memory = share

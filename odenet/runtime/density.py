@@ -1,7 +1,7 @@
-"""Networks of invertible layers as densities: what they say of samples, and samples of them.
+"""Normalising flows: the log-density of samples under an invertible network, and its inverse.
 
-If z = f(x) is normal with mean 0 and variance 1 in every number, x has the log-density
-log N(f(x); 0, 1) + log|det ∂f/∂x| (Dinh et al. 2015, Eq. 3), and is f⁻¹ of such a z.
+If z = f(x) is normal with mean 0 and covariance I, x has the log-density
+log N(f(x); 0, I) + log|det ∂f/∂x| (Dinh et al. 2015, Eq. 3), and samples are x = f⁻¹(z).
 """
 
 import math
@@ -20,7 +20,7 @@ def log_density(layers: Iterable[nn.Module], x: Tensor) -> Tensor:
 
     Args:
         layers: in their order, such as a generated network.
-        x: ``(batch, …)``.
+        x: the samples, ``(batch, …)``.
 
     Returns:
         In nats, ``(batch,)``.
@@ -40,7 +40,7 @@ def log_density(layers: Iterable[nn.Module], x: Tensor) -> Tensor:
 
 
 def inverse(layers: Iterable[nn.Module], z: Tensor) -> Tensor:
-    """The input of a network that gives an output: a sample, if z is normal."""
+    """The input of a network that gives the output z; a sample if z is normal."""
     for layer in reversed(list(layers)):
         z = layer.inverse(z) if isinstance(layer, Flow) else _invertible(layer).inverse(z)
     return z

@@ -1,4 +1,4 @@
-"""By how much the backward pass rebuilt a state wrongly, told without making the device wait."""
+"""The drift of a flow: the relative error of its rebuilt states, read without a device wait."""
 
 import warnings
 
@@ -9,28 +9,33 @@ from odenet.visible_drift import VISIBLE_DRIFT
 
 
 class LastDrift:
-    """The drift of the last backward pass of a flow; views of a flow share one."""
+    """The drift of the last backward pass of a flow; shallow copies of a flow share this object."""
 
     def __init__(self) -> None:
         self._drift: HostCopy | None = None
-        self._told = False
+        self._has_warned = False
 
-    def write(self, drift: Tensor) -> None:
-        """Called by a backward pass."""
+    def set(self, drift: Tensor) -> None:
+        """Starts to copy the drift to the host; called by a backward pass."""
         self._drift = HostCopy(drift)
 
-    def read(self) -> float | None:
-        """The drift; waits for it."""
+    def get(self) -> float | None:
+        """The drift, which is waited for; None before the first backward pass."""
         return None if self._drift is None else self._drift.read().item()
 
-    def tell(self, name: str, steps: int) -> None:
-        """Warns once of a large drift, with causes and cures, if the number has arrived."""
-        if self._told or self._drift is None or not self._drift.ready:
+    def warn_if_large(self, name: str, steps: int) -> None:
+        """Warns once of a large drift, with causes and remedies, if the number has arrived.
+
+        Args:
+            name: of the class of the flow.
+            steps: its number of steps.
+        """
+        if self._has_warned or self._drift is None or not self._drift.ready:
             return
         drift = self._drift.read().item()
         if drift <= VISIBLE_DRIFT:
             return
-        self._told = True
+        self._has_warned = True
         warnings.warn(
             f"{name} rebuilt its states with a relative error of {drift:.1e} in the last backward "
             f"pass, and its gradients are as wrong. Either rounding grows over {steps} steps: set "

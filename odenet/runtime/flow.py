@@ -10,29 +10,29 @@ import torch
 from torch import Tensor, nn
 
 from odenet.runtime.backward_mode import BackwardMode
-from odenet.runtime.bounds import Bounded
+from odenet.runtime.bounds import OperatorBounds
 from odenet.runtime.drift import LastDrift
 from odenet.runtime.layers.tokens import reads_tokens
 from odenet.runtime.learned.knots import Knotted
-from odenet.runtime.learned.slices import put_together, taken_apart
-from odenet.runtime.memory import all_steps, plain_steps
+from odenet.runtime.learned.slices import restacked_attributes, sliced_attributes
+from odenet.runtime.memory import run_all_steps, run_plain_steps
 from odenet.runtime.passes.compiled_steps import CompiledSteps, compiled_steps
-from odenet.runtime.passes.fixed_point import Fixed
-from odenet.runtime.passes.memory_format import as_before, channels_innermost, tokens_apart
+from odenet.runtime.passes.fixed_point import FixedPointRegisters
+from odenet.runtime.passes.memory_format import in_convolution_order, in_token_order, restore_order
 from odenet.runtime.passes.protocol import State
-from odenet.runtime.passes.recomputation import exact_steps, exact_steps_undone, undo_steps
-from odenet.runtime.passes.shear import Registers, like
-from odenet.runtime.passes.torch_settings import single_under_autocast
+from odenet.runtime.passes.recomputation import run_exact_steps, undo_exact_steps, undo_steps
+from odenet.runtime.passes.shear import Registers, state_like
+from odenet.runtime.passes.torch_settings import float32_under_autocast
 from odenet.runtime.passes.volume import Volume
 from odenet.runtime.refinement import refined
-from odenet.runtime.repetition.context import NOTHING, Context
+from odenet.runtime.repetition.context import NO_CONTEXT, Context
 from odenet.runtime.repetition.replica_pool import ReplicaPools
 from odenet.runtime.spectra import jacobian_spectrum
 from odenet.runtime.tracing import as_node, refuse_script
 
 
-class Flow(Volume, BackwardMode, Bounded):
-    """u -> initial -> advance, N times -> readout.
+class Flow(Volume, BackwardMode, OperatorBounds):
+    """N steps of a scheme: ``readout`` of ``advance``, applied N times to ``initial(u)``.
 
     Args:
         channels: of the input u, ``(batch, channels, *space)``.
@@ -40,16 +40,16 @@ class Flow(Volume, BackwardMode, Bounded):
         space: number of spatial axes, 0 to 3.
 
     Attributes:
-        anchors: keep the true state every ``anchors`` steps, for the reversible backward to start
-            again from where rebuilding drifts; 0 keeps the first and the last one only.
-        warns_of_drift: warn once where rebuilt states were visibly off, at the next forward pass.
+        anchors: the true state is kept every ``anchors`` steps, and replaces the rebuilt one, to
+            limit the drift of the reversible backward; with 0 only the first and the last are.
+        warns_of_drift: warn once, at the next forward pass, if rebuilt states were visibly wrong.
         context: further inputs of a call, read by every right-hand side.
         collected: further results that right-hand sides gave in the last call, summed over its
             evaluations, by name.
-        compiled: one step forward and one back, compiled.
-        step_bytes: what autograd stores of a step, by kind of input.
+        compiled: one step forward and one step backward, compiled.
+        step_bytes: bytes that autograd stores for one step, by shape and type of the input.
         replica_pools: replicas of its modules, kept from one pass to the next.
-        slices: set by an optimizer that acts in the backward pass, see `in_backward`.
+        slices: set by an optimizer in the backward pass, see `optimizer_in_backward`.
 
     Raises:
         ValueError: if a count is out of range.
@@ -85,71 +85,75 @@ class Flow(Volume, BackwardMode, Bounded):
             )
         return self.channels // parts
 
-    def view(self) -> Self:
-        """As that of all flows; the times are those of this one's steps, whatever h it is given."""
-        twin = super().view()
+    def shallow_copy(self) -> Self:
+        """The same flow with its own attributes; its times stay, even if it is given another h."""
+        twin = super().shallow_copy()
         if self.timed and "h" in self.varying:
             twin.__dict__["time_before"] = self.time_before
         return twin
 
     def __prepare_scriptable__(self) -> NoReturn:
-        """Called by torch.jit.script, also for a network that the flow is in."""
+        """Called by torch.jit.script, also for a network that contains the flow."""
         refuse_script(self)
 
     # The passes over all steps.
 
     def forward(self, u: Tensor | State) -> Tensor:
-        """The flow of an input ``(batch, channels, *space)``, or from a state of its own."""
+        """The output for an input ``(batch, channels, *space)``, or for a first state."""
         if isinstance(u, tuple):
-            return self._called(u)
+            return self._run(u)
         if not isinstance(u, Tensor):
             return as_node(self, u)
         if u.ndim != 2 + self.space or u.shape[1] != self.channels:
             raise ValueError(
                 f"{type(self).__name__} takes (batch, {self.channels}"
-                f"{', size' * self.space}), but got {tuple(u.shape)}{self._other_axes(u)}"
+                f"{', size' * self.space}), but got {tuple(u.shape)}{self._hint_about_axes(u)}"
             )
-        return self._called(u)
+        return self._run(u)
 
-    def _other_axes(self, u: Tensor) -> str:
+    def _hint_about_axes(self, u: Tensor) -> str:
         space = u.ndim - 2
         if space == self.space or not 0 <= space <= 3:
             return ""
-        kind = ("vectors", "sequences", "images", "volumes")[space]
-        return f"; for {kind} make it with program.flow({u.shape[1]}, {self.steps}, space={space})"
+        inputs = ("vectors", "sequences", "images", "volumes")[space]
+        return (
+            f"; for {inputs} make it with program.flow({u.shape[1]}, {self.steps}, space={space})"
+        )
 
-    def begin(self, u: Tensor | State) -> State:
-        """The state before the first step: that of an input, or the one that is given."""
+    def first_state(self, u: Tensor | State) -> State:
+        """The state before the first step, of an input; a first state is returned as it is."""
         return u if isinstance(u, tuple) else self.initial(u)
 
-    def _called(self, u: Tensor | State, context: Context = NOTHING) -> Tensor:
-        """The flow of an input and its context, on a view of the flow that is this call's own."""
-        call = self.with_fixed_constants().view()
-        call.context, call.collected = context, {}
-        ends = call
-        if self.slices is not None and torch.is_grad_enabled():  # the ends read weights too
-            ends = call.view()
-            ends.__dict__.update(taken_apart(call, self.slices))
-        end = call.evolve(ends.begin(u))
-        out = ends.readout(end)
-        if any(out is tensor for tensor in end) and out.requires_grad:
-            # The backward begins from the last state, which no layer after this one may change.
+    def _run(self, u: Tensor | State, context: Context = NO_CONTEXT) -> Tensor:
+        """The output for an input and a context, by a copy of the flow for this call."""
+        flow = self.with_fixed_constants().shallow_copy()
+        flow.context, flow.collected = context, {}
+        end_layers = flow
+        if (
+            self.slices is not None and torch.is_grad_enabled()
+        ):  # `initial` and `readout` may read weights
+            end_layers = flow.shallow_copy()
+            end_layers.__dict__.update(sliced_attributes(flow, self.slices))
+        last_state = flow.evolve(end_layers.first_state(u))
+        out = end_layers.readout(last_state)
+        if any(out is tensor for tensor in last_state) and out.requires_grad:
+            # The backward pass needs the last state, which a later layer could change in place.
             out = out.clone()
-        self.collected = call.collected
+        self.collected = flow.collected
         return out
 
     def evolve(self, state: State) -> State:
-        """All steps, with gradients as ``memory`` says."""
+        """The last state, from the first; its gradients are computed as ``memory`` says."""
         if self.warns_of_drift and torch.is_grad_enabled() and not torch.compiler.is_compiling():
-            self._drift.tell(type(self).__name__, self.steps)
-        state = single_under_autocast(state)
-        ordered = like(state, map(self._ordered, state))
-        end = all_steps(self, ordered, self._memory_now(state[0].dtype))
-        return like(state, map(as_before, end, state, ordered))
+            self._drift.warn_if_large(type(self).__name__, self.steps)
+        state = float32_under_autocast(state)
+        ordered_state = state_like(state, map(self._in_layer_order, state))
+        end = run_all_steps(self, ordered_state, self._current_memory(state[0].dtype))
+        return state_like(state, map(restore_order, end, state, ordered_state))
 
-    def _ordered(self, x: Tensor) -> Tensor:
-        """A map in the order in which its layers read it as it lies."""
-        return tokens_apart(x) if reads_tokens(self) else channels_innermost(x)
+    def _in_layer_order(self, x: Tensor) -> Tensor:
+        """A feature map in the memory order that the layers read without a copy."""
+        return in_token_order(x) if reads_tokens(self) else in_convolution_order(x)
 
     @overload
     def inverse(self, end: Tensor) -> Tensor: ...
@@ -158,19 +162,19 @@ class Flow(Volume, BackwardMode, Bounded):
     def inverse(self, end: State) -> State: ...
 
     def inverse(self, end: Tensor | State) -> Tensor | State:
-        """The input that gives an output, or the first state that ends in a given last one.
+        """The input that gives an output, or the first state that leads to a last state.
 
         Raises:
-            ValueError: if an output does not hold all of the last state.
+            ValueError: if the output does not determine the whole last state.
         """
         if not isinstance(end, Tensor):
-            return self._undone(end)
-        return self.readout(self._undone(self._only_state(end)))
+            return self._inverse_of_state(end)
+        return self.readout(self._inverse_of_state(self._state_from_output(end)))
 
-    def _undone(self, end: State) -> State:
+    def _inverse_of_state(self, end: State) -> State:
         if not self.reversible:
             raise NotImplementedError(self._irreversible())
-        if obstacle := self.not_undone():
+        if obstacle := self.obstacle_to_inverse():
             raise NotImplementedError(f"{type(self).__name__} is not undone now: {obstacle}")
         if torch.is_grad_enabled() or torch.compiler.is_compiling():
             for step in reversed(range(self.steps)):
@@ -178,33 +182,33 @@ class Flow(Volume, BackwardMode, Bounded):
             return end
         state = Registers(self.slots, tuple(end))
         undo_steps(self, state, range(self.steps))
-        return like(end, state.tensors())
+        return state_like(end, state.tensors())
 
     def trajectory(self, u: Tensor | State) -> list[State]:
         """The N + 1 states from the first to the last."""
-        states = [single_under_autocast(self.begin(u))]
+        states = [float32_under_autocast(self.first_state(u))]
         for step in range(self.steps):
             states.append(self.advance(states[-1], step))
         return states
 
-    def encode(self, u: Tensor) -> Fixed:
-        """The first state, in exact arithmetic."""
-        return Fixed(self.slots, self.initial(u))
+    def encode(self, u: Tensor) -> FixedPointRegisters:
+        """The first state of an input, in exact arithmetic."""
+        return FixedPointRegisters(self.slots, self.initial(u))
 
-    def evolve_exactly(self, state: Fixed) -> Fixed:
-        """All steps in exact arithmetic."""
-        return exact_steps(self, state)
+    def evolve_exactly(self, state: FixedPointRegisters) -> FixedPointRegisters:
+        """The last state, from the first, in exact arithmetic."""
+        return run_exact_steps(self, state)
 
-    def inverse_exactly(self, state: Fixed) -> Fixed:
-        """All steps undone, bit for bit what they were."""
-        return exact_steps_undone(self, state)
+    def inverse_exactly(self, state: FixedPointRegisters) -> FixedPointRegisters:
+        """The first state, from the last, bit for bit what it was."""
+        return undo_exact_steps(self, state)
 
     # Depth and spectra.
 
     def compile(self, **options: Any) -> None:
-        """Compiles one step, forward and back, for the reversible backward to use for all.
+        """Compiles one step, forward and backward, which the reversible mode uses for all steps.
 
-        Flows that differ in their weights alone share what is compiled.
+        Flows that differ only in their weights share the compiled code.
 
         Args:
             options: of ``torch.compile``.
@@ -213,7 +217,7 @@ class Flow(Volume, BackwardMode, Bounded):
             ValueError: if they ask for a CUDA graph of each step.
 
         Warns:
-            UserWarning: if it has no effect, since the steps are not undone by compiled ones.
+            UserWarning: if it has no effect, since the backward pass cannot use compiled steps.
         """
         if not (obstacle := self._obstacle_to_compiling()):
             self.compiled = compiled_steps(self, options)
@@ -225,7 +229,7 @@ class Flow(Volume, BackwardMode, Bounded):
         )
 
     def refine(self) -> Flow:
-        """The same flow in time with steps of half the size, each new one copying its left half.
+        """A flow over the same time with steps of half the size, two with the weights of each.
 
         Raises:
             ValueError: if the scheme has no step size, or its steps do not refine.
@@ -234,7 +238,7 @@ class Flow(Volume, BackwardMode, Bounded):
         return refined(self)
 
     def require_refinable(self) -> None:
-        """Raise ValueError where steps of half the size would not solve the same equation."""
+        """Raises ValueError if steps of half the size would not solve the same equation."""
         if not hasattr(self, "h"):
             raise ValueError(f"{type(self).__name__} has no step size h to halve")
         if self.unrefinable:
@@ -245,49 +249,49 @@ class Flow(Volume, BackwardMode, Bounded):
         return f"channels={self.channels}, steps={self.steps}, memory={self.memory!r}"
 
     def spectrum(self, u: Tensor | State, step: int = 0, count: int = 6) -> Tensor:
-        """Eigenvalues of the Jacobian of ``field`` by the unknowns, at a step's state.
+        """Eigenvalues of the Jacobian of ``field`` at the state before a step.
 
         Args:
             u: an input or a first state, of which one sample is enough.
-            step: where on the trajectory.
-            count: how many of largest modulus, where they are too many to give all.
+            step: the step.
+            count: number of eigenvalues of largest modulus, if there are too many to compute all.
 
         Returns:
             Complex numbers, the largest modulus first.
         """
-        state = single_under_autocast(self.begin(u))
-        return jacobian_spectrum(self, plain_steps(self, state, range(step)), step, count)
+        state = float32_under_autocast(self.first_state(u))
+        return jacobian_spectrum(self, run_plain_steps(self, state, range(step)), step, count)
 
     def smoothness(self) -> Tensor:
-        """As of every flow; its gradient is by slices where these are moved one by one."""
+        """As in `OperatorBounds`; gradients arrive at the slices if an optimizer works on these."""
         if self.slices is None or not torch.is_grad_enabled():
             return super().smoothness()
-        call = self.view()
-        call.__dict__.update(put_together(self, self.slices))
-        return super(Flow, call).smoothness()
+        flow = self.shallow_copy()
+        flow.__dict__.update(restacked_attributes(self, self.slices))
+        return super(Flow, flow).smoothness()
 
     def __getstate__(self) -> dict[str, Any]:
-        """A copy begins without what the last call left behind."""
-        left = {"collected": {}, "step_bytes": {}, "replica_pools": ReplicaPools(), "slices": None}
-        return {**self.__dict__, **left, "_drift": LastDrift()}
+        """For copies and pickle: without the results of the last call."""
+        reset = {"collected": {}, "step_bytes": {}, "replica_pools": ReplicaPools(), "slices": None}
+        return {**self.__dict__, **reset, "_drift": LastDrift()}
 
-    def learned(self) -> tuple[str, ...]:
-        """The attributes that hold stacked parameters, or a module per step."""
+    def learned_names(self) -> tuple[str, ...]:
+        """Names of the attributes that hold a stacked parameter, constants or a module per step."""
         if self.reversible:
             constants = [math.nan] * len(self.varying)  # which no name depends on
-            every = ((*s.exponents, *s.terms) for s in self.shears(*constants))
-            names = (name for terms in every for term in terms for name in term.params)
+            terms_by_shear = ((*s.exponents, *s.terms) for s in self.shears(*constants))
+            names = (name for terms in terms_by_shear for term in terms for name in term.params)
             return tuple(dict.fromkeys((*self.varying, *names)))
         stacks = [name for name, _ in self.named_parameters(recurse=False)]
-        own = (nn.ModuleList, Knotted)
-        modules = [n for n, m in self.named_children() if isinstance(m, own)]
+        per_step = (nn.ModuleList, Knotted)
+        modules = [n for n, m in self.named_children() if isinstance(m, per_step)]
         computed = getattr(self, "parametrizations", {})
         return (*self.varying, *stacks, *computed, *modules)
 
-    def _only_state(self, out: Tensor) -> State:
+    def _state_from_output(self, out: Tensor) -> State:
         state = self.initial(out)
-        whole = sum(t.numel() for t in state) == out.numel()
-        if not whole or not torch.equal(self.readout(state), out):
+        is_complete = sum(t.numel() for t in state) == out.numel()
+        if not is_complete or not torch.equal(self.readout(state), out):
             raise ValueError(
                 f"an output of {type(self).__name__} does not hold its whole last state "
                 f"({', '.join(self.slots)}): give the state to invert from"

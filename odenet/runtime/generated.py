@@ -1,4 +1,4 @@
-"""Generated modules, loaded from their text; what they make can be pickled with that text."""
+"""Loads generated Python modules from their text; instances are pickled along with that text."""
 
 import gc
 import linecache
@@ -9,18 +9,18 @@ from types import ModuleType
 from typing import Any
 from weakref import ref
 
-FEW = 32  # modules that are always kept
+ALWAYS_KEPT = 32  # number of modules that are kept in any case
 
 _lock = RLock()
-_files: dict[str, str] = {}  # of the modules loaded, the names of their texts
-_kept = [FEW]  # how many there were after the last time that some were let go
+_file_names: dict[str, str] = {}  # path of a loaded module -> file name in tracebacks
+_count_after_clearing = [ALWAYS_KEPT]  # number of modules after the last call of _forget_unused
 
 
 def load_generated(name: str, source: str) -> ModuleType:
-    """A module from its text; debuggers and tracebacks show its lines.
+    """The module of a text; debuggers and tracebacks show its lines.
 
     Args:
-        name: for messages, an identifier.
+        name: an identifier, for messages.
         source: the text. The same name and text give the same module.
     """
     digest = sha256(source.encode()).hexdigest()[:12]
@@ -30,59 +30,59 @@ def load_generated(name: str, source: str) -> ModuleType:
             return sys.modules[path]
         linecache.cache[file] = (len(source), None, source.splitlines(keepends=True), file)
         module = ModuleType(path)
-        # The module lives as long as a function of it does: they hold its names, but not itself.
+        # `__itself__` keeps the module alive as long as its functions, which hold only its names.
         module.__dict__.update(__odenet__=(name, source), __itself__=module)
         sys.modules[path] = module
         exec(compile(source, file, "exec"), module.__dict__)
-        for kind in vars(module).values():
-            if isinstance(kind, type) and kind.__module__ == path:
-                reduce = _reduce_tuple if issubclass(kind, tuple) else _reduce
-                type.__setattr__(kind, "__reduce_ex__", reduce)
-        _files[path] = file
-        if len(_files) >= 2 * _kept[0]:
-            _let_go()
+        for cls in vars(module).values():
+            if isinstance(cls, type) and cls.__module__ == path:
+                reduce = _reduce_tuple if issubclass(cls, tuple) else _reduce
+                type.__setattr__(cls, "__reduce_ex__", reduce)
+        _file_names[path] = file
+        if len(_file_names) >= 2 * _count_after_clearing[0]:
+            _forget_unused()
         return module
 
 
-def _let_go() -> None:
-    """Forget the modules that nothing outside uses: a service compiles one spec after another."""
-    weak = {path: ref(sys.modules.pop(path)) for path in _files if path in sys.modules}
+def _forget_unused() -> None:
+    """Forgets the modules that are not used elsewhere; a server may compile any number of files."""
+    references = {path: ref(sys.modules.pop(path)) for path in _file_names if path in sys.modules}
     gc.collect()
-    for path, module in weak.items():
+    for path, module in references.items():
         if (alive := module()) is not None:
             sys.modules[path] = alive
         else:
-            linecache.cache.pop(_files.pop(path), None)
-    _kept[0] = max(FEW, len(_files))
+            linecache.cache.pop(_file_names.pop(path), None)
+    _count_after_clearing[0] = max(ALWAYS_KEPT, len(_file_names))
 
 
-def origin(kind: type) -> tuple[str, str, str]:
-    """The name and the text of the module that has a class, and the name of the class."""
-    return (*sys.modules[kind.__module__].__odenet__, kind.__name__)
+def origin(cls: type) -> tuple[str, str, str]:
+    """The name and the text of the generated module that defines a class, and the class name."""
+    return (*sys.modules[cls.__module__].__odenet__, cls.__name__)
 
 
-def find_class(name: str, source: str, kind: str) -> type:
-    """The class of an `origin`."""
-    return getattr(load_generated(name, source), kind)
+def find_class(name: str, source: str, class_name: str) -> type:
+    """The class with this `origin`."""
+    return getattr(load_generated(name, source), class_name)
 
 
 def _reduce(instance: Any, protocol: Any) -> Any:
-    """For pickle: an object of a generated class is rebuilt from the module's text."""
-    kind = type(instance)
-    if not kind.__module__.startswith("odenet.generated."):
-        return object.__reduce_ex__(instance, protocol)  # of a class derived from one
-    return _bare, origin(kind), instance.__getstate__()
+    """For pickle: an instance of a generated class is rebuilt from the module's text."""
+    cls = type(instance)
+    if not cls.__module__.startswith("odenet.generated."):
+        return object.__reduce_ex__(instance, protocol)  # of a subclass that a user wrote
+    return _new_instance, origin(cls), instance.__getstate__()
 
 
-def _bare(name: str, source: str, kind: str) -> Any:
-    found = find_class(name, source, kind)
-    return object.__new__(found)
+def _new_instance(name: str, source: str, class_name: str) -> Any:
+    cls = find_class(name, source, class_name)
+    return object.__new__(cls)
 
 
 def _reduce_tuple(state: Any, protocol: Any) -> Any:
-    """For pickle: a state."""
-    return _filled, (*origin(type(state)), tuple(state))
+    """For pickle: the same for a named tuple, such as a state."""
+    return _new_state, (*origin(type(state)), tuple(state))
 
 
-def _filled(name: str, source: str, kind: str, values: tuple) -> Any:
-    return find_class(name, source, kind)(*values)
+def _new_state(name: str, source: str, class_name: str, values: tuple) -> Any:
+    return find_class(name, source, class_name)(*values)

@@ -1,4 +1,4 @@
-"""How a flow holds what its backward needs: stored, recomputed per step, or within a budget."""
+"""Runs the steps of a flow in one of its memory modes: stored, recomputed, or within a budget."""
 
 from itertools import chain
 from typing import Literal, cast
@@ -7,15 +7,15 @@ import torch
 from torch import Tensor, nn
 
 from odenet.runtime.budget import BudgetShare, as_bytes
-from odenet.runtime.learned.constants import all_values
-from odenet.runtime.learned.slices import taken_apart
+from odenet.runtime.learned.constants import values_of_steps
+from odenet.runtime.learned.slices import sliced_attributes
 from odenet.runtime.passes.equations import Equations
 from odenet.runtime.passes.flow_weights import FlowWeights
-from odenet.runtime.passes.memory_format import kernel_order
+from odenet.runtime.passes.memory_format import kernel_reordering
 from odenet.runtime.passes.protocol import State, Stepwise
-from odenet.runtime.passes.recomputation import recomputed_steps
-from odenet.runtime.passes.torch_settings import Autocast, saved_tensors_hooked
-from odenet.runtime.passes.volume import one_step
+from odenet.runtime.passes.recomputation import run_recomputed_steps
+from odenet.runtime.passes.torch_settings import Autocast, has_saved_tensors_hooks
+from odenet.runtime.passes.volume import run_step
 from odenet.runtime.repetition.refusals import refuse_transforms
 from odenet.runtime.repetition.replica_pool import ReplicaPools
 from odenet.runtime.repetition.saved_tensors import SavedTensors
@@ -24,8 +24,8 @@ from odenet.runtime.tracing import refuse_trace
 Memory = Literal["reversible", "stored", "checkpoint"] | int
 
 
-def as_mode(memory: Memory | str) -> Memory:
-    """A memory mode as a flow keeps it: a word, or a number of bytes.
+def parse_memory(memory: Memory | str) -> Memory:
+    """A memory mode from what a user gives: a word, or a budget as a number of bytes.
 
     Raises:
         ValueError: if it is neither.
@@ -41,96 +41,101 @@ def as_mode(memory: Memory | str) -> Memory:
         ) from None
 
 
-def all_steps(flow: Equations, state: State, memory: Memory) -> State:
-    """All steps of a flow; plain tensor code where nothing is to be differentiated."""
+def run_all_steps(flow: Equations, state: State, memory: Memory) -> State:
+    """Runs all steps in a memory mode, or as plain tensor code if no gradient is needed."""
     steps = range(flow.steps)
-    tensors = chain(state, flow.context.tensors, flow.parameters())  # which take a while to find
+    tensors = chain(
+        state, flow.context.tensors, flow.parameters()
+    )  # lazily, since parameters take time to list
     differentiable = any(t.requires_grad for t in tensors)
     if not (differentiable and torch.is_grad_enabled()) or torch.compiler.is_exporting():
-        return plain_steps(flow, state, steps)
+        return run_plain_steps(flow, state, steps)
     if memory == "stored":
-        return plain_steps(flow, state, steps)
+        return run_plain_steps(flow, state, steps)
     if not torch.compiler.is_compiling():
         refuse_trace(type(flow).__name__)
     if memory in ("reversible", "checkpoint"):
-        return recomputed_steps(flow, state, steps, undo=memory == "reversible")
-    if torch.compiler.is_compiling():  # as in `recomputed_steps`
-        return torch.compiler.disable(budgeted_steps)(flow, state, memory)  # pyright: ignore[reportCallIssue]
-    return budgeted_steps(flow, state, memory)
+        return run_recomputed_steps(flow, state, steps, undo=memory == "reversible")
+    if torch.compiler.is_compiling():  # as in `run_recomputed_steps`
+        return torch.compiler.disable(run_budgeted_steps)(flow, state, memory)  # pyright: ignore[reportCallIssue]
+    return run_budgeted_steps(flow, state, memory)
 
 
-def plain_steps(flow: Stepwise, state: State, steps: range) -> State:
-    """Steps as plain tensor code, which autograd differentiates by storing activations.
+def run_plain_steps(flow: Stepwise, state: State, steps: range) -> State:
+    """Runs steps as plain tensor code, which autograd differentiates by storing activations.
 
-    Autograd gives every indexing of a stack a gradient as large as the whole of it, so that N steps
-    would cost N^2; ``unbind`` gathers the slices once.
+    In autograd the gradient of one index into a stack is as large as the whole stack, so that N
+    steps would cost N^2; ``unbind`` takes all slices at once.
     """
-    view = flow
+    flow_copy = flow
     if flow.slices is not None and torch.is_grad_enabled():
-        view = flow.view()
-        view.__dict__.update(taken_apart(flow, flow.slices))
+        flow_copy = flow.shallow_copy()
+        flow_copy.__dict__.update(sliced_attributes(flow, flow.slices))
     elif not torch.compiler.is_compiling():
-        view, order = flow.view(), kernel_order(state[0])
+        flow_copy, order = flow.shallow_copy(), kernel_reordering(state[0])
         for name, parameter in flow.named_parameters():
             if "." not in name:
                 stack = order(parameter)
-                view.__dict__[name] = stack.unbind() if torch.is_grad_enabled() else stack
-    if view is not flow:
+                flow_copy.__dict__[name] = stack.unbind() if torch.is_grad_enabled() else stack
+    if flow_copy is not flow:
         for name in flow.varying:
-            view.__dict__[name] = all_values(getattr(flow, name), flow.steps)
+            flow_copy.__dict__[name] = values_of_steps(getattr(flow, name), flow.steps)
     for step in steps:
-        state = one_step(view, state, step)
+        state = run_step(flow_copy, state, step)
     return state
 
 
-def budgeted_steps(flow: Equations, state: State, budget: int) -> State:
-    """As many steps with stored activations as fit into a budget of bytes, the rest reversed.
+def run_budgeted_steps(flow: Equations, state: State, budget: int) -> State:
+    """Runs all steps, as many with stored activations as fit into a budget of bytes.
 
-    The last ones are stored: the backward pass is done with them before it needs memory to undo.
+    The last ones are stored: the backward pass has freed them before it needs memory to undo.
     """
     refuse_transforms()
-    kind = _kind(flow, state)
-    # Hooks may be those of a checkpoint, which calls again and has to find the same tensors saved.
-    begun = int(kind not in flow.step_bytes or saved_tensors_hooked())
-    if begun:
-        state, flow.step_bytes[kind] = _measured(flow, state)
-    per_step = max(1, flow.step_bytes[kind])
+    key = _memory_key(flow, state)
+    # Within `checkpoint` the step is measured again, since both calls have to save the same.
+    done = int(key not in flow.step_bytes or has_saved_tensors_hooks())
+    if done:
+        state, flow.step_bytes[key] = _run_first_step(flow, state)
+    per_step = max(1, flow.step_bytes[key])
     if isinstance(budget, BudgetShare):
-        budget = budget.of(flow.steps * per_step)
-    undone = range(begun, max(begun, flow.steps - budget // per_step))
-    if undone:
-        state = recomputed_steps(flow, state, undone)
-    return plain_steps(flow, state, range(undone.stop, flow.steps))
+        budget = budget.for_need(flow.steps * per_step)
+    reversed_steps = range(done, max(done, flow.steps - budget // per_step))
+    if reversed_steps:
+        state = run_recomputed_steps(flow, state, reversed_steps)
+    return run_plain_steps(flow, state, range(reversed_steps.stop, flow.steps))
 
 
-def _kind(flow: Equations, state: State) -> tuple:
-    """What the memory of a step depends on."""
-    kinds = tuple((t.shape, t.dtype, t.device) for t in state)
-    frozen = tuple(p.requires_grad for p in flow.parameters())
-    return (*kinds, frozen, flow.training, Autocast.current(state[0].device))
+def _memory_key(flow: Equations, state: State) -> tuple:
+    """The properties that the stored bytes of a step depend on."""
+    tensor_types = tuple((t.shape, t.dtype, t.device) for t in state)
+    requires_grad = tuple(p.requires_grad for p in flow.parameters())
+    return (*tensor_types, requires_grad, flow.training, Autocast.current(state[0].device))
 
 
-def _measured(flow: Equations, state: State) -> tuple[State, int]:
-    """The state after the first step, which is reversed, and the bytes that autograd stores of one.
+def _run_first_step(flow: Equations, state: State) -> tuple[State, int]:
+    """Runs the first step in mode "reversible", and measures what autograd would store of it.
 
-    No evaluation is for planning alone: something outside of the modules might notice it.
+    The step is not run a second time for planning, which could have side effects.
+
+    Returns:
+        The state after the step, and the number of bytes.
     """
-    if FlowWeights(flow, flow.learned()).units:
+    if FlowWeights(flow, flow.learned_names()).fsdp_units:
         raise ValueError(
             "a budget needs whole parameters, and the blocks of this flow are units of FSDP2: "
             'set flow.memory = "reversible", or shard the flow as a whole'
         )
     saved = SavedTensors(flow.parameters())
-    return recomputed_steps(flow, state, range(1), saved=saved), saved.bytes
+    return run_recomputed_steps(flow, state, range(1), saved_tensors=saved), saved.bytes
 
 
-def recomputed(module: nn.Module, input: Tensor) -> Tensor:
-    """A module of which the backward stores the input, and runs it again, on a copy."""
-    return recomputed_steps(_OneModule(module), (input,), range(1), undo=False)[0]
+def checkpointed(module: nn.Module, input: Tensor) -> Tensor:
+    """The output of a module whose backward pass stores its input only, and runs it again."""
+    return run_recomputed_steps(_ModuleAsFlow(module), (input,), range(1), undo=False)[0]
 
 
-class _OneModule(Stepwise):
-    """A module as the only step of a flow without an inverse."""
+class _ModuleAsFlow(Stepwise):
+    """A module as the single step of a flow without an inverse."""
 
     slots = ("x",)
     steps = 1
@@ -142,7 +147,7 @@ class _OneModule(Stepwise):
         self.replica_pools = ReplicaPools()
         self.named_parameters = module.named_parameters
 
-    def learned(self) -> tuple[str, ...]:
+    def learned_names(self) -> tuple[str, ...]:
         return ("module",)
 
     def advance(self, state: State, step: int = 0) -> State:

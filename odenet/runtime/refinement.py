@@ -1,4 +1,4 @@
-"""Depth is time: the same flow with steps of half the size (Chang et al. 2018, ICLR)."""
+"""Refinement: a flow over the same time with steps of half the size (Chang et al. 2018, ICLR)."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.parametrize import ParametrizationList
 
-from odenet.runtime.learned.constants import as_numbers, halved
+from odenet.runtime.learned.constants import as_numbers, refine_constant
 from odenet.runtime.learned.knots import Knotted
 
 if TYPE_CHECKING:
@@ -18,105 +18,109 @@ if TYPE_CHECKING:
     from odenet.runtime.unit import Entry
 
 
-Stepping = TypeVar("Stepping", "Flow", "Entry")
+Stepper = TypeVar("Stepper", "Flow", "Entry")
 
 
-def refined(flow: Flow, entered: bool = False) -> Flow:
-    """A flow with steps of half the size, each of which has the weights of the one it replaces.
+def refined(flow: Flow, after_entry: bool = False) -> Flow:
+    """A flow with steps of half the size, each with the weights of the step that it halves.
 
     Args:
-        flow: of any steps.
-        entered: the flow comes after the first step of a unit, whose second half is one more step
-            of the flow.
+        flow: the flow.
+        after_entry: the flow follows the first step of a unit. The second half of that step
+            becomes one more step of the flow.
 
     Raises:
-        ValueError: if a weight is computed in a way that does not go step by step.
+        ValueError: if a parametrization computes the weights of a step from those of other steps.
     """
     if flow.varying:
         finer = _with_halved_constants(flow)
     else:
         finer = with_half_the_step(flow, (flow.channels, 1))
-    finer.steps = 2 * flow.steps + entered
+    finer.steps = 2 * flow.steps + after_entry
     try:
         finer.require_numbers()
     except ValueError as error:
         raise ValueError(f"{type(flow).__name__} cannot be refined: {error}") from None
-    finer._memory = flow._memory  # a share of a budget goes on to be one
+    finer._memory = flow._memory  # also if it is a share of a budget
     for name, stack in flow.named_parameters(recurse=False):
         if name not in flow.shared:
-            setattr(finer, name, _more(stack, finer.steps))
+            setattr(finer, name, _refined_stack(stack, finer.steps))
     for name, modules in flow.named_children():
         if isinstance(modules, nn.ModuleList) and name not in flow.shared:
-            origins = sources(len(modules), finer.steps)
+            origins = source_steps(len(modules), finer.steps)
             setattr(finer, name, nn.ModuleList(copy.deepcopy(modules[i]) for i in origins))
     for knotted in finer.children():
         if isinstance(knotted, Knotted):
-            knotted.sample(finer.steps, finer.h)  # of the same K(t)
-    for name, computed in _computed(flow).items():
+            knotted.resample(finer.steps, finer.h)  # of the same K(t)
+    for name, computed in _parametrizations(flow).items():
         if name not in flow.shared:
             _refine_computed(finer, name, computed, getattr(flow, name))
     return finer
 
 
 def _with_halved_constants(flow: Flow) -> Flow:
-    """A copy in which both halves of a step have its constants, and half of its size each."""
+    """A copy with twice as many constants: both halves of a step have its constants and h/2."""
     finer = copy.deepcopy(flow)
     for name in flow.varying:
         try:
-            constant = halved(getattr(flow, name), 0.5 if name == "h" else 1.0)
+            constant = refine_constant(getattr(flow, name), 0.5 if name == "h" else 1.0)
         except ValueError as error:
             raise ValueError(f"{type(flow).__name__} cannot be refined: {error}") from None
         setattr(finer, name, constant)
     if "h" not in flow.varying:
-        finer.__dict__.update(_numbers(flow, flow.h / 2, (flow.channels, 1), {}))
+        finer.__dict__.update(_derived_numbers(flow, flow.h / 2, (flow.channels, 1), {}))
     return finer
 
 
-def sources(before: int, after: int) -> list[int]:
-    """For each step of a refined flow, the one of the flow before that it copies.
+def source_steps(steps_before: int, steps_after: int) -> list[int]:
+    """For each step of a refined flow, the step of the original flow that it copies.
 
-    One step more than twice as many are those of a unit. Its first step is not among them, and the
-    second half of it copies the step after. As many as before are not steps that were refined.
+    Args:
+        steps_before: number of steps of the original flow.
+        steps_after: of the refined one: twice as many; one more in a unit, where the second half
+            of the entry copies the step after it; or equally many, for weights shared by all steps.
     """
-    if after == before:
-        return list(range(after))
-    return [max(step - after % (2 * before), 0) // 2 for step in range(after)]
+    if steps_after == steps_before:
+        return list(range(steps_after))
+    return [max(step - steps_after % (2 * steps_before), 0) // 2 for step in range(steps_after)]
 
 
 def with_half_the_step(
-    module: Stepping, sizes: tuple[int, ...], shape: dict[str, Any] | None = None
-) -> Stepping:
-    """A copy with half the step size, and the numbers that follow from it.
+    module: Stepper, sizes: tuple[int, ...], shape: dict[str, Any] | None = None
+) -> Stepper:
+    """A copy with half the step size, and with the numbers that are computed from it.
 
     Args:
         module: with a step size.
         sizes: the first arguments of its constructor.
-        shape: further arguments that are none of the scheme's.
+        shape: further arguments of its constructor that are not constants of the scheme.
     """
     finer = copy.deepcopy(module)
-    finer.__dict__.update(_numbers(module, module.h / 2, sizes, shape or {}))
+    finer.__dict__.update(_derived_numbers(module, module.h / 2, sizes, shape or {}))
     return finer
 
 
-def _numbers(
+def _derived_numbers(
     module: Flow | Entry, h: float, sizes: tuple[int, ...], shape: dict[str, Any]
 ) -> dict[str, Any]:
-    """The step size and the numbers that follow from it, as the constructor has them."""
+    """The attributes that depend on the step size, read off an instance with another h."""
     shape = shape | dict.fromkeys(getattr(module, "given", ()), lambda channels: nn.Identity())
-    given = list(inspect.signature(type(module).__init__).parameters)[3:]
-    known = [name for name in given if name not in ("h", "T", *shape)]
-    if not {"h", "T"} & set(given) or not all(hasattr(module, name) for name in known):
+    parameters = list(inspect.signature(type(module).__init__).parameters)[3:]
+    scheme_arguments = [name for name in parameters if name not in ("h", "T", *shape)]
+    if not {"h", "T"} & set(parameters) or not all(
+        hasattr(module, name) for name in scheme_arguments
+    ):
         return {"h": h}
     varying = getattr(module, "varying", ())
-    constants: dict[str, Any] = {name: getattr(module, name) for name in known}
+    constants: dict[str, Any] = {name: getattr(module, name) for name in scheme_arguments}
     constants |= {n: as_numbers(c, 1)[0] for n, c in constants.items() if n in varying}
-    size = {"T": h} if "T" in given else {"h": h}
-    make: Any = type(module)
+    size = {"T": h} if "T" in parameters else {"h": h}
+    constructor: Any = type(module)
     with torch.random.fork_rng(devices=[]):
-        one_step = make(*sizes, **shape, **size, **constants)
+        one_step = constructor(*sizes, **shape, **size, **constants)
     structure = {"channels", "steps", "space", "into", "stride"}
-    own = vars(one_step).keys() - vars(nn.Module()).keys() - structure
-    numbers = {name: vars(one_step)[name] for name in own if not name.startswith("_")}
+    attributes = vars(one_step).keys() - vars(nn.Module()).keys() - structure
+    numbers = {name: vars(one_step)[name] for name in attributes if not name.startswith("_")}
     return {
         name: value
         for name, value in numbers.items()
@@ -124,20 +128,22 @@ def _numbers(
     }
 
 
-def _computed(flow: Flow) -> dict[str, ParametrizationList]:
-    """The stacks that a parametrization computes from others."""
-    found: Any = getattr(flow, "parametrizations", {})
-    return dict(found.items())
+def _parametrizations(flow: Flow) -> dict[str, ParametrizationList]:
+    """The stacked parameters that a parametrization computes, by name."""
+    parametrizations: Any = getattr(flow, "parametrizations", {})
+    return dict(parametrizations.items())
 
 
-def _refine_computed(finer: Flow, name: str, computed: ParametrizationList, before: Tensor) -> None:
-    target = _computed(finer)[name]
-    for own, stack in computed.named_parameters(recurse=False):
-        if len(stack) == len(before):
-            setattr(target, own, _more(stack, finer.steps))
+def _refine_computed(
+    finer: Flow, name: str, parametrization: ParametrizationList, old_stack: Tensor
+) -> None:
+    refined_parametrization = _parametrizations(finer)[name]
+    for name_, stack in parametrization.named_parameters(recurse=False):
+        if len(stack) == len(old_stack):
+            setattr(refined_parametrization, name_, _refined_stack(stack, finer.steps))
     with torch.no_grad():
         after = getattr(finer, name)
-        expected = before[sources(len(before), finer.steps)]
+        expected = old_stack[source_steps(len(old_stack), finer.steps)]
         if after.shape != expected.shape or not torch.allclose(after, expected):
             raise ValueError(
                 f"{type(finer).__name__} cannot be refined: the parametrization of {name} does not "
@@ -146,5 +152,5 @@ def _refine_computed(finer: Flow, name: str, computed: ParametrizationList, befo
             )
 
 
-def _more(stack: nn.Parameter, steps: int) -> nn.Parameter:
-    return nn.Parameter(stack.detach()[sources(len(stack), steps)], stack.requires_grad)
+def _refined_stack(stack: nn.Parameter, steps: int) -> nn.Parameter:
+    return nn.Parameter(stack.detach()[source_steps(len(stack), steps)], stack.requires_grad)

@@ -1,4 +1,4 @@
-"""How much a whole flow stretches what goes in: its finite-time Lyapunov exponent."""
+"""The largest singular value of a flow's Jacobian: how much it stretches a small perturbation."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from odenet.runtime.passes.shear import like
-from odenet.runtime.repetition.recorder import evaluating
+from odenet.runtime.passes.shear import state_like
+from odenet.runtime.repetition.recorder import evaluation_mode
 
 if TYPE_CHECKING:
     from odenet.runtime.flow import Flow
@@ -18,35 +18,35 @@ if TYPE_CHECKING:
 
 
 def largest_singular_value(flow: Flow, u: Tensor | State, iterations: int = 30) -> float:
-    """The largest singular value of the Jacobian of a flow's last state by its first.
+    """The largest singular value of the Jacobian J of the last state with respect to the first.
 
-    By power iteration on JᵀJ, each product through the plain steps; approached from below.
+    By power iteration on JᵀJ, with products by automatic differentiation; approached from below.
 
     Args:
-        flow: as in evaluation.
-        u: what goes into the flow.
-        iterations: two products each.
+        flow: the flow, which is taken in evaluation mode.
+        u: an input or a first state.
+        iterations: number of iterations, of one product with J and one with Jᵀ each.
     """
     # Only the plain attention can be differentiated twice.
-    with evaluating(flow), torch.enable_grad(), sdpa_kernel(SDPBackend.MATH):
-        start = flow.begin(u)
-        first = like(start, [t.detach().requires_grad_() for t in start])
+    with evaluation_mode(flow), torch.enable_grad(), sdpa_kernel(SDPBackend.MATH):
+        start = flow.first_state(u)
+        first = state_like(start, [t.detach().requires_grad_() for t in start])
         last = flow.trajectory(first)[-1]
-        moved = [t + 0 * s for t, s in zip(last, first, strict=True)]
-        cotangents = [torch.zeros_like(t, requires_grad=True) for t in moved]
-        pulled = torch.autograd.grad(moved, tuple(first), cotangents, create_graph=True)
+        outputs = [t + 0 * s for t, s in zip(last, first, strict=True)]
+        cotangents = [torch.zeros_like(t, requires_grad=True) for t in outputs]
+        pullback = torch.autograd.grad(outputs, tuple(first), cotangents, create_graph=True)
     directions = [
         torch.randn(t.shape, generator=torch.Generator().manual_seed(0)).to(t) for t in first
     ]
-    stretch = 0.0
+    singular_value = 0.0
     for _ in range(iterations):
-        images = torch.autograd.grad(pulled, cotangents, directions, retain_graph=True)
-        stretch = _length(images) / _length(directions)
+        images = torch.autograd.grad(pullback, cotangents, directions, retain_graph=True)
+        singular_value = _norm(images) / _norm(directions)
         directions = torch.autograd.grad(
-            moved, tuple(first), [t / _length(images) for t in images], retain_graph=True
+            outputs, tuple(first), [t / _norm(images) for t in images], retain_graph=True
         )
-    return stretch
+    return singular_value
 
 
-def _length(tensors: Sequence[Tensor]) -> float:
+def _norm(tensors: Sequence[Tensor]) -> float:
     return float(torch.stack([t.double().square().sum() for t in tensors]).sum().sqrt())

@@ -1,4 +1,4 @@
-"""Eigenvalues of the real Jacobian of a flow, and a bound of a block matrix's by norms."""
+"""Eigenvalues of the Jacobian of a flow's equations, and the spectral radius of a norm matrix."""
 
 from __future__ import annotations
 
@@ -9,90 +9,99 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from odenet.runtime.passes.shear import like
-from odenet.runtime.repetition.recorder import evaluating
+from odenet.runtime.passes.shear import state_like
+from odenet.runtime.repetition.recorder import evaluation_mode
 
 if TYPE_CHECKING:
     from odenet.runtime.flow import Flow
 
-_SMALL = 512  # up to this size all eigenvalues are cheaper than a few
-_SETTLED = 1e-4  # residual of eigenvalues, relative to the largest
+_DENSE_SIZE = 512  # up to this size computing all eigenvalues is cheaper than some
+_TOLERANCE = 1e-4  # residual of eigenvalues, relative to the largest
 
 
 def jacobian_spectrum(flow: Flow, state: tuple[Tensor, ...], step: int, count: int) -> Tensor:
-    """Eigenvalues of the Jacobian of ``flow.field``, as in evaluation, largest modulus first.
+    """Eigenvalues of the Jacobian of ``flow.field`` in evaluation mode, largest modulus first.
 
-    All of them where they are few, else ``count`` of largest modulus and of largest real part, by
-    Arnoldi iteration on vector-Jacobian products: the transpose has the same eigenvalues. Those of
-    a Jacobian that is not finite are nan.
+    All of them for small states, else ``count`` of largest modulus and of largest real part, by
+    Arnoldi iteration on vector-Jacobian products: the transpose has the same eigenvalues. They are
+    nan if the Jacobian is not finite.
+
+    Args:
+        flow: the flow.
+        state: at which the Jacobian is taken.
+        step: the step whose weights are used.
+        count: number of eigenvalues of each sort.
     """
-    leaves = like(state, [tensor.detach().requires_grad_() for tensor in state])
+    leaves = state_like(state, [tensor.detach().requires_grad_() for tensor in state])
     unknowns = [leaves[flow.slots.index(name)] for name in flow.states]
     sizes = [tensor.numel() for tensor in unknowns]
-    with evaluating(flow), torch.enable_grad():
-        # What reads no state has the shape of what it reads, and a derivative all the same: zero.
+    with evaluation_mode(flow), torch.enable_grad():
+        # A right-hand side that reads no state may be smaller; its derivative is zero.
         pairs = zip(flow.field(leaves, step), unknowns, strict=True)
         rates = [rate + torch.zeros_like(unknown) * unknown for rate, unknown in pairs]
 
-    def product(vector: np.ndarray) -> np.ndarray:
+    def transposed_product(vector: np.ndarray) -> np.ndarray:
         flat = torch.from_numpy(np.ascontiguousarray(vector.ravel())).to(unknowns[0])
-        parts = zip(flat.split(sizes), unknowns, strict=True)
-        cotangents = [part.view_as(unknown) for part, unknown in parts]
-        pulled = torch.autograd.grad(
+        pairs = zip(flat.split(sizes), unknowns, strict=True)
+        cotangents = [part.view_as(unknown) for part, unknown in pairs]
+        gradients = torch.autograd.grad(
             rates, unknowns, cotangents, retain_graph=True, materialize_grads=True
         )
-        return torch.cat([part.flatten() for part in pulled]).double().cpu().numpy()
+        return torch.cat([part.flatten() for part in gradients]).double().cpu().numpy()
 
-    # numpy's eigenvalues are real numbers where all happen to be
-    values = _eigenvalues(product, sum(sizes), count).astype(np.complex128)
+    # numpy gives a real array if all eigenvalues happen to be real
+    values = _eigenvalues(transposed_product, sum(sizes), count).astype(np.complex128)
     return torch.from_numpy(values[np.argsort(-np.abs(values))])
 
 
-def _eigenvalues(product: Callable[[np.ndarray], np.ndarray], n: int, count: int) -> np.ndarray:
-    if n <= max(_SMALL, count + 2):
-        matrix = np.stack([product(unit) for unit in np.eye(n)], axis=1)
+def _eigenvalues(multiply: Callable[[np.ndarray], np.ndarray], n: int, count: int) -> np.ndarray:
+    if n <= max(_DENSE_SIZE, count + 2):
+        matrix = np.stack([multiply(unit) for unit in np.eye(n)], axis=1)
         if not np.isfinite(matrix).all():
             return np.full(n, np.nan)
         return np.linalg.eigvals(matrix)
-    return _arnoldi(product, n, count)
+    return _arnoldi(multiply, n, count)
 
 
-def _arnoldi(product: Callable[[np.ndarray], np.ndarray], n: int, count: int) -> np.ndarray:
-    """Ritz values of largest modulus and of largest real part, from one Krylov space for both.
+def _arnoldi(multiply: Callable[[np.ndarray], np.ndarray], n: int, count: int) -> np.ndarray:
+    """Ritz values of largest modulus and of largest real part, from one Krylov space.
 
-    It grows until their residuals are small, or to 40 products per value, and those that have
-    settled are given. It is not restarted: extreme eigenvalues of these Jacobians lie so close
-    together that restarts would not end.
+    The space grows until their residuals are small, or to 40 products per value; those that have
+    converged are returned. It is not restarted: extreme eigenvalues of these Jacobians lie so close
+    together that restarts would not converge.
     """
-    most = min(n - 1, 40 * count)
-    basis, H = np.zeros((most + 1, n)), np.zeros((most + 1, most))
+    max_size = min(n - 1, 40 * count)
+    basis, H = np.zeros((max_size + 1, n)), np.zeros((max_size + 1, max_size))
     basis[0] = 1 / np.sqrt(n)
-    values, settled = np.zeros(0), np.zeros(0, dtype=bool)
-    for j in range(most):
-        image = product(basis[j])
+    values, converged = np.zeros(0), np.zeros(0, dtype=bool)
+    for j in range(max_size):
+        image = multiply(basis[j])
         for _ in range(2):  # Gram-Schmidt twice, since once leaves rounding errors
-            shares = basis[: j + 1] @ image
-            image -= shares @ basis[: j + 1]
-            H[: j + 1, j] += shares
-        H[j + 1, j] = size = float(np.linalg.norm(image))
-        if not np.isfinite(size):
+            coefficients = basis[: j + 1] @ image
+            image -= coefficients @ basis[: j + 1]
+            H[: j + 1, j] += coefficients
+        H[j + 1, j] = length = float(np.linalg.norm(image))
+        if not np.isfinite(length):
             return np.full(count, np.nan)
-        exhausted = size <= 1e-10 * np.abs(H).max()
-        if exhausted or j == most - 1 or (j + 1) % (4 * count) == 0:
-            found, vectors = np.linalg.eig(H[: j + 1, : j + 1])
-            by_size, by_part = np.argsort(-np.abs(found)), np.argsort(-np.real(found))
-            wanted = sorted({*by_size[:count], *by_part[:count]})
+        exhausted = length <= 1e-10 * np.abs(H).max()
+        if exhausted or j == max_size - 1 or (j + 1) % (4 * count) == 0:
+            ritz_values, vectors = np.linalg.eig(H[: j + 1, : j + 1])
+            by_modulus, by_real_part = (
+                np.argsort(-np.abs(ritz_values)),
+                np.argsort(-np.real(ritz_values)),
+            )
+            chosen = sorted({*by_modulus[:count], *by_real_part[:count]})
             # |A v - λ v| of a Ritz pair is |H[j+1, j]| |the last entry of its eigenvector|
-            values, residuals = found[wanted], size * np.abs(vectors[-1, wanted])
-            settled = residuals <= _SETTLED * np.abs(values).max()
-            if exhausted or settled.all():
+            values, residuals = ritz_values[chosen], length * np.abs(vectors[-1, chosen])
+            converged = residuals <= _TOLERANCE * np.abs(values).max()
+            if exhausted or converged.all():
                 break
-        basis[j + 1] = image / size
-    return values[settled] if settled.any() else values
+        basis[j + 1] = image / length
+    return values[converged] if converged.any() else values
 
 
 def spectral_radius(bounds: Sequence[Sequence[float | Tensor]]) -> Tensor:
-    """ρ of a small matrix of block norms, at least that of the block matrix: ρ(A) ≤ ρ(‖A_ij‖)."""
+    """The spectral radius of a matrix of block norms, which bounds that of A: ρ(A) ≤ ρ(‖A_ij‖)."""
     rows = [torch.stack([torch.as_tensor(entry).detach().cpu() for entry in row]) for row in bounds]
     matrix = torch.stack(rows).double()
     if not matrix.isfinite().all():

@@ -1,4 +1,4 @@
-"""The constants of a flow that differ from step to step: what time it is, what is undone."""
+"""The constants of a flow that may differ from step to step: times, and whether steps invert."""
 
 import copy
 import math
@@ -7,32 +7,32 @@ from typing import Self
 import torch
 from torch import Tensor
 
-from odenet.runtime.learned.constants import LearnedConstant, Moving, begins
+from odenet.runtime.learned.constants import LearnedConstant, RampedConstant, time_before
 from odenet.runtime.passes.equations import Equations
 from odenet.visible_drift import VISIBLE_DRIFT
 
 
-class Varying(Equations):
-    """Equations of N steps with constants of their own."""
+class StepConstants(Equations):
+    """The part of a flow that depends on the constants of its steps, such as the step sizes."""
 
-    def moving(self) -> list[Moving]:
-        """The constants that training moves."""
-        found = (getattr(self, name) for name in self.varying)
-        return [constant for constant in found if isinstance(constant, Moving)]
+    def ramped_constants(self) -> list[RampedConstant]:
+        """The constants that change linearly during training."""
+        constants = (getattr(self, name) for name in self.varying)
+        return [constant for constant in constants if isinstance(constant, RampedConstant)]
 
     def with_fixed_constants(self) -> Self:
-        """Itself, or with constants that move one whose constants stay as they are now.
+        """The flow, or if it has ramped constants a copy in which these keep their present values.
 
-        The backward pass of a call reads them again, and training may have moved them by then.
+        The backward pass of a call reads them again, when training may have changed them.
         """
-        if not self.moving():
+        if not self.ramped_constants():
             return self
-        twin = self.view()
-        moving = [name for name in self.varying if isinstance(getattr(self, name), Moving)]
-        kept = {name: copy.copy(getattr(self, name)) for name in moving}
-        twin.__dict__["_modules"] = {**twin._modules, **kept}
-        twin.__dict__.pop("time_before", None)  # that of `self`, whose h moves
-        return twin
+        fixed = self.shallow_copy()
+        ramped = [name for name in self.varying if isinstance(getattr(self, name), RampedConstant)]
+        copies = {name: copy.copy(getattr(self, name)) for name in ramped}
+        fixed.__dict__["_modules"] = {**fixed._modules, **copies}
+        fixed.__dict__.pop("time_before", None)  # it belongs to `self`, whose h changes
+        return fixed
 
     def time_before(self, step: int) -> float:
         """The time before a step: the sum of the step sizes of those before it.
@@ -40,7 +40,7 @@ class Varying(Equations):
         Raises:
             ValueError: if step sizes are learned.
         """
-        return step * self.h if "h" not in self.varying else begins(self.h, step)
+        return step * self.h if "h" not in self.varying else time_before(self.h, step)
 
     @property
     def times(self) -> Tensor:
@@ -48,46 +48,46 @@ class Varying(Equations):
         return torch.tensor(list(map(self.time_before, range(self.steps))), dtype=torch.float64)
 
     def require_numbers(self) -> None:
-        """Called while being built, or refined.
+        """Checks the constants; called by constructors, and after refining.
 
         Raises:
             ValueError: if a step divides by zero.
         """
         for step in range(self.steps if self.varying else 0):
-            numbers = self._numbers(step)
+            numbers = self._constants_at(step)
             try:
                 defined = all(self.divisors(*numbers))
-            except ZeroDivisionError:  # in what it divides by
+            except ZeroDivisionError:  # in a divisor
                 defined = False
             if not defined:
                 pairs = zip(self.varying, numbers, strict=True)
                 shown = ", ".join(f"{name} = {number:g}" for name, number in pairs)
                 raise ValueError(f"step {step} of {self.steps} divides by zero, with {shown}")
 
-    def not_undone(self) -> str:
-        """Why some step has no inverse with the constants that it has now; empty if all have.
+    def obstacle_to_inverse(self) -> str:
+        """Why some step has no inverse with its present constants; empty if all have one.
 
-        Learned constants are within their ends, whatever they are.
+        The value of a learned constant does not matter, since its bounds exclude such values.
         """
         for step in range(self.steps if self.varying else 0):
-            obstacle = self.no_inverse(*self._numbers(step))
+            obstacle = self.no_inverse(*self._constants_at(step))
             if obstacle:
                 return f"step {step}: {obstacle}"
         return ""
 
-    def undoes(self, dtype: torch.dtype) -> bool:
-        """Whether states of a type can be rebuilt from the last one, as far as scales tell.
+    def is_invertible_in(self, dtype: torch.dtype) -> bool:
+        """Whether states of this type can be rebuilt from the last one with small rounding errors.
 
         Dividing by a scale α below 1 multiplies rounding errors by 1/α; exact arithmetic has none.
         """
-        if self.not_undone():
+        if self.obstacle_to_inverse():
             return False
-        lost = 1.0
+        error_growth = 1.0
         for step in range(0 if self.exact else self.steps):
-            scales = (abs(float(shear.scale)) for shear in self.shears(*self._numbers(step)))
-            lost *= math.prod(1 / scale for scale in scales if scale < 1)
-        return lost * torch.finfo(dtype).eps <= VISIBLE_DRIFT
+            scales = (abs(float(shear.scale)) for shear in self.shears(*self._constants_at(step)))
+            error_growth *= math.prod(1 / scale for scale in scales if scale < 1)
+        return error_growth * torch.finfo(dtype).eps <= VISIBLE_DRIFT
 
-    def _numbers(self, step: int) -> list[float]:
+    def _constants_at(self, step: int) -> list[float]:
         constants = [getattr(self, name) for name in self.varying]
-        return [c.given.value if isinstance(c, LearnedConstant) else c[step] for c in constants]
+        return [c.options.value if isinstance(c, LearnedConstant) else c[step] for c in constants]

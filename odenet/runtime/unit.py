@@ -1,7 +1,7 @@
-"""A unit: steps of a scheme of which the first enters with other channels and another size.
+"""A unit, or stage, of a network: steps of a scheme, the first of which changes the shape.
 
-Chang et al. 2018 (AAAI), section 4, and (ICLR), section 2.1: networks are units, or stages, of n
-blocks, and the first block of a unit halves the map and widens it.
+Chang et al. 2018 (AAAI), section 4, and (ICLR), section 2.1: networks consist of units of n blocks,
+and the first block of a unit halves the size of the map and widens it.
 """
 
 from __future__ import annotations
@@ -12,19 +12,19 @@ from typing import ClassVar
 from torch import Tensor, nn
 
 from odenet.runtime.flow import Flow
-from odenet.runtime.layers.feature_maps import Kind, Shortcut
+from odenet.runtime.layers.feature_maps import Shortcut, ShortcutKind
 from odenet.runtime.passes.equations import State
-from odenet.runtime.passes.shear import like
+from odenet.runtime.passes.shear import state_like
 from odenet.runtime.refinement import refined, with_half_the_step
 from odenet.runtime.tracing import as_node
 
 
 class Unit(nn.Module):
-    """An entry, and the steps after it.
+    """The first step of a unit, its entry, and a flow of the other steps.
 
     Args:
-        entry: gives the state after the first step.
-        flow: the other steps, from there.
+        entry: gives the state after the first step, in the new shape.
+        flow: the other steps.
     """
 
     def __init__(self, entry: Entry | Coarsened, flow: Flow):
@@ -34,40 +34,40 @@ class Unit(nn.Module):
 
     @property
     def steps(self) -> int:
-        """Number of steps, the entry among them."""
+        """Number of steps, including the entry."""
         return 1 + self.flow.steps
 
     def forward(self, u: Tensor) -> Tensor:
-        """The unit of an input ``(batch, channels, *space)``."""
+        """The output for an input ``(batch, channels, *space)``."""
         if not isinstance(u, Tensor):
             return as_node(self, u)
         return self.flow(self.entry(u))
 
     def refine(self) -> Unit:
-        """The same unit in time with twice as many steps of half the size.
+        """A unit over the same time with twice as many steps of half the size.
 
-        Every new step copies its left half, but for the second one: the weights of the first have
-        the old shape, so that it copies the step after it (Chang et al. 2018, ICLR, appendix B).
+        Both halves of a step have its weights. Only the second half of the entry does not, whose
+        weights have the old shape: it copies the next step (Chang et al. 2018, ICLR, appendix B).
 
         Raises:
             ValueError: if the scheme has no step size, or its steps do not refine.
         """
         self.flow.require_refinable()
-        return Unit(self.entry.finer(), refined(self.flow, entered=True))
+        return Unit(self.entry.with_half_the_step(), refined(self.flow, after_entry=True))
 
 
 class Entry(nn.Module):
     """The first step of a unit, from the unit's input to the state after it.
 
-    Generated classes give ``initial`` and ``forward``, with the old values brought to the new shape
-    by ``shortcut``, each unknown by itself.
+    Generated classes define ``initial`` and ``forward``. The latter brings each slot of the old
+    state to the new shape by ``shortcut``.
 
     Args:
         channels: of the input ``(batch, channels, *space)``.
-        into: channels of each state after the step.
-        stride: by how much the step coarsens the map.
-        shortcut: how old values are brought to the new shape, see ``Shortcut``.
-        parts: into how many equal parts, one for each state, the input falls.
+        into: channels of each slot of the state after the step.
+        stride: the factor by which the step shrinks the map.
+        shortcut: how old values are brought to the new shape, see the kinds of ``Shortcut``.
+        parts: number of equal parts into which the channels of the input are split, one per slot.
         space: number of spatial axes.
     """
 
@@ -76,7 +76,7 @@ class Entry(nn.Module):
     states: ClassVar[tuple[str, ...]]
 
     def __init__(
-        self, channels: int, into: int, stride: int, shortcut: Kind, parts: int, space: int
+        self, channels: int, into: int, stride: int, shortcut: ShortcutKind, parts: int, space: int
     ):
         super().__init__()
         self.channels = channels
@@ -90,27 +90,27 @@ class Entry(nn.Module):
 
     def skipped(self, u: Tensor) -> State:
         """The state after the step if its right-hand sides were zero: the shortcuts alone."""
-        return shortened(self.initial(u), self.shortcut)
+        return through_shortcut(self.initial(u), self.shortcut)
 
-    def finer(self) -> Entry:
+    def with_half_the_step(self) -> Entry:
         """The step with half its size and the same weights."""
         shape = {"stride": self.stride, "shortcut": self.shortcut.kind}
         return with_half_the_step(self, (self.channels, self.into), shape)
 
 
 class Coarsened(nn.Module):
-    """A first step at the old shape, all values of which are brought to the new one after it.
+    """A first step of a unit in the old shape, whose result is then brought to the new shape.
 
     Args:
-        flow: the one step.
-        before: channels of each state.
-        into: channels of each state after it.
-        stride: by how much the map is coarsened.
-        shortcut: how, see ``Shortcut``.
+        flow: of one step.
+        before: channels of each slot of its state.
+        into: channels of each slot in the new shape.
+        stride: the factor by which the map shrinks.
+        shortcut: how the shape is changed, see the kinds of ``Shortcut``.
     """
 
     def __init__(
-        self, flow: Flow, before: int, into: int, stride: int = 1, shortcut: Kind = "stride"
+        self, flow: Flow, before: int, into: int, stride: int = 1, shortcut: ShortcutKind = "stride"
     ):
         super().__init__()
         self.flow = flow
@@ -122,19 +122,19 @@ class Coarsened(nn.Module):
 
     def forward(self, u: Tensor) -> State:
         """The state after the step, in the new shape."""
-        return shortened(self.flow.evolve(self.flow.initial(u)), self.shortcut)
+        return through_shortcut(self.flow.evolve(self.flow.initial(u)), self.shortcut)
 
     def skipped(self, u: Tensor) -> State:
         """The state after the step if its right-hand sides were zero: the shortcuts alone."""
-        return shortened(self.flow.initial(u), self.shortcut)
+        return through_shortcut(self.flow.initial(u), self.shortcut)
 
-    def finer(self) -> Coarsened:
+    def with_half_the_step(self) -> Coarsened:
         """The step with half its size and the same weights."""
-        finer = copy.deepcopy(self)
-        finer.flow = with_half_the_step(self.flow, (self.flow.channels, 1))
-        return finer
+        entry = copy.deepcopy(self)
+        entry.flow = with_half_the_step(self.flow, (self.flow.channels, 1))
+        return entry
 
 
-def shortened(state: State, shortcut: nn.Module) -> State:
-    """Every value of a state through a shortcut."""
-    return like(state, map(shortcut, state))
+def through_shortcut(state: State, shortcut: nn.Module) -> State:
+    """A state whose tensors have each passed through a shortcut."""
+    return state_like(state, map(shortcut, state))

@@ -3,7 +3,7 @@
 import torch
 
 from bench.language import ROOT, Contender
-from odenet.runtime.layers.head import before_head, next_token_loss
+from odenet.runtime.layers.head import head_input, next_token_loss
 
 
 def test_every_way_to_hold_activations_gives_the_same_gradients():
@@ -12,7 +12,7 @@ def test_every_way_to_hold_activations_gives_the_same_gradients():
     for memory in ("stored", "torch checkpoint", "reversible"):
         given = {"n": 2, "w": 12}
         network = Contender(ROOT / "specs" / "language_model.ode", given, memory).network.double()
-        loss = next_token_loss(*before_head(network, ids[:, :-1]), ids[:, 1:].flatten())
+        loss = next_token_loss(*head_input(network, ids[:, :-1]), ids[:, 1:].flatten())
         found.append([loss, *torch.autograd.grad(loss, list(network.parameters()))])
     for other in found[1:]:
         for one, two in zip(found[0], other, strict=True):

@@ -68,11 +68,11 @@ def test_weights_are_found_as_the_forward_pass_found_them(use, mode):
 
 def test_slices_of_a_stack_need_a_gradient_although_nobody_asks_for_it():
     flow, _ = build("hamiltonian", steps=3)
-    weights = FlowWeights(flow, flow.learned())
+    weights = FlowWeights(flow, flow.learned_names())
     every, none = ([asked] * len(weights.tensors) for asked in (True, False))
     with torch.no_grad():
         again = weights.detached(weights.names, 1, weights.tensors, every, none, iter(()))
-    assert again.unwanted and not again.leaves
+    assert again.undifferentiated and not again.leaves
     assert all(value.requires_grad for value in again.values)
 
 

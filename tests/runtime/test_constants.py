@@ -71,7 +71,7 @@ def values(flow, name):
     constant = getattr(flow, name)
     if not isinstance(constant, LearnedConstant):
         return [constant[step] for step in range(flow.steps)]
-    low, first = constant.given.low, constant.given.value
+    low, first = constant.options.low, constant.options.value
     found = constant.raw
     if low > float("-inf"):
         found = low + MARGIN * (first - low) + torch.log1p(torch.exp(constant.raw))
@@ -212,7 +212,7 @@ def test_numbers_that_were_drawn_are_part_of_the_state():
     assert torch.equal(other(u), flow(u))
     assert flow.half().gamma.numbers == other.gamma.numbers  # numbers are not rounded with weights
     with pytest.raises(ValueError, match=r"4 values were drawn .* this one has 5 steps"):
-        Uniform(0, 1).made("γ", 5).set_extra_state(flow.gamma.get_extra_state())
+        Uniform(0, 1).build("γ", 5).set_extra_state(flow.gamma.get_extra_state())
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
@@ -238,9 +238,9 @@ def test_at_the_start_of_a_ramp_the_network_is_the_residual_one_to_the_last_bit(
 def test_a_ramp_moves_stays_at_its_end_and_is_saved():
     flow, u = build(RAMPED)
     for way, value in ((0, 0), (0.5, 0.45), (1, 0.9), (7, 0.9)):
-        flow.gamma.move(way)
+        flow.gamma.move_to(way)
         assert flow.gamma[2] == value
-    flow.gamma.move(0.3)
+    flow.gamma.move_to(0.3)
     other, _ = build(RAMPED)
     other.load_state_dict(flow.state_dict())
     assert torch.equal(other(u), flow(u))
@@ -260,11 +260,11 @@ discretise midpoint(h = ramp(0.1, 0.5, steps = 10))
 def test_a_ramp_that_moves_on_leaves_the_calls_before_as_they_were(text, name, memory):
     flow, u = build(text)
     moving = getattr(flow, name)
-    moving.move(0.5)
+    moving.move_to(0.5)
     expected = torch.autograd.grad(flow(u).square().sum(), (u, flow.K))
     flow.memory = memory
     loss = flow(u).square().sum()
-    moving.move(0.7)
+    moving.move_to(0.7)
     torch.testing.assert_close(torch.autograd.grad(loss, (u, flow.K)), expected)
     assert not torch.equal(flow(u).square().sum(), loss)
 
@@ -274,7 +274,7 @@ def test_steps_are_stored_while_a_ramp_is_where_they_cannot_be_rebuilt():
     flow.float()
     u = u.detach().float()
     for way in (0.0, 0.001, 0.01, 0.5, 1.0):
-        flow.gamma.move(way)
+        flow.gamma.move_to(way)
         found = []
         for memory in ("stored", "reversible"):
             flow.memory = memory
@@ -292,14 +292,14 @@ def test_learned_constants_stay_within_their_ends_however_far_they_are_pushed(le
     for dtype in (torch.float16, torch.float32, torch.float64):
         constant = LearnedConstant(learned, "a", 3)
         torch.testing.assert_close(constant.values(), torch.full((3,), float(learned.value)))
-        assert not constant.at_border()
+        assert not constant.steps_at_bounds()
         constant = constant.to(dtype)
         for far in (-1e4, 1e4):
             torch.nn.init.constant_(constant.raw, far)
             assert all(learned.low < value < learned.high for value in constant.values().tolist())
             reached = learned.low if (far < 0) != (learned.low < -9) else learned.high
             at_end = abs(reached) < 9
-            assert constant.at_border() == [(step, reached) for step in range(3 * at_end)]
+            assert constant.steps_at_bounds() == [(step, reached) for step in range(3 * at_end)]
 
 
 @pytest.mark.parametrize("kind", ["given", "drawn", "moved"])
@@ -313,7 +313,7 @@ def test_a_refined_flow_halves_each_step_with_its_constants(kind):
 
 def test_a_refined_flow_copies_what_is_learned_and_learned_step_sizes_are_refused():
     flow, u = build(OWN % "backwards(a = learned(0.9), h = 0.1)")
-    assert flow.a.given.low == 0  # where a = 0 has no inverse
+    assert flow.a.options.low == 0  # where a = 0 has no inverse
     torch.nn.init.normal_(flow.a.raw)
     finer = flow.refine()
     assert torch.equal(finer.a.values(), flow.a.values().repeat_interleave(2))

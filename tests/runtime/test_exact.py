@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from odenet.conversion import reversible
-from odenet.runtime.passes.fixed_point import Fixed, _fraction
+from odenet.runtime.passes.fixed_point import FixedPointRegisters, _close_fraction
 from odenet.runtime.passes.remainders import Remainders
 from odenet.testing import assert_exact, assert_gradients
 from tests.runtime.handwritten import FLOWS, HamiltonianFlow, MomentumFlow, build
@@ -106,7 +106,7 @@ def test_a_state_that_is_not_finite_is_refused():
 def test_the_grid_follows_the_range_of_the_data():
     for scale in (1e-6, 1.0, 1e6):
         u = scale * torch.randn(4, 4, dtype=torch.float64)
-        (back,) = Fixed(("u",), (u,)).tensors()
+        (back,) = FixedPointRegisters(("u",), (u,)).tensors()
         assert (back - u).abs().max() <= max(scale, 1.0) * 2**-36
 
 
@@ -140,7 +140,7 @@ def test_remainders_are_a_stack_of_digits_whose_bases_may_change(data):
 @pytest.mark.parametrize("bad", [float("nan"), float("inf"), -float("inf")])
 def test_pairs_of_terms_that_are_not_numbers_do_not_cancel_unseen(bad):
     for pair in ((bad, bad), (bad, -bad)):
-        state = Fixed(("x", "y"), (torch.ones(2, 3), torch.ones(2, 3)))
+        state = FixedPointRegisters(("x", "y"), (torch.ones(2, 3), torch.ones(2, 3)))
         for term in pair:
             state.increase("x", torch.full((2, 3), term), 1.0)
         with pytest.raises(OverflowError, match="inf or nan"):
@@ -148,7 +148,7 @@ def test_pairs_of_terms_that_are_not_numbers_do_not_cancel_unseen(bad):
 
 
 def test_many_large_sums_do_not_wrap_around_unseen():
-    state = Fixed(("x",), (torch.ones(1, 1),))
+    state = FixedPointRegisters(("x",), (torch.ones(1, 1),))
     for _ in range(64):
         state.increase("x", torch.full((1, 1), 2.0**21), 1.0)
     with pytest.raises(OverflowError):
@@ -157,7 +157,7 @@ def test_many_large_sums_do_not_wrap_around_unseen():
 
 @pytest.mark.parametrize("gamma", [0.999, 0.99995, 0.99999, 0.8**0.5, 1 / 3])
 def test_a_scale_near_one_is_that_scale(gamma):
-    assert abs(_fraction(gamma) - gamma) <= 3e-8 * gamma
+    assert abs(_close_fraction(gamma) - gamma) <= 3e-8 * gamma
     flow, u = build("momentum with a shared map", steps=30, gamma=gamma)
     assert_exact(flow, u)
     start = flow.encode(u)
@@ -171,8 +171,8 @@ def test_a_scale_near_one_is_that_scale(gamma):
 def test_a_scale_that_is_no_such_fraction_is_refused():
     for scale in (1 - 1e-7, 1 + 1e-7, -1 + 1e-8, 1.2345e-7):
         with pytest.raises(ValueError, match="exact arithmetic"):
-            _fraction(scale)
-    assert _fraction(1.0) == 1 and _fraction(-1.0) == -1
+            _close_fraction(scale)
+    assert _close_fraction(1.0) == 1 and _close_fraction(-1.0) == -1
 
 
 @settings(deadline=None)
@@ -192,7 +192,7 @@ def test_a_word_takes_digits_for_as_long_as_it_cannot_overflow(p, q):
 
 def test_each_sample_has_a_grid_of_its_own():
     u = torch.randn(4, 3, 5, 5) * torch.tensor([1e-12, 1.0, 1e6, 0.0]).view(4, 1, 1, 1)
-    (back,) = Fixed(("u",), (u,)).tensors()
+    (back,) = FixedPointRegisters(("u",), (u,)).tensors()
     size = u.abs().amax((1, 2, 3)).clamp_min(1e-30)
     error = (back - u).abs().amax((1, 2, 3)) / size
     assert error[0] < 1e-4 and (error[1:3] < 1e-7).all() and error[3] == 0
@@ -266,7 +266,7 @@ def test_both_passes_ask_cudnn_for_the_same_bits(monkeypatch):
 @pytest.mark.parametrize("weight", [1e20, -1e25, 2.0**62, float("inf"), float("nan")])
 @pytest.mark.parametrize("change", ["mix", "increase"])
 def test_weights_that_are_no_such_integers_are_out_of_range_and_nothing_else(weight, change):
-    state = Fixed(("x", "y"), (torch.ones(2, 3), torch.ones(2, 3)))
+    state = FixedPointRegisters(("x", "y"), (torch.ones(2, 3), torch.ones(2, 3)))
     if change == "mix":
         state.mix("x", weight, "y")
     else:
@@ -277,14 +277,14 @@ def test_weights_that_are_no_such_integers_are_out_of_range_and_nothing_else(wei
 
 @pytest.mark.parametrize("factor", [1e19, -1e30, float("inf"), float("nan")])
 def test_a_scale_beyond_all_integers_is_refused(factor):
-    state = Fixed(("x",), (torch.ones(2, 3),))
+    state = FixedPointRegisters(("x",), (torch.ones(2, 3),))
     with pytest.raises(ValueError, match="cannot multiply by"):
         state.multiply("x", factor)
 
 
 @pytest.mark.parametrize("factor", [2.0**10, 2.0**26, 1000.5])
 def test_a_product_that_would_wrap_around_is_out_of_range(factor):
-    state = Fixed(("x",), (torch.ones(1, 1),))
+    state = FixedPointRegisters(("x",), (torch.ones(1, 1),))
     for _ in range(8):
         state.multiply("x", factor)
     with pytest.raises(OverflowError, match="range of exact arithmetic"):
@@ -293,7 +293,7 @@ def test_a_product_that_would_wrap_around_is_out_of_range(factor):
 
 @pytest.mark.parametrize("weight", [0.5 + 2.0**40, 1e15 + 0.5])
 def test_a_broken_weight_may_be_too_large_as_well(weight):
-    state = Fixed(("x", "y"), (torch.ones(1, 1), torch.ones(1, 1)))
+    state = FixedPointRegisters(("x", "y"), (torch.ones(1, 1), torch.ones(1, 1)))
     state.mix("x", weight, "y")
     with pytest.raises(OverflowError, match="range of exact arithmetic"):
         state.verify()

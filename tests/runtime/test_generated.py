@@ -19,24 +19,25 @@ def texts() -> set[str]:
 
 
 def test_modules_and_their_texts_do_not_pile_up(monkeypatch):
-    monkeypatch.setattr(generated, "_files", {})  # as in a process where nothing is loaded yet:
-    monkeypatch.setattr(generated, "_kept", [generated.FEW])  # tests before this one hold modules
-    for number in range(5 * generated.FEW):
+    # as in a process where nothing is loaded yet: tests before this one hold modules
+    monkeypatch.setattr(generated, "_file_names", {})
+    monkeypatch.setattr(generated, "_count_after_clearing", [generated.ALWAYS_KEPT])
+    for number in range(5 * generated.ALWAYS_KEPT):
         generated.load_generated("Many", SOURCE.format(number))
-    few = 2 * generated.FEW + 2
+    few = 2 * generated.ALWAYS_KEPT + 2
     assert len(loaded()) <= few and len(texts()) <= few
-    generated._let_go()
+    generated._forget_unused()
     assert not loaded() and not texts()
 
 
 def test_a_module_whose_object_is_used_stays_and_can_be_pickled():
     thing = generated.load_generated("Many", SOURCE.format("-7")).Thing()
     name = type(thing).__module__
-    for number in range(1000, 1000 + 2 * generated.FEW):
+    for number in range(1000, 1000 + 2 * generated.ALWAYS_KEPT):
         generated.load_generated("Many", SOURCE.format(number))
     assert name in sys.modules
     assert pickle.loads(pickle.dumps(thing)).double() == -14
     del thing
-    generated._let_go()
+    generated._forget_unused()
     gc.collect()
     assert name not in sys.modules

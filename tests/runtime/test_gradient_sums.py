@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from odenet.runtime.passes.flow_weights import Address, Part
+from odenet.runtime.passes.flow_weights import Address, WeightPart
 from odenet.runtime.passes.gradient_sums import GradientSums, storages
 
 
@@ -13,7 +13,7 @@ def test_what_is_made_in_the_place_of_a_freed_tensor_is_not_copied():
     del cotangent
     for gradient in [torch.ones(4) for _ in range(100)]:  # one of them has its address
         sums.add(Address(0, None), gradient)
-        assert sums.take(Part(0, None)) is gradient
+        assert sums.take(WeightPart(0, None)) is gradient
 
 
 @pytest.mark.parametrize("shared", ["tensor", "cotangent", "other", "part", "twice"])
@@ -27,5 +27,5 @@ def test_what_shares_its_memory_is_copied(shared):
     if shared == "twice":
         sums.add(Address(1, None), gradient)
     sums.add(Address(0, None), gradient, storages([other]))
-    kept = sums.take(Part(0, None))
+    kept = sums.take(WeightPart(0, None))
     assert torch.equal(kept, gradient) and kept.data_ptr() != gradient.data_ptr()

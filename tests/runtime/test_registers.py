@@ -16,7 +16,7 @@ OPERATIONS = st.one_of(
     st.tuples(st.just("mix"), slot, factor, slot).filter(lambda o: o[1] != o[3]),
     st.tuples(st.sampled_from(["multiply", "divide"]), slot, factor),
     st.tuples(st.just("rename"), st.permutations(SLOTS)),
-    st.tuples(st.just("put"), slot, st.integers(-3, 3)),
+    st.tuples(st.just("write"), slot, st.integers(-3, 3)),
 )
 
 
@@ -47,10 +47,10 @@ def test_any_changes_are_those_of_fractions_and_leave_tensors_from_outside_alone
                 names = dict(zip(SLOTS, order, strict=True))
                 registers.rename(names)
                 expected = {names[name]: value for name, value in expected.items()}
-            case "put", [target, value]:
+            case "write", [target, value]:
                 tensor = torch.tensor([float(value)], dtype=torch.float64)
                 given_.append((tensor, tensor.clone()))
-                registers.put(target, tensor)
+                registers.write(target, tensor)
                 expected[target] = Fraction(value)
     assert {s: Fraction(registers.read(s).item()) for s in SLOTS} == expected
     assert registers.slots == SLOTS

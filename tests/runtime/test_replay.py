@@ -129,13 +129,13 @@ def test_readings_of_the_streams_that_share_work_see_every_draw():
     draws = [np.random.rand, np.random.randn, np.random.randn, lambda: np.random.bytes(4 * 624)]
     draws += [random.random, lambda: torch.rand(1), lambda: np.random.seed(5)]
     before = RandomStates.read(device)
-    assert RandomStates.read(device, before).same(before)
+    assert RandomStates.read(device, before).equals(before)
     for draw in draws:
         expected = draw()
         after = RandomStates.read(device, before)
-        assert not after.same(before)
-        assert RandomStates.read(device, after).same(after)
+        assert not after.equals(before)
+        assert RandomStates.read(device, after).equals(after)
         before.restore(device)
         assert draw() == expected
-        assert RandomStates.read(device).same(after)
+        assert RandomStates.read(device).equals(after)
         before = after

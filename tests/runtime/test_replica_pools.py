@@ -170,13 +170,13 @@ def test_whatever_is_drawn_is_seen_and_put_back(draw, first):
         DRAWS[first]()  # which may put a second number aside
     device = torch.device("cpu")
     before = RandomStates.read(device)
-    assert RandomStates.read(device, before).same(before)
+    assert RandomStates.read(device, before).equals(before)
     drawn = draw()
     after = RandomStates.read(device, before)
-    assert not after.same(before)
+    assert not after.equals(before)
     before.restore(device)
     assert draw() == drawn
-    assert RandomStates.read(device, before).same(after)
+    assert RandomStates.read(device, before).equals(after)
 
 
 class Scaling(nn.Module):

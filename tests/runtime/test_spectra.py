@@ -8,7 +8,7 @@ import torch
 
 import odenet
 from odenet.runtime import adjoint_conv, conv, operator_norm
-from odenet.runtime.learned.operator_norms import _leading_by_squaring
+from odenet.runtime.learned.operator_norms import _eigenvectors_by_squaring
 from tests.runtime.handwritten import HamiltonianFlow, MidpointFlow, Two, build
 
 SPECS = Path(__file__).parents[2] / "specs"
@@ -25,7 +25,7 @@ def dense_matrix_of(operator, shape):
     [((3, 2, 3, 3), {}), ((4, 2, 2, 3), {"groups": 2}), ((2, 2, 3, 3), {"dilation": 2})],
 )
 def test_the_norm_of_a_kernel_is_its_largest_singular_value(shape, options, monkeypatch):
-    monkeypatch.setattr("odenet.runtime.learned.operator_norms._SIZE", {2: (6, 6)})
+    monkeypatch.setattr("odenet.runtime.learned.operator_norms._MAP_SHAPE", {2: (6, 6)})
     K = torch.randn(shape, dtype=torch.float64)
     channels = shape[1] * options.get("groups", 1)
     matrix = dense_matrix_of(lambda x: conv(x, K, **options), (channels, 6, 6))
@@ -125,7 +125,7 @@ def test_eigenvectors_by_squaring_are_those_of_the_largest_eigenvalue():
     matrices[0] = 0
     matrices[1] = torch.eye(3)
     matrices[2] = torch.diag(torch.tensor([1.0, 1 - 1e-6, 0.5]))
-    found = _leading_by_squaring(matrices)
+    found = _eigenvectors_by_squaring(matrices)
     largest = torch.from_numpy(np.linalg.eigvalsh(matrices.numpy())[:, -1])
     quotients = (found[:, None] @ matrices @ found[..., None]).flatten()
     torch.testing.assert_close(quotients, largest, rtol=1e-6, atol=0)

@@ -109,7 +109,7 @@ def test_drawn_and_geometric_sizes_add_up(h):
 
 def test_a_ramp_moves_the_time():
     flow, u = built(f"{PAIR}discretise verlet(h = ramp(0.1, 0.3, steps = 10))")
-    flow.h.move(0.5)
+    flow.h.move_to(0.5)
     assert_same(flow, u, lambda f, x: verlet(f, x, [0.2] * 4, [0.0, 0.2, 0.4, 0.6]))
 
 

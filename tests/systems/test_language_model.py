@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch.utils._python_dispatch import TorchDispatchMode
 
 import odenet
-from odenet.runtime.layers.head import before_head, next_token_loss
+from odenet.runtime.layers.head import head_input, next_token_loss
 from odenet.training.flows import flows
 
 VOCABULARY, TOKENS, HEADS, WIDTH = 11, 6, 2, 8
@@ -109,7 +109,7 @@ def loss_by_hand(network, ids, by_hand, tied):
 
 
 def chunked(network, ids, smoothing=0.0):
-    return next_token_loss(*before_head(network, ids[:, :-1]), ids[:, 1:].flatten(), smoothing)
+    return next_token_loss(*head_input(network, ids[:, :-1]), ids[:, 1:].flatten(), smoothing)
 
 
 @pytest.mark.parametrize("tied", [True, False])
@@ -122,7 +122,7 @@ def chunked(network, ids, smoothing=0.0):
     ],
 )
 def test_loss_and_gradients_are_those_of_plain_autograd(dynamics, by_hand, tied, monkeypatch):
-    monkeypatch.setattr("odenet.runtime.layers.head.LEAST_SCORES", 1)  # 12 tokens in two parts
+    monkeypatch.setattr("odenet.runtime.layers.head.MIN_SCORES", 1)  # 12 tokens in two parts
     torch.manual_seed(0)
     network = odenet.loads(dynamics + NET + ("(tied = yes)" if tied else "")).network().double()
     for weight in network.parameters():
@@ -141,7 +141,7 @@ def test_loss_and_gradients_are_those_of_plain_autograd(dynamics, by_hand, tied,
 @pytest.mark.parametrize("smoothing", [0.0, 0.1])
 @pytest.mark.parametrize("least", [1, 10**6])
 def test_a_loss_in_parts_is_the_loss_of_all_scores(least, smoothing, monkeypatch):
-    monkeypatch.setattr("odenet.runtime.layers.head.LEAST_SCORES", least)
+    monkeypatch.setattr("odenet.runtime.layers.head.MIN_SCORES", least)
     torch.manual_seed(1)
     x = torch.randn(23, 5, dtype=torch.float64, requires_grad=True)
     weight = torch.randn(17, 5, dtype=torch.float64, requires_grad=True)

@@ -96,7 +96,7 @@ def path(weights, speed, epsilon, steps):
     with torch.no_grad():
         for matrix, weight in zip((flow.A, flow.B), weights, strict=True):
             matrix.fill_(weight / steps)
-        begun = flow.begin(START)._replace(v=speed / steps)
+        begun = flow.first_state(START)._replace(v=speed / steps)
         return torch.stack([state.x for state in flow.trajectory(begun)])
 
 

@@ -19,7 +19,7 @@ from odenet.conversion.zoo import build
 from odenet.diagnostics import SpecError
 from odenet.footprint.largest_batch import batch_within
 from odenet.plugins import load_plugin
-from odenet.runtime.learned.constants import Moving
+from odenet.runtime.learned.constants import RampedConstant
 from odenet.training import Options, TrainingError, export_run
 from odenet.training.runs.preparation import prepare_training
 from tests.language.texts import ROOT
@@ -92,7 +92,7 @@ def test_a_run_is_resumed_bit_for_bit_and_then_measured_used_and_exported(
     assert all(torch.equal(states[0][name], value) for name, value in states[1].items())
     run = odenet.load_run(whole.folder)
     assert run.classes == ("dark", "light")
-    constants = [m for m in run.network.modules() if isinstance(m, Moving)]
+    constants = [m for m in run.network.modules() if isinstance(m, RampedConstant)]
     assert len(constants) == 4
     last = odenet.evaluate(whole.folder, weights="last")
     assert last["accuracy"] == whole.accuracy

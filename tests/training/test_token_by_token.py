@@ -6,7 +6,7 @@ import pytest
 import torch
 
 import odenet
-from odenet.runtime.layers.kv_cache import Past
+from odenet.runtime.layers.kv_cache import KeyValueCache
 from odenet.training.trained_runs.text_sampling import sample_tokens
 from odenet.training.trained_runs.token_by_token import token_by_token_obstacle
 
@@ -42,8 +42,8 @@ def test_what_is_kept_gives_what_whole_passes_give(form):
     with torch.no_grad():
         whole = network(numbers)
     *body, head = network.children()
-    past = Past(body)
-    pieces = [past.follow(numbers[:, :5]), *(past.follow(numbers[:, i : i + 1]) for i in range(5, WINDOW))]  # fmt: skip
+    past = KeyValueCache(body)
+    pieces = [past.run(numbers[:, :5]), *(past.run(numbers[:, i : i + 1]) for i in range(5, WINDOW))]  # fmt: skip
     torch.testing.assert_close(head(torch.cat(pieces, 2)), whole, rtol=1e-12, atol=1e-12)
     with torch.no_grad():  # nothing is left behind
         assert torch.equal(network(numbers), whole)

@@ -1,1 +1,1 @@
-"""Layers of torch that networks around flows need."""
+"""Torch modules for the layers around and within flows."""

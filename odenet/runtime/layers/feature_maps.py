@@ -1,4 +1,4 @@
-"""Layers that networks of flows need and torch lacks."""
+"""Layers on feature maps ``(batch, channels, *space)`` that torch lacks."""
 
 from collections.abc import Callable
 from typing import Literal
@@ -6,7 +6,7 @@ from typing import Literal
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-Kind = Literal["stride", "pool", "conv"]
+ShortcutKind = Literal["stride", "pool", "conv"]
 _CONV = {0: nn.Linear, 1: nn.Conv1d, 2: nn.Conv2d, 3: nn.Conv3d}
 _POOL = {1: F.avg_pool1d, 2: F.avg_pool2d, 3: F.avg_pool3d}
 
@@ -32,10 +32,10 @@ class Widen(nn.Module):
 
 
 class Squeeze(nn.Module):
-    """The points of each square as channels of one point (Dinh et al. 2017, section 3.6).
+    """Turns the pixels of each square into channels of one pixel (Dinh et al. 2017, section 3.6).
 
     Args:
-        side: of the squares; of cubes in volumes.
+        side: length of the squares, or of cubes in volumes.
     """
 
     def __init__(self, side: int):
@@ -51,18 +51,18 @@ class Squeeze(nn.Module):
         if any(n % self.side for n in x.shape[2:]):
             raise ValueError(f"{tuple(x.shape[2:])} does not divide into squares of {self.side}")
         axes = x.ndim - 2
-        squares = [part for n in x.shape[2:] for part in (n // self.side, self.side)]
-        apart = x.reshape(*x.shape[:2], *squares)
-        points, within = range(2, 2 + 2 * axes, 2), range(3, 3 + 2 * axes, 2)
-        return apart.permute(0, 1, *within, *points).flatten(1, 1 + axes)
+        sizes = [part for n in x.shape[2:] for part in (n // self.side, self.side)]
+        split = x.reshape(*x.shape[:2], *sizes)
+        points, offsets = range(2, 2 + 2 * axes, 2), range(3, 3 + 2 * axes, 2)
+        return split.permute(0, 1, *offsets, *points).flatten(1, 1 + axes)
 
     def inverse(self, y: Tensor) -> Tensor:
-        """What ``forward`` made it of."""
+        """The input of ``forward`` that gives ``y``."""
         axes = y.ndim - 2
-        apart = y.reshape(len(y), -1, *(self.side,) * axes, *y.shape[2:])
+        split = y.reshape(len(y), -1, *(self.side,) * axes, *y.shape[2:])
         order = [place for i in range(axes) for place in (2 + axes + i, 2 + i)]
         space = [n * self.side for n in y.shape[2:]]
-        return apart.permute(0, 1, *order).reshape(len(y), -1, *space)
+        return split.permute(0, 1, *order).reshape(len(y), -1, *space)
 
     def extra_repr(self) -> str:
         """What ``print`` shows between the brackets."""
@@ -78,7 +78,7 @@ class Mean(nn.Module):
 
 
 class Elementwise(nn.Module):
-    """A function of single values as a layer.
+    """An elementwise function as a layer.
 
     Args:
         function: applied to the map.
@@ -89,7 +89,7 @@ class Elementwise(nn.Module):
         self.function = function
 
     def forward(self, x: Tensor) -> Tensor:
-        """The function of every value."""
+        """The function of every element."""
         return self.function(x)
 
     def extra_repr(self) -> str:
@@ -98,20 +98,25 @@ class Elementwise(nn.Module):
 
 
 class Shortcut(nn.Module):
-    """A linear map from one shape to another, by which a skip connection follows its block.
+    """The skip connection around a block that changes the shape: a linear map to the new shape.
 
     Args:
-        before: channels of its input ``(batch, before, *space)``.
-        after: channels it gives.
-        stride: by how much it coarsens the map; sizes are rounded up, as of a convolution.
-        kind: "stride" takes every ``stride``-th cell, "pool" averages over squares of that side,
-            and both append zero channels (He et al. 2016, option A); "conv" learns a convolution
-            with one point (option B, without its norm).
+        before: channels of the input ``(batch, before, *space)``.
+        after: channels of the result.
+        stride: the factor by which sizes shrink, rounded up as by a convolution.
+        kind: "stride" takes every ``stride``-th pixel, "pool" averages over squares of that side,
+            and both append zero channels (He et al. 2016, option A); "conv" learns a 1 × 1
+            convolution (option B, without its norm).
         space: number of spatial axes.
     """
 
     def __init__(
-        self, before: int, after: int, stride: int = 1, kind: Kind = "stride", space: int = 2
+        self,
+        before: int,
+        after: int,
+        stride: int = 1,
+        kind: ShortcutKind = "stride",
+        space: int = 2,
     ):
         super().__init__()
         self.after = after
@@ -155,7 +160,7 @@ class Residual(nn.Module):
         self.after = after
 
     def forward(self, x: Tensor) -> Tensor:
-        """Adds the input, brought to the shape of what ``inner`` gives."""
+        """Adds the shortcut of the input to the result of ``inner``."""
         y = self.inner(x) + (x if self.shortcut is None else self.shortcut(x))
         return y if self.after is None else self.after(y)
 

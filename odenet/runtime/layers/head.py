@@ -1,8 +1,8 @@
-"""The last layer of a language model, and its loss without all of its scores at once.
+"""The last layer of a language model, and a cross-entropy that never holds all of its scores.
 
-A batch of tokens has a score for each token of the vocabulary: (tokens × vocabulary) numbers, more
-than everything else of a network that stores no activations. The loss is taken of a few tokens at a
-time, and what its gradient needs of the scores is computed again.
+A batch of tokens has one score (logit) for each token of the vocabulary: (tokens × vocabulary)
+numbers, more memory than all the rest of a network that stores no activations. So the loss is
+computed from a few tokens at a time, and the backward pass computes the scores again.
 """
 
 from typing import Any
@@ -12,17 +12,17 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-from odenet.runtime.layers.skips import through
+from odenet.runtime.layers.skips import run_layers
 
-LEAST_SCORES = 2**18  # at a time, where a batch is small: 1 MiB in single precision
+MIN_SCORES = 2**18  # held at a time even if a batch is small: 1 MiB in single precision
 
 
 class Head(nn.Linear):
-    """A score for each token of a vocabulary, at every place of a sequence.
+    """The scores of all tokens of a vocabulary, at every position of a sequence.
 
     Args:
-        c: channels of a place.
-        vocabulary: how many tokens there are.
+        c: channels of a position.
+        vocabulary: number of tokens.
     """
 
     def __init__(self, c: int, vocabulary: int):
@@ -34,15 +34,15 @@ class Head(nn.Linear):
 
 
 class TiedHead(nn.Module):
-    """A `Head` that has the weights of an embedding and none of its own (Press and Wolf 2017).
+    """A `Head` that shares the weights of an embedding (Press and Wolf 2017).
 
     Args:
-        embed: whose weights it takes, as they are when it is called.
+        embed: the embedding.
     """
 
     def __init__(self, embed: nn.Embedding):
         super().__init__()
-        self._embed = (embed,)  # in a tuple, so that it is a module of the network's alone
+        self._embed = (embed,)  # in a tuple, so as not to register it here too
 
     @property
     def weight(self) -> Tensor:
@@ -54,90 +54,96 @@ class TiedHead(nn.Module):
         return F.linear(x.mT, self.weight).mT
 
 
-def before_head(network: nn.Module, numbers: Tensor) -> tuple[Tensor, Tensor]:
-    """What the head of a language model is given, ``(batch tokens, c)``, and its weights.
+def head_input(network: nn.Module, tokens: Tensor) -> tuple[Tensor, Tensor]:
+    """The input of a language model's head, ``(batch * tokens, c)``, and the weights of the head.
 
     Args:
-        network: its layers in order, a head the last.
-        numbers: tokens, ``(batch, tokens)``.
+        network: its layers in order, the last of which is the head.
+        tokens: their numbers, ``(batch, tokens)``.
     """
     *body, head = network.children()
-    x = through(body, numbers)
+    x = run_layers(body, tokens)
     return x.mT.flatten(0, 1), head.weight  # pyright: ignore[reportReturnType]
 
 
 def next_token_loss(x: Tensor, weight: Tensor, targets: Tensor, smoothing: float = 0.0) -> Tensor:
-    """The mean cross-entropy of scores ``x @ weight.T`` in nats, never all of them at once.
+    """The mean cross-entropy of the scores ``x @ weight.T`` in nats.
 
     Args:
-        x: what a head is given, ``(n, c)``.
+        x: the input of a head, ``(n, c)``.
         weight: of the head, ``(vocabulary, c)``.
-        targets: the right tokens, ``(n,)`` integers.
-        smoothing: part of each target that is spread over the whole vocabulary.
+        targets: the correct tokens, ``(n,)`` integers.
+        smoothing: label smoothing, the part of each target spread over the whole vocabulary.
     """
-    kind = x.device.type
-    low = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else None
-    return _ChunkedLoss.apply(x, weight, targets, smoothing, low)
+    device_type = x.device.type
+    autocast_dtype = (
+        torch.get_autocast_dtype(device_type) if torch.is_autocast_enabled(device_type) else None
+    )
+    return _ChunkedLoss.apply(x, weight, targets, smoothing, autocast_dtype)
 
 
 class _ChunkedLoss(torch.autograd.Function):
-    """A loss that works through a few tokens at a time, forward and backward.
+    """The cross-entropy, computed from a few tokens at a time, forward and backward.
 
     With p the softmax of a token's scores s and q its smoothed target, its loss is
-    log Σ exp s - q·s and the gradient by s is p - q. The backward pass computes s again, and has
-    log Σ exp s.
+    log Σ exp s - q·s and the gradient with respect to s is p - q. The backward pass computes s
+    again; the numbers log Σ exp s, one per token, are saved.
     """
 
     @staticmethod
     def forward(
-        ctx: Any, x: Tensor, weight: Tensor, targets: Tensor, smoothing: float, low: Any
+        ctx: Any, x: Tensor, weight: Tensor, targets: Tensor, smoothing: float, autocast_dtype: Any
     ) -> Tensor:
-        total = torch.zeros((), dtype=_exact(x.dtype), device=x.device)
-        norms = torch.empty(len(x), dtype=total.dtype, device=x.device)
+        total = torch.zeros((), dtype=_at_least_float32(x.dtype), device=x.device)
+        log_sums = torch.empty(len(x), dtype=total.dtype, device=x.device)
         with torch.autocast(x.device.type, enabled=False):
-            for part in _parts(x, weight):
-                scores = _scores(x[part], weight, low)
-                norms[part] = scores.logsumexp(1)
-                total += norms[part].sum()
-                right = scores.gather(1, targets[part, None])
-                total -= (1 - smoothing) * right.sum()
+            for chunk in _chunks(x, weight):
+                scores = _scores(x[chunk], weight, autocast_dtype)
+                log_sums[chunk] = scores.logsumexp(1)
+                total += log_sums[chunk].sum()
+                target_scores = scores.gather(1, targets[chunk, None])
+                total -= (1 - smoothing) * target_scores.sum()
                 if smoothing:
                     total -= smoothing * scores.mean(1).sum()
-        ctx.save_for_backward(x, weight, targets, norms)
-        ctx.smoothing, ctx.low = smoothing, low
+        ctx.save_for_backward(x, weight, targets, log_sums)
+        ctx.smoothing, ctx.low = smoothing, autocast_dtype
         return total / len(x)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         x, weight, targets, norms = ctx.saved_tensors
-        by_x, by_weight = torch.empty_like(x), torch.zeros_like(weight)
+        grad_x, grad_weight = torch.empty_like(x), torch.zeros_like(weight)
         factor = gradient / len(x)
         with torch.autocast(x.device.type, enabled=False):
-            for part in _parts(x, weight):
-                scores = _scores(x[part], weight, ctx.low)
-                slope = scores.sub_(norms[part, None]).exp_()
+            for chunk in _chunks(x, weight):
+                scores = _scores(x[chunk], weight, ctx.low)
+                grad_scores = scores.sub_(norms[chunk, None]).exp_()
                 if ctx.smoothing:
-                    slope -= ctx.smoothing / len(weight)
-                right = slope.new_full((1, 1), ctx.smoothing - 1).expand(len(slope), 1)
-                slope = slope.scatter_add_(1, targets[part, None], right).mul_(factor)
-                slope = slope.to(ctx.low or x.dtype)
-                by_x[part] = slope @ weight.to(slope.dtype)
-                by_weight += slope.T @ x[part].to(slope.dtype)
-        return by_x, by_weight, None, None, None
+                    grad_scores -= ctx.smoothing / len(weight)
+                at_target = grad_scores.new_full((1, 1), ctx.smoothing - 1).expand(
+                    len(grad_scores), 1
+                )
+                grad_scores = grad_scores.scatter_add_(1, targets[chunk, None], at_target).mul_(
+                    factor
+                )
+                grad_scores = grad_scores.to(ctx.low or x.dtype)
+                grad_x[chunk] = grad_scores @ weight.to(grad_scores.dtype)
+                grad_weight += grad_scores.T @ x[chunk].to(grad_scores.dtype)
+        return grad_x, grad_weight, None, None, None
 
 
-def _scores(x: Tensor, weight: Tensor, low: torch.dtype | None) -> Tensor:
-    """Scores in at least single precision, multiplied in 16 bits under autocast."""
-    kind = low or x.dtype
-    return (x.to(kind) @ weight.to(kind).T).to(_exact(x.dtype))
+def _scores(x: Tensor, weight: Tensor, autocast_dtype: torch.dtype | None) -> Tensor:
+    """``x @ weight.T`` in at least single precision, with factors in 16 bits under autocast."""
+    dtype = autocast_dtype or x.dtype
+    return (x.to(dtype) @ weight.to(dtype).T).to(_at_least_float32(x.dtype))
 
 
-def _exact(kind: torch.dtype) -> torch.dtype:
-    return torch.promote_types(kind, torch.float32)
+def _at_least_float32(dtype: torch.dtype) -> torch.dtype:
+    return torch.promote_types(dtype, torch.float32)
 
 
-def _parts(x: Tensor, weight: Tensor) -> list[slice]:
-    """Places whose scores are held at a time: as many numbers as the head is given in all."""
-    size = max(1, max(LEAST_SCORES, x.numel()) // len(weight))
+def _chunks(x: Tensor, weight: Tensor) -> list[slice]:
+    """Rows of x whose scores are held at a time: no more numbers than x has, or `MIN_SCORES`."""
+    size = max(1, max(MIN_SCORES, x.numel()) // len(weight))
     return [slice(first, first + size) for first in range(0, len(x), size)]

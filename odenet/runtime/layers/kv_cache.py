@@ -1,8 +1,8 @@
-"""What attention keeps of earlier tokens, so that a text goes on without computing them again.
+"""The keys and values of earlier tokens, kept while a language model generates a text.
 
-The keys and values of a token depend on it and those before it alone where every attention is
-causal and nothing else mixes tokens. A flow may evaluate one attention several times in a step,
-with values of its own each time: what is kept is numbered by evaluations, not by modules.
+They depend on a token and the tokens before it only, if every attention is causal and nothing else
+mixes tokens. A flow may evaluate one attention several times in a step, with different keys and
+values: so the entries are numbered by evaluation, not by module.
 """
 
 from collections.abc import Iterable
@@ -10,60 +10,60 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor, nn
 
-from odenet.runtime.layers.skips import through
+from odenet.runtime.layers.skips import run_layers
 from odenet.runtime.layers.tokens import Attention, Position
 
 
-class Past:
-    """Layers of a language model, and the keys and values of the tokens that went through them.
+class KeyValueCache:
+    """Runs the layers of a language model on one token after the other.
 
     Args:
-        layers: in their order; in evaluation mode, every attention causal.
+        layers: in their order, in evaluation mode, with causal attention only.
 
     Attributes:
-        count: of the tokens that went through.
+        length: number of tokens so far.
     """
 
     def __init__(self, layers: Iterable[nn.Module]):
-        self.count = 0
+        self.length = 0
         self._layers = list(layers)
-        parts = [part for layer in self._layers for part in layer.modules()]
-        self._readers = [part for part in parts if isinstance(part, Attention | Position)]
-        self._kept: list[tuple[Tensor, Tensor]] = []
+        modules = [part for layer in self._layers for part in layer.modules()]
+        self._cached_layers = [part for part in modules if isinstance(part, Attention | Position)]
+        self._entries: list[tuple[Tensor, Tensor]] = []
         self._evaluation = 0
 
     @torch.no_grad()
-    def follow(self, numbers: Tensor) -> Tensor:
-        """What the layers give for the tokens that come next.
+    def run(self, tokens: Tensor) -> Tensor:
+        """The output of the layers for the tokens that come next.
 
         Args:
-            numbers: ``(batch, tokens)``: any number of tokens at first, then one at a time.
+            tokens: ``(batch, tokens)``; any number of them in the first call, then one at a time.
         """
         self._evaluation = 0
-        for reader in self._readers:
-            reader.past = self
+        for reader in self._cached_layers:
+            reader.cache = self
         try:
-            found = through(self._layers, numbers)
+            outputs = run_layers(self._layers, tokens)
         finally:
-            for reader in self._readers:
-                reader.past = None
-        self.count += numbers.shape[1]
-        return found
+            for reader in self._cached_layers:
+                reader.cache = None
+        self.length += tokens.shape[1]
+        return outputs
 
-    def with_earlier(self, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
-        """The keys and values of all tokens so far, from those of the new ones.
+    def append(self, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
+        """Adds the keys and values of new tokens; returns those of all tokens so far.
 
         Args:
             keys: ``(batch, tokens, heads, d)``.
-            values: likewise.
+            values: of the same shape.
         """
-        if not self.count:
-            self._kept.append((keys, values))
+        if not self.length:
+            self._entries.append((keys, values))
         else:
-            earlier = self._kept[self._evaluation]
+            earlier = self._entries[self._evaluation]
             keys, values = (
                 torch.cat(pair, 1) for pair in zip(earlier, (keys, values), strict=True)
             )
-            self._kept[self._evaluation] = keys, values
+            self._entries[self._evaluation] = keys, values
         self._evaluation += 1
         return keys, values

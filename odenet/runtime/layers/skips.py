@@ -1,6 +1,7 @@
-"""Skips of a network: what is kept at one place of it and joined at a later one.
+"""Skip connections of a network, as in U-Nets (Ronneberger et al. 2015).
 
-The skips of U-Nets (Ronneberger et al. 2015). What is kept lives until its last join.
+A `Keep` layer names the value that passes it, and a later `Join` layer takes it up again. The value
+is kept in memory until its last `Join`.
 """
 
 from collections.abc import Iterable
@@ -10,10 +11,10 @@ from torch import Tensor, nn
 
 
 class Keep(nn.Module):
-    """Where a value is kept; hands it on as it is.
+    """The start of a skip connection: its input is kept under a name, and is its output too.
 
     Args:
-        name: of what is kept.
+        name: of the kept value.
     """
 
     def __init__(self, name: str):
@@ -30,11 +31,11 @@ class Keep(nn.Module):
 
 
 class Join(nn.Module):
-    """Where a kept value is joined: its channels after those that come, or added to them.
+    """The end of a skip connection: concatenates the channels of a kept value, or adds it.
 
     Args:
-        name: of what is joined.
-        add: add the two, in place of putting their channels side by side.
+        name: of the kept value.
+        add: add the two values instead of concatenating their channels.
     """
 
     def __init__(self, name: str, add: bool = False):
@@ -45,7 +46,7 @@ class Join(nn.Module):
     def forward(self, x: Tensor, kept: Tensor) -> Tensor:
         """``(batch, c, *space)`` and ``(batch, c', *space)`` to ``(batch, c + c', *space)``.
 
-        With ``add`` both have one shape, and so has the result.
+        With ``add`` both have the same shape, and so has the result.
         """
         return x + kept if self.add else torch.cat((x, kept), 1)
 
@@ -55,21 +56,21 @@ class Join(nn.Module):
 
 
 class WithSkips(nn.Sequential):
-    """Layers one after the other, of which some keep values that later ones join."""
+    """A sequence of layers with skip connections."""
 
     def forward(self, input: Tensor) -> Tensor:
-        """The layers of an input."""
-        return through(self, input)
+        """The output of the last layer."""
+        return run_layers(self, input)
 
 
-def through(layers: Iterable[nn.Module], x: Tensor) -> Tensor:
-    """Layers one after the other, `Keep` and `Join` among them, of an input."""
+def run_layers(layers: Iterable[nn.Module], x: Tensor) -> Tensor:
+    """The output of a sequence of layers, with `Keep` and `Join` among them, for an input x."""
     layers = list(layers)
-    last = {layer.name: i for i, layer in enumerate(layers) if isinstance(layer, Join)}
+    last_use = {layer.name: i for i, layer in enumerate(layers) if isinstance(layer, Join)}
     kept: dict[str, Tensor] = {}
     for i, layer in enumerate(layers):
         if isinstance(layer, Join):
-            x = layer(x, kept[layer.name] if last[layer.name] > i else kept.pop(layer.name))
+            x = layer(x, kept[layer.name] if last_use[layer.name] > i else kept.pop(layer.name))
         else:
             x = layer(x)
         if isinstance(layer, Keep):

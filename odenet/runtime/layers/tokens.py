@@ -1,8 +1,8 @@
-"""Layers of transformers, which see a map as a sequence: every place is a token.
+"""Layers of transformers, which see a feature map as a sequence: every position is a token.
 
-A sequence ``(batch, c, tokens)`` lies in memory as ``(batch, tokens, c)``: `Embed` makes it so,
-every layer here gives its result so, and sums keep the order of what they add. So `Tokens` takes
-views and copies nothing.
+A sequence has the shape ``(batch, c, tokens)`` and the memory order of ``(batch, tokens, c)``:
+`Embed` and every layer here give their result so, and sums keep the order. So `Tokens` takes views
+and copies nothing.
 """
 
 from __future__ import annotations
@@ -14,16 +14,16 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 if TYPE_CHECKING:
-    from odenet.runtime.layers.kv_cache import Past
+    from odenet.runtime.layers.kv_cache import KeyValueCache
 
-INITIAL = 0.02  # deviation of what tokens and places begin with
+INITIAL_STD = 0.02  # of the embeddings of tokens and positions
 
 
 class Tokens(nn.Module):
-    """A module of sequences ``(batch, tokens, c)`` as one of maps ``(batch, c, *space)``.
+    """Applies a module for sequences ``(batch, tokens, c)`` to maps ``(batch, c, *space)``.
 
     Args:
-        inner: keeps the shape; the places of a map come to it in order, the last axis fastest.
+        inner: keeps the shape. The pixels of a map are its tokens, row by row.
     """
 
     def __init__(self, inner: nn.Module):
@@ -31,14 +31,14 @@ class Tokens(nn.Module):
         self.inner = inner
 
     def forward(self, x: Tensor) -> Tensor:
-        """The module of the places of x; a vector ``(batch, c)`` is a single place."""
+        """The result of the module as a map; a vector ``(batch, c)`` is a single token."""
         if x.ndim == 2:
             return self.inner(x[:, None])[:, 0]
         return self.inner(x.flatten(2).mT).mT.reshape_as(x)
 
 
 def reads_tokens(flow: nn.Module) -> bool:
-    """Whether the steps of a flow see maps as sequences."""
+    """Whether the steps of a flow contain `Tokens`."""
     lists = (child for child in flow.children() if isinstance(child, nn.ModuleList))
     return any(isinstance(part, Tokens) for steps in lists for part in steps[0].modules())
 
@@ -48,17 +48,15 @@ class Attention(nn.Module):
 
     Args:
         c: channels of a token.
-        heads: into how many parts they fall, each with an attention of its own.
-        causal: whether a token sees itself and those before it only.
-        rope: whether queries and keys are turned by their place (Su et al. 2021), so that a token
-            sees how far away another is.
+        heads: number of heads.
+        causal: whether a token attends only to itself and to those before it.
+        rope: whether queries and keys get rotary position embeddings (Su et al. 2021).
 
     Attributes:
-        past: has the keys and values of the tokens before those that it is given, if it is given
-            them one at a time.
+        cache: the keys and values of earlier tokens, while a text is generated token by token.
     """
 
-    past: Past | None = None
+    cache: KeyValueCache | None = None
 
     def __init__(self, c: int, heads: int, causal: bool = False, rope: bool = False):
         super().__init__()
@@ -70,40 +68,40 @@ class Attention(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """``(batch, tokens, c)`` to the same shape."""
-        # Apart by the last axis, and heads after tokens up to the attention itself: so neither pass
-        # has to reorder what it gets.
+        # Split along the last axis, with heads after tokens until the attention itself, so that
+        # neither pass has to reorder its input.
         parts = (part.unflatten(2, (self.heads, -1)) for part in self.project(x).chunk(3, 2))
         queries, keys, values = parts  # (batch, tokens, heads, c / heads) each
-        first = self.past.count if self.past else 0
+        earlier = self.cache.length if self.cache else 0
         if self.rope:
-            queries, keys = turned(queries, keys, first=first)
-        if self.past:
-            keys, values = self.past.with_earlier(keys, values)
-        seen = F.scaled_dot_product_attention(
+            queries, keys = rotated_by_position(queries, keys, first=earlier)
+        if self.cache:
+            keys, values = self.cache.append(keys, values)
+        attended = F.scaled_dot_product_attention(
             queries.transpose(1, 2),
             keys.transpose(1, 2),
             values.transpose(1, 2),
-            is_causal=self.causal and not first,  # a single token sees all before it
+            is_causal=self.causal and not earlier,  # a single new token attends to all
         )
-        return self.join(seen.transpose(1, 2).flatten(2))
+        return self.join(attended.transpose(1, 2).flatten(2))
 
     def extra_repr(self) -> str:
         """What ``print`` shows between the brackets."""
         return f"heads={self.heads}, causal={self.causal}, rope={self.rope}"
 
 
-def turned(*sequences: Tensor, first: int = 0) -> tuple[Tensor, ...]:
-    """Rotary positions (Su et al. 2021, Eq. 34), channel i paired with i + d/2.
+def rotated_by_position(*sequences: Tensor, first: int = 0) -> tuple[Tensor, ...]:
+    """Rotary position embedding (Su et al. 2021, Eq. 34), channel i paired with i + d/2.
 
     Args:
-        sequences: ``(batch, tokens, heads, d)``, all of one shape, d even.
-        first: the place of their first token.
+        sequences: ``(batch, tokens, heads, d)``, all of the same shape, d even.
+        first: the position of their first token.
     """
     _, tokens, _, d = sequences[0].shape
-    exact = {"dtype": torch.promote_types(sequences[0].dtype, torch.float32),
+    options = {"dtype": torch.promote_types(sequences[0].dtype, torch.float32),
              "device": sequences[0].device}  # fmt: skip
-    rates = 1e4 ** (torch.arange(d // 2, **exact) * (-2 / d))
-    angles = torch.arange(first, first + tokens, **exact)[:, None, None] * rates
+    frequencies = 1e4 ** (torch.arange(d // 2, **options) * (-2 / d))
+    angles = torch.arange(first, first + tokens, **options)[:, None, None] * frequencies
     cosine, sine = (f(angles).to(sequences[0].dtype) for f in (torch.cos, torch.sin))
     halves = (x.chunk(2, -1) for x in sequences)
     return tuple(torch.cat((a * cosine - b * sine, b * cosine + a * sine), -1) for a, b in halves)
@@ -114,7 +112,7 @@ class SwiGLU(nn.Module):
 
     Args:
         c: channels of a token.
-        inside: channels of gate and value.
+        inside: channels of the gate, and of the value.
     """
 
     def __init__(self, c: int, inside: int):
@@ -129,43 +127,43 @@ class SwiGLU(nn.Module):
 
 
 class Embed(nn.Embedding):
-    """Learned channels for each token of a vocabulary.
+    """The embedding of tokens.
 
     Args:
-        vocabulary: how many tokens there are.
-        c: channels of each; normal at first, with a deviation of 0.02 (Radford et al. 2019).
+        vocabulary: number of tokens.
+        c: channels; initialised from N(0, 0.02²) (Radford et al. 2019).
     """
 
     def __init__(self, vocabulary: int, c: int):
         super().__init__(vocabulary, c)
 
     def reset_parameters(self) -> None:
-        """Draw new weights."""
-        nn.init.normal_(self.weight, std=INITIAL)
+        """Draws new weights."""
+        nn.init.normal_(self.weight, std=INITIAL_STD)
 
     def forward(self, input: Tensor) -> Tensor:
-        """Numbers ``(batch, tokens)`` to ``(batch, c, tokens)``, each token's channels together."""
+        """Numbers ``(batch, tokens)`` to ``(batch, c, tokens)``, channels adjacent in memory."""
         return super().forward(input).mT
 
 
 class Position(nn.Module):
-    """Adds learned values to every place of a sequence.
+    """Adds a learned position embedding to a sequence.
 
     Args:
         c: channels.
-        tokens: the longest sequence.
+        tokens: the largest length of a sequence.
 
     Attributes:
-        past: counts the tokens before those that it is given, if it is given them one at a time.
+        cache: counts the earlier tokens, while a text is generated token by token.
     """
 
-    past: Past | None = None
+    cache: KeyValueCache | None = None
 
     def __init__(self, c: int, tokens: int):
         super().__init__()
-        self.weight = nn.Parameter(nn.init.normal_(torch.empty(tokens, c), std=INITIAL))
+        self.weight = nn.Parameter(nn.init.normal_(torch.empty(tokens, c), std=INITIAL_STD))
 
     def forward(self, x: Tensor) -> Tensor:
-        """``(batch, c, tokens)`` to the same shape; a shorter sequence takes the first places."""
-        first = self.past.count if self.past else 0
-        return x + self.weight[first : first + x.shape[2]].mT
+        """``(batch, c, tokens)`` to the same shape; shorter sequences use the first positions."""
+        earlier = self.cache.length if self.cache else 0
+        return x + self.weight[earlier : earlier + x.shape[2]].mT

@@ -1,1 +1,1 @@
-"""Learned operators and constants of flows, which have a value for each step."""
+"""Learned operators and constants of flows, with one value for each step."""

@@ -1,16 +1,16 @@
-"""What a flow takes for a constant that differs from step to step, is learned, or moves."""
+"""The kinds of constants that a user may pass to a flow in place of a number."""
 
 import math
 from dataclasses import dataclass
 from typing import Any
 
-from odenet.runtime.learned.constants import Drawn, LearnedConstant, Moving
+from odenet.runtime.learned.constants import LearnedConstant, RampedConstant, RandomConstant
 from odenet.sequences import geometric, uniform
 
 
 @dataclass(frozen=True)
 class Uniform:
-    """A value for each step, drawn once, evenly from a range in thousandths of it."""
+    """A random value for each step, drawn once and uniformly from a range."""
 
     low: float
     high: float
@@ -20,14 +20,14 @@ class Uniform:
         if not self.low < self.high:
             raise ValueError(f"a range from {self.low} to {self.high} is empty")
 
-    def made(self, name: str, steps: int) -> Drawn:
+    def build(self, name: str, steps: int) -> RandomConstant:
         """The constant of a flow."""
-        return Drawn(uniform(self.low, self.high, self.seed, steps))
+        return RandomConstant(uniform(self.low, self.high, self.seed, steps))
 
 
 @dataclass(frozen=True)
 class Geometric:
-    """The first value, then each the one before it times a ratio."""
+    """A geometric sequence: each value is the one before it times a ratio."""
 
     first: float
     ratio: float
@@ -36,20 +36,20 @@ class Geometric:
         if not self.ratio > 0:
             raise ValueError(f"the ratio of a geometric sequence is above 0, not {self.ratio}")
 
-    def made(self, name: str, steps: int) -> tuple[float, ...]:
+    def build(self, name: str, steps: int) -> tuple[float, ...]:
         """The constant of a flow."""
         return geometric(self.first, self.ratio, steps)
 
 
 @dataclass(frozen=True)
 class Learned:
-    """A parameter for each step, or one for all, between ends that it never reaches.
+    """A learned value for each step, or one for all.
 
     Args:
-        value: which it begins with.
-        shared: one for all steps.
-        low: an end that it stays above.
-        high: an end that it stays below.
+        value: the initial value.
+        shared: learn one value for all steps.
+        low: a bound that the value stays above.
+        high: a bound that the value stays below.
     """
 
     value: float
@@ -64,20 +64,20 @@ class Learned:
                 f"and cannot begin with {self.value}"
             )
 
-    def made(self, name: str, steps: int) -> LearnedConstant:
+    def build(self, name: str, steps: int) -> LearnedConstant:
         """The constant of a flow."""
         return LearnedConstant(self, name, 1 if self.shared else steps)
 
 
 @dataclass(frozen=True)
 class Ramp:
-    """One value for all steps that moves while training, in thousandths of its way.
+    """One value for all steps that goes linearly from one value to another during training.
 
     Args:
         start: its first value.
-        end: its last one, at which it stays.
-        epochs: of training, that it takes.
-        steps: of the optimizer, that it takes; None where that is said in epochs.
+        end: its last value, at which it stays.
+        epochs: its duration in epochs.
+        steps: its duration in steps of the optimizer, instead of epochs.
     """
 
     start: float
@@ -89,27 +89,27 @@ class Ramp:
         if not 0 < (self.epochs if self.steps is None else self.steps) < math.inf:
             raise ValueError(f"a ramp takes some time: more than 0 epochs or steps, unlike {self}")
 
-    def made(self, name: str, steps: int) -> Moving:
+    def build(self, name: str, steps: int) -> RampedConstant:
         """The constant of a flow."""
-        return Moving(self, name)
+        return RampedConstant(self, name)
 
 
-def per_step(name: str, given: Any, steps: int) -> Any:
-    """A constant of a flow, by which a step's value is found.
+def per_step(name: str, value: Any, steps: int) -> Any:
+    """The constant as a flow holds it: an object that gives a step's value by its index.
 
     Args:
-        name: for messages.
-        given: a number, a sequence of numbers, or one of the kinds above.
-        steps: of the flow.
+        name: of the constant, for messages.
+        value: a number, a sequence of numbers, or one of the kinds above.
+        steps: number of steps of the flow.
 
     Raises:
         ValueError: if a sequence does not have one value for each step.
     """
-    if isinstance(given, Uniform | Geometric | Learned | Ramp):
-        return given.made(name, steps)
-    if isinstance(given, int | float):
-        return (given,) * steps
-    values = tuple(float(value) for value in given)
+    if isinstance(value, Uniform | Geometric | Learned | Ramp):
+        return value.build(name, steps)
+    if isinstance(value, int | float):
+        return (value,) * steps
+    values = tuple(float(value) for value in value)
     if len(values) != steps:
         raise ValueError(f"{name} has {len(values)} values, and the flow has {steps} steps")
     return values

@@ -1,8 +1,8 @@
-"""Constants of a scheme that differ from step to step, are learned, or move while training.
+"""Constants of a scheme that differ from step to step, are learned, or change during training.
 
-A generated flow holds each of them as something that gives a step's value by its index: a tuple of
-numbers, or one of the modules below. Numbers are never cast, whatever the flow's precision is, so
-that exact arithmetic finds the fractions they were written as.
+A flow holds each of them as an object that is indexed by the step: a tuple of numbers, or one of
+the modules below. The numbers are Python floats, whatever the flow's precision is, so that exact
+arithmetic finds the fractions that were written.
 """
 
 from __future__ import annotations
@@ -22,16 +22,16 @@ from odenet.sequences import DIVISIONS, interpolate
 if TYPE_CHECKING:
     from odenet.runtime.learned.constant_kinds import Learned, Ramp
 
-MARGIN = 1e-3  # of the first value's distance from an end: this much of it remains
+MARGIN = 1e-3  # kept from a bound, as a part of the initial value's distance from it
 
 
 def exponential(x: float | Tensor) -> float | Tensor:
-    """exp(x), of a number or of what is learned."""
+    """exp(x), of a number or a tensor."""
     return x.exp() if isinstance(x, Tensor) else math.exp(x)
 
 
-def all_values(constant: Any, steps: int) -> Sequence[float | Tensor]:
-    """A constant's values in all steps, each found once."""
+def values_of_steps(constant: Any, steps: int) -> Sequence[float | Tensor]:
+    """A constant's values in all steps."""
     if isinstance(constant, LearnedConstant):
         values = constant.values().unbind()
         return values if len(values) == steps else values * steps
@@ -39,47 +39,45 @@ def all_values(constant: Any, steps: int) -> Sequence[float | Tensor]:
 
 
 def as_numbers(constant: Any, steps: int) -> list[float]:
-    """A constant's values in all steps, as they are now."""
-    values = all_values(constant, steps)
+    """A constant's present values in all steps, as numbers."""
+    values = values_of_steps(constant, steps)
     return [float(value.detach()) if isinstance(value, Tensor) else value for value in values]
 
 
-def begins(h: Any, step: int) -> float:
+def time_before(h: Any, step: int) -> float:
     """The time before a step: the sum of the step sizes before it, rounded once.
 
     Args:
         h: the step sizes.
-        step: the step; the number of steps for the end of the last.
+        step: the step, or the number of steps for the time at the end.
 
     Raises:
-        ValueError: if they are learned, since nothing differentiates by what the time depends on.
+        ValueError: if they are learned, since gradients through the time are not computed.
     """
     if isinstance(h, LearnedConstant):
         raise ValueError("step sizes are learned, and with them there is no time to read")
-    return math.fsum(h[before] for before in range(step))
+    return math.fsum(h[earlier] for earlier in range(step))
 
 
-def halved(constant: Any, factor: float) -> Any:
-    """A constant of twice the steps, each pair of which takes after the one it replaces.
-
-    The numbers of the steps are those of the steps that are new.
+def refine_constant(constant: Any, factor: float) -> Any:
+    """The same constant for steps of half the size: each value serves for two steps.
 
     Args:
         constant: of a flow.
-        factor: what becomes of its values: ½ for a step size, else 1.
+        factor: multiplies the values: ½ for a step size, else 1.
 
     Raises:
-        ValueError: if it is a step size that is learned.
+        ValueError: if it is a learned step size.
     """
     match constant:
-        case range():  # the numbers of the steps
+        case range():  # the step numbers themselves
             return range(2 * len(constant))
-        case Drawn():
-            return Drawn(halved(constant.numbers, factor))
-        case Moving():
+        case RandomConstant():
+            return RandomConstant(refine_constant(constant.numbers, factor))
+        case RampedConstant():
             start, end = constant.ramp.start * factor, constant.ramp.end * factor
-            finer = Moving(replace(constant.ramp, start=start, end=end), constant.name)
-            finer.part = constant.part
+            finer = RampedConstant(replace(constant.ramp, start=start, end=end), constant.name)
+            finer.thousandths = constant.thousandths
             return finer
         case LearnedConstant():
             if factor != 1:
@@ -88,8 +86,8 @@ def halved(constant: Any, factor: float) -> Any:
     return tuple(factor * value for value in constant for _ in range(2))
 
 
-class Drawn(nn.Module):
-    """Numbers that belong to the state of a flow."""
+class RandomConstant(nn.Module):
+    """Random numbers, one per step, which are saved in the ``state_dict`` of the flow."""
 
     def __init__(self, numbers: Sequence[float]):
         super().__init__()
@@ -116,39 +114,39 @@ class Drawn(nn.Module):
         return ", ".join(f"{number:g}" for number in self.numbers)
 
 
-class Moving(nn.Module):
-    """A number that training moves."""
+class RampedConstant(nn.Module):
+    """A number, the same in all steps, that goes from one value to another during training."""
 
     def __init__(self, ramp: Ramp, name: str):
         super().__init__()
         self.ramp = ramp
         self.name = name
-        self.part = 0
+        self.thousandths = 0
 
     @property
     def number(self) -> float:
-        """The value that it has now, in every step."""
-        return interpolate(self.ramp.start, self.ramp.end, self.part)
+        """The present value."""
+        return interpolate(self.ramp.start, self.ramp.end, self.thousandths)
 
     def __getitem__(self, step: int) -> float:
         return self.number
 
-    def move(self, way: float) -> None:
-        """Goes to a part of the way: 0 is the start and 1, as well as all above it, the end."""
-        self.part = self.place(way)
+    def move_to(self, fraction: float) -> None:
+        """Sets the progress: 0 is the start, 1 and above the end."""
+        self.thousandths = self.in_thousandths(fraction)
 
     @staticmethod
-    def place(way: float) -> int:
-        """The thousandth in which a part of the way lies."""
-        return int(DIVISIONS * min(max(way, 0.0), 1.0))
+    def in_thousandths(fraction: float) -> int:
+        """A progress from 0 to 1 in thousandths, rounded down."""
+        return int(DIVISIONS * min(max(fraction, 0.0), 1.0))
 
     def get_extra_state(self) -> Tensor:
-        """For ``state_dict``: how many thousandths of the way are done."""
-        return torch.tensor(self.part)
+        """For ``state_dict``: the progress in thousandths."""
+        return torch.tensor(self.thousandths)
 
     def set_extra_state(self, state: Tensor) -> None:
         """From ``state_dict``."""
-        self.part = int(state)
+        self.thousandths = int(state)
 
     def extra_repr(self) -> str:
         """What ``print`` shows between the brackets."""
@@ -156,25 +154,30 @@ class Moving(nn.Module):
 
 
 class LearnedConstant(nn.Module):
-    """A parameter without bounds, ``raw``, and the values between two ends that it gives.
+    """Learned values between bounds, computed from an unbounded parameter ``raw``.
 
-    With both ends the values are low + (high - low) sigmoid(raw), with one they are a softplus away
-    from it, and with none they are ``raw``. A margin stays between the values and the ends, so that
-    rounding cannot carry them there.
+    With two bounds the values are low + (high - low) sigmoid(raw), with one bound they differ from
+    it by softplus(raw), and without bounds they are ``raw``. A margin remains between values and
+    bounds, so that rounding cannot reach them.
+
+    Args:
+        options: initial value and bounds.
+        name: for messages.
+        steps: number of values, 1 if all steps share one.
     """
 
-    def __init__(self, given: Learned, name: str, steps: int):
+    def __init__(self, options: Learned, name: str, steps: int):
         super().__init__()
-        self.given = given
+        self.options = options
         self.name = name
-        self.raw = nn.Parameter(self._before(torch.full((steps,), float(given.value))))
+        self.raw = nn.Parameter(self._unbounded(torch.full((steps,), float(options.value))))
 
     def __getitem__(self, step: int) -> Tensor:
         return self.values()[step if len(self.raw) > 1 else 0]
 
     def values(self) -> Tensor:
-        """Those of all steps, ``(steps,)``; or of the one that they share, ``(1,)``."""
-        low, high = self._ends
+        """The values of all steps, ``(steps,)``, or the one that they share, ``(1,)``."""
+        low, high = self._bounds
         if math.isfinite(low) and math.isfinite(high):
             return low + (high - low) * torch.sigmoid(self.raw)
         if math.isfinite(low):
@@ -182,36 +185,36 @@ class LearnedConstant(nn.Module):
         return high - softplus(self.raw) if math.isfinite(high) else self.raw
 
     def refined(self) -> LearnedConstant:
-        """The same for twice the steps, each pair with the value of the one it replaces."""
-        found = LearnedConstant(self.given, self.name, len(self.raw))
-        twice = self.raw.detach()
-        twice = twice.repeat_interleave(2) if not self.given.shared else twice.clone()
-        found.raw = nn.Parameter(twice, self.raw.requires_grad)
-        return found
+        """The same for twice as many steps: each value serves for two steps."""
+        finer = LearnedConstant(self.options, self.name, len(self.raw))
+        raw = self.raw.detach()
+        raw = raw.repeat_interleave(2) if not self.options.shared else raw.clone()
+        finer.raw = nn.Parameter(raw, self.raw.requires_grad)
+        return finer
 
-    def at_border(self) -> list[tuple[int, float]]:
-        """The steps whose value training has pushed to an end, each with that end."""
-        values, ends = self.values().tolist(), (self.given.low, self.given.high)
+    def steps_at_bounds(self) -> list[tuple[int, float]]:
+        """The steps whose value training has pushed to a bound, each with that bound."""
+        values, bounds = self.values().tolist(), (self.options.low, self.options.high)
         return [
-            (step, end)
+            (step, bound)
             for step, value in enumerate(values)
-            for end in ends
-            if abs(value - end) <= 2 * self._margin
+            for bound in bounds
+            if abs(value - bound) <= 2 * self._margin
         ]
 
     @property
     def _margin(self) -> float:
-        low, high, value = self.given.low, self.given.high, self.given.value
-        least = min(value - low, high - value)
-        return MARGIN * least if math.isfinite(least) else 0.0
+        low, high, value = self.options.low, self.options.high, self.options.value
+        distance = min(value - low, high - value)
+        return MARGIN * distance if math.isfinite(distance) else 0.0
 
     @property
-    def _ends(self) -> tuple[float, float]:
-        return self.given.low + self._margin, self.given.high - self._margin
+    def _bounds(self) -> tuple[float, float]:
+        return self.options.low + self._margin, self.options.high - self._margin
 
-    def _before(self, values: Tensor) -> Tensor:
-        """The unbounded parameter that gives some values."""
-        low, high = self._ends
+    def _unbounded(self, values: Tensor) -> Tensor:
+        """The parameter ``raw`` that gives these values."""
+        low, high = self._bounds
         if math.isfinite(low) and math.isfinite(high):
             return torch.logit((values.double() - low) / (high - low)).to(values.dtype)
         if math.isfinite(low):

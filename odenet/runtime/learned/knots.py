@@ -5,30 +5,30 @@ from typing import Any, NamedTuple
 
 from torch import Tensor, nn
 
-from odenet.runtime.learned.constants import begins
+from odenet.runtime.learned.constants import time_before
 
 
-class Between(NamedTuple):
-    """Σ factor * knot: where the value of a step is among the knots, as (place, factor)."""
+class Interpolation(NamedTuple):
+    """A linear interpolation between two knots, as two terms (index of a knot, factor)."""
 
-    parts: tuple[tuple[int, float], ...]
+    terms: tuple[tuple[int, float], ...]
 
-    def of(self, knots: Tensor | Sequence[Tensor]) -> Tensor:
-        """The value between the two knots."""
-        (i, before), (j, after) = self.parts
+    def value(self, knots: Tensor | Sequence[Tensor]) -> Tensor:
+        """The interpolated value."""
+        (i, before), (j, after) = self.terms
         return before * knots[i] + after * knots[j]
 
 
 class Knotted(nn.Module):
-    """K(t) from t = 0 to the end of the flow, sampled at the middle of each step.
+    """K(t) from t = 0 to the end of the flow, evaluated at the middle of each step.
 
-    The knots are at equal distances in time, so that they do not depend on the number of steps, and
-    the same K(t) is sampled when the steps are refined.
+    The knots are at equal distances in time and do not depend on the number of steps, so that a
+    refined flow has the same K(t).
 
     Args:
-        steps: how many.
-        knots: ``(knots, …)``, at least two.
-        h: the step sizes where they differ, those of the flow itself.
+        steps: number of steps.
+        knots: the values at the knots, ``(knots, …)``, at least two.
+        h: the flow's step sizes, if they differ from step to step.
 
     Raises:
         ValueError: if step sizes are learned.
@@ -37,39 +37,41 @@ class Knotted(nn.Module):
     def __init__(self, steps: int, knots: nn.Parameter, h: Any = None):
         super().__init__()
         self.knots = knots
-        self.sample(steps, h)
+        self.resample(steps, h)
 
-    def sample(self, steps: int, h: Any) -> None:
-        """Takes its values in other steps; `steps` and `h` as for the class."""
+    def resample(self, steps: int, h: Any) -> None:
+        """Changes the steps; the arguments are those of the class."""
         self.steps = steps
-        self._sizes = (h,)  # in a tuple, since they are no part of this module
-        self.at(0)
+        self._step_sizes = (h,)  # in a tuple, so as not to register a module
+        self.interpolation(0)
 
     def __len__(self) -> int:
         return self.steps
 
     def __getitem__(self, step: int) -> Tensor:
-        return self.at(step).of(self.knots)
+        return self.interpolation(step).value(self.knots)
 
-    def at(self, step: int) -> Between:
-        """Where a step's value is; -1 is the last step."""
-        (h,), step = self._sizes, step % self.steps
+    def interpolation(self, step: int) -> Interpolation:
+        """The interpolation that gives a step's value; -1 is the last step."""
+        (h,), step = self._step_sizes, step % self.steps
         if hasattr(h, "__getitem__"):
-            middle = (begins(h, step) + begins(h, step + 1)) / 2 / begins(h, self.steps)
+            middle = (
+                (time_before(h, step) + time_before(h, step + 1)) / 2 / time_before(h, self.steps)
+            )
         else:
             middle = (step + 0.5) / self.steps
-        place = middle * (len(self.knots) - 1)
-        before = min(int(place), len(self.knots) - 2)
-        after = place - before
-        return Between(((before, 1 - after), (before + 1, after)))
+        position = middle * (len(self.knots) - 1)
+        left = min(int(position), len(self.knots) - 2)
+        fraction = position - left
+        return Interpolation(((left, 1 - fraction), (left + 1, fraction)))
 
     def roughness(self, h: Any) -> Tensor:
-        """∫ ||K'(t)||² dt over all steps, which is exact for what is linear in between.
+        """∫ ||K'(t)||² dt over all steps, which is exact, since K is piecewise linear.
 
         Args:
             h: the step size, or the step sizes.
         """
-        time = begins(h, self.steps) if hasattr(h, "__getitem__") else self.steps * h
+        time = time_before(h, self.steps) if hasattr(h, "__getitem__") else self.steps * h
         distance = time / (len(self.knots) - 1)
         return self.knots.diff(dim=0).square().sum() / distance
 

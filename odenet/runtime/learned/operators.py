@@ -3,10 +3,10 @@
 A kernel is a plain tensor whose number of axes says what it is: ``(out, in)`` is a dense matrix on
 the channel axis, ``(out, in / groups, k)``, ``(…, k, k)`` and ``(…, k, k, k)`` are convolutions.
 
-Convolutions keep the size of the map ("same" padding with zeros) for odd and for even kernels: an
-axis of length k reaches from ``-(k - 1) // 2`` to ``k // 2`` cells, times the dilation. With this
-convention the adjoint of a kernel is again a kernel, so that sums such as K - K^T - γ I are one
-convolution.
+Convolutions keep the size of the map ("same" padding with zeros) for odd and for even kernels: a
+kernel axis of length k covers offsets from ``-((k - 1) // 2)`` to ``k // 2``, times the dilation.
+With this convention the adjoint of a kernel is again a kernel, so that sums such as K - K^T - γ I
+are one convolution.
 """
 
 import torch
@@ -24,7 +24,7 @@ def conv(x: Tensor, K: Tensor, *, groups: int = 1, dilation: int = 1) -> Tensor:
         x: ``(batch, in, *space)``.
         K: ``(out, in / groups, *kernel)`` with one to three kernel axes.
         groups: channel groups that do not mix.
-        dilation: distance between the cells that the kernel reads.
+        dilation: distance between the pixels that the kernel reads.
 
     Returns:
         ``(batch, out, *space)``.
@@ -82,7 +82,8 @@ def diag(x: Tensor, d: Tensor) -> Tensor:
 def odd_kernel(K: Tensor) -> Tensor:
     """The same operator with a kernel of odd size; an odd kernel comes back as it is.
 
-    An even axis reaches one cell further after the centre than before it: a leading zero evens it.
+    An even axis extends one pixel further after the centre than before it, so that a leading zero
+    makes it odd.
     """
     pads = [n for k in reversed(K.shape[2:]) for n in ((k + 1) % 2, 0)]
     return F.pad(K, pads) if any(pads) else K

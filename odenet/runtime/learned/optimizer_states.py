@@ -1,7 +1,7 @@
-"""The state of an optimizer over slices, saved and loaded as that of one over whole stacks.
+"""Converts the state of an optimizer over slices to and from that of one over whole parameters.
 
-So a checkpoint does not tell whether the optimizer acted in the backward pass, and goes on either
-way.
+An optimizer in the backward pass works on the slices of stacked parameters. Saved as the state of
+an ordinary optimizer, a checkpoint can be resumed with or without it.
 """
 
 from collections.abc import Sequence
@@ -11,57 +11,68 @@ from typing import Any
 import torch
 from torch import Tensor
 
-Counts = Sequence[Sequence[int]]  # by group, by parameter: how many slices; 0 is not taken apart
-Saved = dict[str, Any]  # what `Optimizer.state_dict` gives
+SliceCounts = Sequence[
+    Sequence[int]
+]  # by group, by parameter: number of slices, 0 for a whole parameter
+OptimizerState = dict[str, Any]  # as `Optimizer.state_dict` gives it
 
 
-def joined(saved: Saved, counts: Counts) -> Saved:
-    """The state by slices as one by stacks.
+def stack_state(saved: OptimizerState, counts: SliceCounts) -> OptimizerState:
+    """The state of an optimizer over slices as that of one over whole parameters.
+
+    Args:
+        saved: with an entry for each slice.
+        counts: the numbers of slices.
 
     Raises:
-        TypeError: if states of slices cannot be put together.
+        TypeError: if the states of slices cannot be combined.
     """
     state: dict[int, Any] = {}
     groups: list[dict[str, Any]] = []
-    place = stacks = 0
-    for group, own in zip(saved["param_groups"], counts, strict=True):
-        begun = stacks
-        for count in own:
-            taken = range(place, place + max(1, count))
-            place = taken.stop
-            found = [saved["state"][i] for i in taken if i in saved["state"]]
-            if found:
-                state[stacks] = _stacked(found) if count else found[0]
-            stacks += 1
-        groups.append({**group, "params": list(range(begun, stacks))})
+    slices = parameters = 0
+    for group, group_counts in zip(saved["param_groups"], counts, strict=True):
+        first = parameters
+        for count in group_counts:
+            indices = range(slices, slices + max(1, count))
+            slices = indices.stop
+            moments = [saved["state"][i] for i in indices if i in saved["state"]]
+            if moments:
+                state[parameters] = _stack(moments) if count else moments[0]
+            parameters += 1
+        groups.append({**group, "params": list(range(first, parameters))})
     return {**saved, "state": state, "param_groups": groups}
 
 
-def parted(saved: Saved, counts: Counts) -> Saved:
-    """A state by stacks as one by slices; as it is where it is of other parameters."""
+def slice_state(saved: OptimizerState, counts: SliceCounts) -> OptimizerState:
+    """The state of an optimizer over whole parameters as that of one over slices.
+
+    Args:
+        saved: with an entry for each parameter; unchanged if the parameters are not the same.
+        counts: the numbers of slices.
+    """
     if [len(g["params"]) for g in saved["param_groups"]] != [len(own) for own in counts]:
         return saved
     state: dict[int, Any] = {}
     groups: list[dict[str, Any]] = []
-    place = 0
-    for group, own in zip(saved["param_groups"], counts, strict=True):
-        begun = place
-        for old, count in zip(group["params"], own, strict=True):
-            found = saved["state"].get(old)
-            for one in range(max(1, count)):
-                if found is not None:
-                    state[place] = _slice(found, one) if count else found
-                place += 1
-        groups.append({**group, "params": list(range(begun, place))})
+    slices = 0
+    for group, group_counts in zip(saved["param_groups"], counts, strict=True):
+        first = slices
+        for parameter, count in zip(group["params"], group_counts, strict=True):
+            moments = saved["state"].get(parameter)
+            for step in range(max(1, count)):
+                if moments is not None:
+                    state[slices] = _slice_at(moments, step) if count else moments
+                slices += 1
+        groups.append({**group, "params": list(range(first, slices))})
     return {**saved, "state": state, "param_groups": groups}
 
 
-def _stacked(states: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    return {name: _together(name, [state[name] for state in states]) for name in states[0]}
+def _stack(states: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    return {name: _combined(name, [state[name] for state in states]) for name in states[0]}
 
 
-def _together(name: str, values: Sequence[Any]) -> Any:
-    """Tensors are stacked; numbers, such as a count of steps, are those of every slice."""
+def _combined(name: str, values: Sequence[Any]) -> Any:
+    """One value for all slices: tensors are stacked; numbers, as of steps, have to be equal."""
     first = values[0]
     if isinstance(first, Tensor) and first.ndim:
         return torch.stack(list(values))
@@ -73,8 +84,8 @@ def _together(name: str, values: Sequence[Any]) -> Any:
     )
 
 
-def _slice(state: dict[str, Any], one: int) -> dict[str, Any]:
+def _slice_at(state: dict[str, Any], step: int) -> dict[str, Any]:
     return {
-        name: value[one].clone() if isinstance(value, Tensor) and value.ndim else deepcopy(value)
+        name: value[step].clone() if isinstance(value, Tensor) and value.ndim else deepcopy(value)
         for name, value in state.items()
     }

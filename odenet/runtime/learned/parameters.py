@@ -1,4 +1,4 @@
-"""Constructors of a flow's learned quantities, all sampled in time: the leading axis is the step.
+"""Constructors of a flow's stacked parameters, whose leading axis is the step.
 
 K(t) of the equations is one tensor ``(steps, …)``, so that smoothness in time is a difference along
 axis 0 and refinement in time a repeat. A quantity shared by all steps has ``steps = 1``.
@@ -38,10 +38,10 @@ def conv_kernel(
         steps: number of kernels, 1 for a shared one.
         c_in: channels the operator reads.
         c_out: channels it gives.
-        kernel: cells per axis, one number for all axes or one each.
+        kernel: length of the kernel, one number for all axes or one for each.
         space: number of spatial axes.
         groups: channel groups that do not mix.
-        init: how to draw the values, see ``initialise``.
+        init: initialisation of the values, see ``initialise``.
 
     Raises:
         ValueError: if the groups do not divide the channels.
@@ -62,7 +62,7 @@ def diagonal(
 ) -> nn.Parameter:
     """One factor per channel, ``(steps, c, 1, …)`` with as many ones as spatial axes.
 
-    Where it is positive, the factors are the softplus of what is stored.
+    If ``positive``, the factors are the softplus of the stored values.
     """
     return _stacked((steps, c, *(1,) * space), init, positive)
 
@@ -73,7 +73,7 @@ def bias(steps: int, c: int, space: int = 2, init: Init = "zeros") -> nn.Paramet
 
 
 def scalar(steps: int, *, positive: bool = False, init: Init = "ones") -> nn.Parameter:
-    """One number per step, ``(steps,)``; the softplus of what is stored where it is positive."""
+    """One number per step, ``(steps,)``; if ``positive``, the softplus of the stored values."""
     return _stacked((steps,), init, positive)
 
 
@@ -100,8 +100,8 @@ def norm_layers(
         c: channels.
         space: number of spatial axes.
         groups: channel groups of a group norm.
-        positive: keep the gain above zero, which certificates of a monotone unit ask for.
-        init: of the gain.
+        positive: keep the gain above zero, as certificates of a monotone unit require.
+        init: initialisation of the gain.
     """
 
     def norm() -> nn.Module:
@@ -117,10 +117,10 @@ def norm_layers(
 
 @torch.no_grad()
 def initialise(weight: Tensor, init: Init) -> None:
-    """Fills one step's value, ``(out, in, *kernel)`` or less.
+    """Fills the weight of one step.
 
     Args:
-        weight: changed in place.
+        weight: changed in place; ``(out, in, *kernel)``, or with fewer axes.
         init: "he" (He et al. 2015, normal, for relu), "xavier" (Glorot & Bengio 2010, normal),
             "orthogonal" (rows of the flattened kernel), "default" (torch's own for linear layers,
             uniform within 1 / sqrt(fan in)), "zeros", "ones", or a pair: ("normal", std),
@@ -155,7 +155,7 @@ def initialise(weight: Tensor, init: Init) -> None:
 
 
 def initialised(layer: nn.Module, init: Init) -> nn.Module:
-    """A layer with its weights drawn anew by a rule; see ``initialise``. Its bias stays."""
+    """The layer, with its weight initialised as by ``initialise`` and its bias unchanged."""
     initialise(layer.get_parameter("weight"), init)
     return layer
 
@@ -168,7 +168,7 @@ def _stacked(shape: tuple[int, ...], init: Init, positive: bool = False) -> nn.P
 
 
 def inverse_softplus(value: Tensor) -> Tensor:
-    """What has a value > 0 as its softplus, log(eᵛ - 1) without overflow."""
+    """The x with softplus(x) = v for v > 0, log(eᵛ - 1) without overflow."""
     return value + torch.log(-torch.expm1(-value))
 
 
@@ -179,13 +179,13 @@ def _with_positive_gain(layer: nn.Module) -> nn.Module:
 
 
 def _reduce_positive(layer: Any, protocol: Any) -> tuple:
-    """For pickle, which torch gives up on: the class that it has made for one layer."""
+    """For pickle, which torch does not support for the class that a parametrization makes."""
     batch = isinstance(layer, _NormBase)
     size = (layer.num_features,) if batch else (layer.num_groups, layer.num_channels)
-    return _positive_norm, (type(layer).__mro__[1], size), layer.__dict__
+    return _positive_gain_norm, (type(layer).__mro__[1], size), layer.__dict__
 
 
-def _positive_norm(kind: type[nn.Module], size: tuple[int, ...]) -> nn.Module:
+def _positive_gain_norm(kind: type[nn.Module], size: tuple[int, ...]) -> nn.Module:
     return _with_positive_gain(kind(*size))
 
 

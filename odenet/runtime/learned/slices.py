@@ -1,8 +1,8 @@
-"""The steps' slices of stacked parameters, as leaves of their own.
+"""The slices of stacked parameters, one for each step, as leaves of autograd.
 
-A stacked parameter holds the values of all steps, and its gradient is whole only when the first
-step has been undone. An optimizer that acts on each step's values as soon as their gradient is
-complete is given slices instead.
+A stacked parameter holds the values of all steps, and its gradient is complete only when the first
+step has been undone. An optimizer that updates each step's values as soon as their gradient is
+complete works on slices instead.
 """
 
 import copy
@@ -15,29 +15,30 @@ from torch import Tensor, nn
 from odenet.runtime.learned.knots import Knotted
 
 
-class Slices:
-    """Slices by the parameters that they are of, whose memory they share.
+class ParameterSlices:
+    """The slices of some stacked parameters, with which they share memory.
 
     Args:
-        stacks: the parameters to take apart, ``(steps or knots, …)``.
+        stacks: the parameters, ``(steps or knots, …)``.
     """
 
     def __init__(self, stacks: list[nn.Parameter]):
-        self._of: dict[int, tuple[nn.Parameter, list[Tensor]]] = {}
+        self._by_id: dict[int, tuple[nn.Parameter, list[Tensor]]] = {}
         for stack in stacks:
-            # Each counts its own changes, so that others stay valid when one is changed in place.
+            # By `data`, each slice has its own version counter: the others stay valid for autograd
+            # when one is changed in place.
             parts = [stack.data[place] for place in range(len(stack))]
-            self._of[id(stack)] = stack, [p.requires_grad_(stack.requires_grad) for p in parts]
+            self._by_id[id(stack)] = stack, [p.requires_grad_(stack.requires_grad) for p in parts]
 
-    def of(self, stack: Any) -> list[Tensor] | None:
-        """The slices of a parameter; None if it is not taken apart.
+    def get(self, stack: Any) -> list[Tensor] | None:
+        """The slices of a parameter; None if it has none here.
 
         Raises:
-            RuntimeError: if the parameter has other memory than it had, or a hook on its gradient.
+            RuntimeError: if the parameter was moved in memory, or has a hook on its gradient.
         """
-        if id(stack) not in self._of:
+        if id(stack) not in self._by_id:
             return None
-        stack, parts = self._of[id(stack)]
+        stack, parts = self._by_id[id(stack)]
         if stack.untyped_storage()._cdata != parts[0].untyped_storage()._cdata:
             raise RuntimeError(
                 f"a stacked parameter of shape {tuple(stack.shape)} was moved or converted after "
@@ -55,26 +56,31 @@ class Slices:
         return parts
 
 
-def taken_apart(flow: Any, slices: Slices) -> Mapping[str, Any]:
-    """What to read in place of a flow's attributes, for gradients to arrive at slices."""
-    return _replaced(flow, slices, list)
+def sliced_attributes(flow: Any, slices: ParameterSlices) -> Mapping[str, Any]:
+    """Values for attributes of a copy of the flow, so that gradients arrive at the slices.
+
+    Each stacked parameter becomes a list of its slices.
+    """
+    return _replacements(flow, slices, list)
 
 
-def put_together(flow: Any, slices: Slices) -> Mapping[str, Any]:
-    """The same for what reads a stack as a whole: made of the slices."""
-    return _replaced(flow, slices, torch.stack)
+def restacked_attributes(flow: Any, slices: ParameterSlices) -> Mapping[str, Any]:
+    """The same for code that reads a whole stack: each becomes a new stack of its slices."""
+    return _replacements(flow, slices, torch.stack)
 
 
-def _replaced(flow: Any, slices: Slices, form: Callable[[list[Tensor]], Any]) -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    for name, held in (*flow._parameters.items(), *flow._modules.items()):
-        knotted = isinstance(held, Knotted)
-        parts = slices.of(held.knots if knotted else held)
-        if parts is None:
+def _replacements(
+    flow: Any, slices: ParameterSlices, arrange: Callable[[list[Tensor]], Any]
+) -> dict[str, Any]:
+    replacements: dict[str, Any] = {}
+    for name, value in (*flow._parameters.items(), *flow._modules.items()):
+        is_knotted = isinstance(value, Knotted)
+        slices_of_stack = slices.get(value.knots if is_knotted else value)
+        if slices_of_stack is None:
             continue
-        found[name] = form(parts)
-        if knotted:
-            twin = copy.copy(held)
-            twin.__dict__ |= {"_parameters": {}, "knots": found[name]}
-            found[name] = twin
-    return found
+        replacements[name] = arrange(slices_of_stack)
+        if is_knotted:
+            knotted_copy = copy.copy(value)
+            knotted_copy.__dict__ |= {"_parameters": {}, "knots": replacements[name]}
+            replacements[name] = knotted_copy
+    return replacements

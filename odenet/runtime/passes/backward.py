@@ -1,4 +1,7 @@
-"""The backward pass of a forward pass: states and gradients before each step from those after."""
+"""The backward pass over steps: the state and the gradients before each step from those after it.
+
+It either undoes a step, or runs it again from a state that was kept before it.
+"""
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
@@ -9,169 +12,205 @@ from torch import Tensor
 
 from odenet.runtime.passes.compiled_steps import CompiledSteps
 from odenet.runtime.passes.drift_meter import DriftMeter
-from odenet.runtime.passes.flow_weights import Address, DetachedValues, Part
+from odenet.runtime.passes.flow_weights import Address, DetachedValues, WeightPart
 from odenet.runtime.passes.forward import ForwardPass
 from odenet.runtime.passes.gradient_sums import GradientSums, storages
 from odenet.runtime.passes.memory_format import in_order_of
-from odenet.runtime.passes.shear import Term, coefficients, is_number
+from odenet.runtime.passes.shear import Term, coefficients_in_reverse, is_number
 from odenet.runtime.passes.state_gradients import StateGradients
-from odenet.runtime.passes.step_weights import OneStep
+from odenet.runtime.passes.step_weights import OneStepStack
 from odenet.runtime.passes.steps import retreat
-from odenet.runtime.passes.volume import LOG_DET, one_step, per_sample
+from odenet.runtime.passes.volume import LOG_DET, broadcast_samples, run_step
 from odenet.runtime.repetition.recorder import random_states_preserved
-from odenet.runtime.repetition.refusals import checkpointed, graph, refuse_captured
+from odenet.runtime.repetition.refusals import (
+    graph_nodes,
+    has_reentrant_checkpoint,
+    refuse_captured,
+)
 
 
 class BackwardPass:
-    """Goes back over a forward pass.
+    """The backward pass of one `ForwardPass`.
 
     Args:
-        passed: the forward pass.
-        saved: its kept states, its weights and its context.
-        gradients: by the last state, then by the further results; None is zero.
-        needed: which of the weights and of the context needed a gradient in the forward pass.
-        wanted: which of them to differentiate by.
-        apart: places of stacked weights whose slices are handed over one by one.
+        forward_pass: the forward pass.
+        saved: the tensors of its kept states, its weights and its context.
+        gradients: with respect to the last state, then to the further results; None is zero.
+        grad_required: which weights and further inputs had ``requires_grad`` in the forward pass.
+        grad_wanted: the gradients of which of them are computed.
+        sliced: positions of the stacked weights whose slices are handed over one by one.
     """
 
     def __init__(
         self,
-        passed: ForwardPass,
+        forward_pass: ForwardPass,
         saved: Sequence[Tensor],
         gradients: Sequence[Tensor | None],
-        needed: Sequence[bool],
-        wanted: Sequence[bool],
-        apart: Collection[int] = (),
+        grad_required: Sequence[bool],
+        grad_wanted: Sequence[bool],
+        sliced: Collection[int] = (),
     ):
         tensors = iter(saved)
-        self._passed = passed
-        self._kept = {done: packed.filled(tensors) for done, packed in passed.kept.items()}
-        rest, count = list(tensors), len(passed.weights.tensors)
-        self._weights, self._context = [passed.order(w) for w in rest[:count]], rest[count:]
-        self._needed, self._wanted = needed, wanted
-        self._sums = GradientSums(rest, gradients, apart)
-        slots = passed.flow.slots
-        ends = gradients[: len(slots)]
-        if passed.undo:
-            self._state = self._kept[passed.steps.stop]
-            pairs = zip(ends, self._state.tensors(), strict=True)
-            ends = [None if g is None else in_order_of(g, value) for g, value in pairs]
-        self._grads = StateGradients(slots, ends)
-        self._further = dict(zip(passed.further, gradients[len(slots) :], strict=True))
-        self._evaluations = reversed(passed.recorder.evaluations)
-        self._drifts: list[Tensor] = []
+        self._forward = forward_pass
+        self._kept = {
+            step: packed.rebuilt_from(tensors) for step, packed in forward_pass.kept_states.items()
+        }
+        weights_and_context, count = list(tensors), len(forward_pass.weights.tensors)
+        self._weights, self._context = (
+            [forward_pass.reorder_kernels(w) for w in weights_and_context[:count]],
+            weights_and_context[count:],
+        )
+        self._grad_required, self._grad_wanted = grad_required, grad_wanted
+        self._sums = GradientSums(weights_and_context, gradients, sliced)
+        slots = forward_pass.flow.slots
+        state_gradients = gradients[: len(slots)]
+        if forward_pass.undo:
+            self._state = self._kept[forward_pass.steps.stop]
+            pairs = zip(state_gradients, self._state.tensors(), strict=True)
+            state_gradients = [None if g is None else in_order_of(g, value) for g, value in pairs]
+        self._grads = StateGradients(slots, state_gradients)
+        self._further = dict(zip(forward_pass.further_names, gradients[len(slots) :], strict=True))
+        self._evaluations = reversed(forward_pass.recorder.evaluations)
+        self._drift_per_anchor: list[Tensor] = []
 
     def run(self) -> tuple[Tensor | None, ...]:
-        """The gradients by the first state, then by the weights, then by the context."""
-        with self._surrounded():
-            for step in reversed(self._passed.steps):
-                self._step(step)
-        self._tell_drift()
-        return (*self._grads.found(), *self._sums.values)
+        """Runs over all steps.
+
+        Returns:
+            The gradients with respect to the first state, the weights and the context.
+        """
+        with self._restored_surroundings():
+            for step in reversed(self._forward.steps):
+                self._undo_step(step)
+        self._note_drift()
+        return (*self._grads.gradients(), *self._sums.values)
 
     def undo(self, step: int) -> None:
-        """One step alone; the last one first."""
-        with self._surrounded():
-            self._step(step)
+        """Runs over one step; to be called for each, the last step first."""
+        with self._restored_surroundings():
+            self._undo_step(step)
 
-    def take(self, part: Part) -> Tensor | None:
-        """The gradient by a weight of which all readers have been undone."""
+    def take(self, part: WeightPart) -> Tensor | None:
+        """The gradient with respect to a weight, once all steps that read it are undone."""
         return self._sums.take(part)
 
     def finish(self) -> tuple[Tensor | None, ...]:
-        """To be called after the first step: the gradients by the first state and the context."""
-        self._tell_drift()
-        return (*self._grads.found(), *self._sums.values[len(self._weights) :])
+        """The gradients with respect to the first state and the context, after all steps."""
+        self._note_drift()
+        return (*self._grads.gradients(), *self._sums.values[len(self._weights) :])
 
     @contextmanager
-    def _surrounded(self) -> Iterator[None]:
-        passed, device = self._passed, self._passed.recorder.device
-        drawn = any(e.random is not None for e in passed.recorder.evaluations)
-        with random_states_preserved(device) if drawn else nullcontext(), passed.as_it_was():
+    def _restored_surroundings(self) -> Iterator[None]:
+        passed, device = self._forward, self._forward.recorder.device
+        draws_random_numbers = any(e.random is not None for e in passed.recorder.evaluations)
+        with (
+            random_states_preserved(device) if draws_random_numbers else nullcontext(),
+            passed.original_settings(),
+        ):
             yield
 
-    def _tell_drift(self) -> None:
-        if self._drifts:
-            self._passed.source.note_drift(torch.stack(self._drifts).amax())
+    def _note_drift(self) -> None:
+        if self._drift_per_anchor:
+            self._forward.original.note_drift(torch.stack(self._drift_per_anchor).amax())
 
-    def _step(self, step: int) -> None:
-        passed, start = self._passed, self._kept.get(step)
-        if not passed.undo:
-            self._rerun(step)
+    def _undo_step(self, step: int) -> None:
+        forward, true_state = self._forward, self._kept.get(step)
+        if not forward.undo:
+            self._rerun_step(step)
             return
         self._state = self._kept.get(step + 1, self._state)
-        if passed.compiled and start is None:
-            self._undo_compiled(passed.compiled, step)
+        if forward.compiled and true_state is None:
+            self._undo_compiled(forward.compiled, step)
         else:
-            self._state.rename(passed.undone)
-            self._grads.rename(passed.undone)
-            drift = None if start is None else DriftMeter(self._state, start)
+            self._state.rename(forward.relabel_back)
+            self._grads.rename(forward.relabel_back)
+            drift = None if true_state is None else DriftMeter(self._state, true_state)
             # In exact arithmetic the rebuilt state is the true one, and stays in its fixed point.
-            settled = None if drift is None or passed.flow.exact else drift.settle
-            constants = self._constants(step)
-            pulled = [] if constants.leaves else None
-            rate, exponent = partial(self._rate, step), partial(self._exponent, step)
-            shears = passed.shears(step, self._weights)
-            retreat(shears, self._state, rate, self._grads, settled, pulled, exponent)
-            if pulled is not None:
-                self._pull_constants(constants, pulled)
+            on_rebuilt = None if drift is None or forward.flow.exact else drift.compare_slot
+            constants = self._detached_constants(step)
+            coefficient_gradients = [] if constants.leaves else None
+            evaluate, evaluate_exponent = (
+                partial(self._evaluate_term, step),
+                partial(self._evaluate_exponent, step),
+            )
+            shears = forward.shears(step, self._weights)
+            retreat(
+                shears,
+                self._state,
+                evaluate,
+                self._grads,
+                on_rebuilt,
+                coefficient_gradients,
+                evaluate_exponent,
+            )
+            if coefficient_gradients is not None:
+                self._pull_constants(constants, coefficient_gradients)
             if drift is not None:
-                self._drifts.append(drift.relative())
+                self._drift_per_anchor.append(drift.relative_error())
 
-    # undoing a step
+    # Undoing a step.
 
-    def _rate(self, step: int, term: Term, target: str) -> Tensor:
-        """Evaluates a rate once more, and adds to the gradients of what it reads.
+    def _evaluate_term(self, step: int, term: Term, target: str) -> Tensor:
+        """Evaluates a right-hand side again, and pulls the gradient of its target back through it.
 
-        A term of a shear is y += c F(x, θ), where x does not hold y. With the cotangent ȳ, which it
-        leaves as it is, its transpose is x̄ += c (∂F/∂x)ᵀ ȳ and θ̄ += c (∂F/∂θ)ᵀ ȳ. The value of F
-        undoes the term: y -= c F.
+        A term of a shear is y += c F(x, θ), where x does not hold y. Its transpose is
+        x̄ += c (∂F/∂x)ᵀ ȳ and θ̄ += c (∂F/∂θ)ᵀ ȳ, with ȳ unchanged. The value of F, which is
+        returned, undoes the term: y -= c F.
         """
         # Multiplied first, as plain autograd does: a cotangent of 16 bits could overflow.
-        cotangent = self._grads.find(target)
+        cotangent = self._grads.read_or_none(target)
         if cotangent is not None and not is_number(term.factor, 1):
             cotangent = cotangent * term.factor
-        return self._evaluate(term, step, cotangent)
+        return self._pull_back_term(term, step, cotangent)
 
-    def _exponent(self, step: int, term: Term, target: str) -> Tensor:
-        """The same for what a value is multiplied by the exponential of.
+    def _evaluate_exponent(self, step: int, term: Term, target: str) -> Tensor:
+        """The same for an exponent.
 
-        With y = e^E x the gradient by E is y ȳ, and 1 by the log-determinant at every element.
+        With y = e^E x the gradient with respect to E is y ȳ, plus that of the log-determinant, to
+        which every element of E contributes with the factor 1.
         """
-        stretched, cotangent = self._state.read(target), self._grads.find(target)
+        target_value, cotangent = self._state.read(target), self._grads.read_or_none(target)
         if cotangent is not None:
-            cotangent = cotangent * stretched
-        by_volume = self._further.get(LOG_DET)
-        if by_volume is not None:
-            everywhere = per_sample(by_volume, stretched)
+            cotangent = cotangent * target_value
+        by_log_det = self._further.get(LOG_DET)
+        if by_log_det is not None:
+            everywhere = broadcast_samples(by_log_det, target_value)
             cotangent = everywhere if cotangent is None else cotangent + everywhere
-        return self._evaluate(term, step, cotangent)
+        return self._pull_back_term(term, step, cotangent)
 
-    def _evaluate(self, term: Term, step: int, cotangent: Tensor | None) -> Tensor:
-        """The value of a term, its cotangent pulled back to what it reads."""
+    def _pull_back_term(self, term: Term, step: int, cotangent: Tensor | None) -> Tensor:
+        """The value of a term; the vector-Jacobian product is added to the gradients."""
         detached = self._read_as_recorded(term.params, step)
         reads = _leaves(self._state.read(slot) for slot in term.reads)
         with torch.enable_grad():
             value = term.rate(*reads, *detached.values)
-        pulled = self._pull([value], [cotangent], reads, detached)
-        for slot, gradient in zip(term.reads, pulled, strict=True):
+        gradients = self._pull([value], [cotangent], reads, detached)
+        for slot, gradient in zip(term.reads, gradients, strict=True):
             if gradient is not None:
                 self._grads.increase(slot, gradient, 1.0)
         return value.detach()
 
-    def _constants(self, step: int) -> DetachedValues:
-        """The constants of a step of those that differ, learned ones as leaves."""
-        weights = self._passed.weights
-        names, none = self._passed.flow.varying, iter(())
-        return weights.detached(names, step, self._weights, self._needed, self._wanted, none)
+    def _detached_constants(self, step: int) -> DetachedValues:
+        """The step's values of the ``varying`` constants, learned ones as leaves."""
+        weights = self._forward.weights
+        names, no_replicas = self._forward.flow.varying, iter(())
+        return weights.detached(
+            names, step, self._weights, self._grad_required, self._grad_wanted, no_replicas
+        )
 
-    def _pull_constants(self, constants: DetachedValues, pulled: Sequence[Tensor | None]) -> None:
-        """Pulls gradients by the coefficients of a step back to its learned constants."""
+    def _pull_constants(
+        self, constants: DetachedValues, coefficient_gradients: Sequence[Tensor | None]
+    ) -> None:
+        """Pulls the gradients of a step's coefficients back to its learned constants."""
         with torch.enable_grad():
-            found = coefficients(self._passed.flow.shears(*constants.values))
+            step_coefficients = coefficients_in_reverse(
+                self._forward.flow.shears(*constants.values)
+            )
             pairs = [
                 (coefficient, gradient.to(coefficient.dtype))
-                for coefficient, gradient in zip(found, pulled, strict=True)
+                for coefficient, gradient in zip(
+                    step_coefficients, coefficient_gradients, strict=True
+                )
                 if isinstance(coefficient, Tensor)
                 and coefficient.requires_grad
                 and gradient is not None
@@ -186,48 +225,61 @@ class BackwardPass:
                 self._sums.add(address, gradient)
 
     def _undo_compiled(self, compiled: CompiledSteps, step: int) -> None:
-        passed = self._passed
-        values, addresses = passed.weights.functional(step, self._weights, self._wanted)
-        ends = self._state.tensors(), self._grads.filled(self._state)
-        by_volume = self._further.get(LOG_DET)
-        state, grads, sums = compiled.pull_back(passed.flow, *ends, by_volume, values)
+        forward = self._forward
+        values, addresses = forward.weights.step_weights(step, self._weights, self._grad_wanted)
+        state_and_gradients = self._state.tensors(), self._grads.gradients_or_zeros(self._state)
+        by_log_det = self._further.get(LOG_DET)
+        state, grads, sums = compiled.pull_back(
+            forward.flow, *state_and_gradients, by_log_det, values
+        )
         self._state.replace(state)
-        self._grads.put_all(grads)
+        self._grads.set_all(grads)
         for key, gradient in sums.items():
             self._sums.add(addresses[key], gradient)
 
-    # running a step again
+    # Running a step again.
 
-    def _rerun(self, step: int) -> None:
-        """One step once more from the state that was kept before it."""
-        passed = self._passed
-        detached = self._read_as_recorded(passed.weights.names, step)
+    def _rerun_step(self, step: int) -> None:
+        """Runs a step again from the state that was kept before it, and differentiates it."""
+        forward = self._forward
+        detached = self._read_as_recorded(forward.weights.names, step)
         reads = _leaves(self._kept[step].tensors())
-        for name, value in zip(passed.weights.names, detached.values, strict=True):
-            passed.flow.__dict__[name] = OneStep(value)
+        for name, value in zip(forward.weights.names, detached.values, strict=True):
+            forward.flow.__dict__[name] = OneStepStack(value)
         with torch.enable_grad():
-            end = one_step(passed.flow, passed.as_state(reads), step)
-        self._grads.put_all(self._pull(list(end), self._grads.found(), reads, detached))
+            state_after = run_step(forward.flow, forward.as_state(reads), step)
+        self._grads.set_all(self._pull(list(state_after), self._grads.gradients(), reads, detached))
 
-    # both
+    # Both.
 
     def _read_as_recorded(self, names: Sequence[str], step: int) -> DetachedValues:
-        """What an evaluation reads in addition to the state, as it was, and as leaves."""
-        passed, evaluation = self._passed, next(self._evaluations)
+        """The weights and further inputs of an evaluation, as they were recorded, as leaves.
+
+        It also sets the random streams back to where they were before that evaluation.
+        """
+        forward, evaluation = self._forward, next(self._evaluations)
         if evaluation.random is not None:
-            evaluation.random.restore(passed.recorder.device)
-        detached = passed.weights.detached(
-            names, step, self._weights, self._needed, self._wanted, iter(evaluation.replicas())
+            evaluation.random.restore(forward.recorder.device)
+        detached = forward.weights.detached(
+            names,
+            step,
+            self._weights,
+            self._grad_required,
+            self._grad_wanted,
+            iter(evaluation.replicas()),
         )
-        if passed.source.context:
+        if forward.original.context:
             context = [
-                detached.leaf(
-                    Address(place, None), tensor, self._needed[place], self._wanted[place]
+                detached.add_leaf(
+                    Address(position, None),
+                    tensor,
+                    self._grad_required[position],
+                    self._grad_wanted[position],
                 )
-                for place, tensor in enumerate(self._context, len(self._weights))
+                for position, tensor in enumerate(self._context, len(self._weights))
             ]
-            passed.flow.context = evaluation.context.repeated(context)
-        passed.flow.collected.clear()
+            forward.flow.context = evaluation.context.restored(context)
+        forward.flow.collected.clear()
         return detached
 
     def _pull(
@@ -237,15 +289,25 @@ class BackwardPass:
         reads: list[Tensor],
         detached: DetachedValues,
     ) -> list[Tensor | None]:
-        """Pulls cotangents back; gives the gradients by what was read, and adds up the others."""
-        passed = self._passed
-        further = passed.flow.collected
-        outputs = [*outputs, *further.values()]
-        cotangents = [*cotangents, *(self._further[name] for name in further)]
-        if passed.weights.units:  # which are to be gone back over, whatever depends on them
+        """Computes the vector-Jacobian product of an evaluation.
+
+        Args:
+            outputs: what it gave.
+            cotangents: the gradients with respect to these; None is zero.
+            reads: the leaves of the state that it read.
+            detached: the leaves of the weights and further inputs.
+
+        Returns:
+            The gradients with respect to ``reads``; the others are added to the sums.
+        """
+        forward = self._forward
+        further_results = forward.flow.collected
+        outputs = [*outputs, *further_results.values()]
+        cotangents = [*cotangents, *(self._further[name] for name in further_results)]
+        if forward.weights.fsdp_units:  # whose hooks need a backward in any case
             pairs = zip(outputs, cotangents, strict=True)
             cotangents = [torch.zeros_like(out) if c is None else c for out, c in pairs]
-        # A rate may be smaller than the slot it is broadcast to, and of lower precision.
+        # A value may be smaller than the slot that it is broadcast to, and of lower precision.
         pairs = [
             (out, cotangent.sum_to_size(out.shape).to(out.dtype))
             for out, cotangent in zip(outputs, cotangents, strict=True)
@@ -255,34 +317,34 @@ class BackwardPass:
         if not pairs:
             detached.release()
             return [None] * len(reads)
-        values, fitted = zip(*pairs, strict=True)
-        pulled = self._differentiated(values, fitted, leaves, detached)
+        values, cast_cotangents = zip(*pairs, strict=True)
+        gradients = self._gradients_of(values, cast_cotangents, leaves, detached)
         detached.release()
-        by_reads, by_leaves = pulled[: len(reads)], pulled[len(reads) :]
-        others = storages((*fitted, *reads, *by_reads))
+        by_reads, by_leaves = gradients[: len(reads)], gradients[len(reads) :]
+        other_storages = storages((*cast_cotangents, *reads, *by_reads))
         for address, gradient in zip(detached.addresses, by_leaves, strict=True):
             if gradient is not None:
-                self._sums.add(address, gradient, others)
+                self._sums.add(address, gradient, other_storages)
         return list(by_reads)
 
-    def _differentiated(
+    def _gradients_of(
         self,
         values: Sequence[Tensor],
         cotangents: Sequence[Tensor],
         leaves: Sequence[Tensor],
         detached: DetachedValues,
     ) -> Sequence[Tensor | None]:
-        """The gradients by the leaves; the whole graph is gone over where a part may not be.
+        """The gradients with respect to the leaves, by `grad` or by a full `backward`.
 
         The hooks of a sharded module take the gradients of its parameters from a full backward, and
         a reentrant checkpoint allows no other.
         """
-        whole = bool(self._passed.weights.units)
-        if not whole:
-            nodes = graph(values)
-            refuse_captured(self._passed.source, nodes, [*leaves, *detached.unwanted])
-            whole = checkpointed(nodes)
-        if not whole:
+        full_backward = bool(self._forward.weights.fsdp_units)
+        if not full_backward:
+            nodes = graph_nodes(values)
+            refuse_captured(self._forward.original, nodes, [*leaves, *detached.undifferentiated])
+            full_backward = has_reentrant_checkpoint(nodes)
+        if not full_backward:
             return torch.autograd.grad(values, leaves, cotangents, allow_unused=True)
         torch.autograd.backward(values, cotangents)
         return [leaf.grad for leaf in leaves]

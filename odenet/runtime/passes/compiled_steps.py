@@ -1,7 +1,7 @@
-"""One step forward and one step back, compiled once and used for every step.
+"""One step forward and one step backward, compiled once and used for every step.
 
-The time to compile does not grow with depth, nor with the number of flows of one kind: the weights
-of a step are arguments, and the modules of all steps lend their tensors to those of the first.
+The time to compile grows neither with depth nor with the number of similar flows: the weights of a
+step are arguments, and the modules of the first step are called with the tensors of the others.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ import torch
 from torch import Tensor, nn
 
 from odenet.runtime.passes.protocol import State, Stepwise
-from odenet.runtime.passes.shear import Registers, Term, coefficients
-from odenet.runtime.passes.step_weights import Key, StepWeights
+from odenet.runtime.passes.shear import Registers, Term, coefficients_in_reverse
+from odenet.runtime.passes.step_weights import StepWeights, WeightKey
 from odenet.runtime.passes.steps import advance, retreat
-from odenet.runtime.passes.volume import log_of_stretch, per_sample
+from odenet.runtime.passes.volume import broadcast_samples, log_det_of_stretch
 
 if TYPE_CHECKING:
     from odenet.runtime.flow import Flow
@@ -30,42 +30,46 @@ def compiled_steps(flow: Flow, options: Mapping[str, Any]) -> CompiledSteps:
     """Compiled functions for a flow, the same for all flows that differ in their weights alone.
 
     Args:
-        flow: with weights where, and of the types that, they are used.
+        flow: already on its device and in its precision.
         options: of ``torch.compile``.
     """
-    # What is given as options lives as long as the entry, so that no address is met twice.
-    given = tuple(sorted((name, repr(value)) for name, value in options.items()))
-    kind = (type(flow), _constants(flow), _weights(flow), given)
-    found = _in_use.get(kind)
-    if found is None:
-        found = _in_use[kind] = CompiledSteps(options)
-    return found
+    # Objects among the options live as long as the cache entry, so that no address is reused.
+    option_texts = tuple(sorted((name, repr(value)) for name, value in options.items()))
+    cache_key = (type(flow), _constants_key(flow), _weights_key(flow), option_texts)
+    compiled = _compiled_by_key.get(cache_key)
+    if compiled is None:
+        compiled = _compiled_by_key[cache_key] = CompiledSteps(options)
+    return compiled
 
 
-_in_use: WeakValueDictionary[tuple, CompiledSteps] = WeakValueDictionary()
+_compiled_by_key: WeakValueDictionary[tuple, CompiledSteps] = WeakValueDictionary()
 
 
-def _constants(flow: Flow) -> tuple:
-    """Numbers of the scheme, such as h, which are compiled in."""
+def _constants_key(flow: Flow) -> tuple:
+    """The numbers of the scheme, such as h, which are compiled in, as part of the cache key."""
     return tuple(sorted((k, v) for k, v in flow.__dict__.items() if type(v) is float))
 
 
-def _weights(flow: Flow) -> tuple:
-    """What the weights of one step are."""
-    found: list[Any] = []
-    for name in flow.learned():
+def _weights_key(flow: Flow) -> tuple:
+    """Names, shapes and types of the weights of one step, as part of the cache key."""
+    key: list[Any] = []
+    for name in flow.learned_names():
         value = getattr(flow, name)
-        one = value[0]
-        if isinstance(one, float | int):  # a constant, which is an argument
+        first_value = value[0]
+        if isinstance(first_value, float | int):  # a constant, which is an argument
             continue
-        tensors = one.state_dict(keep_vars=True).values() if isinstance(one, nn.Module) else (one,)
-        found += [name, repr(one) if isinstance(one, nn.Module) else ""]
-        found += [(t.shape, t.dtype, t.device) for t in tensors]
-    return tuple(found)
+        tensors = (
+            first_value.state_dict(keep_vars=True).values()
+            if isinstance(first_value, nn.Module)
+            else (first_value,)
+        )
+        key += [name, repr(first_value) if isinstance(first_value, nn.Module) else ""]
+        key += [(t.shape, t.dtype, t.device) for t in tensors]
+    return tuple(key)
 
 
 class CompiledSteps:
-    """The compiled functions of a kind of flows, which run as they are where there is no compiler.
+    """The compiled functions of similar flows; they run eagerly where compiling fails.
 
     Args:
         options: of ``torch.compile``.
@@ -77,17 +81,21 @@ class CompiledSteps:
     def __init__(self, options: Mapping[str, Any]):
         _refuse_graphs(options)
         self._options = options
-        self._advance: Callable = torch.compile(_separate(_advance), **options)
-        self._pull_back: Callable = torch.compile(_separate(_pull_back), **options)
+        self._advance: Callable = torch.compile(_with_own_code(_advance), **options)
+        self._pull_back: Callable = torch.compile(_with_own_code(_pull_back), **options)
 
     def __reduce__(self) -> tuple:
-        """Copies, here or in another process, compile for themselves."""
+        """For copies and pickle: a copy compiles anew."""
         return CompiledSteps, (self._options,)
 
     def advance(
         self, flow: Stepwise, state: State, weights: StepWeights
     ) -> tuple[State, Tensor | None]:
-        """One step forward: the state after it, and its log-determinant where that is measured."""
+        """Runs one step.
+
+        Returns:
+            The state after it, and the log-determinant if ``flow.collects_log_det``.
+        """
         return self._call("_advance", flow, state, _with_buffers(flow, weights))
 
     def pull_back(
@@ -95,23 +103,26 @@ class CompiledSteps:
         flow: Stepwise,
         state: State,
         gradients: State,
-        by_volume: Tensor | None,
+        by_log_det: Tensor | None,
         weights: StepWeights,
-    ) -> tuple[State, State, dict[Key, Tensor]]:
-        """One step back: the state and the gradients before it, and those by its weights.
+    ) -> tuple[State, State, dict[WeightKey, Tensor]]:
+        """Undoes one step and pulls the gradients back through it.
 
         Args:
-            flow: whose step it is.
-            state: after the step.
-            gradients: by that state.
-            by_volume: by the log-determinant of each sample, where that is measured.
+            flow: the flow.
+            state: the state after the step.
+            gradients: with respect to that state.
+            by_log_det: with respect to the log-determinant of each sample, if it is collected.
             weights: of the step.
+
+        Returns:
+            The state and the gradients before the step, and the gradients of its weights.
         """
         weights = _with_buffers(flow, weights)
-        return self._call("_pull_back", flow, state, gradients, by_volume, weights)
+        return self._call("_pull_back", flow, state, gradients, by_log_det, weights)
 
     def _call(self, name: str, *arguments: Any) -> Any:
-        # Imported by torch.compile anyway, and as slowly as the rest of torch.
+        # Imported here, since it is slow; torch.compile has imported it by now.
         from torch._dynamo import exc
 
         try:
@@ -124,40 +135,47 @@ class CompiledSteps:
 
 
 def _refuse_graphs(options: Mapping[str, Any]) -> None:
-    """What such a graph gives is overwritten by the next step, and the first and last are kept."""
+    """Refuses a CUDA graph per step, whose outputs the next step would overwrite.
+
+    Raises:
+        ValueError: if the options ask for one.
+    """
     mode = options.get("mode")
-    asked = options.get("options") or {}
-    if mode not in ("reduce-overhead", "max-autotune") and not asked.get("triton.cudagraphs"):
+    inductor_options = options.get("options") or {}
+    if mode not in ("reduce-overhead", "max-autotune") and not inductor_options.get(
+        "triton.cudagraphs"
+    ):
         return
-    other = "default" if mode == "reduce-overhead" else "max-autotune-no-cudagraphs"
+    replacement = "default" if mode == "reduce-overhead" else "max-autotune-no-cudagraphs"
     raise ValueError(
         f"flow.compile({f'mode={mode!r}' if mode else 'options=…'}) makes a CUDA graph of every "
         "step, each of which overwrites what the one before it gave: capture the whole flow, "
-        f"torch.cuda.make_graphed_callables(flow, (u,)), or take flow.compile(mode={other!r})"
+        f"torch.cuda.make_graphed_callables(flow, (u,)), or take flow.compile(mode={replacement!r})"
     )
 
 
-def _separate(function: FunctionType) -> FunctionType:
+def _with_own_code(function: FunctionType) -> FunctionType:
     """The same function with a code object of its own.
 
-    torch keeps what it compiled by code object, a few versions each: kinds of flows that shared one
-    would take each other's places, and run eagerly beyond the limit.
+    torch keeps compiled code by code object, a few versions for each. Flows of different types that
+    shared one would displace each other's versions, and run eagerly beyond the limit.
     """
     code = function.__code__.replace(co_name=function.__name__)
     return FunctionType(code, function.__globals__, function.__name__)
 
 
 def _with_buffers(flow: Stepwise, weights: StepWeights) -> StepWeights:
-    """The tensors of a step with the buffers of its modules, to go into the modules of the first.
+    """The weights of a step with its buffers, for the modules of the first step to be called with.
 
-    Modules in another mode than those, such as frozen norms, are kept: they compile on their own.
+    A module whose mode differs from that of the first step, such as a frozen norm, stays itself and
+    is compiled for itself.
     """
     tensors, modules = dict(weights.tensors), dict(weights.modules)
     for name, module in weights.modules.items():
         first = getattr(flow, name)[0]
         if _modes(first) == _modes(module):
             modules[name] = first
-            # Other objects than the buffers, or the first step would compile on its own.
+            # Detached, since the first step would be compiled separately with its own buffers.
             tensors |= {(name, key): b.detach() for key, b in module.named_buffers()}
     return replace(weights, tensors=tensors, modules=modules)
 
@@ -170,14 +188,14 @@ def _advance(flow: Stepwise, state: State, weights: StepWeights) -> tuple[State,
     registers = Registers(flow.slots, state)
     logs: list[Tensor] = []
 
-    def stretched(slot: str, exponent: Tensor) -> None:
-        logs.append(log_of_stretch(registers.read(slot), exponent))
+    def add_log_det(slot: str, exponent: Tensor) -> None:
+        logs.append(log_det_of_stretch(registers.read(slot), exponent))
 
-    def rate(term: Term, target: str) -> Tensor:
+    def evaluate(term: Term, target: str) -> Tensor:
         return term.rate(*map(registers.read, term.reads), *weights.arguments(term, {}))
 
     shears = flow.shears(*weights.constants(flow.varying))
-    advance(shears, registers, rate, stretched if flow.measured else None)
+    advance(shears, registers, evaluate, add_log_det if flow.collects_log_det else None)
     registers.rename(flow.relabel)
     return registers.tensors(), sum(logs[1:], logs[0]) if logs else None
 
@@ -186,61 +204,70 @@ def _pull_back(
     flow: Stepwise,
     state: State,
     gradients: State,
-    by_volume: Tensor | None,
+    by_log_det: Tensor | None,
     weights: StepWeights,
-) -> tuple[State, State, dict[Key, Tensor]]:
-    undone = {new: old for old, new in flow.relabel.items()}
+) -> tuple[State, State, dict[WeightKey, Tensor]]:
+    relabel_back = {new: old for old, new in flow.relabel.items()}
     registers, grads = Registers(flow.slots, state), Registers(flow.slots, gradients)
-    registers.rename(undone)
-    grads.rename(undone)
-    sums: dict[Key, Tensor] = {}
+    registers.rename(relabel_back)
+    grads.rename(relabel_back)
+    sums: dict[WeightKey, Tensor] = {}
 
-    def rate(term: Term, target: str) -> Tensor:
-        return pulled_back(term, grads.read(target) * term.factor)
+    def evaluate(term: Term, target: str) -> Tensor:
+        return pull_back_term(term, grads.read(target) * term.factor)
 
-    def exponent(term: Term, target: str) -> Tensor:  # as BackwardPass has it
-        stretched = registers.read(target)
-        cotangent = grads.read(target) * stretched
-        if by_volume is not None:
-            cotangent = cotangent + per_sample(by_volume, stretched)
-        return pulled_back(term, cotangent)
+    def evaluate_exponent(term: Term, target: str) -> Tensor:  # as in BackwardPass
+        target_value = registers.read(target)
+        cotangent = grads.read(target) * target_value
+        if by_log_det is not None:
+            cotangent = cotangent + broadcast_samples(by_log_det, target_value)
+        return pull_back_term(term, cotangent)
 
-    def pulled_back(term: Term, cotangent: Tensor) -> Tensor:
+    def pull_back_term(term: Term, cotangent: Tensor) -> Tensor:
         keys = weights.keys(term)
         inputs = [*map(registers.read, term.reads), *(weights.tensors[key] for key in keys)]
 
         def evaluate(*inputs: Tensor) -> Tensor:
-            reads, given = inputs[: len(term.reads)], inputs[len(term.reads) :]
-            # Norms have counted the batch in the forward pass.
+            reads, tensors = inputs[: len(term.reads)], inputs[len(term.reads) :]
+            # On copies of the buffers: norms have counted this batch in the forward pass.
             uncounted = {key: buffer.clone() for key, buffer in weights.buffers(term)}
-            learned = weights.arguments(term, uncounted | dict(zip(keys, given, strict=True)))
+            learned = weights.arguments(term, uncounted | dict(zip(keys, tensors, strict=True)))
             return term.rate(*reads, *learned)
 
-        value, pull, *_ = torch.func.vjp(evaluate, *inputs)
-        pulled = pull(cotangent.sum_to_size(value.shape).to(value.dtype))
-        for slot, gradient in zip(term.reads, pulled, strict=False):
+        value, vjp, *_ = torch.func.vjp(evaluate, *inputs)
+        gradients = vjp(cotangent.sum_to_size(value.shape).to(value.dtype))
+        for slot, gradient in zip(term.reads, gradients, strict=False):
             grads.increase(slot, gradient, 1.0)
-        for key, gradient in zip(keys, pulled[len(term.reads) :], strict=True):
+        for key, gradient in zip(keys, gradients[len(term.reads) :], strict=True):
             sums[key] = sums[key] + gradient if key in sums else gradient
         return value
 
     constants = weights.constants(flow.varying)
-    learned = [name for name in flow.varying if (name, "") in weights.wanted]
-    pulled: list[Tensor | None] | None = [] if learned else None
-    retreat(flow.shears(*constants), registers, rate, grads, pulled=pulled, exponent=exponent)
-    if pulled is not None:
+    learned_names = [name for name in flow.varying if (name, "") in weights.differentiated]
+    coefficient_gradients: list[Tensor | None] | None = [] if learned_names else None
+    retreat(
+        flow.shears(*constants),
+        registers,
+        evaluate,
+        grads,
+        coefficient_gradients=coefficient_gradients,
+        evaluate_exponent=evaluate_exponent,
+    )
+    if coefficient_gradients is not None:
 
-        def found(*given: Tensor) -> tuple[Tensor, ...]:
-            own = dict(zip(flow.varying, constants, strict=True))
-            own |= dict(zip(learned, given, strict=True))
-            every = coefficients(flow.shears(*own.values()))
-            return tuple(c for c in every if isinstance(c, Tensor))
+        def coefficients_of(*learned_values: Tensor) -> tuple[Tensor, ...]:
+            values = dict(zip(flow.varying, constants, strict=True))
+            values |= dict(zip(learned_names, learned_values, strict=True))
+            all_coefficients = coefficients_in_reverse(flow.shears(*values.values()))
+            return tuple(c for c in all_coefficients if isinstance(c, Tensor))
 
-        coefficient, pull, *_ = torch.func.vjp(found, *weights.constants(learned))
-        by_coefficient = [gradient for gradient in pulled if gradient is not None]
-        pairs = zip(by_coefficient, coefficient, strict=True)
-        by_constant = pull(tuple(gradient.to(c.dtype) for gradient, c in pairs))
-        for name, gradient in zip(learned, by_constant, strict=True):
+        step_coefficients, vjp, *_ = torch.func.vjp(
+            coefficients_of, *weights.constants(learned_names)
+        )
+        known = [gradient for gradient in coefficient_gradients if gradient is not None]
+        pairs = zip(known, step_coefficients, strict=True)
+        constant_gradients = vjp(tuple(gradient.to(c.dtype) for gradient, c in pairs))
+        for name, gradient in zip(learned_names, constant_gradients, strict=True):
             key = name, ""
             sums[key] = sums[key] + gradient if key in sums else gradient
     return registers.tensors(), grads.tensors(), sums

@@ -1,4 +1,4 @@
-"""How far a rebuilt state is from the true one."""
+"""The error of a rebuilt state, where the true state was kept."""
 
 import torch
 from torch import Tensor
@@ -7,29 +7,29 @@ from odenet.runtime.passes.shear import Registers
 
 
 class DriftMeter:
-    """Compares a rebuilt state, on one sample, with the true one, which takes its place.
+    """Compares a rebuilt state with the true one, which replaces it slot by slot.
 
-    A slot that was exactly 0 is then differentiated at 0, where `relu` has a kink, and not at a
-    rounding error beside it.
+    The comparison is on the first sample. Because of the replacement, a slot that was exactly 0 is
+    differentiated at 0, where `relu` has a kink, and not at a rounding error beside it.
     """
 
-    def __init__(self, rebuilt: Registers, true: Registers):
-        self._rebuilt = rebuilt
-        self._true = true
+    def __init__(self, rebuilt_state: Registers, true_state: Registers):
+        self._rebuilt = rebuilt_state
+        self._true = true_state
         self._errors: list[Tensor] = []
 
-    def settle(self, slot: str) -> None:
-        """A slot has been rebuilt."""
+    def compare_slot(self, slot: str) -> None:
+        """Compares a slot that has been rebuilt, and puts the true value in its place."""
         true = self._true.read(slot)
         error = _sample(self._rebuilt.read(slot)) - _sample(true)
         self._errors.append(torch.linalg.vector_norm(error))
-        self._rebuilt.put(slot, true)
+        self._rebuilt.write(slot, true)
 
-    def relative(self) -> Tensor:
-        """The error relative to the whole state, of which single slots may be zero."""
-        if not self._errors:  # fixed point, which was left as it was rebuilt
+    def relative_error(self) -> Tensor:
+        """The error relative to the norm of the whole state, since single slots may be zero."""
+        if not self._errors:  # in fixed point no slot was compared before
             for slot in self._true.slots:
-                self.settle(slot)
+                self.compare_slot(slot)
         sizes = [torch.linalg.vector_norm(_sample(t)) for t in self._true.tensors()]
         size = torch.linalg.vector_norm(torch.stack(sizes))
         error = torch.linalg.vector_norm(torch.stack(self._errors))

@@ -1,4 +1,7 @@
-"""What the compiler writes of a flow: its equations, a step of its scheme, their properties."""
+"""The members of a flow that the compiler generates: equations, a step of the scheme, properties.
+
+This base class documents them; what a generated class does not define raises an error here.
+"""
 
 from typing import Any, ClassVar
 
@@ -9,23 +12,25 @@ from odenet.runtime.passes.shear import Coefficient, Shear
 
 
 class Equations(nn.Module, Stepwise):
-    """The part of a flow that generated classes give.
+    """The part of a flow that generated classes define.
 
-    All give ``initial``, ``advance``, ``readout`` and ``field``; where the scheme has an inverse
-    ``retreat`` and ``shears``; and what the certificate allows of the rest.
+    All define ``initial``, ``advance``, ``readout`` and ``field``; those whose scheme has an
+    inverse also ``retreat`` and ``shears``. The rest depends on what the certificate proves.
     """
 
-    h: Any  # the step size, of schemes that have one; or those of all steps
+    h: Any  # the step size, if the scheme has one; or the step sizes of all steps
     states: ClassVar[tuple[str, ...]]  # the unknowns of the dynamics
     operators: ClassVar[tuple[str, ...]] = ()  # stacked linear operators
     shared: ClassVar[tuple[str, ...]] = ()  # attributes that hold one value for all steps
     reversible: bool = True
-    obstacle: str = ""  # why it is not
-    given: ClassVar[tuple[str, ...]] = ()  # attributes that hold modules from Python
-    timed: ClassVar[bool] = False  # some rate reads the time; `field` then takes `since`
-    stretches: ClassVar[bool] = False  # some value is multiplied by the exponential of a field
-    unrefinable: ClassVar[str] = ""  # why steps of half the size are those of another equation
-    stability_limit: ClassVar[float | None] = None  # of h ω
+    obstacle: str = ""  # why it is not reversible
+    given: ClassVar[tuple[str, ...]] = ()  # attributes that hold modules supplied from Python
+    timed: ClassVar[bool] = (
+        False  # `field` reads t, and takes `since`, the time from the step's start
+    )
+    stretches: ClassVar[bool] = False  # a step multiplies by the exponential of a right-hand side
+    unrefinable: ClassVar[str] = ""  # why half the step size would not solve the same equations
+    stability_limit: ClassVar[float | None] = None  # the largest stable h ω
 
     def initial(self, u: Tensor) -> State:
         """The state before the first step."""
@@ -36,7 +41,7 @@ class Equations(nn.Module, Stepwise):
         raise NotImplementedError(self._irreversible())
 
     def readout(self, state: State) -> Tensor:
-        """What the flow hands on."""
+        """The output of the flow, from the last state."""
         raise NotImplementedError
 
     def field(self, state: State, step: int = 0) -> State:
@@ -44,15 +49,15 @@ class Equations(nn.Module, Stepwise):
         raise NotImplementedError
 
     def shears(self, *constants: Coefficient) -> tuple[Shear, ...]:
-        """One step as shears, with its own constants of those in ``varying``."""
+        """One step as shears, for its values of the ``varying`` constants."""
         raise NotImplementedError(self._irreversible())
 
     def no_inverse(self, *constants: Coefficient) -> str:
-        """Why a step with constants, of those in ``varying``, is not undone; empty if it is."""
+        """Why a step with these ``varying`` constants has no inverse; empty if it has one."""
         return ""
 
     def divisors(self, *constants: Coefficient) -> tuple[Coefficient, ...]:
-        """What a step divides by that depends on constants of those in ``varying``."""
+        """The divisors of a step that depend on the ``varying`` constants."""
         return ()
 
     def energy(self, state: State, step: int = 0) -> Tensor:
@@ -60,15 +65,15 @@ class Equations(nn.Module, Stepwise):
         raise NotImplementedError(f"no energy is certified for {type(self).__name__}")
 
     def conditions(self) -> list[tuple[str, bool]]:
-        """What the certificate assumes of the weights, and whether it holds for these."""
+        """The assumptions of the certificate about the weights, and whether each holds now."""
         return []
 
     def frequency_bound(self, step: int = 0) -> Tensor:
-        """An upper bound of the largest frequency ω of one step's field, from operator norms."""
+        """An upper bound of the largest frequency ω of ``field`` in a step, from operator norms."""
         raise NotImplementedError(f"no bound of the spectrum is known for {type(self).__name__}")
 
     def _obstacle_to_compiling(self) -> str:
-        """Why steps cannot be undone by compiled ones; empty if they can."""
+        """Why the backward pass cannot use compiled steps; empty if it can."""
         if self.stochastic:
             return (
                 f"the blocks of {type(self).__name__} may draw random numbers, and both of their "

@@ -1,4 +1,7 @@
-"""The learned tensors of a flow as autograd sees them: one flat list, whole stacks and modules."""
+"""The learned tensors of a flow as one flat list, which is what autograd gets as inputs.
+
+A stacked parameter is one tensor of the list; each step reads a slice of it.
+"""
 
 from __future__ import annotations
 
@@ -11,264 +14,288 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _NormBase
 
 from odenet.runtime.learned.constants import LearnedConstant
-from odenet.runtime.learned.knots import Between, Knotted
+from odenet.runtime.learned.knots import Interpolation, Knotted
 from odenet.runtime.passes.protocol import Stepwise
-from odenet.runtime.passes.step_weights import Key, StepWeights
-from odenet.runtime.repetition.replica import InPlaceReplica, parts
+from odenet.runtime.passes.step_weights import StepWeights, WeightKey
+from odenet.runtime.repetition.replica import InPlaceReplica, submodules
 from odenet.runtime.repetition.replica_pool import PooledReplica
 
 
 class Address(NamedTuple):
-    """Where a tensor of one step is: its place in the list, and its slice of a stack or knots."""
+    """Where a weight of one step is found: the position of a tensor in the list, and its slice."""
 
-    place: int
-    index: int | Between | None
+    position: int
+    index: int | Interpolation | None
 
 
-class Part(NamedTuple):
-    """A tensor whose gradient is handed over on its own: all of it, or a slice of a stack."""
+class WeightPart(NamedTuple):
+    """A tensor of the list, or one slice of it, whose gradient is handed over on its own."""
 
-    place: int
+    position: int
     slice: int | None
 
 
 class FlowWeights:
     """The parameters that the steps of a flow read.
 
-    A module under FSDP2 gathers its parameters when it is called and reduces their gradients by its
-    own hooks. It is evaluated as it is, and its parameters are not among these.
+    A module under FSDP2 gathers its parameters when it is called, and its own hooks reduce their
+    gradients. Such a module is evaluated itself, and its parameters are not in the list.
 
     Args:
         flow: the flow.
         names: attributes that hold stacked parameters, a module per step, or a constant per step.
 
     Attributes:
-        tensors: every stacked parameter, whole, and every parameter of every step's modules.
-        of_steps: the modules of all steps.
-        parts: the same and all within them, but those that FSDP2 has hooks on.
-        units: the latter, whose gradients go to their parameters past autograd's list.
+        tensors: the list: every stacked parameter, and every parameter of every step's modules.
+        step_modules: the modules of all steps.
+        submodules: these and all modules within them, but for those under FSDP2.
+        fsdp_units: the modules under FSDP2.
     """
 
     def __init__(self, flow: Stepwise, names: Sequence[str]):
         self.tensors: list[Tensor] = []
-        self._places: dict[int, int] = {}
+        self._positions: dict[int, int] = {}
         self._stacks: dict[str, Tensor | Knotted] = {}
-        self._modules: dict[str, list[_Module]] = {}
+        self._modules: dict[str, list[_StepModule]] = {}
         self._numbers: dict[str, Sequence[float]] = {}
         for name in names:
             value = getattr(flow, name)
             if isinstance(value, LearnedConstant):
                 value = value.values()
             if isinstance(value, nn.ModuleList):
-                self._modules[name] = [self._module(module) for module in value]
+                self._modules[name] = [self._step_module(module) for module in value]
             elif name in flow.varying and not isinstance(value, Tensor):
                 self._numbers[name] = value
             else:
                 self._stacks[name] = value
-                self._place(_stored(value))
-        every = [one for several in self._modules.values() for one in several]
-        self.of_steps = [one.module for one in every]
-        self.units = [one.module for one in every if one.places is None]
-        self.parts = [part for one in every if one.places is not None for part in one.parts]
+                self._position(_stored_tensor(value))
+        entries = [one for several in self._modules.values() for one in several]
+        self.step_modules = [one.module for one in entries]
+        self.fsdp_units = [one.module for one in entries if one.addresses is None]
+        self.submodules = [
+            part for one in entries if one.addresses is not None for part in one.submodules
+        ]
 
     @property
     def names(self) -> tuple[str, ...]:
-        """The attributes of the flow."""
+        """The names of the attributes, in another order."""
         return (*self._stacks, *self._modules, *self._numbers)
 
     @property
     def stacks(self) -> list[nn.Parameter]:
-        """The stacked parameters, those apart that are computed from others."""
-        stored = map(_stored, self._stacks.values())
+        """The stacked parameters, without those that a parametrization computes."""
+        stored = map(_stored_tensor, self._stacks.values())
         return [stack for stack in stored if isinstance(stack, nn.Parameter)]
 
     @property
-    def stateless(self) -> bool:
+    def is_stateless(self) -> bool:
         """Whether the modules hold no tensors but parameters and the statistics of norms."""
-        return all(isinstance(m, _NormBase) or not m._buffers for m in self.parts)
+        return all(isinstance(m, _NormBase) or not m._buffers for m in self.submodules)
 
-    def completed(self, steps: range, apart: Collection[int]) -> dict[int, list[Part]]:
-        """Step -> the weights of which it is the first reader, and so the last one undone.
+    def first_read(self, steps: range, sliced: Collection[int]) -> dict[int, list[WeightPart]]:
+        """Step -> the weights that no step before it reads, whose gradients it completes.
+
+        The backward pass undoes the first reader of a weight last.
 
         Args:
-            steps: which steps are taken.
-            apart: places of stacks whose slices count each on its own.
+            steps: the steps of the pass.
+            sliced: positions of the tensors of which each slice counts on its own.
         """
-        seen: set[Part] = set()
-        found: dict[int, list[Part]] = {}
+        seen: set[WeightPart] = set()
+        first_read_in: dict[int, list[WeightPart]] = {}
         for step in steps:
-            read = dict.fromkeys(part for at in self._read(step) for part in _parts(at, apart))
-            found[step] = [part for part in read if part not in seen]
-            seen.update(read)
-        return found
+            parts = dict.fromkeys(
+                part for at in self._addresses(step) for part in _weight_parts(at, sliced)
+            )
+            first_read_in[step] = [part for part in parts if part not in seen]
+            seen.update(parts)
+        return first_read_in
 
-    def _read(self, step: int) -> Iterator[Address]:
+    def _addresses(self, step: int) -> Iterator[Address]:
         yield from (self._address(name, step) for name in self._stacks)
         for name in self._modules:
-            yield from (self._at(name, step).places or {}).values()
+            yield from (self._module_of_step(name, step).addresses or {}).values()
 
     def values(self, names: Sequence[str], step: int, tensors: Sequence[Tensor]) -> list:
-        """What some attributes hold for a step: slices of stacks, modules as they are, numbers."""
-        return [self._value(name, step, tensors) for name in names]
+        """The values of some attributes in a step: slices of stacks, modules, numbers.
+
+        Args:
+            names: attributes of the flow.
+            step: the step.
+            tensors: the list, or other tensors in its place.
+        """
+        return [self._value_in_step(name, step, tensors) for name in names]
 
     def modules(self, names: Sequence[str], step: int) -> list[nn.Module]:
-        """The modules among them."""
-        return [self._at(name, step).module for name in names if name in self._modules]
+        """The modules among the values of some attributes in a step."""
+        return [self._module_of_step(name, step).module for name in names if name in self._modules]
 
     def detached(
         self,
         names: Sequence[str],
         step: int,
         tensors: Sequence[Tensor],
-        needed: Sequence[bool],
-        wanted: Sequence[bool],
+        grad_required: Sequence[bool],
+        grad_wanted: Sequence[bool],
         replicas: Iterator[PooledReplica],
     ) -> DetachedValues:
-        """The same values over again, as leaves to differentiate by.
+        """The same values as new leaves of autograd, for another evaluation.
 
         Args:
             names: attributes of the flow.
             step: the step.
-            tensors: those of this list, as they were saved.
-            needed: which of them are to be found to need a gradient.
-            wanted: which of them to differentiate by.
-            replicas: of the modules, to be given the leaves in place of their parameters.
+            tensors: the list, as it was saved.
+            grad_required: by position, whether the leaf has ``requires_grad``.
+            grad_wanted: by position, whether a gradient is computed.
+            replicas: copies of the modules, which get the leaves as parameters.
         """
-        found = DetachedValues([], [], [], [], [])
+        detached = DetachedValues([], [], [], [], [])
 
-        def leaf(address: Address) -> Tensor:
-            place = address.place
-            return found.leaf(address, _at(tensors, address), needed[place], wanted[place])
+        def leaf_at(address: Address) -> Tensor:
+            position = address.position
+            return detached.add_leaf(
+                address, _value_at(tensors, address), grad_required[position], grad_wanted[position]
+            )
 
         for name in names:
             if name in self._stacks:
-                found.values.append(leaf(self._address(name, step)))
+                detached.values.append(leaf_at(self._address(name, step)))
                 continue
             if name in self._numbers:
-                found.values.append(self._numbers[name][step])
+                detached.values.append(self._numbers[name][step])
                 continue
-            one, pooled = self._at(name, step), next(replicas)
+            entry, pooled = self._module_of_step(name, step), next(replicas)
             replica = pooled.replica
-            found.replicas.append(pooled)
-            if one.places is None:
-                found.values.append(InPlaceReplica(one.module, replica))
+            detached.replicas.append(pooled)
+            if entry.addresses is None:
+                detached.values.append(InPlaceReplica(entry.module, replica))
                 continue
-            replica.put({key: leaf(address) for key, address in one.places.items()})
-            found.values.append(replica.module)
-        return found
+            replica.put_parameters(
+                {key: leaf_at(address) for key, address in entry.addresses.items()}
+            )
+            detached.values.append(replica.module)
+        return detached
 
-    def functional(
-        self, step: int, tensors: Sequence[Tensor], wanted: Sequence[bool]
-    ) -> tuple[StepWeights, dict[Key, Address]]:
-        """The values of a step as arguments of a compiled function, and where they are."""
-        addresses: dict[Key, Address] = {
+    def step_weights(
+        self, step: int, tensors: Sequence[Tensor], grad_wanted: Sequence[bool]
+    ) -> tuple[StepWeights, dict[WeightKey, Address]]:
+        """The values of a step as arguments of a compiled function, and their addresses."""
+        addresses: dict[WeightKey, Address] = {
             (name, ""): self._address(name, step) for name in self._stacks
         }
-        modules = {name: self._at(name, step).module for name in self._modules}
+        modules = {name: self._module_of_step(name, step).module for name in self._modules}
         for name, module in modules.items():
             for key, parameter in module.named_parameters():
-                addresses[name, key] = Address(self._places[id(parameter)], None)
-        values = {key: _at(tensors, address).detach() for key, address in addresses.items()}
+                addresses[name, key] = Address(self._positions[id(parameter)], None)
+        values = {key: _value_at(tensors, address).detach() for key, address in addresses.items()}
         for name, numbers in self._numbers.items():  # as tensors, or each would be compiled in
             values[name, ""] = torch.tensor(numbers[step], dtype=torch.float64)
-        asked = frozenset(key for key, address in addresses.items() if wanted[address.place])
-        return StepWeights(values, modules, asked), addresses
+        differentiated = frozenset(
+            key for key, address in addresses.items() if grad_wanted[address.position]
+        )
+        return StepWeights(values, modules, differentiated), addresses
 
-    def _value(self, name: str, step: int, tensors: Sequence[Tensor]) -> Any:
+    def _value_in_step(self, name: str, step: int, tensors: Sequence[Tensor]) -> Any:
         if name in self._modules:
-            return self._at(name, step).module
+            return self._module_of_step(name, step).module
         if name in self._numbers:
             return self._numbers[name][step]
-        return _at(tensors, self._address(name, step))
+        return _value_at(tensors, self._address(name, step))
 
     def _address(self, name: str, step: int) -> Address:
-        """Where a step's slice of a stack is; of one that all steps share, the only one."""
+        """The address of a step's slice of a stack, or of the one slice that all steps share."""
         stack = self._stacks[name]
         if isinstance(stack, Knotted):
-            return Address(self._places[id(stack.knots)], stack.at(step))
-        return Address(self._places[id(stack)], step if len(stack) > 1 else 0)
+            return Address(self._positions[id(stack.knots)], stack.interpolation(step))
+        return Address(self._positions[id(stack)], step if len(stack) > 1 else 0)
 
-    def _module(self, module: nn.Module) -> _Module:
-        within = parts(module)
-        if any(map(_is_unit, map(type, within))):
-            return _Module(module, within, None)
-        learned = [p for m in within for p in m._parameters.values() if p is not None]
-        return _Module(module, within, {id(p): Address(self._place(p), None) for p in learned})
+    def _step_module(self, module: nn.Module) -> _StepModule:
+        modules = submodules(module)
+        if any(map(_is_fsdp_unit, map(type, modules))):
+            return _StepModule(module, modules, None)
+        learned = [p for m in modules for p in m._parameters.values() if p is not None]
+        return _StepModule(
+            module, modules, {id(p): Address(self._position(p), None) for p in learned}
+        )
 
-    def _at(self, name: str, step: int) -> _Module:
+    def _module_of_step(self, name: str, step: int) -> _StepModule:
         modules = self._modules[name]
         return modules[step if len(modules) > 1 else 0]
 
-    def _place(self, tensor: Tensor) -> int:
-        place = self._places.setdefault(id(tensor), len(self.tensors))
-        if place == len(self.tensors):
+    def _position(self, tensor: Tensor) -> int:
+        position = self._positions.setdefault(id(tensor), len(self.tensors))
+        if position == len(self.tensors):
             self.tensors.append(tensor)
-        return place
+        return position
 
 
-class _Module(NamedTuple):
-    """A module of a step, its parts, and where its parameters are by `id`; None under FSDP2."""
+class _StepModule(NamedTuple):
+    """A module of a step, with all modules within it.
+
+    The addresses of its parameters are by `id` of the parameter; None under FSDP2.
+    """
 
     module: nn.Module
-    parts: list[nn.Module]
-    places: dict[int, Address] | None
+    submodules: list[nn.Module]
+    addresses: dict[int, Address] | None
 
 
 class DetachedValues(NamedTuple):
-    """Values of a step, detached from what the flow holds.
+    """The values of a step's weights, detached from the parameters of the flow.
 
-    Nothing that is hooked to a parameter notices their use; its gradient arrives there once, from
-    the whole flow.
+    So hooks on a parameter are not called in each step, but once with the gradient of the flow.
     """
 
     values: list
     leaves: list[Tensor]
     addresses: list[Address]
-    replicas: list[PooledReplica]  # among the values
-    unwanted: list[Tensor]  # leaves whose gradients nobody asks for
+    replicas: list[PooledReplica]  # those whose modules are among the values
+    undifferentiated: list[Tensor]  # with requires_grad, but no gradient is computed
 
-    def leaf(self, address: Address, tensor: Tensor, needed: bool, wanted: bool) -> Tensor:
-        """A tensor apart from its graph, to differentiate by if that is wanted.
+    def add_leaf(
+        self, address: Address, tensor: Tensor, grad_required: bool, grad_wanted: bool
+    ) -> Tensor:
+        """A detached tensor, which is noted among the leaves if its gradient is wanted.
 
-        It needs a gradient wherever the original did in the forward pass: modules may ask, and
-        torch may take another way through a layer where nothing needs one.
+        It has ``requires_grad`` wherever the original had in the forward pass: modules may ask for
+        it, and torch may take another path through a layer without it.
         """
         tensor = tensor.detach()
-        if needed:
+        if grad_required:
             tensor.requires_grad_()
-        if wanted:
+        if grad_wanted:
             self.leaves.append(tensor)
             self.addresses.append(address)
-        elif needed:
-            self.unwanted.append(tensor)
+        elif grad_required:
+            self.undifferentiated.append(tensor)
         return tensor
 
     def release(self) -> None:
-        """To be called when the repetition has been differentiated."""
+        """Gives the replicas back to their pools; to be called after differentiation."""
         for replica in self.replicas:
             replica.release()
 
 
-def _parts(address: Address, apart: Collection[int]) -> list[Part]:
-    place, index = address
-    if index is None or place not in apart:
-        return [Part(place, None)]
-    own = [one for one, _ in index.parts] if isinstance(index, Between) else [index]
-    return [Part(place, one) for one in own]
+def _weight_parts(address: Address, sliced: Collection[int]) -> list[WeightPart]:
+    position, index = address
+    if index is None or position not in sliced:
+        return [WeightPart(position, None)]
+    indices = [one for one, _ in index.terms] if isinstance(index, Interpolation) else [index]
+    return [WeightPart(position, one) for one in indices]
 
 
-def _stored(stack: Tensor | Knotted) -> Tensor:
+def _stored_tensor(stack: Tensor | Knotted) -> Tensor:
     return stack.knots if isinstance(stack, Knotted) else stack
 
 
 @cache
-def _is_unit(kind: type) -> bool:
-    """Whether modules of a class are units of FSDP2."""
+def _is_fsdp_unit(kind: type) -> bool:
+    """Whether modules of a class were made units of FSDP2 by `fully_shard`."""
     return any(base.__name__ == "FSDPModule" for base in kind.__mro__)
 
 
-def _at(tensors: Sequence[Tensor], address: Address) -> Tensor:
-    tensor = tensors[address.place]
-    if isinstance(address.index, Between):
-        return address.index.of(tensor)
+def _value_at(tensors: Sequence[Tensor], address: Address) -> Tensor:
+    tensor = tensors[address.position]
+    if isinstance(address.index, Interpolation):
+        return address.index.value(tensor)
     return tensor if address.index is None else tensor[address.index]

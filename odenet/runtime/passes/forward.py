@@ -1,4 +1,4 @@
-"""The forward pass over some steps, and what it keeps for the way back."""
+"""The forward pass over some steps, and what it keeps for the backward pass."""
 
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
@@ -8,17 +8,17 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from odenet.runtime.passes.fixed_point import Fixed
+from odenet.runtime.passes.fixed_point import FixedPointRegisters
 from odenet.runtime.passes.flow_weights import FlowWeights
-from odenet.runtime.passes.memory_format import kernel_order
+from odenet.runtime.passes.memory_format import kernel_reordering
 from odenet.runtime.passes.protocol import State, Stepwise
-from odenet.runtime.passes.shear import Packed, Registers, Shear, Term
-from odenet.runtime.passes.step_weights import OneStep
+from odenet.runtime.passes.shear import PackedRegisters, Registers, Shear, Term
+from odenet.runtime.passes.step_weights import OneStepStack
 from odenet.runtime.passes.steps import advance
-from odenet.runtime.passes.torch_settings import TorchSettings, same_bits
-from odenet.runtime.passes.volume import LOG_DET, collecting, one_step
+from odenet.runtime.passes.torch_settings import TorchSettings, deterministic_convolutions
+from odenet.runtime.passes.volume import LOG_DET, log_det_collector, run_step
 from odenet.runtime.repetition.recorder import Recorder
-from odenet.runtime.repetition.refusals import warn_of_hooks, watched
+from odenet.runtime.repetition.refusals import refusing_gradient, warn_of_hooks
 from odenet.runtime.repetition.replica_pool import ReplicaPool
 from odenet.runtime.repetition.saved_tensors import SavedTensors
 from odenet.runtime.repetition.snapshot import Snapshot
@@ -29,26 +29,27 @@ class ForwardPass:
 
     Args:
         flow: the flow.
-        steps: which of its steps.
-        state: before them.
-        undo: whether the way back undoes steps, or begins each from a kept state.
-        saved: told what autograd would store of them.
+        steps: the steps to run.
+        state: the state before them.
+        undo: whether the backward pass undoes the steps; otherwise it begins each of them from a
+            kept state.
+        saved_tensors: counts what autograd would store of these steps, if given.
 
     Attributes:
-        source: the flow, which is told of the drift.
-        flow: a view of it, private to this pass.
+        original: the flow, which learns of the drift.
+        flow: a shallow copy of it, private to this pass.
         steps: as given.
         undo: as given.
-        undone: what undoes the renaming after them.
+        relabel_back: the inverse of ``flow.relabel``.
         weights: the parameters that the steps read.
         differentiable: whether a backward pass may follow.
-        settings: of torch, that rates are evaluated under.
-        recorder: the evaluations that called modules, as they found these and the random streams.
+        torch_settings: the settings of torch that right-hand sides are evaluated under.
+        recorder: what the evaluations found in modules and random streams.
         compiled: compiled steps to use, if any.
-        kept: true states, by the number of steps done.
-        spent: whether a backward pass has gone back over it.
-        further: names of the further results that rates gave, such as a balancing loss.
-        order: puts stacked kernels in the order in which they are applied.
+        kept_states: true states, by the number of steps before them.
+        was_differentiated: whether a backward pass has run over it.
+        further_names: names of the further results of right-hand sides, such as a penalty.
+        reorder_kernels: puts stacked kernels in the memory order in which they are applied.
     """
 
     def __init__(
@@ -57,73 +58,87 @@ class ForwardPass:
         steps: range,
         state: Any,
         undo: bool,
-        saved: SavedTensors | None = None,
+        saved_tensors: SavedTensors | None = None,
     ):
         device = state.device if isinstance(state, Registers) else state[0].device
-        self.source = flow
-        self.flow = flow.view()
+        self.original = flow
+        self.flow = flow.shallow_copy()
         self.steps = steps
         self.undo = undo
         self._shears = self.flow.shears() if undo and not flow.varying else ()
-        self.undone = {new: old for old, new in flow.relabel.items()}
-        self.weights = FlowWeights(flow, flow.learned())
+        self.relabel_back = {new: old for old, new in flow.relabel.items()}
+        self.weights = FlowWeights(flow, flow.learned_names())
         self.differentiable = torch.is_grad_enabled()
-        self.settings = TorchSettings.current(device)
-        warn_of_hooks(self.weights.parts)
-        flow.replica_pools.keep(self.weights.of_steps)
+        self.torch_settings = TorchSettings.current(device)
+        warn_of_hooks(self.weights.submodules)
+        flow.replica_pools.keep_only(self.weights.step_modules)
         self.recorder = Recorder(device, flow.stochastic, flow.replica_pools)
-        # Random numbers and exact arithmetic need both evaluations to run the very same code, and
-        # a compiled step takes no snapshots.
-        eager = flow.exact or flow.stochastic or not undo or bool(flow.context)
+        # Random numbers and exact arithmetic need both evaluations to run the same code, and a
+        # compiled step takes no snapshots.
+        must_be_eager = flow.exact or flow.stochastic or not undo or bool(flow.context)
         self.compiled = (
-            flow.compiled if flow.compiled and not eager and self.weights.stateless else None
+            flow.compiled
+            if flow.compiled and not must_be_eager and self.weights.is_stateless
+            else None
         )
-        self.kept: dict[int, Packed] = {}
-        self.further: tuple[str, ...] = ()
-        self.spent = False
-        self._saved = saved
-        self._kind = type(state)
+        self.kept_states: dict[int, PackedRegisters] = {}
+        self.further_names: tuple[str, ...] = ()
+        self.was_differentiated = False
+        self._saved_tensors = saved_tensors
+        self._state_type = type(state)
 
     def run(
         self, state: State, weights: Sequence[Tensor], context: Sequence[Tensor]
     ) -> tuple[Tensor, ...]:
-        """All steps; gives the last state, then the sums of further results."""
-        self.flow.context = self.source.context.put(context)
+        """Runs all steps without a graph.
+
+        Args:
+            state: the state before them.
+            weights: in the order of ``self.weights.tensors``.
+            context: the tensors of the further inputs.
+
+        Returns:
+            The last state, then the sums of further results.
+        """
+        self.flow.context = self.original.context.with_tensors(context)
         self.flow.collected = {}
-        self.order = kernel_order(state[0])
-        with torch.set_grad_enabled(self.differentiable):  # so that they need theirs, as given
-            weights = [self.order(tensor) for tensor in weights]
-        # In fixed point every step is undone without an error; see `exact`.
-        registers = (Fixed if self.flow.exact else Registers)(self.flow.slots, state)
-        every = self.flow.anchors if self.undo else 1  # steps from one kept state to the next
-        with self.as_it_was():
+        self.reorder_kernels = kernel_reordering(state[0])
+        with torch.set_grad_enabled(self.differentiable):  # requires_grad stays as it is
+            weights = [self.reorder_kernels(tensor) for tensor in weights]
+        # In fixed point every step is undone without an error; see `fixed_point`.
+        registers = (FixedPointRegisters if self.flow.exact else Registers)(self.flow.slots, state)
+        interval = self.flow.anchors if self.undo else 1  # steps from one kept state to the next
+        with self.original_settings():
             for step in self.steps:
-                if step == self.steps.start or (every and step % every == 0):
-                    self.kept[step] = registers.pack()
+                if step == self.steps.start or (interval and step % interval == 0):
+                    self.kept_states[step] = registers.pack()
                 self.advance(registers, step, weights)
         registers.verify()
         if self.undo:
-            self.kept[self.steps.stop] = registers.pack()
-        self.further = tuple(self.flow.collected)
+            self.kept_states[self.steps.stop] = registers.pack()
+        self.further_names = tuple(self.flow.collected)
         return (*registers.tensors(), *self.flow.collected.values())
 
     @contextmanager
-    def as_it_was(self) -> Iterator[None]:
-        """What surrounds the evaluations of both passes."""
-        with self.settings.entered(), same_bits() if self.flow.exact else nullcontext():
+    def original_settings(self) -> Iterator[None]:
+        """The settings of torch that the evaluations of both passes run under."""
+        with (
+            self.torch_settings.activate(),
+            deterministic_convolutions() if self.flow.exact else nullcontext(),
+        ):
             yield
 
     def advance(self, state: Registers, step: int, weights: Sequence[Tensor]) -> None:
-        """Take one step, in place."""
-        if self.compiled and step not in self.kept:
-            values, _ = self.weights.functional(step, weights, [False] * len(weights))
+        """Runs one step; ``state`` becomes the state after it."""
+        if self.compiled and step not in self.kept_states:
+            values, _ = self.weights.step_weights(step, weights, [False] * len(weights))
             end, log_det = self.compiled.advance(self.flow, state.tensors(), values)
             state.replace(end)
             if log_det is not None:
                 self.flow.collect({LOG_DET: log_det})
         elif self.undo:
             rate = partial(self._rate, state, step, weights)
-            stretched = collecting(self.flow, state) if self.flow.measured else None
+            stretched = log_det_collector(self.flow, state) if self.flow.collects_log_det else None
             advance(self.shears(step, weights), state, rate, stretched)
             state.rename(self.flow.relabel)
         else:
@@ -137,18 +152,18 @@ class ForwardPass:
             state.replace(end)
 
     def shears(self, step: int, weights: Sequence[Tensor]) -> tuple[Shear, ...]:
-        """A step that is to be undone, as shears."""
+        """The shears of a step."""
         if not self.flow.varying:
             return self._shears
         return self.flow.shears(*self.weights.values(self.flow.varying, step, weights))
 
     def _step(self, state: State, step: int, weights: Sequence[Tensor]) -> State:
-        """One step by the flow's own lines."""
+        """One step by ``flow.advance``, which reads the weights from attributes."""
         names = self.weights.names
         values = self.weights.values(names, step, weights)
-        self.flow.__dict__.update(zip(names, map(OneStep, values), strict=True))
+        self.flow.__dict__.update(zip(names, map(OneStepStack, values), strict=True))
         try:
-            return tuple(one_step(self.flow, state, step))
+            return tuple(run_step(self.flow, state, step))
         finally:
             for name in names:
                 del self.flow.__dict__[name]
@@ -173,65 +188,82 @@ class ForwardPass:
         step: int,
         weights: Sequence[Tensor],
     ) -> tuple[Tensor, ...]:
-        """An evaluation, recorded.
+        """An evaluation of a function, recorded for the backward pass.
 
-        Modules are called as they are called again in the backward pass and by plain autograd, with
-        gradients on, which some look at. The graph is dropped.
+        Modules are called with gradients on, as in the backward pass and under plain autograd,
+        since some of them ask. The graph is dropped.
+
+        Args:
+            function: of the tensors in ``reads``.
+            reads: its inputs.
+            names: the attributes of the flow that it uses.
+            step: the step.
+            weights: in the order of ``self.weights.tensors``.
         """
         modules = self.weights.modules(names, step)
-        differentiable = self.differentiable and (bool(modules) or self._saved is not None)
-        found = self.recorder.before(modules)
-        found.context = self.flow.context.found()
+        differentiable = self.differentiable and (bool(modules) or self._saved_tensors is not None)
+        record = self.recorder.begin(modules)
+        record.context = self.flow.context.snapshot()
         with torch.set_grad_enabled(differentiable):
-            values = function(*(map(watched, reads) if differentiable else reads))
-        self.recorder.after(found)
+            values = function(*(map(refusing_gradient, reads) if differentiable else reads))
+        self.recorder.end(record)
         if self.flow.context:
-            self.flow.context.refuse_written(found.context)
+            self.flow.context.refuse_changes(record.context)
         if not differentiable:
             return values
-        if self._saved is not None:
-            given = (*self.weights.tensors, *weights, *self.flow.context.tensors)
-            self._saved.add(values, given, reads)
+        if self._saved_tensors is not None:
+            inputs = (*self.weights.tensors, *weights, *self.flow.context.tensors)
+            self._saved_tensors.add(values, inputs, reads)
         collected = self.flow.collected
         self.flow.collected = {name: value.detach() for name, value in collected.items()}
         return tuple(value.detach() for value in values)
 
-    def unnoticed(self, state: Registers, step: int, term: Term, target: str) -> Tensor:
-        """Evaluates a rate on copies of the modules, which count nothing."""
+    def evaluate_on_replicas(self, state: Registers, step: int, term: Term, target: str) -> Tensor:
+        """Evaluates a right-hand side on replicas of the modules, so that these do not change."""
         modules = self.weights.modules(term.params, step)
         replicas = (Snapshot(ReplicaPool(module)).replica() for module in modules)
         tensors = self.weights.tensors
-        needed, wanted = [t.requires_grad for t in tensors], [False] * len(tensors)
-        values = self.weights.detached(term.params, step, tensors, needed, wanted, replicas).values
+        grad_required, grad_wanted = [t.requires_grad for t in tensors], [False] * len(tensors)
+        values = self.weights.detached(
+            term.params, step, tensors, grad_required, grad_wanted, replicas
+        ).values
         return term.rate(*(state.read(slot) for slot in term.reads), *values)
 
     def as_state(self, tensors: Sequence[Tensor]) -> State:
-        """Tensors as the flow's own kind of state."""
-        return getattr(self._kind, "_make", tuple)(tensors)
+        """Tensors as a state of the type that the flow was called with."""
+        return getattr(self._state_type, "_make", tuple)(tensors)
 
-    def saved(self, context: Sequence[Tensor], unread: Collection[int] = ()) -> tuple[Tensor, ...]:
-        """What autograd saves for the backward pass, and nobody may change in between.
+    def tensors_to_save(
+        self, context: Sequence[Tensor], unread_positions: Collection[int] = ()
+    ) -> tuple[Tensor, ...]:
+        """The tensors that autograd saves for the backward pass; none may change in between.
 
-        Weights have the values of now: a parameter may be given others, `p.data = …`, or be frozen.
+        The weights are saved as they are now, since `p.data = …` may give a parameter other values.
 
         Args:
-            context: the further inputs.
-            unread: places of weights that these steps do not read, and that may be changed.
+            context: the tensors of the further inputs.
+            unread_positions: of weights that these steps do not read, which may change.
         """
         weights = (
-            weight.data if place in unread else _alias(weight)
-            for place, weight in enumerate(self.weights.tensors)
+            weight.data if position in unread_positions else _alias(weight)
+            for position, weight in enumerate(self.weights.tensors)
         )
         return (*self._release(), *weights, *context)
 
     def _release(self) -> list[Tensor]:
-        """The tensors of the kept states, for autograd to hold."""
-        tensors = [tensor for packed in self.kept.values() for tensor in packed.tensors]
-        self.kept = {done: packed.emptied() for done, packed in self.kept.items()}
+        """Takes the tensors out of the kept states, so that only autograd holds them."""
+        tensors = [tensor for packed in self.kept_states.values() for tensor in packed.tensors]
+        self.kept_states = {
+            done: packed.without_tensors() for done, packed in self.kept_states.items()
+        }
         return tensors
 
 
 def _alias(weight: Tensor) -> Tensor:
-    """The same values; a parameter remains one, for hooks on saved tensors to tell."""
-    own = weight.detach()
-    return nn.Parameter(own, requires_grad=False) if isinstance(weight, nn.Parameter) else own
+    """A tensor of the same memory; a parameter again if the weight is one, as hooks may ask."""
+    detached = weight.detach()
+    return (
+        nn.Parameter(detached, requires_grad=False)
+        if isinstance(weight, nn.Parameter)
+        else detached
+    )

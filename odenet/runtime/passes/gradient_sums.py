@@ -1,4 +1,4 @@
-"""The gradients of a flow's tensors, summed over its steps."""
+"""The gradients of a flow's weights and further inputs, summed over its steps."""
 
 from collections.abc import Collection, Iterable, Sequence
 
@@ -6,83 +6,93 @@ import torch
 from torch import Tensor
 from torch.multiprocessing.reductions import StorageWeakRef
 
-from odenet.runtime.learned.knots import Between
-from odenet.runtime.passes.flow_weights import Address, Part
+from odenet.runtime.learned.knots import Interpolation
+from odenet.runtime.passes.flow_weights import Address, WeightPart
 
 
 class GradientSums:
-    """The gradients of some tensors, filled slice by slice.
+    """The gradients of a list of tensors, to which each step adds its part.
 
     Args:
         tensors: those of ``FlowWeights``, then those of the context.
-        cotangents: of the whole pass. No value shares its memory with these, nor with the tensors.
-        apart: places of stacks of which each slice has a sum of its own.
+        cotangents: the incoming gradients of the whole pass. No sum shares memory with these, nor
+            with the tensors.
+        sliced: positions of the stacked tensors of which each slice has a sum of its own.
     """
 
     def __init__(
         self,
         tensors: Sequence[Tensor],
         cotangents: Iterable[Tensor | None],
-        apart: Collection[int] = (),
+        sliced: Collection[int] = (),
     ):
         self._tensors = tensors
-        self._apart = apart
-        self._found: dict[Part, Tensor] = {}
-        self._storages = storages((*tensors, *cotangents))  # and those of what is found
+        self._sliced = sliced
+        self._sums: dict[WeightPart, Tensor] = {}
+        self._storages = storages((*tensors, *cotangents))  # which no new sum may lie in
 
     @property
     def values(self) -> list[Tensor | None]:
         """The sums of whole tensors, None where nothing was added."""
-        return [self._found.get(Part(place, None)) for place in range(len(self._tensors))]
+        return [
+            self._sums.get(WeightPart(position, None)) for position in range(len(self._tensors))
+        ]
 
     def add(
         self, address: Address, gradient: Tensor, others: Collection[StorageWeakRef] = ()
     ) -> None:
-        """Adds a gradient to a tensor's, or to its slice of a stack's.
+        """Adds a gradient to the sum of a tensor, or of a slice of it.
 
         Args:
-            address: where.
-            gradient: what.
-            others: storages that it may lie in, and that the value is not to share.
+            address: of the weight.
+            gradient: with respect to that weight.
+            others: further storages that the sum may not share with the gradient.
         """
-        place, index = address
-        for own, factor in index.parts if isinstance(index, Between) else ((index, 1),):
-            part = Part(place, own if place in self._apart else None)
-            total = self._found.get(part)
-            if part.slice != own:
+        position, index = address
+        for slice_index, factor in (
+            index.terms if isinstance(index, Interpolation) else ((index, 1),)
+        ):
+            part = WeightPart(position, slice_index if position in self._sliced else None)
+            total = self._sums.get(part)
+            if part.slice != slice_index:
                 if total is None:
-                    total = self._found[part] = torch.zeros_like(self._tensors[place])
-                total[own].add_(gradient, alpha=factor)
+                    total = self._sums[part] = torch.zeros_like(self._tensors[position])
+                total[slice_index].add_(gradient, alpha=factor)
             elif total is not None:
                 total.add_(gradient, alpha=factor)
             else:
-                first = self._own(gradient, others) if factor == 1 else gradient * factor
-                self._found[part] = first
+                first_gradient = (
+                    self._unshared(gradient, others) if factor == 1 else gradient * factor
+                )
+                self._sums[part] = first_gradient
 
-    def take(self, part: Part) -> Tensor | None:
-        """The sum of a tensor or a slice, which is not kept any longer."""
-        found = self._found.pop(part, None)
-        if found is not None:
-            self._storages.discard(StorageWeakRef(found.untyped_storage()))
-        return found
+    def take(self, part: WeightPart) -> Tensor | None:
+        """Removes the sum of a tensor or a slice, and returns it."""
+        total = self._sums.pop(part, None)
+        if total is not None:
+            self._storages.discard(StorageWeakRef(total.untyped_storage()))
+        return total
 
-    def _own(self, gradient: Tensor, others: Collection[StorageWeakRef]) -> Tensor:
-        """A gradient to add to and to hand out.
+    def _unshared(self, gradient: Tensor, others: Collection[StorageWeakRef]) -> Tensor:
+        """The gradient, copied if its memory may be in use elsewhere.
 
         Autograd may give the cotangent itself, the same tensor twice, or a part of another one.
         """
         storage = gradient.untyped_storage()
-        place = StorageWeakRef(storage)
-        if place in self._storages or place in others or storage.nbytes() != gradient.nbytes:
+        reference = StorageWeakRef(storage)
+        if (
+            reference in self._storages
+            or reference in others
+            or storage.nbytes() != gradient.nbytes
+        ):
             return gradient.clone()
-        self._storages.add(place)
+        self._storages.add(reference)
         return gradient
 
 
 def storages(tensors: Iterable[Tensor | None]) -> set[StorageWeakRef]:
-    """Where tensors lie.
+    """Weak references to the storages of tensors.
 
-    A place keeps no memory, and is not taken for that of a tensor that is made when the first has
-    been freed, as its address would be.
+    They keep no memory, and unlike addresses they are not reused when a storage is freed.
     """
     return {StorageWeakRef(t.untyped_storage()) for t in tensors if t is not None}

@@ -1,14 +1,14 @@
-"""A tensor on its way from the device, which nobody waits for until it is read."""
+"""An asynchronous copy of a tensor from an accelerator to the host."""
 
 import torch
 from torch import Tensor
 
 
 class HostCopy:
-    """A copy of a tensor on the host.
+    """A copy of a tensor on the host, which is waited for when it is read.
 
     Args:
-        value: on any device; captured in a CUDA graph, it stays there.
+        value: on any device. While a CUDA graph is captured, it is kept where it is.
     """
 
     def __init__(self, value: Tensor):
@@ -25,7 +25,7 @@ class HostCopy:
         """Whether it can be read without waiting."""
         if self._event is None:
             return self._value.device.type == "cpu"
-        # A stream that is being captured must not be asked for anything.
+        # A stream that is being captured may not be queried.
         return not torch.cuda.is_current_stream_capturing() and self._event.query()
 
     def read(self) -> Tensor:

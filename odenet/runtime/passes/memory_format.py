@@ -1,4 +1,8 @@
-"""The order of a map's values in memory: the one that its layers read as it lies, and back."""
+"""The memory order of feature maps: the one that layers read without a copy, and back.
+
+In convolution order the channels of a pixel are adjacent (torch's ``channels_last``), and in token
+order those of a token.
+"""
 
 from collections.abc import Callable
 from typing import Any
@@ -11,22 +15,22 @@ _FORMATS = {4: torch.channels_last, 5: torch.channels_last_3d}
 _ONEDNN = torch.backends.mkldnn.is_available()
 
 
-def channels_innermost(x: Tensor) -> Tensor:
-    """The map with the channels of a cell side by side, where convolutions read it so.
+def in_convolution_order(x: Tensor) -> Tensor:
+    """The map in ``channels_last`` order, if convolutions are faster that way.
 
-    On a CPU those of oneDNN do, and on a GPU those of tensor cores; otherwise each reorders what
-    it reads and writes. On other devices the order is the caller's affair.
+    So are those of oneDNN on a CPU and those on the tensor cores of a GPU, which otherwise reorder
+    their input and output each time. On other devices the order is left to the caller.
     """
-    if _reordered(x):
+    if _is_faster_reordered(x):
         return x.contiguous(memory_format=_FORMATS[x.ndim])
     return x
 
 
-def kernel_order(x: Tensor) -> Callable[[Tensor], Tensor]:
-    """What to do to stacks of kernels, once for all steps, that are to be applied to a map.
+def kernel_reordering(x: Tensor) -> Callable[[Tensor], Tensor]:
+    """A function that reorders a stack of kernels, once for all steps, for maps like ``x``.
 
     cuDNN reads kernels in the order of the map, and would reorder one in every evaluation. oneDNN
-    has an order of its own, so that there they are left alone.
+    has an order of its own for kernels, so that there the function changes nothing.
     """
     if x.device.type != "cuda" or x.ndim not in _FORMATS or x.stride(1) != 1:
         return lambda stack: stack
@@ -36,24 +40,24 @@ def kernel_order(x: Tensor) -> Callable[[Tensor], Tensor]:
     )
 
 
-def tokens_apart(x: Tensor) -> Tensor:
-    """The map with the channels of a place side by side, as layers of sequences read it."""
+def in_token_order(x: Tensor) -> Tensor:
+    """The map with the channels of a token adjacent, as layers of sequences read it."""
     if x.ndim < 3 or x.stride(1) == 1:
         return x
     return x.movedim(1, -1).contiguous().movedim(-1, 1)
 
 
-def as_before(y: Tensor, x: Tensor, ordered: Tensor) -> Tensor:
-    """A map made from ``ordered``, in the order of the x that this was made from."""
+def restore_order(y: Tensor, x: Tensor, ordered: Tensor) -> Tensor:
+    """The result ``y`` in the order of ``x``, where ``ordered`` is x as y was computed from it."""
     return y if ordered is x or x.stride(1) == 1 else y.contiguous()
 
 
 def in_order_of(y: Tensor, x: Tensor) -> Tensor:
-    """A map of the shape of x in the order of x, so that passes over both run side by side."""
+    """``y`` in the memory order of ``x``, so that elementwise operations on both are fast."""
     return y if y.stride() == x.stride() else torch.empty_like(x, dtype=y.dtype).copy_(y)
 
 
-def _reordered(x: Tensor) -> bool:
+def _is_faster_reordered(x: Tensor) -> bool:
     if not torch.compiler.is_compiling() and _functorch.peek_interpreter_stack():
         return False  # within torch.func, where vmap knows no memory formats
     if x.ndim not in _FORMATS:
@@ -65,11 +69,11 @@ def _reordered(x: Tensor) -> bool:
 
 
 def _on_tensor_cores(dtype: torch.dtype) -> bool:
-    """Whether convolutions of such maps are multiplied there."""
+    """Whether convolutions of this type run on tensor cores."""
     if torch.compiler.is_compiling():
-        return False  # whole networks, whose compiler orders maps itself
+        return False  # of whole networks, where the compiler chooses the order
     if dtype != torch.float32:
         return dtype in (torch.float16, torch.bfloat16)
-    # By this name alone it can be read whichever way it was set.
+    # The only name by which it can be read however it was set.
     convolutions: Any = torch.backends.cudnn.conv  # pyright: ignore[reportAttributeAccessIssue]
     return torch.is_autocast_enabled("cuda") or convolutions.fp32_precision == "tf32"

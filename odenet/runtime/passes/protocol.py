@@ -1,38 +1,38 @@
-"""What the passes over the steps ask of a flow."""
+"""The interface of a flow that the forward and the backward pass use: slots, weights and steps."""
 
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, ClassVar, Self
 
 from torch import Tensor, nn
 
-from odenet.runtime.learned.slices import Slices
+from odenet.runtime.learned.slices import ParameterSlices
 from odenet.runtime.passes.shear import Coefficient, Shear
-from odenet.runtime.repetition.context import NOTHING, Context
+from odenet.runtime.repetition.context import NO_CONTEXT, Context
 from odenet.runtime.repetition.replica_pool import ReplicaPools
 
 State = tuple[Tensor, ...]
 
 
 class Stepwise:
-    """Some steps of a scheme, over parameters of which each step reads its own.
+    """N steps of a scheme; step j reads the j-th value of every stacked parameter.
 
     Attributes:
-        slots: the values stored between two steps, in order.
-        relabel: slot -> the slot that its value is in after a step.
-        varying: the constants of the scheme that each step has values of its own for.
-        stochastic: whether a rate may draw random numbers.
-        steps: how many steps.
+        slots: names of the tensors that are stored between two steps, in order.
+        relabel: slot -> the slot that its value moves to at the end of a step.
+        varying: the constants of the scheme that may differ from step to step.
+        stochastic: whether a right-hand side may draw random numbers.
+        steps: number of steps.
         anchors: keep the true state every ``anchors`` steps; 0 for the first and last only.
         exact: whether steps run in exact arithmetic.
-        measured: whether the log-determinant of what depends on the state is collected.
-        context: further inputs that every rate reads.
-        collected: further results of right-hand sides, summed by name.
-        compiled: one step, compiled, to use for all.
+        collects_log_det: whether a call sums up the state-dependent part of the log-determinant.
+        context: further inputs that every right-hand side reads, such as a mask.
+        collected: further results of right-hand sides, such as a penalty, summed by name.
+        compiled: one step, compiled, to use for all of them.
         replica_pools: replicas of its modules, kept from one pass to the next.
-        slices: of stacked parameters; where there are any, even none, each step's gradients are
-            handed over as soon as they are complete.
-        step_bytes: what autograd stores of a step, by kind of input.
-        named_parameters: gives the parameters within.
+        slices: the slices of stacked parameters that an optimizer in the backward pass updates.
+            Unless None, each step's gradients are handed over as soon as they are complete.
+        step_bytes: bytes that autograd stores for one step, by shape and type of the input.
+        named_parameters: as that of torch modules.
     """
 
     slots: ClassVar[tuple[str, ...]]
@@ -42,41 +42,41 @@ class Stepwise:
     steps: int
     anchors: int = 0
     exact: bool = False
-    measured: bool = False
-    context: Context = NOTHING
+    collects_log_det: bool = False
+    context: Context = NO_CONTEXT
     collected: dict[str, Tensor]
     compiled: Any = None
     replica_pools: ReplicaPools
-    slices: Slices | None = None
+    slices: ParameterSlices | None = None
     step_bytes: dict[tuple, int]
     named_parameters: Callable[..., Iterable[tuple[str, nn.Parameter]]]
 
     def shears(self, *constants: Coefficient) -> tuple[Shear, ...]:
-        """One step as shears, if it can be undone; takes the step's own of what is varying."""
+        """One step as shears, for its values of the ``varying`` constants."""
         raise NotImplementedError
 
     def advance(self, state: State, step: int = 0) -> State:
         """The state after a step, from the one before it."""
         raise NotImplementedError
 
-    def learned(self) -> tuple[str, ...]:
-        """The attributes that hold stacked parameters, or a module per step."""
+    def learned_names(self) -> tuple[str, ...]:
+        """Names of the attributes that hold a stacked parameter, constants or a module per step."""
         raise NotImplementedError
 
-    def view(self) -> Self:
+    def shallow_copy(self) -> Self:
         """The same flow over the same parameters, with attributes of its own to set.
 
-        Calls that set any do so on a view, so that several may run at once.
+        A call that sets attributes sets them on a copy, so that several calls may run at once.
         """
-        twin = object.__new__(type(self))
-        twin.__dict__.update(self.__dict__)
-        return twin
+        other = object.__new__(type(self))
+        other.__dict__.update(self.__dict__)
+        return other
 
     def collect(self, values: Mapping[str, Tensor]) -> None:
-        """Adds further results of a right-hand side, scalars by name, to those of this call."""
+        """Adds further results of a right-hand side, scalars by name, to the sums of this call."""
         for name, value in values.items():
-            found = self.collected.get(name)
-            self.collected[name] = value if found is None else found + value
+            total = self.collected.get(name)
+            self.collected[name] = value if total is None else total + value
 
     def note_drift(self, drift: Tensor) -> None:
-        """Told by the backward pass by how much a rebuilt state was off."""
+        """Receives the relative error of the rebuilt states from a backward pass."""

@@ -1,9 +1,9 @@
 """All steps of a flow as one autograd function that stores no activations.
 
-The forward pass keeps the first state and the last. The backward pass undoes one step after the
-other (Gomez et al. 2017, Algorithm 1): that needs every right-hand side once more, and so do the
-vector-Jacobian products, so that one evaluation with gradients on gives both. In mode "checkpoint",
-and for schemes without an inverse, it begins each step from a state that was kept instead.
+The forward pass keeps the first and the last state. The backward pass undoes one step after the
+other (Gomez et al. 2017, Algorithm 1). That needs every right-hand side once more, and so do the
+vector-Jacobian products: one evaluation with gradients on gives both. In mode "checkpoint", and for
+schemes without an inverse, each step is instead run again from a state that was kept.
 """
 
 from functools import partial
@@ -14,79 +14,83 @@ import torch
 from torch import Tensor, nn
 
 from odenet.runtime.passes.backward import BackwardPass
-from odenet.runtime.passes.fixed_point import Fixed
+from odenet.runtime.passes.fixed_point import FixedPointRegisters
 from odenet.runtime.passes.forward import ForwardPass
 from odenet.runtime.passes.protocol import State, Stepwise
 from odenet.runtime.passes.shear import Registers
-from odenet.runtime.passes.step_nodes import FirstOrder, StepChain, executed, view
+from odenet.runtime.passes.step_nodes import FirstOrder, StepChain, executed, with_own_node
 from odenet.runtime.passes.steps import retreat
-from odenet.runtime.passes.torch_settings import same_bits
+from odenet.runtime.passes.torch_settings import deterministic_convolutions
 from odenet.runtime.repetition.recorder import RandomStates, random_states_preserved
 from odenet.runtime.repetition.refusals import refuse_in_backward, refuse_transforms, refuse_types
 from odenet.runtime.repetition.saved_tensors import SavedTensors
 
 
-def recomputed_steps(
-    flow: Stepwise, state: State, steps: range, undo: bool = True, saved: SavedTensors | None = None
+def run_recomputed_steps(
+    flow: Stepwise,
+    state: State,
+    steps: range,
+    undo: bool = True,
+    saved_tensors: SavedTensors | None = None,
 ) -> State:
-    """Steps of a flow, differentiable, with no activations stored.
+    """Runs steps of a flow, differentiable, with no activations stored.
 
     Args:
-        flow: with its context; a reversible one if its steps are to be undone.
-        state: its slots before the first of the steps.
-        steps: which.
+        flow: with its context; reversible if its steps are to be undone.
+        state: the state before the first of the steps.
+        steps: the steps to run.
         undo: rebuild states by undoing steps; otherwise one state per step is kept.
-        saved: told what autograd would store of these steps.
+        saved_tensors: counts what autograd would store of these steps, if given.
 
     Returns:
-        The slots after the last step.
+        The state after the last step.
     """
-    # Within somebody's torch.compile the graph breaks here, once: traced, it would grow with depth.
+    # Within a user's torch.compile the graph breaks here, once: traced, it would grow with depth.
     if torch.compiler.is_compiling():
-        return torch.compiler.disable(_chain)(flow, state, steps, undo, saved)  # pyright: ignore[reportCallIssue]
-    return _chain(flow, state, steps, undo, saved)
+        return torch.compiler.disable(_run_eagerly)(flow, state, steps, undo, saved_tensors)  # pyright: ignore[reportCallIssue]
+    return _run_eagerly(flow, state, steps, undo, saved_tensors)
 
 
-def _chain(
-    flow: Stepwise, state: State, steps: range, undo: bool, saved: SavedTensors | None
+def _run_eagerly(
+    flow: Stepwise, state: State, steps: range, undo: bool, saved_tensors: SavedTensors | None
 ) -> State:
     refuse_transforms()
     refuse_types(flow, state)
-    forward = ForwardPass(flow, steps, state, undo, saved)
-    if flow.slices is not None and not forward.weights.units:
+    forward = ForwardPass(flow, steps, state, undo, saved_tensors)
+    if flow.slices is not None and not forward.weights.fsdp_units:
         chain = StepChain(forward, state, flow.context.tensors, flow.slices)
-        return _ended(flow, forward, chain.apply())
-    # Views of the weights: the engine is asked by their nodes which gradients are wanted.
-    weights = [view(weight) for weight in forward.weights.tensors]
+        return _last_state(flow, forward, chain.apply())
+    # Views of the weights have nodes, by which the engine tells which gradients are wanted.
+    weights = [with_own_node(weight) for weight in forward.weights.tensors]
     tensors = (*state, *weights, *flow.context.tensors)
-    if forward.weights.units and not any(t.requires_grad for t in tensors):
-        # Gradients go past autograd's list, and yet the backward has to come by here.
+    if forward.weights.fsdp_units and not any(t.requires_grad for t in tensors):
+        # FSDP2 collects the gradients of its units, and yet this backward has to run.
         state = (state[0].detach().requires_grad_(), *state[1:])
         tensors = (*state, *weights, *flow.context.tensors)
-    if forward.weights.units:
+    if forward.weights.fsdp_units:
         _refuse_overlap(forward)
-    return _ended(flow, forward, RecomputedSteps.apply(forward, *tensors))
+    return _last_state(flow, forward, RecomputedSteps.apply(forward, *tensors))
 
 
-def _ended(flow: Stepwise, forward: ForwardPass, end: tuple[Tensor, ...]) -> State:
-    """The last state of what a pass gave; the flow is told of the sums of further results."""
+def _last_state(flow: Stepwise, forward: ForwardPass, results: tuple[Tensor, ...]) -> State:
+    """The last state among the results of a pass; the flow collects the further results."""
     slots = len(flow.slots)
-    flow.collect(dict(zip(forward.further, end[slots:], strict=True)))
-    return end[:slots]
+    flow.collect(dict(zip(forward.further_names, results[slots:], strict=True)))
+    return results[:slots]
 
 
-# Unit of FSDP2 -> the passes over it that have a graph.
-_open: WeakKeyDictionary[nn.Module, WeakSet[ForwardPass]] = WeakKeyDictionary()
+# FSDP2 unit -> the passes over it that have a graph.
+_passes_with_graph: WeakKeyDictionary[nn.Module, WeakSet[ForwardPass]] = WeakKeyDictionary()
 
 
 def _refuse_overlap(forward: ForwardPass) -> None:
-    """FSDP2 ends a unit's backward with the first pass back over it: a second one comes too late.
+    """Refuses two passes at once: FSDP2 ends a unit's backward with the first pass back over it.
 
     Raises:
         RuntimeError: if a pass over the same units still waits for its backward.
     """
-    passes = _open.setdefault(forward.weights.units[0], WeakSet())
-    if any(not other.spent for other in passes):
+    passes = _passes_with_graph.setdefault(forward.weights.fsdp_units[0], WeakSet())
+    if any(not other.was_differentiated for other in passes):
         raise RuntimeError(
             "a flow whose blocks are units of FSDP2 is called once per backward pass, and this one "
             "is called again before the backward of its last call: shard the flow as a whole, "
@@ -96,12 +100,12 @@ def _refuse_overlap(forward: ForwardPass) -> None:
 
 
 @torch.no_grad()
-def exact_steps(flow: Stepwise, state: Fixed) -> Fixed:
-    """All steps in exact arithmetic."""
+def run_exact_steps(flow: Stepwise, state: FixedPointRegisters) -> FixedPointRegisters:
+    """Runs all steps in exact arithmetic; returns the last state."""
     forward = ForwardPass(flow, range(flow.steps), state, undo=True)
     forward.compiled = None
     state = state.copy()
-    with same_bits():
+    with deterministic_convolutions():
         for step in forward.steps:
             forward.advance(state, step, forward.weights.tensors)
     state.verify()
@@ -109,10 +113,10 @@ def exact_steps(flow: Stepwise, state: Fixed) -> Fixed:
 
 
 @torch.no_grad()
-def exact_steps_undone(flow: Stepwise, state: Fixed) -> Fixed:
-    """All steps in exact arithmetic, undone bit for bit."""
+def undo_exact_steps(flow: Stepwise, state: FixedPointRegisters) -> FixedPointRegisters:
+    """Undoes all steps in exact arithmetic; returns the first state, bit for bit what it was."""
     state = state.copy()
-    with same_bits():
+    with deterministic_convolutions():
         undo_steps(flow, state, range(flow.steps))
     state.verify()
     return state
@@ -120,18 +124,23 @@ def exact_steps_undone(flow: Stepwise, state: Fixed) -> Fixed:
 
 @torch.no_grad()
 def undo_steps(flow: Stepwise, state: Registers, steps: range) -> None:
-    """Registers after some steps become those before them; modules do not notice.
+    """Undoes steps in place, on replicas of modules.
+
+    Args:
+        flow: a reversible flow.
+        state: the state after the steps; becomes the one before them.
+        steps: the steps.
 
     Raises:
-        RuntimeError: if a right-hand side draws random numbers, which the steps drew otherwise.
+        RuntimeError: if a right-hand side draws random numbers: the steps drew other ones.
     """
-    back = ForwardPass(flow, steps, state, undo=True)
+    forward = ForwardPass(flow, steps, state, undo=True)
     with random_states_preserved(state.device) as before:
         for step in reversed(steps):
-            state.rename(back.undone)
-            shears = back.shears(step, back.weights.tensors)
-            retreat(shears, state, partial(back.unnoticed, state, step))
-        if flow.stochastic and not before.same(RandomStates.read(state.device)):
+            state.rename(forward.relabel_back)
+            shears = forward.shears(step, forward.weights.tensors)
+            retreat(shears, state, partial(forward.evaluate_on_replicas, state, step))
+        if flow.stochastic and not before.equals(RandomStates.read(state.device)):
             raise RuntimeError(
                 f"{type(flow).__name__} draws random numbers in training, so that its steps are "
                 "not undone by new ones: call eval() first"
@@ -139,34 +148,38 @@ def undo_steps(flow: Stepwise, state: Registers, steps: range) -> None:
 
 
 class RecomputedSteps(FirstOrder):
-    """Differentiates some steps of a flow at once; see the module's text."""
+    """Steps of a flow as one node of autograd's graph; see the docstring of the module."""
 
     @staticmethod
-    def forward(passed: ForwardPass, *tensors: Tensor) -> tuple[Tensor, ...]:
-        """Runs the steps without a graph; gives the last state and the sums of further results."""
-        slots, weights = len(passed.flow.slots), len(passed.weights.tensors)
-        # Others, since autograd cannot save an input that comes out as it went in.
+    def forward(forward_pass: ForwardPass, *tensors: Tensor) -> tuple[Tensor, ...]:
+        """Runs the steps without a graph; returns the last state and sums of further results."""
+        slots, weights = len(forward_pass.flow.slots), len(forward_pass.weights.tensors)
+        # Detached, since autograd cannot save an input that is also an output.
         state = tuple(tensor.detach() for tensor in tensors[:slots])
-        return passed.run(state, tensors[slots : slots + weights], tensors[slots + weights :])
+        return forward_pass.run(state, tensors[slots : slots + weights], tensors[slots + weights :])
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple, output: tuple[Tensor, ...]) -> None:
-        """Saves the kept states, and weights and context, which nobody may change in between."""
-        ctx.passed = passed = inputs[0]
+        """Saves the kept states, the weights and the context."""
+        ctx.forward_pass = forward_pass = inputs[0]
         ctx.set_materialize_grads(False)
-        before = 1 + len(passed.flow.slots) + len(passed.weights.tensors)
-        ctx.save_for_backward(*passed.saved(inputs[before:]))
+        preceding = 1 + len(forward_pass.flow.slots) + len(forward_pass.weights.tensors)
+        ctx.save_for_backward(*forward_pass.tensors_to_save(inputs[preceding:]))
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor | None) -> tuple[Tensor | None, ...]:
-        """Goes back over the steps, gathering the gradients on the way."""
+        """Runs the backward pass over the steps."""
         refuse_in_backward(gradients)
-        slots = len(ctx.passed.flow.slots)
-        wanted = [
-            needed and (node is None or executed(node))
-            for needed, (node, _) in zip(ctx.needs_input_grad[1:], ctx.next_functions, strict=False)
+        slots = len(ctx.forward_pass.flow.slots)
+        grad_wanted = [
+            required and (node is None or executed(node))
+            for required, (node, _) in zip(
+                ctx.needs_input_grad[1:], ctx.next_functions, strict=False
+            )
         ]
-        ctx.passed.spent = True
-        needed = ctx.needs_input_grad[1 + slots :]
-        back = BackwardPass(ctx.passed, ctx.saved_tensors, gradients, needed, wanted[slots:])
+        ctx.forward_pass.was_differentiated = True
+        grad_required = ctx.needs_input_grad[1 + slots :]
+        back = BackwardPass(
+            ctx.forward_pass, ctx.saved_tensors, gradients, grad_required, grad_wanted[slots:]
+        )
         return (None, *back.run())

@@ -1,4 +1,4 @@
-"""What divisions of exact arithmetic leave over, packed into words."""
+"""The remainders of divisions in exact arithmetic, packed into 64-bit words."""
 
 from __future__ import annotations
 
@@ -7,63 +7,64 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-_WORD = 62  # bits of a word of remainders
+_WORD_BITS = 62  # bits of a word of remainders
 
 
 class Remainders:
-    """What divisions by q, after multiplications by p, leave over: a stack of digits, in words.
+    """A stack of the remainders that multiplications by fractions p/q leave, in words.
 
-    Adding a digit to a word b makes it b q + digit; taking one of base p off then shortens it again
-    by log2(p) bits. A word that could overflow is left as it is, and a new one begun. The fraction
-    may be another one in each step, as long as it is the same on the way back.
+    Multiplying a value by p/q divides it by q, whose remainder is a digit in base q. Pushing the
+    digit onto a word b makes it b q + digit; a digit in base p is then taken off the word, which
+    shortens it by log2(p) bits, and fills the place that the multiplication by p leaves free. A new
+    word is begun when the last one could overflow. The fraction may differ from step to step.
 
     Attributes:
-        words: of the stack.
-        largest: for each word, the most it can have been before each of its digits.
+        words: of the stack, each a tensor with one integer per value.
+        largest: for each word, its upper bound before each of its digits was pushed.
     """
 
     def __init__(self) -> None:
         self.words: list[Tensor] = []
         self.largest: list[list[int]] = []
-        self._most = 0  # that the last word can be
+        self._largest_word = 0  # upper bound of the last word
 
     def push(self, digit: Tensor, p: int, q: int) -> Tensor:
-        """Puts a digit below q away and hands out one below p."""
-        if not self.words or self._most * q + q > 2**_WORD:
+        """Pushes a digit below q and takes one below p, which it returns."""
+        if not self.words or self._largest_word * q + q > 2**_WORD_BITS:
             self.words.append(torch.zeros_like(digit))
             self.largest.append([])
-            self._most = 0
-        self.largest[-1].append(self._most)
-        self.words[-1], out = divided(self.words[-1] * q + digit, p)
-        self._most = (self._most * q + q - 1) // p
+            self._largest_word = 0
+        self.largest[-1].append(self._largest_word)
+        self.words[-1], out = floor_divide(self.words[-1] * q + digit, p)
+        self._largest_word = (self._largest_word * q + q - 1) // p
         return out
 
     def pop(self, digit: Tensor, p: int, q: int) -> Tensor:
-        """Undoes ``push``: takes the digit below p back and returns the one below q."""
-        self.words[-1], out = divided(self.words[-1] * p + digit, q)
-        self._most = self.largest[-1].pop()
+        """Undoes ``push``: puts the digit below p back and returns the one below q."""
+        self.words[-1], out = floor_divide(self.words[-1] * p + digit, q)
+        self._largest_word = self.largest[-1].pop()
         if not self.largest[-1]:
             self.words.pop()
             self.largest.pop()
         return out
 
-    def digits(self) -> Digits:
-        """All but the words, as it is now."""
-        return tuple(map(tuple, self.largest)), self._most
+    def bounds(self) -> DigitBounds:
+        """The upper bounds that `from_words` needs."""
+        return tuple(map(tuple, self.largest)), self._largest_word
 
     @classmethod
-    def rebuilt(cls, words: Sequence[Tensor], digits: Digits) -> Remainders:
-        """A stack from its words and ``digits``."""
-        found = cls()
-        found.words = list(words)
-        found.largest, found._most = list(map(list, digits[0])), digits[1]
-        return found
+    def from_words(cls, words: Sequence[Tensor], digits: DigitBounds) -> Remainders:
+        """A stack from its words and ``bounds()``."""
+        remainders = cls()
+        remainders.words = list(words)
+        remainders.largest, remainders._largest_word = list(map(list, digits[0])), digits[1]
+        return remainders
 
 
-Digits = tuple[tuple[tuple[int, ...], ...], int]
+DigitBounds = tuple[tuple[tuple[int, ...], ...], int]
 
 
-def divided(value: Tensor, by: int) -> tuple[Tensor, Tensor]:
+def floor_divide(value: Tensor, divisor: int) -> tuple[Tensor, Tensor]:
     """Quotient and remainder, both rounded down: truncation would lose negative remainders."""
-    quotient = torch.div(value, by, rounding_mode="floor")
-    return quotient, value - quotient * by
+    quotient = torch.div(value, divisor, rounding_mode="floor")
+    return quotient, value - quotient * divisor

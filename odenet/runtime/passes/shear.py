@@ -1,12 +1,12 @@
-"""A step as a sequence of shears: what the reversible backward and exact arithmetic run on.
+"""A step as a sequence of shears, the form in which steps are run, undone and differentiated.
 
 A shear changes one stored value by the others,
 
     a  <-  exp(Σ E(b, …)) α a + Σ β w + Σ φ F(b, …),     a not among the w and the b,  α ≠ 0,
 
 so that it is undone by subtracting the same terms and dividing by α and by the exponential, element
-by element, whatever F and E are. A coefficient is a number, or where it is learned a tensor without
-axes. The log-determinant is the sum of log|α| + Σ E over the elements (Dinh, Sohl-Dickstein &
+by element, whatever F and E are. A coefficient is a number, or a tensor without axes if it is
+learned. The log-determinant is the sum of log|α| + Σ E over the elements (Dinh, Sohl-Dickstein &
 Bengio 2017, Eq. 6).
 """
 
@@ -23,8 +23,8 @@ from torch import Tensor
 Coefficient = float | Tensor
 
 
-def like(state: tuple[Tensor, ...], tensors: Iterable[Tensor]) -> tuple[Tensor, ...]:
-    """Tensors as a state of the same (named) kind as another."""
+def state_like(state: tuple[Tensor, ...], tensors: Iterable[Tensor]) -> tuple[Tensor, ...]:
+    """Tensors as a tuple of the type of ``state``, which may be a named tuple."""
     return getattr(state, "_make", tuple)(tensors)
 
 
@@ -36,8 +36,8 @@ class Term:
         factor: the scheme's coefficient, such as h.
         rate: the right-hand side; takes the tensors of ``reads``, then those of ``params``.
         reads: slots of the state.
-        params: attributes of the flow; a stacked parameter is handed over as this step's slice, a
-            module list as this step's module.
+        params: attributes of the flow; of a stacked parameter the right-hand side gets this step's
+            slice, of a module list this step's module.
     """
 
     factor: Coefficient
@@ -52,10 +52,10 @@ class Shear:
 
     Attributes:
         target: the slot that changes.
-        scale: α.
+        scale: the factor α of the target.
         adds: pairs (β, slot) of the terms linear in other slots.
         terms: the right-hand sides that are added.
-        exponents: fields, with the factor 1, that the target is multiplied by the exponential of.
+        exponents: right-hand sides E, with the factor 1; the target is multiplied by exp(Σ E).
 
     Raises:
         ValueError: if the target is read by its own shear, or the scale is zero: such an update
@@ -78,12 +78,12 @@ class Shear:
 
 
 def is_number(coefficient: Coefficient, value: float) -> bool:
-    """Whether a coefficient is a certain number; a learned one is not asked what it is now."""
+    """Whether a coefficient is this number; False for learned ones, whatever their value is."""
     return not isinstance(coefficient, Tensor) and coefficient == value
 
 
-def coefficients(shears: Iterable[Shear]) -> Iterator[Coefficient]:
-    """Those of a step in the order in which it is undone, from the last shear to the first."""
+def coefficients_in_reverse(shears: Iterable[Shear]) -> Iterator[Coefficient]:
+    """The coefficients of a step in the order in which it is undone, from its last shear on."""
     for shear in reversed(tuple(shears)):
         yield from (term.factor for term in reversed(shear.terms))
         yield from (weight for weight, _ in reversed(shear.adds))
@@ -91,43 +91,43 @@ def coefficients(shears: Iterable[Shear]) -> Iterator[Coefficient]:
 
 
 @dataclass(frozen=True, slots=True)
-class Packed:
-    """Registers taken apart, so that autograd can hold their tensors.
+class PackedRegisters:
+    """Registers as a flat list of tensors for autograd to save, and a way back.
 
     Attributes:
-        tensors: what to hold.
-        count: how many they are.
-        rebuild: makes the registers from them again.
+        tensors: the tensors to save.
+        count: number of these tensors.
+        rebuild: makes the registers from the tensors.
     """
 
     tensors: tuple[Tensor, ...]
     count: int
     rebuild: Callable[[tuple[Tensor, ...]], Any]
 
-    def emptied(self) -> Packed:
-        """Without the tensors."""
+    def without_tensors(self) -> PackedRegisters:
+        """The same without the tensors, which autograd saves instead."""
         return replace(self, tensors=())
 
-    def filled(self, tensors: Iterator[Tensor]) -> Registers:
-        """The registers, from the next tensors of an iterator."""
+    def rebuilt_from(self, tensors: Iterator[Tensor]) -> Registers:
+        """The registers, from the next ``count`` tensors of an iterator."""
         return self.rebuild(tuple(t.detach() for t in islice(tensors, self.count)))
 
 
 class Registers:
-    """The slots of a state while steps run over them, changed in place once they are ours.
+    """The slots of a state while steps run over them.
 
     A tensor that came from outside is left as it is: the first change of a slot makes a new tensor,
-    the ones after that reuse it.
+    later changes overwrite that one.
 
     Args:
-        slots: names.
+        slots: their names.
         tensors: their values.
         in_place: False makes a new tensor at every change, as autograd needs it.
     """
 
     def __init__(self, slots: tuple[str, ...], tensors: tuple[Tensor, ...], in_place: bool = True):
         self._values = dict(zip(slots, tensors, strict=True))
-        self._owned: set[str] = set()
+        self._owned: set[str] = set()  # slots whose tensors were made here
         self._in_place = in_place
 
     def tensors(self) -> tuple[Tensor, ...]:
@@ -135,11 +135,11 @@ class Registers:
         return tuple(self.read(slot) for slot in self._values)
 
     def read(self, slot: str) -> Tensor:
-        """The value of a slot, as right-hand sides see it."""
+        """The value of a slot in floating point."""
         return self._values[slot]
 
-    def find(self, slot: str) -> Tensor | None:
-        """The same; None where there is none."""
+    def read_or_none(self, slot: str) -> Tensor | None:
+        """The value of a slot; None if it has none, as in `StateGradients`."""
         return self.read(slot)
 
     def increase(self, slot: str, amount: Tensor, factor: Coefficient) -> None:
@@ -179,13 +179,13 @@ class Registers:
     def rename(self, names: dict[str, str]) -> None:
         """The value of slot a becomes that of slot names[a]."""
         if names:
-            moved = {names.get(slot, slot): value for slot, value in self._values.items()}
-            order = (*self._values, *moved)  # slots stay in theirs
-            self._values = {slot: moved[slot] for slot in order if slot in moved}
+            renamed = {names.get(slot, slot): value for slot, value in self._values.items()}
+            order = (*self._values, *renamed)  # slots stay in theirs
+            self._values = {slot: renamed[slot] for slot in order if slot in renamed}
             self._owned = {names.get(slot, slot) for slot in self._owned}
 
     def replace(self, tensors: tuple[Tensor, ...]) -> None:
-        """Other values for all slots, in their order."""
+        """Puts other values into all slots, given in their order."""
         self._values = dict(zip(self._values, tensors, strict=True))
         self._owned.clear()
 
@@ -196,30 +196,30 @@ class Registers:
 
     @property
     def device(self) -> torch.device:
-        """Where they are."""
+        """The device of the values."""
         return next(iter(self._values.values())).device
 
-    def put(self, slot: str, value: Tensor) -> None:
-        """Another value for a slot."""
+    def write(self, slot: str, value: Tensor) -> None:
+        """Puts another value into a slot."""
         self._values[slot] = value
         self._owned.discard(slot)
 
     def verify(self) -> None:
-        """Raises if the arithmetic has failed; floating point cannot."""
+        """Raises if the arithmetic has failed, which only fixed point reports."""
 
-    def pack(self) -> Packed:
-        """The registers as they are, which later changes leave alone."""
+    def pack(self) -> PackedRegisters:
+        """The present values as a list of tensors, which later changes leave alone."""
         self._owned.clear()
         slots, tensors = tuple(self._values), tuple(self._values.values())
-        return Packed(tensors, len(tensors), lambda tensors: Registers(slots, tensors))
+        return PackedRegisters(tensors, len(tensors), lambda tensors: Registers(slots, tensors))
 
     def _add(self, slot: str, amount: Tensor, factor: Coefficient) -> None:
-        # The product is rounded, as it is where a step is written out: `add` with a factor rounds
-        # once, and training would differ from evaluation in the last bit.
+        # The product is rounded, as in `flow.advance`: `add` with a factor rounds only once, and
+        # training would differ from evaluation in the last bit.
         value = self._values[slot]
-        kinds = value.dtype, amount.dtype
-        widened = kinds[0] != kinds[1] and torch.promote_types(*kinds) != kinds[0]
-        owned = slot in self._owned and not widened
+        dtypes = value.dtype, amount.dtype
+        is_widened = dtypes[0] != dtypes[1] and torch.promote_types(*dtypes) != dtypes[0]
+        owned = slot in self._owned and not is_widened
         if is_number(factor, -1):
             changed = value.sub_(amount) if owned else value - amount
         else:

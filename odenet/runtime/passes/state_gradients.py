@@ -1,4 +1,4 @@
-"""The gradients by the slots of a state, while a backward pass goes over the steps."""
+"""The gradients with respect to the slots of a state, while a backward pass runs over the steps."""
 
 from collections.abc import Sequence
 
@@ -9,44 +9,48 @@ from odenet.runtime.passes.shear import Coefficient, Registers, is_number
 
 
 class StateGradients(Registers):
-    """Registers of which some are empty: nothing that is differentiated depends on those slots.
+    """One gradient for each slot, or none where the loss does not depend on the slot.
 
-    An empty one costs nothing, and what only such slots lead to gets no gradient, as in autograd.
+    A slot without a gradient costs nothing, and passes none on, as None in autograd.
 
     Args:
-        slots: names.
-        gradients: by the slots; None where there is none.
+        slots: their names.
+        gradients: with respect to the slots, in their order; None for none.
     """
 
     def __init__(self, slots: tuple[str, ...], gradients: Sequence[Tensor | None]):
         self._names = slots
         super().__init__((), ())
-        self.put_all(gradients)
+        self.set_all(gradients)
 
-    def put_all(self, gradients: Sequence[Tensor | None]) -> None:
-        """Other gradients for all slots, in their order."""
+    def set_all(self, gradients: Sequence[Tensor | None]) -> None:
+        """Puts other gradients into all slots, given in their order."""
         pairs = zip(self._names, gradients, strict=True)
         self._values = {slot: gradient for slot, gradient in pairs if gradient is not None}
         self._owned.clear()
 
-    def find(self, slot: str) -> Tensor | None:
-        """The gradient by a slot, if there is one."""
+    def read_or_none(self, slot: str) -> Tensor | None:
+        """The gradient with respect to a slot, if there is one."""
         return self._values.get(slot)
 
-    def found(self) -> tuple[Tensor | None, ...]:
-        """The gradients by all slots."""
-        return tuple(map(self.find, self._names))
+    def gradients(self) -> tuple[Tensor | None, ...]:
+        """The gradients with respect to all slots, None for none."""
+        return tuple(map(self.read_or_none, self._names))
 
-    def filled(self, state: Registers) -> tuple[Tensor, ...]:
-        """The same with zeros where there is none."""
-        pairs = zip(self.found(), state.tensors(), strict=True)
+    def gradients_or_zeros(self, state: Registers) -> tuple[Tensor, ...]:
+        """The gradients with respect to all slots, zeros for none.
+
+        Args:
+            state: of the same slots, for the shapes of the zeros.
+        """
+        pairs = zip(self.gradients(), state.tensors(), strict=True)
         return tuple(torch.zeros_like(value) if g is None else g for g, value in pairs)
 
     def increase(self, slot: str, amount: Tensor, factor: Coefficient) -> None:
         """Does slot += factor * amount."""
         if slot in self._values:
             super().increase(slot, amount, factor)
-        else:  # a tensor of its own: the amount may be the gradient by another slot
+        else:  # a copy, since the amount may also be the gradient of another slot
             self._set(slot, amount.clone() if is_number(factor, 1) else amount * factor)
 
     def mix(self, slot: str, weight: Coefficient, other: str) -> None:

@@ -1,10 +1,10 @@
-"""All steps of a flow as one node of autograd's graph for each step.
+"""The steps of a flow as a chain of nodes in autograd's graph, one for each step.
 
-The passes are those of `chain`. What differs is when gradients of weights are handed over: each
-with the node of the first step that reads the weight, which is the last one that the backward pass
-undoes. That the gradient is then complete, with what layers outside of the flow and other flows add
-to it, is counted by autograd's engine, which knows all uses of a weight; and no step that is still
-to be undone reads it. So an optimizer may change it at once.
+The passes are the same as in `recomputation`. What differs is when the gradient of a weight is
+handed over: with the node of the first step that reads it, which the backward pass undoes last.
+Autograd's engine, which knows all uses of a weight, then adds what other layers contribute, and
+knows when the gradient is complete. No step that remains to be undone reads the weight, so that an
+optimizer may change it at once.
 """
 
 from typing import Any, NoReturn
@@ -13,96 +13,116 @@ import torch
 from torch import Tensor
 from torch.autograd.graph import get_gradient_edge
 
-from odenet.runtime.learned.slices import Slices
+from odenet.runtime.learned.slices import ParameterSlices
 from odenet.runtime.passes.backward import BackwardPass
-from odenet.runtime.passes.flow_weights import Part
+from odenet.runtime.passes.flow_weights import WeightPart
 from odenet.runtime.passes.forward import ForwardPass
 from odenet.runtime.passes.protocol import State
 from odenet.runtime.repetition.refusals import refuse, refuse_in_backward
 
 
 class StepChain:
-    """The nodes of a pass, and the backward pass that they share.
+    """The nodes of a forward pass, and the backward pass that they share.
 
     Args:
-        passed: the forward pass, which is still to be run.
-        state: before its steps.
-        context: the further inputs.
-        slices: of the stacked parameters that are taken apart.
+        forward_pass: the forward pass, which `apply` runs.
+        state: the state before its steps.
+        context: the tensors of the further inputs.
+        slices: the slices of stacked parameters that get gradients of their own.
 
     Attributes:
-        completed: step -> the weights of which it is the first reader, and so the last one undone.
-        unread: places of weights that no step reads.
-        slices: those that are read, to be watched for changes.
+        sliced: positions of the stacked parameters with such slices.
+        first_read: step -> the weights that no step before it reads.
+        unread: positions of the weights that no step reads.
+        slices: the slices that are read; autograd watches them for changes.
+        forward_inputs: state, weights and context for the forward pass; None once it has run.
     """
 
     def __init__(
-        self, passed: ForwardPass, state: State, context: tuple[Tensor, ...], slices: Slices
+        self,
+        forward_pass: ForwardPass,
+        state: State,
+        context: tuple[Tensor, ...],
+        slices: ParameterSlices,
     ):
-        weights = passed.weights.tensors
-        self.passed = passed
+        weights = forward_pass.weights.tensors
+        self.forward_pass = forward_pass
         self.state: State = state
         self.context = context
-        self._parts = {place: slices.of(tensor) for place, tensor in enumerate(weights)}
-        self.apart = {place for place, parts in self._parts.items() if parts is not None}
-        self.completed = passed.weights.completed(passed.steps, self.apart)
-        read = [part for parts in self.completed.values() for part in parts]
-        self.unread = set(range(len(weights))) - {part.place for part in read}
-        self.slices = [self._tensor(part) for part in read if part.slice is not None]
-        self._needed = [tensor.requires_grad for tensor in (*weights, *context)]
-        self._asked = [_node(tensor) for tensor in context]
-        given = [view(weight) for weight in weights]
-        # What the forward pass is run on; held until it has been.
-        self.given: tuple[State, list[Tensor], tuple[Tensor, ...]] | None
-        self.given = tuple(t.detach() for t in state), given, context
+        self._parts = {place: slices.get(tensor) for place, tensor in enumerate(weights)}
+        self.sliced = {position for position, parts in self._parts.items() if parts is not None}
+        self.first_read = forward_pass.weights.first_read(forward_pass.steps, self.sliced)
+        parts = [part for parts in self.first_read.values() for part in parts]
+        self.unread = set(range(len(weights))) - {part.position for part in parts}
+        self.slices = [self._tensor(part) for part in parts if part.slice is not None]
+        self._grad_required = [tensor.requires_grad for tensor in (*weights, *context)]
+        self._context_nodes = [_node(tensor) for tensor in context]
+        weight_views = [with_own_node(weight) for weight in weights]
+
+        self.forward_inputs: tuple[State, list[Tensor], tuple[Tensor, ...]] | None
+        self.forward_inputs = tuple(t.detach() for t in state), weight_views, context
         self.back: BackwardPass | None = None
-        self._nodes: dict[Part, Any] = {}
+        self._nodes: dict[WeightPart, Any] = {}
 
     def apply(self) -> tuple[Tensor, ...]:
-        """Runs the steps; gives the last state and the sums of further results."""
-        # Steps are gone back over whatever of their inputs needs a gradient: drift is told of all.
-        handed: Any = torch.empty((), device=self.state[0].device, requires_grad=True)
-        for step in self.passed.steps:
-            first = (*self.state, *self.context) if step == self.passed.steps.start else ()
-            # Views: the engine is asked by their nodes which gradients are wanted. It goes on with
-            # the youngest node, so that those of a step are made after the node of the one before:
-            # gradients are then added up, and used up, before the next step is undone.
-            views = {part: view(self._tensor(part)) for part in self.completed[step]}
-            self._nodes |= {part: _node(seen) for part, seen in views.items()}
-            handed = _StepNode.apply(self, step, handed, *first, *views.values())
-        self.given, self.state, self.context = None, (), ()  # which autograd holds where needed
-        return handed
+        """Runs the steps; returns the last state and the sums of further results."""
+        # Each node hands a token to the next. It requires a gradient, so that the backward pass
+        # runs over all steps, whichever of their inputs require one.
+        token: Any = torch.empty((), device=self.state[0].device, requires_grad=True)
+        for step in self.forward_pass.steps:
+            first_inputs = (
+                (*self.state, *self.context) if step == self.forward_pass.steps.start else ()
+            )
+            # Views have nodes, by which the engine tells which gradients are wanted. The engine
+            # continues with the youngest node, so the views of a step are made after the node of
+            # the step before: gradients are then complete before the next step is undone.
+            views = {part: with_own_node(self._tensor(part)) for part in self.first_read[step]}
+            self._nodes |= {part: _node(tensor) for part, tensor in views.items()}
+            token = _StepNode.apply(self, step, token, *first_inputs, *views.values())
+        self.forward_inputs, self.state, self.context = (
+            None,
+            (),
+            (),
+        )  # autograd holds what it needs
+        return token
 
     def begin(self, saved: tuple[Tensor, ...], gradients: tuple[Tensor | None, ...]) -> None:
-        """Begins a backward pass."""
-        weights = self.passed.weights.tensors
-        of_pass = saved[: len(saved) - len(self.slices)]
-        asked: list[bool] = [False] * len(weights)
+        """Begins a backward pass.
+
+        Args:
+            saved: the tensors that the forward pass saved.
+            gradients: with respect to the results of `apply`.
+        """
+        weights = self.forward_pass.weights.tensors
+        saved_by_pass = saved[: len(saved) - len(self.slices)]
+        wanted_by_engine: list[bool] = [False] * len(weights)
         for part, node in self._nodes.items():
-            asked[part.place] |= executed(node)
-        asked += map(executed, self._asked)
-        wanted = [a and n for a, n in zip(asked, self._needed, strict=True)]
-        needed = self._needed
-        self.back = BackwardPass(self.passed, of_pass, gradients, needed, wanted, self.apart)
+            wanted_by_engine[part.position] |= executed(node)
+        wanted_by_engine += map(executed, self._context_nodes)
+        grad_wanted = [a and n for a, n in zip(wanted_by_engine, self._grad_required, strict=True)]
+        grad_required = self._grad_required
+        self.back = BackwardPass(
+            self.forward_pass, saved_by_pass, gradients, grad_required, grad_wanted, self.sliced
+        )
 
     def undo(self, step: int) -> tuple[Tensor | None, ...]:
-        """One step back: the gradients by the inputs of its node, in their order."""
+        """Undoes a step; returns the gradients with respect to the inputs of its node."""
         back = self.back
         assert back is not None, "the last step begins"
         back.undo(step)
-        first: tuple[Tensor | None, ...] = ()
-        if step == self.passed.steps.start:
-            self.back, first = None, back.finish()
-        return (*first, *(back.take(part) for part in self.completed[step]))
+        first_gradients: tuple[Tensor | None, ...] = ()
+        if step == self.forward_pass.steps.start:
+            self.back, first_gradients = None, back.finish()
+        return (*first_gradients, *(back.take(part) for part in self.first_read[step]))
 
-    def _tensor(self, part: Part) -> Tensor:
+    def _tensor(self, part: WeightPart) -> Tensor:
         if part.slice is None:
-            return self.passed.weights.tensors[part.place]
-        return (self._parts[part.place] or [])[part.slice]
+            return self.forward_pass.weights.tensors[part.position]
+        return (self._parts[part.position] or [])[part.slice]
 
 
 class FirstOrder(torch.autograd.Function):
-    """What has a backward pass, and no derivative of another kind."""
+    """An autograd function with a backward pass, and without forward-mode derivatives."""
 
     @staticmethod
     def jvp(ctx: Any, *tangents: Tensor) -> NoReturn:
@@ -111,37 +131,39 @@ class FirstOrder(torch.autograd.Function):
 
 
 class _StepNode(FirstOrder):
-    """One step in autograd's graph. That of the last step runs all of them, and saves for all."""
+    """One step in autograd's graph; the node of the last step runs and saves all of them."""
 
     @staticmethod
-    def forward(chain: StepChain, step: int, handed: Tensor, *tensors: Tensor) -> Any:
-        """Runs the steps without a graph if it is the last one; else hands on a token."""
-        if step + 1 < chain.passed.steps.stop:
-            return torch.empty_like(handed)
-        assert chain.given is not None, "the forward pass is run once"
-        return chain.passed.run(*chain.given)
+    def forward(chain: StepChain, step: int, token: Tensor, *tensors: Tensor) -> Any:
+        """Runs all steps without a graph if this is the last one; else hands on a token."""
+        if step + 1 < chain.forward_pass.steps.stop:
+            return torch.empty_like(token)
+        assert chain.forward_inputs is not None, "the forward pass is run once"
+        return chain.forward_pass.run(*chain.forward_inputs)
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple, output: Any) -> None:
-        """Saves what the backward pass begins from."""
+        """Saves what the backward pass needs, in the node of the last step."""
         chain, step = inputs[:2]
         ctx.chain, ctx.step = chain, step
         ctx.set_materialize_grads(False)
-        if step + 1 == chain.passed.steps.stop:
+        if step + 1 == chain.forward_pass.steps.stop:
             slices = (tensor.detach() for tensor in chain.slices)
-            ctx.save_for_backward(*chain.passed.saved(chain.context, chain.unread), *slices)
+            ctx.save_for_backward(
+                *chain.forward_pass.tensors_to_save(chain.context, chain.unread), *slices
+            )
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor | None) -> tuple[Tensor | None, ...]:
-        """Undoes the step; gradients by the state go from step to step past autograd."""
+        """Undoes the step; the gradients of the state pass from step to step in the chain."""
         refuse_in_backward(gradients)
-        if ctx.step + 1 == ctx.chain.passed.steps.stop:
+        if ctx.step + 1 == ctx.chain.forward_pass.steps.stop:
             ctx.chain.begin(ctx.saved_tensors, gradients)
         return (None, None, None, *ctx.chain.undo(ctx.step))
 
 
-def view(tensor: Tensor) -> Tensor:
-    """A tensor as a node of its own, by which the engine is asked for its gradient."""
+def with_own_node(tensor: Tensor) -> Tensor:
+    """A view of the tensor, whose node tells whether the engine wants its gradient."""
     return tensor.view_as(tensor) if tensor.requires_grad else tensor
 
 

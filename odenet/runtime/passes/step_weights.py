@@ -1,4 +1,4 @@
-"""The learned values of a single step."""
+"""The weights of a single step, as arguments of a compiled function."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -9,11 +9,13 @@ from torch.func import functional_call
 
 from odenet.runtime.passes.shear import Term
 
-Key = tuple[str, str]  # an attribute of the flow, and within a module the name of its parameter
+WeightKey = tuple[
+    str, str
+]  # an attribute of the flow, and within a module the name of its parameter
 
 
-class OneStep:
-    """What an attribute holds for one step, in the place of a stack of which any step is taken."""
+class OneStepStack:
+    """One value in place of a stacked parameter: indexing by any step gives this value."""
 
     def __init__(self, value: Any):
         self._value = value
@@ -27,27 +29,27 @@ class OneStep:
 
 @dataclass(frozen=True)
 class StepWeights:
-    """The learned values of one step, for a compiled function.
+    """The weights of one step, for a compiled function.
 
     Attributes:
-        tensors: slices of stacks, and the parameters (and buffers) of modules.
-        modules: what the modules' tensors are put into.
-        wanted: which tensors to differentiate by.
+        tensors: slices of stacked parameters, and the parameters (and buffers) of modules.
+        modules: by attribute, the modules that are called with these tensors.
+        differentiated: the tensors whose gradients are computed.
     """
 
-    tensors: Mapping[Key, Tensor]
+    tensors: Mapping[WeightKey, Tensor]
     modules: Mapping[str, nn.Module]
-    wanted: frozenset[Key]
+    differentiated: frozenset[WeightKey]
 
     def constants(self, names: Sequence[str]) -> list[Tensor]:
-        """The step's own constants of the scheme."""
+        """The step's values of some constants of the scheme, as tensors."""
         return [self.tensors[name, ""] for name in names]
 
-    def keys(self, term: Term) -> list[Key]:
-        """The tensors to differentiate a term by."""
-        return [key for key in self.tensors if key[0] in term.params and key in self.wanted]
+    def keys(self, term: Term) -> list[WeightKey]:
+        """The tensors of a term whose gradients are computed."""
+        return [key for key in self.tensors if key[0] in term.params and key in self.differentiated]
 
-    def buffers(self, term: Term) -> list[tuple[Key, Tensor]]:
+    def buffers(self, term: Term) -> list[tuple[WeightKey, Tensor]]:
         """The tensors of a term's modules that are not parameters."""
         return [
             (key, tensor)
@@ -57,18 +59,18 @@ class StepWeights:
             and key[1] in dict(self.modules[key[0]].named_buffers())
         ]
 
-    def arguments(self, term: Term, given: Mapping[Key, Tensor]) -> list:
-        """The values a term's rate takes, with some of the tensors given anew."""
-        tensors = {**self.tensors, **given}
+    def arguments(self, term: Term, replacements: Mapping[WeightKey, Tensor]) -> list:
+        """The weights that a term's right-hand side takes, with some tensors replaced."""
+        tensors = {**self.tensors, **replacements}
         values = []
         for name in term.params:
             if name in self.modules:
-                own = {key: tensor for (of, key), tensor in tensors.items() if of == name}
-                values.append(_with(self.modules[name], own))
+                of_module = {key: tensor for (of, key), tensor in tensors.items() if of == name}
+                values.append(_called_with(self.modules[name], of_module))
             else:
                 values.append(tensors[name, ""])
         return values
 
 
-def _with(module: nn.Module, tensors: dict[str, Tensor]):
+def _called_with(module: nn.Module, tensors: dict[str, Tensor]):
     return lambda *inputs, **options: functional_call(module, tensors, inputs, options)

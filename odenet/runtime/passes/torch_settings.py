@@ -1,4 +1,4 @@
-"""The settings of torch around an evaluation, which both passes have to find the same."""
+"""The global settings of torch during an evaluation, which have to be the same in both passes."""
 
 from __future__ import annotations
 
@@ -12,46 +12,54 @@ from torch._C import _autograd
 from torch.nn.utils import parametrize
 
 from odenet.runtime.passes.protocol import State
-from odenet.runtime.passes.shear import like
+from odenet.runtime.passes.shear import state_like
 
-# torch.compile of torch 2.11 breaks its graph where it is asked.
-_WITH_AUTOCAST = frozenset(k for k in ("cpu", "cuda", "xpu") if torch.amp.is_autocast_available(k))
+# Asked here: torch.compile of torch 2.11 breaks its graph at `is_autocast_available`.
+_AUTOCAST_DEVICES = frozenset(
+    k for k in ("cpu", "cuda", "xpu") if torch.amp.is_autocast_available(k)
+)
 
 
 @dataclass(frozen=True)
 class Autocast:
-    """An autocast setting, to be entered as often as needed.
+    """An autocast setting, which can be activated again.
 
     Its cache of cast weights stays off: each weight is used once per evaluation, and casts cached
     without a graph must not reach an evaluation that needs one.
     """
 
-    kind: str
+    device_type: str
     enabled: bool
     dtype: torch.dtype | None
 
     @classmethod
     def current(cls, device: torch.device) -> Autocast:
-        """The setting that holds now for a device."""
-        kind = device.type
-        if kind not in _WITH_AUTOCAST and not torch.amp.is_autocast_available(kind):
-            return cls(kind, False, None)
-        return cls(kind, torch.is_autocast_enabled(kind), torch.get_autocast_dtype(kind))
+        """The present setting for a device."""
+        device_type = device.type
+        if device_type not in _AUTOCAST_DEVICES and not torch.amp.is_autocast_available(
+            device_type
+        ):
+            return cls(device_type, False, None)
+        return cls(
+            device_type,
+            torch.is_autocast_enabled(device_type),
+            torch.get_autocast_dtype(device_type),
+        )
 
-    def entered(self) -> AbstractContextManager:
-        """A context in which the setting holds."""
+    def activate(self) -> AbstractContextManager:
+        """A context manager that activates the setting."""
         if self.dtype is None:
             return nullcontext()
-        return torch.autocast(self.kind, self.dtype, self.enabled, cache_enabled=False)
+        return torch.autocast(self.device_type, self.dtype, self.enabled, cache_enabled=False)
 
 
-def single_under_autocast(state: State) -> State:
-    """A state in single precision at least, where autocast would round it: errors add up."""
-    low = Autocast.current(state[0].device).enabled
-    return like(state, [t.float() if low and t.itemsize < 4 else t for t in state])
+def float32_under_autocast(state: State) -> State:
+    """The state, in float32 under autocast: rounded to 16 bits, errors of the steps add up."""
+    autocasts = Autocast.current(state[0].device).enabled
+    return state_like(state, [t.float() if autocasts and t.itemsize < 4 else t for t in state])
 
 
-_SWITCHES: tuple[tuple[Callable[[], Any], Callable[[Any], Any]], ...] = (
+_GLOBAL_SETTINGS: tuple[tuple[Callable[[], Any], Callable[[Any], Any]], ...] = (
     (torch.get_default_dtype, torch.set_default_dtype),
     (torch.get_deterministic_debug_mode, torch.set_deterministic_debug_mode),
     (torch.backends.cuda.math_sdp_enabled, torch.backends.cuda.enable_math_sdp),
@@ -63,46 +71,46 @@ _SWITCHES: tuple[tuple[Callable[[], Any], Callable[[Any], Any]], ...] = (
 
 @dataclass(frozen=True)
 class TorchSettings:
-    """The settings of torch that an evaluation may read, as they were for the first one.
+    """The settings of torch that an evaluation may read.
 
     Attributes:
-        autocasts: that of the state's device, and that of the host.
-        switches: the values of ``_SWITCHES``.
+        autocasts: those of the state's device and of the host.
+        global_values: the values of ``_GLOBAL_SETTINGS``.
     """
 
     autocasts: tuple[Autocast, ...]
-    switches: tuple[Any, ...]
+    global_values: tuple[Any, ...]
 
     @classmethod
     def current(cls, device: torch.device) -> TorchSettings:
-        """Those that hold now."""
+        """The present settings."""
         devices = {device.type: device, "cpu": torch.device("cpu")}
         autocasts = tuple(map(Autocast.current, devices.values()))
-        return cls(autocasts, tuple(read() for read, _ in _SWITCHES))
+        return cls(autocasts, tuple(read() for read, _ in _GLOBAL_SETTINGS))
 
     @contextmanager
-    def entered(self) -> Iterator[None]:
-        """They hold, and hooks on saved tensors do not: those are for what autograd keeps."""
+    def activate(self) -> Iterator[None]:
+        """A context manager that activates the settings, without hooks on saved tensors."""
         with ExitStack() as stack:
             for autocast in self.autocasts:
-                stack.enter_context(autocast.entered())
-            for (read, write), value in zip(_SWITCHES, self.switches, strict=True):
-                if (now := read()) != value:
-                    stack.callback(write, now)
+                stack.enter_context(autocast.activate())
+            for (read, write), value in zip(_GLOBAL_SETTINGS, self.global_values, strict=True):
+                if (current := read()) != value:
+                    stack.callback(write, current)
                     write(value)
             stack.enter_context(_no_saved_tensors_hooks())
             stack.enter_context(_no_cached_weights())
             yield
 
 
-def saved_tensors_hooked() -> bool:
-    """Whether hooks say where tensors that autograd saves go, as in `save_on_cpu`, `checkpoint`."""
+def has_saved_tensors_hooks() -> bool:
+    """Whether `saved_tensors_hooks` are active, as within `save_on_cpu` and `checkpoint`."""
     return _autograd._top_saved_tensors_default_hooks(True) is not None
 
 
 @contextmanager
 def _no_saved_tensors_hooks() -> Iterator[None]:
-    """Outer `saved_tensors_hooks`, such as `save_on_cpu`, see nothing of what is saved within."""
+    """Outer `saved_tensors_hooks`, such as `save_on_cpu`, are not called within."""
     hooks = []
     while (top := _autograd._top_saved_tensors_default_hooks(True)) is not None:
         hooks.append(top)
@@ -116,20 +124,20 @@ def _no_saved_tensors_hooks() -> Iterator[None]:
 
 @contextmanager
 def _no_cached_weights() -> Iterator[None]:
-    """An outer `parametrize.cached()` keeps weights computed from parameters that stay outside."""
-    around = parametrize._cache_enabled  # a count, of which other threads have their own part
-    parametrize._cache_enabled -= around
+    """Turns an outer `parametrize.cached()` off, whose weights do not depend on the leaves here."""
+    depth = parametrize._cache_enabled  # a count of nested contexts, also of other threads
+    parametrize._cache_enabled -= depth
     try:
         yield
     finally:
-        parametrize._cache_enabled += around
+        parametrize._cache_enabled += depth
 
 
 @contextmanager
-def same_bits() -> Iterator[None]:
-    """Around both passes of exact steps: a convolution on a GPU gives the same bits again.
+def deterministic_convolutions() -> Iterator[None]:
+    """Convolutions on a GPU give the same bits each time, as both passes of exact steps need.
 
-    cuDNN may otherwise add up in any order, and choose another algorithm where memory is short.
+    Otherwise cuDNN may add up in any order, and choose another algorithm when memory is short.
     """
     cudnn = torch.backends.cudnn
     before = cudnn.deterministic, cudnn.benchmark

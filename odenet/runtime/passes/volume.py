@@ -1,8 +1,8 @@
-"""By how much a flow changes volume: the log-determinant of its Jacobian, sample by sample.
+"""By how much a flow changes volume: the log-determinant of its Jacobian, for each sample.
 
-A shear multiplies each element of its target by α and by e^E and adds what does not read it, so
-that its log-determinant is the sum of log|α| + E over these elements. What depends on the state is
-summed up as the steps go, and differentiated with them; the rest is the same for all samples.
+A shear multiplies each element of its target by α and by e^E and adds terms that do not read the
+target, so that its log-determinant is the sum of log|α| + E over these elements. The exponents E
+are summed up during the steps and differentiated with them; the rest is the same for all samples.
 """
 
 from __future__ import annotations
@@ -14,60 +14,60 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from odenet.runtime.learned.constants import all_values
+from odenet.runtime.learned.constants import values_of_steps
 from odenet.runtime.passes.equations import Equations
 from odenet.runtime.passes.protocol import State, Stepwise
-from odenet.runtime.passes.shear import Coefficient, Registers, Term, like
+from odenet.runtime.passes.shear import Coefficient, Registers, Term, state_like
 from odenet.runtime.passes.steps import advance
 
-LOG_DET = "log-determinant"  # among the further results of a call
-PROBE = 1e3  # the size of the numbers that are sent through a flow without its steps
+LOG_DET = "log-determinant"  # its key among the further results of a call
+PROBE_SCALE = 1e3  # of the random numbers that show what a flow does around its steps
 
 
-def per_sample(values: Tensor, tensor: Tensor) -> Tensor:
-    """One value for each sample, at every element of it."""
+def broadcast_samples(values: Tensor, tensor: Tensor) -> Tensor:
+    """One value for each sample, expanded to the shape of a tensor."""
     return values.view(-1, *(1,) * (tensor.ndim - 1)).expand_as(tensor)
 
 
-def log_of_stretch(stretched: Tensor, exponent: Tensor) -> Tensor:
-    """The log-determinant, by sample, of multiplying a value by the exponential of a field."""
-    return exponent.to(stretched.dtype).expand_as(stretched).flatten(1).sum(1)
+def log_det_of_stretch(target: Tensor, exponent: Tensor) -> Tensor:
+    """The log-determinant, by sample, of multiplying a target by e^exponent."""
+    return exponent.to(target.dtype).expand_as(target).flatten(1).sum(1)
 
 
-def _log(scale: Coefficient) -> Coefficient:
+def _log_abs(scale: Coefficient) -> Coefficient:
     return scale.abs().log() if isinstance(scale, Tensor) else math.log(abs(scale))
 
 
-def collecting(flow: Stepwise, state: Registers) -> Callable[[str, Tensor], None]:
-    """What adds the log-determinant of a multiplication to what a flow has collected."""
+def log_det_collector(flow: Stepwise, state: Registers) -> Callable[[str, Tensor], None]:
+    """A function for ``on_stretch`` of `advance`, which adds to the log-determinant of a call."""
 
-    def stretched(slot: str, exponent: Tensor) -> None:
-        flow.collect({LOG_DET: log_of_stretch(state.read(slot), exponent)})
+    def collect(slot: str, exponent: Tensor) -> None:
+        flow.collect({LOG_DET: log_det_of_stretch(state.read(slot), exponent)})
 
-    return stretched
+    return collect
 
 
-def one_step(flow: Stepwise, state: State, step: int) -> State:
-    """One step as plain tensor code; of a flow that is measured by its shears."""
-    if not flow.measured:
+def run_step(flow: Stepwise, state: State, step: int) -> State:
+    """Runs one step as plain tensor code, by its shears if the log-determinant is collected."""
+    if not flow.collects_log_det:
         return flow.advance(state, step)
     registers = Registers(flow.slots, tuple(state), in_place=False)
 
-    def own(name: str) -> Any:
-        every = getattr(flow, name)
-        return every[step if name in flow.varying or len(every) > 1 else 0]
+    def value_in_step(name: str) -> Any:
+        values = getattr(flow, name)
+        return values[step if name in flow.varying or len(values) > 1 else 0]
 
-    def rate(term: Term, target: str) -> Tensor:
-        return term.rate(*map(registers.read, term.reads), *map(own, term.params))
+    def evaluate(term: Term, target: str) -> Tensor:
+        return term.rate(*map(registers.read, term.reads), *map(value_in_step, term.params))
 
-    shears = flow.shears(*map(own, flow.varying))
-    advance(shears, registers, rate, collecting(flow, registers))
+    shears = flow.shears(*map(value_in_step, flow.varying))
+    advance(shears, registers, evaluate, log_det_collector(flow, registers))
     registers.rename(flow.relabel)
-    return like(state, registers.tensors())
+    return state_like(state, registers.tensors())
 
 
 class Volume(Equations):
-    """The part of a flow that knows how it changes volume."""
+    """The part of a flow that computes its log-determinant."""
 
     channels: int
     space: int
@@ -79,30 +79,36 @@ class Volume(Equations):
             u: ``(batch, channels, *space)``.
 
         Returns:
-            The output, and log|det ∂output/∂u| of each sample, ``(batch,)``. Both are
-            differentiated as ``memory`` says.
+            The output, and log|det ∂output/∂u| of each sample, ``(batch,)``. The gradients of both
+            are computed as ``memory`` says.
 
         Raises:
             ValueError: if the flow is not an invertible map of its input.
         """
         self.require_density()
-        call = self.view()
-        call.measured = self.stretches
+        call = self.shallow_copy()
+        call.collects_log_det = self.stretches
         out = call.forward(u)
         log_det = out.new_zeros(len(u)) + self.log_scale(self.initial(u[:1]))
         return out, log_det + call.collected.get(LOG_DET, 0.0)
 
     def log_scale(self, state: State) -> Tensor | float:
-        """The log-determinant of all steps at a state, without what depends on its values."""
+        """The state-independent part of the log-determinant of all steps, Σ log|α|.
+
+        Args:
+            state: for the number of elements.
+        """
         sizes = {slot: t[:1].numel() for slot, t in zip(self.slots, state, strict=True)}
-        columns = [all_values(getattr(self, name), self.steps) for name in self.varying]
-        of_steps = [self.shears(*(column[step] for column in columns))
-                    for step in range(self.steps if columns else 1)]  # fmt: skip
-        total = sum(_log(s.scale) * sizes[s.target] for shears in of_steps for s in shears)
-        return total * (1 if columns else self.steps)
+        constants = [values_of_steps(getattr(self, name), self.steps) for name in self.varying]
+        shears_by_step = [self.shears(*(column[step] for column in constants))
+                    for step in range(self.steps if constants else 1)]  # fmt: skip
+        total = sum(
+            _log_abs(s.scale) * sizes[s.target] for shears in shears_by_step for s in shears
+        )
+        return total * (1 if constants else self.steps)
 
     def require_density(self) -> None:
-        """Refuses a flow that is not an invertible map of its input, or not undone.
+        """Refuses a flow whose output is not an invertible map of its input.
 
         Raises:
             ValueError: with the reason.
@@ -110,28 +116,28 @@ class Volume(Equations):
         name = type(self).__name__
         if not self.reversible:
             raise ValueError(f"{name} has no log-determinant: {self.obstacle}")
-        if not self._rearranges():
+        if not self._is_rearrangement():
             raise ValueError(
                 f"{name} has no log-determinant: its states ({', '.join(self.slots)}) are not the "
                 "elements of its input, each once, or its output is not all of its states"
             )
 
     @torch.no_grad()
-    def _rearranges(self) -> bool:
-        """Whether states are the elements of the input, and the output those of the states.
+    def _is_rearrangement(self) -> bool:
+        """Whether the first state is a rearrangement of the input, which the output undoes.
 
-        A learned initial value would need gradients; numbers of all sizes show the other ones.
+        A learned initial value makes the output require gradients; random numbers show all else.
         """
         generator = torch.Generator().manual_seed(0)
-        probe = torch.randn(1, self.channels, *(2,) * self.space, generator=generator) * PROBE
-        known = next((p for p in self.parameters() if p.is_floating_point()), probe)
-        probe = probe.to(known)
+        probe = torch.randn(1, self.channels, *(2,) * self.space, generator=generator) * PROBE_SCALE
+        parameter = next((p for p in self.parameters() if p.is_floating_point()), probe)
+        probe = probe.to(parameter)
         with torch.enable_grad():
             state = self.initial(probe)
             out = self.readout(state)
         if out.requires_grad or out.shape != probe.shape or not torch.equal(out, probe):
             return False
-        held = torch.cat([tensor.flatten() for tensor in state])
-        return held.shape == probe.flatten().shape and torch.equal(
-            held.sort().values, probe.flatten().sort().values
+        state_elements = torch.cat([tensor.flatten() for tensor in state])
+        return state_elements.shape == probe.flatten().shape and torch.equal(
+            state_elements.sort().values, probe.flatten().sort().values
         )

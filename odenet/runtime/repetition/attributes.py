@@ -1,8 +1,8 @@
-"""What the attributes of modules hold that evaluations may change.
+"""The mutable contents of modules' attributes: found, compared and copied.
 
-Besides the tensors, parts and hooks that torch knows of, a module may keep a counter in an object,
-the keys of a cache in a dictionary, a stream of random numbers within a list. Containers and
-objects of Python classes are walked through; functions, classes and torch's own objects are not.
+Besides its parameters, buffers, submodules and hooks, a module may keep a counter in an object, a
+cache in a dictionary, or a random generator within a list. The search goes through containers and
+objects of Python classes, but not through functions, classes and torch's own objects.
 """
 
 import copy
@@ -18,27 +18,29 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-_STANDARD = frozenset(vars(nn.Module())) | {"_compiled_call_impl"}
-_INERT = frozenset({int, float, bool, str, type(None), torch.device, torch.dtype, torch.Size})
-# Packages of classes. What a flow within a block notes is for those who ask that flow.
+_MODULE_ATTRIBUTES = frozenset(vars(nn.Module())) | {"_compiled_call_impl"}
+_IMMUTABLE = frozenset({int, float, bool, str, type(None), torch.device, torch.dtype, torch.Size})
+# Packages whose classes are left alone; those of odenet keep notes only, such as of drift.
 _WITHOUT_STATE = frozenset({"builtins", "torch", "enum", "odenet"})
 _GENERATORS = (torch.Generator, random.Random, np.random.Generator, np.random.RandomState)
-_HEAP_TYPE = 1 << 9  # a flag of classes that are written in Python
+_HEAP_TYPE = 1 << 9  # flag of classes that are defined in Python
 
 
 def is_standard(name: str) -> bool:
-    """Whether every module has an attribute of that name."""
-    return name in _STANDARD
+    """Whether every `nn.Module` has an attribute of that name."""
+    return name in _MODULE_ATTRIBUTES
 
 
-def own_attributes(module: nn.Module) -> list[tuple[str, Any]]:
-    """The attributes of a module that no bare module has, but those that cannot change."""
+def mutable_attributes(module: nn.Module) -> list[tuple[str, Any]]:
+    """The attributes of a module whose contents may change, without those of every `nn.Module`."""
     own = module.__dict__.items()
-    return [(name, v) for name, v in own if name not in _STANDARD and type(v) not in _INERT]
+    return [
+        (name, v) for name, v in own if name not in _MODULE_ATTRIBUTES and type(v) not in _IMMUTABLE
+    ]
 
 
-class Slots:
-    """The slots of an object, written like a dictionary."""
+class SlotWriter:
+    """Makes the ``__slots__`` of an object assignable like the items of a dictionary."""
 
     def __init__(self, owner: Any):
         self._owner = owner
@@ -47,11 +49,11 @@ class Slots:
         object.__setattr__(self._owner, name, value)
 
 
-Place = tuple[Any, Any, Any]  # where something is held: holder[key] is the value
+Location = tuple[Any, Any, Any]  # (holder, key, value), where holder[key] is the value
 
 
-def places(value: Any) -> Iterator[Place]:
-    """What a container or an object holds, and where."""
+def locations(value: Any) -> Iterator[Location]:
+    """All values that a container or an object holds, each with its location."""
     if isinstance(value, dict):
         yield from ((value, key, held) for key, held in value.items())
     elif isinstance(value, list | deque):
@@ -60,19 +62,19 @@ def places(value: Any) -> Iterator[Place]:
     yield from ((own, key, held) for key, held in own.items())
     for name in _slots(type(value)):
         if hasattr(value, name):
-            yield Slots(value), name, getattr(value, name)
+            yield SlotWriter(value), name, getattr(value, name)
 
 
 @cache
 def _slots(kind: type) -> tuple[str, ...]:
-    """The names of the slots of a class's objects."""
-    several = (base.__dict__.get("__slots__", ()) for base in kind.__mro__)
-    names = (name for some in several for name in ((some,) if isinstance(some, str) else some))
+    """The names in ``__slots__`` of a class and its bases."""
+    declarations = (base.__dict__.get("__slots__", ()) for base in kind.__mro__)
+    names = (name for some in declarations for name in ((some,) if isinstance(some, str) else some))
     return tuple(name for name in names if name not in ("__dict__", "__weakref__"))
 
 
 def has_state(value: Any) -> bool:
-    """Whether it is a container or an object that may hold other things later."""
+    """Whether a value is a container or an object whose contents may change."""
     if isinstance(value, list | dict | set | deque):
         return True
     if isinstance(value, type | tuple | partial):
@@ -83,13 +85,13 @@ def has_state(value: Any) -> bool:
 
 
 def is_volatile(value: Any) -> bool:
-    """Whether it may have changed without any trace that could be looked for."""
+    """Whether a value may change without a way to see it, as arrays and iterators do."""
     kinds = (Tensor, np.ndarray, bytearray, *_GENERATORS)
     return isinstance(value, kinds) or hasattr(type(value), "__next__")
 
 
-def within(value: Any) -> Iterable[Any]:
-    """What something that cannot be changed itself refers to."""
+def referents(value: Any) -> Iterable[Any]:
+    """The values that a tuple, a bound method or a partial function refers to."""
     if isinstance(value, tuple):
         return value
     if isinstance(value, MethodType):
@@ -100,109 +102,113 @@ def within(value: Any) -> Iterable[Any]:
 
 
 class AttributeFingerprint:
-    """What some attributes hold at one moment, to see later whether they still do.
+    """The contents of some attributes at one moment, to see later whether they have changed.
 
     Attributes:
-        checkable: whether that can be seen.
+        checkable: whether a change could be seen.
     """
 
     def __init__(self, attributes: Iterable[Any]):
-        self._held: dict[int, tuple[Any, list]] = {}
+        self._contents: dict[int, tuple[Any, list]] = {}
         self.checkable = all(map(self._add, attributes))
 
     def unchanged(self) -> bool:
-        """Whether every container and object has the very things in it that it had."""
-        for value, before in self._held.values():
-            now = _listed(value)
-            if len(now) != len(before) or not all(map(is_, now, before)):
+        """Whether every container and object still holds the same objects."""
+        for value, contents in self._contents.values():
+            now = _held_objects(value)
+            if len(now) != len(contents) or not all(map(is_, now, contents)):
                 return False
         return True
 
     def _add(self, value: Any) -> bool:
-        if type(value) in _INERT or id(value) in self._held or isinstance(value, nn.Module):
+        if type(value) in _IMMUTABLE or id(value) in self._contents or isinstance(value, nn.Module):
             return True
         if is_volatile(value):
             return False
         if not has_state(value):
-            return all(map(self._add, within(value)))
-        listed = _listed(value)
-        self._held[id(value)] = value, listed
+            return all(map(self._add, referents(value)))
+        listed = _held_objects(value)
+        self._contents[id(value)] = value, listed
         return all(map(self._add, listed))
 
 
-def _listed(value: Any) -> list:
-    """What `places` finds, without the places."""
-    found = [*value] if isinstance(value, list | set | deque) else []
-    for named in (value if isinstance(value, dict) else {}, getattr(value, "__dict__", {})):
-        found += named
-        found += named.values()
-    found += [getattr(value, name, None) for name in _slots(type(value))]
-    return found
+def _held_objects(value: Any) -> list:
+    """The values that `locations` finds, and the keys of dictionaries."""
+    objects = [*value] if isinstance(value, list | set | deque) else []
+    for mapping in (value if isinstance(value, dict) else {}, getattr(value, "__dict__", {})):
+        objects += mapping
+        objects += mapping.values()
+    objects += [getattr(value, name, None) for name in _slots(type(value))]
+    return objects
 
 
 class Copier:
-    """Copies of what attributes hold, that share no state with it, and refer to no original.
+    """Copies the contents of attributes, so that a copy shares no mutable object with the original.
+
+    Tensors are not copied, but reported, so that the caller may replace them.
 
     Args:
-        twins: the copy of a module, or the module itself.
-        hold: told of each tensor that is held where another may be put: its path, holder and key.
+        copy_of_module: gives the copy of a module, or the module itself.
+        on_tensor: called with path, holder, key and value of each tensor that may be replaced.
     """
 
     def __init__(
         self,
-        twins: Callable[[nn.Module], nn.Module],
-        hold: Callable[[str, Any, Any, Tensor], None],
+        copy_of_module: Callable[[nn.Module], nn.Module],
+        on_tensor: Callable[[str, Any, Any, Tensor], None],
     ):
-        self._twins = twins
-        self._hold = hold
-        self._copies: dict[int, tuple[Any, Any]] = {}  # with the originals, which are to live on
+        self._copy_of_module = copy_of_module
+        self._on_tensor = on_tensor
+        self._copies: dict[
+            int, tuple[Any, Any]
+        ] = {}  # by `id`: original, which stays alive, and copy
 
-    def put(self, path: str, holder: Any, key: Any, value: Any) -> None:
-        """Puts a copy in the place of a value; tensors stay, and are told of."""
+    def put_copy(self, path: str, holder: Any, key: Any, value: Any) -> None:
+        """Sets holder[key] to a copy of a value; a tensor stays, and is reported."""
         if isinstance(value, Tensor):
-            self._hold(path, holder, key, value)
-        elif type(value) not in _INERT:
+            self._on_tensor(path, holder, key, value)
+        elif type(value) not in _IMMUTABLE:
             holder[key] = self._copy(path, value)
 
     def _copy(self, path: str, value: Any) -> Any:
-        if type(value) in _INERT:
+        if type(value) in _IMMUTABLE:
             return value
         if isinstance(value, nn.Module):
-            return self._twins(value)
+            return self._copy_of_module(value)
         if id(value) not in self._copies:
-            self._copies[id(value)] = value, self._new(path, value)
+            self._copies[id(value)] = value, self._make_copy(path, value)
         return self._copies[id(value)][1]
 
-    def _new(self, path: str, value: Any) -> Any:
+    def _make_copy(self, path: str, value: Any) -> Any:
         if isinstance(value, nn.Parameter):
             return value
-        if isinstance(value, Tensor):  # in a tuple: no other is put there
+        if isinstance(value, Tensor):  # in a tuple, where it cannot be replaced
             return value.detach().clone().requires_grad_(value.requires_grad)
         if isinstance(value, torch.Generator):
             return value.clone_state()
         if isinstance(value, _GENERATORS):
             return copy.deepcopy(value)
         if is_volatile(value):
-            return _shallow(value)
+            return _shallow_copy(value)
         if has_state(value):
-            return self._new_holder(path, value)
-        return self._with_copies(path, value)
+            return self._copy_holder(path, value)
+        return self._rebuild(path, value)
 
-    def _new_holder(self, path: str, value: Any) -> Any:
-        twin = _shallow(value)
+    def _copy_holder(self, path: str, value: Any) -> Any:
+        twin = _shallow_copy(value)
         if twin is value:
             return value
-        self._copies[id(value)] = value, twin  # before what it holds, which may refer to it
-        for holder, key, held in [*places(twin)]:
-            self.put(f"{path}.{key}", holder, key, held)
+        self._copies[id(value)] = value, twin  # first, since its contents may refer to it
+        for holder, key, held in [*locations(twin)]:
+            self.put_copy(f"{path}.{key}", holder, key, held)
         if isinstance(twin, set):
             copies = [self._copy(path, held) for held in twin]
             twin.clear()
             twin.update(copies)
         return twin
 
-    def _with_copies(self, path: str, value: Any) -> Any:
-        parts = [*within(value)]
+    def _rebuild(self, path: str, value: Any) -> Any:
+        parts = [*referents(value)]
         copies = [self._copy(path, part) for part in parts]
         if all(a is b for a, b in zip(copies, parts, strict=True)):
             return value
@@ -215,8 +221,8 @@ class Copier:
         return getattr(value, "_make", type(value))(copies)
 
 
-def _shallow(value: Any) -> Any:
+def _shallow_copy(value: Any) -> Any:
     try:
         return copy.copy(value)
-    except Exception:  # a running generator, an open file: there is but one
+    except Exception:  # such as a running generator, or an open file
         return value

@@ -1,4 +1,4 @@
-"""Further inputs of a flow, which every evaluation of a right-hand side reads."""
+"""The further inputs of a flow, such as a mask, which every right-hand side reads."""
 
 from __future__ import annotations
 
@@ -13,19 +13,25 @@ from odenet.runtime.repetition.attributes import Copier
 
 
 class Context:
-    """What follows the state in a call of a flow: a mask, the output of an encoder.
+    """The arguments that follow the state in a call of a flow: a mask, the output of an encoder.
 
-    Tensors in tuples, lists and dictionaries are differentiated by; one that is an attribute of
-    some object is not, and is refused where it needs a gradient. The containers are those of the
-    moment of the call: what happens to them later happens to others. Objects, generators and arrays
-    are repeated as an evaluation found them.
+    Tensors in tuples, lists and dictionaries get gradients. A tensor that is an attribute of some
+    object does not, and is refused if it requires one. The containers are copied at the call, so
+    that later changes to them have no effect. Objects, generators and arrays are copied before each
+    evaluation, and its repetition gets them as they were then.
+
+    Args:
+        args: positional arguments.
+        kwargs: keyword arguments.
     """
 
-    _watched: tuple[tuple[Tensor, int], ...] = ()  # with their versions
-    _within: tuple[tuple[Tensor, int], ...] = ()  # those of them that objects hold
+    _versions: tuple[tuple[Tensor, int], ...] = ()  # all tensors of a snapshot, with their versions
+    _versions_within_objects: tuple[
+        tuple[Tensor, int], ...
+    ] = ()  # those that are attributes of objects
 
     def __init__(self, args: tuple = (), kwargs: dict[str, Any] | None = None):
-        self._leaves, self._spec = _flattened((args, kwargs or {}))
+        self._leaves, self._spec = _flatten((args, kwargs or {}))
         self._rebuild()
 
     def _rebuild(self) -> None:
@@ -36,70 +42,76 @@ class Context:
 
     @property
     def tensors(self) -> tuple[Tensor, ...]:
-        """All tensors in it, in a fixed order."""
+        """The tensors among the arguments, in a fixed order."""
         return tuple(leaf for leaf in self._leaves if isinstance(leaf, Tensor))
 
-    def put(self, tensors: Sequence[Tensor]) -> Context:
-        """The same with other tensors, in containers of its own."""
+    def with_tensors(self, tensors: Sequence[Tensor]) -> Context:
+        """The same arguments with other tensors, in new containers."""
         if not self:
             return self
-        given = iter(tensors)
-        return self._of([next(given) if isinstance(x, Tensor) else x for x in self._leaves])
+        replacements = iter(tensors)
+        return self._with_leaves(
+            [next(replacements) if isinstance(x, Tensor) else x for x in self._leaves]
+        )
 
-    def _of(self, leaves: list[Any]) -> Context:
+    def _with_leaves(self, leaves: list[Any]) -> Context:
         other = Context.__new__(Context)
         other._spec, other._leaves = self._spec, leaves
         other._rebuild()
         return other
 
-    def found(self) -> Context:
-        """The same as it is now, to be taken before an evaluation and to be repeated on.
+    def snapshot(self) -> Context:
+        """A copy, taken before an evaluation, for its repetition.
 
-        Tensors are not copied, but watched.
+        Tensors are not copied; their versions are noted.
         """
         if not self:
             return self
         leaves = [*self._leaves]
         within: list[tuple[Tensor, int]] = []
-        copier = Copier(lambda module: module, lambda *place: within.append(_versioned(place[-1])))
+        copier = Copier(
+            lambda module: module, lambda *place: within.append(_with_version(place[-1]))
+        )
         for key, leaf in enumerate(self._leaves):
             if not isinstance(leaf, Tensor):
-                copier.put("", leaves, key, leaf)
-        other = self._of(leaves)
-        other._within = tuple(within)
-        other._watched = (*map(_versioned, self.tensors), *within)
+                copier.put_copy("", leaves, key, leaf)
+        other = self._with_leaves(leaves)
+        other._versions_within_objects = tuple(within)
+        other._versions = (*map(_with_version, self.tensors), *within)
         return other
 
-    def repeated(self, tensors: Sequence[Tensor]) -> Context:
-        """For a repetition: as it was found, with these tensors in place.
+    def restored(self, tensors: Sequence[Tensor]) -> Context:
+        """The arguments for a repetition: another copy of this snapshot, with these tensors.
 
         Raises:
             RuntimeError: if a tensor that an object holds has changed since.
         """
-        if any(_versioned(tensor)[1] != version for tensor, version in self._within):
+        if any(
+            _with_version(tensor)[1] != version for tensor, version in self._versions_within_objects
+        ):
             raise RuntimeError(
                 "a tensor that an object among the further inputs of a flow holds was changed "
                 "in place between the forward and the backward pass of rebuilt steps, which read "
                 "it in both"
             )
-        return self.found().put(tensors)
+        return self.snapshot().with_tensors(tensors)
 
-    def refuse_written(self, found: Context) -> None:
-        """Looks whether an evaluation wrote to a container, or to a tensor.
+    def refuse_changes(self, snapshot: Context) -> None:
+        """Refuses evaluations that wrote to a container or to a tensor among the arguments.
 
         Args:
-            found: before the evaluation.
+            snapshot: taken before the evaluation.
 
         Raises:
-            RuntimeError: if it did: a repetition could not see it.
+            RuntimeError: if this one did: a repetition would find other values.
         """
-        if any(_versioned(tensor)[1] != version for tensor, version in found._watched):
+        if any(_with_version(tensor)[1] != version for tensor, version in snapshot._versions):
             raise RuntimeError(
                 "a block changed a tensor among the further inputs of its flow in place, which "
                 "rebuilt steps read again: let it change a copy, or set "
                 'flow.memory = "stored"'
             )
-        leaves, spec = _flattened((self.args, self.kwargs))
+        leaves, spec = _flatten((self.args, self.kwargs))
         same = spec == self._spec and all(a is b for a, b in zip(leaves, self._leaves, strict=True))
         if not same:
             raise RuntimeError(
@@ -109,13 +121,16 @@ class Context:
             )
 
 
-def _flattened(given: Any) -> tuple[list[Any], Any]:
-    """Its leaves and form; a size is a leaf, which torch would rebuild as a tuple."""
-    return pytree.tree_flatten(given, is_leaf=lambda value: isinstance(value, torch.Size))
+def _flatten(inputs: Any) -> tuple[list[Any], Any]:
+    """The leaves of nested containers and their structure.
+
+    A `torch.Size` counts as a leaf, since torch would rebuild it as a tuple.
+    """
+    return pytree.tree_flatten(inputs, is_leaf=lambda value: isinstance(value, torch.Size))
 
 
-def _versioned(tensor: Tensor) -> tuple[Tensor, int]:
+def _with_version(tensor: Tensor) -> tuple[Tensor, int]:
     return tensor, 0 if tensor.is_inference() else tensor._version
 
 
-NOTHING = Context()
+NO_CONTEXT = Context()

@@ -1,9 +1,9 @@
-"""Replay: what surrounds an evaluation of a right-hand side, restored for its repetition.
+"""Records evaluations of right-hand sides, so that the backward pass can repeat them exactly.
 
-A right-hand side is evaluated again to undo a step. The second evaluation has to be the first one
-over: the same random numbers, and every module as its snapshot has it, on a replica from a pool
-(`replica_pool`), so that the module itself does not notice. The settings of torch around both are
-those of `torch_settings`.
+A right-hand side is evaluated again to undo a step. The second evaluation has to draw the same
+random numbers and to find every module as it was (`snapshot`). It runs on replicas of the modules
+(`replica_pool`), so that the modules themselves do not change. The settings of torch for both are
+in `torch_settings`.
 """
 
 from __future__ import annotations
@@ -22,23 +22,23 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from odenet.runtime.repetition.context import NOTHING, Context
+from odenet.runtime.repetition.context import NO_CONTEXT, Context
 from odenet.runtime.repetition.replica_pool import PooledReplica, ReplicaPools
 from odenet.runtime.repetition.snapshot import Snapshot
 
-_OBJECT = object.__basicsize__  # bytes that every object of CPython begins with
-_MT19937 = 4 * (624 + 1)  # bytes: Matsumoto & Nishimura 1998, and the place within them
+_OBJECT_HEADER = object.__basicsize__  # size in bytes of the header of every CPython object
+_MT19937 = 4 * (624 + 1)  # size in bytes of the state of this generator, with its position
 
 
 class RandomStates(NamedTuple):
     """The states of the global random streams: torch's, Python's and numpy's.
 
     Attributes:
-        cpu: of torch's generator.
-        accelerator: of that of the device, if it is another.
-        python: as `random` gives it.
-        numpy: as `numpy.random` gives it.
-        memory: of the generators; None where that cannot be read, or does not tell the whole.
+        cpu: state of torch's generator on the CPU.
+        accelerator: state of the generator of the accelerator, if the device is one.
+        python: as `random.getstate` gives it.
+        numpy: as `numpy.random.get_state` gives it.
+        memory: bytes of the generators, for a fast comparison; None if they are not complete.
     """
 
     cpu: Tensor
@@ -49,17 +49,17 @@ class RandomStates(NamedTuple):
 
     @classmethod
     def read(cls, device: torch.device, before: RandomStates | None = None) -> RandomStates:
-        """Where they are now.
+        """The present states.
 
         Args:
-            device: of the accelerator's stream.
-            before: an earlier reading, which is given again where nothing was drawn since.
+            device: whose random stream is read in addition to those of the host.
+            before: an earlier reading, which is returned if nothing was drawn since.
 
         Raises:
             RuntimeError: while a CUDA graph is captured.
         """
         cpu, accelerator = torch.default_generator.get_state(), None
-        # Without one, tensors that say they are on it have no values, and nothing draws.
+        # If no accelerator is present, tensors of its device type have no values: nothing draws.
         if device.type not in ("cpu", "meta") and torch.get_device_module(device).is_available():
             if device.type == "cuda" and torch.cuda.is_current_stream_capturing():
                 raise RuntimeError(
@@ -68,12 +68,12 @@ class RandomStates(NamedTuple):
                     'with flow.memory = "stored", or do not capture it'
                 )
             accelerator = torch.get_device_module(device).get_rng_state(device)
-        memory = _memory(cpu, accelerator)
+        memory = _generator_memory(cpu, accelerator)
         if before is not None and memory is not None and memory == before.memory:
             return before
         numpy: Any = np.random.get_state()
-        put_aside = numpy[3]  # a normal number, for the next draw, which memory does not show
-        memory = None if put_aside else memory
+        has_spare_normal = numpy[3]  # not part of the memory that is read
+        memory = None if has_spare_normal else memory
         return cls(cpu, accelerator, random.getstate(), numpy, memory)
 
     def restore(self, device: torch.device) -> None:
@@ -84,7 +84,7 @@ class RandomStates(NamedTuple):
         random.setstate(self.python)
         np.random.set_state(self.numpy)
 
-    def same(self, other: RandomStates) -> bool:
+    def equals(self, other: RandomStates) -> bool:
         """Whether nothing was drawn between two readings."""
         return self is other or (
             _equal(self.cpu, other.cpu)
@@ -94,21 +94,23 @@ class RandomStates(NamedTuple):
         )
 
 
-def _memory(cpu: Tensor, accelerator: Tensor | None) -> tuple | None:
-    """What the generators of all streams hold, to see whether they have moved.
+def _generator_memory(cpu: Tensor, accelerator: Tensor | None) -> tuple | None:
+    """The bytes of the states of all generators, to see whether something was drawn.
 
-    To look there takes a tenth of the time of reading the states of Python's and numpy's.
+    Reading them takes a tenth of the time that `getstate` and `get_state` take.
     """
     python = random.getstate.__self__
     numpy = np.random.get_bit_generator()  # pyright: ignore[reportAttributeAccessIssue]
-    followed = torch._C._len_torch_dispatch_stack()  # operations without values: all may have moved
-    known = type(python) is random.Random and type(numpy) is np.random.MT19937
-    if followed or not known or sys.implementation.name != "cpython":
+    is_symbolic = torch._C._len_torch_dispatch_stack()  # tensors without values: unknown
+    is_readable = type(python) is random.Random and type(numpy) is np.random.MT19937
+    if is_symbolic or not is_readable or sys.implementation.name != "cpython":
         return None
     return (
         cpu.numpy().tobytes(),
         None if accelerator is None else accelerator.numpy().tobytes(),
-        ctypes.string_at(id(python) + _OBJECT, _random.Random.__basicsize__ - _OBJECT),
+        ctypes.string_at(
+            id(python) + _OBJECT_HEADER, _random.Random.__basicsize__ - _OBJECT_HEADER
+        ),
         python.gauss_next,  # pyright: ignore[reportAttributeAccessIssue]
         ctypes.string_at(numpy.ctypes.state_address, _MT19937),
     )
@@ -117,17 +119,17 @@ def _memory(cpu: Tensor, accelerator: Tensor | None) -> tuple | None:
 def _equal(one: Tensor | None, other: Tensor | None) -> bool:
     if one is None or other is None:
         return one is other
-    # Where operations are only followed, without values, the states may have moved.
+    # Under a dispatch mode, as of fake tensors, values are unknown and may differ.
     return not torch._C._len_torch_dispatch_stack() and torch.equal(one, other)
 
 
-_turn = threading.RLock()  # the streams are one for all threads
+_stream_lock = threading.RLock()  # the streams are shared by all threads
 
 
 @contextmanager
 def random_states_preserved(device: torch.device) -> Iterator[RandomStates]:
     """Leaves the global random streams as if nothing had been drawn within."""
-    with _turn:
+    with _stream_lock:
         before = RandomStates.read(device)
         try:
             yield before
@@ -137,24 +139,24 @@ def random_states_preserved(device: torch.device) -> Iterator[RandomStates]:
 
 @dataclass(slots=True)
 class EvaluationRecord:
-    """What one evaluation of a right-hand side found, in addition to the state and the parameters.
+    """The inputs of one evaluation of a right-hand side other than the state and the parameters.
 
     Attributes:
-        modules: snapshots of the modules it called, in their order.
-        random: the states of the random streams before it, if it drew from them.
+        modules: snapshots of the modules that it called, in their order.
+        random: the states of the random streams before it, if it drew random numbers.
         context: the further inputs.
     """
 
     modules: tuple[Snapshot, ...]
     random: RandomStates | None
-    context: Context = NOTHING
+    context: Context = NO_CONTEXT
 
     def replicas(self) -> tuple[PooledReplica, ...]:
-        """Copies of the modules, as they were before."""
+        """Copies of the modules, as they were before the evaluation."""
         return tuple(snapshot.replica() for snapshot in self.modules)
 
 
-_latest: dict[str, RandomStates] = {}  # readings that the first one of a pass is compared with
+_last_reading: dict[str, RandomStates] = {}  # by device type, for `before`
 
 
 class Recorder:
@@ -173,29 +175,29 @@ class Recorder:
         self._pools = pools
         self._random: RandomStates | None = None  # after the last evaluation
 
-    def before(self, modules: list[nn.Module]) -> EvaluationRecord:
-        """To be called before an evaluation that calls these modules."""
+    def begin(self, modules: list[nn.Module]) -> EvaluationRecord:
+        """Called before an evaluation that calls these modules; returns its record."""
         if self._stochastic and self._random is None:
-            self._random = RandomStates.read(self.device, _latest.get(self.device.type))
-            _latest[self.device.type] = self._random
-        return EvaluationRecord(tuple(Snapshot(self._pools.of(m)) for m in modules), None)
+            self._random = RandomStates.read(self.device, _last_reading.get(self.device.type))
+            _last_reading[self.device.type] = self._random
+        return EvaluationRecord(tuple(Snapshot(self._pools.pool_of(m)) for m in modules), None)
 
-    def after(self, evaluation: EvaluationRecord) -> None:
-        """To be called after it."""
+    def end(self, evaluation: EvaluationRecord) -> None:
+        """Called after the evaluation; completes its record."""
         if self._random is not None:
             # Nothing draws between two evaluations, so that one reading serves both.
             before = self._random
             self._random = RandomStates.read(self.device, before)
-            if not before.same(self._random):
+            if not before.equals(self._random):
                 evaluation.random = before
         for snapshot in evaluation.modules:
-            snapshot.settle()
+            snapshot.finish()
         self.evaluations.append(evaluation)
 
 
 @contextmanager
-def evaluating(module: nn.Module) -> Iterator[None]:
-    """The module and all within in evaluation mode."""
+def evaluation_mode(module: nn.Module) -> Iterator[None]:
+    """A context manager in which a module and all modules within it are in evaluation mode."""
     training = [m for m in module.modules() if m.training]
     module.eval()
     try:

@@ -1,4 +1,8 @@
-"""What a rebuilding backward pass cannot see is said by name, not differentiated wrongly."""
+"""Errors and warnings for code whose gradients would be wrong with rebuilt states.
+
+Examples are second derivatives, `torch.func`, and tensors that enter or leave a right-hand side
+other than as its inputs and outputs.
+"""
 
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
@@ -8,24 +12,27 @@ import torch
 from torch import Tensor, nn
 from torch._C import _functorch  # pyright: ignore[reportAttributeAccessIssue]
 
-_Leaf = torch._C._functions.AccumulateGrad  # pyright: ignore[reportAttributeAccessIssue]
-_told: set[tuple[str, str]] = set()  # a module's class and what it keeps: said once
+_AccumulateGrad = torch._C._functions.AccumulateGrad  # pyright: ignore[reportAttributeAccessIssue]
+_warnings_given: set[tuple[str, str]] = set()  # class of a module and name of an attribute
 
 
-def refuse(what: str) -> NoReturn:
-    """Says what only plain autograd can do.
+def refuse(use: str) -> NoReturn:
+    """Refuses a use that only plain autograd supports.
+
+    Args:
+        use: what is refused, completing "a backward without stored activations cannot be …".
 
     Raises:
         RuntimeError: always.
     """
     raise RuntimeError(
-        f"a backward without stored activations cannot be {what}; "
+        f"a backward without stored activations cannot be {use}; "
         'set flow.memory = "stored", which uses plain autograd and can'
     )
 
 
 def refuse_in_backward(gradients: Iterable[Tensor | None]) -> None:
-    """Looks for a second derivative, and for what `refuse_transforms` looks for.
+    """Refuses second derivatives, and what `refuse_transforms` refuses; called in a backward pass.
 
     Raises:
         RuntimeError: if there is one.
@@ -36,13 +43,13 @@ def refuse_in_backward(gradients: Iterable[Tensor | None]) -> None:
 
 
 def refuse_transforms(gradients: Iterable[Tensor | None] = ()) -> None:
-    """Looks for a transform of `torch.func` around, and for many gradients at once.
+    """Refuses to run within a transform of `torch.func`, or with a batch of gradients.
 
     Raises:
-        RuntimeError: if there is one.
+        RuntimeError: if that is the case.
     """
-    many = any(g is not None and _functorch.is_legacy_batchedtensor(g) for g in gradients)
-    if many or _functorch.peek_interpreter_stack() is not None:
+    is_batched = any(g is not None and _functorch.is_legacy_batchedtensor(g) for g in gradients)
+    if is_batched or _functorch.peek_interpreter_stack() is not None:
         refuse(
             "differentiated or vectorised by torch.func (grad, vjp, jacrev, jvp, jacfwd, vmap), or "
             "with is_grads_batched or vectorize"
@@ -50,7 +57,7 @@ def refuse_transforms(gradients: Iterable[Tensor | None] = ()) -> None:
 
 
 def refuse_types(flow: Any, state: Iterable[Tensor]) -> None:
-    """Looks for a state that is not differentiated.
+    """Refuses states of a type that has no gradients.
 
     Raises:
         TypeError: if there is one.
@@ -63,17 +70,17 @@ def refuse_types(flow: Any, state: Iterable[Tensor]) -> None:
             )
 
 
-class _Watched(torch.autograd.Function):
-    """A value as an evaluation of the forward pass reads it, of which no gradient may be asked."""
+class _RefuseGradient(torch.autograd.Function):
+    """The identity, whose backward raises an error; see `refusing_gradient`."""
 
     @staticmethod
     def forward(ctx: Any, value: Tensor) -> Tensor:
-        """The same value, as a node of the graph that refuses a gradient."""
+        """The same value."""
         return value.detach()
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> NoReturn:
-        """Somebody kept a result of the evaluation and differentiates it."""
+        """Called if a result that was kept outside of the flow is differentiated."""
         raise RuntimeError(
             "a value that a block computed in the forward pass of rebuilt steps was kept, and is "
             'differentiated: let the block return it as well, (y, {"name": value}), and read the '
@@ -81,21 +88,30 @@ class _Watched(torch.autograd.Function):
         )
 
 
-def watched(tensor: Tensor) -> Tensor:
-    """A tensor that needs a gradient, as it does in the repetition, and refuses to be given one."""
+def refusing_gradient(tensor: Tensor) -> Tensor:
+    """A copy of a tensor for the forward pass, which requires a gradient but refuses to get one.
+
+    It requires one as in the backward pass, since modules may ask. Nothing may be differentiated
+    with respect to it, since its evaluation is repeated for that.
+    """
     if not (tensor.is_floating_point() or tensor.is_complex()):
         return tensor
-    return _Watched.apply(tensor.detach().requires_grad_())
+    return _RefuseGradient.apply(tensor.detach().requires_grad_())
 
 
-def graph(values: Iterable[Tensor], before: Iterable[Any] = ()) -> list[Any]:
-    """The nodes that values were computed by, each once, as far back as some others."""
-    seen = {None, *before}
+def graph_nodes(values: Iterable[Tensor], stop: Iterable[Any] = ()) -> list[Any]:
+    """The nodes of autograd's graph that values depend on, each once.
+
+    Args:
+        values: the values.
+        stop: nodes that are left out, with all that only they depend on.
+    """
+    seen = {None, *stop}
     nodes: list[Any] = [
         n for n in dict.fromkeys(value.grad_fn for value in values) if n not in seen
     ]
     seen.update(nodes)
-    for node in nodes:  # which grows
+    for node in nodes:  # the list grows meanwhile
         for following, _ in node.next_functions:
             if following not in seen:
                 seen.add(following)
@@ -103,60 +119,60 @@ def graph(values: Iterable[Tensor], before: Iterable[Any] = ()) -> list[Any]:
     return nodes
 
 
-def checkpointed(nodes: Iterable[Any]) -> bool:
-    """Whether `checkpoint(use_reentrant=True)` is among them: it is differentiated as a whole."""
+def has_reentrant_checkpoint(nodes: Iterable[Any]) -> bool:
+    """Whether `checkpoint(use_reentrant=True)` is among the nodes; it needs a full `backward`."""
     return any(type(node).__name__ == "CheckpointFunctionBackward" for node in nodes)
 
 
 def refuse_captured(flow: Any, nodes: Iterable[Any], leaves: Sequence[Tensor]) -> None:
-    """Looks for tensors that an evaluation read past what it was given.
+    """Refuses evaluations that read a tensor past their inputs, which would get no gradient.
 
     Args:
-        flow: whose parameters are known by name.
-        nodes: of the graph of what the evaluation gave.
-        leaves: all that it was given.
+        flow: for the names of its parameters.
+        nodes: of the graph of the evaluation.
+        leaves: all its inputs that require gradients.
 
     Raises:
-        RuntimeError: if there is a tensor that needs a gradient, and would get none.
+        RuntimeError: if there is another leaf in the graph.
     """
-    mine = {id(leaf) for leaf in leaves}
+    leaf_ids = {id(leaf) for leaf in leaves}
     for node in nodes:
-        captured = node.variable if type(node) is _Leaf else None
-        if captured is not None and id(captured) not in mine:
+        captured = node.variable if type(node) is _AccumulateGrad else None
+        if captured is not None and id(captured) not in leaf_ids:
             raise RuntimeError(
-                f"a right-hand side of {type(flow).__name__} reads {_name(flow, captured)}, which "
-                "needs a gradient, past its inputs, where rebuilt steps do not see it: hand it "
+                f"a right-hand side of {type(flow).__name__} reads {_describe(flow, captured)}, "
+                "which needs a gradient, past its inputs, where rebuilt steps do not see it: hand it "
                 "over with the state, flow(u, tensor), make it a parameter of the step's own "
                 'module, or set flow.memory = "stored"'
             )
 
 
-def let_go(modules: Iterable[nn.Module], before: Mapping[int, Any]) -> None:
-    """Takes the graphs off results that modules keep on themselves: they hold activations.
+def detach_kept_results(modules: Iterable[nn.Module], earlier_graphs: Mapping[int, Any]) -> None:
+    """Detaches results that modules keep in attributes, whose graphs would hold activations.
 
-    It warns of them by name, since no gradient arrives there.
+    It warns of them by name, since they get no gradient.
 
     Args:
-        modules: that have been evaluated.
-        before: graphs that tensors had before that, by `id` of the tensors; they stay.
+        modules: those that have been evaluated.
+        earlier_graphs: by `id` of a tensor, the graph that it had before, which it keeps.
     """
     for module in modules:
         for holder in (module.__dict__, module._buffers):
             for name, kept in holder.items():
                 graph = kept.grad_fn if isinstance(kept, Tensor) else None
-                if graph is None or before.get(id(kept)) is graph:
+                if graph is None or earlier_graphs.get(id(kept)) is graph:
                     continue
                 holder[name] = kept.detach()  # pyright: ignore[reportOptionalMemberAccess]
                 if not _computed_weight(module, name):
-                    _tell(module, name)
+                    _warn_of_kept_result(module, name)
 
 
 def _computed_weight(module: nn.Module, name: str) -> bool:
-    """Whether a hook of torch's computes it before each evaluation, from a parameter."""
+    """Whether `weight_norm` or `spectral_norm` computes the attribute before each evaluation."""
     return any(f"{name}_{end}" in module._parameters for end in ("orig", "g"))
 
 
-def _tell(module: nn.Module, name: str) -> None:
+def _warn_of_kept_result(module: nn.Module, name: str) -> None:
     kind = type(module).__name__
     _warn_once(
         (kind, name),
@@ -166,13 +182,13 @@ def _tell(module: nn.Module, name: str) -> None:
     )
 
 
-def _warn_once(what: tuple[str, str], message: str) -> None:
-    if what not in _told:
-        _told.add(what)
+def _warn_once(key: tuple[str, str], message: str) -> None:
+    if key not in _warnings_given:
+        _warnings_given.add(key)
         warnings.warn(message, stacklevel=3)
 
 
-def _name(flow: Any, tensor: Tensor) -> str:
+def _describe(flow: Any, tensor: Tensor) -> str:
     for name, parameter in flow.named_parameters():
         if parameter is tensor:
             return f"the parameter {name}"
@@ -180,7 +196,7 @@ def _name(flow: Any, tensor: Tensor) -> str:
 
 
 def warn_of_hooks(modules: Iterable[nn.Module]) -> None:
-    """Warns that results seen by a forward hook have no gradient in rebuilt steps."""
+    """Warns that results which a forward hook keeps have no gradient in rebuilt steps."""
     for kind in (type(module).__name__ for module in modules if module._forward_hooks):
         _warn_once(
             (kind, ""),

@@ -1,8 +1,8 @@
-"""Replicas of a flow's modules, kept from one repetition to the next.
+"""Pools of replicas of a flow's modules, which are reused as long as a module does not change.
 
-Most modules are at every evaluation what they were at the one before. So a pool is made once for a
-module, and serves for as long as a look at the module, and at a replica that comes back, finds the
-same objects in the same places: that is their fingerprint.
+Most modules are the same in every evaluation, but for values of tensors. Whether a module, or a
+replica that is given back, has changed is seen from its fingerprint: the identities of all objects
+that it holds.
 """
 
 from __future__ import annotations
@@ -14,42 +14,42 @@ from operator import is_
 import torch
 from torch import nn
 
-from odenet.runtime.repetition.attributes import AttributeFingerprint, own_attributes
-from odenet.runtime.repetition.replica import HOOKS, Replica, parts
+from odenet.runtime.repetition.attributes import AttributeFingerprint, mutable_attributes
+from odenet.runtime.repetition.replica import HOOK_ATTRIBUTES, Replica, submodules
 
-_HOLDERS = ("_parameters", "_buffers", "_modules", *HOOKS)
+_DICTIONARIES = ("_parameters", "_buffers", "_modules", *HOOK_ATTRIBUTES)
 
 
 class ModuleFingerprint:
-    """What the parts of a module hold at one moment, to see later whether they still do.
+    """The objects that some modules hold at one moment, to see later whether they have changed.
 
     Args:
-        modules: the parts.
+        modules: a module and all modules within it.
 
     Attributes:
-        checkable: whether that can be seen: none has a state of another kind, or keeps a tensor
-            that is not registered, and may be a result.
+        checkable: whether a change could be seen. It could not in an array, an iterator or a tensor
+            that is neither parameter nor buffer.
     """
 
     def __init__(self, modules: Sequence[nn.Module]):
         self._modules = modules
-        own = (value for module in modules for _, value in own_attributes(module))
-        self._attributes = AttributeFingerprint(own)
+        values = (value for module in modules for _, value in mutable_attributes(module))
+        self._attributes = AttributeFingerprint(values)
         compiled = any(isinstance(module, torch.jit.ScriptModule) for module in modules)
         self.checkable = not compiled and self._attributes.checkable
         if not self.checkable:
             return
-        holders: list[dict] = [vars(module)[name] for module in modules for name in _HOLDERS]
+        holders: list[dict] = [vars(module)[name] for module in modules for name in _DICTIONARIES]
         self._empty = [holder for holder in holders if not holder]
         self._filled = [holder for holder in holders if holder]
         self._kinds = list(map(type, modules))
-        self._names, self._values = self._now()
+        self._names, self._values = self._contents()
 
     def unchanged(self) -> bool:
-        """Whether nothing has been put in another's place, as far as one can tell."""
+        """Whether the modules still hold the same objects; False if that cannot be seen."""
         if not self.checkable or any(self._empty):
             return False
-        names, values = self._now()
+        names, values = self._contents()
         return (
             names == self._names
             and all(map(is_, values, self._values))
@@ -57,60 +57,62 @@ class ModuleFingerprint:
             and self._attributes.unchanged()
         )
 
-    def _now(self) -> tuple[list, list]:
+    def _contents(self) -> tuple[list, list]:
         held = [*map(vars, self._modules), *self._filled]
         return [*chain.from_iterable(held)], [*chain.from_iterable(map(dict.values, held))]
 
 
-Idle = list[tuple[Replica, ModuleFingerprint]]  # replicas in which nothing is left
+IdleReplicas = list[
+    tuple[Replica, ModuleFingerprint]
+]  # not in use, and unchanged since they were made
 
 
 class ReplicaPool:
-    """A module as it was at one moment, and replicas of it.
+    """Replicas of a module as it is when the pool is made.
 
     Args:
-        module: is left alone.
+        module: is not changed.
 
     Attributes:
         module: the module.
-        pristine: a replica that nothing is evaluated on.
-        fingerprint: of the module at that moment.
+        pristine: a replica that is never evaluated.
+        fingerprint: of the module when the pool was made.
     """
 
     def __init__(self, module: nn.Module):
         self.module = module
         self.pristine = Replica(module)
-        self.fingerprint = ModuleFingerprint(parts(module))
-        self._idle: Idle = []
+        self.fingerprint = ModuleFingerprint(submodules(module))
+        self._idle: IdleReplicas = []
 
     def acquire(self) -> PooledReplica:
-        """A replica for one repetition."""
+        """A replica for one evaluation."""
         try:
             return PooledReplica(self._idle, *self._idle.pop())
         except IndexError:
             replica = Replica(self.pristine.module)
-            return PooledReplica(self._idle, replica, ModuleFingerprint(parts(replica.module)))
+            return PooledReplica(self._idle, replica, ModuleFingerprint(submodules(replica.module)))
 
 
 class PooledReplica:
-    """A replica on loan from a pool, for one repetition.
+    """A replica on loan from a pool, for one evaluation.
 
     Args:
-        idle: where it goes back to.
+        idle: the list that it returns to.
         replica: the replica.
-        fingerprint: of the replica as it was made.
+        fingerprint: of the replica when it was made.
 
     Attributes:
         replica: the replica.
     """
 
-    def __init__(self, idle: Idle, replica: Replica, fingerprint: ModuleFingerprint):
+    def __init__(self, idle: IdleReplicas, replica: Replica, fingerprint: ModuleFingerprint):
         self.replica = replica
         self._idle = idle
         self._fingerprint = fingerprint
 
     def release(self) -> None:
-        """After the repetition: keeps the replica for another one if nothing is left in it."""
+        """Gives the replica back to its pool, unless the evaluation has changed it."""
         if not self._fingerprint.checkable:
             return
         self.replica.restore()
@@ -119,22 +121,22 @@ class PooledReplica:
 
 
 class ReplicaPools:
-    """The pools of a flow's modules, each made anew where its module has changed."""
+    """The pools of a flow's modules."""
 
     def __init__(self) -> None:
-        self._found: dict[int, ReplicaPool] = {}
+        self._pools: dict[int, ReplicaPool] = {}
 
-    def of(self, module: nn.Module) -> ReplicaPool:
-        """The pool of a module as it is now."""
-        found = self._found.get(id(module))
-        if found is None or found.module is not module or not found.fingerprint.unchanged():
-            found = ReplicaPool(module)
-            self._found.pop(id(module), None)
-            if found.fingerprint.checkable:
-                self._found[id(module)] = found
-        return found
+    def pool_of(self, module: nn.Module) -> ReplicaPool:
+        """The pool of a module, a new one if the module has changed."""
+        pool = self._pools.get(id(module))
+        if pool is None or pool.module is not module or not pool.fingerprint.unchanged():
+            pool = ReplicaPool(module)
+            self._pools.pop(id(module), None)
+            if pool.fingerprint.checkable:
+                self._pools[id(module)] = pool
+        return pool
 
-    def keep(self, modules: Iterable[nn.Module]) -> None:
-        """Lets go of those of all modules but these."""
-        for other in self._found.keys() - set(map(id, modules)):
-            self._found.pop(other, None)
+    def keep_only(self, modules: Iterable[nn.Module]) -> None:
+        """Drops the pools of all other modules."""
+        for other in self._pools.keys() - set(map(id, modules)):
+            self._pools.pop(other, None)

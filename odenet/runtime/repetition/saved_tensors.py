@@ -1,4 +1,4 @@
-"""How much autograd stores of an evaluation, read off its graph."""
+"""Measures how much memory autograd stores for an evaluation, from its graph."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -7,43 +7,48 @@ from torch import Tensor
 from torch._C._autograd import SavedTensor
 from torch.utils._pytree import tree_leaves
 
-from odenet.runtime.repetition.refusals import graph
+from odenet.runtime.repetition.refusals import graph_nodes
 
 
 class SavedTensors:
-    """What autograd stores of some evaluations, each tensor counted once.
+    """The tensors that autograd stores for some evaluations, each counted once.
 
-    The graph is looked at afterwards, since hooks around the evaluation would forbid `torch.func`
-    within, and be seen by other such hooks.
+    The graph is examined afterwards: `saved_tensors_hooks` around the evaluation would forbid
+    `torch.func` within it, and interfere with other such hooks.
 
     Args:
-        parameters: are there anyway.
+        parameters: are not counted, since they are in memory anyway.
     """
 
     def __init__(self, parameters: Iterable[Tensor]):
-        # Storages by identity: without values none has an address.
-        self._own = {p.untyped_storage()._cdata for p in parameters}
-        self._found: dict[int, Tensor] = {}  # which keeps them, so that no identity is met twice
+        # By identity, since storages of fake tensors have no addresses.
+        self._parameter_storages = {p.untyped_storage()._cdata for p in parameters}
+        self._largest_by_storage: dict[
+            int, Tensor
+        ] = {}  # kept alive, so that no identity is reused
 
     def add(
-        self, values: Iterable[Tensor], given: Iterable[Tensor], reads: Iterable[Tensor] = ()
+        self, values: Iterable[Tensor], graph_inputs: Iterable[Tensor], reads: Iterable[Tensor] = ()
     ) -> None:
-        """Looks at an evaluation.
+        """Counts what autograd stores for an evaluation.
 
         Args:
-            values: what it gave.
-            given: tensors of which the graph is not its own.
-            reads: its inputs, which a checkpoint within keeps in the place of all else.
+            values: its results.
+            graph_inputs: tensors whose own graph belongs to other evaluations.
+            reads: its inputs, which a checkpoint within it stores instead of all else.
         """
-        for node in graph(values, (tensor.grad_fn for tensor in given)):
+        for node in graph_nodes(values, (tensor.grad_fn for tensor in graph_inputs)):
             names = (name for name in dir(node) if name.startswith("_raw_saved_"))
             for saved in tree_leaves([getattr(node, name) for name in names]):
-                if isinstance(saved, SavedTensor) and not self._seen(saved):
+                if isinstance(saved, SavedTensor) and not self._add_saved(saved):
                     for tensor in reads:
                         self._add(tensor)
 
-    def _seen(self, saved: Any) -> bool:
-        """Whether it is not held by hooks; to ask those of a checkpoint would evaluate it again."""
+    def _add_saved(self, saved: Any) -> bool:
+        """Counts a saved tensor; False if it is held by hooks.
+
+        Those of a checkpoint would evaluate it again to tell.
+        """
 
         def note(tensor: Tensor) -> Tensor:
             self._add(tensor)
@@ -52,16 +57,18 @@ class SavedTensors:
         try:
             saved.register_hooks(note, lambda tensor: tensor)
         except RuntimeError as error:
-            return "already been set" not in str(error)  # but that nothing is saved
+            return "already been set" not in str(error)  # other errors: nothing is saved
         return True
 
     def _add(self, tensor: Tensor) -> None:
-        place = tensor.untyped_storage()._cdata
-        before = self._found.get(place)
-        if place not in self._own and (before is None or before.nbytes < tensor.nbytes):
-            self._found[place] = tensor
+        storage = tensor.untyped_storage()._cdata
+        previous = self._largest_by_storage.get(storage)
+        if storage not in self._parameter_storages and (
+            previous is None or previous.nbytes < tensor.nbytes
+        ):
+            self._largest_by_storage[storage] = tensor
 
     @property
     def bytes(self) -> int:
-        """How much it is."""
-        return sum(tensor.nbytes for tensor in self._found.values())
+        """The number of bytes of these tensors."""
+        return sum(tensor.nbytes for tensor in self._largest_by_storage.values())

@@ -1,69 +1,73 @@
-"""A snapshot is what one evaluation found in a module, to repeat the evaluation from."""
+"""Snapshots: the state of a module before an evaluation, from which it can be repeated."""
 
 from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor, nn
 
-from odenet.runtime.repetition.refusals import let_go
+from odenet.runtime.repetition.refusals import detach_kept_results
 from odenet.runtime.repetition.replica_pool import PooledReplica, ReplicaPool
 
-_SMALL = 4096  # entries of a tensor that is copied rather than watched
+_ALWAYS_COPIED = 4096  # largest number of entries of a tensor that is copied in any case
 
 # Submodule -> (large buffer or tensor attribute, mode) -> whether evaluations change it.
-_changing: WeakKeyDictionary[nn.Module, dict[tuple[str, bool], bool]] = WeakKeyDictionary()
+_is_changed: WeakKeyDictionary[nn.Module, dict[tuple[str, bool], bool]] = WeakKeyDictionary()
 
 
 class Snapshot:
-    """A module as an evaluation finds it, to be taken before the evaluation.
+    """The state of a module before an evaluation.
 
-    Small tensors that are not parameters are copied; large ones are copied until an evaluation has
-    shown that it does not change them, and watched from then on.
+    Small tensors that are not parameters are copied. Large ones are copied until an evaluation has
+    shown that it does not change them; from then on only their version is compared.
 
     Args:
-        pool: of the module as it is now.
+        pool: of replicas of the module as it is now.
     """
 
     def __init__(self, pool: ReplicaPool):
         self._pool = pool
         self._watched: list[tuple[int, int]] = []  # index of a tensor, and its version
         held = pool.pristine.tensors
-        self._kept = [self._keep(index) for index in range(len(held))] if held else []
+        self._values = [self._value_to_keep(index) for index in range(len(held))] if held else []
         graphs = ((one.tensor, one.tensor.grad_fn) for one in held)
         self._graphs = {id(tensor): graph for tensor, graph in graphs if graph is not None}
 
-    def settle(self) -> None:
-        """To be called after the evaluation: lets go of its results, and of copies of what it left.
+    def finish(self) -> None:
+        """To be called after the evaluation: drops copies of tensors that it did not change.
+
+        Results that the modules keep in attributes are detached.
 
         Raises:
-            RuntimeError: if it changed a large tensor that it left alone before.
+            RuntimeError: if it changed a large tensor that earlier evaluations did not change.
         """
         for index, version in self._watched:
             module, _, _, tensor, name = self._pool.pristine.tensors[index]
-            known, key = _changing.setdefault(module, {}), (name, module.training)
+            changes_of_module, key = _is_changed.setdefault(module, {}), (name, module.training)
             changed = tensor._version != version
-            if key not in known:  # `tensor.data.add_` and numpy change it past its version
-                changed = changed or not _equal(self._kept[index], tensor)
-            if not changed and not known.get(key):
-                self._kept[index] = tensor
-            elif changed and known.get(key) is False:
+            if (
+                key not in changes_of_module
+            ):  # `tensor.data.add_` and numpy change it past its version
+                changed = changed or not _equal(self._values[index], tensor)
+            if not changed and not changes_of_module.get(key):
+                self._values[index] = tensor
+            elif changed and changes_of_module.get(key) is False:
                 raise RuntimeError(
                     f"{type(module).__name__} changed its tensor {name!r}, which it left alone in "
                     'earlier evaluations, so that no copy was kept; set flow.memory = "stored"'
                 )
-            known[key] = known.get(key, False) or changed
-        let_go(self._pool.pristine.custom, self._graphs)
+            changes_of_module[key] = changes_of_module.get(key, False) or changed
+        detach_kept_results(self._pool.pristine.custom, self._graphs)
 
     def replica(self) -> PooledReplica:
-        """A copy as the evaluation found the module, for one repetition of it.
+        """A replica in the state of the snapshot, for one repetition of the evaluation.
 
         Raises:
-            RuntimeError: if a tensor that was watched has changed since.
+            RuntimeError: if a tensor of which no copy was kept has changed since.
         """
         shared = set()
         for index, version in self._watched:
             module, _, _, tensor, name = self._pool.pristine.tensors[index]
-            if self._kept[index] is not tensor:
+            if self._values[index] is not tensor:
                 continue
             if tensor._version != version:
                 raise RuntimeError(
@@ -72,17 +76,19 @@ class Snapshot:
                 )
             shared.add(index)
         pooled = self._pool.acquire()
-        with torch.enable_grad():  # so that a tensor that needs a gradient is found to be read
+        with (
+            torch.enable_grad()
+        ):  # so that `refuse_captured` sees a tensor that requires a gradient
             for index, held in enumerate(pooled.replica.tensors):
-                kept = self._kept[index]
+                kept = self._values[index]
                 held.holder[held.key] = kept if index in shared else kept.clone()
         return pooled
 
-    def _keep(self, index: int) -> Tensor:
+    def _value_to_keep(self, index: int) -> Tensor:
         module, _, _, tensor, name = self._pool.pristine.tensors[index]
-        if tensor.numel() > _SMALL and not tensor.is_inference():
+        if tensor.numel() > _ALWAYS_COPIED and not tensor.is_inference():
             self._watched.append((index, tensor._version))
-            if _changing.get(module, {}).get((name, module.training)) is False:
+            if _is_changed.get(module, {}).get((name, module.training)) is False:
                 return tensor
         if not tensor.requires_grad:
             return tensor.clone()
@@ -90,7 +96,7 @@ class Snapshot:
 
 
 def _equal(copy: Tensor, tensor: Tensor) -> bool:
-    """Whether values are the same, as far as they can be read."""
+    """Whether two tensors are equal; True if they have no values, as on device "meta"."""
     if copy.is_meta or torch._C._len_torch_dispatch_stack():
         return True
     return torch.equal(copy, tensor)

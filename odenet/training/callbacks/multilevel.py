@@ -13,7 +13,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.strategies import DDPStrategy
 from torch import Tensor, nn
 
-from odenet.runtime.refinement import sources
+from odenet.runtime.refinement import source_steps
 from odenet.training.callbacks.averaging import averaged_tasks
 from odenet.training.callbacks.run_callback import require_whole_weights
 from odenet.training.errors import CannotRefine
@@ -81,7 +81,7 @@ def _origins(module: nn.Module, finer: nn.Module) -> Origins:
     for name, child in finer.named_children():
         old, new = before[name], child
         if isinstance(new, nn.ModuleList) and isinstance(old, nn.ModuleList):
-            for index, source in enumerate(sources(len(old), len(new))):
+            for index, source in enumerate(source_steps(len(old), len(new))):
                 origins.update(_origins(old[source], new[index]))
         else:
             origins.update(_origins(old, new))
@@ -107,5 +107,5 @@ def _refine(value: Any, source: Tensor, target: Tensor) -> Any:
     if not isinstance(value, Tensor):
         return value
     if value.shape == source.shape and source.shape != target.shape:
-        return value[sources(len(source), len(target))]
+        return value[source_steps(len(source), len(target))]
     return value.clone()

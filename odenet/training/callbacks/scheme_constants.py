@@ -7,14 +7,14 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from rich.console import Console
 from torch import nn
 
-from odenet.runtime.learned.constants import LearnedConstant, Moving
+from odenet.runtime.learned.constants import LearnedConstant, RampedConstant
 from odenet.training.callbacks.averaging import averaged_tasks
 from odenet.training.callbacks.run_callback import warn
 from odenet.training.errors import RecipeConflict
 from odenet.training.flows import flows
 from odenet.training.learning.task import Task
 
-Kind = TypeVar("Kind", Moving, LearnedConstant)
+Kind = TypeVar("Kind", RampedConstant, LearnedConstant)
 
 
 class SchemeConstants(Callback):
@@ -35,7 +35,7 @@ class SchemeConstants(Callback):
         if not isinstance(pl_module, Task):
             return
         per_epoch, epochs = _steps_per_epoch(trainer), pl_module.recipe.epochs
-        for moving in _constants_of(pl_module, Moving):
+        for moving in _constants_of(pl_module, RampedConstant):
             long = _steps_of_ramp(moving, per_epoch)
             if long > per_epoch * epochs:
                 has = f"{epochs} epochs, {per_epoch * epochs} steps"
@@ -48,15 +48,15 @@ class SchemeConstants(Callback):
         """Move the ramps, those of averaged weights too."""
         per_epoch = _steps_per_epoch(trainer)
         for network in (pl_module, *averaged_tasks(trainer)):
-            for moving in _constants_of(network, Moving):
-                moving.move(trainer.global_step / _steps_of_ramp(moving, per_epoch))
+            for moving in _constants_of(network, RampedConstant):
+                moving.move_to(trainer.global_step / _steps_of_ramp(moving, per_epoch))
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Warn if a learned constant is at its bound."""
         if self._warned:
             return
         found = [
-            (c.name, *at) for c in _constants_of(pl_module, LearnedConstant) for at in c.at_border()
+            (c.name, *at) for c in _constants_of(pl_module, LearnedConstant) for at in c.steps_at_bounds()
         ]
         for name, step, end in found[:1]:
             self._warned = True
@@ -72,7 +72,7 @@ def _steps_per_epoch(trainer: Trainer) -> int:
     return trainer.datamodule.steps_per_epoch  # pyright: ignore[reportAttributeAccessIssue]
 
 
-def _steps_of_ramp(moving: Moving, per_epoch: int) -> float:
+def _steps_of_ramp(moving: RampedConstant, per_epoch: int) -> float:
     """The length of a ramp in steps."""
     ramp = moving.ramp
     return ramp.epochs * per_epoch if ramp.steps is None else ramp.steps

@@ -138,7 +138,7 @@ class Batches:
                 labels = labels.long()  # maps of classes are kept in bytes
             batch, labels = self._transforms.with_labels(inputs, labels, rows)
             if self._device.type == "cuda":  # once here, and not around every flow
-                batch = channels_innermost(batch)
+                batch = in_convolution_order(batch)
             yield batch, labels
 
     def state_dict(self) -> dict[str, Any]:

@@ -23,7 +23,7 @@ def divergence_of(network: nn.Module, inputs: Tensor) -> str:
         flow = flows(network).get(name)
         if flow is None:  # a unit, whose flow comes later
             continue
-        state = flow.begin(u)
+        state = flow.first_state(u)
         if not all(tensor.isfinite().all() for tensor in (u if isinstance(u, tuple) else (u,))):
             return f"what goes into flow {name} is not finite"
         first_size = _size(state)

@@ -6,7 +6,7 @@ from typing import Any
 from torch import Tensor, nn
 from torchmetrics import Metric
 
-from odenet.runtime.layers.head import before_head, next_token_loss
+from odenet.runtime.layers.head import head_input, next_token_loss
 from odenet.training.learning.losses import Objective
 
 
@@ -15,7 +15,7 @@ class NextToken(Objective):
 
     def network_output(self, network: nn.Module, inputs: Tensor) -> tuple[Tensor, Tensor]:
         """The input of the head, and the head's weights."""
-        return before_head(network, inputs)
+        return head_input(network, inputs)
 
     def loss(self, output: Any, labels: Tensor) -> Tensor:
         """The mean over the tokens."""

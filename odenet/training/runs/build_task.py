@@ -11,7 +11,7 @@ from odenet.compiler import Program
 from odenet.memory_limit import require_memory
 from odenet.model.tables.losses import loss_kind
 from odenet.model.tables.recipe import Call
-from odenet.runtime.budget import shares
+from odenet.runtime.budget import budget_shares
 from odenet.runtime.memory import Memory
 from odenet.training.callbacks.multilevel import refine_network
 from odenet.training.data.samples import DataSet, LabelInfo, relabelled
@@ -94,7 +94,7 @@ def apply_options(network: nn.Module, options: Options) -> None:
     """
     all_flows = list(flows(network).values())
     memory = options.memory
-    modes = shares(all_flows, memory) if isinstance(memory, int) else [memory] * len(all_flows)
+    modes = budget_shares(all_flows, memory) if isinstance(memory, int) else [memory] * len(all_flows)
     for flow, memory in zip(all_flows, modes, strict=True):
         if memory is not None:
             try:

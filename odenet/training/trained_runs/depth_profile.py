@@ -14,7 +14,7 @@ from odenet.compiler import Program
 from odenet.runtime.flow import Flow
 from odenet.runtime.learned.constants import as_numbers
 from odenet.runtime.passes.protocol import State
-from odenet.runtime.passes.shear import like
+from odenet.runtime.passes.shear import state_like
 
 SPECTRUM_COUNT = 3  # steps with eigenvalues; each takes hundreds of Jacobian products
 EIGENVALUE_COUNT = 4  # with the largest modulus, and as many with the largest real part
@@ -58,7 +58,7 @@ def depth_profile(
     steps, h = range(flow.steps), getattr(flow, "h", 1.0)
     states = flow.trajectory(initial_state)
     rates = [flow.field(state, step) for step, state in zip(steps, states, strict=False)]
-    sample = like(initial_state, [tensor[:1] for tensor in initial_state])
+    sample = state_like(initial_state, [tensor[:1] for tensor in initial_state])
     selected = np.unique(np.linspace(0, flow.steps - 1, spectrum_count).astype(int)).tolist()
     return DepthProfile(
         state_norms=[mean_norm(unknowns(flow, state)) for state in states[:-1]],

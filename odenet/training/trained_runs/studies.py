@@ -20,7 +20,7 @@ import odenet
 from odenet.model.tables.losses import MetricKind
 from odenet.runtime.flow import Flow
 from odenet.runtime.passes.equations import State
-from odenet.runtime.passes.shear import like
+from odenet.runtime.passes.shear import state_like
 from odenet.runtime.singular_value import largest_singular_value
 from odenet.runtime.unit import Coarsened
 from odenet.training.data.batches import Batches, BatchPlan
@@ -196,7 +196,7 @@ def _study_flow_or_unit(
     """The study of the flow or unit of that name, whose input is u; of a unit with its entry."""
     module = units_and_flows(task.network)[name]
     if isinstance(module, Flow):
-        return _study_flow(task, name, module, module.begin(u), batch, rng)
+        return _study_flow(task, name, module, module.first_state(u), batch, rng)
     assert isinstance(u, Tensor)
     entry, h = module.entry, getattr(module.flow, "h", 1.0)
     before, after, shortcut = entry.initial(u), entry(u), entry.skipped(u)
@@ -247,7 +247,7 @@ def _study_flow(
         kept = [np.sort(rng.permutation(n)[count:]).tolist() for _ in range(RANDOM_DRAWS)]
         return float(np.mean([metric(steps) for steps in kept]))
 
-    sample = like(initial_state, [tensor[:1] for tensor in initial_state])
+    sample = state_like(initial_state, [tensor[:1] for tensor in initial_state])
     shuffles = [_shuffled_steps(n, swaps, rng) for swaps in _swap_counts(n)]
     profile = depth_profile(flow, initial_state)
     return FlowStudy(

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from odenet.compiler import Program
 from odenet.model.typed.program import scores_tokens
-from odenet.runtime.layers.kv_cache import Past
+from odenet.runtime.layers.kv_cache import KeyValueCache
 from odenet.training.data.text import TextCodec
 from odenet.training.errors import NotPossible
 from odenet.training.run_folder.records import RunFolder
@@ -88,16 +88,16 @@ def sample_tokens(
     *body, head = network.children()
     device = next(network.parameters()).device
     context = new_tokens = torch.tensor([prompt_tokens[-window:]], dtype=torch.long, device=device)
-    cache = Past(body)
+    cache = KeyValueCache(body)
     while True:
-        hidden = cache.follow(new_tokens)
+        hidden = cache.run(new_tokens)
         token = sample_token(head(hidden[..., -1:])[0, :, 0].cpu(), temperature, top, generator)
         yield int(token)
         context = torch.cat((context, new_tokens := token.view(1, 1).to(device)), 1)
         if is_full := context.shape[1] > window:
             context = context[:, -max(1, window // 2) :]
         if is_full or not use_cache:
-            cache, new_tokens = Past(body), context
+            cache, new_tokens = KeyValueCache(body), context
 
 
 def sample_token(
