@@ -23,7 +23,7 @@ from odenet.runtime.repetition.recorder import evaluation_mode
 from odenet.runtime.tracing import as_node
 
 
-class UnsavedMoving(RampedConstant):
+class UnsavedRamp(RampedConstant):
     """A constant that training moves, without an entry in the ``state_dict``.
 
     The ``state_dict`` of a converted model has the names of the original; `Ramps` saves the rest.
@@ -73,7 +73,7 @@ class ModuleFlow(Flow):
         self.__dict__["result_structures"] = {}
         for name in self.varying:
             if isinstance(constant := getattr(self, name), RampedConstant):
-                setattr(self, name, UnsavedMoving(constant.ramp, constant.name))
+                setattr(self, name, UnsavedRamp(constant.ramp, constant.name))
         return self
 
     def __getattr__(self, name: str) -> Any:

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from odenet.conversion.blocks import BlockReferences, blocks_changed_message
 from odenet.conversion.deferred import Step, assign_to_flow, make_step
 from odenet.conversion.module_flow import ModuleFlow
-from odenet.runtime.memory import checkpointed
+from odenet.runtime.memory import run_checkpointed
 from odenet.runtime.tracing import as_node
 
 
@@ -191,7 +191,7 @@ class ResidualStage(HoldsList, nn.Sequential):
         for name in self.call_order:
             module = self.get_submodule(name)
             checkpoint = self.checkpoint and not isinstance(module, ModuleFlow)
-            input = checkpointed(module, input) if checkpoint else module(input)
+            input = run_checkpointed(module, input) if checkpoint else module(input)
         return input
 
     def __getitem__(self, idx: Any) -> Any:

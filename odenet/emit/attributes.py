@@ -25,7 +25,7 @@ def class_attributes(facts: Facts, frame: Frame) -> list[str]:
         "states": tuple(map(frame.state, model.system)),
         "operators": tuple(frame.names("spec", p.name) for p in parameters if p.is_operator),
         "shared": tuple(frame.names("spec", p.name) for p in declared if p.shared),
-        "given": tuple(frame.names("spec", m.name) for m in model.given),
+        "python_maps": tuple(frame.names("spec", m.name) for m in model.given),
         "varying": tuple(map(frame.argument, frame.varying)),
     }
     lines = [f"{key} = {string_tuple(values)}" for key, values in names.items() if values]

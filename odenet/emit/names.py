@@ -31,15 +31,15 @@ _MODULE = """
     zero_grad
 """
 _FLOW = """
-    advance anchors channels collect collected collects_log_det compiled conditions context
-    divisors drift encode energy evolve evolve_exactly exact field first_state
-    forward_with_log_det frequency_bound give_up_reversing given initial inverse inverse_exactly
-    is_invertible_in learned_names log_scale memory no_inverse norm note_drift obstacle
-    obstacle_to_inverse operators ramped_constants readout refine relabel replica_pools
-    require_density require_inverse require_numbers require_refinable retreat reversible
-    shallow_copy shared shears slices slots smoothness space spec spectrum stability
-    stability_limit states step_bytes steps stochastic stretches time_before timed times
-    trajectory unrefinable varying warns_of_drift width with_fixed_constants
+    advance anchors channels collect collected collects_log_det compiled conditions context divisors
+    drift encode energy evolve evolve_exactly exact field first_state forward_with_log_det
+    frequency_bound give_up_reversing given initial inverse inverse_exactly is_invertible_in
+    learned_names log_scale memory no_inverse norm note_drift obstacle obstacle_to_inverse operators
+    python_maps ramped_constants readout refine relabel replica_pools require_density
+    require_inverse require_numbers require_refinable retreat reversible shallow_copy shared shears
+    slices slots smoothness space spec spectrum stability stability_limit states step_bytes steps
+    stochastic stretches time_before timed times trajectory unrefinable varying warns_of_drift width
+    with_fixed_constants
 """
 _ENTRY = "skipped with_half_the_step"
 _ADAPTIVE = "atol count evaluations method rtol solve steps_taken"

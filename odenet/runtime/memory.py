@@ -129,7 +129,7 @@ def _run_first_step(flow: Equations, state: State) -> tuple[State, int]:
     return run_recomputed_steps(flow, state, range(1), saved_tensors=saved), saved.bytes
 
 
-def checkpointed(module: nn.Module, input: Tensor) -> Tensor:
+def run_checkpointed(module: nn.Module, input: Tensor) -> Tensor:
     """The output of a module whose backward pass stores its input only, and runs it again."""
     return run_recomputed_steps(_ModuleAsFlow(module), (input,), range(1), undo=False)[0]
 

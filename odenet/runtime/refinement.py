@@ -104,7 +104,9 @@ def _derived_numbers(
     module: Flow | Entry, h: float, sizes: tuple[int, ...], shape: dict[str, Any]
 ) -> dict[str, Any]:
     """The attributes that depend on the step size, read off an instance with another h."""
-    shape = shape | dict.fromkeys(getattr(module, "given", ()), lambda channels: nn.Identity())
+    shape = shape | dict.fromkeys(
+        getattr(module, "python_maps", ()), lambda channels: nn.Identity()
+    )
     parameters = list(inspect.signature(type(module).__init__).parameters)[3:]
     scheme_arguments = [name for name in parameters if name not in ("h", "T", *shape)]
     if not {"h", "T"} & set(parameters) or not all(

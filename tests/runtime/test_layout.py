@@ -75,7 +75,7 @@ def test_kernels_in_the_order_of_a_gpu_give_the_same_gradients(mode, monkeypatch
 
     expected = gradients()
     for module in ("passes.forward", "memory"):
-        monkeypatch.setattr(f"odenet.runtime.{module}.kernel_order", lambda x: innermost)
+        monkeypatch.setattr(f"odenet.runtime.{module}.kernel_reordering", lambda x: innermost)
     found = gradients()
     assert 5 in ordered
     for a, b in zip(found, expected, strict=True):

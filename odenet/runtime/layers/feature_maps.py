@@ -51,7 +51,7 @@ class Squeeze(nn.Module):
         if any(n % self.side for n in x.shape[2:]):
             raise ValueError(f"{tuple(x.shape[2:])} does not divide into squares of {self.side}")
         axes = x.ndim - 2
-        sizes = [part for n in x.shape[2:] for part in (n // self.side, self.side)]
+        sizes = [size for n in x.shape[2:] for size in (n // self.side, self.side)]
         split = x.reshape(*x.shape[:2], *sizes)
         points, offsets = range(2, 2 + 2 * axes, 2), range(3, 3 + 2 * axes, 2)
         return split.permute(0, 1, *offsets, *points).flatten(1, 1 + axes)
@@ -60,7 +60,7 @@ class Squeeze(nn.Module):
         """The input of ``forward`` that gives ``y``."""
         axes = y.ndim - 2
         split = y.reshape(len(y), -1, *(self.side,) * axes, *y.shape[2:])
-        order = [place for i in range(axes) for place in (2 + axes + i, 2 + i)]
+        order = [axis for i in range(axes) for axis in (2 + axes + i, 2 + i)]
         space = [n * self.side for n in y.shape[2:]]
         return split.permute(0, 1, *order).reshape(len(y), -1, *space)
 

@@ -27,8 +27,10 @@ class KeyValueCache:
     def __init__(self, layers: Iterable[nn.Module]):
         self.length = 0
         self._layers = list(layers)
-        modules = [part for layer in self._layers for part in layer.modules()]
-        self._cached_layers = [part for part in modules if isinstance(part, Attention | Position)]
+        modules = [module for layer in self._layers for module in layer.modules()]
+        self._cached_layers = [
+            module for module in modules if isinstance(module, Attention | Position)
+        ]
         self._entries: list[tuple[Tensor, Tensor]] = []
         self._evaluation = 0
 

@@ -43,12 +43,12 @@ class Join(nn.Module):
         self.name = name
         self.add = add
 
-    def forward(self, x: Tensor, kept: Tensor) -> Tensor:
+    def forward(self, x: Tensor, kept_value: Tensor) -> Tensor:
         """``(batch, c, *space)`` and ``(batch, c', *space)`` to ``(batch, c + c', *space)``.
 
         With ``add`` both have the same shape, and so has the result.
         """
-        return x + kept if self.add else torch.cat((x, kept), 1)
+        return x + kept_value if self.add else torch.cat((x, kept_value), 1)
 
     def extra_repr(self) -> str:
         """What ``print`` shows between the brackets."""
@@ -67,12 +67,17 @@ def run_layers(layers: Iterable[nn.Module], x: Tensor) -> Tensor:
     """The output of a sequence of layers, with `Keep` and `Join` among them, for an input x."""
     layers = list(layers)
     last_use = {layer.name: i for i, layer in enumerate(layers) if isinstance(layer, Join)}
-    kept: dict[str, Tensor] = {}
+    kept_values: dict[str, Tensor] = {}
     for i, layer in enumerate(layers):
         if isinstance(layer, Join):
-            x = layer(x, kept[layer.name] if last_use[layer.name] > i else kept.pop(layer.name))
+            x = layer(
+                x,
+                kept_values[layer.name]
+                if last_use[layer.name] > i
+                else kept_values.pop(layer.name),
+            )
         else:
             x = layer(x)
         if isinstance(layer, Keep):
-            kept[layer.name] = x
+            kept_values[layer.name] = x
     return x

@@ -40,7 +40,7 @@ class Tokens(nn.Module):
 def reads_tokens(flow: nn.Module) -> bool:
     """Whether the steps of a flow contain `Tokens`."""
     lists = (child for child in flow.children() if isinstance(child, nn.ModuleList))
-    return any(isinstance(part, Tokens) for steps in lists for part in steps[0].modules())
+    return any(isinstance(module, Tokens) for steps in lists for module in steps[0].modules())
 
 
 class Attention(nn.Module):

@@ -102,8 +102,8 @@ class _OperatorStack:
     def embed(self, x: Tensor) -> Tensor:
         """Vectors on a smaller map, padded with zeros to the whole map."""
         pads = [
-            ((whole - side) // 2, whole - side - (whole - side) // 2)
-            for side, whole in zip(x.shape[2:], self.map_shape, strict=True)
+            ((full_side - side) // 2, full_side - side - (full_side - side) // 2)
+            for side, full_side in zip(x.shape[2:], self.map_shape, strict=True)
         ]
         return F.pad(x, [n for pair in reversed(pads) for n in pair]) if pads else x
 
@@ -225,9 +225,9 @@ class BatchedNorms:
             if self._iterations is not None:
                 norms, _ = operator_norms(K, limit=self._iterations, **options)
             else:
-                known = [self._directions.get((name, step)) for step in kernels]
-                starts = [start for start in known if start is not None]
-                start = torch.cat(starts) if len(starts) == len(known) else None
+                last_directions = [self._directions.get((name, step)) for step in kernels]
+                starts = [start for start in last_directions if start is not None]
+                start = torch.cat(starts) if len(starts) == len(last_directions) else None
                 norms, directions = operator_norms(K, start, **options)
                 pairs = zip(kernels, directions.split(1), strict=True)
                 self._directions |= {(name, step): direction.clone() for step, direction in pairs}

@@ -185,8 +185,8 @@ def _reduce_positive(layer: Any, protocol: Any) -> tuple:
     return _positive_gain_norm, (type(layer).__mro__[1], size), layer.__dict__
 
 
-def _positive_gain_norm(kind: type[nn.Module], size: tuple[int, ...]) -> nn.Module:
-    return _with_positive_gain(kind(*size))
+def _positive_gain_norm(norm_type: type[nn.Module], size: tuple[int, ...]) -> nn.Module:
+    return _with_positive_gain(norm_type(*size))
 
 
 class _Positive(nn.Module):

@@ -27,8 +27,8 @@ class ParameterSlices:
         for stack in stacks:
             # By `data`, each slice has its own version counter: the others stay valid for autograd
             # when one is changed in place.
-            parts = [stack.data[place] for place in range(len(stack))]
-            self._by_id[id(stack)] = stack, [p.requires_grad_(stack.requires_grad) for p in parts]
+            slices = [stack.data[index] for index in range(len(stack))]
+            self._by_id[id(stack)] = stack, [p.requires_grad_(stack.requires_grad) for p in slices]
 
     def get(self, stack: Any) -> list[Tensor] | None:
         """The slices of a parameter; None if it has none here.
@@ -38,8 +38,8 @@ class ParameterSlices:
         """
         if id(stack) not in self._by_id:
             return None
-        stack, parts = self._by_id[id(stack)]
-        if stack.untyped_storage()._cdata != parts[0].untyped_storage()._cdata:
+        stack, slices = self._by_id[id(stack)]
+        if stack.untyped_storage()._cdata != slices[0].untyped_storage()._cdata:
             raise RuntimeError(
                 f"a stacked parameter of shape {tuple(stack.shape)} was moved or converted after "
                 "its optimizer was put into the backward pass: move the network first"
@@ -50,10 +50,10 @@ class ParameterSlices:
                 "not called where an optimizer acts on each step's values in the backward pass: "
                 "put it on the slices, which are in the optimizer's param_groups"
             )
-        if parts[0].requires_grad != stack.requires_grad:  # frozen since, or no longer
-            for part in parts:
-                part.requires_grad_(stack.requires_grad)
-        return parts
+        if slices[0].requires_grad != stack.requires_grad:  # frozen since, or no longer
+            for stack_slice in slices:
+                stack_slice.requires_grad_(stack.requires_grad)
+        return slices
 
 
 def sliced_attributes(flow: Any, slices: ParameterSlices) -> Mapping[str, Any]:

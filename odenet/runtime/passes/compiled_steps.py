@@ -264,8 +264,8 @@ def _pull_back(
         step_coefficients, vjp, *_ = torch.func.vjp(
             coefficients_of, *weights.constants(learned_names)
         )
-        known = [gradient for gradient in coefficient_gradients if gradient is not None]
-        pairs = zip(known, step_coefficients, strict=True)
+        nonzero_gradients = [gradient for gradient in coefficient_gradients if gradient is not None]
+        pairs = zip(nonzero_gradients, step_coefficients, strict=True)
         constant_gradients = vjp(tuple(gradient.to(c.dtype) for gradient, c in pairs))
         for name, gradient in zip(learned_names, constant_gradients, strict=True):
             key = name, ""

@@ -24,7 +24,7 @@ class Equations(nn.Module, Stepwise):
     shared: ClassVar[tuple[str, ...]] = ()  # attributes that hold one value for all steps
     reversible: bool = True
     obstacle: str = ""  # why it is not reversible
-    given: ClassVar[tuple[str, ...]] = ()  # attributes that hold modules supplied from Python
+    python_maps: ClassVar[tuple[str, ...]] = ()  # attributes that hold modules supplied from Python
     timed: ClassVar[bool] = (
         False  # `field` reads t, and takes `since`, the time from the step's start
     )

@@ -69,11 +69,14 @@ class FlowWeights:
             else:
                 self._stacks[name] = value
                 self._position(_stored_tensor(value))
-        entries = [one for several in self._modules.values() for one in several]
-        self.step_modules = [one.module for one in entries]
-        self.fsdp_units = [one.module for one in entries if one.addresses is None]
+        entries = [entry for modules in self._modules.values() for entry in modules]
+        self.step_modules = [entry.module for entry in entries]
+        self.fsdp_units = [entry.module for entry in entries if entry.addresses is None]
         self.submodules = [
-            part for one in entries if one.addresses is not None for part in one.submodules
+            submodule
+            for entry in entries
+            if entry.addresses is not None
+            for submodule in entry.submodules
         ]
 
     @property
@@ -105,7 +108,7 @@ class FlowWeights:
         first_read_in: dict[int, list[WeightPart]] = {}
         for step in steps:
             parts = dict.fromkeys(
-                part for at in self._addresses(step) for part in _weight_parts(at, sliced)
+                part for address in self._addresses(step) for part in _weight_parts(address, sliced)
             )
             first_read_in[step] = [part for part in parts if part not in seen]
             seen.update(parts)
@@ -280,8 +283,8 @@ def _weight_parts(address: Address, sliced: Collection[int]) -> list[WeightPart]
     position, index = address
     if index is None or position not in sliced:
         return [WeightPart(position, None)]
-    indices = [one for one, _ in index.terms] if isinstance(index, Interpolation) else [index]
-    return [WeightPart(position, one) for one in indices]
+    indices = [knot for knot, _ in index.terms] if isinstance(index, Interpolation) else [index]
+    return [WeightPart(position, slice_index) for slice_index in indices]
 
 
 def _stored_tensor(stack: Tensor | Knotted) -> Tensor:
@@ -289,9 +292,9 @@ def _stored_tensor(stack: Tensor | Knotted) -> Tensor:
 
 
 @cache
-def _is_fsdp_unit(kind: type) -> bool:
+def _is_fsdp_unit(cls: type) -> bool:
     """Whether modules of a class were made units of FSDP2 by `fully_shard`."""
-    return any(base.__name__ == "FSDPModule" for base in kind.__mro__)
+    return any(base.__name__ == "FSDPModule" for base in cls.__mro__)
 
 
 def _value_at(tensors: Sequence[Tensor], address: Address) -> Tensor:

@@ -49,8 +49,8 @@ class StepChain:
         self.forward_pass = forward_pass
         self.state: State = state
         self.context = context
-        self._parts = {place: slices.get(tensor) for place, tensor in enumerate(weights)}
-        self.sliced = {position for position, parts in self._parts.items() if parts is not None}
+        self._slices = {position: slices.get(tensor) for position, tensor in enumerate(weights)}
+        self.sliced = {position for position, parts in self._slices.items() if parts is not None}
         self.first_read = forward_pass.weights.first_read(forward_pass.steps, self.sliced)
         parts = [part for parts in self.first_read.values() for part in parts]
         self.unread = set(range(len(weights))) - {part.position for part in parts}
@@ -118,7 +118,7 @@ class StepChain:
     def _tensor(self, part: WeightPart) -> Tensor:
         if part.slice is None:
             return self.forward_pass.weights.tensors[part.position]
-        return (self._parts[part.position] or [])[part.slice]
+        return (self._slices[part.position] or [])[part.slice]
 
 
 class FirstOrder(torch.autograd.Function):

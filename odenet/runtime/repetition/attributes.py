@@ -33,9 +33,11 @@ def is_standard(name: str) -> bool:
 
 def mutable_attributes(module: nn.Module) -> list[tuple[str, Any]]:
     """The attributes of a module whose contents may change, without those of every `nn.Module`."""
-    own = module.__dict__.items()
+    attributes = module.__dict__.items()
     return [
-        (name, v) for name, v in own if name not in _MODULE_ATTRIBUTES and type(v) not in _IMMUTABLE
+        (name, v)
+        for name, v in attributes
+        if name not in _MODULE_ATTRIBUTES and type(v) not in _IMMUTABLE
     ]
 
 
@@ -58,18 +60,22 @@ def locations(value: Any) -> Iterator[Location]:
         yield from ((value, key, held) for key, held in value.items())
     elif isinstance(value, list | deque):
         yield from ((value, key, held) for key, held in enumerate(value))
-    own = getattr(value, "__dict__", {})
-    yield from ((own, key, held) for key, held in own.items())
-    for name in _slots(type(value)):
+    attributes = getattr(value, "__dict__", {})
+    yield from ((attributes, key, held) for key, held in attributes.items())
+    for name in _slot_names(type(value)):
         if hasattr(value, name):
             yield SlotWriter(value), name, getattr(value, name)
 
 
 @cache
-def _slots(kind: type) -> tuple[str, ...]:
+def _slot_names(cls: type) -> tuple[str, ...]:
     """The names in ``__slots__`` of a class and its bases."""
-    declarations = (base.__dict__.get("__slots__", ()) for base in kind.__mro__)
-    names = (name for some in declarations for name in ((some,) if isinstance(some, str) else some))
+    declarations = (base.__dict__.get("__slots__", ()) for base in cls.__mro__)
+    names = (
+        name
+        for declared in declarations
+        for name in ((declared,) if isinstance(declared, str) else declared)
+    )
     return tuple(name for name in names if name not in ("__dict__", "__weakref__"))
 
 
@@ -79,9 +85,9 @@ def has_state(value: Any) -> bool:
         return True
     if isinstance(value, type | tuple | partial):
         return False
-    kind = type(value)
-    written_in_python = kind.__flags__ & _HEAP_TYPE or hasattr(value, "__dict__")
-    return bool(written_in_python) and kind.__module__.partition(".")[0] not in _WITHOUT_STATE
+    cls = type(value)
+    is_python_class = cls.__flags__ & _HEAP_TYPE or hasattr(value, "__dict__")
+    return bool(is_python_class) and cls.__module__.partition(".")[0] not in _WITHOUT_STATE
 
 
 def is_volatile(value: Any) -> bool:
@@ -138,7 +144,7 @@ def _held_objects(value: Any) -> list:
     for mapping in (value if isinstance(value, dict) else {}, getattr(value, "__dict__", {})):
         objects += mapping
         objects += mapping.values()
-    objects += [getattr(value, name, None) for name in _slots(type(value))]
+    objects += [getattr(value, name, None) for name in _slot_names(type(value))]
     return objects
 
 
@@ -199,8 +205,8 @@ class Copier:
         if twin is value:
             return value
         self._copies[id(value)] = value, twin  # first, since its contents may refer to it
-        for holder, key, held in [*locations(twin)]:
-            self.put_copy(f"{path}.{key}", holder, key, held)
+        for holder, key, content in [*locations(twin)]:
+            self.put_copy(f"{path}.{key}", holder, key, content)
         if isinstance(twin, set):
             copies = [self._copy(path, held) for held in twin]
             twin.clear()
@@ -208,9 +214,9 @@ class Copier:
         return twin
 
     def _rebuild(self, path: str, value: Any) -> Any:
-        parts = [*referents(value)]
-        copies = [self._copy(path, part) for part in parts]
-        if all(a is b for a, b in zip(copies, parts, strict=True)):
+        originals = [*referents(value)]
+        copies = [self._copy(path, referent) for referent in originals]
+        if all(a is b for a, b in zip(copies, originals, strict=True)):
             return value
         if isinstance(value, MethodType):
             return MethodType(value.__func__, copies[0])

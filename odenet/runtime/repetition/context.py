@@ -68,16 +68,17 @@ class Context:
         if not self:
             return self
         leaves = [*self._leaves]
-        within: list[tuple[Tensor, int]] = []
+        in_objects: list[tuple[Tensor, int]] = []
         copier = Copier(
-            lambda module: module, lambda *place: within.append(_with_version(place[-1]))
+            lambda module: module,
+            lambda *arguments: in_objects.append(_with_version(arguments[-1])),
         )
         for key, leaf in enumerate(self._leaves):
             if not isinstance(leaf, Tensor):
                 copier.put_copy("", leaves, key, leaf)
         other = self._with_leaves(leaves)
-        other._versions_within_objects = tuple(within)
-        other._versions = (*map(_with_version, self.tensors), *within)
+        other._versions_within_objects = tuple(in_objects)
+        other._versions = (*map(_with_version, self.tensors), *in_objects)
         return other
 
     def restored(self, tensors: Sequence[Tensor]) -> Context:

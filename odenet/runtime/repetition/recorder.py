@@ -116,11 +116,11 @@ def _generator_memory(cpu: Tensor, accelerator: Tensor | None) -> tuple | None:
     )
 
 
-def _equal(one: Tensor | None, other: Tensor | None) -> bool:
-    if one is None or other is None:
-        return one is other
+def _equal(a: Tensor | None, b: Tensor | None) -> bool:
+    if a is None or b is None:
+        return a is b
     # Under a dispatch mode, as of fake tensors, values are unknown and may differ.
-    return not torch._C._len_torch_dispatch_stack() and torch.equal(one, other)
+    return not torch._C._len_torch_dispatch_stack() and torch.equal(a, b)
 
 
 _stream_lock = threading.RLock()  # the streams are shared by all threads

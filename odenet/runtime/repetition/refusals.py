@@ -141,8 +141,8 @@ def refuse_captured(flow: Any, nodes: Iterable[Any], leaves: Sequence[Tensor]) -
         if captured is not None and id(captured) not in leaf_ids:
             raise RuntimeError(
                 f"a right-hand side of {type(flow).__name__} reads {_describe(flow, captured)}, "
-                "which needs a gradient, past its inputs, where rebuilt steps do not see it: hand it "
-                "over with the state, flow(u, tensor), make it a parameter of the step's own "
+                "which needs a gradient, past its inputs, where rebuilt steps do not see it: hand "
+                "it over with the state, flow(u, tensor), make it a parameter of the step's own "
                 'module, or set flow.memory = "stored"'
             )
 
@@ -158,11 +158,11 @@ def detach_kept_results(modules: Iterable[nn.Module], earlier_graphs: Mapping[in
     """
     for module in modules:
         for holder in (module.__dict__, module._buffers):
-            for name, kept in holder.items():
-                graph = kept.grad_fn if isinstance(kept, Tensor) else None
-                if graph is None or earlier_graphs.get(id(kept)) is graph:
+            for name, value in holder.items():
+                graph = value.grad_fn if isinstance(value, Tensor) else None
+                if graph is None or earlier_graphs.get(id(value)) is graph:
                     continue
-                holder[name] = kept.detach()  # pyright: ignore[reportOptionalMemberAccess]
+                holder[name] = value.detach()  # pyright: ignore[reportOptionalMemberAccess]
                 if not _computed_weight(module, name):
                     _warn_of_kept_result(module, name)
 
@@ -173,10 +173,10 @@ def _computed_weight(module: nn.Module, name: str) -> bool:
 
 
 def _warn_of_kept_result(module: nn.Module, name: str) -> None:
-    kind = type(module).__name__
+    class_name = type(module).__name__
     _warn_once(
-        (kind, name),
-        f"{kind} keeps `{name}`, a result of its evaluation, on itself: rebuilt steps "
+        (class_name, name),
+        f"{class_name} keeps `{name}`, a result of its evaluation, on itself: rebuilt steps "
         f'give it no gradient. Let the block return it as well, (y, {{"{name}": value}}), and '
         f'read the sum over all steps from flow.collected["{name}"]',
     )
@@ -197,10 +197,10 @@ def _describe(flow: Any, tensor: Tensor) -> str:
 
 def warn_of_hooks(modules: Iterable[nn.Module]) -> None:
     """Warns that results which a forward hook keeps have no gradient in rebuilt steps."""
-    for kind in (type(module).__name__ for module in modules if module._forward_hooks):
+    for class_name in (type(m).__name__ for m in modules if m._forward_hooks):
         _warn_once(
-            (kind, ""),
-            f"a forward hook on {kind} is called in both passes of rebuilt steps, and what it "
+            (class_name, ""),
+            f"a forward hook on {class_name} is called in both passes of rebuilt steps, and what it "
             "keeps in the forward pass has no gradient: let the block return it, or set "
             'flow.memory = "stored"',
         )

@@ -70,13 +70,13 @@ class Replica:
         self._recurrent: list[nn.RNNBase] = []
         originals, wrapped = [], []
         for original in submodules(module):
-            kind = type(original)
-            if kind.__name__ == "OptimizedModule":  # torch.compile(module)
+            cls = type(original)
+            if cls.__name__ == "OptimizedModule":  # torch.compile(module)
                 wrapped.append(original)
             elif isinstance(original, torch.jit.ScriptModule):  # cannot be copied
                 self._twins[id(original)] = original
             else:
-                self._twins[id(original)] = object.__new__(kind)
+                self._twins[id(original)] = object.__new__(cls)
                 originals.append(original)
         # A compiled module is repeated as the module that it compiles.
         for outer in reversed(wrapped):
@@ -87,15 +87,15 @@ class Replica:
 
     def put_parameters(self, values: Mapping[int, Tensor]) -> None:
         """Replaces parameters by other tensors, which are given by the `id` of the parameters."""
-        for held in self.parameters:
-            held.holder[held.key] = values.get(id(held.tensor), held.tensor)
+        for place in self.parameters:
+            place.holder[place.key] = values.get(id(place.tensor), place.tensor)
         for twin in self._recurrent:  # these also keep a list of their parameters
             twin._flat_weights = [getattr(twin, name) for name in twin._flat_weights_names]
 
     def restore(self) -> None:
         """Puts the tensors of the original back into all places."""
-        for held in (*self.parameters, *self.tensors):
-            held.holder[held.key] = held.tensor
+        for place in (*self.parameters, *self.tensors):
+            place.holder[place.key] = place.tensor
 
     def _twin(self, module: nn.Module) -> nn.Module:
         return self._twins.get(id(module), module)
@@ -123,9 +123,9 @@ class Replica:
             self.custom.append(original)
         if isinstance(twin, nn.RNNBase):
             self._recurrent.append(twin)
-        for held, name in ((self.parameters, "_parameters"), (self.tensors, "_buffers")):
+        for places, name in ((self.parameters, "_parameters"), (self.tensors, "_buffers")):
             tensors = attributes[name].items()
-            held += [
+            places += [
                 TensorPlace(original, attributes[name], key, t, key)
                 for key, t in tensors
                 if t is not None
@@ -135,8 +135,8 @@ class Replica:
             copier.put_copy(name, attributes, name, value)
 
     def _hold(self, original: nn.Module, path: str, holder: Any, key: Any, tensor: Tensor) -> None:
-        held = self.parameters if isinstance(tensor, nn.Parameter) else self.tensors
-        held.append(TensorPlace(original, holder, key, tensor, path))
+        places = self.parameters if isinstance(tensor, nn.Parameter) else self.tensors
+        places.append(TensorPlace(original, holder, key, tensor, path))
 
 
 def _call_with_original(

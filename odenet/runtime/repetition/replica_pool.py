@@ -58,8 +58,10 @@ class ModuleFingerprint:
         )
 
     def _contents(self) -> tuple[list, list]:
-        held = [*map(vars, self._modules), *self._filled]
-        return [*chain.from_iterable(held)], [*chain.from_iterable(map(dict.values, held))]
+        dictionaries = [*map(vars, self._modules), *self._filled]
+        return [*chain.from_iterable(dictionaries)], [
+            *chain.from_iterable(map(dict.values, dictionaries))
+        ]
 
 
 IdleReplicas = list[

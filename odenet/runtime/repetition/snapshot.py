@@ -27,9 +27,11 @@ class Snapshot:
     def __init__(self, pool: ReplicaPool):
         self._pool = pool
         self._watched: list[tuple[int, int]] = []  # index of a tensor, and its version
-        held = pool.pristine.tensors
-        self._values = [self._value_to_keep(index) for index in range(len(held))] if held else []
-        graphs = ((one.tensor, one.tensor.grad_fn) for one in held)
+        places = pool.pristine.tensors
+        self._values = (
+            [self._value_to_keep(index) for index in range(len(places))] if places else []
+        )
+        graphs = ((place.tensor, place.tensor.grad_fn) for place in places)
         self._graphs = {id(tensor): graph for tensor, graph in graphs if graph is not None}
 
     def finish(self) -> None:
@@ -79,9 +81,9 @@ class Snapshot:
         with (
             torch.enable_grad()
         ):  # so that `refuse_captured` sees a tensor that requires a gradient
-            for index, held in enumerate(pooled.replica.tensors):
-                kept = self._values[index]
-                held.holder[held.key] = kept if index in shared else kept.clone()
+            for index, place in enumerate(pooled.replica.tensors):
+                value = self._values[index]
+                place.holder[place.key] = value if index in shared else value.clone()
         return pooled
 
     def _value_to_keep(self, index: int) -> Tensor:
