@@ -200,7 +200,7 @@ def warn_of_hooks(modules: Iterable[nn.Module]) -> None:
     for class_name in (type(m).__name__ for m in modules if m._forward_hooks):
         _warn_once(
             (class_name, ""),
-            f"a forward hook on {class_name} is called in both passes of rebuilt steps, and what it "
-            "keeps in the forward pass has no gradient: let the block return it, or set "
+            f"a forward hook on {class_name} is called in both passes of rebuilt steps, and what "
+            "it keeps in the forward pass has no gradient: let the block return it, or set "
             'flow.memory = "stored"',
         )
