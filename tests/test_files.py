@@ -259,9 +259,6 @@ ELSEWHERE = {  # what is no file of the user's, or goes through a stream of the 
     "odenet/training/run_folder/checkpoints.py": {"torch.save"},
     "odenet/language/source_files.py": {"os.open"},  # to read
     "odenet/conversion/zoo.py": {"torch.save"},
-    "odenet/laws.py": {"moving.move"},  # of a ramp
-    "odenet/training/callbacks/scheme_constants.py": {"moving.move"},
-    "odenet/conversion/ramps.py": {"moving.move"},
     "odenet/editor/server.py": {"os.fdopen"},  # copies of the standard streams
 }
 REGISTERS = ("replace", "rename")  # of the runtime have methods of these names

@@ -101,7 +101,9 @@ class ExistingNetwork(nn.Module):
         """
         loaded, state = stored_weights(self.name, weights), self.model.state_dict()
         constants = [
-            p for p, m in self.model.named_modules() if isinstance(m, RampedConstant | LearnedConstant)
+            p
+            for p, m in self.model.named_modules()
+            if isinstance(m, RampedConstant | LearnedConstant)
         ]
         expected = {n: t for n, t in state.items() if n.rpartition(".")[0] not in constants}
         resized = [n for n in expected if n in loaded and expected[n].shape != loaded[n].shape]

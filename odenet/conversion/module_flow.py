@@ -141,7 +141,7 @@ class ModuleFlow(Flow):
         return end
 
     def _in_layer_order(self, x: Tensor) -> Tensor:
-        """As `Flow._in_layer_order`, but on a CPU the memory format stays, since kernels have their own.
+        """As in `Flow`, but on a CPU the memory order stays, since kernels have their own.
 
         oneDNN would reorder the kernels to the format of the map in every evaluation, at more cost
         than it saves (14 MiB for a depthwise convolution of 576 channels on 2 x 2 maps, a fifth of

@@ -225,7 +225,9 @@ class ResidualStage(HoldsList, nn.Sequential):
             else:
                 call_order.append(f"flows.{len(flows)}")
                 flows.append(
-                    self._flow(called).shallow_copy().use_registered_modules(BlockReferences(stage, steps))
+                    self._flow(called)
+                    .shallow_copy()
+                    .use_registered_modules(BlockReferences(stage, steps))
                 )
         stage.call_order, stage.checkpoint = tuple(call_order), self.checkpoint
         stage.training = self.training

@@ -87,7 +87,7 @@ def _along(part: Unit | Flow, entry: Tensor | tuple[Tensor, ...]) -> DepthProfil
     if isinstance(part, Unit):
         assert isinstance(entry, Tensor)
         return depth_profile(part.flow, part.entry(entry), SPECTRA)
-    return depth_profile(part, part.begin(entry), SPECTRA)
+    return depth_profile(part, part.first_state(entry), SPECTRA)
 
 
 def _inputs(program: Program) -> Tensor:

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from odenet.runtime.passes.memory_format import channels_innermost
+from odenet.runtime.passes.memory_format import in_convolution_order
 from odenet.training.data.class_maps import ClassMaps
 from odenet.training.data.lazy_samples import LazySamples
 from odenet.training.data.picture_reader import PictureReader
