@@ -56,7 +56,9 @@ class SchemeConstants(Callback):
         if self._warned:
             return
         found = [
-            (c.name, *at) for c in _constants_of(pl_module, LearnedConstant) for at in c.steps_at_bounds()
+            (c.name, *at)
+            for c in _constants_of(pl_module, LearnedConstant)
+            for at in c.steps_at_bounds()
         ]
         for name, step, end in found[:1]:
             self._warned = True

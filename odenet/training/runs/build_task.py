@@ -94,7 +94,9 @@ def apply_options(network: nn.Module, options: Options) -> None:
     """
     all_flows = list(flows(network).values())
     memory = options.memory
-    modes = budget_shares(all_flows, memory) if isinstance(memory, int) else [memory] * len(all_flows)
+    modes = (
+        budget_shares(all_flows, memory) if isinstance(memory, int) else [memory] * len(all_flows)
+    )
     for flow, memory in zip(all_flows, modes, strict=True):
         if memory is not None:
             try:
