@@ -6,7 +6,7 @@ from typing import Literal, cast
 import torch
 from torch import Tensor, nn
 
-from odenet.runtime.budget import BudgetShare, as_bytes
+from odenet.runtime.budget_share import BudgetShare, as_bytes
 from odenet.runtime.learned.constants import values_of_steps
 from odenet.runtime.learned.slices import sliced_attributes
 from odenet.runtime.passes.equations import Equations

@@ -11,7 +11,7 @@ from odenet.compiler import Program
 from odenet.memory_limit import require_memory
 from odenet.model.tables.losses import loss_kind
 from odenet.model.tables.recipe import Call
-from odenet.runtime.budget import budget_shares
+from odenet.runtime.budget_share import budget_shares
 from odenet.runtime.memory import Memory
 from odenet.training.callbacks.multilevel import refine_network
 from odenet.training.data.samples import DataSet, LabelInfo, relabelled
