@@ -81,7 +81,7 @@ def test_the_loss_is_the_mean_negative_log_likelihood_of_a_sample(run):
 
 
 def test_gradients_of_the_likelihood_are_those_of_plain_autograd():
-    task = new_task(odenet.loads(POINTS), LabelInfo(dimensions=2), "test").double()
+    task = new_task(odenet.loads(POINTS), LabelInfo(numbers=2), "test").double()
     x = torch.randn(4, 2, dtype=torch.double)
     torch.manual_seed(0)
     with torch.no_grad():
@@ -139,7 +139,7 @@ def test_points_are_printed_or_written_from_the_command_line(run, tmp_path):
 
 
 def test_pixels_are_spread_to_the_next_one():
-    labels = LabelInfo(dimensions=8, pixel_spacing=(0.5, 0.25))
+    labels = LabelInfo(numbers=8, grain=(0.5, 0.25))
     objective = Likelihood(odenet.loads(PICTURES).recipe, labels)
     seen = []
 
@@ -151,7 +151,7 @@ def test_pixels_are_spread_to_the_next_one():
     again = objective.network_output(network, x)
     assert torch.equal(answer, again)  # measured with the same noise
     spread = seen[0].flatten(2)
-    for channel, width in enumerate(labels.pixel_spacing):
+    for channel, width in enumerate(labels.grain):
         values = spread[:, channel]
         assert values.min() >= 0 and values.max() < width and values.std() > width / 8
     z = seen[0].flatten(1)

@@ -73,7 +73,7 @@ class SplitLoaders(LightningDataModule):
             if real:  # the likelihood is that of the numbers as they are
                 self.transforms = self.transforms.standardising_by([0.0], [1.0])
             spacing = () if real else self.transforms.pixel_spacing
-            self.labels = replace(self.labels, dimensions=math.prod(shape), pixel_spacing=spacing)
+            self.labels = replace(self.labels, numbers=math.prod(shape), grain=spacing)
         self._loaders: list[Batches] = []
         self._damaged = data.damaged
 

@@ -86,25 +86,27 @@ def text_split(windows: Windows) -> Split:
 class LabelInfo:
     """Kind and statistics of the labels of a data set, as losses and metrics need them.
 
+    The names of the fields are keys of `run.json`.
+
     Args:
-        class_count: number of classes; 0 for regression.
+        count: number of classes; 0 for regression.
         shape: of one label: () for one per sample, (H, W) for a class map.
-        class_counts: how many training samples (or pixels) each class has, for weighted losses.
+        counts: how many training samples (or pixels) each class has, for weighted losses.
         mean: of labels to regress, per channel, on the training split; empty: not standardised.
         deviation: likewise.
-        dimensions: how many numbers a sample has, for a likelihood.
-        pixel_spacing: likewise the distance of two neighbouring pixel values, per channel, after
+        numbers: how many numbers a sample has, for a likelihood.
+        grain: likewise the distance of two neighbouring pixel values, per channel, after
             standardisation; empty for real numbers.
         bytes_per_token: of a text.
     """
 
-    class_count: int = 0
+    count: int = 0
     shape: Sequence[int] = ()
-    class_counts: Sequence[int] = ()
+    counts: Sequence[int] = ()
     mean: Sequence[float] = ()
     deviation: Sequence[float] = ()
-    dimensions: int = 0
-    pixel_spacing: Sequence[float] = ()
+    numbers: int = 0
+    grain: Sequence[float] = ()
     bytes_per_token: float = 1.0
 
 

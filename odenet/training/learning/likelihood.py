@@ -23,7 +23,7 @@ class Likelihood(Objective):
     def __init__(self, recipe: Recipe, labels: LabelInfo):
         super().__init__(recipe, labels)
         self.pixel_spacing: Tensor | None
-        grain = torch.tensor(labels.pixel_spacing) if labels.pixel_spacing else None
+        grain = torch.tensor(labels.grain) if labels.grain else None
         self.register_buffer("grain", grain, persistent=False)
 
     def network_output(self, network: nn.Module, inputs: Tensor) -> Tensor:
@@ -53,4 +53,4 @@ class Likelihood(Objective):
 
     def metrics_from_loss(self, loss: Tensor) -> dict[str, Tensor]:
         """Bits per dimension."""
-        return {"bits_per_dim": loss / (self.labels.dimensions * math.log(2))}
+        return {"bits_per_dim": loss / (self.labels.numbers * math.log(2))}

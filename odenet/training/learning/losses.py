@@ -84,12 +84,12 @@ class CrossEntropy(Objective):
 
     def __init__(self, recipe: Recipe, labels: LabelInfo):
         super().__init__(recipe, labels)
-        if labels.class_count <= 5:  # the top 5 of so few are all
+        if labels.count <= 5:  # the top 5 of so few are all
             self.metric_kinds = tuple(m for m in self.metric_kinds if m.name != "top5_accuracy")
         self.weights: Tensor | None
         weights = None
-        if self.call["weights"] == "balanced" and labels.class_counts:
-            counts = torch.tensor(labels.class_counts, dtype=torch.float32)
+        if self.call["weights"] == "balanced" and labels.counts:
+            counts = torch.tensor(labels.counts, dtype=torch.float32)
             weights = counts.sum() / (len(counts) * counts.clamp(min=1))
         self.register_buffer("weights", weights, persistent=False)
 
@@ -111,7 +111,7 @@ class CrossEntropy(Objective):
 
     def metrics(self) -> dict[str, Metric]:
         """Accuracies of samples or pixels; IoU is the mean over the classes that occur."""
-        count = self.labels.class_count
+        count = self.labels.count
         known: dict[str, Metric] = {
             "accuracy": MulticlassAccuracy(count, average="micro", validate_args=False),
             "mean_iou": MulticlassJaccardIndex(max(count, 2), validate_args=False),
@@ -136,7 +136,7 @@ class BinaryCrossEntropy(Objective):
 
     def metrics(self) -> dict[str, Metric]:
         """Means over the classes; F1 at the threshold 1/2."""
-        count = self.labels.class_count
+        count = self.labels.count
         return {
             "f1": MultilabelF1Score(count, validate_args=False),
             "average_precision": MultilabelAveragePrecision(

@@ -81,7 +81,7 @@ def _new_network(program: Program, labels: LabelInfo) -> nn.Module:
     torch.manual_seed(program.recipe.seed)
     has_classes = loss_kind(program.recipe.loss).labels == "class"
     try:
-        return program.network(classes=labels.class_count if has_classes else None).train()
+        return program.network(classes=labels.count if has_classes else None).train()
     except ValueError as error:  # a library's network that is missing or cannot be reversed
         raise NotPossible(str(error)) from error
 

@@ -153,9 +153,7 @@ class TrainedRun:
             latent = temperature * torch.randn(n, *shape, generator=rng).to(weight)
             batches = [inverse(self.network.children(), z) for z in latent.split(BATCH)]
         values = torch.cat(batches) if batches else latent.new_zeros(0, *self.shape)
-        return (
-            self.model.transforms.to_pixels(values) if self.labels.pixel_spacing else values
-        ).cpu()
+        return (self.model.transforms.to_pixels(values) if self.labels.grain else values).cpu()
 
     def log_likelihood(self, inputs: Sequence[Picture] | Tensor) -> Tensor:
         """The logarithm of the density at each sample, in nats, (B,).
