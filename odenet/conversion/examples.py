@@ -21,15 +21,11 @@ class Example:
     kwargs: dict[str, Any] = field(default_factory=dict)
 
     @staticmethod
-    def from_input(example_input: Any) -> Example:
+    def from_input(value: Any) -> Example:
         """An example from a tensor, a tuple of arguments, or a dictionary of keyword arguments."""
-        if isinstance(example_input, dict):
-            return Example((), example_input)
-        return (
-            Example(example_input)
-            if isinstance(example_input, tuple)
-            else Example((example_input,))
-        )
+        if isinstance(value, dict):
+            return Example((), value)
+        return Example(value) if isinstance(value, tuple) else Example((value,))
 
     def __str__(self) -> str:
         shown = [_describe(value) for value in self.args]
@@ -107,16 +103,13 @@ def _transformers_examples(model: Any, config: Any) -> Iterator[Example]:
     vision = getattr(config, "vision_config", config)
     size = getattr(vision, "image_size", 224)
     image_size = tuple(size) if isinstance(size, tuple | list) else (size, size)
+    mel_bins = getattr(config, "num_mel_bins", 80)
+    frames = 2 * getattr(config, "max_source_positions", 4)
     inputs = {
         "input_ids": ids,
         "pixel_values": _random(like, 1, getattr(vision, "num_channels", 3), *image_size),
         "input_values": _random(like, 1, 4000),
-        "input_features": _random(
-            like,
-            1,
-            getattr(config, "num_mel_bins", 80),
-            2 * getattr(config, "max_source_positions", 4),
-        ),
+        "input_features": _random(like, 1, mel_bins, frames),
     }
     name = model.main_input_name
     if name in inputs:

@@ -16,9 +16,8 @@ def citations(model: Model) -> Mapping[str, str]:
 
     Citations are looked for in its text, comments included, and in the text of its scheme.
     """
-    chosen = model.discretisation_or_none
     texts = [model.source.text]
-    if chosen is not None and model.scheme.name in library():
+    if model.discretisation_or_none is not None and model.scheme.name in library():
         texts.append(library_text(model.scheme.name))
     return citations_in("\n".join(texts))
 
@@ -32,8 +31,8 @@ def citations_in(text: str) -> Mapping[str, str]:
         if name in text:
             names.add(name)
             text = text.replace(name, "")
-    named = (each for name, each in _by_citation().items() if name in names)
-    return {key: entry for each in named for key, entry in each.items()}
+    cited = (entries for name, entries in _by_citation().items() if name in names)
+    return {key: entry for entries in cited for key, entry in entries.items()}
 
 
 @cache

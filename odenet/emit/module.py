@@ -95,9 +95,8 @@ def _imports(text: str, rows: Iterable[str]) -> list[str]:
     others = [f"from torch import {', '.join(sorted({'Tensor', 'nn'} & names))}"]
     others += ["from torch.nn import functional"] if "functional" in names else []
     runtime = _runtime_import(sorted(names & _RUNTIME))
-    runtime += (
-        ["from odenet.runtime.adaptive import AdaptiveFlow"] if "AdaptiveFlow" in names else []
-    )
+    adaptive = ["from odenet.runtime.adaptive import AdaptiveFlow"]
+    runtime += adaptive if "AdaptiveFlow" in names else []
     plain, froms = ([line for line in rows if line.startswith(kind)] for kind in ("import", "from"))
     modules = sorted([*others, *froms, *runtime], key=lambda line: line.split()[1])
     return [*standard, "", *sorted([*torch, *plain]), *modules]
