@@ -201,19 +201,19 @@ class Program:
         shape = self.model.input_shape
         if shape is None:
             return None
-        return shape.space if shape.numbers else (int(shape.channels.constant), *shape.space)
+        return shape.space if shape.token_ids else (int(shape.channels.constant), *shape.space)
 
     @property
     def vocabulary(self) -> int | None:
         """The number of different tokens that the `net` reads; None if it reads no tokens."""
         shape = self.model.input_shape
-        return shape.vocabulary if shape is not None and shape.numbers else None
+        return shape.vocabulary if shape is not None and shape.token_ids else None
 
     @property
     def classes(self) -> int | None:
         """The width of the last layer of the `net`, if that is a dense one."""
         net = self.model.net
-        return int(net[-1].after.channels.constant) if ends_in_classes(self.model) else None
+        return int(net[-1].shape_out.channels.constant) if ends_in_classes(self.model) else None
 
     @property
     def discretised(self) -> bool:
@@ -290,8 +290,8 @@ class Program:
 
     def _require_own_starts(self) -> None:
         """Refuse `start` clauses in a file with a layer `existing`, whose flows do not use them."""
-        lines = [start for line in self.tree.of(Discretise) for start in line.starts]
-        if lines and any(LAYERS[n.name].stepped for n in self.model.net if n.name in LAYERS):
+        lines = [start for line in self.tree.statements_of(Discretise) for start in line.starts]
+        if lines and any(LAYERS[n.name].is_network for n in self.model.net if n.name in LAYERS):
             message = "the flows of `existing` start as their scheme says"
             help_ = "leave this out, or convert the network in Python, odenet.convert(…, v0=…)"
             raise SpecError.of("scheme-start", message, lines[0].span, help_)

@@ -64,7 +64,7 @@ def measure(program: Program, seed: int = 0) -> list[Law]:
     Raises:
         SpecError: not even a small flow fits into the memory of this machine.
     """
-    missing = [m.name for m in program.model.given if m.name not in GIVEN_MODULES]
+    missing = [m.name for m in program.model.given_maps if m.name not in GIVEN_MODULES]
     if missing:
         name = program.model.spellings[missing[0]]
         return [_unmeasured("laws", f"the module of `{name}` is given from Python")]
@@ -109,7 +109,7 @@ def _channels(program: Program) -> int:
     model = program.model
     groups = [layer.groups for definition in model.maps.values() for layer in definition.layers]
     groups += [learned.groups for learned in model.parameters.values()]
-    return math.lcm(CHANNELS, *groups) * program.model.dynamics.parts
+    return math.lcm(CHANNELS, *groups) * program.model.dynamics.input_parts
 
 
 def _below(name: str, measured: float, bound: float, what: str) -> Law:
@@ -131,7 +131,7 @@ def _adjoints(program: Program, flow: Flow) -> Iterator[Law]:
             continue
         operator = _applied(learned, learned.operator.function, K)
         adjoint = _applied(learned, learned.operator.adjoint, K)
-        channels = flow.channels // program.model.dynamics.parts
+        channels = flow.channels // program.model.dynamics.input_parts
         reads = channels if learned.width_in is None else int(learned.width_in.at(channels))
         x = torch.randn(BATCH, reads, *(SIZE,) * flow.space, dtype=K.dtype)
         gaps.append(adjoint_gap(operator, adjoint, x, torch.randn_like(operator(x))))

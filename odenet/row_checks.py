@@ -125,15 +125,15 @@ def check_layer(row: LayerKind) -> None:
     arguments = _arguments(row.arguments)
     fitting = 0
     for space in SPACES:
-        before = Shape(fixed(CHANNELS), space, CHANNELS, row.reads_numbers and len(space) == 1)
+        before = Shape(fixed(CHANNELS), space, CHANNELS, row.reads_token_ids and len(space) == 1)
         with suppress(LayerError), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # torch on even kernels
             after = row.shape(arguments, before)
             layer = Layer(
                 name=row.name,
                 arguments=arguments,
-                before=before,
-                after=after,
+                shape_in=before,
+                shape_out=after,
                 groups=row.groups(arguments),
             )
             _check_layer_on(row, layer)
@@ -145,16 +145,16 @@ def check_layer(row: LayerKind) -> None:
 @torch.random.fork_rng(devices=[])
 def _check_layer_on(row: LayerKind, layer: Layer) -> None:
     torch.manual_seed(0)
-    before, after = int(layer.before.channels.constant), int(layer.after.channels.constant)
-    space = layer.before.space
+    before, after = int(layer.shape_in.channels.constant), int(layer.shape_out.channels.constant)
+    space = layer.shape_in.space
     module: nn.Module = eval(row.code(layer, _count), _names(row.imports)).double().eval()
     weights = _randomised(module)
     x = torch.randn(1, before, *space, dtype=torch.float64)
-    if row.reads_numbers:
+    if row.reads_token_ids:
         x = torch.randint(before, (1, *space))
     made = module(x)[0]
-    if tuple(made.shape) != (after, *layer.after.space):
-        raise _no(row, f"gives the shape {tuple(made.shape)}, and its row {layer.after}")
+    if tuple(made.shape) != (after, *layer.shape_out.space):
+        raise _no(row, f"gives the shape {tuple(made.shape)}, and its row {layer.shape_out}")
     if row.numeric is None:
         return
     _check_tensors(row, row.tensors(layer, before, after, len(space)), weights)
@@ -232,8 +232,10 @@ def _check_operator(
         raise _no(row, "is not one factor per channel, the values of its tensor")
     if operator.kernel and operator.function not in ("conv", "dense"):
         raise _no(row, "is not a kernel: sums of kernels are what conv or dense takes")
-    if operator.norm and "self.norm" not in operator.norm:  # that one iterates, step by step
-        code = operator.norm.format(K="K", label="K", keywords="")
+    if (
+        operator.norm_bound and "self.norm" not in operator.norm_bound
+    ):  # that one iterates, step by step
+        code = operator.norm_bound.format(K="K", label="K", keywords="")
         bound = float(eval(code, names, {"K": K}))
         if bound < np.linalg.norm(matrix, 2) * (1 - LOOSE):
             raise _no(row, f"has a larger norm than its bound {bound:.4g}")

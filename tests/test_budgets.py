@@ -8,7 +8,7 @@ from odenet.analyse.numbers_only import numbers_only
 from odenet.analyse.operator_algebra import Operator
 from odenet.compiler import loads
 from odenet.diagnostics import SpecError
-from odenet.language import Shapes, confusable
+from odenet.language import ConfusableNames, confusable
 from odenet.language.lexer import MOST_TOKENS
 
 HEAD = "state Y\nparam K, L : conv(3)\n"
@@ -117,7 +117,7 @@ def test_no_more_is_looked_for_after_very_many_errors():
 
 @given(st.lists(SPELLINGS, max_size=6), SPELLINGS)
 def test_a_twin_is_found_exactly_where_one_is_confusable(spellings, spelling):
-    twin = Shapes(spellings).twin(spelling)
+    twin = ConfusableNames(spellings).find_confusable(spelling)
     alike = [other for other in spellings if confusable(spelling, other)]
     assert twin == next(iter(alike), "")
 

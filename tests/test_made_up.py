@@ -70,9 +70,9 @@ scheme ruth {                         # Ruth 1983, order 3
         "operator",
         "one factor for each channel",
         {"init": init("ones")},
-        _per_channel,
+        _per_channel_tensors,
         lambda options, make: (
-            f"diagonal({make.steps}, {make.reads}, space={make.space}{make.init('ones')})"
+            f"diagonal({make.steps}, {make.in_channels}, space={make.axes}{make.init('ones')})"
         ),
         operator=Operator("diag", "diag", lambda options, K, x, space: K.reshape(-1, 1) * x),
     ),

@@ -121,10 +121,10 @@ def check_claims(facts: Facts, trials: int = TRIALS, seed: int = 0) -> list[Clai
 
 def _checked(facts: Judged, claim: Claim) -> ClaimResult:
     kind = CLAIMS[claim.name]
-    if facts.derived is None and kind.of_steps:
+    if facts.derived is None and kind.concerns_steps:
         found = Answer(None, "this is about steps, and the file has no `discretise` line")
     else:
-        found = kind.judged(facts, claim)
+        found = kind.judge_claim(facts, claim)
     return ClaimResult(claim, found.holds, found.reason, claim.span, found.cause, found.witness)
 
 
@@ -201,7 +201,7 @@ def volume_preserving(facts: Judged, claim: Claim) -> Answer:
 def _volume_factor(facts: Judged) -> float | None:
     """By what a step changes volume; of steps that differ, the one that does so most."""
     steps = steps_in_use(facts.model)
-    factors = [facts.derivation.volume_at(at.numbers) for at in steps]
+    factors = [facts.derivation.volume_at(at.values) for at in steps]
     known = [factor for factor in factors if factor is not None]
     if len(known) < len(factors):
         return None

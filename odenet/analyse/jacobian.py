@@ -127,7 +127,7 @@ class Evaluation:
         return Jet(value, np.zeros((*value.shape, self.unknowns)))
 
     def _call(self, name: str, x: Jet) -> Jet:
-        if name in self.model.maps and self.model.maps[name].given:
+        if name in self.model.maps and self.model.maps[name].is_given:
             raise CannotEvaluate(f"`{name}` is given from Python")
         if name in self.model.maps:
             for i, layer in enumerate(self.model.maps[name].layers):

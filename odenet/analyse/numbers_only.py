@@ -67,7 +67,7 @@ def numbers_only(model: Model) -> NumbersOnly | None:
     if (
         chosen.varying
         or unknown_size
-        or model.scheme.own is not None
+        or model.scheme.foreign_node is not None
         or (model.scheme.uses_step_size and chosen.h is None)
     ):
         return None

@@ -92,7 +92,7 @@ def base_channels(model: Model) -> int:
     """The fewest channels of a state at which all widths and groups come out whole."""
     widths = [
         *((w, p.groups) for p in model.parameters.values() for w in (p.width_in, p.width_out) if w),
-        *((s.channels, x.groups) for x in _layers(model) for s in (x.before, x.after)),
+        *((s.channels, x.groups) for x in _layers(model) for s in (x.shape_in, x.shape_out)),
     ]
     for channels in range(1, 65):
         # a multiple of a whole number is whole
@@ -108,7 +108,7 @@ def draw(model: Model, size: Size, rng: Generator) -> Point:
     weights = {name: _drawn(tensor, scale, rng) for name, tensor in wanted.items()}
     positive = frozenset(name for name, tensor in wanted.items() if tensor.positive)
     unknowns = len(model.dynamics.system(1)) * size.channels * size.cells
-    channels_in = size.channels * model.dynamics.parts
+    channels_in = size.channels * model.dynamics.input_parts
     state = scale * rng.standard_normal(unknowns)
     return Point(weights, state, rng.standard_normal((channels_in, size.cells)), positive)
 
@@ -122,7 +122,7 @@ def tensors(model: Model, size: Size) -> dict[str, Tensor]:
         found |= _named(p.name, own)
     for name, definition in model.maps.items():
         for i, layer in enumerate(definition.layers):
-            counts = size.count(layer.before.channels), size.count(layer.after.channels)
+            counts = size.count(layer.shape_in.channels), size.count(layer.shape_out.channels)
             found |= _named(f"{name}.{i}", LAYERS[layer.name].tensors(layer, *counts, axes))
     return found
 
@@ -133,7 +133,7 @@ def _named(name: str, own: Tensors) -> dict[str, Tensor]:
 
 def _drawn(tensor: Tensor, scale: float, rng: Generator) -> ndarray:
     normal = rng.standard_normal(tensor.shape)
-    match tensor.draw:
+    match tensor.distribution:
         case "weight":
             return scale * normal
         case "shift":

@@ -112,9 +112,9 @@ def _stability_of_steps(model: Model, derivation: Derivation) -> Stability | str
         return derivation.stability_at(chosen.numbers)
     found: list[Stability] = []
     for at in few_steps(model):
-        one = derivation.stability_at(at.numbers)
+        one = derivation.stability_at(at.values)
         if isinstance(one, str):
-            return f"at {at.where} {one}"
+            return f"at {at.step_name} {one}"
         found.append(one)
     return tightest(found)
 
@@ -182,7 +182,7 @@ def undone(model: Model, derivation: Derivation, steps: int) -> Undone | None:
     if axis is None:
         return None
     reach = min(1.0, PART_OF_LIMIT * axis.limit)
-    each = [at.numbers for at in numbers_of_steps(model, steps)]
+    each = [at.values for at in numbers_of_steps(model, steps)]
     h = max((float(numbers.get("h", 1.0)) for numbers in each), default=float(chosen.h or 1.0))
     steps = len(each) or steps
     per_step = h if model.scheme.uses_step_size else 1.0
@@ -196,7 +196,7 @@ def undone(model: Model, derivation: Derivation, steps: int) -> Undone | None:
     if found is None:
         return None
     rows = [LAYERS.get(layer.name) for layer in model.net]
-    return Undone(steps, axis, reach, found, any(row.stepped for row in rows if row))
+    return Undone(steps, axis, reach, found, any(row.is_network for row in rows if row))
 
 
 def drift_warning(model: Model, derivation: Derivation, steps: int) -> Diagnostic | None:
@@ -219,7 +219,7 @@ def irreversible(model: Model, derivation: Derivation) -> str | None:
 
 def exact_refused(model: Model, derivation: Derivation) -> Diagnostic | None:
     """Why `exact` is not possible: what has no inverse is not undone bit for bit either."""
-    own = model.scheme.own
+    own = model.scheme.foreign_node
     if model.discretisation.exact and derivation.exponents and own is not None:
         factor = notation(model.scheme).show(own)
         message = f"`exact` multiplies by fractions of whole numbers, and {factor} is a field"
@@ -231,6 +231,8 @@ def exact_refused(model: Model, derivation: Derivation) -> Diagnostic | None:
     message = f"`exact` undoes every step, and {model.scheme.name} is not reversible: {why}"
     help_ = "remove `exact`, or take a reversible scheme: `odenet schemes` lists them"
     if model.discretisation.varying and derivation.reversible:
-        counted = "write `n + 1` for `n`, say" if model.scheme.counts else "begin elsewhere"
+        counted = (
+            "write `n + 1` for `n`, say" if model.scheme.uses_step_number else "begin elsewhere"
+        )
         help_ = f"remove `exact`, or {counted}"
     return Diagnostic("no-inverse", message, model.discretisation.span, help_)

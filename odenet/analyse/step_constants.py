@@ -43,9 +43,9 @@ def few_steps(model: Model) -> list[StepValues]:
     names = list(model.discretisation.varying)
     share = MOST // len(names)
     for name in names:
-        ordered = sorted(every, key=lambda at: at.numbers.get(name, 0))
+        ordered = sorted(every, key=lambda at: at.values.get(name, 0))
         places = (round(i * (len(ordered) - 1) / max(share - 1, 1)) for i in range(share))
-        found |= {ordered[place].where: ordered[place] for place in places}
+        found |= {ordered[place].step_name: ordered[place] for place in places}
     return list(found.values())
 
 
@@ -70,17 +70,17 @@ def has_exponentials(scheme: Scheme) -> bool:
 def not_undone(model: Model, derivation: Derivation) -> str:
     """Which of the steps has no inverse at its constants, and why; empty if all have."""
     for at in steps_in_use(model):
-        broken = derivation.violated(at.numbers)
+        broken = derivation.violated(at.values)
         if broken:
             shown = notation(derivation.scheme)
-            return f"at {at.where} it needs {shown.number(broken[0])} ≠ 0"
+            return f"at {at.step_name} it needs {shown.number(broken[0])} ≠ 0"
     return ""
 
 
 def bits_kept(model: Model, derivation: Derivation) -> float | None:
     """The bits per value that a step destroys, on the average over those of the deepest flow."""
     steps = numbers_of_steps(model, max(model.depths, default=1))
-    numbers = [at.numbers for at in steps] or [model.discretisation.numbers]
+    numbers = [at.values for at in steps] or [model.discretisation.numbers]
     found = [derivation.bits(one) for one in numbers]
     known = [bits for bits in found if bits is not None]
     return sum(known) / len(known) if len(known) == len(found) else None
@@ -96,9 +96,9 @@ def refused_constants(model: Model, derivation: Derivation) -> list[Diagnostic]:
         return []
     found: dict[str, Diagnostic] = {}
     for at in steps_in_use(model):
-        if small := derivation.underflow(at.numbers):
+        if small := derivation.underflow(at.values):
             return [_too_small(model, derivation, small[0], at)]
-        for condition in derivation.violated(at.numbers):
+        for condition in derivation.violated(at.values):
             for name in _in(derivation, condition):
                 constant = model.discretisation.varying.get(name)
                 if constant is not None and not isinstance(constant, Ramp | StepNumber):
@@ -116,7 +116,7 @@ def _too_small(
     model: Model, derivation: Derivation, scale: sympy.Expr, at: StepValues
 ) -> Diagnostic:
     shown = notation(derivation.scheme).number(scale)
-    where = f" at {at.where}" if model.discretisation.varying else ""
+    where = f" at {at.step_name}" if model.discretisation.varying else ""
     message = f"{derivation.scheme.name} is undone by dividing by {shown}, which is 0{where}"
     return Diagnostic(
         "no-inverse",
@@ -132,11 +132,11 @@ def _outside(
 ) -> Diagnostic:
     shown = notation(derivation.scheme)
     needed = f"{shown.number(condition)} ≠ 0"
-    value = f"{shown.name(name)} = {show(float(at.numbers[name]))}"
+    value = f"{shown.name(name)} = {show(float(at.values[name]))}"
     if isinstance(constant, LearnedConstant):
         message = f"{value}: the inverse needs {needed}, and what is learned keeps away from there"
         return Diagnostic("no-inverse", message, constant.span, "begin with another value")
-    message = f"{value} at {at.where}: the inverse needs {needed}"
+    message = f"{value} at {at.step_name}: the inverse needs {needed}"
     help_ = "write another value; with one number for all steps, they are stored where it fails"
     return Diagnostic("no-inverse", message, constant.span, help_)
 
@@ -158,7 +158,7 @@ def ends(model: Model, derivation: Derivation, name: str) -> tuple[float, float]
         if name not in _in(derivation, condition):
             continue
         for root in _roots(model, derivation, name, condition):
-            if root < constant.number:
+            if root < constant.first_value:
                 low = max(low, root)
             else:
                 high = min(high, root)
@@ -182,7 +182,7 @@ def _roots(
         raise SpecError.of("no-inverse", message, constant.span, help_)
     symbol = sympy.Symbol(name)
     for at in steps_in_use(model):
-        numbers = {sympy.Symbol(n): as_sympy(v) for n, v in at.numbers.items() if n != name}
+        numbers = {sympy.Symbol(n): as_sympy(v) for n, v in at.values.items() if n != name}
         above = sympy.fraction(sympy.together(put_in(_plain(derivation, condition), numbers)))[0]
         if not above.is_polynomial(symbol):
             message = f"{shown.name(name)} cannot be learned within {written}"

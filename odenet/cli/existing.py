@@ -83,7 +83,7 @@ def _with_constants(scheme: str) -> str:
     values = {
         name: value.value if isinstance(value, Number) else None
         for name, value in found.constants
-        if name not in found.implied
+        if name not in found.implied_constants
     }
     steps = {"h": 1} if found.uses_step_size else {}
     missing = [name for name, value in values.items() if value is None]

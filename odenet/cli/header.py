@@ -26,7 +26,7 @@ def announce(program: "Program") -> None:
     depth = f"{sum(flows)} steps in {len(flows)} flow{'s' if len(flows) > 1 else ''}"
     names = _of_libraries(model)
     say(f"{model.name}: {model.description}" if model.description else model.name)
-    others = ", ".join(f"`{model.spellings[m.name]}`" for m in model.given)
+    others = ", ".join(f"`{model.spellings[m.name]}`" for m in model.given_maps)
     size = f"{network_size(model).parameters:,} parameters" + (others and f" without {others}")
     if program.recipe.data is not None:
         say(f"  data {_data(program.recipe.data)}")
@@ -54,7 +54,7 @@ def announce_step(program: "Program", options: "Options") -> None:
     where = name if options.devices == 1 else f"{name}; devices: {options.devices}"
     model = program.model
     adaptive = program.discretised and model.discretisation.tolerance is not None
-    given = bool(model.given) and any(flows_of(model.net))
+    given = bool(model.given_maps) and any(flows_of(model.net))
     if adaptive or given or isinstance(options.memory, int):  # what is held depends on values
         say(f"  {where}")
         return
@@ -76,7 +76,7 @@ def _of_libraries(model: "Model") -> list[str]:
     from odenet.model.tables.layers import LAYERS
 
     rows = [(layer, LAYERS.get(layer.name)) for layer in model.net]
-    return [layer.arguments["name"] for layer, row in rows if row and row.stepped]
+    return [layer.arguments["name"] for layer, row in rows if row and row.is_network]
 
 
 def _data(call: "Call") -> str:
@@ -84,7 +84,7 @@ def _data(call: "Call") -> str:
     from odenet.model.tables.argument_kinds import show
     from odenet.model.tables.data_sets import DATA_SETS
 
-    holds = DATA_SETS[call.name].holds
+    holds = DATA_SETS[call.name].contents
     return f"{show(call)}: {holds}" if holds else show(call)
 
 

@@ -144,4 +144,4 @@ def _shown(scores: dict[str, Any]) -> str:
     from odenet.model.tables.losses import METRICS
 
     found = [METRICS[name] for name in scores if name in METRICS]
-    return ", ".join(f"{metric.words} {metric.show(scores[metric.name])}" for metric in found)
+    return ", ".join(f"{metric.title} {metric.show(scores[metric.name])}" for metric in found)

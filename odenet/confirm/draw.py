@@ -56,7 +56,7 @@ def draw(model: Model, seed: int, positive: Iterable[str] = ()) -> Point:
             weights[name] = _drawn(tensor, scale, taken, rng)
     unknowns = len(model.dynamics.system(1)) * channels * cells
     state = [rng.gauss(0, 1) for _ in range(unknowns)]
-    input_ = [rng.gauss(0, 1) for _ in range(channels * model.dynamics.parts * cells)]
+    input_ = [rng.gauss(0, 1) for _ in range(channels * model.dynamics.input_parts * cells)]
     return Point(channels, cells, weights, state, input_, rng)
 
 
@@ -90,8 +90,8 @@ def _whole(model: Model, channels: int) -> bool:
 def _drawn(tensor: Tensor, scale: float, positive: bool, rng: Random) -> list[float]:
     """Entries; gains and weights are of either sign where nobody takes them to be >= 0."""
     entries = [rng.gauss(0, 1) for _ in range(prod(tensor.shape))]
-    if tensor.draw == "variance" or (tensor.draw == "gain" and positive):
+    if tensor.distribution == "variance" or (tensor.distribution == "gain" and positive):
         return [exp(x) for x in entries]
-    if tensor.draw == "weight":
+    if tensor.distribution == "weight":
         return [scale * (abs(x) if positive else x) for x in entries]
     return entries

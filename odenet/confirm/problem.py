@@ -12,7 +12,7 @@ from odenet.model.typed.scheme import Pattern, Scheme
 TERMS = 60
 MOST = 2.0  # an upper bound on |t|
 INSIDE = 0.5  # of the radius of convergence: the terms left out are then below rounding
-KNOWN = ("variable", "order", "function", "reads", "decay", "part")
+KNOWN = ("variable", "order", "function", "reads", "decay", "summand")
 
 Series = list[float]  # the coefficients of an entry, lowest power first
 

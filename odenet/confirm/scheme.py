@@ -215,7 +215,8 @@ def _mirrors(scheme: Scheme) -> Iterator[Callable[[list[Decimal]], list[Decimal]
     """
     slots = list(scheme.slots)
     plain = [
-        slots.index(Slot(slot.name, min(scheme.history(slot.name)) - slot.offset)) for slot in slots
+        slots.index(Slot(slot.name, min(scheme.stored_offsets(slot.name)) - slot.offset))
+        for slot in slots
     ]
     choices = [plain]
     if scheme.aux:

@@ -129,7 +129,7 @@ def map_names(scheme: Scheme) -> tuple[str, ...]:
     Raises:
         ValueError: if the equations are not of the form Y' = f(Z) with one unknown each.
     """
-    if scheme.splits:
+    if scheme.is_splitting:
         raise ValueError(f"{scheme.name} takes no module: it takes a sum of right-hand sides")
     for pattern in scheme.patterns:
         if pattern.decay:
@@ -183,7 +183,7 @@ def _start_clause(scheme: Scheme, v0: Speed | SpeedFactory) -> str:
     """The `start` clause that sets an initial speed; empty where the scheme's own lines do."""
     first = scheme.patterns[0]
     x = f"{first.variable}[0]"
-    two_step = scheme.history(first.variable) == (-1, 0) and len(scheme.patterns) == 1
+    two_step = scheme.stored_offsets(first.variable) == (-1, 0) and len(scheme.patterns) == 1
     if v0 is None and scheme.aux:
         return ""
     if v0 is None:

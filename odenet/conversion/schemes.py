@@ -50,7 +50,9 @@ class ChosenScheme:
             ValueError: if the scheme has no such constant, one is given twice, or one is missing.
         """
         scheme, step_sizes = self.scheme, ("h", "T") if self.scheme.uses_step_size else ()
-        defaults = {n: default for n, default in scheme.constants if n not in scheme.implied}
+        defaults = {
+            n: default for n, default in scheme.constants if n not in scheme.implied_constants
+        }
         accepted = [*defaults, *step_sizes]
         merged: dict[str, Any] = {}
         for spelling, value in given.items():
@@ -131,7 +133,7 @@ def _from_source(source: Source, compile_program: Callable[[], Program]) -> Chos
     report = Report()
     file = parse_spec(source, report)
     report.check()
-    if file.of(tree.Discretise):
+    if file.statements_of(tree.Discretise):
         return _from_program(compile_program())
     schemes = SchemeTable([file], SpecScope(report), inverse_lines, report).own()
     report.check()

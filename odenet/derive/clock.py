@@ -81,7 +81,7 @@ class Clock:
 
     def _slots(self, unknowns: Iterable[str]) -> list[Slot]:
         """The stored values of some unknowns, and those after the step."""
-        return [Slot(name, k) for name in unknowns for k in (*self.scheme.history(name), 1)]
+        return [Slot(name, k) for name in unknowns for k in (*self.scheme.stored_offsets(name), 1)]
 
     def _lost(self, slot: Slot) -> bool:
         """Whether a value is from a step of another size."""
@@ -109,7 +109,7 @@ class Clock:
         errors = [self._less(found[s], wanted[s]) for s in wanted if not _held(s)]
         solved = _solved([row for error in errors for row in _powers(error)])
         held = {slot: value for slot, value in unknown.items() if _held(slot)}
-        if solved is None and self.scheme.splits:
+        if solved is None and self.scheme.is_splitting:
             raise NoTime
         if solved is None or any(map(self._moves, solved.values())):
             return dict.fromkeys(held)

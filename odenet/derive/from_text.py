@@ -37,7 +37,7 @@ def derive(
     if scheme.lets and (found.obstacle or any(_is_zero(scheme, c) for c in found.conditions)):
         # what prevents the inverse may vanish when the `let`s are put in
         found = _derive(scheme, expand=True)
-    own = (STEP_NUMBER,) if scheme.counts else ()
+    own = (STEP_NUMBER,) if scheme.uses_step_number else ()
     found = replace(found, varying=tuple(dict.fromkeys((*varying, *own))))
     return replace(found, values=dict(values)) if values else found
 

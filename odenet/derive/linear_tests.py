@@ -43,7 +43,7 @@ def linear_tests(scheme: Scheme) -> list[LinearTest]:
 
     There is none for a sum, F(Y) + G(Y): no one number says how λ is divided among its summands.
     """
-    if scheme.splits:
+    if scheme.is_splitting:
         return []
     found = list(_coupled(scheme))
     if all(pattern.variable in pattern.reads for pattern in scheme.patterns):

@@ -110,14 +110,14 @@ def derive_order(scheme: Scheme, values: Mapping[str, Fraction | float] | None =
     """
     if not scheme.uses_step_size:
         return Order(None, "the scheme has no step size h")
-    if scheme.counts:
+    if scheme.uses_step_number:
         reason = "n, the number of the step, is without bound where h is small"
         return Order(None, reason, underived=True)
     if scheme.decays and scheme.aux:
         reason = "not derived for a decay with unknowns of the scheme's own"
         return Order(None, reason, underived=True)
-    if scheme.own is not None:
-        return Order(None, f"{notation(scheme).show(scheme.own)} is not of the equations")
+    if scheme.foreign_node is not None:
+        return Order(None, f"{notation(scheme).show(scheme.foreign_node)} is not of the equations")
     with mpmath.workdps(WORKING_DIGITS):
         try:
             known = _known(scheme, values)

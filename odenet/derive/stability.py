@@ -228,10 +228,11 @@ def derive_stability(
     missing = [name for name, _ in scheme.constants if name not in known]
     if missing:
         return f"it depends on the constant {notation(scheme).name(missing[0])}"
-    if scheme.own is not None:
-        return f"{notation(scheme).show(scheme.own)} is not linear, and not of a test equation"
+    if scheme.foreign_node is not None:
+        shown = notation(scheme).show(scheme.foreign_node)
+        return f"{shown} is not linear, and not of a test equation"
     equations = linear_tests(scheme)
-    if not equations and scheme.splits:
+    if not equations and scheme.is_splitting:
         return "no one test equation says how λ is divided among the summands"
     if not equations:
         return (

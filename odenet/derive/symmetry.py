@@ -54,7 +54,7 @@ def _inverse_is_reversed_step(
 def _mirrors(scheme: Scheme) -> Iterator[dict[Slot, Slot]]:
     """Which slot may take a slot's place when time runs backwards."""
     usual = {slot: _mirrored(scheme, slot) for slot in scheme.slots}
-    kept = [name for name in scheme.unknowns if len(scheme.history(name)) == 1]
+    kept = [name for name in scheme.unknowns if len(scheme.stored_offsets(name)) == 1]
     for pairs in _pairings(kept if len(kept) <= MOST_PAIRED else []):
         if all(one in scheme.aux or other in scheme.aux for one, other in pairs):
             swapped = {Slot(one, 0): Slot(other, 0) for one, other in pairs}
@@ -75,7 +75,7 @@ def _pairings(names: list[str]) -> Iterator[list[tuple[str, str]]]:
 
 def _mirrored(scheme: Scheme, slot: Slot) -> Slot:
     """The slot that takes a slot's place when time runs backwards."""
-    oldest = min(scheme.history(slot.name))
+    oldest = min(scheme.stored_offsets(slot.name))
     return Slot(slot.name, oldest - slot.offset)
 
 
@@ -100,7 +100,12 @@ def symmetry_order(
         the number of the step, where there is no series in h, and where there are too many trees to
         look at. A q of 8 is at least that.
     """
-    if scheme.aux or scheme.own is not None or scheme.counts or not scheme.uses_step_size:
+    if (
+        scheme.aux
+        or scheme.foreign_node is not None
+        or scheme.uses_step_number
+        or not scheme.uses_step_size
+    ):
         return None
     with mpmath.workdps(WORKING_DIGITS):
         try:

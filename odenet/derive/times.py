@@ -35,7 +35,7 @@ def with_times(model: Model) -> Model:
     Raises:
         SpecError: the scheme has no step size, or does not say it.
     """
-    read = model.time
+    read = model.first_time_node
     if read is None or model.discretisation_or_none is None:
         return model
     scheme = model.scheme
@@ -43,7 +43,7 @@ def with_times(model: Model) -> Model:
         message = f"`t` is n h at step n, and {scheme.name} has no step size h"
         help_ = "take a scheme with an h, or write what changes with the step as a `param`"
         raise SpecError.of("no-time", message, read.span, help_)
-    if scheme.own is not None:
+    if scheme.foreign_node is not None:
         message = f"the steps of {scheme.name} are not those of the equations, and have no time `t`"
         help_ = "take a scheme without `exp(…)` of fields and maps, or write a `param` for `t`"
         raise SpecError.of("no-time", message, read.span, help_)
@@ -79,7 +79,7 @@ def _untimed(scheme: Scheme, varying: frozenset[str]) -> tuple[str, str]:
             f"the times `t` of {scheme.name} are known where all steps are alike, and these differ",
             "write one number for all steps, or take a scheme that reads `[n]` alone",
         )
-    if scheme.splits:
+    if scheme.is_splitting:
         return (
             f"the lines of {scheme.name} leave open when parts of a right-hand side are evaluated",
             "each part has its own time: let it come to one step h, and read its own unknown",

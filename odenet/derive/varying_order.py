@@ -24,7 +24,7 @@ def varying_order(
         values: of its constants.
         varying: those that differ, h among them.
     """
-    if not scheme.uses_step_size or scheme.counts:
+    if not scheme.uses_step_size or scheme.uses_step_number:
         return derive_order(scheme, values)
     if len(scheme.slots) > len(scheme.patterns):
         names = list(map(notation(scheme).name, varying))

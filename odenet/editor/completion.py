@@ -68,7 +68,7 @@ def completions(document: Document, line: int, column: int) -> list[Proposal]:
     if ":" in begun and "param" in begun.split()[:2]:
         return _all("type", PARAMETERS)
     if statement in ("net", "map", "->") or "->" in begun or "map" in begun.split()[:2]:
-        maps = [m.name.spelling for m in document.file.of(tree.Map)]
+        maps = [m.name.spelling for m in document.file.statements_of(tree.Map)]
         begins = BEGINNINGS if statement == "net" and "->" not in begun else ()
         return [*_all("layer", (*begins, *ALL_LAYERS.forms, "residual")), *_all("name", maps)]
     if "=" in begun or statement == "output":

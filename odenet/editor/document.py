@@ -59,9 +59,9 @@ class Document:
     def brought(self) -> Iterator[tree.Let | tree.Scheme | tree.MadeScheme]:
         """What the files that it uses declare for it; the rest of them is their own."""
         for file in self.used:
-            yield from file.of(tree.Let)
-            yield from file.of(tree.Scheme)
-            yield from file.of(tree.MadeScheme)
+            yield from file.statements_of(tree.Let)
+            yield from file.statements_of(tree.Scheme)
+            yield from file.statements_of(tree.MadeScheme)
 
     @cached_property
     def program(self) -> Program | None:
@@ -98,7 +98,7 @@ class Document:
     def definition(self, word: Span) -> Defined | None:
         """What gives a name its meaning: a line of its scheme, of the file, or of a used one."""
         name = canonical(word.text)
-        for block in self.file.of(tree.Scheme):
+        for block in self.file.statements_of(tree.Scheme):
             if block.span.start <= word.start < block.span.end:
                 local = dict(_of_scheme(block))
                 if name in local:
@@ -137,7 +137,7 @@ def _declared(statement: tree.Statement) -> Iterable[tuple[str, Defined]]:
             return _named("name for a value", statement, [name])
         case tree.Scheme(name) | tree.MadeScheme(name):
             return _named("scheme", statement, [name])
-        case tree.Lost(kind, names):
+        case tree.Unparsed(kind, names):
             return [(name, Defined(kind, statement.span, statement.span)) for name in names]
         case _:
             return ()

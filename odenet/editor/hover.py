@@ -90,7 +90,7 @@ def _parameter(name: str) -> str:
 
 
 def _claim(name: str) -> str:
-    return f"`{CLAIMS[name].form}`: claim; {CLAIMS[name].meaning}" if name in CLAIMS else ""
+    return f"`{CLAIMS[name].usage}`: claim; {CLAIMS[name].meaning}" if name in CLAIMS else ""
 
 
 _ROWS: tuple[Callable[[str], str], ...] = (_activation, _claim, _layer, _parameter)
@@ -104,7 +104,7 @@ def _shape(document: Document, word: Span) -> Iterator[str]:
     for layer in _layers(program.model.net):
         span = layer.span
         if span is not None and span.source == word.source and span.start == word.start:
-            yield f"{layer.before} → {layer.after}"
+            yield f"{layer.shape_in} → {layer.shape_out}"
             return
 
 

@@ -25,7 +25,7 @@ def class_attributes(facts: Facts, frame: Frame) -> list[str]:
         "states": tuple(map(frame.state, model.system)),
         "operators": tuple(frame.names("spec", p.name) for p in parameters if p.is_operator),
         "shared": tuple(frame.names("spec", p.name) for p in declared if p.shared),
-        "python_maps": tuple(frame.names("spec", m.name) for m in model.given),
+        "python_maps": tuple(frame.names("spec", m.name) for m in model.given_maps),
         "varying": tuple(map(frame.argument, frame.varying)),
     }
     lines = [f"{key} = {string_tuple(values)}" for key, values in names.items() if values]
@@ -39,13 +39,13 @@ def class_attributes(facts: Facts, frame: Frame) -> list[str]:
         lines.append(f"relabel = {{{relabel}}}")
     layers = [layer for m in model.maps.values() for layer in m.layers]
     flags = {
-        "stochastic": bool(model.given) or any(LAYERS[layer.name].random for layer in layers),
-        "timed": model.time is not None,
+        "stochastic": bool(model.given_maps) or any(LAYERS[layer.name].random for layer in layers),
+        "timed": model.first_time_node is not None,
         "stretches": bool(derivation.exponents),
         "exact": discretisation.exact,
     }
     lines += [f"{flag} = True" for flag, is_set in flags.items() if is_set]
-    why, cure = discretisation.unrefinable
+    why, cure = discretisation.why_unrefinable
     if why:
         lines.append(f"unrefinable = {string_literal(f'{why}; {cure}')}")
     limit = stability_limit(facts)

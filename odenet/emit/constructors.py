@@ -30,8 +30,8 @@ def initialiser(frame: Frame, derivation: Derivation, space: int) -> list[str]:
     """
     model = frame.model
     body = [f"super().__init__(channels, steps, space={space})"]
-    if model.maps or any(p.kind.width != "none" for p in model.parameters.values()):
-        body.append(f"c = self.width({model.dynamics.parts})")
+    if model.maps or any(p.kind.width_source != "none" for p in model.parameters.values()):
+        body.append(f"c = self.width({model.dynamics.input_parts})")
     keywords, numbers = number_lines(frame, derivation, "T / steps")
     body += [*numbers, *_inverse_checks(frame, derivation), *let_lines(frame)]
     body += [parameter_line(frame, p, space) for p in model.parameters.values()]
@@ -65,7 +65,7 @@ def number_lines(frame: Frame, derivation: Derivation, h: str) -> tuple[list[str
     for name, value in zip(("rtol", "atol"), discretisation.tolerance or (), strict=False):
         keywords.append(f"{name}={number(value)}")
         body.append(f"self.{name} = {name}")
-    keywords += [frame.names("spec", definition.name) for definition in model.given]
+    keywords += [frame.names("spec", definition.name) for definition in model.given_maps]
     for name, value in discretisation.constants.items():
         if name in discretisation.varying:
             keywords.append(step_constants.keyword(name))
@@ -75,7 +75,7 @@ def number_lines(frame: Frame, derivation: Derivation, h: str) -> tuple[list[str
         argument = attribute.removeprefix("self.")
         keywords.append(f"{argument}={number(value)}")
         body.append(f"{attribute} = {argument}")
-    if model.scheme.counts:
+    if model.scheme.uses_step_number:
         body.append(f"{frame.constant(STEP_NUMBER)} = range(steps)")
     for name, value in model.scheme.lets:
         if frame.varies(value):
@@ -112,7 +112,7 @@ def _inverse_checks(frame: Frame, derivation: Derivation) -> list[str]:
 
 def _map_line(frame: Frame, definition: MapDefinition) -> str:
     steps, name = "1" if definition.shared else "steps", frame.names("spec", definition.name)
-    if definition.given:
+    if definition.is_given:
         place = f"{frame.model.name}.ode:{definition.span.line}"
         spelling = string_literal(frame.model.spellings[definition.name])
         origin = f"{spelling}, {string_literal(place)}"

@@ -67,7 +67,7 @@ class EntryWriter:
     def _init(self) -> list[str]:
         """The lines of `__init__`: constants as in the flow, and the weights of one step."""
         frame, model = self.frame, self.frame.model
-        parts = model.dynamics.parts
+        parts = model.dynamics.input_parts
         sizes = f"parts={parts}, space={self.space}"
         keywords, numbers = number_lines(frame, self.derivation, "T")
         shape = ["channels", "into", "*", "stride=1", 'shortcut="stride"', *keywords]
@@ -185,7 +185,9 @@ class _EntryPrinter(StepPrinter):
 def _entry_layers(entry: EntryMap) -> list[Layer]:
     """The layers of a map that changes the shape, with the stride in the strided one."""
     layers = list(entry.layers)
-    if entry.strided is not None:
-        layer = layers[entry.strided]
-        layers[entry.strided] = replace(layer, arguments={**layer.arguments, "stride": "stride"})
+    if entry.stride_index is not None:
+        layer = layers[entry.stride_index]
+        layers[entry.stride_index] = replace(
+            layer, arguments={**layer.arguments, "stride": "stride"}
+        )
     return layers

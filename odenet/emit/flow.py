@@ -107,7 +107,7 @@ class FlowWriter:
             text = f"{left_side} = {notation.source_text(rate.span)}."
             if self._decay_code(state):
                 text = f"{left_side} = {notation.source_text(rate.span)}, without its decay."
-            if self.frame.patterns[function].part is not None:
+            if self.frame.patterns[function].summand is not None:
                 name = self.model.scheme.spellings[function]
                 negative = isinstance(rate, expr.Sum) and [s for s, _ in rate.terms] == [-1]
                 sign = "-" if negative else ""
@@ -219,7 +219,7 @@ class FlowWriter:
         left_out = "" if first_order or not self.model.scheme.decays else " without their decay"
         text = f"The right-hand sides of the equations{left_out}, one tensor each."
         body = [f"return {tuple_code(rates)}"]
-        if self.model.time is None:
+        if self.model.first_time_node is None:
             return self._method("field", "state, step=0", text, unpack(frame.slots, body))
         body.insert(0, f"{frame.time} = {frame.time_before('step').text} + since")
         text = text.removesuffix(".") + ", at `since` after the step began."

@@ -42,7 +42,7 @@ class Frame:
         self.owners = owners_of(self.scheme)
         for name in self.scheme_constants:  # first: they are arguments of the flow
             self.constant(name)
-        self.time = self.names("time", "t") if model.time is not None else ""
+        self.time = self.names("time", "t") if model.first_time_node is not None else ""
         for state in model.system:
             self.state(state)
         for name in (*model.parameters, *model.maps):
@@ -200,7 +200,7 @@ class Frame:
         return {key: self._method(*key, rate) for key, rate in self.model.rates.items()}
 
     def _method(self, state: State, function: str, rate: expr.Node) -> "RateMethod":
-        read, model, part = states_read(rate), self.model, self.patterns[function].part
+        read, model, part = states_read(rate), self.model, self.patterns[function].summand
         used = {node.name for node in rate.walk() if isinstance(node, _PARAMETERS)}
         number = "" if part is None else f"{part[0] + 1}_"  # no state begins with a digit
         return RateMethod(

@@ -25,7 +25,7 @@ def given_modules(
     """
     remaining = {canonical(name): name for name in arguments}
     makers: dict[str, Any] = {}
-    for definition in model.given:
+    for definition in model.given_maps:
         spelling = remaining.pop(definition.name, None)
         make = GIVEN_MODULES.get(definition.name) if spelling is None else arguments[spelling]
         if make is None:

@@ -25,8 +25,8 @@ def network_class(model: Model, name: str, stem: str) -> list[str]:
     """
     last = model.net[-1]
     has_classes = ends_in_classes(model)
-    width = str(last.after.channels)
-    head = f"{model.input_shape} -> {last.after}"
+    width = str(last.shape_out.channels)
+    head = f"{model.input_shape} -> {last.shape_out}"
     base = "WithSkips" if any(layer.name == "keep" for layer in model.net) else "nn.Sequential"
     lines = [f"class {name}({base}):", *docstring([f"{head}."], 4), ""]
     map_arguments = _map_arguments(model)
@@ -56,7 +56,7 @@ def _entry_maps(model: Model) -> Mapping[str, EntryMap] | None:
 
 def _layer_code(model: Model, layer: Layer, stem: str) -> str:
     if layer.name == "flow":
-        channels = int(layer.before.channels.constant)
+        channels = int(layer.shape_in.channels.constant)
         return _flow(model, layer, stem, channels, layer.arguments["N"])
     if layer.name == "unit":
         return _unit(model, layer, stem)
@@ -64,7 +64,7 @@ def _layer_code(model: Model, layer: Layer, stem: str) -> str:
         return _residual(model, layer, stem)
     if layer.name in ("keep", "join"):
         return _skip(layer)
-    if LAYERS[layer.name].stepped:
+    if LAYERS[layer.name].is_network:
         return _existing_network(model, layer)
     return layer_code(layer)
 
@@ -93,7 +93,7 @@ def _map_arguments(model: Model) -> list[str]:
     """The names of the arguments for maps whose modules come from Python."""
     if not any(flows_of(model.net)):
         return []
-    return [Frame(model).names("spec", definition.name) for definition in model.given]
+    return [Frame(model).names("spec", definition.name) for definition in model.given_maps]
 
 
 def _step_size(model: Model, layer: Layer, steps: int) -> str:
@@ -107,9 +107,9 @@ def _step_size(model: Model, layer: Layer, steps: int) -> str:
 
 
 def _unit(model: Model, layer: Layer, stem: str) -> str:
-    parts, arguments = model.dynamics.parts, layer.arguments
-    channels = int(layer.before.channels.constant)
-    old, new = channels // parts, unit_channels(model.dynamics, layer.after.channels)
+    parts, arguments = model.dynamics.input_parts, layer.arguments
+    channels = int(layer.shape_in.channels.constant)
+    old, new = channels // parts, unit_channels(model.dynamics, layer.shape_out.channels)
     options = [f"stride={arguments['stride']}"] if arguments["stride"] != 1 else []
     options += [f'shortcut="{arguments["shortcut"]}"'] if arguments["shortcut"] != "stride" else []
     if _entry_maps(model) is None:
@@ -144,8 +144,8 @@ def _residual(model: Model, layer: Layer, stem: str) -> str:
 
 def _shortcut(layer: Layer) -> str:
     kind, stride = layer.arguments["shortcut"], layer.arguments["stride"]
-    before, after = layer.before.channels, layer.after.channels
-    space = len(layer.before.space)
+    before, after = layer.shape_in.channels, layer.shape_out.channels
+    space = len(layer.shape_in.space)
     options = [f"stride={stride}"] if stride != 1 else []
     options += [f'kind="{kind}"'] if kind != "stride" else []
     options += [f"space={space}"] if space != 2 else []
@@ -157,4 +157,6 @@ def _shortcut(layer: Layer) -> str:
 
 def _activation_layer(layer: Layer, call: Call) -> Layer:
     """An activation as a layer after another."""
-    return Layer(name=call.name, arguments=call.kwargs, before=layer.after, after=layer.after)
+    return Layer(
+        name=call.name, arguments=call.kwargs, shape_in=layer.shape_out, shape_out=layer.shape_out
+    )

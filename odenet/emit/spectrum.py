@@ -194,11 +194,11 @@ class SpectrumWriter:
     def _kernel_norm(self, name: str, kernel: str, label: str = "") -> Code:
         """The variable of a kernel's norm, which is computed once."""
         parameter = self.model.parameters[name]
-        if not parameter.operator.norm:
+        if not parameter.operator.norm_bound:
             raise _Unbounded
         shape = keywords(parameter, self.frame.step_parameter(name))
         shown_label = (label or name).replace('"', "")
-        code = parameter.operator.norm.format(K=kernel, label=shown_label, keywords=shape)
+        code = parameter.operator.norm_bound.format(K=kernel, label=shown_label, keywords=shape)
         return Code(self.norms.setdefault(code, f"norm_{len(self.norms) + 1}"))
 
 

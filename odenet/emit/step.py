@@ -57,7 +57,7 @@ class StepWriter:
         assert isinstance(target, Slot)
         old = (target.name, 0, i)
         is_read = any(old in set(values_read(self.frame, u.value, j)) for u, j in later)
-        has_history = len(self.frame.scheme.history(target.name)) > 1
+        has_history = len(self.frame.scheme.stored_offsets(target.name)) > 1
         return self.frame.variable(target.name, 1 if is_read or has_history else 0, i)
 
     # backward: the shear form
@@ -94,7 +94,7 @@ class StepWriter:
         name, offset, i = register
         slot = Slot(name, offset)
         new = self._slots_after()[slot]
-        has_history = len(self.frame.scheme.history(new.name)) > 1
+        has_history = len(self.frame.scheme.stored_offsets(new.name)) > 1
         keeps_name = new == slot and not has_history  # no other register takes that name
         return self.frame.variable(new.name, 0 if keeps_name else new.offset + 1, i)
 

@@ -12,10 +12,10 @@ _DECLARATIONS = {"STATE", "PARAM", "SHARED", "MAP", "LET"}
 def align(lines: Iterable[Line]) -> None:
     """Add spaces to lines, in place, so that what belongs together is aligned."""
     lines = list(lines)
-    for group in _groups([line for line in lines if not line.goes_on], _line_kind):
+    for group in _groups([line for line in lines if not line.is_continuation], _line_kind):
         kind = _line_kind(group[0])
         if kind in ("equation", "setting") or (kind == "step" and not _spaced_once(group, "EQUAL")):
-            _pad_to_column(group, [line.types().index("EQUAL") for line in group])
+            _pad_to_column(group, [line.token_types().index("EQUAL") for line in group])
         if kind == "equation":
             _align_signs(group)
         if kind == "declaration":
@@ -30,7 +30,7 @@ def _groups(lines: list[Line], kind: Callable[[Line], object]) -> Iterable[list[
     paragraph = 0
     numbered: list[tuple[tuple[int, object], Line]] = []
     for line in lines:
-        paragraph += line.blank
+        paragraph += line.blank_before
         if line.tokens:
             numbered.append(((paragraph, kind(line)), line))
     for _, run in groupby(numbered, key=lambda pair: pair[0]):
@@ -38,7 +38,7 @@ def _groups(lines: list[Line], kind: Callable[[Line], object]) -> Iterable[list[
 
 
 def _line_kind(line: Line) -> str:
-    types = line.types()
+    types = line.token_types()
     if line.block:
         left = types[: types.index("EQUAL")] if "EQUAL" in types else []
         indexed = left[:2] == ["NAME", "LSQB"] and left[-1:] == ["RSQB"]
@@ -65,7 +65,7 @@ def _pad_to_column(group: list[Line], indices: list[int], least: int = 0) -> Non
 
 def _align_signs(group: list[Line]) -> None:
     """Leave room for a sign before right-hand sides that have none."""
-    signed = [line.types()[3:4] in (["MINUS"], ["PLUS"]) for line in group]
+    signed = [line.token_types()[3:4] in (["MINUS"], ["PLUS"]) for line in group]
     for line, sign in zip(group, signed, strict=True):
         if any(signed) and not sign and len(line.spaces) > 3:
             line.spaces[3] += 1
@@ -73,7 +73,7 @@ def _align_signs(group: list[Line]) -> None:
 
 def _spaced_once(group: list[Line], kind: str) -> bool:
     """Whether the author wrote one space before the first token of a type in every line."""
-    first = [(line.tokens, line.types().index(kind)) for line in group]
+    first = [(line.tokens, line.token_types().index(kind)) for line in group]
     return all(tokens[i].start_pos == (tokens[i - 1].end_pos or 0) + 1 for tokens, i in first)
 
 
@@ -83,8 +83,8 @@ def _align_names(group: list[Line]) -> None:
     The author's columns stay where all lines have the same one, at most two spaces after that
     keyword, and so does a single space in all lines.
     """
-    indices = [line.types().index("NAME") for line in group]
-    keywords = [line.types()[:i] for line, i in zip(group, indices, strict=True)]
+    indices = [line.token_types().index("NAME") for line in group]
+    keywords = [line.token_types()[:i] for line, i in zip(group, indices, strict=True)]
     if all(keyword == keywords[0] for keyword in keywords) or _spaced_once(group, "NAME"):
         return
     widest = max(_column(line, i) for line, i in zip(group, indices, strict=True))
@@ -97,7 +97,7 @@ def _align_names(group: list[Line]) -> None:
 
 
 def _is_arrow(line: Line) -> bool:
-    return line.types()[:1] == ["_ARROW"]
+    return line.token_types()[:1] == ["_ARROW"]
 
 
 def _align_arrows(group: list[Line]) -> None:
@@ -111,7 +111,7 @@ def _align_arrows(group: list[Line]) -> None:
 def _second_arrow(line: Line) -> int:
     """The index of the second arrow outside of brackets in a line; 0 if there is none."""
     depth = 0
-    for i, kind in enumerate(line.types()):
+    for i, kind in enumerate(line.token_types()):
         depth += (kind in ("LPAR", "LSQB")) - (kind in ("RPAR", "RSQB"))
         if kind == "_ARROW" and i > 0 and depth == 0:
             return i

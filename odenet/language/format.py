@@ -35,7 +35,7 @@ def format_source(source: Source) -> str:
         line.spaces = spaces_before(line.tokens, source.text)
     align(lines)
     text = "\n".join(_Writer().write(lines))
-    version = "" if file.of(tree.Version) else f"odenet {VERSION}\n"
+    version = "" if file.statements_of(tree.Version) else f"odenet {VERSION}\n"
     written = f"{version}{text}\n" if text else version
     _verify(file, Source(source.name, written))
     return written
@@ -82,16 +82,16 @@ def _split_at_braces(lines: list[Line]) -> list[Line]:
     """The lines with `{` at the end of one and `}` on its own; a block on one line stays."""
     result: list[Line] = []
     for line in lines:
-        types = line.types()
+        types = line.token_types()
         if types[:1] == ["LBRACE"] and (head := _last_with_tokens(result)) is not None:
             head.tokens.append(line.tokens.pop(0))
             types.pop(0)
         on_one_line = "LBRACE" in types and "RBRACE" in types
         for brace, after in (("LBRACE", 1), ("RBRACE", 0)):
-            types = line.types()
+            types = line.token_types()
             cut = types.index(brace) + after if brace in types and not on_one_line else 0
             if 0 < cut < len(types):
-                result.append(Line(line.tokens[:cut], blank=line.blank))
+                result.append(Line(line.tokens[:cut], blank_before=line.blank_before))
                 line = Line(line.tokens[cut:], line.comment, line.column)
         if line.tokens or line.comment:
             result.append(line)
@@ -108,10 +108,10 @@ def _annotate(lines: list[Line]) -> list[Line]:
     block = ""
     for i, line in enumerate(lines):
         following = next((later for later in lines[i:] if later.tokens), None)
-        arrow = following is not None and following.types()[0] == "_ARROW"
-        line.goes_on, line.depth = depth > 0 or arrow, depth
-        line.blank = line.blank and not line.goes_on
-        types = line.types()
+        arrow = following is not None and following.token_types()[0] == "_ARROW"
+        line.is_continuation, line.depth = depth > 0 or arrow, depth
+        line.blank_before = line.blank_before and not line.is_continuation
+        types = line.token_types()
         line.block = "" if types[:1] == ["RBRACE"] else block
         if "LBRACE" in types and "RBRACE" not in types:
             block = types[0]
@@ -139,7 +139,7 @@ class _Writer:
         """The lines of the formatted text."""
         result: list[str] = []
         for line in lines:
-            result += [""] if line.blank else []
+            result += [""] if line.blank_before else []
             indent = self._indent(line)
             text = " " * indent + line.text() if line.tokens else ""
             self._track_brackets(line, indent)
@@ -151,14 +151,14 @@ class _Writer:
         return result
 
     def _indent(self, line: Line) -> int:
-        if not line.goes_on:
+        if not line.is_continuation:
             self.start = INDENT if line.block else 0
             self.pipeline = self.start + INDENT
             return self.start
         if not self.brackets:
             return self.pipeline
         inside, closing = self.brackets[-1]
-        return closing if line.types()[:1] and line.types()[0] in _CLOSES else inside
+        return closing if line.token_types()[:1] and line.token_types()[0] in _CLOSES else inside
 
     def _track_brackets(self, line: Line, indent: int) -> None:
         """Update `brackets` and `pipeline` after a line was written."""
@@ -172,6 +172,11 @@ class _Writer:
                 self.brackets.append((inside, indent if hanging else column))
             elif token.type in _CLOSES:
                 self.brackets.pop()
-            elif token.type == "EQUAL" and not self.brackets and not line.goes_on and i < last:
+            elif (
+                token.type == "EQUAL"
+                and not self.brackets
+                and not line.is_continuation
+                and i < last
+            ):
                 self.pipeline = column + 1 + line.spaces[i + 1]
             column += len(token)

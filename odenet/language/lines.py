@@ -13,8 +13,8 @@ class Line:
         tokens: its tokens, none on a line that is only a comment.
         comment: the comment at its end, empty if there is none.
         column: the column where the comment began in the source.
-        blank: whether an empty line comes before it.
-        goes_on: whether it continues the statement of the line before.
+        blank_before: whether an empty line comes before it.
+        is_continuation: whether it continues the statement of the line before.
         block: the token type of the word that begins its block, TRAIN or SCHEME; empty outside.
         depth: how many brackets are open before it.
         spaces: how many spaces come before each token.
@@ -23,8 +23,8 @@ class Line:
     tokens: list[Token]
     comment: str = ""
     column: int = 0
-    blank: bool = False
-    goes_on: bool = False
+    blank_before: bool = False
+    is_continuation: bool = False
     block: str = ""
     depth: int = 0
     spaces: list[int] = field(default_factory=list[int])
@@ -34,6 +34,6 @@ class Line:
         pairs = zip(self.spaces, self.tokens, strict=True)
         return "".join(" " * space + str(token) for space, token in pairs)
 
-    def types(self) -> list[str]:
+    def token_types(self) -> list[str]:
         """The types of its tokens."""
         return [token.type for token in self.tokens]

@@ -52,7 +52,7 @@ def _subscripts_differ(one: str, other: str) -> bool:
     return one.translate(digits) == other.translate(digits)
 
 
-class Shapes:
+class ConfusableNames:
     """A collection of spellings, searched for one that looks like a given one."""
 
     def __init__(self, spellings: Iterable[str] = ()):
@@ -64,7 +64,7 @@ class Shapes:
         """Add a spelling."""
         self._spellings.setdefault(visual_key(spelling), []).append(spelling)
 
-    def twin(self, spelling: str) -> str:
+    def find_confusable(self, spelling: str) -> str:
         """The first spelling in the collection that looks like this one; empty if none does."""
         alike = self._spellings.get(visual_key(spelling), [])
         return next((other for other in alike if confusable(spelling, other)), "")

@@ -23,7 +23,7 @@ def parse(source: Source, report: Report) -> tree.File:
 
     Args:
         source: the text.
-        report: collects the syntax errors; a statement that has one is `Lost` in the tree.
+        report: collects the syntax errors; a statement that has one is `Unparsed` in the tree.
     """
     builder = Builder(source, report)
     nodes: list[tree.Statement] = []
@@ -62,7 +62,7 @@ def _find_comment(tokens: list[Token], source: Source) -> Span | None:
 
 
 def _statements(statement: list[Token], builder: Builder, report: Report) -> list[tree.Statement]:
-    """The node of a statement, from its tokens; `Lost` after reporting why it cannot be parsed.
+    """The node of a statement, from its tokens; `Unparsed` after reporting why it cannot be parsed.
 
     There are several where another statement begins on the same line, which is an error.
     """
@@ -117,7 +117,7 @@ def _line_of_block(statement: list[Token], index: int) -> tuple[int, int] | None
     return max(i for i in ends if i < index) + 1, min(i for i in ends if i >= index) + 1
 
 
-def _unparsed(tokens: list[Token], source: Source) -> tree.Lost:
+def _unparsed(tokens: list[Token], source: Source) -> tree.Unparsed:
     """What is still known of a statement that could not be parsed."""
     kind = tokens[0].type
     ends = [i for i, t in enumerate(tokens) if t.type in ("COLON", "EQUAL", "LBRACE", "LPAR")]
@@ -125,4 +125,4 @@ def _unparsed(tokens: list[Token], source: Source) -> tree.Lost:
     mentions = tuple(canonical(t) for t in tokens if t.type == "NAME")
     declares = tuple(canonical(t) for t in head if t.type == "NAME" and kind in _DECLARING)
     span = span_of(tokens[0], source).to(span_of(tokens[-1], source))
-    return tree.Lost(kind.lower(), declares, mentions, span=span)
+    return tree.Unparsed(kind.lower(), declares, mentions, span=span)

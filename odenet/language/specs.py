@@ -35,7 +35,7 @@ def parse_spec(source: Source, report: Report) -> tree.File:
 def _parsed(source: Source, report: Report) -> tree.File:
     """The tree of a file. One of another version is refused first: its syntax may differ."""
     file = parse(source, report)
-    for line in file.of(tree.Version):
+    for line in file.statements_of(tree.Version):
         if line.number.value != VERSION:
             message = f"this odenet reads version {VERSION} of the language"
             help_ = f"write `odenet {VERSION}`, or install an odenet that reads this one"
@@ -48,13 +48,13 @@ def used_files(file: tree.File, report: Report) -> tuple[tree.File, ...]:
 
     Args:
         file: the spec.
-        report: collects the errors; the tree of an unreadable file is one `Lost` statement.
+        report: collects the errors; the tree of an unreadable file is one `Unparsed` statement.
 
     Returns:
         The trees, every file after those that it uses.
     """
     main = Path(file.span.source.name)
-    return tuple(_UsedFiles(main.parent, report).of(file, (main,)))
+    return tuple(_UsedFiles(main.parent, report).follow(file, (main,)))
 
 
 class _UsedFiles:
@@ -69,14 +69,14 @@ class _UsedFiles:
         self.folder = Path(os.path.realpath(folder))
         self.seen: set[tuple[int, int]] = set()
 
-    def of(self, file: tree.File, chain: tuple[Path, ...]) -> Iterator[tree.File]:
+    def follow(self, file: tree.File, chain: tuple[Path, ...]) -> Iterator[tree.File]:
         """The files that a file uses, each after those that it uses itself.
 
         Args:
             file: the file that uses them.
             chain: the paths of the spec, of the files between it and this one, and of this one.
         """
-        for use in file.of(tree.Use):
+        for use in file.statements_of(tree.Use):
             path = Path(os.path.normpath(chain[-1].parent / use.path))
             identity = file_identity(path)
             ancestors = [file_identity(p) for p in chain]
@@ -96,10 +96,10 @@ class _UsedFiles:
             for problem in error.diagnostics:
                 message = f"{use.path}: {problem.message}"
                 self.report.error(problem.code, message, use.span, problem.help)
-            yield tree.File((tree.Lost("use", (), (), span=use.span),), span=use.span)
+            yield tree.File((tree.Unparsed("use", (), (), span=use.span),), span=use.span)
             return
         file = _parsed(source, self.report)
-        yield from self.of(file, (*chain, path))
+        yield from self.follow(file, (*chain, path))
         yield file
 
     def _check_allowed(self, path: Path) -> None:

@@ -23,15 +23,49 @@ from odenet.language.formulas import (
 from odenet.language.outline import outline
 
 __all__ = [
-    "Argument", "Aux", "Derivative", "Description", "Discretise", "Equation", "Expr", "File",
-    "For", "Group", "Indexed", "Initial", "Let", "ListValue", "Lost", "Map", "Name", "Net", "Node",
-    "Number", "Output", "Param", "Pattern", "Pipeline", "Power", "Require", "Scheme", "Setting",
-    "Start", "State", "Statement", "Sum", "Term", "Text", "Train", "Update", "Use", "Value",
+    "Argument",
+    "Aux",
+    "Derivative",
+    "Description",
+    "Discretise",
+    "Equation",
+    "Expr",
+    "File",
+    "For",
+    "Group",
+    "Indexed",
+    "Initial",
+    "Let",
+    "ListValue",
+    "Map",
+    "Name",
+    "Net",
+    "Node",
+    "Number",
+    "Output",
+    "Param",
+    "Pattern",
+    "Pipeline",
+    "Power",
+    "Require",
+    "Scheme",
+    "Setting",
+    "Start",
+    "State",
+    "Statement",
+    "Sum",
+    "Term",
+    "Text",
+    "Train",
+    "Unparsed",
+    "Update",
+    "Use",
+    "Value",
     "Version",
 ]  # fmt: skip
 
 
-Kind = TypeVar("Kind", bound=Node)
+StatementType = TypeVar("StatementType", bound=Node)
 
 
 @dataclass(frozen=True)
@@ -230,7 +264,7 @@ class MadeScheme(Node):
 
 
 @dataclass(frozen=True)
-class Lost(Node):
+class Unparsed(Node):
     """A statement that could not be parsed, with what is still known about it.
 
     Args:
@@ -246,7 +280,7 @@ class Lost(Node):
 
 Statement = (
     Version | Description | Use | State | Aux | Param | Map | Let | Equation | Initial
-    | Output | Discretise | Require | Net | Train | Scheme | MadeScheme | Lost
+    | Output | Discretise | Require | Net | Train | Scheme | MadeScheme | Unparsed
 )  # fmt: skip
 
 
@@ -256,7 +290,7 @@ class File(Node):
 
     statements: tuple[Statement, ...]
 
-    def of(self, kind: type[Kind]) -> tuple[Kind, ...]:
+    def statements_of(self, kind: type[StatementType]) -> tuple[StatementType, ...]:
         """The statements of one kind, in order."""
         return tuple(s for s in self.statements if isinstance(s, kind))
 

@@ -219,7 +219,7 @@ def curves_figure(rows: Sequence[Row], watched: str, best: int | None) -> Figure
     metric = next((name for name in measured if name in METRICS), None)
     panels = {"loss": ("loss", ("train_loss", f"{watched}_loss"))}
     if metric is not None:
-        words = METRICS[metric].words
+        words = METRICS[metric].title
         panels[metric] = (words, (f"train_{metric}", f"{watched}_{metric}"))
     panels |= {"lr": ("learning rate", ("lr",)), "stability": ("h·ω / limit", ("stability",))}
     found = [

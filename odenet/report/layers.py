@@ -68,7 +68,7 @@ def network_of(program: Program) -> Network | None:
         text = " ".join(layer.span.text.split()) if layer.span else layer.name
         shown = [size_text(size) for size in sizes]
         learned = f"{count:,}" if count else ""
-        rows.append(LayerRow(number, text, str(layer.after), str(steps or ""), learned, shown))
+        rows.append(LayerRow(number, text, str(layer.shape_out), str(steps or ""), learned, shown))
     batch = program.recipe.batch
     return Network(str(model.input_shape), rows, [*held], f"{sum(counts):,}", batch, note)
 
@@ -79,7 +79,7 @@ def _held(program: Program) -> tuple[Mapping[str, Mapping[str, int]], str]:
         return {}, "Without a `discretise` line the network has no steps to predict memory of."
     if program.model.discretisation.tolerance is not None:
         return {}, "What adaptive steps hold depends on how many are taken."
-    if program.model.given:
+    if program.model.given_maps:
         return {}, "Memory is not predicted: a map of the file is given from Python."
     try:
         require_memory(program, program.recipe.batch)

@@ -198,11 +198,11 @@ def _facts(record: Record, result: Result | None, epochs: int) -> list[tuple[str
     """What a table says of a run."""
     rows = [("epochs", f"{epochs} done" + ("" if result else "; the run is not finished"))]
     if result is not None:
-        name = result.chosen_by.words
+        name = result.chosen_by.title
         rows.append((f"{name} ({result.watched} split)", f"{result.show(result.last)} at the end"))
         rows.append(("best epoch", f"{result.best_epoch}, with {result.show(result.best)}"))
         others = [
-            f"{METRICS[n].words} {METRICS[n].show(v)}"
+            f"{METRICS[n].title} {METRICS[n].show(v)}"
             for n, v in result.metrics.items()
             if v is not None
         ]

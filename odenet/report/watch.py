@@ -111,7 +111,9 @@ def _used(spec: Path) -> tuple[Path, ...]:
     found = {spec: None}
     for one in (file, *used):
         folder = Path(one.span.source.name).parent
-        found |= {Path(os.path.normpath(folder / use.path)): None for use in one.of(tree.Use)}
+        found |= {
+            Path(os.path.normpath(folder / use.path)): None for use in one.statements_of(tree.Use)
+        }
     return tuple(found)
 
 

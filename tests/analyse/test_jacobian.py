@@ -81,7 +81,7 @@ SPECS = {
 @pytest.mark.parametrize("name", SPECS)
 def test_the_generated_module_has_the_same_field(name: str):
     program = odenet.loads(SPECS[name])
-    flow = program.flow(channels=2 * program.model.dynamics.parts, steps=1).double().eval()
+    flow = program.flow(channels=2 * program.model.dynamics.input_parts, steps=1).double().eval()
     size = Size(2, (3, 3))
     point = draw(program.model, size, np.random.default_rng(0))
     load(flow, point)

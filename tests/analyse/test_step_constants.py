@@ -114,8 +114,8 @@ def test_many_steps_are_looked_at_in_part_and_that_is_said():
     program = compiled("momentum(γ = uniform(0.5, 0.9, seed = 2))", "flow(60)")
     looked, every = few_steps(program.model), steps_in_use(program.model)
     assert len(looked) <= MOST < len(every)
-    values = [at.numbers["gamma"] for at in every]
-    assert {min(values), max(values)} <= {at.numbers["gamma"] for at in looked}
+    values = [at.values["gamma"] for at in every]
+    assert {min(values), max(values)} <= {at.values["gamma"] for at in looked}
     assert any(f"{len(looked)} of {len(every)} kinds" in line for line in _numerics(program))
 
 
@@ -171,7 +171,7 @@ def test_bits_and_volume_are_those_of_all_steps():
 def test_values_from_outside_may_be_of_any_kind():
     def shown(scheme, **settings):
         text = TEXT.format(scheme=scheme, flows="flow(3)", more="")
-        return dict(odenet.loads(text, set=settings).model.discretisation.shown)
+        return dict(odenet.loads(text, set=settings).model.discretisation.displayed_constants)
 
     assert shown("momentum(γ = 0.9)", γ="learned(0.8)") == {"gamma": "learned(0.8)"}
     assert shown("momentum(γ = [1, 2, 3])", γ=0.5) == {"gamma": "0.5"}

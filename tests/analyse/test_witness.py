@@ -29,7 +29,7 @@ def test_residual_networks_are_refuted_and_the_flow_agrees(name: str):
     certificate = decide(program.model)
     witness = certificate.witness
     assert certificate.verdict == "refuted" and witness is not None
-    flow = program.flow(witness.channels * program.model.dynamics.parts, 1).double().eval()
+    flow = program.flow(witness.channels * program.model.dynamics.input_parts, 1).double().eval()
     load(flow, Point(witness.weights, np.zeros(0), witness.input))
     states = [torch.from_numpy(value)[None] for value in witness.state.values()]
 

@@ -68,7 +68,7 @@ def test_systems_are_compared_and_a_second_call_trains_nothing(script, monkeypat
 def test_the_networks_for_little_data_are_those_of_the_paper():
     for spec in (BENCH / "specs" / "little").glob("*.ode"):
         layers = odenet.load(spec).model.net
-        counts = [int(layer.after.channels.constant) for layer in layers]
+        counts = [int(layer.shape_out.channels.constant) for layer in layers]
         assert sorted(set(counts)) == [10, 16, 64, 128, 256]
         blocks = [(x.name, x.arguments["N"]) for x in layers if "N" in x.arguments]
         assert blocks == [("flow", 4), *[("unit", 4)] * 3]

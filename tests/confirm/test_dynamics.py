@@ -173,7 +173,11 @@ MIXED += "Y' = K^T gelu(N(K Z + b)) / 3 - g silu(Y)\nZ' = (d W - 2 I) elu(Y) + b
 def test_numbers_are_those_of_torch(text: str, seed: int):
     program = odenet.loads(text if "discretise" in text else f"{text}discretise euler(h = 0.1)\n")
     point = draw(program.model, seed)
-    flow = program.flow(point.channels * program.model.dynamics.parts, 1, space=1).double().eval()
+    flow = (
+        program.flow(point.channels * program.model.dynamics.input_parts, 1, space=1)
+        .double()
+        .eval()
+    )
     load(flow, point)
     states = torch.tensor(point.state, dtype=torch.float64).reshape(
         len(program.model.dynamics.system(1)), 1, point.channels, point.cells

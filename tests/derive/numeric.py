@@ -135,7 +135,8 @@ def read_schemes(text: str) -> list[Scheme]:
     """The schemes of a text."""
     report = Report()
     found = [
-        elaborate_scheme(b, report) for b in parse(Source("test", text), report).of(tree.Scheme)
+        elaborate_scheme(b, report)
+        for b in parse(Source("test", text), report).statements_of(tree.Scheme)
     ]
     report.check()
     return [scheme for scheme in found if scheme is not None]

@@ -80,7 +80,7 @@ ONE_STEP = [
     n
     for n in library()
     if not (s := library_scheme(n)).aux and s.uses_step_size and not s.decays
-    and len(s.patterns) == 1 and s.patterns[0].order == 1 and s.history("Y") == (0,)
+    and len(s.patterns) == 1 and s.patterns[0].order == 1 and s.stored_offsets("Y") == (0,)
 ]  # fmt: skip
 
 

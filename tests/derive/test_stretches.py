@@ -16,7 +16,9 @@ PAIR = "for Y' = F(Z), Z' = G(Y)"
 def derived(lines, maps=("s", "t")):
     """What follows from the lines of a scheme in a file with some maps."""
     report = Report()
-    (block,) = parse(Source("test", f"scheme own {{\n{lines}\n}}\n"), report).of(tree.Scheme)
+    (block,) = parse(Source("test", f"scheme own {{\n{lines}\n}}\n"), report).statements_of(
+        tree.Scheme
+    )
     scheme = elaborate_scheme(block, report, maps)
     report.check()
     return derive(scheme)

@@ -42,10 +42,10 @@ OWN = set(LAYERS) - {"existing"}  # which has tests of its own, tests/training/t
 @pytest.mark.parametrize("name", sorted(OWN))
 def test_a_layer_gives_the_shape_its_row_promises(name):
     before = "mean -> " if name == "dense" else OF_TEXT.get(name, "")
-    of_text = name in OF_TEXT or LAYERS[name].reads_numbers
+    of_text = name in OF_TEXT or LAYERS[name].reads_token_ids
     text = TEXT if of_text else SPEC
     program = odenet.loads(text.format(layers=f"{before}{name}{ARGUMENTS.get(name, '')}"))
-    after = program.model.net[-1].after
+    after = program.model.net[-1].shape_out
     image = torch.randn(2, *program.input_shape)
     if of_text:
         image = torch.randint(program.vocabulary, (2, *program.input_shape))

@@ -120,7 +120,7 @@ def test_the_sample_of_the_reference_only_gains_its_version():
 
 @pytest.mark.parametrize("text", ["", "\n\n", "# only a comment", "odenet 1"])
 def test_a_text_without_statements_gets_a_version_and_keeps_its_comments(text):
-    assert tree_of(formatted(text)).of(tree.Version)
+    assert tree_of(formatted(text)).statements_of(tree.Version)
     assert comments_of(formatted(text)) == comments_of(text)
 
 

@@ -124,7 +124,7 @@ def test_the_adjoint_undoes_a_step_with_minus_h(name):
     state = network.state(scheme)
 
     def mirrored(values):
-        oldest = {u: min(scheme.history(u)) for u in scheme.unknowns}
+        oldest = {u: min(scheme.stored_offsets(u)) for u in scheme.unknowns}
         return {Slot(s.name, oldest[s.name] - s.offset): x for s, x in values.items()}
 
     after = step(scheme, state, network.rates(), numbers_of(scheme, -0.3))
@@ -220,5 +220,5 @@ def test_the_module_of_a_composition_steps_as_plain_torch_does():
 
 def test_a_made_scheme_is_one_statement():
     program = odenet.loads(f"{ONE}scheme mine = coupled(heun)\ndiscretise mine(h = 0.1)\n")
-    assert len(program.tree.of(tree.MadeScheme)) == 1
+    assert len(program.tree.statements_of(tree.MadeScheme)) == 1
     assert program.model.scheme.name == "mine"

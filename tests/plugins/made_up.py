@@ -52,13 +52,13 @@ FLIPPED = ParameterKind(
     {"init": init("ones")},
     lambda options, reads, gives, axes: {"": Tensor((reads, *(1,) * axes))},
     lambda options, make: (
-        f"diagonal({make.steps}, {make.reads}, space={make.space}{make.init('ones')})"
+        f"diagonal({make.steps}, {make.in_channels}, space={make.axes}{make.init('ones')})"
     ),
     operator=Operator(
         "flipped",
         "adjoint_flipped",
         lambda options, K, x, space: K.reshape(-1, 1) * x[::-1],
-        norm="{K}.abs().amax()",
+        norm_bound="{K}.abs().amax()",
     ),
     imports=("from made_up import adjoint_flipped, flipped",),
 )
@@ -70,7 +70,7 @@ FRUGAL = ClaimKind(
         f"{len(facts.model.parameters)} parameters are declared",
     ),
     example=3,
-    of_steps=False,
+    concerns_steps=False,
 )
 
 odenet.register_activation(SQUASH)

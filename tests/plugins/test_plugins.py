@@ -87,7 +87,9 @@ def test_an_operator_without_a_bound_of_its_norm_leaves_out_the_bound_of_the_spe
     from made_up import FLIPPED
 
     assert "def frequency_bound" in odenet.loads(PROVED).source()
-    unbounded = replace(FLIPPED, name="unbounded", operator=replace(FLIPPED.operator, norm=""))
+    unbounded = replace(
+        FLIPPED, name="unbounded", operator=replace(FLIPPED.operator, norm_bound="")
+    )
     with odenet.register_parameter(unbounded):
         source = odenet.loads(PROVED.replace(": flipped", ": unbounded")).source()
     assert "def frequency_bound" not in source
@@ -221,7 +223,7 @@ def test_operators_and_layers_that_contradict_themselves_are_refused(plugin):
     diagonal = replace(FLIPPED.operator, diagonal=True, adjoint="flipped")
     with pytest.raises(ValueError):
         odenet.register_parameter(replace(FLIPPED, name="other", operator=diagonal))
-    bound = replace(FLIPPED.operator, norm="{K}.abs().amin()")
+    bound = replace(FLIPPED.operator, norm_bound="{K}.abs().amin()")
     with pytest.raises(ValueError, match="larger norm than its bound"):
         odenet.register_parameter(replace(FLIPPED, name="other", operator=bound))
     with pytest.raises(ValueError, match="and its numeric model differ"):
@@ -255,7 +257,7 @@ def test_an_activation_of_the_language_passes_its_own_checks(row):
 
 
 @pytest.mark.parametrize(
-    "row", [row for row in OWN_LAYERS if not row.stepped], ids=lambda row: row.name
+    "row", [row for row in OWN_LAYERS if not row.is_network], ids=lambda row: row.name
 )
 def test_a_layer_of_the_language_passes_its_own_checks(row):
     check_layer(row)

@@ -123,4 +123,4 @@ def test_a_module_that_does_not_suit_is_refused_at_the_line_of_the_map(make, mes
 
 def test_a_let_called_given_is_an_activation():
     program = odenet.loads("let given = relu\n" + TEXT)
-    assert not program.model.given and "relu" in program.source().lower()
+    assert not program.model.given_maps and "relu" in program.source().lower()

@@ -225,4 +225,4 @@ def test_a_name_that_the_file_declares_itself_keeps_its_meaning():
     assert "t = step" in odenet.loads(text.format("")).source()
     for own in ("let t = 0.5\n", "param t : scalar\n"):
         program = odenet.loads(text.format(own))
-        assert program.model.time is None and "t = step" not in program.source()
+        assert program.model.first_time_node is None and "t = step" not in program.source()

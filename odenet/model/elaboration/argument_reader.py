@@ -53,9 +53,9 @@ class ArgumentReader(Scope):
             case tree.Name():
                 activation = self.scope.activation(node)
                 if activation is None:
-                    return Call(node.id, span=node.span, word=node.span)
+                    return Call(node.id, span=node.span, name_span=node.span)
                 constants = tuple(self.scope.evaluate(c) for c in activation.constants)
-                return Call(activation.name, constants, span=node.span, word=node.span)
+                return Call(activation.name, constants, span=node.span, name_span=node.span)
             case tree.Term(((_, tree.Name() as name), ("", tree.Group() as group))):
                 return self._call(name, group, node)
             case tree.Term(((_, tree.Name() as name), ("", tree.Group() as group), *_)):

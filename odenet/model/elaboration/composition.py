@@ -78,14 +78,16 @@ def _alike(first: Scheme, part: Part) -> Part:
     """A part with the names of the first for the unknowns and right-hand sides."""
     scheme = part.scheme
     for unknown in scheme.unknowns:
-        if scheme.history(unknown) != (0,):
+        if scheme.stored_offsets(unknown) != (0,):
             why = "looks back to values of earlier steps, which a part of a step has not"
             raise NotComposed(f"{scheme.name} {why}")
     names = dict(zip(scheme.equations, first.equations, strict=False))
     names |= {p.function: q.function for p, q in zip(scheme.patterns, first.patterns, strict=False)}
-    form = [(names.get(p.variable), p.order, tuple(map(names.get, p.reads)), p.part, bool(p.decay))
-            for p in scheme.patterns]  # fmt: skip
-    wanted = [(p.variable, p.order, p.reads, p.part, bool(p.decay)) for p in first.patterns]
+    form = [
+        (names.get(p.variable), p.order, tuple(map(names.get, p.reads)), p.summand, bool(p.decay))
+        for p in scheme.patterns
+    ]
+    wanted = [(p.variable, p.order, p.reads, p.summand, bool(p.decay)) for p in first.patterns]
     if form != wanted:
         write, other = Notation(OdeDialect(first.spellings)), Notation(OdeDialect(scheme.spellings))
         takes = f"{first.name} takes {write.for_line(first)}"
@@ -139,7 +141,7 @@ def _renamed(
 def _add_constants(text: SchemeText, part: Part, whole: Mapping[str, Node | None]) -> None:
     """The constants of a part that are left open are those of the whole."""
     for name, default in part.scheme.constants:
-        if name in {*part.values, *part.scheme.implied, *whole}:
+        if name in {*part.values, *part.scheme.implied_constants, *whole}:
             continue
         if text.constants.get(name, default) != default:
             shown = part.scheme.spellings.get(name, name)
@@ -191,10 +193,10 @@ def adjoint(name: str, scheme: Scheme, inverse: Sequence[Update]) -> str:
         inverse: the lines of its inverse.
     """
     for unknown in scheme.aux:
-        if scheme.history(unknown) != (0,):
+        if scheme.stored_offsets(unknown) != (0,):
             raise NotComposed(f"{scheme.name} has an unknown of its own that looks back")
     text = SchemeText.of(scheme)
-    text.constants = {n: v for n, v in scheme.constants if n not in scheme.implied}
+    text.constants = {n: v for n, v in scheme.constants if n not in scheme.implied_constants}
     text.aux = list(scheme.aux)
     odd: set[str] = set()
     for key, value in scheme.lets:
@@ -205,7 +207,7 @@ def adjoint(name: str, scheme: Scheme, inverse: Sequence[Update]) -> str:
         (slot, reversed_time(value, odd) if slot.name in scheme.aux else value)
         for slot, value in scheme.starts
     ]
-    oldest = {unknown: min(scheme.history(unknown)) for unknown in scheme.unknowns}
+    oldest = {unknown: min(scheme.stored_offsets(unknown)) for unknown in scheme.unknowns}
 
     def mirrored(node: Node) -> Node | None:
         if isinstance(node, Slot):

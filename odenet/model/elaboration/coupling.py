@@ -52,7 +52,7 @@ def coupled(name: str, scheme: Scheme, weight: Node | None = None) -> str:
     """
     _require_one_step(scheme)
     text = SchemeText.of(scheme)
-    text.constants = {n: v for n, v in scheme.constants if n not in scheme.implied}
+    text.constants = {n: v for n, v in scheme.constants if n not in scheme.implied_constants}
     if LAMBDA in {*text.constants, *dict(scheme.lets), *scheme.decays}:
         raise NotComposed(f"{scheme.name} has a number λ of its own")
     text.constants[LAMBDA] = weight or expr.Number(Fraction(99, 100), "0.99")
@@ -81,7 +81,7 @@ def _require_one_step(scheme: Scheme) -> None:
     what = ""
     if scheme.aux:
         what = "has unknowns of its own"
-    elif any(scheme.history(unknown) != (0,) for unknown in scheme.unknowns):
+    elif any(scheme.stored_offsets(unknown) != (0,) for unknown in scheme.unknowns):
         what = "looks back to values of earlier steps"
     elif any(p.order != 1 for p in scheme.patterns):
         what = "is for equations of second order"

@@ -1,7 +1,7 @@
 """The names that a file declares, none of which is taken or looks like another."""
 
 from odenet.diagnostics import Report
-from odenet.language import Shapes, canonical, tree
+from odenet.language import ConfusableNames, canonical, tree
 from odenet.model.elaboration.own_names import fixed_names
 
 
@@ -18,7 +18,7 @@ class DeclaredNames:
         self.declared: dict[str, tree.Name] = {}
         self.broken: set[str] = set()
         self._fixed = fixed_names()
-        self._shapes = Shapes()
+        self._shapes = ConfusableNames()
 
     def declare(self, name: tree.Name) -> None:
         """Note a name, or report that it is taken or cannot be told from another."""
@@ -51,9 +51,9 @@ class DeclaredNames:
 
     def _twin(self, name: tree.Name) -> str:
         """A name that looks the same but is another, with where it comes from."""
-        if other := self._shapes.twin(name.spelling):
+        if other := self._shapes.find_confusable(name.spelling):
             return f"`{other}` of {_line_of(self.declared[canonical(other)], name)}"
-        if other := Shapes(self._fixed).twin(name.spelling):
+        if other := ConfusableNames(self._fixed).find_confusable(name.spelling):
             return f"`{other}`, {self._fixed[other]},"
         return ""
 

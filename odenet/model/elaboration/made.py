@@ -150,7 +150,7 @@ class Maker:
         """A scheme with a step size and constants of its own."""
         step: Node = H
         values: dict[str, Node] = {}
-        known = [name for name, _ in scheme.constants if name not in scheme.implied]
+        known = [name for name, _ in scheme.constants if name not in scheme.implied_constants]
         for index, argument in enumerate(group.arguments):
             value = self.scope.elaborator.scalar(argument.value)
             if argument.name is None or argument.name.id == "h":
@@ -174,7 +174,7 @@ class Maker:
     def _read(self, node: tree.Value, shown: str, text: str, name: str) -> Scheme:
         """The scheme of a text that was made."""
         report = Report()
-        (block,) = parse(Source(shown, text), report).of(tree.Scheme)
+        (block,) = parse(Source(shown, text), report).statements_of(tree.Scheme)
         scheme = elaborate_scheme(block, report, self.scope.maps)
         if scheme is None:
             wrong = report.diagnostics[0].message

@@ -4,7 +4,7 @@ from collections.abc import Collection
 from typing import NoReturn
 
 from odenet.diagnostics import Rejected, Report, Span, suggest
-from odenet.language import Shapes, tree
+from odenet.language import ConfusableNames, tree
 from odenet.model.elaboration.elaborate import Elaborator
 from odenet.model.elaboration.meaning import Function, Scope
 from odenet.model.expressions import expr
@@ -44,7 +44,7 @@ class SchemeScope(Scope):
         self.before = report.errors
         self.broken: set[str] = set()
         self.spellings: dict[str, str] = {}
-        self._shapes = Shapes()
+        self._shapes = ConfusableNames()
         self.numbers: set[str] = {"h"}
         self.functions: dict[str, Pattern] = {}
         self.unknowns: list[str] = []
@@ -188,7 +188,7 @@ class SchemeScope(Scope):
             self.report.error("name-taken", message, name.span, help_)
         elif any(name.id in names for names in self._known()):
             self.report.error("name-taken", f"{shown} is defined twice", name.span, help_)
-        elif twin := self._shapes.twin(name.spelling):
+        elif twin := self._shapes.find_confusable(name.spelling):
             message = f"{shown} cannot be told from `{twin}` by eye"
             self.report.error("confusable-name", message, name.span, help_)
         self._spell(name)

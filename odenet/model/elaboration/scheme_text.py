@@ -35,7 +35,12 @@ class SchemeText:
     @classmethod
     def of(cls, scheme: Scheme) -> "SchemeText":
         """An empty text for the dynamics of a scheme."""
-        names = {*scheme.unknowns, *(p.function for p in scheme.patterns), *scheme.implied, "h"}
+        names = {
+            *scheme.unknowns,
+            *(p.function for p in scheme.patterns),
+            *scheme.implied_constants,
+            "h",
+        }
         return cls(scheme, names, dict(scheme.spellings))
 
     def fresh(self, name: str) -> str:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from odenet.diagnostics import Rejected, Report, Span, strip_digits, suggest
-from odenet.language import Shapes, canonical, tree
+from odenet.language import ConfusableNames, canonical, tree
 from odenet.model.elaboration.declared_names import DeclaredNames
 from odenet.model.elaboration.elaborate import Elaborator
 from odenet.model.elaboration.meaning import Function
@@ -234,7 +234,7 @@ class SpecScope(DeclaredNames):
             raise Rejected
         self.broken.add(node.id)
         known = self.known()
-        twin = Shapes(known).twin(node.spelling)
+        twin = ConfusableNames(known).find_confusable(node.spelling)
         self.used |= {n for n in self.declared if strip_digits(n) == strip_digits(node.id)}
         if node.id in self.elsewhere:
             what, name = self.elsewhere[node.id]

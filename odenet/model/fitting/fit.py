@@ -84,7 +84,7 @@ def _violations(
     for state, variable in assignment.items():
         for pattern in scheme.equations[variable]:
             rate = system[state]
-            if pattern.part and summands(rate, pattern.part[1]) is None:
+            if pattern.summand and summands(rate, pattern.summand[1]) is None:
                 result.append((state, rate, pattern))
                 break
             if pattern.decay and not _decays_alike(state, assignment, pattern, system):
@@ -136,17 +136,17 @@ def _misfit(scheme: Scheme, system: Mapping[State, Node], span: Span) -> Diagnos
 def _is_not_a_sum(violation: tuple[State, Node, Pattern], system: Mapping[State, Node]) -> bool:
     """Whether an equation does not fit because it is not a sum."""
     state, _, pattern = violation
-    return pattern.part is not None and summands(system[state], pattern.part[1]) is None
+    return pattern.summand is not None and summands(system[state], pattern.summand[1]) is None
 
 
 def _not_a_sum(scheme: Scheme, rate: Node, state: State, pattern: Pattern) -> Diagnostic:
     """The error for an equation that is not a sum of the number of terms that the scheme needs."""
-    assert pattern.part is not None
+    assert pattern.summand is not None
     count = len(rate.terms) if isinstance(rate, Sum) else 1
     terms = "not a sum" if count == 1 else f"a sum of {count} terms"
     names = [scheme.spellings[p.function] for p in scheme.equations[pattern.variable]]
     actual = f"{derivative(state.written, pattern.order)} is {terms}"
-    parts = " + ".join(["( … )"] * pattern.part[1])
+    parts = " + ".join(["( … )"] * pattern.summand[1])
     help_ = f"write {parts}, in this order for {' and '.join(names)}"
     message = f"{scheme.name} takes {for_line(scheme)}, and {actual}"
     return Diagnostic("scheme-misfit", message, rate.span, help_)

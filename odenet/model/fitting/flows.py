@@ -49,7 +49,7 @@ class FlowShapes:
 
     def _state_channels(self, shape: Shape) -> int:
         assert self.dynamics is not None
-        parts, channels = self.dynamics.parts, shape.channels
+        parts, channels = self.dynamics.input_parts, shape.channels
         if channels.constant % parts:
             raise LayerError(
                 f"{channels} channels do not fall into {parts} equal parts, one for each state",
@@ -88,19 +88,19 @@ class FlowChecks:
 
     def _check_axes(self, layer: Layer, first: Layer) -> None:
         """Report a flow with another number of axes than the first, or without axes it needs."""
-        space, first_space = layer.before.space, first.before.space
+        space, first_space = layer.shape_in.space, first.shape_in.space
         convolutions = [p for p in self.parameters.values() if p.kind.needs_image]
         if len(space) != len(first_space):
-            message = f"this flow would work on {layer.before}, and the first on {first.before}"
+            message = f"this flow would work on {layer.shape_in}, and the first on {first.shape_in}"
             help_ = "flows have the same number of axes"
             self.report.error("shape-mismatch", message, layer.span, help_)
         elif convolutions and not space:
             name = convolutions[0].name
-            message = f"`{name}` needs an image, but the flow works on {layer.before}"
+            message = f"`{name}` needs an image, but the flow works on {layer.shape_in}"
             self.report.error("shape-mismatch", message, layer.span, f"make `{name}` dense")
 
     def _check_flow(self, layer: Layer) -> None:
-        c = int(layer.before.channels.constant) // self.dynamics.parts
+        c = int(layer.shape_in.channels.constant) // self.dynamics.input_parts
         problem = next(self._width_problems(c), "")
         if problem:
             message = f"with {c} channels for each state, {problem}"
@@ -124,8 +124,8 @@ class FlowChecks:
             help_ = "write the change before a `flow`"
             self.report.error("misplaced-unit", message, layer.span, help_)
             return
-        old = int(layer.before.channels.constant) // self.dynamics.parts
-        new = unit_channels(self.dynamics, layer.after.channels)
+        old = int(layer.shape_in.channels.constant) // self.dynamics.input_parts
+        new = unit_channels(self.dynamics, layer.shape_out.channels)
         entries = self.chosen and entry_maps(self.dynamics, self.parameters, self.maps, self.chosen)
         problem = next(self._width_problems(new), "")
         for name, entry in (entries or {}).items():
@@ -146,7 +146,7 @@ class FlowChecks:
         for parameter in self.parameters.values():
             if parameter.knots:
                 return f"`{parameter.name}` has knots between the beginning of a flow and its end"
-        names = (name for name, definition in self.maps.items() if definition.given)
+        names = (name for name, definition in self.maps.items() if definition.is_given)
         return next((f"`{name}` is given from Python for steps of one shape" for name in names), "")
 
     def _width_problems(self, c: int) -> Iterator[str]:
@@ -156,14 +156,14 @@ class FlowChecks:
             yield from _width_problems_of(parameter.name, widths, parameter.groups, c)
         for name, definition in self.maps.items():
             for layer in definition.layers:
-                widths = (layer.before.channels, layer.after.channels)
+                widths = (layer.shape_in.channels, layer.shape_out.channels)
                 yield from _width_problems_of(name, widths, layer.groups, c)
 
 
 def _entry_problems(name: str, entry: EntryMap, old: int, new: int) -> Iterator[str]:
     """Why a map cannot be built for the first step of a unit, as messages."""
     for layer in entry.layers:
-        for width in (layer.before.channels, layer.after.channels):
+        for width in (layer.shape_in.channels, layer.shape_out.channels):
             yield from _width_problems_of(name, [width], layer.groups, new if width.new else old)
 
 

@@ -102,7 +102,7 @@ class WidthInference:
         param = node.of if adjoint else node
         assert isinstance(param, expr.Param)
         parameter = self.parameters[param.name]
-        if parameter.kind.width == "use":
+        if parameter.kind.width_source == "use":
             return self._width_of_use(param.name, width, operand)
         width_in, width_out = parameter.width_in, parameter.width_out
         if adjoint:

@@ -67,19 +67,19 @@ def build(
         FlowChecks(dynamics, scope.parameters, maps, discretisation, report).check(net)
     declared.check_used()  # after the flows, which look at what they use
     constants = scope.constants()
-    scope.read_unused(file.of(tree.Let))
+    scope.read_unused(file.statements_of(tree.Let))
     recipe = _recipe(declared, overrides, discretisation, report)
     check_crops(recipe, input_shape, report)
     if discretisation is not None:
         check_steps(discretisation, net, report)
         check_times(discretisation, dynamics, scope.parameters, report)
-        if file.of(tree.Train):
+        if file.statements_of(tree.Train):
             check_ramps(discretisation, recipe, report)
     if discretisation is not None or not report.errors:
         overrides.report_rest(scope, _settable(discretisation))
     report.check()
     in_maps = (layer for definition in maps.values() for layer in definition.layers)
-    description = " ".join(line.text for line in file.of(tree.Description))
+    description = " ".join(line.text for line in file.statements_of(tree.Description))
     spellings = {name.id: name.spelling for name in scope.declared.values()}
     source = file.span.source
     return Model(
@@ -110,7 +110,7 @@ def _settable(discretisation: Discretisation | None) -> list[str]:
 
 def _claims(declared: Declarations, report: Report) -> tuple[Claim, ...]:
     found: list[Claim] = []
-    for line in declared.file.of(tree.Require):
+    for line in declared.file.statements_of(tree.Require):
         with suppress(Rejected):
             _check_single(line.claim, report)
             found.append(_claim(line, declared.arguments.call(line.claim, "a claim"), report))
@@ -121,7 +121,7 @@ def _claim(line: tree.Require, call: Call, report: Report) -> Claim:
     """A claim, with the order of accuracy that it claims, if it does; raises Rejected."""
     row = CLAIMS.get(call.name)
     if row is None:
-        known = [kind.form for kind in CLAIMS.values()]
+        known = [kind.usage for kind in CLAIMS.values()]
         help_ = help_for_name("claim", call.name, known) or f"known: {', '.join(known)}"
         report.reject("unknown-claim", f"unknown claim `{call.name}`", line.claim.span, help_)
     match call.args:
@@ -130,7 +130,7 @@ def _claim(line: tree.Require, call: Call, report: Report) -> Claim:
         case (Fraction(denominator=1) as order,) if row.example and order > 0 and not call.kwargs:
             return Claim(call.name, int(order), line.span)
         case _:
-            help_ = f"write `require {row.form}`"
+            help_ = f"write `require {row.usage}`"
             report.reject("unknown-claim", f"`{call}` is not a claim", line.claim.span, help_)
 
 
@@ -152,7 +152,7 @@ def _check_single(claim: tree.Value, report: Report) -> None:
 def _pipelines(declared: Declarations, shape: FlowShapes, report: Report):
     """The layers of the net, the shape of its input, and the maps."""
     pipelines = Pipelines(declared.arguments, shape, report)
-    nets = declared.file.of(tree.Net)
+    nets = declared.file.statements_of(tree.Net)
     for extra in nets[1:]:
         report.error("given-twice", "a file has one net", extra.span, "remove one")
     net, input_shape = pipelines.net(nets[0].layers) if nets else ((), None)
@@ -161,7 +161,7 @@ def _pipelines(declared: Declarations, shape: FlowShapes, report: Report):
     maps: dict[str, MapDefinition] = {}
     for name, statement in declared.scope.maps.items():
         if _is_given(statement, declared):
-            maps[name] = MapDefinition(name, statement.shared, (), statement.span, given=True)
+            maps[name] = MapDefinition(name, statement.shared, (), statement.span, is_given=True)
             continue
         with suppress(Rejected):
             layers = pipelines.map(statement.layers, statement.name, space)
@@ -182,7 +182,7 @@ def _recipe(
     declared: Declarations, overrides: Settings, chosen: Discretisation | None, report: Report
 ) -> Recipe:
     """The recipe of the file, with the keys that are set from outside in place of its own."""
-    blocks = declared.file.of(tree.Train)
+    blocks = declared.file.statements_of(tree.Train)
     for extra in blocks[1:]:
         report.error("given-twice", "a file has one `train { … }`", extra.span, "join them")
     entries: list[RecipeSetting] = []
@@ -208,7 +208,7 @@ def _recipe(
 
 def _check_levels(chosen: Discretisation, entry: RecipeSetting, report: Report) -> None:
     """Report `levels`, where training doubles the steps, if half of h gives another equation."""
-    why, cure = chosen.unrefinable
+    why, cure = chosen.why_unrefinable
     if not chosen.scheme.uses_step_size:
         why, cure = f"{chosen.scheme.name} has no step size to halve", "leave `levels` out"
     if why:

@@ -22,13 +22,13 @@ def check_crops(recipe: Recipe, shape: Shape | None, report: Report) -> None:
     if not crops or shape is None:
         return
     crop, resize = crops[0], crops[0]["resize"]
-    if shape.numbers or len(shape.space) != 2:
+    if shape.token_ids or len(shape.space) != 2:
         message = "center_crop takes the middle of pictures, and this net takes none"
         help_ = "leave it out, or write `input(3, H, W)`"
         report.error("recipe-conflict", message, crop.span, help_)
         return
     takes, least = " x ".join(map(str, shape.space)), min(shape.space)
-    where = crop.place("resize")
+    where = crop.argument_span("resize")
     help_ = f"{round(USUAL * least)} is to {least} what the usual 256 is to 224"
     if resize < least:
         message = f"pictures whose shorter side is {resize} have no {takes} in their middle"

@@ -35,20 +35,20 @@ class Declarations:
         self.report = report
         self.scope = SpecScope(report)
         self.arguments = ArgumentReader(self.scope, report)
-        self.lost: tuple[tree.Lost, ...] = ()
+        self.lost: tuple[tree.Unparsed, ...] = ()
         for other in [*used, file]:
             self._note_lost(other)
         self.schemes = SchemeTable([*used, file], self.scope, invert, report)
         for other in used:
-            self._declare(tree.File(other.of(tree.Let), span=other.span))
+            self._declare(tree.File(other.statements_of(tree.Let), span=other.span))
         self._declare(file)
-        lets = (let for other in [*used, file] for let in other.of(tree.Let))
+        lets = (let for other in [*used, file] for let in other.statements_of(tree.Let))
         self.scope.lets |= {let.name.id: let for let in lets if self.scope.declares(let.name)}
         overrides.apply_to_lets(self.scope)  # before a type reads one, as in init = normal(s)
         self.scope.elsewhere = {n.id: (what, n) for other in used for what, n in _own(other)}
-        self.scope.used |= {let.name.id for other in used for let in other.of(tree.Let)}
+        self.scope.used |= {let.name.id for other in used for let in other.statements_of(tree.Let)}
         self._states()
-        maps = (line for line in file.of(tree.Map) if self.scope.declares(line.name))
+        maps = (line for line in file.statements_of(tree.Map) if self.scope.declares(line.name))
         self.scope.maps |= {line.name.id: line for line in maps}
         self._parameters()
         begun = {lost.mentions[0] for lost in self.lost if lost.kind == "name" and lost.mentions}
@@ -56,8 +56,8 @@ class Declarations:
 
     def _note_lost(self, file: tree.File) -> None:
         """What a statement with a syntax error would have said is not missed elsewhere."""
-        self.lost += file.of(tree.Lost)
-        for statement in file.of(tree.Lost):
+        self.lost += file.statements_of(tree.Unparsed)
+        for statement in file.statements_of(tree.Unparsed):
             self.scope.broken |= set(statement.declares)
             self.scope.used |= set(statement.mentions)
             nameless = statement.kind in ("state", "param", "shared", "map", "let", "aux")
@@ -80,14 +80,14 @@ class Declarations:
                     pass
 
     def _states(self) -> None:
-        equations = {e.name.id: e.order for e in self.file.of(tree.Equation)}
+        equations = {e.name.id: e.order for e in self.file.statements_of(tree.Equation)}
         mentioned = {n for lost in self.lost if lost.kind == "name" for n in lost.mentions}
         self.equation_lost = any(
             lost.kind == "stray"
             or (lost.kind == "name" and not self.scope.declared.keys() & lost.mentions[:1])
             for lost in self.lost
         )
-        for statement in self.file.of(tree.State):
+        for statement in self.file.statements_of(tree.State):
             for name in statement.names:
                 if not self.scope.declares(name):
                     continue
@@ -98,7 +98,7 @@ class Declarations:
                     self.report.error("missing-equation", message, name.span, help_)
 
     def _parameters(self) -> None:
-        for statement in self.file.of(tree.Param):
+        for statement in self.file.statements_of(tree.Param):
             names = [name for name in statement.names if self.scope.declares(name)]
             try:
                 call = self._type(statement)
@@ -116,7 +116,7 @@ class Declarations:
         if kind is not None and "knots" in call.kwargs and "knots" not in kind.arguments:
             message = f"a {call.name} has no knots: every step has one of its own"
             help_ = "leave out `knots`"
-            self.report.reject("unknown-argument", message, call.place("knots"), help_)
+            self.report.reject("unknown-argument", message, call.argument_span("knots"), help_)
         call = self.arguments.checked(call, PARAMETER_TYPES, "")
         problem, help_ = PARAMETERS[call.name].problem(call.kwargs)
         if problem:
@@ -131,7 +131,7 @@ class Declarations:
 
     def check_used(self) -> None:
         """Report parameters and maps that no formula reads, where there are formulas."""
-        if not self.file.of(tree.State) and not self.file.of(tree.Equation):
+        if not self.file.statements_of(tree.State) and not self.file.statements_of(tree.Equation):
             return
         for name in self.scope.declared.values():
             if name.id in self.scope.used or name.id in self.scope.broken or self.equation_lost:
@@ -145,8 +145,8 @@ class Declarations:
 
 def _own(file: tree.File) -> Iterator[tuple[str, tree.Name]]:
     """What a file declares for itself alone, which `use` does not bring in."""
-    for state in file.of(tree.State):
+    for state in file.statements_of(tree.State):
         yield from (("state", name) for name in state.names)
-    for param in file.of(tree.Param):
+    for param in file.statements_of(tree.Param):
         yield from (("parameter", name) for name in param.names)
-    yield from (("map", each.name) for each in file.of(tree.Map))
+    yield from (("map", each.name) for each in file.statements_of(tree.Map))

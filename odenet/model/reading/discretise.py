@@ -54,7 +54,7 @@ def read_discretisation(
     if isinstance(fitted, Diagnostic):
         report.add(_with_alternatives(fitted, dynamics, line))
         return None
-    wrong = unsupported_velocity(scheme, dynamics, declared.file.of(tree.Initial))
+    wrong = unsupported_velocity(scheme, dynamics, declared.file.statements_of(tree.Initial))
     wrong = wrong or unequal_groups(scheme, fitted, line.scheme.span)
     if wrong is not None:
         report.add(wrong)
@@ -101,7 +101,7 @@ def _decays(
 
 def _line(declared: Declarations, report: Report) -> tree.Discretise | None:
     """The one `discretise` line; None without one, or after reporting that there are more."""
-    lines = declared.file.of(tree.Discretise)
+    lines = declared.file.statements_of(tree.Discretise)
     for extra in lines[1:]:
         report.error("given-twice", "a file has one `discretise` line", extra.span, "remove one")
     return lines[0] if len(lines) == 1 else None
@@ -112,7 +112,7 @@ def _scheme_in_use(node: tree.Value, declared: Declarations) -> tuple[Call, Sche
     made = split_use(node)
     if made is None:
         call = declared.arguments.call(node, "a scheme")
-        return call, declared.schemes.find(tree.Name(call.name, call.name, span=call.word))
+        return call, declared.schemes.find(tree.Name(call.name, call.name, span=call.name_span))
     head, group = made
     scheme = declared.schemes.made(head)
     name = tree.Name(scheme.name, scheme.name, span=head.span)

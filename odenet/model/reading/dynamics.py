@@ -22,15 +22,17 @@ def read_dynamics(file: tree.File, scope: SpecScope, report: Report) -> Dynamics
 
     The widths of biases, diagonals and norms are found here and written to the scope's parameters.
     """
-    lost = any(statement.kind in ("state", "use") for statement in file.of(tree.Lost))
-    if not file.of(tree.State) and not lost:
+    lost = any(
+        statement.kind in ("state", "use") for statement in file.statements_of(tree.Unparsed)
+    )
+    if not file.statements_of(tree.State) and not lost:
         help_ = "a model begins with `state Y` and an equation `Y' = …`"
         brought = (tree.Let, tree.Scheme, tree.MadeScheme)
         beside = (tree.Version, tree.Description, tree.Use)
         if file.statements and all(isinstance(s, (*brought, *beside)) for s in file.statements):
             name = Path(file.span.source.name).name
             help_ += f'; `use "{name}"` in one brings in the schemes and `let`s of this file'
-        first = next(iter((*file.of(tree.Equation), *file.statements)), file)
+        first = next(iter((*file.statements_of(tree.Equation), *file.statements)), file)
         report.error("missing-state", "this file has no state", first.span, help_)
     rates = _rates(file, scope, report)
     initial = _initial(file, scope, report)
@@ -48,7 +50,7 @@ def read_dynamics(file: tree.File, scope: SpecScope, report: Report) -> Dynamics
         rates=rates,
         initial=initial,
         output=output,
-        parts=max(parts, 1),
+        input_parts=max(parts, 1),
         width_out=width_out,
         exogenous=any(reads_input(rate) for rate in rates.values()),
     )
@@ -56,8 +58,8 @@ def read_dynamics(file: tree.File, scope: SpecScope, report: Report) -> Dynamics
 
 def _rates(file: tree.File, scope: SpecScope, report: Report) -> Mapping[str, expr.Node]:
     found: dict[str, expr.Node] = {}
-    lost = any(statement.kind == "state" for statement in file.of(tree.Lost))
-    for equation in file.of(tree.Equation):
+    lost = any(statement.kind == "state" for statement in file.statements_of(tree.Unparsed))
+    for equation in file.statements_of(tree.Equation):
         name = equation.name
         if name.id in found:
             message = f"`{name.spelling}` has two equations"
@@ -113,7 +115,7 @@ def _undeclared(name: tree.Name, scope: SpecScope, lost: bool, report: Report) -
 def _initial(file: tree.File, scope: SpecScope, report: Report) -> Mapping[State, expr.Node]:
     """The initial values; by default the states share the input equally, and speeds are zero."""
     found: dict[State, expr.Node] = {}
-    for line in file.of(tree.Initial):
+    for line in file.statements_of(tree.Initial):
         name, state = line.name, State(line.name.id, line.order)
         if line.time.value != 0:
             report.error("initial-value", "initial values are given at time 0", line.time.span,
@@ -208,7 +210,7 @@ def _check_no_split(value: expr.Node, report: Report) -> None:
 
 
 def _output(file: tree.File, scope: SpecScope, report: Report) -> expr.Node:
-    lines = file.of(tree.Output)
+    lines = file.statements_of(tree.Output)
     states = tuple(State(name) for name in scope.states)
     default = expr.Concat(states) if states else expr.Zero()
     if not lines:

@@ -23,7 +23,7 @@ def notes(
         layers: of the net and of the maps.
     """
     read = scope.read_lets()
-    for let in file.of(tree.Let):
+    for let in file.statements_of(tree.Let):
         if let.name.id not in read:
             message = f"nothing uses `{let.name.spelling}`, so setting it changes nothing"
             help_ = "use it, or remove the line"
@@ -34,7 +34,7 @@ def notes(
         yield Diagnostic(
             "channels-last",
             f"this is {height} channels of {width} x {channels} pixels: do channels come last?",
-            file.of(tree.Net)[0].layers.layers[0].span,
+            file.statements_of(tree.Net)[0].layers.layers[0].span,
             f"channels come first: `input({channels}, {height}, {width})`",
             severity="warning",
         )

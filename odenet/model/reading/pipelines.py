@@ -64,8 +64,8 @@ class Pipelines:
         """The layers of a map; they keep the shape of the states."""
         shape = Shape(C, (0,) * space)
         layers = self._layers(pipeline.layers, shape, "map")
-        if layers and layers[-1].after != shape:
-            after = layers[-1].after
+        if layers and layers[-1].shape_out != shape:
+            after = layers[-1].shape_out
             message = (
                 f"a map keeps the shape of the states {shape}, "
                 f"but `{name.spelling}` ends at {after}"
@@ -89,7 +89,7 @@ class Pipelines:
         if call.name in TOKENS.forms:
             sizes = self.arguments.checked(call, TOKENS, call.name)
             words = sizes["vocabulary"]
-            return Shape(fixed(words), (sizes["T"],), vocabulary=words, numbers=True)
+            return Shape(fixed(words), (sizes["T"],), vocabulary=words, token_ids=True)
         sizes = call.args
         numbers = [s for s in sizes if isinstance(s, Fraction) and s.denominator == 1 and s > 0]
         if call.kwargs or len(numbers) != len(sizes) or not 1 <= len(sizes) <= 4:
@@ -113,7 +113,7 @@ class Pipelines:
             try:
                 layer = self._layer(node, None if broken else shape, where)
                 if layer is not None:
-                    shape = layer.after
+                    shape = layer.shape_out
                     found.append(layer)
             except Rejected:
                 broken = True
@@ -134,7 +134,9 @@ class Pipelines:
         if call.name not in ALL_LAYERS.forms:
             known = sorted({*ALL_LAYERS.forms, "residual"})
             help_ = help_for_name("layer", call.name, known) or f"known: {', '.join(known)}"
-            self.report.reject("unknown-layer", f"unknown layer `{call.name}`", call.word, help_)
+            self.report.reject(
+                "unknown-layer", f"unknown layer `{call.name}`", call.name_span, help_
+            )
         call = self.arguments.checked(call, ALL_LAYERS, call.name)
         if in_map:
             row = LAYERS[call.name]
@@ -161,14 +163,14 @@ class Pipelines:
         return Layer(
             name=call.name,
             arguments=call.kwargs,
-            before=shape,
-            after=after,
+            shape_in=shape,
+            shape_out=after,
             span=node.span,
             groups=groups,
         )
 
     def _shape_after(self, call: Call, shape: Shape) -> Shape:
-        if shape.numbers and not (call.name in LAYERS and LAYERS[call.name].reads_numbers):
+        if shape.token_ids and not (call.name in LAYERS and LAYERS[call.name].reads_token_ids):
             message = f"{call.name} reads channels, and {shape} gives the numbers of tokens"
             raise LayerError(message, "write `embed(C)` before it")
         return replace(self._rule(call, shape), vocabulary=shape.vocabulary)
@@ -189,7 +191,9 @@ class Pipelines:
         if len(call.args) != 1:
             message = "residual takes a pipeline"
             self._fail("wrong-argument", node, message, "write `residual(bn -> relu -> conv(3))`")
-        options = replace(call, args=(), places={k: call.places[k] for k in call.kwargs})
+        options = replace(
+            call, args=(), argument_spans={k: call.argument_spans[k] for k in call.kwargs}
+        )
         options = self.arguments.checked(options, RESIDUAL, "residual").kwargs
         assert isinstance(node, tree.Term) and isinstance(node.factors[1][1], tree.Group)
         inside = node.factors[1][1].arguments[0].value
@@ -197,7 +201,7 @@ class Pipelines:
         nodes = inside.layers if isinstance(inside, tree.Pipeline) else (single,)
         inner = self._layers(nodes, shape, "residual")
         assert shape is not None
-        after = inner[-1].after
+        after = inner[-1].shape_out
         narrower = after.channels.constant < shape.channels.constant
         fits = len(after.space) == len(shape.space) and (
             not narrower or options["shortcut"] == "conv"
@@ -211,8 +215,8 @@ class Pipelines:
         return Layer(
             name="residual",
             arguments={"stride": max(strides, default=1), **options},
-            before=shape,
-            after=after,
+            shape_in=shape,
+            shape_out=after,
             inner=inner,
             span=node.span,
         )
@@ -227,12 +231,12 @@ class Pipelines:
                 message = "a tied head ends a net"
                 self.report.reject("misplaced-layer", message, layer.span, "move it to the end")
             assert first is not None  # with a vocabulary, it reads the tokens' numbers
-            if first.after.channels != layer.before.channels:
+            if first.shape_out.channels != layer.shape_in.channels:
                 message = (
                     f"a tied head takes as many channels as a token is given, "
-                    f"{first.after.channels}, and here are {layer.before.channels}"
+                    f"{first.shape_out.channels}, and here are {layer.shape_in.channels}"
                 )
-                help_ = f"write `conv(1, {first.after.channels})` before it, or `tied = no`"
+                help_ = f"write `conv(1, {first.shape_out.channels})` before it, or `tied = no`"
                 self.report.reject("shape-mismatch", message, layer.span, help_)
 
     def _fail(self, code: Code, node: tree.Node, message: str, help_: str) -> NoReturn:

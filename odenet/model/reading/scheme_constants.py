@@ -19,13 +19,15 @@ from odenet.model.typed.scheme import STEP_NUMBER, TORCHDIFFEQ_METHODS, Scheme
 from odenet.model.typed.step_constants import StepConstant, StepNumber, StepValues, distinct_values
 
 TRAINED = "`learned(0.9)`"
-STEP = Parameter(Number(0, open_low=True, double=True, trained=TRAINED), "is the step size", 0.0)
+STEP = Parameter(
+    Number(0, open_low=True, double=True, learned_form=TRAINED), "is the step size", 0.0
+)
 HORIZON = Parameter(
     Number(0, open_low=True, double=True), "is the final time, for h = T / steps", 0.0
 )
 TOLERANCE = Parameter(Number(0, open_low=True, double=True), "is an error allowed per step", 0.0)
 CONSTANT = Parameter(
-    Number(float("-inf"), double=True, trained=TRAINED), "is a constant of the scheme"
+    Number(float("-inf"), double=True, learned_form=TRAINED), "is a constant of the scheme"
 )
 
 
@@ -37,7 +39,7 @@ class SchemeConstants:
         self.scheme = scheme
         self.report = report
         self.steps = {"h": STEP, "T": HORIZON} if scheme.uses_step_size else {}
-        free = [name for name, _ in scheme.constants if name not in scheme.implied]
+        free = [name for name, _ in scheme.constants if name not in scheme.implied_constants]
         self.form = {**dict.fromkeys(free, CONSTANT), **self.steps}
         if scheme.name in TORCHDIFFEQ_METHODS:
             self.form |= {"rtol": TOLERANCE, "atol": TOLERANCE}
@@ -83,13 +85,15 @@ class SchemeConstants:
             self.report.error("tolerance", message, constant.span, help_)
         if self.failed:
             raise Rejected
-        if self.scheme.counts:
+        if self.scheme.uses_step_number:
             self.varying[STEP_NUMBER] = StepNumber(text=STEP_NUMBER, span=self.call.span)
         numbers = {name: value for name, value in found.items() if value is not None}
         every = distinct_values(numbers, self.varying, self._lengths()) if self.varying else ()
         wrong = not_a_number(self.scheme, every or [StepValues("", numbers)])
         if wrong:
-            counted = "n is 0 in the first step, and counts up to the last" * self.scheme.counts
+            counted = (
+                "n is 0 in the first step, and counts up to the last" * self.scheme.uses_step_number
+            )
             self.report.reject("undefined-number", wrong, self.call.span, counted)
         return found
 
@@ -103,7 +107,7 @@ class SchemeConstants:
         if constant is None:
             return None
         self.varying[name] = constant
-        return constant.number
+        return constant.first_value
 
     def _lengths(self) -> list[int]:
         """How many steps to look at: those that lists have, else one."""
@@ -114,12 +118,16 @@ class SchemeConstants:
         """The arguments by name, each with its place."""
         takes = f"it takes {', '.join(self.shown.values())}" if self.form else "it takes none"
         by_position = dict(zip(self.form, enumerate(self.call.args), strict=False))
-        given = {name: (value, self.call.place(i)) for name, (i, value) in by_position.items()}
+        given = {
+            name: (value, self.call.argument_span(i)) for name, (i, value) in by_position.items()
+        }
         if len(self.call.args) > len(self.form):
             message = f"too many constants for {self.scheme.name}"
-            self.report.error("scheme-constant", message, self.call.place(len(self.form)), takes)
+            self.report.error(
+                "scheme-constant", message, self.call.argument_span(len(self.form)), takes
+            )
         for name, value in self.call.kwargs.items():
-            place = self.call.place(name)
+            place = self.call.argument_span(name)
             if name not in self.form:
                 unused = ": no line of it reads h" if name in ("h", "T") else ""
                 message = f"{self.scheme.name} has no constant `{name}`"

@@ -28,7 +28,7 @@ class SchemeTable:
     ):
         self.scope = scope
         self.invert = invert
-        self.maps = {statement.name.id for statement in files[-1].of(tree.Map)}
+        self.maps = {statement.name.id for statement in files[-1].statements_of(tree.Map)}
         self.report = report
         self._known: dict[str, Scheme | None] = {}
         self._made: dict[str, tree.MadeScheme] = {}
@@ -40,10 +40,10 @@ class SchemeTable:
                 self._make(statement)
 
     def _add(self, file: tree.File) -> None:
-        for lost in file.of(tree.Lost):
+        for lost in file.statements_of(tree.Unparsed):
             if lost.kind == "scheme" and lost.declares:
                 self._known[lost.declares[0]] = None
-        for block in (*file.of(tree.Scheme), *file.of(tree.MadeScheme)):
+        for block in (*file.statements_of(tree.Scheme), *file.statements_of(tree.MadeScheme)):
             self._check_name(block.name)
             if isinstance(block, tree.MadeScheme):
                 self._made[block.name.id] = block

@@ -106,12 +106,12 @@ class Settings:
             self.report.reject("bad-setting", message, setting.key.span, help_)
         order = list(_form(entry.key, call))
         at = order.index(name) if name in order else len(call.args)
-        args, kwargs, places = list(call.args), dict(call.kwargs), dict(call.places)
+        args, kwargs, places = list(call.args), dict(call.kwargs), dict(call.argument_spans)
         if at < len(args):
             args[at], places[at] = value, place
         else:
             kwargs[name], places[name] = value, place
-        call = replace(call, args=tuple(args), kwargs=kwargs, places=places)
+        call = replace(call, args=tuple(args), kwargs=kwargs, argument_spans=places)
         call = call if call.span is not None else replace(call, span=setting.key.span)
         return RecipeSetting(
             entry.key, call, entry.key_span or setting.key.span, entry.value_span or place

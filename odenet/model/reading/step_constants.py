@@ -142,7 +142,7 @@ def _numbers(constant: StepConstant) -> tuple[Any, ...]:
         case Ramp(start=start, end=end):
             return start, end
         case _:
-            return (constant.number,)
+            return (constant.first_value,)
 
 
 def not_a_number(scheme: Scheme, steps: Iterable[StepValues]) -> str:
@@ -152,7 +152,7 @@ def not_a_number(scheme: Scheme, steps: Iterable[StepValues]) -> str:
     """
     lines = [update.value for update in scheme.updates]
     for at in steps:
-        known = dict(at.numbers)
+        known = dict(at.values)
 
         def unknown(node: Node, known: Mapping[str, Any] = known) -> bool:
             return isinstance(node, Constant) and node.name not in known
@@ -164,9 +164,9 @@ def not_a_number(scheme: Scheme, steps: Iterable[StepValues]) -> str:
             for number in (number for line in lines for number in closed(line, unknown)):
                 evaluate(number, known)
         except NotANumber as error:
-            shown = [f"{scheme.spellings.get(n, n)} = {v}" for n, v in at.numbers.items()]
+            shown = [f"{scheme.spellings.get(n, n)} = {v}" for n, v in at.values.items()]
             where = f"in {scheme.name} with {', '.join(shown)}: {error}" if shown else str(error)
-            return f"{at.where}: {where}" if at.where else where
+            return f"{at.step_name}: {where}" if at.step_name else where
     return ""
 
 
@@ -213,7 +213,9 @@ def check_steps(chosen: Discretisation, net: tuple[Layer, ...], report: Report) 
         return report.error("too-large", f"{message} each is looked at", chosen.span, help_)
     wrong = not_a_number(chosen.scheme, distinct_values(chosen.numbers, chosen.varying, depths))
     if wrong:
-        counted = "n is 0 in the first step, and counts up to the last" * chosen.scheme.counts
+        counted = (
+            "n is 0 in the first step, and counts up to the last" * chosen.scheme.uses_step_number
+        )
         report.error("undefined-number", wrong, chosen.span, counted)
 
 

@@ -23,17 +23,17 @@ class Bound:
 
     Args:
         text: the bound as a formula for the documentation, such as `max(1, |a|)`.
-        at: computes the bound from the constants, exactly if they are exact.
+        function: computes the bound from the constants, exactly if they are exact.
     """
 
     text: str
-    at: Callable[[], Value] | Callable[[Value], Value]
+    function: Callable[[], Value] | Callable[[Value], Value]
 
     def __call__(self, *constants: Value) -> Value:
         """The bound for these constants; nan, which proves nothing, if one of them is nan."""
         # min and max may ignore a nan, and return a bound that does not hold.
         unknown = any(constant != constant for constant in constants)
-        return math.nan if unknown else self.at(*constants)
+        return math.nan if unknown else self.function(*constants)
 
 
 def always(number: str) -> Bound:

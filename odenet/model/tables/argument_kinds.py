@@ -25,22 +25,22 @@ class Call:
         args: values given by position.
         kwargs: values given by name. A checked call has all of its arguments here.
         span: of the whole call in the text; not compared.
-        word: the span of its name.
-        places: the spans of its arguments, by name or by position.
+        name_span: the span of its name.
+        argument_spans: the spans of its arguments, by name or by position.
     """
 
     name: str
     args: tuple[Any, ...] = ()
     kwargs: Mapping[str, Any] = field(default_factory=dict[str, Any])
     span: Any = field(default=None, compare=False, repr=False)
-    word: Any = field(default=None, compare=False, repr=False)
-    places: Mapping[str | int, Any] = field(
+    name_span: Any = field(default=None, compare=False, repr=False)
+    argument_spans: Mapping[str | int, Any] = field(
         default_factory=dict[str | int, Any], compare=False, repr=False
     )
 
-    def place(self, argument: str | int) -> Any:
+    def argument_span(self, argument: str | int) -> Any:
         """The span of an argument, or of the call if that is not known."""
-        return self.places.get(argument, self.span)
+        return self.argument_spans.get(argument, self.span)
 
     def __getitem__(self, argument: str) -> Any:
         return self.kwargs[argument]
@@ -86,8 +86,8 @@ class Number:
         low, high: the ends of the range, which belong to it unless `open_low`, `open_high`.
         whole: whether it is an integer.
         double: whether it may be out of the range of single precision.
-        trained: for a message, what to write to have the number learned in training.
-        instead: for a message, what to write instead of a number that is too small.
+        learned_form: for a message, what to write to have the number learned in training.
+        help_if_too_small: for a message, what to write instead of a number that is too small.
     """
 
     low: float
@@ -96,8 +96,8 @@ class Number:
     open_high: bool = False
     whole: bool = False
     double: bool = False
-    trained: str = ""
-    instead: str = ""
+    learned_form: str = ""
+    help_if_too_small: str = ""
 
     def words(self) -> str:
         """The range, for example "above 0, at most 1"."""
@@ -113,7 +113,9 @@ class Number:
         if isinstance(value, bool) or not isinstance(value, int | float | Fraction):
             word = str(value) if isinstance(value, Call) and str(value) == value.name else ""
             is_name = word.lower() not in ("", "nan", "inf", "t", "yes", "no")
-            learned = f"; one that is trained is written {self.trained}" if self.trained else ""
+            learned = (
+                f"; one that is trained is written {self.learned_form}" if self.learned_form else ""
+            )
             help_ = (
                 f"write a number, or declare this one: `let {word} = …`{learned}" if is_name else ""
             )
@@ -135,7 +137,7 @@ class Number:
         )
         if below or above:
             label = "too small" if below else "too large"
-            return subject.refuse(self, label, self.instead * below)
+            return subject.refuse(self, label, self.help_if_too_small * below)
         return converted
 
 

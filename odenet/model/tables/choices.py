@@ -80,7 +80,7 @@ class Choice:
             known = f"known: {', '.join(sorted(self.forms))}"
             message = f"unknown {self.noun} `{value.name}`"
             hint = help_for_name(self.noun, value.name, self.forms)
-            place = value.word or span
+            place = value.name_span or span
             subject.report(Diagnostic("unknown-choice", message, place, known, label=hint))
             return None
         arguments = _named_arguments(value, form, Subject(self.noun, "", span, subject.report))
@@ -99,7 +99,7 @@ def _named_arguments(
     name, report = call.name, subject.report
     if len(call.args) > len(form):
         accepted = f"it takes {', '.join(form)}" if form else "it takes none"
-        place = call.place(len(form)) or subject.span
+        place = call.argument_span(len(form)) or subject.span
         report(Diagnostic("wrong-argument", f"too many arguments for {name}", place, accepted))
         return None
     arguments = dict(zip(form, call.args, strict=False))
@@ -107,9 +107,13 @@ def _named_arguments(
         if form[key].by_name:
             help_ = f"write `{key} = {show(call.args[i])}` if that is what is meant"
             message = f"`{key}` of {name} is given by name: {form[key].meaning.partition(' ')[2]}"
-            report(Diagnostic("wrong-argument", message, call.place(i) or subject.span, help_))
+            report(
+                Diagnostic("wrong-argument", message, call.argument_span(i) or subject.span, help_)
+            )
             return None
-    spans = {key: call.place(i) for i, key in enumerate(arguments)} | dict(call.places)
+    spans = {key: call.argument_span(i) for i, key in enumerate(arguments)} | dict(
+        call.argument_spans
+    )
     valid = True
     for key, value in call.kwargs.items():
         if key in arguments or key not in form:

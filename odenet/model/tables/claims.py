@@ -35,21 +35,21 @@ class ClaimKind:
             facts (model, derivation, certificate, …) and the claim, and returns an `Answer`, or a
             tuple of its first values.
         example: a number for the documentation if the claim takes one, else 0.
-        of_steps: whether it is about the steps of the scheme, not only the equations.
+        concerns_steps: whether it is about the steps of the scheme, not only the equations.
     """
 
     name: str
     meaning: str
     judge: str | Callable[[Any, Any], tuple[Any, ...]]
     example: int = 0
-    of_steps: bool = True
+    concerns_steps: bool = True
 
     @property
-    def form(self) -> str:
+    def usage(self) -> str:
         """How it is written, as in `order(2)`."""
         return f"{self.name}({self.example})" if self.example else self.name
 
-    def judged(self, facts: Any, claim: Any) -> Answer:
+    def judge_claim(self, facts: Any, claim: Any) -> Answer:
         """The answer of its judge."""
         judge = self.judge
         if isinstance(judge, str):
@@ -66,19 +66,19 @@ ROWS = (
         "imaginary",
         "all eigenvalues of the Jacobian are imaginary",
         _SPECTRUM,
-        of_steps=False,
+        concerns_steps=False,
     ),
     ClaimKind(
         "real",
         "all eigenvalues of the Jacobian are real and at most 0",
         _SPECTRUM,
-        of_steps=False,
+        concerns_steps=False,
     ),
     ClaimKind(
         "stable",
         "no eigenvalue of the Jacobian has a positive real part",
         _SPECTRUM,
-        of_steps=False,
+        concerns_steps=False,
     ),
     ClaimKind("order", "the scheme has at least this order", f"{_MODULE}:order", example=2),
     ClaimKind("symmetric", "a step with −h undoes a step with h", f"{_MODULE}:symmetric"),

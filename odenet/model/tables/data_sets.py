@@ -12,16 +12,16 @@ class TorchvisionData:
     """A data set of pictures that torchvision downloads and loads.
 
     Args:
-        kind: the name of the class in `torchvision.datasets`.
-        size: of the download, as text.
-        split: the argument that chooses a split: "train", which is a bool, or "split", a string.
+        class_name: the name of the class in `torchvision.datasets`.
+        download_size: of the download, as text.
+        split_argument: the argument that chooses a split: "train", which is a bool, or "split", a string.
         channels_last: whether torchvision keeps the pictures as (N, H, W, C).
         sha256: of the archive, if it contains pickles; torchvision checks only an MD5.
     """
 
-    kind: str
-    size: str
-    split: str = "train"
+    class_name: str
+    download_size: str
+    split_argument: str = "train"
     channels_last: bool = False
     sha256: str = ""
 
@@ -35,13 +35,13 @@ class DataSetKind:
         source: a torchvision data set, or the "module:function" that loads it, called with the
             checked call and the input shape of the network.
         arguments: what it takes, by name, in positional order.
-        holds: the number of samples and classes, as text; empty where they depend on the arguments.
+        contents: the number of samples and classes, as text; empty where they depend on the arguments.
     """
 
     name: str
     source: TorchvisionData | str
     arguments: Mapping[str, Parameter] = field(default_factory=dict[str, Parameter])
-    holds: str = ""
+    contents: str = ""
 
 
 _POINTS = {
@@ -71,37 +71,37 @@ ROWS = (
     DataSetKind(
         name="digits",
         source="odenet.training.data.data_sets:digits",
-        holds="1,437 training and 360 test pictures, 10 classes",
+        contents="1,437 training and 360 test pictures, 10 classes",
     ),
     DataSetKind(
         name="cifar10",
         source=TorchvisionData(
-            kind="CIFAR10",
-            size="170 MB",
+            class_name="CIFAR10",
+            download_size="170 MB",
             channels_last=True,
             sha256="6d958be074577803d12ecdefd02955f39262c83c16fe9348329d7fe0b5c001ce",
         ),
-        holds="50,000 training and 10,000 test pictures, 10 classes",
+        contents="50,000 training and 10,000 test pictures, 10 classes",
     ),
     DataSetKind(
         name="cifar100",
         source=TorchvisionData(
-            kind="CIFAR100",
-            size="169 MB",
+            class_name="CIFAR100",
+            download_size="169 MB",
             channels_last=True,
             sha256="85cd44d02ba6437773c5bbd22e183051d648de2e7d6b014e1ef29b855ba677a7",
         ),
-        holds="50,000 training and 10,000 test pictures, 100 classes",
+        contents="50,000 training and 10,000 test pictures, 100 classes",
     ),
     DataSetKind(
         name="stl10",
-        source=TorchvisionData(kind="STL10", size="2.6 GB", split="split"),
-        holds="5,000 training and 8,000 test pictures, 10 classes",
+        source=TorchvisionData(class_name="STL10", download_size="2.6 GB", split_argument="split"),
+        contents="5,000 training and 8,000 test pictures, 10 classes",
     ),
     DataSetKind(
         name="fashion_mnist",
-        source=TorchvisionData(kind="FashionMNIST", size="31 MB"),
-        holds="60,000 training and 10,000 test pictures, 10 classes",
+        source=TorchvisionData(class_name="FashionMNIST", download_size="31 MB"),
+        contents="60,000 training and 10,000 test pictures, 10 classes",
     ),
     DataSetKind(
         name="folder",

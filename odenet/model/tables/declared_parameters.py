@@ -76,7 +76,7 @@ class DeclaredParameter:
 def declare(name: str, call: Call, shared: bool, span: Span) -> DeclaredParameter:
     """The parameter of a `param` line, from its name, the checked call of its type and `shared`."""
     options = dict(call.kwargs)
-    match PARAMETERS[call.name].width:
+    match PARAMETERS[call.name].width_source:
         case "arguments":
             width_in, width_out = options["in"], options["out"]
         case "state":

@@ -18,7 +18,7 @@ def _shape(arguments: Arguments, shape: Shape) -> Shape:
 
 def _code(layer: Layer, show: Callable[[Width], str]) -> str:
     name = json.dumps(layer.arguments["name"], ensure_ascii=False)
-    return f"existing({name}, {show(layer.after.channels)})"
+    return f"existing({name}, {show(layer.shape_out.channels)})"
 
 
 EXISTING = LayerKind(
@@ -34,7 +34,7 @@ EXISTING = LayerKind(
     in_map=False,
     mixes_places=True,
     random=True,
-    classes=True,
-    stepped=True,
+    gives_classes=True,
+    is_network=True,
     imports=("from odenet.conversion.existing import existing",),
 )

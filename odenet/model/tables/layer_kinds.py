@@ -30,16 +30,16 @@ class Shape:
         channels: their number; where the sample is token ids, the number of different tokens.
         space: the sizes of the spatial axes; of a sequence of tokens, its length.
         vocabulary: the number of different tokens in a language model, also after `embed`; else 0.
-        numbers: whether the sample is token ids, integers, before `embed` makes channels of them.
+        token_ids: whether the sample is token ids, integers, before `embed` makes channels of them.
     """
 
     channels: Width
     space: tuple[int, ...]
     vocabulary: int = 0
-    numbers: bool = False
+    token_ids: bool = False
 
     def __str__(self) -> str:
-        if self.numbers:
+        if self.token_ids:
             return f"tokens({', '.join(map(str, self.space))}, vocabulary = {self.vocabulary})"
         sizes = [str(self.channels), *(str(n) if n else "·" for n in self.space)]
         return f"({', '.join(sizes)})"
@@ -52,15 +52,15 @@ class Layer:
     Args:
         name: the name of its row in LAYERS.
         arguments: by name, complete with defaults.
-        before, after: the shapes of its input and its output.
+        shape_in, shape_out: the shapes of its input and its output.
         inner: the layers inside a `residual`.
         groups: the number of equal groups that its channels have to fall into.
     """
 
     name: str
     arguments: Arguments = field(hash=False)
-    before: Shape
-    after: Shape
+    shape_in: Shape
+    shape_out: Shape
     inner: tuple["Layer", ...] = ()
     span: Span | None = field(default=None, compare=False, repr=False)
     groups: int = 1
@@ -94,14 +94,14 @@ class LayerKind:
         not_in_map: what among its arguments excludes it from a map, as text; empty if nothing.
         random: whether it draws random numbers in training.
         mixes_places: whether an output value depends on input at other places, as in a convolution.
-        remembers: whether it can still run token by token, with values kept of the tokens before.
+        incremental: whether it can still run token by token, with values kept of the tokens before.
         groups: the number of equal groups that its channels have to fall into.
-        classes: whether its output has one channel per class where it ends a net.
-        reads_numbers: whether its input is token ids, not channels.
-        scores: whether its output is a score for each token of the vocabulary.
+        gives_classes: whether its output has one channel per class where it ends a net.
+        reads_token_ids: whether its input is token ids, not channels.
+        gives_token_scores: whether its output is a score for each token of the vocabulary.
         tied: whether it shares the weights of the layer that reads token ids.
         invertible: whether its torch module has an `inverse` and preserves volume.
-        stepped: whether it is a whole network, whose residual blocks become steps of the scheme;
+        is_network: whether it is a whole network, whose residual blocks become steps of the scheme;
             its code is then called with the scheme as a further argument.
         imports: lines of import that the code needs in addition to torch and odenet.runtime.
     """
@@ -117,12 +117,12 @@ class LayerKind:
     not_in_map: Callable[[Arguments], str] = lambda arguments: ""
     random: bool = False
     mixes_places: bool = False
-    remembers: Callable[[Arguments], bool] = lambda arguments: False
+    incremental: Callable[[Arguments], bool] = lambda arguments: False
     groups: Callable[[Arguments], int] = lambda arguments: 1
-    classes: bool = False
-    reads_numbers: bool = False
-    scores: bool = False
+    gives_classes: bool = False
+    reads_token_ids: bool = False
+    gives_token_scores: bool = False
     tied: Callable[[Arguments], bool] = lambda arguments: False
     invertible: bool = False
-    stepped: bool = False
+    is_network: bool = False
     imports: tuple[str, ...] = ()

@@ -41,8 +41,13 @@ def _conv_code(layer: Layer, show: Callable[[Width], str]) -> str:
     options = [f"padding={padding}"] if padding else []
     options += [f"{key}={a[key]}" for key in ("stride", "dilation", "groups") if a[key] != 1]
     options += ["bias=False"] if a["bias"] == "no" else []
-    arguments = [show(layer.before.channels), show(layer.after.channels), str(a["k"]), *options]
-    return _initialised(f"nn.Conv{len(layer.before.space)}d({', '.join(arguments)})", layer)
+    arguments = [
+        show(layer.shape_in.channels),
+        show(layer.shape_out.channels),
+        str(a["k"]),
+        *options,
+    ]
+    return _initialised(f"nn.Conv{len(layer.shape_in.space)}d({', '.join(arguments)})", layer)
 
 
 def _initialised(code: str, layer: Layer) -> str:
@@ -60,7 +65,7 @@ def _dense_shape(arguments: Arguments, shape: Shape) -> Shape:
 
 def _dense_code(layer: Layer, show: Callable[[Width], str]) -> str:
     bias = ", bias=False" if layer.arguments["bias"] == "no" else ""
-    code = f"nn.Linear({show(layer.before.channels)}, {show(layer.after.channels)}{bias})"
+    code = f"nn.Linear({show(layer.shape_in.channels)}, {show(layer.shape_out.channels)}{bias})"
     return _initialised(code, layer)
 
 
@@ -91,16 +96,18 @@ def _flatten_shape(_: Arguments, shape: Shape) -> Shape:
 
 
 def _bn_code(layer: Layer, show: Callable[[Width], str]) -> str:
-    return f"nn.BatchNorm{len(layer.before.space) or 1}d({show(layer.before.channels)})"
+    return f"nn.BatchNorm{len(layer.shape_in.space) or 1}d({show(layer.shape_in.channels)})"
 
 
 def _gn_code(layer: Layer, show: Callable[[Width], str]) -> str:
-    return f"nn.GroupNorm({layer.arguments['g']}, {show(layer.before.channels)})"
+    return f"nn.GroupNorm({layer.arguments['g']}, {show(layer.shape_in.channels)})"
 
 
 def _attention_code(layer: Layer, show: Callable[[Width], str]) -> str:
     options = "".join(f", {o}=True" for o in ("causal", "rope") if layer.arguments[o] == "yes")
-    return f"Tokens(Attention({show(layer.before.channels)}, {layer.arguments['heads']}{options}))"
+    return (
+        f"Tokens(Attention({show(layer.shape_in.channels)}, {layer.arguments['heads']}{options}))"
+    )
 
 
 def _attention_shape(arguments: Arguments, shape: Shape) -> Shape:
@@ -121,7 +128,7 @@ def _channel_groups(arguments: Arguments) -> int:
 
 
 def _mlp_code(layer: Layer, show: Callable[[Width], str]) -> str:
-    c, hidden = layer.before.channels, layer.before.channels * layer.arguments["ratio"]
+    c, hidden = layer.shape_in.channels, layer.shape_in.channels * layer.arguments["ratio"]
     wider, back = (f"nn.Linear({show(a)}, {show(b)})" for a, b in ((c, hidden), (hidden, c)))
     return f"Tokens(nn.Sequential({wider}, nn.GELU(), {back}))"
 
@@ -177,7 +184,7 @@ ROWS = (
         shape=_dense_shape,
         tensors=numerics.linear_tensors,
         numeric=numerics.linear,
-        classes=True,
+        gives_classes=True,
     ),
     LayerKind(
         name="bn",
@@ -202,7 +209,7 @@ ROWS = (
         name="layernorm",
         meaning="normalisation of the channels of every place",
         arguments={},
-        code=lambda layer, show: f"Tokens(nn.LayerNorm({show(layer.before.channels)}))",
+        code=lambda layer, show: f"Tokens(nn.LayerNorm({show(layer.shape_in.channels)}))",
         tensors=numerics.token_norm_tensors,
         numeric=numerics.token_norm,
     ),
@@ -221,7 +228,7 @@ ROWS = (
         tensors=numerics.attention_tensors,
         numeric=numerics.attention,
         mixes_places=True,
-        remembers=lambda arguments: arguments["causal"] == "yes",
+        incremental=lambda arguments: arguments["causal"] == "yes",
         groups=_channel_groups,
     ),
     LayerKind(
@@ -238,7 +245,7 @@ ROWS = (
         name="widen",
         meaning="adds zero channels up to C",
         arguments={"C": Parameter(ChannelCount(), "counts the channels it gives")},
-        code=lambda layer, show: f"Widen({show(layer.after.channels)})",
+        code=lambda layer, show: f"Widen({show(layer.shape_out.channels)})",
         shape=_widen_shape,
         in_map=False,
     ),

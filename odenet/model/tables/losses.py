@@ -21,21 +21,21 @@ class MetricKind:
 
     Args:
         name: of its column in metrics.csv, where it follows the name of the split.
-        words: its name in tables and figures.
-        form: its format, for str.format.
+        title: its name in tables and figures.
+        number_format: its format, for str.format.
         best: whether larger or smaller is better.
     """
 
     name: str
-    words: str
-    form: str = "{:.4g}"
+    title: str
+    number_format: str = "{:.4g}"
     best: Literal["max", "min"] = "max"
 
     def show(self, value: float) -> str:
         """A value of the metric as text."""
-        return self.form.format(value)
+        return self.number_format.format(value)
 
-    def better(self, value: float, other: float) -> bool:
+    def is_better(self, value: float, other: float) -> bool:
         """Whether a value is better than another."""
         return value > other if self.best == "max" else value < other
 
@@ -50,7 +50,7 @@ class LossKind:
         source: "module:class" of the `odenet.training.learning.losses.Objective` that computes it.
         labels: what its labels are.
         metrics: measured on a split in addition to the loss; the first selects the best epoch.
-        of_places: the metrics where every place of a sample has a label of its own, as in
+        place_metrics: the metrics where every place of a sample has a label of its own, as in
             segmentation; empty if they are the same.
         needs_density: whether the net has to give the density of its input, as a normalising flow.
         arguments: by name, in positional order.
@@ -61,29 +61,29 @@ class LossKind:
     source: str
     labels: LabelKind
     metrics: tuple[str, ...]
-    of_places: tuple[str, ...] = ()
+    place_metrics: tuple[str, ...] = ()
     needs_density: bool = False
     arguments: Mapping[str, Parameter] = field(default_factory=dict[str, Parameter])
 
-    def measured(self, places: bool) -> tuple[MetricKind, ...]:
+    def metrics_for(self, places: bool) -> tuple[MetricKind, ...]:
         """Its metrics, where places or else whole samples have labels."""
-        names = self.of_places if places and self.of_places else self.metrics
+        names = self.place_metrics if places and self.place_metrics else self.metrics
         return tuple(METRICS[name] for name in names)
 
 
 METRICS = {
     row.name: row
     for row in (
-        MetricKind(name="accuracy", words="accuracy", form="{:.2%}"),
-        MetricKind(name="top5_accuracy", words="top-5 accuracy", form="{:.2%}"),
-        MetricKind(name="mean_iou", words="mean IoU", form="{:.2%}"),
-        MetricKind(name="f1", words="F1"),
-        MetricKind(name="average_precision", words="average precision"),
-        MetricKind(name="rmse", words="RMSE", best="min"),
-        MetricKind(name="r2", words="R²"),
-        MetricKind(name="bits_per_byte", words="bits per byte", form="{:.3f}", best="min"),
-        MetricKind(name="perplexity", words="perplexity", form="{:.2f}", best="min"),
-        MetricKind(name="bits_per_dim", words="bits per dimension", best="min"),
+        MetricKind(name="accuracy", title="accuracy", number_format="{:.2%}"),
+        MetricKind(name="top5_accuracy", title="top-5 accuracy", number_format="{:.2%}"),
+        MetricKind(name="mean_iou", title="mean IoU", number_format="{:.2%}"),
+        MetricKind(name="f1", title="F1"),
+        MetricKind(name="average_precision", title="average precision"),
+        MetricKind(name="rmse", title="RMSE", best="min"),
+        MetricKind(name="r2", title="R²"),
+        MetricKind(name="bits_per_byte", title="bits per byte", number_format="{:.3f}", best="min"),
+        MetricKind(name="perplexity", title="perplexity", number_format="{:.2f}", best="min"),
+        MetricKind(name="bits_per_dim", title="bits per dimension", best="min"),
     )
 }
 
@@ -106,7 +106,7 @@ ROWS = (
         source="odenet.training.learning.losses:CrossEntropy",
         labels="class",
         metrics=("accuracy", "top5_accuracy"),
-        of_places=("mean_iou", "accuracy"),
+        place_metrics=("mean_iou", "accuracy"),
         arguments={"weights": _BALANCE},
     ),
     LossKind(

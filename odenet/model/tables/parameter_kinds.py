@@ -16,15 +16,15 @@ class Construction:
 
     Args:
         steps: code of the number of steps, the length of its leading axis.
-        reads, gives: code of the numbers of input and output channels.
-        space: the number of spatial axes.
+        in_channels, out_channels: code of the numbers of input and output channels.
+        axes: the number of spatial axes.
         init: gives the code of the argument `, init=…`, empty if the rule is the one passed to it.
     """
 
     steps: str
-    reads: str
-    gives: str
-    space: int
+    in_channels: str
+    out_channels: str
+    axes: int
     init: Callable[[str], str]
 
 
@@ -39,7 +39,7 @@ class Operator:
             sizes of the spatial axes.
         keywords: the keyword arguments of these functions that differ from their defaults, from the
             options and the number of output channels.
-        norm: torch code of an upper bound of the operator norm, with the fields `{K}`, `{label}`
+        norm_bound: torch code of an upper bound of the operator norm, with the fields `{K}`, `{label}`
             and `{keywords}`; empty if there is none.
         kernel: whether a sum of such operators is one operator, with the sum of the kernels.
         diagonal: whether it multiplies every channel by a number, and so is its own adjoint.
@@ -49,7 +49,7 @@ class Operator:
     adjoint: str
     numeric: Callable[[Options, Array, Dual, Space], Dual]
     keywords: Callable[[Options, Any], Mapping[str, Any]] = lambda options, channels: {}
-    norm: str = ""
+    norm_bound: str = ""
     kernel: bool = False
     diagonal: bool = False
 
@@ -67,7 +67,7 @@ class ParameterKind:
         tensors: its tensors for one step, by name ("" for the only one), from the options, the
             channels it reads and gives, and the number of spatial axes.
         construct: torch code of the call that makes it for all steps.
-        width: where its channel counts come from: its arguments `in` and `out`, those of a state,
+        width_source: where its channel counts come from: its arguments `in` and `out`, those of a state,
             its first use in a formula, or nowhere, as it has none.
         operator: how it acts, if its role is "operator".
         needs_image: whether it needs spatial axes, as a convolution does.
@@ -85,7 +85,7 @@ class ParameterKind:
     arguments: Mapping[str, Parameter]
     tensors: Callable[[Options, int, int, int], Tensors]
     construct: Callable[[Options, Construction], str]
-    width: Literal["arguments", "state", "use", "none"] = "use"
+    width_source: Literal["arguments", "state", "use", "none"] = "use"
     operator: Operator | None = None
     needs_image: bool = False
     mixes_places: bool = False

@@ -57,9 +57,10 @@ def _per_channel_tensors(
 
 
 def _conv_code(options: Options, make: Construction, groups: str) -> str:
-    kernel = f"kernel={options.get('k', 1)}, space={make.space}"
+    kernel = f"kernel={options.get('k', 1)}, space={make.axes}"
     kernel += f", groups={groups}" if groups != "1" else ""
-    return f"conv_kernel({make.steps}, {make.reads}, {make.gives}, {kernel}{make.init('he')})"
+    channels_code = f"{make.in_channels}, {make.out_channels}"
+    return f"conv_kernel({make.steps}, {channels_code}, {kernel}{make.init('he')})"
 
 
 def _convolve(options: Options, K: Array, x: Dual, space: Space) -> Dual:
@@ -87,7 +88,7 @@ def _convolution(groups: Callable[[Options, Any], Any]) -> Operator:
         adjoint="adjoint_conv",
         numeric=_convolve,
         keywords=_convolution_keywords(groups),
-        norm=_POWER_ITERATION,
+        norm_bound=_POWER_ITERATION,
         kernel=True,
     )
 
@@ -95,8 +96,8 @@ def _convolution(groups: Callable[[Options, Any], Any]) -> Operator:
 def _normalisation_code(options: Options, make: Construction) -> str:
     kind = options["kind"]
     groups = f", groups={options['group']}" if NORMS[kind].grouped else ""
-    form = f"space={make.space}{groups}{_positive_code(options)}{make.init('ones')}"
-    return f'norm_layers({make.steps}, "{kind}", {make.reads}, {form})'
+    form = f"space={make.axes}{groups}{_positive_code(options)}{make.init('ones')}"
+    return f'norm_layers({make.steps}, "{kind}", {make.in_channels}, {form})'
 
 
 def _check_norm(options: Options) -> tuple[str, str]:
@@ -128,7 +129,7 @@ ROWS = (
         },
         tensors=_kernel_tensors(lambda options, in_channels: int(options["groups"])),
         construct=lambda options, make: _conv_code(options, make, str(options["groups"])),
-        width="arguments",
+        width_source="arguments",
         operator=_convolution(lambda options, channels: options["groups"]),
         needs_image=True,
         mixes_places=True,
@@ -140,8 +141,8 @@ ROWS = (
         meaning="convolution of every channel by itself",
         arguments={"k": _KERNEL, "dilation": _DILATION, "init": init("he"), "knots": _KNOTS},
         tensors=_kernel_tensors(lambda options, in_channels: in_channels),
-        construct=lambda options, make: _conv_code(options, make, make.reads),
-        width="state",
+        construct=lambda options, make: _conv_code(options, make, make.in_channels),
+        width_source="state",
         operator=_convolution(lambda options, channels: channels),
         needs_image=True,
         mixes_places=True,
@@ -153,7 +154,7 @@ ROWS = (
         arguments={"out": _OUT, "in": _IN, "init": init("he"), "knots": _KNOTS},
         tensors=_kernel_tensors(lambda options, in_channels: 1),
         construct=lambda options, make: _conv_code(options, make, "1"),
-        width="arguments",
+        width_source="arguments",
         operator=_convolution(lambda options, channels: 1),
         needs_image=True,
     ),
@@ -166,14 +167,14 @@ ROWS = (
             "": Tensor((out_channels, in_channels))
         },
         construct=lambda options, make: (
-            f"dense_matrix({make.steps}, {make.reads}, {make.gives}{make.init('he')})"
+            f"dense_matrix({make.steps}, {make.in_channels}, {make.out_channels}{make.init('he')})"
         ),
-        width="arguments",
+        width_source="arguments",
         operator=Operator(
             function="dense",
             adjoint="adjoint_dense",
             numeric=lambda options, K, x, space: K @ x,
-            norm=_POWER_ITERATION,
+            norm_bound=_POWER_ITERATION,
             kernel=True,
         ),
     ),
@@ -188,7 +189,7 @@ ROWS = (
         },
         tensors=_per_channel_tensors,
         construct=lambda options, make: (
-            f"diagonal({make.steps}, {make.reads}, space={make.space}"
+            f"diagonal({make.steps}, {make.in_channels}, space={make.axes}"
             f"{_positive_code(options)}{make.init('ones')})"
         ),
         value=_softplus_code,
@@ -197,7 +198,7 @@ ROWS = (
             function="diag",
             adjoint="diag",
             numeric=lambda options, K, x, space: K.reshape(-1, 1) * x,
-            norm="{K}.abs().amax()",
+            norm_bound="{K}.abs().amax()",
             diagonal=True,
         ),
     ),
@@ -208,7 +209,7 @@ ROWS = (
         arguments={"init": init("zeros"), "knots": _KNOTS},
         tensors=_per_channel_tensors,
         construct=lambda options, make: (
-            f"bias({make.steps}, {make.reads}, space={make.space}{make.init('zeros')})"
+            f"bias({make.steps}, {make.in_channels}, space={make.axes}{make.init('zeros')})"
         ),
     ),
     ParameterKind(
@@ -222,7 +223,7 @@ ROWS = (
         construct=lambda options, make: (
             f"scalar({make.steps}{_positive_code(options)}{make.init('ones')})"
         ),
-        width="none",
+        width_source="none",
         value=_softplus_code,
         problem=_check_positive_init,
     ),

@@ -222,7 +222,7 @@ class Recipe:
         pairs = [(f.name, getattr(self, f.name)) for f in fields(self)]
         return [(name, value) for name, value in pairs if value is not None]
 
-    def given(self) -> list[tuple[str, Any]]:
+    def non_default_items(self) -> list[tuple[str, Any]]:
         """The keys whose values are not the defaults."""
         defaults = dict(Recipe().items())
         return [(name, value) for name, value in self.items() if defaults.get(name) != value]

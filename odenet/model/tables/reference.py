@@ -78,7 +78,7 @@ def layers() -> list[str]:
 
 def claims() -> list[str]:
     """The table of claims of `require`."""
-    rows = [(f"`{row.form}`", row.meaning) for row in CLAIMS.values()]
+    rows = [(f"`{row.usage}`", row.meaning) for row in CLAIMS.values()]
     return _table(("claim", "what it says"), rows)
 
 

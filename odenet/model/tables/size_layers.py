@@ -32,7 +32,7 @@ def _pool_shape(name: str) -> Callable[[Arguments, Shape], Shape]:
 
 
 def _pool_code(torch_name: str) -> Callable[[Layer, Callable[[Width], str]], str]:
-    return lambda layer, _: f"nn.{torch_name}{len(layer.before.space)}d({layer.arguments['s']})"
+    return lambda layer, _: f"nn.{torch_name}{len(layer.shape_in.space)}d({layer.arguments['s']})"
 
 
 def _squeeze_shape(arguments: Arguments, shape: Shape) -> Shape:

@@ -25,7 +25,8 @@ STRUCTURAL: dict[str, Mapping[str, Parameter]] = {
     "flow": {"N": Parameter(COUNT, "counts its steps"), "h": _STEP_SIZE},
     "unit": {
         "N": Parameter(
-            Number(2, whole=True, instead=_ONE_STEP), "counts its steps, the first one included"
+            Number(2, whole=True, help_if_too_small=_ONE_STEP),
+            "counts its steps, the first one included",
         ),
         "C": Parameter(ChannelCount(), "counts the channels it gives"),
         "stride": Parameter(COUNT, "is by how much its first step coarsens the map", 1),

@@ -21,19 +21,19 @@ class Tensor:
 
     Args:
         shape: its shape in the generated module.
-        draw: how it is drawn: "weight" is normal, scaled by the trial, "shift" normal, "gain" and
+        distribution: how it is drawn: "weight" is normal, scaled by the trial, "shift" normal, "gain" and
             "variance" are positive.
         learned: whether it is trained, unlike a running statistic.
     """
 
     shape: tuple[int, ...]
-    draw: Distribution = "weight"
+    distribution: Distribution = "weight"
     learned: bool = True
 
     @property
     def positive(self) -> bool:
         """Whether its values are above 0."""
-        return self.draw in ("gain", "variance")
+        return self.distribution in ("gain", "variance")
 
 
 Tensors = Mapping[str, Tensor]

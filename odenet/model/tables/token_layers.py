@@ -15,9 +15,9 @@ _HELP = "begin the net with tokens(T, vocabulary = V) -> embed(C)"
 
 
 def _embed_shape(arguments: Arguments, shape: Shape) -> Shape:
-    if not shape.numbers:
+    if not shape.token_ids:
         raise LayerError(f"embed reads the numbers of tokens, and its input is {shape}", _HELP)
-    return replace(shape, channels=arguments["C"], numbers=False)
+    return replace(shape, channels=arguments["C"], token_ids=False)
 
 
 def _embed_tensors(layer: Layer, in_channels: int, out_channels: int, axes: int) -> Tensors:
@@ -25,7 +25,7 @@ def _embed_tensors(layer: Layer, in_channels: int, out_channels: int, axes: int)
 
 
 def _embed_code(layer: Layer, show: Callable[[Width], str]) -> str:
-    return f"Embed({show(layer.before.channels)}, {show(layer.after.channels)})"
+    return f"Embed({show(layer.shape_in.channels)}, {show(layer.shape_out.channels)})"
 
 
 def _position_shape(arguments: Arguments, shape: Shape) -> Shape:
@@ -35,11 +35,11 @@ def _position_shape(arguments: Arguments, shape: Shape) -> Shape:
 
 
 def _position_tensors(layer: Layer, in_channels: int, out_channels: int, axes: int) -> Tensors:
-    return {"weight": Tensor((layer.before.space[0], in_channels))}
+    return {"weight": Tensor((layer.shape_in.space[0], in_channels))}
 
 
 def _position_code(layer: Layer, show: Callable[[Width], str]) -> str:
-    return f"Position({show(layer.before.channels)}, {layer.before.space[0]})"
+    return f"Position({show(layer.shape_in.channels)}, {layer.shape_in.space[0]})"
 
 
 def _head_shape(arguments: Arguments, shape: Shape) -> Shape:
@@ -57,7 +57,7 @@ def _head_tensors(layer: Layer, in_channels: int, out_channels: int, axes: int) 
 def _head_code(layer: Layer, show: Callable[[Width], str]) -> str:
     if _tied(layer.arguments):
         return "TiedHead(embed)"
-    return f"Head({show(layer.before.channels)}, {show(layer.after.channels)})"
+    return f"Head({show(layer.shape_in.channels)}, {show(layer.shape_out.channels)})"
 
 
 def _tied(arguments: Arguments) -> bool:
@@ -65,7 +65,7 @@ def _tied(arguments: Arguments) -> bool:
 
 
 def _glu_code(layer: Layer, show: Callable[[Width], str]) -> str:
-    c = layer.before.channels
+    c = layer.shape_in.channels
     hidden = c * layer.arguments["ratio"]
     if not hidden.multiple:  # rounded down here; where it depends on `c`, in the module
         hidden = fixed(int(hidden.constant))
@@ -77,7 +77,9 @@ TOKEN_LAYERS = (
         name="rmsnorm",
         meaning="the channels of every place divided by their root mean square, times a gain",
         arguments={},
-        code=lambda layer, show: f"Tokens(nn.RMSNorm({show(layer.before.channels)}, eps={EPS:g}))",
+        code=lambda layer, show: (
+            f"Tokens(nn.RMSNorm({show(layer.shape_in.channels)}, eps={EPS:g}))"
+        ),
         tensors=numerics.rms_norm_tensors,
         numeric=numerics.rms_norm,
     ),
@@ -99,7 +101,7 @@ TOKEN_LAYERS = (
         shape=_embed_shape,
         tensors=_embed_tensors,
         in_map=False,
-        reads_numbers=True,
+        reads_token_ids=True,
     ),
     LayerKind(
         name="position",
@@ -110,7 +112,7 @@ TOKEN_LAYERS = (
         tensors=_position_tensors,
         in_map=False,
         mixes_places=True,
-        remembers=lambda arguments: True,
+        incremental=lambda arguments: True,
     ),
     LayerKind(
         name="head",
@@ -120,7 +122,7 @@ TOKEN_LAYERS = (
         shape=_head_shape,
         tensors=_head_tensors,
         in_map=False,
-        scores=True,
+        gives_token_scores=True,
         tied=_tied,
     ),
 )

@@ -39,7 +39,7 @@ class Discretisation:
     varying: Mapping[str, StepConstant] = field(default_factory=dict[str, StepConstant])
 
     @property
-    def shown(self) -> Mapping[str, str]:
+    def displayed_constants(self) -> Mapping[str, str]:
         """`h`, `T`, the constants and tolerances by name, as text for reports."""
         values = {"h": self.h, "T": self.horizon, **self.constants}
         values |= dict(zip(("rtol", "atol"), self.tolerance or (), strict=False))
@@ -50,7 +50,7 @@ class Discretisation:
         }
 
     @property
-    def unrefinable(self) -> tuple[str, str]:
+    def why_unrefinable(self) -> tuple[str, str]:
         """Why the flow cannot be refined to half the step size, and the help; else two empty texts.
 
         It cannot if a start value such as Y[-1] is 0 for every h, which is not a point of the
@@ -64,10 +64,13 @@ class Discretisation:
                     f"`{name}[{slot.offset}] = 0` of {self.scheme.name} is not a value of the "
                     "solution, so that with h halved the flow is another"
                 )
-                return why, f"`start {name}[{slot.offset}] = {self._before(slot)}` makes it one"
+                return (
+                    why,
+                    f"`start {name}[{slot.offset}] = {self._start_formula(slot)}` makes it one",
+                )
         return "", ""
 
-    def _before(self, slot: Slot) -> str:
+    def _start_formula(self, slot: Slot) -> str:
         """A formula for an unknown before the first step, accurate enough for refinement."""
         names = self.scheme.spellings
         pattern = next(p for p in self.scheme.patterns if p.variable == slot.name)

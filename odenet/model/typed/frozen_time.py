@@ -17,9 +17,11 @@ def freeze_time(model: Model) -> Model:
 
     What is true of its Jacobian for all values of parameters is true at all times.
     """
-    if model.time is None:
+    if model.first_time_node is None:
         return model
-    time = declare(FROZEN_TIME, _SCALAR_TYPE, shared=True, span=model.time.span or model.equations)
+    time = declare(
+        FROZEN_TIME, _SCALAR_TYPE, shared=True, span=model.first_time_node.span or model.equations
+    )
     rates = {name: _without_time(rate) for name, rate in model.dynamics.rates.items()}
     return replace(
         model,

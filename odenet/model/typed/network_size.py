@@ -37,7 +37,7 @@ def network_size(model: Model) -> NetworkSize:
     """The size of the `net` of a model."""
     layers = list(walk_layers(model.net))
     weights = [_layer_size(model, layer) for layer in layers]
-    values = [_value_count(layer.before) + _value_count(layer.after) for layer in layers]
+    values = [_value_count(layer.shape_in) + _value_count(layer.shape_out) for layer in layers]
     heaviest, widest = (layers[counts.index(max(counts))] for counts in (weights, values))
     return NetworkSize(sum(weights), heaviest, max(values), widest)
 
@@ -48,7 +48,7 @@ def layer_parameters(model: Model, layer: Layer) -> int:
 
 
 def _value_count(shape: Shape) -> int:
-    return prod(shape.space) * (1 if shape.numbers else int(shape.channels.constant))
+    return prod(shape.space) * (1 if shape.token_ids else int(shape.channels.constant))
 
 
 def flow_size(model: Model, channels: int, steps: int, axes: int) -> int:
@@ -60,7 +60,7 @@ def flow_size(model: Model, channels: int, steps: int, axes: int) -> int:
         steps: the number of its steps.
         axes: the number of spatial axes.
     """
-    c = channels // model.dynamics.parts
+    c = channels // model.dynamics.input_parts
 
     def channel_count(width: Width | None) -> int:
         return c if width is None else int(width.at(c))
@@ -73,7 +73,7 @@ def flow_size(model: Model, channels: int, steps: int, axes: int) -> int:
     for definition in model.maps.values():
         numbers = 0
         for layer in definition.layers:
-            widths = channel_count(layer.before.channels), channel_count(layer.after.channels)
+            widths = channel_count(layer.shape_in.channels), channel_count(layer.shape_out.channels)
             numbers += _count(LAYERS[layer.name].tensors(layer, *widths, axes))
         total += numbers * (1 if definition.shared else steps)
     return total
@@ -81,10 +81,10 @@ def flow_size(model: Model, channels: int, steps: int, axes: int) -> int:
 
 def _layer_size(model: Model, layer: Layer) -> int:
     channels_in, channels_out = (
-        int(layer.before.channels.constant),
-        int(layer.after.channels.constant),
+        int(layer.shape_in.channels.constant),
+        int(layer.shape_out.channels.constant),
     )
-    axes = len(layer.before.space)
+    axes = len(layer.shape_in.space)
     if layer.name == "flow":
         return flow_size(model, channels_in, layer.arguments["N"], axes)
     if layer.name == "unit":
@@ -100,11 +100,11 @@ def _layer_size(model: Model, layer: Layer) -> int:
 def _unit_size(model: Model, layer: Layer, axes: int) -> int:
     """The number of parameters of a unit: the first step, its shortcut and the other steps."""
     dynamics, steps = model.dynamics, layer.arguments["N"]
-    old = int(layer.before.channels.constant) // dynamics.parts
-    new = unit_channels(dynamics, layer.after.channels)
+    old = int(layer.shape_in.channels.constant) // dynamics.input_parts
+    new = unit_channels(dynamics, layer.shape_out.channels)
     entries = entry_maps(dynamics, model.parameters, model.maps, model.discretisation)
     if entries is None:
-        first = flow_size(model, old * dynamics.parts, 1, axes)
+        first = flow_size(model, old * dynamics.input_parts, 1, axes)
     else:  # parameters have no width here; the maps follow
         rows = ((p.kind, p.options) for p in model.parameters.values())
         first = sum(_count(kind.tensors(options, 1, 1, axes)) for kind, options in rows)
@@ -114,11 +114,11 @@ def _unit_size(model: Model, layer: Layer, axes: int) -> int:
             entries[name].layers if changes_shape else map(with_new_shape, model.maps[name].layers)
         )
         for part in layers:
-            widths = (part.before.channels, part.after.channels)
+            widths = (part.shape_in.channels, part.shape_out.channels)
             channels_in, channels_out = (int(w.at(new if w.new else old)) for w in widths)
             first += _count(LAYERS[part.name].tensors(part, channels_in, channels_out, axes))
     shortcut = old * new if layer.arguments["shortcut"] == "conv" else 0
-    return first + shortcut + flow_size(model, new * dynamics.parts, steps - 1, axes)
+    return first + shortcut + flow_size(model, new * dynamics.input_parts, steps - 1, axes)
 
 
 def _count(tensors: Tensors) -> int:

@@ -23,7 +23,7 @@ def overview(model: Model) -> str:
         "steps": list(_scheme_rows(model)),
         "claims": [(claim.span.text, "") for claim in model.claims],
         "network": list(_network_rows(model)),
-        "recipe": [(key, show(value)) for key, value in model.recipe.given()],
+        "recipe": [(key, show(value)) for key, value in model.recipe.non_default_items()],
     }
     head = f"{model.name}: {model.description}" if model.description else model.name
     sections = [f"{title}\n{_table(rows)}" for title, rows in tables.items() if rows]
@@ -55,10 +55,10 @@ def _copies(shared: bool) -> str:
 
 def _map_row(model: Model, name: str) -> tuple[str, ...]:
     definition = model.maps[name]
-    if definition.given:
+    if definition.is_given:
         return model.spellings[name], "given", "c -> c channels", _copies(definition.shared)
     first, last = definition.layers[0], definition.layers[-1]
-    shapes = f"{first.before.channels} -> {last.after.channels} channels"
+    shapes = f"{first.shape_in.channels} -> {last.shape_out.channels} channels"
     layers = " -> ".join(map(_layer_text, definition.layers))
     return model.spellings[name], layers, shapes, _copies(definition.shared)
 
@@ -105,7 +105,7 @@ def _scheme_rows(model: Model) -> Iterator[tuple[str, ...]]:
         yield notation.equation(update), f"for {names}"
     for slot, value in chosen.starts:
         yield f"start {notation.show(slot)} = {state_notation.show(value)}".replace("[n-", "[-"), ""
-    for name, value in chosen.shown.items():
+    for name, value in chosen.displayed_constants.items():
         yield f"{notation.name(name)} = {value}", ""
 
 
@@ -117,7 +117,7 @@ def _network_rows(model: Model) -> Iterator[tuple[str, ...]]:
     for layer in model.net:
         count = layer.arguments["N"] if layer.name in ("flow", "unit") else 0
         steps = f"{count} step{'s' if count > 1 else ''}" if count else ""
-        yield _layer_text(layer), str(layer.after), steps
+        yield _layer_text(layer), str(layer.shape_out), steps
 
 
 def _layer_text(layer: Layer) -> str:

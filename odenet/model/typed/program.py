@@ -24,15 +24,15 @@ class MapDefinition:
 
     Args:
         shared: whether all steps use the same weights, not each its own.
-        layers: the layers in order; empty if `given`.
-        given: whether the torch modules are registered from Python.
+        layers: the layers in order; empty if `is_given`.
+        is_given: whether the torch modules are registered from Python.
     """
 
     name: str
     shared: bool
     layers: tuple[Layer, ...]
     span: Span = field(compare=False, repr=False)
-    given: bool = False
+    is_given: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,7 +44,7 @@ class Dynamics:
         rates: the right-hand side of each, as written.
         initial: value at time 0 of each state and, for second-order ones, of its derivative.
         output: the formula for the output of the flow.
-        parts: the number of equal parts that the channels of the input are split into; a state has
+        input_parts: the number of equal parts that the channels of the input are split into; a state has
             the channels of one part.
         width_out: the channels of the output.
         exogenous: whether a right-hand side reads the input `u`.
@@ -54,7 +54,7 @@ class Dynamics:
     rates: Mapping[str, Node]
     initial: Mapping[State, Node]
     output: Node
-    parts: int
+    input_parts: int
     width_out: Width
     exogenous: bool
 
@@ -90,7 +90,7 @@ def missing_discretisation(model: "Model") -> Diagnostic:
 
 def flow_axes(net: Iterable[Layer], input_shape: Shape | None) -> int | None:
     """The number of spatial axes of the flows of a net; None without a net."""
-    shape = next((layer.before for layer in flows_of(net)), input_shape)
+    shape = next((layer.shape_in for layer in flows_of(net)), input_shape)
     return None if shape is None else len(shape.space)
 
 
@@ -128,14 +128,14 @@ def walk_layers(layers: Iterable[Layer]) -> Iterator[Layer]:
 def ends_in_classes(model: "Model") -> bool:
     """Whether the width of the last layer of the net is the number of classes."""
     last = model.net[-1].name if model.net else ""
-    return last in LAYERS and LAYERS[last].classes
+    return last in LAYERS and LAYERS[last].gives_classes
 
 
 def scores_tokens(model: "Model") -> bool:
     """Whether the net is a language model: tokens as input, scores of all tokens as output."""
     last = model.net[-1].name if model.net else ""
-    reads = model.input_shape is not None and model.input_shape.numbers
-    return reads and last in LAYERS and LAYERS[last].scores
+    reads = model.input_shape is not None and model.input_shape.token_ids
+    return reads and last in LAYERS and LAYERS[last].gives_token_scores
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -208,12 +208,12 @@ class Model:
         return flow_axes(self.net, self.input_shape)
 
     @property
-    def given(self) -> tuple[MapDefinition, ...]:
+    def given_maps(self) -> tuple[MapDefinition, ...]:
         """The maps whose modules are registered from Python."""
-        return tuple(definition for definition in self.maps.values() if definition.given)
+        return tuple(definition for definition in self.maps.values() if definition.is_given)
 
     @cached_property
-    def time(self) -> Time | None:
+    def first_time_node(self) -> Time | None:
         """The first `t` in a right-hand side; None if the equations are autonomous."""
         nodes = (node for rate in self.dynamics.rates.values() for node in rate.walk())
         return next((node for node in nodes if isinstance(node, Time)), None)
@@ -221,13 +221,13 @@ class Model:
     @cached_property
     def system(self) -> Mapping[State, Node]:
         """The right-hand sides without decay terms that the scheme treats by itself, by unknown."""
-        return without_decay(self._whole, self.scheme, self.discretisation.groups)
+        return without_decay(self._undivided_system, self.scheme, self.discretisation.groups)
 
     @cached_property
     def rates(self) -> Mapping[tuple[State, str], Node]:
         """The formula for each right-hand side of the scheme: (unknown, function) -> formula."""
-        return right_hand_sides(self._whole, self.scheme, self.discretisation.groups)
+        return right_hand_sides(self._undivided_system, self.scheme, self.discretisation.groups)
 
     @property
-    def _whole(self) -> Mapping[State, Node]:
+    def _undivided_system(self) -> Mapping[State, Node]:
         return self.dynamics.system(self.scheme.patterns[0].order)

@@ -57,9 +57,9 @@ def summands(rate: Node, count: int) -> tuple[Node, ...] | None:
 
 def right_hand_side(rate: Node, state: State, pattern: Pattern) -> Node:
     """F of a pattern in an equation: one of its summands, or all of it without decay terms."""
-    if pattern.part is None:
+    if pattern.summand is None:
         return part_without_decay(rate, state, pattern)
-    index, count = pattern.part
+    index, count = pattern.summand
     terms = summands(rate, count)
     assert terms is not None  # the scheme fits the equation
     return terms[index]

@@ -24,7 +24,7 @@ class Pattern:
         function: the name of the right-hand side in the scheme.
         reads: the unknowns that it may depend on, its arguments.
         decay: the constant γ of a decay term `- γ Y` or `- γ Y'`, which is not part of `F`.
-        part: the index of `F` in a sum of right-hand sides, and the number of summands; None if it
+        summand: the index of `F` in a sum of right-hand sides, and the number of summands; None if it
             is the whole right-hand side.
     """
 
@@ -33,7 +33,7 @@ class Pattern:
     function: str
     reads: tuple[str, ...]
     decay: str | None = None
-    part: tuple[int, int] | None = None
+    summand: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True)
@@ -79,14 +79,14 @@ class Scheme:
         return tuple(dict.fromkeys(p.decay for p in self.patterns if p.decay is not None))
 
     @property
-    def counts(self) -> bool:
+    def uses_step_number(self) -> bool:
         """Whether its formulas depend on the step number `n`."""
         return STEP_NUMBER in dict(self.constants)
 
     @property
-    def implied(self) -> tuple[str, ...]:
+    def implied_constants(self) -> tuple[str, ...]:
         """The constants that no file gives: decays and the step number."""
-        return (*self.decays, STEP_NUMBER) if self.counts else self.decays
+        return (*self.decays, STEP_NUMBER) if self.uses_step_number else self.decays
 
     @property
     def equations(self) -> dict[str, tuple[Pattern, ...]]:
@@ -95,9 +95,9 @@ class Scheme:
         return {name: tuple(p for p in self.patterns if p.variable == name) for name in names}
 
     @property
-    def splits(self) -> bool:
+    def is_splitting(self) -> bool:
         """Whether it is a splitting scheme, with several right-hand sides in an equation."""
-        return any(p.part is not None for p in self.patterns)
+        return any(p.summand is not None for p in self.patterns)
 
     @property
     def unknowns(self) -> tuple[str, ...]:
@@ -109,7 +109,7 @@ class Scheme:
         for update in self.updates:
             yield from update.value.walk()
 
-    def history(self, unknown: str) -> tuple[int, ...]:
+    def stored_offsets(self, unknown: str) -> tuple[int, ...]:
         """The offsets of the values of an unknown that a step reads, oldest first, as (-1, 0)."""
         slots = [node for node in self.nodes() if isinstance(node, Slot)]
         read = [slot.offset for slot in slots if slot.name == unknown]
@@ -118,10 +118,10 @@ class Scheme:
     @property
     def slots(self) -> tuple[Slot, ...]:
         """The values that a step reads, by unknown, oldest first: the state between steps."""
-        return tuple(Slot(u, k) for u in self.unknowns for k in self.history(u))
+        return tuple(Slot(u, k) for u in self.unknowns for k in self.stored_offsets(u))
 
     @property
-    def own(self) -> Node | None:
+    def foreign_node(self) -> Node | None:
         """The first `exp(…)` or map of the file in one of its lines, if there is one.
 
         A step with one does not approximate the equations: order, stability and the like do not

@@ -41,6 +41,6 @@ def _with_shapes(layers: Iterable[Layer], space: int) -> tuple[Layer, ...]:
         except LayerError as error:
             message = f"with space={space}, {error}"
             raise SpecError.of("shape-mismatch", message, layer.span, error.help) from None
-        reshaped.append(replace(layer, before=shape, after=after))
+        reshaped.append(replace(layer, shape_in=shape, shape_out=after))
         shape = after
     return tuple(reshaped)

@@ -22,7 +22,7 @@ class StepConstant:
     text: str
     span: Span = field(compare=False, repr=False)
 
-    def at(self, steps: int) -> tuple[Number, ...]:
+    def values_for(self, steps: int) -> tuple[Number, ...]:
         """The values in a flow of `steps` steps: initial ones if learned, final ones of a ramp."""
         raise NotImplementedError
 
@@ -32,9 +32,9 @@ class StepConstant:
         return None
 
     @property
-    def number(self) -> Number:
+    def first_value(self) -> Number:
         """Its first value, where one number is needed."""
-        return self.at(self.length or 1)[0]
+        return self.values_for(self.length or 1)[0]
 
     def __str__(self) -> str:
         return self.text
@@ -46,7 +46,7 @@ class Listed(StepConstant):
 
     values: tuple[Number, ...]
 
-    def at(self, steps: int) -> tuple[Number, ...]:
+    def values_for(self, steps: int) -> tuple[Number, ...]:
         """The values of the list."""
         return self.values
 
@@ -64,7 +64,7 @@ class Uniform(StepConstant):
     high: float
     seed: int
 
-    def at(self, steps: int) -> tuple[Number, ...]:
+    def values_for(self, steps: int) -> tuple[Number, ...]:
         """One value drawn for each step."""
         return sequences.uniform(self.low, self.high, self.seed, steps)
 
@@ -76,7 +76,7 @@ class Geometric(StepConstant):
     first: float
     ratio: float
 
-    def at(self, steps: int) -> tuple[Number, ...]:
+    def values_for(self, steps: int) -> tuple[Number, ...]:
         """The first `steps` terms of the sequence."""
         return sequences.geometric(self.first, self.ratio, steps)
 
@@ -88,7 +88,7 @@ class LearnedConstant(StepConstant):
     value: float
     shared: bool
 
-    def at(self, steps: int) -> tuple[Number, ...]:
+    def values_for(self, steps: int) -> tuple[Number, ...]:
         """The initial value, in every step."""
         return (self.value,) * steps
 
@@ -102,7 +102,7 @@ class Ramp(StepConstant):
     epochs: float | None
     steps: int | None
 
-    def at(self, steps: int) -> tuple[Number, ...]:
+    def values_for(self, steps: int) -> tuple[Number, ...]:
         """The final value, in every step."""
         return (self.end,) * steps
 
@@ -111,7 +111,7 @@ class Ramp(StepConstant):
 class StepNumber(StepConstant):
     """`n` in the formulas of a scheme: the number of the step."""
 
-    def at(self, steps: int) -> tuple[Number, ...]:
+    def values_for(self, steps: int) -> tuple[Number, ...]:
         """0, 1, 2 and so on."""
         return tuple(map(Fraction, range(steps)))
 
@@ -121,12 +121,12 @@ class StepValues:
     """The values of the constants of a scheme in one step.
 
     Args:
-        where: the step, as text for a message.
-        numbers: the values by name, with `h` if it is known.
+        step_name: the step, as text for a message.
+        values: the values by name, with `h` if it is known.
     """
 
-    where: str
-    numbers: Mapping[str, Number]
+    step_name: str
+    values: Mapping[str, Number]
 
 
 def values_by_step(
@@ -139,7 +139,7 @@ def values_by_step(
         varying: those that differ from step to step.
         steps: the number of steps.
     """
-    values = {name: constant.at(steps) for name, constant in varying.items()}
+    values = {name: constant.values_for(steps) for name, constant in varying.items()}
     return [
         StepValues(f"step {step}", {**numbers, **{name: v[step] for name, v in values.items()}})
         for step in range(steps)
@@ -161,10 +161,10 @@ def distinct_values(
     distinct: dict[tuple[Number, ...], StepValues] = {}
     starts = {name: c.start for name, c in varying.items() if isinstance(c, Ramp)}
     for at in (at for depth in depths for at in values_by_step(numbers, varying, depth)):
-        distinct.setdefault(tuple(at.numbers.values()), at)
+        distinct.setdefault(tuple(at.values.values()), at)
         if starts:
             ramp_start = StepValues(
-                f"{at.where} at the start of the ramp", {**at.numbers, **starts}
+                f"{at.step_name} at the start of the ramp", {**at.values, **starts}
             )
-            distinct.setdefault(tuple(ramp_start.numbers.values()), ramp_start)
+            distinct.setdefault(tuple(ramp_start.values.values()), ramp_start)
     return list(distinct.values())

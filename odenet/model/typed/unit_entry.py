@@ -28,16 +28,18 @@ class EntryMap:
 
     Args:
         layers: its layers, in which widths of the new shape are marked.
-        strided: the index of the layer that gets the stride; None if no layer can have one.
+        stride_index: the index of the layer that gets the stride; None if no layer can have one.
     """
 
     layers: tuple[Layer, ...]
-    strided: int | None
+    stride_index: int | None
 
     @property
     def can_stride(self) -> bool:
         """Whether there is such a layer, with a kernel of odd size."""
-        return self.strided is not None and self.layers[self.strided].arguments["k"] % 2 == 1
+        return (
+            self.stride_index is not None and self.layers[self.stride_index].arguments["k"] % 2 == 1
+        )
 
 
 def entry_maps(
@@ -58,7 +60,7 @@ def entry_maps(
     updates = [update.value for update in discretisation.scheme.updates]  # may apply maps too
     keeps_shape = (
         discretisation.tolerance is not None
-        or any(parameter.kind.width != "none" for parameter in parameters.values())
+        or any(parameter.kind.width_source != "none" for parameter in parameters.values())
         or any(isinstance(n, expr.MapCall | expr.Rate) for v in starts for n in v.walk())
         or any(isinstance(n, expr.MapCall) for value in updates for n in value.walk())
         or not all(_uses_states_through_maps(rate) for rate in dynamics.rates.values())
@@ -86,7 +88,7 @@ def unit_channels(dynamics: Dynamics, output_width: Width) -> int:
 
 def needs_shortcut(layer: Layer) -> bool:
     """Whether a residual layer changes the shape, so that its input cannot be added as it is."""
-    return layer.before != layer.after
+    return layer.shape_in != layer.shape_out
 
 
 def has_new_shape(formula: Node, new: Collection[Node]) -> bool:
@@ -138,7 +140,7 @@ def _entry_map(layers: Iterable[Layer]) -> EntryMap | None:
         changes_here = not changed and _has_channel_count(layer)
         changed = changed or changes_here
         new = with_new_shape(layer) if changed else layer
-        new_layers.append(replace(new, before=layer.before) if changes_here else new)
+        new_layers.append(replace(new, shape_in=layer.shape_in) if changes_here else new)
     convolutions = [i for i, layer in enumerate(new_layers) if "stride" in layer.arguments]
     larger = [i for i in convolutions if new_layers[i].arguments["k"] > 1]
     return (
@@ -152,7 +154,9 @@ def _has_channel_count(layer: Layer) -> bool:
 
 def with_new_shape(layer: Layer) -> Layer:
     """A layer whose input and output have the new width."""
-    return replace(layer, before=_with_new_width(layer.before), after=_with_new_width(layer.after))
+    return replace(
+        layer, shape_in=_with_new_width(layer.shape_in), shape_out=_with_new_width(layer.shape_out)
+    )
 
 
 def _with_new_width(shape: Shape) -> Shape:

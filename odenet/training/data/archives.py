@@ -43,12 +43,16 @@ def load_archive(name: str, archive: TorchvisionData, root: Path, download: bool
 
 def _dataset_class(archive: TorchvisionData) -> Any:
     """Torchvision's class."""
-    return getattr(datasets, archive.kind)
+    return getattr(datasets, archive.class_name)
 
 
 def _split_argument(archive: TorchvisionData, train: bool) -> dict[str, Any]:
     """The argument of torchvision's class that chooses the training or the test split."""
-    return {"train": train} if archive.split == "train" else {"split": "train" if train else "test"}
+    return (
+        {"train": train}
+        if archive.split_argument == "train"
+        else {"split": "train" if train else "test"}
+    )
 
 
 def _require_published(archive: TorchvisionData, root: Path, download: bool) -> None:
@@ -74,7 +78,7 @@ def _split(data: Any, archive: TorchvisionData) -> Split:
 
 def _explain(name: str, archive: TorchvisionData, root: Path, error: Exception) -> TrainingError:
     """Say which file is missing or damaged."""
-    fetch = f"fetch it: add --download --data-root {root} ({archive.size})"
+    fetch = f"fetch it: add --download --data-root {root} ({archive.download_size})"
     files = _files(_dataset_class(archive), root)
     absent = [path for path, _ in files if not path.is_file()]
     if len(absent) == len(files):

@@ -255,7 +255,7 @@ def _require_input(program: Program, data: DataSet) -> None:
         message = (
             f"the network takes {_shown(takes)}, and a sample of {data.name} has {_shown(has)}"
         )
-        first = program.tree.of(Net)[0].layers.layers[0]
+        first = program.tree.statements_of(Net)[0].layers.layers[0]
         channels_last = len(has) > 1 and (has[-1], *has[:-1]) == takes
         order = "; channels come first: move the last axis of the data to the front"
         help_ = f"write `input({_listed(has)})`, or take other data"
@@ -266,7 +266,7 @@ def _require_input(program: Program, data: DataSet) -> None:
 
 def _output_shape(program: Program) -> tuple[int, ...]:
     """The shape of the network's output for one sample."""
-    after = program.model.net[-1].after
+    after = program.model.net[-1].shape_out
     return (int(after.channels.constant), *after.space)
 
 
@@ -282,7 +282,7 @@ def _last_layer_source(program: Program, width: int) -> str:
     if layer.name == "conv":
         return f"`conv({layer.arguments['k']}, {width})`"
     return f"a last layer of {width} channels, such as " + (
-        f"`conv(1, {width})`" if layer.after.space else f"`dense({width})`"
+        f"`conv(1, {width})`" if layer.shape_out.space else f"`dense({width})`"
     )
 
 

@@ -40,7 +40,7 @@ class Objective(nn.Module):
         self.call = recipe.loss or DEFAULT_LOSS
         self.kind = loss_kind(recipe.loss)
         self.labels = labels
-        self.metric_kinds = self.kind.measured(bool(labels.shape))
+        self.metric_kinds = self.kind.metrics_for(bool(labels.shape))
 
     def network_output(self, network: nn.Module, inputs: Tensor) -> Any:
         """The network's output for a batch, as the loss and the metrics take it."""

@@ -176,7 +176,7 @@ class Task(LightningModule):
         rate = self.trainer.optimizers[0].param_groups[0]["lr"]
         self.log_dict({**row, "lr": rate, "seconds": self.seconds, **columns})
         first, split = self.objective.metric_kinds[0], self.validation_name
-        validated = split if first.name == "accuracy" else f"{split} {first.words}"
+        validated = split if first.name == "accuracy" else f"{split} {first.title}"
         progress = {"loss": row["train_loss"], validated: row[f"{split}_{first.name}"]}
         if self._tokens:
             del columns["samples_per_second"]

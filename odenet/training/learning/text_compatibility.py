@@ -24,7 +24,7 @@ def require_text(program: Program, data: DataSet) -> bool:
     text = [w for w in windows if isinstance(w, Windows)]
     if not text and program.vocabulary is None and kind.labels != "tokens":
         return False
-    first = program.tree.of(Net)[0].layers.layers[0].span
+    first = program.tree.statements_of(Net)[0].layers.layers[0].span
     loss = program.recipe.loss.span if program.recipe.loss is not None else None
     if not text and program.vocabulary is not None:
         _refuse(f"the network reads tokens, and {data.name} is not text", first, "write `input(…)`")

@@ -39,7 +39,7 @@ def show_comparison(results: Sequence[Result], console: Console) -> None:
     """Print a row for each run."""
     table = Table(box=box.SIMPLE_HEAD)
     table.add_column("run", overflow="fold")
-    metric_names = {result.chosen_by.words for result in results}
+    metric_names = {result.chosen_by.title for result in results}
     has_several = len(metric_names) > 1  # then each row names its own
     metric_column = "metric" if has_several else metric_names.pop()
     for name in (metric_column, "best", "at epoch", "parameters", "seconds", "samples/s"):
@@ -47,7 +47,7 @@ def show_comparison(results: Sequence[Result], console: Console) -> None:
     for result in results:
         table.add_row(
             Text(printable(result.folder)),
-            f"{result.chosen_by.words} {result.show(result.last)}"
+            f"{result.chosen_by.title} {result.show(result.last)}"
             if has_several
             else result.show(result.last),
             result.show(result.best),

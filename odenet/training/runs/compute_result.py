@@ -94,12 +94,12 @@ def _stopped_early(recipe: Recipe, measure: MetricKind, values: list[float]) -> 
         return ""
     when = f"after epoch {len(values)} of {recipe.epochs}"
     if not math.isfinite(values[-1]):
-        return f"{when}: {measure.words} is {values[-1]}"
-    if recipe.target and not measure.better(
+        return f"{when}: {measure.title} is {values[-1]}"
+    if recipe.target and not measure.is_better(
         recipe.target, values[-1] + TARGET_MARGIN[measure.best]
     ):
-        return f"{when}: {measure.words} is {measure.show(values[-1])}, the target"
-    return f"{when}: {measure.words} was no better for {recipe.patience}"
+        return f"{when}: {measure.title} is {measure.show(values[-1])}, the target"
+    return f"{when}: {measure.title} was no better for {recipe.patience}"
 
 
 def with_test_scores(result: Result, task: Task, scores: Mapping[str, Any]) -> Result:

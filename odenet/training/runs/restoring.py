@@ -224,5 +224,5 @@ def updated_settings(
     defined: set[str] = set()  # names in the `let` lines of the spec
     if changes:
         tree = odenet.load(folder.spec, set=dict(record.settings)).tree
-        defined = {let.name.id for let in tree.of(Let)}
+        defined = {let.name.id for let in tree.statements_of(Let)}
     return without_parts(record.settings, changes, defined)

@@ -106,7 +106,7 @@ class Result:
         return evaluate(self.folder, **given)
 
     def __repr__(self) -> str:
-        name = f"{self.watched} {self.chosen_by.words}"
+        name = f"{self.watched} {self.chosen_by.title}"
         best = f"{self.show(self.best)} after epoch {self.best_epoch} of {self.epochs}"
         return f"<result of {printable(self.folder)}: {name} {best}>"
 
@@ -141,7 +141,7 @@ def show_result(result: Result, console: Console) -> None:
         table.add_row("outcome", Text("diverged", "bold red"))
     if result.stopped_early:
         table.add_row("stopped early", Text(result.stopped_early))
-    split, name = {"test": "test", "val": "held-out"}[result.watched], result.chosen_by.words
+    split, name = {"test": "test", "val": "held-out"}[result.watched], result.chosen_by.title
     last, best = result.show(result.last), result.show(result.best)
     table.add_row(f"{split} {name}", f"[bold]{last}[/bold] after epoch {result.epochs}")
     table.add_row("best epoch", f"{best} after epoch {result.best_epoch}")
@@ -151,7 +151,7 @@ def show_result(result: Result, console: Console) -> None:
     if result.test_loss is not None:
         other_metrics = {METRICS[n]: v for n, v in result.metrics.items() if n != result.measure}
         metric_texts = [
-            f"{m.words} {'–' if v is None else m.show(v)}" for m, v in other_metrics.items()
+            f"{m.title} {'–' if v is None else m.show(v)}" for m, v in other_metrics.items()
         ]
         table.add_row("test loss", ", ".join([f"{result.test_loss:.4g}", *metric_texts]))
     table.add_row("parameters", f"{result.parameters:,}")
@@ -263,4 +263,4 @@ def _shared_metric(runs: Sequence[list[Row]]) -> dict[str, str]:
     """The name of the first metric that every run has, with its label; empty if there is none."""
     shared = set.intersection(*(set(rows[0]) for rows in runs))
     names = [column.removeprefix("train_") for column in runs[0][0] if column in shared]
-    return next(({name: METRICS[name].words} for name in names if name in METRICS), {})
+    return next(({name: METRICS[name].title} for name in names if name in METRICS), {})

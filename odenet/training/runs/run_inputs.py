@@ -143,7 +143,7 @@ class _SpecCopies:
     def _with_copied_paths(self, source: Source, prefix: str) -> str:
         """A source text with the paths in its `use` lines replaced by those of copies."""
         text = source.text
-        for use in reversed(parse(source, Report()).of(Use)):
+        for use in reversed(parse(source, Report()).statements_of(Use)):
             copy = self._copy_used_file((Path(source.name).parent / use.path).resolve())
             line = use.span.text.replace(f'"{use.path}"', f'"{prefix}{copy}"')
             text = text[: use.span.start] + line + text[use.span.end :]

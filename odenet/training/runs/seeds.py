@@ -70,7 +70,7 @@ def show_seeds(results: Sequence[Result], console: Console) -> None:
     measure = results[0].chosen_by
     mean, half = confidence_interval([r.last for r in results if r.last is not None])
     console.print(
-        f"{watched} {measure.words} {measure.show(mean)} ± {measure.show(half)} "
+        f"{watched} {measure.title} {measure.show(mean)} ± {measure.show(half)} "
         f"({CONFIDENCE:.0%} interval of the mean of {len(results)} seeds)",
         highlight=False,
     )
@@ -78,6 +78,6 @@ def show_seeds(results: Sequence[Result], console: Console) -> None:
         test_values = [result.metrics[measure.name] for result in results]
         mean, half = confidence_interval([value for value in test_values if value is not None])
         console.print(
-            f"test {measure.words} {measure.show(mean)} ± {measure.show(half)} of the best epochs",
+            f"test {measure.title} {measure.show(mean)} ± {measure.show(half)} of the best epochs",
             highlight=False,
         )

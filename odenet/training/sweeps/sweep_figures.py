@@ -24,7 +24,7 @@ def show_sweep(outcomes: Sequence[Outcome], console: Console) -> None:
     table = Table(box=box.SIMPLE_HEAD)
     for name in outcomes[0].settings:
         table.add_column(Text(printable(name)), justify="right")
-    metric_name = results[0].chosen_by.words if results else "outcome"
+    metric_name = results[0].chosen_by.title if results else "outcome"
     split = {"test": "test ", "val": "held-out "}[results[0].watched] if results else ""
     for name in (f"{split}{metric_name}", "best", "at epoch", "seconds"):
         table.add_column(name, justify="right")
@@ -88,7 +88,7 @@ def draw_sweep(outcomes: Sequence[Outcome], path: Path) -> None:
         axes.set_xscale("log")
     results = [outcome.result for outcome in outcomes if isinstance(outcome.result, Result)]
     axes.set_xlabel(figure_text(x_name))
-    axes.set_ylabel(f"{results[0].watched} {results[0].chosen_by.words}" if results else "")
+    axes.set_ylabel(f"{results[0].watched} {results[0].chosen_by.title}" if results else "")
     axes.grid(alpha=0.3)
     if len(values) > 1:
         axes.legend(frameon=False, fontsize="small")

@@ -89,7 +89,7 @@ class Study:
     order: int = 1
 
     def __repr__(self) -> str:
-        metric = f"{self.measure.words} {self.measure.show(self.value)}"
+        metric = f"{self.measure.title} {self.measure.show(self.value)}"
         return f"<study of {self.name}: {metric}, {self.depth} steps>"
 
     @property

@@ -32,7 +32,7 @@ def show_study(study: Study, console: Console) -> None:
     """Print a row for each flow."""
     console.print(
         Text(
-            f"{printable(study.name)}: {study.measure.words} {study.measure.show(study.value)}, "
+            f"{printable(study.name)}: {study.measure.title} {study.measure.show(study.value)}, "
             f"{study.depth} steps"
         )
     )
@@ -146,8 +146,10 @@ def _draw_several_left_out(axes: Axes, flow: FlowStudy, study: Study) -> None:
 
 def _metric_axis(measure: MetricKind) -> dict[str, Any]:
     """Settings of the vertical axis for a metric; it goes from 0 to 1 if the metric is a share."""
-    limits = {"ylim": (0, 1)} if measure.best == "max" and measure.form.endswith("%}") else {}
-    return {"ylabel": measure.words, **limits}
+    limits = (
+        {"ylim": (0, 1)} if measure.best == "max" and measure.number_format.endswith("%}") else {}
+    )
+    return {"ylabel": measure.title, **limits}
 
 
 def _shuffled_text(flow: FlowStudy, measure: MetricKind) -> str:

@@ -17,11 +17,11 @@ def token_by_token_obstacle(model: Model) -> str:
     for parameter in model.parameters.values():
         if _reads_several_tokens(parameter):
             return f"`{parameter.name}` reads several tokens"
-    for definition in model.given:
+    for definition in model.given_maps:
         return f"nothing is known of `{definition.name}`, which is given from Python"
     maps = [layer for definition in model.maps.values() for layer in definition.layers]
     for layer in walk_layers([*model.net, *maps]):
-        if layer.before.space != layer.after.space:
+        if layer.shape_in.space != layer.shape_out.space:
             return f"{layer.name} changes how many tokens there are"
         if layer.name in LAYERS and not _is_token_by_token(layer):
             return f"{layer.name} reads several tokens"
@@ -31,7 +31,7 @@ def token_by_token_obstacle(model: Model) -> str:
 def _is_token_by_token(layer: Layer) -> bool:
     row = LAYERS[layer.name]
     is_pointwise = layer.arguments.get("k") == 1  # a convolution that mixes only channels
-    return not row.mixes_places or is_pointwise or row.remembers(layer.arguments)
+    return not row.mixes_places or is_pointwise or row.incremental(layer.arguments)
 
 
 def _reads_several_tokens(parameter: DeclaredParameter) -> bool:

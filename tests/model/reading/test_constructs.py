@@ -38,7 +38,7 @@ def test_the_sample_of_the_reference_is_read_whole():
     assert model.discretisation.h == Fraction(1, 10)
     assert [claim.name for claim in model.claims] == ["reversible", "imaginary"]
     assert [layer.arguments["N"] for layer in model.net if layer.name == "flow"] == [7, 6, 5]
-    assert str(model.net[-1].after) == "(10)"
+    assert str(model.net[-1].shape_out) == "(10)"
     assert model.recipe.optimizer == Call("sgd", (), {
         "lr": 0.1, "momentum": 0.9, "decay": 2e-4, "nesterov": "no", "decay_on": "weights",
     })  # fmt: skip
@@ -50,7 +50,15 @@ def test_a_map_is_a_pipeline_that_keeps_the_shape():
     assert [layer.name for layer in maps["f"].layers] == [
         "bn", "relu", "conv", "gn", "leaky_relu", "conv", "dropout",
     ]  # fmt: skip
-    assert [layer.after.channels for layer in maps["f"].layers] == [C, C, C * 2, C * 2, C * 2, C, C]
+    assert [layer.shape_out.channels for layer in maps["f"].layers] == [
+        C,
+        C,
+        C * 2,
+        C * 2,
+        C * 2,
+        C,
+        C,
+    ]
     assert (maps["f"].shared, maps["g"].shared) == (False, True)
     assert maps["g"].layers[0].arguments["bias"] == "yes"
 
@@ -60,12 +68,12 @@ def test_by_default_the_states_share_the_input_and_the_output_is_their_concatena
     split = expr.Split(expr.Input())
     assert dynamics.initial == {State("Y"): split, State("Z"): split}
     assert dynamics.output == expr.Concat((State("Y"), State("Z")))
-    assert (dynamics.parts, dynamics.width_out) == (2, C * 2)
+    assert (dynamics.input_parts, dynamics.width_out) == (2, C * 2)
 
 
 def test_the_input_is_divided_among_the_states_that_take_a_part():
     dynamics = model_of(f"{TWO_STATES}Z(0) = 0\noutput Y\ndiscretise verlet(h = 0.1)").dynamics
-    assert (dynamics.parts, dynamics.width_out) == (1, C)
+    assert (dynamics.input_parts, dynamics.width_out) == (1, C)
 
 
 def test_the_input_may_be_read_at_every_step():
@@ -99,7 +107,7 @@ def test_every_claim_is_read(claim):
 
 
 def test_a_net_knows_the_shape_after_every_layer():
-    shapes = [(layer.name, str(layer.after)) for layer in good("nets").net]
+    shapes = [(layer.name, str(layer.shape_out)) for layer in good("nets").net]
     assert shapes == [
         ("conv", "(8, 17, 16)"), ("bn", "(8, 17, 16)"), ("leaky_relu", "(8, 17, 16)"),
         ("residual", "(16, 9, 8)"), ("flow", "(16, 9, 8)"), ("maxpool", "(16, 4, 4)"),
@@ -200,6 +208,6 @@ def test_numbers_of_the_file_do_not_hide_the_words_of_the_language():
     lets = "let conv = 3\nlet flow = 2\nlet euler = 1\nlet bias = 2\nparam b : bias"
     text = one_state("Y + b", lets, "net = input(1, 8, 8) -> conv(conv, flow) -> flow(euler)")
     model = model_of(text)
-    assert [(layer.name, layer.after.channels) for layer in model.net] == [
+    assert [(layer.name, layer.shape_out.channels) for layer in model.net] == [
         ("conv", fixed(2)), ("flow", fixed(2)),
     ]  # fmt: skip
