@@ -14,7 +14,7 @@ class TorchvisionData:
     Args:
         class_name: the name of the class in `torchvision.datasets`.
         download_size: of the download, as text.
-        split_argument: the argument that chooses a split: "train", which is a bool, or "split", a string.
+        split_argument: what chooses a split: "train", which is a bool, or "split", a string.
         channels_last: whether torchvision keeps the pictures as (N, H, W, C).
         sha256: of the archive, if it contains pickles; torchvision checks only an MD5.
     """
@@ -35,7 +35,7 @@ class DataSetKind:
         source: a torchvision data set, or the "module:function" that loads it, called with the
             checked call and the input shape of the network.
         arguments: what it takes, by name, in positional order.
-        contents: the number of samples and classes, as text; empty where they depend on the arguments.
+        contents: the numbers of samples and classes, as text; empty if they depend on arguments.
     """
 
     name: str

@@ -39,8 +39,8 @@ class Operator:
             sizes of the spatial axes.
         keywords: the keyword arguments of these functions that differ from their defaults, from the
             options and the number of output channels.
-        norm_bound: torch code of an upper bound of the operator norm, with the fields `{K}`, `{label}`
-            and `{keywords}`; empty if there is none.
+        norm_bound: torch code of an upper bound of the operator norm, with the fields `{K}`,
+            `{label}` and `{keywords}`; empty if there is none.
         kernel: whether a sum of such operators is one operator, with the sum of the kernels.
         diagonal: whether it multiplies every channel by a number, and so is its own adjoint.
     """
@@ -67,8 +67,8 @@ class ParameterKind:
         tensors: its tensors for one step, by name ("" for the only one), from the options, the
             channels it reads and gives, and the number of spatial axes.
         construct: torch code of the call that makes it for all steps.
-        width_source: where its channel counts come from: its arguments `in` and `out`, those of a state,
-            its first use in a formula, or nowhere, as it has none.
+        width_source: where its channel counts come from: its arguments `in` and `out`, those of a
+            state, its first use in a formula, or nowhere, as it has none.
         operator: how it acts, if its role is "operator".
         needs_image: whether it needs spatial axes, as a convolution does.
         mixes_places: whether an output value depends on input at other places.

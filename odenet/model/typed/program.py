@@ -44,8 +44,8 @@ class Dynamics:
         rates: the right-hand side of each, as written.
         initial: value at time 0 of each state and, for second-order ones, of its derivative.
         output: the formula for the output of the flow.
-        input_parts: the number of equal parts that the channels of the input are split into; a state has
-            the channels of one part.
+        input_parts: the number of equal parts that the channels of the input are split into; a
+            state has the channels of one part.
         width_out: the channels of the output.
         exogenous: whether a right-hand side reads the input `u`.
     """

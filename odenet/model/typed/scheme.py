@@ -24,8 +24,8 @@ class Pattern:
         function: the name of the right-hand side in the scheme.
         reads: the unknowns that it may depend on, its arguments.
         decay: the constant γ of a decay term `- γ Y` or `- γ Y'`, which is not part of `F`.
-        summand: the index of `F` in a sum of right-hand sides, and the number of summands; None if it
-            is the whole right-hand side.
+        summand: the index of `F` in a sum of right-hand sides, and the number of summands; None if
+            it is the whole right-hand side.
     """
 
     variable: str
