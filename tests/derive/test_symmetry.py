@@ -26,7 +26,7 @@ SYMMETRIC = ["midpoint", "leapfrog", "stormer_verlet", "yoshida4", "asynchronous
 
 def turned(scheme, state):
     """Each unknown's stored values in the opposite order."""
-    oldest = {name: min(scheme.history(name)) for name in scheme.unknowns}
+    oldest = {name: min(scheme.stored_offsets(name)) for name in scheme.unknowns}
     return {slot: state[Slot(slot.name, oldest[slot.name] - slot.offset)] for slot in state}
 
 
