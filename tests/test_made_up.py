@@ -82,7 +82,7 @@ scheme ruth {                         # Ruth 1983, order 3
     "a claim": {
         f"{TABLES}/claims.py": (
             "ROWS = (\n",
-            '    ClaimKind("thrifty", "at most so many parameters", f"{_HOME}:thrifty", example=3),\n',
+            '    ClaimKind("thrifty", "at most so many parameters", f"{_MODULE}:thrifty", example=3),\n',
         ),
         "odenet/analyse/claims.py": (
             'SIGNS = {True: "✓", False: "✗", None: "?"}\n',
