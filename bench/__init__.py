@@ -1,4 +1,4 @@
-"""odenet beside plain autograd, checkpointing and the released reversible libraries.
+"""The benchmark: odenet beside plain autograd, checkpointing and other reversible libraries.
 
-`odenet bench` runs it from a checkout; see `bench.run`.
+`odenet bench` runs it from a clone of the repository; see `bench.run`.
 """

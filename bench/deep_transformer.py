@@ -1,9 +1,10 @@
-"""What a layer costs in a very deep transformer: `python -m bench.deep_transformer`.
+"""The memory of each layer of a very deep transformer: `python -m bench.deep_transformer`.
 
 Networks of up to 1,000 layers (attention and an MLP; Y += h attention(Z), Z += h MLP(Y)) take steps
-of AdamW on bytes of text, each depth and each way of training in a process of its own. The peak is
-that of the allocator over a whole step, with weights and the optimizer's state. What a layer costs
-is the difference between the two greatest depths, for each layer.
+of AdamW on bytes of text, each depth and each method of training in a process of its own. The peak
+is the most that the allocator holds during a step, with weights and the optimizer's state. The
+memory of a layer is the difference of the peaks at the two greatest depths, divided by that of the
+depths.
 """
 
 from __future__ import annotations
@@ -26,11 +27,11 @@ import odenet
 from bench.transformer import blocks
 from odenet.footprint.allocator import Peak
 
-H = 0.1
+STEP_SIZE = 0.1
 VOCABULARY = 256
 PLAIN, CHECKPOINTS = "plain autograd", "checkpoint of each layer"
-REVERSIBLE, EARLY = "reversible", "reversible, --update-in-backward"
-WAYS = (PLAIN, CHECKPOINTS, REVERSIBLE, EARLY)
+REVERSIBLE, IN_BACKWARD = "reversible", "reversible, --update-in-backward"
+METHODS = (PLAIN, CHECKPOINTS, REVERSIBLE, IN_BACKWARD)
 
 
 @dataclass(frozen=True)
@@ -38,15 +39,15 @@ class Job:
     """A training to measure.
 
     Attributes:
-        way: one of WAYS.
-        layers: how many.
-        steps: of training; the last one is measured.
-        width: of a token.
+        method: one of METHODS.
+        layers: of the network.
+        steps: of training; the memory of the last one is measured.
+        width: of attention and MLP; a token has twice as many numbers, for Y and Z.
         tokens: of a sample.
-        batch: samples.
+        batch: number of samples.
     """
 
-    way: str
+    method: str
     layers: int
     steps: int = 2
     width: int = 48
@@ -55,42 +56,42 @@ class Job:
 
 
 @dataclass(frozen=True)
-class Found:
-    """What it took.
+class Measurement:
+    """The memory, time and losses of a training.
 
     Attributes:
-        layer: bytes of a layer's weights.
-        state: bytes of the optimizer's state for them.
-        peak: bytes at once.
+        layer_weights: bytes of a layer's weights.
+        layer_state: bytes of the optimizer's state for them.
+        peak: the most bytes held at once during a step.
         seconds: of a step, the median.
         losses: of all steps.
     """
 
-    layer: int
-    state: int
+    layer_weights: int
+    layer_state: int
     peak: int
     seconds: float
     losses: list[float]
 
 
 class Stack(nn.Module):
-    """The layers one after the other, as plain torch code.
+    """The layers as plain torch code.
 
     Args:
         pairs: (attention, MLP) of each layer.
-        checkpoints: store one state for each layer, and evaluate it again.
+        uses_checkpoints: store one state per layer, and evaluate each layer again going backward.
     """
 
-    def __init__(self, pairs: nn.ModuleList, checkpoints: bool):
+    def __init__(self, pairs: nn.ModuleList, uses_checkpoints: bool):
         super().__init__()
         self.pairs = pairs
-        self.checkpoints = checkpoints
+        self.uses_checkpoints = uses_checkpoints
 
     def forward(self, x: Tensor) -> Tensor:
-        """Both halves, ``(batch, tokens, 2 width)``."""
+        """The state (Y, Z) after all layers, ``(batch, tokens, 2 width)``, from the first one."""
         y, z = x.chunk(2, -1)
         for pair in self.pairs:
-            if self.checkpoints:
+            if self.uses_checkpoints:
                 y, z = checkpoint(self.layer, pair, y, z, use_reentrant=False)
             else:
                 y, z = self.layer(pair, y, z)
@@ -98,14 +99,14 @@ class Stack(nn.Module):
 
     @staticmethod
     def layer(pair: Sequence[nn.Module], y: Tensor, z: Tensor) -> tuple[Tensor, Tensor]:
-        """One of them."""
+        """The halves Y and Z after a layer."""
         attention, mlp = pair
-        y = y + H * attention(z)
-        return y, z + H * mlp(y)
+        y = y + STEP_SIZE * attention(z)
+        return y, z + STEP_SIZE * mlp(y)
 
 
-class Language(nn.Module):
-    """Bytes to the scores of the next ones.
+class LanguageModel(nn.Module):
+    """A model that gives, for each byte of a text, the scores of the next one.
 
     Args:
         stack: the layers.
@@ -115,86 +116,88 @@ class Language(nn.Module):
     def __init__(self, stack: nn.Module, job: Job):
         super().__init__()
         self.embed = nn.Embedding(VOCABULARY, 2 * job.width)
-        self.place = nn.Embedding(job.tokens, 2 * job.width)
+        self.positions = nn.Embedding(job.tokens, 2 * job.width)
         self.stack = stack
         self.norm = nn.LayerNorm(2 * job.width)
         self.head = nn.Linear(2 * job.width, VOCABULARY)
 
     def forward(self, tokens: Tensor) -> Tensor:
-        """``(batch, tokens)`` to ``(batch, tokens, 256)``."""
-        x = self.embed(tokens) + self.place.weight
+        """The scores ``(batch, tokens, 256)`` of bytes ``(batch, tokens)``."""
+        x = self.embed(tokens) + self.positions.weight
         return self.head(self.norm(self.stack(x)))
 
 
-def measure(job: Job) -> Found:
-    """Trains, in this process."""
+def measure(job: Job) -> Measurement:
+    """Trains and measures, in this process."""
     torch.manual_seed(0)
     pairs = blocks(job.width, job.layers)
-    layer = sum(p.nbytes for p in pairs[0].parameters())
-    stack: nn.Module = Stack(pairs, job.way == CHECKPOINTS)
-    if job.way in (REVERSIBLE, EARLY):
-        stack = odenet.reversible([tuple(pair) for pair in pairs], "verlet", h=H, dim=-1)
-    network = Language(stack, job)
+    layer_weights = sum(p.nbytes for p in pairs[0].parameters())
+    stack: nn.Module = Stack(pairs, job.method == CHECKPOINTS)
+    if job.method in (REVERSIBLE, IN_BACKWARD):
+        stack = odenet.reversible([tuple(pair) for pair in pairs], "verlet", h=STEP_SIZE, dim=-1)
+    network = LanguageModel(stack, job)
     optimizer = torch.optim.AdamW(network.parameters(), 1e-3)
-    if job.way == EARLY:
+    if job.method == IN_BACKWARD:
         odenet.OptimizerInBackward(network, optimizer)
     text = torch.frombuffer(bytearray(Path(__file__).read_bytes()), dtype=torch.uint8).long()
     sample = text[: job.batch * (job.tokens + 1)].view(job.batch, -1)
     losses, seconds = [], []
 
     def step() -> None:
-        before = time.perf_counter()
+        start = time.perf_counter()
         scores = network(sample[:, :-1])
         loss = F.cross_entropy(scores.flatten(0, 1), sample[:, 1:].flatten())
         loss.backward()
         optimizer.step()
         optimizer.zero_grad()
         losses.append(loss.item())
-        seconds.append(time.perf_counter() - before)
+        seconds.append(time.perf_counter() - start)
 
     for _ in range(job.steps - 1):
         step()
     states = [t for state in optimizer.state.values() for t in state.values()]
-    held = sum(t.nbytes for t in (*network.parameters(), *states))
+    permanent = sum(t.nbytes for t in (*network.parameters(), *states))
     with Peak("cpu") as peak:
         step()
-    of_layer = [optimizer.state[p] for p in pairs[0].parameters()]
-    state = sum(t.nbytes for entry in of_layer for t in entry.values())
-    middle = sorted(seconds[:-1])[(job.steps - 1) // 2]
-    return Found(layer, state, held + peak.highest, middle, losses)
+    first_layer = [optimizer.state[p] for p in pairs[0].parameters()]
+    layer_state = sum(t.nbytes for state in first_layer for t in state.values())
+    median = sorted(seconds[:-1])[(job.steps - 1) // 2]
+    return Measurement(layer_weights, layer_state, permanent + peak.highest, median, losses)
 
 
-def measured(job: Job) -> Found:
-    """The same in a process of its own."""
+def measure_in_child(job: Job) -> Measurement:
+    """Trains and measures in a process of its own."""
     command = [sys.executable, "-m", "bench.deep_transformer", "--job", json.dumps(asdict(job))]
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
-    return Found(**json.loads(done.stdout))
+    child = subprocess.run(command, capture_output=True, text=True, check=True)
+    return Measurement(**json.loads(child.stdout))
 
 
-def table(depths: Sequence[int], found: dict[tuple[str, int], Found]) -> str:
-    """The results in Markdown."""
+def table(depths: Sequence[int], results: dict[tuple[str, int], Measurement]) -> str:
+    """The results, by method and depth, in Markdown; at least two depths, the largest last."""
     lines = [
         f"| MiB | {' | '.join(f'{n:,} layers' for n in depths)} | KiB per layer | s per step |",
         f"|---|{'---:|' * (len(depths) + 2)}",
     ]
-    less, most = depths[-2:]
-    for way in WAYS:
-        peaks = [found[way, n].peak for n in depths]
-        each = (found[way, most].peak - found[way, less].peak) / (most - less) / 2**10
+    smaller, largest = depths[-2:]
+    for method in METHODS:
+        peaks = [results[method, n].peak for n in depths]
+        per_layer = (peaks[-1] - peaks[-2]) / (largest - smaller) / 2**10
         cells = [f"{peak / 2**20:,.0f}" for peak in peaks]
-        seconds = found[way, most].seconds
-        lines.append(f"| {way} | {' | '.join(cells)} | {each:,.0f} | {seconds:.1f} |")
-    one = found[WAYS[-1], most]
+        seconds = results[method, largest].seconds
+        lines.append(f"| {method} | {' | '.join(cells)} | {per_layer:,.0f} | {seconds:.1f} |")
+    last = results[METHODS[-1], largest]
+    weights, state = last.layer_weights / 2**10, last.layer_state / 2**10
     lines += [
         "",
-        f"A layer has {one.layer / 2**10:,.0f} KiB of weights, and {one.state / 2**10:,.0f} KiB of "
-        f"AdamW's state: {(one.layer + one.state) / 2**10:,.0f} KiB together.",
-        *(
-            f"{way}, {most:,} layers: loss {found[way, most].losses[0]:.4f}, after "
-            f"{len(found[way, most].losses) - 1} steps {found[way, most].losses[-1]:.4f}"
-            for way in WAYS
-        ),
+        f"A layer has {weights:,.0f} KiB of weights, and {state:,.0f} KiB of "
+        f"AdamW's state: {weights + state:,.0f} KiB together.",
     ]
+    for method in METHODS:
+        losses = results[method, largest].losses
+        lines.append(
+            f"{method}, {largest:,} layers: loss {losses[0]:.4f}, after "
+            f"{len(losses) - 1} steps {losses[-1]:.4f}"
+        )
     return "\n".join(lines)
 
 
@@ -204,17 +207,17 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--depths", type=int, nargs="+", default=[250, 500, 1000])
     parser.add_argument("--steps", type=int, default=2, help="of training; the last is measured")
     parser.add_argument("--job", help="for the processes that it starts")
-    given = parser.parse_args(arguments)
-    if given.job:
-        print(json.dumps(asdict(measure(Job(**json.loads(given.job))))))
+    args = parser.parse_args(arguments)
+    if args.job:
+        print(json.dumps(asdict(measure(Job(**json.loads(args.job))))))
         return
-    found = {}
-    for depth in given.depths:
-        for way in WAYS:
-            found[way, depth] = measured(Job(way, depth, given.steps))
-            print(f"{way}, {depth} layers: {found[way, depth].peak / 2**20:.0f} MiB", flush=True)
+    results = {}
+    for depth in args.depths:
+        for method in METHODS:
+            results[method, depth] = result = measure_in_child(Job(method, depth, args.steps))
+            print(f"{method}, {depth} layers: {result.peak / 2**20:.0f} MiB", flush=True)
     print()
-    print(table(given.depths, found))
+    print(table(args.depths, results))
 
 
 if __name__ == "__main__":

@@ -1,10 +1,10 @@
-"""What is to be known of a GPU, in one command and without a network.
+"""Tests, measurements and trainings on a GPU, in one command that needs no internet.
 
     python bench/gpu.py --minutes 8 --data folder:DIR
 
-runs the tests marked `gpu`, measures stacks of three networks beside plain autograd, checkpointing
-and torch's activation budget, and trains networks of the paper for the minutes that are left. It
-prints a short table last, and writes RESULTS-gpu.md. A part that fails says so, and the others run.
+runs the tests marked `gpu`, measures odenet beside other implementations of three networks (stacks
+of blocks), and trains networks of Chang et al. 2018 (AAAI) in the remaining time. It writes
+RESULTS-gpu.md and prints a short summary last. If a part fails, this is noted and the others run.
 """
 
 from __future__ import annotations
@@ -25,50 +25,50 @@ sys.path.insert(0, str(ROOT))
 import torch  # noqa: E402
 
 from bench.networks import NETWORKS  # noqa: E402
-from bench.paper import PAPER, Trained, trained  # noqa: E402
-from bench.results import cells, machine, peers  # noqa: E402
-from bench.stacks import NO_TIME, Stack  # noqa: E402
+from bench.paper_networks import PAPER_ACCURACY, TrainedNetwork, train_within  # noqa: E402
+from bench.results import library_versions, machine, table_row  # noqa: E402
+from bench.stacks import NO_TIME, StackResult  # noqa: E402
 
 MIB = 2**20
-TESTS, STACKS = 0.25, 0.4  # of the minutes, at most; the rest is for training
-LEAST = 20  # seconds without which no training is begun
-# Batch, channels, side or tokens, and steps.
+TEST_SHARE, STACK_SHARE = 0.25, 0.4  # of the minutes, at most; the rest is for training
+MIN_TRAINING_SECONDS = 20  # with less time, no training is begun
+# Batch, channels, side or tokens, and steps of each network.
 SIZES = {
     "hamiltonian": (128, 64, 32, 16),
     "momentum": (128, 32, 32, 16),
     "transformer": (32, 2 * 384, 256, 12),
 }
-QUICK = {name: (2, 12, 6, 2) for name in SIZES}
+QUICK_SIZES = {name: (2, 12, 6, 2) for name in SIZES}
 QUICK_SETTINGS = ["n=2", "w=4", "batch=8", "augment=[]"]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs everything; gives 1 if there is no card, or if a part has failed."""
-    given = _options().parse_args(arguments)
-    if given.device == "cuda" and not torch.cuda.is_available():
-        print(f"bench/gpu.py needs a CUDA card, and torch {torch.__version__} finds none")
+    """Runs all parts; returns 1 if there is no GPU or a part has failed, else 0."""
+    args = _argument_parser().parse_args(arguments)
+    if args.device == "cuda" and not torch.cuda.is_available():
+        print(f"bench/gpu.py needs a CUDA GPU, and torch {torch.__version__} finds none")
         return 1
-    report = Report(given)
+    report = Report(args)
     with TemporaryDirectory() as folder:
-        for title, part in PARTS.items():
-            report.begin(title)
+        for title, run_part in PARTS.items():
+            report.begin_part(title)
             try:
-                for text in part(given, report, Path(folder)):
-                    report.add(text)
+                for text in run_part(args, report, Path(folder)):
+                    report.add_text(text)
             except Exception as error:
-                report.fail(title, f"{type(error).__name__}: {error}")
+                report.add_failure(title, f"{type(error).__name__}: {error}")
     print(report.summary())
     print(f"wrote {report.file}")
-    return int(bool(report.failed))
+    return int(bool(report.failed_parts))
 
 
-def _options() -> argparse.ArgumentParser:
+def _argument_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--minutes", type=float, default=8, help="in all [default: 8]")
     parser.add_argument("--data", default="digits", help="as in odenet train [default: digits]")
-    parser.add_argument("--networks", nargs="+", choices=PAPER, metavar="NAME",
+    parser.add_argument("--networks", nargs="+", choices=PAPER_ACCURACY, metavar="NAME",
                         default=["hamiltonian-74", "resnet-32"],
-                        help=f"to train: {', '.join(PAPER)}")  # fmt: skip
+                        help=f"to train: {', '.join(PAPER_ACCURACY)}")  # fmt: skip
     parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE",
                         help="of the training, as in odenet train")  # fmt: skip
     parser.add_argument("--device", choices=("cuda", "cpu"), default="cuda")
@@ -78,179 +78,186 @@ def _options() -> argparse.ArgumentParser:
 
 
 class Report:
-    """RESULTS-gpu.md, written after each part, and the lines of the short table.
+    """RESULTS-gpu.md, written whenever something is added, and the lines of the summary.
 
     Args:
-        given: the options.
+        args: the command line.
     """
 
-    def __init__(self, given: argparse.Namespace):
-        given.output.mkdir(parents=True, exist_ok=True)
-        self.file: Path = given.output / "RESULTS-gpu.md"
-        self.failed: list[str] = []
-        self._end = time.monotonic() + 60 * given.minutes
-        self._short: list[str] = []
-        call = f"--minutes {given.minutes:g} --data {given.data.partition(':')[0]}"
-        self._parts = [
-            f"# Measured on a GPU\n\n{time.strftime('%Y-%m-%d')}, {machine(given.device)}, "
-            f"torch {torch.__version__}, CUDA {torch.version.cuda}; {peers()}.\n"
-            f"Written by `python bench/gpu.py {call}`.\n"
+    def __init__(self, args: argparse.Namespace):
+        args.output.mkdir(parents=True, exist_ok=True)
+        self.file: Path = args.output / "RESULTS-gpu.md"
+        self.failed_parts: list[str] = []
+        self._deadline = time.monotonic() + 60 * args.minutes
+        self._summary_lines: list[str] = []
+        options = f"--minutes {args.minutes:g} --data {args.data.partition(':')[0]}"
+        self._texts = [
+            f"# Measured on a GPU\n\n{time.strftime('%Y-%m-%d')}, {machine(args.device)}, "
+            f"torch {torch.__version__}, CUDA {torch.version.cuda}; {library_versions()}.\n"
+            f"Written by `python bench/gpu.py {options}`.\n"
         ]
 
     @property
-    def left(self) -> float:
-        """Seconds that are left of the minutes."""
-        return max(0.0, self._end - time.monotonic())
+    def seconds_left(self) -> float:
+        """Seconds until the minutes of the command line are over; 0 after that."""
+        return max(0.0, self._deadline - time.monotonic())
 
-    def begin(self, title: str) -> None:
-        """A part follows."""
+    def begin_part(self, title: str) -> None:
+        """Print and write the title of a part."""
         print(f"{title} …", flush=True)
-        self.add(f"## {title}\n")
+        self.add_text(f"## {title}\n")
 
-    def add(self, text: str) -> None:
-        """More of the part, written at once."""
-        self._parts.append(text)
-        self.file.write_text("\n".join(self._parts), encoding="utf-8")
+    def add_text(self, text: str) -> None:
+        """Append Markdown, and write the file."""
+        self._texts.append(text)
+        self.file.write_text("\n".join(self._texts), encoding="utf-8")
 
-    def fail(self, title: str, why: str) -> None:
-        """A part has failed."""
-        self.failed.append(title)
-        self.add(f"Failed: {why.strip()}\n")
-        self.shorten(f"{title}: FAILED, {(why.strip().splitlines() or [''])[0][:150]}")
+    def add_failure(self, title: str, reason: str) -> None:
+        """Note in the file and in the summary that a part has failed."""
+        self.failed_parts.append(title)
+        self.add_text(f"Failed: {reason.strip()}\n")
+        first_line = (reason.strip().splitlines() or [""])[0]
+        self.add_summary_line(f"{title}: FAILED, {first_line[:150]}")
 
-    def shorten(self, line: str) -> None:
-        """A line for the short table, printed at once as well: not everybody waits for the end."""
+    def add_summary_line(self, line: str) -> None:
+        """Print a line now, and keep it for the summary."""
         print(f"  {line}", flush=True)
-        self._short.append(line)
+        self._summary_lines.append(line)
 
     def summary(self) -> str:
-        """The short table."""
-        return "\n".join(["", *self._short])
+        """All summary lines."""
+        return "\n".join(["", *self._summary_lines])
 
 
-def tests(given: argparse.Namespace, report: Report, folder: Path) -> Iterator[str]:
-    """The tests marked gpu."""
+def run_tests(args: argparse.Namespace, report: Report, folder: Path) -> Iterator[str]:
+    """Run the tests marked gpu; gives the end of pytest's output."""
     command = ["pytest", "-m", "gpu", "-rfE", "--no-header", str(ROOT / "tests" / "runtime")]
-    code, text = call(command, TESTS * report.left)
-    last = text.strip().splitlines()[-40:]
-    yield "```\n" + "\n".join(last) + "\n```\n"
+    code, text = run_module(command, TEST_SHARE * report.seconds_left)
+    lines = text.strip().splitlines()[-40:]
+    yield "```\n" + "\n".join(lines) + "\n```\n"
     if code:
-        report.fail("Tests", last[-1] if last else f"exit code {code}")
+        report.add_failure("Tests", lines[-1] if lines else f"exit code {code}")
     else:
-        report.shorten(f"tests: {last[-1].strip('= ')}")
+        report.add_summary_line(f"tests: {lines[-1].strip('= ')}")
 
 
-def stacks(given: argparse.Namespace, report: Report, folder: Path) -> Iterator[str]:
-    """Time, throughput and peak of a training step, network by network."""
-    until = STACKS / (1 - TESTS) * report.left
-    for place, (network, size) in enumerate((QUICK if given.quick else SIZES).items()):
+def measure_stacks(args: argparse.Namespace, report: Report, folder: Path) -> Iterator[str]:
+    """Measure training steps by `bench.stacks`; gives a table for each network."""
+    seconds = STACK_SHARE / (1 - TEST_SHARE) * report.seconds_left
+    for index, (network, size) in enumerate((QUICK_SIZES if args.quick else SIZES).items()):
         file = folder / f"{network}.jsonl"
-        share = until / len(SIZES)
+        share = seconds / len(SIZES)
         command = ["bench.stacks", network, str(file), "--size", *map(str, size)]
-        command += ["--device", given.device, "--repeats", "1" if given.quick else "10"]
-        code, text = call([*command, "--seconds", f"{share:.0f}"], 1.5 * share + 60)
+        command += ["--device", args.device, "--repeats", "1" if args.quick else "10"]
+        code, text = run_module([*command, "--seconds", f"{share:.0f}"], 1.5 * share + 60)
         lines = file.read_text("utf-8").splitlines() if file.is_file() else []
-        found = [Stack(**json.loads(line)) for line in lines]
-        yield _stack_table(network, size, found)
-        report.shorten(_stack_line(network, found))
+        results = [StackResult(**json.loads(line)) for line in lines]
+        yield _stack_table(network, size, results)
+        report.add_summary_line(_stack_summary(network, results))
         if code:
             reason = (text.strip().splitlines() or [f"exit code {code}"])[-1]
-            report.fail(f"Stack {place + 1}, {network}", reason)
+            report.add_failure(f"Stack {index + 1}, {network}", reason)
 
 
-def _stack_table(network: str, size: Sequence[int], found: Sequence[Stack]) -> str:
-    unit = "tokens/s" if NETWORKS[network].sequence else "pictures/s"
+def _stack_table(network: str, size: Sequence[int], results: Sequence[StackResult]) -> str:
+    """The results for a network in Markdown; `size` is one of SIZES."""
+    unit = "tokens/s" if NETWORKS[network].is_sequence_model else "pictures/s"
     rows = [["precision", "", "ms per step", "of plain", unit, "peak MiB", "gradients off"]]
     rows.append(["---"] * 2 + ["---:"] * 5)
-    for stack in (stack for stack in found if stack.missing != NO_TIME):
-        if stack.missing:
-            rows.append([stack.precision, stack.name, stack.missing, "", "", "", ""])
+    for result in (result for result in results if result.missing != NO_TIME):
+        if result.missing:
+            rows.append([result.precision, result.name, result.missing, "", "", "", ""])
             continue
-        plain = _plain(found, stack.precision)
-        ratio = f"{stack.seconds / plain.seconds:.2f}" if plain else ""
-        off = "" if stack.error is None else f"{stack.error:.0e}"
+        plain = _plain_result(results, result.precision)
+        ratio = f"{result.seconds / plain.seconds:.2f}" if plain else ""
+        error = "" if result.error is None else f"{result.error:.0e}"
         rows.append(
-            [stack.precision, stack.name, f"{1000 * stack.seconds:.1f}", ratio,
-             f"{stack.samples / stack.seconds:,.0f}", f"{stack.peak / MIB:,.1f}", off]
+            [result.precision, result.name, f"{1000 * result.seconds:.1f}", ratio,
+             f"{result.samples / result.seconds:,.0f}", f"{result.peak / MIB:,.1f}", error]
         )  # fmt: skip
     shape = "×".join(map(str, size[:3]))
     title = f"### {NETWORKS[network].title}\n\nInput {shape}, {size[3]} steps; medians.\n"
-    late = ", ".join(f"{s.name} {s.precision}" for s in found if s.missing == NO_TIME)
-    more = [f"{NO_TIME.capitalize()}: {late}.\n"] if late else []
-    return "\n".join([title, *map(cells, rows), "", *more])
+    skipped = ", ".join(f"{r.name} {r.precision}" for r in results if r.missing == NO_TIME)
+    note = [f"{NO_TIME.capitalize()}: {skipped}.\n"] if skipped else []
+    return "\n".join([title, *map(table_row, rows), "", *note])
 
 
-def _plain(found: Sequence[Stack], precision: str) -> Stack | None:
-    same = (s for s in found if s.precision == precision and not s.missing)
-    return next((s for s in same if s.name == "plain autograd"), None)
+def _plain_result(results: Sequence[StackResult], precision: str) -> StackResult | None:
+    """The result of plain autograd in a precision."""
+    candidates = (r for r in results if r.precision == precision and not r.missing)
+    return next((r for r in candidates if r.name == "plain autograd"), None)
 
 
-def _stack_line(network: str, found: Sequence[Stack]) -> str:
+def _stack_summary(network: str, results: Sequence[StackResult]) -> str:
+    """Time and memory of odenet and of checkpointing, as ratios to plain autograd, in a line."""
     parts = []
-    for stack in found:
-        plain = _plain(found, stack.precision)
-        if stack.name in ("odenet", "torch.utils.checkpoint") and plain and not stack.missing:
-            time, memory = stack.seconds / plain.seconds, stack.peak / max(1, plain.peak)
-            parts.append(f"{stack.name} {stack.precision} {time:.2f} time {memory:.2f} memory")
+    for result in results:
+        plain = _plain_result(results, result.precision)
+        if result.name in ("odenet", "torch.utils.checkpoint") and plain and not result.missing:
+            time, memory = result.seconds / plain.seconds, result.peak / max(1, plain.peak)
+            parts.append(f"{result.name} {result.precision} {time:.2f} time {memory:.2f} memory")
     return f"{network}, of plain autograd: {'; '.join(parts) or 'nothing measured'}"
 
 
-def training(given: argparse.Namespace, report: Report, folder: Path) -> Iterator[str]:
-    """Networks of the paper on the pictures."""
+def train_networks(args: argparse.Namespace, report: Report, folder: Path) -> Iterator[str]:
+    """Train networks of the paper in the time that is left; gives a table."""
     rows = [["network", "parameters", "epochs", "share of the pictures", "test accuracy (%)",
              "paper, 160 epochs on CIFAR-10 (%)", "pictures/s", "peak MiB"]]  # fmt: skip
     rows.append(["---"] + ["---:"] * 7)
-    settings = [*(QUICK_SETTINGS if given.quick else []), *given.set]
+    settings = [*(QUICK_SETTINGS if args.quick else []), *args.set]
 
     def train(arguments: Sequence[str], seconds: float) -> None:
-        code, text = call(["odenet", "train", *arguments], seconds)
+        code, text = run_module(["odenet", "train", *arguments], seconds)
         if code:
             raise RuntimeError("\n".join(text.strip().splitlines()[-5:]))
 
-    for place, name in enumerate(given.networks):
-        share = report.left / (len(given.networks) - place)
-        if share < LEAST:
-            report.shorten(f"{name}: no time was left to train it")
+    for index, name in enumerate(args.networks):
+        share = report.seconds_left / (len(args.networks) - index)
+        if share < MIN_TRAINING_SECONDS:
+            report.add_summary_line(f"{name}: no time was left to train it")
             yield f"No time was left to train {name}.\n"
             continue
         try:
-            done = trained(name, given.data, settings, folder, share, train)
+            trained = train_within(name, args.data, settings, folder, share, train)
         except Exception as error:
-            report.fail(f"Training of {name}", f"{type(error).__name__}: {error}")
+            report.add_failure(f"Training of {name}", f"{type(error).__name__}: {error}")
             continue
-        rows.append(_trained_row(done))
-        accuracy = 100 * done.result.accuracy
-        report.shorten(f"{name}: {accuracy:.2f} % after {done.epochs} epochs, {PAPER[name]} in 160")
+        rows.append(_accuracy_row(trained))
+        accuracy = f"{100 * trained.result.accuracy:.2f} % after {trained.epochs} epochs"
+        report.add_summary_line(f"{name}: {accuracy}, {PAPER_ACCURACY[name]} in 160")
     if len(rows) > 2:
         yield "The paper's batch, optimizer and penalties, its epochs and cuts compressed.\n"
-        yield "\n".join([*map(cells, rows), ""])
+        yield "\n".join([*map(table_row, rows), ""])
 
 
-def _trained_row(done: Trained) -> list[str]:
-    result = done.result
+def _accuracy_row(trained: TrainedNetwork) -> list[str]:
+    """The cells of a trained network."""
+    result = trained.result
     peak = "" if result.memory is None else f"{result.memory / MIB:,.0f}"
     accuracy, speed = f"{100 * result.accuracy:.2f}", f"{result.samples_per_second:,.0f}"
-    size, share = f"{result.parameters:,}", f"{done.fraction:.2f}"
-    paper = f"{PAPER[done.name]:.2f}"
-    return [done.name, size, str(done.epochs), share, accuracy, paper, speed, peak]
+    size, share = f"{result.parameters:,}", f"{trained.fraction:.2f}"
+    paper = f"{PAPER_ACCURACY[trained.name]:.2f}"
+    return [trained.name, size, str(trained.epochs), share, accuracy, paper, speed, peak]
 
 
-def call(command: Sequence[str], seconds: float) -> tuple[int, str]:
-    """A module of Python in a process of its own; its exit code and its words."""
+def run_module(command: Sequence[str], seconds: float) -> tuple[int, str]:
+    """Run `python -m command` for some seconds at most; gives its exit code and its output."""
     path = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])
     environment = os.environ | {"PYTHONPATH": path, "KINETO_LOG_LEVEL": "99"}
     try:
-        done = subprocess.run([sys.executable, "-m", *command], env=environment,
+        child = subprocess.run([sys.executable, "-m", *command], env=environment,
                               capture_output=True, text=True, timeout=seconds)  # fmt: skip
     except subprocess.TimeoutExpired as error:
         output = error.stdout or b""
         text = output.decode() if isinstance(output, bytes) else output
         return 124, f"{text}\nstopped after {seconds:.0f} s"
-    return done.returncode, done.stdout + (done.stderr if done.returncode else "")
+    return child.returncode, child.stdout + (child.stderr if child.returncode else "")
 
 
 Part = Callable[[argparse.Namespace, Report, Path], Iterator[str]]
-PARTS: dict[str, Part] = {"Tests": tests, "Stacks": stacks, "Training": training}
+PARTS: dict[str, Part] = {
+    "Tests": run_tests, "Stacks": measure_stacks, "Training": train_networks
+}  # fmt: skip
 
 
 if __name__ == "__main__":

@@ -1,10 +1,11 @@
-"""Language models side by side: tokens per second, peak memory, and what training comes to.
+"""Language models compared: tokens per second, peak memory, and losses after training.
 
     python bench/language.py                       # steps of specs/language_model.ode and others
-    python bench/language.py --spec bytes --train  # trains the small one both ways, to its end
+    python bench/language.py --spec bytes --train  # trains the small one in two memory modes
 
-Contenders take turns, so that other work of the machine meets them alike; the median counts. Every
-step is forward, loss in parts, backward and AdamW. Peaks are measured in processes of their own.
+The models take turns, so that other work on the machine affects all alike, and the medians are
+compared. A step is a forward pass, the loss in chunks of tokens, a backward pass and AdamW. Each
+peak is measured in a process of its own.
 """
 
 from __future__ import annotations
@@ -29,35 +30,36 @@ from odenet.runtime import Flow
 from odenet.runtime.layers.head import head_input, next_token_loss
 
 ROOT = Path(__file__).parents[1]
-PLAIN = ("_residual", "stored")  # what the others are measured against
-CONTENDERS = [
-    PLAIN, ("_residual", "torch checkpoint"),
+# Variants of a model: the ending of its file name, and its memory mode. The others are compared
+# with the first.
+VARIANTS = [
+    ("_residual", "stored"), ("_residual", "torch checkpoint"),
     ("", "stored"), ("", "torch checkpoint"), ("", "reversible"),
     ("_midpoint", "reversible"), ("_leapfrog", "reversible"),
 ]  # fmt: skip
 
 
-class Checkpointed(nn.Module):
-    """A flow whose steps are evaluated again by torch's own checkpoints."""
+class CheckpointedFlow(nn.Module):
+    """A flow with torch.utils.checkpoint around each of its steps."""
 
     def __init__(self, flow: Flow):
         super().__init__()
         self.flow = flow
 
     def forward(self, u: Tensor) -> Tensor:
-        """As the flow."""
+        """The output of the flow."""
         state = self.flow.initial(u)
         for step in range(self.flow.steps):
             state = checkpoint(self.flow.advance, state, step, use_reentrant=False)
         return self.flow.readout(state)
 
 
-class Contender:
-    """A network with its optimizer.
+class TrainedModel:
+    """A language model with its optimizer.
 
     Args:
         spec: the file.
-        settings: as of `odenet.load`.
+        settings: as `odenet.load` takes them.
         memory: a memory mode, or "torch checkpoint".
     """
 
@@ -70,28 +72,28 @@ class Contender:
         self.device = device
         for name, module in list(self.network.named_children()):
             if isinstance(module, Flow) and memory == "torch checkpoint":
-                setattr(self.network, name, Checkpointed(module))
+                setattr(self.network, name, CheckpointedFlow(module))
             elif isinstance(module, Flow):
                 module.memory = memory
         self.optimizer = torch.optim.AdamW(self.network.parameters(), lr=1e-3)
 
     def step(self, batch: int) -> float:
-        """The seconds of one step on random tokens."""
+        """Takes a step on random tokens; returns its seconds."""
         ids = torch.randint(self.vocabulary, (batch, self.tokens + 1), device=self.device)
-        began = self._now()
-        given = head_input(self.network, ids[:, :-1])
-        next_token_loss(*given, ids[:, 1:].flatten()).backward()
+        start = self._synchronized_time()
+        features_and_head = head_input(self.network, ids[:, :-1])
+        next_token_loss(*features_and_head, ids[:, 1:].flatten()).backward()
         self.optimizer.step()
         self.optimizer.zero_grad()
-        return self._now() - began
+        return self._synchronized_time() - start
 
-    def _now(self) -> float:
+    def _synchronized_time(self) -> float:
         if self.device == "cuda":
             torch.cuda.synchronize()
         return time.perf_counter()
 
     def peak(self, batch: int) -> int:
-        """Bytes of activations and gradients in a step, at most."""
+        """The most bytes of activations and gradients that a step holds at once."""
         self.step(batch)
         self.optimizer.zero_grad()
         with Peak(self.device) as peak:
@@ -100,7 +102,7 @@ class Contender:
 
 
 def main() -> None:
-    """Measure and print a row per contender; or train."""
+    """Measure and print a row per model; or train."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--spec", default="language_model", help="language_model or bytes")
     parser.add_argument("--preset", default="", help="a preset of it, such as language-model-3m")
@@ -108,43 +110,50 @@ def main() -> None:
     parser.add_argument("--turns", type=int, default=5)
     parser.add_argument("--train", action="store_true", help="train to the end, both ways")
     parser.add_argument("--peak", nargs=3, help=argparse.SUPPRESS)
-    options = parser.parse_args()
-    if options.peak:
-        spec, settings, memory = options.peak
-        print(Contender(Path(spec), json.loads(settings), memory).peak(options.batch))
-    elif options.train:
-        train(ROOT / "specs" / f"{options.spec}.ode")
+    args = parser.parse_args()
+    if args.peak:
+        spec, settings, memory = args.peak
+        print(TrainedModel(Path(spec), json.loads(settings), memory).peak(args.batch))
+    elif args.train:
+        train(ROOT / "specs" / f"{args.spec}.ode")
     else:
-        compare(options.spec, options.preset, options.batch, options.turns)
+        compare(args.spec, args.preset, args.batch, args.turns)
 
 
-def compare(name: str, chosen: str, batch: int, turns: int) -> None:
-    """Time contenders in turns, then measure their peaks."""
-    known = [
+def compare(name: str, preset_name: str, batch: int, turns: int) -> None:
+    """Time the variants of a model in turns, then measure their peaks.
+
+    Args:
+        name: of the spec, without the endings of VARIANTS.
+        preset_name: whose settings all variants get; none if empty.
+        batch: samples per step.
+        turns: steps of each variant that are timed.
+    """
+    variants = [
         (ROOT / "specs" / f"{name}{ending}.ode", memory)
-        for ending, memory in CONTENDERS
+        for ending, memory in VARIANTS
         if (ROOT / "specs" / f"{name}{ending}.ode").exists()
     ]
-    settings = [preset(spec, chosen) if chosen else {} for spec, _ in known]
-    contenders = [
-        Contender(spec, given, memory)
-        for (spec, memory), given in zip(known, settings, strict=True)
+    settings = [preset(spec, preset_name) if preset_name else {} for spec, _ in variants]
+    models = [
+        TrainedModel(spec, values, memory)
+        for (spec, memory), values in zip(variants, settings, strict=True)
     ]
-    for contender in contenders:
-        contender.step(batch)
-    times = [[c.step(batch) for c in contenders] for _ in range(turns)]
+    for model in models:
+        model.step(batch)
+    times = [[model.step(batch) for model in models] for _ in range(turns)]
     print(f"{'network':<28}{'memory':<18}{'tokens/s':>10}{'time':>7}{'peak MiB':>10}")
-    first = median(row[0] for row in times)
-    for i, ((spec, memory), given) in enumerate(zip(known, settings, strict=True)):
-        seconds = median(row[i] for row in times)
-        peak = peak_of(spec, given, memory, batch)
-        tokens = batch * contenders[i].tokens / seconds
+    first_seconds = median(turn[0] for turn in times)
+    for i, ((spec, memory), values) in enumerate(zip(variants, settings, strict=True)):
+        seconds = median(turn[i] for turn in times)
+        peak = measure_peak(spec, values, memory, batch)
+        tokens = batch * models[i].tokens / seconds
         row = f"{spec.stem:<28}{memory:<18}{tokens:>10,.0f}"
-        print(f"{row}{seconds / first:>7.2f}{peak / 2**20:>10,.0f}")
+        print(f"{row}{seconds / first_seconds:>7.2f}{peak / 2**20:>10,.0f}")
 
 
 def train(spec: Path) -> None:
-    """Train a spec with and without stored activations, and print what both come to."""
+    """Train a spec with and without stored activations; print losses, speeds and peaks."""
     batch = odenet.load(spec).recipe.batch
     print(f"{'memory':<12}{'test loss':>10}{'seconds':>9}{'tokens/s':>10}{'peak MiB':>10}")
     for memory in ("reversible", "stored"):
@@ -153,15 +162,15 @@ def train(spec: Path) -> None:
         loss, speed, peak = (
             result.test_loss,
             result.tokens_per_second,
-            peak_of(spec, {}, memory, batch),
+            measure_peak(spec, {}, memory, batch),
         )
         print(
             f"{memory:<12}{loss:>10.4f}{result.seconds:>9,.0f}{speed:>10,.0f}{peak / 2**20:>10,.0f}"
         )
 
 
-def peak_of(spec: Path, settings: dict[str, Any], memory: str, batch: int) -> int:
-    """Bytes of activations and gradients in a step, at most, in a process of its own."""
+def measure_peak(spec: Path, settings: dict[str, Any], memory: str, batch: int) -> int:
+    """`TrainedModel.peak`, in a process of its own."""
     command = [sys.executable, __file__, "--batch", str(batch),
                "--peak", str(spec), json.dumps(settings), memory]  # fmt: skip
     return int(subprocess.run(command, capture_output=True, text=True, check=True).stdout)

@@ -1,8 +1,9 @@
-"""Gradients of momentum networks by depth: plain autograd, odenet and momentumnet against float64.
+"""Errors of the gradients of momentum networks, over their depth, for several implementations.
 
     python bench/momentum.py
 
-prints a table. Every function is two dense layers around a tanh, of width 32.
+prints a table. Plain autograd, odenet and momentumnet compute in float32; the reference is plain
+autograd in float64. Each function f of a network is two dense layers of width 32 around a tanh.
 """
 
 import argparse
@@ -31,7 +32,7 @@ def blocks(depth: int) -> nn.ModuleList:
 
 
 def plain(functions: nn.ModuleList, gamma: float) -> Network:
-    """Sander et al. 2021, Eq. 2, written out."""
+    """Plain autograd: Sander et al. 2021, Eq. 2."""
 
     def network(x: Tensor) -> Tensor:
         v = torch.zeros_like(x)
@@ -43,14 +44,14 @@ def plain(functions: nn.ModuleList, gamma: float) -> Network:
     return network
 
 
-def rounded(functions: nn.ModuleList, gamma: float) -> Network:
-    """odenet, in floating-point arithmetic."""
-    with warnings.catch_warnings(action="ignore"):  # of the drift that is measured here
+def floating_point(functions: nn.ModuleList, gamma: float) -> Network:
+    """odenet, which recomputes the states in floating-point arithmetic."""
+    with warnings.catch_warnings(action="ignore"):  # about the drift that is measured here
         return odenet.reversible(list(functions), "momentum", gamma=gamma)
 
 
-def exact(functions: nn.ModuleList, gamma: float) -> Network:
-    """odenet, in fixed-point arithmetic."""
+def fixed_point(functions: nn.ModuleList, gamma: float) -> Network:
+    """odenet, which recomputes the states bit for bit, in fixed-point arithmetic."""
     return odenet.reversible(list(functions), "momentum", gamma=gamma, exact=True)
 
 
@@ -61,46 +62,53 @@ def momentumnet(functions: nn.ModuleList, gamma: float) -> Network:
     return MomentumNet(list(functions), gamma=gamma, init_speed=False, use_backprop=False)
 
 
-CONTENDERS = {
+IMPLEMENTATIONS = {
     "plain autograd": plain,
-    "odenet": rounded,
-    "odenet, exact": exact,
+    "odenet": floating_point,
+    "odenet, exact": fixed_point,
     "momentumnet": momentumnet,
 }
 
 
 def gradient(build: Callable, functions: nn.ModuleList, gamma: float, x: Tensor) -> Tensor:
-    """Of a loss by all weights, in double precision."""
+    """The gradient by all weights of a network's mean square output, as one vector of float64.
+
+    Args:
+        build: one of the IMPLEMENTATIONS.
+        functions: f of each step; a copy of them is used, in the dtype of x.
+        gamma: of the momentum.
+        x: the input; its dtype is that of the computation.
+    """
     functions = copy.deepcopy(functions).to(x.dtype)
     build(functions, gamma)(x).square().mean().backward()
     return torch.cat([p.grad.double().flatten() for p in functions.parameters()])
 
 
 def errors(depth: int, gamma: float, names: Sequence[str]) -> list[float]:
-    """Relative errors of the gradient in float32, contender by contender."""
+    """The relative error of the gradient in float32, for each of the named implementations."""
     torch.manual_seed(0)
     functions, x = blocks(depth), torch.randn(BATCH, WIDTH)
-    true = gradient(plain, functions, gamma, x.double())
-    found = (gradient(CONTENDERS[name], functions, gamma, x) for name in names)
-    return [float((g - true).norm() / true.norm()) for g in found]
+    reference = gradient(plain, functions, gamma, x.double())
+    gradients = (gradient(IMPLEMENTATIONS[name], functions, gamma, x) for name in names)
+    return [float((g - reference).norm() / reference.norm()) for g in gradients]
 
 
 def main(arguments: Sequence[str] | None = None) -> dict[tuple[float, int], list[float]]:
-    """Measures and prints; gives the errors by γ and depth."""
+    """Measures and prints; returns the errors by (γ, depth)."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--depths", nargs="+", type=int, default=[10, 50, 100, 200, 500])
     parser.add_argument("--gammas", nargs="+", type=float, default=[0.99, 0.9, 0.5])
-    given = parser.parse_args(arguments)
-    known = importlib.util.find_spec("momentumnet") is not None
-    names = [name for name in CONTENDERS if name != "momentumnet" or known]
+    args = parser.parse_args(arguments)
+    is_installed = importlib.util.find_spec("momentumnet") is not None
+    names = [name for name in IMPLEMENTATIONS if name != "momentumnet" or is_installed]
     table = Table("γ", "depth", *names)
-    found = {}
-    for gamma in given.gammas:
-        for depth in given.depths:
-            found[gamma, depth] = row = errors(depth, gamma, names)
+    results = {}
+    for gamma in args.gammas:
+        for depth in args.depths:
+            results[gamma, depth] = row = errors(depth, gamma, names)
             table.add_row(f"{gamma:g}", str(depth), *(f"{error:.1e}" for error in row))
     Console().print(table)
-    return found
+    return results
 
 
 if __name__ == "__main__":

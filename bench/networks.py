@@ -1,7 +1,7 @@
-"""The networks that every contender computes, as plain torch modules.
+"""The networks that are compared, as plain torch modules.
 
-Each contender is given the same modules with the same weights, so that what differs is only how
-the backward pass gets its activations.
+Every implementation is given the same modules with the same weights. They differ only in how the
+backward pass gets its activations.
 """
 
 from __future__ import annotations
@@ -36,8 +36,13 @@ discretise momentum(γ = {GAMMA})
 """
 
 
-class Half(nn.Module):
-    """factor * K^T relu(K x + b), half a Hamiltonian step (Chang et al. 2018, AAAI, Eq. 7)."""
+class HalfStep(nn.Module):
+    """factor * K^T relu(K x + b), half a Hamiltonian step (Chang et al. 2018, AAAI, Eq. 7).
+
+    Args:
+        channels: of x, which is one half of the state.
+        factor: h, or -h in the second half of a step.
+    """
 
     def __init__(self, channels: int, factor: float):
         super().__init__()
@@ -46,7 +51,7 @@ class Half(nn.Module):
         self.b = nn.Parameter(0.1 * torch.randn(channels))
 
     def forward(self, x: Tensor) -> Tensor:
-        """The increment of the other half."""
+        """The increment of the other half of the state."""
         z = torch.relu(F.conv2d(x, self.K, self.b, padding=1))
         return self.factor * F.conv_transpose2d(z, self.K, padding=1)
 
@@ -63,13 +68,13 @@ def residual_block(channels: int) -> nn.Sequential:
 
 
 class Size(NamedTuple):
-    """Of the input, and how many steps.
+    """The size of the input and the number of steps.
 
     Attributes:
-        batch: samples.
-        channels: of the whole state's two halves together, or of a momentum network's input.
+        batch: number of samples.
+        channels: of the input, which a network with two states splits into halves.
         side: height and width of a picture; the length of a sequence of tokens.
-        steps: N.
+        steps: N, the depth.
     """
 
     batch: int
@@ -83,47 +88,47 @@ class Network:
     """One of the networks.
 
     Attributes:
-        name: in tables.
-        title: one line for a reader.
-        spec: the same network for odenet; without one, it is given the modules.
-        full: batch, channels and side at full size.
-        depths: numbers of steps at full size.
-        counted: an operation, of which
-        evaluated: are called in one evaluation of all right-hand sides of a step.
+        name: its key in NETWORKS.
+        title: of its table in RESULTS.md.
+        spec: the network in odenet's language; None where odenet is given the modules.
+        default_size: batch, channels and side.
+        default_depths: numbers of steps.
+        counted_operation: an operation whose calls show how often right-hand sides are evaluated.
+        operations_per_step: calls of it in one evaluation of all right-hand sides of a step.
     """
 
     name: str
     title: str
     spec: str | None
-    full: tuple[int, int, int]
-    depths: tuple[int, ...]
-    counted: Callable
-    evaluated: int
+    default_size: tuple[int, int, int]
+    default_depths: tuple[int, ...]
+    counted_operation: Callable
+    operations_per_step: int
 
     @property
-    def sequence(self) -> bool:
+    def is_sequence_model(self) -> bool:
         """Whether the input is a sequence of tokens, whose channels come last."""
         return self.name == "transformer"
 
     @property
     def axis(self) -> int:
-        """The axis of the channels."""
-        return -1 if self.sequence else 1
+        """The axis of the channels in the input."""
+        return -1 if self.is_sequence_model else 1
 
     def shape(self, size: Size) -> tuple[int, ...]:
-        """Of the input."""
-        if self.sequence:
+        """The shape of the input."""
+        if self.is_sequence_model:
             return size.batch, size.side, size.channels
         return size.batch, size.channels, size.side, size.side
 
     def build(self, size: Size) -> nn.ModuleList:
-        """The steps, one list of modules each, with weights that depend on nothing else."""
+        """A list of the modules of each step: two, or for momentum one; weights are seeded."""
         torch.manual_seed(0)
-        if self.sequence:
+        if self.is_sequence_model:
             return transformer.blocks(size.channels // 2, size.steps)
         if self.name == "hamiltonian":
             c = size.channels // 2
-            halves = [(Half(c, STEP_SIZE), Half(c, -STEP_SIZE)) for _ in range(size.steps)]
+            halves = [(HalfStep(c, STEP_SIZE), HalfStep(c, -STEP_SIZE)) for _ in range(size.steps)]
             return nn.ModuleList(nn.ModuleList(pair) for pair in halves)
         blocks = [residual_block(size.channels) for _ in range(size.steps)]
         return nn.ModuleList(nn.ModuleList([block]) for block in blocks)
@@ -134,27 +139,27 @@ NETWORKS = {
         "hamiltonian",
         "Hamiltonian block: Y += h K1ᵀ relu(K1 Z + b1), Z -= h K2ᵀ relu(K2 Y + b2), 3×3",
         HAMILTONIAN,
-        full=(32, 64, 32),
-        depths=(4, 16, 64),
-        counted=torch.ops.aten.convolution.default,
-        evaluated=4,
+        default_size=(32, 64, 32),
+        default_depths=(4, 16, 64),
+        counted_operation=torch.ops.aten.convolution.default,
+        operations_per_step=4,
     ),
     "momentum": Network(
         "momentum",
         "Momentum block: v = 0.9 v + 0.1 f(x), x += v, f = conv-bn-relu-conv-bn, 3×3",
         MOMENTUM,
-        full=(32, 32, 32),
-        depths=(4, 16, 64),
-        counted=torch.ops.aten.convolution.default,
-        evaluated=2,
+        default_size=(32, 32, 32),
+        default_depths=(4, 16, 64),
+        counted_operation=torch.ops.aten.convolution.default,
+        operations_per_step=2,
     ),
     "transformer": Network(
         "transformer",
         "Transformer block: Y += attention(Z), Z += MLP(Y), causal, normalised before",
         None,
-        full=(4, 2 * 384, 256),
-        depths=(4, 12),
-        counted=torch.ops.aten.native_layer_norm.default,
-        evaluated=2,
+        default_size=(4, 2 * 384, 256),
+        default_depths=(4, 12),
+        counted_operation=torch.ops.aten.native_layer_norm.default,
+        operations_per_step=2,
     ),
 }

@@ -1,11 +1,11 @@
-"""A step through the trainer of `odenet train` against the bare loop over the same batches.
+"""The time of a step by `odenet train`, compared with a bare training loop on the same batches.
 
     python bench/overhead.py specs/hamiltonian.ode --set n=2
 
-Both take the same number of steps in turns, epoch by epoch, so that other work on the machine meets
-both; medians over the epochs count. The trainer also draws, augments and standardises its batches,
-moves the schedule, counts accuracy, and can be stopped; the bare loop has its batches ready. The
-last line is how long the data take alone: a small share of a step holds nothing up.
+Both take the same number of steps, in turns of one epoch, so that other work on the machine affects
+both alike; the medians over the epochs are compared. The trainer also shuffles, augments and
+standardises its batches, updates the learning rate, measures accuracy, and can be stopped; the bare
+loop gets prepared batches. The last line is the time of loading the data alone.
 """
 
 import argparse
@@ -35,25 +35,29 @@ DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
 CLASSES = tuple("0123456789")
 
 
-class InTurns(pl.Callback):
-    """Before each epoch of the trainer runs one of the bare loop; takes the times of both.
+class AlternatingLoops(pl.Callback):
+    """Runs an epoch of the bare loop before each epoch of the trainer, and times both.
 
     Args:
         program: what both train.
         batches: of the bare loop, on the device.
+
+    Attributes:
+        bare_seconds: of a step of the bare loop, epoch by epoch.
+        trainer_seconds: of a step of the trainer, epoch by epoch.
     """
 
     def __init__(self, program: Program, batches: Sequence[tuple[Tensor, Tensor]]):
         self.task = new_task(program, LabelInfo(len(CLASSES)), "test").to(DEVICE)
         self.optimizer = build_optimizer(self.task.network, program.recipe.optimizer)
         self.batches = batches
-        self.bare: list[float] = []
-        self.trained: list[float] = []
-        self._before = 0.0
+        self.bare_seconds: list[float] = []
+        self.trainer_seconds: list[float] = []
+        self._start = 0.0
 
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """The bare loop's turn."""
-        began = _now()
+        """Run the bare loop, then start the clock of the trainer."""
+        start = _synchronized_time()
         for inputs, labels in self.batches:
             self.optimizer.zero_grad()
             loss = F.cross_entropy(self.task.network(inputs), labels)
@@ -61,74 +65,77 @@ class InTurns(pl.Callback):
                 loss = loss + self.task.penalty()
             loss.backward()
             self.optimizer.step()
-        self.bare.append((_now() - began) / len(self.batches))
-        self._before = _now()
+        self.bare_seconds.append((_synchronized_time() - start) / len(self.batches))
+        self._start = _synchronized_time()
 
     def on_validation_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """The trainer's turn is over."""
-        self.trained.append((_now() - self._before) / len(self.batches))
+        """Stop the clock of the trainer."""
+        self.trainer_seconds.append((_synchronized_time() - self._start) / len(self.batches))
 
 
-def _now() -> float:
-    """The time when all work so far is done."""
+def _synchronized_time() -> float:
+    """The time, read when the device has finished its work."""
     if DEVICE.type == "cuda":
         torch.cuda.synchronize()
     return time.perf_counter()
 
 
-def _noise(shape: Sequence[int], count: int) -> Split:
+def _random_split(shape: Sequence[int], count: int) -> Split:
+    """Samples of noise, with the classes in turn."""
     torch.manual_seed(0)
     images = torch.randint(0, 256, (count, *shape), dtype=torch.uint8)
     return Split(images, torch.arange(count) % len(CLASSES))
 
 
 def measure(program: Program, steps: int, folder: Path) -> dict[str, float]:
-    """Seconds per step.
+    """Measure the seconds per step.
 
     Args:
         program: what to train, for the epochs of its recipe.
         steps: in an epoch.
-        folder: where the trainer's files go.
+        folder: for the trainer's files.
 
     Returns:
-        `bare`, `trained`, and `data`, which is the trainer's loader alone.
+        Those of the bare loop ("bare"), of the trainer ("trained") and of its data loader ("data").
     """
     shape, batch = input_shape(program), program.recipe.batch
-    noise = DataSet("noise", _noise(shape, steps * batch), _noise(shape, batch), CLASSES)
+    train, test = _random_split(shape, steps * batch), _random_split(shape, batch)
+    noise = DataSet("noise", train, test, CLASSES)
     data = SplitLoaders(noise, program.recipe, shape)
-    images = data.transforms(noise.train.inputs).to(DEVICE).split(batch)
-    labels = noise.train.labels.to(DEVICE).split(batch)
-    turns = InTurns(program, list(zip(images, labels, strict=True)))
+    images = data.transforms(train.inputs).to(DEVICE).split(batch)
+    labels = train.labels.to(DEVICE).split(batch)
+    loops = AlternatingLoops(program, list(zip(images, labels, strict=True)))
     with quiet_lightning():
         trainer = build_trainer(
             RunFolder(folder), program.recipe, Options(), console=Console(quiet=True)
         )
-        trainer.callbacks.append(turns)  # pyright: ignore[reportAttributeAccessIssue]
+        trainer.callbacks.append(loops)  # pyright: ignore[reportAttributeAccessIssue]
         trainer.fit(new_task(program, LabelInfo(len(CLASSES)), "test"), datamodule=data)
-    began = _now()
+    start = _synchronized_time()
     for _ in data.train_dataloader():
         pass
-    alone = (_now() - began) / steps
-    return {"bare": median(turns.bare[1:]), "trained": median(turns.trained[1:]), "data": alone}
+    data_seconds = (_synchronized_time() - start) / steps
+    bare, trained = median(loops.bare_seconds[1:]), median(loops.trainer_seconds[1:])
+    return {"bare": bare, "trained": trained, "data": data_seconds}
 
 
 def main(arguments: Sequence[str] | None = None) -> dict[str, float]:
-    """Measures a spec and prints a line for each of the three."""
+    """Measures a spec, prints a line for each time, and returns what `measure` does."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("spec", type=Path)
     parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE")
     parser.add_argument("--steps", type=int, default=50, help="per epoch [default: 50]")
     parser.add_argument("--epochs", type=int, default=8, help="the first is left out [default: 8]")
-    given = parser.parse_args(arguments)
-    settings = {**read_settings(given.set, given.spec), "epochs": given.epochs}
-    program = load(given.spec, set=settings)
+    args = parser.parse_args(arguments)
+    settings = {**read_settings(args.set, args.spec), "epochs": args.epochs}
+    program = load(args.spec, set=settings)
     with tempfile.TemporaryDirectory() as folder:
-        found = measure(program, given.steps, Path(folder))
-    bare, trained, data = found["bare"], found["trained"], found["data"]
+        seconds = measure(program, args.steps, Path(folder))
+    bare, trained, data = seconds["bare"], seconds["trained"], seconds["data"]
     print(f"bare loop      {1000 * bare:8.2f} ms per step")
     print(f"odenet train   {1000 * trained:8.2f} ms per step, {trained / bare - 1:+.1%}")
     print(f"data alone     {1000 * data:8.2f} ms per step, {data / trained:.1%} of it")
-    return found
+    return seconds
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The table and the plot of what was measured."""
+"""RESULTS.md, the tables of what was measured, and its plot of time against memory."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from pathlib import Path
 
 import torch
 
-from bench.contenders import BASELINE
-from bench.depth import Deep
-from bench.instruments import Setting
+from bench.adapters import BASELINE
+from bench.deep_hamiltonian import DeepStep
+from bench.measured_step import ExecutionMode
 from bench.networks import NETWORKS
 from odenet.files import write_text
 
 MIB = 2**20
-DEPTH = "Depth: one training step of a Hamiltonian network, 8×16×16×16, on the CPU"
-FRONT = """# Measured
+DEPTH_TITLE = "Depth: one training step of a Hamiltonian network, 8×16×16×16, on the CPU"
+INTRODUCTION = """# Measured
 
 Written by `odenet bench`, each part with its machine.
 
@@ -34,129 +34,132 @@ Written by `odenet bench`, each part with its machine.
 
 ![time against memory](time_memory.svg)
 """
-PEERS = ("momentumnet", "memcnn", "revlib", "revtorch")
+OTHER_LIBRARIES = ("momentumnet", "memcnn", "revlib", "revtorch")
 
 
 @dataclass(frozen=True)
-class Finding:
-    """One contender on one network of one depth.
+class Measurement:
+    """A training step of one implementation of one network at one depth.
 
     Attributes:
-        network: its name.
-        steps: N.
-        name: of the contender.
-        seconds: of its steps, in the order of the turns.
-        peak: bytes of activations.
-        error: of the gradients by all weights, relative to float64.
-        evaluations: of each right-hand side, forward and in the backward pass over again.
-        statistics: how often batch norm counts the batch.
-        missing: why there is nothing of all this.
+        network: a key of NETWORKS.
+        steps: N, the depth.
+        implementation: a key of ADAPTERS.
+        seconds: times of the step, in the order of the turns.
+        peak: the most bytes of activations and working memory held at once.
+        error: relative to float64, of the gradients by all weights.
+        evaluations: how often each right-hand side is evaluated, in both passes.
+        batch_norm_updates: how often running statistics are updated with the batch.
+        missing: why nothing could be measured; else empty.
     """
 
     network: str
     steps: int
-    name: str
+    implementation: str
     seconds: list[float]
     peak: int = 0
     error: float = 0.0
     evaluations: float | None = None
-    statistics: int | None = None
+    batch_norm_updates: int | None = None
     missing: str = ""
 
-    def ratio(self, plain: Finding) -> float:
-        """Of its time to that of plain autograd in the same turns: the median."""
+    def time_ratio(self, plain: Measurement) -> float:
+        """The median, over the turns, of its time divided by that of plain autograd."""
         pairs = zip(self.seconds, plain.seconds, strict=True)
-        return statistics.median(mine / its for mine, its in pairs)
+        return statistics.median(own / reference for own, reference in pairs)
 
-    def line(self, plain: Finding) -> str:
-        """All of it, while the rest is being measured."""
+    def summary(self, plain: Measurement) -> str:
+        """Time, memory and error in one line."""
         if self.missing:
-            return f"{self.name}: {self.missing}"
-        peak = self.peak / MIB
-        return f"{self.name}: {self.ratio(plain):.2f} of plain, {peak:.1f} MiB, {self.error:.1e}"
+            return f"{self.implementation}: {self.missing}"
+        time = f"{self.time_ratio(plain):.2f} of plain"
+        return f"{self.implementation}: {time}, {self.peak / MIB:.1f} MiB, {self.error:.1e}"
 
 
 @dataclass(frozen=True)
 class Results:
-    """Everything that was measured, and how.
+    """Everything that one run of the benchmark has measured.
 
     Attributes:
-        findings: of the comparison.
-        deep: of the deep networks.
-        shapes: of the input of each network.
-        repeats: turns per contender.
+        measurements: of the compared implementations.
+        deep_steps: of the deep Hamiltonian networks.
+        shapes: of each network's input, such as "32×64×32×32".
+        repeats: turns per implementation.
     """
 
-    findings: Sequence[Finding]
-    deep: Sequence[Deep]
+    measurements: Sequence[Measurement]
+    deep_steps: Sequence[DeepStep]
     shapes: Mapping[str, str]
     repeats: int
 
-    def of(self, network: str) -> dict[str, dict[int, Finding]]:
-        """Of one network: contender -> N -> finding."""
-        table: dict[str, dict[int, Finding]] = {}
-        for finding in self.findings:
-            if finding.network == network:
-                table.setdefault(finding.name, {})[finding.steps] = finding
+    def by_implementation(self, network: str) -> dict[str, dict[int, Measurement]]:
+        """The measurements of one network, by implementation and number of steps."""
+        table: dict[str, dict[int, Measurement]] = {}
+        for measurement in self.measurements:
+            if measurement.network == network:
+                table.setdefault(measurement.implementation, {})[measurement.steps] = measurement
         return table
 
 
 def write_results(results: Results, folder: Path) -> None:
-    """RESULTS.md, with what it has of networks that were not measured now, and its plot."""
-    names = [name for name in NETWORKS if results.of(name)]
+    """Write RESULTS.md, keeping its parts on networks that were not measured now, and the plot."""
+    names = [name for name in NETWORKS if results.by_implementation(name)]
     parts = [_table(results, name) for name in names]
-    if results.deep:
-        parts.append(_depth_table(results.deep))
+    if results.deep_steps:
+        parts.append(_depth_table(results.deep_steps))
     file = folder / "RESULTS.md"
-    before = file.read_text("utf-8") if file.is_file() else ""
-    write_text(file, _merged(before, parts))
+    old_text = file.read_text("utf-8") if file.is_file() else ""
+    write_text(file, _merge(old_text, parts))
     if len(names) == len(NETWORKS):
         _draw(results, folder / "time_memory.svg")
 
 
-def _merged(before: str, parts: Sequence[str]) -> str:
-    """The text with these parts in place of those of the same networks."""
-    new = {_title(part): part for part in parts}
-    old = {_title(part): f"## {part}" for part in before.split("\n## ")[1:]}
-    order = [*(network.title for network in NETWORKS.values()), DEPTH]
-    found = old | new
-    return "\n".join([FRONT, *(found[title].rstrip() + "\n" for title in order if title in found)])
+def _merge(old_text: str, new_parts: Sequence[str]) -> str:
+    """The text with new parts in place of the old ones of the same titles."""
+    new = {_title(part): part for part in new_parts}
+    old = {_title(part): f"## {part}" for part in old_text.split("\n## ")[1:]}
+    order = [*(network.title for network in NETWORKS.values()), DEPTH_TITLE]
+    parts = old | new
+    kept = (parts[title].rstrip() + "\n" for title in order if title in parts)
+    return "\n".join([INTRODUCTION, *kept])
 
 
 def _title(part: str) -> str:
-    """Of a part, without the sizes that follow in its first line."""
+    """The title of a part: its first line without the size of the input."""
     return part.removeprefix("## ").partition("\n")[0].partition("; input")[0]
 
 
 def _conditions(results: Results) -> str:
-    setting = Setting.here()
-    how = "float32" if setting.device == "cpu" else "channels-last, bfloat16 autocast"
+    """The date, the machine and the versions of the libraries."""
+    device = ExecutionMode.of_this_machine().device
+    numbers = "float32" if device == "cpu" else "channels-last, bfloat16 autocast"
     return (
-        f"{date.today():%d %B %Y}, {machine(setting.device)}, {how}, torch {torch.__version__}; "
-        f"{peers()}; {results.repeats} interleaved turns, medians."
+        f"{date.today():%d %B %Y}, {machine(device)}, {numbers}, torch {torch.__version__}; "
+        f"{library_versions()}; {results.repeats} interleaved turns, medians."
     )
 
 
 def _table(results: Results, name: str) -> str:
-    table = results.of(name)
+    """The part of RESULTS.md on a network."""
+    table = results.by_implementation(name)
     network = NETWORKS[name]
     plain = table[BASELINE]
     depths = sorted(plain)
     columns = ["", *(f"time, N = {n}" for n in depths), *(f"MiB, N = {n}" for n in depths)]
     columns += ["MiB per step", "F", "batch norm", "gradient error"]
-    rows = [_row(found, plain, depths) for found in table.values()]
+    rows = [_row(by_depth, plain, depths) for by_depth in table.values()]
     seconds = ", ".join(f"{statistics.median(plain[n].seconds):.3g} s at N = {n}" for n in depths)
     speed = ""
-    if network.sequence:
+    if network.is_sequence_model:
         batch, tokens, _ = map(int, results.shapes[name].split("×"))
         rate = batch * tokens / statistics.median(plain[depths[-1]].seconds)
         speed = f", {rate:,.0f} tokens/s"
     lines = [
         f"## {network.title}; input {results.shapes[name]}",
         "",
-        cells(columns),
-        cells(["---"] + ["---:"] * (len(columns) - 1)),
-        *map(cells, rows),
+        table_row(columns),
+        table_row(["---"] + ["---:"] * (len(columns) - 1)),
+        *map(table_row, rows),
         "",
         f"Plain autograd takes {seconds}{speed}. {_conditions(results)}",
         "",
@@ -164,52 +167,56 @@ def _table(results: Results, name: str) -> str:
     return "\n".join(lines)
 
 
-def _row(found: dict[int, Finding], plain: dict[int, Finding], depths: Sequence[int]) -> list[str]:
-    first, last = found[depths[0]], found[depths[-1]]
-    missing = next((f.missing for f in found.values() if f.missing), "")
+def _row(
+    measured: dict[int, Measurement], plain: dict[int, Measurement], depths: Sequence[int]
+) -> list[str]:
+    """The cells of an implementation; its measurements and those of plain autograd are by depth."""
+    first, last = measured[depths[0]], measured[depths[-1]]
+    missing = next((m.missing for m in measured.values() if m.missing), "")
     if missing:
-        return [last.name, missing, *[""] * (2 * len(depths) + 3)]
-    peaks = [found[n].peak / MIB for n in depths]
+        return [last.implementation, missing, *[""] * (2 * len(depths) + 3)]
+    peaks = [measured[n].peak / MIB for n in depths]
     growth = (peaks[-1] - peaks[0]) / (depths[-1] - depths[0]) if len(depths) > 1 else None
     return [
-        last.name,
-        *(f"{found[n].ratio(plain[n]):.2f}" for n in depths),
+        last.implementation,
+        *(f"{measured[n].time_ratio(plain[n]):.2f}" for n in depths),
         *(f"{peak:.1f}" for peak in peaks),
         "" if growth is None else f"{growth:.2f}",
         "" if first.evaluations is None else f"{first.evaluations:.3g}",
-        "" if first.statistics is None else str(first.statistics),
+        "" if first.batch_norm_updates is None else str(first.batch_norm_updates),
         f"{last.error:.1e}",
     ]
 
 
-def _depth_table(deep: Sequence[Deep]) -> str:
+def _depth_table(deep_steps: Sequence[DeepStep]) -> str:
+    """The part of RESULTS.md on deep Hamiltonian networks."""
     columns = ["layers", "peak MiB", "parameters MiB", "seconds", "drift"]
     rows = [
         [
-            f"{d.layers:,}",
-            f"{d.peak / MIB:.2f}",
-            f"{d.parameters / MIB:.2f}",
-            f"{d.seconds:.2f}",
-            f"{d.drift:.0e}",
+            f"{step.layers:,}",
+            f"{step.peak / MIB:.2f}",
+            f"{step.parameters / MIB:.2f}",
+            f"{step.seconds:.2f}",
+            f"{step.drift:.0e}",
         ]
-        for d in deep
+        for step in deep_steps
     ]
     lines = [
-        f"## {DEPTH}",
+        f"## {DEPTH_TITLE}",
         "",
         "Peak without parameters and gradients; drift: error of the rebuilt first state. "
         f"{date.today():%d %B %Y}, {machine('cpu')}.",
         "",
-        cells(columns),
-        cells(["---:"] * len(columns)),
-        *map(cells, rows),
+        table_row(columns),
+        table_row(["---:"] * len(columns)),
+        *map(table_row, rows),
         "",
     ]
     return "\n".join(lines)
 
 
-def cells(values: Sequence[str]) -> str:
-    """A line of a table in Markdown."""
+def table_row(values: Sequence[str]) -> str:
+    """A row of a table in Markdown."""
     return f"| {' | '.join(values)} |"
 
 
@@ -219,17 +226,17 @@ def _draw(results: Results, path: Path) -> None:
 
     figure = Figure(figsize=(11, 4.6), layout="constrained")
     for axes, name in zip(figure.subplots(1, len(NETWORKS)), NETWORKS, strict=True):
-        table = results.of(name)
+        table = results.by_implementation(name)
         depth = max(table[BASELINE])
         plain = table[BASELINE][depth]
-        for contender, found in table.items():
-            finding = found[depth]
-            if finding.missing:
+        for implementation, by_depth in table.items():
+            measurement = by_depth[depth]
+            if measurement.missing:
                 continue
-            ours = contender.startswith("odenet")
-            x, y = finding.peak / MIB, finding.ratio(plain)
-            axes.plot(x, y, "o", color="tab:red" if ours else "tab:gray")
-            axes.annotate(contender, (x, y), (4, 4), textcoords="offset points", fontsize=8)
+            is_odenet = implementation.startswith("odenet")
+            x, y = measurement.peak / MIB, measurement.time_ratio(plain)
+            axes.plot(x, y, "o", color="tab:red" if is_odenet else "tab:gray")
+            axes.annotate(implementation, (x, y), (4, 4), textcoords="offset points", fontsize=8)
         axes.set(
             xscale="log", xlabel="peak MiB", ylabel="time / plain", title=f"{name}, N = {depth}"
         )
@@ -239,10 +246,10 @@ def _draw(results: Results, path: Path) -> None:
 
 
 def machine(device: str) -> str:
-    """The card, or the processor and how much of it is used."""
+    """The GPU with its memory, or the processor with its cores and threads."""
     if device == "cuda":
-        free, whole = (size / 2**30 for size in torch.cuda.mem_get_info())
-        return f"{torch.cuda.get_device_name()}, {free:.0f} of {whole:.0f} GiB free"
+        free, total = (size / 2**30 for size in torch.cuda.mem_get_info())
+        return f"{torch.cuda.get_device_name()}, {free:.0f} of {total:.0f} GiB free"
     model = platform.processor() or platform.machine()
     info = Path("/proc/cpuinfo")
     if info.exists():
@@ -251,9 +258,9 @@ def machine(device: str) -> str:
     return f"{model}, {os.cpu_count()} cores, {torch.get_num_threads()} threads"
 
 
-def peers() -> str:
-    """The versions of the other libraries."""
-    return ", ".join(f"{name} {_version(name)}" for name in PEERS)
+def library_versions() -> str:
+    """The versions of the other libraries, in words."""
+    return ", ".join(f"{name} {_version(name)}" for name in OTHER_LIBRARIES)
 
 
 def _version(name: str) -> str:

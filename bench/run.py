@@ -1,4 +1,4 @@
-"""The whole comparison: jobs to child processes, their results to bench/RESULTS.md and a plot."""
+"""The whole comparison: jobs for worker processes, and their results in RESULTS.md and a plot."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from tempfile import TemporaryDirectory
 
 from rich.console import Console
 
-from bench.child import Job
-from bench.contenders import BASELINE, CONTENDERS
-from bench.depth import Deep
+from bench.adapters import ADAPTERS, BASELINE
+from bench.deep_hamiltonian import DeepStep
 from bench.networks import NETWORKS, Size
-from bench.results import Finding, Results, write_results
+from bench.results import Measurement, Results, write_results
+from bench.worker import Job
 
-# Freed memory stays with the process. Otherwise glibc gives every large block back to the kernel
-# and page faults are half of the noise.
-KEEP = "glibc.malloc.mmap_max=0:glibc.malloc.trim_threshold=1099511627776"
+# Freed memory stays with the process. By default glibc returns every large block to the kernel, and
+# the page faults that follow are half of the noise.
+KEEP_FREED_MEMORY = "glibc.malloc.mmap_max=0:glibc.malloc.trim_threshold=1099511627776"
 
 
 def run(
@@ -38,72 +38,75 @@ def run(
     """Measure everything and write it down.
 
     Args:
-        depths: numbers of steps N; none for those of each network at full size, as for all sizes.
-        repeats: turns per contender.
-        batch: samples.
+        depths: numbers of steps N; if empty, the default of each network.
+        repeats: turns per implementation.
+        batch: number of samples; if None, the default of each network, as for the next two.
         channels: of the input.
-        side: height and width, or tokens.
-        layers: depths of the last table, in layers.
-        only: contenders besides plain autograd; all when empty.
-        networks: to measure; all when empty.
+        side: height and width of pictures, or tokens of a sequence.
+        layers: depths of the deep Hamiltonian networks, in layers; if empty, none is measured.
+        only: implementations to compare with plain autograd; all if empty.
+        networks: to measure; all if empty.
         output: the folder for RESULTS.md and the plot.
     """
     console = Console()
-    names = [name for name in CONTENDERS if not only or name in (BASELINE, *only)]
-    found, shapes = [], {}
+    names = [name for name in ADAPTERS if not only or name in (BASELINE, *only)]
+    measurements, shapes = [], {}
     with TemporaryDirectory() as folder:
         for network in (NETWORKS[name] for name in networks or NETWORKS):
-            given = (batch, channels, side)
-            own = [mine or full for mine, full in zip(given, network.full, strict=True)]
-            sizes = tuple(Size(*own, steps) for steps in depths or network.depths)
+            requested = zip((batch, channels, side), network.default_size, strict=True)
+            input_size = [number or default for number, default in requested]
+            sizes = tuple(Size(*input_size, steps) for steps in depths or network.default_depths)
             shapes[network.name] = "×".join(map(str, network.shape(sizes[0])))
             job = Job("", folder, network.name, sizes, tuple(names), repeats)
-            found += _compare(job, console)
-        deep = _run_child(Job("depth", folder, layers=tuple(layers))) if layers else []
+            measurements += _compare(job, console)
+        deep = _run_worker(Job("depth", folder, layers=tuple(layers))) if layers else []
     if isinstance(deep, dict):
         raise RuntimeError(f"the deep networks: {deep['missing']}")
     output.mkdir(parents=True, exist_ok=True)
-    write_results(Results(found, [Deep(**row) for row in deep], shapes, repeats), output)
+    deep_steps = [DeepStep(**fields) for fields in deep]
+    write_results(Results(measurements, deep_steps, shapes, repeats), output)
     console.print(f"wrote {output / 'RESULTS.md'}")
 
 
-def _compare(job: Job, console: Console) -> list[Finding]:
-    """All contenders on one network."""
-    _run_child(replace(job, kind="truth"))
+def _compare(job: Job, console: Console) -> list[Measurement]:
+    """Measure all implementations of one network, and print a line for each."""
+    _run_worker(replace(job, kind="reference"))
     details = {}
-    for name in job.contenders:
-        details[name] = _run_child(replace(job, kind="details", contenders=(name,)))
-    able = tuple(name for name, detail in details.items() if isinstance(detail, list))
-    seconds = _run_child(replace(job, kind="time", contenders=able))
+    for name in job.implementations:
+        details[name] = _run_worker(replace(job, kind="details", implementations=(name,)))
+    running = tuple(name for name, detail in details.items() if isinstance(detail, list))
+    seconds = _run_worker(replace(job, kind="time", implementations=running))
     if isinstance(seconds, dict):
         raise RuntimeError(f"the turns of {job.network}: {seconds['missing']}")
-    findings = []
+    measurements = []
     for size, times in zip(job.sizes, seconds, strict=True):
-        row = []
+        of_size = []
         for name, detail in details.items():
-            known = detail if isinstance(detail, dict) else detail[job.sizes.index(size)]
-            row.append(Finding(job.network, size.steps, name, times.get(name, []), **known))
-            line = row[-1].line(row[0])
+            fields = detail if isinstance(detail, dict) else detail[job.sizes.index(size)]
+            of_size.append(
+                Measurement(job.network, size.steps, name, times.get(name, []), **fields)
+            )
+            line = of_size[-1].summary(of_size[0])
             console.print(f"{job.network}, N = {size.steps}: {line}", soft_wrap=True)
-        findings += row
-    return findings
+        measurements += of_size
+    return measurements
 
 
-def _run_child(job: Job) -> list | dict[str, str]:
-    """The results of a job; or why there are none, under "missing"."""
+def _run_worker(job: Job) -> list | dict[str, str]:
+    """The results of a job from a worker process; or, under "missing", why there are none."""
     path = Path(job.folder) / "job.json"
-    path.write_text(job.write())
-    given = os.environ.get("PYTHONPATH")
-    here = str(Path(__file__).parents[1])
+    path.write_text(job.to_json())
+    python_path = os.environ.get("PYTHONPATH")
+    root = str(Path(__file__).parents[1])
     environment = os.environ | {
-        "PYTHONPATH": f"{here}{os.pathsep}{given}" if given else here,
-        "KINETO_LOG_LEVEL": "99",
+        "PYTHONPATH": f"{root}{os.pathsep}{python_path}" if python_path else root,
+        "KINETO_LOG_LEVEL": "99",  # torch's profiler logs nothing
     }
     if job.kind == "time":
-        environment["GLIBC_TUNABLES"] = KEEP
-    command = [sys.executable, "-m", "bench.child", str(path)]
-    child = subprocess.run(command, env=environment, capture_output=True, text=True)
-    if child.returncode:
-        lines = child.stderr.strip().splitlines() or [f"exit code {child.returncode}"]
+        environment["GLIBC_TUNABLES"] = KEEP_FREED_MEMORY
+    command = [sys.executable, "-m", "bench.worker", str(path)]
+    worker = subprocess.run(command, env=environment, capture_output=True, text=True)
+    if worker.returncode:
+        lines = worker.stderr.strip().splitlines() or [f"exit code {worker.returncode}"]
         return {"missing": f"failed: {lines[-1]}"}
     return json.loads(path.read_text())

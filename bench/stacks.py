@@ -1,7 +1,7 @@
-"""Stacks of one network in every precision, eager and compiled: `python -m bench.stacks …`.
+"""All implementations of one network in every precision: `python -m bench.stacks NETWORK FILE`.
 
-A process per network, so that one that takes the device down takes no other along. Each result is
-a line of JSON in a file as soon as it is known.
+`bench/gpu.py` starts a process per network, so that a crash of the device affects one network only.
+Each result is appended to FILE, as a line of JSON, as soon as it is known.
 """
 
 from __future__ import annotations
@@ -12,15 +12,15 @@ import json
 import statistics
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
-from bench.contender import Unable
-from bench.contenders import BASELINE, CONTENDERS
-from bench.instruments import Setting, Step
+from bench.adapters import ADAPTERS, BASELINE
+from bench.implementation import NotExpressible
+from bench.measured_step import ExecutionMode, MeasuredStep
 from bench.networks import NETWORKS, Size
 
 EAGER = (BASELINE, "torch.utils.checkpoint", "by hand", "revlib", "odenet")
@@ -32,18 +32,18 @@ NO_TIME = "not reached in the time given"
 
 
 @dataclass(frozen=True)
-class Stack:
-    """What one contender's training step takes.
+class StackResult:
+    """A training step of one implementation of a network (a stack of blocks) in one precision.
 
     Attributes:
-        network: its name.
-        precision: as in `Setting`.
-        name: of the contender.
+        network: a key of NETWORKS.
+        precision: as in `ExecutionMode`.
+        name: of the implementation, a key of ADAPTERS.
         seconds: the median of its steps.
-        peak: bytes of activations and working memory.
-        samples: of a step; tokens of a sequence, else pictures.
+        peak: the most bytes of activations and working memory held at once.
+        samples: tokens or pictures in a batch.
         error: of the gradients, relative to those of plain autograd in the same precision.
-        missing: why there is nothing of this.
+        missing: why nothing could be measured; else empty.
     """
 
     network: str
@@ -56,63 +56,67 @@ class Stack:
     missing: str = ""
 
 
-def measure(network: str, size: Size, device: str, repeats: int, end: float) -> Iterator[Stack]:
-    """All contenders in all precisions, the eager ones first.
+def measure(
+    network: str, size: Size, device: str, repeats: int, deadline: float
+) -> Iterator[StackResult]:
+    """Measure all implementations in all precisions, the eager ones first.
 
     Args:
         network: a key of NETWORKS.
         size: of the input.
         device: "cpu" or "cuda".
-        repeats: steps of which the median counts.
-        end: when to begin no more, on the clock of `time.time`.
+        repeats: steps whose times the median is taken of.
+        deadline: after which no measurement is begun, on the clock of `time.time`.
     """
-    plain: dict[str, Tensor] = {}
+    plain_gradients: dict[str, Tensor] = {}
     for names in (EAGER, COMPILED):
         for precision in PRECISIONS[device]:
             for name in names:
-                stack = Stack(network, precision, name)
-                if time.time() > end:
-                    yield _without(stack, NO_TIME)
+                result = StackResult(network, precision, name)
+                if time.time() > deadline:
+                    yield replace(result, missing=NO_TIME)
                     continue
                 try:
-                    yield _measured(stack, size, Setting(device, precision), repeats, plain)
-                except Unable as error:
-                    yield _without(stack, str(error))
+                    mode = ExecutionMode(device, precision)
+                    yield _measure_one(result, size, mode, repeats, plain_gradients)
+                except NotExpressible as error:
+                    yield replace(result, missing=str(error))
                 except ImportError as error:
-                    yield _without(stack, f"not installed ({error.name})")
+                    yield replace(result, missing=f"not installed ({error.name})")
                 except Exception as error:
                     reason = (str(error).strip().splitlines() or [""])[0]
-                    yield _without(stack, f"failed: {type(error).__name__}: {reason[:120]}")
+                    yield replace(result, missing=f"failed: {type(error).__name__}: {reason[:120]}")
                 gc.collect()
                 if device == "cuda":
                     torch.cuda.empty_cache()
 
 
-def _measured(
-    stack: Stack, size: Size, setting: Setting, repeats: int, plain: dict[str, Tensor]
-) -> Stack:
-    network = NETWORKS[stack.network]
-    setting.multiply()
-    steps = network.build(size).to(setting.device)
-    step = Step(CONTENDERS[stack.name](network, steps, size), setting, network, size)
-    for _ in range(2):  # compilers, caches and the choice of algorithms
+def _measure_one(
+    result: StackResult,
+    size: Size,
+    mode: ExecutionMode,
+    repeats: int,
+    plain_gradients: dict[str, Tensor],
+) -> StackResult:
+    """A result with its numbers; keeps gradients of plain autograd in `plain_gradients`."""
+    network = NETWORKS[result.network]
+    mode.set_matmul_precision()
+    steps = network.build(size).to(mode.device)
+    step = MeasuredStep(ADAPTERS[result.name](network, steps, size), mode, network, size)
+    for _ in range(2):  # warm up: compilers, caches and the choice of algorithms
         step()
     seconds = statistics.median(step.seconds() for _ in range(repeats))
     peak, gradients = step.peak(), step.gradients()
-    if stack.name == BASELINE:
-        plain[stack.precision] = gradients
-    true = plain.get(stack.precision)
-    error = None if true is None else float((gradients - true).norm() / true.norm())
-    samples = size.batch * (size.side if network.sequence else 1)
-    return Stack(stack.network, stack.precision, stack.name, seconds, peak, samples, error)
-
-
-def _without(stack: Stack, missing: str) -> Stack:
-    return Stack(stack.network, stack.precision, stack.name, missing=missing)
+    if result.name == BASELINE:
+        plain_gradients[result.precision] = gradients
+    plain = plain_gradients.get(result.precision)
+    error = None if plain is None else float((gradients - plain).norm() / plain.norm())
+    samples = size.batch * (size.side if network.is_sequence_model else 1)
+    return replace(result, seconds=seconds, peak=peak, samples=samples, error=error)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Measures one network, and writes a line for each result."""
+    """Measures a network, and writes a line for each result."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("network", choices=NETWORKS)
     parser.add_argument("file", type=Path)
@@ -120,14 +124,16 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--device", choices=PRECISIONS, default="cuda")
     parser.add_argument("--repeats", type=int, default=10)
     parser.add_argument("--seconds", type=float, default=120)
-    given = parser.parse_args(arguments)
-    end = time.time() + given.seconds
-    found = measure(given.network, Size(*given.size), given.device, given.repeats, end)
-    with given.file.open("a", encoding="utf-8") as lines:
-        for stack in found:
-            lines.write(json.dumps(asdict(stack)) + "\n")
-            lines.flush()
-            print(f"{stack.precision} {stack.name}: {stack.missing or stack.seconds}", flush=True)
+    args = parser.parse_args(arguments)
+    deadline = time.time() + args.seconds
+    results = measure(args.network, Size(*args.size), args.device, args.repeats, deadline)
+    with args.file.open("a", encoding="utf-8") as file:
+        for result in results:
+            file.write(json.dumps(asdict(result)) + "\n")
+            file.flush()
+            print(
+                f"{result.precision} {result.name}: {result.missing or result.seconds}", flush=True
+            )
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The blocks of the transformer stack: causal attention and an MLP, which move each other."""
+"""The blocks of a reversible transformer: causal attention updates Y, an MLP updates Z."""
 
 from __future__ import annotations
 
@@ -6,15 +6,15 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 HEADS = 6
-GROWTH = 4  # width of the MLP's hidden layer
+HIDDEN_FACTOR = 4  # width of the MLP's hidden layer, as a multiple of its input
 
 
 class Attention(nn.Module):
-    """Causal self-attention with several heads (Vaswani et al. 2017), normalised before.
+    """A layer norm and causal multi-head self-attention (Vaswani et al. 2017).
 
     Args:
         width: of a token.
-        heads: how many.
+        heads: their number.
     """
 
     def __init__(self, width: int, heads: int):
@@ -26,23 +26,23 @@ class Attention(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """``(batch, tokens, width)`` to the same shape."""
-        parts = self.project(self.norm(x)).unflatten(2, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
-        seen = F.scaled_dot_product_attention(*parts, is_causal=True)
-        return self.join(seen.transpose(1, 2).flatten(2))
+        qkv = self.project(self.norm(x)).unflatten(2, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
+        attended = F.scaled_dot_product_attention(*qkv, is_causal=True)
+        return self.join(attended.transpose(1, 2).flatten(2))
 
 
 def mlp(width: int) -> nn.Sequential:
-    """Normalised before, with a hidden layer of four times the width."""
+    """A layer norm and an MLP whose hidden layer is four times as wide."""
     return nn.Sequential(
         nn.LayerNorm(width),
-        nn.Linear(width, GROWTH * width),
+        nn.Linear(width, HIDDEN_FACTOR * width),
         nn.GELU(),
-        nn.Linear(GROWTH * width, width),
+        nn.Linear(HIDDEN_FACTOR * width, width),
     )
 
 
 def blocks(width: int, layers: int) -> nn.ModuleList:
-    """Pairs (attention, MLP); Y += attention(Z), Z += MLP(Y) (Kitaev et al. 2020, Eq. 8)."""
+    """The pairs (attention, MLP) of Y += attention(Z), Z += MLP(Y) (Kitaev et al. 2020, Eq. 8)."""
     heads = HEADS if width % HEADS == 0 else 1
     return nn.ModuleList(
         nn.ModuleList([Attention(width, heads), mlp(width)]) for _ in range(layers)

@@ -1,16 +1,16 @@
 """Fine-tuning a ResNet and its momentum form on a folder of pictures (Sander et al. 2021, Fig. 8).
 
-The folder has train/ and val/ with one folder of pictures per class, such as the ants and bees of
-the paper. Both networks start from the same weights; each is trained at the largest batch that a
-cap of memory lets it have, measured in child processes.
+The folder has train/ and val/, each with one folder of pictures per class, such as the ants and
+bees of the paper. Both networks start from the same weights. With --cap, each is trained at the
+largest batch whose training step stays below that many MiB, measured in child processes.
 """
 
 import time
 from pathlib import Path
 
 import torch
-from figures import options, printed_by_child, save
 from matplotlib import pyplot
+from shared import argument_parser, run_in_child_process, save_figure
 from torch import nn
 from torch.utils.data import DataLoader
 from torchvision import transforms
@@ -19,86 +19,92 @@ from torchvision.datasets import ImageFolder
 from odenet.conversion import convert, zoo
 from odenet.footprint.allocator import Peak
 
-KINDS = ("ResNet", "Momentum ResNet")
+NETWORKS = ("ResNet", "Momentum ResNet")
 
 
-def network(given, kind, classes):
-    """The named network with a new last layer; its blocks as they are, or as momentum steps."""
+def build(args, network, class_count):
+    """The model that `--model` names, with a new last layer.
+
+    Args:
+        args: the command line.
+        network: one of NETWORKS; for the second, the residual blocks become steps of momentum.
+        class_count: outputs of the last layer.
+    """
     torch.manual_seed(0)
-    weights = None if given.weights == "none" else given.weights
-    model = zoo.build(given.model, weights)
-    model.fc = nn.Linear(model.fc.in_features, classes)
-    return convert(model, gamma=0.9) if kind == KINDS[1] else model
+    weights = None if args.weights == "none" else args.weights
+    model = zoo.build(args.model, weights)
+    model.fc = nn.Linear(model.fc.in_features, class_count)
+    return convert(model, gamma=0.9) if network == NETWORKS[1] else model
 
 
-def loaders(given, batch):
-    """Batches to train on and to test on."""
-    change = transforms.Compose([
-        transforms.RandomResizedCrop(given.size, scale=(0.5, 1)),
+def data_loaders(args, batch):
+    """The batches of train/, augmented, and those of val/."""
+    augmented = transforms.Compose([
+        transforms.RandomResizedCrop(args.size, scale=(0.5, 1)),
         transforms.RandomHorizontalFlip(),
         transforms.ToTensor(),
         transforms.Normalize((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
     ])  # fmt: skip
-    keep = transforms.Compose([
-        transforms.Resize((given.size, given.size)), *change.transforms[2:],
+    resized = transforms.Compose([
+        transforms.Resize((args.size, args.size)), *augmented.transforms[2:],
     ])  # fmt: skip
-    train = ImageFolder(str(given.folder / "train"), change)
-    val = ImageFolder(str(given.folder / "val"), keep)
+    train = ImageFolder(str(args.folder / "train"), augmented)
+    val = ImageFolder(str(args.folder / "val"), resized)
     return DataLoader(train, batch, shuffle=True, drop_last=True), DataLoader(val, 64)
 
 
-def train(model, given, batch):
-    """Accuracy after each epoch, with the seconds of training until then."""
+def train(model, args, batch):
+    """Trains a model; returns (seconds of training so far, accuracy on val/) after each epoch."""
     device = "cuda" if torch.cuda.is_available() else "cpu"
     model.to(device)
-    learn, test = loaders(given, batch)
-    solver = torch.optim.SGD(model.parameters(), lr=1e-3, momentum=0.9)
-    found, seconds = [], 0.0
-    for _ in range(given.epochs):
+    train_loader, val_loader = data_loaders(args, batch)
+    optimizer = torch.optim.SGD(model.parameters(), lr=1e-3, momentum=0.9)
+    curve, seconds = [], 0.0
+    for _ in range(args.epochs):
         start = time.perf_counter()
         model.train()
-        for pictures, classes in learn:
-            loss = nn.functional.cross_entropy(model(pictures.to(device)), classes.to(device))
-            solver.zero_grad()
+        for pictures, labels in train_loader:
+            loss = nn.functional.cross_entropy(model(pictures.to(device)), labels.to(device))
+            optimizer.zero_grad()
             loss.backward()
-            solver.step()
+            optimizer.step()
         seconds += time.perf_counter() - start
         model.eval()
         with torch.no_grad():
-            right = [(model(x.to(device)).argmax(1).cpu() == y).float() for x, y in test]
-        found.append((seconds, torch.cat(right).mean().item()))
-    return found
+            correct = [(model(x.to(device)).argmax(1).cpu() == y).float() for x, y in val_loader]
+        curve.append((seconds, torch.cat(correct).mean().item()))
+    return curve
 
 
-def peak_memory(given, kind, batch):
-    """The memory in MiB of the network and a training step, in a fresh process."""
-    flags = {"model": given.model, "size": given.size, "weights": "none"}
-    words = [word for name, value in flags.items() for word in (f"--{name}", value)]
-    return printed_by_child(__file__, given.folder, "--step", f"{kind}:{batch}", *words)
+def peak_memory(args, network, batch):
+    """The MiB that the model and one training step hold at most, in a fresh process."""
+    options = {"model": args.model, "size": args.size, "weights": "none"}
+    words = [word for name, value in options.items() for word in (f"--{name}", value)]
+    return run_in_child_process(__file__, args.folder, "--step", f"{network}:{batch}", *words)
 
 
-def one_step(given):
-    """What a child process does: a step; prints how many MiB were held at most."""
-    kind, batch = given.step.split(":")
+def print_peak_memory(args):
+    """What a child process does: takes one training step, and prints the peak in MiB."""
+    network, batch = args.step.split(":")
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    with Peak(device) as held:
-        model = network(given, kind, 2).to(device)
-        pictures = torch.randn(int(batch), 3, given.size, given.size, device=device)
+    with Peak(device) as peak:
+        model = build(args, network, 2).to(device)
+        pictures = torch.randn(int(batch), 3, args.size, args.size, device=device)
         model(pictures).square().sum().backward()
-    print(held.highest / 2**20)
+    print(peak.highest / 2**20)
 
 
-def largest_batch(given, kind):
-    """The largest power of two that the cap lets a network have; at least 2."""
+def largest_batch(args, network):
+    """The largest power of two, from 2 to 256, whose training step stays within `--cap`."""
     batch = 2
-    while batch < 256 and peak_memory(given, kind, 2 * batch) <= given.cap:
+    while batch < 256 and peak_memory(args, network, 2 * batch) <= args.cap:
         batch *= 2
     return batch
 
 
 def parse(arguments):
-    """The arguments of the command line."""
-    parser = options(__doc__, epochs=5, batch=8, size=224, cap=0)
+    """The command line, parsed."""
+    parser = argument_parser(__doc__, epochs=5, batch=8, size=224, cap=0)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--model", default="resnet18", help="a ResNet of torchvision")
     parser.add_argument("--weights", default="default", help="default, none, or a file")
@@ -107,27 +113,27 @@ def parse(arguments):
 
 
 def main(arguments=None):
-    """Fine-tunes both networks and draws accuracy over time; gives what was found by network."""
-    given = parse(arguments)
-    if given.step:
-        return one_step(given)
-    classes = len(ImageFolder(str(given.folder / "train")).classes)
+    """Fine-tunes both networks and draws accuracy over time; returns the curves by network."""
+    args = parse(arguments)
+    if args.step:
+        return print_peak_memory(args)
+    class_count = len(ImageFolder(str(args.folder / "train")).classes)
     figure, axes = pyplot.subplots(figsize=(5, 4))
-    found = {}
-    for kind in KINDS:
-        batch = largest_batch(given, kind) if given.cap else given.batch
+    curves = {}
+    for network in NETWORKS:
+        batch = largest_batch(args, network) if args.cap else args.batch
         try:
-            model = network(given, kind, classes)
+            model = build(args, network, class_count)
         except zoo.ZooError as error:
             raise SystemExit(f"error: {error}") from None
-        found[kind] = train(model, given, batch)
-        seconds, accuracy = zip(*found[kind], strict=True)
-        axes.plot(seconds, accuracy, "o-", label=f"{kind}, batch {batch}")
-        print(f"{kind}, batch {batch}: accuracy {accuracy[-1]:.1%} in {seconds[-1]:.0f} s")
+        curves[network] = train(model, args, batch)
+        seconds, accuracy = zip(*curves[network], strict=True)
+        axes.plot(seconds, accuracy, "o-", label=f"{network}, batch {batch}")
+        print(f"{network}, batch {batch}: accuracy {accuracy[-1]:.1%} in {seconds[-1]:.0f} s")
     axes.set(xlabel="seconds of training", ylabel="accuracy on val/")
     axes.legend()
-    save(figure, given.out, "finetune.png")
-    return found
+    save_figure(figure, args.out, "finetune.png")
+    return curves
 
 
 if __name__ == "__main__":

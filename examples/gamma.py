@@ -1,15 +1,15 @@
 """γ changed in a trained network, and refitted (Sander et al. 2021, Section 5.2 and Fig. 6).
 
-Momentum networks of basic blocks learn the 8x8 digits with γ = 0, which is a ResNet, up to 0.9.
-Then those of the least and of the largest γ are measured with each of the others, as they are and
-after a little more training.
+Momentum networks learn the 8x8 digits, one with each γ from 0, which is a ResNet, to 0.9. Then the
+networks that were trained with the smallest and the largest γ are tested with each of the other
+values: first with their weights as they are, then after a little more training.
 """
 
 import copy
 
 import torch
-from figures import SPECS, options, save
 from matplotlib import pyplot
+from shared import SPECS, argument_parser, save_figure
 from torch import nn
 
 import odenet
@@ -21,8 +21,11 @@ GAMMAS = (0.0, 0.3, 0.6, 0.9)
 BATCH = 64
 
 
-def digits():
-    """Pictures ``(n, 3, 8, 8)`` in -1..1, all channels the same, and labels: to learn, to test."""
+def load_digits():
+    """The training and the test split: pictures ``(n, 3, 8, 8)`` in -1..1, and labels ``(n,)``.
+
+    The pictures are grey: their three channels are the same.
+    """
     data = load_data(Call("digits"), (1, 8, 8))
     return [
         (split.inputs.float().expand(-1, 3, -1, -1) / 127.5 - 1, split.labels)
@@ -40,26 +43,26 @@ def with_gamma(network, gamma):
     return network
 
 
-def learn(network, split, epochs, rate, seed=0):
-    """Trains a network in place for some epochs."""
+def train(network, split, epochs, rate, seed=0):
+    """Trains a network in place for some epochs, and returns it."""
     pictures, labels = split
     torch.manual_seed(seed)
     steps = len(pictures) // BATCH
-    solver = torch.optim.SGD(network.parameters(), rate, momentum=0.9, weight_decay=2e-4)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(solver, rate, total_steps=epochs * steps)
+    optimizer = torch.optim.SGD(network.parameters(), rate, momentum=0.9, weight_decay=2e-4)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, rate, total_steps=epochs * steps)
     network.train()
     for _ in range(epochs):
         for batch in torch.randperm(len(pictures))[: steps * BATCH].split(BATCH):
             loss = nn.functional.cross_entropy(network(pictures[batch]), labels[batch])
-            solver.zero_grad()
+            optimizer.zero_grad()
             loss.backward()
-            solver.step()
+            optimizer.step()
             schedule.step()
     return network
 
 
 def accuracy(network, split):
-    """The share of pictures that a network, in evaluation mode, gives the right label."""
+    """The share of pictures to which a network, in evaluation mode, gives the right label."""
     pictures, labels = split
     network.eval()
     with torch.no_grad():
@@ -67,28 +70,31 @@ def accuracy(network, split):
 
 
 def main(arguments=None):
-    """Trains, changes γ, refits and draws; gives accuracies by kind of curve and γ in use."""
-    given = options(__doc__, epochs=8, refit=2, blocks=2).parse_args(arguments)
-    train, test = digits()
-    program = odenet.load(SPECS / "momentum.ode", set={"n": given.blocks, "w": 8, "size": 8})
+    """Trains, changes γ, refits and draws; returns the accuracies, by curve, for each of GAMMAS."""
+    args = argument_parser(__doc__, epochs=8, refit=2, blocks=2).parse_args(arguments)
+    train_split, test_split = load_digits()
+    program = odenet.load(SPECS / "momentum.ode", set={"n": args.blocks, "w": 8, "size": 8})
     torch.manual_seed(0)
-    begun = program.network()
-    trained = {g: learn(with_gamma(begun, g), train, given.epochs, 0.1) for g in GAMMAS}
-    found = {"trained so": [accuracy(network, test) for network in trained.values()]}
-    for first in (GAMMAS[0], GAMMAS[-1]):
-        changed = [with_gamma(trained[first], g) for g in GAMMAS]
-        found[f"trained with γ = {first}"] = [accuracy(network, test) for network in changed]
-        found[f"trained with γ = {first}, refitted"] = [
-            accuracy(learn(network, train, given.refit, 0.02), test) for network in changed
+    untrained = program.network()
+    trained = {g: train(with_gamma(untrained, g), train_split, args.epochs, 0.1) for g in GAMMAS}
+    curves = {
+        "trained with the γ in use": [accuracy(network, test_split) for network in trained.values()]
+    }
+    for gamma in (GAMMAS[0], GAMMAS[-1]):
+        changed = [with_gamma(trained[gamma], g) for g in GAMMAS]
+        curves[f"trained with γ = {gamma}"] = [accuracy(n, test_split) for n in changed]
+        curves[f"trained with γ = {gamma}, refitted"] = [
+            accuracy(train(network, train_split, args.refit, 0.02), test_split)
+            for network in changed
         ]
     figure, axes = pyplot.subplots(figsize=(5, 4))
-    for name, accuracies in found.items():
-        axes.plot(GAMMAS, accuracies, "o-", label=name)
-        print(f"{name}: " + ", ".join(f"{value:.1%}" for value in accuracies))
+    for label, accuracies in curves.items():
+        axes.plot(GAMMAS, accuracies, "o-", label=label)
+        print(f"{label}: " + ", ".join(f"{value:.1%}" for value in accuracies))
     axes.set(xlabel="γ in use", ylabel="test accuracy", xticks=GAMMAS)
     axes.legend()
-    save(figure, given.out, "gamma.png")
-    return found
+    save_figure(figure, args.out, "gamma.png")
+    return curves
 
 
 if __name__ == "__main__":

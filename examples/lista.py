@@ -1,18 +1,20 @@
 """Learning to optimise: sparse codes by learned ISTA (Sander et al. 2021, Section 5.3, Fig. 10).
 
-A network of L layers maps measurements y to codes x that make the Lasso cost
-|y - D x|^2 / 2 + λ |x|_1 small. As a RevNet it cannot converge (Proposition 1).
+ISTA is the proximal gradient method for the Lasso: given measurements y and a dictionary D, it
+finds codes x that minimise the cost |y - D x|^2 / 2 + λ |x|_1. Learned ISTA is a network of L
+layers from y to x that starts as L iterations of ISTA; its matrices are then trained to lower the
+cost. As a RevNet it cannot converge (Proposition 1).
 """
 
 import torch
-from figures import SPECS, options, save
 from matplotlib import pyplot
+from shared import SPECS, argument_parser, save_figure
 from torch.nn import functional
 
 import odenet
 
 CODES, MEASUREMENTS, LAMBDA = 32, 16, 0.1
-NETWORKS = {  # name: file, constants
+NETWORKS = {  # label: spec, values of constants
     "LISTA": ("lista.ode", {}),
     "Momentum LISTA, γ = 0.2": ("lista_momentum.ode", {}),
     "Momentum LISTA, γ = 0.9": ("lista_momentum.ode", {"gamma": 0.9}),
@@ -21,73 +23,81 @@ NETWORKS = {  # name: file, constants
 
 
 class Lasso:
-    """One problem: a dictionary, and samples to learn from and to test on."""
+    """A Lasso problem: a random dictionary D ``(16, 32)``, training and test measurements.
 
-    def __init__(self, samples):
+    Args:
+        sample_count: measurement vectors of each split.
+    """
+
+    def __init__(self, sample_count):
         torch.manual_seed(0)
         self.D = functional.normalize(torch.randn(MEASUREMENTS, CODES), dim=0)
-        self.rate = 1 / torch.linalg.matrix_norm(self.D, 2).item() ** 2
+        self.step_size = 1 / torch.linalg.matrix_norm(self.D, 2).item() ** 2
         self.train, self.test = (
-            functional.normalize(torch.randn(samples, MEASUREMENTS), dim=1) for _ in range(2)
+            functional.normalize(torch.randn(sample_count, MEASUREMENTS), dim=1) for _ in range(2)
         )
-        self.best = self.cost(self.ista(self.test, 3000), self.test)
+        self.minimal_cost = self.cost(self.ista(self.test, 3000), self.test)
 
     def cost(self, x, y):
-        """The mean cost of codes ``(samples, 32)`` of measurements ``(samples, 16)``."""
+        """The mean cost of codes x ``(samples, 32)`` for measurements y ``(samples, 16)``."""
         return ((y - x @ self.D.T).square().sum(1) / 2 + LAMBDA * x.abs().sum(1)).mean()
 
     def ista(self, y, iterations):
-        """Codes by proximal gradient steps."""
+        """The codes of measurements y after some iterations of ISTA from 0."""
         x = y.new_zeros(len(y), CODES)
         for _ in range(iterations):
-            step = x - self.rate * (x @ self.D.T - y) @ self.D
-            x = functional.softshrink(step, self.rate * LAMBDA)
+            gradient_step = x - self.step_size * (x @ self.D.T - y) @ self.D
+            x = functional.softshrink(gradient_step, self.step_size * LAMBDA)
         return x
 
     def network(self, spec, constants, layers):
-        """A flow that starts as ISTA: W1 = 1 - η D^T D, W2 = η D^T."""
-        program = odenet.load(SPECS / spec, set={"η": self.rate, "λ": LAMBDA})
+        """A flow whose layers start as iterations of ISTA: W1 = 1 - η D^T D, W2 = η D^T.
+
+        Its input is y followed by zeros, as long as x, so W2 has columns of zeros for those.
+        """
+        program = odenet.load(SPECS / spec, set={"η": self.step_size, "λ": LAMBDA})
         flow = program.flow(CODES, layers, space=0, **constants)
-        flow.memory = "stored"  # a few layers on small data: faster so
-        beside = torch.zeros(CODES, CODES - MEASUREMENTS)
-        of_codes = torch.eye(CODES) - self.rate * self.D.T @ self.D
-        of_measurements = torch.cat((self.rate * self.D.T, beside), dim=1)
+        flow.memory = "stored"  # faster than recomputing, for a few small layers
+        zero_columns = torch.zeros(CODES, CODES - MEASUREMENTS)
+        W1 = torch.eye(CODES) - self.step_size * self.D.T @ self.D
+        W2 = torch.cat((self.step_size * self.D.T, zero_columns), dim=1)
         with torch.no_grad():
-            for name in flow.operators:
-                getattr(flow, name).copy_(of_codes if name in ("W1", "W3") else of_measurements)
+            for name in flow.operators:  # the RevNet has W1 and W2 twice
+                getattr(flow, name).copy_(W1 if name in ("W1", "W3") else W2)
         return flow
 
-    def learn(self, spec, constants, layers, iterations):
-        """The cost on the test samples above the least one, after learning without codes."""
+    def excess_cost(self, spec, constants, layers, iterations):
+        """Trains a network to lower the cost; returns its test cost minus the minimal one."""
         flow = self.network(spec, constants, layers)
-        inputs, others = (
+        train_inputs, test_inputs = (
             functional.pad(y, (0, CODES - MEASUREMENTS)) for y in (self.train, self.test)
         )
-        solver = torch.optim.Adam(flow.parameters(), lr=2e-3)
+        optimizer = torch.optim.Adam(flow.parameters(), lr=2e-3)
         for _ in range(iterations):
-            loss = self.cost(flow(inputs), self.train)
-            solver.zero_grad()
+            loss = self.cost(flow(train_inputs), self.train)
+            optimizer.zero_grad()
             loss.backward()
-            solver.step()
+            optimizer.step()
         with torch.no_grad():
-            return (self.cost(flow(others), self.test) - self.best).item()
+            return (self.cost(flow(test_inputs), self.test) - self.minimal_cost).item()
 
 
 def main(arguments=None):
-    """Learns each network at several depths; gives its excess cost by depth."""
-    given = options(__doc__, iterations=800, samples=500, deepest=8).parse_args(arguments)
-    problem = Lasso(given.samples)
-    depths = range(2, given.deepest + 1, 2)
-    found = {}
+    """Trains each network at several depths; returns, by label, a list of excess costs."""
+    args = argument_parser(__doc__, iterations=800, samples=500, deepest=8).parse_args(arguments)
+    problem = Lasso(args.samples)
+    depths = range(2, args.deepest + 1, 2)
+    results = {}
     figure, axes = pyplot.subplots(figsize=(5, 4))
-    for name, network in NETWORKS.items():
-        found[name] = [problem.learn(*network, layers, given.iterations) for layers in depths]
-        axes.semilogy(depths, found[name], "o-", label=name)
-        print(f"{name}: " + ", ".join(f"{cost:.4f}" for cost in found[name]))
+    for label, network in NETWORKS.items():
+        costs = [problem.excess_cost(*network, layers, args.iterations) for layers in depths]
+        results[label] = costs
+        axes.semilogy(depths, costs, "o-", label=label)
+        print(f"{label}: " + ", ".join(f"{cost:.4f}" for cost in costs))
     axes.set(xlabel="layers", ylabel="test cost above the least", xticks=list(depths))
     axes.legend()
-    save(figure, given.out, "lista.png")
-    return found
+    save_figure(figure, args.out, "lista.png")
+    return results
 
 
 if __name__ == "__main__":

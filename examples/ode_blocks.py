@@ -1,15 +1,15 @@
 """Ten ODE blocks of first and of second order over the channels (Sander et al. 2021, Fig. 9).
 
-A convolution brings the pictures to a few channels of half their size, ten ODE blocks follow one
-another, each with weights of its own and solved to a tolerance, and a linear layer tells the
-classes. Beside them is the same network without blocks. The paper has CIFAR-10; here it is the
-digits, or any data that `--data` names.
+A convolution halves the size of the pictures and gives them a few channels. Ten ODE blocks follow,
+each with its own weights and solved to a tolerance, then a linear layer that gives the scores of
+the classes. They are compared with the same network without the blocks. The paper trains on
+CIFAR-10; this example on the handwritten digits, or on any data that `--data` names.
 """
 
 import torch
-from figures import options, save
 from matplotlib import pyplot
 from rich.console import Console
+from shared import argument_parser, save_figure
 
 import odenet
 
@@ -29,48 +29,55 @@ train {{
     schedule  = cosine
 }}
 """
-FIRST, SECOND = "x' = f(x)", "x'' = f(x) - x'\noutput x"
-NETWORKS = {"no ODE blocks": None, "first order": FIRST, "second order": SECOND}
+FIRST_ORDER, SECOND_ORDER = "x' = f(x)", "x'' = f(x) - x'\noutput x"
+EQUATIONS = {"no ODE blocks": None, "first order": FIRST_ORDER, "second order": SECOND_ORDER}
 
 
-def spec(equation, blocks, shape, data):
-    """The text of a network; without an equation its blocks are left out."""
-    text = SPEC.format(equation=equation or FIRST, blocks=blocks, shape=shape, data=data)
+def spec_text(equation, blocks, shape, data):
+    """The spec of a network whose blocks solve an equation, or without blocks if it is None."""
+    text = SPEC.format(equation=equation or FIRST_ORDER, blocks=blocks, shape=shape, data=data)
     return text if equation else text.replace(f"-> flow({blocks}) ", "")
 
 
-def accuracy(text, width, steps, seed, out):
-    """On the test split, of a network of that width after so many steps."""
-    program = odenet.loads(text, set={"w": width, "steps": steps, "seed": seed})
-    result = odenet.train(program, out=out, console=Console(quiet=True))
-    return result.accuracy
+def trained_accuracy(spec, width, steps, seed, folder):
+    """Trains the network of a spec; returns its accuracy on the test split.
+
+    Args:
+        spec: its text.
+        width: channels of the ODE blocks.
+        steps: of training.
+        seed: of the initial weights and the order of the batches.
+        folder: of the run.
+    """
+    program = odenet.loads(spec, set={"w": width, "steps": steps, "seed": seed})
+    return odenet.train(program, out=folder, console=Console(quiet=True)).accuracy
 
 
 def main(arguments=None):
-    """Trains and draws; gives the accuracies of every seed by network and width."""
-    parser = options(__doc__, steps=120, blocks=10, seeds=1)
+    """Trains and draws; returns `{(network, width): [accuracy for each seed]}`."""
+    parser = argument_parser(__doc__, steps=120, blocks=10, seeds=1)
     parser.add_argument("--widths", nargs="+", type=int, default=[1, 2, 4, 8])
     parser.add_argument("--data", default="digits", help="as in a spec [default: digits]")
     parser.add_argument("--shape", default="1, 8, 8", help="of a sample [default: 1, 8, 8]")
-    given = parser.parse_args(arguments)
+    args = parser.parse_args(arguments)
     torch.set_num_threads(1)
-    found = {}
+    results = {}
     figure, axes = pyplot.subplots(figsize=(5, 4))
-    for name, equation in NETWORKS.items():
-        text = spec(equation, given.blocks, given.shape, given.data)
-        for width in given.widths:
-            place = given.out / "ode_blocks" / f"{name.replace(' ', '-')}-{width}"
-            found[name, width] = [
-                accuracy(text, width, given.steps, seed, f"{place}-{seed}")
-                for seed in range(given.seeds)
+    for network, equation in EQUATIONS.items():
+        spec = spec_text(equation, args.blocks, args.shape, args.data)
+        for width in args.widths:
+            folder = args.out / "ode_blocks" / f"{network.replace(' ', '-')}-{width}"
+            results[network, width] = [
+                trained_accuracy(spec, width, args.steps, seed, f"{folder}-{seed}")
+                for seed in range(args.seeds)
             ]
-        means = [100 * sum(found[name, width]) / given.seeds for width in given.widths]
-        axes.plot(given.widths, means, "o-", label=name)
-        print(f"{name}: " + ", ".join(f"{mean:.1f}%" for mean in means), flush=True)
-    axes.set(xlabel="channels", ylabel=f"test accuracy (%) after {given.steps} steps")
+        means = [100 * sum(results[network, width]) / args.seeds for width in args.widths]
+        axes.plot(args.widths, means, "o-", label=network)
+        print(f"{network}: " + ", ".join(f"{mean:.1f}%" for mean in means), flush=True)
+    axes.set(xlabel="channels", ylabel=f"test accuracy (%) after {args.steps} steps")
     axes.legend()
-    save(figure, given.out, "ode_blocks.png")
-    return found
+    save_figure(figure, args.out, "ode_blocks.png")
+    return results
 
 
 if __name__ == "__main__":

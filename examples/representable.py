@@ -1,30 +1,38 @@
 """Which linear maps a momentum network represents (Sander et al. 2021, Theorem 1 and Fig. 4).
 
-A diagonalisable D is the map of εx'' + x' = θx, x'(0) = 0, at time 1 if and only if every real
-eigenvalue below λ_ε is of even multiplicity. Here λ_ε is computed, and linear momentum networks
-are fitted to maps on either side of it.
+A linear momentum network approximates the equation εx'' + x' = θx with x'(0) = 0, where θ is a
+matrix. The map from x(0) to x(1) can be a diagonalisable matrix D if and only if every real
+eigenvalue of D below a number λ_ε has even multiplicity. This example computes λ_ε, and fits linear
+momentum networks to maps with eigenvalues on either side of it.
 """
 
 import math
 
 import numpy as np
 import torch
-from figures import SPECS, options, save
 from matplotlib import pyplot
+from shared import SPECS, argument_parser, save_figure
 
 import odenet
 
 
 def least_eigenvalue(epsilon):
-    """λ_ε: the least of exp(-1/(2ε)) (cos α + sin(α) / (2εα)); it lies in the first trough."""
+    """λ_ε: the minimum of exp(-1/(2ε)) (cos α + sin(α) / (2εα)) over α in (0, 2π]."""
     alpha = np.linspace(1e-6, 2 * math.pi, 20_001)
     return (
         math.exp(-1 / (2 * epsilon)) * (np.cos(alpha) + np.sin(alpha) / (2 * epsilon * alpha))
     ).min()
 
 
-def fitted(target, epsilon, steps, seed=0):
-    """The map nearest to a target matrix that a fitted network of that many steps has."""
+def fitted_map(target, epsilon, steps, seed=0):
+    """The matrix of a linear momentum network that is fitted to a target matrix.
+
+    Args:
+        target: ``(n, n)``.
+        epsilon: of the equation; the network has γ = 1 - 1/(steps ε).
+        steps: of the network.
+        seed: of its initial weights.
+    """
     torch.manual_seed(seed)
     size = len(target)
     flow = odenet.load(SPECS / "linear.ode").flow(
@@ -35,62 +43,75 @@ def fitted(target, epsilon, steps, seed=0):
     with torch.no_grad():
         flow.K.copy_((torch.randn(size, size) - 3 * torch.eye(size)) / steps)
     basis = torch.eye(size, dtype=torch.float64)
-    solver = torch.optim.LBFGS(flow.parameters(), max_iter=200, line_search_fn="strong_wolfe")
+    optimizer = torch.optim.LBFGS(flow.parameters(), max_iter=200, line_search_fn="strong_wolfe")
 
     def loss():
-        solver.zero_grad()
+        optimizer.zero_grad()
         error = (flow(basis).T - target).square().sum()
         error.backward()
         return error
 
-    solver.step(loss)
+    optimizer.step(loss)
     return flow(basis).T.detach()
 
 
-def distance(eigenvalues, epsilon, steps, seeds=3):
-    """From a diagonal map to the nearest that fitting finds, over some starts."""
+def fitting_error(eigenvalues, epsilon, steps, seeds=3):
+    """The distance of a diagonal matrix from the best of several fitted maps (Frobenius norm)."""
     target = torch.diag(torch.tensor(eigenvalues, dtype=torch.float64))
     return min(
-        torch.linalg.matrix_norm(fitted(target, epsilon, steps, seed) - target).item()
+        torch.linalg.matrix_norm(fitted_map(target, epsilon, steps, seed) - target).item()
         for seed in range(seeds)
     )
 
 
-def draw(axes, epsilons, limits, least):
-    """Fig. 4: λ_ε with the least eigenvalues that were fitted, and the set for ε = 1/2 in 2-D."""
+def draw(panels, epsilons, fitted, lambda_half):
+    """Draws the two panels of Fig. 4.
+
+    Args:
+        panels: the axes; the first gets λ_ε over ε, the second the set of pairs of eigenvalues
+            that maps of the plane can have at ε = 1/2.
+        epsilons: at which networks were fitted.
+        fitted: the least eigenvalue that fitting reached at each of them.
+        lambda_half: λ_ε at ε = 1/2.
+    """
     curve = np.linspace(0.02, 5, 200)
-    axes[0].plot(curve, [least_eigenvalue(e) for e in curve], label="λ_ε")
-    axes[0].plot(epsilons, limits, "o", label="fitted to -1.5")
-    axes[0].set(xlabel="ε", title="least simple eigenvalue")
-    axes[0].legend()
-    axes[1].fill_between([least, 2], least, 2, color="lightgrey", label="two simple ones")
-    axes[1].plot([-2, 2], [-2, 2], color="grey", label="a double one")
-    axes[1].set(xlabel="λ₁", ylabel="λ₂", title="representable, ε = 1/2")
-    axes[1].legend()
+    panels[0].plot(curve, [least_eigenvalue(e) for e in curve], label="λ_ε")
+    panels[0].plot(epsilons, fitted, "o", label="fitted to -1.5")
+    panels[0].set(xlabel="ε", title="least simple eigenvalue")
+    panels[0].legend()
+    panels[1].fill_between([lambda_half, 2], lambda_half, 2, color="lightgrey", label="two simple")
+    panels[1].plot([-2, 2], [-2, 2], color="grey", label="one double")
+    panels[1].set(xlabel="λ₁", ylabel="λ₂", title="representable, ε = 1/2")
+    panels[1].legend()
 
 
 def main(arguments=None):
-    """Fits and draws; gives λ_ε with what was fitted, and distances to four maps at ε = 1/2."""
-    given = options(__doc__, steps=60).parse_args(arguments)
+    """Fits and draws.
+
+    Returns:
+        `{ε: (λ_ε, least eigenvalue that was fitted)}` and, for four pairs of eigenvalues at
+        ε = 1/2, `{pair: distance of the fitted map}`.
+    """
+    args = argument_parser(__doc__, steps=60).parse_args(arguments)
     epsilons = (0.3, 0.5, 1.0, 3.0)
-    far = torch.tensor([[-1.5]], dtype=torch.float64)
-    limits = [fitted(far, epsilon, given.steps).item() for epsilon in epsilons]
-    for epsilon, limit in zip(epsilons, limits, strict=True):
-        print(f"ε = {epsilon}: λ_ε = {least_eigenvalue(epsilon):.3f}, fitted {limit:.3f}")
-    least = least_eigenvalue(0.5)
-    maps = [(0.5, -0.2), (0.5, -1.0), (-1.0, -1.0), (-0.2, -0.3)]
-    distances = {pair: distance(pair, 0.5, given.steps) for pair in maps}
-    figure, axes = pyplot.subplots(1, 2, figsize=(9, 4))
-    draw(axes, epsilons, limits, least)
-    for pair, error in distances.items():
-        print(f"eigenvalues {pair}, λ_ε = {least:.3f}: distance {error:.3f}")
+    out_of_reach = torch.tensor([[-1.5]], dtype=torch.float64)  # below λ_ε for each of them
+    fitted = [fitted_map(out_of_reach, epsilon, args.steps).item() for epsilon in epsilons]
+    for epsilon, eigenvalue in zip(epsilons, fitted, strict=True):
+        print(f"ε = {epsilon}: λ_ε = {least_eigenvalue(epsilon):.3f}, fitted {eigenvalue:.3f}")
+    lambda_half = least_eigenvalue(0.5)
+    pairs = [(0.5, -0.2), (0.5, -1.0), (-1.0, -1.0), (-0.2, -0.3)]
+    distances = {pair: fitting_error(pair, 0.5, args.steps) for pair in pairs}
+    figure, panels = pyplot.subplots(1, 2, figsize=(9, 4))
+    draw(panels, epsilons, fitted, lambda_half)
+    for pair, distance in distances.items():
+        print(f"eigenvalues {pair}, λ_ε = {lambda_half:.3f}: distance {distance:.3f}")
         for point in {pair, pair[::-1]}:
-            axes[1].plot(*point, "o" if error < 0.05 else "x", color="black")
-    save(figure, given.out, "representable.png")
-    pairs = dict(
-        zip(epsilons, zip(map(least_eigenvalue, epsilons), limits, strict=True), strict=True)
+            panels[1].plot(*point, "o" if distance < 0.05 else "x", color="black")
+    save_figure(figure, args.out, "representable.png")
+    limits = dict(
+        zip(epsilons, zip(map(least_eigenvalue, epsilons), fitted, strict=True), strict=True)
     )
-    return pairs, distances
+    return limits, distances
 
 
 if __name__ == "__main__":

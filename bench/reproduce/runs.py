@@ -1,4 +1,4 @@
-"""What the scripts share: their options, runs of `odenet train` side by side, and RESULTS.md."""
+"""What the scripts of this folder share: options, runs of `odenet train`, tables and RESULTS.md."""
 
 import argparse
 import os
@@ -22,7 +22,7 @@ from odenet.training.runs.results import Result
 
 HERE = Path(__file__).parent
 SPECS = HERE / "specs"
-FRONT = (
+INTRODUCTION = (
     "# Results\n\nEach part is written by the script that it names; running it again replaces it.\n"
 )
 
@@ -34,33 +34,37 @@ class Run:
     Args:
         name: of its folder.
         spec: the file.
-        settings: what `--set` gives.
-        flags: further arguments.
+        settings: what `--set` sets.
     """
 
     name: str
     spec: Path
     settings: dict[str, object]
-    flags: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a run came to: its closing numbers, and a row per epoch."""
+    """What a run has achieved: its final numbers, and a row of metrics per epoch."""
 
     result: Result
     rows: list[dict[str, float]] = field(repr=False)
 
 
-def options(text: str, data: str, seeds: int, jobs: int = 0) -> argparse.ArgumentParser:
-    """A parser for a script of that text, with the options that all of them have."""
-    parser = argparse.ArgumentParser(description=text.partition("\n")[0])
+def argument_parser(docstring: str, data: str, seeds: int) -> argparse.ArgumentParser:
+    """A parser of a script's command line, with the options that all scripts have.
+
+    Args:
+        docstring: of the script; its first line is the description.
+        data: the default of `--data`.
+        seeds: the default of `--seeds`, for the help.
+    """
+    parser = argparse.ArgumentParser(description=docstring.partition("\n")[0])
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     parser.add_argument("--data", default=data, help=f"as in odenet train [default: {data}]")
     parser.add_argument("--data-root", default="data", help="where published sets lie")
     parser.add_argument("--quick", action="store_true", help="a small version, about ten minutes")
     parser.add_argument("--seeds", type=int, help=f"runs of each kind [default: {seeds}]")
-    jobs = jobs or (1 if torch.cuda.is_available() else cores or 1)
+    jobs = 1 if torch.cuda.is_available() else cores or 1
     parser.add_argument("--jobs", type=int, default=jobs, help=f"runs at a time [default: {jobs}]")
     parser.add_argument("--runs", type=Path, help="folder of the runs [default: runs/SCRIPT]")
     parser.add_argument("--results", type=Path, default=HERE, help="folder of RESULTS.md")
@@ -70,52 +74,54 @@ def options(text: str, data: str, seeds: int, jobs: int = 0) -> argparse.Argumen
     return parser
 
 
-def train_all(given: argparse.Namespace, runs: Sequence[Run]) -> list[Outcome]:
-    """Train what is not trained yet, several at a time; a stopped script goes on where it was."""
-    default = f"{Path(sys.argv[0]).stem}-quick" if given.quick else Path(sys.argv[0]).stem
-    folder = given.runs or Path("runs") / default
-    with ThreadPoolExecutor(given.jobs) as pool:
-        return list(pool.map(lambda run: _train(given, run, folder / run.name), runs))
+def train_all(args: argparse.Namespace, runs: Sequence[Run]) -> list[Outcome]:
+    """Train the runs that are not finished, `--jobs` at a time; gives the outcomes of all."""
+    default = f"{Path(sys.argv[0]).stem}-quick" if args.quick else Path(sys.argv[0]).stem
+    folder = args.runs or Path("runs") / default
+    with ThreadPoolExecutor(args.jobs) as pool:
+        return list(pool.map(lambda run: _train(args, run, folder / run.name), runs))
 
 
-def _train(given: argparse.Namespace, run: Run, folder: Path) -> Outcome:
+def _train(args: argparse.Namespace, run: Run, folder: Path) -> Outcome:
+    """Train a run in a folder; one that was begun there is resumed, a finished one only read."""
     settings = {name: str(value) for name, value in run.settings.items()}
-    settings |= dict(item.split("=", 1) for item in given.set)
-    place = RunFolder(folder)
-    if place.record.is_file():
-        kept = dict(place.read_record().settings)
-        if {**settings, "data": kept.get("data")} != kept:
+    settings |= dict(item.split("=", 1) for item in args.set)
+    run_folder = RunFolder(folder)
+    if run_folder.record.is_file():
+        recorded = dict(run_folder.read_record().settings)
+        if {**settings, "data": recorded.get("data")} != recorded:
             raise SystemExit(f"{folder} is another run: remove it, or name another place by --runs")
         command = ["--resume", str(folder)]
     else:
-        command = [str(run.spec), "--data", given.data, "--data-root", given.data_root]
-        command += ["--out", str(folder), *run.flags]
+        command = [str(run.spec), "--data", args.data, "--data-root", args.data_root]
+        command += ["--out", str(folder)]
         command += [f"--set={name}={value}" for name, value in settings.items()]
-    if not place.result.is_file():
-        began = time.monotonic()
-        _call(command, threads=max(1, (os.cpu_count() or 1) // given.jobs))
-        print(f"{run.name}: {time.monotonic() - began:.0f} s", flush=True)
-    return Outcome(Result.read(place.result), place.rows())
+    if not run_folder.result.is_file():
+        start = time.monotonic()
+        _odenet_train(command, threads=max(1, (os.cpu_count() or 1) // args.jobs))
+        print(f"{run.name}: {time.monotonic() - start:.0f} s", flush=True)
+    return Outcome(Result.read(run_folder.result), run_folder.rows())
 
 
-def _call(arguments: list[str], threads: int) -> None:
+def _odenet_train(arguments: list[str], threads: int) -> None:
+    """Call `odenet train` in a process of its own; ends the script if that fails."""
     environment = os.environ | {"OMP_NUM_THREADS": str(threads), "OMP_WAIT_POLICY": "passive"}
     environment["PYTHONPATH"] = os.pathsep.join(
         [str(HERE.parents[1]), os.environ.get("PYTHONPATH", "")]
     )
     command = [sys.executable, "-m", "odenet", "train", *arguments]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True)
-    if done.returncode:
-        raise SystemExit(f"odenet train {' '.join(arguments)}\n{done.stderr or done.stdout}")
+    child = subprocess.run(command, env=environment, capture_output=True, text=True)
+    if child.returncode:
+        raise SystemExit(f"odenet train {' '.join(arguments)}\n{child.stderr or child.stdout}")
 
 
-def spread(values: Sequence[float], scale: float = 100) -> str:
-    """Mean and deviation, in percent: `91.20 ± 0.15`."""
-    deviation = f" ± {scale * stdev(values):.2f}" if len(values) > 1 else ""
-    return f"{scale * mean(values):.2f}{deviation}"
+def mean_and_deviation(shares: Sequence[float]) -> str:
+    """Mean and standard deviation in percent, such as `91.20 ± 0.15`."""
+    deviation = f" ± {100 * stdev(shares):.2f}" if len(shares) > 1 else ""
+    return f"{100 * mean(shares):.2f}{deviation}"
 
 
-def counted(number: int, noun: str) -> str:
+def with_plural(number: int, noun: str) -> str:
     """`1 epoch`, `2 epochs`."""
     return f"{number} {noun}{'' if number == 1 else 's'}"
 
@@ -127,32 +133,41 @@ def table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
 
 
 def write_part(
-    given: argparse.Namespace, title: str, text: str, figure: Figure, outcomes: Sequence[Outcome]
+    args: argparse.Namespace, title: str, text: str, figure: Figure, outcomes: Sequence[Outcome]
 ) -> None:
-    """Put a part with its figure into RESULTS.md, in place of the one of that title."""
-    if given.quick:
+    """Write a part of RESULTS.md with its figure, in place of an older part of the same title.
+
+    Args:
+        args: the command line.
+        title: of the part.
+        text: in Markdown.
+        figure: saved beside RESULTS.md under the name of the script.
+        outcomes: of all runs, for the line that says how they were made.
+    """
+    if args.quick:
         title += " (quick version)"
-    name = Path(sys.argv[0]).stem + ("-quick" if given.quick else "")
-    (given.results / "figures").mkdir(parents=True, exist_ok=True)
-    figure.savefig(given.results / "figures" / f"{name}.png", dpi=120)
+    name = Path(sys.argv[0]).stem + ("-quick" if args.quick else "")
+    (args.results / "figures").mkdir(parents=True, exist_ok=True)
+    figure.savefig(args.results / "figures" / f"{name}.png", dpi=120)
     picture = f"![{title}](figures/{name}.png)"
-    put_part(given.results, title, f"{text}\n\n{picture}\n\n{_conditions(given, outcomes)}")
+    conditions = _conditions(args, outcomes)
+    replace_part(args.results, title, f"{text}\n\n{picture}\n\n{conditions}")
 
 
-def put_part(results: Path, title: str, text: str) -> None:
-    """Put a part into RESULTS.md, in place of the one of that title."""
-    part = f"## {title}\n\n{text}\n"
+def replace_part(results: Path, title: str, text: str) -> None:
+    """Write a part of RESULTS.md, in place of an older part of the same title."""
+    new_part = f"## {title}\n\n{text}\n"
     file = results / "RESULTS.md"
-    before = file.read_text("utf-8") if file.is_file() else FRONT
-    front, *parts = before.split("\n## ")
-    kept = [f"## {old}" for old in parts if old.partition("\n")[0] != title]
-    write_text(file, "\n".join([front.rstrip() + "\n", *sorted([*kept, part])]))
+    old_text = file.read_text("utf-8") if file.is_file() else INTRODUCTION
+    introduction, *parts = old_text.split("\n## ")
+    other_parts = [f"## {part}" for part in parts if part.partition("\n")[0] != title]
+    write_text(file, "\n".join([introduction.rstrip() + "\n", *sorted([*other_parts, new_part])]))
     print(f"wrote {file}")
 
 
-def _options(given: argparse.Namespace) -> Iterator[str]:
-    """The options that a run was given or took by default, but for places and machine."""
-    for name, value in vars(given).items():
+def _options(args: argparse.Namespace) -> Iterator[str]:
+    """The options in effect, as one writes them, except those about folders and the machine."""
+    for name, value in vars(args).items():
         option = f"--{name.replace('_', '-')}"
         if name in {"data", "data_root", "runs", "results", "jobs"} or value in (None, False):
             continue
@@ -164,23 +179,23 @@ def _options(given: argparse.Namespace) -> Iterator[str]:
             yield option if value is True else f"{option} {value}"
 
 
-def _conditions(given: argparse.Namespace, outcomes: Sequence[Outcome]) -> str:
-    """What was run, on what, for how long."""
+def _conditions(args: argparse.Namespace, outcomes: Sequence[Outcome]) -> str:
+    """The sentence on how the outcomes were made: command, data, time, machine, versions."""
     device = torch.cuda.get_device_name() if torch.cuda.is_available() else processor()
     hours = sum(outcome.result.seconds for outcome in outcomes) / 3600
-    data = Path(given.data.removeprefix("folder:")).name
-    command = " ".join([f"python bench/reproduce/{Path(sys.argv[0]).name}", *_options(given)])
+    data = Path(args.data.removeprefix("folder:")).name
+    command = " ".join([f"python bench/reproduce/{Path(sys.argv[0]).name}", *_options(args)])
     return (
-        f"Run by `{command}` on {data}: {len(outcomes)} runs, {given.jobs} at a time, "
+        f"Run by `{command}` on {data}: {len(outcomes)} runs, {args.jobs} at a time, "
         f"{hours:.2f} hours of training in all, on {device}, torch {torch.__version__}, "
         f"{time.strftime('%Y-%m-%d')}."
     )
 
 
 def processor() -> str:
-    """The processor's name and how many cores of it there are."""
-    listed = Path("/proc/cpuinfo")
-    lines = listed.read_text().splitlines() if listed.is_file() else []
+    """The number of cores and the name of the processor."""
+    cpuinfo = Path("/proc/cpuinfo")
+    lines = cpuinfo.read_text().splitlines() if cpuinfo.is_file() else []
     names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
     return f"{os.cpu_count()} cores of {names[0] if names else platform.processor()}"
 

@@ -1,6 +1,7 @@
-"""The command line: arguments in, one call, text out, an exit code.
+"""The command line: each command reads its arguments, calls the package and prints the result.
 
-Exit codes: 0 good, 1 something is wrong with the user's input, 2 usage, 70 a fault of odenet's own.
+Exit codes: 0 success, 1 an error in the user's input, 2 wrong usage, 70 an internal error of
+odenet.
 """
 
 import io
@@ -21,19 +22,19 @@ from odenet.cli import (
     checking,
     compiling,
     converting,
-    editing,
     explaining,
+    inference,
+    language_server,
     measuring,
     memory,
+    new_spec,
     plotting,
     reporting,
-    starting,
     training,
-    using,
     verifying,
 )
 from odenet.cli.output import say
-from odenet.cli.settings import setting_of
+from odenet.cli.settings import suggest_setting
 from odenet.diagnostics import Diagnostic, SpecError, render, suggest
 from odenet.extras import MissingLibraries
 from odenet.files import describe_error
@@ -41,38 +42,41 @@ from odenet.interrupts import SIGNALS, Interrupted, interruptible
 
 
 class Commands(typer.core.TyperGroup):
-    """The commands, each with the whole first sentence of its help, which click would cut off."""
+    """The group of all commands; its help has whole first sentences, which click would cut off."""
 
     def format_commands(self, ctx: Any, formatter: Any) -> None:
         """Write a line for each command."""
-        found = {name: self.get_command(ctx, name) for name in self.list_commands(ctx)}
-        helps = {name: (command.help or "") for name, command in found.items() if command}
+        commands = {name: self.get_command(ctx, name) for name in self.list_commands(ctx)}
+        helps = {name: (command.help or "") for name, command in commands.items() if command}
         with formatter.section("Commands"):
             formatter.write_dl(
                 [(n, " ".join(h.split("\n\n")[0].split())) for n, h in helps.items()]
             )
 
     def invoke(self, ctx: Any) -> Any:
-        """Run one of them; a value that is none of an option's is answered by those that are.
+        """Run a command, with better messages for two errors.
 
-        An option that is none is answered by `--set`, where it is the name of what that sets.
+        A wrong choice gets a list of the choices and a suggestion. An unknown option that is a key
+        of recipes gets the `--set` that replaces it.
         """
         try:
             return super().invoke(ctx)
         except typer.BadParameter as error:
             message = error.message.removeprefix("Value error, ")
             if choice := re.fullmatch(r"'(.*)' is not one of ('.*')\.", message, re.DOTALL):
-                known = re.findall(r"'([^']*)'", choice[2])
-                near = suggest(choice[1], known)
-                message = f"`{choice[1]}` is not one of {', '.join(known)}"
-                message += f"; {near}" if near else ""
+                choices = re.findall(r"'([^']*)'", choice[2])
+                suggestion = suggest(choice[1], choices)
+                message = f"`{choice[1]}` is not one of {', '.join(choices)}"
+                message += f"; {suggestion}" if suggestion else ""
             error.message = message
             raise
         except Exception as error:
-            asked = getattr(error, "option_name", None)  # of an error that typer does not export
+            option = getattr(error, "option_name", None)  # of NoSuchOption, which typer hides
             command = getattr(getattr(error, "ctx", None), "command", None)
-            if asked and any("--set" in option.opts for option in getattr(command, "params", ())):
-                error.possibilities = setting_of(asked) or error.possibilities  # pyright: ignore
+            parameters = getattr(command, "params", ())
+            if option and any("--set" in parameter.opts for parameter in parameters):
+                suggestion = suggest_setting(option)
+                error.possibilities = suggestion or error.possibilities  # pyright: ignore
             raise
 
 
@@ -84,15 +88,15 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-app.command("new")(starting.new)
+app.command("new")(new_spec.new)
 app.command("compile")(compiling.compile_spec)
 app.command("check")(checking.check)
 app.command("verify")(verifying.verify)
 app.command("train")(training.train)
 app.command("eval")(measuring.evaluate)
-app.command("predict")(using.predict)
-app.command("sample")(using.sample)
-app.command("export")(using.export)
+app.command("predict")(inference.predict)
+app.command("sample")(inference.sample)
+app.command("export")(inference.export)
 app.command("compare")(measuring.compare)
 app.command("study")(measuring.study)
 app.command("plot")(plotting.plot)
@@ -101,22 +105,25 @@ app.command("watch")(reporting.watch)
 app.command("convert")(converting.convert)
 app.command("memory")(memory.memory)
 app.command("bench")(benching.bench)
-app.command("lsp")(editing.lsp)
+app.command("lsp")(language_server.lsp)
 app.command("fmt")(compiling.fmt)
 app.command("schemes")(compiling.schemes)
 app.command("explain")(explaining.explain)
 
 
-def _version(wanted: bool) -> None:
-    if wanted:
+def _print_version(is_requested: bool) -> None:
+    if is_requested:
         say(f"odenet {odenet.__version__}")
         raise typer.Exit
 
 
 @app.callback()
-def _root(
+def _global_options(
     version: Annotated[
-        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+        bool,
+        typer.Option(
+            "--version", callback=_print_version, is_eager=True, help="Print the version."
+        ),
     ] = False,
 ) -> None:
     """Deep networks written as ODEs: compiled, checked and trained."""
@@ -126,34 +133,35 @@ def main() -> None:
     """Run the command line; the only place where errors become exit codes."""
     _require_streams()
     for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):  # a terminal without Greek is shown their codes
+        if isinstance(stream, io.TextIOWrapper):  # letters that it cannot show become codes
             stream.reconfigure(errors="backslashreplace")
     try:
         with interruptible():
             _run()
     except Interrupted as interrupted:
-        for number in SIGNALS:  # one more ends what the interpreter does at its end
+        for number in SIGNALS:  # a second signal ends the process, even during its cleanup
             signal.signal(number, signal.SIG_DFL)
         sys.exit(128 + interrupted.number)
 
 
 def _require_streams() -> None:
-    """Open what the caller has closed of input, output and errors, as nothing.
+    """Open those of the three standard streams that the caller has closed, on the null device.
 
-    Else Python has no stream there, and the next file that is opened would be taken for one.
+    Otherwise the next file that is opened would get the number of a standard stream.
     """
     for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
         if getattr(sys, name) is None:
-            null = os.open(os.devnull, os.O_RDWR)  # the lowest number that is free: this one
+            null = os.open(os.devnull, os.O_RDWR)  # gets the lowest free number, that of the stream
             setattr(sys, name, open(null, mode, encoding="utf-8", closefd=False))
 
 
 def _run() -> None:
+    """Run the command, print its errors, and exit with their codes."""
     try:
         try:
             app()
         finally:
-            sys.stdout.flush()  # here, where it can still be said that it failed
+            sys.stdout.flush()  # here, so that a failure can still be reported
     except SpecError as error:
         say(error, err=True)
         sys.exit(1)
@@ -168,20 +176,20 @@ def _run() -> None:
         say(render(describe_error(error)), err=True)
         sys.exit(1)
     except Exception as error:
-        _report_fault(error)
+        _report_internal_error(error)
         sys.exit(70)
 
 
 def _abandon_output() -> None:
-    """Let the interpreter not try once more, at its end, to write what could not be written."""
+    """Keep the interpreter from writing again, at its end, what could not be written."""
     with suppress(OSError):
         sys.stdout.flush()
         return
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
 
 
-def _report_fault(error: Exception) -> None:
-    """Print what is needed to find a fault of our own."""
+def _report_internal_error(error: Exception) -> None:
+    """Print what is needed to find a fault of odenet."""
     from odenet.confirm import Disagreement
 
     if isinstance(error, Disagreement):

@@ -1,4 +1,4 @@
-"""`odenet bench`; the benchmark itself is in bench/ of a checkout."""
+"""`odenet bench`: runs the benchmark, which is in bench/ of a clone of the repository."""
 
 import sys
 from importlib import import_module
@@ -13,10 +13,14 @@ from odenet.extras import require
 
 
 def bench(
-    depths: Annotated[
-        str | None, typer.Option(help="Numbers of steps N [default: each network's own].")
+    step_counts: Annotated[
+        str | None,
+        typer.Option(
+            "--depths",
+            help="Numbers of steps of the compared networks [default: each network's own].",
+        ),
     ] = None,
-    repeats: Annotated[int, typer.Option(min=1, help="Interleaved turns per contender.")] = 7,
+    repeats: Annotated[int, typer.Option(min=1, help="Interleaved turns per implementation.")] = 7,
     batch: Annotated[
         int | None, typer.Option(min=2, help="Samples [default: each network's own].")
     ] = None,
@@ -27,23 +31,30 @@ def bench(
         int | None,
         typer.Option(min=1, help="Height and width, or tokens [default: its own]."),
     ] = None,
-    layers: Annotated[
-        str, typer.Option(help="Depths of single deep networks, in layers.")
+    layer_counts: Annotated[
+        str,
+        typer.Option(
+            "--layers",
+            help="Layers of the Hamiltonian networks that show memory over depth; odenet alone.",
+        ),
     ] = "14,1202,12002",
     only: Annotated[
-        list[str] | None, typer.Option(help="A contender to measure [default: all]; repeatable.")
-    ] = None,
-    network: Annotated[
         list[str] | None,
-        typer.Option(help="hamiltonian, momentum or transformer [default: all]; repeatable."),
+        typer.Option(help="An implementation to measure [default: all]; repeatable."),
+    ] = None,
+    networks: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--network", help="hamiltonian, momentum or transformer [default: all]; repeatable."
+        ),
     ] = None,
     output: Annotated[
         Path | None, typer.Option("-o", "--output", help="Folder of RESULTS.md [default: bench].")
     ] = None,
 ) -> None:
     """Measure time and memory beside plain autograd, checkpointing and other libraries."""
-    checkout = Path(odenet.__file__).parents[1]
-    if not (checkout / "bench" / "run.py").is_file():
+    repository = Path(odenet.__file__).parents[1]
+    if not (repository / "bench" / "run.py").is_file():
         say(
             "error: the benchmark is part of the repository, not of the installed package: clone "
             "it, install it with pip install -e '.[bench]' and run odenet bench again",
@@ -51,32 +62,32 @@ def bench(
         )
         raise typer.Exit(1)
     require("bench", "odenet bench")
-    sys.path.insert(0, str(checkout))
+    sys.path.insert(0, str(repository))
     import_module("bench.run").run(
-        _counts(depths, "--depths") if depths else [],
-        repeats,
-        batch,
-        channels,
-        side,
-        _counts(layers, "--layers") if layers else [],
-        only or [],
-        _networks(network or []),
-        output or checkout / "bench",
+        depths=_read_numbers(step_counts, "--depths") if step_counts else [],
+        repeats=repeats,
+        batch=batch,
+        channels=channels,
+        side=side,
+        layers=_read_numbers(layer_counts, "--layers") if layer_counts else [],
+        only=only or [],
+        networks=_known_networks(networks or []),
+        output=output or repository / "bench",
     )
 
 
-def _networks(names: list[str]) -> list[str]:
-    """The names; a usage error where the benchmark has no such network."""
+def _known_networks(names: list[str]) -> list[str]:
+    """The names; raises BadParameter if the benchmark has no such network."""
     known = import_module("bench.networks").NETWORKS
     for name in names:
         if name not in known:
-            hint = f"no network {name}: {', '.join(known)}"
-            raise typer.BadParameter(hint, param_hint="--network")
+            message = f"no network {name}: {', '.join(known)}"
+            raise typer.BadParameter(message, param_hint="--network")
     return names
 
 
-def _counts(text: str, option: str) -> list[int]:
-    """`"4,16"` as numbers; a usage error when it is something else."""
+def _read_numbers(text: str, option: str) -> list[int]:
+    """`"4,16"` as `[4, 16]`; raises BadParameter, naming the option, if it is something else."""
     items = text.split(",")
     if not all(item.strip().isdecimal() and int(item) > 0 for item in items):
         raise typer.BadParameter("numbers with commas between, such as 4,16", param_hint=option)

@@ -33,17 +33,17 @@ def check(
 
     The laws are measured on the steps: a file without a `discretise` line has none.
     """
-    reports = [_check(file, set_, numeric, trials, seed, quiet=json_) for file in files]
+    reports = [_check_file(file, set_, numeric, trials, seed, quiet=json_) for file in files]
     if json_:
         write(to_json(reports, indent=2))
     if not all(report["holds"] for report in reports):
         raise typer.Exit(1)
 
 
-def _check(
+def _check_file(
     file: Path, set_: list[str] | None, numeric: bool, trials: int | None, seed: int, quiet: bool
 ) -> dict[str, Any]:
-    """One file: its lines printed unless quiet, and its report as plain values."""
+    """Check one file and print the verdicts, unless quiet; gives the report for JSON."""
     from odenet.analyse import TRIALS
     from odenet.analyse.claims import SIGNS
     from odenet.diagnostics import SpecError, render
@@ -55,14 +55,14 @@ def _check(
     except SpecError as error:
         if not quiet:
             say(error, err=True)
-        found = [diagnostic.to_json() for diagnostic in error.diagnostics]
-        return {"file": str(file), "holds": False, "errors": found}
+        errors = [diagnostic.to_json() for diagnostic in error.diagnostics]
+        return {"file": str(file), "holds": False, "errors": errors}
     trials = TRIALS if trials is None else trials
     certificate = program.decide(trials, seed)
     claims = program.judge(certificate, trials, seed)
     laws = []
     if numeric and program.discretised:
-        from odenet.laws import measure  # with torch, which proofs do without
+        from odenet.laws import measure  # imports torch, which proofs do not need
 
         laws = measure(program, seed)
     if not quiet:

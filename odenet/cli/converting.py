@@ -1,4 +1,4 @@
-"""`odenet convert`."""
+"""`odenet convert`: makes a residual network of torchvision or timm reversible."""
 
 import warnings
 from dataclasses import replace
@@ -57,22 +57,24 @@ def convert(
     from odenet.conversion.zoo import Conversion, ZooError, build, save
 
     constants = {"gamma": gamma, "h": h}
-    given = {key: value for key, value in constants.items() if value is not None}
+    constants = {key: value for key, value in constants.items() if value is not None}
     if json_ and batch is None:
         raise typer.BadParameter("is about a prediction: give --batch", param_hint="--json")
+    speed = 0 if v0 == "0" else v0
     try:
         if batch is not None:
-            start = 0 if v0 == "0" else v0
-            _advise(name, batch, size, json_, scheme=scheme, v0=start, exact=exact, **given)
+            _print_advice(
+                name, batch, size, json_, scheme=scheme, v0=speed, exact=exact, **constants
+            )
             if output is None:
                 return
-        conversion = Conversion.with_scheme(name, scheme, 0 if v0 == "0" else v0, given, exact)
-        with warnings.catch_warnings(record=True) as caught:
+        conversion = Conversion.with_scheme(name, scheme, speed, constants, exact)
+        with warnings.catch_warnings(record=True) as caught_warnings:
             warnings.simplefilter("always")
             model = conversion.apply(build(name, None if weights == "none" else weights))
     except (ZooError, ValueError) as error:
-        _refuse(str(error))
-    for warning in caught:
+        _exit_with_error(str(error))
+    for warning in caught_warnings:
         say(f"warning: {warning.message}", err=True)
     say(_summary(model, conversion))
     if output is not None:
@@ -80,8 +82,8 @@ def convert(
         say(f'\nwrote {output}; odenet.conversion.zoo.restore("{output}") builds it again')
 
 
-def _advise(name: str, batch: int, size: int, json_: bool, **conversion: Any) -> None:
-    """Print what a step of a network takes in every way; its weights are random."""
+def _print_advice(name: str, batch: int, size: int, json_: bool, **conversion: Any) -> None:
+    """Print what `odenet.advise` says of a network, here with random weights."""
     import torch
 
     from odenet.conversion.examples import image_channels
@@ -98,28 +100,28 @@ def _advise(name: str, batch: int, size: int, json_: bool, **conversion: Any) ->
         say(advice)
 
 
-def _refuse(message: str) -> NoReturn:
+def _exit_with_error(message: str) -> NoReturn:
     say(f"error: {message}", err=True)
     raise typer.Exit(1)
 
 
 def _summary(model, conversion) -> str:
-    """What became of the network, one line per flow."""
+    """The conversion of a network in words, with a line for each flow."""
     from odenet.runtime import Flow
 
     flows = {name: flow for name, flow in model.named_modules() if isinstance(flow, Flow)}
     steps = sum(flow.steps for flow in flows.values())
     first = next(iter(flows.values()))
-    count = sum(p.numel() for p in model.parameters())
+    parameters = sum(p.numel() for p in model.parameters())
     lines = [
         f"{conversion.name}: {steps} blocks are steps of {conversion.scheme_name} now, in "
-        f"{len(flows)} flow{'s' if len(flows) > 1 else ''}; {count:,} parameters"
+        f"{len(flows)} flow{'s' if len(flows) > 1 else ''}; {parameters:,} parameters"
     ]
     lines += [f"  {name}: {flow.steps} steps" for name, flow in flows.items()]
-    single = [name for name, flow in flows.items() if flow.steps == 1]
-    if single:
+    single_steps = [name for name, flow in flows.items() if flow.steps == 1]
+    if single_steps:
         lines.append(
-            f"{', '.join(single)}: one step holds two states, where a checkpoint holds one"
+            f"{', '.join(single_steps)}: one step holds two states, where a checkpoint holds one"
         )
     if first.reversible:
         lines.append(

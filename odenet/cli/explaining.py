@@ -1,4 +1,4 @@
-"""`odenet explain`: the entry of a code in docs/errors.md."""
+"""`odenet explain`: prints the entry of an error code in docs/errors.md."""
 
 import re
 from typing import Annotated
@@ -24,9 +24,9 @@ def explain(
     if code is None:
         say("\n".join(known))
         return
-    inside = re.search(r"\[(.*)\]", code)  # as it is pasted: error[unknown-name]
-    wanted = re.sub("[_ ]", "-", (inside[1] if inside else code).strip("[]").lower())
-    if wanted not in known:
-        near = suggest(wanted, known) or "`odenet explain` lists them"
-        raise typer.BadParameter(f"there is no kind of error `{code}`: {near}", param_hint="CODE")
-    say(f"{wanted}\n\n{known[wanted]}")
+    brackets = re.search(r"\[(.*)\]", code)  # of a pasted error[unknown-name]
+    name = re.sub("[_ ]", "-", (brackets[1] if brackets else code).strip("[]").lower())
+    if name not in known:
+        help_ = suggest(name, known) or "`odenet explain` lists them"
+        raise typer.BadParameter(f"there is no kind of error `{code}`: {help_}", param_hint="CODE")
+    say(f"{name}\n\n{known[name]}")

@@ -1,4 +1,4 @@
-"""What `odenet train` says first, most of it before torch is imported, which takes far longer."""
+"""The first lines of `odenet train`; most are printed before torch is imported, which is slow."""
 
 import os
 from typing import TYPE_CHECKING
@@ -11,76 +11,79 @@ if TYPE_CHECKING:
     from odenet.model.typed.program import Model
     from odenet.training.run_folder.records import Options
 
-_RANKS = ("RANK", "LOCAL_RANK", "SLURM_PROCID")  # as torchrun, Lightning and Slurm number processes
+# The variables in which torchrun, Lightning and Slurm number processes.
+_RANK_VARIABLES = ("RANK", "LOCAL_RANK", "SLURM_PROCID")
 
 
 def announce(program: "Program") -> None:
-    """Print what is about to be trained, in the first of several processes."""
-    if not _first():
+    """Print network, data and claims; of several processes only the first one does."""
+    if not _is_first_process():
         return
     from odenet.model.typed.network_size import network_size
     from odenet.model.typed.program import flows_of
 
     model, claims = program.model, program.claims
-    flows = [layer.arguments["N"] for layer in flows_of(model.net)]
-    depth = f"{sum(flows)} steps in {len(flows)} flow{'s' if len(flows) > 1 else ''}"
-    names = _of_libraries(model)
+    depths = [layer.arguments["N"] for layer in flows_of(model.net)]
+    steps = f"{sum(depths)} steps in {len(depths)} flow{'s' if len(depths) > 1 else ''}"
+    library_networks = _library_networks(model)
     say(f"{model.name}: {model.description}" if model.description else model.name)
-    others = ", ".join(f"`{model.spellings[m.name]}`" for m in model.given_maps)
-    size = f"{network_size(model).parameters:,} parameters" + (others and f" without {others}")
+    given_maps = ", ".join(f"`{model.spellings[m.name]}`" for m in model.given_maps)
+    size = f"{network_size(model).parameters:,} parameters"
+    size += f" without {given_maps}" if given_maps else ""
     if program.recipe.data is not None:
-        say(f"  data {_data(program.recipe.data)}")
-    inside = f"{', '.join(names)} as its library makes it" if names else f"{depth}; {size}"
-    say(f"  input {model.input_shape}; {inside}")
+        say(f"  data {_data_set(program.recipe.data)}")
+    libraries = f"{', '.join(library_networks)} as its library makes it"
+    network = libraries if library_networks else f"{steps}; {size}"
+    say(f"  input {model.input_shape}; {network}")
     say(f"  {program.certificate.summary}")
     if claims:
         say(f"  {'; '.join(f'{claim.name} {claim.verdict}' for claim in claims)}")
 
 
 def announce_step(program: "Program", options: "Options") -> None:
-    """Print where it is trained and what a step takes there; torch is imported."""
-    if not _first():
+    """Print the device and how much memory a training step needs; imports torch."""
+    if not _is_first_process():
         return
     import torch
 
-    from odenet.cli.fitting import footprint_or_refusal
-    from odenet.footprint.largest_batch import mode_of
+    from odenet.cli.memory_options import predict_footprint
+    from odenet.footprint.largest_batch import training_mode
     from odenet.footprint.table import size_text
     from odenet.model.typed.program import flows_of
 
     cuda = torch.cuda.is_available()
     threads = torch.get_num_threads()
     name = torch.cuda.get_device_name() if cuda else f"CPU, {threads} thread{'s'[: threads > 1]}"
-    where = name if options.devices == 1 else f"{name}; devices: {options.devices}"
+    hardware = name if options.devices == 1 else f"{name}; devices: {options.devices}"
     model = program.model
-    adaptive = program.discretised and model.discretisation.tolerance is not None
-    given = bool(model.given_maps) and any(flows_of(model.net))
-    if adaptive or given or isinstance(options.memory, int):  # what is held depends on values
-        say(f"  {where}")
+    is_adaptive = program.discretised and model.discretisation.tolerance is not None
+    has_given_maps = bool(model.given_maps) and any(flows_of(model.net))
+    if is_adaptive or has_given_maps or isinstance(options.memory, int):  # not predictable
+        say(f"  {hardware}")
         return
-    mode = mode_of(program, options)
+    mode = training_mode(program, options)
     batch = program.recipe.batch
     device = "cuda" if cuda else "cpu"
-    step = footprint_or_refusal(program, mode, device, options.update_in_backward)
+    step = predict_footprint(program, mode, device, options.update_in_backward)
     if step is None:
-        say(f"  {where}")
+        say(f"  {hardware}")
         return
     size = f"{size_text(step.peak)} ({mode} flows)"
-    say(f"  {where}; a step on {batch} samples needs about {size}")
-    if names := _of_libraries(model):
-        say(f"  {', '.join(names)}: {size_text(step.parameters)} of weights")
+    say(f"  {hardware}; a step on {batch} samples needs about {size}")
+    if library_networks := _library_networks(model):
+        say(f"  {', '.join(library_networks)}: {size_text(step.parameters)} of weights")
 
 
-def _of_libraries(model: "Model") -> list[str]:
-    """The names of its networks that a library makes, and whose parameters only that counts."""
+def _library_networks(model: "Model") -> list[str]:
+    """The names of layers `existing(…)`: networks whose sizes only their library knows."""
     from odenet.model.tables.layers import LAYERS
 
     rows = [(layer, LAYERS.get(layer.name)) for layer in model.net]
     return [layer.arguments["name"] for layer, row in rows if row and row.is_network]
 
 
-def _data(call: "Call") -> str:
-    """A data set, with its size where that is known without reading it."""
+def _data_set(call: "Call") -> str:
+    """A data set as a recipe names it, with its size if that is known without reading it."""
     from odenet.model.tables.argument_kinds import show
     from odenet.model.tables.data_sets import DATA_SETS
 
@@ -88,5 +91,5 @@ def _data(call: "Call") -> str:
     return f"{show(call)}: {holds}" if holds else show(call)
 
 
-def _first() -> bool:
-    return all(os.environ.get(name, "0") == "0" for name in _RANKS)
+def _is_first_process() -> bool:
+    return all(os.environ.get(name, "0") == "0" for name in _RANK_VARIABLES)

@@ -1,4 +1,4 @@
-"""`odenet eval`, `odenet compare` and `odenet study`; torch is imported when one of them runs."""
+"""`odenet eval`, `odenet compare` and `odenet study`, which import torch when they run."""
 
 from pathlib import Path
 from typing import Annotated, Any
@@ -45,7 +45,7 @@ def evaluate(
     Numbers of the steps may be others than in training: --set γ=0.5, --set h=0.05.
     """
     require("train", "odenet eval")
-    given = {"data_root": data_root, "download": download or None}
+    options = {"data_root": data_root, "download": download or None}
     from rich.console import Console
 
     from odenet.training.runs.evaluation import evaluate as measure
@@ -58,11 +58,11 @@ def evaluate(
     if batch is not None:
         settings["batch"] = str(batch)
     weights = "last" if last else "best"
-    scores = measure(run, settings, run_options(run, given), weights, out=out)
+    scores = measure(run, settings, run_options(run, options), weights, out=out)
     if json_:
         write(to_json(scores))
     else:
-        say(f"{scores['data']}: {_shown(scores)}, loss {scores['loss']:.4f}")
+        say(f"{scores['data']}: {_metrics_text(scores)}, loss {scores['loss']:.4f}")
         say("\n".join(details_as_lines(scores)))
         if out is not None:
             say(f"wrote {out}")
@@ -129,19 +129,19 @@ def study(
         folder = run / "study" if out is None else out / place
         for picture in draw_study(studies[-1], folder):
             say(f"wrote {picture}")
-    together = out or runs[0] / "study"
+    common_folder = out or runs[0] / "study"
     if len(runs) > 1 and len({len(study.flows) for study in studies}) == 1:
-        draw_rates(studies, together / "rates.png")
-        say(f"wrote {together / 'rates.png'}")
+        draw_rates(studies, common_folder / "rates.png")
+        say(f"wrote {common_folder / 'rates.png'}")
     if len({study.depth for study in studies}) > 1:
-        picture = together / "depth.png"
+        picture = common_folder / "depth.png"
         draw_depth_law(studies, picture)
         say(f"|hF|/|u| falls as depth^{depth_law(studies):.2f}; wrote {picture}")
 
 
-def _shown(scores: dict[str, Any]) -> str:
-    """The metrics among what a run was measured by, in words."""
+def _metrics_text(scores: dict[str, Any]) -> str:
+    """The metrics among the results of `evaluate`, in words."""
     from odenet.model.tables.losses import METRICS
 
-    found = [METRICS[name] for name in scores if name in METRICS]
-    return ", ".join(f"{metric.title} {metric.show(scores[metric.name])}" for metric in found)
+    metrics = [METRICS[name] for name in scores if name in METRICS]
+    return ", ".join(f"{metric.title} {metric.show(scores[metric.name])}" for metric in metrics)

@@ -1,4 +1,4 @@
-"""`odenet memory`; torch is imported when it runs."""
+"""`odenet memory`: predicts what a training step holds; imports torch when it runs."""
 
 from dataclasses import asdict
 from pathlib import Path
@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from odenet.cli.fitting import read_size
+from odenet.cli.memory_options import read_size
 from odenet.cli.output import say, write
 from odenet.cli.settings import Plugins, Settings, read_settings
 from odenet.json_text import to_json
@@ -51,9 +51,9 @@ def memory(
     from rich.console import Console
 
     from odenet.compiler import load
-    from odenet.footprint.measure import measured
-    from odenet.footprint.step import predicted
-    from odenet.footprint.table import modes_of, show_footprints
+    from odenet.footprint.measurement import measure
+    from odenet.footprint.step import predict
+    from odenet.footprint.table import available_modes, show_footprints
     from odenet.memory_limit import require_memory
 
     settings = read_settings(set_, spec)
@@ -61,60 +61,62 @@ def memory(
     samples = batch or program.recipe.batch
     program.require_network()
     if fit is not None:
-        _fit(program, fit, exact, json_, batch is not None or run, update_in_backward)
+        limit = read_size(fit, "--fit")
+        if batch is not None or run:
+            message = "predicts the batch: leave out --batch and --run"
+            raise typer.BadParameter(message, param_hint="--fit")
+        title = f"{program.name}: the largest batch of which a training step fits into {fit}"
+        _print_largest_batches(program, title, limit, exact, json_, update_in_backward)
         return
     require_memory(program, samples)
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    modes = modes_of(program, exact)
+    modes = available_modes(program, exact)
     title = f"{program.name}: a training step on {samples} samples, {device}"
     if update_in_backward:
         title += ", the optimizer in the backward pass"
-    early = update_in_backward
-    expected = {mode: predicted(program, samples, mode, device, early) for mode in modes}
-    if not json_:  # at once: running a step of a large network takes a while
-        show_footprints(title, expected, {}, Console())
-    found = {}
+    predictions = {
+        mode: predict(program, samples, mode, device, update_in_backward) for mode in modes
+    }
+    if not json_:  # now, since running a step of a large network takes a while
+        show_footprints(title, predictions, {}, Console())
+    measurements = {}
     with Console(stderr=True).status("") as status:
         for mode in modes if run else ():
             status.update(f"running a step in mode {mode}, to measure it")
-            found[mode] = measured(spec, settings, samples, [mode], device, early).get(mode)
+            footprints = measure(spec, settings, samples, [mode], device, update_in_backward)
+            measurements[mode] = footprints.get(mode)
     if json_:
         rows: dict[str, dict[str, Any]] = {
-            mode: {"predicted": asdict(expected[mode])} for mode in modes
+            mode: {"predicted": asdict(predictions[mode])} for mode in modes
         }
-        for mode, footprint in found.items():  # a mode whose run failed is not left out
+        for mode, footprint in measurements.items():  # None where the run failed
             rows[mode]["measured"] = asdict(footprint) if footprint else "failed"
         write(to_json({"batch": samples, "device": device, "modes": rows}))
     elif run:
         say("")
-        show_footprints(f"{title}, run and measured", expected, found, Console())
+        show_footprints(f"{title}, run and measured", predictions, measurements, Console())
 
 
-def _fit(
-    program: "Program", size: str, exact: bool, json_: bool, others: bool, early: bool
+def _print_largest_batches(
+    program: "Program", title: str, limit: int, exact: bool, json_: bool, in_backward: bool
 ) -> None:
-    """Print the largest batch that fits in each memory mode."""
+    """Print the largest batch that fits into a limit in each memory mode."""
     import torch
 
-    from odenet.footprint.largest_batch import LEAST, MOST, largest_batch
-    from odenet.footprint.step import predicted
-    from odenet.footprint.table import modes_of
+    from odenet.footprint.largest_batch import MAX_BATCH, MIN_BATCH, largest_batch
+    from odenet.footprint.step import predict
+    from odenet.footprint.table import available_modes
 
-    limit = read_size(size, "--fit")
-    if others:
-        raise typer.BadParameter(
-            "predicts the batch: leave out --batch and --run", param_hint="--fit"
-        )
     device = "cuda" if torch.cuda.is_available() else "cpu"
 
     def peak(mode: "Mode") -> "Callable[[int], int]":
-        return lambda count: predicted(program, count, mode, device, early).peak
+        return lambda batch: predict(program, batch, mode, device, in_backward).peak
 
-    found = {mode: largest_batch(peak(mode), limit) for mode in modes_of(program, exact)}
+    batches = {mode: largest_batch(peak(mode), limit) for mode in available_modes(program, exact)}
     if json_:
-        write(to_json({"bytes": limit, "device": device, "batch": found}))
+        write(to_json({"bytes": limit, "device": device, "batch": batches}))
         return
-    say(f"{program.name}: the largest batch of which a training step fits into {size}, {device}")
-    for mode, count in found.items():
-        least = f"not even {LEAST}" if count is None else f"{count:,}"
-        say(f"  {mode:<12}{least}{' or more' if count == MOST else ''}")
+    say(f"{title}, {device}")
+    for mode, batch in batches.items():
+        number = f"not even {MIN_BATCH}" if batch is None else f"{batch:,}"
+        say(f"  {mode:<12}{number}{' or more' if batch == MAX_BATCH else ''}")

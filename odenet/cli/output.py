@@ -1,4 +1,4 @@
-"""What commands print, apart from rich's tables: plain text, with colours where a terminal is."""
+"""What commands print, apart from tables: plain text, which gets colours on a terminal."""
 
 import os
 import re
@@ -10,7 +10,7 @@ from typing import TextIO
 
 from odenet.diagnostics import SpecError, printable_lines
 
-# The parts of a line that have a colour, each with rich's name of a style.
+# The parts of a line that are coloured, each with the name of its style in rich.
 COLOURS = (
     (r"^error(?:\[[a-z-]+\])?(?=:)", "bold red"),
     (r"^warning(?:\[[a-z-]+\])?(?=:)", "bold yellow"),
@@ -26,81 +26,90 @@ COLOURS = (
 )
 
 
-MESSAGE = re.compile("(error|warning)(\\[[a-z-]+\\])?: |\\s*= help: |stopped; |  ")
+# The beginnings of lines that are wrapped; what follows is indented by the length of the match.
+WRAPPED_LINE = re.compile("(error|warning)(\\[[a-z-]+\\])?: |\\s*= help: |stopped; |  ")
 
 
 def say(text: object, err: bool = False) -> None:
-    """Print lines; what a terminal would act on is shown by a stand-in."""
+    """Print text for people, on the standard output or (`err`) the standard error.
+
+    Control characters are replaced; on a terminal, messages are wrapped and coloured.
+    """
     stream = sys.stderr if err else sys.stdout
-    shown = printable_lines(str(text))
+    lines = printable_lines(str(text))
     if stream.isatty():
-        shown = wrapped(shown, shutil.get_terminal_size().columns)
-    if coloured(stream):
-        _say_coloured(shown, stream)
+        lines = wrap_messages(lines, shutil.get_terminal_size().columns)
+    if shows_colours(stream):
+        _print_coloured(lines, stream)
     else:
-        print(shown, file=stream)
+        print(lines, file=stream)
 
 
 def write(text: object) -> None:
-    """Print lines that programs read: without colours, wherever they go."""
+    """Print text for programs on the standard output: never wrapped or coloured."""
     print(printable_lines(str(text)))
 
 
-def wrapped(text: str, width: int) -> str:
-    """A text with its messages and helps broken between words; its other lines are left alone."""
+def wrap_messages(text: str, width: int) -> str:
+    """A text whose long messages are wrapped; lines of source text and of tables are kept."""
     lines: list[str] = []
     for line in text.split("\n"):
-        found = MESSAGE.match(line)
-        if found is None or len(line) <= width:
+        beginning = WRAPPED_LINE.match(line)
+        if beginning is None or len(line) <= width:
             lines.append(line)
             continue
-        hang = " " * len(found[0])
-        lines += wrap(line, width, subsequent_indent=hang, break_long_words=False,
+        indent = " " * len(beginning[0])
+        lines += wrap(line, width, subsequent_indent=indent, break_long_words=False,
                       break_on_hyphens=False)  # fmt: skip
     return "\n".join(lines)
 
 
-def coloured(stream: TextIO) -> bool:
-    """Whether a stream is a terminal that shows colours, and nobody asked it not to."""
-    wanted = not os.environ.get("NO_COLOR") and os.environ.get("TERM") not in ("dumb", "unknown")
-    return wanted and stream.isatty()
+def shows_colours(stream: TextIO) -> bool:
+    """Whether a stream is a terminal with colours that the environment does not turn off."""
+    is_allowed = not os.environ.get("NO_COLOR") and os.environ.get("TERM") not in (
+        "dumb",
+        "unknown",
+    )
+    return is_allowed and stream.isatty()
 
 
 def terminal_width() -> int | None:
-    """The columns of the terminal that the output goes to; None where it goes elsewhere."""
+    """The columns of the terminal on the standard output; None if that is not a terminal."""
     return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
 
 
-def require_free(target: Path, chosen: bool, mark: bytes, spec: Path | None = None) -> None:
-    """Refuse to replace the specification, or, where nobody named it, a file that is not ours.
+def require_replaceable(
+    target: Path, is_named: bool, mark: bytes, spec: Path | None = None
+) -> None:
+    """Check that a file may be written: it must not replace a specification or a foreign file.
 
     Args:
-        target: what is about to be written.
-        chosen: whether the user named it.
-        mark: what every such file of odenet's begins with or holds.
-        spec: what the file is made from, where that is one specification.
+        target: the file.
+        is_named: whether the user has named it; then only the specification is protected.
+        mark: bytes by which files of this kind that odenet has written are recognised.
+        spec: the specification that the file is made from, if there is one.
 
     Raises:
-        SpecError: names the file.
+        SpecError: if it must not be written.
     """
     if not target.is_file():
         return
     message = ""
     if spec is not None and spec.exists() and target.samefile(spec):
         message = "this is the specification, which would be replaced"
-    elif not chosen and mark not in target.read_bytes():
+    elif not is_named and mark not in target.read_bytes():
         message = "this file exists and was not written by odenet"
     if message:
         help_ = f"name another with -o FILE{target.suffix}"
         raise SpecError.of("unwritable-file", message, file=str(target), help=help_)
 
 
-def _say_coloured(text: str, stream: TextIO) -> None:
-    from rich.console import Console  # where nobody looks it is not needed
+def _print_coloured(text: str, stream: TextIO) -> None:
+    from rich.console import Console  # here, since it is slow and only needed on terminals
     from rich.text import Text
 
-    shown = Text(text)
+    coloured = Text(text)
     for pattern, style in COLOURS:
-        for found in re.finditer(pattern, text, re.MULTILINE):
-            shown.stylize(style, *found.span())
-    Console(file=stream).print(shown, soft_wrap=True, highlight=False)
+        for match in re.finditer(pattern, text, re.MULTILINE):
+            coloured.stylize(style, *match.span())
+    Console(file=stream).print(coloured, soft_wrap=True, highlight=False)

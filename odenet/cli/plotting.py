@@ -1,15 +1,15 @@
-"""`odenet plot`."""
+"""`odenet plot`: draws figures of specifications, schemes and runs."""
 
 from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
 
-from odenet.cli.output import require_free, say
+from odenet.cli.output import require_replaceable, say
 from odenet.cli.settings import Plugins, Settings, read_settings
 from odenet.extras import require
 
-SIGNATURE = b"Software\0odenet"  # in the PNG files that odenet writes
+PNG_MARK = b"Software\0odenet"  # in the PNG files that odenet writes
 Kind = Literal["spectrum", "stability", "energy", "norms", "curves"]
 
 
@@ -43,14 +43,14 @@ def plot(
         require("train", "a figure of a run")
     from rich.console import Console
 
-    from odenet.report.plots import draw_plot, source_of
+    from odenet.report.plots import draw_plot, plot_subject
     from odenet.training.figures import require_format
 
     target = out or Path(f"{sources[0].resolve().stem}-{kind}.png")
     require_format(target)
-    require_free(target, out is not None, SIGNATURE)
+    require_replaceable(target, out is not None, PNG_MARK)
     with Console(stderr=True).status("measuring"):
-        read = [source_of(s, {} if s.is_dir() else read_settings(set_, s), data_root)
-                for s in sources]  # fmt: skip
-        draw_plot(kind, read, target)
+        subjects = [plot_subject(s, {} if s.is_dir() else read_settings(set_, s), data_root)
+                    for s in sources]  # fmt: skip
+        draw_plot(kind, subjects, target)
     say(f"wrote {target}")

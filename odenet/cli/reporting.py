@@ -1,4 +1,4 @@
-"""`odenet report` and `odenet watch`."""
+"""`odenet report` and `odenet watch`: the HTML page of a specification or a run."""
 
 import sys
 import time
@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from odenet.cli.output import require_free, say
+from odenet.cli.output import require_replaceable, say
 from odenet.cli.settings import Plugins, Settings, read_settings, run_options
 from odenet.extras import require
 from odenet.files import write_text
@@ -35,10 +35,10 @@ def report(
     from rich.console import Console
 
     target = out or Path(f"{source.resolve().stem}.html")
-    require_free(target, out is not None, b'content="odenet', source)
+    require_replaceable(target, out is not None, b'content="odenet', source)
     with Console(stderr=True).status("reading") as status:
         if source.is_dir():
-            from odenet.report.page import run_report  # with torch, which takes seconds
+            from odenet.report.page import run_report  # imports torch, which takes seconds
 
             if set_:
                 raise typer.BadParameter(
@@ -48,7 +48,9 @@ def report(
         else:
             import odenet
 
-            program = odenet.load(source, set=read_settings(set_, source))  # errors come at once
+            program = odenet.load(
+                source, set=read_settings(set_, source)
+            )  # before torch is imported, so that errors come at once
             from odenet.report.page import spec_report
 
             html = spec_report(program, status.update)
@@ -76,17 +78,17 @@ def watch(
     from rich.console import Console
 
     with Console(stderr=True).status("reading"):
-        from odenet.report.watch import PAUSE, Watch, serving  # with torch, which takes seconds
+        from odenet.report.watch import POLL_INTERVAL, WatchedSpec, serve  # imports torch: seconds
 
-        followed = Watch(spec, read_settings(set_, spec))
-        followed.refresh()
-    with serving(followed, port) as address:
+        watched = WatchedSpec(spec, read_settings(set_, spec))
+        watched.refresh()
+    with serve(watched, port) as address:
         say(f"{spec} is at {address}, until Ctrl-C")
         sys.stdout.flush()
         if open_:
             webbrowser.open(address)
         while True:
-            time.sleep(PAUSE)
-            if followed.refresh():
-                say(f"{time.strftime('%H:%M:%S')}  {followed.built.outcome}")
+            time.sleep(POLL_INTERVAL)
+            if watched.refresh():
+                say(f"{time.strftime('%H:%M:%S')}  {watched.page.outcome}")
                 sys.stdout.flush()

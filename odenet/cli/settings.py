@@ -1,4 +1,4 @@
-"""Options that several commands share."""
+"""Options that several commands share, and how their values are read."""
 
 import sys
 from collections.abc import Mapping
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from odenet.diagnostics import Source
     from odenet.training.run_folder.records import Options
 
-STANDARD = Path("-")  # a file's name that means the standard input
+STANDARD_INPUT = Path("-")  # the file name that means the standard input
 
 Settings = Annotated[
     list[str] | None,
@@ -48,6 +48,7 @@ Json = Annotated[bool, typer.Option("--json", help="For programs.")]
 
 
 def _load_plugins(paths: list[Path] | None) -> list[Path]:
+    """Run the files of --plugin, before the command starts."""
     from odenet.plugins import load_plugin
 
     for path in paths or []:
@@ -67,40 +68,41 @@ Plugins = Annotated[
 
 
 def read_settings(settings: list[str] | None, spec: Path | None) -> dict[str, Any]:
-    """`["h=0.05"]` as a mapping; of two values for a name the later counts.
+    """The values of --set as a mapping, such as `{"h": "0.05"}`; later values replace earlier ones.
 
-    What a preset says of `steps` or `epochs` gives way to either of them.
+    `steps` or `epochs`, if set by itself, replaces both of them in a preset.
 
     Args:
-        settings: each `NAME=VALUE` or `@PRESET`.
-        spec: whose presets these are; None where there is no spec.
+        settings: items of the form `NAME=VALUE` or `@PRESET`.
+        spec: the specification that the presets belong to; None if there is none.
 
     Raises:
-        typer.BadParameter: if an item is not of that form.
+        typer.BadParameter: if an item has another form.
         SpecError: if the spec has no such preset.
     """
-    found: dict[str, Any] = {}
-    of_presets: set[str] = set()
+    values: dict[str, Any] = {}
+    keys_from_presets: set[str] = set()
     for item in settings or []:
         name, equals, value = item.partition("=")
         if item.startswith("@") and spec is not None:
             from odenet.model.reading.presets import preset
 
-            found |= (given := preset(spec, item[1:]))
-            of_presets |= given.keys()
+            values |= (preset_values := preset(spec, item[1:]))
+            keys_from_presets |= preset_values.keys()
         elif equals and name.strip() and value.strip():
             key = name.strip()
-            if key in LENGTH and of_presets:
-                found = {k: v for k, v in found.items() if k not in LENGTH & of_presets}
-            found[key] = value.strip()
-            of_presets.discard(key)
+            if key in LENGTH and keys_from_presets:
+                replaced = LENGTH & keys_from_presets
+                values = {k: v for k, v in values.items() if k not in replaced}
+            values[key] = value.strip()
+            keys_from_presets.discard(key)
         else:
             raise typer.BadParameter(f"'{item}' is not of the form NAME=VALUE", param_hint="--set")
-    return found
+    return values
 
 
-def setting_of(option: str) -> list[str]:
-    """What to write for an option that a command does not have, and a recipe does."""
+def suggest_setting(option: str) -> list[str]:
+    """The `--set` that replaces an unknown option which is a key of recipes; empty for others."""
     from odenet.model.tables.recipe import OPTIMIZERS, recipe_keys
 
     name = option.lstrip("-").replace("-", "_")
@@ -111,28 +113,33 @@ def setting_of(option: str) -> list[str]:
     return [f"--set {name}=VALUE"]
 
 
-def run_options(run: Path | None, given: dict[str, Any]) -> "Options":
-    """The options on the command line, over those the run began with."""
+def run_options(run: Path | None, changes: dict[str, Any]) -> "Options":
+    """The options of a run, with those of the command line in their place.
+
+    Args:
+        run: its folder; None for a new run, which starts from the defaults.
+        changes: fields of `Options`; None where the command line has no such option.
+    """
     from dataclasses import replace
 
     from odenet.training.run_folder.records import Options, RunFolder
 
-    before = Options() if run is None else RunFolder(run).read_record().options
-    return replace(before, **{name: value for name, value in given.items() if value is not None})
+    options = Options() if run is None else RunFolder(run).read_record().options
+    return replace(options, **{name: value for name, value in changes.items() if value is not None})
 
 
 def load_spec(file: Path, settings: Mapping[str, Any]) -> "Program":
-    """Compile a file, or the standard input where it is called `-`; raises SpecError."""
+    """Compile a file, or the standard input if it is `-`; raises SpecError."""
     from odenet.compiler import load, loads
 
-    if file != STANDARD:
+    if file != STANDARD_INPUT:
         return load(file, settings)
-    source = standard_input()
+    source = read_standard_input()
     return loads(source.text, settings, source.name)
 
 
-def standard_input() -> "Source":
-    """The text of the standard input; raises SpecError if it is none."""
+def read_standard_input() -> "Source":
+    """The text of the standard input; raises SpecError if it is not UTF-8."""
     from odenet.diagnostics import Source, SpecError
 
     try:

@@ -1,4 +1,4 @@
-"""The options of `odenet train`, and what the words of some of them mean."""
+"""The options of `odenet train`, and how the values of two of them are read."""
 
 import re
 from pathlib import Path
@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from odenet.cli.fitting import read_size
+from odenet.cli.memory_options import read_size
 
 Spec = Annotated[
     Path | None,
@@ -126,7 +126,7 @@ Devices = Annotated[
 
 
 def read_devices(devices: str | None) -> int | str | None:
-    """A number of processors, or `auto`."""
+    """The value of --devices: a number of processors, or `auto`."""
     if devices is None or devices == "auto":
         return devices
     if not re.fullmatch("[1-9][0-9]{0,8}", devices):
@@ -135,7 +135,7 @@ def read_devices(devices: str | None) -> int | str | None:
 
 
 def read_memory(memory: str | None) -> int | str | None:
-    """A word, or a size in bytes."""
+    """The value of --memory: a mode of flows, or a size in bytes."""
     if memory is None or memory in ("reversible", "stored", "checkpoint"):
         return memory
     return read_size(memory, "--memory", "reversible, stored, checkpoint, or ")

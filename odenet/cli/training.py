@@ -1,4 +1,4 @@
-"""`odenet train`; torch is imported when it runs."""
+"""`odenet train`, which imports torch only after its arguments are checked."""
 
 import os
 from pathlib import Path
@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from odenet.cli import train_options
-from odenet.cli.existing import read_program
-from odenet.cli.fitting import largest_batch, read_limit
+from odenet.cli.converted_spec import load_program
 from odenet.cli.header import announce, announce_step
+from odenet.cli.memory_options import largest_batch, read_fit
 from odenet.cli.output import say
 from odenet.cli.settings import (
     DataName,
@@ -20,7 +20,13 @@ from odenet.cli.settings import (
     read_settings,
     run_options,
 )
-from odenet.cli.trying import begin_sweep, is_sweep, run_sweep, search_rate, try_out
+from odenet.cli.train_modes import (
+    begin_sweep,
+    is_sweep,
+    print_dry_run,
+    run_sweep,
+    search_rate,
+)
 from odenet.diagnostics import typed
 from odenet.extras import require
 from odenet.model.reading.settings import data_setting
@@ -71,8 +77,8 @@ def train(
     """
     if spec is None and resume is None:
         raise typer.BadParameter("give a specification, or a run with --resume")
-    one_new = "starts one new run: leave out --resume, --seeds and --sweep"
-    for option, value, why, others in (
+    one_run = "starts one new run: leave out --resume, --seeds and --sweep"
+    for option, value, message, excluded_options in (
         ("--seeds", seeds, "starts new runs on one device", (resume, devices, nodes)),
         (
             "--sweep", sweep, "starts new runs: leave out --resume, --seeds and --nodes",
@@ -87,16 +93,16 @@ def train(
             "tries a new run: leave out --resume, --seeds, --sweep and --dry-run",
             (resume, seeds, sweep, dry_run),
         ),
-        ("--convert", convert, one_new, (resume, seeds, sweep)),
-        ("--fit", fit, one_new, (resume, seeds, sweep)),
+        ("--convert", convert, one_run, (resume, seeds, sweep)),
+        ("--fit", fit, one_run, (resume, seeds, sweep)),
     ):  # fmt: skip
-        if value not in (None, False) and any(others):
-            raise typer.BadParameter(why, param_hint=option)
-    limit = read_limit(fit, batch)
+        if value not in (None, False) and any(excluded_options):
+            raise typer.BadParameter(message, param_hint=option)
+    limit = read_fit(fit, batch)
     require("train", "odenet train")
     if logger is not None:
         require(logger, f"--logger {logger}")
-    short = {
+    recipe_options = {
         "epochs": epochs,
         "batch": batch,
         "optimizer.lr": lr,
@@ -106,11 +112,11 @@ def train(
         "guard": guard,
         "on_nan": on_nan,
     }
-    said = [f"{name}={value}" for name, value in short.items() if value is not None]
-    settings = read_settings([*(set_ or ()), *said], None if convert else spec)
+    items = [f"{name}={value}" for name, value in recipe_options.items() if value is not None]
+    settings = read_settings([*(set_ or ()), *items], None if convert else spec)
     if data is not None:
         settings["data"] = data_setting(data)
-    given = {
+    changes = {  # of the options of a run
         "data_root": data_root,
         "download": download or None,
         "devices": train_options.read_devices(devices),
@@ -126,9 +132,9 @@ def train(
         "weights": weights,
     }
     sweeps = sweep is not None or (resume is not None and is_sweep(resume))
-    new = resume is None and not sweeps
-    program = _compiled(str(spec), settings, unchecked, convert) if new else None
-    # Idle threads sleep. By default they spin, and a program beside this one then slows it tenfold.
+    is_new_run = resume is None and not sweeps
+    program = _checked_program(str(spec), settings, unchecked, convert) if is_new_run else None
+    # Let idle threads sleep. By default they spin, and another program then slows this one tenfold.
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # read when torch is imported
     from rich.console import Console
 
@@ -136,26 +142,26 @@ def train(
     from odenet.training.errors import Diverged
     from odenet.training.runs.results import show_diverged, show_result
     from odenet.training.runs.run import is_first_process
-    from odenet.training.runs.run import resume as go_on
-    from odenet.training.runs.run import train as start
+    from odenet.training.runs.run import resume as resume_run
+    from odenet.training.runs.run import train as train_run
     from odenet.training.runs.seeds import show_seeds, train_seeds
 
     console = Console(quiet=not is_first_process())
     if sweeps:
-        at_once = _at_once(given.pop("devices"))
+        at_once = _points_at_once(changes.pop("devices"))
         if resume is None:
-            shared = run_options(None, given)
-            resume = begin_sweep(Path(str(spec)), str(sweep), settings, shared, out, unchecked)
+            options = run_options(None, changes)
+            resume = begin_sweep(Path(str(spec)), str(sweep), settings, options, out, unchecked)
         run_sweep(resume, at_once, console)
         return
-    options = run_options(resume, given)
+    options = run_options(resume, changes)
     if program is not None and limit is not None:
         settings["batch"] = str(largest_batch(program, options, limit))
-        program = read_program(str(spec), settings, convert)
+        program = load_program(str(spec), settings, convert)
     if program is not None:
         announce_step(program, options)
     if program is not None and dry_run:
-        try_out(program, options, console, unchecked)
+        print_dry_run(program, options, console, unchecked)
         return
     if program is not None and find_lr:
         search_rate(program, options, console, unchecked, out)
@@ -166,9 +172,9 @@ def train(
             show_seeds(results, console)
             return
         if program is not None:
-            result = start(program, settings, options, out, console, unchecked)
+            result = train_run(program, settings, options, out, console, unchecked)
         else:
-            result = go_on(str(resume), settings, options, spec, console, unchecked)
+            result = resume_run(str(resume), settings, options, spec, console, unchecked)
     except Diverged as error:
         say(error, err=True)
         show_diverged(error, console)
@@ -184,13 +190,17 @@ def train(
             raise typer.Exit(1)
 
 
-def _compiled(
+def _checked_program(
     spec: str, settings: dict[str, Any], unchecked: bool, convert: str | None
 ) -> "Program":
-    """The program to train, announced; refused here and now if it claims what does not hold."""
+    """The program to train, after printing what it is.
+
+    Raises:
+        SpecError: if it has no network, or, unless `unchecked`, if a claim of it is not proved.
+    """
     from odenet.training.runs.check_claims import check_claims
 
-    program = read_program(spec, settings, convert)
+    program = load_program(spec, settings, convert)
     program.require_network()
     if program.model.discretisation.tolerance is not None:
         require("adaptive", "a flow with adaptive steps")
@@ -199,6 +209,6 @@ def _compiled(
     return program
 
 
-def _at_once(devices: int | str | None) -> int | None:
-    """How many points of a sweep are trained at a time; None for one on each device."""
+def _points_at_once(devices: int | str | None) -> int | None:
+    """How many points of a sweep are trained at a time; None for one per device."""
     return devices if isinstance(devices, int) else None

@@ -1,4 +1,4 @@
-"""`odenet verify`: a certificate checked by code that shares nothing with what wrote it."""
+"""`odenet verify`: checks a certificate, by code that is independent of what wrote it."""
 
 import io
 import json
@@ -23,19 +23,19 @@ def verify(
     """Check a certificate; exit code 0 if it proves its verdict, 1 if not, 2 if it is not one."""
     from odenet.verify import main
 
-    with redirect_stdout(io.StringIO()) as found:  # it prints what a stranger's file says
+    with redirect_stdout(io.StringIO()) as output:  # `say` makes it safe: it quotes the file
         code = main(certificate)
-    say(found.getvalue().rstrip("\n"))
+    say(output.getvalue().rstrip("\n"))
     if spec is not None and code < 2:
         code = max(code, _written_for(certificate, spec))
     raise typer.Exit(code)
 
 
 def _written_for(certificate: Path, spec: Path) -> int:
-    """0 if the certificate names the text of a specification, else 1."""
+    """0 if the certificate has the hash of a specification, else 1; prints which."""
     from odenet.compiler import read
 
-    named = json.loads(certificate.read_text("utf-8"))["spec"]["sha256"]
-    same = named == sha256(read(spec).text.encode()).hexdigest()
-    say(f"{'it was' if same else 'not proved: it was not'} written for {spec} as it is now")
-    return 0 if same else 1
+    recorded = json.loads(certificate.read_text("utf-8"))["spec"]["sha256"]
+    matches = recorded == sha256(read(spec).text.encode()).hexdigest()
+    say(f"{'it was' if matches else 'not proved: it was not'} written for {spec} as it is now")
+    return 0 if matches else 1

@@ -1,1 +1,1 @@
-"""How much memory a training step takes: predicted without running it, and measured."""
+"""How much memory a training step needs: predicted without running it, and measured."""

@@ -1,6 +1,7 @@
-"""How to train a network of others in less memory: what each way would take, and which to choose.
+"""`odenet.advise`: which way to save memory suits a network, by predicting what each would take.
 
-A training step of a copy without values is walked through, in every way.
+The ways are checkpointing and conversion. For each of them, a training step is simulated on fake
+tensors, with a copy of the network.
 """
 
 from __future__ import annotations
@@ -21,31 +22,38 @@ from odenet.conversion.examples import Example
 from odenet.conversion.model import convert, require_convertible
 from odenet.conversion.search import Plan, child_path, find_blocks
 from odenet.conversion.stages import ResidualStage
-from odenet.footprint.kernels import memory_within
+from odenet.footprint.kernels import measure_workspaces
+from odenet.footprint.simulation import (
+    Loss,
+    MemoryDemand,
+    StepSimulator,
+    checkpoint_modules,
+    checkpoint_rest,
+)
 from odenet.footprint.table import size_text
-from odenet.footprint.walk import Demand, Loss, Walk, checkpointed, rest_checkpointed
 from odenet.json_text import to_json
 from odenet.training.flows import flows
 
-# A way that is simpler is taken as long as it needs no more than this times the least.
-NEARLY = 1.1
+# The simplest way is recommended that needs at most this times the least memory.
+TOLERANCE = 1.1
 
-AGAIN = "one more forward pass"
-ANOTHER = f"{AGAIN}; another network"
-STORED = "another network; stores activations"
+# The costs of ways, in words; a converted network computes another function than the original.
+RECOMPUTES = "one more forward pass"
+CONVERTED = f"{RECOMPUTES}; another network"
+CONVERTED_STORING = "another network; stores activations"
 
 
 @dataclass(frozen=True)
 class Way:
-    """One way to take a training step, and what it takes.
+    """One way to train a network, and the memory of a training step.
 
     Attributes:
         name: "original", "checkpointed", "converted" or "converted, the rest checkpointed".
-        peak: the most bytes held at once beyond weights and the optimizer's state: activations,
+        peak: the most bytes held at once, without weights and the optimizer's state: activations,
             gradients of the weights, working memory.
-        in_backward: the same, where an optimizer without working memory of its own acts in the
-            backward pass (`odenet.OptimizerInBackward`).
-        cost: in time, of the blocks that are taken again, and what else changes, in words.
+        in_backward: the peak if the optimizer acts in the backward pass
+            (`odenet.OptimizerInBackward`), and needs no working memory of its own.
+        cost: what it costs, in words: time for blocks that are evaluated again, another function.
     """
 
     name: str
@@ -56,20 +64,19 @@ class Way:
 
 @dataclass(frozen=True)
 class Advice:
-    """What a training step of a network takes, way by way.
+    """The memory of a training step of a network, way by way, and a recommendation.
 
     Attributes:
         network: the name of its class.
-        weights: bytes of parameters and buffers, which every way needs.
+        weights: bytes of parameters and buffers, which all ways need in addition.
         ways: the simplest first.
         recommended: the simplest way whose peak is within a tenth of the least.
-        recommended_in_backward: the same by `Way.in_backward`.
-        single: paths of runs of one block; a checkpoint holds less than a flow of one step.
-        unsuited: why nothing can be converted; empty where something can.
-        not_run: ways that do not run on the example, and why.
-        unmeasured: why it is not known what convolutions and batch norms hold while they run; empty
-            where it is.
-        batch: samples of the example.
+        recommended_in_backward: the same, for `Way.in_backward`.
+        single: paths of blocks that become flows of one step; a checkpoint would hold less.
+        unsuited: why nothing can be converted; empty if something can.
+        not_run: why ways do not run on the example, by their names.
+        unmeasured: why the workspaces of convolutions and batch norms are unknown; else empty.
+        batch: number of samples of the example; None if it has no tensors.
     """
 
     network: str
@@ -95,27 +102,28 @@ class Advice:
         return "\n".join([*lines, f"recommended: {self._reason()}"])
 
     def to_json(self) -> str:
-        """For programs; sizes in bytes."""
+        """The advice as JSON; sizes are in bytes."""
         named = ("recommended", "recommended_in_backward")
         return to_json(asdict(self) | {name: getattr(self, name).name for name in named})
 
     def way(self, name: str) -> Way:
-        """A way by its name; KeyError if it was not looked at."""
+        """A way by its name; KeyError if it is not among them."""
         return {way.name: way for way in self.ways}[name]
 
     def _title(self) -> str:
         return self.network if self.batch is None else f"{self.network}, batch {self.batch}"
 
     def _remarks(self) -> Iterator[str]:
+        """Lines that explain the table."""
         original = self.ways[0]
         yield from (f"{name}: {why}" for name, why in self.not_run.items())
         if self.unmeasured:
             yield f"without what convolutions and batch norms need within: {self.unmeasured}"
-        converted = [way for way in self.ways if way.cost in (ANOTHER, STORED)]
+        converted = [way for way in self.ways if way.cost in (CONVERTED, CONVERTED_STORING)]
         for way in converted:
             if way.peak >= original.peak:
-                yield f"{way.name} saves nothing: {_compared(way.peak, original.peak)}"
-        if any(way.cost == ANOTHER for way in converted):
+                yield f"{way.name} saves nothing: {_comparison(way.peak, original.peak)}"
+        if any(way.cost == CONVERTED for way in converted):
             yield "another network: it begins with these weights, and is fine-tuned from there"
         if self.single:
             yield (
@@ -124,19 +132,20 @@ class Advice:
             )
 
     def _reason(self) -> str:
-        best, original, early = self.recommended, self.ways[0], self.recommended_in_backward
+        """The recommendations, and why."""
+        best, original, in_backward = self.recommended, self.ways[0], self.recommended_in_backward
         least = min(self.ways, key=lambda way: way.peak)
-        found = f"{best.name}, {_compared(best.peak, original.peak)}"
+        reason = f"{best.name}, {_comparison(best.peak, original.peak)}"
         if len(self.ways) == 1:
-            found = f"{best.name}: no other way was found"
+            reason = f"{best.name}: no other way was found"
         elif best is original:
-            found = f"{best.name}: no other way saves more than a tenth"
+            reason = f"{best.name}: no other way saves more than a tenth"
         elif least is not best:
-            found += f"; {least.name} saves no more than a tenth beside it"
-        if early is not best:
-            sizes = _compared(early.in_backward, best.in_backward)
-            found += f"\nwith the update in the backward pass: {early.name}, {sizes}"
-        return found
+            reason += f"; {least.name} saves no more than a tenth beside it"
+        if in_backward is not best:
+            sizes = _comparison(in_backward.in_backward, best.in_backward)
+            reason += f"\nwith the update in the backward pass: {in_backward.name}, {sizes}"
+        return reason
 
 
 def advise(
@@ -148,53 +157,54 @@ def advise(
 ) -> Advice:
     """Predict what a training step takes with each way to save memory, and recommend one.
 
-    The model is not changed, and no step is run: it is walked through without values. What
-    convolutions and batch norms hold while they run is measured, on zeros, in another process; of
-    other operations it is not seen. A model on "meta" is taken to be on the CPU.
+    The model is not changed, and no step is run: it is simulated on fake tensors. The workspaces of
+    convolutions and batch norms are measured on zeros, in another process; those of other
+    operations are not known. A model on the device "meta" is taken to be on the CPU.
 
     Args:
-        model: any model; a real one, or one on the device "meta".
-        example: a batch: a tensor, a tuple of arguments, or a dictionary of keywords; tensors on
-            the device "meta" will do.
-        loss: of what the model gives; by default its ``loss`` where it has one, else the mean
+        model: any model; it may be on the device "meta".
+        example: a batch: a tensor, a tuple of arguments, or a dictionary of keyword arguments;
+            tensors may be on the device "meta".
+        loss: of the output of the model; by default its ``loss`` if it has one, else the mean
             square of all its tensors.
-        **conversion: as `odenet.convert` takes them: the scheme, ``blocks``, constants.
+        **conversion: arguments of `odenet.convert`: the scheme, ``blocks``, constants.
 
     Returns:
         The advice; ``print`` it, or read `Advice.ways` and `Advice.recommended`.
 
     Raises:
-        ValueError: if the model does not run on the example, or the conversion is not possible for
-            another reason than that nothing in it can be converted.
+        ValueError: if the model does not run on the example, or a conversion fails. That the model
+            has nothing to convert is not an error.
     """
     require_convertible(model)
-    walk, not_run = Walk(Example.from_input(example), loss), dict[str, str]()
-    walked = [("original", "", walk.demands(model))]
+    simulator, not_run = StepSimulator(Example.from_input(example), loss), dict[str, str]()
+    simulated = [("original", "", simulator.demands(model))]
 
-    def look(name: str, cost: str, changed: nn.Module, change: Any = None) -> None:
+    def simulate(name: str, cost: str, changed: nn.Module, change: Any = None) -> None:
         try:
-            walked.append((name, cost, walk.demands(changed, change)))
+            simulated.append((name, cost, simulator.demands(changed, change)))
         except ValueError as error:
             not_run[name] = str(error)
 
     paths = conversion.pop("blocks", None)
-    plan, known = _plan(model, example, paths)
-    blocks = [child_path(path, n) for path in plan.runs for n in _children(model, path)]
-    blocks = blocks or list(_listed(model))
+    plan, plan_example = _plan(model, example, paths)
+    blocks = [child_path(path, n) for path in plan.runs for n in _block_names(model, path)]
+    blocks = blocks or list(_listed_blocks(model))
     if blocks:
-        look("checkpointed", AGAIN, model, partial(checkpointed, paths=blocks))
+        simulate("checkpointed", RECOMPUTES, model, partial(checkpoint_modules, paths=blocks))
     if plan.runs:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # what they say, `convert` says when it is called
-            converted = convert(model, **conversion, blocks=paths, example=known)
-        cost = ANOTHER if all(f.reversible for f in flows(converted).values()) else STORED
-        look("converted", cost, converted)
+            warnings.simplefilter("ignore")  # the user gets them when they call `convert`
+            converted = convert(model, **conversion, blocks=paths, example=plan_example)
+        reversible = all(flow.reversible for flow in flows(converted).values())
+        cost = CONVERTED if reversible else CONVERTED_STORING
+        simulate("converted", cost, converted)
         if any(isinstance(module, ResidualStage) for module in converted.modules()):
-            look("converted, the rest checkpointed", cost, converted, rest_checkpointed)
-    within, unmeasured = _within_kernels([demands for _, _, demands in walked])
+            simulate("converted, the rest checkpointed", cost, converted, checkpoint_rest)
+    workspaces, unmeasured = _workspaces([demands for _, _, demands in simulated])
     ways = [
-        Way(name, plain.peak(within), early.peak(within), cost)
-        for name, cost, (plain, early) in walked
+        Way(name, plain.peak(workspaces), in_backward.peak(workspaces), cost)
+        for name, cost, (plain, in_backward) in simulated
     ]
     tensors: list[Tensor] = [*model.parameters(), *model.buffers()]
     runs = [(path, names) for path, runs in plan.runs.items() for names in runs]
@@ -208,61 +218,68 @@ def advise(
         unsuited="" if plan.runs else _unsuited(plan),
         not_run=not_run,
         unmeasured=unmeasured,
-        batch=walk.samples,
+        batch=simulator.samples,
     )
 
 
-def _within_kernels(walked: Iterable[tuple[Demand, Demand]]) -> tuple[dict[str, int], str]:
-    """What kernels hold while they run, by their calls; or why that is not known."""
-    calls = {call for both in walked for demand in both for call in demand.at_kernels}
+def _workspaces(
+    demands: Iterable[tuple[MemoryDemand, MemoryDemand]],
+) -> tuple[dict[str, int], str]:
+    """The workspaces of the kernels that steps call, by their calls; and why they are unknown."""
+    calls = {call for pair in demands for demand in pair for call in demand.held_at_kernels}
     try:
-        return memory_within(calls), ""
+        return measure_workspaces(calls), ""
     except (RuntimeError, OSError) as error:
         return {}, str(error)
 
 
 def _simplest(ways: list[Way], size: Callable[[Way], int]) -> Way:
-    """The first that needs hardly more than the least."""
+    """The first way whose size is close to the least."""
     least = min(map(size, ways))
-    return next(way for way in ways if size(way) <= NEARLY * least)
+    return next(way for way in ways if size(way) <= TOLERANCE * least)
 
 
 def _plan(model: nn.Module, example: Any, blocks: Any) -> tuple[Plan, Any]:
-    """What can be converted, and the example that shows it; None for one that is made up."""
+    """The blocks to convert, and the example that they were found on.
+
+    The latter is None if the model runs on inputs that `find_blocks` makes up.
+    """
     try:
         return find_blocks(model, None, blocks), None
     except ModelNotRun:
-        real = pytree.tree_map_only(
+        example = pytree.tree_map_only(
             Tensor, lambda x: torch.zeros_like(x, device="cpu") if x.is_meta else x, example
         )
-        return find_blocks(model, real, blocks), real
+        return find_blocks(model, example, blocks), example
 
 
-def _children(model: nn.Module, path: str) -> list[str]:
-    """The blocks of a container: those of its children that have weights."""
+def _block_names(model: nn.Module, path: str) -> list[str]:
+    """The names of the blocks of a container: its children with weights."""
     children = model.get_submodule(path).named_children()
-    return [name for name, child in children if _learns(child)]
+    return [name for name, child in children if _has_weights(child)]
 
 
-def _listed(model: nn.Module, path: str = "") -> Iterator[str]:
-    """Blocks that lists of a model hold and no scheme can take as steps; a checkpoint takes any."""
+def _listed_blocks(model: nn.Module, path: str = "") -> Iterator[str]:
+    """The paths of blocks in lists below a path; they can be checkpointed, if not converted."""
     module = model.get_submodule(path)
     for name, child in module.named_children():
-        listed = isinstance(module, nn.Sequential | nn.ModuleList)
-        if listed and any(True for _ in child.children()) and _learns(child):
+        is_listed = isinstance(module, nn.Sequential | nn.ModuleList)
+        if is_listed and any(True for _ in child.children()) and _has_weights(child):
             yield child_path(path, name)
         else:
-            yield from _listed(model, child_path(path, name))
+            yield from _listed_blocks(model, child_path(path, name))
 
 
-def _learns(module: nn.Module) -> bool:
+def _has_weights(module: nn.Module) -> bool:
+    """Whether a module has matrices or kernels among its parameters."""
     return any(p.ndim > 1 for p in module.parameters())
 
 
 def _unsuited(plan: Plan) -> str:
+    """Why nothing can be converted."""
     first = next(iter(str(plan).splitlines()), "it has no blocks that are called one by one")
     return f"nothing can be converted: {first}"
 
 
-def _compared(size: int, other: int) -> str:
+def _comparison(size: int, other: int) -> str:
     return f"{size_text(size)} in place of {size_text(other)}"

@@ -1,4 +1,4 @@
-"""The most memory that was held at once, as the allocator of a device counts it."""
+"""Peak memory, as the allocator of a device counts it."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from torch.profiler import ProfilerActivity, profile
 
 
 class Peak:
-    """What is allocated within a `with` block, over what was held before it.
+    """The memory that is allocated within a `with` block, in addition to what was held before it.
 
     Args:
         device: "cpu" or "cuda".
 
     Attributes:
         highest: the most bytes held at once.
-        held: the bytes that are left at the end.
+        held_at_end: the bytes that are still held when the block ends.
     """
 
     highest = 0
-    held = 0
+    held_at_end = 0
 
     def __init__(self, device: str):
         self._cuda = device == "cuda"
@@ -33,7 +33,7 @@ class Peak:
         if self._cuda:
             torch.cuda.synchronize()
             torch.cuda.reset_peak_memory_stats()
-            self._before = torch.cuda.memory_allocated()
+            self._bytes_before = torch.cuda.memory_allocated()
         else:
             self._profile.__enter__()
         return self
@@ -46,13 +46,13 @@ class Peak:
     ) -> None:
         if self._cuda:
             torch.cuda.synchronize()
-            self.highest = torch.cuda.max_memory_allocated() - self._before
-            self.held = torch.cuda.memory_allocated() - self._before
+            self.highest = torch.cuda.max_memory_allocated() - self._bytes_before
+            self.held_at_end = torch.cuda.memory_allocated() - self._bytes_before
             return
         self._profile.__exit__(kind, error, trace)
         profiler = self._profile.profiler
         results: Any = profiler and profiler.kineto_results
         for event in results.events():
             if event.name() == "[memory]":
-                self.held += event.nbytes()
-                self.highest = max(self.highest, self.held)
+                self.held_at_end += event.nbytes()
+                self.highest = max(self.highest, self.held_at_end)

@@ -1,11 +1,12 @@
-"""What layers of convolutional networks hold while they run, beside their arguments and results.
+"""Workspaces: the memory that convolutions and batch norms hold while they run.
 
-Libraries of convolutions reorder images and kernels into an order of their own, in memory that the
-allocator sees and a walk without values does not: as much as the kernel where that is large. The
-backward pass of a batch norm has a map of its own. How much it is depends on the processor and on
-the version, so that it is measured: each such call is run on zeros, in a process of its own.
+It comes on top of their arguments and results. Libraries of convolutions copy images and weights
+into memory layouts of their own; the backward pass of a batch norm needs one more feature map. The
+allocator sees this memory, a simulation with fake tensors does not. How much it is depends on the
+processor and the version of the library, so it is measured: each call is run on zeros, in a process
+of its own.
 
-`python -m odenet.footprint.kernels` reads the job from its input and prints the result.
+`python -m odenet.footprint.kernels` reads calls from its standard input and prints the result.
 """
 
 from __future__ import annotations
@@ -36,21 +37,21 @@ _KERNELS: Mapping[str, Callable] = {
 
 
 def kernel_call(function: Callable, arguments: tuple) -> str | None:
-    """A call with sizes in the place of tensors, as text; None of one that is not measured."""
+    """A call as text, with layouts in place of tensors; None if its workspace is not measured."""
     name = str(function)
     if name not in _KERNELS:
         return None
-    return json.dumps([name, *tree_map_only(Tensor, _described, arguments)])
+    return json.dumps([name, *tree_map_only(Tensor, _layout, arguments)])
 
 
-def memory_within(calls: Iterable[str]) -> dict[str, int]:
-    """The bytes that each call holds while it runs, beside its arguments and its results.
+def measure_workspaces(calls: Iterable[str]) -> dict[str, int]:
+    """The bytes that each call holds while it runs, in addition to its arguments and results.
 
     Args:
-        calls: as of `kernel_call`.
+        calls: as `kernel_call` gives them.
 
     Raises:
-        RuntimeError: if one does not run on this machine.
+        RuntimeError: if a call fails on this machine.
         OSError: if no process can be started.
     """
     calls = list(calls)
@@ -59,17 +60,18 @@ def memory_within(calls: Iterable[str]) -> dict[str, int]:
     child = subprocess.run(
         [sys.executable, "-m", "odenet.footprint.kernels"],
         input=to_json([torch.get_num_threads(), calls]),
-        env=os.environ | {"KINETO_LOG_LEVEL": "99"},  # the profiler's notes on itself
+        env=os.environ | {"KINETO_LOG_LEVEL": "99"},  # torch's profiler logs nothing
         capture_output=True,
         text=True,
     )
     if child.returncode:
-        said = child.stderr.strip() or f"exit status {child.returncode}"
-        raise RuntimeError(said.splitlines()[-1])
+        message = child.stderr.strip() or f"exit status {child.returncode}"
+        raise RuntimeError(message.splitlines()[-1])
     return dict(zip(calls, json.loads(child.stdout), strict=True))
 
 
-def _described(tensor: Tensor) -> dict[str, Any]:
+def _layout(tensor: Tensor) -> dict[str, Any]:
+    """What the memory of a tensor depends on, for JSON."""
     return {
         "size": list(tensor.shape),
         "stride": list(tensor.stride()),
@@ -79,6 +81,7 @@ def _described(tensor: Tensor) -> dict[str, Any]:
 
 
 def _zeros(argument: Any) -> Any:
+    """A tensor of zeros with a given layout; other arguments as they are."""
     if not isinstance(argument, dict):
         return argument
     return torch.empty_strided(
@@ -89,16 +92,17 @@ def _zeros(argument: Any) -> Any:
     ).zero_()
 
 
-def _held(call: str) -> int:
-    name, *described = json.loads(call)
-    arguments = [_zeros(argument) for argument in described]
-    cuda = any(isinstance(a, Tensor) and a.is_cuda for a in arguments)
-    with Peak("cuda" if cuda else "cpu") as peak:
-        given = _KERNELS[name](*arguments)
-    return peak.highest - sum(t.nbytes for t in tree_leaves(given) if isinstance(t, Tensor))
+def _measure_workspace(call: str) -> int:
+    """The workspace of a call in bytes."""
+    name, *layouts = json.loads(call)
+    arguments = [_zeros(argument) for argument in layouts]
+    is_cuda = any(isinstance(a, Tensor) and a.is_cuda for a in arguments)
+    with Peak("cuda" if is_cuda else "cpu") as peak:
+        result = _KERNELS[name](*arguments)
+    return peak.highest - sum(t.nbytes for t in tree_leaves(result) if isinstance(t, Tensor))
 
 
 if __name__ == "__main__":
     threads, calls = json.load(sys.stdin)
     torch.set_num_threads(threads)
-    print(to_json([_held(call) for call in calls]))
+    print(to_json([_measure_workspace(call) for call in calls]))

@@ -1,65 +1,77 @@
-"""The largest batch that fits into a given memory, by the prediction."""
+"""The largest batch whose training step is predicted to fit into a given memory."""
 
 from collections.abc import Callable
 from typing import cast
 
 from odenet.compiler import Program
-from odenet.footprint.step import Mode, predicted
+from odenet.footprint.step import Mode, predict
 from odenet.training.run_folder.records import Options
 
-LEAST = 2  # samples: what a batch norm needs in training mode
-MOST = 2**20
+MIN_BATCH = 2  # a batch norm in training mode needs two samples
+MAX_BATCH = 2**20
 
 
 def largest_batch(peak: Callable[[int], int], limit: int) -> int | None:
-    """The largest number of samples with which a step stays within a limit.
+    """The largest batch with which a step stays within a limit.
 
-    A peak is nearly affine in the batch. So the number is bracketed by the secant through the last
-    two peaks, and at least by twice the last number; then found by regula falsi, with bisection
-    where that converges slowly.
+    The peak is nearly an affine function of the batch. An upper bound is searched along the secant
+    through the last two peaks, at least doubling the batch; then the bracket is narrowed by regula
+    falsi, and by bisection where that converges slowly.
 
     Args:
-        peak: bytes for a number of samples; grows with it.
+        peak: the bytes of a step as a function of the batch; increasing.
         limit: in bytes.
 
     Returns:
-        At least `LEAST` and at most `MOST`; None where even `LEAST` do not fit.
+        At least `MIN_BATCH` and at most `MAX_BATCH`; None if not even `MIN_BATCH` samples fit.
     """
-    low, at_low = LEAST, peak(LEAST)
-    if at_low > limit:
+    low, low_peak = MIN_BATCH, peak(MIN_BATCH)
+    if low_peak > limit:
         return None
-    high, at_high = low, at_low
-    while at_high <= limit:
-        per_sample = (at_high - at_low) / max(1, high - low)
-        low, at_low = high, at_high
-        if high == MOST:
-            return MOST
-        further = int((limit - at_low) / per_sample) + 1 if per_sample > 0 else 0
-        high = min(low + max(low, further), MOST)
-        at_high = peak(high)
-    halve = False
+    high, high_peak = low, low_peak
+    while high_peak <= limit:
+        per_sample = (high_peak - low_peak) / max(1, high - low)
+        low, low_peak = high, high_peak
+        if high == MAX_BATCH:
+            return MAX_BATCH
+        increment = int((limit - low_peak) / per_sample) + 1 if per_sample > 0 else 0
+        high = min(low + max(low, increment), MAX_BATCH)
+        high_peak = peak(high)
+    bisect = False
     while (width := high - low) > 1:
-        secant = low + int((limit - at_low) * width / (at_high - at_low))
-        middle = low + width // 2 if halve else min(max(secant, low + 1), high - 1)
-        found = peak(middle)
-        if found <= limit:
-            low, at_low = middle, found
+        secant = low + int((limit - low_peak) * width / (high_peak - low_peak))
+        middle = low + width // 2 if bisect else min(max(secant, low + 1), high - 1)
+        middle_peak = peak(middle)
+        if middle_peak <= limit:
+            low, low_peak = middle, middle_peak
         else:
-            high, at_high = middle, found
-        halve = high - low > width // 2
+            high, high_peak = middle, middle_peak
+        bisect = high - low > width // 2
     return low
 
 
-def mode_of(program: Program, options: Options) -> Mode:
-    """The memory mode that flows are trained in; for a budget of bytes that which stores least."""
-    undone = program.discretised and program.derivation.reversible
-    own: Mode = "reversible" if undone else "stored"
+def training_mode(program: Program, options: Options) -> Mode:
+    """The memory mode of flows in training; for a budget in bytes, the mode that stores least."""
+    is_reversible = program.discretised and program.derivation.reversible
+    default: Mode = "reversible" if is_reversible else "stored"
     if isinstance(options.memory, int):
-        return own
-    return "exact" if options.exact else cast(Mode, options.memory or own)
+        return default
+    return "exact" if options.exact else cast(Mode, options.memory or default)
 
 
-def batch_within(program: Program, options: Options, limit: int, device: str) -> int | None:
-    """The largest batch of which a training step stays within a limit, in bytes, by prediction."""
-    mode, in_backward = mode_of(program, options), options.update_in_backward
-    return largest_batch(lambda n: predicted(program, n, mode, device, in_backward).peak, limit)
+def largest_training_batch(
+    program: Program, options: Options, limit: int, device: str
+) -> int | None:
+    """The largest batch of a program whose training step is predicted to stay within a limit.
+
+    Args:
+        program: its network and recipe.
+        options: of the training.
+        limit: in bytes.
+        device: "cpu" or "cuda".
+
+    Returns:
+        As `largest_batch`.
+    """
+    mode, in_backward = training_mode(program, options), options.update_in_backward
+    return largest_batch(lambda n: predict(program, n, mode, device, in_backward).peak, limit)

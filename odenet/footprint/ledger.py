@@ -1,7 +1,7 @@
-"""The memory that the tensors of a computation hold, counted one by one.
+"""Counts the memory that the tensors of a computation hold, one by one.
 
-Fake tensors have sizes and no values, so that a network of any size can be walked through. What
-they allocate is what the real ones would, except inside single operations.
+The tensors may be fake: with sizes but without values, so that a network of any size can be
+simulated. They are counted as the real ones would be; only workspaces inside operations are missed.
 """
 
 from __future__ import annotations
@@ -22,82 +22,86 @@ from torch.utils.weak import WeakIdKeyDictionary
 from odenet.footprint.kernels import kernel_call
 from odenet.training.flows import flows
 
-NEARLY_ZERO = 1e-9  # a number of a tensor without values
+NEARLY_ZERO = 1e-9  # taken for a number that is read from a fake tensor
 
 
 @contextmanager
-def valueless(**options: Any) -> Iterator[FakeTensorMode]:
-    """Tensors within have sizes and no values; what fails is said by its error, not by a log."""
+def fake_tensors(**options: Any) -> Iterator[FakeTensorMode]:
+    """A context in which tensors have no values; options are of FakeTensorMode.
+
+    Its log is turned off: what fails raises an error, which says enough.
+    """
     log = logging.getLogger("torch._subclasses.fake_tensor")
-    before, log.disabled = log.disabled, True
+    was_disabled, log.disabled = log.disabled, True
     try:
         with FakeTensorMode(**options) as mode:
             yield mode
     finally:
-        log.disabled = before
+        log.disabled = was_disabled
 
 
 class MemoryLedger(TorchDispatchMode):
     """Counts the bytes of the tensors that operations make, as long as they live.
 
     Args:
-        network: its weights and buffers, and views of them, are not counted; what its flows make
-            while they are called is counted as theirs.
-        known: further tensors that are not counted.
+        network: its weights and buffers, and views of them, are not counted.
+        excluded: further tensors that are not counted.
 
     Attributes:
-        held: the bytes that are held.
+        held: the bytes that are held now.
         highest: the most that were held at once.
-        at_kernels: the most that were held at once while a kernel ran whose own memory is
-            measured (`odenet.footprint.kernels`), by its call.
+        by_flow: the bytes that are held now and were made in the call of a flow, by its name.
+        held_at_kernels: the most bytes that were held when a kernel with a workspace was called, by
+            its `kernel_call` (`odenet.footprint.kernels`).
     """
 
-    def __init__(self, network: nn.Module, known: Iterable[Tensor] = ()) -> None:
+    def __init__(self, network: nn.Module, excluded: Iterable[Tensor] = ()) -> None:
         super().__init__()
         self._network = network
         self.held = self.highest = 0
         self.by_flow = dict.fromkeys(flows(network), 0)
-        self.at_kernels: dict[str, int] = {}
-        self._flow = ""
-        self._seen = WeakIdKeyDictionary()
-        for tensor in (*network.parameters(), *network.buffers(), *known):
-            self._seen[tensor.untyped_storage()] = True
+        self.held_at_kernels: dict[str, int] = {}
+        self._current_flow = ""
+        self._counted_storages = WeakIdKeyDictionary()
+        for tensor in (*network.parameters(), *network.buffers(), *excluded):
+            self._counted_storages[tensor.untyped_storage()] = True
 
     @property
-    def chain(self) -> int:
-        """What flows made, of that which is held."""
+    def held_by_flows(self) -> int:
+        """The bytes that are held now and were made in calls of flows."""
         return sum(self.by_flow.values())
 
     def __torch_dispatch__(self, func: Callable, types: tuple, args=(), kwargs=None) -> Any:
-        """Counts what an operation gives."""
+        """Run an operation, and count its results."""
         if func is torch.ops.aten._local_scalar_dense.default and isinstance(args[0], FakeTensor):
-            # Exact arithmetic asks for the range of a state, the guard for a drift, and Adam for
-            # its step, by which it divides. Without values each is nearly zero.
+            # Numbers are read by exact arithmetic (the range of a state), by the guard (a drift)
+            # and by Adam (its step count, by which it divides). Fake tensors have none: give a
+            # small one.
             return False if args[0].dtype == torch.bool else NEARLY_ZERO
-        given = func(*args, **(kwargs or {}))
-        for leaf in tree_leaves(given):
+        result = func(*args, **(kwargs or {}))
+        for leaf in tree_leaves(result):
             if isinstance(leaf, Tensor):
-                self.note(leaf)
+                self._count(leaf)
         if call := kernel_call(func, args):
-            self.at_kernels[call] = max(self.held, self.at_kernels.get(call, 0))
-        return given
+            self.held_at_kernels[call] = max(self.held, self.held_at_kernels.get(call, 0))
+        return result
 
-    def note(self, tensor: Tensor) -> None:
-        """Counts the memory of a tensor, unless it is counted already."""
+    def _count(self, tensor: Tensor) -> None:
+        """Count the memory of a tensor until it is freed, unless it is counted already."""
         storage = tensor.untyped_storage()
-        if storage in self._seen:
+        if storage in self._counted_storages:
             return
-        self._seen[storage] = True
-        weakref.finalize(storage, self._change, -storage.nbytes(), self._flow)
-        self._change(storage.nbytes(), self._flow)
+        self._counted_storages[storage] = True
+        weakref.finalize(storage, self._add, -storage.nbytes(), self._current_flow)
+        self._add(storage.nbytes(), self._current_flow)
 
     @contextmanager
-    def following(self) -> Iterator[None]:
-        """Counting, and noting which flow is being called."""
+    def recording(self) -> Iterator[None]:
+        """A context in which tensors are counted, also by the flow that makes them."""
         hooks = []
         for name, flow in flows(self._network).items():
-            hooks.append(flow.register_forward_pre_hook(lambda *_, n=name: self._enter(n)))
-            hooks.append(flow.register_forward_hook(lambda *_: self._enter("")))
+            hooks.append(flow.register_forward_pre_hook(lambda *_, n=name: self._set_flow(n)))
+            hooks.append(flow.register_forward_hook(lambda *_: self._set_flow("")))
         try:
             with self:
                 yield
@@ -105,10 +109,10 @@ class MemoryLedger(TorchDispatchMode):
             for hook in hooks:
                 hook.remove()
 
-    def _enter(self, flow: str) -> None:
-        self._flow = flow
+    def _set_flow(self, name: str) -> None:
+        self._current_flow = name
 
-    def _change(self, size: int, flow: str) -> None:
+    def _add(self, size: int, flow: str) -> None:
         self.held += size
         if flow:
             self.by_flow[flow] += size

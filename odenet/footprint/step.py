@@ -1,9 +1,9 @@
-"""One training step with everything that it holds counted, on real tensors or on fake ones."""
+"""One training step of a program, with the memory of its tensors counted, real or fake ones."""
 
 from __future__ import annotations
 
 import warnings
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -13,7 +13,7 @@ from torch.nn import functional as F
 
 from odenet.compiler import Program
 from odenet.footprint.allocator import Peak
-from odenet.footprint.ledger import MemoryLedger, valueless
+from odenet.footprint.ledger import MemoryLedger, fake_tensors
 from odenet.model.typed.program import scores_tokens
 from odenet.runtime.flow import Flow
 from odenet.runtime.layers.head import head_input, next_token_loss
@@ -22,21 +22,21 @@ from odenet.runtime.passes.flow_weights import FlowWeights
 from odenet.training.flows import flows
 from odenet.training.learning.optim import build_optimizer
 
-Mode = Literal["reversible", "exact", "stored", "checkpoint"]  # exact is reversible too
+Mode = Literal["reversible", "exact", "stored", "checkpoint"]  # exact: reversible, in fixed point
 
 
 @dataclass(frozen=True)
 class Footprint:
-    """Bytes of a training step.
+    """The memory of a training step in bytes.
 
     Attributes:
         parameters: weights and buffers.
-        gradients: of the weights; the most that live at a time where the optimizer acts in the
-            backward pass.
+        gradients: of the weights; if the optimizer acts in the backward pass, the most that exist
+            at a time.
         optimizer: its state.
-        chain: what flows hold between the forward and the backward pass.
-        outside: what everything else holds between them, and the batch.
-        working: the other memory in use at the moment of the peak.
+        chain: what the steps of flows hold between the forward and the backward pass.
+        outside: what other layers hold between the two passes, and the batch.
+        working: what else is in use at the moment of the peak.
         peak: the most that is held at once.
     """
 
@@ -49,55 +49,60 @@ class Footprint:
     peak: int
 
 
-def predicted(
+def predict(
     program: Program, batch: int, memory: Mode, device: str, in_backward: bool = False
 ) -> Footprint:
-    """The footprint of a training step, from a walk through it without any values.
+    """Predict the footprint of a training step, by running it on fake tensors.
 
     Args:
         program: its network and recipe.
-        batch: samples.
-        memory: a memory mode of flows, or `exact`: reversible, in exact arithmetic.
+        batch: number of samples.
+        memory: the memory mode of flows.
         device: "cpu" or "cuda".
         in_backward: whether the optimizer acts in the backward pass.
 
     Raises:
-        ValueError: if a flow has no such mode.
+        ValueError: if a flow does not have that mode.
     """
-    with valueless(), warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "(?s).*even kernel lengths")  # the compiler has said it
+    with fake_tensors(), warnings.catch_warnings():
+        warnings.filterwarnings(
+            "ignore", "(?s).*even kernel lengths"
+        )  # the compiler has warned already
         return TrainingStep(program, batch, memory, device, in_backward).footprint()
 
 
 def held_by_flows(program: Program, batch: int, memory: Mode) -> dict[str, int]:
-    """What each flow holds between the forward and the backward pass, in bytes, by its name.
+    """Predict what each flow holds between the two passes, in bytes, by its name.
 
-    It is predicted as in `predicted`, on a CPU; the arguments are those, too.
+    The arguments are those of `predict`; the device is the CPU.
     """
-    with valueless():
+    with fake_tensors():
         return TrainingStep(program, batch, memory, "cpu").held_by_flows()
 
 
-def counted(
+def run_and_measure(
     program: Program, batch: int, memory: Mode, device: str, in_backward: bool = False
 ) -> Footprint:
-    """The footprint of a training step that is run, with the peak that the allocator saw."""
-    training = TrainingStep(program, batch, memory, device, in_backward)
-    found = training.footprint()
-    highest = training.highest()
-    fixed = found.parameters + found.optimizer
-    working = max(0, highest - found.chain - found.outside)
-    return replace(found, working=working, peak=fixed + highest)
+    """The footprint of a training step that is run; its peak is that of the allocator.
+
+    The arguments are those of `predict`.
+    """
+    step = TrainingStep(program, batch, memory, device, in_backward)
+    footprint = step.footprint()
+    highest = step.allocator_peak()
+    permanent = footprint.parameters + footprint.optimizer
+    working = max(0, highest - footprint.chain - footprint.outside)
+    return replace(footprint, working=working, peak=permanent + highest)
 
 
 class TrainingStep:
-    """A network with its optimizer and a batch of random data.
+    """A training step of a network on a batch of random data.
 
     Args:
-        program: network and recipe.
-        batch: samples.
-        memory: a memory mode of flows, or `exact`: reversible, in exact arithmetic.
-        device: where it is.
+        program: its network and recipe.
+        batch: number of samples.
+        memory: the memory mode of flows.
+        device: "cpu" or "cuda".
         in_backward: whether the optimizer acts in the backward pass.
     """
 
@@ -106,13 +111,13 @@ class TrainingStep:
     ):
         recipe = program.recipe
         self._dtype = torch.float64 if recipe.precision == "float64" else torch.float32
-        self._low = {"bf16": torch.bfloat16, "fp16": torch.float16}.get(recipe.precision)
+        self._autocast_dtype = {"bf16": torch.bfloat16, "fp16": torch.float16}.get(recipe.precision)
         self._device = device
         program.require_network()
         self._shape = (batch, *(program.input_shape or ()))
         self._vocabulary = program.vocabulary
         self._scores_tokens = scores_tokens(program.model)
-        self._network = _built(program, device, self._dtype).train()
+        self._network = _build_network(program, device, self._dtype).train()
         for flow in flows(self._network).values():
             flow.memory = "reversible" if memory == "exact" else memory
             if memory == "exact":
@@ -123,101 +128,110 @@ class TrainingStep:
         self._in_backward = in_backward
 
     def footprint(self) -> Footprint:
-        """One step, counted tensor by tensor."""
-        if self._in_backward:  # a first step makes the optimizer's state
+        """Take a step, and count its tensors."""
+        if self._in_backward:  # a first step, which makes the optimizer's state
             self._loss().backward()
-        ledger = MemoryLedger(self._network, self._state())
-        with ledger.following():
+        ledger = MemoryLedger(self._network, self._optimizer_state())
+        with ledger.recording():
             loss = self._loss()
-            chain, outside = ledger.chain, ledger.held - ledger.chain
+            chain = ledger.held_by_flows
+            outside = ledger.held - chain
             loss.backward()
         self._optimizer.step()
         parameters = list(self._network.parameters())
-        fixed = sum(t.nbytes for t in (*parameters, *self._network.buffers()))
-        optimizer = sum(t.nbytes for t in self._state())
+        parameter_bytes = sum(t.nbytes for t in (*parameters, *self._network.buffers()))
+        optimizer_bytes = sum(t.nbytes for t in self._optimizer_state())
         self._optimizer.zero_grad()
         return Footprint(
-            parameters=fixed,
-            gradients=self._gradients(),
-            optimizer=optimizer,
+            parameters=parameter_bytes,
+            gradients=self._gradient_bytes(),
+            optimizer=optimizer_bytes,
             chain=chain,
             outside=outside,
             working=max(0, ledger.highest - chain - outside),
-            peak=fixed + optimizer + ledger.highest,
+            peak=parameter_bytes + optimizer_bytes + ledger.highest,
         )
 
     def held_by_flows(self) -> dict[str, int]:
-        """What each flow holds when the forward pass is over, by its name."""
+        """The bytes that each flow holds at the end of the forward pass, by its name."""
         ledger = MemoryLedger(self._network)
-        with ledger.following():
-            loss = self._loss()
-            found = dict(ledger.by_flow)
+        with ledger.recording():
+            loss = self._loss()  # keeps the activations alive
+            by_flow = dict(ledger.by_flow)
         del loss
-        return found
+        return by_flow
 
-    def highest(self) -> int:
-        """The most that the allocator holds for activations and gradients in one step."""
+    def allocator_peak(self) -> int:
+        """The most bytes that the allocator holds for activations and gradients in a step."""
         with Peak(self._device) as peak:
             self._loss().backward()
         return peak.highest
 
-    def _state(self) -> list[Tensor]:
+    def _optimizer_state(self) -> list[Tensor]:
         states = (t for state in self._optimizer.state.values() for t in state.values())
         return [t for t in states if isinstance(t, Tensor)]
 
-    def _gradients(self) -> int:
-        """The bytes of all gradients, or of the most that a step of a flow or a layer completes."""
-        apart = {id(p): p.nbytes for p in self._network.parameters() if p.requires_grad}
+    def _gradient_bytes(self) -> int:
+        """The bytes of all gradients, or of the most that exist at a time.
+
+        With the optimizer in the backward pass, gradients exist until they are complete: those of a
+        step of a flow together, those of other parameters one by one.
+        """
+        others = {id(p): p.nbytes for p in self._network.parameters() if p.requires_grad}
         if not self._in_backward:
-            return sum(apart.values())
-        together: list[int] = []
+            return sum(others.values())
+        by_step: list[int] = []
         for flow in flows(self._network).values():
-            together += _completed_bytes(flow)
+            by_step += _completed_bytes(flow)
             for tensor in FlowWeights(flow, flow.learned_names()).tensors:
-                apart.pop(id(tensor), None)
-        return max(*together, *apart.values())
+                others.pop(id(tensor), None)
+        return max(*by_step, *others.values())
 
     def _loss(self) -> Tensor:
+        """The loss of a forward pass on random inputs."""
         inputs = torch.randn(self._shape, dtype=self._dtype, device=self._device)
         if self._vocabulary is not None:
             inputs = torch.randint(self._vocabulary, self._shape, device=self._device)
         if self._scores_tokens:
-            return self._loss_of_tokens(inputs)
-        low = self._low
-        with torch.autocast(self._device, low) if low else nullcontext():
+            return self._next_token_loss(inputs)
+        with self._autocast():
             outputs = self._network(inputs)
-        places = (len(outputs), *outputs.shape[2:])  # one label each
-        labels = torch.zeros(places, dtype=torch.long, device=self._device)
-        return F.cross_entropy(outputs.float() if low else outputs, labels)
+        shape = (len(outputs), *outputs.shape[2:])  # of the labels: one for each sample or pixel
+        labels = torch.zeros(shape, dtype=torch.long, device=self._device)
+        return F.cross_entropy(outputs.float() if self._autocast_dtype else outputs, labels)
 
-    def _loss_of_tokens(self, tokens: Tensor) -> Tensor:
-        """The loss of next tokens, in parts as in training."""
-        low = self._low
-        with torch.autocast(self._device, low) if low else nullcontext():
+    def _next_token_loss(self, tokens: Tensor) -> Tensor:
+        """The loss of language models, computed in chunks of tokens as in training."""
+        with self._autocast():
             return next_token_loss(*head_input(self._network, tokens), tokens.flatten())
+
+    def _autocast(self) -> AbstractContextManager:
+        """The context of the forward pass, which the recipe's precision decides."""
+        dtype = self._autocast_dtype
+        return torch.autocast(self._device, dtype) if dtype else nullcontext()
 
 
 def _completed_bytes(flow: Flow) -> list[int]:
-    """The bytes of the gradients that each step of a flow completes."""
+    """For each step of a flow, the bytes of the gradients that its backward pass completes."""
     weights = FlowWeights(flow, flow.learned_names())
     slices = [flow.slices and flow.slices.get(tensor) for tensor in weights.tensors]
-    apart = [place for place, parts in enumerate(slices) if parts]
+    sliced = [index for index, parts in enumerate(slices) if parts]
     return [
         sum(
-            weights.tensors[place].nbytes // len(slices[place] or [0])
-            for place, _ in parts
-            if weights.tensors[place].requires_grad
+            weights.tensors[index].nbytes // len(slices[index] or [0])
+            for index, _ in completed
+            if weights.tensors[index].requires_grad
         )
-        for parts in weights.first_read(range(flow.steps), apart).values()
+        for completed in weights.first_read(range(flow.steps), sliced).values()
     ]
 
 
-def _built(program: Program, device: str, dtype: torch.dtype) -> nn.Module:
-    """The network where and as it is to be: fake tensors cannot be moved or converted."""
-    before = torch.get_default_dtype()
+def _build_network(program: Program, device: str, dtype: torch.dtype) -> nn.Module:
+    """The network, made on its device and in its dtype: fake tensors cannot be moved or cast."""
+    previous_dtype = torch.get_default_dtype()
     torch.set_default_dtype(dtype)
     try:
         with torch.device(device):
             return program.network()
     finally:
-        torch.set_default_dtype(before)
+        torch.set_default_dtype(previous_dtype)

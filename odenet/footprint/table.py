@@ -1,4 +1,4 @@
-"""The footprint of a specification in all memory modes, as a table."""
+"""The footprints of a network in its memory modes, as a table."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from odenet.rich_tables import print_table
 from odenet.training.errors import NotPossible
 from odenet.training.flows import flows
 
-ROWS = {
+ROW_TITLES = {  # by the fields of `Footprint`
     "parameters": "parameters",
     "gradients": "gradients",
     "optimizer": "optimizer",
@@ -25,14 +25,18 @@ ROWS = {
     "working": "working memory",
     "peak": "peak",
 }
-STEPS = ((2**30, "GiB"), (2**20, "MiB"), (2**10, "KiB"))
+UNITS = ((2**30, "GiB"), (2**20, "MiB"), (2**10, "KiB"))
 
 
-def modes_of(program: Program, exact: bool) -> tuple[Mode, ...]:
-    """The memory modes that all flows of a network have; the exact one only if asked for.
+def available_modes(program: Program, exact: bool) -> tuple[Mode, ...]:
+    """The memory modes that all flows of a network have.
+
+    Args:
+        program: has the network.
+        exact: whether to include the exact mode.
 
     Raises:
-        TrainingError: if it is asked for, and a flow cannot be reversed.
+        TrainingError: if it is to be included, and a flow is not reversible.
     """
     if all(flow.reversible for flow in flows(program.network()).values()):
         return ("reversible", *(["exact"] if exact else []), "stored", "checkpoint")
@@ -47,7 +51,14 @@ def show_footprints(
     measured: Mapping[str, Footprint | None],
     console: Console,
 ) -> None:
-    """Print a table: a row per part, a column per mode, measured beside predicted; None failed."""
+    """Print a table with a row for each part of the footprint and a column for each mode.
+
+    Args:
+        title: of the table.
+        predicted: footprints by mode.
+        measured: footprints by mode, shown beside the predicted ones; None where that failed.
+        console: to print on.
+    """
     table = Table(title=Text(printable(title)), title_justify="left", box=None, pad_edge=False)
     table.add_column("")
     for mode in predicted:
@@ -55,19 +66,19 @@ def show_footprints(
         if measured:
             table.add_column("\nmeasured", justify="right", style="bold")
     for field in fields(Footprint):
-        row = [ROWS[field.name]]
+        row = [ROW_TITLES[field.name]]
         for mode, footprint in predicted.items():
             row.append(size_text(getattr(footprint, field.name)))
             if measured:
-                found = measured.get(mode)
-                row.append("failed" if found is None else size_text(getattr(found, field.name)))
+                actual = measured.get(mode)
+                row.append("failed" if actual is None else size_text(getattr(actual, field.name)))
         table.add_row(*row)
     print_table(table, console)
 
 
-def size_text(count: int) -> str:
-    """Bytes in the largest unit that they fill, such as `4.8 MiB`."""
-    for unit, name in STEPS:
-        if count >= unit:
-            return f"{count / unit:.1f} {name}"
-    return f"{count} B"
+def size_text(size: int) -> str:
+    """A number of bytes in a suitable unit, such as `4.8 MiB`."""
+    for unit, name in UNITS:
+        if size >= unit:
+            return f"{size / unit:.1f} {name}"
+    return f"{size} B"

@@ -1,1 +1,1 @@
-"""A specification or a run as one page of HTML that needs nothing beside it."""
+"""The page of a specification or a run: one self-contained HTML file, and its figures."""

@@ -1,9 +1,9 @@
-"""What is derived from a program, as a page shows it: formulas in MathML, the rest in words."""
+"""What is derived and proved of a program, for the page: formulas in MathML, the rest in words."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from odenet.analyse.claims import SIGNS, ClaimResult
+from odenet.analyse.claims import SIGNS
 from odenet.compiler import Program
 from odenet.derive.describe import properties, why_not_undone
 from odenet.emit import latex, notation
@@ -11,25 +11,27 @@ from odenet.emit.mathml import mathml
 from odenet.emit.numerics import numerics
 from odenet.model.fitting.fit import for_line
 from odenet.model.typed.dialects import latex_text
-from odenet.report.proof import Step, argument, sentences
+from odenet.report.proof import Step, proof_steps, sentence
 
 
 @dataclass(frozen=True)
 class Formulas:
-    """The mathematics of a program.
+    """The equations of a program and what is derived from its scheme.
+
+    What comes after `where` is empty in a file without a `discretise` line.
 
     Args:
-        equations: the differential equations.
-        initial: how they begin, and the output.
-        where: what the `let`s mean.
-        discretisation: the scheme with its constants, and the equations that it takes, which give F
-            its meaning; empty in a file without steps.
-        step: the lines of the scheme.
-        inverse: those that undo it; empty where there is none.
-        proof: that they do.
-        irreversible: why there is no inverse; else empty.
-        properties: order, symmetry and so on, by name.
-        numbers: sentences on stability and the error of the round trip.
+        equations: the differential equations, in MathML.
+        initial: the initial values and the output, in MathML.
+        where: the definitions by `let`.
+        discretisation: the scheme with its constants, and the form of the equations that it is for,
+            which defines F.
+        step: the lines of the scheme, in MathML.
+        inverse: the lines that undo a step, in MathML; empty if there are none.
+        proof: of the inverse, in MathML.
+        why_irreversible: a sentence; empty if there is an inverse.
+        properties: names and values, such as order and symmetry.
+        numbers: sentences on stability and on the rounding error of the inverse.
     """
 
     equations: str
@@ -39,24 +41,24 @@ class Formulas:
     step: str = ""
     inverse: str = ""
     proof: str = ""
-    irreversible: str = ""
+    why_irreversible: str = ""
     properties: Sequence[tuple[str, str]] = ()
     numbers: Sequence[str] = ()
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """What is known of the spectrum.
+    """What is known of the spectrum, and the claims.
 
     Args:
         word: proved, refuted or open.
-        summary: in one sentence.
-        steps: the proof.
-        reasons: why there is none, and the counterexample.
-        energy: E and its rate, each a formula; none where there is none.
-        energy_notes: what is in it.
-        assumptions: what the verdict rests on.
-        claims: of the file: a sign, the claim, and what became of it.
+        summary: a sentence.
+        steps: of the proof.
+        reasons: why there is no proof, and the counterexample.
+        energy: the formulas of E and of its rate of change; empty if no energy is known.
+        energy_notes: the definitions of what these formulas contain.
+        assumptions: of the proof.
+        claims: those of the file: a sign, the claim, and its verdict with the reason.
     """
 
     word: str
@@ -70,55 +72,55 @@ class Verdict:
 
 
 def formulas(program: Program) -> Formulas:
-    """The mathematics of a program."""
+    """The formulas of a program."""
     model = program.model
-    begin = Formulas(
+    equations = Formulas(
         equations=mathml(latex.equations(model)),
         initial=mathml(latex.initial(model)),
         where=", ".join(notation.let_definitions(model)),
     )
     if not program.discretised:
-        return begin
+        return equations
     derivation = program.derivation
     why = why_not_undone(derivation)
     return replace(
-        begin,
+        equations,
         discretisation=f"{notation.discretisation(model)}, for {for_line(model.scheme)}",
         step=mathml(latex.rule(model.scheme)),
         inverse="" if why else mathml(latex.inverse(derivation)),
         proof="" if why else mathml(latex.inverse_proof(derivation)),
-        irreversible=sentences(why),
+        why_irreversible=sentence(why),
         properties=properties(derivation),
-        numbers=[sentences(line) for line in numerics(model, derivation)],
+        numbers=[sentence(line) for line in numerics(model, derivation)],
     )
 
 
 def verdict(program: Program) -> Verdict:
-    """What is known of the spectrum of a program."""
-    found = program.certificate
-    energy, witness = found.energy, found.witness
-    reasons = [] if found.proved else [found.reason]
-    reasons += [found.tried.removeprefix("; ")] if not found.proved and witness is None else []
+    """What is known of the spectrum of a program, and its claims."""
+    certificate = program.certificate
+    energy, witness = certificate.energy, certificate.witness
+    reasons = [] if certificate.proved else [certificate.reason]
+    if not certificate.proved and witness is None:
+        reasons.append(certificate.tried.removeprefix("; "))
     reasons += list(witness.lines()) if witness is not None else []
-    formula: tuple[str, ...] = ()
+    energy_formulas: tuple[str, ...] = ()
     if energy is not None:
         rate = f"{latex_text(energy.rate)}{'' if energy.conserved else latex_text(' ≤ 0')}"
-        formula = (
+        energy_formulas = (
             mathml(f"E = {latex_text(energy.formula)}"),
             mathml(rf"\frac{{dE}}{{dt}} = {rate}"),
         )
     notes = () if energy is None else (*energy.units, *energy.primitives, energy.condition)
     return Verdict(
-        word="proved" if found.proved else found.verdict,
-        summary=sentences(found.summary),
-        steps=argument(found),
-        reasons=[sentences(reason) for reason in reasons if reason],
-        energy=formula,
+        word="proved" if certificate.proved else certificate.verdict,
+        summary=sentence(certificate.summary),
+        steps=proof_steps(certificate),
+        reasons=[sentence(reason) for reason in reasons if reason],
+        energy=energy_formulas,
         energy_notes=[note for note in notes if note],
-        assumptions=[str(assumption) for assumption in found.assumptions] if found.proved else [],
-        claims=[_claim(claim) for claim in program.claims],
+        assumptions=[str(a) for a in certificate.assumptions] if certificate.proved else [],
+        claims=[
+            (SIGNS[claim.holds], claim.name, f"{claim.verdict}: {claim.reason}")
+            for claim in program.claims
+        ],
     )
-
-
-def _claim(claim: ClaimResult) -> tuple[str, str, str]:
-    return SIGNS[claim.holds], claim.name, f"{claim.verdict}: {claim.reason}"

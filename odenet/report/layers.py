@@ -1,4 +1,4 @@
-"""The network as a table: each layer with its shape, its parameters, and what its flow holds."""
+"""The table of layers on the page: shapes, parameters, and the memory that flows hold."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from odenet.compiler import Program
 from odenet.diagnostics import SpecError
 from odenet.footprint.step import held_by_flows
-from odenet.footprint.table import modes_of, size_text
+from odenet.footprint.table import available_modes, size_text
 from odenet.memory_limit import require_memory
 from odenet.model.typed.network_size import layer_parameters
 from odenet.model.typed.program import flows_of
@@ -14,15 +14,15 @@ from odenet.model.typed.program import flows_of
 
 @dataclass(frozen=True)
 class LayerRow:
-    """A layer.
+    """A row of the table.
 
     Args:
-        number: that figures call it by.
-        text: as it is written.
-        shape: of what it gives, without the samples.
+        number: of the layer, by which figures name it.
+        text: of the layer in the specification.
+        shape: of its output, without the batch.
         steps: of its flows; empty for other layers.
-        parameters: learned numbers, as text; empty for none.
-        held: by memory mode, what its flows hold between forward and backward, as text.
+        parameters: their number, as text; empty for none.
+        held: the bytes that its flows hold between the two passes, as text, one for each mode.
     """
 
     number: int
@@ -34,16 +34,16 @@ class LayerRow:
 
 
 @dataclass(frozen=True)
-class Network:
-    """The table.
+class LayerTable:
+    """The table of all layers.
 
     Args:
         input: the shape of a sample.
-        rows: a layer each.
-        modes: the memory modes that the columns of `held` are about.
-        parameters: in all.
-        batch: samples of a step, which memory is predicted for.
-        note: why no memory is given; else empty.
+        rows: one for each layer.
+        modes: the memory modes of the columns `held`.
+        parameters: their number in the whole network, as text.
+        batch: number of samples that the memory is predicted for.
+        note: why no memory is predicted; else empty.
     """
 
     input: str
@@ -54,27 +54,29 @@ class Network:
     note: str = ""
 
 
-def network_of(program: Program) -> Network | None:
-    """The network of a program; None where the file has no `net`."""
+def layer_table(program: Program) -> LayerTable | None:
+    """The table of a program's layers; None if the file has no `net`."""
     model = program.model
     if not model.net or model.input_shape is None:
         return None
-    held, note = _held(program)
+    held_by_mode, note = _held_by_flows(program)
     rows: list[LayerRow] = []
     counts = [layer_parameters(model, layer) for layer in model.net]
     for number, (layer, count) in enumerate(zip(model.net, counts, strict=True)):
         steps = sum(flow.arguments["N"] for flow in flows_of([layer]))
-        sizes = [_of_layer(number, flows) for flows in held.values()] if steps else []
         text = " ".join(layer.span.text.split()) if layer.span else layer.name
-        shown = [size_text(size) for size in sizes]
-        learned = f"{count:,}" if count else ""
-        rows.append(LayerRow(number, text, str(layer.shape_out), str(steps or ""), learned, shown))
-    batch = program.recipe.batch
-    return Network(str(model.input_shape), rows, [*held], f"{sum(counts):,}", batch, note)
+        by_mode = held_by_mode.values() if steps else ()
+        held = [size_text(_bytes_of_layer(number, flows)) for flows in by_mode]
+        parameters = f"{count:,}" if count else ""
+        rows.append(
+            LayerRow(number, text, str(layer.shape_out), str(steps or ""), parameters, held)
+        )
+    total, batch = f"{sum(counts):,}", program.recipe.batch
+    return LayerTable(str(model.input_shape), rows, [*held_by_mode], total, batch, note)
 
 
-def _held(program: Program) -> tuple[Mapping[str, Mapping[str, int]], str]:
-    """What each flow holds, by mode and by the name of its module; and why it is not known."""
+def _held_by_flows(program: Program) -> tuple[Mapping[str, Mapping[str, int]], str]:
+    """The bytes that each flow holds, by mode and name of its module; and why they are unknown."""
     if not program.discretised:
         return {}, "Without a `discretise` line the network has no steps to predict memory of."
     if program.model.discretisation.tolerance is not None:
@@ -83,12 +85,12 @@ def _held(program: Program) -> tuple[Mapping[str, Mapping[str, int]], str]:
         return {}, "Memory is not predicted: a map of the file is given from Python."
     try:
         require_memory(program, program.recipe.batch)
-        modes = modes_of(program, exact=False)[:-1]  # checkpoint holds one state per step
+        modes = available_modes(program, exact=False)[:-1]  # without checkpoint
         return {m: held_by_flows(program, program.recipe.batch, m) for m in modes}, ""
     except SpecError as error:
         return {}, f"Memory is not predicted: {error.diagnostics[0].message}."
 
 
-def _of_layer(number: int, flows: Mapping[str, int]) -> int:
-    """The bytes of the flows inside one layer of the `net`; modules are named by its number."""
+def _bytes_of_layer(number: int, flows: Mapping[str, int]) -> int:
+    """The bytes of the flows in a layer; names of modules begin with the number of their layer."""
     return sum(size for name, size in flows.items() if name.partition(".")[0] == str(number))

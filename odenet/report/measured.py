@@ -1,4 +1,4 @@
-"""What a page measures on a network: its flows along their depth, and the hλ of their steps."""
+"""What the page measures of a network: its flows along their depth, and the hλ of their steps."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -18,87 +18,92 @@ from odenet.runtime.unit import Unit
 from odenet.training.flows import flow_inputs, units_and_flows
 from odenet.training.trained_runs.depth_profile import DepthProfile, depth_profile
 
-SAMPLES = 8
-SPECTRA = 2  # steps of a flow whose eigenvalues are drawn: the first and the last
+SAMPLES = 8  # on which a network is measured
+SPECTRA = 2  # steps of each flow whose eigenvalues are computed: the first and the last
 
 
 @dataclass(frozen=True)
-class Measured:
-    """A network measured.
+class FlowMeasurements:
+    """What was measured of the flows of a network.
 
     Args:
-        flows: along their depth, by the name they have in figures.
-        whose: the weights and the samples, in words.
-        missing: why there is nothing; else empty.
+        flows: measurements along the depth, by the names of flows in figures.
+        subject: the weights and the samples, in words.
+        why_missing: why nothing was measured; else empty.
     """
 
     flows: Mapping[str, DepthProfile]
-    whose: str
-    missing: str = ""
+    subject: str
+    why_missing: str = ""
 
 
-def measured_new(program: Program) -> Measured:
-    """The network of a program with weights as they are drawn at seed 0, on standard normal inputs.
+def measure_untrained(program: Program) -> FlowMeasurements:
+    """Measure a program's network with its initial weights, on standard normal inputs.
 
-    Data that are standardised have the mean and the deviation of these.
+    Standardised data have the same mean and deviation.
     """
     if not program.discretised or not program.model.net:
-        return Measured({}, "", "the file has no `net`, so there are no weights to measure")
+        return FlowMeasurements({}, "", "the file has no `net`, so there are no weights to measure")
     try:
         require_memory(program, SAMPLES)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(0)
-            network, inputs = program.network(), _inputs(program)
+            network, inputs = program.network(), _random_inputs(program)
     except SpecError as error:
-        return Measured({}, "", error.diagnostics[0].message)
-    drawn = "tokens drawn at random" if program.vocabulary else "standard normal inputs"
-    return measured(network.eval(), inputs, f"the initial weights (seed 0) on {SAMPLES} {drawn}")
+        return FlowMeasurements({}, "", error.diagnostics[0].message)
+    kind = "tokens drawn at random" if program.vocabulary else "standard normal inputs"
+    subject = f"the initial weights (seed 0) on {SAMPLES} {kind}"
+    return measure_flows(network.eval(), inputs, subject)
 
 
-def measured(network: nn.Module, inputs: Tensor, whose: str) -> Measured:
-    """A network measured on inputs as it takes them.
+def measure_flows(network: nn.Module, inputs: Tensor, subject: str) -> FlowMeasurements:
+    """Measure the flows of a network on a batch.
 
     Args:
         network: in evaluation mode.
-        inputs: a batch.
-        whose: the weights and the inputs, in words.
+        inputs: the batch, preprocessed as the network takes it.
+        subject: the weights and the inputs, in words.
     """
-    parts = units_and_flows(network)
+    modules = units_and_flows(network)
     with torch.no_grad():
-        entries = flow_inputs(network, inputs)
-        found = {
-            name: _along(part, entries[name]) for name, part in parts.items() if name in entries
+        module_inputs = flow_inputs(network, inputs)
+        measurements = {
+            name: _measure_module(module, module_inputs[name])
+            for name, module in modules.items()
+            if name in module_inputs
         }
-    known = {f"layer {name}": flow for name, flow in found.items() if flow is not None}
-    if len(known) == 1:
-        (only,) = known.values()
-        known = {"the flow": only}
-    finite = all(
-        np.isfinite([*flow.state_norms, *flow.change_norms]).all() for flow in known.values()
+    flows = {f"layer {name}": flow for name, flow in measurements.items() if flow is not None}
+    if len(flows) == 1:
+        flows = {"the flow": next(iter(flows.values()))}
+    is_finite = all(
+        np.isfinite([*flow.state_norms, *flow.change_norms]).all() for flow in flows.values()
     )
-    if not known or not finite:
-        why = "the states are not finite" if known else "its steps are adaptive"
-        return Measured({}, whose, f"nothing was measured on {whose}: {why}")
-    return Measured(known, whose)
+    if not flows or not is_finite:
+        reason = "the states are not finite" if flows else "its steps are adaptive"
+        return FlowMeasurements({}, subject, f"nothing was measured on {subject}: {reason}")
+    return FlowMeasurements(flows, subject)
 
 
-def _along(part: Unit | Flow, entry: Tensor | tuple[Tensor, ...]) -> DepthProfile | None:
-    """The steps of a flow, or those of a unit after its first."""
-    if isinstance(part, Unit):
-        assert isinstance(entry, Tensor)
-        return depth_profile(part.flow, part.entry(entry), SPECTRA)
-    return depth_profile(part, part.first_state(entry), SPECTRA)
+def _measure_module(
+    module: Unit | Flow, inputs: Tensor | tuple[Tensor, ...]
+) -> DepthProfile | None:
+    """Measure the steps of a flow; of a unit, those after the first, which changes the shape."""
+    if isinstance(module, Unit):
+        assert isinstance(inputs, Tensor)
+        return depth_profile(module.flow, module.entry(inputs), SPECTRA)
+    return depth_profile(module, module.first_state(inputs), SPECTRA)
 
 
-def _inputs(program: Program) -> Tensor:
+def _random_inputs(program: Program) -> Tensor:
+    """A batch of normal numbers, or of tokens for a language model."""
     shape = (SAMPLES, *(program.input_shape or ()))
     if program.vocabulary is not None:
         return torch.randint(program.vocabulary, shape)
     return torch.randn(shape)
 
 
-def stability_of_weights(program: Program, found: Measured) -> Figure | str:
-    """The region of stability with the hλ of measured flows; why there is none, in words."""
+def stability_of_weights(program: Program, measurements: FlowMeasurements) -> Figure | str:
+    """The region of stability with the hλ of measured flows; or the reason why there is none."""
     model = program.model
     if not program.discretised:
         return "the file has no `discretise` line"
@@ -107,27 +112,30 @@ def stability_of_weights(program: Program, found: Measured) -> Figure | str:
     stability = stability_of(model, program.derivation)
     if isinstance(stability, str):
         return stability
-    chosen = model.discretisation
-    tested = decisive(stability, model.scheme, model.dynamics, chosen.groups)
-    drawn = tested or stability.tested[-1]
-    points = _points(model, found)
-    return stability_figure(drawn, points, found.whose)
+    groups = model.discretisation.groups
+    tested = decisive(stability, model.scheme, model.dynamics, groups) or stability.tested[-1]
+    return stability_figure(tested, _points(model, measurements), measurements.subject)
 
 
-def _points(model: Model, found: Measured) -> dict[str, np.ndarray]:
-    """hλ of the steps that were looked at; λ is what the test equation calls so.
+def _points(model: Model, measurements: FlowMeasurements) -> dict[str, np.ndarray]:
+    """The hλ of measured steps by flow, where λ is that of the test equation.
 
-    Of Y'' = F(Y) these are the roots of F's eigenvalues. Where a scheme takes a decay apart, λ is
-    without it, which is known where there is one unknown alone.
+    For Y'' = F(Y) these are square roots of the eigenvalues of F. If a scheme treats a decay
+    separately, λ does not include it; then λ is known only for equations with one unknown, and the
+    result is empty for others.
     """
-    first, chosen, decay = model.scheme.patterns[0], model.discretisation, 0.0
+    first, discretisation, decay = model.scheme.patterns[0], model.discretisation, 0.0
     if model.scheme.decays:
-        several = len(model.scheme.patterns) > 1
-        if several or first.order == 2 or not first.decay or first.decay in chosen.varying:
+        if (
+            len(model.scheme.patterns) > 1
+            or first.order == 2
+            or not first.decay
+            or first.decay in discretisation.varying
+        ):
             return {}
-        decay = float(chosen.constants[first.decay])
+        decay = float(discretisation.constants[first.decay])
     points: dict[str, np.ndarray] = {}
-    for name, flow in found.flows.items():
+    for name, flow in measurements.flows.items():
         values = [
             flow.step_sizes[step] * _frequencies(np.array(eigenvalues) + decay, first.order)
             for step, eigenvalues in flow.eigenvalues.items()
@@ -137,14 +145,16 @@ def _points(model: Model, found: Measured) -> dict[str, np.ndarray]:
 
 
 def _frequencies(eigenvalues: np.ndarray, order: int) -> np.ndarray:
+    """λ for equations of an order, from the eigenvalues of the Jacobian of F."""
     if order == 1:
         return eigenvalues
     roots = np.sqrt(eigenvalues.astype(complex))
     return np.concatenate([roots, -roots])
 
 
-def depth_of(found: Measured) -> Figure | None:
-    """Norms and energy along the depth; None where nothing was measured."""
-    if not found.flows:
+def depth_of(measurements: FlowMeasurements) -> Figure | None:
+    """Norms and energy along the depth; None if nothing was measured."""
+    if not measurements.flows:
         return None
-    return depth_figure(found.flows, f"{found.whose[0].upper()}{found.whose[1:]}")
+    subject = f"{measurements.subject[0].upper()}{measurements.subject[1:]}"
+    return depth_figure(measurements.flows, subject)

@@ -1,4 +1,4 @@
-"""The page: what was derived and measured, put into the template."""
+"""The HTML page: what was derived and measured, and the template that shows it."""
 
 import re
 from collections.abc import Callable
@@ -18,31 +18,36 @@ from odenet.diagnostics import render
 from odenet.highlight import OdeLexer
 from odenet.report.figures import Figure
 from odenet.report.formulas import Formulas, Verdict, formulas, verdict
-from odenet.report.layers import Network, network_of
-from odenet.report.measured import Measured, depth_of, measured_new, stability_of_weights
-from odenet.report.runs import RunPart, run_part
+from odenet.report.layers import LayerTable, layer_table
+from odenet.report.measured import (
+    FlowMeasurements,
+    depth_of,
+    measure_untrained,
+    stability_of_weights,
+)
+from odenet.report.runs import RunSection, run_section
 from odenet.training.run_folder.records import Options, RunFolder
 
-Say = Callable[[str], None]
+ShowStatus = Callable[[str], None]  # is told what is being done
 
 
 @dataclass(frozen=True)
 class Page:
-    """What the template shows; each part that is None is left out.
+    """What the template shows; a section that is None is left out.
 
     Args:
-        title: the name of the specification, or of the run.
-        description: what the specification says it is.
-        origin: what the page is about, in words.
+        title: the name of the specification or the run.
+        description: from the specification.
+        origin: the specification or run that the page is about.
         version: of odenet.
-        spec: the text, coloured.
-        formulas: what was derived.
-        verdict: what was proved.
-        network: its layers.
-        stability: the region with the weights' eigenvalues, or why there is none.
-        depth: norms and energy.
-        unmeasured: why the weights were not looked at; else empty.
-        warnings: of the compiler, with their frames.
+        spec: the text of the specification, coloured, in HTML.
+        formulas: equations, scheme and inverse.
+        verdict: of the certificate.
+        network: the table of layers.
+        stability: the region with hλ of the weights, or the reason why there is none.
+        depth: norms and energy along the depth.
+        why_unmeasured: why no weights were measured; else empty.
+        warnings: of the compiler, with the lines of source text.
         run: what was trained.
     """
 
@@ -53,23 +58,23 @@ class Page:
     spec: str
     formulas: Formulas
     verdict: Verdict
-    network: Network | None
+    network: LayerTable | None
     stability: Figure | str
     depth: Figure | None
-    unmeasured: str
+    why_unmeasured: str
     warnings: list[str]
-    run: RunPart | None = None
+    run: RunSection | None = None
 
 
-UNMEASURED = Measured({}, "", "weights are drawn by `odenet report`")
+UNMEASURED = FlowMeasurements({}, "", "weights are drawn by `odenet report`")
 
 
-def page_of(program: Program, found: Measured = UNMEASURED) -> Page:
+def build_page(program: Program, measurements: FlowMeasurements = UNMEASURED) -> Page:
     """The page of a program.
 
     Args:
         program: compiled.
-        found: its network measured; by default nothing is.
+        measurements: of its network; by default it is not measured.
     """
     return Page(
         title=program.name,
@@ -79,70 +84,71 @@ def page_of(program: Program, found: Measured = UNMEASURED) -> Page:
         spec=highlight(program.text, OdeLexer(), HtmlFormatter(nowrap=True)),
         formulas=formulas(program),
         verdict=verdict(program),
-        network=network_of(program),
-        stability=stability_of_weights(program, found),
-        depth=depth_of(found),
-        unmeasured=found.missing,
+        network=layer_table(program),
+        stability=stability_of_weights(program, measurements),
+        depth=depth_of(measurements),
+        why_unmeasured=measurements.why_missing,
         warnings=[render(warning) for warning in program.warnings],
     )
 
 
-def spec_report(program: Program, say: Say) -> str:
-    """The page of a specification, with new weights measured, as HTML."""
-    say("measuring the initial weights")
-    found = measured_new(program)
-    say("writing the page")
-    return as_html(page_of(program, found))
+def spec_report(program: Program, show_status: ShowStatus) -> str:
+    """The page of a specification in HTML, with its initial weights measured."""
+    show_status("measuring the initial weights")
+    measurements = measure_untrained(program)
+    show_status("writing the page")
+    return page_html(build_page(program, measurements))
 
 
-def run_report(run: Path, options: Options | None, say: Say) -> str:
-    """The page of a run, with its trained weights measured, as HTML.
+def run_report(run: Path, options: Options | None, show_status: ShowStatus) -> str:
+    """The page of a run in HTML, with its trained weights measured.
 
     Args:
-        run: the folder.
-        options: where the data lies; as the training if None.
-        say: is told what is being done.
+        run: its folder.
+        options: with the folder of the data; those of the training if None.
+        show_status: is told what is being done.
 
     Raises:
-        TrainingError: it is not the folder of a run, or a damaged one.
+        TrainingError: if this is not the folder of a run, or a damaged one.
     """
     folder = RunFolder(run)
     record = folder.read_record()
     folder.require_plugins()
     program = odenet.load(folder.spec, set=dict(record.settings))
-    say("measuring the weights, and looking at the test samples")
-    part, found = run_part(run, options)
-    say("writing the page")
-    page = page_of(program, found)
+    show_status("measuring the weights, and looking at the test samples")
+    section, measurements = run_section(run, options)
+    show_status("writing the page")
+    page = build_page(program, measurements)
     name = run.resolve().name
-    return as_html(replace(page, title=name, origin=f"Run of {record.name}", run=part))
+    return page_html(replace(page, title=name, origin=f"Run of {record.name}", run=section))
 
 
-def as_html(page: Page, script: str = "") -> str:
-    """The page as one file that loads nothing, or with a script that asks for the next one."""
-    return _rendered("page.html", page=page, script=script)
+def page_html(page: Page, script: str = "") -> str:
+    """The page as one self-contained HTML file, with a script if one is given."""
+    return _render("page.html", page=page, script=script)
 
 
 def error_html(title: str, text: str, script: str) -> str:
-    """A page with an error and its frame in place of what there is nothing of."""
-    return _rendered("error.html", title=title, text=text, script=script)
+    """The page of a specification with errors: their text, with the lines of source text."""
+    return _render("error.html", title=title, text=text, script=script)
 
 
-def _rendered(name: str, **shown: Any) -> str:
-    """A template filled."""
+def _render(template: str, **values: Any) -> str:
+    """The HTML of a template, filled with values."""
     environment = jinja2.Environment(
-        loader=jinja2.FunctionLoader(_text), autoescape=True, trim_blocks=True, lstrip_blocks=True,
-        undefined=jinja2.StrictUndefined,
+        loader=jinja2.FunctionLoader(_template_text), autoescape=True, trim_blocks=True,
+        lstrip_blocks=True, undefined=jinja2.StrictUndefined,
     )  # fmt: skip
-    environment.filters["prose"] = _prose
-    return environment.get_template(name).render(style=_text("style.css"), **shown)
+    environment.filters["prose"] = _prose_html
+    style = _template_text("style.css")
+    return environment.get_template(template).render(style=style, **values)
 
 
-def _prose(text: str) -> str:
-    """A sentence as HTML: `C^-½` as powers are written, and code in the letters of code."""
+def _prose_html(text: str) -> str:
+    """A sentence as HTML: exponents as in `C^-½` are raised, and what is in backticks is code."""
     powers = re.sub(r"\^(-?½)", r"<sup>\1</sup>", escape(text))
     return re.sub(r"`([^`]+)`", r"<code>\1</code>", powers)
 
 
-def _text(name: str) -> str:
+def _template_text(name: str) -> str:
     return (files("odenet.report") / "templates" / name).read_text("utf-8")

@@ -1,4 +1,4 @@
-"""`odenet plot`: the figures of the page, each as a picture of its own."""
+"""`odenet plot`: figures of the page as pictures in files of their own."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -22,28 +22,34 @@ from odenet.report.figures import (
     spectrum_figure,
     stability_figure,
 )
-from odenet.report.measured import Measured, measured_new, stability_of_weights
+from odenet.report.measured import FlowMeasurements, measure_untrained, stability_of_weights
 from odenet.report.svg import STYLE
 from odenet.training.figures import figure_text, require_format, save_figure
 from odenet.training.run_folder.records import Options, RunFolder
 from odenet.training.runs.comparison import draw_comparison, shortest_distinct_paths
 from odenet.training.trained_runs.depth_profile import equation_order
 
-WIDTH = 4.2  # of a panel, in inches as all that follows
-LEFT, RIGHT, ABOVE, BELOW = 0.8, 0.15, 0.3, 0.5  # of its axes: the room of labels and its title
-TITLE, LINE = 0.4, 0.17  # the room of a title, and of a line of a legend or a caption
-LETTERS = 15  # of a caption to an inch
+# Lengths in inches.
+PANEL_WIDTH = 4.2
+LEFT, RIGHT, ABOVE, BELOW = (
+    0.8,
+    0.15,
+    0.3,
+    0.5,
+)  # margins of the axes in a panel, for labels and title
+TITLE_HEIGHT, LINE_HEIGHT = 0.4, 0.17  # of the title of a figure; of lines in legends and captions
+LETTERS_PER_INCH = 15  # of a caption
 
 
 @dataclass(frozen=True)
-class Source:
-    """What a picture is about.
+class PlotSubject:
+    """What a picture is about: a specification, a run or a scheme.
 
     Args:
-        name: of it, in the title.
-        program: compiled; None of a scheme of the library.
-        run: the folder, where it is a run.
-        options: where the data of a run lies.
+        name: in the title.
+        program: of a specification or a run; None for a scheme.
+        run: the folder of a run, else None.
+        options: of a run, with the folder of its data.
     """
 
     name: str
@@ -53,109 +59,112 @@ class Source:
 
     @property
     def path(self) -> Path:
-        """Where it is; of a scheme its name."""
+        """The file or folder; for a scheme its name."""
         return self.run or Path(self.program.model.source.name if self.program else self.name)
 
-    def measured(self) -> Measured:
-        """Its network, measured.
+    def measure(self) -> FlowMeasurements:
+        """Measure the flows of its network.
 
         Raises:
-            SpecError: there is nothing to measure; says why.
+            SpecError: if there is nothing to measure; the message says why.
         """
-        from odenet.report.runs import measured_run
+        from odenet.report.runs import measure_run
 
-        found = Measured({}, "", f"{self.name} is a scheme, which has no weights")
+        measurements = FlowMeasurements({}, "", f"{self.name} is a scheme, which has no weights")
         if self.run is not None:
-            found = measured_run(self.run, self.options)
+            measurements = measure_run(self.run, self.options)
         elif self.program is not None:
-            found = measured_new(self.program)
-        if not found.flows:
-            raise _nothing(self, found.missing)
-        return found
+            measurements = measure_untrained(self.program)
+        if not measurements.flows:
+            raise _no_figure(self, measurements.why_missing)
+        return measurements
 
 
-def source_of(given: Path, settings: Mapping[str, Any], data_root: Path | None) -> Source:
-    """What the user means by a path or a name.
+def plot_subject(
+    argument: Path, settings: Mapping[str, Any], data_root: Path | None
+) -> PlotSubject:
+    """The subject that an argument of the command names.
 
     Args:
-        given: a specification, the folder of a run, or the name of a scheme of the library.
-        settings: of the constants of a specification.
-        data_root: where the data of runs lies; as in training if None.
+        argument: a specification, the folder of a run, or the name of a scheme of odenet.
+        settings: values of constants, for a specification.
+        data_root: the folder of the data of runs; that of the training if None.
     """
-    if given.is_dir():
-        folder = RunFolder(given)
+    if argument.is_dir():
+        folder = RunFolder(argument)
         record = folder.read_record()
         folder.require_plugins()
         options = record.options
         if data_root is not None:
             options = replace(options, data_root=str(data_root))
         program = odenet.load(folder.spec, set=dict(record.settings))
-        return Source(given.resolve().name, program, given, options)
-    if not given.exists() and str(given) in library():
-        return Source(str(given), None)
-    program = odenet.load(given, set=dict(settings))
-    return Source(program.name, program)
+        return PlotSubject(argument.resolve().name, program, argument, options)
+    if not argument.exists() and str(argument) in library():
+        return PlotSubject(str(argument), None)
+    program = odenet.load(argument, set=dict(settings))
+    return PlotSubject(program.name, program)
 
 
-def _spectrum(source: Source) -> Figure:
-    found = source.measured()
-    assert source.program is not None  # a scheme measures nothing
-    return spectrum_figure(found.flows, equation_order(source.program), _sentence(found))
+def _spectrum(subject: PlotSubject) -> Figure:
+    measurements = subject.measure()
+    assert subject.program is not None  # for a scheme, `measure` has raised an error
+    order = equation_order(subject.program)
+    return spectrum_figure(measurements.flows, order, _capitalised(measurements.subject))
 
 
-def _norms(source: Source) -> Figure:
-    found = source.measured()
-    return norms_figure(found.flows, _sentence(found))
+def _norms(subject: PlotSubject) -> Figure:
+    measurements = subject.measure()
+    return norms_figure(measurements.flows, _capitalised(measurements.subject))
 
 
-def _energy(source: Source) -> Figure:
-    found = source.measured()
-    figure = energy_figure(found.flows, _sentence(found))
+def _energy(subject: PlotSubject) -> Figure:
+    measurements = subject.measure()
+    figure = energy_figure(measurements.flows, _capitalised(measurements.subject))
     if figure is None:
-        raise _nothing(source, "no energy of its flows is certified", "see `odenet check`")
+        raise _no_figure(subject, "no energy of its flows is certified", "see `odenet check`")
     return figure
 
 
-def _stability(source: Source) -> Figure:
-    if source.program is None:
-        return _of_scheme(source)
-    figure = stability_of_weights(source.program, source.measured())
+def _stability(subject: PlotSubject) -> Figure:
+    if subject.program is None:
+        return _scheme_stability(subject)
+    figure = stability_of_weights(subject.program, subject.measure())
     if isinstance(figure, str):
-        raise _nothing(source, figure)
+        raise _no_figure(subject, figure)
     return figure
 
 
-def _of_scheme(source: Source) -> Figure:
-    """The regions of a scheme on its test equations, at the values that its constants have."""
-    found = derive(library_scheme(source.name)).stability_at({})
-    if isinstance(found, str):
-        raise _nothing(source, found)
-    figures = [stability_figure(tested, {}, "") for tested in found.tested]
+def _scheme_stability(subject: PlotSubject) -> Figure:
+    """The regions of a scheme on its test equations, for the default values of its constants."""
+    stability = derive(library_scheme(subject.name)).stability_at({})
+    if isinstance(stability, str):
+        raise _no_figure(subject, stability)
+    figures = [stability_figure(tested, {}, "") for tested in stability.tested]
     panels = [
         replace(panel, title=tested.equation.text)
-        for figure, tested in zip(figures, found.tested, strict=True)
+        for figure, tested in zip(figures, stability.tested, strict=True)
         for panel in figure.panels
     ]
     return Figure(
         panels,
-        f"Shaded, and thick on the axes: where steps of {source.name} are stable. "
-        f"In numbers: {found}.",
+        f"Shaded, and thick on the axes: where steps of {subject.name} are stable. "
+        f"In numbers: {stability}.",
     )
 
 
-def _curves(source: Source) -> Figure:
+def _curves(subject: PlotSubject) -> Figure:
     from odenet.report.runs import run_curves
 
-    if source.run is None:
-        raise _nothing(source, "curves are those of a run", "name the folder of one")
-    figure = run_curves(source.run)
+    if subject.run is None:
+        raise _no_figure(subject, "curves are those of a run", "name the folder of one")
+    figure = run_curves(subject.run)
     if figure is None:
-        raise _nothing(source, "no epoch is over yet")
+        raise _no_figure(subject, "no epoch is over yet")
     return figure
 
 
-# What is drawn, by the word that asks for it, with the words of the title.
-KINDS: Mapping[str, tuple[Callable[[Source], Figure], str]] = {
+# The kinds of figures: the function that makes one, and its title.
+KINDS: Mapping[str, tuple[Callable[[PlotSubject], Figure], str]] = {
     "spectrum": (_spectrum, "eigenvalues of the dynamics"),
     "stability": (_stability, "where steps are stable"),
     "energy": (_energy, "energy along the depth"),
@@ -164,31 +173,31 @@ KINDS: Mapping[str, tuple[Callable[[Source], Figure], str]] = {
 }
 
 
-def draw_plot(kind: str, sources: Sequence[Source], path: Path) -> None:
-    """Draw one kind of figure of each source, a row each; curves of several runs into one panel.
+def draw_plot(kind: str, subjects: Sequence[PlotSubject], path: Path) -> None:
+    """Draw a kind of figure of each subject, one below the other, or curves into one panel.
 
     Args:
         kind: a key of `KINDS`.
-        sources: at least one.
-        path: the picture; its ending names the format.
+        subjects: at least one.
+        path: of the picture; its suffix is the format.
 
     Raises:
-        SpecError: one of them has no such figure, or the format is unknown.
-        WriteError: it cannot be written.
+        SpecError: if a subject has no such figure, or the format is unknown.
+        WriteError: if the file cannot be written.
     """
     require_format(path)
-    figure_of, words = KINDS[kind]
-    figures = [figure_of(source) for source in sources]
-    if kind == "curves" and len(sources) > 1:
-        draw_comparison([source.run for source in sources if source.run], path)
+    make_figure, title = KINDS[kind]
+    figures = [make_figure(subject) for subject in subjects]
+    if kind == "curves" and len(subjects) > 1:
+        draw_comparison([subject.run for subject in subjects if subject.run], path)
         return
     with matplotlib.rc_context(STYLE):
         canvas = Canvas()
         blocks = [
-            _block(canvas, figure, f"{name}: {words}")
-            for figure, name in zip(figures, _names(sources), strict=True)
+            _draw_block(canvas, figure, f"{name}: {title}")
+            for figure, name in zip(figures, _unique_names(subjects), strict=True)
         ]
-        width = WIDTH * max(_columns(figure) for figure in figures)
+        width = PANEL_WIDTH * max(_columns(figure) for figure in figures)
         height = sum(block.height(width) for block in blocks)
         canvas.set_size_inches(width, height)
         top = height
@@ -200,13 +209,13 @@ def draw_plot(kind: str, sources: Sequence[Source], path: Path) -> None:
 
 @dataclass(frozen=True)
 class _Block:
-    """The figure of one source, drawn; its parts have places of their own, in inches.
+    """The figure of one subject, drawn on a canvas, whose layout is done here; lengths in inches.
 
     Args:
         title: above it.
         caption: below it, not yet broken into lines.
-        panels: with the height of their axes, and the lines of their legends.
-        columns: of panels.
+        panels: their axes, the heights of the axes, and the numbers of lines of their legends.
+        columns: panels side by side.
     """
 
     title: str
@@ -215,37 +224,42 @@ class _Block:
     columns: int
 
     @property
-    def cell(self) -> float:
-        """The height of a panel with its title, its labels and its legend."""
-        return max(ABOVE + height + BELOW + LINE * lines for _, height, lines in self.panels)
+    def row_height(self) -> float:
+        """The height of a row of panels with their titles, labels and legends."""
+        return max(ABOVE + height + BELOW + LINE_HEIGHT * lines for _, height, lines in self.panels)
 
     def height(self, width: float) -> float:
-        """Of all of it, on a picture of a width."""
+        """The height of the block in a picture of a width."""
         rows = -(-len(self.panels) // self.columns)
-        return TITLE + rows * self.cell + LINE * (len(self.lines(width)) + 1)
+        caption_height = LINE_HEIGHT * (len(self.caption_lines(width)) + 1)
+        return TITLE_HEIGHT + rows * self.row_height + caption_height
 
-    def lines(self, width: float) -> list[str]:
-        """The caption."""
-        return wrap(self.caption, int(LETTERS * width))
+    def caption_lines(self, width: float) -> list[str]:
+        """The lines of the caption in a picture of a width."""
+        return wrap(self.caption, int(LETTERS_PER_INCH * width))
 
-    def place(self, canvas: Canvas, width: float, whole: float, top: float) -> None:
-        """Put it on a picture of a width and a height, below a place."""
-        canvas.text(0.1 / width, (top - 0.1) / whole, self.title, va="top", fontsize=11,
+    def place(self, canvas: Canvas, width: float, canvas_height: float, top: float) -> None:
+        """Set the positions of the block's parts on a canvas, from the height `top` downwards."""
+        canvas.text(0.1 / width, (top - 0.1) / canvas_height, self.title, va="top", fontsize=11,
                     fontweight="bold")  # fmt: skip
         for number, (axes, height, lines) in enumerate(self.panels):
             row, column = divmod(number, self.columns)
-            upper = top - TITLE - row * self.cell - ABOVE
-            axes.set_position(((column * WIDTH + LEFT) / width, (upper - height) / whole,
-                               (WIDTH - LEFT - RIGHT) / width, height / whole))  # fmt: skip
+            axes_top = top - TITLE_HEIGHT - row * self.row_height - ABOVE
+            axes.set_position(((column * PANEL_WIDTH + LEFT) / width,
+                               (axes_top - height) / canvas_height,
+                               (PANEL_WIDTH - LEFT - RIGHT) / width,
+                               height / canvas_height))  # fmt: skip
             if lines:
                 axes.legend(loc="upper center", bbox_to_anchor=(0.5, -BELOW / height),
-                            ncols=_entries(axes, lines), frameon=False, fontsize=8,
+                            ncols=_legend_columns(axes, lines), frameon=False, fontsize=8,
                             borderaxespad=0)  # fmt: skip
-        bottom = (top - self.height(width) + 0.5 * LINE) / whole
-        canvas.text(0.1 / width, bottom, "\n".join(self.lines(width)), va="bottom", fontsize=8)
+        bottom = (top - self.height(width) + 0.5 * LINE_HEIGHT) / canvas_height
+        caption = "\n".join(self.caption_lines(width))
+        canvas.text(0.1 / width, bottom, caption, va="bottom", fontsize=8)
 
 
-def _block(canvas: Canvas, figure: Figure, title: str) -> _Block:
+def _draw_block(canvas: Canvas, figure: Figure, title: str) -> _Block:
+    """Draw the panels of a figure on a canvas, not yet at their positions."""
     panels: list[tuple[Axes, float, int]] = []
     for panel in figure.panels:
         axes = canvas.add_axes((0, 0, 1, 1), label=f"{title} {len(canvas.axes)}")
@@ -256,29 +270,30 @@ def _block(canvas: Canvas, figure: Figure, title: str) -> _Block:
     return _Block(figure_text(title), figure.caption, panels, _columns(figure))
 
 
-def _entries(axes: Axes, lines: int) -> int:
-    """How many entries a legend of some lines has side by side."""
+def _legend_columns(axes: Axes, lines: int) -> int:
+    """The number of columns of a legend with a number of lines."""
     return -(-len(axes.get_legend_handles_labels()[0]) // lines)
 
 
-def _names(sources: Sequence[Source]) -> list[str]:
-    """What the sources are called; by their places where several have one name."""
-    names = [source.name for source in sources]
+def _unique_names(subjects: Sequence[PlotSubject]) -> list[str]:
+    """The names of the subjects, or parts of their paths if several have the same name."""
+    names = [subject.name for subject in subjects]
     if len(set(names)) == len(names):
         return names
-    return [str(place) for place in shortest_distinct_paths([source.path for source in sources])]
+    return [str(place) for place in shortest_distinct_paths([subject.path for subject in subjects])]
 
 
 def _columns(figure: Figure) -> int:
-    """Panels side by side; four are a square."""
+    """The number of panels side by side; four are drawn as a square."""
     count = len(figure.panels)
     return 2 if count == 4 else min(count, 3)
 
 
-def _sentence(found: Measured) -> str:
-    return f"{found.whose[0].upper()}{found.whose[1:]}"
+def _capitalised(text: str) -> str:
+    return f"{text[0].upper()}{text[1:]}"
 
 
-def _nothing(source: Source, why: str, help_: str = "") -> SpecError:
-    message = f"this figure cannot be drawn: {why}"
-    return SpecError.of("bad-option", message, file=str(source.path), help=help_)
+def _no_figure(subject: PlotSubject, reason: str, help_: str = "") -> SpecError:
+    """The error that a subject has no figure of the kind that is asked for."""
+    message = f"this figure cannot be drawn: {reason}"
+    return SpecError.of("bad-option", message, file=str(subject.path), help=help_)

@@ -1,4 +1,4 @@
-"""The certificate as an argument that one reads from top to bottom, with M as a block matrix."""
+"""The proof of a certificate as a list of paragraphs and formulas, for the page."""
 
 import re
 from dataclasses import dataclass
@@ -11,40 +11,41 @@ from odenet.emit.mathml import mathml
 
 @dataclass(frozen=True)
 class Step:
-    """A piece of the argument: a paragraph, then a list, then a display; each may be empty."""
+    """A step of the proof: a paragraph, then a list, then a MathML formula; each may be empty."""
 
     words: str = ""
     items: tuple[str, ...] = ()
     formula: str = ""
 
 
-def argument(certificate: Certificate) -> list[Step]:
-    """The proof of a verdict; empty where nothing is proved."""
+def proof_steps(certificate: Certificate) -> list[Step]:
+    """The steps of the proof; empty if nothing is proved."""
     if not certificate.proved:
         return []
     parts = certificate.parts
-    found = [Step(" ".join(proof_text.opening(parts)))] if len(parts) > 1 else []
+    steps = [Step(" ".join(proof_text.opening(parts)))] if len(parts) > 1 else []
     for number, part in enumerate(parts, start=1):
-        found += _part(part, str(number) if len(parts) > 1 else "")
-    found.append(Step(f"Sources: {proof_text.sources(parts)}."))
-    return found
+        steps += _part_steps(part, str(number) if len(parts) > 1 else "")
+    steps.append(Step(f"Sources: {proof_text.sources(parts)}."))
+    return steps
 
 
-def _part(part: Part, name: str) -> list[Step]:
+def _part_steps(part: Part, name: str) -> list[Step]:
+    """The steps about one of the independent parts of a system, which they call by its name."""
     lines = list(proof_text.setting(part, name))
     units = tuple(line.strip() for line in lines if line.startswith("  "))
-    words = [line for line in lines if not line.startswith("  ")]
+    sentences = [line for line in lines if not line.startswith("  ")]
     if not part.units:
-        return [Step(" ".join(words))]
-    end = " ".join(proof_text.conclusion(part, name))
-    intro = 2 if part.decay else 1  # the units belong to the last sentence of these
-    head = f"{' '.join(words[:intro])}:"
-    rest = " ".join([*words[intro:], *proof_text.arranged(part)])
-    display = mathml(aligned(list(latex.display(part))))
-    return [Step(head, units), Step(rest, (), display), Step(end)]
+        return [Step(" ".join(sentences))]
+    conclusion = " ".join(proof_text.conclusion(part, name))
+    count = 2 if part.decay else 1  # of the sentences before the list of units
+    introduction = f"{' '.join(sentences[:count])}:"
+    matrix_text = " ".join([*sentences[count:], *proof_text.arranged(part)])
+    matrix = mathml(aligned(list(latex.display(part))))
+    return [Step(introduction, units), Step(matrix_text, (), matrix), Step(conclusion)]
 
 
-def sentences(text: str) -> str:
-    """A sentence that begins with a capital and ends with a stop."""
+def sentence(text: str) -> str:
+    """A text that begins with a capital and ends with a stop; empty if it is empty."""
     text = re.sub(r"\s+", " ", text).strip()
     return f"{text[:1].upper()}{text[1:]}{'' if text.endswith(('.', ':')) else '.'}" if text else ""

@@ -1,4 +1,4 @@
-"""What a page says of a run: what was done, how it went, and what the network says of samples."""
+"""The sections of the page about a run: settings, results, curves, predictions of test samples."""
 
 import base64
 import io
@@ -15,7 +15,7 @@ from odenet.diagnostics import SpecError
 from odenet.model.reading.settings import setting_words
 from odenet.model.tables.losses import METRICS
 from odenet.report.figures import Figure, curves_figure
-from odenet.report.measured import SAMPLES, Measured, measured
+from odenet.report.measured import SAMPLES, FlowMeasurements, measure_flows
 from odenet.training.data.batches import Batches, BatchPlan
 from odenet.training.data.data_module import SplitLoaders
 from odenet.training.learning.task import Task
@@ -24,36 +24,36 @@ from odenet.training.runs.evaluation import restore
 from odenet.training.runs.restoring import damaged_weights_note, weights_file
 from odenet.training.runs.results import Result
 
-MOST_CLASSES = 30  # of a confusion matrix
-SHOWN = 12  # samples
-MOST_PIXELS = 64  # of a sample's picture, in each direction
+MAX_CLASSES = 30  # of a confusion matrix
+SHOWN_SAMPLES = 12
+MAX_PIXELS = 64  # of the picture of a sample, in each direction
 
 
 @dataclass(frozen=True)
 class Sample:
-    """One sample of the test split.
+    """A sample of the test split, and its prediction.
 
     Args:
-        picture: as a `data:` address.
-        truth: its class.
-        said: what the network takes it for, and how sure it is.
-        right: whether that is so.
+        picture: as a `data:` URL.
+        label: its class.
+        prediction: the class that the network predicts, with its probability.
+        is_correct: whether that is the class of the sample.
     """
 
     picture: str
-    truth: str
-    said: str
-    right: bool
+    label: str
+    prediction: str
+    is_correct: bool
 
 
 @dataclass(frozen=True)
-class Confusion:
-    """How often which class was taken for which.
+class ConfusionMatrix:
+    """How often each class was predicted for samples of each class.
 
     Args:
         classes: their names.
-        counts: a row for each true class.
-        shares: of its row, for the shade.
+        counts: a row for each true class, a column for each predicted one.
+        shares: the counts divided by the sums of their rows.
     """
 
     classes: Sequence[str]
@@ -62,73 +62,73 @@ class Confusion:
 
 
 @dataclass(frozen=True)
-class RunPart:
-    """What a run adds to the page of its specification.
+class RunSection:
+    """What the page of a run shows in addition to that of its specification.
 
     Args:
-        facts: rows of a table, name and value.
-        commands: the line that trains it so, and one for each time that it was resumed.
-        curves: of its epochs; None before the first is over.
-        confusion: on the test split; None where the task has no classes of samples.
-        samples: some of that split.
-        missing: why the last two are not there; else empty.
+        facts: the rows of a table: name and value.
+        commands: the command that trains like this run, and one for each time it was resumed.
+        curves: of its epochs; None before the first one is finished.
+        confusion: on the test split; None if the task does not classify samples.
+        samples: some of the test split.
+        why_missing: why there is neither confusion matrix nor samples; else empty.
     """
 
     facts: Sequence[tuple[str, str]]
     commands: Sequence[str]
     curves: Figure | None
-    confusion: Confusion | None
+    confusion: ConfusionMatrix | None
     samples: Sequence[Sample]
-    missing: str
+    why_missing: str
 
 
-def run_part(run: Path, options: Options | None) -> tuple[RunPart, Measured]:
-    """A run, and its network measured on its test samples.
+def run_section(run: Path, options: Options | None) -> tuple[RunSection, FlowMeasurements]:
+    """The section about a run, and measurements of its network on test samples.
 
     Args:
-        run: the folder.
-        options: where the data lies; as the training if None.
+        run: its folder.
+        options: with the folder of the data; those of the training if None.
 
     Raises:
-        TrainingError: it is not the folder of a run, or a damaged one.
+        TrainingError: if this is not the folder of a run, or a damaged one.
     """
     folder = RunFolder(run)
     record, rows = folder.read_record(), folder.rows()
     result = Result.read(folder.result) if folder.result.is_file() else None
-    part = RunPart(
+    section = RunSection(
         facts=_facts(record, result, len(rows)),
         commands=commands_of(record, run),
         curves=_curves(rows, result),
         confusion=None,
         samples=(),
-        missing="",
+        why_missing="",
     )
     try:
         task, data, _ = restore(run, options=options)
     except (SpecError, OSError) as error:
-        said = error.diagnostics[0].message if isinstance(error, SpecError) else str(error)
-        why = f"Neither weights nor samples could be looked at: {said}."
-        return replace(part, missing=why), Measured({}, "", said)
-    used = weights_file(folder, "best")
-    shown = damaged_weights_note(folder, used) or f"those of {used}"
-    part = replace(part, facts=[*part.facts, ("weights", shown)])
-    found = _measured(task, data)
-    one_class = task.objective.kind.labels == "class" and len(data.test.labels.shape) == 1
-    if not one_class or not record.classes:
+        reason = error.diagnostics[0].message if isinstance(error, SpecError) else str(error)
+        why = f"Neither weights nor samples could be looked at: {reason}."
+        return replace(section, why_missing=why), FlowMeasurements({}, "", reason)
+    file = weights_file(folder, "best")
+    weights = damaged_weights_note(folder, file) or f"those of {file}"
+    section = replace(section, facts=[*section.facts, ("weights", weights)])
+    measurements = _measure_on_test_samples(task, data)
+    classifies = task.objective.kind.labels == "class" and len(data.test.labels.shape) == 1
+    if not classifies or not record.classes:
         why = "The task has no one class for a sample, so there is no confusion matrix."
-        return replace(part, missing=why), found
-    confusion, samples = _looked_at(task, data, record)
-    return replace(part, confusion=confusion, samples=samples), found
+        return replace(section, why_missing=why), measurements
+    confusion, samples = _predict_test_split(task, data, record)
+    return replace(section, confusion=confusion, samples=samples), measurements
 
 
-def measured_run(run: Path, options: Options | None) -> Measured:
-    """The network of a run, measured on its test samples; raises what `restore` raises."""
+def measure_run(run: Path, options: Options | None) -> FlowMeasurements:
+    """Measure the network of a run on test samples; raises what `restore` raises."""
     task, data, _ = restore(run, options=options)
-    return _measured(task, data)
+    return _measure_on_test_samples(task, data)
 
 
 def run_curves(run: Path) -> Figure | None:
-    """The curves of a run; None before its first epoch is over."""
+    """The curves of a run; None before its first epoch is finished."""
     folder = RunFolder(run)
     result = Result.read(folder.result) if folder.result.is_file() else None
     return _curves(folder.rows(), result)
@@ -141,73 +141,74 @@ def _curves(rows: Sequence[Row], result: Result | None) -> Figure | None:
     return curves_figure(rows, watched, result and result.best_epoch)
 
 
-def _measured(task: Task, data: SplitLoaders) -> Measured:
-    inputs = next(_batches(task.eval(), data, SAMPLES))[0]
-    return measured(task.network, inputs, f"the best weights on {len(inputs)} test samples")
+def _measure_on_test_samples(task: Task, data: SplitLoaders) -> FlowMeasurements:
+    inputs = next(_test_batches(task.eval(), data, SAMPLES))[0]
+    return measure_flows(task.network, inputs, f"the best weights on {len(inputs)} test samples")
 
 
 def commands_of(record: Record, run: Path) -> list[str]:
-    """The lines that train as a run was trained, from the folder of its specification.
+    """The commands that repeat a run, to be called in the folder of its specification.
 
     Args:
         record: of the run.
-        run: its folder, which lines that resume it name.
+        run: its folder, for the commands that resume it.
     """
     if record.data_from_python:
         return [f"# its data came from a program: {record.data_from_python}"]
-    now = TrainingSegment(0, record.settings, record.options)
+    last = TrainingSegment(0, record.settings, record.options)
     lines: list[str] = []
-    before = TrainingSegment(0, {}, Options())
-    for stretch in (*record.before, now):
-        start = ["--resume", str(run)] if lines else [_spec_of(record, run)]
-        words = ["odenet", "train", *start, *_changes(before, stretch)]
+    previous = TrainingSegment(0, {}, Options())
+    for stretch in (*record.before, last):
+        start = ["--resume", str(run)] if lines else [_spec_path(record, run)]
+        words = ["odenet", "train", *start, *_changed_options(previous, stretch)]
         for plugin in sorted(RunFolder(run).plugins.glob("*.py")):
             words += ["--plugin", str(plugin)]
         words += ["--unchecked"] if record.verdicts.get("unchecked") else []
         lines.append(shlex.join(words))
         if len(lines) > 1:
-            done = before.epochs
-            lines[-1] += f" # after {done} epoch{'s' * (done != 1)}"
-        before = stretch
+            epochs = previous.epochs
+            lines[-1] += f" # after {epochs} epoch{'s' * (epochs != 1)}"
+        previous = stretch
     return lines
 
 
-def _spec_of(record: Record, run: Path) -> str:
-    """The file; of a network that `--convert` took from a library, the copy that the run has."""
+def _spec_path(record: Record, run: Path) -> str:
+    """The specification; of a network that `--convert` has converted, the copy in the run."""
     copy = RunFolder(run).spec
-    made = copy.is_file() and "existing(" in copy.read_text("utf-8")
-    return str(copy) if made else f"{record.name}.ode"
+    is_generated = copy.is_file() and "existing(" in copy.read_text("utf-8")
+    return str(copy) if is_generated else f"{record.name}.ode"
 
 
-def _changes(before: TrainingSegment, now: TrainingSegment) -> list[str]:
-    """The words of a command that give what differs from before."""
+def _changed_options(previous: TrainingSegment, stretch: TrainingSegment) -> list[str]:
+    """The options of a command for the settings and options that differ from the previous ones."""
     words: list[str] = []
-    for name, value in now.settings.items():
-        if name not in before.settings or before.settings[name] != value:
+    for name, value in stretch.settings.items():
+        if name not in previous.settings or previous.settings[name] != value:
             words += setting_words(name, value)
     for field in fields(Options):
-        value, name = getattr(now.options, field.name), f"--{field.name.replace('_', '-')}"
+        value, option = getattr(stretch.options, field.name), f"--{field.name.replace('_', '-')}"
+        previous_value = getattr(previous.options, field.name)
         if value is True:
-            words += [name] if not getattr(before.options, field.name) else []
-        elif value not in (None, False, getattr(before.options, field.name)):
-            words += [name, str(value)]
+            words += [option] if not previous_value else []
+        elif value not in (None, False, previous_value):
+            words += [option, str(value)]
     return words
 
 
 def _facts(record: Record, result: Result | None, epochs: int) -> list[tuple[str, str]]:
-    """What a table says of a run."""
+    """The rows of the table about a run, of which some epochs are finished."""
     rows = [("epochs", f"{epochs} done" + ("" if result else "; the run is not finished"))]
     if result is not None:
         name = result.chosen_by.title
         rows.append((f"{name} ({result.watched} split)", f"{result.show(result.last)} at the end"))
         rows.append(("best epoch", f"{result.best_epoch}, with {result.show(result.best)}"))
-        others = [
+        metrics = [
             f"{METRICS[n].title} {METRICS[n].show(v)}"
             for n, v in result.metrics.items()
             if v is not None
         ]
         loss = [] if result.test_loss is None else [f"loss {result.test_loss:.4g}"]
-        rows.append(("test split", ", ".join([*loss, *others])))
+        rows.append(("test split", ", ".join([*loss, *metrics])))
         rows.append(("parameters", f"{result.parameters:,}"))
         speed = f"{result.seconds:.1f} s, {result.samples_per_second:,.0f} samples/s"
         rows.append(("training", speed))
@@ -217,48 +218,53 @@ def _facts(record: Record, result: Result | None, epochs: int) -> list[tuple[str
     return rows
 
 
-def _batches(task: Task, data: SplitLoaders, size: int) -> Iterator[tuple[Tensor, Tensor]]:
+def _test_batches(task: Task, data: SplitLoaders, size: int) -> Iterator[tuple[Tensor, Tensor]]:
+    """Inputs and labels of the test split, in batches of at most a size."""
     plan = BatchPlan(len(data.test), min(size, len(data.test)))
     return iter(Batches(data.test, data.transforms, plan, task.device))
 
 
-def _looked_at(
+def _predict_test_split(
     task: Task, data: SplitLoaders, record: Record
-) -> tuple[Confusion | None, list[Sample]]:
-    """The confusion matrix of the test split, and some samples of it: mistakes and others."""
-    count = len(record.classes)
-    table = torch.zeros(count * count, dtype=torch.int64)
-    right: list[tuple[Tensor, int, int, float]] = []
+) -> tuple[ConfusionMatrix | None, list[Sample]]:
+    """The confusion matrix of the test split, and samples: correct predictions, then wrong ones.
+
+    The matrix is None if there are too many classes.
+    """
+    classes = record.classes
+    n = len(classes)
+    flat_counts = torch.zeros(n * n, dtype=torch.int64)
+    correct: list[tuple[Tensor, int, int, float]] = []  # input, label, prediction, probability
     wrong: list[tuple[Tensor, int, int, float]] = []
-    for inputs, labels in _batches(task, data, 256):
+    for inputs, labels in _test_batches(task, data, 256):
         with torch.no_grad():
-            found = task.objective.prediction(task.objective.network_output(task.network, inputs))
-        sure, best = found.max(1)
-        table += torch.bincount(labels * count + best, minlength=count * count)
-        for kept, chosen in ((right, best == labels), (wrong, best != labels)):
-            for i in chosen.nonzero().flatten()[: SHOWN - len(kept)].tolist():
-                kept.append((inputs[i], int(labels[i]), int(best[i]), float(sure[i])))
-    counts = table.view(count, count)
+            scores = task.objective.prediction(task.objective.network_output(task.network, inputs))
+        probability, predicted = scores.max(1)
+        flat_counts += torch.bincount(labels * n + predicted, minlength=n * n)
+        for kept, mask in ((correct, predicted == labels), (wrong, predicted != labels)):
+            for i in mask.nonzero().flatten()[: SHOWN_SAMPLES - len(kept)].tolist():
+                kept.append((inputs[i], int(labels[i]), int(predicted[i]), float(probability[i])))
+    counts = flat_counts.view(n, n)
     shares = counts / counts.sum(1, keepdim=True).clamp(min=1)
-    confusion = Confusion(record.classes, counts.tolist(), shares.tolist())
-    half = max(SHOWN // 2, SHOWN - len(wrong))
-    shown = [*right[:half], *wrong[: SHOWN - len(right[:half])]]
-    pictures = [_picture(data, kept[0]) for kept in shown]
+    confusion = ConfusionMatrix(classes, counts.tolist(), shares.tolist())
+    half = max(SHOWN_SAMPLES // 2, SHOWN_SAMPLES - len(wrong))
+    shown = [*correct[:half], *wrong[: SHOWN_SAMPLES - len(correct[:half])]]
+    pictures = [_picture_url(data, kept[0]) for kept in shown]
     samples = [
-        Sample(picture, record.classes[truth], f"{record.classes[best]} {sure:.0%}", truth == best)
-        for picture, (_, truth, best, sure) in zip(pictures, shown, strict=True)
+        Sample(picture, classes[label], f"{classes[predicted]} {p:.0%}", label == predicted)
+        for picture, (_, label, predicted, p) in zip(pictures, shown, strict=True)
         if picture
     ]
-    return (confusion if count <= MOST_CLASSES else None), samples
+    return (confusion if n <= MAX_CLASSES else None), samples
 
 
-def _picture(data: SplitLoaders, values: Tensor) -> str:
-    """A sample as a PNG within the page; empty where it is no picture."""
+def _picture_url(data: SplitLoaders, values: Tensor) -> str:
+    """The `data:` URL of a sample as a PNG; empty if it is not a picture."""
     if values.dim() != 3 or len(values) not in (1, 3):
         return ""
     pixels = data.transforms.to_pixels(values[None])[0].cpu()
     image = Image.fromarray(pixels.permute(1, 2, 0).squeeze(-1).numpy())
-    image.thumbnail((MOST_PIXELS, MOST_PIXELS))
+    image.thumbnail((MAX_PIXELS, MAX_PIXELS))
     stream = io.BytesIO()
     image.save(stream, "PNG", optimize=True)
     return f"data:image/png;base64,{base64.b64encode(stream.getvalue()).decode()}"

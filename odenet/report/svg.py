@@ -1,4 +1,4 @@
-"""Figures of matplotlib as SVG within a page: the same bytes each time, in the page's colours."""
+"""Figures of matplotlib as SVG inside the page: reproducible, and in the colours of the page."""
 
 import io
 import re
@@ -10,10 +10,10 @@ import matplotlib
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-# Colours that the page puts its own in the place of: that of its text, and of its lines.
+# Placeholders, which are replaced by the colours of the page for text and for lines.
 _TEXT, _LINES = "#101112", "#c1c2c3"
 
-STYLE: Any = {  # of every figure of a report, and of `odenet plot`
+STYLE: Any = {  # of all figures of the page and of `odenet plot`
     "svg.fonttype": "none",  # text stays text
     "font.size": 9,
     "axes.spines.top": False,
@@ -30,11 +30,14 @@ STYLE: Any = {  # of every figure of a report, and of `odenet plot`
 
 
 class Drawing:
-    """A figure of one panel, as wide as a phone.
+    """A figure with one panel, 4.2 inches wide, which fits on a phone.
 
     Args:
-        name: begins the ids in it, so that those of several figures of a page differ.
-        height: in inches; it is 4.2 wide.
+        name: the prefix of its ids, so that those of several figures on a page differ.
+        height: in inches.
+
+    Attributes:
+        axes: to draw on.
     """
 
     def __init__(self, name: str, height: float = 2.7):
@@ -44,27 +47,29 @@ class Drawing:
             self.axes: Axes = self._figure.subplots()
 
     def legend(self, columns: int = 1) -> None:
-        """What the lines are, below the panel, where it hides none of them."""
+        """Add a legend below the panel, where it hides nothing."""
         self._figure.legend(loc="outside lower center", ncols=columns, frameon=False, fontsize=8,
                             labelcolor=_TEXT)  # fmt: skip
 
     def svg(self, alt: str) -> str:
-        """The figure; `alt` is what is to be seen, for who does not see it."""
+        """The figure as SVG; `alt` describes it for readers who cannot see it."""
         text = io.StringIO()
-        unsaid = dict.fromkeys(("Creator", "Date", "Format", "Type"))
+        no_metadata = dict.fromkeys(("Creator", "Date", "Format", "Type"))
         style: Any = {**STYLE, "svg.hashsalt": self._name}
         with matplotlib.rc_context(style), warnings.catch_warnings():
-            warnings.filterwarnings("ignore", "Glyph")  # the browser has others
-            self._figure.savefig(text, format="svg", metadata=unsaid, transparent=True)
-        return _within_page(text.getvalue(), self._name, alt)
+            warnings.filterwarnings("ignore", "Glyph")  # missing here, not in the browser
+            self._figure.savefig(text, format="svg", metadata=no_metadata, transparent=True)
+        return _embedded(text.getvalue(), self._name, alt)
 
 
-def _within_page(svg: str, name: str, alt: str) -> str:
-    """What a page takes of a file: no head, ids of its own, colours and letters of the page."""
+def _embedded(svg: str, name: str, alt: str) -> str:
+    """The SVG of a file, to be embedded: without header, with unique ids and the page's style."""
     svg = re.sub(r"<metadata>.*?</metadata>", "", svg[svg.index("<svg") :], flags=re.DOTALL)
     svg = re.sub(r'\bid="', f'id="{name}-', svg)
     svg = re.sub(r'(url\(|href=")#', rf"\1#{name}-", svg)
     svg = svg.replace(_TEXT, "currentColor").replace(_LINES, "var(--lines)")
     svg = re.sub(r"font: ([\d.]+)px [^;\"]*", r"font-size: \1px", svg)
-    begin = rf'<svg role="img" aria-label="{escape(alt)}" \1>'
-    return re.sub(r"<svg [^>]*?(viewBox=\"[^\"]*\")[^>]*>", lambda m: m.expand(begin), svg, count=1)
+    new_tag = rf'<svg role="img" aria-label="{escape(alt)}" \1>'
+    return re.sub(
+        r"<svg [^>]*?(viewBox=\"[^\"]*\")[^>]*>", lambda m: m.expand(new_tag), svg, count=1
+    )

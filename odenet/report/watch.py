@@ -1,7 +1,7 @@
-"""A page that follows a file: a local server that builds it anew at each save.
+"""`odenet watch`: a local server that rebuilds the page of a specification at each save.
 
-The page asks for its version once in a while, and loads itself again when there is another. While
-the file has errors they are the page, each with its frame; where the file is gone, that is.
+The page asks for its version regularly, and reloads itself when there is a new one. If the file has
+errors or is missing, the page shows the messages instead.
 """
 
 import json
@@ -19,25 +19,24 @@ from typing import Any
 
 import odenet
 from odenet.diagnostics import Report, SpecError
-from odenet.language import tree
+from odenet.language import specs, tree
 from odenet.language.source_files import read
-from odenet.language.specs import parse_spec, used_files
-from odenet.report.page import as_html, error_html, page_of
+from odenet.report.page import build_page, error_html, page_html
 
 HOST = "127.0.0.1"
-PAUSE = 0.25  # seconds between two looks at the files
-Stamp = tuple[tuple[str, int, int], ...]
+POLL_INTERVAL = 0.25  # seconds between two looks at the files
+FileStates = tuple[tuple[str, int, int], ...]  # path, time of modification, size
 
 
 @dataclass(frozen=True)
-class Built:
+class BuiltPage:
     """A page and what it was built from.
 
     Args:
-        version: differs from that of every other page, also of another server's.
+        version: unique, also among the pages of other servers.
         html: the page.
-        files: the specification and what it uses.
-        outcome: what there is to see, in a line.
+        files: the specification and the files that it uses.
+        outcome: what the page shows, in a line: the verdict or the number of errors.
     """
 
     version: str
@@ -46,99 +45,104 @@ class Built:
     outcome: str
 
 
-class Watch:
-    """The newest page of a file.
+class WatchedSpec:
+    """A specification and the page that was last built of it.
 
     Args:
         spec: the file.
-        settings: values from outside, as for `odenet.load`.
+        settings: as `odenet.load` takes them.
+
+    Attributes:
+        page: the newest page.
     """
 
     def __init__(self, spec: Path, settings: Mapping[str, Any]):
         self._spec, self._settings = spec, settings
         self._script = (files("odenet.report") / "templates" / "watch.js").read_text("utf-8")
-        self._stamp: Stamp | None = None
-        self._missed = False
+        self._file_states: FileStates | None = None
+        self._was_missing = False
         self._count = 0
-        self.built = Built("", "", (spec,), "")
+        self.page = BuiltPage("", "", (spec,), "")
 
     def refresh(self) -> bool:
-        """Build the page anew if a file of it was saved since; whether one was."""
-        stamp = _stamp(self.built.files)
-        if stamp == self._stamp:
+        """Rebuild the page if one of its files has changed; gives whether that was so."""
+        if _file_states(self.page.files) == self._file_states:
             return False
-        if self._stamp and not self._missed and not self._spec.exists():
-            self._missed = True  # editors put a new file in the place of the old one
+        if self._file_states and not self._was_missing and not self._spec.exists():
+            self._was_missing = True  # editors replace files: it may be back at the next call
             return False
-        self._missed = False
+        self._was_missing = False
         self._count += 1
         version = f"{os.getpid()}-{time.time_ns()}-{self._count}"
         script = self._script.replace("VERSION", json.dumps(version))
-        used = _used(self._spec) or self.built.files
-        self._stamp = _stamp(used)  # before it is read: what is saved meanwhile is another page
+        used_files = _used_files(self._spec) or self.page.files
+        self._file_states = _file_states(
+            used_files
+        )  # before reading, so that no later save is missed
         try:
             program = odenet.load(self._spec, set=self._settings)
-            html = as_html(page_of(program), script)
+            html = page_html(build_page(program), script)
             outcome = program.certificate.summary
         except SpecError as error:
             html = error_html(self._spec.name, str(error), script)
-            count = sum(found.severity == "error" for found in error.diagnostics)
+            count = sum(diagnostic.severity == "error" for diagnostic in error.diagnostics)
             outcome = f"{count} error{'s' * (count != 1)}"
-        self.built = Built(version, html, used, outcome)
+        self.page = BuiltPage(version, html, used_files, outcome)
         return True
 
 
-def _stamp(paths: tuple[Path, ...]) -> Stamp:
-    """When files were last written, and their sizes; of those that are there."""
-    found: list[tuple[str, int, int]] = []
+def _file_states(paths: tuple[Path, ...]) -> FileStates:
+    """The states of those files that exist; they differ after a save."""
+    states: list[tuple[str, int, int]] = []
     for path in paths:
         try:
-            there = os.stat(path)
+            stat = os.stat(path)
         except OSError:
             continue
-        found.append((str(path), there.st_mtime_ns, there.st_size))
-    return tuple(found)
+        states.append((str(path), stat.st_mtime_ns, stat.st_size))
+    return tuple(states)
 
 
-def _used(spec: Path) -> tuple[Path, ...]:
-    """The file and those that it uses, there or not; none where that cannot be read off it."""
+def _used_files(spec: Path) -> tuple[Path, ...]:
+    """A specification and all files that it uses, existing or not; empty if it cannot be parsed."""
     report = Report()
     try:
-        file = parse_spec(read(spec), report)
-        used = used_files(file, report)
+        file = specs.parse_spec(read(spec), report)
+        used_trees = specs.used_files(file, report)
     except SpecError:
         return ()
-    found = {spec: None}
-    for one in (file, *used):
-        folder = Path(one.span.source.name).parent
-        found |= {
-            Path(os.path.normpath(folder / use.path)): None for use in one.statements_of(tree.Use)
+    paths = {spec: None}
+    for parsed in (file, *used_trees):
+        folder = Path(parsed.span.source.name).parent
+        paths |= {
+            Path(os.path.normpath(folder / use.path)): None
+            for use in parsed.statements_of(tree.Use)
         }
-    return tuple(found)
+    return tuple(paths)
 
 
 class _Handler(BaseHTTPRequestHandler):
-    """Answers with the page and with its version, and with nothing else."""
+    """Answers requests for the page and for its version, and no others."""
 
     server: "Server"
     protocol_version = "HTTP/1.1"
 
     def do_GET(self) -> None:
-        """Give the page, or its version."""
+        """Answer with the page, its version, or an error."""
         if not self._is_local():
             self._answer(
                 HTTPStatus.FORBIDDEN, "text/plain", "this server answers this machine alone"
             )
         elif self.path == "/":
-            self._answer(HTTPStatus.OK, "text/html", self.server.watch.built.html)
+            self._answer(HTTPStatus.OK, "text/html", self.server.watched.page.html)
         elif self.path == "/version":
-            version = json.dumps(self.server.watch.built.version)
+            version = json.dumps(self.server.watched.page.version)
             self._answer(HTTPStatus.OK, "application/json", version)
         else:
             self._answer(HTTPStatus.NOT_FOUND, "text/plain", "there is one page here: /")
 
     def _is_local(self) -> bool:
-        """Whether the page was asked for by its address: another's name could point to this one."""
+        """Whether the request names this machine: foreign host names may point to it, too."""
         host = self.headers.get("Host", "").partition(":")[0].lower()
         return host in (HOST, "localhost")
 
@@ -152,40 +156,40 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.write(body)
 
     def log_message(self, format: str, *args: Any) -> None:
-        """The terminal is for what was saved."""
+        """Log no requests: the terminal shows the saves."""
 
 
 class Server(ThreadingHTTPServer):
-    """Serves the page of a `Watch` on the loopback address.
+    """Serves the page of a `WatchedSpec` on the loopback address.
 
     Args:
-        watch: has the page.
-        port: 0 for one that is free.
+        watched: has the page.
+        port: 0 for any free one.
     """
 
     daemon_threads = True
 
-    def __init__(self, watch: Watch, port: int):
-        self.watch = watch
+    def __init__(self, watched: WatchedSpec, port: int):
+        self.watched = watched
         super().__init__((HOST, port), _Handler)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """A browser that goes away before it has the whole page is not our concern."""
+        """Ignore browsers that disconnect before they have received the whole page."""
 
 
 @contextmanager
-def serving(watch: Watch, port: int) -> Iterator[str]:
-    """Within, the page is served; gives its address.
+def serve(watched: WatchedSpec, port: int) -> Iterator[str]:
+    """A context in which the page is served; gives its address.
 
     Raises:
-        SpecError: the port cannot be had.
+        SpecError: if the port is not available.
     """
     try:
-        server = Server(watch, port)
+        server = Server(watched, port)
     except OSError as error:
-        why = (error.strerror or str(error)).lower()
+        reason = (error.strerror or str(error)).lower()
         help_ = "name another with --port, or 0 for one that is free"
-        raise SpecError.of("bad-option", f"port {port}: {why}", help=help_) from None
+        raise SpecError.of("bad-option", f"port {port}: {reason}", help=help_) from None
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()
     try:

@@ -6,8 +6,8 @@ import pytest
 
 pytest.importorskip("bench", reason="bench/ lies beside the package in a checkout only")
 
-from bench import child
-from bench import run as whole
+from bench import run as comparison
+from bench import worker
 from bench.networks import NETWORKS, Size
 from odenet import cli
 from odenet.cli import benching
@@ -27,7 +27,7 @@ SOME = ("plain autograd", "torch.utils.checkpoint", "revlib", "odenet")
 @pytest.fixture
 def command(monkeypatch, tmp_path):
     """`odenet bench` with its child processes run in this one."""
-    monkeypatch.setattr(whole, "_run_child", child.perform)
+    monkeypatch.setattr(comparison, "_run_worker", worker.perform)
 
     def run(*arguments):
         monkeypatch.setattr(sys, "argv", ["odenet", "bench", *arguments, "-o", str(tmp_path)])
@@ -38,7 +38,7 @@ def command(monkeypatch, tmp_path):
     return run
 
 
-@pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::UserWarning")  # of the peers
+@pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::UserWarning")  # of other libraries
 def test_the_command_writes_a_table_per_network_and_a_plot(command):
     options = ["--depths", "2,3", "--repeats", "1", "--batch", "2", "--channels", "4"]
     only = [part for name in SOME for part in ("--only", name)]
@@ -63,22 +63,24 @@ def test_the_command_writes_a_table_per_network_and_a_plot(command):
 @pytest.mark.parametrize("network", NETWORKS)
 def test_all_compute_the_same_network(network, tmp_path):
     size = Size(2, 12, 6, 3)
-    child.perform(child.Job("truth", str(tmp_path), network, (size,)))
+    worker.perform(worker.Job("reference", str(tmp_path), network, (size,)))
     for name in SAME:
-        (found,) = child.perform(child.Job("details", str(tmp_path), network, (size,), (name,)))
+        (found,) = worker.perform(worker.Job("details", str(tmp_path), network, (size,), (name,)))
         assert found["error"] < 1e-5
         recomputed = {"plain autograd": 1, "by hand": 2, "odenet": 2}
         assert found["evaluations"] == recomputed.get(name, found["evaluations"])
         twice = name in ("torch.utils.checkpoint", "by hand")
-        assert found["statistics"] == ((2 if twice else 1) if network == "momentum" else None)
+        assert found["batch_norm_updates"] == (
+            (2 if twice else 1) if network == "momentum" else None
+        )
 
 
 def test_what_is_not_installed_is_said(monkeypatch, tmp_path):
     monkeypatch.setitem(sys.modules, "revlib", None)
-    job = child.Job("details", str(tmp_path), "momentum", (Size(2, 4, 6, 2),), ("revlib",))
-    assert child.perform(job) == {"missing": "not installed (revlib)"}
-    job = child.Job("details", str(tmp_path), "hamiltonian", (Size(2, 4, 6, 2),), ("momentumnet",))
-    assert child.perform(job) == {"missing": "has momentum networks only"}
+    job = worker.Job("details", str(tmp_path), "momentum", (Size(2, 4, 6, 2),), ("revlib",))
+    assert worker.perform(job) == {"missing": "not installed (revlib)"}
+    job = worker.Job("details", str(tmp_path), "hamiltonian", (Size(2, 4, 6, 2),), ("momentumnet",))
+    assert worker.perform(job) == {"missing": "has momentum networks only"}
 
 
 def test_an_installed_package_says_where_the_benchmark_is(command, monkeypatch, capsys, tmp_path):

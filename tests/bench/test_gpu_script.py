@@ -7,7 +7,7 @@ import torch
 
 pytest.importorskip("bench", reason="bench/ lies beside the package in a checkout only")
 
-from bench import gpu, paper, stacks
+from bench import gpu, paper_networks, stacks
 from odenet.cli import app
 from odenet.training.run_folder.metrics import as_csv
 from odenet.training.run_folder.records import REQUIRED_COLUMNS, RunFolder
@@ -24,13 +24,13 @@ def script(monkeypatch, tmp_path):
     monkeypatch.setattr(stacks, "EAGER", SOME)
     monkeypatch.setattr(stacks, "COMPILED", ())
     monkeypatch.setitem(stacks.PRECISIONS, "cpu", ("float32",))
-    monkeypatch.setattr(gpu, "LEAST", 0)
+    monkeypatch.setattr(gpu, "MIN_TRAINING_SECONDS", 0)
     monkeypatch.chdir(tmp_path)
     before = torch.get_num_threads()
     torch.set_num_threads(1)
 
     def run(call):
-        monkeypatch.setattr(gpu, "call", call)
+        monkeypatch.setattr(gpu, "run_module", call)
         code = gpu.main([*QUICK, "--minutes", "0.05", "--output", str(tmp_path)])
         return code, (tmp_path / "RESULTS-gpu.md").read_text("utf-8")
 
@@ -39,7 +39,7 @@ def script(monkeypatch, tmp_path):
 
 
 def called(command, seconds, for_stacks="60"):
-    """As `gpu.call`, in this process."""
+    """As `gpu.run_module`, in this process."""
     module, *arguments = command
     if module == "bench.stacks":
         stacks.main([*arguments[:-1], for_stacks])
@@ -48,7 +48,7 @@ def called(command, seconds, for_stacks="60"):
     return 0, "5 passed in 1.0s"
 
 
-@pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::UserWarning")  # of the peers
+@pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::UserWarning")  # of other libraries
 def test_all_parts_are_in_the_file_and_in_the_short_table(script, capsys):
     code, text = script(called)
     assert code == 0
@@ -79,7 +79,7 @@ def test_a_part_that_fails_says_so_and_the_others_run(script, capsys):
 
 
 def test_what_there_is_no_time_for_is_said(script, monkeypatch):
-    monkeypatch.setattr(gpu, "LEAST", 10)
+    monkeypatch.setattr(gpu, "MIN_TRAINING_SECONDS", 10)
 
     def nothing(command, seconds):
         return called(command, seconds, "-1") if command[0] == "bench.stacks" else (0, "ok")
@@ -97,7 +97,7 @@ def test_without_a_card_one_line_says_so(monkeypatch, capsys):
 
 
 def test_a_child_that_takes_too_long_is_stopped():
-    code, text = gpu.call(["timeit", "-s", "import time", "time.sleep(60)"], 0.5)
+    code, text = gpu.run_module(["timeit", "-s", "import time", "time.sleep(60)"], 0.5)
     assert code == 124 and "stopped after" in text
 
 
@@ -117,8 +117,8 @@ def test_a_training_that_is_stopped_counts_as_far_as_it_came(tmp_path, epochs):
     call = ("resnet-32", "digits", [], tmp_path, 30.0, train)
     if not epochs:
         with pytest.raises(RuntimeError, match="stopped after"):
-            paper.trained(*call)
+            paper_networks.train_within(*call)
         return
-    done = paper.trained(*call)
+    done = paper_networks.train_within(*call)
     assert (done.epochs, done.result.accuracy, done.result.parameters) == (2, 0.15, 1234)
     assert done.result.samples_per_second == 200

@@ -1,8 +1,8 @@
-"""The contenders of the comparison of language models compute the same."""
+"""The language models that are compared compute the same."""
 
 import torch
 
-from bench.language import ROOT, Contender
+from bench.language import ROOT, TrainedModel
 from odenet.runtime.layers.head import head_input, next_token_loss
 
 
@@ -11,7 +11,9 @@ def test_every_way_to_hold_activations_gives_the_same_gradients():
     found = []
     for memory in ("stored", "torch checkpoint", "reversible"):
         given = {"n": 2, "w": 12}
-        network = Contender(ROOT / "specs" / "language_model.ode", given, memory).network.double()
+        network = TrainedModel(
+            ROOT / "specs" / "language_model.ode", given, memory
+        ).network.double()
         loss = next_token_loss(*head_input(network, ids[:, :-1]), ids[:, 1:].flatten())
         found.append([loss, *torch.autograd.grad(loss, list(network.parameters()))])
     for other in found[1:]:

@@ -18,11 +18,13 @@ def test_shallow_networks_are_those_of_momentumnet():
     pytest.importorskip("momentumnet", reason="pip install '.[bench]' for it")
     torch.manual_seed(0)
     functions, x = momentum.blocks(5), torch.randn(4, momentum.WIDTH)
-    ours, theirs = (build(functions, 0.99)(x) for build in (momentum.rounded, momentum.momentumnet))
+    ours, theirs = (
+        build(functions, 0.99)(x) for build in (momentum.floating_point, momentum.momentumnet)
+    )
     torch.testing.assert_close(ours, theirs)
     gradients = [
         momentum.gradient(build, functions, 0.99, x)
-        for build in (momentum.rounded, momentum.momentumnet)
+        for build in (momentum.floating_point, momentum.momentumnet)
     ]
     torch.testing.assert_close(*gradients, rtol=1e-3, atol=1e-6)
 

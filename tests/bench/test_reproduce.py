@@ -26,7 +26,7 @@ def script(monkeypatch, tmp_path):
     def call(arguments, threads):
         app(["train", *arguments], standalone_mode=False)
 
-    monkeypatch.setattr(runs, "_call", call)
+    monkeypatch.setattr(runs, "_odenet_train", call)
     before = torch.get_num_threads()
     torch.set_num_threads(1)
 
@@ -58,7 +58,7 @@ def test_systems_are_compared_and_a_second_call_trains_nothing(script, monkeypat
     assert "## Six systems on Fashion-MNIST (quick version)" in text
     assert f"| MidPoint | {found['midpoint'][0].result.parameters:,} |" in text
     assert (script.figures / "fashion-quick.png").read_bytes()[:4] == b"\x89PNG"
-    monkeypatch.setattr("runs._call", None)
+    monkeypatch.setattr("runs._odenet_train", None)
     assert script("fashion", "--seeds", 1, *SHALLOW) == found
     assert script.results.read_text("utf-8") == text
     with pytest.raises(SystemExit, match="is another run"):
@@ -66,7 +66,7 @@ def test_systems_are_compared_and_a_second_call_trains_nothing(script, monkeypat
 
 
 def test_the_networks_for_little_data_are_those_of_the_paper():
-    for spec in (BENCH / "specs" / "little").glob("*.ode"):
+    for spec in (BENCH / "specs" / "little_data").glob("*.ode"):
         layers = odenet.load(spec).model.net
         counts = [int(layer.shape_out.channels.constant) for layer in layers]
         assert sorted(set(counts)) == [10, 16, 64, 128, 256]
@@ -87,7 +87,7 @@ def test_shares_of_the_data_are_compared(script, monkeypatch):
 def test_levels_are_compared_with_the_first_and_the_last_network(script, monkeypatch):
     multilevel = importlib.import_module("multilevel")
     monkeypatch.setattr(multilevel, "STEPS", 8)
-    monkeypatch.setattr(multilevel, "TRAININGS", {"first network": 0, "last network": 0,
+    monkeypatch.setattr(multilevel, "INTERPOLATIONS", {"first network": 0, "last network": 0,
                                                   "2 interpolations": 2})  # fmt: skip
     found = script("multilevel", *TINY, "--networks", "resnet", "--epochs", 3)
     first, last, twice = (outcomes[0].result for outcomes in found.values())
@@ -99,13 +99,15 @@ def test_levels_are_compared_with_the_first_and_the_last_network(script, monkeyp
 def test_equal_cycles_save_what_the_paper_says(script):
     multilevel = importlib.import_module("multilevel")
     counted = {steps: float(steps) for steps in (2, 4, 8, 16)}
-    shares = [multilevel.share_of_time(name, 12, counted) for name in multilevel.TRAININGS]
+    shares = [multilevel.share_of_time(name, 12, counted) for name in multilevel.INTERPOLATIONS]
     assert [f"{1 - share:.0%}" for share in shares] == ["75%", "0%", "25%", "42%", "53%"]
 
 
 def test_parts_of_the_results_stand_side_by_side_and_are_replaced(script, tmp_path):
     runs = importlib.import_module("runs")
-    given = runs.options("", data="digits", seeds=1).parse_args(["--results", str(tmp_path)])
+    given = runs.argument_parser("", data="digits", seeds=1).parse_args(
+        ["--results", str(tmp_path)]
+    )
     for title, text in [("B", "first"), ("A", "other"), ("B", "second")]:
         runs.write_part(given, title, text, runs.new_figure(), [])
     lines = script.results.read_text("utf-8").splitlines()

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from odenet import cli, load
-from odenet.cli.starting import Like
+from odenet.cli.new_spec import Template
 from odenet.diagnostics import SpecError
 from odenet.language.format import format_source
 
@@ -69,7 +69,7 @@ def judged(path):
     return program
 
 
-@pytest.mark.parametrize("like", get_args(Like))
+@pytest.mark.parametrize("like", get_args(Template))
 def test_a_template_is_written_and_names_what_to_do_next(odenet, tmp_path, like):
     code, output, errors = odenet("new", "mine", "--like", like)
     assert code == 0 and not errors
@@ -87,7 +87,7 @@ def test_what_is_there_is_never_replaced(odenet, tmp_path):
     assert odenet("new", "no name")[0] == 2
 
 
-@pytest.mark.parametrize("like", get_args(Like)[:-1])
+@pytest.mark.parametrize("like", get_args(Template)[:-1])
 def test_a_template_takes_a_step(odenet, tmp_path, like):
     odenet("new", "mine", "--like", like)
     code, _, errors = odenet("train", "mine.ode", "--set", "steps=1", "--fraction", "0.1")
@@ -148,7 +148,7 @@ def test_a_missing_file_is_taken_for_a_spec_and_nothing_else(odenet, tmp_path):
 )
 def test_a_template_that_there_is_not_is_answered_by_those_that_are(odenet, given, near):
     code, _, errors = odenet("new", "mine", "--like", given)
-    known = ", ".join(get_args(Like))
+    known = ", ".join(get_args(Template))
     assert code == 2 and errors.endswith(f"'--like': `{given}` is not one of {known}{near}\n")
 
 

@@ -80,7 +80,7 @@ def test_the_least_eigenvalue_is_that_of_the_equation_s_solution(example):
 def test_a_changed_γ_costs_accuracy_that_a_short_refit_gives_back(example, monkeypatch):
     monkeypatch.setattr(importlib.import_module("gamma"), "GAMMAS", (0.0, 0.9))
     found = example("gamma", "--epochs", 2, "--refit", 1)
-    for accuracy in found["trained so"]:
+    for accuracy in found["trained with the γ in use"]:
         assert accuracy > 0.9
     assert found["trained with γ = 0.0"][1] < 0.8
     assert found["trained with γ = 0.9"][0] < 0.9
@@ -118,8 +118,8 @@ def children_import_odenet(monkeypatch):
 
 def test_memory_is_measured_by_network_kind_and_batch(example, children_import_odenet, monkeypatch):
     memory = importlib.import_module("memory")
-    kinds = {"original": memory.original, "odenet": memory.KINDS["odenet"]}
-    monkeypatch.setattr(memory, "KINDS", kinds)
+    kinds = {"original": memory.original, "odenet": memory.METHODS["odenet"]}
+    monkeypatch.setattr(memory, "METHODS", kinds)
     found = example("memory", "--models", "resnet18", "--batches", 8, "--size", 64)
     assert {kind for _, kind in found} == set(kinds)
     assert all(row[8] > 10 for row in found.values())

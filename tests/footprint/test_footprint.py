@@ -9,8 +9,8 @@ import torch
 
 import odenet
 from odenet import cli
-from odenet.footprint.measure import measured
-from odenet.footprint.step import counted, predicted
+from odenet.footprint.measurement import measure
+from odenet.footprint.step import predict, run_and_measure
 
 SPECS = Path(__file__).parents[2] / "specs"
 SMALL = {
@@ -36,7 +36,7 @@ train {
 def test_the_prediction_is_within_a_tenth_of_what_the_allocator_sees(name):
     program = odenet.load(SPECS / f"{name}.ode", set=SMALL[name])
     for mode in ("reversible", "stored", "checkpoint"):
-        expected, found = predicted(program, 4, mode, "cpu"), counted(program, 4, mode, "cpu")
+        expected, found = predict(program, 4, mode, "cpu"), run_and_measure(program, 4, mode, "cpu")
         assert abs(expected.peak - found.peak) <= 0.1 * found.peak
         for part in ("parameters", "gradients", "optimizer", "chain", "outside"):
             there = getattr(found, part)
@@ -45,8 +45,8 @@ def test_the_prediction_is_within_a_tenth_of_what_the_allocator_sees(name):
 
 def test_measuring_in_a_process_of_its_own_gives_the_same():
     spec, mode = SPECS / "digits.ode", "reversible"
-    found = measured(spec, {}, 8, (mode,), "cpu")[mode]
-    expected = predicted(odenet.load(spec), 8, mode, "cpu")
+    found = measure(spec, {}, 8, (mode,), "cpu")[mode]
+    expected = predict(odenet.load(spec), 8, mode, "cpu")
     assert found.chain == expected.chain
     assert abs(found.peak - expected.peak) <= 0.1 * found.peak
 
@@ -57,7 +57,7 @@ def test_the_parts_are_those_that_can_be_counted_by_hand():
         "discretise verlet(h = 0.1)\nnet = input(4, 8, 8) -> flow(5) -> mean -> dense(10)\n"
         "train {\n    optimizer = sgd(lr = 0.1, momentum = 0.9)\n}\n"
     )
-    found = predicted(odenet.loads(text), 3, "reversible", "cpu")
+    found = predict(odenet.loads(text), 3, "reversible", "cpu")
     weights = 4 * (2 * 5 * 2 * 2 * 9 + 4 * 10 + 10)
     assert (found.parameters, found.gradients, found.optimizer) == (weights, weights, weights)
     assert found.peak >= found.parameters + found.optimizer + found.chain + found.outside
@@ -68,7 +68,7 @@ def test_the_parts_are_those_that_can_be_counted_by_hand():
 def test_stored_activations_grow_with_depth_and_reversed_ones_do_not():
     def chain(steps, mode):
         program = odenet.load(SPECS / "hamiltonian.ode", set={"n": steps, "w": 64})
-        return predicted(program, 4, mode, "cpu").chain
+        return predict(program, 4, mode, "cpu").chain
 
     assert chain(8, "reversible") == chain(2, "reversible")
     assert chain(8, "stored") > 2.5 * chain(2, "stored")
@@ -77,7 +77,7 @@ def test_stored_activations_grow_with_depth_and_reversed_ones_do_not():
 def test_a_prediction_makes_no_tensors_and_leaves_random_numbers_alone():
     program = odenet.load(SPECS / "hamiltonian.ode", set={"n": 2, "w": 64})
     before = torch.get_rng_state()
-    huge = predicted(program, 10**6, "stored", "cpu")
+    huge = predict(program, 10**6, "stored", "cpu")
     assert huge.peak > 2**40
     assert torch.equal(torch.get_rng_state(), before)
 
@@ -85,8 +85,8 @@ def test_a_prediction_makes_no_tensors_and_leaves_random_numbers_alone():
 def test_exact_arithmetic_can_be_predicted_with_its_remainders():
     program = odenet.loads(DROPOUT.replace("-> dropout(0.5)", "").replace("0.9)", "0.9) exact"))
     expected, found = (
-        predicted(program, 8, "reversible", "cpu"),
-        counted(program, 8, "reversible", "cpu"),
+        predict(program, 8, "reversible", "cpu"),
+        run_and_measure(program, 8, "reversible", "cpu"),
     )
     assert expected.chain == found.chain > 0
     assert abs(expected.peak - found.peak) <= 0.1 * found.peak
@@ -95,16 +95,15 @@ def test_exact_arithmetic_can_be_predicted_with_its_remainders():
 def test_the_exact_mode_is_that_of_a_spec_that_says_exact():
     text = DROPOUT.replace("-> dropout(0.5)", "")
     program, exact = odenet.loads(text), odenet.loads(text.replace("0.9)", "0.9) exact"))
-    assert predicted(program, 8, "exact", "cpu") == predicted(exact, 8, "reversible", "cpu")
+    assert predict(program, 8, "exact", "cpu") == predict(exact, 8, "reversible", "cpu")
     assert (
-        predicted(program, 8, "exact", "cpu").chain
-        > predicted(program, 8, "reversible", "cpu").chain
+        predict(program, 8, "exact", "cpu").chain > predict(program, 8, "reversible", "cpu").chain
     )
 
 
-def test_low_precision_and_dropout_can_be_predicted():
+def test_low_precision_and_dropout_can_be_predict():
     program = odenet.loads(DROPOUT)
-    found = {mode: predicted(program, 8, mode, "cpu") for mode in ("reversible", "stored")}
+    found = {mode: predict(program, 8, mode, "cpu") for mode in ("reversible", "stored")}
     assert found["reversible"].chain < found["stored"].chain
     assert found["stored"].optimizer >= 2 * found["stored"].gradients
 
@@ -139,7 +138,7 @@ def test_the_prediction_is_printed_before_anything_is_run(monkeypatch, capsys):
         printed.append(capsys.readouterr().out)
         return {}
 
-    monkeypatch.setattr("odenet.footprint.measure.measured", measured)
+    monkeypatch.setattr("odenet.footprint.measurement.measure", measured)
     monkeypatch.setattr(
         sys, "argv", ["odenet", "memory", str(SPECS / "digits.ode"), "--batch=2", "--run"]
     )
@@ -152,15 +151,15 @@ def test_the_prediction_is_printed_before_anything_is_run(monkeypatch, capsys):
 
 
 @pytest.mark.parametrize("optimizer", ["sgd(lr = 0.1, momentum = 0.9)", "adamw(lr = 1e-3)"])
-def test_an_optimizer_in_the_backward_pass_is_predicted(optimizer):
+def test_an_optimizer_in_the_backward_pass_is_predict(optimizer):
     text = (
         "state Y, Z\nparam K1 : conv(3)\nmap f = conv(3) -> bn -> tanh\nY' = K1^T tanh(K1 Z)\n"
         "Z' = f(Y)\ndiscretise verlet(h = 0.1)\nnet = input(16, 6, 6) -> flow(12) -> mean -> dense(3)"
         f"\ntrain {{\n    optimizer = {optimizer}\n}}\n"
     )
     program = odenet.loads(text)
-    after = predicted(program, 2, "reversible", "cpu")
-    expected, found = (f(program, 2, "reversible", "cpu", True) for f in (predicted, counted))
+    after = predict(program, 2, "reversible", "cpu")
+    expected, found = (f(program, 2, "reversible", "cpu", True) for f in (predict, run_and_measure))
     assert abs(expected.peak - found.peak) <= 0.1 * found.peak
     for part in ("parameters", "gradients", "optimizer", "chain", "outside"):
         assert getattr(expected, part) == getattr(found, part), part

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 from odenet.cli import app
-from odenet.footprint.largest_batch import LEAST, MOST, largest_batch
+from odenet.footprint.largest_batch import MAX_BATCH, MIN_BATCH, largest_batch
 
 DIGITS = str(Path(__file__).parents[2] / "specs" / "digits.ode")
 SHAPES = {
@@ -37,9 +37,9 @@ def test_no_larger_batch_fits(shape, fixed, each, limit):
     found = largest_batch(peak, limit)
     calls = len(asked)
     if found is None:
-        assert peak(LEAST) > limit
+        assert peak(MIN_BATCH) > limit
     else:
-        assert peak(found) <= limit and (found == MOST or peak(found + 1) > limit)
+        assert peak(found) <= limit and (found == MAX_BATCH or peak(found + 1) > limit)
     assert calls <= (10 if shape == "a share for each sample" else 60)
 
 
@@ -47,7 +47,7 @@ def test_no_larger_batch_fits(shape, fixed, each, limit):
 def test_every_mode_has_its_line(size, monkeypatch):
     each = {"reversible": 1000, "stored": 10_000, "checkpoint": 600_000}
     monkeypatch.setattr(
-        "odenet.footprint.step.predicted",
+        "odenet.footprint.step.predict",
         lambda program, batch, mode, device, early: SimpleNamespace(peak=batch * each[mode]),
     )
     text = CliRunner().invoke(app, ["memory", DIGITS, "--fit", size]).output

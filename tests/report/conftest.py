@@ -2,8 +2,8 @@ import pytest
 import torch
 
 import odenet
-from odenet.report.measured import measured_new
-from odenet.report.page import as_html, page_of
+from odenet.report.measured import measure_untrained
+from odenet.report.page import build_page, page_html
 
 SPEC = """
 "A small network with everything that a page shows."
@@ -42,12 +42,12 @@ def program():
 
 @pytest.fixture(scope="session")
 def page(program):
-    return page_of(program, measured_new(program))
+    return build_page(program, measure_untrained(program))
 
 
 @pytest.fixture(scope="session")
 def html(page):
-    return as_html(page)
+    return page_html(page)
 
 
 @pytest.fixture(scope="session")

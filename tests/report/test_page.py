@@ -9,8 +9,8 @@ import torch
 
 import odenet
 from odenet.report.formulas import verdict
-from odenet.report.measured import measured_new, stability_of_weights
-from odenet.report.page import as_html, page_of
+from odenet.report.measured import measure_untrained, stability_of_weights
+from odenet.report.page import build_page, page_html
 
 from .pages import check
 
@@ -40,33 +40,33 @@ def test_a_page_says_what_the_compiler_says(html, program):
 
 @pytest.mark.parametrize("name", KINDS)
 def test_every_kind_of_specification_has_a_page(name):
-    page = page_of(odenet.load(ROOT / "specs" / f"{name}.ode"))
-    check(as_html(page))
+    page = build_page(odenet.load(ROOT / "specs" / f"{name}.ode"))
+    check(page_html(page))
 
 
 def test_a_file_without_steps_has_a_page():
     program = odenet.loads("state Y\nparam K : dense\nY' = -K^T tanh(K Y)\n", name="flow.ode")
-    html = as_html(page_of(program))
+    html = page_html(build_page(program))
     check(html)
     assert "no <code>discretise</code> line" in html and "real and at most 0" in html
 
 
 def test_what_a_file_says_is_text_and_not_html():
     spec = '"<script>alert(1)</script> & more"\nstate Y\nparam K : dense\nY\' = tanh(K Y)\n'
-    html = as_html(page_of(odenet.loads(spec, name="<b>.ode")))
+    html = page_html(build_page(odenet.loads(spec, name="<b>.ode")))
     check(html)
     assert "<script>alert" not in html and "&lt;script&gt;alert(1)" in html
 
 
 def test_the_same_specification_gives_the_same_page(program, html):
-    assert as_html(page_of(program, measured_new(program))) == html
+    assert page_html(build_page(program, measure_untrained(program))) == html
 
 
 def test_measuring_leaves_the_random_numbers_alone(program):
     torch.manual_seed(3)
     expected = torch.rand(2)
     torch.manual_seed(3)
-    measured_new(program)
+    measure_untrained(program)
     assert torch.equal(torch.rand(2), expected)
 
 
@@ -77,7 +77,7 @@ def test_the_dots_are_the_eigenvalues_of_the_whole_jacobian(program, monkeypatch
         drawn.update(points)
 
     monkeypatch.setattr("odenet.report.measured.stability_figure", keep)
-    stability_of_weights(program, measured_new(program))
+    stability_of_weights(program, measure_untrained(program))
     torch.manual_seed(0)
     network = program.network().eval()
     u = network[0](torch.randn(8, 1, 8, 8))[:1]

@@ -7,7 +7,7 @@ import typer
 from typer.testing import CliRunner
 
 from odenet.cli import plotting
-from odenet.cli.output import require_free
+from odenet.cli.output import require_replaceable
 from odenet.diagnostics import SpecError
 from odenet.report import plots
 from odenet.report.figures import Figure, Panel
@@ -99,10 +99,12 @@ def test_each_figure_of_a_page_is_a_picture_of_its_own(spec, kind):
     assert plot(kind, "small.ode") == f"wrote small-{kind}.png\n"
     picture = spec.with_name(f"small-{kind}.png")
     assert picture.read_bytes()[:4] == b"\x89PNG"
-    require_free(picture, chosen=False, mark=plotting.SIGNATURE)  # its own may be written again
+    require_replaceable(
+        picture, is_named=False, mark=plotting.PNG_MARK
+    )  # its own may be written again
     picture.write_text("mine")
     with pytest.raises(SpecError, match="not written by odenet"):
-        require_free(picture, chosen=False, mark=plotting.SIGNATURE)
+        require_replaceable(picture, is_named=False, mark=plotting.PNG_MARK)
 
 
 @pytest.mark.slow
@@ -139,7 +141,7 @@ def test_no_words_of_a_picture_are_over_others(tmp_path, monkeypatch, panels):
         [Panel(str(n), "", draw, 3.6, 1 + n % 2) for n in range(panels)], "Words. " * 60
     )
     monkeypatch.setattr(plots, "KINDS", {"any": (lambda _: figure, "of all kinds")})
-    sources = [plots.Source("one", None, tmp_path / place) for place in places]
+    sources = [plots.PlotSubject("one", None, tmp_path / place) for place in places]
     plots.draw_plot("any", sources, tmp_path / "a.png")
     (canvas,) = kept
     canvas.draw_without_rendering()

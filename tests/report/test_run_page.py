@@ -8,8 +8,8 @@ import torch
 
 import odenet
 from odenet.model.reading.settings import data_setting
-from odenet.report.page import as_html, run_report
-from odenet.report.runs import commands_of, run_part
+from odenet.report.page import page_html, run_report
+from odenet.report.runs import commands_of, run_section
 from odenet.training.errors import TrainingError, UnreadableData
 from odenet.training.run_folder.records import Options, RunFolder
 
@@ -18,11 +18,11 @@ from .pages import check
 
 @pytest.fixture(scope="module")
 def found(run):
-    return run_part(run, None)
+    return run_section(run, None)
 
 
 def test_the_page_of_a_run_is_whole(run, found, monkeypatch):
-    monkeypatch.setattr("odenet.report.page.run_part", lambda *_: found)
+    monkeypatch.setattr("odenet.report.page.run_section", lambda *_: found)
     html = run_report(run, None, lambda _: None)
     page = check(html)
     assert "<h1>small-1</h1>" in html and "Run of small" in html
@@ -108,7 +108,7 @@ def test_names_of_classes_and_folders_are_shown_as_they_are(found, page):
     part, _ = found
     confusion = replace(part.confusion, classes=[hostile] * 10)
     samples = [replace(part.samples[0], truth=hostile, said=hostile)]
-    html = as_html(
+    html = page_html(
         replace(
             page,
             title=hostile,

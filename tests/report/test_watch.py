@@ -7,7 +7,7 @@ import urllib.request
 import pytest
 
 from odenet.diagnostics import SpecError
-from odenet.report.watch import HOST, Watch, serving
+from odenet.report.watch import HOST, WatchedSpec, serve
 
 SPEC = "state Y\nparam K : dense\nY' = tanh((K - K^T) Y)\ndiscretise midpoint(h = 0.1)\n"
 
@@ -31,56 +31,56 @@ def ask(address, host=None):
 
 
 def test_a_save_makes_another_page_and_an_error_is_shown_with_its_frame(spec):
-    watch = Watch(spec, {})
+    watch = WatchedSpec(spec, {})
     assert watch.refresh() and not watch.refresh()
-    first = watch.built
+    first = watch.page
     assert "<math" in first.html and first.outcome == "spectrum imaginary (proved)"
     save(spec, SPEC.replace("midpoint", "midpiont"))
     assert watch.refresh()
-    assert "unknown scheme `midpiont`" in watch.built.html and "^^^^^^^^" in watch.built.html
-    assert watch.built.outcome == "1 error" and watch.built.version != first.version
+    assert "unknown scheme `midpiont`" in watch.page.html and "^^^^^^^^" in watch.page.html
+    assert watch.page.outcome == "1 error" and watch.page.version != first.version
     save(spec, SPEC)
-    assert watch.refresh() and "<math" in watch.built.html
+    assert watch.refresh() and "<math" in watch.page.html
 
 
 def test_a_file_that_vanishes_for_a_moment_is_not_mentioned(spec):
-    watch = Watch(spec, {})
+    watch = WatchedSpec(spec, {})
     watch.refresh()
     spec.unlink()
     assert not watch.refresh()
     save(spec, SPEC + "# saved by renaming\n")
-    assert watch.refresh() and "<math" in watch.built.html
+    assert watch.refresh() and "<math" in watch.page.html
     spec.unlink()
     assert not watch.refresh() and watch.refresh()
-    assert "there is no such file" in watch.built.html
+    assert "there is no such file" in watch.page.html
     assert not watch.refresh()
     save(spec, "")
-    assert watch.refresh() and "this file is empty" in watch.built.html
+    assert watch.refresh() and "this file is empty" in watch.page.html
 
 
 def test_a_file_that_is_used_is_followed_too(tmp_path):
     (tmp_path / "part.ode").write_text("let γ = 0.5\n")
     spec = tmp_path / "whole.ode"
     spec.write_text('use "part.ode"\n' + SPEC.replace("Y'", "Y'").replace(") Y)", ") Y) - γ Y"))
-    watch = Watch(spec, {})
+    watch = WatchedSpec(spec, {})
     watch.refresh()
-    assert [path.name for path in watch.built.files] == ["whole.ode", "part.ode"]
+    assert [path.name for path in watch.page.files] == ["whole.ode", "part.ode"]
     save(tmp_path / "part.ode", "let γ = 0.25\n")
     assert watch.refresh()
-    assert "γ = 0.25" in watch.built.html
+    assert "γ = 0.25" in watch.page.html
     (tmp_path / "part.ode").unlink()
-    assert watch.refresh() and "no such file" in watch.built.html
+    assert watch.refresh() and "no such file" in watch.page.html
     save(tmp_path / "part.ode", "let γ = 0.75\n")
-    assert watch.refresh() and "γ = 0.75" in watch.built.html
+    assert watch.refresh() and "γ = 0.75" in watch.page.html
 
 
 def test_the_server_gives_the_page_to_this_machine_alone(spec):
-    watch = Watch(spec, {})
+    watch = WatchedSpec(spec, {})
     watch.refresh()
-    with serving(watch, 0) as address:
+    with serve(watch, 0) as address:
         assert address.startswith(f"http://{HOST}:")
-        assert ask(address) == watch.built.html
-        assert json.loads(ask(f"{address}version")) == watch.built.version
+        assert ask(address) == watch.page.html
+        assert json.loads(ask(f"{address}version")) == watch.page.version
         for path, host in (("", "evil.example"), ("../etc/passwd", None)):
             with pytest.raises(urllib.error.HTTPError):
                 ask(address + path, host)
@@ -90,5 +90,5 @@ def test_a_port_that_is_taken_is_named(spec):
     with socket.create_server((HOST, 0)) as other:
         port = other.getsockname()[1]
         with pytest.raises(SpecError, match=f"port {port}: address already in use"):
-            with serving(Watch(spec, {}), port):
+            with serve(WatchedSpec(spec, {}), port):
                 pass

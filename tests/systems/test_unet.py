@@ -5,7 +5,7 @@ import torch
 import torch.nn.functional as F
 
 import odenet
-from odenet.footprint.step import predicted
+from odenet.footprint.step import predict
 from odenet.training.trained_runs.exporting import export_run
 from odenet.training.trained_runs.studies import study_run
 
@@ -80,7 +80,7 @@ def test_the_prediction_of_memory_counts_what_is_joined():
     held = []
     for keep, join in (("", ""), ('keep("a") ->', 'join("a") ->')):
         program = odenet.loads(net.replace("KEEP", keep).replace("JOIN", join))
-        footprint = predicted(program, 5, "stored", "cpu")
+        footprint = predict(program, 5, "stored", "cpu")
         held.append(footprint.chain + footprint.outside)
     one = 5 * 4 * 64 * 4  # bytes of one map of 4 channels
     assert held[1] - held[0] == one  # 8 joined channels in place of the 4 that `bn` gives

@@ -13,7 +13,7 @@ import typer
 from rich.console import Console
 from typer.testing import CliRunner
 
-from odenet.cli import measuring, training, using
+from odenet.cli import inference, measuring, training
 from odenet.cli.train_options import read_memory
 from odenet.diagnostics import SpecError
 from odenet.training.learning.task import Task
@@ -24,8 +24,8 @@ from odenet.training.runs.run import train
 APP = typer.Typer()
 APP.command("train")(training.train)
 APP.command("eval")(measuring.evaluate)
-APP.command("predict")(using.predict)
-APP.command("export")(using.export)
+APP.command("predict")(inference.predict)
+APP.command("export")(inference.export)
 APP.command("compare")(measuring.compare)
 APP.command("study")(measuring.study)
 

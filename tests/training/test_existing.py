@@ -12,12 +12,12 @@ from torchvision import models
 
 import odenet
 from odenet.analyse.scheme_on_dynamics import depth, undone
-from odenet.cli.existing import existing_program
-from odenet.cli.fitting import footprint_or_refusal
+from odenet.cli.converted_spec import converted_program
 from odenet.cli.header import announce_step
+from odenet.cli.memory_options import predict_footprint
 from odenet.conversion.zoo import build
 from odenet.diagnostics import SpecError
-from odenet.footprint.largest_batch import batch_within
+from odenet.footprint.largest_batch import largest_training_batch
 from odenet.plugins import load_plugin
 from odenet.runtime.learned.constants import RampedConstant
 from odenet.training import Options, TrainingError, export_run
@@ -62,7 +62,7 @@ def original(tmp_path_factory):
 
 def of_resnet(pictures, scheme="momentum", **more):
     """The program that `odenet train resnet18 --convert …` trains."""
-    return existing_program("resnet18", scheme, {**SMALL, "data": f'folder("{pictures}")', **more})
+    return converted_program("resnet18", scheme, {**SMALL, "data": f'folder("{pictures}")', **more})
 
 
 def test_it_begins_as_the_original_with_a_new_head(pictures, original, capsys):
@@ -83,9 +83,9 @@ def test_a_run_is_resumed_bit_for_bit_and_then_measured_used_and_exported(
     settings["γ"] = "ramp(0.2, 0.9, epochs = 1)"
     long = {**settings, "epochs": 2}
     whole = odenet.train(
-        existing_program("resnet18", "momentum", long), long, options, tmp_path / "whole", quiet
+        converted_program("resnet18", "momentum", long), long, options, tmp_path / "whole", quiet
     )
-    short = existing_program("resnet18", "momentum", settings)
+    short = converted_program("resnet18", "momentum", settings)
     odenet.train(short, settings, options, tmp_path / "parts", quiet)
     parts = odenet.resume(tmp_path / "parts", epochs=2, console=quiet)
     states = [odenet.load_run(run.folder).network.state_dict() for run in (whole, parts)]
@@ -104,9 +104,11 @@ def test_a_run_is_resumed_bit_for_bit_and_then_measured_used_and_exported(
 
 def test_the_largest_batch_is_predicted(pictures):
     program = odenet.loads(PLAIN)
-    few, more = (batch_within(program, Options(), size, "cpu") for size in (10**6, 2 * 10**6))
+    few, more = (
+        largest_training_batch(program, Options(), size, "cpu") for size in (10**6, 2 * 10**6)
+    )
     assert 2 <= few < more
-    assert batch_within(of_resnet(pictures), Options(), 10**6, "cpu") is None
+    assert largest_training_batch(of_resnet(pictures), Options(), 10**6, "cpu") is None
 
 
 def test_weights_of_another_network_and_of_none_are_refused(pictures, tmp_path):
@@ -129,7 +131,7 @@ def test_weights_of_another_network_and_of_none_are_refused(pictures, tmp_path):
 def test_what_cannot_be_trained_is_refused_by_name(pictures, name, scheme, words):
     settings = {**SMALL, "data": f'folder("{pictures}")'}
     with pytest.raises((TrainingError, SpecError), match=words):
-        prepare_training(existing_program(name, scheme, settings), Options(), Console(quiet=True))
+        prepare_training(converted_program(name, scheme, settings), Options(), Console(quiet=True))
 
 
 def test_a_start_of_its_own_is_refused():
@@ -153,12 +155,12 @@ scheme damped(a) {
 def test_a_scheme_of_ones_own_is_taken_from_a_file_or_a_text(tmp_path):
     file = tmp_path / "mine.ode"
     file.write_text(f"{DAMPED}state x\nmap f = given\nx' = f(x)\ndiscretise damped(a=0.5,h=0.25)\n")
-    chosen = existing_program("resnet18", str(file), {}).model.discretisation
+    chosen = converted_program("resnet18", str(file), {}).model.discretisation
     assert (chosen.scheme.name, chosen.constants, chosen.h) == ("damped", {"a": 0.5}, 0.25)
     with pytest.raises(typer.BadParameter, match="damped needs a value for a"):
-        existing_program("resnet18", DAMPED, {})
+        converted_program("resnet18", DAMPED, {})
     with pytest.raises(SpecError, match="no such file"):
-        existing_program("resnet18", "nowhere.ode", {})
+        converted_program("resnet18", "nowhere.ode", {})
 
 
 def test_a_network_of_ones_own_is_trained_by_the_name_it_has_in_timm(pictures, tmp_path, capsys):
@@ -168,7 +170,7 @@ def test_a_network_of_ones_own_is_trained_by_the_name_it_has_in_timm(pictures, t
     file.write_text(re.search(r"```python\n(# mine\.py\n.*?)```", page, re.DOTALL)[1])
     settings = {**SMALL, "data": f'folder("{pictures}")'}
     with load_plugin(file):
-        program = existing_program("mine", "momentum", settings)
+        program = converted_program("mine", "momentum", settings)
         announce_step(program, Options())
         count = 16 * 48 + 16 + 8 * (32 + 16 * 144 + 16) + 1000 * 17  # by hand
         statistics = 8 * (32 * 4 + 8)  # of eight batch norms, in bytes
@@ -180,20 +182,20 @@ def test_a_network_of_ones_own_is_trained_by_the_name_it_has_in_timm(pictures, t
 
 def test_networks_that_read_values_as_they_are_made_are_predicted():
     pytest.importorskip("timm")
-    program = existing_program("test_vit", "momentum", {"size": 160, "batch": 2})
+    program = converted_program("test_vit", "momentum", {"size": 160, "batch": 2})
     weights = sum(p.nbytes for p in build("test_vit", None, 1000).parameters())
-    step = footprint_or_refusal(program, "reversible", "cpu", False)
+    step = predict_footprint(program, "reversible", "cpu", False)
     assert step.peak > 2 * weights  # and gradients
 
 
 def test_a_network_that_does_not_take_such_pictures_is_refused_in_words():
     pytest.importorskip("timm")
-    program = existing_program("test_vit", "momentum", {"size": 24, "batch": 2})
+    program = converted_program("test_vit", "momentum", {"size": 24, "batch": 2})
     with pytest.raises(TrainingError, match=r"a batch of 2 inputs \(3, 24, 24\) is not possible"):
-        footprint_or_refusal(program, "reversible", "cpu", False)
+        predict_footprint(program, "reversible", "cpu", False)
 
 
 def test_a_number_of_steps_that_only_the_library_knows_is_called_an_example():
-    program = existing_program("resnet50", "momentum", {})
+    program = converted_program("resnet50", "momentum", {})
     found = undone(program.model, program.derivation, depth(program.model))
     assert str(found).startswith("100 steps (an example: the network decides how many) are undone")

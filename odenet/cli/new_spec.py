@@ -1,4 +1,4 @@
-"""`odenet new`: a spec to begin with."""
+"""`odenet new`: writes a first spec, from a template and from what one's data look like."""
 
 import re
 from importlib.resources import files
@@ -16,16 +16,16 @@ if TYPE_CHECKING:
     from odenet.training.data.data_description import DataDescription
 
 
-LARGEST_SIDE = 32  # of what a flow works on
+LARGEST_SIDE = 32  # pixels of the feature maps of a flow; larger ones are made smaller
 
 
-# The templates, each a spec of the folder `odenet/templates`.
-Like = Literal["hamiltonian", "damped", "momentum", "language_model"]
+# The names of the templates in the folder `odenet/templates`.
+Template = Literal["hamiltonian", "damped", "momentum", "language_model"]
 
 
 def new(
     name: Annotated[str, typer.Argument(help="Of the spec; NAME.ode is written.")],
-    like: Annotated[Like | None, typer.Option(help="What kind of dynamics.")] = None,
+    like: Annotated[Template | None, typer.Option(help="What kind of dynamics.")] = None,
     data: Annotated[
         Path | None,
         typer.Option(
@@ -51,15 +51,15 @@ def new(
         help_ = "choose another name, or remove it"
         message = "there is such a file, which is not replaced"
         raise SpecError.of("unwritable-file", message, file=str(target), help=help_)
-    found = None if data is None else _look(data, target.parent)
-    reads_text = found is not None and not found.shape
-    like = like or ("language_model" if reads_text else "hamiltonian")
-    if found is not None and reads_text != (like == "language_model"):
-        what = "reads text" if like == "language_model" else "reads pictures and numbers"
-        message = f"--like {like} {what}, and {data} is other data"
+    look = None if data is None else _look_at(data, target.parent)
+    is_text = look is not None and not look.shape
+    like = like or ("language_model" if is_text else "hamiltonian")
+    if look is not None and is_text != (like == "language_model"):
+        kind = "text" if like == "language_model" else "pictures and numbers"
+        message = f"--like {like} reads {kind}, and {data} is other data"
         raise SpecError.of("data-misfit", message, help="leave --like out")
     text = (files("odenet") / "templates" / f"{like}.ode").read_text(encoding="utf-8")
-    text = text if found is None else fitted(text, found)
+    text = text if look is None else fit_template(text, look)
     write_text(target, format_source(Source(str(target), text)))
     path = typed(target)
     say(f"wrote {target}; next:\n")
@@ -68,38 +68,40 @@ def new(
     say(f"  odenet train {path}             the whole training")
 
 
-def _look(data: Path, folder: Path) -> "DataDescription":
+def _look_at(data: Path, folder: Path) -> "DataDescription":
+    """The kind, shape and classes of the data; paths in the spec are relative to the folder."""
     require("train", "odenet new --data")
     from odenet.training.data.data_description import describe_data
 
     return describe_data(data, folder)
 
 
-def fitted(text: str, found: "DataDescription") -> str:
-    """A template with the data, the sizes and the outputs of other data than its own."""
-    text = _replaced(text, r"(?<=    data      = ).*", found.data)
-    if not found.shape:
+def fit_template(template: str, look: "DataDescription") -> str:
+    """The text of a template, with its data, layers and loss changed to suit other data."""
+    text = _replace_first(template, r"(?<=    data      = ).*", look.data)
+    if not look.shape:
         return text
-    if len(found.shape) == 1:
+    if len(look.shape) == 1:
         text = text.replace(": conv(3)", ": dense")
-    if not found.classes:
-        text = _replaced(text, r"(?=    batch)", "    loss = mse\n")
+    if not look.classes:
+        text = _replace_first(text, r"(?=    batch)", "    loss = mse\n")
         text = text.replace("scores of its classes", "numbers to predict")
-    return _replaced(text, r"(?m)^net = .*", f"net = {_layers(found)}")
+    return _replace_first(text, r"(?m)^net = .*", f"net = {_layers(look)}")
 
 
-def _replaced(text: str, pattern: str, by: str) -> str:
-    return re.sub(pattern, lambda _: by, text, count=1)
+def _replace_first(text: str, pattern: str, replacement: str) -> str:
+    """The text with its first match of a pattern replaced, literally."""
+    return re.sub(pattern, lambda _: replacement, text, count=1)
 
 
-def _layers(found: "DataDescription") -> str:
-    """The layers for samples of a shape; large maps are made smaller before the flow."""
-    sizes = ", ".join(map(str, found.shape))
-    if len(found.shape) == 1:
-        return f"input({sizes}) -> dense(32) -> flow(n) -> dense({found.outputs})"
-    layers, side = ["conv(3, 32)"], max(found.shape[1:])
+def _layers(look: "DataDescription") -> str:
+    """The layers of a network for such samples; large pictures are made smaller before the flow."""
+    sizes = ", ".join(map(str, look.shape))
+    if len(look.shape) == 1:
+        return f"input({sizes}) -> dense(32) -> flow(n) -> dense({look.outputs})"
+    layers, side = ["conv(3, 32)"], max(look.shape[1:])
     while side > LARGEST_SIDE:
         layers = ["conv(3, 32, stride = 2)", "bn", "relu", *layers]
         side = -(-side // 2)
-    end = f"flow(n) -> bn -> relu -> mean -> dense({found.outputs})"
-    return " -> ".join([f"input({sizes})", *layers, end])
+    last_layers = f"flow(n) -> bn -> relu -> mean -> dense({look.outputs})"
+    return " -> ".join([f"input({sizes})", *layers, last_layers])

@@ -1,8 +1,8 @@
-"""A training step run in a process of its own, and what it took.
+"""A training step is run in a process of its own, and its memory measured.
 
-`python -m odenet.footprint.measure` reads the job from its input and prints the result. A process
-apart keeps what the network takes away from what the program around it does, and a network that is
-too large ends nothing but its own measurement.
+There the memory of the network is not mixed with that of the calling program, and if it is too
+much, only that process is killed. `python -m odenet.footprint.measurement` reads a job from its
+standard input and prints the result.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from pathlib import Path
 from typing import Any
 
 from odenet.compiler import load
-from odenet.footprint.step import Footprint, counted
+from odenet.footprint.step import Footprint, run_and_measure
 from odenet.json_text import to_json
 from odenet.plugins import load_plugin, loaded_plugins
 
 
-def measured(
+def measure(
     spec: str | Path,
     settings: Mapping[str, Any],
     batch: int,
@@ -30,35 +30,35 @@ def measured(
     device: str,
     in_backward: bool = False,
 ) -> dict[str, Footprint]:
-    """What a training step of a specification takes, mode by mode; a mode that fails is left out.
+    """The footprint of a training step of a specification in each mode, without modes that fail.
 
     Args:
         spec: the file.
-        settings: as of `odenet.load`.
-        batch: samples.
+        settings: as `odenet.load` takes them.
+        batch: number of samples.
         modes: memory modes of flows.
         device: "cpu" or "cuda".
         in_backward: whether the optimizer acts in the backward pass.
     """
-    found = {}
+    footprints = {}
     plugins = [str(plugin.path) for plugin in loaded_plugins()]
     for mode in modes:
         job = json.dumps([str(spec), dict(settings), batch, mode, device, in_backward, plugins])
         child = subprocess.run(
-            [sys.executable, "-m", "odenet.footprint.measure"],
+            [sys.executable, "-m", "odenet.footprint.measurement"],
             input=job,
-            env=os.environ | {"KINETO_LOG_LEVEL": "99"},  # the profiler's notes on itself
+            env=os.environ | {"KINETO_LOG_LEVEL": "99"},  # torch's profiler logs nothing
             capture_output=True,
             text=True,
         )
         if child.returncode == 0:
-            found[mode] = Footprint(**json.loads(child.stdout))
-    return found
+            footprints[mode] = Footprint(**json.loads(child.stdout))
+    return footprints
 
 
 if __name__ == "__main__":
     spec, settings, batch, mode, device, in_backward, plugins = json.load(sys.stdin)
     for plugin in plugins:
         load_plugin(plugin)
-    footprint = counted(load(spec, set=settings), batch, mode, device, in_backward)
+    footprint = run_and_measure(load(spec, set=settings), batch, mode, device, in_backward)
     print(to_json(asdict(footprint)))

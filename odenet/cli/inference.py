@@ -1,4 +1,4 @@
-"""`odenet predict`, `sample` and `export`; torch is imported when one of them runs."""
+"""`odenet predict`, `sample` and `export`, which use a trained network; they import torch."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -31,16 +31,16 @@ def predict(
     from odenet.training.runs.restoring import damaged_weights_note, weights_file
     from odenet.training.trained_runs.trained_run import load_run
 
-    which, folder = "last" if last else "best", RunFolder(run)
-    trained = load_run(run, which)
-    if note := damaged_weights_note(folder, weights_file(folder, which)):
+    epoch, folder = "last" if last else "best", RunFolder(run)
+    trained = load_run(run, epoch)
+    if note := damaged_weights_note(folder, weights_file(folder, epoch)):
         say(f"note: {note}", err=True)
-    asked = dict.fromkeys(path for file in files for path in pictures_in(file))
-    found, paths, damaged = trained.predict_files(list(asked))
-    for path, words in zip(paths, found.in_words(top), strict=True):
+    pictures = dict.fromkeys(path for file in files for path in pictures_in(file))
+    predictions, paths, damaged = trained.predict_files(list(pictures))
+    for path, words in zip(paths, predictions.in_words(top), strict=True):
         say(f"{path}  {words}")
     if csv_ is not None:
-        found.write_csv(csv_, paths)
+        predictions.write_csv(csv_, paths)
         say(f"wrote {csv_}")
     for line in damaged:
         say(f"error: cannot read {line}", err=True)
@@ -84,24 +84,25 @@ def sample(
     from odenet.training.trained_runs.trained_run import load_run
 
     trained = load_run(run, "last" if last else "best")
-    density = trained.loss.needs_density
-    misplaced, why = {"--count": count, "--output": out}, "is for densities, which this run is not"
-    if density:
-        misplaced = {"--prompt": prompt, "--tokens": tokens, "--top": top}
-        why = "is for language models, and this run is a density"
-    for option, value in misplaced.items():
+    is_density = trained.loss.needs_density
+    forbidden = {"--count": count, "--output": out}
+    message = "is for densities, which this run is not"
+    if is_density:
+        forbidden = {"--prompt": prompt, "--tokens": tokens, "--top": top}
+        message = "is for language models, and this run is a density"
+    for option, value in forbidden.items():
         if value is not None:
-            raise typer.BadParameter(why, param_hint=option)
-    if density:
-        _samples(trained, count or 16, seed, temperature, out)
+            raise typer.BadParameter(message, param_hint=option)
+    if is_density:
+        _sample_density(trained, count or 16, seed, temperature, out)
     else:
-        _text(trained, prompt or "", tokens or 200, temperature, top or 0, seed)
+        _sample_text(trained, prompt or "", tokens or 200, temperature, top or 0, seed)
 
 
-def _samples(
+def _sample_density(
     trained: "TrainedRun", count: int, seed: int, temperature: float, out: Path | None
 ) -> None:
-    """Print points, or write them or pictures."""
+    """Draw samples, and print points or write a file; pictures are always written."""
     from odenet.training.trained_runs.density_samples import (
         makes_pictures,
         sample_rows,
@@ -119,16 +120,16 @@ def _samples(
     say(f"wrote {out}")
 
 
-def _text(
+def _sample_text(
     trained: "TrainedRun", prompt: str, tokens: int, temperature: float, top: int, seed: int
 ) -> None:
-    """Print a text; say where each token takes the whole window."""
+    """Continue a prompt and print the text; notes if that is slow, without a cache."""
     from odenet.training.trained_runs.token_by_token import token_by_token_obstacle
 
     text = trained.sample(prompt=prompt, tokens=tokens, temperature=temperature, top=top, seed=seed)
-    why = token_by_token_obstacle(trained.program.model)
-    if why:
-        say(f"note: every token took a pass over all of the window, since {why}", err=True)
+    reason = token_by_token_obstacle(trained.program.model)
+    if reason:
+        say(f"note: every token took a pass over all of the window, since {reason}", err=True)
     say(text)
 
 
@@ -152,5 +153,5 @@ def export(
     written = export_run(trained, out)
     say(f"wrote {written.path}: {written.input_text}")
     if written.relative_difference is not None:
-        what = f"the scores of {len(trained.classes)} classes" if trained.classes else "numbers"
-        say(f"  gives {what}, within {written.relative_difference:.0e} of the network's")
+        outputs = f"the scores of {len(trained.classes)} classes" if trained.classes else "numbers"
+        say(f"  gives {outputs}, within {written.relative_difference:.0e} of the network's")

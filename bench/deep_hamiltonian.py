@@ -1,4 +1,4 @@
-"""A training step of very deep Hamiltonian networks: the memory of a shallow one."""
+"""A training step of very deep Hamiltonian networks, which take the memory of a shallow one."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ import odenet
 from bench.networks import HAMILTONIAN
 from odenet.footprint.allocator import Peak
 
-LAYERS_PER_STEP = 2  # one for each of the halves
+LAYERS_PER_STEP = 2  # one for each half of the state
 
 
 @dataclass(frozen=True)
-class Deep:
-    """One training step of a network of so many layers.
+class DeepStep:
+    """What one training step of a deep network takes.
 
     Attributes:
-        layers: how many.
-        peak: bytes at once, without parameters and gradients.
+        layers: of the network.
+        peak: the most bytes held at once, without parameters and their gradients.
         parameters: their bytes.
         seconds: of the step.
-        drift: by how much the first state was rebuilt wrongly.
+        drift: relative error of the first state as the backward pass recomputes it.
     """
 
     layers: int
@@ -33,8 +33,8 @@ class Deep:
     drift: float
 
 
-def measure_depth(layers: int) -> Deep:
-    """A step of a flow of 16 channels on 8 images of 16 x 16, h = 0.1 or less for a time of 5."""
+def measure_deep_step(layers: int) -> DeepStep:
+    """A step of 16 channels on 8 images of 16 x 16; h = 0.1, or less so that N h is at most 5."""
     torch.manual_seed(0)
     steps = layers // LAYERS_PER_STEP
     flow = odenet.loads(HAMILTONIAN, set={"h": min(0.1, 5 / steps)}).flow(channels=16, steps=steps)
@@ -45,5 +45,5 @@ def measure_depth(layers: int) -> Deep:
     flow.zero_grad(set_to_none=True)
     with Peak("cpu") as peak:
         flow(u).square().mean().backward()
-    own = sum(p.nbytes for p in flow.parameters())
-    return Deep(layers, peak.highest - own, own, seconds, flow.drift or 0.0)
+    parameters = sum(p.nbytes for p in flow.parameters())
+    return DeepStep(layers, peak.highest - parameters, parameters, seconds, flow.drift or 0.0)

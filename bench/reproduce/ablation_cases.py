@@ -1,4 +1,4 @@
-"""What behind.py runs: changes of a base, and recipes for the networks that matter."""
+"""What ablation.py runs: changes of the base network, and other recipes for some networks."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -6,17 +6,17 @@ from hashlib import sha256
 
 from runs import SPECS
 
-IMAGE = "[pad_crop(2), flip, standardise(image)]"
+IMAGE_BY_IMAGE = "[pad_crop(2), flip, standardise(image)]"
 
 
 @dataclass(frozen=True)
 class Case:
-    """A network and a recipe.
+    """A network and how it is trained.
 
     Args:
         name: in the records and tables.
-        spec: of specs/behind.
-        settings: what differs from the spec.
+        spec: the name of a file in specs/ablation.
+        settings: values that are set in that spec.
     """
 
     name: str
@@ -24,8 +24,8 @@ class Case:
     settings: Mapping[str, object]
 
     def identity(self, seed: int) -> dict[str, object]:
-        """What tells a run from others, in its record."""
-        content = (SPECS / "behind" / f"{self.spec}.ode").read_bytes()
+        """The part of a record that identifies its run: the case, the seed, a hash of the spec."""
+        content = (SPECS / "ablation" / f"{self.spec}.ode").read_bytes()
         settings = {key: str(value) for key, value in self.settings.items()}
         spec = sha256(content).hexdigest()[:12]
         return {"case": self.name, "seed": seed, "spec": spec, "settings": settings}
@@ -53,32 +53,34 @@ CHANGES = (
     Case("h × 5, batch norm inside", "norm_inside", {"h": 1}),
     Case("n × 2, h × 1.25, batch norm inside", "norm_inside", {"n": 6, "h": 0.25}),
 )
+# The networks that some recipes train, and subsets of them.
 NETWORKS = ("base", "h × 2.5", "h × 2.5, batch norm inside", "ResNet")
-WIDE = {"hamiltonian": 32, "norm_inside": 32, "resnet": 16}  # twice the w of these specs
+DOUBLE_WIDTHS = {"hamiltonian": 32, "norm_inside": 32, "resnet": 16}  # twice the w of each spec
 FASHION = {"data": "fashion_mnist", "colours": 1, "size": 14, "fraction": 1, "augment": "[]"}
-ENDS = ("base", "ResNet")
-RIVALS = ("base", "h × 2.5, batch norm inside", "ResNet")
+BASE_AND_RESNET = ("base", "ResNet")
+BASE_BEST_AND_RESNET = ("base", "h × 2.5, batch norm inside", "ResNet")
+# For each recipe, its settings and the networks that are trained by it.
 RECIPES: dict[str, tuple[dict[str, object], tuple[str, ...]]] = {
-    "rate × 3": ({"rate": 0.3}, RIVALS),
+    "rate × 3": ({"rate": 0.3}, BASE_BEST_AND_RESNET),
     "rate × 1/3": ({"rate": 0.03}, ("ResNet",)),
-    "steps × 2": ({"repeat": 16}, ENDS),
-    "standardised image by image": ({"augment": IMAGE}, ENDS),
-    "no augmentation": ({"augment": "[]"}, ENDS),
-    "Fashion-MNIST at 14 × 14, 1,200 steps": ({**FASHION, "repeat": 2}, RIVALS),
-    "w × 2, all 10,000 pictures, 800 steps": ({"fraction": 1, "w": WIDE}, NETWORKS),
+    "steps × 2": ({"repeat": 16}, BASE_AND_RESNET),
+    "standardised image by image": ({"augment": IMAGE_BY_IMAGE}, BASE_AND_RESNET),
+    "no augmentation": ({"augment": "[]"}, BASE_AND_RESNET),
+    "Fashion-MNIST at 14 × 14, 1,200 steps": ({**FASHION, "repeat": 2}, BASE_BEST_AND_RESNET),
+    "w × 2, all 10,000 pictures, 800 steps": ({"fraction": 1, "w": DOUBLE_WIDTHS}, NETWORKS),
 }
 
 
-def _by(recipe: str, settings: Mapping[str, object], network: str) -> Case:
-    """A network by a recipe; where the recipe widens, each by its own width."""
+def _recipe_case(recipe: str, settings: Mapping[str, object], network: str) -> Case:
+    """The case of a network and a recipe; if the recipe sets w, it is twice the network's own."""
     case = next(case for case in CHANGES if case.name == network)
-    wide = {"w": WIDE[case.spec]} if "w" in settings else {}
-    return Case(f"{network}, {recipe}", case.spec, {**case.settings, **settings, **wide})
+    width = {"w": DOUBLE_WIDTHS[case.spec]} if "w" in settings else {}
+    return Case(f"{network}, {recipe}", case.spec, {**case.settings, **settings, **width})
 
 
-PAIRS = tuple(
-    _by(recipe, settings, network)
+RECIPE_CASES = tuple(
+    _recipe_case(recipe, settings, network)
     for recipe, (settings, networks) in RECIPES.items()
     for network in networks
 )
-CASES = {case.name: case for case in (*CHANGES, *PAIRS)}
+CASES = {case.name: case for case in (*CHANGES, *RECIPE_CASES)}

@@ -1,4 +1,4 @@
-"""What `odenet train` does other than train once: a dry run, a search for the rate, a sweep."""
+"""Modes of `odenet train` other than one training: dry run, search for the rate, sweep."""
 
 from math import prod
 from pathlib import Path
@@ -18,12 +18,14 @@ if TYPE_CHECKING:
 
 
 def is_sweep(folder: Path) -> bool:
-    """Whether a folder is that of a sweep and not of a run."""
+    """Whether a folder belongs to a sweep; else it belongs to a single run."""
     return (folder / "sweep.json").is_file()
 
 
-def try_out(program: "Program", options: "Options", console: "Console", unchecked: bool) -> None:
-    """Run a few batches and print what the whole training would take."""
+def print_dry_run(
+    program: "Program", options: "Options", console: "Console", unchecked: bool
+) -> None:
+    """Train on a few batches, and print the time and memory of the whole training."""
     from odenet.training.runs.dry_run import dry_run
 
     say(dry_run(program, options, console, unchecked))
@@ -32,15 +34,15 @@ def try_out(program: "Program", options: "Options", console: "Console", unchecke
 def search_rate(
     program: "Program", options: "Options", console: "Console", unchecked: bool, out: str | None
 ) -> None:
-    """Raise the learning rate from step to step; print the suggestion, and draw the loss."""
+    """Train with a rising learning rate; print the suggested rate and draw the loss."""
     from odenet.training.figures import require_format
     from odenet.training.runs.rate_finder import find_rate
 
     picture = Path(out or f"{program.name}-lr.png")
     require_format(picture)
-    found = find_rate(program, options, console, unchecked)
-    say(found)
-    found.draw(picture)
+    suggestion = find_rate(program, options, console, unchecked)
+    say(suggestion)
+    suggestion.draw(picture)
     say(f"wrote {picture}")
 
 
@@ -52,32 +54,41 @@ def begin_sweep(
     out: str | None,
     unchecked: bool,
 ) -> Path:
-    """The folder of a new sweep."""
+    """Make the folder of a new sweep over the grid `axes`, and announce its first point."""
     import odenet
     from odenet.training.sweeps.sweeps import new_sweep, read_axes
 
-    values = read_axes(axes)
-    folder = new_sweep(spec, values, settings, options, out, unchecked)
-    first = {name: each[0] for name, each in values.items()}
-    count = prod(map(len, values.values()))
+    grid = read_axes(axes)
+    folder = new_sweep(spec, grid, settings, options, out, unchecked)
+    first_point = {name: values[0] for name, values in grid.items()}
+    count = prod(map(len, grid.values()))
     say(f"sweep {folder}, {count} point{'s'[: count > 1]}; the first:")
-    announce(odenet.load(spec, set={**settings, **first}))
+    announce(odenet.load(spec, set={**settings, **first_point}))
     return folder
 
 
 def run_sweep(folder: Path, at_once: int | None, console: "Console") -> None:
-    """Train the points that are left, and print the table of all; the exit code if stopped."""
+    """Train the remaining points of a sweep, and print the table of all.
+
+    Args:
+        folder: of the sweep.
+        at_once: points that are trained at a time; None for one per device.
+        console: for progress and table.
+
+    Raises:
+        typer.Exit: if a signal has stopped the sweep.
+    """
     from odenet.training.callbacks.stopping import Stopped
     from odenet.training.sweeps.sweep_figures import best_outcome, draw_sweep, show_sweep
     from odenet.training.sweeps.sweep_workers import train_sweep
 
     try:
-        found = train_sweep(folder, console, at_once)
+        results = train_sweep(folder, console, at_once)
     except Stopped as stopped:
         say(f"stopped; go on with: odenet train --resume {typed(folder)}")
         raise typer.Exit(128 + stopped.number) from None
-    show_sweep(found, console)
-    draw_sweep(found, folder / "sweep.png")
+    show_sweep(results, console)
+    draw_sweep(results, folder / "sweep.png")
     say(f"wrote {folder / 'sweep.png'}, results.csv and results.json")
-    if best := best_outcome(found):
+    if best := best_outcome(results):
         say(f"next  odenet report {typed(best.folder)}  # the best of them")

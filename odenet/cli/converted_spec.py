@@ -1,0 +1,106 @@
+"""`odenet train resnet50 --convert momentum`: writes the specification of the converted network."""
+
+import json
+import re
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from odenet.compiler import Program
+
+SPEC = """\
+"{name}, whose residual blocks are steps of a reversible scheme."
+
+state x
+map   f = given    # a block, minus its input
+
+x' = f(x)
+
+{block}discretise {scheme}
+
+let size = 224
+net = input(3, size, size) -> existing({quoted}, 1000)
+
+train {{
+    batch     = 32
+    epochs    = 10
+    optimizer = sgd(lr = 0.01)
+}}
+"""
+
+
+def load_program(spec: str, settings: dict[str, Any], convert: str | None) -> "Program":
+    """The program of a file, or of a converted network.
+
+    Args:
+        spec: the file; with `convert`, the name of a network.
+        settings: as `odenet.load` takes them.
+        convert: the scheme, as `--convert` takes it; None for a file.
+    """
+    import odenet
+
+    if convert is None:
+        return odenet.load(spec, set=settings)
+    return converted_program(spec, convert, settings)
+
+
+def converted_program(name: str, scheme: str, settings: Mapping[str, Any]) -> "Program":
+    """The program of a network of torchvision or timm whose blocks are steps of a scheme.
+
+    Args:
+        name: of the network.
+        scheme: the name of one that odenet has, alone or with constants, as in `midpoint(h = 0.5)`;
+            a file that ends in `.ode`; or the text of one, as `odenet.convert` takes it.
+        settings: as `odenet.load` takes them.
+    """
+    import odenet
+
+    quoted = json.dumps(name, ensure_ascii=False)
+    has_text = scheme.endswith(".ode") or "{" in scheme
+    block, call = _scheme_from_text(scheme) if has_text else ("", scheme)
+    text = SPEC.format(name=name, quoted=quoted, scheme=_with_constants(call), block=block)
+    return odenet.loads(text, settings, f"{re.sub(r'[^0-9A-Za-z_]', '_', name)}.ode")
+
+
+def _scheme_from_text(scheme: str) -> tuple[str, str]:
+    """The definition of a scheme from a file or text, and the call of it with its constants.
+
+    The definition is empty if the text uses a scheme that odenet has.
+    """
+    from odenet.conversion.schemes import choose_scheme
+
+    try:
+        chosen = choose_scheme(scheme)
+        constants = chosen.merge_constants({})
+        arguments = ", ".join(f"{name} = {float(value):g}" for name, value in constants.items())
+    except (OSError, TypeError, ValueError) as error:
+        help_ = "with a file that has a `discretise` line of numbers it is taken as it says there"
+        raise typer.BadParameter(f"{error}; {help_}", param_hint="--convert") from None
+    block = f"{chosen.text.strip()}\n\n" if chosen.text else ""
+    return block, f"{chosen.scheme.name}({arguments})" if arguments else chosen.scheme.name
+
+
+def _with_constants(call: str) -> str:
+    """The call of a scheme; without arguments, its constants get their defaults, and h = 1."""
+    from odenet.model.elaboration.library import library, library_scheme
+    from odenet.model.expressions.expr import Number
+
+    if "(" in call or call not in library():
+        return call
+    scheme = library_scheme(call)
+    values = {
+        name: value.value if isinstance(value, Number) else None
+        for name, value in scheme.constants
+        if name not in scheme.implied_constants
+    }
+    step_size = {"h": 1} if scheme.uses_step_size else {}
+    missing = [name for name, value in values.items() if value is None]
+    if missing:
+        raise typer.BadParameter(
+            f'{call} needs a value, as in "{call}({missing[0]} = 0.5)"', param_hint="--convert"
+        )
+    numbers = {name: float(value or 0) for name, value in (values | step_size).items()}
+    arguments = ", ".join(f"{name} = {value:g}" for name, value in numbers.items())
+    return f"{call}({arguments})" if arguments else call
