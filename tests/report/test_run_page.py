@@ -39,8 +39,8 @@ def test_the_confusion_matrix_counts_every_test_sample(run, found):
 
 def test_the_samples_say_what_the_network_says(run, found):
     for one in found[0].samples:
-        assert one.right == one.said.startswith(f"{one.truth} ")
-    rights = [one.right for one in found[0].samples]
+        assert one.is_correct == one.prediction.startswith(f"{one.label} ")
+    rights = [one.is_correct for one in found[0].samples]
     assert rights == sorted(rights, reverse=True)
 
 
@@ -107,7 +107,7 @@ def test_names_of_classes_and_folders_are_shown_as_they_are(found, page):
     hostile = "<img src=x onerror=alert(1)>"
     part, _ = found
     confusion = replace(part.confusion, classes=[hostile] * 10)
-    samples = [replace(part.samples[0], truth=hostile, said=hostile)]
+    samples = [replace(part.samples[0], label=hostile, prediction=hostile)]
     html = page_html(
         replace(
             page,
