@@ -118,7 +118,7 @@ def _print_version(is_requested: bool) -> None:
 
 
 @app.callback()
-def _global_options(
+def _root(
     version: Annotated[
         bool,
         typer.Option(
