@@ -7,7 +7,7 @@ import sympy
 from odenet.derive import to_expr
 from odenet.model.expressions import expr
 from odenet.model.expressions.expr import Node
-from odenet.model.typed.dialects import LatexDialect, OdeDialect
+from odenet.model.typed.dialects import Latex, OdeDialect
 from odenet.model.typed.notation import Notation
 from odenet.model.typed.scheme import Scheme
 
@@ -48,4 +48,4 @@ def _inside(absolute: sympy.Expr) -> sympy.Expr:
 
 def notation(scheme: Scheme, latex: bool = False) -> SchemeNotation:
     """The notation of a scheme's author."""
-    return SchemeNotation(LatexDialect() if latex else OdeDialect(scheme.spellings))
+    return SchemeNotation(Latex() if latex else OdeDialect(scheme.spellings))

@@ -14,9 +14,9 @@ from odenet.model.tables.tensors import Array, Distribution, Dual, Space, Tensor
 def _kernel_tensors(groups: Callable[[Options, int], int]) -> Callable[..., Tensors]:
     """The tensors of a convolution, one of shape (out channels, in channels / groups, k, …)."""
 
-    def tensors(options: Options, in_channels: int, out_channels: int, axes: int) -> Tensors:
+    def tensors(options: Options, c_in: int, c_out: int, axes: int) -> Tensors:
         sizes = (int(options.get("k", 1)),) * axes
-        return {"": Tensor((out_channels, in_channels // groups(options, in_channels), *sizes))}
+        return {"": Tensor((c_out, c_in // groups(options, c_in), *sizes))}
 
     return tensors
 
@@ -26,7 +26,7 @@ def is_positive(options: Options) -> bool:
     return options.get("positive") == "positive"
 
 
-def _positive_argument(subject: str) -> Parameter:
+def _positive(subject: str) -> Parameter:
     return Parameter(Word(("positive", "free")), f"says whether {subject} kept above 0", "free")
 
 
@@ -50,26 +50,21 @@ def _check_positive_init(options: Options) -> tuple[str, str]:
     return "what is kept above 0 begins above 0", "write `init = ones`, or a number above 0"
 
 
-def _per_channel_tensors(
-    options: Options, in_channels: int, out_channels: int, axes: int
-) -> Tensors:
-    return {"": Tensor((in_channels, *(1,) * axes), _distribution(options))}
+def _per_channel_tensors(options: Options, c_in: int, c_out: int, axes: int) -> Tensors:
+    return {"": Tensor((c_in, *(1,) * axes), _distribution(options))}
 
 
 def _conv_code(options: Options, make: Construction, groups: str) -> str:
     kernel = f"kernel={options.get('k', 1)}, space={make.axes}"
-    kernel += f", groups={groups}" if groups != "1" else ""
-    channels_code = f"{make.in_channels}, {make.out_channels}"
-    return f"conv_kernel({make.steps}, {channels_code}, {kernel}{make.init('he')})"
+    kernel += (f", groups={groups}" if groups != "1" else "") + make.init("he")
+    return f"conv_kernel({make.steps}, {make.in_channels}, {make.out_channels}, {kernel})"
 
 
 def _convolve(options: Options, K: Array, x: Dual, space: Space) -> Dual:
     return x.convolved(K, space, len(x) // K.shape[1], int(options.get("dilation", 1)))
 
 
-def _convolution_keywords(
-    groups: Callable[[Options, Any], Any],
-) -> Callable[[Options, Any], Mapping[str, Any]]:
+def _keywords(groups: Callable[[Options, Any], Any]) -> Callable[[Options, Any], Mapping[str, Any]]:
     """`groups` and `dilation`, where they are not 1."""
 
     def keywords(options: Options, channels: Any) -> Mapping[str, Any]:
@@ -87,7 +82,7 @@ def _convolution(groups: Callable[[Options, Any], Any]) -> Operator:
         function="conv",
         adjoint="adjoint_conv",
         numeric=_convolve,
-        keywords=_convolution_keywords(groups),
+        keywords=_keywords(groups),
         norm_bound=_POWER_ITERATION,
         kernel=True,
     )
@@ -127,7 +122,7 @@ ROWS = (
             "init": init("he"),
             "knots": _KNOTS,
         },
-        tensors=_kernel_tensors(lambda options, in_channels: int(options["groups"])),
+        tensors=_kernel_tensors(lambda options, c_in: int(options["groups"])),
         construct=lambda options, make: _conv_code(options, make, str(options["groups"])),
         width_source="arguments",
         operator=_convolution(lambda options, channels: options["groups"]),
@@ -140,7 +135,7 @@ ROWS = (
         role="operator",
         meaning="convolution of every channel by itself",
         arguments={"k": _KERNEL, "dilation": _DILATION, "init": init("he"), "knots": _KNOTS},
-        tensors=_kernel_tensors(lambda options, in_channels: in_channels),
+        tensors=_kernel_tensors(lambda options, c_in: c_in),
         construct=lambda options, make: _conv_code(options, make, make.in_channels),
         width_source="state",
         operator=_convolution(lambda options, channels: channels),
@@ -152,7 +147,7 @@ ROWS = (
         role="operator",
         meaning="convolution with one point",
         arguments={"out": _OUT, "in": _IN, "init": init("he"), "knots": _KNOTS},
-        tensors=_kernel_tensors(lambda options, in_channels: 1),
+        tensors=_kernel_tensors(lambda options, c_in: 1),
         construct=lambda options, make: _conv_code(options, make, "1"),
         width_source="arguments",
         operator=_convolution(lambda options, channels: 1),
@@ -163,9 +158,7 @@ ROWS = (
         role="operator",
         meaning="full matrix on the channel axis",
         arguments={"out": _OUT, "in": _IN, "init": init("he"), "knots": _KNOTS},
-        tensors=lambda options, in_channels, out_channels, axes: {
-            "": Tensor((out_channels, in_channels))
-        },
+        tensors=lambda options, c_in, c_out, axes: {"": Tensor((c_out, c_in))},
         construct=lambda options, make: (
             f"dense_matrix({make.steps}, {make.in_channels}, {make.out_channels}{make.init('he')})"
         ),
@@ -182,11 +175,7 @@ ROWS = (
         name="diag",
         role="operator",
         meaning="one factor per channel: a symmetric operator; `diag(positive)` keeps them above 0",
-        arguments={
-            "positive": _positive_argument("they are"),
-            "init": init("ones"),
-            "knots": _KNOTS,
-        },
+        arguments={"positive": _positive("they are"), "init": init("ones"), "knots": _KNOTS},
         tensors=_per_channel_tensors,
         construct=lambda options, make: (
             f"diagonal({make.steps}, {make.in_channels}, space={make.axes}"
@@ -216,10 +205,8 @@ ROWS = (
         name="scalar",
         role="scalar",
         meaning="one learned number; `scalar(positive)` keeps it above 0",
-        arguments={"positive": _positive_argument("it is"), "init": init("ones"), "knots": _KNOTS},
-        tensors=lambda options, in_channels, out_channels, axes: {
-            "": Tensor((), _distribution(options))
-        },
+        arguments={"positive": _positive("it is"), "init": init("ones"), "knots": _KNOTS},
+        tensors=lambda options, c_in, c_out, axes: {"": Tensor((), _distribution(options))},
         construct=lambda options, make: (
             f"scalar({make.steps}{_positive_code(options)}{make.init('ones')})"
         ),
@@ -234,13 +221,11 @@ ROWS = (
         "`norm(group = 8)`; `norm(batch, positive)` keeps its gain above 0; `init` is the gain",
         arguments={
             "kind": Parameter(Word(tuple(NORMS)), "is its kind", "group"),
-            "positive": _positive_argument("the gain is"),
+            "positive": _positive("the gain is"),
             "group": Parameter(Number(0, whole=True), "counts its groups", 0),
             "init": init("ones"),
         },
-        tensors=lambda options, in_channels, out_channels, axes: NORMS[options["kind"]].tensors(
-            in_channels
-        ),
+        tensors=lambda options, c_in, c_out, axes: NORMS[options["kind"]].tensors(c_in),
         construct=_normalisation_code,
         groups=lambda options: int(options["group"]) or 1,
         problem=_check_norm,

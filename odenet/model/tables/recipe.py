@@ -21,27 +21,27 @@ from odenet.model.tables.choices import Choice, Parameter
 from odenet.model.tables.data_sets import DATA_SETS
 from odenet.model.tables.losses import LOSSES
 
-SHARE_ABOVE_0 = Number(0, 1, open_low=True)
-POSITIVE = Number(0, open_low=True)
-NOT_NEGATIVE = Number(0)
-SHARE_BELOW_1 = Number(0, 1, open_high=True)
+SHARE = Number(0, 1, open_low=True)  # above 0, at most 1
+RATE = Number(0, open_low=True)  # above 0
+AMOUNT = Number(0)  # at least 0
+PART = Number(0, 1, open_high=True)  # at least 0, below 1
 SEED = Number(0, 2**32 - 1, whole=True)
 
-DECAY = Parameter(NOT_NEGATIVE, "is the weight decay", 0.0)
+DECAY = Parameter(AMOUNT, "is the weight decay", 0.0)
 DECAY_ON = Parameter(
     Word(("weights", "all")),
     "says what decays: weights only, or biases and normalisations too",
     "weights",
 )
 BETAS = Parameter(
-    ListOf(SHARE_BELOW_1, length=2),
+    ListOf(PART, length=2),
     "are the decay rates of the two running averages",
     (0.9, 0.999),
 )
 
 
 def _rate(default: float) -> Parameter:
-    return Parameter(POSITIVE, "is the learning rate", default)
+    return Parameter(RATE, "is the learning rate", default)
 
 
 ADAM = {"lr": _rate(1e-3), "decay": DECAY, "betas": BETAS, "decay_on": DECAY_ON}
@@ -51,7 +51,7 @@ OPTIMIZERS = Choice(
     {
         "sgd": {
             "lr": _rate(0.1),
-            "momentum": Parameter(SHARE_BELOW_1, "is the momentum", 0.9),
+            "momentum": Parameter(PART, "is the momentum", 0.9),
             "decay": DECAY,
             "nesterov": Parameter(Word(("yes", "no")), "looks ahead by one step", "no"),
             "decay_on": DECAY_ON,
@@ -62,9 +62,7 @@ OPTIMIZERS = Choice(
 )
 
 WARMUP = {
-    "warmup": Parameter(
-        NOT_NEGATIVE, "is the number of epochs over which the rate rises from zero", 0.0
-    ),
+    "warmup": Parameter(AMOUNT, "is the number of epochs over which the rate rises from zero", 0.0),
     "warmup_steps": Parameter(
         Number(0, whole=True), "counts the steps over which it does, in place of epochs", 0
     ),
@@ -84,12 +82,12 @@ SCHEDULES = Choice(
             "at": Parameter(
                 ListOf(COUNT, increasing=True), "lists the epochs at which the rate is cut"
             ),
-            "factor": Parameter(SHARE_ABOVE_0, "multiplies the rate at each cut", 0.1),
+            "factor": Parameter(SHARE, "multiplies the rate at each cut", 0.1),
             **WARMUP,
             "restarts": RESTARTS,
         },
         "cosine": {
-            "to": Parameter(NOT_NEGATIVE, "is the last learning rate", 0.0),
+            "to": Parameter(AMOUNT, "is the last learning rate", 0.0),
             **WARMUP,
             "restarts": RESTARTS,
         },
@@ -103,7 +101,7 @@ AUGMENTATIONS = Choice(
         "flip": {},
         "cutout": {"n": Parameter(COUNT, "is the side, in pixels, of the square blanked out")},
         "random_resized_crop": {
-            "least": Parameter(SHARE_ABOVE_0, "is the least share of the area that is kept", 0.08)
+            "least": Parameter(SHARE, "is the least share of the area that is kept", 0.08)
         },
         "center_crop": {
             "resize": Parameter(
@@ -111,9 +109,9 @@ AUGMENTATIONS = Choice(
             )
         },
         "color_jitter": {
-            "brightness": Parameter(NOT_NEGATIVE, "is the most that brightness changes by", 0.4),
-            "contrast": Parameter(NOT_NEGATIVE, "is the most that contrast changes by", 0.4),
-            "saturation": Parameter(NOT_NEGATIVE, "is the most that saturation changes by", 0.4),
+            "brightness": Parameter(AMOUNT, "is the most that brightness changes by", 0.4),
+            "contrast": Parameter(AMOUNT, "is the most that contrast changes by", 0.4),
+            "saturation": Parameter(AMOUNT, "is the most that saturation changes by", 0.4),
             "hue": Parameter(
                 Number(0, 0.5), "is the most that the hue turns by, as a share of a circle", 0.1
             ),
@@ -122,10 +120,8 @@ AUGMENTATIONS = Choice(
             "n": Parameter(COUNT, "counts the changes made to each picture", 2),
             "m": Parameter(Number(0, 30, whole=True), "is their magnitude, of 30", 9),
         },
-        "mixup": {"alpha": Parameter(POSITIVE, "spreads the shares of the two samples", 0.2)},
-        "cutmix": {
-            "alpha": Parameter(POSITIVE, "spreads the area taken from the other sample", 1.0)
-        },
+        "mixup": {"alpha": Parameter(RATE, "spreads the shares of the two samples", 0.2)},
+        "cutmix": {"alpha": Parameter(RATE, "spreads the area taken from the other sample", 1.0)},
         "standardise": {
             "over": Parameter(
                 Word(("data", "image", "none")),
@@ -182,12 +178,10 @@ class Recipe:
     repeat: int = _key(COUNT, "counts how often an epoch goes through the data", 1)
     optimizer: Call = _key(OPTIMIZERS, "turns gradients into steps", ADAMW)
     schedule: Call = _key(SCHEDULES, "moves the learning rate over the epochs", COSINE)
-    smooth: float = _key(NOT_NEGATIVE, "weighs the change of weights from step to step", 0.0)
-    label_smoothing: float = _key(
-        SHARE_BELOW_1, "spreads this much of each label over all classes", 0.0
-    )
-    ema: float = _key(SHARE_BELOW_1, "is the decay of the averaged weights, 0 for none", 0.0)
-    clip: float = _key(NOT_NEGATIVE, "limits the norm of the gradient, 0 for no limit", 0.0)
+    smooth: float = _key(AMOUNT, "weighs the change of weights from step to step", 0.0)
+    label_smoothing: float = _key(PART, "spreads this much of each label over all classes", 0.0)
+    ema: float = _key(PART, "is the decay of the averaged weights, 0 for none", 0.0)
+    clip: float = _key(AMOUNT, "limits the norm of the gradient, 0 for no limit", 0.0)
     guard: str = _key(
         GUARDS, "says what happens to steps too long for the weights to be stable", "warn"
     )
@@ -196,13 +190,9 @@ class Recipe:
         PRECISIONS, "is the arithmetic (tf32, bf16 and fp16 keep float32 weights)", "float32"
     )
     seed: int = _key(SEED, "starts the random numbers", 0)
-    fraction: float = _key(
-        SHARE_ABOVE_0, "is the share of the training samples used, per class", 1.0
-    )
+    fraction: float = _key(SHARE, "is the share of the training samples used, per class", 1.0)
     holdout: float = _key(
-        SHARE_BELOW_1,
-        "is the share of the training samples kept back to choose the best epoch",
-        0.0,
+        PART, "is the share of the training samples kept back to choose the best epoch", 0.0
     )
     levels: tuple[int, ...] = _key(
         ListOf(COUNT, increasing=True), "lists the epochs at which every flow is refined", ()
@@ -210,9 +200,7 @@ class Recipe:
     patience: int = _key(
         Number(0, whole=True), "counts epochs without progress before a stop, 0 for never", 0
     )
-    target: float = _key(
-        NOT_NEGATIVE, "is the value of the metric at which to stop, 0 for none", 0.0
-    )
+    target: float = _key(AMOUNT, "is the value of the metric at which to stop, 0 for none", 0.0)
 
     def __str__(self) -> str:
         return "\n".join(f"{name} = {show(value)}" for name, value in self.items())

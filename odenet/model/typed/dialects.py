@@ -73,7 +73,7 @@ class OdeDialect:
         return word
 
 
-class LatexDialect:
+class Latex:
     """LaTeX with amsmath; every command it uses exists there."""
 
     identity, transpose, product_sign = "I", r"^{\top}", r"\odot"
@@ -164,7 +164,7 @@ _SIGNS = {
 
 def latex_text(text: str) -> str:
     """Mathematics in Unicode, as proofs and messages have it, as LaTeX for math mode."""
-    names = re.sub(_NAME, lambda name: LatexDialect().name(canonical(name[0])), text)
+    names = re.sub(_NAME, lambda name: Latex().name(canonical(name[0])), text)
     return "".join(_SIGNS.get(sign, sign) for sign in names)
 
 

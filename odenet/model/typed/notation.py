@@ -9,15 +9,7 @@ from fractions import Fraction
 
 from odenet.model.expressions import expr
 from odenet.model.expressions.expr import Kind, Node
-from odenet.model.typed.dialects import (
-    ATOM,
-    POWER,
-    PRODUCT,
-    QUOTIENT,
-    SUM,
-    LatexDialect,
-    OdeDialect,
-)
+from odenet.model.typed.dialects import ATOM, POWER, PRODUCT, QUOTIENT, SUM, Latex, OdeDialect
 from odenet.model.typed.scheme import Pattern, Scheme, Update
 
 
@@ -30,7 +22,7 @@ class Notation:
         roots: whether powers of 1/2 are written with √, which the language does not have.
     """
 
-    dialect: OdeDialect | LatexDialect = field(default_factory=OdeDialect)
+    dialect: OdeDialect | Latex = field(default_factory=OdeDialect)
     roots: bool = False
 
     def name(self, name: str) -> str:
@@ -81,21 +73,21 @@ class Notation:
             case expr.Product():
                 # `a/2 b` is ambiguous for a number b, and not for a feature map b
                 numeric = node.right.kind is Kind.SCALAR
-                left = self._bracketed(node.left, PRODUCT if numeric else QUOTIENT)
-                right = self._bracketed(node.right, POWER if numeric else PRODUCT)
+                left = self._wrap(node.left, PRODUCT if numeric else QUOTIENT)
+                right = self._wrap(node.right, POWER if numeric else PRODUCT)
                 return dialect.juxtaposed(left, right), PRODUCT
             case expr.Compose(left, right) | expr.Apply(left, right):
-                inside = self._bracketed(left, PRODUCT), self._bracketed(right, PRODUCT)
+                inside = self._wrap(left, PRODUCT), self._wrap(right, PRODUCT)
                 return dialect.juxtaposed(*inside), PRODUCT
             case expr.Hadamard(left, right):
-                inside = self._bracketed(left, PRODUCT), self._bracketed(right, PRODUCT)
+                inside = self._wrap(left, PRODUCT), self._wrap(right, PRODUCT)
                 return f" {dialect.product_sign} ".join(inside), PRODUCT
             case expr.Quotient(numerator, denominator):
                 return self._quotient(numerator, denominator)
             case expr.Power():
                 return self._power(node)
             case expr.Adjoint():
-                return self._bracketed(node.of, ATOM) + dialect.transpose, POWER
+                return self._wrap(node.of, ATOM) + dialect.transpose, POWER
             case _:
                 return self._atom(node), ATOM
 
@@ -140,7 +132,7 @@ class Notation:
     def _sum(self, node: expr.Sum) -> str:
         parts: list[str] = []
         for index, (sign, term) in enumerate(node.terms):
-            text = self._bracketed(term, QUOTIENT) if sign < 0 or index else self.show(term)
+            text = self._wrap(term, QUOTIENT) if sign < 0 or index else self.show(term)
             before = ("- " if sign < 0 else "+ ") if index else ("-" if sign < 0 else "")
             parts.append(before + text)
         return " ".join(parts)
@@ -149,19 +141,19 @@ class Notation:
         if self.dialect.has_fractions:
             return self.dialect.quotient(self.show(numerator), self.show(denominator))
         return self.dialect.quotient(
-            self._bracketed(numerator, QUOTIENT), self._bracketed(denominator, POWER)
+            self._wrap(numerator, QUOTIENT), self._wrap(denominator, POWER)
         )
 
     def _power(self, node: expr.Power) -> tuple[str, int]:
         inside = SUM if self.dialect.has_fractions else ATOM
         if self.roots and node.exponent == expr.Number(Fraction(1, 2), "1/2"):
-            return self.dialect.root(self._bracketed(node.base, inside)), ATOM
-        exponent = self._bracketed(node.exponent, inside)
-        return self.dialect.power(self._bracketed(node.base, ATOM), exponent), POWER
+            return self.dialect.root(self._wrap(node.base, inside)), ATOM
+        exponent = self._wrap(node.exponent, inside)
+        return self.dialect.power(self._wrap(node.base, ATOM), exponent), POWER
 
-    def _bracketed(self, node: Node, least: int) -> str:
+    def _wrap(self, node: Node, least: int) -> str:
         text, precedence = self._with_precedence(node)
         return text if precedence >= least else self.dialect.brackets(text)
 
 
-LATEX = Notation(LatexDialect())
+LATEX = Notation(Latex())
