@@ -11,7 +11,7 @@ from odenet.model.tables.claims import CLAIMS
 from odenet.model.tables.layers import LAYERS
 from odenet.model.tables.parameters import PARAMETERS
 from odenet.model.tables.recipe import recipe_keys
-from odenet.model.tables.reference import STRUCTURAL_MEANINGS, signature
+from odenet.model.tables.reference import MEANINGS, signature
 from odenet.model.tables.structural_layers import ALL_LAYERS
 from odenet.model.typed.program import Layer
 
@@ -72,7 +72,7 @@ def _known(document: Document, word: Span) -> Iterator[str]:
 def _layer(name: str) -> str:
     if name not in ALL_LAYERS.forms or name in ACTIVATIONS:
         return ""
-    meaning = LAYERS[name].meaning if name in LAYERS else STRUCTURAL_MEANINGS[name]
+    meaning = LAYERS[name].meaning if name in LAYERS else MEANINGS[name]
     return f"`{signature(name, ALL_LAYERS.forms[name])}`: {meaning}"
 
 

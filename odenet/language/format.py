@@ -172,11 +172,6 @@ class _Writer:
                 self.brackets.append((inside, indent if hanging else column))
             elif token.type in _CLOSES:
                 self.brackets.pop()
-            elif (
-                token.type == "EQUAL"
-                and not self.brackets
-                and not line.is_continuation
-                and i < last
-            ):
+            elif token.type == "EQUAL" and not (self.brackets or line.is_continuation) and i < last:
                 self.pipeline = column + 1 + line.spaces[i + 1]
             column += len(token)

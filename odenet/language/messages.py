@@ -93,7 +93,7 @@ def terminal_name(terminal: str) -> str:
     return TERMINALS.get(terminal, f"`{terminal.lower()}`")
 
 
-def token_text(token: Token) -> str:
+def quoted(token: Token) -> str:
     """A token as a message shows it."""
     return terminal_name(token.type) if token.type in ("_END", "$END") else f"`{token}`"
 

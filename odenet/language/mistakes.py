@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from lark import Token
 
 from odenet.diagnostics import Code
-from odenet.language.messages import NO_INVERSE, terminal_name, token_text
+from odenet.language.messages import NO_INVERSE, terminal_name, quoted
 from odenet.language.statement_forms import FORMS, STATEMENT_HELP, help_for_synonym, help_for_word
 from odenet.language.statements import BLOCK_WORDS, STATEMENT_WORDS
 
@@ -43,7 +43,7 @@ class Mistake:
         return self.statement[self.index]
 
     @property
-    def previous(self) -> Token:
+    def prior(self) -> Token:
         """The last token that is in place."""
         return self.statement[self.index - 1]
 
@@ -91,7 +91,7 @@ def _wrong_first_token(m: Mistake) -> Finding | None:
         help_ = "a formula goes on in the next line only inside brackets"
     else:
         help_ = STATEMENT_HELP
-    return m.token, f"no statement begins with {token_text(m.token)}", help_
+    return m.token, f"no statement begins with {quoted(m.token)}", help_
 
 
 def _assignment(m: Mistake) -> Finding | None:
@@ -139,12 +139,12 @@ def _unknown_statement(m: Mistake) -> Finding | None:
 def _function_in_let(m: Mistake) -> Finding | None:
     if m.types(0, 3) != ["LET", "NAME", "LPAR"] or m.index != 2:
         return None
-    help_ = f"write `let {m.previous} = …` for a formula, `map {m.previous} = …` for layers"
+    help_ = f"write `let {m.prior} = …` for a formula, `map {m.prior} = …` for layers"
     return m.token, "`let` names a value, not a function", help_
 
 
 def _higher_derivative(m: Mistake) -> Finding | None:
-    if m.token.type != "PRIME" or m.previous.type != "PRIME":
+    if m.token.type != "PRIME" or m.prior.type != "PRIME":
         return None
     return m.token, "equations are of first or second order", "introduce a state for the derivative"
 
@@ -164,7 +164,7 @@ _FOREIGN_SIGNS = {
 
 def _foreign_sign(m: Mistake) -> Finding | None:
     following = m.statement[m.index + 1] if m.index + 1 < len(m.statement) else m.token
-    for first, last in ((m.previous, m.token), (m.token, following)):
+    for first, last in ((m.prior, m.token), (m.token, following)):
         written = f"{first}{last}"
         adjacent = first.end_pos == last.start_pos or written in ("**", "//")
         if written in _FOREIGN_SIGNS and first is not last and adjacent:
@@ -220,8 +220,8 @@ def _colon_after_keyword(m: Mistake) -> Finding | None:
 def _constants_without_brackets(m: Mistake) -> Finding | None:
     if m.first.type not in ("DISCRETISE", "DISCRETIZE") or m.token.type != "EQUAL":
         return None
-    help_ = f"write `discretise {m.statement[1]}({m.previous} = …)`"
-    return m.previous, "the constants of a scheme are written in brackets", help_
+    help_ = f"write `discretise {m.statement[1]}({m.prior} = …)`"
+    return m.prior, "the constants of a scheme are written in brackets", help_
 
 
 def _type_after_equals(m: Mistake) -> Finding | None:
@@ -235,8 +235,8 @@ def _misplaced_comma(m: Mistake) -> Finding | None:
     if m.token.type != "COMMA" or "COMMA" in m.accepts:
         return None
     following = m.types(m.index + 1, 1)
-    if m.previous.type == "NUMBER" and following == ["NUMBER"] and f"{m.previous}".isdigit():
-        number = f"{m.previous}.{m.statement[m.index + 1]}"
+    if m.prior.type == "NUMBER" and following == ["NUMBER"] and f"{m.prior}".isdigit():
+        number = f"{m.prior}.{m.statement[m.index + 1]}"
         return m.token, "a number is written with a point", f"write `{number}`"
     if following == ["_END"]:
         return m.token, "a statement ends without a comma", "remove it"
@@ -254,20 +254,17 @@ def _missing_operand(m: Mistake) -> Finding | None:
     if not m.accepts >= _OPERAND_STARTS:
         return None
     if m.token.type in _OPERATORS:
-        if m.previous.type in _OPERATORS:
-            if (m.previous.type, m.token.type) == ("CIRCUMFLEX", "MINUS"):
+        if m.prior.type in _OPERATORS:
+            if (m.prior.type, m.token.type) == ("CIRCUMFLEX", "MINUS"):
                 help_ = f"`^(-1)` for a number; {NO_INVERSE}"
                 return m.token, "a power below 0 is written in brackets", help_
             sign = m.token.type in ("PLUS", "MINUS")
             help_ = "a second sign goes in brackets, as in `2 * (-a)`" if sign else ""
-            between = (
-                f"a value is missing between {token_text(m.previous)} and {token_text(m.token)}"
-            )
+            between = f"a value is missing between {quoted(m.prior)} and {quoted(m.token)}"
             return m.token, between, help_
-        return m.token, f"a value is missing before {token_text(m.token)}", ""
-    if m.previous.type in _OPERATORS or (m.token.type in _ENDS and "_END" not in m.accepts):
-        message = f"a value is missing after {token_text(m.previous)}"
-        return m.previous, message, _form(m, "write it as in ")
+        return m.token, f"a value is missing before {quoted(m.token)}", ""
+    if m.prior.type in _OPERATORS or (m.token.type in _ENDS and "_END" not in m.accepts):
+        return m.prior, f"a value is missing after {quoted(m.prior)}", _form(m, "write it as in ")
     return None
 
 
@@ -275,13 +272,12 @@ def _fallback(m: Mistake) -> Finding:
     wanted = sorted({terminal_name(t) for t in m.accepts if t not in _ENDS})
     words = " or ".join(wanted or map(terminal_name, m.accepts))
     if m.token.type in _ENDS and 0 < len(wanted) < 4:
-        message = f"{words} is missing after {token_text(m.previous)}"
-        return m.previous, message, _form(m, "write it as in ")
+        return m.prior, f"{words} is missing after {quoted(m.prior)}", _form(m, "write it as in ")
     if len(wanted) < 4:
         help_ = f"expected {words}" + _form(m, ", as in ")
     else:
         help_ = _form(m, "it is written as in ")
-    return m.token, f"{token_text(m.token)} cannot follow {token_text(m.previous)} here", help_
+    return m.token, f"{quoted(m.token)} cannot follow {quoted(m.prior)} here", help_
 
 
 def _form(m: Mistake, intro: str) -> str:

@@ -50,10 +50,8 @@ def parse_setting(source: Source, report: Report) -> tree.Setting | None:
 def _find_comment(tokens: list[Token], source: Source) -> Span | None:
     """The first comment between or after the tokens of a setting, if there is one."""
     previous_end = 0
-    for start, end in [
-        *((t.start_pos or 0, t.end_pos or 0) for t in tokens),
-        (len(source.text), 0),
-    ]:
+    spans = [(t.start_pos or 0, t.end_pos or 0) for t in tokens]
+    for start, end in [*spans, (len(source.text), 0)]:
         start_of_comment = source.text.find("#", previous_end, start)
         if start_of_comment >= 0:
             return Span(source, start_of_comment, len(source.text))

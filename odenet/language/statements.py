@@ -138,11 +138,8 @@ class _StatementBuilder:
     def _ends_in_operator(self, following: list[Token]) -> bool:
         """Whether a line ends with an operator and the next line can only continue it."""
         types = [token.type for token in following]
-        begins_statement = (
-            not types
-            or types[0] in STATEMENT_WORDS | BLOCK_WORDS
-            or types[1:2] in (["PRIME"], ["EQUAL"])
-        )
+        keyword = not types or types[0] in STATEMENT_WORDS | BLOCK_WORDS
+        begins_statement = keyword or types[1:2] in (["PRIME"], ["EQUAL"])
         return self.tokens[-1].type in _CONTINUING and not begins_statement and types[0] != "RBRACE"
 
     def _stray(self, token: Token, code: Code, message: str, help_: str) -> Token:

@@ -60,7 +60,7 @@ class WidthInference:
                 return self.field_width(inner, expected)
             case expr.Apply():
                 operand = self.field_width(node.operand, self._input_width(node.operator, expected))
-                return self.operator_width(node.operator, operand, node.operand)
+                return self.out_width(node.operator, operand, node.operand)
             case expr.MapCall():
                 return self._map_width(node, expected)
             case expr.Hadamard():
@@ -71,22 +71,20 @@ class WidthInference:
             case _:
                 return expected
 
-    def operator_width(
-        self, node: expr.Node, width: Width | None, operand: expr.Node
-    ) -> Width | None:
+    def out_width(self, node: expr.Node, width: Width | None, operand: expr.Node) -> Width | None:
         """The output width of an operator, from the width of its operand."""
         match node:
             case expr.Identity():
                 return width
             case expr.Param() | expr.Adjoint(expr.Param()):
-                return self._parameter_width(node, width, operand)
+                return self._param_width(node, width, operand)
             case expr.Compose():
-                inner = self.operator_width(node.right, width, operand)
-                return self.operator_width(node.left, inner, node.right)
+                inner = self.out_width(node.right, width, operand)
+                return self.out_width(node.left, inner, node.right)
             case expr.Product(_, inner) | expr.Quotient(inner):
-                return self.operator_width(inner, width, operand)
+                return self.out_width(inner, width, operand)
             case expr.Sum():
-                widths = [self.operator_width(term, width, operand) for _, term in node.terms]
+                widths = [self.out_width(term, width, operand) for _, term in node.terms]
                 for (_, term), found in zip(node.terms, widths, strict=True):
                     if found != widths[0]:
                         self._fail(term, found, "the terms before it give", widths[0])
@@ -94,7 +92,7 @@ class WidthInference:
             case _:
                 raise AssertionError(node)
 
-    def _parameter_width(
+    def _param_width(
         self, node: expr.Node, width: Width | None, operand: expr.Node
     ) -> Width | None:
         """The output width of a parameter or of its adjoint."""
@@ -113,23 +111,21 @@ class WidthInference:
             self._fail(operand, width, f"{subject} reads", width_in, help_)
         return width_out
 
-    def _input_width(self, node: expr.Node, width_out: Width | None) -> Width | None:
+    def _input_width(self, node: expr.Node, out: Width | None) -> Width | None:
         """The input width of an operator: its own, or the output width if it keeps the width."""
         match node:
             case expr.Param():
-                return self.parameters[node.name].width_in or width_out
+                return self.parameters[node.name].width_in or out
             case expr.Adjoint(expr.Param(name)):
-                return self.parameters[name].width_out or width_out
+                return self.parameters[name].width_out or out
             case expr.Compose():
-                return self._input_width(node.right, self._input_width(node.left, width_out))
+                return self._input_width(node.right, self._input_width(node.left, out))
             case expr.Product(_, inner) | expr.Quotient(inner):
-                return self._input_width(inner, width_out)
+                return self._input_width(inner, out)
             case expr.Sum():
-                return next(
-                    (w for _, t in node.terms if (w := self._input_width(t, width_out))), None
-                )
+                return next((w for _, t in node.terms if (w := self._input_width(t, out))), None)
             case _:
-                return width_out
+                return out
 
     def _map_width(self, node: expr.MapCall, expected: Width | None) -> Width | None:
         width = self.field_width(node.operand, expected)

@@ -112,12 +112,12 @@ class Number:
         """An int when whole, else a float."""
         if isinstance(value, bool) or not isinstance(value, int | float | Fraction):
             word = str(value) if isinstance(value, Call) and str(value) == value.name else ""
-            is_name = word.lower() not in ("", "nan", "inf", "t", "yes", "no")
-            learned = (
-                f"; one that is trained is written {self.learned_form}" if self.learned_form else ""
+            named = word.lower() not in ("", "nan", "inf", "t", "yes", "no")
+            learned = f"; one that is trained is written {self.learned_form}" * bool(
+                self.learned_form
             )
             help_ = (
-                f"write a number, or declare this one: `let {word} = …`{learned}" if is_name else ""
+                f"write a number, or declare this one: `let {word} = …`{learned}" if named else ""
             )
             return subject.refuse(self, f"this is {describe(value)}, not a number", help_)
         least, most = DOUBLE_RANGE if self.double else SINGLE_RANGE
@@ -126,9 +126,7 @@ class Number:
             return subject.refuse(self, "out of reach")
         if self.whole and value != int(value):
             return subject.refuse(self, "not a whole number")
-        converted = (
-            int(value) if self.whole else float(value)
-        )  # rounding may reach an end of the range
+        converted = int(value) if self.whole else float(value)  # may round to an end
         if value and abs(converted) < least:
             return subject.refuse(self, "too close to 0")
         below = converted <= self.low if self.open_low else converted < self.low

@@ -83,7 +83,7 @@ class Choice:
             place = value.name_span or span
             subject.report(Diagnostic("unknown-choice", message, place, known, label=hint))
             return None
-        arguments = _named_arguments(value, form, Subject(self.noun, "", span, subject.report))
+        arguments = _checked(value, form, Subject(self.noun, "", span, subject.report))
         return None if arguments is None else Call(value.name, (), arguments, span)
 
     def default(self, name: str, **changes: Any) -> Call:
@@ -92,9 +92,7 @@ class Choice:
         return Call(name, (), {**{key: p.default for key, p in form.items()}, **changes})
 
 
-def _named_arguments(
-    call: Call, form: Mapping[str, Parameter], subject: Subject
-) -> dict[str, Any] | None:
+def _checked(call: Call, form: Mapping[str, Parameter], subject: Subject) -> dict[str, Any] | None:
     """The checked arguments of a call, by name; None after reporting problems."""
     name, report = call.name, subject.report
     if len(call.args) > len(form):
@@ -107,13 +105,10 @@ def _named_arguments(
         if form[key].by_name:
             help_ = f"write `{key} = {show(call.args[i])}` if that is what is meant"
             message = f"`{key}` of {name} is given by name: {form[key].meaning.partition(' ')[2]}"
-            report(
-                Diagnostic("wrong-argument", message, call.argument_span(i) or subject.span, help_)
-            )
+            place = call.argument_span(i) or subject.span
+            report(Diagnostic("wrong-argument", message, place, help_))
             return None
-    spans = {key: call.argument_span(i) for i, key in enumerate(arguments)} | dict(
-        call.argument_spans
-    )
+    spans = {k: call.argument_span(i) for i, k in enumerate(arguments)} | dict(call.argument_spans)
     valid = True
     for key, value in call.kwargs.items():
         if key in arguments or key not in form:

@@ -41,12 +41,8 @@ def _conv_code(layer: Layer, show: Callable[[Width], str]) -> str:
     options = [f"padding={padding}"] if padding else []
     options += [f"{key}={a[key]}" for key in ("stride", "dilation", "groups") if a[key] != 1]
     options += ["bias=False"] if a["bias"] == "no" else []
-    arguments = [
-        show(layer.shape_in.channels),
-        show(layer.shape_out.channels),
-        str(a["k"]),
-        *options,
-    ]
+    channels = [show(shape.channels) for shape in (layer.shape_in, layer.shape_out)]
+    arguments = [*channels, str(a["k"]), *options]
     return _initialised(f"nn.Conv{len(layer.shape_in.space)}d({', '.join(arguments)})", layer)
 
 
@@ -105,9 +101,8 @@ def _gn_code(layer: Layer, show: Callable[[Width], str]) -> str:
 
 def _attention_code(layer: Layer, show: Callable[[Width], str]) -> str:
     options = "".join(f", {o}=True" for o in ("causal", "rope") if layer.arguments[o] == "yes")
-    return (
-        f"Tokens(Attention({show(layer.shape_in.channels)}, {layer.arguments['heads']}{options}))"
-    )
+    c, heads = show(layer.shape_in.channels), layer.arguments["heads"]
+    return f"Tokens(Attention({c}, {heads}{options}))"
 
 
 def _attention_shape(arguments: Arguments, shape: Shape) -> Shape:

@@ -13,7 +13,7 @@ from odenet.model.tables.layers import LAYERS, SAME_WIDTH
 from odenet.model.tables.parameters import PARAMETERS
 from odenet.model.tables.structural_layers import RESIDUAL, STRUCTURAL
 
-STRUCTURAL_MEANINGS = {
+MEANINGS = {  # of the layers with a structure of their own
     "flow": "N steps of the discretised dynamics, with an `h` of its own when it is given",
     "unit": "N steps of the discretised dynamics, the first of which enters with C channels and a "
     "coarser map, see below",
@@ -54,8 +54,8 @@ def activations() -> list[str]:
             f"`{signature(r.name, r.arguments)}`",
             r.least_slope.text,
             r.slope.text,
-            _yes_or_no(r.odd),
-            _yes_or_no(r.nonnegative),
+            _yes(r.odd),
+            _yes(r.nonnegative),
         )
         for r in ACTIVATIONS.values()
     ]
@@ -64,15 +64,11 @@ def activations() -> list[str]:
 
 def layers() -> list[str]:
     """The table of layers, without activations."""
-    simple = [LAYERS[name] for name in LAYERS if name not in ACTIVATIONS]
-    rows = [
-        (f"`{signature(r.name, r.arguments)}`", _yes_or_no(r.in_map), r.meaning) for r in simple
-    ]
-    rows += [
-        (f"`{signature(n, form)}`", "no", STRUCTURAL_MEANINGS[n]) for n, form in STRUCTURAL.items()
-    ]
+    plain = [LAYERS[name] for name in LAYERS if name not in ACTIVATIONS]
+    rows = [(f"`{signature(r.name, r.arguments)}`", _yes(r.in_map), r.meaning) for r in plain]
+    rows += [(f"`{signature(n, form)}`", "no", MEANINGS[n]) for n, form in STRUCTURAL.items()]
     options = signature("residual", RESIDUAL.forms["residual"])
-    rows.append((f"`{options.replace('(', '(LAYERS, ')}`", "no", STRUCTURAL_MEANINGS["residual"]))
+    rows.append((f"`{options.replace('(', '(LAYERS, ')}`", "no", MEANINGS["residual"]))
     return _table(("layer", "in a `map`", "what it does"), rows)
 
 
@@ -95,7 +91,8 @@ def _table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> list[str]:
             for line in lines]  # fmt: skip
 
 
-def _yes_or_no(fact: bool) -> str:
+def _yes(fact: bool) -> str:
+    """The word "yes" or "no"."""
     return "yes" if fact else "no"
 
 

@@ -64,13 +64,10 @@ class Discretisation:
                     f"`{name}[{slot.offset}] = 0` of {self.scheme.name} is not a value of the "
                     "solution, so that with h halved the flow is another"
                 )
-                return (
-                    why,
-                    f"`start {name}[{slot.offset}] = {self._start_formula(slot)}` makes it one",
-                )
+                return why, f"`start {name}[{slot.offset}] = {self._value_at(slot)}` makes it one"
         return "", ""
 
-    def _start_formula(self, slot: Slot) -> str:
+    def _value_at(self, slot: Slot) -> str:
         """A formula for an unknown before the first step, accurate enough for refinement."""
         names = self.scheme.spellings
         pattern = next(p for p in self.scheme.patterns if p.variable == slot.name)

@@ -19,9 +19,8 @@ def freeze_time(model: Model) -> Model:
     """
     if model.first_time_node is None:
         return model
-    time = declare(
-        FROZEN_TIME, _SCALAR_TYPE, shared=True, span=model.first_time_node.span or model.equations
-    )
+    span = model.first_time_node.span or model.equations
+    time = declare(FROZEN_TIME, _SCALAR_TYPE, shared=True, span=span)
     rates = {name: _without_time(rate) for name, rate in model.dynamics.rates.items()}
     return replace(
         model,
@@ -37,8 +36,6 @@ def reads_time(node: Node) -> bool:
 
 
 def _without_time(node: Node) -> Node:
-    return (
-        LearnedScalar(FROZEN_TIME, span=node.span)
-        if isinstance(node, Time)
-        else rebuilt(node, _without_time)
-    )
+    if isinstance(node, Time):
+        return LearnedScalar(FROZEN_TIME, span=node.span)
+    return rebuilt(node, _without_time)

@@ -37,9 +37,8 @@ class EntryMap:
     @property
     def can_stride(self) -> bool:
         """Whether there is such a layer, with a kernel of odd size."""
-        return (
-            self.stride_index is not None and self.layers[self.stride_index].arguments["k"] % 2 == 1
-        )
+        i = self.stride_index
+        return i is not None and self.layers[i].arguments["k"] % 2 == 1
 
 
 def entry_maps(
@@ -143,9 +142,8 @@ def _entry_map(layers: Iterable[Layer]) -> EntryMap | None:
         new_layers.append(replace(new, shape_in=layer.shape_in) if changes_here else new)
     convolutions = [i for i, layer in enumerate(new_layers) if "stride" in layer.arguments]
     larger = [i for i in convolutions if new_layers[i].arguments["k"] > 1]
-    return (
-        EntryMap(tuple(new_layers), next(iter([*larger, *convolutions]), None)) if changed else None
-    )
+    stride_index = next(iter([*larger, *convolutions]), None)
+    return EntryMap(tuple(new_layers), stride_index) if changed else None
 
 
 def _has_channel_count(layer: Layer) -> bool:
@@ -155,10 +153,10 @@ def _has_channel_count(layer: Layer) -> bool:
 def with_new_shape(layer: Layer) -> Layer:
     """A layer whose input and output have the new width."""
     return replace(
-        layer, shape_in=_with_new_width(layer.shape_in), shape_out=_with_new_width(layer.shape_out)
+        layer, shape_in=_new_width(layer.shape_in), shape_out=_new_width(layer.shape_out)
     )
 
 
-def _with_new_width(shape: Shape) -> Shape:
+def _new_width(shape: Shape) -> Shape:
     width: Width = shape.channels
     return replace(shape, channels=replace(width, new=bool(width.multiple)))
