@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from lark import Token
 
 from odenet.diagnostics import Code
-from odenet.language.messages import NO_INVERSE, terminal_name, quoted
+from odenet.language.messages import NO_INVERSE, quoted, terminal_name
 from odenet.language.statement_forms import FORMS, STATEMENT_HELP, help_for_synonym, help_for_word
 from odenet.language.statements import BLOCK_WORDS, STATEMENT_WORDS
 
