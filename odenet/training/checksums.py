@@ -105,10 +105,8 @@ def verify_archive(path: Path) -> None:
         tail = file.read()
         if not tail.startswith(_ZIP_END) or len(tail) < tail_size:
             raise Mismatch("it is cut short, or not a checkpoint of odenet")
-        if (
-            tail[_ZIP_END_SIZE:]
-            != _SEAL_PREFIX + _sha256_of_prefix(file, size - _SEAL_SIZE).encode()
-        ):
+        digest = _sha256_of_prefix(file, size - _SEAL_SIZE)
+        if tail[_ZIP_END_SIZE:] != _SEAL_PREFIX + digest.encode():
             raise Mismatch("its content is not what its checksum was taken of")
 
 

@@ -68,11 +68,8 @@ class ProgressBar(RichProgressBar):
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         """Update the bar, at most every `REFRESH_INTERVAL` seconds and after the last batch."""
-        now = time.monotonic()
-        if (
-            now - self._last_refresh > REFRESH_INTERVAL
-            or batch_idx + 1 == trainer.num_training_batches
-        ):
+        now, last = time.monotonic(), batch_idx + 1 == trainer.num_training_batches
+        if last or now - self._last_refresh > REFRESH_INTERVAL:
             self._last_refresh = now
             super().on_train_batch_end(trainer, pl_module, outputs, batch, batch_idx)
 

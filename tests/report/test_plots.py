@@ -69,7 +69,7 @@ def test_equations_of_second_order_allow_a_half_line_and_mixed_ones_nothing(axes
 
 
 def test_an_energy_is_drawn_from_its_first_value_which_is_named(axes):
-    flow = SimpleNamespace(states=[1, 1], changes=[1, 1], energy=[20.0, 20.1, 20.2])
+    flow = SimpleNamespace(state_norms=[1, 1], change_norms=[1, 1], energies=[20.0, 20.1, 20.2])
     draw_energy(axes, {"a": flow})
     np.testing.assert_allclose(axes.lines[1].get_ydata(), [0, 0.005, 0.01])
     assert named(axes) == ["E(0) = 20, then +1.00%"]
@@ -77,7 +77,7 @@ def test_an_energy_is_drawn_from_its_first_value_which_is_named(axes):
 
 
 def test_energies_that_begin_at_zero_are_drawn_as_they_are(axes):
-    flow = SimpleNamespace(states=[1], changes=[1], energy=[0.0, 3.0])
+    flow = SimpleNamespace(state_norms=[1], change_norms=[1], energies=[0.0, 3.0])
     draw_energy(axes, {"a": flow})
     assert list(axes.lines[1].get_ydata()) == [0, 3]
 

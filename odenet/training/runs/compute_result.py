@@ -47,9 +47,7 @@ def compute_result(folder: RunFolder, task: Task, data: SplitLoaders, rows: list
         parameters=sum(p.numel() for p in task.network.parameters()),
         seconds=seconds,
         samples_per_second=data.samples_per_epoch * len(rows) / seconds,
-        stability=stability(
-            task.network, EXACT_ITERATIONS
-        ),  # the same number if the run was resumed
+        stability=stability(task.network, EXACT_ITERATIONS),
         memory=torch.cuda.max_memory_allocated() if used_cuda else None,
         saved=time_saved(rows, task.recipe),
         damaged=tuple(data.damaged),
@@ -63,8 +61,7 @@ def compute_result(folder: RunFolder, task: Task, data: SplitLoaders, rows: list
     )
     windows = data.train.inputs
     if isinstance(windows, Windows):
-        tokens_per_second = windows.size * result.samples_per_second
-        result = replace(result, tokens_per_second=tokens_per_second)
+        result = replace(result, tokens_per_second=windows.size * result.samples_per_second)
     split = f"{task.validation_name}_"
     last = {name.removeprefix(split): v for name, v in rows[-1].items() if name.startswith(split)}
     return with_test_scores(result, task, last)
@@ -95,9 +92,8 @@ def _stopped_early(recipe: Recipe, measure: MetricKind, values: list[float]) -> 
     when = f"after epoch {len(values)} of {recipe.epochs}"
     if not math.isfinite(values[-1]):
         return f"{when}: {measure.title} is {values[-1]}"
-    if recipe.target and not measure.is_better(
-        recipe.target, values[-1] + TARGET_MARGIN[measure.best]
-    ):
+    margin = TARGET_MARGIN[measure.best]
+    if recipe.target and not measure.is_better(recipe.target, values[-1] + margin):
         return f"{when}: {measure.title} is {measure.show(values[-1])}, the target"
     return f"{when}: {measure.title} was no better for {recipe.patience}"
 

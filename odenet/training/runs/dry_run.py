@@ -102,9 +102,8 @@ def dry_run(
     recipe, cuda = task.recipe, task.device.type == "cuda"
     peak = torch.cuda.max_memory_allocated(task.device) if cuda else None
     step = fmean(timer.training[1:] or timer.training) * recipe.accumulate
-    return DryRun(
-        timer.loss, step, _total_seconds(recipe, samples, step, timer.validation[-1]), peak
-    )
+    total = _total_seconds(recipe, samples, step, timer.validation[-1])
+    return DryRun(timer.loss, step, total, peak)
 
 
 def _total_seconds(recipe: Recipe, samples: SplitLoaders, step: float, validation: float) -> float:

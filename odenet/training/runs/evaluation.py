@@ -95,13 +95,10 @@ def restore(
         _require_evaluation_settings(odenet.load(folder.spec, set=dict(record.settings)), program)
     path, checkpoint = read_run_weights(folder, weights)
     task = restore_task(folder, record, program, "test", path, checkpoint)
-    shape = input_shape(program)
-    classes = record.classes
+    shape, augment, classes = input_shape(program), program.recipe.augment, record.classes
     data_set = load_data_set(program, options, record.spec_folder, data, python_test, classes)
     data_set = relabel_test_split(data_set, classes)
-    transforms = Transforms.without_augmentations(
-        shape, program.recipe.augment, record.mean, record.deviation
-    )
+    transforms = Transforms.without_augmentations(shape, augment, record.mean, record.deviation)
     samples = SplitLoaders(data_set, program.recipe, shape, transforms)
     require_same_sample_type(samples, record.samples)
     return task, samples, options

@@ -236,12 +236,8 @@ def _draw_pictures(
     for axes, sample, image in zip(panels, samples, pictures, strict=False):
         values = image.float()
         low, high = (0.0, 255.0) if image.dtype == torch.uint8 else (values.min(), values.max())
-        pixels = ((values - low) / max(float(high - low), 1e-12)).permute(1, 2, 0).numpy()
-        axes.imshow(
-            pixels.squeeze(-1) if len(image) == GREY else pixels, cmap="gray", vmin=0, vmax=1
-        )
-        title = _prediction_text(sample).replace(" taken for ", "\ntaken for ")
-        axes.set_title(
-            figure_text(f"{sample['index']}") + "\n" + title.replace("$", r"\$"), fontsize=7
-        )
+        shade = ((values - low) / max(float(high - low), 1e-12)).permute(1, 2, 0).numpy()
+        axes.imshow(shade.squeeze(-1) if len(image) == GREY else shade, cmap="gray", vmin=0, vmax=1)
+        title = _prediction_text(sample).replace(" taken for ", "\ntaken for ").replace("$", r"\$")
+        axes.set_title(figure_text(f"{sample['index']}") + "\n" + title, fontsize=7)
     save_figure(figure, path, dpi=150)

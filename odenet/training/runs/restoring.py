@@ -146,9 +146,8 @@ def require_resumable(
             raise Mismatch(
                 f"`lr_schedulers` has {len(checkpoint['lr_schedulers'])} entries, not one"
             )
-        require_same_loops(
-            trainer.fit_loop.state_dict(), checkpoint["loops"].get("fit_loop"), "loops"
-        )
+        fit_loop = checkpoint["loops"].get("fit_loop")
+        require_same_loops(trainer.fit_loop.state_dict(), fit_loop, "loops")
         version = checkpoint.get("pytorch-lightning_version")
         if not re.fullmatch(r"\d+(\.\d+)*[a-z0-9.+]*", str(version)):
             raise Mismatch(f"`pytorch-lightning_version` is {version!r}")

@@ -149,11 +149,9 @@ def show_result(result: Result, console: Console) -> None:
         value = result.show(result.metrics.get(result.measure, result.test_accuracy))
         table.add_row(f"test {name}", f"[bold]{value}[/bold] of the best epoch")
     if result.test_loss is not None:
-        other_metrics = {METRICS[n]: v for n, v in result.metrics.items() if n != result.measure}
-        metric_texts = [
-            f"{m.title} {'–' if v is None else m.show(v)}" for m, v in other_metrics.items()
-        ]
-        table.add_row("test loss", ", ".join([f"{result.test_loss:.4g}", *metric_texts]))
+        others = {METRICS[n]: v for n, v in result.metrics.items() if n != result.measure}
+        texts = [f"{m.title} {'–' if v is None else m.show(v)}" for m, v in others.items()]
+        table.add_row("test loss", ", ".join([f"{result.test_loss:.4g}", *texts]))
     table.add_row("parameters", f"{result.parameters:,}")
     speed = f"{result.seconds:.1f} s, {result.samples_per_second:,.0f} samples/s"
     if result.tokens_per_second is not None:

@@ -261,10 +261,8 @@ def _trainer(folder: RunFolder, task: Task, options: Options, console: Console) 
     """Lightning's trainer for a task; raises TrainingError for options that it cannot run with."""
     apply_options(task.network, options)
     with quiet_lightning():
-        measure = task.objective.metric_kinds[0]
-        trainer = build_trainer(
-            folder, task.recipe, options, task.validation_name, console, measure
-        )
+        metric, split = task.objective.metric_kinds[0], task.validation_name
+        trainer = build_trainer(folder, task.recipe, options, split, console, metric)
     if options.update_in_backward:
         require_in_backward(trainer, task.recipe)
         task.clipping_in_backward = options.clip_by

@@ -20,7 +20,8 @@ WHITE = 255
 
 def makes_pictures(trained: TrainedRun) -> bool:
     """Whether the samples of a density are pictures."""
-    return bool(trained.labels.grain) and len(trained.shape) == 3 and trained.shape[0] in (1, 3)
+    shape = trained.shape
+    return bool(trained.labels.grain) and len(shape) == 3 and shape[0] in (1, 3)
 
 
 def write_samples(trained: TrainedRun, samples: Tensor, path: Path) -> None:

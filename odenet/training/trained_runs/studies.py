@@ -146,7 +146,7 @@ def depth_law(studies: Sequence[Study]) -> float:
 
     It is -1 if depth acts like time.
     """
-    depths, changes = ([getattr(s, name) for s in studies] for name in ("depth", "change"))
+    depths, changes = zip(*((s.depth, s.change) for s in studies), strict=True)
     return float(np.polyfit(np.log(depths), np.log(changes), 1)[0])
 
 
@@ -205,16 +205,14 @@ def _study_flow_or_unit(
         without_entry = _metric_value(task, *batch)
     change = [a - b for a, b in zip(after, shortcut, strict=True)]
     coarse = entry.flow if isinstance(entry, Coarsened) else None
+    energies = mean_energies(coarse, [before]) if coarse and rest.energies else []
     return replace(
         rest,
         metric_without_step=[without_entry, *rest.metric_without_step],
         state_norms=[mean_norm(unknowns(module.flow, before)), *rest.state_norms],
         rate_norms=[mean_norm(unknowns(module.flow, change)) / h, *rest.rate_norms],
         step_sizes=[h, *rest.step_sizes],
-        energies=[
-            *(mean_energies(coarse, [before]) if coarse and rest.energies else []),
-            *rest.energies,
-        ],
+        energies=[*energies, *rest.energies],
         eigenvalues={step + 1: values for step, values in rest.eigenvalues.items()},
     )
 
@@ -250,15 +248,14 @@ def _study_flow(
     sample = state_like(initial_state, [tensor[:1] for tensor in initial_state])
     shuffles = [_shuffled_steps(n, swaps, rng) for swaps in _swap_counts(n)]
     profile = depth_profile(flow, initial_state)
+    time = sum(profile.step_sizes)
     return FlowStudy(
         **vars(profile),
         name=name,
         metric_without_step=[metric([s for s in range(n) if s != step]) for step in range(n)],
         metric_by_left_out=[(count, mean_metric_without(count)) for count in _left_out_counts(n)],
         metric_by_disorder=sorted((kendall_distance(steps), metric(steps)) for steps in shuffles),
-        lyapunov_exponent=float(
-            np.log(largest_singular_value(flow, sample)) / sum(profile.step_sizes)
-        ),
+        lyapunov_exponent=float(np.log(largest_singular_value(flow, sample)) / time),
     )
 
 

@@ -114,8 +114,8 @@ def draw_rates(studies: Sequence[Study], path: Path) -> None:
     figure = _figure(len(studies[0].flows))
     for axes, flows in zip(figure.axes, zip(*(s.flows for s in studies), strict=True), strict=True):
         for study, flow in zip(studies, flows, strict=True):
-            time = np.arange(len(flow.rates)) / len(flow.rates)
-            axes.plot(time, flow.rates, "o-", markersize=3, label=figure_text(study.name))
+            time = np.arange(len(flow.rate_norms)) / len(flow.rate_norms)
+            axes.plot(time, flow.rate_norms, "o-", markersize=3, label=figure_text(study.name))
         axes.set(xlabel="time, as a share of the whole", ylabel="mean |F|", title=flows[0].name)
     figure.axes[0].legend(frameon=False, fontsize="small")
     save_figure(figure, path, dpi=130)
@@ -136,12 +136,11 @@ def _draw_one_left_out(axes: Axes, flow: FlowStudy, study: Study) -> None:
 
 def _draw_several_left_out(axes: Axes, flow: FlowStudy, study: Study) -> None:
     axes.axhline(study.value, color="grey", linestyle="--", label="whole")
-    counts, thinned = np.array(flow.metric_by_left_out).T
-    axes.plot(counts / len(flow.metric_without_step), thinned, "o-", label="steps left out")
+    counts, metrics = np.array(flow.metric_by_left_out).T
+    axes.plot(counts / len(flow.metric_without_step), metrics, "o-", label="steps left out")
     axes.plot(*np.array(flow.metric_by_disorder).T, ".", label="pairs in the wrong order")
-    axes.set(
-        xlabel="share of the steps, or of the pairs", xlim=(0, 1), **_metric_axis(study.measure)
-    )
+    axis = _metric_axis(study.measure)
+    axes.set(xlabel="share of the steps, or of the pairs", xlim=(0, 1), **axis)
 
 
 def _metric_axis(measure: MetricKind) -> dict[str, Any]:

@@ -153,7 +153,8 @@ class TrainedRun:
             latent = temperature * torch.randn(n, *shape, generator=rng).to(weight)
             batches = [inverse(self.network.children(), z) for z in latent.split(BATCH)]
         values = torch.cat(batches) if batches else latent.new_zeros(0, *self.shape)
-        return (self.model.transforms.to_pixels(values) if self.labels.grain else values).cpu()
+        grain = self.labels.grain
+        return (self.model.transforms.to_pixels(values) if grain else values).cpu()
 
     def log_likelihood(self, inputs: Sequence[Picture] | Tensor) -> Tensor:
         """The logarithm of the density at each sample, in nats, (B,).
@@ -269,10 +270,8 @@ def load_run(
     program = odenet.load(folder.spec, set={**record.settings, **(set or {})})
     path, content = read_run_weights(folder, weights)
     task = restore_task(folder, record, program, "test", path, content)
-    shape = input_shape(program)
-    transforms = Transforms.without_augmentations(
-        shape, program.recipe.augment, record.mean, record.deviation
-    )
+    shape, augment = input_shape(program), program.recipe.augment
+    transforms = Transforms.without_augmentations(shape, augment, record.mean, record.deviation)
     model = TrainedNetwork(task.network, transforms, task.objective).eval().to(device)
     classes = tuple(record.classes)
     return TrainedRun(Path(run), program, model, classes, shape, record.labels, record.samples)
