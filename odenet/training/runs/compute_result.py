@@ -63,8 +63,8 @@ def compute_result(folder: RunFolder, task: Task, data: SplitLoaders, rows: list
     if isinstance(windows, Windows):
         result = replace(result, tokens_per_second=windows.size * result.samples_per_second)
     split = f"{task.validation_name}_"
-    last = {name.removeprefix(split): v for name, v in rows[-1].items() if name.startswith(split)}
-    return with_test_scores(result, task, last)
+    scores = {name.removeprefix(split): v for name, v in rows[-1].items() if name.startswith(split)}
+    return with_test_scores(result, task, scores)  # replaced later if the split is not "test"
 
 
 def _diverged(task: Task, rows: list[Row]) -> str:

@@ -109,7 +109,7 @@ def _write_plugins(folder: RunFolder) -> None:
 
 
 def require_same_spec(spec: Path, folder: RunFolder) -> None:
-    """Refuse a spec that differs from the copy in the run's folder, as do the files that it uses.
+    """Refuse a spec if it, or a file that it uses, differs from the copy in the run's folder.
 
     Raises:
         TrainingError: if one of the texts differs.

@@ -152,7 +152,10 @@ def depth_law(studies: Sequence[Study]) -> float:
 
 @contextmanager
 def replaced_method(module: nn.Module, method: str, by: Callable[..., Any]) -> Iterator[None]:
-    """A context in which a method of a module, given by its name, is replaced by a function."""
+    """A context in which a method of a module, given by its name, is replaced by a function.
+
+    It is set on the instance, so that other modules of the class are not affected.
+    """
     module.__dict__[method] = by
     try:
         yield
@@ -199,7 +202,7 @@ def _study_flow_or_unit(
         return _study_flow(task, name, module, module.first_state(u), batch, rng)
     assert isinstance(u, Tensor)
     entry, h = module.entry, getattr(module.flow, "h", 1.0)
-    before, after, shortcut = entry.initial(u), entry(u), entry.skipped(u)
+    before, after, shortcut = entry.initial(u), entry(u), entry.skipped(u)  # states
     rest = _study_flow(task, name, module.flow, after, batch, rng)
     with replaced_method(entry, "forward", entry.skipped):  # only the shortcuts
         without_entry = _metric_value(task, *batch)
