@@ -24,7 +24,7 @@ class Likelihood(Objective):
         super().__init__(recipe, labels)
         self.pixel_spacing: Tensor | None
         grain = torch.tensor(labels.grain) if labels.grain else None
-        self.register_buffer("grain", grain, persistent=False)
+        self.register_buffer("pixel_spacing", grain, persistent=False)
 
     def network_output(self, network: nn.Module, inputs: Tensor) -> Tensor:
         """The log-likelihood of each sample, (B,)."""
