@@ -18,11 +18,11 @@ import odenet
 from odenet import analyse
 from odenet.analyse import Certificate
 from odenet.analyse.claims import ClaimResult, check_claims
-from odenet.analyse.density import density_refused
+from odenet.analyse.density import density_error
 from odenet.analyse.export import certificate_json
 from odenet.analyse.facts import Facts
-from odenet.analyse.scheme_on_dynamics import exact_refused
-from odenet.analyse.step_constants import has_exponentials, refused_constants
+from odenet.analyse.scheme_on_dynamics import exact_error
+from odenet.analyse.step_constants import constant_errors, has_exponentials
 from odenet.confirm import confirmed, confirmed_derivation
 from odenet.derive import Derivation, derive, inverse_lines
 from odenet.derive.times import with_times
@@ -82,12 +82,12 @@ def _compile(source: Source, settings: Mapping[str, Any]) -> "Program":
     program = Program(file, with_times(model))
     if program.discretised:
         if model.discretisation.varying or has_exponentials(model.scheme):
-            _raise_if_any(*refused_constants(model, program.derivation))
+            _raise_if_any(*constant_errors(model, program.derivation))
         if model.discretisation.exact:
-            _raise_if_any(exact_refused(model, program.derivation))
+            _raise_if_any(exact_error(model, program.derivation))
     if loss_kind(model.recipe.loss).needs_density and model.net:
         derivation = program.derivation if program.discretised else None
-        _raise_if_any(density_refused(model, derivation))
+        _raise_if_any(density_error(model, derivation))
     return program
 
 
@@ -161,7 +161,7 @@ class Program:
     def _facts(self, certificate: Certificate) -> Facts:
         """The facts that claims and advice depend on: the equations at a fixed time."""
         derived = self.derivation if self.discretised else None
-        return Facts(model=self.frozen, derived=derived, certificate=certificate)
+        return Facts(model=self.frozen, derivation_or_none=derived, certificate=certificate)
 
     @cached_property
     def claims(self) -> list[ClaimResult]:

@@ -1,6 +1,6 @@
-"""How far a flow and its operators are from the laws they obey: one relative error for each law.
+"""Relative errors of the laws that a flow and its operators obey: adjoints, inverse, gradients.
 
-`odenet check` compares them with what rounding may come to, and `odenet.testing` asserts them.
+`odenet check` (odenet/laws.py) compares them with rounding errors; `odenet.testing` asserts them.
 """
 
 import math
@@ -15,20 +15,20 @@ from odenet.runtime.memory import Memory
 LinearMap = Callable[[Tensor], Tensor]
 
 
-def length(tensors: Iterable[Tensor]) -> float:
-    """The Euclidean length of all of them together; NaN where they are not numbers."""
+def norm(tensors: Iterable[Tensor]) -> float:
+    """The Euclidean norm of all entries of all tensors together."""
     return math.sqrt(sum(float(t.double().square().sum()) for t in tensors))
 
 
-def relative_error(found: Iterable[Tensor], true: Iterable[Tensor]) -> float:
-    """The length of all differences, relative to that of the true values if they are not 0."""
-    true = tuple(true)
-    error = length(a - b for a, b in zip(found, true, strict=True))
-    return error / (length(true) or 1.0)
+def relative_error(computed: Iterable[Tensor], expected: Iterable[Tensor]) -> float:
+    """The norm of the differences, divided by the norm of the expected values if that is not 0."""
+    expected = tuple(expected)
+    error = norm(a - b for a, b in zip(computed, expected, strict=True))
+    return error / (norm(expected) or 1.0)
 
 
 def adjoint_gap(operator: LinearMap, adjoint: LinearMap, x: Tensor, y: Tensor) -> float:
-    """|⟨K x, y⟩ - ⟨x, Kᵀ y⟩|, relative to |K x| |y| + |x| |Kᵀ y|; infinite for other shapes.
+    """|⟨K x, y⟩ - ⟨x, Kᵀ y⟩|, relative to |K x| |y| + |x| |Kᵀ y|; infinite if shapes do not fit.
 
     Args:
         operator: x -> K x.
@@ -36,23 +36,23 @@ def adjoint_gap(operator: LinearMap, adjoint: LinearMap, x: Tensor, y: Tensor) -
         x: in the domain.
         y: in the range.
     """
-    image, back = operator(x), adjoint(y)
-    if image.shape != y.shape or back.shape != x.shape:
+    image, adjoint_image = operator(x), adjoint(y)
+    if image.shape != y.shape or adjoint_image.shape != x.shape:
         return math.inf
-    gap = float(((image * y).sum() - (x * back).sum()).abs())
-    return gap / (float(image.norm() * y.norm() + x.norm() * back.norm()) or 1.0)
+    gap = float(((image * y).sum() - (x * adjoint_image).sum()).abs())
+    return gap / (float(image.norm() * y.norm() + x.norm() * adjoint_image.norm()) or 1.0)
 
 
-def gradients(flow: Flow, u: Tensor, memory: Memory) -> dict[str, Tensor]:
-    """The output, and the gradients of a random sum of it by the input and by every weight.
+def output_and_gradients(flow: Flow, u: Tensor, memory: Memory) -> dict[str, Tensor]:
+    """The output, and the gradients of a random linear function of it by input and weights.
 
     Args:
-        flow: in training or evaluation, as it is; its own memory mode is left as it is.
+        flow: in training or evaluation mode; its memory mode is restored afterwards.
         u: an input.
-        memory: the mode in which they are computed. The random numbers of all modes are the same.
+        memory: the memory mode in which they are computed; random numbers do not depend on it.
     """
     u = u.detach().clone().requires_grad_()
-    own, flow.memory = flow.memory, memory
+    original_mode, flow.memory = flow.memory, memory
     try:
         with torch.random.fork_rng(devices=[]):
             out = flow(u)
@@ -61,9 +61,9 @@ def gradients(flow: Flow, u: Tensor, memory: Memory) -> dict[str, Tensor]:
         ).to(out.device)
         inputs = {"the input's gradient": u}
         inputs |= {name: p for name, p in flow.named_parameters() if p.requires_grad}
-        found = torch.autograd.grad(
+        values = torch.autograd.grad(
             (out * weights).sum(), tuple(inputs.values()), materialize_grads=True
         )
     finally:
-        flow.memory = own
-    return {"the output": out.detach(), **dict(zip(inputs, found, strict=True))}
+        flow.memory = original_mode
+    return {"the output": out.detach(), **dict(zip(inputs, values, strict=True))}

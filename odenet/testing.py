@@ -1,4 +1,4 @@
-"""Laws that a flow and its operators obey, to be asserted in tests: ours and yours.
+"""Assertions for tests: laws that a flow and its operators obey.
 
 Needs the ``test`` extra for hypothesis.
 """
@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from odenet.extras import require
-from odenet.measures import LinearMap, adjoint_gap, gradients, relative_error
+from odenet.measures import LinearMap, adjoint_gap, output_and_gradients, relative_error
 from odenet.runtime import Flow
 
 require("test", "odenet.testing")
@@ -46,7 +46,7 @@ def maps(
 def assert_adjoint(
     operator: LinearMap, adjoint: LinearMap, x: Tensor, y: Tensor, *, tolerance: float = 1e-12
 ) -> None:
-    """<K x, y> = <x, K^T y>, up to rounding.
+    """Assert <K x, y> = <x, K^T y>, up to rounding.
 
     Args:
         operator: x -> K x.
@@ -61,12 +61,12 @@ def assert_adjoint(
 
 @torch.no_grad()
 def assert_invertible(flow: Flow, u: Tensor, *, tolerance: float | None = None) -> None:
-    """Every step undone gives the state before it, and all steps undone the first state.
+    """Assert that the inverse of each step, and that of all steps, give the state before.
 
     Args:
         flow: a reversible flow.
         u: an input.
-        tolerance: of the first state, relative to its size, by default 1e5 units of rounding.
+        tolerance: of relative errors, by default 1e5 times the machine epsilon.
     """
     states = flow.trajectory(u)
     bound = tolerance or 1e5 * torch.finfo(u.dtype).eps
@@ -79,22 +79,22 @@ def assert_invertible(flow: Flow, u: Tensor, *, tolerance: float | None = None) 
 
 @torch.no_grad()
 def assert_exact(flow: Flow, u: Tensor) -> None:
-    """In exact arithmetic, all steps undone give the first state bit for bit."""
+    """Assert that in exact arithmetic all steps and their inverse give the first state exactly."""
     start = flow.encode(u)
     back = flow.inverse_exactly(flow.evolve_exactly(start))
     assert back.equal(start), f"{flow.steps} steps in exact arithmetic do not come back"
 
 
 def assert_gradients(flow: Flow, u: Tensor, *, tolerance: float | None = None) -> None:
-    """The gradients of ``flow.memory`` are those of plain autograd, of the input and all weights.
+    """Assert that the memory mode of a flow gives the gradients of plain autograd.
 
     Args:
         flow: any flow; its memory mode is the one that is tested.
         u: an input.
-        tolerance: relative to the size of each gradient, by default 1e5 units of rounding.
+        tolerance: relative to the norm of each gradient, by default 1e5 times the machine epsilon.
     """
     mode, bound = flow.memory, tolerance or 1e5 * torch.finfo(u.dtype).eps
-    found = gradients(flow, u, mode)
-    for name, gradient in gradients(flow, u, "stored").items():
+    found = output_and_gradients(flow, u, mode)
+    for name, gradient in output_and_gradients(flow, u, "stored").items():
         error = relative_error((found[name],), (gradient,))
         assert error <= bound, f"{name} has relative error {error:.1e} under memory={mode!r}"

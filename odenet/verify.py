@@ -1,9 +1,9 @@
-"""Checks a certificate of odenet: `python verify.py certificate.json`, and imports nothing of it.
+"""Checks a certificate of odenet, without importing odenet: `python verify.py certificate.json`.
 
-It takes the theorems of docs/certificates.md for granted, and nothing that the certificate says.
-Identities are tested exactly, at random integer matrices and with random functions as activations;
-different sums of words of fewer than N letters differ there, but for a chance below 10^-9. The exit
-code is 0 if the verdict is proved, 1 if it is not proved or not checked, 2 for other files.
+It relies on the theorems of docs/certificates.md, but on nothing that the certificate claims. It
+tests identities exactly, at random N x N integer matrices and with random functions as activations;
+different sums of words of fewer than N letters are equal there with a probability below 10^-9. The
+exit code is 0 if the verdict is proved, 1 if it is not proved or not checked, 2 for other files.
 """
 
 import json
@@ -15,179 +15,179 @@ from typing import Any
 
 import numpy as np
 
-N, LARGE, BYTES, ZERO, RANDOM = 9, 10**15, 10**6, ["*", "0", "I"], np.random.default_rng()
+N, LARGEST, MAX_BYTES, ZERO, RANDOM = 9, 10**15, 10**6, ["*", "0", "I"], np.random.default_rng()
 TABLE = "relu 0 1,tanh 0 1,sigmoid 0 1/4,softplus 0 1,elu 0 1,hardtanh 0 1,shrink 0 1,sin -1 1,"
 TABLE += "leaky_relu 0 1,gelu -13/100 113/100,silu -1/10 11/10"  # bounds of φ'
 SLOPES = {name: [*map(Fraction, ends)] for name, *ends in map(str.split, TABLE.split(","))}
-POSITIVE = [["call", "relu"], ["call", "sigmoid"], ["call", "softplus"]]
-ODD, ALL = {"tanh", "hardtanh", "sin", "shrink"}, {"imaginary", "real", "stable"}
-GIVES = dict(antisymmetric=ALL - {"real"}, symmetric=ALL - {"imaginary"}, dissipative={"stable"})
+NONNEGATIVE = [["call", "relu"], ["call", "sigmoid"], ["call", "softplus"]]
+ODD, ALL = {"tanh", "hardtanh", "sin", "shrink"}, {"imaginary", "real", "stable"}  # all verdicts
+PROVES = dict(antisymmetric=ALL - {"real"}, symmetric=ALL - {"imaginary"}, dissipative={"stable"})
 Unproved = type("not proved", (Exception,), {"__repr__": Exception.__str__})
 Unchecked = type("not checked", (Unproved,), {})
 
 
-def demand(holds, otherwise, error: type = Unproved):
-    if not holds:
-        raise error(otherwise)
+def require(condition, message, error: type = Unproved):
+    if not condition:
+        raise error(message)
 
 
-def number(text) -> Any:
+def to_number(text) -> Any:  # None for a name
     return (Fraction if "/" in text else int)(text) if not text.strip("-/0123456789") else None
 
 
-def power(x, p):
+def power(x, p):  # of a number or a diagonal matrix
     if np.ndim(x):
-        demand((x == np.diag(np.diag(x))).all(), "a power of an operator", ValueError)
+        require((x == np.diag(np.diag(x))).all(), "a power of an operator", ValueError)
         return np.diag([power(entry, p) for entry in np.diag(x)])
     root = Fraction({1: x, 2: isqrt(abs(int(x)))}[p.denominator])
-    demand(abs(p) * len(str(x)) < 20_000 and root**p.denominator == x, "absurd power", ValueError)
+    require(abs(p) * len(str(x)) < 20_000 and root**p.denominator == x, "absurd power", ValueError)
     return root**p.numerator
 
 
-FORMULAS = {"T": np.transpose, "^": power, "+": lambda *terms: np.stack(terms).sum(0)}
-FORMULAS["*"] = lambda *x: reduce(lambda a, b: a @ b if np.ndim(a) > 1 and np.ndim(b) else a * b, x)
+COMPUTE = {"T": np.transpose, "^": power, "+": lambda *terms: np.stack(terms).sum(0)}
+COMPUTE["*"] = lambda *x: reduce(lambda a, b: a @ b if np.ndim(a) > 1 and np.ndim(b) else a * b, x)
 
 
-class Checker:
-    def __init__(self, data, block, energy):  # no slope is a part of an energy's proof: D = I
-        self.units, self.energy, self.functions = block.pop("units", data["units"]), energy, {}
+class Checker:  # tests the claims about a block of J, or the energy, at one random point
+    def __init__(self, data, block, energy):  # the proof of an energy uses no slopes: D = I
+        self.units, self.energy, self.images = block.pop("units", data["units"]), energy, {}
         self.conditions = {(c["kind"], c.get("of")) for c in data["conditions"]}
-        self.kind, values = data["kinds"] | {"u": "bias", "I": "identity"}, data["values"]
-        signs = {n for n, kind in self.kind.items() if ("sign", n) in self.conditions}
-        signs = {n for n in signs if self.kind[n] in ("scalar", "diag", "gate")}
-        gates = {n for n, kind in self.kind.items() if kind == "gate" and values[n][:2] in POSITIVE}
-        self.known, self.bounds, self.point = signs | gates | {"I"}, {"I": (1, 1)}, {}
-        names = [*self.kind, *data["equations"], *(f"{name}'" for name in self.units)]
-        demand(len({*names, *SLOPES}) == len(names) + len(SLOPES), "a name is two things")
+        self.kinds, values = data["kinds"] | {"u": "bias", "I": "identity"}, data["values"]
+        signs = {n for n, kind in self.kinds.items() if ("sign", n) in self.conditions}
+        signs = {n for n in signs if self.kinds[n] in ("scalar", "diag", "gate")}
+        gates = {n for n, k in self.kinds.items() if k == "gate" and values[n][:2] in NONNEGATIVE}
+        self.nonneg, self.slope_bounds, self.point = signs | gates | {"I"}, {"I": (1, 1)}, {}
+        names = [*self.kinds, *data["equations"], *(f"{name}'" for name in self.units)]
+        require(len({*names, *SLOPES}) == len(names) + len(SLOPES), "a name is two things")
         for name in names:
-            A, kind = RANDOM.integers(1, LARGE, (N, N)).astype(object) ** 2, self.kind.get(name)
-            drawn = {"bias": A[0], "scalar": A[0, 0], "identity": np.identity(N, object)}
-            drawn |= dict.fromkeys(["diag", None], np.diag(A[0]))  # of squares: it has a root
-            self.point[name] = drawn.get(kind, A)
+            A, kind = RANDOM.integers(1, LARGEST, (N, N)).astype(object) ** 2, self.kinds.get(name)
+            by_kind = {"bias": A[0], "scalar": A[0, 0], "identity": np.identity(N, object)}
+            by_kind |= dict.fromkeys(["diag", None], np.diag(A[0]))  # of squares, for roots
+            self.point[name] = by_kind.get(kind, A)
             if kind in ("number", "formula", "gate"):
-                x = self.value(values[name], self.point)
+                x = self.evaluate(values[name], self.point)
                 self.point[name] = np.diag(x) if np.ndim(x) else x
-        at = {name: self.point[name] for name in self.kind}
+        env = {name: self.point[name] for name in self.kinds}
         s = {i: np.diag(self.point.pop(i)) for i in data["equations"]}
-        rates = {i: self.value(data["forcing"].get(i, "0"), at) for i in s}
+        rates = {i: self.evaluate(data["forcing"].get(i, "0"), env) for i in s}
         for name, unit in self.units.items():  # F(s) = L φ(R s) + f at a random state
             m, sign = map(Fraction, unit.get("rest", "01"))
-            low, high = sorted(sign * (bound - m) for bound in self.slope(unit["map"]))
+            low, high = sorted(sign * (bound - m) for bound in self.slope_range(unit["map"]))
             unit["slope"] = "I" if energy or low == high == 1 else f"{name}'"
-            self.bounds.setdefault(unit["slope"], (low, high))
-            x = sum(self.value(a, at) @ s[i] for i, a in unit["row"].items())
-            y = reduce(lambda y, stage: self.value([*stage, y], at), unit["map"], x)
+            self.slope_bounds.setdefault(unit["slope"], (low, high))
+            x = sum(self.evaluate(a, env) @ s[i] for i, a in unit["row"].items())
+            y = reduce(lambda y, stage: self.evaluate([*stage, y], env), unit["map"], x)
             for i, a in unit["column"].items():
-                rates[i] = rates[i] + sign * self.value(a, at) @ (y - m * x)
-        self.known |= {name for name, (low, _) in self.bounds.items() if low >= 0}
+                rates[i] = rates[i] + sign * self.evaluate(a, env) @ (y - m * x)
+        self.nonneg |= {name for name, (low, _) in self.slope_bounds.items() if low >= 0}
         for i, tree in data["equations"].items():
-            demand(np.all(self.value(tree, at | s) == rates[i]), f"the units do not give {i}'")
+            require(np.all(self.evaluate(tree, env | s) == rates[i]), f"the units do not give {i}'")
 
-    def value(self, tree, point) -> Any:  # a formula is a name, a number, or a list [kind, part, …]
+    def evaluate(self, tree, point) -> Any:  # of a name, a number, or a list [kind, part, …]
         if not isinstance(tree, list):
-            x = tree if isinstance(tree, np.ndarray) else number(tree)
+            x = tree if isinstance(tree, np.ndarray) else to_number(tree)
             return point[tree] if x is None else x
         kind, first, *rest = tree
         if kind != "call":
-            demand(kind != "^" or "/" not in rest[0] or first in self.known, f"a root of {first}")
-            return FORMULAS[kind](*(self.value(part, point) for part in tree[1:]))
-        *constants, x = (self.value(part, point) for part in rest)
-        odd, own = first in ODD, first in self.kind  # what is learned has a function per value
-        keys = [(first, *constants, abs(t) if odd else t, i * own) for i, t in enumerate(x)]
-        drawn = RANDOM.integers(1, LARGE, len(x)).astype(object) ** 2
-        f = [self.functions.setdefault(k, y) for k, y in zip(keys, drawn, strict=True)]
+            require(kind != "^" or "/" not in rest[0] or first in self.nonneg, f"a root of {first}")
+            return COMPUTE[kind](*(self.evaluate(part, point) for part in tree[1:]))
+        *constants, x = (self.evaluate(part, point) for part in rest)
+        odd, learned = first in ODD, first in self.kinds  # learned: differs from entry to entry
+        keys = [(first, *constants, abs(t) if odd else t, i * learned) for i, t in enumerate(x)]
+        fresh = RANDOM.integers(1, LARGEST, len(x)).astype(object) ** 2
+        f = [self.images.setdefault(k, y) for k, y in zip(keys, fresh, strict=True)]
         return np.array(f, object) * [(t > 0) - (t < 0) if odd else 1 for t in x]
 
-    def slope(self, stages) -> tuple:  # between what the derivative of a map lies
+    def slope_range(self, stages) -> tuple:  # bounds of the derivative of a chain of functions
         low, high = 1, 1
         for kind, first, *rest in stages:
             if kind in ("*", "+"):
-                own = [Fraction(number(first)) if kind == "*" else 1] * (not rest)
-            elif kind == "call" and self.kind.get(first) == "batch norm":
+                factor = [Fraction(to_number(first)) if kind == "*" else 1] * (not rest)
+            elif kind == "call" and self.kinds.get(first) == "batch norm":
                 frozen = {("gain", first), ("frozen statistics", first)} <= self.conditions
-                own = [0 if frozen else -inf, inf]
+                factor = [0 if frozen else -inf, inf]
             else:
-                demand(kind == "call" and first in SLOPES, f"{kind} {first!r:.40}", Unchecked)
-                own = SLOPES[first] + [*map(number, rest)]
-            low, *_, high = sorted(x * y if x and y else 0 for x in own for y in (low, high))
+                require(kind == "call" and first in SLOPES, f"{kind} {first!r:.40}", Unchecked)
+                factor = SLOPES[first] + [*map(to_number, rest)]
+            low, *_, high = sorted(x * y if x and y else 0 for x in factor for y in (low, high))
         return low, high
 
-    def weight(self, terms, signed=False):  # a sum of numbers > 0 times numbers and diagonals >= 0
+    def positive_sum(self, terms, signed=False):  # Σ number > 0 times powers of names >= 0
         for x, powers in terms:
-            known = all(n in self.known or number(p) % 2 == 0 for n, p in powers.items())
-            demand(signed or (known and number(x) > 0), f"{terms} is not known to be positive")
+            known = all(n in self.nonneg or to_number(p) % 2 == 0 for n, p in powers.items())
+            require(signed or (known and to_number(x) > 0), f"{terms} is not known to be positive")
         words = [["*", x, *(["^", *power] for power in powers.items())] for x, powers in terms]
         return ["+", *words] if terms else "0"
 
-    def grid(self, rows):
-        return np.block([[self.value(tree, self.point) for tree in row] for row in rows])
+    def matrix(self, rows):  # rows of formulas of operators, as one matrix
+        return np.block([[self.evaluate(tree, self.point) for tree in row] for row in rows])
 
-    def diagonal(self, trees):
-        places = range(len(trees))
-        return self.grid([["*", trees[i], "I"] if i == j else ZERO for j in places] for i in places)
+    def diagonal(self, trees):  # a block diagonal matrix
+        size = range(len(trees))
+        return self.matrix([["*", trees[i], "I"] if i == j else ZERO for j in size] for i in size)
 
-    def terms(self, terms, states):  # L, D and R of a sum of terms L D R
-        demand(0 < len(terms) < 99, "it has too many terms, or none", ValueError)
-        L = self.grid([[term["column"].get(s, ZERO) for term in terms] for s in states])
-        R = self.grid([[term["row"].get(s, ZERO) for s in states] for term in terms])
+    def factor_matrices(self, terms, states):  # L, D and R of a sum of terms L D R
+        require(0 < len(terms) < 99, "it has too many terms, or none", ValueError)
+        L = self.matrix([[term["column"].get(s, ZERO) for term in terms] for s in states])
+        R = self.matrix([[term["row"].get(s, ZERO) for s in states] for term in terms])
         return L, self.diagonal([term["slope"] for term in terms]), R
 
-    def block(self, done, states, decay, factors, T, M, kind, weights, squares, allowance=()):
-        demand(kind in GIVES, f"a part of the kind {kind!r:.40}", Unchecked)
-        seen = {s for u in self.units.values() if u["column"].keys() & {*states} for s in u["row"]}
-        demand(sorted(seen - {*done} | {*states}) == sorted(states), "J is not triangular")
-        J = reduce(np.matmul, self.terms([*self.units.values()], states))
+    def block(self, earlier, states, decay, factors, T, M, kind, weights, squares, allowance=()):
+        require(kind in PROVES, f"a part of the kind {kind!r:.40}", Unchecked)
+        read = {s for u in self.units.values() if u["column"].keys() & {*states} for s in u["row"]}
+        require(sorted(read - {*earlier} | {*states}) == sorted(states), "J is not triangular")
+        J = reduce(np.matmul, self.factor_matrices([*self.units.values()], states))
         factors = [self.units[f] if isinstance(f, str) else f for f in factors]
-        slopes, (L, D, R) = [f["slope"] for f in factors], self.terms(factors, states)
-        γ = {s: self.weight(decay.get(s, [])) for s in states}
+        slopes, (L, D, R) = [f["slope"] for f in factors], self.factor_matrices(factors, states)
+        γ = {s: self.positive_sum(decay.get(s, [])) for s in states}
         Γ, Γφ = self.diagonal([*γ.values()]), self.diagonal([γ[min(f["row"])] for f in factors])
-        demand((J + Γ == L @ D @ R).all(), f"J is not that of the factors of {states}")
-        demand((Γφ @ R == R @ Γ).all(), "a unit reads states of different decay")
-        (v, by), M = T or (0, "I"), self.grid(M)
-        T = self.diagonal([by if i == v else "I" for i in range(len(factors))])
+        require((J + Γ == L @ D @ R).all(), f"J is not that of the factors of {states}")
+        require((Γφ @ R == R @ Γ).all(), "a unit reads states of different decay")
+        (v, factor), M = T or (0, "I"), self.matrix(M)
+        T = self.diagonal([factor if i == v else "I" for i in range(len(factors))])
         RL, at = R @ L, slice(v * N, v * N + N)
-        twin = not self.energy and (RL @ T == T @ M).all()
-        demand(twin or (T @ RL == M @ T).all(), "M is not R L")
-        plain = (M[at, at] == RL[at, at]).all() and (Γφ @ T == T @ Γφ).all() and slopes[v] == "I"
-        plain = plain and (M[at, at] == M[at, at][0, 0] * self.point["I"]).all()
-        demand(by == "I" or plain, "no theorem allows this T")
-        demand({*slopes} <= self.known or not M.any(), "a slope may be < 0")
-        gives = (GIVES[kind] if M.any() else ALL) - {"imaginary" if decay else ""}
+        right_form = not self.energy and (RL @ T == T @ M).all()
+        require(right_form or (T @ RL == M @ T).all(), "M is not R L")
+        allowed = (M[at, at] == RL[at, at]).all() and (Γφ @ T == T @ Γφ).all() and slopes[v] == "I"
+        allowed = allowed and (M[at, at] == M[at, at][0, 0] * self.point["I"]).all()
+        require(factor == "I" or allowed, "no theorem allows this T")
+        require({*slopes} <= self.nonneg or not M.any(), "a slope may be < 0")
+        verdicts = (PROVES[kind] if M.any() else ALL) - {"imaginary" if decay else ""}
         if allowance:  # A with A S <= A S + r = Γ
-            A, r = (self.diagonal([self.weight(row[i]) for row in allowance]) for i in (0, 1))
+            A, r = (self.diagonal([self.positive_sum(row[i]) for row in allowance]) for i in (0, 1))
             M, AS = M - A, A @ self.diagonal([s for _, _, s in allowance])
-            limits = [number(s) if a else inf for a, _, s in allowance]
-            below = all(self.bounds[n][1] <= s for n, s in zip(slopes, limits, strict=True))
-            demand(below and (AS + r == Γφ).all(), "an allowance above a decay")
-        C = self.diagonal([self.weight(c, self.energy) for c in weights])
+            limits = [to_number(s) if a else inf for a, _, s in allowance]
+            below = all(self.slope_bounds[n][1] <= s for n, s in zip(slopes, limits, strict=True))
+            require(below and (AS + r == Γφ).all(), "an allowance above a decay")
+        C = self.diagonal([self.positive_sum(c, self.energy) for c in weights])
         S = C @ M if kind == "symmetric" else C @ M + (C @ M).T
         for weight, row in squares:
-            W = self.grid([row])
-            S = S + W.T @ self.diagonal([self.weight(weight)]) @ W
-        demand(not S.any() and not (squares and "anti" in kind), f"C M is not {kind}")
-        return gives
+            W = self.matrix([row])
+            S = S + W.T @ self.diagonal([self.positive_sum(weight)]) @ W
+        require(not S.any() and not (squares and "anti" in kind), f"C M is not {kind}")
+        return verdicts
 
 
 def main(path):
     try:
         with open(path, encoding="utf-8") as file:
-            data = json.loads(file.read(BYTES))
+            data = json.loads(file.read(MAX_BYTES))
         print(*map(" : ".join, data["kinds"].items()), sep=", ")
         print(*(f"{s}' = {f}" for s, f in data["equations"].items()), sep="\n")
-        verdict, energy, gives, done = data["verdict"], data["energy"], ALL, []
-        conditions, whole = [[*c.values()] for c in data["conditions"]], {*data["equations"]}
+        verdict, energy, verdicts, earlier = data["verdict"], data["energy"], ALL, []
+        conditions, states = [[*c.values()] for c in data["conditions"]], {*data["equations"]}
         if energy:
             checker = Checker(data, energy, True)
-            kept, factors = "imaginary" in checker.block([], **energy), energy["factors"]
+            conserved, factors = "imaginary" in checker.block([], **energy), energy["factors"]
             left = {n for n, u in checker.units.items() if u["map"] and factors.count(n) != 1}
-            left |= (whole - {*energy["states"]}) | data["forcing"].keys() | energy["decay"].keys()
-            demand(not left, f"the energy leaves out {left}")
-            print("proved: the energy", "is conserved" if kept else "never grows")
+            left |= (states - {*energy["states"]}) | data["forcing"].keys() | energy["decay"].keys()
+            require(not left, f"the energy leaves out {left}")
+            print("proved: the energy", "is conserved" if conserved else "never grows")
         for block in data["blocks"]:
-            gives = gives & Checker(data, block, False).block(done, **block)
-            done += block["states"]
-        done = {*done} == whole and ["constant weights"] in conditions
-        demand(done and verdict in gives, f"the verdict {verdict} has no proof here")
+            verdicts = verdicts & Checker(data, block, False).block(earlier, **block)
+            earlier += block["states"]
+        complete = {*earlier} == states and ["constant weights"] in conditions
+        require(complete and verdict in verdicts, f"the verdict {verdict} has no proof here")
         print(f"proved: the spectrum is {verdict}, given {', '.join(map(' of '.join, conditions))}")
         return 0
     except Exception as error:

@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from odenet.analyse.numbers_only import numbers_only
 from odenet.analyse.operator_algebra import Operator
+from odenet.analyse.step_matrix import step_matrix_stability
 from odenet.compiler import loads
 from odenet.diagnostics import SpecError
 from odenet.language import ConfusableNames, confusable
@@ -35,7 +35,7 @@ def test_a_product_of_many_sums_is_left_open_where_it_stands():
 
 def test_no_other_reader_of_the_equations_multiplies_them_out_further():
     program = loads(f"{HEAD}Y' = {'(K + L) ' * 20}Y\ndiscretise euler(h = 0.1)\n")
-    assert numbers_only(program.model) is None
+    assert step_matrix_stability(program.model) is None
 
 
 def test_very_many_equations_take_as_many_steps_and_not_their_cube():

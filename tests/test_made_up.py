@@ -85,7 +85,7 @@ scheme ruth {                         # Ruth 1983, order 3
             '    ClaimKind("thrifty", "at most so many parameters", f"{_MODULE}:thrifty", example=3),\n',
         ),
         "odenet/analyse/claims.py": (
-            'SIGNS = {True: "✓", False: "✗", None: "?"}\n',
+            'VERDICT_MARKS = {True: "✓", False: "✗", None: "?"}\n',
             '''\
 
 

@@ -1,7 +1,7 @@
 """Proofs about the dynamics: spectrum, energy, claims of `require`, and advice on the scheme.
 
-`certify` is symbolic and quick. `decide` also searches for a counterexample where nothing is
-proved. That needs numpy, which is imported when it is first used.
+`certify` is symbolic and fast. `decide` also searches for a counterexample if nothing is proved.
+That needs numpy, so that the modules with it are imported at the first use.
 """
 
 from importlib import import_module
@@ -16,7 +16,7 @@ from odenet.analyse.energy import Energy, EnergyTerm
 from odenet.analyse.facts import Facts
 
 if TYPE_CHECKING:
-    from odenet.analyse.advice import Fitting, advise, fitting_schemes
+    from odenet.analyse.advice import FittingScheme, advise, fitting_schemes
     from odenet.analyse.witness import search_witness
 
 __all__ = [
@@ -27,7 +27,7 @@ __all__ = [
     "Energy",
     "EnergyTerm",
     "Facts",
-    "Fitting",
+    "FittingScheme",
     "Witness",
     "advise",
     "certify",
@@ -37,11 +37,11 @@ __all__ = [
     "search_witness",
 ]
 
-_LATER = {"advice": ("Fitting", "advise", "fitting_schemes"), "witness": ("search_witness",)}
+_LAZY_EXPORTS = {"advice": ("Fitting", "advise", "fitting_schemes"), "witness": ("search_witness",)}
 
 
 def __getattr__(name: str) -> Any:
-    for module, names in _LATER.items():
+    for module, names in _LAZY_EXPORTS.items():
         if name in names:
             return getattr(import_module(f"{__name__}.{module}"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

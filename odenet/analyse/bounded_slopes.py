@@ -1,4 +1,4 @@
-"""Theorem 11: units whose slopes are at most s, against the decay of the states that they read.
+"""Theorem 11: units with slopes of at most s are compensated by the decay of the states they read.
 
 With the slopes in [0, s_k] and a decay γ_k of what unit k reads, M may exceed the condition of
 Theorem 2 or 3 by the numbers γ_k/s_k: C (M - A) + (C (M - A))ᵀ <= 0 with A = diag(γ_k/s_k).
@@ -8,8 +8,15 @@ from collections.abc import Iterator
 from dataclasses import replace
 from fractions import Fraction
 
-from odenet.analyse.conditions import Part, Units, as_arranged, dissipative, strongest, symmetric
-from odenet.analyse.factorisations import Arrangement, Matrix
+from odenet.analyse.conditions import (
+    ProofPart,
+    Units,
+    prove_diagonal,
+    prove_dissipative,
+    prove_symmetric,
+    with_factorisation,
+)
+from odenet.analyse.factorisations import Factorisation, Matrix
 from odenet.analyse.laurent import ZERO, Scalar, Signs
 from odenet.analyse.operator_algebra import IDENTITY
 from odenet.analyse.reductions import Decay
@@ -18,91 +25,93 @@ from odenet.analyse.units import Unit
 Allowance = tuple[Scalar, ...]
 
 
-def bounded(block: Arrangement, decay: Decay, slowest: Scalar | None, signs: Signs) -> Part | None:
-    """A statement about D M - Γ with D <= S.
+def prove_bounded(
+    block: Factorisation, decay: Decay, least_decay: Scalar | None, signs: Signs
+) -> ProofPart | None:
+    """A proof about D M - Γ with D <= S; None if none is found.
 
     Args:
         block: units and M.
-        decay: Γ.
-        slowest: the least of the decays where every state has one.
-        signs: what is known about numbers.
+        decay: state -> γ, the diagonal of Γ.
+        least_decay: the least of all decays; None if a state has none or it is unknown which it is.
+        signs: what is known about the signs of numbers.
     """
     allowance = allowances(block.units, decay, ZERO)
     if not any(allowance):
         return None
-    matrix = reduced(block.matrix, allowance)
-    found = strongest(block.units, matrix, signs)
-    if found is None:
+    matrix = minus_allowance(block.matrix, allowance)
+    proof = prove_diagonal(block.units, matrix, signs)
+    if proof is None:
         return None
-    if found.spectrum == "imaginary":
-        found = symmetric(block.units, matrix, found.scaling, signs) or replace(
-            found, spectrum="stable"
+    if proof.spectrum == "imaginary":
+        proof = prove_symmetric(block.units, matrix, proof.scaling, signs) or replace(
+            proof, spectrum="stable"
         )
-    part = replace(as_arranged(found, block), decay=decay, allowance=allowance)
-    return part if slowest is None else _with_rate(part, slowest, signs)
+    part = replace(with_factorisation(proof, block), decay=decay, allowance=allowance)
+    return part if least_decay is None else _with_rate(part, least_decay, signs)
 
 
-def _with_rate(part: Part, slowest: Scalar, signs: Signs) -> Part:
-    """The same about J + r I, for the largest r that is found: then Re λ <= -r."""
-    check = symmetric if part.spectrum == "real" else dissipative
-    for rate in _rates(part, slowest, signs):
+def _with_rate(part: ProofPart, least_decay: Scalar, signs: Signs) -> ProofPart:
+    """The same proof for J + r I with the largest r that is found: then Re λ <= -r."""
+    prove = prove_symmetric if part.spectrum == "real" else prove_dissipative
+    for rate in _candidate_rates(part, least_decay, signs):
         allowance = allowances(part.units, part.decay, rate)
-        matrix = reduced(part.matrix, allowance)
-        found = check(part.units, matrix, part.scaling, signs)
-        if found is not None:
-            return replace(part, squares=found.squares, allowance=allowance, rate=rate)
+        matrix = minus_allowance(part.matrix, allowance)
+        proof = prove(part.units, matrix, part.scaling, signs)
+        if proof is not None:
+            return replace(part, squares=proof.squares, allowance=allowance, rate=rate)
     return part
 
 
-def _rates(part: Part, slowest: Scalar, signs: Signs) -> Iterator[Scalar]:
-    """Guesses: what the diagonal of M - A leaves over, or half of it; at most the least decay."""
-    matrix = reduced(part.matrix, part.allowance)
-    left = [
-        Scalar.number(largest(unit) or 0) * -row[k].get(())
+def _candidate_rates(part: ProofPart, least_decay: Scalar, signs: Signs) -> Iterator[Scalar]:
+    """Candidates for r: the surplus in the diagonal of M - A or half of it, if below all decays."""
+    matrix = minus_allowance(part.matrix, part.allowance)
+    surpluses = [
+        Scalar.number(slope_bound(unit) or 0) * -row[k].coefficient(())
         for k, (unit, row) in enumerate(zip(part.units, matrix, strict=True))
         if part.allowance[k]
     ]
-    guess = least([slowest, *left], signs)
+    surplus = known_minimum([least_decay, *surpluses], signs)
     for share in (Fraction(1), Fraction(1, 2)):
-        if guess is not None and signs.of(guess) == 1:
-            yield Scalar.number(share) * guess
+        if surplus is not None and signs.sign_of(surplus) == 1:
+            yield Scalar.number(share) * surplus
 
 
 def allowances(units: Units, decay: Decay, rate: Scalar) -> Allowance:
-    """(γ_k - rate)/s_k by unit, and 0 for a unit whose slopes have no bound.
+    """(γ_k - rate)/s_k for each unit k, 0 if its slopes are unbounded.
 
     Args:
-        units: the units; no one reads states of different decay.
-        decay: γ by state.
-        rate: a number of at most every γ, or 0.
+        units: the units; a unit that reads states of different decay gets 0.
+        decay: state -> γ.
+        rate: a number that is at most every γ, or 0.
     """
-    found: list[Scalar] = []
+    amounts: list[Scalar] = []
     for unit in units:
-        numbers = {decay.get(state, ZERO) for state in unit.row}
-        bound = largest(unit)
-        if bound is None or bound <= 0 or len(numbers) != 1 or not any(numbers):
-            found.append(ZERO)
+        decays = {decay.get(state, ZERO) for state in unit.row}
+        bound = slope_bound(unit)
+        if bound is None or bound <= 0 or len(decays) != 1 or not any(decays):
+            amounts.append(ZERO)
         else:
-            found.append(Scalar.number(1 / bound) * (numbers.pop() - rate))
-    return tuple(found)
+            amounts.append(Scalar.number(1 / bound) * (decays.pop() - rate))
+    return tuple(amounts)
 
 
-def largest(unit: Unit) -> Fraction | None:
-    """A bound of the slopes, 1 for a linear unit; None if there is none."""
-    return Fraction(1) if unit.linear else unit.most
+def slope_bound(unit: Unit) -> Fraction | None:
+    """An upper bound of the slopes of a unit, 1 for a linear one; None if there is none."""
+    return Fraction(1) if unit.is_linear else unit.max_slope
 
 
-def reduced(matrix: Matrix, allowance: Allowance) -> Matrix:
-    """M - A."""
+def minus_allowance(matrix: Matrix, allowance: Allowance) -> Matrix:
+    """M - A for a diagonal A of numbers."""
     return tuple(
         tuple(op - allowance[i] * IDENTITY if i == j else op for j, op in enumerate(row))
         for i, row in enumerate(matrix)
     )
 
 
-def least(numbers: list[Scalar], signs: Signs) -> Scalar | None:
-    """The least of some numbers, if it is known which it is."""
+def known_minimum(numbers: list[Scalar], signs: Signs) -> Scalar | None:
+    """The least of some numbers; None if it is not known which it is."""
     for number in numbers:
-        if all(signs.of(other - number) in (0, 1) for other in numbers):
+        if all(signs.sign_of(other - number) in (0, 1) for other in numbers):
             return number
     return None

@@ -4,11 +4,11 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 from odenet.analyse import latex, proof_text
-from odenet.analyse.conditions import Part
+from odenet.analyse.conditions import ProofPart
 from odenet.analyse.counterexample import Witness
 from odenet.analyse.energy import Energy
 from odenet.analyse.factorisations import Matrix
-from odenet.analyse.laurent import Scalar, rational
+from odenet.analyse.laurent import Scalar, as_fraction
 from odenet.analyse.scaling import UnitWeights
 from odenet.analyse.units import System
 from odenet.diagnostics import Span
@@ -25,16 +25,16 @@ MEANINGS = {
 
 @dataclass(frozen=True)
 class Assumption:
-    """What the verdict rests on in addition to the equations; each can be checked on real weights.
+    """A condition under which the verdict holds; it can be checked on given weights.
 
     Args:
-        kind: "constant weights" (within a step), "frozen statistics" (of a batch norm), "gain" (of
-            a norm), "sign" (of a learned number or diagonal) or "gate" (a function of what is no
-            state): the last three are never negative.
-        subject: canonical name of the parameter, empty for all.
-        text: in words.
+        kind: "constant weights" (within a step), "frozen statistics" (of a batch norm), or that
+            something is never negative: the "gain" of a norm, the "sign" of a learned number or
+            diagonal, or a "gate" (a function that does not depend on the states).
+        subject: canonical name of the parameter; empty if it is about all.
+        text: the condition in words.
         by_construction: whether the generated module cannot violate it.
-        start: how the parameter begins, where the assumption does not hold there; else empty.
+        start: the initial value of the parameter, in words, if it violates the condition.
     """
 
     kind: AssumptionKind
@@ -55,19 +55,19 @@ class Certificate:
     Args:
         verdict: "imaginary", "real" (and at most 0) or "stable" (no positive real part) are proved;
             "refuted" has a witness with a positive real part; "open" is neither.
-        parts: the pieces of the proof; for one that is not block triangular a single one.
-        energy: what the flow conserves or diminishes, if the same condition gives one.
-        assumptions: what the verdict rests on.
+        parts: the proofs of the diagonal blocks of a block triangular Jacobian, or of all of it.
+        energy: a function that the flow conserves or decreases, if the proof gives one.
+        assumptions: the conditions under which the verdict holds.
         reason: why nothing was proved.
-        span: the piece of the text that is to blame.
-        witness: a Jacobian with an eigenvalue in the right half plane.
-        trials: how many weights and inputs were tried without finding one.
-        unsearched: why none could be tried.
+        span: the part of the text that is the reason.
+        witness: a counterexample, a Jacobian with an eigenvalue in the right half plane.
+        trials: how many weights and inputs were tried in the search for a counterexample.
+        unsearched: why that search was not possible.
         system: the dynamics as s' = L φ(R s + b); None if they are not of that form.
     """
 
     verdict: Verdict
-    parts: tuple[Part, ...] = ()
+    parts: tuple[ProofPart, ...] = ()
     energy: Energy | None = None
     assumptions: tuple[Assumption, ...] = ()
     reason: str = ""
@@ -83,18 +83,18 @@ class Certificate:
         return self.verdict in MEANINGS
 
     @property
-    def vanishing(self) -> bool:
+    def has_zero_spectrum(self) -> bool:
         """Whether it is proved that all eigenvalues are zero."""
         return self.proved and all(p.nilpotent and not p.decay for p in self.parts)
 
     @property
     def matrix(self) -> Matrix | None:
-        """M = R L, if one matrix carries the proof."""
+        """M = R L, if the proof has one part."""
         return self.parts[0].matrix if len(self.parts) == 1 else None
 
     @property
     def weights(self) -> UnitWeights | None:
-        """C, if one matrix carries the proof."""
+        """The diagonal of the scaling C, if the proof has one part."""
         return self.parts[0].weights if len(self.parts) == 1 else None
 
     @property
@@ -103,9 +103,13 @@ class Certificate:
         rates = {part.rate for part in self.parts}
         if len(rates) == 1:
             return rates.pop()
-        numbers = [rational(rate) for rate in rates if rate is not None]
-        known = [number for number in numbers if number is not None]
-        return Scalar.number(min(known)) if known and len(known) == len(rates) else None
+        numbers = [as_fraction(rate) for rate in rates if rate is not None]
+        numeric_rates = [number for number in numbers if number is not None]
+        return (
+            Scalar.number(min(numeric_rates))
+            if numeric_rates and len(numeric_rates) == len(rates)
+            else None
+        )
 
     @property
     def conditions(self) -> tuple[str, ...]:
@@ -117,35 +121,36 @@ class Certificate:
         )
 
     @property
-    def broken(self) -> tuple[Assumption, ...]:
-        """The assumptions that do not hold where training begins."""
+    def initially_violated(self) -> tuple[Assumption, ...]:
+        """The assumptions that do not hold at the initial values of the parameters."""
         return tuple(assumption for assumption in self.assumptions if assumption.start)
 
     @property
     def summary(self) -> str:
         """The verdict in one line."""
         if self.proved:
-            where = {"real": "real and at most 0", "stable": "in the closed left half plane"}
-            under = f", if {' and '.join(self.conditions)}" if self.conditions else ""
-            under += "".join(
-                f"; {assumption.start}, where this does not hold" for assumption in self.broken
+            phrases = {"real": "real and at most 0", "stable": "in the closed left half plane"}
+            provisos = f", if {' and '.join(self.conditions)}" if self.conditions else ""
+            provisos += "".join(
+                f"; {assumption.start}, where this does not hold"
+                for assumption in self.initially_violated
             )
-            return f"spectrum {where.get(self.verdict, self.verdict)} (proved{under})"
+            return f"spectrum {phrases.get(self.verdict, self.verdict)} (proved{provisos})"
         if self.witness is not None:
             return f"spectrum refuted: not stable, {self.witness}"
-        return f"spectrum open: {self.reason}{self.tried}"
+        return f"spectrum open: {self.reason}{self.search_text}"
 
     @property
-    def tried(self) -> str:
-        """What a search for a counterexample came to that found none, to end a sentence with."""
+    def search_text(self) -> str:
+        """The outcome of a search that found no counterexample, to be appended to a sentence."""
         if self.unsearched:
             return f"; not searched for a counterexample: {self.unsearched}"
         return f"; no counterexample in {self.trials} trials" if self.trials else ""
 
     @property
     def proof(self) -> tuple[str, ...]:
-        """The argument as a chain of lines; empty if nothing is proved."""
-        return tuple(proof_text.proof(self.parts, self.verdict)) if self.proved else ()
+        """The proof, line by line; empty if nothing is proved."""
+        return tuple(proof_text.proof_lines(self.parts, self.verdict)) if self.proved else ()
 
     def __repr__(self) -> str:
         return f"<certificate: {self.summary}>"
@@ -164,7 +169,7 @@ class Certificate:
 
     def latex(self) -> str:
         """The verdict in words, and the proof as a display."""
-        return latex.certificate(self.parts, self.verdict, self.summary)
+        return latex.certificate_latex(self.parts, self.verdict, self.summary)
 
     def _repr_latex_(self) -> str:
         return self.latex()
@@ -175,7 +180,7 @@ class Certificate:
         return {
             "verdict": self.verdict,
             "summary": self.summary,
-            "parts": [proof_text.plain(part) for part in self.parts],
+            "parts": [proof_text.part_json(part) for part in self.parts],
             "rate": None if self.rate is None else str(self.rate),
             "energy": str(self.energy) if self.energy else None,
             "assumptions": [asdict(assumption) for assumption in self.assumptions],

@@ -1,27 +1,27 @@
-"""From the typed program to the certificate. Symbolic: no weights, no numbers, no numpy."""
+"""Makes the certificate of a typed program by symbolic proofs: no weights, no numpy."""
 
 from dataclasses import replace
 
 from odenet.analyse.certificate import Assumption, Certificate
-from odenet.analyse.conditions import Part
-from odenet.analyse.descent import falling
+from odenet.analyse.conditions import ProofPart
+from odenet.analyse.decreasing_energy import prove_decreasing_energy
 from odenet.analyse.energy import Energy, read_energy
-from odenet.analyse.functions import written
+from odenet.analyse.functions import leaf_formula
 from odenet.analyse.laurent import Signs
 from odenet.analyse.prove import Activations, Proof, prove
 from odenet.analyse.read_formulas import FormulaReader, Gate, OutsideTheorems
 from odenet.analyse.read_units import read_system
-from odenet.analyse.slopes import with_slopes
-from odenet.analyse.units import System, not_monotone
-from odenet.analyse.why_open import explain
+from odenet.analyse.slopes import with_slope_bounds
+from odenet.analyse.units import System, nonmonotone_activation
+from odenet.analyse.why_open import reason_not_proved
 from odenet.diagnostics.effort import MOST_PRODUCTS, TooMuch, at_most
 from odenet.model.expressions.expr import Bias
 from odenet.model.tables.declared_parameters import DeclaredParameter
 from odenet.model.typed.frozen_time import FROZEN_TIME, reads_time
 from odenet.model.typed.program import Model
 
-CONSTANT = Assumption("constant weights", "", "the weights are constant within a step")
-FIXED = Assumption(
+CONSTANT_WEIGHTS = Assumption("constant weights", "", "the weights are constant within a step")
+FIXED_TIME = Assumption(
     "constant weights", "", "t is fixed: the Jacobian is that at one time, and so at each of them"
 )
 
@@ -42,7 +42,7 @@ def certify(model: Model) -> Certificate:
     """
     try:
         with at_most(MOST_PRODUCTS):
-            return _certified(model)
+            return _best_certificate(model)
     except OutsideTheorems as obstacle:
         return Certificate(verdict="open", reason=str(obstacle), span=obstacle.span)
     except TooMuch:
@@ -50,131 +50,144 @@ def certify(model: Model) -> Certificate:
         return Certificate(verdict="open", reason=TOO_LONG, span=longest.span)
 
 
-def _certified(model: Model) -> Certificate:
+def _best_certificate(model: Model) -> Certificate:
     reader = FormulaReader(model)
     systems = (read_system(model, reader, whole) for whole in (False, True))
-    readings = [with_slopes(system, model, reader) for system in systems]
-    best = _certificate(model, reader, readings[0])
+    readings = [with_slope_bounds(system, model, reader) for system in systems]
+    best = _reading_certificate(model, reader, readings[0])
     if (best.proved and best.energy is not None) or readings[0] == readings[1]:
         return best
-    return max(best, _certificate(model, reader, readings[1]), key=_strength)
+    return max(best, _reading_certificate(model, reader, readings[1]), key=_strength_key)
 
 
-def _strength(certificate: Certificate) -> tuple[bool, bool, bool]:
-    """What makes one certificate better than another."""
-    known = certificate.energy is not None
-    return certificate.proved, certificate.verdict != "stable", known
+def _strength_key(certificate: Certificate) -> tuple[bool, bool, bool]:
+    """A sort key by which stronger certificates are larger."""
+    has_energy = certificate.energy is not None
+    return certificate.proved, certificate.verdict != "stable", has_energy
 
 
-def _certificate(model: Model, reader: FormulaReader, system: System) -> Certificate:
-    """The certificate of one reading of the dynamics."""
-    unfit = frozenset(a for unit in system.units if (a := not_monotone(unit, model)) is not None)
+def _reading_certificate(model: Model, reader: FormulaReader, system: System) -> Certificate:
+    """The certificate for one way to read the dynamics as units."""
+    nonmonotone = frozenset(
+        a for unit in system.units if (a := nonmonotone_activation(unit, model)) is not None
+    )
     signs = Signs(reader.values, frozenset(reader.nonnegative))
-    proof, assumed = _with_assumptions(system, signs, frozenset(reader.learned), unfit)
-    energy = _energy(proof, system, replace(signs, assumed=signs.assumed | assumed), reader)
+    proof, assumed = _prove_assuming(system, signs, frozenset(reader.learned), nonmonotone)
+    energy = _proved_energy(
+        proof, system, replace(signs, nonnegative=signs.nonnegative | assumed), reader
+    )
     if proof.spectrum is None:
-        found = _open(system, signs, unfit, energy)
+        certificate = _open_certificate(system, signs, nonmonotone, energy)
     else:
-        timed = (FIXED,) if FROZEN_TIME in model.parameters else ()
-        assumptions = (CONSTANT, *timed, *_norms(proof, model), *_signs(assumed, reader))
-        found = Certificate(
+        time_assumption = (FIXED_TIME,) if FROZEN_TIME in model.parameters else ()
+        assumptions = (
+            CONSTANT_WEIGHTS,
+            *time_assumption,
+            *_norm_assumptions(proof, model),
+            *_sign_assumptions(assumed, reader),
+        )
+        certificate = Certificate(
             verdict=proof.spectrum, parts=proof.parts, energy=energy, assumptions=assumptions
         )
-    return replace(found, system=system)
+    return replace(certificate, system=system)
 
 
-def _with_assumptions(
-    system: System, signs: Signs, learned: frozenset[str], unfit: Activations
+def _prove_assuming(
+    system: System, signs: Signs, learned: frozenset[str], nonmonotone: Activations
 ) -> tuple[Proof, frozenset[str]]:
-    """A proof, with as few learned numbers taken to be >= 0 as it needs."""
-    plain = prove(system, signs, unfit)
-    if plain.spectrum or not learned:
-        return plain, frozenset()
-    known, needed = signs.assumed, learned
-    found = prove(system, replace(signs, assumed=known | learned), unfit)
-    if found.spectrum is None:
-        return plain, frozenset()
+    """A proof, and the learned numbers and diagonals that it assumes >= 0, as few as possible."""
+    unconditional = prove(system, signs, nonmonotone)
+    if unconditional.spectrum or not learned:
+        return unconditional, frozenset()
+    nonnegative, needed = signs.nonnegative, learned
+    proof = prove(system, replace(signs, nonnegative=nonnegative | learned), nonmonotone)
+    if proof.spectrum is None:
+        return unconditional, frozenset()
     for name in sorted(learned):
         fewer = needed - {name}
-        smaller = prove(system, replace(signs, assumed=known | fewer), unfit)
-        if smaller.spectrum is not None:
-            found, needed = smaller, fewer
-    return found, needed
+        weaker = prove(system, replace(signs, nonnegative=nonnegative | fewer), nonmonotone)
+        if weaker.spectrum is not None:
+            proof, needed = weaker, fewer
+    return proof, needed
 
 
-def _energy(proof: Proof, system: System, signs: Signs, reader: FormulaReader) -> Energy | None:
-    """The energy of a statement about all units; a forcing outside of them does work of its own."""
-    if system.forced:
+def _proved_energy(
+    proof: Proof, system: System, signs: Signs, reader: FormulaReader
+) -> Energy | None:
+    """The energy from a proof about all units; None if there is none or a forcing adds energy."""
+    if system.has_forcing:
         return None
-    found = proof.whole or falling(system, signs)
-    if found is None or not found.units:
+    part = proof.joint_part or prove_decreasing_energy(system, signs)
+    if part is None or not part.units:
         return None
-    listed = proof.parts[0].units if len(proof.parts) == 1 else ()
-    if _moves_in_time(found, reader):
+    proof_units = proof.parts[0].units if len(proof.parts) == 1 else ()
+    if _depends_on_time(part, reader):
         return None
-    return read_energy(found, reader, listed, signs.assumed)
+    return read_energy(part, reader, proof_units, signs.nonnegative)
 
 
-def _moves_in_time(part: Part, reader: FormulaReader) -> bool:
-    """Whether an energy would read `t`: it then changes by itself, whatever the flow does."""
+def _depends_on_time(part: ProofPart, reader: FormulaReader) -> bool:
+    """Whether an energy would depend on `t` explicitly: it is then not conserved."""
     operators = [*part.weights, *(op for unit in part.units for op in unit.row.values())]
     numbers = {name for operator in operators for name in operator.symbols}
     nodes = [reader.symbols[name] for name in numbers if name in reader.symbols]
     nodes += [node for u in part.units for node in (u.formula, u.argument) if node is not None]
     diagonals = {reader.names[name] for operator in operators for name in operator.diagonals}
-    nodes += [written(gate.leaf) for gate in diagonals if isinstance(gate, Gate)]
+    nodes += [leaf_formula(gate.leaf) for gate in diagonals if isinstance(gate, Gate)]
     return any(map(reads_time, nodes))
 
 
-def _open(system: System, signs: Signs, unfit: Activations, energy: Energy | None) -> Certificate:
-    """No proof: the reason and its place."""
+def _open_certificate(
+    system: System, signs: Signs, nonmonotone: Activations, energy: Energy | None
+) -> Certificate:
+    """The certificate if nothing was proved, with the reason and its place."""
     for unit in system.units:
         for activation in unit.activations:
-            if activation in unfit and energy is not None:
+            if activation in nonmonotone and energy is not None:
                 reason = f"{activation.name} is not nondecreasing: its slope can be negative"
                 return Certificate(verdict="open", energy=energy, reason=reason, span=unit.span)
-    reason, span = explain(system, signs)
+    reason, span = reason_not_proved(system, signs)
     return Certificate(verdict="open", energy=energy, reason=reason, span=span)
 
 
-def _norms(proof: Proof, model: Model) -> list[Assumption]:
-    """Frozen statistics and gains of the norms inside units."""
-    units = [unit for part in proof.parts for unit in part.monotone]
-    found: list[Assumption] = []
+def _norm_assumptions(proof: Proof, model: Model) -> list[Assumption]:
+    """The assumptions about norms in units: frozen statistics and gains >= 0."""
+    units = [unit for part in proof.parts for unit in part.monotone_units]
+    assumptions: list[Assumption] = []
     for name in dict.fromkeys(name for unit in units for name in unit.norms):
-        spelling, learned = model.spellings.get(name, name), model.parameters[name]
+        spelling, parameter = model.spellings.get(name, name), model.parameters[name]
         text = (
             f"the statistics of {spelling} are frozen, as in evaluation: in training they come "
             "from the batch, and the verdict is not about that Jacobian"
         )
-        found.append(Assumption("frozen statistics", name, text))
-        gain, start = f"the gain of {spelling}", _start(learned)
+        assumptions.append(Assumption("frozen statistics", name, text))
+        gain, start = f"the gain of {spelling}", _start_text(parameter)
         start = start and f"{gain} {start}"
-        found.append(Assumption("gain", name, f"{gain} is ≥ 0", learned.is_positive, start))
-    return found
+        assumptions.append(Assumption("gain", name, f"{gain} is ≥ 0", parameter.is_positive, start))
+    return assumptions
 
 
-def _signs(assumed: frozenset[str], reader: FormulaReader) -> list[Assumption]:
-    """Signs of numbers and diagonals: those that are assumed, and those by construction."""
-    found: list[Assumption] = []
+def _sign_assumptions(assumed: frozenset[str], reader: FormulaReader) -> list[Assumption]:
+    """The assumptions that numbers and diagonals are >= 0, including those true by construction."""
+    assumptions: list[Assumption] = []
     for name in sorted(assumed):
         target = reader.names[name]
         if isinstance(target, Gate):
             assert isinstance(target.leaf, Bias)
             target, name = target.leaf.name, reader.spell(target.leaf.name)
-        start = _start(reader.model.parameters[target])
+        start = _start_text(reader.model.parameters[target])
         start = start and f"{name} {start}"
-        found.append(Assumption("sign", target, f"{name} ≥ 0", False, start))
+        assumptions.append(Assumption("sign", target, f"{name} ≥ 0", False, start))
     for name in sorted(reader.nonnegative):
         target = reader.names[name]
         kind, subject = ("gate", "") if isinstance(target, Gate) else ("sign", target)
-        found.append(Assumption(kind, subject, f"{name} ≥ 0", by_construction=True))
-    return found
+        assumptions.append(Assumption(kind, subject, f"{name} ≥ 0", by_construction=True))
+    return assumptions
 
 
-def _start(learned: DeclaredParameter) -> str:
-    """How a parameter begins, if not at values that are >= 0; empty if it does."""
-    init = learned.options["init"]
+def _start_text(parameter: DeclaredParameter) -> str:
+    """The initial values of a parameter in words, if they can be negative; else empty."""
+    init = parameter.options["init"]
     if init.name in ("zeros", "ones") or init.kwargs.get("value", -1) >= 0:
         return ""
     if init.name == "constant":

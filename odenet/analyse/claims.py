@@ -1,4 +1,4 @@
-"""The claims of `require`: proved, refuted, or open."""
+"""Judges the claims of `require` lines: proved, refuted or open."""
 
 from dataclasses import dataclass, field
 from typing import Any, cast
@@ -7,8 +7,8 @@ from odenet.analyse.certificate import MEANINGS, Certificate
 from odenet.analyse.counterexample import Witness
 from odenet.analyse.decide import TRIALS
 from odenet.analyse.facts import Facts
-from odenet.analyse.scheme_on_dynamics import irreversible
-from odenet.analyse.step_constants import bits_kept, steps_in_use
+from odenet.analyse.scheme_on_dynamics import reason_irreversible
+from odenet.analyse.step_constants import bits_kept, distinct_steps
 from odenet.derive.text import notation
 from odenet.diagnostics import Code, Diagnostic, Span
 from odenet.model.tables.claims import CLAIMS, Answer
@@ -19,21 +19,21 @@ IMPLIED_BY = {
     "imaginary": ("imaginary",),
     "real": ("real",),
 }
-WORDS = {True: "proved", False: "refuted", None: "open"}
-CODES: dict[bool | None, Code] = {False: "claim-refuted", None: "claim-open"}
-SIGNS = {True: "✓", False: "✗", None: "?"}
+VERDICT_WORDS = {True: "proved", False: "refuted", None: "open"}
+ERROR_CODES: dict[bool | None, Code] = {False: "claim-refuted", None: "claim-open"}
+VERDICT_MARKS = {True: "✓", False: "✗", None: "?"}
 
 
 @dataclass(frozen=True)
 class ClaimResult:
-    """What became of one claim.
+    """The verdict on one claim.
 
     Args:
-        claim: as it is written in the file.
-        holds: True if proved, False if refuted, None if it is open.
+        claim: the claim as it is written in the file.
+        holds: True if proved, False if refuted, None if open.
         reason: why, in a sentence.
-        span: the line of the claim; for a refutation with a place of its own, see `cause`.
-        cause: the piece of text that refutes it or prevents a proof.
+        span: the line of the claim.
+        cause: the part of the text that refutes it or prevents a proof.
         witness: the counterexample of a refuted claim about the spectrum.
     """
 
@@ -53,12 +53,12 @@ class ClaimResult:
     @property
     def verdict(self) -> str:
         """`proved`, `refuted` or `open`."""
-        return WORDS[self.holds]
+        return VERDICT_WORDS[self.holds]
 
     @property
     def line(self) -> str:
-        """The claim and what became of it, in one line with a sign before it."""
-        return f"{SIGNS[self.holds]} {self}"
+        """The claim and its verdict in one line, after a mark ✓, ✗ or ?."""
+        return f"{VERDICT_MARKS[self.holds]} {self}"
 
     def __repr__(self) -> str:
         return f"<claim {self}>"
@@ -71,11 +71,11 @@ class ClaimResult:
             severity: "error" or "warning".
         """
         message = f"`require {self.name}` is {self.verdict}: {self.reason}"
-        place = self.cause or self.span
-        see = f"see line {place.line}: {place.text}" if place != self.span else ""
-        advice = "; ".join(part for part in (see, help) if part)
+        span = self.cause or self.span
+        reference = f"see line {span.line}: {span.text}" if span != self.span else ""
+        advice = "; ".join(part for part in (reference, help) if part)
         return Diagnostic(
-            CODES[self.holds], message, self.span, advice, severity, label="claimed here"
+            ERROR_CODES[self.holds], message, self.span, advice, severity, label="claimed here"
         )
 
     def __str__(self) -> str:
@@ -95,11 +95,11 @@ class ClaimResult:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Judged(Facts):
-    """All that claims are judged by.
+class ClaimContext(Facts):
+    """What claims are judged by: the facts about the file, and how to search for counterexamples.
 
     Args:
-        trials: starts of the search for a counterexample; 0 for proofs only.
+        trials: random starts of the search; 0 for none.
         seed: of the search.
     """
 
@@ -111,66 +111,68 @@ def check_claims(facts: Facts, trials: int = TRIALS, seed: int = 0) -> list[Clai
     """Prove or refute every `require` of a file.
 
     Args:
-        facts: what is known of it.
-        trials: starts of the search for a counterexample; 0 for proofs only.
+        facts: what is known about the file.
+        trials: random starts of the search for a counterexample; 0 for none.
         seed: of the search.
     """
-    judged = Judged(**vars(facts), trials=trials, seed=seed)
-    return [_checked(judged, claim) for claim in facts.model.claims]
+    context = ClaimContext(**vars(facts), trials=trials, seed=seed)
+    return [_check_claim(context, claim) for claim in facts.model.claims]
 
 
-def _checked(facts: Judged, claim: Claim) -> ClaimResult:
-    kind = CLAIMS[claim.name]
-    if facts.derived is None and kind.concerns_steps:
-        found = Answer(None, "this is about steps, and the file has no `discretise` line")
+def _check_claim(context: ClaimContext, claim: Claim) -> ClaimResult:
+    claim_row = CLAIMS[claim.name]
+    if context.derivation_or_none is None and claim_row.concerns_steps:
+        answer = Answer(None, "this is about steps, and the file has no `discretise` line")
     else:
-        found = kind.judge_claim(facts, claim)
-    return ClaimResult(claim, found.holds, found.reason, claim.span, found.cause, found.witness)
+        answer = claim_row.judge_claim(context, claim)
+    return ClaimResult(claim, answer.holds, answer.reason, claim.span, answer.cause, answer.witness)
 
 
-def reversible(facts: Judged, claim: Claim) -> Answer:
-    """Whether the scheme is undone line by line."""
-    why = irreversible(facts.model, facts.derivation)
-    if why is None:
+def reversible(facts: ClaimContext, claim: Claim) -> Answer:
+    """Whether the steps of the scheme have an inverse."""
+    reason = reason_irreversible(facts.model, facts.derivation)
+    if reason is None:
         return Answer(True, f"{facts.model.scheme.name} is undone line by line")
     obstacle = facts.derivation.obstacle
-    return Answer(False, why, obstacle.span if obstacle else None)
+    return Answer(False, reason, obstacle.span if obstacle else None)
 
 
-def exact(facts: Judged, claim: Claim) -> Answer:
-    """Whether it is undone bit for bit."""
-    undone = reversible(facts, claim)
-    if not undone.holds:
-        return undone
+def exact(facts: ClaimContext, claim: Claim) -> Answer:
+    """Whether the steps are inverted exactly, bit for bit."""
+    invertible = reversible(facts, claim)
+    if not invertible.holds:
+        return invertible
     if not facts.model.discretisation.exact:
         span = facts.model.discretisation.span
         return Answer(False, "the discretisation rounds: write `exact` at its end", span)
     bits = bits_kept(facts.model, facts.derivation)
-    kept = f", {bits:.3g} bits per value and step kept aside" if bits else ""
-    kept = ", with bits kept aside that depend on h" if bits is None else kept
-    return Answer(True, f"integer shears are undone bit for bit{kept}")
+    bits_text = f", {bits:.3g} bits per value and step kept aside" if bits else ""
+    bits_text = ", with bits kept aside that depend on h" if bits is None else bits_text
+    return Answer(True, f"integer shears are undone bit for bit{bits_text}")
 
 
-def order(facts: Judged, claim: Claim) -> Answer:
-    """Whether the scheme has an order."""
+def order(facts: ClaimContext, claim: Claim) -> Answer:
+    """Whether the scheme has at least the claimed order."""
     order = facts.derivation.order_at(facts.model.discretisation.numbers)
     name = facts.model.scheme.name
-    wanted = claim.number or 1
+    claimed = claim.number or 1
     if order.underived:
         return Answer(None, f"no order of {name} is derived: {order.reason}")
     if order.value is None:
         return Answer(False, f"{name} has no order: {order.reason}")
-    if wanted > order.value and order.at_least:
+    if claimed > order.value and order.at_least:
         reason = f"{name} has at least order {order.value}; not searched beyond {order.searched}"
         return Answer(None, reason)
-    holds = order.value >= wanted
-    why = [order.reason] if not holds and not order.equations else []
-    notes = "; ".join([f"{name} has order {order}", *why, *([order.note] if order.note else [])])
+    holds = order.value >= claimed
+    reasons = [order.reason] if not holds and not order.equations else []
+    notes = "; ".join(
+        [f"{name} has order {order}", *reasons, *([order.note] if order.note else [])]
+    )
     return Answer(holds, notes)
 
 
-def symmetric(facts: Judged, claim: Claim) -> Answer:
-    """Whether a step with -h undoes one with h."""
+def symmetric(facts: ClaimContext, claim: Claim) -> Answer:
+    """Whether a step with -h is the inverse of a step with h."""
     if facts.derivation.symmetric:
         return Answer(True, "a step with -h undoes a step with h")
     q = facts.derivation.symmetry_order
@@ -178,74 +180,77 @@ def symmetric(facts: Judged, claim: Claim) -> Answer:
     return Answer(False, f"a step with -h does not undo a step with h{limit}")
 
 
-def volume_preserving(facts: Judged, claim: Claim) -> Answer:
-    """Whether a step keeps volume."""
+def volume_preserving(facts: ClaimContext, claim: Claim) -> Answer:
+    """Whether a step preserves volume."""
     volume = facts.derivation.volume
     if facts.derivation.exponents:
-        shown = notation(facts.model.scheme)
-        inside = " + ".join(map(shown.show, facts.derivation.exponents))
-        return Answer(False, f"a step changes volume by the exponential of {inside}")
+        printer = notation(facts.model.scheme)
+        exponent = " + ".join(map(printer.show, facts.derivation.exponents))
+        return Answer(False, f"a step changes volume by the exponential of {exponent}")
     if volume is None:
         reason = "without an explicit inverse the change of volume depends on the weights"
         return Answer(None, reason)
     factor = _volume_factor(facts)
     if factor is None:
-        shown = notation(facts.model.scheme).number(volume)
-        reason = f"a step changes volume by {shown} per value, and h follows from the depth"
+        printer = notation(facts.model.scheme).number(volume)
+        reason = f"a step changes volume by {printer} per value, and h follows from the depth"
         return Answer(None, reason)
     if abs(factor - 1) < 1e-12:
         return Answer(True, "every shear keeps volume")
     return Answer(False, f"a step changes volume by {factor:g} per value")
 
 
-def _volume_factor(facts: Judged) -> float | None:
-    """By what a step changes volume; of steps that differ, the one that does so most."""
-    steps = steps_in_use(facts.model)
-    factors = [facts.derivation.volume_at(at.values) for at in steps]
-    known = [factor for factor in factors if factor is not None]
-    if len(known) < len(factors):
+def _volume_factor(facts: ClaimContext) -> float | None:
+    """The factor by which a step changes volume; of steps that differ, the one farthest from 1."""
+    steps = distinct_steps(facts.model)
+    factors = [facts.derivation.volume_at(step.values) for step in steps]
+    known_factors = [factor for factor in factors if factor is not None]
+    if len(known_factors) < len(factors):
         return None
-    return max(known, key=lambda factor: abs(factor - 1))
+    return max(known_factors, key=lambda factor: abs(factor - 1))
 
 
-def spectrum(facts: Judged, claim: Claim) -> Answer:
-    """Whether the eigenvalues are where the claim says."""
+def spectrum(facts: ClaimContext, claim: Claim) -> Answer:
+    """Whether all eigenvalues of the Jacobian lie in the claimed set."""
     certificate = facts.certificate
-    if certificate.verdict in IMPLIED_BY[claim.name] or certificate.vanishing:
-        if certificate.broken:
-            return _broken(facts)
-        under = ", ".join(certificate.conditions)
-        reason = f"{MEANINGS[claim.name]}" + (f", provided that {under}" if under else "")
+    if certificate.verdict in IMPLIED_BY[claim.name] or certificate.has_zero_spectrum:
+        if certificate.initially_violated:
+            return _violated_at_start(facts)
+        provisos = ", ".join(certificate.conditions)
+        reason = f"{MEANINGS[claim.name]}" + (f", provided that {provisos}" if provisos else "")
         return Answer(True, reason)
     witness = certificate.witness
     if witness is None and (claim.name != "stable" or certificate.trials < facts.trials):
-        certificate = _searched(facts, claim)
+        certificate = _certificate_after_search(facts, claim)
         witness = certificate.witness
     if witness is not None:
-        reason = f"{witness}, {witness.size} per state"
+        reason = f"{witness}, {witness.size_text} per state"
         return Answer(False, reason, certificate.span, witness)
     why = certificate.reason or f"proved is only that {MEANINGS[certificate.verdict]}"
-    return Answer(None, why + certificate.tried, certificate.span)
+    return Answer(None, why + certificate.search_text, certificate.span)
 
 
-def _searched(facts: Judged, claim: Claim) -> Certificate:
-    """The certificate after a search against what is claimed, if there is to be one."""
+def _certificate_after_search(facts: ClaimContext, claim: Claim) -> Certificate:
+    """The certificate after a search for a counterexample to the claim, if one is possible."""
     if facts.certificate.unsearched or not facts.trials:
         return facts.certificate
-    from odenet.analyse.witness import Against, searched  # numpy, which proofs do without
+    from odenet.analyse.witness import (  # numpy, which proofs do without
+        SpectrumClaim,
+        search_counterexample,
+    )
 
-    against = cast(Against, claim.name)
-    return searched(facts.certificate, facts.model, facts.trials, facts.seed, against)
+    against = cast(SpectrumClaim, claim.name)
+    return search_counterexample(facts.certificate, facts.model, facts.trials, facts.seed, against)
 
 
-def _broken(facts: Judged) -> Answer:
-    """A proof that rests on a sign with which training does not begin."""
+def _violated_at_start(facts: ClaimContext) -> Answer:
+    """The answer if the proof assumes a sign that the initial parameters do not have."""
     reasons: list[str] = []
-    for assumption in facts.certificate.broken:
-        learned = facts.model.parameters[assumption.subject]
-        fix = f"; {learned.type}(positive) keeps it" if "positive" in learned.options else ""
-        fix = fix.replace("norm(", f"norm({learned.options.get('kind')}, ")
+    for assumption in facts.certificate.initially_violated:
+        parameter = facts.model.parameters[assumption.subject]
+        fix = f"; {parameter.type}(positive) keeps it" if "positive" in parameter.options else ""
+        fix = fix.replace("norm(", f"norm({parameter.options.get('kind')}, ")
         reasons.append(f"{assumption.start}, where this does not hold{fix}")
     conditions = " and ".join(facts.certificate.conditions)
-    cause = facts.model.parameters[facts.certificate.broken[0].subject].span
+    cause = facts.model.parameters[facts.certificate.initially_violated[0].subject].span
     return Answer(None, f"proved if {conditions}; {'; '.join(reasons)}", cause)

@@ -1,14 +1,14 @@
-"""What a proof rests on: a `Part`, and the conditions of the theorems, checked as identities.
+"""The conditions of the theorems, checked as identities between sums of words.
 
-A `Part` is made by the functions below only, which multiply C M out and compare sums of words.
+A `ProofPart` is made only by the functions below, after they multiplied C M out and compared.
 """
 
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
-from odenet.analyse.factorisations import Arrangement, Matrix
+from odenet.analyse.factorisations import Factorisation, Matrix
 from odenet.analyse.laurent import Scalar, Signs
-from odenet.analyse.operator_algebra import NOTHING, Operator
+from odenet.analyse.operator_algebra import ZERO_OPERATOR, Operator
 from odenet.analyse.reductions import Decay
 from odenet.analyse.scaling import Aim, UnitWeights, find_weights, without_inverses
 from odenet.analyse.squares import Square, negative_squares
@@ -20,20 +20,20 @@ Spectrum = Literal["imaginary", "real", "stable"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Part(Arrangement):
-    """A proof about the units of an arrangement.
+class ProofPart(Factorisation):
+    """A proof about the eigenvalues of the units of a factorisation.
 
     Args:
         scaling: C.
-        squares: C M + (C M)ᵀ = -Σ weight Wᵀ W; for a real spectrum the same of C M. None for zero.
-            With an allowance A, M - A is in the place of M.
-        spectrum: what follows for the eigenvalues of D M, D >= 0 any diagonal, or, with an
-            allowance, for those of D M - Γ.
-        decay: γ by state if this is about J + Γ instead of J, Γ = γ I on each of these states.
-        allowance: a_k = (γ_k - rate)/s_k for units with slopes of at most s_k that read states of
-            decay γ_k; empty where the slopes' bounds were not used.
-        rate: an r > 0 with Re λ <= -r for the eigenvalues λ of J.
-        states: the block of a block triangular J that this is about; none for all of J.
+        squares: C M + (C M)ᵀ = -Σ weight Wᵀ W, or C M = -Σ weight Wᵀ W for a real spectrum; no
+            squares for zero. With an allowance A, it is M - A instead of M.
+        spectrum: where the eigenvalues of D M lie for every diagonal D >= 0; with an allowance,
+            those of D M - Γ.
+        decay: state -> γ if this is about J₀ = J + Γ, with Γ = γ I on each of these states.
+        allowance: a_k = (γ_k - rate)/s_k by which M may exceed the condition, for units with slopes
+            of at most s_k that read states of decay γ_k; empty if slope bounds were not used.
+        rate: an r > 0 with Re λ <= -r for all eigenvalues λ of J, if one was found.
+        states: the states of the diagonal block of J that this is about; empty for all of J.
     """
 
     scaling: Matrix
@@ -46,55 +46,57 @@ class Part(Arrangement):
 
     @property
     def nilpotent(self) -> bool:
-        """Whether M = 0, so that all eigenvalues are zero."""
+        """Whether M = R L = 0: then (L D R)² = 0, and all eigenvalues are zero."""
         return not any(operator for row in self.matrix for operator in row)
 
     @property
-    def of_jacobian(self) -> Spectrum:
-        """Where the eigenvalues of the Jacobian lie, given those of this part."""
+    def jacobian_spectrum(self) -> Spectrum:
+        """Where the eigenvalues of the Jacobian lie, its decay included."""
         if not self.decay:
             return self.spectrum
         return "real" if self.spectrum == "real" or self.nilpotent else "stable"
 
     @property
-    def monotone(self) -> tuple[Unit, ...]:
-        """The units of which D >= 0 was used."""
-        absorbed = tuple(unit for _, unit in self.absorbed)
+    def monotone_units(self) -> tuple[Unit, ...]:
+        """The units for which the proof uses that their slopes are >= 0."""
+        absorbed = tuple(unit for _, unit in self.absorbed_units)
         return absorbed if self.nilpotent else (*self.units, *absorbed)
 
     @property
-    def scales_diagonally(self) -> bool:
-        """Whether C is diagonal: in all theorems but the 14th."""
+    def has_diagonal_scaling(self) -> bool:
+        """Whether C is diagonal, as in all theorems but the 14th."""
         return not any(x for i, row in enumerate(self.scaling) for j, x in enumerate(row) if i != j)
 
     @property
     def weights(self) -> UnitWeights:
-        """The diagonal of C: all of C, but where Theorem 14 scales linear units."""
+        """The diagonal of C, which is all of C except in Theorem 14."""
         return tuple(row[i] for i, row in enumerate(self.scaling))
 
 
 # --- C M -----------------------------------------------------------------------------------------
 
 
-def diagonal(weights: UnitWeights) -> Matrix:
-    """C as a matrix."""
+def diagonal_matrix(weights: UnitWeights) -> Matrix:
+    """The diagonal matrix of some weights."""
     size = range(len(weights))
-    return tuple(tuple(weights[i] if i == j else NOTHING for j in size) for i in size)
+    return tuple(tuple(weights[i] if i == j else ZERO_OPERATOR for j in size) for i in size)
 
 
-def multiplied(c: Matrix, matrix: Matrix) -> Matrix:
-    """C M; only the entries of C that are not zero cost time, as C is mostly diagonal."""
+def matrix_product(c: Matrix, matrix: Matrix) -> Matrix:
+    """C M; zero entries of C cost no time, as C is mostly diagonal."""
     product: list[tuple[Operator, ...]] = []
     for row in c:
-        found = [NOTHING] * len(matrix[0] if matrix else ())
-        for a, other in zip(row, matrix, strict=True):
+        sums = [ZERO_OPERATOR] * len(matrix[0] if matrix else ())
+        for a, matrix_row in zip(row, matrix, strict=True):
             if a:
-                found = [sum_ + a @ b if b else sum_ for sum_, b in zip(found, other, strict=True)]
-        product.append(tuple(found))
+                sums = [
+                    total + a @ b if b else total for total, b in zip(sums, matrix_row, strict=True)
+                ]
+        product.append(tuple(sums))
     return tuple(product)
 
 
-def symmetric_part(matrix: Matrix) -> Matrix:
+def plus_adjoint(matrix: Matrix) -> Matrix:
     """A + Aᵀ."""
     size = range(len(matrix))
     return tuple(tuple(matrix[i][j] + matrix[j][i].adjoint for j in size) for i in size)
@@ -103,29 +105,31 @@ def symmetric_part(matrix: Matrix) -> Matrix:
 # --- Theorems 1 to 3 -----------------------------------------------------------------------------
 
 
-def antisymmetric(units: Units, matrix: Matrix, c: Matrix, signs: Signs) -> Part | None:
-    """C M + (C M)ᵀ = 0."""
-    zero = not any(op for row in symmetric_part(multiplied(c, matrix)) for op in row)
-    return _part(units, matrix, c, "imaginary", () if zero else None)
+def prove_antisymmetric(units: Units, matrix: Matrix, c: Matrix, signs: Signs) -> ProofPart | None:
+    """Theorem 1: C M + (C M)ᵀ = 0; None if that is false."""
+    is_zero = not any(op for row in plus_adjoint(matrix_product(c, matrix)) for op in row)
+    return _part_if_proved(units, matrix, c, "imaginary", () if is_zero else None)
 
 
-def symmetric(units: Units, matrix: Matrix, c: Matrix, signs: Signs) -> Part | None:
-    """C M = (C M)ᵀ = -Σ WᵀW."""
-    return _part(units, matrix, c, "real", symmetric_squares(multiplied(c, matrix), signs))
+def prove_symmetric(units: Units, matrix: Matrix, c: Matrix, signs: Signs) -> ProofPart | None:
+    """Theorem 3: C M = (C M)ᵀ = -Σ WᵀW; None if that is not found."""
+    return _part_if_proved(
+        units, matrix, c, "real", symmetric_squares(matrix_product(c, matrix), signs)
+    )
 
 
-def dissipative(units: Units, matrix: Matrix, c: Matrix, signs: Signs) -> Part | None:
-    """C M + (C M)ᵀ = -Σ WᵀW."""
-    squares = negative_squares(symmetric_part(multiplied(c, matrix)), signs)
-    return _part(units, matrix, c, "stable", squares)
+def prove_dissipative(units: Units, matrix: Matrix, c: Matrix, signs: Signs) -> ProofPart | None:
+    """Theorem 2: C M + (C M)ᵀ = -Σ WᵀW; None if that is not found."""
+    squares = negative_squares(plus_adjoint(matrix_product(c, matrix)), signs)
+    return _part_if_proved(units, matrix, c, "stable", squares)
 
 
-def _part(
+def _part_if_proved(
     units: Units, matrix: Matrix, c: Matrix, spectrum: Spectrum, squares: tuple[Square, ...] | None
-) -> Part | None:
+) -> ProofPart | None:
     if squares is None:
         return None
-    return Part(units=units, matrix=matrix, scaling=c, squares=squares, spectrum=spectrum)
+    return ProofPart(units=units, matrix=matrix, scaling=c, squares=squares, spectrum=spectrum)
 
 
 def symmetric_squares(product: Matrix, signs: Signs) -> tuple[Square, ...] | None:
@@ -136,31 +140,31 @@ def symmetric_squares(product: Matrix, signs: Signs) -> tuple[Square, ...] | Non
     return negative_squares(product, signs)
 
 
-def strongest(units: Units, matrix: Matrix, signs: Signs) -> Part | None:
-    """The strongest of the three that a diagonal C gives."""
-    if _hopeless(matrix, signs):
+def prove_diagonal(units: Units, matrix: Matrix, signs: Signs) -> ProofPart | None:
+    """The strongest of Theorems 1 to 3 for which a diagonal C is found."""
+    if _rules_out_scaling(matrix, signs):
         return None
-    for aim, check in (
-        (Aim.ANTISYMMETRIC, antisymmetric),
-        (Aim.SYMMETRIC, symmetric),
-        (Aim.DISSIPATIVE, dissipative),
+    for aim, prove in (
+        (Aim.ANTISYMMETRIC, prove_antisymmetric),
+        (Aim.SYMMETRIC, prove_symmetric),
+        (Aim.DISSIPATIVE, prove_dissipative),
     ):
         weights = find_weights(matrix, aim, signs)
-        for choice in (without_inverses(weights), weights) if weights else ():
-            part = check(units, matrix, diagonal(choice), signs)
+        for candidate in (without_inverses(weights), weights) if weights else ():
+            part = prove(units, matrix, diagonal_matrix(candidate), signs)
             if part is not None:
                 return part
     return None
 
 
-def _hopeless(matrix: Matrix, signs: Signs) -> bool:
-    """Whether a diagonal block alone rules out all scalings by numbers."""
+def _rules_out_scaling(matrix: Matrix, signs: Signs) -> bool:
+    """Whether a diagonal block of M alone rules out Theorems 1 to 3 for every C of numbers."""
     if any(operator.diagonals for row in matrix for operator in row):
         return False
     blocks = (matrix[i][i] for i in range(len(matrix)))
-    return any(negative_squares(symmetric_part(((b,),)), signs) is None for b in blocks)
+    return any(negative_squares(plus_adjoint(((b,),)), signs) is None for b in blocks)
 
 
-def as_arranged(part: Part, arrangement: Arrangement) -> Part:
-    """A statement about M, with how M came about."""
-    return replace(part, **vars(arrangement))
+def with_factorisation(part: ProofPart, factorisation: Factorisation) -> ProofPart:
+    """The proof with the changes of variables that led to its M."""
+    return replace(part, **vars(factorisation))

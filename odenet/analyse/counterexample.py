@@ -1,4 +1,4 @@
-"""A Jacobian that contradicts a statement about the spectrum, with all that reproduces it."""
+"""A counterexample to a statement about the spectrum, with all that is needed to reproduce it."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -10,17 +10,17 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Witness:
-    """Weights and a state at which the Jacobian has an eigenvalue where none should be.
+    """Weights and a state at which an eigenvalue of the Jacobian contradicts a statement.
 
     Args:
         eigenvalue: the eigenvalue.
         seed: of the search.
-        trial: the number of the find in the search.
+        trial: the number of the random start from which it was found, from 0.
         channels: channels of each state.
-        space: sizes of the axes, empty for plain vectors.
+        space: length of each spatial axis; empty for plain vectors.
         weights: canonical parameter name -> tensor of one step. Layers of maps and norms carry
             the names of torch's state dictionaries: `f.0.weight`, `N1.running_var`.
-        state: name of the unknown -> tensor (channels, *space); `Y'` for a speed.
+        state: name of the unknown -> tensor (channels, *space); `Y'` is the derivative of Y.
         input: the flow's input `u`, (channels, *space).
     """
 
@@ -34,10 +34,10 @@ class Witness:
     input: "ndarray" = field(repr=False, compare=False)
 
     def __str__(self) -> str:
-        return f"eigenvalue {number(self.eigenvalue)} at seed {self.seed}"
+        return f"eigenvalue {complex_text(self.eigenvalue)} at seed {self.seed}"
 
     @property
-    def size(self) -> str:
+    def size_text(self) -> str:
         """`2 channels on a 3 x 3 grid`."""
         channels = f"{self.channels} channel{'s' * (self.channels > 1)}"
         grid = " x ".join(map(str, self.space))
@@ -45,7 +45,8 @@ class Witness:
 
     def lines(self) -> Iterator[str]:
         """The eigenvalue that was found, and the call that finds it again."""
-        yield f"eigenvalue {number(self.eigenvalue)} of the Jacobian, {self.size} per state"
+        eigenvalue = complex_text(self.eigenvalue)
+        yield f"eigenvalue {eigenvalue} of the Jacobian, {self.size_text} per state"
         call = f"search_witness(model, trials={self.trial + 1}, seed={self.seed})"
         yield f"reproduced by odenet.analyse.{call}"
 
@@ -63,7 +64,7 @@ class Witness:
         }
 
 
-def number(value: complex) -> str:
+def complex_text(value: complex) -> str:
     """`0.83 + 0i`."""
     sign = "-" if value.imag < 0 else "+"
     return f"{value.real:.3g} {sign} {abs(value.imag):.3g}i"

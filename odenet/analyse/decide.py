@@ -1,27 +1,27 @@
-"""Prove, and where that fails look for a counterexample: the verdict that every command gives."""
+"""The verdict that all commands give: a proof, or the outcome of a search for a counterexample."""
 
 from odenet.analyse.certificate import Certificate
 from odenet.analyse.certify import certify
 from odenet.model.typed.program import Model
 
-TRIALS = 64  # starts of the search: in seconds at most, and most finds come within ten
+TRIALS = 64  # random starts of the search; they take seconds, and most finds come within ten
 
 
 def decide(model: Model, trials: int = TRIALS, seed: int = 0) -> Certificate:
-    """The certificate, and for what it leaves open a search for a counterexample.
+    """The certificate of a model, after a search for a counterexample if nothing is proved.
 
     Args:
         model: the typed program.
-        trials: how many starts; 0 for proofs only.
+        trials: number of random starts of the search; 0 for none.
         seed: of the search.
 
     Returns:
-        A certificate whose verdict is proved, or "refuted" with a witness, or "open". The same
-        arguments give the same one.
+        A certificate whose verdict is proved, or "refuted" with a witness, or "open". It depends on
+        the arguments only.
     """
     certificate = certify(model)
     if certificate.proved or not trials:
         return certificate
-    from odenet.analyse.witness import searched  # numpy, which proofs do without
+    from odenet.analyse.witness import search_counterexample  # numpy, which proofs do without
 
-    return searched(certificate, model, trials, seed)
+    return search_counterexample(certificate, model, trials, seed)

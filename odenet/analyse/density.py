@@ -1,6 +1,6 @@
-"""Whether a file's net is a density: an invertible map whose log-determinant is known."""
+"""Whether a file's net defines a density: an invertible map with a known log-determinant."""
 
-from odenet.analyse.scheme_on_dynamics import irreversible
+from odenet.analyse.scheme_on_dynamics import reason_irreversible
 from odenet.derive import Derivation
 from odenet.derive.text import notation
 from odenet.diagnostics import Diagnostic, Span
@@ -10,64 +10,66 @@ from odenet.model.tables.layers import LAYERS
 from odenet.model.typed.program import Model, flows_of
 
 
-def density_refused(model: Model, derivation: Derivation | None) -> Diagnostic | None:
-    """Why the net is not a density, at its line; None if it is.
+def density_error(model: Model, derivation: Derivation | None) -> Diagnostic | None:
+    """The error of a net that does not define a density, at its line; None if it does.
 
     Args:
         model: the typed program.
-        derivation: of its scheme; None without one.
+        derivation: of its scheme; None if it has no scheme.
     """
     for layer in model.net:
         if layer.name != "flow" and not (layer.name in LAYERS and LAYERS[layer.name].invertible):
-            known = ", ".join(row.name for row in LAYERS.values() if row.invertible)
-            needs = f"layers that are undone, and {layer.name} is not"
-            return _refused(needs, layer.span, f"a density is made of flow and {known}")
+            invertible = ", ".join(row.name for row in LAYERS.values() if row.invertible)
+            requirement = f"layers that are undone, and {layer.name} is not"
+            return _error(requirement, layer.span, f"a density is made of flow and {invertible}")
     flow = next(iter(flows_of(model.net)), None)
     if flow is None or derivation is None:
-        where = model.net[-1].span if model.net else model.equations
-        needs = "a flow, which learns the density"
-        return _refused(needs, where, "write `net = input(2) -> flow(6)`")
-    return _not_all_of_it(model) or _not_undone(model, derivation)
+        span = model.net[-1].span if model.net else model.equations
+        requirement = "a flow, which learns the density"
+        return _error(requirement, span, "write `net = input(2) -> flow(6)`")
+    return _states_error(model) or _inverse_error(model, derivation)
 
 
-def _refused(needs: str, span: Span | None, help_: str) -> Diagnostic:
-    return Diagnostic("not-a-density", f"`likelihood` needs {needs}", span, help_)
+def _error(requirement: str, span: Span | None, help_: str) -> Diagnostic:
+    return Diagnostic("not-a-density", f"`likelihood` needs {requirement}", span, help_)
 
 
-def _not_undone(model: Model, derivation: Derivation) -> Diagnostic | None:
-    chosen, name = model.discretisation, model.scheme.name
-    why = irreversible(model, derivation)
-    if chosen.tolerance is not None:
-        why = "its steps are solved to a tolerance"
-    if why:
-        needs = f"steps that are undone, and those of {name} are not: {why}"
+def _inverse_error(model: Model, derivation: Derivation) -> Diagnostic | None:
+    discretisation, name = model.discretisation, model.scheme.name
+    reason = reason_irreversible(model, derivation)
+    if discretisation.tolerance is not None:
+        reason = "its steps are solved to a tolerance"
+    if reason:
+        requirement = f"steps that are undone, and those of {name} are not: {reason}"
         help_ = "take a reversible scheme, such as verlet: `odenet schemes` lists them"
-        return _refused(needs, chosen.span, help_)
-    beside = [slot for slot in model.scheme.slots if slot.offset or slot.name in model.scheme.aux]
-    if beside:
-        shown = notation(model.scheme).show(beside[0])
-        needs = f"as many values as the input has, and {name} keeps {shown} as well"
+        return _error(requirement, discretisation.span, help_)
+    extra_slots = [
+        slot for slot in model.scheme.slots if slot.offset or slot.name in model.scheme.aux
+    ]
+    if extra_slots:
+        slot_text = notation(model.scheme).show(extra_slots[0])
+        requirement = f"as many values as the input has, and {name} keeps {slot_text} as well"
         help_ = "take a scheme that keeps the states alone, such as verlet"
-        return _refused(needs, chosen.span, help_)
+        return _error(requirement, discretisation.span, help_)
     return None
 
 
-def _not_all_of_it(model: Model) -> Diagnostic | None:
-    """States that are not parts of the input, each number once, or that the output leaves out."""
+def _states_error(model: Model) -> Diagnostic | None:
+    """The error of states that do not start as parts of the input, or are not all in the output."""
     dynamics = model.dynamics
     if dynamics.exogenous:
         rate = next(rate for rate in model.system.values() if reads_input(rate))
-        needs = "equations that read states alone, and this one reads `u`"
-        return _refused(needs, rate.span, "leave out `u`: the states begin as it")
+        requirement = "equations that read states alone, and this one reads `u`"
+        return _error(requirement, rate.span, "leave out `u`: the states begin as it")
     for state in model.system:
         value = dynamics.initial[state]
         if not isinstance(value, expr.Split):
-            needs = f"states that share the input, and {state.written}(0) is not a part of it"
+            requirement = f"states that share the input, and {state.written}(0) is not a part of it"
             help_ = "leave the initial values out, or write `split(u)`"
-            return _refused(needs, value.span or model.equations, help_)
+            return _error(requirement, value.span or model.equations, help_)
     output = dynamics.output
     parts = output.parts if isinstance(output, expr.Concat) else (output,)
     if sorted(map(str, parts)) != sorted(map(str, model.system)):
         help_ = "leave out `output`, or write `output concat(Y, Z)`"
-        return _refused("an output of all states, each once", output.span or model.equations, help_)
+        return _error("an output of all states, each once", output.span or model.equations, help_)
     return None

@@ -1,8 +1,8 @@
-"""Fields with their derivatives: numpy values that carry their Jacobian along.
+"""Forward-mode differentiation: numpy arrays that carry their derivatives along.
 
-A jet holds an array and its derivative with respect to all unknowns, and takes part in array code
-as numpy's own arrays do: `d * x`, `K @ x`, `x.mean(0)`. The rows of layers and parameters
-(odenet/model) are written in these operations.
+A `DualArray` holds an array and its derivative by all unknowns. It supports the operations of
+numpy arrays, `d * x`, `K @ x`, `x.mean(0)`, in which the tables of layers and parameters
+(odenet/model/tables) write what each of them computes.
 """
 
 from collections.abc import Callable, Sequence
@@ -14,190 +14,203 @@ from typing import Any
 import numpy as np
 from numpy import ndarray
 
-Function = Callable[[float], float]
-Mapped = Callable[[ndarray], ndarray]
+ScalarFunction = Callable[[float], float]
+ArrayFunction = Callable[[ndarray], ndarray]
 
 
 @dataclass(frozen=True)
-class Jet:
-    """An array and its derivative.
+class DualArray:
+    """An array and its derivative by all unknowns.
 
     Args:
-        value: (channels, cells) for a field, or of any other shape.
-        slope: the same shape and (unknowns,).
+        value: the array; (channels, grid points) for a feature map, or of any other shape.
+        derivative: of the shape of `value` followed by (unknowns,).
     """
 
     value: ndarray
-    slope: ndarray
+    derivative: ndarray
 
-    __array_ufunc__ = None  # `array * jet` and `array @ jet` are left to the jet
+    __array_ufunc__ = None  # numpy leaves `array @ dual` to __rmatmul__
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """The shape of the value, which is that of the slope."""
+        """The shape of the value."""
         return self.value.shape
 
     def __len__(self) -> int:
         return len(self.value)
 
-    # arithmetic, with jets, arrays and numbers
+    # arithmetic with other dual arrays, arrays and numbers
 
-    def __add__(self, other: Any) -> "Jet":
-        if isinstance(other, Jet):
-            return Jet(self.value + other.value, self.slope + other.slope)
+    def __add__(self, other: Any) -> "DualArray":
+        if isinstance(other, DualArray):
+            return DualArray(self.value + other.value, self.derivative + other.derivative)
         value = self.value + other
-        return Jet(value, np.broadcast_to(self.slope, (*value.shape, self.slope.shape[-1])))
+        return DualArray(
+            value, np.broadcast_to(self.derivative, (*value.shape, self.derivative.shape[-1]))
+        )
 
     __radd__ = __add__
 
-    def __neg__(self) -> "Jet":
-        return Jet(-self.value, -self.slope)
+    def __neg__(self) -> "DualArray":
+        return DualArray(-self.value, -self.derivative)
 
-    def __sub__(self, other: Any) -> "Jet":
+    def __sub__(self, other: Any) -> "DualArray":
         return self + (-other)
 
-    def __rsub__(self, other: Any) -> "Jet":
+    def __rsub__(self, other: Any) -> "DualArray":
         return other + (-self)
 
-    def __mul__(self, other: Any) -> "Jet":
-        if not isinstance(other, Jet):
+    def __mul__(self, other: Any) -> "DualArray":
+        if not isinstance(other, DualArray):
             factor = np.asarray(other)
-            return Jet(self.value * factor, self.slope * factor[..., None])
-        slope = self.value[..., None] * other.slope + other.value[..., None] * self.slope
-        return Jet(self.value * other.value, slope)
+            return DualArray(self.value * factor, self.derivative * factor[..., None])
+        derivative = (
+            self.value[..., None] * other.derivative + other.value[..., None] * self.derivative
+        )
+        return DualArray(self.value * other.value, derivative)
 
     __rmul__ = __mul__
 
-    def __truediv__(self, other: Any) -> "Jet":
-        return self * (other.through(lambda x: 1 / x, lambda x: -1 / x**2)
-                       if isinstance(other, Jet) else 1 / np.asarray(other))  # fmt: skip
+    def __truediv__(self, other: Any) -> "DualArray":
+        return self * (other.apply_array_function(lambda x: 1 / x, lambda x: -1 / x**2)
+                       if isinstance(other, DualArray) else 1 / np.asarray(other))  # fmt: skip
 
-    def __matmul__(self, other: Any) -> "Jet":
-        """A matrix product of two jets."""
-        slope = np.einsum("iku,kj->iju", self.slope, other.value)
-        slope = slope + np.einsum("ik,kju->iju", self.value, other.slope)
-        return Jet(self.value @ other.value, slope)
+    def __matmul__(self, other: Any) -> "DualArray":
+        """The matrix product of two dual arrays."""
+        derivative = np.einsum("iku,kj->iju", self.derivative, other.value)
+        derivative = derivative + np.einsum("ik,kju->iju", self.value, other.derivative)
+        return DualArray(self.value @ other.value, derivative)
 
-    def __rmatmul__(self, matrix: ndarray) -> "Jet":
-        return Jet(matrix @ self.value, np.tensordot(matrix, self.slope, axes=1))
+    def __rmatmul__(self, matrix: ndarray) -> "DualArray":
+        return DualArray(matrix @ self.value, np.tensordot(matrix, self.derivative, axes=1))
 
-    def __getitem__(self, index: Any) -> "Jet":
-        return Jet(self.value[index], self.slope[index])
+    def __getitem__(self, index: Any) -> "DualArray":
+        return DualArray(self.value[index], self.derivative[index])
 
-    def reshape(self, *shape: int) -> "Jet":
+    def reshape(self, *shape: int) -> "DualArray":
         """The same entries in another shape."""
         value = self.value.reshape(*shape)
-        return Jet(value, self.slope.reshape(*value.shape, -1))
+        return DualArray(value, self.derivative.reshape(*value.shape, -1))
 
     @property
-    def T(self) -> "Jet":
+    def T(self) -> "DualArray":
         """The transpose of a matrix."""
-        return Jet(self.value.T, self.slope.swapaxes(0, 1))
+        return DualArray(self.value.T, self.derivative.swapaxes(0, 1))
 
-    def sum(self, axis: int) -> "Jet":
-        """The sum along an axis, which stays with length 1."""
-        return Jet(self.value.sum(axis, keepdims=True), self.slope.sum(axis, keepdims=True))
+    def sum(self, axis: int) -> "DualArray":
+        """The sum along an axis, which is kept with length 1."""
+        return DualArray(
+            self.value.sum(axis, keepdims=True), self.derivative.sum(axis, keepdims=True)
+        )
 
-    def mean(self, axis: int) -> "Jet":
-        """The mean along an axis, which stays with length 1."""
+    def mean(self, axis: int) -> "DualArray":
+        """The mean along an axis, which is kept with length 1."""
         return self.sum(axis) / self.value.shape[axis]
 
-    def through(self, function: Mapped, derivative: Mapped) -> "Jet":
-        """A function of arrays, with its derivative, of each value."""
-        return Jet(function(self.value), derivative(self.value)[..., None] * self.slope)
+    def apply_array_function(
+        self, function: ArrayFunction, derivative: ArrayFunction
+    ) -> "DualArray":
+        """An elementwise function, given with its derivative as functions of whole arrays."""
+        return DualArray(function(self.value), derivative(self.value)[..., None] * self.derivative)
 
-    def exp(self) -> "Jet":
-        """The exponential of every value."""
-        return self.through(np.exp, np.exp)
+    def exp(self) -> "DualArray":
+        """The exponential of every entry."""
+        return self.apply_array_function(np.exp, np.exp)
 
-    def sqrt(self) -> "Jet":
-        """Its square root."""
-        return self.through(np.sqrt, lambda x: 0.5 / np.sqrt(x))
+    def sqrt(self) -> "DualArray":
+        """The square root of every entry."""
+        return self.apply_array_function(np.sqrt, lambda x: 0.5 / np.sqrt(x))
 
-    def softmax(self, causal: bool = False) -> "Jet":
-        """Positive weights that add up to 1 in every row, as exponentials of its entries.
+    def softmax(self, causal: bool = False) -> "DualArray":
+        """The softmax of every row of a matrix.
 
         Args:
-            causal: whether row i has the entries up to i only.
+            causal: whether row i is over its first i + 1 entries only; the others become 0.
         """
-        seen = np.tri(len(self)) if causal else np.ones(self.shape)
-        highest = np.where(seen > 0, self.value, -np.inf).max(1, keepdims=True)
-        # What is not seen may be larger than all that is, and must not overflow.
-        weights = (self * seen - highest * seen).exp() * seen
+        visible = np.tri(len(self)) if causal else np.ones(self.shape)
+        highest = np.where(visible > 0, self.value, -np.inf).max(1, keepdims=True)
+        # Masked entries may be larger than all others and must not overflow: they become 0 first.
+        weights = (self * visible - highest * visible).exp() * visible
         return weights / weights.sum(1)
 
-    def stacked(self, others: Sequence["Jet"]) -> "Jet":
-        """Itself and others, one below the other."""
+    def stacked(self, others: Sequence["DualArray"]) -> "DualArray":
+        """This array and others, concatenated along the first axis."""
         parts = (self, *others)
-        return Jet(np.concatenate([p.value for p in parts]),
-                   np.concatenate([p.slope for p in parts]))  # fmt: skip
+        return DualArray(np.concatenate([p.value for p in parts]),
+                   np.concatenate([p.derivative for p in parts]))  # fmt: skip
 
-    # functions of fields
+    # functions of feature maps, (channels, grid points)
 
     def convolved(
         self, kernel: ndarray, space: tuple[int, ...], groups: int = 1, dilation: int = 1
-    ) -> "Jet":
-        """A convolution with zeros around the map, see `conv_matrix`."""
+    ) -> "DualArray":
+        """A convolution with zero padding; see `conv_matrix` for the arguments."""
         matrix = conv_matrix(kernel, space, groups, dilation)
         return (matrix @ self.reshape(-1)).reshape(len(kernel), -1)
 
-    def pointwise(self, function: Function, derivative: Function) -> "Jet":
-        """A function of floats, with its derivative, of each value; nan where it has none."""
+    def pointwise(self, function: ScalarFunction, derivative: ScalarFunction) -> "DualArray":
+        """An elementwise function, given with its derivative for floats; nan outside its domain."""
         points = self.value.reshape(-1).tolist()
         value, slope = (
-            np.array([_at(f, x) for x in points]).reshape(self.value.shape)
+            np.array([_value_or_nan(f, x) for x in points]).reshape(self.value.shape)
             for f in (function, derivative)
         )
-        return Jet(value, slope[..., None] * self.slope)
+        return DualArray(value, slope[..., None] * self.derivative)
 
 
-def _at(function: Function, x: float) -> float:
+def _value_or_nan(function: ScalarFunction, x: float) -> float:
     try:
         return float(function(x))
-    except (ValueError, ArithmeticError):  # outside its domain, or out of reach
+    except (ValueError, ArithmeticError):  # outside its domain, or overflow
         return nan
 
 
-def unknown(shape: tuple[int, ...]) -> Jet:
-    """Zero, all of whose entries are the unknowns, in order."""
+def independent_variables(shape: tuple[int, ...]) -> DualArray:
+    """An array at 0 whose entries are themselves the unknowns, in order: its derivative is I.
+
+    The derivative of a linear function of it is the matrix of that function.
+    """
     size = prod(shape)
-    return Jet(np.zeros(shape), np.eye(size).reshape(*shape, size))
+    return DualArray(np.zeros(shape), np.eye(size).reshape(*shape, size))
 
 
 def conv_matrix(
     kernel: ndarray, space: tuple[int, ...], groups: int = 1, dilation: int = 1
 ) -> ndarray:
-    """A convolution with zeros around the map, as a matrix of the flattened field.
+    """The matrix of a zero-padded convolution on flattened feature maps.
 
     Args:
-        kernel: (out, in / groups, *sizes); without sizes a matrix on the channels.
-        space: sizes of the map.
-        groups: channel groups that do not mix.
-        dilation: distance of the cells a kernel reads.
+        kernel: (out, in / groups, *sizes); without sizes a matrix that mixes channels only.
+        space: the length of each spatial axis of the feature map.
+        groups: number of channel groups, which do not mix.
+        dilation: distance between the grid points that a kernel reads.
 
     Returns:
-        (out * cells, in * cells).
+        A matrix of shape (out * grid points, in * grid points).
     """
-    out, inner = kernel.shape[:2]
+    out_channels, group_channels = kernel.shape[:2]
     if kernel.ndim == 2:
         shifts = np.eye(prod(space))[None]
     else:
-        shifts = _shifts(space, kernel.shape[2:], dilation)
-    blocks = np.zeros((out, inner * groups, len(shifts)))
-    for o in range(out):
-        first = o * groups // out * inner
-        blocks[o, first : first + inner] = kernel[o].reshape(inner, -1)
+        shifts = _shift_matrices(space, kernel.shape[2:], dilation)
+    blocks = np.zeros((out_channels, group_channels * groups, len(shifts)))
+    for o in range(out_channels):
+        first_input = o * groups // out_channels * group_channels
+        blocks[o, first_input : first_input + group_channels] = kernel[o].reshape(
+            group_channels, -1
+        )
     matrix = np.tensordot(blocks, shifts, axes=1)
-    return matrix.swapaxes(1, 2).reshape(out * prod(space), -1)
+    return matrix.swapaxes(1, 2).reshape(out_channels * prod(space), -1)
 
 
 @cache
-def _shifts(space: tuple[int, ...], lengths: tuple[int, ...], dilation: int) -> ndarray:
-    """What each entry of a kernel does to a map, (entries, cells, cells)."""
-    found: list[ndarray] = []
+def _shift_matrices(space: tuple[int, ...], lengths: tuple[int, ...], dilation: int) -> ndarray:
+    """The shift of a feature map by each kernel entry: (entries, grid points, grid points)."""
+    matrices: list[ndarray] = []
     for tap in np.ndindex(*lengths):
         shift = np.ones((1, 1))
         for size, length, offset in zip(space, lengths, tap, strict=True):
             shift = np.kron(shift, np.eye(size, k=dilation * (offset - (length - 1) // 2)))
-        found.append(shift)
-    return np.array(found)
+        matrices.append(shift)
+    return np.array(matrices)

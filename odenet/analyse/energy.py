@@ -1,12 +1,19 @@
-"""The energy that the same condition proves conserved or decreasing."""
+"""The energy that the condition of a proof shows to be conserved or decreasing."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from odenet.analyse import energy_text
-from odenet.analyse.conditions import Part
+from odenet.analyse.conditions import ProofPart
 from odenet.analyse.laurent import ONE
-from odenet.analyse.operator_algebra import Diagonal, Letter, Operator, Powers, Word, powers
+from odenet.analyse.operator_algebra import (
+    Diagonal,
+    Letter,
+    Operator,
+    Powers,
+    Word,
+    diagonal_powers,
+)
 from odenet.analyse.read_formulas import LINEAR, FormulaReader, Gate
 from odenet.analyse.units import Unit
 from odenet.model.expressions import expr
@@ -20,9 +27,9 @@ class EnergyTerm:
 
     Args:
         weight: a number.
-        diagonal: canonical names of diagonals that multiply Ψ, with their powers > 0.
-        activation: what Ψ is the primitive of; `identity` for ½ |argument|².
-        argument: a field.
+        diagonal: canonical names of the diagonals that multiply Ψ, with their powers > 0.
+        activation: the derivative of Ψ; `identity` for ½ |argument|².
+        argument: the argument of Ψ, a formula in states, input and weights.
     """
 
     weight: expr.Node
@@ -39,13 +46,13 @@ class Energy:
         formula: E, `1ᵀΨ(K1 Z + b1) + ½ |Y|²`.
         rate: dE/dt, `0` or `-2 γ |φ1|²`.
         conserved: whether dE/dt = 0.
-        terms: what to sum; empty when there is no code for it.
-        obstacle: why there is none.
-        units: what the φ in the rate are, `φ1 = relu(K Y)`.
-        primitives: what the Ψ in the formula are, `Ψ' = relu`.
-        condition: what E divides by, `d > 0`; else empty.
-        listed: whether the φ are those that the proof lists.
-        part: the statement that it follows from.
+        terms: E as a sum, from which code is generated; empty if that is not possible.
+        obstacle: why it is not possible.
+        units: definitions of the φ in the rate, `φ1 = relu(K Y)`.
+        primitives: definitions of the Ψ in the formula, `Ψ' = relu`.
+        condition: that the denominators of E are not 0, `d > 0`; empty if it has none.
+        uses_proof_units: whether the φ are those that the printed proof numbers the same way.
+        part: the proof from which it follows.
     """
 
     formula: str
@@ -56,57 +63,57 @@ class Energy:
     units: tuple[str, ...] = ()
     primitives: tuple[str, ...] = ()
     condition: str = ""
-    listed: bool = False
-    part: Part | None = field(default=None, compare=False, repr=False)
+    uses_proof_units: bool = False
+    part: ProofPart | None = field(default=None, compare=False, repr=False)
 
     @property
-    def explained(self) -> str:
-        """Both, with all that is in them, to be read without a proof beside it."""
-        return self._with((*self.units, *self.primitives))
+    def full_text(self) -> str:
+        """E and dE/dt with all definitions, to be read without the proof."""
+        return self._with_definitions((*self.units, *self.primitives))
 
     def __str__(self) -> str:
-        if not self.listed:
-            return self.explained
-        plain = len(self.primitives) == 1 and self.primitives[0].startswith("Ψ' ")
-        return self._with(() if plain else self.primitives)
+        if not self.uses_proof_units:
+            return self.full_text
+        is_single_activation = len(self.primitives) == 1 and self.primitives[0].startswith("Ψ' ")
+        return self._with_definitions(() if is_single_activation else self.primitives)
 
-    def _with(self, notes: tuple[str, ...]) -> str:
+    def _with_definitions(self, definitions: tuple[str, ...]) -> str:
         sign = "" if self.conserved else " ≤ 0"
         condition = f" for {self.condition}" if self.condition else ""
-        noted = f", with {', '.join(notes)}" if notes else ""
-        return f"E = {self.formula},  dE/dt = {self.rate}{sign}{condition}{noted}"
+        definition_text = f", with {', '.join(definitions)}" if definitions else ""
+        return f"E = {self.formula},  dE/dt = {self.rate}{sign}{condition}{definition_text}"
 
 
 def read_energy(
-    part: Part,
+    part: ProofPart,
     reader: FormulaReader,
-    listed: tuple[Unit, ...] = (),
-    positive: frozenset[str] = frozenset(),
+    proof_units: tuple[Unit, ...] = (),
+    nonnegative: frozenset[str] = frozenset(),
 ) -> Energy:
-    """The energy of a statement about all units at once.
+    """The energy that follows from a proof about all units at once.
 
     Args:
-        part: the statement.
-        reader: of the formulas.
-        listed: the units that the proof above it lists as φ1, φ2, …
-        positive: names that are taken to be >= 0.
+        part: the proof.
+        reader: the reader of the model's formulas.
+        proof_units: the units φ1, φ2, … of the proof that is printed above the energy.
+        nonnegative: names of numbers and diagonals that are taken to be >= 0.
     """
     obstacle = ""
     terms: list[EnergyTerm] = []
     for unit, weight in zip(part.units, part.weights, strict=True):
-        obstacle = obstacle or _no_code(unit, weight, reader)
+        obstacle = obstacle or _obstacle(unit, weight, reader)
         if not obstacle:
-            terms.append(_term(unit, weight, reader))
+            terms.append(_energy_term(unit, weight, reader))
     return Energy(
         formula=energy_text.formula(part, reader),
         rate=energy_text.rate(part),
         conserved=not part.squares,
         terms=() if obstacle else tuple(terms),
         obstacle=obstacle,
-        units=energy_text.units(part),
-        primitives=energy_text.primitives(part, reader),
-        condition=energy_text.condition(part, reader, positive),
-        listed=[unit.text for unit in listed] == [unit.text for unit in part.units],
+        units=energy_text.unit_definitions(part),
+        primitives=energy_text.primitive_definitions(part, reader),
+        condition=energy_text.nonzero_condition(part, reader, nonnegative),
+        uses_proof_units=[unit.text for unit in proof_units] == [unit.text for unit in part.units],
         part=part,
     )
 
@@ -114,41 +121,41 @@ def read_energy(
 # --- as typed formulas ---------------------------------------------------------------------------
 
 
-def _no_code(unit: Unit, weight: Operator, reader: FormulaReader) -> str:
-    """Why a term cannot be generated; empty if it can."""
+def _obstacle(unit: Unit, weight: Operator, reader: FormulaReader) -> str:
+    """Why there is no code for the term of a unit; empty if there is."""
     if unit.norms:
         return f"the primitive of {unit.text} needs the frozen statistics of {unit.norms[0]}"
-    if unit.composed:
+    if unit.function_text:
         return f"{unit.text} is a chain of activations without a primitive in closed form"
     for activation in unit.activations:
         if not ACTIVATIONS[activation.name].primitive:
             return f"{activation.name} has no primitive in closed form"
-    if any(power < 0 for _, power in powers(weight.terms[0][0])):
+    if any(power < 0 for _, power in diagonal_powers(weight.terms[0][0])):
         return f"the weight {weight} divides by a diagonal"
     names = [*weight.diagonals, *(n for op in unit.row.values() for n in op.diagonals)]
-    gated = any(isinstance(reader.names[name], Gate) for name in names)
-    if not unit.stages and (gated or _has_roots(unit)):
+    has_gate = any(isinstance(reader.names[name], Gate) for name in names)
+    if not unit.stages and (has_gate or _has_roots(unit)):
         return f"{unit.text} has no formula in the file"
     if any(isinstance(reader.names[name], Gate) for name in weight.diagonals):
         return "a weight of the energy is a field"
     return ""
 
 
-def _term(unit: Unit, weight: Operator, reader: FormulaReader) -> EnergyTerm:
+def _energy_term(unit: Unit, weight: Operator, reader: FormulaReader) -> EnergyTerm:
     word, scalar = weight.terms[0]
-    found = list(powers(word))
+    diagonal_terms = list(diagonal_powers(word))
     if unit.stages:
         assert unit.argument is not None
         activation, argument = unit.activations[0], unit.argument
     else:
         activation, (argument, roots) = LINEAR, _linear_argument(unit, reader)
-        found += [(name, 2 * power) for name, power in roots]
-    diagonal = tuple((str(reader.names[name]), int(power)) for name, power in found)
-    return EnergyTerm(reader.node(scalar), diagonal, activation, argument)
+        diagonal_terms += [(name, 2 * power) for name, power in roots]
+    diagonal = tuple((str(reader.names[name]), int(power)) for name, power in diagonal_terms)
+    return EnergyTerm(reader.number_formula(scalar), diagonal, activation, argument)
 
 
 def _linear_argument(unit: Unit, reader: FormulaReader) -> tuple[expr.Node, Powers]:
-    """The field a linear unit reads; a diagonal before all of it is handed back apart."""
+    """The argument of a linear unit as a formula, and the powers of a diagonal before it."""
     roots = _common_diagonal(unit)
     terms: list[tuple[int, expr.Node]] = []
     for state, operator in unit.row.items():
@@ -157,26 +164,32 @@ def _linear_argument(unit: Unit, reader: FormulaReader) -> tuple[expr.Node, Powe
             for factor in reversed(_factors(word[1:] if roots else word, reader.names)):
                 node = expr.Apply(factor, node)
             sign = -1 if scalar.terms[0][1] < 0 else 1
-            size = scalar if sign > 0 else -scalar
-            node = node if size == ONE else expr.Product(reader.node(size), node)
+            magnitude = scalar if sign > 0 else -scalar
+            node = (
+                node if magnitude == ONE else expr.Product(reader.number_formula(magnitude), node)
+            )
             terms.append((sign, node))
-    alone = len(terms) == 1 and terms[0][0] > 0
-    return (terms[0][1] if alone else expr.Sum(tuple(terms))), roots
+    is_single_term = len(terms) == 1 and terms[0][0] > 0
+    return (terms[0][1] if is_single_term else expr.Sum(tuple(terms))), roots
 
 
 def _common_diagonal(unit: Unit) -> Powers:
-    """The diagonal that all words of a row begin with."""
+    """The powers of the diagonal with which all words of a row begin; empty if there is none."""
     words = [word for operator in unit.row.values() for word, _ in operator.terms]
-    heads = {word[0] if word and isinstance(word[0], Diagonal) else None for word in words}
-    head = heads.pop() if len(heads) == 1 else None
-    return head.powers if head is not None else ()
+    first_diagonals = {
+        word[0] if word and isinstance(word[0], Diagonal) else None for word in words
+    }
+    diagonal = first_diagonals.pop() if len(first_diagonals) == 1 else None
+    return diagonal.powers if diagonal is not None else ()
 
 
 def _has_roots(unit: Unit) -> bool:
-    """Whether roots of diagonals are left in a row."""
+    """Whether a row has roots or inverses of diagonals, apart from a common one at the start."""
     words = [word for operator in unit.row.values() for word, _ in operator.terms]
-    left = [p for word in words for _, p in powers(word[bool(_common_diagonal(unit)) :])]
-    return any(power != int(power) or power < 0 for power in left)
+    exponents = [
+        p for word in words for _, p in diagonal_powers(word[bool(_common_diagonal(unit)) :])
+    ]
+    return any(power != int(power) or power < 0 for power in exponents)
 
 
 def _factors(word: Word, names: Mapping[str, str | Gate]) -> list[expr.Node]:

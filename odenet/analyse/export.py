@@ -1,6 +1,6 @@
-"""A certificate as JSON, with all that a stranger needs to check it.
+"""Writes a certificate as JSON, with all that is needed to check it without odenet.
 
-The reader is odenet/verify.py; docs/certificates.md describes the form, "Certificates travel".
+The checker is odenet/verify.py; docs/certificates.md describes the format, "Certificates travel".
 """
 
 from collections.abc import Iterable, Mapping
@@ -10,18 +10,24 @@ from hashlib import sha256
 from typing import Any
 
 from odenet.analyse import reductions
-from odenet.analyse.bounded_slopes import largest
+from odenet.analyse.bounded_slopes import slope_bound
 from odenet.analyse.certificate import Assumption, Certificate
-from odenet.analyse.conditions import Part
-from odenet.analyse.export_formulas import NOTHING, ZERO, FormulaWriter, Plain, Tree
+from odenet.analyse.conditions import ProofPart
+from odenet.analyse.export_formulas import (
+    ZERO_FIELD,
+    ZERO_OPERATOR,
+    FormulaWriter,
+    JsonObject,
+    Tree,
+)
 from odenet.analyse.export_scaling import with_diagonal_scaling
 from odenet.analyse.functions import reads_state
-from odenet.analyse.json_layout import laid_out
+from odenet.analyse.json_layout import json_text
 from odenet.analyse.laurent import Scalar
 from odenet.analyse.operator_algebra import IDENTITY, Operator
-from odenet.analyse.prove import NO_UNITS
+from odenet.analyse.prove import NO_UNITS_PART
 from odenet.analyse.read_formulas import LINEAR, Gate
-from odenet.analyse.units import Row, System, Unit
+from odenet.analyse.units import OperatorsByState, System, Unit
 from odenet.model.expressions import expr
 from odenet.model.expressions.expr import State
 from odenet.model.typed.program import Model
@@ -29,253 +35,284 @@ from odenet.model.typed.program import Model
 FORMAT = "odenet certificate 1"
 KINDS = {"imaginary": "antisymmetric", "real": "symmetric", "stable": "dissipative"}
 
-Move = tuple[Fraction | None, bool]
+SlopeShift = tuple[Fraction | None, bool]
 
 
 def certificate_json(model: Model, certificate: Certificate, version: str) -> str:
-    """The text of a certificate; the same bytes for the same input and version.
+    """The JSON text of a certificate; the same bytes for the same input and version.
 
     Args:
         model: the typed program.
         certificate: what is proved about it.
         version: of odenet.
     """
-    return laid_out(_Export(model, certificate).document(version)) + "\n"
+    return json_text(_CertificateWriter(model, certificate).document(version)) + "\n"
 
 
-class _Export:
+class _CertificateWriter:
     """Writes one certificate.
 
     Attributes:
-        named: units with their names in a block, by their formula.
+        formulas: writes the formulas.
+        block_units: id of a unit's formula -> its name in the block being written, and the unit.
     """
 
     def __init__(self, model: Model, certificate: Certificate):
         self.model = model
         self.certificate = certificate
-        self.write = FormulaWriter(model)
-        self.named: dict[int, tuple[str, Unit]] = {}
+        self.formulas = FormulaWriter(model)
+        self.block_units: dict[int, tuple[str, Unit]] = {}
         for rate in model.dynamics.system(1).values() if certificate.system else ():
-            self.write.reader.form(rate)
+            self.formulas.reader.normal_form(rate)
 
-    def document(self, version: str) -> Plain:
-        """The whole certificate, as the plain values of its file."""
-        model, found, write = self.model, self.certificate, self.write
+    def document(self, version: str) -> JsonObject:
+        """The whole certificate as JSON values."""
+        model, certificate, formulas = self.model, self.certificate, self.formulas
         system = model.dynamics.system(1).items()
-        rates = {write.reader.state(state).written: rate for state, rate in system}
-        equations = {state: write.tree(rate) for state, rate in rates.items()}
-        parts, energy, units, forcing, blocks = found.parts, None, {}, {}, []
-        if found.system is not None:
+        rates = {formulas.reader.spelled_state(state).written: rate for state, rate in system}
+        equations = {state: formulas.formula_tree(rate) for state, rate in rates.items()}
+        parts, energy, units, forcing, blocks = certificate.parts, None, {}, {}, []
+        if certificate.system is not None:
             forcing = {state: self.forcing(rate) for state, rate in rates.items()}
-            units, whole = self.units(found.system), found.energy and found.energy.part
+            units = self.unit_entries(certificate.system)
+            whole = certificate.energy and certificate.energy.part
             if whole:
-                energy = self.block((whole,), found.system)
+                energy = self.block((whole,), certificate.system)
             if parts:
-                grouped = _by_block(found.system, parts)
-                blocks = [self.block(block, found.system) for block in grouped]
-        conditions = [one for assumed in found.assumptions for one in self.condition(assumed)]
-        kinds = self.parameters() | dict(sorted(write.kinds.items(), key=self.rank))
+                grouped = _parts_by_block(certificate.system, parts)
+                blocks = [self.block(block, certificate.system) for block in grouped]
+        conditions = [
+            entry
+            for assumption in certificate.assumptions
+            for entry in self.condition_entries(assumption)
+        ]
+        kinds = self.parameter_kinds() | dict(sorted(formulas.kinds.items(), key=self.value_rank))
         return {
             "format": FORMAT,
             "about": f"Generated by odenet {version}; `odenet verify` checks it.",
             "spec": {"name": model.name, "sha256": sha256(model.source.text.encode()).hexdigest()},
-            "verdict": found.verdict,
+            "verdict": certificate.verdict,
             "conditions": conditions,
             "kinds": kinds,
-            "values": dict(sorted(write.values.items(), key=self.rank)),
+            "values": dict(sorted(formulas.values.items(), key=self.value_rank)),
             "equations": equations,
             "units": units,
-            "forcing": {state: tree for state, tree in forcing.items() if tree != NOTHING},
+            "forcing": {state: tree for state, tree in forcing.items() if tree != ZERO_FIELD},
             "blocks": blocks,
             "energy": energy,
         }
 
-    def parameters(self) -> dict[str, str]:
-        """The kind of what is learned; an opaque map is one as well."""
-        found = {"u": "bias", "I": "identity"}
-        found |= {self.write.reader.spell(name): "map" for name in self.model.maps}
+    def parameter_kinds(self) -> dict[str, str]:
+        """The kind of each parameter and map."""
+        kinds = {"u": "bias", "I": "identity"}
+        kinds |= {self.formulas.reader.spell(name): "map" for name in self.model.maps}
         for name, parameter in self.model.parameters.items():
             norm = f"{parameter.options['kind']} norm" if parameter.is_module else ""
-            found[self.write.reader.spell(name)] = norm or parameter.type
-        return found
+            kinds[self.formulas.reader.spell(name)] = norm or parameter.type
+        return kinds
 
-    def rank(self, item: tuple[str, Tree]) -> tuple[bool, str]:
-        """Numbers first; formulas refer to them."""
-        return self.write.kinds[item[0]] != "number", item[0]
+    def value_rank(self, item: tuple[str, Tree]) -> tuple[bool, str]:
+        """A sort key: numbers first, since formulas refer to them."""
+        return self.formulas.kinds[item[0]] != "number", item[0]
 
-    def condition(self, assumed: Assumption) -> list[Plain]:
-        """An assumption, by the names its subject has in operators.
+    def condition_entries(self, assumption: Assumption) -> list[JsonObject]:
+        """The entries for an assumption, one for each name that its subject has in operators.
 
-        That a gate is never negative is seen by its formula.
+        Gates have none: the checker sees from the formula of a gate that it is never negative.
         """
-        if assumed.kind in ("constant weights", "gate"):
-            return [{"kind": assumed.kind}] if assumed.kind != "gate" else []
-        names = [self.write.reader.spell(assumed.subject)]
-        if assumed.kind == "sign":
-            reader = self.write.reader
-            signed = reader.learned | reader.nonnegative
-            named = {n: t for n, t in reader.names.items() if n in signed}
-            names = [n for n, t in named.items() if assumed.subject in (t, _bias(t))]
-        return [{"kind": assumed.kind, "of": name} for name in names]
+        if assumption.kind in ("constant weights", "gate"):
+            return [{"kind": assumption.kind}] if assumption.kind != "gate" else []
+        names = [self.formulas.reader.spell(assumption.subject)]
+        if assumption.kind == "sign":
+            reader = self.formulas.reader
+            signed_names = reader.learned | reader.nonnegative
+            targets = {n: target for n, target in reader.names.items() if n in signed_names}
+            subject = assumption.subject
+            names = [n for n, t in targets.items() if subject in (t, _bias_name(t))]
+        return [{"kind": assumption.kind, "of": name} for name in names]
 
     # the dynamics
 
-    def units(self, system: System, parts: Iterable[Part] = ()) -> Plain:
-        """The terms of s' = L φ(R s); linear ones have no map.
+    def unit_entries(self, system: System, parts: Iterable[ProofPart] = ()) -> JsonObject:
+        """The terms L φ(R s) of the dynamics; the map φ of linear ones is empty.
 
         Args:
             system: the dynamics.
-            parts: of a block of the proof; what they move to the linear terms is moved here.
+            parts: the proof of a block; linear parts that it splits off units are split off here.
         """
-        moved: dict[int, Move] = {
-            id(unit.formula): (unit.moved, unit.turned)
+        shifts: dict[int, SlopeShift] = {
+            id(unit.formula): (unit.moved_slope, unit.is_reflected)
             for part in parts
-            for unit in (*part.units, *(unit for _, unit in part.absorbed))
+            for unit in (*part.units, *(unit for _, unit in part.absorbed_units))
         }
-        self.named = {}
-        found: Plain = {}
+        self.block_units = {}
+        entries: JsonObject = {}
         for k, unit in enumerate(system.units, start=1):
-            found |= self.unit(k, unit, *moved.get(id(unit.formula), (None, False)))
-        for k, ((i, j), op) in enumerate(system.linear.items(), start=1):
-            found[f"linear {k}"] = self.term([], {j: op}, {i: IDENTITY})
-        return found or {"nothing": {"map": [], **self.nothing(system.states[0])}}
+            entries |= self.unit_entry(k, unit, *shifts.get(id(unit.formula), (None, False)))
+        for k, ((i, j), op) in enumerate(system.linear_terms.items(), start=1):
+            entries[f"linear {k}"] = self.term_entry([], {j: op}, {i: IDENTITY})
+        return entries or {"nothing": {"map": [], **self.empty_entry(system.states[0])}}
 
-    def unit(self, k: int, unit: Unit, amount: Fraction | None, turned: bool) -> Plain:
-        """A unit φ; or its rest ψ = ±(φ - m ·) and, apart, the linear part m ·."""
-        name = f"φ{k}" if amount is None else f"ψ{k}"
-        if amount is None:
-            self.named[id(unit.formula)] = name, unit
-            return {name: self.term(self.map(unit), unit.row, unit.column)}
-        sign = -1 if turned else 1
+    def unit_entry(
+        self, k: int, unit: Unit, slope: Fraction | None, is_reflected: bool
+    ) -> JsonObject:
+        """The entry of a unit φ; or two, of ψ = ±(φ - m ·) and the linear part m ·, m = slope."""
+        name = f"φ{k}" if slope is None else f"ψ{k}"
+        if slope is None:
+            self.block_units[id(unit.formula)] = name, unit
+            return {name: self.term_entry(self.stages(unit), unit.row, unit.column)}
+        sign = -1 if is_reflected else 1
         column = {state: Scalar.number(sign) * operator for state, operator in unit.column.items()}
-        linear = {s: Scalar.number(amount) * operator for s, operator in unit.column.items()}
-        self.named[id(unit.formula)] = name, replace(unit, column=column)
-        whole = self.term(self.map(unit), unit.row, column) | {"rest": [str(amount), str(sign)]}
-        return {name: whole} | {f"linear part of {name}": self.term([], unit.row, linear)}
+        linear = {s: Scalar.number(slope) * operator for s, operator in unit.column.items()}
+        self.block_units[id(unit.formula)] = name, replace(unit, column=column)
+        remainder = self.term_entry(self.stages(unit), unit.row, column) | {
+            "rest": [str(slope), str(sign)]
+        }
+        return {name: remainder} | {f"linear part of {name}": self.term_entry([], unit.row, linear)}
 
-    def term(self, tree: list[Tree], row: Row, column: Row) -> Plain:
-        """A term L φ(R s) of the dynamics: φ, the row R and the column L."""
-        return {"map": tree, "row": self.write.row(row), "column": self.write.row(column)}
+    def term_entry(
+        self, stages: list[Tree], row: OperatorsByState, column: OperatorsByState
+    ) -> JsonObject:
+        """The entry of a term L φ(R s): the stages of φ, the row R and the column L."""
+        return {
+            "map": stages,
+            "row": self.formulas.row_json(row),
+            "column": self.formulas.row_json(column),
+        }
 
-    def nothing(self, state: State) -> Plain:
-        """What reads and moves nothing."""
+    def empty_entry(self, state: State) -> JsonObject:
+        """The row and column of a term that is zero."""
         name = state.written
-        return {"row": {name: ZERO}, "column": {name: ZERO}}
+        return {"row": {name: ZERO_OPERATOR}, "column": {name: ZERO_OPERATOR}}
 
-    def map(self, unit: Unit) -> list[Tree]:
-        """φ, what is done to R s; it is unit.sign times the formula of the unit."""
-        write, node, minus = self.write, unit.formula, [["*", "-1"]]
+    def stages(self, unit: Unit) -> list[Tree]:
+        """The stages of φ, applied to R s in order; φ is formula_sign times the unit's formula."""
+        formulas, node, negation = self.formulas, unit.formula, [["*", "-1"]]
         assert isinstance(node, expr.Activate | expr.MapCall | expr.Hadamard)
         if unit.stages == (LINEAR,):
             assert isinstance(node, expr.Activate)
-            form, sign = write.reader.form(node.operand), unit.sign
+            form, sign = formulas.reader.normal_form(node.operand), unit.formula_sign
             states = {k: v for k, v in form.items() if isinstance(k, State)}
-            stages = write.argument(form)
+            stages = formulas.argument_stages(form)
         else:
-            ((leaf, factor),) = write.reader.form(node).items()
-            sign = unit.sign if factor == IDENTITY else -unit.sign
-            stages, states = write.map(leaf), write.states(leaf)
-        start = [] if states == unit.row else minus
-        return [*start, *stages, *(minus if sign < 0 else [])]
+            ((leaf, factor),) = formulas.reader.normal_form(node).items()
+            sign = unit.formula_sign if factor == IDENTITY else -unit.formula_sign
+            stages, states = formulas.function_stages(leaf), formulas.state_form(leaf)
+        start = [] if states == unit.row else negation
+        return [*start, *stages, *(negation if sign < 0 else [])]
 
     def forcing(self, rate: expr.Node) -> Tree:
-        """What reads no state and is outside the units."""
+        """The terms of a rate that have no state and are outside all units."""
         system = self.certificate.system
         whole = system is not None and any(unit.stages == (LINEAR,) for unit in system.units)
-        form = self.write.reader.form(rate, whole)
-        return self.write.field({leaf: op for leaf, op in form.items() if not reads_state(leaf)})
+        form = self.formulas.reader.normal_form(rate, whole)
+        return self.formulas.field_tree(
+            {leaf: op for leaf, op in form.items() if not reads_state(leaf)}
+        )
 
     # the proof
 
-    def block(self, parts: tuple[Part, ...], system: System) -> Plain:
-        """The proof about one diagonal block of J, or an energy.
+    def block(self, parts: tuple[ProofPart, ...], system: System) -> JsonObject:
+        """The proof about one diagonal block of J, or about an energy.
 
-        Of a block whose M is block triangular itself, no more than that is written.
+        If M of the block is block triangular itself, only that fact is written.
         """
-        part, write, units = parts[0], self.write, self.units(system, parts)
-        states = part.states or tuple(map(write.reader.state, self.model.dynamics.system(1)))
-        write.slopes = {name: f"{self.name(unit)}'" for name, unit in part.absorbed}
-        found: Plain = {"units": units} if any(name.startswith("ψ") for name in units) else {}
+        part, write, units = parts[0], self.formulas, self.unit_entries(system, parts)
+        states = part.states or tuple(
+            map(write.reader.spelled_state, self.model.dynamics.system(1))
+        )
+        write.slopes = {name: f"{self.name(unit)}'" for name, unit in part.absorbed_units}
+        found: JsonObject = {"units": units} if any(name.startswith("ψ") for name in units) else {}
         found["states"] = [state.written for state in states]
-        found["decay"] = {state.written: write.scalar(s) for state, s in part.decay.items()}
+        found["decay"] = {state.written: write.scalar_terms(s) for state, s in part.decay.items()}
         if len(parts) == 1:
             part = with_diagonal_scaling(part)
-            return found | self.arranged(states[0], part) | self.statement(part)
-        nothing: Plain = {"factors": [], "T": [], "M": [], "weights": [], "squares": []}
+            return found | self.arranged(states[0], part) | self.claim_entry(part)
+        nothing: JsonObject = {"factors": [], "T": [], "M": [], "weights": [], "squares": []}
         return found | nothing | {"kind": "block triangular"}
 
-    def arranged(self, state: State, part: Part) -> Plain:
-        """The terms L D R of a block, and M̂ with T R L = M̂ T or R L T = T M̂ for some T."""
-        plain, write, change = list(part.units), self.write, []
+    def arranged(self, state: State, part: ProofPart) -> JsonObject:
+        """The terms L D R of a block, and T and M̂ with T R L = M̂ T or R L T = T M̂."""
+        plain, write, change = list(part.units), self.formulas, []
         matrix = part.matrix
-        if part.contracted is not None:  # the unit has p in the place of the identity
-            unit = plain[part.contracted]
+        if part.contracted_unit is not None:  # the row of the unit is p instead of the identity
+            unit = plain[part.contracted_unit]
             (by,) = unit.row.values()
-            plain[part.contracted] = replace(unit, row=dict.fromkeys(unit.row, IDENTITY))
-            change = [part.contracted, write.operator(by)]
-        if part.expanded is not None:
-            change = [part.expanded[0], write.operator(Operator.word(part.expanded[1]))]
+            plain[part.contracted_unit] = replace(unit, row=dict.fromkeys(unit.row, IDENTITY))
+            change = [part.contracted_unit, write.operator_tree(by)]
+        if part.expanded_unit is not None:
+            change = [
+                part.expanded_unit[0],
+                write.operator_tree(Operator.word(part.expanded_unit[1])),
+            ]
         return {
-            "factors": [self.factor(u) for u in plain] or [{"slope": "I", **self.nothing(state)}],
+            "factors": [self.factor(u) for u in plain]
+            or [{"slope": "I", **self.empty_entry(state)}],
             "T": change,
-            "M": [[write.operator(op) for op in row] for row in matrix] or [[ZERO]],
+            "M": [[write.operator_tree(op) for op in row] for row in matrix] or [[ZERO_OPERATOR]],
         }
 
     def name(self, unit: Unit) -> str:
         """The name of a unit in the certificate."""
-        return self.named[id(unit.formula)][0]
+        return self.block_units[id(unit.formula)][0]
 
-    def factor(self, unit: Unit) -> str | Plain:
-        """L D R, where D is the slope of a unit of the dynamics, or the identity.
+    def factor(self, unit: Unit) -> str | JsonObject:
+        """A term L D R, where D is the slope of a unit of the dynamics or the identity.
 
-        A unit that the block has as the dynamics have it is called by its name.
+        If the unit is the same as in the dynamics, this is its name.
         """
         if unit.formula is not None:
-            name, whole = self.named[id(unit.formula)]
-            values = self.write.reader.values
+            name, whole = self.block_units[id(unit.formula)]
+            values = self.formulas.reader.values
             pairs = (whole.row, unit.row), (whole.column, unit.column)
-            if all(_at(one, values) == _at(other, values) for one, other in pairs):
+            if all(
+                _substituted(one, values) == _substituted(other, values) for one, other in pairs
+            ):
                 return name
-        slope = "I" if unit.linear else f"{self.name(unit)}'"
-        row, column = self.write.row(unit.row), self.write.row(unit.column)
+        slope = "I" if unit.is_linear else f"{self.name(unit)}'"
+        row, column = (self.formulas.row_json(unit.row), self.formulas.row_json(unit.column))
         return {"slope": slope, "row": row, "column": column}
 
-    def statement(self, part: Part) -> Plain:
-        """What a part claims: of the matrix C M, with its weights and squares."""
-        write, found = self.write, Plain(kind=KINDS[part.spectrum])
-        found["weights"] = list(map(write.weight, part.weights or (IDENTITY,)))
-        found["squares"] = [
-            [write.scalar(square.weight), list(map(write.operator, square.row))]
+    def claim_entry(self, part: ProofPart) -> JsonObject:
+        """The claim of a part about the matrix C M, with its weights and squares."""
+        formulas, entry = self.formulas, JsonObject(kind=KINDS[part.spectrum])
+        entry["weights"] = list(map(formulas.weight_terms, part.weights or (IDENTITY,)))
+        entry["squares"] = [
+            [formulas.scalar_terms(square.weight), list(map(formulas.operator_tree, square.row))]
             for square in part.squares
         ]
         if any(part.allowance):
-            found["allowance"] = [self.allowed(part, k) for k in range(len(part.units))]
-        return found
+            entry["allowance"] = [self.allowance_entry(part, k) for k in range(len(part.units))]
+        return entry
 
-    def allowed(self, part: Part, k: int) -> list[Any]:
-        """a, r >= 0 and s with a s + r = γ, where s is a bound of the slopes if a is not 0."""
+    def allowance_entry(self, part: ProofPart, k: int) -> list[Any]:
+        """a, r >= 0 and s with a s + r = γ; if a is not 0, s is a bound of the slopes."""
         (decay,) = {part.decay.get(state, Scalar()) for state in part.units[k].row}
-        amount, bound = part.allowance[k], largest(part.units[k]) or Fraction(0)
-        rest = decay - Scalar.number(bound) * amount
-        return [self.write.scalar(amount), self.write.scalar(rest), str(bound)]
+        allowance, bound = part.allowance[k], slope_bound(part.units[k]) or Fraction(0)
+        remainder = decay - Scalar.number(bound) * allowance
+        return [
+            self.formulas.scalar_terms(allowance),
+            self.formulas.scalar_terms(remainder),
+            str(bound),
+        ]
 
 
-def _at(row: Row, values: Mapping[str, Fraction]) -> Row:
-    """A row at the values of the `let`s."""
-    return {state: operator.at(values) for state, operator in row.items()}
+def _substituted(row: OperatorsByState, values: Mapping[str, Fraction]) -> OperatorsByState:
+    """A row or column with the values of the `let`s put in."""
+    return {state: operator.substitute(values) for state, operator in row.items()}
 
 
-def _bias(target: object) -> str | None:
-    """The canonical name of a bias that a diagonal is made of."""
+def _bias_name(target: object) -> str | None:
+    """The canonical name of the bias if a diagonal is a gate that multiplies by one, else None."""
     leaf = target.leaf if isinstance(target, Gate) and not target.word else None
     return leaf.name if isinstance(leaf, expr.Bias) else None
 
 
-def _by_block(system: System, parts: tuple[Part, ...]) -> list[tuple[Part, ...]]:
-    """The parts of each diagonal block of J; of one that is 0, an empty one."""
+def _parts_by_block(system: System, parts: tuple[ProofPart, ...]) -> list[tuple[ProofPart, ...]]:
+    """The parts of each diagonal block of J; a block that is 0 gets one without units."""
     if all(not part.states for part in parts):
         return [parts]
-    blocks = [block.states for block in reductions.parts(system)]
-    found = [tuple(part for part in parts if part.states == states) for states in blocks]
-    pairs = zip(found, blocks, strict=True)
-    return [some or (replace(NO_UNITS, states=states),) for some, states in pairs]
+    blocks = [block.states for block in reductions.irreducible_systems(system)]
+    parts_by_block = [tuple(part for part in parts if part.states == states) for states in blocks]
+    pairs = zip(parts_by_block, blocks, strict=True)
+    return [some or (replace(NO_UNITS_PART, states=states),) for some, states in pairs]

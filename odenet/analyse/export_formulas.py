@@ -1,177 +1,187 @@
-"""Formulas, operators and numbers of a certificate as JSON.
+"""Writes the formulas, operators and numbers of a certificate as JSON.
 
-A formula is a name as the author spells it, a number `"-1/3"`, or a list `[kind, part, …]`.
+A formula becomes a tree: a name as the author spells it, a number `"-1/3"`, or `[kind, part, …]`.
+docs/certificates.md describes the format, "Certificates travel".
 """
 
 from collections.abc import Callable, Iterable, Mapping
 from fractions import Fraction
 from typing import Any
 
-from odenet.analyse.functions import Applied, Leaf, Times, reads_state
+from odenet.analyse.functions import AppliedFunction, ElementwiseProduct, Leaf, reads_state
 from odenet.analyse.laurent import Scalar
 from odenet.analyse.operator_algebra import IDENTITY, Diagonal, Letter, Operator, Word
 from odenet.analyse.read_formulas import LINEAR, FormulaReader, Gate
-from odenet.analyse.units import Row
+from odenet.analyse.units import OperatorsByState
 from odenet.model.expressions import expr
 from odenet.model.expressions.expr import State
 from odenet.model.expressions.numbers import NotANumber, evaluate
 from odenet.model.typed.program import Model
 
-Plain = dict[str, Any]
+JsonObject = dict[str, Any]
 Tree = str | list[Any]
 
-ZERO: Tree = ["*", "0", "I"]
-NOTHING: Tree = ["*", "0", "u"]
+ZERO_OPERATOR: Tree = ["*", "0", "I"]
+ZERO_FIELD: Tree = ["*", "0", "u"]
 
 
 class FormulaWriter:
-    """Writes formulas and operators; collects the names they use.
+    """Writes formulas and operators as trees, and records the names that occur in them.
 
     Attributes:
-        kinds: of names that are not parameters: numbers, formulas of numbers, gates.
-        values: of these.
-        slopes: what the slope of a unit among the linear terms is called in the certificate.
+        kinds: the kind of each name that is not a parameter: "number", "formula" or "gate".
+        values: the value of each of these names, as a tree.
+        slopes: diagonal D′ of an absorbed unit -> its name in the certificate.
     """
 
     def __init__(self, model: Model):
         self.model = model
         self.reader = FormulaReader(model)
         self.kinds: dict[str, str] = {}
-        self.values: Plain = {}
+        self.values: JsonObject = {}
         self.slopes: dict[str, str] = {}
 
     # operators
 
-    def row(self, row: Row) -> Plain:
-        """A row of the system: the operator that each state is multiplied with."""
-        return {state.written: self.operator(operator) for state, operator in row.items()}
+    def row_json(self, row: OperatorsByState) -> JsonObject:
+        """A row of R or column of L: the name of each state -> its operator."""
+        return {state.written: self.operator_tree(operator) for state, operator in row.items()}
 
-    def scalar(self, scalar: Scalar) -> list[Any]:
-        """A number, with the values of the `let`s in it."""
-        return self.weight(Operator.word((), scalar))
+    def scalar_terms(self, scalar: Scalar) -> list[Any]:
+        """A number, with the values of its `let`s put in."""
+        return self.weight_terms(Operator.word((), scalar))
 
-    def weight(self, operator: Operator) -> list[Any]:
-        """A sum of numbers times diagonals, in a form that shows its sign."""
+    def weight_terms(self, operator: Operator) -> list[Any]:
+        """A sum of numbers times diagonals as pairs [coefficient, {name: power}]."""
         return [
-            [str(x), {self.number(n): str(p) for n, p in m} | self.diagonals(word)]
+            [str(x), {self.number_name(n): str(p) for n, p in m} | self.diagonal_powers(word)]
             for word, scalar in operator.terms
-            for m, x in scalar.at(self.reader.values).terms
+            for m, x in scalar.substitute(self.reader.values).terms
         ]
 
-    def diagonals(self, word: Word) -> dict[str, str]:
-        """The powers of diagonals in a word of nothing else."""
+    def diagonal_powers(self, word: Word) -> dict[str, str]:
+        """The powers of the diagonals in a word that has only diagonals."""
         letters = [letter for letter in word if isinstance(letter, Diagonal)]
-        return {self.diagonal(n): str(p) for letter in letters for n, p in letter.powers}
+        return {self.diagonal_name(n): str(p) for letter in letters for n, p in letter.powers}
 
-    def operator(self, operator: Operator) -> Tree:
+    def operator_tree(self, operator: Operator) -> Tree:
         """A sum of words of operators, as a tree."""
-        return total([
-            product([str(coefficient), *self.powers(monomial, self.number), *self.word(word)])
+        return sum_tree([
+            product_tree([
+                str(x), *self.power_trees(monomial, self.number_name), *self.word_trees(word)
+            ])
             for word, scalar in operator.terms
-            for monomial, coefficient in scalar.terms
+            for monomial, x in scalar.terms
         ])  # fmt: skip
 
-    def word(self, word: Word) -> list[Tree]:
-        """Operators, their adjoints, diagonals."""
-        found: list[Tree] = [] if word else ["I"]
+    def word_trees(self, word: Word) -> list[Tree]:
+        """The factors of a word: operators, their adjoints, and powers of diagonals."""
+        factors: list[Tree] = [] if word else ["I"]
         for letter in word:
             if isinstance(letter, Letter):
-                found.append(["T", letter.name] if letter.adjoint else letter.name)
+                factors.append(["T", letter.name] if letter.adjoint else letter.name)
             else:
-                found += self.powers(letter.powers, self.diagonal)
-        return found
+                factors += self.power_trees(letter.powers, self.diagonal_name)
+        return factors
 
-    def powers(
+    def power_trees(
         self, powers: Iterable[tuple[str, int | Fraction]], name: Callable[[str], str]
     ) -> list[Tree]:
-        """Factors, each with its power where that is not 1."""
-        return [name(own) if power == 1 else ["^", name(own), str(power)] for own, power in powers]
+        """Factors `name` or `["^", name, power]`."""
+        return [
+            name(base) if power == 1 else ["^", name(base), str(power)] for base, power in powers
+        ]
 
-    def diagonal(self, name: str) -> str:
-        """The name of a diagonal; what a field multiplies with is kept as its formula."""
+    def diagonal_name(self, name: str) -> str:
+        """The name of a diagonal; the formula of a gate is recorded."""
         target = self.reader.names.get(name)
         if isinstance(target, Gate) and name not in self.values:
             self.kinds[name] = "gate"
-            self.values[name] = self.field({target.leaf: Operator.word(target.word)})
+            self.values[name] = self.field_tree({target.leaf: Operator.word(target.word)})
         return self.slopes.get(name, name)
 
-    def number(self, name: str) -> str:
-        """The name of a number; its value, or its formula if that has a learned part, is kept."""
+    def number_name(self, name: str) -> str:
+        """The name of a number; its value is recorded, or its formula if it has a learned part."""
         node = self.reader.symbols[name]
         if name in self.reader.values:
             self.kinds[name], self.values[name] = "number", str(self.reader.values[name])
         elif not isinstance(node, expr.LearnedScalar) and name not in self.values:
-            self.kinds[name], self.values[name] = "formula", self.tree(node)
+            self.kinds[name], self.values[name] = "formula", self.formula_tree(node)
         return name
 
     # functions
 
-    def field(self, form: Mapping[Leaf, Operator]) -> Tree:
-        """A sum of operators applied to fields that read no state."""
-        return total([
-            self.leaf(leaf) if op == IDENTITY else product([self.operator(op), self.leaf(leaf)])
+    def field_tree(self, form: Mapping[Leaf, Operator]) -> Tree:
+        """The tree of Σ operator · leaf for leaves that do not depend on the states."""
+        return sum_tree([
+            self.leaf_tree(leaf) if op == IDENTITY
+            else product_tree([self.operator_tree(op), self.leaf_tree(leaf)])
             for leaf, op in form.items()
-        ], NOTHING)  # fmt: skip
+        ], ZERO_FIELD)  # fmt: skip
 
-    def leaf(self, leaf: Leaf) -> Tree:
-        """A function without states, or what else reads none."""
-        if isinstance(leaf, Applied):
-            return [*self.stage(leaf.node), self.field(dict(leaf.argument))]
-        if isinstance(leaf, Times):
-            factors = [self.field({factor: Operator.word(word)}) for factor, word in leaf.factors]
-            return ["+", ["*", *(["+", factor] for factor in factors)]]  # kept apart from others
-        return self.tree(leaf)
+    def leaf_tree(self, leaf: Leaf) -> Tree:
+        """The tree of a leaf that does not depend on the states."""
+        if isinstance(leaf, AppliedFunction):
+            return [*self.stage_tree(leaf.node), self.field_tree(dict(leaf.argument))]
+        if isinstance(leaf, ElementwiseProduct):
+            factors = [
+                self.field_tree({factor: Operator.word(word)}) for factor, word in leaf.factors
+            ]
+            return ["+", ["*", *(["+", factor] for factor in factors)]]  # so that it is one factor
+        return self.formula_tree(leaf)
 
-    def map(self, leaf: Leaf) -> list[Tree]:
-        """A function of the states as what is done to its affine form of them, one by one.
+    def function_stages(self, leaf: Leaf) -> list[Tree]:
+        """A function as the stages that are applied, in order, to an affine form of the states.
 
-        Biases and all that reads no state are a part of the function.
+        Adding a bias, or another term without states, is a stage.
         """
-        if isinstance(leaf, Times):
-            return [["product", *(self.map(factor) for factor, _ in leaf.factors)]]
-        assert isinstance(leaf, Applied)
-        return [*self.argument(dict(leaf.argument)), self.stage(leaf.node)]
+        if isinstance(leaf, ElementwiseProduct):
+            return [["product", *(self.function_stages(factor) for factor, _ in leaf.factors)]]
+        assert isinstance(leaf, AppliedFunction)
+        return [*self.argument_stages(dict(leaf.argument)), self.stage_tree(leaf.node)]
 
-    def states(self, leaf: Leaf) -> Row:
-        """The affine form of the states that a function is one of, without offsets."""
-        if isinstance(leaf, Times):
-            return self.states(leaf.factors[0][0])
-        assert isinstance(leaf, Applied)
-        inner = [k for k, _ in leaf.argument if reads_state(k) and not isinstance(k, State)]
-        if inner:
-            return self.states(inner[0])
+    def state_form(self, leaf: Leaf) -> OperatorsByState:
+        """The affine form of the states to which those stages are applied, without offsets."""
+        if isinstance(leaf, ElementwiseProduct):
+            return self.state_form(leaf.factors[0][0])
+        assert isinstance(leaf, AppliedFunction)
+        inner_functions = [
+            k for k, _ in leaf.argument if reads_state(k) and not isinstance(k, State)
+        ]
+        if inner_functions:
+            return self.state_form(inner_functions[0])
         return {k: operator for k, operator in leaf.argument if isinstance(k, State)}
 
-    def argument(self, form: Mapping[Leaf, Operator]) -> list[Tree]:
-        """What is done to the states' part of an argument before the function is applied."""
+    def argument_stages(self, form: Mapping[Leaf, Operator]) -> list[Tree]:
+        """The stages from the states' part of an argument to the whole argument of a function."""
         offset = {leaf: op for leaf, op in form.items() if not reads_state(leaf)}
-        inner = [k for k in form if reads_state(k) and not isinstance(k, State)]
+        inner_functions = [k for k in form if reads_state(k) and not isinstance(k, State)]
         stages: list[Tree] = []
-        if inner:
-            stages = self.map(inner[0])
-            factor = self.operator(form[inner[0]].at(self.reader.values))
+        if inner_functions:
+            stages = self.function_stages(inner_functions[0])
+            factor = self.operator_tree(form[inner_functions[0]].substitute(self.reader.values))
             factors = factor[1:] if isinstance(factor, list) and factor[0] == "*" else [factor]
             stages += [["*", part] for part in factors if part != "I"]
-        return [*stages, ["+", self.field(offset)]] if offset else stages
+        return [*stages, ["+", self.field_tree(offset)]] if offset else stages
 
-    def stage(self, node: expr.Activate | expr.MapCall) -> list[Any]:
-        """An activation with its constants, or a norm, of what follows."""
+    def stage_tree(self, node: expr.Activate | expr.MapCall) -> list[Any]:
+        """The start of a tree that applies an activation, with its constants, or a norm."""
         if isinstance(node, expr.MapCall):
             return ["call", self.reader.spell(node.function.name)]
         activation = node.activation
-        return ["call", activation.name, *map(self.constant, activation.constants)]
+        return ["call", activation.name, *map(self.constant_tree, activation.constants)]
 
     # formulas, as the author wrote them
 
-    def constant(self, node: expr.Node) -> Tree:
-        """The value of a number, its formula if it has none."""
+    def constant_tree(self, node: expr.Node) -> Tree:
+        """The value of a number, or the tree of its formula if it has none."""
         try:
             return str(Fraction(evaluate(node, self.model.constants)))
         except NotANumber:
-            return self.tree(node)
+            return self.formula_tree(node)
 
-    def tree(self, node: expr.Node) -> Tree:
-        """A typed formula as a tree of the file."""
+    def formula_tree(self, node: expr.Node) -> Tree:
+        """The tree of a typed formula."""
         match node:
             case expr.Number():
                 return str(node.value)
@@ -181,50 +191,54 @@ class FormulaWriter:
                 self.kinds[name], self.values[name] = "number", value
                 return name
             case State():
-                return self.reader.state(node).written
+                return self.reader.spelled_state(node).written
             case expr.LearnedScalar() | expr.Param() | expr.Bias():
                 return self.reader.spell(node.name)
             case expr.Identity() | expr.Input():
                 return "I" if isinstance(node, expr.Identity) else "u"
             case expr.Zero():
-                return NOTHING
+                return ZERO_FIELD
             case expr.Sum():
-                return total([product([str(s), self.tree(term)]) for s, term in node.terms])
+                return sum_tree(
+                    [product_tree([str(s), self.formula_tree(term)]) for s, term in node.terms]
+                )
             case expr.Power() if not any(isinstance(n, expr.LearnedScalar) for n in node.walk()):
-                return self.constant(node)
+                return self.constant_tree(node)
             case expr.Quotient():
-                below = ["^", self.tree(node.denominator), "-1"]
-                return product([below, self.tree(node.numerator)])
+                reciprocal = ["^", self.formula_tree(node.denominator), "-1"]
+                return product_tree([reciprocal, self.formula_tree(node.numerator)])
             case expr.Product() | expr.Compose():
-                return product([self.tree(node.left), self.tree(node.right)])
+                return product_tree([self.formula_tree(node.left), self.formula_tree(node.right)])
             case expr.Apply():
-                return product([self.tree(node.operator), self.tree(node.operand)])
-            case expr.Hadamard():  # a sum of one term, so that what comes before it stays apart
-                return ["+", ["*", self.tree(node.left), self.tree(node.right)]]
+                return product_tree(
+                    [self.formula_tree(node.operator), self.formula_tree(node.operand)]
+                )
+            case expr.Hadamard():  # a sum of one term: the product stays a factor of its own
+                return ["+", ["*", self.formula_tree(node.left), self.formula_tree(node.right)]]
             case expr.Activate() if node.activation == LINEAR:
-                return self.tree(node.operand)
+                return self.formula_tree(node.operand)
             case expr.Activate() | expr.MapCall():
-                return [*self.stage(node), self.tree(node.operand)]
+                return [*self.stage_tree(node), self.formula_tree(node.operand)]
             case _:
-                return [_TREES[type(node)], *map(self.tree, node.children())]
+                return [_NODE_KINDS[type(node)], *map(self.formula_tree, node.children())]
 
 
-_TREES: dict[type[expr.Node], str] = {
+_NODE_KINDS: dict[type[expr.Node], str] = {
     expr.Power: "^",
     expr.Adjoint: "T",
     expr.Concat: "concat",
 }
 
 
-def total(terms: list[Tree], zero: Tree = ZERO) -> Tree:
-    """A sum as a tree; that of no terms is a zero of the kind that is asked for."""
+def sum_tree(terms: list[Tree], zero: Tree = ZERO_OPERATOR) -> Tree:
+    """The tree of a sum; `zero` is that of no terms."""
     return ["+", *terms] if len(terms) > 1 else terms[0] if terms else zero
 
 
-def product(factors: list[Tree]) -> Tree:
-    """A product without its ones, products that are in it written out."""
-    flat: list[Tree] = []
+def product_tree(factors: list[Tree]) -> Tree:
+    """The tree of a product; factors 1 are left out and nested products are flattened."""
+    flat_factors: list[Tree] = []
     for factor in factors:
-        flat += factor[1:] if isinstance(factor, list) and factor[0] == "*" else [factor]
-    flat = [factor for factor in flat if factor != "1"] or ["1"]
-    return flat[0] if len(flat) == 1 else ["*", *flat]
+        flat_factors += factor[1:] if isinstance(factor, list) and factor[0] == "*" else [factor]
+    flat_factors = [factor for factor in flat_factors if factor != "1"] or ["1"]
+    return flat_factors[0] if len(flat_factors) == 1 else ["*", *flat_factors]

@@ -1,60 +1,67 @@
-"""Theorem 14 as Theorems 1 to 3: linear units mixed so that their C is diagonal."""
+"""Reduces Theorem 14 to Theorems 1 to 3: combinations of linear units for which C is diagonal."""
 
 from dataclasses import replace
 from fractions import Fraction
 
 from odenet.analyse import lyapunov
-from odenet.analyse.conditions import Part, diagonal, multiplied
-from odenet.analyse.factorisations import Matrix, multiply
-from odenet.analyse.laurent import Scalar, rational
-from odenet.analyse.operator_algebra import Operator, added_up
+from odenet.analyse.conditions import ProofPart, diagonal_matrix, matrix_product
+from odenet.analyse.factorisations import Matrix, row_column_products
+from odenet.analyse.laurent import Scalar, as_fraction
+from odenet.analyse.operator_algebra import Operator, sum_by_key
 from odenet.analyse.squares import Square
-from odenet.analyse.units import Row, Unit
+from odenet.analyse.units import OperatorsByState, Unit
 
 
-def with_diagonal_scaling(part: Part) -> Part:
-    """The same proof about units with a diagonal C.
+def with_diagonal_scaling(part: ProofPart) -> ProofPart:
+    """An equivalent proof with a diagonal C.
 
     With C = VᵀC'V, V triangular with ones on its diagonal and C' diagonal, L R = (L V⁻¹)(V R) is
     the same J, M' = V M V⁻¹, and C'M' = V⁻ᵀ C M V⁻¹ has the squares of C M with W V⁻¹ for W.
     """
-    if part.scales_diagonally:
+    if part.has_diagonal_scaling:
         return part
-    c = lyapunov.rational(_numbers(part.scaling))
+    c = lyapunov.domain_matrix(_rational_entries(part.scaling))
     lower, upper, _ = c.lu()  # C = Vᵀ(C'V), without exchanges of rows since C > 0
-    weights = [row[k] for k, row in enumerate(lyapunov.fractions(upper))]
-    v = lyapunov.fractions(lower.transpose())
-    inverse = lyapunov.fractions(lower.transpose().inv())
-    rows = [_mixed([unit.row for unit in part.units], numbers) for numbers in v]
-    back = [
-        _mixed([unit.column for unit in part.units], numbers)
+    weights = [row[k] for k, row in enumerate(lyapunov.fraction_matrix(upper))]
+    change = lyapunov.fraction_matrix(lower.transpose())
+    inverse = lyapunov.fraction_matrix(lower.transpose().inv())
+    rows = [_linear_combination([unit.row for unit in part.units], numbers) for numbers in change]
+    columns = [
+        _linear_combination([unit.column for unit in part.units], numbers)
         for numbers in zip(*inverse, strict=True)
     ]
     units = tuple(
         Unit(stages=(), row=row, column=column, text="")
-        for row, column in zip(rows, back, strict=True)
+        for row, column in zip(rows, columns, strict=True)
     )
-    by = tuple(tuple(map(_number, line)) for line in inverse)
-    squares = tuple(Square(s.weight, multiplied((s.row,), by)[0]) for s in part.squares)
-    scaling = diagonal(tuple(map(_number, weights)))
-    return replace(part, units=units, matrix=multiply(units), scaling=scaling, squares=squares)
+    inverse_operators = tuple(tuple(map(_number_operator, line)) for line in inverse)
+    squares = tuple(
+        Square(s.weight, matrix_product((s.row,), inverse_operators)[0]) for s in part.squares
+    )
+    scaling = diagonal_matrix(tuple(map(_number_operator, weights)))
+    return replace(
+        part, units=units, matrix=row_column_products(units), scaling=scaling, squares=squares
+    )
 
 
-def _numbers(matrix: Matrix) -> lyapunov.Numbers:
-    """A matrix of multiples of the identity."""
+def _rational_entries(matrix: Matrix) -> lyapunov.RationalMatrix:
+    """The numbers in a matrix of operators that are all multiples of the identity."""
     return tuple(
-        tuple(rational(entry.scalar or Scalar()) or Fraction(0) for entry in row) for row in matrix
+        tuple(as_fraction(entry.scalar or Scalar()) or Fraction(0) for entry in row)
+        for row in matrix
     )
 
 
-def _mixed(rows: list[Row], numbers: tuple[Fraction, ...]) -> Row:
-    """The sum of rows, each times a number."""
-    return added_up(
-        (state, _number(x) @ operator)
+def _linear_combination(
+    rows: list[OperatorsByState], numbers: tuple[Fraction, ...]
+) -> OperatorsByState:
+    """The sum of number · row."""
+    return sum_by_key(
+        (state, _number_operator(x) @ operator)
         for x, row in zip(numbers, rows, strict=True)
         for state, operator in row.items()
     )
 
 
-def _number(x: Fraction) -> Operator:
+def _number_operator(x: Fraction) -> Operator:
     return Operator.word((), Scalar.number(x))

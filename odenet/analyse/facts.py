@@ -1,4 +1,4 @@
-"""All that is known of a specification, as the later stages take it."""
+"""What is known about a file, as it is passed to the later stages."""
 
 from dataclasses import dataclass
 
@@ -9,20 +9,20 @@ from odenet.model.typed.program import Model
 
 @dataclass(frozen=True, kw_only=True)
 class Facts:
-    """What a file says, and what follows from it.
+    """A file, and what was derived and proved about it.
 
     Args:
         model: the typed program.
-        derived: what follows from the text of its scheme; None in a file without steps.
-        certificate: what is known of the spectrum of its dynamics.
+        derivation_or_none: what was derived from its scheme; None in a file without `discretise`.
+        certificate: what is known about the spectrum of its dynamics.
     """
 
     model: Model
-    derived: Derivation | None
+    derivation_or_none: Derivation | None
     certificate: Certificate
 
     @property
     def derivation(self) -> Derivation:
-        """What follows from the scheme; asked only where the file has steps."""
-        assert self.derived is not None, "this file has no discretisation"
-        return self.derived
+        """What was derived from the scheme; only for files with a `discretise` line."""
+        assert self.derivation_or_none is not None, "this file has no discretisation"
+        return self.derivation_or_none

@@ -1,7 +1,8 @@
-"""Fields in one normal form: sums of operators applied to functions that are not sums.
+"""The normal form of a right-hand side: Σ operator · leaf.
 
-The functions are compared by what they are made of, each number, operator and offset in its place.
-Their equality is the only one by which units are merged (odenet/analyse/read_units.py).
+A leaf is what an operator is applied to and that is not itself a sum: a state, a bias, the input,
+or a function of such a sum. Two functions are equal if all their numbers, operators and offsets
+are. Terms with equal functions become one unit (odenet/analyse/read_units.py).
 """
 
 from collections.abc import Iterable, Iterator
@@ -9,33 +10,35 @@ from dataclasses import dataclass, field
 from functools import cached_property, reduce
 
 from odenet.analyse.laurent import ZERO, factor_text, signed_sum
-from odenet.analyse.operator_algebra import Operator, Word, added_up, word_text
+from odenet.analyse.operator_algebra import Operator, Word, sum_by_key, word_text
 from odenet.diagnostics import Span
 from odenet.model.expressions import expr
 from odenet.model.tables.activations import ACTIVATIONS
 
 
 @dataclass(frozen=True)
-class Applied:
-    """stage(Σ operator · leaf): an activation, a norm or a map of a field.
+class AppliedFunction:
+    """stage(Σ operator · leaf): an activation, a norm or a map applied to an affine form.
 
     Args:
-        stage: what is applied; norms and maps by name.
-        argument: what to, in canonical order.
-        node: the formula it was read from.
-        sign: -1 if that formula is minus this function, which happens where the stage is odd.
+        stage: the activation, or the norm or map by name.
+        argument: the affine form, in canonical order.
+        node: the formula from which this was read.
+        sign: -1 if that formula is minus this function, as can happen where the stage is odd.
     """
 
     stage: expr.Activation | expr.Map
-    argument: "Affine"
+    argument: "AffineForm"
     node: expr.Activate | expr.MapCall = field(compare=False, repr=False)
     sign: int = field(default=1, compare=False, repr=False)
 
     @cached_property
-    def key(self) -> str:
-        """A text by which to sort; equal functions have the same."""
+    def sort_key(self) -> str:
+        """A text to sort by; equal functions have equal texts."""
         constants = getattr(self.stage, "constants", ())
-        inside = ", ".join(f"{operator} @ {leaf_key(leaf)}" for leaf, operator in self.argument)
+        inside = ", ".join(
+            f"{operator} @ {leaf_sort_key(leaf)}" for leaf, operator in self.argument
+        )
         return f"{self.stage.name}{constants or ''}({inside})"
 
     @cached_property
@@ -45,13 +48,13 @@ class Applied:
 
 
 @dataclass(frozen=True)
-class Times:
-    """The element-wise product of some leaves, each behind a word of operators.
+class ElementwiseProduct:
+    """The elementwise product of factors `word · leaf`, where a word is a product of operators.
 
     Args:
-        factors: in canonical order.
-        node: a formula of it, where all factors are functions without a word before them.
-        span: the product it was read from.
+        factors: leaf and word of each factor, in canonical order.
+        node: a formula for the product of the leaves; that of the product if all words are I.
+        span: the place of the product in the text.
     """
 
     factors: tuple[tuple["Leaf", Word], ...]
@@ -59,9 +62,11 @@ class Times:
     span: Span | None = field(default=None, compare=False, repr=False)
 
     @cached_property
-    def key(self) -> str:
-        """A text by which to sort; equal functions have the same."""
-        return " * ".join(f"{word_text(word)} @ {leaf_key(leaf)}" for leaf, word in self.factors)
+    def sort_key(self) -> str:
+        """A text to sort by; equal functions have equal texts."""
+        return " * ".join(
+            f"{word_text(word)} @ {leaf_sort_key(leaf)}" for leaf, word in self.factors
+        )
 
     @cached_property
     def reads_state(self) -> bool:
@@ -69,15 +74,15 @@ class Times:
         return any(reads_state(leaf) for leaf, _ in self.factors)
 
 
-Leaf = expr.Node | Applied | Times
-Form = dict[Leaf, Operator]
-Affine = tuple[tuple[Leaf, Operator], ...]
+Leaf = expr.Node | AppliedFunction | ElementwiseProduct
+NormalForm = dict[Leaf, Operator]
+AffineForm = tuple[tuple[Leaf, Operator], ...]
 
 
-def leaf_key(leaf: Leaf) -> str:
-    """A text by which to sort."""
-    if isinstance(leaf, Applied | Times):
-        return leaf.key
+def leaf_sort_key(leaf: Leaf) -> str:
+    """A text to sort leaves by."""
+    if isinstance(leaf, AppliedFunction | ElementwiseProduct):
+        return leaf.sort_key
     if isinstance(leaf, expr.State):
         return leaf.written
     return leaf.name if isinstance(leaf, expr.Bias) else repr(leaf)
@@ -85,62 +90,66 @@ def leaf_key(leaf: Leaf) -> str:
 
 def reads_state(leaf: Leaf) -> bool:
     """Whether a leaf depends on the states."""
-    if isinstance(leaf, Applied | Times):
+    if isinstance(leaf, AppliedFunction | ElementwiseProduct):
         return leaf.reads_state
     return isinstance(leaf, expr.State)
 
 
-def written(leaf: Leaf) -> expr.Node:
+def leaf_formula(leaf: Leaf) -> expr.Node:
     """The formula of a leaf."""
-    return leaf.node if isinstance(leaf, Applied | Times) else leaf
+    return leaf.node if isinstance(leaf, AppliedFunction | ElementwiseProduct) else leaf
 
 
-def never_negative(leaf: Leaf) -> bool:
-    """Whether a function is >= 0 whatever it is applied to."""
-    if not isinstance(leaf, Applied) or not isinstance(leaf.stage, expr.Activation):
+def is_nonnegative(leaf: Leaf) -> bool:
+    """Whether a leaf is a function that is >= 0 everywhere."""
+    if not isinstance(leaf, AppliedFunction) or not isinstance(leaf.stage, expr.Activation):
         return False
     return ACTIVATIONS[leaf.stage.name].nonnegative
 
 
-def affine(form: Form) -> Affine:
-    """A form in canonical order, to be compared."""
-    return tuple(sorted(form.items(), key=lambda item: leaf_key(item[0])))
+def in_canonical_order(form: NormalForm) -> AffineForm:
+    """A normal form with its terms in canonical order, so that equal ones compare equal."""
+    return tuple(sorted(form.items(), key=lambda item: leaf_sort_key(item[0])))
 
 
-def times(factors: Iterable[tuple[Leaf, Word]], node: expr.Hadamard) -> Times:
-    """The product of leaves behind words, products in it taken apart."""
-    found: list[tuple[Leaf, Word]] = []
+def elementwise_product(
+    factors: Iterable[tuple[Leaf, Word]], node: expr.Hadamard
+) -> ElementwiseProduct:
+    """The elementwise product of factors `word · leaf`; nested products are flattened."""
+    flat_factors: list[tuple[Leaf, Word]] = []
     for leaf, word in factors:
-        found += leaf.factors if isinstance(leaf, Times) and not word else [(leaf, word)]
-    found.sort(key=lambda factor: (leaf_key(factor[0]), word_text(factor[1])))
-    formula = reduce(expr.Hadamard, (written(leaf) for leaf, _ in found))
-    return Times(tuple(found), formula, node.span)
+        flat_factors += (
+            leaf.factors if isinstance(leaf, ElementwiseProduct) and not word else [(leaf, word)]
+        )
+    flat_factors.sort(key=lambda factor: (leaf_sort_key(factor[0]), word_text(factor[1])))
+    formula = reduce(expr.Hadamard, (leaf_formula(leaf) for leaf, _ in flat_factors))
+    return ElementwiseProduct(tuple(flat_factors), formula, node.span)
 
 
-def leading_sign(argument: Affine) -> int:
-    """The sign of the first coefficient: that of the negative is the opposite."""
+def leading_sign(argument: AffineForm) -> int:
+    """The sign of the first coefficient; an argument and its negative have opposite signs."""
     for _, operator in argument:
         for _, scalar in operator.terms:
             return -1 if scalar.terms[0][1] < 0 else 1
     return 1
 
 
-def scaled(factor: Operator, form: Form) -> Form:
-    """An operator applied to a form."""
-    return added_up((leaf, factor @ operator) for leaf, operator in form.items())
+def apply_operator(factor: Operator, form: NormalForm) -> NormalForm:
+    """An operator applied to every term of a normal form."""
+    return sum_by_key((leaf, factor @ operator) for leaf, operator in form.items())
 
 
-def affine_text(argument: Affine, names: dict[Leaf, str]) -> str:
-    """`K Y + b`; leaves that have no name in `names` show their key."""
-    return signed_sum(_terms(argument, names)) if argument else "0"
+def affine_text(argument: AffineForm, names: dict[Leaf, str]) -> str:
+    """`K Y + b`; a leaf without an entry in `names` is printed as its sort key."""
+    return signed_sum(_signed_terms(argument, names)) if argument else "0"
 
 
-def _terms(argument: Affine, names: dict[Leaf, str]) -> Iterator[tuple[int, str]]:
+def _signed_terms(argument: AffineForm, names: dict[Leaf, str]) -> Iterator[tuple[int, str]]:
     for leaf, operator in argument:
-        name = names.get(leaf, leaf_key(leaf))
+        name = names.get(leaf, leaf_sort_key(leaf))
         word, scalar = operator.terms[0] if len(operator.terms) == 1 else ((), ZERO)
         if not scalar:
             yield 1, f"({operator}) {name}"
             continue
-        letters = f"{word_text(word)} " if word else ""
-        yield scalar.sign, f"{factor_text(scalar.unsigned)}{letters}{name}"
+        word_prefix = f"{word_text(word)} " if word else ""
+        yield scalar.sign, f"{factor_text(scalar.unsigned)}{word_prefix}{name}"

@@ -1,7 +1,7 @@
-"""The Jacobian of the dynamics at a point, straight from the typed formulas.
+"""The Jacobian of the dynamics at a point, evaluated numerically from the typed formulas.
 
-Shares only the fold over formulas (odenet/model/expressions/fold.py) with the symbolic proofs, so
-that it checks them independently.
+It is compared with what the symbolic proofs say. It shares only the traversal of formulas
+(odenet/model/expressions/fold.py) with them.
 """
 
 from collections.abc import Mapping
@@ -9,8 +9,8 @@ from collections.abc import Mapping
 import numpy as np
 from numpy import ndarray
 
-from odenet.analyse.dual_numbers import Jet, unknown
-from odenet.analyse.sampling import Point, Size
+from odenet.analyse.dual_numbers import DualArray, independent_variables
+from odenet.analyse.sampling import Point, StateSize
 from odenet.model.expressions import expr
 from odenet.model.expressions.expr import State
 from odenet.model.expressions.fold import arithmetic
@@ -21,71 +21,75 @@ from odenet.model.typed.program import Model
 
 
 class CannotEvaluate(ValueError):
-    """A formula has a piece that is not modelled here."""
+    """A formula contains an operation that has no numerical model."""
 
 
-class Evaluation:
-    """Evaluates formulas of a model at one point.
+class FormulaEvaluator:
+    """Evaluates formulas of a model at one point, with their derivatives by the state.
+
+    The unknowns are all entries of all states of the equivalent first-order system, in order.
 
     Args:
         model: the typed program.
         point: weights, state and input.
-        size: channels and axes.
+        size: the shape of each state.
     """
 
-    def __init__(self, model: Model, point: Point, size: Size):
+    def __init__(self, model: Model, point: Point, size: StateSize):
         self.model = model
         self.weights = point.weights
         self.size = size
-        self.unknowns = len(point.state)
+        self.unknown_count = len(point.state)
         self.input = point.input
-        system = model.dynamics.system(1)
-        shape = (len(system), size.channels, size.cells)
-        states = Jet(point.state.reshape(shape), unknown(shape).slope)
-        self._fields = {state: states[i] for i, state in enumerate(system)}
+        first_order_system = model.dynamics.system(1)
+        shape = (len(first_order_system), size.channels, size.grid_points)
+        states = DualArray(point.state.reshape(shape), independent_variables(shape).derivative)
+        self._states = {state: states[i] for i, state in enumerate(first_order_system)}
         self._matrices: dict[str, ndarray] = {}
 
-    def rates(self) -> tuple[ndarray, ndarray]:
-        """All right-hand sides, (unknowns,), and the Jacobian, (unknowns, unknowns)."""
-        jets = [self.field(rate) for rate in self.model.dynamics.system(1).values()]
+    def value_and_jacobian(self) -> tuple[ndarray, ndarray]:
+        """All right-hand sides, of shape (unknowns,), and their (unknowns, unknowns) Jacobian."""
+        jets = [self.feature_map(rate) for rate in self.model.dynamics.system(1).values()]
         value = np.concatenate([jet.value.reshape(-1) for jet in jets])
-        return value, np.concatenate([jet.slope.reshape(-1, self.unknowns) for jet in jets])
+        return value, np.concatenate(
+            [jet.derivative.reshape(-1, self.unknown_count) for jet in jets]
+        )
 
-    def field(self, node: expr.Node) -> Jet:
-        """A formula for a field.
+    def feature_map(self, node: expr.Node) -> DualArray:
+        """The value of a formula whose values are feature maps, (channels, grid points).
 
         Raises:
-            CannotEvaluate: it has a piece that is not modelled here.
+            CannotEvaluate: it contains an operation that has no numerical model.
         """
         match node:
             case State():
-                return self._fields[node]
+                return self._states[node]
             case expr.Input():
                 return self._constant(self.input)
-            case expr.Split():
+            case expr.Split():  # some part of the random input; which one does not matter
                 return self._constant(self.input[: self.size.channels])
             case expr.Zero():
-                return self._constant(np.zeros((self.size.channels, self.size.cells)))
+                return self._constant(np.zeros((self.size.channels, self.size.grid_points)))
             case expr.Bias():
                 column = self.weights[node.name].reshape(-1, 1)
-                return self._constant(np.tile(column, (1, self.size.cells)))
+                return self._constant(np.tile(column, (1, self.size.grid_points)))
             case expr.Sum() | expr.Product() | expr.Quotient():
-                return arithmetic(node, self.field, self.number)
+                return arithmetic(node, self.feature_map, self.number)
             case expr.Apply():
-                return self.apply(node.operator, self.field(node.operand))
+                return self.apply_operator(node.operator, self.feature_map(node.operand))
             case expr.Activate():
                 constants = [self.number(constant) for constant in node.activation.constants]
                 functions = ACTIVATIONS[node.activation.name].functions(constants)
-                return self.field(node.operand).pointwise(*functions)
+                return self.feature_map(node.operand).pointwise(*functions)
             case expr.MapCall():
-                return self._call(node.function.name, self.field(node.operand))
+                return self._call_map(node.function.name, self.feature_map(node.operand))
             case expr.Hadamard():
-                return self.field(node.left) * self.field(node.right)
+                return self.feature_map(node.left) * self.feature_map(node.right)
             case _:
                 raise CannotEvaluate(f"{type(node).__name__} has no numerical model")
 
     def number(self, node: expr.Node) -> float:
-        """A formula for a number."""
+        """The value of a formula for a number."""
         match node:
             case expr.Number():
                 return float(node.value)
@@ -96,54 +100,60 @@ class Evaluation:
             case _:
                 return arithmetic(node, self.number)
 
-    def apply(self, operator: expr.Node, x: Jet) -> Jet:
-        """An operator applied to a field."""
+    def apply_operator(self, operator: expr.Node, x: DualArray) -> DualArray:
+        """The value of an operator, given as a formula, applied to a feature map."""
         match operator:
             case expr.Identity():
                 return x
             case expr.Param():
-                return self._multiply(self._matrix(operator.name), x)
+                return self._multiply(self._operator_matrix(operator.name), x)
             case expr.Adjoint(expr.Param(name)):
-                return self._multiply(self._matrix(name).T, x)
+                return self._multiply(self._operator_matrix(name).T, x)
             case expr.Compose():
-                return self.apply(operator.left, self.apply(operator.right, x))
+                return self.apply_operator(operator.left, self.apply_operator(operator.right, x))
             case _:
-                return arithmetic(operator, lambda part: self.apply(part, x), self.number)
+                return arithmetic(operator, lambda part: self.apply_operator(part, x), self.number)
 
-    def _matrix(self, name: str) -> ndarray:
-        """The matrix of an operator on flattened fields: its response to each unit vector."""
+    def _operator_matrix(self, name: str) -> ndarray:
+        """The matrix of an operator on flattened feature maps: its response to each unit vector."""
         if name not in self._matrices:
-            p = self.model.parameters[name]
-            reads = self.size.count(p.width_in)
-            field = unknown((reads, self.size.cells))
-            made = p.operator.numeric(p.options, self.weights[name], field, self.size.space)
-            self._matrices[name] = made.slope.reshape(-1, reads * self.size.cells)
+            parameter = self.model.parameters[name]
+            input_channels = self.size.channel_count(parameter.width_in)
+            unit_vectors = independent_variables((input_channels, self.size.grid_points))
+            responses = parameter.operator.numeric(
+                parameter.options, self.weights[name], unit_vectors, self.size.space
+            )
+            self._matrices[name] = responses.derivative.reshape(
+                -1, input_channels * self.size.grid_points
+            )
         return self._matrices[name]
 
-    def _multiply(self, matrix: ndarray, x: Jet) -> Jet:
-        return (matrix @ x.reshape(-1)).reshape(-1, self.size.cells)
+    def _multiply(self, matrix: ndarray, x: DualArray) -> DualArray:
+        return (matrix @ x.reshape(-1)).reshape(-1, self.size.grid_points)
 
-    def _constant(self, value: ndarray) -> Jet:
-        return Jet(value, np.zeros((*value.shape, self.unknowns)))
+    def _constant(self, value: ndarray) -> DualArray:
+        return DualArray(value, np.zeros((*value.shape, self.unknown_count)))
 
-    def _call(self, name: str, x: Jet) -> Jet:
+    def _call_map(self, name: str, x: DualArray) -> DualArray:
         if name in self.model.maps and self.model.maps[name].is_given:
             raise CannotEvaluate(f"`{name}` is given from Python")
         if name in self.model.maps:
             for i, layer in enumerate(self.model.maps[name].layers):
-                x = self._layer(f"{name}.{i}", layer, x)
+                x = self._apply_layer(f"{name}.{i}", layer, x)
             return x
-        p = self.model.parameters[name]
-        return NORMS[p.options["kind"]].numeric(self._within(name), x, p.groups)
+        parameter = self.model.parameters[name]
+        return NORMS[parameter.options["kind"]].numeric(
+            self._layer_tensors(name), x, parameter.groups
+        )
 
-    def _layer(self, name: str, layer: Layer, x: Jet) -> Jet:
+    def _apply_layer(self, name: str, layer: Layer, x: DualArray) -> DualArray:
         numeric = LAYERS[layer.name].numeric
         if numeric is None:
             raise CannotEvaluate(f"the layer {layer.name} has no numerical model")
-        return numeric(layer, self._within(name), x, self.size.space)
+        return numeric(layer, self._layer_tensors(name), x, self.size.space)
 
-    def _within(self, name: str) -> Mapping[str, ndarray]:
-        """The tensors of a layer, by their names in it."""
+    def _layer_tensors(self, name: str) -> Mapping[str, ndarray]:
+        """The tensors of the layer called `name`, by their names within that layer."""
         prefix = f"{name}."
         return {
             key.removeprefix(prefix): tensor
@@ -152,6 +162,6 @@ class Evaluation:
         }
 
 
-def jacobian(model: Model, point: Point, size: Size) -> ndarray:
-    """The Jacobian of the dynamics, unknowns in the order of the first-order system."""
-    return Evaluation(model, point, size).rates()[1]
+def jacobian(model: Model, point: Point, size: StateSize) -> ndarray:
+    """The Jacobian of the dynamics at a point, by the unknowns of FormulaEvaluator in order."""
+    return FormulaEvaluator(model, point, size).value_and_jacobian()[1]

@@ -1,7 +1,7 @@
-"""Numbers in front of operators, exact: sums of monomials in named symbols, `2 γ - 1/3 a²/ε`.
+"""Exact coefficients of operators: Laurent polynomials in named symbols, `2 γ - 1/3 a²/ε`.
 
 A symbol is a `let`, whose value is known, or a `param … : scalar`, whose value is not. Exponents
-are whole numbers and may be negative. A zero is a zero for certain: nothing is rounded.
+are integers and may be negative. There is no rounding, so that tests for zero are exact.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -13,7 +13,7 @@ from odenet.diagnostics.effort import spend
 
 Monomial = tuple[tuple[str, int], ...]
 
-UNIT: tuple[tuple[Monomial, Fraction], ...] = (((), Fraction(1)),)
+ONE_TERMS: tuple[tuple[Monomial, Fraction], ...] = (((), Fraction(1)),)
 
 
 @dataclass(frozen=True)
@@ -27,19 +27,19 @@ class Scalar:
     terms: tuple[tuple[Monomial, Fraction], ...] = ()
 
     @staticmethod
-    def of(terms: Mapping[Monomial, Fraction]) -> "Scalar":
-        """The sum of some terms."""
+    def from_terms(terms: Mapping[Monomial, Fraction]) -> "Scalar":
+        """The sum of monomial -> coefficient."""
         found = [(m, c) for m, c in terms.items() if c]
         return Scalar(tuple(sorted(found) if len(found) > 1 else found))
 
     @staticmethod
     def number(value: Fraction | int) -> "Scalar":
         """A rational number."""
-        return Scalar.of({(): Fraction(value)})
+        return Scalar.from_terms({(): Fraction(value)})
 
     @staticmethod
     def symbol(name: str) -> "Scalar":
-        """A named number."""
+        """The symbol of that name."""
         return Scalar((((((name, 1),)), Fraction(1)),))
 
     def __bool__(self) -> bool:
@@ -51,7 +51,7 @@ class Scalar:
         total = dict(self.terms)
         for monomial, coefficient in other.terms:
             total[monomial] = total.get(monomial, Fraction(0)) + coefficient
-        return Scalar.of(total)
+        return Scalar.from_terms(total)
 
     def __neg__(self) -> "Scalar":
         return Scalar(tuple((m, -c) for m, c in self.terms))
@@ -61,39 +61,39 @@ class Scalar:
 
     @property
     def sign(self) -> int:
-        """-1 for one negative term, which a sum shows with a minus sign; 1 for anything else."""
+        """-1 if this is one term with a negative coefficient, else 1; for printing sums."""
         return -1 if len(self.terms) == 1 and self.terms[0][1] < 0 else 1
 
     @property
     def unsigned(self) -> "Scalar":
-        """The number without that sign."""
+        """The number times its `sign`."""
         return -self if self.sign < 0 else self
 
     def __mul__(self, other: "Scalar") -> "Scalar":
-        if type(other) is not Scalar:  # an operator multiplies itself
+        if type(other) is not Scalar:  # an Operator is left to Operator.__rmul__
             return NotImplemented
-        if self.terms == UNIT or other.terms == UNIT:
-            return other if self.terms == UNIT else self
+        if self.terms == ONE_TERMS or other.terms == ONE_TERMS:
+            return other if self.terms == ONE_TERMS else self
         spend(len(self.terms) * len(other.terms))
         total: dict[Monomial, Fraction] = {}
         for one, a in self.terms:
             for two, b in other.terms:
-                product = _times(one, two)
+                product = _monomial_product(one, two)
                 total[product] = total.get(product, Fraction(0)) + a * b
-        return Scalar.of(total)
+        return Scalar.from_terms(total)
 
     def over(self, other: "Scalar") -> "Scalar | None":
-        """The quotient, None if it is not a sum of monomials."""
+        """The quotient; None if it is not a sum of monomials."""
         if len(other.terms) == 1:
             ((monomial, coefficient),) = other.terms
-            below = tuple((name, -power) for name, power in monomial)
-            return self * Scalar.of({below: 1 / coefficient})
+            reciprocal = tuple((name, -power) for name, power in monomial)
+            return self * Scalar.from_terms({reciprocal: 1 / coefficient})
         if self and tuple(m for m, _ in self.terms) == tuple(m for m, _ in other.terms):
             ratio = self.terms[0][1] / other.terms[0][1]
             return Scalar.number(ratio) if self == Scalar.number(ratio) * other else None
         return None
 
-    def at(self, values: Mapping[str, Fraction]) -> "Scalar":
+    def substitute(self, values: Mapping[str, Fraction]) -> "Scalar":
         """The same number with some symbols replaced by their values.
 
         Raises:
@@ -101,22 +101,22 @@ class Scalar:
         """
         total = Scalar()
         for monomial, coefficient in self.terms:
-            left: list[tuple[str, int]] = []
+            remaining: list[tuple[str, int]] = []
             for name, power in monomial:
                 if name in values:
                     coefficient *= values[name] ** power
                 else:
-                    left.append((name, power))
-            total += Scalar.of({tuple(left): coefficient})
+                    remaining.append((name, power))
+            total += Scalar.from_terms({tuple(remaining): coefficient})
         return total
 
     @property
     def symbols(self) -> frozenset[str]:
-        """The names in it."""
+        """The names of all symbols that occur."""
         return frozenset(name for monomial, _ in self.terms for name, _ in monomial)
 
     def __str__(self) -> str:
-        return signed_sum((c, _product(m, abs(c))) for m, c in self.terms)
+        return signed_sum((c, _monomial_text(m, abs(c))) for m, c in self.terms)
 
 
 ZERO, ONE = Scalar(), Scalar.number(1)
@@ -127,40 +127,40 @@ class Signs:
     """What is known about the signs of symbols.
 
     Args:
-        values: of the symbols that have one.
-        assumed: names taken to be >= 0, learned scalars and diagonals.
+        values: the values of the symbols that have one.
+        nonnegative: names of the learned scalars and diagonals that are taken to be >= 0.
     """
 
     values: Mapping[str, Fraction]
-    assumed: frozenset[str] = frozenset()
+    nonnegative: frozenset[str] = frozenset()
 
-    def of(self, scalar: Scalar) -> int | None:
-        """0 for zero, 1 if never negative, -1 if never positive, None if it can be either.
+    def sign_of(self, scalar: Scalar) -> int | None:
+        """0 for zero, 1 if never negative, -1 if never positive, None if unknown.
 
         A result of 1 or -1 may still vanish where a learned symbol does. Every condition it is
         used for is closed, so it carries over to those points by continuity.
         """
-        known = scalar.at(self.values)
-        signs = {self._term(monomial, coefficient) for monomial, coefficient in known.terms}
+        evaluated = scalar.substitute(self.values)
+        signs = {self._term(monomial, coefficient) for monomial, coefficient in evaluated.terms}
         if not signs:
             return 0
         return signs.pop() if len(signs) == 1 else None
 
     def _term(self, monomial: Monomial, coefficient: Fraction) -> int | None:
-        if any(power % 2 and name not in self.assumed for name, power in monomial):
+        if any(power % 2 and name not in self.nonnegative for name, power in monomial):
             return None
         return 1 if coefficient > 0 else -1
 
 
-def rational(scalar: Scalar) -> Fraction | None:
-    """A number without symbols as a fraction."""
+def as_fraction(scalar: Scalar) -> Fraction | None:
+    """A number without symbols as a fraction; None if it has symbols."""
     if scalar.symbols:
         return None
     return scalar.terms[0][1] if scalar.terms else Fraction(0)
 
 
 def common_factor(scalars: list[Scalar]) -> Scalar:
-    """The largest monomial that divides all of them, denominators cleared.
+    """The largest common monomial factor, with coefficient.
 
     Dividing by it leaves whole coefficients without a common divisor, and no negative powers.
     """
@@ -169,14 +169,14 @@ def common_factor(scalars: list[Scalar]) -> Scalar:
         return ONE
     names = sorted({name for monomial, _ in terms for name, _ in monomial})
     powers = {name: min(dict(monomial).get(name, 0) for monomial, _ in terms) for name in names}
-    above = gcd(*(coefficient.numerator for _, coefficient in terms))
-    below = lcm(*(coefficient.denominator for _, coefficient in terms))
+    numerator = gcd(*(coefficient.numerator for _, coefficient in terms))
+    denominator = lcm(*(coefficient.denominator for _, coefficient in terms))
     monomial = tuple((name, power) for name, power in powers.items() if power)
-    return Scalar.of({monomial: Fraction(above, below)})
+    return Scalar.from_terms({monomial: Fraction(numerator, denominator)})
 
 
 def signed_sum(terms: Iterator[tuple[Fraction | int, str]]) -> str:
-    """Texts joined by the signs of their coefficients."""
+    """The sum of terms (coefficient, text): the texts joined by the signs of the coefficients."""
     text = ""
     for sign, term in terms:
         if text:
@@ -187,13 +187,13 @@ def signed_sum(terms: Iterator[tuple[Fraction | int, str]]) -> str:
 
 
 def factor_text(scalar: Scalar) -> str:
-    """A number as it is written before what it multiplies: `2 γ `, `(1 - γ) `, nothing for 1."""
+    """A number as a factor, with a space after it: `2 γ `, `(1 - γ) `; empty for 1."""
     if scalar == ONE:
         return ""
     return f"({scalar}) " if len(scalar.terms) > 1 else f"{scalar} "
 
 
-def _times(one: Monomial, other: Monomial) -> Monomial:
+def _monomial_product(one: Monomial, other: Monomial) -> Monomial:
     powers = dict(one)
     for name, power in other:
         powers[name] = powers.get(name, 0) + power
@@ -210,22 +210,22 @@ def power_text(name: str, power: int | Fraction) -> str:
     return name if power == 1 else name + str(power).translate(SUPERSCRIPTS)
 
 
-def fraction(
+def fraction_texts(
     monomial: Monomial, number: Fraction, power_text: Callable[[str, int], str]
 ) -> tuple[list[str], list[str]]:
-    """The texts of the factors above and below the line of `number · monomial`."""
-    above = [power_text(name, power) for name, power in monomial if power > 0]
-    below = [power_text(name, -power) for name, power in monomial if power < 0]
-    if number.numerator != 1 or not above:
-        above.insert(0, str(number.numerator))
+    """The factors of the numerator and of the denominator of `number · monomial`, as texts."""
+    numerator = [power_text(name, power) for name, power in monomial if power > 0]
+    denominator = [power_text(name, -power) for name, power in monomial if power < 0]
+    if number.numerator != 1 or not numerator:
+        numerator.insert(0, str(number.numerator))
     if number.denominator != 1:
-        below.insert(0, str(number.denominator))
-    return above, below
+        denominator.insert(0, str(number.denominator))
+    return numerator, denominator
 
 
-def _product(monomial: Monomial, number: Fraction) -> str:
-    above, below = fraction(monomial, number, power_text)
-    text = " ".join(above)
-    if len(below) > 1:
-        return f"{text}/({' '.join(below)})"
-    return f"{text}/{below[0]}" if below else text
+def _monomial_text(monomial: Monomial, number: Fraction) -> str:
+    numerator, denominator = fraction_texts(monomial, number, power_text)
+    numerator_text = " ".join(numerator)
+    if len(denominator) > 1:
+        return f"{numerator_text}/({' '.join(denominator)})"
+    return f"{numerator_text}/{denominator[0]}" if denominator else numerator_text

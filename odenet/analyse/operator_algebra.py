@@ -14,11 +14,11 @@ from typing import NamedTuple, TypeVar
 from odenet.analyse.laurent import ONE, ZERO, Scalar, factor_text, power_text, signed_sum
 from odenet.diagnostics.effort import spend
 
-REMEMBERED = 1 << 14  # words; a program that compiles one spec after another does not grow
+CACHE_SIZE = 1 << 14  # words; a bound, for programs that compile many specs
 
 
 class Letter(NamedTuple):
-    """A learned operator or its adjoint."""
+    """A learned operator or its adjoint, as a factor of a word."""
 
     name: str
     adjoint: bool = False
@@ -31,7 +31,7 @@ Powers = tuple[tuple[str, int | Fraction], ...]
 
 
 class Diagonal(NamedTuple):
-    """A product of powers of diagonals, by name; fractional powers need factors >= 0."""
+    """A product of powers of named diagonals; fractional powers require diagonals >= 0."""
 
     powers: Powers
 
@@ -47,21 +47,21 @@ Word = tuple[Letter | Diagonal, ...]
 Key = TypeVar("Key")
 
 
-@lru_cache(REMEMBERED)
-def join(left: Word, right: Word) -> Word:
+@lru_cache(CACHE_SIZE)
+def word_product(left: Word, right: Word) -> Word:
     """The product of two words."""
     if left and right and isinstance(left[-1], Diagonal) and isinstance(right[0], Diagonal):
         powers = dict(left[-1].powers)
         for name, power in right[0].powers:
             powers[name] = powers.get(name, 0) + power
-        merged = tuple(sorted((name, power) for name, power in powers.items() if power))
-        middle: Word = (Diagonal(merged),) if merged else ()
+        merged_powers = tuple(sorted((name, power) for name, power in powers.items() if power))
+        middle: Word = (Diagonal(merged_powers),) if merged_powers else ()
         return left[:-1] + middle + right[1:]
     return left + right
 
 
-@lru_cache(REMEMBERED)
-def adjoint(word: Word) -> Word:
+@lru_cache(CACHE_SIZE)
+def word_adjoint(word: Word) -> Word:
     """The adjoint of a word."""
     return tuple(
         Letter(letter.name, not letter.adjoint) if isinstance(letter, Letter) else letter
@@ -69,41 +69,41 @@ def adjoint(word: Word) -> Word:
     )
 
 
-@lru_cache(REMEMBERED)
-def root(word: Word) -> tuple[Word, frozenset[str]] | None:
-    """The p with word = pᵀ p, and the diagonals that must be >= 0 for it; None if there is none."""
-    half, odd = divmod(len(word), 2)
-    if adjoint(word) != word:
+@lru_cache(CACHE_SIZE)
+def word_root(word: Word) -> tuple[Word, frozenset[str]] | None:
+    """The p with word = pᵀ p, and the diagonals that this requires to be >= 0; None if none."""
+    middle_index, odd = divmod(len(word), 2)
+    if word_adjoint(word) != word:
         return None
     if not odd:
-        return word[half:], frozenset()
-    middle = word[half]
-    if isinstance(middle, Letter):
+        return word[middle_index:], frozenset()
+    middle_letter = word[middle_index]
+    if isinstance(middle_letter, Letter):
         return None
-    needed = frozenset(name for name, power in middle.powers if power % 2)
-    return (middle.power(Fraction(1, 2)), *word[half + 1 :]), needed
+    nonnegative = frozenset(name for name, power in middle_letter.powers if power % 2)
+    return (middle_letter.power(Fraction(1, 2)), *word[middle_index + 1 :]), nonnegative
 
 
-@lru_cache(REMEMBERED)
-def core(word: Word) -> tuple[Word, Word, Word]:
-    """The word as diagonal, rest, diagonal; a word of diagonals alone is all in the first part."""
-    before = word[:1] if word and isinstance(word[0], Diagonal) else ()
-    rest = word[len(before) :]
-    after = rest[-1:] if rest and isinstance(rest[-1], Diagonal) else ()
-    return before, rest[: len(rest) - len(after)], after
+@lru_cache(CACHE_SIZE)
+def split_diagonals(word: Word) -> tuple[Word, Word, Word]:
+    """A word as (diagonal, rest, diagonal); a word that is a diagonal is all in the first."""
+    left = word[:1] if word and isinstance(word[0], Diagonal) else ()
+    middle = word[len(left) :]
+    right = middle[-1:] if middle and isinstance(middle[-1], Diagonal) else ()
+    return left, middle[: len(middle) - len(right)], right
 
 
-def powers(word: Word) -> Powers:
-    """The diagonals in a word, with their powers."""
+def diagonal_powers(word: Word) -> Powers:
+    """The powers of the diagonals in a word."""
     return tuple(p for letter in word if isinstance(letter, Diagonal) for p in letter.powers)
 
 
-def invert(word: Word) -> Word:
-    """The inverse of a word of diagonals."""
+def inverse_diagonals(word: Word) -> Word:
+    """The inverse of a word that consists of diagonals."""
     return tuple(letter.power(-1) for letter in word if isinstance(letter, Diagonal))
 
 
-@lru_cache(REMEMBERED)
+@lru_cache(CACHE_SIZE)
 def word_text(word: Word) -> str:
     """`K1 K2ᵀ`; the empty word is the identity."""
     return " ".join(str(letter) for letter in word) or "I"
@@ -121,16 +121,16 @@ class Operator:
     terms: tuple[tuple[Word, Scalar], ...] = ()
 
     @staticmethod
-    def of(terms: Mapping[Word, Scalar]) -> "Operator":
-        """The sum of some terms."""
+    def from_terms(terms: Mapping[Word, Scalar]) -> "Operator":
+        """The sum of word -> coefficient."""
         spend(len(terms))
-        found = [(word, scalar) for word, scalar in terms.items() if scalar]
-        found = sorted(found, key=_place) if len(found) > 1 else found
-        return Operator(tuple(found))
+        nonzero = [(word, scalar) for word, scalar in terms.items() if scalar]
+        nonzero = sorted(nonzero, key=_sort_key) if len(nonzero) > 1 else nonzero
+        return Operator(tuple(nonzero))
 
     @staticmethod
     def word(word: Word, scalar: Scalar = ONE) -> "Operator":
-        """One word, times a number."""
+        """A number times a word."""
         return Operator(((word, scalar),)) if scalar else Operator()
 
     def __bool__(self) -> bool:
@@ -142,7 +142,7 @@ class Operator:
         total = dict(self.terms)
         for word, scalar in other.terms:
             total[word] = total.get(word, ZERO) + scalar
-        return Operator.of(total)
+        return Operator.from_terms(total)
 
     def __neg__(self) -> "Operator":
         return Operator(tuple((word, -scalar) for word, scalar in self.terms))
@@ -155,66 +155,66 @@ class Operator:
         total: dict[Word, Scalar] = {}
         for left, a in self.terms:
             for right, b in other.terms:
-                word = join(left, right)
+                word = word_product(left, right)
                 total[word] = total.get(word, ZERO) + a * b
-        return Operator.of(total)
+        return Operator.from_terms(total)
 
     def __rmul__(self, scalar: Scalar) -> "Operator":
-        return Operator.of({word: scalar * factor for word, factor in self.terms})
+        return Operator.from_terms({word: scalar * factor for word, factor in self.terms})
 
     @property
     def adjoint(self) -> "Operator":
         """The sum of the adjoint words."""
-        return Operator.of({adjoint(word): scalar for word, scalar in self.terms})
+        return Operator.from_terms({word_adjoint(word): scalar for word, scalar in self.terms})
 
-    def get(self, word: Word) -> Scalar:
+    def coefficient(self, word: Word) -> Scalar:
         """The coefficient of a word."""
         return dict(self.terms).get(word, ZERO)
 
-    def at(self, values: Mapping[str, Fraction]) -> "Operator":
+    def substitute(self, values: Mapping[str, Fraction]) -> "Operator":
         """The same operator with some symbols replaced by their values."""
-        return Operator.of({word: scalar.at(values) for word, scalar in self.terms})
+        return Operator.from_terms({word: scalar.substitute(values) for word, scalar in self.terms})
 
     @property
     def scalar(self) -> Scalar | None:
-        """The number if this is a multiple of the identity."""
+        """The number if this is a number times the identity, else None."""
         if not self.terms:
             return ZERO
         return self.terms[0][1] if len(self.terms) == 1 and not self.terms[0][0] else None
 
     @property
     def diagonals(self) -> frozenset[str]:
-        """The names of the diagonals in it."""
-        return frozenset(name for word, _ in self.terms for name, _ in powers(word))
+        """The names of all diagonals that occur."""
+        return frozenset(name for word, _ in self.terms for name, _ in diagonal_powers(word))
 
     @property
     def symbols(self) -> frozenset[str]:
-        """The names of the numbers in it."""
+        """The names of all symbols that occur in coefficients."""
         return frozenset[str]().union(*(scalar.symbols for _, scalar in self.terms))
 
     def __str__(self) -> str:
         return signed_sum(_term(word, scalar) for word, scalar in self.terms)
 
 
-def _place(term: tuple[Word, Scalar]) -> tuple[int, str]:
+def _sort_key(term: tuple[Word, Scalar]) -> tuple[int, str]:
     return -len(term[0]), word_text(term[0])
 
 
 IDENTITY = Operator.word(())
-NOTHING = Operator()
+ZERO_OPERATOR = Operator()
 
 
-def total(operators: Iterable[Operator]) -> Operator:
+def operator_sum(operators: Iterable[Operator]) -> Operator:
     """The sum of some operators, zero for none."""
-    return sum(operators, start=NOTHING)
+    return sum(operators, start=ZERO_OPERATOR)
 
 
-def added_up(terms: Iterable[tuple[Key, Operator]]) -> dict[Key, Operator]:
-    """Operators summed by key, in the order of the keys; sums that cancel are left out."""
-    found: dict[Key, Operator] = {}
+def sum_by_key(terms: Iterable[tuple[Key, Operator]]) -> dict[Key, Operator]:
+    """The sum of the operators of each key; zero sums are left out."""
+    sums: dict[Key, Operator] = {}
     for key, operator in terms:
-        found[key] = found.get(key, NOTHING) + operator
-    return {key: operator for key, operator in found.items() if operator}
+        sums[key] = sums.get(key, ZERO_OPERATOR) + operator
+    return {key: operator for key, operator in sums.items() if operator}
 
 
 def _term(word: Word, scalar: Scalar) -> tuple[int, str]:

@@ -1,7 +1,7 @@
-"""The theorems, tried in turn: see docs/certificates.md for their statements and proofs.
+"""Tries the theorems in turn; docs/certificates.md has their statements and proofs.
 
-Nothing here is trusted that is not multiplied out again: a `Part` is only made by functions of
-odenet/analyse/conditions.py, which compare sums of words.
+Soundness rests on odenet/analyse/conditions.py: only its functions make a `ProofPart`, and they
+multiply everything out and compare sums of words.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -9,21 +9,27 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import TypeVar
 
-from odenet.analyse.bounded_slopes import bounded, least
-from odenet.analyse.conditions import Part, Spectrum, as_arranged, strongest
-from odenet.analyse.factorisations import Arrangement, arrangements
+from odenet.analyse.bounded_slopes import known_minimum, prove_bounded
+from odenet.analyse.conditions import ProofPart, Spectrum, prove_diagonal, with_factorisation
+from odenet.analyse.factorisations import Factorisation, factorisations
 from odenet.analyse.laurent import Scalar, Signs
-from odenet.analyse.number_scaling import of_numbers
-from odenet.analyse.operator_algebra import Operator, added_up
-from odenet.analyse.reductions import Decay, absorptions, components, parts, without_decay
-from odenet.analyse.slopes import moves
+from odenet.analyse.matrix_scaling import prove_with_matrix
+from odenet.analyse.operator_algebra import Operator, sum_by_key
+from odenet.analyse.reductions import (
+    Decay,
+    irreducible_systems,
+    slope_absorptions,
+    split_off_decay,
+    strong_components,
+)
+from odenet.analyse.slopes import shifted_systems
 from odenet.analyse.units import System
 from odenet.model.expressions.expr import Activation
 
 Activations = frozenset[Activation]
-Place = TypeVar("Place")
+Key = TypeVar("Key")
 
-NO_UNITS = Part(units=(), matrix=(), scaling=(), squares=(), spectrum="imaginary")
+NO_UNITS_PART = ProofPart(units=(), matrix=(), scaling=(), squares=(), spectrum="imaginary")
 
 
 @dataclass(frozen=True)
@@ -31,155 +37,168 @@ class Proof:
     """What is proved about a system.
 
     Args:
-        spectrum: of the Jacobian, None if nothing is.
-        parts: the pieces; the eigenvalues of J are theirs together, and zeros.
-        whole: a piece about all units at once, which gives an energy whatever the slopes are.
+        spectrum: of the Jacobian J; None if nothing is proved.
+        parts: proofs whose eigenvalues together are those of J, up to zeros.
+        joint_part: a proof about all units at once, which gives an energy for slopes of any sign.
     """
 
     spectrum: Spectrum | None
-    parts: tuple[Part, ...] = ()
-    whole: Part | None = None
+    parts: tuple[ProofPart, ...] = ()
+    joint_part: ProofPart | None = None
 
 
-def prove(system: System, signs: Signs, unfit: Activations = frozenset()) -> Proof:
-    """The strongest statement the theorems give.
+def prove(system: System, signs: Signs, nonmonotone: Activations = frozenset()) -> Proof:
+    """The strongest statement that the theorems give.
 
     Args:
         system: the dynamics.
-        signs: what is known about the numbers in it.
-        unfit: activations with a slope that can be negative.
+        signs: what is known about the signs of its numbers and diagonals.
+        nonmonotone: activations that are not known to be nondecreasing.
     """
-    exact = prove_as_written(system, signs, unfit)
-    if exact.spectrum or not signs.values:
-        return exact
-    numbers = prove_as_written(evaluated(system, signs.values), replace(signs, values={}), unfit)
-    return numbers if numbers.spectrum or not exact.whole else exact
+    symbolic = prove_symbolically(system, signs, nonmonotone)
+    if symbolic.spectrum or not signs.values:
+        return symbolic
+    numeric = prove_symbolically(
+        with_values(system, signs.values), replace(signs, values={}), nonmonotone
+    )
+    return numeric if numeric.spectrum or not symbolic.joint_part else symbolic
 
 
-def prove_as_written(system: System, signs: Signs, unfit: Activations) -> Proof:
-    """The same with named numbers left as they are."""
-    whole = _best(_whole(a, signs) for a in arrangements(system, signs) if a.expanded is None)
-    if whole is not None and _fit([whole], unfit):
-        return Proof(whole.of_jacobian, (whole,), whole)
-    found: list[Part] = []
-    for part in parts(system):
-        proved = _part(part, signs, unfit)
-        if proved is None:
-            return Proof(None, (), whole)
-        found += proved
-    return Proof(together(found), tuple(found), whole)
+def prove_symbolically(system: System, signs: Signs, nonmonotone: Activations) -> Proof:
+    """The same with `let`s as symbols, without their values."""
+    joint_part = _first_above_stable(
+        _joint_part(factorisation, signs)
+        for factorisation in factorisations(system, signs)
+        if factorisation.expanded_unit is None
+    )
+    if joint_part is not None and _slopes_are_nonnegative([joint_part], nonmonotone):
+        return Proof(joint_part.jacobian_spectrum, (joint_part,), joint_part)
+    proved_parts: list[ProofPart] = []
+    for part in irreducible_systems(system):
+        block_parts = _prove_irreducible(part, signs, nonmonotone)
+        if block_parts is None:
+            return Proof(None, (), joint_part)
+        proved_parts += block_parts
+    return Proof(combined_spectrum(proved_parts), tuple(proved_parts), joint_part)
 
 
-def together(found: Iterable[Part]) -> Spectrum:
-    """The spectrum of several parts."""
-    moving = [part for part in found if not part.nilpotent or part.decay]
-    if not moving:
+def combined_spectrum(parts: Iterable[ProofPart]) -> Spectrum:
+    """The spectrum of a Jacobian whose eigenvalues are those of several parts."""
+    nonzero = [part for part in parts if not part.nilpotent or part.decay]
+    if not nonzero:
         return "imaginary"
-    first = moving[0].of_jacobian
-    return first if all(part.of_jacobian == first for part in moving) else "stable"
+    first = nonzero[0].jacobian_spectrum
+    return first if all(part.jacobian_spectrum == first for part in nonzero) else "stable"
 
 
-def evaluated(system: System, values: Mapping[str, Fraction]) -> System:
+def with_values(system: System, values: Mapping[str, Fraction]) -> System:
     """The system with the `let`s replaced by their values."""
 
-    def rows(row: Mapping[Place, Operator]) -> dict[Place, Operator]:
-        return added_up((key, operator.at(values)) for key, operator in row.items())
+    def substituted(row: Mapping[Key, Operator]) -> dict[Key, Operator]:
+        return sum_by_key((key, operator.substitute(values)) for key, operator in row.items())
 
     units = tuple(
-        replace(unit, row=rows(unit.row), column=rows(unit.column)) for unit in system.units
+        replace(unit, row=substituted(unit.row), column=substituted(unit.column))
+        for unit in system.units
     )
-    return replace(system, linear=rows(system.linear)).with_units(units)
+    return replace(system, linear_terms=substituted(system.linear_terms)).with_units(units)
 
 
-def _whole(arrangement: Arrangement, signs: Signs) -> Part | None:
-    """A statement about units as one, whatever their slopes are."""
-    if not arrangement.units:
-        return NO_UNITS
-    part = strongest(arrangement.units, arrangement.matrix, signs)
-    return part and as_arranged(part, arrangement)
+def _joint_part(factorisation: Factorisation, signs: Signs) -> ProofPart | None:
+    """A proof about all units of a factorisation at once, with a diagonal scaling C."""
+    if not factorisation.units:
+        return NO_UNITS_PART
+    part = prove_diagonal(factorisation.units, factorisation.matrix, signs)
+    return part and with_factorisation(part, factorisation)
 
 
-def _part(system: System, signs: Signs, unfit: Activations) -> list[Part] | None:
-    """Statements about an irreducible system, possibly after taking out a decay."""
-    for moved in (system, *moves(system, signs)):
-        decaying = without_decay(moved, signs)
-        for decay, left in [({}, moved), *([decaying] if decaying else [])]:
-            for variant in (left, *absorptions(left)):
-                found = _strongest(variant, decay, signs, unfit)
-                if found is not None:
-                    return [replace(part, states=system.states) for part in found]
+def _prove_irreducible(
+    system: System, signs: Signs, nonmonotone: Activations
+) -> list[ProofPart] | None:
+    """Proofs about an irreducible system, possibly after its decay was split off; None if none."""
+    for shifted in (system, *shifted_systems(system, signs)):
+        decay_and_rest = split_off_decay(shifted, signs)
+        for decay, undamped in [({}, shifted), *([decay_and_rest] if decay_and_rest else [])]:
+            for variant in (undamped, *slope_absorptions(undamped)):
+                proved_parts = _strongest_parts(variant, decay, signs, nonmonotone)
+                if proved_parts is not None:
+                    return [replace(part, states=system.states) for part in proved_parts]
     return None
 
 
-def _strongest(system: System, decay: Decay, signs: Signs, unfit: Activations) -> list[Part] | None:
-    """Statements about the blocks of the arrangement that gives most."""
-    slopes = frozenset(name for name, _ in system.absorbed)
-    signs = replace(signs, assumed=signs.assumed | slopes)
-    slowest = None
+def _strongest_parts(
+    system: System, decay: Decay, signs: Signs, nonmonotone: Activations
+) -> list[ProofPart] | None:
+    """Proofs about the blocks of that factorisation for which they are strongest; None if none."""
+    slope_names = frozenset(name for name, _ in system.absorbed_units)
+    signs = replace(signs, nonnegative=signs.nonnegative | slope_names)
+    least_decay = None
     if set(decay) == set(system.states):
-        slowest = least(list(decay.values()), signs)
+        least_decay = known_minimum(list(decay.values()), signs)
     best = None
-    for arrangement in arrangements(system, signs):
-        if not _reads_one_decay(arrangement, decay):
+    for factorisation in factorisations(system, signs):
+        if not _has_equal_decays(factorisation, decay):
             continue
-        found = _blocks(arrangement, decay, slowest, signs)
-        if found is None or not _fit(found, unfit):
+        proved_parts = _prove_blocks(factorisation, decay, least_decay, signs)
+        if proved_parts is None or not _slopes_are_nonnegative(proved_parts, nonmonotone):
             continue
-        if best is None or together(best) == "stable" != together(found):
-            best = found
+        if best is None or combined_spectrum(best) == "stable" != combined_spectrum(proved_parts):
+            best = proved_parts
     return best
 
 
-def _reads_one_decay(arrangement: Arrangement, decay: Decay) -> bool:
-    """Whether no unit reads states of different decay, linear units of several states included."""
-    return all(len({decay.get(state) for state in u.row}) < 2 for u in arrangement.units)
+def _has_equal_decays(factorisation: Factorisation, decay: Decay) -> bool:
+    """Whether all states that a unit reads have the same decay, for every unit."""
+    return all(len({decay.get(state) for state in unit.row}) < 2 for unit in factorisation.units)
 
 
-def _scalable(block: Arrangement, decay: Decay) -> bool:
+def _is_scalable(block: Factorisation, decay: Decay) -> bool:
     """Whether a C that is not diagonal may scale a block.
 
-    It has to commute with Γ', which is one number then. After a change of variables it would say
-    nothing of M_vv, which has to be at most 0 by itself.
+    C has to commute with the decay of the arguments, which is therefore required to be one number.
+    After a change of variables it would not bound M_vv, which has to be at most 0 by itself.
     """
-    plain = block.contracted is None and block.expanded is None
-    return plain and len({decay.get(state) for unit in block.units for state in unit.row}) < 2
+    is_unchanged = block.contracted_unit is None and block.expanded_unit is None
+    return (
+        is_unchanged and len({decay.get(state) for unit in block.units for state in unit.row}) < 2
+    )
 
 
-def _blocks(
-    arrangement: Arrangement, decay: Decay, slowest: Scalar | None, signs: Signs
-) -> list[Part] | None:
-    """Statements about the irreducible blocks of M."""
-    matrix = arrangement.matrix
+def _prove_blocks(
+    factorisation: Factorisation, decay: Decay, least_decay: Scalar | None, signs: Signs
+) -> list[ProofPart] | None:
+    """Proofs about the irreducible diagonal blocks of M; None if one of them has none."""
+    matrix = factorisation.matrix
     if not matrix:  # the eigenvalues of such a block are 0, and bound the rate of the whole
-        return [NO_UNITS]
-    found: list[Part] = []
+        return [NO_UNITS_PART]
+    proved_parts: list[ProofPart] = []
     reads = {i: {j for j, operator in enumerate(row) if operator} for i, row in enumerate(matrix)}
-    for group in components(reads):
-        block = arrangement.block(group)
-        part = _whole(block, signs)
-        if part is None and _scalable(block, decay):
-            part = of_numbers(block.units, block.matrix, signs)
+    for group in strong_components(reads):
+        block = factorisation.diagonal_block(group)
+        part = _joint_part(block, signs)
+        if part is None and _is_scalable(block, decay):
+            part = prove_with_matrix(block.units, block.matrix, signs)
         if part is not None:
-            part = replace(part, decay=decay, rate=slowest)
+            part = replace(part, decay=decay, rate=least_decay)
         elif decay:
-            part = bounded(block, decay, slowest, signs)
+            part = prove_bounded(block, decay, least_decay, signs)
         if part is None:
             return None
-        found.append(part)
-    return found
+        proved_parts.append(part)
+    return proved_parts
 
 
-def _best(found: Iterator[Part | None]) -> Part | None:
-    """The first statement that is more than stable, else the first."""
-    best = None
-    for part in found:
+def _first_above_stable(parts: Iterator[ProofPart | None]) -> ProofPart | None:
+    """The first part whose spectrum is imaginary or real, else the first part."""
+    stable_part = None
+    for part in parts:
         if part is not None and part.spectrum != "stable":
             return part
-        best = best or part
-    return best
+        stable_part = stable_part or part
+    return stable_part
 
 
-def _fit(found: list[Part], unfit: Activations) -> bool:
-    """Whether every part that needs D >= 0 has it; what was moved leaves D >= 0 behind."""
-    units = [unit for part in found for unit in part.monotone if unit.moved is None]
-    return not any(unfit.intersection(unit.activations) for unit in units)
+def _slopes_are_nonnegative(parts: list[ProofPart], nonmonotone: Activations) -> bool:
+    """Whether D >= 0 where the parts need it; shifted units satisfy that by construction."""
+    units = [unit for part in parts for unit in part.monotone_units if unit.moved_slope is None]
+    return not any(nonmonotone.intersection(unit.activations) for unit in units)

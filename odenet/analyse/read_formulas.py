@@ -1,21 +1,21 @@
-"""From typed formulas to the algebra: numbers, operators, right-hand sides as sums of leaves."""
+"""Reads typed formulas as numbers, operators and right-hand sides Σ operator · leaf."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import reduce
 
 from odenet.analyse.functions import (
-    Applied,
-    Form,
+    AppliedFunction,
+    ElementwiseProduct,
     Leaf,
-    Times,
-    affine,
+    NormalForm,
+    apply_operator,
+    elementwise_product,
+    in_canonical_order,
+    is_nonnegative,
     leading_sign,
-    leaf_key,
-    never_negative,
+    leaf_sort_key,
     reads_state,
-    scaled,
-    times,
 )
 from odenet.analyse.laurent import Scalar
 from odenet.analyse.operator_algebra import (
@@ -24,10 +24,10 @@ from odenet.analyse.operator_algebra import (
     Letter,
     Operator,
     Word,
-    added_up,
+    sum_by_key,
     word_text,
 )
-from odenet.analyse.read_numbers import NumberReader, text_of
+from odenet.analyse.read_numbers import NumberReader, source_text
 from odenet.diagnostics import Span
 from odenet.model.expressions import expr
 from odenet.model.expressions.fold import arithmetic, combination
@@ -36,10 +36,10 @@ from odenet.model.typed.program import Model
 
 
 class OutsideTheorems(Exception):
-    """A formula to which the theorem does not apply; the text says why.
+    """The theorems do not apply to a formula; the message says why.
 
     Attributes:
-        span: the piece that is to blame.
+        span: the part of the text that is the reason.
     """
 
     def __init__(self, message: str, span: Span | None):
@@ -49,11 +49,13 @@ class OutsideTheorems(Exception):
 
 @dataclass(frozen=True)
 class Gate:
-    """A diagonal made of a field without states: `b * Y`.
+    """A diagonal operator that multiplies by something without states, as b does in `b * Y`.
+
+    Its diagonal is word · leaf.
 
     Args:
-        leaf: the field.
-        word: operators before it.
+        leaf: a bias, the input or a function of these.
+        word: the product of operators applied to it.
     """
 
     leaf: Leaf
@@ -64,7 +66,7 @@ class FormulaReader(NumberReader):
     """Reads the formulas of a model.
 
     Attributes:
-        names: spelling -> canonical name of a parameter, or the Gate it means.
+        names: spelling in the results -> canonical name of a parameter, or the Gate that has it.
     """
 
     def __init__(self, model: Model):
@@ -77,137 +79,156 @@ class FormulaReader(NumberReader):
         self.names[spelling] = name
         return spelling
 
-    def state(self, state: expr.State) -> expr.State:
-        """A state under its author's spelling."""
+    def spelled_state(self, state: expr.State) -> expr.State:
+        """A state under the name by which its author spells it."""
         return expr.State(self.spell(state.name), state.order)
 
     # operators
 
-    def operator(self, node: expr.Node) -> Operator:
-        """A formula for an operator."""
+    def read_operator(self, node: expr.Node) -> Operator:
+        """The operator that a formula describes, as a sum of words."""
         match node:
             case expr.Identity():
                 return IDENTITY
             case expr.Param():
                 return Operator.word((self._letter(node.name),))
             case expr.Adjoint():
-                return self.operator(node.of).adjoint
+                return self.read_operator(node.of).adjoint
             case expr.Compose():
-                return self.operator(node.left) @ self.operator(node.right)
+                return self.read_operator(node.left) @ self.read_operator(node.right)
             case expr.Quotient():
-                return self.inverse(node.denominator) * self.operator(node.numerator)
+                return self.reciprocal(node.denominator) * self.read_operator(node.numerator)
             case _:
-                return arithmetic(node, self.operator, self.scalar)
+                return arithmetic(node, self.read_operator, self.read_scalar)
 
     def _letter(self, name: str) -> Letter | Diagonal:
         spelling = self.spell(name)
-        learned = self.model.parameters[name]
-        if not learned.is_diagonal:
+        parameter = self.model.parameters[name]
+        if not parameter.is_diagonal:
             return Letter(spelling)
-        self._note_sign(spelling, learned)
+        self._note_sign(spelling, parameter)
         return Diagonal(((spelling, 1),))
 
-    # fields
+    # right-hand sides
 
-    def form(self, node: expr.Node, whole: bool = False) -> Form:
-        """A field as operators applied to leaves: states, `u`, biases, and functions of such sums.
+    def normal_form(self, node: expr.Node, keep_affine: bool = False) -> NormalForm:
+        """A right-hand side as leaf -> operator; the sum of all operator · leaf is the formula.
 
         Args:
             node: the formula.
-            whole: whether an affine function that an operator acts on stays together, as
-                `identity(…)` of it, instead of falling into its states.
+            keep_affine: whether an affine function that an operator is applied to is kept as one
+                leaf, `identity(…)` of it, instead of being expanded into its states.
 
         Raises:
-            OutsideTheorems: states are stacked along the channels.
+            OutsideTheorems: states are concatenated along the channels.
         """
         match node:
             case expr.Zero():
                 return {}
             case expr.State():
-                return {self.state(node): IDENTITY}
+                return {self.spelled_state(node): IDENTITY}
             case expr.Sum() | expr.Product() | expr.Quotient():
-                return added_up(
+                return sum_by_key(
                     (leaf, factor * operator)
-                    for factor, part in combination(node, self.scalar)
-                    for leaf, operator in self.form(part, whole).items()
+                    for factor, part in combination(node, self.read_scalar)
+                    for leaf, operator in self.normal_form(part, keep_affine).items()
                 )
             case expr.Apply():
-                return scaled(self.operator(node.operator), self._operand(node.operand, whole))
+                return apply_operator(
+                    self.read_operator(node.operator), self._operand_form(node.operand, keep_affine)
+                )
             case expr.Activate() if node.activation == LINEAR:
-                return self._operand(node.operand, whole)
+                return self._operand_form(node.operand, keep_affine)
             case expr.Activate() | expr.MapCall():
-                return self._applied(node)
+                return self._function_form(node)
             case expr.Hadamard():
-                return self._product(node, whole)
+                return self._product_form(node, keep_affine)
             case _:
                 if any(isinstance(inside, expr.State) for inside in node.walk()):
                     message = "states stacked along the channels have no operator word"
                     raise OutsideTheorems(message, node.span)
                 return {node: IDENTITY}
 
-    def _applied(self, node: expr.Activate | expr.MapCall) -> Form:
-        """A function; an odd one is read with the sign of its argument that is canonical."""
-        stage = node.activation if isinstance(node, expr.Activate) else _map(node)
-        argument = self.form(node.operand)
+    def _function_form(self, node: expr.Activate | expr.MapCall) -> NormalForm:
+        """A function; the argument of an odd one is given its canonical sign."""
+        stage = node.activation if isinstance(node, expr.Activate) else _map_of(node)
+        argument = self.normal_form(node.operand)
         odd = isinstance(stage, expr.Activation) and ACTIVATIONS[stage.name].odd
-        sign = leading_sign(affine(argument)) if odd else 1
+        sign = leading_sign(in_canonical_order(argument)) if odd else 1
         factor = Operator.word((), Scalar.number(sign))
-        return {Applied(stage, affine(scaled(factor, argument)), node, sign): factor}
+        return {
+            AppliedFunction(
+                stage, in_canonical_order(apply_operator(factor, argument)), node, sign
+            ): factor
+        }
 
-    def _operand(self, node: expr.Node, whole: bool) -> Form:
-        form = self.form(node, whole)
+    def _operand_form(self, node: expr.Node, keep_affine: bool) -> NormalForm:
+        form = self.normal_form(node, keep_affine)
         states = [leaf for leaf in form if isinstance(leaf, expr.State)]
         others = [leaf for leaf in form if reads_state(leaf) and leaf not in states]
-        if whole and states and not others and len(form) > 1:
-            return self._applied(expr.Activate(LINEAR, node, span=node.span))
+        if keep_affine and states and not others and len(form) > 1:
+            return self._function_form(expr.Activate(LINEAR, node, span=node.span))
         return form
 
-    def _product(self, node: expr.Hadamard, whole: bool) -> Form:
-        """Term by term; where one of two does not depend on the states, it is a diagonal."""
+    def _product_form(self, node: expr.Hadamard, keep_affine: bool) -> NormalForm:
+        """Expanded term by term; a factor that does not depend on the states becomes a diagonal."""
         terms: list[tuple[Leaf, Operator]] = []
-        for one, a, leaf in _terms(self.form(node.left, whole)):
-            for two, b, other in _terms(self.form(node.right, whole)):
-                if reads_state(leaf) == reads_state(other):
-                    found, operator = times([(leaf, one), (other, two)], node), IDENTITY
-                elif reads_state(other):
-                    found, operator = other, self._gate(leaf, one) @ Operator.word(two)
+        for left_word, a, left_leaf in _word_terms(self.normal_form(node.left, keep_affine)):
+            for right_word, b, right_leaf in _word_terms(self.normal_form(node.right, keep_affine)):
+                if reads_state(left_leaf) == reads_state(right_leaf):
+                    product_leaf, operator = (
+                        elementwise_product(
+                            [(left_leaf, left_word), (right_leaf, right_word)], node
+                        ),
+                        IDENTITY,
+                    )
+                elif reads_state(right_leaf):
+                    product_leaf, operator = (
+                        right_leaf,
+                        self._gate_operator(left_leaf, left_word) @ Operator.word(right_word),
+                    )
                 else:
-                    found, operator = leaf, self._gate(other, two) @ Operator.word(one)
-                terms.append((found, a * b * operator))
-        return added_up(terms)
+                    product_leaf, operator = (
+                        left_leaf,
+                        self._gate_operator(right_leaf, right_word) @ Operator.word(left_word),
+                    )
+                terms.append((product_leaf, a * b * operator))
+        return sum_by_key(terms)
 
-    def _gate(self, leaf: Leaf, word: Word) -> Operator:
-        """The diagonal that a field without states multiplies with."""
-        if isinstance(leaf, Times) and not word:
-            return reduce(Operator.__matmul__, (self._gate(*factor) for factor in leaf.factors))
+    def _gate_operator(self, leaf: Leaf, word: Word) -> Operator:
+        """The diagonal operator that multiplies by word · leaf; the leaf reads no state."""
+        if isinstance(leaf, ElementwiseProduct) and not word:
+            return reduce(
+                Operator.__matmul__, (self._gate_operator(*factor) for factor in leaf.factors)
+            )
         letters = f"{word_text(word)} " if word else ""
-        name = self._name_of((leaf, word), f"[{letters}{self.leaf_text(leaf)}]")
+        name = self._unique_name((leaf, word), f"[{letters}{self.leaf_text(leaf)}]")
         self.names[name] = Gate(leaf, word)
         if isinstance(leaf, expr.Bias) and not word:
             self.learned.add(name)
-        if never_negative(leaf) and not word:
+        if is_nonnegative(leaf) and not word:
             self.nonnegative.add(name)
         return Operator.word((Diagonal(((name, 1),)),))
 
     def leaf_text(self, leaf: Leaf) -> str:
         """A leaf as its author wrote it."""
-        if isinstance(leaf, Applied):
-            return ("-" if leaf.sign < 0 else "") + text_of(leaf.node)
+        if isinstance(leaf, AppliedFunction):
+            return ("-" if leaf.sign < 0 else "") + source_text(leaf.node)
         if isinstance(leaf, expr.Bias):
             return self.spell(leaf.name)
-        return "u" if isinstance(leaf, expr.Input) else leaf_key(leaf)
+        return "u" if isinstance(leaf, expr.Input) else leaf_sort_key(leaf)
 
 
 LINEAR = expr.Activation("identity")
 
 
-def _map(node: expr.MapCall) -> expr.Map:
+def _map_of(node: expr.MapCall) -> expr.Map:
     assert isinstance(node.function, expr.Map)
     return node.function
 
 
-def _terms(form: Form) -> Iterator[tuple[Word, Scalar, Leaf]]:
-    """The single words of a form."""
+def _word_terms(form: NormalForm) -> Iterator[tuple[Word, Scalar, Leaf]]:
+    """The terms of a normal form, one word each: word, coefficient and leaf."""
     for leaf, operator in form.items():
         for word, scalar in operator.terms:
             yield word, scalar, leaf

@@ -1,4 +1,4 @@
-"""From typed formulas for numbers to sums of monomials in named symbols, and back."""
+"""Converts formulas for numbers to sums of monomials in named symbols, and back."""
 
 from collections.abc import Hashable, Mapping
 from fractions import Fraction
@@ -17,10 +17,10 @@ class NumberReader:
     """Reads the numbers of a model.
 
     Attributes:
-        values: of the `let`s, by their spelling.
-        learned: spellings of the learned scalars and diagonals: their sign is not known.
-        nonnegative: names of numbers and diagonals that are never negative by construction.
-        symbols: the formula behind each symbol of a number.
+        values: the value of each symbol that has one (a `let`), by its spelling.
+        learned: spellings of the learned scalars and diagonals whose sign is not known.
+        nonnegative: spellings of the numbers and diagonals that are >= 0 by construction.
+        symbols: the formula of each symbol.
     """
 
     def __init__(self, model: Model):
@@ -29,15 +29,15 @@ class NumberReader:
         self.learned: set[str] = set()
         self.nonnegative: set[str] = set()
         self.symbols: dict[str, expr.Node] = {}
-        self._named: dict[Hashable, str] = {}
-        self._numbers: Mapping[str, Fraction | float] = model.constants
+        self._names_by_formula: dict[Hashable, str] = {}
+        self._constants: Mapping[str, Fraction | float] = model.constants
 
     def spell(self, name: str) -> str:
         """A name as the author wrote it."""
         return self.model.spellings.get(name, name)
 
-    def scalar(self, node: expr.Node) -> Scalar:
-        """A formula for a number; what is not a sum of monomials is a symbol of its own."""
+    def read_scalar(self, node: expr.Node) -> Scalar:
+        """A formula for a number; parts that are not sums of monomials become symbols."""
         match node:
             case expr.Number():
                 return Scalar.number(node.value)
@@ -49,53 +49,55 @@ class NumberReader:
                 self.symbols[spelling] = node
                 return Scalar.symbol(spelling)
             case expr.Sum() | expr.Product():
-                return arithmetic(node, self.scalar)
+                return arithmetic(node, self.read_scalar)
             case expr.Quotient():
-                return self.scalar(node.numerator) * self.inverse(node.denominator)
+                return self.read_scalar(node.numerator) * self.reciprocal(node.denominator)
             case expr.Power(base, expr.Number(value)) if value.denominator == 1 and abs(value) < 9:
-                factor = self.scalar(base) if value > 0 else self.inverse(base)
+                factor = self.read_scalar(base) if value > 0 else self.reciprocal(base)
                 return reduce(mul, [factor] * abs(int(value)), ONE)
             case _:
-                return self._symbol(self._name_of(node, f"({text_of(node)})"), node)
+                return self._symbol(self._unique_name(node, f"({source_text(node)})"), node)
 
-    def _note_sign(self, spelling: str, learned: DeclaredParameter) -> None:
-        (self.nonnegative if learned.is_positive else self.learned).add(spelling)
+    def _note_sign(self, spelling: str, parameter: DeclaredParameter) -> None:
+        (self.nonnegative if parameter.is_positive else self.learned).add(spelling)
 
-    def inverse(self, node: expr.Node) -> Scalar:
-        """One over a number; what is not a monomial is 1/(…) by name, common factors taken out."""
-        below = self.scalar(node)
-        quotient = ONE.over(below) if below else None
-        if quotient or not below:
+    def reciprocal(self, node: expr.Node) -> Scalar:
+        """1 over a number. If that is not a monomial, the result has a symbol named `1/(…)`."""
+        denominator = self.read_scalar(node)
+        quotient = ONE.over(denominator) if denominator else None
+        if quotient or not denominator:
             return quotient or self._symbol(
-                self._name_of(("over", node), f"1/({text_of(node)})"),
-                expr.Quotient(self.node(ONE), node),
+                self._unique_name(("over", node), f"1/({source_text(node)})"),
+                expr.Quotient(self.number_formula(ONE), node),
             )
-        common = common_factor([below])
-        if below.terms[0][1] < 0:
+        common = common_factor([denominator])
+        if denominator.terms[0][1] < 0:
             common = -common
-        left = below.over(common)
-        outside = ONE.over(common)
-        assert left is not None and outside is not None
-        name = self._name_of(("over", left), f"1/({left})")
-        return outside * self._symbol(name, expr.Quotient(self.node(ONE), self.node(left)))
+        rest = denominator.over(common)
+        prefactor = ONE.over(common)
+        assert rest is not None and prefactor is not None
+        name = self._unique_name(("over", rest), f"1/({rest})")
+        return prefactor * self._symbol(
+            name, expr.Quotient(self.number_formula(ONE), self.number_formula(rest))
+        )
 
-    def node(self, scalar: Scalar) -> expr.Node:
-        """A number as a formula."""
-        terms = [(1 if c > 0 else -1, self._monomial(m, abs(c))) for m, c in scalar.terms]
+    def number_formula(self, scalar: Scalar) -> expr.Node:
+        """The formula of a number."""
+        terms = [(1 if c > 0 else -1, self._monomial_formula(m, abs(c))) for m, c in scalar.terms]
         return terms[0][1] if len(terms) == 1 and terms[0][0] == 1 else expr.Sum(tuple(terms))
 
-    def _monomial(self, monomial: Monomial, coefficient: Fraction) -> expr.Node:
-        above = [self.symbols[name] for name, power in monomial for _ in range(power)]
-        below = [self.symbols[name] for name, power in monomial for _ in range(-power)]
-        if coefficient != 1 or not above:
-            above.insert(0, expr.Number(coefficient, str(coefficient)))
-        return reduce(expr.Quotient, below, reduce(expr.Product, above))
+    def _monomial_formula(self, monomial: Monomial, coefficient: Fraction) -> expr.Node:
+        numerator = [self.symbols[name] for name, power in monomial for _ in range(power)]
+        denominator = [self.symbols[name] for name, power in monomial for _ in range(-power)]
+        if coefficient != 1 or not numerator:
+            numerator.insert(0, expr.Number(coefficient, str(coefficient)))
+        return reduce(expr.Quotient, denominator, reduce(expr.Product, numerator))
 
     def _symbol(self, name: str, node: expr.Node) -> Scalar:
-        """A number by name; its value is kept if it has one, and a zero is a zero."""
+        """The symbol `name` for a formula, or 0 if it is 0; records the value if it has one."""
         self.symbols[name] = node
         try:
-            value = evaluate(node, self._numbers)
+            value = evaluate(node, self._constants)
         except NotANumber:
             return Scalar.symbol(name)
         if value == 0:
@@ -103,18 +105,18 @@ class NumberReader:
         self.values[name] = Fraction(value)
         return Scalar.symbol(name)
 
-    def _name_of(self, what: Hashable, wanted: str) -> str:
-        """One name for equal things, different ones for others."""
-        if what not in self._named:
-            taken = set(self._named.values())
-            while wanted in taken:
-                wanted += "′"
-            self._named[what] = wanted
-        return self._named[what]
+    def _unique_name(self, key: Hashable, proposal: str) -> str:
+        """A name for `key`: `proposal`, primed if another key has it already."""
+        if key not in self._names_by_formula:
+            taken = set(self._names_by_formula.values())
+            while proposal in taken:
+                proposal += "′"
+            self._names_by_formula[key] = proposal
+        return self._names_by_formula[key]
 
 
-def text_of(node: expr.Node) -> str:
-    """A formula as it was written."""
+def source_text(node: expr.Node) -> str:
+    """A formula as its author wrote it."""
     if node.span is None and isinstance(node, expr.Hadamard):
-        return f"{text_of(node.left)} * {text_of(node.right)}"
+        return f"{source_text(node.left)} * {source_text(node.right)}"
     return " ".join(node.span.text.split()).replace("^T", "ᵀ") if node.span else repr(node)

@@ -1,21 +1,21 @@
-"""Takes the dynamics apart into units: equal functions merged, chains of functions as one."""
+"""Splits the dynamics into units: equal functions are merged, a chain of functions is one unit."""
 
 from dataclasses import dataclass, replace
 
 from odenet.analyse.functions import (
-    Affine,
-    Applied,
+    AffineForm,
+    AppliedFunction,
+    ElementwiseProduct,
     Leaf,
-    Times,
     affine_text,
-    never_negative,
+    is_nonnegative,
     reads_state,
 )
 from odenet.analyse.laurent import Scalar, Signs
-from odenet.analyse.operator_algebra import Diagonal, Operator, powers
+from odenet.analyse.operator_algebra import Diagonal, Operator, diagonal_powers
 from odenet.analyse.read_formulas import FormulaReader, OutsideTheorems
-from odenet.analyse.read_numbers import text_of
-from odenet.analyse.units import Row, System, Unit
+from odenet.analyse.read_numbers import source_text
+from odenet.analyse.units import OperatorsByState, System, Unit
 from odenet.model.expressions import expr
 from odenet.model.expressions.expr import State
 from odenet.model.tables.activations import ACTIVATIONS
@@ -23,138 +23,151 @@ from odenet.model.tables.norms import NORMS
 from odenet.model.typed.program import Model
 
 
-def read_system(model: Model, reader: FormulaReader, whole: bool = False) -> System:
-    """Take the dynamics apart.
+def read_system(model: Model, reader: FormulaReader, keep_affine: bool = False) -> System:
+    """Write the dynamics of a model as s' = L φ(R s + b).
 
     Args:
         model: the typed program.
         reader: reads its formulas.
-        whole: whether linear units are kept as their author wrote them; see FormulaReader.form.
+        keep_affine: whether linear units are kept as their author wrote them; see
+            FormulaReader.normal_form.
 
     Raises:
-        OutsideTheorems: they are not of the form s' = L φ(R s + b).
+        OutsideTheorems: the dynamics are not of that form.
     """
-    columns: dict[Applied | Times, Row] = {}
-    linear: dict[tuple[State, State], Operator] = {}
-    forced = False
+    columns: dict[AppliedFunction | ElementwiseProduct, OperatorsByState] = {}
+    linear_terms: dict[tuple[State, State], Operator] = {}
+    has_forcing = False
     states: list[State] = []
-    for rated, rate in model.dynamics.system(1).items():
-        states.append(reader.state(rated))
-        for leaf, operator in reader.form(rate, whole).items():
+    for state, rate in model.dynamics.system(1).items():
+        states.append(reader.spelled_state(state))
+        for leaf, operator in reader.normal_form(rate, keep_affine).items():
             if isinstance(leaf, State):
-                linear[states[-1], leaf] = operator
-            elif isinstance(leaf, Applied | Times) and leaf.reads_state:
+                linear_terms[states[-1], leaf] = operator
+            elif isinstance(leaf, AppliedFunction | ElementwiseProduct) and leaf.reads_state:
                 columns.setdefault(leaf, {})[states[-1]] = operator
             else:
-                forced = True
-    chains = _Chains(reader, model)
+                has_forcing = True
+    chains = _ChainReader(reader, model)
     units = [chains.unit(leaf, column) for leaf, column in columns.items()]
-    linear = dict(sorted(linear.items(), key=lambda item: tuple(map(states.index, item[0]))))
-    return System(tuple(states), (), linear, forced).with_units(units)
+    linear_terms = dict(
+        sorted(linear_terms.items(), key=lambda item: tuple(map(states.index, item[0])))
+    )
+    return System(tuple(states), (), linear_terms, has_forcing).with_units(units)
 
 
 @dataclass(frozen=True)
 class _Chain:
-    """A function of the states as a function of one affine form of them, elementwise.
+    """An elementwise function of one affine form of the states, made of one or more stages.
 
     Args:
         stages: see Unit.
-        sign: 1 if it never decreases in the form, -1 if it never increases.
-        odd: whether it is odd in the form.
-        form: the form.
-        argument: the author's formula of it, up to a sign.
-        argument_sign: that sign.
-        text: the function of t.
-        between: see Unit.
+        sign: 1 if the function is nondecreasing as far as signs between stages go, -1 if they
+            make it nonincreasing.
+        is_odd: whether the function is odd.
+        affine_form: its argument.
+        argument: the author's formula for that argument, up to a sign.
+        argument_sign: the sign.
+        text: the function as a text, with t for its argument.
+        stage_factors: see Unit.
     """
 
     stages: tuple[expr.Activation | str, ...]
     sign: int
-    odd: bool
-    form: Affine
+    is_odd: bool
+    affine_form: AffineForm
     argument: expr.Node
     argument_sign: int
     text: str
-    between: tuple[Scalar | None, ...] = ()
+    stage_factors: tuple[Scalar | None, ...] = ()
 
 
-class _Chains:
-    """Reads activations, norms and chains of them."""
+class _ChainReader:
+    """Reads activations, norms and chains of them as units."""
 
     def __init__(self, reader: FormulaReader, model: Model):
         self.reader = reader
         self.model = model
         self.signs = Signs(reader.values, frozenset(reader.nonnegative))
 
-    def unit(self, leaf: Applied | Times, column: Row) -> Unit:
+    def unit(self, leaf: AppliedFunction | ElementwiseProduct, column: OperatorsByState) -> Unit:
         """The unit of a function that enters the rates through `column`, {state: operator}.
 
-        φ is chain.sign times the function, so that it never decreases. The normal form may have
-        turned the sign of what the author wrote: where φ is odd, R and L are turned back with it.
+        φ is chain.sign times the function, which makes it nondecreasing. The normal form may have
+        changed the sign of the author's formula; if φ is odd, R and L change sign to undo that.
         """
-        chain = self._chain(leaf)
-        sign = chain.sign * (leaf.sign if isinstance(leaf, Applied) else 1)
-        flip = -1 if sign < 0 and chain.odd else 1
-        row = {k: _signed(flip, v) for k, v in chain.form if isinstance(k, State)}
+        chain = self._read_chain(leaf)
+        sign = chain.sign * (leaf.sign if isinstance(leaf, AppliedFunction) else 1)
+        parity_sign = -1 if sign < 0 and chain.is_odd else 1
+        row = {k: _times_sign(parity_sign, v) for k, v in chain.affine_form if isinstance(k, State)}
         argument = chain.argument
-        if chain.argument_sign != flip:
+        if chain.argument_sign != parity_sign:
             argument = expr.Sum(((-1, argument),))
-        single = len(chain.stages) == 1 and not isinstance(chain.stages[0], str)
+        is_single_activation = len(chain.stages) == 1 and not isinstance(chain.stages[0], str)
         return Unit(
             stages=chain.stages,
             row=row,
             column={
-                state: _signed(chain.sign * flip, operator) for state, operator in column.items()
+                state: _times_sign(chain.sign * parity_sign, operator)
+                for state, operator in column.items()
             },
-            text=("-" if sign * flip < 0 else "") + text_of(leaf.node),
+            text=("-" if sign * parity_sign < 0 else "") + source_text(leaf.node),
             argument=argument,
-            offset=any(not isinstance(k, State) for k, _ in chain.form),
-            composed="" if single else ("-" if chain.sign < 0 else "") + chain.text,
-            span=leaf.span if isinstance(leaf, Times) else leaf.node.span,
+            has_offset=any(not isinstance(k, State) for k, _ in chain.affine_form),
+            function_text=""
+            if is_single_activation
+            else ("-" if chain.sign < 0 else "") + chain.text,
+            span=leaf.span if isinstance(leaf, ElementwiseProduct) else leaf.node.span,
             formula=leaf.node,
-            sign=sign * flip,
-            between=chain.between,
+            formula_sign=sign * parity_sign,
+            stage_factors=chain.stage_factors,
         )
 
-    def _chain(self, leaf: Applied | Times) -> _Chain:
-        if isinstance(leaf, Times):
-            return self._product(leaf)
-        stage, odd = self._stage(leaf)
-        inner = [k for k, _ in leaf.argument if reads_state(k) and not isinstance(k, State)]
-        if not inner:
-            name = f"{stage_text(stage, self.reader)}(t)"
-            node = leaf.node.operand
-            return _Chain((stage,), 1, odd, leaf.argument, node, leaf.sign, name)
-        below, number, sign = self._inner(leaf, inner)
+    def _read_chain(self, leaf: AppliedFunction | ElementwiseProduct) -> _Chain:
+        if isinstance(leaf, ElementwiseProduct):
+            return self._product_chain(leaf)
+        stage, is_odd = self._outer_stage(leaf)
+        inner_functions = [
+            k for k, _ in leaf.argument if reads_state(k) and not isinstance(k, State)
+        ]
+        if not inner_functions:
+            function_text = f"{stage_text(stage, self.reader)}(t)"
+            argument = leaf.node.operand
+            return _Chain((stage,), 1, is_odd, leaf.argument, argument, leaf.sign, function_text)
+        inner_chain, number, sign = self._inner_chain(leaf, inner_functions)
         names = {leaf_: self.reader.leaf_text(leaf_) for leaf_, _ in leaf.argument}
-        inside = affine_text(leaf.argument, names | {inner[0]: below.text})
+        argument_text = affine_text(leaf.argument, names | {inner_functions[0]: inner_chain.text})
         return replace(
-            below,
-            stages=(stage, *below.stages),
-            sign=sign * below.sign,
-            odd=odd and below.odd and len(leaf.argument) == 1,
-            text=f"{stage_text(stage, self.reader)}({inside})",
-            between=(number, *below.between),
+            inner_chain,
+            stages=(stage, *inner_chain.stages),
+            sign=sign * inner_chain.sign,
+            is_odd=is_odd and inner_chain.is_odd and len(leaf.argument) == 1,
+            text=f"{stage_text(stage, self.reader)}({argument_text})",
+            stage_factors=(number, *inner_chain.stage_factors),
         )
 
-    def _product(self, leaf: Times) -> _Chain:
-        """A product of functions of one form, all >= 0 and all rising or all falling."""
-        nonnegative = [inner for inner, word in leaf.factors if never_negative(inner) and not word]
+    def _product_chain(self, leaf: ElementwiseProduct) -> _Chain:
+        """A product of functions of one form, all >= 0 and all increasing or all decreasing."""
+        nonnegative = [inner for inner, word in leaf.factors if is_nonnegative(inner) and not word]
         if len(nonnegative) == len(leaf.factors):
-            chains = [self._chain(inner) for inner in nonnegative if isinstance(inner, Applied)]
+            chains = [
+                self._read_chain(inner)
+                for inner in nonnegative
+                if isinstance(inner, AppliedFunction)
+            ]
             first = chains[0]
-            if all((c.form, c.sign) == (first.form, first.sign) for c in chains):
+            if all((c.affine_form, c.sign) == (first.affine_form, first.sign) for c in chains):
                 stages = tuple(stage for chain in chains for stage in chain.stages)
                 text = " * ".join(chain.text for chain in chains)
-                return replace(first, stages=stages, odd=False, text=text, between=(None,))
+                return replace(first, stages=stages, is_odd=False, text=text, stage_factors=(None,))
         raise OutsideTheorems(
             "a product of two fields that both depend on the states has a Jacobian whose sign "
             "changes with the state",
             leaf.span,
         )
 
-    def _stage(self, leaf: Applied) -> tuple[expr.Activation | str, bool]:
-        """What is applied, and whether it is odd."""
+    def _outer_stage(self, leaf: AppliedFunction) -> tuple[expr.Activation | str, bool]:
+        """The outermost stage of a function, and whether it is odd."""
         stage, span = leaf.stage, leaf.node.span
         if isinstance(stage, expr.Activation):
             return stage, ACTIVATIONS[stage.name].odd
@@ -171,32 +184,36 @@ class _Chains:
             )
         return stage.name, False
 
-    def _inner(self, outer: Applied, inner: list[Leaf]) -> tuple[_Chain, Scalar | None, int]:
-        """The one function inside another, the number between them and the sign of the factor."""
-        leaf = inner[0]
-        assert isinstance(leaf, Applied | Times)
+    def _inner_chain(
+        self, outer: AppliedFunction, inner_functions: list[Leaf]
+    ) -> tuple[_Chain, Scalar | None, int]:
+        """The function inside another, its factor there, and the sign of that factor."""
+        leaf = inner_functions[0]
+        assert isinstance(leaf, AppliedFunction | ElementwiseProduct)
         factor = dict(outer.argument)[leaf]
-        sign = self._sign(factor)
-        beside = any(isinstance(k, State) for k, _ in outer.argument)
-        if len(inner) > 1 or beside or not sign:
+        sign = self._factor_sign(factor)
+        has_plain_states = any(isinstance(k, State) for k, _ in outer.argument)
+        if len(inner_functions) > 1 or has_plain_states or not sign:
             raise OutsideTheorems(
                 "this activation is inside another with more than a number between them: the "
                 "Jacobian has two diagonals with an operator between, not one",
                 leaf.node.span or outer.node.span,
             )
-        return self._chain(leaf), factor.scalar, sign
+        return self._read_chain(leaf), factor.scalar, sign
 
-    def _sign(self, factor: Operator) -> int | None:
-        """The sign of a number, or of one times a diagonal that is never negative."""
+    def _factor_sign(self, factor: Operator) -> int | None:
+        """The sign of a number or of a number times diagonals that are >= 0; None if unknown."""
         if len(factor.terms) != 1:
             return None
         word, number = factor.terms[0]
-        known = all(p % 2 == 0 or name in self.signs.assumed for name, p in powers(word))
-        diagonal = all(isinstance(letter, Diagonal) for letter in word)
-        return self.signs.of(number) if diagonal and known else None
+        sign_is_known = all(
+            p % 2 == 0 or name in self.signs.nonnegative for name, p in diagonal_powers(word)
+        )
+        is_diagonal = all(isinstance(letter, Diagonal) for letter in word)
+        return self.signs.sign_of(number) if is_diagonal and sign_is_known else None
 
 
-def _signed(sign: int, operator: Operator) -> Operator:
+def _times_sign(sign: int, operator: Operator) -> Operator:
     return operator if sign > 0 else -operator
 
 
@@ -204,5 +221,5 @@ def stage_text(stage: expr.Activation | str, reader: FormulaReader) -> str:
     """`tanh`, `leaky_relu(0.1)`, `N`."""
     if isinstance(stage, str):
         return reader.spell(stage)
-    constants = ", ".join(map(text_of, stage.constants))
+    constants = ", ".join(map(source_text, stage.constants))
     return f"{stage.name}({constants})" if constants else stage.name

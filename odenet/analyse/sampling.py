@@ -1,4 +1,4 @@
-"""Random weights and states of a model, at small sizes."""
+"""Random weights, states and inputs of a model, at sizes small enough for dense Jacobians."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,35 +13,40 @@ from odenet.model.tables.layers import LAYERS, Layer
 from odenet.model.tables.tensors import Tensor, Tensors
 from odenet.model.typed.program import Model
 
-LARGEST_STATE = 40  # entries of all states together; a Jacobian of 40 x 40 takes a millisecond
+MAX_STATE_ENTRIES = 40  # of all states together; a Jacobian of 40 x 40 takes a millisecond
 
 
 @dataclass(frozen=True)
-class Size:
-    """Channels of each state, and sizes of the axes."""
+class StateSize:
+    """The shape of each state.
+
+    Args:
+        channels: number of channels.
+        space: the length of each spatial axis; empty for plain vectors.
+    """
 
     channels: int
     space: tuple[int, ...]
 
     @property
-    def cells(self) -> int:
-        """How many points a map has."""
+    def grid_points(self) -> int:
+        """The number of grid points of a feature map."""
         return prod(self.space)
 
-    def count(self, width: Width | None) -> int:
-        """A channel count; that of a state where nothing tells it."""
+    def channel_count(self, width: Width | None) -> int:
+        """A declared width as a number of channels; None is the width of a state."""
         return int(width.at(self.channels)) if width is not None else self.channels
 
 
 @dataclass(frozen=True)
 class Point:
-    """Weights, a state and an input.
+    """A point at which a Jacobian is evaluated: weights, state and input.
 
     Args:
-        weights: name -> tensor of one step; see odenet.analyse.Witness.
-        state: (unknowns,), all states one after the other.
-        input: (channels, cells) of `u`.
-        positive: the weights whose values stay above 0.
+        weights: name -> tensor of one step; see odenet.analyse.Witness for the names.
+        state: all states, flattened and concatenated, of shape (unknowns,).
+        input: the flow's input `u`, of shape (channels, grid points).
+        positive: names of the weights that have to stay above 0.
     """
 
     weights: Mapping[str, ndarray]
@@ -49,8 +54,8 @@ class Point:
     input: ndarray
     positive: frozenset[str] = frozenset()
 
-    def moved(self, rng: Generator, step: float) -> "Point":
-        """A neighbour; what must stay positive is scaled."""
+    def perturbed(self, rng: Generator, step: float) -> "Point":
+        """A random neighbour at about distance `step`; positive weights are scaled, to stay so."""
         weights = {
             name: tensor * np.exp(step * rng.standard_normal(tensor.shape))
             if name in self.positive
@@ -62,21 +67,24 @@ class Point:
         return Point(weights, state, moved_input, self.positive)
 
 
-def sizes(model: Model) -> list[Size]:
-    """Small sizes at which the model makes sense, smallest first."""
-    channels = base_channels(model)
-    axes = space_axes(model)
-    found: list[Size] = []
-    for cells in (1, 2, 3) if axes else (1,):
+def state_sizes(model: Model) -> list[StateSize]:
+    """Small sizes that the widths, groups and axes of the model allow, smallest first."""
+    channels = smallest_channel_count(model)
+    axes = spatial_axis_count(model)
+    small_sizes: list[StateSize] = []
+    for axis_length in (1, 2, 3) if axes else (1,):
         for multiple in (1, 2, 3, 4):
-            size = Size(channels * multiple, (cells,) * axes)
-            if size.channels * size.cells * len(model.dynamics.system(1)) <= LARGEST_STATE:
-                found.append(size)
-    return found or [Size(channels, (1,) * axes)]
+            size = StateSize(channels * multiple, (axis_length,) * axes)
+            if (
+                size.channels * size.grid_points * len(model.dynamics.system(1))
+                <= MAX_STATE_ENTRIES
+            ):
+                small_sizes.append(size)
+    return small_sizes or [StateSize(channels, (1,) * axes)]
 
 
-def space_axes(model: Model) -> int:
-    """Spatial axes of the maps: those of the flows of the net, none if nothing is a convolution."""
+def spatial_axis_count(model: Model) -> int:
+    """The number of spatial axes; if unknown, 2 if anything mixes grid points, else 0."""
     if model.axes is not None:
         return model.axes
     mixing = [p.kind.mixes_places for p in model.parameters.values()]
@@ -88,50 +96,55 @@ def _layers(model: Model) -> list[Layer]:
     return [layer for definition in model.maps.values() for layer in definition.layers]
 
 
-def base_channels(model: Model) -> int:
-    """The fewest channels of a state at which all widths and groups come out whole."""
+def smallest_channel_count(model: Model) -> int:
+    """The smallest channel count of a state at which all widths and groups are whole numbers."""
     widths = [
         *((w, p.groups) for p in model.parameters.values() for w in (p.width_in, p.width_out) if w),
         *((s.channels, x.groups) for x in _layers(model) for s in (x.shape_in, x.shape_out)),
     ]
     for channels in range(1, 65):
-        # a multiple of a whole number is whole
+        # multiples of such a count work as well
         if all(w.at(channels) >= 1 and w.at(channels) % groups == 0 for w, groups in widths):
             return channels
     return 1
 
 
-def draw(model: Model, size: Size, rng: Generator) -> Point:
-    """Random weights, state and input; norms have positive gains and stored statistics."""
+def draw_point(model: Model, size: StateSize, rng: Generator) -> Point:
+    """A random point; norms get positive gains and positive stored variances."""
     scale = float(rng.choice([0.5, 1.0, 2.0, 4.0]))
-    wanted = tensors(model, size)
-    weights = {name: _drawn(tensor, scale, rng) for name, tensor in wanted.items()}
-    positive = frozenset(name for name, tensor in wanted.items() if tensor.positive)
-    unknowns = len(model.dynamics.system(1)) * size.channels * size.cells
-    channels_in = size.channels * model.dynamics.input_parts
+    declared = parameter_tensors(model, size)
+    weights = {name: _random_values(tensor, scale, rng) for name, tensor in declared.items()}
+    positive = frozenset(name for name, tensor in declared.items() if tensor.positive)
+    unknowns = len(model.dynamics.system(1)) * size.channels * size.grid_points
+    input_channels = size.channels * model.dynamics.input_parts
     state = scale * rng.standard_normal(unknowns)
-    return Point(weights, state, rng.standard_normal((channels_in, size.cells)), positive)
+    return Point(weights, state, rng.standard_normal((input_channels, size.grid_points)), positive)
 
 
-def tensors(model: Model, size: Size) -> dict[str, Tensor]:
-    """Every tensor of one step, by its name in the generated module."""
-    axes = space_axes(model)
-    found: dict[str, Tensor] = {}
+def parameter_tensors(model: Model, size: StateSize) -> dict[str, Tensor]:
+    """The shape and distribution of every tensor of one step, by its name in the module."""
+    axes = spatial_axis_count(model)
+    by_name: dict[str, Tensor] = {}
     for p in model.parameters.values():
-        own = p.kind.tensors(p.options, size.count(p.width_in), size.count(p.width_out), axes)
-        found |= _named(p.name, own)
+        own_tensors = p.kind.tensors(
+            p.options, size.channel_count(p.width_in), size.channel_count(p.width_out), axes
+        )
+        by_name |= _with_prefix(p.name, own_tensors)
     for name, definition in model.maps.items():
         for i, layer in enumerate(definition.layers):
-            counts = size.count(layer.shape_in.channels), size.count(layer.shape_out.channels)
-            found |= _named(f"{name}.{i}", LAYERS[layer.name].tensors(layer, *counts, axes))
-    return found
+            counts = (
+                size.channel_count(layer.shape_in.channels),
+                size.channel_count(layer.shape_out.channels),
+            )
+            by_name |= _with_prefix(f"{name}.{i}", LAYERS[layer.name].tensors(layer, *counts, axes))
+    return by_name
 
 
-def _named(name: str, own: Tensors) -> dict[str, Tensor]:
-    return {f"{name}.{key}" if key else name: tensor for key, tensor in own.items()}
+def _with_prefix(name: str, tensors_of_owner: Tensors) -> dict[str, Tensor]:
+    return {f"{name}.{key}" if key else name: tensor for key, tensor in tensors_of_owner.items()}
 
 
-def _drawn(tensor: Tensor, scale: float, rng: Generator) -> ndarray:
+def _random_values(tensor: Tensor, scale: float, rng: Generator) -> ndarray:
     normal = rng.standard_normal(tensor.shape)
     match tensor.distribution:
         case "weight":

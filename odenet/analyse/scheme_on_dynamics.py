@@ -1,4 +1,7 @@
-"""A scheme at the constants of a spec: where its steps are stable, and how exactly undone."""
+"""A scheme at the constants of a file: its stability, its inverse and the rounding of a round trip.
+
+A round trip is n steps forward and n steps back; training rebuilds activations that way.
+"""
 
 import math
 from collections.abc import Mapping
@@ -6,7 +9,7 @@ from dataclasses import dataclass, replace
 
 from odenet.analyse.certificate import Certificate
 from odenet.analyse.certify import certify
-from odenet.analyse.step_constants import few_steps, not_undone, numbers_of_steps
+from odenet.analyse.step_constants import constants_by_step, reason_not_invertible, sample_steps
 from odenet.derive import Axis, Derivation, RoundTrip, Stability
 from odenet.derive.describe import why_not_undone
 from odenet.derive.linear_tests import Coupling
@@ -22,64 +25,67 @@ from odenet.model.typed.right_hand_sides import without_decay
 from odenet.model.typed.scheme import Scheme
 from odenet.visible_drift import VISIBLE_DRIFT
 
-EPS = {"float32": 2.0**-23, "float16": 2.0**-10, "bfloat16": 2.0**-7}  # spacing next to 1
-DEFAULT_DEPTH = 100  # steps of a flow where no network says how many
-PART_OF_LIMIT = 0.5  # part of the stable interval, from 0, that the round trip is predicted for
-UNEVEN_FROM = 2.0  # times the estimate: an error by uneven weights that is mentioned
+EPS = {"float32": 2.0**-23, "float16": 2.0**-10, "bfloat16": 2.0**-7}  # the gap after 1
+DEFAULT_DEPTH = 100  # steps of a flow if the file has no network
+FRACTION_OF_LIMIT = 0.5  # of the stable interval: the round trip is estimated for spectra within it
+UNEVEN_FACTOR = 2.0  # an error by unequal weights is reported if it exceeds this times the estimate
 
 
 @dataclass(frozen=True)
-class Undone:
-    """A prediction for a number of steps.
+class RoundTripEstimate:
+    """The estimated rounding error of the state after n steps forward and n steps back.
 
     Attributes:
-        steps: forward, and back.
-        axis: on which the spectrum is assumed to lie.
-        reach: up to where on it.
+        steps: n.
+        axis: the axis on which the spectrum is assumed to lie.
+        axis_bound: the largest hω, or h|λ|, on that axis.
         error: of the rebuilt state in float32; infinite where it overflows.
-        example: whether `steps` is an example only, since a library decides how many there are.
+        is_example: whether `steps` is only an example, since a library chooses the number of steps.
     """
 
     steps: int
     axis: Axis
-    reach: float
+    axis_bound: float
     error: RoundTrip
-    example: bool = False
+    is_example: bool = False
 
     @property
-    def counted(self) -> str:
-        """The number of steps, in words."""
+    def step_count_text(self) -> str:
+        """The number of steps in words, `100 steps`."""
         text = f"{self.steps} step{'s' if self.steps != 1 else ''}"
-        return f"{text} (an example: the network decides how many)" if self.example else text
+        return f"{text} (an example: the network decides how many)" if self.is_example else text
 
     @property
-    def fine(self) -> bool:
-        """Whether float32 states are rebuilt well enough to train by."""
+    def is_accurate(self) -> bool:
+        """Whether states in float32 are rebuilt accurately enough for training."""
         return self.error.estimate <= VISIBLE_DRIFT
 
     def lines(self) -> list[str]:
-        """The estimate in each precision, and what unequal weights may do to it."""
+        """Sentences: the estimate in each precision, and the effect of unequal weights."""
         errors = {
             name: self.error.times(eps / EPS["float32"]).estimate for name, eps in EPS.items()
         }
-        fine = [
+        accurate = [
             f"{error:.1e} in {name}" for name, error in errors.items() if error <= VISIBLE_DRIFT
         ]
-        coarse = [
+        inaccurate = [
             f"{name} ({error:.1e})" for name, error in errors.items() if not error <= VISIBLE_DRIFT
         ]
-        under = f"while {self.axis.variable} ≤ {self.reach:.3g} and all steps have equal weights"
-        begin = f"{self.counted} {'is' if self.steps == 1 else 'are'} undone"
-        text = f"{begin} to an estimated {', '.join(fine)}, relative to the first state, {under}"
-        bad = f"too coarse to train by: {', '.join(coarse)}"
-        if not fine:
-            return [f"{begin} too coarsely to train by, {under}: in {', '.join(coarse)}"]
-        found = [f"{text}; {bad}" if coarse else text]
-        return [*found, *self._unequal()]
+        conditions = (
+            f"while {self.axis.variable} ≤ {self.axis_bound:.3g} and all steps have equal weights"
+        )
+        subject = f"{self.step_count_text} {'is' if self.steps == 1 else 'are'} undone"
+        estimates = ", ".join(accurate)
+        text = f"{subject} to an estimated {estimates}, relative to the first state, {conditions}"
+        inaccurate_text = f"too coarse to train by: {', '.join(inaccurate)}"
+        if not accurate:
+            return [f"{subject} too coarsely to train by, {conditions}: in {', '.join(inaccurate)}"]
+        sentences = [f"{text}; {inaccurate_text}" if inaccurate else text]
+        return [*sentences, *self._unequal_weights()]
 
-    def _unequal(self) -> list[str]:
+    def _unequal_weights(self) -> list[str]:
         error = self.error
-        if error.uneven <= UNEVEN_FROM * error.estimate:
+        if error.uneven <= UNEVEN_FACTOR * error.estimate:
             return []
         large = "without bound" if error.uneven > 1 else f"to {error.uneven:.1e}"
         return [
@@ -91,67 +97,71 @@ class Undone:
         return "; ".join(self.lines())
 
 
-def stability_of(model: Model, derivation: Derivation) -> Stability | str:
-    """The stability at the constants of the file; why there is none where there is none.
+def scheme_stability(model: Model, derivation: Derivation) -> Stability | str:
+    """The stability of the scheme at the constants of the file, or a text: why it is unknown.
 
-    Only the test equation that has the form of the file's own is kept, if one has. If constants
-    differ from step to step, it is the tightest stability of all steps.
+    If one of the test equations couples its unknowns as the dynamics do, only that one is kept.
+    If constants differ from step to step, it is the smallest stability interval of all steps.
     """
-    chosen = model.discretisation
-    found = _stability_of_steps(model, derivation)
-    if isinstance(found, str):
-        return found
-    kind = form_of(model.scheme, model.dynamics, chosen.groups)
-    return (found.on(kind) if kind else None) or found
+    discretisation = model.discretisation
+    stability = _step_stability(model, derivation)
+    if isinstance(stability, str):
+        return stability
+    kind = coupling_kind(model.scheme, model.dynamics, discretisation.groups)
+    return (stability.on(kind) if kind else None) or stability
 
 
-def _stability_of_steps(model: Model, derivation: Derivation) -> Stability | str:
-    """The stability of a step; where they differ, that of each by itself."""
-    chosen = model.discretisation
-    if not chosen.varying:
-        return derivation.stability_at(chosen.numbers)
-    found: list[Stability] = []
-    for at in few_steps(model):
-        one = derivation.stability_at(at.values)
-        if isinstance(one, str):
-            return f"at {at.step_name} {one}"
-        found.append(one)
-    return tightest(found)
+def _step_stability(model: Model, derivation: Derivation) -> Stability | str:
+    """The stability of a step; if constants differ from step to step, the smallest of all steps."""
+    discretisation = model.discretisation
+    if not discretisation.varying:
+        return derivation.stability_at(discretisation.numbers)
+    stabilities: list[Stability] = []
+    for step in sample_steps(model):
+        stability = derivation.stability_at(step.values)
+        if isinstance(stability, str):
+            return f"at {step.step_name} {stability}"
+        stabilities.append(stability)
+    return tightest(stabilities)
 
 
-def decisive(
+def matching_test_equation(
     stability: Stability,
     scheme: Scheme,
     dynamics: Dynamics,
     groups: Mapping[str, tuple[State, ...]],
 ) -> TestedScheme | None:
-    """The one test equation that has the form of the dynamics; None if none or several do."""
-    kind = form_of(scheme, dynamics, groups)
-    found = stability.on(kind) if kind else None
-    return found.tested[0] if found is not None and len(found.tested) == 1 else None
+    """The only test equation that couples its unknowns as the dynamics do; None if not just one."""
+    kind = coupling_kind(scheme, dynamics, groups)
+    matching = stability.on(kind) if kind else None
+    return matching.tested[0] if matching is not None and len(matching.tested) == 1 else None
 
 
-def form_of(
+def coupling_kind(
     scheme: Scheme, dynamics: Dynamics, groups: Mapping[str, tuple[State, ...]]
 ) -> Coupling | None:
-    """Whether the groups of states read only themselves or, being two, only each other."""
+    """How groups of states couple: "own" if each reads itself, "coupled" if two read each other.
+
+    None if neither is the case.
+    """
     system = without_decay(dynamics.system(scheme.patterns[0].order), scheme, groups)
-    group = {state: name for name, states in groups.items() for state in states}
-    pairs = {(group[state], group[read]) for state in group for read in states_read(system[state])}
-    if all(reader == read for reader, read in pairs):
+    group_of_state = {state: name for name, states in groups.items() for state in states}
+    dependencies = {
+        (group_of_state[state], group_of_state[read])
+        for state in group_of_state
+        for read in states_read(system[state])
+    }
+    if all(reader == read for reader, read in dependencies):
         return "own"
-    if len(groups) == 2 and all(reader != read for reader, read in pairs):
+    if len(groups) == 2 and all(reader != read for reader, read in dependencies):
         return "coupled"
     return None
 
 
-def tested_spectrum(
-    model: Model,
-    certificate: Certificate,
-    scheme: Scheme,
-    groups: Mapping[str, tuple[State, ...]],
+def tested_certificate(
+    model: Model, certificate: Certificate, scheme: Scheme, groups: Mapping[str, tuple[State, ...]]
 ) -> Certificate:
-    """What is proved about λ in the test equation: about F where a scheme takes a decay apart."""
+    """What is proved about λ in the test equation, which excludes decay that the scheme treats."""
     if not scheme.decays:
         return certificate
     order = scheme.patterns[0].order
@@ -162,77 +172,91 @@ def tested_spectrum(
     return certify(replace(model, dynamics=replace(model.dynamics, rates=rates)))
 
 
-def depth(model: Model) -> int:
-    """Steps of the longest flow of the net, or a round number where there is none."""
+def flow_depth(model: Model) -> int:
+    """The number of steps of the longest flow of the net, or DEFAULT_DEPTH without one."""
     return max((int(flow.arguments["N"]) for flow in flows_of(model.net)), default=DEFAULT_DEPTH)
 
 
-def undone(model: Model, derivation: Derivation, steps: int) -> Undone | None:
-    """How far rebuilt states are estimated to be from the true ones, well inside the limit.
+def estimate_round_trip(
+    model: Model, derivation: Derivation, steps: int
+) -> RoundTripEstimate | None:
+    """Estimate the rounding error of a round trip, well inside the stability limit.
 
-    None where nothing is rebuilt, or not in floating point, or no axis has stable steps.
+    Returns:
+        None if the scheme does not rebuild states or does so exactly, or has no stable axis.
     """
-    chosen = model.discretisation
-    stability = stability_of(model, derivation)
-    rebuilt = derivation.reversible and not chosen.exact and chosen.tolerance is None
-    if not rebuilt or isinstance(stability, str):
+    discretisation = model.discretisation
+    stability = scheme_stability(model, derivation)
+    can_rebuild = (
+        derivation.reversible and not discretisation.exact and discretisation.tolerance is None
+    )
+    if not can_rebuild or isinstance(stability, str):
         return None
     axes = (stability.imaginary, stability.real)
     axis = next((axis for axis in axes if axis is not None and axis.limit), None)
     if axis is None:
         return None
-    reach = min(1.0, PART_OF_LIMIT * axis.limit)
-    each = [at.values for at in numbers_of_steps(model, steps)]
-    h = max((float(numbers.get("h", 1.0)) for numbers in each), default=float(chosen.h or 1.0))
-    steps = len(each) or steps
-    per_step = h if model.scheme.uses_step_size else 1.0
-    if not math.isfinite(reach / per_step):
-        return None
-    values = {**each[0], **chosen.constants} if each else chosen.constants
-    frequency = reach / per_step
-    found = derivation.roundtrip_error(
-        steps, h, EPS["float32"], frequency, values, each, axis.where
+    axis_bound = min(1.0, FRACTION_OF_LIMIT * axis.limit)
+    step_values = [step.values for step in constants_by_step(model, steps)]
+    h = max(
+        (float(numbers.get("h", 1.0)) for numbers in step_values),
+        default=float(discretisation.h or 1.0),
     )
-    if found is None:
+    steps = len(step_values) or steps
+    per_step = h if model.scheme.uses_step_size else 1.0
+    if not math.isfinite(axis_bound / per_step):
         return None
-    rows = [LAYERS.get(layer.name) for layer in model.net]
-    return Undone(steps, axis, reach, found, any(row.is_network for row in rows if row))
+    values = (
+        {**step_values[0], **discretisation.constants} if step_values else discretisation.constants
+    )
+    frequency = axis_bound / per_step
+    error = derivation.roundtrip_error(
+        steps, h, EPS["float32"], frequency, values, step_values, axis.where
+    )
+    if error is None:
+        return None
+    layer_rows = [LAYERS.get(layer.name) for layer in model.net]
+    return RoundTripEstimate(
+        steps, axis, axis_bound, error, any(row.is_network for row in layer_rows if row)
+    )
 
 
 def drift_warning(model: Model, derivation: Derivation, steps: int) -> Diagnostic | None:
-    """What to do where that many steps are not undone well enough to train by."""
-    found = undone(model, derivation, steps)
-    if found is None or found.fine:
+    """A warning if a round trip of `steps` steps is too inaccurate for training, else None."""
+    estimate = estimate_round_trip(model, derivation, steps)
+    if estimate is None or estimate.is_accurate:
         return None
-    message = f"{found}; gradients by rebuilt states are as wrong"
+    message = f"{estimate}; gradients that use the rebuilt states have errors as large"
     help_ = f"write `{model.scheme.name}(…) exact`, or train with stored activations"
     return Diagnostic(
         "inexact-inverse", message, model.discretisation.span, help_, severity="warning"
     )
 
 
-def irreversible(model: Model, derivation: Derivation) -> str | None:
-    """Why the steps have no inverse at the constants of the file, where they have none."""
-    why = why_not_undone(derivation, model.discretisation.numbers)
-    return why or not_undone(model, derivation) or None
+def reason_irreversible(model: Model, derivation: Derivation) -> str | None:
+    """Why the steps have no inverse at the constants of the file; None if they have one."""
+    reason = why_not_undone(derivation, model.discretisation.numbers)
+    return reason or reason_not_invertible(model, derivation) or None
 
 
-def exact_refused(model: Model, derivation: Derivation) -> Diagnostic | None:
-    """Why `exact` is not possible: what has no inverse is not undone bit for bit either."""
-    own = model.scheme.foreign_node
-    if model.discretisation.exact and derivation.exponents and own is not None:
-        factor = notation(model.scheme).show(own)
+def exact_error(model: Model, derivation: Derivation) -> Diagnostic | None:
+    """The error of `exact` in a file whose steps have no exact inverse; None if it is possible."""
+    exponent = model.scheme.foreign_node
+    if model.discretisation.exact and derivation.exponents and exponent is not None:
+        factor = notation(model.scheme).show(exponent)
         message = f"`exact` multiplies by fractions of whole numbers, and {factor} is a field"
         help_ = "remove `exact`: such steps are undone in floating point"
         return Diagnostic("no-inverse", message, model.discretisation.span, help_)
-    why = irreversible(model, derivation) if model.discretisation.exact else None
-    if why is None:
+    reason = reason_irreversible(model, derivation) if model.discretisation.exact else None
+    if reason is None:
         return None
-    message = f"`exact` undoes every step, and {model.scheme.name} is not reversible: {why}"
+    message = f"`exact` undoes every step, and {model.scheme.name} is not reversible: {reason}"
     help_ = "remove `exact`, or take a reversible scheme: `odenet schemes` lists them"
     if model.discretisation.varying and derivation.reversible:
         counted = (
-            "write `n + 1` for `n`, say" if model.scheme.uses_step_number else "begin elsewhere"
+            "write `n + 1` for `n`, say"
+            if model.scheme.uses_step_number
+            else "begin at another value"
         )
         help_ = f"remove `exact`, or {counted}"
     return Diagnostic("no-inverse", message, model.discretisation.span, help_)

@@ -1,6 +1,6 @@
-"""Where a damped spectrum lies: the triangle that a decay γ and a frequency bound ω leave it.
+"""The triangle that contains a damped spectrum, given by a decay γ and a frequency bound ω.
 
-A verdict `stable` has the imaginary axis in it, where explicit Euler is unstable for every h. A
+The verdict `stable` includes the imaginary axis, on which explicit Euler is unstable for every h. A
 decay keeps the spectrum away from it. If C (M + γ I) is antisymmetric, an eigenvector of
 A = C^½ D^½ M D^½ C^-½ with |x| = 1 has λ = x* A x = -γ x* D x + i x* (…) x, so that
 λ = -t (γ ± i ω') with t = x* D x at most the largest slope and ω' ≤ ω = ‖C^½ (M + γ I) C^-½‖. If
@@ -12,18 +12,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 
-from odenet.analyse.bounded_slopes import reduced
+from odenet.analyse.bounded_slopes import minus_allowance
 from odenet.analyse.certificate import Certificate
-from odenet.analyse.conditions import Part, multiplied, symmetric_part
-from odenet.analyse.laurent import Scalar, rational
+from odenet.analyse.conditions import ProofPart, matrix_product, plus_adjoint
+from odenet.analyse.laurent import Scalar, as_fraction
 from odenet.analyse.units import Unit
 from odenet.derive.intervals import XI, S
 from odenet.derive.stability import TestedScheme
 from odenet.model.typed.program import Model
 
-GRID = 33  # points along a side of the triangle where stability is sampled
-HALVINGS = 30
-FARTHEST = 20.0  # of hω: no explicit scheme of the library is stable beyond
+GRID_POINTS = 33  # points along a side of the triangle where stability is sampled
+BISECTIONS = 30
+MAX_STEP_FREQUENCY = 20.0  # of hω: no explicit scheme of the library is stable beyond this
 
 
 @dataclass(frozen=True)
@@ -31,102 +31,113 @@ class Sector:
     """All λ = -t (decay ± i ω') with 0 ≤ t ≤ 1 and ω' ≤ ω.
 
     Args:
-        decay: γ, times the largest slope where it is inside the activation.
-        frequency: ω in words, such as `‖K - Kᵀ‖`.
+        decay: γ, times the largest slope if it is inside the activation.
+        frequency: ω as a text, such as `‖K - Kᵀ‖`.
     """
 
     decay: float
     frequency: str
 
-    def reach(self, tested: TestedScheme, h: float) -> float:
-        """The largest ω at which steps h are stable on the whole triangle, sampled.
+    def stable_frequency(self, tested_scheme: TestedScheme, h: float) -> float:
+        """The largest ω for which steps of size h are stable on the triangle, tested on a grid.
 
         Euler's method has it in closed form: |1 + hλ| ≤ 1 for h (γ² + ω²) ≤ 2 γ.
         """
-        if is_euler(tested):
+        if is_euler(tested_scheme):
             return max(0.0, 2 * self.decay / h - self.decay**2) ** 0.5
-        low, high = 0.0, FARTHEST / h
-        for _ in range(HALVINGS):
-            middle = (low + high) / 2
-            low, high = (middle, high) if self._inside(tested, h, middle) else (low, middle)
-        return low
+        stable, high = 0.0, MAX_STEP_FREQUENCY / h
+        for _ in range(BISECTIONS):
+            middle = (stable + high) / 2
+            stable, high = (
+                (middle, high)
+                if self._is_stable_up_to(tested_scheme, h, middle)
+                else (stable, middle)
+            )
+        return stable
 
-    def _inside(self, tested: TestedScheme, h: float, frequency: float) -> bool:
+    def _is_stable_up_to(self, tested_scheme: TestedScheme, h: float, frequency: float) -> bool:
         import numpy as np
 
-        part = np.linspace(0, 1, GRID)
-        corner = -self.decay + 1j * frequency * part
-        return bool(tested.region(h * np.outer(part[1:], corner)).all())
+        fractions = np.linspace(0, 1, GRID_POINTS)
+        corner = -self.decay + 1j * frequency * fractions
+        return bool(tested_scheme.region(h * np.outer(fractions[1:], corner)).all())
 
 
-def is_euler(tested: TestedScheme) -> bool:
-    """Whether a step on y' = λ y multiplies by 1 + hλ."""
-    return tested.equation.kind == "own" and (tested.polynomial - (XI - 1 - S)).expand() == 0
+def is_euler(tested_scheme: TestedScheme) -> bool:
+    """Whether a step on y' = λ y multiplies y by 1 + hλ."""
+    return (
+        tested_scheme.equation.kind == "own"
+        and (tested_scheme.polynomial - (XI - 1 - S)).expand() == 0
+    )
 
 
 def damped_sector(model: Model, certificate: Certificate) -> Sector | None:
-    """The triangle of a proved spectrum; None where no decay by a known number bounds it."""
-    moving = [part for part in certificate.parts if not part.nilpotent or part.decay]
-    if len(moving) != 1 or not _plain(moving[0]):
+    """The triangle of a proved spectrum; None if its decay is not one known number."""
+    nonzero = [part for part in certificate.parts if not part.nilpotent or part.decay]
+    if len(nonzero) != 1 or not _is_about_file_units(nonzero[0]):
         return None
-    part = moving[0]
-    slope = max(map(_slope, part.units), default=1.0)
+    part = nonzero[0]
+    slope = max(map(_slope_bound, part.units), default=1.0)
     values = {
         model.spellings.get(name, name): Fraction(value) for name, value in model.constants.items()
     }
-    found = _outside(part, values) if part.decay else _inside(part, values)
-    if found is None or slope == float("inf"):
+    decay_and_matrix = _outer_decay(part, values) if part.decay else _inner_decay(part, values)
+    if decay_and_matrix is None or slope == float("inf"):
         return None
-    decay, matrix = found
+    decay, matrix = decay_and_matrix
     text = f"‖{matrix}‖" if slope == 1 else f"{slope:g} ‖{matrix}‖"
     return Sector(decay if part.decay else decay * slope, text)
 
 
-def _outside(part: Part, values: Mapping[str, Fraction]) -> tuple[float, str] | None:
-    """A decay that all states share, of what is imaginary without it."""
-    decays = {_number(decay, values) for decay in part.decay.values()}
+def _outer_decay(part: ProofPart, values: Mapping[str, Fraction]) -> tuple[float, str] | None:
+    """The common decay of all states, and ω, if the spectrum without it is imaginary."""
+    decays = {_known_value(decay, values) for decay in part.decay.values()}
     states = {state for unit in part.units for state in (*unit.row, *unit.column)}
     if part.spectrum != "imaginary" or len(decays) != 1 or not states <= set(part.decay):
         return None
     (decay,) = decays
-    return None if decay is None or decay <= 0 else (decay, _text(part, ""))
+    return None if decay is None or decay <= 0 else (decay, _frequency_norm(part, ""))
 
 
-def _inside(part: Part, values: Mapping[str, Fraction]) -> tuple[float, str] | None:
-    """A decay γ with C (M + γ I) antisymmetric."""
-    scalars = [-row[i].get(()) for i, row in enumerate(part.matrix)]
-    decay = _number(scalars[0], values)
+def _inner_decay(part: ProofPart, values: Mapping[str, Fraction]) -> tuple[float, str] | None:
+    """A γ with C (M + γ I) antisymmetric, and M + γ I as a text."""
+    scalars = [-row[i].coefficient(()) for i, row in enumerate(part.matrix)]
+    decay = _known_value(scalars[0], values)
     if decay is None or decay <= 0 or any(scalar != scalars[0] for scalar in scalars):
         return None
-    undamped = reduced(part.matrix, (-scalars[0],) * len(scalars))
-    if any(entry for row in symmetric_part(multiplied(part.scaling, undamped)) for entry in row):
+    undamped = minus_allowance(part.matrix, (-scalars[0],) * len(scalars))
+    if any(entry for row in plus_adjoint(matrix_product(part.scaling, undamped)) for entry in row):
         return None
-    return decay, str(undamped[0][0]) if len(undamped) == 1 else _text(part, f" + {scalars[0]} I")
+    return decay, str(undamped[0][0]) if len(undamped) == 1 else _frequency_norm(
+        part, f" + {scalars[0]} I"
+    )
 
 
-def _text(part: Part, damping: str) -> str:
-    """M + γ I in words; the balance by C only where it is not that of one number."""
+def _frequency_norm(part: ProofPart, damping: str) -> str:
+    """The matrix whose norm is ω, as a text; with C unless all its weights are equal."""
     if len(part.units) == 1:
         return str(part.matrix[0][0])
-    plain = all(weight == part.weights[0] for weight in part.weights)
-    inner = f"M{damping}"
-    return inner if plain else f"C^½ {f'({inner})' if damping else inner} C^-½"
+    has_equal_weights = all(weight == part.weights[0] for weight in part.weights)
+    undamped = f"M{damping}"
+    return undamped if has_equal_weights else f"C^½ {f'({undamped})' if damping else undamped} C^-½"
 
 
-def _number(scalar: Scalar, values: Mapping[str, Fraction]) -> float | None:
-    known = rational(scalar.at(values))
-    return None if known is None else float(known)
+def _known_value(scalar: Scalar, values: Mapping[str, Fraction]) -> float | None:
+    value = as_fraction(scalar.substitute(values))
+    return None if value is None else float(value)
 
 
-def _plain(part: Part) -> bool:
-    """Whether the proof is about the units as they are in the text."""
-    changed = part.contracted is not None or part.expanded is not None
-    moved = any(unit.moved is not None for unit in part.units)
-    return not (part.absorbed or part.allowance or changed or moved)
+def _is_about_file_units(part: ProofPart) -> bool:
+    """Whether the proof is about the units of the file, without any change to them."""
+    has_changed_variables = part.contracted_unit is not None or part.expanded_unit is not None
+    has_shifted_slopes = any(unit.moved_slope is not None for unit in part.units)
+    return not (
+        part.absorbed_units or part.allowance or has_changed_variables or has_shifted_slopes
+    )
 
 
-def _slope(unit: Unit) -> float:
-    """A bound of φ', infinite where none is known."""
-    if unit.linear:
+def _slope_bound(unit: Unit) -> float:
+    """An upper bound of φ', infinite if none is known."""
+    if unit.is_linear:
         return 1.0
-    return float("inf") if unit.most is None else float(unit.most)
+    return float("inf") if unit.max_slope is None else float(unit.max_slope)

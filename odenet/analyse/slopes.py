@@ -1,15 +1,15 @@
-"""Between which numbers the slope of a unit lies, and what of it can be moved to the linear terms.
+"""Bounds of the slopes φ' of units, and systems in which a multiple of φ's argument was split off.
 
-An activation's bounds are in its row. Those of a chain are products: of the bounds of its
-activations, which are all taken at points of their own, and of the numbers between them.
+The bounds of an activation are in its row of the table. Those of a chain are the products of the
+bounds of its activations and of the numbers between them.
 """
 
 from collections.abc import Iterator
 from dataclasses import replace
 from fractions import Fraction
 
-from odenet.analyse.laurent import Scalar, Signs, factor_text, rational
-from odenet.analyse.operator_algebra import NOTHING, added_up
+from odenet.analyse.laurent import Scalar, Signs, as_fraction, factor_text
+from odenet.analyse.operator_algebra import ZERO_OPERATOR, sum_by_key
 from odenet.analyse.read_formulas import FormulaReader
 from odenet.analyse.units import System, Unit
 from odenet.model.expressions import expr
@@ -17,128 +17,141 @@ from odenet.model.expressions.numbers import NotANumber, evaluate
 from odenet.model.tables.activations import ACTIVATIONS
 from odenet.model.typed.program import Model
 
-Bounds = tuple[Fraction | None, Fraction | None]
+SlopeBounds = tuple[Fraction | None, Fraction | None]
 
-MOST_UNITS = 4  # that are turned one by one; every one is another system to prove
-UNKNOWN: Bounds = (None, None)
+MAX_SINGLE_SHIFTS = 4  # units that are shifted one at a time; each gives another system to prove
+UNKNOWN_BOUNDS: SlopeBounds = (None, None)
 
 
-def with_slopes(system: System, model: Model, reader: FormulaReader) -> System:
-    """The system whose units know the bounds of their slopes."""
-    bounds = [(unit, _bounds(unit, model, reader)) for unit in system.units]
-    units = tuple(replace(unit, least=least, most=most) for unit, (least, most) in bounds)
+def with_slope_bounds(system: System, model: Model, reader: FormulaReader) -> System:
+    """The system with min_slope and max_slope of its units filled in."""
+    bounds = [(unit, _unit_slope_bounds(unit, model, reader)) for unit in system.units]
+    units = tuple(replace(unit, min_slope=least, max_slope=most) for unit, (least, most) in bounds)
     return replace(system, units=units)
 
 
-def _bounds(unit: Unit, model: Model, reader: FormulaReader) -> Bounds:
-    """The least and the largest slope of a unit's φ, as functions of its whole argument.
+def _unit_slope_bounds(unit: Unit, model: Model, reader: FormulaReader) -> SlopeBounds:
+    """Bounds of φ' for a unit.
 
-    A chain of nondecreasing activations is nondecreasing after its sign was moved to L, whatever
-    the signs between them; with others in it, only a single activation has bounds here.
+    A chain of nondecreasing activations is nondecreasing once its sign is in L, whatever the signs
+    between them. Other chains of more than one activation get no bounds.
     """
-    found = [activation_bounds(stage, model) for stage in unit.activations]
-    if not found or unit.norms:
-        return UNKNOWN
-    if len(found) == 1:
-        return found[0]
-    if any(least is None or least < 0 for least, _ in found):
-        return UNKNOWN
+    stage_bounds = [activation_bounds(stage, model) for stage in unit.activations]
+    if not stage_bounds or unit.norms:
+        return UNKNOWN_BOUNDS
+    if len(stage_bounds) == 1:
+        return stage_bounds[0]
+    if any(least is None or least < 0 for least, _ in stage_bounds):
+        return UNKNOWN_BOUNDS
     product = Fraction(1)
-    for number in [most for _, most in found] + _between(unit, reader):
-        if number is None:
+    for factor in [most for _, most in stage_bounds] + _factor_values(unit, reader):
+        if factor is None:
             return Fraction(0), None
-        product *= abs(number)
+        product *= abs(factor)
     return Fraction(0), product
 
 
-def _between(unit: Unit, reader: FormulaReader) -> list[Fraction | None]:
-    """The numbers between the stages of a chain; None for one not known."""
+def _factor_values(unit: Unit, reader: FormulaReader) -> list[Fraction | None]:
+    """The values of the numbers between the stages of a chain; None if not known."""
     return [
-        None if number is None else rational(number.at(reader.values)) for number in unit.between
+        None if number is None else as_fraction(number.substitute(reader.values))
+        for number in unit.stage_factors
     ]
 
 
-def activation_bounds(activation: expr.Activation, model: Model) -> Bounds:
-    """What the row of an activation says of its slope, at the values of its constants."""
+def activation_bounds(activation: expr.Activation, model: Model) -> SlopeBounds:
+    """The bounds of an activation's slope from its row, at the values of its constants."""
     row = ACTIVATIONS[activation.name]
     try:
         values = [evaluate(node, model.constants) for node in activation.constants]
     except NotANumber:
-        return UNKNOWN
-    most = _exact(row.slope(*values))
+        return UNKNOWN_BOUNDS
+    most = _as_fraction(row.slope(*values))
     if row.nondecreasing(*values):
         return Fraction(0), most
-    return _exact(row.least_slope(*values)), most
+    return _as_fraction(row.least_slope(*values)), most
 
 
-def _exact(value: Fraction | float) -> Fraction:
-    """A bound as it is written in the row: 1.13 is 113/100."""
+def _as_fraction(value: Fraction | float) -> Fraction:
+    """A bound as the decimal fraction that is written in the row: 1.13 is 113/100."""
     return value if isinstance(value, Fraction) else Fraction(str(value))
 
 
 # --- slopes moved to the linear terms ------------------------------------------------------------
 
 
-def moves(system: System, signs: Signs) -> Iterator[System]:
-    """The system with parts of some units among the linear terms, what is left being nondecreasing.
+def shifted_systems(system: System, signs: Signs) -> Iterator[System]:
+    """Equivalent systems in which linear parts of some units were moved to the linear terms.
 
-    With slopes of φ in [ℓ, s], φ(x) = ℓ x + ψ(x) and φ(x) = s x - ψ(x) have a nondecreasing ψ, with
-    slopes up to s - ℓ. The first makes a unit fit for the theorems at all; the second lets a unit
-    that drives be outweighed by linear terms.
+    If the slopes of φ are in [ℓ, s], then φ(x) = ℓ x + ψ(x) and φ(x) = s x - ψ(x) with a
+    nondecreasing ψ, whose slopes are at most s - ℓ. The first makes a decreasing unit admissible
+    for the theorems. The second lets a linear term compensate for a destabilising unit.
     """
-    fit = _all_moved(system, frozenset())
-    if fit != system:
-        yield fit
-    turned = [k for k, unit in enumerate(system.units) if _outweighed(system, unit, signs)]
-    choices = [turned, *([k] for k in turned if len(turned) <= MOST_UNITS)]
+    nondecreasing = _shift_slopes(system, frozenset())
+    if nondecreasing != system:
+        yield nondecreasing
+    reflectable = [k for k, unit in enumerate(system.units) if _is_opposed(system, unit, signs)]
+    choices = [reflectable, *([k] for k in reflectable if len(reflectable) <= MAX_SINGLE_SHIFTS)]
     for choice in dict.fromkeys(frozenset(choice) for choice in choices if choice):
-        yield _all_moved(system, choice)
+        yield _shift_slopes(system, choice)
 
 
-def _all_moved(system: System, turned: frozenset[int]) -> System:
-    """The units in `turned` taken from their largest slope, falling ones from their least."""
+def _shift_slopes(system: System, reflected: frozenset[int]) -> System:
+    """The system with φ = s x - ψ for the `reflected` units, φ = ℓ x + ψ for others with ℓ < 0."""
     units: list[Unit] = []
-    linear = list(system.linear.items())
+    linear = list(system.linear_terms.items())
     for k, unit in enumerate(system.units):
-        amount = unit.most if k in turned else unit.least if (unit.least or 0) < 0 else None
-        if amount is None:
+        slope = (
+            unit.max_slope
+            if k in reflected
+            else unit.min_slope
+            if (unit.min_slope or 0) < 0
+            else None
+        )
+        if slope is None:
             units.append(unit)
             continue
-        linear += [(place, Scalar.number(amount) * part) for place, part in unit.products]
-        units.append(_rest(unit, amount, k in turned))
-    return replace(system, linear=added_up(linear)).with_units(units)
+        linear += [
+            (position, Scalar.number(slope) * product) for position, product in unit.state_products
+        ]
+        units.append(_remainder(unit, slope, k in reflected))
+    return replace(system, linear_terms=sum_by_key(linear)).with_units(units)
 
 
-def _rest(unit: Unit, amount: Fraction, turned: bool) -> Unit:
-    """A unit with the nondecreasing ψ in the place of φ = ℓ x + ψ, or s x - ψ if turned."""
-    width = None if unit.most is None or unit.least is None else unit.most - unit.least
-    column = {i: -back for i, back in unit.column.items()} if turned else unit.column
+def _remainder(unit: Unit, slope: Fraction, is_reflected: bool) -> Unit:
+    """The unit of ψ, where φ = slope x + ψ, or φ = slope x - ψ if reflected."""
+    slope_range = (
+        None
+        if unit.max_slope is None or unit.min_slope is None
+        else unit.max_slope - unit.min_slope
+    )
+    column = {i: -output for i, output in unit.column.items()} if is_reflected else unit.column
     return replace(
         unit,
         column=column,
-        text=_rest_text(unit, amount, turned),
-        least=Fraction(0),
-        most=width,
-        moved=amount,
-        turned=turned,
+        text=_remainder_text(unit, slope, is_reflected),
+        min_slope=Fraction(0),
+        max_slope=slope_range,
+        moved_slope=slope,
+        is_reflected=is_reflected,
     )
 
 
-def _rest_text(unit: Unit, amount: Fraction, turned: bool) -> str:
+def _remainder_text(unit: Unit, slope: Fraction, is_reflected: bool) -> str:
     """`gelu(K Y) + 13/100 (K Y)`, `(Y) - tanh(Y)`."""
     span = unit.argument.span if unit.argument else None
     argument = f"({' '.join(span.text.split())})".replace("^T", "ᵀ") if span else "its argument"
-    linear = f"{factor_text(Scalar.number(abs(amount)))}{argument}"
-    return f"{linear} - {unit.text}" if turned else f"{unit.text} + {linear}"
+    linear = f"{factor_text(Scalar.number(abs(slope)))}{argument}"
+    return f"{linear} - {unit.text}" if is_reflected else f"{unit.text} + {linear}"
 
 
-def _outweighed(system: System, unit: Unit, signs: Signs) -> bool:
-    """Whether a linear term has the words of a unit's Jacobian, with the opposite sign."""
-    if unit.most is None or unit.linear:
+def _is_opposed(system: System, unit: Unit, signs: Signs) -> bool:
+    """Whether a linear term has a word of L R of the unit with a different sign."""
+    if unit.max_slope is None or unit.is_linear:
         return False
-    for place, part in unit.products:
-        present = dict(system.linear.get(place, NOTHING).terms)
-        for word, scalar in part.terms:
-            if word in present and signs.of(scalar * present[word]) != 1:
+    for position, product in unit.state_products:
+        coefficients = dict(system.linear_terms.get(position, ZERO_OPERATOR).terms)
+        for word, scalar in product.terms:
+            if word in coefficients and signs.sign_of(scalar * coefficients[word]) != 1:
                 return True
     return False

@@ -1,9 +1,10 @@
 """Is a symmetric matrix of operators negative semidefinite for all weights?
 
-Yes exactly if it is minus a sum of squares Wᵀ W of rows of operators (Helton 2002, McCullough
-2001), and that is a question about numbers: write it as -vᵀ G v with v the words that can be in
-a W, and ask whether the symmetric matrix of numbers G is positive semidefinite. G is unique when no
-word can be split in two ways; where it is not, one G is tried and "no" means "not proved".
+It is exactly if it is minus a sum of squares Wᵀ W of rows of operators (Helton 2002, McCullough
+2001). That is decided by the Gram matrix method: write it as -vᵀ G v with v the words that can
+occur in a W, and test whether the symmetric matrix of numbers G is positive semidefinite. G is
+unique if no word is a product of two of v in two ways. If it is not, one G is tried, and a
+negative answer means "not proved".
 """
 
 from dataclasses import dataclass
@@ -11,109 +12,118 @@ from fractions import Fraction
 
 from odenet.analyse.factorisations import Matrix
 from odenet.analyse.laurent import ZERO, Scalar, Signs, common_factor
-from odenet.analyse.operator_algebra import NOTHING, Operator, Word, adjoint, join, root
+from odenet.analyse.operator_algebra import (
+    ZERO_OPERATOR,
+    Operator,
+    Word,
+    word_adjoint,
+    word_product,
+    word_root,
+)
 
-Vector = tuple[tuple[int, Word], ...]
+WordVector = tuple[tuple[int, Word], ...]
 
 
 @dataclass(frozen=True)
 class Square:
-    """weight Wᵀ W with weight >= 0 and W a row of operators, one per unit."""
+    """weight · Wᵀ W, where weight >= 0 and W is a row of operators, one for each unit."""
 
     weight: Scalar
     row: tuple[Operator, ...]
 
 
 def negative_squares(matrix: Matrix, signs: Signs) -> tuple[Square, ...] | None:
-    """Squares with matrix = -Σ weight Wᵀ W; None if none were found."""
-    words = halves(matrix, signs)
-    gram = _gram(matrix, words)
+    """Squares with matrix = -Σ weight Wᵀ W; None if they were not found."""
+    words = word_vector(matrix, signs)
+    gram = _gram_matrix(matrix, words)
     if gram is None:
         return None
-    squares = _eliminate(gram, words, len(matrix), signs)
+    squares = _decompose(gram, words, len(matrix), signs)
     if squares is None or sum_of_squares(squares, len(matrix)) != negated(matrix):
         return None
     return squares
 
 
-def halves(matrix: Matrix, signs: Signs) -> Vector:
-    """The words whose squares are in the diagonal blocks with a negative factor."""
-    found: list[tuple[int, Word]] = []
+def word_vector(matrix: Matrix, signs: Signs) -> WordVector:
+    """Pairs (i, p) of words p whose squares pᵀ p have a negative factor in diagonal block i."""
+    words: list[tuple[int, Word]] = []
     for i, row in enumerate(matrix):
         for word, scalar in row[i].terms:
-            half = root(word)
-            if half and half[1] <= signs.assumed and signs.of(scalar) == -1:
-                found.append((i, half[0]))
-    return tuple(found)
+            root = word_root(word)
+            if root and root[1] <= signs.nonnegative and signs.sign_of(scalar) == -1:
+                words.append((i, root[0]))
+    return tuple(words)
 
 
-def _gram(matrix: Matrix, words: Vector) -> list[list[Scalar]] | None:
-    """G with -matrix = vᵀ G v, None if a word of the matrix is not a product of two of v."""
-    places: dict[tuple[int, int, Word], tuple[int, int]] = {}
+def _gram_matrix(matrix: Matrix, words: WordVector) -> list[list[Scalar]] | None:
+    """G with -matrix = vᵀ G v; None if a word of the matrix is not pᵀ q for p and q in v."""
+    positions: dict[tuple[int, int, Word], tuple[int, int]] = {}
     for a, (i, p) in enumerate(words):
         for b, (j, q) in enumerate(words):
-            key = (i, j, join(adjoint(p), q))
-            if key not in places or a == b:
-                places[key] = a, b
+            key = (i, j, word_product(word_adjoint(p), q))
+            if key not in positions or a == b:
+                positions[key] = a, b
     gram = [[ZERO] * len(words) for _ in words]
     half = Scalar.number(Fraction(1, 2))
     for i, row in enumerate(matrix):
         for j, operator in enumerate(row):
             for word, scalar in operator.terms:
-                place = places.get((i, j, word))
-                if place is None:
+                position = positions.get((i, j, word))
+                if position is None:
                     return None
-                a, b = place
+                a, b = position
                 gram[a][b] -= half * scalar
                 gram[b][a] -= half * scalar
     return gram
 
 
-def _eliminate(
-    gram: list[list[Scalar]], words: Vector, units: int, signs: Signs
+def _decompose(
+    gram: list[list[Scalar]], words: WordVector, size: int, signs: Signs
 ) -> tuple[Square, ...] | None:
-    """G = Σ weight wᵀ w by elimination; None if G is not seen to be positive semidefinite."""
+    """G = Σ weight wᵀ w by elimination (LDLᵀ); None if G is not found positive semidefinite."""
     squares: list[Square] = []
-    left = list(range(len(words)))
-    while left:
-        fit = [a for a in left if signs.of(gram[a][a]) == 1 and _divides(gram, a, left)]
-        pivot = fit[0] if fit else None
+    active = list(range(len(words)))
+    while active:
+        pivots = [
+            a for a in active if signs.sign_of(gram[a][a]) == 1 and _pivot_divides(gram, a, active)
+        ]
+        pivot = pivots[0] if pivots else None
         if pivot is None:
-            return tuple(squares) if not any(gram[a][b] for a in left for b in left) else None
+            return tuple(squares) if not any(gram[a][b] for a in active for b in active) else None
         weight = gram[pivot][pivot]
-        ratios = {a: gram[pivot][a].over(weight) or ZERO for a in left}
-        squares.append(_square(weight, ratios, words, units))
-        left.remove(pivot)
-        for a in left:
-            for b in left:
+        ratios = {a: gram[pivot][a].over(weight) or ZERO for a in active}
+        squares.append(_square(weight, ratios, words, size))
+        active.remove(pivot)
+        for a in active:
+            for b in active:
                 gram[a][b] -= ratios[a] * ratios[b] * weight
     return tuple(squares)
 
 
-def _divides(gram: list[list[Scalar]], pivot: int, left: list[int]) -> bool:
-    return all(gram[pivot][a].over(gram[pivot][pivot]) is not None for a in left)
+def _pivot_divides(gram: list[list[Scalar]], pivot: int, active: list[int]) -> bool:
+    return all(gram[pivot][a].over(gram[pivot][pivot]) is not None for a in active)
 
 
-def _square(weight: Scalar, ratios: dict[int, Scalar], words: Vector, units: int) -> Square:
-    """The square with coefficients `ratios`, written without denominators."""
+def _square(weight: Scalar, ratios: dict[int, Scalar], words: WordVector, size: int) -> Square:
+    """The square of Σ ratio · word, written without denominators."""
     common = common_factor(list(ratios.values()))
-    row = [NOTHING] * units
+    row = [ZERO_OPERATOR] * size
     for a, ratio in ratios.items():
         i, word = words[a]
         row[i] = row[i] + Operator.word(word, ratio.over(common) or ZERO)
     return Square(weight * common * common, tuple(row))
 
 
-def sum_of_squares(squares: tuple[Square, ...], units: int) -> Matrix:
-    """Σ weight Wᵀ W, multiplied out."""
-    total = [[NOTHING] * units for _ in range(units)]
+def sum_of_squares(squares: tuple[Square, ...], size: int) -> Matrix:
+    """Σ weight Wᵀ W as a matrix."""
+    total = [[ZERO_OPERATOR] * size for _ in range(size)]
     for square in squares:
-        for i in range(units):
-            for j in range(units):
+        for i in range(size):
+            for j in range(size):
                 total[i][j] += square.weight * (square.row[i].adjoint @ square.row[j])
     return tuple(tuple(row) for row in total)
 
 
 def negated(matrix: Matrix) -> Matrix:
-    """The matrix with the opposite signs."""
+    """Minus the matrix."""
     return tuple(tuple(-operator for operator in row) for row in matrix)

@@ -1,4 +1,4 @@
-"""Constants that differ from step to step: the conditions of a scheme, step by step."""
+"""Constants that differ from step to step: at which of the steps the scheme has an inverse."""
 
 import math
 from collections.abc import Iterator, Sequence
@@ -23,101 +23,105 @@ from odenet.model.typed.step_constants import (
     values_by_step,
 )
 
-MOST = 12  # steps of which each is looked at by itself: some tenths of a second
-DIGITS = 30
-REAL = 1e-12  # the imaginary part of a root that is taken for real
+MAX_STEPS = 12  # that are analysed one by one, in some tenths of a second
+ROOT_DIGITS = 30
+MAX_IMAGINARY_PART = 1e-12  # of a root that counts as real
 
 
-def steps_in_use(model: Model) -> list[StepValues]:
-    """The distinct numbers of the steps of all flows, in the order of the steps."""
-    chosen = model.discretisation
-    return distinct_values(chosen.numbers, chosen.varying, model.depths or (1,))
+def distinct_steps(model: Model) -> list[StepValues]:
+    """The distinct values of the constants over the steps of all flows, in order."""
+    discretisation = model.discretisation
+    return distinct_values(discretisation.numbers, discretisation.varying, model.depths or (1,))
 
 
-def few_steps(model: Model) -> list[StepValues]:
-    """The same, or some of them spread over the range of each constant where they are many."""
-    every = steps_in_use(model)
-    if len(every) <= MOST:
-        return every
-    found: dict[str, StepValues] = {}
+def sample_steps(model: Model) -> list[StepValues]:
+    """At most MAX_STEPS of the distinct steps, spread over the range of each constant."""
+    steps = distinct_steps(model)
+    if len(steps) <= MAX_STEPS:
+        return steps
+    samples: dict[str, StepValues] = {}
     names = list(model.discretisation.varying)
-    share = MOST // len(names)
+    share = MAX_STEPS // len(names)
     for name in names:
-        ordered = sorted(every, key=lambda at: at.values.get(name, 0))
+        ordered = sorted(steps, key=lambda step: step.values.get(name, 0))
         places = (round(i * (len(ordered) - 1) / max(share - 1, 1)) for i in range(share))
-        found |= {ordered[place].step_name: ordered[place] for place in places}
-    return list(found.values())
+        samples |= {ordered[place].step_name: ordered[place] for place in places}
+    return list(samples.values())
 
 
-def numbers_of_steps(model: Model, steps: int) -> Sequence[StepValues]:
-    """The numbers of one step after the other of a flow; empty where all are the same.
+def constants_by_step(model: Model, steps: int) -> Sequence[StepValues]:
+    """The constants of each step of a flow, in order; empty if they are the same at all steps.
 
-    For as many steps as there are values, where a list has fewer.
+    If a list of values is shorter than `steps`, only for as many steps as it has values.
     """
-    chosen = model.discretisation
-    lengths = [c.length for c in chosen.varying.values() if c.length]
-    if not chosen.varying:
+    discretisation = model.discretisation
+    lengths = [c.length for c in discretisation.varying.values() if c.length]
+    if not discretisation.varying:
         return ()
-    return values_by_step(chosen.numbers, chosen.varying, min([steps, *lengths]))
+    return values_by_step(discretisation.numbers, discretisation.varying, min([steps, *lengths]))
 
 
 def has_exponentials(scheme: Scheme) -> bool:
-    """Whether a scheme has numbers that may be 0 in double precision though none of them is 0."""
+    """Whether a scheme has exponentials of numbers, which can underflow to 0."""
     values = [*(update.value for update in scheme.updates), *(value for _, value in scheme.lets)]
-    return any(isinstance(inner, expr.Exp) for value in values for inner in value.walk())
+    return any(isinstance(node, expr.Exp) for value in values for node in value.walk())
 
 
-def not_undone(model: Model, derivation: Derivation) -> str:
-    """Which of the steps has no inverse at its constants, and why; empty if all have."""
-    for at in steps_in_use(model):
-        broken = derivation.violated(at.values)
-        if broken:
-            shown = notation(derivation.scheme)
-            return f"at {at.step_name} it needs {shown.number(broken[0])} ≠ 0"
+def reason_not_invertible(model: Model, derivation: Derivation) -> str:
+    """The first step without an inverse at its constants, and why; empty if there is none."""
+    for step in distinct_steps(model):
+        violated = derivation.violated(step.values)
+        if violated:
+            printer = notation(derivation.scheme)
+            return f"at {step.step_name} it needs {printer.number(violated[0])} ≠ 0"
     return ""
 
 
 def bits_kept(model: Model, derivation: Derivation) -> float | None:
-    """The bits per value that a step destroys, on the average over those of the deepest flow."""
-    steps = numbers_of_steps(model, max(model.depths, default=1))
+    """The bits per value that an exact step keeps aside, averaged over the deepest flow."""
+    steps = constants_by_step(model, max(model.depths, default=1))
     numbers = [at.values for at in steps] or [model.discretisation.numbers]
-    found = [derivation.bits(one) for one in numbers]
-    known = [bits for bits in found if bits is not None]
-    return sum(known) / len(known) if len(known) == len(found) else None
+    bits_by_step = [derivation.bits(one) for one in numbers]
+    known = [bits for bits in bits_by_step if bits is not None]
+    return sum(known) / len(known) if len(known) == len(bits_by_step) else None
 
 
-def refused_constants(model: Model, derivation: Derivation) -> list[Diagnostic]:
-    """Values at which a step has no inverse, and learned constants that cannot be kept from them.
+def constant_errors(model: Model, derivation: Derivation) -> list[Diagnostic]:
+    """Errors: constants at which a step has no inverse, and learned ones that could reach these.
 
-    A ramp may begin or end there, and a rule in the number of the step may pass it: such steps are
-    stored.
+    A ramp may begin or end at such a value, and a formula in the step number may take it: the
+    states of these steps are stored.
     """
     if not derivation.reversible:
         return []
-    found: dict[str, Diagnostic] = {}
-    for at in steps_in_use(model):
-        if small := derivation.underflow(at.values):
-            return [_too_small(model, derivation, small[0], at)]
-        for condition in derivation.violated(at.values):
-            for name in _in(derivation, condition):
+    errors: dict[str, Diagnostic] = {}
+    for step in distinct_steps(model):
+        if underflowing := derivation.underflow(step.values):
+            return [_underflow_error(model, derivation, underflowing[0], step)]
+        for condition in derivation.violated(step.values):
+            for name in _constants_in(derivation, condition):
                 constant = model.discretisation.varying.get(name)
                 if constant is not None and not isinstance(constant, Ramp | StepNumber):
-                    found.setdefault(name, _outside(derivation, name, constant, condition, at))
+                    errors.setdefault(
+                        name, _singularity_error(derivation, name, constant, condition, step)
+                    )
     for name, constant in model.discretisation.varying.items():
-        if isinstance(constant, LearnedConstant) and name not in found:
+        if isinstance(constant, LearnedConstant) and name not in errors:
             try:
-                ends(model, derivation, name)
+                invertible_range(model, derivation, name)
             except SpecError as error:
-                found[name] = error.diagnostics[0]
-    return list(found.values())
+                errors[name] = error.diagnostics[0]
+    return list(errors.values())
 
 
-def _too_small(
-    model: Model, derivation: Derivation, scale: sympy.Expr, at: StepValues
+def _underflow_error(
+    model: Model, derivation: Derivation, scale: sympy.Expr, step: StepValues
 ) -> Diagnostic:
-    shown = notation(derivation.scheme).number(scale)
-    where = f" at {at.step_name}" if model.discretisation.varying else ""
-    message = f"{derivation.scheme.name} is undone by dividing by {shown}, which is 0{where}"
+    condition_text = notation(derivation.scheme).number(scale)
+    where = f" at {step.step_name}" if model.discretisation.varying else ""
+    message = (
+        f"{derivation.scheme.name} is undone by dividing by {condition_text}, which is 0{where}"
+    )
     return Diagnostic(
         "no-inverse",
         message,
@@ -127,37 +131,41 @@ def _too_small(
     )
 
 
-def _outside(
-    derivation: Derivation, name: str, constant: StepConstant, condition: sympy.Expr, at: StepValues
+def _singularity_error(
+    derivation: Derivation,
+    name: str,
+    constant: StepConstant,
+    condition: sympy.Expr,
+    step: StepValues,
 ) -> Diagnostic:
-    shown = notation(derivation.scheme)
-    needed = f"{shown.number(condition)} ≠ 0"
-    value = f"{shown.name(name)} = {show(float(at.values[name]))}"
+    printer = notation(derivation.scheme)
+    needed = f"{printer.number(condition)} ≠ 0"
+    value = f"{printer.name(name)} = {show(float(step.values[name]))}"
     if isinstance(constant, LearnedConstant):
         message = f"{value}: the inverse needs {needed}, and what is learned keeps away from there"
         return Diagnostic("no-inverse", message, constant.span, "begin with another value")
-    message = f"{value} at {at.step_name}: the inverse needs {needed}"
+    message = f"{value} at {step.step_name}: the inverse needs {needed}"
     help_ = "write another value; with one number for all steps, they are stored where it fails"
     return Diagnostic("no-inverse", message, constant.span, help_)
 
 
-def ends(model: Model, derivation: Derivation, name: str) -> tuple[float, float]:
-    """Between which a learned constant is kept, so that every step has an inverse.
+def invertible_range(model: Model, derivation: Derivation, name: str) -> tuple[float, float]:
+    """The open interval around a learned constant's initial value in which steps are invertible.
 
     Args:
-        model: the file.
+        model: the typed program.
         derivation: of its scheme.
-        name: of the constant, which begins between them.
+        name: of the constant.
 
     Raises:
-        SpecError: if its conditions depend on what is not known.
+        SpecError: the conditions depend on values that are not known.
     """
     constant = model.discretisation.varying[name]
     low, high = (0.0 if name == "h" else -math.inf), math.inf
     for condition in derivation.conditions:
-        if name not in _in(derivation, condition):
+        if name not in _constants_in(derivation, condition):
             continue
-        for root in _roots(model, derivation, name, condition):
+        for root in _singular_values(model, derivation, name, condition):
             if root < constant.first_value:
                 low = max(low, root)
             else:
@@ -165,41 +173,45 @@ def ends(model: Model, derivation: Derivation, name: str) -> tuple[float, float]
     return low, high
 
 
-def _roots(
+def _singular_values(
     model: Model, derivation: Derivation, name: str, condition: sympy.Expr
 ) -> Iterator[float]:
-    """The values of a constant at which a condition fails, in whichever step."""
-    chosen, shown = model.discretisation, notation(derivation.scheme)
-    constant, written = chosen.varying[name], f"{shown.number(condition)} ≠ 0"
-    others = [other for other in _in(derivation, condition) if other != name]
-    moved = [n for n in others if isinstance(chosen.varying.get(n), LearnedConstant | Ramp)]
-    unknown = [n for n in others if n not in chosen.numbers]
-    if moved or unknown:
-        other = shown.name((moved or unknown)[0])
-        message = f"{shown.name(name)} is learned within {written}, and {other} is "
-        message += "not known before training" if moved else "not known before the depth is"
-        help_ = f"write {shown.name(name) if other == STEP_NUMBER else other} as a number"
+    """The values of a constant at which a condition `expression ≠ 0` fails at any of the steps."""
+    discretisation, printer = model.discretisation, notation(derivation.scheme)
+    constant, condition_text = discretisation.varying[name], f"{printer.number(condition)} ≠ 0"
+    others = [other for other in _constants_in(derivation, condition) if other != name]
+    changing = [
+        n for n in others if isinstance(discretisation.varying.get(n), LearnedConstant | Ramp)
+    ]
+    unknown = [n for n in others if n not in discretisation.numbers]
+    if changing or unknown:
+        other = printer.name((changing or unknown)[0])
+        message = f"{printer.name(name)} is learned within {condition_text}, and {other} is "
+        message += "not known before training" if changing else "not known before the depth is"
+        help_ = f"write {printer.name(name) if other == STEP_NUMBER else other} as a number"
         raise SpecError.of("no-inverse", message, constant.span, help_)
     symbol = sympy.Symbol(name)
-    for at in steps_in_use(model):
-        numbers = {sympy.Symbol(n): as_sympy(v) for n, v in at.values.items() if n != name}
-        above = sympy.fraction(sympy.together(put_in(_plain(derivation, condition), numbers)))[0]
-        if not above.is_polynomial(symbol):
-            message = f"{shown.name(name)} cannot be learned within {written}"
+    for step in distinct_steps(model):
+        numbers = {sympy.Symbol(n): as_sympy(v) for n, v in step.values.items() if n != name}
+        numerator = sympy.fraction(
+            sympy.together(put_in(_in_constants_only(derivation, condition), numbers))
+        )[0]
+        if not numerator.is_polynomial(symbol):
+            message = f"{printer.name(name)} cannot be learned within {condition_text}"
             help_ = "write a number, or a list of them"
             raise SpecError.of("no-inverse", message, constant.span, help_)
-        for root in sympy.Poly(above, symbol).nroots(n=DIGITS, maxsteps=200):
-            if abs(sympy.im(root)) < REAL:
+        for root in sympy.Poly(numerator, symbol).nroots(n=ROOT_DIGITS, maxsteps=200):
+            if abs(sympy.im(root)) < MAX_IMAGINARY_PART:
                 yield float(sympy.re(root))
 
 
-def _plain(derivation: Derivation, condition: sympy.Expr) -> sympy.Expr:
-    """A condition in the constants alone."""
+def _in_constants_only(derivation: Derivation, condition: sympy.Expr) -> sympy.Expr:
+    """A condition with the scheme's own definitions substituted, in the constants alone."""
     for name, value in reversed(list(derivation.definitions.items())):
         condition = put_in(condition, {sympy.Symbol(name): value})
     return condition
 
 
-def _in(derivation: Derivation, condition: sympy.Expr) -> list[str]:
+def _constants_in(derivation: Derivation, condition: sympy.Expr) -> list[str]:
     """The constants that a condition depends on."""
-    return sorted(map(str, _plain(derivation, condition).free_symbols))
+    return sorted(map(str, _in_constants_only(derivation, condition).free_symbols))

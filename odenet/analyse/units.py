@@ -1,9 +1,9 @@
-"""The dynamics as s' = L φ(R s + b): units φ, what they read and where they go.
+"""The dynamics as s' = L φ(R s + b), split into units φ with their rows of R and columns of L.
 
-A unit is an activation of an affine function of the states. Frozen batch norms, biases and numbers
-between activations act on each value by itself, so a chain of them, `relu(N(tanh(K Y) + b))`, is
-one unit (odenet/analyse/read_units.py). What is in the right-hand sides without an activation
-is kept apart, as operators from state to state; odenet/analyse/factorisations.py makes units of it.
+A unit is an activation applied to an affine function of the states. A chain of activations such as
+`relu(N(tanh(K Y) + b))` is one unit, since frozen batch norms, biases and numbers between them act
+on each entry separately (odenet/analyse/read_units.py). Linear terms of the right-hand sides are
+kept as operators from state to state; odenet/analyse/factorisations.py turns them into units.
 """
 
 from collections.abc import Iterable, Iterator
@@ -21,7 +21,7 @@ from odenet.model.expressions.numbers import NotANumber, evaluate
 from odenet.model.tables.activations import ACTIVATIONS
 from odenet.model.typed.program import Model
 
-Row = dict[State, Operator]
+OperatorsByState = dict[State, Operator]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,94 +29,99 @@ class Unit:
     """One φ of s' = L φ(R s + b).
 
     Args:
-        stages: what is applied to R s + b, outermost first: activations and the names of norms;
-            none for the identity. The factors of a product of functions of the same argument are
-            here too.
-        row: R, the operator on each state it reads.
-        column: L, the operator to each rate it is in.
-        text: how the author wrote it.
+        stages: the functions that make up φ, outermost first: activations, and norms by name;
+            empty for the identity. If φ is a product of functions of one argument, its factors.
+        row: its row of R, the operator on each state that it reads.
+        column: its column of L, the operator to each rate in which it occurs.
+        text: φ(R s + b) as the author wrote it.
         argument: R s + b as a formula, None where no formula for it is in the file.
-        offset: whether there is a b.
-        composed: φ(t) as a text, `relu(-2 tanh(t) + b)`, unless it is one activation of t.
-        formula: the author's formula that gives φ(R s + b) where it occurs first; None for a
-            linear unit.
-        sign: -1 if φ is the negative of that formula, so that φ is nondecreasing.
-        between: the numbers between its stages, None for a diagonal; (None,) for a product, so that
-            its slope has no upper bound.
-        least, most: bounds of φ', None where none is known; see odenet/analyse/slopes.py.
-        moved: the multiple of R s + b that was moved from φ to the linear terms, if one was.
-        turned: whether what is left of φ, moved (R s + b) - φ, is taken with the other sign.
+        has_offset: whether there is a b.
+        function_text: φ(t) as a text, `relu(-2 tanh(t) + b)`; empty if it is one activation of t.
+        span: the place of φ(R s + b) in the text.
+        formula: the author's formula for φ(R s + b) where it occurs first; None for a linear unit.
+        formula_sign: -1 if φ is minus that formula, which makes φ nondecreasing.
+        stage_factors: the numbers that multiply between its stages, None for a diagonal; (None,)
+            for a product, whose slope has no upper bound.
+        min_slope, max_slope: bounds of φ', None if unknown; see odenet/analyse/slopes.py.
+        moved_slope: the m of a term m (R s + b) that was moved from φ to the linear terms.
+        is_reflected: whether the rest is m (R s + b) - φ rather than φ - m (R s + b).
     """
 
     stages: tuple[expr.Activation | str, ...]
-    row: Row = field(hash=False)
-    column: Row = field(hash=False)
+    row: OperatorsByState = field(hash=False)
+    column: OperatorsByState = field(hash=False)
     text: str
     argument: expr.Node | None = None
-    offset: bool = False
-    composed: str = ""
+    has_offset: bool = False
+    function_text: str = ""
     span: Span | None = field(default=None, compare=False, repr=False)
     formula: expr.Node | None = field(default=None, compare=False, repr=False)
-    sign: int = field(default=1, compare=False, repr=False)
-    between: tuple[Scalar | None, ...] = ()
-    least: Fraction | None = field(default=None, compare=False, repr=False)
-    most: Fraction | None = field(default=None, compare=False, repr=False)
-    moved: Fraction | None = None
-    turned: bool = False
+    formula_sign: int = field(default=1, compare=False, repr=False)
+    stage_factors: tuple[Scalar | None, ...] = ()
+    min_slope: Fraction | None = field(default=None, compare=False, repr=False)
+    max_slope: Fraction | None = field(default=None, compare=False, repr=False)
+    moved_slope: Fraction | None = None
+    is_reflected: bool = False
 
     @property
-    def products(self) -> Iterator[tuple[tuple[State, State], Operator]]:
-        """L R, by the state of the rate and the state that is read."""
-        for i, back in self.column.items():
-            yield from (((i, j), back @ read) for j, read in self.row.items())
+    def state_products(self) -> Iterator[tuple[tuple[State, State], Operator]]:
+        """The blocks of L R, by the state whose rate it is in and the state that is read."""
+        for i, output_operator in self.column.items():
+            yield from (
+                ((i, j), output_operator @ input_operator) for j, input_operator in self.row.items()
+            )
 
     @property
-    def linear(self) -> bool:
+    def is_linear(self) -> bool:
         """Whether φ is the identity."""
         return all(stage == LINEAR for stage in self.stages)
 
     @property
     def norms(self) -> tuple[str, ...]:
-        """The normalisations among its stages, by name."""
+        """The names of the norms among its stages."""
         return tuple(stage for stage in self.stages if isinstance(stage, str))
 
     @property
     def activations(self) -> tuple[expr.Activation, ...]:
-        """The activations among its stages, in their order."""
+        """The activations among its stages, outermost first."""
         return tuple(stage for stage in self.stages if isinstance(stage, expr.Activation))
 
 
 @dataclass(frozen=True)
 class System:
-    """The dynamics, taken apart.
+    """The dynamics s' = L φ(R s + b) as units and linear terms.
 
     Args:
-        states: the unknowns, named as their author spelled them.
+        states: the unknowns, named as their author spells them.
         units: the activations, equal ones merged.
-        linear: (i, j) -> the operator from state j to the rate of i.
-        forced: whether a rate has a term that reads no state, outside all units.
-        absorbed: units whose slopes are among the linear operators, by the name they have there,
-            with the state through which each is read there.
+        linear_terms: (i, j) -> the operator from state j to the rate of state i.
+        has_forcing: whether a rate has a term without states outside all units.
+        absorbed_units: (name, unit) for each slope D′ = diag(φ') that was written into the linear
+            terms as a diagonal of that name; the row of the unit has the state through which.
     """
 
     states: tuple[State, ...]
     units: tuple[Unit, ...]
-    linear: dict[tuple[State, State], Operator] = field(hash=False)
-    forced: bool
-    absorbed: tuple[tuple[str, Unit], ...] = ()
+    linear_terms: dict[tuple[State, State], Operator] = field(hash=False)
+    has_forcing: bool
+    absorbed_units: tuple[tuple[str, Unit], ...] = ()
 
     def with_units(self, units: Iterable[Unit]) -> "System":
-        """The system with these units, without those that read or move nothing.
+        """The system with these units, except those whose row or column is zero.
 
-        One that reads nothing, because what it reads cancels, is a forcing.
+        A unit whose row is zero does not depend on the states: it is a forcing.
         """
-        moving = [unit for unit in units if any(unit.column.values())]
-        live = tuple(unit for unit in moving if unit.row)
-        return replace(self, units=live, forced=self.forced or len(live) < len(moving))
+        units_with_output = [unit for unit in units if any(unit.column.values())]
+        kept_units = tuple(unit for unit in units_with_output if unit.row)
+        return replace(
+            self,
+            units=kept_units,
+            has_forcing=self.has_forcing or len(kept_units) < len(units_with_output),
+        )
 
 
-def not_monotone(unit: Unit, model: Model) -> expr.Activation | None:
-    """The first activation of a unit that is not known to be nondecreasing."""
+def nonmonotone_activation(unit: Unit, model: Model) -> expr.Activation | None:
+    """The first activation of a unit that is not known to be nondecreasing; None if all are."""
     for activation in unit.activations:
         row = ACTIVATIONS[activation.name]
         if not row.nondecreasing(*_constants(activation, model)):
@@ -125,7 +130,7 @@ def not_monotone(unit: Unit, model: Model) -> expr.Activation | None:
 
 
 def _constants(activation: expr.Activation, model: Model) -> Iterator[Fraction | float]:
-    """The values of an activation's constants; nan, which fails every test, for a learned one."""
+    """The values of an activation's constants; nan, which fails comparisons, for a learned one."""
     for node in activation.constants:
         try:
             yield evaluate(node, model.constants)

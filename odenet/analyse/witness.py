@@ -1,4 +1,4 @@
-"""The search for weights and inputs whose Jacobian contradicts a statement about the spectrum."""
+"""Searches for weights and inputs whose Jacobian contradicts a statement about the spectrum."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -12,31 +12,33 @@ from odenet.analyse.certificate import Certificate
 from odenet.analyse.counterexample import Witness
 from odenet.analyse.decide import TRIALS
 from odenet.analyse.jacobian import CannotEvaluate, jacobian
-from odenet.analyse.sampling import Point, Size, draw, sizes, tensors
+from odenet.analyse.sampling import Point, StateSize, draw_point, parameter_tensors, state_sizes
 from odenet.model.typed.frozen_time import freeze_time
 from odenet.model.typed.program import Model
 
-Against = Literal["stable", "imaginary", "real"]
+SpectrumClaim = Literal["stable", "imaginary", "real"]
 
-SHORT = 100  # nodes of the equations; longer ones get fewer starts, so as to take as long
-MOST_DRAWN = 1_000_000  # numbers in a point
-MOST_READ = 1000  # entries of a field that an operator reads
-CLEAR = 0.05  # a find this far off, relative to ‖J‖, is reported as it is
-CLIMB = 40  # steps of hill climbing from a start that is not clear
-FOUND = 1e-3  # the least relative distance that counts as a find
-NOISE = 1e-3  # a Jacobian this small convinces nobody: weights are of size 1
-ROUNDING = 1e6 * np.finfo(float).eps  # an eigenvalue is known up to its condition times this
+FULL_SEARCH_NODES = (
+    100  # of the equations; longer ones get fewer random starts, so as to take the same time
+)
+MAX_RANDOM_NUMBERS = 1_000_000  # in all weights together
+MAX_OPERATOR_INPUT = 1000  # entries of a feature map that an operator is applied to
+CLEAR_EXCESS = 0.05  # relative to ‖J‖: a larger one ends the hill climbing
+MAX_CLIMB_STEPS = 40  # of hill climbing from one random start
+LEAST_EXCESS = 1e-3  # relative to ‖J‖: the least that counts as a counterexample
+LEAST_NORM = 1e-3  # of a Jacobian; weights are of size 1, so that smaller ones are near 0
+ROUNDING = 1e6 * np.finfo(float).eps  # relative error per condition number of an eigenvalue
 
 
 @dataclass(frozen=True)
-class Look:
-    """An eigenvalue, and how far it is for certain from where it should be, relative to ‖J‖."""
+class EigenvalueExcess:
+    """An eigenvalue, and its distance from the claimed set relative to ‖J‖, minus rounding."""
 
     excess: float
     eigenvalue: complex
 
 
-_EXCESS: dict[Against, Callable[[ndarray], ndarray]] = {
+_EXCESS: dict[SpectrumClaim, Callable[[ndarray], ndarray]] = {
     "stable": np.real,
     "imaginary": lambda values: np.abs(np.real(values)),
     "real": lambda values: np.maximum(np.abs(np.imag(values)), np.real(values)),
@@ -44,40 +46,44 @@ _EXCESS: dict[Against, Callable[[ndarray], ndarray]] = {
 
 
 def search_witness(
-    model: Model, trials: int = TRIALS, seed: int = 0, against: Against = "stable"
+    model: Model, trials: int = TRIALS, seed: int = 0, against: SpectrumClaim = "stable"
 ) -> Witness | None:
-    """A Jacobian with an eigenvalue where a verdict would not have it.
+    """A Jacobian with an eigenvalue that contradicts a verdict.
 
-    Random weights, states and inputs at small sizes, each start improved by hill climbing.
+    Hill climbing from random weights, states and inputs of small sizes.
 
     Args:
         model: the typed program.
-        trials: how many starts.
-        seed: of all random numbers; trial i depends on (seed, i) alone.
+        trials: number of random starts.
+        seed: of all random numbers; trial i depends on (seed, i) only.
         against: the verdict to contradict.
 
     Returns:
-        The first clear find, or None. The same arguments give the same witness.
+        The first counterexample, or None. It depends on the arguments only.
 
     Raises:
-        CannotEvaluate: the formulas have a piece without a numerical model.
+        CannotEvaluate: the formulas contain an operation without a numerical model.
     """
     model = freeze_time(model)
-    available = sizes(model)
+    available = state_sizes(model)
     for trial in range(trials):
         size = available[trial % len(available)]
-        found = _climb(model, size, np.random.default_rng([seed, trial]), against)
-        if found is not None:
-            return _witness(model, *found, size, seed, trial)
+        find = _hill_climb(model, size, np.random.default_rng([seed, trial]), against)
+        if find is not None:
+            return _witness(model, *find, size, seed, trial)
     return None
 
 
-def searched(
-    certificate: Certificate, model: Model, trials: int, seed: int, against: Against = "stable"
+def search_counterexample(
+    certificate: Certificate,
+    model: Model,
+    trials: int,
+    seed: int,
+    against: SpectrumClaim = "stable",
 ) -> Certificate:
-    """A certificate after a search for a counterexample: refuted by it, or as open as before."""
-    size = sum(1 for rate in model.dynamics.rates.values() for _ in rate.walk())
-    trials = trials * SHORT // max(SHORT, size)
+    """The certificate after a search for a counterexample: "refuted" if one was found."""
+    node_count = sum(1 for rate in model.dynamics.rates.values() for _ in rate.walk())
+    trials = trials * FULL_SEARCH_NODES // max(FULL_SEARCH_NODES, node_count)
     if not trials:
         return replace(certificate, unsearched="the equations are too long")
     try:
@@ -91,60 +97,67 @@ def searched(
 
 
 def _require_small(model: Model) -> None:
-    """Raise CannotEvaluate where even the smallest weights are more than a search can draw."""
-    size = sizes(model)[0]
-    drawn = tensors(model, size).values()
-    read = max((size.count(p.width_in) for p in model.parameters.values()), default=1)
-    if sum(prod(t.shape) for t in drawn) > MOST_DRAWN or read * size.cells > MOST_READ:
+    """Raise CannotEvaluate if even the smallest weights are too large for the search."""
+    size = state_sizes(model)[0]
+    weight_tensors = parameter_tensors(model, size).values()
+    input_channels = max(
+        (size.channel_count(p.width_in) for p in model.parameters.values()), default=1
+    )
+    if (
+        sum(prod(t.shape) for t in weight_tensors) > MAX_RANDOM_NUMBERS
+        or input_channels * size.grid_points > MAX_OPERATOR_INPUT
+    ):
         raise CannotEvaluate("its weights are too many to draw")
 
 
-def _climb(
-    model: Model, size: Size, rng: np.random.Generator, against: Against
+def _hill_climb(
+    model: Model, size: StateSize, rng: np.random.Generator, against: SpectrumClaim
 ) -> tuple[Point, complex] | None:
-    """A find from one random start."""
-    point = draw(model, size, rng)
+    """A point with an eigenvalue that contradicts the verdict, from one random start, or None."""
+    point = draw_point(model, size, rng)
     best = worst_eigenvalue(jacobian(model, point, size), against)
     step = 0.3
-    for _ in range(CLIMB):
-        if best.excess > CLEAR:
+    for _ in range(MAX_CLIMB_STEPS):
+        if best.excess > CLEAR_EXCESS:
             break
-        trial = point.moved(rng, step)
-        look = worst_eigenvalue(jacobian(model, trial, size), against)
-        if look.excess > best.excess:
-            point, best = trial, look
+        neighbour = point.perturbed(rng, step)
+        candidate = worst_eigenvalue(jacobian(model, neighbour, size), against)
+        if candidate.excess > best.excess:
+            point, best = neighbour, candidate
             step *= 1.5
         else:
             step *= 0.9
-    return (point, best.eigenvalue) if best.excess > FOUND else None
+    return (point, best.eigenvalue) if best.excess > LEAST_EXCESS else None
 
 
-def worst_eigenvalue(matrix: ndarray, against: Against) -> Look:
-    """The worst eigenvalue that rounding cannot explain."""
+def worst_eigenvalue(matrix: ndarray, against: SpectrumClaim) -> EigenvalueExcess:
+    """The eigenvalue of a matrix that is farthest from the claimed set; see EigenvalueExcess."""
     if not np.isfinite(matrix).all():
-        return Look(0.0, 0j)
+        return EigenvalueExcess(0.0, 0j)
     norm = np.linalg.norm(matrix, 2)
-    if norm < NOISE:
-        return Look(0.0, 0j)
-    values, right = np.linalg.eig(matrix)
+    if norm < LEAST_NORM:
+        return EigenvalueExcess(0.0, 0j)
+    values, right_vectors = np.linalg.eig(matrix)
     excess = _EXCESS[against](values)
     worst = int(np.argmax(excess))
-    if excess[worst] <= FOUND * norm:
-        return Look(max(excess[worst] / norm, -1.0), complex(values[worst]))
-    uncertainty = ROUNDING * norm * _condition(matrix, values, right, worst)
-    return Look((excess[worst] - uncertainty) / norm, complex(values[worst]))
+    if excess[worst] <= LEAST_EXCESS * norm:
+        return EigenvalueExcess(max(excess[worst] / norm, -1.0), complex(values[worst]))
+    uncertainty = ROUNDING * norm * _eigenvalue_condition(matrix, values, right_vectors, worst)
+    return EigenvalueExcess((excess[worst] - uncertainty) / norm, complex(values[worst]))
 
 
-def _condition(matrix: ndarray, values: ndarray, right: ndarray, index: int) -> float:
-    """The condition of a simple eigenvalue: 1 / |yᴴ x| for unit left and right eigenvectors."""
-    others, left = np.linalg.eig(matrix.conj().T)
-    y = left[:, np.argmin(np.abs(others - values[index].conjugate()))]
-    overlap = abs(np.vdot(y, right[:, index]))
+def _eigenvalue_condition(
+    matrix: ndarray, values: ndarray, right_vectors: ndarray, index: int
+) -> float:
+    """The condition number of a simple eigenvalue: 1 / |yᴴ x| for unit eigenvectors y and x."""
+    left_values, left_vectors = np.linalg.eig(matrix.conj().T)
+    y = left_vectors[:, np.argmin(np.abs(left_values - values[index].conjugate()))]
+    overlap = abs(np.vdot(y, right_vectors[:, index]))
     return 1 / overlap if overlap > 0 else np.inf
 
 
 def _witness(
-    model: Model, point: Point, eigenvalue: complex, size: Size, seed: int, trial: int
+    model: Model, point: Point, eigenvalue: complex, size: StateSize, seed: int, trial: int
 ) -> Witness:
     names = [s.written for s in model.dynamics.system(1)]
     values = point.state.reshape(len(names), size.channels, *size.space)

@@ -45,7 +45,7 @@ def _check_file(
 ) -> dict[str, Any]:
     """Check one file and print the verdicts, unless quiet; gives the report for JSON."""
     from odenet.analyse import TRIALS
-    from odenet.analyse.claims import SIGNS
+    from odenet.analyse.claims import VERDICT_MARKS
     from odenet.diagnostics import SpecError, render
 
     try:
@@ -70,7 +70,7 @@ def _check_file(
         for claim in claims:
             say(f"  {claim.line}")
         for law in laws:
-            say(f"  {SIGNS[law.holds]} {law.name}: {law.text}")
+            say(f"  {VERDICT_MARKS[law.holds]} {law.name}: {law.text}")
         failed = [claim.failure() for claim in claims if not claim.holds]
         for diagnostic in [*program.warnings, *failed]:
             say(f"\n{render(diagnostic)}\n", err=True)

@@ -89,7 +89,7 @@ def _failure(
         if not off <= TOLERANCE:
             return f"Σ L D R is not the Jacobian: they differ by {off:.2g} of the largest entry"
     for part in certificate.parts:
-        failure = PartCheck(part, _with_slopes(words, part.absorbed)).failure()
+        failure = PartCheck(part, _with_slopes(words, part.absorbed_units)).failure()
         if failure is not None:
             return failure
     if certificate.proved:
@@ -100,7 +100,7 @@ def _failure(
     energy = certificate.energy
     if failure is not None or energy is None:
         return failure
-    slopes = energy.part.absorbed if energy.part is not None else ()
+    slopes = energy.part.absorbed_units if energy.part is not None else ()
     return energy_failure(energy, energy.part, _with_slopes(words, slopes))
 
 

@@ -1,6 +1,6 @@
 """dE/dt = ∇E · f along the flow, against what an energy says of it."""
 
-from odenet.analyse.conditions import Part
+from odenet.analyse.conditions import ProofPart
 from odenet.analyse.energy import Energy
 from odenet.confirm.fields import Evaluation
 from odenet.confirm.matrices import apply, dot, transpose
@@ -12,7 +12,7 @@ from odenet.model.expressions import expr
 TOLERANCE = 1e-9
 
 
-def energy_failure(energy: Energy, part: Part | None, words: Words) -> str | None:
+def energy_failure(energy: Energy, part: ProofPart | None, words: Words) -> str | None:
     """What is not so, if anything is.
 
     The energy is differentiated as a formula, where there is one, and as a sum over the units of
@@ -57,7 +57,7 @@ def _reach(flow: list[float], slopes: list[list[float]], i: int) -> float:
     return sum((abs(f) + 1) * abs(slope[i]) for f, slope in zip(flow, slopes, strict=True))
 
 
-def _of_units(part: Part, words: Words, flow: list[float]) -> tuple[float, float]:
+def _of_units(part: ProofPart, words: Words, flow: list[float]) -> tuple[float, float]:
     """(C φ)ᵀ R f, and the size of what was added up."""
     at, start, change, scale = places(words), 0, 0.0, 0.0
     values = [unit_values(unit, words).value for unit in part.units]
@@ -74,7 +74,7 @@ def _of_units(part: Part, words: Words, flow: list[float]) -> tuple[float, float
     return change, scale
 
 
-def _stated(part: Part, words: Words) -> tuple[float, float]:
+def _stated(part: ProofPart, words: Words) -> tuple[float, float]:
     """The rate that the squares of a part give, -½ Σ weight |W φ|², and its size."""
     factor = 1.0 if part.spectrum == "real" else 0.5
     values = [unit_values(unit, words).value for unit in part.units]

@@ -266,8 +266,8 @@ def _by_its_row(p: DeclaredParameter, point: Point) -> Matrix:
     shapes = p.kind.tensors(p.options, reads, gives, 1)
     weights = np.array(point.weights[p.name]).reshape(shapes[""].shape)
     size = reads * point.cells
-    x = dual_numbers.Jet(
+    x = dual_numbers.DualArray(
         np.zeros((reads, point.cells)), np.eye(size).reshape(reads, point.cells, size)
     )
     found = p.operator.numeric(p.options, weights, x, (point.cells,))
-    return found.slope.reshape(-1, size).tolist()
+    return found.derivative.reshape(-1, size).tolist()

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from functools import reduce
 
-from odenet.analyse.conditions import Part
+from odenet.analyse.conditions import ProofPart
 from odenet.analyse.operator_algebra import Operator
 from odenet.analyse.units import Unit
 from odenet.confirm.matrices import Matrix, add, eigenvalues, largest, product, transpose
@@ -14,8 +14,8 @@ from odenet.model.expressions.expr import State
 
 # What a part of a kind that is known here says. One that says more is judged by eigenvalues alone.
 KNOWN = (
-    "units", "matrix", "scaling", "squares", "spectrum", "decay", "contracted",
-    "absorbed", "expanded", "allowance", "rate", "states",
+    "units", "matrix", "scaling", "squares", "spectrum", "decay", "contracted_unit",
+    "absorbed_units", "expanded_unit", "allowance", "rate", "states",
 )  # fmt: skip
 
 
@@ -28,12 +28,12 @@ class PartCheck:
         words: multiplies words out at the point.
     """
 
-    part: Part
+    part: ProofPart
     words: Words
 
     def failure(self) -> str | None:
         """What is not so, if anything is."""
-        slopes = [unit_values(unit, self.words).slopes for unit in self.part.monotone]
+        slopes = [unit_values(unit, self.words).slopes for unit in self.part.monotone_units]
         if any(slope < 0 for each in slopes for slope in each):
             return "a slope of a unit is negative, and the proof takes D ≥ 0"
         if any(getattr(self.part, f.name) for f in fields(self.part) if f.name not in KNOWN):
@@ -53,7 +53,7 @@ class PartCheck:
 
     def _product(self) -> str | None:
         """M = R L, unless a change of variables made another matrix of it."""
-        if self.part.contracted is not None or self.part.expanded:
+        if self.part.contracted_unit is not None or self.part.expanded_unit:
             return None
         at = places(self.words)
         for one, row in zip(self.part.units, self.part.matrix, strict=True):

@@ -53,7 +53,13 @@ def unit_values(unit: Unit, words: Words) -> Values:
     Raises:
         ValueError: the formula mixes the entries of what it reads.
     """
-    known = (unit.formula, unit.sign, unit.moved, unit.turned, *unit.row.items())
+    known = (
+        unit.formula,
+        unit.formula_sign,
+        unit.moved_slope,
+        unit.is_reflected,
+        *unit.row.items(),
+    )
     if known not in words.units:
         words.units[known] = _unit_values(unit, words)
     return words.units[known]
@@ -64,14 +70,14 @@ def _unit_values(unit: Unit, words: Words) -> Values:
     if unit.formula is None:
         value = _linear(unit, words)
         return Values(value, [1.0] * len(value))
-    value = [unit.sign * x for x in evaluation.field(unit.formula).value]
+    value = [unit.formula_sign * x for x in evaluation.field(unit.formula).value]
     try:
         found = Values(value, _own_slopes(unit, unit.formula, evaluation))
     except NoNumbers:
         found = Values(value, _seen_slopes(unit, unit.formula, words))
-    if unit.moved is None:
+    if unit.moved_slope is None:
         return found
-    sign, moved = -1 if unit.turned else 1, float(unit.moved)
+    sign, moved = -1 if unit.is_reflected else 1, float(unit.moved_slope)
     return Values(found.value, [sign * (slope - moved) for slope in found.slopes])
 
 
@@ -81,7 +87,7 @@ def _own_slopes(unit: Unit, formula: expr.Node, evaluation: Evaluation) -> list[
     Raises:
         NoNumbers: the argument is not in the formula as it is written.
     """
-    inner, sign = unit.argument, unit.sign
+    inner, sign = unit.argument, unit.formula_sign
     while isinstance(inner, expr.Sum) and len(inner.terms) == 1:
         ((factor, inner),) = inner.terms
         sign *= factor
@@ -115,7 +121,7 @@ def _seen_slopes(unit: Unit, formula: expr.Node, words: Words) -> list[float]:
         scale = max(abs(b) for _, b in read) + abs(slope) * size**0.5
         if any(abs(b - slope * a) > TOLERANCE * scale for a, b in read):
             raise ValueError(f"{unit.text} does not act on every value by itself")
-        found.append(unit.sign * slope)
+        found.append(unit.formula_sign * slope)
     return found
 
 
@@ -138,7 +144,7 @@ def difference(system: System, words: Words, actual: Matrix) -> float:
     at = places(words)
     total = [[0.0] * len(actual) for _ in actual]
     scale = largest(actual)
-    for (to, of), operator in system.linear.items():
+    for (to, of), operator in system.linear_terms.items():
         _put(total, words.matrix(operator, len(at[of])), at[to], at[of])
         scale = max(scale, words.magnitude(operator, len(at[of])))
     for unit in system.units:
@@ -166,6 +172,6 @@ def places(words: Words) -> Mapping[State, range]:
     evaluation = words.evaluation
     for state in evaluation.model.dynamics.system(1):
         size = len(evaluation.field(state).value)
-        found[words.reader.state(state)] = range(start, start + size)
+        found[words.reader.spelled_state(state)] = range(start, start + size)
         start += size
     return found

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from math import prod
 from typing import Any
 
-from odenet.analyse.functions import Applied, Times
+from odenet.analyse.functions import AppliedFunction, ElementwiseProduct
 from odenet.analyse.laurent import Scalar
 from odenet.analyse.operator_algebra import Diagonal, Letter, Operator, Word
 from odenet.analyse.read_formulas import FormulaReader, Gate
@@ -106,7 +106,7 @@ class Words:
         if not isinstance(target, Gate):
             return self.evaluation.spread(target)
         node, sign = target.leaf, 1
-        if isinstance(node, Applied | Times):
+        if isinstance(node, AppliedFunction | ElementwiseProduct):
             node, sign = node.node, getattr(node, "sign", 1)
         value = [sign * x for x in self.evaluation.field(node).value]
         return apply(self._word(target.word, len(value)), value)

@@ -249,7 +249,7 @@ class FlowWriter:
         energy = writer.energy(self.certificate)
         if energy is not None:
             assert self.certificate.energy is not None
-            text = f"{self.certificate.energy.explained}; per sample."
+            text = f"{self.certificate.energy.full_text}; per sample."
             methods.append(self._method("energy", "state, step=0", text, energy))
         conditions = writer.conditions(self.certificate)
         if conditions:

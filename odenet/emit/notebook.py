@@ -2,7 +2,7 @@
 
 from html import escape
 
-from odenet.analyse.claims import SIGNS, ClaimResult
+from odenet.analyse.claims import VERDICT_MARKS, ClaimResult
 from odenet.analyse.facts import Facts
 from odenet.derive.describe import why_not_undone
 from odenet.emit import latex, notation
@@ -16,7 +16,7 @@ def as_html(facts: Facts, claims: list[ClaimResult]) -> str:
     Raises:
         MissingLibraries: latex2mathml is not installed.
     """
-    model, derivation = facts.model, facts.derived
+    model, derivation = facts.model, facts.derivation_or_none
     parts = [
         f"<b>{escape(model.name)}</b>",
         _line(model.description),
@@ -33,7 +33,7 @@ def as_html(facts: Facts, claims: list[ClaimResult]) -> str:
         parts += [] if why else [_formula(latex.inverse(derivation))]
         parts += [_line(fact) for fact in derivation.summary() if not fact.startswith("Not rev")]
     parts.append(_line(f"{facts.certificate.summary[0].upper()}{facts.certificate.summary[1:]}."))
-    parts += [_line(f"{SIGNS[claim.holds]} require {claim.name}") for claim in claims]
+    parts += [_line(f"{VERDICT_MARKS[claim.holds]} require {claim.name}") for claim in claims]
     return f'<div class="odenet">{"".join(parts)}</div>'
 
 

@@ -2,9 +2,13 @@
 
 import math
 
-from odenet.analyse.numbers_only import numbers_only
-from odenet.analyse.scheme_on_dynamics import depth, stability_of, undone
-from odenet.analyse.step_constants import bits_kept, few_steps, steps_in_use
+from odenet.analyse.scheme_on_dynamics import (
+    estimate_round_trip,
+    flow_depth,
+    scheme_stability,
+)
+from odenet.analyse.step_constants import bits_kept, distinct_steps, sample_steps
+from odenet.analyse.step_matrix import step_matrix_stability
 from odenet.derive import Derivation
 from odenet.model.typed.program import Model
 from odenet.model.typed.step_constants import LearnedConstant, Ramp
@@ -14,14 +18,14 @@ def numerics(model: Model, derivation: Derivation) -> list[str]:
     """Lines on stability and on the error of the round trip; none for adaptive steps."""
     if model.discretisation.tolerance is not None:
         return []
-    stability = stability_of(model, derivation)
+    stability = scheme_stability(model, derivation)
     lines = [] if isinstance(stability, str) else [axis.sentence for axis in stability.axes]
-    exact_range = numbers_only(model)
+    exact_range = step_matrix_stability(model)
     lines += [] if exact_range is None else [str(exact_range)]
     lines += differing_steps(model) if lines else []
     if model.discretisation.exact:
         return [*lines, exact_arithmetic_line(model, derivation)]
-    round_trip = undone(model, derivation, depth(model))
+    round_trip = estimate_round_trip(model, derivation, flow_depth(model))
     return lines if round_trip is None else [*lines, *round_trip.lines()]
 
 
@@ -30,7 +34,7 @@ def differing_steps(model: Model) -> list[str]:
     discretisation = model.discretisation
     if not discretisation.varying:
         return []
-    tested, total = len(few_steps(model)), len(steps_in_use(model))
+    tested, total = len(sample_steps(model)), len(distinct_steps(model))
     which = "every step by itself" if tested == total else f"{tested} of {total} kinds of steps"
     which = "the first step" if not model.depths and tested == 1 else which
     trained = [c for c in discretisation.varying.values() if isinstance(c, LearnedConstant | Ramp)]
@@ -47,6 +51,6 @@ def exact_arithmetic_line(model: Model, derivation: Derivation) -> str:
         return f"{always}; the bits it keeps depend on h"
     if not bits:
         return always
-    steps = depth(model)
+    steps = flow_depth(model)
     total = math.ceil(bits * steps)
     return f"{always}, with {bits:.3g} bits per value and step kept: {total} after {steps} steps"

@@ -35,7 +35,7 @@ def as_summary(facts: Facts, claims: Sequence[ClaimResult], width: int | None = 
     """
     model = facts.model
     parts = [model.description or model.name]
-    if facts.derived is None:
+    if facts.derivation_or_none is None:
         parts += ["", *_indented(notation.equations(model)), ""]
     rows = summary_rows(facts, claims)
     label = max(len(name) for name, _ in rows)
@@ -47,14 +47,14 @@ def as_summary(facts: Facts, claims: Sequence[ClaimResult], width: int | None = 
             line, width, subsequent_indent=margin, break_long_words=False, break_on_hyphens=False
         )
         parts += wrapped or [line]
-    if facts.derived is None:
+    if facts.derivation_or_none is None:
         parts += ["", *_scheme_suggestions(model, facts.certificate)]
     return "\n".join(parts)
 
 
 def as_text(facts: Facts, claims: Sequence[ClaimResult]) -> str:
     """Equations, discretisation, forward, inverse, properties, numbers, certificate and claims."""
-    model, derivation, certificate = facts.model, facts.derived, facts.certificate
+    model, derivation, certificate = facts.model, facts.derivation_or_none, facts.certificate
     parts = [model.description or model.name, ""]
     parts += _indented(notation.equations(model))
     if model.lets:
@@ -89,7 +89,7 @@ def _scheme_suggestions(model: Model, certificate: Certificate) -> list[str]:
 
 def as_latex(facts: Facts) -> str:
     """The equations, the step, its inverse and the proof, for a paper."""
-    model, derivation = facts.model, facts.derived
+    model, derivation = facts.model, facts.derivation_or_none
     parts = [f"\\[\n{latex.equations(model)}\n\\]"]
     if derivation is not None:
         scheme = latex_prose(notation.discretisation(model))
@@ -134,7 +134,7 @@ def as_json(facts: Facts, claims: Sequence[ClaimResult]) -> dict[str, Any]:
 
     `certificate` and `claims` are what `odenet check --json` gives for the file.
     """
-    model, derivation = facts.model, facts.derived
+    model, derivation = facts.model, facts.derivation_or_none
     steps: dict[str, Any] = dict.fromkeys(("scheme", "rule", "derivation", "numerics"))
     if derivation is not None:
         steps = {

@@ -2,7 +2,11 @@
 
 from odenet.analyse import Certificate, EnergyTerm
 from odenet.analyse.facts import Facts
-from odenet.analyse.scheme_on_dynamics import decisive, stability_of, tested_spectrum
+from odenet.analyse.scheme_on_dynamics import (
+    matching_test_equation,
+    scheme_stability,
+    tested_certificate,
+)
 from odenet.derive import Axis
 from odenet.emit.expressions import PRODUCT, SUM, Code, Printer, keywords, number
 from odenet.emit.frame import Frame
@@ -24,14 +28,16 @@ def stability_limit(facts: Facts) -> float | None:
 def certified_axis(facts: Facts) -> Axis | None:
     """The stability on the axis that the spectrum is proved to lie on; None if it is on none."""
     model = facts.model
-    stability = stability_of(model, facts.derivation)
+    stability = scheme_stability(model, facts.derivation)
     if isinstance(stability, str):
         return None
-    tested = decisive(stability, model.scheme, model.dynamics, model.discretisation.groups)
+    tested = matching_test_equation(
+        stability, model.scheme, model.dynamics, model.discretisation.groups
+    )
     if tested is None:
         return None
     groups = model.discretisation.groups
-    certificate = tested_spectrum(model, facts.certificate, model.scheme, groups)
+    certificate = tested_certificate(model, facts.certificate, model.scheme, groups)
     if certificate.verdict == "imaginary":
         return tested.imaginary
     return tested.real if certificate.verdict == "real" else None

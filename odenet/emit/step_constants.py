@@ -2,7 +2,7 @@
 
 import math
 
-from odenet.analyse.step_constants import ends
+from odenet.analyse.step_constants import invertible_range
 from odenet.derive import Derivation
 from odenet.derive.describe import conditions
 from odenet.derive.to_expr import scalar
@@ -77,7 +77,7 @@ class StepConstants:
                 raise TypeError(f"{type(constant).__name__} has no code")
 
     def _learned(self, name: str, constant: LearnedConstant) -> str:
-        low, high = ends(self.frame.model, self.derivation, name)
+        low, high = invertible_range(self.frame.model, self.derivation, name)
         parts = [number(constant.value), *(["shared=True"] if constant.shared else [])]
         parts += [f"low={number(low)}"] if math.isfinite(low) else []
         parts += [f"high={number(high)}"] if math.isfinite(high) else []

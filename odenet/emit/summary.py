@@ -3,10 +3,15 @@
 from collections.abc import Iterator, Sequence
 
 from odenet.analyse.advice import limiting_axes
-from odenet.analyse.claims import SIGNS, ClaimResult
+from odenet.analyse.claims import VERDICT_MARKS, ClaimResult
 from odenet.analyse.facts import Facts
-from odenet.analyse.numbers_only import numbers_only
-from odenet.analyse.scheme_on_dynamics import EPS, depth, irreversible, undone
+from odenet.analyse.scheme_on_dynamics import (
+    EPS,
+    estimate_round_trip,
+    flow_depth,
+    reason_irreversible,
+)
+from odenet.analyse.step_matrix import step_matrix_stability
 from odenet.derive import Derivation
 from odenet.emit import notation
 from odenet.emit.numerics import differing_steps, exact_arithmetic_line
@@ -20,12 +25,12 @@ def summary_rows(facts: Facts, claims: Sequence[ClaimResult]) -> list[tuple[str,
     A file without a `discretise` line has the last two, and the energy where there is one.
     """
     certificate = facts.certificate
-    rows = list(_step_rows(facts)) if facts.derived is not None else []
+    rows = list(_step_rows(facts)) if facts.derivation_or_none is not None else []
     rows.append(("spectrum", certificate.summary.removeprefix("spectrum ")))
-    if facts.derived is None and certificate.energy is not None:
+    if facts.derivation_or_none is None and certificate.energy is not None:
         rows.append(("energy", str(certificate.energy)))
     if claims:
-        words = [f"{SIGNS[claim.holds]} {claim.name} {claim.verdict}" for claim in claims]
+        words = [f"{VERDICT_MARKS[claim.holds]} {claim.name} {claim.verdict}" for claim in claims]
         rows.append(("claims", ", ".join(words)))
     return rows
 
@@ -48,23 +53,23 @@ def _limit(facts: Facts) -> str:
     axes = limiting_axes(facts)
     if isinstance(axes, str):
         return f"none is known: {axes}"
-    exact_range = numbers_only(model)
+    exact_range = step_matrix_stability(model)
     limits = [axis.short for axis in axes] + ([] if exact_range is None else [str(exact_range)])
     return "; ".join([*limits, *differing_steps(model)])
 
 
 def _round_trip(model: Model, derivation: Derivation) -> str:
     """How exactly steps are undone; why they are not, where they are not."""
-    if why := irreversible(model, derivation):
+    if why := reason_irreversible(model, derivation):
         return f"none, not reversible: {why}"
     if model.discretisation.exact:
         return exact_arithmetic_line(model, derivation)
-    round_trip = undone(model, derivation, depth(model))
+    round_trip = estimate_round_trip(model, derivation, flow_depth(model))
     if round_trip is None:
         return "undone line by line; no estimate of its rounding error"
-    steps = round_trip.counted
+    steps = round_trip.step_count_text
     error = round_trip.error.estimate
-    where = f"({round_trip.axis.variable} ≤ {round_trip.reach:.3g})"
+    where = f"({round_trip.axis.variable} ≤ {round_trip.axis_bound:.3g})"
     if not error <= VISIBLE_DRIFT:
         return f"{steps} are undone too coarsely to train by in float32, ≈ {error:.0e} {where}"
     bfloat16_error = round_trip.error.times(EPS["bfloat16"] / EPS["float32"]).estimate

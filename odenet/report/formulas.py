@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from odenet.analyse.claims import SIGNS
+from odenet.analyse.claims import VERDICT_MARKS
 from odenet.compiler import Program
 from odenet.derive.describe import properties, why_not_undone
 from odenet.emit import latex, notation
@@ -101,7 +101,7 @@ def verdict(program: Program) -> Verdict:
     energy, witness = certificate.energy, certificate.witness
     reasons = [] if certificate.proved else [certificate.reason]
     if not certificate.proved and witness is None:
-        reasons.append(certificate.tried.removeprefix("; "))
+        reasons.append(certificate.search_text.removeprefix("; "))
     reasons += list(witness.lines()) if witness is not None else []
     energy_formulas: tuple[str, ...] = ()
     if energy is not None:
@@ -120,7 +120,7 @@ def verdict(program: Program) -> Verdict:
         energy_notes=[note for note in notes if note],
         assumptions=[str(a) for a in certificate.assumptions] if certificate.proved else [],
         claims=[
-            (SIGNS[claim.holds], claim.name, f"{claim.verdict}: {claim.reason}")
+            (VERDICT_MARKS[claim.holds], claim.name, f"{claim.verdict}: {claim.reason}")
             for claim in program.claims
         ],
     )

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from odenet.analyse.scheme_on_dynamics import decisive, stability_of
+from odenet.analyse.scheme_on_dynamics import matching_test_equation, scheme_stability
 from odenet.compiler import Program
 from odenet.diagnostics import SpecError
 from odenet.memory_limit import require_memory
@@ -109,11 +109,14 @@ def stability_of_weights(program: Program, measurements: FlowMeasurements) -> Fi
         return "the file has no `discretise` line"
     if model.discretisation.tolerance is not None:
         return "steps are adaptive, and solved to a tolerance"
-    stability = stability_of(model, program.derivation)
+    stability = scheme_stability(model, program.derivation)
     if isinstance(stability, str):
         return stability
     groups = model.discretisation.groups
-    tested = decisive(stability, model.scheme, model.dynamics, groups) or stability.tested[-1]
+    tested = (
+        matching_test_equation(stability, model.scheme, model.dynamics, groups)
+        or stability.tested[-1]
+    )
     return stability_figure(tested, _points(model, measurements), measurements.subject)
 
 

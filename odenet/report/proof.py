@@ -4,7 +4,7 @@ import re
 from dataclasses import dataclass
 
 from odenet.analyse import Certificate, latex, proof_text
-from odenet.analyse.conditions import Part
+from odenet.analyse.conditions import ProofPart
 from odenet.emit.latex import aligned
 from odenet.emit.mathml import mathml
 
@@ -23,25 +23,25 @@ def proof_steps(certificate: Certificate) -> list[Step]:
     if not certificate.proved:
         return []
     parts = certificate.parts
-    steps = [Step(" ".join(proof_text.opening(parts)))] if len(parts) > 1 else []
+    steps = [Step(" ".join(proof_text.opening_lines(parts)))] if len(parts) > 1 else []
     for number, part in enumerate(parts, start=1):
         steps += _part_steps(part, str(number) if len(parts) > 1 else "")
-    steps.append(Step(f"Sources: {proof_text.sources(parts)}."))
+    steps.append(Step(f"Sources: {proof_text.sources_text(parts)}."))
     return steps
 
 
-def _part_steps(part: Part, name: str) -> list[Step]:
+def _part_steps(part: ProofPart, name: str) -> list[Step]:
     """The steps about one of the independent parts of a system, which they call by its name."""
-    lines = list(proof_text.setting(part, name))
+    lines = list(proof_text.setting_lines(part, name))
     units = tuple(line.strip() for line in lines if line.startswith("  "))
     sentences = [line for line in lines if not line.startswith("  ")]
     if not part.units:
         return [Step(" ".join(sentences))]
-    conclusion = " ".join(proof_text.conclusion(part, name))
+    conclusion = " ".join(proof_text.conclusion_lines(part, name))
     count = 2 if part.decay else 1  # of the sentences before the list of units
     introduction = f"{' '.join(sentences[:count])}:"
-    matrix_text = " ".join([*sentences[count:], *proof_text.arranged(part)])
-    matrix = mathml(aligned(list(latex.display(part))))
+    matrix_text = " ".join([*sentences[count:], *proof_text.change_of_variables_lines(part)])
+    matrix = mathml(aligned(list(latex.part_rows(part))))
     return [Step(introduction, units), Step(matrix_text, (), matrix), Step(conclusion)]
 
 

@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from odenet.analyse import certify, decide
-from odenet.analyse.lyapunov import Numbers, candidates, positive_definite
+from odenet.analyse.lyapunov import RationalMatrix, is_positive_definite, scaling_candidates
 from odenet.model.tables.activations import ROWS
 from tests.analyse.checks import check
 from tests.analyse.specs import Drawn, model
@@ -228,7 +228,7 @@ def test_no_verdict_near_the_conditions_is_contradicted(rnd: Random, seed: int):
 # --- scalings of numbers ---
 
 
-def exact(rows: list[list[int]]) -> Numbers:
+def exact(rows: list[list[int]]) -> RationalMatrix:
     return tuple(tuple(Fraction(entry) for entry in row) for row in rows)
 
 
@@ -236,12 +236,12 @@ def exact(rows: list[list[int]]) -> Numbers:
 @given(st.integers(2, 4), st.randoms(use_true_random=False))
 def test_a_scaling_of_numbers_exists_for_every_hurwitz_matrix(size: int, rnd: Random):
     matrix = [[rnd.randint(-3, 3) for _ in range(size)] for _ in range(size)]
-    found = list(candidates(exact(matrix)))
+    found = list(scaling_candidates(exact(matrix)))
     largest = max(np.linalg.eigvals(np.array(matrix, dtype=float)).real)
     if largest < -1e-9:
         assert found
     for c in found:
-        assert positive_definite(c)
+        assert is_positive_definite(c)
         assert np.linalg.eigvalsh(np.array(c, dtype=float)).min() > 0
     if largest > 1e-9:
         residues = [np.array(c, dtype=float) @ np.array(matrix) for c in found]
@@ -260,7 +260,7 @@ def test_a_scaling_of_numbers_does_not_commute_with_decays_that_differ():
      ([[1, 0], [1, 1]], False), ([[-1, 0], [0, 1]], False)],
 )  # fmt: skip
 def test_definiteness_is_told_exactly(rows: list[list[int]], definite: bool):
-    assert positive_definite(exact(rows)) == definite
+    assert is_positive_definite(exact(rows)) == definite
 
 
 def test_a_bound_is_not_used_where_a_norm_scales_the_slopes():
@@ -277,7 +277,7 @@ def test_a_learned_number_inside_a_chain_has_no_bound():
 def test_a_change_of_variables_from_the_left_gives_no_energy():
     certificate = certify(model(spec(f"{AK}Y'' = -A^T A K^T tanh(K Y) - Y'")))
     (part,) = certificate.parts
-    assert certificate.energy is None and part.expanded is not None
+    assert certificate.energy is None and part.expanded_unit is not None
 
 
 def test_the_certificate_carries_the_scaling_and_the_allowance():

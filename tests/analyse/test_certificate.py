@@ -211,7 +211,7 @@ def test_names_are_spelled_as_their_author_did():
 def test_equal_units_are_one():
     text = f"state Y, Z\n{K}Y' = K^T relu(K Y + K Z)\nZ' = -K^T relu(K Y + K Z)"
     certificate = certify(model(text))
-    assert certificate.vanishing and len(certificate.parts[0].units) == 1
+    assert certificate.has_zero_spectrum and len(certificate.parts[0].units) == 1
 
 
 # --- energy ---

@@ -15,7 +15,7 @@ DIFFUSION = "state Y\nparam K : dense\nY' = -K^T tanh(K Y)\n"
 
 def facts(program: Model) -> Facts:
     derived = derive(program.scheme)
-    return Facts(model=program, derived=derived, certificate=certify(program))
+    return Facts(model=program, derivation_or_none=derived, certificate=certify(program))
 
 
 def claims(text: str, trials: int = 40) -> dict[str, ClaimResult]:

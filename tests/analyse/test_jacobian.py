@@ -8,8 +8,8 @@ import torch
 
 import odenet
 from odenet.analyse.dual_numbers import conv_matrix
-from odenet.analyse.jacobian import Evaluation, jacobian
-from odenet.analyse.sampling import Point, Size, draw, sizes
+from odenet.analyse.jacobian import FormulaEvaluator, jacobian
+from odenet.analyse.sampling import Point, StateSize, draw_point, state_sizes
 from odenet.model.tables import activations
 from odenet.runtime import conv
 from odenet.runtime.learned import operators
@@ -27,14 +27,14 @@ MAPS += "Y' = f(Y)"
 def test_the_jacobian_is_the_derivative_of_the_right_hand_side(text: str):
     program = model(text)
     rng = np.random.default_rng(0)
-    for size in sizes(program)[-2:]:
-        point = draw(program, size, rng)
+    for size in state_sizes(program)[-2:]:
+        point = draw_point(program, size, rng)
         exact = jacobian(program, point, size)
         direction = rng.standard_normal(len(point.state))
 
         def rate(t: float, point=point, size=size, direction=direction) -> np.ndarray:
             moved = Point(point.weights, point.state + t * direction, point.input)
-            return Evaluation(program, moved, size).rates()[0]
+            return FormulaEvaluator(program, moved, size).value_and_jacobian()[0]
 
         slope = (rate(1e-6) - rate(-1e-6)) / 2e-6
         assert np.allclose(exact @ direction, slope, rtol=1e-4, atol=1e-4 * (1 + abs(slope).max()))
@@ -82,12 +82,12 @@ SPECS = {
 def test_the_generated_module_has_the_same_field(name: str):
     program = odenet.loads(SPECS[name])
     flow = program.flow(channels=2 * program.model.dynamics.input_parts, steps=1).double().eval()
-    size = Size(2, (3, 3))
-    point = draw(program.model, size, np.random.default_rng(0))
+    size = StateSize(2, (3, 3))
+    point = draw_point(program.model, size, np.random.default_rng(0))
     load(flow, point)
     states = point.state.reshape(len(program.model.system), 1, 2, 3, 3)
     found = flow.field(tuple(torch.from_numpy(s) for s in states))
-    expected = Evaluation(program.model, point, size).rates()[0]
+    expected = FormulaEvaluator(program.model, point, size).value_and_jacobian()[0]
     together = np.concatenate([f.detach().numpy().reshape(-1) for f in found])
     assert np.allclose(together, expected)
 

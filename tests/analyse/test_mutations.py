@@ -85,12 +85,12 @@ NEAR_MISSES = [
 def _fresh_words():
     """What a mutant computed is not remembered."""
     remembered = (
-        operator_algebra.join,
-        operator_algebra.adjoint,
-        operator_algebra.root,
-        operator_algebra.core,
+        operator_algebra.word_product,
+        operator_algebra.word_adjoint,
+        operator_algebra.word_root,
+        operator_algebra.split_diagonals,
         operator_algebra.word_text,
-        lyapunov.candidates,
+        lyapunov.scaling_candidates,
     )
     for function in remembered:
         function.cache_clear()
@@ -118,7 +118,7 @@ def any_square(word: operator_algebra.Word):
 
 
 def free_of_assumptions(word: operator_algebra.Word):
-    found = operator_algebra.root.__wrapped__(word)
+    found = operator_algebra.word_root.__wrapped__(word)
     return (found[0], frozenset()) if found else None
 
 
@@ -127,15 +127,15 @@ def commuting(left: operator_algebra.Word, right: operator_algebra.Word) -> oper
 
 
 def tails_of_any_sign(word: operator_algebra.Word, signs: Signs) -> list[operator_algebra.Word]:
-    found = [operator_algebra.root(word[start:]) for start in range(len(word))]
+    found = [operator_algebra.word_root(word[start:]) for start in range(len(word))]
     return [pair[0] for pair in found if pair]
 
 
 class Optimist(Signs):
     """Takes every unknown sign to be +."""
 
-    def of(self, scalar: laurent.Scalar) -> int | None:
-        found = Signs.of(self, scalar)
+    def sign_of(self, scalar: laurent.Scalar) -> int | None:
+        found = Signs.sign_of(self, scalar)
         return 1 if found is None else found
 
 
@@ -152,21 +152,21 @@ squares.negative_squares.original = squares.negative_squares  # type: ignore[att
 
 
 def growth_as_decay(system, signs):
-    flipped = {key: op if key[0] != key[1] else -op for key, op in system.linear.items()}
-    found = right_decay(replace(system, linear=flipped), signs)
-    return (found[0], replace(found[1], linear={})) if found else None
+    flipped = {key: op if key[0] != key[1] else -op for key, op in system.linear_terms.items()}
+    found = right_decay(replace(system, linear_terms=flipped), signs)
+    return (found[0], replace(found[1], linear_terms={})) if found else None
 
 
 def every_state_its_own_decay(system):
     return [[state] for state in system.states]
 
 
-right_decay = reductions.without_decay
+right_decay = reductions.split_off_decay
 
 
 def accepting(spectrum: str) -> Callable:
     def wrong(units, matrix, weights, signs):
-        return conditions.Part(
+        return conditions.ProofPart(
             units=units, matrix=matrix, scaling=weights, squares=(), spectrum=spectrum
         )
 
@@ -174,11 +174,11 @@ def accepting(spectrum: str) -> Callable:
 
 
 def every_state_apart(system):
-    return [reductions._restrict(system, [state]) for state in system.states]
+    return [reductions._restricted(system, [state]) for state in system.states]
 
 
 def nothing_forced(model, found):
-    return replace(read_units.read_system.original(model, found), forced=False)  # type: ignore[attr-defined]
+    return replace(read_units.read_system.original(model, found), has_forcing=False)  # type: ignore[attr-defined]
 
 
 read_units.read_system.original = read_units.read_system  # type: ignore[attr-defined]
@@ -194,7 +194,7 @@ def without_numbers(form):
     return affine_of({**form, **{k: v for k, v in bare.items() if hasattr(k, "stage")}})
 
 
-affine_of = functions.affine
+affine_of = functions.in_canonical_order
 
 
 def letters_of_diagonals(self, name):
@@ -207,7 +207,7 @@ def slopes_of_at_most_one(activation, found):
 
 
 def slopes_without_numbers(unit, reader):
-    return [Fraction(1) for _ in unit.between]
+    return [Fraction(1) for _ in unit.stage_factors]
 
 
 def half_the_fall(activation, found):
@@ -215,14 +215,14 @@ def half_the_fall(activation, found):
     return least and least / 2, most
 
 
-for function in (slopes.activation_bounds, slopes._all_moved):
+for function in (slopes.activation_bounds, slopes._shift_slopes):
     function.original = function  # type: ignore[attr-defined]
 
 
 def moved_and_kept(system, turned):
     """The linear part is added to nothing: ψ takes the place of φ all the same."""
-    moved = slopes._all_moved.original(system, turned)  # type: ignore[attr-defined]
-    return replace(moved, linear=system.linear)
+    moved = slopes._shift_slopes.original(system, turned)  # type: ignore[attr-defined]
+    return replace(moved, linear_terms=system.linear_terms)
 
 
 def products_with_slopes(units_, decay, rate):
@@ -230,7 +230,7 @@ def products_with_slopes(units_, decay, rate):
     found = []
     for unit in units_:
         gamma = next((decay[s] for s in unit.row if s in decay), Scalar())
-        bound = bounded_slopes.largest(unit) or Fraction(1)
+        bound = bounded_slopes.slope_bound(unit) or Fraction(1)
         found.append(Scalar.number(bound) * (gamma - rate))
     return tuple(found)
 
@@ -238,7 +238,7 @@ def products_with_slopes(units_, decay, rate):
 def decay_of_the_first(units_, decay, rate):
     """Every unit is given the decay of the first state that has one."""
     gamma = next(iter(decay.values()))
-    bounds = [bounded_slopes.largest(unit) or Fraction(1) for unit in units_]
+    bounds = [bounded_slopes.slope_bound(unit) or Fraction(1) for unit in units_]
     return tuple(Scalar.number(1 / bound) * (gamma - rate) for bound in bounds)
 
 
@@ -262,50 +262,62 @@ def any_prefix(plain):
 
 
 MUTANTS: dict[str, tuple[Any, Any]] = {
-    "the adjoint of a product keeps its order": (operator_algebra.adjoint, unreversed),
+    "the adjoint of a product keeps its order": (operator_algebra.word_adjoint, unreversed),
     "every operator is self-adjoint": (
-        operator_algebra.adjoint,
+        operator_algebra.word_adjoint,
         lambda word: tuple(reversed(word)),
     ),
-    "every even word is a square": (operator_algebra.root, any_square),
-    "learned diagonals are never negative": (operator_algebra.root, free_of_assumptions),
-    "operators commute": (operator_algebra.join, commuting),
+    "every even word is a square": (operator_algebra.word_root, any_square),
+    "learned diagonals are never negative": (
+        operator_algebra.word_root,
+        free_of_assumptions,
+    ),
+    "operators commute": (operator_algebra.word_product, commuting),
     "every unknown sign is +": (Signs, Optimist),
-    "roots are taken of diagonals of any sign": (factorisations.tails, tails_of_any_sign),
+    "roots are taken of diagonals of any sign": (
+        factorisations.squared_suffixes,
+        tails_of_any_sign,
+    ),
     "coupling is left out of the squares": (squares.negative_squares, diagonal_only),
-    "growth is taken for decay": (reductions.without_decay, growth_as_decay),
+    "growth is taken for decay": (reductions.split_off_decay, growth_as_decay),
     "a linear unit may read states of different decay": (
-        prove._reads_one_decay,
+        prove._has_equal_decays,
         lambda arrangement, decay: True,
     ),
-    "C M needs not be antisymmetric": (conditions.antisymmetric, accepting("imaginary")),
-    "C M needs not be symmetric": (conditions.symmetric, accepting("real")),
-    "C M needs not be dissipative": (conditions.dissipative, accepting("stable")),
-    "every system is block triangular": (reductions.parts, every_state_apart),
-    "every activation is monotone": (units.not_monotone, lambda unit, model: None),
-    "numbers inside a chain do not matter": (functions.affine, without_numbers),
+    "C M needs not be antisymmetric": (conditions.prove_antisymmetric, accepting("imaginary")),
+    "C M needs not be symmetric": (conditions.prove_symmetric, accepting("real")),
+    "C M needs not be dissipative": (conditions.prove_dissipative, accepting("stable")),
+    "every system is block triangular": (reductions.irreducible_systems, every_state_apart),
+    "every activation is monotone": (units.nonmonotone_activation, lambda unit, model: None),
+    "numbers inside a chain do not matter": (functions.in_canonical_order, without_numbers),
     "a forcing does no work": (read_units.read_system, nothing_forced),
     "slopes are at most 1 always": (slopes.activation_bounds, slopes_of_at_most_one),
-    "numbers in a chain do not change its slope": (slopes._between, slopes_without_numbers),
+    "numbers in a chain do not change its slope": (
+        slopes._factor_values,
+        slopes_without_numbers,
+    ),
     "the least slope is half of what it is": (slopes.activation_bounds, half_the_fall),
-    "what is moved to the linear terms is lost": (slopes._all_moved, moved_and_kept),
+    "what is moved to the linear terms is lost": (slopes._shift_slopes, moved_and_kept),
     "larger slopes are allowed more": (bounded_slopes.allowances, products_with_slopes),
     "the decay of one state is that of all": (bounded_slopes.allowances, decay_of_the_first),
     "what decay leaves over is all of it": (bounded_slopes._with_rate, any_rate),
-    "diagonal weights have any sign": (scaling._normal, any_sign),
+    "diagonal weights have any sign": (scaling._normalise, any_sign),
     "a state moved through an operator may read itself": (
         factorisations.expansions,
         any_prefix,
     ),
-    "a scaling of numbers commutes with any decay": (prove._scalable, lambda block, decay: True),
-    "an indefinite scaling is fine": (lyapunov.positive_definite, lambda matrix: True),
+    "a scaling of numbers commutes with any decay": (
+        prove._is_scalable,
+        lambda block, decay: True,
+    ),
+    "an indefinite scaling is fine": (lyapunov.is_positive_definite, lambda matrix: True),
     "every spectrum is that of the first block": (
-        prove.together,
-        lambda found: found[0].of_jacobian,
+        prove.combined_spectrum,
+        lambda found: found[0].jacobian_spectrum,
     ),
 }
 METHODS = {
-    "every norm is a diagonal": (read_units._Chains, "_stage", any_norm),
+    "every norm is a diagonal": (read_units._ChainReader, "_outer_stage", any_norm),
     "every operator is a diagonal": (read_formulas.FormulaReader, "_letter", letters_of_diagonals),
 }
 
@@ -337,8 +349,8 @@ def test_a_wrong_rule_is_caught(name: str, monkeypatch: pytest.MonkeyPatch):
 
 def test_a_unit_that_reads_states_of_different_decay_is_caught(monkeypatch: pytest.MonkeyPatch):
     """Two rules keep it out: where decay is taken off, and where units are arranged."""
-    plant(monkeypatch, reductions._read_together, every_state_its_own_decay)
-    plant(monkeypatch, prove._reads_one_decay, lambda arrangement, decay: True)
+    plant(monkeypatch, reductions._joint_states, every_state_its_own_decay)
+    plant(monkeypatch, prove._has_equal_decays, lambda arrangement, decay: True)
     assert caught()
 
 

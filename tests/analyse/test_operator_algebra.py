@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from odenet.analyse.laurent import ONE, Scalar, Signs, common_factor
-from odenet.analyse.operator_algebra import Diagonal, Letter, Operator, root
+from odenet.analyse.operator_algebra import Diagonal, Letter, Operator, word_root
 from odenet.analyse.squares import negated, negative_squares, sum_of_squares
 
 SYMBOLS = {"γ": 0.7, "ε": 1.9, "g": -0.4}
@@ -105,9 +105,9 @@ def test_numbers_are_exact(a: Scalar, b: Scalar):
 @given(scalars())
 def test_a_known_sign_is_the_sign(a: Scalar):
     values = {name: Fraction(value) for name, value in SYMBOLS.items()}
-    sign = Signs(values).of(a)
+    sign = Signs(values).sign_of(a)
     assert sign is not None and (sign == 0 or np.sign(number(a)) == sign)
-    unknown = Signs({}, frozenset({"γ", "ε"})).of(a)
+    unknown = Signs({}, frozenset({"γ", "ε"})).sign_of(a)
     assert unknown in (None, sign)
 
 
@@ -127,7 +127,7 @@ def test_the_root_of_a_square_is_found(word: list):
     for letter in word:
         half = half @ Operator.word((letter,))
     ((square, _),) = (half.adjoint @ half).terms
-    found = root(square)
+    found = word_root(square)
     assert found is not None
     p = Operator.word(found[0])
     assert p.adjoint @ p == Operator.word(square)
@@ -145,7 +145,7 @@ def test_what_is_called_negative_is_a_sum_of_squares(rows: list[list[Operator]])
     squares = negative_squares(total, signs)
     if squares is not None:
         assert sum_of_squares(squares, 2) == negated(total)
-        assert all(signs.of(square.weight) == 1 for square in squares)
+        assert all(signs.sign_of(square.weight) == 1 for square in squares)
 
 
 def test_single_squares_and_their_sums_are_recognised():

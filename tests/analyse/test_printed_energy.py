@@ -65,4 +65,4 @@ def test_a_proof_of_the_same_units_is_not_repeated():
     text = "state Y, Z\nparam K : dense\nY' = K^T relu(K Z)\nZ' = -K^T relu(K Y)"
     energy = certify(model(text)).energy
     assert energy is not None and str(energy) == "E = 1ᵀΨ(K Z) + 1ᵀΨ(K Y),  dE/dt = 0"
-    assert energy.explained == f"{energy}, with Ψ' = relu"
+    assert energy.full_text == f"{energy}, with Ψ' = relu"

@@ -20,7 +20,7 @@ def reach(program):
     """The largest ω of K - Kᵀ, without the slope that the sector's own ω has."""
     sector = damped_sector(program.model, program.certificate)
     tested = program.derivation.stability.tested[-1]
-    return sector.reach(tested, float(program.model.discretisation.h))
+    return sector.stable_frequency(tested, float(program.model.discretisation.h))
 
 
 def radius(form, step, decay, slope, omega, h, draws):

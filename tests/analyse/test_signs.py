@@ -7,8 +7,8 @@ import torch
 import odenet
 from odenet.analyse import certify
 from odenet.analyse.claims import check_claims
-from odenet.analyse.jacobian import Evaluation
-from odenet.analyse.sampling import draw, sizes
+from odenet.analyse.jacobian import FormulaEvaluator
+from odenet.analyse.sampling import draw_point, state_sizes
 from odenet.diagnostics import SpecError
 from odenet.runtime.learned.parameters import diagonal, inverse_softplus, scalar
 from tests.analyse.checks import check
@@ -119,17 +119,17 @@ def test_the_module_begins_at_the_stated_value_and_computes_with_positive_values
     stored, softplus = flow.state_dict(), torch.nn.functional.softplus
     assert torch.allclose(softplus(stored["gamma"]), torch.full((1,), 0.25).double(), atol=1e-6)
     assert torch.allclose(softplus(stored["d"]), torch.ones(1, 4).double(), atol=1e-6)
-    size = sizes(program.model)[-1]
+    size = state_sizes(program.model)[-1]
     flow = program.flow(size.channels, 1, space=0).double()
     for seed in range(5):
-        point = draw(program.model, size, np.random.default_rng(seed))
+        point = draw_point(program.model, size, np.random.default_rng(seed))
         assert point.weights["gamma"] > 0 and (point.weights["d"] > 0).all()
         with torch.no_grad():
             stored = {name: torch.as_tensor(value) for name, value in point.weights.items()}
             stored |= {name: inverse_softplus(stored[name]) for name in ("gamma", "d")}
             for name, value in flow.state_dict().items():
                 value.copy_(stored[name])
-        rates = Evaluation(program.model, point, size).rates()[0]
+        rates = FormulaEvaluator(program.model, point, size).value_and_jacobian()[0]
         found = flow.field((torch.as_tensor(point.state).reshape(1, -1),))[0]
         assert np.allclose(found.detach().numpy().reshape(-1), rates)
 

@@ -8,8 +8,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from odenet.analyse import certify
-from odenet.analyse.jacobian import Evaluation
-from odenet.analyse.sampling import draw, sizes
+from odenet.analyse.jacobian import FormulaEvaluator
+from odenet.analyse.sampling import draw_point, state_sizes
 from tests.analyse.checks import check
 from tests.analyse.rewriting import rewritten
 from tests.analyse.specs import Drawn, model
@@ -78,9 +78,11 @@ def test_rewriting_keeps_the_values():
     for seed in range(40):
         program = model(Drawn(Random(seed)).text())
         other = rewritten(program, Random(seed))
-        size = sizes(program)[0]
-        point = draw(program, size, np.random.default_rng(seed))
-        one, two = (Evaluation(p, point, size).rates()[1] for p in (program, other))
+        size = state_sizes(program)[0]
+        point = draw_point(program, size, np.random.default_rng(seed))
+        one, two = (
+            FormulaEvaluator(p, point, size).value_and_jacobian()[1] for p in (program, other)
+        )
         assert np.allclose(one, two, atol=1e-9 * (1 + abs(one).max()))
 
 

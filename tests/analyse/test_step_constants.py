@@ -6,8 +6,12 @@ import numpy as np
 import pytest
 
 import odenet
-from odenet.analyse.scheme_on_dynamics import depth, stability_of, undone
-from odenet.analyse.step_constants import MOST, ends, few_steps, steps_in_use
+from odenet.analyse.scheme_on_dynamics import (
+    estimate_round_trip,
+    flow_depth,
+    scheme_stability,
+)
+from odenet.analyse.step_constants import MAX_STEPS, distinct_steps, invertible_range, sample_steps
 from odenet.diagnostics import SpecError
 from odenet.emit.numerics import numerics
 
@@ -91,7 +95,7 @@ def test_the_claim_of_an_order_is_open_where_none_is_derived():
 def test_the_limit_is_that_of_the_tightest_step():
     def limit(scheme):
         program = compiled(scheme)
-        return stability_of(program.model, program.derivation)
+        return scheme_stability(program.model, program.derivation)
 
     single = [limit(f"coupled_heun(λ = {a}, h = 0.1)") for a in (0.9, 0.6, 0.8)]
     mixed = limit("coupled_heun(λ = [0.9, 0.6, 0.8], h = 0.1)")
@@ -112,8 +116,8 @@ def _numerics(program):
 
 def test_many_steps_are_looked_at_in_part_and_that_is_said():
     program = compiled("momentum(γ = uniform(0.5, 0.9, seed = 2))", "flow(60)")
-    looked, every = few_steps(program.model), steps_in_use(program.model)
-    assert len(looked) <= MOST < len(every)
+    looked, every = sample_steps(program.model), distinct_steps(program.model)
+    assert len(looked) <= MAX_STEPS < len(every)
     values = [at.values["gamma"] for at in every]
     assert {min(values), max(values)} <= {at.values["gamma"] for at in looked}
     assert any(f"{len(looked)} of {len(every)} kinds" in line for line in _numerics(program))
@@ -122,7 +126,9 @@ def test_many_steps_are_looked_at_in_part_and_that_is_said():
 def test_the_round_trip_is_that_of_the_steps_in_use():
     def error(scheme):
         program = compiled(scheme, "flow(8)")
-        return undone(program.model, program.derivation, depth(program.model)).error.estimate
+        return estimate_round_trip(
+            program.model, program.derivation, flow_depth(program.model)
+        ).error.estimate
 
     same = error("momentum(γ = 0.5)")
     assert error("momentum(γ = [0.5, 0.5, 0.5, 0.5, 0.5, 0.5, 0.5, 0.5])") == pytest.approx(same)
@@ -150,7 +156,7 @@ def test_what_is_learned_is_kept_between_the_values_without_an_inverse(scheme, l
     program = compiled(scheme)
     name = next(iter(program.model.discretisation.varying))
     name = "a" if "own" in scheme else name
-    assert ends(program.model, program.derivation, name) == pytest.approx((low, high))
+    assert invertible_range(program.model, program.derivation, name) == pytest.approx((low, high))
 
 
 def test_a_ramp_that_starts_without_an_inverse_is_not_called_reversible():

@@ -9,13 +9,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from odenet.analyse import Certificate, certify
-from odenet.analyse.jacobian import Evaluation
+from odenet.analyse.jacobian import FormulaEvaluator
 from odenet.analyse.operator_algebra import Letter, Operator
 from odenet.analyse.read_formulas import FormulaReader, Gate, OutsideTheorems
 from odenet.analyse.read_units import read_system
-from odenet.analyse.sampling import draw, sizes
+from odenet.analyse.sampling import draw_point, state_sizes
 from odenet.analyse.units import System
-from odenet.analyse.witness import FOUND, worst_eigenvalue
+from odenet.analyse.witness import LEAST_EXCESS, worst_eigenvalue
 from odenet.model.expressions import expr
 from tests.analyse.checks import check
 from tests.analyse.specs import joined, model
@@ -24,22 +24,22 @@ from tests.analyse.specs import joined, model
 class Numeric:
     """Operators of the algebra as matrices, at one point."""
 
-    def __init__(self, reader: FormulaReader, evaluation: Evaluation):
+    def __init__(self, reader: FormulaReader, evaluation: FormulaEvaluator):
         self.reader = reader
         self.at = evaluation
 
     def operator(self, operator: Operator) -> np.ndarray:
         total = 0
         for word, scalar in operator.terms:
-            matrix = np.eye(self.at.size.channels * self.at.size.cells)
+            matrix = np.eye(self.at.size.channels * self.at.size.grid_points)
             for letter in reversed(word):
                 matrix = self.letter(letter, matrix)
-            total = total + self.at.number(self.reader.node(scalar)) * matrix
+            total = total + self.at.number(self.reader.number_formula(scalar)) * matrix
         return total  # type: ignore[return-value]
 
     def letter(self, letter, matrix: np.ndarray) -> np.ndarray:
         if isinstance(letter, Letter):
-            found = self.at._matrix(str(self.reader.names[letter.name]))
+            found = self.at._operator_matrix(str(self.reader.names[letter.name]))
             return (found.T if letter.adjoint else found) @ matrix
         for name, power in letter.powers:
             target = self.reader.names[name]
@@ -47,10 +47,10 @@ class Numeric:
                 assert not target.word
                 leaf = target.leaf
                 node = leaf if isinstance(leaf, expr.Node) else leaf.node
-                values = self.at.field(node).value.reshape(-1)
+                values = self.at.feature_map(node).value.reshape(-1)
                 values = values * (getattr(leaf, "sign", 1))
             else:
-                values = np.diag(self.at._matrix(str(target)))
+                values = np.diag(self.at._operator_matrix(str(target)))
             matrix = (values ** int(power))[:, None] * matrix
         return matrix
 
@@ -58,20 +58,22 @@ class Numeric:
 def compare(program, system: System, reader: FormulaReader, seed: int) -> None:
     """Σ_k L_k d(± formula_k)/ds plus the linear terms is the Jacobian, and each is D R, D >= 0."""
     rng = np.random.default_rng(seed)
-    available = sizes(program)
+    available = state_sizes(program)
     size = available[int(rng.integers(len(available)))]
-    point = draw(program, size, rng)
-    evaluation = Evaluation(program, point, size)
-    numeric, width = Numeric(reader, evaluation), size.channels * size.cells
-    jacobian = evaluation.rates()[1]
+    point = draw_point(program, size, rng)
+    evaluation = FormulaEvaluator(program, point, size)
+    numeric, width = Numeric(reader, evaluation), size.channels * size.grid_points
+    jacobian = evaluation.value_and_jacobian()[1]
     place = {state: i * width for i, state in enumerate(system.states)}
     total = np.zeros_like(jacobian)
-    for (i, j), operator in system.linear.items():
+    for (i, j), operator in system.linear_terms.items():
         here = np.s_[place[i] : place[i] + width, place[j] : place[j] + width]
         total[here] += numeric.operator(operator)
     for unit in system.units:
         assert unit.formula is not None
-        slopes = unit.sign * evaluation.field(unit.formula).slope.reshape(width, -1)
+        slopes = unit.formula_sign * evaluation.feature_map(unit.formula).derivative.reshape(
+            width, -1
+        )
         for i, operator in unit.column.items():
             total[place[i] : place[i] + width] += numeric.operator(operator) @ slopes
         read = np.zeros((width, len(jacobian)))
@@ -212,13 +214,13 @@ def test_a_difference_of_two_chains_is_not_antisymmetric():
     program = model(text)
     certificate = certify(program)
     assert not certificate.proved and not conserved(certificate)
-    size = sizes(program)[0]
+    size = state_sizes(program)[0]
     found = [
-        worst_eigenvalue(Evaluation(program, draw(program, size, np.random.default_rng(seed)),
-                                    size).rates()[1], "imaginary").excess
+        worst_eigenvalue(FormulaEvaluator(program, draw_point(program, size, np.random.default_rng(seed)),
+                                    size).value_and_jacobian()[1], "imaginary").excess
         for seed in range(10)
     ]  # fmt: skip
-    assert max(found) > FOUND
+    assert max(found) > LEAST_EXCESS
 
 
 def test_two_chains_conserve_no_energy_together():
@@ -250,7 +252,7 @@ EQUAL = {
 def test_functions_that_are_equal_are_one_unit(name: str):
     program = model(between(*EQUAL[name]))
     system = read_system(program, FormulaReader(program))
-    assert system.units == () and not system.linear
+    assert system.units == () and not system.linear_terms
 
 
 def test_a_unit_is_shown_as_it_was_written():
@@ -260,7 +262,7 @@ def test_a_unit_is_shown_as_it_was_written():
         program = model(f"state Y\n{names}\nY' = K^T {rate}")
         (unit,) = read_system(program, FormulaReader(program)).units
         found[rate] = (unit.text, str(next(iter(unit.column.values()))))
-        assert unit.sign == (-1 if unit.text.startswith("-") else 1)
+        assert unit.formula_sign == (-1 if unit.text.startswith("-") else 1)
     assert found == {
         "tanh(-K Y)": ("tanh(-K Y)", "Kᵀ"),
         "relu(-2 tanh(K Y))": ("-relu(-2 tanh(K Y))", "-Kᵀ"),

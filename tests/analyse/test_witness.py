@@ -7,7 +7,7 @@ import torch
 import odenet
 from odenet.analyse import certify, decide, search_witness
 from odenet.analyse.jacobian import jacobian
-from odenet.analyse.sampling import Point, Size
+from odenet.analyse.sampling import Point, StateSize
 from odenet.analyse.witness import worst_eigenvalue
 from tests.analyse.specs import model
 from tests.analyse.test_jacobian import load
@@ -59,9 +59,9 @@ def test_a_witness_carries_all_that_is_needed():
     program = model(UNSTABLE["RevNet"])
     found = search_witness(program)
     assert found is not None
-    size = Size(found.channels, found.space)
+    size = StateSize(found.channels, found.space)
     state = np.concatenate([value.reshape(-1) for value in found.state.values()])
-    point = Point(found.weights, state, found.input.reshape(-1, size.cells))
+    point = Point(found.weights, state, found.input.reshape(-1, size.grid_points))
     eigenvalues = np.linalg.eigvals(jacobian(program, point, size))
     assert np.min(abs(eigenvalues - found.eigenvalue)) < 1e-9
     plain = found.to_json()

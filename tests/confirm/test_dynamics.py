@@ -9,7 +9,7 @@ import torch
 
 import odenet
 from odenet.analyse import certificate, certify, energy, read_units, units
-from odenet.analyse.operator_algebra import NOTHING
+from odenet.analyse.operator_algebra import ZERO_OPERATOR
 from odenet.analyse.units import System, Unit
 from odenet.confirm import Disagreement, confirmed
 from odenet.confirm.draw import Point, draw
@@ -51,7 +51,7 @@ def forgetting_places(model: Model, reader, whole: bool = False) -> System:
         key = (*sorted(map(str, unit.stages)), frozenset(unit.row.items()))
         one = merged.setdefault(key, replace(unit, column={}))
         column = {
-            state: one.column.get(state, NOTHING) + unit.column.get(state, NOTHING)
+            state: one.column.get(state, ZERO_OPERATOR) + unit.column.get(state, ZERO_OPERATOR)
             for state in {*one.column, *unit.column}
         }
         merged[key] = replace(one, column=column)
@@ -115,7 +115,7 @@ def test_a_proof_whose_matrices_do_not_fit_is_caught(change: str):
 
 
 def test_a_negative_slope_is_caught_where_monotonicity_is_used(monkeypatch: pytest.MonkeyPatch):
-    plant(monkeypatch, units.not_monotone, lambda unit, model: None)
+    plant(monkeypatch, units.nonmonotone_activation, lambda unit, model: None)
     text = "state Y\nparam K : dense\nY' = -K^T sin(K Y)\n"
     assert "slope" in caught(text)
 

@@ -69,7 +69,7 @@ def test_a_double_eigenvalue_is_found_where_it_is_far_enough(value):
 
 def test_a_scaling_that_does_not_commute_with_the_decay_is_caught(monkeypatch):
     assert not certify(model(SWAPPED)).proved
-    plant(monkeypatch, prove._scalable, lambda block, decay: True)
+    plant(monkeypatch, prove._is_scalable, lambda block, decay: True)
     program = model(SWAPPED)
     wrong = certify(program)
     assert wrong.verdict == "stable"

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 import odenet
-from odenet.analyse.scheme_on_dynamics import depth
+from odenet.analyse.scheme_on_dynamics import flow_depth
 from odenet.emit.numerics import numerics
 
 SPECS = Path(__file__).parents[2] / "specs"
@@ -35,7 +35,7 @@ def test_nothing_is_said_of_steps_that_a_solver_chooses():
 
 def test_the_steps_are_those_of_the_longest_flow():
     program = odenet.load(SPECS / "hamiltonian.ode", set={"n": 18})
-    assert depth(program.model) == 18
+    assert flow_depth(program.model) == 18
     assert lines("hamiltonian", n=18)[1].startswith("18 steps are undone to an estimated ")
 
 

@@ -103,7 +103,7 @@ def _forms(program: Program, search: bool) -> dict[str, str]:
     certificate = program.decide(trials)
     claims = program.judge(certificate, trials)
     derived = program.derivation if program.discretised else None
-    facts = Facts(model=program.model, derived=derived, certificate=certificate)
+    facts = Facts(model=program.model, derivation_or_none=derived, certificate=certificate)
     made = as_json(facts, claims)
     return {
         "json": json.dumps(made, allow_nan=False, sort_keys=True),

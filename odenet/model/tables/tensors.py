@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 Distribution = Literal["weight", "shift", "gain", "variance"]
 Array = Any  # a numpy array
-Dual = Any  # odenet.analyse.dual_numbers.Jet, a feature map (channels, cells) and its derivative
+Dual = Any  # odenet.analyse.dual_numbers.DualArray, a feature map and its derivative
 Space = tuple[int, ...]  # the sizes of the spatial axes of a feature map
 
 
