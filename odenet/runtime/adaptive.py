@@ -106,9 +106,7 @@ class _RightHandSide:
         names = [name for name in flow._parameters if flow._parameters[name] is not None]
         names += [name for name, m in flow._modules.items() if isinstance(m, Knotted)]
         self._values = {name: _value_at(getattr(flow, name), step) for name in names}
-        self._flow.__dict__.update(
-            {name: OneStepStack(value) for name, value in self._values.items()}
-        )
+        self._flow.__dict__.update({n: OneStepStack(v) for n, v in self._values.items()})
 
     def parameters(self) -> tuple[Tensor, ...]:
         """The tensors that the right-hand sides are differentiated with respect to."""

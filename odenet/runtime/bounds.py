@@ -5,7 +5,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from odenet.runtime.learned.constants import as_numbers, values_of_steps
+from odenet.runtime.learned.constants import as_numbers, step_values
 from odenet.runtime.learned.knots import Knotted
 from odenet.runtime.learned.operator_norms import BatchedNorms, Directions, operator_norm
 from odenet.runtime.passes.equations import Equations
@@ -39,10 +39,8 @@ class OperatorBounds(Equations):
         if "h" not in self.varying:
             return K.diff(dim=0).square().sum() / h
         squares = K.diff(dim=0).square().flatten(1).sum(1)  # empty if all steps share K
-        step_sizes = torch.stack(list(map(torch.as_tensor, values_of_steps(h, self.steps))))[
-            : len(squares)
-        ]
-        return (squares / step_sizes.to(squares)).sum()
+        sizes = torch.stack(list(map(torch.as_tensor, step_values(h, self.steps))))[: len(squares)]
+        return (squares / sizes.to(squares)).sum()
 
     def stability(self, iterations: int | None = None) -> Tensor:
         """For each step h ω / limit, from operator norms; below 1 the discrete flow is stable.

@@ -34,12 +34,10 @@ class BudgetShare(int):
     def for_need(self, need: int) -> int:
         """The part of the flow in a call for which it would store ``need`` bytes."""
         self.needs[self.index] = need
-        known_needs = [value for value in self.needs if value is not None]
-        if len(known_needs) < len(self.needs):
+        known = [value for value in self.needs if value is not None]
+        if len(known) < len(self.needs):
             return int(self)
-        return (
-            self.total if sum(known_needs) <= self.total else self.total * need // sum(known_needs)
-        )
+        return self.total if sum(known) <= self.total else self.total * need // sum(known)
 
 
 def as_bytes(budget: int | str) -> int:

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from odenet.runtime.budget_share import BudgetShare, as_bytes
-from odenet.runtime.learned.constants import values_of_steps
+from odenet.runtime.learned.constants import step_values
 from odenet.runtime.learned.slices import sliced_attributes
 from odenet.runtime.passes.equations import Equations
 from odenet.runtime.passes.flow_weights import FlowWeights
@@ -79,7 +79,7 @@ def run_plain_steps(flow: Stepwise, state: State, steps: range) -> State:
                 flow_copy.__dict__[name] = stack.unbind() if torch.is_grad_enabled() else stack
     if flow_copy is not flow:
         for name in flow.varying:
-            flow_copy.__dict__[name] = values_of_steps(getattr(flow, name), flow.steps)
+            flow_copy.__dict__[name] = step_values(getattr(flow, name), flow.steps)
     for step in steps:
         state = run_step(flow_copy, state, step)
     return state

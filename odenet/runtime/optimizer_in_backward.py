@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from odenet.runtime.flow import Flow
 from odenet.runtime.learned.optimizer_states import slice_state, stack_state
-from odenet.runtime.learned.slices import ParameterSlices
+from odenet.runtime.learned.slices import Slices
 from odenet.runtime.passes.flow_weights import FlowWeights
 
 ClipBy = Literal["exact", "last"]
@@ -70,10 +70,8 @@ class OptimizerInBackward:
         if not clip >= 0:
             raise ValueError(f"clip is the largest norm of the gradient, or 0; not {clip}")
         _refuse_unsuitable(optimizer)
-        parameter_ids = {id(parameter) for parameter in network.parameters()}
-        if not any(
-            id(t) in parameter_ids for group in optimizer.param_groups for t in group["params"]
-        ):
+        known_ids = {id(parameter) for parameter in network.parameters()}
+        if not any(id(t) in known_ids for group in optimizer.param_groups for t in group["params"]):
             raise ValueError(
                 f"this {type(optimizer).__name__} has no parameter of the network, none of which "
                 "would move: make it of network.parameters()"
@@ -91,10 +89,8 @@ class OptimizerInBackward:
         for index, group in enumerate(optimizer.param_groups):
             for tensor in group["params"]:
                 _hook_gradient(tensor, partial(self._on_gradient, index))
-        optimizer.register_state_dict_post_hook(lambda _, saved: stack_state(saved, self._counts))
-        optimizer.register_load_state_dict_pre_hook(
-            lambda _, saved: slice_state(saved, self._counts)
-        )
+        optimizer.register_state_dict_post_hook(lambda _, s: stack_state(s, self._counts))
+        optimizer.register_load_state_dict_pre_hook(lambda _, s: slice_state(s, self._counts))
         if state is not None:
             optimizer.state.clear()
             optimizer.load_state_dict(state)
@@ -146,13 +142,9 @@ class OptimizerInBackward:
         groups = self.optimizer.param_groups
         optimized = {id(tensor) for group in groups for tensor in group["params"]}
         # An adaptive solver reads whole stacks, and gives whole gradients.
-        fixed_step_flows = [flow for flow in flows if not hasattr(flow, "rtol")]
-        stacks = [
-            s for flow in fixed_step_flows for s in FlowWeights(flow, flow.learned_names()).stacks
-        ]
-        slices = ParameterSlices(
-            [s for s in {id(s): s for s in stacks}.values() if id(s) in optimized]
-        )
+        fixed_flows = [flow for flow in flows if not hasattr(flow, "rtol")]
+        stacks = [s for flow in fixed_flows for s in FlowWeights(flow, flow.learned_names()).stacks]
+        slices = Slices([s for s in {id(s): s for s in stacks}.values() if id(s) in optimized])
         for flow in flows:
             flow.slices = slices
         self._counts: list[list[int]] = []

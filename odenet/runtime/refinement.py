@@ -104,17 +104,13 @@ def _derived_numbers(
     module: Flow | Entry, h: float, sizes: tuple[int, ...], shape: dict[str, Any]
 ) -> dict[str, Any]:
     """The attributes that depend on the step size, read off an instance with another h."""
-    shape = shape | dict.fromkeys(
-        getattr(module, "python_maps", ()), lambda channels: nn.Identity()
-    )
+    shape = shape | dict.fromkeys(getattr(module, "python_maps", ()), lambda c: nn.Identity())
     parameters = list(inspect.signature(type(module).__init__).parameters)[3:]
-    scheme_arguments = [name for name in parameters if name not in ("h", "T", *shape)]
-    if not {"h", "T"} & set(parameters) or not all(
-        hasattr(module, name) for name in scheme_arguments
-    ):
+    scheme_args = [name for name in parameters if name not in ("h", "T", *shape)]
+    if not {"h", "T"} & set(parameters) or not all(hasattr(module, name) for name in scheme_args):
         return {"h": h}
     varying = getattr(module, "varying", ())
-    constants: dict[str, Any] = {name: getattr(module, name) for name in scheme_arguments}
+    constants: dict[str, Any] = {name: getattr(module, name) for name in scheme_args}
     constants |= {n: as_numbers(c, 1)[0] for n, c in constants.items() if n in varying}
     size = {"T": h} if "T" in parameters else {"h": h}
     constructor: Any = type(module)
@@ -136,16 +132,14 @@ def _parametrizations(flow: Flow) -> dict[str, ParametrizationList]:
     return dict(parametrizations.items())
 
 
-def _refine_computed(
-    finer: Flow, name: str, parametrization: ParametrizationList, old_stack: Tensor
-) -> None:
+def _refine_computed(finer: Flow, name: str, computed: ParametrizationList, old: Tensor) -> None:
     refined_parametrization = _parametrizations(finer)[name]
-    for name_, stack in parametrization.named_parameters(recurse=False):
-        if len(stack) == len(old_stack):
+    for name_, stack in computed.named_parameters(recurse=False):
+        if len(stack) == len(old):
             setattr(refined_parametrization, name_, _refined_stack(stack, finer.steps))
     with torch.no_grad():
         after = getattr(finer, name)
-        expected = old_stack[source_steps(len(old_stack), finer.steps)]
+        expected = old[source_steps(len(old), finer.steps)]
         if after.shape != expected.shape or not torch.allclose(after, expected):
             raise ValueError(
                 f"{type(finer).__name__} cannot be refined: the parametrization of {name} does not "

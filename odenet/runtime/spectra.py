@@ -85,14 +85,11 @@ def _arnoldi(multiply: Callable[[np.ndarray], np.ndarray], n: int, count: int) -
             return np.full(count, np.nan)
         exhausted = length <= 1e-10 * np.abs(H).max()
         if exhausted or j == max_size - 1 or (j + 1) % (4 * count) == 0:
-            ritz_values, vectors = np.linalg.eig(H[: j + 1, : j + 1])
-            by_modulus, by_real_part = (
-                np.argsort(-np.abs(ritz_values)),
-                np.argsort(-np.real(ritz_values)),
-            )
+            ritz, vectors = np.linalg.eig(H[: j + 1, : j + 1])
+            by_modulus, by_real_part = (np.argsort(-np.abs(ritz)), np.argsort(-np.real(ritz)))
             chosen = sorted({*by_modulus[:count], *by_real_part[:count]})
             # |A v - λ v| of a Ritz pair is |H[j+1, j]| |the last entry of its eigenvector|
-            values, residuals = ritz_values[chosen], length * np.abs(vectors[-1, chosen])
+            values, residuals = ritz[chosen], length * np.abs(vectors[-1, chosen])
             converged = residuals <= _TOLERANCE * np.abs(values).max()
             if exhausted or converged.all():
                 break

@@ -12,7 +12,7 @@ from typing import ClassVar
 from torch import Tensor, nn
 
 from odenet.runtime.flow import Flow
-from odenet.runtime.layers.feature_maps import Shortcut, ShortcutKind
+from odenet.runtime.layers.feature_maps import Shortcut, SkipKind
 from odenet.runtime.passes.equations import State
 from odenet.runtime.passes.shear import state_like
 from odenet.runtime.refinement import refined, with_half_the_step
@@ -76,7 +76,7 @@ class Entry(nn.Module):
     states: ClassVar[tuple[str, ...]]
 
     def __init__(
-        self, channels: int, into: int, stride: int, shortcut: ShortcutKind, parts: int, space: int
+        self, channels: int, into: int, stride: int, shortcut: SkipKind, parts: int, space: int
     ):
         super().__init__()
         self.channels = channels
@@ -110,7 +110,7 @@ class Coarsened(nn.Module):
     """
 
     def __init__(
-        self, flow: Flow, before: int, into: int, stride: int = 1, shortcut: ShortcutKind = "stride"
+        self, flow: Flow, before: int, into: int, stride: int = 1, shortcut: SkipKind = "stride"
     ):
         super().__init__()
         self.flow = flow

@@ -6,7 +6,7 @@ from typing import Literal
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-ShortcutKind = Literal["stride", "pool", "conv"]
+SkipKind = Literal["stride", "pool", "conv"]
 _CONV = {0: nn.Linear, 1: nn.Conv1d, 2: nn.Conv2d, 3: nn.Conv3d}
 _POOL = {1: F.avg_pool1d, 2: F.avg_pool2d, 3: F.avg_pool3d}
 
@@ -111,12 +111,7 @@ class Shortcut(nn.Module):
     """
 
     def __init__(
-        self,
-        before: int,
-        after: int,
-        stride: int = 1,
-        kind: ShortcutKind = "stride",
-        space: int = 2,
+        self, before: int, after: int, stride: int = 1, kind: SkipKind = "stride", space: int = 2
     ):
         super().__init__()
         self.after = after

@@ -75,10 +75,8 @@ def next_token_loss(x: Tensor, weight: Tensor, targets: Tensor, smoothing: float
         targets: the correct tokens, ``(n,)`` integers.
         smoothing: label smoothing, the part of each target spread over the whole vocabulary.
     """
-    device_type = x.device.type
-    autocast_dtype = (
-        torch.get_autocast_dtype(device_type) if torch.is_autocast_enabled(device_type) else None
-    )
+    device = x.device.type
+    autocast_dtype = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else None
     return _ChunkedLoss.apply(x, weight, targets, smoothing, autocast_dtype)
 
 
@@ -121,12 +119,8 @@ class _ChunkedLoss(torch.autograd.Function):
                 grad_scores = scores.sub_(norms[chunk, None]).exp_()
                 if ctx.smoothing:
                     grad_scores -= ctx.smoothing / len(weight)
-                at_target = grad_scores.new_full((1, 1), ctx.smoothing - 1).expand(
-                    len(grad_scores), 1
-                )
-                grad_scores = grad_scores.scatter_add_(1, targets[chunk, None], at_target).mul_(
-                    factor
-                )
+                delta = grad_scores.new_full((1, 1), ctx.smoothing - 1).expand(len(grad_scores), 1)
+                grad_scores = grad_scores.scatter_add_(1, targets[chunk, None], delta).mul_(factor)
                 grad_scores = grad_scores.to(ctx.low or x.dtype)
                 grad_x[chunk] = grad_scores @ weight.to(grad_scores.dtype)
                 grad_weight += grad_scores.T @ x[chunk].to(grad_scores.dtype)

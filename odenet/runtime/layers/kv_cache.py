@@ -1,4 +1,4 @@
-"""The keys and values of earlier tokens, kept while a language model generates a text.
+"""The keys and values of past tokens, kept while a language model generates a text.
 
 They depend on a token and the tokens before it only, if every attention is causal and nothing else
 mixes tokens. A flow may evaluate one attention several times in a step, with different keys and
@@ -28,9 +28,7 @@ class KeyValueCache:
         self.length = 0
         self._layers = list(layers)
         modules = [module for layer in self._layers for module in layer.modules()]
-        self._cached_layers = [
-            module for module in modules if isinstance(module, Attention | Position)
-        ]
+        self._cached_layers = [m for m in modules if isinstance(m, Attention | Position)]
         self._entries: list[tuple[Tensor, Tensor]] = []
         self._evaluation = 0
 
@@ -62,10 +60,8 @@ class KeyValueCache:
         if not self.length:
             self._entries.append((keys, values))
         else:
-            earlier = self._entries[self._evaluation]
-            keys, values = (
-                torch.cat(pair, 1) for pair in zip(earlier, (keys, values), strict=True)
-            )
+            past = self._entries[self._evaluation]
+            keys, values = (torch.cat(pair, 1) for pair in zip(past, (keys, values), strict=True))
             self._entries[self._evaluation] = keys, values
         self._evaluation += 1
         return keys, values

@@ -13,13 +13,13 @@ class ShapeChecked(nn.Sequential):
     Args:
         module: the module.
         name: of the map.
-        declared_at: where the map is declared, ``file:line``.
+        location: where the map is declared, ``file:line``.
     """
 
-    def __init__(self, module: nn.Module, name: str, declared_at: str):
+    def __init__(self, module: nn.Module, name: str, location: str):
         super().__init__(module)
         self.name = name
-        self.declared_at = declared_at
+        self.location = location
 
     def forward(self, x: Tensor) -> Tensor:
         """The module's result.
@@ -31,15 +31,13 @@ class ShapeChecked(nn.Sequential):
         if not isinstance(y, Tensor) or y.shape != x.shape:
             got = tuple(y.shape) if isinstance(y, Tensor) else f"a {type(y).__name__}"
             raise ValueError(
-                f"{self.declared_at}: the {type(self[0]).__name__} that is given for `{self.name}` "
+                f"{self.location}: the {type(self[0]).__name__} that is given for `{self.name}` "
                 f"makes {got} of {tuple(x.shape)}; a map keeps the shape"
             )
         return y
 
 
-def given_layers(
-    steps: int, make: MakeModule, c: int, name: str, declared_at: str
-) -> nn.ModuleList:
+def given_layers(steps: int, make: MakeModule, c: int, name: str, location: str) -> nn.ModuleList:
     """One module per step, each from one call of a function that the user supplies.
 
     Args:
@@ -47,24 +45,23 @@ def given_layers(
         make: takes the number of channels and returns a module that keeps the shape.
         c: number of channels.
         name: of the map.
-        declared_at: where the map is declared, ``file:line``.
+        location: where the map is declared, ``file:line``.
 
     Raises:
         ValueError: if ``make`` is not such a function.
     """
     if isinstance(make, nn.Module) or not callable(make):
         raise ValueError(
-            f"{declared_at}: `{name}` is given by a function that makes a module for each step, "
+            f"{location}: `{name}` is given by a function that makes a module for each step, "
             f"such as lambda channels: MyBlock(channels), not by {_described_type(make)}"
         )
     modules = [make(c) for _ in range(steps)]
     for module in modules:
         if not isinstance(module, nn.Module):
             raise ValueError(
-                f"{declared_at}: what is given for `{name}` makes {_described_type(module)}, "
-                "no module"
+                f"{location}: what is given for `{name}` makes {_described_type(module)}, no module"
             )
-    return nn.ModuleList(ShapeChecked(module, name, declared_at) for module in modules)
+    return nn.ModuleList(ShapeChecked(module, name, location) for module in modules)
 
 
 def _described_type(value: object) -> str:

@@ -67,17 +67,12 @@ def run_layers(layers: Iterable[nn.Module], x: Tensor) -> Tensor:
     """The output of a sequence of layers, with `Keep` and `Join` among them, for an input x."""
     layers = list(layers)
     last_use = {layer.name: i for i, layer in enumerate(layers) if isinstance(layer, Join)}
-    kept_values: dict[str, Tensor] = {}
+    kept: dict[str, Tensor] = {}
     for i, layer in enumerate(layers):
         if isinstance(layer, Join):
-            x = layer(
-                x,
-                kept_values[layer.name]
-                if last_use[layer.name] > i
-                else kept_values.pop(layer.name),
-            )
+            x = layer(x, kept[layer.name] if last_use[layer.name] > i else kept.pop(layer.name))
         else:
             x = layer(x)
         if isinstance(layer, Keep):
-            kept_values[layer.name] = x
+            kept[layer.name] = x
     return x

@@ -30,7 +30,7 @@ def exponential(x: float | Tensor) -> float | Tensor:
     return x.exp() if isinstance(x, Tensor) else math.exp(x)
 
 
-def values_of_steps(constant: Any, steps: int) -> Sequence[float | Tensor]:
+def step_values(constant: Any, steps: int) -> Sequence[float | Tensor]:
     """A constant's values in all steps."""
     if isinstance(constant, LearnedConstant):
         values = constant.values().unbind()
@@ -40,7 +40,7 @@ def values_of_steps(constant: Any, steps: int) -> Sequence[float | Tensor]:
 
 def as_numbers(constant: Any, steps: int) -> list[float]:
     """A constant's present values in all steps, as numbers."""
-    values = values_of_steps(constant, steps)
+    values = step_values(constant, steps)
     return [float(value.detach()) if isinstance(value, Tensor) else value for value in values]
 
 

@@ -132,44 +132,42 @@ class _OperatorStack:
         x = _normalised(x)
         Ax = self.adjoint(self.apply(x))
         p, Ap = torch.zeros_like(x), torch.zeros_like(x)
-        last_value = _inner_products(x, Ax)
+        last_value = _inner(x, Ax)
         check_every = 1 if x.device.type == "cpu" else 8  # reading a number makes a GPU wait
         for iteration in range(1, limit + 1):
-            w = _normalised(Ax - _inner_products(x, Ax) * x)
-            w = _normalised(w - _inner_products(x, w) * x)
+            w = _normalised(Ax - _inner(x, Ax) * x)
+            w = _normalised(w - _inner(x, w) * x)
             Aw = self.adjoint(self.apply(w))
             p, Ap = _orthogonalised(p, Ap, (x, Ax), (w, Aw))
             basis, images = (x, w, p), (Ax, Aw, Ap)
-            products = [
-                torch.stack([_inner_products(a, b).flatten() for b in images], -1) for a in basis
-            ]
+            products = [torch.stack([_inner(a, b).flatten() for b in images], -1) for a in basis]
             weights = _leading_eigenvectors(torch.stack(products, -2)).T
             a, b, c = (weight.view(-1, *(1,) * (x.ndim - 1)) for weight in weights)
             p, Ap = b * w + c * p, b * Aw + c * Ap
             x, Ax = a * x + p, a * Ax + Ap
             if iteration % check_every == 0:
-                value = _inner_products(x, Ax)
+                value = _inner(x, Ax)
                 if bool((value - last_value <= 2 * tolerance * value).all()):
                     break
                 last_value = value
         return _normalised(x)
 
 
-def _inner_products(a: Tensor, b: Tensor) -> Tensor:
+def _inner(a: Tensor, b: Tensor) -> Tensor:
     return (a * b).flatten(1).sum(1).view(-1, *(1,) * (a.ndim - 1))
 
 
 def _normalised(x: Tensor) -> Tensor:
-    return x / _inner_products(x, x).sqrt().clamp_min(torch.finfo(x.dtype).tiny ** 0.5)
+    return x / _inner(x, x).sqrt().clamp_min(torch.finfo(x.dtype).tiny ** 0.5)
 
 
 def _orthogonalised(p: Tensor, Ap: Tensor, *others: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
     """Makes p orthogonal to other vectors and normalises it; A p follows from their images."""
     for _ in range(2):  # a second time, since the first leaves rounding errors
         for q, Aq in others:
-            coefficient = _inner_products(q, p)
+            coefficient = _inner(q, p)
             p, Ap = p - coefficient * q, Ap - coefficient * Aq
-        size = _inner_products(p, p).sqrt()
+        size = _inner(p, p).sqrt()
         scale = torch.where(size > 0, 1 / size.clamp_min(torch.finfo(p.dtype).tiny ** 0.5), size)
         p, Ap = p * scale, Ap * scale
     return p, Ap

@@ -50,9 +50,7 @@ def slice_state(saved: OptimizerState, counts: SliceCounts) -> OptimizerState:
         saved: with an entry for each parameter; unchanged if the parameters are not the same.
         counts: the numbers of slices.
     """
-    if [len(g["params"]) for g in saved["param_groups"]] != [
-        len(group_counts) for group_counts in counts
-    ]:
+    if [len(g["params"]) for g in saved["param_groups"]] != [len(c) for c in counts]:
         return saved
     state: dict[int, Any] = {}
     groups: list[dict[str, Any]] = []

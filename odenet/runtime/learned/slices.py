@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from odenet.runtime.learned.knots import Knotted
 
 
-class ParameterSlices:
+class Slices:
     """The slices of some stacked parameters, with which they share memory.
 
     Args:
@@ -56,7 +56,7 @@ class ParameterSlices:
         return slices
 
 
-def sliced_attributes(flow: Any, slices: ParameterSlices) -> Mapping[str, Any]:
+def sliced_attributes(flow: Any, slices: Slices) -> Mapping[str, Any]:
     """Values for attributes of a copy of the flow, so that gradients arrive at the slices.
 
     Each stacked parameter becomes a list of its slices.
@@ -64,21 +64,19 @@ def sliced_attributes(flow: Any, slices: ParameterSlices) -> Mapping[str, Any]:
     return _replacements(flow, slices, list)
 
 
-def restacked_attributes(flow: Any, slices: ParameterSlices) -> Mapping[str, Any]:
+def restacked_attributes(flow: Any, slices: Slices) -> Mapping[str, Any]:
     """The same for code that reads a whole stack: each becomes a new stack of its slices."""
     return _replacements(flow, slices, torch.stack)
 
 
-def _replacements(
-    flow: Any, slices: ParameterSlices, arrange: Callable[[list[Tensor]], Any]
-) -> dict[str, Any]:
+def _replacements(flow: Any, slices: Slices, make: Callable[[list[Tensor]], Any]) -> dict[str, Any]:
     replacements: dict[str, Any] = {}
     for name, value in (*flow._parameters.items(), *flow._modules.items()):
         is_knotted = isinstance(value, Knotted)
         slices_of_stack = slices.get(value.knots if is_knotted else value)
         if slices_of_stack is None:
             continue
-        replacements[name] = arrange(slices_of_stack)
+        replacements[name] = make(slices_of_stack)
         if is_knotted:
             knotted_copy = copy.copy(value)
             knotted_copy.__dict__ |= {"_parameters": {}, "knots": replacements[name]}

@@ -22,11 +22,7 @@ from odenet.runtime.passes.step_weights import OneStepStack
 from odenet.runtime.passes.steps import retreat
 from odenet.runtime.passes.volume import LOG_DET, broadcast_samples, run_step
 from odenet.runtime.repetition.recorder import random_states_preserved
-from odenet.runtime.repetition.refusals import (
-    graph_nodes,
-    has_reentrant_checkpoint,
-    refuse_captured,
-)
+from odenet.runtime.repetition.refusals import graph_nodes, is_checkpointed, refuse_captured
 
 
 class BackwardPass:
@@ -36,8 +32,8 @@ class BackwardPass:
         forward_pass: the forward pass.
         saved: the tensors of its kept states, its weights and its context.
         gradients: with respect to the last state, then to the further results; None is zero.
-        grad_required: which weights and further inputs had ``requires_grad`` in the forward pass.
-        grad_wanted: the gradients of which of them are computed.
+        required: which weights and further inputs had ``requires_grad`` in the forward pass.
+        wanted: the gradients of which of them are computed.
         sliced: positions of the stacked weights whose slices are handed over one by one.
     """
 
@@ -46,21 +42,19 @@ class BackwardPass:
         forward_pass: ForwardPass,
         saved: Sequence[Tensor],
         gradients: Sequence[Tensor | None],
-        grad_required: Sequence[bool],
-        grad_wanted: Sequence[bool],
+        required: Sequence[bool],
+        wanted: Sequence[bool],
         sliced: Collection[int] = (),
     ):
         tensors = iter(saved)
         self._forward = forward_pass
-        self._kept = {
-            step: packed.rebuilt_from(tensors) for step, packed in forward_pass.kept_states.items()
-        }
+        self._kept = {step: p.rebuilt_from(tensors) for step, p in forward_pass.kept_states.items()}
         weights_and_context, count = list(tensors), len(forward_pass.weights.tensors)
         self._weights, self._context = (
             [forward_pass.reorder_kernels(w) for w in weights_and_context[:count]],
             weights_and_context[count:],
         )
-        self._grad_required, self._grad_wanted = grad_required, grad_wanted
+        self._required, self._wanted = required, wanted
         self._sums = GradientSums(weights_and_context, gradients, sliced)
         slots = forward_pass.flow.slots
         state_gradients = gradients[: len(slots)]
@@ -126,25 +120,17 @@ class BackwardPass:
             self._grads.rename(forward.relabel_back)
             drift = None if true_state is None else DriftMeter(self._state, true_state)
             # In exact arithmetic the rebuilt state is the true one, and stays in its fixed point.
-            on_rebuilt = None if drift is None or forward.flow.exact else drift.compare_slot
+            compare = None if drift is None or forward.flow.exact else drift.compare_slot
             constants = self._detached_constants(step)
-            coefficient_gradients = [] if constants.leaves else None
-            evaluate, evaluate_exponent = (
+            by_coefficient = [] if constants.leaves else None
+            evaluate, exponent = (
                 partial(self._evaluate_term, step),
                 partial(self._evaluate_exponent, step),
             )
             shears = forward.shears(step, self._weights)
-            retreat(
-                shears,
-                self._state,
-                evaluate,
-                self._grads,
-                on_rebuilt,
-                coefficient_gradients,
-                evaluate_exponent,
-            )
-            if coefficient_gradients is not None:
-                self._pull_constants(constants, coefficient_gradients)
+            retreat(shears, self._state, evaluate, self._grads, compare, by_coefficient, exponent)
+            if by_coefficient is not None:
+                self._pull_constants(constants, by_coefficient)
             if drift is not None:
                 self._drift_per_anchor.append(drift.relative_error())
 
@@ -193,24 +179,18 @@ class BackwardPass:
     def _detached_constants(self, step: int) -> DetachedValues:
         """The step's values of the ``varying`` constants, learned ones as leaves."""
         weights = self._forward.weights
-        names, no_replicas = self._forward.flow.varying, iter(())
-        return weights.detached(
-            names, step, self._weights, self._grad_required, self._grad_wanted, no_replicas
-        )
+        names, nothing = self._forward.flow.varying, iter(())
+        return weights.detached(names, step, self._weights, self._required, self._wanted, nothing)
 
     def _pull_constants(
-        self, constants: DetachedValues, coefficient_gradients: Sequence[Tensor | None]
+        self, constants: DetachedValues, by_coefficient: Sequence[Tensor | None]
     ) -> None:
         """Pulls the gradients of a step's coefficients back to its learned constants."""
         with torch.enable_grad():
-            step_coefficients = coefficients_in_reverse(
-                self._forward.flow.shears(*constants.values)
-            )
+            coefficients = coefficients_in_reverse(self._forward.flow.shears(*constants.values))
             pairs = [
                 (coefficient, gradient.to(coefficient.dtype))
-                for coefficient, gradient in zip(
-                    step_coefficients, coefficient_gradients, strict=True
-                )
+                for coefficient, gradient in zip(coefficients, by_coefficient, strict=True)
                 if isinstance(coefficient, Tensor)
                 and coefficient.requires_grad
                 and gradient is not None
@@ -226,12 +206,10 @@ class BackwardPass:
 
     def _undo_compiled(self, compiled: CompiledSteps, step: int) -> None:
         forward = self._forward
-        values, addresses = forward.weights.step_weights(step, self._weights, self._grad_wanted)
-        state_and_gradients = self._state.tensors(), self._grads.gradients_or_zeros(self._state)
+        values, addresses = forward.weights.step_weights(step, self._weights, self._wanted)
+        after = self._state.tensors(), self._grads.gradients_or_zeros(self._state)
         by_log_det = self._further.get(LOG_DET)
-        state, grads, sums = compiled.pull_back(
-            forward.flow, *state_and_gradients, by_log_det, values
-        )
+        state, grads, sums = compiled.pull_back(forward.flow, *after, by_log_det, values)
         self._state.replace(state)
         self._grads.set_all(grads)
         for key, gradient in sums.items():
@@ -261,20 +239,15 @@ class BackwardPass:
         if evaluation.random is not None:
             evaluation.random.restore(forward.recorder.device)
         detached = forward.weights.detached(
-            names,
-            step,
-            self._weights,
-            self._grad_required,
-            self._grad_wanted,
-            iter(evaluation.replicas()),
+            names, step, self._weights, self._required, self._wanted, iter(evaluation.replicas())
         )
         if forward.original.context:
             context = [
                 detached.add_leaf(
                     Address(position, None),
                     tensor,
-                    self._grad_required[position],
-                    self._grad_wanted[position],
+                    self._required[position],
+                    self._wanted[position],
                 )
                 for position, tensor in enumerate(self._context, len(self._weights))
             ]
@@ -343,7 +316,7 @@ class BackwardPass:
         if not full_backward:
             nodes = graph_nodes(values)
             refuse_captured(self._forward.original, nodes, [*leaves, *detached.undifferentiated])
-            full_backward = has_reentrant_checkpoint(nodes)
+            full_backward = is_checkpointed(nodes)
         if not full_backward:
             return torch.autograd.grad(values, leaves, cotangents, allow_unused=True)
         torch.autograd.backward(values, cotangents)

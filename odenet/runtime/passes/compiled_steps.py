@@ -141,10 +141,8 @@ def _refuse_graphs(options: Mapping[str, Any]) -> None:
         ValueError: if the options ask for one.
     """
     mode = options.get("mode")
-    inductor_options = options.get("options") or {}
-    if mode not in ("reduce-overhead", "max-autotune") and not inductor_options.get(
-        "triton.cudagraphs"
-    ):
+    inductor = options.get("options") or {}
+    if mode not in ("reduce-overhead", "max-autotune") and not inductor.get("triton.cudagraphs"):
         return
     replacement = "default" if mode == "reduce-overhead" else "max-autotune-no-cudagraphs"
     raise ValueError(
@@ -201,11 +199,7 @@ def _advance(flow: Stepwise, state: State, weights: StepWeights) -> tuple[State,
 
 
 def _pull_back(
-    flow: Stepwise,
-    state: State,
-    gradients: State,
-    by_log_det: Tensor | None,
-    weights: StepWeights,
+    flow: Stepwise, state: State, gradients: State, by_log_det: Tensor | None, weights: StepWeights
 ) -> tuple[State, State, dict[WeightKey, Tensor]]:
     relabel_back = {new: old for old, new in flow.relabel.items()}
     registers, grads = Registers(flow.slots, state), Registers(flow.slots, gradients)
@@ -244,16 +238,16 @@ def _pull_back(
 
     constants = weights.constants(flow.varying)
     learned_names = [name for name in flow.varying if (name, "") in weights.differentiated]
-    coefficient_gradients: list[Tensor | None] | None = [] if learned_names else None
+    by_coefficient: list[Tensor | None] | None = [] if learned_names else None
     retreat(
         flow.shears(*constants),
         registers,
         evaluate,
         grads,
-        coefficient_gradients=coefficient_gradients,
+        by_coefficient=by_coefficient,
         evaluate_exponent=evaluate_exponent,
     )
-    if coefficient_gradients is not None:
+    if by_coefficient is not None:
 
         def coefficients_of(*learned_values: Tensor) -> tuple[Tensor, ...]:
             values = dict(zip(flow.varying, constants, strict=True))
@@ -261,11 +255,9 @@ def _pull_back(
             all_coefficients = coefficients_in_reverse(flow.shears(*values.values()))
             return tuple(c for c in all_coefficients if isinstance(c, Tensor))
 
-        step_coefficients, vjp, *_ = torch.func.vjp(
-            coefficients_of, *weights.constants(learned_names)
-        )
-        nonzero_gradients = [gradient for gradient in coefficient_gradients if gradient is not None]
-        pairs = zip(nonzero_gradients, step_coefficients, strict=True)
+        coefficients, vjp, *_ = torch.func.vjp(coefficients_of, *weights.constants(learned_names))
+        nonzero_gradients = [gradient for gradient in by_coefficient if gradient is not None]
+        pairs = zip(nonzero_gradients, coefficients, strict=True)
         constant_gradients = vjp(tuple(gradient.to(c.dtype) for gradient, c in pairs))
         for name, gradient in zip(learned_names, constant_gradients, strict=True):
             key = name, ""

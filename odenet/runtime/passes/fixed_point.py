@@ -20,11 +20,11 @@ from torch import Tensor
 from odenet.runtime.passes.remainders import DigitBounds, Remainders, floor_divide
 from odenet.runtime.passes.shear import Coefficient, PackedRegisters, Registers
 
-_RANGE_BITS = 60  # bits of a slot, so that a few sums of such numbers do not wrap in 64
+_RANGE = 60  # bits of a slot, so that a few sums of such numbers do not wrap in 64
 _SUMS_PER_CHECK = 6  # additions, weighted by their factors
-_HEADROOM_BITS = 22  # of these, by which the state may outgrow its first value
+_HEADROOM = 22  # of these, by which the state may outgrow its first value
 _SMALL_STATE_BITS = 26  # precision of small states, as long as …
-_FINEST_GRID_BITS = 56  # … the grid is no finer than 2 to the minus this, and they may grow to 2^4
+_FINEST = 56  # … the grid is no finer than 2 to the minus this, and they may grow to 2^4
 _DENOMINATORS = (10, 30, 100, 300, 1000, 3000, 10_000, 30_000, 100_000)  # of scales, at most
 _FRACTION_ERROR = 3e-8  # relative, of such a fraction: that of single precision
 
@@ -76,24 +76,22 @@ class FixedPointRegisters(Registers):
         """Does slot += factor * amount, rounded to the grid; -factor undoes it."""
         rounded = _rounded_product(amount, factor * self._broadcast(self._to_grid, slot))
         # Checked before the conversion: inf and nan become integers that may cancel.
-        self._has_overflowed = self._has_overflowed | ~_is_within(rounded, 2.0**_RANGE_BITS)
+        self._overflow = self._overflow | ~_is_within(rounded, 2.0**_RANGE)
         self._add(slot, rounded.long(), 1)
 
     def mix(self, slot: str, weight: Coefficient, other: str) -> None:
         """Does slot += weight * other slot; an integer weight needs no rounding."""
         weight = float(weight)
         value = self._values[other]
-        if not abs(weight) <= 2**_RANGE_BITS:  # too large to multiply integers by
-            self._has_overflowed = self._has_overflowed | value.any() | (not math.isfinite(weight))
+        if not abs(weight) <= 2**_RANGE:  # too large to multiply integers by
+            self._overflow = self._overflow | value.any() | (not math.isfinite(weight))
         elif weight == round(weight):
             if abs(weight) > _SUMS_PER_CHECK:
-                self._has_overflowed = self._has_overflowed | ~_is_within(
-                    value, 2**_RANGE_BITS / abs(weight)
-                )
+                self._overflow = self._overflow | ~_is_within(value, 2**_RANGE / abs(weight))
             self._add(slot, value, int(weight))
         else:
             amount = _rounded_product(value.double(), weight)
-            self._has_overflowed = self._has_overflowed | ~_is_within(amount, 2.0**_RANGE_BITS)
+            self._overflow = self._overflow | ~_is_within(amount, 2.0**_RANGE)
             self._add(slot, amount.long(), 1)
 
     def multiply(self, slot: str, factor: Coefficient) -> None:
@@ -103,9 +101,7 @@ class FixedPointRegisters(Registers):
         if ratio < 0:
             self._set(slot, -self._values[slot])
         if p > q:  # the product could wrap around
-            self._has_overflowed = self._has_overflowed | ~_is_within(
-                self._values[slot], 2**_RANGE_BITS * q // p
-            )
+            self._overflow = self._overflow | ~_is_within(self._values[slot], 2**_RANGE * q // p)
         if p != q:
             quotient, digit = floor_divide(self._values[slot], q)
             remainder = self._remainders.setdefault(slot, Remainders()).push(digit, p, q)
@@ -133,9 +129,9 @@ class FixedPointRegisters(Registers):
             OutOfRange: if a state left the range of its integers.
         """
         self._check_range(None)
-        if bool(self._has_overflowed):
+        if bool(self._overflow):
             raise OutOfRange(
-                f"a sample left the range of exact arithmetic, some 2^{_HEADROOM_BITS} times its "
+                f"a sample left the range of exact arithmetic, some 2^{_HEADROOM} times its "
                 "first value: the flow is unstable (see flow.stability(), and take a smaller h), "
                 "or a rate gave inf or nan"
             )
@@ -156,13 +152,8 @@ class FixedPointRegisters(Registers):
 
     def equal(self, other: FixedPointRegisters) -> bool:
         """Whether two states are the same bit for bit, their remainders included."""
-        own_tensors, other_tensors = (
-            (self._bits, *self.pack().tensors),
-            (other._bits, *other.pack().tensors),
-        )
-        return len(own_tensors) == len(other_tensors) and all(
-            map(torch.equal, own_tensors, other_tensors)
-        )
+        ours, theirs = ((self._bits, *self.pack().tensors), (other._bits, *other.pack().tensors))
+        return len(ours) == len(theirs) and all(map(torch.equal, ours, theirs))
 
     def _set_grid(self, bits: Tensor, dtype: torch.dtype) -> None:
         self._bits = bits
@@ -170,9 +161,9 @@ class FixedPointRegisters(Registers):
         wide = torch.float64 if dtype == torch.float64 else torch.float32
         self._to_grid, self._from_grid = _power_of_two(bits, wide), _power_of_two(-bits, wide)
         self._remainders: dict[str, Remainders] = {}
-        self._changed_slot: str | None = None
+        self._changed: str | None = None
         self._unchecked_sums = 0
-        self._has_overflowed: Tensor | bool = False
+        self._overflow: Tensor | bool = False
 
     def _broadcast(self, factors: Tensor, slot: str) -> Tensor:
         """One factor per sample, in a shape that broadcasts with the values of a slot."""
@@ -192,13 +183,11 @@ class FixedPointRegisters(Registers):
 
         The result of the check is not read here, since an accelerator would have to wait for it.
         """
-        is_complete = slot != self._changed_slot or self._unchecked_sums >= _SUMS_PER_CHECK
-        if self._changed_slot is not None and is_complete:
-            self._has_overflowed = self._has_overflowed | ~_is_within(
-                self._values[self._changed_slot], 2**_RANGE_BITS
-            )
+        is_complete = slot != self._changed or self._unchecked_sums >= _SUMS_PER_CHECK
+        if self._changed is not None and is_complete:
+            self._overflow = self._overflow | ~_is_within(self._values[self._changed], 2**_RANGE)
             self._unchecked_sums = 0
-        self._changed_slot = slot
+        self._changed = slot
 
 
 def _rebuild(
@@ -237,13 +226,11 @@ def _fractional_bits(peaks: Tensor) -> Tensor:
     at first, such as one that starts at zero, may not remain so.
     """
     exponent = torch.frexp(peaks).exponent
-    small_state_bits = (_SMALL_STATE_BITS - exponent).clamp(
-        _RANGE_BITS - _HEADROOM_BITS, _FINEST_GRID_BITS
-    )
+    fine = (_SMALL_STATE_BITS - exponent).clamp(_RANGE - _HEADROOM, _FINEST)
     return torch.where(
         peaks == 0,
-        _RANGE_BITS - _HEADROOM_BITS,
-        torch.where(exponent > 0, _RANGE_BITS - _HEADROOM_BITS - exponent, small_state_bits),
+        _RANGE - _HEADROOM,
+        torch.where(exponent > 0, _RANGE - _HEADROOM - exponent, fine),
     )
 
 
@@ -275,7 +262,7 @@ def _close_fraction(scale: float) -> Fraction:
     Raises:
         Inexact: if there is none with a small enough denominator, or only ±1 for another scale.
     """
-    if not abs(scale) <= 2.0**_RANGE_BITS:
+    if not abs(scale) <= 2.0**_RANGE:
         raise Inexact(f"exact arithmetic cannot multiply by {scale}")
     for largest in _DENOMINATORS:
         ratio = Fraction(scale).limit_denominator(largest)

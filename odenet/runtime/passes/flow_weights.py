@@ -138,8 +138,8 @@ class FlowWeights:
         names: Sequence[str],
         step: int,
         tensors: Sequence[Tensor],
-        grad_required: Sequence[bool],
-        grad_wanted: Sequence[bool],
+        required: Sequence[bool],
+        wanted: Sequence[bool],
         replicas: Iterator[PooledReplica],
     ) -> DetachedValues:
         """The same values as new leaves of autograd, for another evaluation.
@@ -148,17 +148,15 @@ class FlowWeights:
             names: attributes of the flow.
             step: the step.
             tensors: the list, as it was saved.
-            grad_required: by position, whether the leaf has ``requires_grad``.
-            grad_wanted: by position, whether a gradient is computed.
+            required: by position, whether the leaf has ``requires_grad``.
+            wanted: by position, whether a gradient is computed.
             replicas: copies of the modules, which get the leaves as parameters.
         """
         detached = DetachedValues([], [], [], [], [])
 
         def leaf_at(address: Address) -> Tensor:
-            position = address.position
-            return detached.add_leaf(
-                address, _value_at(tensors, address), grad_required[position], grad_wanted[position]
-            )
+            i = address.position
+            return detached.add_leaf(address, _value_at(tensors, address), required[i], wanted[i])
 
         for name in names:
             if name in self._stacks:
@@ -173,14 +171,12 @@ class FlowWeights:
             if entry.addresses is None:
                 detached.values.append(InPlaceReplica(entry.module, replica))
                 continue
-            replica.put_parameters(
-                {key: leaf_at(address) for key, address in entry.addresses.items()}
-            )
+            replica.put_parameters({key: leaf_at(a) for key, a in entry.addresses.items()})
             detached.values.append(replica.module)
         return detached
 
     def step_weights(
-        self, step: int, tensors: Sequence[Tensor], grad_wanted: Sequence[bool]
+        self, step: int, tensors: Sequence[Tensor], wanted: Sequence[bool]
     ) -> tuple[StepWeights, dict[WeightKey, Address]]:
         """The values of a step as arguments of a compiled function, and their addresses."""
         addresses: dict[WeightKey, Address] = {
@@ -193,10 +189,8 @@ class FlowWeights:
         values = {key: _value_at(tensors, address).detach() for key, address in addresses.items()}
         for name, numbers in self._numbers.items():  # as tensors, or each would be compiled in
             values[name, ""] = torch.tensor(numbers[step], dtype=torch.float64)
-        differentiated = frozenset(
-            key for key, address in addresses.items() if grad_wanted[address.position]
-        )
-        return StepWeights(values, modules, differentiated), addresses
+        keys = frozenset(key for key, address in addresses.items() if wanted[address.position])
+        return StepWeights(values, modules, keys), addresses
 
     def _value_in_step(self, name: str, step: int, tensors: Sequence[Tensor]) -> Any:
         if name in self._modules:
@@ -255,21 +249,19 @@ class DetachedValues(NamedTuple):
     replicas: list[PooledReplica]  # those whose modules are among the values
     undifferentiated: list[Tensor]  # with requires_grad, but no gradient is computed
 
-    def add_leaf(
-        self, address: Address, tensor: Tensor, grad_required: bool, grad_wanted: bool
-    ) -> Tensor:
+    def add_leaf(self, address: Address, tensor: Tensor, required: bool, wanted: bool) -> Tensor:
         """A detached tensor, which is noted among the leaves if its gradient is wanted.
 
         It has ``requires_grad`` wherever the original had in the forward pass: modules may ask for
         it, and torch may take another path through a layer without it.
         """
         tensor = tensor.detach()
-        if grad_required:
+        if required:
             tensor.requires_grad_()
-        if grad_wanted:
+        if wanted:
             self.leaves.append(tensor)
             self.addresses.append(address)
-        elif grad_required:
+        elif required:
             self.undifferentiated.append(tensor)
         return tensor
 

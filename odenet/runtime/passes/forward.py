@@ -15,7 +15,7 @@ from odenet.runtime.passes.protocol import State, Stepwise
 from odenet.runtime.passes.shear import PackedRegisters, Registers, Shear, Term
 from odenet.runtime.passes.step_weights import OneStepStack
 from odenet.runtime.passes.steps import advance
-from odenet.runtime.passes.torch_settings import TorchSettings, deterministic_convolutions
+from odenet.runtime.passes.torch_settings import TorchSettings, deterministic
 from odenet.runtime.passes.volume import LOG_DET, log_det_collector, run_step
 from odenet.runtime.repetition.recorder import Recorder
 from odenet.runtime.repetition.refusals import refusing_gradient, warn_of_hooks
@@ -43,7 +43,7 @@ class ForwardPass:
         relabel_back: the inverse of ``flow.relabel``.
         weights: the parameters that the steps read.
         differentiable: whether a backward pass may follow.
-        torch_settings: the settings of torch that right-hand sides are evaluated under.
+        settings: the settings of torch that right-hand sides are evaluated under.
         recorder: what the evaluations found in modules and random streams.
         compiled: compiled steps to use, if any.
         kept_states: true states, by the number of steps before them.
@@ -69,7 +69,7 @@ class ForwardPass:
         self.relabel_back = {new: old for old, new in flow.relabel.items()}
         self.weights = FlowWeights(flow, flow.learned_names())
         self.differentiable = torch.is_grad_enabled()
-        self.torch_settings = TorchSettings.current(device)
+        self.settings = TorchSettings.current(device)
         warn_of_hooks(self.weights.submodules)
         flow.replica_pools.keep_only(self.weights.step_modules)
         self.recorder = Recorder(device, flow.stochastic, flow.replica_pools)
@@ -122,10 +122,7 @@ class ForwardPass:
     @contextmanager
     def original_settings(self) -> Iterator[None]:
         """The settings of torch that the evaluations of both passes run under."""
-        with (
-            self.torch_settings.activate(),
-            deterministic_convolutions() if self.flow.exact else nullcontext(),
-        ):
+        with self.settings.activate(), deterministic() if self.flow.exact else nullcontext():
             yield
 
     def advance(self, state: Registers, step: int, weights: Sequence[Tensor]) -> None:
@@ -221,12 +218,10 @@ class ForwardPass:
     def evaluate_on_replicas(self, state: Registers, step: int, term: Term, target: str) -> Tensor:
         """Evaluates a right-hand side on replicas of the modules, so that these do not change."""
         modules = self.weights.modules(term.params, step)
-        replicas = (Snapshot(ReplicaPool(module)).replica() for module in modules)
+        copies = (Snapshot(ReplicaPool(module)).replica() for module in modules)
         tensors = self.weights.tensors
-        grad_required, grad_wanted = [t.requires_grad for t in tensors], [False] * len(tensors)
-        values = self.weights.detached(
-            term.params, step, tensors, grad_required, grad_wanted, replicas
-        ).values
+        required, wanted = [t.requires_grad for t in tensors], [False] * len(tensors)
+        values = self.weights.detached(term.params, step, tensors, required, wanted, copies).values
         return term.rate(*(state.read(slot) for slot in term.reads), *values)
 
     def as_state(self, tensors: Sequence[Tensor]) -> State:
@@ -253,17 +248,11 @@ class ForwardPass:
     def _release(self) -> list[Tensor]:
         """Takes the tensors out of the kept states, so that only autograd holds them."""
         tensors = [tensor for packed in self.kept_states.values() for tensor in packed.tensors]
-        self.kept_states = {
-            done: packed.without_tensors() for done, packed in self.kept_states.items()
-        }
+        self.kept_states = {step: p.without_tensors() for step, p in self.kept_states.items()}
         return tensors
 
 
 def _alias(weight: Tensor) -> Tensor:
     """A tensor of the same memory; a parameter again if the weight is one, as hooks may ask."""
-    detached = weight.detach()
-    return (
-        nn.Parameter(detached, requires_grad=False)
-        if isinstance(weight, nn.Parameter)
-        else detached
-    )
+    alias = weight.detach()
+    return nn.Parameter(alias, requires_grad=False) if isinstance(weight, nn.Parameter) else alias

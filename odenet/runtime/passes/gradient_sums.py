@@ -34,9 +34,7 @@ class GradientSums:
     @property
     def values(self) -> list[Tensor | None]:
         """The sums of whole tensors, None where nothing was added."""
-        return [
-            self._sums.get(WeightPart(position, None)) for position in range(len(self._tensors))
-        ]
+        return [self._sums.get(WeightPart(i, None)) for i in range(len(self._tensors))]
 
     def add(
         self, address: Address, gradient: Tensor, others: Collection[StorageWeakRef] = ()
@@ -49,22 +47,18 @@ class GradientSums:
             others: further storages that the sum may not share with the gradient.
         """
         position, index = address
-        for slice_index, factor in (
-            index.terms if isinstance(index, Interpolation) else ((index, 1),)
-        ):
-            part = WeightPart(position, slice_index if position in self._sliced else None)
+        for row, factor in index.terms if isinstance(index, Interpolation) else ((index, 1),):
+            part = WeightPart(position, row if position in self._sliced else None)
             total = self._sums.get(part)
-            if part.slice != slice_index:
+            if part.slice != row:
                 if total is None:
                     total = self._sums[part] = torch.zeros_like(self._tensors[position])
-                total[slice_index].add_(gradient, alpha=factor)
+                total[row].add_(gradient, alpha=factor)
             elif total is not None:
                 total.add_(gradient, alpha=factor)
             else:
-                first_gradient = (
-                    self._unshared(gradient, others) if factor == 1 else gradient * factor
-                )
-                self._sums[part] = first_gradient
+                first = self._unshared(gradient, others) if factor == 1 else gradient * factor
+                self._sums[part] = first
 
     def take(self, part: WeightPart) -> Tensor | None:
         """Removes the sum of a tensor or a slice, and returns it."""
@@ -79,14 +73,10 @@ class GradientSums:
         Autograd may give the cotangent itself, the same tensor twice, or a part of another one.
         """
         storage = gradient.untyped_storage()
-        reference = StorageWeakRef(storage)
-        if (
-            reference in self._storages
-            or reference in others
-            or storage.nbytes() != gradient.nbytes
-        ):
+        ref = StorageWeakRef(storage)
+        if ref in self._storages or ref in others or storage.nbytes() != gradient.nbytes:
             return gradient.clone()
-        self._storages.add(reference)
+        self._storages.add(ref)
         return gradient
 
 

@@ -5,7 +5,7 @@ from typing import Any, ClassVar, Self
 
 from torch import Tensor, nn
 
-from odenet.runtime.learned.slices import ParameterSlices
+from odenet.runtime.learned.slices import Slices
 from odenet.runtime.passes.shear import Coefficient, Shear
 from odenet.runtime.repetition.context import NO_CONTEXT, Context
 from odenet.runtime.repetition.replica_pool import ReplicaPools
@@ -47,7 +47,7 @@ class Stepwise:
     collected: dict[str, Tensor]
     compiled: Any = None
     replica_pools: ReplicaPools
-    slices: ParameterSlices | None = None
+    slices: Slices | None = None
     step_bytes: dict[tuple, int]
     named_parameters: Callable[..., Iterable[tuple[str, nn.Parameter]]]
 

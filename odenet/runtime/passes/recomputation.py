@@ -20,7 +20,7 @@ from odenet.runtime.passes.protocol import State, Stepwise
 from odenet.runtime.passes.shear import Registers
 from odenet.runtime.passes.step_nodes import FirstOrder, StepChain, executed, with_own_node
 from odenet.runtime.passes.steps import retreat
-from odenet.runtime.passes.torch_settings import deterministic_convolutions
+from odenet.runtime.passes.torch_settings import deterministic
 from odenet.runtime.repetition.recorder import RandomStates, random_states_preserved
 from odenet.runtime.repetition.refusals import refuse_in_backward, refuse_transforms, refuse_types
 from odenet.runtime.repetition.saved_tensors import SavedTensors
@@ -105,7 +105,7 @@ def run_exact_steps(flow: Stepwise, state: FixedPointRegisters) -> FixedPointReg
     forward = ForwardPass(flow, range(flow.steps), state, undo=True)
     forward.compiled = None
     state = state.copy()
-    with deterministic_convolutions():
+    with deterministic():
         for step in forward.steps:
             forward.advance(state, step, forward.weights.tensors)
     state.verify()
@@ -116,7 +116,7 @@ def run_exact_steps(flow: Stepwise, state: FixedPointRegisters) -> FixedPointReg
 def undo_exact_steps(flow: Stepwise, state: FixedPointRegisters) -> FixedPointRegisters:
     """Undoes all steps in exact arithmetic; returns the first state, bit for bit what it was."""
     state = state.copy()
-    with deterministic_convolutions():
+    with deterministic():
         undo_steps(flow, state, range(flow.steps))
     state.verify()
     return state
@@ -170,16 +170,14 @@ class RecomputedSteps(FirstOrder):
     def backward(ctx: Any, *gradients: Tensor | None) -> tuple[Tensor | None, ...]:
         """Runs the backward pass over the steps."""
         refuse_in_backward(gradients)
-        slots = len(ctx.forward_pass.flow.slots)
-        grad_wanted = [
+        n = len(ctx.forward_pass.flow.slots)
+        wanted = [
             required and (node is None or executed(node))
             for required, (node, _) in zip(
                 ctx.needs_input_grad[1:], ctx.next_functions, strict=False
             )
         ]
         ctx.forward_pass.was_differentiated = True
-        grad_required = ctx.needs_input_grad[1 + slots :]
-        back = BackwardPass(
-            ctx.forward_pass, ctx.saved_tensors, gradients, grad_required, grad_wanted[slots:]
-        )
+        required = ctx.needs_input_grad[1 + n :]
+        back = BackwardPass(ctx.forward_pass, ctx.saved_tensors, gradients, required, wanted[n:])
         return (None, *back.run())

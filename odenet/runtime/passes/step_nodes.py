@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.autograd.graph import get_gradient_edge
 
-from odenet.runtime.learned.slices import ParameterSlices
+from odenet.runtime.learned.slices import Slices
 from odenet.runtime.passes.backward import BackwardPass
 from odenet.runtime.passes.flow_weights import WeightPart
 from odenet.runtime.passes.forward import ForwardPass
@@ -39,11 +39,7 @@ class StepChain:
     """
 
     def __init__(
-        self,
-        forward_pass: ForwardPass,
-        state: State,
-        context: tuple[Tensor, ...],
-        slices: ParameterSlices,
+        self, forward_pass: ForwardPass, state: State, context: tuple[Tensor, ...], slices: Slices
     ):
         weights = forward_pass.weights.tensors
         self.forward_pass = forward_pass
@@ -70,15 +66,13 @@ class StepChain:
         # runs over all steps, whichever of their inputs require one.
         token: Any = torch.empty((), device=self.state[0].device, requires_grad=True)
         for step in self.forward_pass.steps:
-            first_inputs = (
-                (*self.state, *self.context) if step == self.forward_pass.steps.start else ()
-            )
+            first = (*self.state, *self.context) if step == self.forward_pass.steps.start else ()
             # Views have nodes, by which the engine tells which gradients are wanted. The engine
             # continues with the youngest node, so the views of a step are made after the node of
             # the step before: gradients are then complete before the next step is undone.
             views = {part: with_own_node(self._tensor(part)) for part in self.first_read[step]}
             self._nodes |= {part: _node(tensor) for part, tensor in views.items()}
-            token = _StepNode.apply(self, step, token, *first_inputs, *views.values())
+            token = _StepNode.apply(self, step, token, *first, *views.values())
         self.forward_inputs, self.state, self.context = (
             None,
             (),
@@ -99,10 +93,10 @@ class StepChain:
         for part, node in self._nodes.items():
             wanted_by_engine[part.position] |= executed(node)
         wanted_by_engine += map(executed, self._context_nodes)
-        grad_wanted = [a and n for a, n in zip(wanted_by_engine, self._grad_required, strict=True)]
-        grad_required = self._grad_required
+        wanted = [a and n for a, n in zip(wanted_by_engine, self._grad_required, strict=True)]
+        required = self._grad_required
         self.back = BackwardPass(
-            self.forward_pass, saved_by_pass, gradients, grad_required, grad_wanted, self.sliced
+            self.forward_pass, saved_by_pass, gradients, required, wanted, self.sliced
         )
 
     def undo(self, step: int) -> tuple[Tensor | None, ...]:

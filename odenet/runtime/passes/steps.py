@@ -45,7 +45,7 @@ def retreat(
     evaluate: Evaluate,
     grads: Registers | None = None,
     on_rebuilt: Callable[[str], None] | None = None,
-    coefficient_gradients: list[Tensor | None] | None = None,
+    by_coefficient: list[Tensor | None] | None = None,
     evaluate_exponent: Evaluate | None = None,
 ) -> None:
     """Undoes one step; with ``grads`` it also pulls the gradients back through it.
@@ -62,7 +62,7 @@ def retreat(
             respect to what the term reads to them.
         grads: with respect to the state after the step; become those before it.
         on_rebuilt: called with each slot as soon as it has its value from before the step.
-        coefficient_gradients: with ``grads``, the gradients with respect to the coefficients are
+        by_coefficient: with ``grads``, the gradients with respect to the coefficients are
             appended here in the order of `coefficients_in_reverse`; None for numbers, and where
             the loss does not depend on a coefficient.
         evaluate_exponent: the same as ``evaluate`` for an exponent E, while the target still holds
@@ -77,17 +77,13 @@ def retreat(
         for term in reversed(shear.terms):
             value = evaluate(term, shear.target)
             state.increase(shear.target, value, -term.factor)
-            if coefficient_gradients is not None:
-                coefficient_gradients.append(
-                    _coefficient_gradient(term.factor, grads, shear.target, value)
-                )
+            if by_coefficient is not None:
+                by_coefficient.append(_coefficient_grad(term.factor, grads, shear.target, value))
             del value  # before the next one is evaluated
         for weight, slot in reversed(shear.adds):
-            if coefficient_gradients is not None:
+            if by_coefficient is not None:
                 value = state.read(slot)
-                coefficient_gradients.append(
-                    _coefficient_gradient(weight, grads, shear.target, value)
-                )
+                by_coefficient.append(_coefficient_grad(weight, grads, shear.target, value))
             state.mix(shear.target, -weight, slot)
             if grads is not None:
                 grads.mix(slot, weight, shear.target)
@@ -98,18 +94,16 @@ def retreat(
                 grads.stretch(shear.target, value)
             del value
         state.divide(shear.target, shear.scale)
-        if coefficient_gradients is not None:
+        if by_coefficient is not None:
             value = state.read(shear.target)
-            coefficient_gradients.append(
-                _coefficient_gradient(shear.scale, grads, shear.target, value)
-            )
+            by_coefficient.append(_coefficient_grad(shear.scale, grads, shear.target, value))
         if grads is not None:
             grads.multiply(shear.target, shear.scale)
         if on_rebuilt and first_writers[shear.target] == index:
             on_rebuilt(shear.target)
 
 
-def _coefficient_gradient(
+def _coefficient_grad(
     coefficient: Coefficient, grads: Registers | None, target: str, value: Tensor
 ) -> Tensor | None:
     """The gradient with respect to a coefficient, where target += coefficient * value."""

@@ -15,9 +15,7 @@ from odenet.runtime.passes.protocol import State
 from odenet.runtime.passes.shear import state_like
 
 # Asked here: torch.compile of torch 2.11 breaks its graph at `is_autocast_available`.
-_AUTOCAST_DEVICES = frozenset(
-    k for k in ("cpu", "cuda", "xpu") if torch.amp.is_autocast_available(k)
-)
+_AUTOCAST = frozenset(k for k in ("cpu", "cuda", "xpu") if torch.amp.is_autocast_available(k))
 
 
 @dataclass(frozen=True)
@@ -35,16 +33,10 @@ class Autocast:
     @classmethod
     def current(cls, device: torch.device) -> Autocast:
         """The present setting for a device."""
-        device_type = device.type
-        if device_type not in _AUTOCAST_DEVICES and not torch.amp.is_autocast_available(
-            device_type
-        ):
-            return cls(device_type, False, None)
-        return cls(
-            device_type,
-            torch.is_autocast_enabled(device_type),
-            torch.get_autocast_dtype(device_type),
-        )
+        name = device.type
+        if name not in _AUTOCAST and not torch.amp.is_autocast_available(name):
+            return cls(name, False, None)
+        return cls(name, torch.is_autocast_enabled(name), torch.get_autocast_dtype(name))
 
     def activate(self) -> AbstractContextManager:
         """A context manager that activates the setting."""
@@ -134,7 +126,7 @@ def _no_cached_weights() -> Iterator[None]:
 
 
 @contextmanager
-def deterministic_convolutions() -> Iterator[None]:
+def deterministic() -> Iterator[None]:
     """Convolutions on a GPU give the same bits each time, as both passes of exact steps need.
 
     Otherwise cuDNN may add up in any order, and choose another algorithm when memory is short.

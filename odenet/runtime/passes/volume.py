@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from odenet.runtime.learned.constants import values_of_steps
+from odenet.runtime.learned.constants import step_values
 from odenet.runtime.passes.equations import Equations
 from odenet.runtime.passes.protocol import State, Stepwise
 from odenet.runtime.passes.shear import Coefficient, Registers, Term, state_like
@@ -34,7 +34,7 @@ def log_det_of_stretch(target: Tensor, exponent: Tensor) -> Tensor:
     return exponent.to(target.dtype).expand_as(target).flatten(1).sum(1)
 
 
-def _log_abs(scale: Coefficient) -> Coefficient:
+def _log(scale: Coefficient) -> Coefficient:
     return scale.abs().log() if isinstance(scale, Tensor) else math.log(abs(scale))
 
 
@@ -99,12 +99,10 @@ class Volume(Equations):
             state: for the number of elements.
         """
         sizes = {slot: t[:1].numel() for slot, t in zip(self.slots, state, strict=True)}
-        constants = [values_of_steps(getattr(self, name), self.steps) for name in self.varying]
+        constants = [step_values(getattr(self, name), self.steps) for name in self.varying]
         shears_by_step = [self.shears(*(column[step] for column in constants))
                     for step in range(self.steps if constants else 1)]  # fmt: skip
-        total = sum(
-            _log_abs(s.scale) * sizes[s.target] for shears in shears_by_step for s in shears
-        )
+        total = sum(_log(s.scale) * sizes[s.target] for shears in shears_by_step for s in shears)
         return total * (1 if constants else self.steps)
 
     def require_density(self) -> None:

@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-_MODULE_ATTRIBUTES = frozenset(vars(nn.Module())) | {"_compiled_call_impl"}
+_STANDARD = frozenset(vars(nn.Module())) | {"_compiled_call_impl"}
 _IMMUTABLE = frozenset({int, float, bool, str, type(None), torch.device, torch.dtype, torch.Size})
 # Packages whose classes are left alone; those of odenet keep notes only, such as of drift.
 _WITHOUT_STATE = frozenset({"builtins", "torch", "enum", "odenet"})
@@ -28,17 +28,13 @@ _HEAP_TYPE = 1 << 9  # flag of classes that are defined in Python
 
 def is_standard(name: str) -> bool:
     """Whether every `nn.Module` has an attribute of that name."""
-    return name in _MODULE_ATTRIBUTES
+    return name in _STANDARD
 
 
 def mutable_attributes(module: nn.Module) -> list[tuple[str, Any]]:
     """The attributes of a module whose contents may change, without those of every `nn.Module`."""
-    attributes = module.__dict__.items()
-    return [
-        (name, v)
-        for name, v in attributes
-        if name not in _MODULE_ATTRIBUTES and type(v) not in _IMMUTABLE
-    ]
+    items = module.__dict__.items()
+    return [(name, v) for name, v in items if name not in _STANDARD and type(v) not in _IMMUTABLE]
 
 
 class SlotWriter:
@@ -71,11 +67,7 @@ def locations(value: Any) -> Iterator[Location]:
 def _slot_names(cls: type) -> tuple[str, ...]:
     """The names in ``__slots__`` of a class and its bases."""
     declarations = (base.__dict__.get("__slots__", ()) for base in cls.__mro__)
-    names = (
-        name
-        for declared in declarations
-        for name in ((declared,) if isinstance(declared, str) else declared)
-    )
+    names = (n for d in declarations for n in ((d,) if isinstance(d, str) else d))
     return tuple(name for name in names if name not in ("__dict__", "__weakref__"))
 
 

@@ -26,9 +26,7 @@ class Context:
     """
 
     _versions: tuple[tuple[Tensor, int], ...] = ()  # all tensors of a snapshot, with their versions
-    _versions_within_objects: tuple[
-        tuple[Tensor, int], ...
-    ] = ()  # those that are attributes of objects
+    _object_versions: tuple[tuple[Tensor, int], ...] = ()  # those that are attributes of objects
 
     def __init__(self, args: tuple = (), kwargs: dict[str, Any] | None = None):
         self._leaves, self._spec = _flatten((args, kwargs or {}))
@@ -49,10 +47,8 @@ class Context:
         """The same arguments with other tensors, in new containers."""
         if not self:
             return self
-        replacements = iter(tensors)
-        return self._with_leaves(
-            [next(replacements) if isinstance(x, Tensor) else x for x in self._leaves]
-        )
+        new = iter(tensors)
+        return self._with_leaves([next(new) if isinstance(x, Tensor) else x for x in self._leaves])
 
     def _with_leaves(self, leaves: list[Any]) -> Context:
         other = Context.__new__(Context)
@@ -69,15 +65,12 @@ class Context:
             return self
         leaves = [*self._leaves]
         in_objects: list[tuple[Tensor, int]] = []
-        copier = Copier(
-            lambda module: module,
-            lambda *arguments: in_objects.append(_with_version(arguments[-1])),
-        )
+        copier = Copier(lambda module: module, lambda *a: in_objects.append(_with_version(a[-1])))
         for key, leaf in enumerate(self._leaves):
             if not isinstance(leaf, Tensor):
                 copier.put_copy("", leaves, key, leaf)
         other = self._with_leaves(leaves)
-        other._versions_within_objects = tuple(in_objects)
+        other._object_versions = tuple(in_objects)
         other._versions = (*map(_with_version, self.tensors), *in_objects)
         return other
 
@@ -87,9 +80,7 @@ class Context:
         Raises:
             RuntimeError: if a tensor that an object holds has changed since.
         """
-        if any(
-            _with_version(tensor)[1] != version for tensor, version in self._versions_within_objects
-        ):
+        if any(_with_version(tensor)[1] != version for tensor, version in self._object_versions):
             raise RuntimeError(
                 "a tensor that an object among the further inputs of a flow holds was changed "
                 "in place between the forward and the backward pass of rebuilt steps, which read "

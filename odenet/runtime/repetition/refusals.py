@@ -119,7 +119,7 @@ def graph_nodes(values: Iterable[Tensor], stop: Iterable[Any] = ()) -> list[Any]
     return nodes
 
 
-def has_reentrant_checkpoint(nodes: Iterable[Any]) -> bool:
+def is_checkpointed(nodes: Iterable[Any]) -> bool:
     """Whether `checkpoint(use_reentrant=True)` is among the nodes; it needs a full `backward`."""
     return any(type(node).__name__ == "CheckpointFunctionBackward" for node in nodes)
 

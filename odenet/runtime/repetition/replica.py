@@ -14,9 +14,7 @@ from torch import Tensor, nn
 
 from odenet.runtime.repetition.attributes import Copier, is_standard, mutable_attributes
 
-HOOK_ATTRIBUTES = tuple(
-    name for name, value in vars(nn.Module()).items() if "hooks" in name and value == {}
-)
+HOOKS = tuple(name for name, value in vars(nn.Module()).items() if "hooks" in name and value == {})
 
 
 def submodules(module: nn.Module) -> list[nn.Module]:
@@ -101,47 +99,39 @@ class Replica:
         return self._twins.get(id(module), module)
 
     def _fill(self, twin: nn.Module, original: nn.Module) -> None:
-        attributes = twin.__dict__
-        attributes.update(original.__dict__)
+        state = twin.__dict__
+        state.update(original.__dict__)
         for name in ("_parameters", "_buffers"):
-            attributes[name] = dict(attributes[name])
-        attributes["_modules"] = {
-            key: self._twins.get(id(m)) for key, m in original._modules.items()
-        }
-        for name in HOOK_ATTRIBUTES:
-            attributes[name] = attributes[name].copy()
+            state[name] = dict(state[name])
+        state["_modules"] = {key: self._twins.get(id(m)) for key, m in original._modules.items()}
+        for name in HOOKS:
+            state[name] = state[name].copy()
         for name in ("_backward_hooks", "_backward_pre_hooks"):  # called with the original
-            for key, hook in attributes[name].items():
-                attributes[name][key] = partial(_call_with_original, original, hook)
-        attributes.pop("_compiled_call_impl", None)  # which is bound to the original
+            for key, hook in state[name].items():
+                state[name][key] = partial(_call_hook, original, hook)
+        state.pop("_compiled_call_impl", None)  # which is bound to the original
         is_custom_class = not type(original).__module__.startswith("torch.nn.modules.")
-        if (
-            is_custom_class
-            or "forward" in attributes
-            or any(attributes[name] for name in HOOK_ATTRIBUTES)
-        ):
+        if is_custom_class or "forward" in state or any(state[name] for name in HOOKS):
             self.custom.append(original)
         if isinstance(twin, nn.RNNBase):
             self._recurrent.append(twin)
         for places, name in ((self.parameters, "_parameters"), (self.tensors, "_buffers")):
-            tensors = attributes[name].items()
+            tensors = state[name].items()
             places += [
-                TensorPlace(original, attributes[name], key, t, key)
+                TensorPlace(original, state[name], key, t, key)
                 for key, t in tensors
                 if t is not None
             ]
         copier = Copier(self._twin, partial(self._hold, original))
         for name, value in mutable_attributes(original):
-            copier.put_copy(name, attributes, name, value)
+            copier.put_copy(name, state, name, value)
 
     def _hold(self, original: nn.Module, path: str, holder: Any, key: Any, tensor: Tensor) -> None:
         places = self.parameters if isinstance(tensor, nn.Parameter) else self.tensors
         places.append(TensorPlace(original, holder, key, tensor, path))
 
 
-def _call_with_original(
-    original: nn.Module, hook: Callable[..., Any], _: nn.Module, *gradients: Any
-) -> Any:
+def _call_hook(original: nn.Module, hook: Callable[..., Any], _: nn.Module, *gradients: Any) -> Any:
     """Calls a backward hook with the original module, which it may write to, not the replica."""
     return hook(original, *gradients)
 
@@ -164,15 +154,11 @@ class InPlaceReplica:
         """Evaluates the module with the state of the replica, and restores its own state."""
         before = []
         for module, twin in self._pairs:
-            names = [
-                n for n in twin.__dict__ if not is_standard(n) or n in ("training", "_buffers")
-            ]
-            before.append(
-                {name: module.__dict__[name] for name in names if name in module.__dict__}
-            )
-            module.__dict__.update({name: twin.__dict__[name] for name in names})
+            keys = [n for n in twin.__dict__ if not is_standard(n) or n in ("training", "_buffers")]
+            before.append({name: module.__dict__[name] for name in keys if name in module.__dict__})
+            module.__dict__.update({name: twin.__dict__[name] for name in keys})
         try:
             return self._module(*args, **kwargs)
         finally:
-            for (module, _), names in zip(self._pairs, before, strict=True):
-                module.__dict__.update(names)
+            for (module, _), saved in zip(self._pairs, before, strict=True):
+                module.__dict__.update(saved)

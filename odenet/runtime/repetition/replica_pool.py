@@ -15,9 +15,9 @@ import torch
 from torch import nn
 
 from odenet.runtime.repetition.attributes import AttributeFingerprint, mutable_attributes
-from odenet.runtime.repetition.replica import HOOK_ATTRIBUTES, Replica, submodules
+from odenet.runtime.repetition.replica import HOOKS, Replica, submodules
 
-_DICTIONARIES = ("_parameters", "_buffers", "_modules", *HOOK_ATTRIBUTES)
+_DICTIONARIES = ("_parameters", "_buffers", "_modules", *HOOKS)
 
 
 class ModuleFingerprint:
@@ -58,10 +58,8 @@ class ModuleFingerprint:
         )
 
     def _contents(self) -> tuple[list, list]:
-        dictionaries = [*map(vars, self._modules), *self._filled]
-        return [*chain.from_iterable(dictionaries)], [
-            *chain.from_iterable(map(dict.values, dictionaries))
-        ]
+        dicts = [*map(vars, self._modules), *self._filled]
+        return [*chain.from_iterable(dicts)], [*chain.from_iterable(map(dict.values, dicts))]
 
 
 IdleReplicas = list[

@@ -22,7 +22,7 @@ class SavedTensors:
 
     def __init__(self, parameters: Iterable[Tensor]):
         # By identity, since storages of fake tensors have no addresses.
-        self._parameter_storages = {p.untyped_storage()._cdata for p in parameters}
+        self._excluded = {p.untyped_storage()._cdata for p in parameters}
         self._largest_by_storage: dict[
             int, Tensor
         ] = {}  # kept alive, so that no identity is reused
@@ -63,9 +63,7 @@ class SavedTensors:
     def _add(self, tensor: Tensor) -> None:
         storage = tensor.untyped_storage()._cdata
         previous = self._largest_by_storage.get(storage)
-        if storage not in self._parameter_storages and (
-            previous is None or previous.nbytes < tensor.nbytes
-        ):
+        if storage not in self._excluded and (previous is None or previous.nbytes < tensor.nbytes):
             self._largest_by_storage[storage] = tensor
 
     @property

@@ -28,9 +28,7 @@ class Snapshot:
         self._pool = pool
         self._watched: list[tuple[int, int]] = []  # index of a tensor, and its version
         places = pool.pristine.tensors
-        self._values = (
-            [self._value_to_keep(index) for index in range(len(places))] if places else []
-        )
+        self._values = [self._keep(index) for index in range(len(places))] if places else []
         graphs = ((place.tensor, place.tensor.grad_fn) for place in places)
         self._graphs = {id(tensor): graph for tensor, graph in graphs if graph is not None}
 
@@ -86,7 +84,7 @@ class Snapshot:
                 place.holder[place.key] = value if index in shared else value.clone()
         return pooled
 
-    def _value_to_keep(self, index: int) -> Tensor:
+    def _keep(self, index: int) -> Tensor:
         module, _, _, tensor, name = self._pool.pristine.tensors[index]
         if tensor.numel() > _ALWAYS_COPIED and not tensor.is_inference():
             self._watched.append((index, tensor._version))
