@@ -129,9 +129,7 @@ class Flow(Volume, BackwardMode, OperatorBounds):
         flow = self.with_fixed_constants().shallow_copy()
         flow.context, flow.collected = context, {}
         end_layers = flow
-        if (
-            self.slices is not None and torch.is_grad_enabled()
-        ):  # `initial` and `readout` may read weights
+        if self.slices is not None and torch.is_grad_enabled():  # these layers may have weights
             end_layers = flow.shallow_copy()
             end_layers.__dict__.update(sliced_attributes(flow, self.slices))
         last_state = flow.evolve(end_layers.first_state(u))

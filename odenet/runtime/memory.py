@@ -44,9 +44,7 @@ def parse_memory(memory: Memory | str) -> Memory:
 def run_all_steps(flow: Equations, state: State, memory: Memory) -> State:
     """Runs all steps in a memory mode, or as plain tensor code if no gradient is needed."""
     steps = range(flow.steps)
-    tensors = chain(
-        state, flow.context.tensors, flow.parameters()
-    )  # lazily, since parameters take time to list
+    tensors = chain(state, flow.context.tensors, flow.parameters())  # lazily: listing takes time
     differentiable = any(t.requires_grad for t in tensors)
     if not (differentiable and torch.is_grad_enabled()) or torch.compiler.is_exporting():
         return run_plain_steps(flow, state, steps)

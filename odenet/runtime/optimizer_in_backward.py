@@ -150,14 +150,14 @@ class OptimizerInBackward:
         self._counts: list[list[int]] = []
         for group in groups:
             slices_by_parameter = [slices.get(tensor) for tensor in group["params"]]
-            for stack, parts in zip(group["params"], slices_by_parameter, strict=True):
-                if parts is not None:
+            for stack, own in zip(group["params"], slices_by_parameter, strict=True):
+                if own is not None:
                     _hook_gradient(stack, self._refuse_whole_gradient)
                     name = self._names.get(id(stack), "a parameter")
-                    self._names |= {id(s): f"{name}[{i}]" for i, s in enumerate(parts)}
-            self._counts.append([len(parts or ()) for parts in slices_by_parameter])
+                    self._names |= {id(s): f"{name}[{i}]" for i, s in enumerate(own)}
+            self._counts.append([len(own or ()) for own in slices_by_parameter])
             pairs = zip(group["params"], slices_by_parameter, strict=True)
-            group["params"] = [t for p, parts in pairs for t in (parts or [p])]
+            group["params"] = [t for p, own in pairs for t in (own or [p])]
 
     def _on_gradient(self, index: int, tensor: Tensor) -> None:
         """Called by autograd when a gradient is complete.

@@ -133,10 +133,11 @@ def _parametrizations(flow: Flow) -> dict[str, ParametrizationList]:
 
 
 def _refine_computed(finer: Flow, name: str, computed: ParametrizationList, old: Tensor) -> None:
-    refined_parametrization = _parametrizations(finer)[name]
-    for name_, stack in computed.named_parameters(recurse=False):
+    """Refines the parameters from which a parametrization computes a stack."""
+    target = _parametrizations(finer)[name]
+    for original_name, stack in computed.named_parameters(recurse=False):
         if len(stack) == len(old):
-            setattr(refined_parametrization, name_, _refined_stack(stack, finer.steps))
+            setattr(target, original_name, _refined_stack(stack, finer.steps))
     with torch.no_grad():
         after = getattr(finer, name)
         expected = old[source_steps(len(old), finer.steps)]

@@ -99,7 +99,7 @@ def rotated_by_position(*sequences: Tensor, first: int = 0) -> tuple[Tensor, ...
     """
     _, tokens, _, d = sequences[0].shape
     options = {"dtype": torch.promote_types(sequences[0].dtype, torch.float32),
-             "device": sequences[0].device}  # fmt: skip
+               "device": sequences[0].device}  # fmt: skip
     frequencies = 1e4 ** (torch.arange(d // 2, **options) * (-2 / d))
     angles = torch.arange(first, first + tokens, **options)[:, None, None] * frequencies
     cosine, sine = (f(angles).to(sequences[0].dtype) for f in (torch.cos, torch.sin))

@@ -8,12 +8,7 @@ from torch import Tensor
 
 from odenet.runtime.learned.operators import adjoint_conv, conv
 
-_MAP_SHAPE = {
-    0: (),
-    1: (32,),
-    2: (32, 32),
-    3: (16, 16, 16),
-}  # of the map that a kernel is applied to
+_MAP_SHAPE = {0: (), 1: (32,), 2: (32, 32), 3: (16, 16, 16)}  # that kernels are applied to
 _COARSE_LIMIT = 20  # with more iterations a first run on a smaller map saves time
 _SQUARINGS = 24  # enough to separate eigenvalues that differ by 1e-6 of the largest
 _SMALLEST = 1e-300

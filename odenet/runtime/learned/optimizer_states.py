@@ -11,9 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-SliceCounts = Sequence[
-    Sequence[int]
-]  # by group, by parameter: number of slices, 0 for a whole parameter
+SliceCounts = Sequence[Sequence[int]]  # by group, by parameter; 0 for a whole parameter
 OptimizerState = dict[str, Any]  # as `Optimizer.state_dict` gives it
 
 

@@ -50,10 +50,8 @@ class BackwardPass:
         self._forward = forward_pass
         self._kept = {step: p.rebuilt_from(tensors) for step, p in forward_pass.kept_states.items()}
         weights_and_context, count = list(tensors), len(forward_pass.weights.tensors)
-        self._weights, self._context = (
-            [forward_pass.reorder_kernels(w) for w in weights_and_context[:count]],
-            weights_and_context[count:],
-        )
+        self._weights = [forward_pass.reorder_kernels(w) for w in weights_and_context[:count]]
+        self._context = weights_and_context[count:]
         self._required, self._wanted = required, wanted
         self._sums = GradientSums(weights_and_context, gradients, sliced)
         slots = forward_pass.flow.slots
@@ -95,12 +93,10 @@ class BackwardPass:
 
     @contextmanager
     def _restored_surroundings(self) -> Iterator[None]:
-        passed, device = self._forward, self._forward.recorder.device
-        draws_random_numbers = any(e.random is not None for e in passed.recorder.evaluations)
-        with (
-            random_states_preserved(device) if draws_random_numbers else nullcontext(),
-            passed.original_settings(),
-        ):
+        forward, device = self._forward, self._forward.recorder.device
+        is_random = any(e.random is not None for e in forward.recorder.evaluations)
+        preserved = random_states_preserved(device) if is_random else nullcontext()
+        with preserved, forward.original_settings():
             yield
 
     def _note_drift(self) -> None:
@@ -123,10 +119,8 @@ class BackwardPass:
             compare = None if drift is None or forward.flow.exact else drift.compare_slot
             constants = self._detached_constants(step)
             by_coefficient = [] if constants.leaves else None
-            evaluate, exponent = (
-                partial(self._evaluate_term, step),
-                partial(self._evaluate_exponent, step),
-            )
+            evaluate = partial(self._evaluate_term, step)
+            exponent = partial(self._evaluate_exponent, step)
             shears = forward.shears(step, self._weights)
             retreat(shears, self._state, evaluate, self._grads, compare, by_coefficient, exponent)
             if by_coefficient is not None:

@@ -75,12 +75,9 @@ class ForwardPass:
         self.recorder = Recorder(device, flow.stochastic, flow.replica_pools)
         # Random numbers and exact arithmetic need both evaluations to run the same code, and a
         # compiled step takes no snapshots.
-        must_be_eager = flow.exact or flow.stochastic or not undo or bool(flow.context)
-        self.compiled = (
-            flow.compiled
-            if flow.compiled and not must_be_eager and self.weights.is_stateless
-            else None
-        )
+        is_eager = flow.exact or flow.stochastic or not undo or bool(flow.context)
+        is_compiled = flow.compiled and not is_eager and self.weights.is_stateless
+        self.compiled = flow.compiled if is_compiled else None
         self.kept_states: dict[int, PackedRegisters] = {}
         self.further_names: tuple[str, ...] = ()
         self.was_differentiated = False
@@ -134,9 +131,9 @@ class ForwardPass:
             if log_det is not None:
                 self.flow.collect({LOG_DET: log_det})
         elif self.undo:
-            rate = partial(self._rate, state, step, weights)
-            stretched = log_det_collector(self.flow, state) if self.flow.collects_log_det else None
-            advance(self.shears(step, weights), state, rate, stretched)
+            evaluate = partial(self._evaluate_term, state, step, weights)
+            collect = log_det_collector(self.flow, state) if self.flow.collects_log_det else None
+            advance(self.shears(step, weights), state, evaluate, collect)
             state.rename(self.flow.relabel)
         else:
             end = self._evaluate(
@@ -165,7 +162,7 @@ class ForwardPass:
             for name in names:
                 del self.flow.__dict__[name]
 
-    def _rate(
+    def _evaluate_term(
         self, state: Registers, step: int, weights: Sequence[Tensor], term: Term, target: str
     ) -> Tensor:
         (value,) = self._evaluate(

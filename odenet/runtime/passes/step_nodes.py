@@ -73,11 +73,7 @@ class StepChain:
             views = {part: with_own_node(self._tensor(part)) for part in self.first_read[step]}
             self._nodes |= {part: _node(tensor) for part, tensor in views.items()}
             token = _StepNode.apply(self, step, token, *first, *views.values())
-        self.forward_inputs, self.state, self.context = (
-            None,
-            (),
-            (),
-        )  # autograd holds what it needs
+        self.forward_inputs, self.state, self.context = None, (), ()  # autograd holds the tensors
         return token
 
     def begin(self, saved: tuple[Tensor, ...], gradients: tuple[Tensor | None, ...]) -> None:

@@ -9,9 +9,7 @@ from torch.func import functional_call
 
 from odenet.runtime.passes.shear import Term
 
-WeightKey = tuple[
-    str, str
-]  # an attribute of the flow, and within a module the name of its parameter
+WeightKey = tuple[str, str]  # attribute of the flow, name of the parameter within a module
 
 
 class OneStepStack:
@@ -65,12 +63,12 @@ class StepWeights:
         values = []
         for name in term.params:
             if name in self.modules:
-                of_module = {key: tensor for (of, key), tensor in tensors.items() if of == name}
-                values.append(_called_with(self.modules[name], of_module))
+                own = {key: tensor for (owner, key), tensor in tensors.items() if owner == name}
+                values.append(_with_tensors(self.modules[name], own))
             else:
                 values.append(tensors[name, ""])
         return values
 
 
-def _called_with(module: nn.Module, tensors: dict[str, Tensor]):
+def _with_tensors(module: nn.Module, tensors: dict[str, Tensor]):
     return lambda *inputs, **options: functional_call(module, tensors, inputs, options)

@@ -157,9 +157,7 @@ class Copier:
     ):
         self._copy_of_module = copy_of_module
         self._on_tensor = on_tensor
-        self._copies: dict[
-            int, tuple[Any, Any]
-        ] = {}  # by `id`: original, which stays alive, and copy
+        self._copies: dict[int, tuple[Any, Any]] = {}  # by `id`: the original and its copy
 
     def put_copy(self, path: str, holder: Any, key: Any, value: Any) -> None:
         """Sets holder[key] to a copy of a value; a tensor stays, and is reported."""

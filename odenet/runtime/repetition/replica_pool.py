@@ -62,9 +62,7 @@ class ModuleFingerprint:
         return [*chain.from_iterable(dicts)], [*chain.from_iterable(map(dict.values, dicts))]
 
 
-IdleReplicas = list[
-    tuple[Replica, ModuleFingerprint]
-]  # not in use, and unchanged since they were made
+IdleReplicas = list[tuple[Replica, ModuleFingerprint]]  # unchanged since they were made
 
 
 class ReplicaPool:

@@ -23,9 +23,7 @@ class SavedTensors:
     def __init__(self, parameters: Iterable[Tensor]):
         # By identity, since storages of fake tensors have no addresses.
         self._excluded = {p.untyped_storage()._cdata for p in parameters}
-        self._largest_by_storage: dict[
-            int, Tensor
-        ] = {}  # kept alive, so that no identity is reused
+        self._largest_by_storage: dict[int, Tensor] = {}  # alive, so that no identity is reused
 
     def add(
         self, values: Iterable[Tensor], graph_inputs: Iterable[Tensor], reads: Iterable[Tensor] = ()

@@ -44,9 +44,7 @@ class Snapshot:
             module, _, _, tensor, name = self._pool.pristine.tensors[index]
             changes_of_module, key = _is_changed.setdefault(module, {}), (name, module.training)
             changed = tensor._version != version
-            if (
-                key not in changes_of_module
-            ):  # `tensor.data.add_` and numpy change it past its version
+            if key not in changes_of_module:  # `tensor.data.add_` and numpy leave its version
                 changed = changed or not _equal(self._values[index], tensor)
             if not changed and not changes_of_module.get(key):
                 self._values[index] = tensor
@@ -76,9 +74,7 @@ class Snapshot:
                 )
             shared.add(index)
         pooled = self._pool.acquire()
-        with (
-            torch.enable_grad()
-        ):  # so that `refuse_captured` sees a tensor that requires a gradient
+        with torch.enable_grad():  # so that `refuse_captured` sees tensors that require gradients
             for index, place in enumerate(pooled.replica.tensors):
                 value = self._values[index]
                 place.holder[place.key] = value if index in shared else value.clone()
