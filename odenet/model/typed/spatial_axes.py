@@ -15,7 +15,7 @@ def with_spatial_axes(model: Model, space: int) -> Model:
     """The model with the shapes in its maps for `space` spatial axes; 0 for plain vectors.
 
     Raises:
-        SpecError: a layer or a parameter does not work with so many axes.
+        SpecError: a layer or a parameter does not work with this number of axes.
     """
     if not 0 <= space <= 3:
         raise SpecError.of("shape-mismatch", f"maps have 0 to 3 spatial axes, not {space}")

@@ -64,7 +64,7 @@ class Objective(nn.Module):
 
     @abstractmethod
     def metrics(self) -> dict[str, Metric]:
-        """New metrics by name; those of `kind.measured` left out here follow from the loss."""
+        """New metrics by name; those of `kind.metrics_for` left out here follow from the loss."""
 
     def metric_inputs(self, output: Any, labels: Tensor) -> tuple[Tensor, Tensor]:
         """What metrics are updated with, from an output and its labels."""
