@@ -28,8 +28,7 @@ def bench(
         int | None, typer.Option(min=2, help="Of the input [default: each network's own].")
     ] = None,
     side: Annotated[
-        int | None,
-        typer.Option(min=1, help="Height and width, or tokens [default: its own]."),
+        int | None, typer.Option(min=1, help="Height and width, or tokens [default: its own].")
     ] = None,
     layer_counts: Annotated[
         str,

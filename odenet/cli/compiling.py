@@ -59,8 +59,7 @@ def compile_spec(
         ),
     ] = None,
     proof: Annotated[
-        bool,
-        typer.Option("--proof", help="Also print the equations, the steps and all proofs."),
+        bool, typer.Option("--proof", help="Also print the equations, the steps and all proofs.")
     ] = False,
     emit: Annotated[
         Form | None,

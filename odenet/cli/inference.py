@@ -18,8 +18,7 @@ def predict(
     files: Annotated[list[Path], typer.Argument(help="Pictures, or folders of them.")],
     top: Annotated[int, typer.Option(min=1, help="Likeliest classes shown of each.")] = 1,
     csv_: Annotated[
-        Path | None,
-        typer.Option("--csv", help="Write all probabilities or numbers into a table."),
+        Path | None, typer.Option("--csv", help="Write all probabilities or numbers into a table.")
     ] = None,
     last: Last = False,
     plugin: Plugins = None,

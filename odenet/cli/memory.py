@@ -21,8 +21,7 @@ if TYPE_CHECKING:
 def memory(
     spec: Annotated[Path, typer.Argument(help="The specification.")],
     batch: Annotated[
-        int | None,
-        typer.Option(min=2, help="Samples, 2 or more [default: as its recipe]."),
+        int | None, typer.Option(min=2, help="Samples, 2 or more [default: as its recipe].")
     ] = None,
     set_: Settings = None,
     exact: Annotated[

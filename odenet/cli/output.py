@@ -78,14 +78,12 @@ def terminal_width() -> int | None:
     return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
 
 
-def require_replaceable(
-    target: Path, is_named: bool, mark: bytes, spec: Path | None = None
-) -> None:
+def require_replaceable(target: Path, named: bool, mark: bytes, spec: Path | None = None) -> None:
     """Check that a file may be written: it must not replace a specification or a foreign file.
 
     Args:
         target: the file.
-        is_named: whether the user has named it; then only the specification is protected.
+        named: whether the user has named it; then only the specification is protected.
         mark: bytes by which files of this kind that odenet has written are recognised.
         spec: the specification that the file is made from, if there is one.
 
@@ -97,7 +95,7 @@ def require_replaceable(
     message = ""
     if spec is not None and spec.exists() and target.samefile(spec):
         message = "this is the specification, which would be replaced"
-    elif not is_named and mark not in target.read_bytes():
+    elif not named and mark not in target.read_bytes():
         message = "this file exists and was not written by odenet"
     if message:
         help_ = f"name another with -o FILE{target.suffix}"

@@ -37,8 +37,7 @@ Sweep = Annotated[
     ),
 ]
 DryRun = Annotated[
-    bool,
-    typer.Option("--dry-run", help="Run a few batches, estimate the rest, and write nothing."),
+    bool, typer.Option("--dry-run", help="Run a few batches, estimate the rest, and write nothing.")
 ]
 FindLr = Annotated[
     bool,
@@ -50,8 +49,7 @@ FindLr = Annotated[
 ]
 Precision = Annotated[str | None, typer.Option(help="float32, tf32, bf16, fp16 or float64.")]
 Guard = Annotated[
-    str | None,
-    typer.Option(help="When steps are too long for the weights: warn or rescale them."),
+    str | None, typer.Option(help="When steps are too long for the weights: warn or rescale them.")
 ]
 OnNan = Annotated[
     str | None,
@@ -70,12 +68,10 @@ Memory = Annotated[
 Exact = Annotated[bool, typer.Option("--exact", help="Reverse flows in exact arithmetic.")]
 Compile = Annotated[bool, typer.Option("--compile", help="Compile flows by torch.compile.")]
 Deterministic = Annotated[
-    bool,
-    typer.Option("--deterministic", help="The same numbers each time, also on a GPU."),
+    bool, typer.Option("--deterministic", help="The same numbers each time, also on a GPU.")
 ]
 Unchecked = Annotated[
-    bool,
-    typer.Option("--unchecked", help="Train although a claim of the spec is not proved."),
+    bool, typer.Option("--unchecked", help="Train although a claim of the spec is not proved.")
 ]
 UpdateInBackward = Annotated[
     bool,
@@ -111,8 +107,7 @@ Weights = Annotated[
 Fit = Annotated[
     str | None,
     typer.Option(
-        metavar="SIZE",
-        help="The largest batch of which a step is predicted to fit into 8GB, say.",
+        metavar="SIZE", help="The largest batch of which a step is predicted to fit into 8GB, say."
     ),
 ]
 Nodes = Annotated[int | None, typer.Option(min=1, max=10**6, help="Machines [default: 1].")]

@@ -20,13 +20,7 @@ from odenet.cli.settings import (
     read_settings,
     run_options,
 )
-from odenet.cli.train_modes import (
-    begin_sweep,
-    is_sweep,
-    print_dry_run,
-    run_sweep,
-    search_rate,
-)
+from odenet.cli.train_modes import begin_sweep, is_sweep, print_dry_run, run_sweep, search_rate
 from odenet.diagnostics import typed
 from odenet.extras import require
 from odenet.model.reading.settings import data_setting

@@ -149,11 +149,7 @@ class Advice:
 
 
 def advise(
-    model: nn.Module,
-    example: Any,
-    *,
-    loss: Loss | None = None,
-    **conversion: Any,
+    model: nn.Module, example: Any, *, loss: Loss | None = None, **conversion: Any
 ) -> Advice:
     """Predict what a training step takes with each way to save memory, and recommend one.
 
@@ -222,9 +218,7 @@ def advise(
     )
 
 
-def _workspaces(
-    demands: Iterable[tuple[MemoryDemand, MemoryDemand]],
-) -> tuple[dict[str, int], str]:
+def _workspaces(demands: Iterable[tuple[MemoryDemand, MemoryDemand]]) -> tuple[dict[str, int], str]:
     """The workspaces of the kernels that steps call, by their calls; and why they are unknown."""
     calls = {call for pair in demands for demand in pair for call in demand.held_at_kernels}
     try:

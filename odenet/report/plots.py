@@ -80,28 +80,26 @@ class PlotSubject:
         return measurements
 
 
-def plot_subject(
-    argument: Path, settings: Mapping[str, Any], data_root: Path | None
-) -> PlotSubject:
+def plot_subject(path: Path, settings: Mapping[str, Any], data_root: Path | None) -> PlotSubject:
     """The subject that an argument of the command names.
 
     Args:
-        argument: a specification, the folder of a run, or the name of a scheme of odenet.
+        path: a specification, the folder of a run, or the name of a scheme of odenet.
         settings: values of constants, for a specification.
         data_root: the folder of the data of runs; that of the training if None.
     """
-    if argument.is_dir():
-        folder = RunFolder(argument)
+    if path.is_dir():
+        folder = RunFolder(path)
         record = folder.read_record()
         folder.require_plugins()
         options = record.options
         if data_root is not None:
             options = replace(options, data_root=str(data_root))
         program = odenet.load(folder.spec, set=dict(record.settings))
-        return PlotSubject(argument.resolve().name, program, argument, options)
-    if not argument.exists() and str(argument) in library():
-        return PlotSubject(str(argument), None)
-    program = odenet.load(argument, set=dict(settings))
+        return PlotSubject(path.resolve().name, program, path, options)
+    if not path.exists() and str(path) in library():
+        return PlotSubject(str(path), None)
+    program = odenet.load(path, set=dict(settings))
     return PlotSubject(program.name, program)
 
 
