@@ -119,5 +119,7 @@ def verdict(program: Program) -> Verdict:
         energy=energy_formulas,
         energy_notes=[note for note in notes if note],
         assumptions=[str(a) for a in certificate.assumptions] if certificate.proved else [],
-        claims=[(VERDICT_MARKS[c.holds], c.name, f"{c.verdict}: {c.reason}") for c in program.claims],
+        claims=[
+            (VERDICT_MARKS[c.holds], c.name, f"{c.verdict}: {c.reason}") for c in program.claims
+        ],
     )
