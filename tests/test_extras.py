@@ -36,7 +36,7 @@ USERS = {
     "PIL": {"training/", "report/"},
     "pygments": {"highlight.py", "report/"},
     "pygls": {"editor/"},
-    "rich": {"cli/", "footprint/", "training/", "tables.py"},
+    "rich": {"cli/", "footprint/", "training/", "rich_tables.py"},
     "safetensors": {"conversion/", "training/"},
     "scipy": {"training/"},
     "sklearn": {"training/"},

@@ -129,8 +129,8 @@ def _points(model: Model, measurements: FlowMeasurements) -> dict[str, np.ndarra
     """
     first, discretisation, decay = model.scheme.patterns[0], model.discretisation, 0.0
     if model.scheme.decays:
-        is_unknown = len(model.scheme.patterns) > 1 or first.order == 2 or not first.decay
-        if is_unknown or first.decay in discretisation.varying:
+        is_unknown = len(model.scheme.patterns) > 1 or first.order == 2
+        if is_unknown or not first.decay or first.decay in discretisation.varying:
             return {}
         decay = float(discretisation.constants[first.decay])
     points: dict[str, np.ndarray] = {}
