@@ -10,7 +10,7 @@ from pygments.lexer import RegexLexer
 from pygments.token import Comment, Keyword, Name, Number, Operator, Punctuation, String, Whitespace
 
 from odenet.language.token_patterns import keyword_pattern, terminal_pattern
-from odenet.model.elaboration.library import library
+from odenet.model.elaboration.library import library_names
 from odenet.model.tables.activations import ACTIVATIONS
 from odenet.model.tables.claims import CLAIMS
 from odenet.model.tables.layers import LAYERS
@@ -21,7 +21,7 @@ from odenet.model.tables.structural_layers import ALL_LAYERS
 def builtins() -> frozenset[str]:
     """Names that mean something without being declared: those of the tables and the schemes."""
     tables = (ACTIVATIONS, LAYERS, PARAMETERS, CLAIMS, ALL_LAYERS.forms)
-    return frozenset(name for table in tables for name in table) | frozenset(library())
+    return frozenset(name for table in tables for name in table) | frozenset(library_names())
 
 
 def _name(_lexer: RegexLexer, match: re.Match[str]) -> Iterator[tuple[int, object, str]]:

@@ -139,7 +139,7 @@ def _adjoint_law(program: Program, flow: Flow) -> Iterator[Law]:
         adjoint = _linear_map(parameter, parameter.operator.adjoint, K)
         channels = flow.channels // program.model.dynamics.input_parts
         input_channels = (
-            channels if parameter.width_in is None else int(parameter.width_in.at(channels))
+            channels if parameter.width_in is None else int(parameter.width_in.channels(channels))
         )
         x = torch.randn(BATCH, input_channels, *(AXIS_LENGTH,) * flow.space, dtype=K.dtype)
         gaps.append(adjoint_gap(operator, adjoint, x, torch.randn_like(operator(x))))

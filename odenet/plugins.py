@@ -22,7 +22,7 @@ from typing import Any
 from odenet.diagnostics import SpecError
 from odenet.language import canonical
 from odenet.language.statements import BLOCK_WORDS, STATEMENT_WORDS
-from odenet.model.elaboration.own_names import FIXED
+from odenet.model.elaboration.builtin_names import CORE_NAMES
 from odenet.model.tables.activations import ACTIVATIONS, ActivationKind, Bound, always
 from odenet.model.tables.argument_kinds import Number, Word
 from odenet.model.tables.arguments import COUNT, YES, ChannelCount, channels, init
@@ -78,7 +78,7 @@ def register_activation(row: ActivationKind) -> Registration:
     """
     from odenet.row_checks import check_activation
 
-    taken = {**LAYERS, **dict.fromkeys((*FIXED, *_NET_WORDS))}
+    taken = {**LAYERS, **dict.fromkeys((*CORE_NAMES, *_NET_WORDS))}
     return _register(row, ACTIVATIONS, taken, "activation", check_activation)
 
 
@@ -92,7 +92,7 @@ def register_layer(row: LayerKind) -> Registration:
     """
     from odenet.row_checks import check_layer
 
-    taken = {**LAYERS, **dict.fromkeys((*FIXED, *_NET_WORDS))}
+    taken = {**LAYERS, **dict.fromkeys((*CORE_NAMES, *_NET_WORDS))}
     return _register(row, LAYER_ROWS, taken, "layer", check_layer)
 
 

@@ -18,7 +18,7 @@ from torch.nn import functional
 
 from odenet import runtime
 from odenet.analyse.dual_numbers import DualArray, independent_variables
-from odenet.model.expressions.numbers import C, Width, fixed
+from odenet.model.expressions.numbers import STATE_WIDTH, Width, fixed_width
 from odenet.model.tables.activations import ActivationKind
 from odenet.model.tables.argument_kinds import Call, Number, Subject, Word
 from odenet.model.tables.arguments import ChannelCount
@@ -131,7 +131,9 @@ def check_layer(row: LayerKind) -> None:
     arguments = _arguments(row.arguments)
     tested_shapes = 0
     for space in GRID_SHAPES:
-        before = Shape(fixed(CHANNELS), space, CHANNELS, row.reads_token_ids and len(space) == 1)
+        before = Shape(
+            fixed_width(CHANNELS), space, CHANNELS, row.reads_token_ids and len(space) == 1
+        )
         with suppress(LayerError), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # torch on even kernels
             after = row.shape(arguments, before)
@@ -286,13 +288,13 @@ def _arguments(parameters: Mapping[str, Parameter]) -> dict[str, Any]:
 
 
 def _argument(name: str, parameter: Parameter) -> Any:
-    if isinstance(parameter.default, Width) and parameter.default == C:
-        return fixed(CHANNELS)
+    if isinstance(parameter.default, Width) and parameter.default == STATE_WIDTH:
+        return fixed_width(CHANNELS)
     if parameter.default is not None:
         return parameter.default
     kind = parameter.kind
     words: tuple[str, ...] = kind.options if isinstance(kind, Word) else ()
-    width = [fixed(CHANNELS)] if isinstance(kind, ChannelCount) else []
+    width = [fixed_width(CHANNELS)] if isinstance(kind, ChannelCount) else []
     candidates = [*width, *(Call(word) for word in words), *ARGUMENT_CANDIDATES, ("x",), "x"]
     value = next(_accepted_values(kind, candidates), None)
     if value is None:

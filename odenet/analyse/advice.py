@@ -19,9 +19,9 @@ from odenet.analyse.step_matrix import step_matrix_stability
 from odenet.derive import Axis, Stability, derive
 from odenet.derive.stability import TestedScheme
 from odenet.diagnostics import Diagnostic
-from odenet.model.elaboration.library import library, library_scheme
+from odenet.model.elaboration.library import library_names, library_scheme
 from odenet.model.expressions.expr import State
-from odenet.model.expressions.numbers import NotANumber, evaluate
+from odenet.model.expressions.numbers import EvaluationError, evaluate
 from odenet.model.fitting.fit import fit
 from odenet.model.typed.program import Model, flows_of
 from odenet.model.typed.right_hand_sides import decay_factors
@@ -181,7 +181,7 @@ def fitting_schemes(model: Model, certificate: Certificate) -> list[FittingSchem
     span = next(iter(model.dynamics.rates.values())).span or certificate.span
     assert span is not None
     ranked: list[tuple[tuple[bool, bool, float, int, str], FittingScheme]] = []
-    for name in library():
+    for name in library_names():
         scheme = library_scheme(name)
         groups = fit(scheme, model.dynamics, span)
         if len(scheme.updates) > MAX_SCHEME_LINES or isinstance(groups, Diagnostic):
@@ -237,7 +237,7 @@ def _decay_constants(
             (name, evaluate(formula, model.constants))
             for name, formula in decay_factors(system, scheme, groups).items()
         )
-    except NotANumber:
+    except EvaluationError:
         return None
 
 

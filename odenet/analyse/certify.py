@@ -14,7 +14,7 @@ from odenet.analyse.read_units import read_system
 from odenet.analyse.slopes import with_slope_bounds
 from odenet.analyse.units import System, nonmonotone_activation
 from odenet.analyse.why_open import reason_not_proved
-from odenet.diagnostics.effort import MOST_PRODUCTS, TooMuch, at_most
+from odenet.diagnostics.effort import MOST_PRODUCTS, EffortExceeded, effort_limit
 from odenet.model.expressions.expr import Bias
 from odenet.model.tables.declared_parameters import DeclaredParameter
 from odenet.model.typed.frozen_time import FROZEN_TIME, reads_time
@@ -41,11 +41,11 @@ def certify(model: Model) -> Certificate:
         A certificate whose verdict is "imaginary", "real", "stable", or "open" with the reason.
     """
     try:
-        with at_most(MOST_PRODUCTS):
+        with effort_limit(MOST_PRODUCTS):
             return _best_certificate(model)
     except OutsideTheorems as obstacle:
         return Certificate(verdict="open", reason=str(obstacle), span=obstacle.span)
-    except TooMuch:
+    except EffortExceeded:
         longest = max(model.dynamics.rates.values(), key=lambda rate: sum(1 for _ in rate.walk()))
         return Certificate(verdict="open", reason=TOO_LONG, span=longest.span)
 

@@ -64,7 +64,7 @@ def _states_error(model: Model) -> Diagnostic | None:
     for state in model.system:
         value = dynamics.initial[state]
         if not isinstance(value, expr.Split):
-            requirement = f"states that share the input, and {state.written}(0) is not a part of it"
+            requirement = f"states that share the input, and {state.text}(0) is not a part of it"
             help_ = "leave the initial values out, or write `split(u)`"
             return _error(requirement, value.span or model.equations, help_)
     output = dynamics.output

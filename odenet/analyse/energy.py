@@ -196,9 +196,9 @@ def _factors(word: Word, names: Mapping[str, str | Gate]) -> list[expr.Node]:
     factors: list[expr.Node] = []
     for letter in word:
         if isinstance(letter, Letter):
-            param = expr.Param(str(names[letter.name]))
+            param = expr.LearnedOperator(str(names[letter.name]))
             factors.append(expr.Adjoint(param) if letter.adjoint else param)
         else:
             for name, power in letter.powers:
-                factors += [expr.Param(str(names[name]))] * int(power)
+                factors += [expr.LearnedOperator(str(names[name]))] * int(power)
     return factors

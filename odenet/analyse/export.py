@@ -182,7 +182,7 @@ class _CertificateWriter:
 
     def empty_entry(self, state: State) -> JsonObject:
         """The row and column of a term that is zero."""
-        name = state.written
+        name = state.text
         return {"row": {name: ZERO_OPERATOR}, "column": {name: ZERO_OPERATOR}}
 
     def stages(self, unit: Unit) -> list[Tree]:
@@ -223,8 +223,8 @@ class _CertificateWriter:
         )
         write.slopes = {name: f"{self.name(unit)}'" for name, unit in part.absorbed_units}
         found: JsonObject = {"units": units} if any(name.startswith("ψ") for name in units) else {}
-        found["states"] = [state.written for state in states]
-        found["decay"] = {state.written: write.scalar_terms(s) for state, s in part.decay.items()}
+        found["states"] = [state.text for state in states]
+        found["decay"] = {state.text: write.scalar_terms(s) for state, s in part.decay.items()}
         if len(parts) == 1:
             part = with_diagonal_scaling(part)
             return found | self.arranged(states[0], part) | self.claim_entry(part)

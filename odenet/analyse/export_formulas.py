@@ -15,7 +15,7 @@ from odenet.analyse.read_formulas import LINEAR, FormulaReader, Gate
 from odenet.analyse.units import OperatorsByState
 from odenet.model.expressions import expr
 from odenet.model.expressions.expr import State
-from odenet.model.expressions.numbers import NotANumber, evaluate
+from odenet.model.expressions.numbers import EvaluationError, evaluate
 from odenet.model.typed.program import Model
 
 JsonObject = dict[str, Any]
@@ -45,7 +45,7 @@ class FormulaWriter:
 
     def row_json(self, row: OperatorsByState) -> JsonObject:
         """A row of R or column of L: the name of each state -> its operator."""
-        return {state.written: self.operator_tree(operator) for state, operator in row.items()}
+        return {state.text: self.operator_tree(operator) for state, operator in row.items()}
 
     def scalar_terms(self, scalar: Scalar) -> list[Any]:
         """A number, with the values of its `let`s put in."""
@@ -177,7 +177,7 @@ class FormulaWriter:
         """The value of a number, or the tree of its formula if it has none."""
         try:
             return str(Fraction(evaluate(node, self.model.constants)))
-        except NotANumber:
+        except EvaluationError:
             return self.formula_tree(node)
 
     def formula_tree(self, node: expr.Node) -> Tree:
@@ -192,7 +192,7 @@ class FormulaWriter:
                 return name
             case State():
                 return self.reader.spelled_state(node).written
-            case expr.LearnedScalar() | expr.Param() | expr.Bias():
+            case expr.LearnedScalar() | expr.LearnedOperator() | expr.Bias():
                 return self.reader.spell(node.name)
             case expr.Identity() | expr.Input():
                 return "I" if isinstance(node, expr.Identity) else "u"

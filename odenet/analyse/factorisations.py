@@ -167,7 +167,7 @@ def _square_length(square_root: Word) -> int:
 
 
 def _argument_text(row: Word, state: State) -> str:
-    return f"{word_text(row)} {state.written}" if row else state.written
+    return f"{word_text(row)} {state.text}" if row else state.text
 
 
 def _sorted_units(system: System, linear: list[Unit]) -> tuple[Unit, ...]:

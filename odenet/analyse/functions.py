@@ -84,7 +84,7 @@ def leaf_sort_key(leaf: Leaf) -> str:
     if isinstance(leaf, AppliedFunction | ElementwiseProduct):
         return leaf.sort_key
     if isinstance(leaf, expr.State):
-        return leaf.written
+        return leaf.text
     return leaf.name if isinstance(leaf, expr.Bias) else repr(leaf)
 
 

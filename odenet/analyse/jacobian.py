@@ -13,7 +13,7 @@ from odenet.analyse.dual_numbers import DualArray, independent_variables
 from odenet.analyse.sampling import Point, StateSize
 from odenet.model.expressions import expr
 from odenet.model.expressions.expr import State
-from odenet.model.expressions.fold import arithmetic
+from odenet.model.expressions.fold import fold_arithmetic
 from odenet.model.tables.activations import ACTIVATIONS
 from odenet.model.tables.layers import LAYERS, Layer
 from odenet.model.tables.norms import NORMS
@@ -74,7 +74,7 @@ class FormulaEvaluator:
                 column = self.weights[node.name].reshape(-1, 1)
                 return self._constant(np.tile(column, (1, self.size.grid_points)))
             case expr.Sum() | expr.Product() | expr.Quotient():
-                return arithmetic(node, self.feature_map, self.number)
+                return fold_arithmetic(node, self.feature_map, self.number)
             case expr.Apply():
                 return self.apply_operator(node.operator, self.feature_map(node.operand))
             case expr.Activate():
@@ -98,21 +98,23 @@ class FormulaEvaluator:
             case expr.LearnedScalar():
                 return float(self.weights[node.name])
             case _:
-                return arithmetic(node, self.number)
+                return fold_arithmetic(node, self.number)
 
     def apply_operator(self, operator: expr.Node, x: DualArray) -> DualArray:
         """The value of an operator, given as a formula, applied to a feature map."""
         match operator:
             case expr.Identity():
                 return x
-            case expr.Param():
+            case expr.LearnedOperator():
                 return self._multiply(self._operator_matrix(operator.name), x)
-            case expr.Adjoint(expr.Param(name)):
+            case expr.Adjoint(expr.LearnedOperator(name)):
                 return self._multiply(self._operator_matrix(name).T, x)
             case expr.Compose():
                 return self.apply_operator(operator.left, self.apply_operator(operator.right, x))
             case _:
-                return arithmetic(operator, lambda part: self.apply_operator(part, x), self.number)
+                return fold_arithmetic(
+                    operator, lambda part: self.apply_operator(part, x), self.number
+                )
 
     def _operator_matrix(self, name: str) -> ndarray:
         """The matrix of an operator on flattened feature maps: its response to each unit vector."""

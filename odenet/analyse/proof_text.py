@@ -10,7 +10,7 @@ from odenet.analyse.laurent import factor_text
 from odenet.analyse.operator_algebra import Operator, word_text
 from odenet.analyse.squares import Square
 from odenet.analyse.units import Unit
-from odenet.model.expressions.expr import derivative
+from odenet.model.expressions.expr import with_primes
 
 SOURCES = {
     "imaginary": "Haber & Ruthotto 2017; Chang et al. 2018, AAAI, appendix, is C = I with two "
@@ -179,7 +179,7 @@ def decay_text(part: ProofPart) -> str:
     numbers = dict.fromkeys(part.decay.values())
     states = {
         number: " and ".join(
-            s.written for s, number_of_state in part.decay.items() if number_of_state == number
+            s.text for s, number_of_state in part.decay.items() if number_of_state == number
         )
         for number in numbers
     }
@@ -189,7 +189,7 @@ def decay_text(part: ProofPart) -> str:
 def unit_text(unit: Unit) -> str:
     """`relu(K1 Z + b1), carried to Y' by K1ᵀ`."""
     targets = [
-        f"{derivative(s.name, s.order + 1)} by {operator}" for s, operator in unit.column.items()
+        f"{with_primes(s.name, s.order + 1)} by {operator}" for s, operator in unit.column.items()
     ]
     return f"{unit.text}, carried to {' and to '.join(targets)}"
 
@@ -218,7 +218,7 @@ def part_json(part: ProofPart) -> dict[str, Any]:
         "allowance": [str(number) for number in part.allowance],
         "rate": None if part.rate is None else str(part.rate),
         "spectrum": part.jacobian_spectrum,
-        "decay": {state.written: str(number) for state, number in part.decay.items()},
+        "decay": {state.text: str(number) for state, number in part.decay.items()},
     }
 
 

@@ -30,7 +30,7 @@ from odenet.analyse.operator_algebra import (
 from odenet.analyse.read_numbers import NumberReader, source_text
 from odenet.diagnostics import Span
 from odenet.model.expressions import expr
-from odenet.model.expressions.fold import arithmetic, combination
+from odenet.model.expressions.fold import fold_arithmetic, linear_terms
 from odenet.model.tables.activations import ACTIVATIONS
 from odenet.model.typed.program import Model
 
@@ -90,16 +90,16 @@ class FormulaReader(NumberReader):
         match node:
             case expr.Identity():
                 return IDENTITY
-            case expr.Param():
+            case expr.LearnedOperator():
                 return Operator.word((self._letter(node.name),))
             case expr.Adjoint():
-                return self.read_operator(node.of).adjoint
+                return self.read_operator(node.operand).adjoint
             case expr.Compose():
                 return self.read_operator(node.left) @ self.read_operator(node.right)
             case expr.Quotient():
                 return self.reciprocal(node.denominator) * self.read_operator(node.numerator)
             case _:
-                return arithmetic(node, self.read_operator, self.read_scalar)
+                return fold_arithmetic(node, self.read_operator, self.read_scalar)
 
     def _letter(self, name: str) -> Letter | Diagonal:
         spelling = self.spell(name)
@@ -130,7 +130,7 @@ class FormulaReader(NumberReader):
             case expr.Sum() | expr.Product() | expr.Quotient():
                 return sum_by_key(
                     (leaf, factor * operator)
-                    for factor, part in combination(node, self.read_scalar)
+                    for factor, part in linear_terms(node, self.read_scalar)
                     for leaf, operator in self.normal_form(part, keep_affine).items()
                 )
             case expr.Apply():

@@ -7,8 +7,8 @@ from operator import mul
 
 from odenet.analyse.laurent import ONE, Monomial, Scalar, common_factor
 from odenet.model.expressions import expr
-from odenet.model.expressions.fold import arithmetic
-from odenet.model.expressions.numbers import NotANumber, evaluate
+from odenet.model.expressions.fold import fold_arithmetic
+from odenet.model.expressions.numbers import EvaluationError, evaluate
 from odenet.model.tables.declared_parameters import DeclaredParameter
 from odenet.model.typed.program import Model
 
@@ -49,7 +49,7 @@ class NumberReader:
                 self.symbols[spelling] = node
                 return Scalar.symbol(spelling)
             case expr.Sum() | expr.Product():
-                return arithmetic(node, self.read_scalar)
+                return fold_arithmetic(node, self.read_scalar)
             case expr.Quotient():
                 return self.read_scalar(node.numerator) * self.reciprocal(node.denominator)
             case expr.Power(base, expr.Number(value)) if value.denominator == 1 and abs(value) < 9:
@@ -98,7 +98,7 @@ class NumberReader:
         self.symbols[name] = node
         try:
             value = evaluate(node, self._constants)
-        except NotANumber:
+        except EvaluationError:
             return Scalar.symbol(name)
         if value == 0:
             return Scalar()

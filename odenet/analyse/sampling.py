@@ -35,7 +35,7 @@ class StateSize:
 
     def channel_count(self, width: Width | None) -> int:
         """A declared width as a number of channels; None is the width of a state."""
-        return int(width.at(self.channels)) if width is not None else self.channels
+        return int(width.channels(self.channels)) if width is not None else self.channels
 
 
 @dataclass(frozen=True)
@@ -104,7 +104,9 @@ def smallest_channel_count(model: Model) -> int:
     ]
     for channels in range(1, 65):
         # multiples of such a count work as well
-        if all(w.at(channels) >= 1 and w.at(channels) % groups == 0 for w, groups in widths):
+        if all(
+            w.channels(channels) >= 1 and w.channels(channels) % groups == 0 for w, groups in widths
+        ):
             return channels
     return 1
 

@@ -13,7 +13,7 @@ from odenet.analyse.operator_algebra import ZERO_OPERATOR, sum_by_key
 from odenet.analyse.read_formulas import FormulaReader
 from odenet.analyse.units import System, Unit
 from odenet.model.expressions import expr
-from odenet.model.expressions.numbers import NotANumber, evaluate
+from odenet.model.expressions.numbers import EvaluationError, evaluate
 from odenet.model.tables.activations import ACTIVATIONS
 from odenet.model.typed.program import Model
 
@@ -64,7 +64,7 @@ def activation_bounds(activation: expr.Activation, model: Model) -> SlopeBounds:
     row = ACTIVATIONS[activation.name]
     try:
         values = [evaluate(node, model.constants) for node in activation.constants]
-    except NotANumber:
+    except EvaluationError:
         return UNKNOWN_BOUNDS
     most = _as_fraction(row.slope(*values))
     if row.nondecreasing(*values):

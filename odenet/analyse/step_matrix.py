@@ -16,10 +16,10 @@ from odenet.analyse.laurent import as_fraction
 from odenet.analyse.read_formulas import FormulaReader, OutsideTheorems, reads_state
 from odenet.derive.exact_numbers import DIGITS, as_mpf, constants
 from odenet.derive.power_bounded import NEAR, bounded_powers, spectral_radius
-from odenet.diagnostics.effort import MOST_PRODUCTS, TooMuch, at_most
+from odenet.diagnostics.effort import MOST_PRODUCTS, EffortExceeded, effort_limit
 from odenet.model.expressions import expr
 from odenet.model.expressions.expr import Node, Slot, State
-from odenet.model.expressions.fold import arithmetic, combination
+from odenet.model.expressions.fold import fold_arithmetic, linear_terms
 from odenet.model.typed.program import Model
 
 LinearForm = dict[tuple[Slot, int], Any]  # (stored value, component) -> coefficient
@@ -74,9 +74,9 @@ def step_matrix_stability(model: Model) -> StepMatrixStability | None:
     ):
         return None
     try:
-        with at_most(MOST_PRODUCTS):
+        with effort_limit(MOST_PRODUCTS):
             rates = _coefficients(model)
-    except TooMuch:
+    except EffortExceeded:
         return None
     if rates is None:
         return None
@@ -152,7 +152,7 @@ class _StepMatrixBuilder:
             case expr.Sum() | expr.Product() | expr.Quotient():
                 terms = [
                     (factor, self._evaluate(part, values))
-                    for factor, part in combination(node, self._evaluate_number)
+                    for factor, part in linear_terms(node, self._evaluate_number)
                 ]
                 count = max((len(rows) for _, rows in terms), default=0)
                 return [
@@ -190,7 +190,7 @@ class _StepMatrixBuilder:
             case expr.Exp():
                 return mpmath.exp(self._evaluate_number(node.exponent))
             case _:
-                return arithmetic(node, self._evaluate_number)
+                return fold_arithmetic(node, self._evaluate_number)
 
 
 def _linear_combination(terms: Iterable[tuple[Any, LinearForm]]) -> LinearForm:

@@ -17,7 +17,7 @@ from odenet.analyse.read_formulas import LINEAR
 from odenet.diagnostics import Span
 from odenet.model.expressions import expr
 from odenet.model.expressions.expr import State
-from odenet.model.expressions.numbers import NotANumber, evaluate
+from odenet.model.expressions.numbers import EvaluationError, evaluate
 from odenet.model.tables.activations import ACTIVATIONS
 from odenet.model.typed.program import Model
 
@@ -134,5 +134,5 @@ def _constants(activation: expr.Activation, model: Model) -> Iterator[Fraction |
     for node in activation.constants:
         try:
             yield evaluate(node, model.constants)
-        except NotANumber:
+        except EvaluationError:
             yield nan

@@ -159,7 +159,7 @@ def _eigenvalue_condition(
 def _witness(
     model: Model, point: Point, eigenvalue: complex, size: StateSize, seed: int, trial: int
 ) -> Witness:
-    names = [s.written for s in model.dynamics.system(1)]
+    names = [s.text for s in model.dynamics.system(1)]
     values = point.state.reshape(len(names), size.channels, *size.space)
     return Witness(
         eigenvalue=eigenvalue,

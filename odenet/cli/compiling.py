@@ -250,11 +250,11 @@ def _show_scheme(name: str) -> None:
     from odenet.derive import derive
     from odenet.derive.residuals import residuals
     from odenet.diagnostics import SpecError, suggest
-    from odenet.model.elaboration.library import library, library_scheme, library_text
+    from odenet.model.elaboration.library import library_names, library_scheme, library_text
     from odenet.rich_tables import print_table
 
-    if name not in library():
-        message, suggestion = f"unknown scheme `{name}`", suggest(name, library())
+    if name not in library_names():
+        message, suggestion = f"unknown scheme `{name}`", suggest(name, library_names())
         help_ = "`odenet schemes` lists them"
         help_ = f"{suggestion}; {help_}" if suggestion else help_
         raise SpecError.of("unknown-scheme", message, help=help_)

@@ -84,10 +84,10 @@ def _scheme_from_text(scheme: str) -> tuple[str, str]:
 
 def _with_constants(call: str) -> str:
     """The call of a scheme; without arguments, its constants get their defaults, and h = 1."""
-    from odenet.model.elaboration.library import library, library_scheme
+    from odenet.model.elaboration.library import library_names, library_scheme
     from odenet.model.expressions.expr import Number
 
-    if "(" in call or call not in library():
+    if "(" in call or call not in library_names():
         return call
     scheme = library_scheme(call)
     values = {

@@ -18,9 +18,9 @@ def explain(
 ) -> None:
     """Explain a kind of error or warning, with an example and its cure."""
     from odenet.diagnostics import suggest
-    from odenet.diagnostics.entries import entries
+    from odenet.diagnostics.error_page import error_entries
 
-    known = entries()
+    known = error_entries()
     if code is None:
         say("\n".join(known))
         return

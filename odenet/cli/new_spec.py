@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from odenet.cli.output import say
-from odenet.diagnostics import typed
+from odenet.diagnostics import shell_quoted
 from odenet.extras import require
 from odenet.files import write_text
 
@@ -61,7 +61,7 @@ def new(
     text = (files("odenet") / "templates" / f"{like}.ode").read_text(encoding="utf-8")
     text = text if look is None else fit_template(text, look)
     write_text(target, format_source(Source(str(target), text)))
-    path = typed(target)
+    path = shell_quoted(target)
     say(f"wrote {target}; next:\n")
     say(f"  odenet compile {path}           what is derived and proved of it")
     say(f"  odenet train {path} --epochs 1  whether it learns")

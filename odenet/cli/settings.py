@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from odenet.model.reading.settings import LENGTH
+from odenet.model.reading.settings import LENGTH_KEYS
 
 if TYPE_CHECKING:
     from odenet.compiler import Program
@@ -91,8 +91,8 @@ def read_settings(settings: list[str] | None, spec: Path | None) -> dict[str, An
             keys_from_presets |= preset_values.keys()
         elif equals and name.strip() and value.strip():
             key = name.strip()
-            if key in LENGTH and keys_from_presets:
-                replaced = LENGTH & keys_from_presets
+            if key in LENGTH_KEYS and keys_from_presets:
+                replaced = LENGTH_KEYS & keys_from_presets
                 values = {k: v for k, v in values.items() if k not in replaced}
             values[key] = value.strip()
             keys_from_presets.discard(key)

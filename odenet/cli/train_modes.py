@@ -8,7 +8,7 @@ import typer
 
 from odenet.cli.header import announce
 from odenet.cli.output import say
-from odenet.diagnostics import typed
+from odenet.diagnostics import shell_quoted
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -85,10 +85,10 @@ def run_sweep(folder: Path, at_once: int | None, console: "Console") -> None:
     try:
         results = train_sweep(folder, console, at_once)
     except Stopped as stopped:
-        say(f"stopped; go on with: odenet train --resume {typed(folder)}")
+        say(f"stopped; go on with: odenet train --resume {shell_quoted(folder)}")
         raise typer.Exit(128 + stopped.number) from None
     show_sweep(results, console)
     draw_sweep(results, folder / "sweep.png")
     say(f"wrote {folder / 'sweep.png'}, results.csv and results.json")
     if best := best_outcome(results):
-        say(f"next  odenet report {typed(best.folder)}  # the best of them")
+        say(f"next  odenet report {shell_quoted(best.folder)}  # the best of them")

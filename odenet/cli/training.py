@@ -21,7 +21,7 @@ from odenet.cli.settings import (
     run_options,
 )
 from odenet.cli.train_modes import begin_sweep, is_sweep, print_dry_run, run_sweep, search_rate
-from odenet.diagnostics import typed
+from odenet.diagnostics import shell_quoted
 from odenet.extras import require
 from odenet.model.reading.settings import data_setting
 
@@ -176,7 +176,7 @@ def train(
     except Stopped as stopped:
         folder = stopped.checkpoint.parent.parent
         if is_first_process():
-            say(f"stopped; go on with: odenet train --resume {typed(folder)}")
+            say(f"stopped; go on with: odenet train --resume {shell_quoted(folder)}")
         raise typer.Exit(128 + stopped.number) from None
     if result is not None:
         show_result(result, console)

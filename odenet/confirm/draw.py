@@ -62,7 +62,7 @@ def draw(model: Model, seed: int, positive: Iterable[str] = ()) -> Point:
 
 def count(width: Width | None, channels: int) -> int:
     """A width as a number, for states of `channels` channels."""
-    return int(width.at(channels)) if width is not None else channels
+    return int(width.channels(channels)) if width is not None else channels
 
 
 def _size(model: Model, seed: int) -> tuple[int, int]:
@@ -84,7 +84,9 @@ def _whole(model: Model, channels: int) -> bool:
     """Whether all widths are whole, and divisible by their groups."""
     parameters = model.parameters.values()
     widths = [(w, p.groups) for p in parameters for w in (p.width_in, p.width_out) if w]
-    return all(w.at(channels) >= 1 and w.at(channels) % groups == 0 for w, groups in widths)
+    return all(
+        w.channels(channels) >= 1 and w.channels(channels) % groups == 0 for w, groups in widths
+    )
 
 
 def _drawn(tensor: Tensor, scale: float, positive: bool, rng: Random) -> list[float]:

@@ -15,7 +15,7 @@ from odenet.confirm.draw import Point, count
 from odenet.confirm.matrices import Matrix, apply, transpose
 from odenet.model.expressions import expr
 from odenet.model.expressions.expr import State
-from odenet.model.expressions.numbers import C
+from odenet.model.expressions.numbers import STATE_WIDTH
 from odenet.model.tables.activations import ACTIVATIONS
 from odenet.model.tables.declared_parameters import DeclaredParameter
 from odenet.model.tables.norms import EPS
@@ -178,9 +178,9 @@ class Evaluation:
         match operator:
             case expr.Identity():
                 return x
-            case expr.Param():
+            case expr.LearnedOperator():
                 return x.through(self.matrix(operator.name))
-            case expr.Adjoint(of=expr.Param(name)):
+            case expr.Adjoint(operand=expr.LearnedOperator(name)):
                 return x.through(transpose(self.matrix(name)))
             case expr.Compose():
                 return self._apply(operator.left, self._apply(operator.right, x))
@@ -216,7 +216,7 @@ class Evaluation:
         if any(isinstance(inside, State) for inside in node.walk()):
             raise NoNumbers(f"`{self.model.spellings.get(name, name)}` has no numerical model")
         if node not in self._unmodelled:
-            width = p.width_out if p else C
+            width = p.width_out if p else STATE_WIDTH
             entries = count(width, self.point.channels) * self.point.cells
             self._unmodelled[node] = self._constant(
                 [self.point.rng.gauss(0, 1) for _ in range(entries)]

@@ -14,7 +14,7 @@ from odenet.confirm.matrices import eigenvalues
 from odenet.confirm.order import measure
 from odenet.confirm.steps import WIDTH, RightHandSides, Run, compiled, numbers_of, rational
 from odenet.derive import Derivation, Order
-from odenet.model.elaboration.library import library, library_scheme
+from odenet.model.elaboration.library import library_names, library_scheme
 from odenet.model.expressions import expr
 from odenet.model.expressions.expr import Slot
 from odenet.model.typed.scheme import Scheme
@@ -114,7 +114,7 @@ def _orders(
 ) -> Iterator[tuple[Order, Mapping[str, Any]]]:
     """The orders that are reported, with the constants they are for."""
     scheme = derivation.scheme
-    shipped = scheme.name in library() and library_scheme(scheme.name) == scheme
+    shipped = scheme.name in library_names() and library_scheme(scheme.name) == scheme
     defaults = {name: None for name, _ in scheme.constants} or None
     used = {name: value for name, value in derivation.values.items() if name != "h"}
     if not shipped:

@@ -225,7 +225,7 @@ class _Writer:
             case expr.Hadamard():
                 (a, b), (c, d) = self.field(node.left), self.field(node.right)
                 return f"{a} * {c}", f"{b} * {d}"
-            case expr.Stretch():
+            case expr.ElementwiseExp():
                 a, b = self.field(node.operand)
                 self.space["exp"] = EXPONENTIAL[self.kind]
                 return f"exp({a})", f"exp({b})"

@@ -16,7 +16,7 @@ from odenet.conversion.channel_axis import channel_axis
 from odenet.conversion.module_flow import ModuleFlow, module_flow_class
 from odenet.conversion.schemes import ChosenScheme, SchemeLike, choose_scheme
 from odenet.model.expressions import expr
-from odenet.model.expressions.expr import derivative
+from odenet.model.expressions.expr import with_primes
 from odenet.model.typed.scheme import Scheme
 from odenet.runtime import Flow, Geometric, Learned, Ramp, Uniform
 
@@ -154,7 +154,7 @@ def spec_text(settings: ConversionSettings) -> str:
     lines += [f"map {name} = identity" for name in maps]
     lines += ["shared map speed = identity"] if isinstance(settings.v0, nn.Module) else []
     for pattern, name in zip(scheme.patterns, maps, strict=True):
-        left = derivative(unknowns[pattern.variable], pattern.order)
+        left = with_primes(unknowns[pattern.variable], pattern.order)
         lines.append(f"{left} = {name}({unknowns[pattern.reads[0]]})")
     exact = "exact" if settings.exact else ""
     lines.append(f"discretise {scheme.name}({given}) {_start_clause(scheme, settings.v0)} {exact}")

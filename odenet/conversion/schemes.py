@@ -15,8 +15,8 @@ from odenet.diagnostics import Report, Source
 from odenet.language import canonical, tree
 from odenet.language.source_files import read
 from odenet.language.specs import parse_spec
-from odenet.model.elaboration.library import library, library_scheme
-from odenet.model.elaboration.scope import SpecScope
+from odenet.model.elaboration.library import library_names, library_scheme
+from odenet.model.elaboration.spec_scope import SpecScope
 from odenet.model.reading.scheme_table import SchemeTable
 from odenet.model.typed.scheme import Scheme
 from odenet.model.typed.step_constants import StepNumber
@@ -95,9 +95,9 @@ def choose_scheme(scheme: SchemeLike) -> ChosenScheme:
     if "(" in scheme:
         text = f"scheme made = {scheme}\n"
         return _from_source(Source("scheme.ode", text), lambda: loads(scheme))
-    if scheme not in library():
+    if scheme not in library_names():
         raise ValueError(
-            f"there is no scheme {scheme!r}; known: {', '.join(library())}; "
+            f"there is no scheme {scheme!r}; known: {', '.join(library_names())}; "
             "or give a file that ends in .ode, the text of a scheme, or a program"
         )
     return ChosenScheme(library_scheme(scheme))
@@ -110,7 +110,7 @@ def _from_program(program: Program) -> ChosenScheme:
     constants |= {name: value for name, value in step_sizes.items() if value is not None}
     varying = discretisation.varying.items()
     constants |= {n: c for n, c in varying if not isinstance(c, StepNumber)}  # in the text
-    if scheme.name in library():
+    if scheme.name in library_names():
         return ChosenScheme(scheme, constants=constants)
     scheme = _named_as_in_text(scheme)
     return ChosenScheme(scheme, scheme.text, constants)
@@ -132,11 +132,11 @@ def _named_as_in_text(scheme: Scheme) -> Scheme:
 def _from_source(source: Source, compile_program: Callable[[], Program]) -> ChosenScheme:
     report = Report()
     file = parse_spec(source, report)
-    report.check()
+    report.raise_if_errors()
     if file.statements_of(tree.Discretise):
         return _from_program(compile_program())
-    schemes = SchemeTable([file], SpecScope(report), inverse_lines, report).own()
-    report.check()
+    schemes = SchemeTable([file], SpecScope(report), inverse_lines, report).defined_schemes()
+    report.raise_if_errors()
     if len(schemes) != 1:
         names = ", ".join(scheme.spellings.get(name, name) for name, scheme in schemes.items())
         contents = f"the schemes {names}" if schemes else "no scheme"

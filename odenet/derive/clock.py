@@ -13,7 +13,7 @@ from odenet.derive.coefficients import H, Scalars
 from odenet.derive.linear_forms import add, scale
 from odenet.model.expressions import expr
 from odenet.model.expressions.expr import Node, Rate, Slot
-from odenet.model.expressions.fold import combination, rebuilt
+from odenet.model.expressions.fold import linear_terms, map_children
 from odenet.model.typed.scheme import Scheme
 
 # The time in a value: Σ factor * unknown * t^power. The unknowns are a and b of an `aux` value,
@@ -29,7 +29,7 @@ def without_decays(node: Node, decays: tuple[str, ...]) -> Node:
     """A number with 0 for its decays."""
     if isinstance(node, expr.Constant) and node.name in decays:
         return expr.Number(Fraction(0), "0", span=node.span)
-    return rebuilt(node, partial(without_decays, decays=decays))
+    return map_children(node, partial(without_decays, decays=decays))
 
 
 class NoTime(Exception):
@@ -147,7 +147,7 @@ class Clock:
                 return {}
             case expr.Sum() | expr.Product() | expr.Quotient():
                 total: dict[Key, FracElement] = {}
-                for factor, part in combination(node, self._number):
+                for factor, part in linear_terms(node, self._number):
                     value = self._read(part, values)
                     if value is None:
                         return None

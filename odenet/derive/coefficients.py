@@ -31,7 +31,7 @@ from odenet.derive.exact_numbers import (
 from odenet.derive.exponentials import Generator, generators, power_product
 from odenet.diagnostics import SpecError
 from odenet.model.expressions import expr
-from odenet.model.expressions.fold import arithmetic
+from odenet.model.expressions.fold import fold_arithmetic
 from odenet.model.typed.scheme import Scheme
 
 H = sympy.Symbol("h")
@@ -133,7 +133,7 @@ class Scalars:
                     raise UnknownPower
                 return found
             case _:
-                return arithmetic(node, self.read)
+                return fold_arithmetic(node, self.read)
 
     def _require_short(self, value: FracElement, exponent: int, node: expr.Node) -> None:
         """Refuse a power that has very many terms when it is multiplied out."""
@@ -232,7 +232,7 @@ def _nodes(scheme: Scheme) -> Iterator[expr.Node]:
 
 def _stretches(scheme: Scheme) -> int:
     """A bound on the exponentials of fields in a step and in one with another h."""
-    return 2 * sum(isinstance(node, expr.Stretch) for node in scheme.nodes())
+    return 2 * sum(isinstance(node, expr.ElementwiseExp) for node in scheme.nodes())
 
 
 def _without_exponentials(lets: Iterable[tuple[str, expr.Node]]) -> list[tuple[str, expr.Node]]:

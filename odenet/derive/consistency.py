@@ -14,7 +14,7 @@ from odenet.derive.coefficients import H, Scalars
 from odenet.derive.h_series import NoSeries, Number, Powers
 from odenet.derive.order_conditions import OrderConditions
 from odenet.derive.text import SchemeNotation, notation
-from odenet.model.expressions.expr import derivative
+from odenet.model.expressions.expr import with_primes
 from odenet.model.typed.scheme import Pattern, Scheme
 
 
@@ -68,7 +68,7 @@ def solved_equations(scheme: Scheme, factors: Mapping[str, sympy.Expr]) -> str:
     found: list[str] = []
     for name, parts in scheme.equations.items():
         right = " + ".join(_scaled(shown, part, factors[part.function]) for part in parts)
-        found.append(f"{derivative(shown.name(name), parts[0].order)} = {right}")
+        found.append(f"{with_primes(shown.name(name), parts[0].order)} = {right}")
     return ", ".join(found)
 
 

@@ -25,7 +25,7 @@ from odenet.derive.power_bounded import bounded_powers, index_of_one
 from odenet.derive.start_error import followed
 from odenet.model.expressions import expr
 from odenet.model.expressions.expr import Node, Slot
-from odenet.model.expressions.fold import combination
+from odenet.model.expressions.fold import linear_terms
 from odenet.model.typed.scheme import Pattern, Scheme
 
 DAMPED_HIGHEST = 6  # the order up to which is searched
@@ -153,7 +153,7 @@ class DampedStep:
                 return self._rate(self.patterns[node.function], arguments)
             case expr.Sum() | expr.Product() | expr.Quotient():
                 total = _zero()
-                for factor, part in combination(node, self._factor):
+                for factor, part in linear_terms(node, self._factor):
                     total = _plus(total, _scaled(self._read(part, values), factor, self.limit))
                 return total
             case _:

@@ -22,7 +22,7 @@ from odenet.derive.stability import Stability, derive_stability
 from odenet.derive.symmetry import is_symmetric, symmetry_order
 from odenet.derive.text import notation
 from odenet.derive.varying_order import generic, varying_order
-from odenet.model.expressions.expr import Node, Slot, Stretch
+from odenet.model.expressions.expr import ElementwiseExp, Node, Slot
 from odenet.model.typed.scheme import Scheme, Update
 from odenet.model.typed.step_constants import Number
 
@@ -164,7 +164,7 @@ class Derivation:
         They are written in the values of `shear_lines`.
         """
         factors = (node for line in self.shear_lines for node in line.value.walk())
-        return tuple(factor.operand for factor in factors if isinstance(factor, Stretch))
+        return tuple(factor.operand for factor in factors if isinstance(factor, ElementwiseExp))
 
     @property
     def volume_preserving(self) -> bool:

@@ -9,7 +9,7 @@ import sympy
 from sympy.polys.fields import FracElement
 
 from odenet.model.expressions import expr
-from odenet.model.expressions.fold import arithmetic
+from odenet.model.expressions.fold import fold_arithmetic
 from odenet.model.typed.scheme import Scheme
 
 Value = Fraction | Any  # or a number of mpmath, which has no types
@@ -71,7 +71,7 @@ def to_sympy(node: expr.Node) -> sympy.Expr:
         case expr.Exp():
             return sympy.exp(to_sympy(node.exponent))
         case _:
-            return arithmetic(node, to_sympy)
+            return fold_arithmetic(node, to_sympy)
 
 
 def definitions(scheme: Scheme) -> dict[str, sympy.Expr]:

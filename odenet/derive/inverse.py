@@ -13,7 +13,7 @@ from odenet.derive.shears import Shear
 from odenet.derive.text import SchemeNotation
 from odenet.model.expressions import expr
 from odenet.model.expressions.expr import Node, Slot, Stage
-from odenet.model.expressions.fold import arithmetic, rebuilt
+from odenet.model.expressions.fold import fold_arithmetic, map_children
 from odenet.model.typed.scheme import Scheme, Update
 
 
@@ -143,19 +143,19 @@ def proof_lines(undone: tuple[Undo, ...], notation: SchemeNotation) -> tuple[str
 
 def _replace(node: Node, old: Node, new: Node) -> Node:
     """An expression with its linear occurrences of a value replaced."""
-    if node == old or isinstance(node, expr.Rate | expr.MapCall | expr.Stretch):
+    if node == old or isinstance(node, expr.Rate | expr.MapCall | expr.ElementwiseExp):
         return new if node == old else node
-    return rebuilt(node, lambda part: _replace(part, old, new))
+    return map_children(node, lambda part: _replace(part, old, new))
 
 
 def _opaque(node: Node, notation: SchemeNotation) -> sympy.Expr:
     """A field expression as sympy has it: values and right-hand sides are commuting symbols."""
     match node:
         case expr.Sum() | expr.Product() | expr.Quotient():
-            return arithmetic(node, lambda part: _opaque(part, notation), to_sympy)
+            return fold_arithmetic(node, lambda part: _opaque(part, notation), to_sympy)
         case expr.Hadamard():
             return _opaque(node.left, notation) * _opaque(node.right, notation)
-        case expr.Stretch():
+        case expr.ElementwiseExp():
             return sympy.exp(_opaque(node.operand, notation))
         case expr.Zero():
             return sympy.Integer(0)

@@ -16,7 +16,7 @@ from odenet.derive.coefficients import Scalars
 from odenet.diagnostics import SpecError
 from odenet.model.expressions import expr
 from odenet.model.expressions.expr import MapCall, Rate, Slot, Stage
-from odenet.model.expressions.fold import combination
+from odenet.model.expressions.fold import linear_terms
 from odenet.model.typed.scheme import Scheme, Update
 
 Key = Slot | int
@@ -150,7 +150,7 @@ class Algebra:
                 return {}
             case expr.Sum() | expr.Product() | expr.Quotient():
                 total: Form = {}
-                for factor, part in combination(node, self.scalars.read):
+                for factor, part in linear_terms(node, self.scalars.read):
                     total = add(total, self.read(part, values), factor)
                 return total
             case Rate():
@@ -158,8 +158,8 @@ class Algebra:
                 return self.apply(node, arguments)
             case MapCall():
                 return self.apply(node, (self.read(node.operand, values),))
-            case expr.Hadamard(expr.Stretch(inside), part) | expr.Hadamard(
-                part, expr.Stretch(inside)
+            case expr.Hadamard(expr.ElementwiseExp(inside), part) | expr.Hadamard(
+                part, expr.ElementwiseExp(inside)
             ):
                 return scale(self.read(part, values), self.stretch(self.read(inside, values)))
             case _:
@@ -168,7 +168,7 @@ class Algebra:
                     "nothing else"
                 )
                 help_ = "write a sum of right-hand sides"
-                if isinstance(node, expr.Stretch):
+                if isinstance(node, expr.ElementwiseExp):
                     help_ = "write what it multiplies: `exp(s(Z[n])) * Y[n]`"
                 raise SpecError.of("not-linear", message, node.span, help_)
 

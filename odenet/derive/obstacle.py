@@ -6,7 +6,7 @@ from odenet.derive.linear_forms import Form, Step, express
 from odenet.derive.solve_backwards import NoInverse
 from odenet.derive.text import SchemeNotation
 from odenet.diagnostics import Span
-from odenet.model.expressions.expr import Node, Slot, Stage, Stretch
+from odenet.model.expressions.expr import ElementwiseExp, Node, Slot, Stage
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ def _multiplied(step: Step, notation: SchemeNotation) -> Obstacle:
         (line.update, node)
         for line in step.lines
         for node in line.update.value.walk()
-        if isinstance(node, Stretch)
+        if isinstance(node, ElementwiseExp)
     )
     shown, target = notation.show(factor), notation.show(line.target)
     message = (

@@ -18,7 +18,7 @@ import mpmath
 
 from odenet.derive.exact_numbers import as_mpf
 from odenet.model.expressions import expr
-from odenet.model.expressions.fold import rebuilt
+from odenet.model.expressions.fold import map_children
 from odenet.model.typed.scheme import Scheme
 
 # Decimals with fewer digits are meant exactly: 0.5, 0.125, 0.9.
@@ -145,7 +145,7 @@ def _map(node: expr.Node, change: Callable[[expr.Number], expr.Node]) -> expr.No
         return node
     if isinstance(node, expr.Number):
         return change(node)
-    return rebuilt(node, partial(_map, change=change))
+    return map_children(node, partial(_map, change=change))
 
 
 def _long(text: str) -> Decimal | None:

@@ -13,8 +13,8 @@ from odenet.model.typed.scheme import Scheme
 
 _OF_SCHEMES = (
     expr.Number, expr.Constant, expr.Stage, expr.Zero, expr.Slot, expr.Rate, expr.Sum,
-    expr.Product, expr.Quotient, expr.Power, expr.Exp, expr.Hadamard, expr.Stretch, expr.MapCall,
-    expr.Map,
+    expr.Product, expr.Quotient, expr.Power, expr.Exp, expr.Hadamard, expr.ElementwiseExp,
+    expr.MapCall, expr.Map,
 )  # fmt: skip
 
 

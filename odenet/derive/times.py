@@ -24,7 +24,7 @@ from odenet.derive.coefficients import Scalars, UnknownPower
 from odenet.diagnostics import SpecError
 from odenet.model.expressions import expr
 from odenet.model.expressions.expr import Node, Slot
-from odenet.model.expressions.fold import rebuilt
+from odenet.model.expressions.fold import map_children
 from odenet.model.typed.program import Model
 from odenet.model.typed.scheme import Scheme, Update
 
@@ -141,7 +141,7 @@ class Times:
             NoTime: it is neither t nor a constant from it, or by another part of a right-hand
                 side another.
         """
-        marked = rebuilt(node, partial(self._marked, moving=moving))
+        marked = map_children(node, partial(self._marked, moving=moving))
         if not isinstance(marked, expr.Rate):
             return marked
         now, *others = [c.when(marked) for c in self.clocks if marked.function in c.moves]

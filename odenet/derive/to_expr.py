@@ -10,7 +10,7 @@ import sympy
 from odenet.derive.coefficients import H
 from odenet.model.expressions import expr
 from odenet.model.expressions.expr import Node
-from odenet.model.expressions.fold import product_of, rebuilt, sum_of
+from odenet.model.expressions.fold import map_children, product_of, sum_of
 
 
 def scalar(value: Any) -> Node:
@@ -76,7 +76,7 @@ def combination(terms: Iterable[tuple[int, sympy.Expr, Node]]) -> Node:
 def scaled(value: Node, exponents: Iterable[Node]) -> Node:
     """The field times the exponentials of others, element by element."""
     for exponent in reversed(list(exponents)):
-        value = expr.Hadamard(expr.Stretch(exponent), value)
+        value = expr.Hadamard(expr.ElementwiseExp(exponent), value)
     return value
 
 
@@ -90,4 +90,4 @@ def substitute(node: Node, replace: Callable[[expr.Slot], Node]) -> Node:
     """A field expression with its slots replaced."""
     if isinstance(node, expr.Slot):
         return replace(node)
-    return rebuilt(node, partial(substitute, replace=replace))
+    return map_children(node, partial(substitute, replace=replace))

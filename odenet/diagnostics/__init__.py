@@ -1,13 +1,21 @@
-"""What is said to the user about a file: spans, diagnostics, the code frame, did-you-mean."""
+"""Errors and warnings about a file: where they are, how they are collected and printed."""
 
 from odenet.diagnostics.codes import CODES, Code
 from odenet.diagnostics.diagnostic import Diagnostic
 from odenet.diagnostics.frame import render
-from odenet.diagnostics.printable import printable, printable_lines, typed
-from odenet.diagnostics.report import Rejected, Report, SpecError, nearest, strip_digits, suggest
+from odenet.diagnostics.printable import printable, printable_lines, shell_quoted
+from odenet.diagnostics.report import (
+    Rejected,
+    Report,
+    SpecError,
+    nearest_name,
+    strip_digits,
+    suggest,
+)
 from odenet.diagnostics.source import Source, Span
 
 __all__ = [
-    "CODES", "Code", "Diagnostic", "Rejected", "Report", "Source", "Span", "SpecError", "nearest",
-    "printable", "printable_lines", "render", "strip_digits", "suggest", "typed",
+    "CODES", "Code", "Diagnostic", "Rejected", "Report", "Source", "Span", "SpecError",
+    "nearest_name", "printable", "printable_lines", "render", "shell_quoted", "strip_digits",
+    "suggest",
 ]  # fmt: skip

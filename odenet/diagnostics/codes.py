@@ -1,4 +1,4 @@
-"""The kinds of errors and warnings. Each has an entry in docs/errors.md, with an example."""
+"""The codes of errors and warnings. Each has an entry in docs/errors.md, with an example."""
 
 from typing import Literal, get_args
 

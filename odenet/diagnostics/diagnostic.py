@@ -1,4 +1,4 @@
-"""One finding about a file, as a value."""
+"""An error or a warning about a file, as a value."""
 
 from dataclasses import dataclass, field
 
@@ -8,16 +8,16 @@ from odenet.diagnostics.source import Span
 
 @dataclass(frozen=True)
 class Diagnostic:
-    """One thing that is wrong, or worth knowing, about a file.
+    """An error or a warning about a file.
 
     Args:
         code: its kind, which docs/errors.md explains.
-        message: what is wrong, in the language's own words.
-        span: where; None when it is about the file as a whole.
+        message: what is wrong, in the terms of the language.
+        span: where it is; None for the file as a whole.
         help: what to write instead.
         severity: "error" or "warning".
-        file: the file's name, for diagnostics without a span.
-        label: a few words under the underlined piece.
+        file: the name of the file, for diagnostics without a span.
+        label: a few words next to the underlined text.
     """
 
     code: Code
@@ -30,13 +30,13 @@ class Diagnostic:
 
     def to_json(self) -> dict[str, object]:
         """The diagnostic as plain values, for `--json`."""
-        place = {"file": self.file}
+        location = {"file": self.file}
         if self.span is not None:
-            place = {
+            location = {
                 "file": self.span.source.name,
                 "line": self.span.line,
                 "column": self.span.column,
                 "text": self.span.text,
             }
-        words = {"severity": self.severity, "code": self.code, "message": self.message}
-        return {**words, "label": self.label, "help": self.help, **place}
+        description = {"severity": self.severity, "code": self.code, "message": self.message}
+        return {**description, "label": self.label, "help": self.help, **location}

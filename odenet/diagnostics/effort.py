@@ -1,38 +1,41 @@
-"""How much a stage may work out, counted: the same text has the same answer on every machine."""
+"""A limit on symbolic computations, counted in products of terms.
+
+Unlike a limit on time, it gives the same answer for a file on every machine.
+"""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 
-MOST_PRODUCTS = 200_000  # in seconds; what people write takes a fiftieth of it
+MOST_PRODUCTS = 200_000  # take some seconds; typical files need a fiftieth of them
 
 
-class TooMuch(Exception):
-    """A stage came to more products of terms than it may work out."""
+class EffortExceeded(Exception):
+    """Raised where a computation needs more products of terms than its limit."""
 
 
-_left: ContextVar[int | None] = ContextVar("left", default=None)
+_remaining: ContextVar[int | None] = ContextVar("remaining", default=None)
 
 
 @contextmanager
-def at_most(products: int) -> Iterator[None]:
-    """Inside, `spend` raises TooMuch after that many products of terms."""
-    token = _left.set(products)
+def effort_limit(products: int) -> Iterator[None]:
+    """A context in which `spend` raises EffortExceeded after that many products of terms."""
+    token = _remaining.set(products)
     try:
         yield
     finally:
-        _left.reset(token)
+        _remaining.reset(token)
 
 
 def spend(products: int) -> None:
-    """Note work, before it is done.
+    """Count products of terms, before they are computed; without a limit nothing is counted.
 
     Raises:
-        TooMuch: it is more than what is left.
+        EffortExceeded: if the limit leaves fewer of them.
     """
-    left = _left.get()
-    if left is None:
+    remaining = _remaining.get()
+    if remaining is None:
         return
-    _left.set(left - products)
-    if left < products:
-        raise TooMuch
+    _remaining.set(remaining - products)
+    if remaining < products:
+        raise EffortExceeded

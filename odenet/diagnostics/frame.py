@@ -1,4 +1,4 @@
-"""The code frame: a diagnostic as text."""
+"""Prints a diagnostic with a code frame: its line of source with the error underlined."""
 
 import unicodedata
 
@@ -7,7 +7,7 @@ from odenet.diagnostics.printable import printable, printable_lines
 
 
 def render(diagnostic: Diagnostic) -> str:
-    """The diagnostic with its line of source, the offending part underlined.
+    """The text of a diagnostic, with its line of source and the error underlined.
 
     Example:
         ```
@@ -26,8 +26,8 @@ def render(diagnostic: Diagnostic) -> str:
         margin = " " * len(number)
         text = span.source.line(span.line)
         length = max(1, min(span.end - span.start, len(text) - span.column + 1))
-        indent = _blank(text[: span.column - 1])
-        carets = "^" * max(1, _width(text[span.column - 1 : span.column - 1 + length]))
+        indent = _blank_copy(text[: span.column - 1])
+        carets = "^" * max(1, _terminal_width(text[span.column - 1 : span.column - 1 + length]))
         lines.append(f"{margin} ┌─ {printable(span.source.name)}:{span.line}:{span.column}")
         lines.append(f"{number} │ {printable(text)}")
         lines.append(f"{margin} │ {indent}{carets} {diagnostic.label}".rstrip())
@@ -37,13 +37,13 @@ def render(diagnostic: Diagnostic) -> str:
     return printable_lines("\n".join(lines))
 
 
-def _blank(text: str) -> str:
-    """As many columns of white space as the text takes, tabs kept."""
-    return "".join("\t" if char == "\t" else " " * _width(char) for char in text)
+def _blank_copy(text: str) -> str:
+    """White space as wide as the text in a terminal; tabs stay tabs."""
+    return "".join("\t" if char == "\t" else " " * _terminal_width(char) for char in text)
 
 
-def _width(text: str) -> int:
-    """Columns in a terminal: combining marks take none, wide characters two."""
-    wide = sum(unicodedata.east_asian_width(char) in "WF" for char in text)
-    marks = sum(unicodedata.combining(char) != 0 for char in text)
-    return len(text) + wide - marks
+def _terminal_width(text: str) -> int:
+    """The columns that a text takes in a terminal: combining marks none, wide characters two."""
+    wide_count = sum(unicodedata.east_asian_width(char) in "WF" for char in text)
+    mark_count = sum(unicodedata.combining(char) != 0 for char in text)
+    return len(text) + wide_count - mark_count

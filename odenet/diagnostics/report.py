@@ -1,4 +1,4 @@
-"""Diagnostics collected and raised together."""
+"""Collects diagnostics, to raise them together as one SpecError, and "did you mean" hints."""
 
 import re
 from collections.abc import Iterable
@@ -11,16 +11,16 @@ from odenet.diagnostics.diagnostic import Diagnostic
 from odenet.diagnostics.frame import render
 from odenet.diagnostics.source import Span
 
-MOST_SHOWN = 20
-MOST_ERRORS = 100
-MOST_COMPARED = 1000  # names that one is compared with
+MOST_SHOWN = 20  # diagnostics in the text of an error
+MOST_ERRORS = 100  # in a report, which raises them then
+MOST_COMPARED = 1000  # names that a misspelled one is compared with
 
 
 class SpecError(Exception):
     """A specification that cannot be compiled.
 
     Attributes:
-        diagnostics: everything that is wrong with it, in the order of the text.
+        diagnostics: all errors in it, in the order of the text.
     """
 
     def __init__(self, diagnostics: Iterable[Diagnostic]):
@@ -37,85 +37,85 @@ class SpecError(Exception):
         *,
         label: str = "",
     ) -> "SpecError":
-        """The error of one diagnostic, of which these are the parts."""
+        """The error with a single diagnostic; the arguments are those of `Diagnostic`."""
         return SpecError([Diagnostic(code, message, span, help, file=file, label=label)])
 
     def __str__(self) -> str:
-        shown = [render(diagnostic) for diagnostic in self.diagnostics[:MOST_SHOWN]]
-        hidden = len(self.diagnostics) - len(shown)
-        more = [f"and {hidden} more error{'s' * (hidden > 1)}"] if hidden else []
-        return "\n\n".join([*shown, *more])
+        frames = [render(diagnostic) for diagnostic in self.diagnostics[:MOST_SHOWN]]
+        hidden_count = len(self.diagnostics) - len(frames)
+        rest = [f"and {hidden_count} more error{'s' * (hidden_count > 1)}"] if hidden_count else []
+        return "\n\n".join([*frames, *rest])
 
 
 class Rejected(Exception):
-    """A part of the file has an error, which has been reported; what needs that part gives up."""
+    """Raised after an error in a part of the file was reported; its callers skip that part."""
 
 
 class Report:
     """Collects diagnostics so that one run reports all of a file's errors.
 
     Attributes:
-        errors: how many errors were reported.
+        error_count: the number of errors so far.
     """
 
     def __init__(self) -> None:
-        self._found: list[Diagnostic] = []
-        self.errors = 0
+        self._diagnostics: list[Diagnostic] = []
+        self.error_count = 0
 
     @property
     def diagnostics(self) -> tuple[Diagnostic, ...]:
-        """Everything reported, file by file in the order of the text, each once."""
-        unique = list(dict.fromkeys(self._found))
+        """All diagnostics without repetitions, file by file in the order of the text."""
+        unique = list(dict.fromkeys(self._diagnostics))
         files = list(dict.fromkeys(d.span.source for d in unique if d.span))
 
-        def place(d: Diagnostic) -> tuple[int, int]:
+        def position(d: Diagnostic) -> tuple[int, int]:
             return (files.index(d.span.source), d.span.start) if d.span else (-1, -1)
 
-        return tuple(sorted(unique, key=place))
+        return tuple(sorted(unique, key=position))
 
     def add(self, diagnostic: Diagnostic) -> None:
-        """Keep one diagnostic; with very many errors nothing more is looked for."""
-        self._found.append(diagnostic)
-        self.errors += diagnostic.severity == "error"
-        if self.errors >= MOST_ERRORS:
-            self.fail()
+        """Add a diagnostic; raises SpecError once there are MOST_ERRORS errors."""
+        self._diagnostics.append(diagnostic)
+        self.error_count += diagnostic.severity == "error"
+        if self.error_count >= MOST_ERRORS:
+            self.raise_all()
 
     def error(
         self, code: Code, message: str, span: Span | None, help: str = "", *, label: str = ""
     ) -> None:
-        """Keep an error and go on."""
+        """Add an error."""
         self.add(Diagnostic(code, message, span, help, label=label))
 
     def reject(
         self, code: Code, message: str, span: Span | None, help: str = "", *, label: str = ""
     ) -> NoReturn:
-        """Keep an error and give up the part of the file that has it; raises Rejected."""
+        """Add an error and raise Rejected, to give up the part of the file that has the error."""
         self.error(code, message, span, help, label=label)
         raise Rejected
 
-    def fail(self) -> NoReturn:
-        """Raise what was found."""
+    def raise_all(self) -> NoReturn:
+        """Raise a SpecError with all diagnostics."""
         raise SpecError(self.diagnostics)
 
-    def check(self) -> None:
-        """Raise if an error was reported."""
-        if self.errors:
-            self.fail()
+    def raise_if_errors(self) -> None:
+        """Raise a SpecError if there are errors."""
+        if self.error_count:
+            self.raise_all()
 
 
 def strip_digits(name: str) -> str:
-    """A name without its digits: `K2` is not `K1` misspelled, but another name."""
+    """A name without its digits. `K2` and `K1` have the same, as different names on purpose."""
     return re.sub("[0-9₀-₉]", "", name)
 
 
-def nearest(name: str, known: Iterable[str]) -> str:
-    """The known name that is most like another, or the empty string when none is near."""
+def nearest_name(name: str, known: Iterable[str]) -> str:
+    """The known name that is spelled most like `name`; empty if none is similar."""
     known = list(islice(known, MOST_COMPARED))
-    near = get_close_matches(name, sorted(known), n=1) if len(name) > 1 else ()
-    return near[0] if near else ""
+    matches = get_close_matches(name, sorted(known), n=1) if len(name) > 1 else ()
+    return matches[0] if matches else ""
 
 
 def suggest(name: str, known: Iterable[str]) -> str:
-    """A "did you mean" for a name, or the empty string when nothing is near."""
-    near = nearest(name, [n for n in known if strip_digits(n) != strip_digits(name)])
+    """The hint "did you mean `…`?" for an unknown name; empty if no known name is similar."""
+    near = nearest_name(name, [n for n in known if strip_digits(n) != strip_digits(name)])
     return f"did you mean `{near}`?" if near else ""

@@ -1,4 +1,4 @@
-"""Places in a text."""
+"""Source texts, and spans of characters in them."""
 
 import re
 from bisect import bisect_right
@@ -8,7 +8,7 @@ from functools import cached_property
 
 @dataclass(frozen=True)
 class Source:
-    """A text and the name it is known by.
+    """The text of a file and its name.
 
     Args:
         name: the path as the user wrote it, or `<text>`.
@@ -24,7 +24,7 @@ class Source:
         return line, offset - self._starts[line - 1] + 1
 
     def line(self, number: int) -> str:
-        """The text of one line, counted from 1, without its end."""
+        """The text of a line, counted from 1, without its line end; empty past the last line."""
         if number > len(self._starts):
             return ""
         start = self._starts[number - 1]
@@ -61,5 +61,5 @@ class Span:
         return self.source.text[self.start : self.end]
 
     def to(self, other: "Span") -> "Span":
-        """The span from the start of this one to the end of another."""
+        """The smallest span that contains this one and another of the same source."""
         return Span(self.source, min(self.start, other.start), max(self.end, other.end))

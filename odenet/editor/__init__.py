@@ -1,1 +1,1 @@
-"""What editors ask about a specification while it is written, and a grammar of its words."""
+"""Support for text editors: a language server, and a TextMate grammar for colours."""

@@ -1,14 +1,14 @@
-"""What can come next at a place of a specification that is being written."""
+"""Code completion: the words that can come next at a position in a file."""
 
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from odenet.editor.document import Document, names
-from odenet.editor.hover import in_train
+from odenet.editor.document import Document, find_definitions
+from odenet.editor.hover import is_in_recipe
 from odenet.language import tree
 from odenet.language.token_patterns import keywords
-from odenet.model.elaboration.library import library
+from odenet.model.elaboration.library import library_names
 from odenet.model.tables.activations import ACTIVATIONS
 from odenet.model.tables.argument_kinds import Word
 from odenet.model.tables.choices import Choice
@@ -17,7 +17,8 @@ from odenet.model.tables.parameters import PARAMETERS
 from odenet.model.tables.recipe import recipe_keys
 from odenet.model.tables.structural_layers import ALL_LAYERS, BEGINNINGS
 
-INSIDE = frozenset({"aux", "exact", "for", "start"})  # keywords that begin no statement of a file
+# Keywords that do not begin a statement of a file.
+NOT_STATEMENTS = frozenset({"aux", "exact", "for", "start"})
 
 
 @dataclass(frozen=True)
@@ -26,8 +27,8 @@ class Proposal:
 
     Args:
         text: the word.
-        kind: what it is: "keyword", "name", "scheme", "layer", "activation", "claim", "type",
-            "key" or "value".
+        kind: its kind: "keyword", "name", "scheme", "layer", "activation", "claim", "type", "key"
+            or "value".
     """
 
     text: str
@@ -35,70 +36,77 @@ class Proposal:
 
 
 def completions(document: Document, line: int, column: int) -> list[Proposal]:
-    """What can come at a place, whatever has been begun there.
+    """The words that can stand at a position, also those that the letters there do not begin.
 
     Args:
-        document: finished or not.
+        document: the file, which may be incomplete.
         line: counted from 0.
         column: counted from 0, in characters.
     """
     offset = document.offset(line, column)
-    before = document.source.line(line + 1)[:column]
-    if "#" in before or before.count('"') % 2:
+    line_start = document.source.line(line + 1)[:column]
+    if "#" in line_start or line_start.count('"') % 2:
         return []
-    begun = re.sub(r"\w*$", "", before)  # without the word that is being written
-    if in_train(document, offset):
-        return _setting(begun)
-    lets = [let.name for let in document.brought if isinstance(let, tree.Let)]
-    own = {name.spelling for name in (*_spelled(document.file), *lets)}
-    statement = begun.split(maxsplit=1)[0] if begun.split() else ""
+    prefix = re.sub(r"\w*$", "", line_start)  # without the word that is being written
+    if is_in_recipe(document, offset):
+        return _recipe_proposals(prefix)
+    lets = [let.name for let in document.imported if isinstance(let, tree.Let)]
+    names = {name.spelling for name in (*_declared_names(document.file), *lets)}
+    statement = prefix.split(maxsplit=1)[0] if prefix.split() else ""
     if not statement:
-        words = [word for word in keywords() if word not in INSIDE]
-        return [*_all("keyword", words), *_all("name", own)]
+        words = [word for word in keywords() if word not in NOT_STATEMENTS]
+        return [*_proposals("keyword", words), *_proposals("name", names)]
     if statement in ("discretise", "discretize"):
-        declared = (*document.file.statements, *document.brought)
+        statements = (*document.file.statements, *document.imported)
         schemes = [
-            s.name.spelling for s in declared if isinstance(s, tree.Scheme | tree.MadeScheme)
+            s.name.spelling for s in statements if isinstance(s, tree.Scheme | tree.MadeScheme)
         ]
-        started = "(" in begun or len(begun.split()) > 1
-        words = [word for word in ("exact", "start") if started]
-        return [*_all("scheme", [] if started else [*schemes, *library()]), *_all("keyword", words)]
+        after_scheme = "(" in prefix or len(prefix.split()) > 1
+        words = [word for word in ("exact", "start") if after_scheme]
+        return [
+            *_proposals("scheme", [] if after_scheme else [*schemes, *library_names()]),
+            *_proposals("keyword", words),
+        ]
     if statement == "require":
-        return _all("claim", CLAIMS)
-    if ":" in begun and "param" in begun.split()[:2]:
-        return _all("type", PARAMETERS)
-    if statement in ("net", "map", "->") or "->" in begun or "map" in begun.split()[:2]:
+        return _proposals("claim", CLAIMS)
+    if ":" in prefix and "param" in prefix.split()[:2]:
+        return _proposals("type", PARAMETERS)
+    if statement in ("net", "map", "->") or "->" in prefix or "map" in prefix.split()[:2]:
         maps = [m.name.spelling for m in document.file.statements_of(tree.Map)]
-        begins = BEGINNINGS if statement == "net" and "->" not in begun else ()
-        return [*_all("layer", (*begins, *ALL_LAYERS.forms, "residual")), *_all("name", maps)]
-    if "=" in begun or statement == "output":
-        return [*_all("name", own), *_all("activation", ACTIVATIONS)]
+        first_layers = BEGINNINGS if statement == "net" and "->" not in prefix else ()
+        return [
+            *_proposals("layer", (*first_layers, *ALL_LAYERS.forms, "residual")),
+            *_proposals("name", maps),
+        ]
+    if "=" in prefix or statement == "output":
+        return [*_proposals("name", names), *_proposals("activation", ACTIVATIONS)]
     return []
 
 
-def _setting(begun: str) -> list[Proposal]:
-    """A key of the recipe, or a value of the key before the `=`."""
-    key, equals, _ = begun.partition("=")
+def _recipe_proposals(prefix: str) -> list[Proposal]:
+    """The keys of the recipe, or the values of the key before the `=`."""
+    key, equals, _ = prefix.partition("=")
     keys = recipe_keys()
     if not equals:
-        return _all("key", keys)
+        return _proposals("key", keys)
     kind = keys[key.strip()].kind if key.strip() in keys else None
     options: Mapping[str, object] | Iterable[str] = ()
-    # a list of such things, or a word or such a thing
-    for one in (kind, getattr(kind, "item", None), getattr(kind, "kind", None)):
-        if isinstance(one, Choice):
-            options = one.forms
-        elif isinstance(one, Word):
-            options = one.options
-    return _all("value", options)
+    # kinds that wrap another one: a list of items, or a word or a value of some kind
+    for value_kind in (kind, getattr(kind, "item", None), getattr(kind, "kind", None)):
+        if isinstance(value_kind, Choice):
+            options = value_kind.forms
+        elif isinstance(value_kind, Word):
+            options = value_kind.options
+    return _proposals("value", options)
 
 
-def _spelled(file: tree.File) -> Iterable[tree.Name]:
-    """The names that a file declares, as they are written."""
-    declared = {defined.span.text for defined in names(file.statements).values()}
-    found = (node for node in file.walk() if isinstance(node, tree.Name))
-    return {node.spelling: node for node in found if node.spelling in declared}.values()
+def _declared_names(file: tree.File) -> Iterable[tree.Name]:
+    """The names that a file declares, in their spelling."""
+    spellings = {definition.span.text for definition in find_definitions(file.statements).values()}
+    nodes = (node for node in file.walk() if isinstance(node, tree.Name))
+    return {node.spelling: node for node in nodes if node.spelling in spellings}.values()
 
 
-def _all(kind: str, words: Iterable[str]) -> list[Proposal]:
+def _proposals(kind: str, words: Iterable[str]) -> list[Proposal]:
+    """Proposals of one kind, each word once."""
     return [Proposal(word, kind) for word in dict.fromkeys(words)]

@@ -1,4 +1,4 @@
-"""A specification while it is written: what can be said of it whatever state it is in."""
+"""A file open in an editor, which may be incomplete: its syntax, errors and definitions."""
 
 import re
 from collections.abc import Iterable, Iterator
@@ -13,17 +13,17 @@ from odenet.language import canonical, tree
 from odenet.language.parser import parse
 from odenet.language.specs import used_files
 from odenet.language.token_patterns import terminal_pattern
-from odenet.model.elaboration.library import library, library_text
+from odenet.model.elaboration.library import library_names, library_text
 
 
 @dataclass(frozen=True)
-class Defined:
-    """A name that a file gives a meaning.
+class Definition:
+    """The definition of a name.
 
     Args:
-        kind: what it is, in words.
-        span: of the name, or of the statement where that could not be read.
-        statement: that defines it.
+        kind: what the name is, in words.
+        span: the span of the name, or of the statement if that has a syntax error.
+        statement: the span of the statement that defines it.
     """
 
     kind: str
@@ -32,11 +32,11 @@ class Defined:
 
 
 class Document:
-    """The text of a file, finished or not.
+    """The text of a file, which may be incomplete.
 
     Args:
-        name: its path, which `use` starts from.
-        text: with line ends of one character.
+        name: its path, to which paths in `use` are relative.
+        text: its text, in which a line ends with a line feed alone.
     """
 
     def __init__(self, name: str, text: str):
@@ -44,128 +44,132 @@ class Document:
 
     @cached_property
     def file(self) -> tree.File:
-        """The statements that can be read."""
+        """The syntax tree, without the statements that cannot be parsed."""
         return _parsed(self.source)
 
     @cached_property
-    def used(self) -> tuple[tree.File, ...]:
-        """The files that it uses, as far as they can be read."""
+    def imported_files(self) -> tuple[tree.File, ...]:
+        """The files that it uses; none if one of them cannot be read."""
         try:
             return used_files(self.file, Report())
         except SpecError:
             return ()
 
     @property
-    def brought(self) -> Iterator[tree.Let | tree.Scheme | tree.MadeScheme]:
-        """What the files that it uses declare for it; the rest of them is their own."""
-        for file in self.used:
+    def imported(self) -> Iterator[tree.Let | tree.Scheme | tree.MadeScheme]:
+        """The lets and schemes of the files that it uses, which `use` brings in."""
+        for file in self.imported_files:
             yield from file.statements_of(tree.Let)
             yield from file.statements_of(tree.Scheme)
             yield from file.statements_of(tree.MadeScheme)
 
     @cached_property
     def program(self) -> Program | None:
-        """Compiled; None where it has errors."""
+        """The compiled program; None if the file has errors."""
         return self._compiled[0]
 
     def problems(self) -> list[Diagnostic]:
-        """Errors; of a file without, the warnings and the claims that do not hold."""
+        """The errors; of a file without errors, its warnings and the claims that do not hold."""
         program, errors = self._compiled
         if program is None:
             return errors
-        failed = [claim.failure("", "warning") for claim in program.claims if not claim.holds]
-        return [*program.warnings, *failed]
+        unproved = [claim.failure("", "warning") for claim in program.claims if not claim.holds]
+        return [*program.warnings, *unproved]
 
     @property
     def _compiled(self) -> tuple[Program | None, list[Diagnostic]]:
-        return _compiled(self.source, tuple(file.span.source for file in self.used))
+        return _compiled(self.source, tuple(file.span.source for file in self.imported_files))
 
     def word(self, line: int, column: int) -> Span | None:
-        """The name at a place, both counted from 0; None in comments and where there is none."""
+        """The name at a line and column, counted from 0; None if there is none, or in a comment."""
         text = self.source.line(line + 1)
-        begin = self.offset(line, 0)
+        line_start = self.offset(line, 0)
         for match in re.finditer(terminal_pattern("NAME"), text.partition("#")[0]):
             if match.start() <= column <= match.end():
-                return Span(self.source, begin + match.start(), begin + match.end())
+                return Span(self.source, line_start + match.start(), line_start + match.end())
         return None
 
     def offset(self, line: int, column: int) -> int:
-        """The place in the text, at most at its end."""
+        """The offset in the text of a line and column, counted from 0; at most its length."""
         lines = self.source.text.split("\n")
-        before = sum(len(text) + 1 for text in lines[:line])
-        return min(before + column, len(self.source.text))
+        previous_lines = sum(len(text) + 1 for text in lines[:line])
+        return min(previous_lines + column, len(self.source.text))
 
-    def definition(self, word: Span) -> Defined | None:
-        """What gives a name its meaning: a line of its scheme, of the file, or of a used one."""
+    def definition(self, word: Span) -> Definition | None:
+        """The definition of a name in its scheme, the file, a used file or the library."""
         name = canonical(word.text)
         for block in self.file.statements_of(tree.Scheme):
             if block.span.start <= word.start < block.span.end:
-                local = dict(_of_scheme(block))
-                if name in local:
-                    return local[name]
-        found = names((*self.file.statements, *self.brought))
-        if name in found:
-            return found[name]
-        return _of_library(word.text) if word.text in library() else None
+                scheme_definitions = dict(_scheme_definitions(block))
+                if name in scheme_definitions:
+                    return scheme_definitions[name]
+        definitions = find_definitions((*self.file.statements, *self.imported))
+        if name in definitions:
+            return definitions[name]
+        return _library_definition(word.text) if word.text in library_names() else None
 
 
-def names(statements: Iterable[tree.Statement]) -> dict[str, Defined]:
-    """What statements declare, by canonical name; of two declarations the first."""
-    found: dict[str, Defined] = {}
+def find_definitions(statements: Iterable[tree.Statement]) -> dict[str, Definition]:
+    """The definitions in statements, by canonical name; of two definitions the first one."""
+    definitions: dict[str, Definition] = {}
     for statement in statements:
-        for name, defined in _declared(statement):
-            found.setdefault(name, defined)
-    return found
+        for name, definition in _definitions_of(statement):
+            definitions.setdefault(name, definition)
+    return definitions
 
 
-def _named(
+def _make_definitions(
     kind: str, statement: tree.Node, names: Iterable[tree.Name]
-) -> Iterable[tuple[str, Defined]]:
-    return [(name.id, Defined(kind, name.span, statement.span)) for name in names]
+) -> Iterable[tuple[str, Definition]]:
+    """The definitions of several names by one statement."""
+    return [(name.id, Definition(kind, name.span, statement.span)) for name in names]
 
 
-def _declared(statement: tree.Statement) -> Iterable[tuple[str, Defined]]:
+def _definitions_of(statement: tree.Statement) -> Iterable[tuple[str, Definition]]:
+    """The names that a statement declares, with their definitions."""
     match statement:
         case tree.State(names):
-            return _named("unknown of the equations", statement, names)
+            return _make_definitions("unknown of the equations", statement, names)
         case tree.Param(shared, names):
             whose = "shared by all steps" if shared else "of each step its own"
-            return _named(f"learned parameter, {whose}", statement, names)
+            return _make_definitions(f"learned parameter, {whose}", statement, names)
         case tree.Map(_, name):
-            return _named("map made of layers", statement, [name])
+            return _make_definitions("map made of layers", statement, [name])
         case tree.Let(name):
-            return _named("name for a value", statement, [name])
+            return _make_definitions("name for a value", statement, [name])
         case tree.Scheme(name) | tree.MadeScheme(name):
-            return _named("scheme", statement, [name])
+            return _make_definitions("scheme", statement, [name])
         case tree.Unparsed(kind, names):
-            return [(name, Defined(kind, statement.span, statement.span)) for name in names]
+            return [(name, Definition(kind, statement.span, statement.span)) for name in names]
         case _:
             return ()
 
 
-def _of_scheme(block: tree.Scheme) -> Iterator[tuple[str, Defined]]:
-    """What the lines of a scheme declare: unknowns of its own, numbers, stages."""
-    for rule in reversed(block.rules):  # so that the first of several lines is what is kept
+def _scheme_definitions(block: tree.Scheme) -> Iterator[tuple[str, Definition]]:
+    """The definitions in a scheme: auxiliary unknowns, lets and stages."""
+    for rule in reversed(block.rules):  # so that the first of several definitions counts
         match rule:
             case tree.Aux(names):
-                yield from _named("unknown of the scheme's own", rule, names)
+                yield from _make_definitions("unknown of the scheme's own", rule, names)
             case tree.Let(name):
-                yield from _named("number of the scheme", rule, [name])
+                yield from _make_definitions("number of the scheme", rule, [name])
             case tree.Update(tree.Name() as name):
-                yield from _named("stage of the step", rule, [name])
+                yield from _make_definitions("stage of the step", rule, [name])
             case _:
                 pass
 
 
-def _of_library(name: str) -> Defined:
+def _library_definition(name: str) -> Definition:
+    """The definition of a scheme of the library: its whole file."""
     path = files("odenet") / "schemes" / f"{name}.ode"
     source = Source(str(path), library_text(name))
-    whole = Span(source, 0, len(source.text.rstrip()))
-    return Defined("scheme of the library", whole, whole)
+    span = Span(source, 0, len(source.text.rstrip()))
+    return Definition("scheme of the library", span, span)
 
 
 @lru_cache(maxsize=8)
 def _parsed(source: Source) -> tree.File:
+    """The syntax tree of a text; empty if it cannot be parsed at all."""
     try:
         return parse(source, Report())
     except (SpecError, RecursionError):
@@ -173,8 +177,10 @@ def _parsed(source: Source) -> tree.File:
 
 
 @lru_cache(maxsize=8)
-def _compiled(source: Source, used: tuple[Source, ...]) -> tuple[Program | None, list[Diagnostic]]:
-    """A text compiled; `used`, what the files that it uses say, is there to tell old from new."""
+def _compiled(
+    source: Source, used_sources: tuple[Source, ...]
+) -> tuple[Program | None, list[Diagnostic]]:
+    """The compiled program or the errors of a text; `used_sources` is a key of the cache."""
     try:
         return odenet.loads(source.text, name=source.name), []
     except SpecError as error:

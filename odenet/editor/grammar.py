@@ -1,4 +1,4 @@
-"""The words of the language for editors that colour by TextMate grammars, such as VS Code."""
+"""A TextMate grammar of the language, by which editors such as VS Code colour a file."""
 
 import json
 from typing import Any
@@ -7,7 +7,7 @@ from odenet.language.token_patterns import keyword_pattern, terminal_pattern
 
 
 def textmate() -> str:
-    """editors/vscode/syntaxes/ode.tmLanguage.json, from grammar.lark."""
+    """The text of editors/vscode/syntaxes/ode.tmLanguage.json, made from grammar.lark."""
     name = terminal_pattern("NAME")
     rules = (
         ("comment.line.number-sign", terminal_pattern("COMMENT")),

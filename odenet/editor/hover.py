@@ -1,4 +1,4 @@
-"""What an editor shows of the word under the mouse."""
+"""The text that an editor shows about the word under the mouse."""
 
 from collections.abc import Callable, Iterator, Mapping
 
@@ -17,31 +17,31 @@ from odenet.model.typed.program import Layer
 
 
 def hover(document: Document, line: int, column: int) -> tuple[str, Span] | None:
-    """Markdown on the word at a place, and the word; None where nothing is known of it.
+    """A Markdown text about the word at a position, and the word; None if nothing is known of it.
 
     Args:
-        document: finished or not.
+        document: the file, which may be incomplete.
         line: counted from 0.
         column: counted from 0, in characters.
     """
     word = document.word(line, column)
     if word is None:
         return None
-    key = word.text in recipe_keys() and in_train(document, word.start)
-    parts = [] if key else list(_own(document, word))
-    parts = [*(parts or _known(document, word)), *_shape(document, word)]
+    is_recipe_key = word.text in recipe_keys() and is_in_recipe(document, word.start)
+    parts = [] if is_recipe_key else list(_describe_declared(document, word))
+    parts = [*(parts or _describe_builtin(document, word)), *_describe_shapes(document, word)]
     return ("\n\n".join(parts), word) if parts else None
 
 
-def _own(document: Document, word: Span) -> Iterator[str]:
-    """The kind and the definition of a name that the file declares, and the value of a number."""
+def _describe_declared(document: Document, word: Span) -> Iterator[str]:
+    """The kind and the definition of a declared name, and its value if it is a number."""
     if word.text in keywords():
         return
-    found = document.definition(word)
-    if found is None:
+    definition = document.definition(word)
+    if definition is None:
         return
-    yield f"**{word.text}**: {found.kind}"
-    yield f"```ode\n{found.statement.text}\n```"
+    yield f"**{word.text}**: {definition.kind}"
+    yield f"```ode\n{definition.statement.text}\n```"
     program = document.program
     if program is not None:
         name = canonical(word.text)
@@ -51,32 +51,37 @@ def _own(document: Document, word: Span) -> Iterator[str]:
             yield program.model.parameters[name].kind.meaning
 
 
-def _known(document: Document, word: Span) -> Iterator[str]:
-    """What the language or its tables say of a name."""
+def _describe_builtin(document: Document, word: Span) -> Iterator[str]:
+    """The description of a name of the language: keyword, recipe key, layer, activation, ….
+
+    Args:
+        document: the file that it is in.
+        word: the name.
+    """
     name = word.text
     if name in keywords():
-        example = _examples().get(name)
+        example = _keyword_examples().get(name)
         yield f"**{name}**" + (f": {example}" if example else "")
-    elif name in recipe_keys() and in_train(document, word.start):
+    elif name in recipe_keys() and is_in_recipe(document, word.start):
         key = recipe_keys()[name]
         yield f"**{name}** {key.meaning}: {key.kind.words()}"
     else:
         line = word.source.line(word.line).split("#")[0]
-        typed = ":" in line and "param" in line.split()[:2]
-        for rows in (_parameter, *_ROWS) if typed else _ROWS:
-            if text := rows(name):
+        is_parameter_type = ":" in line and "param" in line.split()[:2]
+        for describe in (_describe_parameter, *_TABLES) if is_parameter_type else _TABLES:
+            if text := describe(name):
                 yield text
                 return
 
 
-def _layer(name: str) -> str:
+def _describe_layer(name: str) -> str:
     if name not in ALL_LAYERS.forms or name in ACTIVATIONS:
         return ""
     meaning = LAYERS[name].meaning if name in LAYERS else MEANINGS[name]
     return f"`{signature(name, ALL_LAYERS.forms[name])}`: {meaning}"
 
 
-def _activation(name: str) -> str:
+def _describe_activation(name: str) -> str:
     row = ACTIVATIONS.get(name)
     if row is None:
         return ""
@@ -84,47 +89,53 @@ def _activation(name: str) -> str:
     return f"`{signature(name, row.arguments)}`: activation; {slope}"
 
 
-def _parameter(name: str) -> str:
+def _describe_parameter(name: str) -> str:
     row = PARAMETERS.get(name)
     return f"`{signature(name, row.arguments)}`: type of `param`; {row.meaning}" if row else ""
 
 
-def _claim(name: str) -> str:
+def _describe_claim(name: str) -> str:
     return f"`{CLAIMS[name].usage}`: claim; {CLAIMS[name].meaning}" if name in CLAIMS else ""
 
 
-_ROWS: tuple[Callable[[str], str], ...] = (_activation, _claim, _layer, _parameter)
+_TABLES: tuple[Callable[[str], str], ...] = (
+    _describe_activation,
+    _describe_claim,
+    _describe_layer,
+    _describe_parameter,
+)
 
 
-def _shape(document: Document, word: Span) -> Iterator[str]:
-    """The shapes that a layer of the net is given and gives, where the word is its name."""
+def _describe_shapes(document: Document, word: Span) -> Iterator[str]:
+    """The shapes before and after a layer of the net, if the word is the name of one."""
     program = document.program
     if program is None:
         return
-    for layer in _layers(program.model.net):
+    for layer in _nested_layers(program.model.net):
         span = layer.span
         if span is not None and span.source == word.source and span.start == word.start:
             yield f"{layer.shape_in} → {layer.shape_out}"
             return
 
 
-def _layers(layers: tuple[Layer, ...]) -> Iterator[Layer]:
+def _nested_layers(layers: tuple[Layer, ...]) -> Iterator[Layer]:
+    """The layers of a net, and those inside them."""
     for layer in layers:
         yield layer
-        yield from _layers(layer.inner)
+        yield from _nested_layers(layer.inner)
 
 
-def in_train(document: Document, offset: int) -> bool:
-    """Whether a place is inside `train { … }`, which may not be closed yet."""
-    before = document.source.text[:offset]
-    opened = before.rfind("{")
-    head = before[:opened].split() if opened >= 0 else []
-    return bool(head) and head[-1] == "train" and "}" not in before[opened:]
+def is_in_recipe(document: Document, offset: int) -> bool:
+    """Whether an offset is inside `train { … }`, which may not be closed yet."""
+    text_before = document.source.text[:offset]
+    brace = text_before.rfind("{")
+    words_before = text_before[:brace].split() if brace >= 0 else []
+    return bool(words_before) and words_before[-1] == "train" and "}" not in text_before[brace:]
 
 
-def _examples() -> Mapping[str, str]:
-    """How the statement of each keyword is written, from the tree's own documentation."""
-    found = [getattr(tree, name) for name in tree.__all__]
-    kinds = [kind for kind in found if isinstance(kind, type)]
-    documented = {kind.__name__.lower(): str(kind.__doc__) for kind in kinds if kind.__doc__}
-    return {name: text.rstrip(".") for name, text in documented.items() if text.startswith("`")}
+def _keyword_examples() -> Mapping[str, str]:
+    """Keyword -> how its statement is written, from the docstrings of the syntax tree's classes."""
+    exported = [getattr(tree, name) for name in tree.__all__]
+    classes = [cls for cls in exported if isinstance(cls, type)]
+    docstrings = {cls.__name__.lower(): str(cls.__doc__) for cls in classes if cls.__doc__}
+    return {name: text.rstrip(".") for name, text in docstrings.items() if text.startswith("`")}

@@ -1,4 +1,4 @@
-"""The language server: what an editor asks, put to the document it asks about."""
+"""The language server: answers the requests of an editor about open files (LSP, by pygls)."""
 
 import asyncio
 import os
@@ -19,6 +19,7 @@ from odenet.language.format import format_source
 
 PAUSE = 0.3  # seconds without a change, after which a file is compiled
 
+# The kinds of `Proposal`, and the severities of `Diagnostic`, in the terms of LSP.
 KINDS = {
     "keyword": lsp.CompletionItemKind.Keyword,
     "name": lsp.CompletionItemKind.Variable,
@@ -37,151 +38,160 @@ SEVERITIES = {
 
 
 def serve() -> None:
-    """Answer an editor on the standard input and output until it closes them.
+    """Answer an editor on standard input and output until it closes them.
 
-    It has them to itself: whatever else is printed goes to the standard error.
+    Whatever else is printed goes to standard error.
     """
-    asked, answers = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
+    requests, responses = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
-    make_server().start_io(asked, answers)
+    make_server().start_io(requests, responses)
 
 
 def make_server() -> LanguageServer:
-    """A server with all that it answers."""
-    # Whole texts: to pygls a line also ends at a form feed or U+2028, and to editors it does not.
-    whole = lsp.TextDocumentSyncKind.Full
-    server = LanguageServer("odenet", odenet.__version__, text_document_sync_kind=whole)
-    one_at_a_time = asyncio.Lock()
-    open_now: set[str] = set()
+    """The server, with a handler for each request that it answers."""
+    # Editors send whole texts: pygls counts lines in changes differently (form feed, U+2028).
+    full_sync = lsp.TextDocumentSyncKind.Full
+    server = LanguageServer("odenet", odenet.__version__, text_document_sync_kind=full_sync)
+    compile_lock = asyncio.Lock()
+    open_uris: set[str] = set()
 
     async def check(uri: str) -> None:
-        """Compile a file once it has not changed for a while, and publish what is wrong."""
+        """Compile a file once it has not changed for a while, and publish its diagnostics."""
         version = server.workspace.get_text_document(uri).version
         await asyncio.sleep(PAUSE)
-        async with one_at_a_time:
-            if uri not in open_now:
+        async with compile_lock:
+            if uri not in open_uris:
                 return
-            opened = server.workspace.get_text_document(uri)
-            if opened.version != version:
-                return  # a later change asks again
+            if server.workspace.get_text_document(uri).version != version:
+                return  # the later change has started a check of its own
             document = _document(server, uri)
-            found = await asyncio.to_thread(document.problems)
-        units = _units(server, document.source)
-        shown = [_problem(d, document.source, units) for d in found]
+            problems = await asyncio.to_thread(document.problems)
+        to_client_units = _to_client_units(server, document.source)
+        diagnostics = [_lsp_diagnostic(d, document.source, to_client_units) for d in problems]
         server.text_document_publish_diagnostics(
-            lsp.PublishDiagnosticsParams(uri=uri, diagnostics=shown, version=version)
+            lsp.PublishDiagnosticsParams(uri=uri, diagnostics=diagnostics, version=version)
         )
 
     @server.feature(lsp.TEXT_DOCUMENT_DID_OPEN)
-    async def opened(params: lsp.DidOpenTextDocumentParams) -> None:
-        open_now.add(params.text_document.uri)
+    async def did_open(params: lsp.DidOpenTextDocumentParams) -> None:
+        open_uris.add(params.text_document.uri)
         await check(params.text_document.uri)
 
     @server.feature(lsp.TEXT_DOCUMENT_DID_CHANGE)
-    async def changed(params: lsp.DidChangeTextDocumentParams) -> None:
+    async def did_change(params: lsp.DidChangeTextDocumentParams) -> None:
         await check(params.text_document.uri)
 
     @server.feature(lsp.TEXT_DOCUMENT_DID_SAVE)
-    async def saved(params: lsp.DidSaveTextDocumentParams) -> None:
-        """Look again at each open file, since it may use the one that was saved."""
-        await asyncio.gather(*map(check, open_now))
+    async def did_save(params: lsp.DidSaveTextDocumentParams) -> None:
+        """Check every open file again, since it may use the one that was saved."""
+        await asyncio.gather(*map(check, open_uris))
 
     @server.feature(lsp.TEXT_DOCUMENT_DID_CLOSE)
-    def closed(params: lsp.DidCloseTextDocumentParams) -> None:
-        open_now.discard(params.text_document.uri)
+    def did_close(params: lsp.DidCloseTextDocumentParams) -> None:
+        open_uris.discard(params.text_document.uri)
         server.text_document_publish_diagnostics(
             lsp.PublishDiagnosticsParams(uri=params.text_document.uri, diagnostics=[])
         )
 
     @server.feature(lsp.TEXT_DOCUMENT_HOVER)
-    async def hovered(params: lsp.HoverParams) -> lsp.Hover | None:
-        document, line, column = _place(server, params)
-        found = await asyncio.to_thread(hover, document, line, column)
-        if found is None:
+    async def answer_hover(params: lsp.HoverParams) -> lsp.Hover | None:
+        document, line, column = _position(server, params)
+        text_and_word = await asyncio.to_thread(hover, document, line, column)
+        if text_and_word is None:
             return None
-        text, word = found
+        text, word = text_and_word
         content = lsp.MarkupContent(lsp.MarkupKind.Markdown, text)
-        return lsp.Hover(content, _units(server, document.source)(_range(word)))
+        return lsp.Hover(content, _to_client_units(server, document.source)(_range(word)))
 
     @server.feature(
         lsp.TEXT_DOCUMENT_COMPLETION, lsp.CompletionOptions(trigger_characters=["=", ">", ":"])
     )
-    def completed(params: lsp.CompletionParams) -> list[lsp.CompletionItem]:
-        found = completions(*_place(server, params))
-        return [lsp.CompletionItem(label=p.text, kind=KINDS[p.kind]) for p in found]
+    def answer_completion(params: lsp.CompletionParams) -> list[lsp.CompletionItem]:
+        proposals = completions(*_position(server, params))
+        return [lsp.CompletionItem(label=p.text, kind=KINDS[p.kind]) for p in proposals]
 
     @server.feature(lsp.TEXT_DOCUMENT_DEFINITION)
-    def defined(params: lsp.DefinitionParams) -> lsp.Location | None:
-        document, line, column = _place(server, params)
+    def answer_definition(params: lsp.DefinitionParams) -> lsp.Location | None:
+        document, line, column = _position(server, params)
         word = document.word(line, column)
-        found = document.definition(word) if word is not None else None
-        if found is None:
+        definition = document.definition(word) if word is not None else None
+        if definition is None:
             return None
-        source = found.span.source
-        place = _units(server, source)(_range(found.span))
+        source = definition.span.source
+        text_range = _to_client_units(server, source)(_range(definition.span))
         if source == document.source:
-            return lsp.Location(params.text_document.uri, place)
-        path = from_fs_path(str(Path(source.name).resolve()))
-        return lsp.Location(path, place) if path else None
+            return lsp.Location(params.text_document.uri, text_range)
+        uri = from_fs_path(str(Path(source.name).resolve()))
+        return lsp.Location(uri, text_range) if uri else None
 
     @server.feature(lsp.TEXT_DOCUMENT_FORMATTING)
-    def formatted(params: lsp.DocumentFormattingParams) -> list[lsp.TextEdit]:
+    def answer_formatting(params: lsp.DocumentFormattingParams) -> list[lsp.TextEdit]:
         source = _document(server, params.text_document.uri).source
         try:
             text = format_source(source)
         except (SpecError, RecursionError):
-            return []  # what is wrong is shown already
-        lines = source.text.count("\n") + 1
-        whole = lsp.Range(lsp.Position(0, 0), lsp.Position(lines, 0))
-        return [] if text == source.text else [lsp.TextEdit(whole, text)]
+            return []  # the diagnostics show the errors already
+        line_count = source.text.count("\n") + 1
+        whole_text = lsp.Range(lsp.Position(0, 0), lsp.Position(line_count, 0))
+        return [] if text == source.text else [lsp.TextEdit(whole_text, text)]
 
     return server
 
 
 def _document(server: LanguageServer, uri: str) -> Document:
+    """The open file of a URI, with line feeds as line ends."""
     text = server.workspace.get_text_document(uri).source
     name = to_fs_path(uri) or uri
     return Document(name, text.replace("\r\n", "\n").replace("\r", "\n"))
 
 
-def _place(server: LanguageServer, params: Any) -> tuple[Document, int, int]:
-    """The document that is asked about, and where, in characters; at most at the end of a line."""
+def _position(server: LanguageServer, params: Any) -> tuple[Document, int, int]:
+    """The document of a request, and its position as line and column, at most the end of a line."""
     document = _document(server, params.text_document.uri)
-    lines, asked = document.source.text.split("\n"), params.position
+    lines, requested = document.source.text.split("\n"), params.position
     codec = server.workspace.position_codec
-    line = max(0, min(asked.line, len(lines) - 1))
+    line = max(0, min(requested.line, len(lines) - 1))
     width = codec.client_num_units(lines[line])
-    column = width if asked.line > line else max(0, min(asked.character, width))
-    place = codec.position_from_client_units(lines, lsp.Position(line, column))
-    return document, place.line, place.character
+    column = width if requested.line > line else max(0, min(requested.character, width))
+    position = codec.position_from_client_units(lines, lsp.Position(line, column))
+    return document, position.line, position.character
 
 
-def _units(server: LanguageServer, source: Source) -> Callable[[lsp.Range], lsp.Range]:
-    """Ranges of a text in the units that the editor counts in."""
+def _to_client_units(server: LanguageServer, source: Source) -> Callable[[lsp.Range], lsp.Range]:
+    """A function that converts a range in characters to the units in which the editor counts."""
     lines = source.text.split("\n")
-    return lambda found: server.workspace.position_codec.range_to_client_units(lines, found)
+    codec = server.workspace.position_codec
+    return lambda text_range: codec.range_to_client_units(lines, text_range)
 
 
 def _range(span: Span) -> lsp.Range:
+    """A span as a range of lines and columns, in characters."""
     ends = (span.source.position(offset) for offset in (span.start, span.end))
     begin, end = (lsp.Position(line - 1, column - 1) for line, column in ends)
     return lsp.Range(begin, end)
 
 
-def _problem(
-    found: Diagnostic, source: Source, units: Callable[[lsp.Range], lsp.Range]
+def _lsp_diagnostic(
+    diagnostic: Diagnostic, source: Source, to_client_units: Callable[[lsp.Range], lsp.Range]
 ) -> lsp.Diagnostic:
-    """A finding as an editor shows it; those about other files and the whole at the first line."""
-    words = [found.message, found.label, f"help: {found.help}" if found.help else ""]
-    span = found.span
-    here = span is not None and span.source == source
-    if not here and span is not None:
-        words[0] = f"{span.source.name}:{span.line}:{span.column}: {found.message}"
-    first = lsp.Range(lsp.Position(0, 0), lsp.Position(0, len(source.line(1))))
+    """A diagnostic in the terms of LSP; one of another file, or without a span, is at line 1.
+
+    Args:
+        diagnostic: the diagnostic.
+        source: the text of the open file.
+        to_client_units: converts a range in characters to the editor's units.
+    """
+    help_ = f"help: {diagnostic.help}" if diagnostic.help else ""
+    lines = [diagnostic.message, diagnostic.label, help_]
+    span = diagnostic.span
+    in_source = span is not None and span.source == source
+    if not in_source and span is not None:
+        lines[0] = f"{span.source.name}:{span.line}:{span.column}: {diagnostic.message}"
+    first_line = lsp.Range(lsp.Position(0, 0), lsp.Position(0, len(source.line(1))))
     return lsp.Diagnostic(
-        range=units(_range(span) if here and span is not None else first),
-        message="\n".join(word for word in words if word),
-        severity=SEVERITIES[found.severity],
-        code=found.code,
+        range=to_client_units(_range(span) if in_source and span is not None else first_line),
+        message="\n".join(line for line in lines if line),
+        severity=SEVERITIES[diagnostic.severity],
+        code=diagnostic.code,
         source="odenet",
     )

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from functools import cache
 from importlib.resources import files
 
-from odenet.model.elaboration.library import library, library_text
+from odenet.model.elaboration.library import library_names, library_text
 from odenet.model.typed.program import Model
 
 _ENTRY = re.compile(r"^@\w+\{(?P<key>\w+),\n  cited +=  *\{(?P<cited>[^}]*)\},\n", re.MULTILINE)
@@ -17,7 +17,7 @@ def citations(model: Model) -> Mapping[str, str]:
     Citations are looked for in its text, comments included, and in the text of its scheme.
     """
     texts = [model.source.text]
-    if model.discretisation_or_none is not None and model.scheme.name in library():
+    if model.discretisation_or_none is not None and model.scheme.name in library_names():
         texts.append(library_text(model.scheme.name))
     return citations_in("\n".join(texts))
 

@@ -125,7 +125,7 @@ def width_code(width: Width) -> str:
     """The code of a channel count: `c` is that of the states, `c_new` that after a unit."""
     if not width.multiple:
         return number(width.constant)
-    c = "c_new" if width.new else "c"
+    c = "c_new" if width.has_new_c else "c"
     if width.multiple.denominator == 1:
         text = c if width.multiple == 1 else f"{width.multiple} * {c}"
     else:

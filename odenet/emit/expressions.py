@@ -7,7 +7,7 @@ from typing import Any
 
 from odenet.analyse.laurent import signed_sum
 from odenet.model.expressions import expr
-from odenet.model.expressions.fold import arithmetic
+from odenet.model.expressions.fold import fold_arithmetic
 from odenet.model.tables.activations import ACTIVATIONS
 from odenet.model.tables.declared_parameters import DeclaredParameter
 
@@ -81,7 +81,7 @@ class Printer:
                 return Code(f"{self.exponential}({self(node.exponent).text})")
             case expr.Hadamard():
                 return self(node.left) * self(node.right)
-            case expr.Stretch():
+            case expr.ElementwiseExp():
                 return Code(f"torch.exp({self(node.operand).text})")
             case expr.Apply():
                 return self.apply(node.operator, self(node.operand))
@@ -98,7 +98,7 @@ class Printer:
     def _arithmetic(self, node: expr.Node, code_of: Callable[[expr.Node], Code]) -> Code:
         if isinstance(node, expr.Sum):
             return _sum([(sign, code_of(term)) for sign, term in node.terms])
-        return arithmetic(node, code_of, self)
+        return fold_arithmetic(node, code_of, self)
 
     def _activate(self, node: expr.Activate) -> Code:
         row = ACTIVATIONS[node.activation.name]
@@ -115,9 +115,9 @@ class Printer:
         match operator:
             case expr.Identity():
                 return operand
-            case expr.Param():
+            case expr.LearnedOperator():
                 return self._operator_call(operator.name, self.kernel(operator.name), operand)
-            case expr.Adjoint(expr.Param(name)):
+            case expr.Adjoint(expr.LearnedOperator(name)):
                 return self._operator_call(name, self.kernel(name), operand, adjoint=True)
             case expr.Compose():
                 return self.apply(operator.left, self.apply(operator.right, operand))
@@ -142,7 +142,7 @@ class Printer:
         operators = [n for n in operator.walk() if isinstance(n, expr.Operator)]
         if any(isinstance(n, expr.Compose) for n in operators):
             return []
-        names = [n.name for n in operators if isinstance(n, expr.Param)]
+        names = [n.name for n in operators if isinstance(n, expr.LearnedOperator)]
         forms = {_kernel_form(self.parameters[name]) for name in names}
         return names if names and len(forms) == 1 and None not in forms else []
 
@@ -152,11 +152,11 @@ class Printer:
             case expr.Identity():
                 first = self.kernel(parameter.name)
                 return Code(f"eye_kernel({first}{keywords(parameter, first, only='groups')})")
-            case expr.Param():
+            case expr.LearnedOperator():
                 kernel = self.kernel(operator.name)
                 even = parameter.options.get("k", 1) % 2 == 0
                 return Code(f"odd_kernel({kernel})") if even else Code(kernel)
-            case expr.Adjoint(expr.Param(name)):
+            case expr.Adjoint(expr.LearnedOperator(name)):
                 kernel = self.kernel(name)
                 return Code(f"adjoint_kernel({kernel}{keywords(parameter, kernel, only='groups')})")
             case _:

@@ -103,7 +103,7 @@ class FlowWriter:
             method = self.frame.rates[key]
             params = [self.frame.names("spec", name) for name in method.params]
             order = 2 if self.model.dynamics.states[state.name] == 2 else 1
-            left_side = expr.derivative(self.model.spellings[state.name], order)
+            left_side = expr.with_primes(self.model.spellings[state.name], order)
             text = f"{left_side} = {notation.source_text(rate.span)}."
             if self._decay_code(state):
                 text = f"{left_side} = {notation.source_text(rate.span)}, without its decay."

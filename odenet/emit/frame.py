@@ -231,4 +231,4 @@ class RateMethod:
     params: tuple[str, ...]
 
 
-_PARAMETERS = (expr.Param, expr.Bias, expr.LearnedScalar, expr.Map)
+_PARAMETERS = (expr.LearnedOperator, expr.Bias, expr.LearnedScalar, expr.Map)

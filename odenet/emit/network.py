@@ -8,7 +8,7 @@ from odenet.emit.constructors import layer_code, width_code
 from odenet.emit.expressions import number
 from odenet.emit.frame import Frame
 from odenet.emit.layout import docstring, lay_out
-from odenet.model.elaboration.library import library
+from odenet.model.elaboration.library import library_names
 from odenet.model.tables.argument_kinds import Call
 from odenet.model.tables.layers import LAYERS, Layer
 from odenet.model.typed.program import Model, ends_in_classes, flows_of
@@ -77,7 +77,7 @@ def _existing_network(model: Model, layer: Layer) -> str:
     written |= {name: str(value) for name, value in discretisation.varying.items()}
     constants = ", ".join(f"{name} = {value}" for name, value in written.items())
     scheme = [f"{discretisation.scheme.name}({constants})"]
-    scheme += [] if discretisation.scheme.name in library() else [discretisation.scheme.text]
+    scheme += [] if discretisation.scheme.name in library_names() else [discretisation.scheme.text]
     code = layer_code(layer).removesuffix(")")
     arguments = [json.dumps(one, ensure_ascii=False) for one in scheme]
     return ", ".join([code, *arguments, *(["exact=True"] if discretisation.exact else [])]) + ")"

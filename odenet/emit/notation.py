@@ -3,7 +3,7 @@
 import re
 
 from odenet.diagnostics import Span
-from odenet.model.expressions.expr import derivative
+from odenet.model.expressions.expr import with_primes
 from odenet.model.typed.program import Model
 from odenet.model.typed.scheme import Scheme
 
@@ -20,7 +20,7 @@ def equations(model: Model) -> list[str]:
     """The differential equations, one per line."""
     dynamics = model.dynamics
     return [
-        f"{derivative(model.spellings[name], order)} = {source_text(dynamics.rates[name].span)}"
+        f"{with_primes(model.spellings[name], order)} = {source_text(dynamics.rates[name].span)}"
         for name, order in dynamics.states.items()
     ]
 

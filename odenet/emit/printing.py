@@ -16,7 +16,7 @@ from odenet.emit import latex, notation
 from odenet.emit.bibliography import citations
 from odenet.emit.numerics import numerics
 from odenet.emit.summary import summary_rows
-from odenet.model.elaboration.library import library, library_scheme
+from odenet.model.elaboration.library import library_names, library_scheme
 from odenet.model.fitting.fit import for_line
 from odenet.model.typed.dialects import latex_prose
 from odenet.model.typed.notation import LATEX
@@ -156,7 +156,7 @@ def as_json(facts: Facts, claims: Sequence[ClaimResult]) -> dict[str, Any]:
 
 def scheme_rows() -> list[dict[str, Any]]:
     """The derived properties of each scheme of the library, one row per scheme."""
-    return [_scheme_row(name) for name in library()]
+    return [_scheme_row(name) for name in library_names()]
 
 
 def _scheme_row(name: str) -> dict[str, Any]:

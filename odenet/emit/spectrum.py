@@ -175,7 +175,7 @@ class SpectrumWriter:
         match operator:
             case expr.Identity():
                 return Code("1.0")
-            case expr.Param(name) | expr.Adjoint(expr.Param(name)):
+            case expr.LearnedOperator(name) | expr.Adjoint(expr.LearnedOperator(name)):
                 return self._kernel_norm(name, self.printer.kernel(name))
             case expr.Compose():
                 return _product(self._norm(operator.left), self._norm(operator.right))

@@ -104,7 +104,7 @@ class StepWriter:
         parts = (*shear.adds, *shear.rates)
         terms = [(self._coefficient(c, code_of), printer(part, i)) for c, part in parts]
         products = [_scaled(c, code) for c, code in terms]
-        divisors = [printer(expr.Stretch(node), i) for node in shear.exponents]
+        divisors = [printer(expr.ElementwiseExp(node), i) for node in shear.exponents]
         if shear.scale == -1:
             text = _sum([*products, f"-{shifted}"])
         else:

@@ -10,7 +10,7 @@ from odenet.emit.expressions import number
 from odenet.emit.frame import Frame
 from odenet.emit.layout import string_literal, tuple_code
 from odenet.model.expressions import expr
-from odenet.model.expressions.numbers import NotANumber, evaluate
+from odenet.model.expressions.numbers import EvaluationError, evaluate
 from odenet.model.typed.step_constants import (
     Geometric,
     LearnedConstant,
@@ -112,5 +112,5 @@ def _is_divisor(power: expr.Power) -> bool:
     """Whether the exponent of a power is a negative number."""
     try:
         return evaluate(power.exponent, {}) < 0
-    except NotANumber:
+    except EvaluationError:
         return False

@@ -29,7 +29,7 @@ def format_source(source: Source) -> str:
     """
     report = Report()
     file = parse(source, report)
-    report.check()
+    report.raise_if_errors()
     lines = _annotate(_split_at_braces(_lines(source)))
     for line in lines:
         line.spaces = spaces_before(line.tokens, source.text)

@@ -105,7 +105,7 @@ def _give_up(strays: list[Stray], source: Source) -> NoReturn:
         report.error(token.code, token.message, span_of(token, source), token.help)
     last = span_of(strays[-1], source)
     report.error("not-a-spec", "the file is not read any further", last, "is it a spec?")
-    report.fail()
+    report.raise_all()
 
 
 def _shifted(token: Token, distance: int) -> Token:

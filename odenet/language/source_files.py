@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 from stat import S_ISREG
 
-from odenet.diagnostics import Source, SpecError, nearest
+from odenet.diagnostics import Source, SpecError, nearest_name
 
 MOST_BYTES = 1 << 20
 
@@ -94,7 +94,7 @@ def _suggestion(path: Path) -> str:
         names = {p.stem: p.name for p in path.parent.iterdir() if p.suffix == ".ode"}
     except OSError:
         return f"there is no folder {path.parent}"
-    similar = nearest(path.stem, names)
+    similar = nearest_name(path.stem, names)
     return f"did you mean `{names[similar]}`?" if similar else _list_specs(path.parent)
 
 

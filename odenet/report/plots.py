@@ -14,7 +14,7 @@ import odenet
 from odenet.compiler import Program
 from odenet.derive import derive
 from odenet.diagnostics import SpecError
-from odenet.model.elaboration.library import library, library_scheme
+from odenet.model.elaboration.library import library_names, library_scheme
 from odenet.report.figures import (
     Figure,
     energy_figure,
@@ -97,7 +97,7 @@ def plot_subject(path: Path, settings: Mapping[str, Any], data_root: Path | None
             options = replace(options, data_root=str(data_root))
         program = odenet.load(folder.spec, set=dict(record.settings))
         return PlotSubject(path.resolve().name, program, path, options)
-    if not path.exists() and str(path) in library():
+    if not path.exists() and str(path) in library_names():
         return PlotSubject(str(path), None)
     program = odenet.load(path, set=dict(settings))
     return PlotSubject(program.name, program)

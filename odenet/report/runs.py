@@ -12,7 +12,7 @@ from PIL import Image
 from torch import Tensor
 
 from odenet.diagnostics import SpecError
-from odenet.model.reading.settings import setting_words
+from odenet.model.reading.settings import command_line
 from odenet.model.tables.losses import METRICS
 from odenet.report.figures import Figure, curves_figure
 from odenet.report.measured import SAMPLES, FlowMeasurements, measure_flows
@@ -184,7 +184,7 @@ def _changed_options(previous: TrainingSegment, stretch: TrainingSegment) -> lis
     words: list[str] = []
     for name, value in stretch.settings.items():
         if name not in previous.settings or previous.settings[name] != value:
-            words += setting_words(name, value)
+            words += command_line(name, value)
     for field in fields(Options):
         value, option = getattr(stretch.options, field.name), f"--{field.name.replace('_', '-')}"
         previous_value = getattr(previous.options, field.name)

@@ -129,7 +129,7 @@ def text_of(node: expr.Node) -> str:
     match node:
         case expr.Number():
             return f"({node.value})"
-        case expr.Constant() | expr.LearnedScalar() | expr.Param() | expr.Bias():
+        case expr.Constant() | expr.LearnedScalar() | expr.LearnedOperator() | expr.Bias():
             return node.name
         case expr.State():
             return node.name + "'" * node.order
@@ -138,7 +138,7 @@ def text_of(node: expr.Node) -> str:
         case expr.Identity():
             return "I"
         case expr.Adjoint():
-            return f"({text_of(node.of)})^T"
+            return f"({text_of(node.operand)})^T"
         case expr.Sum():
             terms = (f"{'-' if sign < 0 else '+'} {text_of(term)}" for sign, term in node.terms)
             return f"({' '.join(terms)})"

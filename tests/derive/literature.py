@@ -10,7 +10,7 @@ from pathlib import Path
 from odenet.derive import inverse_lines
 from odenet.diagnostics import Report, Source
 from odenet.language import parse
-from odenet.model.elaboration.scope import SpecScope
+from odenet.model.elaboration.spec_scope import SpecScope
 from odenet.model.reading.scheme_table import SchemeTable
 from odenet.model.typed.scheme import Scheme
 
@@ -117,8 +117,8 @@ def _schemes() -> dict[str, Scheme]:
     table = SchemeTable(
         [parse(Source("published", TEXTS), report)], SpecScope(report), inverse_lines, report
     )
-    report.check()
-    return table.own()
+    report.raise_if_errors()
+    return table.defined_schemes()
 
 
 LITERATURE = _schemes()

@@ -9,8 +9,8 @@ import numpy as np
 from odenet.derive import Derivation
 from odenet.diagnostics import Report, Source
 from odenet.language import parse, tree
-from odenet.model.elaboration.library import library, library_scheme
-from odenet.model.elaboration.schemes import elaborate_scheme
+from odenet.model.elaboration.library import library_names, library_scheme
+from odenet.model.elaboration.scheme_reader import elaborate_scheme
 from odenet.model.expressions import expr
 from odenet.model.expressions.expr import Node, Slot
 from odenet.model.typed.scheme import STEP_NUMBER, Scheme, Update
@@ -138,7 +138,7 @@ def read_schemes(text: str) -> list[Scheme]:
         elaborate_scheme(b, report)
         for b in parse(Source("test", text), report).statements_of(tree.Scheme)
     ]
-    report.check()
+    report.raise_if_errors()
     return [scheme for scheme in found if scheme is not None]
 
 
@@ -148,7 +148,7 @@ def read_scheme(text: str) -> Scheme:
     return scheme
 
 
-SCHEMES = {s.name: s for s in [*map(library_scheme, library()), *read_schemes(USER_SCHEMES)]}
+SCHEMES = {s.name: s for s in [*map(library_scheme, library_names()), *read_schemes(USER_SCHEMES)]}
 
 
 def value(

@@ -7,7 +7,7 @@ import pytest
 
 from odenet.derive import derive
 from odenet.derive.order import derive_order
-from odenet.model.elaboration.library import library, library_scheme
+from odenet.model.elaboration.library import library_names, library_scheme
 from tests.derive.convergence import STEPS, Problem
 from tests.derive.literature import FOLDER, LITERATURE, ROWS
 from tests.derive.numeric import DECAY, Network, numbers_of, step, unstep
@@ -78,11 +78,11 @@ def test_exponential_schemes_need_no_more_than_the_decay_where_the_rest_is_weak(
 
 ONE_STEP = [
     n
-    for n in library()
+    for n in library_names()
     if not (s := library_scheme(n)).aux and s.uses_step_size and not s.decays
     and len(s.patterns) == 1 and s.patterns[0].order == 1 and s.stored_offsets("Y") == (0,)
 ]  # fmt: skip
 
 
 def test_every_explicit_scheme_of_the_library_is_coupled_here_or_there():
-    assert {f"coupled_{n}" for n in ONE_STEP} <= {*library(), *LITERATURE}
+    assert {f"coupled_{n}" for n in ONE_STEP} <= {*library_names(), *LITERATURE}

@@ -8,7 +8,7 @@ from odenet.derive import derive
 from odenet.derive.text import notation
 from odenet.diagnostics import Report, Source
 from odenet.language import parse, tree
-from odenet.model.elaboration.schemes import elaborate_scheme
+from odenet.model.elaboration.scheme_reader import elaborate_scheme
 
 PAIR = "for Y' = F(Z), Z' = G(Y)"
 
@@ -20,7 +20,7 @@ def derived(lines, maps=("s", "t")):
         tree.Scheme
     )
     scheme = elaborate_scheme(block, report, maps)
-    report.check()
+    report.raise_if_errors()
     return derive(scheme)
 
 

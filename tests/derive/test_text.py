@@ -10,7 +10,7 @@ import pytest
 import odenet.derive
 from odenet.derive import derive
 from odenet.derive.text import notation
-from odenet.model.elaboration.library import library
+from odenet.model.elaboration.library import library_names
 from tests.derive.numeric import SCHEMES, read_scheme
 
 VERLET = """\
@@ -100,7 +100,7 @@ def test_the_package_names_no_scheme():
     nodes = [node for file in folder.glob("*.py") for node in ast.walk(ast.parse(file.read_text()))]
     texts = {node.value for node in nodes if isinstance(node, ast.Constant)}
     names = {getattr(node, key, "") for node in nodes for key in ("id", "attr", "name")}
-    assert not set(library()) & (texts | names)
+    assert not set(library_names()) & (texts | names)
 
 
 def test_the_volume_of_an_adjoint_is_one_over_that_of_the_step():

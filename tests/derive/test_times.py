@@ -6,7 +6,7 @@ import pytest
 
 import odenet
 from odenet.derive.text import notation
-from odenet.model.elaboration.library import library
+from odenet.model.elaboration.library import library_names
 from tests.derive.numeric import USER_SCHEMES
 
 ONE = "state Y\nparam b : bias\nY' = tanh(Y + t b)\ndiscretise {}(h = 0.1)\n"
@@ -74,7 +74,7 @@ MADE = {
 def timed(name, text):
     blocks = re.findall(r"^scheme (\w+).*?^}$", USER_SCHEMES, re.M | re.S)
     own = dict(zip(blocks, re.findall(r"^scheme .*?^}$", USER_SCHEMES, re.M | re.S), strict=True))
-    block = "" if name in library() else own[name]
+    block = "" if name in library_names() else own[name]
     return odenet.loads(text.format(name) + block + "\n").derivation
 
 

@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 from odenet.cli import app
 from odenet.compiler import loads
 from odenet.diagnostics import CODES, SpecError
-from odenet.diagnostics.entries import entries
+from odenet.diagnostics.error_page import error_entries
 from odenet.memory_limit import require_memory
 from odenet.training.errors import TrainingError
 from tests.language.texts import ROOT
@@ -88,9 +88,9 @@ def test_every_kind_of_training_error_has_a_code_and_is_made():
 
 
 def test_every_code_has_an_entry_in_the_same_order():
-    assert list(entries()) == list(CODES)
+    assert list(error_entries()) == list(CODES)
     examples = {
-        code for code, text in entries().items() if DIFF.search(text) or COMMAND.search(text)
+        code for code, text in error_entries().items() if DIFF.search(text) or COMMAND.search(text)
     }
     assert set(CODES) - examples == TOLD
 
@@ -111,10 +111,12 @@ def found(text):
     return [diagnostic.code for diagnostic in said]
 
 
-@pytest.mark.parametrize("code", [code for code, text in entries().items() if DIFF.search(text)])
+@pytest.mark.parametrize(
+    "code", [code for code, text in error_entries().items() if DIFF.search(text)]
+)
 def test_an_example_gives_its_code_and_the_cure_gives_none(code, monkeypatch):
     monkeypatch.chdir(ROOT)
-    (block,) = DIFF.findall(entries()[code])
+    (block,) = DIFF.findall(error_entries()[code])
     lines = block.splitlines()
     wrong = "\n".join(line[2:] for line in lines if not line.startswith("+"))
     right = "\n".join(line[2:] for line in lines if not line.startswith("-"))
@@ -128,10 +130,12 @@ def test_an_example_gives_its_code_and_the_cure_gives_none(code, monkeypatch):
     assert found(right) == []
 
 
-@pytest.mark.parametrize("code", [code for code, text in entries().items() if COMMAND.search(text)])
+@pytest.mark.parametrize(
+    "code", [code for code, text in error_entries().items() if COMMAND.search(text)]
+)
 def test_a_command_gives_its_code(code, monkeypatch, tmp_path):
     monkeypatch.chdir(ROOT)
-    (command,) = COMMAND.findall(entries()[code])
+    (command,) = COMMAND.findall(error_entries()[code])
     arguments = shlex.split(command.replace("OUT", str(tmp_path / "run")))
     result = CliRunner().invoke(app, arguments)
     assert result.exit_code == 1 and isinstance(result.exception, SpecError)

@@ -67,10 +67,10 @@ def test_diagnostics_stand_in_the_order_of_the_text_each_once():
 def test_warnings_do_not_fail():
     report = Report()
     report.add(Diagnostic("unused-name", "odd", severity="warning"))
-    report.check()
+    report.raise_if_errors()
     report.error("syntax", "wrong", None)
     with pytest.raises(SpecError) as caught:
-        report.check()
+        report.raise_if_errors()
     assert len(caught.value.diagnostics) == 2
 
 

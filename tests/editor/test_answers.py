@@ -9,7 +9,7 @@ from odenet.editor.document import Document
 from odenet.editor.grammar import textmate
 from odenet.editor.hover import hover
 from odenet.language.token_patterns import keywords
-from odenet.model.elaboration.library import library
+from odenet.model.elaboration.library import library_names
 from odenet.model.tables.claims import CLAIMS
 from odenet.model.tables.layers import LAYERS
 from odenet.model.tables.parameters import PARAMETERS
@@ -29,7 +29,7 @@ def proposed(text):
     ("text", "expected"),
     [
         ("", {"state", "param", "discretise", "net", "train"}),
-        ("discretise v", set(library())),
+        ("discretise v", set(library_names())),
         ("scheme own {\n    for Y' = F(Y)\n}\ndiscretise ", {"own", "verlet"}),
         ("discretise verlet(h = 1) ", {"exact", "start"}),
         ("require ", set(CLAIMS)),

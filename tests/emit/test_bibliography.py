@@ -9,7 +9,7 @@ import odenet
 from odenet.cli.compiling import compile_spec
 from odenet.emit.bibliography import citations_in
 from odenet.emit.printing import as_bibtex, as_document
-from odenet.model.elaboration.library import library, library_text
+from odenet.model.elaboration.library import library_names, library_text
 
 SPECS = sorted((Path(__file__).parents[2] / "specs").glob("*.ode"))
 # A paper as texts name it: surnames and a year.
@@ -26,7 +26,7 @@ TEXT = '"{}"\nstate Y\nparam K : dense\nY\' = tanh((K - K^T) Y)\ndiscretise {}(h
 
 
 @pytest.mark.parametrize(
-    "text", [p.read_text() for p in SPECS] + [library_text(n) for n in library()]
+    "text", [p.read_text() for p in SPECS] + [library_text(n) for n in library_names()]
 )
 def test_every_paper_that_a_text_names_has_an_entry(text):
     named = set(NAME.findall(re.sub(r"[\s#]+", " ", text)))

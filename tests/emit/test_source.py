@@ -12,7 +12,7 @@ import pytest
 import torch
 
 import odenet
-from odenet.model.elaboration.library import library, library_scheme
+from odenet.model.elaboration.library import library_names, library_scheme
 from odenet.runtime import Flow
 
 SPECS = sorted((Path(__file__).parents[2] / "specs").glob("*.ode"))
@@ -49,7 +49,7 @@ def test_an_error_in_a_generated_module_shows_its_line():
     assert "def advance" in linecache.getline(code.co_filename, code.co_firstlineno)
 
 
-@pytest.mark.parametrize("name", library())
+@pytest.mark.parametrize("name", library_names())
 def test_every_scheme_of_the_library_compiles_on_several_states(name):
     second = "state A, B\nparam K : dense\nparam L : dense\nA'' = -tanh(K B)\nB'' = -tanh(L A)\n"
     groups = (

@@ -254,7 +254,7 @@ def test_a_setting_is_a_key_and_a_value(text, value):
 def test_what_is_no_setting_is_reported(text):
     report = Report()
     parse_setting(Source("--set", text), report)
-    assert report.errors
+    assert report.error_count
 
 
 def test_brackets_may_be_deep_but_not_without_end():

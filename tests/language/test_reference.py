@@ -7,7 +7,7 @@ import pytest
 from odenet.compiler import loads
 from odenet.diagnostics import Source
 from odenet.language.format import format_source
-from odenet.model.elaboration.own_names import FIXED
+from odenet.model.elaboration.builtin_names import CORE_NAMES
 from odenet.model.tables import reference
 from tests.language.texts import ROOT, SCHEMES, tree_of
 
@@ -46,7 +46,7 @@ def test_the_initialisations_are_those_of_the_table():
 
 def test_the_names_that_cannot_be_redefined_are_listed():
     listed = set(re.findall(r"`(\w+)`", TEXT[TEXT.index("A name of the language's own") :]))
-    assert set(FIXED) <= listed
+    assert set(CORE_NAMES) <= listed
 
 
 @pytest.mark.parametrize("block", [b for b in BLOCKS if "discretise" in b])

@@ -7,8 +7,8 @@ import torch
 import odenet
 from odenet.derive import derive, inverse_lines
 from odenet.language import tree
-from odenet.model.elaboration.composition import adjoint
-from odenet.model.elaboration.library import library, library_scheme
+from odenet.model.elaboration.composition import adjoint_text
+from odenet.model.elaboration.library import library_names, library_scheme
 from odenet.model.expressions.expr import Slot
 from tests.derive.convergence import Problem
 from tests.derive.numeric import Network, numbers_of, read_scheme, step
@@ -113,13 +113,13 @@ def test_what_is_made_is_a_text_that_says_the_same(text):
     assert (again.updates, again.starts, again.lets) == (made.updates, made.starts, made.lets)
 
 
-REVERSIBLE = [n for n in library() if derive(library_scheme(n)).reversible]
+REVERSIBLE = [n for n in library_names() if derive(library_scheme(n)).reversible]
 
 
 @pytest.mark.parametrize("name", REVERSIBLE)
 def test_the_adjoint_undoes_a_step_with_minus_h(name):
     scheme = library_scheme(name)
-    made = read_scheme(adjoint("made", scheme, inverse_lines(scheme)))
+    made = read_scheme(adjoint_text("made", scheme, inverse_lines(scheme)))
     network = Network(scheme)
     state = network.state(scheme)
 
@@ -136,8 +136,8 @@ def test_the_adjoint_undoes_a_step_with_minus_h(name):
 @pytest.mark.parametrize("name", ["verlet", "yoshida4", "damped_midpoint", "coupled_heun"])
 def test_the_adjoint_of_the_adjoint_takes_the_same_step(name):
     scheme = library_scheme(name)
-    once = read_scheme(adjoint("once", scheme, inverse_lines(scheme)))
-    twice = read_scheme(adjoint("twice", once, inverse_lines(once)))
+    once = read_scheme(adjoint_text("once", scheme, inverse_lines(scheme)))
+    twice = read_scheme(adjoint_text("twice", once, inverse_lines(once)))
     network = Network(scheme)
     state, numbers = network.state(scheme), numbers_of(scheme, 0.3)
     found, wanted = (step(s, state, network.rates(), numbers) for s in (twice, scheme))

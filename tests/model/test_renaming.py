@@ -11,7 +11,7 @@ from odenet.compiler import loads
 from odenet.diagnostics import Source, Span
 from odenet.language import canonical, tree
 from odenet.language.lexer import tokens
-from odenet.model.elaboration.own_names import FIXED
+from odenet.model.elaboration.builtin_names import CORE_NAMES
 from odenet.model.tables.declared_parameters import DeclaredParameter
 from tests.language.texts import GOOD, SPECS
 
@@ -101,7 +101,7 @@ def test_renaming_leaves_the_program_as_it_is(data):
     text = TEXTS[stem]
     file = loads(text).tree
     old = [canonical(name) for name in names_of(file)]
-    taken = {word for word in re.findall(r"\w+", text)} | set(old) | set(FIXED)
+    taken = {word for word in re.findall(r"\w+", text)} | set(old) | set(CORE_NAMES)
     pool = [word for word in WORDS if canonical(word) not in taken and word not in taken]
     new = data.draw(st.permutations(pool))[: len(old)]
     names = dict(zip(old, new, strict=False))

@@ -1,1 +1,1 @@
-"""What names mean: formulas, schemes and plain values from their syntax, in their scopes."""
+"""From syntax trees to typed formulas, schemes and argument values, resolving names in scopes."""

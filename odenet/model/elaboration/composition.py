@@ -1,19 +1,19 @@
-"""Schemes made of schemes: compositions and adjoints.
+"""Compositions and adjoints of schemes, as source text of the language.
 
-What comes out is a text of the language, so that all that holds for a scheme holds for it.
+The text is parsed like that of any other scheme, so that all checks and derivations apply to it.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
-from odenet.model.elaboration.rewriting import H, parity, reversed_time, substituted
+from odenet.model.elaboration.rewriting import H, parity, substitute, with_negative_step
 from odenet.model.elaboration.scheme_text import (
-    NotComposed,
-    SchemeText,
+    CompositionError,
+    SchemeWriter,
+    derived_spelling,
     new_stage,
-    put,
-    spelled_like,
+    substitute_values,
 )
 from odenet.model.expressions import expr
 from odenet.model.expressions.expr import Node, Slot, Stage
@@ -22,97 +22,111 @@ from odenet.model.typed.notation import Notation
 from odenet.model.typed.scheme import Scheme, Update
 
 MOST_LINES = 100
-ValueOf = TypeVar("ValueOf", Slot, Stage, Slot | Stage)
+SchemeValue = TypeVar("SchemeValue", Slot, Stage, Slot | Stage)
 
 
 @dataclass(frozen=True)
-class Part:
-    """A scheme as one part of a step.
+class Substep:
+    """A scheme that computes one part of the step of a composition, as `S(h/2)` does.
 
     Args:
-        scheme: as parsed.
-        step: its step size, in `h` of the whole.
-        values: of its constants, in the constants of the whole.
+        scheme: the scheme.
+        step_size: its step size, as a formula in the step size `h` of the composition.
+        values: the values of its constants, as formulas in the constants of the composition.
     """
 
     scheme: Scheme
-    step: Node = H
+    step_size: Node = H
     values: Mapping[str, Node] = field(default_factory=dict[str, Node])
 
 
-def composed(name: str, parts: Sequence[Part], constants: Mapping[str, Node | None]) -> str:
-    """One step of several schemes, one after the other.
+def composition_text(
+    name: str, substeps: Sequence[Substep], constants: Mapping[str, Node | None]
+) -> str:
+    """The source text of a scheme whose step runs several schemes one after the other.
 
     Args:
         name: of the result.
-        parts: in the order in which they act.
-        constants: of the result, before those of its parts.
+        substeps: the schemes, in the order in which they run.
+        constants: the constants declared for the result, with their defaults; those of the
+            substeps that have no value follow them.
     """
-    lines = sum(len(part.scheme.updates) for part in parts)
-    if lines > MOST_LINES:
-        raise NotComposed(f"a step of {lines} lines is too long: at most {MOST_LINES}")
-    text = SchemeText.of(parts[0].scheme)
-    renamed = [_alike(parts[0].scheme, part) for part in parts]
-    for part in renamed:
-        _add_constants(text, part, constants)
-    text.constants = {**constants, **text.constants}
-    text.taken |= {*text.constants}
-    text.aux = list(parts[0].scheme.aux)
-    text.starts = _starts(renamed[0])
-    for part in renamed[1:]:
-        if (part.scheme.aux, part.scheme.starts) != (text.like.aux, text.like.starts):
-            message = f"{text.like.name} and {part.scheme.name} have other unknowns of their own"
-            raise NotComposed(message)
-    current: dict[str, Slot | Stage] = {u: Slot(u, 0) for u in text.like.unknowns}
-    for index, part in enumerate(renamed):
-        current = _add_part(text, part, current, final=index == len(renamed) - 1)
-    return text.write(name)
+    line_count = sum(len(substep.scheme.updates) for substep in substeps)
+    if line_count > MOST_LINES:
+        raise CompositionError(f"a step of {line_count} lines is too long: at most {MOST_LINES}")
+    first = substeps[0].scheme
+    writer = SchemeWriter.of(first)
+    aligned = [_with_names_of(first, substep) for substep in substeps]
+    for substep in aligned:
+        _add_constants(writer, substep, constants)
+    writer.constants = {**constants, **writer.constants}
+    writer.taken_names |= {*writer.constants}
+    writer.aux = list(first.aux)
+    writer.starts = _substep_starts(aligned[0])
+    for substep in aligned[1:]:
+        if (substep.scheme.aux, substep.scheme.starts) != (first.aux, first.starts):
+            message = f"{first.name} and {substep.scheme.name} have other unknowns of their own"
+            raise CompositionError(message)
+    values: dict[str, Slot | Stage] = {u: Slot(u, 0) for u in first.unknowns}
+    for index, substep in enumerate(aligned):
+        values = _add_substep(writer, substep, values, is_last=index == len(aligned) - 1)
+    return writer.write(name)
 
 
-def _starts(part: Part) -> list[tuple[Slot, Node]]:
-    numbers = {"h": part.step, **part.values}
-    return [(s, substituted(v, numbers, lambda _: None)) for s, v in part.scheme.starts]
+def _substep_starts(substep: Substep) -> list[tuple[Slot, Node]]:
+    """The values before the first step, with the step size and the constants of the substep."""
+    replacements = {"h": substep.step_size, **substep.values}
+    return [(s, substitute(v, replacements, lambda _: None)) for s, v in substep.scheme.starts]
 
 
-def _alike(first: Scheme, part: Part) -> Part:
-    """A part with the names of the first for the unknowns and right-hand sides."""
-    scheme = part.scheme
+def _with_names_of(first: Scheme, substep: Substep) -> Substep:
+    """A substep whose unknowns, right-hand sides and decays have the names of the first scheme."""
+    scheme = substep.scheme
     for unknown in scheme.unknowns:
         if scheme.stored_offsets(unknown) != (0,):
-            why = "looks back to values of earlier steps, which a part of a step has not"
-            raise NotComposed(f"{scheme.name} {why}")
+            reason = "looks back to values of earlier steps, which a part of a step has not"
+            raise CompositionError(f"{scheme.name} {reason}")
     names = dict(zip(scheme.equations, first.equations, strict=False))
     names |= {p.function: q.function for p, q in zip(scheme.patterns, first.patterns, strict=False)}
     form = [
         (names.get(p.variable), p.order, tuple(map(names.get, p.reads)), p.summand, bool(p.decay))
         for p in scheme.patterns
     ]
-    wanted = [(p.variable, p.order, p.reads, p.summand, bool(p.decay)) for p in first.patterns]
-    if form != wanted:
-        write, other = Notation(OdeDialect(first.spellings)), Notation(OdeDialect(scheme.spellings))
-        takes = f"{first.name} takes {write.for_line(first)}"
-        raise NotComposed(f"{takes}, and {scheme.name} takes {other.for_line(scheme)}")
+    expected = [(p.variable, p.order, p.reads, p.summand, bool(p.decay)) for p in first.patterns]
+    if form != expected:
+        expected_line = Notation(OdeDialect(first.spellings)).for_line(first)
+        line = Notation(OdeDialect(scheme.spellings)).for_line(scheme)
+        expectation = f"{first.name} takes {expected_line}"
+        raise CompositionError(f"{expectation}, and {scheme.name} takes {line}")
     names |= dict(zip(scheme.aux, first.aux, strict=False))
     decays = dict(zip(scheme.decays, first.decays, strict=True))
     if all(a == b for a, b in [*names.items(), *decays.items()]):
-        return part
-    return Part(_renamed(scheme, first, names, decays), part.step, part.values)
+        return substep
+    return Substep(_with_new_names(scheme, first, names, decays), substep.step_size, substep.values)
 
 
-def _renamed(
+def _with_new_names(
     scheme: Scheme, first: Scheme, names: Mapping[str, str], decays: Mapping[str, str]
 ) -> Scheme:
-    """A scheme in other names, with its own stages out of their way."""
-    taken = {*names.values(), *decays.values()}
-    own = {*scheme.aux, *(u.target.name for u in scheme.updates), *dict(scheme.lets)}
-    renaming = {n: f"{n}_" for n in own if n in taken and n not in names} | dict(names)
+    """A scheme with other names; its stages and lets get new names where these collide.
+
+    Args:
+        scheme: the scheme.
+        first: the scheme whose names it takes over.
+        names: old name -> new name, of unknowns and right-hand sides.
+        decays: old name -> new name, of the decay constants.
+    """
+    taken_names = {*names.values(), *decays.values()}
+    local_names = {*scheme.aux, *(u.target.name for u in scheme.updates), *dict(scheme.lets)}
+    colliding = {n for n in local_names if n in taken_names and n not in names}
+    renaming = {n: f"{n}_" for n in colliding} | dict(names)
     numbers: dict[str, Node] = {n: expr.Constant(m) for n, m in decays.items()}
     numbers |= {n: expr.Constant(renaming[n]) for n in dict(scheme.lets) if n in renaming}
 
-    def new_value(old: ValueOf) -> ValueOf:
+    def new_value(old: SchemeValue) -> SchemeValue:
         return replace(old, name=renaming.get(old.name, old.name))
 
-    def named(node: Node) -> Node:
+    def replace_field(node: Node) -> Node:
         match node:
             case Slot() | Stage():
                 return new_value(node)
@@ -121,102 +135,128 @@ def _renamed(
             case _:
                 return node
 
-    def put(node: Node) -> Node:
-        return substituted(node, numbers, named)
+    def rewrite(node: Node) -> Node:
+        return substitute(node, numbers, replace_field)
 
     return Scheme(
         name=scheme.name,
         constants=tuple((decays.get(n, n), v) for n, v in scheme.constants),
-        lets=tuple((renaming.get(n, n), put(v)) for n, v in scheme.lets),
+        lets=tuple((renaming.get(n, n), rewrite(v)) for n, v in scheme.lets),
         patterns=first.patterns,
         aux=tuple(renaming.get(n, n) for n in scheme.aux),
-        starts=tuple((new_value(s), put(v)) for s, v in scheme.starts),
-        updates=tuple(Update(new_value(u.target), put(u.value), u.span) for u in scheme.updates),
+        starts=tuple((new_value(s), rewrite(v)) for s, v in scheme.starts),
+        updates=tuple(
+            Update(new_value(u.target), rewrite(u.value), u.span) for u in scheme.updates
+        ),
         spellings={**scheme.spellings, **first.spellings},
         span=scheme.span,
         text=scheme.text,
     )
 
 
-def _add_constants(text: SchemeText, part: Part, whole: Mapping[str, Node | None]) -> None:
-    """The constants of a part that are left open are those of the whole."""
-    for name, default in part.scheme.constants:
-        if name in {*part.values, *part.scheme.implied_constants, *whole}:
+def _add_constants(
+    writer: SchemeWriter, substep: Substep, declared: Mapping[str, Node | None]
+) -> None:
+    """Add the constants of a substep that have no value in it to those of the composition."""
+    for name, default in substep.scheme.constants:
+        if name in {*substep.values, *substep.scheme.implied_constants, *declared}:
             continue
-        if text.constants.get(name, default) != default:
-            shown = part.scheme.spellings.get(name, name)
-            raise NotComposed(
-                f"`{shown}` has one default in {part.scheme.name} and another before: "
-                f"write `{part.scheme.name}(h, {shown} = …)`"
+        if writer.constants.get(name, default) != default:
+            spelling = substep.scheme.spellings.get(name, name)
+            raise CompositionError(
+                f"`{spelling}` has one default in {substep.scheme.name} and another before: "
+                f"write `{substep.scheme.name}(h, {spelling} = …)`"
             )
-        text.constants.setdefault(name, default)
-        text.spellings.setdefault(name, part.scheme.spellings.get(name, name))
+        writer.constants.setdefault(name, default)
+        writer.spellings.setdefault(name, substep.scheme.spellings.get(name, name))
 
 
-def _add_part(
-    text: SchemeText, part: Part, begin: Mapping[str, Slot | Stage], final: bool
+def _add_substep(
+    writer: SchemeWriter,
+    substep: Substep,
+    initial_values: Mapping[str, Slot | Stage],
+    is_last: bool,
 ) -> dict[str, Slot | Stage]:
-    """The lines of a part; the values of the unknowns after it."""
-    numbers = _add_lets(text, part)
-    named: dict[Node, Slot | Stage] = {Slot(u, 0): value for u, value in begin.items()}
-    for update in part.scheme.updates:
-        value = put(update.value, numbers, named)
+    """Add the lines of a substep.
+
+    Args:
+        writer: the composition, to which they are added.
+        substep: the scheme, with the names of the composition.
+        initial_values: the values of the unknowns before the substep, by name.
+        is_last: whether its results are those of the whole step.
+
+    Returns:
+        The values of the unknowns after the substep, by name.
+    """
+    replacements = _add_lets(writer, substep)
+    new_values: dict[Node, Slot | Stage] = {
+        Slot(u, 0): value for u, value in initial_values.items()
+    }
+    for update in substep.scheme.updates:
+        value = substitute_values(update.value, replacements, new_values)
         target = update.target
-        new = target if final and isinstance(target, Slot) else new_stage(text, part.scheme, target)
-        named[target] = new
-        text.lines.append((new, value))
-    return {u: named[Slot(u, 1)] for u in begin}
+        new_target = (
+            target
+            if is_last and isinstance(target, Slot)
+            else new_stage(writer, substep.scheme, target)
+        )
+        new_values[target] = new_target
+        writer.lines.append((new_target, value))
+    return {u: new_values[Slot(u, 1)] for u in initial_values}
 
 
-def _add_lets(text: SchemeText, part: Part) -> dict[str, Node]:
-    """The lets of a part; what is written for its numbers."""
-    numbers: dict[str, Node] = {"h": part.step, **part.values}
-    for name, value in part.scheme.lets:
-        found = put(value, numbers, {})
-        same = next((n for n, v in text.lets.items() if v == found), None)
-        new = same or text.fresh(name)
-        text.lets[new] = found
-        text.spellings.setdefault(new, spelled_like(part.scheme, name, new))
-        numbers[name] = expr.Constant(new)
-    return numbers
+def _add_lets(writer: SchemeWriter, substep: Substep) -> dict[str, Node]:
+    """Add the lets of a substep; return what its step size, constants and lets are replaced by."""
+    replacements: dict[str, Node] = {"h": substep.step_size, **substep.values}
+    for name, value in substep.scheme.lets:
+        new_value = substitute_values(value, replacements, {})
+        equal_let = next((n for n, v in writer.lets.items() if v == new_value), None)
+        new_name = equal_let or writer.fresh_name(name)
+        writer.lets[new_name] = new_value
+        writer.spellings.setdefault(new_name, derived_spelling(substep.scheme, name, new_name))
+        replacements[name] = expr.Constant(new_name)
+    return replacements
 
 
-def adjoint(name: str, scheme: Scheme, inverse: Sequence[Update]) -> str:
-    """The scheme whose step undoes one of this scheme with -h.
+def adjoint_text(name: str, scheme: Scheme, inverse: Sequence[Update]) -> str:
+    """The source text of the adjoint scheme: its step is the inverse of the scheme's step with -h.
 
-    Hairer, Lubich & Wanner, Geometric Numerical Integration, II.3. Backwards in time the newest
-    value of an unknown that looks back is the oldest.
+    Hairer, Lubich & Wanner, Geometric Numerical Integration, II.3. In a multistep scheme, time
+    reversal exchanges the newest and the oldest value of an unknown.
 
     Args:
         name: of the result.
-        scheme: as parsed.
-        inverse: the lines of its inverse.
+        scheme: the scheme.
+        inverse: the lines of its inverse step.
     """
     for unknown in scheme.aux:
         if scheme.stored_offsets(unknown) != (0,):
-            raise NotComposed(f"{scheme.name} has an unknown of its own that looks back")
-    text = SchemeText.of(scheme)
-    text.constants = {n: v for n, v in scheme.constants if n not in scheme.implied_constants}
-    text.aux = list(scheme.aux)
-    odd: set[str] = set()
-    for key, value in scheme.lets:
-        kind = parity(value, odd)
-        text.lets[key] = reversed_time(value, odd) if kind is None else value
-        odd |= {key} if kind == -1 else set()
-    text.starts = [
-        (slot, reversed_time(value, odd) if slot.name in scheme.aux else value)
+            raise CompositionError(f"{scheme.name} has an unknown of its own that looks back")
+    writer = SchemeWriter.of(scheme)
+    writer.constants = {n: v for n, v in scheme.constants if n not in scheme.implied_constants}
+    writer.aux = list(scheme.aux)
+    odd_names: set[str] = set()
+    for let_name, value in scheme.lets:
+        let_parity = parity(value, odd_names)
+        writer.lets[let_name] = (
+            with_negative_step(value, odd_names) if let_parity is None else value
+        )
+        odd_names |= {let_name} if let_parity == -1 else set()
+    writer.starts = [
+        (slot, with_negative_step(value, odd_names) if slot.name in scheme.aux else value)
         for slot, value in scheme.starts
     ]
-    oldest = {unknown: min(scheme.stored_offsets(unknown)) for unknown in scheme.unknowns}
+    oldest_offset = {unknown: min(scheme.stored_offsets(unknown)) for unknown in scheme.unknowns}
 
-    def mirrored(node: Node) -> Node | None:
+    def mirror(node: Node) -> Node | None:
+        """A slot with its offset mirrored: the newest for the oldest; None for other nodes."""
         if isinstance(node, Slot):
-            return Slot(node.name, oldest[node.name] + 1 - node.offset)
+            return Slot(node.name, oldest_offset[node.name] + 1 - node.offset)
         return None
 
     for line in inverse:
-        target = mirrored(line.target) or line.target
+        target = mirror(line.target) or line.target
         assert isinstance(target, Slot | Stage)
-        value = reversed_time(substituted(line.value, {}, mirrored), odd)
-        text.lines.append((target, value))
-    return text.write(name)
+        value = with_negative_step(substitute(line.value, {}, mirror), odd_names)
+        writer.lines.append((target, value))
+    return writer.write(name)

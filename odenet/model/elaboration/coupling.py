@@ -1,4 +1,4 @@
-"""The coupling of a one-step scheme with itself, which makes it reversible."""
+"""The coupling of a one-step scheme with itself, a reversible scheme, as source text."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -6,18 +6,18 @@ from fractions import Fraction
 from typing import NamedTuple
 
 from odenet.model.elaboration.rewriting import (
-    negated,
+    negate,
     parity,
-    reversed_time,
-    substituted,
+    substitute,
     terms_of,
+    with_negative_step,
 )
 from odenet.model.elaboration.scheme_text import (
-    NotComposed,
-    SchemeText,
+    CompositionError,
+    SchemeWriter,
+    derived_spelling,
     new_stage,
-    put,
-    spelled_like,
+    substitute_values,
 )
 from odenet.model.expressions import expr
 from odenet.model.expressions.expr import Node, Slot, Stage
@@ -27,148 +27,157 @@ from odenet.model.typed.scheme import Scheme
 LAMBDA = "lambda"
 
 
-class Increment(NamedTuple):
-    """What a step makes of an unknown.
+class StepResult(NamedTuple):
+    """The result of a step for one unknown.
 
     Attributes:
-        apart: whether the value that the step begins with is left out of `value`.
-        value: the rest of the value after the step; all of it where that is not apart.
+        is_increment: whether `value` is the increment Ψ of a step y + Ψ.
+        value: the increment, or else the whole value after the step.
     """
 
-    apart: bool
+    is_increment: bool
     value: Node
 
 
-def coupled(name: str, scheme: Scheme, weight: Node | None = None) -> str:
-    """A one-step scheme made reversible by a second copy of its unknowns.
+def coupling_text(name: str, scheme: Scheme, weight: Node | None = None) -> str:
+    """The source text of a one-step scheme made reversible by a second copy of its unknowns.
 
     McCallum & Foster 2024, arXiv 2410.11648, Eq. 5: with the step y + Ψ(h, y),
     Y[n+1] = λ Y[n] + (1 - λ) Z[n] + Ψ(h, Z[n]) and Z[n+1] = Z[n] - Ψ(-h, Y[n+1]).
 
     Args:
         name: of the result.
-        scheme: as parsed.
-        weight: the default of λ.
+        scheme: the one-step scheme.
+        weight: the default of λ; 0.99 if None.
     """
     _require_one_step(scheme)
-    text = SchemeText.of(scheme)
-    text.constants = {n: v for n, v in scheme.constants if n not in scheme.implied_constants}
-    if LAMBDA in {*text.constants, *dict(scheme.lets), *scheme.decays}:
-        raise NotComposed(f"{scheme.name} has a number λ of its own")
-    text.constants[LAMBDA] = weight or expr.Number(Fraction(99, 100), "0.99")
-    text.spellings[LAMBDA] = "λ"
-    text.taken |= {*text.constants, *(u.target.name for u in scheme.updates)}
-    copies = {u: _copy(text, u, len(scheme.equations) == 1) for u in scheme.equations}
-    # names of stages are free again: `_increments` gives them to the copies' stages
-    text.taken -= {u.target.name for u in scheme.updates if isinstance(u.target, Stage)}
-    text.aux = list(copies.values())
-    text.starts = [(Slot(z, 0), Slot(y, 0)) for y, z in copies.items()]
-    numbers, odd = _reversed_lets(text, scheme)
-    one = _increments(text, scheme, {y: Slot(z, 0) for y, z in copies.items()})
+    writer = SchemeWriter.of(scheme)
+    writer.constants = {n: v for n, v in scheme.constants if n not in scheme.implied_constants}
+    if LAMBDA in {*writer.constants, *dict(scheme.lets), *scheme.decays}:
+        raise CompositionError(f"{scheme.name} has a number λ of its own")
+    writer.constants[LAMBDA] = weight or expr.Number(Fraction(99, 100), "0.99")
+    writer.spellings[LAMBDA] = "λ"
+    writer.taken_names |= {*writer.constants, *(u.target.name for u in scheme.updates)}
+    copies = {u: _name_second_copy(writer, u, len(scheme.equations) == 1) for u in scheme.equations}
+    # names of stages are free again: `_add_step` gives them to the copies' stages
+    writer.taken_names -= {u.target.name for u in scheme.updates if isinstance(u.target, Stage)}
+    writer.aux = list(copies.values())
+    writer.starts = [(Slot(z, 0), Slot(y, 0)) for y, z in copies.items()]
+    reversed_lets, odd_names = _add_reversed_lets(writer, scheme)
+    forward = _add_step(writer, scheme, {y: Slot(z, 0) for y, z in copies.items()})
     for y, z in copies.items():
-        own, other = Slot(y, 0), Slot(z, 0)
-        text.lines.append((Slot(y, 1), _blended(own, other, one[y])))
-    begin = {y: Slot(y, 1) for y in copies}
-    two = _increments(text, _in_reverse(scheme, numbers, odd), begin)
+        y_old, z_old = Slot(y, 0), Slot(z, 0)
+        writer.lines.append((Slot(y, 1), _coupled_value(y_old, z_old, forward[y])))
+    new_values = {y: Slot(y, 1) for y in copies}
+    backward = _add_step(writer, _reversed_scheme(scheme, reversed_lets, odd_names), new_values)
     for y, z in copies.items():
-        terms = terms_of(negated(two[y].value))
-        extra: list[tuple[int, Node]] = [] if two[y].apart else [(1, Slot(y, 1))]
-        text.lines.append((Slot(z, 1), sum_of([(1, Slot(z, 0)), *extra, *terms])))
-    return text.write(name)
+        increment = terms_of(negate(backward[y].value))
+        rest: list[tuple[int, Node]] = [] if backward[y].is_increment else [(1, Slot(y, 1))]
+        writer.lines.append((Slot(z, 1), sum_of([(1, Slot(z, 0)), *rest, *increment])))
+    return writer.write(name)
 
 
 def _require_one_step(scheme: Scheme) -> None:
-    what = ""
+    """Raise CompositionError if the scheme is not a one-step scheme for Y' = F(Y)."""
+    problem = ""
     if scheme.aux:
-        what = "has unknowns of its own"
+        problem = "has unknowns of its own"
     elif any(scheme.stored_offsets(unknown) != (0,) for unknown in scheme.unknowns):
-        what = "looks back to values of earlier steps"
+        problem = "looks back to values of earlier steps"
     elif any(p.order != 1 for p in scheme.patterns):
-        what = "is for equations of second order"
+        problem = "is for equations of second order"
     elif not scheme.uses_step_size:
-        what = "has no step size"
-    if what:
-        why = "a coupling is of one-step schemes for Y' = F(Y)"
-        raise NotComposed(f"{scheme.name} {what}: {why}")
+        problem = "has no step size"
+    if problem:
+        requirement = "a coupling is of one-step schemes for Y' = F(Y)"
+        raise CompositionError(f"{scheme.name} {problem}: {requirement}")
 
 
-def _copy(text: SchemeText, unknown: str, alone: bool) -> str:
-    """The name of the second copy of an unknown: Z for Y where that is free."""
+def _name_second_copy(writer: SchemeWriter, unknown: str, is_only_unknown: bool) -> str:
+    """Choose the name of the second copy of an unknown: `Z` for a single `Y`, else `Y2`."""
     capital = unknown[:1].isupper()
-    wanted = ("Z" if capital else "z") if alone else f"{unknown}2"
-    found = text.fresh(wanted)
-    text.spellings[found] = found
-    return found
+    preferred_name = ("Z" if capital else "z") if is_only_unknown else f"{unknown}2"
+    name = writer.fresh_name(preferred_name)
+    writer.spellings[name] = name
+    return name
 
 
-def _blended(own: Slot, other: Slot, increment: Increment) -> Node:
-    """λ y + (1 - λ) z + Ψ, or λ y - λ z + the value after the step where Ψ is not apart."""
-    one, weight = expr.Number(Fraction(1), "1"), expr.Constant(LAMBDA)
-    first: list[tuple[int, Node]] = [(1, expr.Product(weight, own))]
-    terms = terms_of(increment.value)
-    if increment.apart:
-        rest = expr.Sum(((1, one), (-1, weight)))
-        return sum_of([*first, (1, expr.Product(rest, other)), *terms])
-    return sum_of([*first, (-1, expr.Product(weight, other)), *terms])
+def _coupled_value(y: Slot, z: Slot, step_result: StepResult) -> Node:
+    """The new value of y: λ y + (1 - λ) z + Ψ.
+
+    Where the step from z gives the whole value z + Ψ, that is λ y - λ z + the value.
+    """
+    number_one, weight = expr.Number(Fraction(1), "1"), expr.Constant(LAMBDA)
+    weighted_y: list[tuple[int, Node]] = [(1, expr.Product(weight, y))]
+    terms = terms_of(step_result.value)
+    if step_result.is_increment:
+        other_weight = expr.Sum(((1, number_one), (-1, weight)))
+        return sum_of([*weighted_y, (1, expr.Product(other_weight, z)), *terms])
+    return sum_of([*weighted_y, (-1, expr.Product(weight, z)), *terms])
 
 
-def _reversed_lets(text: SchemeText, scheme: Scheme) -> tuple[dict[str, Node], set[str]]:
-    """The lets, and one more for each that is neither odd nor even in h, with -h.
+def _add_reversed_lets(writer: SchemeWriter, scheme: Scheme) -> tuple[dict[str, Node], set[str]]:
+    """Add the lets, and for each that is neither odd nor even in h one more with -h for h.
 
     Returns:
-        What is written for the latter, and the names of the odd ones.
+        Name of a let -> the one with -h, and the names of the lets that are odd in h.
     """
-    numbers: dict[str, Node] = {}
-    odd: set[str] = set()
-    text.lets |= dict(scheme.lets)
-    text.taken |= {*text.lets}
+    reversed_lets: dict[str, Node] = {}
+    odd_names: set[str] = set()
+    writer.lets |= dict(scheme.lets)
+    writer.taken_names |= {*writer.lets}
     for name, value in scheme.lets:
-        found = substituted(value, numbers, lambda _: None)
-        kind = parity(found, odd)
-        if kind is None:
-            new = text.fresh(name)
-            text.spellings[new] = spelled_like(scheme, name, new)
-            text.lets[new] = reversed_time(found, odd)
-            numbers[name] = expr.Constant(new)
-        elif kind < 0:
-            odd.add(name)
-    return numbers, odd
+        formula = substitute(value, reversed_lets, lambda _: None)
+        let_parity = parity(formula, odd_names)
+        if let_parity is None:
+            new_name = writer.fresh_name(name)
+            writer.spellings[new_name] = derived_spelling(scheme, name, new_name)
+            writer.lets[new_name] = with_negative_step(formula, odd_names)
+            reversed_lets[name] = expr.Constant(new_name)
+        elif let_parity < 0:
+            odd_names.add(name)
+    return reversed_lets, odd_names
 
 
-def _in_reverse(scheme: Scheme, numbers: Mapping[str, Node], odd: set[str]) -> Scheme:
-    """The lines of a scheme with -h for h."""
+def _reversed_scheme(
+    scheme: Scheme, reversed_lets: Mapping[str, Node], odd_names: set[str]
+) -> Scheme:
+    """A scheme with -h for h in its lines."""
     updates = tuple(
-        replace(u, value=reversed_time(put(u.value, numbers, {}), odd)) for u in scheme.updates
+        replace(
+            u, value=with_negative_step(substitute_values(u.value, reversed_lets, {}), odd_names)
+        )
+        for u in scheme.updates
     )
     return replace(scheme, updates=updates)
 
 
-def _increments(
-    text: SchemeText, scheme: Scheme, begin: Mapping[str, Slot]
-) -> dict[str, Increment]:
-    """What a step that begins with other values makes of each unknown."""
-    named: dict[Node, Node] = {Slot(u, 0): value for u, value in begin.items()}
-    read = {node for node in scheme.nodes() if isinstance(node, Slot)}
-    found: dict[str, Increment] = {}
+def _add_step(
+    writer: SchemeWriter, scheme: Scheme, initial_values: Mapping[str, Slot]
+) -> dict[str, StepResult]:
+    """Add the lines of a step from other initial values; return its result for each unknown."""
+    new_values: dict[Node, Node] = {Slot(u, 0): value for u, value in initial_values.items()}
+    slots_read = {node for node in scheme.nodes() if isinstance(node, Slot)}
+    results: dict[str, StepResult] = {}
     for update in scheme.updates:
-        value = put(update.value, {}, named)
+        value = substitute_values(update.value, {}, new_values)
         target = update.target
         if isinstance(target, Slot):
-            found[target.name] = _apart(value, begin[target.name])
-            if target not in read:
+            results[target.name] = _split_increment(value, initial_values[target.name])
+            if target not in slots_read:
                 continue
-        new = new_stage(text, scheme, target)
-        named[target] = new
-        text.lines.append((new, value))
+        stage = new_stage(writer, scheme, target)
+        new_values[target] = stage
+        writer.lines.append((stage, value))
         if isinstance(target, Slot):
-            found[target.name] = Increment(False, new)
-    return found
+            results[target.name] = StepResult(False, stage)
+    return results
 
 
-def _apart(value: Node, begin: Slot) -> Increment:
-    """A value without the term it began with, where it has one and reads it nowhere else."""
+def _split_increment(value: Node, initial_value: Slot) -> StepResult:
+    """Split a value y + Ψ into y, the initial value, and Ψ; a value of another form stays whole."""
     terms = terms_of(value)
-    if (1, begin) in terms and len(terms) > 1:
-        terms.remove((1, begin))
-        return Increment(True, sum_of(terms))
-    return Increment(False, value)
+    if (1, initial_value) in terms and len(terms) > 1:
+        terms.remove((1, initial_value))
+        return StepResult(True, sum_of(terms))
+    return StepResult(False, value)

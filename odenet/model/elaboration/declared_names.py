@@ -1,64 +1,65 @@
-"""The names that a file declares, none of which is taken or looks like another."""
+"""The names that a file declares, with errors for names that are taken or look like another."""
 
 from odenet.diagnostics import Report
 from odenet.language import ConfusableNames, canonical, tree
-from odenet.model.elaboration.own_names import fixed_names
+from odenet.model.elaboration.builtin_names import builtin_names
 
 
 class DeclaredNames:
-    """Names in the order of the text.
+    """Collects declared names in the order of the text.
 
     Attributes:
-        declared: where each was first declared.
-        broken: names with an error that has been reported; nothing more is said about them.
+        declared: canonical name -> the name where it was first declared.
+        broken_names: names with an error that has been reported. What uses one is given up
+            without another report.
     """
 
     def __init__(self, report: Report):
         self.report = report
         self.declared: dict[str, tree.Name] = {}
-        self.broken: set[str] = set()
-        self._fixed = fixed_names()
+        self.broken_names: set[str] = set()
+        self._builtin_names = builtin_names()
         self._shapes = ConfusableNames()
 
     def declare(self, name: tree.Name) -> None:
-        """Note a name, or report that it is taken or cannot be told from another."""
-        if twin := self._twin(name):
-            message = f"`{name.spelling}` cannot be told from {twin} by eye"
+        """Add a name, or report that it is taken or looks the same as another."""
+        if lookalike := self._lookalike(name):
+            message = f"`{name.spelling}` cannot be told from {lookalike} by eye"
             self.report.error("confusable-name", message, name.span, "choose another name")
         elif name.id in self.declared:
             first = self.declared[name.id]
             alias = f" as `{first.spelling}`" if first.spelling != name.spelling else ""
             message = f"`{name.spelling}` is defined twice"
-            where = f"first defined{alias} in {_line_of(first, name)}"
+            label = f"first defined{alias} in {_line_of(first, name)}"
             help_ = "remove one, or choose another name"
-            self.report.error("name-taken", message, name.span, help_, label=where)
-        elif name.id in self._fixed:
-            message = f"`{name.spelling}` is {self._fixed[name.id]} and cannot be redefined"
+            self.report.error("name-taken", message, name.span, help_, label=label)
+        elif name.id in self._builtin_names:
+            message = f"`{name.spelling}` is {self._builtin_names[name.id]} and cannot be redefined"
             self.report.error("name-taken", message, name.span, "choose another name")
         else:
             self.declared[name.id] = name
             self._shapes.add(name.spelling)
             return
-        self.broken.add(name.id)
+        self.broken_names.add(name.id)
 
-    def declares(self, name: tree.Name) -> bool:
-        """Whether a name is the one that declares what it names."""
+    def is_declaration(self, name: tree.Name) -> bool:
+        """Whether a name in the text is the first declaration of that name."""
         return self.declared.get(name.id) is name
 
-    def known(self) -> list[str]:
-        """The spellings of the declared names and of the language's own."""
-        return [*(name.spelling for name in self.declared.values()), *self._fixed]
+    def known_spellings(self) -> list[str]:
+        """The spellings of all declared and built-in names."""
+        return [*(name.spelling for name in self.declared.values()), *self._builtin_names]
 
-    def _twin(self, name: tree.Name) -> str:
-        """A name that looks the same but is another, with where it comes from."""
+    def _lookalike(self, name: tree.Name) -> str:
+        """Another name that looks the same, described with its origin; empty if there is none."""
         if other := self._shapes.find_confusable(name.spelling):
             return f"`{other}` of {_line_of(self.declared[canonical(other)], name)}"
-        if other := ConfusableNames(self._fixed).find_confusable(name.spelling):
-            return f"`{other}`, {self._fixed[other]},"
+        if other := ConfusableNames(self._builtin_names).find_confusable(name.spelling):
+            return f"`{other}`, {self._builtin_names[other]},"
         return ""
 
 
-def _line_of(name: tree.Name, seen_from: tree.Name) -> str:
-    """The line of a name, with its file when that is another one."""
+def _line_of(name: tree.Name, reference: tree.Name) -> str:
+    """The line of a name in words, with its file where `reference` is in another file."""
     source = name.span.source
-    return f"line {name.span.line}" + (f" of {source.name}" * (source != seen_from.span.source))
+    return f"line {name.span.line}" + (f" of {source.name}" * (source != reference.span.source))

@@ -1,46 +1,46 @@
-"""The schemes that ship as text."""
+"""The library of schemes, which ship with odenet as files in odenet/schemes."""
 
 from functools import cache
 from importlib.resources import files
 
 from odenet.diagnostics import Report, Source
 from odenet.language import parse, tree
-from odenet.model.elaboration.made import made_scheme
-from odenet.model.elaboration.schemes import elaborate_scheme
+from odenet.model.elaboration.made_schemes import make_scheme
+from odenet.model.elaboration.scheme_reader import elaborate_scheme
 from odenet.model.typed.scheme import Scheme
 
 
 @cache
-def library() -> tuple[str, ...]:
+def library_names() -> tuple[str, ...]:
     """The names of the schemes that ship with odenet."""
     folder = files("odenet") / "schemes"
-    return tuple(sorted(f.name[:-4] for f in folder.iterdir() if f.name.endswith(".ode")))
+    return tuple(sorted(file.name[:-4] for file in folder.iterdir() if file.name.endswith(".ode")))
 
 
 @cache
 def library_text(name: str) -> str:
-    """The file of one of them."""
+    """The source text of a scheme of the library."""
     return (files("odenet") / "schemes" / f"{name}.ode").read_text(encoding="utf-8")
 
 
 @cache
 def library_scheme(name: str) -> Scheme:
-    """One scheme of the library."""
+    """A scheme of the library by its name."""
     source = Source(f"odenet/schemes/{name}.ode", library_text(name))
     report = Report()
     (statement,) = parse(source, report).statements
     if isinstance(statement, tree.MadeScheme):
-        scheme = made_scheme(
+        scheme = make_scheme(
             statement, lambda name: library_scheme(name.id), _no_adjoint, (), report
         )
     else:
         assert isinstance(statement, tree.Scheme)
         scheme = elaborate_scheme(statement, report)
-    report.check()
+    report.raise_if_errors()
     assert scheme is not None
     return scheme
 
 
 def _no_adjoint(scheme: Scheme) -> str:
-    """Adjoints are derived, which the library is read without."""
+    """The reason why no scheme of the library is an adjoint: a later stage derives inverses."""
     return "the library has none"

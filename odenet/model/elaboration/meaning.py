@@ -1,4 +1,4 @@
-"""What a name can mean in a formula."""
+"""The interface of scopes, which give the names in a formula their meaning."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,48 +12,48 @@ from odenet.model.expressions.expr import Kind
 
 @dataclass(frozen=True)
 class Function:
-    """A name that only means something with arguments: `split`, `F` of a scheme, `leaky_relu`.
+    """The meaning of a name that needs arguments: `split`, `F` in a scheme, `leaky_relu`.
 
     Args:
         name: as the author wrote it.
-        takes: how to write it, for messages.
-        call: the value for elaborated arguments, or None if they do not fit.
+        usage: how a call is written, for error messages.
+        call: gives the expression of a call with these arguments; None if they do not fit.
     """
 
     name: str
-    takes: str
+    usage: str
     call: Callable[[tuple[expr.Node, ...], Span], expr.Node | None]
 
 
 class Scope(Protocol):
-    """What the names of a formula mean."""
+    """Resolves the names in a formula."""
 
-    def name(self, node: tree.Name) -> expr.Node | Function | None:
-        """The meaning of a name, None if it has none."""
+    def resolve_name(self, node: tree.Name) -> expr.Node | Function | None:
+        """The meaning of a name; None if it has none."""
         ...
 
-    def derivative(self, node: tree.Derivative) -> expr.Node:
+    def resolve_derivative(self, node: tree.Derivative) -> expr.Node:
         """The meaning of `Y'`; raises Rejected."""
         ...
 
-    def indexed(self, node: tree.Indexed) -> expr.Node:
+    def resolve_indexed(self, node: tree.Indexed) -> expr.Node:
         """The meaning of `Y[n+1]`; raises Rejected."""
         ...
 
-    def unknown(self, node: tree.Name) -> NoReturn:
-        """Report a name without a meaning."""
+    def reject_unknown(self, node: tree.Name) -> NoReturn:
+        """Report a name without a meaning; raises Rejected."""
         ...
 
     def adjoint(self, operator: expr.Node) -> expr.Node:
-        """The adjoint of an operator; where there are none, as it is."""
+        """The adjoint of an operator; by default itself, for scopes without operators."""
         return operator
 
 
-def a(kind: Kind) -> str:
-    """A kind with its article; a scalar is a number to the reader."""
-    words = {
+def with_article(kind: Kind) -> str:
+    """A kind with its article, for messages, which call a scalar a number."""
+    phrases = {
         Kind.SCALAR: "a number",
         Kind.OPERATOR: "an operator",
         Kind.ACTIVATION: "an activation",
     }
-    return words.get(kind, f"a {kind}")
+    return phrases.get(kind, f"a {kind}")

@@ -1,4 +1,4 @@
-"""Formulas of a scheme with other names, another step size, or the step size reversed."""
+"""Rewrites formulas of a scheme: substitution, simplified numbers, and -h in place of h."""
 
 from collections.abc import Callable, Collection, Mapping
 from fractions import Fraction
@@ -6,48 +6,48 @@ from functools import partial
 
 from odenet.model.expressions import expr
 from odenet.model.expressions.expr import Kind, Node
-from odenet.model.expressions.fold import product_of, rebuilt, sum_of
+from odenet.model.expressions.fold import map_children, product_of, sum_of
 
 H = expr.Constant("h")
-Monomial = tuple[Fraction, dict[str, int]]
+Monomial = tuple[Fraction, dict[str, int]]  # coefficient, and constant -> exponent
 
 
-def substituted(
-    node: Node, numbers: Mapping[str, Node], field: Callable[[Node], Node | None]
+def substitute(
+    node: Node, numbers: Mapping[str, Node], replace_field: Callable[[Node], Node | None]
 ) -> Node:
-    """A formula with other numbers and fields.
+    """A formula with constants and fields replaced.
 
     Args:
         node: the formula.
-        numbers: constant -> what is written for it.
-        field: what is written for a value, or for a right-hand side whose arguments are done; None
-            for the node itself.
+        numbers: constant -> the formula that replaces it.
+        replace_field: gives the replacement of a node that is not a number, after its children
+            were replaced; None to keep the node.
     """
     if node.kind is Kind.SCALAR:
         names = {n.name for n in node.walk() if isinstance(n, expr.Constant)}
         changed = any(numbers.get(name, node) != expr.Constant(name) for name in names & {*numbers})
-        return tidied(_with_numbers(node, numbers)) if changed else node
-    inner = rebuilt(node, partial(substituted, numbers=numbers, field=field))
-    return field(inner) or inner
+        return simplify(_with_numbers(node, numbers)) if changed else node
+    new_node = map_children(node, partial(substitute, numbers=numbers, replace_field=replace_field))
+    return replace_field(new_node) or new_node
 
 
 def _with_numbers(node: Node, numbers: Mapping[str, Node]) -> Node:
     if isinstance(node, expr.Constant):
         return numbers.get(node.name, node)
-    return rebuilt(node, partial(_with_numbers, numbers=numbers))
+    return map_children(node, partial(_with_numbers, numbers=numbers))
 
 
 # --- numbers -------------------------------------------------------------------------------------
 
 
-def tidied(node: Node) -> Node:
-    """A number with its monomials written as one fraction: `h/4` for `(h/2)/2`."""
-    found = _monomial(node)
-    return _written(*found) if found else rebuilt(node, tidied)
+def simplify(node: Node) -> Node:
+    """A scalar formula with its monomials written as one fraction: `h/4` for `(h/2)/2`."""
+    monomial = _monomial(node)
+    return _monomial_formula(*monomial) if monomial else map_children(node, simplify)
 
 
 def _monomial(node: Node) -> Monomial | None:
-    """A rational number and powers of constants; None for another form, and for decimals."""
+    """A formula as a monomial; None for one of another form, or with a decimal number in it."""
     match node:
         case expr.Number() if "." not in node.text:
             return node.value, {}
@@ -57,102 +57,109 @@ def _monomial(node: Node) -> Monomial | None:
             inner = _monomial(term)
             return None if inner is None else (sign * inner[0], inner[1])
         case expr.Product(left, right):
-            return _times(_monomial(left), _monomial(right))
+            return _multiply(_monomial(left), _monomial(right))
         case expr.Quotient(left, right):
-            return _times(_monomial(left), _power(_monomial(right), -1))
+            return _multiply(_monomial(left), _raise_to(_monomial(right), -1))
         case expr.Power(base, expr.Number(value)) if value.denominator == 1 and abs(value) < 9:
-            return _power(_monomial(base), int(value))
+            return _raise_to(_monomial(base), int(value))
         case _:
             return None
 
 
-def _times(one: Monomial | None, other: Monomial | None) -> Monomial | None:
-    if not one or not other:
+def _multiply(left: Monomial | None, right: Monomial | None) -> Monomial | None:
+    """The product of two monomials; None if one of them is None."""
+    if not left or not right:
         return None
-    names = dict.fromkeys((*one[1], *other[1]))
-    powers = {name: one[1].get(name, 0) + other[1].get(name, 0) for name in names}
-    return one[0] * other[0], {name: power for name, power in powers.items() if power}
+    names = dict.fromkeys((*left[1], *right[1]))
+    powers = {name: left[1].get(name, 0) + right[1].get(name, 0) for name in names}
+    return left[0] * right[0], {name: power for name, power in powers.items() if power}
 
 
-def _power(one: Monomial | None, power: int) -> Monomial | None:
-    if one is None or not one[0]:
+def _raise_to(monomial: Monomial | None, power: int) -> Monomial | None:
+    """An integer power of a monomial; None for None, and for powers of zero."""
+    if monomial is None or not monomial[0]:
         return None
-    return one[0] ** power, {name: own * power for name, own in one[1].items()}
+    return monomial[0] ** power, {name: exponent * power for name, exponent in monomial[1].items()}
 
 
-def _written(number: Fraction, powers: Mapping[str, int]) -> Node:
-    """`2/3 h`, `γ h/2`, `h^2/(6 γ)`; the step size last."""
-    if not number:
-        return _number(number)
-    if number < 0:
-        return expr.Sum(((-1, _written(-number, powers)),))
+def _monomial_formula(factor: Fraction, powers: Mapping[str, int]) -> Node:
+    """The formula of a monomial, such as `2/3 h`, `γ h/2`, `h^2/(6 γ)`; the step size is last."""
+    if not factor:
+        return _number_node(factor)
+    if factor < 0:
+        return expr.Sum(((-1, _monomial_formula(-factor, powers)),))
     names = sorted(powers, key=lambda name: name == "h")
-    above = [_raised(name, powers[name]) for name in names if powers[name] > 0]
-    below = [_raised(name, -powers[name]) for name in names if powers[name] < 0]
+    above = [_constant_power(name, powers[name]) for name in names if powers[name] > 0]
+    below = [_constant_power(name, -powers[name]) for name in names if powers[name] < 0]
     if not above:
-        above, number = [_number(Fraction(number.numerator))], number / number.numerator
-    if number.numerator != 1:
-        above = [_number(number), *above]
-    elif number != 1:
-        below = [_number(1 / number), *below]
+        above, factor = [_number_node(Fraction(factor.numerator))], factor / factor.numerator
+    if factor.numerator != 1:
+        above = [_number_node(factor), *above]
+    elif factor != 1:
+        below = [_number_node(1 / factor), *below]
     return expr.Quotient(product_of(above), product_of(below)) if below else product_of(above)
 
 
-def _number(value: Fraction) -> Node:
+def _number_node(value: Fraction) -> Node:
     return expr.Number(value, str(value))
 
 
-def _raised(name: str, power: int) -> Node:
+def _constant_power(name: str, power: int) -> Node:
     constant = expr.Constant(name)
-    return constant if power == 1 else expr.Power(constant, _number(Fraction(power)))
+    return constant if power == 1 else expr.Power(constant, _number_node(Fraction(power)))
 
 
 # --- the step size reversed ----------------------------------------------------------------------
 
 
-def reversed_time(node: Node, odd: Collection[str] = ()) -> Node:
-    """A formula with -h for h, and signs where a reader expects them.
+def with_negative_step(node: Node, odd_names: Collection[str] = ()) -> Node:
+    """A formula with -h for h; the signs are moved out of products and quotients.
 
     Args:
         node: the formula.
-        odd: names of numbers that change their sign with h.
+        odd_names: the constants that change sign with h.
     """
-    sign, found = signed(node, {*odd, "h"})
-    return found if sign > 0 else negated(found)
+    sign, unsigned = split_sign(node, {*odd_names, "h"})
+    return unsigned if sign > 0 else negate(unsigned)
 
 
-def signed(node: Node, odd: Collection[str]) -> tuple[int, Node]:
-    """A formula for -h, as a sign and a formula without it."""
+def split_sign(node: Node, odd_names: Collection[str]) -> tuple[int, Node]:
+    """The formula with -c for each odd constant c, as a sign and a formula without that sign."""
     match node:
         case expr.Constant():
-            return (-1 if node.name in odd else 1), node
+            return (-1 if node.name in odd_names else 1), node
         case expr.Product(left, right) | expr.Quotient(left, right):
-            (a, left), (b, right) = signed(left, odd), signed(right, odd)
+            (a, left), (b, right) = split_sign(left, odd_names), split_sign(right, odd_names)
             return a * b, type(node)(left, right)
         case expr.Power(base, expr.Number(value)) if value.denominator == 1:
-            sign, base = signed(base, odd)
+            sign, base = split_sign(base, odd_names)
             return sign ** (int(value) % 2), expr.Power(base, node.exponent)
         case expr.Sum(terms):
-            parts = [(sign, *signed(term, odd)) for sign, term in terms]
-            found = [(sign * own, term) for sign, own, term in parts]
-            if all(sign < 0 for sign, _ in found):
-                return -1, sum_of([(1, term) for _, term in found])
-            return 1, sum_of(found)
+            split_terms = [(sign, *split_sign(term, odd_names)) for sign, term in terms]
+            signed_terms = [(sign * term_sign, term) for sign, term_sign, term in split_terms]
+            if all(sign < 0 for sign, _ in signed_terms):
+                return -1, sum_of([(1, term) for _, term in signed_terms])
+            return 1, sum_of(signed_terms)
         case _:
-            return 1, rebuilt(node, partial(reversed_time, odd=odd))
+            return 1, map_children(node, partial(with_negative_step, odd_names=odd_names))
 
 
-def parity(node: Node, odd: Collection[str]) -> int | None:
-    """-1 for a number that changes its sign with h, 1 for one that does not; None for others."""
-    (sign, plain), (other, flipped) = signed(node, ()), signed(node, {*odd, "h"})
+def parity(node: Node, odd_names: Collection[str]) -> int | None:
+    """-1 for a scalar formula that is odd in h, 1 for an even one, None for one that is neither.
+
+    Args:
+        node: the formula.
+        odd_names: the constants that change sign with h.
+    """
+    (sign, plain), (other, flipped) = split_sign(node, ()), split_sign(node, {*odd_names, "h"})
     return sign * other if plain == flipped else None
 
 
-def negated(node: Node) -> Node:
-    """Minus a formula."""
+def negate(node: Node) -> Node:
+    """The formula with the opposite sign."""
     return sum_of([(-sign, term) for sign, term in terms_of(node)])
 
 
 def terms_of(node: Node) -> list[tuple[int, Node]]:
-    """The terms of a sum; anything else is one term."""
+    """The terms of a sum, each with its sign; any other formula is one term with sign +1."""
     return list(node.terms) if isinstance(node, expr.Sum) else [(1, node)]

@@ -1,4 +1,4 @@
-"""What the names inside a `scheme` block mean."""
+"""The scope of a `scheme` block: the meaning of the names inside it."""
 
 from collections.abc import Collection
 from typing import NoReturn
@@ -16,24 +16,24 @@ RESERVED = {
     "n": "the step's number",
     "exp": "the exponential of a number",
 }
-MOST_HISTORY = 16
+MOST_HISTORY = 16  # steps that a multistep scheme may look back
 
 
 class SchemeScope(Scope):
-    """The names of one scheme; more are known as its lines are read.
+    """The names of one scheme. The scope grows as its lines are read.
 
     Attributes:
-        numbers: the step size, constants and lets.
-        exponentials: the lets among them that have one.
-        functions: the right-hand sides.
-        unknowns: the patterns' unknowns and the auxiliary ones.
-        stages: values inside the step that are computed.
-        computed: unknowns whose next value is computed.
-        broken: names with an error that has been reported.
-        inside_start: whether a start line is being read.
-        current: what the line being read computes.
-        maps: of the file, which lines may read.
-        counts: whether a line has read the number of the step.
+        numbers: the step size, the constants and the lets.
+        lets_with_exp: the lets that contain an exponential.
+        functions: the right-hand sides, by name.
+        unknowns: the unknowns of the `for` line and the auxiliary ones.
+        stages: the stages that the lines so far compute.
+        computed_unknowns: the unknowns whose value `[n+1]` the lines so far compute.
+        broken_names: names with an error that has been reported.
+        in_start_line: whether a `start` line is being read.
+        current_target: the name that the line being read computes.
+        maps: the maps of the file, which lines may read.
+        reads_step_number: whether a line has read `n`, the number of the step.
     """
 
     def __init__(self, block: tree.Scheme, report: Report, maps: Collection[str] = ()):
@@ -41,36 +41,39 @@ class SchemeScope(Scope):
         self.maps = maps
         self.report = report
         self.elaborator = Elaborator(self, report)
-        self.before = report.errors
-        self.broken: set[str] = set()
+        self.errors_before = report.error_count
+        self.broken_names: set[str] = set()
         self.spellings: dict[str, str] = {}
         self._shapes = ConfusableNames()
         self.numbers: set[str] = {"h"}
         self.functions: dict[str, Pattern] = {}
         self.unknowns: list[str] = []
-        self.exponentials: set[str] = set()
+        self.lets_with_exp: set[str] = set()
         self.stages: set[str] = set()
-        self.computed: set[str] = set()
-        self.inside_start = False
-        self.counts = False
-        self.current: tree.Name | None = None
+        self.computed_unknowns: set[str] = set()
+        self.in_start_line = False
+        self.reads_step_number = False
+        self.current_target: tree.Name | None = None
 
     def starts(self, lines: tuple[tree.Start, ...]) -> tuple[tuple[expr.Slot, expr.Node], ...]:
-        """Values before the first step; also for the lines where the scheme is used."""
-        self.inside_start = True
-        found: list[tuple[expr.Slot, expr.Node]] = []
+        """The values before the first step, from `start` lines.
+
+        It serves the lines in the scheme and those of the `discretise` line that uses it.
+        """
+        self.in_start_line = True
+        values: list[tuple[expr.Slot, expr.Node]] = []
         for line in lines:
             try:
-                target = self.indexed(line.target)
-                found.append((target, self.elaborator.field(line.value)))
+                target = self.resolve_indexed(line.target)
+                values.append((target, self.elaborator.field(line.value)))
             except Rejected:
                 continue
-        return tuple(found)
+        return tuple(values)
 
-    def name(self, node: tree.Name) -> expr.Node | Function | None:
-        """Constants, stages and right-hand sides."""
-        self._spell(node)
-        if node.id in self.broken:
+    def resolve_name(self, node: tree.Name) -> expr.Node | Function | None:
+        """The meaning of a name: a number, a stage, a right-hand side, a map or `exp`."""
+        self._note_spelling(node)
+        if node.id in self.broken_names:
             raise Rejected
         if node.id in self.numbers:
             return expr.Constant(node.id, span=node.span)
@@ -82,17 +85,17 @@ class SchemeScope(Scope):
             return None
         if node.id in self.maps:
             return expr.Map(node.id, span=node.span)
-        if node.id == STEP_NUMBER and not self.inside_start:
-            self.counts = True
+        if node.id == STEP_NUMBER and not self.in_start_line:
+            self.reads_step_number = True
             return expr.Constant(STEP_NUMBER, span=node.span)
         if node.id != "exp":
             return None
         return Function("exp", "exp(-γ h)` or `exp(s(Z[n])) * Y[n]", self._exp)
 
     def _exp(self, arguments: tuple[expr.Node, ...], span: Span) -> expr.Node | None:
-        """The exponential of a number, or of a field that a value is multiplied by."""
-        if len(arguments) == 1 and arguments[0].kind is expr.Kind.FIELD and not self.inside_start:
-            return expr.Stretch(arguments[0], span=span)
+        """The exponential of a number, or the element-wise one of a field."""
+        if len(arguments) == 1 and arguments[0].kind is expr.Kind.FIELD and not self.in_start_line:
+            return expr.ElementwiseExp(arguments[0], span=span)
         if len(arguments) != 1 or arguments[0].kind is not expr.Kind.SCALAR:
             return None
         if self.has_exponential(arguments[0]):
@@ -101,30 +104,34 @@ class SchemeScope(Scope):
         return expr.Exp(arguments[0], span=span)
 
     def has_exponential(self, value: expr.Node) -> bool:
-        """Whether an exponential is in a formula, or in a let that it names."""
+        """Whether a formula, or a let that it names, contains an exponential."""
         return any(
             isinstance(node, expr.Exp)
-            or (isinstance(node, expr.Constant) and node.name in self.exponentials)
+            or (isinstance(node, expr.Constant) and node.name in self.lets_with_exp)
             for node in value.walk()
         )
 
     def _rate(self, pattern: Pattern, node: tree.Name) -> Function:
-        takes = f"{node.spelling}({', '.join(self.spellings[r] + '[n]' for r in pattern.reads)})"
+        """The function for the name of a right-hand side, whose calls are `Rate` nodes."""
+        usage = f"{node.spelling}({', '.join(self.spellings[r] + '[n]' for r in pattern.reads)})"
 
         def call(arguments: tuple[expr.Node, ...], span: Span) -> expr.Node | None:
-            fields = all(argument.kind is expr.Kind.FIELD for argument in arguments)
-            if len(arguments) != len(pattern.reads) or not fields:
+            are_fields = all(argument.kind is expr.Kind.FIELD for argument in arguments)
+            if len(arguments) != len(pattern.reads) or not are_fields:
                 return None
             return expr.Rate(pattern.function, arguments, span=span)
 
-        return Function(node.spelling, takes, call)
+        return Function(node.spelling, usage, call)
 
-    def indexed(self, node: tree.Indexed) -> expr.Slot:
-        """`Y[n]`, `Y[n-1]`, and `Y[n+1]` once it is computed; in a start line `Y[0]`, `Y[-1]`."""
+    def resolve_indexed(self, node: tree.Indexed) -> expr.Slot:
+        """The value `Y[n]`, `Y[n-1]`, or `Y[n+1]` after the line that computes it.
+
+        In a `start` line it is `Y[0]` or `Y[-1]`.
+        """
         name = node.name.spelling
         if node.name.id not in self.unknowns:
-            self.unknown(node.name)
-        if self.inside_start:
+            self.reject_unknown(node.name)
+        if self.in_start_line:
             if node.base is not None or node.offset > 0:
                 message = "a start line gives values at step 0 or before"
                 help_ = f"write `{name}[0]` or `{name}[-1]`"
@@ -136,28 +143,29 @@ class SchemeScope(Scope):
             message = f"a scheme looks back at most {MOST_HISTORY} steps"
             help_ = "every value looked back to is stored"
             self.report.reject("misplaced-index", message, node.span, help_)
-        elif node.offset == 1 and node.name.id not in self.computed:
+        elif node.offset == 1 and node.name.id not in self.computed_unknowns:
             self._reject_early(node)
         return expr.Slot(node.name.id, node.offset, span=node.span)
 
     def _reject_early(self, node: tree.Indexed) -> NoReturn:
-        shown = node.span.text
-        if self.current is not None and self.current.id == node.name.id:
-            message = f"this line is implicit: `{shown}` appears in its own right-hand side"
+        """Report `Y[n+1]` above or on the line that computes it."""
+        source_text = node.span.text
+        if self.current_target is not None and self.current_target.id == node.name.id:
+            message = f"this line is implicit: `{source_text}` appears in its own right-hand side"
             help_ = "an explicit scheme computes it from values above"
         else:
-            message = f"`{shown}` is used before the line that computes it"
+            message = f"`{source_text}` is used before the line that computes it"
             help_ = f"move its line up, or use `{node.name.spelling}[n]`"
         self.report.reject("implicit-line", message, node.span, help_)
 
-    def derivative(self, node: tree.Derivative) -> expr.Node:
-        """A scheme names right-hand sides by their function."""
+    def resolve_derivative(self, node: tree.Derivative) -> expr.Node:
+        """Report a derivative: a scheme names the function of the right-hand side instead."""
         message = "a scheme uses the right-hand side by its name, not a derivative"
         help_ = f"write {' or '.join(self.functions)}"
         self.report.reject("scheme-line", message, node.span, help_)
 
-    def unknown(self, node: tree.Name) -> NoReturn:
-        """Say what is near the name, or that it is below."""
+    def reject_unknown(self, node: tree.Name) -> NoReturn:
+        """Report a name without a meaning, or one that is used above its line."""
         if any(isinstance(r, tree.Update) and r.target == node for r in self.block.rules):
             message = f"`{node.spelling}` is used before the line that computes it"
             self.report.reject("implicit-line", message, node.span, "lines run top to bottom")
@@ -166,35 +174,38 @@ class SchemeScope(Scope):
             self.report.reject("scheme-line", message, node.span, "the first step has n = 0")
         elif node.id in self.unknowns:
             name = node.spelling
-            inside = f"`{name}[n]`, or `{name}[n+1]`"
-            help_ = f"write `{name}[0]`" if self.inside_start else f"write {inside}"
+            indexed_name = f"`{name}[n]`, or `{name}[n+1]`"
+            help_ = f"write `{name}[0]`" if self.in_start_line else f"write {indexed_name}"
             self.report.reject("misplaced-index", f"which value of `{name}`?", node.span, help_)
         else:
-            self.broken.add(node.id)
+            self.broken_names.add(node.id)
             message = f"unknown name `{node.spelling}` in scheme {self.block.name.spelling}"
-            known = sorted(self.spellings.get(n, n) for names in self._known() for n in names)
-            near = suggest(node.spelling, known)
-            help_ = near or f"it has {', '.join(known)}"
+            spellings = sorted(
+                self.spellings.get(n, n) for names in self._names_by_kind() for n in names
+            )
+            suggestion = suggest(node.spelling, spellings)
+            help_ = suggestion or f"it has {', '.join(spellings)}"
             self.report.reject("unknown-name", message, node.span, help_)
 
-    def _known(self) -> tuple[Collection[str], ...]:
-        """All names that mean something here, kind by kind."""
+    def _names_by_kind(self) -> tuple[Collection[str], ...]:
+        """The names with a meaning so far, one collection for each kind."""
         return self.numbers, self.stages, self.functions, self.unknowns
 
-    def _declare(self, name: tree.Name) -> None:
-        shown, help_ = f"`{name.spelling}`", "choose another name"
+    def _add_name(self, name: tree.Name) -> None:
+        """Add a declared name, or report that it is taken or looks the same as another."""
+        quoted_name, help_ = f"`{name.spelling}`", "choose another name"
         if name.id in RESERVED:
-            message = f"{shown} is {RESERVED[name.id]} and cannot be a name"
+            message = f"{quoted_name} is {RESERVED[name.id]} and cannot be a name"
             self.report.error("name-taken", message, name.span, help_)
-        elif any(name.id in names for names in self._known()):
-            self.report.error("name-taken", f"{shown} is defined twice", name.span, help_)
-        elif twin := self._shapes.find_confusable(name.spelling):
-            message = f"{shown} cannot be told from `{twin}` by eye"
+        elif any(name.id in names for names in self._names_by_kind()):
+            self.report.error("name-taken", f"{quoted_name} is defined twice", name.span, help_)
+        elif lookalike := self._shapes.find_confusable(name.spelling):
+            message = f"{quoted_name} cannot be told from `{lookalike}` by eye"
             self.report.error("confusable-name", message, name.span, help_)
-        self._spell(name)
+        self._note_spelling(name)
 
-    def _spell(self, name: tree.Name) -> None:
-        """Keep how a name was first written."""
+    def _note_spelling(self, name: tree.Name) -> None:
+        """Keep the spelling of a name where it first occurs."""
         if name.id not in self.spellings:
             self.spellings[name.id] = name.spelling
             self._shapes.add(name.spelling)

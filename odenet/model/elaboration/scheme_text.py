@@ -1,30 +1,37 @@
-"""The text of a scheme that is being written, and its names."""
+"""Writes the source text of a scheme that is made of others."""
 
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from odenet.model.elaboration.rewriting import substituted
+from odenet.model.elaboration.rewriting import substitute
 from odenet.model.expressions.expr import Node, Slot, Stage
 from odenet.model.typed.dialects import OdeDialect
 from odenet.model.typed.notation import Notation
 from odenet.model.typed.scheme import Scheme
 
 
-class NotComposed(ValueError):
-    """The schemes do not go together so; says why."""
+class CompositionError(ValueError):
+    """Raised where schemes cannot be composed or coupled; the message says why."""
 
 
 @dataclass
-class SchemeText:
-    """A scheme being written, for the dynamics of another one.
+class SchemeWriter:
+    """Collects the parts of a new scheme for the same dynamics as a given one, and writes its text.
 
     Attributes:
-        taken: the names that mean something in it.
+        model_scheme: the given scheme, whose `for` line is written.
+        taken_names: the names that have a meaning in the new scheme.
+        spellings: canonical name -> how it is written.
+        constants: name -> default, or None without one.
+        aux: the names of auxiliary unknowns.
+        starts: the values before the first step.
+        lets: name -> formula.
+        lines: the lines of the step, each a target and its value.
     """
 
-    like: Scheme
-    taken: set[str]
+    model_scheme: Scheme
+    taken_names: set[str]
     spellings: dict[str, str]
     constants: dict[str, Node | None] = field(default_factory=dict[str, Node | None])
     aux: list[str] = field(default_factory=list[str])
@@ -33,8 +40,8 @@ class SchemeText:
     lines: list[tuple[Slot | Stage, Node]] = field(default_factory=list[tuple[Slot | Stage, Node]])
 
     @classmethod
-    def of(cls, scheme: Scheme) -> "SchemeText":
-        """An empty text for the dynamics of a scheme."""
+    def of(cls, scheme: Scheme) -> "SchemeWriter":
+        """A writer for the dynamics of a scheme, without constants and lines."""
         names = {
             *scheme.unknowns,
             *(p.function for p in scheme.patterns),
@@ -43,53 +50,58 @@ class SchemeText:
         }
         return cls(scheme, names, dict(scheme.spellings))
 
-    def fresh(self, name: str) -> str:
-        """A name like this one that is not taken: `k1`, `l1`, `m1`; `Y1`, `Y2`, `Y3`."""
+    def fresh_name(self, name: str) -> str:
+        """Reserve a name like `name` that is not taken: `k1`, `l1`, `m1`; `Y1`, `Y2`, `Y3`."""
         stem = name.rstrip("0123456789")
         number = name[len(stem) :]
         letters = [chr(c) for c in range(ord("k"), ord("q"))] if stem == "k" and number else []
         candidates = [name, *(f"{letter}{number}" for letter in letters)]
-        candidates += [f"{stem}{n}" for n in range(1, len(self.taken) + 2)]
-        found = next(n for n in candidates if n not in self.taken)
-        self.taken.add(found)
-        return found
+        candidates += [f"{stem}{n}" for n in range(1, len(self.taken_names) + 2)]
+        fresh = next(n for n in candidates if n not in self.taken_names)
+        self.taken_names.add(fresh)
+        return fresh
 
     def write(self, name: str) -> str:
-        """The scheme as a text of the language."""
-        write = Notation(OdeDialect(self.spellings))
-        given = [
-            write.name(key) + (f" = {write.show(value)}" if value is not None else "")
-            for key, value in self.constants.items()
+        """The source text of the scheme, under a name."""
+        notation = Notation(OdeDialect(self.spellings))
+        constants = [
+            notation.name(n) + (f" = {notation.show(value)}" if value is not None else "")
+            for n, value in self.constants.items()
         ]
-        lines = [f"for {write.for_line(self.like)}"]
-        lines += [f"aux {', '.join(map(write.name, self.aux))}"] if self.aux else []
+        lines = [f"for {notation.for_line(self.model_scheme)}"]
+        lines += [f"aux {', '.join(map(notation.name, self.aux))}"] if self.aux else []
         for slot, value in self.starts:
-            lines.append(f"start {write.name(slot.name)}[{slot.offset}] = {_started(write, value)}")
-        lines += [f"let {write.name(key)} = {write.show(v)}" for key, v in self.lets.items()]
-        width = max(len(write.show(target)) for target, _ in self.lines)
-        lines += [f"{write.show(t):<{width}} = {write.show(value)}" for t, value in self.lines]
-        head = f"{name}({', '.join(given)})" if given else name
+            lines.append(
+                f"start {notation.name(slot.name)}[{slot.offset}] = {_start_text(notation, value)}"
+            )
+        lines += [f"let {notation.name(n)} = {notation.show(v)}" for n, v in self.lets.items()]
+        width = max(len(notation.show(target)) for target, _ in self.lines)
+        lines += [
+            f"{notation.show(t):<{width}} = {notation.show(value)}" for t, value in self.lines
+        ]
+        head = f"{name}({', '.join(constants)})" if constants else name
         return "\n".join([f"scheme {head} {{", *(f"    {line}" for line in lines), "}"])
 
 
-def _started(write: Notation, value: Node) -> str:
-    return write.show(value).replace("[n]", "[0]").replace("[n-", "[-")
+def _start_text(notation: Notation, value: Node) -> str:
+    """The source text of a `start` value: `Y[n]` is `Y[0]`, since n = 0 there."""
+    return notation.show(value).replace("[n]", "[0]").replace("[n-", "[-")
 
 
-def new_stage(text: SchemeText, scheme: Scheme, target: Slot | Stage) -> Stage:
-    """A new stage for the value of a line."""
-    name = text.fresh(target.name + ("1" if isinstance(target, Slot) else ""))
-    text.spellings[name] = spelled_like(scheme, target.name, name)
+def new_stage(writer: SchemeWriter, scheme: Scheme, target: Slot | Stage) -> Stage:
+    """A new stage, named like the target of a line, for the value of that line."""
+    name = writer.fresh_name(target.name + ("1" if isinstance(target, Slot) else ""))
+    writer.spellings[name] = derived_spelling(scheme, target.name, name)
     return Stage(name)
 
 
-def put(node: Node, numbers: Mapping[str, Node], named: Mapping[Node, Node]) -> Node:
-    """A formula with other numbers and values."""
-    return substituted(node, numbers, named.get)
+def substitute_values(node: Node, numbers: Mapping[str, Node], values: Mapping[Node, Node]) -> Node:
+    """A formula with constants and values replaced, both given as a mapping."""
+    return substitute(node, numbers, values.get)
 
 
-def spelled_like(scheme: Scheme, old: str, new: str) -> str:
-    """The spelling of a name made from another one."""
+def derived_spelling(scheme: Scheme, old: str, new: str) -> str:
+    """The spelling of the name `new`, which was made of the name `old` of a scheme."""
     stem = re.sub(r"\d+$", "", old)
-    spelled = re.sub(r"\d+$", "", scheme.spellings.get(old, old))
-    return new.replace(stem, spelled, 1) if stem and new.startswith(stem) else new
+    spelled_stem = re.sub(r"\d+$", "", scheme.spellings.get(old, old))
+    return new.replace(stem, spelled_stem, 1) if stem and new.startswith(stem) else new

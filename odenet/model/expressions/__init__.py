@@ -1,1 +1,1 @@
-"""Formulas as typed values: their nodes, what walks over them share, adjoints and numbers."""
+"""Formulas as trees of typed nodes, with the traversals, adjoints and values computed from them."""

@@ -1,31 +1,34 @@
-"""Adjoints of the algebra of operators."""
+"""The adjoint of a linear operator that is written as a formula."""
 
 from collections.abc import Callable
 
 from odenet.model.expressions import expr
 from odenet.model.expressions.expr import Kind
-from odenet.model.expressions.fold import rebuilt
+from odenet.model.expressions.fold import map_children
 
 
-def adjoint(operator: expr.Node, symmetric: Callable[[str], bool]) -> expr.Node:
-    """The adjoint of an operator, moved inwards to the parameters.
+def adjoint(operator: expr.Node, is_symmetric: Callable[[str], bool]) -> expr.Node:
+    """The adjoint of an operator, with `^T` only on single parameters: `L^T K^T` for `(K L)^T`.
 
     Args:
-        operator: an operator.
-        symmetric: whether a parameter is its own adjoint.
+        operator: a formula for an operator.
+        is_symmetric: whether the parameter of a name is its own adjoint.
     """
     match operator:
         case expr.Identity():
             return operator
-        case expr.Param() if symmetric(operator.name):
+        case expr.LearnedOperator() if is_symmetric(operator.name):
             return operator
         case expr.Adjoint():
-            return operator.of
+            return operator.operand
         case expr.Compose():
-            left, right = adjoint(operator.right, symmetric), adjoint(operator.left, symmetric)
+            left, right = (
+                adjoint(operator.right, is_symmetric),
+                adjoint(operator.left, is_symmetric),
+            )
             return expr.Compose(left, right, span=operator.span)
         case expr.Sum() | expr.Product() | expr.Quotient():
-            return rebuilt(operator, lambda part: part if part.kind is Kind.SCALAR
-                           else adjoint(part, symmetric))  # fmt: skip
+            return map_children(operator, lambda operand: operand if operand.kind is Kind.SCALAR
+                           else adjoint(operand, is_symmetric))  # fmt: skip
         case _:
             return expr.Adjoint(operator, span=operator.span)

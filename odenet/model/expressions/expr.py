@@ -1,7 +1,7 @@
-"""Typed expressions: every node knows its kind, and keeps the author's order of operations.
+"""Nodes of typed formulas. Every node knows its kind, and keeps the author's order of operations.
 
-Scheme texts and dynamics share these nodes. A scheme adds `Slot`, `Stage` and `Rate`; dynamics add
-states, parameters, maps and operators.
+The equations of a file and the lines of a scheme share these nodes. Schemes add `Slot`, `Stage`,
+`Rate`, `Exp` and `ElementwiseExp`; equations add states, parameters and operators.
 """
 
 from collections.abc import Iterator
@@ -17,10 +17,10 @@ class Kind(StrEnum):
     """What an expression denotes."""
 
     SCALAR = "scalar"
-    OPERATOR = "operator"
-    FIELD = "field"
-    ACTIVATION = "activation"
-    MAP = "map"
+    OPERATOR = "operator"  # linear, from fields to fields
+    FIELD = "field"  # a function on a grid with some channels, which torch calls a feature map
+    ACTIVATION = "activation"  # a scalar function, applied to each element of a field
+    MAP = "map"  # any other function from fields to fields: layers, or a norm
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,37 +42,39 @@ class Node:
             yield from _nodes(getattr(self, f.name))
 
     def walk(self) -> Iterator["Node"]:
-        """This expression and all inside it."""
+        """This expression and all inside it, in depth-first order, a node before its children."""
         yield self
         for child in self.children():
             yield from child.walk()
 
 
-Part: TypeAlias = "Node | tuple[Part, ...] | Fraction | Span | str | int | None"  # of a node
+# What an attribute of a node holds.
+Attribute: TypeAlias = "Node | tuple[Attribute, ...] | Fraction | Span | str | int | None"
 
 
-def _nodes(part: Part) -> Iterator[Node]:
-    if isinstance(part, Node):
-        yield part
-    elif isinstance(part, tuple):
-        for item in part:
+def _nodes(attribute: Attribute) -> Iterator[Node]:
+    """The nodes in an attribute, also those in nested tuples."""
+    if isinstance(attribute, Node):
+        yield attribute
+    elif isinstance(attribute, tuple):
+        for item in attribute:
             yield from _nodes(item)
 
 
 class Scalar(Node):
-    """An expression for a number."""
+    """Base class of expressions that are always numbers."""
 
     _kind = Kind.SCALAR
 
 
 class Operator(Node):
-    """An expression for a linear operator, field to field."""
+    """Base class of expressions that are always linear operators from fields to fields."""
 
     _kind = Kind.OPERATOR
 
 
 class Field(Node):
-    """An expression for a feature map."""
+    """Base class of expressions that are always fields; torch calls a field a feature map."""
 
     _kind = Kind.FIELD
 
@@ -90,14 +92,14 @@ class Number(Scalar):
 
 @dataclass(frozen=True)
 class Constant(Scalar):
-    """A named number: a `let`, a scheme's constant, or the step size `h`."""
+    """A named number: a `let`, a constant of a scheme, or the step size `h`."""
 
     name: str
 
 
 @dataclass(frozen=True)
 class LearnedScalar(Scalar):
-    """A `param … : scalar`."""
+    """A learned number, declared by `param … : scalar`."""
 
     name: str
 
@@ -107,8 +109,8 @@ class Time(Scalar):
     """`t`: the time, 0 before the first step."""
 
 
-# Numbers without a value of their own: what a file computes with them has none either.
-VARYING = (LearnedScalar, Time)
+# Scalars without a fixed value: a formula that contains one has no value at compile time.
+NON_CONSTANT = (LearnedScalar, Time)
 
 
 @dataclass(frozen=True)
@@ -121,7 +123,7 @@ class Power(Scalar):
 
 @dataclass(frozen=True)
 class Exp(Scalar):
-    """The exponential of a number, in a scheme."""
+    """`exp(-γ h)`: the exponential of a number, in a scheme."""
 
     exponent: Node
 
@@ -131,7 +133,10 @@ class Exp(Scalar):
 
 @dataclass(frozen=True)
 class Sum(Node):
-    """Terms of one kind, each with its sign +1 or -1; one term with sign -1 is a negation."""
+    """A sum of terms of one kind, each with its sign +1 or -1.
+
+    A single term with sign -1 is a negation.
+    """
 
     terms: tuple[tuple[int, Node], ...]
 
@@ -172,26 +177,29 @@ class Quotient(Node):
 
 @dataclass(frozen=True)
 class Identity(Operator):
-    """`I`."""
+    """`I`, the identity operator."""
 
 
 @dataclass(frozen=True)
-class Param(Operator):
-    """A learned operator: conv, dense, depthwise, pointwise or diag."""
+class LearnedOperator(Operator):
+    """A learned linear operator, declared by `param … : conv(3)`, dense, depthwise, diag, ….
+
+    Learned numbers are `LearnedScalar`, biases `Bias`, norms `Map`.
+    """
 
     name: str
 
 
 @dataclass(frozen=True)
 class Adjoint(Operator):
-    """`A^T`."""
+    """`A^T`, the adjoint of an operator."""
 
-    of: Node
+    operand: Node
 
 
 @dataclass(frozen=True)
 class Compose(Operator):
-    """`A B`: first B, then A."""
+    """`A B`, the composition of two operators: first B is applied, then A."""
 
     left: Node
     right: Node
@@ -202,42 +210,42 @@ class Compose(Operator):
 
 @dataclass(frozen=True)
 class State(Field):
-    """A state (order 0) or its time derivative (order 1)."""
+    """A state (order 0) or its first time derivative (order 1)."""
 
     name: str
     order: int = 0
 
     @property
-    def written(self) -> str:
-        """`Y`, `Y'`."""
-        return derivative(self.name, self.order)
+    def text(self) -> str:
+        """The state as the language writes it: `Y`, or `Y'`."""
+        return with_primes(self.name, self.order)
 
 
-def derivative(name: str, order: int) -> str:
-    """`Y`, `Y'`, `Y''`."""
+def with_primes(name: str, order: int) -> str:
+    """A name with one prime for each time derivative: `Y`, `Y'`, `Y''`."""
     return name + "'" * order
 
 
 @dataclass(frozen=True)
 class Input(Field):
-    """`u`, the flow's input."""
+    """`u`, the input of the flow (the layer of a network that integrates the equations)."""
 
 
 @dataclass(frozen=True)
 class Zero(Field):
-    """`0` where a field is wanted."""
+    """The zero field, written `0`."""
 
 
 @dataclass(frozen=True)
 class Bias(Field):
-    """A `param … : bias`: one value per channel of whatever it is added to."""
+    """A learned bias, declared by `param … : bias`: one number per channel."""
 
     name: str
 
 
 @dataclass(frozen=True)
 class Apply(Field):
-    """An operator applied to a field."""
+    """`K Y`: an operator applied to a field."""
 
     operator: Node
     operand: Node
@@ -245,7 +253,7 @@ class Apply(Field):
 
 @dataclass(frozen=True)
 class Activation(Node):
-    """An activation with its constants, e.g. `leaky_relu(0.1)`."""
+    """An activation function with its constants, such as `leaky_relu(0.1)`."""
 
     name: str
     constants: tuple[Node, ...] = ()
@@ -254,7 +262,7 @@ class Activation(Node):
 
 @dataclass(frozen=True)
 class Activate(Field):
-    """An activation of a field."""
+    """`σ(K Y)`: an activation function applied to a field."""
 
     activation: Activation
     operand: Node
@@ -262,7 +270,7 @@ class Activate(Field):
 
 @dataclass(frozen=True)
 class Map(Node):
-    """A `map` or a `param … : norm(…)`, by name."""
+    """A function made of layers (`map f = …`) or a learned norm (`param N : norm(…)`), by name."""
 
     name: str
     _kind = Kind.MAP
@@ -270,7 +278,7 @@ class Map(Node):
 
 @dataclass(frozen=True)
 class MapCall(Field):
-    """A map or a norm of a field."""
+    """`f(Y)`: a map or a norm applied to a field."""
 
     function: Map
     operand: Node
@@ -278,7 +286,7 @@ class MapCall(Field):
 
 @dataclass(frozen=True)
 class Hadamard(Field):
-    """The element-wise product of two fields."""
+    """`Y * Z`: the element-wise product of two fields."""
 
     left: Node
     right: Node
@@ -286,14 +294,14 @@ class Hadamard(Field):
 
 @dataclass(frozen=True)
 class Split(Field):
-    """`split(u)`: the part of the input that belongs to the state it initialises."""
+    """`split(u)`: the channels of the input that belong to the state that it initialises."""
 
     operand: Node
 
 
 @dataclass(frozen=True)
 class Concat(Field):
-    """`concat(a, b)`: fields stacked along the channels."""
+    """`concat(Y, Z)`: fields stacked along the channels."""
 
     parts: tuple[Node, ...]
 
@@ -303,35 +311,40 @@ class Concat(Field):
 
 @dataclass(frozen=True)
 class Slot(Field):
-    """`Y[n+k]` in a scheme; in a `start` line `Y[k]`, with n = 0."""
+    """`Y[n+k]`: the value of an unknown of a scheme at step n + k.
+
+    Args:
+        name: of the unknown.
+        offset: k. In a `start` line, which has n = 0, the value is written `Y[k]`.
+    """
 
     name: str
     offset: int
 
 
 @dataclass(frozen=True)
-class Stretch(Field):
-    """`exp(s(Z[n]))`: what multiplies a value element by element, and is never zero."""
+class ElementwiseExp(Field):
+    """`exp(s(Z[n]))`: the element-wise exponential of a field, as affine couplings multiply by."""
 
     operand: Node
 
 
 @dataclass(frozen=True)
 class Stage(Field):
-    """A value inside one step."""
+    """An intermediate value of one step, like the stages of a Runge-Kutta method."""
 
     name: str
 
 
 @dataclass(frozen=True)
 class Rate(Field):
-    """A right-hand side at given values, `F(Z[n])`.
+    """`F(Z[n])`: a right-hand side of the equations, evaluated at given values.
 
     Args:
-        function: its name in the scheme.
-        arguments: the values, in the order of the pattern.
-        time: when it is evaluated, where the equations read `t` (odenet/derive/times.py). It
-            follows from the arguments, and does not tell two right-hand sides apart.
+        function: the name of the right-hand side in the scheme.
+        arguments: the values, in the order of the scheme's `for` line.
+        time: the time at which it is evaluated, set by odenet/derive/times.py where the equations
+            read `t`. It follows from the arguments, so it does not count in comparisons.
     """
 
     function: str

@@ -1,7 +1,7 @@
-"""What all walks over formulas share: sums, products, quotients and powers.
+"""Functions for recursive traversals of formulas: folds over arithmetic, and rebuilding.
 
-A walk matches the nodes that mean something of their own to it, and leaves the others to one of
-these, which take a formula apart by one layer and call the walk on its parts.
+A traversal (an evaluation, a translation) matches the nodes that are special to it, and calls one
+of these functions for the others. They descend one level and call the traversal on the operands.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -13,62 +13,74 @@ from typing import Any, TypeVar
 
 from odenet.diagnostics import Span, SpecError
 from odenet.model.expressions import expr
-from odenet.model.expressions.expr import Node, Part
+from odenet.model.expressions.expr import Attribute, Node
 
 Factor = TypeVar("Factor")
 
 _ONE, _MINUS_ONE = expr.Number(Fraction(1), "1"), expr.Number(Fraction(-1), "-1")
 
 
-def arithmetic(
-    node: Node, read: Callable[[Node], Any], number: Callable[[Node], Any] | None = None
+def fold_arithmetic(
+    node: Node,
+    evaluate: Callable[[Node], Any],
+    evaluate_scalar: Callable[[Node], Any] | None = None,
 ) -> Any:
-    """A sum, product, quotient or power of what is read from the parts, by Python's operators.
+    """The value of a sum, product, quotient or power, by Python's operators on operand values.
 
     Args:
         node: the formula.
-        read: the walk, for the parts.
-        number: the walk for the scalars that multiply or divide a field or an operator, where it
-            is another one.
+        evaluate: gives the value of an operand; usually the traversal that calls this function.
+        evaluate_scalar: gives the value of a scalar that multiplies or divides a field or an
+            operator; by default `evaluate`.
 
     Raises:
-        SpecError: the formula has another form.
+        SpecError: if the formula has another form.
     """
-    number = number or read
+    evaluate_scalar = evaluate_scalar or evaluate
     match node:
         case expr.Sum():
-            return reduce(add, (read(t) if sign > 0 else -read(t) for sign, t in node.terms))
+            return reduce(
+                add, (evaluate(t) if sign > 0 else -evaluate(t) for sign, t in node.terms)
+            )
         case expr.Product():
-            return number(node.left) * read(node.right)
+            return evaluate_scalar(node.left) * evaluate(node.right)
         case expr.Quotient():
-            return read(node.numerator) / number(node.denominator)
+            return evaluate(node.numerator) / evaluate_scalar(node.denominator)
         case expr.Power():
-            return read(node.base) ** read(node.exponent)
+            return evaluate(node.base) ** evaluate(node.exponent)
         case _:
             raise SpecError.of("not-a-number", "a number is wanted here", node.span)
 
 
-def combination(
-    node: expr.Sum | expr.Product | expr.Quotient, number: Callable[[Node], Factor]
+def linear_terms(
+    node: expr.Sum | expr.Product | expr.Quotient, evaluate_scalar: Callable[[Node], Factor]
 ) -> Iterator[tuple[Factor, Node]]:
-    """Σ factor · part for a field or an operator, where values have no operators of their own.
+    """The terms of a formula for a field or an operator, written as Σ factor · operand.
+
+    It is for traversals whose values cannot be added or multiplied by Python's operators.
 
     Args:
         node: the formula.
-        number: the walk for scalars; of a quotient it reads `1/denominator`.
+        evaluate_scalar: gives the value of a factor; of a quotient that is `1/denominator`.
+
+    Yields:
+        The value of each factor, with the operand as a formula.
     """
     match node:
         case expr.Sum():
             for sign, term in node.terms:
-                yield number(_ONE if sign > 0 else _MINUS_ONE), term
+                yield evaluate_scalar(_ONE if sign > 0 else _MINUS_ONE), term
         case expr.Product():
-            yield number(node.left), node.right
+            yield evaluate_scalar(node.left), node.right
         case expr.Quotient():
-            yield number(expr.Quotient(_ONE, node.denominator, span=node.span)), node.numerator
+            yield (
+                evaluate_scalar(expr.Quotient(_ONE, node.denominator, span=node.span)),
+                node.numerator,
+            )
 
 
 def sum_of(terms: Sequence[tuple[int, Node]], span: Span | None = None) -> Node:
-    """The sum of signed terms; of one that is added, that term, and of none the zero field."""
+    """The sum of signed terms as a formula: a single term with sign +1 as it is, no terms as 0."""
     if not terms:
         return expr.Zero(span=span)
     (sign, first), *others = terms
@@ -76,19 +88,20 @@ def sum_of(terms: Sequence[tuple[int, Node]], span: Span | None = None) -> Node:
 
 
 def product_of(factors: Iterable[Node]) -> Node:
-    """The product of numbers, from left to right; of none the number 1."""
-    listed = list(factors)
-    return reduce(expr.Product, listed) if listed else _ONE
+    """The product of scalars as a formula, multiplied from left to right; of none the number 1."""
+    factor_list = list(factors)
+    return reduce(expr.Product, factor_list) if factor_list else _ONE
 
 
-def rebuilt(node: Node, change: Callable[[Node], Node]) -> Node:
-    """The same formula with its direct parts changed; spans stay."""
-    parts: dict[str, Part] = {f.name: getattr(node, f.name) for f in fields(node)}
-    found = {n: _changed(p, change) for n, p in parts.items() if isinstance(p, Node | tuple)}
-    return replace(node, **found) if found else node
+def map_children(node: Node, change: Callable[[Node], Node]) -> Node:
+    """A copy of a node with every child replaced by `change(child)`; its span stays."""
+    attributes: dict[str, Attribute] = {f.name: getattr(node, f.name) for f in fields(node)}
+    changed = {n: _changed(p, change) for n, p in attributes.items() if isinstance(p, Node | tuple)}
+    return replace(node, **changed) if changed else node
 
 
-def _changed(part: Part, change: Callable[[Node], Node]) -> Part:
-    if isinstance(part, tuple):
-        return tuple(_changed(item, change) for item in part)
-    return change(part) if isinstance(part, Node) else part
+def _changed(attribute: Attribute, change: Callable[[Node], Node]) -> Attribute:
+    """An attribute with `change` applied to the nodes in it."""
+    if isinstance(attribute, tuple):
+        return tuple(_changed(item, change) for item in attribute)
+    return change(attribute) if isinstance(attribute, Node) else attribute

@@ -1,4 +1,4 @@
-"""The value of a scalar expression; exact as long as it is rational."""
+"""The values of scalar expressions, exact as long as they are rational, and of channel counts."""
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -8,26 +8,27 @@ from math import exp, isfinite
 from typing import overload
 
 from odenet.model.expressions import expr
-from odenet.model.expressions.fold import arithmetic
+from odenet.model.expressions.fold import fold_arithmetic
 
 
 class NotLinear(ValueError):
-    """Arithmetic with `c` that does not come to a multiple of `c` and a number."""
+    """Raised where arithmetic with `c` does not give a multiple of `c` plus a number."""
 
 
 @dataclass(frozen=True)
 class Width:
-    """A channel count: `multiple * c + constant`, where `c` is the states' channel count.
+    """A channel count, `multiple * c + constant`, where `c` is the number of channels of a state.
 
     Args:
-        multiple: of `c`.
-        constant: added to it.
-        new: whether `c` is the count after the first step of a unit, which changes it.
+        multiple: the factor of `c`.
+        constant: the number added to it.
+        has_new_c: whether `c` is the new number of channels. A `unit` is a flow whose first step
+            changes that number.
     """
 
     multiple: Fraction
     constant: Fraction = Fraction(0)
-    new: bool = False
+    has_new_c: bool = False
 
     def __str__(self) -> str:
         if not self.multiple:
@@ -43,7 +44,7 @@ class Width:
             self,
             multiple=self.multiple + other.multiple,
             constant=self.constant + other.constant,
-            new=self.new or other.new,
+            has_new_c=self.has_new_c or other.has_new_c,
         )
 
     def __neg__(self) -> "Width":
@@ -62,30 +63,36 @@ class Width:
 
     __radd__, __rmul__ = __add__, __mul__
 
-    def at(self, c: int) -> Fraction:
-        """The number of channels when a state has `c`."""
+    def channels(self, c: int) -> Fraction:
+        """The number of channels where a state has `c` of them."""
         return self.multiple * c + self.constant
 
 
-def fixed(count: Fraction | int) -> Width:
+def fixed_width(count: Fraction | int) -> Width:
     """A width that does not depend on `c`."""
     return Width(Fraction(0), Fraction(count))
 
 
-C = Width(Fraction(1))
+STATE_WIDTH = Width(Fraction(1))  # `c`, the number of channels of a state
+
+# The value of a scalar expression: exact, rounded, or a number of channels.
 Value = Fraction | float | Width
 
 
 def as_width(value: Value) -> Width:
-    """A plain number as a width."""
-    return value if isinstance(value, Width) else fixed(Fraction(value))
+    """A value as a width; a plain number is a width without `c`."""
+    return value if isinstance(value, Width) else fixed_width(Fraction(value))
 
 
-MOST_BITS = 4096
+MOST_BITS = 4096  # of a numerator or a denominator
 
 
-class NotANumber(ValueError):
-    """The expression is not a number; carries the part that is to blame."""
+class EvaluationError(ValueError):
+    """Raised for an expression without a value.
+
+    Attributes:
+        node: the subexpression at fault.
+    """
 
     def __init__(self, message: str, node: expr.Node):
         super().__init__(message)
@@ -101,11 +108,11 @@ def evaluate(node: expr.Node, values: Mapping[str, Value]) -> Value:
 
     Args:
         node: a scalar expression.
-        values: of the constants it may name.
+        values: the values of the constants that it may name, by name.
 
     Raises:
-        NotANumber: it names something learned, divides by zero, mixes `c` in a non-linear way, or
-            is out of all range.
+        EvaluationError: if it names something else, divides by zero, is not linear in `c`, or is
+            too large.
     """
     try:
         match node:
@@ -114,55 +121,57 @@ def evaluate(node: expr.Node, values: Mapping[str, Value]) -> Value:
             case expr.Constant() if node.name in values:
                 value = values[node.name]
             case expr.Sum() | expr.Product() | expr.Quotient():
-                value = arithmetic(node, partial(evaluate, values=values))
+                value = fold_arithmetic(node, partial(evaluate, values=values))
             case expr.Power():
                 base, exponent = evaluate(node.base, values), evaluate(node.exponent, values)
                 value = _power(base, exponent, node)
             case expr.Time():
-                raise NotANumber("`t` moves from step to step, and this is one number", node)
+                raise EvaluationError("`t` moves from step to step, and this is one number", node)
             case expr.Exp():
-                value = exp(_plain(evaluate(node.exponent, values), node))
+                value = exp(_real_exponent(evaluate(node.exponent, values), node))
             case _:
-                raise NotANumber("a number is wanted here", node)
+                raise EvaluationError("a number is wanted here", node)
     except OverflowError:
-        raise NotANumber("this number is too large", node) from None
+        raise EvaluationError("this number is too large", node) from None
     except ZeroDivisionError:
-        raise NotANumber("this divides by zero", node) from None
+        raise EvaluationError("this divides by zero", node) from None
     except NotLinear as error:
-        raise NotANumber(str(error), node) from None
+        raise EvaluationError(str(error), node) from None
     if not _in_range(value):
-        raise NotANumber("this number is too large", node)
+        raise EvaluationError("this number is too large", node)
     return value
 
 
-def closed(node: expr.Node, is_open: Callable[[expr.Node], bool]) -> Iterator[expr.Node]:
-    """The largest scalar parts of an expression in which nothing is open, that is, unknown yet."""
-    if node.kind is expr.Kind.SCALAR and not any(is_open(inner) for inner in node.walk()):
+def known_scalars(node: expr.Node, is_unknown: Callable[[expr.Node], bool]) -> Iterator[expr.Node]:
+    """The largest scalar subexpressions that contain no unknown node, so that they have a value."""
+    if node.kind is expr.Kind.SCALAR and not any(is_unknown(inner) for inner in node.walk()):
         yield node
         return
     for child in node.children():
-        yield from closed(child, is_open)
+        yield from known_scalars(child, is_unknown)
 
 
 def _in_range(value: Value) -> bool:
-    """Whether a value is finite, and exact ones can be stored without effort."""
+    """Whether a float is finite, or the fractions of an exact value are short enough to store."""
     if isinstance(value, float):
         return isfinite(value)
-    parts = (value.multiple, value.constant) if isinstance(value, Width) else (value,)
-    return all(max(abs(p.numerator), p.denominator).bit_length() <= MOST_BITS for p in parts)
+    fractions = (value.multiple, value.constant) if isinstance(value, Width) else (value,)
+    return all(max(abs(p.numerator), p.denominator).bit_length() <= MOST_BITS for p in fractions)
 
 
-def _plain(value: Value, node: expr.Node) -> float:
+def _real_exponent(value: Value, node: expr.Node) -> float:
+    """An exponent as a float."""
     if isinstance(value, Width):
-        raise NotANumber("`c` cannot be in an exponent", node)
+        raise EvaluationError("`c` cannot be in an exponent", node)
     return float(value)
 
 
 def _power(base: Value, exponent: Value, node: expr.Node) -> Value:
+    """A power: exact for integer exponents, else a float."""
     if isinstance(base, Width) or isinstance(exponent, Width):
-        raise NotANumber("`c` cannot appear in a power", node)
+        raise EvaluationError("`c` cannot appear in a power", node)
     if isinstance(exponent, Fraction) and exponent.denominator == 1 and abs(exponent) < 1000:
         return base ** int(exponent)
     if base < 0:
-        raise NotANumber("this power has no real value", node)
+        raise EvaluationError("this power has no real value", node)
     return float(base) ** float(exponent)

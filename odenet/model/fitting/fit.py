@@ -3,8 +3,8 @@
 from collections.abc import Iterable, Mapping
 
 from odenet.diagnostics import Diagnostic, Span
-from odenet.model.elaboration.library import library, library_scheme
-from odenet.model.expressions.expr import Input, Node, State, Sum, derivative
+from odenet.model.elaboration.library import library_names, library_scheme
+from odenet.model.expressions.expr import Input, Node, State, Sum, with_primes
 from odenet.model.typed.dialects import OdeDialect
 from odenet.model.typed.notation import Notation
 from odenet.model.typed.program import Dynamics
@@ -39,7 +39,7 @@ def fit(
 
 def schemes_for(dynamics: Dynamics, span: Span) -> list[Scheme]:
     """The schemes of the library that fit the equations."""
-    schemes = map(library_scheme, library())
+    schemes = map(library_scheme, library_names())
     return [s for s in schemes if not isinstance(fit(s, dynamics, span), Diagnostic)]
 
 
@@ -126,10 +126,10 @@ def _misfit(scheme: Scheme, system: Mapping[State, Node], span: Span) -> Diagnos
     allowed = [s for s in states if assignment[s] in pattern.reads]
     forbidden = next(iter(states_read(node)))
     swap = [s for s in allowed if s != forbidden and s.order == forbidden.order]
-    needs = f"{scheme.name} needs {derivative(state.written, pattern.order)} to read only "
-    message = f"{needs}{' and '.join(s.written for s in allowed)}, but it reads {forbidden.written}"
-    help_ = f"swap {forbidden.written} for {swap[0].written}" if swap else ""
-    label = f"{forbidden.written} is read here"
+    needs = f"{scheme.name} needs {with_primes(state.text, pattern.order)} to read only "
+    message = f"{needs}{' and '.join(s.text for s in allowed)}, but it reads {forbidden.text}"
+    help_ = f"swap {forbidden.text} for {swap[0].text}" if swap else ""
+    label = f"{forbidden.text} is read here"
     return Diagnostic("scheme-misfit", message, node.span, help_, label=label)
 
 
@@ -145,7 +145,7 @@ def _not_a_sum(scheme: Scheme, rate: Node, state: State, pattern: Pattern) -> Di
     count = len(rate.terms) if isinstance(rate, Sum) else 1
     terms = "not a sum" if count == 1 else f"a sum of {count} terms"
     names = [scheme.spellings[p.function] for p in scheme.equations[pattern.variable]]
-    actual = f"{derivative(state.written, pattern.order)} is {terms}"
+    actual = f"{with_primes(state.text, pattern.order)} is {terms}"
     parts = " + ".join(["( … )"] * pattern.summand[1])
     help_ = f"write {parts}, in this order for {' and '.join(names)}"
     message = f"{scheme.name} takes {for_line(scheme)}, and {actual}"

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from odenet.diagnostics import Report
 from odenet.model.expressions.expr import Time
-from odenet.model.expressions.numbers import Width, fixed
+from odenet.model.expressions.numbers import Width, fixed_width
 from odenet.model.tables.declared_parameters import DeclaredParameter
 from odenet.model.tables.layers import Arguments, Layer, LayerError, Shape
 from odenet.model.typed.discretisation import Discretisation
@@ -27,8 +27,8 @@ class FlowShapes:
         """The output shape of a flow; raises LayerError if channels do not split into states."""
         if self.dynamics is None:
             return before
-        channels = self.dynamics.width_out.at(self._state_channels(before))
-        return Shape(fixed(channels), before.space)
+        channels = self.dynamics.width_out.channels(self._state_channels(before))
+        return Shape(fixed_width(channels), before.space)
 
     def after_unit(self, arguments: Arguments, before: Shape) -> Shape:
         """The output shape of a unit; raises LayerError if its first step cannot change to it."""
@@ -164,7 +164,9 @@ def _entry_problems(name: str, entry: EntryMap, old: int, new: int) -> Iterator[
     """Why a map cannot be built for the first step of a unit, as messages."""
     for layer in entry.layers:
         for width in (layer.shape_in.channels, layer.shape_out.channels):
-            yield from _width_problems_of(name, [width], layer.groups, new if width.new else old)
+            yield from _width_problems_of(
+                name, [width], layer.groups, new if width.has_new_c else old
+            )
 
 
 def _width_problems_of(
@@ -172,7 +174,7 @@ def _width_problems_of(
 ) -> Iterator[str]:
     """Messages about channel counts that are not positive integers or multiples of `groups`."""
     for width in widths:
-        count = None if width is None else width.at(c)
+        count = None if width is None else width.channels(c)
         if count is None:
             continue
         if count != int(count) or count < 1:

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator
 
 from odenet.diagnostics import Diagnostic, Span
 from odenet.language import tree
-from odenet.model.elaboration.schemes import cost
+from odenet.model.elaboration.scheme_reader import scheme_cost
 from odenet.model.expressions.expr import State
 from odenet.model.fitting.fit import schemes_for
 from odenet.model.typed.program import Dynamics
@@ -69,5 +69,5 @@ def _first_order_schemes(dynamics: Dynamics, span: Span) -> list[str]:
         for scheme in schemes_for(dynamics, span)
         if scheme.uses_step_size and all(pattern.order == 1 for pattern in scheme.patterns)
     ]
-    schemes.sort(key=lambda scheme: (-len(scheme.equations), cost(scheme)))
+    schemes.sort(key=lambda scheme: (-len(scheme.equations), scheme_cost(scheme)))
     return [scheme.name for scheme in schemes[:MOST_NAMED]]

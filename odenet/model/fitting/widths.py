@@ -7,7 +7,7 @@ from typing import NoReturn
 
 from odenet.diagnostics import Report
 from odenet.model.expressions import expr
-from odenet.model.expressions.numbers import C, Width
+from odenet.model.expressions.numbers import STATE_WIDTH, Width
 from odenet.model.tables.declared_parameters import DeclaredParameter
 
 
@@ -41,15 +41,15 @@ class WidthInference:
     def width(self, node: expr.Node) -> Width:
         """The width of a formula; `c`, that of a state, if nothing inside determines it."""
         try:
-            return self.field_width(node, None) or C
+            return self.field_width(node, None) or STATE_WIDTH
         except Mismatch:
-            return C
+            return STATE_WIDTH
 
     def field_width(self, node: expr.Node, expected: Width | None) -> Width | None:
         """The width of a formula for a feature map; None if nothing inside determines it."""
         match node:
             case expr.State() | expr.Split() | expr.Slot() | expr.Stage() | expr.Rate():
-                return C
+                return STATE_WIDTH
             case expr.Input():
                 return self.width_in
             case expr.Bias():
@@ -66,7 +66,7 @@ class WidthInference:
             case expr.Hadamard():
                 return self._common_width((node.left, node.right), expected)
             case expr.Concat():
-                widths = [self.field_width(part, None) or C for part in node.parts]
+                widths = [self.field_width(part, None) or STATE_WIDTH for part in node.parts]
                 return sum(widths[1:], widths[0])
             case _:
                 return expected
@@ -76,7 +76,7 @@ class WidthInference:
         match node:
             case expr.Identity():
                 return width
-            case expr.Param() | expr.Adjoint(expr.Param()):
+            case expr.LearnedOperator() | expr.Adjoint(expr.LearnedOperator()):
                 return self._param_width(node, width, operand)
             case expr.Compose():
                 inner = self.out_width(node.right, width, operand)
@@ -97,8 +97,8 @@ class WidthInference:
     ) -> Width | None:
         """The output width of a parameter or of its adjoint."""
         adjoint = isinstance(node, expr.Adjoint)
-        param = node.of if adjoint else node
-        assert isinstance(param, expr.Param)
+        param = node.operand if adjoint else node
+        assert isinstance(param, expr.LearnedOperator)
         parameter = self.parameters[param.name]
         if parameter.kind.width_source == "use":
             return self._width_of_use(param.name, width, operand)
@@ -114,9 +114,9 @@ class WidthInference:
     def _input_width(self, node: expr.Node, out: Width | None) -> Width | None:
         """The input width of an operator: its own, or the output width if it keeps the width."""
         match node:
-            case expr.Param():
+            case expr.LearnedOperator():
                 return self.parameters[node.name].width_in or out
-            case expr.Adjoint(expr.Param(name)):
+            case expr.Adjoint(expr.LearnedOperator(name)):
                 return self.parameters[name].width_out or out
             case expr.Compose():
                 return self._input_width(node.right, self._input_width(node.left, out))
@@ -132,9 +132,9 @@ class WidthInference:
         name = node.function.name
         if name in self.parameters:
             return self._width_of_use(name, width, node)
-        if width not in (None, C):
-            self._fail(node.operand, width, f"the map `{name}` reads", C)
-        return C
+        if width not in (None, STATE_WIDTH):
+            self._fail(node.operand, width, f"the map `{name}` reads", STATE_WIDTH)
+        return STATE_WIDTH
 
     def _common_width(self, nodes: tuple[expr.Node, ...], expected: Width | None) -> Width | None:
         """The common width of formulas; a bias, which has none of its own, gets it too."""

@@ -1,1 +1,1 @@
-"""From the syntax tree to the typed program, statement by statement."""
+"""From the syntax tree of a file to the typed program: one module for each kind of statement."""

@@ -1,4 +1,4 @@
-"""From the syntax tree to the typed program."""
+"""Builds the typed program of a file from its syntax tree; reads its claims, maps and recipe."""
 
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -8,7 +8,7 @@ from typing import Any
 
 from odenet.diagnostics import Rejected, Report
 from odenet.language import tree
-from odenet.model.elaboration.made import Invert
+from odenet.model.elaboration.made_schemes import InvertScheme
 from odenet.model.fitting.flows import FlowChecks, FlowShapes
 from odenet.model.reading.crops import check_crops
 from odenet.model.reading.declarations import Declarations
@@ -16,7 +16,7 @@ from odenet.model.reading.discretise import read_discretisation
 from odenet.model.reading.dynamics import read_dynamics
 from odenet.model.reading.notes import notes
 from odenet.model.reading.pipelines import Pipelines
-from odenet.model.reading.settings import LENGTH, Settings
+from odenet.model.reading.settings import LENGTH_KEYS, Settings
 from odenet.model.reading.step_constants import check_ramps, check_steps, check_times
 from odenet.model.tables.argument_kinds import Call
 from odenet.model.tables.claims import CLAIMS
@@ -26,7 +26,7 @@ from odenet.model.tables.synonyms import help_for_name
 from odenet.model.typed.discretisation import Discretisation
 from odenet.model.typed.program import Claim, MapDefinition, Model, flow_axes
 
-DEFAULT_SPACE = 2
+DEFAULT_SPACE = 2  # axes of a feature map, where no net says how many
 
 # A syntax error in one of these does not affect the equations.
 _WITHOUT_EQUATIONS = ("net", "train", "require", "odenet", "string", "discretise", "discretize")
@@ -34,51 +34,51 @@ _WITHOUT_EQUATIONS = ("net", "train", "require", "odenet", "string", "discretise
 
 def build(
     file: tree.File,
-    used: Sequence[tree.File],
+    used_files: Sequence[tree.File],
     settings: Mapping[str, Any],
-    invert: Invert,
+    invert: InvertScheme,
     report: Report,
 ) -> Model:
     """The typed program of a file.
 
     Args:
         file: its syntax tree.
-        used: the files that it uses, those that they use before them.
-        settings: values from overrides, by name.
-        invert: the inverse of a scheme, which a later stage derives.
-        report: takes what is wrong.
+        used_files: the files that it uses, each after those that it uses itself.
+        settings: values that replace those in the file, by name, as `--set` gives them.
+        invert: gives the inverse of a scheme, which a later stage derives.
+        report: collects the errors.
 
     Raises:
-        SpecError: with everything that is wrong.
+        SpecError: if there are errors; with all of them.
     """
-    before = report.errors
+    errors_before = report.error_count
     overrides = Settings(settings, report)
-    declared = Declarations(file, used, overrides, invert, report)
-    scope = declared.scope
+    declarations = Declarations(file, used_files, overrides, invert, report)
+    scope = declarations.scope
     dynamics = read_dynamics(file, scope, report)
-    complete = all(lost.kind in _WITHOUT_EQUATIONS for lost in declared.lost)
-    understood = dynamics if complete and report.errors == before else None
-    discretisation = read_discretisation(declared, understood, overrides, report)
-    claims = _claims(declared, report)
-    shape = FlowShapes(understood)
-    net, input_shape, maps = _pipelines(declared, shape, report)
+    complete = all(lost.kind in _WITHOUT_EQUATIONS for lost in declarations.lost_statements)
+    valid_dynamics = dynamics if complete and report.error_count == errors_before else None
+    discretisation = read_discretisation(declarations, valid_dynamics, overrides, report)
+    claims = _claims(declarations, report)
+    flow_shape = FlowShapes(valid_dynamics)
+    net, input_shape, maps = _pipelines(declarations, flow_shape, report)
     scheme = discretisation.scheme if discretisation else None
-    if understood is not None:
+    if valid_dynamics is not None:
         FlowChecks(dynamics, scope.parameters, maps, discretisation, report).check(net)
-    declared.check_used()  # after the flows, which look at what they use
+    declarations.check_used()  # after the flows, which note the names that they use
     constants = scope.constants()
-    scope.read_unused(file.statements_of(tree.Let))
-    recipe = _recipe(declared, overrides, discretisation, report)
+    scope.check_unused_lets(file.statements_of(tree.Let))
+    recipe = _recipe(declarations, overrides, discretisation, report)
     check_crops(recipe, input_shape, report)
     if discretisation is not None:
         check_steps(discretisation, net, report)
         check_times(discretisation, dynamics, scope.parameters, report)
         if file.statements_of(tree.Train):
             check_ramps(discretisation, recipe, report)
-    if discretisation is not None or not report.errors:
-        overrides.report_rest(scope, _settable(discretisation))
-    report.check()
-    in_maps = (layer for definition in maps.values() for layer in definition.layers)
+    if discretisation is not None or not report.error_count:
+        overrides.report_rest(scope, _settable_names(discretisation))
+    report.raise_if_errors()
+    map_layers = (layer for definition in maps.values() for layer in definition.layers)
     description = " ".join(line.text for line in file.statements_of(tree.Description))
     spellings = {name.id: name.spelling for name in scope.declared.values()}
     source = file.span.source
@@ -96,46 +96,49 @@ def build(
         input_shape=input_shape,
         recipe=recipe,
         spellings=spellings | (scheme.spellings if scheme else {}),
-        lets=tuple(let for name, let in scope.lets.items() if name in scope.used),
-        notes=tuple(notes(file, scope, input_shape, (*net, *in_maps))),
+        lets=tuple(let for name, let in scope.lets.items() if name in scope.used_names),
+        notes=tuple(notes(file, scope, input_shape, (*net, *map_layers))),
     )
 
 
-def _settable(discretisation: Discretisation | None) -> list[str]:
+def _settable_names(discretisation: Discretisation | None) -> list[str]:
+    """The names that can be set, other than those of `let`s."""
     if discretisation is None:
         return [*recipe_keys(), "lr"]
-    steps = ["h", "T"] if discretisation.scheme.uses_step_size else []
-    return [*steps, *discretisation.constants, *recipe_keys(), "lr"]
+    step_settings = ["h", "T"] if discretisation.scheme.uses_step_size else []
+    return [*step_settings, *discretisation.constants, *recipe_keys(), "lr"]
 
 
-def _claims(declared: Declarations, report: Report) -> tuple[Claim, ...]:
-    found: list[Claim] = []
-    for line in declared.file.statements_of(tree.Require):
+def _claims(declarations: Declarations, report: Report) -> tuple[Claim, ...]:
+    """The claims of the `require` lines; wrong ones are reported and left out."""
+    claims: list[Claim] = []
+    for line in declarations.file.statements_of(tree.Require):
         with suppress(Rejected):
             _check_single(line.claim, report)
-            found.append(_claim(line, declared.arguments.call(line.claim, "a claim"), report))
-    return tuple(found)
+            call = declarations.argument_reader.call(line.claim, "a claim")
+            claims.append(_claim(line, call, report))
+    return tuple(claims)
 
 
 def _claim(line: tree.Require, call: Call, report: Report) -> Claim:
-    """A claim, with the order of accuracy that it claims, if it does; raises Rejected."""
-    row = CLAIMS.get(call.name)
-    if row is None:
-        known = [kind.usage for kind in CLAIMS.values()]
-        help_ = help_for_name("claim", call.name, known) or f"known: {', '.join(known)}"
+    """The claim of a line, with its order of accuracy if it is one of order; raises Rejected."""
+    kind = CLAIMS.get(call.name)
+    if kind is None:
+        forms = [known.usage for known in CLAIMS.values()]
+        help_ = help_for_name("claim", call.name, forms) or f"known: {', '.join(forms)}"
         report.reject("unknown-claim", f"unknown claim `{call.name}`", line.claim.span, help_)
     match call.args:
-        case () if not row.example and not call.kwargs:
+        case () if not kind.example and not call.kwargs:
             return Claim(call.name, None, line.span)
-        case (Fraction(denominator=1) as order,) if row.example and order > 0 and not call.kwargs:
+        case (Fraction(denominator=1) as order,) if kind.example and order > 0 and not call.kwargs:
             return Claim(call.name, int(order), line.span)
         case _:
-            help_ = f"write `require {row.usage}`"
+            help_ = f"write `require {kind.usage}`"
             report.reject("unknown-claim", f"`{call}` is not a claim", line.claim.span, help_)
 
 
 def _check_single(claim: tree.Value, report: Report) -> None:
-    """Refuse `not a` and `a and b`, which are not claims; raises Rejected."""
+    """Reject `not a` and `a and b`, which are not claims."""
     match claim:
         case tree.Term(((_, tree.Name(id="not") as word), ("", _), *_)):
             message = "a claim says what holds, and has no opposite"
@@ -149,18 +152,18 @@ def _check_single(claim: tree.Value, report: Report) -> None:
     report.reject("syntax", message, word.span, help_)
 
 
-def _pipelines(declared: Declarations, shape: FlowShapes, report: Report):
+def _pipelines(declarations: Declarations, flow_shape: FlowShapes, report: Report):
     """The layers of the net, the shape of its input, and the maps."""
-    pipelines = Pipelines(declared.arguments, shape, report)
-    nets = declared.file.statements_of(tree.Net)
-    for extra in nets[1:]:
+    pipelines = Pipelines(declarations.argument_reader, flow_shape, report)
+    statements = declarations.file.statements_of(tree.Net)
+    for extra in statements[1:]:
         report.error("given-twice", "a file has one net", extra.span, "remove one")
-    net, input_shape = pipelines.net(nets[0].layers) if nets else ((), None)
+    net, input_shape = pipelines.net(statements[0].layers) if statements else ((), None)
     axes = flow_axes(net, input_shape)
     space = DEFAULT_SPACE if axes is None else axes
     maps: dict[str, MapDefinition] = {}
-    for name, statement in declared.scope.maps.items():
-        if _is_given(statement, declared):
+    for name, statement in declarations.scope.maps.items():
+        if _is_given(statement, declarations):
             maps[name] = MapDefinition(name, statement.shared, (), statement.span, is_given=True)
             continue
         with suppress(Rejected):
@@ -169,48 +172,52 @@ def _pipelines(declared: Declarations, shape: FlowShapes, report: Report):
     return net, input_shape, maps
 
 
-def _is_given(statement: tree.Map, declared: Declarations) -> bool:
-    """Whether a map is `given`, a word that a `let` may take for an activation."""
+def _is_given(statement: tree.Map, declarations: Declarations) -> bool:
+    """Whether a map is `given`, a module from Python; a `let` can redefine the word `given`."""
     match statement.layers.layers:
         case (tree.Name("given"),):
-            return "given" not in declared.scope.lets
+            return "given" not in declarations.scope.lets
         case _:
             return False
 
 
 def _recipe(
-    declared: Declarations, overrides: Settings, chosen: Discretisation | None, report: Report
+    declarations: Declarations,
+    overrides: Settings,
+    discretisation: Discretisation | None,
+    report: Report,
 ) -> Recipe:
-    """The recipe of the file, with the keys that are set from outside in place of its own."""
-    blocks = declared.file.statements_of(tree.Train)
+    """The recipe of the file, with the keys that are set from outside instead of its own."""
+    blocks = declarations.file.statements_of(tree.Train)
     for extra in blocks[1:]:
         report.error("given-twice", "a file has one `train { … }`", extra.span, "join them")
     entries: list[RecipeSetting] = []
     for setting in blocks[0].settings if blocks else ():
         try:
-            value = declared.arguments.value(setting.value)
+            value = declarations.argument_reader.value(setting.value)
         except Rejected:
             continue
         entries.append(RecipeSetting(setting.key.id, value, setting.key.span, setting.value.span))
-    replacing = overrides.take(recipe_keys(), declared.arguments)
-    replaced = {entry.key for entry in replacing}
-    if replaced & LENGTH:  # they exclude each other: one of them replaces both of the file's
-        replaced |= LENGTH
-    entries = [e for e in entries if e.key not in replaced] + replacing
-    entries = overrides.take_parts(entries, declared.arguments)
+    new_entries = overrides.take(recipe_keys(), declarations.argument_reader)
+    replaced = {entry.key for entry in new_entries}
+    if replaced & LENGTH_KEYS:  # they exclude each other: one of them replaces both of the file's
+        replaced |= LENGTH_KEYS
+    entries = [e for e in entries if e.key not in replaced] + new_entries
+    entries = overrides.take_parts(entries, declarations.argument_reader)
     recipe, problems = check_recipe(entries)
     for problem in problems:
         report.add(problem)
-    if recipe.levels and chosen is not None:
-        _check_levels(chosen, next(e for e in entries if e.key == "levels"), report)
+    if recipe.levels and discretisation is not None:
+        _check_levels(discretisation, next(e for e in entries if e.key == "levels"), report)
     return recipe
 
 
-def _check_levels(chosen: Discretisation, entry: RecipeSetting, report: Report) -> None:
-    """Report `levels`, where training doubles the steps, if half of h gives another equation."""
-    why, cure = chosen.why_unrefinable
-    if not chosen.scheme.uses_step_size:
-        why, cure = f"{chosen.scheme.name} has no step size to halve", "leave `levels` out"
-    if why:
-        message = f"levels cannot refine the flows: {why}"
-        report.error("cannot-refine", message, entry.value_span, cure)
+def _check_levels(discretisation: Discretisation, entry: RecipeSetting, report: Report) -> None:
+    """Report `levels`, which makes training double the steps, where h cannot be halved."""
+    reason, help_ = discretisation.why_unrefinable
+    if not discretisation.scheme.uses_step_size:
+        reason = f"{discretisation.scheme.name} has no step size to halve"
+        help_ = "leave `levels` out"
+    if reason:
+        message = f"levels cannot refine the flows: {reason}"
+        report.error("cannot-refine", message, entry.value_span, help_)

@@ -1,20 +1,21 @@
-"""Whether the middle of a picture that a recipe takes is there."""
+"""Checks that a `center_crop` of the recipe fits the size of the network's input."""
 
 from odenet.diagnostics import Report
 from odenet.model.tables.layer_kinds import Shape
 from odenet.model.tables.recipe import Recipe
 
-LARGEST = 4  # times what the network takes; less than a sixteenth does not show the picture
-USUAL = 8 / 7  # 256 to 224 (Krizhevsky et al. 2012)
+# Shorter side of the resized picture / shorter side of the network's input.
+LARGEST_RATIO = 4  # a crop of less than a sixteenth does not show the picture
+USUAL_RATIO = 8 / 7  # 256 to 224 (Krizhevsky et al. 2012)
 
 
 def check_crops(recipe: Recipe, shape: Shape | None, report: Report) -> None:
-    """Report a `center_crop` that cannot be taken from pictures for a network.
+    """Report a `center_crop` that does not fit the input of the network, and a second one.
 
     Args:
-        recipe: its `augment` may have one.
-        shape: what `input` says, None without a net.
-        report: takes what is wrong.
+        recipe: the recipe, whose `augment` may have a `center_crop`.
+        shape: the shape of the network's input; None without a net.
+        report: collects the errors.
     """
     crops = [call for call in recipe.augment if call.name == "center_crop"]
     for extra in crops[1:]:
@@ -27,12 +28,13 @@ def check_crops(recipe: Recipe, shape: Shape | None, report: Report) -> None:
         help_ = "leave it out, or write `input(3, H, W)`"
         report.error("recipe-conflict", message, crop.span, help_)
         return
-    takes, least = " x ".join(map(str, shape.space)), min(shape.space)
-    where = crop.argument_span("resize")
-    help_ = f"{round(USUAL * least)} is to {least} what the usual 256 is to 224"
-    if resize < least:
-        message = f"pictures whose shorter side is {resize} have no {takes} in their middle"
-        report.error("recipe-conflict", message, where, help_)
-    elif resize > LARGEST * least:
-        message = f"{takes} are less than 1/{LARGEST**2} of pictures whose shorter side is {resize}"
-        report.error("recipe-conflict", message, where, help_)
+    size, shorter_side = " x ".join(map(str, shape.space)), min(shape.space)
+    span = crop.argument_span("resize")
+    help_ = f"{round(USUAL_RATIO * shorter_side)} is to {shorter_side} what the usual 256 is to 224"
+    if resize < shorter_side:
+        message = f"pictures whose shorter side is {resize} have no {size} in their middle"
+        report.error("recipe-conflict", message, span, help_)
+    elif resize > LARGEST_RATIO * shorter_side:
+        message = f"{size} are less than 1/{LARGEST_RATIO**2} of pictures whose shorter side is "
+        message += f"{resize}"
+        report.error("recipe-conflict", message, span, help_)

@@ -1,12 +1,12 @@
-"""What a file declares: states, parameters, maps, lets and schemes."""
+"""Reads the declarations of a file: states, parameters, maps, lets and schemes."""
 
 from collections.abc import Iterator, Sequence
 
 from odenet.diagnostics import Rejected, Report
 from odenet.language import tree
 from odenet.model.elaboration.argument_reader import ArgumentReader
-from odenet.model.elaboration.made import Invert
-from odenet.model.elaboration.scope import SpecScope
+from odenet.model.elaboration.made_schemes import InvertScheme
+from odenet.model.elaboration.spec_scope import SpecScope
 from odenet.model.reading.scheme_table import SchemeTable
 from odenet.model.reading.settings import Settings
 from odenet.model.tables.argument_kinds import Call
@@ -15,57 +15,66 @@ from odenet.model.tables.parameters import PARAMETER_TYPES, PARAMETERS
 
 
 class Declarations:
-    """Reads the declarations of a file, and the schemes and lets of the files it uses.
+    """The declarations of a file, and the schemes and lets of the files that it uses.
 
     Attributes:
-        schemes: the schemes that these files define, and the library.
-        lost: statements that could not be parsed.
-        equation_lost: whether one may be an equation, of a state that cannot be read off it.
+        scope: the declared names with their meaning.
+        argument_reader: evaluates arguments in that scope.
+        schemes: the schemes that these files define, and those of the library.
+        lost_statements: the statements that could not be parsed.
+        may_lack_equation: whether one of these may be the equation of any state.
     """
 
     def __init__(
         self,
         file: tree.File,
-        used: Sequence[tree.File],
+        used_files: Sequence[tree.File],
         overrides: Settings,
-        invert: Invert,
+        invert: InvertScheme,
         report: Report,
     ):
         self.file = file
         self.report = report
         self.scope = SpecScope(report)
-        self.arguments = ArgumentReader(self.scope, report)
-        self.lost: tuple[tree.Unparsed, ...] = ()
-        for other in [*used, file]:
-            self._note_lost(other)
-        self.schemes = SchemeTable([*used, file], self.scope, invert, report)
-        for other in used:
-            self._declare(tree.File(other.statements_of(tree.Let), span=other.span))
-        self._declare(file)
-        lets = (let for other in [*used, file] for let in other.statements_of(tree.Let))
-        self.scope.lets |= {let.name.id: let for let in lets if self.scope.declares(let.name)}
+        self.argument_reader = ArgumentReader(self.scope, report)
+        self.lost_statements: tuple[tree.Unparsed, ...] = ()
+        for used_file in [*used_files, file]:
+            self._collect_lost(used_file)
+        self.schemes = SchemeTable([*used_files, file], self.scope, invert, report)
+        for used_file in used_files:
+            self._declare_names(tree.File(used_file.statements_of(tree.Let), span=used_file.span))
+        self._declare_names(file)
+        lets = (
+            let for used_file in [*used_files, file] for let in used_file.statements_of(tree.Let)
+        )
+        self.scope.lets |= {let.name.id: let for let in lets if self.scope.is_declaration(let.name)}
         overrides.apply_to_lets(self.scope)  # before a type reads one, as in init = normal(s)
-        self.scope.elsewhere = {n.id: (what, n) for other in used for what, n in _own(other)}
-        self.scope.used |= {let.name.id for other in used for let in other.statements_of(tree.Let)}
-        self._states()
-        maps = (line for line in file.statements_of(tree.Map) if self.scope.declares(line.name))
+        unimported = (item for used_file in used_files for item in _unimported_names(used_file))
+        self.scope.unimported_names = {name.id: (kind, name) for kind, name in unimported}
+        used_lets = (let for used_file in used_files for let in used_file.statements_of(tree.Let))
+        self.scope.used_names |= {let.name.id for let in used_lets}
+        self._read_states()
+        maps = (
+            line for line in file.statements_of(tree.Map) if self.scope.is_declaration(line.name)
+        )
         self.scope.maps |= {line.name.id: line for line in maps}
-        self._parameters()
-        begun = {lost.mentions[0] for lost in self.lost if lost.kind == "name" and lost.mentions}
-        self.scope.broken |= begun - self.scope.declared.keys()  # as of `n = 4`, without its `let`
+        self._read_parameters()
+        # the first name of such a statement, as in `n = 4`, which lacks its `let`
+        lines = [s for s in self.lost_statements if s.kind == "name" and s.mentions]
+        self.scope.broken_names |= {s.mentions[0] for s in lines} - self.scope.declared.keys()
 
-    def _note_lost(self, file: tree.File) -> None:
-        """What a statement with a syntax error would have said is not missed elsewhere."""
-        self.lost += file.statements_of(tree.Unparsed)
+    def _collect_lost(self, file: tree.File) -> None:
+        """Collect statements with a syntax error; what they may declare is not reported missing."""
+        self.lost_statements += file.statements_of(tree.Unparsed)
         for statement in file.statements_of(tree.Unparsed):
-            self.scope.broken |= set(statement.declares)
-            self.scope.used |= set(statement.mentions)
-            nameless = statement.kind in ("state", "param", "shared", "map", "let", "aux")
-            hides_names = statement.kind == "use" or (nameless and not statement.declares)
+            self.scope.broken_names |= set(statement.declares)
+            self.scope.used_names |= set(statement.mentions)
+            is_declaration = statement.kind in ("state", "param", "shared", "map", "let", "aux")
+            hides_names = statement.kind == "use" or (is_declaration and not statement.declares)
             self.scope.incomplete = self.scope.incomplete or hides_names
 
-    def _declare(self, file: tree.File) -> None:
-        """Note the names of a file in the order of its text."""
+    def _declare_names(self, file: tree.File) -> None:
+        """Add the names that a file declares to the scope, in the order of its text."""
         for statement in file.statements:
             match statement:
                 case tree.Let(name) if name.id == "c":
@@ -79,74 +88,83 @@ class Declarations:
                 case _:
                     pass
 
-    def _states(self) -> None:
+    def _read_states(self) -> None:
+        """Read the `state` lines; report states without an equation."""
         equations = {e.name.id: e.order for e in self.file.statements_of(tree.Equation)}
-        mentioned = {n for lost in self.lost if lost.kind == "name" for n in lost.mentions}
-        self.equation_lost = any(
+        lost_lines = [lost for lost in self.lost_statements if lost.kind == "name"]
+        mentioned = {name for lost in lost_lines for name in lost.mentions}
+        self.may_lack_equation = any(
             lost.kind == "stray"
             or (lost.kind == "name" and not self.scope.declared.keys() & lost.mentions[:1])
-            for lost in self.lost
+            for lost in self.lost_statements
         )
         for statement in self.file.statements_of(tree.State):
             for name in statement.names:
-                if not self.scope.declares(name):
+                if not self.scope.is_declaration(name):
                     continue
                 self.scope.states[name.id] = equations.get(name.id, 1)
-                if name.id not in equations and name.id not in mentioned and not self.equation_lost:
+                if name.id not in {*equations, *mentioned} and not self.may_lack_equation:
                     message = f"the state `{name.spelling}` has no equation"
                     help_ = f"add a line `{name.spelling}' = …`"
                     self.report.error("missing-equation", message, name.span, help_)
 
-    def _parameters(self) -> None:
+    def _read_parameters(self) -> None:
+        """Read the `param` lines into the scope."""
         for statement in self.file.statements_of(tree.Param):
-            names = [name for name in statement.names if self.scope.declares(name)]
+            names = [name for name in statement.names if self.scope.is_declaration(name)]
             try:
-                call = self._type(statement)
+                call = self._parameter_type(statement)
                 self._check_knots(call, statement)
             except Rejected:
-                self.scope.broken |= {name.id for name in names}
+                self.scope.broken_names |= {name.id for name in names}
                 continue
             for name in names:
-                learned = declare(name.id, call, statement.shared, name.span)
-                self.scope.parameters[name.id] = learned
+                parameter = declare(name.id, call, statement.shared, name.span)
+                self.scope.parameters[name.id] = parameter
 
-    def _type(self, statement: tree.Param) -> Call:
-        call = self.arguments.call(statement.type, "a type of parameter")
+    def _parameter_type(self, statement: tree.Param) -> Call:
+        """The type of a `param` line with its arguments, checked; raises Rejected."""
+        call = self.argument_reader.call(statement.type, "a type of parameter")
         kind = PARAMETERS.get(call.name)
         if kind is not None and "knots" in call.kwargs and "knots" not in kind.arguments:
             message = f"a {call.name} has no knots: every step has one of its own"
             help_ = "leave out `knots`"
             self.report.reject("unknown-argument", message, call.argument_span("knots"), help_)
-        call = self.arguments.checked(call, PARAMETER_TYPES, "")
+        call = self.argument_reader.check_call(call, PARAMETER_TYPES, "")
         problem, help_ = PARAMETERS[call.name].problem(call.kwargs)
         if problem:
             self.report.reject("wrong-argument", problem, statement.type.span, help_)
         return call
 
     def _check_knots(self, call: Call, statement: tree.Param) -> None:
+        """Reject knots, values at single times, of a parameter that all steps share."""
         if statement.shared and call.kwargs.get("knots"):
             message = "what is shared by all steps has one value, and no knots in time"
             help_ = "leave out `shared`, or `knots`"
             self.report.reject("wrong-argument", message, statement.type.span, help_)
 
     def check_used(self) -> None:
-        """Report parameters and maps that no formula reads, where there are formulas."""
+        """Report parameters and maps that no formula reads, if there are any equations."""
         if not self.file.statements_of(tree.State) and not self.file.statements_of(tree.Equation):
             return
         for name in self.scope.declared.values():
-            if name.id in self.scope.used or name.id in self.scope.broken or self.equation_lost:
+            if (
+                name.id in self.scope.used_names
+                or name.id in self.scope.broken_names
+                or self.may_lack_equation
+            ):
                 continue
             if name.id in self.scope.parameters or name.id in self.scope.maps:
-                what = "parameter" if name.id in self.scope.parameters else "map"
-                message = f"the {what} `{name.spelling}` is never used"
+                kind = "parameter" if name.id in self.scope.parameters else "map"
+                message = f"the {kind} `{name.spelling}` is never used"
                 help_ = "remove it, or use it in an equation"
                 self.report.error("unused-name", message, name.span, help_)
 
 
-def _own(file: tree.File) -> Iterator[tuple[str, tree.Name]]:
-    """What a file declares for itself alone, which `use` does not bring in."""
+def _unimported_names(file: tree.File) -> Iterator[tuple[str, tree.Name]]:
+    """The names that a file declares and `use` does not bring in, each with its kind."""
     for state in file.statements_of(tree.State):
         yield from (("state", name) for name in state.names)
     for param in file.statements_of(tree.Param):
         yield from (("parameter", name) for name in param.names)
-    yield from (("map", each.name) for each in file.statements_of(tree.Map))
+    yield from (("map", statement.name) for statement in file.statements_of(tree.Map))

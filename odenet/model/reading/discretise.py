@@ -1,4 +1,4 @@
-"""The `discretise` line: the scheme, its constants, and how it fits the equations."""
+"""Reads the `discretise` line: the scheme, its constants, and its match with the equations."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -6,15 +6,15 @@ from typing import Any
 
 from odenet.diagnostics import Diagnostic, Rejected, Report
 from odenet.language import tree
-from odenet.model.elaboration.made import split_use
-from odenet.model.elaboration.schemes import cost
+from odenet.model.elaboration.made_schemes import split_made_scheme
+from odenet.model.elaboration.scheme_reader import scheme_cost
 from odenet.model.expressions import expr
 from odenet.model.fitting.fit import canonical_for_line, fit, schemes_for
 from odenet.model.fitting.velocity import unsupported_velocity
 from odenet.model.reading.declarations import Declarations
 from odenet.model.reading.scheme_constants import SchemeConstants
 from odenet.model.reading.settings import Settings
-from odenet.model.reading.starts import read_starts
+from odenet.model.reading.start_values import read_starts
 from odenet.model.tables.argument_kinds import Call
 from odenet.model.typed.discretisation import Discretisation
 from odenet.model.typed.group_sizes import unequal_groups
@@ -26,41 +26,41 @@ MOST_NAMED = 3  # schemes in a message
 
 
 def read_discretisation(
-    declared: Declarations, dynamics: Dynamics | None, overrides: Settings, report: Report
+    declarations: Declarations, dynamics: Dynamics | None, overrides: Settings, report: Report
 ) -> Discretisation | None:
-    """The discretisation of a file; None without the line, or after reporting what is wrong.
+    """The discretisation of a file; None without the line, or after reporting an error.
 
     Args:
-        declared: what the file declares.
-        dynamics: its equations; None when they have an error, so that nothing can fit them.
-        overrides: values for the scheme's constants from overrides.
-        report: takes what is wrong.
+        declarations: the declarations of the file.
+        dynamics: its equations; None if they have an error, so that nothing is matched with them.
+        overrides: the settings from outside the file, of which it takes the scheme's constants.
+        report: collects the errors.
     """
-    line = _line(declared, report)
+    line = _line(declarations, report)
     if line is None:
         return None
     try:
-        call, scheme = _scheme_in_use(line.scheme, declared)
-        read = SchemeConstants(call, scheme, report)
-        constants = read.read(declared.arguments, overrides)
-        starts = read_starts(line, scheme, declared, report)
+        call, scheme = _scheme_in_use(line.scheme, declarations)
+        reader = SchemeConstants(call, scheme, report)
+        constants = reader.read(declarations.argument_reader, overrides)
+        starts = read_starts(line, scheme, declarations, report)
     except Rejected:
         return None
     if dynamics is None:
         return None
-    declared.scope.used |= set(scheme.maps)
+    declarations.scope.used_names |= set(scheme.maps)
     scheme = replace(scheme, starts=starts)
-    fitted = fit(scheme, dynamics, line.scheme.span)
-    if isinstance(fitted, Diagnostic):
-        report.add(_with_alternatives(fitted, dynamics, line))
+    groups = fit(scheme, dynamics, line.scheme.span)
+    if isinstance(groups, Diagnostic):
+        report.add(_with_alternatives(groups, dynamics, line))
         return None
-    wrong = unsupported_velocity(scheme, dynamics, declared.file.statements_of(tree.Initial))
-    wrong = wrong or unequal_groups(scheme, fitted, line.scheme.span)
-    if wrong is not None:
-        report.add(wrong)
+    problem = unsupported_velocity(scheme, dynamics, declarations.file.statements_of(tree.Initial))
+    problem = problem or unequal_groups(scheme, groups, line.scheme.span)
+    if problem is not None:
+        report.add(problem)
         return None
     try:
-        constants |= _decays(scheme, dynamics, fitted, declared, report)
+        constants |= _decays(scheme, dynamics, groups, declarations, report)
     except Rejected:
         return None
     h, horizon = constants.pop("h"), constants.pop("T")
@@ -71,11 +71,11 @@ def read_discretisation(
         horizon=horizon,
         constants=constants,
         starts=starts,
-        groups=fitted,
+        groups=groups,
         exact=line.exact,
         span=line.span,
         tolerance=None if rtol is None else (rtol, rtol if atol is None else atol),
-        varying=read.varying,
+        varying=reader.varying,
     )
 
 
@@ -83,54 +83,57 @@ def _decays(
     scheme: Scheme,
     dynamics: Dynamics,
     groups: Mapping[str, tuple[expr.State, ...]],
-    declared: Declarations,
+    declarations: Declarations,
     report: Report,
 ) -> dict[str, Any]:
-    """The values that the equations give to the decays of a scheme; raises Rejected."""
-    found: dict[str, Any] = {}
+    """The values of the scheme's decay constants, read off the equations; raises Rejected."""
+    values: dict[str, Any] = {}
     for name, decay in decay_factors(
         dynamics.system(scheme.patterns[0].order), scheme, groups
     ).items():
-        if any(isinstance(node, expr.VARYING) for node in decay.walk()):
+        if any(isinstance(node, expr.NON_CONSTANT) for node in decay.walk()):
             message = f"{scheme.name} takes the decay out of the equation, and needs it as a number"
             help_ = "write it as a number, or `let γ = 0.1`"
             report.reject("not-a-number", message, decay.span, help_)
-        found[name] = declared.scope.evaluate(decay)
-    return found
+        values[name] = declarations.scope.evaluate(decay)
+    return values
 
 
-def _line(declared: Declarations, report: Report) -> tree.Discretise | None:
+def _line(declarations: Declarations, report: Report) -> tree.Discretise | None:
     """The one `discretise` line; None without one, or after reporting that there are more."""
-    lines = declared.file.statements_of(tree.Discretise)
+    lines = declarations.file.statements_of(tree.Discretise)
     for extra in lines[1:]:
         report.error("given-twice", "a file has one `discretise` line", extra.span, "remove one")
     return lines[0] if len(lines) == 1 else None
 
 
-def _scheme_in_use(node: tree.Value, declared: Declarations) -> tuple[Call, Scheme]:
-    """A scheme by name, or made in place, with the values of its constants; raises Rejected."""
-    made = split_use(node)
-    if made is None:
-        call = declared.arguments.call(node, "a scheme")
-        return call, declared.schemes.find(tree.Name(call.name, call.name, span=call.name_span))
-    head, group = made
-    scheme = declared.schemes.made(head)
+def _scheme_in_use(node: tree.Value, declarations: Declarations) -> tuple[Call, Scheme]:
+    """The scheme of the line, named or made in place, and its constants as a call.
+
+    Raises Rejected after reporting an error.
+    """
+    split = split_made_scheme(node)
+    if split is None:
+        call = declarations.argument_reader.call(node, "a scheme")
+        return call, declarations.schemes.find(tree.Name(call.name, call.name, span=call.name_span))
+    head, group = split
+    scheme = declarations.schemes.make(head)
     name = tree.Name(scheme.name, scheme.name, span=head.span)
-    use = name if group is None else tree.Term((("", name), ("", group)), span=node.span)
-    return declared.arguments.call(use, "a scheme"), scheme
+    call_node = name if group is None else tree.Term((("", name), ("", group)), span=node.span)
+    return declarations.argument_reader.call(call_node, "a scheme"), scheme
 
 
 def _with_alternatives(misfit: Diagnostic, dynamics: Dynamics, line: tree.Discretise) -> Diagnostic:
-    """The misfit, with the cheapest schemes of the library that take these equations."""
-    alike: dict[str, list[Scheme]] = {}
+    """An error of a scheme that does not fit, with the cheapest library schemes that do."""
+    schemes_by_shape: dict[str, list[Scheme]] = {}
     for scheme in schemes_for(dynamics, line.span):
-        alike.setdefault(canonical_for_line(scheme), []).append(scheme)
+        schemes_by_shape.setdefault(canonical_for_line(scheme), []).append(scheme)
     lines: list[str] = []
-    damped_first = sorted(alike.items(), key=lambda taken: not taken[1][0].decays)
-    for form, schemes in damped_first:
-        names = [s.name for s in sorted(schemes, key=cost)]
-        more = ", …" if len(names) > MOST_NAMED else ""
+    damped_first = sorted(schemes_by_shape.items(), key=lambda item: not item[1][0].decays)
+    for equations, schemes in damped_first:
+        names = [s.name for s in sorted(schemes, key=scheme_cost)]
+        ellipsis = ", …" if len(names) > MOST_NAMED else ""
         verb = "takes" if len(names) == 1 else "take"
-        lines.append(f"{', '.join(names[:MOST_NAMED])}{more} {verb} {form}")
-    text = "; or ".join([*lines, *([misfit.help] if misfit.help else [])])
-    return replace(misfit, help=text)
+        lines.append(f"{', '.join(names[:MOST_NAMED])}{ellipsis} {verb} {equations}")
+    help_ = "; or ".join([*lines, *([misfit.help] if misfit.help else [])])
+    return replace(misfit, help=help_)

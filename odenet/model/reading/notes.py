@@ -1,10 +1,10 @@
-"""Warnings about what is written: it is right, and perhaps not what is meant."""
+"""Warnings about a file that compiles, but may not say what its author means."""
 
 from collections.abc import Iterable, Iterator
 
 from odenet.diagnostics import Diagnostic
 from odenet.language import tree
-from odenet.model.elaboration.scope import SpecScope
+from odenet.model.elaboration.spec_scope import SpecScope
 from odenet.model.tables.layer_kinds import Layer, Shape
 from odenet.model.typed.program import walk_layers
 
@@ -14,17 +14,17 @@ PICTURE_CHANNELS = (1, 3, 4)
 def notes(
     file: tree.File, scope: SpecScope, shape: Shape | None, layers: Iterable[Layer]
 ) -> Iterator[Diagnostic]:
-    """What a file should be asked about.
+    """The warnings about a file without errors: unused lets, channels last, even kernels.
 
     Args:
-        file: its tree.
-        scope: its names, all formulas read.
-        shape: what `input` says, None without a net.
-        layers: of the net and of the maps.
+        file: its syntax tree.
+        scope: its names, after all formulas were read.
+        shape: the shape of the network's input; None without a net.
+        layers: the layers of the net and of the maps.
     """
-    read = scope.read_lets()
+    used_lets = scope.used_lets()
     for let in file.statements_of(tree.Let):
-        if let.name.id not in read:
+        if let.name.id not in used_lets:
             message = f"nothing uses `{let.name.spelling}`, so setting it changes nothing"
             help_ = "use it, or remove the line"
             yield Diagnostic("unused-name", message, let.name.span, help_, severity="warning")

@@ -1,15 +1,18 @@
-"""What a net keeps under a name, and where it is joined again."""
+"""Checks the skip connections of a net: `keep("a")` stores a value and `join("a")` uses it."""
 
 from dataclasses import dataclass
 
-from odenet.diagnostics import Rejected, Report, Span, nearest, suggest
+from odenet.diagnostics import Rejected, Report, Span, nearest_name, suggest
 from odenet.model.tables.argument_kinds import Call
 from odenet.model.tables.layers import LayerError, Shape
 
 
 @dataclass(frozen=True)
-class _Place:
-    """A `keep` or a `join`; its shape is None after an error."""
+class _SkipLayer:
+    """A `keep` or `join` layer: the name of the skip connection, and the shape before the layer.
+
+    The shape is None after an error.
+    """
 
     name: str
     span: Span
@@ -17,73 +20,75 @@ class _Place:
 
 
 class Skips:
-    """The skips of one net, told of them in order.
+    """The skip connections of one net, whose layers are recorded in order.
 
     Args:
-        report: takes what is wrong.
+        report: collects the errors.
     """
 
     def __init__(self, report: Report):
         self.report = report
-        self._kept: dict[str, _Place] = {}
+        self._kept: dict[str, _SkipLayer] = {}
         self._joined: set[str] = set()
-        self._unknown: list[_Place] = []
-        self._again: list[_Place] = []
+        self._unmatched_joins: list[_SkipLayer] = []
+        self._kept_twice: list[_SkipLayer] = []
 
-    def note(self, call: Call, shape: Shape | None) -> None:
-        """Take note of a `keep` or a `join`, which is given a shape; what is wrong, `check` says.
+    def record(self, call: Call, shape: Shape | None) -> None:
+        """Record a `keep` or a `join` and the shape before it; errors are reported by `check`.
 
         Raises:
-            Rejected: nothing is kept by the name that is joined, so that the shape is unknown.
+            Rejected: if there is no `keep` for a `join`, so that the shape after it is unknown.
         """
-        place = _Place(call["name"], call.span, shape)
+        layer = _SkipLayer(call["name"], call.span, shape)
         if call.name == "join":
-            self._joined.add(place.name)
-            if place.name not in self._kept:
-                self._unknown.append(place)
+            self._joined.add(layer.name)
+            if layer.name not in self._kept:
+                self._unmatched_joins.append(layer)
                 raise Rejected
-        elif place.name in self._kept:
-            self._again.append(place)
+        elif layer.name in self._kept:
+            self._kept_twice.append(layer)
         else:
-            self._kept[place.name] = place
+            self._kept[layer.name] = layer
 
-    def joined(self, call: Call, here: Shape) -> Shape:
-        """The shape after a join; raises LayerError where the two do not fit."""
-        place = self._kept[call["name"]]
-        kept = place.shape
-        assert kept is not None  # it comes before, and the shape here is known
-        which = f'"{place.name}", kept in line {place.span.line}, is {kept}'
-        if kept.space != here.space:
+    def shape_after_join(self, call: Call, shape: Shape) -> Shape:
+        """The shape after a `join`; raises LayerError if the two shapes do not fit."""
+        keep = self._kept[call["name"]]
+        kept_shape = keep.shape
+        assert kept_shape is not None  # it comes before, and the shape here is known
+        kept_text = f'"{keep.name}", kept in line {keep.span.line}, is {kept_shape}'
+        if kept_shape.space != shape.space:
             help_ = "sizes that s divides are the same after `pool(s)` and `upsample(s)`"
-            raise LayerError(f"{which}, and cannot be joined to {here}: their sizes differ", help_)
+            raise LayerError(
+                f"{kept_text}, and cannot be joined to {shape}: their sizes differ", help_
+            )
         if call["add"] == "yes":
-            if kept.channels != here.channels:
-                message = f"{which}, and cannot be added to {here}: their channels differ"
-                help_ = f"write `conv(1, {kept.channels})` before it, or leave out `add`"
+            if kept_shape.channels != shape.channels:
+                message = f"{kept_text}, and cannot be added to {shape}: their channels differ"
+                help_ = f"write `conv(1, {kept_shape.channels})` before it, or leave out `add`"
                 raise LayerError(message, help_)
-            return here
-        return Shape(kept.channels + here.channels, here.space)
+            return shape
+        return Shape(kept_shape.channels + shape.channels, shape.space)
 
     def check(self) -> None:
-        """Report what is joined and was not kept, kept twice, or kept and not joined."""
-        for place in self._again:
-            line = self._kept[place.name].span.line
-            message = f'"{place.name}" is kept already, in line {line}'
-            self.report.error("misplaced-layer", message, place.span, "give each a name of its own")
-        near: set[str] = set()
-        for place in self._unknown:
-            if place.name in self._kept:
-                line = self._kept[place.name].span.line
-                message = f'"{place.name}" is joined before it is kept, in line {line}'
+        """Report names that are joined but not kept, kept twice, or kept but not joined."""
+        for layer in self._kept_twice:
+            line = self._kept[layer.name].span.line
+            message = f'"{layer.name}" is kept already, in line {line}'
+            self.report.error("misplaced-layer", message, layer.span, "give each a name of its own")
+        misspelled: set[str] = set()
+        for layer in self._unmatched_joins:
+            if layer.name in self._kept:
+                line = self._kept[layer.name].span.line
+                message = f'"{layer.name}" is joined before it is kept, in line {line}'
                 help_ = "`keep` comes before `join`"
             else:
-                message = f'nothing is kept as "{place.name}"'
-                open_ = [name for name in self._kept if name not in self._joined]
-                near.add(nearest(place.name, open_))
-                help_ = suggest(place.name, open_) or f'write `keep("{place.name}")` before it'
-            self.report.error("misplaced-layer", message, place.span, help_)
-        for name, place in self._kept.items():
-            if name not in self._joined | near:
+                message = f'nothing is kept as "{layer.name}"'
+                unjoined = [name for name in self._kept if name not in self._joined]
+                misspelled.add(nearest_name(layer.name, unjoined))
+                help_ = suggest(layer.name, unjoined) or f'write `keep("{layer.name}")` before it'
+            self.report.error("misplaced-layer", message, layer.span, help_)
+        for name, layer in self._kept.items():
+            if name not in self._joined | misspelled:
                 help_ = f'write `join("{name}")` where it is wanted, or remove it'
                 message = f'"{name}" is kept and never joined'
-                self.report.error("misplaced-layer", message, place.span, help_)
+                self.report.error("misplaced-layer", message, layer.span, help_)

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any, ClassVar
 
-from odenet.model.expressions.numbers import C, Width, fixed
+from odenet.model.expressions.numbers import STATE_WIDTH, Width, fixed_width
 from odenet.model.tables.argument_kinds import MOST, Call, Number, Subject, Word, describe
 from odenet.model.tables.choices import Choice, Parameter
 
@@ -29,7 +29,7 @@ class ChannelCount:
             valid = valid and abs(value.constant) <= MOST
             return value if valid else subject.refuse(self, "no number of channels")
         number = COUNT.check(value, subject)
-        return None if number is None else fixed(number)
+        return None if number is None else fixed_width(number)
 
 
 @dataclass(frozen=True)
@@ -102,4 +102,4 @@ def init(rule: str) -> Parameter:
 
 def channels(meaning: str) -> Parameter:
     """An argument that is a channel count; by default that of a state, `c`."""
-    return Parameter(ChannelCount(), meaning, C)
+    return Parameter(ChannelCount(), meaning, STATE_WIDTH)

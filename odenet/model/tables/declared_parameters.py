@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from odenet.diagnostics import Span
-from odenet.model.expressions.numbers import C, Width
+from odenet.model.expressions.numbers import STATE_WIDTH, Width
 from odenet.model.tables.argument_kinds import Call
 from odenet.model.tables.parameter_kinds import Operator, ParameterKind
 from odenet.model.tables.parameters import PARAMETERS, is_positive
@@ -80,7 +80,7 @@ def declare(name: str, call: Call, shared: bool, span: Span) -> DeclaredParamete
         case "arguments":
             width_in, width_out = options["in"], options["out"]
         case "state":
-            width_in = width_out = C
+            width_in = width_out = STATE_WIDTH
         case _:
             width_in = width_out = None
     return DeclaredParameter(

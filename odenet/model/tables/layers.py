@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from math import prod
 
-from odenet.model.expressions.numbers import Width, fixed
+from odenet.model.expressions.numbers import Width, fixed_width
 from odenet.model.tables import layer_numerics as numerics
 from odenet.model.tables.activations import ACTIVATIONS, ActivationKind
 from odenet.model.tables.argument_kinds import Number
@@ -20,7 +20,7 @@ from odenet.model.tables.token_layers import TOKEN_LAYERS
 
 __all__ = ["LAYERS", "Arguments", "Layer", "LayerError", "LayerKind", "Shape"]
 
-SAME_WIDTH = fixed(-1)  # the default of a channel argument: as many channels as the input has
+SAME_WIDTH = fixed_width(-1)  # the default of a channel argument: as many channels as the input has
 
 
 def _conv_shape(arguments: Arguments, shape: Shape) -> Shape:

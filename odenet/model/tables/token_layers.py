@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import replace
 
-from odenet.model.expressions.numbers import Width, fixed
+from odenet.model.expressions.numbers import Width, fixed_width
 from odenet.model.tables import layer_numerics as numerics
 from odenet.model.tables.arguments import YES, ChannelCount, Ratio
 from odenet.model.tables.choices import Parameter
@@ -47,7 +47,7 @@ def _head_shape(arguments: Arguments, shape: Shape) -> Shape:
         raise LayerError("head scores the tokens of a vocabulary, and this net has none", _HELP)
     if len(shape.space) != 1:
         raise LayerError(f"head scores every place of a sequence, and its input is {shape}")
-    return replace(shape, channels=fixed(shape.vocabulary))
+    return replace(shape, channels=fixed_width(shape.vocabulary))
 
 
 def _head_tensors(layer: Layer, in_channels: int, out_channels: int, axes: int) -> Tensors:
@@ -68,7 +68,7 @@ def _glu_code(layer: Layer, show: Callable[[Width], str]) -> str:
     c = layer.shape_in.channels
     hidden = c * layer.arguments["ratio"]
     if not hidden.multiple:  # rounded down here; where it depends on `c`, in the module
-        hidden = fixed(int(hidden.constant))
+        hidden = fixed_width(int(hidden.constant))
     return f"Tokens(SwiGLU({show(c)}, {show(hidden)}))"
 
 

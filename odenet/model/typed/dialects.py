@@ -30,7 +30,7 @@ class OdeDialect:
 
     def derivative(self, name: str, order: int) -> str:
         """A time derivative."""
-        return expr.derivative(self.name(name), order)
+        return expr.with_primes(self.name(name), order)
 
     def activation(self, name: str) -> str:
         """The name of an activation."""

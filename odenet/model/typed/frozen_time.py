@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from odenet.model.expressions.expr import LearnedScalar, Node, Time
-from odenet.model.expressions.fold import rebuilt
+from odenet.model.expressions.fold import map_children
 from odenet.model.tables.argument_kinds import Call
 from odenet.model.tables.declared_parameters import declare
 from odenet.model.typed.program import Model
@@ -38,4 +38,4 @@ def reads_time(node: Node) -> bool:
 def _without_time(node: Node) -> Node:
     if isinstance(node, Time):
         return LearnedScalar(FROZEN_TIME, span=node.span)
-    return rebuilt(node, _without_time)
+    return map_children(node, _without_time)

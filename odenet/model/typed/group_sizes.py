@@ -101,7 +101,7 @@ def _summands(node: Node) -> Iterator[Node]:
     """
     if isinstance(node, expr.Slot | expr.Stage | expr.Rate):
         yield node
-    elif not isinstance(node, expr.Stretch):
+    elif not isinstance(node, expr.ElementwiseExp):
         for child in node.children():
             yield from _summands(child)
 
@@ -114,7 +114,7 @@ def _additions(
     lines += [(value.span, slot.name, value) for slot, value in scheme.starts]
     parts: list[tuple[Span | None, str, Node]] = []
     for place, target, value in lines:
-        stretched = [node.operand for node in value.walk() if isinstance(node, expr.Stretch)]
+        stretched = [node.operand for node in value.walk() if isinstance(node, expr.ElementwiseExp)]
         parts += [(place, owners[target], part) for part in (value, *stretched) if target in owners]
     parts += [(argument.span, owner, argument) for owner, argument in _rate_arguments(scheme)]
     for place, owner, part in parts:
@@ -122,4 +122,4 @@ def _additions(
 
 
 def _listed(states: tuple[State, ...]) -> str:
-    return " and ".join(state.written for state in states)
+    return " and ".join(state.text for state in states)

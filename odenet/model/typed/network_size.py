@@ -63,7 +63,7 @@ def flow_size(model: Model, channels: int, steps: int, axes: int) -> int:
     c = channels // model.dynamics.input_parts
 
     def channel_count(width: Width | None) -> int:
-        return c if width is None else int(width.at(c))
+        return c if width is None else int(width.channels(c))
 
     total = 0
     for p in model.parameters.values():
@@ -115,7 +115,9 @@ def _unit_size(model: Model, layer: Layer, axes: int) -> int:
         )
         for part in layers:
             widths = (part.shape_in.channels, part.shape_out.channels)
-            channels_in, channels_out = (int(w.at(new if w.new else old)) for w in widths)
+            channels_in, channels_out = (
+                int(w.channels(new if w.has_new_c else old)) for w in widths
+            )
             first += _count(LAYERS[part.name].tensors(part, channels_in, channels_out, axes))
     shortcut = old * new if layer.arguments["shortcut"] == "conv" else 0
     return first + shortcut + flow_size(model, new * dynamics.input_parts, steps - 1, axes)

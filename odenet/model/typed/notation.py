@@ -87,7 +87,7 @@ class Notation:
             case expr.Power():
                 return self._power(node)
             case expr.Adjoint():
-                return self._wrap(node.of, ATOM) + dialect.transpose, POWER
+                return self._wrap(node.operand, ATOM) + dialect.transpose, POWER
             case _:
                 return self._atom(node), ATOM
 
@@ -115,14 +115,14 @@ class Notation:
             case expr.Rate(function, arguments, time):
                 times = [] if time is None else [time]
                 return dialect.call(self.name(function), [*map(self.show, (*arguments, *times))])
-            case expr.Stretch(exponent) | expr.Exp(exponent):
+            case expr.ElementwiseExp(exponent) | expr.Exp(exponent):
                 return dialect.call(dialect.word("exp"), [self.show(exponent)])
             case expr.Concat(parts):
                 return dialect.call(dialect.word("concat"), [*map(self.show, parts)])
             case expr.Split(operand):
                 return dialect.call(dialect.word("split"), [self.show(operand)])
             case (
-                expr.Constant(name) | expr.LearnedScalar(name) | expr.Param(name) | expr.Bias(name)
+                expr.Constant(name) | expr.LearnedScalar(name) | expr.LearnedOperator(name) | expr.Bias(name)
                 | expr.Stage(name) | expr.Map(name)
             ):  # fmt: skip
                 return self.name(name)

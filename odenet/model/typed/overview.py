@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Mapping
 
-from odenet.model.expressions.expr import State, derivative
+from odenet.model.expressions.expr import State, with_primes
 from odenet.model.expressions.numbers import Width
 from odenet.model.tables.argument_kinds import show
 from odenet.model.tables.declared_parameters import DeclaredParameter
@@ -84,7 +84,7 @@ def _roles(model: Model) -> Mapping[State, str]:
     printer = Notation(OdeDialect(scheme.spellings))
     return {
         State(state.name): f"{' + '.join(printer.name(p.function) for p in patterns)} of "
-        f"{scheme.name}, for its {derivative(printer.name(name), patterns[0].order)}"
+        f"{scheme.name}, for its {with_primes(printer.name(name), patterns[0].order)}"
         for name, patterns in scheme.equations.items()
         for state in groups[name]
     }

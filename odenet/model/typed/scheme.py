@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from odenet.diagnostics import Span
-from odenet.model.expressions.expr import Constant, MapCall, Node, Slot, Stage, Stretch
+from odenet.model.expressions.expr import Constant, ElementwiseExp, MapCall, Node, Slot, Stage
 
 STEP_NUMBER = "n"  # the number of a step, 0 for the first, as a constant of the scheme
 
@@ -127,7 +127,7 @@ class Scheme:
         A step with one does not approximate the equations: order, stability and the like do not
         apply to it.
         """
-        return next((n for n in self.nodes() if isinstance(n, Stretch | MapCall)), None)
+        return next((n for n in self.nodes() if isinstance(n, ElementwiseExp | MapCall)), None)
 
     @property
     def maps(self) -> tuple[str, ...]:

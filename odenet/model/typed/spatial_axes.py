@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from odenet.diagnostics import SpecError
-from odenet.model.expressions.numbers import C
+from odenet.model.expressions.numbers import STATE_WIDTH
 from odenet.model.tables.layers import LAYERS, Layer, LayerError, Shape
 from odenet.model.typed.program import Model
 
@@ -33,7 +33,7 @@ def with_spatial_axes(model: Model, space: int) -> Model:
 
 
 def _with_shapes(layers: Iterable[Layer], space: int) -> tuple[Layer, ...]:
-    shape = Shape(C, (0,) * space)
+    shape = Shape(STATE_WIDTH, (0,) * space)
     reshaped: list[Layer] = []
     for layer in layers:
         try:

@@ -159,4 +159,4 @@ def with_new_shape(layer: Layer) -> Layer:
 
 def _new_width(shape: Shape) -> Shape:
     width: Width = shape.channels
-    return replace(shape, channels=replace(width, new=bool(width.multiple)))
+    return replace(shape, channels=replace(width, has_new_c=bool(width.multiple)))

@@ -11,7 +11,7 @@ from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import LambdaLR
 
-from odenet.diagnostics import typed
+from odenet.diagnostics import shell_quoted
 from odenet.model.tables.recipe import Recipe
 from odenet.runtime.optimizer_in_backward import OptimizerInBackward
 from odenet.runtime.passes.fixed_point import Inexact
@@ -263,7 +263,7 @@ class Task(LightningModule):
             way_on = "; no epoch was complete, so start again"
             if (Path(folder) / "checkpoints" / "last.ckpt").is_file():
                 run = str(folder)
-                again = f"odenet train --resume {typed(run)} --set NAME=VALUE"
+                again = f"odenet train --resume {shell_quoted(run)} --set NAME=VALUE"
                 way_on = f"; from the last checkpoint on: {again}"
         return Diverged(message, "; ".join(causes) + way_on, epoch, rate, run)
 

@@ -10,7 +10,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from odenet.diagnostics import typed
+from odenet.diagnostics import shell_quoted
 from odenet.files import make_folder, write_text
 from odenet.model.tables.losses import LOSSES
 from odenet.plugins import loaded_plugins
@@ -235,7 +235,7 @@ class RunFolder:
             runs = sorted(self.path.glob(f"*/{self.record.name}"))  # in the folder of a sweep
             raise BadRunFolder(
                 f"{self.path} is not the folder of a run: {self.record.name} cannot be read",
-                f"name one of the runs in it, as in {typed(runs[0].parent)}"
+                f"name one of the runs in it, as in {shell_quoted(runs[0].parent)}"
                 if runs
                 else "name a folder that `odenet train` has written, as in runs/digits-1",
             ) from error

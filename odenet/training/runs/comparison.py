@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from odenet.diagnostics import printable, typed
+from odenet.diagnostics import printable, shell_quoted
 from odenet.rich_tables import print_table
 from odenet.training.errors import BadRunFolder
 from odenet.training.run_folder.records import RunFolder
@@ -30,7 +30,9 @@ def read_results(runs: Sequence[Path]) -> list[Result]:
         folder = RunFolder(run)
         folder.read_record()
         if not folder.result.is_file():
-            raise BadRunFolder(f"{run} is not finished", f"odenet train --resume {typed(run)}")
+            raise BadRunFolder(
+                f"{run} is not finished", f"odenet train --resume {shell_quoted(run)}"
+            )
         results.append(replace(Result.read(folder.result), folder=str(run)))  # if it was moved
     return results
 

@@ -11,7 +11,7 @@ from lightning.pytorch.strategies import FSDPStrategy
 import odenet
 from odenet.compiler import Program
 from odenet.language.tree import Let
-from odenet.model.reading.settings import without_parts
+from odenet.model.reading.settings import merge_settings
 from odenet.model.tables.losses import DEFAULT_LOSS
 from odenet.model.tables.recipe import Recipe
 from odenet.training.checksums import sha256_of
@@ -224,4 +224,4 @@ def updated_settings(
     if changes:
         tree = odenet.load(folder.spec, set=dict(record.settings)).tree
         defined = {let.name.id for let in tree.statements_of(Let)}
-    return without_parts(record.settings, changes, defined)
+    return merge_settings(record.settings, changes, defined)

@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from odenet.diagnostics import printable, typed
+from odenet.diagnostics import printable, shell_quoted
 from odenet.model.tables.losses import METRICS, MetricKind
 from odenet.model.tables.recipe import Recipe
 from odenet.rich_tables import print_table
@@ -128,7 +128,7 @@ class Result:
     @classmethod
     def read(cls, path: Path) -> "Result":
         """The result in a file that `to_json` wrote; raises TrainingError if it is damaged."""
-        help = f"remove it, and write it again: odenet train --resume {typed(path.parent)}"
+        help = f"remove it, and write it again: odenet train --resume {shell_quoted(path.parent)}"
         return read_sealed_json(path, cls, help)
 
 
@@ -166,7 +166,7 @@ def show_result(result: Result, console: Console) -> None:
     if result.memory is not None:
         table.add_row("peak memory", f"{result.memory / 2**20:,.0f} MiB")
     table.add_row("run", Text(printable(result.folder)))
-    folder = typed(result.folder)
+    folder = shell_quoted(result.folder)
     if result.tokens_per_second is not None:
         table.add_row("next", Text(f'odenet sample {folder} --prompt "…"'))
     else:
@@ -195,7 +195,7 @@ def show_diverged(error: Diverged, console: Console) -> None:
     table.add_row("outcome", Text(f"diverged{epoch}", "bold red"))
     if error.run is not None:
         table.add_row("run", Text(printable(error.run)))
-        command = f"odenet train --resume {typed(error.run)} --set lr={error.rate / 10:g}"
+        command = f"odenet train --resume {shell_quoted(error.run)} --set lr={error.rate / 10:g}"
         table.add_row("next", Text(command))
     print_table(table, console)
 

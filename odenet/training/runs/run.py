@@ -13,7 +13,7 @@ from rich.text import Text
 
 import odenet
 from odenet.compiler import Program
-from odenet.diagnostics import printable, render, typed
+from odenet.diagnostics import printable, render, shell_quoted
 from odenet.model.tables.recipe import Recipe, recipe_keys
 from odenet.training.callbacks.loggers import logging_to
 from odenet.training.callbacks.stopping import resumable
@@ -226,7 +226,7 @@ def _print_finished(result: Result, console: Console) -> None:
     folder = printable(result.folder)
     message = (
         f"finished: {folder} has trained for {result.epochs} epochs; to train on:\n"
-        f"  odenet train --resume {typed(result.folder)} --epochs {2 * result.epochs}"
+        f"  odenet train --resume {shell_quoted(result.folder)} --epochs {2 * result.epochs}"
     )
     console.print(Text(message), soft_wrap=True)
 

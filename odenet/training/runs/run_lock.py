@@ -17,7 +17,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from odenet.diagnostics import typed
+from odenet.diagnostics import shell_quoted
 from odenet.files import PARTIAL_PATTERN, WriteError, make_folder, remove_partial_files
 from odenet.training.callbacks.run_callback import warn
 from odenet.training.errors import BadRunFolder
@@ -139,5 +139,5 @@ def _require_free(folder: RunFolder) -> None:
     if contents and not is_interrupted:
         raise BadRunFolder(
             f"{folder.path} is not empty",
-            f"choose another --out, or go on with it: --resume {typed(folder.path)}",
+            f"choose another --out, or go on with it: --resume {shell_quoted(folder.path)}",
         )

@@ -18,7 +18,7 @@ from rich.text import Text
 
 import odenet
 from odenet.compiler import Program
-from odenet.diagnostics import Diagnostic, Source, SpecError, typed
+from odenet.diagnostics import Diagnostic, Source, SpecError, shell_quoted
 from odenet.files import make_folder, write_text
 from odenet.json_text import to_json
 from odenet.training.checksums import read_sealed_json, sealed_json
@@ -171,7 +171,8 @@ def new_sweep(
     record = folder / "sweep.json"
     if record.is_file():
         if record.read_text(encoding="utf-8") != sealed_json(asdict(sweep)):
-            help_ = f"choose another --out, or go on with it: odenet train --resume {typed(folder)}"
+            command = f"odenet train --resume {shell_quoted(folder)}"
+            help_ = f"choose another --out, or go on with it: {command}"
             raise BadRunFolder(f"{folder} holds another sweep", help_)
     elif any(folder.iterdir()):
         raise BadRunFolder(f"{folder} is not empty", "choose another --out")

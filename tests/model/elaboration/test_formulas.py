@@ -8,7 +8,7 @@ from odenet.model.expressions import expr
 from tests.model.texts import errors_of, model_of, one_state, rate_of
 
 Y = expr.State("Y")
-K, L = expr.Param("K"), expr.Param("L")
+K, L = expr.LearnedOperator("K"), expr.LearnedOperator("L")
 b = expr.Bias("b")
 a, d = expr.Constant("a"), expr.Constant("d")
 g = expr.LearnedScalar("g")
@@ -115,8 +115,8 @@ ADJOINTS = [
     ("(K / d)^T", expr.Quotient(expr.Adjoint(K), d)),
     ("(K - 2 L^T)^T", expr.Sum(((1, expr.Adjoint(K)), (-1, expr.Product(number("2"), L))))),
     ("I^T", I),
-    ("D^T", expr.Param("D")),
-    ("(D K)^T", expr.Compose(expr.Adjoint(K), expr.Param("D"))),
+    ("D^T", expr.LearnedOperator("D")),
+    ("(D K)^T", expr.Compose(expr.Adjoint(K), expr.LearnedOperator("D"))),
 ]
 
 

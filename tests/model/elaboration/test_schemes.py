@@ -4,7 +4,7 @@ from fractions import Fraction
 
 import pytest
 
-from odenet.model.elaboration.library import library, library_scheme
+from odenet.model.elaboration.library import library_names, library_scheme
 from odenet.model.expressions import expr
 from odenet.model.expressions.expr import Constant, Rate, Slot, Stage
 from odenet.model.typed.scheme import Pattern
@@ -19,7 +19,7 @@ def scheme_of(lines, head="mine", use=USES):
     return model_of(text).scheme
 
 
-@pytest.mark.parametrize("name", library())
+@pytest.mark.parametrize("name", library_names())
 def test_every_scheme_of_the_library_is_read(name):
     scheme = library_scheme(name)
     assert scheme.name == name
@@ -30,8 +30,8 @@ def test_every_scheme_of_the_library_is_read(name):
 
 
 def test_the_library_is_the_folder():
-    assert library() == tuple(path.stem for path in SCHEMES)
-    assert {"euler", "verlet", "midpoint", "leapfrog", "momentum"} <= set(library())
+    assert library_names() == tuple(path.stem for path in SCHEMES)
+    assert {"euler", "verlet", "midpoint", "leapfrog", "momentum"} <= set(library_names())
 
 
 def test_lines_are_kept_in_the_author_s_order_of_operations():

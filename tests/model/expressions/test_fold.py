@@ -10,7 +10,13 @@ from hypothesis import strategies as st
 import odenet
 from odenet.diagnostics import SpecError
 from odenet.model.expressions import expr
-from odenet.model.expressions.fold import arithmetic, combination, product_of, rebuilt, sum_of
+from odenet.model.expressions.fold import (
+    fold_arithmetic,
+    linear_terms,
+    map_children,
+    product_of,
+    sum_of,
+)
 
 SMALL = st.fractions(-9, 9, max_denominator=9)
 LEAVES = SMALL.map(lambda value: expr.Number(value, str(value)))
@@ -49,7 +55,7 @@ def spelled(node: expr.Node) -> str:
 
 def number(node: expr.Node) -> Fraction:
     """The value of a scalar, through the fold."""
-    return node.value if isinstance(node, expr.Number) else arithmetic(node, number)
+    return node.value if isinstance(node, expr.Number) else fold_arithmetic(node, number)
 
 
 @given(SCALARS)
@@ -66,7 +72,7 @@ def test_a_field_is_the_combination_of_its_parts(node, x, y):
             return values[part]
         assert isinstance(part, expr.Sum | expr.Product | expr.Quotient)
         return sum(
-            (factor * read(inner) for factor, inner in combination(part, number)), Fraction()
+            (factor * read(inner) for factor, inner in linear_terms(part, number)), Fraction()
         )
 
     assert read(node) == eval(spelled(node), {"Fraction": Fraction, "X": x, "Y": y})
@@ -75,7 +81,7 @@ def test_a_field_is_the_combination_of_its_parts(node, x, y):
 @given(FIELDS, SMALL, SMALL)
 def test_a_formula_rebuilt_with_other_leaves_has_the_value_at_these(node, x, y):
     def swap(part: expr.Node) -> expr.Node:
-        return {X: Y, Y: X}[part] if isinstance(part, expr.State) else rebuilt(part, swap)
+        return {X: Y, Y: X}[part] if isinstance(part, expr.State) else map_children(part, swap)
 
     swapped = eval(spelled(swap(node)), {"Fraction": Fraction, "X": x, "Y": y})
     assert swapped == eval(spelled(node), {"Fraction": Fraction, "X": y, "Y": x})
@@ -84,12 +90,12 @@ def test_a_formula_rebuilt_with_other_leaves_has_the_value_at_these(node, x, y):
 def test_a_formula_rebuilt_keeps_its_span():
     (rate,) = odenet.loads("odenet 1\nstate Y\nY' = Y - 2 Y\n").model.dynamics.rates.values()
     assert rate.span is not None
-    assert rebuilt(rate, lambda part: part).span is rate.span
+    assert map_children(rate, lambda part: part).span is rate.span
 
 
 def test_what_is_no_arithmetic_is_reported_at_its_place():
     with pytest.raises(SpecError, match="a number is wanted here"):
-        arithmetic(X, number)
+        fold_arithmetic(X, number)
 
 
 @pytest.mark.parametrize(

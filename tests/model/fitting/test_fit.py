@@ -4,7 +4,7 @@ from fractions import Fraction
 
 from odenet.model.expressions import expr
 from odenet.model.expressions.expr import Slot, State
-from odenet.model.expressions.numbers import C, Width
+from odenet.model.expressions.numbers import STATE_WIDTH, Width
 from odenet.model.tables.argument_kinds import Call
 from tests.model.texts import good, model_of, one_state
 
@@ -15,11 +15,11 @@ def test_operators_know_the_channels_they_read_and_give():
     parameters = good("operators").parameters
     widths = {name: (p.width_in, p.width_out) for name, p in parameters.items()}
     assert widths == {
-        "A": (C, C * 2), "B": (C, C * 2), "D": (C, C), "P": (C, C * 2), "Q": (C, HALF),
-        "d": (C, C), "g": (None, None),
+        "A": (STATE_WIDTH, STATE_WIDTH * 2), "B": (STATE_WIDTH, STATE_WIDTH * 2), "D": (STATE_WIDTH, STATE_WIDTH), "P": (STATE_WIDTH, STATE_WIDTH * 2), "Q": (STATE_WIDTH, HALF),
+        "d": (STATE_WIDTH, STATE_WIDTH), "g": (None, None),
     }  # fmt: skip
     assert parameters["A"].options == {
-        "k": 3, "out": C * 2, "groups": 2, "dilation": 2, "in": C, "init": Call("orthogonal"),
+        "k": 3, "out": STATE_WIDTH * 2, "groups": 2, "dilation": 2, "in": STATE_WIDTH, "init": Call("orthogonal"),
         "knots": 0,
     }  # fmt: skip
     assert [p.name for p in parameters.values() if p.shared] == ["d"]
@@ -34,7 +34,13 @@ def test_biases_diagonals_and_norms_take_their_channels_from_where_they_stand():
     """
     model = model_of(one_state("K^T N(d (K Y + b)) + e", declarations))
     widths = {name: p.width_in for name, p in model.parameters.items()}
-    assert widths == {"K": C, "b": C * 2, "e": C, "d": C * 2, "N": C * 2}
+    assert widths == {
+        "K": STATE_WIDTH,
+        "b": STATE_WIDTH * 2,
+        "e": STATE_WIDTH,
+        "d": STATE_WIDTH * 2,
+        "N": STATE_WIDTH * 2,
+    }
     # where nothing inside tells the channels, they are those that the whole has to have
     text = "K^T ((d/2) tanh((b + b) - d b) + N(K Y)) + (e + e)"
     model = model_of(one_state(text, declarations))
@@ -46,7 +52,9 @@ def test_a_second_order_equation_is_a_pair_for_a_first_order_scheme():
     assert list(model.system) == [State("Y"), State("Y", 1)]
     assert model.system[State("Y")] == State("Y", 1)
     assert model.dynamics.initial[State("Y")] == expr.Input()
-    assert model.dynamics.initial[State("Y", 1)] == expr.Apply(expr.Param("K"), expr.Input())
+    assert model.dynamics.initial[State("Y", 1)] == expr.Apply(
+        expr.LearnedOperator("K"), expr.Input()
+    )
     assert model.dynamics.output == expr.Concat((State("Y"), State("Y", 1)))
     assert (model.discretisation.h, model.discretisation.horizon) == (None, 1)
 

@@ -9,7 +9,7 @@ from odenet.compiler import load
 from odenet.diagnostics import SpecError
 from odenet.model.expressions import expr
 from odenet.model.expressions.expr import State
-from odenet.model.expressions.numbers import C, Width, fixed
+from odenet.model.expressions.numbers import STATE_WIDTH, Width, fixed_width
 from odenet.model.tables.argument_kinds import Call
 from tests.language.texts import GOOD, ROOT, SPECS
 from tests.model.texts import errors_of, good, model_of, one_state
@@ -51,13 +51,13 @@ def test_a_map_is_a_pipeline_that_keeps_the_shape():
         "bn", "relu", "conv", "gn", "leaky_relu", "conv", "dropout",
     ]  # fmt: skip
     assert [layer.shape_out.channels for layer in maps["f"].layers] == [
-        C,
-        C,
-        C * 2,
-        C * 2,
-        C * 2,
-        C,
-        C,
+        STATE_WIDTH,
+        STATE_WIDTH,
+        STATE_WIDTH * 2,
+        STATE_WIDTH * 2,
+        STATE_WIDTH * 2,
+        STATE_WIDTH,
+        STATE_WIDTH,
     ]
     assert (maps["f"].shared, maps["g"].shared) == (False, True)
     assert maps["g"].layers[0].arguments["bias"] == "yes"
@@ -68,12 +68,12 @@ def test_by_default_the_states_share_the_input_and_the_output_is_their_concatena
     split = expr.Split(expr.Input())
     assert dynamics.initial == {State("Y"): split, State("Z"): split}
     assert dynamics.output == expr.Concat((State("Y"), State("Z")))
-    assert (dynamics.input_parts, dynamics.width_out) == (2, C * 2)
+    assert (dynamics.input_parts, dynamics.width_out) == (2, STATE_WIDTH * 2)
 
 
 def test_the_input_is_divided_among_the_states_that_take_a_part():
     dynamics = model_of(f"{TWO_STATES}Z(0) = 0\noutput Y\ndiscretise verlet(h = 0.1)").dynamics
-    assert (dynamics.input_parts, dynamics.width_out) == (1, C)
+    assert (dynamics.input_parts, dynamics.width_out) == (1, STATE_WIDTH)
 
 
 def test_the_input_may_be_read_at_every_step():
@@ -130,7 +130,7 @@ def test_inside_residual_the_layers_have_shapes_of_their_own():
 def test_inputs_are_vectors_images_or_volumes():
     assert good("points").input_shape.space == ()
     assert good("volumes").input_shape.space == (8, 8, 8)
-    assert good("points").input_shape.channels == fixed(2)
+    assert good("points").input_shape.channels == fixed_width(2)
 
 
 @pytest.mark.parametrize("spelling", ["ascii_spelling", "greek_spelling"])
@@ -144,7 +144,7 @@ def test_greek_letters_subscripts_and_signs_have_ascii_spellings(spelling):
 
 def test_a_let_may_count_channels():
     model = model_of(one_state("K^T relu(K Y)", "let w = 2 c\nparam K : conv(3, out = w + c)"))
-    assert model.parameters["K"].width_out == C * 3
+    assert model.parameters["K"].width_out == STATE_WIDTH * 3
     assert model.constants == {}
 
 
@@ -209,5 +209,5 @@ def test_numbers_of_the_file_do_not_hide_the_words_of_the_language():
     text = one_state("Y + b", lets, "net = input(1, 8, 8) -> conv(conv, flow) -> flow(euler)")
     model = model_of(text)
     assert [(layer.name, layer.shape_out.channels) for layer in model.net] == [
-        ("conv", fixed(2)), ("flow", fixed(2)),
+        ("conv", fixed_width(2)), ("flow", fixed_width(2)),
     ]  # fmt: skip

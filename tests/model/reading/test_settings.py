@@ -7,7 +7,7 @@ import pytest
 from odenet.diagnostics import SpecError
 from odenet.model.expressions import expr
 from odenet.model.expressions.expr import State
-from odenet.model.reading.settings import without_parts
+from odenet.model.reading.settings import merge_settings
 from tests.model.texts import errors_of, model_of, one_state
 
 TEXT = one_state(
@@ -136,9 +136,9 @@ def test_epochs_and_steps_at_once_are_refused_wherever_they_come_from():
 
 def test_what_is_changed_of_a_run_replaces_epochs_and_steps_too():
     before = {"epochs": 3, "h": 0.1}
-    assert without_parts(before, {"steps": 9}, ()) == {"h": 0.1, "steps": 9}
-    assert without_parts({"steps": 9}, {"epochs": 3}, ()) == {"epochs": 3}
-    assert without_parts({"steps": 9}, {"epochs": 3}, {"steps"}) == {"steps": 9, "epochs": 3}
+    assert merge_settings(before, {"steps": 9}, ()) == {"h": 0.1, "steps": 9}
+    assert merge_settings({"steps": 9}, {"epochs": 3}, ()) == {"epochs": 3}
+    assert merge_settings({"steps": 9}, {"epochs": 3}, {"steps"}) == {"steps": 9, "epochs": 3}
 
 
 def test_only_a_let_that_nothing_reads_is_asked_about():

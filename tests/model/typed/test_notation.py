@@ -91,7 +91,7 @@ def test_brackets_stand_where_they_are_needed(text, latex):
 def test_indices_stand_in_one_place():
     assert LATEX.show(expr.Slot("Y1", 1)) == "Y_{1,n+1}"
     assert LATEX.show(expr.Slot("alpha_f", 0)) == r"\alpha_{f,n}"
-    assert LATEX.show(expr.Param("K_2")) == "K_{2}"
+    assert LATEX.show(expr.LearnedOperator("K_2")) == "K_{2}"
     assert LATEX.show(expr.State("speed", 1)) == r"\dot{\mathrm{speed}}"
     assert LATEX.name("Alpha") == r"\mathrm{A}"
     assert latex_text("1/(γ K1ᵀ)") == r"1/(\gamma K_{1}^{\top})"

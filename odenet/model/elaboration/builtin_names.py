@@ -1,4 +1,4 @@
-"""The names that the language itself gives a meaning to, and the functions among them."""
+"""The built-in names of the language, and the built-in functions among them."""
 
 from collections.abc import Callable
 
@@ -9,7 +9,8 @@ from odenet.model.expressions.numbers import Value
 from odenet.model.tables.activations import ACTIVATIONS, ActivationKind
 from odenet.model.tables.argument_kinds import Subject
 
-FIXED = {
+# Built-in names other than activations, each with its meaning.
+CORE_NAMES = {
     "I": "the identity operator",
     "u": "the flow's input",
     "split": "the split of the input",
@@ -17,18 +18,20 @@ FIXED = {
 }
 
 
-def fixed_names() -> dict[str, str]:
-    """The names that no file can redefine, with what they mean."""
-    return FIXED | dict.fromkeys(ACTIVATIONS, "an activation of the language")
+def builtin_names() -> dict[str, str]:
+    """All names that no file can redefine, each with its meaning in words."""
+    return CORE_NAMES | dict.fromkeys(ACTIVATIONS, "an activation of the language")
 
 
 def _split(arguments: tuple[expr.Node, ...], span: Span) -> expr.Node | None:
+    """The expression of `split(u)`; None for other arguments."""
     if len(arguments) == 1 and isinstance(arguments[0], expr.Input):
         return expr.Split(arguments[0], span=span)
     return None
 
 
 def _concat(arguments: tuple[expr.Node, ...], span: Span) -> expr.Node | None:
+    """The expression of `concat(Y, Z)`; None for arguments that are not fields."""
     if arguments and all(a.kind is expr.Kind.FIELD for a in arguments):
         return expr.Concat(arguments, span=span)
     return None
@@ -38,31 +41,33 @@ SPLIT = Function("split", "split(u)", _split)
 CONCAT = Function("concat", "concat(Y, Z)", _concat)
 
 
-def family(row: ActivationKind, evaluate: Callable[[expr.Node], Value], report: Report) -> Function:
-    """An activation that takes constants before its field, as `leaky_relu(0.1)` does.
+def activation_with_constants(
+    row: ActivationKind, evaluate: Callable[[expr.Node], Value], report: Report
+) -> Function:
+    """The function of an activation with constants: `leaky_relu`, which `leaky_relu(0.1)` calls.
 
     Args:
-        row: of the activation.
+        row: the row of the activation in the table of activations.
         evaluate: gives the value of a constant.
-        report: takes what is wrong with one.
+        report: collects the errors.
     """
-    takes = f"{row.name}({', '.join('0.1' for _ in row.constants)})(…)"
+    usage = f"{row.name}({', '.join('0.1' for _ in row.constants)})(…)"
 
     def call(arguments: tuple[expr.Node, ...], span: Span) -> expr.Node | None:
-        scalars = all(a.kind is expr.Kind.SCALAR for a in arguments)
-        if len(arguments) != len(row.constants) or not scalars:
+        are_scalars = all(a.kind is expr.Kind.SCALAR for a in arguments)
+        if len(arguments) != len(row.constants) or not are_scalars:
             return None
         nodes = [node for argument in arguments for node in argument.walk()]
         for kind, verb in ((expr.Time, "move in time"), (expr.LearnedScalar, "be learned")):
             if any(isinstance(node, kind) for node in nodes):
                 message = f"the constant of `{row.name}` cannot {verb}"
                 report.reject("fixed-constant", message, span, "give a number")
-        before = report.errors
+        errors_before = report.error_count
         for (name, kind), argument in zip(row.constants.items(), arguments, strict=True):
-            about = Subject(f"{name} in {row.name}", "is its constant", argument.span, report.add)
-            kind.check(evaluate(argument), about)
-        if report.errors > before:
+            subject = Subject(f"{name} in {row.name}", "is its constant", argument.span, report.add)
+            kind.check(evaluate(argument), subject)
+        if report.error_count > errors_before:
             raise Rejected
         return expr.Activation(row.name, arguments, span=span)
 
-    return Function(row.name, takes, call)
+    return Function(row.name, usage, call)
