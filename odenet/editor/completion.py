@@ -36,7 +36,7 @@ class Proposal:
 
 
 def completions(document: Document, line: int, column: int) -> list[Proposal]:
-    """The words that can stand at a position, also those that the letters there do not begin.
+    """All words that can stand at a position, whatever the first letters that are there already.
 
     Args:
         document: the file, which may be incomplete.
@@ -91,7 +91,7 @@ def _recipe_proposals(prefix: str) -> list[Proposal]:
         return _proposals("key", keys)
     kind = keys[key.strip()].kind if key.strip() in keys else None
     options: Mapping[str, object] | Iterable[str] = ()
-    # kinds that wrap another one: a list of items, or a word or a value of some kind
+    # `item` is the kind of the items of a list, `kind` that of a value other than a word
     for value_kind in (kind, getattr(kind, "item", None), getattr(kind, "kind", None)):
         if isinstance(value_kind, Choice):
             options = value_kind.forms

@@ -21,7 +21,7 @@ from odenet.model.typed.dialects import OdeDialect
 from odenet.model.typed.notation import Notation
 from odenet.model.typed.scheme import Scheme, Update
 
-MOST_LINES = 100
+MOST_LINES = 100  # of a composition
 SchemeValue = TypeVar("SchemeValue", Slot, Stage, Slot | Stage)
 
 

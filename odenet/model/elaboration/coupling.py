@@ -24,7 +24,7 @@ from odenet.model.expressions.expr import Node, Slot, Stage
 from odenet.model.expressions.fold import sum_of
 from odenet.model.typed.scheme import Scheme
 
-LAMBDA = "lambda"
+LAMBDA = "lambda"  # the constant λ that couples the two copies
 
 
 class StepResult(NamedTuple):
@@ -59,7 +59,7 @@ def coupling_text(name: str, scheme: Scheme, weight: Node | None = None) -> str:
     writer.spellings[LAMBDA] = "λ"
     writer.taken_names |= {*writer.constants, *(u.target.name for u in scheme.updates)}
     copies = {u: _name_second_copy(writer, u, len(scheme.equations) == 1) for u in scheme.equations}
-    # names of stages are free again: `_add_step` gives them to the copies' stages
+    # the names of stages are free again, for the stages that `_add_step` adds
     writer.taken_names -= {u.target.name for u in scheme.updates if isinstance(u.target, Stage)}
     writer.aux = list(copies.values())
     writer.starts = [(Slot(z, 0), Slot(y, 0)) for y, z in copies.items()]

@@ -8,7 +8,7 @@ from odenet.model.expressions import expr
 from odenet.model.expressions.expr import Kind, Node
 from odenet.model.expressions.fold import map_children, product_of, sum_of
 
-H = expr.Constant("h")
+H = expr.Constant("h")  # the step size
 Monomial = tuple[Fraction, dict[str, int]]  # coefficient, and constant -> exponent
 
 

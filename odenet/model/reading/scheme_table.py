@@ -38,7 +38,7 @@ class SchemeTable:
         self.report = report
         self._schemes: dict[str, Scheme | None] = {}
         self._statements: dict[str, tree.MadeScheme] = {}
-        self._in_progress: list[str] = []
+        self._in_progress: list[str] = []  # the schemes being made, each as a part of the previous
         for file in files:
             self._add_file(file)
         for statement in [*self._statements.values()]:
