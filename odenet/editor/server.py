@@ -48,7 +48,11 @@ def serve() -> None:
 
 
 def make_server() -> LanguageServer:
-    """The server, with a handler for each request that it answers."""
+    """The server, with its handlers.
+
+    Of notifications: `did_open`, `did_change`, `did_save`, `did_close`; of requests:
+    `answer_hover`, `answer_completion`, `answer_definition`, `answer_formatting`.
+    """
     # Editors send whole texts: pygls counts lines in changes differently (form feed, U+2028).
     full_sync = lsp.TextDocumentSyncKind.Full
     server = LanguageServer("odenet", odenet.__version__, text_document_sync_kind=full_sync)
