@@ -4,18 +4,10 @@ from odenet.diagnostics.codes import CODES, Code
 from odenet.diagnostics.diagnostic import Diagnostic
 from odenet.diagnostics.frame import render
 from odenet.diagnostics.printable import printable, printable_lines, shell_quoted
-from odenet.diagnostics.report import (
-    Rejected,
-    Report,
-    SpecError,
-    nearest_name,
-    strip_digits,
-    suggest,
-)
+from odenet.diagnostics.report import Rejected, Report, SpecError, nearest_name, suggest
 from odenet.diagnostics.source import Source, Span
 
 __all__ = [
     "CODES", "Code", "Diagnostic", "Rejected", "Report", "Source", "Span", "SpecError",
-    "nearest_name", "printable", "printable_lines", "render", "shell_quoted", "strip_digits",
-    "suggest",
+    "nearest_name", "printable", "printable_lines", "render", "shell_quoted", "suggest",
 ]  # fmt: skip

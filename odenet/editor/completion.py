@@ -63,10 +63,8 @@ def completions(document: Document, line: int, column: int) -> list[Proposal]:
         ]
         after_scheme = "(" in prefix or len(prefix.split()) > 1
         words = [word for word in ("exact", "start") if after_scheme]
-        return [
-            *_proposals("scheme", [] if after_scheme else [*schemes, *library_names()]),
-            *_proposals("keyword", words),
-        ]
+        schemes = [] if after_scheme else [*schemes, *library_names()]
+        return [*_proposals("scheme", schemes), *_proposals("keyword", words)]
     if statement == "require":
         return _proposals("claim", CLAIMS)
     if ":" in prefix and "param" in prefix.split()[:2]:

@@ -1,6 +1,6 @@
 """The text that an editor shows about the word under the mouse."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 
 from odenet.diagnostics import Span
 from odenet.editor.document import Document
@@ -98,12 +98,7 @@ def _describe_claim(name: str) -> str:
     return f"`{CLAIMS[name].usage}`: claim; {CLAIMS[name].meaning}" if name in CLAIMS else ""
 
 
-_TABLES: tuple[Callable[[str], str], ...] = (
-    _describe_activation,
-    _describe_claim,
-    _describe_layer,
-    _describe_parameter,
-)
+_TABLES = (_describe_activation, _describe_claim, _describe_layer, _describe_parameter)
 
 
 def _describe_shapes(document: Document, word: Span) -> Iterator[str]:

@@ -104,15 +104,13 @@ class ArgumentReader(Scope):
         positional: list[Any] = []
         by_name: dict[str, Any] = {}
         places: dict[str | int, Any] = {}
-        last_span = group.span
+        previous = group.span
         for argument in group.arguments:
             value = self.value(argument.value)
             if argument.name is None:
                 if by_name:
                     message = "values by position come before those by name"
-                    is_comma = (
-                        re.search(r"[\s=]0$", last_span.text) and argument.span.text.isdigit()
-                    )
+                    is_comma = re.search(r"[\s=]0$", previous.text) and argument.span.text.isdigit()
                     help_ = f"write `0.{argument.span.text}`, with a point" if is_comma else ""
                     self.report.reject("wrong-argument", message, argument.span, help_)
                 places[len(positional)] = argument.span
@@ -123,7 +121,7 @@ class ArgumentReader(Scope):
             else:
                 places[argument.name.id] = argument.span
                 by_name[argument.name.id] = value
-            last_span = argument.span
+            previous = argument.span
         return Call(name.id, tuple(positional), by_name, node.span, name.span, places)
 
     # The methods of `Scope`, which `Elaborator` calls. In an argument only numbers have names.

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
-from odenet.model.elaboration.rewriting import H, parity, substitute, with_negative_step
+from odenet.model.elaboration.rewriting import H, negate_step, parity, substitute
 from odenet.model.elaboration.scheme_text import (
     CompositionError,
     SchemeWriter,
@@ -22,6 +22,7 @@ from odenet.model.typed.notation import Notation
 from odenet.model.typed.scheme import Scheme, Update
 
 MOST_LINES = 100  # of a composition
+Defaults = Mapping[str, Node | None]  # constant -> its default; None without one
 SchemeValue = TypeVar("SchemeValue", Slot, Stage, Slot | Stage)
 
 
@@ -40,9 +41,7 @@ class Substep:
     values: Mapping[str, Node] = field(default_factory=dict[str, Node])
 
 
-def composition_text(
-    name: str, substeps: Sequence[Substep], constants: Mapping[str, Node | None]
-) -> str:
+def composition_text(name: str, substeps: Sequence[Substep], constants: Defaults) -> str:
     """The source text of a scheme whose step runs several schemes one after the other.
 
     Args:
@@ -69,7 +68,7 @@ def composition_text(
             raise CompositionError(message)
     values: dict[str, Slot | Stage] = {u: Slot(u, 0) for u in first.unknowns}
     for index, substep in enumerate(aligned):
-        values = _add_substep(writer, substep, values, is_last=index == len(aligned) - 1)
+        values = _add_substep(writer, substep, values, last=index == len(aligned) - 1)
     return writer.write(name)
 
 
@@ -123,13 +122,13 @@ def _with_new_names(
     numbers: dict[str, Node] = {n: expr.Constant(m) for n, m in decays.items()}
     numbers |= {n: expr.Constant(renaming[n]) for n in dict(scheme.lets) if n in renaming}
 
-    def new_value(old: SchemeValue) -> SchemeValue:
+    def rename(old: SchemeValue) -> SchemeValue:
         return replace(old, name=renaming.get(old.name, old.name))
 
     def replace_field(node: Node) -> Node:
         match node:
             case Slot() | Stage():
-                return new_value(node)
+                return rename(node)
             case expr.Rate():
                 return expr.Rate(names.get(node.function, node.function), node.arguments)
             case _:
@@ -144,19 +143,15 @@ def _with_new_names(
         lets=tuple((renaming.get(n, n), rewrite(v)) for n, v in scheme.lets),
         patterns=first.patterns,
         aux=tuple(renaming.get(n, n) for n in scheme.aux),
-        starts=tuple((new_value(s), rewrite(v)) for s, v in scheme.starts),
-        updates=tuple(
-            Update(new_value(u.target), rewrite(u.value), u.span) for u in scheme.updates
-        ),
+        starts=tuple((rename(s), rewrite(v)) for s, v in scheme.starts),
+        updates=tuple(Update(rename(u.target), rewrite(u.value), u.span) for u in scheme.updates),
         spellings={**scheme.spellings, **first.spellings},
         span=scheme.span,
         text=scheme.text,
     )
 
 
-def _add_constants(
-    writer: SchemeWriter, substep: Substep, declared: Mapping[str, Node | None]
-) -> None:
+def _add_constants(writer: SchemeWriter, substep: Substep, declared: Defaults) -> None:
     """Add the constants of a substep that have no value in it to those of the composition."""
     for name, default in substep.scheme.constants:
         if name in {*substep.values, *substep.scheme.implied_constants, *declared}:
@@ -172,37 +167,28 @@ def _add_constants(
 
 
 def _add_substep(
-    writer: SchemeWriter,
-    substep: Substep,
-    initial_values: Mapping[str, Slot | Stage],
-    is_last: bool,
+    writer: SchemeWriter, substep: Substep, initial: Mapping[str, Slot | Stage], last: bool
 ) -> dict[str, Slot | Stage]:
     """Add the lines of a substep.
 
     Args:
         writer: the composition, to which they are added.
         substep: the scheme, with the names of the composition.
-        initial_values: the values of the unknowns before the substep, by name.
-        is_last: whether its results are those of the whole step.
+        initial: the values of the unknowns before the substep, by name.
+        last: whether its results are those of the whole step.
 
     Returns:
         The values of the unknowns after the substep, by name.
     """
-    replacements = _add_lets(writer, substep)
-    new_values: dict[Node, Slot | Stage] = {
-        Slot(u, 0): value for u, value in initial_values.items()
-    }
-    for update in substep.scheme.updates:
+    scheme, replacements = substep.scheme, _add_lets(writer, substep)
+    new_values: dict[Node, Slot | Stage] = {Slot(u, 0): value for u, value in initial.items()}
+    for update in scheme.updates:
         value = substitute_values(update.value, replacements, new_values)
         target = update.target
-        new_target = (
-            target
-            if is_last and isinstance(target, Slot)
-            else new_stage(writer, substep.scheme, target)
-        )
-        new_values[target] = new_target
-        writer.lines.append((new_target, value))
-    return {u: new_values[Slot(u, 1)] for u in initial_values}
+        result = target if last and isinstance(target, Slot) else new_stage(writer, scheme, target)
+        new_values[target] = result
+        writer.lines.append((result, value))
+    return {u: new_values[Slot(u, 1)] for u in initial}
 
 
 def _add_lets(writer: SchemeWriter, substep: Substep) -> dict[str, Node]:
@@ -238,12 +224,10 @@ def adjoint_text(name: str, scheme: Scheme, inverse: Sequence[Update]) -> str:
     odd_names: set[str] = set()
     for let_name, value in scheme.lets:
         let_parity = parity(value, odd_names)
-        writer.lets[let_name] = (
-            with_negative_step(value, odd_names) if let_parity is None else value
-        )
+        writer.lets[let_name] = negate_step(value, odd_names) if let_parity is None else value
         odd_names |= {let_name} if let_parity == -1 else set()
     writer.starts = [
-        (slot, with_negative_step(value, odd_names) if slot.name in scheme.aux else value)
+        (slot, negate_step(value, odd_names) if slot.name in scheme.aux else value)
         for slot, value in scheme.starts
     ]
     oldest_offset = {unknown: min(scheme.stored_offsets(unknown)) for unknown in scheme.unknowns}
@@ -257,6 +241,6 @@ def adjoint_text(name: str, scheme: Scheme, inverse: Sequence[Update]) -> str:
     for line in inverse:
         target = mirror(line.target) or line.target
         assert isinstance(target, Slot | Stage)
-        value = with_negative_step(substitute(line.value, {}, mirror), odd_names)
+        value = negate_step(substitute(line.value, {}, mirror), odd_names)
         writer.lines.append((target, value))
     return writer.write(name)

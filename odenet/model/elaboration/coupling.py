@@ -7,10 +7,10 @@ from typing import NamedTuple
 
 from odenet.model.elaboration.rewriting import (
     negate,
+    negate_step,
     parity,
     substitute,
     terms_of,
-    with_negative_step,
 )
 from odenet.model.elaboration.scheme_text import (
     CompositionError,
@@ -132,7 +132,7 @@ def _add_reversed_lets(writer: SchemeWriter, scheme: Scheme) -> tuple[dict[str, 
         if let_parity is None:
             new_name = writer.fresh_name(name)
             writer.spellings[new_name] = derived_spelling(scheme, name, new_name)
-            writer.lets[new_name] = with_negative_step(formula, odd_names)
+            writer.lets[new_name] = negate_step(formula, odd_names)
             reversed_lets[name] = expr.Constant(new_name)
         elif let_parity < 0:
             odd_names.add(name)
@@ -144,9 +144,7 @@ def _reversed_scheme(
 ) -> Scheme:
     """A scheme with -h for h in its lines."""
     updates = tuple(
-        replace(
-            u, value=with_negative_step(substitute_values(u.value, reversed_lets, {}), odd_names)
-        )
+        replace(u, value=negate_step(substitute_values(u.value, reversed_lets, {}), odd_names))
         for u in scheme.updates
     )
     return replace(scheme, updates=updates)

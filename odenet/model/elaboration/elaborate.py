@@ -23,7 +23,7 @@ MOST_NODES = 10_000  # in a formula
 PER_SAMPLE = (
     expr.State, expr.Input, expr.Split, expr.Slot, expr.ElementwiseExp, expr.Stage, expr.Rate,
 )  # fmt: skip
-MOST_LEVELS = 100  # levels of a formula: each stage recurses over it, in Python's 1000 stack frames
+MAX_DEPTH = 100  # levels of a formula: each stage recurses over it, in Python's 1000 stack frames
 
 
 class Elaborator:
@@ -66,7 +66,7 @@ class Elaborator:
         if isinstance(expression, Function):
             self._reject_uncalled(expression, node)
         if not self._nesting:
-            if _is_deeper_than(expression, MOST_LEVELS):
+            if _is_deeper_than(expression, MAX_DEPTH):
                 self._reject_depth(node)
             self.require_short(expression, node)
         return expression
@@ -92,9 +92,7 @@ class Elaborator:
             self._reject("too-large", node, "this formula is too long, with its lets written out")
 
     def _reject_depth(self, node: tree.Value) -> NoReturn:
-        help_ = (
-            f"at most {MOST_LEVELS} levels: a factor is one, and what a let names is written out"
-        )
+        help_ = f"at most {MAX_DEPTH} levels: a factor is one, and what a let names is written out"
         self._reject("too-large", node, "this formula is nested too deeply", help_=help_)
 
     def _reject(

@@ -1,12 +1,12 @@
 """Elaborates schemes that are made of others: `compose(S(h/2), adjoint(S)(h/2))`, `coupled(S)`."""
 
 import re
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 
 from odenet.diagnostics import Report, Source, suggest
 from odenet.language import parse, tree
-from odenet.model.elaboration.composition import Substep, adjoint_text, composition_text
+from odenet.model.elaboration.composition import Defaults, Substep, adjoint_text, composition_text
 from odenet.model.elaboration.coupling import LAMBDA, coupling_text
 from odenet.model.elaboration.rewriting import H
 from odenet.model.elaboration.scheme_reader import SchemeReader, elaborate_scheme
@@ -23,15 +23,15 @@ SCHEME_FUNCTIONS = {
 }
 
 # Gives the lines of a scheme's inverse, or the reason why it has none; a later stage supplies it.
-InvertScheme = Callable[[Scheme], Sequence[Update] | str]
+Invert = Callable[[Scheme], Sequence[Update] | str]
 # Finds a scheme by its name; raises Rejected.
-FindScheme = Callable[[tree.Name], Scheme]
+Find = Callable[[tree.Name], Scheme]
 
 
 def make_scheme(
     statement: tree.MadeScheme,
-    find: FindScheme,
-    invert: InvertScheme,
+    find: Find,
+    invert: Invert,
     maps: Collection[str],
     report: Report,
 ) -> Scheme:
@@ -46,9 +46,8 @@ def make_scheme(
     """
     scope = SchemeReader(statement.block, report, maps)
     constants = dict(scope.read_constants())
-    return SchemeMaker(find, invert, scope, report).scheme(
-        statement.value, statement.name.id, constants
-    )
+    maker = SchemeMaker(find, invert, scope, report)
+    return maker.scheme(statement.value, statement.name.id, constants)
 
 
 def split_made_scheme(node: tree.Value) -> tuple[tree.Value, tree.Group | None] | None:
@@ -82,15 +81,13 @@ class SchemeMaker:
         report: collects the errors.
     """
 
-    def __init__(self, find: FindScheme, invert: InvertScheme, scope: SchemeScope, report: Report):
+    def __init__(self, find: Find, invert: Invert, scope: SchemeScope, report: Report):
         self.find = find
         self.invert = invert
         self.scope = scope
         self.report = report
 
-    def scheme(
-        self, node: tree.Value, name: str = "", constants: Mapping[str, Node | None] | None = None
-    ) -> Scheme:
+    def scheme(self, node: tree.Value, name: str = "", constants: Defaults | None = None) -> Scheme:
         """The scheme that an expression names or makes; raises Rejected.
 
         Args:
@@ -134,11 +131,7 @@ class SchemeMaker:
         self.report.reject("composition", "a scheme is wanted here", node.span, help_)
 
     def _adjoint_or_coupling(
-        self,
-        title: str,
-        function: str,
-        argument: tree.Argument,
-        constants: Mapping[str, Node | None],
+        self, title: str, function: str, argument: tree.Argument, constants: Defaults
     ) -> str:
         """The text of the adjoint or the coupling of the scheme that an argument gives."""
         substep = self._substep(argument)

@@ -79,9 +79,8 @@ class Products:
                 help_ = f"write the number first: `{syntax.span.text} {node.span.text}`"
                 if isinstance(value, expr.Time):
                     help_ = f"write `{node.span.text}`: a state is read at the time of the step"
-                self._reject(
-                    syntax, f"{with_article(factor.kind)} comes before a number", help_=help_
-                )
+                message = f"{with_article(factor.kind)} comes before a number"
+                self._reject(syntax, message, help_=help_)
             result = self._juxtapose(factor, _scale(scalars, result), syntax)
             scalars, syntax = [], node
         return _scale(scalars, result)

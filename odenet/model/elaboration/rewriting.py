@@ -112,7 +112,7 @@ def _constant_power(name: str, power: int) -> Node:
 # --- the step size reversed ----------------------------------------------------------------------
 
 
-def with_negative_step(node: Node, odd_names: Collection[str] = ()) -> Node:
+def negate_step(node: Node, odd_names: Collection[str] = ()) -> Node:
     """A formula with -h for h; the signs are moved out of products and quotients.
 
     Args:
@@ -141,7 +141,7 @@ def split_sign(node: Node, odd_names: Collection[str]) -> tuple[int, Node]:
                 return -1, sum_of([(1, term) for _, term in signed_terms])
             return 1, sum_of(signed_terms)
         case _:
-            return 1, map_children(node, partial(with_negative_step, odd_names=odd_names))
+            return 1, map_children(node, partial(negate_step, odd_names=odd_names))
 
 
 def parity(node: Node, odd_names: Collection[str]) -> int | None:

@@ -44,16 +44,12 @@ class SchemeReader(SchemeScope):
         for pattern in patterns:
             self._add_name(pattern.name)
             self.unknowns.append(pattern.name.id)
-        typed_patterns = tuple(
-            part for pattern in patterns for part in self._typed_patterns(pattern)
-        )
+        typed_patterns = tuple(p for pattern in patterns for p in self._typed_patterns(pattern))
         aux_names = [name for rule in rules if isinstance(rule, tree.Aux) for name in rule.names]
         for name in aux_names:
             self._add_name(name)
             self.unknowns.append(name.id)
-        decays = dict.fromkeys(
-            pattern.decay for pattern in typed_patterns if pattern.decay is not None
-        )
+        decays = dict.fromkeys(p.decay for p in typed_patterns if p.decay is not None)
         constants += tuple((name, None) for name in decays)
         lets, updates = self._lines()
         starts = self.starts(tuple(rule for rule in rules if isinstance(rule, tree.Start)))
@@ -100,9 +96,8 @@ class SchemeReader(SchemeScope):
         except EvaluationError as error:
             has_name = any(isinstance(node, expr.Constant) for node in default.walk())
             message = "a default value is a plain number" if has_name else str(error)
-            self.report.error(
-                "scheme-for", message, error.node.span or value.span, "write `γ = 0.9`"
-            )
+            span = error.node.span or value.span
+            self.report.error("scheme-for", message, span, "write `γ = 0.9`")
             return None
         return default
 

@@ -180,11 +180,10 @@ class SchemeScope(Scope):
         else:
             self.broken_names.add(node.id)
             message = f"unknown name `{node.spelling}` in scheme {self.block.name.spelling}"
-            spellings = sorted(
+            known = sorted(
                 self.spellings.get(n, n) for names in self._names_by_kind() for n in names
             )
-            suggestion = suggest(node.spelling, spellings)
-            help_ = suggestion or f"it has {', '.join(spellings)}"
+            help_ = suggest(node.spelling, known) or f"it has {', '.join(known)}"
             self.report.reject("unknown-name", message, node.span, help_)
 
     def _names_by_kind(self) -> tuple[Collection[str], ...]:

@@ -71,14 +71,11 @@ class SchemeWriter:
         lines = [f"for {notation.for_line(self.model_scheme)}"]
         lines += [f"aux {', '.join(map(notation.name, self.aux))}"] if self.aux else []
         for slot, value in self.starts:
-            lines.append(
-                f"start {notation.name(slot.name)}[{slot.offset}] = {_start_text(notation, value)}"
-            )
+            text = _start_text(notation, value)
+            lines.append(f"start {notation.name(slot.name)}[{slot.offset}] = {text}")
         lines += [f"let {notation.name(n)} = {notation.show(v)}" for n, v in self.lets.items()]
         width = max(len(notation.show(target)) for target, _ in self.lines)
-        lines += [
-            f"{notation.show(t):<{width}} = {notation.show(value)}" for t, value in self.lines
-        ]
+        lines += [f"{notation.show(t):<{width}} = {notation.show(v)}" for t, v in self.lines]
         head = f"{name}({', '.join(constants)})" if constants else name
         return "\n".join([f"scheme {head} {{", *(f"    {line}" for line in lines), "}"])
 

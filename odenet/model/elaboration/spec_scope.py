@@ -5,7 +5,8 @@ from fractions import Fraction
 from pathlib import Path
 from typing import NoReturn
 
-from odenet.diagnostics import Rejected, Report, Span, strip_digits, suggest
+from odenet.diagnostics import Rejected, Report, Span, suggest
+from odenet.diagnostics.report import strip_digits
 from odenet.language import ConfusableNames, canonical, tree
 from odenet.model.elaboration.builtin_names import CONCAT, SPLIT, activation_with_constants
 from odenet.model.elaboration.declared_names import DeclaredNames
@@ -82,9 +83,7 @@ class SpecScope(DeclaredNames):
 
     def constants(self) -> dict[str, Fraction | float]:
         """The values of the `let` numbers that formulas read, in the order in which they do."""
-        return {
-            name: value for name, value in self._let_numbers.items() if not isinstance(value, Width)
-        }
+        return {n: v for n, v in self._let_numbers.items() if not isinstance(v, Width)}
 
     def check_unused_lets(self, lets: tuple[tree.Let, ...]) -> None:
         """Report the errors in `let`s that nothing has used, which were not read yet."""

@@ -22,11 +22,8 @@ def adjoint(operator: expr.Node, is_symmetric: Callable[[str], bool]) -> expr.No
         case expr.Adjoint():
             return operator.operand
         case expr.Compose():
-            left, right = (
-                adjoint(operator.right, is_symmetric),
-                adjoint(operator.left, is_symmetric),
-            )
-            return expr.Compose(left, right, span=operator.span)
+            left = adjoint(operator.right, is_symmetric)
+            return expr.Compose(left, adjoint(operator.left, is_symmetric), span=operator.span)
         case expr.Sum() | expr.Product() | expr.Quotient():
             return map_children(operator, lambda operand: operand if operand.kind is Kind.SCALAR
                            else adjoint(operand, is_symmetric))  # fmt: skip

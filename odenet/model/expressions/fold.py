@@ -21,31 +21,27 @@ _ONE, _MINUS_ONE = expr.Number(Fraction(1), "1"), expr.Number(Fraction(-1), "-1"
 
 
 def fold_arithmetic(
-    node: Node,
-    evaluate: Callable[[Node], Any],
-    evaluate_scalar: Callable[[Node], Any] | None = None,
+    node: Node, evaluate: Callable[[Node], Any], eval_scalar: Callable[[Node], Any] | None = None
 ) -> Any:
     """The value of a sum, product, quotient or power, by Python's operators on operand values.
 
     Args:
         node: the formula.
         evaluate: gives the value of an operand; usually the traversal that calls this function.
-        evaluate_scalar: gives the value of a scalar that multiplies or divides a field or an
+        eval_scalar: gives the value of a scalar that multiplies or divides a field or an
             operator; by default `evaluate`.
 
     Raises:
         SpecError: if the formula has another form.
     """
-    evaluate_scalar = evaluate_scalar or evaluate
+    eval_scalar = eval_scalar or evaluate
     match node:
         case expr.Sum():
-            return reduce(
-                add, (evaluate(t) if sign > 0 else -evaluate(t) for sign, t in node.terms)
-            )
+            return reduce(add, (evaluate(t) if s > 0 else -evaluate(t) for s, t in node.terms))
         case expr.Product():
-            return evaluate_scalar(node.left) * evaluate(node.right)
+            return eval_scalar(node.left) * evaluate(node.right)
         case expr.Quotient():
-            return evaluate(node.numerator) / evaluate_scalar(node.denominator)
+            return evaluate(node.numerator) / eval_scalar(node.denominator)
         case expr.Power():
             return evaluate(node.base) ** evaluate(node.exponent)
         case _:
@@ -53,7 +49,7 @@ def fold_arithmetic(
 
 
 def linear_terms(
-    node: expr.Sum | expr.Product | expr.Quotient, evaluate_scalar: Callable[[Node], Factor]
+    node: expr.Sum | expr.Product | expr.Quotient, eval_scalar: Callable[[Node], Factor]
 ) -> Iterator[tuple[Factor, Node]]:
     """The terms of a formula for a field or an operator, written as Σ factor · operand.
 
@@ -61,7 +57,7 @@ def linear_terms(
 
     Args:
         node: the formula.
-        evaluate_scalar: gives the value of a factor; of a quotient that is `1/denominator`.
+        eval_scalar: gives the value of a factor; of a quotient that is `1/denominator`.
 
     Yields:
         The value of each factor, with the operand as a formula.
@@ -69,14 +65,12 @@ def linear_terms(
     match node:
         case expr.Sum():
             for sign, term in node.terms:
-                yield evaluate_scalar(_ONE if sign > 0 else _MINUS_ONE), term
+                yield eval_scalar(_ONE if sign > 0 else _MINUS_ONE), term
         case expr.Product():
-            yield evaluate_scalar(node.left), node.right
+            yield eval_scalar(node.left), node.right
         case expr.Quotient():
-            yield (
-                evaluate_scalar(expr.Quotient(_ONE, node.denominator, span=node.span)),
-                node.numerator,
-            )
+            factor = expr.Quotient(_ONE, node.denominator, span=node.span)
+            yield eval_scalar(factor), node.numerator
 
 
 def sum_of(terms: Sequence[tuple[int, Node]], span: Span | None = None) -> Node:

@@ -8,7 +8,7 @@ from typing import Any
 
 from odenet.diagnostics import Rejected, Report
 from odenet.language import tree
-from odenet.model.elaboration.made_schemes import InvertScheme
+from odenet.model.elaboration.made_schemes import Invert
 from odenet.model.fitting.flows import FlowChecks, FlowShapes
 from odenet.model.reading.crops import check_crops
 from odenet.model.reading.declarations import Declarations
@@ -36,7 +36,7 @@ def build(
     file: tree.File,
     used_files: Sequence[tree.File],
     settings: Mapping[str, Any],
-    invert: InvertScheme,
+    invert: Invert,
     report: Report,
 ) -> Model:
     """The typed program of a file.

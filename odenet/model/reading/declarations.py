@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from odenet.diagnostics import Rejected, Report
 from odenet.language import tree
 from odenet.model.elaboration.argument_reader import ArgumentReader
-from odenet.model.elaboration.made_schemes import InvertScheme
+from odenet.model.elaboration.made_schemes import Invert
 from odenet.model.elaboration.spec_scope import SpecScope
 from odenet.model.reading.scheme_table import SchemeTable
 from odenet.model.reading.settings import Settings
@@ -30,7 +30,7 @@ class Declarations:
         file: tree.File,
         used_files: Sequence[tree.File],
         overrides: Settings,
-        invert: InvertScheme,
+        invert: Invert,
         report: Report,
     ):
         self.file = file
@@ -147,12 +147,9 @@ class Declarations:
         """Report parameters and maps that no formula reads, if there are any equations."""
         if not self.file.statements_of(tree.State) and not self.file.statements_of(tree.Equation):
             return
+        excused = self.scope.used_names | self.scope.broken_names
         for name in self.scope.declared.values():
-            if (
-                name.id in self.scope.used_names
-                or name.id in self.scope.broken_names
-                or self.may_lack_equation
-            ):
+            if name.id in excused or self.may_lack_equation:
                 continue
             if name.id in self.scope.parameters or name.id in self.scope.maps:
                 kind = "parameter" if name.id in self.scope.parameters else "map"

@@ -185,11 +185,7 @@ def _check_pixels(value: expr.Node, scope: SpecScope) -> None:
     for node in value.walk():
         if not isinstance(node, expr.Apply) or depends_on_sample(node.operand):
             continue
-        names = [
-            factor.name
-            for factor in node.operator.walk()
-            if isinstance(factor, expr.LearnedOperator)
-        ]
+        names = [p.name for p in node.operator.walk() if isinstance(p, expr.LearnedOperator)]
         parameters = [scope.parameters[name] for name in names]
         if any(p.kind.mixes_places and p.options.get("k") != 1 for p in parameters):
             message = "this sums over places, and what it acts on is the same at all of them"

@@ -98,10 +98,8 @@ class Pipelines:
         call = self.argument_reader.call(node, "a layer")
         if call.name in TOKENS.forms:
             arguments = self.argument_reader.check_call(call, TOKENS, call.name)
-            vocabulary = arguments["vocabulary"]
-            return Shape(
-                fixed_width(vocabulary), (arguments["T"],), vocabulary=vocabulary, token_ids=True
-            )
+            size = arguments["vocabulary"]
+            return Shape(fixed_width(size), (arguments["T"],), vocabulary=size, token_ids=True)
         arguments = call.args
         numbers = [s for s in arguments if isinstance(s, Fraction) and s.denominator == 1 and s > 0]
         if call.kwargs or len(numbers) != len(arguments) or not 1 <= len(arguments) <= 4:

@@ -74,9 +74,7 @@ class SchemeConstants:
         given = self._given_constants()
         new_entries = overrides.take(self.parameters, argument_reader)
         if {"h", "T"} & {entry.key for entry in new_entries}:
-            given = {
-                name: value for name, value in given.items() if name not in self.step_parameters
-            }
+            given = {n: value for n, value in given.items() if n not in self.step_parameters}
         for entry in new_entries:
             given[entry.key] = entry.value, entry.value_span
         constants: dict[str, Any] = {"h": None, "T": None}

@@ -7,7 +7,7 @@ from odenet.language import tree
 from odenet.model.elaboration.library import library_names, library_scheme
 from odenet.model.elaboration.made_schemes import (
     SCHEME_FUNCTIONS,
-    InvertScheme,
+    Invert,
     SchemeMaker,
     make_scheme,
 )
@@ -30,7 +30,7 @@ class SchemeTable:
     """
 
     def __init__(
-        self, files: Sequence[tree.File], scope: SpecScope, invert: InvertScheme, report: Report
+        self, files: Sequence[tree.File], scope: SpecScope, invert: Invert, report: Report
     ):
         self.scope = scope
         self.invert = invert

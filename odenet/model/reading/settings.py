@@ -17,10 +17,8 @@ from odenet.model.tables.recipe import OPTIMIZERS, Recipe, recipe_keys
 from odenet.model.tables.recipe_checks import RecipeSetting
 from odenet.model.tables.synonyms import help_for_name
 
-# The value of a setting; a mapping `{"folder": ["my path"]}` is the call `folder("my path")`.
-SettingValue: TypeAlias = (
-    "str | float | Fraction | Sequence[SettingValue] | Mapping[str, Sequence[Any]]"
-)
+# What a setting is set to; a mapping `{"folder": ["my path"]}` is the call `folder("my path")`.
+Value: TypeAlias = "str | float | Fraction | Sequence[Value] | Mapping[str, Sequence[Any]]"
 
 OPTIMIZER = "optimizer"  # the key whose arguments may be set by their names alone
 LENGTH_KEYS = {"epochs", "steps"}  # the keys that both say how long training takes
@@ -38,7 +36,7 @@ class Settings:
         report: collects the errors.
     """
 
-    def __init__(self, values: Mapping[str, SettingValue], report: Report):
+    def __init__(self, values: Mapping[str, Value], report: Report):
         self.report = report
         self._pending: dict[str, tree.Setting] = {}
         self._pending_parts: list[tuple[str, tree.Setting]] = []  # (key, setting of one argument)
@@ -156,10 +154,8 @@ def _entry_of(key: str, recipe: Mapping[str, RecipeSetting]) -> RecipeSetting:
 
 
 def merge_settings(
-    earlier: Mapping[str, SettingValue],
-    later: Mapping[str, SettingValue],
-    declared: Collection[str],
-) -> dict[str, SettingValue]:
+    earlier: Mapping[str, Value], later: Mapping[str, Value], declared: Collection[str]
+) -> dict[str, Value]:
     """Earlier settings, updated by later ones.
 
     A later `optimizer` also replaces `optimizer.lr` and `lr`; these two replace each other, and so
@@ -193,7 +189,7 @@ def data_setting(data: str) -> str | dict[str, list[str]]:
     return {name: [path]} if colon else data
 
 
-def command_line(name: str, value: SettingValue) -> list[str]:
+def command_line(name: str, value: Value) -> list[str]:
     """The command-line arguments that give a setting: `["--set", "h=0.1"]`."""
     if not isinstance(value, Mapping):
         return ["--set", f"{name}={_source_text(value)}"]

@@ -58,9 +58,8 @@ class Skips:
         kept_text = f'"{keep.name}", kept in line {keep.span.line}, is {kept_shape}'
         if kept_shape.space != shape.space:
             help_ = "sizes that s divides are the same after `pool(s)` and `upsample(s)`"
-            raise LayerError(
-                f"{kept_text}, and cannot be joined to {shape}: their sizes differ", help_
-            )
+            message = f"{kept_text}, and cannot be joined to {shape}: their sizes differ"
+            raise LayerError(message, help_)
         if call["add"] == "yes":
             if kept_shape.channels != shape.channels:
                 message = f"{kept_text}, and cannot be added to {shape}: their channels differ"

@@ -47,12 +47,8 @@ def read_starts(line: tree.Discretise, scheme: Scheme, declarations: Declaration
     starts = {slot: value for slot, value in scheme.starts}
     for slot, value in given_values:
         if slot not in starts:
-            start_names = [f"{scheme.spellings[s.name]}[{s.offset}]" for s in starts]
-            help_ = (
-                f"it starts from {', '.join(start_names)}"
-                if start_names
-                else "it starts from the states"
-            )
+            known = [f"{scheme.spellings[s.name]}[{s.offset}]" for s in starts]
+            help_ = f"it starts from {', '.join(known)}" if known else "it starts from the states"
             report.error("scheme-start", f"{scheme.name} has no such start", slot.span, help_)
             failed = True
         starts[slot] = value

@@ -126,14 +126,11 @@ def _ramp(call: Call, subject: Subject, origin: dict[str, Any]) -> Ramp | None:
         problem = both_given if epochs else "needs epochs or steps: how long it takes"
         help_ = "write one of them, as in ramp(0, 0.9, epochs = 10)"
         return _report_error(subject, f"the ramp of {subject.name} {problem}", "", help_)
-    if arguments["start"] == arguments["end"]:
+    start, end = arguments["start"], arguments["end"]
+    if start == end:
         message = f"the ramp of {subject.name} ends where it starts"
-        return _report_error(
-            subject, message, "", f"write {subject.name} = {show(arguments['end'])}"
-        )
-    return Ramp(
-        start=arguments["start"], end=arguments["end"], epochs=epochs, steps=steps, **origin
-    )
+        return _report_error(subject, message, "", f"write {subject.name} = {show(end)}")
+    return Ramp(start=start, end=end, epochs=epochs, steps=steps, **origin)
 
 
 def _report_error(subject: Subject, message: str, label: str, help_: str) -> None:
