@@ -122,8 +122,8 @@ class Notation:
             case expr.Split(operand):
                 return dialect.call(dialect.word("split"), [self.show(operand)])
             case (
-                expr.Constant(name) | expr.LearnedScalar(name) | expr.LearnedOperator(name) | expr.Bias(name)
-                | expr.Stage(name) | expr.Map(name)
+                expr.Constant(name) | expr.LearnedScalar(name) | expr.LearnedOperator(name)
+                | expr.Bias(name) | expr.Stage(name) | expr.Map(name)
             ):  # fmt: skip
                 return self.name(name)
             case _:
