@@ -69,7 +69,7 @@ class _CertificateWriter:
         """The whole certificate as JSON values."""
         model, certificate, formulas = self.model, self.certificate, self.formulas
         system = model.dynamics.system(1).items()
-        rates = {formulas.reader.spelled_state(state).written: rate for state, rate in system}
+        rates = {formulas.reader.spelled_state(state).text: rate for state, rate in system}
         equations = {state: formulas.formula_tree(rate) for state, rate in rates.items()}
         parts, energy, units, forcing, blocks = certificate.parts, None, {}, {}, []
         if certificate.system is not None:

@@ -191,7 +191,7 @@ class FormulaWriter:
                 self.kinds[name], self.values[name] = "number", value
                 return name
             case State():
-                return self.reader.spelled_state(node).written
+                return self.reader.spelled_state(node).text
             case expr.LearnedScalar() | expr.LearnedOperator() | expr.Bias():
                 return self.reader.spell(node.name)
             case expr.Identity() | expr.Input():
