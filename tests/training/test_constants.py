@@ -58,7 +58,7 @@ def test_a_ramp_moves_with_the_steps_and_a_resumed_run_goes_on_with_it(spec, mon
 
     def watched(task, batch, index):
         (flow,) = flows(task.network).values()
-        seen.append(flow.gamma.part)
+        seen.append(flow.gamma.thousandths)
         return step(task, batch, index)
 
     monkeypatch.setattr(Task, "training_step", watched)

@@ -110,13 +110,13 @@ class _ChunkedLoss(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
-        x, weight, targets, norms = ctx.saved_tensors
+        x, weight, targets, log_sums = ctx.saved_tensors
         grad_x, grad_weight = torch.empty_like(x), torch.zeros_like(weight)
         factor = gradient / len(x)
         with torch.autocast(x.device.type, enabled=False):
             for chunk in _chunks(x, weight):
                 scores = _scores(x[chunk], weight, ctx.low)
-                grad_scores = scores.sub_(norms[chunk, None]).exp_()
+                grad_scores = scores.sub_(log_sums[chunk, None]).exp_()
                 if ctx.smoothing:
                     grad_scores -= ctx.smoothing / len(weight)
                 delta = grad_scores.new_full((1, 1), ctx.smoothing - 1).expand(len(grad_scores), 1)
