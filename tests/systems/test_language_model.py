@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch.utils._python_dispatch import TorchDispatchMode
 
 import odenet
-from odenet.runtime.layers import head
+from odenet.runtime.layers import head as head_module
 from odenet.runtime.layers.head import head_input, next_token_loss
 from odenet.training.flows import flows
 
@@ -123,7 +123,7 @@ def chunked(network, ids, smoothing=0.0):
     ],
 )
 def test_loss_and_gradients_are_those_of_plain_autograd(dynamics, by_hand, tied, monkeypatch):
-    monkeypatch.setattr(head, "MIN_SCORES", 1)  # 12 tokens in two parts
+    monkeypatch.setattr(head_module, "MIN_SCORES", 1)  # 12 tokens in two parts
     torch.manual_seed(0)
     network = odenet.loads(dynamics + NET + ("(tied = yes)" if tied else "")).network().double()
     for weight in network.parameters():
@@ -142,7 +142,7 @@ def test_loss_and_gradients_are_those_of_plain_autograd(dynamics, by_hand, tied,
 @pytest.mark.parametrize("smoothing", [0.0, 0.1])
 @pytest.mark.parametrize("least", [1, 10**6])
 def test_a_loss_in_parts_is_the_loss_of_all_scores(least, smoothing, monkeypatch):
-    monkeypatch.setattr(head, "MIN_SCORES", least)
+    monkeypatch.setattr(head_module, "MIN_SCORES", least)
     torch.manual_seed(1)
     x = torch.randn(23, 5, dtype=torch.float64, requires_grad=True)
     weight = torch.randn(17, 5, dtype=torch.float64, requires_grad=True)
