@@ -23,7 +23,7 @@ from odenet.analyse.export import certificate_json
 from odenet.analyse.facts import Facts
 from odenet.analyse.scheme_on_dynamics import exact_error
 from odenet.analyse.step_constants import constant_errors, has_exponentials
-from odenet.confirm import confirmed, confirmed_derivation
+from odenet.confirm import confirmed_certificate, confirmed_derivation
 from odenet.derive import Derivation, derive, inverse_lines
 from odenet.derive.times import with_times
 from odenet.diagnostics import Diagnostic, Report, Source, SpecError
@@ -132,7 +132,7 @@ class Program:
             trials: starts of the search for a counterexample, made where nothing is proved.
             seed: of the search.
         """
-        return confirmed(self.frozen, analyse.decide(self.frozen, trials, seed))
+        return confirmed_certificate(self.frozen, analyse.decide(self.frozen, trials, seed))
 
     @cached_property
     def frozen(self) -> Model:

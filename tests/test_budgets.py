@@ -87,7 +87,7 @@ def test_the_stability_of_a_scheme_of_many_constants_is_found_at_their_values():
     )
     stability = loads(text).derivation.stability_at(dict.fromkeys(names, 0.25))
     assert not isinstance(stability, str)
-    assert stability.imaginary.decided
+    assert stability.imaginary_axis.decided
 
 
 def test_a_text_of_very_many_words_is_refused_at_the_line_where_it_is_too_long():

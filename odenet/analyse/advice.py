@@ -16,8 +16,8 @@ from odenet.analyse.scheme_on_dynamics import (
 )
 from odenet.analyse.sector import Sector, damped_sector, is_euler
 from odenet.analyse.step_matrix import step_matrix_stability
-from odenet.derive import Axis, Stability, derive
-from odenet.derive.stability import TestedScheme
+from odenet.derive import AxisStability, Stability, derive
+from odenet.derive.stability import EquationStability
 from odenet.diagnostics import Diagnostic
 from odenet.model.elaboration.library import library_names, library_scheme
 from odenet.model.expressions.expr import State
@@ -72,7 +72,7 @@ def _instability_warning(facts: Facts) -> Diagnostic | None:
     )
     spectrum = tested_certificate(model, certificate, model.scheme, discretisation.groups)
     unstable_axes = (
-        [axis for axis in _required_axes(tested_scheme, spectrum) if axis.unstable]
+        [axis for axis in _required_axes(tested_scheme, spectrum) if axis.is_unstable]
         if tested_scheme
         else []
     )
@@ -81,13 +81,15 @@ def _instability_warning(facts: Facts) -> Diagnostic | None:
     axis, scheme = unstable_axes[0], model.scheme.name
     message = f"{scheme} is unstable for every {axis.variable[0]} "
     if spectrum.verdict in SPECTRUM_PHRASES:
-        message += f"{SPECTRUM_PHRASES[spectrum.verdict]}, as tested on {axis.test}"
+        message += f"{SPECTRUM_PHRASES[spectrum.verdict]}, as tested on {axis.test_equation}"
     else:
-        message += f"at {EIGENVALUE_PHRASES[axis.where]}, as tested on {axis.test}"
-        sector = damped_sector(model, certificate) if axis.where == "imaginary" else None
+        message += f"at {EIGENVALUE_PHRASES[axis.axis]}, as tested on {axis.test_equation}"
+        sector = damped_sector(model, certificate) if axis.axis == "imaginary" else None
         h = None if discretisation.varying else discretisation.h
         stable_steps = (
-            _stable_steps_text(sector, tested_scheme, h) if sector and tested_scheme.real else ""
+            _stable_steps_text(sector, tested_scheme, h)
+            if sector and tested_scheme.real_axis
+            else ""
         )
         message += stable_steps or ", and this spectrum may have such"
     alternative_text = ", ".join(alternatives(model, certificate))
@@ -98,7 +100,7 @@ def _instability_warning(facts: Facts) -> Diagnostic | None:
 
 
 def _stable_steps_text(
-    sector: Sector, tested_scheme: TestedScheme, h: Fraction | float | None
+    sector: Sector, tested_scheme: EquationStability, h: Fraction | float | None
 ) -> str:
     """The step sizes at which decay makes the scheme stable; empty if none, or without h."""
     introduction = f"; the decay γ = {sector.decay:g} keeps these away"
@@ -115,7 +117,7 @@ def _stable_steps_text(
     return f"{introduction}: with ω = {sector.frequency}, {limit}"
 
 
-def limiting_axes(facts: Facts) -> Sequence[Axis] | str:
+def limiting_axes(facts: Facts) -> Sequence[AxisStability] | str:
     """The axes on which a step must be stable for the proved spectrum; without one, all axes.
 
     Returns:
@@ -206,10 +208,10 @@ def fitting_schemes(model: Model, certificate: Certificate) -> list[FittingSchem
     return [entry for _, entry in sorted(ranked, key=lambda row: row[0])]
 
 
-def _stable_axes(tested_scheme: TestedScheme, certificate: Certificate) -> list[Axis]:
+def _stable_axes(tested_scheme: EquationStability, certificate: Certificate) -> list[AxisStability]:
     """The axes that matter for a spectrum; empty if the scheme is unstable on one of them."""
     if not certificate.proved or certificate.has_zero_spectrum:
-        axes = (tested_scheme.imaginary, tested_scheme.real)
+        axes = (tested_scheme.imaginary_axis, tested_scheme.real_axis)
         return [axis for axis in axes if axis is not None and axis.limit]
     required = _required_axes(tested_scheme, certificate)
     return required if all(axis.limit for axis in required) else []
@@ -249,13 +251,15 @@ def _scheme_facts(name: str, decays: ConstantValues) -> tuple[bool, Stability | 
     return derivation.reversible, derivation.stability_at(values)
 
 
-def _limit_text(axis: Axis) -> str:
+def _limit_text(axis: AxisStability) -> str:
     if axis.limit == float("inf"):
         return f"every {axis.variable}"
-    return f"{axis.variable} {'≤' if axis.closed else '<'} {axis.limit:.4g}"
+    return f"{axis.variable} {'≤' if axis.includes_limit else '<'} {axis.limit:.4g}"
 
 
-def _required_axes(tested_scheme: TestedScheme, certificate: Certificate) -> list[Axis]:
+def _required_axes(
+    tested_scheme: EquationStability, certificate: Certificate
+) -> list[AxisStability]:
     """The axes on which a scheme must be stable for the verdict of a certificate."""
     names = {"imaginary": ("imaginary",), "real": ("real",), "stable": ("imaginary", "real")}
     axes = (getattr(tested_scheme, name) for name in names[certificate.verdict])

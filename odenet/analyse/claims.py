@@ -9,7 +9,7 @@ from odenet.analyse.decide import TRIALS
 from odenet.analyse.facts import Facts
 from odenet.analyse.scheme_on_dynamics import reason_irreversible
 from odenet.analyse.step_constants import bits_kept, distinct_steps
-from odenet.derive.text import notation
+from odenet.derive.scheme_notation import scheme_notation
 from odenet.diagnostics import Code, Diagnostic, Span
 from odenet.model.tables.claims import CLAIMS, Answer
 from odenet.model.typed.program import Claim
@@ -156,15 +156,17 @@ def order(facts: ClaimContext, claim: Claim) -> Answer:
     order = facts.derivation.order_at(facts.model.discretisation.numbers)
     name = facts.model.scheme.name
     claimed = claim.number or 1
-    if order.underived:
+    if order.not_derived:
         return Answer(None, f"no order of {name} is derived: {order.reason}")
     if order.value is None:
         return Answer(False, f"{name} has no order: {order.reason}")
-    if claimed > order.value and order.at_least:
-        reason = f"{name} has at least order {order.value}; not searched beyond {order.searched}"
+    if claimed > order.value and order.may_be_higher:
+        reason = (
+            f"{name} has at least order {order.value}; not searched beyond {order.highest_searched}"
+        )
         return Answer(None, reason)
     holds = order.value >= claimed
-    reasons = [order.reason] if not holds and not order.equations else []
+    reasons = [order.reason] if not holds and not order.solved_equations else []
     notes = "; ".join(
         [f"{name} has order {order}", *reasons, *([order.note] if order.note else [])]
     )
@@ -183,16 +185,16 @@ def symmetric(facts: ClaimContext, claim: Claim) -> Answer:
 def volume_preserving(facts: ClaimContext, claim: Claim) -> Answer:
     """Whether a step preserves volume."""
     volume = facts.derivation.volume
-    if facts.derivation.exponents:
-        printer = notation(facts.model.scheme)
-        exponent = " + ".join(map(printer.show, facts.derivation.exponents))
+    if facts.derivation.volume_exponents:
+        printer = scheme_notation(facts.model.scheme)
+        exponent = " + ".join(map(printer.show, facts.derivation.volume_exponents))
         return Answer(False, f"a step changes volume by the exponential of {exponent}")
     if volume is None:
         reason = "without an explicit inverse the change of volume depends on the weights"
         return Answer(None, reason)
     factor = _volume_factor(facts)
     if factor is None:
-        printer = notation(facts.model.scheme).number(volume)
+        printer = scheme_notation(facts.model.scheme).number(volume)
         reason = f"a step changes volume by {printer} per value, and h follows from the depth"
         return Answer(None, reason)
     if abs(factor - 1) < 1e-12:

@@ -2,7 +2,7 @@
 
 from odenet.analyse.scheme_on_dynamics import reason_irreversible
 from odenet.derive import Derivation
-from odenet.derive.text import notation
+from odenet.derive.scheme_notation import scheme_notation
 from odenet.diagnostics import Diagnostic, Span
 from odenet.model.expressions import expr
 from odenet.model.fitting.fit import reads_input
@@ -47,7 +47,7 @@ def _inverse_error(model: Model, derivation: Derivation) -> Diagnostic | None:
         slot for slot in model.scheme.slots if slot.offset or slot.name in model.scheme.aux
     ]
     if extra_slots:
-        slot_text = notation(model.scheme).show(extra_slots[0])
+        slot_text = scheme_notation(model.scheme).show(extra_slots[0])
         requirement = f"as many values as the input has, and {name} keeps {slot_text} as well"
         help_ = "take a scheme that keeps the states alone, such as verlet"
         return _error(requirement, discretisation.span, help_)

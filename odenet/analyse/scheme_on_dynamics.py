@@ -10,12 +10,12 @@ from dataclasses import dataclass, replace
 from odenet.analyse.certificate import Certificate
 from odenet.analyse.certify import certify
 from odenet.analyse.step_constants import constants_by_step, reason_not_invertible, sample_steps
-from odenet.derive import Axis, Derivation, RoundTrip, Stability
-from odenet.derive.describe import why_not_undone
+from odenet.derive import AxisStability, Derivation, RoundTrip, Stability
+from odenet.derive.describe import why_no_inverse
 from odenet.derive.linear_tests import Coupling
-from odenet.derive.stability import TestedScheme
-from odenet.derive.text import notation
-from odenet.derive.tightest import tightest
+from odenet.derive.scheme_notation import scheme_notation
+from odenet.derive.stability import EquationStability
+from odenet.derive.varying_stability import tightest_stability
 from odenet.diagnostics import Diagnostic
 from odenet.model.expressions.expr import State
 from odenet.model.fitting.fit import states_read
@@ -44,7 +44,7 @@ class RoundTripEstimate:
     """
 
     steps: int
-    axis: Axis
+    axis: AxisStability
     axis_bound: float
     error: RoundTrip
     is_example: bool = False
@@ -63,7 +63,7 @@ class RoundTripEstimate:
     def lines(self) -> list[str]:
         """Sentences: the estimate in each precision, and the effect of unequal weights."""
         errors = {
-            name: self.error.times(eps / EPS["float32"]).estimate for name, eps in EPS.items()
+            name: self.error.scaled(eps / EPS["float32"]).estimate for name, eps in EPS.items()
         }
         accurate = [
             f"{error:.1e} in {name}" for name, error in errors.items() if error <= VISIBLE_DRIFT
@@ -108,7 +108,7 @@ def scheme_stability(model: Model, derivation: Derivation) -> Stability | str:
     if isinstance(stability, str):
         return stability
     kind = coupling_kind(model.scheme, model.dynamics, discretisation.groups)
-    return (stability.on(kind) if kind else None) or stability
+    return (stability.for_kind(kind) if kind else None) or stability
 
 
 def _step_stability(model: Model, derivation: Derivation) -> Stability | str:
@@ -122,7 +122,7 @@ def _step_stability(model: Model, derivation: Derivation) -> Stability | str:
         if isinstance(stability, str):
             return f"at {step.step_name} {stability}"
         stabilities.append(stability)
-    return tightest(stabilities)
+    return tightest_stability(stabilities)
 
 
 def matching_test_equation(
@@ -130,11 +130,15 @@ def matching_test_equation(
     scheme: Scheme,
     dynamics: Dynamics,
     groups: Mapping[str, tuple[State, ...]],
-) -> TestedScheme | None:
+) -> EquationStability | None:
     """The only test equation that couples its unknowns as the dynamics do; None if not just one."""
     kind = coupling_kind(scheme, dynamics, groups)
-    matching = stability.on(kind) if kind else None
-    return matching.tested[0] if matching is not None and len(matching.tested) == 1 else None
+    matching = stability.for_kind(kind) if kind else None
+    return (
+        matching.per_equation[0]
+        if matching is not None and len(matching.per_equation) == 1
+        else None
+    )
 
 
 def coupling_kind(
@@ -152,7 +156,7 @@ def coupling_kind(
         for read in states_read(system[state])
     }
     if all(reader == read for reader, read in dependencies):
-        return "own"
+        return "scalar"
     if len(groups) == 2 and all(reader != read for reader, read in dependencies):
         return "coupled"
     return None
@@ -192,7 +196,7 @@ def estimate_round_trip(
     )
     if not can_rebuild or isinstance(stability, str):
         return None
-    axes = (stability.imaginary, stability.real)
+    axes = (stability.imaginary_axis, stability.real_axis)
     axis = next((axis for axis in axes if axis is not None and axis.limit), None)
     if axis is None:
         return None
@@ -211,7 +215,7 @@ def estimate_round_trip(
     )
     frequency = axis_bound / per_step
     error = derivation.roundtrip_error(
-        steps, h, EPS["float32"], frequency, values, step_values, axis.where
+        steps, h, EPS["float32"], frequency, values, step_values, axis.axis
     )
     if error is None:
         return None
@@ -235,15 +239,15 @@ def drift_warning(model: Model, derivation: Derivation, steps: int) -> Diagnosti
 
 def reason_irreversible(model: Model, derivation: Derivation) -> str | None:
     """Why the steps have no inverse at the constants of the file; None if they have one."""
-    reason = why_not_undone(derivation, model.discretisation.numbers)
+    reason = why_no_inverse(derivation, model.discretisation.numbers)
     return reason or reason_not_invertible(model, derivation) or None
 
 
 def exact_error(model: Model, derivation: Derivation) -> Diagnostic | None:
     """The error of `exact` in a file whose steps have no exact inverse; None if it is possible."""
     exponent = model.scheme.foreign_node
-    if model.discretisation.exact and derivation.exponents and exponent is not None:
-        factor = notation(model.scheme).show(exponent)
+    if model.discretisation.exact and derivation.volume_exponents and exponent is not None:
+        factor = scheme_notation(model.scheme).show(exponent)
         message = f"`exact` multiplies by fractions of whole numbers, and {factor} is a field"
         help_ = "remove `exact`: such steps are undone in floating point"
         return Diagnostic("no-inverse", message, model.discretisation.span, help_)

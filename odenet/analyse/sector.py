@@ -18,7 +18,7 @@ from odenet.analyse.conditions import ProofPart, matrix_product, plus_adjoint
 from odenet.analyse.laurent import Scalar, as_fraction
 from odenet.analyse.units import Unit
 from odenet.derive.intervals import XI, S
-from odenet.derive.stability import TestedScheme
+from odenet.derive.stability import EquationStability
 from odenet.model.typed.program import Model
 
 GRID_POINTS = 33  # points along a side of the triangle where stability is sampled
@@ -38,7 +38,7 @@ class Sector:
     decay: float
     frequency: str
 
-    def stable_frequency(self, tested_scheme: TestedScheme, h: float) -> float:
+    def stable_frequency(self, tested_scheme: EquationStability, h: float) -> float:
         """The largest ω for which steps of size h are stable on the triangle, tested on a grid.
 
         Euler's method has it in closed form: |1 + hλ| ≤ 1 for h (γ² + ω²) ≤ 2 γ.
@@ -55,7 +55,9 @@ class Sector:
             )
         return stable
 
-    def _is_stable_up_to(self, tested_scheme: TestedScheme, h: float, frequency: float) -> bool:
+    def _is_stable_up_to(
+        self, tested_scheme: EquationStability, h: float, frequency: float
+    ) -> bool:
         import numpy as np
 
         fractions = np.linspace(0, 1, GRID_POINTS)
@@ -63,12 +65,10 @@ class Sector:
         return bool(tested_scheme.region(h * np.outer(fractions[1:], corner)).all())
 
 
-def is_euler(tested_scheme: TestedScheme) -> bool:
+def is_euler(tested: EquationStability) -> bool:
     """Whether a step on y' = λ y multiplies y by 1 + hλ."""
-    return (
-        tested_scheme.equation.kind == "own"
-        and (tested_scheme.polynomial - (XI - 1 - S)).expand() == 0
-    )
+    is_scalar = tested.equation.kind == "scalar"
+    return is_scalar and (tested.characteristic_polynomial - (XI - 1 - S)).expand() == 0
 
 
 def damped_sector(model: Model, certificate: Certificate) -> Sector | None:

@@ -6,8 +6,8 @@ from collections.abc import Iterator, Sequence
 import sympy
 
 from odenet.derive import Derivation
-from odenet.derive.exact_numbers import as_sympy, put_in
-from odenet.derive.text import notation
+from odenet.derive.exact_numbers import as_sympy, substitute
+from odenet.derive.scheme_notation import scheme_notation
 from odenet.diagnostics import Diagnostic, SpecError
 from odenet.model.expressions import expr
 from odenet.model.tables.argument_kinds import show
@@ -70,9 +70,9 @@ def has_exponentials(scheme: Scheme) -> bool:
 def reason_not_invertible(model: Model, derivation: Derivation) -> str:
     """The first step without an inverse at its constants, and why; empty if there is none."""
     for step in distinct_steps(model):
-        violated = derivation.violated(step.values)
+        violated = derivation.violated_conditions(step.values)
         if violated:
-            printer = notation(derivation.scheme)
+            printer = scheme_notation(derivation.scheme)
             return f"at {step.step_name} it needs {printer.number(violated[0])} ≠ 0"
     return ""
 
@@ -81,7 +81,7 @@ def bits_kept(model: Model, derivation: Derivation) -> float | None:
     """The bits per value that an exact step keeps aside, averaged over the deepest flow."""
     steps = constants_by_step(model, max(model.depths, default=1))
     numbers = [at.values for at in steps] or [model.discretisation.numbers]
-    bits_by_step = [derivation.bits(one) for one in numbers]
+    bits_by_step = [derivation.bits_lost(one) for one in numbers]
     known = [bits for bits in bits_by_step if bits is not None]
     return sum(known) / len(known) if len(known) == len(bits_by_step) else None
 
@@ -96,9 +96,9 @@ def constant_errors(model: Model, derivation: Derivation) -> list[Diagnostic]:
         return []
     errors: dict[str, Diagnostic] = {}
     for step in distinct_steps(model):
-        if underflowing := derivation.underflow(step.values):
+        if underflowing := derivation.underflowing_scales(step.values):
             return [_underflow_error(model, derivation, underflowing[0], step)]
-        for condition in derivation.violated(step.values):
+        for condition in derivation.violated_conditions(step.values):
             for name in _constants_in(derivation, condition):
                 constant = model.discretisation.varying.get(name)
                 if constant is not None and not isinstance(constant, Ramp | StepNumber):
@@ -117,7 +117,7 @@ def constant_errors(model: Model, derivation: Derivation) -> list[Diagnostic]:
 def _underflow_error(
     model: Model, derivation: Derivation, scale: sympy.Expr, step: StepValues
 ) -> Diagnostic:
-    condition_text = notation(derivation.scheme).number(scale)
+    condition_text = scheme_notation(derivation.scheme).number(scale)
     where = f" at {step.step_name}" if model.discretisation.varying else ""
     message = (
         f"{derivation.scheme.name} is undone by dividing by {condition_text}, which is 0{where}"
@@ -138,7 +138,7 @@ def _singularity_error(
     condition: sympy.Expr,
     step: StepValues,
 ) -> Diagnostic:
-    printer = notation(derivation.scheme)
+    printer = scheme_notation(derivation.scheme)
     needed = f"{printer.number(condition)} ≠ 0"
     value = f"{printer.name(name)} = {show(float(step.values[name]))}"
     if isinstance(constant, LearnedConstant):
@@ -177,7 +177,7 @@ def _singular_values(
     model: Model, derivation: Derivation, name: str, condition: sympy.Expr
 ) -> Iterator[float]:
     """The values of a constant at which a condition `expression ≠ 0` fails at any of the steps."""
-    discretisation, printer = model.discretisation, notation(derivation.scheme)
+    discretisation, printer = model.discretisation, scheme_notation(derivation.scheme)
     constant, condition_text = discretisation.varying[name], f"{printer.number(condition)} ≠ 0"
     others = [other for other in _constants_in(derivation, condition) if other != name]
     changing = [
@@ -194,7 +194,7 @@ def _singular_values(
     for step in distinct_steps(model):
         numbers = {sympy.Symbol(n): as_sympy(v) for n, v in step.values.items() if n != name}
         numerator = sympy.fraction(
-            sympy.together(put_in(_in_constants_only(derivation, condition), numbers))
+            sympy.together(substitute(_in_constants_only(derivation, condition), numbers))
         )[0]
         if not numerator.is_polynomial(symbol):
             message = f"{printer.name(name)} cannot be learned within {condition_text}"
@@ -208,7 +208,7 @@ def _singular_values(
 def _in_constants_only(derivation: Derivation, condition: sympy.Expr) -> sympy.Expr:
     """A condition with the scheme's own definitions substituted, in the constants alone."""
     for name, value in reversed(list(derivation.definitions.items())):
-        condition = put_in(condition, {sympy.Symbol(name): value})
+        condition = substitute(condition, {sympy.Symbol(name): value})
     return condition
 
 

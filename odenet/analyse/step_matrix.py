@@ -14,8 +14,8 @@ import mpmath
 
 from odenet.analyse.laurent import as_fraction
 from odenet.analyse.read_formulas import FormulaReader, OutsideTheorems, reads_state
-from odenet.derive.exact_numbers import DIGITS, as_mpf, constants
-from odenet.derive.power_bounded import NEAR, bounded_powers, spectral_radius
+from odenet.derive.exact_numbers import DIGITS, as_mpf, constant_values
+from odenet.derive.power_bounded import EIGENVALUE_TOLERANCE, is_power_bounded, spectral_radius
 from odenet.diagnostics.effort import MOST_PRODUCTS, EffortExceeded, effort_limit
 from odenet.model.expressions import expr
 from odenet.model.expressions.expr import Node, Slot, State
@@ -83,7 +83,9 @@ def step_matrix_stability(model: Model) -> StepMatrixStability | None:
     with mpmath.workdps(DIGITS):
         matrix = _StepMatrixBuilder(model, rates).matrix()
         radius = spectral_radius(matrix)
-        return StepMatrixStability(float(radius), bool(radius <= 1 + NEAR), bounded_powers(matrix))
+        return StepMatrixStability(
+            float(radius), bool(radius <= 1 + EIGENVALUE_TOLERANCE), is_power_bounded(matrix)
+        )
 
 
 def _coefficients(model: Model) -> dict[tuple[State, str], dict[State, Any]] | None:
@@ -119,7 +121,7 @@ class _StepMatrixBuilder:
         known = dict(discretisation.constants) | (
             {} if discretisation.h is None else {"h": discretisation.h}
         )
-        self.numbers = constants(model.scheme, known)
+        self.numbers = constant_values(model.scheme, known)
         self.patterns = {p.function: p for p in model.scheme.patterns}
 
     def matrix(self) -> list[list[Any]]:

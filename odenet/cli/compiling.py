@@ -268,5 +268,5 @@ def _show_scheme(name: str) -> None:
     for column in ("order", "condition for", "exact less step"):
         table.add_column(column, no_wrap=True)
     for condition in conditions:
-        table.add_row(str(condition.order), condition.differential, condition.off or "holds")
+        table.add_row(str(condition.order), condition.differential, condition.difference or "holds")
     print_table(table, Console(width=max(100, Console().width)))

@@ -1,8 +1,8 @@
-"""A second pair of eyes: no verdict, energy, inverse or order is reported that numbers contradict.
+"""Numerical checks of everything that is proved or derived, before it is reported.
 
-Everything the compiler says is compared with the author's text at points drawn at random, with a
-fixed seed and in milliseconds. Nothing here is shared with the proofs but the statements
-themselves. A disagreement is a fault of odenet's own, and never becomes a verdict.
+Verdicts, energies, inverses and orders are compared with the author's text at random points, with a
+fixed seed and in milliseconds. The checks share no code with the proofs. A disagreement is a bug of
+odenet, and raises an error.
 """
 
 from dataclasses import replace
@@ -14,14 +14,16 @@ from odenet.confirm.scheme import confirm_derivation
 from odenet.derive import Derivation
 from odenet.model.typed.program import Model
 
-__all__ = ["Disagreement", "NoNumbers", "confirmed", "confirmed_derivation"]
+__all__ = ["Disagreement", "NoNumbers", "confirmed_certificate", "confirmed_derivation"]
 
 
-def confirmed(model: Model, certificate: Certificate) -> Certificate:
-    """A certificate that numbers agree with; without what they cannot be compared with.
+def confirmed_certificate(model: Model, certificate: Certificate) -> Certificate:
+    """The certificate, after a check by numbers.
+
+    What cannot be checked is left out: the energy, and with it the verdict if there was a proof.
 
     Raises:
-        Disagreement: something is not as it is said to be.
+        Disagreement: the numbers contradict it.
     """
     try:
         confirm_certificate(model, certificate)
@@ -34,12 +36,13 @@ def confirmed(model: Model, certificate: Certificate) -> Certificate:
 
 
 def confirmed_derivation(model: Model, derivation: Derivation) -> Derivation:
-    """A derivation that numbers agree with, at the constants of the file.
+    """The derivation, after a check by numbers at the constants of the file.
 
     Raises:
-        Disagreement: something is not as it was derived.
+        Disagreement: the numbers contradict it.
     """
-    # In numbers all steps are alike; where they are not, what is said of the order is less.
-    alike = replace(derivation, varying=())
-    confirm_derivation(alike, model.discretisation.constants)
+    # The numerical check takes equal steps. What is claimed for unequal ones is less than for
+    # these.
+    with_equal_steps = replace(derivation, varying=())
+    confirm_derivation(with_equal_steps, model.discretisation.constants)
     return derivation

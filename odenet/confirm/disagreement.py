@@ -1,23 +1,23 @@
-"""What becomes of a statement that numbers contradict: it is a fault of ours, and no verdict."""
+"""The errors that numerical checks raise."""
 
 
 class Disagreement(Exception):
-    """The numeric check contradicts what was derived; one of the two has a fault.
+    """A numerical check contradicts what was derived, so that one of the two has a bug.
 
-    The command line reports it as it reports every fault of odenet's own, with exit code 70.
+    The command line reports it like any internal error, with exit code 70.
 
     Args:
-        what: the statement, and the numbers against it.
-        seed: of the draw that shows it.
+        statement: what was derived, and the numbers that contradict it.
+        seed: of the random numbers that show it, or the first seed if several were needed.
         name: of the file or scheme.
     """
 
-    def __init__(self, what: str, seed: int, name: str):
-        super().__init__(f"{what} ({name}, drawn with seed {seed})")
-        self.what = what
+    def __init__(self, statement: str, seed: int, name: str):
+        super().__init__(f"{statement} ({name}, drawn with seed {seed})")
+        self.statement = statement
         self.seed = seed
         self.name = name
 
 
 class NoNumbers(ValueError):
-    """A formula has a piece without a numerical model, so that it cannot be checked."""
+    """A formula contains something that cannot be evaluated numerically, so it is not checked."""

@@ -1,40 +1,41 @@
-"""What a certificate says, against the author's formulas at points drawn at random."""
+"""The check of a certificate against the author's formulas at random points."""
 
 from odenet.analyse.certificate import Certificate
 from odenet.analyse.read_formulas import FormulaReader, OutsideTheorems
 from odenet.analyse.read_units import read_system
 from odenet.analyse.units import System, Unit
 from odenet.confirm.disagreement import Disagreement, NoNumbers
-from odenet.confirm.draw import Point, draw
 from odenet.confirm.energy import energy_failure
-from odenet.confirm.fields import Evaluation
-from odenet.confirm.matrices import Matrix, add, identity, norm
-from odenet.confirm.parts import PartCheck
-from odenet.confirm.spectrum import misplaced
-from odenet.confirm.unit_form import TOLERANCE, difference, jacobian, unit_values
-from odenet.confirm.words import Words
+from odenet.confirm.evaluation import Evaluation
+from odenet.confirm.matrices import Matrix, add, frobenius_norm, identity
+from odenet.confirm.operator_evaluation import OperatorEvaluation
+from odenet.confirm.proof_parts import PartCheck
+from odenet.confirm.random_point import Point, draw_point
+from odenet.confirm.spectrum import violating_eigenvalue
+from odenet.confirm.unit_form import TOLERANCE, jacobian, jacobian_difference, unit_values
 from odenet.model.typed.program import Model
 
-POINTS = 3
-MOST_POINTS = 40  # that are drawn for as many as can be judged
-SEED = 2018
-RANGE = 1e100  # products of larger numbers may be infinite
+POINTS_TO_JUDGE = 3  # points at which the check has to be possible
+MOST_DRAWN = 40  # points that are drawn to find these
+FIRST_SEED = 2018  # the next points have the next seeds
+LARGEST_NORM = 1e100  # products of larger numbers may overflow
 
 
 def confirm_certificate(model: Model, certificate: Certificate) -> None:
-    """Compare a verdict and an energy with numbers.
+    """Compare a certificate with numbers.
 
-    At each point: the unit form with the Jacobian of the formulas as they are written; the matrices
-    of the proof with each other; the eigenvalues with the verdict; and dE/dt with what the energy
-    says. The assumptions hold at the points.
+    The proof rests on the *unit form* of the dynamics, s' = L φ(R s + b) plus linear terms.
+    Compared are at each point its Jacobian with that of the formulas as written; the matrices of
+    the proof with each other; the eigenvalues with the verdict; and dE/dt with the claim about the
+    energy. The points satisfy the assumptions of the certificate.
 
     Args:
         model: the typed program.
         certificate: of its dynamics.
 
     Raises:
-        Disagreement: something is not as it is said to be.
-        NoNumbers: a formula has no numerical model, so that nothing can be said.
+        Disagreement: the numbers contradict the certificate.
+        NoNumbers: a formula cannot be evaluated numerically, so nothing is checked.
     """
     if not certificate.proved and certificate.energy is None:
         return
@@ -43,17 +44,17 @@ def confirm_certificate(model: Model, certificate: Certificate) -> None:
         systems = {s: None for s in (read_system(model, reader), read_system(model, reader, True))}
     except OutsideTheorems as outside:
         message = f"a verdict on what is outside all theorems: {outside}"
-        raise Disagreement(message, SEED, model.name) from None
+        raise Disagreement(message, FIRST_SEED, model.name) from None
     judged = 0
-    for seed in range(SEED, SEED + MOST_POINTS):
-        if judged == POINTS:
+    for seed in range(FIRST_SEED, FIRST_SEED + MOST_DRAWN):
+        if judged == POINTS_TO_JUDGE:
             return
-        point = draw(model, seed, _positive(certificate))
+        point = draw_point(model, seed, _nonnegative_parameters(certificate))
         try:
-            failure = _failure(model, certificate, reader, list(systems), point)
+            failure = _failure_at(model, certificate, reader, list(systems), point)
             judged += 1
         except ZeroDivisionError:
-            # a gate such as relu(u) is 0 here, where a C that divides by it is a limit
+            # the proof divides by a gate such as relu(u), which is 0 at this point
             continue
         except (ArithmeticError, ValueError) as error:
             if isinstance(error, NoNumbers):
@@ -67,58 +68,62 @@ def confirm_certificate(model: Model, certificate: Certificate) -> None:
         raise NoNumbers("the proof divides by what is 0 at every point drawn")
 
 
-def _positive(certificate: Certificate) -> set[str]:
-    """The parameters that the certificate takes to be >= 0."""
+def _nonnegative_parameters(certificate: Certificate) -> set[str]:
+    """The parameters that the certificate assumes to be >= 0."""
     return {a.subject for a in certificate.assumptions if a.kind in ("sign", "gain")}
 
 
-def _failure(
+def _failure_at(
     model: Model,
     certificate: Certificate,
     reader: FormulaReader,
     systems: list[System],
     point: Point,
 ) -> str | None:
-    """What is not so at a point, if anything is."""
+    """What the numbers at a point contradict, as a sentence; None if nothing."""
     evaluation = Evaluation(model, point)
-    words, actual = Words(evaluation, reader), jacobian(evaluation)
-    if not norm(actual) < RANGE:
+    operators, actual = OperatorEvaluation(evaluation, reader), jacobian(evaluation)
+    if not frobenius_norm(actual) < LARGEST_NORM:
         raise NoNumbers("its numbers are too large")
     for system in systems:
-        off = difference(system, words, actual)
-        if not off <= TOLERANCE:
-            return f"Σ L D R is not the Jacobian: they differ by {off:.2g} of the largest entry"
+        error = jacobian_difference(system, operators, actual)
+        if not error <= TOLERANCE:
+            return f"Σ L D R is not the Jacobian: they differ by {error:.2g} of the largest entry"
     for part in certificate.parts:
-        failure = PartCheck(part, _with_slopes(words, part.absorbed_units)).failure()
+        failure = PartCheck(part, _with_slopes(operators, part.absorbed_units)).failure()
         if failure is not None:
             return failure
     if certificate.proved:
-        value = misplaced(actual, certificate.verdict)
+        value = violating_eigenvalue(actual, certificate.verdict)
         if value is not None:
             return f"an eigenvalue {value:.3g} of the Jacobian, but {certificate.summary}"
-    failure = _rate_failure(certificate, words, actual)
+    failure = _decay_rate_failure(certificate, operators, actual)
     energy = certificate.energy
     if failure is not None or energy is None:
         return failure
     slopes = energy.part.absorbed_units if energy.part is not None else ()
-    return energy_failure(energy, energy.part, _with_slopes(words, slopes))
+    return energy_failure(energy, energy.part, _with_slopes(operators, slopes))
 
 
-def _rate_failure(certificate: Certificate, words: Words, actual: Matrix) -> str | None:
-    """An eigenvalue to the right of -r, where every part says that there is none."""
+def _decay_rate_failure(
+    certificate: Certificate, operators: OperatorEvaluation, actual: Matrix
+) -> str | None:
+    """An eigenvalue with Re λ > -r, as a sentence, if all parts of the proof claim Re λ ≤ -r."""
     rates = [part.rate for part in certificate.parts if part.rate is not None]
     if not rates or len(rates) < len(certificate.parts):
         return None
-    slowest = min(words.number(rate) for rate in rates)
-    value = misplaced(add(actual, identity(len(actual)), slowest), "stable")
+    slowest = min(operators.number(rate) for rate in rates)
+    value = violating_eigenvalue(add(actual, identity(len(actual)), slowest), "stable")
     if value is None:
         return None
     return f"an eigenvalue {value - slowest:.3g} of the Jacobian, but Re λ ≤ -{slowest:.3g}"
 
 
-def _with_slopes(words: Words, absorbed: tuple[tuple[str, Unit], ...]) -> Words:
-    """Words in which the slopes of units among the linear terms have their values."""
+def _with_slopes(
+    operators: OperatorEvaluation, absorbed: tuple[tuple[str, Unit], ...]
+) -> OperatorEvaluation:
+    """The operators, with values for the slopes φ' of units that occur in linear terms."""
     if not absorbed:
-        return words
-    slopes = {name: unit_values(unit, words).slopes for name, unit in absorbed}
-    return Words(words.evaluation, words.reader, slopes)
+        return operators
+    slopes = {name: unit_values(unit, operators).slopes for name, unit in absorbed}
+    return OperatorEvaluation(operators.evaluation, operators.reader, slopes)

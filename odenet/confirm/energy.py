@@ -1,90 +1,102 @@
-"""dE/dt = ∇E · f along the flow, against what an energy says of it."""
+"""The check of an energy: dE/dt = ∇E · f along solutions is compared with what is claimed."""
 
 from odenet.analyse.conditions import ProofPart
 from odenet.analyse.energy import Energy
-from odenet.confirm.fields import Evaluation
+from odenet.confirm.evaluation import Evaluation
 from odenet.confirm.matrices import apply, dot, transpose
-from odenet.confirm.parts import PartCheck
-from odenet.confirm.unit_form import places, rate, unit_values
-from odenet.confirm.words import Words
+from odenet.confirm.operator_evaluation import OperatorEvaluation
+from odenet.confirm.proof_parts import PartCheck
+from odenet.confirm.unit_form import state_ranges, state_velocity, unit_values
 from odenet.model.expressions import expr
 
-TOLERANCE = 1e-9
+TOLERANCE = 1e-9  # relative to the size of the terms that are added up
 
 
-def energy_failure(energy: Energy, part: ProofPart | None, words: Words) -> str | None:
-    """What is not so, if anything is.
+def energy_failure(
+    energy: Energy, part: ProofPart | None, operators: OperatorEvaluation
+) -> str | None:
+    """What the numbers contradict, as a sentence; None if nothing.
 
-    The energy is differentiated as a formula, where there is one, and as a sum over the units of
-    the part of the proof that gave it. Ψ' = φ is all that is used of the primitives.
+    The energy is differentiated as a formula, if there is one, and as a sum over the units φ(R s +
+    b) of the part of the proof that it comes from. Of its terms Ψ only Ψ' = φ is used.
+
+    Args:
+        energy: with what is claimed of dE/dt.
+        part: of the proof, if the energy comes from one.
+        operators: at the point.
     """
-    flow = rate(words.evaluation)
-    found = [] if not energy.terms else [_of_terms(energy, words.evaluation, flow)]
+    velocity = state_velocity(operators.evaluation)
+    changes = [] if not energy.terms else [_change_by_terms(energy, operators.evaluation, velocity)]
     if part is not None:
-        found.append(_of_units(part, words, flow))
-    for change, scale in found:
+        changes.append(_change_by_units(part, operators, velocity))
+    for change, scale in changes:
         if abs(change) > TOLERANCE * scale if energy.conserved else change > TOLERANCE * scale:
-            said = "= 0" if energy.conserved else "≤ 0"
-            return f"dE/dt = {change:.3g}, not {said}, for E = {energy.formula}"
+            claim = "= 0" if energy.conserved else "≤ 0"
+            return f"dE/dt = {change:.3g}, not {claim}, for E = {energy.formula}"
     if part is not None:
-        stated, size = _stated(part, words)
-        if abs(stated - found[-1][0]) > TOLERANCE * (size + found[-1][1]):
-            return f"dE/dt = {found[-1][0]:.3g} is not {energy.rate} = {stated:.3g}"
+        claimed_rate, size = _claimed_rate(part, operators)
+        if abs(claimed_rate - changes[-1][0]) > TOLERANCE * (size + changes[-1][1]):
+            return f"dE/dt = {changes[-1][0]:.3g} is not {energy.rate} = {claimed_rate:.3g}"
     return None
 
 
-def _of_terms(energy: Energy, evaluation: Evaluation, flow: list[float]) -> tuple[float, float]:
-    """dE/dt of the formula that the generated module has, and the size of what was added up."""
+def _change_by_terms(
+    energy: Energy, evaluation: Evaluation, velocity: list[float]
+) -> tuple[float, float]:
+    """dE/dt from the formula that the generated module has, and the size of its terms."""
     change = scale = 0.0
     for term in energy.terms:
         argument = evaluation.field(term.argument)
-        moved = [
-            dot(flow, [slope[i] for slope in argument.slopes]) for i in range(len(argument.value))
+        argument_rate = [
+            dot(velocity, [slope[i] for slope in argument.slopes])
+            for i in range(len(argument.value))
         ]
         force = evaluation.field(expr.Activate(term.activation, term.argument)).value
         weight = evaluation.number(term.weight)
-        for i, (a, b) in enumerate(zip(force, moved, strict=True)):
+        for i, (a, b) in enumerate(zip(force, argument_rate, strict=True)):
             factor = weight
             for name, power in term.diagonal:
-                factor *= evaluation.spread(name)[i] ** power
+                factor *= evaluation.per_cell(name)[i] ** power
             change += factor * a * b
-            scale += abs(factor * a) * _reach(flow, argument.slopes, i)
+            scale += abs(factor * a) * _largest_change(velocity, argument.slopes, i)
     return change, scale
 
 
-def _reach(flow: list[float], slopes: list[list[float]], i: int) -> float:
-    """How large the change of an entry could be; rates are themselves known up to rounding."""
-    return sum((abs(f) + 1) * abs(slope[i]) for f, slope in zip(flow, slopes, strict=True))
+def _largest_change(velocity: list[float], slopes: list[list[float]], i: int) -> float:
+    """A bound on the change of entry i, including rounding errors of the velocity."""
+    return sum((abs(f) + 1) * abs(slope[i]) for f, slope in zip(velocity, slopes, strict=True))
 
 
-def _of_units(part: ProofPart, words: Words, flow: list[float]) -> tuple[float, float]:
-    """(C φ)ᵀ R f, and the size of what was added up."""
-    at, start, change, scale = places(words), 0, 0.0, 0.0
-    values = [unit_values(unit, words).value for unit in part.units]
-    whole = [x for value in values for x in value]
-    forces = apply(transpose(PartCheck(part, words).scaling()), whole)
+def _change_by_units(
+    part: ProofPart, operators: OperatorEvaluation, velocity: list[float]
+) -> tuple[float, float]:
+    """dE/dt = (C φ)ᵀ R f from the units, and the size of its terms."""
+    ranges, start, change, scale = state_ranges(operators), 0, 0.0, 0.0
+    values = [unit_values(unit, operators).value for unit in part.units]
+    unit_outputs = [x for value in values for x in value]
+    forces = apply(transpose(PartCheck(part, operators).scaling()), unit_outputs)
     for unit, value in zip(part.units, values, strict=True):
         force, start = forces[start : start + len(value)], start + len(value)
         for state, operator in unit.row.items():
-            moving = flow[at[state].start : at[state].stop]
-            matrix = words.matrix(operator, len(moving))
-            change += dot(force, apply(matrix, moving))
+            state_rate = velocity[ranges[state].start : ranges[state].stop]
+            matrix = operators.matrix(operator, len(state_rate))
+            change += dot(force, apply(matrix, state_rate))
             sizes = [[abs(a) for a in row] for row in matrix]
-            scale += dot([abs(x) for x in force], apply(sizes, [abs(x) + 1 for x in moving]))
+            scale += dot([abs(x) for x in force], apply(sizes, [abs(x) + 1 for x in state_rate]))
     return change, scale
 
 
-def _stated(part: ProofPart, words: Words) -> tuple[float, float]:
-    """The rate that the squares of a part give, -½ Σ weight |W φ|², and its size."""
+def _claimed_rate(part: ProofPart, operators: OperatorEvaluation) -> tuple[float, float]:
+    """dE/dt as the proof claims it, -½ Σ weight |W φ|², and its size."""
     factor = 1.0 if part.spectrum == "real" else 0.5
-    values = [unit_values(unit, words).value for unit in part.units]
+    values = [unit_values(unit, operators).value for unit in part.units]
     total = 0.0
     for square in part.squares:
         terms = (
-            apply(words.matrix(operator, len(value)), value)
+            apply(operators.matrix(operator, len(value)), value)
             for operator, value in zip(square.row, values, strict=True)
             if operator
         )
         image = [sum(entries) for entries in zip(*terms, strict=True)]
-        total += words.number(square.weight) * dot(image, image)
+        total += operators.number(square.weight) * dot(image, image)
     return -factor * total, abs(factor * total)

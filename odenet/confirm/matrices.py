@@ -1,4 +1,4 @@
-"""Small dense matrices as lists of rows, without numpy: a compilation should not wait for it."""
+"""Small dense matrices as lists of rows; importing numpy would take longer than a compilation."""
 
 from collections.abc import Sequence
 from operator import mul
@@ -6,11 +6,11 @@ from operator import mul
 Vector = Sequence[complex]
 Matrix = list[list[float]]
 
-MOST_SWEEPS = 60  # of QR per eigenvalue; it takes two or three
+MOST_SWEEPS = 60  # QR steps per eigenvalue; two or three are usual
 
 
 def dot(one: Sequence[float], other: Sequence[float]) -> float:
-    """The sum of products."""
+    """The inner product."""
     return sum(map(mul, one, other))
 
 
@@ -48,18 +48,18 @@ def scale_rows(factors: Sequence[float], matrix: Matrix) -> Matrix:
     return [[factor * a for a in row] for factor, row in zip(factors, matrix, strict=True)]
 
 
-def largest(matrix: Sequence[Sequence[float]]) -> float:
+def max_abs(matrix: Sequence[Sequence[float]]) -> float:
     """The largest entry in absolute value."""
     return max((abs(a) for row in matrix for a in row), default=0.0)
 
 
-def norm(matrix: Sequence[Sequence[complex]]) -> float:
+def frobenius_norm(matrix: Sequence[Sequence[complex]]) -> float:
     """The Frobenius norm."""
     return sum(abs(a) ** 2 for row in matrix for a in row) ** 0.5
 
 
 def solve(matrix: Sequence[Sequence[complex]], right: Vector) -> list[complex]:
-    """The solution of matrix x = right; a pivot that vanishes is taken to be tiny."""
+    """The solution x of matrix x = right; a zero pivot is replaced by a tiny number."""
     size = len(matrix)
     rows = [[*row, b] for row, b in zip(matrix, right, strict=True)]
     tiny = 1e-300 + 1e-16 * max(abs(a) for row in rows for a in row)
@@ -126,7 +126,7 @@ def _hessenberg(matrix: Sequence[Sequence[complex]]) -> list[list[complex]]:
 
 
 def _shift(a: list[list[complex]], end: int, sweeps: int) -> complex:
-    """The eigenvalue of the last two rows that is nearer to the last entry."""
+    """The shift of a QR step: the eigenvalue of the last 2 × 2 block nearest to the last entry."""
     if sweeps % 10 == 0:  # an exceptional shift breaks a cycle
         return a[end][end] + abs(a[end][end - 1])
     half = (a[end - 1][end - 1] + a[end][end]) / 2
@@ -135,7 +135,7 @@ def _shift(a: list[list[complex]], end: int, sweeps: int) -> complex:
 
 
 def _sweep(a: list[list[complex]], start: int, end: int, shift: complex) -> None:
-    """One step A - σ = Q R, A = R Q + σ on the rows from start to end."""
+    """One QR step A - σ = Q R, A <- R Q + σ, in place, on the rows from start to end."""
     for i in range(start, end + 1):
         a[i][i] -= shift
     rotations: list[tuple[complex, complex, complex, complex]] = []

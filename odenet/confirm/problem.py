@@ -1,4 +1,4 @@
-"""An initial value problem for the pattern of a scheme, with its solution as a Taylor series."""
+"""A random initial value problem that a scheme can solve, with its solution as a Taylor series."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
@@ -6,13 +6,15 @@ from math import cos, sin
 from random import Random
 
 from odenet.confirm.disagreement import NoNumbers
-from odenet.confirm.steps import WIDTH, RightHandSides
+from odenet.confirm.steps import ENTRIES, RightHandSides
 from odenet.model.typed.scheme import Pattern, Scheme
 
-TERMS = 60
-MOST = 2.0  # an upper bound on |t|
-INSIDE = 0.5  # of the radius of convergence: the terms left out are then below rounding
-KNOWN = ("variable", "order", "function", "reads", "decay", "summand")
+TERMS = 60  # of the Taylor series
+LONGEST_TIME = 2.0  # an upper bound on the final time
+SHARE_OF_RADIUS = (
+    0.5  # of the radius of convergence; the truncation error is then below rounding errors
+)
+MODELLED_FIELDS = ("variable", "order", "function", "reads", "decay", "summand")  # of `Pattern`
 
 Series = list[float]  # the coefficients of an entry, lowest power first
 
@@ -30,15 +32,15 @@ class Problem:
     solution: Mapping[str, list[Series]]
 
     @property
-    def time(self) -> float:
-        """The largest |t| at which the series is summed."""
+    def final_time(self) -> float:
+        """The time up to which the series is accurate, and at which errors are measured."""
         last = [(abs(a), k) for entries in self.solution.values() for s in entries
                 for k, a in list(enumerate(s))[-10:]]  # fmt: skip
         growth = max(a ** (1 / k) for a, k in last)
-        return min(MOST, INSIDE / growth) if growth else MOST
+        return min(LONGEST_TIME, SHARE_OF_RADIUS / growth) if growth else LONGEST_TIME
 
-    def at(self, name: str, time: float, derivative: int = 0) -> list[float]:
-        """The entries of an unknown, or of a derivative of it, at a time."""
+    def values_at(self, name: str, time: float, derivative: int = 0) -> list[float]:
+        """The entries of an unknown, or of one of its derivatives, at a time."""
         found: list[float] = []
         for series in self.solution[name]:
             for _ in range(derivative):
@@ -51,7 +53,7 @@ class Problem:
 
 
 def draw_problem(scheme: Scheme, values: Mapping[str, float], rng: Random) -> Problem:
-    """A problem for a scheme's pattern.
+    """A random problem with the equations of a scheme's `for` line, its *patterns*.
 
     Args:
         scheme: as parsed.
@@ -59,28 +61,28 @@ def draw_problem(scheme: Scheme, values: Mapping[str, float], rng: Random) -> Pr
         rng: gives all random numbers.
 
     Raises:
-        NoNumbers: the pattern has a part that is not modelled here.
+        NoNumbers: a pattern has a property that is not modelled here.
     """
     for pattern in scheme.patterns:
-        if any(getattr(pattern, f.name) for f in fields(pattern) if f.name not in KNOWN):
+        if any(getattr(pattern, f.name) for f in fields(pattern) if f.name not in MODELLED_FIELDS):
             raise NoNumbers("the pattern has more than a right-hand side")
     rates = RightHandSides.draw(scheme, rng, sin)
     orders = {pattern.variable: pattern.order for pattern in scheme.patterns}
     if any(name not in orders for pattern in scheme.patterns for name in pattern.reads):
         raise NoNumbers("a right-hand side reads what is not an unknown of the pattern")
     solution = {
-        name: [[rng.uniform(-1, 1) for _ in range(order)] for _ in range(WIDTH)]
+        name: [[rng.uniform(-1, 1) for _ in range(order)] for _ in range(ENTRIES)]
         for name, order in orders.items()
     }
-    forces = [_Force(pattern, rates, solution) for pattern in scheme.patterns]
+    rate_series = [_RateSeries(pattern, rates, solution) for pattern in scheme.patterns]
     for k in range(TERMS):
-        for force in forces:
-            force.extend(k)
+        for rate in rate_series:
+            rate.extend(k)
         for name, parts in scheme.equations.items():
             pattern = parts[0]
             decay = values[pattern.decay] if pattern.decay else 0.0
-            each = [f.value(k) for f in forces if f.pattern in parts]
-            for series, *summands in zip(solution[name], *each, strict=True):
+            coefficients = [f.coefficient(k) for f in rate_series if f.pattern in parts]
+            for series, *summands in zip(solution[name], *coefficients, strict=True):
                 value = sum(summands)
                 if pattern.order == 1:
                     series.append((value - decay * series[k]) / (k + 1))
@@ -90,8 +92,11 @@ def draw_problem(scheme: Scheme, values: Mapping[str, float], rng: Random) -> Pr
     return Problem(rates, solution)
 
 
-class _Force:
-    """The series of one right-hand side on the solution, by s' = c u', c' = -s u'."""
+class _RateSeries:
+    """The Taylor series of one right-hand side B sin(u) along the solution, with u = Σ A x + b.
+
+    For s = sin(u) and c = cos(u) it follows from s' = c u', c' = -s u', coefficient by coefficient.
+    """
 
     def __init__(
         self, pattern: Pattern, rates: RightHandSides, solution: Mapping[str, list[Series]]
@@ -101,20 +106,20 @@ class _Force:
         self.inner = rates.inner[pattern.function]
         self.outer = rates.outer[pattern.function]
         self.shift = rates.shift[pattern.function]
-        self.u: list[Series] = [[] for _ in range(WIDTH)]
-        self.s: list[Series] = [[] for _ in range(WIDTH)]
-        self.c: list[Series] = [[] for _ in range(WIDTH)]
+        self.u: list[Series] = [[] for _ in range(ENTRIES)]
+        self.s: list[Series] = [[] for _ in range(ENTRIES)]
+        self.c: list[Series] = [[] for _ in range(ENTRIES)]
 
     def extend(self, k: int) -> None:
-        """The coefficients of order k."""
-        for i in range(WIDTH):
+        """Compute the coefficients of order k of u, s and c."""
+        for i in range(ENTRIES):
             u, s, c = self.u[i], self.s[i], self.c[i]
             u.append(
                 (self.shift[i] if k == 0 else 0.0)
                 + sum(
                     matrix[i][j] * read[j][k]
                     for matrix, read in zip(self.inner, self.reads, strict=True)
-                    for j in range(WIDTH)
+                    for j in range(ENTRIES)
                 )
             )
             if k == 0:
@@ -124,6 +129,6 @@ class _Force:
             s.append(sum(m * u[m] * c[k - m] for m in range(1, k + 1)) / k)
             c.append(-sum(m * u[m] * s[k - m] for m in range(1, k + 1)) / k)
 
-    def value(self, k: int) -> list[float]:
-        """The right-hand side's coefficient of order k."""
-        return [sum(row[j] * self.s[j][k] for j in range(WIDTH)) for row in self.outer]
+    def coefficient(self, k: int) -> list[float]:
+        """The coefficient of order k of the right-hand side."""
+        return [sum(row[j] * self.s[j][k] for j in range(ENTRIES)) for row in self.outer]

@@ -1,16 +1,18 @@
-"""Eigenvalues of a Jacobian against where a verdict says they lie."""
+"""The check of a Jacobian's eigenvalues against where a verdict says they lie."""
 
 from cmath import exp
 from collections.abc import Callable
 from math import pi
 
-from odenet.confirm.matrices import Matrix, eigenvalues, identity, norm, solve
+from odenet.confirm.matrices import Matrix, eigenvalues, frobenius_norm, identity, solve
 
-NOISE = 1e-6  # a Jacobian this small may be rounding: weights and states are of size 1
-ROUNDING = 1e-11  # relative to ‖J‖ + 1: what the entries and the QR iteration may be off by
-TESTED = 3  # eigenvalues, those that violate the verdict most
-RADII = (1.0, 0.5, 0.1)  # of circles around an eigenvalue, in parts of its violation
-POINTS = 12  # of a circle
+NOISE = 1e-6  # a smaller Jacobian may be rounding errors, since weights and states are of size 1
+ROUNDING = 1e-11  # error of the Jacobian and of the QR iteration, relative to ‖J‖ + 1
+MOST_TESTED = 3  # eigenvalues that are examined, those that violate the verdict most
+RADII = (1.0, 0.5, 0.1)  # of circles around an eigenvalue, relative to its violation
+CIRCLE_POINTS = 12  # on a circle
+
+# verdict -> by how much an eigenvalue violates it
 
 _VIOLATION: dict[str, Callable[[complex], float]] = {
     "stable": lambda value: value.real,
@@ -19,40 +21,42 @@ _VIOLATION: dict[str, Callable[[complex], float]] = {
 }
 
 
-def misplaced(matrix: Matrix, verdict: str) -> complex | None:
-    """An eigenvalue that certainly violates a verdict, rounding considered; None if none does.
+def violating_eigenvalue(matrix: Matrix, verdict: str) -> complex | None:
+    """An eigenvalue that violates a verdict by more than rounding errors; None if there is none.
 
     Args:
         matrix: of finite numbers.
-        verdict: "imaginary", "real" (and at most 0) or "stable".
+        verdict: where eigenvalues have to lie: "imaginary", "real" (and at most 0) or "stable".
     """
-    size = norm(matrix)
+    size = frobenius_norm(matrix)
     if not NOISE < size < float("inf"):
         return None
     try:
-        found = sorted(eigenvalues(matrix), key=_VIOLATION[verdict], reverse=True)
+        values = sorted(eigenvalues(matrix), key=_VIOLATION[verdict], reverse=True)
     except ArithmeticError:
         return None
     error = ROUNDING * (size + 1)
-    for value in found[:TESTED]:
-        off = _VIOLATION[verdict](value)
-        # The QR iteration is inexact at multiple eigenvalues: what it gives is judged only where it
-        # is an exact eigenvalue of a matrix within `error` of this one.
-        known = off > error and _distance_to_singular(matrix, value) <= error
-        if known and any(_surely_encloses(matrix, value, off * part, error) for part in RADII):
+    for value in values[:MOST_TESTED]:
+        violation = _VIOLATION[verdict](value)
+        # The QR iteration is inexact at multiple eigenvalues: a result counts only if it is an
+        # exact eigenvalue of a matrix within `error` of this one.
+        is_exact = violation > error and _distance_to_singular(matrix, value) <= error
+        if is_exact and any(
+            _surely_encloses(matrix, value, violation * part, error) for part in RADII
+        ):
             return value
     return None
 
 
 def _surely_encloses(matrix: Matrix, centre: complex, radius: float, error: float) -> bool:
-    """Whether a disc has an eigenvalue of every matrix within `error` of this one.
+    """Whether a disc contains an eigenvalue of every matrix within `error` of this one, J.
 
-    It does where no J - z on its circle is within `error` of a singular matrix: a part of the
-    pseudospectrum then lies inside (Trefethen & Embree 2005, section 2). Whether the eigenvalue is
-    simple or multiple, and how well it is conditioned, decides how large the circle has to be. The
-    circle is sampled: the other `error` is for what lies between the points.
+    It does if no J - z with z on its circle is within `error` of a singular matrix: a component of
+    the pseudospectrum then lies inside (Trefethen & Embree 2005, section 2). A multiple or badly
+    conditioned eigenvalue needs a larger circle. Only some points of the circle are tested, with
+    twice the `error` to be safe in between.
     """
-    angles = (2j * pi * k / POINTS for k in range(POINTS))
+    angles = (2j * pi * k / CIRCLE_POINTS for k in range(CIRCLE_POINTS))
     return all(_distance_to_singular(matrix, centre + radius * exp(a)) > 2 * error for a in angles)
 
 
@@ -62,4 +66,4 @@ def _distance_to_singular(matrix: Matrix, z: complex) -> float:
         [a - (z if i == j else 0) for j, a in enumerate(row)] for i, row in enumerate(matrix)
     ]
     columns = [solve(shifted, unit) for unit in identity(len(matrix))]
-    return 1 / norm(columns)
+    return 1 / frobenius_norm(columns)

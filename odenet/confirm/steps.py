@@ -1,9 +1,8 @@
-"""The lines of a scheme on numbers, straight from the typed text.
+"""Runs the lines of a scheme on numbers, with random right-hand sides.
 
-The lines are written as Python once and then run, so that hundreds of steps take milliseconds. Any
-kind of number will do: floats, complex ones for derivatives, decimals for an inverse that is to be
-told from rounding. Every unknown has two entries, since right-hand sides of one do not tell all
-elementary differentials apart.
+The lines are translated to Python once, so that hundreds of steps take milliseconds. Numbers may be
+floats, complex numbers for derivatives, or decimals with many digits to rule out rounding errors.
+Every unknown has two entries: for scalar unknowns some elementary differentials would coincide.
 """
 
 import cmath
@@ -20,115 +19,125 @@ from odenet.model.expressions import expr
 from odenet.model.expressions.expr import Node, Slot, Stage
 from odenet.model.typed.scheme import Scheme, Update
 
-WIDTH = 2
+ENTRIES = 2  # of every unknown
 EXPONENTIAL: dict[Any, Callable[[Any], Any]] = {
     float: math.exp,
     complex: cmath.exp,
     Decimal: Decimal.exp,
 }
-NumberKind = Callable[[Any], Any]
-Run = Callable[[Sequence[Any]], list[Any]]
+NumberType = Callable[[Any], Any]
+EntryFunction = Callable[[Sequence[Any]], list[Any]]
 
 
-def numbers_of(
-    scheme: Scheme, kind: NumberKind, h: Any, values: Mapping[str, Any]
+def constant_values(
+    scheme: Scheme, number_type: NumberType, h: Any, values: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """`h`, the constants of a scheme and its `let`s.
+    """The values of `h`, of a scheme's constants and of its `let`s, by name.
 
     Args:
         scheme: as parsed.
-        kind: of number.
+        number_type: of the results, as float.
         h: step size.
-        values: of the constants; a default where none is given.
+        values: of the constants; others have their defaults.
 
     Raises:
         NoNumbers: a constant has no value.
     """
-    known = {"h": h, **{name: as_kind(value, kind) for name, value in values.items()}}
+    known = {"h": h, **{name: convert(value, number_type) for name, value in values.items()}}
     for name, node in (*scheme.constants, *scheme.lets):
         if name not in known:
             if node is None:
                 raise NoNumbers(f"the constant {name} has no value")
-            known[name] = number(node, known, kind)
+            known[name] = evaluate(node, known, number_type)
     return known
 
 
-def as_kind(value: Any, kind: NumberKind) -> Any:
-    """A fraction or a float as a number of some kind."""
+def convert(value: Any, number_type: NumberType) -> Any:
+    """A fraction or a float as a number of the given type."""
     if isinstance(value, Fraction):
-        return kind(value.numerator) / kind(value.denominator)
-    return kind(value)
+        return number_type(value.numerator) / number_type(value.denominator)
+    return number_type(value)
 
 
-def number(node: Node, known: Mapping[str, Any], kind: NumberKind) -> Any:
+def evaluate(node: Node, known: Mapping[str, Any], number_type: NumberType) -> Any:
     """The value of a scalar expression."""
     match node:
         case expr.Number():
-            return as_kind(node.value, kind)
+            return convert(node.value, number_type)
         case expr.Constant() if node.name in known:
             return known[node.name]
         case expr.Sum():
-            return sum((sign * number(term, known, kind) for sign, term in node.terms), kind(0))
+            return sum(
+                (sign * evaluate(term, known, number_type) for sign, term in node.terms),
+                number_type(0),
+            )
         case expr.Product():
-            return number(node.left, known, kind) * number(node.right, known, kind)
+            return evaluate(node.left, known, number_type) * evaluate(
+                node.right, known, number_type
+            )
         case expr.Quotient():
-            return number(node.numerator, known, kind) / number(node.denominator, known, kind)
+            return evaluate(node.numerator, known, number_type) / evaluate(
+                node.denominator, known, number_type
+            )
         case expr.Power():
-            return number(node.base, known, kind) ** number(node.exponent, known, kind)
+            return evaluate(node.base, known, number_type) ** evaluate(
+                node.exponent, known, number_type
+            )
         case expr.Exp():
-            return EXPONENTIAL[kind](number(node.exponent, known, kind))
+            return EXPONENTIAL[number_type](evaluate(node.exponent, known, number_type))
         case _:
             raise NoNumbers(f"{type(node).__name__} is not a number")
 
 
 @dataclass(frozen=True)
 class RightHandSides:
-    """Nonlinear functions that do not commute, one for each and each map that a scheme names.
-
-    Each is B φ(Σ A x + b) with matrices and a vector of its own.
+    """Nonlinear functions B φ(Σ A x + b), one for each right-hand side and each map of a scheme.
 
     Args:
         inner: function -> A for each argument.
         outer: function -> B.
         shift: function -> b.
-        squash: φ of a number.
+        nonlinearity: φ, for one number.
     """
 
     inner: Mapping[str, list[list[list[Any]]]]
     outer: Mapping[str, list[list[Any]]]
     shift: Mapping[str, list[Any]]
-    squash: Callable[[Any], Any]
+    nonlinearity: Callable[[Any], Any]
 
     @staticmethod
-    def draw(scheme: Scheme, rng: Random, squash: Callable[[Any], Any]) -> "RightHandSides":
-        """Random ones of size 1 for a scheme."""
+    def draw(scheme: Scheme, rng: Random, nonlinearity: Callable[[Any], Any]) -> "RightHandSides":
+        """Random matrices and vectors of size 1 for a scheme."""
 
         def matrix() -> list[list[float]]:
-            return [[rng.uniform(-1.5, 1.5) for _ in range(WIDTH)] for _ in range(WIDTH)]
+            return [[rng.uniform(-1.5, 1.5) for _ in range(ENTRIES)] for _ in range(ENTRIES)]
 
         reads = {p.function: len(p.reads) for p in scheme.patterns}
         reads |= dict.fromkeys((f"map {name}" for name in scheme.maps), 1)
         return RightHandSides(
             {name: [matrix() for _ in range(count)] for name, count in reads.items()},
             {name: matrix() for name in reads},
-            {name: [rng.uniform(0.3, 1) for _ in range(WIDTH)] for name in reads},
-            squash,
+            {name: [rng.uniform(0.3, 1) for _ in range(ENTRIES)] for name in reads},
+            nonlinearity,
         )
 
-    def of_kind(self, kind: NumberKind) -> "RightHandSides":
-        """The same with numbers of some kind."""
+    def converted(self, number_type: NumberType) -> "RightHandSides":
+        """The same functions with numbers of another type."""
         return RightHandSides(
-            {f: [[[kind(x) for x in r] for r in m] for m in a] for f, a in self.inner.items()},
-            {f: [[kind(x) for x in r] for r in m] for f, m in self.outer.items()},
-            {f: [kind(x) for x in b] for f, b in self.shift.items()},
-            self.squash,
+            {
+                f: [[[number_type(x) for x in r] for r in m] for m in a]
+                for f, a in self.inner.items()
+            },
+            {f: [[number_type(x) for x in r] for r in m] for f, m in self.outer.items()},
+            {f: [number_type(x) for x in b] for f, b in self.shift.items()},
+            self.nonlinearity,
         )
 
     def function(self, name: str) -> Callable[..., tuple[Any, Any]]:
-        """A function of the entries of its arguments, one after the other."""
+        """One of the functions, from the entries of all its arguments to its two entries."""
         if name not in self.outer:
             raise NoNumbers(f"{name} is not a right-hand side of the pattern")
-        squash, (b0, b1) = self.squash, self.shift[name]
+        nonlinearity, (b0, b1) = self.nonlinearity, self.shift[name]
         upper = [a for matrix in self.inner[name] for a in matrix[0]]
         lower = [a for matrix in self.inner[name] for a in matrix[1]]
         (o00, o01), (o10, o11) = self.outer[name]
@@ -137,74 +146,82 @@ class RightHandSides:
             u0, u1 = b0, b1
             for a0, a1, x in zip(upper, lower, entries, strict=True):
                 u0, u1 = u0 + a0 * x, u1 + a1 * x
-            u0, u1 = squash(u0), squash(u1)
+            u0, u1 = nonlinearity(u0), nonlinearity(u1)
             return o00 * u0 + o01 * u1, o10 * u0 + o11 * u1
 
         return rate
 
 
 def rational(x: Any) -> Any:
-    """A bounded odd function of any kind of number."""
+    """The nonlinearity x/(1 + x²), for numbers of any type."""
     return x / (1 + x * x)
 
 
-def compiled(
+def compile_lines(
     updates: Iterable[Update],
-    before: Sequence[Slot],
-    after: Sequence[Node],
+    inputs: Sequence[Slot],
+    outputs: Sequence[Node],
     numbers: Mapping[str, Any],
     rates: RightHandSides,
-    kind: NumberKind,
-) -> Run:
-    """Lines as a function from the entries of some values to those of others.
+    number_type: NumberType,
+) -> EntryFunction:
+    """Lines of a scheme as a Python function of a list of numbers.
+
+    Args:
+        updates: the lines, in order.
+        inputs: the values whose entries the function takes, one after the other.
+        outputs: the values whose entries it gives.
+        numbers: name -> value, of `h`, constants and lets.
+        rates: the right-hand sides and maps.
+        number_type: of all numbers.
 
     Raises:
-        NoNumbers: a line has something that is not modelled here.
+        NoNumbers: a line contains something that cannot be evaluated here.
     """
-    writer = _Writer(numbers, rates, kind)
-    writer.names = {slot: writer.pair() for slot in before}
-    arguments = [name for slot in before for name in writer.names[slot]]
+    writer = _PythonWriter(numbers, rates, number_type)
+    writer.names = {slot: writer.new_pair() for slot in inputs}
+    arguments = [name for slot in inputs for name in writer.names[slot]]
     for update in updates:
-        value, target = writer.field(update.value), writer.pair()
+        value, target = writer.entries(update.value), writer.new_pair()
         writer.lines += [f"{name} = {entry}" for name, entry in zip(target, value, strict=True)]
         writer.names[update.target] = target
-    results = [name for node in after for name in writer.field(node)]
+    results = [name for node in outputs for name in writer.entries(node)]
     body = "\n    ".join(
         [f"{', '.join(arguments)}, = values", *writer.lines, f"return [{', '.join(results)}]"]
     )
-    exec(f"def run(values):\n    {body}", writer.space)
-    return writer.space["run"]
+    exec(f"def run(values):\n    {body}", writer.namespace)
+    return writer.namespace["run"]
 
 
-class _Writer:
-    """Writes field expressions as Python, entry by entry.
+class _PythonWriter:
+    """Writes expressions of a scheme as Python assignments to the entries of values.
 
     Attributes:
-        space: what the numbers and functions in the lines are.
-        lines: assignments, one each.
-        names: what the entries of a value are called.
+        namespace: name in the lines -> the number or function it means.
+        lines: the assignments.
+        names: value -> the variables that hold its two entries.
     """
 
-    def __init__(self, numbers: Mapping[str, Any], rates: RightHandSides, kind: NumberKind):
+    def __init__(self, numbers: Mapping[str, Any], rates: RightHandSides, number_type: NumberType):
         self.numbers = numbers
         self.rates = rates
-        self.kind = kind
-        self.space: dict[str, Any] = {"zero": kind(0)}
+        self.number_type = number_type
+        self.namespace: dict[str, Any] = {"zero": number_type(0)}
         self.lines: list[str] = []
         self.names: dict[Node, tuple[str, str]] = {}
         self._count = 0
 
-    def name(self, letter: str) -> str:
-        """A new name."""
+    def new_name(self, letter: str) -> str:
+        """A new variable."""
         self._count += 1
         return f"{letter}{self._count}"
 
-    def pair(self) -> tuple[str, str]:
-        """New names for two entries."""
-        return self.name("x"), self.name("x")
+    def new_pair(self) -> tuple[str, str]:
+        """New variables for the two entries of a value."""
+        return self.new_name("x"), self.new_name("x")
 
-    def field(self, node: Node) -> tuple[str, str]:
-        """An expression for each entry of a field."""
+    def entries(self, node: Node) -> tuple[str, str]:
+        """A Python expression for each entry of an expression of the scheme."""
         match node:
             case Slot() | Stage() if node in self.names:
                 return self.names[node]
@@ -213,41 +230,48 @@ class _Writer:
             case expr.Sum():
                 return self._sum(node)
             case expr.Product():
-                left, (a, b) = self._number(node.left), self.field(node.right)
+                left, (a, b) = self._bind_number(node.left), self.entries(node.right)
                 return f"{left} * {a}", f"{left} * {b}"
             case expr.Quotient():
-                (a, b), below = self.field(node.numerator), self._number(node.denominator)
-                return f"({a}) / {below}", f"({b}) / {below}"
+                (a, b), denominator = (
+                    self.entries(node.numerator),
+                    self._bind_number(node.denominator),
+                )
+                return f"({a}) / {denominator}", f"({b}) / {denominator}"
             case expr.Rate(function, arguments):
-                return self._call(self.rates.function(function), arguments)
+                return self._write_call(self.rates.function(function), arguments)
             case expr.MapCall():
-                return self._call(self.rates.function(f"map {node.function.name}"), [node.operand])
+                return self._write_call(
+                    self.rates.function(f"map {node.function.name}"), [node.operand]
+                )
             case expr.Hadamard():
-                (a, b), (c, d) = self.field(node.left), self.field(node.right)
+                (a, b), (c, d) = self.entries(node.left), self.entries(node.right)
                 return f"{a} * {c}", f"{b} * {d}"
             case expr.ElementwiseExp():
-                a, b = self.field(node.operand)
-                self.space["exp"] = EXPONENTIAL[self.kind]
+                a, b = self.entries(node.operand)
+                self.namespace["exp"] = EXPONENTIAL[self.number_type]
                 return f"exp({a})", f"exp({b})"
             case _:
                 raise NoNumbers(f"{type(node).__name__} has no numerical model")
 
     def _sum(self, node: expr.Sum) -> tuple[str, str]:
-        terms = [(sign, self.field(term)) for sign, term in node.terms]
+        terms = [(sign, self.entries(term)) for sign, term in node.terms]
         first, second = (
             " ".join(f"{'-' if sign < 0 else '+'} {term[i]}" for sign, term in terms)
-            for i in range(WIDTH)
+            for i in range(ENTRIES)
         )
         return f"({first})", f"({second})"
 
-    def _number(self, node: Node) -> str:
-        name = self.name("c")
-        self.space[name] = number(node, self.numbers, self.kind)
+    def _bind_number(self, node: Node) -> str:
+        name = self.new_name("c")
+        self.namespace[name] = evaluate(node, self.numbers, self.number_type)
         return name
 
-    def _call(self, value: Callable[..., Any], arguments: Iterable[Node]) -> tuple[str, str]:
-        entries = [entry for argument in arguments for entry in self.field(argument)]
-        function, target = self.name("f"), self.pair()
-        self.space[function] = value
-        self.lines.append(f"{', '.join(target)} = {function}({', '.join(entries)})")
+    def _write_call(
+        self, function: Callable[..., Any], arguments: Iterable[Node]
+    ) -> tuple[str, str]:
+        entries = [entry for argument in arguments for entry in self.entries(argument)]
+        function_name, target = self.new_name("f"), self.new_pair()
+        self.namespace[function_name] = function
+        self.lines.append(f"{', '.join(target)} = {function_name}({', '.join(entries)})")
         return target

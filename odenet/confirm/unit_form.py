@@ -1,7 +1,8 @@
-"""s' = L φ(R s + b) against the dynamics as written: Σ linear + Σ L D R is the Jacobian.
+"""The check of the unit form of the dynamics: linear terms + Σ L D R has to be the Jacobian.
 
-Both sides are identities in the weights, the state and the input, so that a point drawn at random
-decides: where a single unit was merged, split or placed wrongly they differ almost surely.
+For the proof the dynamics are written as s' = linear terms + Σ L φ(R s + b), a sum of *units* with
+slopes D = φ'(R s + b). The identity with the Jacobian of the formulas as written is tested at a
+random point: if a single unit was read wrongly, the two differ almost surely.
 """
 
 from collections.abc import Mapping
@@ -9,9 +10,9 @@ from dataclasses import dataclass
 
 from odenet.analyse.units import System, Unit
 from odenet.confirm.disagreement import NoNumbers
-from odenet.confirm.fields import Evaluation, Jet
-from odenet.confirm.matrices import Matrix, add, apply, identity, largest, product, scale_rows
-from odenet.confirm.words import Words
+from odenet.confirm.evaluation import Evaluation, Jet
+from odenet.confirm.matrices import Matrix, add, apply, identity, max_abs, product, scale_rows
+from odenet.confirm.operator_evaluation import OperatorEvaluation
 from odenet.model.expressions import expr
 from odenet.model.expressions.expr import State
 
@@ -19,8 +20,8 @@ TOLERANCE = 1e-9  # relative to the largest entry that was added up
 
 
 @dataclass(frozen=True)
-class Values:
-    """A unit at a point.
+class UnitValues:
+    """The value and slopes of a unit at a point.
 
     Args:
         value: φ(R s + b).
@@ -38,140 +39,150 @@ def jacobian(evaluation: Evaluation) -> Matrix:
     return [list(row) for row in zip(*columns, strict=True)]
 
 
-def rate(evaluation: Evaluation) -> list[float]:
+def state_velocity(evaluation: Evaluation) -> list[float]:
     """The right-hand sides, one after the other."""
     system = evaluation.model.dynamics.system(1).values()
     return [x for node in system for x in evaluation.field(node).value]
 
 
-def unit_values(unit: Unit, words: Words) -> Values:
-    """What a unit gives, and its own slope; D = I for a linear unit, which gives R s.
+def unit_values(unit: Unit, operators: OperatorEvaluation) -> UnitValues:
+    """The value and slopes of a unit; for a linear unit R s and D = I.
 
-    The slopes are those of the author's formula with respect to what is innermost in it. They
-    are a diagonal, or the formula is not a unit.
+    The slopes are derivatives of the author's formula with respect to its innermost argument.
 
     Raises:
-        ValueError: the formula mixes the entries of what it reads.
+        ValueError: the derivative is not diagonal, so that the formula is no unit.
     """
-    known = (
+    key = (
         unit.formula,
         unit.formula_sign,
         unit.moved_slope,
         unit.is_reflected,
         *unit.row.items(),
     )
-    if known not in words.units:
-        words.units[known] = _unit_values(unit, words)
-    return words.units[known]
+    if key not in operators.units:
+        operators.units[key] = _unit_values(unit, operators)
+    return operators.units[key]
 
 
-def _unit_values(unit: Unit, words: Words) -> Values:
-    evaluation = words.evaluation
+def _unit_values(unit: Unit, operators: OperatorEvaluation) -> UnitValues:
+    evaluation = operators.evaluation
     if unit.formula is None:
-        value = _linear(unit, words)
-        return Values(value, [1.0] * len(value))
+        value = _linear_value(unit, operators)
+        return UnitValues(value, [1.0] * len(value))
     value = [unit.formula_sign * x for x in evaluation.field(unit.formula).value]
     try:
-        found = Values(value, _own_slopes(unit, unit.formula, evaluation))
+        values = UnitValues(value, _slopes_by_argument(unit, unit.formula, evaluation))
     except NoNumbers:
-        found = Values(value, _seen_slopes(unit, unit.formula, words))
+        values = UnitValues(value, _slopes_by_states(unit, unit.formula, operators))
     if unit.moved_slope is None:
-        return found
-    sign, moved = -1 if unit.is_reflected else 1, float(unit.moved_slope)
-    return Values(found.value, [sign * (slope - moved) for slope in found.slopes])
+        return values
+    sign, slope_shift = -1 if unit.is_reflected else 1, float(unit.moved_slope)
+    return UnitValues(values.value, [sign * (slope - slope_shift) for slope in values.slopes])
 
 
-def _own_slopes(unit: Unit, formula: expr.Node, evaluation: Evaluation) -> list[float]:
-    """The derivative of the formula with respect to what is innermost in it.
+def _slopes_by_argument(unit: Unit, formula: expr.Node, evaluation: Evaluation) -> list[float]:
+    """The slopes of a unit as derivatives of its formula with respect to its argument.
 
     Raises:
-        NoNumbers: the argument is not in the formula as it is written.
+        NoNumbers: the argument does not occur in the formula as written.
+        ValueError: the derivative is not diagonal.
     """
-    inner, sign = unit.argument, unit.formula_sign
-    while isinstance(inner, expr.Sum) and len(inner.terms) == 1:
-        ((factor, inner),) = inner.terms
+    argument, sign = unit.argument, unit.formula_sign
+    while isinstance(argument, expr.Sum) and len(argument.terms) == 1:
+        ((factor, argument),) = argument.terms
         sign *= factor
-    if inner is None:
+    if argument is None:
         raise NoNumbers("a unit without an argument")
-    argument = evaluation.field(inner).value
-    given = evaluation.with_given({inner: Jet(argument, identity(len(argument)))})
-    found = given.field(formula)
-    for k, column in enumerate(found.slopes):
+    value = evaluation.field(argument).value
+    by_argument = evaluation.with_known_values({argument: Jet(value, identity(len(value)))})
+    jet = by_argument.field(formula)
+    for k, column in enumerate(jet.slopes):
         if any(x for i, x in enumerate(column) if i != k):
             raise ValueError(f"{unit.text} does not act on every value by itself")
-    return [sign * column[k] for k, column in enumerate(found.slopes)]
+    return [sign * column[k] for k, column in enumerate(jet.slopes)]
 
 
-def _seen_slopes(unit: Unit, formula: expr.Node, words: Words) -> list[float]:
-    """The D with dφ/ds = D R, entry by entry.
+def _slopes_by_states(unit: Unit, formula: expr.Node, operators: OperatorEvaluation) -> list[float]:
+    """The slopes D of a unit from dφ/ds = D R, where s are the states, entry by entry.
 
     Raises:
-        ValueError: the derivative is not a diagonal times R.
+        ValueError: dφ/ds is not a diagonal matrix times R.
     """
-    slopes = words.evaluation.field(formula).slopes
+    slopes = operators.evaluation.field(formula).slopes
     found: list[float] = []
-    at = places(words)
-    rows = {s: words.matrix(op, len(at[s])) for s, op in unit.row.items()}
+    ranges = state_ranges(operators)
+    rows = {s: operators.matrix(op, len(ranges[s])) for s, op in unit.row.items()}
     for i in range(len(slopes[0])):
-        read = [
-            (a, slopes[k][i]) for s, r in rows.items() for a, k in zip(r[i], at[s], strict=True)
+        pairs = [
+            (a, slopes[k][i]) for s, r in rows.items() for a, k in zip(r[i], ranges[s], strict=True)
         ]
-        size = sum(a * a for a, _ in read)
-        slope = sum(a * b for a, b in read) / size if size else 0.0
-        scale = max(abs(b) for _, b in read) + abs(slope) * size**0.5
-        if any(abs(b - slope * a) > TOLERANCE * scale for a, b in read):
+        size = sum(a * a for a, _ in pairs)
+        slope = sum(a * b for a, b in pairs) / size if size else 0.0
+        scale = max(abs(b) for _, b in pairs) + abs(slope) * size**0.5
+        if any(abs(b - slope * a) > TOLERANCE * scale for a, b in pairs):
             raise ValueError(f"{unit.text} does not act on every value by itself")
         found.append(unit.formula_sign * slope)
     return found
 
 
-def _linear(unit: Unit, words: Words) -> list[float]:
-    """R s, what a unit reads, at the point of the words."""
+def _linear_value(unit: Unit, operators: OperatorEvaluation) -> list[float]:
+    """The value R s of a linear unit."""
     read: list[list[float]] = []
     for state, operator in unit.row.items():
-        known = State(str(words.reader.names[state.name]), state.order)
-        value = words.evaluation.field(known).value
-        read.append(apply(words.matrix(operator, len(value)), value))
+        spelled = State(str(operators.reader.names[state.name]), state.order)
+        value = operators.evaluation.field(spelled).value
+        read.append(apply(operators.matrix(operator, len(value)), value))
     return [sum(entries) for entries in zip(*read, strict=True)]
 
 
-def difference(system: System, words: Words, actual: Matrix) -> float:
-    """How far Σ linear + Σ L D R is from the Jacobian, relative to the largest term of it.
+def jacobian_difference(system: System, operators: OperatorEvaluation, actual: Matrix) -> float:
+    """The difference between linear terms + Σ L D R and the Jacobian, relative to the largest term.
+
+    Args:
+        system: the unit form.
+        operators: the matrices of its operators at the point.
+        actual: the Jacobian of the formulas as written.
 
     Raises:
-        ValueError: a formula of a unit mixes the entries of what it reads.
+        ValueError: the derivative of a unit is not diagonal.
     """
-    at = places(words)
+    ranges = state_ranges(operators)
     total = [[0.0] * len(actual) for _ in actual]
-    scale = largest(actual)
-    for (to, of), operator in system.linear_terms.items():
-        _put(total, words.matrix(operator, len(at[of])), at[to], at[of])
-        scale = max(scale, words.magnitude(operator, len(at[of])))
+    scale = max_abs(actual)
+    for (row_state, column_state), operator in system.linear_terms.items():
+        _add_block(
+            total,
+            operators.matrix(operator, len(ranges[column_state])),
+            ranges[row_state],
+            ranges[column_state],
+        )
+        scale = max(scale, operators.magnitude(operator, len(ranges[column_state])))
     for unit in system.units:
-        slopes = unit_values(unit, words).slopes
-        for of, row in unit.row.items():
-            read = scale_rows(slopes, words.matrix(row, len(at[of])))
-            size = words.magnitude(row, len(at[of])) * max(map(abs, slopes))
-            for to, column in unit.column.items():
-                matrix = product(words.matrix(column, len(slopes)), read)
-                _put(total, matrix, at[to], at[of])
-                scale = max(scale, size * words.magnitude(column, len(slopes)))
-    return largest(add(actual, total, -1.0)) / scale if scale else 0.0
+        slopes = unit_values(unit, operators).slopes
+        for column_state, row in unit.row.items():
+            read = scale_rows(slopes, operators.matrix(row, len(ranges[column_state])))
+            size = operators.magnitude(row, len(ranges[column_state])) * max(map(abs, slopes))
+            for row_state, column in unit.column.items():
+                matrix = product(operators.matrix(column, len(slopes)), read)
+                _add_block(total, matrix, ranges[row_state], ranges[column_state])
+                scale = max(scale, size * operators.magnitude(column, len(slopes)))
+    return max_abs(add(actual, total, -1.0)) / scale if scale else 0.0
 
 
-def _put(total: Matrix, block: Matrix, rows: range, columns: range) -> None:
+def _add_block(total: Matrix, block: Matrix, rows: range, columns: range) -> None:
     for i, row in zip(rows, block, strict=True):
         for j, entry in zip(columns, row, strict=True):
             total[i][j] += entry
 
 
-def places(words: Words) -> Mapping[State, range]:
-    """Where a state is among the unknowns, by its author's spelling."""
+def state_ranges(operators: OperatorEvaluation) -> Mapping[State, range]:
+    """State, with the author's name -> the range of its entries among all unknowns."""
     found: dict[State, range] = {}
     start = 0
-    evaluation = words.evaluation
+    evaluation = operators.evaluation
     for state in evaluation.model.dynamics.system(1):
         size = len(evaluation.field(state).value)
-        found[words.reader.spelled_state(state)] = range(start, start + size)
+        found[operators.reader.spelled_state(state)] = range(start, start + size)
         start += size
     return found

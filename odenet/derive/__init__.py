@@ -1,6 +1,7 @@
-"""What follows from a scheme's text: shears, inverse and proof, order, symmetry, volume, stability.
+"""Derives the properties of a time stepping scheme from its text.
 
-Nothing here knows a scheme by name.
+These are the step as a sequence of shears, the inverse and its proof, the order of accuracy,
+symmetry, change of volume and stability. No scheme is known by name here.
 """
 
 from odenet.derive.derivation import Derivation
@@ -10,9 +11,9 @@ from odenet.derive.obstacle import Obstacle
 from odenet.derive.order import Order
 from odenet.derive.roundtrip import RoundTrip
 from odenet.derive.shears import Coefficient, Shear
-from odenet.derive.stability import Axis, Stability
+from odenet.derive.stability import AxisStability, Stability
 
 __all__ = [
-    "XI", "Axis", "Coefficient", "Derivation", "Interval", "Obstacle", "Order", "RoundTrip",
-    "Shear", "Stability", "derive", "inverse_lines",
+    "XI", "AxisStability", "Coefficient", "Derivation", "Interval", "Obstacle", "Order",
+    "RoundTrip", "Shear", "Stability", "derive", "inverse_lines",
 ]  # fmt: skip

@@ -1,4 +1,8 @@
-"""The time in the values of a scheme, line by line."""
+"""The time t as one more unknown of a scheme: the time that each of its values belongs to.
+
+Like any unknown, t is carried along by the lines of a scheme, here as a linear form: for the stage
+Z = Y[n] + h/2 F(Y[n]) it is t + h/2.
+"""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -16,183 +20,202 @@ from odenet.model.expressions.expr import Node, Rate, Slot
 from odenet.model.expressions.fold import linear_terms, map_children
 from odenet.model.typed.scheme import Scheme
 
-# The time in a value: Σ factor * unknown * t^power. The unknowns are a and b of an `aux` value,
-# a + b t (`None` is the number 1).
-Key = tuple[int, tuple[str, int] | None]
-Value = dict[Any, FracElement] | None  # None where it is not known
-Row = dict[Any, FracElement]  # unknown, or None for the number 1 -> factor
-ONE: Key = (0, None)
-T: Key = (1, None)
+# The time of a value is Σ factor * unknown * t^power, with (power, unknown) as keys. For an `aux`
+# unknown V, one of the scheme's own, it is a + b t with unknown a = ("V", 0) and b = ("V", 1). The
+# unknown None stands for the number 1.
+Monomial = tuple[int, tuple[str, int] | None]
+TimeForm = dict[Any, FracElement] | None  # None if the time is not known
+LinearForm = dict[Any, FracElement]  # unknown, or None for the number 1 -> factor
+ONE: Monomial = (0, None)
+T: Monomial = (1, None)
 
 
 def without_decays(node: Node, decays: tuple[str, ...]) -> Node:
-    """A number with 0 for its decays."""
+    """A scalar expression with 0 in place of decay rates."""
     if isinstance(node, expr.Constant) and node.name in decays:
         return expr.Number(Fraction(0), "0", span=node.span)
     return map_children(node, partial(without_decays, decays=decays))
 
 
 class NoTime(Exception):
-    """A right-hand side is evaluated at a time that is not t and a multiple of h."""
+    """A right-hand side is not evaluated at a time t + c h with a constant c."""
 
 
 @dataclass
 class Clock:
-    """What a scheme's text makes of the time, line by line.
+    """Follows the time through the lines of a scheme.
 
     Args:
-        scheme: its text.
-        scalars: the field of its numbers.
-        moves: the right-hand sides by which the time passes, one of each equation.
+        scheme: as parsed.
+        scalars: the field of its coefficients.
+        advancing: the right-hand sides for which t' = 1, one in each equation; t' = 0 for others.
         varying: the constants that differ from step to step.
+
+    Attributes:
+        times: slot or stage -> its time, for the values computed so far.
     """
 
     scheme: Scheme
     scalars: Scalars
-    moves: frozenset[str]
+    advancing: frozenset[str]
     varying: frozenset[str]
-    values: dict[Node, Value] = field(init=False)
+    times: dict[Node, TimeForm] = field(init=False)
 
     def __post_init__(self) -> None:
         self.patterns = {p.function: p for p in self.scheme.patterns}
-        self.one = self.scalars.field.one
+        self.one = self.scalars.fraction_field.one
         self.h = self.scalars.symbol(H)
-        self.values = self._states({})
+        self.times = self._state_times({})
 
-    def follow(self, target: Node, value: Node) -> None:
-        """Goes on by a line; a state after the step has its own time, which it keeps."""
-        self.values.setdefault(target, self._read(value, self.values))
+    def read_line(self, target: Node, value: Node) -> None:
+        """Compute the time of a line's value, unless the target is a state, whose time is known."""
+        self.times.setdefault(target, self._time_in(value, self.times))
 
-    def step(self) -> None:
-        """Goes on from the `start` lines to a step at any time t."""
-        self.values = {**self._states({T: self.one}), **self._aux(self.values)}
+    def begin_step(self) -> None:
+        """Go on from the `start` lines to the lines of a step, at an arbitrary time t."""
+        self.times = {**self._state_times({T: self.one}), **self._aux_times(self.times)}
 
-    def when(self, rate: Rate) -> Value:
-        """The time that a right-hand side is handed, in its own unknown where it reads that."""
+    def time_of(self, rate: Rate) -> TimeForm:
+        """The time at which a right-hand side is evaluated: that of the values it reads."""
         pattern = self.patterns[rate.function]
-        own = pattern.reads.index(pattern.variable) if pattern.variable in pattern.reads else 0
-        return self._read(rate.arguments[own], self.values)
+        argument = pattern.reads.index(pattern.variable) if pattern.variable in pattern.reads else 0
+        return self._time_in(rate.arguments[argument], self.times)
 
-    def _states(self, now: dict[Key, FracElement]) -> dict[Node, Value]:
-        """The time in the values of states, those after the step with them."""
+    def _state_times(self, time_at_n: dict[Monomial, FracElement]) -> dict[Node, TimeForm]:
+        """The times of the states before and after the step, given that of step n."""
         slots = self._slots(self.scheme.equations)
-        times = {slot: add(now, {ONE: self.one}, self.h * slot.offset) for slot in slots}
-        return {slot: None if now and self._lost(slot) else at for slot, at in times.items()}
+        times = {slot: add(time_at_n, {ONE: self.one}, self.h * slot.offset) for slot in slots}
+        return {
+            slot: None if time_at_n and self._has_other_step_size(slot) else at
+            for slot, at in times.items()
+        }
 
     def _slots(self, unknowns: Iterable[str]) -> list[Slot]:
-        """The stored values of some unknowns, and those after the step."""
+        """The slots of some unknowns, before and after the step."""
         return [Slot(name, k) for name in unknowns for k in (*self.scheme.stored_offsets(name), 1)]
 
-    def _lost(self, slot: Slot) -> bool:
-        """Whether a value is from a step of another size."""
+    def _has_other_step_size(self, slot: Slot) -> bool:
+        """Whether a stored value belongs to a step with another h, so that its time is unknown."""
         return slot.offset < 0 and "h" in self.varying
 
-    def _aux(self, start: Mapping[Node, Value]) -> dict[Node, Value]:
-        """The time in `aux` unknowns: the a + b t with which every line keeps to the time.
+    def _aux_times(self, start_times: Mapping[Node, TimeForm]) -> dict[Node, TimeForm]:
+        """The times a + b t of `aux` unknowns, solved for.
 
-        What that leaves open is as it starts. It is not known where no a and b do, nor where they
-        are others in the next step.
+        The equations say that the lines of a step give every value the time it should have, h later
+        than before. Unknowns that the equations leave open keep the time of the `start` line. Times
+        are None if there is no solution, or if it differs from step to step.
 
         Raises:
-            NoTime: a part of a right-hand side that is taken apart does not keep to the time.
+            NoTime: there is no solution, and the right-hand sides are split into summands.
         """
-        unknown: dict[Node, Value] = {}
+        ansatz: dict[Node, TimeForm] = {}
         for slot in self._slots(self.scheme.aux):
             a, b = (slot.name, 0), (slot.name, 1)
-            line = {(0, a): self.one, (1, b): self.one}
-            value = add(line, {(0, b): self.one}, self.h * slot.offset)
-            unknown[slot] = None if self._lost(slot) else value
-        wanted = {**self._states({T: self.one}), **unknown}
-        found: dict[Node, Value] = {s: v for s, v in wanted.items() if _held(s)}
+            a_plus_bt = {(0, a): self.one, (1, b): self.one}
+            value = add(a_plus_bt, {(0, b): self.one}, self.h * slot.offset)
+            ansatz[slot] = None if self._has_other_step_size(slot) else value
+        expected = {**self._state_times({T: self.one}), **ansatz}
+        computed: dict[Node, TimeForm] = {s: v for s, v in expected.items() if _is_stored(s)}
         for update in self.scheme.updates:
-            found[update.target] = self._read(update.value, found)
-        errors = [self._less(found[s], wanted[s]) for s in wanted if not _held(s)]
-        solved = _solved([row for error in errors for row in _powers(error)])
-        held = {slot: value for slot, value in unknown.items() if _held(slot)}
-        if solved is None and self.scheme.is_splitting:
+            computed[update.target] = self._time_in(update.value, computed)
+        errors = [self._difference(computed[s], expected[s]) for s in expected if not _is_stored(s)]
+        solution = _solve([row for error in errors for row in _equations(error)])
+        stored = {slot: value for slot, value in ansatz.items() if _is_stored(slot)}
+        if solution is None and self.scheme.is_splitting:
             raise NoTime
-        if solved is None or any(map(self._moves, solved.values())):
-            return dict.fromkeys(held)
-        free: dict[Any, Row] = {}
+        if solution is None or any(map(self._varies, solution.values())):
+            return dict.fromkeys(stored)
+        free_values: dict[Any, LinearForm] = {}
         for aux, i in product(self.scheme.aux, (0, 1)):
-            if (aux, i) not in solved:
-                begins = start.get(Slot(aux, 0)) or {}
-                free[aux, i] = {None: begins[ONE]} if i == 0 and ONE in begins else {}
-        solved = {**free, **{u: _put_in(form, free) for u, form in solved.items()}}
-        at: dict[Any, Row] = {
+            if (aux, i) not in solution:
+                start_time = start_times.get(Slot(aux, 0)) or {}
+                free_values[aux, i] = (
+                    {None: start_time[ONE]} if i == 0 and ONE in start_time else {}
+                )
+        solution = {
+            **free_values,
+            **{u: _substitute(form, free_values) for u, form in solution.items()},
+        }
+        substitution: dict[Any, LinearForm] = {
             (power, unknown): {(power, None): form[None]} if form else {}
-            for unknown, form in solved.items()
+            for unknown, form in solution.items()
             for power in (0, 1)
         }
-        return {slot: None if value is None else _put_in(value, at) for slot, value in held.items()}
+        return {
+            slot: None if value is None else _substitute(value, substitution)
+            for slot, value in stored.items()
+        }
 
-    def _moves(self, row: Row) -> bool:
-        """Whether a number differs from step to step."""
-        shown = map(self.scalars.show, row.values())
-        return not self.varying.isdisjoint(str(s) for number in shown for s in number.free_symbols)
+    def _varies(self, row: LinearForm) -> bool:
+        """Whether a linear form has a coefficient that differs from step to step."""
+        expressions = map(self.scalars.to_sympy, row.values())
+        return not self.varying.isdisjoint(
+            str(s) for number in expressions for s in number.free_symbols
+        )
 
-    def _less(self, value: Value, other: Value) -> dict[Key, FracElement]:
-        """The difference; nothing where a value is not known."""
+    def _difference(self, value: TimeForm, other: TimeForm) -> dict[Monomial, FracElement]:
+        """The difference of two times; zero, the empty form, if one of them is not known."""
         return {} if value is None or other is None else add(value, other, -1)
 
-    def _read(self, node: Node, values: Mapping[Node, Value]) -> Value:
-        """The time in a value: what its formula makes of that in the values it reads."""
+    def _time_in(self, node: Node, values: Mapping[Node, TimeForm]) -> TimeForm:
+        """The time of an expression, from the times of the values in it."""
         match node:
             case expr.Slot() | expr.Stage():
                 return values.get(node)
             case expr.Rate():
-                first = self.patterns[node.function].order == 1  # t' = 1, but t'' = 0
-                return {ONE: self.one} if first and node.function in self.moves else {}
+                is_first_order = self.patterns[node.function].order == 1  # t' = 1, but t'' = 0
+                return {ONE: self.one} if is_first_order and node.function in self.advancing else {}
             case expr.Zero():
                 return {}
             case expr.Sum() | expr.Product() | expr.Quotient():
-                total: dict[Key, FracElement] = {}
-                for factor, part in linear_terms(node, self._number):
-                    value = self._read(part, values)
+                total: dict[Monomial, FracElement] = {}
+                for factor, term in linear_terms(node, self._factor):
+                    value = self._time_in(term, values)
                     if value is None:
                         return None
                     total = add(total, value, factor)
                 return total
             case _:
-                return None  # something learned, in a start line of the file
+                return None  # a learned parameter in a start line of the file
 
-    def _number(self, node: Node) -> FracElement:
-        """A factor; a decay beside F is one of the states, and the time has none."""
+    def _factor(self, node: Node) -> FracElement:
+        """A coefficient, without decay: only states decay, not the time."""
         return self.scalars.read(without_decays(node, self.scheme.decays))
 
 
-def _held(node: Node) -> bool:
-    """Whether a value is one from before the step."""
+def _is_stored(node: Node) -> bool:
+    """Whether a value is stored before the step, and not computed in it."""
     return isinstance(node, Slot) and node.offset < 1
 
 
-def _powers(error: dict[Key, FracElement]) -> Iterable[Row]:
-    """The equations that make a value 0 at every time: unknown, or None for 1, -> factor."""
-    rows = ({u: f for (own, u), f in error.items() if own == power} for power in (0, 1))
+def _equations(error: dict[Monomial, FracElement]) -> Iterable[LinearForm]:
+    """The equations that make a form 0 at every t, one for each power of t."""
+    rows = ({u: f for (degree, u), f in error.items() if degree == power} for power in (0, 1))
     yield from filter(None, rows)
 
 
-def _solved(rows: list[Row]) -> dict[Any, Row] | None:
-    """The unknowns that equations Σ factor * unknown = 0 determine, by those they do not.
+def _solve(rows: list[LinearForm]) -> dict[Any, LinearForm] | None:
+    """Solve equations Σ factor * unknown = 0.
 
-    None if the equations contradict each other.
+    Returns:
+        Determined unknown -> a linear form in the others; None if the equations have no solution.
     """
-    solved: dict[Any, Row] = {}
+    solution: dict[Any, LinearForm] = {}
     while rows:
         row, *rows = rows
         pivot = next((unknown for unknown in row if unknown is not None), None)
         if pivot is None:
             return None
         value = scale({u: f for u, f in row.items() if u != pivot}, -1 / row[pivot])
-        rows = [left for other in rows if (left := _put_in(other, {pivot: value}))]
-        solved = {u: _put_in(form, {pivot: value}) for u, form in solved.items()}
-        solved[pivot] = value
-    return solved
+        rows = [left for other in rows if (left := _substitute(other, {pivot: value}))]
+        solution = {u: _substitute(form, {pivot: value}) for u, form in solution.items()}
+        solution[pivot] = value
+    return solution
 
 
-def _put_in(form: Mapping[Any, FracElement], known: Mapping[Any, Row]) -> Row:
-    """A sum with other sums in place of some of its unknowns."""
-    total: Row = {}
+def _substitute(form: Mapping[Any, FracElement], known: Mapping[Any, LinearForm]) -> LinearForm:
+    """A linear form with other linear forms in place of some of its unknowns."""
+    total: LinearForm = {}
     for unknown, factor in form.items():
         total = add(total, known.get(unknown, {unknown: factor / factor}), factor)
     return total

@@ -1,11 +1,10 @@
-"""The numbers of a scheme, exact: step size, constants and `let`s as rational functions.
+"""The exact coefficients of a scheme, as elements of a field of rational functions.
 
-Every coefficient is an element of the field Q(h, constants, lets, irrational powers), so that a
-zero is recognised for certain and nothing is ever simplified by guessing. An irrational power such
-as 2^(1/3) is one more generator of the field, and so are exponentials (`exponentials.py`) and every
-`let` unless it is to be expanded. An exponential of a field that multiplies values,
-`exp(s(Z[n])) * Y[n]`, is a generator too: fields multiply element by element, so that it commutes
-with everything.
+The field is Q(h, constants, lets, irrational powers). In it a zero is recognised with certainty,
+and nothing is simplified by guessing. Its generators are symbols: h, the constants, each `let`
+unless it is expanded, each irrational power such as 2^(1/3), and exponentials (`exponentials.py`).
+A factor `exp(s(Z[n]))` that multiplies a value element by element, called a *stretch*, is a
+generator too: element-wise products commute.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -23,10 +22,10 @@ from odenet.derive.exact_numbers import (
     Value,
     as_sympy,
     as_value,
+    expand_lets,
     factored,
-    put_in,
+    substitute,
     to_sympy,
-    without_lets,
 )
 from odenet.derive.exponentials import Generator, generators, power_product
 from odenet.diagnostics import SpecError
@@ -35,11 +34,11 @@ from odenet.model.expressions.fold import fold_arithmetic
 from odenet.model.typed.scheme import Scheme
 
 H = sympy.Symbol("h")
-MOST_TERMS = 2000  # of a number of a scheme
+MOST_TERMS = 2000  # of a coefficient, multiplied out
 
 
 class UnknownPower(Exception):
-    """An irrational power that is not in the scheme, so that the field has none for it."""
+    """A power or exponential that the field has no generator for, since the scheme has none."""
 
 
 class Scalars:
@@ -47,62 +46,70 @@ class Scalars:
 
     Args:
         scheme: as parsed.
-        expand: whether a `let` is replaced by its definition.
-        further: other symbols of the field.
+        expand_lets: whether each `let` is replaced by its definition.
+        extra_symbols: further generators.
 
     Attributes:
-        stretches: the generators that are exponentials of fields.
+        fraction_field: the field, in sympy.
+        exponentials: the generators that are exponentials of numbers.
+        stretches: the generators that stand for factors `exp(…)` of values.
     """
 
-    def __init__(self, scheme: Scheme, expand: bool = False, further: Iterable[sympy.Symbol] = ()):
+    def __init__(
+        self, scheme: Scheme, expand_lets: bool = False, extra_symbols: Iterable[sympy.Symbol] = ()
+    ):
         self.scheme = scheme
-        self.expand = expand
-        powers = dict.fromkeys(node for node in _nodes(scheme) if _irrational(node))
-        for node in powers:
+        self.expand_lets = expand_lets
+        irrational_powers = dict.fromkeys(
+            node for node in _nodes(scheme) if _is_irrational_power(node)
+        )
+        for node in irrational_powers:
             if to_sympy(node).is_real is False:
                 raise SpecError.of("undefined-number", "this power has no real value", node.span)
-        self._powers = {node: sympy.Symbol(f"power {i}") for i, node in enumerate(powers)}
+        self._powers = {
+            node: sympy.Symbol(f"power {i}") for i, node in enumerate(irrational_powers)
+        }
         names = [name for name, _ in scheme.constants]
-        names += [] if expand else [name for name, _ in scheme.lets]
+        names += [] if expand_lets else [name for name, _ in scheme.lets]
         named = [H, *(sympy.Symbol(name) for name in names)]
-        fields = [sympy.Symbol(f"exp {i}") for i in range(_stretches(scheme))]
-        symbols = dict.fromkeys([*named, *self._powers.values(), *further, *fields])
+        stretch_symbols = [sympy.Symbol(f"exp {i}") for i in range(_most_stretches(scheme))]
+        symbols = dict.fromkeys([*named, *self._powers.values(), *extra_symbols, *stretch_symbols])
         self.exponentials: tuple[Generator, ...] = ()
         exponents = dict.fromkeys(n.exponent for n in _nodes(scheme) if isinstance(n, expr.Exp))
         if exponents:
             self._build([*symbols], _without_exponentials(scheme.lets))
-            known = generators([self.read(exponent) for exponent in exponents])
-            symbols |= dict.fromkeys(generator.symbol for generator in known)
+            exponential_generators = generators([self.read(exponent) for exponent in exponents])
+            symbols |= dict.fromkeys(generator.symbol for generator in exponential_generators)
             self._build([*symbols], [])
             self.exponentials = tuple(
-                replace(generator, monomial=generator.monomial.set_field(self.field.field))
-                for generator in known
+                replace(generator, monomial=generator.monomial.set_field(self.fraction_field.field))
+                for generator in exponential_generators
             )
         self._build([*symbols], scheme.lets)
-        self.stretches = tuple(self._named[symbol] for symbol in fields)
-        self._first_stretch = list(symbols).index(fields[0]) if fields else 0
+        self.stretches = tuple(self._elements[symbol] for symbol in stretch_symbols)
+        self._first_stretch = list(symbols).index(stretch_symbols[0]) if stretch_symbols else 0
 
     def _build(self, symbols: list[sympy.Symbol], lets: Iterable[tuple[str, expr.Node]]) -> None:
-        """The field with these generators; the lets are read where they are expanded."""
-        self.field = sympy.QQ.frac_field(*symbols)
-        self._named = dict(zip(symbols, self.field.gens, strict=True))
+        """Make the field with these generators, and read the lets if they are expanded."""
+        self.fraction_field = sympy.QQ.frac_field(*symbols)
+        self._elements = dict(zip(symbols, self.fraction_field.gens, strict=True))
         self._define(lets)
 
     def _define(self, lets: Iterable[tuple[str, expr.Node]]) -> None:
-        if self.expand:
+        if self.expand_lets:
             for name, value in lets:
-                self._named[sympy.Symbol(name)] = self.read(value)
+                self._elements[sympy.Symbol(name)] = self.read(value)
 
-    def backwards(self) -> "Scalars":
-        """The same field, in which the scheme's h reads as -h; only with expanded `let`s."""
+    def with_negative_h(self) -> "Scalars":
+        """The same field, but `read` takes -h for h; only with expanded `let`s."""
         other = copy(self)
-        other._named = self._named | {H: -self._named[H]}
+        other._elements = self._elements | {H: -self._elements[H]}
         other._define(self.scheme.lets)
         return other
 
     def symbol(self, symbol: sympy.Symbol) -> FracElement:
-        """A symbol as an element of the field."""
-        return self._named[symbol]
+        """The element of the field that a symbol stands for."""
+        return self._elements[symbol]
 
     def read(self, node: expr.Node) -> FracElement:
         """A scalar expression as an element of the field.
@@ -113,22 +120,22 @@ class Scalars:
         """
         match node:
             case expr.Number():
-                return self.field(sympy.QQ(node.value.numerator, node.value.denominator))
+                return self.fraction_field(sympy.QQ(node.value.numerator, node.value.denominator))
             case expr.Constant():
-                return self._named[sympy.Symbol(node.name)]
+                return self._elements[sympy.Symbol(node.name)]
             case expr.Quotient():
                 return self._divide(self.read(node.numerator), self.read(node.denominator), node)
             case expr.Power() if node in self._powers:
-                return self._named[self._powers[node]]
+                return self._elements[self._powers[node]]
             case expr.Power():
-                value, exponent = self.read(node.base), _whole(node.exponent)
+                value, exponent = self.read(node.base), _integer(node.exponent)
                 self._require_short(value, abs(exponent), node)
                 if exponent < 0:
-                    value = self._divide(self.field.one, value, node)
+                    value = self._divide(self.fraction_field.one, value, node)
                 return value ** abs(exponent)
             case expr.Exp():
                 exponent = self.read(node.exponent)
-                found = power_product(exponent, self.exponentials, self._named)
+                found = power_product(exponent, self.exponentials, self._elements)
                 if found is None:
                     raise UnknownPower
                 return found
@@ -136,25 +143,27 @@ class Scalars:
                 return fold_arithmetic(node, self.read)
 
     def _require_short(self, value: FracElement, exponent: int, node: expr.Node) -> None:
-        """Refuse a power that has very many terms when it is multiplied out."""
+        """Raise SpecError if a power has very many terms when it is multiplied out."""
         terms = max(len(value.numer), len(value.denom))
         if terms > 1 and comb(terms + exponent - 1, exponent) > MOST_TERMS:
             message = f"multiplied out, this power has more than {MOST_TERMS:,} terms"
             raise SpecError.of("too-large", message, node.span)
 
-    def _divide(self, above: FracElement, below: FracElement, node: expr.Node) -> FracElement:
+    def _divide(
+        self, numerator: FracElement, denominator: FracElement, node: expr.Node
+    ) -> FracElement:
         """A quotient; `node` is where a division by zero is reported."""
-        if not below:
+        if not denominator:
             raise SpecError.of("undefined-number", "this divides by zero", node.span)
-        return above / below
+        return numerator / denominator
 
-    def show(self, element: FracElement) -> sympy.Expr:
+    def to_sympy(self, element: FracElement) -> sympy.Expr:
         """The element as a sympy expression in factored form, powers written out."""
         return self.written_out(factored(element))
 
     def written_out(self, value: sympy.Expr) -> sympy.Expr:
         """The expression with irrational powers and exponentials in place of their symbols."""
-        return put_in(value, self._definitions)
+        return substitute(value, self._definitions)
 
     @cached_property
     def _definitions_of_powers(self) -> dict[sympy.Symbol, sympy.Expr]:
@@ -163,59 +172,66 @@ class Scalars:
     @cached_property
     def _definitions(self) -> dict[sympy.Symbol, sympy.Expr]:
         powers = self._definitions_of_powers
-        exponents = {g.symbol: put_in(g.exponent.as_expr(), powers) for g in self.exponentials}
+        exponents = {g.symbol: substitute(g.exponent.as_expr(), powers) for g in self.exponentials}
         return powers | {symbol: sympy.exp(exponent) for symbol, exponent in exponents.items()}
 
-    def numbers(self, values: Mapping[str, Value]) -> dict[sympy.Symbol, Value]:
-        """The values of the symbols of the field that follow from those of constants and lets."""
+    def symbol_values(self, values: Mapping[str, Value]) -> dict[sympy.Symbol, Value]:
+        """Symbol -> value, from the values of constants and lets; powers and exponentials too."""
         found = {sympy.Symbol(name): value for name, value in values.items()}
         known = {symbol: as_sympy(value) for symbol, value in found.items()}
         for symbol, power in self._definitions.items():
-            number = put_in(power, known)
+            number = substitute(power, known)
             if not number.free_symbols:
                 found[symbol] = as_value(number)
         return found
 
     def power_of_stretch(self, element: FracElement, index: int) -> int | None:
-        """The k of a factor exp^k of an element; None where it is not one factor of the whole."""
-        place = self._first_stretch + index
-        above = {powers[place] for powers, _ in element.numer.terms()}
-        below = {powers[place] for powers, _ in element.denom.terms()}
-        return above.pop() - below.pop() if len(above) == len(below) == 1 else None
+        """The k with which an element is exp(…)^k times something without this stretch.
 
-    def is_number(self, element: FracElement) -> bool:
-        """Whether no exponential of a field is in an element."""
+        None if the element is a sum of terms with different k. The index is that of the stretch.
+        """
+        position = self._first_stretch + index
+        numerator_powers = {powers[position] for powers, _ in element.numer.terms()}
+        denominator_powers = {powers[position] for powers, _ in element.denom.terms()}
+        return (
+            numerator_powers.pop() - denominator_powers.pop()
+            if len(numerator_powers) == len(denominator_powers) == 1
+            else None
+        )
+
+    def is_constant(self, element: FracElement) -> bool:
+        """Whether an element contains no stretch, and so does not depend on the state."""
         return all(self.power_of_stretch(element, i) == 0 for i in range(len(self.stretches)))
 
     @property
-    def powers_of_h(self) -> bool:
-        """Whether h is in an irrational power, so that nothing is known of -h."""
-        found = sympy.Add(*self._definitions_of_powers.values())
-        return H in without_lets(found, self.scheme).free_symbols
+    def has_root_of_h(self) -> bool:
+        """Whether a root is taken of h, so that the coefficients are not defined at -h."""
+        total = sympy.Add(*self._definitions_of_powers.values())
+        return H in expand_lets(total, self.scheme).free_symbols
 
     @property
-    def irrational(self) -> bool:
-        """Whether an irrational power is one of the symbols."""
+    def has_irrational_power(self) -> bool:
+        """Whether the field has an irrational power as a generator."""
         return bool(self._powers)
 
-    def value(
+    def evaluate(
         self,
         element: FracElement,
         values: Mapping[Any, Any],
-        number: Callable[[Value], Any],
+        convert: Callable[[Value], Any],
     ) -> Any:
         """The element at given values of the symbols.
 
         Args:
             element: of the field.
             values: of the symbols that occur in it: mpmath numbers, or numpy arrays.
-            number: makes an exact number one that goes with them.
+            convert: makes an exact number one of the same type as the values.
         """
-        known = [values.get(symbol) for symbol in self.field.symbols]
-        return _at(element.numer, known, number) / _at(element.denom, known, number)
+        known = [values.get(symbol) for symbol in self.fraction_field.symbols]
+        return _evaluate(element.numer, known, convert) / _evaluate(element.denom, known, convert)
 
 
-def _whole(exponent: expr.Node) -> int:
+def _integer(exponent: expr.Node) -> int:
     found = to_sympy(exponent)
     if not found.is_Integer:
         raise UnknownPower
@@ -230,13 +246,13 @@ def _nodes(scheme: Scheme) -> Iterator[expr.Node]:
         yield from value.walk()
 
 
-def _stretches(scheme: Scheme) -> int:
-    """A bound on the exponentials of fields in a step and in one with another h."""
+def _most_stretches(scheme: Scheme) -> int:
+    """An upper bound on the number of different stretches in a step with h and one with -h."""
     return 2 * sum(isinstance(node, expr.ElementwiseExp) for node in scheme.nodes())
 
 
 def _without_exponentials(lets: Iterable[tuple[str, expr.Node]]) -> list[tuple[str, expr.Node]]:
-    """The lets that have no exponential, nor name one that has."""
+    """The lets that contain no exponential, directly or by naming another let."""
     kept: list[tuple[str, expr.Node]] = []
     left_out: set[str] = set()
     for name, value in lets:
@@ -249,16 +265,16 @@ def _without_exponentials(lets: Iterable[tuple[str, expr.Node]]) -> list[tuple[s
     return kept
 
 
-def _irrational(node: expr.Node) -> bool:
-    """Whether a node is a power that is not a rational function of what is in it."""
+def _is_irrational_power(node: expr.Node) -> bool:
+    """Whether a node is a power with an exponent that is not a whole number."""
     return isinstance(node, expr.Power) and not to_sympy(node.exponent).is_Integer
 
 
-def _at(polynomial: Any, values: list[Any], number: Callable[[Value], Any]) -> Any:
-    """A polynomial at given values of its symbols; those that do not occur need none."""
-    total = number(Fraction(0))
+def _evaluate(polynomial: Any, values: list[Any], convert: Callable[[Value], Any]) -> Any:
+    """A polynomial at given values of its symbols; the value of a symbol not in it may be None."""
+    total = convert(Fraction(0))
     for powers, coefficient in polynomial.terms():
-        term = number(Fraction(int(coefficient.numerator), int(coefficient.denominator)))
+        term = convert(Fraction(int(coefficient.numerator), int(coefficient.denominator)))
         for value, power in zip(values, powers, strict=True):
             term = term * value**power if power else term
         total = total + term

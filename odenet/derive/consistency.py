@@ -1,8 +1,7 @@
-"""Which equations a scheme solves where these are its pattern's only up to factors.
+"""Factors κ for which a scheme is consistent with Y' = κ F(Y), if it is not with Y' = F(Y).
 
-A step that is consistent with Y' = κ F(Y) instead of Y' = F(Y) has the order 0, though nothing is
-wrong with it: heavy-ball momentum, Y[n+1] = Y[n] + β (Y[n] - Y[n-1]) + h F(Y[n]), has
-κ = 1/(1 - β).
+Heavy-ball momentum, Y[n+1] = Y[n] + β (Y[n] - Y[n-1]) + h F(Y[n]), is an example, with
+κ = 1/(1 - β). Such a scheme has order 0 for the equations of its `for` line.
 """
 
 from collections.abc import Mapping
@@ -11,23 +10,29 @@ from fractions import Fraction
 import sympy
 
 from odenet.derive.coefficients import H, Scalars
-from odenet.derive.h_series import NoSeries, Number, Powers
+from odenet.derive.h_series import NoSeries, Number, PowerSeries
 from odenet.derive.order_conditions import OrderConditions
-from odenet.derive.text import SchemeNotation, notation
+from odenet.derive.scheme_notation import SchemeNotation, scheme_notation
 from odenet.model.expressions.expr import with_primes
 from odenet.model.typed.scheme import Pattern, Scheme
 
 
 def consistency_factors(scheme: Scheme) -> dict[str, sympy.Expr] | None:
-    """Function -> κ, in the constants of the scheme; None where no such factors make it consistent.
+    """Right-hand side -> κ, as an expression in the constants; None if there are no such factors.
 
-    The condition for the tree with one vertex is linear in κ; it is solved with the constants as
-    symbols.
+    The order condition for the tree with one vertex is linear in κ. It is solved with the constants
+    as symbols.
     """
-    scalars = Scalars(scheme, expand=True)
-    series = {g.symbol for g in scalars.exponentials if H in g.exponent.as_expr().free_symbols}
-    symbols = {s: scalars.symbol(s) for s in scalars.field.symbols if s not in {H, *series}}
-    found: dict[str, sympy.Expr] = {}
+    scalars = Scalars(scheme, expand_lets=True)
+    exponentials_of_h = {
+        g.symbol for g in scalars.exponentials if H in g.exponent.as_expr().free_symbols
+    }
+    symbols = {
+        s: scalars.symbol(s)
+        for s in scalars.fraction_field.symbols
+        if s not in {H, *exponentials_of_h}
+    }
+    factors: dict[str, sympy.Expr] = {}
     for pattern in scheme.patterns:
         try:
             factor = _factor(scheme, scalars, symbols, pattern)
@@ -35,51 +40,53 @@ def consistency_factors(scheme: Scheme) -> dict[str, sympy.Expr] | None:
             return None
         if factor is None:
             return None
-        found[pattern.function] = scalars.show(scalars.field(factor))
-    return found
+        factors[pattern.function] = scalars.to_sympy(scalars.fraction_field(factor))
+    return factors
 
 
 def _factor(
     scheme: Scheme, scalars: Scalars, symbols: Mapping[sympy.Symbol, Number], pattern: Pattern
 ) -> Number | None:
-    """κ of one function: by how much the scheme scales it, None where no number does."""
+    """The κ of one right-hand side; None if there is none."""
     key = (pattern.function, ())
     limit = pattern.order + 2
 
-    def residual(factor: int) -> dict[str, Powers]:
+    def residuals(factor: int) -> dict[str, PowerSeries]:
         factors: dict[str, Number] = {p.function: Fraction(factor) for p in scheme.patterns}
-        return OrderConditions(scheme, scalars, symbols, limit, factors).errors(key)
+        return OrderConditions(scheme, scalars, symbols, limit, factors).residuals(key)
 
-    without, once = residual(0), residual(1)
-    found: set[Number] = set()
-    for row in without.keys() | once.keys():
-        old, new = without.get(row, {}), once.get(row, {})
-        power = min([*old, *new])
-        slope = new.get(power, 0) - old.get(power, 0)
+    at_zero, at_one = residuals(0), residuals(1)
+    candidates: set[Number] = set()
+    for row in at_zero.keys() | at_one.keys():
+        row_at_zero, row_at_one = at_zero.get(row, {}), at_one.get(row, {})
+        power = min([*row_at_zero, *row_at_one])
+        slope = row_at_one.get(power, 0) - row_at_zero.get(power, 0)
         if not slope:
             return None
-        found.add(-old.get(power, 0) / slope)
-    return found.pop() if len(found) == 1 else None
+        candidates.add(-row_at_zero.get(power, 0) / slope)
+    return candidates.pop() if len(candidates) == 1 else None
 
 
 def solved_equations(scheme: Scheme, factors: Mapping[str, sympy.Expr]) -> str:
-    """`Y' = F(Y)/(1 - β)`, for all equations of the pattern."""
-    shown = notation(scheme)
-    found: list[str] = []
+    """The equations with their factors, in words: `Y' = F(Y)/(1 - β)`."""
+    notation = scheme_notation(scheme)
+    equations: list[str] = []
     for name, parts in scheme.equations.items():
-        right = " + ".join(_scaled(shown, part, factors[part.function]) for part in parts)
-        found.append(f"{with_primes(shown.name(name), parts[0].order)} = {right}")
-    return ", ".join(found)
+        right = " + ".join(
+            _scaled_right_hand_side(notation, part, factors[part.function]) for part in parts
+        )
+        equations.append(f"{with_primes(notation.name(name), parts[0].order)} = {right}")
+    return ", ".join(equations)
 
 
-def _scaled(shown: SchemeNotation, pattern: Pattern, factor: sympy.Expr) -> str:
-    """`F(Y)/(1 - β)`."""
-    above, below = factor.as_numer_denom()
-    right = shown.right_hand_side(pattern)
-    if above != 1:
-        text = shown.number(above)
-        right = f"({text}) {right}" if above.is_Add else f"{text} {right}"
-    if below != 1:
-        text = shown.number(below)
-        right += f"/({text})" if below.is_Add or below.is_Mul else f"/{text}"
+def _scaled_right_hand_side(notation: SchemeNotation, pattern: Pattern, factor: sympy.Expr) -> str:
+    """A right-hand side with its factor: `F(Y)/(1 - β)`."""
+    numerator, denominator = factor.as_numer_denom()
+    right = notation.right_hand_side(pattern)
+    if numerator != 1:
+        text = notation.number(numerator)
+        right = f"({text}) {right}" if numerator.is_Add else f"{text} {right}"
+    if denominator != 1:
+        text = notation.number(denominator)
+        right += f"/({text})" if denominator.is_Add or denominator.is_Mul else f"/{text}"
     return right

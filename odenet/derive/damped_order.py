@@ -1,11 +1,11 @@
-"""The order of a scheme that takes a decay out of the equation, `Y'' = F(Y) - γ Y'`.
+"""The order of a scheme for equations with a decay term, `Y'' = F(Y) - γ Y'`.
 
-Trees do not fit: γ is a number and not a function, so a term of the solution has many powers of h.
-Instead one polynomial F with random integer coefficients is drawn, in two dimensions, and the
-step and the exact solution are expanded in powers of h in rational arithmetic. The error of each
-power is a polynomial in the coefficients of F. If it is not zero for every F, it is zero for drawn
-ones with a probability of less than (degree)/(number of values) (Schwartz 1980, Zippel 1979), so
-that the first power with an error gives the order for every smooth F.
+B-series do not fit: γ is a number and not a function, so one elementary differential has many
+powers of h. Instead, one polynomial F in two dimensions with random integer coefficients is drawn,
+and the step and the exact solution are expanded in powers of h, in rational arithmetic. The error
+at each power is a polynomial in the coefficients of F. If this is not the zero polynomial, it
+vanishes at random coefficients with a probability of less than (degree)/(number of values)
+(Schwartz 1980, Zippel 1979). So the first power with an error gives the order for all smooth F.
 """
 
 import random
@@ -18,87 +18,107 @@ import sympy
 
 from odenet.derive.coefficients import Scalars
 from odenet.derive.exact_numbers import Value, as_mpf
-from odenet.derive.h_series import NoSeries, Powers, SeriesWriter, add, multiply
-from odenet.derive.linear_step import one_step
-from odenet.derive.parasitic import parasitic
-from odenet.derive.power_bounded import bounded_powers, index_of_one
-from odenet.derive.start_error import followed
+from odenet.derive.h_series import NoSeries, PowerSeries, SeriesWriter, add, multiply
+from odenet.derive.linear_step import linear_step
+from odenet.derive.parasitic import parasitic_text
+from odenet.derive.power_bounded import is_power_bounded, largest_block_at_one
+from odenet.derive.start_error import start_line_note
 from odenet.model.expressions import expr
 from odenet.model.expressions.expr import Node, Slot
 from odenet.model.expressions.fold import linear_terms
 from odenet.model.typed.scheme import Pattern, Scheme
 
-DAMPED_HIGHEST = 6  # the order up to which is searched
+HIGHEST_DAMPED_ORDER = 6  # higher orders are not searched
 DIMENSION = 2
-DRAWN = 10**6  # size of the coefficients
-Vector = list[Powers]
+LARGEST_COEFFICIENT = 10**6  # coefficients are drawn from 1 to this
+Vector = list[PowerSeries]  # one power series for each component
 
 
 class DampedStep:
-    """A step and the exact solution on one drawn problem.
+    """A step and the exact solution of one random initial value problem, as power series in h.
 
     Args:
         scheme: as parsed, without unknowns of its own.
         values: of its constants.
-        limit: the highest power of h that is kept; derivatives of F beyond it do not count.
-        resting: whether velocities begin at 0.
+        max_degree: the highest power of h that is kept, and the degree of the polynomials F.
+        starts_at_rest: whether the initial velocities are 0.
+
+    Attributes:
+        start: (unknown, derivative) -> its initial value.
+        polynomials: right-hand side -> a polynomial for each component.
+        solution: (unknown, derivative) -> the exact solution as a power series in time.
     """
 
     def __init__(
-        self, scheme: Scheme, values: Mapping[str, Any], limit: int, resting: bool = False
+        self,
+        scheme: Scheme,
+        values: Mapping[str, Any],
+        max_degree: int,
+        starts_at_rest: bool = False,
     ):
-        self.scheme, self.limit = scheme, limit
-        self.scalars = Scalars(scheme, expand=True)
-        known = self.scalars.numbers({name: v for name, v in values.items() if name != "h"})
-        self.writer = SeriesWriter(self.scalars, known, limit)
-        self.decay = {name: self._factor(expr.Constant(name)) for name in scheme.decays}
+        self.scheme, self.max_degree = scheme, max_degree
+        self.scalars = Scalars(scheme, expand_lets=True)
+        known = self.scalars.symbol_values({name: v for name, v in values.items() if name != "h"})
+        self.writer = SeriesWriter(self.scalars, known, max_degree)
+        self.decay = {name: self._number_series(expr.Constant(name)) for name in scheme.decays}
         self.patterns = {p.function: p for p in scheme.patterns}
-        draws = random.Random(11)
+        rng = random.Random(11)
         self.start = {
             (p.variable, k): [
-                {} if resting and k else {0: Fraction(draws.randint(1, 9))}
+                {} if starts_at_rest and k else {0: Fraction(rng.randint(1, 9))}
                 for _ in range(DIMENSION)
             ]
             for p in scheme.patterns
             for k in range(p.order)
         }
-        self.fields = {p.function: list(self._drawn(p, draws)) for p in scheme.patterns}
+        self.polynomials = {
+            p.function: list(self._draw_polynomials(p, rng)) for p in scheme.patterns
+        }
         self.solution = self._solve()
 
     def errors(self) -> dict[str, int]:
-        """Unknown -> the lowest power of h at which it is off after a step; limit + 1 for none."""
+        """Unknown -> the lowest power of h in the error after a step; max_degree + 1 if none."""
         values: dict[Node, Vector] = {slot: self._exact(slot) for slot in self.scheme.slots}
         for update in self.scheme.updates:
-            values[update.target] = self._read(update.value, values)
+            values[update.target] = self._evaluate(update.value, values)
         after = [Slot(pattern.variable, 1) for pattern in self.scheme.patterns]
-        return {slot.name: self._apart(values[slot], self._exact(slot)) for slot in after}
+        return {
+            slot.name: self._first_difference(values[slot], self._exact(slot)) for slot in after
+        }
 
     def start_errors(self) -> dict[Slot, int]:
-        """Value before the first step -> the lowest power of h at which its start line is off."""
+        """Value before the first step -> the lowest power of h in the error of its start line."""
         now: dict[Node, Vector] = {s: self._exact(s) for s in self.scheme.slots if not s.offset}
         starts = self.scheme.starts
-        return {slot: self._apart(self._read(v, now), self._exact(slot)) for slot, v in starts}
+        return {
+            slot: self._first_difference(self._evaluate(v, now), self._exact(slot))
+            for slot, v in starts
+        }
 
-    def _apart(self, one: Vector, other: Vector) -> int:
-        """The lowest power of h at which two values differ; limit + 1 for none."""
-        off = _plus(one, other, -1)
-        return min((k for part in off for k in part), default=self.limit + 1)
+    def _first_difference(self, one: Vector, other: Vector) -> int:
+        """The lowest power of h in which two values differ; max_degree + 1 if none."""
+        difference = _plus(one, other, -1)
+        return min((k for part in difference for k in part), default=self.max_degree + 1)
 
-    def _drawn(
-        self, pattern: Pattern, draws: random.Random
+    def _draw_polynomials(
+        self, pattern: Pattern, rng: random.Random
     ) -> Iterator[dict[tuple[int, ...], Fraction]]:
-        """A polynomial for each component: powers of all values read -> its coefficient."""
+        """A random polynomial for each component: powers of all arguments -> coefficient."""
         count = DIMENSION * len(pattern.reads)
-        degrees = [d for d in product(range(self.limit + 1), repeat=count) if sum(d) <= self.limit]
+        degrees = [
+            d
+            for d in product(range(self.max_degree + 1), repeat=count)
+            if sum(d) <= self.max_degree
+        ]
         for _ in range(DIMENSION):
-            yield {d: Fraction(draws.randint(1, DRAWN)) for d in degrees}
+            yield {d: Fraction(rng.randint(1, LARGEST_COEFFICIENT)) for d in degrees}
 
     def _solve(self) -> dict[tuple[str, int], Vector]:
-        """Values and velocities in powers of time, by Picard iteration."""
-        found = self.start
-        for _ in range(self.limit):
-            found = {key: self._integral(key, found) for key in found}
-        return found
+        """The exact solution, by Picard iteration."""
+        solution = self.start
+        for _ in range(self.max_degree):
+            solution = {key: self._integral(key, solution) for key in solution}
+        return solution
 
     def _integral(self, key: tuple[str, int], values: Mapping[tuple[str, int], Vector]) -> Vector:
         name, derivative = key
@@ -108,12 +128,12 @@ class DampedStep:
         else:
             slope = self._rate(pattern, [values[read, 0] for read in pattern.reads])
             if pattern.decay:
-                damped = _scaled(values[key], self.decay[pattern.decay], self.limit)
+                damped = _scaled(values[key], self.decay[pattern.decay], self.max_degree)
                 slope = _plus(slope, damped, -1)
-        grown = [
-            {k + 1: a / (k + 1) for k, a in part.items() if k < self.limit} for part in slope
+        integral = [
+            {k + 1: a / (k + 1) for k, a in part.items() if k < self.max_degree} for part in slope
         ]  # fmt: skip
-        return _plus(self.start[key], grown)
+        return _plus(self.start[key], integral)
 
     def _exact(self, slot: Slot) -> Vector:
         return [
@@ -122,82 +142,92 @@ class DampedStep:
         ]
 
     def _rate(self, pattern: Pattern, arguments: list[Vector]) -> Vector:
-        parts = [part for argument in arguments for part in argument]
-        powers = [self._powers(part) for part in parts]
-        found: list[Powers] = []
-        for polynomial in self.fields[pattern.function]:
-            total: Powers = {}
+        entries = [part for argument in arguments for part in argument]
+        powers = [self._powers_of(part) for part in entries]
+        found: list[PowerSeries] = []
+        for polynomial in self.polynomials[pattern.function]:
+            total: PowerSeries = {}
             for degrees, coefficient in polynomial.items():
-                term: Powers = {0: coefficient}
-                for own, degree in zip(powers, degrees, strict=True):
-                    term = multiply(term, own[degree], self.limit) if degree else term
+                term: PowerSeries = {0: coefficient}
+                for entry_powers, degree in zip(powers, degrees, strict=True):
+                    term = multiply(term, entry_powers[degree], self.max_degree) if degree else term
                 total = add(total, term)
             found.append(total)
         return found
 
-    def _powers(self, part: Powers) -> list[Powers]:
-        found: list[Powers] = [{0: Fraction(1)}]
-        for _ in range(self.limit):
-            found.append(multiply(found[-1], part, self.limit))
+    def _powers_of(self, entry: PowerSeries) -> list[PowerSeries]:
+        found: list[PowerSeries] = [{0: Fraction(1)}]
+        for _ in range(self.max_degree):
+            found.append(multiply(found[-1], entry, self.max_degree))
         return found
 
-    def _factor(self, node: Node) -> Powers:
-        return self.writer.read(self.scalars.read(node))
+    def _number_series(self, node: Node) -> PowerSeries:
+        return self.writer.to_series(self.scalars.read(node))
 
-    def _read(self, node: Node, values: Mapping[Node, Vector]) -> Vector:
+    def _evaluate(self, node: Node, values: Mapping[Node, Vector]) -> Vector:
         match node:
             case expr.Slot() | expr.Stage():
                 return values[node]
             case expr.Rate():
-                arguments = [self._read(argument, values) for argument in node.arguments]
+                arguments = [self._evaluate(argument, values) for argument in node.arguments]
                 return self._rate(self.patterns[node.function], arguments)
             case expr.Sum() | expr.Product() | expr.Quotient():
                 total = _zero()
-                for factor, part in linear_terms(node, self._factor):
-                    total = _plus(total, _scaled(self._read(part, values), factor, self.limit))
+                for factor, part in linear_terms(node, self._number_series):
+                    total = _plus(
+                        total, _scaled(self._evaluate(part, values), factor, self.max_degree)
+                    )
                 return total
             case _:
                 return _zero()
 
 
 def damped_order(scheme: Scheme, values: Mapping[str, Value]) -> tuple[int | None, str, str, str]:
-    """The order, why there is none, what the start lines do to it, and the parasitic eigenvalues.
+    """The order of a scheme with a decay.
 
     Args:
         scheme: as parsed, without unknowns of its own.
         values: of its constants and lets.
 
+    Returns:
+        The order or None; why there is none; to which order the start lines reduce it; and the
+        parasitic eigenvalues. The last three are sentences, empty if they do not apply.
+
     Raises:
         NoSeries: a factor is not a power series in h.
     """
     zero = sympy.Integer(0)
-    step = one_step(scheme, {p.function: (zero,) * len(p.reads) for p in scheme.patterns})
-    numbers = step.scalars.numbers({name: v for name, v in values.items() if name != "h"})
+    step = linear_step(scheme, {p.function: (zero,) * len(p.reads) for p in scheme.patterns})
+    numbers = step.scalars.symbol_values({name: v for name, v in values.items() if name != "h"})
     writer = SeriesWriter(step.scalars, numbers, 1)
-    entries = [[writer.read(entry) for entry in row] for row in step.matrix.to_list()]
+    entries = [[writer.to_series(entry) for entry in row] for row in step.matrix.to_list()]
     if any(entry and min(entry) < 0 for row in entries for entry in row):
         raise NoSeries("a value grows like 1/h as h tends to 0")
-    whole = [[as_mpf(entry.get(0, Fraction(0))) for entry in row] for row in entries]
-    if not bounded_powers(whole, at_one=max(p.order for p in scheme.patterns)):
+    matrix = [[as_mpf(entry.get(0, Fraction(0))) for entry in row] for row in entries]
+    if not is_power_bounded(matrix, max_block_at_one=max(p.order for p in scheme.patterns)):
         return None, "errors of earlier steps grow from step to step, however small h is", "", ""
-    loss = index_of_one(whole)
-    for limit in (3, 4, DAMPED_HIGHEST + loss):  # few powers where few suffice
-        least = min(DampedStep(scheme, values, limit).errors().values())
-        if least <= limit:
+    lost_powers = largest_block_at_one(matrix)
+    for max_degree in (
+        3,
+        4,
+        HIGHEST_DAMPED_ORDER + lost_powers,
+    ):  # low degrees, which are fast, often suffice
+        lowest_power = min(DampedStep(scheme, values, max_degree).errors().values())
+        if lowest_power <= max_degree:
             break
-    order = min(max(least - loss, 0), DAMPED_HIGHEST)
-    note = _start_note(scheme, values, order, loss)
-    return order, "", note, parasitic(whole, scheme.slots, scheme.patterns[0].variable)
+    order = min(max(lowest_power - lost_powers, 0), HIGHEST_DAMPED_ORDER)
+    note = _start_note(scheme, values, order, lost_powers)
+    return order, "", note, parasitic_text(matrix, scheme.slots, scheme.patterns[0].variable)
 
 
-def _start_note(scheme: Scheme, values: Mapping[str, Value], order: int, loss: int) -> str:
-    """Whether the values before the first step are too far off for the order of the steps."""
-    starts = DampedStep(scheme, values, order + loss, resting=True).start_errors()
-    reached = {slot: max(power - loss + 1, 0) for slot, power in starts.items()}
-    worst = min(reached, key=lambda slot: reached[slot], default=None)
-    if worst is None or reached[worst] >= order:
+def _start_note(scheme: Scheme, values: Mapping[str, Value], order: int, lost_powers: int) -> str:
+    """To which order the start lines reduce that of the steps, as a sentence; empty if to none."""
+    starts = DampedStep(scheme, values, order + lost_powers, starts_at_rest=True).start_errors()
+    orders = {slot: max(power - lost_powers + 1, 0) for slot, power in starts.items()}
+    worst = min(orders, key=lambda slot: orders[slot], default=None)
+    if worst is None or orders[worst] >= order:
         return ""
-    return followed(scheme, worst, reached[worst])
+    return start_line_note(scheme, worst, orders[worst])
 
 
 def _zero() -> Vector:
@@ -208,5 +238,5 @@ def _plus(one: Vector, other: Vector, sign: int = 1) -> Vector:
     return [add(a, b, sign) for a, b in zip(one, other, strict=True)]
 
 
-def _scaled(vector: Vector, factor: Powers, limit: int) -> Vector:
+def _scaled(vector: Vector, factor: PowerSeries, limit: int) -> Vector:
     return [multiply(part, factor, limit) for part in vector]

@@ -1,4 +1,4 @@
-"""Everything that follows from the text of a scheme."""
+"""The result of the derivation: all properties of a scheme, computed when they are first read."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -9,19 +9,25 @@ from typing import Any
 import sympy
 
 from odenet.derive import describe
-from odenet.derive.axis import AxisName
-from odenet.derive.exact_numbers import absolute, as_sympy, constants, definitions, put_in
-from odenet.derive.inverse import Undo, proof_lines
-from odenet.derive.linear_step import Rates, characteristic
+from odenet.derive.axis_stability import Axis
+from odenet.derive.cached_method import cached_method
+from odenet.derive.exact_numbers import (
+    absolute,
+    as_sympy,
+    constant_values,
+    let_definitions,
+    substitute,
+)
+from odenet.derive.inverse import ShearPair, proof_lines
+from odenet.derive.linear_step import RateCoefficients, characteristic_polynomial
 from odenet.derive.obstacle import Obstacle
 from odenet.derive.order import Order, derive_order
-from odenet.derive.remembered import remembered
 from odenet.derive.roundtrip import MOST_DIFFERENT, MOST_STEPS, RoundTrip, predict_roundtrip
+from odenet.derive.scheme_notation import scheme_notation
 from odenet.derive.shears import Shear
 from odenet.derive.stability import Stability, derive_stability
 from odenet.derive.symmetry import is_symmetric, symmetry_order
-from odenet.derive.text import notation
-from odenet.derive.varying_order import generic, varying_order
+from odenet.derive.varying_order import generic_values, varying_order
 from odenet.model.expressions.expr import ElementwiseExp, Node, Slot
 from odenet.model.typed.scheme import Scheme, Update
 from odenet.model.typed.step_constants import Number
@@ -29,18 +35,21 @@ from odenet.model.typed.step_constants import Number
 
 @dataclass(frozen=True, kw_only=True)
 class Derivation:
-    """What a scheme's text implies; prints itself.
+    """The properties of a scheme.
+
+    A scheme stores some values from step to step. A *slot* names such a value, as `Y[n]` or
+    `Y[n-1]`; a *register* is the memory that holds it, named by the slot before the step.
 
     Attributes:
-        scheme: the text.
-        shears: one step as shears in forward order; None where there is no explicit inverse.
-        relabel: register -> the slot it holds after the step, for registers that change places.
+        scheme: as parsed.
+        shears: one step as shears (`shears.py`) in forward order; None without explicit inverse.
+        relabel: register -> the slot whose value it holds after the step, where that is another.
         conditions: expressions in the constants that must not be zero for the inverse to exist.
-        obstacle: why there is no explicit inverse, where there is none.
-        values: of the constants and of h where the scheme is used, in place of the defaults; all
-            properties that are numbers are those at these values.
-        varying: the constants, h among them, that differ from step to step; what is said of the
-            order holds whatever their values are.
+        obstacle: why there is no explicit inverse, if there is none.
+        values: of the constants and of h, in place of their defaults. Properties that are numbers
+            are those at these values.
+        varying: the constants, possibly with h, that differ from step to step. The order is then
+            the one for any values of theirs.
     """
 
     scheme: Scheme
@@ -48,7 +57,7 @@ class Derivation:
     relabel: Mapping[Slot, Slot] = field(default_factory=dict[Slot, Slot])
     conditions: tuple[sympy.Expr, ...] = ()
     obstacle: Obstacle | None = None
-    _undone: tuple[Undo, ...] = field(default=(), repr=False)
+    _shear_pairs: tuple[ShearPair, ...] = field(default=(), repr=False)
     values: Mapping[str, Number] = field(default_factory=dict[str, Number])
     varying: tuple[str, ...] = ()
 
@@ -59,8 +68,8 @@ class Derivation:
 
     @property
     def inverse(self) -> tuple[Update, ...] | None:
-        """The lines of the inverse step, top to bottom; None where it is not explicit."""
-        return None if self.shears is None else tuple(undo.backward for undo in self._undone)
+        """The lines of the inverse step, top to bottom; None if it is not explicit."""
+        return None if self.shears is None else tuple(undo.backward for undo in self._shear_pairs)
 
     @property
     def reversible(self) -> bool:
@@ -69,35 +78,37 @@ class Derivation:
 
     @property
     def definitions(self) -> Mapping[str, sympy.Expr]:
-        """The scheme's own numbers, as it defines them."""
-        return definitions(self.scheme)
+        """The numbers that the scheme defines by `let`: name -> expression."""
+        return let_definitions(self.scheme)
 
     @cached_property
     def proof(self) -> tuple[str, ...]:
-        """Lines `… = 0`: every shear put into its inverse, the difference reduced by sympy."""
-        return proof_lines(self._undone, notation(self.scheme))
+        """Lines `… = 0`, one for each shear: put into its inverse it gives back the old value."""
+        return proof_lines(self._shear_pairs, scheme_notation(self.scheme))
 
     @property
     def latex_proof(self) -> tuple[str, ...]:
         """The lines of `proof` in LaTeX."""
-        return proof_lines(self._undone, notation(self.scheme, latex=True))
+        return proof_lines(self._shear_pairs, scheme_notation(self.scheme, latex=True))
 
-    def violated(self, values: Mapping[str, Number] | None = None) -> tuple[sympy.Expr, ...]:
-        """The conditions that fail at given values of the constants, and of h.
+    def violated_conditions(
+        self, values: Mapping[str, Number] | None = None
+    ) -> tuple[sympy.Expr, ...]:
+        """The conditions for the inverse that fail at given values of the constants and of h.
 
-        A condition on what has no value is not among them.
+        A condition on a constant without a value is left out.
         """
-        numbers = self._numbers(values)
-        return tuple(c for c in self.conditions if put_in(c, numbers).evalf(30) == 0)
+        numbers = self._symbol_values(values)
+        return tuple(c for c in self.conditions if substitute(c, numbers).evalf(30) == 0)
 
-    def underflow(self, values: Mapping[str, Number]) -> tuple[sympy.Expr, ...]:
-        """The scales of shears that are not zero, but are in double precision, as exp(-1000)."""
-        broken = self.violated(values)
-        scales = () if broken else (shear.scale for shear in self.shears or ())
-        return tuple(scale for scale in scales if self._number(scale, values) == 0)
+    def underflowing_scales(self, values: Mapping[str, Number]) -> tuple[sympy.Expr, ...]:
+        """The scales of shears that are zero in double precision only, such as exp(-1000)."""
+        violated = self.violated_conditions(values)
+        scales = () if violated else (shear.scale for shear in self.shears or ())
+        return tuple(scale for scale in scales if self._evaluate(scale, values) == 0)
 
-    def _numbers(self, values: Mapping[str, Number] | None) -> dict[sympy.Symbol, sympy.Expr]:
-        known = constants(self.scheme, {**self.values, **(values or {})})
+    def _symbol_values(self, values: Mapping[str, Number] | None) -> dict[sympy.Symbol, sympy.Expr]:
+        known = constant_values(self.scheme, {**self.values, **(values or {})})
         return {sympy.Symbol(name): as_sympy(value) for name, value in known.items()}
 
     @cached_property
@@ -120,19 +131,22 @@ class Derivation:
     @cached_property
     def symmetric(self) -> bool:
         """Whether a step with -h undoes a step with h."""
-        return self.shears is not None and is_symmetric(self.scheme, self._undone)
+        return self.shears is not None and is_symmetric(self.scheme, self._shear_pairs)
 
     @cached_property
     def symmetry_order(self) -> int | None:
-        """The q up to which a step with -h undoes one with h; None if no limit was found.
+        """The q up to which a step with -h undoes one with h: their product is 1 + O(h^(q+1)).
 
-        A symmetric step is undone to every order. Schemes with unknowns of their own have none. It
-        is one to the digits given where the order of accuracy is.
+        None for a symmetric scheme, for which there is no such limit, and for schemes with unknowns
+        of their own. If the order of accuracy holds only to the digits that are given for the
+        coefficients, so does q.
         """
         if self.symmetric:
             return None
-        values = generic(self.scheme, self.values, self.varying) if self.varying else self.values
-        return symmetry_order(self.scheme, values, bool(self.accuracy.digits))
+        values = (
+            generic_values(self.scheme, self.values, self.varying) if self.varying else self.values
+        )
+        return symmetry_order(self.scheme, values, bool(self.accuracy.digits_note))
 
     @property
     def effectively_symmetric(self) -> bool:
@@ -141,27 +155,28 @@ class Derivation:
 
     @property
     def volume(self) -> sympy.Expr | None:
-        """By what factor a step changes volume, per value of a state.
+        """The factor by which a step changes volume, per value of a state.
 
-        None if the step is not invertible, or if the factor depends on the state by `exponents`.
+        None if the step is not invertible, or if the factor depends on the state; it is then
+        `constant_volume_factor` times exp(mean over all entries of Σ `volume_exponents`).
         """
-        return None if self.shears is None or self.exponents else self.scale
+        return None if self.shears is None or self.volume_exponents else self.constant_volume_factor
 
     @property
-    def scale(self) -> sympy.Expr:
-        """The part of `volume` that is the same at every state: Π |α| over the shears."""
+    def constant_volume_factor(self) -> sympy.Expr:
+        """The part of the volume factor that is the same at every state: Π |α| over the shears."""
         return absolute(sympy.Mul(*(shear.scale for shear in self.shears or ())))
 
     @property
     def shear_lines(self) -> tuple[Update, ...]:
         """The shears as lines in forward order; each is undone by a line of `inverse`."""
-        return tuple(undo.forward for undo in reversed(self._undone))
+        return tuple(undo.forward for undo in reversed(self._shear_pairs))
 
     @property
-    def exponents(self) -> tuple[Node, ...]:
-        """The fields whose entries, added up, are the rest of a step's log-determinant.
+    def volume_exponents(self) -> tuple[Node, ...]:
+        """The exponents of the factors `exp(…)` in the shears, in terms of `shear_lines`.
 
-        They are written in the values of `shear_lines`.
+        The sum of all their entries is the part of the log-determinant that depends on the state.
         """
         factors = (node for line in self.shear_lines for node in line.value.walk())
         return tuple(factor.operand for factor in factors if isinstance(factor, ElementwiseExp))
@@ -171,18 +186,18 @@ class Derivation:
         """Whether a step keeps volume, for every right-hand side."""
         return self.volume == 1
 
-    def bits(self, values: Mapping[str, Number] | None = None) -> float | None:
-        """The bits per value that a step destroys: log2(1/|α|) for each shear with |α| < 1.
+    def bits_lost(self, values: Mapping[str, Number] | None = None) -> float | None:
+        """The bits per value that a step destroys: the sum of log2(1/|α|) over shears with |α| < 1.
 
-        What an exponential of fields destroys depends on the state, and is not in it.
+        Bits lost in factors `exp(…)` depend on the state and are not counted.
 
         Args:
             values: of the constants, and of h.
 
         Returns:
-            None where a scale depends on something that has no value.
+            None if a scale depends on something that has no value.
         """
-        scales = [self._number(absolute(shear.scale), values) for shear in self.shears or ()]
+        scales = [self._evaluate(absolute(shear.scale), values) for shear in self.shears or ()]
         if any(scale is None for scale in scales):
             return None
         return sum(
@@ -190,11 +205,11 @@ class Derivation:
         )
 
     def volume_at(self, values: Mapping[str, Number] | None = None) -> float | None:
-        """`volume` as a number; None where it depends on something that has no value."""
-        return None if self.volume is None else self._number(self.volume, values)
+        """`volume` as a number; None if it depends on something that has no value."""
+        return None if self.volume is None else self._evaluate(self.volume, values)
 
-    def _number(self, value: sympy.Expr, values: Mapping[str, Number] | None) -> float | None:
-        found = put_in(value, self._numbers(values))
+    def _evaluate(self, value: sympy.Expr, values: Mapping[str, Number] | None) -> float | None:
+        found = substitute(value, self._symbol_values(values))
         return None if found.free_symbols else float(found.evalf(30))
 
     @cached_property
@@ -206,22 +221,27 @@ class Derivation:
         """The stability at given values of the constants (and of h), or why there is none."""
         return self._stability(*sorted(values.items()))
 
-    @remembered  # several stages of the compiler ask the same
+    @cached_method  # several stages of the compiler ask the same
     def _stability(self, *values: tuple[str, Number]) -> Stability | str:
         return derive_stability(self.scheme, dict(values))
 
-    def characteristic(self, rates: Rates, h: sympy.Expr | None = None) -> sympy.Expr:
-        """The characteristic polynomial in ξ, which is `odenet.derive.XI`, of a linear step.
+    def characteristic_polynomial(
+        self, rates: RateCoefficients, h: sympy.Expr | None = None
+    ) -> sympy.Expr:
+        """The characteristic polynomial of a step on linear equations.
 
         Args:
-            rates: function of the pattern -> the coefficient of each of its arguments.
-            h: step size, symbolic if not given.
+            rates: right-hand side -> the coefficient of each of its arguments.
+            h: step size; a symbol if not given.
+
+        Returns:
+            A polynomial in ξ, the symbol `odenet.derive.XI`.
 
         Example:
             RevNet (Chang et al. 2018, AAAI, Eq. 21) is `verlet` with F = β z, G = α y, h = 1:
-            `characteristic({"F": (beta,), "G": (alpha,)}, h=sympy.Integer(1))`.
+            `characteristic_polynomial({"F": (beta,), "G": (alpha,)}, h=sympy.Integer(1))`.
         """
-        return characteristic(self.scheme, rates, h)
+        return characteristic_polynomial(self.scheme, rates, h)
 
     def roundtrip_error(
         self,
@@ -230,8 +250,8 @@ class Derivation:
         eps: float,
         frequency: float = 1.0,
         values: Mapping[str, Number] | None = None,
-        each: Sequence[Mapping[str, Number]] = (),
-        where: AxisName | None = None,
+        values_per_step: Sequence[Mapping[str, Number]] = (),
+        axis: Axis | None = None,
     ) -> RoundTrip | None:
         """The estimated error of an initial state rebuilt from the final one.
 
@@ -241,34 +261,39 @@ class Derivation:
             eps: spacing of the floating-point numbers at 1.
             frequency: bound on the eigenvalues of the right-hand side's Jacobian.
             values: of the scheme's constants.
-            each: the values in one step after the other, where they differ, with their h.
-            where: the axis of λ; by default the imaginary one where steps are stable on it.
+            values_per_step: the values, h among them, in each step, if they differ.
+            axis: on which the eigenvalues lie; by default the imaginary one if the scheme is stable
+                on it, else the negative real one.
 
         Returns:
-            None where there is no inverse at these values, no test equation for the scheme, or
-            more steps than are followed.
+            None if there is no inverse at these values, no test equation for the scheme, or too
+            many steps to simulate.
         """
-        different = tuple(tuple(at.items()) for at in each)
-        if steps > MOST_STEPS or len(set(different)) > MOST_DIFFERENT:
+        items_per_step = tuple(tuple(step_values.items()) for step_values in values_per_step)
+        if steps > MOST_STEPS or len(set(items_per_step)) > MOST_DIFFERENT:
             return None
-        given = {**(values or {}), "h": h}
-        if not self.reversible or any(map(self.violated, (given, *each))):
+        known = {**(values or {}), "h": h}
+        if not self.reversible or any(map(self.violated_conditions, (known, *values_per_step))):
             return None
-        at = tuple(sorted(given.items()))
-        return self._roundtrip(at, different, steps, h, eps, frequency, where)
+        known_items = tuple(sorted(known.items()))
+        return self._roundtrip(known_items, items_per_step, steps, h, eps, frequency, axis)
 
-    @remembered
+    @cached_method
     def _roundtrip(
         self,
-        given: tuple[tuple[str, Number], ...],
-        each: tuple[tuple[tuple[str, Number], ...], ...],
-        *asked: Any,
+        known_items: tuple[tuple[str, Number], ...],
+        items_per_step: tuple[tuple[tuple[str, Number], ...], ...],
+        *settings: Any,
     ) -> RoundTrip | None:
-        found = self._stability(*given)
-        if isinstance(found, str):
+        stability = self._stability(*known_items)
+        if isinstance(stability, str):
             return None
-        known = [constants(self.scheme, dict(numbers)) for numbers in each]
-        return predict_roundtrip(found, self.shears or (), self.relabel, known, *asked)
+        constants_per_step = [
+            constant_values(self.scheme, dict(numbers)) for numbers in items_per_step
+        ]
+        return predict_roundtrip(
+            stability, self.shears or (), self.relabel, constants_per_step, *settings
+        )
 
     def summary(self) -> list[str]:
         """The properties in a few sentences."""

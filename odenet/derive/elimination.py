@@ -1,85 +1,98 @@
-"""Linear systems whose coefficients are power series in the step size."""
+"""Linear systems whose coefficients are power series in the step size h."""
 
 from collections.abc import Mapping, Sequence
 from fractions import Fraction
 
-from odenet.derive.h_series import Powers, add, invert, multiply
+from odenet.derive.h_series import PowerSeries, add, invert, multiply
 
-Row = dict[str, Powers]
+Row = dict[str, PowerSeries]
 
 
 class Elimination:
-    """Gauss-Jordan elimination of Q s = R for many R; unknowns that Q does not determine are free.
+    """Gauss-Jordan elimination of Q s = R, done once and then used for many R.
 
     Args:
-        equations: row -> unknown -> coefficient; the first rows are used first where several
-            would do.
-        unknowns: the columns.
-        limit: the highest power of h that is kept.
+        equations: the rows of Q, by name: row -> unknown -> coefficient. Of several rows that can
+            be the pivot row the first one is taken.
+        unknowns: the columns of Q.
+        max_degree: the highest power of h that is kept.
 
     Attributes:
-        free: the unknowns that no equation determines.
+        free_unknowns: those that no equation determines; the caller chooses their values.
     """
 
-    def __init__(self, equations: Mapping[str, Row], unknowns: Sequence[str], limit: int):
-        self.limit = limit
-        left = {row: {u: p for u, p in entries.items() if p} for row, entries in equations.items()}
-        # every row with the combination of given rows that it is
-        used: dict[str, Row] = {row: {row: {0: Fraction(1)}} for row in equations}
-        self._solved: dict[str, str] = {}
-        while choice := self._pivot(left):
+    def __init__(self, equations: Mapping[str, Row], unknowns: Sequence[str], max_degree: int):
+        self.max_degree = max_degree
+        remaining = {
+            row: {u: p for u, p in entries.items() if p} for row, entries in equations.items()
+        }
+        # each reduced row as a combination of the given rows
+        combinations: dict[str, Row] = {row: {row: {0: Fraction(1)}} for row in equations}
+        self._pivot_rows: dict[str, str] = {}
+        while choice := self._pivot(remaining):
             row, unknown = choice
-            self._solved[unknown] = row
-            factor = invert(left[row][unknown], limit)
-            left[row] = self._scaled(left[row], factor)
-            used[row] = self._scaled(used[row], factor)
-            for other in left.keys() - {row}:
-                if by := left[other].get(unknown):
-                    left[other] = self._minus(left[other], left[row], by)
-                    used[other] = self._minus(used[other], used[row], by)
-        self.free = [unknown for unknown in unknowns if unknown not in self._solved]
-        self._left, self._used = left, used
+            self._pivot_rows[unknown] = row
+            factor = invert(remaining[row][unknown], max_degree)
+            remaining[row] = self._scale(remaining[row], factor)
+            combinations[row] = self._scale(combinations[row], factor)
+            for other in remaining.keys() - {row}:
+                if multiple := remaining[other].get(unknown):
+                    remaining[other] = self._subtract(remaining[other], remaining[row], multiple)
+                    combinations[other] = self._subtract(
+                        combinations[other], combinations[row], multiple
+                    )
+        self.free_unknowns = [unknown for unknown in unknowns if unknown not in self._pivot_rows]
+        self._reduced_rows, self._combinations = remaining, combinations
 
-    def _pivot(self, left: Mapping[str, Row]) -> tuple[str, str] | None:
-        """The entry with the lowest power of h in a row that is not used yet."""
-        rows = [row for row in left if row not in self._solved.values()]
+    def _pivot(self, remaining: Mapping[str, Row]) -> tuple[str, str] | None:
+        """Row and unknown of the next pivot: the entry with the lowest power of h."""
+        rows = [row for row in remaining if row not in self._pivot_rows.values()]
         choices = [
             (min(powers), rows.index(row), row, unknown)
             for row in rows
-            for unknown, powers in left[row].items()
+            for unknown, powers in remaining[row].items()
         ]
         return min(choices)[2:] if choices else None
 
-    def _scaled(self, row: Row, factor: Powers) -> Row:
-        found = {key: multiply(powers, factor, self.limit) for key, powers in row.items()}
-        return {key: powers for key, powers in found.items() if powers}
+    def _scale(self, row: Row, factor: PowerSeries) -> Row:
+        scaled = {key: multiply(powers, factor, self.max_degree) for key, powers in row.items()}
+        return {key: powers for key, powers in scaled.items() if powers}
 
-    def _minus(self, row: Row, other: Row, factor: Powers) -> Row:
-        found = dict(row)
-        for key, powers in self._scaled(other, factor).items():
-            found[key] = add(found.get(key, {}), powers, -1)
-        return {key: powers for key, powers in found.items() if powers}
+    def _subtract(self, row: Row, other: Row, factor: PowerSeries) -> Row:
+        difference = dict(row)
+        for key, powers in self._scale(other, factor).items():
+            difference[key] = add(difference.get(key, {}), powers, -1)
+        return {key: powers for key, powers in difference.items() if powers}
 
     def solve(
-        self, right: Mapping[str, Powers], free: Mapping[str, Powers]
-    ) -> tuple[dict[str, Powers], dict[str, Powers]]:
-        """The unknowns, and nonzero residuals of dependent rows: with any there is not a solution.
+        self, right_side: Mapping[str, PowerSeries], free_values: Mapping[str, PowerSeries]
+    ) -> tuple[dict[str, PowerSeries], dict[str, PowerSeries]]:
+        """The unknowns, and the residuals that are not zero.
+
+        Residuals belong to rows that depend on others. If there is one, the system has no solution.
 
         Args:
-            right: row -> R.
-            free: values of the free unknowns.
+            right_side: row -> R.
+            free_values: of the free unknowns.
         """
-        sides = {row: self._combined(self._used[row], right) for row in self._used}
-        values = dict(free)
-        for unknown, row in self._solved.items():
-            given = {u: p for u, p in self._left[row].items() if u in free}
-            values[unknown] = add(sides[row], self._combined(given, free), -1)
-        spare = self._used.keys() - self._solved.values()
-        return values, {row: sides[row] for row in self._used if row in spare and sides[row]}
+        reduced_sides = {
+            row: self._combine(self._combinations[row], right_side) for row in self._combinations
+        }
+        values = dict(free_values)
+        for unknown, row in self._pivot_rows.items():
+            free_entries = {u: p for u, p in self._reduced_rows[row].items() if u in free_values}
+            values[unknown] = add(reduced_sides[row], self._combine(free_entries, free_values), -1)
+        dependent_rows = self._combinations.keys() - self._pivot_rows.values()
+        return values, {
+            row: reduced_sides[row]
+            for row in self._combinations
+            if row in dependent_rows and reduced_sides[row]
+        }
 
-    def _combined(self, row: Row, values: Mapping[str, Powers]) -> Powers:
-        total: Powers = {}
+    def _combine(self, row: Row, values: Mapping[str, PowerSeries]) -> PowerSeries:
+        """Σ coefficient * value over the entries of a row."""
+        total: PowerSeries = {}
         for key, factor in row.items():
             if values.get(key):
-                total = add(total, multiply(factor, values[key], self.limit))
+                total = add(total, multiply(factor, values[key], self.max_degree))
         return total

@@ -1,11 +1,11 @@
-"""Exponentials among a scheme's numbers, as independent generators of its field.
+"""Exponentials of numbers, as independent generators of the field of a scheme's coefficients.
 
 exp(-γ h/2) and exp(-γ h) are powers of one number, and exp(a + b) is a product. An exponent is
-therefore taken apart into rational multiples of monomials, and each monomial m gets one generator,
-exp(m/q), of which all exponentials are integral powers. The exponentials of numbers that are
-linearly independent over the rationals are algebraically independent (Lindemann & Weierstrass for
-algebraic numbers, Ax 1971 for functions such as monomials), so that a zero is recognised for
-certain.
+therefore written as a sum of rational multiples of monomials. Each monomial m gets one generator,
+exp(m/q), such that all exponentials are products of integral powers of generators. Exponentials of
+numbers that are linearly independent over the rationals are algebraically independent (Lindemann &
+Weierstrass for algebraic numbers, Ax 1971 for functions such as monomials), so a zero is recognised
+with certainty.
 """
 
 from collections.abc import Iterable, Mapping
@@ -19,10 +19,10 @@ from sympy.polys.fields import FracElement
 
 @dataclass(frozen=True)
 class Generator:
-    """exp(monomial / divisor).
+    """The generator exp(monomial / divisor).
 
     Args:
-        symbol: what it is in the field.
+        symbol: the generator's name in the field.
         monomial: an element of the field without exponentials.
         divisor: a whole number.
     """
@@ -33,29 +33,29 @@ class Generator:
 
     @property
     def exponent(self) -> FracElement:
-        """What it is the exponential of."""
+        """Monomial / divisor."""
         return self.monomial / self.divisor
 
 
-def taken_apart(exponent: FracElement) -> dict[FracElement, Fraction]:
-    """Monomials, or quotients of one by a polynomial -> the rational number in front of each."""
-    field, below = exponent.field, exponent.denom
-    lead = below.LC
+def monomial_coefficients(exponent: FracElement) -> dict[FracElement, Fraction]:
+    """The exponent as a sum: monomial over the common denominator -> rational coefficient."""
+    field, denominator = exponent.field, exponent.denom
+    leading = denominator.LC
     found: dict[FracElement, Fraction] = {}
     for powers, coefficient in exponent.numer.terms():
-        ratio = coefficient / lead
+        ratio = coefficient / leading
         monomial: FracElement = field(field.ring.from_dict({powers: field.domain.one})) / field(
-            below
+            denominator
         )
-        found[monomial * lead] = Fraction(int(ratio.numerator), int(ratio.denominator))
+        found[monomial * leading] = Fraction(int(ratio.numerator), int(ratio.denominator))
     return found
 
 
 def generators(exponents: Iterable[FracElement]) -> tuple[Generator, ...]:
-    """What all the exponentials of these are integral powers of."""
+    """Generators such that exp of each exponent is a product of integral powers of them."""
     divisors: dict[FracElement, int] = {}
     for exponent in exponents:
-        for monomial, ratio in taken_apart(exponent).items():
+        for monomial, ratio in monomial_coefficients(exponent).items():
             divisors[monomial] = lcm(divisors.get(monomial, 1), ratio.denominator)
     return tuple(
         Generator(sympy.Symbol(f"exp {i}"), monomial, divisor)
@@ -66,14 +66,20 @@ def generators(exponents: Iterable[FracElement]) -> tuple[Generator, ...]:
 def power_product(
     exponent: FracElement, known: Iterable[Generator], named: Mapping[sympy.Symbol, FracElement]
 ) -> FracElement | None:
-    """exp(exponent) as a product of powers of generators; None where it is none."""
+    """exp(exponent) as a product of integral powers of generators; None if it is not one.
+
+    Args:
+        exponent: an element of the field.
+        known: the generators.
+        named: symbol of a generator -> the element of the field.
+    """
     by_monomial = {generator.monomial: generator for generator in known}
     found: FracElement = exponent.field.one
-    for monomial, ratio in taken_apart(exponent).items():
+    for monomial, ratio in monomial_coefficients(exponent).items():
         generator = by_monomial.get(monomial)
         if generator is None or (ratio * generator.divisor).denominator != 1:
             return None
-        times = int(ratio * generator.divisor)
-        power = named[generator.symbol] ** abs(times)
-        found = found * power if times > 0 else found / power
+        integer_power = int(ratio * generator.divisor)
+        power = named[generator.symbol] ** abs(integer_power)
+        found = found * power if integer_power > 0 else found / power
     return found

@@ -1,4 +1,4 @@
-"""From a scheme's text to its derivation."""
+"""The derivation of a scheme from its text: `derive`."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
@@ -8,13 +8,13 @@ from sympy.polys.fields import FracElement
 
 from odenet.derive.coefficients import H, Scalars
 from odenet.derive.derivation import Derivation, Number
-from odenet.derive.exact_numbers import without_lets
-from odenet.derive.inverse import derive_inverse, verified
+from odenet.derive.exact_numbers import expand_lets
+from odenet.derive.inverse import derive_inverse, is_verified
 from odenet.derive.linear_forms import Algebra, read_step
 from odenet.derive.obstacle import Obstacle, find_obstacle
+from odenet.derive.scheme_notation import scheme_notation
 from odenet.derive.shears import find_shears
 from odenet.derive.solve_backwards import NoInverse
-from odenet.derive.text import notation
 from odenet.model.typed.scheme import STEP_NUMBER, Scheme, Update
 
 
@@ -23,23 +23,26 @@ def derive(
     values: Mapping[str, Number] | None = None,
     varying: Iterable[str] = (),
 ) -> Derivation:
-    """Derive what a scheme's text implies.
+    """The derivation of a scheme.
 
     Args:
         scheme: as parsed.
-        values: of its constants and of h where it is used, in place of the defaults.
-        varying: those that differ from step to step; the number of the step is one of them.
+        values: of its constants and of h, in place of the defaults.
+        varying: the constants that differ from step to step. The number of the step is added to
+            them if the scheme reads it.
 
     Raises:
         SpecError: a line is not a sum of values and right-hand sides, or divides by zero.
     """
-    found = _derive(scheme, expand=False)
-    if scheme.lets and (found.obstacle or any(_is_zero(scheme, c) for c in found.conditions)):
+    derivation = _derive(scheme, expand_lets=False)
+    if scheme.lets and (
+        derivation.obstacle or any(_is_zero(scheme, c) for c in derivation.conditions)
+    ):
         # what prevents the inverse may vanish when the `let`s are put in
-        found = _derive(scheme, expand=True)
-    own = (STEP_NUMBER,) if scheme.uses_step_number else ()
-    found = replace(found, varying=tuple(dict.fromkeys((*varying, *own))))
-    return replace(found, values=dict(values)) if values else found
+        derivation = _derive(scheme, expand_lets=True)
+    step_number = (STEP_NUMBER,) if scheme.uses_step_number else ()
+    derivation = replace(derivation, varying=tuple(dict.fromkeys((*varying, *step_number))))
+    return replace(derivation, values=dict(values)) if values else derivation
 
 
 def inverse_lines(scheme: Scheme) -> Sequence[Update] | str:
@@ -48,44 +51,50 @@ def inverse_lines(scheme: Scheme) -> Sequence[Update] | str:
     return found.obstacle.message if found.obstacle else found.inverse or ()
 
 
-def _derive(scheme: Scheme, expand: bool) -> Derivation:
-    """The derivation with `let`s as symbols of their own, or with their definitions put in."""
-    scalars = Scalars(scheme, expand)
+def _derive(scheme: Scheme, expand_lets: bool) -> Derivation:
+    """The derivation with each `let` as a symbol, or with the `let`s expanded."""
+    scalars = Scalars(scheme, expand_lets)
     step = read_step(scheme, Algebra(scalars))
     try:
         shears, relabel, divisors = find_shears(step)
-    except NoInverse as stuck:
-        return Derivation(scheme=scheme, obstacle=find_obstacle(step, stuck, notation(scheme)))
+    except NoInverse as failure:
+        return Derivation(
+            scheme=scheme, obstacle=find_obstacle(step, failure, scheme_notation(scheme))
+        )
     conditions = _conditions(scheme, scalars, divisors)
-    undone, why = (), ""
-    if expand and any(_is_zero(scheme, condition) for condition in conditions):
+    shear_pairs, why = (), ""
+    if expand_lets and any(_is_zero(scheme, condition) for condition in conditions):
         why = "the inverse divides by 0"
     else:
-        undone = derive_inverse(scheme, shears, relabel)
-        if not verified(scheme, undone, scalars):
+        shear_pairs = derive_inverse(scheme, shears, relabel)
+        if not is_verified(scheme, shear_pairs, scalars):
             why = "the inverse divides by an irrational number, and could not be verified"
     if why:
         return Derivation(scheme=scheme, obstacle=Obstacle(why, scheme.slots[0], scheme.span))
     return Derivation(
-        scheme=scheme, shears=shears, relabel=relabel, conditions=conditions, _undone=undone
+        scheme=scheme,
+        shears=shears,
+        relabel=relabel,
+        conditions=conditions,
+        _shear_pairs=shear_pairs,
     )
 
 
 def _conditions(
     scheme: Scheme, scalars: Scalars, divisors: Iterable[FracElement]
 ) -> tuple[sympy.Expr, ...]:
-    """The irreducible factors of what is divided by, without those that are never zero."""
-    found: dict[sympy.Expr, None] = {}
+    """The irreducible factors of the divisors, without those that are never zero."""
+    conditions: dict[sympy.Expr, None] = {}
     for divisor in divisors:
         for factor, _ in divisor.numer.factor_list()[1]:
-            shown = scalars.show(scalars.field(factor))
-            never = shown == H or isinstance(shown, sympy.exp)
-            if not never and _is_zero(scheme, shown) is not False:
-                found[shown] = None
-    return tuple(found)
+            shown = scalars.to_sympy(scalars.fraction_field(factor))
+            never_zero = shown == H or isinstance(shown, sympy.exp)
+            if not never_zero and _is_zero(scheme, shown) is not False:
+                conditions[shown] = None
+    return tuple(conditions)
 
 
 def _is_zero(scheme: Scheme, expression: sympy.Expr) -> bool | None:
     """Whether an expression is 0; None if it depends on h or a constant of the scheme."""
-    found = without_lets(expression, scheme)
-    return None if found.free_symbols else bool(abs(found.evalf(30)) < 1e-20)
+    value = expand_lets(expression, scheme)
+    return None if value.free_symbols else bool(abs(value.evalf(30)) < 1e-20)

@@ -1,4 +1,4 @@
-"""Truncated power series in the step size, with exact or 50-digit coefficients."""
+"""Truncated power series in the step size h, with exact or 50-digit coefficients."""
 
 import math
 from collections.abc import Callable, Mapping
@@ -10,18 +10,18 @@ import mpmath
 import sympy
 from sympy.polys.fields import FracElement
 
+from odenet.derive.cached_method import cached_method
 from odenet.derive.coefficients import H, Scalars
 from odenet.derive.exact_numbers import as_mpf
-from odenet.derive.printed import Printed
-from odenet.derive.remembered import remembered
+from odenet.derive.rounded_numbers import RoundedNumber
 from odenet.model.expressions import expr
 
-# Fractions, numbers of mpmath, decimals known to their last digit, or elements of a field of
-# symbolic constants: all that is asked of them is + - * / and a test for zero.
+# A coefficient: a fraction, an mpmath number, a rounded decimal (`rounded_numbers.py`), or an
+# element of a field of symbolic constants. It has to support + - * / and a test for zero.
 Number = Any
 
-# degree of h -> coefficient; negative degrees occur where a scheme divides by h
-Powers = dict[int, Number]
+# Degree of h -> coefficient that is not zero. Degrees are negative where a scheme divides by h.
+PowerSeries = dict[int, Number]
 
 # The order conditions are computed with 50 digits where they are not exact.
 WORKING_DIGITS = 50
@@ -29,7 +29,12 @@ TINY = mpmath.mpf(10) ** -40
 
 
 class NoSeries(Exception):
-    """A scalar is not a power series in h; carries the reason and the expression."""
+    """A coefficient is not a power series in h.
+
+    Args:
+        reason: why not.
+        node: the expression in the scheme, if one is known.
+    """
 
     def __init__(self, reason: str, node: expr.Node | None = None):
         super().__init__(reason)
@@ -38,20 +43,20 @@ class NoSeries(Exception):
 
 
 def is_zero(value: Number) -> bool:
-    """Exactly zero, zero to 40 digits, or zero to the digits that were given."""
-    if isinstance(value, Printed):
+    """Whether a number is zero: exactly, to 40 digits, or within the error of a rounded one."""
+    if isinstance(value, RoundedNumber):
         return value.may_be_zero
     if isinstance(value, mpmath.mpf):
         return bool(abs(value) < TINY)
     return value == 0
 
 
-def number(value: Number) -> Powers:
-    """A number that does not depend on h."""
+def constant_series(value: Number) -> PowerSeries:
+    """A number as a power series."""
     return {} if is_zero(value) else {0: value}
 
 
-def add(one: Powers, other: Powers, sign: int = 1) -> Powers:
+def add(one: PowerSeries, other: PowerSeries, sign: int = 1) -> PowerSeries:
     """The sum, or with sign -1 the difference."""
     total = dict(one)
     for degree, value in other.items():
@@ -59,83 +64,84 @@ def add(one: Powers, other: Powers, sign: int = 1) -> Powers:
     return {degree: value for degree, value in total.items() if not is_zero(value)}
 
 
-def multiply(one: Powers, other: Powers, limit: int) -> Powers:
+def multiply(one: PowerSeries, other: PowerSeries, max_degree: int) -> PowerSeries:
     """The product up to a degree."""
-    total: Powers = {}
+    total: PowerSeries = {}
     for i, a in one.items():
         for j, b in other.items():
-            if i + j <= limit:
+            if i + j <= max_degree:
                 total[i + j] = total.get(i + j, Fraction(0)) + a * b
     return {degree: value for degree, value in total.items() if not is_zero(value)}
 
 
-def shift(powers: Powers, degree: int, factor: Number, limit: int) -> Powers:
+def shift(powers: PowerSeries, degree: int, factor: Number, max_degree: int) -> PowerSeries:
     """The product with factor * h^degree."""
-    return {k + degree: a * factor for k, a in powers.items() if k + degree <= limit}
+    return {k + degree: a * factor for k, a in powers.items() if k + degree <= max_degree}
 
 
-def invert(value: Powers, limit: int) -> Powers:
+def invert(value: PowerSeries, max_degree: int) -> PowerSeries:
     """1 / value up to a degree; the value is not zero."""
     lowest = min(value)
     first = value[lowest]
-    # an integer of Python would give a float, and lose the exactness of everything that follows
-    lead = 1 / (Fraction(first) if isinstance(first, int) else first)
-    rest = {degree - lowest: -a * lead for degree, a in value.items() if degree != lowest}
-    total: Powers = {0: Fraction(1)}
+    # 1 / int would be a float, and no longer exact
+    inverse_of_first = 1 / (Fraction(first) if isinstance(first, int) else first)
+    rest = {
+        degree - lowest: -a * inverse_of_first for degree, a in value.items() if degree != lowest
+    }
+    total: PowerSeries = {0: Fraction(1)}
     term = total
-    while term := multiply(term, rest, limit + lowest):
+    while term := multiply(term, rest, max_degree + lowest):
         total = add(total, term)
-    return {degree - lowest: a * lead for degree, a in total.items()}
+    return {degree - lowest: a * inverse_of_first for degree, a in total.items()}
 
 
-def exponential(powers: Powers, limit: int) -> Powers:
+def exponential(powers: PowerSeries, max_degree: int) -> PowerSeries:
     """The exponential of a power series, up to a degree.
 
     Raises:
-        NoSeries: it is none in h, or its value at h = 0 depends on symbolic constants.
+        NoSeries: it is not a power series, or its value at h = 0 depends on symbolic constants.
     """
     if min(powers, default=0) < 0:
         raise NoSeries("an exponential grows beyond all powers of h as h tends to 0")
     rest = {degree: value for degree, value in powers.items() if degree}
-    total: Powers = {0: Fraction(1)}
+    total: PowerSeries = {0: Fraction(1)}
     term, k = total, 1
-    while term := multiply(term, {d: a / k for d, a in rest.items()}, limit):
+    while term := multiply(term, {d: a / k for d, a in rest.items()}, max_degree):
         total, k = add(total, term), k + 1
-    return multiply(total, {0: _exp(powers[0])}, limit) if 0 in powers else total
+    return multiply(total, {0: _exp(powers[0])}, max_degree) if 0 in powers else total
 
 
 def _exp(value: Number) -> Number:
     """The exponential of a number that is not zero."""
-    if isinstance(value, Printed):
+    if isinstance(value, RoundedNumber):
         found = mpmath.exp(value.value)
-        return Printed(found, float(found) * math.expm1(value.error))
+        return RoundedNumber(found, float(found) * math.expm1(value.error))
     if isinstance(value, Fraction | mpmath.mpf):
         return mpmath.exp(as_mpf(value))
     raise NoSeries("an exponential of constants alone")
 
 
-# A quotient such as (1 - exp(-γ h))/(γ h) loses as many powers of h as it divides by.
-DIVIDED = 8
+# More degrees are kept meanwhile: dividing by h, as in (1 - exp(-γ h))/(γ h), loses one each time.
+EXTRA_DEGREES = 8
 
 
 class SeriesWriter:
     """Writes the coefficients of a scheme as power series in h.
 
     Args:
-        scalars: the field the coefficients are elements of. A `let` that is a symbol of its own
-            may depend on h.
+        scalars: the field of the coefficients. If its `let`s are symbols, they may depend on h.
         values: of its symbols other than h and `let`s.
-        limit: the highest degree that is kept.
+        max_degree: the highest degree that is kept.
     """
 
-    def __init__(self, scalars: Scalars, values: Mapping[sympy.Symbol, Number], limit: int):
-        self.symbols: tuple[Any, ...] = scalars.field.symbols
-        self.values = {s: number(values[s]) for s in self.symbols if s in values}
+    def __init__(self, scalars: Scalars, values: Mapping[sympy.Symbol, Number], max_degree: int):
+        self.symbols: tuple[Any, ...] = scalars.fraction_field.symbols
+        self.values = {s: constant_series(values[s]) for s in self.symbols if s in values}
         self.values[H] = {1: Fraction(1)}
-        self.wanted = limit
-        self.limit = limit + (DIVIDED if scalars.exponentials else 0)
+        self.max_degree = max_degree
+        self.working_degree = max_degree + (EXTRA_DEGREES if scalars.exponentials else 0)
         self._define_exponentials(scalars)
-        if not scalars.expand:
+        if not scalars.expand_lets:
             for name, value in scalars.scheme.lets:
                 self.values[sympy.Symbol(name)] = self._quotient(scalars.read(value))
                 self._define_exponentials(scalars)
@@ -144,45 +150,49 @@ class SeriesWriter:
         """The series of all exponentials whose exponents are known."""
         known = {*self.values}
         for generator in scalars.exponentials:
-            free = generator.exponent.as_expr().free_symbols
-            if generator.symbol not in known and free <= known:
-                series = exponential(self._quotient(generator.exponent), self.limit)
+            symbols = generator.exponent.as_expr().free_symbols
+            if generator.symbol not in known and symbols <= known:
+                series = exponential(self._quotient(generator.exponent), self.working_degree)
                 self.values[generator.symbol] = series
 
-    @remembered
-    def read(self, element: FracElement) -> Powers:
+    @cached_method
+    def to_series(self, element: FracElement) -> PowerSeries:
         """An element of the field as a power series.
 
         Raises:
             NoSeries: it divides by zero.
         """
-        return {d: a for d, a in self._quotient(element).items() if d <= self.wanted}
+        return {d: a for d, a in self._quotient(element).items() if d <= self.max_degree}
 
-    def _quotient(self, element: FracElement) -> Powers:
-        above, below = self._polynomial(element.numer), self._polynomial(element.denom)
-        if not below:
+    def _quotient(self, element: FracElement) -> PowerSeries:
+        numerator, denominator = self._polynomial(element.numer), self._polynomial(element.denom)
+        if not denominator:
             raise NoSeries("a number of the scheme divides by zero at these constants")
-        if below != {0: 1}:
-            above = multiply(above, invert(below, self.limit), self.limit)
-        return above
+        if denominator != {0: 1}:
+            numerator = multiply(
+                numerator, invert(denominator, self.working_degree), self.working_degree
+            )
+        return numerator
 
-    def _polynomial(self, polynomial: Any) -> Powers:
-        total: Powers = {}
+    def _polynomial(self, polynomial: Any) -> PowerSeries:
+        total: PowerSeries = {}
         for powers, coefficient in polynomial.terms():
             exact = Fraction(int(coefficient.numerator), int(coefficient.denominator))
-            term: Powers = {0: exact}
+            term: PowerSeries = {0: exact}
             for symbol, power in zip(self.symbols, powers, strict=True):
                 for _ in range(power):
-                    term = multiply(term, self.values[symbol], self.limit)
+                    term = multiply(term, self.values[symbol], self.working_degree)
             total = add(total, term)
         return total
 
 
-def backwards(read: Callable[[FracElement], Powers]) -> Callable[[FracElement], Powers]:
-    """The same coefficients for steps of size -h."""
+def with_negative_step(
+    to_series: Callable[[FracElement], PowerSeries],
+) -> Callable[[FracElement], PowerSeries]:
+    """The function that gives the power series of coefficients for steps of size -h."""
 
     @cache
-    def read_backwards(element: FracElement) -> Powers:
-        return {k: a * (-1) ** k for k, a in read(element).items()}
+    def backward_series(element: FracElement) -> PowerSeries:
+        return {k: a * (-1) ** k for k, a in to_series(element).items()}
 
-    return read_backwards
+    return backward_series

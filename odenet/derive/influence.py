@@ -1,101 +1,113 @@
-"""With which power of h the pattern's unknowns read the scheme's own ones in a step.
+"""How strongly a scheme's own (`aux`) unknowns influence the solution: with which power of h.
 
-An error of an own unknown that enters with h^q moves the solution by h^(q-1) times itself. What is
-read with both signs cancels: in two steps of reversible Heun, of other sizes, Z enters F with h in
-each place, and with h^2 altogether.
+If the step for an unknown of the equations contains an own unknown with a factor h^q, an error of
+the latter changes the solution by h^(q-1) times the error. Contributions with opposite signs
+cancel: in two steps of reversible Heun of different sizes, Z occurs with h in several places, but
+with h^2 in their sum.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from sympy.polys.fields import FracElement
 
-from odenet.derive.h_series import Powers, add, multiply
-from odenet.derive.linear_forms import Algebra, Form, Key
+from odenet.derive.h_series import PowerSeries, add, multiply
+from odenet.derive.linear_forms import Algebra, BasisElement, Form
 from odenet.model.expressions.expr import Slot
 
-HIGHEST = 3  # powers of h that are looked at
-Path = tuple[tuple[str, int], ...]  # the right-hand sides around a value, and in which argument
-# What is read: added up with signs, and the least power of h of any one term.
-Reading = tuple[dict[tuple[str, Path], Powers], dict[str, int]]
+HIGHEST_POWER = 3  # higher powers of h are not computed
+# The right-hand sides around a value, from the outermost, each with the number of the argument.
+Path = tuple[tuple[str, int], ...]
+# The dependence of a value on stored ones, to first order. First (unknown, path) -> the sum of all
+# coefficients; then unknown -> the lowest power of h in any single term, before terms cancel.
+Reading = tuple[dict[tuple[str, Path], PowerSeries], dict[str, int]]
 
 
 class Influence:
-    """How values of a step depend on those before it, to first order.
+    """How the values that a step computes depend on those before it, to first order.
 
     Args:
-        algebra: the right-hand sides.
-        read: a coefficient as a power series in h.
+        algebra: has the right-hand sides.
+        to_series: gives a coefficient as a power series in h.
     """
 
-    def __init__(self, algebra: Algebra, read: Callable[[FracElement], Powers]):
-        self.read = read
-        self.atoms: list[Reading] = []
+    def __init__(self, algebra: Algebra, to_series: Callable[[FracElement], PowerSeries]):
+        self.to_series = to_series
+        self.atom_readings: list[Reading] = []
         for atom in algebra.atoms:
-            arguments = enumerate(map(self.of, atom.arguments))
-            self.atoms.append(_added(_inside(r, (atom.function, i)) for i, r in arguments))
+            arguments = enumerate(map(self.reading, atom.arguments))
+            self.atom_readings.append(
+                _sum_readings(_nested_reading(r, (atom.function, i)) for i, r in arguments)
+            )
 
-    def of(self, form: Form) -> Reading:
-        """What a form reads."""
-        factors = ((key, self.read(factor)) for key, factor in form.items())
-        return _added(self._times(own, key) for key, own in factors if own)
+    def reading(self, form: Form) -> Reading:
+        """The dependence of a linear form on stored values."""
+        factors = ((key, self.to_series(factor)) for key, factor in form.items())
+        return _sum_readings(self._scaled_reading(factor, key) for key, factor in factors if factor)
 
-    def _times(self, own: Powers, key: Key) -> Reading:
-        """What a stored value or a right-hand side reads, times a factor."""
-        signed, least = _itself(key) if isinstance(key, Slot) else self.atoms[key]
+    def _scaled_reading(self, factor: PowerSeries, key: BasisElement) -> Reading:
+        """The dependence of a factor times a stored value or a right-hand side."""
+        by_path, lowest = _value_reading(key) if isinstance(key, Slot) else self.atom_readings[key]
         return (
-            {where: multiply(own, powers, HIGHEST) for where, powers in signed.items()},
-            {name: min(own) + power for name, power in least.items()},
+            {origin: multiply(factor, powers, HIGHEST_POWER) for origin, powers in by_path.items()},
+            {name: min(factor) + power for name, power in lowest.items()},
         )
 
-    def powers(self, form: Form) -> dict[str, int]:
-        """Unknown -> the least power of h with which a form reads it, all in all."""
-        total, least = self.of(form)
-        found = {name: min(power + 1, HIGHEST) for name, power in least.items()}
-        for (name, _), powers in total.items():
+    def lowest_powers(self, form: Form) -> dict[str, int]:
+        """Unknown -> the lowest power of h with which a form depends on it, after cancellation."""
+        by_path, lowest = self.reading(form)
+        found = {name: min(power + 1, HIGHEST_POWER) for name, power in lowest.items()}
+        for (name, _), powers in by_path.items():
             found[name] = min([found[name], *powers])
         return found
 
 
-def _itself(slot: Slot) -> Reading:
+def _value_reading(slot: Slot) -> Reading:
+    """The dependence of a stored value on itself."""
     return {(slot.name, ()): {0: 1}}, {slot.name: 0}
 
 
-def _inside(reading: Reading, place: tuple[str, int]) -> Reading:
-    """What is read inside an argument of a right-hand side."""
-    signed, least = reading
-    return {(name, (place, *path)): powers for (name, path), powers in signed.items()}, least
+def _nested_reading(reading: Reading, argument: tuple[str, int]) -> Reading:
+    """The same dependence, inside an argument of a right-hand side."""
+    by_path, lowest = reading
+    return {(name, (argument, *path)): powers for (name, path), powers in by_path.items()}, lowest
 
 
-def _added(readings: Iterable[Reading]) -> Reading:
-    """What is read all in all."""
+def _sum_readings(readings: Iterable[Reading]) -> Reading:
+    """The sum of several dependences."""
     total: Reading = {}, {}
-    for signed, least in readings:
-        for where, powers in signed.items():
-            total[0][where] = add(total[0].get(where, {}), powers)
-        for name, power in least.items():
+    for by_path, lowest in readings:
+        for origin, powers in by_path.items():
+            total[0][origin] = add(total[0].get(origin, {}), powers)
+        for name, power in lowest.items():
             total[1][name] = min(power, total[1].get(name, power))
     return total
 
 
 def delays(
-    after: Mapping[Slot, Form], influence: Influence, solved: Sequence[str], own: Sequence[str]
+    new_values: Mapping[Slot, Form],
+    influence: Influence,
+    pattern_unknowns: Sequence[str],
+    own_unknowns: Sequence[str],
 ) -> dict[str, int]:
-    """Own unknown -> by how many powers of h, beyond the first, its errors arrive smaller.
+    """Own unknown -> by how many powers of h its errors are smaller when they reach the solution.
+
+    The first h is not counted: errors of h F(Y) in every step add up to an error of F(Y). Own
+    unknowns may reach the solution through others, so shortest paths are searched.
 
     Args:
-        after: slot -> what it holds after a step.
-        influence: of the values before it.
-        solved: the unknowns of the pattern.
-        own: those of the scheme.
+        new_values: slot -> the linear form it holds after a step.
+        influence: of the values before the step.
+        pattern_unknowns: those of the equations.
+        own_unknowns: those of the scheme.
     """
     edges: dict[tuple[str, str], int] = {}
-    for to, form in after.items():
-        for name, power in influence.powers(form).items():
-            edges[name, to.name] = min(power, edges.get((name, to.name), power))
-    found = dict.fromkeys(solved, 0)
-    for _ in own:
-        for (of, to), power in edges.items():
-            if of in own and to in found:
-                late = max(power - 1, 0) + found[to]
-                found[of] = min(found.get(of, late), late)
-    return {name: found.get(name, 0) for name in own}
+    for target, form in new_values.items():
+        for name, power in influence.lowest_powers(form).items():
+            edges[name, target.name] = min(power, edges.get((name, target.name), power))
+    found = dict.fromkeys(pattern_unknowns, 0)
+    for _ in own_unknowns:
+        for (source, target), power in edges.items():
+            if source in own_unknowns and target in found:
+                delay = max(power - 1, 0) + found[target]
+                found[source] = min(found.get(source, delay), delay)
+    return {name: found.get(name, 0) for name in own_unknowns}

@@ -1,11 +1,11 @@
-"""Where on an axis the powers of a one-step matrix stay bounded, exactly.
+"""The exact intervals of s in which the powers of a one-step matrix stay bounded.
 
 The characteristic polynomial p(ξ; s) of a step depends on a real number s such as hω. An eigenvalue
 can cross the unit circle only where the Schur-Cohn determinant of p, the resultant of p and its
 reciprocal conjugate p*, vanishes (Jury's conditions are its factors). Reversible schemes have
-p = p* up to a constant, so that the determinant is zero throughout: their roots leave the circle
-only where two of them meet, at zeros of the discriminant. Between these finitely many s nothing
-changes, so one test in each gap and one at each s decide everything.
+p = p* up to a constant, so this determinant is zero for all s; their eigenvalues leave the circle
+only where two of them meet, at zeros of the discriminant. Between these finitely many s stability
+does not change, so it is enough to test it once in each gap and at each of these s.
 """
 
 from collections.abc import Callable, Mapping
@@ -18,19 +18,19 @@ from typing import Any
 import mpmath
 import sympy
 
-from odenet.derive.exact_numbers import as_mpf, put_in, tidy
+from odenet.derive.exact_numbers import as_mpf, factor_rational, substitute
 
-XI, S = sympy.symbols("xi s", finite=True)  # which keeps them apart from constants of these names
-ROOT_TOLERANCE = mpmath.mpf(10) ** -25  # half of the digits that are worked with
+XI, S = sympy.symbols("xi s", finite=True)  # `finite`: not equal to constants of the same name
+ROOT_TOLERANCE = mpmath.mpf(10) ** -25
 
-Real = Any  # a number of mpmath, real unless it is said; it has no types
-Poly = Any  # a polynomial of sympy, whose types say too little
+Real = Any  # an mpmath number, usually real; mpmath has no types
+Poly = Any  # a sympy polynomial, whose types are incomplete
 Values = Mapping[sympy.Symbol, Real]
 
 
 @dataclass(frozen=True)
 class Interval:
-    """The s between two limits, which may belong to it; `high` is infinity where it never ends."""
+    """An interval of s, with its ends if they are closed; `high` may be infinity."""
 
     low: Real
     high: Real
@@ -44,39 +44,40 @@ class Interval:
         )
 
 
-def critical(characteristic: Poly, path: sympy.Expr) -> list[Poly]:
-    """Polynomials in s at whose zeros the stability can change.
+def critical_polynomials(characteristic: Poly, path: sympy.Expr) -> list[Poly]:
+    """Polynomials in s such that stability can change only at their zeros.
 
-    They are irreducible with the constants as variables, and so have no zero twice unless the
-    values of the constants make it so. Factors are looked for before the path is put in. On an
-    imaginary path one of them may split into conjugate halves q and q̄; if q is self-reciprocal, so
-    is q̄ and with them the whole, so that nothing is missed.
+    They are irreducible with the constants as variables, so zeros are multiple only for special
+    values of the constants. The characteristic polynomial is factored before hλ is replaced by a
+    multiple of s. If that is imaginary, a factor may then split into conjugate factors q and q̄; if
+    q is self-reciprocal, so are q̄ and q q̄, so no zero is missed.
 
     Args:
-        characteristic: in ξ first, then hλ, then the constants, with rational coefficients.
-        path: hλ as a multiple of s, real or imaginary.
+        characteristic: polynomial in ξ, hλ and the constants, in this order, with rational
+            coefficients.
+        path: hλ as a real or imaginary multiple of s.
     """
-    parts = [p for p, _ in characteristic.factor_list()[1] if p.degree(0) > 0]
-    parts = [_along(part, path) for part in parts]
-    found = [poly for part in parts for poly in _critical_of(part)]
-    for index, part in enumerate(parts):
-        found += [part.resultant(other) for other in parts[index + 1 :]]
-    split = [p for poly in found if not poly.is_zero for p in _factors(poly)]
+    factors = [p for p, _ in characteristic.factor_list()[1] if p.degree(0) > 0]
+    factors = [_on_path(part, path) for part in factors]
+    polynomials = [poly for part in factors for poly in _critical_of_factor(part)]
+    for index, part in enumerate(factors):
+        polynomials += [part.resultant(other) for other in factors[index + 1 :]]
+    irreducible = [p for poly in polynomials if not poly.is_zero for p in _real_factors(poly)]
     # constants have no zeros, and of the factor s itself the zero is 0: only s > 0 matters
-    return [poly for poly in split if poly.degree(S) > 0 and poly != poly.gens[0]]
+    return [poly for poly in irreducible if poly.degree(S) > 0 and poly != poly.gens[0]]
 
 
-def _along(part: Poly, path: sympy.Expr) -> Poly:
-    """The polynomial on a path, with whole numbers, five times faster than fractions."""
-    expression = sympy.expand(part.clear_denoms(convert=True)[1].as_expr().xreplace({S: path}))
+def _on_path(factor: Poly, path: sympy.Expr) -> Poly:
+    """The polynomial with the path in place of hλ, and with integers, for speed."""
+    expression = sympy.expand(factor.clear_denoms(convert=True)[1].as_expr().xreplace({S: path}))
     domain = sympy.ZZ_I if expression.has(sympy.I) else sympy.ZZ
-    return sympy.Poly(expression, *part.gens, domain=domain)
+    return sympy.Poly(expression, *factor.gens, domain=domain)
 
 
-def _factors(poly: Poly) -> list[Poly]:
-    """The irreducible factors of a polynomial with real or imaginary coefficients, or of its norm.
+def _real_factors(poly: Poly) -> list[Poly]:
+    """The irreducible factors of a polynomial; if it has complex coefficients, of its norm p p̄.
 
-    The norm has the same zeros among real numbers.
+    The norm has the same real zeros.
     """
     expression = sympy.expand(poly.as_expr() / poly.LC())
     if expression.has(sympy.I):
@@ -85,37 +86,37 @@ def _factors(poly: Poly) -> list[Poly]:
     return [factor for factor, _ in real.factor_list()[1]]
 
 
-def most_terms(characteristic: Poly) -> int:
-    """The most terms that a polynomial of `critical` can have."""
+def term_bound(characteristic: Poly) -> int:
+    """An upper bound on the number of terms of a polynomial from `critical_polynomials`."""
     degree, *others = characteristic.degree_list()
     return prod(2 * degree * other + 1 for other in others)
 
 
-def _critical_of(part: Poly) -> list[Poly]:
-    """The resultant with p*; where p is p* up to a constant, what says that two roots meet."""
-    mirrored = _reciprocal(part)
-    leading = part.as_expr().coeff(XI, part.degree(0))
-    mirrored_leading = mirrored.as_expr().coeff(XI, part.degree(0))
-    if not sympy.expand(leading * mirrored.as_expr() - mirrored_leading * part.as_expr()).is_zero:
-        return [part.resultant(mirrored)]
-    if part.degree(0) == 1:
-        return []  # one root, always on the circle
-    if part.degree(0) == 2 and not part.as_expr().has(sympy.I):
+def _critical_of_factor(factor: Poly) -> list[Poly]:
+    """The resultant of a factor p and p*, or if they are proportional the discriminant of p."""
+    mirrored = _reciprocal(factor)
+    leading = factor.as_expr().coeff(XI, factor.degree(0))
+    mirrored_leading = mirrored.as_expr().coeff(XI, factor.degree(0))
+    if not sympy.expand(leading * mirrored.as_expr() - mirrored_leading * factor.as_expr()).is_zero:
+        return [factor.resultant(mirrored)]
+    if factor.degree(0) == 1:
+        return []  # the only root is on the circle for all s
+    if factor.degree(0) == 2 and not factor.as_expr().has(sympy.I):
         # a double root of a real quadratic with product 1 is 1 or -1
-        return [part.eval(XI, value) for value in (1, -1)]
-    return [part.discriminant()]
+        return [factor.eval(XI, value) for value in (1, -1)]
+    return [factor.discriminant()]
 
 
-def _reciprocal(part: Poly) -> Poly:
-    """p*(ξ) = ξ^n conj(p(1/conj(ξ)))."""
-    conjugate = part.as_expr().xreplace({sympy.I: -sympy.I})
-    degree = part.degree(0)
+def _reciprocal(factor: Poly) -> Poly:
+    """The reciprocal conjugate p*(ξ) = ξ^n conj(p(1/conj(ξ)))."""
+    conjugate = factor.as_expr().xreplace({sympy.I: -sympy.I})
+    degree = factor.degree(0)
     flipped = (conjugate.coeff(XI, k) * XI ** (degree - k) for k in range(degree + 1))
-    return sympy.Poly(sympy.expand(sympy.Add(*flipped)), *part.gens, domain=part.domain)
+    return sympy.Poly(sympy.expand(sympy.Add(*flipped)), *factor.gens, domain=factor.domain)
 
 
-class Undecided(Exception):
-    """The zeros of a polynomial were not found to the current mpmath precision."""
+class RootsNotFound(Exception):
+    """The zeros of a polynomial could not be computed to the current mpmath precision."""
 
 
 def positive_roots(poly: Poly, values: Values) -> list[Real]:
@@ -126,18 +127,19 @@ def positive_roots(poly: Poly, values: Values) -> list[Real]:
         values: of the constants, as fractions where they are rational.
 
     Raises:
-        Undecided: the zeros are not found, as of constants of very different size.
+        RootsNotFound: the iteration does not converge, for instance because constants differ
+            widely in size.
     """
-    poly = _simple(poly, values)
-    place = poly.gens.index(S)
-    stride = gcd(*(powers[place] for powers in poly.monoms()))  # it is a polynomial in s^stride
+    poly = _squarefree(poly, values)
+    position = poly.gens.index(S)
+    stride = gcd(*(powers[position] for powers in poly.monoms()))  # it is a polynomial in s^stride
     coefficients: list[Real] = [mpmath.mpc(0)] * (poly.degree(S) // stride + 1)
     for powers, coefficient in poly.terms():
         term = _as_mpc(coefficient)
         for index, power in enumerate(powers):
-            if index != place and power:
+            if index != position and power:
                 term *= as_mpf(values[poly.gens[index]]) ** power
-        coefficients[-1 - powers[place] // stride] += term
+        coefficients[-1 - powers[position] // stride] += term
     while coefficients and abs(coefficients[0]) < ROOT_TOLERANCE:
         coefficients.pop(0)
     if len(coefficients) < 2:
@@ -145,48 +147,50 @@ def positive_roots(poly: Poly, values: Values) -> list[Real]:
     try:
         roots = mpmath.polyroots(coefficients, maxsteps=500, extraprec=4 * mpmath.mp.prec)
     except mpmath.mp.NoConvergence:
-        raise Undecided from None
+        raise RootsNotFound from None
     real = sorted(mpmath.re(root) for root in roots if abs(mpmath.im(root)) < ROOT_TOLERANCE)
     positive = [mpmath.root(root, stride) for root in real if root > 0]
     return [root for root in positive if root > ROOT_TOLERANCE]
 
 
-def _simple(poly: Poly, values: Values) -> Poly:
-    """The polynomial in s alone, each zero once, if its constants are rational numbers."""
-    found = with_fractions(poly, values) if len(poly.gens) > 1 else poly
+def _squarefree(poly: Poly, values: Values) -> Poly:
+    """The polynomial in s without multiple zeros, if all its constants are rational."""
+    found = with_rational_constants(poly, values) if len(poly.gens) > 1 else poly
     if found is poly or len(found.gens) > 1 or found.degree(S) < 1:
         return poly
     return found.quo(found.gcd(found.diff(S)))
 
 
-def with_fractions(poly: Poly, values: Values) -> Poly:
-    """The polynomial with the constants that are rational numbers put in."""
+def with_rational_constants(poly: Poly, values: Values) -> Poly:
+    """The polynomial with the values of those constants that are rational."""
     known = {s: values[s] for s in poly.gens if isinstance(values.get(s), Fraction)}
     return poly.eval({s: sympy.QQ(v.numerator, v.denominator) for s, v in known.items()})
 
 
 def _as_mpc(coefficient: Any) -> Real:
-    """A sympy number as a complex one of mpmath."""
+    """A sympy number as a complex mpmath number."""
     real, imaginary = coefficient.as_real_imag()
     parts = (mpmath.mpf(int(part.p)) / int(part.q) for part in (real, imaginary))
     return mpmath.mpc(*parts)
 
 
-def stable_intervals(points: list[Real], stable: Callable[[Real], bool]) -> tuple[Interval, ...]:
-    """The intervals of s > 0 in which a property holds that changes at given points only.
+def stable_intervals(points: list[Real], is_stable: Callable[[Real], bool]) -> tuple[Interval, ...]:
+    """The intervals of s > 0 in which a step is stable.
 
-    s = 0 is not tested, so that the first one is open there.
+    Args:
+        points: the s at which stability can change.
+        is_stable: tests one s. It is not called for s = 0, so the first interval is open there.
     """
     ends = [mpmath.mpf(0), *_distinct(points), mpmath.inf]
     found: list[Interval] = []
     for low, high in pairwise(ends):
-        if low and stable(low):
+        if low and is_stable(low):
             if found and found[-1].high == low:
                 found[-1] = Interval(found[-1].low, low, found[-1].closed_low, True)
             else:
                 found.append(Interval(low, low, True, True))
-        inside = low + 1 if mpmath.isinf(high) else (low + high) / 2
-        if stable(inside):
+        inner_point = low + 1 if mpmath.isinf(high) else (low + high) / 2
+        if is_stable(inner_point):
             if found and found[-1].high == low and found[-1].closed_high:
                 found[-1] = Interval(found[-1].low, high, found[-1].closed_low, False)
             else:
@@ -203,17 +207,17 @@ def _distinct(points: list[Real]) -> list[Real]:
 
 
 def closed_form(poly: Poly, root: Real, values: Values) -> sympy.Expr | None:
-    """A zero in s as an expression in the constants, where it is one of a quadratic in s or s^2."""
+    """A zero as an expression in the constants, if the polynomial is quadratic in s or s²."""
     in_s: Poly = sympy.Poly(poly.as_expr(), S)
     degrees = {power for (power,) in in_s.monoms()}
     if degrees <= {0, 1}:
-        return tidy(-in_s.nth(0) / in_s.nth(1))
+        return factor_rational(-in_s.nth(0) / in_s.nth(1))
     if degrees <= {0, 2}:
-        return sympy.sqrt(tidy(-in_s.nth(0) / in_s.nth(2)))
+        return sympy.sqrt(factor_rational(-in_s.nth(0) / in_s.nth(2)))
     if degrees <= {0, 1, 2} or degrees <= {0, 2, 4}:
         known = {symbol: sympy.Float(value, 60) for symbol, value in values.items()}
         for candidate in sympy.roots(in_s):
-            number = put_in(candidate, known).evalf(50)
+            number = substitute(candidate, known).evalf(50)
             if number.is_real and abs(mpmath.mpf(str(number)) - root) < ROOT_TOLERANCE:
                 return candidate
     return None

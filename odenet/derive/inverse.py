@@ -1,4 +1,4 @@
-"""The equations of the inverse step, and the proof that it undoes the step."""
+"""The lines of the inverse step, and the proof that they undo the step."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -9,8 +9,8 @@ from odenet.derive import to_expr
 from odenet.derive.coefficients import Scalars, UnknownPower
 from odenet.derive.exact_numbers import to_sympy
 from odenet.derive.linear_forms import Algebra, Form, read_step
+from odenet.derive.scheme_notation import SchemeNotation
 from odenet.derive.shears import Shear
-from odenet.derive.text import SchemeNotation
 from odenet.model.expressions import expr
 from odenet.model.expressions.expr import Node, Slot, Stage
 from odenet.model.expressions.fold import fold_arithmetic, map_children
@@ -18,8 +18,8 @@ from odenet.model.typed.scheme import Scheme, Update
 
 
 @dataclass(frozen=True)
-class Undo:
-    """One shear and its inverse, in the names of the scheme.
+class ShearPair:
+    """One shear and its inverse, as lines of a scheme.
 
     Args:
         forward: the shear as a line, `Z[n+1] = Z[n] + h G(Y[n+1])`.
@@ -32,109 +32,122 @@ class Undo:
 
 def derive_inverse(
     scheme: Scheme, shears: tuple[Shear, ...], relabel: Mapping[Slot, Slot]
-) -> tuple[Undo, ...]:
-    """The shears undone, the last one first.
+) -> tuple[ShearPair, ...]:
+    """Each shear with its inverse, the last shear first.
 
-    A register is called by the value it holds at the time: a slot, a stage of the author's, or a
-    stage with a new name.
+    In each line a register is named after the value it holds at this point: a slot, a stage of the
+    scheme, or a stage with a new name.
+
+    Args:
+        scheme: as parsed.
+        shears: of a step, in forward order.
+        relabel: register -> the slot whose value it holds after the step, where that is another.
     """
-    taken = {*scheme.spellings, *scheme.unknowns}
+    taken_names = {*scheme.spellings, *scheme.unknowns}
     names: dict[Slot, Slot | Stage] = {slot: slot for slot in scheme.slots}
-    last = {shear.target: shear for shear in shears}
-    # a register may pass through the value of a line that another one holds in the end
-    used: set[Slot | Stage] = {*scheme.slots, *(_name_after(s, relabel) for s in scheme.slots)}
-    undone: list[Undo] = []
+    last_shear = {shear.target: shear for shear in shears}
+    # a register may hold for a while a value that at the end of the step another register holds
+    used_names: set[Slot | Stage] = {
+        *scheme.slots,
+        *(_name_after(s, relabel) for s in scheme.slots),
+    }
+    pairs: list[ShearPair] = []
     for shear in shears:
         before = dict(names)
-        if last[shear.target] is shear:
+        if last_shear[shear.target] is shear:
             names[shear.target] = _name_after(shear.target, relabel)
-        elif shear.line and shear.line.target not in used:
-            names[shear.target] = shear.line.target
+        elif shear.scheme_line and shear.scheme_line.target not in used_names:
+            names[shear.target] = shear.scheme_line.target
         else:
-            names[shear.target] = _fresh(shear.target.name, taken)
-        used.add(names[shear.target])
-        undone.append(_undo(shear, before, names[shear.target]))
+            names[shear.target] = _new_stage(shear.target.name, taken_names)
+        used_names.add(names[shear.target])
+        pairs.append(_shear_pair(shear, before, names[shear.target]))
     for slot in scheme.slots:
-        after = _name_after(slot, relabel)
-        if slot not in last and after != slot:
-            span = next(u.span for u in scheme.updates if u.target == after)
-            undone.append(Undo(Update(after, slot, span), Update(slot, after, span)))
-    return tuple(reversed(undone))
+        new_name = _name_after(slot, relabel)
+        if slot not in last_shear and new_name != slot:
+            span = next(u.span for u in scheme.updates if u.target == new_name)
+            pairs.append(ShearPair(Update(new_name, slot, span), Update(slot, new_name, span)))
+    return tuple(reversed(pairs))
 
 
 def _name_after(register: Slot, relabel: Mapping[Slot, Slot]) -> Slot:
-    held = relabel.get(register, register)
-    return Slot(held.name, held.offset + 1)
+    slot = relabel.get(register, register)
+    return Slot(slot.name, slot.offset + 1)
 
 
-def _fresh(name: str, taken: set[str]) -> Stage:
-    number = next(n for n in range(1, len(taken) + 2) if f"{name}{n}" not in taken)
-    taken.add(f"{name}{number}")
+def _new_stage(name: str, taken_names: set[str]) -> Stage:
+    number = next(n for n in range(1, len(taken_names) + 2) if f"{name}{n}" not in taken_names)
+    taken_names.add(f"{name}{number}")
     return Stage(f"{name}{number}")
 
 
-def _undo(shear: Shear, names: Mapping[Slot, Slot | Stage], after: Slot | Stage) -> Undo:
-    span = shear.line.span if shear.line else None
+def _shear_pair(
+    shear: Shear, names: Mapping[Slot, Slot | Stage], new_name: Slot | Stage
+) -> ShearPair:
+    span = shear.scheme_line.span if shear.scheme_line else None
     terms: list[tuple[sympy.Expr, Node]] = [
-        *((weight, names[slot]) for weight, slot in shear.adds),
-        *((factor, to_expr.substitute(rate, names.__getitem__)) for factor, rate in shear.rates),
+        *((weight, names[slot]) for weight, slot in shear.linear_terms),
+        *(
+            (factor, to_expr.substitute(rate, names.__getitem__))
+            for factor, rate in shear.rate_terms
+        ),
     ]
     before = names[shear.target]
-    inside = [to_expr.substitute(node, names.__getitem__) for node in shear.exponents]
-    scaled = to_expr.scaled(before, inside)
-    forward = to_expr.combination([(1, shear.scale, scaled), *((1, c, x) for c, x in terms)])
+    exponents = [to_expr.substitute(node, names.__getitem__) for node in shear.exponents]
+    scaled_target = to_expr.scaled(before, exponents)
+    forward = to_expr.combination([(1, shear.scale, scaled_target), *((1, c, x) for c, x in terms)])
     sign = 1 if shear.scale != -1 else -1
     one = sympy.Integer(1)
-    backward = to_expr.combination([(sign, one, after), *((-sign, c, x) for c, x in terms)])
+    backward = to_expr.combination([(sign, one, new_name), *((-sign, c, x) for c, x in terms)])
     if shear.scale not in (1, -1):
         backward = expr.Quotient(backward, to_expr.scalar(shear.scale))
-    backward = to_expr.scaled(backward, map(to_expr.negated, inside))
-    return Undo(Update(after, forward, span), Update(before, backward, span))
+    backward = to_expr.scaled(backward, map(to_expr.negated, exponents))
+    return ShearPair(Update(new_name, forward, span), Update(before, backward, span))
 
 
-def verified(scheme: Scheme, undone: tuple[Undo, ...], scalars: Scalars) -> bool:
-    """Run the step, then the inverse equations, and compare every value with the one it undoes.
+def is_verified(scheme: Scheme, shear_pairs: tuple[ShearPair, ...], scalars: Scalars) -> bool:
+    """Whether the step followed by the lines of the inverse gives back all stored values.
 
-    Equations are read back as text of the language is, so that what is checked is what is printed.
+    The lines are read as those of any scheme are, so that what is checked is what is printed.
 
     Returns:
-        False where that cannot be told: an irrational power that is divided by, 1/2^(1/3), is
-        written as another one, 2^(2/3)/2, and the field does not know them to be equal.
+        False if this cannot be decided: the field does not know that 1/2^(1/3) and 2^(2/3)/2, two
+        ways to write an irrational power, are equal.
 
     Raises:
-        AssertionError: some value does not come back. It would be an error of ours.
+        AssertionError: a value is not given back, which is a bug.
     """
     algebra = Algebra(scalars)
     step = read_step(scheme, algebra)
     values: dict[Node, Form] = {
-        Slot(slot.name, slot.offset + 1): form for slot, form in step.after.items()
+        Slot(slot.name, slot.offset + 1): form for slot, form in step.new_values.items()
     }
     try:
-        algebra.run((undo.backward for undo in undone), values)
+        algebra.run_lines((pair.backward for pair in shear_pairs), values)
     except UnknownPower:
         return False
     for register in step.registers:
         if values[register] != algebra.register(register):
-            if scalars.irrational:
+            if scalars.has_irrational_power:
                 return False
             raise AssertionError(f"the inverse of {scheme.name} does not give back {register}")
     return True
 
 
-def proof_lines(undone: tuple[Undo, ...], notation: SchemeNotation) -> tuple[str, ...]:
-    """Each equation of the inverse, proved.
+def proof_lines(shear_pairs: tuple[ShearPair, ...], notation: SchemeNotation) -> tuple[str, ...]:
+    """For each shear the line `… = 0` that proves its inverse.
 
-    The step is put in for the value the equation starts from, the value it should give is
-    subtracted, and sympy reduces the difference to 0.
+    The shear is substituted into its inverse and the old value subtracted. That sympy reduces the
+    difference to 0 is checked here.
 
     Raises:
-        AssertionError: a difference is not zero. It would be an error of ours.
+        AssertionError: a difference is not zero, which is a bug.
     """
     lines: list[str] = []
-    for undo in undone:
-        old, new = undo.backward.target, undo.forward.target
-        put_in = _replace(undo.backward.value, new, undo.forward.value)
-        difference = expr.Sum(((1, put_in), (-1, old)))
+    for pair in shear_pairs:
+        old, new = pair.backward.target, pair.forward.target
+        composed = _replace(pair.backward.value, new, pair.forward.value)
+        difference = expr.Sum(((1, composed), (-1, old)))
         if sympy.cancel(_opaque(difference, notation)) != 0:
             raise AssertionError(f"{notation.show(difference)} is not zero")
         lines.append(f"{notation.show(difference)} = 0")
@@ -142,14 +155,14 @@ def proof_lines(undone: tuple[Undo, ...], notation: SchemeNotation) -> tuple[str
 
 
 def _replace(node: Node, old: Node, new: Node) -> Node:
-    """An expression with its linear occurrences of a value replaced."""
+    """An expression with a value replaced, except inside right-hand sides and `exp(…)`."""
     if node == old or isinstance(node, expr.Rate | expr.MapCall | expr.ElementwiseExp):
         return new if node == old else node
     return map_children(node, lambda part: _replace(part, old, new))
 
 
 def _opaque(node: Node, notation: SchemeNotation) -> sympy.Expr:
-    """A field expression as sympy has it: values and right-hand sides are commuting symbols."""
+    """A sympy expression in which stored values and right-hand sides are commuting symbols."""
     match node:
         case expr.Sum() | expr.Product() | expr.Quotient():
             return fold_arithmetic(node, lambda part: _opaque(part, notation), to_sympy)

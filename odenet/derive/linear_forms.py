@@ -1,9 +1,10 @@
 """The values of one step as linear forms in the stored values and the right-hand sides.
 
-A right-hand side at given arguments, `F(Z[n] + h/2 G(Y[n]))`, is one opaque symbol, an *atom*;
-equal arguments give the same atom, and so do those of a map of the file. Atoms commute and are
-linearly independent of the stored values, so all of a scheme's algebra is linear algebra over its
-field of coefficients. The exponential of a form, which multiplies values, is an element of that.
+A right-hand side at given arguments, `F(Z[n] + h/2 G(Y[n]))`, is one opaque symbol, an *atom*, and
+so is a map of the file at a given argument. Equal arguments give the same atom. Atoms and stored
+values are linearly independent, so the algebra of a scheme is linear algebra over its field of
+coefficients. A factor `exp(…)` of a value, whose exponent is a linear form, is an element of that
+field (`coefficients.py`).
 """
 
 from collections.abc import Iterable, Mapping
@@ -19,11 +20,12 @@ from odenet.model.expressions.expr import MapCall, Rate, Slot, Stage
 from odenet.model.expressions.fold import linear_terms
 from odenet.model.typed.scheme import Scheme, Update
 
-Key = Slot | int
-Form = dict[Key, FracElement]
+# What a linear form is a combination of: stored values, and atoms by their number.
+BasisElement = Slot | int
+Form = dict[BasisElement, FracElement]
 Term = TypeVar("Term")
 Name = TypeVar("Name")
-Direction = frozenset[tuple[Key, FracElement]]
+Direction = frozenset[tuple[BasisElement, FracElement]]
 
 
 @dataclass(frozen=True)
@@ -32,7 +34,7 @@ class Atom:
 
     Args:
         arguments: linear forms in stored values and earlier atoms.
-        node: where the author wrote it first.
+        node: its first occurrence in the text.
     """
 
     arguments: tuple[Form, ...]
@@ -40,17 +42,17 @@ class Atom:
 
     @property
     def function(self) -> str:
-        """Its name in the scheme, or in the file."""
+        """The name of the function in the scheme, or of the map in the file."""
         named = self.node.function
         return named if isinstance(named, str) else named.name
 
     @property
     def operands(self) -> tuple[expr.Node, ...]:
-        """What the author wrote for the arguments."""
+        """The arguments as they are written in the text."""
         return self.node.arguments if isinstance(self.node, Rate) else (self.node.operand,)
 
-    def at(self, arguments: tuple[expr.Node, ...]) -> Rate | MapCall:
-        """The same function of other arguments."""
+    def with_arguments(self, arguments: tuple[expr.Node, ...]) -> Rate | MapCall:
+        """The same function at other arguments."""
         if isinstance(self.node, Rate):
             return Rate(self.node.function, arguments, self.node.time, span=self.node.span)
         return MapCall(self.node.function, arguments[0], span=self.node.span)
@@ -58,7 +60,13 @@ class Atom:
 
 @dataclass(frozen=True)
 class Line:
-    """A line of the scheme and the value it computes."""
+    """A line of the scheme with the value it computes as a linear form.
+
+    Args:
+        target: the slot or stage on the left.
+        form: the value.
+        update: the line as parsed.
+    """
 
     target: Slot | Stage
     form: Form
@@ -78,7 +86,7 @@ def add(
 
 
 def scale(form: dict[Term, FracElement], factor: FracElement | int) -> dict[Term, FracElement]:
-    """The form times a factor; 1 and -1 cost nothing."""
+    """The form times a factor; no arithmetic is done for 1 and -1."""
     if factor == 1:
         return form
     if factor == -1:
@@ -92,7 +100,7 @@ class Algebra:
     Attributes:
         scalars: the field of coefficients.
         atoms: right-hand sides and maps, in the order of the text.
-        exponents: the forms whose exponentials are generators of the field, in its order.
+        exponents: the exponents of factors `exp(…)`, in the order of the field's generators.
     """
 
     def __init__(self, scalars: Scalars):
@@ -101,8 +109,8 @@ class Algebra:
         self.exponents: list[Form] = []
         self._table: dict[object, int] = {}
 
-    def in_scalars(self, scalars: Scalars) -> "Algebra":
-        """The same atoms, for a text whose constants mean something else."""
+    def with_scalars(self, scalars: Scalars) -> "Algebra":
+        """An algebra with the same atoms over another field of coefficients."""
         other = Algebra(scalars)
         other.atoms, other._table = self.atoms, self._table
         other.exponents = self.exponents
@@ -110,35 +118,35 @@ class Algebra:
 
     def register(self, slot: Slot) -> Form:
         """The form that is one stored value."""
-        return {slot: self.scalars.field.one}
+        return {slot: self.scalars.fraction_field.one}
 
     def apply(self, rate: Rate | MapCall, arguments: tuple[Form, ...]) -> Form:
-        """A right-hand side at given values: an atom, numbered in the order of the text."""
+        """A right-hand side at given values, as the linear form that is one atom."""
         key = (rate.function, tuple(frozenset(form.items()) for form in arguments))
         if key not in self._table:
             self._table[key] = len(self.atoms)
             self.atoms.append(Atom(arguments, rate))
-        return {self._table[key]: self.scalars.field.one}
+        return {self._table[key]: self.scalars.fraction_field.one}
 
     def stretch(self, form: Form) -> FracElement:
-        """The exponential of a form; that of its negative is one over it."""
+        """exp(form) as an element of the field; exp(-form) is its inverse."""
         if not form:
-            return self.scalars.field.one
+            return self.scalars.fraction_field.one
         for sign in (1, -1):
-            if (same := scale(form, sign)) in self.exponents:
-                return self.scalars.stretches[self.exponents.index(same)] ** sign
+            if (multiple := scale(form, sign)) in self.exponents:
+                return self.scalars.stretches[self.exponents.index(multiple)] ** sign
         self.exponents.append(form)
         return self.scalars.stretches[len(self.exponents) - 1]
 
     def read(self, node: expr.Node, values: dict[expr.Node, Form]) -> Form:
-        """A field expression as a form.
+        """An expression for a value as a linear form.
 
         Args:
             node: the expression.
-            values: the forms of the slots and stages it names.
+            values: the forms of the slots and stages in it.
 
         Raises:
-            SpecError: it is not linear in fields and right-hand sides.
+            SpecError: it is not linear in stored values and right-hand sides.
         """
         match node:
             case Slot() | Stage() if node in values:
@@ -172,8 +180,10 @@ class Algebra:
                     help_ = "write what it multiplies: `exp(s(Z[n])) * Y[n]`"
                 raise SpecError.of("not-linear", message, node.span, help_)
 
-    def run(self, updates: Iterable[Update], values: dict[expr.Node, Form]) -> tuple[Line, ...]:
-        """The lines top to bottom; `values` takes each line's value."""
+    def run_lines(
+        self, updates: Iterable[Update], values: dict[expr.Node, Form]
+    ) -> tuple[Line, ...]:
+        """Read lines top to bottom, and add the value of each to `values`."""
         lines: list[Line] = []
         for update in updates:
             if update.target in values:
@@ -185,57 +195,64 @@ class Algebra:
 
 @dataclass(frozen=True)
 class Step:
-    """One step of a scheme, as forms in the values stored before it.
+    """One step of a scheme, as linear forms in the values stored before it.
 
     Args:
-        registers: the stored values.
+        algebra: has the atoms.
+        registers: the stored values, named by their slots before the step.
         lines: the lines of the text with their values.
-        after: slot -> the form it holds after the step.
+        new_values: slot -> the form it holds after the step.
     """
 
     algebra: Algebra
     registers: tuple[Slot, ...]
     lines: tuple[Line, ...]
-    after: dict[Slot, Form]
+    new_values: dict[Slot, Form]
 
 
 def read_step(scheme: Scheme, algebra: Algebra) -> Step:
-    """One step from its text.
+    """The linear forms of one step.
 
     Args:
-        scheme: the text.
-        algebra: takes the atoms.
+        scheme: as parsed.
+        algebra: reads the lines; the atoms are added to it.
     """
     values: dict[expr.Node, Form] = {slot: algebra.register(slot) for slot in scheme.slots}
-    lines = algebra.run(scheme.updates, values)
-    after = {slot: values[Slot(slot.name, slot.offset + 1)] for slot in scheme.slots}
-    return Step(algebra, scheme.slots, lines, after)
+    lines = algebra.run_lines(scheme.updates, values)
+    new_values = {slot: values[Slot(slot.name, slot.offset + 1)] for slot in scheme.slots}
+    return Step(algebra, scheme.slots, lines, new_values)
 
 
-# --- forms by others -----------------------------------------------------------------------------
+# --- forms as combinations of other forms --------------------------------------------------------
 
 
 @dataclass(frozen=True)
 class _Pivot(Generic[Name]):
-    """A form reduced by those before it, and the combination of given forms that it is."""
+    """A row of an elimination: a reduced form, and how it is combined from the given forms.
 
-    key: Key
+    Args:
+        key: the element that is eliminated from later forms; its factor here is 1.
+        form: the reduced form.
+        combination: name of a given form -> factor.
+    """
+
+    key: BasisElement
     form: Form
     combination: dict[Name, FracElement]
 
 
 def express(form: Form, rows: Mapping[Name, Form]) -> dict[Name, FracElement] | None:
-    """The coefficients that write a form as a combination of others, None if it is not one.
+    """The factors with which a form is a combination of other forms; None if it is not one.
 
-    Where several combinations do, later rows get 0.
+    If there are several such combinations, it is one in which the last rows have the factor 0.
     """
-    if not form.keys() <= set[Key]().union(*rows.values()):
+    if not form.keys() <= set[BasisElement]().union(*rows.values()):
         return None
     pivots: list[_Pivot[Name]] = []
     for name, row in rows.items():
         rest, used = _reduce(row, pivots)
         if rest:
-            key = min(rest, key=_order)
+            key = min(rest, key=_sort_key)
             factor = rest[key] ** -1
             combination = add(scale(used, -factor), {name: factor})
             pivots.append(_Pivot(key, scale(rest, factor), combination))
@@ -244,7 +261,7 @@ def express(form: Form, rows: Mapping[Name, Form]) -> dict[Name, FracElement] | 
 
 
 def _reduce(form: Form, pivots: list[_Pivot[Name]]) -> tuple[Form, dict[Name, FracElement]]:
-    """What is left of a form, and the combination that was taken off."""
+    """A form without the pivot elements, and the combination that was subtracted for this."""
     used: dict[Name, FracElement] = {}
     for pivot in pivots:
         if pivot.key in form:
@@ -255,11 +272,11 @@ def _reduce(form: Form, pivots: list[_Pivot[Name]]) -> tuple[Form, dict[Name, Fr
 
 
 def direction(form: Form) -> tuple[Direction, FracElement]:
-    """A key that is the same for all multiples of a form, and the factor of this one."""
-    factor = form[min(form, key=_order)]
+    """A form scaled so that all its multiples are equal, and the factor to get this form back."""
+    factor = form[min(form, key=_sort_key)]
     return frozenset(scale(form, factor**-1).items()), factor
 
 
-def _order(key: Key) -> tuple[int, int] | tuple[int, str, int]:
-    """Stored values by name and age, then atoms in the order of the text."""
+def _sort_key(key: BasisElement) -> tuple[int, int] | tuple[int, str, int]:
+    """The order of elements: stored values by name and age, then atoms as in the text."""
     return (1, key) if isinstance(key, int) else (0, key.name, key.offset)

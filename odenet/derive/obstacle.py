@@ -1,10 +1,10 @@
-"""Why a step has no explicit inverse, in the words of its text."""
+"""Why a step has no explicit inverse, in words that refer to its text."""
 
 from dataclasses import dataclass, field
 
 from odenet.derive.linear_forms import Form, Step, express
+from odenet.derive.scheme_notation import SchemeNotation
 from odenet.derive.solve_backwards import NoInverse
-from odenet.derive.text import SchemeNotation
 from odenet.diagnostics import Span
 from odenet.model.expressions.expr import ElementwiseExp, Node, Slot, Stage
 
@@ -14,9 +14,9 @@ class Obstacle:
     """What prevents an explicit inverse.
 
     Args:
-        message: a sentence.
+        message: the reason, as a sentence.
         unknown: the value that cannot be solved for.
-        span: where it is.
+        span: where it is in the text.
     """
 
     message: str
@@ -27,18 +27,30 @@ class Obstacle:
         return self.message
 
 
-def find_obstacle(step: Step, stuck: NoInverse, notation: SchemeNotation) -> Obstacle:
-    """The obstacle nearest to the end of the text, where solving backwards stops first."""
-    if any(not step.algebra.scalars.is_number(c) for r in stuck.rows.values() for c in r.values()):
-        return _multiplied(step, notation)
-    blocked = [key for row in stuck.rows.values() for key in row if isinstance(key, int)]
-    if blocked:
-        return _inside(step, stuck, max(blocked), notation)
-    return _forgotten(step, stuck, notation)
+def find_obstacle(step: Step, failure: NoInverse, notation: SchemeNotation) -> Obstacle:
+    """The obstacle nearest to the end of the text, where solving backwards stops first.
+
+    Args:
+        step: the step.
+        failure: what solving backwards (`solve_backwards.py`) had reached when it stopped.
+        notation: prints expressions as the author of the scheme writes them.
+    """
+    if any(
+        not step.algebra.scalars.is_constant(c)
+        for r in failure.remaining.values()
+        for c in r.values()
+    ):
+        return _exponential_obstacle(step, notation)
+    unresolved_atoms = [
+        key for row in failure.remaining.values() for key in row if isinstance(key, int)
+    ]
+    if unresolved_atoms:
+        return _argument_obstacle(step, failure, max(unresolved_atoms), notation)
+    return _lost_value_obstacle(step, failure, notation)
 
 
-def _multiplied(step: Step, notation: SchemeNotation) -> Obstacle:
-    """An exponential cannot be divided out, or something is read with one before it."""
+def _exponential_obstacle(step: Step, notation: SchemeNotation) -> Obstacle:
+    """The obstacle for a factor `exp(…)` that cannot be divided out."""
     line, factor = next(
         (line.update, node)
         for line in step.lines
@@ -53,36 +65,38 @@ def _multiplied(step: Step, notation: SchemeNotation) -> Obstacle:
     return Obstacle(message, line.target, factor.span)
 
 
-def _inside(step: Step, stuck: NoInverse, index: int, notation: SchemeNotation) -> Obstacle:
-    """An unknown is inside a right-hand side."""
+def _argument_obstacle(
+    step: Step, failure: NoInverse, index: int, notation: SchemeNotation
+) -> Obstacle:
+    """The obstacle for an unknown inside an argument of a right-hand side, the atom `index`."""
     rate = step.algebra.atoms[index].node
     values: dict[Node, Form] = {slot: step.algebra.register(slot) for slot in step.registers}
     values |= {line.target: line.form for line in step.lines}
     unknown = next(
         node
         for node in rate.walk()
-        if isinstance(node, Slot | Stage) and not _known(values[node], stuck)
+        if isinstance(node, Slot | Stage) and not _is_known(values[node], failure)
     )
     name, shown = notation.show(unknown), notation.show(rate)
-    carrier = next(row for row in stuck.rows.values() if index in row)
-    if not set(values[unknown]) & set().union(*stuck.rows.values()):
+    carrier = next(row for row in failure.remaining.values() if index in row)
+    if not set(values[unknown]) & set().union(*failure.remaining.values()):
         message = f"{name} appears only inside {shown}: no line gives it back"
     elif _occurs_in(values[unknown], carrier):
         message = f"{name} also appears inside {shown}, in the line that would have to give it"
     else:
-        need = _needed(stuck, values[unknown], index, carrier)
+        other = _other_unknown_atom(failure, values[unknown], index, carrier)
         message = f"{name} appears inside {shown}, but solving for {name} needs {shown} first"
-        if need is not None:
+        if other is not None:
             message = (
                 f"{name} appears inside {shown}, and the line that would give {name} "
-                f"needs {notation.show(step.algebra.atoms[need].node)}, which is not known either"
+                f"needs {notation.show(step.algebra.atoms[other].node)}, which is not known either"
             )
     return Obstacle(message, unknown, unknown.span)
 
 
-def _needed(stuck: NoInverse, unknown: Form, index: int, carrier: Form) -> int | None:
-    """Another right-hand side in the way of an unknown."""
-    for row in (*(r for r in stuck.rows.values() if _occurs_in(unknown, r)), carrier):
+def _other_unknown_atom(failure: NoInverse, unknown: Form, index: int, carrier: Form) -> int | None:
+    """Another right-hand side that is not known and occurs together with an unknown."""
+    for row in (*(r for r in failure.remaining.values() if _occurs_in(unknown, r)), carrier):
         atoms = [key for key in row if isinstance(key, int) and key != index]
         if atoms:
             return max(atoms)
@@ -90,29 +104,36 @@ def _needed(stuck: NoInverse, unknown: Form, index: int, carrier: Form) -> int |
 
 
 def _occurs_in(value: Form, row: Form) -> bool:
-    """Whether a value is a linear part of what a register holds."""
+    """Whether a value occurs linearly, outside of right-hand sides, in what a register holds."""
     return any(isinstance(key, Slot) and key in row for key in value)
 
 
-def _known(value: Form, stuck: NoInverse) -> bool:
-    bare = {slot: _bare(row, stuck.known) for slot, row in stuck.rows.items()}
-    return express(_bare(value, stuck.known), bare) is not None
+def _is_known(value: Form, failure: NoInverse) -> bool:
+    """Whether a value follows from the registers and the known right-hand sides."""
+    rows = {
+        slot: _without_atoms(row, failure.known_atoms) for slot, row in failure.remaining.items()
+    }
+    return express(_without_atoms(value, failure.known_atoms), rows) is not None
 
 
-def _bare(form: Form, known: set[int]) -> Form:
-    return {key: value for key, value in form.items() if key not in known}
+def _without_atoms(form: Form, known_atoms: set[int]) -> Form:
+    return {key: value for key, value in form.items() if key not in known_atoms}
 
 
-def _forgotten(step: Step, stuck: NoInverse, notation: SchemeNotation) -> Obstacle:
-    """All right-hand sides are known, but the stored values do not follow."""
-    lost = [slot for slot in step.registers if not _known(step.algebra.register(slot), stuck)]
-    gone = [slot for slot in lost if not any(slot in row for row in stuck.rows.values())]
-    slot = (gone or lost)[0]
+def _lost_value_obstacle(step: Step, failure: NoInverse, notation: SchemeNotation) -> Obstacle:
+    """The obstacle if all right-hand sides are known, but the stored values do not follow."""
+    undetermined = [
+        slot for slot in step.registers if not _is_known(step.algebra.register(slot), failure)
+    ]
+    forgotten = [
+        slot for slot in undetermined if not any(slot in row for row in failure.remaining.values())
+    ]
+    slot = (forgotten or undetermined)[0]
     name = notation.show(slot)
     line = next(u for u in step.lines if u.target == Slot(slot.name, 1)).update
-    if gone:
+    if forgotten:
         message = f"{name} is forgotten: after the step nothing depends on it"
     else:
-        names = " and ".join(notation.show(other) for other in lost)
+        names = " and ".join(notation.show(other) for other in undetermined)
         message = f"{names} cannot be told apart after the step: it keeps only some sums of them"
     return Obstacle(message, slot, line.span)

@@ -1,7 +1,7 @@
-"""The order of accuracy, for every dynamics the scheme takes.
+"""The order of accuracy of a scheme, for all smooth right-hand sides.
 
-The conditions (`order_conditions.py`) are gone through tree by tree, lightest first, as long as
-they hold.
+The order conditions (`order_conditions.py`) are checked tree by tree, in ascending weight, until
+one does not hold.
 """
 
 import random
@@ -15,21 +15,21 @@ import sympy
 
 from odenet.derive.coefficients import Scalars
 from odenet.derive.consistency import consistency_factors, solved_equations
-from odenet.derive.damped_order import DAMPED_HIGHEST, damped_order
-from odenet.derive.exact_numbers import Value, as_sympy, as_value, constants, put_in
+from odenet.derive.damped_order import HIGHEST_DAMPED_ORDER, damped_order
+from odenet.derive.exact_numbers import Value, as_sympy, as_value, constant_values, substitute
 from odenet.derive.h_series import WORKING_DIGITS, NoSeries, Number
 from odenet.derive.order_conditions import OrderConditions
-from odenet.derive.parasitic import parasitic
-from odenet.derive.power_bounded import bounded_powers
-from odenet.derive.printed import Decimals, decimals
+from odenet.derive.parasitic import parasitic_text
+from odenet.derive.power_bounded import is_power_bounded
+from odenet.derive.rounded_numbers import LongDecimals, long_decimals
+from odenet.derive.scheme_notation import scheme_notation
 from odenet.derive.start_error import start_note
-from odenet.derive.text import notation
-from odenet.derive.trees import Key
+from odenet.derive.trees import Tree
 from odenet.model.typed.scheme import Scheme
 
-HIGHEST = 8
-MOST_TREES = 6000  # of all weights; some seconds of work
-SMALL = 1e-4  # a residual that may be rounding of the decimals given
+HIGHEST_ORDER = 8  # higher orders are not searched
+MOST_TREES = 6000  # trees of all weights together; they take some seconds
+SMALL_RESIDUAL = 1e-4  # a smaller residual may be due to rounded decimals in the scheme
 
 
 @dataclass(frozen=True)
@@ -37,65 +37,64 @@ class Order:
     """The order of accuracy.
 
     Args:
-        value: p, where the error at a fixed time is O(h^p); None where there is no such thing. An
-            order of `searched` means at least that much.
-        reason: why there is none, or why it is not higher.
-        note: what the start lines do to it.
-        searched: the highest order whose conditions were looked at, where they all hold.
-        digits: to how many digits the conditions hold, and what is left over, where they do not
-            hold exactly.
-        factors: function -> the consistency factor: the equations that are solved have the
-            right-hand side times this number, where that is not 1.
-        equations: those equations.
+        value: p, if the error at a fixed time is O(h^p); None if there is no order. If it equals
+            `highest_searched`, the order may be higher.
+        reason: why there is no order, or why it is not higher.
+        note: to which order the start lines reduce it, if they do.
+        highest_searched: the highest order whose conditions were checked.
+        digits_note: to how many digits the conditions hold, and the residual; empty if they hold
+            exactly.
+        consistency_factors: right-hand side -> κ, if the scheme solves Y' = κ F(Y) with κ ≠ 1.
+        solved_equations: these equations, in words.
         parasitic: the eigenvalues on the unit circle other than 1, in words.
-        residual: by how much the condition is off that the order fails by; 0 where there is none.
-        rounding: by how much those are off that hold to the digits given only.
-        underived: whether there is no value because none is derived for such schemes: there may be
-            an order all the same.
+        residual: of the first condition that does not hold; 0 if all hold.
+        rounding_residual: the largest residual of the conditions that hold up to rounding only.
+        not_derived: whether value is None only because the order of such schemes is not derived.
     """
 
     value: int | None
     reason: str = ""
     note: str = ""
-    searched: int = HIGHEST
-    digits: str = ""
-    factors: Mapping[str, sympy.Expr] = field(default_factory=dict[str, sympy.Expr])
-    equations: str = ""
+    highest_searched: int = HIGHEST_ORDER
+    digits_note: str = ""
+    consistency_factors: Mapping[str, sympy.Expr] = field(default_factory=dict[str, sympy.Expr])
+    solved_equations: str = ""
     parasitic: str = ""
     residual: float = 0.0
-    rounding: float = 0.0
-    underived: bool = False
+    rounding_residual: float = 0.0
+    not_derived: bool = False
 
     @property
-    def at_least(self) -> bool:
-        """Whether it may be higher: its conditions were not looked at beyond."""
-        return self.value == self.searched
+    def may_be_higher(self) -> bool:
+        """Whether the order may be higher than `value`, the highest that was searched."""
+        return self.value == self.highest_searched
 
     def __str__(self) -> str:
         if self.value is None:
             return f"none: {self.reason}"
-        if self.equations:
-            return f"{self.value}: it solves {self.equations}"
-        if self.at_least:
-            return f"{self.value} or more (not searched beyond {self.searched}){self.digits}"
-        return f"{self.value}{self.digits}"
+        if self.solved_equations:
+            return f"{self.value}: it solves {self.solved_equations}"
+        if self.may_be_higher:
+            beyond = f"(not searched beyond {self.highest_searched})"
+            return f"{self.value} or more {beyond}{self.digits_note}"
+        return f"{self.value}{self.digits_note}"
 
 
 @dataclass(frozen=True)
-class _Found:
-    """How far the conditions hold.
+class _SearchResult:
+    """Up to which order the conditions hold.
 
     Args:
-        order: up to this one.
-        searched: the highest that was looked at.
-        key: the tree of the first condition that does not hold.
-        power: of h with which it is violated.
-        residual: by how much.
+        order: the highest for which all conditions hold.
+        highest_searched: the highest that was checked.
+        tree: of the first condition that does not hold; None if all hold.
+        power: of h, with which its residual begins.
+        residual: the coefficient of this power.
     """
 
     order: int
-    searched: int
-    key: Key | None = None
+    highest_searched: int
+    tree: Tree | None = None
     power: int = 0
     residual: Number = 0
 
@@ -105,178 +104,205 @@ def derive_order(scheme: Scheme, values: Mapping[str, Fraction | float] | None =
 
     Args:
         scheme: as parsed.
-        values: of its constants, in place of their defaults. A constant that has no value is drawn
-            at random: the order is then that for almost all values.
+        values: of its constants, in place of their defaults. A constant without a value is drawn
+            at random; the order is then the one for almost all values.
     """
     if not scheme.uses_step_size:
         return Order(None, "the scheme has no step size h")
     if scheme.uses_step_number:
         reason = "n, the number of the step, is without bound where h is small"
-        return Order(None, reason, underived=True)
+        return Order(None, reason, not_derived=True)
     if scheme.decays and scheme.aux:
         reason = "not derived for a decay with unknowns of the scheme's own"
-        return Order(None, reason, underived=True)
+        return Order(None, reason, not_derived=True)
     if scheme.foreign_node is not None:
-        return Order(None, f"{notation(scheme).show(scheme.foreign_node)} is not of the equations")
+        shown = scheme_notation(scheme).show(scheme.foreign_node)
+        return Order(None, f"{shown} is not part of the equations")
     with mpmath.workdps(WORKING_DIGITS):
         try:
-            known = _known(scheme, values)
+            known = _values(scheme, values)
             if scheme.decays:
-                value, reason, note, beside = damped_order(scheme, known)
-                return Order(value, reason, note, DAMPED_HIGHEST, parasitic=beside)
+                value, reason, note, parasitic_note = damped_order(scheme, known)
+                return Order(value, reason, note, HIGHEST_DAMPED_ORDER, parasitic=parasitic_note)
             return _derive(scheme, known)
         except NoSeries as error:
-            place = f"`{notation(scheme).quote(error.node)}`: " if error.node else ""
+            place = f"`{scheme_notation(scheme).quote(error.node)}`: " if error.node else ""
             return Order(None, f"{place}{error.reason}")
 
 
 def conditions_at(
     scheme: Scheme,
     values: Mapping[str, Fraction | float] | None = None,
-    to_the_digits: bool = False,
+    tolerant: bool = False,
 ) -> OrderConditions:
-    """The order conditions at given values of the constants, as in `derive_order`."""
-    known = _known(scheme, values)
-    printed = decimals(scheme, {name: known[name] for name, _ in scheme.constants})
-    return _conditions(scheme, known, printed, to_the_digits)
+    """The order conditions at given values of the constants, as in `derive_order`.
+
+    Args:
+        scheme: as parsed.
+        values: of its constants.
+        tolerant: whether conditions count as satisfied if rounded decimals can explain the
+        residual.
+    """
+    known = _values(scheme, values)
+    decimals = long_decimals(scheme, {name: known[name] for name, _ in scheme.constants})
+    return _conditions(scheme, known, decimals, tolerant)
 
 
-def _known(scheme: Scheme, values: Mapping[str, Fraction | float] | None) -> dict[str, Value]:
-    """The values of all constants and lets; what has none is drawn at random."""
+def _values(scheme: Scheme, values: Mapping[str, Fraction | float] | None) -> dict[str, Value]:
+    """The values of all constants and lets; constants without a value are drawn at random."""
     given: dict[str, Value] = {name: v for name, v in (values or {}).items() if name != "h"}
-    draws = random.Random(7)
+    rng = random.Random(7)
     for name, default in scheme.constants:
         if default is None and name not in given:
-            given[name] = Fraction(draws.randint(50, 99), 101)
-    return constants(scheme, given)
+            given[name] = Fraction(rng.randint(50, 99), 101)
+    return constant_values(scheme, given)
 
 
 def _derive(scheme: Scheme, known: Mapping[str, Value]) -> Order:
-    printed = decimals(scheme, {name: known[name] for name, _ in scheme.constants})
-    exact = _conditions(scheme, known, printed, tolerant=False)
-    if not bounded_powers(exact.matrix(), at_one=max(p.order for p in scheme.patterns)):
+    decimals = long_decimals(scheme, {name: known[name] for name, _ in scheme.constants})
+    exact = _conditions(scheme, known, decimals, tolerant=False)
+    if not is_power_bounded(
+        exact.step_matrix(), max_block_at_one=max(p.order for p in scheme.patterns)
+    ):
         return Order(None, "errors of earlier steps grow from step to step, however small h is")
-    found, digits, conditions, rounding = search(exact), "", exact, 0.0
-    # what changes a constant value adds up to O(1), however small it is
-    still = not isinstance(found.key, str)
-    if printed and still and found.key is not None and abs(found.residual) < SMALL:
-        tolerant = _conditions(scheme, known, printed, tolerant=True)
-        better = search(tolerant)
-        if better.order > found.order:
-            rounding = _largest_residual(exact, better.order)
-            digits = f" to the {printed.digits} digits given; residual {rounding:.0e}"
-            found, conditions = better, tolerant
-    beside = parasitic(conditions.matrix(), conditions.slots, scheme.patterns[0].variable)
-    if found.order <= 0:
-        return _inconsistent(scheme, known, found, conditions, beside)
-    order = found.order
+    result, digits, conditions, rounding = find_order(exact), "", exact, 0.0
+    # if even a constant solution is changed, the changes of all steps add up to O(1)
+    keeps_constants = not isinstance(result.tree, str)
+    if (
+        decimals
+        and keeps_constants
+        and result.tree is not None
+        and abs(result.residual) < SMALL_RESIDUAL
+    ):
+        tolerant = _conditions(scheme, known, decimals, tolerant=True)
+        tolerant_result = find_order(tolerant)
+        if tolerant_result.order > result.order:
+            rounding = _largest_residual(exact, tolerant_result.order)
+            digits = f" to the {decimals.digits} digits given; residual {rounding:.0e}"
+            result, conditions = tolerant_result, tolerant
+    parasitic_note = parasitic_text(
+        conditions.step_matrix(), conditions.slots, scheme.patterns[0].variable
+    )
+    if result.order <= 0:
+        return _inconsistent_order(scheme, known, result, conditions, parasitic_note)
+    order = result.order
     note = start_note(conditions, order)
-    why = _violated(found, conditions)
-    size = _size(found)
+    why = _violated_condition(result, conditions)
+    size = _residual_size(result)
     return Order(
-        order, why, note, found.searched, digits, parasitic=beside, residual=size, rounding=rounding
+        order,
+        why,
+        note,
+        result.highest_searched,
+        digits,
+        parasitic=parasitic_note,
+        residual=size,
+        rounding_residual=rounding,
     )
 
 
 def _conditions(
     scheme: Scheme,
     known: Mapping[str, Value],
-    printed: Decimals | None,
+    decimals: LongDecimals | None,
     tolerant: bool,
     factors: dict[str, Number] | None = None,
 ) -> OrderConditions:
-    """The conditions at given values; long decimals with or without a bound on their error."""
-    names: dict[str, Any] = dict(known)
-    if printed is not None:
-        scheme = printed.scheme
-        names |= {key: p if tolerant else p.value for key, p in printed.values.items()}
+    """The conditions at given values; if tolerant, long decimals have a bound on their error."""
+    named_values: dict[str, Any] = dict(known)
+    if decimals is not None:
+        scheme = decimals.scheme
+        named_values |= {key: p if tolerant else p.value for key, p in decimals.values.items()}
     scalars = Scalars(scheme)
-    plain = {name: value for name, value in known.items() if name != "h"}
-    symbols: dict[sympy.Symbol, Any] = dict(scalars.numbers(plain))
-    symbols |= {sympy.Symbol(name): value for name, value in names.items()}
-    limit = HIGHEST + max(p.order for p in scheme.patterns) + 1
-    return OrderConditions(scheme, scalars, symbols, limit, factors)
+    without_h = {name: value for name, value in known.items() if name != "h"}
+    symbol_values: dict[sympy.Symbol, Any] = dict(scalars.symbol_values(without_h))
+    symbol_values |= {sympy.Symbol(name): value for name, value in named_values.items()}
+    max_degree = HIGHEST_ORDER + max(p.order for p in scheme.patterns) + 1
+    return OrderConditions(scheme, scalars, symbol_values, max_degree, factors)
 
 
-def search(conditions: OrderConditions) -> _Found:
-    """The order up to which the conditions hold, and the first that does not."""
-    losses, below = conditions.losses, conditions.below
-    found = _Found(HIGHEST, HIGHEST)
-    trees = 0
-    for weight in range(HIGHEST + below + 1):
-        # heavier trees cannot be off by a lower power of h than this
-        if found.order <= weight - below:
-            return found
-        keys = conditions.forest.keys(weight)
-        trees += len(keys)
-        if trees > MOST_TREES:
-            return _Found(weight - below - 1, weight - below - 1)
-        for key in keys:
-            for row, powers in conditions.errors(key).items():
+def find_order(conditions: OrderConditions) -> _SearchResult:
+    """The order up to which the conditions hold, and the first condition that does not."""
+    lost_powers, deficit = conditions.lost_powers, conditions.order_deficit
+    result = _SearchResult(HIGHEST_ORDER, HIGHEST_ORDER)
+    tree_count = 0
+    for weight in range(HIGHEST_ORDER + deficit + 1):
+        # heavier trees cannot lower the order any further
+        if result.order <= weight - deficit:
+            return result
+        trees = conditions.forest.trees(weight)
+        tree_count += len(trees)
+        if tree_count > MOST_TREES:
+            return _SearchResult(weight - deficit - 1, weight - deficit - 1)
+        for tree in trees:
+            for row, powers in conditions.residuals(tree).items():
                 power = min(powers)
-                if power - losses[row] < found.order:
-                    order = power - losses[row]
-                    found = _Found(order, HIGHEST, key, power, powers[power])
-        if found.order < 0:
-            return found
-    return found
+                if power - lost_powers[row] < result.order:
+                    order = power - lost_powers[row]
+                    result = _SearchResult(order, HIGHEST_ORDER, tree, power, powers[power])
+        if result.order < 0:
+            return result
+    return result
 
 
 def _largest_residual(conditions: OrderConditions, order: int) -> float:
     """The largest residual of the conditions up to an order."""
-    found = [
+    residuals = [
         abs(value)
-        for weight in range(order + conditions.below + 1)
-        for key in conditions.forest.keys(weight)
-        for row, powers in conditions.errors(key).items()
+        for weight in range(order + conditions.order_deficit + 1)
+        for tree in conditions.forest.trees(weight)
+        for row, powers in conditions.residuals(tree).items()
         for power, value in powers.items()
-        if power - conditions.losses[row] < order
+        if power - conditions.lost_powers[row] < order
     ]
-    return float(max(found, default=0))
+    return float(max(residuals, default=0))
 
 
-def _violated(found: _Found, conditions: OrderConditions) -> str:
-    """The first condition of the next order that does not hold."""
-    if found.key is None:
+def _violated_condition(result: _SearchResult, conditions: OrderConditions) -> str:
+    """The first condition of the next order that does not hold, as a sentence."""
+    if result.tree is None:
         return ""
-    tree = conditions.forest.show(found.key)
-    size = plain_number(found.residual)
-    return f"the condition of order {found.order + 1} for {tree} is off by {size}"
+    tree = conditions.forest.show(result.tree)
+    size = residual_text(result.residual)
+    return f"the condition of order {result.order + 1} for {tree} is off by {size}"
 
 
-def _size(found: _Found) -> float:
-    return abs(float(getattr(found.residual, "value", found.residual)))
+def _residual_size(result: _SearchResult) -> float:
+    return abs(float(getattr(result.residual, "value", result.residual)))
 
 
-def plain_number(value: Any) -> str:
-    """A residual: a fraction if it is a short one, else a few digits."""
+def residual_text(value: Any) -> str:
+    """A residual as text: a fraction if it is short, else a few digits."""
     if isinstance(value, Fraction) and len(str(value)) <= 12:
         return str(value)
     return f"{float(getattr(value, 'value', value)):.2g}"
 
 
-def _inconsistent(
+def _inconsistent_order(
     scheme: Scheme,
     known: Mapping[str, Value],
-    found: _Found,
+    result: _SearchResult,
     conditions: OrderConditions,
-    beside: str,
+    parasitic_note: str,
 ) -> Order:
-    """What a scheme solves that does not solve the equations of its pattern."""
-    if isinstance(found.key, str):
-        reason = f"a step changes {found.key} even where all right-hand sides are 0"
-        return Order(0, reason, parasitic=beside, residual=_size(found))
+    """The result for a scheme that is not consistent with the equations of its `for` line."""
+    if isinstance(result.tree, str):
+        reason = f"a step changes {result.tree} even where all right-hand sides are 0"
+        return Order(0, reason, parasitic=parasitic_note, residual=_residual_size(result))
     factors = consistency_factors(scheme)
     if factors is not None:
         symbols = {sympy.Symbol(name): as_sympy(value) for name, value in known.items()}
-        numbers = {name: as_value(put_in(f, symbols)) for name, f in factors.items()}
-        order = search(_conditions(scheme, known, None, tolerant=False, factors=numbers)).order
+        numbers = {name: as_value(substitute(f, symbols)) for name, f in factors.items()}
+        order = find_order(_conditions(scheme, known, None, tolerant=False, factors=numbers)).order
         if order > 0:
             equations = f"{solved_equations(scheme, factors)}, to order {order}"
-            return Order(0, f"it solves {equations}", "", factors=factors, equations=equations,
-                         parasitic=beside, residual=_size(found))  # fmt: skip
+            return Order(
+                0, f"it solves {equations}", consistency_factors=factors,
+                solved_equations=equations, parasitic=parasitic_note,
+                residual=_residual_size(result),
+            )  # fmt: skip
     if conditions.undetermined:
-        names = ", ".join(notation(scheme).name(name) for name in conditions.aux)
+        names = ", ".join(scheme_notation(scheme).name(name) for name in conditions.aux)
         return Order(None, f"the start lines do not say what {names} approximates")
-    why = _violated(found, conditions)
-    return Order(0, why, parasitic=beside, residual=_size(found))
+    why = _violated_condition(result, conditions)
+    return Order(0, why, parasitic=parasitic_note, residual=_residual_size(result))

@@ -1,12 +1,12 @@
 """The order conditions of a scheme, tree by tree.
 
-A step takes values on the solution to values on the solution one step later, up to its local error.
-For an unknown of the pattern "on the solution" means the exact solution at its time. An unknown
-of the scheme's own is a function of the solution too, and which one follows from the step: a
-formal series that the step carries along (the starting procedure of a general linear method;
+A step maps values on the exact solution to values on the solution one step later, up to the local
+error. For an unknown of the equations, "on the solution" means the exact solution at its time. For
+an auxiliary (`aux`) unknown, one of the scheme's own, it means a certain function of the solution:
+the formal series that the step maps to itself (the starting procedure of a general linear method;
 Butcher, Numerical Methods for Ordinary Differential Equations, 530-532; Hairer, Nørsett & Wanner,
-Solving Ordinary Differential Equations I, III.8). On every tree this is a small linear system. What
-is left over in its rows is the error a step makes.
+Solving Ordinary Differential Equations I, III.8). For every tree its coefficients are found from a
+small linear system, and the residuals of this system are the local error.
 """
 
 from collections.abc import Mapping
@@ -14,15 +14,15 @@ from functools import cached_property
 
 import sympy
 
+from odenet.derive.cached_method import cached_method
 from odenet.derive.coefficients import Scalars
 from odenet.derive.elimination import Elimination
-from odenet.derive.h_series import NoSeries, Number, Powers, SeriesWriter, add, shift
+from odenet.derive.h_series import NoSeries, Number, PowerSeries, SeriesWriter, add, shift
 from odenet.derive.influence import Influence, delays
 from odenet.derive.linear_forms import Algebra, Form, read_step
-from odenet.derive.power_bounded import Matrix, loss
-from odenet.derive.remembered import remembered
+from odenet.derive.power_bounded import Matrix, lost_powers
 from odenet.derive.step_series import StepSeries
-from odenet.derive.trees import Forest, Key
+from odenet.derive.trees import Forest, Tree
 from odenet.diagnostics import SpecError
 from odenet.model.expressions.expr import Node, Slot
 from odenet.model.typed.scheme import Scheme
@@ -33,10 +33,21 @@ class OrderConditions:
 
     Args:
         scheme: as parsed.
-        scalars: the field of its coefficients, `let`s expanded.
+        scalars: the field of its coefficients.
         values: of the symbols of that field.
-        limit: the highest power of h that counts.
-        factors: function -> a number it is multiplied by in the equations that are solved.
+        max_degree: the highest power of h that is kept.
+        factors: right-hand side -> a factor that it has in the equations to solve; by default 1.
+
+    Attributes:
+        forest: the trees.
+        algebra: has the right-hand sides that the step evaluates.
+        new_values: slot -> the linear form it holds after a step.
+        unknowns: those that the solution depends on.
+        aux: the auxiliary ones among them.
+        slots: the stored values of these unknowns.
+        start_lines: slot -> the expression by which it is initialised.
+        undetermined: whether an auxiliary unknown is not determined by the step, so that its start
+            line was used. Known once residuals were computed.
     """
 
     def __init__(
@@ -44,30 +55,34 @@ class OrderConditions:
         scheme: Scheme,
         scalars: Scalars,
         values: Mapping[sympy.Symbol, Number],
-        limit: int,
+        max_degree: int,
         factors: dict[str, Number] | None = None,
     ):
-        if scalars.powers_of_h:
+        if scalars.has_root_of_h:
             raise NoSeries("a root of h is not a power series in h")
         self.scheme = scheme
         self.forest = Forest(scheme.patterns, factors or {})
         self.algebra = Algebra(scalars)
-        self.limit = limit
-        self.writer = SeriesWriter(scalars, values, limit)
+        self.max_degree = max_degree
+        self.writer = SeriesWriter(scalars, values, max_degree)
         step = read_step(scheme, self.algebra)
-        self.after = step.after
-        self.unknowns = self._relevant()
+        self.new_values = step.new_values
+        self.unknowns = self._relevant_unknowns()
         self.aux = tuple(name for name in scheme.aux if name in self.unknowns)
         self.slots = tuple(slot for slot in scheme.slots if slot.name in self.unknowns)
-        self.series = StepSeries(self.algebra, self.forest, self.writer.read, self.stored, limit)
-        self.starts = dict(scheme.starts)
-        self._begin = StepSeries(self.algebra, self.forest, self.writer.read, self.begin, limit)
-        self._followed: dict[tuple[str, Key], Powers] = {}
-        self._system = Elimination(self._equations(), self.aux, limit)
+        self.step_series = StepSeries(
+            self.algebra, self.forest, self.writer.to_series, self.solution_coefficient, max_degree
+        )
+        self.start_lines = dict(scheme.starts)
+        self._start_series = StepSeries(
+            self.algebra, self.forest, self.writer.to_series, self.start_coefficient, max_degree
+        )
+        self._aux_coefficients: dict[tuple[str, Tree], PowerSeries] = {}
+        self._system = Elimination(self._equations(), self.aux, max_degree)
         self.undetermined = False
 
-    def _relevant(self) -> tuple[str, ...]:
-        """The pattern's unknowns, and those that they read, directly or through others."""
+    def _relevant_unknowns(self) -> tuple[str, ...]:
+        """The unknowns of the equations, and those they depend on, directly or through others."""
         found: set[str | int] = {p.variable for p in self.scheme.patterns}
         waiting = list(found)
         while waiting:
@@ -75,139 +90,154 @@ class OrderConditions:
             if isinstance(name, int):
                 forms = list(self.algebra.atoms[name].arguments)
             else:
-                forms = [form for slot, form in self.after.items() if slot.name == name]
+                forms = [form for slot, form in self.new_values.items() if slot.name == name]
             read = {key.name if isinstance(key, Slot) else key for form in forms for key in form}
             waiting += read - found
             found |= read
         return tuple(name for name in self.scheme.unknowns if name in found)
 
-    def _equations(self) -> dict[str, dict[str, Powers]]:
-        """What a change of the auxiliary unknowns changes in each row: new value less old one."""
-        found: dict[str, dict[str, Powers]] = {}
+    def _equations(self) -> dict[str, dict[str, PowerSeries]]:
+        """Row -> auxiliary unknown -> its coefficient in (new value - old value) of the row."""
+        found: dict[str, dict[str, PowerSeries]] = {}
         for row in (*self.aux, *(p.variable for p in self.scheme.patterns)):
-            entries: dict[str, Powers] = {row: {0: -1}} if row in self.aux else {}
-            for key, factor in self.after[Slot(row, 0)].items():
+            entries: dict[str, PowerSeries] = {row: {0: -1}} if row in self.aux else {}
+            for key, factor in self.new_values[Slot(row, 0)].items():
                 if isinstance(key, Slot) and key.name in self.aux:
                     old = entries.get(key.name, {})
-                    entries[key.name] = add(old, self.writer.read(factor))
+                    entries[key.name] = add(old, self.writer.to_series(factor))
             found[row] = entries
         return found
 
-    # h = 0
+    # the step as a linear map
 
-    def matrix(self, power: int = 0) -> Matrix:
-        """How the stored values go over in a step with all rates 0: the coefficient of a power."""
-        rows = [[self._entry(self.after[to], of) for of in self.slots] for to in self.slots]
+    def step_matrix(self, power: int = 0) -> Matrix:
+        """The matrix of a step if all right-hand sides are 0: its coefficient of h^power."""
+        rows = [[self._entry(self.new_values[to], of) for of in self.slots] for to in self.slots]
         if any(entry and min(entry) < 0 for row in rows for entry in row):
             raise NoSeries("a value grows like 1/h as h tends to 0")
         return [[entry.get(power, 0) for entry in row] for row in rows]
 
-    def _entry(self, form: Form, slot: Slot) -> Powers:
-        return self.writer.read(form[slot]) if slot in form else {}
+    def _entry(self, form: Form, slot: Slot) -> PowerSeries:
+        return self.writer.to_series(form[slot]) if slot in form else {}
 
     @cached_property
-    def losses(self) -> dict[str, int]:
-        """Row -> how many powers of h an error that it makes in every step costs.
+    def lost_powers(self) -> dict[str, int]:
+        """Unknown -> how many powers of h are lost if an error of it is made in every step.
 
-        An error of an own unknown reaches those of the pattern as they read it (`influence.py`).
+        For auxiliary unknowns it counts how the others depend on them (`influence.py`).
         """
-        matrix, solved = self.matrix(), tuple(self.forest.of_variable)
-        influence = Influence(self.algebra, self.writer.read)
-        late = delays(self.after, influence, solved, self.aux)
+        matrix, pattern_unknowns = self.step_matrix(), tuple(self.forest.pattern_of_variable)
+        influence = Influence(self.algebra, self.writer.to_series)
+        delay = delays(self.new_values, influence, pattern_unknowns, self.aux)
         return {
-            name: loss(matrix, self.slots.index(Slot(name, 0))) - late.get(name, 0)
+            name: lost_powers(matrix, self.slots.index(Slot(name, 0))) - delay.get(name, 0)
             for name in self.unknowns
         }
 
     @property
-    def lightest(self) -> int:
-        """How far the power of h that goes with a tree may lie below its weight."""
+    def power_deficit(self) -> int:
+        """By how much the power of h that belongs to a tree may be below its weight, at most."""
         degrees = [
             min(powers)
-            for form in self.after.values()
+            for form in self.new_values.values()
             for factor in form.values()
-            if (powers := self.writer.read(factor))
+            if (powers := self.writer.to_series(factor))
         ]
-        own = max(p.order for p in self.scheme.patterns) if self.aux else 0
-        return own - min([0, *degrees])
+        extra = max(p.order for p in self.scheme.patterns) if self.aux else 0
+        return extra - min([0, *degrees])
 
     @property
-    def below(self) -> int:
-        """How far the order that an error on a tree leaves may lie below its weight."""
-        return self.lightest + max(self.losses.values())
+    def order_deficit(self) -> int:
+        """By how much the order, if a tree has a residual, may be below its weight, at most."""
+        return self.power_deficit + max(self.lost_powers.values())
 
     # on the solution
 
-    def stored(self, slot: Slot, key: Key) -> Powers:
-        """The coefficient of a stored value on the solution."""
-        if slot.name in self.forest.of_variable:
-            return self._exact(slot, key)
-        return add(self._earlier(slot.name, key, slot.offset), self._follow(slot.name, key))
+    def solution_coefficient(self, slot: Slot, tree: Tree) -> PowerSeries:
+        """The coefficient on a tree of a stored value that is on the solution."""
+        if slot.name in self.forest.pattern_of_variable:
+            return self._exact_coefficient(slot, tree)
+        return add(
+            self._shifted_coefficient(slot.name, tree, slot.offset),
+            self._aux_coefficient(slot.name, tree),
+        )
 
-    def _exact(self, slot: Slot, key: Key) -> Powers:
-        if isinstance(key, str):
-            return {0: 1} if key == slot.name else {}
-        if not slot.offset or self.forest.variable(key) != slot.name:
+    def _exact_coefficient(self, slot: Slot, tree: Tree) -> PowerSeries:
+        if isinstance(tree, str):
+            return {0: 1} if tree == slot.name else {}
+        if not slot.offset or self.forest.variable(tree) != slot.name:
             return {}
-        weight = self.forest.weight(key)
-        return shift({0: self.forest.exact(key)}, weight, slot.offset**weight, self.limit)
+        weight = self.forest.weight(tree)
+        return shift(
+            {0: self.forest.exact_coefficient(tree)}, weight, slot.offset**weight, self.max_degree
+        )
 
-    def _earlier(self, name: str, key: Key, time: int) -> Powers:
-        """An auxiliary unknown at another time, but for its own coefficient on the tree."""
-        total: Powers = {}
-        if time and not isinstance(key, str):
-            weight = self.forest.weight(key)
-            for other, factor in self.forest.moved(key).items():
-                if other != key and (found := self._follow(name, other)):
+    def _shifted_coefficient(self, name: str, tree: Tree, time: int) -> PowerSeries:
+        """The part of an auxiliary unknown's coefficient at another time that other trees give."""
+        total: PowerSeries = {}
+        if time and not isinstance(tree, str):
+            weight = self.forest.weight(tree)
+            for other, factor in self.forest.time_shift(tree).items():
+                if other != tree and (found := self._aux_coefficient(name, other)):
                     degree = weight - self.forest.weight(other)
-                    moved = shift(found, degree, factor * time**degree, self.limit)
-                    total = add(total, moved)
+                    term = shift(found, degree, factor * time**degree, self.max_degree)
+                    total = add(total, term)
         return total
 
-    def _follow(self, name: str, key: Key) -> Powers:
-        """The coefficient of an auxiliary unknown, solved for."""
-        if (name, key) not in self._followed:
-            self.errors(key)
-        return self._followed[name, key]
+    def _aux_coefficient(self, name: str, tree: Tree) -> PowerSeries:
+        """The coefficient of an auxiliary unknown on a tree."""
+        if (name, tree) not in self._aux_coefficients:
+            self.residuals(tree)
+        return self._aux_coefficients[name, tree]
 
-    @remembered
-    def errors(self, key: Key) -> dict[str, Powers]:
-        """What a step is off by on a tree, row by row; solves for the auxiliary unknowns."""
-        free = {name: self._free(name, key) for name in self._system.free}
-        self._followed |= {(name, key): {} for name in self.aux}
-        right = {row: self._right(row, key) for row in self.unknowns}
-        solved, left = self._system.solve(right, free)
-        self._followed |= {(name, key): solved[name] for name in self.aux}
-        return left
+    @cached_method
+    def residuals(self, tree: Tree) -> dict[str, PowerSeries]:
+        """The local error on a tree: unknown -> residual, where it is not zero.
 
-    def _right(self, row: str, key: Key) -> Powers:
-        """The solution a step later, less the value of the step, without the unknowns there."""
-        new = self.series.value(self.after[Slot(row, 0)], key)
-        later = self._earlier(row, key, 1) if row in self.aux else self._exact(Slot(row, 1), key)
-        return add(later, new, -1)
+        The coefficients of the auxiliary unknowns are solved for and kept.
+        """
+        free_values = {name: self._free_value(name, tree) for name in self._system.free_unknowns}
+        self._aux_coefficients |= {(name, tree): {} for name in self.aux}
+        right_sides = {row: self._right_side(row, tree) for row in self.unknowns}
+        solved, residuals = self._system.solve(right_sides, free_values)
+        self._aux_coefficients |= {(name, tree): solved[name] for name in self.aux}
+        return residuals
 
-    def _free(self, name: str, key: Key) -> Powers:
-        """Where the step leaves a value open, the start line says what it is."""
+    def _right_side(self, row: str, tree: Tree) -> PowerSeries:
+        """The right side of the system: the solution a step later minus the value of the step.
+
+        The coefficients to solve for count as 0 here.
+        """
+        value = self.step_series.coefficient(self.new_values[Slot(row, 0)], tree)
+        later = (
+            self._shifted_coefficient(row, tree, 1)
+            if row in self.aux
+            else self._exact_coefficient(Slot(row, 1), tree)
+        )
+        return add(later, value, -1)
+
+    def _free_value(self, name: str, tree: Tree) -> PowerSeries:
+        """The coefficient of an auxiliary unknown that the step does not determine."""
         self.undetermined = True
-        return self.begin(Slot(name, 0), key)
+        return self.start_coefficient(Slot(name, 0), tree)
 
-    # at the beginning
+    # before the first step
 
-    @remembered
-    def begin(self, slot: Slot, key: Key) -> Powers:
-        """The coefficient of a value that a step begins with, by its start line.
+    @cached_method
+    def start_coefficient(self, slot: Slot, tree: Tree) -> PowerSeries:
+        """The coefficient on a tree of a value before the first step, by its start line.
 
         Raises:
-            NoSeries: the line reads what is learned, or is not near the solution.
+            NoSeries: the line contains a learned parameter, or does not tend to the solution.
         """
-        if slot not in self.starts:
-            return self._exact(slot, key)
-        line = self.starts[slot]
-        now: dict[Node, Form] = {
+        if slot not in self.start_lines:
+            return self._exact_coefficient(slot, tree)
+        line = self.start_lines[slot]
+        known_forms: dict[Node, Form] = {
             Slot(name, 0): self.algebra.register(Slot(name, 0)) for name in self.scheme.unknowns
         }
         try:
-            form = self.algebra.read(line, now)
+            form = self.algebra.read(line, known_forms)
         except (SpecError, KeyError):
             raise NoSeries("it is not a sum of values and right-hand sides", line) from None
-        return self._begin.value(form, key)
+        return self._start_series.coefficient(form, tree)

@@ -1,7 +1,7 @@
-"""Whether the powers of a small matrix stay bounded, and how a vector grows, at high precision.
+"""Whether a small matrix is power bounded, and how fast its powers grow, at high precision.
 
-Powers are bounded exactly if no eigenvalue lies outside the unit circle and those on it have as
-many eigenvectors as their multiplicity.
+A matrix is power bounded exactly if no eigenvalue lies outside the unit circle and those on it have
+as many eigenvectors as their multiplicity.
 """
 
 from collections.abc import Collection, Sequence
@@ -10,40 +10,41 @@ from typing import Any
 import mpmath
 
 from odenet.derive.exact_numbers import DIGITS, as_mpf
-from odenet.derive.printed import Printed
+from odenet.derive.rounded_numbers import RoundedNumber
 
-# Fractions, numbers of mpmath, which has no types, and decimals known to their last digit.
+# A fraction, an mpmath number, which has no type, or a rounded decimal (`rounded_numbers.py`).
 Number = Any
 Rows = Sequence[Sequence[Number]]
 Matrix = list[list[Number]]
 
-# Eigenvalues are computed with 100 digits; a k-fold one is right to about 100/k of them.
-NEAR = mpmath.mpf(10) ** -20
+# Eigenvalues are computed with 100 digits; a k-fold one is correct to about 100/k of them.
+EIGENVALUE_TOLERANCE = mpmath.mpf(10) ** -20
 
 
-def bounded_powers(matrix: Rows, at_one: int = 1) -> bool:
+def is_power_bounded(matrix: Rows, max_block_at_one: int = 1) -> bool:
     """Whether all powers of a matrix are bounded.
 
     Args:
         matrix: square.
-        at_one: the size of Jordan block that the eigenvalue 1 may have: 2 where a position grows
-            linearly because it has a velocity.
+        max_block_at_one: the size that Jordan blocks of the eigenvalue 1 may have: 2 if positions
+            may grow linearly, with constant velocity.
     """
     with mpmath.workdps(DIGITS):
-        exact, found = _matrix(matrix), eigenvalues(matrix)
-        if any(abs(value) > 1 + NEAR for value in found):
+        mpmath_matrix, values = _mpmath_matrix(matrix), eigenvalues(matrix)
+        if any(abs(value) > 1 + EIGENVALUE_TOLERANCE for value in values):
             return False
-        on_circle = [value for value in found if abs(value) > 1 - NEAR]
+        on_circle = [value for value in values if abs(value) > 1 - EIGENVALUE_TOLERANCE]
         return all(
-            _index(exact, value) <= (at_one if abs(value - 1) < NEAR else 1)
+            _largest_block(mpmath_matrix, value)
+            <= (max_block_at_one if abs(value - 1) < EIGENVALUE_TOLERANCE else 1)
             for value in distinct(on_circle)
         )
 
 
-def index_of_one(matrix: Rows) -> int:
+def largest_block_at_one(matrix: Rows) -> int:
     """The size of the largest Jordan block of the eigenvalue 1; 0 if 1 is not an eigenvalue."""
     with mpmath.workdps(DIGITS):
-        return _index(_matrix(matrix), mpmath.mpf(1))
+        return _largest_block(_mpmath_matrix(matrix), mpmath.mpf(1))
 
 
 def spectral_radius(matrix: Rows) -> Number:
@@ -56,36 +57,36 @@ def eigenvalues(matrix: Rows) -> list[Number]:
     """All eigenvalues, with multiplicity."""
     with mpmath.workdps(DIGITS):
         if len(matrix) == 1:
-            return [mpmath.mpc(plain(matrix[0][0]))]
-        found, _ = mpmath.eig(_matrix(matrix), left=False, right=True)
+            return [mpmath.mpc(to_mpmath(matrix[0][0]))]
+        found, _ = mpmath.eig(_mpmath_matrix(matrix), left=False, right=True)
         return [mpmath.mpc(value) for value in found]
 
 
-def _matrix(rows: Rows) -> mpmath.matrix:
-    return mpmath.matrix([[plain(entry) for entry in row] for row in rows])
+def _mpmath_matrix(rows: Rows) -> mpmath.matrix:
+    return mpmath.matrix([[to_mpmath(entry) for entry in row] for row in rows])
 
 
-def plain(value: Number) -> Any:
-    """A number of mpmath."""
-    return as_mpf(value.value if isinstance(value, Printed) else value)
+def to_mpmath(value: Number) -> Any:
+    """The number as an mpmath number; of a rounded decimal the value without its error."""
+    return as_mpf(value.value if isinstance(value, RoundedNumber) else value)
 
 
 def distinct(values: list[Number]) -> list[Number]:
-    """The same without repetitions."""
+    """The values without repetitions, up to the tolerance."""
     kept: list[Number] = []
     for value in values:
-        if all(abs(value - other) > NEAR for other in kept):
+        if all(abs(value - other) > EIGENVALUE_TOLERANCE for other in kept):
             kept.append(value)
     return kept
 
 
-def _index(matrix: mpmath.matrix, value: Number) -> int:
-    """The size of an eigenvalue's largest Jordan block: where the ranks of powers stop falling."""
+def _largest_block(matrix: mpmath.matrix, value: Number) -> int:
+    """The size of an eigenvalue's largest Jordan block: the power at which ranks stop falling."""
     shifted = matrix - value * mpmath.eye(matrix.rows)
     power, rank, index = shifted, _rank(shifted), 0
-    before = matrix.rows
-    while rank < before:
-        before, index = rank, index + 1
+    previous_rank = matrix.rows
+    while rank < previous_rank:
+        previous_rank, index = rank, index + 1
         power = power * shifted
         rank = _rank(power)
     return index
@@ -98,10 +99,10 @@ def _rank(matrix: mpmath.matrix) -> int:
     while rows:
         i, j = max(
             ((i, j) for i in range(len(rows)) for j in range(len(rows[0]))),
-            key=lambda place: abs(rows[place[0]][place[1]]),
+            key=lambda position: abs(rows[position[0]][position[1]]),
         )
         pivot = rows.pop(i)
-        if abs(pivot[j]) < NEAR:
+        if abs(pivot[j]) < EIGENVALUE_TOLERANCE:
             return rank
         rank += 1
         rows = [
@@ -112,109 +113,128 @@ def _rank(matrix: mpmath.matrix) -> int:
 
 # --- how errors of earlier steps grow ------------------------------------------------------------
 #
-# Powers of the one-step matrix applied to a vector: the components in eigenvectors inside the unit
-# circle die out. Those of the eigenvalue 1 stay, and move the solution; those of other eigenvalues
-# on the circle, the parasitic ones, oscillate.
+# An error is a vector to which powers of the one-step matrix are applied. Its parts that belong to
+# eigenvalues inside the unit circle decay. The part that belongs to the eigenvalue 1 stays, and
+# changes the solution. Those that belong to other eigenvalues on the circle, the parasitic ones,
+# oscillate.
 
-# Components below this, relative to what was begun with, are rounding.
-NOTHING = mpmath.mpf(10) ** -15
+# Components below this, relative to the initial vector, are rounding errors.
+NEGLIGIBLE = mpmath.mpf(10) ** -15
 
 
-def loss(matrix: Matrix, row: int) -> int:
-    """How many powers of h an error made in one row in every step costs at a fixed time.
+def lost_powers(matrix: Matrix, row: int) -> int:
+    """How many powers of h are lost at a fixed time if an error is made in one row in every step.
 
-    1 where errors add up; 2 for a second difference, which adds them up twice; 0 for a value that
-    forgets errors or lets them alternate.
+    1 if errors add up; 2 for a second difference, which adds them up twice; 0 if errors decay or
+    cancel by alternating signs.
     """
     size = len(matrix)
-    # one more component, which feeds the row in every step
-    fed = [[*entries, 1 if i == row else 0] for i, entries in enumerate(matrix)]
-    fed.append([0] * size + [1])
-    return growth(fed, 1, [0] * size + [1], anywhere=range(size), seen=()) or 0
+    # one more component, constantly 1, which is added to the row in every step
+    augmented = [[*entries, 1 if i == row else 0] for i, entries in enumerate(matrix)]
+    augmented.append([0] * size + [1])
+    return (
+        growth(
+            augmented, 1, [0] * size + [1], components_at_one=range(size), components_on_circle=()
+        )
+        or 0
+    )
 
 
 def growth(
     matrix: Matrix,
     blocks: int,
     start: Sequence[Number],
-    anywhere: Collection[int],
-    seen: Collection[int],
+    components_at_one: Collection[int],
+    components_on_circle: Collection[int],
 ) -> int | None:
-    """The degree in N with which a vector grows under N steps; None if it dies out.
+    """The degree d if N steps make a vector grow like N^d; None if it decays.
 
     Args:
-        matrix: block triangular, its diagonal blocks all the same.
-        blocks: how many.
+        matrix: block triangular, with equal diagonal blocks.
+        blocks: the number of diagonal blocks.
         start: the vector.
-        anywhere: the components in which a part in the eigenvalue 1 counts.
-        seen: those in which a part in any eigenvalue on the unit circle does.
+        components_at_one: components to look at for growth that belongs to the eigenvalue 1.
+        components_on_circle: those to look at for growth that belongs to any eigenvalue on the unit
+            circle.
     """
     size = len(matrix) // blocks
     values = eigenvalues([row[:size] for row in matrix[:size]])
-    return growth_with(matrix, values * blocks, start, anywhere, seen)
+    return growth_given_eigenvalues(
+        matrix, values * blocks, start, components_at_one, components_on_circle
+    )
 
 
-def growth_with(
+def growth_given_eigenvalues(
     matrix: Matrix,
     values: Sequence[Number],
     start: Sequence[Number],
-    anywhere: Collection[int],
-    seen: Collection[int],
+    components_at_one: Collection[int],
+    components_on_circle: Collection[int],
 ) -> int | None:
-    """As `growth`, for any matrix whose eigenvalues are known, with multiplicity."""
+    """As `growth`, for any matrix, given its eigenvalues with multiplicity."""
     with mpmath.workdps(DIGITS):
-        rows = [[plain(entry) for entry in row] for row in matrix]
-        vector = [mpmath.mpc(plain(entry)) for entry in start]
+        rows = [[to_mpmath(entry) for entry in row] for row in matrix]
+        vector = [mpmath.mpc(to_mpmath(entry)) for entry in start]
         for value in values:
-            if abs(value) < 1 - NEAR:
-                vector = _kept(rows, value, vector)
-        smooth = vector
-        other = [v for v in values if abs(v) > 1 - NEAR and abs(v - 1) > NEAR]
-        for value in other:
-            smooth = _kept(rows, value, smooth)
-        found = _degree(rows, [mpmath.mpf(1)], smooth, anywhere)
-        if seen and other:
+            if abs(value) < 1 - EIGENVALUE_TOLERANCE:
+                vector = _project_out(rows, value, vector)
+        smooth_part = vector
+        parasitic_values = [
+            v
+            for v in values
+            if abs(v) > 1 - EIGENVALUE_TOLERANCE and abs(v - 1) > EIGENVALUE_TOLERANCE
+        ]
+        for value in parasitic_values:
+            smooth_part = _project_out(rows, value, smooth_part)
+        degree = _degree(rows, [mpmath.mpf(1)], smooth_part, components_at_one)
+        if components_on_circle and parasitic_values:
             for value in values:
-                if abs(value - 1) < NEAR:
-                    vector = _without(rows, value, vector)
-            rest = _degree(rows, distinct(other), vector, seen)
-            found = max((d for d in (found, rest) if d is not None), default=None)
-        return found
+                if abs(value - 1) < EIGENVALUE_TOLERANCE:
+                    vector = _annihilate(rows, value, vector)
+            oscillating_degree = _degree(
+                rows, distinct(parasitic_values), vector, components_on_circle
+            )
+            degree = max((d for d in (degree, oscillating_degree) if d is not None), default=None)
+        return degree
 
 
 def _degree(
-    rows: Matrix, values: Sequence[Number], vector: list[Number], places: Collection[int]
+    rows: Matrix, values: Sequence[Number], vector: list[Number], components: Collection[int]
 ) -> int | None:
-    """How often the eigenvalues must be taken out until nothing is left in some components."""
+    """How often the eigenvalues have to be annihilated until some components vanish for ever.
+
+    None if they vanish from the beginning; 0 if once is enough.
+    """
     degree = None
-    for times in range(len(rows) + 1):
-        if not _visible(rows, vector, places):
+    for count in range(len(rows) + 1):
+        if not _is_ever_nonzero(rows, vector, components):
             return degree
-        degree = times
+        degree = count
         for value in values:
-            vector = _without(rows, value, vector)
+            vector = _annihilate(rows, value, vector)
     return degree
 
 
-def _visible(rows: Matrix, vector: list[Number], places: Collection[int]) -> bool:
-    """Whether some components are ever different from zero."""
+def _is_ever_nonzero(rows: Matrix, vector: list[Number], components: Collection[int]) -> bool:
+    """Whether some components are different from zero after any number of steps."""
     for _ in rows:
-        if any(abs(vector[place]) > NOTHING for place in places):
+        if any(abs(vector[i]) > NEGLIGIBLE for i in components):
             return True
-        vector = _without(rows, mpmath.mpf(0), vector)
+        vector = _annihilate(rows, mpmath.mpf(0), vector)
     return False
 
 
-def _kept(rows: Matrix, value: Number, vector: list[Number]) -> list[Number]:
-    """A vector without an eigenvalue's part, and with that of the eigenvalue 1 as it was.
+def _project_out(rows: Matrix, value: Number, vector: list[Number]) -> list[Number]:
+    """A vector without an eigenvalue's part, scaled so that the eigenvalue 1's part is unchanged.
 
-    Without the division, what an eigenvalue next to 1 leaves would look like rounding.
+    Without this division, an eigenvalue close to 1 would leave a vector so small that it would be
+    taken for rounding errors.
     """
-    return [x / (1 - value) for x in _without(rows, value, vector)]
+    return [x / (1 - value) for x in _annihilate(rows, value, vector)]
 
 
-def _without(rows: Matrix, value: Number, vector: list[Number]) -> list[Number]:
-    """(matrix - value) vector: what is left without an eigenvalue's part."""
+def _annihilate(rows: Matrix, value: Number, vector: list[Number]) -> list[Number]:
+    """(matrix - value) vector, which has no part in the eigenvectors of this eigenvalue."""
     return [
         sum((entry * x for entry, x in zip(row, vector, strict=True) if entry), -value * vector[i])
         for i, row in enumerate(rows)

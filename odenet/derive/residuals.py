@@ -1,4 +1,4 @@
-"""By how much each order condition of a scheme is off, as a list for its reader."""
+"""The residuals of the order conditions of a scheme, as a list to print."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -6,57 +6,69 @@ from typing import Any
 import mpmath
 
 from odenet.derive.h_series import WORKING_DIGITS
-from odenet.derive.order import conditions_at, derive_order, plain_number
+from odenet.derive.order import conditions_at, derive_order, residual_text
 from odenet.model.typed.scheme import Scheme
 
 
 @dataclass(frozen=True)
 class Residual:
-    """One condition.
+    """One order condition with its residual.
 
     Args:
-        order: it has to hold for a scheme of this order.
-        differential: the elementary differential that it is about, such as `F'(F)`.
-        off: the coefficient in the exact solution, 1/γ, less that in the step, the elementary
-            weight (Butcher 2016, section 31); empty where the condition holds.
+        order: a scheme of this order has to satisfy the condition.
+        differential: the elementary differential it belongs to, such as `F'(F)`.
+        difference: its coefficient in the exact solution, 1/γ, minus the one in the step, the
+            elementary weight (Butcher 2016, section 31); empty if the condition holds.
     """
 
     order: int
     differential: str
-    off: str
+    difference: str
 
 
 def residuals(scheme: Scheme) -> list[Residual] | str:
-    """The conditions up to the first order that the scheme does not have; why there are none.
+    """The conditions up to the first order that the scheme does not have, in ascending order.
 
     Args:
         scheme: as parsed; constants without a value are drawn as in `derive_order`.
+
+    Returns:
+        The conditions, or a sentence that says why there are none.
     """
     order = derive_order(scheme)
     if order.value is None:
         return order.reason
     if scheme.decays:
         return "of a scheme with a decay they are not listed"
-    if order.equations:
-        return f"it solves {order.equations}"
+    if order.solved_equations:
+        return f"it solves {order.solved_equations}"
     with mpmath.workdps(WORKING_DIGITS):
         conditions = conditions_at(scheme)
-        losses = conditions.losses
+        losses = conditions.lost_powers
         highest = max(pattern.order for pattern in scheme.patterns)
         found: list[Residual] = []
-        for weight in range(1, order.value + 1 + conditions.below):
-            for key in conditions.forest.keys(weight):
-                off = {row: left for row, left in conditions.errors(key).items() if left}
-                own = weight - highest + 1
-                of = min((min(left) - losses[row] + 1 for row, left in off.items()), default=own)
-                if of <= order.value + 1:
-                    found.append(Residual(of, conditions.forest.show(key), _off(off)))
+        for weight in range(1, order.value + 1 + conditions.order_deficit):
+            for tree in conditions.forest.trees(weight):
+                nonzero = {
+                    row: series for row, series in conditions.residuals(tree).items() if series
+                }
+                nominal_order = weight - highest + 1
+                condition_order = min(
+                    (min(series) - losses[row] + 1 for row, series in nonzero.items()),
+                    default=nominal_order,
+                )
+                if condition_order <= order.value + 1:
+                    found.append(
+                        Residual(
+                            condition_order, conditions.forest.show(tree), _difference_text(nonzero)
+                        )
+                    )
     return sorted(found, key=lambda residual: residual.order)
 
 
-def _off(left: dict[str, Any]) -> str:
-    """The size of what is left, named by the unknown where there are several."""
-    sizes = {row: plain_number(powers[min(powers)]) for row, powers in left.items()}
+def _difference_text(by_row: dict[str, Any]) -> str:
+    """The leading coefficient of each residual, with the unknown if there are several."""
+    sizes = {row: residual_text(powers[min(powers)]) for row, powers in by_row.items()}
     if len(sizes) == 1:
         return next(iter(sizes.values()))
     return ", ".join(f"{size} in {row}" for row, size in sizes.items())

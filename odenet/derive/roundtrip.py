@@ -1,16 +1,16 @@
-"""How far a state rebuilt by inverse steps is from the one the steps began with: an estimate.
+"""An estimate of the round-trip error: of the initial state after N steps and N inverse steps.
 
-Every shear rounds on its way forward and when it is undone, by about eps of the state at that
-point. An error made n steps after the beginning reaches it through n inverse steps. On the scheme's
-test equation both the state, from the scheme's own start lines, and the transport of errors are
-products of one small matrix: bounded for a stable scheme with simple eigenvalues, linear for the
-second difference of leapfrog at low frequencies (a double eigenvalue 1), γ^-n for momentum.
+Every shear makes a rounding error of about eps times the state, when it is applied and again when
+it is undone. An error made in step n reaches the initial state through n inverse steps. On the
+scheme's test equation, the state and the errors are propagated by products of one small matrix and
+its inverse. They are bounded for a stable scheme with simple eigenvalues, grow linearly for
+leapfrog's second difference at low frequencies (a double eigenvalue 1), and like γ^-n for momentum.
 
-It is an estimate and not a bound: roundings are taken as independent, right-hand sides as those of
-the test equation, evaluated twice with equal results. The frequency is the same in every step, as
-with equal weights; the worst of some frequencies counts. Where frequencies differ from step to
-step, products of stable steps can grow (parametric resonance, as in Hill's equation): `uneven` is
-the worst of some periodic patterns, and no bound either.
+The result is an estimate and no bound. Rounding errors are taken as independent, and right-hand
+sides as those of the test equation, with equal results in both directions. Frequencies are first
+the same in every step, as with equal weights, and the worst of several frequencies counts. If they
+differ from step to step, products of stable steps can grow (parametric resonance, as in Hill's
+equation): `uneven` is the worst case of several periodic sequences of frequencies.
 """
 
 from __future__ import annotations
@@ -27,25 +27,25 @@ from typing import Any
 import mpmath
 import sympy
 
-from odenet.derive.axis import AxisName
+from odenet.derive.axis_stability import Axis
+from odenet.derive.cached_method import cached_method
 from odenet.derive.coefficients import H
-from odenet.derive.exact_numbers import Value, as_mpf, put_in
+from odenet.derive.exact_numbers import Value, as_mpf, substitute
 from odenet.derive.intervals import S
 from odenet.derive.linear_forms import Form
-from odenet.derive.remembered import remembered
 from odenet.derive.shears import Shear
-from odenet.derive.stability import Stability, TestedScheme
+from odenet.derive.stability import EquationStability, Stability
 from odenet.diagnostics import SpecError
 from odenet.model.expressions.expr import Node, Slot
 
-MOST_STEPS = 10_000  # that are followed, one after the other
-MOST_DIFFERENT = 200  # of these, that have numbers of their own: some milliseconds each
-SAMPLES = 9  # equal frequencies that are tried, 0 included
-RUNS = (1, 2, 3, 5)  # lengths of the runs of high and low frequencies that are tried
-LOW = (0.0, 0.35)  # the low ones, as a part of the high
-HUGE = 1e100  # errors beyond which nothing more is to be learned
-ROUNDING = 1.0  # error of a shear and of its inverse, in eps of the state; see tests
-PRECISION = 60  # digits of a matrix and its inverse
+MOST_STEPS = 10_000  # more are not simulated
+MOST_DIFFERENT = 200  # steps with different constants; each takes some milliseconds
+SAMPLES = 9  # frequencies that are tried for all steps, 0 included
+RUN_LENGTHS = (1, 2, 3, 5)  # how many steps in a row have the high, or the low, frequency
+LOW_FREQUENCIES = (0.0, 0.35)  # low frequencies, relative to the high one
+HUGE = 1e100  # a larger sum of squares counts as infinite
+SHEAR_ROUNDING = 1.0  # rounding error of a shear and of its inverse, in eps of the state; see tests
+PRECISION = 60  # decimal digits for a matrix and its inverse
 
 Matrix = list[list[complex]]
 
@@ -55,8 +55,8 @@ class RoundTrip:
     """The estimated error of a rebuilt initial state, relative to the size of that state.
 
     Args:
-        estimate: with the same weights in every step.
-        uneven: for the worst of some patterns in which frequencies change from step to step.
+        estimate: if the frequency is the same in every step, as with equal weights.
+        uneven: the worst case of some sequences of frequencies that change from step to step.
     """
 
     estimate: float
@@ -65,8 +65,8 @@ class RoundTrip:
     def __str__(self) -> str:
         return f"an estimated {self.estimate:.1e}"
 
-    def times(self, factor: float) -> RoundTrip:
-        """The same in another precision: both numbers are proportional to eps."""
+    def scaled(self, factor: float) -> RoundTrip:
+        """Both errors times a factor, for another eps."""
         return RoundTrip(self.estimate * factor, self.uneven * factor)
 
 
@@ -74,139 +74,159 @@ def predict_roundtrip(
     stability: Stability,
     shears: tuple[Shear, ...],
     relabel: Mapping[Slot, Slot],
-    each: Sequence[Mapping[str, Any]],
+    constants_per_step: Sequence[Mapping[str, Any]],
     steps: int,
     h: float,
     eps: float,
     frequency: float,
-    where: AxisName | None,
+    axis: Axis | None,
 ) -> RoundTrip:
-    """The error after a number of steps forward and as many back; infinite where it overflows.
+    """The error after a number of steps forward and as many back; infinite if it overflows.
 
     Args:
-        stability: of the scheme, for its test equation and constants.
+        stability: of the scheme; gives the test equation and the constants.
         shears: of the scheme.
-        relabel: register -> the slot it holds after a step, for those that change places.
-        each: the values of all constants in one step after the other, where they differ, with h.
+        relabel: register -> the slot whose value it holds after a step, where that is another.
+        constants_per_step: the values of all constants and h in each step, if they differ.
         steps: forward, and back.
         h: step size; not read by schemes without one.
         eps: the spacing of floating-point numbers at 1 (`torch.finfo(dtype).eps`).
         frequency: the largest eigenvalue in absolute value of the right-hand side's Jacobian.
-        where: the axis of λ, one for all steps; by default (None) the imaginary one where it is
-            stable on that.
+        axis: on which the eigenvalues λ lie in all steps; if None, the imaginary one if the scheme
+            is stable on it, else the negative real one.
     """
-    tested = stability.tested[0]
-    imaginary = tested.imaginary.limit or tested.real is None
-    axis = where or ("imaginary" if imaginary else "real")
+    tested = stability.per_equation[0]
+    prefers_imaginary = tested.imaginary_axis.limit or tested.real_axis is None
+    chosen_axis = axis or ("imaginary" if prefers_imaginary else "real")
 
     @cache
     def transport(*numbers: tuple[str, Any]) -> _ErrorTransport:
         values = dict(numbers)
-        own = replace(tested, values=values) if values else tested
-        return _ErrorTransport(own, shears, relabel, float(values.get("h", h)), axis)
+        at_step = replace(tested, values=values) if values else tested
+        return _ErrorTransport(at_step, shears, relabel, float(values.get("h", h)), chosen_axis)
 
-    transports = [transport(*values.items()) for values in each or [{}]]
-    equal = [[frequency * k / (SAMPLES - 1)] for k in range(SAMPLES)]
-    uneven = [
-        [frequency] * high + [frequency * low] * lower
-        for high, lower, low in product(RUNS, RUNS, LOW)
+    transports = [transport(*values.items()) for values in constants_per_step or [{}]]
+    equal_patterns = [[frequency * k / (SAMPLES - 1)] for k in range(SAMPLES)]
+    uneven_patterns = [
+        [frequency] * high_count + [frequency * low_share] * low_count
+        for high_count, low_count, low_share in product(RUN_LENGTHS, RUN_LENGTHS, LOW_FREQUENCIES)
     ]
-    estimate = max(_error(transports, pattern, steps) for pattern in equal)
-    worst = max((_error(transports, pattern, steps) for pattern in uneven), default=0.0)
+    estimate = max(_error(transports, pattern, steps) for pattern in equal_patterns)
+    worst = max((_error(transports, pattern, steps) for pattern in uneven_patterns), default=0.0)
     return RoundTrip(eps * estimate, eps * max(estimate, worst))
 
 
 def _error(transports: list[_ErrorTransport], pattern: list[float], steps: int) -> float:
-    """The root of the sum of squares, per eps and per size of the initial state.
+    """The error of the rebuilt initial state, divided by eps and by the norm of the initial state.
+
+    It is the square root of the sum of squares of all rounding errors.
 
     Args:
-        transports: of one step after the other, repeated.
-        pattern: frequencies of one step after the other, repeated.
-        steps: how many.
+        transports: one for each step; repeated from the beginning if there are more steps.
+        pattern: the frequency in each step, repeated likewise.
+        steps: the number of steps.
     """
     first = transports[0]
     size = range(len(first.tested.scheme.slots))
-    state = first.start(pattern[0])
-    back: Matrix = [[complex(i == j) for j in size] for i in size]
-    initial = before = _norm(state)
+    state = first.start_matrix(pattern[0])
+    way_back: Matrix = [[complex(i == j) for j in size] for i in size]
+    initial = norm = _norm(state)
     squares = 0.0
     for transport, frequency in islice(zip(cycle(transports), cycle(pattern), strict=False), steps):
         try:
-            forward, inverse = transport.step(frequency)
+            forward, inverse = transport.matrices(frequency)
         except ArithmeticError:
             return math.inf
         squares += (
-            before * before * _squares(g * _column(back, row) for row, g in transport.rounded_back)
+            norm
+            * norm
+            * _sum_of_squares(
+                g * _column_norm(way_back, row) for row, g in transport.rounded_rows_back
+            )
         )
-        state, back = _times(forward, state), _times(back, inverse)
-        before = _norm(state)
-        squares += before * before * _squares(_column(back, row) for row in transport.rounded)
+        state, way_back = _multiply(forward, state), _multiply(way_back, inverse)
+        norm = _norm(state)
+        squares += (
+            norm
+            * norm
+            * _sum_of_squares(_column_norm(way_back, row) for row in transport.rounded_rows)
+        )
         if not squares <= HUGE:
             return math.inf
-    return ROUNDING * math.sqrt(squares) / initial
+    return SHEAR_ROUNDING * math.sqrt(squares) / initial
 
 
 class _ErrorTransport:
-    """The errors of a step on a test equation, on their way back to the beginning."""
+    """One step on a test equation: its matrix, and where its shears make rounding errors.
+
+    Attributes:
+        rounded_rows: for each shear, the row of the new state that it rounds.
+        rounded_rows_back: for each inverse shear, the row of the old state that it rounds, and the
+            factor 1/|α| by which it magnifies errors.
+    """
 
     def __init__(
         self,
-        tested: TestedScheme,
+        tested: EquationStability,
         shears: tuple[Shear, ...],
         relabel: Mapping[Slot, Slot],
         h: float,
-        axis: AxisName,
+        axis: Axis,
     ):
         self.tested, self.h = tested, h
         self.direction = mpmath.mpc(0, 1) if axis == "imaginary" else -1
-        self.values = tested.numbers() | {H: mpmath.mpf(h)}
+        self.values = tested.symbol_values() | {H: mpmath.mpf(h)}
         slots = tested.scheme.slots
         scales = {s: sympy.Float(v, PRECISION) for s, v in self.values.items()}
-        self.rounded = [slots.index(relabel.get(s.target, s.target)) for s in shears]
-        self.rounded_back = [
-            (slots.index(s.target), 1 / abs(complex(put_in(s.scale, scales)))) for s in shears
+        self.rounded_rows = [slots.index(relabel.get(s.target, s.target)) for s in shears]
+        self.rounded_rows_back = [
+            (slots.index(s.target), 1 / abs(complex(substitute(s.scale, scales)))) for s in shears
         ]
 
-    @remembered
-    def step(self, frequency: float) -> tuple[Matrix, Matrix]:
+    @cached_method
+    def matrices(self, frequency: float) -> tuple[Matrix, Matrix]:
         """The matrix of the step at a frequency, and its inverse.
 
         Raises:
-            ArithmeticError: one of them is not a number.
+            ArithmeticError: an entry is not finite.
         """
         with mpmath.workdps(PRECISION):
-            matrix = self.tested.step.at(self.values | {S: self._slope(frequency)})
+            matrix = self.tested.step.matrix_at(self.values | {S: self._h_lambda(frequency)})
             inverse = mpmath.inverse(mpmath.matrix(matrix)).tolist()
             return _complex(matrix), _complex(inverse)
 
-    def _slope(self, frequency: float) -> Value:
-        """The value of s = hλ on the axis."""
+    def _h_lambda(self, frequency: float) -> Value:
+        """S = hλ for a frequency on the axis."""
         factor = self.h if self.tested.scheme.uses_step_size else 1.0
         return self.direction * mpmath.mpf(frequency) * factor
 
-    def start(self, frequency: float) -> Matrix:
-        """Slots by unknowns of the pattern: where the scheme's start lines put each of them."""
+    def start_matrix(self, frequency: float) -> Matrix:
+        """The matrix from the initial values of the unknowns to all stored values.
+
+        It follows from the scheme's start lines: one row for each slot, one column for each
+        unknown.
+        """
         scheme = self.tested.scheme
         unknowns = [pattern.variable for pattern in scheme.patterns]
         rows: dict[Slot, list[complex]] = {
             Slot(name, 0): [complex(other == name) for other in unknowns] for name in unknowns
         }
-        rows |= self._starts(self.values | {S: self._slope(frequency)}, unknowns)
+        rows |= self._start_rows(self.values | {S: self._h_lambda(frequency)}, unknowns)
         unknown = [1.0 + 0j] * len(unknowns)
         return [rows.get(slot, unknown) for slot in scheme.slots]
 
-    def _starts(
+    def _start_rows(
         self, values: Mapping[sympy.Symbol, Value], unknowns: Iterable[str]
     ) -> Iterator[tuple[Slot, list[complex]]]:
-        """The start lines that can be read as linear functions of the unknowns at step 0."""
+        """The rows of those start lines that are linear functions of the unknowns at step 0."""
         step = self.tested.step
-        now = [Slot(name, 0) for name in unknowns]
-        known: dict[Node, Form] = {slot: step.algebra.register(slot) for slot in now}
+        newest_slots = [Slot(name, 0) for name in unknowns]
+        known_forms: dict[Node, Form] = {slot: step.algebra.register(slot) for slot in newest_slots}
         for slot, value in self.tested.scheme.starts:
             with suppress(SpecError, ArithmeticError):
-                form = step.algebra.read(value, known)
-                row = (form.get(key, step.scalars.field.zero) for key in now)
-                yield slot, [complex(step.scalars.value(c, values, as_mpf)) for c in row]
+                form = step.algebra.read(value, known_forms)
+                row = (form.get(key, step.scalars.fraction_field.zero) for key in newest_slots)
+                yield slot, [complex(step.scalars.evaluate(c, values, as_mpf)) for c in row]
 
 
 def _complex(matrix: list[list[Value]]) -> Matrix:
@@ -216,7 +236,7 @@ def _complex(matrix: list[list[Value]]) -> Matrix:
     return found
 
 
-def _times(left: Matrix, right: Matrix) -> Matrix:
+def _multiply(left: Matrix, right: Matrix) -> Matrix:
     columns = list(zip(*right, strict=True))
     return [
         [sum(a * b for a, b in zip(row, column, strict=True)) for column in columns]
@@ -228,10 +248,10 @@ def _norm(matrix: Matrix) -> float:
     return math.hypot(*(abs(entry) for row in matrix for entry in row))
 
 
-def _squares(values: Iterable[float]) -> float:
-    """The sum of squares; infinite, not an error, where they leave the range of numbers."""
+def _sum_of_squares(values: Iterable[float]) -> float:
+    """The sum of squares; infinite if it overflows, where `**` would raise an error."""
     return sum(value * value for value in values)
 
 
-def _column(matrix: Matrix, place: int) -> float:
-    return math.hypot(*(abs(row[place]) for row in matrix))
+def _column_norm(matrix: Matrix, column: int) -> float:
+    return math.hypot(*(abs(row[column]) for row in matrix))

@@ -1,6 +1,8 @@
-"""One step as shears, in the order in which they are taken.
+"""One step as a sequence of shears.
 
-They are the moves that undo the step, in reverse, grouped by the stored value that they change.
+A shear changes one stored value, the target: target <- α target + a function of the others. It is
+undone by subtracting that function and dividing by α. The shears are made of the terms by which the
+step is inverted (`solve_backwards.py`), in reverse order; terms with the same target are joined.
 """
 
 from collections.abc import Iterable
@@ -13,111 +15,126 @@ from sympy.polys.fields import FracElement
 
 from odenet.derive import to_expr
 from odenet.derive.linear_forms import Step
-from odenet.derive.solve_backwards import Exponent, Move, StepInverter
+from odenet.derive.solve_backwards import Exponent, ShearTerm, StepInverter
 from odenet.model.expressions.expr import MapCall, Node, Rate, Slot
 from odenet.model.typed.scheme import Update
 
-Coefficient = sympy.Expr  # of h and the scheme's constants
+Coefficient = sympy.Expr  # in h and the scheme's constants
 
 
 @dataclass(frozen=True)
 class Shear:
-    """target <- exp(Σ exponents) * scale * target + Σ weight * slot + Σ factor * rate.
+    """target <- exp(Σ exponents) * scale * target + Σ weight * register + Σ factor * rate.
+
+    A register is the memory of one stored value, and named by its slot before the step.
 
     Args:
-        target: the stored value, or register, that changes.
-        exponents: fields of the same kind as the rates, element by element.
+        target: the register that changes.
+        exponents: expressions whose exponentials multiply the target element by element.
         scale: α, never zero.
-        adds: the terms linear in other registers.
-        rates: the right-hand sides that are added; their arguments are registers and linear
-            combinations of registers and right-hand sides, none of them the target.
-        line: the line of the scheme whose value the register holds afterwards, if one does.
+        linear_terms: (weight, register) for other registers that are added.
+        rate_terms: (factor, right-hand side) for right-hand sides that are added. They are written
+            in registers and other right-hand sides, and do not read the target.
+        scheme_line: the line of the scheme whose value the register holds afterwards, if any.
     """
 
     target: Slot
     exponents: tuple[Node, ...]
     scale: Coefficient
-    adds: tuple[tuple[Coefficient, Slot], ...]
-    rates: tuple[tuple[Coefficient, Rate | MapCall], ...]
-    line: Update | None
+    linear_terms: tuple[tuple[Coefficient, Slot], ...]
+    rate_terms: tuple[tuple[Coefficient, Rate | MapCall], ...]
+    scheme_line: Update | None
 
-    def value(self) -> Node:
-        """The right-hand side as an expression of the language."""
-        kept = to_expr.scaled(self.target, self.exponents)
-        terms: list[tuple[Coefficient, Node]] = [(self.scale, kept), *self.adds, *self.rates]
-        return to_expr.combination((1, factor, what) for factor, what in terms)
+    def expression(self) -> Node:
+        """The new value of the target, as an expression of the language."""
+        scaled_target = to_expr.scaled(self.target, self.exponents)
+        terms: list[tuple[Coefficient, Node]] = [
+            (self.scale, scaled_target),
+            *self.linear_terms,
+            *self.rate_terms,
+        ]
+        return to_expr.combination((1, factor, operand) for factor, operand in terms)
 
 
 def find_shears(step: Step) -> tuple[tuple[Shear, ...], dict[Slot, Slot], tuple[FracElement, ...]]:
     """The shears of a step in forward order.
 
     Returns:
-        The shears; register -> the slot it holds after the step, where that is another one; and the
-        numbers that must not be zero.
+        The shears; register -> the slot whose value it holds after the step, where that is another;
+        and the numbers that must not be zero.
 
     Raises:
         NoInverse: the step has no explicit inverse.
     """
     inverter = StepInverter(step)
-    carried = inverter.undo()
-    groups = _merge(reversed(inverter.moves), inverter)
-    shears = tuple(_shear(group, carried, inverter) for group in groups)
-    relabel = {register: slot for slot, register in carried.items() if register != slot}
-    divisors = [move.factor.denom for move in inverter.moves]
-    divisors += [move.factor.numer for move in inverter.moves if move.what is None]
-    return shears, relabel, tuple(map(step.algebra.scalars.field, divisors))
+    register_of = inverter.invert()
+    groups = _merge(reversed(inverter.terms), inverter)
+    shears = tuple(_shear(group, register_of, inverter) for group in groups)
+    relabel = {register: slot for slot, register in register_of.items() if register != slot}
+    divisors = [move.factor.denom for move in inverter.terms]
+    divisors += [move.factor.numer for move in inverter.terms if move.source is None]
+    return shears, relabel, tuple(map(step.algebra.scalars.fraction_field, divisors))
 
 
-def _merge(moves: Iterable[Move], inverter: StepInverter) -> list[list[Move]]:
-    """Moves in groups that make one shear: same target, and nothing between them interferes."""
-    groups: list[list[Move]] = []
-    for move in moves:
-        place = (
-            _last_scaling(move, groups) if move.scales else _last_commuting(move, groups, inverter)
+def _merge(terms: Iterable[ShearTerm], inverter: StepInverter) -> list[list[ShearTerm]]:
+    """Groups of terms that make one shear: same target, and commuting with all terms in between."""
+    groups: list[list[ShearTerm]] = []
+    for term in terms:
+        index = (
+            _last_scaling(term, groups)
+            if term.is_scaling
+            else _last_commuting(term, groups, inverter)
         )
-        if place is None:
-            groups.append([move])
+        if index is None:
+            groups.append([term])
         else:
-            groups[place].append(move)
+            groups[index].append(term)
     return groups
 
 
-def _last_scaling(move: Move, groups: list[list[Move]]) -> int | None:
-    """The last group if it scales the same target and does nothing else."""
-    same = groups and all(m.target == move.target and m.scales for m in groups[-1])
+def _last_scaling(term: ShearTerm, groups: list[list[ShearTerm]]) -> int | None:
+    """The index of the last group, if all its terms scale the target of this term."""
+    same = groups and all(m.target == term.target and m.is_scaling for m in groups[-1])
     return len(groups) - 1 if same else None
 
 
-def _last_commuting(move: Move, groups: list[list[Move]], inverter: StepInverter) -> int | None:
-    """The last group with the move's target, if the move commutes with all groups after it."""
+def _last_commuting(
+    term: ShearTerm, groups: list[list[ShearTerm]], inverter: StepInverter
+) -> int | None:
+    """The index of the last group with the term's target, if it commutes with all later groups."""
     for index in reversed(range(len(groups))):
         group = groups[index]
         target = group[0].target
-        if target == move.target:
+        if target == term.target:
             return index
-        if move.reads(target, inverter) or any(m.reads(move.target, inverter) for m in group):
+        if term.reads(target, inverter) or any(m.reads(term.target, inverter) for m in group):
             return None
     return None
 
 
-def _shear(moves: list[Move], carried: dict[Slot, Slot], inverter: StepInverter) -> Shear:
-    show = inverter.step.algebra.scalars.show
-    scaling = [move.factor for move in moves if move.what is None]
-    exponents = [inverter.exponent(m.what, m.rows) for m in moves if isinstance(m.what, Exponent)]
-    adds = [(show(m.factor), carried[m.what]) for m in moves if isinstance(m.what, Slot)]
+def _shear(terms: list[ShearTerm], register_of: dict[Slot, Slot], inverter: StepInverter) -> Shear:
+    """One shear from its terms, with registers named by their slots before the step."""
+    show = inverter.step.algebra.scalars.to_sympy
+    scaling = [move.factor for move in terms if move.source is None]
+    exponents = [
+        inverter.exponent(m.source, m.registers) for m in terms if isinstance(m.source, Exponent)
+    ]
+    adds = [(show(m.factor), register_of[m.source]) for m in terms if isinstance(m.source, Slot)]
     rates: list[tuple[Coefficient, Rate | MapCall]] = []
-    for move in moves:
-        if isinstance(move.what, int):
-            rate = to_expr.substitute(inverter.rate(move.what, move.rows), carried.__getitem__)
+    for term in terms:
+        if isinstance(term.source, int):
+            rate = to_expr.substitute(
+                inverter.rate(term.source, term.registers), register_of.__getitem__
+            )
             assert isinstance(rate, Rate | MapCall)
-            rates.append((show(move.factor), rate))
-    after = moves[-1].after
-    line = after.update if after else None
+            rates.append((show(term.factor), rate))
+    line_after = terms[-1].line_after
+    scheme_line = line_after.update if line_after else None
     return Shear(
-        target=carried[moves[0].target],
-        exponents=tuple(to_expr.substitute(node, carried.__getitem__) for node in exponents),
-        scale=show(reduce(mul, scaling, inverter.step.algebra.scalars.field.one)),
-        adds=tuple(adds),
-        rates=tuple(rates),
-        line=line,
+        target=register_of[terms[0].target],
+        exponents=tuple(to_expr.substitute(node, register_of.__getitem__) for node in exponents),
+        scale=show(reduce(mul, scaling, inverter.step.algebra.scalars.fraction_field.one)),
+        linear_terms=tuple(adds),
+        rate_terms=tuple(rates),
+        scheme_line=scheme_line,
     )

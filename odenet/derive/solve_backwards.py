@@ -1,12 +1,13 @@
-"""From the text of one step to a sequence of shears, or to what prevents it.
+"""Solves a step backwards for the values before it, one right-hand side at a time.
 
-The stored values after a step are known; which values before it follow? A right-hand side is known
-as soon as its arguments are linear combinations of what is known. Take its contribution off, and
-more becomes known. If everything does, the step has an explicit inverse, and taking contributions
-off one at a time writes it as shears: an atom never occurs in its own arguments, so once a single
-register carries it, it does not read that register. If some right-hand side never becomes known,
-the inverse is implicit: there is no order of solving the equations one at a time. An exponential
-that multiplies all of what a register holds is divided out likewise, once what is inside is known.
+Given are the values that the registers hold after the step, as linear forms in the values before it
+and in atoms, which are the right-hand sides (`linear_forms.py`). An atom is known as soon as its
+arguments are linear combinations of what is known. It is then subtracted, and more becomes known.
+If in the end everything is known, the step has an explicit inverse, and the subtractions are the
+terms of its shears. (An atom does not occur in its own arguments, so once a single register
+contains it, it does not read that register.) If some atom never becomes known, the inverse is
+implicit. A factor `exp(…)` of all that a register holds is divided out likewise, once its exponent
+is known.
 """
 
 from collections.abc import Iterable
@@ -22,75 +23,89 @@ from odenet.model.expressions.expr import MapCall, Node, Rate, Slot
 
 @dataclass(frozen=True)
 class Exponent:
-    """A multiplication by exp(power · form), the form by its number in the algebra."""
+    """A factor exp(power · form).
+
+    Args:
+        index: of the form in `Algebra.exponents`.
+        power: a whole number.
+    """
 
     index: int
     power: int
 
 
 @dataclass(frozen=True)
-class Move:
-    """One term of a shear: target += factor * what.
+class ShearTerm:
+    """One term of a shear: target += factor * source.
 
-    With `what` None or an exponent it multiplies instead, by the factor or by the exponential.
+    If the source is an exponent, the target is multiplied by its exponential instead; if it is
+    None, by the factor.
 
     Args:
-        rows: what the registers hold at that moment; a right-hand side is written in these.
-        after: the line whose value the target holds afterwards, if one does.
+        target: the register that changes.
+        factor: of the source.
+        source: another register, an atom by its number, an exponent, or None.
+        registers: register -> the form it holds at this point; atoms are written in terms of these.
+        line_after: the line whose value the target holds afterwards, if any.
     """
 
     target: Slot
     factor: FracElement
-    what: Slot | int | Exponent | None
-    rows: dict[Slot, Form]
-    after: Line | None
+    source: Slot | int | Exponent | None
+    registers: dict[Slot, Form]
+    line_after: Line | None
 
     @property
-    def scales(self) -> bool:
-        """Whether it multiplies its target."""
-        return self.what is None or isinstance(self.what, Exponent)
+    def is_scaling(self) -> bool:
+        """Whether the target is multiplied, and nothing is added to it."""
+        return self.source is None or isinstance(self.source, Exponent)
 
-    def reads(self, slot: Slot, step: "StepInverter") -> bool:
-        """Whether the slot is read, directly or inside a right-hand side."""
-        if isinstance(self.what, int | Exponent):
-            return slot in step.registers_of(self)
-        return self.what == slot
+    def reads(self, slot: Slot, inverter: "StepInverter") -> bool:
+        """Whether the term reads a register, directly or inside a right-hand side."""
+        if isinstance(self.source, int | Exponent):
+            return slot in inverter.registers_read(self)
+        return self.source == slot
 
 
 class NoInverse(Exception):
-    """No further value before the step becomes known."""
+    """A step has no explicit inverse: no further atom becomes known.
 
-    def __init__(self, rows: dict[Slot, Form], known: set[int]):
+    Args:
+        remaining: register -> what remained of the form it holds.
+        known_atoms: the atoms that are known.
+    """
+
+    def __init__(self, remaining: dict[Slot, Form], known_atoms: set[int]):
         super().__init__()
-        self.rows = rows
-        self.known = known
+        self.remaining = remaining
+        self.known_atoms = known_atoms
 
 
 class StepInverter:
-    """Undoes a step move by move.
+    """Inverts a step term by term.
 
     Attributes:
-        rows: slot after the step -> what is left of the form it holds.
-        known: the atoms that are known.
-        moves: what was taken off, the last move of the step first.
+        remaining: register, named by its slot after the step -> what remains of the form it holds.
+        known_atoms: the atoms that are known.
+        terms: what was subtracted or divided out, the last term of the step first.
     """
 
     def __init__(self, step: Step):
         self.step = step
-        self.rows: dict[Slot, Form] = dict(step.after)
-        self.known: set[int] = set()
-        self.moves: list[Move] = []
+        self.remaining: dict[Slot, Form] = dict(step.new_values)
+        self.known_atoms: set[int] = set()
+        self.terms: list[ShearTerm] = []
         self._lines: dict[Direction, tuple[FracElement, Line]] = {}
         for line in step.lines:
             if line.form:
                 key, factor = direction(line.form)
                 self._lines[key] = (factor, line)
 
-    def undo(self) -> dict[Slot, Slot]:
-        """Undo the whole step.
+    def invert(self) -> dict[Slot, Slot]:
+        """Invert the whole step.
 
         Returns:
-            Slot after the step -> the register whose value it turned out to carry.
+            Register, named by its slot after the step -> the same, named by its slot before it.
 
         Raises:
             NoInverse: the step has no explicit inverse.
@@ -101,151 +116,189 @@ class StepInverter:
             atom = self._next_known()
             if atom is None:
                 break
-            self._take_off(atom)
-        if any(isinstance(key, int) for row in self.rows.values() for key in row):
-            raise NoInverse(self.rows, self.known)
-        self._require_numbers(c for row in self.rows.values() for c in row.values())
-        self._untangle()
-        return {s: held for s, row in self.rows.items() for held in row if isinstance(held, Slot)}
+            self._remove_atom(atom)
+        if any(isinstance(key, int) for row in self.remaining.values() for key in row):
+            raise NoInverse(self.remaining, self.known_atoms)
+        self._require_constants(c for row in self.remaining.values() for c in row.values())
+        self._undo_linear_map()
+        return {
+            s: held for s, row in self.remaining.items() for held in row if isinstance(held, Slot)
+        }
 
     def _next_known(self) -> int | None:
-        """The last atom of the text that became known, so that lines are undone bottom up."""
-        while True:
-            ready = self._ready()
-            carried = [i for i in ready if self._carried(i)]
-            if carried or not ready:
-                return max(carried, default=None)
-            self.known.update(ready)
+        """The next atom to subtract: of the known ones the last in the text; None if there is none.
 
-    def _ready(self) -> list[int]:
-        """The atoms whose arguments are known."""
+        Atoms that become known but that no register contains any more are only noted as known.
+        """
+        while True:
+            ready_atoms = self._ready_atoms()
+            carried_atoms = [i for i in ready_atoms if self._is_carried(i)]
+            if carried_atoms or not ready_atoms:
+                return max(carried_atoms, default=None)
+            self.known_atoms.update(ready_atoms)
+
+    def _ready_atoms(self) -> list[int]:
+        """The atoms that are not known yet, but whose arguments are."""
         return [
             index
             for index, atom in enumerate(self.step.algebra.atoms)
-            if index not in self.known
-            and all(self.write(argument) is not None for argument in atom.arguments)
+            if index not in self.known_atoms
+            and all(self.in_registers(argument) is not None for argument in atom.arguments)
         ]
 
-    def _carried(self, atom: int) -> bool:
-        return any(atom in row for row in self.rows.values())
+    def _is_carried(self, atom: int) -> bool:
+        """Whether a register contains an atom."""
+        return any(atom in row for row in self.remaining.values())
 
     def _divide_out(self) -> bool:
-        """Divide a register by an exponential of what is known, read off the other registers."""
+        """Divide a register by a factor `exp(…)` whose exponent is known from other registers.
+
+        Returns:
+            Whether there was one.
+        """
         algebra = self.step.algebra
         if algebra.exponents:
-            self.known.update(index for index in self._ready() if not self._carried(index))
+            self.known_atoms.update(
+                index for index in self._ready_atoms() if not self._is_carried(index)
+            )
         for index, form in enumerate(algebra.exponents):
-            if self.write(form) is None:
+            if self.in_registers(form) is None:
                 continue
-            for slot, row in self.rows.items():
+            for slot, row in self.remaining.items():
                 powers = {algebra.scalars.power_of_stretch(c, index) for c in row.values()}
                 power = powers.pop() if len(powers) == 1 else None
-                move = Move(slot, algebra.scalars.field.one, Exponent(index, power or 0),
-                            dict(self.rows), self._line(slot))  # fmt: skip
-                if power and not move.reads(slot, self):
-                    self.moves.append(move)
-                    self.rows[slot] = scale(row, algebra.scalars.stretches[index] ** -power)
+                one, exponent = algebra.scalars.fraction_field.one, Exponent(index, power or 0)
+                term = ShearTerm(slot, one, exponent, dict(self.remaining), self._line_held(slot))
+                if power and not term.reads(slot, self):
+                    self.terms.append(term)
+                    self.remaining[slot] = scale(row, algebra.scalars.stretches[index] ** -power)
                     self._rescale(slot)
                     return True
         return False
 
-    def _require_numbers(self, coefficients: Iterable[FracElement]) -> None:
-        """What is subtracted and divided by from here on are numbers, the same everywhere.
+    def _require_constants(self, coefficients: Iterable[FracElement]) -> None:
+        """Check that coefficients do not depend on the state.
 
         Raises:
-            NoInverse: one has the exponential of a field.
+            NoInverse: one contains a factor `exp(…)`.
         """
-        if not all(map(self.step.algebra.scalars.is_number, coefficients)):
-            raise NoInverse(self.rows, self.known)
+        if not all(map(self.step.algebra.scalars.is_constant, coefficients)):
+            raise NoInverse(self.remaining, self.known_atoms)
 
-    def write(
-        self, form: Form, rows: dict[Slot, Form] | None = None
+    def in_registers(
+        self, form: Form, registers: dict[Slot, Form] | None = None
     ) -> dict[Slot, FracElement] | None:
-        """A form as a combination of registers, up to known atoms; None if it is not one."""
-        rest = {key: value for key, value in form.items() if key not in self.known}
-        rows = self.rows if rows is None else rows
-        bare = {s: {k: v for k, v in row.items() if k not in self.known} for s, row in rows.items()}
-        found = express(rest, bare)
-        numbers = found is None or all(map(self.step.algebra.scalars.is_number, found.values()))
-        return found if numbers else None
+        """A form as a combination of registers: register -> factor; None if it is not one.
 
-    def _take_off(self, atom: int) -> None:
-        """Make one register the only one that carries a known atom, and subtract it there.
-
-        That register is the one computed first: the others got the atom through it.
+        Known atoms are left out. The registers hold what remains, unless other forms are given.
         """
-        carriers = [slot for slot, row in self.rows.items() if atom in row]
-        self._require_numbers(self.rows[slot][atom] for slot in carriers)
-        pivot = min(carriers, key=self._position)
+        unknown_part = {key: value for key, value in form.items() if key not in self.known_atoms}
+        registers = self.remaining if registers is None else registers
+        unknown_rows = {
+            s: {k: v for k, v in row.items() if k not in self.known_atoms}
+            for s, row in registers.items()
+        }
+        combination = express(unknown_part, unknown_rows)
+        is_valid = combination is None or all(
+            map(self.step.algebra.scalars.is_constant, combination.values())
+        )
+        return combination if is_valid else None
+
+    def _remove_atom(self, atom: int) -> None:
+        """Subtract a known atom from the registers that contain it.
+
+        It is subtracted from one of them, after a multiple of that register was subtracted from
+        each of the others. This is the one computed first: the others contain the atom through it.
+        """
+        carriers = [slot for slot, row in self.remaining.items() if atom in row]
+        self._require_constants(self.remaining[slot][atom] for slot in carriers)
+        pivot = min(carriers, key=self._line_position)
         for slot in carriers:
             if slot != pivot:
-                self._subtract(slot, self.rows[slot][atom] / self.rows[pivot][atom], pivot)
-        factor = self.rows[pivot][atom]
-        self._move(pivot, factor, atom, add(self.rows[pivot], {atom: factor}, -1))
-        self.known.add(atom)
+                self._subtract(
+                    slot, self.remaining[slot][atom] / self.remaining[pivot][atom], pivot
+                )
+        factor = self.remaining[pivot][atom]
+        self._subtract_term(pivot, factor, atom, add(self.remaining[pivot], {atom: factor}, -1))
+        self.known_atoms.add(atom)
 
-    def _position(self, slot: Slot) -> int:
-        """Where the value a register holds is computed: lines from 0, old values before."""
-        row = self.rows[slot]
+    def _line_position(self, slot: Slot) -> int:
+        """The number of the line that computes what a register holds; -1 for an old value."""
+        row = self.remaining[slot]
         if len(row) == 1 and isinstance(next(iter(row)), Slot):
             return -1
         found = self._lines.get(direction(row)[0])
         return self.step.lines.index(found[1]) if found else len(self.step.lines)
 
     def _subtract(self, slot: Slot, factor: FracElement, other: Slot) -> None:
-        self._move(slot, factor, other, add(self.rows[slot], self.rows[other], -factor))
+        self._subtract_term(
+            slot, factor, other, add(self.remaining[slot], self.remaining[other], -factor)
+        )
 
-    def _move(self, slot: Slot, factor: FracElement, what: Slot | int, left: Form) -> None:
-        rows = dict(self.rows)
-        self.moves.append(Move(slot, factor, what, rows, self._line(slot)))
-        self.rows[slot] = left
+    def _subtract_term(
+        self, slot: Slot, factor: FracElement, source: Slot | int, new_form: Form
+    ) -> None:
+        rows = dict(self.remaining)
+        self.terms.append(ShearTerm(slot, factor, source, rows, self._line_held(slot)))
+        self.remaining[slot] = new_form
         self._rescale(slot)
 
-    def _line(self, slot: Slot) -> Line | None:
-        row = self.rows[slot]
+    def _line_held(self, slot: Slot) -> Line | None:
+        """The line whose value a register holds, if any."""
+        row = self.remaining[slot]
         found = self._lines.get(direction(row)[0]) if row else None
         return found[1] if found and found[1].form == row else None
 
     def _rescale(self, slot: Slot) -> None:
-        """Divide what a register holds so that it is an old value, or the value of a line."""
-        row = self.rows[slot]
+        """If a register holds a multiple of an old value or of a line's value, divide it out."""
+        row = self.remaining[slot]
         if not row:
             return
         key, factor = direction(row)
         if len(row) == 1:
-            wanted = self.step.algebra.scalars.field.one
+            wanted_factor = self.step.algebra.scalars.fraction_field.one
         elif key in self._lines:
-            wanted = self._lines[key][0]
+            wanted_factor = self._lines[key][0]
         else:
             return
-        ratio = factor / wanted
-        if ratio != 1 and self.step.algebra.scalars.is_number(ratio):
-            self.moves.append(Move(slot, ratio, None, dict(self.rows), self._line(slot)))
-            self.rows[slot] = scale(row, 1 / ratio)
+        ratio = factor / wanted_factor
+        if ratio != 1 and self.step.algebra.scalars.is_constant(ratio):
+            self.terms.append(
+                ShearTerm(slot, ratio, None, dict(self.remaining), self._line_held(slot))
+            )
+            self.remaining[slot] = scale(row, 1 / ratio)
 
-    def _untangle(self) -> None:
-        """Undo what is left, a linear map of the registers, by Gauss-Jordan elimination."""
-        for slot in self.rows:
+    def _undo_linear_map(self) -> None:
+        """Invert what remains, a linear map of the registers, by Gauss-Jordan elimination."""
+        for slot in self.remaining:
             self._rescale(slot)
-        used: set[Slot] = set()
+        used_pivots: set[Slot] = set()
         while True:
             while self._use_single_values():
                 pass
-            left = [slot for slot, row in self.rows.items() if len(row) != 1 and slot not in used]
-            if not left:
+            unresolved = [
+                slot
+                for slot, row in self.remaining.items()
+                if len(row) != 1 and slot not in used_pivots
+            ]
+            if not unresolved:
                 break
-            pivot, key = self._pivot(left)
-            used.add(pivot)
-            for slot, row in list(self.rows.items()):
+            pivot, key = self._pivot(unresolved)
+            used_pivots.add(pivot)
+            for slot, row in list(self.remaining.items()):
                 if slot != pivot and key in row:
-                    self._subtract(slot, row[key] / self.rows[pivot][key], pivot)
-        if len({next(iter(row)) for row in self.rows.values() if row}) < len(self.rows):
-            raise NoInverse(self.rows, self.known)
+                    self._subtract(slot, row[key] / self.remaining[pivot][key], pivot)
+        if len({next(iter(row)) for row in self.remaining.values() if row}) < len(self.remaining):
+            raise NoInverse(self.remaining, self.known_atoms)
 
     def _use_single_values(self) -> bool:
-        """Subtract registers that hold one old value from all others that contain it."""
-        for slot, row in self.rows.items():
-            for other, single in list(self.rows.items()):
+        """Subtract a register that holds a single old value from another that contains it.
+
+        Returns:
+            Whether there was such a pair.
+        """
+        for slot, row in self.remaining.items():
+            for other, single in list(self.remaining.items()):
                 if other != slot and len(single) == 1 and len(row) > 1:
                     (key,) = single  # with factor 1, see `_rescale`
                     if key in row:
@@ -254,45 +307,47 @@ class StepInverter:
         return False
 
     def _pivot(self, slots: list[Slot]) -> tuple[Slot, Slot]:
-        """A register and an old value in it to eliminate by, preferably with factor ±1."""
+        """The next pivot: a register and an old value in it, preferably with factor ±1."""
 
         def cost(choice: tuple[Slot, Slot]) -> int:
-            factor = self.rows[choice[0]][choice[1]]
+            factor = self.remaining[choice[0]][choice[1]]
             return 0 if factor in (1, -1) else 1 if factor.numer.is_ground else 2
 
-        choices = [(s, key) for s in slots for key in self.rows[s] if isinstance(key, Slot)]
+        choices = [(s, key) for s in slots for key in self.remaining[s] if isinstance(key, Slot)]
         if not choices:
-            raise NoInverse(self.rows, self.known)
+            raise NoInverse(self.remaining, self.known_atoms)
         return min(choices, key=cost)
 
-    def registers_of(self, move: Move) -> set[Slot]:
-        """The slots a right-hand side or an exponent reads, nested ones included."""
-        if isinstance(move.what, Exponent):
-            read = self.exponent(move.what, move.rows)
+    def registers_read(self, term: ShearTerm) -> set[Slot]:
+        """The registers that an atom or an exponent reads, inside nested right-hand sides too."""
+        if isinstance(term.source, Exponent):
+            read = self.exponent(term.source, term.registers)
         else:
-            assert isinstance(move.what, int)
-            read = self.rate(move.what, move.rows)
+            assert isinstance(term.source, int)
+            read = self.rate(term.source, term.registers)
         return {node for node in read.walk() if isinstance(node, Slot)}
 
-    def rate(self, atom: int, rows: dict[Slot, Form]) -> Rate | MapCall:
-        """A known right-hand side, written in what the registers hold."""
+    def rate(self, atom: int, registers: dict[Slot, Form]) -> Rate | MapCall:
+        """A known right-hand side, written in terms of registers."""
         found = self.step.algebra.atoms[atom]
-        return found.at(tuple(self._argument(argument, rows) for argument in found.arguments))
+        return found.with_arguments(
+            tuple(self._expression(argument, registers) for argument in found.arguments)
+        )
 
-    def exponent(self, what: Exponent, rows: dict[Slot, Form]) -> Node:
-        """The form of an exponent times its power, written in what the registers hold."""
-        form = self.step.algebra.exponents[what.index]
-        return self._argument(scale(form, what.power), rows)
+    def exponent(self, exponent: Exponent, registers: dict[Slot, Form]) -> Node:
+        """An exponent, power times form, written in terms of registers."""
+        form = self.step.algebra.exponents[exponent.index]
+        return self._expression(scale(form, exponent.power), registers)
 
-    def _argument(self, form: Form, rows: dict[Slot, Form]) -> Node:
-        show = self.step.algebra.scalars.show
-        slots = self.write(form, rows)
+    def _expression(self, form: Form, registers: dict[Slot, Form]) -> Node:
+        show = self.step.algebra.scalars.to_sympy
+        slots = self.in_registers(form, registers)
         assert slots is not None
         for slot, factor in slots.items():
-            form = add(form, rows[slot], -factor)
+            form = add(form, registers[slot], -factor)
         terms: list[tuple[int, sympy.Expr, Node]] = [
-            (1, show(slots[slot]), slot) for slot in rows if slot in slots
+            (1, show(slots[slot]), slot) for slot in registers if slot in slots
         ]
         for atom in sorted(key for key in form if isinstance(key, int)):
-            terms.append((1, show(form[atom]), self.rate(atom, rows)))
+            terms.append((1, show(form[atom]), self.rate(atom, registers)))
         return to_expr.combination(terms)

@@ -1,7 +1,8 @@
-"""The stability of a step on the test equations that its pattern implies.
+"""The linear stability of a scheme.
 
-Stable means that all powers of the one-step matrix are bounded. It depends on s = hω, along the
-imaginary axis, and on s = hμ with λ = -μ along the negative real one.
+A scheme is tried on linear test equations (`linear_tests.py`), on which a step is multiplication by
+a matrix. It is stable where all powers of this matrix are bounded. That depends on s = hω for
+λ = iω on the imaginary axis, and on s = hμ for λ = -μ on the negative real axis.
 """
 
 from collections.abc import Mapping
@@ -14,78 +15,78 @@ from typing import TYPE_CHECKING, Any
 import mpmath
 import sympy
 
-from odenet.derive.axis import Axis, AxisName
+from odenet.derive.axis_stability import Axis, AxisStability
 from odenet.derive.coefficients import H
-from odenet.derive.exact_numbers import DIGITS, as_mpf, constants
+from odenet.derive.exact_numbers import DIGITS, as_mpf, constant_values
 from odenet.derive.intervals import (
     XI,
     Interval,
     Poly,
     Real,
+    RootsNotFound,
     S,
-    Undecided,
     closed_form,
-    critical,
-    most_terms,
+    critical_polynomials,
     positive_roots,
     stable_intervals,
-    with_fractions,
+    term_bound,
+    with_rational_constants,
 )
-from odenet.derive.linear_step import OneStep, one_step
+from odenet.derive.linear_step import LinearStep, linear_step
 from odenet.derive.linear_tests import Coupling, LinearTest, linear_tests
-from odenet.derive.power_bounded import bounded_powers
-from odenet.derive.text import notation
+from odenet.derive.power_bounded import is_power_bounded
+from odenet.derive.scheme_notation import scheme_notation
 from odenet.model.typed.scheme import Scheme
 
 if TYPE_CHECKING:
     import numpy as np
 
-MOST_TERMS = 700  # of a determinant with a named constant; the time to factor it grows with them
-TOLERANCE = 1e-7  # of a spectral radius in double precision, next to a double root
+MOST_TERMS = 700  # of a polynomial that is factored with constants as symbols; limits the time
+TOLERANCE = 1e-7  # of a spectral radius; in double precision close eigenvalues are inexact
 
-# The letter of the frequency on an axis, and hλ there.
-_AXES: dict[AxisName, tuple[str, sympy.Expr]] = {
+# For each axis the letter of the frequency, and hλ as a function of s.
+_AXES: dict[Axis, tuple[str, sympy.Expr]] = {
     "imaginary": ("ω", sympy.I * S),
     "real": ("μ", -S),
 }
 
 
 @dataclass(frozen=True)
-class TestedScheme:
-    """A scheme on one test equation, at given values of its constants.
+class EquationStability:
+    """The stability of a scheme on one test equation, at given values of its constants.
 
     Args:
         scheme: as parsed.
         values: of its constants and lets, and of h if the test depends on it.
         equation: the test equation.
-        step: one step on it, with hλ written s.
+        step: the matrix of a step on this equation, with s in place of hλ.
     """
 
     scheme: Scheme
     values: Mapping[str, Any]
     equation: LinearTest
-    step: OneStep = field(repr=False)
+    step: LinearStep = field(repr=False)
 
     @cached_property
-    def imaginary(self) -> Axis:
-        """The limit on the imaginary axis."""
-        return self._axis("imaginary")
+    def imaginary_axis(self) -> AxisStability:
+        """The stability for eigenvalues on the imaginary axis."""
+        return self._stability_on("imaginary")
 
     @cached_property
-    def real(self) -> Axis | None:
-        """The limit on the negative real axis; None if the test equation has no such eigenvalue."""
-        return self._axis("real") if self.equation.real else None
+    def real_axis(self) -> AxisStability | None:
+        """The same on the negative real axis; None if the equation has no real eigenvalue."""
+        return self._stability_on("real") if self.equation.has_real_eigenvalue else None
 
     @property
-    def polynomial(self) -> sympy.Expr:
+    def characteristic_polynomial(self) -> sympy.Expr:
         """The characteristic polynomial in ξ and s = hλ."""
-        return self.step.polynomial()
+        return self.step.characteristic_polynomial()
 
     def region(self, z: "np.ndarray") -> "np.ndarray":
-        """Where in the complex plane of z = hλ the scheme is stable.
+        """Whether the scheme is stable at given points z = hλ of the complex plane.
 
         Args:
-            z: complex, of any shape.
+            z: complex numbers, of any shape.
 
         Returns:
             Whether the spectral radius of the step is at most 1, of the same shape. A multiple
@@ -94,124 +95,137 @@ class TestedScheme:
         import numpy as np
 
         z = np.asarray(z, dtype=complex)
-        values = {s: float(v) for s, v in self.numbers().items()} | {S: z}
-        rows = self.step.at(values, float)
-        grid = np.array([[np.broadcast_to(entry, z.shape) for entry in row] for row in rows])
-        found = np.linalg.eigvals(np.moveaxis(grid, (0, 1), (-2, -1)))
-        return np.abs(found).max(axis=-1) <= 1 + TOLERANCE
+        values = {s: float(v) for s, v in self.symbol_values().items()} | {S: z}
+        rows = self.step.matrix_at(values, float)
+        matrices = np.array([[np.broadcast_to(entry, z.shape) for entry in row] for row in rows])
+        eigenvalues = np.linalg.eigvals(np.moveaxis(matrices, (0, 1), (-2, -1)))
+        return np.abs(eigenvalues).max(axis=-1) <= 1 + TOLERANCE
 
-    def numbers(self) -> dict[sympy.Symbol, Real]:
-        """Numbers for the symbols of a step but s; none for h where no step size is given."""
-        known = self.step.scalars.numbers(self.values)
+    def symbol_values(self) -> dict[sympy.Symbol, Real]:
+        """Values of all symbols in the step's matrix except s; h is 1 if no step size is given."""
+        known = self.step.scalars.symbol_values(self.values)
         return {H: mpmath.mpf(1)} | {symbol: as_mpf(value) for symbol, value in known.items()}
 
-    def _axis(self, where: AxisName) -> Axis:
-        letter, path = _AXES[where]
+    def _stability_on(self, axis: Axis) -> AxisStability:
+        letter, path = _AXES[axis]
         zeros: dict[Real, Poly] = {}
         intervals: tuple[Interval, ...] | None = None
-        closed = polynomial = None
+        exact_limit = polynomial = None
         with mpmath.workdps(DIGITS):
-            values = self.numbers()
-            exact = {H: Fraction(1)} | self.step.scalars.numbers(self.values)
+            values = self.symbol_values()
+            exact_values = {H: Fraction(1)} | self.step.scalars.symbol_values(self.values)
 
-            def stable(s: Real) -> bool:
-                at = mpmath.mpc(0, s) if where == "imaginary" else -s
-                return bounded_powers(self.step.at(values | {S: at}))
+            def is_stable(s: Real) -> bool:
+                h_lambda = mpmath.mpc(0, s) if axis == "imaginary" else -s
+                return is_power_bounded(self.step.matrix_at(values | {S: h_lambda}))
 
-            with suppress(Undecided):
-                polynomials = self._critical(path, exact)
-                zeros = {r: poly for poly in polynomials for r in positive_roots(poly, exact)}
-                intervals = stable_intervals(list(zeros), stable)
-            first = intervals[0] if intervals and not intervals[0].low else None
-            if first and not mpmath.isinf(first.high):
-                closed = closed_form(zeros[first.high], first.high, values)
-                polynomial = zeros[first.high].as_expr() if closed is None else None
-                written = self.step.scalars.written_out
-                closed, polynomial = (value and written(value) for value in (closed, polynomial))
-        return Axis(
-            where=where,
-            test=self.equation.text,
+            with suppress(RootsNotFound):
+                polynomials = self._critical_polynomials(path, exact_values)
+                zeros = {
+                    r: poly for poly in polynomials for r in positive_roots(poly, exact_values)
+                }
+                intervals = stable_intervals(list(zeros), is_stable)
+            first_interval = intervals[0] if intervals and not intervals[0].low else None
+            if first_interval and not mpmath.isinf(first_interval.high):
+                exact_limit = closed_form(zeros[first_interval.high], first_interval.high, values)
+                polynomial = zeros[first_interval.high].as_expr() if exact_limit is None else None
+                write_out = self.step.scalars.written_out
+                exact_limit, polynomial = (
+                    value and write_out(value) for value in (exact_limit, polynomial)
+                )
+        return AxisStability(
+            axis=axis,
+            test_equation=self.equation.text,
             variable=f"h{letter}" if self.scheme.uses_step_size else letter,
             intervals=intervals or (),
-            limit=float(first.high) if first else 0.0,
-            closed=bool(first and first.closed_high),
-            closed_form=closed,
+            limit=float(first_interval.high) if first_interval else 0.0,
+            includes_limit=bool(first_interval and first_interval.closed_high),
+            closed_form=exact_limit,
             polynomial=polynomial,
-            notation=notation(self.scheme),
+            notation=scheme_notation(self.scheme),
             decided=intervals is not None,
         )
 
-    def _critical(self, path: sympy.Expr, exact: Mapping[sympy.Symbol, Any]) -> list[Poly]:
+    def _critical_polynomials(
+        self, path: sympy.Expr, exact_values: Mapping[sympy.Symbol, Any]
+    ) -> list[Poly]:
+        """Polynomials in s whose zeros include every s at which stability can change."""
         scalars = self.step.scalars
-        below = sympy.lcm_list([c.denom.as_expr() for c in self.step.characteristic])
+        common_denominator = sympy.lcm_list(
+            [c.denom.as_expr() for c in self.step.characteristic_coefficients]
+        )
         expression = sympy.Integer(0)
-        for power, c in enumerate(reversed(self.step.characteristic)):
-            expression += sympy.cancel(c.as_expr() * below) * XI**power
-        symbols = [symbol for symbol in scalars.field.symbols if symbol != S]
+        for power, c in enumerate(reversed(self.step.characteristic_coefficients)):
+            expression += sympy.cancel(c.as_expr() * common_denominator) * XI**power
+        symbols = [symbol for symbol in scalars.fraction_field.symbols if symbol != S]
         expression = sympy.expand(expression)
         occurring = [symbol for symbol in symbols if expression.has(symbol)]
         poly: Poly = sympy.Poly(expression, XI, S, *occurring, domain=sympy.QQ)
-        if most_terms(poly) ** len(occurring) > MOST_TERMS:
-            poly = _with_numbers(poly, exact)  # which leaves fewer
-        return critical(poly, path)
+        if term_bound(poly) ** len(occurring) > MOST_TERMS:
+            poly = _with_rational_constants(poly, exact_values)  # which leaves fewer
+        return critical_polynomials(poly, path)
 
 
-def _with_numbers(poly: Poly, exact: Mapping[sympy.Symbol, Any]) -> Poly:
-    """The polynomial with numbers for constants; raises Undecided where many are irrational."""
-    found = with_fractions(poly, exact)
-    irrational = len(found.gens) - 2
-    if irrational and most_terms(found) ** irrational > MOST_TERMS:
-        raise Undecided
-    return found
+def _with_rational_constants(poly: Poly, exact_values: Mapping[sympy.Symbol, Any]) -> Poly:
+    """The polynomial with values for its rational constants.
+
+    Raises:
+        RootsNotFound: so many constants are irrational that it would take too long.
+    """
+    result = with_rational_constants(poly, exact_values)
+    irrational = len(result.gens) - 2
+    if irrational and term_bound(result) ** irrational > MOST_TERMS:
+        raise RootsNotFound
+    return result
 
 
 @dataclass(frozen=True, kw_only=True)
 class Stability:
-    """The stability of a scheme at given values of its constants, test equation by test equation.
+    """The stability of a scheme at given values of its constants, on all test equations that fit.
 
     Args:
-        tested: the scheme on each of them; at least one.
+        per_equation: the result for each test equation, at least one.
     """
 
-    tested: tuple[TestedScheme, ...]
+    per_equation: tuple[EquationStability, ...]
 
     @property
-    def axes(self) -> tuple[Axis, ...]:
-        """All that was tested, imaginary axes first."""
-        real = (tested.real for tested in self.tested)
+    def axes(self) -> tuple[AxisStability, ...]:
+        """The results for all test equations and axes, imaginary axes first."""
+        real_axes = (tested.real_axis for tested in self.per_equation)
         return (
-            *(tested.imaginary for tested in self.tested),
-            *(axis for axis in real if axis is not None),
+            *(tested.imaginary_axis for tested in self.per_equation),
+            *(axis for axis in real_axes if axis is not None),
         )
 
     @property
-    def imaginary(self) -> Axis:
-        """The limit on the imaginary axis of the first test equation."""
-        return self.tested[0].imaginary
+    def imaginary_axis(self) -> AxisStability:
+        """The stability on the imaginary axis, for the first test equation."""
+        return self.per_equation[0].imaginary_axis
 
     @property
-    def real(self) -> Axis | None:
-        """The limit on the negative real axis; None if no test equation has such an eigenvalue."""
-        return next((axis for axis in self.axes if axis.where == "real"), None)
+    def real_axis(self) -> AxisStability | None:
+        """The stability on the negative real axis; None if no equation has a real eigenvalue."""
+        return next((axis for axis in self.axes if axis.axis == "real"), None)
 
     def region(self, z: "np.ndarray") -> "np.ndarray":
-        """Where in the complex plane of z = hλ the scheme is stable; see `TestedScheme.region`.
+        """Whether the scheme is stable at points z = hλ; see `EquationStability.region`.
 
-        It is that of y' = λ y if that was tested; else of the coupled equation, whose
+        The test equation is y' = λ y if that fits the scheme, else the coupled one, whose
         eigenvalues are ±λ.
         """
-        return self.tested[-1].region(z)
+        return self.per_equation[-1].region(z)
 
     def __repr__(self) -> str:
-        return f"<stability of {self.tested[0].scheme.name}: {self}>"
+        return f"<stability of {self.per_equation[0].scheme.name}: {self}>"
 
     def __str__(self) -> str:
         return "; ".join(axis.sentence for axis in self.axes)
 
-    def on(self, kind: Coupling) -> "Stability | None":
-        """What was tested on equations of one kind; None if nothing was."""
-        found = tuple(tested for tested in self.tested if tested.equation.kind == kind)
-        return replace(self, tested=found) if found else None
+    def for_kind(self, kind: Coupling) -> "Stability | None":
+        """The results for test equations of one kind only; None if there are none."""
+        selected = tuple(tested for tested in self.per_equation if tested.equation.kind == kind)
+        return replace(self, tested=selected) if selected else None
 
 
 def derive_stability(
@@ -224,13 +238,13 @@ def derive_stability(
         values: of its constants, in place of their defaults, and of h, which is needed only where
             the step is not a function of hλ.
     """
-    known = constants(scheme, values or {})
+    known = constant_values(scheme, values or {})
     missing = [name for name, _ in scheme.constants if name not in known]
     if missing:
-        return f"it depends on the constant {notation(scheme).name(missing[0])}"
+        return f"it depends on the constant {scheme_notation(scheme).name(missing[0])}"
     if scheme.foreign_node is not None:
-        shown = notation(scheme).show(scheme.foreign_node)
-        return f"{shown} is not linear, and not of a test equation"
+        shown = scheme_notation(scheme).show(scheme.foreign_node)
+        return f"a linear test equation has no counterpart of {shown}"
     equations = linear_tests(scheme)
     if not equations and scheme.is_splitting:
         return "no one test equation says how λ is divided among the summands"
@@ -239,15 +253,15 @@ def derive_stability(
             "no test equation fits its right-hand sides: not all of them read their own unknown, "
             "and no two read each other's"
         )
-    tested: list[TestedScheme] = []
+    per_equation: list[EquationStability] = []
     for equation in equations:
-        step = one_step(scheme, equation.rates)
-        symbols = {s for c in step.characteristic for s in c.as_expr().free_symbols}
-        if not symbols <= {S, *step.scalars.numbers(known)}:
+        step = linear_step(scheme, equation.rates)
+        symbols = {s for c in step.characteristic_coefficients for s in c.as_expr().free_symbols}
+        if not symbols <= {S, *step.scalars.symbol_values(known)}:
             return "the step depends on h itself, not on hλ alone"
-        tested.append(TestedScheme(scheme, known, equation, step))
+        per_equation.append(EquationStability(scheme, known, equation, step))
         try:
-            step.at(tested[-1].numbers() | {S: mpmath.mpf(1)})
+            step.matrix_at(per_equation[-1].symbol_values() | {S: mpmath.mpf(1)})
         except ZeroDivisionError:
             return "it divides by zero at these values of its constants"
-    return Stability(tested=tuple(tested))
+    return Stability(per_equation=tuple(per_equation))

@@ -1,100 +1,118 @@
-"""The order that an error in the values of the beginning leaves.
+"""The order that remains if the values before the first step have an error.
 
-To first order an error goes over in a step as the one-step matrix says, and enters right-hand
-sides by F', which h multiplies: what alternates averages out there. To second order it does not:
-F''(e, e) of an error that swings without dying out has a mean, and moves the solution by h^(2q)
-where e is of size h^q (Hairer, Lubich & Wanner, Geometric Numerical Integration, XV.3, on the
-parasitic components of multistep methods). An error of size 1 enters right-hand sides in full.
+Let the error e be of size h^q. To first order, e is propagated by the one-step matrix, and enters
+right-hand sides as h F' e; if its sign alternates, this averages out. To second order it does not:
+h F''(e, e) of an error that oscillates without decay has a mean, and changes the solution by h^(2q)
+(Hairer, Lubich & Wanner, Geometric Numerical Integration, XV.3, on the parasitic components of
+multistep methods). If q = 0, all derivatives of F contribute.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import product
 
-from odenet.derive.h_series import Number, Powers, multiply
+from odenet.derive.h_series import Number, PowerSeries, multiply
 from odenet.derive.order_conditions import OrderConditions
-from odenet.derive.power_bounded import NEAR, Matrix, eigenvalues, growth, growth_with
-from odenet.derive.trees import Key
+from odenet.derive.power_bounded import (
+    EIGENVALUE_TOLERANCE,
+    Matrix,
+    eigenvalues,
+    growth,
+    growth_given_eigenvalues,
+)
+from odenet.derive.trees import Tree
 from odenet.model.expressions.expr import Slot
 
-Place = tuple[str, int]  # a right-hand side and one of its arguments
+RateArgument = tuple[str, int]  # a right-hand side and one of its arguments
 
 
 @dataclass(frozen=True)
 class StartError:
-    """How far the values of the beginning are off, on one tree.
+    """The error of the values before the first step, on one tree.
 
     Args:
-        key: the tree t.
-        power: q, the power of h that is looked at.
-        off: the coefficients on t.
-        above: those on the tree F'(t), for every argument in which t can occur.
+        tree: the tree t.
+        power: q, the power of h that is considered.
+        errors: stored value -> the error of its coefficient on t.
+        errors_above: the same on the tree F'(t), for every argument in which t can occur.
     """
 
-    key: Key
+    tree: Tree
     power: int
-    off: Mapping[Slot, Powers]
-    above: Mapping[Place, Mapping[Slot, Powers]]
+    errors: Mapping[Slot, PowerSeries]
+    errors_above: Mapping[RateArgument, Mapping[Slot, PowerSeries]]
 
 
-def effect(conditions: OrderConditions, error: StartError, below: int) -> tuple[int, bool]:
-    """The order that is left, and whether it may be more; exact where it is below a number."""
+def order_left(conditions: OrderConditions, error: StartError, bound: int) -> tuple[int, bool]:
+    """The order that remains, and whether it may be higher.
+
+    The result is exact only if it is less than `bound`, the order known so far.
+    """
     slots = conditions.slots
-    first = _at(conditions, error.off, error.power)
-    degree = growth(conditions.matrix(), 1, first, range(len(slots)), _now(conditions))
+    vector = _coefficients(conditions, error.errors, error.power)
+    degree = growth(
+        conditions.step_matrix(), 1, vector, range(len(slots)), _newest_components(conditions)
+    )
     if degree is not None:
         return error.power - degree, False
-    left = _linear(conditions, error)
-    return min(left, _squared(conditions, error, first, min(below, left[0])) or left)
+    linear = _linear_order(conditions, error)
+    return min(linear, _quadratic_order(conditions, error, vector, min(bound, linear[0])) or linear)
 
 
-def _at(conditions: OrderConditions, off: Mapping[Slot, Powers], power: int) -> list[Number]:
-    return [off[slot].get(power, 0) for slot in conditions.slots]
+def _coefficients(
+    conditions: OrderConditions, errors: Mapping[Slot, PowerSeries], power: int
+) -> list[Number]:
+    """The errors' coefficients of h^power, as a vector of stored values."""
+    return [errors[slot].get(power, 0) for slot in conditions.slots]
 
 
-def _now(conditions: OrderConditions) -> list[int]:
-    """Where the newest values of the pattern's unknowns are."""
-    names = conditions.forest.of_variable
+def _newest_components(conditions: OrderConditions) -> list[int]:
+    """The components of a vector of stored values that are the newest values of the solution."""
+    names = conditions.forest.pattern_of_variable
     return [i for i, s in enumerate(conditions.slots) if s.name in names and not s.offset]
 
 
-def _powers(conditions: OrderConditions) -> range:
-    """The powers of h, above that of an error, with which it may reach the solution."""
+def _extra_powers(conditions: OrderConditions) -> range:
+    """The powers of h that may be gained before an error reaches the solution."""
     return range(max(p.order for p in conditions.scheme.patterns) + 1)
 
 
-def _linear(conditions: OrderConditions, error: StartError) -> tuple[int, bool]:
-    """What errors on t, and those that follow from them on F'(t), do to the solution."""
-    size, powers = len(conditions.slots), _powers(conditions)
+def _linear_order(conditions: OrderConditions, error: StartError) -> tuple[int, bool]:
+    """The order that errors on t and their effects on F'(t) leave, and if it may be higher."""
+    size, powers = len(conditions.slots), _extra_powers(conditions)
     blocks = 2 * len(powers)
     orders: list[int] = []
-    for place, above in error.above.items():
-        matrix = _joint(conditions, place)
-        start = [x for off in (error.off, above) for k in powers
-                 for x in _at(conditions, off, error.power + k)]  # fmt: skip
+    for rate_argument, errors_above in error.errors_above.items():
+        matrix = _joint_matrix(conditions, rate_argument)
+        start = [x for errors in (error.errors, errors_above) for k in powers
+                 for x in _coefficients(conditions, errors, error.power + k)]  # fmt: skip
         for block in range(1, blocks):
-            places = range(block * size, (block + 1) * size)
-            seen = [block * size + i for i in _now(conditions)]
-            degree = growth(matrix, blocks, start, places, seen)
+            components = range(block * size, (block + 1) * size)
+            newest = [block * size + i for i in _newest_components(conditions)]
+            degree = growth(matrix, blocks, start, components, newest)
             if degree is not None:
                 orders.append(error.power + block % len(powers) - degree)
     return (min(orders), False) if orders else (error.power + 2, True)
 
 
-def _joint(conditions: OrderConditions, place: Place) -> Matrix:
-    """One step of errors on t at several powers of h, and of those on F'(t) after them."""
-    powers = _powers(conditions)
-    own = _lower([conditions.matrix(k) for k in powers])
-    into = _lower([_derivative(conditions, place, k) for k in powers])
+def _joint_matrix(conditions: OrderConditions, rate_argument: RateArgument) -> Matrix:
+    """The matrix of a step for errors on t at several powers of h, followed by those on F'(t)."""
+    powers = _extra_powers(conditions)
+    diagonal = _block_lower_triangular([conditions.step_matrix(k) for k in powers])
+    coupling = _block_lower_triangular(
+        [_derivative_matrix(conditions, rate_argument, k) for k in powers]
+    )
     zero = _zeros(len(conditions.slots), len(conditions.slots))
-    blocks = [[*row, *[zero] * len(row)] for row in own]
-    blocks += [[*a, *b] for a, b in zip(into, own, strict=True)]
-    return _whole(blocks)
+    blocks = [[*row, *[zero] * len(row)] for row in diagonal]
+    blocks += [[*a, *b] for a, b in zip(coupling, diagonal, strict=True)]
+    return _assembled(blocks)
 
 
-def _derivative(conditions: OrderConditions, place: Place, power: int) -> Matrix:
-    """How a step depends on the stored values through one argument of a right-hand side."""
-    uses = [_uses(conditions, to, place) for to in conditions.slots]
+def _derivative_matrix(
+    conditions: OrderConditions, rate_argument: RateArgument, power: int
+) -> Matrix:
+    """The matrix of the dependence on stored values through one argument, at a power of h."""
+    uses = [_uses(conditions, to, rate_argument) for to in conditions.slots]
     return [
         [
             sum(multiply(outer, inner[slot], power).get(power, 0) for outer, inner in row)
@@ -105,13 +123,13 @@ def _derivative(conditions: OrderConditions, place: Place, power: int) -> Matrix
 
 
 def _uses(
-    conditions: OrderConditions, to: Slot, place: Place
-) -> list[tuple[Powers, dict[Slot, Powers]]]:
-    """The factors of a right-hand side in a value, with those of stored values in its argument."""
-    function, argument = place
-    read = conditions.writer.read
-    found: list[tuple[Powers, dict[Slot, Powers]]] = []
-    for index, factor in conditions.after[to].items():
+    conditions: OrderConditions, slot: Slot, rate_argument: RateArgument
+) -> list[tuple[PowerSeries, dict[Slot, PowerSeries]]]:
+    """Where a new value contains a right-hand side: its factor, and the argument's coefficients."""
+    function, argument = rate_argument
+    read = conditions.writer.to_series
+    found: list[tuple[PowerSeries, dict[Slot, PowerSeries]]] = []
+    for index, factor in conditions.new_values[slot].items():
         if isinstance(index, int) and conditions.algebra.atoms[index].function == function:
             form = conditions.algebra.atoms[index].arguments[argument]
             inner = {s: read(form[s]) if s in form else {} for s in conditions.slots}
@@ -122,92 +140,107 @@ def _uses(
 # --- to second order -----------------------------------------------------------------------------
 
 
-def _squared(
-    conditions: OrderConditions, error: StartError, first: list[Number], below: int
+def _quadratic_order(
+    conditions: OrderConditions, error: StartError, vector: list[Number], bound: int
 ) -> tuple[int, bool] | None:
-    """What the mean of F''(e, e) leaves, where that is below an order; None where it is not.
+    """The order that the mean of F''(e, e) leaves; None if it is not less than `bound`.
 
-    For an error of size 1 all further derivatives count as much: where the second ones cancel,
-    nothing better is said than that.
+    For an error of size 1 higher derivatives contribute as much. If the second derivatives cancel,
+    the order is then said to be 0 or more.
     """
-    values = eigenvalues(conditions.matrix())
-    swings = any(abs(v) > 1 - NEAR and abs(v - 1) > NEAR for v in values)
-    if 2 * error.power + (0 if swings else 1) >= below:
+    values = eigenvalues(conditions.step_matrix())
+    oscillates = any(
+        abs(v) > 1 - EIGENVALUE_TOLERANCE and abs(v - 1) > EIGENVALUE_TOLERANCE for v in values
+    )
+    if 2 * error.power + (0 if oscillates else 1) >= bound:
         return None
-    size, powers = len(first), _powers(conditions)
-    start = [a * b for a, b in product(first, first)] + [0] * (size * len(powers))
-    all_values = [a * b for a, b in product(values, values)] + values * len(powers)
+    size, powers = len(vector), _extra_powers(conditions)
+    start = [a * b for a, b in product(vector, vector)] + [0] * (size * len(powers))
+    joint_eigenvalues = [a * b for a, b in product(values, values)] + values * len(powers)
     orders: list[int] = []
-    for place in error.above:
-        matrix = _squares(conditions, place)
+    for rate_argument in error.errors_above:
+        matrix = _quadratic_matrix(conditions, rate_argument)
         for k in powers:
-            begin = size * size + k * size
-            seen = [begin + i for i in _now(conditions)]
-            degree = growth_with(matrix, all_values, start, range(begin, begin + size), seen)
+            offset = size * size + k * size
+            newest = [offset + i for i in _newest_components(conditions)]
+            degree = growth_given_eigenvalues(
+                matrix, joint_eigenvalues, start, range(offset, offset + size), newest
+            )
             if degree is not None:
                 orders.append(2 * error.power + k - degree)
     if orders:
         return min(orders), error.power > 0
-    undamped = [_reads(conditions, place, values, first) for place in error.above]
-    return (0, True) if not error.power and any(undamped) else None
+    read_forever = [
+        _is_read_forever(conditions, rate_argument, values, vector)
+        for rate_argument in error.errors_above
+    ]
+    return (0, True) if not error.power and any(read_forever) else None
 
 
-def _squares(conditions: OrderConditions, place: Place) -> Matrix:
-    """One step of e ⊗ e, and of what F''(e, e) adds to the values at several powers of h."""
-    powers, once = _powers(conditions), conditions.matrix()
-    size = len(once)
+def _quadratic_matrix(conditions: OrderConditions, rate_argument: RateArgument) -> Matrix:
+    """The matrix of a step for e ⊗ e, followed by what F''(e, e) adds at several powers of h."""
+    powers, matrix = _extra_powers(conditions), conditions.step_matrix()
+    size = len(matrix)
     pairs = list(product(range(size), range(size)))
-    twice = [[once[i][k] * once[j][m] for k, m in pairs] for i, j in pairs]
-    blocks = [[twice, *[_zeros(size * size, size)] * len(powers)]]
-    for i, own in enumerate(_lower([conditions.matrix(k) for k in powers])):
-        blocks.append([_second_derivative(conditions, place, i), *own])
-    return _whole(blocks)
+    squared = [[matrix[i][k] * matrix[j][m] for k, m in pairs] for i, j in pairs]
+    blocks = [[squared, *[_zeros(size * size, size)] * len(powers)]]
+    for i, own in enumerate(_block_lower_triangular([conditions.step_matrix(k) for k in powers])):
+        blocks.append([_second_derivative(conditions, rate_argument, i), *own])
+    return _assembled(blocks)
 
 
-def _second_derivative(conditions: OrderConditions, place: Place, power: int) -> Matrix:
-    """What F''(e, e) adds to each value, for e in the stored values, at a power of h."""
+def _second_derivative(
+    conditions: OrderConditions, rate_argument: RateArgument, power: int
+) -> Matrix:
+    """The matrix from e ⊗ e to what F''(e, e) adds to each stored value, at a power of h."""
     pairs = list(product(range(len(conditions.slots)), repeat=2))
     rows: Matrix = []
     for to in conditions.slots:
         uses = [
-            (outer.get(power, 0), [_near(inner, slot) for slot in conditions.slots])
-            for outer, inner in _uses(conditions, to, place)
+            (outer.get(power, 0), [_factor_at_zero(inner, slot) for slot in conditions.slots])
+            for outer, inner in _uses(conditions, to, rate_argument)
         ]
         rows.append([sum(factor * near[i] * near[j] for factor, near in uses) for i, j in pairs])
     return rows
 
 
-def _reads(
-    conditions: OrderConditions, place: Place, values: list[Number], first: list[Number]
+def _is_read_forever(
+    conditions: OrderConditions,
+    rate_argument: RateArgument,
+    values: list[Number],
+    vector: list[Number],
 ) -> bool:
-    """Whether an argument of a right-hand side is off by an error for ever."""
-    matrix, last = [[*row, 0] for row in conditions.matrix()], [len(conditions.slots)]
+    """Whether an error persists in an argument of a right-hand side."""
+    matrix, last = [[*row, 0] for row in conditions.step_matrix()], [len(conditions.slots)]
     for to in conditions.slots:
-        for _, inner in _uses(conditions, to, place):
-            watched = [*matrix, [*(_near(inner, slot) for slot in conditions.slots), 0]]
-            if growth_with(watched, [*values, 0], [*first, 0], last, last) is not None:
+        for _, inner in _uses(conditions, to, rate_argument):
+            augmented = [*matrix, [*(_factor_at_zero(inner, slot) for slot in conditions.slots), 0]]
+            if (
+                growth_given_eigenvalues(augmented, [*values, 0], [*vector, 0], last, last)
+                is not None
+            ):
                 return True
     return False
 
 
-def _near(factors: Mapping[Slot, Powers], slot: Slot) -> Number:
-    """The factor of a stored value at h = 0."""
+def _factor_at_zero(factors: Mapping[Slot, PowerSeries], slot: Slot) -> Number:
+    """The coefficient of a stored value at h = 0."""
     return factors[slot].get(0, 0)
 
 
-def _lower(matrices: list[Matrix]) -> list[list[Matrix]]:
-    """The blocks with one matrix on the diagonal, the next below it, and so on."""
+def _block_lower_triangular(matrices: list[Matrix]) -> list[list[Matrix]]:
+    """A block Toeplitz matrix: the first matrix on the diagonal, the next below it, and so on."""
     zero = _zeros(len(matrices[0]), len(matrices[0][0]))
-    places = range(len(matrices))
-    return [[matrices[i - j] if j <= i else zero for j in places] for i in places]
+    indices = range(len(matrices))
+    return [[matrices[i - j] if j <= i else zero for j in indices] for i in indices]
 
 
 def _zeros(rows: int, columns: int) -> Matrix:
     return [[0] * columns for _ in range(rows)]
 
 
-def _whole(blocks: list[list[Matrix]]) -> Matrix:
-    """The matrix that is made of blocks."""
+def _assembled(blocks: list[list[Matrix]]) -> Matrix:
+    """One matrix from blocks."""
     return [
         [entry for block in row for entry in block[i]] for row in blocks for i in range(len(row[0]))
     ]

@@ -1,25 +1,31 @@
-"""What the start lines do to the order: an error that is made once, and carried along.
+"""Whether errors of the start lines reduce the order of a scheme.
 
-An error h^q in the values of the beginning costs nothing where the step forgets it, moves the
-solution by h^q where it has a part in the eigenvalue 1 of the one-step matrix at h = 0, and counts
-in full where the unknown itself oscillates with it. What is forgotten, or swings unseen, has
-entered right-hand sides in the meantime (`start_effect.py`).
+An error of size h^q in the values before the first step is made only once. It changes the solution
+by h^q if it has a part that belongs to the eigenvalue 1 of the one-step matrix at h = 0, or if an
+unknown of the equations itself oscillates with it. An error that decays, or that oscillates in
+other values only, has still entered right-hand sides in the meantime (`start_effect.py`).
 """
 
 from dataclasses import dataclass
 
-from odenet.derive.h_series import NoSeries, Powers, add
+from odenet.derive.h_series import NoSeries, PowerSeries, add
 from odenet.derive.order_conditions import OrderConditions
-from odenet.derive.start_effect import StartError, effect
-from odenet.derive.text import notation
-from odenet.derive.trees import Key, moving
+from odenet.derive.scheme_notation import scheme_notation
+from odenet.derive.start_effect import StartError, order_left
+from odenet.derive.trees import Tree, has_velocity_leaf
 from odenet.model.expressions.expr import Slot
 from odenet.model.typed.scheme import Scheme
 
 
 @dataclass(frozen=True)
-class _Reached:
-    """The order that is left, whether it may be more, and the value that is off."""
+class _OrderLeft:
+    """The order that a start line leaves.
+
+    Args:
+        order: the order.
+        at_least: whether it may be higher.
+        slot: the value that the start line sets.
+    """
 
     order: int
     at_least: bool
@@ -27,62 +33,88 @@ class _Reached:
 
 
 def start_note(conditions: OrderConditions, order: int) -> str:
-    """Whether the values before the first step are too far off for the order of the steps."""
-    reached = None
-    for weight in range(order + conditions.lightest + 1):
-        for key in conditions.forest.keys(weight):
-            if moving(key):
+    """To which order the start lines reduce that of the steps, as a sentence; empty if they do not.
+
+    Args:
+        conditions: of the scheme.
+        order: of the steps.
+    """
+    worst = None
+    for weight in range(order + conditions.power_deficit + 1):
+        for tree in conditions.forest.trees(weight):
+            if has_velocity_leaf(tree):
                 continue
             try:
-                found = _reached(conditions, key, order if reached is None else reached.order)
+                found = _order_left(conditions, tree, order if worst is None else worst.order)
             except NoSeries as error:
-                place = notation(conditions.scheme).quote(error.node) if error.node else "a start"
+                place = (
+                    scheme_notation(conditions.scheme).quote(error.node)
+                    if error.node
+                    else "a start"
+                )
                 return f"nothing is known of the start from `{place}`: {error.reason}"
-            reached = found or reached
-    if reached is None:
+            worst = found or worst
+    if worst is None:
         return ""
-    return followed(conditions.scheme, reached.slot, reached.order, reached.at_least)
+    return start_line_note(conditions.scheme, worst.slot, worst.order, worst.at_least)
 
 
-def followed(scheme: Scheme, slot: Slot, order: int, at_least: bool = False) -> str:
-    """The note on the start line of a value that leaves an order."""
-    shown = notation(scheme)
+def start_line_note(scheme: Scheme, slot: Slot, order: int, at_least: bool = False) -> str:
+    """The sentence that a start line reduces the order.
+
+    Args:
+        scheme: as parsed.
+        slot: the value that the start line sets.
+        order: what is left.
+        at_least: whether it may be higher.
+    """
+    shown = scheme_notation(scheme)
     value = shown.quote(dict(scheme.starts)[slot]).replace("[n]", "[0]")
     line = f"start {shown.name(slot.name)}[{slot.offset}] = {value}"
     limit = f"at least order {order}" if at_least else f"order {order} only"
     return f"with `{line}` the equation's solution is followed to {limit}"
 
 
-def _reached(conditions: OrderConditions, key: Key, below: int) -> _Reached | None:
-    """The order that the errors on one tree leave, if it is below another."""
-    off = {slot: _off(conditions, slot, key) for slot in conditions.slots}
+def _order_left(conditions: OrderConditions, tree: Tree, bound: int) -> _OrderLeft | None:
+    """The order that the errors on one tree leave, if it is less than `bound`."""
+    errors = {slot: _start_error(conditions, slot, tree) for slot in conditions.slots}
     best = None
-    for power in sorted({k for powers in off.values() for k in powers}):
-        if power >= below + max(p.order for p in conditions.scheme.patterns):
+    for power in sorted({k for powers in errors.values() for k in powers}):
+        if power >= bound + max(p.order for p in conditions.scheme.patterns):
             break
-        slot = next(s for s in conditions.slots if s in conditions.starts and power in off[s])
-        found = effect(conditions, StartError(key, power, off, _above(conditions, key)), below)
-        if found[0] < below:
-            below = found[0]
-            best = _Reached(max(found[0], 0), found[1], slot)
+        slot = next(
+            s for s in conditions.slots if s in conditions.start_lines and power in errors[s]
+        )
+        found = order_left(
+            conditions, StartError(tree, power, errors, _errors_above(conditions, tree)), bound
+        )
+        if found[0] < bound:
+            bound = found[0]
+            best = _OrderLeft(max(found[0], 0), found[1], slot)
     return best
 
 
-def _above(conditions: OrderConditions, key: Key) -> dict[tuple[str, int], dict[Slot, Powers]]:
-    """(Right-hand side, argument) -> how far the start lines are off on the tree above a tree."""
-    found: dict[tuple[str, int], dict[Slot, Powers]] = {}
-    for function, pattern in conditions.forest.of_function.items():
-        for place, name in enumerate(pattern.reads):
-            if isinstance(key, str):
-                found[function, place] = {slot: {} for slot in conditions.slots}
-            elif conditions.forest.variable(key) == name:
-                tree = (function, ((place, key),))
-                found[function, place] = {s: _off(conditions, s, tree) for s in conditions.slots}
+def _errors_above(
+    conditions: OrderConditions, tree: Tree
+) -> dict[tuple[str, int], dict[Slot, PowerSeries]]:
+    """(Right-hand side F, argument) -> the errors of the start lines on F'(tree)."""
+    found: dict[tuple[str, int], dict[Slot, PowerSeries]] = {}
+    for function, pattern in conditions.forest.pattern_of_function.items():
+        for argument, name in enumerate(pattern.reads):
+            if isinstance(tree, str):
+                found[function, argument] = {slot: {} for slot in conditions.slots}
+            elif conditions.forest.variable(tree) == name:
+                tree_above = (function, ((argument, tree),))
+                found[function, argument] = {
+                    s: _start_error(conditions, s, tree_above) for s in conditions.slots
+                }
     return found
 
 
-def _off(conditions: OrderConditions, slot: Slot, key: Key) -> Powers:
-    """How far a start line is from the solution."""
-    if slot not in conditions.starts:
+def _start_error(conditions: OrderConditions, slot: Slot, tree: Tree) -> PowerSeries:
+    """The error of a start line on a tree; zero for a value without one."""
+    if slot not in conditions.start_lines:
         return {}
-    return add(conditions.begin(slot, key), conditions.stored(slot, key), -1)
+    return add(
+        conditions.start_coefficient(slot, tree), conditions.solution_coefficient(slot, tree), -1
+    )

@@ -1,95 +1,111 @@
-"""The values of one step as series over trees, read from its linear forms."""
+"""The values of one step as series over trees (B-series), from its linear forms."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from sympy.polys.fields import FracElement
 
-from odenet.derive.h_series import NoSeries, Powers, add, multiply
+from odenet.derive.cached_method import cached_method
+from odenet.derive.h_series import NoSeries, PowerSeries, add, multiply
 from odenet.derive.linear_forms import Algebra, Form
 from odenet.derive.linear_forms import add as plus
-from odenet.derive.remembered import remembered
-from odenet.derive.trees import Forest, Key
+from odenet.derive.trees import Forest, Tree
 from odenet.model.expressions.expr import Slot
 
 
 @dataclass(eq=False)
 class StepSeries:
-    """The coefficient of any form on any tree, from those of the stored values.
+    """Computes the coefficient of any linear form on any tree, from those of the stored values.
 
     Args:
-        algebra: the right-hand sides that forms name.
+        algebra: has the right-hand sides that occur in forms.
         forest: the trees.
-        read: a coefficient of the scheme as a power series in h.
-        stored: the coefficient of a stored value on a tree.
-        limit: the highest power of h that is kept.
+        to_series: gives a coefficient of the scheme as a power series in h.
+        stored_coefficient: gives the coefficient of a stored value on a tree.
+        max_degree: the highest power of h that is kept.
     """
 
     algebra: Algebra
     forest: Forest
-    read: Callable[[FracElement], Powers]
-    stored: Callable[[Slot, Key], Powers]
-    limit: int
+    to_series: Callable[[FracElement], PowerSeries]
+    stored_coefficient: Callable[[Slot, Tree], PowerSeries]
+    max_degree: int
 
-    def value(self, form: Form, key: Key) -> Powers:
+    def coefficient(self, form: Form, tree: Tree) -> PowerSeries:
         """A form's coefficient on a tree.
 
         Raises:
             NoSeries: a right-hand side is evaluated away from the solution.
         """
-        total: Powers = {}
-        for name, factor in form.items():
-            inner = self._rate(name, key) if isinstance(name, int) else self.stored(name, key)
+        total: PowerSeries = {}
+        for element, factor in form.items():
+            inner = (
+                self._rate_coefficient(element, tree)
+                if isinstance(element, int)
+                else self.stored_coefficient(element, tree)
+            )
             if inner:
-                total = add(total, multiply(self.read(factor), inner, self.limit))
+                total = add(total, multiply(self.to_series(factor), inner, self.max_degree))
         return total
 
-    @remembered
-    def _rate(self, index: int, key: Key) -> Powers:
-        """F(value) has on [t1 … tk] the coefficient a(t1) … a(tk)."""
+    @cached_method
+    def _rate_coefficient(self, index: int, tree: Tree) -> PowerSeries:
+        """A right-hand side's coefficient: for F(value) on [t1 … tk] it is a(t1) … a(tk)."""
         atom = self.algebra.atoms[index]
-        if isinstance(key, str) or key[0] != atom.function:
+        if isinstance(tree, str) or tree[0] != atom.function:
             return {}
-        self._check_near(index)
-        found: Powers = {0: 1}
-        for place, child in key[1]:
-            inner = self._argument(index, place, child)
+        self._check_tends_to_unknown(index)
+        found: PowerSeries = {0: 1}
+        for argument, child in tree[1]:
+            inner = self._argument_coefficient(index, argument, child)
             if inner and min(inner) < self.forest.weight(child):
-                where = atom.operands[place]
-                raise NoSeries("this moves by more than a multiple of h in a step", where)
-            found = multiply(found, inner, self.limit)
+                operand = atom.operands[argument]
+                raise NoSeries("this moves by more than a multiple of h in a step", operand)
+            found = multiply(found, inner, self.max_degree)
             if not found:
                 break
         return found
 
-    @remembered
-    def _argument(self, index: int, place: int, key: Key) -> Powers:
-        """An argument's coefficient: that of the stage before, and what the stages differ in."""
-        before, change = self._change(index, place)
-        found = self.value(change, key)
-        return found if before is None else add(found, self._argument(before, place, key))
+    @cached_method
+    def _argument_coefficient(self, index: int, argument: int, tree: Tree) -> PowerSeries:
+        """An argument's coefficient.
 
-    @remembered
-    def _change(self, index: int, place: int) -> tuple[int | None, Form]:
+        It is that of an earlier stage plus that of the difference, if the difference is shorter.
+        """
+        earlier, change = self._change_from_earlier(index, argument)
+        found = self.coefficient(change, tree)
+        return (
+            found
+            if earlier is None
+            else add(found, self._argument_coefficient(earlier, argument, tree))
+        )
+
+    @cached_method
+    def _change_from_earlier(self, index: int, argument: int) -> tuple[int | None, Form]:
+        """An earlier atom of the same function, if it helps, and an argument's difference to it."""
         atoms = self.algebra.atoms
-        form = atoms[index].arguments[place]
+        form = atoms[index].arguments[argument]
         for other in reversed(range(index)):
             if atoms[other].function == atoms[index].function:
-                change = plus(form, atoms[other].arguments[place], -1)
+                change = plus(form, atoms[other].arguments[argument], -1)
                 return (other, change) if len(change) < len(form) else (None, form)
         return None, form
 
-    @remembered
-    def _check_near(self, index: int) -> None:
-        """Every argument has to be the unknown that is there, and a sum of rates."""
+    @cached_method
+    def _check_tends_to_unknown(self, index: int) -> None:
+        """Check that every argument is its unknown plus a sum of right-hand sides.
+
+        Raises:
+            NoSeries: it is not.
+        """
         atom = self.algebra.atoms[index]
-        reads = self.forest.of_function[atom.function].reads
-        for place, name in enumerate(reads):
-            for other in self.forest.of_variable:
-                found = self._argument(index, place, other)
+        reads = self.forest.pattern_of_function[atom.function].reads
+        for argument, name in enumerate(reads):
+            for other in self.forest.pattern_of_variable:
+                found = self._argument_coefficient(index, argument, other)
                 if found == ({0: 1} if other == name else {}):
                     continue
-                where = atom.operands[place]
+                operand = atom.operands[argument]
                 if found.get(0, 0) != (1 if other == name else 0) or min(found) < 0:
-                    raise NoSeries(f"this does not tend to {name} as h tends to 0", where)
-                raise NoSeries(f"this is not {name} and a sum of right-hand sides", where)
+                    raise NoSeries(f"this does not tend to {name} as h tends to 0", operand)
+                raise NoSeries(f"this is not {name} and a sum of right-hand sides", operand)

@@ -1,14 +1,13 @@
-"""At which time a scheme evaluates each right-hand side.
+"""The times at which a scheme evaluates its right-hand sides, written into its text.
 
-The time is one more unknown of the equations, with t' = 1 (t'' = 0 for a scheme of second order).
-What a right-hand side is handed for it follows from the text, as what it is handed for a state
-does: it is `t + k h` in Y[n+k], and what the lines make of that in stages and `aux` unknowns. So a
-Runge-Kutta stage sees t + c h, and a kick after a drift the time after the drift. A pattern that
-reads only another group's states, F(Z), finds the time in that group.
+The time is treated as one more unknown, with t' = 1 (t'' = 0 for second-order equations). It is
+t + k h in Y[n+k], and the lines of the scheme determine it in stages and `aux` unknowns, which are
+the scheme's own. So a Runge-Kutta stage has t + c h. A right-hand side that reads only the other
+unknown, F(Z), takes the time of that unknown.
 
-Each summand of Y' = F(Y) + G(Y) has a time of its own, which passes by that summand alone: the
-unknowns s and t with (s', t') = (1, 0) + (0, 1), where F reads s and G reads t. Both are the time
-at the end of a step, and the order is that of the splitting (Blanes and Moan 2001, Splitting
+For a splitting, Y' = F(Y) + G(Y), each summand has its own time, which only that summand advances:
+unknowns s and t with (s', t') = (1, 0) + (0, 1), where F depends on s and G on t. At the end of a
+step both are the same, and the order is that of the splitting (Blanes and Moan 2001, Splitting
 methods for non-autonomous Hamiltonian equations).
 """
 
@@ -19,7 +18,7 @@ from itertools import product
 from sympy.polys.fields import FracElement
 
 from odenet.derive import to_expr
-from odenet.derive.clock import ONE, Clock, Key, NoTime, T, without_decays
+from odenet.derive.clock import ONE, Clock, Monomial, NoTime, T, without_decays
 from odenet.derive.coefficients import Scalars, UnknownPower
 from odenet.diagnostics import SpecError
 from odenet.model.expressions import expr
@@ -30,51 +29,54 @@ from odenet.model.typed.scheme import Scheme, Update
 
 
 def with_times(model: Model) -> Model:
-    """The model with a scheme whose right-hand sides say when they are evaluated.
+    """The model with the time of evaluation in every right-hand side of its scheme.
 
     Raises:
-        SpecError: the scheme has no step size, or does not say it.
+        SpecError: the scheme has no step size, or does not determine these times.
     """
-    read = model.first_time_node
-    if read is None or model.discretisation_or_none is None:
+    time_node = model.first_time_node
+    if time_node is None or model.discretisation_or_none is None:
         return model
     scheme = model.scheme
     if not scheme.uses_step_size:
         message = f"`t` is n h at step n, and {scheme.name} has no step size h"
         help_ = "take a scheme with an h, or write what changes with the step as a `param`"
-        raise SpecError.of("no-time", message, read.span, help_)
+        raise SpecError.of("no-time", message, time_node.span, help_)
     if scheme.foreign_node is not None:
         message = f"the steps of {scheme.name} are not those of the equations, and have no time `t`"
         help_ = "take a scheme without `exp(…)` of fields and maps, or write a `param` for `t`"
-        raise SpecError.of("no-time", message, read.span, help_)
+        raise SpecError.of("no-time", message, time_node.span, help_)
     varying = frozenset(model.discretisation.varying)
-    timed = _timed(scheme, varying)
-    if timed is None:
-        message, help_ = _untimed(scheme, varying)
-        raise SpecError.of("no-time", message, read.span, help_)
-    chosen = replace(model.discretisation, scheme=timed, starts=timed.starts)
+    annotated = _with_evaluation_times(scheme, varying)
+    if annotated is None:
+        message, help_ = _why_no_times(scheme, varying)
+        raise SpecError.of("no-time", message, time_node.span, help_)
+    chosen = replace(model.discretisation, scheme=annotated, starts=annotated.starts)
     return replace(model, discretisation_or_none=chosen)
 
 
-def _timed(scheme: Scheme, varying: frozenset[str]) -> Scheme | None:
-    """With `let`s as symbols of their own, which print as the author's, or else written out."""
+def _with_evaluation_times(scheme: Scheme, varying: frozenset[str]) -> Scheme | None:
+    """The scheme with times; None if they cannot be found.
+
+    The `let`s are kept as symbols, which print as the author wrote them, if that is possible.
+    """
     lets = tuple((name, without_decays(value, scheme.decays)) for name, value in scheme.lets)
-    still = replace(scheme, lets=lets)
+    undamped = replace(scheme, lets=lets)
     for expand in (False, True)[bool(varying) :]:
         try:
-            return Times(scheme, Scalars(still, expand), varying).annotated()
+            return TimeAnnotator(scheme, Scalars(undamped, expand), varying).annotated_scheme()
         except NoTime:
             continue
         except (SpecError, UnknownPower):
             if not scheme.decays:
                 raise
-            continue  # without its decay it divides by zero
+            continue  # without its decay the scheme divides by zero
     return None
 
 
-def _untimed(scheme: Scheme, varying: frozenset[str]) -> tuple[str, str]:
-    """Why a scheme has no times, and what to write."""
-    if varying and _timed(scheme, frozenset()) is not None:
+def _why_no_times(scheme: Scheme, varying: frozenset[str]) -> tuple[str, str]:
+    """Why a scheme has no times, and what the author could write instead."""
+    if varying and _with_evaluation_times(scheme, frozenset()) is not None:
         return (
             f"the times `t` of {scheme.name} are known where all steps are alike, and these differ",
             "write one number for all steps, or take a scheme that reads `[n]` alone",
@@ -96,12 +98,12 @@ def _untimed(scheme: Scheme, varying: frozenset[str]) -> tuple[str, str]:
 
 
 @dataclass
-class Times:
-    """Writes into a scheme's text when each right-hand side is evaluated.
+class TimeAnnotator:
+    """Writes the time of evaluation into every right-hand side of a scheme.
 
     Args:
-        scheme: its text.
-        scalars: the field of its numbers.
+        scheme: as parsed.
+        scalars: the field of its coefficients.
         varying: the constants that differ from step to step.
     """
 
@@ -112,53 +114,62 @@ class Times:
     def __post_init__(self) -> None:
         choices = product(*self.scheme.equations.values())
         self.clocks = [
-            Clock(self.scheme, self.scalars, frozenset(p.function for p in one), self.varying)
-            for one in choices
+            Clock(self.scheme, self.scalars, frozenset(p.function for p in patterns), self.varying)
+            for patterns in choices
         ]
 
-    def annotated(self) -> Scheme:
-        """The scheme with the time in every right-hand side; raises NoTime."""
-        starts: list[tuple[Slot, Node]] = []
-        for slot, value in self.scheme.starts:
-            starts.append((slot, self._marked(value, moving=False)))
-            self._follow(slot, value)
-        for clock in self.clocks:
-            clock.step()
-        updates: list[Update] = []
-        for update in self.scheme.updates:
-            updates.append(replace(update, value=self._marked(update.value, moving=True)))
-            self._follow(update.target, update.value)
-        return replace(self.scheme, starts=tuple(starts), updates=tuple(updates))
-
-    def _follow(self, target: Node, value: Node) -> None:
-        for clock in self.clocks:
-            clock.follow(target, value)
-
-    def _marked(self, node: Node, moving: bool) -> Node:
-        """A formula with the time in its right-hand sides, which is that of the start, or moves.
+    def annotated_scheme(self) -> Scheme:
+        """The scheme with times.
 
         Raises:
-            NoTime: it is neither t nor a constant from it, or by another part of a right-hand
-                side another.
+            NoTime: the text does not determine them.
         """
-        marked = map_children(node, partial(self._marked, moving=moving))
-        if not isinstance(marked, expr.Rate):
-            return marked
-        now, *others = [c.when(marked) for c in self.clocks if marked.function in c.moves]
-        if now is None or now.get(T) != (self.scalars.field.one if moving else None):
-            raise NoTime
-        if any(other != now for other in others):
-            raise NoTime
-        return replace(marked, time=self._shown(now))
+        starts: list[tuple[Slot, Node]] = []
+        for slot, value in self.scheme.starts:
+            starts.append((slot, self._annotated(value, in_step=False)))
+            self._read_line(slot, value)
+        for clock in self.clocks:
+            clock.begin_step()
+        updates: list[Update] = []
+        for update in self.scheme.updates:
+            updates.append(replace(update, value=self._annotated(update.value, in_step=True)))
+            self._read_line(update.target, update.value)
+        return replace(self.scheme, starts=tuple(starts), updates=tuple(updates))
 
-    def _shown(self, now: dict[Key, FracElement]) -> Node:
-        """`t + h/2`; in a start line a number."""
-        since = to_expr.scalar(
-            self.scalars.show(now[ONE] if ONE in now else self.scalars.field.zero)
+    def _read_line(self, target: Node, value: Node) -> None:
+        for clock in self.clocks:
+            clock.read_line(target, value)
+
+    def _annotated(self, node: Node, in_step: bool) -> Node:
+        """An expression with the time in its right-hand sides.
+
+        Args:
+            node: the expression.
+            in_step: whether it is in a line of the step, at t + c h, and not in a start line.
+
+        Raises:
+            NoTime: a time is not of this form, or differs between the summands of an equation.
+        """
+        annotated = map_children(node, partial(self._annotated, in_step=in_step))
+        if not isinstance(annotated, expr.Rate):
+            return annotated
+        time, *others = [
+            c.time_of(annotated) for c in self.clocks if annotated.function in c.advancing
+        ]
+        if time is None or time.get(T) != (self.scalars.fraction_field.one if in_step else None):
+            raise NoTime
+        if any(other != time for other in others):
+            raise NoTime
+        return replace(annotated, time=self._time_expression(time))
+
+    def _time_expression(self, time: dict[Monomial, FracElement]) -> Node:
+        """A time as an expression, such as `t + h/2`; in a start line without t."""
+        offset = to_expr.scalar(
+            self.scalars.to_sympy(time[ONE] if ONE in time else self.scalars.fraction_field.zero)
         )
-        if T not in now:
-            return since
-        if ONE not in now:
+        if T not in time:
+            return offset
+        if ONE not in time:
             return expr.Time()
-        terms = since.terms if isinstance(since, expr.Sum) else ((1, since),)
+        terms = offset.terms if isinstance(offset, expr.Sum) else ((1, offset),)
         return expr.Sum(((1, expr.Time()), *terms))

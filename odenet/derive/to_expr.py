@@ -1,4 +1,8 @@
-"""Back from algebra to expressions of the language, which print and compile like the author's."""
+"""Conversion of sympy numbers and linear combinations to expressions of the language.
+
+The expressions print and compile like those in a file. A *field* in the language is an expression
+for values of a feature map.
+"""
 
 from collections.abc import Callable, Iterable
 from fractions import Fraction
@@ -14,7 +18,7 @@ from odenet.model.expressions.fold import map_children, product_of, sum_of
 
 
 def scalar(value: Any) -> Node:
-    """A number or a rational function of constants as a scalar expression."""
+    """A sympy number or rational function of constants as a scalar expression."""
     if isinstance(value, sympy.Rational):
         fraction = Fraction(int(value.p), int(value.q))
         return expr.Number(fraction, str(fraction))
@@ -34,7 +38,7 @@ def scalar(value: Any) -> Node:
 
 
 def _negative(value: Any) -> bool:
-    """Whether a term is written with a minus sign."""
+    """Whether a sympy term is printed with a minus sign."""
     return bool(value.as_coeff_Mul()[0] < 0)
 
 
@@ -43,7 +47,7 @@ def _signed(value: Any) -> tuple[int, Node]:
 
 
 def _plus_first(terms: list[tuple[int, Node]]) -> tuple[tuple[int, Node], ...]:
-    """Terms so ordered that a sum begins with one that is added, if there is one."""
+    """(sign, term) pairs, with a positive one first if there is any."""
     negative = terms[:1] and terms[0][0] < 0
     return tuple(sorted(terms, key=lambda term: -term[0]) if negative else terms)
 
@@ -52,7 +56,7 @@ def _fraction(value: sympy.Mul) -> Node:
     """A product as a numerator over one denominator, with the sign in front."""
     if _negative(value):
         return expr.Sum(((-1, scalar(-value)),))
-    # numbers, then constants, then the step size, as in 2 c1 h
+    # order: numbers, constants, step size, as in 2 c1 h
     factors = sorted(value.as_ordered_factors(), key=lambda factor: factor.has(H))
     parts = [(f, 1) if isinstance(f, sympy.exp) else f.as_numer_denom() for f in factors]
     numerators, denominators = ([part[i] for part in parts] for i in (0, 1))
@@ -63,31 +67,31 @@ def _fraction(value: sympy.Mul) -> Node:
 
 
 def combination(terms: Iterable[tuple[int, sympy.Expr, Node]]) -> Node:
-    """Σ sign * coefficient * field; the zero field when there are no terms."""
+    """Σ sign * coefficient * field as an expression; the zero field if there are no terms."""
     found: list[tuple[int, Node]] = []
-    for sign, coefficient, field in terms:
+    for sign, coefficient, operand in terms:
         if _negative(coefficient):
             sign, coefficient = -sign, -coefficient
-        value = field if coefficient == 1 else expr.Product(scalar(coefficient), field)
+        value = operand if coefficient == 1 else expr.Product(scalar(coefficient), operand)
         found.append((sign, value))
     return sum_of(_plus_first(found))
 
 
 def scaled(value: Node, exponents: Iterable[Node]) -> Node:
-    """The field times the exponentials of others, element by element."""
+    """A field times the exponentials of other fields, element by element."""
     for exponent in reversed(list(exponents)):
         value = expr.Hadamard(expr.ElementwiseExp(exponent), value)
     return value
 
 
 def negated(node: Node) -> Node:
-    """The field with the other sign; each term of a sum changes its sign."""
+    """The negative of a field; in a sum each term changes its sign."""
     terms = node.terms if isinstance(node, expr.Sum) else ((1, node),)
     return sum_of(_plus_first([(-sign, term) for sign, term in terms]))
 
 
 def substitute(node: Node, replace: Callable[[expr.Slot], Node]) -> Node:
-    """A field expression with its slots replaced."""
+    """A field expression with its slots replaced by a function."""
     if isinstance(node, expr.Slot):
         return replace(node)
     return map_children(node, partial(substitute, replace=replace))

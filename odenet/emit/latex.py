@@ -1,7 +1,7 @@
 """The equations and the step of a program as LaTeX."""
 
 from odenet.derive import Derivation
-from odenet.derive.text import notation
+from odenet.derive.scheme_notation import scheme_notation
 from odenet.model.typed.notation import LATEX
 from odenet.model.typed.program import Model
 from odenet.model.typed.scheme import Scheme
@@ -33,7 +33,7 @@ def rule(scheme: Scheme) -> str:
 
 def inverse(derivation: Derivation) -> str:
     """The lines of the inverse step, aligned; of a derivation that has one."""
-    shown = notation(derivation.scheme, latex=True)
+    shown = scheme_notation(derivation.scheme, latex=True)
     lines = derivation.inverse or ()
     return aligned([f"{shown.show(u.target)} &= {shown.show(u.value)}" for u in lines])
 

@@ -4,7 +4,7 @@ from html import escape
 
 from odenet.analyse.claims import VERDICT_MARKS, ClaimResult
 from odenet.analyse.facts import Facts
-from odenet.derive.describe import why_not_undone
+from odenet.derive.describe import why_no_inverse
 from odenet.emit import latex, notation
 from odenet.emit.mathml import mathml
 from odenet.model.fitting.fit import for_line
@@ -28,7 +28,7 @@ def as_html(facts: Facts, claims: list[ClaimResult]) -> str:
         by = f"{notation.discretisation(model)}, for {for_line(model.scheme)}"
         parts.append(_line(f"Discretised by {by}:"))
         parts.append(_formula(latex.rule(model.scheme)))
-        why = why_not_undone(derivation)
+        why = why_no_inverse(derivation)
         parts.append(_line(f"Not reversible: {why}." if why else "Undone line by line:"))
         parts += [] if why else [_formula(latex.inverse(derivation))]
         parts += [_line(fact) for fact in derivation.summary() if not fact.startswith("Not rev")]

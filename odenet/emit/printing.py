@@ -171,7 +171,7 @@ def _scheme_row(name: str) -> dict[str, Any]:
         "symmetric": _symmetry(derivation),
         "volume": plain["volume"] or "-",
         "needs": ", ".join(conditions(derivation)) or "-",
-        "solves": derivation.accuracy.equations,
+        "solves": derivation.accuracy.solved_equations,
         "parasitic": derivation.accuracy.parasitic,
         "start": derivation.accuracy.note,
         "why not reversible": derivation.obstacle.message if derivation.obstacle else "",

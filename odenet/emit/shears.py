@@ -63,14 +63,16 @@ class ShearWriter:
             text = "An exponent; the value is multiplied by its exponential."
             exponents = (self._exponent(node, i, text) for node in shear.exponents)
             parts.append(f"exponents={tuple_code(exponents)}")
-        if shear.adds:
+        if shear.linear_terms:
             adds = (
                 f'({self._coefficient(c)}, "{self.frame.variable(s.name, s.offset, i)}")'
-                for c, s in shear.adds
+                for c, s in shear.linear_terms
             )
             parts.append(f"adds={tuple_code(adds)}")
-        if shear.rates:
-            parts.append(f"terms={tuple_code(self._term(c, rate, i) for c, rate in shear.rates)}")
+        if shear.rate_terms:
+            parts.append(
+                f"terms={tuple_code(self._term(c, rate, i) for c, rate in shear.rate_terms)}"
+            )
         return f"Shear({', '.join(parts)})"
 
     def _exponent(self, node: expr.Node, i: int, docstring: str) -> str:

@@ -7,7 +7,7 @@ from odenet.analyse.scheme_on_dynamics import (
     scheme_stability,
     tested_certificate,
 )
-from odenet.derive import Axis
+from odenet.derive import AxisStability
 from odenet.emit.expressions import PRODUCT, SUM, Code, Printer, keywords, number
 from odenet.emit.frame import Frame
 from odenet.emit.step import unpack
@@ -25,7 +25,7 @@ def stability_limit(facts: Facts) -> float | None:
     return axis.limit if axis is not None and 0 < axis.limit < float("inf") else None
 
 
-def certified_axis(facts: Facts) -> Axis | None:
+def certified_axis(facts: Facts) -> AxisStability | None:
     """The stability on the axis that the spectrum is proved to lie on; None if it is on none."""
     model = facts.model
     stability = scheme_stability(model, facts.derivation)
@@ -39,8 +39,8 @@ def certified_axis(facts: Facts) -> Axis | None:
     groups = model.discretisation.groups
     certificate = tested_certificate(model, facts.certificate, model.scheme, groups)
     if certificate.verdict == "imaginary":
-        return tested.imaginary
-    return tested.real if certificate.verdict == "real" else None
+        return tested.imaginary_axis
+    return tested.real_axis if certificate.verdict == "real" else None
 
 
 class SpectrumWriter:

@@ -101,7 +101,7 @@ class StepWriter:
     def _inverse_shear(self, shear: Shear, printer: StepPrinter, shifted: str, i: int) -> str:
         """`(held - adds - rates) / (scale * exp(…))`, with the scale ±1 written out."""
         code_of = printer.constant
-        parts = (*shear.adds, *shear.rates)
+        parts = (*shear.linear_terms, *shear.rate_terms)
         terms = [(self._coefficient(c, code_of), printer(part, i)) for c, part in parts]
         products = [_scaled(c, code) for c, code in terms]
         divisors = [printer(expr.ElementwiseExp(node), i) for node in shear.exponents]

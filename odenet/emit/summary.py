@@ -54,7 +54,9 @@ def _limit(facts: Facts) -> str:
     if isinstance(axes, str):
         return f"none is known: {axes}"
     exact_range = step_matrix_stability(model)
-    limits = [axis.short for axis in axes] + ([] if exact_range is None else [str(exact_range)])
+    limits = [axis.short_sentence for axis in axes] + (
+        [] if exact_range is None else [str(exact_range)]
+    )
     return "; ".join([*limits, *differing_steps(model)])
 
 
@@ -72,6 +74,6 @@ def _round_trip(model: Model, derivation: Derivation) -> str:
     where = f"({round_trip.axis.variable} ≤ {round_trip.axis_bound:.3g})"
     if not error <= VISIBLE_DRIFT:
         return f"{steps} are undone too coarsely to train by in float32, ≈ {error:.0e} {where}"
-    bfloat16_error = round_trip.error.times(EPS["bfloat16"] / EPS["float32"]).estimate
+    bfloat16_error = round_trip.error.scaled(EPS["bfloat16"] / EPS["float32"]).estimate
     bfloat16_note = "" if bfloat16_error <= VISIBLE_DRIFT else "; bfloat16 too coarse"
     return f"{steps} undone to ≈ {error:.0e} in float32 {where}{bfloat16_note}"

@@ -9,8 +9,8 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
-from odenet.derive import Axis
-from odenet.derive.stability import TestedScheme
+from odenet.derive import AxisStability
+from odenet.derive.stability import EquationStability
 from odenet.model.tables.losses import METRICS
 from odenet.report.svg import Drawing
 from odenet.training.figures import COLOURS, GREY
@@ -78,7 +78,7 @@ class Figure:
 
 
 def stability_figure(
-    tested: TestedScheme, points: Mapping[str, np.ndarray], weights: str
+    tested: EquationStability, points: Mapping[str, np.ndarray], weights: str
 ) -> Figure:
     """The region of stability in the complex plane of hλ, with the hλ of some weights as dots.
 
@@ -112,7 +112,7 @@ def stability_figure(
 
 
 def _draw_view(
-    axes: Axes, tested: TestedScheme, points: Mapping[str, np.ndarray], extent: float
+    axes: Axes, tested: EquationStability, points: Mapping[str, np.ndarray], extent: float
 ) -> None:
     """Draw the region and the points, in a square of twice `extent` around 0."""
     _draw_region(axes, tested, extent)
@@ -122,12 +122,12 @@ def _draw_view(
              xlim=(-extent, extent), ylim=(-extent, extent))  # fmt: skip
 
 
-def _tested_axes(tested: TestedScheme) -> list[Axis]:
+def _tested_axes(tested: EquationStability) -> list[AxisStability]:
     """The imaginary and the real axis, as far as limits of stability on them are known."""
-    return [axis for axis in (tested.imaginary, tested.real) if axis is not None]
+    return [axis for axis in (tested.imaginary_axis, tested.real_axis) if axis is not None]
 
 
-def _draw_region(axes: Axes, tested: TestedScheme, extent: float) -> None:
+def _draw_region(axes: Axes, tested: EquationStability, extent: float) -> None:
     """Draw the region, whose interior is empty for some schemes, and its intervals on the axes."""
     line = np.linspace(-extent, extent, GRID_POINTS)
     stable = tested.region(line[None, :] + 1j * line[:, None])
@@ -140,9 +140,9 @@ def _draw_region(axes: Axes, tested: TestedScheme, extent: float) -> None:
     for axis in _tested_axes(tested):
         for interval in axis.intervals:
             ends = np.array([float(interval.low), min(float(interval.high), 2 * extent)])
-            for y in (ends, -ends) if axis.where == "imaginary" else ():
+            for y in (ends, -ends) if axis.axis == "imaginary" else ():
                 axes.plot(0 * y, y, **thick)
-            if axis.where == "real":
+            if axis.axis == "real":
                 axes.plot(-ends, 0 * ends, **thick)
 
 

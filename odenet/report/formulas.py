@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 from odenet.analyse.claims import VERDICT_MARKS
 from odenet.compiler import Program
-from odenet.derive.describe import properties, why_not_undone
+from odenet.derive.describe import properties, why_no_inverse
 from odenet.emit import latex, notation
 from odenet.emit.mathml import mathml
 from odenet.emit.numerics import numerics
@@ -82,7 +82,7 @@ def formulas(program: Program) -> Formulas:
     if not program.discretised:
         return equations
     derivation = program.derivation
-    why = why_not_undone(derivation)
+    why = why_no_inverse(derivation)
     return replace(
         equations,
         discretisation=f"{notation.discretisation(model)}, for {for_line(model.scheme)}",

@@ -115,7 +115,7 @@ def stability_of_weights(program: Program, measurements: FlowMeasurements) -> Fi
     groups = model.discretisation.groups
     tested = (
         matching_test_equation(stability, model.scheme, model.dynamics, groups)
-        or stability.tested[-1]
+        or stability.per_equation[-1]
     )
     return stability_figure(tested, _points(model, measurements), measurements.subject)
 

@@ -137,10 +137,10 @@ def _scheme_stability(subject: PlotSubject) -> Figure:
     stability = derive(library_scheme(subject.name)).stability_at({})
     if isinstance(stability, str):
         raise _no_figure(subject, stability)
-    figures = [stability_figure(tested, {}, "") for tested in stability.tested]
+    figures = [stability_figure(tested, {}, "") for tested in stability.per_equation]
     panels = [
         replace(panel, title=tested.equation.text)
-        for figure, tested in zip(figures, stability.tested, strict=True)
+        for figure, tested in zip(figures, stability.per_equation, strict=True)
         for panel in figure.panels
     ]
     return Figure(

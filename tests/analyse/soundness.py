@@ -14,7 +14,7 @@ from random import Random
 import numpy as np
 
 from odenet.analyse import Certificate, certify
-from odenet.confirm import confirmed
+from odenet.confirm import confirmed_certificate
 from tests.analyse.checks import check
 from tests.analyse.specs import Drawn, model
 
@@ -27,7 +27,7 @@ def drawn(seed: int) -> Certificate:
         Disagreement: the compiler's own check does.
     """
     program = model(Drawn(Random(seed)).text())
-    certificate = confirmed(program, certify(program))
+    certificate = confirmed_certificate(program, certify(program))
     check(program, certificate, np.random.default_rng(seed))
     return certificate
 

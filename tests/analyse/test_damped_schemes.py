@@ -23,12 +23,12 @@ def program(name, h=0.2, system=None):
 def test_what_is_derived_of_them(name):
     compiled = program(name)
     derivation = compiled.derivation
-    assert derivation.reversible and derivation.symmetric and not derivation.violated({})
+    assert derivation.reversible and derivation.symmetric and not derivation.violated_conditions({})
     assert derivation.order_at(compiled.model.discretisation.constants).value == 2
     assert compiled.model.discretisation.constants == {"gamma": pytest.approx(0.3)}
     values = {"gamma": 0.3, "h": 0.2}
-    assert derivation.stability_at(values).imaginary.limit >= LIMITS[name]
-    assert derivation.bits(values) > 0 and compiled.warnings == []
+    assert derivation.stability_at(values).imaginary_axis.limit >= LIMITS[name]
+    assert derivation.bits_lost(values) > 0 and compiled.warnings == []
 
 
 @pytest.mark.parametrize("name", SYSTEMS)

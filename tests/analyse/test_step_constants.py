@@ -106,7 +106,7 @@ def test_the_limit_is_that_of_the_tightest_step():
     inside = [one.region(z) for one in single]
     assert (mixed.region(z) == np.logical_and.reduce(inside)).all()
     program = compiled("coupled_heun(λ = [0.9, 0.6, 0.8], h = 0.1)")
-    assert f"stability_limit = {mixed.imaginary.limit}" in program.source()
+    assert f"stability_limit = {mixed.imaginary_axis.limit}" in program.source()
     assert any("products of stable steps" in line for line in _numerics(program))
 
 

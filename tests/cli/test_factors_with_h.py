@@ -7,7 +7,7 @@ import pytest
 
 from odenet import cli
 from odenet.derive import Derivation, Order
-from odenet.derive.order import HIGHEST
+from odenet.derive.order import HIGHEST_ORDER
 
 DYNAMICS = """state Y
 param K : conv(3)
@@ -129,7 +129,9 @@ def test_a_refuted_order_names_the_violated_condition(odenet):
 def test_an_order_beyond_those_searched_is_open_and_not_refuted(odenet, monkeypatch):
     found = Derivation.order_at  # what is asked of the constants in use alone is answered otherwise
     monkeypatch.setattr(
-        Derivation, "order_at", lambda self, values: Order(HIGHEST) if values else found(self, {})
+        Derivation,
+        "order_at",
+        lambda self, values: Order(HIGHEST_ORDER) if values else found(self, {}),
     )
     text = spec("s(h = 0.1)", "Y[n+1] = Y[n] + h F(Y[n])", "order(9)", "order(8)")
     code, said = odenet("check", text, "--no-numeric")

@@ -11,11 +11,11 @@ import odenet
 from odenet.analyse import certificate, certify, energy, read_units, units
 from odenet.analyse.operator_algebra import ZERO_OPERATOR
 from odenet.analyse.units import System, Unit
-from odenet.confirm import Disagreement, confirmed
-from odenet.confirm.draw import Point, draw
-from odenet.confirm.dynamics import SEED
-from odenet.confirm.fields import Evaluation
-from odenet.confirm.unit_form import jacobian, rate
+from odenet.confirm import Disagreement, confirmed_certificate
+from odenet.confirm.dynamics import FIRST_SEED
+from odenet.confirm.evaluation import Evaluation
+from odenet.confirm.random_point import Point, draw_point
+from odenet.confirm.unit_form import jacobian, state_velocity
 from odenet.model.typed.program import Model
 from tests.analyse.specs import Drawn, model
 from tests.confirm.planting import plant
@@ -35,8 +35,8 @@ def caught(text: str) -> str:
     """What the numbers say against the certificate of a spec."""
     program = model(text)
     with pytest.raises(Disagreement) as found:
-        confirmed(program, certify(program))
-    assert found.value.seed >= SEED
+        confirmed_certificate(program, certify(program))
+    assert found.value.seed >= FIRST_SEED
     return str(found.value)
 
 
@@ -97,7 +97,9 @@ def test_a_verdict_that_eigenvalues_contradict_is_caught(text: str, wrong):
     program = model(text)
     right = certify(program)
     with pytest.raises(Disagreement, match="an eigenvalue"):
-        confirmed(program, certificate.Certificate(verdict=wrong, assumptions=right.assumptions))
+        confirmed_certificate(
+            program, certificate.Certificate(verdict=wrong, assumptions=right.assumptions)
+        )
 
 
 @pytest.mark.parametrize("change", ["matrix", "squares", "units"])
@@ -111,7 +113,7 @@ def test_a_proof_whose_matrices_do_not_fit_is_caught(change: str):
         "units": {"units": tuple(replace(u, column=dict(u.row)) for u in part.units)},
     }[change]
     with pytest.raises(Disagreement):
-        confirmed(program, replace(right, parts=(replace(part, **wrong),)))
+        confirmed_certificate(program, replace(right, parts=(replace(part, **wrong),)))
 
 
 def test_a_negative_slope_is_caught_where_monotonicity_is_used(monkeypatch: pytest.MonkeyPatch):
@@ -126,7 +128,7 @@ def test_a_negative_slope_is_caught_where_monotonicity_is_used(monkeypatch: pyte
 @pytest.mark.parametrize("file", SPECS, ids=lambda file: file.stem)
 def test_what_is_said_of_a_shipped_spec_is_confirmed(file: Path):
     program = odenet.load(file).model
-    assert confirmed(program, certify(program)) == certify(program)
+    assert confirmed_certificate(program, certify(program)) == certify(program)
 
 
 CONFIRMED = {
@@ -146,13 +148,13 @@ def test_a_proof_is_confirmed_under_its_assumptions(name: str):
     program = model(f"state Y\nparam K : conv(3)\n{CONFIRMED[name]}\n")
     right = certify(program)
     assert right.proved
-    assert confirmed(program, right) == right
+    assert confirmed_certificate(program, right) == right
 
 
 def test_what_has_no_numerical_model_is_open(monkeypatch: pytest.MonkeyPatch):
     program = model(HAMILTONIAN)
     monkeypatch.setattr(Evaluation, "_activate", _unknown)
-    found = confirmed(program, certify(program))
+    found = confirmed_certificate(program, certify(program))
     assert found.verdict == "open" and found.energy is None and not found.parts
     assert "not confirmed by numbers: planted" in found.reason
 
@@ -172,7 +174,7 @@ MIXED += "Y' = K^T gelu(N(K Z + b)) / 3 - g silu(Y)\nZ' = (d W - 2 I) elu(Y) + b
 @pytest.mark.parametrize("seed", [0, 1])
 def test_numbers_are_those_of_torch(text: str, seed: int):
     program = odenet.loads(text if "discretise" in text else f"{text}discretise euler(h = 0.1)\n")
-    point = draw(program.model, seed)
+    point = draw_point(program.model, seed)
     flow = (
         program.flow(point.channels * program.model.dynamics.input_parts, 1, space=1)
         .double()
@@ -189,7 +191,7 @@ def test_numbers_are_those_of_torch(text: str, seed: int):
         return torch.stack(flow.field((*states, *exogenous))[: len(states)])
 
     evaluation = Evaluation(program.model, point)
-    value = torch.tensor(rate(evaluation), dtype=torch.float64)
+    value = torch.tensor(state_velocity(evaluation), dtype=torch.float64)
     assert torch.allclose(field(states).reshape(-1), value)
     slope = torch.autograd.functional.jacobian(field, states).reshape(len(value), len(value))
     assert torch.allclose(slope, torch.tensor(jacobian(evaluation), dtype=torch.float64))
@@ -212,5 +214,5 @@ def test_a_gate_that_is_zero_at_many_points_raises_no_false_alarm():
         "Z' = W^T Y - W^T leaky_relu(0.2)(W Z) - 1/2 Z\n"
         "Y(0) = u\nZ(0) = u"
     )
-    found = confirmed(program, certify(program))
+    found = confirmed_certificate(program, certify(program))
     assert found.proved and found.parts

@@ -8,7 +8,7 @@ import pytest
 
 import odenet
 from odenet.confirm import Disagreement, NoNumbers
-from odenet.confirm.order import measure
+from odenet.confirm.measured_order import measure_slopes
 from odenet.confirm.problem import draw_problem
 from odenet.confirm.scheme import confirm_derivation, confirm_order
 from odenet.derive import Derivation, Order, derive
@@ -179,21 +179,21 @@ def test_the_solution_of_another_equation_has_no_order():
 
 def test_an_order_that_no_quick_measurement_sees_is_not_judged():
     with pytest.raises(NoNumbers, match="settles slowly"):
-        measure(SCHEMES["coupled_euler"], 3, {}, Random(1))
+        measure_slopes(SCHEMES["coupled_euler"], 3, {}, Random(1))
     confirm_order(SCHEMES["coupled_euler"], Order(3), {})
 
 
 def test_the_series_solves_the_equations():
     scheme = SCHEMES["ring"]
     problem = draw_problem(scheme, {}, Random(0))
-    h, time = 1e-5, 0.7 * problem.time
+    h, time = 1e-5, 0.7 * problem.final_time
     for pattern in scheme.patterns:
-        read = [x for name in pattern.reads for x in problem.at(name, time)]
+        read = [x for name in pattern.reads for x in problem.values_at(name, time)]
         rate = problem.rates.function(pattern.function)(*read)
-        before, after = (problem.at(pattern.variable, time + s * h) for s in (-1, 1))
+        before, after = (problem.values_at(pattern.variable, time + s * h) for s in (-1, 1))
         slopes = [(b - a) / (2 * h) for a, b in zip(before, after, strict=True)]
         assert slopes == pytest.approx(rate, abs=1e-8)
-        assert problem.at(pattern.variable, time, 1) == pytest.approx(rate, abs=1e-10)
+        assert problem.values_at(pattern.variable, time, 1) == pytest.approx(rate, abs=1e-10)
 
 
 # --- planted faults ------------------------------------------------------------------------------
@@ -202,7 +202,7 @@ def test_the_series_solves_the_equations():
 @pytest.mark.parametrize("name", ["verlet", "leapfrog", "momentum", "asynchronous_leapfrog"])
 def test_an_inverse_with_a_wrong_coefficient_is_caught(name: str):
     derivation = derive(SCHEMES[name])
-    first, *others = derivation._undone
+    first, *others = derivation._shear_pairs
     little = expr.Number(Fraction(1, 10**9), "1/1000000000")
     read = next(n for n in first.backward.value.walk() if isinstance(n, expr.Slot))
     value = expr.Sum(((1, first.backward.value), (1, expr.Product(little, read))))

@@ -6,8 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from odenet.analyse import certificate, certify, prove
-from odenet.confirm import Disagreement, confirmed
-from odenet.confirm.spectrum import misplaced
+from odenet.confirm import Disagreement, confirmed_certificate
+from odenet.confirm.spectrum import violating_eigenvalue
 from tests.analyse.specs import model
 from tests.confirm.planting import plant
 
@@ -40,7 +40,7 @@ def test_defective_and_badly_conditioned_eigenvalues_raise_no_false_alarm(seed, 
         matrix[start : start + n, start : start + n] = jordan(0.0, n)
         start += n
     for verdict in ("stable", "imaginary", "real"):
-        assert misplaced(turned(matrix, seed, spread), verdict) is None
+        assert violating_eigenvalue(turned(matrix, seed, spread), verdict) is None
 
 
 @settings(max_examples=60, deadline=None)
@@ -51,20 +51,20 @@ def test_many_equal_frequencies_raise_no_false_alarm(seed, size, draws):
     K = rng.standard_normal((draws, size))
     stiff = K.T @ K + np.eye(size) / 2
     matrix = np.block([[np.zeros((size, size)), np.eye(size)], [-stiff, np.zeros((size, size))]])
-    assert misplaced(matrix.tolist(), "imaginary") is None
+    assert violating_eigenvalue(matrix.tolist(), "imaginary") is None
 
 
 @settings(max_examples=60, deadline=None)
 @given(seed=st.integers(0, 10**6), exponent=st.floats(-8, 0))
 def test_a_small_positive_real_part_of_a_simple_eigenvalue_is_found(seed, exponent):
     values = np.diag([10**exponent, -1.0, -2.0, -0.5])
-    found = misplaced(turned(values, seed, 1.0), "stable")
+    found = violating_eigenvalue(turned(values, seed, 1.0), "stable")
     assert found is not None and found.real == pytest.approx(10**exponent, rel=1e-3)
 
 
 @pytest.mark.parametrize("value", [1e-2, 1e-1])
 def test_a_double_eigenvalue_is_found_where_it_is_far_enough(value):
-    assert misplaced(turned(jordan(value, 2), 1, 0.5), "stable") is not None
+    assert violating_eigenvalue(turned(jordan(value, 2), 1, 0.5), "stable") is not None
 
 
 def test_a_scaling_that_does_not_commute_with_the_decay_is_caught(monkeypatch):
@@ -74,6 +74,6 @@ def test_a_scaling_that_does_not_commute_with_the_decay_is_caught(monkeypatch):
     wrong = certify(program)
     assert wrong.verdict == "stable"
     with pytest.raises(Disagreement, match="C does not commute"):
-        confirmed(program, wrong)
+        confirmed_certificate(program, wrong)
     with pytest.raises(Disagreement, match="an eigenvalue"):
-        confirmed(program, certificate.Certificate(verdict="stable"))
+        confirmed_certificate(program, certificate.Certificate(verdict="stable"))

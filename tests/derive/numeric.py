@@ -220,9 +220,9 @@ def shear(derivation: Derivation, state: State, rates: Rates, numbers) -> State:
     """One step by the derived shears, in place, then the change of places."""
     held = dict(state)
     for one in derivation.shears:
-        assert one.target not in {n for _, rate in one.rates for n in rate.walk()}
-        assert one.target not in {slot for _, slot in one.adds}
-        held[one.target] = value(one.value(), held, rates, numbers)
+        assert one.target not in {n for _, rate in one.rate_terms for n in rate.walk()}
+        assert one.target not in {slot for _, slot in one.linear_terms}
+        held[one.target] = value(one.expression(), held, rates, numbers)
     return {derivation.relabel.get(slot, slot): x for slot, x in held.items()}
 
 

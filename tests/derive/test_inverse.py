@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from odenet.derive import derive
 from odenet.derive.coefficients import Scalars
-from odenet.derive.inverse import derive_inverse, verified
-from odenet.derive.text import notation
+from odenet.derive.inverse import derive_inverse, is_verified
+from odenet.derive.scheme_notation import scheme_notation
 from odenet.model.expressions import expr
 from odenet.model.expressions.expr import Slot
 from tests.derive.numeric import (
@@ -44,7 +44,7 @@ NOT = [
 
 
 def inverse_text(name: str) -> list[str]:
-    shown = notation(SCHEMES[name])
+    shown = scheme_notation(SCHEMES[name])
     return [shown.equation(update) for update in DERIVED[name].inverse]
 
 
@@ -113,20 +113,20 @@ def test_two_step_schemes_change_places():
     older, newer = Slot("Y", -1), Slot("Y", 0)
     assert DERIVED["midpoint"].relabel == {older: newer, newer: older}
     (only,) = DERIVED["leapfrog"].shears
-    assert (only.target, only.scale, only.adds) == (older, -1, ((2, newer),))
-    assert [str(factor) for factor, _ in only.rates] == ["h**2"]
+    assert (only.target, only.scale, only.linear_terms) == (older, -1, ((2, newer),))
+    assert [str(factor) for factor, _ in only.rate_terms] == ["h**2"]
     assert DERIVED["verlet"].relabel == {}
 
 
 def test_a_shear_knows_the_line_it_comes_from():
-    lines = [one.line for one in DERIVED["yoshida4"].shears]
+    lines = [one.scheme_line for one in DERIVED["yoshida4"].shears]
     assert lines == list(SCHEMES["yoshida4"].updates)
 
 
 def test_the_scale_of_a_shear_is_a_side_condition():
     assert [str(c) for c in DERIVED["momentum"].conditions] == ["gamma"]
-    assert DERIVED["momentum"].violated() == ()
-    assert [str(c) for c in DERIVED["momentum"].violated({"gamma": 0})] == ["gamma"]
+    assert DERIVED["momentum"].violated_conditions() == ()
+    assert [str(c) for c in DERIVED["momentum"].violated_conditions({"gamma": 0})] == ["gamma"]
     assert DERIVED["yoshida4"].conditions == ()
 
 
@@ -143,9 +143,9 @@ def test_a_division_inside_an_argument_is_a_side_condition():
 
 
 def test_bits_are_counted_where_a_shear_contracts():
-    assert DERIVED["momentum"].bits() == pytest.approx(-np.log2(0.9))
-    assert DERIVED["momentum"].bits({"gamma": 0.5}) == pytest.approx(1)
-    assert DERIVED["leapfrog"].bits() == 0
+    assert DERIVED["momentum"].bits_lost() == pytest.approx(-np.log2(0.9))
+    assert DERIVED["momentum"].bits_lost({"gamma": 0.5}) == pytest.approx(1)
+    assert DERIVED["leapfrog"].bits_lost() == 0
 
 
 @pytest.mark.parametrize("name", REVERSIBLE)
@@ -163,7 +163,7 @@ def test_a_wrong_inverse_is_found_out():
     wrong = replace(value, terms=tuple((1, term) for _, term in value.terms))
     planted = replace(first, backward=replace(first.backward, value=wrong))
     with pytest.raises(AssertionError, match="does not give back"):
-        verified(scheme, (planted, *others), Scalars(scheme))
+        is_verified(scheme, (planted, *others), Scalars(scheme))
 
 
 # random sequences of shears -----------------------------------------------------------------------

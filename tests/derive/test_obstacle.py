@@ -3,7 +3,7 @@
 import pytest
 
 from odenet.derive import derive
-from odenet.derive.text import notation
+from odenet.derive.scheme_notation import scheme_notation
 from odenet.diagnostics import SpecError
 from tests.derive.numeric import SCHEMES, read_scheme
 
@@ -71,7 +71,7 @@ def test_the_obstacle_names_the_unknown_and_the_place(case):
     assert not derivation.reversible
     assert derivation.shears is None and derivation.inverse is None and derivation.volume is None
     assert obstacle.message == message == str(obstacle)
-    assert notation(scheme).show(obstacle.unknown) == unknown
+    assert scheme_notation(scheme).show(obstacle.unknown) == unknown
     assert place in text[text[: obstacle.span.start].rfind("\n") : obstacle.span.end + 2]
     assert not derivation.symmetric
 

@@ -40,7 +40,7 @@ def test_a_scheme_without_a_step_size_has_no_order():
 )  # fmt: skip
 def test_a_scheme_of_order_zero_says_which_equation_it_solves(name, equation, factor):
     order = derive_order(LITERATURE[name])
-    assert (order.value, order.equations) == (0, f"{equation}, to order 1")
+    assert (order.value, order.solved_equations) == (0, f"{equation}, to order 1")
     measured = Problem(LITERATURE[name], factor=factor).slope(STEPS[1])
     assert measured == pytest.approx(1, abs=0.15)
 
@@ -51,7 +51,7 @@ def test_second_order_equations_are_rescaled_too():
         start Y[-1] = Y[0]
         Y[n+1] = 2 Y[n] - Y[n-1] + b h^2 F(Y[n])
     }"""
-    assert derive_order(read_scheme(text)).equations == "Y'' = b F(Y), to order 2"
+    assert derive_order(read_scheme(text)).solved_equations == "Y'' = b F(Y), to order 2"
 
 
 def test_a_velocity_that_relaxes_over_a_time_of_its_own_solves_no_equation_of_the_pattern():
@@ -63,7 +63,7 @@ def test_a_velocity_that_relaxes_over_a_time_of_its_own_solves_no_equation_of_th
         Y[n+1] = Y[n] + h V[n+1]
     }"""
     order = derive_order(read_scheme(text))
-    assert (order.value, order.equations) == (0, "")
+    assert (order.value, order.solved_equations) == (0, "")
     assert abs(Problem(read_scheme(text)).slope(STEPS[0])) < 0.15
 
 
@@ -109,7 +109,7 @@ def test_decimals_given_where_the_scheme_is_used_count_as_printed_too():
     }"""
     scheme = read_scheme(text)
     rounded = derive_order(scheme, {"a": 0.3333333333, "b": 1.5})
-    assert (rounded.value, rounded.digits) == (2, " to the 10 digits given; residual 5e-11")
+    assert (rounded.value, rounded.digits_note) == (2, " to the 10 digits given; residual 5e-11")
     assert derive_order(scheme, {"a": 0.33, "b": 1.5}).value == 1
     assert derive_order(scheme, {"a": 0.3333334444, "b": 1.5}).value == 1
 
@@ -157,7 +157,7 @@ def test_a_residual_that_one_unit_in_the_last_place_explains_holds(last, value):
 def test_what_stands_still_is_kept_exactly_or_not_at_all(factor):
     text = f"scheme s {{\nfor Y' = F(Y)\nY[n+1] = {factor} Y[n] + h F(Y[n])\n}}"
     order = derive_order(read_scheme(text))
-    assert (order.value, order.digits) == (0, "")
+    assert (order.value, order.digits_note) == (0, "")
 
 
 @pytest.mark.parametrize("gamma", [0.9, 1 - 1e-10, 1 - 1e-16])

@@ -2,19 +2,19 @@
 
 import pytest
 
-from odenet.derive.remembered import remembered
+from odenet.derive.cached_method import cached_method
 
 
 class Asked:
     def __init__(self):
         self.questions = []
 
-    @remembered
+    @cached_method
     def twice(self, number: int) -> int:
         self.questions.append(number)
         return 2 * number if number >= 0 else 1 // 0
 
-    @remembered
+    @cached_method
     def factorial(self, number: int) -> int:
         return number * self.factorial(number - 1) if number else 1
 

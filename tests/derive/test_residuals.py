@@ -10,13 +10,13 @@ from odenet.model.elaboration.library import library_scheme
 
 
 def listed(name):
-    return {row.differential: row.off for row in residuals(library_scheme(name))}
+    return {row.differential: row.difference for row in residuals(library_scheme(name))}
 
 
 def test_the_classical_method_has_all_conditions_to_order_4_and_misses_those_of_5():
     found = residuals(library_scheme("rk4"))
     assert [row.order for row in found] == [1, 2, 3, 3, *[4] * 4, *[5] * 9]
-    assert not any(row.off for row in found if row.order < 5)
+    assert not any(row.difference for row in found if row.order < 5)
     A = np.zeros((4, 4), dtype=object) + Fraction(0)
     A[1, 0] = A[2, 1] = Fraction(1, 2)
     A[3, 2] = Fraction(1)

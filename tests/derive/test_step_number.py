@@ -62,7 +62,7 @@ def test_no_order_is_said_where_the_number_of_the_step_is_read():
     Y[n+1] = Y[n] + h F(Y[n]) + n h^2 F(Y[n])
 }""")
     found = derive(scheme)
-    assert found.order is None and found.accuracy.underived
+    assert found.order is None and found.accuracy.not_derived
     assert found.symmetry_order is None
     assert found.varying == ("n",)
 
@@ -72,5 +72,5 @@ def test_the_conditions_are_those_of_the_step(name):
     found = derive(LITERATURE[name])
     assert found.reversible is (name == "vanishing_friction")
     assert ("n + 1" in map(str, found.conditions)) is found.reversible
-    assert not found.violated({"n": 0})
-    assert bool(found.violated({"n": -1})) is found.reversible
+    assert not found.violated_conditions({"n": 0})
+    assert bool(found.violated_conditions({"n": -1})) is found.reversible

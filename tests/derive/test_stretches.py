@@ -5,7 +5,7 @@ import sympy
 
 from odenet.confirm.scheme import confirm_derivation
 from odenet.derive import derive
-from odenet.derive.text import notation
+from odenet.derive.scheme_notation import scheme_notation
 from odenet.diagnostics import Report, Source
 from odenet.language import parse, tree
 from odenet.model.elaboration.scheme_reader import elaborate_scheme
@@ -25,7 +25,7 @@ def derived(lines, maps=("s", "t")):
 
 
 def shown(derivation):
-    return [notation(derivation.scheme).equation(line) for line in derivation.inverse]
+    return [scheme_notation(derivation.scheme).equation(line) for line in derivation.inverse]
 
 
 REVERSIBLE = {
@@ -66,15 +66,19 @@ def test_the_inverse_divides_by_what_multiplies(lines, inverse, exponents):
     found = derived(f"{PAIR}\n{lines}")
     assert found.reversible, found.obstacle
     assert set(inverse) <= set(shown(found))
-    assert [notation(found.scheme).show(node) for node in found.exponents] == exponents
+    assert [
+        scheme_notation(found.scheme).show(node) for node in found.volume_exponents
+    ] == exponents
     assert all(line.endswith("= 0") for line in found.proof)
     confirm_derivation(found)
 
 
 def test_nothing_is_said_of_the_equations():
     found = derived(f"{PAIR}\n{REVERSIBLE['affine coupling (Dinh et al. 2017)'][0]}")
-    assert found.order is None and "exp(s(Z[n])) is not of the equations" in str(found.accuracy)
-    assert found.stability == "exp(s(Z[n])) is not linear, and not of a test equation"
+    assert found.order is None and "exp(s(Z[n])) is not part of the equations" in str(
+        found.accuracy
+    )
+    assert found.stability == "a linear test equation has no counterpart of exp(s(Z[n]))"
     assert found.volume is None and not found.volume_preserving
     assert found.to_json()["log_volume"] == ["s(Z[n])", "t(Y[n+1])"]
     assert r"volume times $\exp(\textrm{mean of } s\left(Z_{n}\right)" in found.latex()
@@ -91,7 +95,7 @@ def test_a_step_that_is_undone_by_its_mirror_is_symmetric():
 def test_numbers_beside_an_exponential_are_the_rest_of_the_volume():
     lines = REVERSIBLE["a factor after the value, with a number"][0]
     found = derived(f"{PAIR}\n{lines}")
-    assert found.scale == sympy.Integer(3)
+    assert found.constant_volume_factor == sympy.Integer(3)
     assert "volume     times 3 exp(mean of 2 s(Z[n]) - t(Z[n])) per value and step" in str(found)
 
 

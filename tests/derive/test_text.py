@@ -9,7 +9,7 @@ import pytest
 
 import odenet.derive
 from odenet.derive import derive
-from odenet.derive.text import notation
+from odenet.derive.scheme_notation import scheme_notation
 from odenet.model.elaboration.library import library_names
 from tests.derive.numeric import SCHEMES, read_scheme
 
@@ -72,7 +72,7 @@ def test_the_json_form_is_plain_values(name):
 @pytest.mark.parametrize("name", SCHEMES)
 def test_the_printed_step_reads_back_as_the_same_step(name):
     scheme = SCHEMES[name]
-    shown = notation(scheme)
+    shown = scheme_notation(scheme)
     written = {update.span.start - scheme.span.start: update for update in scheme.updates}
     text = scheme.text
     for start in sorted(written, reverse=True):

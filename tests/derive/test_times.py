@@ -5,7 +5,7 @@ import re
 import pytest
 
 import odenet
-from odenet.derive.text import notation
+from odenet.derive.scheme_notation import scheme_notation
 from odenet.model.elaboration.library import library_names
 from tests.derive.numeric import USER_SCHEMES
 
@@ -79,7 +79,7 @@ def timed(name, text):
 
 
 def times_of(derivation):
-    shown = notation(derivation.scheme)
+    shown = scheme_notation(derivation.scheme)
     rates = [
         node for update in derivation.forward for node in update.value.walk()
         if type(node).__name__ == "Rate"
@@ -107,4 +107,4 @@ def test_the_inverse_evaluates_them_at_the_same_times():
 def test_start_lines_are_at_time_zero():
     derivation = timed("adams_bashforth2", ONE)
     ((_, value),) = derivation.scheme.starts
-    assert notation(derivation.scheme).show(value).endswith("F(Y[n], 0)")
+    assert scheme_notation(derivation.scheme).show(value).endswith("F(Y[n], 0)")

@@ -1,4 +1,4 @@
-"""The notation of a scheme's author, and numbers that sympy computed in it."""
+"""Prints expressions and computed numbers in the notation that a scheme's author uses."""
 
 from dataclasses import dataclass, replace
 
@@ -11,7 +11,7 @@ from odenet.model.typed.dialects import Latex, OdeDialect
 from odenet.model.typed.notation import Notation
 from odenet.model.typed.scheme import Scheme
 
-_OF_SCHEMES = (
+_SCHEME_NODES = (
     expr.Number, expr.Constant, expr.Stage, expr.Zero, expr.Slot, expr.Rate, expr.Sum,
     expr.Product, expr.Quotient, expr.Power, expr.Exp, expr.Hadamard, expr.ElementwiseExp,
     expr.MapCall, expr.Map,
@@ -20,32 +20,32 @@ _OF_SCHEMES = (
 
 @dataclass(frozen=True)
 class SchemeNotation(Notation):
-    """Prints pieces of a scheme and what was computed about it."""
+    """Prints expressions of a scheme, and numbers that were computed for it."""
 
     def number(self, value: sympy.Expr) -> str:
-        """A number that sympy computed."""
+        """A sympy number or expression in constants, as text."""
         if isinstance(value, sympy.Abs):
             return f"|{self.number(value.args[0])}|"
         if value.has(sympy.Abs):  # one factor by itself, as in 2 |h|
             rest, absolute = value.as_independent(sympy.Abs)
-            inside = [_inside(part) for part in sympy.Mul.make_args(absolute)]
+            inside = [_inside_absolute(part) for part in sympy.Mul.make_args(absolute)]
             return f"|{self.number(sympy.Mul(rest, *inside))}|"
         return replace(self, roots=True).show(to_expr.scalar(value))
 
     def quote(self, node: Node) -> str:
-        """An expression of the scheme, or what else is in the author's text."""
-        if all(isinstance(inner, _OF_SCHEMES) for inner in node.walk()):
+        """An expression as text; if it is more than a scheme may contain, as it was written."""
+        if all(isinstance(inner, _SCHEME_NODES) for inner in node.walk()):
             return self.show(node)
         return node.span.text if node.span else "…"
 
 
-def _inside(absolute: sympy.Expr) -> sympy.Expr:
-    """What an absolute value, or a power of one, is made of."""
+def _inside_absolute(absolute: sympy.Expr) -> sympy.Expr:
+    """The argument of an absolute value; of a power of one, the same power of the argument."""
     if isinstance(absolute, sympy.Pow):
-        return _inside(absolute.args[0]) ** absolute.args[1]
+        return _inside_absolute(absolute.args[0]) ** absolute.args[1]
     return absolute.args[0]
 
 
-def notation(scheme: Scheme, latex: bool = False) -> SchemeNotation:
+def scheme_notation(scheme: Scheme, latex: bool = False) -> SchemeNotation:
     """The notation of a scheme's author."""
     return SchemeNotation(Latex() if latex else OdeDialect(scheme.spellings))

@@ -1,8 +1,8 @@
-"""The author's formulas on numbers, with derivatives: dual numbers, in plain Python.
+"""Evaluates the author's formulas and their derivatives at a point, with dual numbers.
 
-This is what everything that is said about the dynamics is compared with. It reads the typed
-formulas as they are and shares no code with the algebra of words or with the search for
-counterexamples.
+All claims about the dynamics are compared with this. It reads the typed formulas as they are, and
+shares no code with the proofs or with the search for counterexamples. A *field* is what the
+language calls the values of a feature map; here it is a flat list of numbers.
 """
 
 from collections.abc import Mapping
@@ -11,8 +11,8 @@ from functools import reduce
 from math import sqrt
 
 from odenet.confirm.disagreement import NoNumbers
-from odenet.confirm.draw import Point, count
 from odenet.confirm.matrices import Matrix, apply, transpose
+from odenet.confirm.random_point import Point, channel_count
 from odenet.model.expressions import expr
 from odenet.model.expressions.expr import State
 from odenet.model.expressions.numbers import STATE_WIDTH
@@ -24,36 +24,36 @@ from odenet.model.typed.program import Model
 
 @dataclass(frozen=True)
 class Jet:
-    """A field and its derivatives.
+    """The values of a field and its derivatives (a dual number with several directions).
 
     Args:
-        value: the field, flattened: channels, and the cells of each.
-        slopes: its derivative in each direction, a field each.
+        value: the entries, channel by channel.
+        slopes: for each direction the derivatives of all entries.
     """
 
     value: list[float]
     slopes: list[list[float]]
 
-    def through(self, matrix: Matrix) -> "Jet":
-        """The image under a linear map, and its derivatives."""
+    def mapped(self, matrix: Matrix) -> "Jet":
+        """The image under a linear map."""
         return Jet(apply(matrix, self.value), [apply(matrix, slope) for slope in self.slopes])
 
     def scaled(self, factor: float) -> "Jet":
-        """The multiple by a number."""
-        return self.gated([factor] * len(self.value))
+        """The product with a number."""
+        return self.scaled_entries([factor] * len(self.value))
 
-    def gated(self, factors: list[float]) -> "Jet":
-        """Each entry times a number of its own."""
+    def scaled_entries(self, factors: list[float]) -> "Jet":
+        """The element-wise product with constant factors."""
         return Jet(_times(factors, self.value), [_times(factors, slope) for slope in self.slopes])
 
     def plus(self, other: "Jet") -> "Jet":
-        """The sum of two values, and of their slopes."""
+        """The sum."""
         slopes = [_plus(a, b) for a, b in zip(self.slopes, other.slopes, strict=True)]
         return Jet(_plus(self.value, other.value), slopes)
 
     def times(self, other: "Jet") -> "Jet":
         """The element-wise product."""
-        left, right = self.gated(other.value), other.gated(self.value)
+        left, right = self.scaled_entries(other.value), other.scaled_entries(self.value)
         slopes = [_plus(a, b) for a, b in zip(left.slopes, right.slopes, strict=True)]
         return Jet(left.value, slopes)
 
@@ -67,35 +67,39 @@ def _plus(one: list[float], other: list[float]) -> list[float]:
 
 
 class Evaluation:
-    """Formulas of a model at one point.
+    """Evaluates formulas of a model at one point.
 
     Args:
         model: the typed program.
         point: weights, state and input.
-        given: formulas whose values are given; by default the states, each with its derivative
-            in the direction of every unknown.
+        known_values: formula -> its value and derivatives; by default the states, with every
+        unknown
+            as a direction. Everything else is constant.
     """
 
-    def __init__(self, model: Model, point: Point, given: Mapping[expr.Node, Jet] | None = None):
+    def __init__(
+        self, model: Model, point: Point, known_values: Mapping[expr.Node, Jet] | None = None
+    ):
         self.model = model
         self.point = point
-        self.given = dict(given) if given is not None else self._states()
-        self.directions = len(next(iter(self.given.values())).slopes)
+        self.known_values = dict(known_values) if known_values is not None else self._states()
+        self.directions = len(next(iter(self.known_values.values())).slopes)
         self._matrices: dict[str, Matrix] = {}
         self._unmodelled: dict[expr.Node, Jet] = {}
 
     def _states(self) -> dict[expr.Node, Jet]:
-        unknowns, each = len(self.point.state), self.point.channels * self.point.cells
+        """The states with unit vectors as derivatives."""
+        unknowns, size = len(self.point.state), self.point.channels * self.point.cells
         found: dict[expr.Node, Jet] = {}
         for i, state in enumerate(self.model.dynamics.system(1)):
-            own = range(i * each, (i + 1) * each)
-            slopes = [[float(j == k) for j in own] for k in range(unknowns)]
-            found[state] = Jet(self.point.state[i * each : (i + 1) * each], slopes)
+            state_entries = range(i * size, (i + 1) * size)
+            slopes = [[float(j == k) for j in state_entries] for k in range(unknowns)]
+            found[state] = Jet(self.point.state[i * size : (i + 1) * size], slopes)
         return found
 
-    def with_given(self, given: Mapping[expr.Node, Jet]) -> "Evaluation":
-        """The same point, with derivatives with respect to something else."""
-        other = Evaluation(self.model, self.point, given)
+    def with_known_values(self, known_values: Mapping[expr.Node, Jet]) -> "Evaluation":
+        """The same point, with derivatives with respect to other formulas."""
+        other = Evaluation(self.model, self.point, known_values)
         other._matrices = self._matrices
         other._unmodelled = {
             node: other._constant(jet.value) for node, jet in self._unmodelled.items()
@@ -103,13 +107,13 @@ class Evaluation:
         return other
 
     def field(self, node: expr.Node) -> Jet:
-        """A formula for a field.
+        """The value and derivatives of a formula for a field.
 
         Raises:
-            NoNumbers: it reads the states through something that has no numerical model.
+            NoNumbers: it applies something that cannot be evaluated numerically to the states.
         """
-        if node in self.given:
-            return self.given[node]
+        if node in self.known_values:
+            return self.known_values[node]
         match node:
             case expr.Input():
                 return self._constant(self.point.input)
@@ -118,7 +122,7 @@ class Evaluation:
             case expr.Zero():
                 return self._constant([0.0] * (self.point.channels * self.point.cells))
             case expr.Bias():
-                return self._constant(self.spread(node.name))
+                return self._constant(self.per_cell(node.name))
             case expr.Sum():
                 return self._sum([(sign, self.field(term)) for sign, term in node.terms])
             case expr.Product():
@@ -139,7 +143,7 @@ class Evaluation:
                 raise NoNumbers(f"{type(node).__name__} has no numerical model")
 
     def number(self, node: expr.Node) -> float:
-        """A formula for a number."""
+        """The value of a formula for a number."""
         match node:
             case expr.Number():
                 return float(node.value)
@@ -163,12 +167,12 @@ class Evaluation:
             raise NoNumbers("a power of a negative number has no real value")
         return base**exponent
 
-    def spread(self, name: str) -> list[float]:
-        """One number per channel, at each of its cells."""
+    def per_cell(self, name: str) -> list[float]:
+        """The entries of a parameter with one number per channel, repeated for each cell."""
         return [x for x in self.point.weights[name] for _ in range(self.point.cells)]
 
     def matrix(self, name: str) -> Matrix:
-        """An operator as a matrix of flattened fields."""
+        """The matrix of a parameter that is a linear operator on fields."""
         if name not in self._matrices:
             p = self.model.parameters[name]
             self._matrices[name] = operator_matrix(p, self.point)
@@ -179,9 +183,9 @@ class Evaluation:
             case expr.Identity():
                 return x
             case expr.LearnedOperator():
-                return x.through(self.matrix(operator.name))
+                return x.mapped(self.matrix(operator.name))
             case expr.Adjoint(operand=expr.LearnedOperator(name)):
-                return x.through(transpose(self.matrix(name)))
+                return x.mapped(transpose(self.matrix(name)))
             case expr.Compose():
                 return self._apply(operator.left, self._apply(operator.right, x))
             case expr.Product():
@@ -202,22 +206,22 @@ class Evaluation:
         return Jet(value, [_times(slopes, slope) for slope in x.slopes])
 
     def _call(self, node: expr.MapCall) -> Jet:
-        """A frozen batch norm; whatever else reads no state is some constant."""
+        """A map: batch norm with fixed statistics, or any other that reads no state, a constant."""
         name = node.function.name
         p = self.model.parameters.get(name)
         if p is not None and p.options.get("kind") == "batch":
             mean, variance, gain, bias = (
-                self.spread(f"{name}.{key}")
+                self.per_cell(f"{name}.{key}")
                 for key in ("running_mean", "running_var", "weight", "bias")
             )
             factors = [g / sqrt(v + EPS) for g, v in zip(gain, variance, strict=True)]
             shift = [b - f * m for b, f, m in zip(bias, factors, mean, strict=True)]
-            return self.field(node.operand).gated(factors).plus(self._constant(shift))
+            return self.field(node.operand).scaled_entries(factors).plus(self._constant(shift))
         if any(isinstance(inside, State) for inside in node.walk()):
             raise NoNumbers(f"`{self.model.spellings.get(name, name)}` has no numerical model")
         if node not in self._unmodelled:
             width = p.width_out if p else STATE_WIDTH
-            entries = count(width, self.point.channels) * self.point.cells
+            entries = channel_count(width, self.point.channels) * self.point.cells
             self._unmodelled[node] = self._constant(
                 [self.point.rng.gauss(0, 1) for _ in range(entries)]
             )
@@ -236,38 +240,44 @@ class Evaluation:
 
 
 def operator_matrix(p: DeclaredParameter, point: Point) -> Matrix:
-    """A parameter as a matrix of flattened fields; kernels along one axis, zeros around the map."""
+    """The matrix of a linear operator; kernels run along one axis, with zero padding."""
     if p.type not in ("conv", "depthwise", "pointwise", "dense", "diag"):
-        return _by_its_row(p, point)
+        return _numeric_model_matrix(p, point)
     entries, cells = point.weights[p.name], point.cells
-    inner, out = count(p.width_in, point.channels), count(p.width_out, point.channels)
-    matrix = [[0.0] * (inner * cells) for _ in range(out * cells)]
+    channels_in, channels_out = (
+        channel_count(p.width_in, point.channels),
+        channel_count(p.width_out, point.channels),
+    )
+    matrix = [[0.0] * (channels_in * cells) for _ in range(channels_out * cells)]
     taps = int(p.options.get("k", 1))
-    groups = inner if p.type in ("depthwise", "diag") else p.groups
-    read, made = inner // groups, out // groups
+    groups = channels_in if p.type in ("depthwise", "diag") else p.groups
+    group_in, group_out = channels_in // groups, channels_out // groups
     dilation = int(p.options.get("dilation", 1))
-    for number, entry in enumerate(entries):
-        channel, tap = divmod(number, taps)
-        o, i = divmod(channel, read)
-        column, offset = o // made * read + i, dilation * (tap - (taps - 1) // 2)
+    for index, entry in enumerate(entries):
+        channel, tap = divmod(index, taps)
+        o, i = divmod(channel, group_in)
+        column, offset = o // group_out * group_in + i, dilation * (tap - (taps - 1) // 2)
         for cell in range(cells):
             if 0 <= cell + offset < cells:
                 matrix[o * cells + cell][column * cells + cell + offset] = entry
     return matrix
 
 
-def _by_its_row(p: DeclaredParameter, point: Point) -> Matrix:
-    """The matrix of an operator that somebody added, from the numeric model in its row."""
+def _numeric_model_matrix(p: DeclaredParameter, point: Point) -> Matrix:
+    """The matrix of an operator that a plugin added, from the numerical model it registered."""
     import numpy as np
 
     from odenet.analyse import dual_numbers
 
-    reads, gives = count(p.width_in, point.channels), count(p.width_out, point.channels)
-    shapes = p.kind.tensors(p.options, reads, gives, 1)
-    weights = np.array(point.weights[p.name]).reshape(shapes[""].shape)
-    size = reads * point.cells
-    x = dual_numbers.DualArray(
-        np.zeros((reads, point.cells)), np.eye(size).reshape(reads, point.cells, size)
+    channels_in, channels_out = (
+        channel_count(p.width_in, point.channels),
+        channel_count(p.width_out, point.channels),
     )
-    found = p.operator.numeric(p.options, weights, x, (point.cells,))
-    return found.derivative.reshape(-1, size).tolist()
+    shapes = p.kind.tensors(p.options, channels_in, channels_out, 1)
+    weights = np.array(point.weights[p.name]).reshape(shapes[""].shape)
+    size = channels_in * point.cells
+    x = dual_numbers.DualArray(
+        np.zeros((channels_in, point.cells)), np.eye(size).reshape(channels_in, point.cells, size)
+    )
+    image = p.operator.numeric(p.options, weights, x, (point.cells,))
+    return image.derivative.reshape(-1, size).tolist()

@@ -1,4 +1,8 @@
-"""Sums of words as matrices, multiplied out letter by letter."""
+"""The matrices, at a point, of the operators that proofs compute with.
+
+An operator is a linear combination of *words*, which are products of *letters*: parameters such as
+`K1`, their adjoints, and diagonals.
+"""
 
 from collections.abc import Mapping
 from math import prod
@@ -9,29 +13,30 @@ from odenet.analyse.laurent import Scalar
 from odenet.analyse.operator_algebra import Diagonal, Letter, Operator, Word
 from odenet.analyse.read_formulas import FormulaReader, Gate
 from odenet.confirm.disagreement import NoNumbers
-from odenet.confirm.fields import Evaluation
+from odenet.confirm.evaluation import Evaluation
 from odenet.confirm.matrices import (
     Matrix,
     add,
     apply,
     identity,
-    largest,
+    max_abs,
     product,
     scale_rows,
     transpose,
 )
 
 
-class Words:
-    """Words of a model at one point.
+class OperatorEvaluation:
+    """Evaluates operators, and the scalars in them, at one point.
 
     Args:
         evaluation: of the formulas at the point.
-        reader: knows what each name in a word is in the file.
-        slopes: diagonals that are not parameters, by name: slopes of units among linear terms.
+        reader: knows what each name in a word means in the file.
+        slopes: name -> entries of diagonals that are not parameters: slopes φ' of units that occur
+            in linear terms.
 
     Attributes:
-        units: what is known already about units at the point.
+        units: a cache for the values of units at the point (`unit_form.py`).
     """
 
     def __init__(
@@ -47,7 +52,7 @@ class Words:
         self._matrices: dict[tuple[Operator, int], Matrix] = {}
 
     def number(self, scalar: Scalar) -> float:
-        """A sum of monomials."""
+        """The value of a scalar, a sum of monomials in named numbers."""
         total = 0.0
         for monomial, coefficient in scalar.terms:
             term = float(coefficient)
@@ -57,56 +62,56 @@ class Words:
         return total
 
     def matrix(self, operator: Operator, size: int) -> Matrix:
-        """An operator as a matrix, with the weights that were drawn.
+        """The matrix of an operator.
 
         Args:
-            operator: a sum of words, not an empty one: it would have no shape.
-            size: entries of what it acts on.
+            operator: a sum of at least one word; an empty sum would have no shape.
+            size: the number of entries of what it acts on.
         """
         if (operator, size) not in self._matrices:
             total: Matrix = []
             for word, scalar in operator.terms:
-                number, found = self.number(scalar), self._word(word, size)
-                term = [[number * a for a in row] for row in found]
+                number, product_matrix = self.number(scalar), self._word_matrix(word, size)
+                term = [[number * a for a in row] for row in product_matrix]
                 total = add(total, term) if total else term
             self._matrices[operator, size] = total
         return self._matrices[operator, size]
 
     def magnitude(self, operator: Operator, size: int) -> float:
-        """The largest entry of a word of it, before words cancel."""
-        one = [(Operator.word(word, scalar)) for word, scalar in operator.terms]
-        return max((largest(self.matrix(term, size)) for term in one), default=0.0)
+        """The largest entry of any single word of an operator, before words cancel."""
+        terms = [(Operator.word(word, scalar)) for word, scalar in operator.terms]
+        return max((max_abs(self.matrix(term, size)) for term in terms), default=0.0)
 
-    def _word(self, word: Word, size: int) -> Matrix:
-        found = identity(size)
+    def _word_matrix(self, word: Word, size: int) -> Matrix:
+        matrix = identity(size)
         for letter in reversed(word):
             if isinstance(letter, Diagonal):
-                found = scale_rows(self._entries(letter), found)
+                matrix = scale_rows(self._diagonal_entries(letter), matrix)
             else:
-                found = product(self._letter(letter), found)
-        return found
+                matrix = product(self._letter_matrix(letter), matrix)
+        return matrix
 
-    def _letter(self, letter: Letter) -> Matrix:
+    def _letter_matrix(self, letter: Letter) -> Matrix:
         matrix = self.evaluation.matrix(str(self.reader.names[letter.name]))
         return transpose(matrix) if letter.adjoint else matrix
 
-    def _entries(self, diagonal: Diagonal) -> list[float]:
+    def _diagonal_entries(self, diagonal: Diagonal) -> list[float]:
         factors: list[list[float]] = []
         for name, power in diagonal.powers:
-            values = self._named(name)
+            values = self._values_of(name)
             if power != int(power) and min(values) < 0:
                 raise NoNumbers(f"the root of {name}, which is negative")
             factors.append([value ** float(power) for value in values])
         return [prod(entries) for entries in zip(*factors, strict=True)]
 
-    def _named(self, name: str) -> list[float]:
+    def _values_of(self, name: str) -> list[float]:
         if name in self.slopes:
             return self.slopes[name]
         target = self.reader.names[name]
         if not isinstance(target, Gate):
-            return self.evaluation.spread(target)
+            return self.evaluation.per_cell(target)
         node, sign = target.leaf, 1
         if isinstance(node, AppliedFunction | ElementwiseProduct):
             node, sign = node.node, getattr(node, "sign", 1)
         value = [sign * x for x in self.evaluation.field(node).value]
-        return apply(self._word(target.word, len(value)), value)
+        return apply(self._word_matrix(target.word, len(value)), value)

@@ -1,0 +1,103 @@
+"""Random weights, states and inputs for numerical checks, so few that every check is fast."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from itertools import islice
+from math import exp, prod
+from random import Random
+
+from odenet.model.expressions.numbers import Width
+from odenet.model.tables.tensors import Tensor
+from odenet.model.typed.program import Model
+
+MOST_UNKNOWNS = 16  # of the system; a Jacobian of this size takes a few milliseconds
+MOST_CHANNELS = 64  # that are tried until all widths are whole numbers
+
+
+@dataclass(frozen=True)
+class Point:
+    """Weights, a state and an input. Feature maps have one spatial axis, and are flat lists.
+
+    Args:
+        channels: of each state.
+        cells: grid points of each channel.
+        weights: name of a tensor -> entries; for a norm N the names are `N.weight`, `N.bias`,
+            `N.running_mean` and `N.running_var`.
+        state: all unknowns of the first-order system, one after the other.
+        input: the network's input `u`.
+        rng: the random number generator, for further draws.
+    """
+
+    channels: int
+    cells: int
+    weights: Mapping[str, list[float]]
+    state: list[float]
+    input: list[float]
+    rng: Random
+
+
+def draw_point(model: Model, seed: int, nonnegative: Iterable[str] = ()) -> Point:
+    """A random point.
+
+    Args:
+        model: the typed program.
+        seed: of all random numbers; even and odd seeds give different sizes.
+        nonnegative: names of parameters that have to be >= 0.
+    """
+    rng = Random(seed)
+    channels, cells = _channels_and_cells(model, seed)
+    weights: dict[str, list[float]] = {}
+    scale = rng.choice([0.5, 1.0, 2.0])
+    for p in model.parameters.values():
+        is_nonnegative = p.name in nonnegative or p.options.get("positive") == "positive"
+        channels_in, channels_out = (
+            channel_count(p.width_in, channels),
+            channel_count(p.width_out, channels),
+        )
+        for key, tensor in p.kind.tensors(p.options, channels_in, channels_out, 1).items():
+            name = f"{p.name}.{key}" if key else p.name
+            weights[name] = _draw_entries(tensor, scale, is_nonnegative, rng)
+    unknowns = len(model.dynamics.system(1)) * channels * cells
+    state = [rng.gauss(0, 1) for _ in range(unknowns)]
+    input_ = [rng.gauss(0, 1) for _ in range(channels * model.dynamics.input_parts * cells)]
+    return Point(channels, cells, weights, state, input_, rng)
+
+
+def channel_count(width: Width | None, channels: int) -> int:
+    """The number of channels that a width means, for states of `channels` channels."""
+    return int(width.channels(channels)) if width is not None else channels
+
+
+def _channels_and_cells(model: Model, seed: int) -> tuple[int, int]:
+    """Channels and cells: two channels and two cells for even seeds, if possible.
+
+    For odd seeds three cells, or else more channels, unless the system gets too large.
+    """
+    states = len(model.dynamics.system(1))
+    convolved = any(p.kind.mixes_places for p in model.parameters.values())
+    valid = (c for c in range(1, MOST_CHANNELS + 1) if _has_whole_widths(model, c))
+    smallest = list(islice(valid, 3)) or [1]
+    least = next((c for c in smallest if c > 1), smallest[0])
+    if seed % 2 == 0:
+        return least, 2 if convolved and 2 * least * states <= MOST_UNKNOWNS else 1
+    if convolved and 3 * smallest[0] * states <= MOST_UNKNOWNS:
+        return smallest[0], 3
+    larger = next((c for c in smallest if c > least), least)
+    return (larger if larger * states <= MOST_UNKNOWNS else least), 1
+
+
+def _has_whole_widths(model: Model, channels: int) -> bool:
+    """Whether all widths are whole numbers, and divisible by the groups of convolutions."""
+    parameters = model.parameters.values()
+    widths = [(w, p.groups) for p in parameters for w in (p.width_in, p.width_out) if w]
+    return all(w.channels(channels) >= 1 and w.channels(channels) % groups == 0 for w, groups in widths)
+
+
+def _draw_entries(tensor: Tensor, scale: float, is_nonnegative: bool, rng: Random) -> list[float]:
+    """Random entries of a tensor; gains and weights have any sign unless they have to be >= 0."""
+    entries = [rng.gauss(0, 1) for _ in range(prod(tensor.shape))]
+    if tensor.distribution == "variance" or (tensor.distribution == "gain" and is_nonnegative):
+        return [exp(x) for x in entries]
+    if tensor.distribution == "weight":
+        return [scale * (abs(x) if is_nonnegative else x) for x in entries]
+    return entries

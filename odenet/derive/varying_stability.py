@@ -1,0 +1,74 @@
+"""The stability of a scheme whose constants differ from step to step.
+
+The result for each axis is that of the step with the smallest limit. It is necessary only: a
+product of different stable steps may still grow.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from odenet.derive.axis_stability import AxisStability
+from odenet.derive.stability import EquationStability, Stability
+
+if TYPE_CHECKING:
+    import numpy as np
+
+
+@dataclass(frozen=True)
+class TightestStability(EquationStability):
+    """On one test equation, the strictest of the stability limits of several steps.
+
+    Args:
+        per_step: the stability at the constants of each step.
+    """
+
+    per_step: tuple[EquationStability, ...] = ()
+
+    @cached_property
+    def imaginary(self) -> AxisStability:
+        """The result of the step with the smallest limit, reduced to the interval from 0."""
+        return _tightest([tested.imaginary_axis for tested in self.per_step])
+
+    @cached_property
+    def real(self) -> AxisStability | None:
+        """The same on the negative real axis; None if the equation has no real eigenvalue."""
+        axes = [tested.real_axis for tested in self.per_step]
+        return _tightest([axis for axis in axes if axis is not None]) if all(axes) else None
+
+    def region(self, z: "np.ndarray") -> "np.ndarray":
+        """Whether all steps are stable at points z = hλ; see `EquationStability.region`."""
+        import numpy as np
+
+        return np.logical_and.reduce([tested.region(z) for tested in self.per_step])
+
+
+def _tightest(axes: list[AxisStability]) -> AxisStability:
+    """The result with the smallest limit; an undecided one if there is any."""
+    undecided = [axis for axis in axes if not axis.decided]
+    found = (
+        undecided[0] if undecided else min(axes, key=lambda axis: (axis.limit, axis.includes_limit))
+    )
+    return replace(found, intervals=found.intervals[:1] if found.limit else ())
+
+
+def tightest_stability(stabilities: Sequence[Stability]) -> Stability:
+    """The strictest of the stabilities of several steps of one scheme.
+
+    Args:
+        stabilities: one for each step, all on the same test equations.
+    """
+    tests = zip(*(stability.per_equation for stability in stabilities), strict=True)
+    return Stability(
+        per_equation=tuple(
+            TightestStability(
+                per_step[0].scheme,
+                per_step[0].values,
+                per_step[0].equation,
+                per_step[0].step,
+                per_step=per_step,
+            )
+            for per_step in tests
+        )
+    )
