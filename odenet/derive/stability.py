@@ -225,7 +225,7 @@ class Stability:
     def for_kind(self, kind: Coupling) -> "Stability | None":
         """The results for test equations of one kind only; None if there are none."""
         selected = tuple(tested for tested in self.per_equation if tested.equation.kind == kind)
-        return replace(self, tested=selected) if selected else None
+        return replace(self, per_equation=selected) if selected else None
 
 
 def derive_stability(

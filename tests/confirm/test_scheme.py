@@ -208,7 +208,7 @@ def test_an_inverse_with_a_wrong_coefficient_is_caught(name: str):
     value = expr.Sum(((1, first.backward.value), (1, expr.Product(little, read))))
     wrong = replace(first, backward=replace(first.backward, value=value))
     with pytest.raises(Disagreement, match="the inverse of a step"):
-        confirm_derivation(replace(derivation, _undone=(wrong, *others)), {"gamma": 0.9})
+        confirm_derivation(replace(derivation, _shear_pairs=(wrong, *others)), {"gamma": 0.9})
 
 
 @pytest.mark.parametrize(("name", "said"), [("verlet", True), ("leapfrog", False)])
