@@ -90,7 +90,9 @@ def _has_whole_widths(model: Model, channels: int) -> bool:
     """Whether all widths are whole numbers, and divisible by the groups of convolutions."""
     parameters = model.parameters.values()
     widths = [(w, p.groups) for p in parameters for w in (p.width_in, p.width_out) if w]
-    return all(w.channels(channels) >= 1 and w.channels(channels) % groups == 0 for w, groups in widths)
+    return all(
+        w.channels(channels) >= 1 and w.channels(channels) % groups == 0 for w, groups in widths
+    )
 
 
 def _draw_entries(tensor: Tensor, scale: float, is_nonnegative: bool, rng: Random) -> list[float]:
