@@ -69,7 +69,7 @@ def test_the_limits_come_out(name):
 @pytest.mark.parametrize("axis", ["imaginary", "real"])
 def test_steps_stay_bounded_inside_the_limit_and_grow_beyond_it(name, axis):
     scheme = SCHEMES[name]
-    found = getattr(derive(scheme).stability, axis)
+    found = getattr(derive(scheme).stability, f"{axis}_axis")
     if found is None:
         return
     direction = 1j if axis == "imaginary" else -1
@@ -298,7 +298,7 @@ IRRATIONAL = {
 @pytest.mark.parametrize("name", IRRATIONAL)
 def test_irrational_numbers_have_the_intervals_that_their_own_steps_show(name, axis):
     scheme = read_scheme("scheme mine {" + IRRATIONAL[name] + "\n}")
-    found = getattr(derive(scheme).stability, axis)
+    found = getattr(derive(scheme).stability, f"{axis}_axis")
     ends = [float(end) for i in found.intervals for end in (i.low, i.high)]
     for s in np.linspace(0.2, 3, 60):
         if all(abs(s - end) > 0.02 for end in ends):
