@@ -262,5 +262,5 @@ def _required_axes(
 ) -> list[AxisStability]:
     """The axes on which a scheme must be stable for the verdict of a certificate."""
     names = {"imaginary": ("imaginary",), "real": ("real",), "stable": ("imaginary", "real")}
-    axes = (getattr(tested_scheme, name) for name in names[certificate.verdict])
+    axes = (getattr(tested_scheme, f"{name}_axis") for name in names[certificate.verdict])
     return [axis for axis in axes if axis is not None]

@@ -100,8 +100,8 @@ def test_the_limit_is_that_of_the_tightest_step():
     single = [limit(f"coupled_heun(λ = {a}, h = 0.1)") for a in (0.9, 0.6, 0.8)]
     mixed = limit("coupled_heun(λ = [0.9, 0.6, 0.8], h = 0.1)")
     for axis in ("imaginary", "real"):
-        limits = [getattr(one, axis).limit for one in single]
-        assert getattr(mixed, axis).limit == min(limits) < max(limits)
+        limits = [getattr(one, f"{axis}_axis").limit for one in single]
+        assert getattr(mixed, f"{axis}_axis").limit == min(limits) < max(limits)
     z = np.array([-0.1, 0.3j, 0.5j, -0.5])
     inside = [one.region(z) for one in single]
     assert (mixed.region(z) == np.logical_and.reduce(inside)).all()
