@@ -261,6 +261,6 @@ def _required_axes(
     tested_scheme: EquationStability, certificate: Certificate
 ) -> list[AxisStability]:
     """The axes on which a scheme must be stable for the verdict of a certificate."""
-    names = {"imaginary": ("imaginary",), "real": ("real",), "stable": ("imaginary", "real")}
-    axes = (getattr(tested_scheme, f"{name}_axis") for name in names[certificate.verdict])
-    return [axis for axis in axes if axis is not None]
+    imaginary, real = tested_scheme.imaginary_axis, tested_scheme.real_axis
+    axes = {"imaginary": [imaginary], "real": [real], "stable": [imaginary, real]}
+    return [axis for axis in axes[certificate.verdict] if axis is not None]
