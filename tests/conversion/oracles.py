@@ -1,11 +1,14 @@
-"""The papers' iterations around residual blocks, by hand, on plain autograd."""
+"""The oracles of conversion: the papers' iterations over residual blocks, on plain autograd.
+
+Each takes blocks that compute x + f(x) and the initial x, and gives the last x.
+"""
 
 import torch
 from torch import nn
 
 
 def momentum(blocks, x, gamma=0.9, v=None):
-    """Sander et al. 2021, Eq. 2, with f(x) = block(x) - x."""
+    """Sander et al. 2021, Eq. 2, with f(x) = block(x) - x and the initial velocity v."""
     v = torch.zeros_like(x) if v is None else v
     for block in blocks:
         v = gamma * v + (1 - gamma) * (block(x) - x)
@@ -14,7 +17,7 @@ def momentum(blocks, x, gamma=0.9, v=None):
 
 
 def midpoint(blocks, x, h=1.0):
-    """Chang et al. 2018 (AAAI), Eq. 15, from the value that one Euler step back gives."""
+    """Chang et al. 2018 (AAAI), Eq. 15; the value before x comes from an Euler step backwards."""
     previous = x - h * (blocks[0](x) - x)
     for block in blocks:
         previous, x = x, previous + 2 * h * (block(x) - x)
@@ -22,26 +25,26 @@ def midpoint(blocks, x, h=1.0):
 
 
 def leapfrog(blocks, x, h=1.0):
-    """Chang et al. 2018 (AAAI), Eq. 17, from rest."""
+    """Chang et al. 2018 (AAAI), Eq. 17, with initial velocity zero."""
     previous = x
     for block in blocks:
         previous, x = x, 2 * x - previous + h**2 * (block(x) - x)
     return x
 
 
-def resnet(model, x, stage=momentum, **constants):
-    """A ResNet of torchvision with its stages' plain blocks replaced by an iteration."""
+def resnet(model, x, iterate=momentum, **constants):
+    """A ResNet of torchvision, with an iteration over the blocks that keep the shape."""
     x = model.maxpool(model.relu(model.bn1(model.conv1(x))))
     for blocks in (model.layer1, model.layer2, model.layer3, model.layer4):
-        plain = [block for block in blocks if block.downsample is None]
+        same_shape = [block for block in blocks if block.downsample is None]
         for block in blocks:
             x = x if block.downsample is None else block(x)
-        x = stage(plain, x, **constants) if plain else x
+        x = iterate(same_shape, x, **constants) if same_shape else x
     return model.fc(torch.flatten(model.avgpool(x), 1))
 
 
 class Block(nn.Module):
-    """A small pre-activation block, f(x) alone."""
+    """f(x) of a small pre-activation block, without the skip connection."""
 
     def __init__(self, channels, norm=True):
         super().__init__()

@@ -1,4 +1,7 @@
-"""Models of transformers, timm and torch, whose blocks are found by running them."""
+"""Models of transformers, timm and torch, whose blocks `convert` finds by running them.
+
+The oracle is the momentum iteration on plain autograd, put in the place of each block's `forward`.
+"""
 
 import copy
 import pickle
@@ -13,15 +16,15 @@ from torchvision.models.regnet import BlockParams, RegNet
 
 from odenet.conversion import convert, find_blocks
 from odenet.runtime import Flow, Ramp
-from tests.conversion.small import (
-    IDS,
-    in_double,
-    output,
-    pictures,
-    randomised,
+from tests.conversion.small_models import (
+    TOKEN_IDS,
+    logits,
+    random_images,
+    randomise_norms,
     timm_model,
+    to_double,
     transformers_model,
-    with_momentum,
+    use_momentum,
 )
 
 DAMPED = """
@@ -40,15 +43,15 @@ SMALL_REGNET = BlockParams(
 
 def torchvision_model(name):
     torch.manual_seed(0)
-    make = {
+    builders = {
         "regnet": lambda: RegNet(SMALL_REGNET, num_classes=5, stem_width=8),
         "mobilenet_v3": lambda: mobilenet_v3_small(num_classes=5),
         "maxvit": lambda: MaxVit((32, 32), 8, 4, [8, 8], [2, 1], 4, 0.0, num_classes=5),
     }
-    return randomised(make[name]()), {"x": pictures(32)}
+    return randomise_norms(builders[name]()), {"x": random_images(32)}
 
 
-STEPS = {
+STEP_COUNTS = {
     ("timm", "vit_tiny_patch16_224"): 3,
     ("timm", "mixer"): 3,
     ("timm", "swin_tiny_patch4_window7_224"): 3,
@@ -69,65 +72,67 @@ STEPS = {
 }
 
 
-def made(library, name):
+def build_model(library, name):
+    """A small model of a library, and the keyword arguments that it is called with."""
     if library != "torchvision":
         pytest.importorskip(library)
-    kinds = {"timm": timm_model, "transformers": transformers_model}
-    return kinds.get(library, torchvision_model)(name)
+    builders = {"timm": timm_model, "transformers": transformers_model}
+    return builders.get(library, torchvision_model)(name)
 
 
 def flows_of(model):
     return [module for module in model.modules() if isinstance(module, Flow)]
 
 
-def assert_same(found, expected):
-    for a, b in zip(found, expected, strict=True):
+def assert_all_close(actual, expected):
+    """Compares tensors pairwise; None, the gradient of an unused parameter, with None."""
+    for a, b in zip(actual, expected, strict=True):
         if a is None or b is None:
             assert a is None and b is None
         else:
             torch.testing.assert_close(a, b, rtol=1e-7, atol=1e-8 * float(b.abs().max() + 1e-12))
 
 
-def gradients(model, given):
-    out = output(model, given)
+def logits_and_gradients(model, inputs):
+    out = logits(model, inputs)
     parameters = list(model.parameters())
     return out.detach(), *torch.autograd.grad(out.square().mean(), parameters, allow_unused=True)
 
 
-@pytest.mark.parametrize(("library", "name"), STEPS)
+@pytest.mark.parametrize(("library", "name"), STEP_COUNTS)
 def test_blocks_become_steps_with_the_gradients_of_plain_autograd(library, name):
-    model, given = made(library, name)
+    model, inputs = build_model(library, name)
     ramped = convert(model, gamma=Ramp(0, 0.9, steps=10))
     assert list(ramped.state_dict()) == list(model.state_dict())
     with torch.no_grad():
-        assert torch.equal(output(ramped, given), output(model, given))  # in float32
-    assert sum(flow.steps for flow in flows_of(ramped)) == STEPS[library, name]
-    model, given = in_double(model, given)
+        assert torch.equal(logits(ramped, inputs), logits(model, inputs))  # in float32
+    assert sum(flow.steps for flow in flows_of(ramped)) == STEP_COUNTS[library, name]
+    model, inputs = to_double(model, inputs)
     converted = convert(model, gamma=0.7)
     assert all(flow.memory == "reversible" for flow in flows_of(converted))
-    found = gradients(converted, given)
-    with_momentum(model, 0.7)
-    assert_same(found, gradients(model, given))
+    actual = logits_and_gradients(converted, inputs)
+    use_momentum(model, 0.7)
+    assert_all_close(actual, logits_and_gradients(model, inputs))
 
 
 @pytest.mark.parametrize("name", ["vit_tiny_patch16_224", "resnet18", "regnetx_002"])
 def test_timm_s_own_checkpointing_keeps_the_converted_network(name):
-    model, given = in_double(*made("timm", name))
+    model, inputs = to_double(*build_model("timm", name))
     converted = convert(model, gamma=0.7)
-    expected = gradients(converted, given)
+    expected = logits_and_gradients(converted, inputs)
     converted.set_grad_checkpointing(True)
-    assert_same(gradients(converted, given), expected)
+    assert_all_close(logits_and_gradients(converted, inputs), expected)
 
 
 @pytest.mark.parametrize("name", ["llama", "bert"])
 def test_checkpointing_of_transformers_keeps_the_converted_network(name):
-    model, given = in_double(*made("transformers", name))
+    model, inputs = to_double(*build_model("transformers", name))
     converted = convert(model, gamma=0.7)
-    expected = gradients(converted, given)
+    expected = logits_and_gradients(converted, inputs)
     newer = getattr(converted, "activation_checkpointing_enable", None)
     (newer or converted.gradient_checkpointing_enable)()
     converted.train()
-    assert_same(gradients(converted, given), expected)
+    assert_all_close(logits_and_gradients(converted, inputs), expected)
     assert not converted.get_submodule(next(iter(find_blocks(model).runs)))[
         0
     ].gradient_checkpointing
@@ -135,34 +140,34 @@ def test_checkpointing_of_transformers_keeps_the_converted_network(name):
 
 @pytest.mark.filterwarnings("ignore:a forward hook on")  # transformers leaves its recorders
 @pytest.mark.parametrize(
-    ("asked", "words"),
+    ("options", "message"),
     [
         ({"use_cache": True}, "takes no cache of keys and values: say use_cache=False"),
         ({"output_hidden_states": True}, "output_hidden_states cannot be recorded"),
         ({"output_attentions": True}, "output_attentions cannot be recorded"),
     ],
 )
-def test_what_needs_values_between_layers_is_refused(asked, words):
-    model, given = made("transformers", "llama")
+def test_what_needs_values_between_layers_is_refused(options, message):
+    model, inputs = build_model("transformers", "llama")
     converted = convert(model)
-    before = output(converted, given)
-    with pytest.raises(RuntimeError, match=words):
-        converted(**given, **asked)
-    torch.testing.assert_close(output(converted, given), before)
+    expected = logits(converted, inputs)
+    with pytest.raises(RuntimeError, match=message):
+        converted(**inputs, **options)
+    torch.testing.assert_close(logits(converted, inputs), expected)
 
 
 def test_a_cache_that_the_config_asks_for_is_turned_off_and_said():
     pytest.importorskip("transformers")
-    model, given = transformers_model("llama", use_cache=True)
+    model, inputs = transformers_model("llama", use_cache=True)
     with pytest.warns(UserWarning, match="use_cache is turned off in the config of the converted"):
         converted = convert(model)
     assert model.config.use_cache and not converted.config.use_cache
-    converted(**given)
-    assert find_blocks(model, given).runs == find_blocks(model).runs
-    made = converted.generate(IDS, max_new_tokens=2, do_sample=False, use_cache=False)
-    assert made.shape == (2, 8)
+    converted(**inputs)
+    assert find_blocks(model, inputs).runs == find_blocks(model).runs
+    tokens = converted.generate(TOKEN_IDS, max_new_tokens=2, do_sample=False, use_cache=False)
+    assert tokens.shape == (2, 8)
     with pytest.raises(RuntimeError, match="use_cache=False"):
-        converted.generate(IDS, max_new_tokens=2)
+        converted.generate(TOKEN_IDS, max_new_tokens=2)
 
 
 def test_a_decoder_has_gradients_to_its_memory():
@@ -173,15 +178,15 @@ def test_a_decoder_has_gradients_to_its_memory():
     mask = nn.Transformer.generate_square_subsequent_mask(4, dtype=torch.float64)
     inputs = [memory, *decoder.parameters()]
     out = convert(decoder, gamma=0.7)(x, memory, tgt_mask=mask)
-    found = torch.autograd.grad(out.square().sum(), inputs)
-    with_momentum(decoder, 0.7)
-    by_hand = decoder(x, memory, tgt_mask=mask)
-    torch.testing.assert_close(out, by_hand)
-    assert_same(found, torch.autograd.grad(by_hand.square().sum(), inputs))
+    actual = torch.autograd.grad(out.square().sum(), inputs)
+    use_momentum(decoder, 0.7)
+    expected = decoder(x, memory, tgt_mask=mask)
+    torch.testing.assert_close(out, expected)
+    assert_all_close(actual, torch.autograd.grad(expected.square().sum(), inputs))
 
 
 class Block(nn.Module):
-    """What nobody has heard of: a keyword, a tuple, further inputs that differ by layer."""
+    """A block with unusual calls: its value in a tuple, and further inputs that differ by layer."""
 
     def __init__(self, width):
         super().__init__()
@@ -191,89 +196,90 @@ class Block(nn.Module):
         return hidden + torch.tanh(self.map(hidden)) * gate * scale, hidden.mean()
 
 
-class Unheard(nn.Module):
+class UnknownModel(nn.Module):
     def __init__(self, depth=4):
         super().__init__()
         self.layers = nn.ModuleList(Block(6) for _ in range(depth))
         self.gates = nn.Parameter(torch.rand(depth, 6))
         self.head = nn.Linear(6, 2)
-        self.taken = depth
-        self.reads = False
+        self.layer_count = depth
+        self.reads_side_outputs = False
 
     def forward(self, x, gate):
-        beside = 0
-        for number, layer in enumerate(self.layers[: self.taken]):
+        side_sum = 0
+        for number, layer in enumerate(self.layers[: self.layer_count]):
             x, mean = layer(hidden=x, gate=gate * self.gates[number], scale=0.5)
-            beside = beside + mean if self.reads else beside
-        return self.head(x) + beside
+            side_sum = side_sum + mean if self.reads_side_outputs else side_sum
+        return self.head(x) + side_sum
 
 
-def unheard():
+def unknown_model():
+    """A model of no known library, with its input and a gate that the blocks take besides."""
     torch.manual_seed(0)
-    model = Unheard().double()
+    model = UnknownModel().double()
     return model, torch.randn(3, 6).double(), torch.rand(3, 6).double().requires_grad_()
 
 
-@pytest.mark.parametrize("how", [{"blocks": "layers"}, {"blocks": "lay*"}, {}])
-def test_a_model_that_nobody_has_heard_of_is_converted_by_path_or_example(how):
-    model, x, gate = unheard()
-    converted = convert(model, gamma=0.7, **(how or {"example": (x, gate)}))
+@pytest.mark.parametrize("found_by", [{"blocks": "layers"}, {"blocks": "lay*"}, {}])
+def test_an_unknown_model_is_converted_by_path_or_example(found_by):
+    model, x, gate = unknown_model()
+    converted = convert(model, gamma=0.7, **(found_by or {"example": (x, gate)}))
     inputs = [gate, *model.parameters()]
-    found = converted(x, gate)
+    actual = converted(x, gate)
     y, v = x, 0
     for number, layer in enumerate(model.layers):
         v = 0.7 * v + 0.3 * (layer(y, gate * model.gates[number], 0.5)[0] - y)
         y = y + v
     expected = model.head(y)
-    torch.testing.assert_close(found, expected)
-    assert_same(
-        torch.autograd.grad(found.square().sum(), inputs),
+    torch.testing.assert_close(actual, expected)
+    assert_all_close(
+        torch.autograd.grad(actual.square().sum(), inputs),
         torch.autograd.grad(expected.square().sum(), inputs),
     )
 
 
 def test_what_a_flow_does_not_have_is_refused_where_it_is_read():
-    model, x, gate = unheard()
+    model, x, gate = unknown_model()
     converted = convert(model, blocks="layers")
-    converted.reads = True
+    converted.reads_side_outputs = True
     with pytest.raises(RuntimeError, match="add reads what a block gives beside its value"):
         converted(x, gate)
-    converted.reads, converted.taken = False, 3
+    converted.reads_side_outputs, converted.layer_count = False, 3
     with pytest.raises(RuntimeError, match="linear reads the value after block 3 of 4"):
         converted(x, gate)
 
 
 def test_a_list_that_grows_is_refused_and_a_layer_replaced_is_the_step():
-    model, x, gate = unheard()
+    model, x, gate = unknown_model()
     converted = convert(model, blocks="layers", gamma=0.7)
     with pytest.raises(RuntimeError, match="blocks were added to or removed from this Layers"):
         converted.layers.append(Block(6))
     converted.layers[1] = Block(6).double()
     model.layers[1] = converted.layers[1].block_class(6).double()
     model.layers[1].load_state_dict(converted.layers[1].state_dict())
-    other = convert(model, blocks="layers", gamma=0.7)
-    torch.testing.assert_close(converted(x, gate), other(x, gate))
-    again = copy.deepcopy(converted)
-    assert again.layers[0].flow_of_step is again.layers.flows[0]
-    torch.testing.assert_close(again(x, gate), other(x, gate))
+    expected = convert(model, blocks="layers", gamma=0.7)
+    torch.testing.assert_close(converted(x, gate), expected(x, gate))
+    copied = copy.deepcopy(converted)
+    assert copied.layers[0].flow_of_step is copied.layers.flows[0]
+    torch.testing.assert_close(copied(x, gate), expected(x, gate))
 
 
 def test_a_checkpoint_around_the_whole_model_keeps_its_gradients():
-    model, x, gate = unheard()
+    model, x, gate = unknown_model()
     converted = convert(model, blocks="layers", gamma=0.7)
     inputs = [gate, *converted.parameters()]
     expected = torch.autograd.grad(converted(x, gate).sum(), inputs)
     out = checkpoint(converted, x, gate, use_reentrant=False)
-    assert_same(torch.autograd.grad(out.sum(), inputs), expected)
+    assert_all_close(torch.autograd.grad(out.sum(), inputs), expected)
 
 
 @pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor:UserWarning")  # torch's own
 def test_a_compiled_model_is_the_converted_one():
-    model, x, gate = unheard()
+    model, x, gate = unknown_model()
     converted = convert(model, blocks="layers", gamma=0.7)
     compiled = torch.compile(converted, backend="eager")
     inputs = [gate, *converted.parameters()]
-    assert_same(
+    assert_all_close(
         torch.autograd.grad(compiled(x, gate).sum(), inputs),
         torch.autograd.grad(converted(x, gate).sum(), inputs),
     )
@@ -281,29 +287,29 @@ def test_a_compiled_model_is_the_converted_one():
 
 @pytest.mark.parametrize("scheme", [DAMPED, "leapfrog", "mine.ode"])
 def test_any_scheme_takes_the_layers_of_a_model(scheme, tmp_path):
-    model, given = in_double(*made("transformers", "llama"))
+    model, inputs = to_double(*build_model("transformers", "llama"))
     constants = {} if scheme == "leapfrog" else {"a": 0.5}
     if scheme == "mine.ode":
         scheme = tmp_path / scheme
         scheme.write_text(DAMPED)
     converted = convert(model, scheme, h=0.5, v0=0, **constants)
-    found = gradients(converted, given)
+    actual = logits_and_gradients(converted, inputs)
     for flow in flows_of(converted):
         flow.memory = "stored"
-    assert_same(found, gradients(converted, given))
-    _by_two_step_rule(model, *((2, -1, 0.25) if not constants else (0.5, 0.5, 0.5)))
-    torch.testing.assert_close(found[0], output(model, given))
+    assert_all_close(actual, logits_and_gradients(converted, inputs))
+    _use_two_step_rule(model, *((2, -1, 0.25) if not constants else (0.5, 0.5, 0.5)))
+    torch.testing.assert_close(actual[0], logits(model, inputs))
 
 
-def _by_two_step_rule(model, now, before, h):
-    """x[n+1] = now x[n] + before x[n-1] + h f(x[n]), from rest, by hand."""
-    past = []
+def _use_two_step_rule(model, current, previous, h):
+    """x[n+1] = current x[n] + previous x[n-1] + h f(x[n]), from rest: the oracle of a scheme."""
+    values = []
     for number, layer in enumerate(model.model.layers):
 
         def step(x, *args, forward=layer.forward, number=number, **kwargs):
             rate = forward(x, *args, **kwargs) - x
-            past[number:] = [x]
-            return now * x + before * past[max(number - 1, 0)] + h * rate
+            values[number:] = [x]
+            return current * x + previous * values[max(number - 1, 0)] + h * rate
 
         layer.forward = step
 
@@ -319,17 +325,17 @@ def test_what_stays_is_said_by_name_and_reason():
 
 
 @pytest.mark.parametrize(
-    ("how", "words"),
+    ("options", "message"),
     [
-        ({"blocks": "model.h"}, "Unheard has no module at 'model.h'"),
+        ({"blocks": "model.h"}, "UnknownModel has no module at 'model.h'"),
         ({"blocks": "head"}, "head is a Linear without children"),
-        ({}, r"Unheard does not run on an input that could be made up.*example=…"),
-        ({"example": torch.ones(2, 6)}, "Unheard does not run on the example"),
+        ({}, r"UnknownModel does not run on an input that could be made up.*example=…"),
+        ({"example": torch.ones(2, 6)}, "UnknownModel does not run on the example"),
     ],
 )
-def test_what_cannot_be_found_is_asked_for(how, words):
-    with pytest.raises(ValueError, match=words):
-        convert(unheard()[0], **how)
+def test_what_cannot_be_found_is_asked_for(options, message):
+    with pytest.raises(ValueError, match=message):
+        convert(unknown_model()[0], **options)
 
 
 def test_an_example_is_asked_for_where_a_configuration_says_too_little():
@@ -337,20 +343,22 @@ def test_an_example_is_asked_for_where_a_configuration_says_too_little():
         vocab_size, image_size = None, "large"
         to_dict = get_text_config = lambda self: self
 
-    model = unheard()[0]
+    model = unknown_model()[0]
     model.config, model.main_input_name = Config(), "input_ids"
-    with pytest.raises(ValueError, match="Unheard does not run on an input that could be made up"):
+    with pytest.raises(
+        ValueError, match="UnknownModel does not run on an input that could be made up"
+    ):
         convert(model)
 
 
 def test_a_converted_model_is_not_converted_again():
-    converted = convert(unheard()[0], blocks="layers")
-    with pytest.raises(ValueError, match="this Unheard is converted already"):
+    converted = convert(unknown_model()[0], blocks="layers")
+    with pytest.raises(ValueError, match="this UnknownModel is converted already"):
         convert(converted, blocks="layers")
 
 
 class Row(nn.Module):
-    """Children that are called in a row, without a list of them."""
+    """Two children that the model calls in turn, without a list of them."""
 
     def __init__(self):
         super().__init__()
@@ -363,15 +371,15 @@ class Row(nn.Module):
 
 
 class Rows(Row):
-    """The same, of blocks that add by themselves."""
+    """The same, with children that are residual blocks themselves."""
 
     def __init__(self):
         nn.Module.__init__(self)
         self.first, self.second = Row(), Row()
 
 
-@pytest.mark.parametrize("again", [copy.deepcopy, lambda x: pickle.loads(pickle.dumps(x))])
-def test_children_in_a_row_are_a_flow_that_is_copied_and_pickled(again):
+@pytest.mark.parametrize("copy_model", [copy.deepcopy, lambda x: pickle.loads(pickle.dumps(x))])
+def test_children_in_a_row_are_a_flow_that_is_copied_and_pickled(copy_model):
     torch.manual_seed(0)
     model, x = Rows().double(), torch.randn(3, 6).double()
     converted = convert(model, gamma=0.7)
@@ -382,6 +390,6 @@ def test_children_in_a_row_are_a_flow_that_is_copied_and_pickled(again):
     v = 0.3 * (model.first(x) - x)
     y = x + v
     expected = y + 0.7 * v + 0.3 * (model.second(y) - y)
-    torch.testing.assert_close(again(converted)(x), expected)
+    torch.testing.assert_close(copy_model(converted)(x), expected)
     converted.float()(x.float()).sum().backward()
     assert all(p.dtype == torch.float32 and p.grad is not None for p in converted.parameters())

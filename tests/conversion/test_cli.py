@@ -1,4 +1,4 @@
-"""`odenet convert`, with the weights that are at hand."""
+"""`odenet convert`, with random or local weights: nothing is downloaded."""
 
 import pytest
 import torch
@@ -16,6 +16,7 @@ app.command()(convert)
 
 
 def run(*arguments):
+    """`odenet convert ARGUMENTS`; its exit code and output."""
     return CliRunner().invoke(app, list(arguments))
 
 
@@ -23,35 +24,38 @@ def test_the_written_network_is_the_one_that_was_read(tmp_path):
     original = models.resnet18().eval()
     torch.save(original.state_dict(), tmp_path / "weights.pth")
     target = str(tmp_path / "out.pt")
-    done = run("resnet18", "--gamma", "0", "--weights", str(tmp_path / "weights.pth"), "-o", target)
-    assert done.exit_code == 0, done.output
-    assert "resnet18: 5 blocks are steps of momentum now, in 4 flows" in done.output
-    assert "not reversible: momentum has an inverse only where γ ≠ 0" in done.output
+    result = run(
+        "resnet18", "--gamma", "0", "--weights", str(tmp_path / "weights.pth"), "-o", target
+    )
+    assert result.exit_code == 0, result.output
+    assert "resnet18: 5 blocks are steps of momentum now, in 4 flows" in result.output
+    assert "not reversible: momentum has an inverse only where γ ≠ 0" in result.output
     x = torch.randn(1, 3, 32, 32)
     torch.testing.assert_close(restore(target).eval()(x), original(x), rtol=1e-4, atol=1e-5)
 
 
 def test_a_reversible_network_is_called_one():
-    done = run("resnet18", "--weights", "none")
-    assert done.exit_code == 0, done.output
-    assert "reversible: flows rebuild their activations" in done.output
-    assert "layer2.flows.0, layer3.flows.0, layer4.flows.0: one step holds two" in done.output
+    result = run("resnet18", "--weights", "none")
+    assert result.exit_code == 0, result.output
+    assert "reversible: flows rebuild their activations" in result.output
+    assert "layer2.flows.0, layer3.flows.0, layer4.flows.0: one step holds two" in result.output
 
 
 def test_exact_conversion_is_restored_as_such(tmp_path):
     target = str(tmp_path / "out.pt")
-    done = run("resnet18", "--weights", "none", "--gamma", "0.5", "--exact", "-o", target)
-    assert done.exit_code == 0, done.output
+    result = run("resnet18", "--weights", "none", "--gamma", "0.5", "--exact", "-o", target)
+    assert result.exit_code == 0, result.output
     flows = [module for module in restore(target).modules() if isinstance(module, Flow)]
     assert flows and all(flow.exact for flow in flows)
 
 
 @pytest.mark.filterwarnings("default::UserWarning")
 def test_a_network_too_deep_for_its_gamma_is_warned_of():
-    done = run("resnet101", "--weights", "none", "--gamma", "0.5")
-    assert done.exit_code == 0, done.output
+    result = run("resnet101", "--weights", "none", "--gamma", "0.5")
+    assert result.exit_code == 0, result.output
     assert (
-        "warning: 22 steps are undone too coarsely" in done.output and "exact=True" in done.output
+        "warning: 22 steps are undone too coarsely" in result.output
+        and "exact=True" in result.output
     )
 
 
@@ -61,16 +65,16 @@ def test_weights_that_cannot_be_loaded_are_said_so(monkeypatch):
 
     monkeypatch.setattr("torch.hub.load_state_dict_from_url", fails)
     monkeypatch.setattr("torchvision.models._api.load_state_dict_from_url", fails)
-    done = run("resnet18")
-    assert done.exit_code == 1
-    assert "torchvision's weights of resnet18 cannot be loaded: no route to host" in done.output
-    assert "--weights none" in done.output
-    done = run("fcn_resnet50", "--weights", "none")  # whose backbone would be fetched
-    assert done.exit_code == 0 and "12 blocks are steps" in done.output
+    result = run("resnet18")
+    assert result.exit_code == 1
+    assert "torchvision's weights of resnet18 cannot be loaded: no route to host" in result.output
+    assert "--weights none" in result.output
+    result = run("fcn_resnet50", "--weights", "none")  # whose backbone would be fetched
+    assert result.exit_code == 0 and "12 blocks are steps" in result.output
 
 
 @pytest.mark.parametrize(
-    ("arguments", "words"),
+    ("arguments", "message"),
     [
         (["resnet19", "--weights", "none"], "a model `resnet19`; did you mean resnet18"),
         (["alexnet", "--weights", "none"], "AlexNet has no residual blocks"),
@@ -80,25 +84,25 @@ def test_weights_that_cannot_be_loaded_are_said_so(monkeypatch):
         (["resnet18", "--weights", "nowhere.pth"], "nowhere.pth does not hold weights"),
     ],
 )
-def test_what_is_wrong_is_said_without_a_traceback(arguments, words):
-    done = run(*arguments)
-    assert done.exit_code == 1
-    assert words in done.output
-    assert "Traceback" not in done.output
+def test_what_is_wrong_is_said_without_a_traceback(arguments, message):
+    result = run(*arguments)
+    assert result.exit_code == 1
+    assert message in result.output
+    assert "Traceback" not in result.output
 
 
 def test_weights_are_taken_out_of_checkpoints(tmp_path):
     state, file = {"a.b": torch.arange(3.0), "c": torch.ones(())}, tmp_path / "weights.pth"
     wrapped = {f"module.{name}": value for name, value in state.items()}
-    for kept in (state, {"state_dict": state, "epoch": 3}, {"model": wrapped, "args": None}):
-        torch.save(kept, file)
-        found = zoo.stored_weights("net", file)
-        assert list(found) == list(state)
-        assert all(torch.equal(found[name], value) for name, value in state.items())
+    for stored in (state, {"state_dict": state, "epoch": 3}, {"model": wrapped, "args": None}):
+        torch.save(stored, file)
+        weights = zoo.stored_weights("net", file)
+        assert list(weights) == list(state)
+        assert all(torch.equal(weights[name], value) for name, value in state.items())
 
 
 @pytest.mark.parametrize(
-    ("kept", "said"),
+    ("stored", "message"),
     [
         ([1, 2], "it holds no state_dict"),
         ({"state_dict": 3}, "it holds no state_dict"),
@@ -107,21 +111,21 @@ def test_weights_are_taken_out_of_checkpoints(tmp_path):
         (b"", "it cannot be read: damaged"),
     ],
 )
-def test_files_without_weights_are_refused_in_words(kept, said, tmp_path):
+def test_files_without_weights_are_refused_in_words(stored, message, tmp_path):
     file = tmp_path / "weights.pth"
-    file.write_bytes(kept) if isinstance(kept, bytes) else torch.save(kept, file)
-    with pytest.raises(zoo.ZooError, match=said):
+    file.write_bytes(stored) if isinstance(stored, bytes) else torch.save(stored, file)
+    with pytest.raises(zoo.ZooError, match=message):
         zoo.stored_weights("net", file)
 
 
 def test_the_first_difference_of_weights_is_named(tmp_path):
-    own = models.resnet18(num_classes=10).state_dict()
-    for change, said in [
+    weights = models.resnet18(num_classes=10).state_dict()
+    for changes, message in [
         ({"fc.bias": None}, "it has no fc.bias"),
         ({"head": torch.ones(1)}, "it has head, which this network has not"),
         ({"fc.weight": torch.ones(7, 512)}, r"its fc.weight is \(7, 512\) and not \(10, 512\)"),
     ]:
-        found = {n: t for n, t in (own | change).items() if t is not None}
-        torch.save(found, tmp_path / "weights.pth")
-        with pytest.raises(zoo.ZooError, match=said):
+        changed = {n: t for n, t in (weights | changes).items() if t is not None}
+        torch.save(changed, tmp_path / "weights.pth")
+        with pytest.raises(zoo.ZooError, match=message):
             zoo.build("resnet18", tmp_path / "weights.pth", 10)

@@ -1,4 +1,7 @@
-"""Constants that differ from step to step, of programs and by keyword, for modules."""
+"""Constants of a scheme that differ from step to step, or move while training, over modules.
+
+The oracle is the momentum iteration, written out on plain autograd.
+"""
 
 import copy
 
@@ -37,14 +40,14 @@ def inputs():
     return torch.randn(3, 5, generator=torch.Generator().manual_seed(1))
 
 
-@pytest.mark.parametrize("how", ["program", "keyword", "convert"])
-def test_each_step_has_its_constant(how):
+@pytest.mark.parametrize("given_by", ["program", "keyword", "convert"])
+def test_each_step_has_its_constant(given_by):
     model, x = layers(3).double(), inputs().double()
     values = [0.5, 0.6, 0.75]
-    if how == "program":
+    if given_by == "program":
         text = f"state Y\nparam b : bias\nY' = tanh(Y + b)\ndiscretise momentum(γ = {values})\n"
         flow = odenet.reversible(list(model), odenet.loads(text), residual=True)
-    elif how == "keyword":
+    elif given_by == "keyword":
         flow = odenet.reversible(list(model), residual=True, gamma=values)
     else:
         flow = convert(model, **{"γ": values})
@@ -54,9 +57,8 @@ def test_each_step_has_its_constant(how):
         y = y + v
     torch.testing.assert_close(flow(x), y)
     parameters = list(model.parameters())
-    found = torch.autograd.grad(flow(x).square().sum(), parameters)
-    for a, b in zip(found, torch.autograd.grad(y.square().sum(), parameters), strict=True):
-        torch.testing.assert_close(a, b)
+    actual = torch.autograd.grad(flow(x).square().sum(), parameters)
+    torch.testing.assert_close(actual, torch.autograd.grad(y.square().sum(), parameters))
 
 
 def test_values_for_another_number_of_steps_are_refused():
@@ -71,51 +73,51 @@ def test_a_constant_of_a_converted_model_is_learned():
 
 
 @pytest.mark.parametrize(
-    ("scheme", "given", "name"),
+    ("scheme", "constants", "name"),
     [
         ("momentum", {"gamma": Ramp(0, 0.9, steps=8)}, "gamma"),
         (DAMPED, {"a": Ramp(0, 0.5, steps=8)}, "a"),
     ],
 )
-def test_a_ramp_begins_as_the_original_to_the_last_bit_and_ends_reversible(scheme, given, name):
+def test_a_ramp_begins_as_the_original_to_the_last_bit_and_ends_reversible(scheme, constants, name):
     model, x = layers(), inputs()
-    converted = convert(model, scheme, **given)
+    converted = convert(model, scheme, **constants)
     flow, ramps = converted.flows[0], Ramps(converted)
     assert list(converted.state_dict()) == list(model.state_dict())
     expected = model(x)
     assert torch.equal(converted(x), expected)
     parameters = list(model.parameters())
-    found = torch.autograd.grad(converted(x).square().sum(), parameters)
-    for a, b in zip(found, torch.autograd.grad(expected.square().sum(), parameters), strict=True):
+    actual = torch.autograd.grad(converted(x).square().sum(), parameters)
+    for a, b in zip(actual, torch.autograd.grad(expected.square().sum(), parameters), strict=True):
         assert torch.equal(a, b)
     assert flow.drift is None
     for _ in range(9):
         converted(x).square().sum().backward()
         ramps.step()
-    assert getattr(flow, name)[0] == given[name].end
+    assert getattr(flow, name)[0] == constants[name].end
     assert flow.drift < 1e-4  # rebuilt by now
-    fixed = convert(model, scheme, **{name: given[name].end})
+    fixed = convert(model, scheme, **{name: constants[name].end})
     assert torch.equal(converted(x), fixed(x))
 
 
-def test_the_way_of_a_ramp_is_predicted_and_saved():
+def test_the_progress_of_a_ramp_is_predicted_and_saved():
     converted = convert(layers(6), DAMPED, a=Ramp(0, 0.5, steps=100))
     ramps = Ramps(converted)
-    told = str(ramps).splitlines()
-    assert told[0] == "  0% of the way, a = 0: the original network, activations stored"
-    assert told[1] == (
+    lines = str(ramps).splitlines()
+    assert lines[0] == "  0% of the way, a = 0: the original network, activations stored"
+    assert lines[1] == (
         " 25% of the way, a = 0.125: activations stored, since undoing would be too coarse"
     )
-    for way in ramps.predictions()[2:]:  # against what is measured
-        ramps.at(int(100 * way.progress))
+    for prediction in ramps.predictions()[2:]:  # against what is measured
+        ramps.at(int(100 * prediction.progress))
         converted(inputs()).square().sum().backward()
-        assert converted.flows[0].drift < 3 * way.error
+        assert converted.flows[0].drift < 3 * prediction.error
     ramps.at(30)
-    other = Ramps(convert(layers(6), DAMPED, a=Ramp(0, 0.5, steps=100)))
-    assert other.step_count == 0
+    restored = Ramps(convert(layers(6), DAMPED, a=Ramp(0, 0.5, steps=100)))
+    assert restored.step_count == 0
     saved = ramps.state_dict()
-    other.load_state_dict(saved)
-    assert other.step_count == 30
+    restored.load_state_dict(saved)
+    assert restored.step_count == 30
 
 
 def test_ramps_that_are_not_there_or_have_no_length_are_refused():
@@ -134,24 +136,24 @@ def test_ramps_that_are_not_there_or_have_no_length_are_refused():
 
 
 @pytest.mark.parametrize("length", [3, 7, 100, 777, 1000, 4096])
-def test_ramps_that_are_under_way_are_taken_up_where_they_are(length):
+def test_a_new_ramps_object_goes_on_where_the_constants_are(length):
     converted, x = convert(layers(2), gamma=Ramp(0, 0.9, steps=length)), inputs()
     ramps = Ramps(converted)
     for step in {1, length // 3, length // 2, length - 1, length}:
         ramps.at(step)
-        before = converted(x)
-        again = Ramps(copy.deepcopy(converted))
-        assert torch.equal(converted(x), before)  # nothing moved
-        assert step - length / 1000 < again.step_count <= step
-        again.step()
-        assert again.step_count > step - length / 1000
+        output = converted(x)
+        resumed = Ramps(copy.deepcopy(converted))
+        assert torch.equal(converted(x), output)  # nothing moved
+        assert step - length / 1000 < resumed.step_count <= step
+        resumed.step()
+        assert resumed.step_count > step - length / 1000
 
 
-def test_ramps_that_no_number_of_steps_has_where_they_are_are_refused():
-    half = convert(layers(2), gamma=Ramp(0, 0.9, steps=10))
-    Ramps(half).at(5)
-    both = nn.Sequential(half, convert(layers(2), gamma=Ramp(0, 0.5, steps=20)))
+def test_ramps_without_a_common_number_of_steps_are_refused():
+    halfway = convert(layers(2), gamma=Ramp(0, 0.9, steps=10))
+    Ramps(halfway).at(5)
+    pair = nn.Sequential(halfway, convert(layers(2), gamma=Ramp(0, 0.5, steps=20)))
     with pytest.raises(ValueError, match=r"γ is 0.0% of its way, .* would be at 25.0%"):
-        Ramps(both)
-    Ramps(both[1]).at(5)
-    assert Ramps(both).step_count == 5
+        Ramps(pair)
+    Ramps(pair[1]).at(5)
+    assert Ramps(pair).step_count == 5

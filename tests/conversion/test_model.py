@@ -15,7 +15,7 @@ from odenet.conversion import convert
 from odenet.runtime import Flow
 from tests.conversion.oracles import leapfrog, midpoint, resnet
 
-KINDS = {
+RESNETS = {
     "basic": lambda: ResNet(BasicBlock, [2, 3, 1, 1], num_classes=5),
     "bottleneck": lambda: ResNet(Bottleneck, [2, 2, 2, 1], num_classes=5),
     "wide": lambda: ResNet(Bottleneck, [2, 2, 1, 1], num_classes=5, width_per_group=128),
@@ -23,10 +23,10 @@ KINDS = {
 }
 
 
-@pytest.fixture(params=KINDS)
+@pytest.fixture(params=RESNETS)
 def network(request):
     torch.manual_seed(0)
-    model = KINDS[request.param]()
+    model = RESNETS[request.param]()
     for module in model.modules():
         if isinstance(module, nn.BatchNorm2d):
             module.weight.data.uniform_(0.2, 0.6)
@@ -47,8 +47,8 @@ def gradients(model, loss):
     return torch.autograd.grad(loss, list(model.parameters()))
 
 
-def assert_same_gradients(found, expected, rtol=1e-8):
-    for a, b in zip(found, expected, strict=True):
+def assert_same_gradients(actual, expected, rtol=1e-8):
+    for a, b in zip(actual, expected, strict=True):
         torch.testing.assert_close(a, b, rtol=rtol, atol=rtol * float(b.abs().max() + 1e-12))
 
 
@@ -58,14 +58,14 @@ NOT_REVERSIBLE = pytest.mark.filterwarnings("ignore:the converted model is not r
 @contextmanager
 def saved_bytes():
     """The sizes of what autograd saves for the backward, weights left out."""
-    found = []
+    sizes = []
 
     def pack(tensor):
-        found.append(0 if isinstance(tensor, nn.Parameter) else tensor.nbytes)
+        sizes.append(0 if isinstance(tensor, nn.Parameter) else tensor.nbytes)
         return tensor
 
     with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
-        yield found
+        yield sizes
 
 
 @NOT_REVERSIBLE
@@ -83,11 +83,11 @@ def test_it_is_the_momentum_iteration_over_the_same_blocks(network, pictures):
     torch.testing.assert_close(convert(network, gamma=0.8)(pictures), expected)
 
 
-@pytest.mark.parametrize(("scheme", "stage"), [("midpoint", midpoint), ("leapfrog", leapfrog)])
-def test_the_retrofits_by_two_step_schemes_are_the_iterations_by_hand(scheme, stage, pictures):
+@pytest.mark.parametrize(("scheme", "iterate"), [("midpoint", midpoint), ("leapfrog", leapfrog)])
+def test_the_retrofits_by_two_step_schemes_are_the_iterations_by_hand(scheme, iterate, pictures):
     torch.manual_seed(0)
-    network = KINDS["basic"]().double().eval()
-    expected = resnet(network, pictures, stage, h=0.25)
+    network = RESNETS["basic"]().double().eval()
+    expected = resnet(network, pictures, iterate, h=0.25)
     torch.testing.assert_close(convert(network, scheme, h=0.25)(pictures), expected)
 
 
@@ -110,21 +110,21 @@ def test_batch_statistics_are_updated_once_as_in_the_original(network, pictures)
 
 def test_blocks_that_change_the_shape_are_evaluated_again_if_asked(network, pictures):
     network.train()
-    plain, frugal = convert(copy.deepcopy(network)), convert(network, checkpoint=True)
+    plain, checkpointed = convert(copy.deepcopy(network)), convert(network, checkpoint=True)
     expected = gradients(plain, plain(pictures).square().sum())
-    with saved_bytes() as kept:
-        loss = frugal(pictures).square().sum()
-    assert_same_gradients(gradients(frugal, loss), expected)
-    for (name, a), b in zip(frugal.named_buffers(), plain.buffers(), strict=True):
+    with saved_bytes() as checkpointed_bytes:
+        loss = checkpointed(pictures).square().sum()
+    assert_same_gradients(gradients(checkpointed, loss), expected)
+    for (name, a), b in zip(checkpointed.named_buffers(), plain.buffers(), strict=True):
         assert torch.equal(a, b), name
-    with saved_bytes() as before:
+    with saved_bytes() as plain_bytes:
         plain(pictures)
-    assert sum(kept) < 0.9 * sum(before)
+    assert sum(checkpointed_bytes) < 0.9 * sum(plain_bytes)
 
 
 def test_gradients_are_exact_in_bfloat16_with_exact_arithmetic(pictures):
     torch.manual_seed(0)
-    converted = convert(KINDS["basic"]())
+    converted = convert(RESNETS["basic"]())
     for flow in flows_of(converted):
         flow.exact = True
     with torch.autocast("cpu", torch.bfloat16):
@@ -145,38 +145,38 @@ def test_names_and_order_of_parameters_are_those_of_the_original(network):
 
 
 def test_the_state_dict_goes_both_ways_without_loss(network):
-    other = convert(copy.deepcopy(network))
-    for parameter in other.parameters():
+    converted = convert(copy.deepcopy(network))
+    for parameter in converted.parameters():
         parameter.data.uniform_()
-    network.load_state_dict(other.state_dict())
-    for a, b in zip(network.state_dict().values(), other.state_dict().values(), strict=True):
+    network.load_state_dict(converted.state_dict())
+    for a, b in zip(network.state_dict().values(), converted.state_dict().values(), strict=True):
         assert torch.equal(a, b)
-    third = convert(KINDS["basic"]() if isinstance(network.layer1[0], BasicBlock) else network)
+    reloaded = convert(RESNETS["basic"]() if isinstance(network.layer1[0], BasicBlock) else network)
     if isinstance(network.layer1[0], BasicBlock):
-        third.double().load_state_dict(network.state_dict())
-        assert torch.equal(third.layer2[1].conv1.weight, other.layer2[1].conv1.weight)
+        reloaded.double().load_state_dict(network.state_dict())
+        assert torch.equal(reloaded.layer2[1].conv1.weight, converted.layer2[1].conv1.weight)
 
 
 def test_parameters_are_reused_and_the_original_goes_on_to_work(network, pictures):
     network.eval()
-    before = network(pictures)
+    expected = network(pictures)
     converted = convert(network)
     assert all(a is b for a, b in zip(converted.parameters(), network.parameters(), strict=True))
-    assert torch.equal(network(pictures), before)
+    assert torch.equal(network(pictures), expected)
 
 
 def test_modes_hooks_and_frozen_parameters_survive(pictures):
-    model = KINDS["basic"]().double().eval()
+    model = RESNETS["basic"]().double().eval()
     model.layer2.requires_grad_(False)
-    seen = []
-    model.layer1[1].register_forward_hook(lambda *_: seen.append("block"))
-    model.layer1.register_forward_hook(lambda *_: seen.append("stage"))
-    model.register_forward_hook(lambda *_: seen.append("model"))
+    called = []
+    model.layer1[1].register_forward_hook(lambda *_: called.append("block"))
+    model.layer1.register_forward_hook(lambda *_: called.append("stage"))
+    model.register_forward_hook(lambda *_: called.append("model"))
     converted = convert(model)
     assert not any(module.training for module in converted.modules())
     with torch.no_grad():
         converted(pictures)
-    assert seen == ["block", "stage", "model"]
+    assert called == ["block", "stage", "model"]
     with pytest.warns(UserWarning, match="a forward hook on BasicBlock is called in both passes"):
         converted.train()(pictures).sum().backward()
     assert all(module.training for module in converted.modules())
@@ -185,16 +185,16 @@ def test_modes_hooks_and_frozen_parameters_survive(pictures):
 
 
 def test_a_copy_of_a_converted_network_has_its_own_blocks(pictures):
-    converted = convert(KINDS["basic"]().double())
-    other = copy.deepcopy(converted)
-    other(pictures).sum().backward()
+    converted = convert(RESNETS["basic"]().double())
+    copied = copy.deepcopy(converted)
+    copied(pictures).sum().backward()
     assert all(p.grad is None for p in converted.parameters())
-    assert all(p.grad is not None for p in other.parameters())
-    assert other.layer2.flows[0].f[0] is other.layer2[1]
+    assert all(p.grad is not None for p in copied.parameters())
+    assert copied.layer2.flows[0].f[0] is copied.layer2[1]
 
 
 def test_half_precision_goes_through_every_block():
-    converted = convert(KINDS["basic"]()).bfloat16()
+    converted = convert(RESNETS["basic"]()).bfloat16()
     out = converted(torch.randn(2, 3, 32, 32, dtype=torch.bfloat16))
     assert out.dtype == torch.bfloat16
     out.float().sum().backward()
@@ -204,9 +204,9 @@ def test_half_precision_goes_through_every_block():
 @pytest.mark.parametrize("v0", ["f", "learned"])
 def test_the_initial_speed_can_be_f_or_learned(v0, pictures):
     torch.manual_seed(0)
-    model = KINDS["basic"]().double().eval()
+    model = RESNETS["basic"]().double().eval()
     converted = convert(model, v0=v0)
-    x = start = model.maxpool(model.relu(model.bn1(model.conv1(pictures))))
+    x = features = model.maxpool(model.relu(model.bn1(model.conv1(pictures))))
     blocks = list(model.layer1)
     v = blocks[0](x) - x
     if v0 == "learned":
@@ -216,7 +216,7 @@ def test_the_initial_speed_can_be_f_or_learned(v0, pictures):
     for block in blocks:
         v = 0.9 * v + 0.1 * (block(x) - x)
         x = x + v
-    torch.testing.assert_close(converted.layer1(start), x)
+    torch.testing.assert_close(converted.layer1(features), x)
     if v0 == "learned":
         converted(pictures).sum().backward()
         assert speed.grad.abs().sum() > 0
@@ -251,14 +251,14 @@ def test_a_transformer_encoder_is_converted_with_its_masks():
     x = torch.randn(2, 5, 16, dtype=torch.float64)
     mask = nn.Transformer.generate_square_subsequent_mask(5, dtype=torch.float64)
     padding = torch.tensor([[0.0] * 5, [0.0] * 3 + [-1e9] * 2]).double()
-    given = {"mask": mask, "src_key_padding_mask": padding}
-    torch.testing.assert_close(convert(encoder, gamma=0)(x, **given), encoder(x, **given))
+    masks = {"mask": mask, "src_key_padding_mask": padding}
+    torch.testing.assert_close(convert(encoder, gamma=0)(x, **masks), encoder(x, **masks))
     converted = convert(encoder)
-    loss = converted(x, **given).square().sum()
+    loss = converted(x, **masks).square().sum()
     converted(x)  # another call in between, without masks
-    found = gradients(converted, loss)
+    expected = gradients(converted, loss)
     converted.flow.memory = "stored"
-    assert_same_gradients(gradients(converted, converted(x, **given).square().sum()), found)
+    assert_same_gradients(gradients(converted, converted(x, **masks).square().sum()), expected)
 
 
 def test_a_network_without_known_blocks_is_refused():
@@ -268,18 +268,18 @@ def test_a_network_without_known_blocks_is_refused():
 
 def test_a_scheme_that_needs_two_maps_is_refused():
     with pytest.raises(ValueError, match="verlet takes no blocks"):
-        convert(KINDS["basic"](), "verlet")
+        convert(RESNETS["basic"](), "verlet")
 
 
 @pytest.mark.parametrize("scheme", ["euler", "heun", "rk4"])
 def test_a_scheme_that_is_not_undone_is_warned_of(scheme):
     with pytest.warns(UserWarning, match="not reversible, and stores activations"):
-        convert(KINDS["basic"](), scheme)
+        convert(RESNETS["basic"](), scheme)
 
 
 def test_gamma_zero_is_warned_of():
     with pytest.warns(UserWarning, match="momentum has an inverse only where γ ≠ 0"):
-        convert(KINDS["basic"](), gamma=0)
+        convert(RESNETS["basic"](), gamma=0)
 
 
 def test_each_flow_makes_an_initial_speed_of_its_own_width():
@@ -287,7 +287,7 @@ def test_each_flow_makes_an_initial_speed_of_its_own_width():
         channels = block.conv1.in_channels
         return nn.Conv2d(channels, channels, 1).double()
 
-    model = KINDS["basic"]().double().eval()
+    model = RESNETS["basic"]().double().eval()
     converted = convert(model, v0=speed)
     layer, x = converted.layer2, torch.randn(2, 64, 6, 6).double()
     x = y = model.layer2[0](x)

@@ -1,4 +1,4 @@
-"""Schemes of one's own for modules: by file, as a text, of a program, with constants by keyword."""
+"""A user's own schemes over modules: as file, text or program, with constants by keyword."""
 
 import copy
 import pickle
@@ -18,7 +18,7 @@ scheme damped(a, b = 1) {             # midpoint(a): arXiv 2512.02056
     Y[n+1] = (1 - a) Y[n] + a Y[n-1] + b h F(Y[n])
 }
 """
-PAIR = """
+KICKS = """
 scheme kicks(γ = 1) {
     for Y' = F(Z), Z' = G(Y)
     Z1     = Z[n] + γ h/2 G(Y[n])
@@ -33,7 +33,8 @@ def blocks(count=4, width=3):
     return [nn.Sequential(nn.Linear(width, width), nn.Tanh()).double() for _ in range(count)]
 
 
-def given(kind, tmp_path):
+def scheme_source(kind, tmp_path):
+    """The scheme `damped` in one of the forms that `reversible` takes."""
     if kind == "text":
         return DAMPED
     if kind in ("file", "path"):
@@ -51,10 +52,10 @@ def given(kind, tmp_path):
 @pytest.mark.parametrize("kind", ["text", "file", "path", "program", "spec"])
 def test_a_scheme_is_given_in_any_way_and_its_constants_by_keyword(kind, tmp_path):
     f, x = blocks(), torch.randn(2, 3, dtype=torch.float64)
-    flow = odenet.reversible(f, given(kind, tmp_path), a=0.75, h=0.5, v0=0)
-    before, y = x, x
+    flow = odenet.reversible(f, scheme_source(kind, tmp_path), a=0.75, h=0.5, v0=0)
+    previous, y = x, x
     for block in f:
-        before, y = y, 0.25 * y + 0.75 * before + 0.5 * block(y)
+        previous, y = y, 0.25 * y + 0.75 * previous + 0.5 * block(y)
     torch.testing.assert_close(flow(x), y, rtol=1e-12, atol=1e-12)
     assert_invertible(flow.eval(), x, tolerance=1e-9)
     assert_gradients(flow, x, tolerance=1e-9)
@@ -62,10 +63,10 @@ def test_a_scheme_is_given_in_any_way_and_its_constants_by_keyword(kind, tmp_pat
 
 def test_a_program_brings_its_constants_and_keywords_replace_them(tmp_path):
     f, x = blocks(), torch.randn(2, 3, dtype=torch.float64)
-    program = given("program", tmp_path)
-    own = odenet.reversible(f, program)
-    assert torch.equal(own(x), odenet.reversible(f, DAMPED, a=0.5, h=0.25)(x))
-    assert own.h == 0.25 and odenet.reversible(f, program, T=2).h == 0.5
+    program = scheme_source("program", tmp_path)
+    flow = odenet.reversible(f, program)
+    assert torch.equal(flow(x), odenet.reversible(f, DAMPED, a=0.5, h=0.25)(x))
+    assert flow.h == 0.25 and odenet.reversible(f, program, T=2).h == 0.5
     assert torch.equal(odenet.reversible(f, program, b=2)(x),
                        odenet.reversible(f, DAMPED, a=0.5, b=2, h=0.25)(x))  # fmt: skip
 
@@ -73,8 +74,8 @@ def test_a_program_brings_its_constants_and_keywords_replace_them(tmp_path):
 def test_pairs_take_a_scheme_of_two_equations_and_greek_letters():
     f = [(m, n) for m, n in zip(blocks(4, 2), blocks(4, 2)[::-1], strict=True)]
     x = torch.randn(2, 4, dtype=torch.float64)
-    flow = odenet.reversible(f, PAIR, h=0.5, **{"γ": 0.5})
-    assert torch.equal(flow(x), odenet.reversible(f, PAIR, h=0.5, gamma=0.5)(x))
+    flow = odenet.reversible(f, KICKS, h=0.5, **{"γ": 0.5})
+    assert torch.equal(flow(x), odenet.reversible(f, KICKS, h=0.5, gamma=0.5)(x))
     assert_gradients(flow, x, tolerance=1e-10)
     assert torch.equal(pickle.loads(pickle.dumps(flow))(x), flow(x))
 
@@ -85,9 +86,9 @@ def test_a_network_is_converted_by_a_scheme_of_ones_own():
     model = nn.TransformerEncoder(layer, 3, enable_nested_tensor=False)
     x = torch.randn(2, 5, 8)
     converted = odenet.convert(copy.deepcopy(model), scheme=DAMPED, a=0.5, v0=0)
-    before, y = x, x
+    previous, y = x, x
     for block in model.layers:
-        before, y = y, 0.5 * y + 0.5 * before + (block(y) - y)
+        previous, y = y, 0.5 * y + 0.5 * previous + (block(y) - y)
     torch.testing.assert_close(converted(x), y, rtol=1e-4, atol=1e-5)
 
 
@@ -106,10 +107,10 @@ REFUSED = {
     "twice": (
         DAMPED.replace("b", "γ"), {"a": 1, "γ": 1, "gamma": 1}, "constant gamma of damped is given",
     ),
-    "wrong kind": (PAIR, {}, r"kicks takes a pair of modules \(f, g\) per step"),
+    "wrong kind": (KICKS, {}, r"kicks takes a pair of modules \(f, g\) per step"),
     "no such name": ("mine", {}, "there is no scheme 'mine'; known: .*or give a file"),
     "no scheme": ("state Y\nY' = tanh(Y)\n", {}, "scheme.ode has no scheme, and one is wanted"),
-    "two schemes": (DAMPED + PAIR, {}, "scheme.ode has the schemes damped, kicks, and one"),
+    "two schemes": (DAMPED + KICKS, {}, "scheme.ode has the schemes damped, kicks, and one"),
     "several unknowns": (
         "scheme s {\nfor Y' = F(Y, Z), Z' = G(Y)\nY[n+1] = Y[n] + h F(Y[n], Z[n])\n"
         "Z[n+1] = Z[n] + h G(Y[n+1])\n}", {}, "s takes no module: F reads several unknowns",
@@ -118,7 +119,7 @@ REFUSED = {
 
 
 @pytest.mark.parametrize("case", REFUSED)
-def test_what_does_not_suit_is_refused(case):
+def test_a_scheme_or_constants_that_do_not_fit_are_refused(case):
     scheme, constants, message = REFUSED[case]
     with pytest.raises(ValueError, match=message):
         odenet.reversible(blocks(), scheme, **constants)
@@ -140,7 +141,7 @@ def test_a_file_that_is_not_there_is_named():
         odenet.reversible(blocks(), "nowhere.ode")
 
 
-MADE = "state Y\nparam b : bias\nY' = tanh(Y + b)\ndiscretise coupled(heun)(h = 0.5, λ = 0.9)\n"
+COUPLED = "state Y\nparam b : bias\nY' = tanh(Y + b)\ndiscretise coupled(heun)(h = 0.5, λ = 0.9)\n"
 
 
 @pytest.mark.parametrize(
@@ -148,8 +149,8 @@ MADE = "state Y\nparam b : bias\nY' = tanh(Y + b)\ndiscretise coupled(heun)(h = 
     [
         ("coupled(heun)", {"h": 0.5, "λ": 0.9}),
         ("scheme mine(λ = 0.9) = coupled(heun)\n", {"h": 0.5}),
-        (MADE, {}),
-        (odenet.loads(MADE), {}),
+        (COUPLED, {}),
+        (odenet.loads(COUPLED), {}),
     ],
     ids=["in place", "text", "file", "program"],
 )
@@ -175,5 +176,5 @@ def test_modules_are_steps_of_a_scheme_that_reads_their_number():
         V = (n + 1) / (n + 4) * V + 0.5 * block(Y)
         Y = Y + 0.5 * V
     torch.testing.assert_close(flow(x), Y, rtol=1e-12, atol=1e-12)
-    found, wanted = (torch.autograd.grad((out**3).sum(), x) for out in (flow(x), Y))
-    torch.testing.assert_close(found, wanted, rtol=1e-10, atol=1e-10)
+    actual, expected = (torch.autograd.grad((out**3).sum(), x) for out in (flow(x), Y))
+    torch.testing.assert_close(actual, expected, rtol=1e-10, atol=1e-10)

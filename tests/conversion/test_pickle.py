@@ -1,4 +1,4 @@
-"""Flows, networks and converted models in files that another process reads."""
+"""Flows, networks and converted models, pickled, and read by this process or another one."""
 
 import copy
 import pickle
@@ -16,17 +16,17 @@ from odenet.conversion import convert, reversible
 
 SPECS = sorted(Path(__file__).parents[2].glob("specs/*.ode"))
 
-READ = """
+READER = """
 import sys, torch
-things, outputs = torch.load(sys.argv[1], weights_only=False), []
-for name, (thing, given) in things.items():
-    given = given.clone().requires_grad_()
-    out = thing(given) if isinstance(thing, torch.nn.Module) else sum(thing)
-    if isinstance(thing, torch.nn.Module):
+originals, outputs = torch.load(sys.argv[1], weights_only=False), []
+for name, (original, x) in originals.items():
+    x = x.clone().requires_grad_()
+    out = original(x) if isinstance(original, torch.nn.Module) else sum(original)
+    if isinstance(original, torch.nn.Module):
         out.square().sum().backward()
-        outputs.append((name, out.detach(), given.grad))
+        outputs.append((name, out.detach(), x.grad))
     else:
-        outputs.append((name, out, type(thing).__name__))
+        outputs.append((name, out, type(original).__name__))
 torch.save(outputs, sys.argv[1])
 """
 
@@ -44,7 +44,8 @@ def small_stage():
     return nn.Sequential(*(BasicBlock(4, 4) for _ in range(3)))
 
 
-def things():
+def pickled_objects():
+    """By name, an object to pickle and an input for it."""
     torch.manual_seed(0)
     flow = odenet.load(SPECS[0].parent / "hamiltonian.ode").flow(4, 3)
     maps = torch.randn(2, 4, 6, 6)
@@ -68,66 +69,66 @@ def pictures(channels, size):
 
 @pytest.mark.filterwarnings("ignore:enable_nested_tensor")
 def test_another_process_reads_them_whole(tmp_path):
-    given = things()
-    torch.save(given, tmp_path / "things.pt")
-    done = subprocess.run(
-        [sys.executable, "-c", READ, str(tmp_path / "things.pt")], capture_output=True, text=True
+    originals = pickled_objects()
+    torch.save(originals, tmp_path / "objects.pt")
+    process = subprocess.run(
+        [sys.executable, "-c", READER, tmp_path / "objects.pt"], capture_output=True, text=True
     )
-    assert done.returncode == 0, done.stderr
-    for name, out, other in torch.load(tmp_path / "things.pt"):
-        thing, x = given[name]
-        if not isinstance(thing, nn.Module):
-            assert other == "State" and torch.allclose(out, sum(thing))
+    assert process.returncode == 0, process.stderr
+    for name, out, result in torch.load(tmp_path / "objects.pt"):
+        original, x = originals[name]
+        if not isinstance(original, nn.Module):
+            assert result == "State" and torch.allclose(out, sum(original))
             continue
         x = x.clone().requires_grad_()
-        expected = thing(x)
+        expected = original(x)
         expected.square().sum().backward()
         torch.testing.assert_close(out, expected.detach(), msg=name)
-        torch.testing.assert_close(other, x.grad, msg=name)
+        torch.testing.assert_close(result, x.grad, msg=name)
 
 
 @pytest.mark.parametrize("path", SPECS, ids=lambda path: path.stem)
 def test_every_network_that_is_shipped_can_be_pickled(path):
     program = odenet.load(path)
     network = program.network() if program.model.net else program.flow(4, 2)
-    again = pickle.loads(pickle.dumps(network))
-    assert type(again) is type(network)
-    for a, b in zip(again.state_dict().values(), network.state_dict().values(), strict=True):
+    copied = pickle.loads(pickle.dumps(network))
+    assert type(copied) is type(network)
+    for a, b in zip(copied.state_dict().values(), network.state_dict().values(), strict=True):
         assert torch.equal(a, b)
 
 
-@pytest.mark.parametrize("again", [lambda x: pickle.loads(pickle.dumps(x)), copy.deepcopy])
-def test_positive_gains_and_functions_survive(again):
+@pytest.mark.parametrize("copy_object", [lambda x: pickle.loads(pickle.dumps(x)), copy.deepcopy])
+def test_positive_gains_and_functions_survive(copy_object):
     network = odenet.loads(POSITIVE).network()
-    other = again(again(network))
+    copied_twice = copy_object(copy_object(network))
     x = torch.randn(2, 3, 8, 8)
-    torch.testing.assert_close(other(x), network(x))
-    other(x).sum().backward()
-    assert all(p.grad is not None for p in other.parameters())
+    torch.testing.assert_close(copied_twice(x), network(x))
+    copied_twice(x).sum().backward()
+    assert all(p.grad is not None for p in copied_twice.parameters())
     assert all(p.grad is None for p in network.parameters())
 
 
 def test_a_converted_model_finds_its_own_blocks_after_pickling():
     converted = convert(small_stage().double().eval())
-    other = pickle.loads(pickle.dumps(converted))
+    copied = pickle.loads(pickle.dumps(converted))
     x = torch.randn(1, 4, 5, 5).double()
-    torch.testing.assert_close(other(x), converted(x))
-    other[1] = nn.Identity()
-    assert not torch.allclose(other(x), converted(x))
+    torch.testing.assert_close(copied(x), converted(x))
+    copied[1] = nn.Identity()
+    assert not torch.allclose(copied(x), converted(x))
     with pytest.raises(RuntimeError, match="is a step of a flow"):
-        other[2](x)
+        copied[2](x)
 
 
 def test_a_compiled_flow_compiles_again_where_it_is_read():
     flow = odenet.load(SPECS[0].parent / "hamiltonian.ode").flow(4, 3)
     flow.compile(dynamic=True)
-    other = pickle.loads(pickle.dumps(flow))
-    assert other.compiled is not flow.compiled
-    assert other.compiled._options == {"dynamic": True}
+    copied = pickle.loads(pickle.dumps(flow))
+    assert copied.compiled is not flow.compiled
+    assert copied.compiled._options == {"dynamic": True}
 
 
 def test_a_state_copies_and_pickles_as_itself():
     flow = odenet.load(SPECS[0].parent / "hamiltonian.ode").flow(4, 3)
     state = flow.initial(torch.randn(1, 4, 3, 3))
-    for other in (pickle.loads(pickle.dumps(state)), copy.deepcopy(state), copy.copy(state)):
-        assert type(other) is type(state) and torch.equal(other.Y, state.Y)
+    for copied in (pickle.loads(pickle.dumps(state)), copy.deepcopy(state), copy.copy(state)):
+        assert type(copied) is type(state) and torch.equal(copied.Y, state.Y)

@@ -1,4 +1,8 @@
-"""Flows over modules of the user's own."""
+"""`odenet.reversible`: flows over a user's own modules.
+
+Gradients without stored activations are compared with those of plain autograd; values with the
+iteration of the scheme, written out.
+"""
 
 import copy
 import warnings
@@ -17,7 +21,7 @@ def blocks(count, **options):
     return [Block(4, **options).double() for _ in range(count)]
 
 
-def maps():
+def feature_maps():
     return torch.randn(2, 4, 5, 5, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
 
 
@@ -38,7 +42,7 @@ def assert_memory_free_gradients_agree(flow, x, *args, **kwargs):
 
 
 def test_momentum_over_modules_is_the_paper_s_iteration():
-    f, x = blocks(4, norm=False), maps()
+    f, x = blocks(4, norm=False), feature_maps()
     flow = reversible(f, gamma=0.7)
     flow.memory = "stored"
     y, v = x, torch.zeros_like(x)
@@ -52,7 +56,7 @@ def test_momentum_over_modules_is_the_paper_s_iteration():
 def test_every_scheme_of_one_map_trains_without_stored_activations(scheme):
     flow = reversible(blocks(5), scheme)
     assert flow.memory == "reversible"
-    assert_memory_free_gradients_agree(flow, maps())
+    assert_memory_free_gradients_agree(flow, feature_maps())
 
 
 @pytest.mark.parametrize("scheme", ["euler", "heun", "rk4"])
@@ -60,14 +64,14 @@ def test_schemes_without_inverse_store_activations(scheme):
     with pytest.warns(UserWarning, match="the flow is not reversible, and stores activations"):
         flow = reversible(blocks(2, norm=False), scheme, h=0.5)
     assert flow.memory == "stored"
-    assert_memory_free_gradients_agree(flow, maps())
+    assert_memory_free_gradients_agree(flow, feature_maps())
 
 
 def test_verlet_over_pairs_is_a_revnet():
     torch.manual_seed(0)
     pairs = [(Block(2).double(), Block(2).double()) for _ in range(3)]
     flow = reversible(pairs, "verlet")
-    x = maps()
+    x = feature_maps()
     y, z = x.chunk(2, dim=1)
     for f, g in copy.deepcopy(pairs):
         y = y + f(z)
@@ -84,7 +88,7 @@ def test_a_residual_block_contributes_what_it_adds():
 
     torch.manual_seed(0)
     f = [Residual(4, norm=False).double() for _ in range(3)]
-    x = maps()
+    x = feature_maps()
     expected = x
     for block in f:
         expected = block(expected)
@@ -104,16 +108,16 @@ def test_gamma_zero_stores_activations_and_says_why():
 @pytest.mark.parametrize("v0", ["f", "module"])
 @pytest.mark.parametrize("scheme", ["momentum", "midpoint"])
 def test_the_initial_speed_is_f_or_a_module_of_the_input(scheme, v0):
-    f, x = blocks(2, norm=False), maps()
-    speed = Block(4, norm=False).double() if v0 == "module" else "f"
-    given = speed(x) if v0 == "module" else f[0](x)
-    flow = reversible(f, scheme, v0=speed)
+    f, x = blocks(2, norm=False), feature_maps()
+    v0_module = Block(4, norm=False).double() if v0 == "module" else "f"
+    initial_speed = v0_module(x) if v0 == "module" else f[0](x)
+    flow = reversible(f, scheme, v0=v0_module)
     if scheme == "momentum":
-        v = 0.9 * given + 0.1 * f[0](x)
+        v = 0.9 * initial_speed + 0.1 * f[0](x)
         y = x + v
         expected = y + 0.9 * v + 0.1 * f[1](y)
     else:
-        y = x - given + 2 * f[0](x)
+        y = x - initial_speed + 2 * f[0](x)
         expected = x + 2 * f[1](y)
     torch.testing.assert_close(flow(x), expected)
     assert_memory_free_gradients_agree(flow, x)
@@ -147,11 +151,10 @@ def test_dropout_is_replayed_in_the_backward():
     flow = reversible(layers)
     x = torch.randn(3, 6).double()
     torch.manual_seed(5)
-    found = gradients(flow, x)
+    actual = gradients(flow, x)
     flow.memory = "stored"
     torch.manual_seed(5)
-    for a, b in zip(found, gradients(flow, x), strict=True):
-        torch.testing.assert_close(a, b)
+    torch.testing.assert_close(actual, gradients(flow, x))
 
 
 def test_depth_two_hundred_is_exact_where_other_libraries_are_lost():
@@ -159,11 +162,11 @@ def test_depth_two_hundred_is_exact_where_other_libraries_are_lost():
     layers = [nn.Sequential(nn.Linear(8, 8), nn.Tanh()) for _ in range(200)]
     flow = reversible(layers, exact=True)
     x = torch.randn(4, 8)
-    found = gradients(flow, x)
+    actual = gradients(flow, x)
     assert flow.drift == 0
-    truth = copy.deepcopy(flow).double()
-    truth.exact, truth.memory = False, "stored"
-    for a, b in zip(found, gradients(truth, x.double()), strict=True):
+    reference = copy.deepcopy(flow).double()
+    reference.exact, reference.memory = False, "stored"
+    for a, b in zip(actual, gradients(reference, x.double()), strict=True):
         assert torch.linalg.vector_norm(a.double() - b) < 1e-3 * torch.linalg.vector_norm(b)
 
 
@@ -182,17 +185,17 @@ def test_a_depth_that_is_not_undone_is_warned_of_unless_it_is_exact():
 def test_a_module_that_changes_the_shape_is_refused():
     flow = reversible([nn.Conv2d(4, 6, 3).double()])
     with pytest.raises(ValueError, match=r"Conv2d makes \(2, 6, 3, 3\) of \(2, 4, 5, 5\)"):
-        flow(maps())
+        flow(feature_maps())
 
 
 def test_a_module_that_changes_its_input_in_place_is_refused():
     flow = reversible([nn.Sequential(nn.ReLU(inplace=True), nn.Conv2d(4, 4, 1).double())])
     with pytest.raises(ValueError, match="changes its input in place"):
-        flow(maps())
+        flow(feature_maps())
 
 
 @pytest.mark.parametrize(
-    ("call", "words"),
+    ("call", "message"),
     [
         (lambda f: reversible([]), "at least one block"),
         (lambda f: reversible(f, "momentun"), "no scheme 'momentun'; known:"),
@@ -203,8 +206,8 @@ def test_a_module_that_changes_its_input_in_place_is_refused():
         (lambda f: reversible(f, v0="g"), "v0 is 0"),
     ],
 )
-def test_what_does_not_fit_is_said(call, words):
-    with pytest.raises(ValueError, match=words):
+def test_what_does_not_fit_is_said(call, message):
+    with pytest.raises(ValueError, match=message):
         call(blocks(2))
 
 
@@ -307,11 +310,11 @@ def test_lazy_modules_are_made_by_the_first_call():
     flow = reversible(blocks).double()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        out = flow(maps())
+        out = flow(feature_maps())
     assert [b[1].num_batches_tracked.item() for b in blocks] == [1, 1]
     out.sum().backward()
     assert all(p.grad is not None for p in flow.parameters())
-    assert_memory_free_gradients_agree(flow, maps())
+    assert_memory_free_gradients_agree(flow, feature_maps())
 
 
 @pytest.mark.parametrize("memory", ["reversible", "stored", "checkpoint", 10**6])

@@ -1,4 +1,7 @@
-"""Stages of converted models, whose blocks are read, replaced, sliced and iterated over."""
+"""Stages of converted models, whose blocks are read, replaced, sliced and iterated over.
+
+The oracle is the momentum iteration over the blocks of the original, on plain autograd.
+"""
 
 import copy
 
@@ -12,19 +15,21 @@ from odenet.conversion import convert
 from tests.conversion.oracles import Block, momentum
 
 
-class Wrapped(nn.Module):
-    """An adapter around a whole block, as parameter-efficient fine-tuning puts there."""
+class Adapted(nn.Module):
+    """A block with an adapter beside it, as parameter-efficient fine-tuning puts there."""
 
     def __init__(self, inner, channels=64):
         super().__init__()
         self.inner = inner
-        self.beside = nn.Conv2d(channels, channels, 1).double()
+        self.adapter = nn.Conv2d(channels, channels, 1).double()
 
     def forward(self, x):
-        return self.inner(x) + self.beside(x)
+        return self.inner(x) + self.adapter(x)
 
 
 class Checkpointed(nn.Module):
+    """A block that runs under activation checkpointing."""
+
     def __init__(self, inner):
         super().__init__()
         self.inner = inner
@@ -56,24 +61,24 @@ def model():
     return model
 
 
-def maps(channels=64):
+def feature_maps(channels=64):
     return torch.randn(2, channels, 6, 6, generator=torch.Generator().manual_seed(1)).double()
 
 
 def assert_same_as_by_hand(stage, blocks, x=None):
-    """Values and gradients of a stage, and of the momentum iteration over blocks by hand."""
-    x = maps() if x is None else x
+    """Compares values and gradients of a stage with the momentum iteration over `blocks`."""
+    x = feature_maps() if x is None else x
     parameters = [p for p in stage.parameters() if p.requires_grad]
     out = stage(x)
-    found = torch.autograd.grad(out.square().sum(), parameters, allow_unused=True)
-    by_hand = momentum(blocks, x)
-    torch.testing.assert_close(out, by_hand)
-    expected = torch.autograd.grad(by_hand.square().sum(), parameters, allow_unused=True)
-    for a, b in zip(found, expected, strict=True):
+    actual = torch.autograd.grad(out.square().sum(), parameters, allow_unused=True)
+    expected_output = momentum(blocks, x)
+    torch.testing.assert_close(out, expected_output)
+    expected = torch.autograd.grad(expected_output.square().sum(), parameters, allow_unused=True)
+    for a, b in zip(actual, expected, strict=True):
         torch.testing.assert_close(a, b, rtol=1e-8, atol=1e-8 * float(b.abs().max() + 1e-9))
 
 
-@pytest.mark.parametrize("wrap", [Wrapped, Checkpointed], ids=["adapter", "checkpoint"])
+@pytest.mark.parametrize("wrap", [Adapted, Checkpointed], ids=["adapter", "checkpoint"])
 @pytest.mark.parametrize("memory", ["reversible", "stored", "checkpoint", 200_000])
 def test_a_module_put_in_a_block_s_place_is_the_step(model, wrap, memory):
     stage = convert(model.eval()).layer1
@@ -90,7 +95,7 @@ def test_a_block_may_be_left_out_by_an_identity_and_one_of_a_changed_shape_repla
     converted.layer1[0] = nn.Identity()
     assert_same_as_by_hand(converted.layer1, [nn.Identity(), *list(model.layer1)[1:]])
     converted.layer2[0] = nn.Conv2d(64, 128, 1, stride=2).double()
-    x = maps()
+    x = feature_maps()
     torch.testing.assert_close(
         converted.layer2(x), momentum([model.layer2[1]], converted.layer2[0](x))
     )
@@ -98,13 +103,13 @@ def test_a_block_may_be_left_out_by_an_identity_and_one_of_a_changed_shape_repla
 
 def test_parts_within_a_block_are_adapted_and_the_original_keeps_its_own(model):
     converted = convert(model.eval())
-    before = model(pictures := torch.randn(1, 3, 32, 32).double())
+    expected = model(pictures := torch.randn(1, 3, 32, 32).double())
     block = converted.get_submodule("layer1.2")
     block.conv2 = LowRank(block.conv2)
-    assert torch.equal(model(pictures), before)
-    last = copy.copy(model.layer1[2])
-    last._modules = {**last._modules, "conv2": block.conv2}
-    assert_same_as_by_hand(converted.layer1, [*list(model.layer1)[:2], last])
+    assert torch.equal(model(pictures), expected)
+    adapted = copy.copy(model.layer1[2])
+    adapted._modules = {**adapted._modules, "conv2": block.conv2}
+    assert_same_as_by_hand(converted.layer1, [*list(model.layer1)[:2], adapted])
 
 
 @pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor:UserWarning")  # torch's own
@@ -120,7 +125,7 @@ def test_replaced_norms_count_each_batch_once_in_every_mode(model):
         converted = convert(copy.deepcopy(model))
         converted.layer1.flows[0].memory = memory
         converted.layer1[1] = Block(64).double()
-        converted.layer1(maps()).sum().backward()
+        converted.layer1(feature_maps()).sum().backward()
         assert [m.num_batches_tracked.item() for m in converted.layer1.modules()
                 if isinstance(m, nn.BatchNorm2d)] == [1] * 5  # fmt: skip
 
@@ -128,7 +133,8 @@ def test_replaced_norms_count_each_batch_once_in_every_mode(model):
 REFUSED = "is a step of a flow now, and on its own it would compute the original network"
 
 
-def in_turn(blocks, x):
+def call_in_turn(blocks, x):
+    """Calls one block after the other, as the loop of a model does."""
     for block in blocks:
         x = block(x)
     return x
@@ -137,38 +143,38 @@ def in_turn(blocks, x):
 @pytest.mark.parametrize(
     "run",
     [
-        in_turn,
-        lambda stage, x: in_turn([stage[i] for i in range(len(stage))], x),
-        lambda stage, x: in_turn(stage.children(), x),
+        call_in_turn,
+        lambda stage, x: call_in_turn([stage[i] for i in range(len(stage))], x),
+        lambda stage, x: call_in_turn(stage.children(), x),
         lambda stage, x: nn.Sequential(*stage)(x),
         lambda stage, x: checkpoint_sequential(stage, 2, x, use_reentrant=False),
-        lambda stage, x: checkpoint(in_turn, stage, x, use_reentrant=False),
+        lambda stage, x: checkpoint(call_in_turn, stage, x, use_reentrant=False),
     ],
 )
 def test_blocks_that_are_run_one_after_the_other_are_the_flow(model, run):
     stage = convert(model.eval()).layer1
-    x = maps()
+    x = feature_maps()
     expected = momentum(list(model.layer1), x)
     torch.testing.assert_close(run(stage, x), expected)
     parameters = list(stage.parameters())
-    found = torch.autograd.grad(run(stage, x).square().sum(), parameters)
-    for a, b in zip(found, torch.autograd.grad(expected.square().sum(), parameters), strict=True):
+    actual = torch.autograd.grad(run(stage, x).square().sum(), parameters)
+    for a, b in zip(actual, torch.autograd.grad(expected.square().sum(), parameters), strict=True):
         torch.testing.assert_close(a, b, rtol=1e-8, atol=1e-8)
 
 
 @pytest.mark.parametrize(
-    ("run", "words"),
+    ("run", "message"),
     [
         (lambda stage, x: stage.get_submodule("1")(x), REFUSED),
-        (lambda stage, x: in_turn([stage[0], stage[2]], x), "block 3 .* after block 1, "),
+        (lambda stage, x: call_in_turn([stage[0], stage[2]], x), "block 3 .* after block 1, "),
         (lambda stage, x: stage[0](x) + 1, "add reads the value after block 1 of 3"),
-        (lambda stage, x: nn.Sequential(*map(Wrapped, stage))(x), "add reads the value after"),
+        (lambda stage, x: nn.Sequential(*map(Adapted, stage))(x), "add reads the value after"),
         (lambda stage, x: checkpoint_sequential(stage, 2, x, use_reentrant=True), "use_reentrant"),
     ],
 )
-def test_running_some_of_the_blocks_is_refused(model, run, words):
-    with pytest.raises(RuntimeError, match=words):
-        run(convert(model).layer1, maps().requires_grad_())
+def test_running_some_of_the_blocks_is_refused(model, run, message):
+    with pytest.raises(RuntimeError, match=message):
+        run(convert(model).layer1, feature_maps().requires_grad_())
 
 
 def test_slices_that_cut_no_flow_are_converted_and_others_are_refused(model):
@@ -176,7 +182,7 @@ def test_slices_that_cut_no_flow_are_converted_and_others_are_refused(model):
     with pytest.raises(ValueError, match="blocks 0 to 2 of this stage are the steps of one flow"):
         converted.layer1[:2]
     assert_same_as_by_hand(converted.layer1[:], list(model.layer1))
-    x = maps()
+    x = feature_maps()
     torch.testing.assert_close(converted.layer2[:1](x), model.layer2[0](x))
     tail = converted.layer2[1:]
     assert next(iter(tail.state_dict())).startswith("1.")
@@ -198,8 +204,8 @@ def test_slices_that_cut_no_flow_are_converted_and_others_are_refused(model):
         lambda stage: stage.__delitem__(1),
         lambda stage: stage + nn.Sequential(nn.Identity()),
         lambda stage: stage * 2,
-        lambda stage: (stage.add_module("9", nn.Identity()), stage(maps())),
-        lambda stage: (delattr(stage, "1"), stage(maps())),
+        lambda stage: (stage.add_module("9", nn.Identity()), stage(feature_maps())),
+        lambda stage: (delattr(stage, "1"), stage(feature_maps())),
     ],
 )
 def test_adding_and_removing_blocks_is_refused(model, change):
@@ -219,10 +225,12 @@ def test_layers_of_an_encoder_are_replaced_and_not_run_alone():
         converted.layers[1](x)
     converted.layers[1] = original.layers[2]
 
-    def given(number):
+    def original_layer(number):
         return lambda x: original.layers[number](x)
 
-    torch.testing.assert_close(converted(x), momentum([given(0), given(2), given(2)], x))
+    torch.testing.assert_close(
+        converted(x), momentum([original_layer(0), original_layer(2), original_layer(2)], x)
+    )
     converted.layers = converted.layers[:2]
     with pytest.raises(RuntimeError, match="reads the value after block 2 of 3"):
         converted(x) + 1
@@ -236,7 +244,7 @@ def test_the_mode_of_a_flow_reaches_its_blocks_and_frozen_norms_stay_frozen(mode
     flow.eval()
     assert not any(b.bn1.training for b in converted.layer1)
     buffers = [b.clone() for b in model.buffers()]
-    flow.spectrum(maps()[:1, :, :1, :1], count=2)
+    flow.spectrum(feature_maps()[:1, :, :1, :1], count=2)
     assert all(map(torch.equal, buffers, model.buffers()))
 
 
@@ -251,14 +259,14 @@ def test_a_network_compiled_as_a_whole_is_converted_before(model):
 
 def test_copies_have_blocks_of_their_own_and_find_them(model):
     converted = convert(model.eval())
-    other = copy.deepcopy(converted)
-    other.layer1[1] = nn.Identity()
+    copied = copy.deepcopy(converted)
+    copied.layer1[1] = nn.Identity()
     blocks = list(model.layer1)
-    expected = momentum([blocks[0], nn.Identity(), blocks[2]], maps())
-    torch.testing.assert_close(other.layer1(maps()), expected)
-    other.layer1(maps()).sum().backward()
+    expected = momentum([blocks[0], nn.Identity(), blocks[2]], feature_maps())
+    torch.testing.assert_close(copied.layer1(feature_maps()), expected)
+    copied.layer1(feature_maps()).sum().backward()
     assert all(p.grad is None for p in model.parameters())
-    torch.testing.assert_close(converted.layer1(maps()), momentum(blocks, maps()))
+    torch.testing.assert_close(converted.layer1(feature_maps()), momentum(blocks, feature_maps()))
 
 
 def test_code_that_takes_all_registered_modules_for_blocks_is_told_so():
@@ -269,7 +277,7 @@ def test_code_that_takes_all_registered_modules_for_blocks_is_told_so():
         def forward(self, x):
             return x + super().forward(x).tanh()
 
-    class Walks(nn.Module):
+    class ReadsRegistry(nn.Module):
         def __init__(self):
             super().__init__()
             self.layers = nn.ModuleList(Residual() for _ in range(3))
@@ -280,4 +288,4 @@ def test_code_that_takes_all_registered_modules_for_blocks_is_told_so():
             return x
 
     with pytest.raises(RuntimeError, match=r"let it take children\(\)"):
-        convert(Walks(), blocks="layers", gamma=0.7)(torch.zeros(2, 4))
+        convert(ReadsRegistry(), blocks="layers", gamma=0.7)(torch.zeros(2, 4))

@@ -1,4 +1,4 @@
-"""Converted models in other people's tools: LoRA, frozen layers, trainers."""
+"""Converted models with other libraries: LoRA of peft, trainers of transformers and Lightning."""
 
 import copy
 import warnings
@@ -10,13 +10,19 @@ from torch.utils.data import DataLoader, TensorDataset
 
 from odenet.conversion import Ramps, convert
 from odenet.runtime import Flow, Ramp
-from tests.conversion.small import IDS, in_double, output, transformers_model, with_momentum
+from tests.conversion.small_models import (
+    TOKEN_IDS,
+    logits,
+    to_double,
+    transformers_model,
+    use_momentum,
+)
 
 
 def test_lora_trains_within_the_blocks_and_the_rest_is_frozen():
     peft = pytest.importorskip("peft")
     pytest.importorskip("transformers")
-    model, given = in_double(*transformers_model("llama"))
+    model, inputs = to_double(*transformers_model("llama"))
     converted = convert(copy.deepcopy(model), gamma=0.7)
     settings = peft.LoraConfig(r=2, target_modules=["q_proj", "v_proj"], lora_dropout=0.0)
     with warnings.catch_warnings():
@@ -26,9 +32,9 @@ def test_lora_trains_within_the_blocks_and_the_rest_is_frozen():
     for (name, a), b in zip(adapted.named_parameters(), plain.parameters(), strict=True):
         assert a.requires_grad == ("lora" in name)
         b.data.copy_(a.data.uniform_(-0.3, 0.3) if "lora" in name else a.data)
-    output(adapted, given).square().mean().backward()
-    with_momentum(plain.base_model.model, 0.7)
-    output(plain, given).square().mean().backward()
+    logits(adapted, inputs).square().mean().backward()
+    use_momentum(plain.base_model.model, 0.7)
+    logits(plain, inputs).square().mean().backward()
     for a, b in zip(adapted.parameters(), plain.parameters(), strict=True):
         assert (a.grad is None) == (b.grad is None) == (not a.requires_grad)
         if a.grad is not None:
@@ -38,15 +44,14 @@ def test_lora_trains_within_the_blocks_and_the_rest_is_frozen():
 
 def test_frozen_layers_get_no_gradient_and_pass_it_on():
     pytest.importorskip("transformers")
-    model, given = in_double(*transformers_model("gpt2"))
+    model, inputs = to_double(*transformers_model("gpt2"))
     model.transformer.h[1].requires_grad_(False)
     converted = convert(model, gamma=0.7)
     parameters = [p for p in model.parameters() if p.requires_grad]
-    found = torch.autograd.grad(output(converted, given).square().mean(), parameters)
-    with_momentum(model, 0.7)
-    expected = torch.autograd.grad(output(model, given).square().mean(), parameters)
-    for a, b in zip(found, expected, strict=True):
-        torch.testing.assert_close(a, b)
+    actual = torch.autograd.grad(logits(converted, inputs).square().mean(), parameters)
+    use_momentum(model, 0.7)
+    expected = torch.autograd.grad(logits(model, inputs).square().mean(), parameters)
+    torch.testing.assert_close(actual, expected)
 
 
 def test_the_trainer_of_transformers_trains_a_ramp(tmp_path):
@@ -56,12 +61,12 @@ def test_the_trainer_of_transformers_trains_a_ramp(tmp_path):
     converted = convert(model.train(), gamma=Ramp(0, 0.9, steps=4))
     ramps = Ramps(converted)
 
-    class Move(hf.TrainerCallback):
+    class MoveRamp(hf.TrainerCallback):
         def on_step_begin(self, args, state, control, **kwargs):
             ramps.at(state.global_step)
 
-    rows = [{"input_ids": row, "labels": row} for row in IDS.repeat(3, 1)]
-    before = [p.detach().clone() for p in converted.parameters()]
+    rows = [{"input_ids": row, "labels": row} for row in TOKEN_IDS.repeat(3, 1)]
+    initial = [p.detach().clone() for p in converted.parameters()]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         settings = hf.TrainingArguments(
@@ -69,14 +74,14 @@ def test_the_trainer_of_transformers_trains_a_ramp(tmp_path):
             save_strategy="no", disable_tqdm=True, gradient_checkpointing=True,
             logging_strategy="no",
         )  # fmt: skip
-        hf.Trainer(converted, settings, train_dataset=rows, callbacks=[Move()]).train()
+        hf.Trainer(converted, settings, train_dataset=rows, callbacks=[MoveRamp()]).train()
     flow = converted.model.layers.flows[0]
     assert flow.gamma[0] == 0.9 and flow.drift < 1e-4
-    assert any(not torch.equal(a, b) for a, b in zip(before, converted.parameters(), strict=True))
+    assert any(not torch.equal(a, b) for a, b in zip(initial, converted.parameters(), strict=True))
 
 
 class Regression:
-    """A Lightning module with a ramp of an epoch, without Lightning."""
+    """The methods of a Lightning module; `lightning` mixes them with its class and sets `net`."""
 
     def training_step(self, batch, _):
         return self.net(batch[0]).square().mean()
@@ -90,11 +95,11 @@ class Regression:
 
 @pytest.fixture
 def lightning():
-    """Makes modules, trainers and data; says which package is Lightning."""
+    """Functions that build a module with a ramp and a trainer that moves it, and the data."""
     pl = pytest.importorskip("lightning.pytorch")
     from odenet.training import MoveRamps
 
-    def module(**ramp):
+    def build_module(**ramp):
         torch.manual_seed(0)
         layer = nn.TransformerEncoderLayer(8, 2, 16, dropout=0.0, batch_first=True)
         encoder = nn.TransformerEncoder(layer, 3, enable_nested_tensor=False)
@@ -102,7 +107,7 @@ def lightning():
         task.net = convert(encoder, gamma=Ramp(0, 0.9, **ramp))
         return task
 
-    def trainer(**length):
+    def build_trainer(**length):
         return pl.Trainer(
             **length, accelerator="cpu", logger=False, enable_checkpointing=False,
             enable_progress_bar=False, enable_model_summary=False, callbacks=[MoveRamps()],
@@ -112,35 +117,37 @@ def lightning():
     data = DataLoader(TensorDataset(torch.randn(8, 4, 8)), batch_size=2)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        yield module, trainer, data
+        yield build_module, build_trainer, data
 
 
 @pytest.mark.parametrize("length", [{"max_epochs": 2}, {"max_epochs": -1, "max_steps": 8}])
 def test_lightning_trains_a_ramp(lightning, length):
-    module, trainer, data = lightning
-    task = module(epochs=1)
-    trainer(**length).fit(task, data)
+    build_module, build_trainer, data = lightning
+    task = build_module(epochs=1)
+    build_trainer(**length).fit(task, data)
     assert task.net.flow.gamma[0] == 0.9 and task.net.flow.drift < 1e-4
 
 
 def test_lightning_goes_on_with_a_ramp_and_tests_it_where_it_is(lightning, tmp_path):
-    module, trainer, data = lightning
-    whole = module(epochs=3)
-    trainer(max_epochs=2).fit(whole, data)
-    first = trainer(max_epochs=1)
-    first.fit(module(epochs=3), data)
+    build_module, build_trainer, data = lightning
+    uninterrupted = build_module(epochs=3)
+    build_trainer(max_epochs=2).fit(uninterrupted, data)
+    first = build_trainer(max_epochs=1)
+    first.fit(build_module(epochs=3), data)
     first.save_checkpoint(tmp_path / "first.ckpt")
-    resumed, further = module(epochs=3), trainer(max_epochs=2)
-    further.fit(resumed, data, ckpt_path=tmp_path / "first.ckpt")
-    assert resumed.net.flow.gamma[0] == whole.net.flow.gamma[0] == 0.5247  # 0.583 of 0.9
-    for name, value in whole.state_dict().items():
+    resumed, second = build_module(epochs=3), build_trainer(max_epochs=2)
+    second.fit(resumed, data, ckpt_path=tmp_path / "first.ckpt")
+    assert resumed.net.flow.gamma[0] == uninterrupted.net.flow.gamma[0] == 0.5247  # 0.583 of 0.9
+    for name, value in uninterrupted.state_dict().items():
         assert torch.equal(resumed.state_dict()[name], value), name
-    further.save_checkpoint(tmp_path / "second.ckpt")
-    tested = trainer().test(module(epochs=3), data, tmp_path / "second.ckpt", verbose=False)
-    assert tested == further.test(resumed, data, verbose=False)
-    other = module(epochs=3)
-    further.test(other, data, tmp_path / "first.ckpt", verbose=False)
-    assert other.net.flow.gamma[0] == 0.225  # a quarter of 0.9
+    second.save_checkpoint(tmp_path / "second.ckpt")
+    tested = build_trainer().test(
+        build_module(epochs=3), data, tmp_path / "second.ckpt", verbose=False
+    )
+    assert tested == second.test(resumed, data, verbose=False)
+    earlier = build_module(epochs=3)
+    second.test(earlier, data, tmp_path / "first.ckpt", verbose=False)
+    assert earlier.net.flow.gamma[0] == 0.225  # a quarter of 0.9
     assert resumed.net.flow.gamma[0] == 0.5247
-    further.test(resumed, data, verbose=False)
+    second.test(resumed, data, verbose=False)
     assert resumed.net.flow.gamma[0] == 0.5247

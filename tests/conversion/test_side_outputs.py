@@ -1,4 +1,8 @@
-"""Blocks that give in a call what was not found when they were asked are refused, never wrong."""
+"""Side outputs of blocks: what a block gives beside its value, for the blocks after it.
+
+`convert` evaluates the blocks once to find out how side outputs are computed. A converted model
+refuses a call in which they turn out to be something else, and never computes wrong numbers.
+"""
 
 import pytest
 import torch
@@ -8,7 +12,7 @@ from odenet.conversion import convert
 
 pytestmark = pytest.mark.filterwarnings("ignore:the converted model is not reversible")
 
-DEPENDS = {
+CHANGING_SIDE_OUTPUTS = {
     "in training only": lambda layer, x, y, side: (y, layer.table if layer.training else None),
     "a tuple in training only": lambda layer, x, y, side: (
         (y, layer.table) if layer.training else y
@@ -24,38 +28,44 @@ DEPENDS = {
 
 
 class Layer(nn.Module):
-    """Adds what the layer before it gave beside its value."""
+    """x + f(x, side), and a side output; `give` makes both the result of the call."""
 
-    def __init__(self, index, make):
+    def __init__(self, index, give):
         super().__init__()
         self.linear = nn.Linear(4, 4, dtype=torch.float64)
         self.table = nn.Parameter(torch.randn(4, dtype=torch.float64))
         self.register_buffer("count", torch.zeros((), dtype=torch.float64))
-        self.index, self.make = index, make
+        self.index, self.give = index, give
 
     def forward(self, x, side=None):
-        """x + f(x), and something."""
+        """The value and a side output, in the form that `give` chooses."""
         self.count += 1
         y = x + torch.tanh(self.linear(x) + (0 if side is None else side))
-        return self.make(self, x, y, side)
+        return self.give(self, x, y, side)
 
 
 class Layers(nn.Module):
-    """Hands on what its layers give; changes it in place where it is told to."""
+    """Calls its layers in turn, and hands the side output of each to the next.
 
-    def __init__(self, make, factor=None, autocast=None):
+    Args:
+        give: see `Layer`.
+        factor: scales the side output of layer 0 in place, where it is given.
+        autocast_index: the layer that is called under autocast, if any.
+    """
+
+    def __init__(self, give, factor=None, autocast_index=None):
         super().__init__()
         torch.manual_seed(0)
-        self.layers = nn.ModuleList([Layer(index, make) for index in range(4)])
-        self.factor, self.autocast = factor, autocast
+        self.layers = nn.ModuleList([Layer(index, give) for index in range(4)])
+        self.factor, self.autocast_index = factor, autocast_index
 
     def forward(self, x):
-        """The last value."""
+        """The value that the last layer gives."""
         side = None
         for layer in self.layers:
-            with torch.autocast("cpu", torch.bfloat16, layer.index == self.autocast):
-                given = layer(x, side)
-            x, side = given if isinstance(given, tuple) else (given, None)
+            with torch.autocast("cpu", torch.bfloat16, layer.index == self.autocast_index):
+                result = layer(x, side)
+            x, side = result if isinstance(result, tuple) else (result, None)
             if self.factor is not None and layer.index == 0:
                 side.mul_(self.factor)
         return x
@@ -65,14 +75,14 @@ def batch(size):
     return torch.randn(size, 4, dtype=torch.float64, generator=torch.Generator().manual_seed(2))
 
 
-def first_only(layer, x, y, side):
-    """What may be handed on."""
+def made_by_first(layer, x, y, side):
+    """Gives a side output that only the first layer makes: it may be handed on."""
     return y, layer.table * 2 if side is None else side
 
 
-@pytest.mark.parametrize("kind", DEPENDS)
-def test_what_was_not_so_when_it_was_asked_is_refused_by_name(kind):
-    original = Layers(DEPENDS[kind])
+@pytest.mark.parametrize("kind", CHANGING_SIDE_OUTPUTS)
+def test_a_side_output_that_changes_after_conversion_is_refused_by_name(kind):
+    original = Layers(CHANGING_SIDE_OUTPUTS[kind])
     model = convert(original, gamma=0, example=batch(2)).train()
     with pytest.raises(RuntimeError, match=r"beside its value"):
         for seed, size in enumerate((2, 3, *[2] * 40)):
@@ -82,29 +92,29 @@ def test_what_was_not_so_when_it_was_asked_is_refused_by_name(kind):
             assert torch.equal(model(batch(size)), expected)
 
 
-def second_only(layer, x, y, side):
-    """The same of a later layer, while those before it give nothing."""
+def made_by_second(layer, x, y, side):
+    """Gives a side output that the second layer makes, and the first one does not."""
     return y, layer.table if layer.index == 1 else side
 
 
-@pytest.mark.parametrize("make", [first_only, second_only])
-def test_what_may_be_handed_on_is_right_and_counts_once(make):
-    original = Layers(make)
+@pytest.mark.parametrize("give", [made_by_first, made_by_second])
+def test_a_side_output_of_parameters_alone_is_handed_on_and_blocks_count_once(give):
+    original = Layers(give)
     model = convert(original, gamma=0, example=batch(2)).train()
     assert [int(layer.count) for layer in original.layers] == [0] * 4
     for _ in range(2):
-        assert torch.equal(model(batch(2)), Layers(make)(batch(2)))
+        assert torch.equal(model(batch(2)), Layers(give)(batch(2)))
     assert [int(layer.count) for layer in model.layers] == [2] * 4
 
 
 def test_a_change_in_place_between_the_blocks_is_refused():
-    model = convert(Layers(first_only, factor=0.5), gamma=0, example=batch(2))
+    model = convert(Layers(made_by_first, factor=0.5), gamma=0, example=batch(2))
     with pytest.raises(RuntimeError, match="beside its value"):
         model(batch(2))
 
 
 def test_autocast_around_one_of_the_blocks_is_refused():
-    model = convert(Layers(first_only, autocast=0), gamma=0, example=batch(2))
+    model = convert(Layers(made_by_first, autocast_index=0), gamma=0, example=batch(2))
     with pytest.raises(RuntimeError, match="autocast was another where the first block"):
         model(batch(2))
 

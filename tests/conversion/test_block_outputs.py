@@ -1,4 +1,7 @@
-"""Blocks that give their value in a list, a tuple or a named one, each in its own way."""
+"""Blocks that give their value in a list, a tuple, a named tuple or alone, with side outputs.
+
+The oracle is the momentum iteration over the blocks' values, on plain autograd.
+"""
 
 from typing import NamedTuple
 
@@ -16,7 +19,7 @@ class Named(NamedTuple):
     scores: torch.Tensor | None = None
 
 
-GIVES = {
+RESULT_FORMS = {
     "list": lambda y: [y, y.sum()],
     "tuple": lambda y: (y, None, 3),
     "named": Named,
@@ -24,7 +27,9 @@ GIVES = {
 }
 
 
-class Giving(nn.Module):
+class BlockOfForm(nn.Module):
+    """x + f(x), in one of the forms above or, on demand, as a tuple of one."""
+
     def __init__(self, kind):
         super().__init__()
         self.linear, self.kind = nn.Linear(4, 4, dtype=torch.float64), kind
@@ -32,31 +37,32 @@ class Giving(nn.Module):
     def forward(self, x, size=None, only_value=False):
         assert size is None or type(size) is torch.Size
         y = x + torch.tanh(self.linear(x))
-        return (y,) if only_value else GIVES[self.kind](y)
+        return (y,) if only_value else RESULT_FORMS[self.kind](y)
 
 
-class Asserting(nn.Module):
-    """Whose loop expects of each block what that gives."""
+class FormCheckingModel(nn.Module):
+    """Calls its blocks in turn, and checks that each gives its result in the original's form."""
 
     def __init__(self, *kinds):
         super().__init__()
-        self.blocks = nn.ModuleList(map(Giving, kinds))
+        self.blocks = nn.ModuleList(map(BlockOfForm, kinds))
 
     def forward(self, x, only_value=False):
         for block in self.blocks:
-            given = block(x, size=x.shape[1:], only_value=only_value)
+            result = block(x, size=x.shape[1:], only_value=only_value)
             if only_value:
-                (x,) = given
+                (x,) = result
                 continue
-            expected = GIVES[block.kind](torch.zeros(()))
-            assert type(given) is type(expected) or block.kind == "tensor"
-            x = given if block.kind == "tensor" else given[0]
-            assert block.kind != "named" or given.value is x
-            assert block.kind != "tuple" or given[1:] == (None, 3)
+            expected = RESULT_FORMS[block.kind](torch.zeros(()))
+            assert type(result) is type(expected) or block.kind == "tensor"
+            x = result if block.kind == "tensor" else result[0]
+            assert block.kind != "named" or result.value is x
+            assert block.kind != "tuple" or result[1:] == (None, 3)
         return x
 
 
-def in_plain(block):
+def value_of(block):
+    """The block as a function that gives its value alone."""
     return lambda x: block(x, only_value=True)[0]
 
 
@@ -65,21 +71,23 @@ def in_plain(block):
 )
 def test_each_block_of_a_flow_gives_its_value_as_in_the_original(kinds):
     torch.manual_seed(0)
-    model, x = Asserting(*kinds), torch.randn(2, 4, dtype=torch.float64)
+    model, x = FormCheckingModel(*kinds), torch.randn(2, 4, dtype=torch.float64)
     assert torch.equal(convert(model, gamma=Ramp(0, 0.9, steps=9), example=x)(x), model(x))
     converted = convert(model, gamma=0.7, example=x)
-    expected = momentum([in_plain(block) for block in model.blocks], x, 0.7)
+    expected = momentum([value_of(block) for block in model.blocks], x, 0.7)
     for only_value in (False, True, False):
-        found = converted(x, only_value)
-        torch.testing.assert_close(found, expected)
+        actual = converted(x, only_value)
+        torch.testing.assert_close(actual, expected)
         parameters = list(model.parameters())
         torch.testing.assert_close(
-            torch.autograd.grad(found.square().sum(), parameters),
+            torch.autograd.grad(actual.square().sum(), parameters),
             torch.autograd.grad(expected.square().sum(), parameters, retain_graph=True),
         )
 
 
-class Adding(nn.Module):
+class Residual(nn.Module):
+    """x + f(x), given alone."""
+
     def __init__(self):
         super().__init__()
         self.linear = nn.Linear(4, 4, dtype=torch.float64)
@@ -89,55 +97,59 @@ class Adding(nn.Module):
         return x + y
 
 
-class ByKeyword(Adding):
+class KeywordOnly(Residual):
     def forward(self, *, x):
         return super().forward(x)
 
 
-class Counting(Adding):
+class WithPenalty(Residual):
+    """Gives a loss of its value, too."""
+
     def forward(self, x):
         y = super().forward(x)
         return y, y.square().mean()
 
 
 class Loop(nn.Module):
-    def __init__(self, kind, call):
+    """Calls three blocks by `call`, and adds up the side outputs."""
+
+    def __init__(self, block_class, call):
         super().__init__()
-        self.blocks, self.call = nn.ModuleList(kind() for _ in range(3)), call
+        self.blocks, self.call = nn.ModuleList(block_class() for _ in range(3)), call
 
     def forward(self, x):
         penalty = 0
         for block in self.blocks:
             y = self.call(block, x)
-            x, more = y if isinstance(y, tuple) else (y, 0)
-            penalty = penalty + more
+            x, side_output = y if isinstance(y, tuple) else (y, 0)
+            penalty = penalty + side_output
         return x + penalty
 
 
 @pytest.mark.parametrize(
-    ("kind", "call", "why"),
+    ("block_class", "call", "reason"),
     [
-        (ByKeyword, lambda block, x: block(x=x), "cannot be given its input first, by position"),
+        (KeywordOnly, lambda block, x: block(x=x), "cannot be given its input first, by position"),
         (
-            Counting,
+            WithPenalty,
             lambda block, x: block(x),
             "what it gives beside its value is made of what it is handed",
         ),
     ],
 )
-def test_blocks_whose_calls_a_flow_cannot_take_over_stay(kind, call, why):
-    with pytest.raises(ValueError, match=f"blocks.0 stays: .*{why}"):
-        convert(Loop(kind, call), example=torch.randn(2, 4, dtype=torch.float64))
+def test_blocks_whose_calls_a_flow_cannot_take_over_stay(block_class, call, reason):
+    with pytest.raises(ValueError, match=f"blocks.0 stays: .*{reason}"):
+        convert(Loop(block_class, call), example=torch.randn(2, 4, dtype=torch.float64))
 
 
 def test_a_model_that_keeps_a_result_is_converted_after_a_call():
-    class Keeping(Loop):
+    class KeepsResult(Loop):
         def forward(self, x):
-            self.kept = {"last": super().forward(x)}
-            return self.kept["last"]
+            self.results = {"last": super().forward(x)}
+            return self.results["last"]
 
     torch.manual_seed(0)
-    model = Keeping(Adding, lambda block, x: block(x))
+    model = KeepsResult(Residual, lambda block, x: block(x))
     x = torch.randn(2, 4, dtype=torch.float64)
     model(x)
     expected = momentum(list(model.blocks), x, 0.7)
@@ -145,10 +157,10 @@ def test_a_model_that_keeps_a_result_is_converted_after_a_call():
 
 
 def test_blocks_in_a_dictionary():
-    class Named(nn.Module):
+    class DictionaryModel(nn.Module):
         def __init__(self):
             super().__init__()
-            self.blocks = nn.ModuleDict({name: Adding() for name in ("a", "b", "c")})
+            self.blocks = nn.ModuleDict({name: Residual() for name in ("a", "b", "c")})
 
         def forward(self, x):
             for name, block in self.blocks.items():
@@ -157,29 +169,29 @@ def test_blocks_in_a_dictionary():
             return x
 
     torch.manual_seed(0)
-    model, x = Named(), torch.randn(2, 4, dtype=torch.float64)
+    model, x = DictionaryModel(), torch.randn(2, 4, dtype=torch.float64)
     converted = convert(model, gamma=0.7, example=x)
     torch.testing.assert_close(converted(x), momentum(model.blocks.values(), x, 0.7))
     assert list(converted.blocks) == ["a", "b", "c"]
     assert len(converted.blocks) == 3
     assert "flows" not in converted.blocks
-    other = converted.blocks["b"] = Adding()
-    expected = momentum([model.blocks["a"], other, model.blocks["c"]], x, 0.7)
+    replacement = converted.blocks["b"] = Residual()
+    expected = momentum([model.blocks["a"], replacement, model.blocks["c"]], x, 0.7)
     torch.testing.assert_close(converted(x), expected)
-    for change in (lambda blocks: blocks.pop("a"), lambda blocks: blocks.update({"d": Adding()})):
+    for change in (lambda blocks: blocks.pop("a"), lambda blocks: blocks.update({"d": Residual()})):
         with pytest.raises(RuntimeError, match="added to or removed"):
             change(converted.blocks)
 
 
 def test_layers_that_are_left_out_at_random_are_refused_by_name():
-    class Dropping(Asserting):
+    class LayerDrop(FormCheckingModel):
         def forward(self, x, left_out=()):
             for index, block in enumerate(self.blocks):
                 x = x if index in left_out else block(x)
             return x
 
     x = torch.randn(2, 4, dtype=torch.float64)
-    converted = convert(Dropping(*("tensor",) * 4), example=x)
+    converted = convert(LayerDrop(*("tensor",) * 4), example=x)
     with pytest.raises(RuntimeError, match=r"block 4 .* after block 2, .*layerdrop = 0"):
         converted(x, left_out=[2])
     with pytest.raises(RuntimeError, match="layerdrop = 0"):
@@ -188,71 +200,76 @@ def test_layers_that_are_left_out_at_random_are_refused_by_name():
         converted(x, left_out=[3]).sum()
 
 
-class Beside(Adding):
-    """The value stays, and what goes along with it changes from layer to layer (CoaT)."""
+class ChangesSecondOnly(Residual):
+    """Two values, of which the first stays, and the second goes through the layer (CoaT)."""
 
-    def forward(self, x, other):
-        return x, super().forward(other)
+    def forward(self, x, second):
+        return x, super().forward(second)
 
 
-class Along(Adding):
-    def forward(self, x, other):
-        return super().forward(x), super().forward(other)
+class ChangesBoth(Residual):
+    """Two values that both go through the layer."""
+
+    def forward(self, x, second):
+        return super().forward(x), super().forward(second)
 
 
 def test_two_values_that_go_through_the_blocks_are_not_one_state():
     class TwoValues(Loop):
         def forward(self, x):
-            other = 2 * x
+            second = 2 * x
             for block in self.blocks:
-                x, other = block(x, other)
-            return x + other
+                x, second = block(x, second)
+            return x + second
 
     x = torch.randn(2, 4, dtype=torch.float64)
     with pytest.raises(ValueError, match=r"blocks.0 stays: it gives what it is handed, unchanged"):
-        convert(TwoValues(Beside, None), example=x)
-    plan = find_blocks(TwoValues(Along, None), x)
+        convert(TwoValues(ChangesSecondOnly, None), example=x)
+    plan = find_blocks(TwoValues(ChangesBoth, None), x)
     assert "blocks.1 stays: what it gives beside its value is made of what another" in str(plan)
 
 
-class Biased(nn.Module):
-    """A layer that makes a bias for all layers if it is given none, and hands it on (T5)."""
+class BiasedBlock(nn.Module):
+    """Adds f(x) times a bias; makes the bias, where it is given none, and hands it on (T5)."""
 
-    def __init__(self, makes, drop=0.0, of_the_value=False):
+    def __init__(self, makes, drop=0.0, bias_of_value=False):
         super().__init__()
         self.linear = nn.Linear(4, 4, dtype=torch.float64)
         self.table = nn.Parameter(torch.randn(5, 4, dtype=torch.float64)) if makes else None
-        self.drop, self.of_the_value = nn.Dropout(drop), of_the_value
+        self.drop, self.bias_of_value = nn.Dropout(drop), bias_of_value
 
-    def forward(self, x, places, bias=None):
+    def forward(self, x, positions, bias=None):
         if bias is None:
-            bias = self.drop(self.table[places])
-            bias = bias + 0 * x if self.of_the_value else bias
+            bias = self.drop(self.table[positions])
+            bias = bias + 0 * x if self.bias_of_value else bias
         return x + torch.tanh(self.linear(x)) * bias, bias, x.mean()
 
 
-class BiasedLayers(nn.Module):
+class BiasedModel(nn.Module):
+    """The first block makes the bias of all; the model adds 1 to it after each, if told to."""
+
     def __init__(self, adds=False, **options):
         super().__init__()
-        self.blocks = nn.ModuleList(Biased(n == 0, **options) for n in range(4))
+        self.blocks = nn.ModuleList(BiasedBlock(n == 0, **options) for n in range(4))
         self.adds = adds
 
-    def forward(self, x, places):
+    def forward(self, x, positions):
         bias = None
         for block in self.blocks:
-            x, bias, _ = block(x, places, bias)
+            x, bias, _ = block(x, positions, bias)
             bias = bias + 1 if self.adds else bias
         return x + bias
 
 
-def biased(**options):
+def biased_model(**options):
+    """A model and its inputs: values and positions."""
     torch.manual_seed(0)
     x = torch.randn(2, 3, 4, dtype=torch.float64)
-    return BiasedLayers(**options), (x, torch.tensor([[0, 1, 2], [2, 3, 0]]))
+    return BiasedModel(**options), (x, torch.tensor([[0, 1, 2], [2, 3, 0]]))
 
 
-class Varying(Adding):
-    """Whose further inputs are more or fewer, and the same or not."""
+class VaryingInputs(Residual):
+    """Takes any number of further inputs, among which the one that is handed on may be."""
 
     def forward(self, x, others, bias):
         return super().forward(x) + sum(others) + bias, bias
@@ -267,42 +284,42 @@ def test_what_is_handed_on_is_the_same_input_in_calls_of_another_form():
 
     torch.manual_seed(0)
     x, a, b, bias = torch.randn(4, 2, 4, dtype=torch.float64)
-    model = Layered(Varying, None)
+    model = Layered(VaryingInputs, None)
     converted = convert(model, gamma=0.7, example=(x, (a, b), bias))
-    for others, last in [((bias,), bias), ((a,), bias), ((a, b), bias), ((a, b, x), a)]:
-        steps = [lambda x, f=f: f(x, others, last)[0] for f in model.blocks]  # noqa: B023
-        torch.testing.assert_close(converted(x, others, last), momentum(steps, x, 0.7) + last)
+    for others, passed in [((bias,), bias), ((a,), bias), ((a, b), bias), ((a, b, x), a)]:
+        steps = [lambda x, f=f: f(x, others, passed)[0] for f in model.blocks]  # noqa: B023
+        torch.testing.assert_close(converted(x, others, passed), momentum(steps, x, 0.7) + passed)
 
 
 @pytest.mark.parametrize("adds", [False, True])
 def test_what_the_first_layer_makes_for_all_has_its_gradient(adds):
-    model, given = biased(adds=adds)
-    converted = convert(model, gamma=0.7, example=given)
+    model, inputs = biased_model(adds=adds)
+    converted = convert(model, gamma=0.7, example=inputs)
     assert [f.memory for f in converted.blocks.flows] == ["reversible"]
-    x, v, bias = given[0], 0, model.blocks[0].table[given[1]]
+    x, v, bias = inputs[0], 0, model.blocks[0].table[inputs[1]]
     for number, block in enumerate(model.blocks):
         v = 0.7 * v + 0.3 * torch.tanh(block.linear(x)) * (bias + number * adds)
         x = x + v
     expected = x + bias + 4 * adds
-    found = converted(*given)
-    torch.testing.assert_close(found, expected)
+    actual = converted(*inputs)
+    torch.testing.assert_close(actual, expected)
     parameters = list(model.parameters())
     torch.testing.assert_close(
-        torch.autograd.grad(found.square().sum(), parameters),
+        torch.autograd.grad(actual.square().sum(), parameters),
         torch.autograd.grad(expected.square().sum(), parameters),
     )
-    original = convert(model, gamma=Ramp(0, 0.9, steps=9), example=given)
-    assert torch.equal(original(*given), model(*given))
+    original = convert(model, gamma=Ramp(0, 0.9, steps=9), example=inputs)
+    assert torch.equal(original(*inputs), model(*inputs))
 
 
 def test_what_a_layer_makes_of_its_value_or_at_random_is_not_handed_on():
-    model, given = biased(of_the_value=True)
-    assert str(find_blocks(model, given)).splitlines() == [
+    model, inputs = biased_model(bias_of_value=True)
+    assert str(find_blocks(model, inputs)).splitlines() == [
         "blocks: 1 to 3 become 3 steps",  # which are handed what block 0 makes
         "blocks.0 stays: what it gives beside its value is made of what it is handed, and read",
     ]
-    model, given = biased(drop=0.5)
-    converted = convert(model, example=given)
-    with pytest.raises(RuntimeError, match="Biased reads what a block gives beside its value"):
-        converted(*given)
-    converted.eval()(*given)
+    model, inputs = biased_model(drop=0.5)
+    converted = convert(model, example=inputs)
+    with pytest.raises(RuntimeError, match="BiasedBlock reads what a block gives beside its value"):
+        converted(*inputs)
+    converted.eval()(*inputs)
