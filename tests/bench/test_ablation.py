@@ -12,16 +12,16 @@ import odenet
 
 BENCH = Path(__file__).parents[2] / "bench" / "reproduce"
 SPECS = sorted((BENCH / "specs" / "ablation").glob("*.ode"))
-SIZE = ("data=digits", "colours=1", "size=8", "w=4", "n=1", "repeat=1", "fraction=0.1")
+SMALL_SETTINGS = ("data=digits", "colours=1", "size=8", "w=4", "n=1", "repeat=1", "fraction=0.1")
 
 
 @pytest.fixture
 def ablation(monkeypatch):
     """The script, as a module, on one thread."""
     monkeypatch.syspath_prepend(BENCH)
-    before = torch.get_num_threads()
+    previous = torch.get_num_threads()
     yield importlib.import_module("ablation")
-    torch.set_num_threads(before)
+    torch.set_num_threads(previous)
 
 
 def test_networks_that_are_compared_have_about_the_same_size():
@@ -31,31 +31,35 @@ def test_networks_that_are_compared_have_about_the_same_size():
 
 
 def test_a_second_call_trains_nothing_and_writes_the_same(ablation, tmp_path, monkeypatch):
-    given = ["--only", "base", "ResNet", "--seeds", "2", "--results", str(tmp_path)]
-    given += ["--work", str(tmp_path / "work"), *(f"--set={one}" for one in SIZE)]
-    found = ablation.main(given)
+    arguments = ["--only", "base", "ResNet", "--seeds", "2", "--results", str(tmp_path)]
+    arguments += [
+        "--work",
+        str(tmp_path / "work"),
+        *(f"--set={setting}" for setting in SMALL_SETTINGS),
+    ]
+    cases = ablation.main(arguments)
     lines = (tmp_path / "ablation.jsonl").read_text("utf-8").splitlines()
     assert [json.loads(line)["seed"] for line in lines] == [0, 1, 0, 1]
     accuracies = [json.loads(line)["accuracy"] for line in lines]
-    middle = sum(accuracies[:2]) / 2
+    mean = sum(accuracies[:2]) / 2
     text = (tmp_path / "RESULTS.md").read_text("utf-8")
-    assert f"| base | {found['base'][0]['parameters']} | {100 * middle:.2f} ± " in text
+    assert f"| base | {cases['base'][0]['parameters']} | {100 * mean:.2f} ± " in text
     assert (tmp_path / "figures" / "ablation.png").read_bytes()[:4] == b"\x89PNG"
     monkeypatch.setattr(ablation, "train", None)
-    assert ablation.main(given) == found
+    assert ablation.main(arguments) == cases
     assert (tmp_path / "RESULTS.md").read_text("utf-8") == text
 
 
 def test_the_interval_holds_what_it_says_and_a_failure_does_not_move_it(ablation):
     draw = torch.Generator().manual_seed(0)
     values = torch.randn(4000, 3, generator=draw).tolist()
-    found = {str(i): [{"accuracy": v} for v in row] for i, row in enumerate(values)}
-    width = ablation.half_width(found)
+    cases = {str(i): [{"accuracy": v} for v in row] for i, row in enumerate(values)}
+    width = ablation.half_width(cases)
     means = torch.tensor(values).mean(1)
     inside = ((means[::2] - means[1::2]).abs() < width).float().mean()
     assert 0.93 < inside < 0.97
-    found["0"] = [{"accuracy": v} for v in (-1e6, 0, 1e6)]
-    assert ablation.half_width(found) == pytest.approx(width, rel=1e-2)
+    cases["0"] = [{"accuracy": v} for v in (-1e6, 0, 1e6)]
+    assert ablation.half_width(cases) == pytest.approx(width, rel=1e-2)
 
 
 def test_pictures_are_averaged(ablation, tmp_path):
@@ -64,8 +68,8 @@ def test_pictures_are_averaged(ablation, tmp_path):
         picture = Image.new("RGB", (32, 32), (200, 0, 0))
         picture.paste((0, 100, 0), (0, 0, 1, 32))
         picture.save(tmp_path / split / "cat" / "1.png")
-    place = ablation.averaged_pictures(tmp_path, tmp_path / "small")
-    small = Image.open(place / "test" / "cat" / "1.ppm")
+    folder = ablation.averaged_pictures(tmp_path, tmp_path / "small")
+    small = Image.open(folder / "test" / "cat" / "1.ppm")
     assert small.size == (16, 16)
     assert small.getpixel((0, 5)) == (100, 50, 0) and small.getpixel((3, 5)) == (200, 0, 0)
 

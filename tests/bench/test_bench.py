@@ -1,4 +1,4 @@
-"""The comparison with other libraries, at a size that takes a second."""
+"""`odenet bench`, the comparison with other libraries, at a size that takes a second."""
 
 import sys
 
@@ -14,14 +14,14 @@ from odenet.cli import benching
 
 pytestmark = pytest.mark.slow
 
-SAME = (
+SAME_COMPUTATION = (
     "plain autograd",
     "torch.utils.checkpoint",
     "by hand",
     "odenet",
     "odenet, half the memory",
 )
-SOME = ("plain autograd", "torch.utils.checkpoint", "revlib", "odenet")
+SOME_LIBRARIES = ("plain autograd", "torch.utils.checkpoint", "revlib", "odenet")
 
 
 @pytest.fixture
@@ -31,9 +31,9 @@ def command(monkeypatch, tmp_path):
 
     def run(*arguments):
         monkeypatch.setattr(sys, "argv", ["odenet", "bench", *arguments, "-o", str(tmp_path)])
-        with pytest.raises(SystemExit) as end:
+        with pytest.raises(SystemExit) as system_exit:
             cli.main()
-        return end.value.code or 0, tmp_path
+        return system_exit.value.code or 0, tmp_path
 
     return run
 
@@ -41,22 +41,35 @@ def command(monkeypatch, tmp_path):
 @pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::UserWarning")  # of other libraries
 def test_the_command_writes_a_table_per_network_and_a_plot(command):
     options = ["--depths", "2,3", "--repeats", "1", "--batch", "2", "--channels", "4"]
-    only = [part for name in SOME for part in ("--only", name)]
+    only = [part for name in SOME_LIBRARIES for part in ("--only", name)]
     code, folder = command(*options, "--side", "6", "--layers", "6,20", *only)
     assert code == 0
     text = (folder / "RESULTS.md").read_text()
     for network in NETWORKS.values():
         assert network.title in text
-    for name in SOME:  # also those that are not installed
+    for name in SOME_LIBRARIES:  # also those that are not installed
         assert text.count(f"| {name} |") == len(NETWORKS)
     assert "MiB per step" in text and "tokens/s" in text and "| 20 |" in text
     assert (folder / "time_memory.svg").stat().st_size > 1000
-    again = ["--network", "transformer", "--layers", "", "--only", "odenet", "--channels", "12"]
-    code, _ = command("--depths", "1", "--repeats", "1", "--batch", "2", "--side", "5", *again)
+    other_size = [
+        "--network",
+        "transformer",
+        "--layers",
+        "",
+        "--only",
+        "odenet",
+        "--channels",
+        "12",
+    ]
+    code, _ = command("--depths", "1", "--repeats", "1", "--batch", "2", "--side", "5", *other_size)
     assert code == 0
-    before, after = text.split("\n## "), (folder / "RESULTS.md").read_text().split("\n## ")
-    assert [part.partition(";")[0] for part in after] == [part.partition(";")[0] for part in before]
-    changed = [new for new, old in zip(after, before, strict=True) if new.strip() != old.strip()]
+    old_parts, new_parts = text.split("\n## "), (folder / "RESULTS.md").read_text().split("\n## ")
+    assert [part.partition(";")[0] for part in new_parts] == [
+        part.partition(";")[0] for part in old_parts
+    ]
+    changed = [
+        new for new, old in zip(new_parts, old_parts, strict=True) if new.strip() != old.strip()
+    ]
     assert len(changed) == 1 and "input 2×5×12" in changed[0]
 
 
@@ -64,14 +77,14 @@ def test_the_command_writes_a_table_per_network_and_a_plot(command):
 def test_all_compute_the_same_network(network, tmp_path):
     size = Size(2, 12, 6, 3)
     worker.perform(worker.Job("reference", str(tmp_path), network, (size,)))
-    for name in SAME:
-        (found,) = worker.perform(worker.Job("details", str(tmp_path), network, (size,), (name,)))
-        assert found["error"] < 1e-5
-        recomputed = {"plain autograd": 1, "by hand": 2, "odenet": 2}
-        assert found["evaluations"] == recomputed.get(name, found["evaluations"])
-        twice = name in ("torch.utils.checkpoint", "by hand")
-        assert found["batch_norm_updates"] == (
-            (2 if twice else 1) if network == "momentum" else None
+    for name in SAME_COMPUTATION:
+        (details,) = worker.perform(worker.Job("details", str(tmp_path), network, (size,), (name,)))
+        assert details["error"] < 1e-5
+        evaluations = {"plain autograd": 1, "by hand": 2, "odenet": 2}
+        assert details["evaluations"] == evaluations.get(name, details["evaluations"])
+        updates_twice = name in ("torch.utils.checkpoint", "by hand")
+        assert details["batch_norm_updates"] == (
+            (2 if updates_twice else 1) if network == "momentum" else None
         )
 
 

@@ -1,4 +1,4 @@
-"""What a layer costs in a very deep transformer, at a small size."""
+"""What a layer costs in a very deep transformer: peaks at two depths, at a small size."""
 
 import pytest
 
@@ -7,18 +7,20 @@ from bench.deep_transformer import CHECKPOINTS, IN_BACKWARD, PLAIN, REVERSIBLE, 
 
 def test_a_layer_costs_its_weights_and_the_optimizers_state_alone():
     depths = 4, 12
-    found = {
+    by_way = {
         (way, layers): measure(Job(way, layers, width=12, tokens=8, batch=1))
         for way in (PLAIN, CHECKPOINTS, REVERSIBLE, IN_BACKWARD)
         for layers in depths
     }
-    less, most = (found[IN_BACKWARD, layers] for layers in depths)
-    assert most.peak - less.peak == pytest.approx(
-        8 * (most.layer_weights + most.layer_state), rel=0.02
+    shallow, deep = (by_way[IN_BACKWARD, layers] for layers in depths)
+    assert deep.peak - shallow.peak == pytest.approx(
+        8 * (deep.layer_weights + deep.layer_state), rel=0.02
     )
-    gradients = found[REVERSIBLE, 12].peak - found[REVERSIBLE, 4].peak - (most.peak - less.peak)
-    assert gradients == pytest.approx(8 * most.layer_weights, rel=0.02)
-    losses = [found[way, 12].losses for way in (PLAIN, CHECKPOINTS, REVERSIBLE, IN_BACKWARD)]
-    assert all(one == pytest.approx(losses[0], rel=1e-5) for one in losses)
+    gradients = (
+        by_way[REVERSIBLE, 12].peak - by_way[REVERSIBLE, 4].peak - (deep.peak - shallow.peak)
+    )
+    assert gradients == pytest.approx(8 * deep.layer_weights, rel=0.02)
+    losses = [by_way[way, 12].losses for way in (PLAIN, CHECKPOINTS, REVERSIBLE, IN_BACKWARD)]
+    assert all(loss == pytest.approx(losses[0], rel=1e-5) for loss in losses)
     assert losses[2] == losses[3]
-    assert f"| {IN_BACKWARD} |" in table(depths, found)
+    assert f"| {IN_BACKWARD} |" in table(depths, by_way)

@@ -16,33 +16,34 @@ from odenet.training.runs.results import Result
 pytestmark = pytest.mark.slow
 
 QUICK = ["--device", "cpu", "--quick", "--networks", "resnet-32"]
-SOME = ("plain autograd", "revlib", "odenet")
+SOME_LIBRARIES = ("plain autograd", "revlib", "odenet")
 
 
 @pytest.fixture
 def script(monkeypatch, tmp_path):
-    monkeypatch.setattr(stacks, "EAGER", SOME)
+    """Runs bench/gpu.py with a function for `gpu.run_module`; its exit code and table."""
+    monkeypatch.setattr(stacks, "EAGER", SOME_LIBRARIES)
     monkeypatch.setattr(stacks, "COMPILED", ())
     monkeypatch.setitem(stacks.PRECISIONS, "cpu", ("float32",))
     monkeypatch.setattr(gpu, "MIN_TRAINING_SECONDS", 0)
     monkeypatch.chdir(tmp_path)
-    before = torch.get_num_threads()
+    previous = torch.get_num_threads()
     torch.set_num_threads(1)
 
-    def run(call):
-        monkeypatch.setattr(gpu, "run_module", call)
+    def run(run_module):
+        monkeypatch.setattr(gpu, "run_module", run_module)
         code = gpu.main([*QUICK, "--minutes", "0.05", "--output", str(tmp_path)])
         return code, (tmp_path / "RESULTS-gpu.md").read_text("utf-8")
 
     yield run
-    torch.set_num_threads(before)
+    torch.set_num_threads(previous)
 
 
-def called(command, seconds, for_stacks="60"):
-    """As `gpu.run_module`, in this process."""
+def run_in_process(command, seconds, stacks_seconds="60"):
+    """`gpu.run_module` in this process; `stacks_seconds` is the time limit of bench.stacks."""
     module, *arguments = command
     if module == "bench.stacks":
-        stacks.main([*arguments[:-1], for_stacks])
+        stacks.main([*arguments[:-1], stacks_seconds])
     elif module == "odenet":
         app(arguments, standalone_mode=False)
     return 0, "5 passed in 1.0s"
@@ -50,7 +51,7 @@ def called(command, seconds, for_stacks="60"):
 
 @pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::UserWarning")  # of other libraries
 def test_all_parts_are_in_the_file_and_in_the_short_table(script, capsys):
-    code, text = script(called)
+    code, text = script(run_in_process)
     assert code == 0
     for line in ("## Tests", "5 passed", "### Transformer block", "tokens/s", "| resnet-32 |"):
         assert line in text
@@ -66,7 +67,7 @@ def test_a_part_that_fails_says_so_and_the_others_run(script, capsys):
             return 1, "no such data set"
         if command[0] == "bench.stacks" and command[1] == "momentum":
             return -6, "CUDA error: an illegal memory access was encountered"
-        return called(command, seconds)
+        return run_in_process(command, seconds)
 
     code, text = script(broken)
     assert code == 1
@@ -81,10 +82,10 @@ def test_a_part_that_fails_says_so_and_the_others_run(script, capsys):
 def test_what_there_is_no_time_for_is_said(script, monkeypatch):
     monkeypatch.setattr(gpu, "MIN_TRAINING_SECONDS", 10)
 
-    def nothing(command, seconds):
-        return called(command, seconds, "-1") if command[0] == "bench.stacks" else (0, "ok")
+    def no_time_for_stacks(command, seconds):
+        return run_in_process(command, seconds, "-1") if command[0] == "bench.stacks" else (0, "ok")
 
-    _, text = script(nothing)
+    _, text = script(no_time_for_stacks)
     late = "Not reached in the time given: plain autograd float32, revlib float32, odenet float32."
     assert text.count(late) == len(gpu.SIZES)
     assert "No time was left to train resnet-32" in text
@@ -114,11 +115,15 @@ def test_a_training_that_is_stopped_counts_as_far_as_it_came(tmp_path, epochs):
         folder.write(folder.metrics, as_csv(rows))
         raise RuntimeError("stopped after 30 s")
 
-    call = ("resnet-32", "digits", [], tmp_path, 30.0, train)
+    arguments = ("resnet-32", "digits", [], tmp_path, 30.0, train)
     if not epochs:
         with pytest.raises(RuntimeError, match="stopped after"):
-            paper_networks.train_within(*call)
+            paper_networks.train_within(*arguments)
         return
-    done = paper_networks.train_within(*call)
-    assert (done.epochs, done.result.accuracy, done.result.parameters) == (2, 0.15, 1234)
-    assert done.result.samples_per_second == 200
+    training = paper_networks.train_within(*arguments)
+    assert (training.epochs, training.result.accuracy, training.result.parameters) == (
+        2,
+        0.15,
+        1234,
+    )
+    assert training.result.samples_per_second == 200

@@ -1,4 +1,4 @@
-"""The language models that are compared compute the same."""
+"""Language models with stored, checkpointed and rebuilt activations compute the same gradients."""
 
 import torch
 
@@ -8,14 +8,14 @@ from odenet.runtime.layers.head import head_input, next_token_loss
 
 def test_every_way_to_hold_activations_gives_the_same_gradients():
     ids = torch.randint(256, (1, 257))
-    found = []
+    results = []
     for memory in ("stored", "torch checkpoint", "reversible"):
-        given = {"n": 2, "w": 12}
+        sizes = {"n": 2, "w": 12}
         network = TrainedModel(
-            ROOT / "specs" / "language_model.ode", given, memory
+            ROOT / "specs" / "language_model.ode", sizes, memory
         ).network.double()
         loss = next_token_loss(*head_input(network, ids[:, :-1]), ids[:, 1:].flatten())
-        found.append([loss, *torch.autograd.grad(loss, list(network.parameters()))])
-    for other in found[1:]:
-        for one, two in zip(found[0], other, strict=True):
-            torch.testing.assert_close(one, two, rtol=1e-8, atol=1e-10)
+        results.append([loss, *torch.autograd.grad(loss, list(network.parameters()))])
+    for result in results[1:]:
+        for a, b in zip(results[0], result, strict=True):
+            torch.testing.assert_close(a, b, rtol=1e-8, atol=1e-10)

@@ -1,4 +1,4 @@
-"""Gradients of momentum networks by depth, and momentumnet as the oracle where it is right."""
+"""Gradients of momentum networks by depth; momentumnet is the oracle at small depth."""
 
 import pytest
 import torch
@@ -9,19 +9,21 @@ pytestmark = pytest.mark.slow
 
 
 def test_exact_arithmetic_is_as_good_as_stored_activations_at_any_depth():
-    plain, rounded, exact = momentum.errors(200, 0.5, ["plain autograd", "odenet", "odenet, exact"])
+    stored, rounded, exact = momentum.errors(
+        200, 0.5, ["plain autograd", "odenet", "odenet, exact"]
+    )
     assert not rounded < 1  # 2^200 times rounding; it may be no number at all
-    assert exact < 2 * plain < 1e-5
+    assert exact < 2 * stored < 1e-5
 
 
 def test_shallow_networks_are_those_of_momentumnet():
     pytest.importorskip("momentumnet", reason="pip install '.[bench]' for it")
     torch.manual_seed(0)
     functions, x = momentum.blocks(5), torch.randn(4, momentum.WIDTH)
-    ours, theirs = (
+    odenet_output, momentumnet_output = (
         build(functions, 0.99)(x) for build in (momentum.floating_point, momentum.momentumnet)
     )
-    torch.testing.assert_close(ours, theirs)
+    torch.testing.assert_close(odenet_output, momentumnet_output)
     gradients = [
         momentum.gradient(build, functions, 0.99, x)
         for build in (momentum.floating_point, momentum.momentumnet)
@@ -30,6 +32,6 @@ def test_shallow_networks_are_those_of_momentumnet():
 
 
 def test_the_table_has_a_row_for_every_depth(capsys):
-    found = momentum.main(["--depths", "2", "3", "--gammas", "0.9"])
-    assert list(found) == [(0.9, 2), (0.9, 3)]
+    results = momentum.main(["--depths", "2", "3", "--gammas", "0.9"])
+    assert list(results) == [(0.9, 2), (0.9, 3)]
     assert "odenet, exact" in capsys.readouterr().out

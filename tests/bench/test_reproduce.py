@@ -12,8 +12,8 @@ from odenet.cli import app
 pytestmark = pytest.mark.slow
 
 BENCH = Path(__file__).parents[2] / "bench" / "reproduce"
-SIZE = ["--data", "digits", "--jobs", "1", "--quick"]
-TINY = [f"--set={one}" for one in ("colours=1", "size=8", "w=4", "fraction=0.05", "augment=[]")]
+QUICK_RUN = ["--data", "digits", "--jobs", "1", "--quick"]
+TINY = [f"--set={key}" for key in ("colours=1", "size=8", "w=4", "fraction=0.05", "augment=[]")]
 SHALLOW = [*TINY, "--set=n=2", "--set=epochs=1", "--set=repeat=1"]
 
 
@@ -23,22 +23,22 @@ def script(monkeypatch, tmp_path):
     monkeypatch.syspath_prepend(BENCH)
     runs = importlib.import_module("runs")
 
-    def call(arguments, threads):
+    def train_in_process(arguments, threads):
         app(["train", *arguments], standalone_mode=False)
 
-    monkeypatch.setattr(runs, "_odenet_train", call)
-    before = torch.get_num_threads()
+    monkeypatch.setattr(runs, "_odenet_train", train_in_process)
+    previous = torch.get_num_threads()
     torch.set_num_threads(1)
 
     def run(name, *arguments):
         monkeypatch.setattr("sys.argv", [f"{name}.py"])
         folders = ["--runs", str(tmp_path / "runs" / name), "--results", str(tmp_path)]
-        return importlib.import_module(name).main([*SIZE, *folders, *map(str, arguments)])
+        return importlib.import_module(name).main([*QUICK_RUN, *folders, *map(str, arguments)])
 
     run.results = tmp_path / "RESULTS.md"
     run.figures = tmp_path / "figures"
     yield run
-    torch.set_num_threads(before)
+    torch.set_num_threads(previous)
 
 
 def test_the_six_systems_have_about_the_same_size():
@@ -51,15 +51,15 @@ def test_the_six_systems_have_about_the_same_size():
 
 
 def test_systems_are_compared_and_a_second_call_trains_nothing(script, monkeypatch):
-    few = {"resnet": "ResNet", "midpoint": "MidPoint"}
-    monkeypatch.setattr(importlib.import_module("fashion"), "SYSTEMS", few)
-    found = script("fashion", "--seeds", 1, *SHALLOW)
+    two_systems = {"resnet": "ResNet", "midpoint": "MidPoint"}
+    monkeypatch.setattr(importlib.import_module("fashion"), "SYSTEMS", two_systems)
+    outcomes = script("fashion", "--seeds", 1, *SHALLOW)
     text = script.results.read_text("utf-8")
     assert "## Six systems on Fashion-MNIST (quick version)" in text
-    assert f"| MidPoint | {found['midpoint'][0].result.parameters:,} |" in text
+    assert f"| MidPoint | {outcomes['midpoint'][0].result.parameters:,} |" in text
     assert (script.figures / "fashion-quick.png").read_bytes()[:4] == b"\x89PNG"
     monkeypatch.setattr("runs._odenet_train", None)
-    assert script("fashion", "--seeds", 1, *SHALLOW) == found
+    assert script("fashion", "--seeds", 1, *SHALLOW) == outcomes
     assert script.results.read_text("utf-8") == text
     with pytest.raises(SystemExit, match="is another run"):
         script("fashion", "--seeds", 1, *SHALLOW, "--set=n=3")
@@ -70,7 +70,7 @@ def test_the_networks_for_little_data_are_those_of_the_paper():
         layers = odenet.load(spec).model.net
         counts = [int(layer.shape_out.channels.constant) for layer in layers]
         assert sorted(set(counts)) == [10, 16, 64, 128, 256]
-        blocks = [(x.name, x.arguments["N"]) for x in layers if "N" in x.arguments]
+        blocks = [(layer.name, layer.arguments["N"]) for layer in layers if "N" in layer.arguments]
         assert blocks == [("flow", 4), *[("unit", 4)] * 3]
 
 
@@ -78,8 +78,8 @@ def test_shares_of_the_data_are_compared(script, monkeypatch):
     little_data = importlib.import_module("little_data")
     monkeypatch.setattr(little_data, "SHARES", (0.2, 0.05))
     monkeypatch.setattr(little_data, "EPOCHS", 1)
-    found = script("little_data", *SHALLOW, "--set=batch=16")
-    assert {share for _, share in found} == {0.2}
+    outcomes = script("little_data", *SHALLOW, "--set=batch=16")
+    assert {share for _, share in outcomes} == {0.2}
     text = script.results.read_text("utf-8")
     assert "| 20 % | 10,000 |" in text
 
@@ -89,27 +89,29 @@ def test_levels_are_compared_with_the_first_and_the_last_network(script, monkeyp
     monkeypatch.setattr(multilevel, "STEPS", 8)
     monkeypatch.setattr(multilevel, "INTERPOLATIONS", {"first network": 0, "last network": 0,
                                                   "2 interpolations": 2})  # fmt: skip
-    found = script("multilevel", *TINY, "--networks", "resnet", "--epochs", 3)
-    first, last, twice = (outcomes[0].result for outcomes in found.values())
-    assert first.parameters < last.parameters == twice.parameters
+    outcomes_by_network = script("multilevel", *TINY, "--networks", "resnet", "--epochs", 3)
+    first, last, interpolated = (outcomes[0].result for outcomes in outcomes_by_network.values())
+    assert first.parameters < last.parameters == interpolated.parameters
     text = script.results.read_text("utf-8")
     assert "| 2 interpolations | 2-2 to 8-8 |" in text and "| 42% |" in text
 
 
 def test_equal_cycles_save_what_the_paper_says(script):
     multilevel = importlib.import_module("multilevel")
-    counted = {steps: float(steps) for steps in (2, 4, 8, 16)}
-    shares = [multilevel.share_of_time(name, 12, counted) for name in multilevel.INTERPOLATIONS]
+    time_per_step = {steps: float(steps) for steps in (2, 4, 8, 16)}
+    shares = [
+        multilevel.share_of_time(name, 12, time_per_step) for name in multilevel.INTERPOLATIONS
+    ]
     assert [f"{1 - share:.0%}" for share in shares] == ["75%", "0%", "25%", "42%", "53%"]
 
 
 def test_parts_of_the_results_stand_side_by_side_and_are_replaced(script, tmp_path):
     runs = importlib.import_module("runs")
-    given = runs.argument_parser("", data="digits", seeds=1).parse_args(
+    arguments = runs.argument_parser("", data="digits", seeds=1).parse_args(
         ["--results", str(tmp_path)]
     )
     for title, text in [("B", "first"), ("A", "other"), ("B", "second")]:
-        runs.write_part(given, title, text, runs.new_figure(), [])
+        runs.write_part(arguments, title, text, runs.new_figure(), [])
     lines = script.results.read_text("utf-8").splitlines()
     assert [line for line in lines if line.startswith("## ")] == ["## A", "## B"]
     assert "second" in lines and "first" not in lines

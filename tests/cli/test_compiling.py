@@ -7,38 +7,20 @@ from pathlib import Path
 
 import pytest
 
-from odenet import cli
 from odenet.model.elaboration.library import library_names
 
 SPECS = Path(__file__).parents[2] / "specs"
-BAD = "state Y\nY' = Q Y\ndiscretise euler(h = 0.1)\n"
-
-
-@pytest.fixture
-def odenet(monkeypatch, capsys, tmp_path):
-    monkeypatch.chdir(tmp_path)
-
-    def run(*arguments):
-        monkeypatch.setattr(sys, "argv", ["odenet", *map(str, arguments)])
-        try:
-            cli.main()
-            code = 0
-        except SystemExit as end:
-            code = end.code or 0
-        captured = capsys.readouterr()
-        return code, captured.out, captured.err
-
-    return run
+BAD_SPEC = "state Y\nY' = Q Y\ndiscretise euler(h = 0.1)\n"
 
 
 def test_a_preset_sets_its_numbers_and_later_settings_count(odenet):
-    given = ("--emit", "program", "--set", "@hamiltonian-218")
-    _, deep, _ = odenet("compile", SPECS / "hamiltonian.ode", *given)
+    options = ("--emit", "program", "--set", "@hamiltonian-218")
+    _, deep, _ = odenet("compile", SPECS / "hamiltonian.ode", *options)
     _, same, _ = odenet(
-        "compile", SPECS / "hamiltonian.ode", *given[:2], "--set", "n=18", "--set", "w=128"
+        "compile", SPECS / "hamiltonian.ode", *options[:2], "--set", "n=18", "--set", "w=128"
     )
     assert deep == same
-    _, changed, _ = odenet("compile", SPECS / "hamiltonian.ode", *given, "--set", "n=17")
+    _, changed, _ = odenet("compile", SPECS / "hamiltonian.ode", *options, "--set", "n=17")
     assert changed != deep
     code, _, error = odenet("compile", SPECS / "hamiltonian.ode", "--set", "@hamiltonian-219")
     assert code == 1 and "known: @hamiltonian-74" in error
@@ -92,7 +74,7 @@ def test_compile_again_replaces_its_own_module_but_no_other_file(odenet, tmp_pat
 
 
 def test_a_bad_file_leaves_the_old_output_alone(odenet, tmp_path):
-    (tmp_path / "bad.ode").write_text(BAD)
+    (tmp_path / "bad.ode").write_text(BAD_SPEC)
     (tmp_path / "bad.py").write_text("before")
     code, out, err = odenet("compile", tmp_path / "bad.ode", "-o", tmp_path / "bad.py")
     assert (code, out, (tmp_path / "bad.py").read_text()) == (1, "", "before")
@@ -112,9 +94,9 @@ def test_every_form_prints_and_writes_nothing(odenet, tmp_path, form):
 
 
 def test_json_is_json(odenet):
-    found = json.loads(odenet("compile", SPECS / "momentum.ode", "--emit", "json")[1])
-    assert found["scheme"] == "momentum"
-    assert found["derivation"]["conditions"] == ["γ ≠ 0"]
+    report = json.loads(odenet("compile", SPECS / "momentum.ode", "--emit", "json")[1])
+    assert report["scheme"] == "momentum"
+    assert report["derivation"]["conditions"] == ["γ ≠ 0"]
 
 
 def test_set_changes_what_is_compiled(odenet):
@@ -125,7 +107,7 @@ def test_set_changes_what_is_compiled(odenet):
 
 
 @pytest.mark.parametrize(
-    ("settings", "code", "words"),
+    ("settings", "exit_code", "message"),
     [
         (["--set", "h"], 2, "NAME=VALUE"),
         (["--set", "zz=1"], 1, "zz"),
@@ -133,9 +115,9 @@ def test_set_changes_what_is_compiled(odenet):
         (["--set", "h=(("], 1, "h"),
     ],
 )
-def test_wrong_settings_are_explained(odenet, settings, code, words):
-    found, _, err = odenet("compile", SPECS / "digits.ode", *settings)
-    assert found == code and words in err and "Traceback" not in err
+def test_wrong_settings_are_explained(odenet, settings, exit_code, message):
+    code, _, err = odenet("compile", SPECS / "digits.ode", *settings)
+    assert code == exit_code and message in err and "Traceback" not in err
 
 
 def test_check_prints_a_line_a_claim(odenet):
@@ -155,13 +137,13 @@ def test_check_names_the_line_of_a_wrong_claim(odenet, tmp_path):
 
 
 def test_check_reports_all_files_even_when_one_is_bad(odenet, tmp_path):
-    (tmp_path / "bad.ode").write_text(BAD)
+    (tmp_path / "bad.ode").write_text(BAD_SPEC)
     code, out, err = odenet(
         "check", "--no-numeric", "--json", tmp_path / "bad.ode", SPECS / "digits.ode"
     )
-    found = json.loads(out)
-    assert code == 1 and [report["holds"] for report in found] == [False, True]
-    assert found[0]["errors"][0]["line"] == 2 and not err
+    reports = json.loads(out)
+    assert code == 1 and [report["holds"] for report in reports] == [False, True]
+    assert reports[0]["errors"][0]["line"] == 2 and not err
 
 
 def test_check_warns_of_a_scheme_that_is_never_stable(odenet, tmp_path):
@@ -188,7 +170,7 @@ def test_fmt_formats_in_place_and_checks(odenet, tmp_path):
 
 
 def test_compile_needs_neither_torch_nor_numpy(tmp_path):
-    program = (
+    script = (
         "import atexit, sys; from odenet.cli import main; "
         "heavy = {'torch', 'lightning', 'numpy'}; "
         "atexit.register(lambda: print(sorted(heavy & set(sys.modules)))); "
@@ -197,7 +179,7 @@ def test_compile_needs_neither_torch_nor_numpy(tmp_path):
     command = [
         sys.executable,
         "-c",
-        program,
+        script,
         str(SPECS / "hamiltonian.ode"),
         str(tmp_path / "h.py"),
     ]
@@ -220,10 +202,10 @@ def test_what_numbers_contradict_is_a_fault_of_our_own_and_no_verdict(
 ):
     import odenet.analyse.certificate as certificates
 
-    def wrong(*_):
+    def wrong_decide(*_):
         return certificates.Certificate(verdict="real")
 
-    monkeypatch.setattr("odenet.analyse.decide", wrong)
+    monkeypatch.setattr("odenet.analyse.decide", wrong_decide)
     code, out, err = odenet("compile", SPECS / "hamiltonian.ode", "-o", tmp_path / "h.py")
     assert code == 70 and not out and not (tmp_path / "h.py").exists()
     assert "odenet contradicts itself" in err and "drawn with seed 2018" in err

@@ -1,4 +1,4 @@
-"""Schemes whose factors hold h, or the file's own constants: every command says what is so."""
+"""Schemes whose coefficients contain h or constants of the file: what `compile` and `check` say."""
 
 import re
 import sys
@@ -9,7 +9,7 @@ from odenet import cli
 from odenet.derive import Derivation, Order
 from odenet.derive.order import HIGHEST_ORDER
 
-DYNAMICS = """state Y
+SPEC_TEMPLATE = """state Y
 param K : conv(3)
 Y' = tanh((K - K^T) Y)
 net = input(3, 8, 8) -> conv(3, 4) -> flow(4) -> mean -> dense(10)
@@ -20,9 +20,9 @@ scheme s{constants} {{
     {lines}
 }}
 """
-RELAXING = "aux V\nstart V[0] = 0\nV[n+1] = (1 - h) V[n] + h F(Y[n])\nY[n+1] = Y[n] + h V[n+1]"
-MOMENTUM = "aux v\nstart v[0] = 0\nv[n+1] = γ v[n] + (1 - γ) F(Y[n])\nY[n+1] = Y[n] + v[n+1]"
-GROUPS = """state X, Y, Z
+RELAXING_STEP = "aux V\nstart V[0] = 0\nV[n+1] = (1 - h) V[n] + h F(Y[n])\nY[n+1] = Y[n] + h V[n+1]"
+MOMENTUM_STEP = "aux v\nstart v[0] = 0\nv[n+1] = γ v[n] + (1 - γ) F(Y[n])\nY[n+1] = Y[n] + v[n+1]"
+UNEQUAL_GROUPS = """state X, Y, Z
 param K1, K2, K3 : conv(3)
 X' = tanh(K1 Z)
 Y' = tanh(K2 Z)
@@ -38,6 +38,7 @@ scheme s {
 
 @pytest.fixture
 def odenet(monkeypatch, capsys, tmp_path):
+    """Runs a command on a text: its exit code, and output and errors without line breaks."""
     monkeypatch.chdir(tmp_path)
 
     def run(command, text, *options):
@@ -46,8 +47,8 @@ def odenet(monkeypatch, capsys, tmp_path):
         try:
             cli.main()
             code = 0
-        except SystemExit as end:
-            code = end.code or 0
+        except SystemExit as system_exit:
+            code = system_exit.code or 0
         out, err = capsys.readouterr()
         return code, re.sub(r"\s+", " ", out + err)
 
@@ -55,85 +56,90 @@ def odenet(monkeypatch, capsys, tmp_path):
 
 
 def spec(use, lines, *claims, constants=""):
+    """The text of a file: how scheme s is used, its lines and constants, and what is required."""
     required = "\n".join(f"require {claim}" for claim in claims)
-    return DYNAMICS.format(use=use, claims=required, constants=constants, lines=lines)
+    return SPEC_TEMPLATE.format(use=use, claims=required, constants=constants, lines=lines)
 
 
 @pytest.mark.slow
 def test_volume_and_order_are_those_at_the_step_size_of_the_file(odenet):
-    text = spec("s(h = 0.1)", RELAXING, "volume_preserving", "order(1)", "reversible")
-    code, said = odenet("compile", text, "--proof")
-    assert code == 0 and "volume times |h - 1| per value" in said and "order 0" in said
-    assert "0.152 here" in said
-    code, said = odenet("check", text)
+    text = spec("s(h = 0.1)", RELAXING_STEP, "volume_preserving", "order(1)", "reversible")
+    code, output = odenet("compile", text, "--proof")
+    assert code == 0 and "volume times |h - 1| per value" in output and "order 0" in output
+    assert "0.152 here" in output
+    code, output = odenet("check", text)
     assert code == 1
-    assert "volume_preserving: refuted: a step changes volume by 0.9 per value" in said
-    assert "reversible: proved" in said and "order(1): refuted: s has order 0" in said
+    assert "volume_preserving: refuted: a step changes volume by 0.9 per value" in output
+    assert "reversible: proved" in output and "order(1): refuted: s has order 0" in output
 
 
 def test_a_factor_that_vanishes_at_the_step_size_of_the_file_is_not_undone(odenet):
-    code, said = odenet("check", spec("s(h = 1)", RELAXING, "reversible"))
-    assert code == 1 and "reversible: refuted: it has an inverse only where h - 1 ≠ 0" in said
-    lines = RELAXING.replace("1 - h", "1 - γ h")
+    code, output = odenet("check", spec("s(h = 1)", RELAXING_STEP, "reversible"))
+    assert code == 1 and "reversible: refuted: it has an inverse only where h - 1 ≠ 0" in output
+    lines = RELAXING_STEP.replace("1 - h", "1 - γ h")
     for gamma, proved in ((10, False), (9, True)):
         text = spec(f"s(h = 0.1, γ = {gamma})", lines, "reversible", constants="(γ = 0)")
-        code, said = odenet("check", text, "--no-numeric")
-        assert ("reversible: proved" in said) is proved
+        code, output = odenet("check", text, "--no-numeric")
+        assert ("reversible: proved" in output) is proved
 
 
 def test_volume_is_open_where_the_step_size_follows_from_the_depth(odenet):
-    code, said = odenet("check", spec("s(T = 1)", RELAXING, "volume_preserving"), "--no-numeric")
-    assert code == 1 and "volume_preserving: open: a step changes volume by |h - 1|" in said
+    code, output = odenet(
+        "check", spec("s(T = 1)", RELAXING_STEP, "volume_preserving"), "--no-numeric"
+    )
+    assert code == 1 and "volume_preserving: open: a step changes volume by |h - 1|" in output
 
 
 def test_exact_steps_count_the_bits_of_the_constants_of_the_file(odenet):
-    text = spec("s(γ = 0.9) exact", MOMENTUM, "exact", "order(1)", constants="(γ = 0)")
-    code, said = odenet("compile", text)
-    assert code == 0 and "0.152 bits per value and step kept: 1 after 4 steps" in said
-    code, said = odenet("check", text)
-    assert "exact: proved: integer shears are undone bit for bit, 0.152 bits per value" in said
-    assert "order(1): refuted: s has no order: the scheme has no step size h" in said
+    text = spec("s(γ = 0.9) exact", MOMENTUM_STEP, "exact", "order(1)", constants="(γ = 0)")
+    code, output = odenet("compile", text)
+    assert code == 0 and "0.152 bits per value and step kept: 1 after 4 steps" in output
+    code, output = odenet("check", text)
+    assert "exact: proved: integer shears are undone bit for bit, 0.152 bits per value" in output
+    assert "order(1): refuted: s has no order: the scheme has no step size h" in output
 
 
 def test_a_step_that_forgets_its_equation_is_told_so(odenet):
     text = spec("s(h = 0.1)", "start Y[-1] = Y[0]\nY[n+1] = 2 h Y[n-1]", "order(1)")
     assert odenet("compile", text)[0] == 0
-    code, said = odenet("check", text)
-    assert code == 1 and "a step changes Y even where all right-hand sides are 0" in said
+    code, output = odenet("check", text)
+    assert code == 1 and "a step changes Y even where all right-hand sides are 0" in output
 
 
 @pytest.mark.parametrize("command", ["compile", "check"])
 def test_groups_of_different_sizes_cannot_be_added(odenet, command):
-    code, said = odenet(command, GROUPS)
-    assert code == 1 and "s adds a value of Z to one of X and Y" in said and "a.ode:9:23" in said
+    code, output = odenet(command, UNEQUAL_GROUPS)
+    assert (
+        code == 1 and "s adds a value of Z to one of X and Y" in output and "a.ode:9:23" in output
+    )
 
 
 def test_a_replaced_start_is_the_one_that_is_judged(odenet):
     text = "state Y\nparam K : conv(3)\nY'' = -K^T tanh(K Y)\nrequire order(2)\ndiscretise "
-    said = odenet("compile", text + "leapfrog(h = 0.1) start Y[-1] = Y[0]")[1]
-    assert "with `start Y[-1] = Y[0]` the equation's solution is followed to order 1 only" in said
-    said = odenet("compile", text + "leapfrog(h = 0.1) start Y[-1] = Y[0] + h^2/2 F(Y[0])")[1]
-    assert "order 2, symmetric (leapfrog, h = 0.1) limit" in said
+    output = odenet("compile", text + "leapfrog(h = 0.1) start Y[-1] = Y[0]")[1]
+    assert "with `start Y[-1] = Y[0]` the equation's solution is followed to order 1 only" in output
+    output = odenet("compile", text + "leapfrog(h = 0.1) start Y[-1] = Y[0] + h^2/2 F(Y[0])")[1]
+    assert "order 2, symmetric (leapfrog, h = 0.1) limit" in output
     learned = "param b : bias\n" + text + "leapfrog(h = 0.1) start Y[-1] = b"
-    code, said = odenet("check", learned, "--no-numeric")
-    assert code == 0 and "nothing is known of the start from `b`" in said
+    code, output = odenet("check", learned, "--no-numeric")
+    assert code == 0 and "nothing is known of the start from `b`" in output
 
 
 def test_a_refuted_order_names_the_violated_condition(odenet):
     lines = "Y[n+1] = Y[n] + h F(Y[n])"
-    code, said = odenet("check", spec("s(h = 0.1)", lines, "order(2)"), "--no-numeric")
+    code, output = odenet("check", spec("s(h = 0.1)", lines, "order(2)"), "--no-numeric")
     assert code == 1
-    assert "refuted: s has order 1; the condition of order 2 for F'(F) is off by 1/2" in said
+    assert "refuted: s has order 1; the condition of order 2 for F'(F) is off by 1/2" in output
 
 
 def test_an_order_beyond_those_searched_is_open_and_not_refuted(odenet, monkeypatch):
-    found = Derivation.order_at  # what is asked of the constants in use alone is answered otherwise
+    order_at = Derivation.order_at  # the order at the constants in use is replaced, others are not
     monkeypatch.setattr(
         Derivation,
         "order_at",
-        lambda self, values: Order(HIGHEST_ORDER) if values else found(self, {}),
+        lambda self, values: Order(HIGHEST_ORDER) if values else order_at(self, {}),
     )
     text = spec("s(h = 0.1)", "Y[n+1] = Y[n] + h F(Y[n])", "order(9)", "order(8)")
-    code, said = odenet("check", text, "--no-numeric")
-    assert code == 1 and "order(8): proved" in said
-    assert "order(9): open: s has at least order 8; not searched beyond 8" in said
+    code, output = odenet("check", text, "--no-numeric")
+    assert code == 1 and "order(8): proved" in output
+    assert "order(9): open: s has at least order 8; not searched beyond 8" in output

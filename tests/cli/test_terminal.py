@@ -9,7 +9,7 @@ import pytest
 
 from odenet.cli import app, output
 
-from .test_compiling import BAD, SPECS, odenet  # noqa: F401, a fixture
+from .test_compiling import BAD_SPEC, SPECS
 
 
 class Terminal(io.StringIO):
@@ -17,8 +17,8 @@ class Terminal(io.StringIO):
         return True
 
 
-def terminal(monkeypatch, **environment):
-    """What is printed from here on goes to a terminal of 80 columns."""
+def fake_terminal(monkeypatch, **environment):
+    """The stream, a terminal of 80 columns, to which output and errors go from here on."""
     monkeypatch.setattr(sys, "stdout", stream := Terminal())
     monkeypatch.setattr(sys, "stderr", stream)
     for name in ("NO_COLOR", "FORCE_COLOR"):
@@ -28,7 +28,7 @@ def terminal(monkeypatch, **environment):
     return stream
 
 
-SAID = (
+ERROR_TEXT = (
     "error[unknown-name]: `K` is "
     + "very " * 20
     + "wrong\n  ┌─ a.ode:1:1\n1 │ K\n  │ ^\n  = help: leave it out"
@@ -36,8 +36,8 @@ SAID = (
 
 
 def test_a_terminal_has_colours_and_whole_words(monkeypatch):
-    stream = terminal(monkeypatch)
-    output.say(SAID, err=True)
+    stream = fake_terminal(monkeypatch)
+    output.say(ERROR_TEXT, err=True)
     shown = stream.getvalue()
     assert (
         "\x1b[1;31merror[unknown-name]\x1b[0m: `K`" in shown
@@ -48,23 +48,23 @@ def test_a_terminal_has_colours_and_whole_words(monkeypatch):
 
 @pytest.mark.parametrize(("name", "value"), [("NO_COLOR", "1"), ("TERM", "dumb")])
 def test_who_wants_no_colours_gets_none(monkeypatch, name, value):
-    stream = terminal(monkeypatch, **{name: value})
-    output.say(SAID)
+    stream = fake_terminal(monkeypatch, **{name: value})
+    output.say(ERROR_TEXT)
     assert "\x1b" not in stream.getvalue() and "error[unknown-name]: `K`" in stream.getvalue()
 
 
 def test_what_programs_read_has_no_colours(monkeypatch):
-    stream = terminal(monkeypatch)
+    stream = fake_terminal(monkeypatch)
     output.write("warning: {}")
     assert stream.getvalue() == "warning: {}\n"
 
 
 def test_a_pipe_has_lines_as_they_are(capsys):
-    output.say(SAID)
-    assert capsys.readouterr().out == SAID + "\n"
+    output.say(ERROR_TEXT)
+    assert capsys.readouterr().out == ERROR_TEXT + "\n"
 
 
-def test_a_dash_reads_the_standard_input(odenet, monkeypatch, tmp_path):  # noqa: F811
+def test_a_dash_reads_the_standard_input(odenet, monkeypatch, tmp_path):
     text = (SPECS / "digits.ode").read_text(encoding="utf-8")
     for arguments in (["compile", "-"], ["compile", "-", "-o", "net.py"], ["check", "-"]):
         monkeypatch.setattr(sys, "stdin", io.StringIO(text))
@@ -72,37 +72,37 @@ def test_a_dash_reads_the_standard_input(odenet, monkeypatch, tmp_path):  # noqa
         assert code == 0 and "imaginary (proved)" in out
     assert "class StdinFlow(Flow):" in (tmp_path / "net.py").read_text()
     assert {path.name for path in tmp_path.iterdir()} == {"net.py", "net.certificate.json"}
-    monkeypatch.setattr(sys, "stdin", io.StringIO(BAD))
+    monkeypatch.setattr(sys, "stdin", io.StringIO(BAD_SPEC))
     code, _, err = odenet("compile", "-")
     assert code == 1 and "<stdin>:2:6" in err
 
 
-def test_every_help_is_whole_at_80_columns(odenet, monkeypatch):  # noqa: F811
+def test_every_help_is_whole_at_80_columns(odenet, monkeypatch):
     monkeypatch.setenv("COLUMNS", "80")
     code, out, _ = odenet("--help")
-    listed = " ".join(out.split())
+    command_list = " ".join(out.split())
     assert code == 0
     for command in app.registered_commands:
-        first = " ".join(command.callback.__doc__.split("\n\n")[0].split())
-        assert f"{command.name} {first}" in listed
+        summary = " ".join(command.callback.__doc__.split("\n\n")[0].split())
+        assert f"{command.name} {summary}" in command_list
         _, shown, _ = odenet(command.name, "--help")
         assert "…" not in shown and max(map(len, shown.splitlines())) <= 80
 
 
 def test_shells_complete_commands_and_options():
     script = "import sys; sys.argv = ['odenet']; from odenet.cli import main; main()"
-    asked = {"_ODENET_COMPLETE": "complete_bash", "COMP_WORDS": "odenet train --dry"}
-    done = subprocess.run(
+    completion_request = {"_ODENET_COMPLETE": "complete_bash", "COMP_WORDS": "odenet train --dry"}
+    process = subprocess.run(
         [sys.executable, "-c", script],
-        env={**os.environ, **asked, "COMP_CWORD": "2"},
+        env={**os.environ, **completion_request, "COMP_CWORD": "2"},
         capture_output=True,
         text=True,
     )
-    assert done.stdout.split() == ["--dry-run"], done.stderr
+    assert process.stdout.split() == ["--dry-run"], process.stderr
 
 
 @pytest.mark.parametrize(
-    ("settings", "words"),
+    ("settings", "expected"),
     [
         (["lr=0.5"], "sgd(lr = 0.5, momentum = 0.9"),
         (
@@ -113,14 +113,14 @@ def test_shells_complete_commands_and_options():
         (["schedule.warmup=3"], "cosine(to = 0.001, warmup = 3"),
     ],
 )
-def test_a_part_of_the_recipe_is_set_by_its_path(odenet, settings, words):  # noqa: F811
-    given = [part for setting in settings for part in ("--set", setting)]
-    code, out, err = odenet("compile", SPECS / "digits.ode", "--emit", "json", *given)
-    assert code == 0 and words in out, err
+def test_a_part_of_the_recipe_is_set_by_its_path(odenet, settings, expected):
+    options = [part for setting in settings for part in ("--set", setting)]
+    code, out, err = odenet("compile", SPECS / "digits.ode", "--emit", "json", *options)
+    assert code == 0 and expected in out, err
 
 
 @pytest.mark.parametrize(
-    ("setting", "words"),
+    ("setting", "message"),
     [
         ("optimizer.foo=3", "argument `foo` of sgd is unknown"),
         ("batch.x=1", "`batch` has no arguments"),
@@ -129,12 +129,12 @@ def test_a_part_of_the_recipe_is_set_by_its_path(odenet, settings, words):  # no
         ("lrr=1", "did you mean `lr`?"),
     ],
 )
-def test_a_part_that_is_none_is_refused_by_name(odenet, setting, words):  # noqa: F811
+def test_an_unknown_part_of_the_recipe_is_refused_by_name(odenet, setting, message):
     code, _, err = odenet("compile", SPECS / "digits.ode", "--emit", "json", "--set", setting)
-    assert code == 1 and words in err
+    assert code == 1 and message in err
 
 
-ASIDE = """state Y
+UNUSED_CONSTANT = """state Y
 param K : conv(3)
 let a = 2
 let n = 3
@@ -144,12 +144,12 @@ net = input(1, 8, 8) -> conv(4, 8) -> flow(n) -> mean -> dense(10)
 """
 
 
-def test_what_nothing_uses_is_said_and_not_to_be_set(odenet, tmp_path):  # noqa: F811
-    (tmp_path / "aside.ode").write_text(ASIDE)
-    code, _, err = odenet("compile", "aside.ode")
+def test_an_unused_constant_is_warned_of_and_cannot_be_set(odenet, tmp_path):
+    (tmp_path / "unused.ode").write_text(UNUSED_CONSTANT)
+    code, _, err = odenet("compile", "unused.ode")
     assert code == 0 and "nothing uses `a`" in err and "`n`" not in err
     assert "a kernel of 4 has no middle" in err and "take an odd one, 3 or 5" in err
-    (tmp_path / "through.ode").write_text(f"{ASIDE}let w = 2 a\ntrain {{ epochs = w }}\n")
-    assert odenet("compile", "through.ode", "--set", "a=3", "--emit", "json")[0] == 0
-    code, _, err = odenet("compile", "aside.ode", "--set", "a=3", "--emit", "json")
+    (tmp_path / "used.ode").write_text(f"{UNUSED_CONSTANT}let w = 2 a\ntrain {{ epochs = w }}\n")
+    assert odenet("compile", "used.ode", "--set", "a=3", "--emit", "json")[0] == 0
+    code, _, err = odenet("compile", "unused.ode", "--set", "a=3", "--emit", "json")
     assert code == 1 and "nothing uses `a`, so setting it changes nothing" in err

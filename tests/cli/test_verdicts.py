@@ -1,4 +1,4 @@
-"""One word for one state of knowledge: what compile, check, Python and JSON say of the same file."""
+"""The verdict on a file is the same word in compile, check, Python and JSON."""
 
 import json
 import sys
@@ -28,18 +28,18 @@ def run(monkeypatch, capsys, tmp_path):
     """A command on a text, as a user runs it: exit code, output and errors."""
     monkeypatch.chdir(tmp_path)
 
-    def odenet_(text, command, *options):
+    def run_command(text, command, *options):
         Path("spec.ode").write_text(text)
         monkeypatch.setattr(sys, "argv", ["odenet", command, "spec.ode", *options])
         try:
             cli.main()
             code = 0
-        except SystemExit as end:
-            code = end.code or 0
+        except SystemExit as system_exit:
+            code = system_exit.code or 0
         captured = capsys.readouterr()
         return code, captured.out, captured.err
 
-    return odenet_
+    return run_command
 
 
 @pytest.mark.parametrize("name", TEXTS)
@@ -52,26 +52,26 @@ def test_what_compile_says_is_what_was_recorded(run, golden, name, options):
 
 
 @pytest.mark.parametrize(
-    ("text", "word"),
+    ("text", "verdict"),
     [(DIFFUSION, "real"), (RESIDUAL, "refuted")],
 )
-def test_every_way_to_ask_gives_the_same_word(run, word, text):
+def test_every_way_to_ask_gives_the_same_word(run, verdict, text):
     text = f"{text}discretise rk4(h = 0.1)\n"
     program = odenet.loads(text)
-    assert program.certificate.verdict == word
+    assert program.certificate.verdict == verdict
     summary = program.certificate.summary
-    assert word in summary and str(program.certificate).startswith(summary)
+    assert verdict in summary and str(program.certificate).startswith(summary)
     assert summary in run(text, "compile", "--proof")[1]
     assert f"  spectrum    {summary.removeprefix('spectrum ')}\n" in run(text, "compile")[1]
     assert summary in run(text, "check", "--no-numeric")[1]
     assert run(text, "compile", "--emit", "certificate")[1].startswith(summary)
     latex = run(text, "compile", "--emit", "latex")[1]
-    assert f"Spectrum {word}" in latex
+    assert f"Spectrum {verdict}" in latex
     compiled = json.loads(run(text, "compile", "--emit", "json")[1])
     (checked,) = json.loads(run(text, "check", "--no-numeric", "--json")[1])
     assert compiled["certificate"] == checked["certificate"]
-    assert compiled["certificate"]["verdict"] == word
-    assert f"Spectrum {word}" in " ".join(program.source().split())
+    assert compiled["certificate"]["verdict"] == verdict
+    assert f"Spectrum {verdict}" in " ".join(program.source().split())
 
 
 @pytest.mark.slow
@@ -85,11 +85,11 @@ def test_compile_searches_as_long_as_check_before_it_leaves_a_verdict_open(run):
 
 
 def test_compile_and_check_judge_claims_alike_and_only_check_fails(run):
-    code, _, err = run(TEXTS["claims"], "compile")
+    compile_code, _, err = run(TEXTS["claims"], "compile")
     compiled = json.loads(run(TEXTS["claims"], "compile", "--emit", "json")[1])
-    failed, out, _ = run(TEXTS["claims"], "check", "--no-numeric", "--json")
+    check_code, out, _ = run(TEXTS["claims"], "check", "--no-numeric", "--json")
     (checked,) = json.loads(out)
-    assert (code, failed) == (0, 1)
+    assert (compile_code, check_code) == (0, 1)
     assert compiled["claims"] == checked["claims"]
     assert [claim["verdict"] for claim in checked["claims"]] == ["proved", "refuted", "refuted"]
     assert err.count("warning[claim-") == 2 and "spec.ode:6:1" in err

@@ -1,4 +1,4 @@
-"""Every figure's script at a small size, with the paper's claim that it shows."""
+"""The scripts of examples/ at a small size, with the paper's claim that each figure shows."""
 
 import importlib
 import os
@@ -26,12 +26,12 @@ def example(monkeypatch, tmp_path):
 
 
 def test_momentum_crosses_where_the_resnet_fails(example):
-    found = example("crossing", "--iterations", 60)
-    resnet, at_rest, moving, light = (error for error, _ in found.values())
+    results = example("crossing", "--iterations", 60)
+    resnet, at_rest, moving, light_momentum = (error for error, _ in results.values())
     assert resnet > 0.15  # sending all points to 0 has 1/7 + 1/64
     assert moving < at_rest < 0.04
-    assert light < 0.005
-    (_, (left, right)) = found["and γ = 0.99"]
+    assert light_momentum < 0.005
+    (_, (left, right)) = results["and γ = 0.99"]  # where -1 and 1 end
     assert left > 0.85
     assert right < -0.85
     assert (example.folder / "crossing.png").stat().st_size > 10_000
@@ -46,19 +46,19 @@ def test_momentum_separates_the_rings_where_the_resnet_fails(example):
 
 def test_of_the_learned_optimisers_the_revnet_alone_diverges_with_depth(example):
     costs = example("lista", "--iterations", 100, "--samples", 100, "--deepest", 6)
-    lista, momentum, slow, revnet = (costs[name] for name in costs)
+    lista, momentum, slow_momentum, revnet = (costs[name] for name in costs)
     assert revnet[-1] > 2 * lista[-1]
     assert revnet[-1] > revnet[0]
     assert momentum[-1] < 1.05 * lista[-1]
     assert lista[-1] < lista[0]
-    assert lista[-1] < slow[-1] < slow[0]  # γ = 0.9 converges too, and is behind
+    assert lista[-1] < slow_momentum[-1] < slow_momentum[0]  # γ = 0.9 converges too, and is behind
 
 
 def test_fitted_linear_networks_reach_what_theorem_1_says(example):
-    limits, distances = example("representable", "--steps", 30)
-    for least, fitted in limits.values():
+    least_eigenvalues, distances = example("representable", "--steps", 30)
+    for least, fitted in least_eigenvalues.values():
         assert fitted == pytest.approx(least, abs=0.04)
-    least = limits[0.5][0]
+    least = least_eigenvalues[0.5][0]
     for pair, distance in distances.items():
         representable = min(pair) > least or pair[0] == pair[1]
         assert (distance < 1e-3) == representable, pair
@@ -73,39 +73,39 @@ def test_the_least_eigenvalue_is_that_of_the_equation_s_solution(example):
         matrices[:, 0, 1] = 1.0
         matrices[:, 1, 0] = torch.linspace(-60, 0, 3001) / epsilon
         matrices[:, 1, 1] = -1 / epsilon
-        found = torch.linalg.matrix_exp(matrices)[:, 0, 0].min().item()
-        assert least_eigenvalue(epsilon) == pytest.approx(found, abs=1e-3)
+        expected = torch.linalg.matrix_exp(matrices)[:, 0, 0].min().item()
+        assert least_eigenvalue(epsilon) == pytest.approx(expected, abs=1e-3)
 
 
 def test_a_changed_γ_costs_accuracy_that_a_short_refit_gives_back(example, monkeypatch):
     monkeypatch.setattr(importlib.import_module("gamma"), "GAMMAS", (0.0, 0.9))
-    found = example("gamma", "--epochs", 2, "--refit", 1)
-    for accuracy in found["trained with the γ in use"]:
+    accuracies = example("gamma", "--epochs", 2, "--refit", 1)
+    for accuracy in accuracies["trained with the γ in use"]:
         assert accuracy > 0.9
-    assert found["trained with γ = 0.0"][1] < 0.8
-    assert found["trained with γ = 0.9"][0] < 0.9
-    for first in (0.0, 0.9):
-        assert min(found[f"trained with γ = {first}, refitted"]) > 0.9
+    assert accuracies["trained with γ = 0.0"][1] < 0.8
+    assert accuracies["trained with γ = 0.9"][0] < 0.9
+    for γ in (0.0, 0.9):
+        assert min(accuracies[f"trained with γ = {γ}, refitted"]) > 0.9
 
 
 def test_depth_costs_a_momentum_network_no_memory(example):
-    found = example("depth_memory", "--size", 200, "--depths", 3, 30)
-    assert found["ResNet"][30] > 4 * found["ResNet"][3]
+    peaks = example("depth_memory", "--size", 200, "--depths", 3, 30)
+    assert peaks["ResNet"][30] > 4 * peaks["ResNet"][3]
     for kind in ("Momentum ResNet", "exact"):
-        assert found[kind][30] < 1.1 * found[kind][3]
+        assert peaks[kind][30] < 1.1 * peaks[kind][3]
 
 
 def test_a_very_deep_momentum_network_holds_less_than_its_resnet(example):
-    found = example("very_deep", "--blocks", 8, "--size", 16, "--batches", 4, 8)
-    resnet, momentum = found["ResNet"], found["Momentum ResNet"]
+    peaks = example("very_deep", "--blocks", 8, "--size", 16, "--batches", 4, 8)
+    resnet, momentum = peaks["ResNet"], peaks["Momentum ResNet"]
     assert resnet[8] - resnet[4] > 1.3 * (momentum[8] - momentum[4])  # what a picture costs
     assert (example.folder / "very_deep.png").exists()
 
 
 def test_networks_of_ode_blocks_are_trained_beside_one_without(example):
-    found = example("ode_blocks", "--blocks", 2, "--steps", 2, "--widths", 2)
-    assert {name for name, _ in found} == {"no ODE blocks", "first order", "second order"}
-    assert all(0 <= accuracy <= 1 for runs in found.values() for accuracy in runs)
+    accuracies = example("ode_blocks", "--blocks", 2, "--steps", 2, "--widths", 2)
+    assert {name for name, _ in accuracies} == {"no ODE blocks", "first order", "second order"}
+    assert all(0 <= accuracy <= 1 for runs in accuracies.values() for accuracy in runs)
     assert (example.folder / "ode_blocks.png").exists()
 
 
@@ -120,9 +120,9 @@ def test_memory_is_measured_by_network_kind_and_batch(example, children_import_o
     memory = importlib.import_module("memory")
     kinds = {"original": memory.original, "odenet": memory.METHODS["odenet"]}
     monkeypatch.setattr(memory, "METHODS", kinds)
-    found = example("memory", "--models", "resnet18", "--batches", 8, "--size", 64)
-    assert {kind for _, kind in found} == set(kinds)
-    assert all(row[8] > 10 for row in found.values())
+    peaks = example("memory", "--models", "resnet18", "--batches", 8, "--size", 64)
+    assert {kind for _, kind in peaks} == set(kinds)
+    assert all(row[8] > 10 for row in peaks.values())
     assert (example.folder / "memory.png").exists()
 
 
@@ -141,18 +141,18 @@ def pictures(tmp_path):
 
 
 def test_both_networks_are_fine_tuned_on_a_folder(example, pictures):
-    given = ("--weights", "none", "--size", 32, "--epochs", 2, "--batch", 4)
-    found = example("finetune", pictures, *given)
-    assert list(found) == ["ResNet", "Momentum ResNet"]
-    assert all(0 <= accuracy <= 1 for curve in found.values() for _, accuracy in curve)
+    options = ("--weights", "none", "--size", 32, "--epochs", 2, "--batch", 4)
+    curves = example("finetune", pictures, *options)
+    assert list(curves) == ["ResNet", "Momentum ResNet"]
+    assert all(0 <= accuracy <= 1 for curve in curves.values() for _, accuracy in curve)
     assert (example.folder / "finetune.png").exists()
 
 
 def test_memory_is_measured_in_a_process_of_its_own(pictures, monkeypatch, children_import_odenet):
     monkeypatch.syspath_prepend(EXAMPLES)
     finetune = importlib.import_module("finetune")
-    given = finetune.parse([str(pictures), "--size", "32", "--weights", "none"])
-    assert finetune.peak_memory(given, "Momentum ResNet", 2) > 50
+    arguments = finetune.parse([str(pictures), "--size", "32", "--weights", "none"])
+    assert finetune.peak_memory(arguments, "Momentum ResNet", 2) > 50
 
 
 def test_weights_that_cannot_be_had_end_the_script_with_the_reason(example, pictures, monkeypatch):

@@ -1,4 +1,7 @@
-"""What `odenet.advise` predicts is what training steps take, and it recommends what suits."""
+"""`odenet.advise` predicts what training steps take, and recommends the way that suits.
+
+The oracle is the allocator, in another process: `measure_peaks.py`.
+"""
 
 import copy
 import json
@@ -24,28 +27,30 @@ app.command()(convert)
 @pytest.fixture
 def one_thread():
     """What convolutions hold while they run depends on how many threads they run on."""
-    before = torch.get_num_threads()
+    previous = torch.get_num_threads()
     torch.set_num_threads(1)
     yield
-    torch.set_num_threads(before)
+    torch.set_num_threads(previous)
 
 
 def test_peaks_are_those_that_the_allocator_sees_in_another_process(one_thread):
-    child = subprocess.run(
-        [sys.executable, "-m", "tests.footprint.measured_ways"],
+    process = subprocess.run(
+        [sys.executable, "-m", "tests.footprint.measure_peaks"],
         capture_output=True, text=True, check=True, env=os.environ | {"KINETO_LOG_LEVEL": "99"},
     )  # fmt: skip
-    measured = json.loads(child.stdout)
-    for name, make in MODELS.items():
-        model, given = make()
-        for way in odenet.advise(model, given).ways:
-            plain, in_backward = measured.pop(f"{name}, {way.name}", (None, None))
-            if plain is None:  # an encoder has nothing beside its layers
+    measured = json.loads(process.stdout)
+    for name, build in MODELS.items():
+        model, inputs = build()
+        for way in odenet.advise(model, inputs).ways:
+            plain_peak, in_backward = measured.pop(f"{name}, {way.name}", (None, None))
+            if plain_peak is None:  # an encoder has nothing beside its layers
                 continue
-            assert abs(way.peak - plain) <= 0.04 * plain, (name, way)
+            assert abs(way.peak - plain_peak) <= 0.04 * plain_peak, (name, way)
             assert abs(way.in_backward - in_backward) <= 0.04 * in_backward, (name, way)
-    alone = {f"{name}, converted, the rest checkpointed" for name in ("encoder", "patches")}
-    assert set(measured) <= alone  # they have no other blocks
+    without_other_blocks = {
+        f"{name}, converted, the rest checkpointed" for name in ("encoder", "patches")
+    }
+    assert set(measured) <= without_other_blocks  # they have no other blocks
 
 
 def test_a_model_that_conversion_does_not_help_is_told_so():
@@ -77,14 +82,14 @@ def test_where_conversion_saves_most_it_is_recommended():
 
 def test_neither_the_model_nor_the_random_numbers_are_touched():
     model = nn.Sequential(*[Block() for _ in range(2)], nn.BatchNorm1d(16), nn.Dropout()).eval()
-    before = copy.deepcopy(model.state_dict())
+    state = copy.deepcopy(model.state_dict())
     torch.manual_seed(3)
-    wanted = torch.rand(())
+    expected = torch.rand(())
     torch.manual_seed(3)
     odenet.advise(model, torch.empty(2, 16))
-    assert torch.rand(()) == wanted
+    assert torch.rand(()) == expected
     assert not model.training and all(p.grad is None for p in model.parameters())
-    assert all(torch.equal(before[name], value) for name, value in model.state_dict().items())
+    assert all(torch.equal(state[name], value) for name, value in model.state_dict().items())
 
 
 def test_a_batch_that_does_not_fit_is_refused_with_the_reason():
@@ -92,16 +97,16 @@ def test_a_batch_that_does_not_fit_is_refused_with_the_reason():
         odenet.advise(models.resnet18(), torch.empty(2, 5, 32, 32))
 
 
-class Often(nn.Module):
-    """One block, called again and again, which notes what it gave."""
+class RepeatedBlock(nn.Module):
+    """Calls one block twenty times, and keeps its output."""
 
     def __init__(self):
         super().__init__()
         self.blocks = nn.ModuleList([Block()])
-        self.given = [torch.ones(16)]
+        self.outputs = [torch.ones(16)]
 
     def forward(self, x):
-        """Twenty calls."""
+        """The output of the last call."""
         for _ in range(20):
             x = self.blocks[0](x)
         self.given = [x]
@@ -109,7 +114,7 @@ class Often(nn.Module):
 
 
 def test_a_checkpoint_is_weighed_where_nothing_can_be_converted():
-    model, x = Often(), torch.randn(500, 16)
+    model, x = RepeatedBlock(), torch.randn(500, 16)
     model(x)  # what it keeps has a graph
     advice = odenet.advise(model, x)
     assert [way.name for way in advice.ways] == ["original", "checkpointed"]
@@ -118,8 +123,8 @@ def test_a_checkpoint_is_weighed_where_nothing_can_be_converted():
     assert advice.recommended.name == "checkpointed"
     assert 20 * x.nbytes < advice.way("checkpointed").peak < 25 * x.nbytes
     assert 40 * x.nbytes < advice.way("original").peak < 45 * x.nbytes
-    lone = odenet.advise(nn.Linear(16, 3), x)
-    assert str(lone).endswith("recommended: original: no other way was found")
+    single_layer = odenet.advise(nn.Linear(16, 3), x)
+    assert str(single_layer).endswith("recommended: original: no other way was found")
 
 
 def test_the_optimizer_in_the_backward_pass_has_a_recommendation_of_its_own():
@@ -134,13 +139,13 @@ def test_a_checkpoint_does_not_fill_a_cache_twice():
     hf = pytest.importorskip("transformers")
     sizes = {"n_embd": 16, "n_layer": 2, "n_head": 2, "n_positions": 16, "vocab_size": 30}
     special = {"bos_token_id": 0, "eos_token_id": 1}
-    given = {"input_ids": torch.zeros(2, 16, dtype=torch.long)}
-    found = []
-    for cached in (True, False):
-        model = hf.GPT2LMHeadModel(hf.GPT2Config(**sizes, **special, use_cache=cached))
-        found.append(odenet.advise(model, given))
-        assert model.config.use_cache is cached
-    cached, plain = found
+    inputs = {"input_ids": torch.zeros(2, 16, dtype=torch.long)}
+    advices = []
+    for use_cache in (True, False):
+        model = hf.GPT2LMHeadModel(hf.GPT2Config(**sizes, **special, use_cache=use_cache))
+        advices.append(odenet.advise(model, inputs))
+        assert model.config.use_cache is use_cache
+    cached, plain = advices
     assert not cached.not_run
     assert cached.way("checkpointed") == plain.way("checkpointed")
     assert cached.way("checkpointed").peak < plain.way("original").peak
@@ -156,23 +161,23 @@ def test_it_is_said_where_kernels_cannot_be_measured(monkeypatch, executable):
 
 
 class InPlace(Block):
-    """Changes what tanh needs in its backward pass."""
+    """A block that overwrites what tanh needs in its backward pass."""
 
     def forward(self, x):
-        """A step that cannot be differentiated."""
+        """A value whose gradient cannot be computed."""
         return torch.tanh(self.first(x)).mul_(2)
 
 
 class Masked(Block):
-    """Gives as many numbers as are positive."""
+    """A block whose output has a shape that depends on values."""
 
     def forward(self, x):
-        """Some of them."""
+        """The numbers where x is positive."""
         return super().forward(x)[x > 0]
 
 
 @pytest.mark.parametrize(
-    ("model", "said"),
+    ("model", "message"),
     [
         (InPlace(), "has no backward pass here: .*inplace"),
         (Masked(), "nonzero.* depends on values"),
@@ -180,19 +185,19 @@ class Masked(Block):
         (torch.tanh, "a torch.nn.Module is converted, not a builtin"),
     ],
 )
-def test_what_cannot_be_walked_through_is_refused_in_words(model, said, capfd):
-    with pytest.raises(ValueError, match=said):
+def test_what_cannot_be_walked_through_is_refused_in_words(model, message, capfd):
+    with pytest.raises(ValueError, match=message):
         odenet.advise(model, torch.empty(4, 16))
     assert not capfd.readouterr().err
 
 
 def test_the_command_prints_it_and_gives_it_to_programs():
-    done = CliRunner().invoke(app, ["resnet18", "--batch", "2", "--size", "32"])
-    assert done.exit_code == 0, done.output
-    assert "resnet18, pictures of 32x32, batch 2" in done.output
-    assert "recommended: original" in done.output
-    done = CliRunner().invoke(app, ["alexnet", "--batch", "2", "--size", "64", "--json"])
-    assert done.exit_code == 0, done.output
-    found = json.loads(done.output)
-    assert [way["name"] for way in found["ways"]] == ["original"]
-    assert found["recommended"] == "original" and "nothing can be converted" in found["unsuited"]
+    result = CliRunner().invoke(app, ["resnet18", "--batch", "2", "--size", "32"])
+    assert result.exit_code == 0, result.output
+    assert "resnet18, pictures of 32x32, batch 2" in result.output
+    assert "recommended: original" in result.output
+    result = CliRunner().invoke(app, ["alexnet", "--batch", "2", "--size", "64", "--json"])
+    assert result.exit_code == 0, result.output
+    advice = json.loads(result.output)
+    assert [way["name"] for way in advice["ways"]] == ["original"]
+    assert advice["recommended"] == "original" and "nothing can be converted" in advice["unsuited"]

@@ -1,4 +1,7 @@
-"""What `odenet memory` predicts is what a training step takes."""
+"""What `odenet memory` predicts is what a training step takes.
+
+The oracle is the allocator, in a step that is run, and for small networks a count by hand.
+"""
 
 import json
 import sys
@@ -36,19 +39,20 @@ train {
 def test_the_prediction_is_within_a_tenth_of_what_the_allocator_sees(name):
     program = odenet.load(SPECS / f"{name}.ode", set=SMALL[name])
     for mode in ("reversible", "stored", "checkpoint"):
-        expected, found = predict(program, 4, mode, "cpu"), run_and_measure(program, 4, mode, "cpu")
-        assert abs(expected.peak - found.peak) <= 0.1 * found.peak
+        expected = predict(program, 4, mode, "cpu")
+        measured = run_and_measure(program, 4, mode, "cpu")
+        assert abs(expected.peak - measured.peak) <= 0.1 * measured.peak
         for part in ("parameters", "gradients", "optimizer", "chain", "outside"):
-            there = getattr(found, part)
-            assert abs(getattr(expected, part) - there) <= 0.1 * there, part
+            part_measured = getattr(measured, part)
+            assert abs(getattr(expected, part) - part_measured) <= 0.1 * part_measured, part
 
 
 def test_measuring_in_a_process_of_its_own_gives_the_same():
     spec, mode = SPECS / "digits.ode", "reversible"
-    found = measure(spec, {}, 8, (mode,), "cpu")[mode]
+    measured = measure(spec, {}, 8, (mode,), "cpu")[mode]
     expected = predict(odenet.load(spec), 8, mode, "cpu")
-    assert found.chain == expected.chain
-    assert abs(found.peak - expected.peak) <= 0.1 * found.peak
+    assert measured.chain == expected.chain
+    assert abs(measured.peak - expected.peak) <= 0.1 * measured.peak
 
 
 def test_the_parts_are_those_that_can_be_counted_by_hand():
@@ -57,12 +61,19 @@ def test_the_parts_are_those_that_can_be_counted_by_hand():
         "discretise verlet(h = 0.1)\nnet = input(4, 8, 8) -> flow(5) -> mean -> dense(10)\n"
         "train {\n    optimizer = sgd(lr = 0.1, momentum = 0.9)\n}\n"
     )
-    found = predict(odenet.loads(text), 3, "reversible", "cpu")
+    predicted = predict(odenet.loads(text), 3, "reversible", "cpu")
     weights = 4 * (2 * 5 * 2 * 2 * 9 + 4 * 10 + 10)
-    assert (found.parameters, found.gradients, found.optimizer) == (weights, weights, weights)
-    assert found.peak >= found.parameters + found.optimizer + found.chain + found.outside
+    assert (predicted.parameters, predicted.gradients, predicted.optimizer) == (
+        weights,
+        weights,
+        weights,
+    )
+    assert (
+        predicted.peak
+        >= predicted.parameters + predicted.optimizer + predicted.chain + predicted.outside
+    )
     image = 4 * 3 * 4 * 8 * 8
-    assert image <= found.chain <= 4 * image  # the last state, its order in memory, the output
+    assert image <= predicted.chain <= 4 * image  # the last state, its order in memory, the output
 
 
 def test_stored_activations_grow_with_depth_and_reversed_ones_do_not():
@@ -84,12 +95,12 @@ def test_a_prediction_makes_no_tensors_and_leaves_random_numbers_alone():
 
 def test_exact_arithmetic_can_be_predicted_with_its_remainders():
     program = odenet.loads(DROPOUT.replace("-> dropout(0.5)", "").replace("0.9)", "0.9) exact"))
-    expected, found = (
+    expected, measured = (
         predict(program, 8, "reversible", "cpu"),
         run_and_measure(program, 8, "reversible", "cpu"),
     )
-    assert expected.chain == found.chain > 0
-    assert abs(expected.peak - found.peak) <= 0.1 * found.peak
+    assert expected.chain == measured.chain > 0
+    assert abs(expected.peak - measured.peak) <= 0.1 * measured.peak
 
 
 def test_the_exact_mode_is_that_of_a_spec_that_says_exact():
@@ -101,19 +112,19 @@ def test_the_exact_mode_is_that_of_a_spec_that_says_exact():
     )
 
 
-def test_low_precision_and_dropout_can_be_predict():
+def test_low_precision_and_dropout_can_be_predicted():
     program = odenet.loads(DROPOUT)
-    found = {mode: predict(program, 8, mode, "cpu") for mode in ("reversible", "stored")}
-    assert found["reversible"].chain < found["stored"].chain
-    assert found["stored"].optimizer >= 2 * found["stored"].gradients
+    predicted = {mode: predict(program, 8, mode, "cpu") for mode in ("reversible", "stored")}
+    assert predicted["reversible"].chain < predicted["stored"].chain
+    assert predicted["stored"].optimizer >= 2 * predicted["stored"].gradients
 
 
 def test_the_command_prints_a_table_and_json(monkeypatch, capsys):
     def output(*arguments):
         monkeypatch.setattr(sys, "argv", ["odenet", "memory", *arguments])
-        with pytest.raises(SystemExit) as end:
+        with pytest.raises(SystemExit) as system_exit:
             cli.main()
-        assert not end.value.code
+        assert not system_exit.value.code
         return capsys.readouterr().out
 
     spec = str(SPECS / "digits.ode")
@@ -134,11 +145,11 @@ def test_the_command_prints_a_table_and_json(monkeypatch, capsys):
 def test_the_prediction_is_printed_before_anything_is_run(monkeypatch, capsys):
     printed = []
 
-    def measured(*_):
+    def fake_measure(*_):
         printed.append(capsys.readouterr().out)
         return {}
 
-    monkeypatch.setattr("odenet.footprint.measurement.measure", measured)
+    monkeypatch.setattr("odenet.footprint.measurement.measure", fake_measure)
     monkeypatch.setattr(
         sys, "argv", ["odenet", "memory", str(SPECS / "digits.ode"), "--batch=2", "--run"]
     )
@@ -151,22 +162,24 @@ def test_the_prediction_is_printed_before_anything_is_run(monkeypatch, capsys):
 
 
 @pytest.mark.parametrize("optimizer", ["sgd(lr = 0.1, momentum = 0.9)", "adamw(lr = 1e-3)"])
-def test_an_optimizer_in_the_backward_pass_is_predict(optimizer):
+def test_an_optimizer_in_the_backward_pass_is_predicted(optimizer):
     text = (
         "state Y, Z\nparam K1 : conv(3)\nmap f = conv(3) -> bn -> tanh\nY' = K1^T tanh(K1 Z)\n"
         "Z' = f(Y)\ndiscretise verlet(h = 0.1)\nnet = input(16, 6, 6) -> flow(12) -> mean -> dense(3)"
         f"\ntrain {{\n    optimizer = {optimizer}\n}}\n"
     )
     program = odenet.loads(text)
-    after = predict(program, 2, "reversible", "cpu")
-    expected, found = (f(program, 2, "reversible", "cpu", True) for f in (predict, run_and_measure))
-    assert abs(expected.peak - found.peak) <= 0.1 * found.peak
+    ordinary = predict(program, 2, "reversible", "cpu")
+    expected, measured = (
+        f(program, 2, "reversible", "cpu", True) for f in (predict, run_and_measure)
+    )
+    assert abs(expected.peak - measured.peak) <= 0.1 * measured.peak
     for part in ("parameters", "gradients", "optimizer", "chain", "outside"):
-        assert getattr(expected, part) == getattr(found, part), part
-    of_step = 4 * (
+        assert getattr(expected, part) == getattr(measured, part), part
+    bytes_of_step = 4 * (
         8 * 8 * 9 + 8 * 8 * 9 + 8 + 2 * 8
     )  # K1; the convolution of f, its bias, the norm
-    assert expected.gradients in (of_step, of_step - 4 * 8)
+    assert expected.gradients in (bytes_of_step, bytes_of_step - 4 * 8)
     # each slice of a stacked parameter counts its steps
-    assert 0 <= expected.optimizer - after.optimizer <= 0.01 * after.optimizer
-    assert after.peak - expected.peak > 0.8 * (after.gradients - expected.gradients)
+    assert 0 <= expected.optimizer - ordinary.optimizer <= 0.01 * ordinary.optimizer
+    assert ordinary.peak - expected.peak > 0.8 * (ordinary.gradients - expected.gradients)

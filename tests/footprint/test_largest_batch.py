@@ -1,4 +1,4 @@
-"""The largest batch that fits: found for peaks of several shapes, and printed for every memory mode."""
+"""The largest batch that fits a limit, for peaks that grow in several ways, and in every mode."""
 
 import json
 import math
@@ -14,7 +14,7 @@ from odenet.cli import app
 from odenet.footprint.largest_batch import MAX_BATCH, MIN_BATCH, largest_batch
 
 DIGITS = str(Path(__file__).parents[2] / "specs" / "digits.ode")
-SHAPES = {
+PEAK_SHAPES = {
     "a share for each sample": lambda n: n,
     "more for later samples": lambda n: n * n // 1000,
     "less for later samples": lambda n: 1000 * math.isqrt(n),
@@ -23,41 +23,41 @@ SHAPES = {
 
 
 @given(
-    shape=st.sampled_from(sorted(SHAPES)),
+    shape=st.sampled_from(sorted(PEAK_SHAPES)),
     fixed=st.integers(0, 10**9),
-    each=st.integers(1, 10**6),
+    per_sample=st.integers(1, 10**6),
     limit=st.integers(1, 10**11),
 )
-def test_no_larger_batch_fits(shape, fixed, each, limit):
+def test_no_larger_batch_fits(shape, fixed, per_sample, limit):
     def peak(samples):
-        asked.append(samples)
-        return fixed + each * SHAPES[shape](samples)
+        asked_batches.append(samples)
+        return fixed + per_sample * PEAK_SHAPES[shape](samples)
 
-    asked = []
-    found = largest_batch(peak, limit)
-    calls = len(asked)
-    if found is None:
+    asked_batches = []
+    batch = largest_batch(peak, limit)
+    calls = len(asked_batches)
+    if batch is None:
         assert peak(MIN_BATCH) > limit
     else:
-        assert peak(found) <= limit and (found == MAX_BATCH or peak(found + 1) > limit)
+        assert peak(batch) <= limit and (batch == MAX_BATCH or peak(batch + 1) > limit)
     assert calls <= (10 if shape == "a share for each sample" else 60)
 
 
 @pytest.mark.parametrize("size", ["1MB", "1000000"])
 def test_every_mode_has_its_line(size, monkeypatch):
-    each = {"reversible": 1000, "stored": 10_000, "checkpoint": 600_000}
+    per_sample = {"reversible": 1000, "stored": 10_000, "checkpoint": 600_000}
     monkeypatch.setattr(
         "odenet.footprint.step.predict",
-        lambda program, batch, mode, device, early: SimpleNamespace(peak=batch * each[mode]),
+        lambda program, batch, mode, device, early: SimpleNamespace(peak=batch * per_sample[mode]),
     )
     text = CliRunner().invoke(app, ["memory", DIGITS, "--fit", size]).output
     assert [line.split(maxsplit=1) for line in text.splitlines()[1:]] == [
         ["reversible", "1,000"], ["stored", "100"], ["checkpoint", "not even 2"],
     ]  # fmt: skip
-    found = CliRunner().invoke(app, ["memory", DIGITS, "--fit", size, "--json"]).output
-    assert json.loads(found)["batch"] == {"reversible": 1000, "stored": 100, "checkpoint": None}
+    output = CliRunner().invoke(app, ["memory", DIGITS, "--fit", size, "--json"]).output
+    assert json.loads(output)["batch"] == {"reversible": 1000, "stored": 100, "checkpoint": None}
 
 
-@pytest.mark.parametrize("more", [["--fit", "many"], ["--fit", "1GB", "--batch", "3"]])
-def test_what_fit_takes_is_said(more):
-    assert CliRunner().invoke(app, ["memory", DIGITS, *more]).exit_code == 2
+@pytest.mark.parametrize("options", [["--fit", "many"], ["--fit", "1GB", "--batch", "3"]])
+def test_options_that_fit_does_not_take_are_refused(options):
+    assert CliRunner().invoke(app, ["memory", DIGITS, *options]).exit_code == 2

@@ -1,4 +1,7 @@
-"""Rows that are added at run time are compiled, checked, searched, trained and documented."""
+"""Rows that a plugin adds at run time are compiled, proved, searched, trained and documented.
+
+A row is an entry of a table of the language: an activation, a layer, a type of parameter, a claim.
+"""
 
 import ast
 import re
@@ -19,17 +22,17 @@ from odenet.diagnostics import Source, SpecError
 from odenet.language.format import format_source
 from odenet.laws import measure
 from odenet.model.tables.activations import ACTIVATIONS
-from odenet.model.tables.activations import ROWS as OWN_ACTIVATIONS
-from odenet.model.tables.claims import ROWS as OWN_CLAIMS
+from odenet.model.tables.activations import ROWS as BUILTIN_ACTIVATIONS
+from odenet.model.tables.claims import ROWS as BUILTIN_CLAIMS
 from odenet.model.tables.layers import LAYERS
-from odenet.model.tables.layers import ROWS as OWN_LAYERS
-from odenet.model.tables.parameters import ROWS as OWN_PARAMETERS
+from odenet.model.tables.layers import ROWS as BUILTIN_LAYERS
+from odenet.model.tables.parameters import ROWS as BUILTIN_PARAMETERS
 from odenet.plugins import Bound, Number, always, load_plugin, loaded_plugins, tables
 from odenet.row_checks import check_activation, check_layer, check_parameter
 
 ROOT = Path(__file__).parents[2]
-FILE = Path(__file__).parent / "made_up.py"
-PROVED = """\
+PLUGIN = Path(__file__).parent / "example_plugin.py"
+PROVED_SPEC = """\
 odenet 1
 
 state Y, Z
@@ -46,7 +49,7 @@ require frugal(2)
 
 net = input(4, 6, 6) -> amplify(3) -> flow(2) -> squash -> mean -> dense(10)
 """
-OPEN = """\
+OPEN_SPEC = """\
 state Y, Z
 param P : flipped
 map f = amplify -> squash
@@ -58,24 +61,25 @@ discretise verlet(h = 0.1)
 
 @pytest.fixture
 def plugin():
-    with load_plugin(FILE) as found:
-        yield found
+    """The example plugin, loaded."""
+    with load_plugin(PLUGIN) as loaded:
+        yield loaded
 
 
 @pytest.fixture
-def clean():
-    """No plugin is left behind, nor are command-line ones."""
+def remove_plugins():
+    """Removes all plugins after the test, also those that the command line has loaded."""
     yield
-    for found in loaded_plugins():
-        found.remove()
+    for loaded in loaded_plugins():
+        loaded.remove()
 
 
 def test_a_proof_an_energy_and_code_come_from_the_rows(plugin):
-    program = odenet.loads(PROVED)
+    program = odenet.loads(PROVED_SPEC)
     assert program.certificate.verdict == "imaginary"
     assert "squash is nondecreasing" in str(program.certificate)
     source = program.source()
-    assert "from made_up import adjoint_flipped, flipped" in source
+    assert "from example_plugin import adjoint_flipped, flipped" in source
     assert "log1p" in source and "functional.softsign" in source
     assert program.network()(torch.randn(2, 4, 6, 6)).shape == (2, 10)
     laws = measure(program)
@@ -84,51 +88,53 @@ def test_a_proof_an_energy_and_code_come_from_the_rows(plugin):
 
 
 def test_an_operator_without_a_bound_of_its_norm_leaves_out_the_bound_of_the_spectrum(plugin):
-    from made_up import FLIPPED
+    from example_plugin import FLIPPED
 
-    assert "def frequency_bound" in odenet.loads(PROVED).source()
+    assert "def frequency_bound" in odenet.loads(PROVED_SPEC).source()
     unbounded = replace(
         FLIPPED, name="unbounded", operator=replace(FLIPPED.operator, norm_bound="")
     )
     with odenet.register_parameter(unbounded):
-        source = odenet.loads(PROVED.replace(": flipped", ": unbounded")).source()
+        source = odenet.loads(PROVED_SPEC.replace(": flipped", ": unbounded")).source()
     assert "def frequency_bound" not in source
 
 
 def test_a_claim_is_judged_by_its_row(plugin):
-    program = odenet.loads(PROVED)
+    program = odenet.loads(PROVED_SPEC)
     results = check_claims(program.facts)
     assert [result.holds for result in results] == [True, True]
     assert results[1].reason == "2 parameters are declared"
-    program = odenet.loads(PROVED.replace("frugal(2)", "frugal(1)"))
+    program = odenet.loads(PROVED_SPEC.replace("frugal(2)", "frugal(1)"))
     results = check_claims(program.facts)
     assert results[1].holds is False
     with pytest.raises(SpecError, match=r"write `require frugal\(3\)`"):
-        odenet.loads(PROVED.replace("frugal(2)", "frugal"))
+        odenet.loads(PROVED_SPEC.replace("frugal(2)", "frugal"))
 
 
 def test_a_witness_is_found_through_rows_and_rebuilt_by_the_module(plugin):
-    program = odenet.loads(OPEN)
+    program = odenet.loads(OPEN_SPEC)
     witness = search_witness(program.model)
     assert witness is not None and witness.eigenvalue.real > 0
     space = len(witness.space)
     flow = program.flow(2 * witness.channels, 1, space=space).double().eval()
     flow.load_state_dict({"P": torch.tensor(witness.weights["P"])[None]}, strict=False)
 
-    def rates(state):
+    def right_hand_side(state):
         parts = state.reshape(1, 2 * witness.channels, *witness.space).chunk(2, 1)
         return torch.cat(flow.field(parts)).reshape(-1)
 
     state = torch.tensor(np.concatenate([v.reshape(-1) for v in witness.state.values()]))
-    eigenvalues = np.linalg.eigvals(torch.autograd.functional.jacobian(rates, state).numpy())
+    eigenvalues = np.linalg.eigvals(
+        torch.autograd.functional.jacobian(right_hand_side, state).numpy()
+    )
     assert np.abs(eigenvalues - witness.eigenvalue).min() < 1e-6 * abs(witness.eigenvalue)
 
 
 def test_latex_the_formatter_and_the_tables_know_the_rows(plugin):
     from odenet.emit.latex import equations
 
-    assert "\\varsigma" in equations(odenet.loads(PROVED).model)
-    assert format_source(Source("x.ode", PROVED)) == PROVED
+    assert "\\varsigma" in equations(odenet.loads(PROVED_SPEC).model)
+    assert format_source(Source("x.ode", PROVED_SPEC)) == PROVED_SPEC
     text = tables()
     for line in (
         "| `squash` | 0 | 1 | yes | no |",
@@ -139,9 +145,9 @@ def test_latex_the_formatter_and_the_tables_know_the_rows(plugin):
         assert line in text.splitlines()
 
 
-def test_the_command_line_takes_plugins_and_a_run_keeps_them(tmp_path, monkeypatch, clean):
+def test_the_command_line_takes_plugins_and_a_run_keeps_them(tmp_path, monkeypatch, remove_plugins):
     monkeypatch.chdir(tmp_path)
-    text = PROVED.replace("input(4, 6, 6)", "input(1, 8, 8) -> conv(3, 4)")
+    text = PROVED_SPEC.replace("input(4, 6, 6)", "input(1, 8, 8) -> conv(3, 4)")
     Path("mine.ode").write_text(text, encoding="utf-8")
     recipe = ["--data", "digits", "--epochs", "1", "--fraction", "0.05", "--out", "run"]
 
@@ -153,19 +159,19 @@ def test_the_command_line_takes_plugins_and_a_run_keeps_them(tmp_path, monkeypat
 
     with pytest.raises(SpecError, match="unknown type of parameter `flipped`"):
         run("compile", "mine.ode")
-    assert "wrote mine.py" in run("compile", "mine.ode", "--plugin", FILE).output
-    assert "✓ frugal(2)" in run("check", "mine.ode", "--plugin", FILE, "--no-numeric").output
-    run("train", "mine.ode", "--plugin", FILE, *recipe)
-    assert (tmp_path / "run" / "plugins" / "made_up.py").read_text() == FILE.read_text()
-    for found in loaded_plugins():
-        found.remove()
-    with pytest.raises(Exception, match=r"was trained with the plugin made_up\.py"):
+    assert "wrote mine.py" in run("compile", "mine.ode", "--plugin", PLUGIN).output
+    assert "✓ frugal(2)" in run("check", "mine.ode", "--plugin", PLUGIN, "--no-numeric").output
+    run("train", "mine.ode", "--plugin", PLUGIN, *recipe)
+    assert (tmp_path / "run" / "plugins" / PLUGIN.name).read_text() == PLUGIN.read_text()
+    for loaded in loaded_plugins():
+        loaded.remove()
+    with pytest.raises(Exception, match=r"was trained with the plugin example_plugin\.py"):
         run("eval", "run")
-    assert "accuracy" in run("eval", "run", "--plugin", "run/plugins/made_up.py").output
+    assert "accuracy" in run("eval", "run", "--plugin", f"run/plugins/{PLUGIN.name}").output
 
 
 def test_rows_are_gone_after_their_registration_ends():
-    with load_plugin(FILE):
+    with load_plugin(PLUGIN):
         assert "squash" in ACTIVATIONS and "squash" in LAYERS
     assert "squash" not in ACTIVATIONS and "squash" not in LAYERS and "amplify" not in LAYERS
     with pytest.raises(SpecError, match="unknown name `squash`"):
@@ -175,8 +181,9 @@ def test_rows_are_gone_after_their_registration_ends():
 # --- rows that are refused -------------------------------------------------------------------------
 
 
-def row(**changes):
-    from made_up import SQUASH
+def changed_squash(**changes):
+    """The activation of the example plugin under another name, with changes."""
+    from example_plugin import SQUASH
 
     return replace(SQUASH, name="other", **changes)
 
@@ -200,12 +207,12 @@ def row(**changes):
 )
 def test_an_activation_that_contradicts_itself_is_refused(plugin, changes, reason):
     with pytest.raises(ValueError, match=reason):
-        odenet.register_activation(row(**changes))
+        odenet.register_activation(changed_squash(**changes))
     assert "other" not in ACTIVATIONS
 
 
 def test_bounds_are_compared_for_several_constants(plugin):
-    leaky = next(row for row in OWN_ACTIVATIONS if row.name == "leaky_relu")
+    leaky = next(row for row in BUILTIN_ACTIVATIONS if row.name == "leaky_relu")
     wrong = Bound("max(1, a)", lambda a: max(Fraction(1), a))
     with pytest.raises(ValueError, match=r"leaking\(-2\) has slopes"):
         odenet.register_activation(replace(leaky, name="leaking", slope=wrong))
@@ -215,7 +222,7 @@ def test_bounds_are_compared_for_several_constants(plugin):
 
 
 def test_operators_and_layers_that_contradict_themselves_are_refused(plugin):
-    from made_up import AMPLIFY, FLIPPED
+    from example_plugin import AMPLIFY, FLIPPED
 
     unlike = replace(FLIPPED.operator, adjoint="flipped")
     with pytest.raises(ValueError, match="its adjoint do not fit"):
@@ -233,13 +240,13 @@ def test_operators_and_layers_that_contradict_themselves_are_refused(plugin):
 @pytest.mark.parametrize("name", ["squash", "relu", "flow", "I", "2fast", "param", "σ2"])
 def test_names_that_are_taken_or_no_names_are_refused(plugin, name):
     with pytest.raises(ValueError, match=r"is taken|cannot name an activation"):
-        odenet.register_activation(replace(row(), name=name))
+        odenet.register_activation(replace(changed_squash(), name=name))
 
 
 def test_a_plugin_that_fails_leaves_nothing_behind(tmp_path):
     bad = tmp_path / "bad_plugin.py"
-    bad.write_text(FILE.read_text() + "\nodenet.register_claim(FRUGAL)\n", encoding="utf-8")
-    text = bad.read_text().replace("from made_up", "from bad_plugin")
+    bad.write_text(PLUGIN.read_text() + "\nodenet.register_claim(FRUGAL)\n", encoding="utf-8")
+    text = bad.read_text().replace("from example_plugin", "from bad_plugin")
     bad.write_text(text, encoding="utf-8")
     with pytest.raises(SpecError, match=r"line \d+: ValueError: `frugal` is taken"):
         load_plugin(bad)
@@ -251,13 +258,13 @@ def test_a_plugin_that_fails_leaves_nothing_behind(tmp_path):
 # --- the rows of the language ----------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("row", OWN_ACTIVATIONS, ids=lambda row: row.name)
+@pytest.mark.parametrize("row", BUILTIN_ACTIVATIONS, ids=lambda row: row.name)
 def test_an_activation_of_the_language_passes_its_own_checks(row):
     check_activation(row)
 
 
 @pytest.mark.parametrize(
-    "row", [row for row in OWN_LAYERS if not row.is_network], ids=lambda row: row.name
+    "row", [row for row in BUILTIN_LAYERS if not row.is_network], ids=lambda row: row.name
 )
 def test_a_layer_of_the_language_passes_its_own_checks(row):
     check_layer(row)
@@ -265,7 +272,7 @@ def test_a_layer_of_the_language_passes_its_own_checks(row):
 
 
 @pytest.mark.parametrize(
-    "row", [row for row in OWN_PARAMETERS if row.role != "norm"], ids=lambda row: row.name
+    "row", [row for row in BUILTIN_PARAMETERS if row.role != "norm"], ids=lambda row: row.name
 )
 def test_a_type_of_parameter_of_the_language_passes_its_own_checks(row):
     check_parameter(row)
@@ -274,63 +281,66 @@ def test_a_type_of_parameter_of_the_language_passes_its_own_checks(row):
 # --- what docs/architecture.md and docs/language.md promise ----------------------------------------
 
 
-def _columns(page, heading):
+def _table_rows(page, heading):
+    """The cells of each row of the table of a documentation page that begins with a heading."""
     text = (ROOT / "docs" / page).read_text(encoding="utf-8")
     lines = text[text.index(f"| {heading} |") :].partition("\n\n")[0].splitlines()[2:]
     return [[cell.strip() for cell in line.strip("|").split(" | ")] for line in lines]
 
 
-ALSO_CALLED = ROOT / "odenet/model/tables/synonyms.py"  # names of other libraries; none is needed
+SYNONYMS = ROOT / "odenet/model/tables/synonyms.py"  # names of other libraries; none is needed
 
 
 def test_a_row_needs_the_file_that_contributing_names_for_it():
-    """The names of rows stand in their table and in no other module of the compiler's."""
-    places = {what: where for what, where, _ in _columns("../CONTRIBUTING.md", "what")}
-    tables_ = {
-        "an activation": OWN_ACTIVATIONS,
-        "a layer": OWN_LAYERS,
-        "a type of `param`": OWN_PARAMETERS,
-        "a claim": OWN_CLAIMS,
+    """No module of the compiler but their table compares with the names of rows."""
+    files_of = {kind: files for kind, files, _ in _table_rows("../CONTRIBUTING.md", "what")}
+    rows_by_kind = {
+        "an activation": BUILTIN_ACTIVATIONS,
+        "a layer": BUILTIN_LAYERS,
+        "a type of `param`": BUILTIN_PARAMETERS,
+        "a claim": BUILTIN_CLAIMS,
     }
-    for what, rows in tables_.items():
-        home, *_ = re.findall(r"`(odenet/[\w/]+\.py)`", places[what])
-        others = [
+    for kind, rows in rows_by_kind.items():
+        table_file, *_ = re.findall(r"`(odenet/[\w/]+\.py)`", files_of[kind])
+        other_files = [
             path
-            for part in ("language", "model", "derive", "analyse", "emit", "cli")
-            for path in sorted((ROOT / "odenet" / part).rglob("*.py"))
+            for package in ("language", "model", "derive", "analyse", "emit", "cli")
+            for path in sorted((ROOT / "odenet" / package).rglob("*.py"))
             # words such as "order" are keys of reports too
-            if path not in (ROOT / home, ALSO_CALLED)
-            and (what != "a claim" or path.name in ("build.py", "claims.py"))
+            if path not in (ROOT / table_file, SYNONYMS)
+            and (kind != "a claim" or path.name in ("build.py", "claims.py"))
         ]
         names = {row.name for row in rows}
-        for path in others:
-            found = {
-                text for text in _compared(path.read_text(encoding="utf-8")) if text in names
-            } - _KINDS_OF_OTHER_THINGS
-            assert not found, f"{path.name} tells {what} by name: {found}"
+        for path in other_files:
+            compared = {
+                text
+                for text in _compared_strings(path.read_text(encoding="utf-8"))
+                if text in names
+            } - _SHARED_WORDS
+            assert not compared, f"{path.name} tells {kind} by name: {compared}"
 
 
-# Words that name an optimizer, a verdict, a kind of norm or the role of a parameter as well.
-_KINDS_OF_OTHER_THINGS = {
+# Names of rows that also name an optimizer, a verdict, a kind of norm or the role of a parameter.
+_SHARED_WORDS = {
     "identity", "real", "imaginary", "stable", "conv", "bias", "norm", "scalar",
 }  # fmt: skip
 
 
-def _compared(code):
-    """Texts that code compares with, or that are keys of a table of its own."""
+def _compared_strings(code):
+    """The strings that code compares with, and the keys of its dictionaries."""
     for node in ast.walk(ast.parse(code)):
         if isinstance(node, ast.Compare):
-            parts = [node.left, *node.comparators]
+            operands = [node.left, *node.comparators]
         elif isinstance(node, ast.MatchValue):
-            parts = [node.value]
+            operands = [node.value]
         elif isinstance(node, ast.Dict):
-            parts = [key for key in node.keys if key is not None]
+            operands = [key for key in node.keys if key is not None]
         else:
             continue
-        for part in parts:
-            for inner in ast.walk(part):
-                if isinstance(inner, ast.Constant) and isinstance(inner.value, str):
-                    yield inner.value
+        for operand in operands:
+            for child in ast.walk(operand):
+                if isinstance(child, ast.Constant) and isinstance(child.value, str):
+                    yield child.value
 
 
 def test_the_plugin_of_the_page_works(tmp_path):

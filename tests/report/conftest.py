@@ -1,3 +1,5 @@
+"""A small program, its page and a short run of it, shared by the tests of pages."""
+
 import pytest
 import torch
 
@@ -29,10 +31,10 @@ train {
 
 @pytest.fixture(autouse=True, scope="session")
 def one_thread():
-    before = torch.get_num_threads()
+    previous = torch.get_num_threads()
     torch.set_num_threads(1)
     yield
-    torch.set_num_threads(before)
+    torch.set_num_threads(previous)
 
 
 @pytest.fixture(scope="session")

@@ -1,3 +1,5 @@
+"""`odenet report` and `odenet watch` as a user runs them."""
+
 import pytest
 import typer
 from typer.testing import CliRunner
@@ -6,7 +8,7 @@ from odenet.cli import reporting
 from odenet.diagnostics import SpecError
 
 from .conftest import SPEC
-from .pages import check
+from .pages import check_page
 
 APP = typer.Typer()
 APP.command("report")(reporting.report)
@@ -32,7 +34,7 @@ def spec(tmp_path, monkeypatch):
 def test_the_page_of_a_file_is_named_like_it_and_may_be_written_again(spec):
     assert odenet("report", "small.ode", "--set", "h=0.25").endswith("wrote small.html\n")
     page = spec.with_suffix(".html")
-    check(page.read_text())
+    check_page(page.read_text())
     assert "verlet, h = 0.25" in page.read_text()
     page.write_text("<p>mine</p>")
     with pytest.raises(SpecError, match="not written by odenet"):

@@ -1,3 +1,5 @@
+"""The highlighter colours every specification, by the words of the grammar and the tables."""
+
 from pathlib import Path
 
 from pygments.token import Error, Keyword, Name
@@ -17,13 +19,15 @@ def test_the_keywords_are_the_words_of_the_grammar():
 def test_every_specification_is_coloured_whole():
     for spec in (ROOT / "specs").glob("*.ode"):
         text = spec.read_text()
-        found = list(OdeLexer(stripnl=False, ensurenl=False).get_tokens(text))
-        assert "".join(piece for _, piece in found) == text
-        assert not [piece for kind, piece in found if kind is Error], spec.name
+        tokens = list(OdeLexer(stripnl=False, ensurenl=False).get_tokens(text))
+        assert "".join(part for _, part in tokens) == text
+        assert not [part for kind, part in tokens if kind is Error], spec.name
 
 
 def test_names_of_the_tables_are_told_from_the_authors():
-    found = dict(map(reversed, OdeLexer().get_tokens("param mine : conv(3)\nY' = tanh(mine Y)\n")))
-    assert found["param"] is Keyword and found["mine"] is Name
-    assert found["conv"] is found["tanh"] is Name.Builtin
+    kind_of = dict(
+        map(reversed, OdeLexer().get_tokens("param mine : conv(3)\nY' = tanh(mine Y)\n"))
+    )
+    assert kind_of["param"] is Keyword and kind_of["mine"] is Name
+    assert kind_of["conv"] is kind_of["tanh"] is Name.Builtin
     assert {"verlet", "relu", "flow", "reversible"} <= builtins()

@@ -1,3 +1,5 @@
+"""What notebooks show of programs, certificates, runs and predictions: HTML, LaTeX or one line."""
+
 import inspect
 
 import pytest
@@ -5,12 +7,12 @@ import pytest
 import odenet
 from odenet.training.runs.results import Result
 
-from .pages import check
+from .pages import check_page
 
 
 def test_a_program_is_a_fragment_with_formulas(program):
     html = program._repr_html_()
-    check(html)
+    check_page(html)
     assert html.count("<math") == 3 and "Spectrum imaginary (proved)." in html
     assert "✓ require reversible" in html
 
@@ -38,9 +40,12 @@ def test_what_a_run_gives_prints_as_what_it_is(run):
     assert str(result).startswith("test accuracy") and "parameters" in str(result)
     trained = odenet.load_run(run)
     assert repr(trained) == f"<run {run}: takes (1, 8, 8), gives 10 classes>"
-    said = trained.predict(trained.model._preprocess.mean.new_zeros(22, 1, 8, 8).byte())
-    assert repr(said) == "<predictions of 22 samples by cross_entropy>"
-    assert str(said).splitlines()[-1] == "and 2 more" and len(str(said).splitlines()) == 21
+    predictions = trained.predict(trained.model._preprocess.mean.new_zeros(22, 1, 8, 8).byte())
+    assert repr(predictions) == "<predictions of 22 samples by cross_entropy>"
+    assert (
+        str(predictions).splitlines()[-1] == "and 2 more"
+        and len(str(predictions).splitlines()) == 21
+    )
 
 
 def test_help_shows_the_parameters(program):

@@ -1,3 +1,8 @@
+"""The page of a specification is complete, says what the compiler says, draws right numbers.
+
+The oracle of the spectrum is the Jacobian of the right-hand side, written out in torch.
+"""
+
 import re
 import shutil
 import subprocess
@@ -12,10 +17,10 @@ from odenet.report.formulas import verdict
 from odenet.report.measured import measure_untrained, stability_of_weights
 from odenet.report.page import build_page, page_html
 
-from .pages import check
+from .pages import check_page
 
 ROOT = Path(__file__).parents[2]
-KINDS = ["dissipative", "lista", "neural_ode", "transformer", "moons_density"]
+SPEC_NAMES = ["dissipative", "lista", "neural_ode", "transformer", "moons_density"]
 
 
 def text_of(html):
@@ -23,38 +28,38 @@ def text_of(html):
 
 
 def test_a_page_is_whole_and_needs_nothing(html):
-    check(html)
+    check_page(html)
     assert "<script" not in html
 
 
 def test_a_page_says_what_the_compiler_says(html, program):
-    said = text_of(html)
+    page_text = text_of(html)
     for line in (*program.certificate.conditions, *(c.reason for c in program.claims)):
-        assert line in said
-    assert "Spectrum imaginary (proved)." in said
+        assert line in page_text
+    assert "Spectrum imaginary (proved)." in page_text
     assert html.count("<math") == 8  # equations, start, step, inverse, proof, M and C, E, dE/dt
-    assert "conv(3, 4)" in said and "held, reversible" in said
+    assert "conv(3, 4)" in page_text and "held, reversible" in page_text
     assert "verlet, h = 0.125, for Y&#39; = F(Z), Z&#39; = G(Y)" in html  # what F and G are
     assert ">1</td><td><code>flow(3)</code>" in html  # the number that figures name it by
 
 
-@pytest.mark.parametrize("name", KINDS)
+@pytest.mark.parametrize("name", SPEC_NAMES)
 def test_every_kind_of_specification_has_a_page(name):
     page = build_page(odenet.load(ROOT / "specs" / f"{name}.ode"))
-    check(page_html(page))
+    check_page(page_html(page))
 
 
 def test_a_file_without_steps_has_a_page():
     program = odenet.loads("state Y\nparam K : dense\nY' = -K^T tanh(K Y)\n", name="flow.ode")
     html = page_html(build_page(program))
-    check(html)
+    check_page(html)
     assert "no <code>discretise</code> line" in html and "real and at most 0" in html
 
 
 def test_what_a_file_says_is_text_and_not_html():
     spec = '"<script>alert(1)</script> & more"\nstate Y\nparam K : dense\nY\' = tanh(K Y)\n'
     html = page_html(build_page(odenet.loads(spec, name="<b>.ode")))
-    check(html)
+    check_page(html)
     assert "<script>alert" not in html and "&lt;script&gt;alert(1)" in html
 
 
@@ -71,12 +76,12 @@ def test_measuring_leaves_the_random_numbers_alone(program):
 
 
 def test_the_dots_are_the_eigenvalues_of_the_whole_jacobian(program, monkeypatch):
-    drawn = {}
+    points_by_label = {}
 
-    def keep(tested, points, whose):
-        drawn.update(points)
+    def record_points(tested, points, whose):
+        points_by_label.update(points)
 
-    monkeypatch.setattr("odenet.report.measured.stability_figure", keep)
+    monkeypatch.setattr("odenet.report.measured.stability_figure", record_points)
     stability_of_weights(program, measure_untrained(program))
     torch.manual_seed(0)
     network = program.network().eval()
@@ -88,11 +93,10 @@ def test_the_dots_are_the_eigenvalues_of_the_whole_jacobian(program, monkeypatch
 
         def rates(flat, step=step):
             y, z = flat.view(2, 1, 2, 8, 8)
-            inner = torch.nn.functional.conv2d, torch.nn.functional.conv_transpose2d
-            forward, back = inner
-            first = back(torch.tanh(forward(z, K1[step], padding=1)), K1[step], padding=1)
-            second = back(torch.tanh(forward(y, K2[step], padding=1)), K2[step], padding=1)
-            return torch.cat([first.flatten(), -second.flatten()])
+            conv, adjoint = torch.nn.functional.conv2d, torch.nn.functional.conv_transpose2d
+            y_rate = adjoint(torch.tanh(conv(z, K1[step], padding=1)), K1[step], padding=1)
+            z_rate = -adjoint(torch.tanh(conv(y, K2[step], padding=1)), K2[step], padding=1)
+            return torch.cat([y_rate.flatten(), z_rate.flatten()])
 
         flat = torch.cat([y.flatten(), z.flatten()])
         if step != 1:
@@ -102,33 +106,35 @@ def test_the_dots_are_the_eigenvalues_of_the_whole_jacobian(program, monkeypatch
         y = y + rates(flat)[:128].view_as(y) / 8
         z = z + rates(torch.cat([y.flatten(), z.flatten()]))[128:].view_as(z) / 8
     expected = np.sort(np.abs(np.concatenate(expected)))
-    found = np.sort(np.abs(drawn["the flow"]))
-    assert len(found) == len(expected) == 512
-    np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-4)
+    actual = np.sort(np.abs(points_by_label["the flow"]))
+    assert len(actual) == len(expected) == 512
+    np.testing.assert_allclose(actual, expected, rtol=1e-3, atol=1e-4)
 
 
 def test_a_refuted_verdict_shows_its_counterexample():
     spec = "state Y\nparam K : dense\nY' = tanh(K Y)\ndiscretise euler(h = 0.1)\n"
-    found = verdict(odenet.loads(spec))
-    assert (found.word, found.steps) == ("refuted", [])
-    assert any("search_witness" in reason for reason in found.reasons)
+    formulas = verdict(odenet.loads(spec))
+    assert (formulas.word, formulas.steps) == ("refuted", [])
+    assert any("search_witness" in reason for reason in formulas.reasons)
 
 
 @pytest.mark.skipif(shutil.which("chromium") is None, reason="needs a browser")
 def test_a_browser_shows_it_at_400_pixels_without_scrolling_or_complaining(html, tmp_path):
-    say = (
+    log_width = (
         "addEventListener('load', () => console.log('WIDTH', document.documentElement.scrollWidth))"
     )
-    (tmp_path / "inner.html").write_text(html.replace("</body>", f"<script>{say}</script></body>"))
+    (tmp_path / "inner.html").write_text(
+        html.replace("</body>", f"<script>{log_width}</script></body>")
+    )
     frame = '<iframe src="inner.html" style="width:400px;height:6000px;border:0"></iframe>'
     outer = tmp_path / "outer.html"
     outer.write_text(f"<!doctype html><body>{frame}")
-    shown = subprocess.run(
+    browser = subprocess.run(
         ["chromium", "--headless=new", "--no-sandbox", "--disable-gpu", "--enable-logging=stderr",
          f"--user-data-dir={tmp_path / 'profile'}", f"--screenshot={tmp_path / 'page.png'}",
          "--window-size=600,6000", outer.as_uri()],
         capture_output=True, text=True, timeout=240,
     )  # fmt: skip
-    said = re.findall(r'CONSOLE:\d+\] "(.*?)", source', shown.stderr)
-    assert said == ["WIDTH 400"]
+    messages = re.findall(r'CONSOLE:\d+\] "(.*?)", source', browser.stderr)
+    assert messages == ["WIDTH 400"]
     assert (tmp_path / "page.png").stat().st_size > 20_000

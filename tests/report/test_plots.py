@@ -1,3 +1,5 @@
+"""`odenet plot` and the figures of pages and runs: what is drawn, and where the words are."""
+
 from types import SimpleNamespace
 
 import matplotlib.pyplot as plt
@@ -43,7 +45,7 @@ def spec(tmp_path, monkeypatch):
     return tmp_path / "small.ode"
 
 
-def named(axes):
+def legend_labels(axes):
     return [text.get_text() for text in axes.legend().get_texts()]
 
 
@@ -53,7 +55,7 @@ def test_rounding_does_not_look_like_eigenvalues_to_the_right_of_the_axis(axes):
     low, high = axes.get_xlim()
     assert axes.get_aspect() == 1 and axes.get_xlim() == axes.get_ylim() and high == -low > 2
     assert 4e-6 / (high - low) * 1000 < 1  # a pixel of a thousand
-    assert named(axes) == [
+    assert legend_labels(axes) == [
         "Y' = λ Y does not grow: Re λ ≤ 0",
         "rounding: |Re λ| ≤ 0.0007",
         "step 0",
@@ -65,14 +67,14 @@ def test_rounding_does_not_look_like_eigenvalues_to_the_right_of_the_axis(axes):
 def test_equations_of_second_order_allow_a_half_line_and_mixed_ones_nothing(axes):
     draw_spectrum(axes, {"step 0": [-1, -2]}, order=2)
     draw_spectrum(axes, {"step 1": [-1, -2]}, order=0)
-    assert named(axes) == ["Y'' = λ Y does not grow: real λ ≤ 0", "step 0", "step 1"]
+    assert legend_labels(axes) == ["Y'' = λ Y does not grow: real λ ≤ 0", "step 0", "step 1"]
 
 
 def test_an_energy_is_drawn_from_its_first_value_which_is_named(axes):
     flow = SimpleNamespace(state_norms=[1, 1], change_norms=[1, 1], energies=[20.0, 20.1, 20.2])
     draw_energy(axes, {"a": flow})
     np.testing.assert_allclose(axes.lines[1].get_ydata(), [0, 0.005, 0.01])
-    assert named(axes) == ["E(0) = 20, then +1.00%"]
+    assert legend_labels(axes) == ["E(0) = 20, then +1.00%"]
     assert axes.get_ylim() == (-0.05, 0.05)  # small is seen to be small
 
 
@@ -83,12 +85,12 @@ def test_energies_that_begin_at_zero_are_drawn_as_they_are(axes):
 
 
 def test_a_run_of_one_epoch_is_seen_and_epochs_are_whole_numbers(tmp_path, monkeypatch):
-    kept = []
+    figures = []
     monkeypatch.setattr(
-        "odenet.training.runs.results.save_figure", lambda f, p, dpi: kept.append(f)
+        "odenet.training.runs.results.save_figure", lambda figure, path, dpi: figures.append(figure)
     )
     draw_curves({"a": [{"epoch": 0, "train_loss": 1.0, "test_loss": 2.0}]}, tmp_path / "a.png")
-    (panel,) = kept[0].axes
+    (panel,) = figures[0].axes
     assert [line.get_marker() for line in panel.lines] == ["o", "o"]
     assert all(tick == int(tick) for tick in panel.get_xticks())
 
@@ -129,8 +131,8 @@ def test_what_has_no_such_figure_says_why(spec):
 
 @pytest.mark.parametrize("panels", [1, 2, 3, 4])
 def test_no_words_of_a_picture_are_over_others(tmp_path, monkeypatch, panels):
-    kept, places = [], ("a/one", "b/one")
-    monkeypatch.setattr(plots, "save_figure", lambda f, *_, **__: kept.append(f))
+    figures, run_folders = [], ("a/one", "b/one")
+    monkeypatch.setattr(plots, "save_figure", lambda figure, *_, **__: figures.append(figure))
 
     def draw(axes):
         for number in range(4):
@@ -141,16 +143,18 @@ def test_no_words_of_a_picture_are_over_others(tmp_path, monkeypatch, panels):
         [Panel(str(n), "", draw, 3.6, 1 + n % 2) for n in range(panels)], "Words. " * 60
     )
     monkeypatch.setattr(plots, "KINDS", {"any": (lambda _: figure, "of all kinds")})
-    sources = [plots.PlotSubject("one", None, tmp_path / place) for place in places]
+    sources = [plots.PlotSubject("one", None, tmp_path / folder) for folder in run_folders]
     plots.draw_plot("any", sources, tmp_path / "a.png")
-    (canvas,) = kept
+    (canvas,) = figures
     canvas.draw_without_rendering()
-    whole = canvas.bbox
-    words = [*canvas.texts]
+    page_box = canvas.bbox
+    texts = [*canvas.texts]
     for axes in canvas.axes:
-        words += [axes.title, axes.xaxis.label, axes.yaxis.label, axes.get_legend()]
-    boxes = [found.get_window_extent() for found in words]
-    assert [text.get_text() for text in canvas.texts][::2] == [f"{p}: of all kinds" for p in places]
+        texts += [axes.title, axes.xaxis.label, axes.yaxis.label, axes.get_legend()]
+    boxes = [text.get_window_extent() for text in texts]
+    assert [text.get_text() for text in canvas.texts][::2] == [
+        f"{folder}: of all kinds" for folder in run_folders
+    ]
     for number, box in enumerate(boxes):
-        assert whole.x0 <= box.x0 and box.x1 <= whole.x1 and whole.y0 <= box.y0
+        assert page_box.x0 <= box.x0 and box.x1 <= page_box.x1 and page_box.y0 <= box.y0
         assert not any(box.overlaps(other) for other in boxes[number + 1 :])

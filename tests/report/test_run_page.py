@@ -1,3 +1,5 @@
+"""The page of a run: its samples, confusion matrix, curves, weights and training command."""
+
 import re
 import shlex
 import shutil
@@ -13,35 +15,36 @@ from odenet.report.runs import commands_of, run_section
 from odenet.training.errors import TrainingError, UnreadableData
 from odenet.training.run_folder.records import Options, RunFolder
 
-from .pages import check
+from .pages import check_page
 
 
 @pytest.fixture(scope="module")
-def found(run):
+def section(run):
+    """The section about the run, and the measurements of its network."""
     return run_section(run, None)
 
 
-def test_the_page_of_a_run_is_whole(run, found, monkeypatch):
-    monkeypatch.setattr("odenet.report.page.run_section", lambda *_: found)
+def test_the_page_of_a_run_is_whole(run, section, monkeypatch):
+    monkeypatch.setattr("odenet.report.page.run_section", lambda *_: section)
     html = run_report(run, None, lambda _: None)
-    page = check(html)
+    page = check_page(html)
     assert "<h1>small-1</h1>" in html and "Run of small" in html
-    assert sum(tag == "img" for tag, _ in page.seen) == len(found[0].samples) == 12
+    assert sum(tag == "img" for tag, _ in page.seen) == len(section[0].samples) == 12
     assert sum(tag == "svg" for tag, _ in page.seen) >= 7
 
 
-def test_the_confusion_matrix_counts_every_test_sample(run, found):
-    matrix = torch.tensor(found[0].confusion.counts)
+def test_the_confusion_matrix_counts_every_test_sample(run, section):
+    matrix = torch.tensor(section[0].confusion.counts)
     scores = odenet.evaluate(run)
     assert matrix.diagonal().sum() / matrix.sum() == pytest.approx(scores["accuracy"])
     assert matrix.sum(1).min() > 10  # 360 test samples of ten classes
 
 
-def test_the_samples_say_what_the_network_says(run, found):
-    for one in found[0].samples:
-        assert one.is_correct == one.prediction.startswith(f"{one.label} ")
-    rights = [one.is_correct for one in found[0].samples]
-    assert rights == sorted(rights, reverse=True)
+def test_the_samples_say_what_the_network_says(run, section):
+    for sample in section[0].samples:
+        assert sample.is_correct == sample.prediction.startswith(f"{sample.label} ")
+    correctness = [sample.is_correct for sample in section[0].samples]
+    assert correctness == sorted(correctness, reverse=True)
 
 
 def test_the_command_is_the_one_that_trains_it(run):
@@ -76,13 +79,13 @@ def test_the_commands_of_a_resumed_run_are_those_that_were_given(run, tmp_path):
     ]
 
 
-def test_a_run_without_its_data_has_a_page_without_samples(run, found, monkeypatch):
+def test_a_run_without_its_data_has_a_page_without_samples(run, section, monkeypatch):
     def gone(*_, **__):
         raise UnreadableData("there are no samples")
 
     monkeypatch.setattr("odenet.report.runs.restore", gone)
     html = run_report(run, None, lambda _: None)
-    check(html)
+    check_page(html)
     assert "could be looked at: there are no samples." in html
     assert "<img" not in html and "best epoch" in html
 
@@ -94,18 +97,18 @@ def test_a_folder_that_is_not_a_run_is_refused(run, tmp_path):
         run_report(tmp_path, None, lambda _: None)
 
 
-def test_the_page_says_which_weights_were_measured(run, found):
-    assert dict(found[0].facts)["weights"] == f"those of {run / 'checkpoints' / 'best.ckpt'}"
+def test_the_page_says_which_weights_were_measured(run, section):
+    assert dict(section[0].facts)["weights"] == f"those of {run / 'checkpoints' / 'best.ckpt'}"
 
 
-def test_curves_mark_the_best_epoch(run, found):
-    best = re.search(r"best epoch, (\d)", found[0].curves.caption).group(1)
-    assert best in "12" and len(found[0].curves.panels) == 4
+def test_curves_mark_the_best_epoch(run, section):
+    best = re.search(r"best epoch, (\d)", section[0].curves.caption).group(1)
+    assert best in "12" and len(section[0].curves.panels) == 4
 
 
-def test_names_of_classes_and_folders_are_shown_as_they_are(found, page):
+def test_names_of_classes_and_folders_are_shown_as_they_are(section, page):
     hostile = "<img src=x onerror=alert(1)>"
-    part, _ = found
+    part, _ = section
     confusion = replace(part.confusion, classes=[hostile] * 10)
     samples = [replace(part.samples[0], label=hostile, prediction=hostile)]
     html = page_html(

@@ -1,3 +1,5 @@
+"""`odenet watch`: the page follows the saved file, and its server answers this machine alone."""
+
 import json
 import os
 import socket
@@ -24,7 +26,7 @@ def save(path, text):
     os.utime(path, ns=(1, hash(text) % 10**15))
 
 
-def ask(address, host=None):
+def get(address, host=None):
     request = urllib.request.Request(address, headers={"Host": host} if host else {})
     with urllib.request.urlopen(request, timeout=20) as answer:
         return answer.read().decode()
@@ -79,11 +81,11 @@ def test_the_server_gives_the_page_to_this_machine_alone(spec):
     watch.refresh()
     with serve(watch, 0) as address:
         assert address.startswith(f"http://{HOST}:")
-        assert ask(address) == watch.page.html
-        assert json.loads(ask(f"{address}version")) == watch.page.version
+        assert get(address) == watch.page.html
+        assert json.loads(get(f"{address}version")) == watch.page.version
         for path, host in (("", "evil.example"), ("../etc/passwd", None)):
             with pytest.raises(urllib.error.HTTPError):
-                ask(address + path, host)
+                get(address + path, host)
 
 
 def test_a_port_that_is_taken_is_named(spec):

@@ -1,6 +1,8 @@
-"""Run as a process of its own: what training steps take, as the allocator saw it.
+"""The oracle of `odenet.advise`: peak memory of training steps as the allocator counts it.
 
-What the ways are is written out here by hand. It prints peaks in bytes, by model and way.
+Each way to save memory is written out by hand. Run as a process of its own, it prints JSON: for
+each "MODEL, WAY", the peak in bytes of a plain step and of one with the optimizer in the backward
+pass.
 """
 
 import json
@@ -18,19 +20,19 @@ from odenet.runtime.optimizer_in_backward import OptimizerInBackward
 
 
 def regnet():
-    """Of four stages, of 1, 3, 2 and 1 blocks."""
+    """A RegNet of four stages, of 1, 3, 2 and 1 blocks, and its input."""
     widths = BlockParams([1, 3, 2, 1], [16, 24, 32, 48], [8] * 4, [1.0] * 4, [2] * 4)
     return RegNet(widths, num_classes=10, stem_width=8), (torch.randn(16, 3, 48, 48),)
 
 
 def encoder():
-    """Of tokens, all layers alike."""
+    """An encoder of tokens, in which all layers are alike, and its input."""
     layer = nn.TransformerEncoderLayer(64, 4, 128, batch_first=True)
     return nn.TransformerEncoder(layer, 3, enable_nested_tensor=False), (torch.randn(4, 64, 64),)
 
 
-class Wide(nn.Module):
-    """x + f(x) with kernels far larger than the pictures, which convolutions reorder."""
+class WideBlock(nn.Module):
+    """x + f(x), whose kernels take far more memory than its feature maps, and are copied."""
 
     def __init__(self, channels):
         super().__init__()
@@ -38,25 +40,25 @@ class Wide(nn.Module):
         self.last = nn.Conv2d(channels, channels, 3, padding=1)
 
     def forward(self, x):
-        """As every residual block."""
+        """The value, as of every residual block."""
         return x + self.last(torch.relu(self.first(x)))
 
 
 class Patches(nn.Module):
-    """Patches of pictures, and blocks of wide convolutions."""
+    """An embedding of patches, and two wide blocks."""
 
     def __init__(self):
         super().__init__()
         self.patches = nn.Conv2d(3, 256, 16, 16)
-        self.layers = nn.Sequential(Wide(256), Wide(256))
+        self.layers = nn.Sequential(WideBlock(256), WideBlock(256))
 
     def forward(self, x):
-        """Maps of 4×4."""
+        """Feature maps of 4×4."""
         return self.layers(self.patches(x))
 
 
 def patches():
-    """Kernels of 2.25 MiB on maps of 64 KiB."""
+    """A model with kernels of 2.25 MiB and feature maps of 64 KiB, and its input."""
     return Patches(), (torch.randn(4, 3, 64, 64),)
 
 
@@ -64,13 +66,13 @@ MODELS = {"regnet": regnet, "encoder": encoder, "patches": patches}
 
 
 def blocks(model):
-    """Those of a model."""
+    """The residual blocks of a model."""
     stages = model.trunk_output if isinstance(model, RegNet) else [model.layers]
     return [block for stage in stages for block in stage.children()]
 
 
 def checkpointed(model):
-    """Each block on its own."""
+    """The model, with each block under activation checkpointing."""
     for block in blocks(model):
         forward = block.forward
         block.forward = lambda *a, f=forward, **k: checkpoint(f, *a, use_reentrant=False, **k)
@@ -85,29 +87,29 @@ WAYS = {
 }
 
 
-def highest(model, given):
-    """The peak of a step, after one that makes what is made once."""
+def peak_of_step(model, inputs):
+    """The peak of a second training step; the first makes what is allocated once."""
     for _ in range(2):
         model.zero_grad(set_to_none=True)
         with Peak("cpu") as peak:
-            model(*given).square().mean().backward()
+            model(*inputs).square().mean().backward()
     return peak.highest
 
 
 def main():
-    """All models, all ways."""
+    """Measures all models in all ways."""
     torch.set_num_threads(1)
     warnings.simplefilter("ignore")
-    found = {}
-    for name, make in MODELS.items():
-        for way, change in WAYS.items():
-            model, given = make()
-            model = change(model.train())
-            plain = highest(model, given)
+    peaks = {}
+    for name, build in MODELS.items():
+        for way, apply in WAYS.items():
+            model, inputs = build()
+            model = apply(model.train())
+            plain_peak = peak_of_step(model, inputs)
             model.zero_grad(set_to_none=True)
             OptimizerInBackward(model, torch.optim.SGD(model.parameters(), lr=1e-3))
-            found[f"{name}, {way}"] = plain, highest(model, given)
-    json.dump(found, sys.stdout)
+            peaks[f"{name}, {way}"] = plain_peak, peak_of_step(model, inputs)
+    json.dump(peaks, sys.stdout)
 
 
 if __name__ == "__main__":

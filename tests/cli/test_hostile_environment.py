@@ -1,4 +1,4 @@
-"""What comes from outside, in names, descriptions and the state of the machine, is dealt with plainly."""
+"""Hostile names, unwritable outputs, signals and closed streams are answered in plain text."""
 
 import json
 import os
@@ -17,12 +17,13 @@ from ..test_files import device
 
 ROOT = Path(__file__).parents[2]
 DIGITS = ROOT / "specs" / "digits.ode"
-SHORT = ("--set", "n=2", "--epochs", "1", "--fraction", "0.05", "--set", "batch=16")
-HOSTILE = "[red]m[`blue] $x_{ a::b \x1b[31m\u202e\n:smile: q'\"q \udcff"
+SHORT_RUN = ("--set", "n=2", "--epochs", "1", "--fraction", "0.05", "--set", "batch=16")
+HOSTILE_NAME = "[red]m[`blue] $x_{ a::b \x1b[31m\u202e\n:smile: q'\"q \udcff"
 
 
 @pytest.fixture
 def odenet(monkeypatch, capsys, tmp_path):
+    """Runs a command in an empty folder: its exit code, and output and errors as one text."""
     monkeypatch.chdir(tmp_path)
 
     def run(*arguments):
@@ -30,8 +31,8 @@ def odenet(monkeypatch, capsys, tmp_path):
         code = 0
         try:
             cli.main()
-        except SystemExit as end:
-            code = end.code or 0
+        except SystemExit as system_exit:
+            code = system_exit.code or 0
         return code, "".join(capsys.readouterr())
 
     return run
@@ -44,19 +45,19 @@ def assert_shown_plainly(text):
 
 def test_a_name_with_everything_in_it_goes_through_a_run_and_all_that_reads_it(odenet):
     for arguments in (
-        ("train", DIGITS, *SHORT, "--out", HOSTILE),
-        ("train", "--resume", HOSTILE),
-        ("eval", HOSTILE),
-        ("compare", HOSTILE, "-o", f"{HOSTILE}.png"),
+        ("train", DIGITS, *SHORT_RUN, "--out", HOSTILE_NAME),
+        ("train", "--resume", HOSTILE_NAME),
+        ("eval", HOSTILE_NAME),
+        ("compare", HOSTILE_NAME, "-o", f"{HOSTILE_NAME}.png"),
     ):
         code, text = odenet(*arguments)
         assert code == 0, text
         assert_shown_plainly(text)
-    assert Path(f"{HOSTILE}.png").read_bytes()[:4] == b"\x89PNG"
+    assert Path(f"{HOSTILE_NAME}.png").read_bytes()[:4] == b"\x89PNG"
 
 
 def test_a_spec_of_such_a_name_is_compiled_checked_and_formatted(odenet, tmp_path):
-    spec = tmp_path / f"{HOSTILE}.ode"
+    spec = tmp_path / f"{HOSTILE_NAME}.ode"
     spec.write_text('"\x1b[2J \u202e evil \\N{DIGIT ONE}"\n' + DIGITS.read_text())
     for arguments in (
         ("fmt", spec),
@@ -65,7 +66,7 @@ def test_a_spec_of_such_a_name_is_compiled_checked_and_formatted(odenet, tmp_pat
         ("compile", spec),
         ("compile", spec, "--emit", "py"),
         ("compile", spec, "--emit", "json"),
-        ("compile", tmp_path / f"{HOSTILE}.no"),
+        ("compile", tmp_path / f"{HOSTILE_NAME}.no"),
     ):
         code, text = odenet(*arguments)
         assert code == (1 if "no" in str(arguments[1])[-3:] else 0), text
@@ -107,7 +108,7 @@ def test_a_device_as_output_stays_one_and_has_no_certificate_beside_it(odenet, t
 @pytest.mark.parametrize(
     "arguments",
     [
-        ("train", DIGITS, *SHORT, "--out", "file/below"),
+        ("train", DIGITS, *SHORT_RUN, "--out", "file/below"),
         ("compile", DIGITS, "-o", "file/below.py"),
         ("convert", "resnet18", "--weights", "none", "-o", "file/below.pt"),
     ],
@@ -130,51 +131,52 @@ def test_data_in_a_folder_of_any_name_is_looked_for_under_that_name(odenet):
 
 def test_an_output_that_is_full_is_said(tmp_path):
     with device(tmp_path / "full", 7).open("wb") as full:
-        done = odenet_process("compile", DIGITS, "-o", tmp_path / "a.py", stdout=full)
-        _, errors = done.communicate()
-    assert done.returncode == 1
+        process = odenet_process("compile", DIGITS, "-o", tmp_path / "a.py", stdout=full)
+        _, errors = process.communicate()
+    assert process.returncode == 1
     assert errors == b"error[unwritable-file]: the output cannot be written: the disk is full\n"
 
 
-def odenet_process(*arguments, **given):
+def odenet_process(*arguments, **streams):
+    """A process that runs a command; its output and errors are pipes unless `streams` says else."""
     environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
     command = [sys.executable, "-m", "odenet", *map(str, arguments)]
     return subprocess.Popen(
-        command, env=environment, **{"stdout": subprocess.PIPE, "stderr": subprocess.PIPE} | given
+        command, env=environment, **{"stdout": subprocess.PIPE, "stderr": subprocess.PIPE} | streams
     )
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_is_answered_by_a_word_and_its_exit_code(tmp_path, number):
+@pytest.mark.parametrize("signal_number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_is_answered_by_a_word_and_its_exit_code(tmp_path, signal_number):
     os.mkfifo(tmp_path / "pipe")  # that nobody reads: the command waits there
     process = odenet_process("compile", DIGITS, "-o", tmp_path / "pipe")
     os.read(process.stdout.fileno(), 1) if process.stdout else None
-    process.send_signal(number)
+    process.send_signal(signal_number)
     _, errors = process.communicate(timeout=60)
-    assert process.returncode == 128 + number
-    assert errors.decode() == f"\nstopped by {number.name}\n"
+    assert process.returncode == 128 + signal_number
+    assert errors.decode() == f"\nstopped by {signal_number.name}\n"
 
 
 def test_a_second_ctrl_c_while_training_says_how_to_go_on(odenet, tmp_path, monkeypatch):
     from odenet.training.learning.task import Task
 
-    taken = Task.training_step
+    original_step = Task.training_step
 
     def training_step(task, batch, index):
         if task.global_step == 1:
             os.kill(os.getpid(), signal.SIGINT)
             os.kill(os.getpid(), signal.SIGINT)
-        return taken(task, batch, index)
+        return original_step(task, batch, index)
 
     with monkeypatch.context() as patch:
         patch.setattr(Task, "training_step", training_step)
-        code, text = odenet("train", DIGITS, *SHORT)
+        code, text = odenet("train", DIGITS, *SHORT_RUN)
     assert code == 130 and "go on with: odenet train --resume runs/digits-1" in text
     assert odenet("train", "--resume", "runs/digits-1")[0] == 0
 
 
 @pytest.mark.parametrize(
-    ("line", "code", "said"),
+    ("line", "code", "message"),
     [
         ("schemes >&-", 0, ""),
         ("schemes >&- 2>&- <&-", 0, ""),
@@ -182,24 +184,24 @@ def test_a_second_ctrl_c_while_training_says_how_to_go_on(odenet, tmp_path, monk
         ("fmt - <&-", 0, ""),
     ],
 )
-def test_a_stream_that_the_caller_has_closed_is_empty_and_no_fault(tmp_path, line, code, said):
+def test_a_stream_that_the_caller_has_closed_is_empty_and_no_fault(tmp_path, line, code, message):
     command = f"exec {shlex.quote(sys.executable)} -m odenet {line}"
-    found = subprocess.run(["sh", "-c", command], cwd=tmp_path, capture_output=True, text=True)
-    assert found.returncode == code
-    assert said in found.stderr
-    assert "Traceback" not in found.stderr
+    result = subprocess.run(["sh", "-c", command], cwd=tmp_path, capture_output=True, text=True)
+    assert result.returncode == code
+    assert message in result.stderr
+    assert "Traceback" not in result.stderr
 
 
-HEADER = """
+WITHOUT_TORCH = """
 import builtins, sys
-imported = builtins.__import__
+original_import = builtins.__import__
 
-def refusing(name, *rest, **more):
+def refuse_torch(name, *rest, **more):
     if name.partition(".")[0] in ("torch", "lightning", "torchvision", "torchmetrics"):
         raise SystemExit(7)
-    return imported(name, *rest, **more)
+    return original_import(name, *rest, **more)
 
-builtins.__import__ = refusing
+builtins.__import__ = refuse_torch
 from odenet.cli import main
 sys.argv = ["odenet", "train", *sys.argv[1:]]
 main()
@@ -207,9 +209,11 @@ main()
 
 
 def test_training_says_what_it_is_about_to_do_before_torch_is_imported():
-    done = subprocess.run([sys.executable, "-c", HEADER, DIGITS], capture_output=True, text=True)
-    first, data, net, verdict, claims = done.stdout.splitlines()
-    assert done.returncode == 7 and first.startswith("digits: ")
+    process = subprocess.run(
+        [sys.executable, "-c", WITHOUT_TORCH, DIGITS], capture_output=True, text=True
+    )
+    heading, data, net, verdict, claims = process.stdout.splitlines()
+    assert process.returncode == 7 and heading.startswith("digits: ")
     assert "data digits: 1,437 training and 360 test pictures, 10 classes" in data
     assert "input (1, 8, 8); " in net and " parameters" in net
     assert verdict.endswith("spectrum imaginary (proved)") and "reversible proved" in claims
@@ -218,5 +222,7 @@ def test_training_says_what_it_is_about_to_do_before_torch_is_imported():
 def test_a_claim_that_does_not_hold_is_refused_before_torch_is_imported(tmp_path):
     spec = tmp_path / "a.ode"
     spec.write_text(Path(DIGITS).read_text().replace("K1^T σ", "K2 σ"), encoding="utf-8")
-    done = subprocess.run([sys.executable, "-c", HEADER, spec], capture_output=True, text=True)
-    assert done.returncode == 1 and "is refuted" in done.stderr
+    process = subprocess.run(
+        [sys.executable, "-c", WITHOUT_TORCH, spec], capture_output=True, text=True
+    )
+    assert process.returncode == 1 and "is refuted" in process.stderr

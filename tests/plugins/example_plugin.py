@@ -1,4 +1,4 @@
-"""A plugin: one row of every kind."""
+"""A plugin that adds one activation, one layer, one type of parameter and one claim."""
 
 import odenet
 from odenet.plugins import (
@@ -15,7 +15,7 @@ from odenet.plugins import (
 
 
 def flipped(x, K):
-    """K x: the channels in the opposite order, one factor each."""
+    """K x: the channels of x in the opposite order, each times a factor."""
     return K * x.flip(1)
 
 
@@ -60,7 +60,7 @@ FLIPPED = ParameterKind(
         lambda options, K, x, space: K.reshape(-1, 1) * x[::-1],
         norm_bound="{K}.abs().amax()",
     ),
-    imports=("from made_up import adjoint_flipped, flipped",),
+    imports=("from example_plugin import adjoint_flipped, flipped",),
 )
 FRUGAL = ClaimKind(
     "frugal",
