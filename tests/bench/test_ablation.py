@@ -12,7 +12,7 @@ import odenet
 
 BENCH = Path(__file__).parents[2] / "bench" / "reproduce"
 SPECS = sorted((BENCH / "specs" / "ablation").glob("*.ode"))
-SMALL_SETTINGS = ("data=digits", "colours=1", "size=8", "w=4", "n=1", "repeat=1", "fraction=0.1")
+TINY = ("data=digits", "colours=1", "size=8", "w=4", "n=1", "repeat=1", "fraction=0.1")
 
 
 @pytest.fixture
@@ -32,11 +32,7 @@ def test_networks_that_are_compared_have_about_the_same_size():
 
 def test_a_second_call_trains_nothing_and_writes_the_same(ablation, tmp_path, monkeypatch):
     arguments = ["--only", "base", "ResNet", "--seeds", "2", "--results", str(tmp_path)]
-    arguments += [
-        "--work",
-        str(tmp_path / "work"),
-        *(f"--set={setting}" for setting in SMALL_SETTINGS),
-    ]
+    arguments += ["--work", str(tmp_path / "work"), *(f"--set={setting}" for setting in TINY)]
     cases = ablation.main(arguments)
     lines = (tmp_path / "ablation.jsonl").read_text("utf-8").splitlines()
     assert [json.loads(line)["seed"] for line in lines] == [0, 1, 0, 1]

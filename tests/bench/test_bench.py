@@ -51,25 +51,12 @@ def test_the_command_writes_a_table_per_network_and_a_plot(command):
         assert text.count(f"| {name} |") == len(NETWORKS)
     assert "MiB per step" in text and "tokens/s" in text and "| 20 |" in text
     assert (folder / "time_memory.svg").stat().st_size > 1000
-    other_size = [
-        "--network",
-        "transformer",
-        "--layers",
-        "",
-        "--only",
-        "odenet",
-        "--channels",
-        "12",
-    ]
-    code, _ = command("--depths", "1", "--repeats", "1", "--batch", "2", "--side", "5", *other_size)
+    small = ["--network", "transformer", "--layers", "", "--only", "odenet", "--channels", "12"]
+    code, _ = command("--depths", "1", "--repeats", "1", "--batch", "2", "--side", "5", *small)
     assert code == 0
-    old_parts, new_parts = text.split("\n## "), (folder / "RESULTS.md").read_text().split("\n## ")
-    assert [part.partition(";")[0] for part in new_parts] == [
-        part.partition(";")[0] for part in old_parts
-    ]
-    changed = [
-        new for new, old in zip(new_parts, old_parts, strict=True) if new.strip() != old.strip()
-    ]
+    old, new = text.split("\n## "), (folder / "RESULTS.md").read_text().split("\n## ")
+    assert [part.partition(";")[0] for part in new] == [part.partition(";")[0] for part in old]
+    changed = [b for a, b in zip(old, new, strict=True) if a.strip() != b.strip()]
     assert len(changed) == 1 and "input 2×5×12" in changed[0]
 
 

@@ -120,10 +120,6 @@ def test_a_training_that_is_stopped_counts_as_far_as_it_came(tmp_path, epochs):
         with pytest.raises(RuntimeError, match="stopped after"):
             paper_networks.train_within(*arguments)
         return
-    training = paper_networks.train_within(*arguments)
-    assert (training.epochs, training.result.accuracy, training.result.parameters) == (
-        2,
-        0.15,
-        1234,
-    )
-    assert training.result.samples_per_second == 200
+    run = paper_networks.train_within(*arguments)
+    assert (run.epochs, run.result.accuracy, run.result.parameters) == (2, 0.15, 1234)
+    assert run.result.samples_per_second == 200

@@ -98,10 +98,8 @@ def test_levels_are_compared_with_the_first_and_the_last_network(script, monkeyp
 
 def test_equal_cycles_save_what_the_paper_says(script):
     multilevel = importlib.import_module("multilevel")
-    time_per_step = {steps: float(steps) for steps in (2, 4, 8, 16)}
-    shares = [
-        multilevel.share_of_time(name, 12, time_per_step) for name in multilevel.INTERPOLATIONS
-    ]
+    times = {steps: float(steps) for steps in (2, 4, 8, 16)}
+    shares = [multilevel.share_of_time(name, 12, times) for name in multilevel.INTERPOLATIONS]
     assert [f"{1 - share:.0%}" for share in shares] == ["75%", "0%", "25%", "42%", "53%"]
 
 

@@ -29,12 +29,12 @@ def test_a_preset_sets_its_numbers_and_later_settings_count(odenet):
 def test_compile_writes_the_module_and_says_what_follows(odenet, tmp_path):
     code, out, _ = odenet("compile", SPECS / "hamiltonian.ode")
     assert code == 0
-    for words in ("order       1", "round trip  6 steps", "imaginary (proved)", "✓ reversible"):
-        assert words in out
+    for expected in ("order       1", "round trip  6 steps", "imaginary (proved)", "✓ reversible"):
+        assert expected in out
     assert "forward" not in out and "\x1b" not in out
     code, out, _ = odenet("compile", SPECS / "hamiltonian.ode", "--proof")
-    for words in ("forward", "inverse", "proof", "order      1", "imaginary (proved)"):
-        assert words in out
+    for expected in ("forward", "inverse", "proof", "order      1", "imaginary (proved)"):
+        assert expected in out
     text = (tmp_path / "hamiltonian.py").read_text()
     assert "class HamiltonianFlow(Flow):" in text
 

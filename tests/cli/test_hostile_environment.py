@@ -192,7 +192,8 @@ def test_a_stream_that_the_caller_has_closed_is_empty_and_no_fault(tmp_path, lin
     assert "Traceback" not in result.stderr
 
 
-WITHOUT_TORCH = """
+# Runs `odenet train`; exits with 7 as soon as something imports torch.
+NO_TORCH = """
 import builtins, sys
 original_import = builtins.__import__
 
@@ -209,11 +210,9 @@ main()
 
 
 def test_training_says_what_it_is_about_to_do_before_torch_is_imported():
-    process = subprocess.run(
-        [sys.executable, "-c", WITHOUT_TORCH, DIGITS], capture_output=True, text=True
-    )
-    heading, data, net, verdict, claims = process.stdout.splitlines()
-    assert process.returncode == 7 and heading.startswith("digits: ")
+    run = subprocess.run([sys.executable, "-c", NO_TORCH, DIGITS], capture_output=True, text=True)
+    heading, data, net, verdict, claims = run.stdout.splitlines()
+    assert run.returncode == 7 and heading.startswith("digits: ")
     assert "data digits: 1,437 training and 360 test pictures, 10 classes" in data
     assert "input (1, 8, 8); " in net and " parameters" in net
     assert verdict.endswith("spectrum imaginary (proved)") and "reversible proved" in claims
@@ -222,7 +221,5 @@ def test_training_says_what_it_is_about_to_do_before_torch_is_imported():
 def test_a_claim_that_does_not_hold_is_refused_before_torch_is_imported(tmp_path):
     spec = tmp_path / "a.ode"
     spec.write_text(Path(DIGITS).read_text().replace("K1^T σ", "K2 σ"), encoding="utf-8")
-    process = subprocess.run(
-        [sys.executable, "-c", WITHOUT_TORCH, spec], capture_output=True, text=True
-    )
-    assert process.returncode == 1 and "is refuted" in process.stderr
+    run = subprocess.run([sys.executable, "-c", NO_TORCH, spec], capture_output=True, text=True)
+    assert run.returncode == 1 and "is refuted" in run.stderr

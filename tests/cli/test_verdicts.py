@@ -101,10 +101,10 @@ def test_a_search_of_length_zero_leaves_open_what_is_not_proved(run):
     assert code == 1 and "spectrum open: " in out and "? stable: open: " in out
 
 
-@pytest.mark.parametrize(("words", "options"), [("and says:", []), ("is the whole", ["--proof"])])
-def test_the_readme_shows_what_compile_says_line_for_line(run, words, options):
+@pytest.mark.parametrize(("marker", "options"), [("and says:", []), ("is the whole", ["--proof"])])
+def test_the_readme_shows_what_compile_says_line_for_line(run, marker, options):
     readme = (SPECS.parent / "README.md").read_text(encoding="utf-8")
-    shown = readme[readme.index(words) :].split("```\n")[1]
+    shown = readme[readme.index(marker) :].split("```\n")[1]
     out = run((SPECS / "hamiltonian.ode").read_text(encoding="utf-8"), "compile", *options)[1]
     assert shown == out.replace(" spec.", " hamiltonian.")
 

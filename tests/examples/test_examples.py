@@ -27,10 +27,10 @@ def example(monkeypatch, tmp_path):
 
 def test_momentum_crosses_where_the_resnet_fails(example):
     results = example("crossing", "--iterations", 60)
-    resnet, at_rest, moving, light_momentum = (error for error, _ in results.values())
+    resnet, at_rest, moving, with_gamma_99 = (error for error, _ in results.values())
     assert resnet > 0.15  # sending all points to 0 has 1/7 + 1/64
     assert moving < at_rest < 0.04
-    assert light_momentum < 0.005
+    assert with_gamma_99 < 0.005
     (_, (left, right)) = results["and γ = 0.99"]  # where -1 and 1 end
     assert left > 0.85
     assert right < -0.85

@@ -47,10 +47,8 @@ def test_peaks_are_those_that_the_allocator_sees_in_another_process(one_thread):
                 continue
             assert abs(way.peak - plain_peak) <= 0.04 * plain_peak, (name, way)
             assert abs(way.in_backward - in_backward) <= 0.04 * in_backward, (name, way)
-    without_other_blocks = {
-        f"{name}, converted, the rest checkpointed" for name in ("encoder", "patches")
-    }
-    assert set(measured) <= without_other_blocks  # they have no other blocks
+    absent = {f"{name}, converted, the rest checkpointed" for name in ("encoder", "patches")}
+    assert set(measured) <= absent  # these models have no other blocks
 
 
 def test_a_model_that_conversion_does_not_help_is_told_so():
@@ -109,7 +107,7 @@ class RepeatedBlock(nn.Module):
         """The output of the last call."""
         for _ in range(20):
             x = self.blocks[0](x)
-        self.given = [x]
+        self.outputs = [x]
         return x
 
 

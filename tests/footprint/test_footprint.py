@@ -63,15 +63,8 @@ def test_the_parts_are_those_that_can_be_counted_by_hand():
     )
     predicted = predict(odenet.loads(text), 3, "reversible", "cpu")
     weights = 4 * (2 * 5 * 2 * 2 * 9 + 4 * 10 + 10)
-    assert (predicted.parameters, predicted.gradients, predicted.optimizer) == (
-        weights,
-        weights,
-        weights,
-    )
-    assert (
-        predicted.peak
-        >= predicted.parameters + predicted.optimizer + predicted.chain + predicted.outside
-    )
+    assert predicted.parameters == predicted.gradients == predicted.optimizer == weights
+    assert predicted.peak >= 2 * weights + predicted.chain + predicted.outside
     image = 4 * 3 * 4 * 8 * 8
     assert image <= predicted.chain <= 4 * image  # the last state, its order in memory, the output
 
@@ -87,18 +80,16 @@ def test_stored_activations_grow_with_depth_and_reversed_ones_do_not():
 
 def test_a_prediction_makes_no_tensors_and_leaves_random_numbers_alone():
     program = odenet.load(SPECS / "hamiltonian.ode", set={"n": 2, "w": 64})
-    before = torch.get_rng_state()
+    rng_state = torch.get_rng_state()
     huge = predict(program, 10**6, "stored", "cpu")
     assert huge.peak > 2**40
-    assert torch.equal(torch.get_rng_state(), before)
+    assert torch.equal(torch.get_rng_state(), rng_state)
 
 
 def test_exact_arithmetic_can_be_predicted_with_its_remainders():
     program = odenet.loads(DROPOUT.replace("-> dropout(0.5)", "").replace("0.9)", "0.9) exact"))
-    expected, measured = (
-        predict(program, 8, "reversible", "cpu"),
-        run_and_measure(program, 8, "reversible", "cpu"),
-    )
+    expected = predict(program, 8, "reversible", "cpu")
+    measured = run_and_measure(program, 8, "reversible", "cpu")
     assert expected.chain == measured.chain > 0
     assert abs(expected.peak - measured.peak) <= 0.1 * measured.peak
 
@@ -134,12 +125,8 @@ def test_the_command_prints_a_table_and_json(monkeypatch, capsys):
     assert set(modes) == {"reversible", "stored", "checkpoint"}
     assert set(json.loads(output(spec, "--json", "--exact"))["modes"]) == {*modes, "exact"}
     assert modes["stored"]["predicted"]["peak"] > 0
-    assert set(
-        json.loads(output(str(SPECS / "resnet.ode"), "--batch", "2", "--json"))["modes"]
-    ) == {
-        "stored",
-        "checkpoint",
-    }
+    resnet = json.loads(output(str(SPECS / "resnet.ode"), "--batch", "2", "--json"))
+    assert set(resnet["modes"]) == {"stored", "checkpoint"}
 
 
 def test_the_prediction_is_printed_before_anything_is_run(monkeypatch, capsys):
@@ -170,15 +157,13 @@ def test_an_optimizer_in_the_backward_pass_is_predicted(optimizer):
     )
     program = odenet.loads(text)
     ordinary = predict(program, 2, "reversible", "cpu")
-    expected, measured = (
-        f(program, 2, "reversible", "cpu", True) for f in (predict, run_and_measure)
-    )
+    arguments = program, 2, "reversible", "cpu", True
+    expected, measured = predict(*arguments), run_and_measure(*arguments)
     assert abs(expected.peak - measured.peak) <= 0.1 * measured.peak
     for part in ("parameters", "gradients", "optimizer", "chain", "outside"):
         assert getattr(expected, part) == getattr(measured, part), part
-    bytes_of_step = 4 * (
-        8 * 8 * 9 + 8 * 8 * 9 + 8 + 2 * 8
-    )  # K1; the convolution of f, its bias, the norm
+    # K1; the convolution of f, its bias, the norm
+    bytes_of_step = 4 * (8 * 8 * 9 + 8 * 8 * 9 + 8 + 2 * 8)
     assert expected.gradients in (bytes_of_step, bytes_of_step - 4 * 8)
     # each slice of a stacked parameter counts its steps
     assert 0 <= expected.optimizer - ordinary.optimizer <= 0.01 * ordinary.optimizer

@@ -119,14 +119,12 @@ def test_a_witness_is_found_through_rows_and_rebuilt_by_the_module(plugin):
     flow = program.flow(2 * witness.channels, 1, space=space).double().eval()
     flow.load_state_dict({"P": torch.tensor(witness.weights["P"])[None]}, strict=False)
 
-    def right_hand_side(state):
+    def field(state):
         parts = state.reshape(1, 2 * witness.channels, *witness.space).chunk(2, 1)
         return torch.cat(flow.field(parts)).reshape(-1)
 
     state = torch.tensor(np.concatenate([v.reshape(-1) for v in witness.state.values()]))
-    eigenvalues = np.linalg.eigvals(
-        torch.autograd.functional.jacobian(right_hand_side, state).numpy()
-    )
+    eigenvalues = np.linalg.eigvals(torch.autograd.functional.jacobian(field, state).numpy())
     assert np.abs(eigenvalues - witness.eigenvalue).min() < 1e-6 * abs(witness.eigenvalue)
 
 
@@ -312,11 +310,8 @@ def test_a_row_needs_the_file_that_contributing_names_for_it():
         ]
         names = {row.name for row in rows}
         for path in other_files:
-            compared = {
-                text
-                for text in _compared_strings(path.read_text(encoding="utf-8"))
-                if text in names
-            } - _SHARED_WORDS
+            strings = set(_compared_strings(path.read_text(encoding="utf-8")))
+            compared = (strings & names) - _SHARED_WORDS
             assert not compared, f"{path.name} tells {kind} by name: {compared}"
 
 

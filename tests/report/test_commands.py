@@ -8,7 +8,7 @@ from odenet.cli import reporting
 from odenet.diagnostics import SpecError
 
 from .conftest import SPEC
-from .pages import check_page
+from .html_checks import check_page
 
 APP = typer.Typer()
 APP.command("report")(reporting.report)

@@ -25,9 +25,7 @@ def test_every_specification_is_coloured_whole():
 
 
 def test_names_of_the_tables_are_told_from_the_authors():
-    kind_of = dict(
-        map(reversed, OdeLexer().get_tokens("param mine : conv(3)\nY' = tanh(mine Y)\n"))
-    )
-    assert kind_of["param"] is Keyword and kind_of["mine"] is Name
-    assert kind_of["conv"] is kind_of["tanh"] is Name.Builtin
+    kinds = dict(map(reversed, OdeLexer().get_tokens("param mine : conv(3)\nY' = tanh(mine Y)\n")))
+    assert kinds["param"] is Keyword and kinds["mine"] is Name
+    assert kinds["conv"] is kinds["tanh"] is Name.Builtin
     assert {"verlet", "relu", "flow", "reversible"} <= builtins()

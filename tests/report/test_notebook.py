@@ -7,7 +7,7 @@ import pytest
 import odenet
 from odenet.training.runs.results import Result
 
-from .pages import check_page
+from .html_checks import check_page
 
 
 def test_a_program_is_a_fragment_with_formulas(program):
@@ -27,8 +27,8 @@ def test_records_print_as_a_line_what_they_are(program):
     steps = "Y' = K1ᵀ σ(K1 Z + b1), Z' = -K2ᵀ σ(K2 Y + b2); verlet, h = 0.125"
     assert repr(program) == f"<program small: {steps}>"
     assert repr(program.certificate) == "<certificate: spectrum imaginary (proved)>"
-    words = "Reversible; order 1; volume preserving."
-    assert repr(program.derivation) == f"<derivation of verlet: {words}>"
+    properties = "Reversible; order 1; volume preserving."
+    assert repr(program.derivation) == f"<derivation of verlet: {properties}>"
     assert repr(program.derivation.stability).startswith("<stability of verlet: stable for hω < 2")
     assert repr(program.claims[0]).startswith("<claim reversible: proved: ")
     assert repr(program.model) == "<model small: Y, Z>"
@@ -42,10 +42,8 @@ def test_what_a_run_gives_prints_as_what_it_is(run):
     assert repr(trained) == f"<run {run}: takes (1, 8, 8), gives 10 classes>"
     predictions = trained.predict(trained.model._preprocess.mean.new_zeros(22, 1, 8, 8).byte())
     assert repr(predictions) == "<predictions of 22 samples by cross_entropy>"
-    assert (
-        str(predictions).splitlines()[-1] == "and 2 more"
-        and len(str(predictions).splitlines()) == 21
-    )
+    lines = str(predictions).splitlines()
+    assert lines[-1] == "and 2 more" and len(lines) == 21
 
 
 def test_help_shows_the_parameters(program):

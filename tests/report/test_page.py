@@ -17,7 +17,7 @@ from odenet.report.formulas import verdict
 from odenet.report.measured import measure_untrained, stability_of_weights
 from odenet.report.page import build_page, page_html
 
-from .pages import check_page
+from .html_checks import check_page
 
 ROOT = Path(__file__).parents[2]
 SPEC_NAMES = ["dissipative", "lista", "neural_ode", "transformer", "moons_density"]
@@ -113,9 +113,9 @@ def test_the_dots_are_the_eigenvalues_of_the_whole_jacobian(program, monkeypatch
 
 def test_a_refuted_verdict_shows_its_counterexample():
     spec = "state Y\nparam K : dense\nY' = tanh(K Y)\ndiscretise euler(h = 0.1)\n"
-    formulas = verdict(odenet.loads(spec))
-    assert (formulas.word, formulas.steps) == ("refuted", [])
-    assert any("search_witness" in reason for reason in formulas.reasons)
+    refuted = verdict(odenet.loads(spec))
+    assert (refuted.word, refuted.steps) == ("refuted", [])
+    assert any("search_witness" in reason for reason in refuted.reasons)
 
 
 @pytest.mark.skipif(shutil.which("chromium") is None, reason="needs a browser")

@@ -15,35 +15,39 @@ from odenet.report.runs import commands_of, run_section
 from odenet.training.errors import TrainingError, UnreadableData
 from odenet.training.run_folder.records import Options, RunFolder
 
-from .pages import check_page
+from .html_checks import check_page
 
 
 @pytest.fixture(scope="module")
-def section(run):
-    """The section about the run, and the measurements of its network."""
+def section_and_measurements(run):
     return run_section(run, None)
 
 
-def test_the_page_of_a_run_is_whole(run, section, monkeypatch):
-    monkeypatch.setattr("odenet.report.page.run_section", lambda *_: section)
+@pytest.fixture(scope="module")
+def section(section_and_measurements):
+    return section_and_measurements[0]
+
+
+def test_the_page_of_a_run_is_whole(run, section, section_and_measurements, monkeypatch):
+    monkeypatch.setattr("odenet.report.page.run_section", lambda *_: section_and_measurements)
     html = run_report(run, None, lambda _: None)
     page = check_page(html)
     assert "<h1>small-1</h1>" in html and "Run of small" in html
-    assert sum(tag == "img" for tag, _ in page.seen) == len(section[0].samples) == 12
-    assert sum(tag == "svg" for tag, _ in page.seen) >= 7
+    assert sum(tag == "img" for tag, _ in page.elements) == len(section.samples) == 12
+    assert sum(tag == "svg" for tag, _ in page.elements) >= 7
 
 
 def test_the_confusion_matrix_counts_every_test_sample(run, section):
-    matrix = torch.tensor(section[0].confusion.counts)
+    matrix = torch.tensor(section.confusion.counts)
     scores = odenet.evaluate(run)
     assert matrix.diagonal().sum() / matrix.sum() == pytest.approx(scores["accuracy"])
     assert matrix.sum(1).min() > 10  # 360 test samples of ten classes
 
 
 def test_the_samples_say_what_the_network_says(run, section):
-    for sample in section[0].samples:
+    for sample in section.samples:
         assert sample.is_correct == sample.prediction.startswith(f"{sample.label} ")
-    correctness = [sample.is_correct for sample in section[0].samples]
+    correctness = [sample.is_correct for sample in section.samples]
     assert correctness == sorted(correctness, reverse=True)
 
 
@@ -98,25 +102,24 @@ def test_a_folder_that_is_not_a_run_is_refused(run, tmp_path):
 
 
 def test_the_page_says_which_weights_were_measured(run, section):
-    assert dict(section[0].facts)["weights"] == f"those of {run / 'checkpoints' / 'best.ckpt'}"
+    assert dict(section.facts)["weights"] == f"those of {run / 'checkpoints' / 'best.ckpt'}"
 
 
 def test_curves_mark_the_best_epoch(run, section):
-    best = re.search(r"best epoch, (\d)", section[0].curves.caption).group(1)
-    assert best in "12" and len(section[0].curves.panels) == 4
+    best = re.search(r"best epoch, (\d)", section.curves.caption).group(1)
+    assert best in "12" and len(section.curves.panels) == 4
 
 
 def test_names_of_classes_and_folders_are_shown_as_they_are(section, page):
     hostile = "<img src=x onerror=alert(1)>"
-    part, _ = section
-    confusion = replace(part.confusion, classes=[hostile] * 10)
-    samples = [replace(part.samples[0], label=hostile, prediction=hostile)]
+    confusion = replace(section.confusion, classes=[hostile] * 10)
+    samples = [replace(section.samples[0], label=hostile, prediction=hostile)]
     html = page_html(
         replace(
             page,
             title=hostile,
             origin=hostile,
-            run=replace(part, confusion=confusion, samples=samples, commands=[hostile]),
+            run=replace(section, confusion=confusion, samples=samples, commands=[hostile]),
         )
     )
     assert "<img src=x" not in html and html.count("&lt;img src=x") > 10
