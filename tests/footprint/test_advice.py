@@ -18,7 +18,7 @@ from typer.testing import CliRunner
 
 import odenet
 from odenet.cli.converting import convert
-from tests.footprint.measured_ways import MODELS
+from tests.footprint.measure_peaks import MODELS
 
 app = typer.Typer()
 app.command()(convert)
