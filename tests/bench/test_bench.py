@@ -14,14 +14,14 @@ from odenet.cli import benching
 
 pytestmark = pytest.mark.slow
 
-SAME_COMPUTATION = (
+IMPLEMENTATIONS = (
     "plain autograd",
     "torch.utils.checkpoint",
     "by hand",
     "odenet",
     "odenet, half the memory",
 )
-SOME_LIBRARIES = ("plain autograd", "torch.utils.checkpoint", "revlib", "odenet")
+FEW_IMPLEMENTATIONS = ("plain autograd", "torch.utils.checkpoint", "revlib", "odenet")
 
 
 @pytest.fixture
@@ -41,13 +41,13 @@ def command(monkeypatch, tmp_path):
 @pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::UserWarning")  # of other libraries
 def test_the_command_writes_a_table_per_network_and_a_plot(command):
     options = ["--depths", "2,3", "--repeats", "1", "--batch", "2", "--channels", "4"]
-    only = [part for name in SOME_LIBRARIES for part in ("--only", name)]
+    only = [part for name in FEW_IMPLEMENTATIONS for part in ("--only", name)]
     code, folder = command(*options, "--side", "6", "--layers", "6,20", *only)
     assert code == 0
     text = (folder / "RESULTS.md").read_text()
     for network in NETWORKS.values():
         assert network.title in text
-    for name in SOME_LIBRARIES:  # also those that are not installed
+    for name in FEW_IMPLEMENTATIONS:  # also those that are not installed
         assert text.count(f"| {name} |") == len(NETWORKS)
     assert "MiB per step" in text and "tokens/s" in text and "| 20 |" in text
     assert (folder / "time_memory.svg").stat().st_size > 1000
@@ -64,7 +64,7 @@ def test_the_command_writes_a_table_per_network_and_a_plot(command):
 def test_all_compute_the_same_network(network, tmp_path):
     size = Size(2, 12, 6, 3)
     worker.perform(worker.Job("reference", str(tmp_path), network, (size,)))
-    for name in SAME_COMPUTATION:
+    for name in IMPLEMENTATIONS:
         (details,) = worker.perform(worker.Job("details", str(tmp_path), network, (size,), (name,)))
         assert details["error"] < 1e-5
         evaluations = {"plain autograd": 1, "by hand": 2, "odenet": 2}

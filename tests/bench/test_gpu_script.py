@@ -16,13 +16,13 @@ from odenet.training.runs.results import Result
 pytestmark = pytest.mark.slow
 
 QUICK = ["--device", "cpu", "--quick", "--networks", "resnet-32"]
-SOME_LIBRARIES = ("plain autograd", "revlib", "odenet")
+FEW_IMPLEMENTATIONS = ("plain autograd", "revlib", "odenet")
 
 
 @pytest.fixture
 def script(monkeypatch, tmp_path):
     """Runs bench/gpu.py with a function for `gpu.run_module`; its exit code and table."""
-    monkeypatch.setattr(stacks, "EAGER", SOME_LIBRARIES)
+    monkeypatch.setattr(stacks, "EAGER", FEW_IMPLEMENTATIONS)
     monkeypatch.setattr(stacks, "COMPILED", ())
     monkeypatch.setitem(stacks.PRECISIONS, "cpu", ("float32",))
     monkeypatch.setattr(gpu, "MIN_TRAINING_SECONDS", 0)

@@ -39,6 +39,7 @@ def odenet(monkeypatch, capsys, tmp_path):
 
 
 def assert_shown_plainly(text):
+    """Neither a traceback nor a character that a terminal would obey."""
     assert "Traceback" not in text
     assert [char for char in text if not (char.isprintable() or char in "\t\n")] == []
 

@@ -25,7 +25,7 @@ TEXTS = {
 
 @pytest.fixture
 def run(monkeypatch, capsys, tmp_path):
-    """A command on a text, as a user runs it: exit code, output and errors."""
+    """Runs a command on a text in an empty folder: its exit code, output and errors."""
     monkeypatch.chdir(tmp_path)
 
     def run_command(text, command, *options):

@@ -197,6 +197,8 @@ class Block(nn.Module):
 
 
 class UnknownModel(nn.Module):
+    """Calls its layers with further inputs; adds up their side outputs if told to, or stops early."""
+
     def __init__(self, depth=4):
         super().__init__()
         self.layers = nn.ModuleList(Block(6) for _ in range(depth))
@@ -378,7 +380,11 @@ class Rows(Row):
         self.first, self.second = Row(), Row()
 
 
-@pytest.mark.parametrize("copy_model", [copy.deepcopy, lambda x: pickle.loads(pickle.dumps(x))])
+@pytest.mark.parametrize(
+    "copy_model",
+    [copy.deepcopy, lambda x: pickle.loads(pickle.dumps(x))],
+    ids=["deepcopy", "pickle"],
+)
 def test_children_in_a_row_are_a_flow_that_is_copied_and_pickled(copy_model):
     torch.manual_seed(0)
     model, x = Rows().double(), torch.randn(3, 6).double()

@@ -14,7 +14,7 @@ from odenet.runtime import Ramp
 from tests.conversion.oracles import momentum
 
 
-class Named(NamedTuple):
+class NamedResult(NamedTuple):
     value: torch.Tensor
     scores: torch.Tensor | None = None
 
@@ -22,7 +22,7 @@ class Named(NamedTuple):
 RESULT_FORMS = {
     "list": lambda y: [y, y.sum()],
     "tuple": lambda y: (y, None, 3),
-    "named": Named,
+    "named": NamedResult,
     "tensor": lambda y: y,
 }
 

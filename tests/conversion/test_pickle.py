@@ -97,7 +97,11 @@ def test_every_network_that_is_shipped_can_be_pickled(path):
         assert torch.equal(a, b)
 
 
-@pytest.mark.parametrize("copy_object", [lambda x: pickle.loads(pickle.dumps(x)), copy.deepcopy])
+@pytest.mark.parametrize(
+    "copy_object",
+    [lambda x: pickle.loads(pickle.dumps(x)), copy.deepcopy],
+    ids=["pickle", "deepcopy"],
+)
 def test_positive_gains_and_functions_survive(copy_object):
     network = odenet.loads(POSITIVE).network()
     copied_twice = copy_object(copy_object(network))

@@ -32,6 +32,7 @@ def gradients(flow, x, *args, **kwargs):
 
 
 def assert_memory_free_gradients_agree(flow, x, *args, **kwargs):
+    """Compares the gradients of a flow with those that it has with stored activations."""
     stored = copy.deepcopy(flow)
     stored.memory = "stored"
     pairs = zip(
@@ -258,6 +259,7 @@ def test_attention_shares_its_channels_and_maps_of_tokens_their_second_axis():
         lambda: (nn.Tanh(), nn.Tanh()),
         lambda: (nn.Linear(4, 4), nn.Conv1d(4, 4, 1)),
     ],
+    ids=["without a hint", "contradicting"],
 )
 def test_an_axis_that_the_layers_do_not_tell_is_asked_for(pair):
     f, g = pair()

@@ -150,6 +150,7 @@ def call_in_turn(blocks, x):
         lambda stage, x: checkpoint_sequential(stage, 2, x, use_reentrant=False),
         lambda stage, x: checkpoint(call_in_turn, stage, x, use_reentrant=False),
     ],
+    ids=["loop", "index", "children", "Sequential", "checkpoint_sequential", "checkpoint"],
 )
 def test_blocks_that_are_run_one_after_the_other_are_the_flow(model, run):
     stage = convert(model.eval()).layer1
@@ -207,6 +208,7 @@ def test_slices_that_cut_no_flow_are_converted_and_others_are_refused(model):
         lambda stage: (stage.add_module("9", nn.Identity()), stage(feature_maps())),
         lambda stage: (delattr(stage, "1"), stage(feature_maps())),
     ],
+    ids="append insert extend pop delitem add multiply add_module delattr".split(),
 )
 def test_adding_and_removing_blocks_is_refused(model, change):
     with pytest.raises(

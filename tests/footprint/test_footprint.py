@@ -16,13 +16,13 @@ from odenet.footprint.measurement import measure
 from odenet.footprint.step import predict, run_and_measure
 
 SPECS = Path(__file__).parents[2] / "specs"
-SMALL = {
+SMALL_SETTINGS = {
     "hamiltonian": {"n": 2, "w": 64},
     "momentum": {"n": 3},
     "leapfrog": {"n": 2, "w": 64},
     "revnet": {"n": 2},
 }
-DROPOUT = """
+DROPOUT_SPEC = """
 state x
 map   f = conv(3) -> relu -> dropout(0.5) -> conv(3)
 x' = f(x)
@@ -35,24 +35,24 @@ train {
 """
 
 
-@pytest.mark.parametrize("name", SMALL)
+@pytest.mark.parametrize("name", SMALL_SETTINGS)
 def test_the_prediction_is_within_a_tenth_of_what_the_allocator_sees(name):
-    program = odenet.load(SPECS / f"{name}.ode", set=SMALL[name])
+    program = odenet.load(SPECS / f"{name}.ode", set=SMALL_SETTINGS[name])
     for mode in ("reversible", "stored", "checkpoint"):
-        expected = predict(program, 4, mode, "cpu")
+        predicted = predict(program, 4, mode, "cpu")
         measured = run_and_measure(program, 4, mode, "cpu")
-        assert abs(expected.peak - measured.peak) <= 0.1 * measured.peak
+        assert abs(predicted.peak - measured.peak) <= 0.1 * measured.peak
         for part in ("parameters", "gradients", "optimizer", "chain", "outside"):
-            part_measured = getattr(measured, part)
-            assert abs(getattr(expected, part) - part_measured) <= 0.1 * part_measured, part
+            part_measured = getattr(measured, part)  # see `Footprint`
+            assert abs(getattr(predicted, part) - part_measured) <= 0.1 * part_measured, part
 
 
 def test_measuring_in_a_process_of_its_own_gives_the_same():
     spec, mode = SPECS / "digits.ode", "reversible"
     measured = measure(spec, {}, 8, (mode,), "cpu")[mode]
-    expected = predict(odenet.load(spec), 8, mode, "cpu")
-    assert measured.chain == expected.chain
-    assert abs(measured.peak - expected.peak) <= 0.1 * measured.peak
+    predicted = predict(odenet.load(spec), 8, mode, "cpu")
+    assert measured.chain == predicted.chain
+    assert abs(measured.peak - predicted.peak) <= 0.1 * measured.peak
 
 
 def test_the_parts_are_those_that_can_be_counted_by_hand():
@@ -66,7 +66,9 @@ def test_the_parts_are_those_that_can_be_counted_by_hand():
     assert predicted.parameters == predicted.gradients == predicted.optimizer == weights
     assert predicted.peak >= 2 * weights + predicted.chain + predicted.outside
     image = 4 * 3 * 4 * 8 * 8
-    assert image <= predicted.chain <= 4 * image  # the last state, its order in memory, the output
+    assert (
+        image <= predicted.chain <= 4 * image
+    )  # the last state, a copy in another layout, the output
 
 
 def test_stored_activations_grow_with_depth_and_reversed_ones_do_not():
@@ -87,15 +89,17 @@ def test_a_prediction_makes_no_tensors_and_leaves_random_numbers_alone():
 
 
 def test_exact_arithmetic_can_be_predicted_with_its_remainders():
-    program = odenet.loads(DROPOUT.replace("-> dropout(0.5)", "").replace("0.9)", "0.9) exact"))
-    expected = predict(program, 8, "reversible", "cpu")
+    program = odenet.loads(
+        DROPOUT_SPEC.replace("-> dropout(0.5)", "").replace("0.9)", "0.9) exact")
+    )
+    predicted = predict(program, 8, "reversible", "cpu")
     measured = run_and_measure(program, 8, "reversible", "cpu")
-    assert expected.chain == measured.chain > 0
-    assert abs(expected.peak - measured.peak) <= 0.1 * measured.peak
+    assert predicted.chain == measured.chain > 0
+    assert abs(predicted.peak - measured.peak) <= 0.1 * measured.peak
 
 
 def test_the_exact_mode_is_that_of_a_spec_that_says_exact():
-    text = DROPOUT.replace("-> dropout(0.5)", "")
+    text = DROPOUT_SPEC.replace("-> dropout(0.5)", "")
     program, exact = odenet.loads(text), odenet.loads(text.replace("0.9)", "0.9) exact"))
     assert predict(program, 8, "exact", "cpu") == predict(exact, 8, "reversible", "cpu")
     assert (
@@ -104,7 +108,7 @@ def test_the_exact_mode_is_that_of_a_spec_that_says_exact():
 
 
 def test_low_precision_and_dropout_can_be_predicted():
-    program = odenet.loads(DROPOUT)
+    program = odenet.loads(DROPOUT_SPEC)
     predicted = {mode: predict(program, 8, mode, "cpu") for mode in ("reversible", "stored")}
     assert predicted["reversible"].chain < predicted["stored"].chain
     assert predicted["stored"].optimizer >= 2 * predicted["stored"].gradients
@@ -144,7 +148,7 @@ def test_the_prediction_is_printed_before_anything_is_run(monkeypatch, capsys):
         cli.main()
     assert "held by flows" in printed[0] and printed[1:] == ["", ""]
     out = capsys.readouterr().out
-    assert "failed" in out  # what gave nothing is not left out
+    assert "failed" in out  # the modes that were not measured have a line, too
     assert out.startswith("\ndigits: a training step on 2 samples")
 
 
@@ -157,14 +161,14 @@ def test_an_optimizer_in_the_backward_pass_is_predicted(optimizer):
     )
     program = odenet.loads(text)
     ordinary = predict(program, 2, "reversible", "cpu")
-    arguments = program, 2, "reversible", "cpu", True
-    expected, measured = predict(*arguments), run_and_measure(*arguments)
-    assert abs(expected.peak - measured.peak) <= 0.1 * measured.peak
+    arguments = program, 2, "reversible", "cpu", True  # the optimizer in the backward pass
+    predicted, measured = predict(*arguments), run_and_measure(*arguments)
+    assert abs(predicted.peak - measured.peak) <= 0.1 * measured.peak
     for part in ("parameters", "gradients", "optimizer", "chain", "outside"):
-        assert getattr(expected, part) == getattr(measured, part), part
+        assert getattr(predicted, part) == getattr(measured, part), part
     # K1; the convolution of f, its bias, the norm
     bytes_of_step = 4 * (8 * 8 * 9 + 8 * 8 * 9 + 8 + 2 * 8)
-    assert expected.gradients in (bytes_of_step, bytes_of_step - 4 * 8)
+    assert predicted.gradients in (bytes_of_step, bytes_of_step - 4 * 8)
     # each slice of a stacked parameter counts its steps
-    assert 0 <= expected.optimizer - ordinary.optimizer <= 0.01 * ordinary.optimizer
-    assert ordinary.peak - expected.peak > 0.8 * (ordinary.gradients - expected.gradients)
+    assert 0 <= predicted.optimizer - ordinary.optimizer <= 0.01 * ordinary.optimizer
+    assert ordinary.peak - predicted.peak > 0.8 * (ordinary.gradients - predicted.gradients)

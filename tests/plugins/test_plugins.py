@@ -286,11 +286,11 @@ def _table_rows(page, heading):
     return [[cell.strip() for cell in line.strip("|").split(" | ")] for line in lines]
 
 
-SYNONYMS = ROOT / "odenet/model/tables/synonyms.py"  # names of other libraries; none is needed
+SYNONYMS = ROOT / "odenet/model/tables/synonyms.py"  # words of other libraries for rows
 
 
 def test_a_row_needs_the_file_that_contributing_names_for_it():
-    """No module of the compiler but their table compares with the names of rows."""
+    """A row's name is a string in its table alone: no other module of the compiler compares with it."""
     files_of = {kind: files for kind, files, _ in _table_rows("../CONTRIBUTING.md", "what")}
     rows_by_kind = {
         "an activation": BUILTIN_ACTIVATIONS,
@@ -304,7 +304,7 @@ def test_a_row_needs_the_file_that_contributing_names_for_it():
             path
             for package in ("language", "model", "derive", "analyse", "emit", "cli")
             for path in sorted((ROOT / "odenet" / package).rglob("*.py"))
-            # words such as "order" are keys of reports too
+            # of claims only two modules: words such as "order" are keys of reports too
             if path not in (ROOT / table_file, SYNONYMS)
             and (kind != "a claim" or path.name in ("build.py", "claims.py"))
         ]
@@ -338,10 +338,10 @@ def _compared_strings(code):
                     yield child.value
 
 
-def test_the_plugin_of_the_page_works(tmp_path):
+def test_the_plugin_in_the_page_of_the_language_works(tmp_path):
     text = (ROOT / "docs" / "language.md").read_text(encoding="utf-8")
     (code,) = re.findall(r"```python\n(# mine\.py\n.*?)```", text, re.DOTALL)
-    file = tmp_path / "mine_of_the_page.py"
+    file = tmp_path / "plugin_of_the_page.py"
     file.write_text(code, encoding="utf-8")
     with load_plugin(file):
         program = odenet.loads(

@@ -54,7 +54,7 @@ def html(page):
 
 @pytest.fixture(scope="session")
 def run(tmp_path_factory):
-    """A short run of the network."""
+    """The folder of a short run of the network."""
     from rich.console import Console
 
     folder = tmp_path_factory.mktemp("runs")

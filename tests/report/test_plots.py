@@ -18,12 +18,15 @@ from odenet.training.trained_runs.depth_figures import draw_energy, draw_spectru
 
 from .conftest import SPEC
 
-SMALL = SPEC.replace("1, 8, 8", "1, 4, 4").replace("conv(3, 4) -> flow(3)", "conv(3, 2) -> flow(2)")
+SMALL_SPEC = SPEC.replace("1, 8, 8", "1, 4, 4").replace(
+    "conv(3, 4) -> flow(3)", "conv(3, 2) -> flow(2)"
+)
 APP = typer.Typer()
 APP.command()(plotting.plot)
 
 
 def plot(*arguments):
+    """`odenet plot ARGUMENTS`; its output. Errors about the user's input come out as SpecError."""
     result = CliRunner().invoke(APP, [str(a) for a in arguments])
     if isinstance(result.exception, SpecError):
         raise result.exception
@@ -41,7 +44,7 @@ def axes():
 @pytest.fixture
 def spec(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "small.ode").write_text(SMALL)
+    (tmp_path / "small.ode").write_text(SMALL_SPEC)
     return tmp_path / "small.ode"
 
 
@@ -75,7 +78,7 @@ def test_an_energy_is_drawn_from_its_first_value_which_is_named(axes):
     draw_energy(axes, {"a": flow})
     np.testing.assert_allclose(axes.lines[1].get_ydata(), [0, 0.005, 0.01])
     assert legend_labels(axes) == ["E(0) = 20, then +1.00%"]
-    assert axes.get_ylim() == (-0.05, 0.05)  # small is seen to be small
+    assert axes.get_ylim() == (-0.05, 0.05)  # a change of 1 % does not fill the axes
 
 
 def test_energies_that_begin_at_zero_are_drawn_as_they_are(axes):
