@@ -197,7 +197,7 @@ class Block(nn.Module):
 
 
 class UnknownModel(nn.Module):
-    """Calls its layers with further inputs; adds up their side outputs if told to, or stops early."""
+    """Calls its layers with further inputs; may add up their side outputs, or stop early."""
 
     def __init__(self, depth=4):
         super().__init__()

@@ -290,7 +290,7 @@ SYNONYMS = ROOT / "odenet/model/tables/synonyms.py"  # words of other libraries 
 
 
 def test_a_row_needs_the_file_that_contributing_names_for_it():
-    """A row's name is a string in its table alone: no other module of the compiler compares with it."""
+    """No module of the compiler compares strings with the name of a row, but for the row's table."""
     files_of = {kind: files for kind, files, _ in _table_rows("../CONTRIBUTING.md", "what")}
     rows_by_kind = {
         "an activation": BUILTIN_ACTIVATIONS,
