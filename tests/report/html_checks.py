@@ -4,7 +4,7 @@ import re
 from html.parser import HTMLParser
 from xml.etree import ElementTree
 
-VOID = {"meta", "link", "br", "img", "wbr", "hr", "input"}
+VOID_ELEMENTS = {"meta", "link", "br", "img", "wbr", "hr", "input"}
 MAX_BYTES = 2_000_000
 
 
@@ -29,12 +29,12 @@ class Page(HTMLParser):
         self.elements.append((tag, values))
         self.ids += [values["id"]] if "id" in values else []
         self.links += [v for k, v in attributes if k in ("src", "href", "xlink:href", "srcset")]
-        if tag not in VOID:
+        if tag not in VOID_ELEMENTS:
             self.open.append(tag)
 
     def handle_startendtag(self, tag, attributes):
         self.handle_starttag(tag, attributes)
-        if tag not in VOID:
+        if tag not in VOID_ELEMENTS:
             self.open.pop()
 
     def handle_endtag(self, tag):

@@ -24,6 +24,7 @@ SPEC_NAMES = ["dissipative", "lista", "neural_ode", "transformer", "moons_densit
 
 
 def text_of(html):
+    """The text of a page, without its tags."""
     return re.sub(r"<[^>]+>", " ", html)
 
 
@@ -99,7 +100,7 @@ def test_the_dots_are_the_eigenvalues_of_the_whole_jacobian(program, monkeypatch
             return torch.cat([y_rate.flatten(), z_rate.flatten()])
 
         flat = torch.cat([y.flatten(), z.flatten()])
-        if step != 1:
+        if step != 1:  # the page draws the first and the last step
             jacobian = torch.autograd.functional.jacobian(rates, flat)
             expected.append(np.linalg.eigvals(jacobian.numpy()) / 8)
         y, z = flat.view(2, 1, 2, 8, 8)
