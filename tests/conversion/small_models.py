@@ -132,6 +132,8 @@ def use_momentum(model: nn.Module, gamma: float) -> None:
 
 
 def _momentum_forward(forward, velocities: list, is_first: bool, gamma: float):
+    """A momentum step by the `forward` of a block; all blocks of a run share the velocities."""
+
     def step(x, *args, **kwargs):
         result = forward(x, *args, **kwargs)
         y = result[0] if isinstance(result, tuple) else result

@@ -28,7 +28,10 @@ CHANGING_SIDE_OUTPUTS = {
 
 
 class Layer(nn.Module):
-    """x + f(x, side), and a side output; `give` makes both the result of the call."""
+    """x + f(x, side), and a side output; `give` makes both the result of the call.
+
+    Side outputs are made of the parameter `table`; the buffer `count` counts the calls.
+    """
 
     def __init__(self, index, give):
         super().__init__()
