@@ -47,13 +47,13 @@ def test_a_second_call_trains_nothing_and_writes_the_same(ablation, tmp_path, mo
 
 
 def test_the_interval_holds_what_it_says_and_a_failure_does_not_move_it(ablation):
-    draw = torch.Generator().manual_seed(0)
-    values = torch.randn(4000, 3, generator=draw).tolist()
+    generator = torch.Generator().manual_seed(0)
+    values = torch.randn(4000, 3, generator=generator).tolist()
     cases = {str(i): [{"accuracy": v} for v in row] for i, row in enumerate(values)}
     width = ablation.half_width(cases)
     means = torch.tensor(values).mean(1)
-    inside = ((means[::2] - means[1::2]).abs() < width).float().mean()
-    assert 0.93 < inside < 0.97
+    coverage = ((means[::2] - means[1::2]).abs() < width).float().mean()
+    assert 0.93 < coverage < 0.97
     cases["0"] = [{"accuracy": v} for v in (-1e6, 0, 1e6)]
     assert ablation.half_width(cases) == pytest.approx(width, rel=1e-2)
 
