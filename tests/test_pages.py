@@ -35,7 +35,7 @@ TEXTS = {page: (ROOT / page).read_text(encoding="utf-8") for page in PAGES}
 # What is shown and does not run here, by a line of it, with what it takes.
 NOT_RUN = {
     "torch.onnx.export(network": "ten seconds; tests/runtime/test_export.py",
-    "transformers.GPT2Config(": "seconds of imports; tests/conversion/test_any_model.py",
+    "transformers.GPT2Config(": "seconds of imports; tests/conversion/test_library_models.py",
     "flow = torch.cuda.make_graphed_callables(": "a GPU",
     "from timm.models import register_model": "timm; tests/training/test_existing.py",
     'run = odenet.load_run("runs/moons_density-1")': "a run; tests/training/test_likelihood.py",
