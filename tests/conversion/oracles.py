@@ -1,6 +1,7 @@
 """The oracles of conversion: the papers' iterations over residual blocks, on plain autograd.
 
-Each takes blocks that compute x + f(x) and the initial x, and gives the last x.
+Each iteration takes blocks that compute x + f(x) and the initial x, and gives the last x.
+`assert_all_close` compares with them.
 """
 
 import torch
