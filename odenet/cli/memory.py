@@ -73,9 +73,7 @@ def memory(
     title = f"{program.name}: a training step on {samples} samples, {device}"
     if update_in_backward:
         title += ", the optimizer in the backward pass"
-    predictions = {
-        mode: predict(program, samples, mode, device, update_in_backward) for mode in modes
-    }
+    predictions = {m: predict(program, samples, m, device, update_in_backward) for m in modes}
     if not json_:  # now, since running a step of a large network takes a while
         show_footprints(title, predictions, {}, Console())
     measurements = {}
@@ -85,9 +83,7 @@ def memory(
             footprints = measure(spec, settings, samples, [mode], device, update_in_backward)
             measurements[mode] = footprints.get(mode)
     if json_:
-        rows: dict[str, dict[str, Any]] = {
-            mode: {"predicted": asdict(predictions[mode])} for mode in modes
-        }
+        rows: dict[str, Any] = {mode: {"predicted": asdict(predictions[mode])} for mode in modes}
         for mode, footprint in measurements.items():  # None where the run failed
             rows[mode]["measured"] = asdict(footprint) if footprint else "failed"
         write(to_json({"batch": samples, "device": device, "modes": rows}))

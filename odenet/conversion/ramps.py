@@ -106,9 +106,7 @@ class Ramps:
         """The least number of optimizer steps after which the ramps are where they are now."""
         pairs = list(zip(self._moving, self._lengths, strict=True))
         count = max(math.ceil(moving.thousandths * length / DIVISIONS) for moving, length in pairs)
-        if any(
-            moving.thousandths > moving.in_thousandths(count / length) for moving, length in pairs
-        ):
+        if any(m.thousandths > m.in_thousandths(count / length) for m, length in pairs):
             count += 1  # the division above rounds
         for moving, length in pairs:
             if moving.thousandths != (expected := moving.in_thousandths(count / length)):

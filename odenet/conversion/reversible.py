@@ -88,18 +88,14 @@ def reversible(
     if not by_step:
         raise ValueError("a flow needs at least one block")
     for modules in by_step:
-        if len(modules) != len(maps) or not all(
-            isinstance(module, nn.Module) for module in modules
-        ):
+        if len(modules) != len(maps) or not all(isinstance(m, nn.Module) for m in modules):
             wanted = "one module" if len(maps) == 1 else f"a pair of modules ({', '.join(maps)})"
             raise ValueError(f"{name} takes {wanted} per step, not {modules!r}")
     if dim is not None and len(maps) == 1:
         raise ValueError(f"{name} does not split its input, so that it takes no dim")
     flow = new_flow(len(by_step), ConversionSettings(chosen, residual, v0, constants, exact))
     warn_if_not_reversible(flow, "the flow")
-    flow.dim = (
-        channel_axis(module for modules in by_step for module in modules) if dim is None else dim
-    )
+    flow.dim = channel_axis(m for modules in by_step for m in modules) if dim is None else dim
     return flow.set_modules(dict(zip(maps, zip(*by_step, strict=True), strict=True)))
 
 

@@ -50,9 +50,7 @@ class ChosenScheme:
             ValueError: if the scheme has no such constant, one is given twice, or one is missing.
         """
         scheme, step_sizes = self.scheme, ("h", "T") if self.scheme.uses_step_size else ()
-        defaults = {
-            n: default for n, default in scheme.constants if n not in scheme.implied_constants
-        }
+        defaults = {n: value for n, value in scheme.constants if n not in scheme.implied_constants}
         accepted = [*defaults, *step_sizes]
         merged: dict[str, Any] = {}
         for spelling, value in given.items():

@@ -72,10 +72,8 @@ def completions(document: Document, line: int, column: int) -> list[Proposal]:
     if statement in ("net", "map", "->") or "->" in prefix or "map" in prefix.split()[:2]:
         maps = [m.name.spelling for m in document.file.statements_of(tree.Map)]
         first_layers = BEGINNINGS if statement == "net" and "->" not in prefix else ()
-        return [
-            *_proposals("layer", (*first_layers, *ALL_LAYERS.forms, "residual")),
-            *_proposals("name", maps),
-        ]
+        layers = (*first_layers, *ALL_LAYERS.forms, "residual")
+        return [*_proposals("layer", layers), *_proposals("name", maps)]
     if "=" in prefix or statement == "output":
         return [*_proposals("name", names), *_proposals("activation", ACTIVATIONS)]
     return []

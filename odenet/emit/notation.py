@@ -39,7 +39,5 @@ def discretisation(model: Model) -> str:
     """The scheme with its constants: `verlet, h = 0.1`."""
     chosen = model.discretisation
     spellings = model.scheme.spellings
-    constants = [
-        f"{spellings.get(k, k)} = {value}" for k, value in chosen.displayed_constants.items()
-    ]
+    constants = [f"{spellings.get(k, k)} = {v}" for k, v in chosen.displayed_constants.items()]
     return ", ".join([model.scheme.name, *constants])

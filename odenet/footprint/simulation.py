@@ -134,9 +134,7 @@ def checkpoint_modules(model: nn.Module, paths: Iterable[str]) -> None:
             config.use_cache = False
     for path in paths:
         module = model.get_submodule(path)
-        forward: Any = partial(
-            checkpoint, module.forward, use_reentrant=False, preserve_rng_state=False
-        )
+        forward = partial(checkpoint, module.forward, use_reentrant=False, preserve_rng_state=False)
         module.forward = forward
 
 

@@ -28,6 +28,8 @@ GRID_POINTS = 161  # of the complex plane in each direction; odd, so that the ax
 SMALL_SHARE = 0.3  # of half the panel; if all eigenvalues are within it, a second panel zooms in
 LARGEST_LIMIT = 40.0  # stability limits of hλ beyond this do not enlarge the panel
 
+Points = Mapping[str, np.ndarray]  # series of complex numbers, by the names of the legend
+
 
 @dataclass(frozen=True)
 class Panel:
@@ -77,9 +79,7 @@ class Figure:
     caption: str
 
 
-def stability_figure(
-    tested: EquationStability, points: Mapping[str, np.ndarray], weights: str
-) -> Figure:
+def stability_figure(tested: EquationStability, points: Points, weights: str) -> Figure:
     """The region of stability in the complex plane of hλ, with the hλ of some weights as dots.
 
     Args:
@@ -111,9 +111,7 @@ def stability_figure(
     )
 
 
-def _draw_view(
-    axes: Axes, tested: EquationStability, points: Mapping[str, np.ndarray], extent: float
-) -> None:
+def _draw_view(axes: Axes, tested: EquationStability, points: Points, extent: float) -> None:
     """Draw the region and the points, in a square of twice `extent` around 0."""
     _draw_region(axes, tested, extent)
     for (name, values), colour in zip(points.items(), cycle(COLOURS), strict=False):
@@ -172,9 +170,7 @@ def norms_figure(flows: Mapping[str, DepthProfile], subject: str) -> Figure:
 
 def energy_figure(flows: Mapping[str, DepthProfile], subject: str) -> Figure | None:
     """The energy by step; None if no energy is certified; arguments as of `depth_figure`."""
-    changes = [
-        f"{energy_change(flow.energies)} in {name}" for name, flow in flows.items() if flow.energies
-    ]
+    changes = [f"{energy_change(f.energies)} in {name}" for name, f in flows.items() if f.energies]
     if not changes:
         return None
     change = ", ".join(changes)

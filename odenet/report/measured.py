@@ -75,9 +75,7 @@ def measure_flows(network: nn.Module, inputs: Tensor, subject: str) -> FlowMeasu
     flows = {f"layer {name}": flow for name, flow in measurements.items() if flow is not None}
     if len(flows) == 1:
         flows = {"the flow": next(iter(flows.values()))}
-    is_finite = all(
-        np.isfinite([*flow.state_norms, *flow.change_norms]).all() for flow in flows.values()
-    )
+    is_finite = all(np.isfinite([*f.state_norms, *f.change_norms]).all() for f in flows.values())
     if not flows or not is_finite:
         reason = "the states are not finite" if flows else "its steps are adaptive"
         return FlowMeasurements({}, subject, f"nothing was measured on {subject}: {reason}")

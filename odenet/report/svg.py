@@ -70,6 +70,4 @@ def _embedded(svg: str, name: str, alt: str) -> str:
     svg = svg.replace(_TEXT, "currentColor").replace(_LINES, "var(--lines)")
     svg = re.sub(r"font: ([\d.]+)px [^;\"]*", r"font-size: \1px", svg)
     new_tag = rf'<svg role="img" aria-label="{escape(alt)}" \1>'
-    return re.sub(
-        r"<svg [^>]*?(viewBox=\"[^\"]*\")[^>]*>", lambda m: m.expand(new_tag), svg, count=1
-    )
+    return re.sub(r'<svg [^>]*?(viewBox="[^"]*")[^>]*>', lambda m: m.expand(new_tag), svg, count=1)

@@ -35,9 +35,7 @@ def kernel_reordering(x: Tensor) -> Callable[[Tensor], Tensor]:
     if x.device.type != "cuda" or x.ndim not in _FORMATS or x.stride(1) != 1:
         return lambda stack: stack
     axes = 1 + x.ndim  # the step, channels out and in, the kernel's own
-    return lambda stack: (
-        stack.movedim(2, -1).contiguous().movedim(-1, 2) if stack.ndim == axes else stack
-    )
+    return lambda x: x.movedim(2, -1).contiguous().movedim(-1, 2) if x.ndim == axes else x
 
 
 def in_token_order(x: Tensor) -> Tensor:

@@ -107,9 +107,7 @@ def graph_nodes(values: Iterable[Tensor], stop: Iterable[Any] = ()) -> list[Any]
         stop: nodes that are left out, with all that only they depend on.
     """
     seen = {None, *stop}
-    nodes: list[Any] = [
-        n for n in dict.fromkeys(value.grad_fn for value in values) if n not in seen
-    ]
+    nodes: list[Any] = [n for n in dict.fromkeys(v.grad_fn for v in values) if n not in seen]
     seen.update(nodes)
     for node in nodes:  # the list grows meanwhile
         for following, _ in node.next_functions:
