@@ -27,7 +27,7 @@ import odenet
 from odenet.footprint.allocator import Peak
 from odenet.model.reading.presets import preset
 from odenet.runtime import Flow
-from odenet.runtime.layers.head import head_input, next_token_loss
+from odenet.runtime.layer_modules.head import head_input, next_token_loss
 
 ROOT = Path(__file__).parents[1]
 # Variants of a model: the ending of its file name, and its memory mode. The others are compared

@@ -8,7 +8,7 @@ from torch import nn
 from torch.nn.modules.batchnorm import _NormBase
 from torch.nn.modules.conv import _ConvNd
 
-from odenet.runtime.layers.tokens import Tokens
+from odenet.runtime.layer_modules.tokens import Tokens
 
 _CHANNELS_LAST = (
     nn.Linear,

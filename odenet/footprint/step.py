@@ -16,7 +16,7 @@ from odenet.footprint.allocator import Peak
 from odenet.footprint.ledger import MemoryLedger, fake_tensors
 from odenet.model.typed.program import scores_tokens
 from odenet.runtime.flow import Flow
-from odenet.runtime.layers.head import head_input, next_token_loss
+from odenet.runtime.layer_modules.head import head_input, next_token_loss
 from odenet.runtime.optimizer_in_backward import OptimizerInBackward
 from odenet.runtime.passes.flow_weights import FlowWeights
 from odenet.training.flows import flows

@@ -1,11 +1,18 @@
 """What generated modules import: operators, parameters, flows and their reversible backward."""
 
 from odenet.runtime.flow import Flow
-from odenet.runtime.layers.feature_maps import Elementwise, Mean, Residual, Shortcut, Squeeze, Widen
-from odenet.runtime.layers.head import Head, TiedHead
-from odenet.runtime.layers.python_modules import given_layers
-from odenet.runtime.layers.skips import Join, Keep, WithSkips
-from odenet.runtime.layers.tokens import Attention, Embed, Position, SwiGLU, Tokens
+from odenet.runtime.layer_modules.feature_maps import (
+    Elementwise,
+    Mean,
+    Residual,
+    Shortcut,
+    Squeeze,
+    Widen,
+)
+from odenet.runtime.layer_modules.head import Head, TiedHead
+from odenet.runtime.layer_modules.python_modules import given_layers
+from odenet.runtime.layer_modules.skips import Join, Keep, WithSkips
+from odenet.runtime.layer_modules.tokens import Attention, Embed, Position, SwiGLU, Tokens
 from odenet.runtime.learned.constant_kinds import Geometric, Learned, Ramp, Uniform, per_step
 from odenet.runtime.learned.constants import exponential
 from odenet.runtime.learned.knots import Knotted

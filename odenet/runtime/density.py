@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from torch import Tensor, nn
 
 from odenet.runtime.flow import Flow
-from odenet.runtime.layers.feature_maps import Squeeze
+from odenet.runtime.layer_modules.feature_maps import Squeeze
 
 LOG_TWO_PI = math.log(2 * math.pi)
 

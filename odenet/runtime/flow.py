@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from odenet.runtime.backward_mode import BackwardMode
 from odenet.runtime.bounds import OperatorBounds
 from odenet.runtime.drift import LastDrift
-from odenet.runtime.layers.tokens import reads_tokens
+from odenet.runtime.layer_modules.tokens import reads_tokens
 from odenet.runtime.learned.knots import Knotted
 from odenet.runtime.learned.slices import restacked_attributes, sliced_attributes
 from odenet.runtime.memory import run_all_steps, run_plain_steps

@@ -12,7 +12,7 @@ from typing import ClassVar
 from torch import Tensor, nn
 
 from odenet.runtime.flow import Flow
-from odenet.runtime.layers.feature_maps import Shortcut, SkipKind
+from odenet.runtime.layer_modules.feature_maps import Shortcut, SkipKind
 from odenet.runtime.passes.equations import State
 from odenet.runtime.passes.shear import state_like
 from odenet.runtime.refinement import refined, with_half_the_step

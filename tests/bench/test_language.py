@@ -3,7 +3,7 @@
 import torch
 
 from bench.language import ROOT, TrainedModel
-from odenet.runtime.layers.head import head_input, next_token_loss
+from odenet.runtime.layer_modules.head import head_input, next_token_loss
 
 
 def test_every_way_to_hold_activations_gives_the_same_gradients():

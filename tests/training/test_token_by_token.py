@@ -6,7 +6,7 @@ import pytest
 import torch
 
 import odenet
-from odenet.runtime.layers.kv_cache import KeyValueCache
+from odenet.runtime.layer_modules.kv_cache import KeyValueCache
 from odenet.training.trained_runs.text_sampling import sample_tokens
 from odenet.training.trained_runs.token_by_token import token_by_token_obstacle
 

@@ -6,7 +6,7 @@ from typing import Any
 from torch import Tensor, nn
 from torchmetrics import Metric
 
-from odenet.runtime.layers.head import head_input, next_token_loss
+from odenet.runtime.layer_modules.head import head_input, next_token_loss
 from odenet.training.learning.losses import Objective
 
 

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from odenet.compiler import Program
 from odenet.model.typed.program import scores_tokens
-from odenet.runtime.layers.kv_cache import KeyValueCache
+from odenet.runtime.layer_modules.kv_cache import KeyValueCache
 from odenet.training.data.text import TextCodec
 from odenet.training.errors import NotPossible
 from odenet.training.run_folder.records import RunFolder

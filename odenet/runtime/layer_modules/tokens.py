@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 if TYPE_CHECKING:
-    from odenet.runtime.layers.kv_cache import KeyValueCache
+    from odenet.runtime.layer_modules.kv_cache import KeyValueCache
 
 INITIAL_STD = 0.02  # of the embeddings of tokens and positions
 

@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-from odenet.runtime.layers.skips import run_layers
+from odenet.runtime.layer_modules.skips import run_layers
 
 MIN_SCORES = 2**18  # held at a time even if a batch is small: 1 MiB in single precision
 

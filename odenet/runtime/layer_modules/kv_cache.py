@@ -10,8 +10,8 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor, nn
 
-from odenet.runtime.layers.skips import run_layers
-from odenet.runtime.layers.tokens import Attention, Position
+from odenet.runtime.layer_modules.skips import run_layers
+from odenet.runtime.layer_modules.tokens import Attention, Position
 
 
 class KeyValueCache:
