@@ -25,7 +25,7 @@ QUICK = (  # a file of each stage
     "tests/emit/test_forms.py",
     "tests/derive/test_symmetry.py",
     "tests/runtime/test_chain.py",
-    "tests/training/test_kept.py",
+    "tests/training/test_run_folder.py",
     "tests/test_files.py",
 )
 

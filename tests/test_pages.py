@@ -37,12 +37,12 @@ NOT_RUN = {
     "torch.onnx.export(network": "ten seconds; tests/runtime/test_export.py",
     "transformers.GPT2Config(": "seconds of imports; tests/conversion/test_library_models.py",
     "flow = torch.cuda.make_graphed_callables(": "a GPU",
-    "from timm.models import register_model": "timm; tests/training/test_existing.py",
+    "from timm.models import register_model": "timm; tests/training/test_existing_networks.py",
     'run = odenet.load_run("runs/moons_density-1")': "a run; tests/training/test_likelihood.py",
     'run = odenet.load_run("runs/bytes-1")': "a run; tests/training/test_text.py",
-    'run = odenet.load_run("runs/digits-1")': "a run; tests/training/test_trained.py",
+    'run = odenet.load_run("runs/digits-1")': "a run; tests/training/test_trained_run.py",
     'result = odenet.train("specs/digits.ode"': "a training; tests/training/test_run.py",
-    'torch.export.load("oscillator.pt2")': "a trained network; tests/training/test_trained.py",
+    'torch.export.load("oscillator.pt2")': "a trained network; tests/training/test_trained_run.py",
 }
 DOWNLOADS = {'weights="DEFAULT"': "weights=None"}  # the same network without its trained weights
 # Commands that answer in a second; of the others it is checked that they take what is shown.

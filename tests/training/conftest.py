@@ -3,7 +3,7 @@ import torch
 
 import odenet
 
-from . import stub
+from . import stub_program
 
 
 @pytest.fixture(autouse=True)
@@ -18,8 +18,8 @@ def one_thread():
 @pytest.fixture
 def stub_spec(monkeypatch, tmp_path):
     """A spec whose program is the stub, in an empty working directory."""
-    monkeypatch.setitem(vars(odenet), "load", stub.load)
+    monkeypatch.setitem(vars(odenet), "load", stub_program.load)
     monkeypatch.chdir(tmp_path)
     spec = tmp_path / "stub.ode"
-    spec.write_text(stub.SPEC)
+    spec.write_text(stub_program.SPEC)
     return spec

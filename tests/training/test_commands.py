@@ -271,11 +271,11 @@ import odenet
 import torch
 from odenet.training.runs import run
 from odenet.training.run_folder.records import Options
-from tests.training import stub
+from tests.training import stub_program
 
 torch.set_num_threads(1)
 torch.nn.BatchNorm2d = torch.nn.Dropout = torch.nn.Identity
-vars(odenet)["load"] = stub.load
+vars(odenet)["load"] = stub_program.load
 run.train("stub.ode", {SETTINGS}, Options(devices=2, strategy="ddp"), out="two")
 """
 

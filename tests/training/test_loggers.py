@@ -11,7 +11,7 @@ from odenet.training.run_folder.records import LOGGERS, Options
 from odenet.training.runs import run
 from odenet.training.schema import Mismatch
 
-from .runs import rows
+from .train_and_compare import rows
 
 
 def train(spec, logger, out="run"):

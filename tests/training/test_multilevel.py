@@ -16,14 +16,14 @@ from odenet.training.run_folder.checkpoints import read_checkpoint
 from odenet.training.run_folder.records import RunFolder
 from odenet.training.runs import evaluation, run
 
-from . import stub
+from . import stub_program
 
 
 def trained(optimizer="adamw"):
     """A task with an optimizer that has taken steps."""
     torch.manual_seed(0)
     recipe = Recipe(optimizer=OPTIMIZERS.default(optimizer, decay=0.1))
-    task = Task(stub.Network(10), recipe, LabelInfo(10))
+    task = Task(stub_program.Network(10), recipe, LabelInfo(10))
     stepper = build_optimizer(task.network, recipe.optimizer)
     for _ in range(2):
         task(torch.randn(8, 1, 8, 8)).square().mean().backward()
@@ -86,7 +86,7 @@ def test_the_optimizer_holds_the_refined_parameters_as_a_new_one_would():
 
 
 def test_a_network_that_is_nothing_but_a_flow_is_refined():
-    task = Task(stub.MomentumFlow(4, 2), Recipe(), LabelInfo(4))
+    task = Task(stub_program.MomentumFlow(4, 2), Recipe(), LabelInfo(4))
     refine_network(task)
     assert flows(task)["network"].steps == 4
 
@@ -109,7 +109,7 @@ def test_the_best_epoch_may_lie_before_a_level(stub_spec):
 
 
 def test_a_flow_without_a_step_size_cannot_be_refined():
-    network = nn.Sequential(stub.MomentumFlow(4, 2))
+    network = nn.Sequential(stub_program.MomentumFlow(4, 2))
     del network[0].h
     with pytest.raises(TrainingError, match="no step size"):
         refine_network(network)

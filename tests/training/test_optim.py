@@ -15,7 +15,7 @@ from odenet.training.learning.optim import (
     with_whole_epochs,
 )
 
-from . import stub
+from . import stub_program
 
 STEPS = 7  # in an epoch
 
@@ -112,7 +112,7 @@ def test_levels_after_the_last_epoch_start_no_cycle():
     ],
 )
 def test_every_optimizer_is_torchs(call, kind):
-    optimizer = build_optimizer(stub.Network(10), call)
+    optimizer = build_optimizer(stub_program.Network(10), call)
     assert type(optimizer) is kind
     assert optimizer.param_groups[0]["weight_decay"] == call["decay"]
     assert optimizer.param_groups[0]["lr"] == call["lr"]
@@ -124,7 +124,7 @@ def names_of(network, group):
 
 
 def test_biases_and_norms_do_not_decay():
-    network = stub.Network(10)
+    network = stub_program.Network(10)
     decaying, others = decay_groups(network, OPTIMIZERS.default("sgd", decay=0.1))
     assert names_of(network, decaying) == {
         "stem.weight", "head.weight", "flow1.K", "flow1.G", "flow1.f.0.1.weight",
@@ -141,6 +141,6 @@ def test_a_norm_with_a_positive_gain_does_not_decay():
 
 
 def test_everything_decays_when_asked():
-    network = stub.Network(10)
+    network = stub_program.Network(10)
     _, others = decay_groups(network, OPTIMIZERS.default("sgd", decay=0.1, decay_on="all"))
     assert others["params"] == []

@@ -16,7 +16,7 @@ from odenet.training.run_folder.records import RunFolder
 from odenet.training.runs import evaluation, run
 
 from . import specs
-from .runs import assert_same_run, rows, train, weights
+from .train_and_compare import assert_same_run, rows, train, weights
 
 
 class StopAt:

@@ -20,8 +20,8 @@ from odenet.training.run_folder.records import Options, RunFolder
 from odenet.training.runs import evaluation, run
 from odenet.training.runs.results import show_result, time_saved
 
-from . import stub
-from .runs import assert_same_run, rows, train, weights
+from . import stub_program
+from .train_and_compare import assert_same_run, rows, train, weights
 
 ROOT = Path(__file__).parents[2]
 
@@ -29,7 +29,7 @@ ROOT = Path(__file__).parents[2]
 def test_a_run_leaves_everything_that_reproduces_it(stub_spec):
     result = train(stub_spec, epochs=2)
     folder = RunFolder(Path("run"))
-    assert folder.spec.read_text() == stub.SPEC
+    assert folder.spec.read_text() == stub_program.SPEC
     assert folder.module.read_text() == "# the generated module\n"
     assert folder.certificate.read_text() == "spectrum open: it was not looked at\n"
     assert (folder.path / "certificate.json").read_text() == "{}\n"
@@ -116,7 +116,7 @@ def test_a_loss_that_is_no_number_ends_the_run_with_advice(stub_spec):
 
 def test_gradients_are_clipped(stub_spec):
     torch.manual_seed(0)
-    start = {k: v.clone() for k, v in stub.Network(10).state_dict().items()}
+    start = {k: v.clone() for k, v in stub_program.Network(10).state_dict().items()}
     train(
         stub_spec, epochs=1, clip=1e-6, optimizer="sgd(1, momentum = 0)", schedule="constant",
     )  # fmt: skip
@@ -125,7 +125,7 @@ def test_gradients_are_clipped(stub_spec):
 
 
 def test_the_penalties_are_the_papers(stub_spec):
-    network = stub.Network(10)
+    network = stub_program.Network(10)
     task = Task(network, Recipe(smooth=0.5), LabelInfo(10))
     flow = network.flow1
     expected = 0.5 * flow.h * ((flow.K[1] - flow.K[0]) / flow.h).square().sum()
@@ -219,7 +219,7 @@ def test_memory_that_the_flow_cannot_have_is_a_plain_error(stub_spec):
 
 
 def test_a_spec_without_data_says_how_to_give_some(stub_spec):
-    stub_spec.write_text(stub.SPEC.partition("train {")[0])
+    stub_spec.write_text(stub_program.SPEC.partition("train {")[0])
     with pytest.raises(TrainingError) as caught:
         train(stub_spec)
     assert "--data" in caught.value.help
@@ -237,6 +237,6 @@ def test_the_time_that_levels_save_is_measured_by_the_last_level():
 def test_a_network_of_another_width_than_the_classes_is_refused(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     spec = tmp_path / "seven.ode"
-    spec.write_text(stub.SPEC.replace("dense(10)", "dense(7) -> relu"))
+    spec.write_text(stub_program.SPEC.replace("dense(10)", "dense(7) -> relu"))
     with pytest.raises(SpecError, match=r"takes \(10\) of a sample.* gives \(7\)"):
         train(spec)

@@ -16,7 +16,7 @@ from odenet.training.run_folder.records import RunFolder
 from odenet.training.runs import run
 from odenet.training.runs.run_lock import LOCK, hold_lock, new_run_folder
 
-from .runs import assert_same_run, train
+from .train_and_compare import assert_same_run, train
 
 QUIET = Console(quiet=True)
 CLAIM = """

@@ -15,8 +15,8 @@ from odenet.training.learning.task import Task
 from odenet.training.run_folder.records import Options, RunFolder
 from odenet.training.sweeps import sweep_workers, sweeps
 
-from .runs import assert_same_run
 from .test_commands import odenet as command
+from .train_and_compare import assert_same_run
 
 GRID = "batch=32,64 lr=1e-3,1e-2"
 TWO = "lr=1e-3,1e-2"

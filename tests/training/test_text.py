@@ -22,7 +22,7 @@ from odenet.training.learning.next_token import NextToken
 from odenet.training.run_folder.records import RunFolder
 from odenet.training.trained_runs.exporting import export_run
 from odenet.training.trained_runs.text_sampling import sample_token
-from tests.training.runs import assert_same_run
+from tests.training.train_and_compare import assert_same_run
 
 SPEC = """\
 state Y, Z

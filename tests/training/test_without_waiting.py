@@ -19,8 +19,8 @@ from odenet.training.learning.optim import build_optimizer
 from odenet.training.learning.task import Task
 from tests.waiting import Copies
 
-from . import stub
-from .runs import train
+from . import stub_program
+from .train_and_compare import train
 
 META = torch.device("meta")
 
@@ -37,7 +37,7 @@ def averaging(task, device):
 def test_a_step_with_scores_penalty_and_average_waits_for_nothing(name):
     recipe = Recipe(smooth=1e-3, label_smoothing=0.1, ema=0.9)
     with META:
-        task = Task(stub.Network(10), recipe, LabelInfo(10))
+        task = Task(stub_program.Network(10), recipe, LabelInfo(10))
         batch = torch.randn(4, 1, 8, 8), torch.zeros(4, dtype=torch.long)
     optimizer = build_optimizer(task.network, OPTIMIZERS.default(name, lr=0.1))
     average = averaging(task, META)
@@ -77,13 +77,13 @@ def test_batches_on_a_gpu_have_their_channels_innermost(monkeypatch):
 
 
 def test_an_average_is_where_the_weights_are_going_to_be():
-    average = averaging(Task(stub.Network(10), Recipe(), LabelInfo(10)), META)
+    average = averaging(Task(stub_program.Network(10), Recipe(), LabelInfo(10)), META)
     assert all(p.is_meta for p in average.average.parameters())
 
 
 def test_the_average_is_torchs_bit_for_bit():
     torch.manual_seed(0)
-    task = Task(stub.Network(10), Recipe(), LabelInfo(10))
+    task = Task(stub_program.Network(10), Recipe(), LabelInfo(10))
     mine = averaging(task, torch.device("cpu"))
     theirs = AveragedModel(task, multi_avg_fn=get_ema_multi_avg_fn(0.9), use_buffers=True)
     for _ in range(4):
@@ -145,13 +145,13 @@ def test_tf32_holds_while_a_run_trains_and_no_longer(stub_spec, monkeypatch):
         return torch.get_float32_matmul_precision(), torch.backends.cudnn.allow_tf32
 
     monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", False)
-    seen, forward = set(), stub.Network.forward
+    seen, forward = set(), stub_program.Network.forward
 
     def watched(self, x):
         seen.add(setting())
         return forward(self, x)
 
-    monkeypatch.setattr(stub.Network, "forward", watched)
+    monkeypatch.setattr(stub_program.Network, "forward", watched)
     train(stub_spec, epochs=1, precision="tf32", fraction=0.1)
     assert seen == {("high", True)}
     assert setting() == ("highest", False)

@@ -14,9 +14,9 @@ from odenet.training.learning.task import Task
 from odenet.training.run_folder.records import Options, RunFolder
 from odenet.training.runs import run
 
-from . import stub
-from .runs import rows, train, weights
-from .test_guard import WILD
+from . import stub_program
+from .test_stability_guard import WILD
+from .train_and_compare import rows, train, weights
 
 STEPS = 5  # of an epoch of the stub
 NAN = float("nan")
@@ -102,7 +102,7 @@ def test_steps_that_are_skipped_change_nothing(stub_spec, monkeypatch, capsys):
     settings = {"on_nan": "skip", "epochs": 1, "optimizer": "adamw(0.01, decay = 0.1)"}
     run.train(stub_spec, settings, out="run", console=Console(width=200))
     torch.manual_seed(0)
-    for name, tensor in stub.Network(10).state_dict().items():
+    for name, tensor in stub_program.Network(10).state_dict().items():
         assert torch.equal(weights("run")[f"network.{name}"], tensor), name
     assert capsys.readouterr().out.count("left out") == 2
 

@@ -1,6 +1,6 @@
 """Kills trainings at random, resumes them, and compares what comes out with runs left alone.
 
-    python -m tests.training.crashes --kills 50
+    python -m tests.training.kill_and_resume --kills 50
 
 Half of the kills come at a random moment, half at a random operation on a file, before or after it.
 A run may be killed several times before it ends. What a run leaves has to be, bit for bit, what
@@ -134,7 +134,7 @@ class Process:
         log = os.open(_log(run), os.O_WRONLY | os.O_CREAT | os.O_APPEND)
         job = (scenario.job, str(run), at)
         if scenario.processes > 1:
-            command = [sys.executable, "-m", "tests.training.crashes"]
+            command = [sys.executable, "-m", "tests.training.kill_and_resume"]
             more = {
                 "ODENET_CRASH": json.dumps(job),
                 "PYTHONPATH": str(ROOT),

@@ -21,8 +21,8 @@ from odenet.training.learning.losses import objective_of
 from odenet.training.runs import run
 
 from . import specs
-from .runs import assert_same_run, train
 from .test_resume import StopAt
+from .train_and_compare import assert_same_run, train
 
 JITTER = Call(
     "color_jitter", (), {"brightness": 0.4, "contrast": 0.4, "saturation": 0.4, "hue": 0.1}

@@ -15,7 +15,7 @@ from odenet.training.runs.results import show_result
 from odenet.training.runs.run import resume
 
 from . import specs
-from .runs import train
+from .train_and_compare import train
 
 
 @pytest.fixture

@@ -19,9 +19,9 @@ from odenet.training.learning.optim import build_optimizer, decay_groups
 from odenet.training.learning.task import Task
 from odenet.training.runs import run
 
-from . import stub
-from .runs import assert_same_run, train, weights
+from . import stub_program
 from .test_resume import StopAt
+from .train_and_compare import assert_same_run, train, weights
 
 SPEC = """
 state  Y
@@ -114,7 +114,7 @@ def test_that_a_learned_constant_is_at_its_border_is_said_once(spec):
     assert isinstance(constant, LearnedConstant)
     console = Console(record=True, width=500)
     callback, trainer = SchemeConstants(console), type("Trainer", (), {"current_epoch": 4})()
-    task = Task(network, stub.load(spec("euler(h = 1)")).recipe, LabelInfo(10))
+    task = Task(network, stub_program.load(spec("euler(h = 1)")).recipe, LabelInfo(10))
     callback.on_train_epoch_end(trainer, task)
     assert not console.export_text()
     with torch.no_grad():

@@ -1,6 +1,6 @@
 """Changes single bits in the files of a run, and counts those that reading does not notice.
 
-    python -m tests.training.flips --flips 20000
+    python -m tests.training.bit_flips --flips 20000
 
 Each file that carries a checksum, or whose checksum another one has, takes its turn.
 """

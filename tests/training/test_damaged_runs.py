@@ -20,17 +20,17 @@ from odenet.training.runs import evaluation, run
 from odenet.training.runs.comparison import draw_comparison, read_results
 from odenet.training.runs.restoring import damaged_weights_note, read_run_weights, weights_file
 
-from . import stub
-from .test_guard import WILD
+from . import stub_program
+from .test_stability_guard import WILD
 
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
     """A run of the stub over two epochs."""
     folder = tmp_path_factory.mktemp("trained")
-    (folder / "stub.ode").write_text(stub.SPEC)
+    (folder / "stub.ode").write_text(stub_program.SPEC)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(vars(odenet), "load", stub.load)
+        patch.setitem(vars(odenet), "load", stub_program.load)
         patch.chdir(folder)
         run.train("stub.ode", {"epochs": 2}, out="run", console=Console(quiet=True))
     return folder / "run"
@@ -279,7 +279,7 @@ def test_a_result_that_is_empty_is_named(folder):
 
 
 def test_splits_without_samples_are_named(stub_spec):
-    program = stub.load(stub_spec, {"holdout": 0.9999})
+    program = stub_program.load(stub_spec, {"holdout": 0.9999})
     data = load_data(program.recipe.data, (1, 8, 8))
     with pytest.raises(TrainingError, match=r"holdout = 0\.9999 leaves no sample of digits"):
         SplitLoaders(data, program.recipe, (1, 8, 8))

@@ -15,9 +15,9 @@ from odenet.training.run_folder.checkpoints import read_checkpoint
 from odenet.training.run_folder.records import Options, RunFolder
 from odenet.training.runs import run
 
-from .runs import assert_same_run, train, weights
 from .test_commands import odenet
-from .test_finite import nan_gradient, poison
+from .test_finite_check import nan_gradient, poison
+from .train_and_compare import assert_same_run, train, weights
 
 QUIET = Console(quiet=True)
 EARLY = Options(update_in_backward=True)

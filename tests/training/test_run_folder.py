@@ -16,16 +16,18 @@ from odenet.training.run_folder.records import RunFolder
 from odenet.training.runs import evaluation, run
 
 from ..test_files import Failing
-from . import stub
-from .runs import assert_same_run, rows, train
+from . import stub_program
 from .test_resume import StopAt
+from .train_and_compare import assert_same_run, rows, train
 
 QUIET = Console(quiet=True)
 
 
 def with_uses(*paths):
     lines = "".join(f'use "{path}"\n' for path in paths)
-    return stub.SPEC.replace("state x", f"{lines}state x").replace("tanh(K x)", "a tanh(K x)")
+    return stub_program.SPEC.replace("state x", f"{lines}state x").replace(
+        "tanh(K x)", "a tanh(K x)"
+    )
 
 
 @pytest.mark.parametrize("name", ["lib/mine.ode", "spec.ode", "run.json", "lib/ü 'x'.ode"])
