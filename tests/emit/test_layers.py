@@ -36,7 +36,9 @@ TEXT = SPEC.replace("input(4, 6, 6) -> flow(1)", "tokens(6, vocabulary = 9)")
 OF_TEXT = {"position": "embed(4) -> ", "head": "embed(4) -> "}
 
 
-OWN = set(LAYERS) - {"existing"}  # which has tests of its own, tests/training/test_existing_networks.py
+OWN = set(LAYERS) - {
+    "existing"
+}  # which has tests of its own, tests/training/test_existing_networks.py
 
 
 @pytest.mark.parametrize("name", sorted(OWN))

@@ -1,8 +1,8 @@
-"""Changes single bits in the files of a run, and counts those that reading does not notice.
+"""Flips single bits in the files of a run, and counts the flips that reading does not detect.
 
     python -m tests.training.bit_flips --flips 20000
 
-Each file that carries a checksum, or whose checksum another one has, takes its turn.
+The files take turns: all that hold a checksum, or whose checksum is in another file.
 """
 
 import argparse
@@ -35,12 +35,12 @@ train {
 """
 
 
-def noticed(path: Path, place: int, bit: int, read: Callable[[], object]) -> bool:
-    """Whether reading a file refuses it with one bit changed; it is put back."""
+def is_flip_detected(path: Path, offset: int, bit: int, read: Callable[[], object]) -> bool:
+    """Whether `read` refuses the file with this bit of this byte flipped; the bit is put back."""
     content = path.read_bytes()
-    changed = bytearray(content)
-    changed[place] ^= 1 << bit
-    path.write_bytes(changed)
+    flipped = bytearray(content)
+    flipped[offset] ^= 1 << bit
+    path.write_bytes(flipped)
     try:
         read()
     except TrainingError:
@@ -51,14 +51,14 @@ def noticed(path: Path, place: int, bit: int, read: Callable[[], object]) -> boo
 
 
 def main() -> None:
-    """Flip as many bits as asked; exit with 1 if one went unnoticed."""
+    """Flip `--flips` bits, one at a time; exit with 1 if one was not detected."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--flips", type=int, default=20_000)
     parser.add_argument("--seed", type=int, default=0)
-    given = parser.parse_args()
-    rng = random.Random(given.seed)
-    with TemporaryDirectory() as place:
-        spec, folder = Path(place) / "small.ode", RunFolder(Path(place) / "run")
+    arguments = parser.parse_args()
+    rng = random.Random(arguments.seed)
+    with TemporaryDirectory() as directory:
+        spec, folder = Path(directory) / "small.ode", RunFolder(Path(directory) / "run")
         spec.write_text(SPEC, encoding="utf-8")
         train(spec, {}, out=str(folder.path), console=Console(quiet=True))
         best, digest = folder.checkpoint("best"), read_results([folder.path])[0].weights
@@ -69,15 +69,15 @@ def main() -> None:
             best: lambda: read_checkpoint(best),
             folder.weights: lambda: read_weights(folder.weights, digest),
         }
-        missed = 0
-        for index in range(given.flips):
+        undetected = 0
+        for index in range(arguments.flips):
             path = list(readers)[index % len(readers)]
-            at, bit = rng.randrange(path.stat().st_size), rng.randrange(8)
-            if not noticed(path, at, bit, readers[path]):
-                missed += 1
-                print(f"{path.name}: bit {bit} of byte {at}", flush=True)
-        print(f"{given.flips} bits in {len(readers)} files, {missed} unnoticed")
-    sys.exit(1 if missed else 0)
+            offset, bit = rng.randrange(path.stat().st_size), rng.randrange(8)
+            if not is_flip_detected(path, offset, bit, readers[path]):
+                undetected += 1
+                print(f"{path.name}: bit {bit} of byte {offset}", flush=True)
+        print(f"{arguments.flips} bits in {len(readers)} files, {undetected} unnoticed")
+    sys.exit(1 if undetected else 0)
 
 
 if __name__ == "__main__":

@@ -1,3 +1,5 @@
+"""Fixtures of all tests of training: one thread, and a spec that compiles to a stub."""
+
 import pytest
 import torch
 
@@ -7,8 +9,8 @@ from . import stub_program
 
 
 @pytest.fixture(autouse=True)
-def one_thread():
-    """Small tensors gain nothing from more, and busy machines lose much."""
+def single_thread():
+    """Run torch on one thread: more do not help with small tensors, and slow a busy machine."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     yield
@@ -17,7 +19,7 @@ def one_thread():
 
 @pytest.fixture
 def stub_spec(monkeypatch, tmp_path):
-    """A spec whose program is the stub, in an empty working directory."""
+    """The path of a spec that `odenet.load` turns into the stub, in an empty working directory."""
     monkeypatch.setitem(vars(odenet), "load", stub_program.load)
     monkeypatch.chdir(tmp_path)
     spec = tmp_path / "stub.ode"

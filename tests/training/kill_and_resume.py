@@ -1,10 +1,10 @@
-"""Kills trainings at random, resumes them, and compares what comes out with runs left alone.
+"""Kills trainings at random, resumes them, and compares the results with uninterrupted runs.
 
     python -m tests.training.kill_and_resume --kills 50
 
-Half of the kills come at a random moment, half at a random operation on a file, before or after it.
-A run may be killed several times before it ends. What a run leaves has to be, bit for bit, what
-the same run leaves that nobody killed; only times, speeds and the record of resumptions differ.
+Half of the kills come at a random time, half just before or after a random operation on a file.
+A run may be killed several times before it ends. Its files then have to equal those of the
+uninterrupted run bit for bit, except for times, speeds and the record of resumptions.
 """
 
 import argparse
@@ -35,28 +35,29 @@ from odenet.training.runs.run import resume, train
 
 ROOT = Path(__file__).parents[2]
 OPERATIONS = ("open", "replace", "fsync", "chmod", "unlink", "mkdir", "ftruncate", "pwrite")
-TIMED = (
+IGNORED_KEYS = (
     "seconds",
     "samples_per_second",
     "tokens_per_second",
     "saved",
     "folder",
-    "sha256",  # the seal is of them, too
-    "before",  # that it was resumed, and where
+    "sha256",  # the checksum of a record covers the keys above
+    "before",  # earlier attempts of a resumed run
 )
-SMALL = {"n": 2, "epochs": 3, "fraction": 0.05, "batch": 16}
+SMALL_RUN = {"n": 2, "epochs": 3, "fraction": 0.05, "batch": 16}
 
 
 @dataclass(frozen=True)
 class Scenario:
-    """A training that is small and has much that can be lost."""
+    """A small training with much state to save: its settings, and in how many processes it runs."""
 
     settings: dict = field(default_factory=dict)
     processes: int = 1
 
     @property
     def job(self):
-        return json.dumps([SMALL | self.settings, self.processes])
+        """Settings and processes as JSON, for the process that trains."""
+        return json.dumps([SMALL_RUN | self.settings, self.processes])
 
 
 SCENARIOS = {
@@ -71,116 +72,123 @@ SCENARIOS = {
 
 
 def main() -> None:
-    """Kill as often as asked; exit with 1 if a run did not come out as it should."""
+    """Kill `--kills` times; exit with 1 if a resumed run differs from the uninterrupted one."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--kills", type=int, default=50)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--only", choices=list(SCENARIOS), action="append")
-    given = parser.parse_args()
-    counts, wrong = crash(given.kills, given.seed, given.only or list(SCENARIOS))
-    for name, number in sorted(counts.items()):
-        print(f"{number:5} {name}")
-    sys.exit(1 if wrong else 0)
+    arguments = parser.parse_args()
+    scenarios = arguments.only or list(SCENARIOS)
+    counts, faults = kill_and_resume(arguments.kills, arguments.seed, scenarios)
+    for event, count in sorted(counts.items()):
+        print(f"{count:5} {event}")
+    sys.exit(1 if faults else 0)
 
 
-def crash(kills: int, seed: int, names: list[str]) -> tuple[Counter, list[str]]:
-    """Kill and resume; gives how often what happened, and what was wrong."""
+def kill_and_resume(kills: int, seed: int, names: list[str]) -> tuple[Counter, list[str]]:
+    """Kill and resume runs of the named scenarios in turn; gives counts of events, and the faults."""
     rng = random.Random(seed)
     counts: Counter = Counter()
-    wrong = []
+    faults = []
     with tempfile.TemporaryDirectory() as folder:
-        whole = {}
+        references = {}
         while counts["kills"] < kills:
             name = names[counts["runs"] % len(names)]
-            if name not in whole:
-                whole[name] = Whole.of(SCENARIOS[name], Path(folder) / f"whole{len(whole)}")
+            if name not in references:
+                whole = Path(folder) / f"whole{len(references)}"
+                references[name] = UninterruptedRun.train(SCENARIOS[name], whole)
             run = Path(folder) / f"run{counts['runs']}"
             counts["runs"] += 1
-            story = _killed_run(SCENARIOS[name], run, whole[name], rng, counts)
+            story = _kill_and_finish(SCENARIOS[name], run, references[name], rng, counts)
             print(f"{name}: {story}", flush=True)
-            for fault in whole[name].differences(run):
-                wrong.append(f"{name}, {story}: {fault}")
-                print(wrong[-1], flush=True)
-    counts["wrong"] = len(wrong)
-    return counts, wrong
+            for fault in references[name].differences(run):
+                faults.append(f"{name}, {story}: {fault}")
+                print(faults[-1], flush=True)
+    counts["wrong"] = len(faults)
+    return counts, faults
 
 
-def _killed_run(scenario, run, whole, rng, counts) -> str:
-    """Kill a run up to three times, then let it end; what was done to it."""
+def _kill_and_finish(scenario, run, reference, rng, counts) -> str:
+    """Start a run, kill it up to three times, then let it end; gives the story in words."""
     story = []
     for _ in range(rng.choice([1, 1, 2, 3])):
-        at = 0 if rng.random() < 0.5 else rng.randint(1, whole.operations)
-        process = Process(scenario, run, at)
-        if at == 0:
-            time.sleep(rng.uniform(0, 1.1) * whole.seconds)
-        if at == 0 and process.poll() is None:
+        kill_at = 0 if rng.random() < 0.5 else rng.randint(1, reference.kill_points)
+        process = TrainingProcess(scenario, run, kill_at)
+        if kill_at == 0:
+            time.sleep(rng.uniform(0, 1.1) * reference.seconds)
+        if kill_at == 0 and process.poll() is None:
             process.kill()
         killed = process.wait() == -signal.SIGKILL
-        what = f"at operation {at}" if at else "at a moment"
-        story.append(what if killed else f"not {what}")
+        moment = f"at operation {kill_at}" if kill_at else "at a moment"
+        story.append(moment if killed else f"not {moment}")
         if killed:
             counts["kills"] += 1
-            counts[f"kills {what.rstrip('0123456789 ')}"] += 1
-    if Process(scenario, run, 0).wait() != 0:
+            counts[f"kills {moment.rstrip('0123456789 ')}"] += 1
+    if TrainingProcess(scenario, run).wait() != 0:
         story.append(f"and then it failed: {_log(run).read_text()[-800:]}")
     return ", ".join(story)
 
 
-class Process:
-    """A training in a process group of its own, forked where it is one process: imports are slow."""
+class TrainingProcess:
+    """Trains or resumes a run in a process group of its own, and kills itself where it is told to.
 
-    def __init__(self, scenario: Scenario, run: Path, at: int):
-        self.code = None
+    `kill_at` is the number of one of its kill points, before or after each operation on a file,
+    counted from 1; with 0 it does not kill itself. A training in one process is forked, since
+    imports take long.
+    """
+
+    def __init__(self, scenario: Scenario, run: Path, kill_at: int = 0):
+        self.exit_code = None
         log = os.open(_log(run), os.O_WRONLY | os.O_CREAT | os.O_APPEND)
-        job = (scenario.job, str(run), at)
+        job = (scenario.job, str(run), kill_at)
         if scenario.processes > 1:
             command = [sys.executable, "-m", "tests.training.kill_and_resume"]
-            more = {
-                "ODENET_CRASH": json.dumps(job),
+            variables = {
+                "ODENET_KILL_JOB": json.dumps(job),
                 "PYTHONPATH": str(ROOT),
                 "OMP_NUM_THREADS": "1",
             }
             process = subprocess.Popen(
-                command, env=os.environ | more, stdout=log, stderr=log, start_new_session=True
+                command, env=os.environ | variables, stdout=log, stderr=log, start_new_session=True
             )
-            process.returncode = 0  # it is waited for here
+            process.returncode = 0  # `poll` waits for it, not subprocess
             self.pid = process.pid
         else:
-            self.pid = os.fork() or _forked(log, job)
+            self.pid = os.fork() or _run_forked_child(log, job)
         os.close(log)
 
-    def poll(self, block: int = os.WNOHANG) -> int | None:
-        """The exit code, as `subprocess` gives it; None while it runs."""
-        if self.code is None:
-            pid, status = os.waitpid(self.pid, block)
-            self.code = os.waitstatus_to_exitcode(status) if pid else None
-        return self.code
+    def poll(self, wait_options: int = os.WNOHANG) -> int | None:
+        """The exit code as `subprocess` gives it, or None while the process runs."""
+        if self.exit_code is None:
+            pid, status = os.waitpid(self.pid, wait_options)
+            self.exit_code = os.waitstatus_to_exitcode(status) if pid else None
+        return self.exit_code
 
     def kill(self) -> None:
-        """End it and what it started."""
+        """Kill the process and those that it started."""
         with suppress(ProcessLookupError):
             os.killpg(self.pid, signal.SIGKILL)
 
     def wait(self) -> int | None:
-        """Let it end; what it started ends with it."""
-        code = self.poll(0)
+        """Wait for the process, kill those that it started; gives its exit code."""
+        exit_code = self.poll(0)
         self.kill()
-        return code
+        return exit_code
 
 
-def _forked(log: int, job: tuple) -> NoReturn:
-    code = 1
+def _run_forked_child(log: int, job: tuple) -> NoReturn:
+    exit_code = 1
     try:
         os.setsid()
         os.dup2(log, 1)
         os.dup2(log, 2)
-        _child(*job)
-        code = 0
+        _train_or_resume(*job)
+        exit_code = 0
     except BaseException:
         traceback.print_exc()
     finally:
         sys.stderr.flush()
-        os._exit(code)
+        os._exit(exit_code)
 
 
 def _log(run: Path) -> Path:
@@ -188,83 +196,88 @@ def _log(run: Path) -> Path:
 
 
 @dataclass(frozen=True)
-class Whole:
-    """A run that nobody killed."""
+class UninterruptedRun:
+    """A finished run, how long it took, and at how many points a process can kill itself in it."""
 
     folder: Path
     seconds: float
-    operations: int
+    kill_points: int
 
     @classmethod
-    def of(cls, scenario: Scenario, folder: Path) -> "Whole":
-        began = time.perf_counter()
-        if Process(scenario, folder, 0).wait() != 0:
+    def train(cls, scenario: Scenario, folder: Path) -> "UninterruptedRun":
+        start = time.perf_counter()
+        if TrainingProcess(scenario, folder).wait() != 0:
             raise RuntimeError(_log(folder).read_text())
-        seconds = time.perf_counter() - began
-        count = int(folder.with_suffix(".operations").read_text())
-        return cls(folder, seconds, count)
+        seconds = time.perf_counter() - start
+        kill_points = int(folder.with_suffix(".kill_points").read_text())
+        return cls(folder, seconds, kill_points)
 
     def differences(self, run: Path) -> list[str]:
-        """What a run left that is not what it should have left."""
-        ours, theirs = ({p.relative_to(f) for p in f.rglob("*")} for f in (run, self.folder))
-        if ours != theirs:
-            return [f"files {sorted(map(str, ours ^ theirs))}"]
-        found = []
-        for path in sorted(ours):
+        """What differs between the files of another run and of this one, one text for each file."""
+        paths, expected_paths = (
+            {p.relative_to(f) for p in f.rglob("*")} for f in (run, self.folder)
+        )
+        if paths != expected_paths:
+            return [f"files {sorted(map(str, paths ^ expected_paths))}"]
+        differences = []
+        for path in sorted(paths):
             read = READERS.get(path.suffix, Path.exists)
-            ours_, theirs_ = read(run / path), read(self.folder / path)
-            if ours_ != theirs_:
-                found.append(f"{path} differs: {_shown(ours_, theirs_)}")
-        return found
+            content, expected = read(run / path), read(self.folder / path)
+            if content != expected:
+                differences.append(f"{path} differs: {_difference(content, expected)}")
+        return differences
 
 
-def _shown(ours, theirs) -> str:
-    """What two values that differ differ in, shortened."""
-    if isinstance(ours, dict) and isinstance(theirs, dict):
-        keys = [key for key in ours | theirs if ours.get(key) != theirs.get(key)]
-        ours, theirs = ({key: side.get(key) for key in keys} for side in (ours, theirs))
-    return f"{str(ours)[:300]} and {str(theirs)[:300]}"
+def _difference(first, second) -> str:
+    """Two contents in a few words; of mappings only the keys whose values differ."""
+    if isinstance(first, dict) and isinstance(second, dict):
+        keys = [key for key in first | second if first.get(key) != second.get(key)]
+        first, second = ({key: side.get(key) for key in keys} for side in (first, second))
+    return f"{str(first)[:300]} and {str(second)[:300]}"
 
 
-def _json(path: Path):
-    found = json.loads(path.read_text())
-    return {key: value for key, value in found.items() if key not in TIMED}
+def _read_json(path: Path):
+    record = json.loads(path.read_text())
+    return {key: value for key, value in record.items() if key not in IGNORED_KEYS}
 
 
-def _rows(path: Path):
+def _read_csv(path: Path):
     with path.open() as file:
-        return [{k: v for k, v in row.items() if k not in TIMED} for row in csv.DictReader(file)]
+        return [
+            {k: v for k, v in row.items() if k not in IGNORED_KEYS} for row in csv.DictReader(file)
+        ]
 
 
-def _weights(path: Path):
-    found = torch.load(path, weights_only=True)
-    parts = found["state_dict"], found["optimizer_states"], found["lr_schedulers"]
-    return [found["epoch"], found["global_step"], *_flat(parts)]
+def _read_checkpoint(path: Path):
+    content = torch.load(path, weights_only=True)
+    states = content["state_dict"], content["optimizer_states"], content["lr_schedulers"]
+    return [content["epoch"], content["global_step"], *_flatten(states)]
 
 
-def _flat(value):
-    """The numbers of nested values, tensors as bytes."""
+def _flatten(value):
+    """Keys and values of nested mappings and lists in one list, tensors as bytes."""
     if isinstance(value, dict):
-        return [flat for key in value for flat in (key, *_flat(value[key]))]
+        return [leaf for key in value for leaf in (key, *_flatten(value[key]))]
     if isinstance(value, list | tuple):
-        return [flat for item in value for flat in _flat(item)]
+        return [leaf for item in value for leaf in _flatten(item)]
     return [value.numpy().tobytes() if hasattr(value, "numpy") else value]
 
 
+# Extension of a file to the function that reads what has to be equal in it.
 READERS = {
-    ".json": _json,
-    ".csv": _rows,
-    ".ckpt": _weights,
+    ".json": _read_json,
+    ".csv": _read_csv,
+    ".ckpt": _read_checkpoint,
     ".ode": Path.read_text,
     ".py": Path.read_text,
     ".txt": Path.read_text,
 }
 
 
-def _child(job: str, run: str, at: int) -> None:
-    """Train, or go on; kill yourself at the operation asked for."""
+def _train_or_resume(job: str, run: str, kill_at: int) -> None:
+    """Train, or resume where there is a run already; kill this process at `kill_at`."""
     torch.set_num_threads(1)
-    operations = _counted(at)
+    kill_points = _count_kill_points(kill_at)
     settings, processes = json.loads(job)
     strategy = "ddp" if processes > 1 else "auto"
     options = Options(devices=processes, strategy=strategy)
@@ -274,38 +287,38 @@ def _child(job: str, run: str, at: int) -> None:
     else:
         train(ROOT / "specs" / "digits.ode", settings, options, run, console)
     if os.environ.get("LOCAL_RANK", "0") == "0":
-        Path(run).with_suffix(".operations").write_text(str(operations["done"]))
+        Path(run).with_suffix(".kill_points").write_text(str(kill_points.total()))
 
 
-def _counted(at: int) -> Counter:
-    """Count the operations on files of this package, and end at one of them."""
-    done: Counter = Counter()
+def _count_kill_points(kill_at: int) -> Counter:
+    """From now on, count before and after each operation on a file; at `kill_at`, kill this process."""
+    kill_points: Counter = Counter()
 
-    def watched(operation):
+    def counted(operation):
         @functools.wraps(operation)
-        def call(*arguments, **named):
-            for _ in ("before", "after"):
-                done["done"] += 1
-                if done["done"] == at and os.environ.get("LOCAL_RANK", "0") == "0":
+        def call(*arguments, **keywords):
+            for moment in ("before", "after"):
+                kill_points[moment] += 1
+                if kill_points.total() == kill_at and os.environ.get("LOCAL_RANK", "0") == "0":
                     os.kill(os.getpid(), signal.SIGKILL)
-                if _ == "before":
-                    found = operation(*arguments, **named)
-            return found
+                if moment == "before":
+                    result = operation(*arguments, **keywords)
+            return result
 
         return call
 
-    class Watched:
-        """`os`, counted."""
+    class CountedOs:
+        """The module `os` with its operations on files counted."""
 
         def __getattr__(self, name):
-            return watched(getattr(os, name)) if name in OPERATIONS else getattr(os, name)
+            return counted(getattr(os, name)) if name in OPERATIONS else getattr(os, name)
 
-    files.os = run_lock.os = Watched()
-    return done
+    files.os = run_lock.os = CountedOs()
+    return kill_points
 
 
 if __name__ == "__main__":
-    if "ODENET_CRASH" in os.environ:
-        _child(*json.loads(os.environ["ODENET_CRASH"]))
+    if "ODENET_KILL_JOB" in os.environ:
+        _train_or_resume(*json.loads(os.environ["ODENET_KILL_JOB"]))
     else:
         main()

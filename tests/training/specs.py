@@ -1,4 +1,7 @@
-"""Small specs around any net and recipe, trained from Python or by the command."""
+"""Writes small specs with a net and recipe of the test's choice, and trains them.
+
+The nets below lack the width of their last layer, which the test formats in.
+"""
 
 from pathlib import Path
 
@@ -6,7 +9,7 @@ from rich.console import Console
 
 import odenet
 
-TEXT = """odenet 1
+TEMPLATE = """odenet 1
 state Y
 param K : {operator}
 
@@ -23,22 +26,22 @@ train {{
     {recipe}
 }}
 """
-VECTORS = "input(4) -> dense(8) -> flow(2) -> dense({})"
-SERIES = "input(2, 12) -> conv(3, 6) -> flow(2) -> mean -> dense({})"
-VOLUMES = "input(1, 4, 4, 4) -> conv(3, 4) -> flow(2) -> mean -> dense({})"
-MAPS = "input(1, 8, 8) -> conv(3, 6) -> flow(2) -> conv(1, {})"
+VECTOR_NET = "input(4) -> dense(8) -> flow(2) -> dense({})"
+SERIES_NET = "input(2, 12) -> conv(3, 6) -> flow(2) -> mean -> dense({})"
+VOLUME_NET = "input(1, 4, 4, 4) -> conv(3, 4) -> flow(2) -> mean -> dense({})"
+CLASS_MAP_NET = "input(1, 8, 8) -> conv(3, 6) -> flow(2) -> conv(1, {})"
 
 
 def write(folder: Path, net: str, *recipe: str, epochs: int = 2) -> Path:
-    """A spec in a folder; keys of its recipe are given as lines."""
+    """Write `spec.ode` in a folder, with lines of its recipe such as "loss = mse"; gives its path."""
     operator = "dense()" if net.startswith("input(4)") else "conv(3)"
-    text = TEXT.format(operator=operator, net=net, recipe="\n    ".join(recipe), epochs=epochs)
+    text = TEMPLATE.format(operator=operator, net=net, recipe="\n    ".join(recipe), epochs=epochs)
     path = folder / "spec.ode"
     path.write_text(text)
     return path
 
 
 def train(spec: Path, **options):
-    """A run in the folder of the spec."""
+    """Train a spec, by default into the folder `run` beside it; gives the result."""
     out = options.pop("out", spec.parent / "run")
     return odenet.train(spec, out=out, console=Console(quiet=True), **options)

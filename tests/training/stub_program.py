@@ -1,4 +1,7 @@
-"""A program as the compiler gives it, small and fast, with everything a trainer can trip over."""
+"""A stub for a compiled program: a small hand-written network with all that training must handle.
+
+It has a flow that draws random numbers and has no inverse, shared parameters, batch norms and dropout.
+"""
 
 from dataclasses import dataclass
 from types import SimpleNamespace
@@ -18,12 +21,17 @@ from odenet.runtime.flow import Flow
 
 
 class State(NamedTuple):
+    """Position and velocity of the flow."""
+
     x: Tensor
     v: Tensor
 
 
 class MomentumFlow(Flow):
-    """x' = f(x) + tanh(K x + b) by momentum; K, b per step, f a module per step, G shared."""
+    """Momentum steps of x' = f(x) + tanh(K x + b) + G x.
+
+    Each step has its own K and b, and a module f; G is shared by all steps.
+    """
 
     slots = ("x", "v")
     states = ("x",)
@@ -60,6 +68,8 @@ class MomentumFlow(Flow):
 
 
 class Network(nn.Module):
+    """A convolution, the flow, a batch norm and a linear classifier, for pictures of 8 x 8."""
+
     def __init__(self, classes, width=4, steps=2):
         super().__init__()
         self.stem = nn.Conv2d(1, width, 3, padding=1, stride=2)
@@ -71,11 +81,13 @@ class Network(nn.Module):
         return self.head(torch.relu(self.norm(self.flow1(self.stem(x)))).flatten(1))
 
 
-OPEN = Certificate(verdict="open", reason="it was not looked at")
+OPEN_CERTIFICATE = Certificate(verdict="open", reason="it was not looked at")
 
 
 @dataclass(frozen=True)
 class Program:
+    """What training reads of an `odenet.compiler.Program`, with the stub for its network."""
+
     recipe: Recipe
     tree: File
     text: str
@@ -84,7 +96,7 @@ class Program:
     classes: int | None = 10
     input_shape: tuple[int, ...] = (1, 8, 8)
     vocabulary: int | None = None
-    certificate: Certificate = OPEN
+    certificate: Certificate = OPEN_CERTIFICATE
     claims: tuple[ClaimResult, ...] = ()
     warnings: tuple[Diagnostic, ...] = ()
     discretised: bool = True
@@ -126,6 +138,6 @@ train {
 
 
 def load(path, set=None):
-    """Like `odenet.load`, with the stub for the network."""
-    compiled = compiler.load(path, set)
-    return Program(compiled.recipe, compiled.tree, compiled.text, compiled.model)
+    """Compile a spec as `odenet.load` does, and put the stub in the place of its network."""
+    program = compiler.load(path, set)
+    return Program(program.recipe, program.tree, program.text, program.model)

@@ -10,7 +10,7 @@ from odenet.training.errors import TrainingError
 from odenet.training.flows import flows
 from odenet.training.runs import evaluation, run
 
-from .test_commands import odenet as command
+from .test_commands import run_command
 
 SPEC = """state x
 map f = bn -> relu -> conv(3)
@@ -53,7 +53,7 @@ def test_the_weights_are_the_same_and_the_steps_are_not(finished):
 
 
 def test_the_command_takes_them(finished):
-    output = command("eval", str(finished), "--set", "γ=0.5")
+    output = run_command("eval", str(finished), "--set", "γ=0.5")
     expected = evaluation.evaluate(finished, {"γ": 0.5})["accuracy"]
     assert f"accuracy {expected:.2%}" in output
 

@@ -30,7 +30,7 @@ APP.command("compare")(measuring.compare)
 APP.command("study")(measuring.study)
 
 
-def odenet(*arguments, code=0):
+def run_command(*arguments, code=0):
     """Run a command; its output. Errors about the user's input come out as SpecError."""
     result = CliRunner().invoke(APP, [str(a) for a in arguments])
     if isinstance(result.exception, SpecError):
@@ -40,7 +40,7 @@ def odenet(*arguments, code=0):
 
 
 def test_training_prints_lines_and_a_closing_table(stub_spec):
-    output = odenet("train", stub_spec, "--epochs", 2)
+    output = run_command("train", stub_spec, "--epochs", 2)
     header, *lines = output.splitlines()
     assert header == "stub" and lines[0].startswith("  data digits: 1,437 training and 360 test")
     assert "1 flow" in lines[1] and "parameters" in lines[1]
@@ -57,7 +57,7 @@ def test_training_prints_lines_and_a_closing_table(stub_spec):
 
 
 def test_every_shortcut_sets_its_key_of_the_recipe(stub_spec):
-    odenet(
+    run_command(
         "train", stub_spec, "--epochs", 1, "--fraction", 0.1, "--seed", 3, "--precision",
         "float64", "--set", "batch=16", "--data", "digits", "--memory", "stored", "--out", "run",
     )  # fmt: skip
@@ -80,44 +80,44 @@ def test_a_stopped_run_says_how_to_go_on(stub_spec, monkeypatch):
 
     with monkeypatch.context() as patch:
         patch.setattr(Task, "training_step", training_step)
-        output = odenet("train", stub_spec, code=128 + signal.SIGTERM)
+        output = run_command("train", stub_spec, code=128 + signal.SIGTERM)
     assert output.endswith("stopped; go on with: odenet train --resume runs/stub-1\n")
-    assert "after epoch 3" in odenet("train", stub_spec, "--resume", "runs/stub-1")
+    assert "after epoch 3" in run_command("train", stub_spec, "--resume", "runs/stub-1")
 
 
 def test_a_finished_run_says_that_it_is(stub_spec):
-    odenet("train", stub_spec, "--epochs", 1, "--out", "run")
+    run_command("train", stub_spec, "--epochs", 1, "--out", "run")
     before = Path("run/result.json").read_bytes(), Path("run/checkpoints/last.ckpt").read_bytes()
-    output = odenet("train", "--resume", "run")
+    output = run_command("train", "--resume", "run")
     assert output.startswith("finished: run has trained for 1 epochs; to train on:\n")
     assert "odenet train --resume run --epochs 2" in output
     assert re.search(r"test accuracy +\d+\.\d\d% after epoch 1", output)
     with pytest.raises(SpecError, match="has done 1 epochs of 1: nothing is left to train"):
-        odenet("train", "--resume", "run", "--set", "batch=32")
+        run_command("train", "--resume", "run", "--set", "batch=32")
     assert before == (
         Path("run/result.json").read_bytes(), Path("run/checkpoints/last.ckpt").read_bytes()
     )  # fmt: skip
 
 
 def test_levels_of_epochs_that_are_done_are_refused(stub_spec):
-    odenet("train", stub_spec, "--epochs", 2, "--out", "run")
+    run_command("train", stub_spec, "--epochs", 2, "--out", "run")
     with pytest.raises(SpecError, match=r"levels = \[1\] changes epochs that are done"):
-        odenet("train", "--resume", "run", "--epochs", 3, "--set", "levels=[1]")
-    assert "after epoch 3" in odenet(
+        run_command("train", "--resume", "run", "--epochs", 3, "--set", "levels=[1]")
+    assert "after epoch 3" in run_command(
         "train", "--resume", "run", "--epochs", 3, "--set", "levels=[2]"
     )
 
 
 def test_a_dry_run_estimates_and_writes_nothing(stub_spec):
     before = sorted(Path().iterdir())
-    output = odenet("train", stub_spec, "--dry-run")
+    output = run_command("train", stub_spec, "--dry-run")
     assert re.search(r"dry run: first loss \d\S*, \S+ m?s for a step\n", output)
     assert re.search(r"takes about \S+ \S+ here; nothing was written\n$", output)
     assert sorted(Path().iterdir()) == before
 
 
 def test_a_loss_that_grew_is_called_diverged(stub_spec):
-    output = odenet("train", stub_spec, "--epochs", 1, "--lr", "1e4", "--out", "run", code=1)
+    output = run_command("train", stub_spec, "--epochs", 1, "--lr", "1e4", "--out", "run", code=1)
     assert re.search(r"outcome +diverged", output)
     assert re.search(r"diverged: the training loss grew from \S+ to \S+; .*--lr 1000", output)
     assert RunFolder(Path("run")).result.exists()
@@ -131,85 +131,85 @@ def test_numbers_that_are_not_finite_are_called_diverged(stub_spec, monkeypatch)
         return loss * float("nan") if task.current_epoch == 1 else loss
 
     monkeypatch.setattr(Task, "training_step", training_step)
-    output = odenet("train", stub_spec, "--lr", "0.01", "--out", "run", code=1)
+    output = run_command("train", stub_spec, "--lr", "0.01", "--out", "run", code=1)
     assert "error[diverged]: training diverged: the loss is not finite in epoch 2, step 1" in output
     assert re.search(r"outcome +diverged in epoch 2", output)
     assert re.search(r"next +odenet train --resume run --set lr=0.001", output)
 
 
 def test_a_part_of_the_recipe_counts_over_the_whole_and_a_later_whole_over_it(stub_spec):
-    odenet("train", stub_spec, "--epochs", 1, "--lr", 0.5, "--batch", 32, "--out", "run")
+    run_command("train", stub_spec, "--epochs", 1, "--lr", 0.5, "--batch", 32, "--out", "run")
     record = RunFolder(Path("run")).read_record()
     assert record.settings == {"epochs": "1", "optimizer.lr": "0.5", "batch": "32"}
-    odenet("train", "--resume", "run", "--epochs", 2, "--set", "optimizer=adam(1e-4)")
+    run_command("train", "--resume", "run", "--epochs", 2, "--set", "optimizer=adam(1e-4)")
     record = RunFolder(Path("run")).read_record()
     assert record.settings == {"batch": "32", "epochs": "2", "optimizer": "adam(1e-4)"}
-    odenet("train", "--resume", "run", "--epochs", 3, "--set", "lr=1e-3")
+    run_command("train", "--resume", "run", "--epochs", 3, "--set", "lr=1e-3")
     assert RunFolder(Path("run")).rows()[-1]["lr"] <= 1e-3
 
 
 def test_what_measuring_does_not_depend_on_is_refused(stub_spec):
-    odenet("train", stub_spec, "--epochs", 1, "--out", "run")
+    run_command("train", stub_spec, "--epochs", 1, "--out", "run")
     for setting in ("lr=0.5", "epochs=9"):
         with pytest.raises(SpecError, match="is about training, and changes nothing that is"):
-            odenet("eval", "run", "--set", setting)
-    assert odenet("eval", "run", "--batch", 7) == odenet("eval", "run")
+            run_command("eval", "run", "--set", setting)
+    assert run_command("eval", "run", "--batch", 7) == run_command("eval", "run")
 
 
 def test_deterministic_runs_leave_torch_as_it_was(stub_spec):
-    odenet("train", stub_spec, "--epochs", 1, "--deterministic", "--out", "run")
+    run_command("train", stub_spec, "--epochs", 1, "--deterministic", "--out", "run")
     assert RunFolder(Path("run")).read_record().options.deterministic
     assert not torch.are_deterministic_algorithms_enabled()
 
 
 def test_a_run_is_not_resumed_with_another_spec(stub_spec):
-    odenet("train", stub_spec, "--epochs", 1, "--out", "run")
+    run_command("train", stub_spec, "--epochs", 1, "--out", "run")
     stub_spec.write_text(stub_spec.read_text().replace("0.5", "0.25"))
     with pytest.raises(SpecError, match="is not what the run began with"):
-        odenet("train", stub_spec, "--resume", "run")
+        run_command("train", stub_spec, "--resume", "run")
 
 
 def test_eval_measures_in_words_or_json(stub_spec):
-    odenet("train", stub_spec, "--epochs", 1, "--out", "run")
+    run_command("train", stub_spec, "--epochs", 1, "--out", "run")
     assert re.fullmatch(
         r"digits: accuracy [\d.]+%, top-5 accuracy [\d.]+%, loss [\d.]+",
-        odenet("eval", "run").splitlines()[0],
+        run_command("eval", "run").splitlines()[0],
     )
-    scores = json.loads(odenet("eval", "run", "--json", "--last"))
+    scores = json.loads(run_command("eval", "run", "--json", "--last"))
     assert scores["data"] == "digits" and 0 <= scores["accuracy"] <= 1
 
 
 def test_a_loss_that_is_not_finite_is_null_in_json(stub_spec, monkeypatch):
-    odenet("train", stub_spec, "--epochs", 1, "--out", "run")
+    run_command("train", stub_spec, "--epochs", 1, "--out", "run")
     monkeypatch.setattr(
         torch.nn.functional, "cross_entropy", lambda x, *_, **__: x.sum() * torch.nan
     )
-    scores = json.loads(odenet("eval", "run", "--json"), parse_constant=pytest.fail)
+    scores = json.loads(run_command("eval", "run", "--json"), parse_constant=pytest.fail)
     assert scores["loss"] is None
 
 
 def test_runs_are_compared_in_a_table_and_a_picture(stub_spec):
     for out in ("first", "second"):
-        odenet("train", stub_spec, "--epochs", 1, "--out", out)
-    output = odenet("compare", "first", "second", "-o", "both.png")
+        run_command("train", stub_spec, "--epochs", 1, "--out", out)
+    output = run_command("compare", "first", "second", "-o", "both.png")
     assert "first" in output and "second" in output
     assert Path("both.png").read_bytes()[:4] == b"\x89PNG"
-    assert len(json.loads(odenet("compare", "first", "second", "--json"))) == 2
+    assert len(json.loads(run_command("compare", "first", "second", "--json"))) == 2
 
 
 def test_runs_are_called_by_where_they_lie_now(stub_spec):
-    odenet("train", stub_spec, "--epochs", 1, "--out", "a/run")
+    run_command("train", stub_spec, "--epochs", 1, "--out", "a/run")
     shutil.copytree("a", "b")
-    results = json.loads(odenet("compare", "a/run", "b/run", "--json"))
+    results = json.loads(run_command("compare", "a/run", "b/run", "--json"))
     assert [result["folder"] for result in results] == ["a/run", "b/run"]
 
 
 def test_runs_of_one_name_have_a_curve_each(stub_spec, monkeypatch):
-    odenet("train", stub_spec, "--epochs", 1, "--out", "a/run")
+    run_command("train", stub_spec, "--epochs", 1, "--out", "a/run")
     shutil.copytree("a", "b")
     drawn = {}
     monkeypatch.setattr(comparison, "draw_curves", lambda rows, path: drawn.update(rows))
-    odenet("compare", "a/run", "b/run", "-o", "both.png")
+    run_command("compare", "a/run", "b/run", "-o", "both.png")
     assert list(drawn) == ["a/run", "b/run"]
 
 
@@ -231,15 +231,15 @@ def test_the_pictures_of_a_study_never_take_the_place_of_anothers(runs, places):
 
 
 def test_an_unfinished_run_is_not_compared(stub_spec):
-    odenet("train", stub_spec, "--epochs", 1, "--out", "run")
+    run_command("train", stub_spec, "--epochs", 1, "--out", "run")
     RunFolder(Path("run")).result.unlink()
     with pytest.raises(SpecError, match="run is not finished"):
-        odenet("compare", "run")
+        run_command("compare", "run")
 
 
 def test_errors_print_as_diagnostics(stub_spec):
     with pytest.raises(SpecError) as caught:
-        odenet("train", stub_spec, "--data", "cifar10", "--data-root", "nowhere")
+        run_command("train", stub_spec, "--data", "cifar10", "--data-root", "nowhere")
     assert str(caught.value).splitlines()[0] == "error[unreadable-data]: cifar10 is not in nowhere"
     assert "--download --data-root nowhere" in str(caught.value)
 
@@ -254,7 +254,7 @@ def test_errors_print_as_diagnostics(stub_spec):
     ],
 )
 def test_usage_errors_exit_with_2(arguments):
-    odenet(*arguments, code=2)
+    run_command(*arguments, code=2)
 
 
 @pytest.mark.parametrize(

@@ -99,7 +99,7 @@ def test_numbers_have_residuals(tmp_path):
     y = (x @ [1, 2, 3, 4]).astype(np.float32)[:, None]
     test = torch.from_numpy(x[40:]), torch.from_numpy(y[40:])
     train = torch.from_numpy(x[:40]), torch.from_numpy(y[:40])
-    result = specs.train(specs.write(tmp_path, specs.VECTORS.format(1), "loss = huber(2)"),
+    result = specs.train(specs.write(tmp_path, specs.VECTOR_NET.format(1), "loss = huber(2)"),
                          data=(train, test))  # fmt: skip
     found = result.evaluate(data=test)
     said = odenet.load_run(result.folder).predict(test[0]).values[:, 0]
@@ -115,7 +115,9 @@ def test_numbers_have_residuals(tmp_path):
 def test_maps_have_an_iou_for_each_class(tmp_path):
     x = torch.from_numpy(RNG.normal(size=(24, 1, 8, 8)).astype(np.float32))
     y = (x[:, 0] > 0.3).long() + (x[:, 0] > 1).long()
-    result = specs.train(specs.write(tmp_path, specs.MAPS.format(3)), data=((x, y), (x, y)))
+    result = specs.train(
+        specs.write(tmp_path, specs.CLASS_MAP_NET.format(3)), data=((x, y), (x, y))
+    )
     found = odenet.load_run(result.folder).evaluate(data=(x, y))
     said = odenet.load_run(result.folder).predict(x).values.argmax(1)
     expected = jaccard_score(y.flatten(), said.flatten(), average=None)
@@ -129,7 +131,7 @@ def test_several_classes_are_counted_one_by_one(tmp_path):
     x = torch.from_numpy(RNG.normal(size=(50, 4)).astype(np.float32))
     y = (x[:, :2] > 0).to(torch.uint8)
     result = specs.train(
-        specs.write(tmp_path, specs.VECTORS.format(2), "loss = bce"), data=((x, y), (x, y))
+        specs.write(tmp_path, specs.VECTOR_NET.format(2), "loss = bce"), data=((x, y), (x, y))
     )
     found = result.evaluate(data=(x, y))
     said = odenet.load_run(result.folder).predict(x).values > 0.5
@@ -152,7 +154,7 @@ def test_lines_fit_a_terminal(classes):
 
 @pytest.mark.parametrize("text", ["mse", "mae", "huber(0.5)"])
 def test_the_mean_of_each_sample_is_the_mean(text, tmp_path):
-    spec = specs.write(tmp_path, specs.VECTORS.format(3), f"loss = {text}")
+    spec = specs.write(tmp_path, specs.VECTOR_NET.format(3), f"loss = {text}")
     objective = objective_of(odenet.load(spec).recipe, LabelInfo(0, (3,), (), [1.0] * 3, [2.0] * 3))
     answer, labels = torch.randn(2, 7, 3, dtype=torch.float64)
     torch.testing.assert_close(

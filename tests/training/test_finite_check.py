@@ -16,7 +16,7 @@ from odenet.training.runs import run
 
 from . import stub_program
 from .test_stability_guard import WILD
-from .train_and_compare import rows, train, weights
+from .train_and_compare import metric_rows, train, weights
 
 STEPS = 5  # of an epoch of the stub
 NAN = float("nan")
@@ -111,7 +111,7 @@ def test_steps_that_are_skipped_change_nothing(stub_spec, monkeypatch, capsys):
 def test_a_run_that_skips_a_step_goes_on(stub_spec, monkeypatch, bad):
     poison(monkeypatch, "training_step", bad, lambda call: call == 4)
     train(stub_spec, epochs=1, on_nan="skip")
-    assert rows("run")[0]["train_loss"] < 10
+    assert metric_rows("run")[0]["train_loss"] < 10
     assert all(t.isfinite().all() for t in weights("run").values())
 
 
@@ -161,7 +161,7 @@ def test_a_resumed_run_takes_the_rate_that_it_is_given(stub_spec):
     train(stub_spec, epochs=1, optimizer="sgd(0.1)", schedule="constant")
     changed = {"epochs": 2, "optimizer": "sgd(0.025, momentum = 0.5)"}
     run.resume("run", changed, console=Console(quiet=True))
-    assert [row["lr"] for row in rows("run")] == pytest.approx([0.1, 0.025])
+    assert [row["lr"] for row in metric_rows("run")] == pytest.approx([0.1, 0.025])
 
 
 @pytest.mark.parametrize("size", [NAN, float("inf"), 1e30])

@@ -11,7 +11,7 @@ from odenet.training.run_folder.records import LOGGERS, Options
 from odenet.training.runs import run
 from odenet.training.schema import Mismatch
 
-from .train_and_compare import rows
+from .train_and_compare import metric_rows
 
 
 def train(spec, logger, out="run"):
@@ -37,7 +37,7 @@ def test_tensorboard_has_the_numbers_of_each_epoch(stub_spec):
     events = EventAccumulator("run/tensorboard")
     events.Reload()
     logged = [event.value for event in events.Scalars("test_accuracy")]
-    assert logged == pytest.approx([row["test_accuracy"] for row in rows("run")])
+    assert logged == pytest.approx([row["test_accuracy"] for row in metric_rows("run")])
 
 
 @pytest.mark.filterwarnings("ignore")  # of the library's own
@@ -59,7 +59,7 @@ def test_mlflow_is_written_to_files(stub_spec, monkeypatch):
     train(stub_spec, "mlflow")
     (metric,) = Path("run/mlruns").glob("*/*/metrics/test_accuracy")
     logged = [float(line.split()[1]) for line in metric.read_text().splitlines()]
-    assert logged == pytest.approx([row["test_accuracy"] for row in rows("run")])
+    assert logged == pytest.approx([row["test_accuracy"] for row in metric_rows("run")])
     (epochs,) = Path("run/mlruns").glob("*/*/params/epochs")
     assert epochs.read_text() == "2"
 

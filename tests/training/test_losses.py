@@ -20,7 +20,7 @@ from odenet.training.trained_runs.exporting import export_run
 from odenet.training.trained_runs.studies import study_run
 
 from . import specs
-from .test_commands import odenet as command
+from .test_commands import run_command
 
 RNG = np.random.default_rng(0)
 POINTS = RNG.normal(size=(100, 4)) * [1, 10, 100, 1] + [0, 0, 1e4, 0]
@@ -36,7 +36,7 @@ def numbers(tmp_path):
     """A finished run on numbers in the hundred thousands, with its data."""
     y = 2e5 + 5e4 * POINTS[:, 0] + 1e3 * POINTS[:, 1]
     data = arrays(tmp_path, x=POINTS[:80], y=y[:80], x_test=POINTS[80:], y_test=y[80:])
-    spec = specs.write(tmp_path, specs.VECTORS.format(1), data, "loss = mse", epochs=20)
+    spec = specs.write(tmp_path, specs.VECTOR_NET.format(1), data, "loss = mse", epochs=20)
     return specs.train(spec), torch.from_numpy(POINTS[80:]).float(), y[80:]
 
 
@@ -66,8 +66,8 @@ def test_a_run_on_numbers_is_shown_compared_studied_and_exported(numbers, tmp_pa
     show_result(result, console)
     shown = console.export_text()
     assert "test RMSE" in shown and "R² 0." in shown and "accuracy" not in shown
-    assert "RMSE" in command("compare", result.folder, "-o", tmp_path / "both.png")
-    assert "RMSE" in command("eval", result.folder)
+    assert "RMSE" in run_command("compare", result.folder, "-o", tmp_path / "both.png")
+    assert "RMSE" in run_command("eval", result.folder)
     study = study_run(result.folder)
     assert study.measure.name == "rmse" and study.value > 0
     run = odenet.load_run(result.folder)
@@ -95,7 +95,7 @@ def test_a_run_on_numbers_is_shown_compared_studied_and_exported(numbers, tmp_pa
 def test_other_losses_of_numbers_are_those_of_the_literature(tmp_path, loss, expected):
     y = POINTS[:, [0, 3]] * [1, 5]
     data = arrays(tmp_path, x=POINTS, y=y, x_test=POINTS[:20], y_test=y[:20])
-    spec = specs.write(tmp_path, specs.VECTORS.format(2), data, f"loss = {loss}")
+    spec = specs.write(tmp_path, specs.VECTOR_NET.format(2), data, f"loss = {loss}")
     result = specs.train(spec)
     run = odenet.load_run(result.folder, weights="last")
     error = run.predict(torch.from_numpy(POINTS[:20]).float()).values.double().numpy() - y[:20]
@@ -105,7 +105,7 @@ def test_other_losses_of_numbers_are_those_of_the_literature(tmp_path, loss, exp
 def test_several_labels_are_measured_by_f1_and_average_precision(tmp_path):
     y = (POINTS[:, [0, 1, 3]] > 0).astype(int)
     data = arrays(tmp_path, x=POINTS, y=y, x_test=POINTS, y_test=y)
-    spec = specs.write(tmp_path, specs.VECTORS.format(3), data, "loss = bce", epochs=8)
+    spec = specs.write(tmp_path, specs.VECTOR_NET.format(3), data, "loss = bce", epochs=8)
     result = specs.train(spec)
     found = odenet.load_run(result.folder, weights="last").predict(torch.from_numpy(POINTS).float())
     p = found.probabilities.double().numpy()
@@ -121,7 +121,7 @@ def test_class_maps_are_measured_by_mean_iou(tmp_path):
     x = RNG.normal(size=(40, 1, 8, 8))
     y = (x[:, 0] > 0.5).astype(np.uint8)
     data = arrays(tmp_path, x=x, y=y, x_test=x, y_test=y)
-    spec = specs.write(tmp_path, specs.MAPS.format(2), data, "augment = [flip]", epochs=6)
+    spec = specs.write(tmp_path, specs.CLASS_MAP_NET.format(2), data, "augment = [flip]", epochs=6)
     result = specs.train(spec)
     found = odenet.load_run(result.folder, weights="last").predict(torch.from_numpy(x).float())
     expected = metrics.jaccard_score(y.ravel(), found.labels.numpy().ravel(), average="macro")
@@ -145,7 +145,7 @@ def test_balanced_weights_are_those_of_scikit_learn(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("net", "shape"), [(specs.SERIES, (40, 2, 12)), (specs.VOLUMES, (40, 1, 4, 4, 4))]
+    ("net", "shape"), [(specs.SERIES_NET, (40, 2, 12)), (specs.VOLUME_NET, (40, 1, 4, 4, 4))]
 )
 def test_networks_of_one_and_three_axes_train(tmp_path, net, shape):
     x = RNG.integers(0, 256, shape).astype(np.uint8 if len(shape) == 5 else np.float32)
@@ -167,12 +167,12 @@ def test_a_table_is_a_row_for_each_sample(tmp_path):
     (tmp_path / "x.csv").write_text("\n".join(";".join(map(str, row)) for row in rows))
     columns = 'table("x.csv", target = "price", without = ["note"])'
     spec = specs.write(
-        tmp_path, specs.VECTORS.format(1), f"data = {columns}", "loss = mae", epochs=20
+        tmp_path, specs.VECTOR_NET.format(1), f"data = {columns}", "loss = mae", epochs=20
     )
     assert specs.train(spec).metrics["r2"] > 0.5
     words = specs.write(
         tmp_path,
-        specs.VECTORS.format(4),
+        specs.VECTOR_NET.format(4),
         'data = table("x.csv", target = "note", without = ["price"])',
     )
     (tmp_path / "x.csv").write_text(
@@ -204,7 +204,7 @@ REFUSED = {
 def test_what_cannot_be_used_is_refused_before_training(tmp_path, case):
     found, width, recipe, said = REFUSED[case]
     data = arrays(tmp_path, **({"x": POINTS} | found))
-    spec = specs.write(tmp_path, specs.VECTORS.format(width), data, *recipe)
+    spec = specs.write(tmp_path, specs.VECTOR_NET.format(width), data, *recipe)
     with pytest.raises(SpecError, match=said):
         specs.train(spec)
     assert not (tmp_path / "run").exists()
@@ -224,15 +224,15 @@ def test_what_is_wrong_with_a_table_is_named(tmp_path, rows, said):
     (tmp_path / "x.csv").write_text(rows)
     data = 'data = table("x.csv", target = "price")'
     with pytest.raises(SpecError, match=said):
-        specs.train(specs.write(tmp_path, specs.VECTORS.format(1), data, "loss = mse"))
+        specs.train(specs.write(tmp_path, specs.VECTOR_NET.format(1), data, "loss = mse"))
 
 
 def test_one_number_is_never_two_classes(tmp_path):
     for data in ("digits", "moons(100)"):
         net = (
-            specs.VECTORS
+            specs.VECTOR_NET
             if data != "digits"
-            else specs.MAPS.replace("conv(1, {})", "mean -> dense({})")
+            else specs.CLASS_MAP_NET.replace("conv(1, {})", "mean -> dense({})")
         )
         spec = specs.write(
             tmp_path, net.replace("input(4)", "input(2)").format(1), f"data = {data}"
@@ -246,7 +246,7 @@ def test_one_number_is_never_two_classes(tmp_path):
 
 
 def test_two_classes_may_be_one_number_of_bce(tmp_path):
-    spec = specs.write(tmp_path, specs.VECTORS.format(1), "data = moons(100)", "loss = bce")
+    spec = specs.write(tmp_path, specs.VECTOR_NET.format(1), "data = moons(100)", "loss = bce")
     spec.write_text(spec.read_text().replace("input(4)", "input(2)"))
     assert specs.train(spec).measure == "f1"
 

@@ -171,7 +171,7 @@ def test_two_files_of_one_name_are_refused(tmp_path, folder, name):
 
 
 def test_a_run_is_not_measured_on_samples_of_another_kind(tmp_path):
-    path = specs.write(tmp_path, specs.VECTORS.format(2))
+    path = specs.write(tmp_path, specs.VECTOR_NET.format(2))
     x = RNG.normal(size=(20, 4))
     y = (x[:, 0] > 0).astype(int)
     run = odenet.train(path, data=(x, y), out=tmp_path / "run", epochs=1)
@@ -180,7 +180,7 @@ def test_a_run_is_not_measured_on_samples_of_another_kind(tmp_path):
 
 
 def test_a_test_split_of_numbers_has_no_classes(tmp_path):
-    path = specs.write(tmp_path, specs.VECTORS.format(2))
+    path = specs.write(tmp_path, specs.VECTOR_NET.format(2))
     x = RNG.normal(size=(20, 4))
     y = (x[:, 0] > 0).astype(int)
     with pytest.raises(SpecError, match="are numbers"):

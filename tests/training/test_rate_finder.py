@@ -23,7 +23,7 @@ def vectors(tmp_path, monkeypatch):
     """A spec of vectors whose labels are a sum of them, in an empty folder."""
     monkeypatch.chdir(tmp_path)
     x = torch.randn(120, 4, generator=torch.Generator().manual_seed(0))
-    return specs.write(tmp_path, specs.VECTORS.format(1), "loss = mse"), (x, x.sum(1, True))
+    return specs.write(tmp_path, specs.VECTOR_NET.format(1), "loss = mse"), (x, x.sum(1, True))
 
 
 def test_the_rate_rises_until_the_loss_does(vectors):

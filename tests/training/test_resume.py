@@ -16,7 +16,7 @@ from odenet.training.run_folder.records import RunFolder
 from odenet.training.runs import evaluation, run
 
 from . import specs
-from .train_and_compare import assert_same_run, rows, train, weights
+from .train_and_compare import assert_same_run, metric_rows, train, weights
 
 
 class StopAt:
@@ -65,21 +65,21 @@ def test_a_run_can_be_made_longer(stub_spec):
     train(stub_spec, epochs=1)
     result = run.resume("run", {"epochs": 2}, console=Console(quiet=True))
     assert result.epochs == 2
-    assert [row["epoch"] for row in rows("run")] == [0, 1]
+    assert [row["epoch"] for row in metric_rows("run")] == [0, 1]
 
 
 def test_resuming_a_complete_run_changes_nothing(stub_spec):
     train(stub_spec, epochs=1)
-    before = rows("run"), weights("run")
+    before = metric_rows("run"), weights("run")
     run.resume("run", console=Console(quiet=True))
-    assert rows("run") == before[0]
+    assert metric_rows("run") == before[0]
     assert all(torch.equal(weights("run")[k], v) for k, v in before[1].items())
 
 
 def test_a_run_goes_on_with_the_statistics_that_its_best_weights_are_of(stub_spec):
     train(stub_spec, epochs=1)
     run.resume("run", {"epochs": 2, "fraction": 0.05}, console=Console(quiet=True))
-    last = rows("run")[-1]
+    last = metric_rows("run")[-1]
     measured = evaluation.evaluate("run", weights="last")
     assert measured["accuracy"] == last["test_accuracy"]
     assert measured["loss"] == pytest.approx(last["test_loss"], rel=1e-6)
@@ -113,7 +113,8 @@ def test_a_run_without_epochs_may_begin_anew_otherwise(stub_spec, monkeypatch):
             train(stub_spec, epochs=1)
     run.resume("run", {"fraction": 0.05}, console=Console(quiet=True))
     assert (
-        evaluation.evaluate("run", weights="last")["accuracy"] == rows("run")[-1]["test_accuracy"]
+        evaluation.evaluate("run", weights="last")["accuracy"]
+        == metric_rows("run")[-1]["test_accuracy"]
     )
 
 
@@ -124,7 +125,7 @@ def _killed(task, batch, index):
 def test_more_steps_go_on_in_epochs_as_long_as_those_that_are_done(tmp_path):
     x = torch.linspace(-1, 1, 240).view(60, 4)
     data = (x, (x[:, 0] > 0).long())
-    spec = specs.write(tmp_path, specs.VECTORS.format(2))
+    spec = specs.write(tmp_path, specs.VECTOR_NET.format(2))
     spec.write_text(spec.read_text().replace("epochs    = 2", "steps     = 1"))
     folder = specs.train(spec, data=data).folder
     with pytest.raises(TrainingError, match=r"done 1 steps of 1: nothing is left to train\n.*=2,"):

@@ -21,7 +21,7 @@ from odenet.training.runs import evaluation, run
 from odenet.training.runs.results import show_result, time_saved
 
 from . import stub_program
-from .train_and_compare import assert_same_run, rows, train, weights
+from .train_and_compare import assert_same_run, metric_rows, train, weights
 
 ROOT = Path(__file__).parents[2]
 
@@ -51,7 +51,7 @@ def test_the_same_seed_gives_the_same_run_and_another_a_different_one(stub_spec)
     train(stub_spec, "again", epochs=1)
     train(stub_spec, "other", epochs=1, seed=1)
     assert_same_run("again", "first")
-    assert rows("other") != rows("first")
+    assert metric_rows("other") != metric_rows("first")
 
 
 def test_evaluation_gives_the_accuracy_of_training(stub_spec):
@@ -86,7 +86,7 @@ def test_the_average_is_what_is_measured_and_kept(stub_spec, monkeypatch):
 def test_held_out_samples_choose_the_epoch_and_the_test_split_measures_it(stub_spec):
     result = train(stub_spec, holdout=0.2)
     assert result.watched == "val"
-    assert "val_accuracy" in rows("run")[0] and "test_accuracy" not in rows("run")[0]
+    assert "val_accuracy" in metric_rows("run")[0] and "test_accuracy" not in metric_rows("run")[0]
     assert result.test_accuracy == evaluation.evaluate("run")["accuracy"]
 
 

@@ -18,7 +18,7 @@ from odenet.training.runs import evaluation, run
 from ..test_files import Failing
 from . import stub_program
 from .test_resume import StopAt
-from .train_and_compare import assert_same_run, rows, train
+from .train_and_compare import assert_same_run, metric_rows, train
 
 QUIET = Console(quiet=True)
 
@@ -88,7 +88,7 @@ def test_a_row_is_written_once_however_the_run_ended(stub_spec, monkeypatch):
     assert_same_run("run", "whole")
     table.unlink()  # killed between the last checkpoint and its row
     run.resume("run", console=QUIET)
-    assert rows("run") == rows("whole")
+    assert metric_rows("run") == metric_rows("whole")
 
 
 def test_a_run_that_stopped_early_stays_stopped(stub_spec):

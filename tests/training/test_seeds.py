@@ -8,7 +8,7 @@ import pytest
 from odenet.training.run_folder.records import RunFolder
 from odenet.training.runs.seeds import confidence_interval
 
-from .test_commands import odenet as command
+from .test_commands import run_command
 
 SPEC = Path(__file__).parents[2] / "specs" / "digits.ode"
 SHORT = ["--epochs", 1, "--fraction", 0.1, "--set", "n=2", "--set", "batch=16"]
@@ -23,7 +23,9 @@ def test_the_interval_is_students():
 
 
 def test_seeds_train_so_many_runs_and_print_their_mean(tmp_path):
-    output = command("train", SPEC, *SHORT, "--seed", 3, "--seeds", 2, "--out", tmp_path / "runs")
+    output = run_command(
+        "train", SPEC, *SHORT, "--seed", 3, "--seeds", 2, "--out", tmp_path / "runs"
+    )
     assert "interval of the mean of 2 seeds" in output
     assert "a step on 16 samples needs" in output.split("epoch 1/1")[0]
     assert "  parameters  " in output and not re.search(r" $", output, re.MULTILINE)
@@ -34,5 +36,5 @@ def test_seeds_train_so_many_runs_and_print_their_mean(tmp_path):
 
 
 def test_seeds_do_not_go_on_with_a_run(tmp_path):
-    output = command("train", "--resume", tmp_path, "--seeds", 2, code=2)
+    output = run_command("train", "--resume", tmp_path, "--seeds", 2, code=2)
     assert "starts new runs on one device" in output

@@ -19,7 +19,7 @@ from odenet.training.trained_runs.studies import (
 )
 from odenet.training.trained_runs.study_figures import draw_depth_law
 
-from .test_commands import odenet as command
+from .test_commands import run_command
 
 ROOT = Path(__file__).parents[2]
 
@@ -116,14 +116,14 @@ def test_the_exponent_of_the_depth_is_found(tmp_path):
 
 
 def test_the_command_prints_a_row_per_flow_and_draws(finished, tmp_path):
-    output = command("study", finished, "--samples", 20, "-o", tmp_path)
+    output = run_command("study", finished, "--samples", 20, "-o", tmp_path)
     assert "4 steps" in output and "one left out" in output
     pictures = {picture.name for picture in (tmp_path / "digits-1").iterdir()}
     assert pictures == {"lesion.png", "several.png", "norms.png", "spectrum.png", "energy.png"}
 
 
 def test_several_runs_share_a_panel_over_time(finished, tmp_path):
-    command("study", finished, finished, "--samples", 20, "-o", tmp_path)
+    run_command("study", finished, finished, "--samples", 20, "-o", tmp_path)
     assert (tmp_path / "rates.png").stat().st_size > 5_000
 
 

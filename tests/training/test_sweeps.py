@@ -15,7 +15,7 @@ from odenet.training.learning.task import Task
 from odenet.training.run_folder.records import Options, RunFolder
 from odenet.training.sweeps import sweep_workers, sweeps
 
-from .test_commands import odenet as command
+from .test_commands import run_command
 from .train_and_compare import assert_same_run
 
 GRID = "batch=32,64 lr=1e-3,1e-2"
@@ -73,7 +73,7 @@ def test_a_value_of_the_grid_is_refused_at_the_grid(stub_spec, name):
 
 
 def test_every_point_is_a_run_and_all_are_in_one_table_and_figure(stub_spec):
-    output = command("train", stub_spec, "--sweep", GRID, *SHORT)
+    output = run_command("train", stub_spec, "--sweep", GRID, *SHORT)
     head = output.split("point 1 of 4")[0]
     assert head.startswith("sweep sw, 4 points; the first:\nstub\n  data digits")
     assert re.search(r"^next  odenet report sw/\S+  # the best of them$", output, re.MULTILINE)
@@ -94,7 +94,7 @@ def test_every_point_is_a_run_and_all_are_in_one_table_and_figure(stub_spec):
 
 
 def test_a_sweep_goes_on_where_it_was_stopped_and_does_nothing_twice(stub_spec, monkeypatch):
-    command("train", stub_spec, "--sweep", TWO, *SHORT[:-1], "whole")
+    run_command("train", stub_spec, "--sweep", TWO, *SHORT[:-1], "whole")
     taken, steps = Task.training_step, []
 
     def training_step(task, batch, index):
@@ -105,38 +105,38 @@ def test_a_sweep_goes_on_where_it_was_stopped_and_does_nothing_twice(stub_spec, 
 
     with monkeypatch.context() as patch:
         patch.setattr(Task, "training_step", training_step)
-        output = command("train", stub_spec, "--sweep", TWO, *SHORT, code=128 + signal.SIGTERM)
+        output = run_command("train", stub_spec, "--sweep", TWO, *SHORT, code=128 + signal.SIGTERM)
     assert output.endswith("stopped; go on with: odenet train --resume sw\n")
     before = len(steps)
-    output = command("train", "--resume", "sw")
+    output = run_command("train", "--resume", "sw")
     assert "point 1 of 2" not in output and "point 2 of 2" in output
     for whole in sorted(Path("whole").glob("[12]-*")):
         assert_same_run(Path("sw") / whole.name, whole)
     monkeypatch.setattr(sweeps, "train", None)
-    assert "point" not in command("train", "--resume", "sw") and before == 3
+    assert "point" not in run_command("train", "--resume", "sw") and before == 3
 
 
 def test_a_point_that_diverges_does_not_end_the_sweep(stub_spec):
-    output = command("train", stub_spec, "--sweep", "lr=1e30,1e-3", *SHORT)
+    output = run_command("train", stub_spec, "--sweep", "lr=1e30,1e-3", *SHORT)
     assert re.search(r"1e30 +diverged", output) and re.search(r"1e-3 +\d+\.\d\d%", output)
-    assert "point" not in command("train", "--resume", "sw")
+    assert "point" not in run_command("train", "--resume", "sw")
 
 
 def test_a_grid_with_a_point_that_cannot_be_compiled_begins_nothing(stub_spec):
     with pytest.raises(Exception, match="lr in adamw is the learning rate: above 0"):
-        command("train", stub_spec, "--sweep", "lr=1e-3,-1", *SHORT)
+        run_command("train", stub_spec, "--sweep", "lr=1e-3,-1", *SHORT)
     with pytest.raises(TrainingError, match="lr is swept, and set too"):
-        command("train", stub_spec, "--sweep", "lr=1e-3", "--set", "lr=1", *SHORT)
+        run_command("train", stub_spec, "--sweep", "lr=1e-3", "--set", "lr=1", *SHORT)
     assert not Path("sw").exists()
 
 
 def test_another_spec_or_grid_is_not_gone_on_with(stub_spec):
-    command("train", stub_spec, "--sweep", "lr=1e-3", *SHORT)
+    run_command("train", stub_spec, "--sweep", "lr=1e-3", *SHORT)
     with pytest.raises(TrainingError, match="holds another sweep"):
-        command("train", stub_spec, "--sweep", "lr=1e-2", *SHORT)
+        run_command("train", stub_spec, "--sweep", "lr=1e-2", *SHORT)
     stub_spec.write_text(stub_spec.read_text().replace("0.5", "0.25"))
     with pytest.raises(TrainingError, match="was changed since the sweep began"):
-        command("train", "--resume", "sw")
+        run_command("train", "--resume", "sw")
 
 
 def test_several_points_at_a_time_have_a_device_each(stub_spec, monkeypatch):
@@ -156,9 +156,9 @@ def test_several_points_at_a_time_have_a_device_each(stub_spec, monkeypatch):
     monkeypatch.setattr(sweep_workers.torch.cuda, "device_count", lambda: 3)
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "4,6,7")
     monkeypatch.setattr(sweep_workers, "POLL_INTERVAL", 0)
-    command("train", stub_spec, "--sweep", GRID, *SHORT, "--devices", 2)
+    run_command("train", stub_spec, "--sweep", GRID, *SHORT, "--devices", 2)
     assert sorted(number for number, _ in started) == [0, 1, 2, 3]
     assert [device for _, device in started[:2]] == ["4", "6"]
     assert {device for _, device in started} == {"4", "6"}
     with pytest.raises(TrainingError, match="this machine has 3 GPUs"):
-        command("train", "--resume", "sw", "--devices", 4)
+        run_command("train", "--resume", "sw", "--devices", 4)

@@ -99,7 +99,7 @@ def test_of_two_ways_to_mix_each_batch_has_one():
 
 
 def test_the_loss_of_mixed_classes_is_the_mixture_of_losses(tmp_path):
-    spec = specs.write(tmp_path, specs.VECTORS.format(3), "label_smoothing = 0.1")
+    spec = specs.write(tmp_path, specs.VECTOR_NET.format(3), "label_smoothing = 0.1")
     objective = objective_of(odenet.load(spec).recipe, LabelInfo(3))
     answer = torch.randn(6, 3, dtype=torch.float64)
     shares = 0.3 * F.one_hot(LABELS, 3) + 0.7 * F.one_hot(LABELS.roll(1), 3)
@@ -112,7 +112,9 @@ def test_the_loss_of_mixed_classes_is_the_mixture_of_losses(tmp_path):
 @pytest.mark.parametrize("loss", ["bce", "mse", "huber", "next_token", "likelihood"])
 @pytest.mark.parametrize("name", ["mixup", "cutmix"])
 def test_losses_that_cannot_take_mixed_classes_refuse_them(tmp_path, loss, name):
-    spec = specs.write(tmp_path, specs.MAPS.format(3), f"loss = {loss}", f"augment = [{name}]")
+    spec = specs.write(
+        tmp_path, specs.CLASS_MAP_NET.format(3), f"loss = {loss}", f"augment = [{name}]"
+    )
     with pytest.raises(SpecError, match=f"{name} mixes classes, and loss = {loss} has none"):
         odenet.load(spec)
 

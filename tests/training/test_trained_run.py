@@ -16,7 +16,7 @@ from odenet.training.runs import evaluation, run
 from odenet.training.trained_runs import exporting
 from odenet.training.trained_runs.exporting import export_run
 
-from .test_commands import odenet as command
+from .test_commands import run_command
 
 ROOT = Path(__file__).parents[2]
 
@@ -150,19 +150,21 @@ def test_the_commands_predict_and_export(finished, pixels, tmp_path):
     for name in ("b", "a"):
         Image.fromarray(pixels[0, 0].numpy()).save(tmp_path / f"{name}.png")
     table = tmp_path / "table.csv"
-    output = command("predict", finished, tmp_path, tmp_path / "a.png", "--top", 2, "--csv", table)
+    output = run_command(
+        "predict", finished, tmp_path, tmp_path / "a.png", "--top", 2, "--csv", table
+    )
     lines = output.splitlines()
     assert [line.split()[0] for line in lines[:2]] == [f"{tmp_path}/a.png", f"{tmp_path}/b.png"]
     assert lines[2] == f"wrote {table}"
     header, *rows = csv.reader(table.read_text(encoding="utf-8").splitlines())
     assert header[:3] == ["sample", "class", "0"] and len(rows) == 2
     assert sum(map(float, rows[0][2:])) == pytest.approx(1, abs=1e-4)
-    output = command("export", finished, "-o", tmp_path / "network.pt2")
+    output = run_command("export", finished, "-o", tmp_path / "network.pt2")
     assert "(batch, 1, 8, 8) uint8 pixels" in output and "scores of 10 classes" in output
 
 
 def test_files_that_cannot_be_read_are_named_after_the_others(finished, pixels, tmp_path):
     Image.fromarray(pixels[0, 0].numpy()).save(tmp_path / "good.png")
     (tmp_path / "bad.png").write_text("not a picture")
-    output = command("predict", finished, tmp_path, code=1)
+    output = run_command("predict", finished, tmp_path, code=1)
     assert "good.png" in output and f"cannot read {tmp_path}/bad.png" in output

@@ -15,7 +15,7 @@ from odenet.training.run_folder.checkpoints import read_checkpoint
 from odenet.training.run_folder.records import Options, RunFolder
 from odenet.training.runs import run
 
-from .test_commands import odenet
+from .test_commands import run_command
 from .test_finite_check import nan_gradient, poison
 from .train_and_compare import assert_same_run, train, weights
 
@@ -110,10 +110,10 @@ def test_numbers_that_go_wrong_are_seen_in_the_weights(stub_spec, monkeypatch):
 
 
 def test_the_command_has_it(stub_spec):
-    odenet("train", stub_spec, "--epochs", 1, "--update-in-backward", "--clip-by", "last",
+    run_command("train", stub_spec, "--epochs", 1, "--update-in-backward", "--clip-by", "last",
            "--set", "clip=1", "--out", "run")  # fmt: skip
     options = RunFolder(Path("run")).read_record().options
     assert (options.update_in_backward, options.clip_by) == (True, "last")
-    assert "'never' is not one of 'exact'" in odenet(
+    assert "'never' is not one of 'exact'" in run_command(
         "train", stub_spec, "--clip-by", "never", code=2
     )

@@ -26,7 +26,7 @@ from odenet.training.data.statistics import channel_moments
 from odenet.training.run_folder.records import RunFolder
 
 from . import specs
-from .test_commands import odenet as command
+from .test_commands import run_command
 
 RNG = np.random.default_rng(1)
 X = torch.from_numpy(RNG.normal(size=(60, 4))).float()
@@ -64,7 +64,7 @@ class Listed(Dataset):
 
 @pytest.fixture
 def spec(tmp_path):
-    return specs.write(tmp_path, specs.VECTORS.format(2))
+    return specs.write(tmp_path, specs.VECTOR_NET.format(2))
 
 
 @pytest.mark.parametrize(
@@ -94,7 +94,7 @@ def test_a_run_on_data_of_a_program_says_what_it_needs(spec, tmp_path):
     record = json.loads((tmp_path / "run" / "run.json").read_text())
     assert "data=(train, test)" in record["data_from_python"]
     with pytest.raises(SpecError, match="trained on data from Python: give it again"):
-        command("eval", tmp_path / "run")
+        run_command("eval", tmp_path / "run")
     with pytest.raises(SpecError, match="give it again"):
         odenet.resume(result.folder, epochs=3, console=QUIET)
     longer = odenet.resume(result.folder, data=data, epochs=3, console=QUIET)
@@ -157,10 +157,10 @@ def test_paths_in_a_spec_are_relative_to_it_and_those_from_outside_to_the_comman
     (tmp_path / "there").mkdir()
     np.savez(tmp_path / "specs" / "x.npz", x=X, y=Y)
     np.savez(tmp_path / "there" / "y.npz", x=X[:30], y=Y[:30])
-    spec = specs.write(tmp_path / "specs", specs.VECTORS.format(2), 'data = arrays("x.npz")')
+    spec = specs.write(tmp_path / "specs", specs.VECTOR_NET.format(2), 'data = arrays("x.npz")')
     monkeypatch.chdir(tmp_path / "there")
-    command("train", spec, "--out", "run", "--epochs", 1)
-    command("eval", "run")
+    run_command("train", spec, "--out", "run", "--epochs", 1)
+    run_command("eval", "run")
     assert odenet.evaluate("run", data="arrays:y.npz")["data"] == "arrays:y.npz"
     monkeypatch.chdir(tmp_path)
     assert "accuracy" in odenet.evaluate("there/run")
@@ -168,7 +168,7 @@ def test_paths_in_a_spec_are_relative_to_it_and_those_from_outside_to_the_comman
 
 def test_a_large_array_is_mapped_and_gives_the_same_run(tmp_path, monkeypatch):
     np.savez(tmp_path / "x.npz", x=X.numpy(), y=Y.numpy())
-    spec = specs.write(tmp_path, specs.VECTORS.format(2), 'data = arrays("x.npz")')
+    spec = specs.write(tmp_path, specs.VECTOR_NET.format(2), 'data = arrays("x.npz")')
     before = specs.train(spec)
     monkeypatch.setattr(arrays_module, "MAPPED_FROM", 0)
     found = load_arrays(str(tmp_path / "x.npz"))
@@ -180,7 +180,7 @@ def test_a_large_array_is_mapped_and_gives_the_same_run(tmp_path, monkeypatch):
 
 def test_words_are_classes(tmp_path):
     np.savez(tmp_path / "x.npz", x=X, y=np.where(Y == 1, "cat", "ant"))
-    spec = specs.write(tmp_path, specs.VECTORS.format(10), 'data = arrays("x.npz")')
+    spec = specs.write(tmp_path, specs.VECTOR_NET.format(10), 'data = arrays("x.npz")')
     console = Console(record=True, width=200)
     odenet.train(spec, out=tmp_path / "run", console=console)
     assert "the last layer gives 2 scores" in console.export_text()
@@ -205,7 +205,7 @@ def test_pictures_and_the_class_maps_beside_them(tmp_path, suffix):
     data = load_masks(str(tmp_path / "m"), (1, 8, 8))
     assert len(data.train) == 8 and data.test.labels.shape == (2, 8, 8)
     assert any(np.array_equal(m, data.test.labels[0].numpy()) for m in masks.values())
-    spec = specs.write(tmp_path, specs.MAPS.format(2), 'data = masks("m")', epochs=3)
+    spec = specs.write(tmp_path, specs.CLASS_MAP_NET.format(2), 'data = masks("m")', epochs=3)
     assert specs.train(spec).measure == "mean_iou"
     assert RunFolder(tmp_path / "run").read_record().classes == ("0", "255")
 
@@ -221,7 +221,7 @@ def test_class_maps_take_a_byte_for_each_pixel_unless_a_value_needs_more(tmp_pat
 
 
 def test_what_is_wrong_with_class_maps_is_named(tmp_path):
-    spec = specs.write(tmp_path, specs.MAPS.format(2), 'data = masks("m")')
+    spec = specs.write(tmp_path, specs.CLASS_MAP_NET.format(2), 'data = masks("m")')
     picture_and_map(tmp_path / "m", "a")
     picture_and_map(tmp_path / "m", "b")
     (tmp_path / "m" / "masks" / "b.png").unlink()
@@ -248,7 +248,7 @@ def test_deep_pictures_of_a_folder_keep_their_values(tmp_path):
     assert data.train.inputs.dtype == torch.float32 and len(data.damaged) == 1
     found = {tuple(x.flatten().tolist()) for x in torch.cat([data.train.inputs, data.test.inputs])}
     assert found == {tuple(v.flatten().astype(float).tolist()) for v in values.values()}
-    net = specs.MAPS.replace("conv(1, {})", "mean -> dense(2)")
+    net = specs.CLASS_MAP_NET.replace("conv(1, {})", "mean -> dense(2)")
     result = specs.train(specs.write(tmp_path, net, 'data = folder("deep")'))
     run = odenet.load_run(result.folder)
     predicted = run.predict([str(tmp_path / "deep" / "dark" / "0.png")])
@@ -281,7 +281,9 @@ def coloured_maps(folder, count):
 def test_class_maps_that_do_not_fit_the_memory_are_read_with_their_pictures(tmp_path, monkeypatch):
     coloured_maps(tmp_path / "m", 12)
     recipe = 'data = masks("m")', "loss = cross_entropy(weights = balanced)", "holdout = 0.25"
-    spec = specs.write(tmp_path, specs.MAPS.format(3), *recipe, "augment = [flip]", epochs=1)
+    spec = specs.write(
+        tmp_path, specs.CLASS_MAP_NET.format(3), *recipe, "augment = [flip]", epochs=1
+    )
     before = specs.train(spec)
     whole = load_masks(str(tmp_path / "m"), (1, 8, 8))
     monkeypatch.setattr(data_sets, "load_masks", partial(load_masks, in_memory=0))
@@ -325,7 +327,7 @@ def test_what_is_wrong_with_class_maps_left_in_their_files_is_said_before_traini
 
 def test_a_run_on_class_maps_is_measured_on_maps_with_fewer_classes(tmp_path):
     coloured_maps(tmp_path / "m", 8)
-    spec = specs.write(tmp_path, specs.MAPS.format(3), 'data = masks("m")', epochs=1)
+    spec = specs.write(tmp_path, specs.CLASS_MAP_NET.format(3), 'data = masks("m")', epochs=1)
     specs.train(spec)
     for i, mask in coloured_maps(tmp_path / "few", 8).items():
         kept = np.where(mask == 7, 0, mask)
@@ -339,7 +341,9 @@ def test_a_run_on_class_maps_is_measured_on_maps_with_fewer_classes(tmp_path):
 def test_class_maps_are_refused_under_losses_of_other_labels(tmp_path):
     coloured_maps(tmp_path / "m", 8)
     for loss in ("bce", "mse"):
-        spec = specs.write(tmp_path, specs.MAPS.format(3), 'data = masks("m")', f"loss = {loss}")
+        spec = specs.write(
+            tmp_path, specs.CLASS_MAP_NET.format(3), 'data = masks("m")', f"loss = {loss}"
+        )
         with pytest.raises(SpecError, match=rf"a class for every pixel, and {loss} takes other"):
             specs.train(spec)
 
