@@ -59,8 +59,8 @@ class MomentumFlow(Flow):
 
     def advance(self, state, step=0):
         x, v = state
-        rate = self.f[step](x) + torch.tanh(conv(x, self.K[step]) + self.b[step])
-        v = 0.5 * v + self.h * (rate + conv(x, self.G[0]))
+        slope = self.f[step](x) + torch.tanh(conv(x, self.K[step]) + self.b[step])
+        v = 0.5 * v + self.h * (slope + conv(x, self.G[0]))
         return State(x + self.h * v, v)
 
     def readout(self, state):

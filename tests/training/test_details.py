@@ -1,4 +1,7 @@
-"""What `odenet eval` finds beside means, against scikit-learn and by hand."""
+"""What `odenet eval` reports besides means: confusion, scores of classes and the worst samples.
+
+The expected values are those of scikit-learn, or computed by hand.
+"""
 
 import csv
 import json
@@ -25,11 +28,11 @@ def folder(tmp_path_factory):
     root = tmp_path_factory.mktemp("pictures")
     for split, count in (("train", 12), ("test", 9)):
         for level, name in enumerate(("dark", "grey", "light")):
-            place = root / split / name
-            place.mkdir(parents=True)
+            class_folder = root / split / name
+            class_folder.mkdir(parents=True)
             for i in range(count):
                 pixels = RNG.integers(0, 120, (8, 8)) + 60 * level
-                Image.fromarray(pixels.astype(np.uint8)).save(place / f"{i}.png")
+                Image.fromarray(pixels.astype(np.uint8)).save(class_folder / f"{i}.png")
     (root / "test" / "dark" / "1.png").write_bytes(b"nothing")
     return root
 
@@ -48,50 +51,52 @@ def test_classes_are_counted_as_scikit_learn_counts_them(pictures, folder):
     run = odenet.load_run(pictures)
     files = sorted(p for p in (folder / "test").glob("*/*.png") if p.stat().st_size > 7)
     truth = [path.parent.name for path in files]
-    said = run.predict(files).labels
-    found = odenet.evaluate(pictures)
-    assert found["confusion"] == confusion_matrix(truth, said, labels=run.classes).tolist()
-    scores = precision_recall_fscore_support(truth, said, labels=run.classes, zero_division=np.nan)
-    expected = np.nan_to_num(np.stack(scores[:3], 1), nan=-1)
-    rows = found["per_class"].values()
-    ours = [
+    predicted = run.predict(files).labels
+    report = odenet.evaluate(pictures)
+    assert report["confusion"] == confusion_matrix(truth, predicted, labels=run.classes).tolist()
+    sklearn_scores = precision_recall_fscore_support(
+        truth, predicted, labels=run.classes, zero_division=np.nan
+    )
+    expected = np.nan_to_num(np.stack(sklearn_scores[:3], 1), nan=-1)
+    rows = report["per_class"].values()
+    actual = [
         [-1 if row[k] is None else row[k] for k in ("precision", "recall", "f1")] for row in rows
     ]
-    np.testing.assert_allclose(ours, expected)
-    assert [row["support"] for row in rows] == scores[3].tolist() == [8, 9, 9]
+    np.testing.assert_allclose(actual, expected)
+    assert [row["support"] for row in rows] == sklearn_scores[3].tolist() == [8, 9, 9]
 
 
 def test_the_worst_samples_name_their_files(pictures, folder):
-    run, found = odenet.load_run(pictures), odenet.evaluate(pictures)
-    assert [one["loss"] for one in found["worst"]] == sorted(
-        (one["loss"] for one in found["worst"]), reverse=True
+    run, report = odenet.load_run(pictures), odenet.evaluate(pictures)
+    assert [sample["loss"] for sample in report["worst"]] == sorted(
+        (sample["loss"] for sample in report["worst"]), reverse=True
     )
-    for one in found["worst"]:
-        values = run.predict([one["file"]]).values[0].double()
-        place = run.classes.index(one["label"])
-        assert f"/test/{one['label']}/" in one["file"]
-        assert one["loss"] == pytest.approx(-values[place].log().item(), abs=1e-4)
-        assert one["said"] == run.classes[int(values.argmax())]
+    for sample in report["worst"]:
+        probabilities = run.predict([sample["file"]]).values[0].double()
+        label = run.classes.index(sample["label"])
+        assert f"/test/{sample['label']}/" in sample["file"]
+        assert sample["loss"] == pytest.approx(-probabilities[label].log().item(), abs=1e-4)
+        assert sample["said"] == run.classes[int(probabilities.argmax())]
 
 
 @pytest.mark.parametrize("in_memory", [True, False])
-def test_places_and_files_agree_beside_a_damaged_picture(
+def test_indices_and_files_agree_beside_a_damaged_picture(
     pictures, in_memory, monkeypatch, tmp_path
 ):
     if not in_memory:
         monkeypatch.setattr(
             "odenet.training.data.picture_folder.decoded_if_small", lambda split, _: (split, ())
         )
-    found = odenet.evaluate(pictures, out=tmp_path / "out")
-    assert len(found["damaged"]) == 1 and sum(map(sum, found["confusion"])) == 26
-    assert all(f"/{one['label']}/" in one["file"] for one in found["worst"])
+    report = odenet.evaluate(pictures, out=tmp_path / "out")
+    assert len(report["damaged"]) == 1 and sum(map(sum, report["confusion"])) == 26
+    assert all(f"/{sample['label']}/" in sample["file"] for sample in report["worst"])
     names = {path.name for path in (tmp_path / "out").iterdir()}
     assert names == {
         "confusion.csv", "confusion.png", "per_class.csv", "worst.csv", "worst.png"
     }  # fmt: skip
     text = (tmp_path / "out" / "confusion.csv").read_text()
     rows = list(csv.DictReader(text.splitlines()))
-    assert [[int(row[name]) for name in found["per_class"]] for row in rows] == found["confusion"]
+    assert [[int(row[name]) for name in report["per_class"]] for row in rows] == report["confusion"]
 
 
 def test_numbers_have_residuals(tmp_path):
@@ -101,15 +106,15 @@ def test_numbers_have_residuals(tmp_path):
     train = torch.from_numpy(x[:40]), torch.from_numpy(y[:40])
     result = specs.train(specs.write(tmp_path, specs.VECTOR_NET.format(1), "loss = huber(2)"),
                          data=(train, test))  # fmt: skip
-    found = result.evaluate(data=test)
-    said = odenet.load_run(result.folder).predict(test[0]).values[:, 0]
-    order = (said - test[1][:, 0]).abs().argsort(descending=True).tolist()
-    assert [one["index"] for one in found["worst"]] == order  # 20 of at most 25
-    first = found["worst"][0]
-    assert first["error"] == pytest.approx(first["said"] - first["label"])
-    assert first["label"] == pytest.approx(test[1][order[0], 0].item())
-    assert "confusion" not in found and "per_class" not in found
-    assert json.loads(json.dumps(found["worst"]))
+    report = result.evaluate(data=test)
+    predicted = odenet.load_run(result.folder).predict(test[0]).values[:, 0]
+    order = (predicted - test[1][:, 0]).abs().argsort(descending=True).tolist()
+    assert [sample["index"] for sample in report["worst"]] == order  # 20 of at most 25
+    worst = report["worst"][0]
+    assert worst["error"] == pytest.approx(worst["said"] - worst["label"])
+    assert worst["label"] == pytest.approx(test[1][order[0], 0].item())
+    assert "confusion" not in report and "per_class" not in report
+    assert json.loads(json.dumps(report["worst"]))
 
 
 def test_maps_have_an_iou_for_each_class(tmp_path):
@@ -118,13 +123,13 @@ def test_maps_have_an_iou_for_each_class(tmp_path):
     result = specs.train(
         specs.write(tmp_path, specs.CLASS_MAP_NET.format(3)), data=((x, y), (x, y))
     )
-    found = odenet.load_run(result.folder).evaluate(data=(x, y))
-    said = odenet.load_run(result.folder).predict(x).values.argmax(1)
-    expected = jaccard_score(y.flatten(), said.flatten(), average=None)
-    assert [row["iou"] for row in found["per_class"].values()] == pytest.approx(expected.tolist())
-    wrong = (said != y).double().mean((1, 2))
-    for one in found["worst"]:
-        assert one["wrong"] == pytest.approx(wrong[one["index"]].item())
+    report = odenet.load_run(result.folder).evaluate(data=(x, y))
+    predicted = odenet.load_run(result.folder).predict(x).values.argmax(1)
+    expected = jaccard_score(y.flatten(), predicted.flatten(), average=None)
+    assert [row["iou"] for row in report["per_class"].values()] == pytest.approx(expected.tolist())
+    wrong_shares = (predicted != y).double().mean((1, 2))
+    for sample in report["worst"]:
+        assert sample["wrong"] == pytest.approx(wrong_shares[sample["index"]].item())
 
 
 def test_several_classes_are_counted_one_by_one(tmp_path):
@@ -133,13 +138,13 @@ def test_several_classes_are_counted_one_by_one(tmp_path):
     result = specs.train(
         specs.write(tmp_path, specs.VECTOR_NET.format(2), "loss = bce"), data=((x, y), (x, y))
     )
-    found = result.evaluate(data=(x, y))
-    said = odenet.load_run(result.folder).predict(x).values > 0.5
-    scores = precision_recall_fscore_support(y, said.int(), zero_division=np.nan)
-    for place, row in enumerate(found["per_class"].values()):
-        assert row["recall"] == pytest.approx(scores[1][place])
-        assert row["support"] == scores[3][place]
-    assert all(isinstance(one["said"], list) for one in found["worst"])
+    report = result.evaluate(data=(x, y))
+    predicted = odenet.load_run(result.folder).predict(x).values > 0.5
+    sklearn_scores = precision_recall_fscore_support(y, predicted.int(), zero_division=np.nan)
+    for column, row in enumerate(report["per_class"].values()):
+        assert row["recall"] == pytest.approx(sklearn_scores[1][column])
+        assert row["support"] == sklearn_scores[3][column]
+    assert all(isinstance(sample["said"], list) for sample in report["worst"])
 
 
 @pytest.mark.parametrize("classes", [3, 7, 26, 150])
@@ -152,11 +157,11 @@ def test_lines_fit_a_terminal(classes):
     assert lines[0].startswith("rows:" if classes < 20 else "taken for another")
 
 
-@pytest.mark.parametrize("text", ["mse", "mae", "huber(0.5)"])
-def test_the_mean_of_each_sample_is_the_mean(text, tmp_path):
-    spec = specs.write(tmp_path, specs.VECTOR_NET.format(3), f"loss = {text}")
+@pytest.mark.parametrize("loss", ["mse", "mae", "huber(0.5)"])
+def test_the_mean_of_each_sample_is_the_mean(loss, tmp_path):
+    spec = specs.write(tmp_path, specs.VECTOR_NET.format(3), f"loss = {loss}")
     objective = objective_of(odenet.load(spec).recipe, LabelInfo(0, (3,), (), [1.0] * 3, [2.0] * 3))
-    answer, labels = torch.randn(2, 7, 3, dtype=torch.float64)
+    output, labels = torch.randn(2, 7, 3, dtype=torch.float64)
     torch.testing.assert_close(
-        objective.sample_losses(answer, labels).mean(), objective.loss(answer, labels)
+        objective.sample_losses(output, labels).mean(), objective.loss(output, labels)
     )

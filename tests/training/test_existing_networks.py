@@ -1,4 +1,4 @@
-"""Networks of torchvision as the `net` of a spec: trained, resumed, exported like any other."""
+"""Networks of torchvision and timm in place of a spec's `net`: trained, resumed and exported."""
 
 import re
 
@@ -24,9 +24,9 @@ from odenet.training import Options, TrainingError, export_run
 from odenet.training.runs.preparation import prepare_training
 from tests.language.texts import ROOT
 
-SMALL = {"size": 32, "schedule": "constant", "batch": 6, "epochs": 1}
+SMALL_SETTINGS = {"size": 32, "schedule": "constant", "batch": 6, "epochs": 1}
 
-PLAIN = """
+PLAIN_SPEC = """
 state x
 param K : conv(3)
 x' = -K^T tanh(K x)
@@ -40,7 +40,7 @@ train {
 
 @pytest.fixture(scope="module")
 def pictures(tmp_path_factory):
-    """Dark ones and light ones."""
+    """A folder of training and test pictures of two classes, dark and light."""
     folder, rng = tmp_path_factory.mktemp("pictures"), np.random.default_rng(0)
     for split in ("train", "test"):
         for name, high in (("dark", 120), ("light", 255)):
@@ -53,49 +53,55 @@ def pictures(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def original(tmp_path_factory):
-    """A resnet18 with random weights, and the file that has them."""
+    """A resnet18 with random weights, and the path of the file that holds them."""
     torch.manual_seed(5)
     model, file = models.resnet18(), tmp_path_factory.mktemp("weights") / "resnet18.pth"
     torch.save(model.state_dict(), file)
     return model.eval(), str(file)
 
 
-def of_resnet(pictures, scheme="momentum", **more):
+def resnet18_program(pictures, scheme="momentum", **settings):
     """The program that `odenet train resnet18 --convert …` trains."""
-    return converted_program("resnet18", scheme, {**SMALL, "data": f'folder("{pictures}")', **more})
+    return converted_program(
+        "resnet18", scheme, {**SMALL_SETTINGS, "data": f'folder("{pictures}")', **settings}
+    )
 
 
 def test_it_begins_as_the_original_with_a_new_head(pictures, original, capsys):
     model, file = original
-    program = of_resnet(pictures, **{"γ": "ramp(0, 0.9, epochs = 1)"})
+    program = resnet18_program(pictures, **{"γ": "ramp(0, 0.9, epochs = 1)"})
     task, _ = prepare_training(program, Options(weights=file), Console())
     assert "new, for another number of classes: fc.weight, fc.bias" in capsys.readouterr().out
-    found, x = task.network[0].model, torch.randn(2, 3, 32, 32)
-    found.fc = model.fc
-    assert torch.equal(found.eval()(x), model(x))
+    converted, x = task.network[0].model, torch.randn(2, 3, 32, 32)
+    converted.fc = model.fc
+    assert torch.equal(converted.eval()(x), model(x))
 
 
 def test_a_run_is_resumed_bit_for_bit_and_then_measured_used_and_exported(
     pictures, original, tmp_path
 ):
     quiet, options = Console(quiet=True), Options(weights=original[1])
-    settings = {**SMALL, "data": f'folder("{pictures}")'}
+    settings = {**SMALL_SETTINGS, "data": f'folder("{pictures}")'}
     settings["γ"] = "ramp(0.2, 0.9, epochs = 1)"
-    long = {**settings, "epochs": 2}
+    long_settings = {**settings, "epochs": 2}
     whole = odenet.train(
-        converted_program("resnet18", "momentum", long), long, options, tmp_path / "whole", quiet
+        converted_program("resnet18", "momentum", long_settings),
+        long_settings,
+        options,
+        tmp_path / "whole",
+        quiet,
     )
-    short = converted_program("resnet18", "momentum", settings)
-    odenet.train(short, settings, options, tmp_path / "parts", quiet)
-    parts = odenet.resume(tmp_path / "parts", epochs=2, console=quiet)
-    states = [odenet.load_run(run.folder).network.state_dict() for run in (whole, parts)]
+    short_program = converted_program("resnet18", "momentum", settings)
+    odenet.train(short_program, settings, options, tmp_path / "parts", quiet)
+    resumed = odenet.resume(tmp_path / "parts", epochs=2, console=quiet)
+    states = [odenet.load_run(run.folder).network.state_dict() for run in (whole, resumed)]
     assert all(torch.equal(states[0][name], value) for name, value in states[1].items())
     run = odenet.load_run(whole.folder)
     assert run.classes == ("dark", "light")
     constants = [m for m in run.network.modules() if isinstance(m, RampedConstant)]
     assert len(constants) == 4
-    last = odenet.evaluate(whole.folder, weights="last")
-    assert last["accuracy"] == whole.accuracy
+    last_scores = odenet.evaluate(whole.folder, weights="last")
+    assert last_scores["accuracy"] == whole.accuracy
     with pytest.raises(TrainingError, match="was trained with gamma = ramp"):
         odenet.evaluate(whole.folder, {"γ": 0.2})
     assert len(run.predict([pictures / "test" / "dark" / "0.png"]).labels) == 1
@@ -103,38 +109,40 @@ def test_a_run_is_resumed_bit_for_bit_and_then_measured_used_and_exported(
 
 
 def test_the_largest_batch_is_predicted(pictures):
-    program = odenet.loads(PLAIN)
-    few, more = (
-        largest_training_batch(program, Options(), size, "cpu") for size in (10**6, 2 * 10**6)
+    program = odenet.loads(PLAIN_SPEC)
+    small_batch, large_batch = (
+        largest_training_batch(program, Options(), memory, "cpu") for memory in (10**6, 2 * 10**6)
     )
-    assert 2 <= few < more
-    assert largest_training_batch(of_resnet(pictures), Options(), 10**6, "cpu") is None
+    assert 2 <= small_batch < large_batch
+    assert largest_training_batch(resnet18_program(pictures), Options(), 10**6, "cpu") is None
 
 
 def test_weights_of_another_network_and_of_none_are_refused(pictures, tmp_path):
     torch.save(models.mobilenet_v2().state_dict(), tmp_path / "other.pth")
     quiet = Console(quiet=True)
     with pytest.raises(TrainingError, match="does not hold weights of resnet18"):
-        prepare_training(of_resnet(pictures), Options(weights=str(tmp_path / "other.pth")), quiet)
+        prepare_training(
+            resnet18_program(pictures), Options(weights=str(tmp_path / "other.pth")), quiet
+        )
     with pytest.raises(TrainingError, match="this spec has none"):
-        prepare_training(odenet.loads(PLAIN), Options(weights="default"), quiet)
+        prepare_training(odenet.loads(PLAIN_SPEC), Options(weights="default"), quiet)
 
 
 @pytest.mark.parametrize(
-    ("name", "scheme", "words"),
+    ("name", "scheme", "message"),
     [
         ("resnet19", "momentum", "a model `resnet19`; did you mean resnet18"),
         ("alexnet", "momentum", "AlexNet has no residual blocks"),
         ("resnet18", "verlet", "verlet"),
     ],
 )
-def test_what_cannot_be_trained_is_refused_by_name(pictures, name, scheme, words):
-    settings = {**SMALL, "data": f'folder("{pictures}")'}
-    with pytest.raises((TrainingError, SpecError), match=words):
+def test_what_cannot_be_trained_is_refused_by_name(pictures, name, scheme, message):
+    settings = {**SMALL_SETTINGS, "data": f'folder("{pictures}")'}
+    with pytest.raises((TrainingError, SpecError), match=message):
         prepare_training(converted_program(name, scheme, settings), Options(), Console(quiet=True))
 
 
-def test_a_start_of_its_own_is_refused():
+def test_a_start_line_in_the_spec_is_refused():
     text = (
         "state x\nmap f = given\nx' = f(x)\ndiscretise momentum(γ = 0.9) start v[0] = f(x[0])\n"
         'net = input(3, 32, 32) -> existing("resnet18", 10)\n'
@@ -143,7 +151,7 @@ def test_a_start_of_its_own_is_refused():
         odenet.loads(text).network()
 
 
-DAMPED = """
+DAMPED_SCHEME = """
 scheme damped(a) {
     for Y' = F(Y)
     start Y[-1] = Y[0]
@@ -154,38 +162,44 @@ scheme damped(a) {
 
 def test_a_scheme_of_ones_own_is_taken_from_a_file_or_a_text(tmp_path):
     file = tmp_path / "mine.ode"
-    file.write_text(f"{DAMPED}state x\nmap f = given\nx' = f(x)\ndiscretise damped(a=0.5,h=0.25)\n")
-    chosen = converted_program("resnet18", str(file), {}).model.discretisation
-    assert (chosen.scheme.name, chosen.constants, chosen.h) == ("damped", {"a": 0.5}, 0.25)
+    file.write_text(
+        f"{DAMPED_SCHEME}state x\nmap f = given\nx' = f(x)\ndiscretise damped(a=0.5,h=0.25)\n"
+    )
+    discretisation = converted_program("resnet18", str(file), {}).model.discretisation
+    assert (discretisation.scheme.name, discretisation.constants, discretisation.h) == (
+        "damped",
+        {"a": 0.5},
+        0.25,
+    )
     with pytest.raises(typer.BadParameter, match="damped needs a value for a"):
-        converted_program("resnet18", DAMPED, {})
+        converted_program("resnet18", DAMPED_SCHEME, {})
     with pytest.raises(SpecError, match="no such file"):
         converted_program("resnet18", "nowhere.ode", {})
 
 
 def test_a_network_of_ones_own_is_trained_by_the_name_it_has_in_timm(pictures, tmp_path, capsys):
     pytest.importorskip("timm")
-    page = (ROOT / "docs" / "conversion.md").read_text(encoding="utf-8")
+    page_text = (ROOT / "docs" / "conversion.md").read_text(encoding="utf-8")
     file = tmp_path / "mine.py"
-    file.write_text(re.search(r"```python\n(# mine\.py\n.*?)```", page, re.DOTALL)[1])
-    settings = {**SMALL, "data": f'folder("{pictures}")'}
+    file.write_text(re.search(r"```python\n(# mine\.py\n.*?)```", page_text, re.DOTALL)[1])
+    settings = {**SMALL_SETTINGS, "data": f'folder("{pictures}")'}
     with load_plugin(file):
         program = converted_program("mine", "momentum", settings)
         announce_step(program, Options())
-        count = 16 * 48 + 16 + 8 * (32 + 16 * 144 + 16) + 1000 * 17  # by hand
+        parameter_count = 16 * 48 + 16 + 8 * (32 + 16 * 144 + 16) + 1000 * 17  # counted by hand
         statistics = 8 * (32 * 4 + 8)  # of eight batch norms, in bytes
-        size = (4 * count + statistics) / 2**10
-        assert f"  mine: {size:.1f} KiB of weights" in capsys.readouterr().out
+        weights_size = (4 * parameter_count + statistics) / 2**10
+        assert f"  mine: {weights_size:.1f} KiB of weights" in capsys.readouterr().out
         run = odenet.train(program, settings, Options(), tmp_path / "run", Console(quiet=True))
         assert odenet.load_run(run.folder).classes == ("dark", "light")
 
 
-def test_networks_that_read_values_as_they_are_made_are_predicted():
+def test_the_memory_of_networks_that_read_values_as_they_are_built_is_predicted():
     pytest.importorskip("timm")
     program = converted_program("test_vit", "momentum", {"size": 160, "batch": 2})
     weights = sum(p.nbytes for p in build("test_vit", None, 1000).parameters())
-    step = predict_footprint(program, "reversible", "cpu", False)
-    assert step.peak > 2 * weights  # and gradients
+    footprint = predict_footprint(program, "reversible", "cpu", False)
+    assert footprint.peak > 2 * weights  # weights and gradients
 
 
 def test_a_network_that_does_not_take_such_pictures_is_refused_in_words():
@@ -197,5 +211,7 @@ def test_a_network_that_does_not_take_such_pictures_is_refused_in_words():
 
 def test_a_number_of_steps_that_only_the_library_knows_is_called_an_example():
     program = converted_program("resnet50", "momentum", {})
-    found = estimate_round_trip(program.model, program.derivation, flow_depth(program.model))
-    assert str(found).startswith("100 steps (an example: the network decides how many) are undone")
+    estimate = estimate_round_trip(program.model, program.derivation, flow_depth(program.model))
+    assert str(estimate).startswith(
+        "100 steps (an example: the network decides how many) are undone"
+    )

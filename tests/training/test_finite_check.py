@@ -1,4 +1,4 @@
-"""Losses, gradients and weights that are not finite: what is said, what is kept, what goes on."""
+"""Losses, gradients and weights that are not finite: messages, kept checkpoints, and `on_nan`."""
 
 from pathlib import Path
 
@@ -15,20 +15,24 @@ from odenet.training.run_folder.records import Options, RunFolder
 from odenet.training.runs import run
 
 from . import stub_program
-from .test_stability_guard import WILD
+from .test_stability_guard import UNSTABLE_SPEC
 from .train_and_compare import metric_rows, train, weights
 
-STEPS = 5  # of an epoch of the stub
+STEPS_PER_EPOCH = 5  # of the stub
 NAN = float("nan")
 
 
-def poison(monkeypatch, method, bad, at=lambda call: True):
-    """A step of the task whose result becomes bad at some of its calls, counted from 1."""
-    taken, calls = getattr(Task, method), []
+def poison(monkeypatch, method, corrupt, is_poisoned=lambda call: True):
+    """Let `corrupt` change the results of some calls of a task's method; gives the list of calls.
+
+    `is_poisoned` says which, by their number from 1; `corrupt` gets the task and the result.
+    """
+    original, calls = getattr(Task, method), []
 
     def step(task, batch, index):
         calls.append(index)
-        return bad(task, taken(task, batch, index)) if at(len(calls)) else taken(task, batch, index)
+        result = original(task, batch, index)
+        return corrupt(task, result) if is_poisoned(len(calls)) else result
 
     monkeypatch.setattr(Task, method, step)
     return calls
@@ -49,19 +53,19 @@ def inf_weight(task, loss):
 
 
 @pytest.mark.parametrize(
-    ("bad", "said"),
+    ("corrupt", "message"),
     [
         (nan_loss, "the loss is not finite in epoch 2, step 3"),
         (nan_gradient, "the gradient is not finite in epoch 2, step 3"),
         (inf_weight, "finite in epoch 2, step 3: flow1.K is not"),
     ],
 )
-def test_a_run_stops_at_the_step_and_keeps_what_was_good(stub_spec, monkeypatch, bad, said):
+def test_a_run_stops_at_the_step_and_keeps_what_was_good(stub_spec, monkeypatch, corrupt, message):
     train(stub_spec, "good", epochs=1, schedule="constant")
-    poison(monkeypatch, "training_step", bad, lambda call: call == STEPS + 3)
+    poison(monkeypatch, "training_step", corrupt, lambda call: call == STEPS_PER_EPOCH + 3)
     with pytest.raises(TrainingError) as caught:
         train(stub_spec, epochs=2, schedule="constant")
-    assert said in caught.value.message
+    assert message in caught.value.message
     assert "--resume run" in caught.value.help
     assert not RunFolder(Path("run")).result.exists()
     kept, good = weights("run"), weights("good")
@@ -69,11 +73,11 @@ def test_a_run_stops_at_the_step_and_keeps_what_was_good(stub_spec, monkeypatch,
 
 
 def test_a_network_that_gives_nan_is_searched_for_the_step_in_which_it_does(stub_spec, monkeypatch):
-    def spoil(task, loss):
+    def corrupt(task, loss):
         task.network.flow1.G.data.fill_(3e38)  # finite, and so large that the pass is not
         return loss
 
-    poison(monkeypatch, "training_step", spoil, lambda call: call == 2)
+    poison(monkeypatch, "training_step", corrupt, lambda call: call == 2)
     with pytest.raises(TrainingError, match=r"epoch 1, step 2: .*flow1.*step 1 of 2") as caught:
         train(stub_spec, optimizer="sgd(1e-9)", schedule="constant")
     assert "no epoch was complete" in caught.value.help
@@ -81,17 +85,17 @@ def test_a_network_that_gives_nan_is_searched_for_the_step_in_which_it_does(stub
 
 
 @pytest.mark.parametrize("ema", [0, 0.9])
-def test_a_learning_rate_out_of_this_world_ends_the_run_and_keeps_nothing(stub_spec, ema):
+def test_an_enormous_learning_rate_ends_the_run_and_keeps_nothing(stub_spec, ema):
     with pytest.raises(TrainingError, match="not finite in epoch 1, step"):
         train(stub_spec, optimizer="sgd(1e30)", schedule="constant", ema=ema)
     assert not list(Path("run").glob("checkpoints/*"))
 
 
 def test_a_measured_loss_that_is_nan_ends_the_run_before_it_is_kept(stub_spec, monkeypatch):
-    def spoil(task, nothing):
+    def corrupt(task, _):
         task.test_scores.loss.update(torch.tensor(NAN), 1)
 
-    poison(monkeypatch, "validation_step", spoil)
+    poison(monkeypatch, "validation_step", corrupt)
     with pytest.raises(TrainingError, match="mean loss on the test split is nan after epoch 1"):
         train(stub_spec)
     assert not list(Path("run").glob("checkpoints/*"))
@@ -107,9 +111,9 @@ def test_steps_that_are_skipped_change_nothing(stub_spec, monkeypatch, capsys):
     assert capsys.readouterr().out.count("left out") == 2
 
 
-@pytest.mark.parametrize("bad", [nan_loss, nan_gradient])
-def test_a_run_that_skips_a_step_goes_on(stub_spec, monkeypatch, bad):
-    poison(monkeypatch, "training_step", bad, lambda call: call == 4)
+@pytest.mark.parametrize("corrupt", [nan_loss, nan_gradient])
+def test_a_run_that_skips_a_step_goes_on(stub_spec, monkeypatch, corrupt):
+    poison(monkeypatch, "training_step", corrupt, lambda call: call == 4)
     train(stub_spec, epochs=1, on_nan="skip")
     assert metric_rows("run")[0]["train_loss"] < 10
     assert all(t.isfinite().all() for t in weights("run").values())
@@ -118,7 +122,7 @@ def test_a_run_that_skips_a_step_goes_on(stub_spec, monkeypatch, bad):
 def test_rolling_back_gives_the_weights_that_the_epoch_began_with(stub_spec, monkeypatch):
     settings = {"schedule": "constant", "on_nan": "rollback"}
     train(stub_spec, "one", epochs=1, **settings)
-    poison(monkeypatch, "training_step", nan_loss, lambda call: call == 2 * STEPS)
+    poison(monkeypatch, "training_step", nan_loss, lambda call: call == 2 * STEPS_PER_EPOCH)
     train(stub_spec, "two", epochs=2, **settings)
     one, two = weights("one"), weights("two")
     names = [name for name in one if name.startswith("network.")]
@@ -140,8 +144,8 @@ def test_a_run_is_not_rolled_back_for_ever(stub_spec, monkeypatch):
 
 def test_a_step_size_beyond_all_measure_is_named_with_flow_step_and_margin(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    spec = tmp_path / "wild.ode"
-    spec.write_text(WILD)
+    spec = tmp_path / "unstable.ode"
+    spec.write_text(UNSTABLE_SPEC)
     for h in ("1e6", "1e20"):
         with pytest.raises(TrainingError) as caught:
             run.train(spec, {"h": h}, Options(exact=True), f"run{h}", Console(quiet=True))

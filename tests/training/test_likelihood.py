@@ -1,4 +1,4 @@
-"""Densities: `loss = likelihood`, samples of runs, and pictures whose pixels are spread."""
+"""Densities: `loss = likelihood`, samples of runs, and pixels with noise up to the next value."""
 
 import math
 
@@ -18,7 +18,7 @@ from odenet.training.errors import TrainingError
 from odenet.training.learning.likelihood import Likelihood
 from odenet.training.runs.build_task import new_task
 
-POINTS = """state Y, Z
+POINTS_SPEC = """state Y, Z
 param P, Q : dense(in = 16, init = zeros)
 param A, B : dense(out = 16)
 map s = dense(16) -> tanh -> dense(c) -> tanh
@@ -38,7 +38,7 @@ train { data = moons(400)
         optimizer = adam(lr = 1e-2) }
 """
 
-PICTURES = """state Y, Z
+PICTURES_SPEC = """state Y, Z
 param K, L : conv(3, init = 0.01)
 Y' = K tanh(Z)
 Z' = L tanh(Y)
@@ -55,33 +55,33 @@ train { data = digits
 def run(tmp_path_factory):
     """A density of points, trained a little."""
     folder = tmp_path_factory.mktemp("density")
-    (folder / "points.ode").write_text(POINTS, encoding="utf-8")
+    (folder / "points.ode").write_text(POINTS_SPEC, encoding="utf-8")
     return odenet.train(folder / "points.ode", out=folder / "run")
 
 
-def by_hand(network, x):
-    """The mean negative log-likelihood in float64, by the Jacobian of plain autograd."""
-    found = []
+def mean_negative_log_likelihood(network, x):
+    """The loss that training has to give: in float64, with determinants of autograd's Jacobians."""
+    losses = []
     for sample in x.double():
         jacobian = torch.autograd.functional.jacobian(lambda v: network(v[None])[0], sample)
         z = network(sample[None])[0]
         log_det = torch.linalg.slogdet(jacobian)[1]
-        normal = 0.5 * z.square().sum() + len(z) / 2 * math.log(2 * math.pi)
-        found.append((normal - log_det).item())
-    return sum(found) / len(found)
+        negative_log_normal = 0.5 * z.square().sum() + len(z) / 2 * math.log(2 * math.pi)
+        losses.append((negative_log_normal - log_det).item())
+    return sum(losses) / len(losses)
 
 
 def test_the_loss_is_the_mean_negative_log_likelihood_of_a_sample(run):
     loaded = odenet.load_run(run.folder, weights="last")
     test = load_data(loaded.program.recipe.data, (2,)).test.inputs
-    wanted = by_hand(loaded.network.double(), test)
-    assert abs(run.test_loss - wanted) < 1e-4
-    assert abs(run.metrics["bits_per_dim"] - wanted / (2 * math.log(2))) < 1e-4
+    expected = mean_negative_log_likelihood(loaded.network.double(), test)
+    assert abs(run.test_loss - expected) < 1e-4
+    assert abs(run.metrics["bits_per_dim"] - expected / (2 * math.log(2))) < 1e-4
     assert odenet.evaluate(run.folder, weights="last")["loss"] == pytest.approx(run.test_loss)
 
 
 def test_gradients_of_the_likelihood_are_those_of_plain_autograd():
-    task = new_task(odenet.loads(POINTS), LabelInfo(numbers=2), "test").double()
+    task = new_task(odenet.loads(POINTS_SPEC), LabelInfo(numbers=2), "test").double()
     x = torch.randn(4, 2, dtype=torch.double)
     torch.manual_seed(0)
     with torch.no_grad():
@@ -89,16 +89,18 @@ def test_gradients_of_the_likelihood_are_those_of_plain_autograd():
             parameter.add_(0.3 * torch.randn_like(parameter))
     network = task.network
     loss = task.objective.training_loss(task.objective.network_output(network, x), torch.zeros(4))
-    found = torch.autograd.grad(loss, [*network.parameters()])
+    gradients = torch.autograd.grad(loss, [*network.parameters()])
     network[0].memory = "stored"
     z = network(x)
-    rows = [torch.autograd.functional.jacobian(lambda v: network(v[None])[0], sample,
+    jacobians = [torch.autograd.functional.jacobian(lambda v: network(v[None])[0], sample,
                                                create_graph=True) for sample in x]  # fmt: skip
-    log_det = torch.stack([torch.linalg.slogdet(row)[1] for row in rows])
-    plain = (z.square().sum(1) / 2 + math.log(2 * math.pi) - log_det).mean()
-    assert abs(loss - plain) < 1e-12
-    for one, other in zip(found, torch.autograd.grad(plain, [*network.parameters()]), strict=True):
-        assert torch.allclose(one, other, rtol=1e-10, atol=1e-12)
+    log_det = torch.stack([torch.linalg.slogdet(jacobian)[1] for jacobian in jacobians])
+    expected_loss = (z.square().sum(1) / 2 + math.log(2 * math.pi) - log_det).mean()
+    assert abs(loss - expected_loss) < 1e-12
+    for actual, expected in zip(
+        gradients, torch.autograd.grad(expected_loss, [*network.parameters()]), strict=True
+    ):
+        assert torch.allclose(actual, expected, rtol=1e-10, atol=1e-12)
 
 
 def test_a_run_gives_samples_of_its_density(run):
@@ -115,7 +117,7 @@ def test_a_run_gives_samples_of_its_density(run):
         loaded.predict(x)
 
 
-def test_the_temperature_is_the_deviation_of_what_samples_are_made_of(run):
+def test_the_temperature_is_the_deviation_of_the_latent_samples(run):
     loaded = odenet.load_run(run.folder)
     with torch.no_grad():
         z = loaded.network(loaded.sample(300, seed=1))
@@ -124,39 +126,39 @@ def test_the_temperature_is_the_deviation_of_what_samples_are_made_of(run):
 
 
 def test_points_are_printed_or_written_from_the_command_line(run, tmp_path):
-    command = ["sample", str(run.folder), "--count", "5", "--seed", "1", "--temperature", "0.5"]
-    printed = CliRunner().invoke(app, command).output
+    arguments = ["sample", str(run.folder), "--count", "5", "--seed", "1", "--temperature", "0.5"]
+    printed = CliRunner().invoke(app, arguments).output
     expected = odenet.load_run(run.folder).sample(5, seed=1, temperature=0.5)
-    found = np.array([line.split() for line in printed.splitlines()], float)
-    np.testing.assert_allclose(found, expected.numpy(), rtol=1e-5)
+    points = np.array([line.split() for line in printed.splitlines()], float)
+    np.testing.assert_allclose(points, expected.numpy(), rtol=1e-5)
     table = tmp_path / "points.csv"
-    assert CliRunner().invoke(app, [*command, "-o", str(table)]).exit_code == 0
-    assert np.array_equal(np.loadtxt(table, delimiter=",", skiprows=1), found)
-    wrong = CliRunner().invoke(app, [*command, "-o", str(tmp_path / "points.png")])
-    assert wrong.exit_code == 1 and not (tmp_path / "points.png").exists()
-    refused = CliRunner().invoke(app, [*command, "--prompt", "a"])
-    assert refused.exit_code == 2 and "this run is a density" in refused.output
+    assert CliRunner().invoke(app, [*arguments, "-o", str(table)]).exit_code == 0
+    assert np.array_equal(np.loadtxt(table, delimiter=",", skiprows=1), points)
+    as_picture = CliRunner().invoke(app, [*arguments, "-o", str(tmp_path / "points.png")])
+    assert as_picture.exit_code == 1 and not (tmp_path / "points.png").exists()
+    with_prompt = CliRunner().invoke(app, [*arguments, "--prompt", "a"])
+    assert with_prompt.exit_code == 2 and "this run is a density" in with_prompt.output
 
 
-def test_pixels_are_spread_to_the_next_one():
+def test_pixels_get_noise_up_to_the_next_value():
     labels = LabelInfo(numbers=8, grain=(0.5, 0.25))
-    objective = Likelihood(odenet.loads(PICTURES).recipe, labels)
-    seen = []
+    objective = Likelihood(odenet.loads(PICTURES_SPEC).recipe, labels)
+    noisy = []
 
     network = torch.nn.Sequential(odenet.runtime.Squeeze(1))
-    network[0].register_forward_hook(lambda module, given, out: seen.append(given[0]))
+    network[0].register_forward_hook(lambda module, inputs, out: noisy.append(inputs[0]))
     x = torch.zeros(3, 2, 2, 2)
     objective.eval()
-    answer = objective.network_output(network, x)
+    output = objective.network_output(network, x)
     again = objective.network_output(network, x)
-    assert torch.equal(answer, again)  # measured with the same noise
-    spread = seen[0].flatten(2)
+    assert torch.equal(output, again)  # measured with the same noise
+    channels = noisy[0].flatten(2)
     for channel, width in enumerate(labels.grain):
-        values = spread[:, channel]
+        values = channels[:, channel]
         assert values.min() >= 0 and values.max() < width and values.std() > width / 8
-    z = seen[0].flatten(1)
+    z = noisy[0].flatten(1)
     density = -0.5 * z.square().sum(1) - 4 * math.log(2 * math.pi)
-    assert torch.allclose(answer, density + 4 * math.log(0.5) + 4 * math.log(0.25))
+    assert torch.allclose(output, density + 4 * math.log(0.5) + 4 * math.log(0.25))
     objective.train()
     assert not torch.equal(
         objective.network_output(network, x), objective.network_output(network, x)
@@ -164,7 +166,7 @@ def test_pixels_are_spread_to_the_next_one():
 
 
 def test_pictures_have_bits_per_dimension(tmp_path):
-    (tmp_path / "pictures.ode").write_text(PICTURES, encoding="utf-8")
+    (tmp_path / "pictures.ode").write_text(PICTURES_SPEC, encoding="utf-8")
     result = odenet.train(tmp_path / "pictures.ode", out=tmp_path / "run")
     assert 0 < result.metrics["bits_per_dim"] < 12
     assert result.test_loss == pytest.approx(result.metrics["bits_per_dim"] * 64 * math.log(2))
@@ -172,18 +174,18 @@ def test_pictures_have_bits_per_dimension(tmp_path):
     pictures = loaded.sample(3, seed=0)
     assert pictures.shape == (3, 1, 8, 8) and pictures.dtype == torch.uint8
     assert loaded.log_likelihood(pictures).shape == (3,)
-    said = CliRunner().invoke(app, ["sample", str(tmp_path / "run"), "--count", "3"])
-    assert said.output == f"wrote {tmp_path / 'run' / 'samples.png'}\n"
-    page = np.asarray(Image.open(tmp_path / "run" / "samples.png"))[::8, ::8]  # enlarged 8 times
-    assert page.shape == (17, 17)
-    rows = page[:8, :8], page[:8, 9:], page[9:, :8], page[9:, 9:]
-    for shown, picture in zip(rows, [*pictures[:, 0], torch.full((8, 8), 255)], strict=True):
-        assert np.array_equal(shown, picture)
+    command = CliRunner().invoke(app, ["sample", str(tmp_path / "run"), "--count", "3"])
+    assert command.output == f"wrote {tmp_path / 'run' / 'samples.png'}\n"
+    sheet = np.asarray(Image.open(tmp_path / "run" / "samples.png"))[::8, ::8]  # enlarged 8 times
+    assert sheet.shape == (17, 17)
+    tiles = sheet[:8, :8], sheet[:8, 9:], sheet[9:, :8], sheet[9:, 9:]
+    for tile, picture in zip(tiles, [*pictures[:, 0], torch.full((8, 8), 255)], strict=True):
+        assert np.array_equal(tile, picture)
 
 
 @pytest.mark.parametrize("shape", [(2,), (2, 4, 4)])
 def test_arrays_of_numbers_are_taken_as_they_are(tmp_path, shape):
-    text = POINTS.replace("input(2)", f"input({', '.join(map(str, shape))})")
+    text = POINTS_SPEC.replace("input(2)", f"input({', '.join(map(str, shape))})")
     if len(shape) == 3:
         text = text.replace("dense(in = 16,", "conv(3, in = 16,").replace(
             "dense(out", "conv(3, out"
@@ -200,7 +202,7 @@ def test_arrays_of_numbers_are_taken_as_they_are(tmp_path, shape):
 
 
 def test_pictures_standardised_one_by_one_are_refused(tmp_path):
-    text = PICTURES.replace("epochs = 1", "augment = [standardise(image)]\n        epochs = 1")
+    text = PICTURES_SPEC.replace("epochs = 1", "augment = [standardise(image)]\n        epochs = 1")
     (tmp_path / "pictures.ode").write_text(text, encoding="utf-8")
     with pytest.raises(SpecError, match="pictures that can be told"):
         odenet.train(tmp_path / "pictures.ode", out=tmp_path / "run")
@@ -220,7 +222,7 @@ def test_a_density_needs_no_labels(tmp_path):
     rows = "".join(f"{a!r},{b!r}\n" for a, b in x.tolist())
     (tmp_path / "x.csv").write_text("a,b\n" + rows)
     spec = tmp_path / "points.ode"
-    spec.write_text(POINTS)
+    spec.write_text(POINTS_SPEC)
     losses = [
         odenet.train(
             spec,

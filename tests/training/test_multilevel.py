@@ -1,3 +1,5 @@
+"""Refinement of flows during training: weights, the optimizer's state, and runs with `levels`."""
+
 from pathlib import Path
 
 import pytest
@@ -19,48 +21,49 @@ from odenet.training.runs import evaluation, run
 from . import stub_program
 
 
-def trained(optimizer="adamw"):
-    """A task with an optimizer that has taken steps."""
+def task_after_steps(optimizer_name="adamw"):
+    """A task on the stub's network and its optimizer, after two steps."""
     torch.manual_seed(0)
-    recipe = Recipe(optimizer=OPTIMIZERS.default(optimizer, decay=0.1))
+    recipe = Recipe(optimizer=OPTIMIZERS.default(optimizer_name, decay=0.1))
     task = Task(stub_program.Network(10), recipe, LabelInfo(10))
-    stepper = build_optimizer(task.network, recipe.optimizer)
+    optimizer = build_optimizer(task.network, recipe.optimizer)
     for _ in range(2):
         task(torch.randn(8, 1, 8, 8)).square().mean().backward()
-        stepper.step()
-    return task, stepper
+        optimizer.step()
+    return task, optimizer
 
 
-def state_of(optimizer, network, name):
+def parameter_state(optimizer, network, name):
     return optimizer.state[dict(network.named_parameters())[name]]
 
 
 def test_every_new_step_copies_its_left_neighbour():
-    task, _ = trained()
+    task, _ = task_after_steps()
     old = task.network.flow1
     refine_network(task)
     new = task.network.flow1
     assert (new.steps, new.h) == (4, 0.25)
     assert torch.equal(new.K, old.K[[0, 0, 1, 1]])
     assert torch.equal(new.G, old.G)
-    for place, module in enumerate(new.f):
-        source = old.f[place // 2].state_dict()
+    for step, module in enumerate(new.f):
+        source = old.f[step // 2].state_dict()
         assert all(torch.equal(value, source[key]) for key, value in module.state_dict().items())
     assert new.f[0][1].weight is not new.f[1][1].weight
 
 
 @pytest.mark.parametrize("name", ["sgd", "adam", "adamw"])
 def test_the_optimizers_averages_are_refined_like_the_parameters(name):
-    task, optimizer = trained(name)
+    task, optimizer = task_after_steps(name)
     key = "momentum_buffer" if name == "sgd" else "exp_avg"
     network = task.network
     before = {
-        path: state_of(optimizer, network, path)[key].clone()
+        path: parameter_state(optimizer, network, path)[key].clone()
         for path, _ in network.named_parameters()
     }
     refine_optimizer(optimizer, task, refine_network(task))
     after = {
-        path: state_of(optimizer, network, path)[key] for path, _ in network.named_parameters()
+        path: parameter_state(optimizer, network, path)[key]
+        for path, _ in network.named_parameters()
     }
     assert torch.equal(after["flow1.K"], before["flow1.K"][[0, 0, 1, 1]])
     assert torch.equal(after["flow1.G"], before["flow1.G"])
@@ -73,7 +76,7 @@ def test_the_optimizers_averages_are_refined_like_the_parameters(name):
 
 
 def test_the_optimizer_holds_the_refined_parameters_as_a_new_one_would():
-    task, optimizer = trained()
+    task, optimizer = task_after_steps()
     refine_optimizer(optimizer, task, refine_network(task))
     fresh = decay_groups(task.network, task.recipe.optimizer)
     for group, expected in zip(optimizer.param_groups, fresh, strict=True):

@@ -1,4 +1,4 @@
-"""A run that is stopped goes on as if it had not been."""
+"""A run that is stopped by a signal resumes, and ends as one that was not stopped, bit for bit."""
 
 import os
 import signal
@@ -19,31 +19,28 @@ from . import specs
 from .train_and_compare import assert_same_run, metric_rows, train, weights
 
 
-class StopAt:
-    """Sends a signal to the process at one training step."""
+def stop_at_step(monkeypatch, step, signal_number=signal.SIGTERM):
+    """Let this process receive a signal at one of its training steps, counted from 1."""
+    original, steps = Task.training_step, []
 
-    def __init__(self, monkeypatch, step, number=signal.SIGTERM):
-        taken = Task.training_step
-        self.steps = 0
+    def training_step(task, batch, index):
+        steps.append(index)
+        if len(steps) == step:
+            os.kill(os.getpid(), signal_number)
+        return original(task, batch, index)
 
-        def training_step(task, batch, index):
-            self.steps += 1
-            if self.steps == step:
-                os.kill(os.getpid(), number)
-            return taken(task, batch, index)
-
-        monkeypatch.setattr(Task, "training_step", training_step)
+    monkeypatch.setattr(Task, "training_step", training_step)
 
 
-EVERYTHING = {"ema": 0.9, "levels": "[1]", "smooth": "1e-3", "augment": "[pad_crop(1)]"}
+STATEFUL_SETTINGS = {"ema": 0.9, "levels": "[1]", "smooth": "1e-3", "augment": "[pad_crop(1)]"}
 
 
 @pytest.mark.parametrize("step", [2, 5, 7], ids=["first epoch", "last batch", "after a level"])
-@pytest.mark.parametrize("settings", [{}, EVERYTHING], ids=["plain", "everything"])
+@pytest.mark.parametrize("settings", [{}, STATEFUL_SETTINGS], ids=["plain", "everything"])
 def test_a_stopped_run_resumes_bit_for_bit(stub_spec, monkeypatch, step, settings):
     train(stub_spec, "whole", **settings)
     with monkeypatch.context() as patch:
-        StopAt(patch, step)
+        stop_at_step(patch, step)
         with pytest.raises(Stopped):
             train(stub_spec, "run", **settings)
     assert not RunFolder(Path("run")).result.exists()
@@ -54,7 +51,7 @@ def test_a_stopped_run_resumes_bit_for_bit(stub_spec, monkeypatch, step, setting
 
 def test_ctrl_c_stops_like_sigterm(stub_spec, monkeypatch):
     before = signal.getsignal(signal.SIGINT)
-    StopAt(monkeypatch, 2, signal.SIGINT)
+    stop_at_step(monkeypatch, 2, signal.SIGINT)
     with pytest.raises(Stopped):
         train(stub_spec)
     assert signal.getsignal(signal.SIGINT) is before
@@ -86,7 +83,7 @@ def test_a_run_goes_on_with_the_statistics_that_its_best_weights_are_of(stub_spe
 
 
 @pytest.mark.parametrize(
-    ("begun", "change", "name"),
+    ("settings", "change", "kept_setting"),
     [
         ({}, {"holdout": 0.2}, "holdout = 0"),
         ({"holdout": 0.2}, {"holdout": 0}, "holdout = 0.2"),
@@ -97,18 +94,18 @@ def test_a_run_goes_on_with_the_statistics_that_its_best_weights_are_of(stub_spe
     ],
 )
 def test_what_says_which_samples_a_run_is_measured_on_does_not_change(
-    stub_spec, begun, change, name
+    stub_spec, settings, change, kept_setting
 ):
-    train(stub_spec, epochs=1, **begun)
+    train(stub_spec, epochs=1, **settings)
     before = Path("run/run.json").read_bytes()
-    with pytest.raises(TrainingError, match=f"was begun with {name}"):
+    with pytest.raises(TrainingError, match=f"was begun with {kept_setting}"):
         run.resume("run", {"epochs": 2} | change, console=Console(quiet=True))
     assert Path("run/run.json").read_bytes() == before
 
 
-def test_a_run_without_epochs_may_begin_anew_otherwise(stub_spec, monkeypatch):
+def test_a_run_without_epochs_may_begin_anew_with_other_settings(stub_spec, monkeypatch):
     with monkeypatch.context() as patch:
-        patch.setattr(Task, "training_step", _killed)
+        patch.setattr(Task, "training_step", raise_killed)
         with pytest.raises(KeyError, match="killed"):
             train(stub_spec, epochs=1)
     run.resume("run", {"fraction": 0.05}, console=Console(quiet=True))
@@ -118,7 +115,7 @@ def test_a_run_without_epochs_may_begin_anew_otherwise(stub_spec, monkeypatch):
     )
 
 
-def _killed(task, batch, index):
+def raise_killed(task, batch, index):
     raise KeyError("killed")
 
 

@@ -1,4 +1,4 @@
-"""What a run keeps is all that it needs, and survives whatever happens while it is written."""
+"""The folder of a run holds all that evaluating and resuming need, and survives a full disk."""
 
 import errno
 import shutil
@@ -17,13 +17,14 @@ from odenet.training.runs import evaluation, run
 
 from ..test_files import Failing
 from . import stub_program
-from .test_resume import StopAt
+from .test_resume import stop_at_step
 from .train_and_compare import assert_same_run, metric_rows, train
 
 QUIET = Console(quiet=True)
 
 
-def with_uses(*paths):
+def spec_using(*paths):
+    """The text of the stub's spec with these files in `use` lines, and their constant a in it."""
     lines = "".join(f'use "{path}"\n' for path in paths)
     return stub_program.SPEC.replace("state x", f"{lines}state x").replace(
         "tanh(K x)", "a tanh(K x)"
@@ -35,7 +36,7 @@ def test_a_run_keeps_the_files_that_its_spec_uses(stub_spec, tmp_path, name):
     (tmp_path / "lib" / "more").mkdir(parents=True)
     (tmp_path / name).write_text(f'use "{"" if "/" in name else "lib/"}more/b.ode"\nlet a = b\n')
     (tmp_path / "lib" / "more" / "b.ode").write_text("let b = 3\nlet never = 1\n")
-    stub_spec.write_text(with_uses(name, "lib/more/b.ode"))
+    stub_spec.write_text(spec_using(name, "lib/more/b.ode"))
     train(stub_spec, epochs=1)
     with pytest.raises(TrainingError, match="is not what the run began with"):
         (tmp_path / "lib" / "more" / "b.ode").write_text("let b = 4\n")
@@ -50,7 +51,7 @@ def test_a_run_keeps_the_files_that_its_spec_uses(stub_spec, tmp_path, name):
 
 def test_module_and_certificate_of_a_run_are_those_of_the_spec_that_it_keeps(stub_spec, tmp_path):
     (tmp_path / "a.ode").write_text("let a = 1\n")
-    stub_spec.write_text(with_uses("a.ode"))
+    stub_spec.write_text(spec_using("a.ode"))
     train(stub_spec, epochs=1)
     digest = sha256(Path("run/spec.ode").read_bytes()).hexdigest()
     assert digest in Path("run/certificate.json").read_text()
@@ -61,32 +62,32 @@ def test_module_and_certificate_of_a_run_are_those_of_the_spec_that_it_keeps(stu
 def test_a_disk_that_is_full_at_any_moment_loses_no_checkpoint(stub_spec, monkeypatch):
     settings = {"epochs": 2, "ema": 0.9, "levels": "[1]"}
     train(stub_spec, "whole", **settings)
-    for at in (3, 7, 10):  # an input, a first checkpoint, a later one
-        failing = Failing("replace", at, errno.ENOSPC)
+    for call in (3, 7, 10):  # those that write an input, a first checkpoint, a later one
+        failing = Failing("replace", call, errno.ENOSPC)
         with monkeypatch.context() as patch:
             patch.setattr(files, "os", failing)
             with pytest.raises(files.WriteError):
-                train(stub_spec, f"run{at}", **settings)
-        for checkpoint in Path(f"run{at}").glob("checkpoints/*"):
+                train(stub_spec, f"run{call}", **settings)
+        for checkpoint in Path(f"run{call}").glob("checkpoints/*"):
             assert run.read_checkpoint(checkpoint)["state_dict"]
-        if at == 3:
-            train(stub_spec, f"run{at}", **settings)
+        if call == 3:
+            train(stub_spec, f"run{call}", **settings)
         else:
-            run.resume(f"run{at}", console=QUIET)
-        assert_same_run(f"run{at}", "whole")
+            run.resume(f"run{call}", console=QUIET)
+        assert_same_run(f"run{call}", "whole")
 
 
 def test_a_row_is_written_once_however_the_run_ended(stub_spec, monkeypatch):
     train(stub_spec, "whole")
     with monkeypatch.context() as patch:
-        StopAt(patch, 7)  # in the second epoch
+        stop_at_step(patch, 7)  # in the second epoch
         with pytest.raises(Stopped):
             train(stub_spec)
-    table = RunFolder(Path("run")).metrics
-    table.write_text(table.read_text() + "1,12,0.5")  # a row that was cut short
+    metrics_file = RunFolder(Path("run")).metrics
+    metrics_file.write_text(metrics_file.read_text() + "1,12,0.5")  # a row that was cut short
     run.resume("run", console=QUIET)
     assert_same_run("run", "whole")
-    table.unlink()  # killed between the last checkpoint and its row
+    metrics_file.unlink()  # killed between the last checkpoint and its row
     run.resume("run", console=QUIET)
     assert metric_rows("run") == metric_rows("whole")
 
@@ -94,8 +95,8 @@ def test_a_row_is_written_once_however_the_run_ended(stub_spec, monkeypatch):
 def test_a_run_that_stopped_early_stays_stopped(stub_spec):
     result = train(stub_spec, target=0.01)
     assert run.resume("run", console=QUIET).epochs == result.epochs == 1
-    waiting = {"epochs": 20, "patience": 1, "optimizer": "sgd(1e-30, momentum = 0)"}
-    result = train(stub_spec, "waited", **waiting)
+    without_progress = {"epochs": 20, "patience": 1, "optimizer": "sgd(1e-30, momentum = 0)"}
+    result = train(stub_spec, "waited", **without_progress)
     assert run.resume("waited", console=QUIET).epochs == result.epochs < 20
 
 
@@ -103,8 +104,12 @@ def test_a_run_that_was_moved_remembers_its_best_epoch(stub_spec, tmp_path):
     train(stub_spec, epochs=1)
     callbacks = run.read_checkpoint(RunFolder(Path("run")).last)["callbacks"]
     (state,) = (s for name, s in callbacks.items() if "test_accuracy" in name and "mode" in name)
-    moved = KeptCheckpoint(dirpath=tmp_path / "moved", monitor="test_accuracy", mode="max")
-    moved.load_state_dict(state)
-    assert moved.best_model_score == moved.kth_value == state["best_model_score"]
-    assert moved.best_model_path == str(tmp_path / "moved" / "best.ckpt")
-    assert list(moved.best_k_models) == [moved.best_model_path]
+    moved_checkpoint = KeptCheckpoint(
+        dirpath=tmp_path / "moved", monitor="test_accuracy", mode="max"
+    )
+    moved_checkpoint.load_state_dict(state)
+    assert (
+        moved_checkpoint.best_model_score == moved_checkpoint.kth_value == state["best_model_score"]
+    )
+    assert moved_checkpoint.best_model_path == str(tmp_path / "moved" / "best.ckpt")
+    assert list(moved_checkpoint.best_k_models) == [moved_checkpoint.best_model_path]

@@ -19,7 +19,7 @@ from odenet.training.runs.run_lock import LOCK, hold_lock, new_run_folder
 from .train_and_compare import assert_same_run, train
 
 QUIET = Console(quiet=True)
-CLAIM = """
+CLAIM_SCRIPT = """
 import sys, time
 from pathlib import Path
 from rich.console import Console
@@ -39,19 +39,19 @@ except TrainingError as error:
 
 
 class Claimers:
-    """Processes that claim a folder at the same moment."""
+    """Processes that claim a folder for a run at the same moment, and then hold it until killed."""
 
     def __init__(self, count, out=""):
         environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])}
-        command = [sys.executable, "-c", CLAIM, out]
+        command = [sys.executable, "-c", CLAIM_SCRIPT, out]
         pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
         self.processes = [subprocess.Popen(command, env=environment, **pipes) for _ in range(count)]
         for process in self.processes:
             process.stdout.readline()
-        self.go_on()
-        self.said = [process.stdout.readline().strip() for process in self.processes]
+        self.send_newline()
+        self.outputs = [process.stdout.readline().strip() for process in self.processes]
 
-    def go_on(self):
+    def send_newline(self):
         for process in self.processes:
             process.stdin.write("\n")
             process.stdin.flush()
@@ -66,7 +66,7 @@ def test_trainings_that_start_together_take_a_folder_each(tmp_path, monkeypatch)
     monkeypatch.chdir(tmp_path)
     claimers = Claimers(3)
     claimers.kill()
-    assert sorted(claimers.said) == [f"runs/digits-{number}" for number in (1, 2, 3)]
+    assert sorted(claimers.outputs) == [f"runs/digits-{number}" for number in (1, 2, 3)]
 
 
 def test_of_those_that_want_the_same_folder_one_gets_it_and_keeps_it_while_it_lives(
@@ -74,13 +74,13 @@ def test_of_those_that_want_the_same_folder_one_gets_it_and_keeps_it_while_it_li
 ):
     monkeypatch.chdir(tmp_path)
     claimers = Claimers(2, "out")
-    refused = [said for said in claimers.said if said.startswith("refused: ")]
-    assert len(refused) == 1 and "out" in claimers.said
+    refusals = [output for output in claimers.outputs if output.startswith("refused: ")]
+    assert len(refusals) == 1 and "out" in claimers.outputs
     with pytest.raises(TrainingError, match=r"out is in use: process \d+ on .* trains there"):
         with hold_lock(RunFolder(Path("out")), QUIET):
             pass
     claimers.kill()
-    with hold_lock(RunFolder(Path("out")), QUIET):  # the dead keep nothing
+    with hold_lock(RunFolder(Path("out")), QUIET):  # a dead process holds no lock
         pass
 
 
@@ -118,19 +118,19 @@ def test_a_start_that_is_refused_leaves_no_folder(tmp_path, monkeypatch):
 
 def test_a_file_in_the_place_of_the_folder_is_named(stub_spec, tmp_path):
     (tmp_path / "run").write_text("")
-    with pytest.raises(WriteError) as caught:
+    with pytest.raises(WriteError) as error:
         train(stub_spec)
-    assert caught.value.filename == "run"
+    assert error.value.filename == "run"
 
 
 def test_a_run_that_ended_before_its_first_epoch_begins_anew(stub_spec, monkeypatch):
     train(stub_spec, "whole")
 
-    def killed(*_):
+    def interrupt(*_):
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(run, "_fit", killed)
+        patch.setattr(run, "_fit", interrupt)
         with pytest.raises(KeyboardInterrupt):
             train(stub_spec)
     run.resume("run", console=QUIET)
@@ -145,11 +145,11 @@ def test_a_run_that_lost_its_checkpoint_does_not_begin_anew(stub_spec):
     assert RunFolder(Path("run")).checkpoint("best").is_file()
 
 
-def test_a_disk_that_is_full_at_the_lock_is_said_of_the_lock(stub_spec, monkeypatch):
-    def full(*_):
+def test_the_error_of_a_disk_that_is_full_at_the_lock_names_the_lock(stub_spec, monkeypatch):
+    def raise_disk_full(*_):
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(os, "pwrite", full)
-    with pytest.raises(WriteError) as caught:
+    monkeypatch.setattr(os, "pwrite", raise_disk_full)
+    with pytest.raises(WriteError) as error:
         train(stub_spec, epochs=1)
-    assert caught.value.filename == str(Path("run") / ".lock")
+    assert error.value.filename == str(Path("run") / ".lock")

@@ -20,7 +20,7 @@ from odenet.training.learning.task import Task
 from odenet.training.runs import run
 
 from . import stub_program
-from .test_resume import StopAt
+from .test_resume import stop_at_step
 from .train_and_compare import assert_same_run, train, weights
 
 SPEC = """
@@ -65,7 +65,7 @@ def test_a_ramp_moves_with_the_steps_and_a_resumed_run_goes_on_with_it(spec, mon
     train(path, "whole", ema=ema)
     assert seen == [1000 * min(n, 2 * STEPS) // (2 * STEPS) for n in range(3 * STEPS)]
     with monkeypatch.context() as patch:
-        StopAt(patch, 3)
+        stop_at_step(patch, 3)
         with pytest.raises(Stopped):
             train(path, "run", ema=ema)
     run.resume("run", console=Console(quiet=True))

@@ -1,4 +1,4 @@
-"""Several trainings of one recipe."""
+"""`--seeds`: several trainings of one recipe, and the confidence interval of their results."""
 
 import re
 from pathlib import Path
@@ -11,28 +11,30 @@ from odenet.training.runs.seeds import confidence_interval
 from .test_commands import run_command
 
 SPEC = Path(__file__).parents[2] / "specs" / "digits.ode"
-SHORT = ["--epochs", 1, "--fraction", 0.1, "--set", "n=2", "--set", "batch=16"]
+SHORT_RUN = ["--epochs", 1, "--fraction", 0.1, "--set", "n=2", "--set", "batch=16"]
 
 
 def test_the_interval_is_students():
     # Student 1908, the differences of Table I: n = 10, mean 1.58, s = 1.230 (divisor n - 1)
-    gained = [1.2, 2.4, 1.3, 1.3, 0.0, 1.0, 1.8, 0.8, 4.6, 1.4]
-    mean, half = confidence_interval(gained)
+    differences = [1.2, 2.4, 1.3, 1.3, 0.0, 1.0, 1.8, 0.8, 4.6, 1.4]
+    mean, half_width = confidence_interval(differences)
     assert mean == pytest.approx(1.58)
-    assert half == pytest.approx(2.262 * 1.230 / 10**0.5, rel=1e-3)  # t of 9 degrees, tabulated
+    assert half_width == pytest.approx(
+        2.262 * 1.230 / 10**0.5, rel=1e-3
+    )  # t of 9 degrees, tabulated
 
 
 def test_seeds_train_so_many_runs_and_print_their_mean(tmp_path):
     output = run_command(
-        "train", SPEC, *SHORT, "--seed", 3, "--seeds", 2, "--out", tmp_path / "runs"
+        "train", SPEC, *SHORT_RUN, "--seed", 3, "--seeds", 2, "--out", tmp_path / "runs"
     )
     assert "interval of the mean of 2 seeds" in output
     assert "a step on 16 samples needs" in output.split("epoch 1/1")[0]
     assert "  parameters  " in output and not re.search(r" $", output, re.MULTILINE)
-    found = {folder.name for folder in (tmp_path / "runs").iterdir()}
-    assert found == {"seed-3", "seed-4"}
-    weights = {RunFolder(tmp_path / "runs" / name).result.read_text() for name in found}
-    assert len(weights) == 2
+    names = {folder.name for folder in (tmp_path / "runs").iterdir()}
+    assert names == {"seed-3", "seed-4"}
+    results = {RunFolder(tmp_path / "runs" / name).result.read_text() for name in names}
+    assert len(results) == 2
 
 
 def test_seeds_do_not_go_on_with_a_run(tmp_path):

@@ -47,12 +47,14 @@ train {
 WORDS = "the cat sat on the mat and the dog sat on the cat. "
 
 
-def call(path, **given):
-    return Call("text", (), {"path": str(path), "tokenizer": "", "test": 0.1, **given})
+def text_call(path, **arguments):
+    """The call `text(path, …)` as a recipe holds it in `data`."""
+    return Call("text", (), {"path": str(path), "tokenizer": "", "test": 0.1, **arguments})
 
 
 @pytest.fixture
 def spec(tmp_path):
+    """The path of a language model's spec, beside a corpus of five short files."""
     (tmp_path / "corpus").mkdir()
     for number in range(5):
         (tmp_path / "corpus" / f"{number}.txt").write_text(WORDS * 8 + str(number))
@@ -87,49 +89,55 @@ def test_windows_lie_side_by_side_and_stay_in_their_stream():
 
 
 def test_an_epoch_of_training_is_moved_by_its_seed_and_goes_on_where_it_stopped(spec):
-    class Alone:
+    class SingleProcessTrainer:
         world_size, global_rank, num_devices = 1, 0, 1
-        strategy = type("", (), {"root_device": torch.device("cpu")})
+        strategy = type("Strategy", (), {"root_device": torch.device("cpu")})
 
     recipe = odenet.load(spec).recipe
-    data = SplitLoaders(load_data(call(spec.parent / "corpus/*.txt"), (16,)), recipe, (16,))
-    data.trainer = Alone()
+    loaders = SplitLoaders(load_data(text_call(spec.parent / "corpus/*.txt"), (16,)), recipe, (16,))
+    loaders.trainer = SingleProcessTrainer()
 
     def epoch(seed, number, skip=0):
-        data.recipe = replace(recipe, seed=seed)
-        loader = data.train_dataloader()
+        loaders.recipe = replace(recipe, seed=seed)
+        loader = loaders.train_dataloader()
         loader.sampler.set_epoch(number)
         loader.load_state_dict({"served": skip})
-        return [(inputs.tolist(), following.tolist()) for inputs, following in loader]
+        return [(inputs.tolist(), targets.tolist()) for inputs, targets in loader]
 
     first = epoch(0, 0)
     assert first == epoch(0, 0) and first != epoch(0, 1) and first != epoch(1, 0)
     assert first[3:] == epoch(0, 0, skip=3)
-    for inputs, following in first:
-        assert [row[1:] for row in inputs] == [row[:-1] for row in following]
+    for inputs, targets in first:
+        assert [row[1:] for row in inputs] == [row[:-1] for row in targets]
 
 
 def test_whole_files_are_for_the_test_and_of_one_file_its_end(spec):
     folder = spec.parent / "corpus"
-    several = load_data(call(folder / "*.txt", test=0.2), (16,))
-    size = len(WORDS * 8) + 1
-    assert len(several.test.inputs.tokens) == size
-    assert len(several.train.inputs.tokens) == 4 * size
-    one = load_data(call(folder / "0.txt", test=0.25), (16,))
-    assert one.train.inputs.token_count + one.test.inputs.token_count == size
-    assert one.test.inputs.first == one.train.inputs.token_count == size - round(0.25 * size)
+    from_files = load_data(text_call(folder / "*.txt", test=0.2), (16,))
+    file_size = len(WORDS * 8) + 1
+    assert len(from_files.test.inputs.tokens) == file_size
+    assert len(from_files.train.inputs.tokens) == 4 * file_size
+    from_one_file = load_data(text_call(folder / "0.txt", test=0.25), (16,))
+    assert (
+        from_one_file.train.inputs.token_count + from_one_file.test.inputs.token_count == file_size
+    )
+    assert (
+        from_one_file.test.inputs.first
+        == from_one_file.train.inputs.token_count
+        == file_size - round(0.25 * file_size)
+    )
 
 
 def test_a_share_of_a_text_is_drawn_from_all_of_its_files(tmp_path):
-    for number in range(200):  # those of the first half of the names are of another kind
+    for number in range(200):  # the files of the first half of the names hold another letter
         (tmp_path / f"{number:03}.txt").write_text(("a" if number < 100 else "b") * 20)
-    data = load_data(call(tmp_path / "*.txt", test=0.2), (9,))
+    data = load_data(text_call(tmp_path / "*.txt", test=0.2), (9,))
     assert (len(data.test.inputs.tokens), len(data.train.inputs.tokens)) == (800, 3200)
-    kept, held = hold_out(data.train, 0.25, 0)
-    for split in (data.test, fraction_of(data.train, 0.25, 0), kept, held):
+    kept, held_out = hold_out(data.train, 0.25, 0)
+    for split in (data.test, fraction_of(data.train, 0.25, 0), kept, held_out):
         windows = split.inputs
-        read = windows.tokens.read(windows.first, windows.token_count)
-        assert 0.3 < (read == ord("a")).mean() < 0.7
+        tokens = windows.tokens.read(windows.first, windows.token_count)
+        assert 0.3 < (tokens == ord("a")).mean() < 0.7
 
 
 def test_files_that_are_empty_do_not_count(spec):
@@ -138,11 +146,15 @@ def test_files_that_are_empty_do_not_count(spec):
     for name in ("0.txt", "1.txt", "3.txt"):
         (folder / name).write_text("")
     (folder / "2.txt").write_text(WORDS * 8)
-    one = load_data(call(folder / "*.txt", test=0.25), (16,))
-    assert one.test.inputs.token_count == round(0.25 * len(WORDS * 8))
+    from_one_file = load_data(text_call(folder / "*.txt", test=0.25), (16,))
+    assert from_one_file.test.inputs.token_count == round(0.25 * len(WORDS * 8))
     (folder / "4.txt").write_text(WORDS * 8)
-    two = load_data(call(folder / "*.txt", test=0.9), (16,))
-    assert len(two.train.inputs.tokens) == len(two.test.inputs.tokens) == len(WORDS * 8)
+    from_two_files = load_data(text_call(folder / "*.txt", test=0.9), (16,))
+    assert (
+        len(from_two_files.train.inputs.tokens)
+        == len(from_two_files.test.inputs.tokens)
+        == len(WORDS * 8)
+    )
 
 
 def test_a_trained_network_tells_the_next_token_and_is_exported(spec, tmp_path):
@@ -162,7 +174,7 @@ def test_a_trained_network_tells_the_next_token_and_is_exported(spec, tmp_path):
 
 def test_a_large_file_stays_on_disk(spec, monkeypatch):
     monkeypatch.setattr("odenet.training.data.text.MAPPED_FROM", 10)
-    data = load_data(call(spec.parent / "corpus/*.txt"), (16,))
+    data = load_data(text_call(spec.parent / "corpus/*.txt"), (16,))
     assert all(isinstance(piece, np.memmap) for piece in data.train.inputs.tokens.pieces)
     assert bytes(data.train.inputs.read(np.arange(1))[0].tolist()) == WORDS[:17].encode()
 
@@ -180,28 +192,32 @@ def test_a_run_learns_and_is_the_same_however_it_is_stored_stopped_or_read(spec,
     for memory in ("reversible", "stored"):
         options = odenet.training.Options(memory=memory)
         runs[memory] = odenet.train(spec, options=options, out=str(tmp_path / memory))
-    one, other = runs.values()
-    assert abs(one.test_loss - other.test_loss) < 1e-3
-    assert one.test_loss < math.log(256) / 1.5
-    assert one.metrics["bits_per_byte"] == pytest.approx(one.test_loss / math.log(2), rel=1e-5)
-    assert one.metrics["perplexity"] == pytest.approx(math.exp(one.test_loss), rel=1e-5)
-    assert one.measure == "bits_per_byte" and one.tokens_per_second > 0
-    scores = odenet.evaluate(one.folder)
-    assert scores["loss"] == pytest.approx(one.test_loss, rel=1e-5)
+    reversible, stored = runs.values()
+    assert abs(reversible.test_loss - stored.test_loss) < 1e-3
+    assert reversible.test_loss < math.log(256) / 1.5
+    assert reversible.metrics["bits_per_byte"] == pytest.approx(
+        reversible.test_loss / math.log(2), rel=1e-5
+    )
+    assert reversible.metrics["perplexity"] == pytest.approx(
+        math.exp(reversible.test_loss), rel=1e-5
+    )
+    assert reversible.measure == "bits_per_byte" and reversible.tokens_per_second > 0
+    scores = odenet.evaluate(reversible.folder)
+    assert scores["loss"] == pytest.approx(reversible.test_loss, rel=1e-5)
     half = odenet.train(spec, set={"epochs": 1}, out=str(tmp_path / "half"))
     odenet.resume(half.folder, set={"epochs": 2})
     assert_same_run(tmp_path / "half", tmp_path / "reversible")
 
 
 def test_summed_gradients_are_those_of_one_large_batch(spec, tmp_path):
-    found = []
-    for number, settings in enumerate(({"batch": 8}, {"batch": 4, "accumulate": 2})):
-        given = {**settings, "steps": 3, "optimizer": "sgd(lr = 0.1)"}
-        result = odenet.train(spec, set=given, out=str(tmp_path / str(number)))
+    losses = []
+    for number, variant in enumerate(({"batch": 8}, {"batch": 4, "accumulate": 2})):
+        settings = {**variant, "steps": 3, "optimizer": "sgd(lr = 0.1)"}
+        result = odenet.train(spec, set=settings, out=str(tmp_path / str(number)))
         (row,) = RunFolder(tmp_path / str(number)).rows()
         assert row["step"] == 2  # counted from 0
-        found.append(result.test_loss)
-    assert found[0] == pytest.approx(found[1], rel=1e-4)
+        losses.append(result.test_loss)
+    assert losses[0] == pytest.approx(losses[1], rel=1e-4)
 
 
 def test_a_warmup_may_be_counted_in_steps():
@@ -218,17 +234,28 @@ def test_a_warmup_may_be_counted_in_steps():
 
 def test_a_run_goes_on_with_a_text_from_the_command_line(spec, tmp_path):
     odenet.train(spec, set={"epochs": 1}, out=str(tmp_path / "run"))
-    command = ["sample", str(tmp_path / "run"), "--prompt", "the ", "--tokens", "20", "--top", "9"]
+    arguments = [
+        "sample",
+        str(tmp_path / "run"),
+        "--prompt",
+        "the ",
+        "--tokens",
+        "20",
+        "--top",
+        "9",
+    ]
     first, again, other = (
-        CliRunner().invoke(app, [*command, "--seed", seed]).output for seed in "001"
+        CliRunner().invoke(app, [*arguments, "--seed", seed]).output for seed in "001"
     )
     assert first == again != other
     assert first.startswith("the ") and len(first.encode()) >= 20
     run = odenet.load_run(tmp_path / "run")
-    passed = []
-    run.network[0].register_forward_pre_hook(lambda _, given: passed.append(given[0].shape[1]))
+    pass_lengths = []
+    run.network[0].register_forward_pre_hook(
+        lambda _, inputs: pass_lengths.append(inputs[0].shape[1])
+    )
     assert run.sample(prompt="the ", tokens=20, top=9, seed=0) + "\n" == first
-    assert passed[1:4] == [1, 1, 1]  # what attention keeps is used
+    assert pass_lengths[1:4] == [1, 1, 1]  # cached keys and values are used
     likeliest = run.sample(prompt="the " * 20, tokens=3, temperature=0)
     assert likeliest == run.sample(prompt="the " * 20, tokens=3, temperature=0, seed=5)
     with pytest.raises(TrainingError, match=r"sample\(prompt="):
@@ -238,16 +265,16 @@ def test_a_run_goes_on_with_a_text_from_the_command_line(spec, tmp_path):
 
 
 def test_tokens_are_drawn_by_their_scores():
-    draw = torch.Generator().manual_seed(0)
+    generator = torch.Generator().manual_seed(0)
     scores = torch.tensor([0.0, math.log(3), -1.0, 5.0])
-    few = {int(sample_token(scores, 1.0, 1, draw)) for _ in range(20)}
-    assert few == {3} == {int(sample_token(scores, 0, 0, draw))}
+    tops = {int(sample_token(scores, 1.0, 1, generator)) for _ in range(20)}
+    assert tops == {3} == {int(sample_token(scores, 0, 0, generator))}
     counts = torch.zeros(2)
     for _ in range(2000):
-        counts[sample_token(scores[:2], 1.0, 0, draw)] += 1
+        counts[sample_token(scores[:2], 1.0, 0, generator)] += 1
     assert counts[1] / counts.sum() == pytest.approx(0.75, abs=0.04)
-    assert int(sample_token(scores, 1e-320, 2, draw)) == 3
-    cold = [int(sample_token(scores[:2], 0.1, 0, draw)) for _ in range(200)]
+    assert int(sample_token(scores, 1e-320, 2, generator)) == 3
+    cold = [int(sample_token(scores[:2], 0.1, 0, generator)) for _ in range(200)]
     assert sum(cold) == 200
 
 
@@ -256,19 +283,19 @@ def test_tokens_are_drawn_by_their_scores():
 
 def test_a_tokenizer_makes_the_tokens_and_takes_them_back(spec, tmp_path):
     tokenizers = pytest.importorskip("tokenizers")
-    made = tokenizers.Tokenizer(
+    tokenizer = tokenizers.Tokenizer(
         tokenizers.models.WordLevel(
-            {w: i for i, w in enumerate(("?", *sorted({*WORDS.split()})))}, "?"
+            {word: i for i, word in enumerate(("?", *sorted({*WORDS.split()})))}, "?"
         )
     )
-    made.pre_tokenizer = tokenizers.pre_tokenizers.WhitespaceSplit()
-    made.save(str(tmp_path / "words.json"))
+    tokenizer.pre_tokenizer = tokenizers.pre_tokenizers.WhitespaceSplit()
+    tokenizer.save(str(tmp_path / "words.json"))
     text = SPEC.replace('*.txt")', '*.txt", tokenizer = "words.json")')
     spec.write_text(text.replace("vocabulary = 256", "vocabulary = 10"))
     result = odenet.train(spec, set={"epochs": 1}, out=str(tmp_path / "run"))
-    share = len(WORDS) / len(WORDS.split())
-    bits = result.test_loss / math.log(2) / share
-    assert result.metrics["bits_per_byte"] == pytest.approx(bits, rel=0.01)
+    bytes_per_token = len(WORDS) / len(WORDS.split())
+    bits_per_byte = result.test_loss / math.log(2) / bytes_per_token
+    assert result.metrics["bits_per_byte"] == pytest.approx(bits_per_byte, rel=0.01)
     run = odenet.load_run(tmp_path / "run")
     assert run.sample(prompt="the cat", tokens=2).startswith("the cat ")
     spec.write_text(text.replace("vocabulary = 256", "vocabulary = 5"))
@@ -280,7 +307,7 @@ def test_a_tokenizer_makes_the_tokens_and_takes_them_back(spec, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("old", "new", "said"),
+    ("old", "new", "message"),
     [
         ("corpus/*.txt", "corpus/*.md", "there is no file"),
         ("tokens(16", "tokens(2000", "a window takes 2,001"),
@@ -299,13 +326,13 @@ def test_a_tokenizer_makes_the_tokens_and_takes_them_back(spec, tmp_path):
         ),
     ],
 )
-def test_what_does_not_fit_together_is_refused_before_training(spec, tmp_path, old, new, said):
+def test_what_does_not_fit_together_is_refused_before_training(spec, tmp_path, old, new, message):
     assert old in SPEC
     text = SPEC.replace(old, new)
     if "input(" in new:
         text = text.replace(" -> head(tied = yes)", "")
     spec.write_text(text)
-    with pytest.raises((SpecError, TrainingError), match=said):
+    with pytest.raises((SpecError, TrainingError), match=message):
         odenet.train(spec, out=str(tmp_path / "run"))
     assert not (tmp_path / "run").exists()
 

@@ -1,4 +1,4 @@
-"""Text that goes on token by token, from kept keys and values, is that of whole passes."""
+"""Text generated token by token, from cached keys and values, against full forward passes."""
 
 from itertools import islice
 
@@ -11,21 +11,22 @@ from odenet.training.trained_runs.text_sampling import sample_tokens
 from odenet.training.trained_runs.token_by_token import token_by_token_obstacle
 
 WINDOW = 12
-MAPS = "map f = rmsnorm -> attention(2, causal = yes{rope})\nmap g = rmsnorm -> glu(2)\n"
-NET = "net = tokens(12, vocabulary = 7) -> embed(8) -> {before}flow(2) -> rmsnorm -> head(tied = yes)\n"
-COUPLED = "state Y, Z\n" + MAPS + "Y' = f(Z)\nZ' = g(Y)\nY(0) = u\nZ(0) = u\noutput Y\n"
-SINGLE = "state Y\n" + MAPS + "Y' = f(Y) + g(Y)\n"
-FORMS = {
-    "verlet, rope": COUPLED.format(rope=", rope = yes") + "discretise verlet(h = 1)\n" + NET.format(before=""),
-    "rk4, position": SINGLE.format(rope="") + "discretise rk4(h = 1)\n" + NET.format(before="position -> "),
-    "midpoint, skips": SINGLE.format(rope=", rope = yes") + "discretise midpoint(h = 1)\n"
-    + NET.format(before='keep("a") -> residual(conv(1)) -> join("a", add = yes) -> '),
-    "shared": SINGLE.format(rope="").replace("map f", "shared map f") + "discretise leapfrog(h = 1)\n".replace("leapfrog", "midpoint")
-    + NET.format(before="position -> bn -> "),
+MAP_LINES = "map f = rmsnorm -> attention(2, causal = yes{rope})\nmap g = rmsnorm -> glu(2)\n"
+NET_LINE = "net = tokens(12, vocabulary = 7) -> embed(8) -> {before}flow(2) -> rmsnorm -> head(tied = yes)\n"
+COUPLED_STATES = "state Y, Z\n" + MAP_LINES + "Y' = f(Z)\nZ' = g(Y)\nY(0) = u\nZ(0) = u\noutput Y\n"
+SINGLE_STATE = "state Y\n" + MAP_LINES + "Y' = f(Y) + g(Y)\n"
+SPECS = {
+    "verlet, rope": COUPLED_STATES.format(rope=", rope = yes") + "discretise verlet(h = 1)\n" + NET_LINE.format(before=""),
+    "rk4, position": SINGLE_STATE.format(rope="") + "discretise rk4(h = 1)\n" + NET_LINE.format(before="position -> "),
+    "midpoint, skips": SINGLE_STATE.format(rope=", rope = yes") + "discretise midpoint(h = 1)\n"
+    + NET_LINE.format(before='keep("a") -> residual(conv(1)) -> join("a", add = yes) -> '),
+    "midpoint, shared": SINGLE_STATE.format(rope="").replace("map f", "shared map f") + "discretise midpoint(h = 1)\n"
+    + NET_LINE.format(before="position -> bn -> "),
 }  # fmt: skip
 
 
-def made(text):
+def random_network(text):
+    """The program of a spec, and its network in double precision with random weights."""
     torch.manual_seed(1)
     program = odenet.loads(text)
     network = program.network().double().eval()
@@ -34,45 +35,45 @@ def made(text):
     return program, network
 
 
-@pytest.mark.parametrize("form", FORMS)
-def test_what_is_kept_gives_what_whole_passes_give(form):
-    program, network = made(FORMS[form])
+@pytest.mark.parametrize("name", SPECS)
+def test_cached_keys_and_values_give_what_full_passes_give(name):
+    program, network = random_network(SPECS[name])
     assert token_by_token_obstacle(program.model) == ""
-    numbers = torch.randint(7, (2, WINDOW))
+    tokens = torch.randint(7, (2, WINDOW))
     with torch.no_grad():
-        whole = network(numbers)
+        full_pass = network(tokens)
     *body, head = network.children()
-    past = KeyValueCache(body)
-    pieces = [past.run(numbers[:, :5]), *(past.run(numbers[:, i : i + 1]) for i in range(5, WINDOW))]  # fmt: skip
-    torch.testing.assert_close(head(torch.cat(pieces, 2)), whole, rtol=1e-12, atol=1e-12)
-    with torch.no_grad():  # nothing is left behind
-        assert torch.equal(network(numbers), whole)
+    cache = KeyValueCache(body)
+    pieces = [cache.run(tokens[:, :5]), *(cache.run(tokens[:, i : i + 1]) for i in range(5, WINDOW))]  # fmt: skip
+    torch.testing.assert_close(head(torch.cat(pieces, 2)), full_pass, rtol=1e-12, atol=1e-12)
+    with torch.no_grad():  # the cache has left nothing in the network
+        assert torch.equal(network(tokens), full_pass)
 
 
-@pytest.mark.parametrize("form", list(FORMS)[:2])
-def test_the_same_tokens_are_drawn_beyond_the_window_too(form):
-    _, network = made(FORMS[form])
+@pytest.mark.parametrize("name", list(SPECS)[:2])
+def test_the_same_tokens_are_drawn_beyond_the_window_too(name):
+    _, network = random_network(SPECS[name])
 
-    def drawn(remembers, begun):
-        draw = torch.Generator().manual_seed(3)
-        tokens = sample_tokens(network, begun, WINDOW, 1.0, 0, draw, remembers)
+    def sampled(uses_cache, prompt):
+        generator = torch.Generator().manual_seed(3)
+        tokens = sample_tokens(network, prompt, WINDOW, 1.0, 0, generator, uses_cache)
         return list(islice(tokens, 40))
 
-    for begun in ([1, 2, 3], [5] * 20):
-        assert drawn(True, begun) == drawn(False, begun)
+    for prompt in ([1, 2, 3], [5] * 20):
+        assert sampled(True, prompt) == sampled(False, prompt)
 
 
 def test_a_token_passes_once_until_the_window_is_full_and_then_half_of_it():
-    _, network = made(FORMS["verlet, rope"])
-    passed = []
-    network[0].register_forward_pre_hook(lambda _, given: passed.append(given[0].shape[1]))
+    _, network = random_network(SPECS["verlet, rope"])
+    pass_lengths = []
+    network[0].register_forward_pre_hook(lambda _, inputs: pass_lengths.append(inputs[0].shape[1]))
     tokens = sample_tokens(network, [1, 2, 3], WINDOW, 1.0, 0, torch.Generator(), True)
     list(islice(tokens, 18))
-    assert passed == [3, *[1] * 9, 6, *[1] * 6, 6]
+    assert pass_lengths == [3, *[1] * 9, 6, *[1] * 6, 6]
 
 
 @pytest.mark.parametrize(
-    ("change", "why"),
+    ("replacement", "obstacle"),
     [
         (("causal = yes", "causal = no"), "attention reads several tokens"),
         (("rmsnorm -> glu(2)", "rmsnorm -> conv(3)"), "conv reads several tokens"),
@@ -83,12 +84,12 @@ def test_a_token_passes_once_until_the_window_is_full_and_then_half_of_it():
         (("verlet(h = 1)", "dopri5(T = 1)"), "solved to a tolerance"),
     ],
 )
-def test_what_reads_later_tokens_is_named(change, why):
-    text = FORMS["verlet, rope"].replace(*change)
+def test_what_prevents_passes_of_single_tokens_is_named(replacement, obstacle):
+    text = SPECS["verlet, rope"].replace(*replacement)
     if "param K" in text:
         text = text.replace("Z' = g(Y)", "Z' = g(Y) + tanh(K Y)")
     if "dopri5" in text:
-        text = FORMS["rk4, position"].replace(
+        text = SPECS["rk4, position"].replace(
             "rk4(h = 1)", "dopri5(T = 1, rtol = 1e-3, atol = 1e-3)"
         )
-    assert why in token_by_token_obstacle(odenet.loads(text).model)
+    assert obstacle in token_by_token_obstacle(odenet.loads(text).model)

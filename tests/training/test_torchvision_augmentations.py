@@ -21,7 +21,7 @@ from odenet.training.learning.losses import objective_of
 from odenet.training.runs import run
 
 from . import specs
-from .test_resume import StopAt
+from .test_resume import stop_at_step
 from .train_and_compare import assert_same_run, train
 
 JITTER = Call(
@@ -139,7 +139,7 @@ def test_a_stopped_run_with_all_of_them_resumes_bit_for_bit(stub_spec, monkeypat
     settings = {"augment": "[flip, color_jitter, randaugment(1, 5), mixup, cutmix(0.5)]"}
     train(stub_spec, "whole", epochs=2, **settings)
     with monkeypatch.context() as patch:
-        StopAt(patch, 3, signal.SIGTERM)
+        stop_at_step(patch, 3, signal.SIGTERM)
         with pytest.raises(Stopped):
             train(stub_spec, "run", epochs=2, **settings)
     run.resume("run", console=Console(quiet=True))

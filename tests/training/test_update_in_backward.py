@@ -1,4 +1,4 @@
-"""`--update-in-backward`: the same runs, with gradients that live one step at a time."""
+"""`--update-in-backward`, which applies each gradient in the backward pass, against ordinary runs."""
 
 import os
 import signal
@@ -20,65 +20,70 @@ from .test_finite_check import nan_gradient, poison
 from .train_and_compare import assert_same_run, train, weights
 
 QUIET = Console(quiet=True)
-EARLY = Options(update_in_backward=True)
+UPDATE_IN_BACKWARD = Options(update_in_backward=True)
 SETTINGS = {"epochs": 2, "ema": 0.9, "smooth": 1e-3, "optimizer": "adamw(1e-2, decay = 0.1)"}
 
 
-def early(spec, out="early", options=EARLY, **settings):
+def train_in_backward(spec, out="in_backward", options=UPDATE_IN_BACKWARD, **settings):
     return run.train(spec, settings, options, out, QUIET)
 
 
-def states(out):
-    (found,) = read_checkpoint(RunFolder(Path(out)).checkpoint("last"))["optimizer_states"]
-    return found
+def optimizer_state(out):
+    """The state of the optimizer in the last checkpoint of a run."""
+    (state,) = read_checkpoint(RunFolder(Path(out)).checkpoint("last"))["optimizer_states"]
+    return state
 
 
 def test_a_run_is_the_ordinary_one_bit_for_bit_with_its_checkpoint(stub_spec):
     train(stub_spec, "ordinary", **SETTINGS)
-    early(stub_spec, **SETTINGS)
-    assert_same_run("early", "ordinary")
-    ours, theirs = states("early"), states("ordinary")
-    assert ours["param_groups"] == theirs["param_groups"]
-    for place, entry in theirs["state"].items():
-        assert all(torch.equal(value, ours["state"][place][k]) for k, value in entry.items())
+    train_in_backward(stub_spec, **SETTINGS)
+    assert_same_run("in_backward", "ordinary")
+    actual, expected = optimizer_state("in_backward"), optimizer_state("ordinary")
+    assert actual["param_groups"] == expected["param_groups"]
+    for index, state in expected["state"].items():
+        assert all(
+            torch.equal(value, actual["state"][index][name]) for name, value in state.items()
+        )
 
 
-def test_it_resumes_bit_for_bit_also_in_the_other_way(stub_spec, monkeypatch):
+def test_it_resumes_bit_for_bit_also_with_ordinary_updates(stub_spec, monkeypatch):
     train(stub_spec, "whole", **SETTINGS)
-    taken = Task.training_step
+    original = Task.training_step
 
     def training_step(task, batch, index):
         if task.global_step == 6:  # in the second epoch
             os.kill(os.getpid(), signal.SIGTERM)
-        return taken(task, batch, index)
+        return original(task, batch, index)
 
     with monkeypatch.context() as patch:
         patch.setattr(Task, "training_step", training_step)
-        for out in ("early", "changed"):
+        for out in ("in_backward", "changed"):
             with pytest.raises(Stopped):
-                early(stub_spec, out, **SETTINGS)
-    assert RunFolder(Path("early")).read_record().options.update_in_backward
-    run.resume("early", console=QUIET)
+                train_in_backward(stub_spec, out, **SETTINGS)
+    assert RunFolder(Path("in_backward")).read_record().options.update_in_backward
+    run.resume("in_backward", console=QUIET)
     run.resume("changed", options=Options(), console=QUIET)
-    assert_same_run("early", "whole")
+    assert_same_run("in_backward", "whole")
     assert_same_run("changed", "whole")
 
 
-def test_exact_clipping_is_the_trainers_to_rounding(stub_spec):
+def test_exact_clipping_equals_the_trainers_up_to_rounding(stub_spec):
     settings = {"epochs": 1, "clip": 0.1, "precision": "float64", "optimizer": "sgd(0.1)"}
     train(stub_spec, "ordinary", **settings)
-    early(stub_spec, **settings)
-    early(stub_spec, "last", Options(update_in_backward=True, clip_by="last"), **settings)
-    ours, theirs, last = weights("early"), weights("ordinary"), weights("last")
-    for name, value in theirs.items():
+    train_in_backward(stub_spec, **settings)
+    train_in_backward(
+        stub_spec, "last", Options(update_in_backward=True, clip_by="last"), **settings
+    )
+    actual, expected, clipped_by_last = weights("in_backward"), weights("ordinary"), weights("last")
+    for name, value in expected.items():
         if value.is_floating_point():
-            torch.testing.assert_close(ours[name], value, rtol=1e-9, atol=1e-12)
+            torch.testing.assert_close(actual[name], value, rtol=1e-9, atol=1e-12)
     name = "network.head.weight"
-    assert (last[name] - theirs[name]).norm() > 1e-6
+    assert (clipped_by_last[name] - expected[name]).norm() > 1e-6
 
 
 @pytest.mark.parametrize(
-    ("settings", "said"),
+    ("settings", "message"),
     [
         ({"accumulate": 2}, "this `accumulate`: gradients of all weights wait"),
         ({"precision": "fp16"}, "this `precision`"),
@@ -87,26 +92,28 @@ def test_exact_clipping_is_the_trainers_to_rounding(stub_spec):
     ],
 )
 @pytest.mark.filterwarnings("ignore:You passed")
-def test_what_needs_all_gradients_is_refused_by_name(stub_spec, settings, said):
-    with pytest.raises(TrainingError, match=said) as caught:
-        early(stub_spec, **settings)
-    assert next(iter(settings)) in caught.value.help
-    assert not Path("early").exists()
+def test_what_needs_all_gradients_is_refused_by_name(stub_spec, settings, message):
+    with pytest.raises(TrainingError, match=message) as error:
+        train_in_backward(stub_spec, **settings)
+    assert next(iter(settings)) in error.value.help
+    assert not Path("in_backward").exists()
 
 
 def test_several_devices_are_refused(stub_spec):
     with pytest.raises(TrainingError, match="is for one device"):
-        early(stub_spec, options=Options(update_in_backward=True, devices=2, strategy="ddp"))
+        train_in_backward(
+            stub_spec, options=Options(update_in_backward=True, devices=2, strategy="ddp")
+        )
 
 
 def test_numbers_that_go_wrong_are_seen_in_the_weights(stub_spec, monkeypatch):
-    early(stub_spec, "good", epochs=1, schedule="constant")
+    train_in_backward(stub_spec, "good", epochs=1, schedule="constant")
     poison(monkeypatch, "training_step", nan_gradient, lambda call: call == 8)
     with pytest.raises(TrainingError, match="weights after the step are not finite in epoch 2"):
-        early(stub_spec, epochs=2, schedule="constant")
-    kept, good = weights("early"), weights("good")
+        train_in_backward(stub_spec, epochs=2, schedule="constant")
+    kept, good = weights("in_backward"), weights("good")
     assert all(torch.equal(kept[name], good[name]) for name in good)
-    early(stub_spec, "back", epochs=2, schedule="constant", on_nan="rollback")
+    train_in_backward(stub_spec, "back", epochs=2, schedule="constant", on_nan="rollback")
 
 
 def test_the_command_has_it(stub_spec):

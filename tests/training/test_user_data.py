@@ -1,4 +1,4 @@
-"""Data of one's own: from programs, in folders beside a spec, in files too large for the memory."""
+"""The user's own data: from Python, in folders beside a spec, in files too large for memory."""
 
 import json
 from functools import partial
@@ -35,7 +35,7 @@ QUIET = Console(quiet=True)
 
 
 class Pairs(Dataset):
-    """Items one by one, as a program of its own would give them."""
+    """A data set of pairs (x, y) that gives one item at a time."""
 
     def __init__(self, x=X, y=Y):
         self.x, self.y = x, y
@@ -49,8 +49,8 @@ class Pairs(Dataset):
         return self.x[index], int(self.y[index])
 
 
-class Listed(Dataset):
-    """The items of a list."""
+class ListDataset(Dataset):
+    """A data set whose items are those of a list."""
 
     def __init__(self, items):
         self.items = items
@@ -111,7 +111,7 @@ def test_a_fifth_is_set_aside_and_the_best_epoch_may_be_chosen_on_held_out_sampl
 
 
 @pytest.mark.parametrize(
-    ("data", "said"),
+    ("data", "message"),
     [
         (X, "data from Python has no labels"),
         ((X, Y, X), "data is a tuple of 3"),
@@ -124,8 +124,8 @@ def test_a_fifth_is_set_aside_and_the_best_epoch_may_be_chosen_on_held_out_sampl
         ((Pairs([Image.new("L", (4, 4))], [0]), Pairs()), "is a Image, not a tensor"),
     ],
 )
-def test_what_a_program_gives_wrongly_is_named(spec, data, said):
-    with pytest.raises(SpecError, match=said):
+def test_what_is_wrong_with_data_of_a_program_is_named(spec, data, message):
+    with pytest.raises(SpecError, match=message):
         specs.train(spec, data=data)
 
 
@@ -169,13 +169,13 @@ def test_paths_in_a_spec_are_relative_to_it_and_those_from_outside_to_the_comman
 def test_a_large_array_is_mapped_and_gives_the_same_run(tmp_path, monkeypatch):
     np.savez(tmp_path / "x.npz", x=X.numpy(), y=Y.numpy())
     spec = specs.write(tmp_path, specs.VECTOR_NET.format(2), 'data = arrays("x.npz")')
-    before = specs.train(spec)
+    in_memory = specs.train(spec)
     monkeypatch.setattr(arrays_module, "MAPPED_FROM", 0)
-    found = load_arrays(str(tmp_path / "x.npz"))
-    assert isinstance(found.train.inputs, LazySamples)
-    assert isinstance(found.train.inputs.source, np.memmap)
-    after = specs.train(spec, out=tmp_path / "mapped")
-    assert (after.test_loss, after.accuracy) == (before.test_loss, before.accuracy)
+    data = load_arrays(str(tmp_path / "x.npz"))
+    assert isinstance(data.train.inputs, LazySamples)
+    assert isinstance(data.train.inputs.source, np.memmap)
+    mapped = specs.train(spec, out=tmp_path / "mapped")
+    assert (mapped.test_loss, mapped.accuracy) == (in_memory.test_loss, in_memory.accuracy)
 
 
 def test_words_are_classes(tmp_path):
@@ -188,12 +188,13 @@ def test_words_are_classes(tmp_path):
     assert set(run.predict(X).labels) <= {"ant", "cat"} and run.classes == ("ant", "cat")
 
 
-def picture_and_map(folder, name, values=(0, 255), suffix=""):
+def write_picture_and_map(folder, name, values=(0, 255), suffix=""):
+    """Write a picture and its class map, which has the suffix or a folder of its own; gives the map."""
     pixels = RNG.integers(0, 256, (8, 8), dtype=np.uint8)
     mask = np.where(pixels > 127, values[1], values[0]).astype(np.uint8)
     pictures, maps = (folder, folder) if suffix else (folder / "images", folder / "masks")
-    for place in (pictures, maps):
-        place.mkdir(parents=True, exist_ok=True)
+    for directory in (pictures, maps):
+        directory.mkdir(parents=True, exist_ok=True)
     Image.fromarray(pixels).save(pictures / f"{name}.png")
     Image.fromarray(mask).save(maps / f"{name}{suffix}.png")
     return mask
@@ -201,7 +202,9 @@ def picture_and_map(folder, name, values=(0, 255), suffix=""):
 
 @pytest.mark.parametrize("suffix", ["", "_mask"])
 def test_pictures_and_the_class_maps_beside_them(tmp_path, suffix):
-    masks = {f"p{i}": picture_and_map(tmp_path / "m", f"p{i}", suffix=suffix) for i in range(10)}
+    masks = {
+        f"p{i}": write_picture_and_map(tmp_path / "m", f"p{i}", suffix=suffix) for i in range(10)
+    }
     data = load_masks(str(tmp_path / "m"), (1, 8, 8))
     assert len(data.train) == 8 and data.test.labels.shape == (2, 8, 8)
     assert any(np.array_equal(m, data.test.labels[0].numpy()) for m in masks.values())
@@ -212,7 +215,7 @@ def test_pictures_and_the_class_maps_beside_them(tmp_path, suffix):
 
 def test_class_maps_take_a_byte_for_each_pixel_unless_a_value_needs_more(tmp_path):
     for i in range(6):
-        picture_and_map(tmp_path / "m", f"p{i}")
+        write_picture_and_map(tmp_path / "m", f"p{i}")
     assert load_masks(str(tmp_path / "m"), (1, 8, 8)).train.labels.dtype == torch.uint8
     Image.new("I;16", (8, 8), 999).save(tmp_path / "m" / "masks" / "p5.png")
     data = load_masks(str(tmp_path / "m"), (1, 8, 8))
@@ -222,8 +225,8 @@ def test_class_maps_take_a_byte_for_each_pixel_unless_a_value_needs_more(tmp_pat
 
 def test_what_is_wrong_with_class_maps_is_named(tmp_path):
     spec = specs.write(tmp_path, specs.CLASS_MAP_NET.format(2), 'data = masks("m")')
-    picture_and_map(tmp_path / "m", "a")
-    picture_and_map(tmp_path / "m", "b")
+    write_picture_and_map(tmp_path / "m", "a")
+    write_picture_and_map(tmp_path / "m", "b")
     (tmp_path / "m" / "masks" / "b.png").unlink()
     with pytest.raises(SpecError, match=r"b\.png has no class map"):
         specs.train(spec)
@@ -243,11 +246,15 @@ def test_deep_pictures_of_a_folder_keep_their_values(tmp_path):
             pixels = RNG.integers(low, low + 20000, (8, 8)).astype(np.uint16)
             Image.fromarray(pixels).save(tmp_path / "deep" / name / f"{i}.png")
             values[name, i] = pixels
-    (tmp_path / "deep" / "dark" / "#.png").write_bytes(b"")  # the first one cannot be read
+    (tmp_path / "deep" / "dark" / "#.png").write_bytes(
+        b""
+    )  # the first file of the folder is damaged
     data = load_folder(str(tmp_path / "deep"), (1, 8, 8))
     assert data.train.inputs.dtype == torch.float32 and len(data.damaged) == 1
-    found = {tuple(x.flatten().tolist()) for x in torch.cat([data.train.inputs, data.test.inputs])}
-    assert found == {tuple(v.flatten().astype(float).tolist()) for v in values.values()}
+    pictures_read = {
+        tuple(x.flatten().tolist()) for x in torch.cat([data.train.inputs, data.test.inputs])
+    }
+    assert pictures_read == {tuple(v.flatten().astype(float).tolist()) for v in values.values()}
     net = specs.CLASS_MAP_NET.replace("conv(1, {})", "mean -> dense(2)")
     result = specs.train(specs.write(tmp_path, net, 'data = folder("deep")'))
     run = odenet.load_run(result.folder)
@@ -265,8 +272,8 @@ def test_moments_are_those_of_double_precision():
     assert deviation[2] == 1
 
 
-def coloured_maps(folder, count):
-    """Pictures of several classes beside their maps, one turned on its side, and the maps."""
+def write_maps_of_three_classes(folder, count):
+    """Write pictures, and class maps of the values 0, 7 and 40; gives the maps by their numbers."""
     maps = {}
     for i in range(count):
         pixels = RNG.integers(0, 256, (10, 14), dtype=np.uint8)
@@ -279,13 +286,13 @@ def coloured_maps(folder, count):
 
 
 def test_class_maps_that_do_not_fit_the_memory_are_read_with_their_pictures(tmp_path, monkeypatch):
-    coloured_maps(tmp_path / "m", 12)
+    write_maps_of_three_classes(tmp_path / "m", 12)
     recipe = 'data = masks("m")', "loss = cross_entropy(weights = balanced)", "holdout = 0.25"
     spec = specs.write(
         tmp_path, specs.CLASS_MAP_NET.format(3), *recipe, "augment = [flip]", epochs=1
     )
-    before = specs.train(spec)
-    whole = load_masks(str(tmp_path / "m"), (1, 8, 8))
+    in_memory = specs.train(spec)
+    maps_in_memory = load_masks(str(tmp_path / "m"), (1, 8, 8))
     monkeypatch.setattr(data_sets, "load_masks", partial(load_masks, in_memory=0))
     monkeypatch.setattr(data_module, "reading_processes", lambda devices: 0)
     streamed = load_masks(str(tmp_path / "m"), (1, 8, 8), in_memory=0)
@@ -293,32 +300,35 @@ def test_class_maps_that_do_not_fit_the_memory_are_read_with_their_pictures(tmp_
         streamed.train.inputs, Pictures
     )
     read = torch.stack([streamed.test.labels[i] for i in range(len(streamed.test))])
-    assert torch.equal(read, whole.test.labels)
+    assert torch.equal(read, maps_in_memory.test.labels)
     assert label_counts(streamed.train.labels) == dict(
-        zip(*np.unique(whole.train.labels.numpy(), return_counts=True), strict=True)
+        zip(*np.unique(maps_in_memory.train.labels.numpy(), return_counts=True), strict=True)
     )
-    after = specs.train(spec, out=tmp_path / "streamed")
-    assert (after.test_loss, after.metrics) == (before.test_loss, before.metrics)
-    found = odenet.evaluate(after.folder)
-    assert sum(map(sum, found["confusion"])) == 2 * 8 * 8
-    assert found["worst"][0]["file"].endswith(".png")
+    streamed_run = specs.train(spec, out=tmp_path / "streamed")
+    assert (streamed_run.test_loss, streamed_run.metrics) == (
+        in_memory.test_loss,
+        in_memory.metrics,
+    )
+    scores = odenet.evaluate(streamed_run.folder)
+    assert sum(map(sum, scores["confusion"])) == 2 * 8 * 8
+    assert scores["worst"][0]["file"].endswith(".png")
 
 
 def test_what_is_wrong_with_class_maps_left_in_their_files_is_said_before_training(tmp_path):
-    coloured_maps(tmp_path / "m", 12)
+    write_maps_of_three_classes(tmp_path / "m", 12)
     load = partial(load_masks, str(tmp_path / "m"), (1, 8, 8), in_memory=0)
-    whole, masks = (tmp_path / "m" / "masks" / "05.png").read_bytes(), tmp_path / "m" / "masks"
-    for content, said in (
+    intact, masks = (tmp_path / "m" / "masks" / "05.png").read_bytes(), tmp_path / "m" / "masks"
+    for content, message in (
         (b"", "cannot identify image file"),
-        (whole[: len(whole) // 2], "truncated"),
+        (intact[: len(intact) // 2], "truncated"),
         (b"text", "cannot identify image file"),
-        (whole.replace(b"IDAT", b"IDBT"), r"class map .*05\.png cannot be read: \S"),
+        (intact.replace(b"IDAT", b"IDBT"), r"class map .*05\.png cannot be read: \S"),
     ):
         (masks / "05.png").write_bytes(content)
-        with pytest.raises(SpecError, match=said) as refused:
+        with pytest.raises(SpecError, match=message) as error:
             load()
-        assert "05.png" in str(refused.value)
-    (masks / "05.png").write_bytes(whole)
+        assert "05.png" in str(error.value)
+    (masks / "05.png").write_bytes(intact)
     (tmp_path / "m" / "images" / "05.png").write_bytes(b"text")
     data = load()
     assert len(data.train) + len(data.test) == 11
@@ -326,20 +336,20 @@ def test_what_is_wrong_with_class_maps_left_in_their_files_is_said_before_traini
 
 
 def test_a_run_on_class_maps_is_measured_on_maps_with_fewer_classes(tmp_path):
-    coloured_maps(tmp_path / "m", 8)
+    write_maps_of_three_classes(tmp_path / "m", 8)
     spec = specs.write(tmp_path, specs.CLASS_MAP_NET.format(3), 'data = masks("m")', epochs=1)
     specs.train(spec)
-    for i, mask in coloured_maps(tmp_path / "few", 8).items():
-        kept = np.where(mask == 7, 0, mask)
-        Image.fromarray(kept).save(tmp_path / "few" / "masks" / f"{i:02}.png")
-    found = odenet.evaluate(tmp_path / "run", set={"data": {"masks": [str(tmp_path / "few")]}})
-    support = [row["support"] for row in found["per_class"].values()]
-    assert list(found["per_class"]) == ["0", "7", "40"]
+    for i, mask in write_maps_of_three_classes(tmp_path / "few", 8).items():
+        two_classes = np.where(mask == 7, 0, mask)
+        Image.fromarray(two_classes).save(tmp_path / "few" / "masks" / f"{i:02}.png")
+    scores = odenet.evaluate(tmp_path / "run", set={"data": {"masks": [str(tmp_path / "few")]}})
+    support = [row["support"] for row in scores["per_class"].values()]
+    assert list(scores["per_class"]) == ["0", "7", "40"]
     assert support[1] == 0 and support[0] > support[2] > 0
 
 
 def test_class_maps_are_refused_under_losses_of_other_labels(tmp_path):
-    coloured_maps(tmp_path / "m", 8)
+    write_maps_of_three_classes(tmp_path / "m", 8)
     for loss in ("bce", "mse"):
         spec = specs.write(
             tmp_path, specs.CLASS_MAP_NET.format(3), 'data = masks("m")', f"loss = {loss}"
@@ -350,10 +360,10 @@ def test_class_maps_are_refused_under_losses_of_other_labels(tmp_path):
 
 def test_class_maps_of_a_program_are_kept_in_bytes():
     x, maps = torch.zeros(10, 1, 4, 4), torch.arange(160).view(10, 4, 4)
-    for given in ((x, maps), list(zip(x, maps, strict=True))):
-        found = python_data(Listed(given) if isinstance(given, list) else given)
-        assert found.train.labels.dtype == found.test.labels.dtype == torch.uint8
-        kept = torch.cat([found.train.labels, found.test.labels]).flatten().sort().values
-        assert kept.tolist() == list(range(160))
+    for samples in ((x, maps), list(zip(x, maps, strict=True))):
+        data = python_data(ListDataset(samples) if isinstance(samples, list) else samples)
+        assert data.train.labels.dtype == data.test.labels.dtype == torch.uint8
+        labels = torch.cat([data.train.labels, data.test.labels]).flatten().sort().values
+        assert labels.tolist() == list(range(160))
     wide = python_data((x, maps + 200))
     assert wide.train.labels.dtype == torch.int64

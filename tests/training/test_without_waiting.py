@@ -25,8 +25,8 @@ from .train_and_compare import train
 META = torch.device("meta")
 
 
-def averaging(task, device):
-    """A moving average as Lightning sets it up, its weights bound for a device."""
+def moving_average(task, device):
+    """A moving average as Lightning sets it up for training on a device."""
     average = MovingAverage(0.9)
     trainer = SimpleNamespace(strategy=SimpleNamespace(root_device=device))
     average.setup(trainer, task, "fit")
@@ -40,7 +40,7 @@ def test_a_step_with_scores_penalty_and_average_waits_for_nothing(name):
         task = Task(stub_program.Network(10), recipe, LabelInfo(10))
         batch = torch.randn(4, 1, 8, 8), torch.zeros(4, dtype=torch.long)
     optimizer = build_optimizer(task.network, OPTIMIZERS.default(name, lr=0.1))
-    average = averaging(task, META)
+    average = moving_average(task, META)
     with Copies() as copies:
         for _ in range(3):
             optimizer.zero_grad()
@@ -77,23 +77,23 @@ def test_batches_on_a_gpu_have_their_channels_innermost(monkeypatch):
 
 
 def test_an_average_is_where_the_weights_are_going_to_be():
-    average = averaging(Task(stub_program.Network(10), Recipe(), LabelInfo(10)), META)
+    average = moving_average(Task(stub_program.Network(10), Recipe(), LabelInfo(10)), META)
     assert all(p.is_meta for p in average.average.parameters())
 
 
 def test_the_average_is_torchs_bit_for_bit():
     torch.manual_seed(0)
     task = Task(stub_program.Network(10), Recipe(), LabelInfo(10))
-    mine = averaging(task, torch.device("cpu"))
-    theirs = AveragedModel(task, multi_avg_fn=get_ema_multi_avg_fn(0.9), use_buffers=True)
+    average = moving_average(task, torch.device("cpu"))
+    torch_average = AveragedModel(task, multi_avg_fn=get_ema_multi_avg_fn(0.9), use_buffers=True)
     for _ in range(4):
         for tensor in (*task.parameters(), *task.buffers()):
             tensor.data.copy_(torch.randn(tensor.shape) * 5)
-        mine._averaged.update_parameters(task)
-        theirs.update_parameters(task)
-    found, expected = mine._averaged.state_dict(), theirs.state_dict()
-    assert found.keys() == expected.keys()
-    assert all(torch.equal(found[name], expected[name]) for name in found)
+        average._averaged.update_parameters(task)
+        torch_average.update_parameters(task)
+    actual, expected = average._averaged.state_dict(), torch_average.state_dict()
+    assert actual.keys() == expected.keys()
+    assert all(torch.equal(actual[name], expected[name]) for name in actual)
 
 
 @pytest.mark.parametrize(("scaled_and_clipped", "fused"), [(False, True), (True, None)])
@@ -104,7 +104,7 @@ def test_on_a_gpu_one_kernel_moves_all_weights(scaled_and_clipped, fused):
             optimizer = build_optimizer(network, call, scaled_and_clipped)
             assert optimizer.defaults["fused"] is fused
             if not fused:
-                continue  # torch's other ways count steps on the host, which fake tensors have not
+                continue  # torch's other kernels count steps on the host, and fake tensors have no values there
             for parameter in network.parameters():
                 parameter.grad = torch.ones_like(parameter)
             optimizer.step()
@@ -113,15 +113,15 @@ def test_on_a_gpu_one_kernel_moves_all_weights(scaled_and_clipped, fused):
 
 
 def test_the_processes_that_decode_stay():
-    class Here:
-        """Gives the process that reads, for every picture."""
+    class ProcessIds:
+        """Pictures whose only pixel is the id of the process that reads them."""
 
         shape, dtype = (1,), torch.int64
 
         def __getitem__(self, index):
             return torch.tensor([os.getpid()])
 
-    reader = PictureReader(Here(), workers=1)
+    reader = PictureReader(ProcessIds(), workers=1)
     first, second = (
         {int(p) for read in reader.read([[0, 1], [2]]) for p in read.images} for _ in range(2)
     )
@@ -129,29 +129,31 @@ def test_the_processes_that_decode_stay():
 
 
 def test_a_reader_reads_what_is_asked_for_after_it_was_left_in_the_middle():
-    class Numbers:
+    class Indices:
+        """Pictures whose only pixel is their index."""
+
         shape, dtype = (1,), torch.int64
 
         def __getitem__(self, index):
             return torch.tensor([index])
 
-    reader = PictureReader(Numbers(), workers=1)
+    reader = PictureReader(Indices(), workers=1)
     next(reader.read([[0], [1], [2], [3]]))
     assert [read.images.flatten().tolist() for read in reader.read([[7, 8], [9]])] == [[7, 8], [9]]
 
 
 def test_tf32_holds_while_a_run_trains_and_no_longer(stub_spec, monkeypatch):
-    def setting():
+    def tf32_settings():
         return torch.get_float32_matmul_precision(), torch.backends.cudnn.allow_tf32
 
     monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", False)
-    seen, forward = set(), stub_program.Network.forward
+    settings_seen, forward = set(), stub_program.Network.forward
 
-    def watched(self, x):
-        seen.add(setting())
+    def recording_forward(self, x):
+        settings_seen.add(tf32_settings())
         return forward(self, x)
 
-    monkeypatch.setattr(stub_program.Network, "forward", watched)
+    monkeypatch.setattr(stub_program.Network, "forward", recording_forward)
     train(stub_spec, epochs=1, precision="tf32", fraction=0.1)
-    assert seen == {("high", True)}
-    assert setting() == ("highest", False)
+    assert settings_seen == {("high", True)}
+    assert tf32_settings() == ("highest", False)
