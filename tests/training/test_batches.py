@@ -1,3 +1,5 @@
+"""Batches: augmentations, standardisation, and the samples and order of an epoch."""
+
 import numpy as np
 import pytest
 import torch
@@ -27,14 +29,14 @@ def digits():
     return load_data(Call("digits"), (1, 8, 8)).train
 
 
-def images(count=6, channels=3, size=(5, 4)):
+def random_images(count=6, channels=3, size=(5, 4)):
     return torch.randint(1, 256, (count, channels, *size), dtype=torch.uint8)
 
 
 def test_every_image_is_cropped_at_its_own_offset():
-    step, pictures = PadCrop(2), images()
-    offsets = step.draw(np.random.default_rng(0), len(pictures))
-    cropped = step(pictures, offsets)
+    pad_crop, pictures = PadCrop(2), random_images()
+    offsets = pad_crop.draw(np.random.default_rng(0), len(pictures))
+    cropped = pad_crop(pictures, offsets)
     padded = torch.nn.functional.pad(pictures, (2, 2, 2, 2))
     for image, source, (row, column) in zip(cropped, padded, offsets.tolist(), strict=True):
         assert torch.equal(image, source[:, row : row + 5, column : column + 4])
@@ -42,14 +44,14 @@ def test_every_image_is_cropped_at_its_own_offset():
 
 
 def test_the_chosen_images_are_mirrored():
-    pictures = images(2)
+    pictures = random_images(2)
     flipped = Flip()(pictures, torch.tensor([True, False]))
     assert torch.equal(flipped[0], pictures[0].flip(-1))
     assert torch.equal(flipped[1], pictures[1])
 
 
 def test_cutout_blanks_a_square_around_its_centre():
-    pictures = images(1, 2, (8, 8))
+    pictures = random_images(1, 2, (8, 8))
     blanked = Cutout(3)(pictures, torch.tensor([[0.5, 0.0]]))
     hidden = torch.zeros(8, 8, dtype=torch.bool)
     hidden[3:6, 0:2] = True
@@ -57,11 +59,11 @@ def test_cutout_blanks_a_square_around_its_centre():
 
 
 def test_a_part_is_cut_out_and_scaled_as_torchvision_does():
-    pictures = images(3, 3, (12, 8))
+    pictures = random_images(3, 3, (12, 8))
     parts = torch.tensor([[6 / 12, 4 / 8, 3 / 12, 2 / 8], [9 / 12, 6 / 8, 0, 2 / 8], [1, 1, 0, 0]])
-    cut = RandomResizedCrop(0.1)(pictures, parts)
-    assert torch.equal(cut[2], pictures[2])
-    for image, source, part in zip(cut, pictures, parts.tolist(), strict=True):
+    cropped = RandomResizedCrop(0.1)(pictures, parts)
+    assert torch.equal(cropped[2], pictures[2])
+    for image, source, part in zip(cropped, pictures, parts.tolist(), strict=True):
         height, width, top, left = (round(p * s) for p, s in zip(part, (12, 8, 12, 8), strict=True))
         padded = resized_crop(source, top, left, height, width, [12, 8], antialias=False)
         # torchvision repeats the pixels at the part's edges, and a grid reads beyond them
@@ -80,12 +82,13 @@ def test_parts_lie_inside_and_have_the_areas_and_sides_asked_for():
 
 
 @pytest.mark.parametrize(
-    ("have", "want"), [((1, 8, 8), (3, 8, 8)), ((3, 8, 8), (1, 4, 6)), ((1, 8, 8), (64,))]
+    ("image_shape", "input_shape"),
+    [((1, 8, 8), (3, 8, 8)), ((3, 8, 8), (1, 4, 6)), ((1, 8, 8), (64,))],
 )
-def test_images_are_fitted_to_the_networks_input(have, want):
-    split = Split(images(10, have[0], have[1:]), torch.zeros(10).long())
-    batch = build_transforms(split, want, ())(split.inputs)
-    assert batch.shape == (10, *want)
+def test_images_are_fitted_to_the_networks_input(image_shape, input_shape):
+    split = Split(random_images(10, image_shape[0], image_shape[1:]), torch.zeros(10).long())
+    batch = build_transforms(split, input_shape, ())(split.inputs)
+    assert batch.shape == (10, *input_shape)
     assert batch.dtype == torch.float32
 
 
@@ -96,7 +99,7 @@ def test_the_training_split_is_standardised_by_its_own_statistics(digits):
 
 
 def test_statistics_are_per_channel_after_fitting():
-    split = Split(images(50, 3), torch.zeros(50).long())
+    split = Split(random_images(50, 3), torch.zeros(50).long())
     pixels = split.inputs.double() / 255
     mean, deviation = pixel_statistics(split, (3, 5, 4))
     torch.testing.assert_close(mean.flatten(), pixels.mean((0, 2, 3)).float())
@@ -125,15 +128,17 @@ def test_samples_that_do_not_fit_the_network_are_found(digits):
         build_transforms(points, (2,), (Call("flip"),))
 
 
-def batches(split, rank=0, world=1, epoch=0, batch=100):
+def training_batches(split, rank=0, world_size=1, epoch=0, batch=100):
     plan = BatchPlan(
-        len(split), batch, seed=7, shuffle=True, rank=rank, world_size=world, epoch=epoch
+        len(split), batch, seed=7, shuffle=True, rank=rank, world_size=world_size, epoch=epoch
     )
     return Batches(split, build_transforms(split, (1, 8, 8), AUGMENT), plan, CPU)
 
 
 def test_an_epoch_depends_on_seed_and_epoch_alone(digits):
-    first, again, other = (torch.cat([x for x, _ in batches(digits, epoch=e)]) for e in (2, 2, 3))
+    first, again, other = (
+        torch.cat([x for x, _ in training_batches(digits, epoch=e)]) for e in (2, 2, 3)
+    )
     assert torch.equal(first, again)
     assert not torch.equal(first, other)
 
@@ -159,23 +164,23 @@ def test_evaluation_visits_every_sample_in_order():
 
 
 def test_processes_together_see_the_batches_of_one(digits):
-    alone = list(batches(digits))
-    shared = zip(*(batches(digits, rank, 2) for rank in range(2)), strict=True)
+    alone = list(training_batches(digits))
+    shared = zip(*(training_batches(digits, rank, 2) for rank in range(2)), strict=True)
     for (x, y), ((x0, y0), (x1, y1)) in zip(alone, shared, strict=True):
         assert torch.equal(x, torch.stack((x0, x1), 1).flatten(0, 1))
         assert torch.equal(y, torch.stack((y0, y1), 1).flatten())
 
 
 def test_an_epoch_goes_on_where_it_was_stopped(digits):
-    whole = batches(digits)
+    whole = training_batches(digits)
     served = iter(whole)
     for _ in range(5):
         next(served)
-    resumed = batches(digits)
+    resumed = training_batches(digits)
     resumed.load_state_dict(whole.state_dict())
-    rest, expected = list(resumed), list(batches(digits))[5:]
-    assert len(rest) == len(expected) == 9
-    assert all(torch.equal(a[0], b[0]) for a, b in zip(rest, expected, strict=True))
+    remaining, expected = list(resumed), list(training_batches(digits))[5:]
+    assert len(remaining) == len(expected) == 9
+    assert all(torch.equal(a[0], b[0]) for a, b in zip(remaining, expected, strict=True))
     assert len(list(resumed)) == 14
 
 
@@ -187,18 +192,18 @@ def test_pictures_on_disk_give_the_batches_of_pictures_in_memory(tmp_path, worke
         for number in range(10):
             pixels = rng.integers(0, 256, (8, 8), dtype=np.uint8)
             Image.fromarray(pixels).save(tmp_path / name / f"{number}.png")
-    memory, disk = (load_folder(str(tmp_path), (1, 8, 8), size).train for size in (10**9, 0))
-    expected = list(batches(memory, batch=4))
-    plan = BatchPlan(len(disk), 4, seed=7, shuffle=True)
-    streamed = Batches(disk, build_transforms(disk, (1, 8, 8), AUGMENT), plan, CPU, workers)
-    for (x, y), (a, b) in zip(streamed, expected, strict=True):
-        assert torch.equal(x, a) and torch.equal(y, b)
+    in_memory, on_disk = (load_folder(str(tmp_path), (1, 8, 8), size).train for size in (10**9, 0))
+    expected = list(training_batches(in_memory, batch=4))
+    plan = BatchPlan(len(on_disk), 4, seed=7, shuffle=True)
+    streamed = Batches(on_disk, build_transforms(on_disk, (1, 8, 8), AUGMENT), plan, CPU, workers)
+    for (x, y), (expected_x, expected_y) in zip(streamed, expected, strict=True):
+        assert torch.equal(x, expected_x) and torch.equal(y, expected_y)
 
 
 def test_a_damaged_picture_on_disk_is_skipped_and_named(tmp_path):
-    for place in (f"{name}/{number}.png" for name in ("ants", "bees") for number in range(6)):
-        (tmp_path / place).parent.mkdir(exist_ok=True)
-        Image.new("L", (8, 8)).save(tmp_path / place)
+    for picture in (f"{name}/{number}.png" for name in ("ants", "bees") for number in range(6)):
+        (tmp_path / picture).parent.mkdir(exist_ok=True)
+        Image.new("L", (8, 8)).save(tmp_path / picture)
     split = load_folder(str(tmp_path), (1, 8, 8), 0).train
     (tmp_path / "ants" / "3.png").write_bytes(b"broken")
     loader = Batches(split, build_transforms(split, (1, 8, 8), ()), BatchPlan(len(split), 2), CPU)

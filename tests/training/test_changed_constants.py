@@ -1,4 +1,4 @@
-"""A run measured with other numbers in its steps than those it was trained with."""
+"""`odenet eval --set`: a run measured with other constants in its scheme than in its training."""
 
 from pathlib import Path
 
@@ -28,7 +28,8 @@ train {
 
 
 @pytest.fixture(scope="module")
-def finished(tmp_path_factory):
+def run_folder(tmp_path_factory):
+    """The folder of a finished run with γ = 0.9."""
     folder = tmp_path_factory.mktemp("momentum")
     (folder / "small.ode").write_text(SPEC)
     result = run.train(folder / "small.ode", out=str(folder / "run"), console=Console(quiet=True))
@@ -36,28 +37,30 @@ def finished(tmp_path_factory):
     return folder / "run"
 
 
-def test_the_weights_are_the_same_and_the_steps_are_not(finished):
-    (trained, _, _), (other, data, _) = (
-        evaluation.restore(finished),
-        evaluation.restore(finished, {"γ": 0.5}),
+def test_the_weights_are_the_same_and_the_steps_are_not(run_folder):
+    (task, _, _), (changed_task, data, _) = (
+        evaluation.restore(run_folder),
+        evaluation.restore(run_folder, {"γ": 0.5}),
     )
-    (flow,), (changed,) = (flows(task.network).values() for task in (trained, other))
-    assert (flow.gamma, changed.gamma) == (0.9, 0.5)
+    (flow,), (changed_flow,) = (flows(task.network).values() for task in (task, changed_task))
+    assert (flow.gamma, changed_flow.gamma) == (0.9, 0.5)
     flow.gamma = 0.5
     images = data.transforms(data.test.inputs)
     with torch.no_grad():
-        logits = trained.eval()(images)
+        logits = task.eval()(images)
     expected = (logits.argmax(1) == data.test.labels).float().mean().item()
-    assert evaluation.evaluate(finished, {"γ": 0.5})["accuracy"] == pytest.approx(expected)
-    assert evaluation.evaluate(finished, {"γ": 0})["loss"] != evaluation.evaluate(finished)["loss"]
+    assert evaluation.evaluate(run_folder, {"γ": 0.5})["accuracy"] == pytest.approx(expected)
+    assert (
+        evaluation.evaluate(run_folder, {"γ": 0})["loss"] != evaluation.evaluate(run_folder)["loss"]
+    )
 
 
-def test_the_command_takes_them(finished):
-    output = run_command("eval", str(finished), "--set", "γ=0.5")
-    expected = evaluation.evaluate(finished, {"γ": 0.5})["accuracy"]
+def test_the_command_takes_other_constants(run_folder):
+    output = run_command("eval", str(run_folder), "--set", "γ=0.5")
+    expected = evaluation.evaluate(run_folder, {"γ": 0.5})["accuracy"]
     assert f"accuracy {expected:.2%}" in output
 
 
-def test_what_changes_the_shapes_of_weights_is_refused(finished):
+def test_what_changes_the_shapes_of_weights_is_refused(run_folder):
     with pytest.raises(TrainingError, match="n = 2, not with n = 3"):
-        evaluation.evaluate(Path(finished), {"n": 3})
+        evaluation.evaluate(Path(run_folder), {"n": 3})

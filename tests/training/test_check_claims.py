@@ -1,4 +1,4 @@
-"""What a spec claims is judged before it is trained, and kept with the run."""
+"""The claims of a spec (`require`) are proved or refuted before training, and recorded in the run."""
 
 import json
 from pathlib import Path
@@ -32,9 +32,9 @@ def spec(tmp_path, monkeypatch) -> Path:
 
 
 def test_a_spec_that_claims_what_is_refuted_is_not_trained_and_nothing_is_written(spec):
-    with pytest.raises(SpecError) as refused:
+    with pytest.raises(SpecError) as error:
         train(spec)
-    text = str(refused.value)
+    text = str(error.value)
     assert "claims.ode:5:1" in text and "`require stable` is refuted: eigenvalue" in text
     assert "--unchecked" in text and "order(1)" not in text
     assert [path.name for path in spec.parent.iterdir()] == ["claims.ode"]
@@ -42,9 +42,9 @@ def test_a_spec_that_claims_what_is_refuted_is_not_trained_and_nothing_is_writte
 
 def test_an_unchecked_run_keeps_the_verdicts_and_is_resumed_as_it_began(spec):
     train(spec, out="run", unchecked=True)
-    kept = json.loads(Path("run/run.json").read_text())["verdicts"]
-    assert kept["spectrum"] == "refuted" and kept["unchecked"] is True
-    assert {c["claim"]: c["verdict"] for c in kept["claims"]} == {
+    verdicts = json.loads(Path("run/run.json").read_text())["verdicts"]
+    assert verdicts["spectrum"] == "refuted" and verdicts["unchecked"] is True
+    assert {c["claim"]: c["verdict"] for c in verdicts["claims"]} == {
         "stable": "refuted",
         "order(1)": "proved",
     }

@@ -1,3 +1,5 @@
+"""The commands that train, evaluate, compare and study runs: their output and exit codes."""
+
 import json
 import os
 import re
@@ -31,7 +33,10 @@ APP.command("study")(measuring.study)
 
 
 def run_command(*arguments, code=0):
-    """Run a command; its output. Errors about the user's input come out as SpecError."""
+    """Run a command of odenet in this process; gives its output.
+
+    Errors about the user's input are raised as SpecError; otherwise the exit code must be `code`.
+    """
     result = CliRunner().invoke(APP, [str(a) for a in arguments])
     if isinstance(result.exception, SpecError):
         raise result.exception
@@ -71,12 +76,12 @@ def test_every_shortcut_sets_its_key_of_the_recipe(stub_spec):
 
 
 def test_a_stopped_run_says_how_to_go_on(stub_spec, monkeypatch):
-    taken = Task.training_step
+    original = Task.training_step
 
     def training_step(task, batch, index):
         if task.global_step == 2:
             os.kill(os.getpid(), signal.SIGTERM)
-        return taken(task, batch, index)
+        return original(task, batch, index)
 
     with monkeypatch.context() as patch:
         patch.setattr(Task, "training_step", training_step)
@@ -124,10 +129,10 @@ def test_a_loss_that_grew_is_called_diverged(stub_spec):
 
 
 def test_numbers_that_are_not_finite_are_called_diverged(stub_spec, monkeypatch):
-    taken = Task.training_step
+    original = Task.training_step
 
     def training_step(task, batch, index):
-        loss = taken(task, batch, index)
+        loss = original(task, batch, index)
         return loss * float("nan") if task.current_epoch == 1 else loss
 
     monkeypatch.setattr(Task, "training_step", training_step)
@@ -207,14 +212,14 @@ def test_runs_are_called_by_where_they_lie_now(stub_spec):
 def test_runs_of_one_name_have_a_curve_each(stub_spec, monkeypatch):
     run_command("train", stub_spec, "--epochs", 1, "--out", "a/run")
     shutil.copytree("a", "b")
-    drawn = {}
-    monkeypatch.setattr(comparison, "draw_curves", lambda rows, path: drawn.update(rows))
+    curves = {}
+    monkeypatch.setattr(comparison, "draw_curves", lambda rows, path: curves.update(rows))
     run_command("compare", "a/run", "b/run", "-o", "both.png")
-    assert list(drawn) == ["a/run", "b/run"]
+    assert list(curves) == ["a/run", "b/run"]
 
 
 @pytest.mark.parametrize(
-    ("runs", "places"),
+    ("runs", "expected"),
     [
         (["x/r-1", "x/r-2"], ["r-1", "r-2"]),
         (["x/r", "y/r"], ["x/r", "y/r"]),
@@ -223,11 +228,11 @@ def test_runs_of_one_name_have_a_curve_each(stub_spec, monkeypatch):
         ([".", ".."], None),
     ],
 )
-def test_the_pictures_of_a_study_never_take_the_place_of_anothers(runs, places):
-    found = comparison.shortest_distinct_paths([Path(run) for run in runs])
-    assert places is None or [str(place) for place in found] == places
-    assert not any(place.is_absolute() or ".." in place.parts for place in found)
-    assert len(set(found)) == len({os.path.realpath(run) for run in runs})
+def test_the_pictures_of_a_study_never_take_the_place_of_anothers(runs, expected):
+    paths = comparison.shortest_distinct_paths([Path(run) for run in runs])
+    assert expected is None or [str(path) for path in paths] == expected
+    assert not any(path.is_absolute() or ".." in path.parts for path in paths)
+    assert len(set(paths)) == len({os.path.realpath(run) for run in runs})
 
 
 def test_an_unfinished_run_is_not_compared(stub_spec):
@@ -238,10 +243,10 @@ def test_an_unfinished_run_is_not_compared(stub_spec):
 
 
 def test_errors_print_as_diagnostics(stub_spec):
-    with pytest.raises(SpecError) as caught:
+    with pytest.raises(SpecError) as error:
         run_command("train", stub_spec, "--data", "cifar10", "--data-root", "nowhere")
-    assert str(caught.value).splitlines()[0] == "error[unreadable-data]: cifar10 is not in nowhere"
-    assert "--download --data-root nowhere" in str(caught.value)
+    assert str(error.value).splitlines()[0] == "error[unreadable-data]: cifar10 is not in nowhere"
+    assert "--download --data-root nowhere" in str(error.value)
 
 
 @pytest.mark.parametrize(
@@ -266,7 +271,7 @@ def test_memory_is_a_size_in_the_usual_units(text, size):
 
 SETTINGS = {"levels": "[1]", "ema": "0.9", "epochs": "2", "optimizer": "sgd(0.1)"}
 
-TWO_PROCESSES = f"""
+TWO_PROCESS_SCRIPT = f"""
 import odenet
 import torch
 from odenet.training.runs import run
@@ -282,16 +287,16 @@ run.train("stub.ode", {SETTINGS}, Options(devices=2, strategy="ddp"), out="two")
 
 def test_two_processes_train_as_one(stub_spec, tmp_path, monkeypatch):
     script = tmp_path / "script.py"
-    script.write_text(TWO_PROCESSES)
+    script.write_text(TWO_PROCESS_SCRIPT)
     environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])}
     command = [sys.executable, str(script)]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300)
-    assert done.returncode == 0, done.stderr
+    process = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300)
+    assert process.returncode == 0, process.stderr
     for layer in ("BatchNorm2d", "Dropout"):  # these differ between one process and two
         monkeypatch.setattr(torch.nn, layer, torch.nn.Identity)
     train(stub_spec, SETTINGS, out="one", console=Console(quiet=True))
-    one, two = (RunFolder(Path(out)).rows() for out in ("one", "two"))
-    for alone, together in zip(one, two, strict=True):
+    rows_alone, rows_together = (RunFolder(Path(out)).rows() for out in ("one", "two"))
+    for alone, together in zip(rows_alone, rows_together, strict=True):
         for row in (alone, together):
             del row["seconds"], row["samples_per_second"]
         assert together == pytest.approx(alone, rel=1e-4)

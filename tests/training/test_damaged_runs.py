@@ -1,4 +1,4 @@
-"""Run folders and checkpoints that are damaged, of another network, or not odenet's at all."""
+"""Run folders and checkpoints that are damaged, of another network, or of another program."""
 
 import json
 import random
@@ -21,11 +21,11 @@ from odenet.training.runs.comparison import draw_comparison, read_results
 from odenet.training.runs.restoring import damaged_weights_note, read_run_weights, weights_file
 
 from . import stub_program
-from .test_stability_guard import WILD
+from .test_stability_guard import UNSTABLE_SPEC
 
 
 @pytest.fixture(scope="module")
-def trained(tmp_path_factory):
+def trained_run(tmp_path_factory):
     """A run of the stub over two epochs."""
     folder = tmp_path_factory.mktemp("trained")
     (folder / "stub.ode").write_text(stub_program.SPEC)
@@ -37,14 +37,14 @@ def trained(tmp_path_factory):
 
 
 @pytest.fixture
-def folder(trained, stub_spec):
-    """A copy of it, to be damaged."""
-    shutil.copytree(trained, "run")
+def folder(trained_run, stub_spec):
+    """A copy of that run, which the test damages."""
+    shutil.copytree(trained_run, "run")
     return RunFolder(Path("run"))
 
 
-def flipped(path, positions):
-    """The file with one bit changed, once for each place."""
+def flip_bits(path, positions):
+    """Flip a random bit of the byte at each position in turn, and restore the file at the end."""
     content = path.read_bytes()
     for position in positions:
         changed = bytearray(content)
@@ -58,8 +58,8 @@ def test_any_bit_that_is_changed_in_a_checkpoint_is_found(folder):
     path = folder.checkpoint("best")
     size = path.stat().st_size
     random.seed(0)
-    places = [*random.sample(range(size), 80), *range(size - 100, size)]
-    for _ in flipped(path, places):
+    positions = [*random.sample(range(size), 80), *range(size - 100, size)]
+    for _ in flip_bits(path, positions):
         with pytest.raises(TrainingError, match=r"best\.ckpt cannot be used"):
             read_checkpoint(path)
     read_checkpoint(path)
@@ -76,46 +76,46 @@ def test_a_checkpoint_that_is_cut_short_or_empty_is_refused(folder):
 
 def test_any_bit_that_is_changed_in_the_record_is_found(folder):
     random.seed(0)
-    for _ in flipped(folder.record, range(0, folder.record.stat().st_size, 3)):
+    for _ in flip_bits(folder.record, range(0, folder.record.stat().st_size, 3)):
         with pytest.raises(TrainingError, match=r"run\.json"):
             folder.read_record()
-    for _ in flipped(folder.result, range(0, folder.result.stat().st_size, 3)):
+    for _ in flip_bits(folder.result, range(0, folder.result.stat().st_size, 3)):
         with pytest.raises(TrainingError, match=r"result\.json"):
             read_results([folder.path])
 
 
 @pytest.mark.parametrize(
-    ("damage", "said"),
+    ("damage", "message"),
     [
-        (lambda whole: b"", "it is empty"),
-        (lambda whole: b"\0" * 4096, "it is empty"),
-        (lambda whole: whole[: len(whole) // 2], "it is cut short"),
-        (lambda whole: whole[:1], "it is cut short"),
-        (lambda whole: b"{\n3}", "line 2 is not JSON"),
-        (lambda whole: b"\xff" + whole, "it is not a text"),
+        (lambda content: b"", "it is empty"),
+        (lambda content: b"\0" * 4096, "it is empty"),
+        (lambda content: content[: len(content) // 2], "it is cut short"),
+        (lambda content: content[:1], "it is cut short"),
+        (lambda content: b"{\n3}", "line 2 is not JSON"),
+        (lambda content: b"\xff" + content, "it is not a text"),
     ],
 )
-def test_an_empty_or_cut_file_is_said_to_be_so(folder, damage, said):
-    for path, way_out in (
+def test_an_empty_or_cut_file_is_said_to_be_so(folder, damage, message):
+    for path, advice in (
         (folder.result, "remove it, and write it again: odenet train --resume run"),
         (folder.record, "take it from a copy of the run"),
     ):
         path.write_bytes(damage(path.read_bytes()))
-        with pytest.raises(TrainingError) as refused:
+        with pytest.raises(TrainingError) as error:
             read_results([folder.path])
             folder.read_record()
-        assert f"{path} cannot be used: {said}" in refused.value.message
-        assert refused.value.help.endswith(way_out)
+        assert f"{path} cannot be used: {message}" in error.value.message
+        assert error.value.help.endswith(advice)
 
 
 def test_damaged_weights_beside_a_whole_checkpoint_are_named(folder):
-    used = weights_file(folder, "best")
-    assert used.name == "best.ckpt" and damaged_weights_note(folder, used) == ""
-    next(flipped(folder.weights, [100]))
-    said = damaged_weights_note(folder, used)
-    assert said == f"the weights are those of {used}: {folder.weights} is damaged"
+    weights_path = weights_file(folder, "best")
+    assert weights_path.name == "best.ckpt" and damaged_weights_note(folder, weights_path) == ""
+    next(flip_bits(folder.weights, [100]))
+    note = damaged_weights_note(folder, weights_path)
+    assert note == f"the weights are those of {weights_path}: {folder.weights} is damaged"
     read_run_weights(folder, "best")
-    used.unlink()
+    weights_path.unlink()
     assert damaged_weights_note(folder, weights_file(folder, "best")) == ""
     with pytest.raises(TrainingError, match=r"weights\.safetensors cannot be used"):
         read_run_weights(folder, "best")
@@ -131,7 +131,7 @@ def test_a_spec_that_is_changed_in_its_run_is_named(folder):
 
 
 @pytest.mark.parametrize(
-    ("changes", "said"),
+    ("changes", "message"),
     [
         ({"mean": None}, "`mean` is null, not a list"),
         ({"mean": ["a"]}, r"`mean\[0\]` is 'a', not a number"),
@@ -145,37 +145,38 @@ def test_a_spec_that_is_changed_in_its_run_is_named(folder):
         ({"later": 1}, "`later`, which this version does not know"),
     ],
 )
-def test_a_record_that_does_not_hold_what_it_should_is_named(folder, changes, said):
-    found = json.loads(folder.record.read_text())
-    del found["sha256"]
-    folder.record.write_text(sealed_json(found | changes))
-    with pytest.raises(TrainingError, match=rf"run\.json cannot be used: .*{said}"):
+def test_a_record_that_does_not_hold_what_it_should_is_named(folder, changes, message):
+    record = json.loads(folder.record.read_text())
+    del record["sha256"]
+    folder.record.write_text(sealed_json(record | changes))
+    with pytest.raises(TrainingError, match=rf"run\.json cannot be used: .*{message}"):
         evaluation.evaluate("run")
 
 
 def test_a_record_without_its_checksum_is_refused(folder):
-    found = json.loads(folder.record.read_text())
-    del found["sha256"]
-    folder.record.write_text(json.dumps(found))
+    record = json.loads(folder.record.read_text())
+    del record["sha256"]
+    folder.record.write_text(json.dumps(record))
     with pytest.raises(TrainingError, match="not what its checksum was taken of"):
         folder.read_record()
 
 
-def no_weights(content):
+def remove_weights(content):
     del content["state_dict"]
 
 
-def other_width(content):
+def change_width(content):
     content["state_dict"]["network.flow1.K"] = torch.zeros(2, 5, 5, 3, 3)
 
 
-def other_optimizer_width(content):
+def change_optimizer_width(content):
     content["optimizer_states"][0]["state"][0]["exp_avg"] = torch.zeros(7)
 
 
-SPOILED = [
-    (no_weights, "`state_dict` is missing", True),
-    (other_width, "flow1.K is 2 x 5 x 5 x 3 x 3 in it and 2 x 4 x 4 x 3 x 3", True),
+# What is done to a checkpoint, the message, and whether evaluation refuses it as well as resuming.
+DAMAGES = [
+    (remove_weights, "`state_dict` is missing", True),
+    (change_width, "flow1.K is 2 x 5 x 5 x 3 x 3 in it and 2 x 4 x 4 x 3 x 3", True),
     (lambda c: c["state_dict"].update({"network.head.bias": None}), "head.bias` is null", True),
     (lambda c: c["state_dict"].update({"network.more": torch.zeros(1)}), "more is not in", True),
     (lambda c: c.pop("odenet"), "`odenet` is missing", True),
@@ -187,7 +188,7 @@ SPOILED = [
     (lambda c: c.update(optimizer_states=3), "`optimizer_states` is 3", True),
     (lambda c: c.update(optimizer_states=[]), "`optimizer_states` has 0 entries", False),
     (lambda c: c.update(optimizer_states=[{}]), "is not that of an optimizer", False),
-    (other_optimizer_width, "exp_avg of parameter 0 is 7 in it", False),
+    (change_optimizer_width, "exp_avg of parameter 0 is 7 in it", False),
     (lambda c: c.update(lr_schedulers=[]), "`lr_schedulers` has 0 entries", False),
     (lambda c: c["callbacks"].pop("Metrics"), "`callbacks` has no entry `Metrics`", False),
     (lambda c: c.update(loops={}), "`loops` is not a mapping", False),
@@ -196,44 +197,46 @@ SPOILED = [
 ]
 
 
-@pytest.mark.parametrize(("spoil", "said", "measured"), SPOILED)
-def test_a_checkpoint_that_lacks_something_is_refused_by_name(folder, spoil, said, measured):
+@pytest.mark.parametrize(("damage", "message", "concerns_evaluation"), DAMAGES)
+def test_a_checkpoint_that_lacks_something_is_refused_by_name(
+    folder, damage, message, concerns_evaluation
+):
     content = read_checkpoint(folder.checkpoint("last"))
-    spoil(content)
+    damage(content)
     write_checkpoint(content, folder.checkpoints / "last.ckpt")
-    for use in (lambda: run.resume("run", {"epochs": 3}, console=Console(quiet=True)),
-                lambda: evaluation.evaluate("run", weights="last"))[: 1 + measured]:  # fmt: skip
-        with pytest.raises(TrainingError) as caught:
-            use()
-        assert said in caught.value.message
-        assert "run/" in caught.value.message and "weights_only" not in str(caught.value)
+    for operation in (lambda: run.resume("run", {"epochs": 3}, console=Console(quiet=True)),
+                lambda: evaluation.evaluate("run", weights="last"))[: 1 + concerns_evaluation]:  # fmt: skip
+        with pytest.raises(TrainingError) as error:
+            operation()
+        assert message in error.value.message
+        assert "run/" in error.value.message and "weights_only" not in str(error.value)
 
 
-def save(content, path):
-    """Whatever it is, with the checksum of a checkpoint."""
+def save_sealed(content, path):
+    """Save any content with the checksum that a checkpoint has."""
     with path.open("w+b") as file:
         torch.save(content, file)
         seal_archive(file)
 
 
 @pytest.mark.parametrize("content", [[1, 2], torch.zeros(3), "text", Path("x")])
-def test_what_is_no_checkpoint_is_refused_without_advice_to_run_it(folder, content):
-    save(content, folder.checkpoints / "last.ckpt")
-    with pytest.raises(TrainingError, match=r"last\.ckpt cannot be used") as caught:
+def test_what_is_no_checkpoint_is_refused_without_advice_to_load_it_unsafely(folder, content):
+    save_sealed(content, folder.checkpoints / "last.ckpt")
+    with pytest.raises(TrainingError, match=r"last\.ckpt cannot be used") as error:
         run.resume("run", console=Console(quiet=True))
-    assert "weights_only" not in str(caught.value)
+    assert "weights_only" not in str(error.value)
 
 
-@pytest.mark.parametrize("bad", [float("nan"), float("-inf")])
-def test_weights_that_are_not_finite_are_neither_written_nor_used(folder, bad):
+@pytest.mark.parametrize("value", [float("nan"), float("-inf")])
+def test_weights_that_are_not_finite_are_neither_written_nor_used(folder, value):
     path = folder.checkpoint("last")
     content, before = read_checkpoint(path), path.read_bytes()
-    content["state_dict"]["network.flow1.K"][0, 0, 0, 0, 0] = bad
+    content["state_dict"]["network.flow1.K"][0, 0, 0, 0, 0] = value
     with pytest.raises(TrainingError, match=r"flow1\.K is not finite"):
         write_checkpoint(content, path)
     assert path.read_bytes() == before
     assert {p.name for p in folder.checkpoints.iterdir()} == {"best.ckpt", "last.ckpt"}
-    save(content, path)
+    save_sealed(content, path)
     with pytest.raises(TrainingError, match=r"flow1\.K holds inf or nan"):
         evaluation.evaluate("run", weights="last")
 
@@ -245,7 +248,7 @@ def test_a_run_is_not_resumed_with_another_optimizer(folder):
 
 def test_the_number_by_which_a_network_differs_from_its_weights_is_named(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    text = WILD.replace("flow(2)", "flow(n)").replace("net =", "let n = 1\nnet =")
+    text = UNSTABLE_SPEC.replace("flow(2)", "flow(n)").replace("net =", "let n = 1\nnet =")
     Path("small.ode").write_text(text.replace("fraction = 0.2", "fraction = 0.02"))
     run.train("small.ode", {"epochs": 1}, out="run", console=Console(quiet=True))
     with pytest.raises(TrainingError, match="run was trained with n = 1, not with n = 3"):
@@ -255,10 +258,10 @@ def test_the_number_by_which_a_network_differs_from_its_weights_is_named(tmp_pat
 
 
 def test_a_run_without_checkpoints_is_measured_by_its_weights(folder):
-    measured = evaluation.evaluate("run")
+    scores = evaluation.evaluate("run")
     shutil.rmtree(folder.checkpoints)
-    assert evaluation.evaluate("run") == measured
-    for _ in flipped(folder.weights, range(8, folder.weights.stat().st_size, 900)):
+    assert evaluation.evaluate("run") == scores
+    for _ in flip_bits(folder.weights, range(8, folder.weights.stat().st_size, 900)):
         with pytest.raises(TrainingError, match="not what its checksum was taken of"):
             evaluation.evaluate("run")
 

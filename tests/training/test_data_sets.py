@@ -1,3 +1,5 @@
+"""Data sets by name, read from small files in the published formats, and how they are split."""
+
 import gzip
 import hashlib
 import pickle
@@ -29,37 +31,38 @@ from odenet.training.errors import TrainingError
 RNG = np.random.default_rng(0)
 
 
-def write(path, content):
+def write_file(path, content):
+    """Write a file with its folders; gives the MD5 of the content."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(content)
     return hashlib.md5(content).hexdigest()
 
 
-def fake_cifar(monkeypatch, root, kind, key):
-    """A CIFAR folder with three training and two test images."""
-    base = root / kind.base_folder
-    sums = {}
+def fake_cifar(monkeypatch, root, dataset_class, labels_key):
+    """Write a CIFAR folder with three training and two test images; gives the pixels of the latter."""
+    folder = root / dataset_class.base_folder
+    checksums = {}
     for name, count in (("train", 3), ("test", 2)):
         pixels = RNG.integers(0, 256, (count, 3072), dtype=np.uint8)
-        batch = {"data": pixels, key: list(range(count))}
-        sums[name] = write(base / name, pickle.dumps(batch))
-    names_key = kind.meta["key"]
-    meta = write(base / "meta", pickle.dumps({names_key: ["ape", "bee", "cat"]}))
-    monkeypatch.setattr(kind, "train_list", [["train", sums["train"]]])
-    monkeypatch.setattr(kind, "test_list", [["test", sums["test"]]])
-    monkeypatch.setattr(kind, "meta", {"filename": "meta", "key": names_key, "md5": meta})
+        batch = {"data": pixels, labels_key: list(range(count))}
+        checksums[name] = write_file(folder / name, pickle.dumps(batch))
+    names_key = dataset_class.meta["key"]
+    meta = write_file(folder / "meta", pickle.dumps({names_key: ["ape", "bee", "cat"]}))
+    monkeypatch.setattr(dataset_class, "train_list", [["train", checksums["train"]]])
+    monkeypatch.setattr(dataset_class, "test_list", [["test", checksums["test"]]])
+    monkeypatch.setattr(dataset_class, "meta", {"filename": "meta", "key": names_key, "md5": meta})
     return pixels
 
 
 @pytest.mark.parametrize(
-    ("name", "kind", "key"),
+    ("name", "dataset_class", "labels_key"),
     [
         ("cifar10", datasets.CIFAR10, "labels"),
         ("cifar100", datasets.CIFAR100, "fine_labels"),
     ],
 )
-def test_cifar_is_read_channels_first(monkeypatch, tmp_path, name, kind, key):
-    pixels = fake_cifar(monkeypatch, tmp_path, kind, key)
+def test_cifar_is_read_channels_first(monkeypatch, tmp_path, name, dataset_class, labels_key):
+    pixels = fake_cifar(monkeypatch, tmp_path, dataset_class, labels_key)
     data = load_archive(name, DATA_SETS[name].source, tmp_path, download=False)
     assert data.train.inputs.shape == (3, 3, 32, 32)
     assert torch.equal(data.test.inputs, torch.from_numpy(pixels).view(-1, 3, 32, 32))
@@ -68,61 +71,63 @@ def test_cifar_is_read_channels_first(monkeypatch, tmp_path, name, kind, key):
 
 
 def test_a_packed_file_that_is_not_the_published_one_is_not_unpacked(monkeypatch, tmp_path):
-    kind = datasets.CIFAR10
-    fake_cifar(monkeypatch, tmp_path, kind, "labels")
-    packed = tmp_path / kind.filename
-    with tarfile.open(packed, "w:gz") as file:
-        file.add(tmp_path / kind.base_folder, kind.base_folder)
-    monkeypatch.setattr(kind, "tgz_md5", hashlib.md5(packed.read_bytes()).hexdigest())
-    shutil.rmtree(tmp_path / kind.base_folder)
+    dataset_class = datasets.CIFAR10
+    fake_cifar(monkeypatch, tmp_path, dataset_class, "labels")
+    archive = tmp_path / dataset_class.filename
+    with tarfile.open(archive, "w:gz") as file:
+        file.add(tmp_path / dataset_class.base_folder, dataset_class.base_folder)
+    monkeypatch.setattr(dataset_class, "tgz_md5", hashlib.md5(archive.read_bytes()).hexdigest())
+    shutil.rmtree(tmp_path / dataset_class.base_folder)
     with pytest.raises(TrainingError, match="is not the published file"):
         load_archive("cifar10", DATA_SETS["cifar10"].source, tmp_path, download=True)
-    assert not (tmp_path / kind.base_folder).exists()
-    digest = hashlib.sha256(packed.read_bytes()).hexdigest()
-    own = replace(DATA_SETS["cifar10"].source, sha256=digest)
-    assert load_archive("cifar10", own, tmp_path, download=True).classes == ("ape", "bee", "cat")
+    assert not (tmp_path / dataset_class.base_folder).exists()
+    digest = hashlib.sha256(archive.read_bytes()).hexdigest()
+    source = replace(DATA_SETS["cifar10"].source, sha256=digest)
+    assert load_archive("cifar10", source, tmp_path, download=True).classes == ("ape", "bee", "cat")
 
 
 def test_stl10_is_read_column_by_column(monkeypatch, tmp_path):
-    kind = datasets.STL10
-    base = tmp_path / kind.base_folder
+    dataset_class = datasets.STL10
+    folder = tmp_path / dataset_class.base_folder
     pixels = RNG.integers(0, 256, (2, 3, 96, 96), dtype=np.uint8)
-    bins = {
+    contents = {
         "train_X.bin": pixels.transpose(0, 1, 3, 2).tobytes(),
         "train_y.bin": bytes([1, 10]),
         "unlabeled_X.bin": b"",
         "test_X.bin": pixels[:1].transpose(0, 1, 3, 2).tobytes(),
         "test_y.bin": bytes([3]),
     }
-    sums = {name: write(base / name, content) for name, content in bins.items()}
-    write(base / "class_names.txt", b"airplane\nbird\n")
-    listed = [[name, md5] for name, md5 in sums.items()]
-    monkeypatch.setattr(kind, "train_list", listed[:3])
-    monkeypatch.setattr(kind, "test_list", listed[3:])
+    checksums = {name: write_file(folder / name, content) for name, content in contents.items()}
+    write_file(folder / "class_names.txt", b"airplane\nbird\n")
+    file_list = [[name, md5] for name, md5 in checksums.items()]
+    monkeypatch.setattr(dataset_class, "train_list", file_list[:3])
+    monkeypatch.setattr(dataset_class, "test_list", file_list[3:])
     data = load_archive("stl10", DATA_SETS["stl10"].source, tmp_path, download=False)
     assert torch.equal(data.train.inputs, torch.from_numpy(pixels))
     assert data.train.labels.tolist() == [0, 9]
     assert data.test.labels.tolist() == [2]
 
 
-def idx(values):
-    head = struct.pack(">HBB", 0, 8, values.ndim) + struct.pack(f">{values.ndim}I", *values.shape)
-    return head + values.astype(np.uint8).tobytes()
+def idx_bytes(values):
+    """An array of bytes in the IDX format of MNIST."""
+    header = struct.pack(">HBB", 0, 8, values.ndim) + struct.pack(f">{values.ndim}I", *values.shape)
+    return header + values.astype(np.uint8).tobytes()
 
 
-def fake_fashion():
+def fake_fashion_mnist():
+    """The four files of Fashion-MNIST by name, with four training and two test images."""
     images = RNG.integers(0, 256, (4, 28, 28))
     return {
-        "train-images-idx3-ubyte": idx(images),
-        "train-labels-idx1-ubyte": idx(np.arange(4)),
-        "t10k-images-idx3-ubyte": idx(images[:2]),
-        "t10k-labels-idx1-ubyte": idx(np.array([7, 8])),
+        "train-images-idx3-ubyte": idx_bytes(images),
+        "train-labels-idx1-ubyte": idx_bytes(np.arange(4)),
+        "t10k-images-idx3-ubyte": idx_bytes(images[:2]),
+        "t10k-labels-idx1-ubyte": idx_bytes(np.array([7, 8])),
     }
 
 
 def test_fashion_mnist_is_read_unpacked(tmp_path):
-    for name, content in fake_fashion().items():
-        write(tmp_path / "FashionMNIST" / "raw" / name, content)
+    for name, content in fake_fashion_mnist().items():
+        write_file(tmp_path / "FashionMNIST" / "raw" / name, content)
     data = load_archive(
         "fashion_mnist", DATA_SETS["fashion_mnist"].source, tmp_path, download=False
     )
@@ -132,11 +137,11 @@ def test_fashion_mnist_is_read_unpacked(tmp_path):
 
 def test_fashion_mnist_is_unpacked_without_fetching_when_its_files_are_whole(monkeypatch, tmp_path):
     raw = tmp_path / "FashionMNIST" / "raw"
-    sums = [
-        (f"{name}.gz", write(raw / f"{name}.gz", gzip.compress(content)))
-        for name, content in fake_fashion().items()
+    resources = [
+        (f"{name}.gz", write_file(raw / f"{name}.gz", gzip.compress(content)))
+        for name, content in fake_fashion_mnist().items()
     ]
-    monkeypatch.setattr(datasets.FashionMNIST, "resources", sums)
+    monkeypatch.setattr(datasets.FashionMNIST, "resources", resources)
     monkeypatch.setattr(datasets.FashionMNIST, "mirrors", ["nowhere://"])
     assert (
         len(
@@ -149,9 +154,9 @@ def test_fashion_mnist_is_unpacked_without_fetching_when_its_files_are_whole(mon
 
 
 def test_a_truncated_file_is_named(tmp_path):
-    for name, content in fake_fashion().items():
+    for name, content in fake_fashion_mnist().items():
         cut = content[:-5] if name.startswith("t10k-images") else content
-        write(tmp_path / "FashionMNIST" / "raw" / name, cut)
+        write_file(tmp_path / "FashionMNIST" / "raw" / name, cut)
     with pytest.raises(TrainingError, match=r"t10k-images-idx3-ubyte is damaged"):
         load_archive("fashion_mnist", DATA_SETS["fashion_mnist"].source, tmp_path, download=False)
 
@@ -169,9 +174,9 @@ def test_a_changed_or_missing_file_is_named(monkeypatch, tmp_path):
 
 @pytest.mark.parametrize("name", ["cifar10", "cifar100", "stl10", "fashion_mnist"])
 def test_a_missing_data_set_says_which_option_fetches_it(tmp_path, name):
-    with pytest.raises(TrainingError) as caught:
+    with pytest.raises(TrainingError) as error:
         load_data(Call(name), (3, 32, 32), root=str(tmp_path))
-    assert f"--download --data-root {tmp_path}" in caught.value.help
+    assert f"--download --data-root {tmp_path}" in error.value.help
 
 
 def test_digits_have_a_fixed_stratified_split():
@@ -197,10 +202,10 @@ def test_four_rings_have_evenly_spaced_radii_and_alternating_classes():
     assert ring.long().bincount().tolist() == [100] * 4
 
 
-@pytest.mark.parametrize("given", [{"rings": 2}, {}], ids=["rings", "moons"])
-def test_point_sets_have_two_classes_in_the_plane(given):
-    name = "rings" if given else "moons"
-    data = load_data(Call(name, (), {"n": 100, "noise": 0.1} | given), (2,))
+@pytest.mark.parametrize("arguments", [{"rings": 2}, {}], ids=["rings", "moons"])
+def test_point_sets_have_two_classes_in_the_plane(arguments):
+    name = "rings" if arguments else "moons"
+    data = load_data(Call(name, (), {"n": 100, "noise": 0.1} | arguments), (2,))
     assert data.train.inputs.shape == (80, 2)
     assert data.test.labels.sum() == 10
 
@@ -222,9 +227,9 @@ def test_a_fraction_depends_on_its_seed_alone():
 
 def test_held_out_samples_are_not_trained_on():
     split = load_data(Call("digits"), (1, 8, 8)).train
-    kept, held = hold_out(split, 0.1, 0)
-    assert len(kept) + len(held) == len(split)
-    assert len(held) == 144
+    kept, held_out = hold_out(split, 0.1, 0)
+    assert len(kept) + len(held_out) == len(split)
+    assert len(held_out) == 144
 
 
 def test_every_data_set_is_on_the_page():
@@ -241,11 +246,11 @@ def test_shapes_are_lighter_and_darker_than_the_ground_in_maps_of_the_size_of_th
     for split, count in ((data.train, 16), (data.test, 4)):
         assert split.inputs.shape == (count, 3, 12, 16)
         assert split.labels.shape == (count, 12, 16)
-        for picture, places in zip(split.inputs[:, 0], split.labels, strict=True):
-            ground = picture[places == 0].unique()
+        for picture, class_map in zip(split.inputs[:, 0], split.labels, strict=True):
+            ground = picture[class_map == 0].unique()
             assert len(ground) == 1
-            assert (picture[places == 1] > ground).all()
-            assert (picture[places == 2] < ground).all()
+            assert (picture[class_map == 1] > ground).all()
+            assert (picture[class_map == 2] < ground).all()
     assert data.classes == ("ground", "disc", "square")
     with pytest.raises(TrainingError, match="8 x 8"):
         load_data(Call("shapes", (), {"n": 20, "noise": 0.0}), (2,))

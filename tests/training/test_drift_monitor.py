@@ -1,3 +1,5 @@
+"""Drift: the relative error of states that the backward pass rebuilds by inverting steps."""
+
 from pathlib import Path
 
 import pytest
@@ -6,7 +8,7 @@ from rich.console import Console
 from odenet.training.run_folder.records import Options, RunFolder
 from odenet.training.runs import run
 
-DEEP = """odenet 1
+DEEP_SPEC = """odenet 1
 state x
 param K : conv(3)
 param b : bias
@@ -22,19 +24,21 @@ train {
 
 
 @pytest.fixture
-def deep(tmp_path, monkeypatch):
-    """Momentum that divides rounding by 0.4 in each of 25 steps back."""
+def deep_spec(tmp_path, monkeypatch):
+    """A spec of momentum whose inverse divides rounding errors by 0.4 in each of 25 steps."""
     monkeypatch.chdir(tmp_path)
     spec = tmp_path / "deep.ode"
-    spec.write_text(DEEP)
+    spec.write_text(DEEP_SPEC)
     return spec
 
 
 @pytest.mark.parametrize(
     ("options", "exact"), [(Options(), False), (Options(exact=True), True)], ids=["float", "exact"]
 )
-def test_states_that_are_rebuilt_wrongly_are_said_once_with_the_cure(deep, capsys, options, exact):
-    run.train(deep, options=options, out="run", console=Console(width=300))
+def test_states_that_are_rebuilt_wrongly_are_said_once_with_the_cure(
+    deep_spec, capsys, options, exact
+):
+    run.train(deep_spec, options=options, out="run", console=Console(width=300))
     text = capsys.readouterr().out
     assert text.count("relative error") == (0 if exact else 1)
     assert exact or "--exact" in text
@@ -43,7 +47,7 @@ def test_states_that_are_rebuilt_wrongly_are_said_once_with_the_cure(deep, capsy
     assert all(drift == 0 for drift in drifts) if exact else min(drifts) > 1e-2
 
 
-def test_stored_activations_do_not_drift(deep, capsys):
-    run.train(deep, options=Options(memory="stored"), out="run", console=Console(width=300))
+def test_stored_activations_do_not_drift(deep_spec, capsys):
+    run.train(deep_spec, options=Options(memory="stored"), out="run", console=Console(width=300))
     assert "relative error" not in capsys.readouterr().out
     assert "drift" not in RunFolder(Path("run")).rows()[0]

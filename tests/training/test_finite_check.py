@@ -63,10 +63,10 @@ def inf_weight(task, loss):
 def test_a_run_stops_at_the_step_and_keeps_what_was_good(stub_spec, monkeypatch, corrupt, message):
     train(stub_spec, "good", epochs=1, schedule="constant")
     poison(monkeypatch, "training_step", corrupt, lambda call: call == STEPS_PER_EPOCH + 3)
-    with pytest.raises(TrainingError) as caught:
+    with pytest.raises(TrainingError) as error:
         train(stub_spec, epochs=2, schedule="constant")
-    assert message in caught.value.message
-    assert "--resume run" in caught.value.help
+    assert message in error.value.message
+    assert "--resume run" in error.value.help
     assert not RunFolder(Path("run")).result.exists()
     kept, good = weights("run"), weights("good")
     assert all(torch.equal(kept[name], good[name]) for name in good)
@@ -78,9 +78,9 @@ def test_a_network_that_gives_nan_is_searched_for_the_step_in_which_it_does(stub
         return loss
 
     poison(monkeypatch, "training_step", corrupt, lambda call: call == 2)
-    with pytest.raises(TrainingError, match=r"epoch 1, step 2: .*flow1.*step 1 of 2") as caught:
+    with pytest.raises(TrainingError, match=r"epoch 1, step 2: .*flow1.*step 1 of 2") as error:
         train(stub_spec, optimizer="sgd(1e-9)", schedule="constant")
-    assert "no epoch was complete" in caught.value.help
+    assert "no epoch was complete" in error.value.help
     assert not list(Path("run").glob("checkpoints/*"))
 
 
@@ -147,12 +147,12 @@ def test_a_step_size_beyond_all_measure_is_named_with_flow_step_and_margin(tmp_p
     spec = tmp_path / "unstable.ode"
     spec.write_text(UNSTABLE_SPEC)
     for h in ("1e6", "1e20"):
-        with pytest.raises(TrainingError) as caught:
+        with pytest.raises(TrainingError) as error:
             run.train(spec, {"h": h}, Options(exact=True), f"run{h}", Console(quiet=True))
-        assert "exact arithmetic fails in epoch 1" in caught.value.message
-        assert "step 1 of 2" in caught.value.message
-        assert "times its limit of stability" in caught.value.message
-        assert "shorten h" in caught.value.help
+        assert "exact arithmetic fails in epoch 1" in error.value.message
+        assert "step 1 of 2" in error.value.message
+        assert "times its limit of stability" in error.value.message
+        assert "shorten h" in error.value.help
 
 
 def test_averages_take_the_precision_of_the_weights(stub_spec):

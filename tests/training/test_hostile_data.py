@@ -1,4 +1,4 @@
-"""Pictures, paths and options of strangers: refused by name, or taken as they are."""
+"""Hostile or damaged pictures, paths and options: refused with a message, or read without harm."""
 
 import json
 import os
@@ -27,8 +27,8 @@ from odenet.training.run_folder.records import Options, Record, RunFolder
 SPEC = "state Y\nparam K : conv(3)\nY' = K Y\n"
 
 
-def classes(folder, *names, each=3):
-    """Folders of small pictures."""
+def write_classes(folder, *names, each=3):
+    """Write a folder of small pictures for each class; gives the folder around them."""
     for name in names:
         (folder / name).mkdir(parents=True)
         for i in range(each):
@@ -42,14 +42,14 @@ def test_a_path_is_taken_as_it_is_whatever_it_holds(path):
     assert recipe.data is not None and recipe.data["path"] == path
 
 
-def test_a_data_set_on_the_command_line_is_no_text_of_the_language(tmp_path, monkeypatch):
+def test_a_data_set_on_the_command_line_is_not_parsed_as_the_language(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     net = "discretise euler(h = 0.1)\nnet = input(1, 4, 4) -> conv(3, 2) -> flow(1) -> mean -> dense(2)\n"
     (tmp_path / "net.ode").write_text(SPEC + net)
-    classes(tmp_path / "p", "cat", "dog")
-    found = CliRunner().invoke(app, ["train", "net.ode", "--data", 'folder:p") # v2'])
-    assert isinstance(found.exception, TrainingError | SpecError)
-    assert 'p") # v2 does not exist' in str(found.exception)
+    write_classes(tmp_path / "p", "cat", "dog")
+    result = CliRunner().invoke(app, ["train", "net.ode", "--data", 'folder:p") # v2'])
+    assert isinstance(result.exception, TrainingError | SpecError)
+    assert 'p") # v2 does not exist' in str(result.exception)
 
 
 @pytest.mark.parametrize("value", ["digits # no", 'folder("p") # v2', "digits\n# no"])
@@ -87,31 +87,31 @@ def test_grey_of_16_and_32_bits_keeps_its_values(tmp_path, values, expected):
 
 
 def test_a_class_that_is_a_link_to_the_folder_it_stands_in_is_refused(tmp_path):
-    classes(tmp_path, "cat", "dog")
+    write_classes(tmp_path, "cat", "dog")
     (tmp_path / "again").symlink_to(tmp_path)
     with pytest.raises(TrainingError, match="again leads to a folder that is read already"):
         load_folder(str(tmp_path), (1, 4, 4))
 
 
 def test_a_loop_inside_a_class_is_read_once(tmp_path):
-    classes(tmp_path, "cat", "dog")
+    write_classes(tmp_path, "cat", "dog")
     (tmp_path / "cat" / "loop").symlink_to(tmp_path / "cat")
     data = load_folder(str(tmp_path), (1, 4, 4))
     assert len(data.train) + len(data.test) == 6
 
 
 def test_a_class_that_is_a_link_to_elsewhere_is_read(tmp_path):
-    classes(tmp_path / "data", "cat")
-    classes(tmp_path / "elsewhere", "dogs")
+    write_classes(tmp_path / "data", "cat")
+    write_classes(tmp_path / "elsewhere", "dogs")
     (tmp_path / "data" / "dog").symlink_to(tmp_path / "elsewhere" / "dogs")
     assert load_folder(str(tmp_path / "data"), (1, 4, 4)).classes == ("cat", "dog")
 
 
 def test_one_class_and_a_class_of_one_picture_are_refused(tmp_path):
-    classes(tmp_path / "one", "cat")
+    write_classes(tmp_path / "one", "cat")
     with pytest.raises(TrainingError, match="has one class, cat"):
         load_folder(str(tmp_path / "one"), (1, 4, 4))
-    classes(classes(tmp_path / "few", "cat"), "dog", each=1)
+    write_classes(write_classes(tmp_path / "few", "cat"), "dog", each=1)
     with pytest.raises(TrainingError, match=r"class dog in .* has one picture"):
         load_folder(str(tmp_path / "few"), (1, 4, 4))
 
@@ -165,14 +165,14 @@ def test_a_picture_above_the_limit_of_pillow_is_read_and_a_huge_one_named(tmp_pa
         warnings.simplefilter("error")
         assert (decode(path, (1, 4, 4)) == 7).all()
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 500)
-    said = decode(path, (1, 4, 4))
-    assert said.startswith(f"{path}: it has more than the ") and "DOS" not in said
+    message = decode(path, (1, 4, 4))
+    assert message.startswith(f"{path}: it has more than the ") and "DOS" not in message
 
 
 @pytest.mark.parametrize("deep", [False, True])
 def test_a_grey_in_lab_is_read_as_its_lightness(tmp_path, deep):
     path = str(tmp_path / "x.tif")
-    lab = np.zeros((4, 4, 3), np.uint8)  # a* = b* = 0
+    lab = np.zeros((4, 4, 3), np.uint8)  # grey: a* = b* = 0
     lab[..., 0] = 136  # L* = 53.33, 0.5 in the curve of sRGB within a level or two
     Image.fromarray(lab, "LAB").save(path)
     assert (decode(path, (1, 4, 4), deep).float() - 127.5).abs().max() < 2.5

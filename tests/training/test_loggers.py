@@ -1,4 +1,4 @@
-"""Loggers by name: what is written without a network, and what is said where a library is missing."""
+"""`--logger`: what each logger writes while offline, and errors where its library is missing."""
 
 from pathlib import Path
 
@@ -23,8 +23,8 @@ def train(spec, logger, out="run"):
 @pytest.mark.parametrize("name", LOGGERS)
 def test_a_missing_library_is_named_before_anything_is_written(stub_spec, monkeypatch, name):
     monkeypatch.setattr("odenet.extras.find_spec", lambda module: None)
-    said = rf"--logger {name} needs .*, which is not installed.*\[{name}\]"
-    with pytest.raises(MissingLibraries, match=said):
+    message = rf"--logger {name} needs .*, which is not installed.*\[{name}\]"
+    with pytest.raises(MissingLibraries, match=message):
         train(stub_spec, name)
     assert not Path("run").exists()
 
@@ -40,7 +40,7 @@ def test_tensorboard_has_the_numbers_of_each_epoch(stub_spec):
     assert logged == pytest.approx([row["test_accuracy"] for row in metric_rows("run")])
 
 
-@pytest.mark.filterwarnings("ignore")  # of the library's own
+@pytest.mark.filterwarnings("ignore")  # warnings of the library
 def test_wandb_is_written_offline_one_run_after_the_other(stub_spec, monkeypatch):
     wandb = pytest.importorskip("wandb")
     monkeypatch.setenv("WANDB_MODE", "offline")
@@ -48,11 +48,11 @@ def test_wandb_is_written_offline_one_run_after_the_other(stub_spec, monkeypatch
     for out in ("first", "second"):
         train(stub_spec, "wandb", out)
         assert wandb.run is None
-        (written,) = Path(out, "wandb").glob("offline-run-*/*.wandb")
-        assert b"test_accuracy" in written.read_bytes()
+        (log,) = Path(out, "wandb").glob("offline-run-*/*.wandb")
+        assert b"test_accuracy" in log.read_bytes()
 
 
-@pytest.mark.filterwarnings("ignore")  # of the library's own
+@pytest.mark.filterwarnings("ignore")  # warnings of the library
 def test_mlflow_is_written_to_files(stub_spec, monkeypatch):
     pytest.importorskip("mlflow")
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
@@ -64,7 +64,7 @@ def test_mlflow_is_written_to_files(stub_spec, monkeypatch):
     assert epochs.read_text() == "2"
 
 
-@pytest.mark.filterwarnings("ignore")  # of the library's own
+@pytest.mark.filterwarnings("ignore")  # warnings of the library
 def test_a_logger_that_cannot_begin_is_no_traceback(stub_spec, monkeypatch):
     pytest.importorskip("mlflow")
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "no-such-place://x")

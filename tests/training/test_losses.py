@@ -1,6 +1,7 @@
-"""Every kind of loss, from data in files: what it measures, against numpy, and what it refuses."""
+"""Every loss, on data in files: its metrics against numpy and scikit-learn, and what it refuses."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -26,22 +27,23 @@ RNG = np.random.default_rng(0)
 POINTS = RNG.normal(size=(100, 4)) * [1, 10, 100, 1] + [0, 0, 1e4, 0]
 
 
-def arrays(folder, **found):
-    np.savez(folder / "x.npz", **found)
+def save_arrays(folder, **arrays):
+    """Save arrays as x.npz; gives the line of a recipe that reads them."""
+    np.savez(folder / "x.npz", **arrays)
     return 'data = arrays("x.npz")'
 
 
 @pytest.fixture
-def numbers(tmp_path):
-    """A finished run on numbers in the hundred thousands, with its data."""
+def regression_run(tmp_path):
+    """The result of a run that predicts numbers around 200,000, and the x and y of its test split."""
     y = 2e5 + 5e4 * POINTS[:, 0] + 1e3 * POINTS[:, 1]
-    data = arrays(tmp_path, x=POINTS[:80], y=y[:80], x_test=POINTS[80:], y_test=y[80:])
+    data = save_arrays(tmp_path, x=POINTS[:80], y=y[:80], x_test=POINTS[80:], y_test=y[80:])
     spec = specs.write(tmp_path, specs.VECTOR_NET.format(1), data, "loss = mse", epochs=20)
     return specs.train(spec), torch.from_numpy(POINTS[80:]).float(), y[80:]
 
 
-def test_numbers_are_measured_in_their_own_unit(numbers):
-    result, x, y = numbers
+def test_numbers_are_measured_in_their_own_unit(regression_run):
+    result, x, y = regression_run
     predicted = odenet.load_run(result.folder).predict(x).values[:, 0].double().numpy()
     assert result.measure == "rmse" and result.accuracy is None and result.best <= result.last
     scores = odenet.evaluate(result.folder)
@@ -52,16 +54,16 @@ def test_numbers_are_measured_in_their_own_unit(numbers):
     assert result.test_loss == pytest.approx(result.last**2, rel=1e-4)
 
 
-def test_the_best_epoch_of_numbers_is_that_of_the_smallest_error(numbers):
-    result, _, _ = numbers
-    rows = RunFolder(specs.Path(result.folder)).rows()
+def test_the_best_epoch_of_numbers_is_that_of_the_smallest_error(regression_run):
+    result, _, _ = regression_run
+    rows = RunFolder(Path(result.folder)).rows()
     errors = [row["test_rmse"] for row in rows]
     assert result.best == min(errors) and result.best_epoch == errors.index(min(errors)) + 1
     assert odenet.evaluate(result.folder)["rmse"] == pytest.approx(result.best, rel=1e-5)
 
 
-def test_a_run_on_numbers_is_shown_compared_studied_and_exported(numbers, tmp_path):
-    result, x, _ = numbers
+def test_a_run_on_numbers_is_shown_compared_studied_and_exported(regression_run, tmp_path):
+    result, x, _ = regression_run
     console = Console(record=True, width=120)
     show_result(result, console)
     shown = console.export_text()
@@ -94,7 +96,7 @@ def test_a_run_on_numbers_is_shown_compared_studied_and_exported(numbers, tmp_pa
 )
 def test_other_losses_of_numbers_are_those_of_the_literature(tmp_path, loss, expected):
     y = POINTS[:, [0, 3]] * [1, 5]
-    data = arrays(tmp_path, x=POINTS, y=y, x_test=POINTS[:20], y_test=y[:20])
+    data = save_arrays(tmp_path, x=POINTS, y=y, x_test=POINTS[:20], y_test=y[:20])
     spec = specs.write(tmp_path, specs.VECTOR_NET.format(2), data, f"loss = {loss}")
     result = specs.train(spec)
     run = odenet.load_run(result.folder, weights="last")
@@ -104,30 +106,38 @@ def test_other_losses_of_numbers_are_those_of_the_literature(tmp_path, loss, exp
 
 def test_several_labels_are_measured_by_f1_and_average_precision(tmp_path):
     y = (POINTS[:, [0, 1, 3]] > 0).astype(int)
-    data = arrays(tmp_path, x=POINTS, y=y, x_test=POINTS, y_test=y)
+    data = save_arrays(tmp_path, x=POINTS, y=y, x_test=POINTS, y_test=y)
     spec = specs.write(tmp_path, specs.VECTOR_NET.format(3), data, "loss = bce", epochs=8)
     result = specs.train(spec)
-    found = odenet.load_run(result.folder, weights="last").predict(torch.from_numpy(POINTS).float())
-    p = found.probabilities.double().numpy()
-    f1 = metrics.f1_score(y, p > 0.5, average="macro")
-    precision = metrics.average_precision_score(y, p, average="macro")
+    predictions = odenet.load_run(result.folder, weights="last").predict(
+        torch.from_numpy(POINTS).float()
+    )
+    probabilities = predictions.probabilities.double().numpy()
+    f1 = metrics.f1_score(y, probabilities > 0.5, average="macro")
+    precision = metrics.average_precision_score(y, probabilities, average="macro")
     assert result.metrics["f1"] == pytest.approx(f1, abs=1e-5)
     assert result.metrics["average_precision"] == pytest.approx(precision, abs=0.02)
-    assert result.test_loss == pytest.approx(metrics.log_loss(y.ravel(), p.ravel()), rel=1e-4)
-    assert found.labels[0] == [name for name, q in zip("012", p[0], strict=True) if q > 0.5]
+    assert result.test_loss == pytest.approx(
+        metrics.log_loss(y.ravel(), probabilities.ravel()), rel=1e-4
+    )
+    assert predictions.labels[0] == [
+        name for name, probability in zip("012", probabilities[0], strict=True) if probability > 0.5
+    ]
 
 
 def test_class_maps_are_measured_by_mean_iou(tmp_path):
     x = RNG.normal(size=(40, 1, 8, 8))
     y = (x[:, 0] > 0.5).astype(np.uint8)
-    data = arrays(tmp_path, x=x, y=y, x_test=x, y_test=y)
+    data = save_arrays(tmp_path, x=x, y=y, x_test=x, y_test=y)
     spec = specs.write(tmp_path, specs.CLASS_MAP_NET.format(2), data, "augment = [flip]", epochs=6)
     result = specs.train(spec)
-    found = odenet.load_run(result.folder, weights="last").predict(torch.from_numpy(x).float())
-    expected = metrics.jaccard_score(y.ravel(), found.labels.numpy().ravel(), average="macro")
+    predictions = odenet.load_run(result.folder, weights="last").predict(
+        torch.from_numpy(x).float()
+    )
+    expected = metrics.jaccard_score(y.ravel(), predictions.labels.numpy().ravel(), average="macro")
     assert result.measure == "mean_iou" and result.last == pytest.approx(expected, abs=1e-5)
     assert result.metrics["accuracy"] > 0.7 and result.accuracy is None
-    assert all("%" in line for line in found.in_words())
+    assert all("%" in line for line in predictions.in_words())
 
 
 def test_balanced_weights_are_those_of_scikit_learn(tmp_path):
@@ -149,7 +159,7 @@ def test_balanced_weights_are_those_of_scikit_learn(tmp_path):
 )
 def test_networks_of_one_and_three_axes_train(tmp_path, net, shape):
     x = RNG.integers(0, 256, shape).astype(np.uint8 if len(shape) == 5 else np.float32)
-    data = arrays(tmp_path, x=x, y=np.arange(40) % 2)
+    data = save_arrays(tmp_path, x=x, y=np.arange(40) % 2)
     result = specs.train(specs.write(tmp_path, net.format(2), data))
     assert 0 <= result.accuracy <= 1 and result.epochs == 2
 
@@ -157,7 +167,7 @@ def test_networks_of_one_and_three_axes_train(tmp_path, net, shape):
 def test_the_next_state_of_a_series_is_learned(tmp_path):
     x = RNG.normal(size=(60, 2, 12))
     net = "input(2, 12) -> conv(3, 6) -> flow(2) -> conv(1, 2)"
-    spec = specs.write(tmp_path, net, arrays(tmp_path, x=x, y=np.roll(x, 1, 2)), "loss = mse")
+    spec = specs.write(tmp_path, net, save_arrays(tmp_path, x=x, y=np.roll(x, 1, 2)), "loss = mse")
     assert specs.train(spec).metrics["r2"] < 1
 
 
@@ -170,7 +180,7 @@ def test_a_table_is_a_row_for_each_sample(tmp_path):
         tmp_path, specs.VECTOR_NET.format(1), f"data = {columns}", "loss = mae", epochs=20
     )
     assert specs.train(spec).metrics["r2"] > 0.5
-    words = specs.write(
+    word_spec = specs.write(
         tmp_path,
         specs.VECTOR_NET.format(4),
         'data = table("x.csv", target = "note", without = ["price"])',
@@ -179,11 +189,12 @@ def test_a_table_is_a_row_for_each_sample(tmp_path):
         "\n".join(",".join(map(str, [*r[:4], "ab"[i % 2], r[5]])) for i, r in enumerate(rows))
         .replace("b,price", "note,price").replace("a,price", "note,price")
     )  # fmt: skip
-    assert specs.train(words, out=tmp_path / "words").accuracy is not None
+    assert specs.train(word_spec, out=tmp_path / "words").accuracy is not None
     assert RunFolder(tmp_path / "words").read_record().classes == ("a", "b")
 
 
-REFUSED = {
+# Arrays, width of the last layer, lines of the recipe, and the message.
+REFUSED_DATA = {
     "which loss": ({"y": POINTS[:, 0]}, 1, (), "labels of .* are numbers: which loss"),
     "width": ({"y": POINTS[:, 0]}, 2, ("loss = mse",), r"takes \(1\) .* gives \(2\)"),
     "one class": ({"y": np.arange(100) % 2}, 1, (), "out of range for a network of 1 class"),
@@ -200,18 +211,18 @@ REFUSED = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("case", REFUSED)
+@pytest.mark.parametrize("case", REFUSED_DATA)
 def test_what_cannot_be_used_is_refused_before_training(tmp_path, case):
-    found, width, recipe, said = REFUSED[case]
-    data = arrays(tmp_path, **({"x": POINTS} | found))
+    arrays, width, recipe, message = REFUSED_DATA[case]
+    data = save_arrays(tmp_path, **({"x": POINTS} | arrays))
     spec = specs.write(tmp_path, specs.VECTOR_NET.format(width), data, *recipe)
-    with pytest.raises(SpecError, match=said):
+    with pytest.raises(SpecError, match=message):
         specs.train(spec)
     assert not (tmp_path / "run").exists()
 
 
 @pytest.mark.parametrize(
-    ("rows", "said"),
+    ("rows", "message"),
     [
         ("a,b,c,d,prise\n1,2,3,4,5\n", "no column `price`\n.*did you mean `prise`"),
         ("a,b,c,d,price\n1,2,,4,5\n1,2,3,4,6\n", "column `c` of .* 1 cell .* in line 2: empty"),
@@ -220,10 +231,10 @@ def test_what_cannot_be_used_is_refused_before_training(tmp_path, case):
         ("a,b,c,d,price\n", "no rows below"),
     ],
 )
-def test_what_is_wrong_with_a_table_is_named(tmp_path, rows, said):
+def test_what_is_wrong_with_a_table_is_named(tmp_path, rows, message):
     (tmp_path / "x.csv").write_text(rows)
     data = 'data = table("x.csv", target = "price")'
-    with pytest.raises(SpecError, match=said):
+    with pytest.raises(SpecError, match=message):
         specs.train(specs.write(tmp_path, specs.VECTOR_NET.format(1), data, "loss = mse"))
 
 
@@ -252,28 +263,28 @@ def test_two_classes_may_be_one_number_of_bce(tmp_path):
 
 
 def test_every_loss_is_on_the_page():
-    text = (specs.Path(__file__).parents[2] / "docs" / "training.md").read_text(encoding="utf-8")
+    text = (Path(__file__).parents[2] / "docs" / "training.md").read_text(encoding="utf-8")
     for row in LOSSES.values():
         assert f"| `{row.name}" in text, row.name
 
 
-@pytest.mark.usefixtures("numbers")
+@pytest.mark.usefixtures("regression_run")
 def test_a_stopped_run_on_numbers_goes_on_to_the_same_end(tmp_path):
     spec = tmp_path / "spec.ode"
-    first = odenet.train(spec, out=tmp_path / "short", epochs=2, set={"schedule": "constant"},
+    short = odenet.train(spec, out=tmp_path / "short", epochs=2, set={"schedule": "constant"},
                          console=Console(quiet=True))  # fmt: skip
-    again = odenet.resume(first.folder, epochs=4, console=Console(quiet=True))
+    resumed = odenet.resume(short.folder, epochs=4, console=Console(quiet=True))
     whole = odenet.train(spec, out=tmp_path / "whole", epochs=4, set={"schedule": "constant"},
                          console=Console(quiet=True))  # fmt: skip
-    assert again.last == whole.last and again.test_loss == whole.test_loss
+    assert resumed.last == whole.last and resumed.test_loss == whole.test_loss
     with pytest.raises(SpecError, match="begun with loss = mse"):
-        odenet.resume(first.folder, set={"loss": "mae"}, epochs=5, console=Console(quiet=True))
+        odenet.resume(short.folder, set={"loss": "mae"}, epochs=5, console=Console(quiet=True))
     record = json.loads((tmp_path / "short" / "run.json").read_text())
     assert record["loss"] == "mse" and record["classes"] == []
 
 
-@pytest.mark.parametrize(("pictures", "said"), [(True, "odenet predict"), (False, "load_run(")])
-def test_what_is_offered_next_is_what_the_network_answers(pictures, said):
+@pytest.mark.parametrize(("pictures", "message"), [(True, "odenet predict"), (False, "load_run(")])
+def test_what_is_offered_next_is_what_the_network_answers(pictures, message):
     result = Result(
         folder="runs/a", watched="test", accuracy=0.5, best_accuracy=0.5, best_epoch=1,
         test_accuracy=0.5, epochs=1, parameters=1, seconds=1.0, samples_per_second=1.0,
@@ -281,19 +292,19 @@ def test_what_is_offered_next_is_what_the_network_answers(pictures, said):
     )  # fmt: skip
     console = Console(record=True, width=100)
     show_result(result, console)
-    assert said in console.export_text()
+    assert message in console.export_text()
 
 
 @pytest.mark.parametrize("shift", [-9.0, 0.0, 9.0])
 def test_average_precision_is_that_of_sklearn_however_rare_a_class_is(shift):
     rng = np.random.default_rng(1)
-    holds = rng.random((400, 2)) < 0.2
-    scores = rng.normal(size=(400, 2)) + 1.5 * holds + shift
+    is_class = rng.random((400, 2)) < 0.2
+    scores = rng.normal(size=(400, 2)) + 1.5 * is_class + shift
     objective = objective_of(Recipe(loss=LOSS.default("bce")), LabelInfo(2, (2,)))
     metric = objective.metrics()["average_precision"]
-    answer, labels = torch.from_numpy(scores).float(), torch.from_numpy(holds).byte()
-    for part in range(0, 400, 100):
-        some = slice(part, part + 100)
-        metric.update(*objective.metric_inputs(answer[some], labels[some]))
-    exact = metrics.average_precision_score(holds, scores, average="macro")
+    output, labels = torch.from_numpy(scores).float(), torch.from_numpy(is_class).byte()
+    for start in range(0, 400, 100):
+        batch = slice(start, start + 100)
+        metric.update(*objective.metric_inputs(output[batch], labels[batch]))
+    exact = metrics.average_precision_score(is_class, scores, average="macro")
     assert metric.compute().item() == pytest.approx(exact, abs=0.01)

@@ -1,4 +1,4 @@
-"""Numbers as other programs keep them: taken for what they are, or refused by name."""
+"""Numbers in the formats of other programs: read without loss of meaning, or refused."""
 
 import numpy as np
 import pytest
@@ -24,7 +24,7 @@ Y = X.sum(1)
 CLASSES = np.where(Y > 0, "high", "low")
 
 
-def whole(data):
+def all_samples(data):
     """Samples and labels of both splits, sorted by the first number."""
     x = np.concatenate([split.inputs.numpy() for split in (data.train, data.test)])
     y = np.concatenate([split.labels.numpy() for split in (data.train, data.test)])
@@ -32,7 +32,7 @@ def whole(data):
 
 
 @pytest.mark.parametrize(
-    "kept",
+    "convert",
     [
         lambda v: v.astype(">f8"),
         lambda v: v.astype(">f4"),
@@ -45,33 +45,33 @@ def whole(data):
     ],
     ids=["big", "big single", "long double", "Fortran", "backwards", "grad", "sparse", "unmasked"],
 )
-def test_numbers_are_read_however_they_are_kept(kept):
-    x, y = whole(python_data((kept(X), kept(Y))))
+def test_numbers_are_read_in_every_format(convert):
+    x, y = all_samples(python_data((convert(X), convert(Y))))
     expected = X[order := X[:, 0].argsort()]
     np.testing.assert_array_equal(x, expected.astype(np.float32))
     np.testing.assert_array_equal(y, Y[order].astype(np.float32))
 
 
-@pytest.mark.parametrize("kept", ["U", "S", object])
-def test_words_are_classes_however_they_are_kept(tmp_path, kept):
-    data = python_data((X, CLASSES.astype(kept)))
+@pytest.mark.parametrize("dtype", ["U", "S", object])
+def test_words_are_classes_in_every_format(tmp_path, dtype):
+    data = python_data((X, CLASSES.astype(dtype)))
     assert data.classes == ("high", "low")
-    _, y = whole(data)
+    _, y = all_samples(data)
     np.testing.assert_array_equal(y, (Y[X[:, 0].argsort()] <= 0).astype(int))
 
 
 class Mixed(Dataset):
-    """Bytes among floats."""
+    """Samples of floats, and one of bytes."""
 
     def __len__(self):
         return 4
 
-    def __getitem__(self, place):
-        return X[place] if place != 2 else X[place].astype(np.uint8), 0
+    def __getitem__(self, index):
+        return X[index] if index != 2 else X[index].astype(np.uint8), 0
 
 
 BYTES = (X * 20 + 100).astype(np.uint8)
-YEARS = 1e9 + np.arange(20)
+LARGE_NUMBERS = 1e9 + np.arange(20)
 
 
 @pytest.mark.parametrize(
@@ -83,8 +83,14 @@ YEARS = 1e9 + np.arange(20)
         (Mixed(), "input 2 of a Mixed is uint8, and those before it float32"),
         ((np.ma.masked_array(X, X > X.max() - 1e-9), Y), "x of .* masked array, of which 1 values"),
         ((X * 1e300, Y), r"channel 0 of x of .* single precision ends at 3.4e\+38"),
-        ((X, YEARS), "y of .* from 1000000000 to 1000000019, which single precision cannot tell"),
-        ((np.stack([X[:, 0], YEARS, X[:, 1]], 1), Y), "channel 1 of x of .* cannot tell apart"),
+        (
+            (X, LARGE_NUMBERS),
+            "y of .* from 1000000000 to 1000000019, which single precision cannot tell",
+        ),
+        (
+            (np.stack([X[:, 0], LARGE_NUMBERS, X[:, 1]], 1), Y),
+            "channel 1 of x of .* cannot tell apart",
+        ),
         ((X, {"y": Y}), "a ndarray is not a pair"),
         ({"x": X, "y": Y}, "data is a dict, which training cannot use"),
     ],
@@ -121,23 +127,23 @@ def test_cells_that_are_not_what_they_seem_are_refused(tmp_path, rows, message):
         load_table(str(tmp_path / "x.csv"), ["y"])
 
 
-def test_a_table_to_predict_nothing_of_has_samples_alone(tmp_path):
+def test_a_table_without_a_target_has_samples_without_labels(tmp_path):
     (tmp_path / "x.csv").write_text("a,y\n1,1\n2,2\n")
-    found = load_table(str(tmp_path / "x.csv"), [])
-    assert found.train.inputs.shape == (1, 2)
-    assert "is to be predicted" in found.unlabelled[0]
+    data = load_table(str(tmp_path / "x.csv"), [])
+    assert data.train.inputs.shape == (1, 2)
+    assert "is to be predicted" in data.unlabelled[0]
 
 
 def test_cells_may_hold_line_breaks_and_targets_may_be_huge(tmp_path):
     lines = [f'"one\ntwo\u2028three",{i},{i}e20' for i in range(10)]
     (tmp_path / "x.csv").write_text("note,a,y\n" + "\n".join(lines), encoding="utf-8")
-    x, y = whole(load_table(str(tmp_path / "x.csv"), ["y"], ["note"]))
+    x, y = all_samples(load_table(str(tmp_path / "x.csv"), ["y"], ["note"]))
     np.testing.assert_array_equal(x[:, 0], np.arange(10))
     np.testing.assert_allclose(y, np.arange(10) * 1e20, rtol=1e-6)
 
 
-def maps(folder, values, ending="png"):
-    """Pictures with class maps of some values."""
+def write_class_maps(folder, values, ending="png"):
+    """Write pictures, and class maps of the values in a format; gives the folder."""
     for name in ("images", "masks"):
         (folder / name).mkdir(parents=True)
     for i in range(5):
@@ -148,23 +154,27 @@ def maps(folder, values, ending="png"):
 
 def test_values_of_class_maps_may_be_huge(tmp_path):
     values = np.array([0, 2_000_000_000, 7], np.int32)
-    data = load_masks(maps(tmp_path / "d", values, "tiff"), (1, 4, 4))
+    data = load_masks(write_class_maps(tmp_path / "d", values, "tiff"), (1, 4, 4))
     net = "input(1, 4, 4) -> conv(3, 2) -> flow(1) -> conv(1, 3)"
-    head = "state Y\nparam K : conv(3)\nY' = K Y\ndiscretise euler(h = 0.1)\n"
-    ranked = with_matching_labels(loads(f"{head}net = {net}\ntrain {{ epochs = 1 }}\n"), data)
-    assert ranked.classes == ("0", "7", "2000000000")
+    equations = "state Y\nparam K : conv(3)\nY' = K Y\ndiscretise euler(h = 0.1)\n"
+    with_class_numbers = with_matching_labels(
+        loads(f"{equations}net = {net}\ntrain {{ epochs = 1 }}\n"), data
+    )
+    assert with_class_numbers.classes == ("0", "7", "2000000000")
     expected = np.resize(np.array([0, 2, 1]), (4, 4))
-    np.testing.assert_array_equal(ranked.test.labels[0].numpy(), expected)
+    np.testing.assert_array_equal(with_class_numbers.test.labels[0].numpy(), expected)
 
 
 def test_class_maps_that_do_not_keep_values_are_refused(tmp_path):
     with pytest.raises(TrainingError, match="is a JPEG"):
-        load_masks(maps(tmp_path / "d", np.array([0, 1, 2], np.uint8), "jpg"), (1, 4, 4))
+        load_masks(
+            write_class_maps(tmp_path / "d", np.array([0, 1, 2], np.uint8), "jpg"), (1, 4, 4)
+        )
 
 
 @pytest.mark.parametrize(("folder", "name"), [("images", "3.bmp"), ("masks", "3_mask.png")])
 def test_two_files_of_one_name_are_refused(tmp_path, folder, name):
-    path = maps(tmp_path / "d", np.array([0, 1, 2], np.uint8))
+    path = write_class_maps(tmp_path / "d", np.array([0, 1, 2], np.uint8))
     Image.fromarray(np.zeros((4, 4), np.uint8)).save(f"{path}/{folder}/{name}")
     with pytest.raises(TrainingError, match=f"3.png and .*{name}|{name} and .*3.png"):
         load_masks(path, (1, 4, 4))

@@ -1,3 +1,5 @@
+"""Optimizers and schedules of learning rates, against those of torch."""
+
 import pytest
 import torch
 from torch import nn
@@ -17,78 +19,93 @@ from odenet.training.learning.optim import (
 
 from . import stub_program
 
-STEPS = 7  # in an epoch
+STEPS_PER_EPOCH = 7
 
 
-def rates(recipe, epochs):
+def scheduled_rates(recipe, epochs):
     """The learning rates of a recipe's schedule, step by step."""
     optimizer = torch.optim.SGD([nn.Parameter(torch.zeros(1))], recipe.optimizer["lr"])
-    return follow(optimizer, LambdaLR(optimizer, rate_factor(recipe, STEPS)), epochs * STEPS)
+    return record_rates(
+        optimizer,
+        LambdaLR(optimizer, rate_factor(recipe, STEPS_PER_EPOCH)),
+        epochs * STEPS_PER_EPOCH,
+    )
 
 
-def follow(optimizer, schedule, steps):
-    found = []
+def record_rates(optimizer, schedule, steps):
+    """The learning rate of each step of an optimizer under a schedule."""
+    rates = []
     for _ in range(steps):
-        found.append(optimizer.param_groups[0]["lr"])
+        rates.append(optimizer.param_groups[0]["lr"])
         optimizer.step()
         schedule.step()
-    return found
+    return rates
 
 
-def recipe(schedule, epochs=12, levels=()):
+def sgd_recipe(schedule, epochs=12, levels=()):
+    """A recipe of SGD with the learning rate 0.1 and a schedule."""
     sgd = OPTIMIZERS.default("sgd", lr=0.1)
     return Recipe(epochs=epochs, levels=levels, optimizer=sgd, schedule=schedule)
 
 
-def torch_rates(kind, epochs=12, lr=0.1, **options):
+def torch_rates(scheduler_class, epochs=12, lr=0.1, **options):
+    """The learning rates of a scheduler of torch, step by step."""
     optimizer = torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr)
-    return follow(optimizer, kind(optimizer, **options), epochs * STEPS)
+    return record_rates(optimizer, scheduler_class(optimizer, **options), epochs * STEPS_PER_EPOCH)
 
 
 def test_steps_agree_with_torch():
-    ours = rates(recipe(SCHEDULES.default("steps", at=(4, 9), factor=0.1)), 12)
-    theirs = torch_rates(lr_scheduler.MultiStepLR, milestones=[4 * STEPS, 9 * STEPS], gamma=0.1)
+    ours = scheduled_rates(sgd_recipe(SCHEDULES.default("steps", at=(4, 9), factor=0.1)), 12)
+    theirs = torch_rates(
+        lr_scheduler.MultiStepLR, milestones=[4 * STEPS_PER_EPOCH, 9 * STEPS_PER_EPOCH], gamma=0.1
+    )
     assert ours == pytest.approx(theirs, rel=1e-12)
 
 
 def test_cosine_agrees_with_torch():
-    ours = rates(recipe(SCHEDULES.default("cosine", to=1e-3)), 12)
-    theirs = torch_rates(lr_scheduler.CosineAnnealingLR, T_max=12 * STEPS, eta_min=1e-3)
+    ours = scheduled_rates(sgd_recipe(SCHEDULES.default("cosine", to=1e-3)), 12)
+    theirs = torch_rates(lr_scheduler.CosineAnnealingLR, T_max=12 * STEPS_PER_EPOCH, eta_min=1e-3)
     assert ours == pytest.approx(theirs, rel=1e-9)
 
 
 def test_a_constant_rate_is_constant():
-    assert set(rates(recipe(SCHEDULES.default("constant")), 12)) == {0.1}
+    assert set(scheduled_rates(sgd_recipe(SCHEDULES.default("constant")), 12)) == {0.1}
 
 
 def test_the_rate_rises_linearly_during_the_warm_up():
-    found = rates(recipe(SCHEDULES.default("constant", warmup=2.0)), 4)
-    assert found[: 2 * STEPS] == pytest.approx([0.1 * (k + 1) / 15 for k in range(2 * STEPS)])
-    assert found[2 * STEPS :] == [0.1] * (2 * STEPS)
+    rates = scheduled_rates(sgd_recipe(SCHEDULES.default("constant", warmup=2.0)), 4)
+    assert rates[: 2 * STEPS_PER_EPOCH] == pytest.approx(
+        [0.1 * (k + 1) / 15 for k in range(2 * STEPS_PER_EPOCH)]
+    )
+    assert rates[2 * STEPS_PER_EPOCH :] == [0.1] * (2 * STEPS_PER_EPOCH)
 
 
 def test_cosine_begins_after_its_warm_up():
-    found = rates(recipe(SCHEDULES.default("cosine", warmup=3.0)), 12)
-    theirs = torch_rates(lr_scheduler.CosineAnnealingLR, epochs=9, T_max=9 * STEPS)
-    assert found[3 * STEPS :] == pytest.approx(theirs, rel=1e-9)
+    rates = scheduled_rates(sgd_recipe(SCHEDULES.default("cosine", warmup=3.0)), 12)
+    theirs = torch_rates(lr_scheduler.CosineAnnealingLR, epochs=9, T_max=9 * STEPS_PER_EPOCH)
+    assert rates[3 * STEPS_PER_EPOCH :] == pytest.approx(theirs, rel=1e-9)
 
 
 def test_a_level_starts_the_schedule_anew():
-    levels = recipe(SCHEDULES.default("cosine", to=1e-3, warmup=1.0), levels=(4, 9))
-    assert cycle_ends(levels) == (4, 9, 12)
-    found = rates(levels, 12)
-    second = torch_rates(lr_scheduler.CosineAnnealingLR, epochs=5, T_max=5 * STEPS, eta_min=1e-3)
-    assert found[4 * STEPS : 9 * STEPS] == pytest.approx(second, rel=1e-9)
-    assert found[9 * STEPS] == 0.1
+    recipe = sgd_recipe(SCHEDULES.default("cosine", to=1e-3, warmup=1.0), levels=(4, 9))
+    assert cycle_ends(recipe) == (4, 9, 12)
+    rates = scheduled_rates(recipe, 12)
+    second_cycle = torch_rates(
+        lr_scheduler.CosineAnnealingLR, epochs=5, T_max=5 * STEPS_PER_EPOCH, eta_min=1e-3
+    )
+    assert rates[4 * STEPS_PER_EPOCH : 9 * STEPS_PER_EPOCH] == pytest.approx(second_cycle, rel=1e-9)
+    assert rates[9 * STEPS_PER_EPOCH] == 0.1
 
 
 def test_a_schedule_starts_anew_where_it_says_and_not_at_levels():
     """Chang et al. 2018 (ICLR): baselines restart with the cycles; Fig. 10 refines without."""
-    cyclic = recipe(SCHEDULES.default("cosine", to=0.001, restarts="levels"), levels=(4, 8))
-    alone = recipe(SCHEDULES.default("cosine", to=0.001, restarts=(4, 8)))
-    assert rates(alone, 12) == rates(cyclic, 12)
-    whole = recipe(SCHEDULES.default("cosine", to=0.001, restarts=()), levels=(4, 8))
-    assert rates(whole, 12) == rates(recipe(SCHEDULES.default("cosine", to=0.001)), 12)
+    at_levels = sgd_recipe(SCHEDULES.default("cosine", to=0.001, restarts="levels"), levels=(4, 8))
+    at_epochs = sgd_recipe(SCHEDULES.default("cosine", to=0.001, restarts=(4, 8)))
+    assert scheduled_rates(at_epochs, 12) == scheduled_rates(at_levels, 12)
+    without_restarts = sgd_recipe(SCHEDULES.default("cosine", to=0.001, restarts=()), levels=(4, 8))
+    assert scheduled_rates(without_restarts, 12) == scheduled_rates(
+        sgd_recipe(SCHEDULES.default("cosine", to=0.001)), 12
+    )
 
 
 def test_steps_fill_whole_epochs():
@@ -104,21 +121,21 @@ def test_levels_after_the_last_epoch_start_no_cycle():
 
 
 @pytest.mark.parametrize(
-    ("call", "kind"),
+    ("call", "optimizer_class"),
     [
         (OPTIMIZERS.default("sgd", nesterov="yes", decay=0.1), torch.optim.SGD),
         (OPTIMIZERS.default("adam"), torch.optim.Adam),
         (OPTIMIZERS.default("adamw"), torch.optim.AdamW),
     ],
 )
-def test_every_optimizer_is_torchs(call, kind):
+def test_every_optimizer_is_torchs(call, optimizer_class):
     optimizer = build_optimizer(stub_program.Network(10), call)
-    assert type(optimizer) is kind
+    assert type(optimizer) is optimizer_class
     assert optimizer.param_groups[0]["weight_decay"] == call["decay"]
     assert optimizer.param_groups[0]["lr"] == call["lr"]
 
 
-def names_of(network, group):
+def parameter_names(network, group):
     names = {id(p): name for name, p in network.named_parameters()}
     return {names[id(p)] for p in group["params"]}
 
@@ -126,7 +143,7 @@ def names_of(network, group):
 def test_biases_and_norms_do_not_decay():
     network = stub_program.Network(10)
     decaying, others = decay_groups(network, OPTIMIZERS.default("sgd", decay=0.1))
-    assert names_of(network, decaying) == {
+    assert parameter_names(network, decaying) == {
         "stem.weight", "head.weight", "flow1.K", "flow1.G", "flow1.f.0.1.weight",
         "flow1.f.1.1.weight",
     }  # fmt: skip

@@ -1,3 +1,5 @@
+"""A training from its spec to its folder: files, evaluation, averages, early stopping, errors."""
+
 import json
 import math
 from copy import deepcopy
@@ -63,11 +65,11 @@ def test_evaluation_gives_the_accuracy_of_training(stub_spec):
 
 def test_the_average_is_what_is_measured_and_kept(stub_spec, monkeypatch):
     averages = []
-    taken = MovingAverage.on_train_batch_end
+    original = MovingAverage.on_train_batch_end
 
     def on_train_batch_end(self, trainer, task, *rest):
         before = [p.clone() for p in self.average.parameters()]
-        taken(self, trainer, task, *rest)
+        original(self, trainer, task, *rest)
         decay = 0.9 if averages else 0.0
         for old, new, current in zip(
             before, self.average.parameters(), task.parameters(), strict=True
@@ -77,9 +79,9 @@ def test_the_average_is_what_is_measured_and_kept(stub_spec, monkeypatch):
 
     monkeypatch.setattr(MovingAverage, "on_train_batch_end", on_train_batch_end)
     result = train(stub_spec, ema=0.9, epochs=2)
-    kept = weights("run")
+    saved = weights("run")
     for name, parameter in averages[-1].named_parameters():
-        assert torch.equal(kept[name], parameter)
+        assert torch.equal(saved[name], parameter)
     assert evaluation.evaluate("run", weights="last")["accuracy"] == result.accuracy
 
 
@@ -109,19 +111,19 @@ def test_norms_shared_among_processes_are_the_same_network():
 
 
 def test_a_loss_that_is_no_number_ends_the_run_with_advice(stub_spec):
-    with pytest.raises(TrainingError, match="loss is not finite in epoch 1, step 2") as caught:
+    with pytest.raises(TrainingError, match="loss is not finite in epoch 1, step 2") as error:
         train(stub_spec, optimizer="sgd(1e30)")
-    assert "lr" in caught.value.help
+    assert "lr" in error.value.help
 
 
 def test_gradients_are_clipped(stub_spec):
     torch.manual_seed(0)
-    start = {k: v.clone() for k, v in stub_program.Network(10).state_dict().items()}
+    initial_weights = {k: v.clone() for k, v in stub_program.Network(10).state_dict().items()}
     train(
         stub_spec, epochs=1, clip=1e-6, optimizer="sgd(1, momentum = 0)", schedule="constant",
     )  # fmt: skip
-    moved = weights("run")["network.head.weight"] - start["head.weight"]
-    assert 0 < moved.norm() < 6e-6
+    change = weights("run")["network.head.weight"] - initial_weights["head.weight"]
+    assert 0 < change.norm() < 6e-6
 
 
 def test_the_penalties_are_the_papers(stub_spec):
@@ -148,14 +150,14 @@ def test_evaluation_takes_the_users_pictures_by_class_name(stub_spec, tmp_path):
     checkpoint["state_dict"]["network.head.weight"].zero_()
     checkpoint["state_dict"]["network.head.bias"] = torch.eye(10)[7]
     write_checkpoint(checkpoint, RunFolder(Path("run")).checkpoint("best"))
-    mine = {"data": "folder('mine')".replace("'", '"')}
-    assert evaluation.evaluate("run", mine)["accuracy"] == 0.5
+    settings = {"data": "folder('mine')".replace("'", '"')}
+    assert evaluation.evaluate("run", settings)["accuracy"] == 0.5
     (tmp_path / "mine" / "test" / "x").mkdir()
     (tmp_path / "mine" / "train" / "x").mkdir()
     for split in ("train", "test"):
         Image.new("RGB", (20, 20)).save(tmp_path / "mine" / split / "x" / "a.png")
     with pytest.raises(TrainingError, match="does not know the class x"):
-        evaluation.evaluate("run", mine)
+        evaluation.evaluate("run", settings)
 
 
 def test_damaged_pictures_are_named_at_the_end(stub_spec, tmp_path, capsys):
@@ -198,9 +200,9 @@ def test_a_damaged_checkpoint_is_named(stub_spec):
 
 
 def test_devices_that_are_not_there_are_a_plain_error(stub_spec):
-    with pytest.raises(TrainingError, match="no strategy dpp") as caught:
+    with pytest.raises(TrainingError, match="no strategy dpp") as error:
         run.train(stub_spec, {}, Options(strategy="dpp"), "run", Console(quiet=True))
-    assert caught.value.help == "did you mean `ddp`?"
+    assert error.value.help == "did you mean `ddp`?"
     with pytest.raises(TrainingError, match="devices"):
         run.train(stub_spec, {}, Options(devices="many"), "run", Console(quiet=True))
     assert not Path("run").exists()
@@ -220,18 +222,18 @@ def test_memory_that_the_flow_cannot_have_is_a_plain_error(stub_spec):
 
 def test_a_spec_without_data_says_how_to_give_some(stub_spec):
     stub_spec.write_text(stub_program.SPEC.partition("train {")[0])
-    with pytest.raises(TrainingError) as caught:
+    with pytest.raises(TrainingError) as error:
         train(stub_spec)
-    assert "--data" in caught.value.help
+    assert "--data" in error.value.help
 
 
 def test_the_time_that_levels_save_is_measured_by_the_last_level():
     recipe = Recipe(epochs=4, levels=(2,))
-    table = [{"seconds": s} for s in (1.0, 2.0, 4.0, 6.0)]
-    assert time_saved(table, recipe) == pytest.approx(0.25)
-    assert time_saved(table[:2], recipe) is None
-    assert time_saved(table, Recipe(epochs=4)) is None
-    assert math.isfinite(time_saved(table, recipe))
+    epochs = [{"seconds": s} for s in (1.0, 2.0, 4.0, 6.0)]
+    assert time_saved(epochs, recipe) == pytest.approx(0.25)
+    assert time_saved(epochs[:2], recipe) is None
+    assert time_saved(epochs, Recipe(epochs=4)) is None
+    assert math.isfinite(time_saved(epochs, recipe))
 
 
 def test_a_network_of_another_width_than_the_classes_is_refused(tmp_path, monkeypatch):

@@ -1,4 +1,4 @@
-"""Constants of a scheme that training moves or learns."""
+"""Constants of a scheme that training ramps, learns or has drawn at random."""
 
 from pathlib import Path
 
@@ -35,68 +35,74 @@ train {{
     epochs = 3
 }}
 """
-STEPS = 2  # in an epoch
+STEPS_PER_EPOCH = 2
 
 
 @pytest.fixture
-def spec(monkeypatch, tmp_path):
+def write_spec(monkeypatch, tmp_path):
+    """A function that writes SPEC with a scheme, and gives its path."""
     monkeypatch.chdir(tmp_path)
 
-    def written(scheme):
+    def write(scheme):
         path = tmp_path / "spec.ode"
         path.write_text(SPEC.format(scheme=scheme))
         return path
 
-    return written
+    return write
 
 
 @pytest.mark.parametrize("ema", [0, 0.9])
-def test_a_ramp_moves_with_the_steps_and_a_resumed_run_goes_on_with_it(spec, monkeypatch, ema):
-    path = spec("momentum(γ = ramp(0, 0.9, epochs = 2))")
-    seen = []
-    step = Task.training_step
+def test_a_ramp_moves_with_the_steps_and_a_resumed_run_goes_on_with_it(
+    write_spec, monkeypatch, ema
+):
+    path = write_spec("momentum(γ = ramp(0, 0.9, epochs = 2))")
+    progress = []
+    original = Task.training_step
 
-    def watched(task, batch, index):
+    def training_step(task, batch, index):
         (flow,) = flows(task.network).values()
-        seen.append(flow.gamma.thousandths)
-        return step(task, batch, index)
+        progress.append(flow.gamma.thousandths)
+        return original(task, batch, index)
 
-    monkeypatch.setattr(Task, "training_step", watched)
+    monkeypatch.setattr(Task, "training_step", training_step)
     train(path, "whole", ema=ema)
-    assert seen == [1000 * min(n, 2 * STEPS) // (2 * STEPS) for n in range(3 * STEPS)]
+    assert progress == [
+        1000 * min(n, 2 * STEPS_PER_EPOCH) // (2 * STEPS_PER_EPOCH)
+        for n in range(3 * STEPS_PER_EPOCH)
+    ]
     with monkeypatch.context() as patch:
         stop_at_step(patch, 3)
         with pytest.raises(Stopped):
             train(path, "run", ema=ema)
     run.resume("run", console=Console(quiet=True))
     assert_same_run("run", "whole")
-    kept = weights("whole")["network.1.gamma._extra_state"]
-    assert int(kept) == 1000
+    extra_state = weights("whole")["network.1.gamma._extra_state"]
+    assert int(extra_state) == 1000
 
 
-def test_a_ramp_past_the_end_of_training_is_refused(spec):
-    path = spec("momentum(γ = ramp(0, 0.9, steps = 10))")
+def test_a_ramp_past_the_end_of_training_is_refused(write_spec):
+    path = write_spec("momentum(γ = ramp(0, 0.9, steps = 10))")
     with pytest.raises(TrainingError, match="ramp of γ takes 10 steps, and training has 3 epochs"):
         train(path)
 
 
-def test_learned_constants_are_trained_and_do_not_decay(spec):
-    path = spec("momentum(γ = learned(0.9))")
+def test_learned_constants_are_trained_and_do_not_decay(write_spec):
+    path = write_spec("momentum(γ = learned(0.9))")
     train(path, "run", epochs=1)
     assert weights("run")["network.1.gamma.raw"].std() > 0
     program = odenet.load(path)
     task = Task(program.network(), program.recipe, LabelInfo(10))
-    decaying, kept = decay_groups(task.network, program.recipe.optimizer)
+    decaying, others = decay_groups(task.network, program.recipe.optimizer)
     raw = task.network[1].gamma.raw
-    assert any(p is raw for p in kept["params"])
+    assert any(p is raw for p in others["params"])
     assert not any(p is raw for p in decaying["params"])
 
 
-def test_an_optimizer_goes_on_with_learned_constants_of_a_refined_flow(spec):
+def test_an_optimizer_goes_on_with_learned_constants_of_a_refined_flow(write_spec):
     text = "midpoint2(a = learned(0.9), h = 0.1)\nscheme midpoint2(a = 1) {{\n" \
         "for Y' = F(Y)\nstart Y[-1] = Y[0]\n" \
         "Y[n+1] = a Y[n-1] + (1 - a) Y[n] + (1 + a) h F(Y[n])\n}}"  # fmt: skip
-    program = odenet.load(spec(text.replace("{{", "{").replace("}}", "}")))
+    program = odenet.load(write_spec(text.replace("{{", "{").replace("}}", "}")))
     task = Task(program.network(), program.recipe, LabelInfo(10))
     optimizer = build_optimizer(task.network, OPTIMIZERS.default("adam"))
     task(torch.randn(4, 1, 8, 8)).square().mean().backward()
@@ -108,29 +114,33 @@ def test_an_optimizer_goes_on_with_learned_constants_of_a_refined_flow(spec):
     assert torch.equal(after, before.repeat_interleave(2))
 
 
-def test_that_a_learned_constant_is_at_its_border_is_said_once(spec):
-    network = odenet.load(spec("momentum(γ = learned(0.9))")).network()
+def test_that_a_learned_constant_is_at_its_border_is_said_once(write_spec):
+    network = odenet.load(write_spec("momentum(γ = learned(0.9))")).network()
     constant = network[1].gamma
     assert isinstance(constant, LearnedConstant)
     console = Console(record=True, width=500)
     callback, trainer = SchemeConstants(console), type("Trainer", (), {"current_epoch": 4})()
-    task = Task(network, stub_program.load(spec("euler(h = 1)")).recipe, LabelInfo(10))
+    task = Task(network, stub_program.load(write_spec("euler(h = 1)")).recipe, LabelInfo(10))
     callback.on_train_epoch_end(trainer, task)
     assert not console.export_text()
     with torch.no_grad():
         constant.raw[1] = -100
     callback.on_train_epoch_end(trainer, task)
     callback.on_train_epoch_end(trainer, task)
-    said = console.export_text()
-    assert said.count("in epoch 5 training has pushed γ of step 1 to its border 0") == 1
+    output = console.export_text()
+    assert output.count("in epoch 5 training has pushed γ of step 1 to its border 0") == 1
 
 
-def test_numbers_that_were_drawn_are_those_of_the_run_whatever_the_seed_is(spec):
-    path = spec("momentum(γ = uniform(0.5, 1.5, seed = 1))")
+def test_numbers_that_were_drawn_are_those_of_the_run_whatever_the_seed_is(write_spec):
+    path = write_spec("momentum(γ = uniform(0.5, 1.5, seed = 1))")
     train(path, "run", epochs=1)
-    content = weights("run")["network.1.gamma._extra_state"]
-    assert content.dtype == torch.float64 and Path("run").is_dir()
-    again = odenet.load(path, set={"γ": "uniform(0.5, 1.5, seed = 2)"}).network()
-    kept = {n.removeprefix("network."): w for n, w in weights("run").items() if "network." in n}
-    again.load_state_dict(kept)
-    assert again[1].gamma.numbers == tuple(content.tolist())
+    constants = weights("run")["network.1.gamma._extra_state"]
+    assert constants.dtype == torch.float64 and Path("run").is_dir()
+    network = odenet.load(path, set={"γ": "uniform(0.5, 1.5, seed = 2)"}).network()
+    network_weights = {
+        name.removeprefix("network."): weight
+        for name, weight in weights("run").items()
+        if "network." in name
+    }
+    network.load_state_dict(network_weights)
+    assert network[1].gamma.numbers == tuple(constants.tolist())

@@ -1,4 +1,4 @@
-"""The trainer on programs that the compiler makes."""
+"""Training of specs that odenet ships, as the compiler compiles them (other tests use a stub)."""
 
 import signal
 from pathlib import Path
@@ -15,35 +15,37 @@ from odenet.training.run_folder.records import RunFolder
 from odenet.training.runs import evaluation, run
 
 SPECS = Path(__file__).parents[2] / "specs"
-SHORT = {"epochs": "2", "fraction": "0.1", "batch": "32", "levels": "[1]"}
+SHORT_RUN = {"epochs": "2", "fraction": "0.1", "batch": "32", "levels": "[1]"}
 QUIET = Console(quiet=True)
 
 
 def test_the_quick_start_learns_resumes_bit_for_bit_and_reproduces_itself(tmp_path, monkeypatch):
     spec = SPECS / "digits.ode"
-    whole = run.train(spec, SHORT, out=str(tmp_path / "whole"), console=QUIET)
-    assert whole is not None
-    taken = Task.training_step
+    uninterrupted = run.train(spec, SHORT_RUN, out=str(tmp_path / "whole"), console=QUIET)
+    assert uninterrupted is not None
+    original = Task.training_step
 
-    def stopping(task, batch, index):
+    def training_step(task, batch, index):
         if task.global_step == 5:
             signal.raise_signal(signal.SIGTERM)
-        return taken(task, batch, index)
+        return original(task, batch, index)
 
     with monkeypatch.context() as patch:
-        patch.setattr(Task, "training_step", stopping)
+        patch.setattr(Task, "training_step", training_step)
         with pytest.raises(Stopped):
-            run.train(spec, SHORT, out=str(tmp_path / "run"), console=QUIET)
+            run.train(spec, SHORT_RUN, out=str(tmp_path / "run"), console=QUIET)
     run.resume(tmp_path / "run", spec=spec, console=QUIET)
-    ours, theirs = (
+    actual, expected = (
         read_checkpoint(RunFolder(tmp_path / out).checkpoint("last"))["state_dict"]
         for out in ("run", "whole")
     )
-    assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
-    assert evaluation.evaluate(tmp_path / "run", weights="last")["accuracy"] == whole.accuracy
-    program = odenet.load(tmp_path / "run" / "spec.ode", set=SHORT)
+    assert all(torch.equal(actual[name], expected[name]) for name in expected)
+    assert (
+        evaluation.evaluate(tmp_path / "run", weights="last")["accuracy"] == uninterrupted.accuracy
+    )
+    program = odenet.load(tmp_path / "run" / "spec.ode", set=SHORT_RUN)
     assert program.text == spec.read_text()
-    assert whole.stability is not None
+    assert uninterrupted.stability is not None
 
 
 @pytest.mark.parametrize("name", ["momentum", "resnet"])

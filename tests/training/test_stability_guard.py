@@ -1,3 +1,5 @@
+"""The stability margin h ω / limit of flows during training, and `guard = rescale`, which keeps it below 1."""
+
 from pathlib import Path
 
 import pytest
@@ -13,8 +15,10 @@ from odenet.training.run_folder.records import Options, RunFolder
 from odenet.training.runs import run
 from odenet.training.runs.build_task import apply_options
 
+from .train_and_compare import metric_rows
+
 ROOT = Path(__file__).parents[2]
-WILD = """odenet 1
+UNSTABLE_SPEC = """odenet 1
 state Y, Z
 param K1, K2 : conv(3, init = normal(1))
 param b1, b2 : bias
@@ -31,51 +35,51 @@ train {
 
 
 @pytest.fixture
-def wild(tmp_path, monkeypatch):
+def unstable_spec(tmp_path, monkeypatch):
     """A spec whose initial weights are beyond the limit of stability."""
     monkeypatch.chdir(tmp_path)
-    spec = tmp_path / "wild.ode"
-    spec.write_text(WILD)
+    spec = tmp_path / "unstable.ode"
+    spec.write_text(UNSTABLE_SPEC)
     return spec
 
 
-def rows(out="run"):
-    return RunFolder(Path(out)).rows()
-
-
-def test_a_margin_above_1_is_said_once(wild, capsys):
-    result = run.train(wild, out="run", console=Console(width=300))
+def test_a_margin_above_1_is_said_once(unstable_spec, capsys):
+    result = run.train(unstable_spec, out="run", console=Console(width=300))
     text = capsys.readouterr().out
     assert text.count("times its limit") == 1 and "--guard rescale" in text
     assert result.stability > 1
-    assert all(row["stability"] > 1 for row in rows())
+    assert all(row["stability"] > 1 for row in metric_rows("run"))
 
 
-@pytest.mark.parametrize(("start", "said"), [("-0.5", 1), ("0.5", 0)])
-def test_a_condition_of_the_proof_that_the_weights_break_is_said_once(wild, capsys, start, said):
-    text = WILD.replace("Y' = ", f"param γ : scalar(init = constant({start}))\nY' = ")
+@pytest.mark.parametrize(("initial_value", "warnings"), [("-0.5", 1), ("0.5", 0)])
+def test_a_condition_of_the_proof_that_the_weights_break_is_said_once(
+    unstable_spec, capsys, initial_value, warnings
+):
+    text = UNSTABLE_SPEC.replace(
+        "Y' = ", f"param γ : scalar(init = constant({initial_value}))\nY' = "
+    )
     text = text.replace("Z + b1)", "Z + b1) - γ Y").replace("Y + b2)", "Y + b2) - γ Z")
-    wild.write_text(text.replace("verlet", "euler"))
-    assert odenet.load(wild).flow(8, 2).conditions() == [("γ ≥ 0", not said)]
-    run.train(wild, out="run", console=Console(width=300))
+    unstable_spec.write_text(text.replace("verlet", "euler"))
+    assert odenet.load(unstable_spec).flow(8, 2).conditions() == [("γ ≥ 0", not warnings)]
+    run.train(unstable_spec, out="run", console=Console(width=300))
     lines = [line for line in capsys.readouterr().out.splitlines() if "proof about the" in line]
-    assert len(lines) == said
+    assert len(lines) == warnings
     assert all("after epoch 1 " in line and line.endswith("rests on γ ≥ 0") for line in lines)
 
 
-def test_rescaling_keeps_the_margin_below_1_and_the_run_resumes_bit_for_bit(wild, capsys):
-    given = {"guard": "rescale", "schedule": "constant"}
-    result = run.train(wild, given, out="run", console=Console(width=300))
+def test_rescaling_keeps_the_margin_below_1_and_the_run_resumes_bit_for_bit(unstable_spec, capsys):
+    settings = {"guard": "rescale", "schedule": "constant"}
+    result = run.train(unstable_spec, settings, out="run", console=Console(width=300))
     assert "times its limit" not in capsys.readouterr().out
     assert result.stability <= 1
-    assert all(0.8 < row["stability"] <= 1 for row in rows())
-    run.train(wild, {**given, "epochs": 1}, out="first", console=Console(quiet=True))
+    assert all(0.8 < row["stability"] <= 1 for row in metric_rows("run"))
+    run.train(unstable_spec, {**settings, "epochs": 1}, out="first", console=Console(quiet=True))
     run.resume("first", {"epochs": 2}, console=Console(quiet=True))
-    ours, theirs = (
+    actual, expected = (
         read_checkpoint(RunFolder(Path(out)).checkpoint("last"))["state_dict"]
         for out in ("run", "first")
     )
-    assert all(torch.equal(ours[name], theirs[name]) for name in ours)
+    assert all(torch.equal(actual[name], expected[name]) for name in actual)
 
 
 @pytest.mark.parametrize("name", ["hamiltonian", "midpoint", "leapfrog"])
@@ -95,12 +99,12 @@ def test_only_steps_beyond_the_limit_are_scaled(name):
         torch.testing.assert_close(ratio, ratio.mean().expand_as(ratio))
 
 
-def test_a_look_at_the_margin_depends_on_the_weights_alone():
+def test_an_estimate_of_the_margin_depends_on_the_weights_alone():
     network = odenet.load(ROOT / "specs" / "digits.ode").network()
-    cold = stability(network, 12)
+    after_12_iterations = stability(network, 12)
     converged = stability(network)
-    assert stability(network, 12) == cold
-    assert 0.85 * converged < cold <= converged
+    assert stability(network, 12) == after_12_iterations
+    assert 0.85 * converged < after_12_iterations <= converged
 
 
 def test_rescaling_is_refused_where_no_limit_is_known(stub_spec):
@@ -108,17 +112,17 @@ def test_rescaling_is_refused_where_no_limit_is_known(stub_spec):
         run.train(stub_spec, {"guard": "rescale"}, out="run", console=Console(quiet=True))
 
 
-def test_exact_arithmetic_is_chosen_from_outside(wild, monkeypatch):
-    seen = []
-    fit = run._fit
+def test_exact_arithmetic_is_chosen_from_outside(unstable_spec, monkeypatch):
+    networks = []
+    original = run._fit
 
-    def look(trainer, folder, task, *rest):
-        seen.append(task.network)
-        return fit(trainer, folder, task, *rest)
+    def record_network(trainer, folder, task, *rest):
+        networks.append(task.network)
+        return original(trainer, folder, task, *rest)
 
-    monkeypatch.setattr(run, "_fit", look)
-    run.train(wild, {"epochs": 1}, Options(exact=True), "exact", Console(quiet=True))
-    assert all(flow.exact for flow in flows(seen[0]).values())
+    monkeypatch.setattr(run, "_fit", record_network)
+    run.train(unstable_spec, {"epochs": 1}, Options(exact=True), "exact", Console(quiet=True))
+    assert all(flow.exact for flow in flows(networks[0]).values())
 
 
 def test_steps_of_reversible_flows_are_compiled_and_the_whole_of_others():
@@ -131,6 +135,6 @@ def test_steps_of_reversible_flows_are_compiled_and_the_whole_of_others():
 
 
 def test_exact_arithmetic_is_refused_where_nothing_is_reversed(stub_spec):
-    with pytest.raises(TrainingError, match="does not reverse") as caught:
+    with pytest.raises(TrainingError, match="does not reverse") as error:
         run.train(stub_spec, {}, Options(exact=True), "run", Console(quiet=True))
-    assert caught.value.help == "the stub has no inverse"
+    assert error.value.help == "the stub has no inverse"

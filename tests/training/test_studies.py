@@ -1,3 +1,5 @@
+"""Studies of a run: metrics without steps, norms, energy and spectrum along the depth."""
+
 from pathlib import Path
 
 import numpy as np
@@ -25,20 +27,20 @@ ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="module")
-def finished(tmp_path_factory):
-    """A short run of the digits' network."""
+def run_folder(tmp_path_factory):
+    """The folder of a short run of `specs/digits.ode`."""
     folder = tmp_path_factory.mktemp("runs") / "digits-1"
-    before = torch.get_num_threads()
+    thread_count = torch.get_num_threads()
     torch.set_num_threads(1)
-    given = {"epochs": 1, "fraction": 0.2, "n": 2}
-    run.train(ROOT / "specs" / "digits.ode", given, out=str(folder), console=Console(quiet=True))
+    settings = {"epochs": 1, "fraction": 0.2, "n": 2}
+    run.train(ROOT / "specs" / "digits.ode", settings, out=str(folder), console=Console(quiet=True))
     yield folder
-    torch.set_num_threads(before)
+    torch.set_num_threads(thread_count)
 
 
 @pytest.fixture(scope="module")
-def study(finished):
-    return study_run(finished, samples=10_000)  # more than there are: all
+def study(run_folder):
+    return study_run(run_folder, samples=10_000)  # more than there are, so all are used
 
 
 def test_a_step_left_out_is_a_step_whose_operators_are_zero():
@@ -52,7 +54,7 @@ def test_a_step_left_out_is_a_step_whose_operators_are_zero():
     torch.testing.assert_close(flow(u), without)
 
 
-def test_every_step_has_its_lesion_norm_and_energy(finished, study):
+def test_every_step_has_its_lesion_norm_and_energy(run_folder, study):
     assert [len(flow.metric_without_step) for flow in study.flows] == [2, 2]
     assert [len(flow.energies) for flow in study.flows] == [3, 3]
     assert [set(flow.eigenvalues) for flow in study.flows] == [
@@ -60,7 +62,7 @@ def test_every_step_has_its_lesion_norm_and_energy(finished, study):
         {1},
     ]  # the first step of a unit changes the shape
     assert study.depth == 4
-    assert study.value == pytest.approx(evaluation.evaluate(finished)["accuracy"])
+    assert study.value == pytest.approx(evaluation.evaluate(run_folder)["accuracy"])
 
 
 def test_the_spectrum_of_a_hamiltonian_network_is_imaginary(study):
@@ -81,27 +83,27 @@ def test_the_change_of_an_euler_step_is_the_norm_of_h_f(tmp_path, monkeypatch):
     (flow,) = study_run("run", samples=20).flows
     task, data, _ = evaluation.restore("run")
     (module,) = (m for m in task.network.modules() if isinstance(m, odenet.runtime.Flow))
-    entries = []
-    module.register_forward_pre_hook(lambda _module, arguments: entries.append(arguments[0]))
-    study_run_inputs = data.transforms(data.test.inputs)
+    flow_inputs = []
+    module.register_forward_pre_hook(lambda _module, arguments: flow_inputs.append(arguments[0]))
+    inputs = data.transforms(data.test.inputs)
     with torch.no_grad():
-        task.eval()(study_run_inputs)
-        states = [state.x for state in module.trajectory(entries[0])]
+        task.eval()(inputs)
+        states = [state.x for state in module.trajectory(flow_inputs[0])]
     change = (states[1] - states[0]).flatten(1).norm(dim=1)
     assert change.min() < flow.change_norms[0] < change.max()
     assert flow.energies == []
 
 
 def test_the_exponent_of_the_depth_is_found(tmp_path):
-    def of(depth):
-        steps = [1.0] * depth
+    def study_of_depth(depth):
+        ones = [1.0] * depth
         flow = FlowStudy(
             name="flow",
-            metric_without_step=steps,
+            metric_without_step=ones,
             metric_by_left_out=[(1, 1.0)],
             metric_by_disorder=[(0.5, 1.0)],
-            state_norms=steps,
-            rate_norms=steps,
+            state_norms=ones,
+            rate_norms=ones,
             step_sizes=[3 / depth] * depth,
             energies=[],
             eigenvalues={},
@@ -109,21 +111,21 @@ def test_the_exponent_of_the_depth_is_found(tmp_path):
         )
         return Study("run", METRICS["accuracy"], 1.0, [flow])
 
-    studies = [of(depth) for depth in (4, 8, 32)]
+    studies = [study_of_depth(depth) for depth in (4, 8, 32)]
     assert depth_law(studies) == pytest.approx(-1)
     draw_depth_law(studies, tmp_path / "depth.png")
     assert (tmp_path / "depth.png").stat().st_size > 5_000
 
 
-def test_the_command_prints_a_row_per_flow_and_draws(finished, tmp_path):
-    output = run_command("study", finished, "--samples", 20, "-o", tmp_path)
+def test_the_command_prints_a_row_per_flow_and_draws(run_folder, tmp_path):
+    output = run_command("study", run_folder, "--samples", 20, "-o", tmp_path)
     assert "4 steps" in output and "one left out" in output
     pictures = {picture.name for picture in (tmp_path / "digits-1").iterdir()}
     assert pictures == {"lesion.png", "several.png", "norms.png", "spectrum.png", "energy.png"}
 
 
-def test_several_runs_share_a_panel_over_time(finished, tmp_path):
-    run_command("study", finished, finished, "--samples", 20, "-o", tmp_path)
+def test_several_runs_share_a_panel_over_time(run_folder, tmp_path):
+    run_command("study", run_folder, run_folder, "--samples", 20, "-o", tmp_path)
     assert (tmp_path / "rates.png").stat().st_size > 5_000
 
 
@@ -150,16 +152,16 @@ def test_the_stretch_is_the_largest_singular_value_of_the_whole_jacobian():
     flow = odenet.load(ROOT / "specs" / "digits.ode").flow(4, 5).double()
     u = torch.randn(1, 4, 3, 3).double()
     y, z = u.split(2, 1)
-    first = torch.cat([y.flatten(), z.flatten()])
+    initial_state = torch.cat([y.flatten(), z.flatten()])
 
-    def last(flat):
+    def final_state(flat):
         y, z = flat.view(2, 1, 2, 3, 3)
         for step in range(5):
             y = y + flow.h * flow.rate_Y(z, flow.K1[step], flow.b1[step])
             z = z + flow.h * flow.rate_Z(y, flow.K2[step], flow.b2[step])
         return torch.cat([y.flatten(), z.flatten()])
 
-    jacobian = torch.autograd.functional.jacobian(last, first)
-    largest = torch.linalg.svdvals(jacobian)[0].item()
-    assert largest_singular_value(flow, u, 300) == pytest.approx(largest, rel=1e-6)
-    assert largest_singular_value(flow, u) <= largest * (1 + 1e-12)
+    jacobian = torch.autograd.functional.jacobian(final_state, initial_state)
+    expected = torch.linalg.svdvals(jacobian)[0].item()
+    assert largest_singular_value(flow, u, 300) == pytest.approx(expected, rel=1e-6)
+    assert largest_singular_value(flow, u) <= expected * (1 + 1e-12)

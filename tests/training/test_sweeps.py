@@ -1,4 +1,4 @@
-"""A grid of settings, each point a run."""
+"""`--sweep`: a grid of settings, each point of which is a run."""
 
 import csv
 import json
@@ -19,8 +19,8 @@ from .test_commands import run_command
 from .train_and_compare import assert_same_run
 
 GRID = "batch=32,64 lr=1e-3,1e-2"
-TWO = "lr=1e-3,1e-2"
-SHORT = ["--epochs", 1, "--fraction", 0.1, "--out", "sw"]
+TWO_RATES = "lr=1e-3,1e-2"
+SHORT_RUN = ["--epochs", 1, "--fraction", 0.1, "--out", "sw"]
 
 
 @pytest.mark.parametrize(
@@ -42,13 +42,13 @@ def test_a_grid_is_names_with_values(text, axes):
 @pytest.mark.parametrize(
     "text", ["", "h", "h=", "=1", "h=1 h=2", "h = 1", "n=" + ",".join(map(str, range(2000)))]
 )
-def test_what_is_no_grid_is_refused_by_name(text):
+def test_what_is_no_grid_is_refused(text):
     with pytest.raises(TrainingError, match="--sweep"):
         sweeps.read_axes(text)
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [
         ("h=0.1,0.1", "h is 0.1 twice"),
         ("h=0.1,,0.2", "a value is missing in h=0.1,,0.2"),
@@ -56,26 +56,26 @@ def test_what_is_no_grid_is_refused_by_name(text):
         ("h=,0.1", "a value is missing in h=,0.1"),
     ],
 )
-def test_no_value_of_a_grid_is_dropped(text, said):
-    with pytest.raises(TrainingError, match=f"--sweep: {said}"):
+def test_no_value_of_a_grid_is_dropped(text, message):
+    with pytest.raises(TrainingError, match=f"--sweep: {message}"):
         sweeps.read_axes(text)
 
 
 @pytest.mark.parametrize("name", ["h", "batch", "optimizer.lr", "nonsense"])
 def test_a_value_of_the_grid_is_refused_at_the_grid(stub_spec, name):
-    for swept, given, source in (({name: ["-3"]}, {"seed": "4"}, "--sweep"),
+    for axes, settings, source in (({name: ["-3"]}, {"seed": "4"}, "--sweep"),
                                  ({"seed": ["4"]}, {name: "-3"}, "--set")):  # fmt: skip
-        with pytest.raises(SpecError) as refused:
-            sweeps.new_sweep(stub_spec, swept, given, Options(), "sw")
-        (found,) = refused.value.diagnostics
-        assert found.span.source.name == source and "--set" not in found.help
+        with pytest.raises(SpecError) as error:
+            sweeps.new_sweep(stub_spec, axes, settings, Options(), "sw")
+        (diagnostic,) = error.value.diagnostics
+        assert diagnostic.span.source.name == source and "--set" not in diagnostic.help
     assert not Path("sw").exists()
 
 
 def test_every_point_is_a_run_and_all_are_in_one_table_and_figure(stub_spec):
-    output = run_command("train", stub_spec, "--sweep", GRID, *SHORT)
-    head = output.split("point 1 of 4")[0]
-    assert head.startswith("sweep sw, 4 points; the first:\nstub\n  data digits")
+    output = run_command("train", stub_spec, "--sweep", GRID, *SHORT_RUN)
+    header = output.split("point 1 of 4")[0]
+    assert header.startswith("sweep sw, 4 points; the first:\nstub\n  data digits")
     assert re.search(r"^next  odenet report sw/\S+  # the best of them$", output, re.MULTILINE)
     points = [line for line in output.splitlines() if line.startswith("point ")]
     assert points[1] == "point 2 of 4: batch = 32, lr = 1e-2" and len(points) == 4
@@ -94,71 +94,73 @@ def test_every_point_is_a_run_and_all_are_in_one_table_and_figure(stub_spec):
 
 
 def test_a_sweep_goes_on_where_it_was_stopped_and_does_nothing_twice(stub_spec, monkeypatch):
-    run_command("train", stub_spec, "--sweep", TWO, *SHORT[:-1], "whole")
-    taken, steps = Task.training_step, []
+    run_command("train", stub_spec, "--sweep", TWO_RATES, *SHORT_RUN[:-1], "whole")
+    original, steps = Task.training_step, []
 
     def training_step(task, batch, index):
         steps.append(index)
         if len(steps) == 3:  # in the second point
             os.kill(os.getpid(), signal.SIGTERM)
-        return taken(task, batch, index)
+        return original(task, batch, index)
 
     with monkeypatch.context() as patch:
         patch.setattr(Task, "training_step", training_step)
-        output = run_command("train", stub_spec, "--sweep", TWO, *SHORT, code=128 + signal.SIGTERM)
+        output = run_command(
+            "train", stub_spec, "--sweep", TWO_RATES, *SHORT_RUN, code=128 + signal.SIGTERM
+        )
     assert output.endswith("stopped; go on with: odenet train --resume sw\n")
-    before = len(steps)
+    steps_before_resuming = len(steps)
     output = run_command("train", "--resume", "sw")
     assert "point 1 of 2" not in output and "point 2 of 2" in output
-    for whole in sorted(Path("whole").glob("[12]-*")):
-        assert_same_run(Path("sw") / whole.name, whole)
+    for expected_run in sorted(Path("whole").glob("[12]-*")):
+        assert_same_run(Path("sw") / expected_run.name, expected_run)
     monkeypatch.setattr(sweeps, "train", None)
-    assert "point" not in run_command("train", "--resume", "sw") and before == 3
+    assert "point" not in run_command("train", "--resume", "sw") and steps_before_resuming == 3
 
 
 def test_a_point_that_diverges_does_not_end_the_sweep(stub_spec):
-    output = run_command("train", stub_spec, "--sweep", "lr=1e30,1e-3", *SHORT)
+    output = run_command("train", stub_spec, "--sweep", "lr=1e30,1e-3", *SHORT_RUN)
     assert re.search(r"1e30 +diverged", output) and re.search(r"1e-3 +\d+\.\d\d%", output)
     assert "point" not in run_command("train", "--resume", "sw")
 
 
 def test_a_grid_with_a_point_that_cannot_be_compiled_begins_nothing(stub_spec):
     with pytest.raises(Exception, match="lr in adamw is the learning rate: above 0"):
-        run_command("train", stub_spec, "--sweep", "lr=1e-3,-1", *SHORT)
+        run_command("train", stub_spec, "--sweep", "lr=1e-3,-1", *SHORT_RUN)
     with pytest.raises(TrainingError, match="lr is swept, and set too"):
-        run_command("train", stub_spec, "--sweep", "lr=1e-3", "--set", "lr=1", *SHORT)
+        run_command("train", stub_spec, "--sweep", "lr=1e-3", "--set", "lr=1", *SHORT_RUN)
     assert not Path("sw").exists()
 
 
 def test_another_spec_or_grid_is_not_gone_on_with(stub_spec):
-    run_command("train", stub_spec, "--sweep", "lr=1e-3", *SHORT)
+    run_command("train", stub_spec, "--sweep", "lr=1e-3", *SHORT_RUN)
     with pytest.raises(TrainingError, match="holds another sweep"):
-        run_command("train", stub_spec, "--sweep", "lr=1e-2", *SHORT)
+        run_command("train", stub_spec, "--sweep", "lr=1e-2", *SHORT_RUN)
     stub_spec.write_text(stub_spec.read_text().replace("0.5", "0.25"))
     with pytest.raises(TrainingError, match="was changed since the sweep began"):
         run_command("train", "--resume", "sw")
 
 
 def test_several_points_at_a_time_have_a_device_each(stub_spec, monkeypatch):
-    started = []
+    starts = []
 
-    class Process:
+    class FinishedProcess:
         returncode = 0
 
         def poll(self):
             return 0
 
     def start(folder, number, device, log):
-        started.append((number, device))
-        return Process()
+        starts.append((number, device))
+        return FinishedProcess()
 
     monkeypatch.setattr(sweep_workers, "_start_process", start)
     monkeypatch.setattr(sweep_workers.torch.cuda, "device_count", lambda: 3)
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "4,6,7")
     monkeypatch.setattr(sweep_workers, "POLL_INTERVAL", 0)
-    run_command("train", stub_spec, "--sweep", GRID, *SHORT, "--devices", 2)
-    assert sorted(number for number, _ in started) == [0, 1, 2, 3]
-    assert [device for _, device in started[:2]] == ["4", "6"]
-    assert {device for _, device in started} == {"4", "6"}
+    run_command("train", stub_spec, "--sweep", GRID, *SHORT_RUN, "--devices", 2)
+    assert sorted(number for number, _ in starts) == [0, 1, 2, 3]
+    assert [device for _, device in starts[:2]] == ["4", "6"]
+    assert {device for _, device in starts} == {"4", "6"}
     with pytest.raises(TrainingError, match="this machine has 3 GPUs"):
         run_command("train", "--resume", "sw", "--devices", 4)

@@ -1,4 +1,4 @@
-"""Augmentations through torchvision: what they do, and that they depend on seed and epoch alone."""
+"""Augmentations of torchvision: what they do, and that they depend on seed and epoch alone."""
 
 import re
 import signal
@@ -27,73 +27,77 @@ from .train_and_compare import assert_same_run, train
 JITTER = Call(
     "color_jitter", (), {"brightness": 0.4, "contrast": 0.4, "saturation": 0.4, "hue": 0.1}
 )
-RANDOM = Call("randaugment", (), {"n": 2, "m": 9})
+RANDAUGMENT = Call("randaugment", (), {"n": 2, "m": 9})
 MIXUP, CUTMIX = (Call(name, (), {"alpha": 1.0}) for name in ("mixup", "cutmix"))
-RAW = Call("standardise", (), {"over": "none"})
+NO_STANDARDISATION = Call("standardise", (), {"over": "none"})
 LABELS = torch.arange(6) % 3
 
 
-def pictures(channels=3):
+def random_pictures(channels=3):
     return torch.randint(0, 256, (6, channels, 8, 8), dtype=torch.uint8,
                          generator=torch.Generator().manual_seed(0))  # fmt: skip
 
 
-def changed(*augment, epoch=0, channels=3, places=slice(None)):
-    """A batch and its labels in an epoch."""
-    inputs = pictures(channels)
-    made = build_transforms(Split(inputs, LABELS), (channels, 8, 8), [*augment, RAW], True, 3)
-    draws = tuple(numbers[places] for numbers in made.draw(7, epoch, len(inputs)))
-    return made.with_labels(inputs[places], LABELS[places], draws)
+def augmented_batch(*augment, epoch=0, channels=3, chosen=slice(None)):
+    """Random pictures and LABELS, augmented with the random numbers of an epoch; gives both."""
+    inputs = random_pictures(channels)
+    transforms = build_transforms(
+        Split(inputs, LABELS), (channels, 8, 8), [*augment, NO_STANDARDISATION], True, 3
+    )
+    draws = tuple(numbers[chosen] for numbers in transforms.draw(7, epoch, len(inputs)))
+    return transforms.with_labels(inputs[chosen], LABELS[chosen], draws)
 
 
-@pytest.mark.parametrize("augment", [JITTER, RANDOM], ids=str)
+@pytest.mark.parametrize("augment", [JITTER, RANDAUGMENT], ids=str)
 @pytest.mark.parametrize("channels", [1, 3])
 def test_pictures_change_by_seed_and_epoch_alone(augment, channels):
     torch.manual_seed(1)
-    before = torch.get_rng_state()
-    first, labels = changed(augment, channels=channels)
-    assert torch.equal(torch.get_rng_state(), before)
-    assert not torch.equal(first, pictures(channels) / 255) and torch.equal(labels, LABELS)
+    random_state = torch.get_rng_state()
+    first, labels = augmented_batch(augment, channels=channels)
+    assert torch.equal(torch.get_rng_state(), random_state)
+    assert not torch.equal(first, random_pictures(channels) / 255) and torch.equal(labels, LABELS)
     torch.manual_seed(2)
-    again, _ = changed(augment, channels=channels)
-    one, _ = changed(augment, channels=channels, places=slice(4, 5))
-    assert torch.equal(first, again) and torch.equal(first[4:5], one)
-    assert not torch.equal(changed(augment, epoch=1, channels=channels)[0], first)
+    again, _ = augmented_batch(augment, channels=channels)
+    single, _ = augmented_batch(augment, channels=channels, chosen=slice(4, 5))
+    assert torch.equal(first, again) and torch.equal(first[4:5], single)
+    assert not torch.equal(augmented_batch(augment, epoch=1, channels=channels)[0], first)
 
 
-def test_what_torchvision_is_given_is_what_the_spec_says():
-    made = build_transforms(Split(pictures(), LABELS), (3, 8, 8), [JITTER, RANDOM])
-    jitter, randaugment = (step.transform for step in made.augmentations)
+def test_torchvision_gets_the_arguments_of_the_spec():
+    transforms = build_transforms(
+        Split(random_pictures(), LABELS), (3, 8, 8), [JITTER, RANDAUGMENT]
+    )
+    jitter, randaugment = (step.transform for step in transforms.augmentations)
     assert (jitter.brightness, jitter.hue) == ((0.6, 1.4), (-0.1, 0.1))
     assert isinstance(randaugment, v2.RandAugment)
     assert (randaugment.num_ops, randaugment.magnitude) == (2, 9)
 
 
 def test_mixup_is_a_sum_of_neighbours_and_of_their_classes():
-    mixed, shares = changed(MIXUP)
-    plain = pictures() / 255
+    mixed, shares = augmented_batch(MIXUP)
+    plain = random_pictures() / 255
     share = shares[0, 0]
     assert 0 < share < 1
     torch.testing.assert_close(mixed, share * plain + (1 - share) * plain.roll(1, 0))
-    hot = F.one_hot(LABELS, 3)
-    torch.testing.assert_close(shares, share * hot + (1 - share) * hot.roll(1, 0))
+    one_hot = F.one_hot(LABELS, 3)
+    torch.testing.assert_close(shares, share * one_hot + (1 - share) * one_hot.roll(1, 0))
 
 
 def test_cutmix_takes_a_box_from_the_neighbour():
-    mixed, shares = changed(CUTMIX, epoch=2)
-    plain = pictures() / 255
-    other = (mixed != plain).any(1)
-    assert torch.equal(mixed, torch.where(other[:, None], plain.roll(1, 0), plain))
-    torch.testing.assert_close(1 - shares[0, 0], other[0].float().mean())
+    mixed, shares = augmented_batch(CUTMIX, epoch=2)
+    plain = random_pictures() / 255
+    from_neighbour = (mixed != plain).any(1)
+    assert torch.equal(mixed, torch.where(from_neighbour[:, None], plain.roll(1, 0), plain))
+    torch.testing.assert_close(1 - shares[0, 0], from_neighbour[0].float().mean())
 
 
 def test_of_two_ways_to_mix_each_batch_has_one():
     kinds = set()
     for epoch in range(8):
-        mixed, shares = changed(MIXUP, CUTMIX, epoch=epoch)
-        plain = pictures() / 255
-        kept = (mixed == plain) | (mixed == plain.roll(1, 0))
-        kinds.add("cutmix" if kept.all() else "mixup")
+        mixed, shares = augmented_batch(MIXUP, CUTMIX, epoch=epoch)
+        plain = random_pictures() / 255
+        unmixed = (mixed == plain) | (mixed == plain.roll(1, 0))
+        kinds.add("cutmix" if unmixed.all() else "mixup")
         torch.testing.assert_close(shares.sum(1), torch.ones(6))
     assert kinds == {"mixup", "cutmix"}
 
@@ -101,12 +105,12 @@ def test_of_two_ways_to_mix_each_batch_has_one():
 def test_the_loss_of_mixed_classes_is_the_mixture_of_losses(tmp_path):
     spec = specs.write(tmp_path, specs.VECTOR_NET.format(3), "label_smoothing = 0.1")
     objective = objective_of(odenet.load(spec).recipe, LabelInfo(3))
-    answer = torch.randn(6, 3, dtype=torch.float64)
+    output = torch.randn(6, 3, dtype=torch.float64)
     shares = 0.3 * F.one_hot(LABELS, 3) + 0.7 * F.one_hot(LABELS.roll(1), 3)
-    expected = sum(w * objective.training_loss(answer, y)
-                   for w, y in ((0.3, LABELS), (0.7, LABELS.roll(1))))  # fmt: skip
-    torch.testing.assert_close(objective.training_loss(answer, shares), expected)
-    assert torch.equal(objective.metric_inputs(answer, shares)[1], LABELS.roll(1))
+    expected = sum(weight * objective.training_loss(output, labels)
+                   for weight, labels in ((0.3, LABELS), (0.7, LABELS.roll(1))))  # fmt: skip
+    torch.testing.assert_close(objective.training_loss(output, shares), expected)
+    assert torch.equal(objective.metric_inputs(output, shares)[1], LABELS.roll(1))
 
 
 @pytest.mark.parametrize("loss", ["bce", "mse", "huber", "next_token", "likelihood"])
@@ -119,18 +123,18 @@ def test_losses_that_cannot_take_mixed_classes_refuse_them(tmp_path, loss, name)
         odenet.load(spec)
 
 
-@pytest.mark.parametrize("augment", [JITTER, RANDOM], ids=str)
+@pytest.mark.parametrize("augment", [JITTER, RANDAUGMENT], ids=str)
 def test_colours_are_changed_of_pictures_of_bytes_alone(augment):
     with pytest.raises(TrainingError, match="and these are of real numbers"):
         build_transforms(Split(torch.rand(6, 3, 8, 8), LABELS), (3, 8, 8), [augment])
     with pytest.raises(TrainingError, match="and these are with 4 channels"):
-        build_transforms(Split(pictures(4), LABELS), (4, 8, 8), [augment])
+        build_transforms(Split(random_pictures(4), LABELS), (4, 8, 8), [augment])
 
 
 def test_class_maps_go_with_other_colours_and_not_with_mixed_ones():
-    maps = Split(pictures(), torch.zeros(6, 8, 8).long())
+    maps = Split(random_pictures(), torch.zeros(6, 8, 8).long())
     assert build_transforms(maps, (3, 8, 8), [JITTER]).augmentations
-    for augment in (RANDOM, MIXUP):
+    for augment in (RANDAUGMENT, MIXUP):
         with pytest.raises(TrainingError, match="would move the places"):
             build_transforms(maps, (3, 8, 8), [augment])
 

@@ -1,4 +1,4 @@
-"""Units in training: what refines them, their optimizer's state, and the study of a run."""
+"""Units, whose first step changes the shape: refinement, the optimizer's state, studies of runs."""
 
 import pytest
 import torch
@@ -15,7 +15,7 @@ from odenet.training.learning.task import Task
 from odenet.training.runs import run
 from odenet.training.trained_runs.studies import replaced_method, study_run
 
-MAPS = """state x
+MAPS_SPEC = """state x
 map f = bn -> relu -> conv(3)
 x' = f(x)
 discretise euler(h = 0.5)
@@ -28,13 +28,13 @@ train {
     levels   = [1]
 }
 """
-OPERATORS = MAPS.replace("map f = bn -> relu -> conv(3)", "param K : conv(3)").replace(
+OPERATORS_SPEC = MAPS_SPEC.replace("map f = bn -> relu -> conv(3)", "param K : conv(3)").replace(
     "f(x)", "tanh((K - K^T) x)"
 )
 
 
-def stepped(text):
-    """A task and an optimizer that has taken a step."""
+def task_after_step(text):
+    """A task on the network of a spec and its optimizer, after one step."""
     torch.manual_seed(0)
     recipe = Recipe(optimizer=OPTIMIZERS.default("adamw"))
     task = Task(odenet.loads(text).network(), recipe, LabelInfo(10))
@@ -44,9 +44,9 @@ def stepped(text):
     return task, optimizer
 
 
-@pytest.mark.parametrize("text", [MAPS, OPERATORS], ids=["maps", "operators"])
+@pytest.mark.parametrize("text", [MAPS_SPEC, OPERATORS_SPEC], ids=["maps", "operators"])
 def test_every_parameter_of_a_refined_unit_has_the_state_of_the_one_it_copies(text):
-    task, optimizer = stepped(text)
+    task, optimizer = task_after_step(text)
     before = {p: state["exp_avg"].clone() for p, state in optimizer.state.items()}
     values = {name: (p.detach().clone(), before[p]) for name, p in task.network.named_parameters()}
     refine_optimizer(optimizer, task, refine_network(task))
@@ -54,14 +54,16 @@ def test_every_parameter_of_a_refined_unit_has_the_state_of_the_one_it_copies(te
     for name, parameter in task.network.named_parameters():
         average = optimizer.state[parameter]["exp_avg"]
         assert average.shape == parameter.shape
-        for value, old in zip(parameter, average, strict=True) if name.endswith("K") else ():
-            place = [torch.equal(value, source) for source in values[name][0]].index(True)
-            assert torch.equal(old, values[name][1][place])
+        for weight, weight_average in (
+            zip(parameter, average, strict=True) if name.endswith("K") else ()
+        ):
+            index = [torch.equal(weight, source) for source in values[name][0]].index(True)
+            assert torch.equal(weight_average, values[name][1][index])
     task(torch.randn(8, 1, 8, 8)).square().mean().backward()
     optimizer.step()
 
 
-@pytest.mark.parametrize("text", [MAPS, OPERATORS], ids=["maps", "operators"])
+@pytest.mark.parametrize("text", [MAPS_SPEC, OPERATORS_SPEC], ids=["maps", "operators"])
 def test_a_run_refines_its_units_and_its_study_has_an_entry_for_every_step(
     text, tmp_path, monkeypatch
 ):
@@ -69,25 +71,29 @@ def test_a_run_refines_its_units_and_its_study_has_an_entry_for_every_step(
     (tmp_path / "small.ode").write_text(text)
     run.train("small.ode", out="run", console=Console(quiet=True))
     study = study_run("run", samples=30)
-    assert [len(part.metric_without_step) for part in study.flows] in (
+    assert [len(flow_study.metric_without_step) for flow_study in study.flows] in (
         [4, 4],
         [2, 2],
     )  # of the best epoch
-    for part in study.flows:
-        assert len(part.state_norms) == len(part.change_norms) == len(part.metric_without_step)
-        assert min(part.change_norms) > 0
+    for flow_study in study.flows:
+        assert (
+            len(flow_study.state_norms)
+            == len(flow_study.change_norms)
+            == len(flow_study.metric_without_step)
+        )
+        assert min(flow_study.change_norms) > 0
 
 
 def test_without_its_entry_a_unit_begins_at_the_shortcuts():
     torch.manual_seed(0)
-    (unit,) = (m for m in odenet.loads(MAPS).network().modules() if isinstance(m, Unit))
+    (unit,) = (m for m in odenet.loads(MAPS_SPEC).network().modules() if isinstance(m, Unit))
     unit.requires_grad_(False).eval()
     u = torch.randn(2, 4, 8, 8)
     with replaced_method(unit.entry, "forward", unit.entry.skipped):
-        found = unit(u)
-    assert not torch.equal(found, unit(u))
+        without_entry = unit(u)
+    assert not torch.equal(without_entry, unit(u))
     unit.entry.f_in[0][2].weight.zero_()
-    torch.testing.assert_close(found, unit(u))
+    torch.testing.assert_close(without_entry, unit(u))
 
 
 def test_the_inputs_of_units_with_two_states_are_found_and_not_changed():
@@ -96,6 +102,6 @@ def test_the_inputs_of_units_with_two_states_are_found_and_not_changed():
     network = odenet.loads(spec + net).network().eval()
     x = torch.randn(2, 4, 8, 8)
     (name,) = units_and_flows(network)
-    found = flow_inputs(network, x)
-    torch.testing.assert_close(found[name], x)
-    torch.testing.assert_close(network[0](found[name]), network[0](x))
+    inputs = flow_inputs(network, x)
+    torch.testing.assert_close(inputs[name], x)
+    torch.testing.assert_close(network[0](inputs[name]), network[0](x))
