@@ -86,7 +86,7 @@ def main() -> None:
 
 
 def kill_and_resume(kills: int, seed: int, names: list[str]) -> tuple[Counter, list[str]]:
-    """Kill and resume runs of the named scenarios in turn; gives counts of events, and the faults."""
+    """Kill and resume runs of these scenarios in turn; gives counts of events, and the faults."""
     rng = random.Random(seed)
     counts: Counter = Counter()
     faults = []
@@ -291,7 +291,7 @@ def _train_or_resume(job: str, run: str, kill_at: int) -> None:
 
 
 def _count_kill_points(kill_at: int) -> Counter:
-    """From now on, count before and after each operation on a file; at `kill_at`, kill this process."""
+    """Count before and after each later operation on a file; kill this process at `kill_at`."""
     kill_points: Counter = Counter()
 
     def counted(operation):

@@ -33,7 +33,7 @@ CLASS_MAP_NET = "input(1, 8, 8) -> conv(3, 6) -> flow(2) -> conv(1, {})"
 
 
 def write(folder: Path, net: str, *recipe: str, epochs: int = 2) -> Path:
-    """Write `spec.ode` in a folder, with lines of its recipe such as "loss = mse"; gives its path."""
+    """Write `spec.ode` in a folder, with lines of its recipe ("loss = mse"); gives its path."""
     operator = "dense()" if net.startswith("input(4)") else "conv(3)"
     text = TEMPLATE.format(operator=operator, net=net, recipe="\n    ".join(recipe), epochs=epochs)
     path = folder / "spec.ode"

@@ -1,6 +1,6 @@
 """A stub for a compiled program: a small hand-written network with all that training must handle.
 
-It has a flow that draws random numbers and has no inverse, shared parameters, batch norms and dropout.
+Its flow draws random numbers, has no inverse, and has shared parameters, batch norms and dropout.
 """
 
 from dataclasses import dataclass

@@ -32,7 +32,7 @@ train {{
 }}
 """
 CENTER_CROP = Call("center_crop", (), {"resize": 10})
-NO_STANDARDISATION = Call("standardise", (), {"over": "none"})
+RAW_PIXELS = Call("standardise", (), {"over": "none"})
 
 
 def split_of(pictures):
@@ -92,7 +92,7 @@ def test_an_exported_network_takes_the_larger_pictures(run_folder, tmp_path):
 def test_training_changes_the_middle():
     pictures = torch.randint(256, (5, 3, 10, 10), dtype=torch.uint8)
     transforms = build_transforms(
-        split_of(pictures), (3, 8, 8), [NO_STANDARDISATION, CENTER_CROP, Call("flip")]
+        split_of(pictures), (3, 8, 8), [RAW_PIXELS, CENTER_CROP, Call("flip")]
     )
     middle = pictures[:, :, 1:9, 1:9] / 255
     draws = (torch.tensor([True, False, True, False, False]),)
@@ -105,7 +105,7 @@ def test_beside_a_random_part_training_sees_all_of_the_larger_picture():
     pictures = torch.randint(256, (3, 3, 10, 10), dtype=torch.uint8)
     random_crop = Call("random_resized_crop", (), {"least": 0.1})
     transforms = build_transforms(
-        split_of(pictures), (3, 8, 8), [NO_STANDARDISATION, random_crop, CENTER_CROP]
+        split_of(pictures), (3, 8, 8), [RAW_PIXELS, random_crop, CENTER_CROP]
     )
     crops = torch.tensor([[0.8, 0.8, 0, 0], [0.8, 0.8, 0.2, 0.2], [1, 1, 0, 0]])
     first, last, whole = transforms(pictures, (crops,)) * 255
@@ -124,7 +124,7 @@ def test_parts_of_pictures_of_real_numbers_are_not_rounded():
 def test_pictures_that_are_not_square_keep_their_proportions():
     pictures = torch.randint(256, (2, 1, 12, 6), dtype=torch.uint8)
     transforms = build_transforms(
-        split_of(pictures), (1, 8, 4), [NO_STANDARDISATION, Call("center_crop", (), {"resize": 6})]
+        split_of(pictures), (1, 8, 4), [RAW_PIXELS, Call("center_crop", (), {"resize": 6})]
     )
     assert transforms.scaled_shape == (1, 12, 6)
     assert torch.equal(transforms(pictures), pictures[:, :, 2:10, 1:5] / 255)

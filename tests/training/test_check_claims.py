@@ -1,4 +1,4 @@
-"""The claims of a spec (`require`) are proved or refuted before training, and recorded in the run."""
+"""The claims of a spec (`require`) are judged before training, and the verdicts kept in the run."""
 
 import json
 from pathlib import Path

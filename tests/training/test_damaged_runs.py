@@ -3,6 +3,7 @@
 import json
 import random
 import shutil
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -204,8 +205,9 @@ def test_a_checkpoint_that_lacks_something_is_refused_by_name(
     content = read_checkpoint(folder.checkpoint("last"))
     damage(content)
     write_checkpoint(content, folder.checkpoints / "last.ckpt")
-    for operation in (lambda: run.resume("run", {"epochs": 3}, console=Console(quiet=True)),
-                lambda: evaluation.evaluate("run", weights="last"))[: 1 + concerns_evaluation]:  # fmt: skip
+    resume = partial(run.resume, "run", {"epochs": 3}, console=Console(quiet=True))
+    evaluate = partial(evaluation.evaluate, "run", weights="last")
+    for operation in (resume, evaluate) if concerns_evaluation else (resume,):
         with pytest.raises(TrainingError) as error:
             operation()
         assert message in error.value.message

@@ -39,7 +39,7 @@ def write_file(path, content):
 
 
 def fake_cifar(monkeypatch, root, dataset_class, labels_key):
-    """Write a CIFAR folder with three training and two test images; gives the pixels of the latter."""
+    """Write a CIFAR folder with three training and two test images; gives the test pixels."""
     folder = root / dataset_class.base_folder
     checksums = {}
     for name, count in (("train", 3), ("test", 2)):

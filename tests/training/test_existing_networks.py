@@ -83,10 +83,10 @@ def test_a_run_is_resumed_bit_for_bit_and_then_measured_used_and_exported(
     quiet, options = Console(quiet=True), Options(weights=original[1])
     settings = {**SMALL_SETTINGS, "data": f'folder("{pictures}")'}
     settings["γ"] = "ramp(0.2, 0.9, epochs = 1)"
-    long_settings = {**settings, "epochs": 2}
+    longer = {**settings, "epochs": 2}
     whole = odenet.train(
-        converted_program("resnet18", "momentum", long_settings),
-        long_settings,
+        converted_program("resnet18", "momentum", longer),
+        longer,
         options,
         tmp_path / "whole",
         quiet,
@@ -165,12 +165,8 @@ def test_a_scheme_of_ones_own_is_taken_from_a_file_or_a_text(tmp_path):
     file.write_text(
         f"{DAMPED_SCHEME}state x\nmap f = given\nx' = f(x)\ndiscretise damped(a=0.5,h=0.25)\n"
     )
-    discretisation = converted_program("resnet18", str(file), {}).model.discretisation
-    assert (discretisation.scheme.name, discretisation.constants, discretisation.h) == (
-        "damped",
-        {"a": 0.5},
-        0.25,
-    )
+    method = converted_program("resnet18", str(file), {}).model.discretisation
+    assert (method.scheme.name, method.constants, method.h) == ("damped", {"a": 0.5}, 0.25)
     with pytest.raises(typer.BadParameter, match="damped needs a value for a"):
         converted_program("resnet18", DAMPED_SCHEME, {})
     with pytest.raises(SpecError, match="no such file"):
@@ -212,6 +208,5 @@ def test_a_network_that_does_not_take_such_pictures_is_refused_in_words():
 def test_a_number_of_steps_that_only_the_library_knows_is_called_an_example():
     program = converted_program("resnet50", "momentum", {})
     estimate = estimate_round_trip(program.model, program.derivation, flow_depth(program.model))
-    assert str(estimate).startswith(
-        "100 steps (an example: the network decides how many) are undone"
-    )
+    message = "100 steps (an example: the network decides how many) are undone"
+    assert str(estimate).startswith(message)

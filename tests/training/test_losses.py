@@ -35,7 +35,7 @@ def save_arrays(folder, **arrays):
 
 @pytest.fixture
 def regression_run(tmp_path):
-    """The result of a run that predicts numbers around 200,000, and the x and y of its test split."""
+    """The result of a run that predicts numbers near 200,000, and the x and y of its test split."""
     y = 2e5 + 5e4 * POINTS[:, 0] + 1e3 * POINTS[:, 1]
     data = save_arrays(tmp_path, x=POINTS[:80], y=y[:80], x_test=POINTS[80:], y_test=y[80:])
     spec = specs.write(tmp_path, specs.VECTOR_NET.format(1), data, "loss = mse", epochs=20)

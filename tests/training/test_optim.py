@@ -19,17 +19,14 @@ from odenet.training.learning.optim import (
 
 from . import stub_program
 
-STEPS_PER_EPOCH = 7
+EPOCH_STEPS = 7
 
 
 def scheduled_rates(recipe, epochs):
     """The learning rates of a recipe's schedule, step by step."""
     optimizer = torch.optim.SGD([nn.Parameter(torch.zeros(1))], recipe.optimizer["lr"])
-    return record_rates(
-        optimizer,
-        LambdaLR(optimizer, rate_factor(recipe, STEPS_PER_EPOCH)),
-        epochs * STEPS_PER_EPOCH,
-    )
+    schedule = LambdaLR(optimizer, rate_factor(recipe, EPOCH_STEPS))
+    return record_rates(optimizer, schedule, epochs * EPOCH_STEPS)
 
 
 def record_rates(optimizer, schedule, steps):
@@ -51,20 +48,20 @@ def sgd_recipe(schedule, epochs=12, levels=()):
 def torch_rates(scheduler_class, epochs=12, lr=0.1, **options):
     """The learning rates of a scheduler of torch, step by step."""
     optimizer = torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr)
-    return record_rates(optimizer, scheduler_class(optimizer, **options), epochs * STEPS_PER_EPOCH)
+    return record_rates(optimizer, scheduler_class(optimizer, **options), epochs * EPOCH_STEPS)
 
 
 def test_steps_agree_with_torch():
     ours = scheduled_rates(sgd_recipe(SCHEDULES.default("steps", at=(4, 9), factor=0.1)), 12)
     theirs = torch_rates(
-        lr_scheduler.MultiStepLR, milestones=[4 * STEPS_PER_EPOCH, 9 * STEPS_PER_EPOCH], gamma=0.1
+        lr_scheduler.MultiStepLR, milestones=[4 * EPOCH_STEPS, 9 * EPOCH_STEPS], gamma=0.1
     )
     assert ours == pytest.approx(theirs, rel=1e-12)
 
 
 def test_cosine_agrees_with_torch():
     ours = scheduled_rates(sgd_recipe(SCHEDULES.default("cosine", to=1e-3)), 12)
-    theirs = torch_rates(lr_scheduler.CosineAnnealingLR, T_max=12 * STEPS_PER_EPOCH, eta_min=1e-3)
+    theirs = torch_rates(lr_scheduler.CosineAnnealingLR, T_max=12 * EPOCH_STEPS, eta_min=1e-3)
     assert ours == pytest.approx(theirs, rel=1e-9)
 
 
@@ -74,16 +71,16 @@ def test_a_constant_rate_is_constant():
 
 def test_the_rate_rises_linearly_during_the_warm_up():
     rates = scheduled_rates(sgd_recipe(SCHEDULES.default("constant", warmup=2.0)), 4)
-    assert rates[: 2 * STEPS_PER_EPOCH] == pytest.approx(
-        [0.1 * (k + 1) / 15 for k in range(2 * STEPS_PER_EPOCH)]
+    assert rates[: 2 * EPOCH_STEPS] == pytest.approx(
+        [0.1 * (k + 1) / 15 for k in range(2 * EPOCH_STEPS)]
     )
-    assert rates[2 * STEPS_PER_EPOCH :] == [0.1] * (2 * STEPS_PER_EPOCH)
+    assert rates[2 * EPOCH_STEPS :] == [0.1] * (2 * EPOCH_STEPS)
 
 
 def test_cosine_begins_after_its_warm_up():
     rates = scheduled_rates(sgd_recipe(SCHEDULES.default("cosine", warmup=3.0)), 12)
-    theirs = torch_rates(lr_scheduler.CosineAnnealingLR, epochs=9, T_max=9 * STEPS_PER_EPOCH)
-    assert rates[3 * STEPS_PER_EPOCH :] == pytest.approx(theirs, rel=1e-9)
+    theirs = torch_rates(lr_scheduler.CosineAnnealingLR, epochs=9, T_max=9 * EPOCH_STEPS)
+    assert rates[3 * EPOCH_STEPS :] == pytest.approx(theirs, rel=1e-9)
 
 
 def test_a_level_starts_the_schedule_anew():
@@ -91,10 +88,10 @@ def test_a_level_starts_the_schedule_anew():
     assert cycle_ends(recipe) == (4, 9, 12)
     rates = scheduled_rates(recipe, 12)
     second_cycle = torch_rates(
-        lr_scheduler.CosineAnnealingLR, epochs=5, T_max=5 * STEPS_PER_EPOCH, eta_min=1e-3
+        lr_scheduler.CosineAnnealingLR, epochs=5, T_max=5 * EPOCH_STEPS, eta_min=1e-3
     )
-    assert rates[4 * STEPS_PER_EPOCH : 9 * STEPS_PER_EPOCH] == pytest.approx(second_cycle, rel=1e-9)
-    assert rates[9 * STEPS_PER_EPOCH] == 0.1
+    assert rates[4 * EPOCH_STEPS : 9 * EPOCH_STEPS] == pytest.approx(second_cycle, rel=1e-9)
+    assert rates[9 * EPOCH_STEPS] == 0.1
 
 
 def test_a_schedule_starts_anew_where_it_says_and_not_at_levels():

@@ -104,12 +104,8 @@ def test_a_run_that_was_moved_remembers_its_best_epoch(stub_spec, tmp_path):
     train(stub_spec, epochs=1)
     callbacks = run.read_checkpoint(RunFolder(Path("run")).last)["callbacks"]
     (state,) = (s for name, s in callbacks.items() if "test_accuracy" in name and "mode" in name)
-    moved_checkpoint = KeptCheckpoint(
-        dirpath=tmp_path / "moved", monitor="test_accuracy", mode="max"
-    )
-    moved_checkpoint.load_state_dict(state)
-    assert (
-        moved_checkpoint.best_model_score == moved_checkpoint.kth_value == state["best_model_score"]
-    )
-    assert moved_checkpoint.best_model_path == str(tmp_path / "moved" / "best.ckpt")
-    assert list(moved_checkpoint.best_k_models) == [moved_checkpoint.best_model_path]
+    callback = KeptCheckpoint(dirpath=tmp_path / "moved", monitor="test_accuracy", mode="max")
+    callback.load_state_dict(state)
+    assert callback.best_model_score == callback.kth_value == state["best_model_score"]
+    assert callback.best_model_path == str(tmp_path / "moved" / "best.ckpt")
+    assert list(callback.best_k_models) == [callback.best_model_path]

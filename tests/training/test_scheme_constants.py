@@ -35,7 +35,7 @@ train {{
     epochs = 3
 }}
 """
-STEPS_PER_EPOCH = 2
+EPOCH_STEPS = 2
 
 
 @pytest.fixture
@@ -66,10 +66,8 @@ def test_a_ramp_moves_with_the_steps_and_a_resumed_run_goes_on_with_it(
 
     monkeypatch.setattr(Task, "training_step", training_step)
     train(path, "whole", ema=ema)
-    assert progress == [
-        1000 * min(n, 2 * STEPS_PER_EPOCH) // (2 * STEPS_PER_EPOCH)
-        for n in range(3 * STEPS_PER_EPOCH)
-    ]
+    ramp_steps = 2 * EPOCH_STEPS
+    assert progress == [1000 * min(n, ramp_steps) // ramp_steps for n in range(3 * EPOCH_STEPS)]
     with monkeypatch.context() as patch:
         stop_at_step(patch, 3)
         with pytest.raises(Stopped):
@@ -137,10 +135,6 @@ def test_numbers_that_were_drawn_are_those_of_the_run_whatever_the_seed_is(write
     constants = weights("run")["network.1.gamma._extra_state"]
     assert constants.dtype == torch.float64 and Path("run").is_dir()
     network = odenet.load(path, set={"γ": "uniform(0.5, 1.5, seed = 2)"}).network()
-    network_weights = {
-        name.removeprefix("network."): weight
-        for name, weight in weights("run").items()
-        if "network." in name
-    }
-    network.load_state_dict(network_weights)
+    state = {k.removeprefix("network."): v for k, v in weights("run").items() if "network." in k}
+    network.load_state_dict(state)
     assert network[1].gamma.numbers == tuple(constants.tolist())

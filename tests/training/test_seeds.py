@@ -19,9 +19,8 @@ def test_the_interval_is_students():
     differences = [1.2, 2.4, 1.3, 1.3, 0.0, 1.0, 1.8, 0.8, 4.6, 1.4]
     mean, half_width = confidence_interval(differences)
     assert mean == pytest.approx(1.58)
-    assert half_width == pytest.approx(
-        2.262 * 1.230 / 10**0.5, rel=1e-3
-    )  # t of 9 degrees, tabulated
+    expected = 2.262 * 1.230 / 10**0.5  # the tabulated t of 9 degrees of freedom
+    assert half_width == pytest.approx(expected, rel=1e-3)
 
 
 def test_seeds_train_so_many_runs_and_print_their_mean(tmp_path):

@@ -21,8 +21,8 @@ QUIET = Console(quiet=True)
 
 def test_the_quick_start_learns_resumes_bit_for_bit_and_reproduces_itself(tmp_path, monkeypatch):
     spec = SPECS / "digits.ode"
-    uninterrupted = run.train(spec, SHORT_RUN, out=str(tmp_path / "whole"), console=QUIET)
-    assert uninterrupted is not None
+    result = run.train(spec, SHORT_RUN, out=str(tmp_path / "whole"), console=QUIET)
+    assert result is not None
     original = Task.training_step
 
     def training_step(task, batch, index):
@@ -40,12 +40,10 @@ def test_the_quick_start_learns_resumes_bit_for_bit_and_reproduces_itself(tmp_pa
         for out in ("run", "whole")
     )
     assert all(torch.equal(actual[name], expected[name]) for name in expected)
-    assert (
-        evaluation.evaluate(tmp_path / "run", weights="last")["accuracy"] == uninterrupted.accuracy
-    )
+    assert evaluation.evaluate(tmp_path / "run", weights="last")["accuracy"] == result.accuracy
     program = odenet.load(tmp_path / "run" / "spec.ode", set=SHORT_RUN)
     assert program.text == spec.read_text()
-    assert uninterrupted.stability is not None
+    assert result.stability is not None
 
 
 @pytest.mark.parametrize("name", ["momentum", "resnet"])

@@ -1,4 +1,4 @@
-"""The stability margin h ω / limit of flows during training, and `guard = rescale`, which keeps it below 1."""
+"""The stability margin h ω / limit during training, and `guard = rescale`, which keeps it below 1."""
 
 from pathlib import Path
 

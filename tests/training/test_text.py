@@ -113,19 +113,14 @@ def test_an_epoch_of_training_is_moved_by_its_seed_and_goes_on_where_it_stopped(
 
 def test_whole_files_are_for_the_test_and_of_one_file_its_end(spec):
     folder = spec.parent / "corpus"
-    from_files = load_data(text_call(folder / "*.txt", test=0.2), (16,))
+    all_files = load_data(text_call(folder / "*.txt", test=0.2), (16,))
     file_size = len(WORDS * 8) + 1
-    assert len(from_files.test.inputs.tokens) == file_size
-    assert len(from_files.train.inputs.tokens) == 4 * file_size
-    from_one_file = load_data(text_call(folder / "0.txt", test=0.25), (16,))
-    assert (
-        from_one_file.train.inputs.token_count + from_one_file.test.inputs.token_count == file_size
-    )
-    assert (
-        from_one_file.test.inputs.first
-        == from_one_file.train.inputs.token_count
-        == file_size - round(0.25 * file_size)
-    )
+    assert len(all_files.test.inputs.tokens) == file_size
+    assert len(all_files.train.inputs.tokens) == 4 * file_size
+    one_file = load_data(text_call(folder / "0.txt", test=0.25), (16,))
+    kept, held_out = one_file.train.inputs, one_file.test.inputs
+    assert kept.token_count + held_out.token_count == file_size
+    assert held_out.first == kept.token_count == file_size - round(0.25 * file_size)
 
 
 def test_a_share_of_a_text_is_drawn_from_all_of_its_files(tmp_path):
@@ -146,15 +141,11 @@ def test_files_that_are_empty_do_not_count(spec):
     for name in ("0.txt", "1.txt", "3.txt"):
         (folder / name).write_text("")
     (folder / "2.txt").write_text(WORDS * 8)
-    from_one_file = load_data(text_call(folder / "*.txt", test=0.25), (16,))
-    assert from_one_file.test.inputs.token_count == round(0.25 * len(WORDS * 8))
+    one_file = load_data(text_call(folder / "*.txt", test=0.25), (16,))
+    assert one_file.test.inputs.token_count == round(0.25 * len(WORDS * 8))
     (folder / "4.txt").write_text(WORDS * 8)
-    from_two_files = load_data(text_call(folder / "*.txt", test=0.9), (16,))
-    assert (
-        len(from_two_files.train.inputs.tokens)
-        == len(from_two_files.test.inputs.tokens)
-        == len(WORDS * 8)
-    )
+    two_files = load_data(text_call(folder / "*.txt", test=0.9), (16,))
+    assert len(two_files.train.inputs.tokens) == len(two_files.test.inputs.tokens) == len(WORDS * 8)
 
 
 def test_a_trained_network_tells_the_next_token_and_is_exported(spec, tmp_path):
@@ -192,18 +183,16 @@ def test_a_run_learns_and_is_the_same_however_it_is_stored_stopped_or_read(spec,
     for memory in ("reversible", "stored"):
         options = odenet.training.Options(memory=memory)
         runs[memory] = odenet.train(spec, options=options, out=str(tmp_path / memory))
-    reversible, stored = runs.values()
-    assert abs(reversible.test_loss - stored.test_loss) < 1e-3
-    assert reversible.test_loss < math.log(256) / 1.5
-    assert reversible.metrics["bits_per_byte"] == pytest.approx(
-        reversible.test_loss / math.log(2), rel=1e-5
+    result, stored = runs.values()
+    assert abs(result.test_loss - stored.test_loss) < 1e-3
+    assert result.test_loss < math.log(256) / 1.5
+    assert result.metrics["bits_per_byte"] == pytest.approx(
+        result.test_loss / math.log(2), rel=1e-5
     )
-    assert reversible.metrics["perplexity"] == pytest.approx(
-        math.exp(reversible.test_loss), rel=1e-5
-    )
-    assert reversible.measure == "bits_per_byte" and reversible.tokens_per_second > 0
-    scores = odenet.evaluate(reversible.folder)
-    assert scores["loss"] == pytest.approx(reversible.test_loss, rel=1e-5)
+    assert result.metrics["perplexity"] == pytest.approx(math.exp(result.test_loss), rel=1e-5)
+    assert result.measure == "bits_per_byte" and result.tokens_per_second > 0
+    scores = odenet.evaluate(result.folder)
+    assert scores["loss"] == pytest.approx(result.test_loss, rel=1e-5)
     half = odenet.train(spec, set={"epochs": 1}, out=str(tmp_path / "half"))
     odenet.resume(half.folder, set={"epochs": 2})
     assert_same_run(tmp_path / "half", tmp_path / "reversible")
@@ -234,28 +223,17 @@ def test_a_warmup_may_be_counted_in_steps():
 
 def test_a_run_goes_on_with_a_text_from_the_command_line(spec, tmp_path):
     odenet.train(spec, set={"epochs": 1}, out=str(tmp_path / "run"))
-    arguments = [
-        "sample",
-        str(tmp_path / "run"),
-        "--prompt",
-        "the ",
-        "--tokens",
-        "20",
-        "--top",
-        "9",
-    ]
+    command = ["sample", str(tmp_path / "run"), "--prompt", "the ", "--tokens", "20", "--top", "9"]
     first, again, other = (
-        CliRunner().invoke(app, [*arguments, "--seed", seed]).output for seed in "001"
+        CliRunner().invoke(app, [*command, "--seed", seed]).output for seed in "001"
     )
     assert first == again != other
     assert first.startswith("the ") and len(first.encode()) >= 20
     run = odenet.load_run(tmp_path / "run")
-    pass_lengths = []
-    run.network[0].register_forward_pre_hook(
-        lambda _, inputs: pass_lengths.append(inputs[0].shape[1])
-    )
+    lengths = []
+    run.network[0].register_forward_pre_hook(lambda _, inputs: lengths.append(inputs[0].shape[1]))
     assert run.sample(prompt="the ", tokens=20, top=9, seed=0) + "\n" == first
-    assert pass_lengths[1:4] == [1, 1, 1]  # cached keys and values are used
+    assert lengths[1:4] == [1, 1, 1]  # cached keys and values are used
     likeliest = run.sample(prompt="the " * 20, tokens=3, temperature=0)
     assert likeliest == run.sample(prompt="the " * 20, tokens=3, temperature=0, seed=5)
     with pytest.raises(TrainingError, match=r"sample\(prompt="):
@@ -267,8 +245,8 @@ def test_a_run_goes_on_with_a_text_from_the_command_line(spec, tmp_path):
 def test_tokens_are_drawn_by_their_scores():
     generator = torch.Generator().manual_seed(0)
     scores = torch.tensor([0.0, math.log(3), -1.0, 5.0])
-    tops = {int(sample_token(scores, 1.0, 1, generator)) for _ in range(20)}
-    assert tops == {3} == {int(sample_token(scores, 0, 0, generator))}
+    likeliest = {int(sample_token(scores, 1.0, 1, generator)) for _ in range(20)}
+    assert likeliest == {3} == {int(sample_token(scores, 0, 0, generator))}
     counts = torch.zeros(2)
     for _ in range(2000):
         counts[sample_token(scores[:2], 1.0, 0, generator)] += 1

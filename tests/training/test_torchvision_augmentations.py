@@ -29,11 +29,12 @@ JITTER = Call(
 )
 RANDAUGMENT = Call("randaugment", (), {"n": 2, "m": 9})
 MIXUP, CUTMIX = (Call(name, (), {"alpha": 1.0}) for name in ("mixup", "cutmix"))
-NO_STANDARDISATION = Call("standardise", (), {"over": "none"})
+RAW_PIXELS = Call("standardise", (), {"over": "none"})
 LABELS = torch.arange(6) % 3
 
 
 def random_pictures(channels=3):
+    """Six random pictures, the same at every call."""
     return torch.randint(0, 256, (6, channels, 8, 8), dtype=torch.uint8,
                          generator=torch.Generator().manual_seed(0))  # fmt: skip
 
@@ -42,7 +43,7 @@ def augmented_batch(*augment, epoch=0, channels=3, chosen=slice(None)):
     """Random pictures and LABELS, augmented with the random numbers of an epoch; gives both."""
     inputs = random_pictures(channels)
     transforms = build_transforms(
-        Split(inputs, LABELS), (channels, 8, 8), [*augment, NO_STANDARDISATION], True, 3
+        Split(inputs, LABELS), (channels, 8, 8), [*augment, RAW_PIXELS], True, 3
     )
     draws = tuple(numbers[chosen] for numbers in transforms.draw(7, epoch, len(inputs)))
     return transforms.with_labels(inputs[chosen], LABELS[chosen], draws)
@@ -96,8 +97,8 @@ def test_of_two_ways_to_mix_each_batch_has_one():
     for epoch in range(8):
         mixed, shares = augmented_batch(MIXUP, CUTMIX, epoch=epoch)
         plain = random_pictures() / 255
-        unmixed = (mixed == plain) | (mixed == plain.roll(1, 0))
-        kinds.add("cutmix" if unmixed.all() else "mixup")
+        is_copied = (mixed == plain) | (mixed == plain.roll(1, 0))
+        kinds.add("cutmix" if is_copied.all() else "mixup")
         torch.testing.assert_close(shares.sum(1), torch.ones(6))
     assert kinds == {"mixup", "cutmix"}
 

@@ -54,11 +54,9 @@ def test_every_parameter_of_a_refined_unit_has_the_state_of_the_one_it_copies(te
     for name, parameter in task.network.named_parameters():
         average = optimizer.state[parameter]["exp_avg"]
         assert average.shape == parameter.shape
-        for weight, weight_average in (
-            zip(parameter, average, strict=True) if name.endswith("K") else ()
-        ):
-            index = [torch.equal(weight, source) for source in values[name][0]].index(True)
-            assert torch.equal(weight_average, values[name][1][index])
+        for K, K_average in zip(parameter, average, strict=True) if name.endswith("K") else ():
+            index = [torch.equal(K, source) for source in values[name][0]].index(True)
+            assert torch.equal(K_average, values[name][1][index])
     task(torch.randn(8, 1, 8, 8)).square().mean().backward()
     optimizer.step()
 
@@ -71,17 +69,13 @@ def test_a_run_refines_its_units_and_its_study_has_an_entry_for_every_step(
     (tmp_path / "small.ode").write_text(text)
     run.train("small.ode", out="run", console=Console(quiet=True))
     study = study_run("run", samples=30)
-    assert [len(flow_study.metric_without_step) for flow_study in study.flows] in (
+    assert [len(flow.metric_without_step) for flow in study.flows] in (
         [4, 4],
         [2, 2],
     )  # of the best epoch
-    for flow_study in study.flows:
-        assert (
-            len(flow_study.state_norms)
-            == len(flow_study.change_norms)
-            == len(flow_study.metric_without_step)
-        )
-        assert min(flow_study.change_norms) > 0
+    for flow in study.flows:
+        assert len(flow.state_norms) == len(flow.change_norms) == len(flow.metric_without_step)
+        assert min(flow.change_norms) > 0
 
 
 def test_without_its_entry_a_unit_begins_at_the_shortcuts():

@@ -1,4 +1,4 @@
-"""`--update-in-backward`, which applies each gradient in the backward pass, against ordinary runs."""
+"""`--update-in-backward`: weights move during the backward pass, and runs equal ordinary ones."""
 
 import os
 import signal

@@ -189,7 +189,7 @@ def test_words_are_classes(tmp_path):
 
 
 def write_picture_and_map(folder, name, values=(0, 255), suffix=""):
-    """Write a picture and its class map, which has the suffix or a folder of its own; gives the map."""
+    """Write a picture and its class map, with a suffix or in another folder; gives the map."""
     pixels = RNG.integers(0, 256, (8, 8), dtype=np.uint8)
     mask = np.where(pixels > 127, values[1], values[0]).astype(np.uint8)
     pictures, maps = (folder, folder) if suffix else (folder / "images", folder / "masks")
@@ -246,9 +246,7 @@ def test_deep_pictures_of_a_folder_keep_their_values(tmp_path):
             pixels = RNG.integers(low, low + 20000, (8, 8)).astype(np.uint16)
             Image.fromarray(pixels).save(tmp_path / "deep" / name / f"{i}.png")
             values[name, i] = pixels
-    (tmp_path / "deep" / "dark" / "#.png").write_bytes(
-        b""
-    )  # the first file of the folder is damaged
+    (tmp_path / "deep" / "dark" / "#.png").write_bytes(b"")  # the first file cannot be read
     data = load_folder(str(tmp_path / "deep"), (1, 8, 8))
     assert data.train.inputs.dtype == torch.float32 and len(data.damaged) == 1
     pictures_read = {

@@ -104,7 +104,7 @@ def test_on_a_gpu_one_kernel_moves_all_weights(scaled_and_clipped, fused):
             optimizer = build_optimizer(network, call, scaled_and_clipped)
             assert optimizer.defaults["fused"] is fused
             if not fused:
-                continue  # torch's other kernels count steps on the host, and fake tensors have no values there
+                continue  # other kernels count steps on the host: fake tensors have none there
             for parameter in network.parameters():
                 parameter.grad = torch.ones_like(parameter)
             optimizer.step()
