@@ -29,12 +29,12 @@ def digits():
     return load_data(Call("digits"), (1, 8, 8)).train
 
 
-def random_images(count=6, channels=3, size=(5, 4)):
+def random_pictures(count=6, channels=3, size=(5, 4)):
     return torch.randint(1, 256, (count, channels, *size), dtype=torch.uint8)
 
 
 def test_every_image_is_cropped_at_its_own_offset():
-    pad_crop, pictures = PadCrop(2), random_images()
+    pad_crop, pictures = PadCrop(2), random_pictures()
     offsets = pad_crop.draw(np.random.default_rng(0), len(pictures))
     cropped = pad_crop(pictures, offsets)
     padded = torch.nn.functional.pad(pictures, (2, 2, 2, 2))
@@ -44,14 +44,14 @@ def test_every_image_is_cropped_at_its_own_offset():
 
 
 def test_the_chosen_images_are_mirrored():
-    pictures = random_images(2)
+    pictures = random_pictures(2)
     flipped = Flip()(pictures, torch.tensor([True, False]))
     assert torch.equal(flipped[0], pictures[0].flip(-1))
     assert torch.equal(flipped[1], pictures[1])
 
 
 def test_cutout_blanks_a_square_around_its_centre():
-    pictures = random_images(1, 2, (8, 8))
+    pictures = random_pictures(1, 2, (8, 8))
     blanked = Cutout(3)(pictures, torch.tensor([[0.5, 0.0]]))
     hidden = torch.zeros(8, 8, dtype=torch.bool)
     hidden[3:6, 0:2] = True
@@ -59,16 +59,16 @@ def test_cutout_blanks_a_square_around_its_centre():
 
 
 def test_a_part_is_cut_out_and_scaled_as_torchvision_does():
-    pictures = random_images(3, 3, (12, 8))
+    pictures = random_pictures(3, 3, (12, 8))
     parts = torch.tensor([[6 / 12, 4 / 8, 3 / 12, 2 / 8], [9 / 12, 6 / 8, 0, 2 / 8], [1, 1, 0, 0]])
     cropped = RandomResizedCrop(0.1)(pictures, parts)
     assert torch.equal(cropped[2], pictures[2])
     for image, source, part in zip(cropped, pictures, parts.tolist(), strict=True):
         height, width, top, left = (round(p * s) for p, s in zip(part, (12, 8, 12, 8), strict=True))
-        padded = resized_crop(source, top, left, height, width, [12, 8], antialias=False)
-        # torchvision repeats the pixels at the part's edges, and a grid reads beyond them
+        expected = resized_crop(source, top, left, height, width, [12, 8], antialias=False)
+        # Beyond the part's edges torchvision repeats its pixels, and we read those of the picture.
         inner = (slice(None), slice(2, -2), slice(2, -2))
-        difference = (image[inner].int() - padded[inner].int()).abs().max()
+        difference = (image[inner].int() - expected[inner].int()).abs().max()
         assert difference <= 1
 
 
@@ -86,7 +86,7 @@ def test_parts_lie_inside_and_have_the_areas_and_sides_asked_for():
     [((1, 8, 8), (3, 8, 8)), ((3, 8, 8), (1, 4, 6)), ((1, 8, 8), (64,))],
 )
 def test_images_are_fitted_to_the_networks_input(image_shape, input_shape):
-    split = Split(random_images(10, image_shape[0], image_shape[1:]), torch.zeros(10).long())
+    split = Split(random_pictures(10, image_shape[0], image_shape[1:]), torch.zeros(10).long())
     batch = build_transforms(split, input_shape, ())(split.inputs)
     assert batch.shape == (10, *input_shape)
     assert batch.dtype == torch.float32
@@ -99,7 +99,7 @@ def test_the_training_split_is_standardised_by_its_own_statistics(digits):
 
 
 def test_statistics_are_per_channel_after_fitting():
-    split = Split(random_images(50, 3), torch.zeros(50).long())
+    split = Split(random_pictures(50, 3), torch.zeros(50).long())
     pixels = split.inputs.double() / 255
     mean, deviation = pixel_statistics(split, (3, 5, 4))
     torch.testing.assert_close(mean.flatten(), pixels.mean((0, 2, 3)).float())
@@ -129,6 +129,7 @@ def test_samples_that_do_not_fit_the_network_are_found(digits):
 
 
 def training_batches(split, rank=0, world_size=1, epoch=0, batch=100):
+    """The augmented batches that a process of a training gets in an epoch."""
     plan = BatchPlan(
         len(split), batch, seed=7, shuffle=True, rank=rank, world_size=world_size, epoch=epoch
     )
@@ -145,7 +146,7 @@ def test_an_epoch_depends_on_seed_and_epoch_alone(digits):
 
 def test_an_epoch_visits_every_sample_at_most_once():
     plan = BatchPlan(250, 100, shuffle=True)
-    visited = np.concatenate([plan.order()[places] for places in plan.positions()])
+    visited = np.concatenate([plan.order()[positions] for positions in plan.positions()])
     assert len(visited) == len(set(visited)) == 200
 
 
@@ -164,20 +165,20 @@ def test_evaluation_visits_every_sample_in_order():
 
 
 def test_processes_together_see_the_batches_of_one(digits):
-    alone = list(training_batches(digits))
-    shared = zip(*(training_batches(digits, rank, 2) for rank in range(2)), strict=True)
-    for (x, y), ((x0, y0), (x1, y1)) in zip(alone, shared, strict=True):
+    of_one_process = list(training_batches(digits))
+    of_two_processes = zip(*(training_batches(digits, rank, 2) for rank in range(2)), strict=True)
+    for (x, y), ((x0, y0), (x1, y1)) in zip(of_one_process, of_two_processes, strict=True):
         assert torch.equal(x, torch.stack((x0, x1), 1).flatten(0, 1))
         assert torch.equal(y, torch.stack((y0, y1), 1).flatten())
 
 
 def test_an_epoch_goes_on_where_it_was_stopped(digits):
-    whole = training_batches(digits)
-    served = iter(whole)
+    interrupted = training_batches(digits)
+    iterator = iter(interrupted)
     for _ in range(5):
-        next(served)
+        next(iterator)
     resumed = training_batches(digits)
-    resumed.load_state_dict(whole.state_dict())
+    resumed.load_state_dict(interrupted.state_dict())
     remaining, expected = list(resumed), list(training_batches(digits))[5:]
     assert len(remaining) == len(expected) == 9
     assert all(torch.equal(a[0], b[0]) for a, b in zip(remaining, expected, strict=True))

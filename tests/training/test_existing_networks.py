@@ -84,13 +84,8 @@ def test_a_run_is_resumed_bit_for_bit_and_then_measured_used_and_exported(
     settings = {**SMALL_SETTINGS, "data": f'folder("{pictures}")'}
     settings["γ"] = "ramp(0.2, 0.9, epochs = 1)"
     longer = {**settings, "epochs": 2}
-    whole = odenet.train(
-        converted_program("resnet18", "momentum", longer),
-        longer,
-        options,
-        tmp_path / "whole",
-        quiet,
-    )
+    long_program = converted_program("resnet18", "momentum", longer)
+    whole = odenet.train(long_program, longer, options, tmp_path / "whole", quiet)
     short_program = converted_program("resnet18", "momentum", settings)
     odenet.train(short_program, settings, options, tmp_path / "parts", quiet)
     resumed = odenet.resume(tmp_path / "parts", epochs=2, console=quiet)

@@ -163,21 +163,21 @@ def test_averages_take_the_precision_of_the_weights(stub_spec):
 
 def test_a_resumed_run_takes_the_rate_that_it_is_given(stub_spec):
     train(stub_spec, epochs=1, optimizer="sgd(0.1)", schedule="constant")
-    changed = {"epochs": 2, "optimizer": "sgd(0.025, momentum = 0.5)"}
-    run.resume("run", changed, console=Console(quiet=True))
+    new_settings = {"epochs": 2, "optimizer": "sgd(0.025, momentum = 0.5)"}
+    run.resume("run", new_settings, console=Console(quiet=True))
     assert [row["lr"] for row in metric_rows("run")] == pytest.approx([0.1, 0.025])
 
 
-@pytest.mark.parametrize("size", [NAN, float("inf"), 1e30])
-def test_weights_that_no_factor_brings_back_are_left_as_they_are(size):
+@pytest.mark.parametrize("weight", [NAN, float("inf"), 1e30])
+def test_weights_that_no_factor_brings_back_are_left_as_they_are(weight):
     flow = odenet.load(Path(__file__).parents[2] / "specs" / "hamiltonian.ode").flow(4, 3)
     with torch.no_grad():
-        flow.K1[1, 0] = size
+        flow.K1[1, 0] = weight
     before = flow.K1.detach().clone()
     network = torch.nn.Sequential(flow)
     assert not stability(network) <= 1
     rescale(network)
-    if size == 1e30:
+    if weight == 1e30:
         assert 0 < stability(network) <= 1
     else:
         torch.testing.assert_close(flow.K1.detach(), before, rtol=0, atol=0, equal_nan=True)

@@ -93,7 +93,7 @@ def test_gradients_of_the_likelihood_are_those_of_plain_autograd():
     network[0].memory = "stored"
     z = network(x)
     jacobians = [torch.autograd.functional.jacobian(lambda v: network(v[None])[0], sample,
-                                               create_graph=True) for sample in x]  # fmt: skip
+                                                    create_graph=True) for sample in x]  # fmt: skip
     log_det = torch.stack([torch.linalg.slogdet(jacobian)[1] for jacobian in jacobians])
     expected_loss = (z.square().sum(1) / 2 + math.log(2 * math.pi) - log_det).mean()
     assert abs(loss - expected_loss) < 1e-12

@@ -51,19 +51,19 @@ def test_every_new_step_copies_its_left_neighbour():
     assert new.f[0][1].weight is not new.f[1][1].weight
 
 
-@pytest.mark.parametrize("name", ["sgd", "adam", "adamw"])
-def test_the_optimizers_averages_are_refined_like_the_parameters(name):
-    task, optimizer = task_after_steps(name)
-    key = "momentum_buffer" if name == "sgd" else "exp_avg"
+@pytest.mark.parametrize("optimizer_name", ["sgd", "adam", "adamw"])
+def test_the_optimizers_averages_are_refined_like_the_parameters(optimizer_name):
+    task, optimizer = task_after_steps(optimizer_name)
+    key = "momentum_buffer" if optimizer_name == "sgd" else "exp_avg"
     network = task.network
     before = {
-        path: parameter_state(optimizer, network, path)[key].clone()
-        for path, _ in network.named_parameters()
+        name: parameter_state(optimizer, network, name)[key].clone()
+        for name, _ in network.named_parameters()
     }
     refine_optimizer(optimizer, task, refine_network(task))
     after = {
-        path: parameter_state(optimizer, network, path)[key]
-        for path, _ in network.named_parameters()
+        name: parameter_state(optimizer, network, name)[key]
+        for name, _ in network.named_parameters()
     }
     assert torch.equal(after["flow1.K"], before["flow1.K"][[0, 0, 1, 1]])
     assert torch.equal(after["flow1.G"], before["flow1.G"])
@@ -71,15 +71,15 @@ def test_the_optimizers_averages_are_refined_like_the_parameters(name):
     for step in range(4):
         source = before[f"flow1.f.{step // 2}.1.weight"]
         assert torch.equal(after[f"flow1.f.{step}.1.weight"], source)
-    if name != "sgd":
+    if optimizer_name != "sgd":
         assert {state["step"].item() for state in optimizer.state.values()} == {2.0}
 
 
 def test_the_optimizer_holds_the_refined_parameters_as_a_new_one_would():
     task, optimizer = task_after_steps()
     refine_optimizer(optimizer, task, refine_network(task))
-    fresh = decay_groups(task.network, task.recipe.optimizer)
-    for group, expected in zip(optimizer.param_groups, fresh, strict=True):
+    new_groups = decay_groups(task.network, task.recipe.optimizer)
+    for group, expected in zip(optimizer.param_groups, new_groups, strict=True):
         assert [id(p) for p in group["params"]] == [id(p) for p in expected["params"]]
         assert group["weight_decay"] == expected["weight_decay"]
     before = task.network.flow1.K.detach().clone()
@@ -106,8 +106,8 @@ def test_flows_are_refined_at_the_levels_and_the_run_says_what_that_saved(stub_s
 
 
 def test_the_best_epoch_may_lie_before_a_level(stub_spec):
-    frozen = {"levels": "[1]", "optimizer": "sgd(1e-30, momentum = 0)", "epochs": 2}
-    run.train(stub_spec, frozen, out="run", console=Console(quiet=True))
+    settings = {"levels": "[1]", "optimizer": "sgd(1e-30, momentum = 0)", "epochs": 2}
+    run.train(stub_spec, settings, out="run", console=Console(quiet=True))
     assert evaluation.evaluate("run", weights="best")["accuracy"] >= 0
 
 

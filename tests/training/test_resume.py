@@ -77,9 +77,9 @@ def test_a_run_goes_on_with_the_statistics_that_its_best_weights_are_of(stub_spe
     train(stub_spec, epochs=1)
     run.resume("run", {"epochs": 2, "fraction": 0.05}, console=Console(quiet=True))
     last = metric_rows("run")[-1]
-    measured = evaluation.evaluate("run", weights="last")
-    assert measured["accuracy"] == last["test_accuracy"]
-    assert measured["loss"] == pytest.approx(last["test_loss"], rel=1e-6)
+    scores = evaluation.evaluate("run", weights="last")
+    assert scores["accuracy"] == last["test_accuracy"]
+    assert scores["loss"] == pytest.approx(last["test_loss"], rel=1e-6)
 
 
 @pytest.mark.parametrize(

@@ -56,7 +56,7 @@ def test_a_ramp_moves_with_the_steps_and_a_resumed_run_goes_on_with_it(
     write_spec, monkeypatch, ema
 ):
     path = write_spec("momentum(γ = ramp(0, 0.9, epochs = 2))")
-    progress = []
+    progress = []  # of the ramp, in thousandths
     original = Task.training_step
 
     def training_step(task, batch, index):
@@ -97,10 +97,10 @@ def test_learned_constants_are_trained_and_do_not_decay(write_spec):
 
 
 def test_an_optimizer_goes_on_with_learned_constants_of_a_refined_flow(write_spec):
-    text = "midpoint2(a = learned(0.9), h = 0.1)\nscheme midpoint2(a = 1) {{\n" \
+    text = "midpoint2(a = learned(0.9), h = 0.1)\nscheme midpoint2(a = 1) {\n" \
         "for Y' = F(Y)\nstart Y[-1] = Y[0]\n" \
-        "Y[n+1] = a Y[n-1] + (1 - a) Y[n] + (1 + a) h F(Y[n])\n}}"  # fmt: skip
-    program = odenet.load(write_spec(text.replace("{{", "{").replace("}}", "}")))
+        "Y[n+1] = a Y[n-1] + (1 - a) Y[n] + (1 + a) h F(Y[n])\n}"  # fmt: skip
+    program = odenet.load(write_spec(text))
     task = Task(program.network(), program.recipe, LabelInfo(10))
     optimizer = build_optimizer(task.network, OPTIMIZERS.default("adam"))
     task(torch.randn(4, 1, 8, 8)).square().mean().backward()
@@ -112,7 +112,7 @@ def test_an_optimizer_goes_on_with_learned_constants_of_a_refined_flow(write_spe
     assert torch.equal(after, before.repeat_interleave(2))
 
 
-def test_that_a_learned_constant_is_at_its_border_is_said_once(write_spec):
+def test_a_learned_constant_at_its_border_is_reported_once(write_spec):
     network = odenet.load(write_spec("momentum(γ = learned(0.9))")).network()
     constant = network[1].gamma
     assert isinstance(constant, LearnedConstant)
@@ -129,7 +129,7 @@ def test_that_a_learned_constant_is_at_its_border_is_said_once(write_spec):
     assert output.count("in epoch 5 training has pushed γ of step 1 to its border 0") == 1
 
 
-def test_numbers_that_were_drawn_are_those_of_the_run_whatever_the_seed_is(write_spec):
+def test_constants_drawn_at_random_are_those_of_the_run_whatever_the_seed_is(write_spec):
     path = write_spec("momentum(γ = uniform(0.5, 1.5, seed = 1))")
     train(path, "run", epochs=1)
     constants = weights("run")["network.1.gamma._extra_state"]

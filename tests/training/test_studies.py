@@ -47,20 +47,18 @@ def test_a_step_left_out_is_a_step_whose_operators_are_zero():
     flow = odenet.load(ROOT / "specs" / "digits.ode").flow(8, 4).requires_grad_(False)
     u = torch.randn(2, 8, 5, 5)
     with reordered_steps(flow, [0, 1, 3]):
-        without = flow(u)
-    assert not torch.equal(flow(u), without)
+        without_step = flow(u)
+    assert not torch.equal(flow(u), without_step)
     for name in flow.operators:
         getattr(flow, name)[2] = 0
-    torch.testing.assert_close(flow(u), without)
+    torch.testing.assert_close(flow(u), without_step)
 
 
 def test_every_step_has_its_lesion_norm_and_energy(run_folder, study):
     assert [len(flow.metric_without_step) for flow in study.flows] == [2, 2]
     assert [len(flow.energies) for flow in study.flows] == [3, 3]
-    assert [set(flow.eigenvalues) for flow in study.flows] == [
-        {0, 1},
-        {1},
-    ]  # the first step of a unit changes the shape
+    steps_with_eigenvalues = [set(flow.eigenvalues) for flow in study.flows]
+    assert steps_with_eigenvalues == [{0, 1}, {1}]  # the first step of a unit changes the shape
     assert study.depth == 4
     assert study.value == pytest.approx(evaluation.evaluate(run_folder)["accuracy"])
 
@@ -136,15 +134,12 @@ def test_the_disorder_of_an_order_counts_its_reversed_pairs():
 
 
 def test_leaving_out_and_shuffling_are_graded(study):
-    assert [[count for count, _ in flow.metric_by_left_out] for flow in study.flows] == [
-        [1, 2],
-        [1],
-    ]
+    counts = [[count for count, _ in flow.metric_by_left_out] for flow in study.flows]
+    assert counts == [[1, 2], [1]]
     for flow in study.flows:
-        assert min(share for share, _ in flow.metric_by_disorder) >= 0
-        assert {accuracy for share, accuracy in flow.metric_by_disorder if share == 0} <= {
-            study.value
-        }
+        assert min(disorder for disorder, _ in flow.metric_by_disorder) >= 0
+        in_order = {value for disorder, value in flow.metric_by_disorder if disorder == 0}
+        assert in_order <= {study.value}
 
 
 def test_the_stretch_is_the_largest_singular_value_of_the_whole_jacobian():

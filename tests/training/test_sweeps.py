@@ -64,7 +64,7 @@ def test_no_value_of_a_grid_is_dropped(text, message):
 @pytest.mark.parametrize("name", ["h", "batch", "optimizer.lr", "nonsense"])
 def test_a_value_of_the_grid_is_refused_at_the_grid(stub_spec, name):
     for axes, settings, source in (({name: ["-3"]}, {"seed": "4"}, "--sweep"),
-                                 ({"seed": ["4"]}, {name: "-3"}, "--set")):  # fmt: skip
+                                   ({"seed": ["4"]}, {name: "-3"}, "--set")):  # fmt: skip
         with pytest.raises(SpecError) as error:
             sweeps.new_sweep(stub_spec, axes, settings, Options(), "sw")
         (diagnostic,) = error.value.diagnostics

@@ -1,4 +1,4 @@
-"""Text: windows, splits, tokenizers, training, sampling, and what is refused."""
+"""Text as data: windows of tokens, splits, tokenizers, training, sampling, and errors."""
 
 import math
 from dataclasses import replace
@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 import odenet
 from odenet.cli import app
 from odenet.diagnostics import SpecError
-from odenet.model.tables.recipe import Call, Recipe
+from odenet.model.tables.recipe import SCHEDULES, Call, Recipe
 from odenet.training import TrainingError
 from odenet.training.data.data_module import SplitLoaders
 from odenet.training.data.data_sets import load_data
@@ -19,6 +19,7 @@ from odenet.training.data.samples import LabelInfo, fraction_of, hold_out
 from odenet.training.data.text import python_sources
 from odenet.training.data.windows import Tokens, Windows
 from odenet.training.learning.next_token import NextToken
+from odenet.training.learning.optim import rate_factor
 from odenet.training.run_folder.records import RunFolder
 from odenet.training.trained_runs.exporting import export_run
 from odenet.training.trained_runs.text_sampling import sample_token
@@ -78,17 +79,17 @@ def test_a_stream_is_its_pieces_one_after_the_other(first):
 def test_windows_lie_side_by_side_and_stay_in_their_stream():
     windows = Windows(Tokens([np.arange(103)], 103), 10, 20, 54)  # the tokens 20 to 73
     assert windows.window_count == 5
-    places = np.arange(5)
-    assert windows.read(places)[:, 0].tolist() == [20, 30, 40, 50, 60]
+    indices = np.arange(5)
+    assert windows.read(indices)[:, 0].tolist() == [20, 30, 40, 50, 60]
     for offset in range(10):
-        read = windows.read(places, offset)
-        assert read.shape == (5, 11) and read.min() == 20 + offset and read.max() <= 73
-        assert (read.diff() == 1).all()
-    kept, held = windows.split_off(0.25)
-    assert (kept.first, kept.token_count, held.first, held.token_count) == (20, 40, 60, 14)
+        tokens = windows.read(indices, offset)
+        assert tokens.shape == (5, 11) and tokens.min() == 20 + offset and tokens.max() <= 73
+        assert (tokens.diff() == 1).all()
+    kept, held_out = windows.split_off(0.25)
+    assert (kept.first, kept.token_count, held_out.first, held_out.token_count) == (20, 40, 60, 14)
 
 
-def test_an_epoch_of_training_is_moved_by_its_seed_and_goes_on_where_it_stopped(spec):
+def test_an_epoch_of_training_is_shifted_by_its_seed_and_goes_on_where_it_stopped(spec):
     class SingleProcessTrainer:
         world_size, global_rank, num_devices = 1, 0, 1
         strategy = type("Strategy", (), {"root_device": torch.device("cpu")})
@@ -124,7 +125,7 @@ def test_whole_files_are_for_the_test_and_of_one_file_its_end(spec):
 
 
 def test_a_share_of_a_text_is_drawn_from_all_of_its_files(tmp_path):
-    for number in range(200):  # the files of the first half of the names hold another letter
+    for number in range(200):  # the first 100 files hold a, the others b
         (tmp_path / f"{number:03}.txt").write_text(("a" if number < 100 else "b") * 20)
     data = load_data(text_call(tmp_path / "*.txt", test=0.2), (9,))
     assert (len(data.test.inputs.tokens), len(data.train.inputs.tokens)) == (800, 3200)
@@ -193,8 +194,8 @@ def test_a_run_learns_and_is_the_same_however_it_is_stored_stopped_or_read(spec,
     assert result.measure == "bits_per_byte" and result.tokens_per_second > 0
     scores = odenet.evaluate(result.folder)
     assert scores["loss"] == pytest.approx(result.test_loss, rel=1e-5)
-    half = odenet.train(spec, set={"epochs": 1}, out=str(tmp_path / "half"))
-    odenet.resume(half.folder, set={"epochs": 2})
+    resumed = odenet.train(spec, set={"epochs": 1}, out=str(tmp_path / "half"))
+    odenet.resume(resumed.folder, set={"epochs": 2})
     assert_same_run(tmp_path / "half", tmp_path / "reversible")
 
 
@@ -210,9 +211,6 @@ def test_summed_gradients_are_those_of_one_large_batch(spec, tmp_path):
 
 
 def test_a_warmup_may_be_counted_in_steps():
-    from odenet.model.tables.recipe import SCHEDULES
-    from odenet.training.learning.optim import rate_factor
-
     schedule = SCHEDULES.default("constant", warmup_steps=4)
     factor = rate_factor(Recipe(schedule=schedule), 10)
     assert [factor(step) for step in range(6)] == pytest.approx([0.2, 0.4, 0.6, 0.8, 1, 1])
@@ -221,7 +219,7 @@ def test_a_warmup_may_be_counted_in_steps():
 # --- sampling ---------------------------------------------------------------------------------------
 
 
-def test_a_run_goes_on_with_a_text_from_the_command_line(spec, tmp_path):
+def test_a_run_continues_a_prompt_from_the_command_line(spec, tmp_path):
     odenet.train(spec, set={"epochs": 1}, out=str(tmp_path / "run"))
     command = ["sample", str(tmp_path / "run"), "--prompt", "the ", "--tokens", "20", "--top", "9"]
     first, again, other = (

@@ -116,9 +116,9 @@ def test_numbers_that_go_wrong_are_seen_in_the_weights(stub_spec, monkeypatch):
     train_in_backward(stub_spec, "back", epochs=2, schedule="constant", on_nan="rollback")
 
 
-def test_the_command_has_it(stub_spec):
+def test_the_command_has_both_options(stub_spec):
     run_command("train", stub_spec, "--epochs", 1, "--update-in-backward", "--clip-by", "last",
-           "--set", "clip=1", "--out", "run")  # fmt: skip
+                "--set", "clip=1", "--out", "run")  # fmt: skip
     options = RunFolder(Path("run")).read_record().options
     assert (options.update_in_backward, options.clip_by) == (True, "last")
     assert "'never' is not one of 'exact'" in run_command(
