@@ -24,7 +24,7 @@ QUICK = (  # a file of each stage
     "tests/language/test_format.py",
     "tests/emit/test_forms.py",
     "tests/derive/test_symmetry.py",
-    "tests/runtime/test_chain.py",
+    "tests/runtime/test_recomputation.py",
     "tests/training/test_run_folder.py",
     "tests/test_files.py",
 )

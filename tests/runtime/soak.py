@@ -1,7 +1,7 @@
-"""A long run by hand, not part of the suite: `python -m tests.runtime.soak --steps 100000`.
+"""A soak test, not part of the suite: `python -m tests.runtime.soak --steps 100000`.
 
-Goes forward and back over many steps in exact arithmetic and compares bit for bit, then trains a
-tiny network over many epochs and watches the memory and the open files of the process.
+It takes many steps forward and back in exact arithmetic and compares bit for bit. Then it trains a
+tiny network over many epochs and prints the memory and the number of open files of the process.
 """
 
 import argparse
@@ -21,7 +21,7 @@ from odenet.training.runs import run
 
 ROOT = Path(__file__).parents[2]
 MIB = 1 << 20
-TINY = """odenet 1
+TINY_SPEC = """odenet 1
 state Y, Z
 param K1, K2 : dense
 param b1, b2 : bias
@@ -37,63 +37,66 @@ train {
 """
 
 
-def resident() -> float:
-    """MiB of the process in memory now."""
+def resident_mebibytes() -> float:
+    """The resident memory of the process, in MiB."""
     pages = int(Path("/proc/self/statm").read_text().split()[1])
     return pages * os.sysconf("SC_PAGE_SIZE") / MIB
 
 
-def handles() -> int:
-    """Open files of the process."""
+def open_file_count() -> int:
+    """How many files the process has open."""
     return len(os.listdir("/proc/self/fd"))
 
 
-def exactly(steps: int) -> None:
-    """So many steps, there and back, by a flow of fewer that is used again and again."""
+def check_exact_inverse(steps: int) -> None:
+    """Takes `steps` steps forward and back, with a flow of at most 1000 that is called repeatedly."""
     torch.manual_seed(0)
     depth = min(steps, 1000)
     with tempfile.TemporaryDirectory() as folder:
-        tiny = Path(folder) / "hamiltonian.ode"
-        tiny.write_text(TINY.replace("h = 0.1", "h = 0.01"))
-        specs = [odenet.load(tiny), odenet.load(ROOT / "specs" / "rings.ode")]
+        tiny_spec = Path(folder) / "hamiltonian.ode"
+        tiny_spec.write_text(TINY_SPEC.replace("h = 0.1", "h = 0.01"))
+        specs = [odenet.load(tiny_spec), odenet.load(ROOT / "specs" / "rings.ode")]
     for spec in specs:  # the second with remainders
         flow = spec.flow(4, depth, space=0)
         state = start = flow.encode(torch.randn(2, 4))
-        began = time.perf_counter()
+        start_time = time.perf_counter()
         for _ in range(steps // depth):
             state = flow.evolve_exactly(state)
-        moved = not state.equal(start)
+        has_moved = not state.equal(start)
         for _ in range(steps // depth):
             state = flow.inverse_exactly(state)
-        same = state.equal(start)
-        seconds = time.perf_counter() - began
+        is_restored = state.equal(start)
+        seconds = time.perf_counter() - start_time
         print(
-            f"{spec.name}: {steps} steps and back in {seconds:.0f} s, bit for bit: {same}",
+            f"{spec.name}: {steps} steps and back in {seconds:.0f} s, bit for bit: {is_restored}",
             flush=True,
         )
-        assert same and moved
+        assert is_restored and has_moved
 
 
-def training(epochs: int) -> None:
-    """Many epochs at a tiny size; prints memory and open files as they are on the way."""
+def watch_training(epochs: int) -> None:
+    """Trains a tiny network in five runs; prints memory and open files after each."""
     with tempfile.TemporaryDirectory() as folder:
-        spec, out = Path(folder) / "tiny.ode", Path(folder) / "run"
-        spec.write_text(TINY)
-        for until in range(epochs // 5, epochs + 1, epochs // 5):
-            settings = {"epochs": until}
+        spec, run_folder = Path(folder) / "tiny.ode", Path(folder) / "run"
+        spec.write_text(TINY_SPEC)
+        for total_epochs in range(epochs // 5, epochs + 1, epochs // 5):
+            settings = {"epochs": total_epochs}
             with contextlib.redirect_stdout(io.StringIO()):
-                if out.exists():
-                    run.resume(out, settings, console=Console(quiet=True))
+                if run_folder.exists():
+                    run.resume(run_folder, settings, console=Console(quiet=True))
                 else:
-                    run.train(spec, settings, out=str(out), console=Console(quiet=True))
+                    run.train(spec, settings, out=str(run_folder), console=Console(quiet=True))
             gc.collect()
-            print(f"{until} epochs: {resident():.0f} MiB, {handles()} open files", flush=True)
+            print(
+                f"{total_epochs} epochs: {resident_mebibytes():.0f} MiB, {open_file_count()} open files",
+                flush=True,
+            )
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--steps", type=int, default=100_000)
     parser.add_argument("--epochs", type=int, default=500)
-    given = parser.parse_args()
-    exactly(given.steps)
-    training(given.epochs)
+    arguments = parser.parse_args()
+    check_exact_inverse(arguments.steps)
+    watch_training(arguments.epochs)

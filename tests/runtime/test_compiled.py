@@ -1,3 +1,5 @@
+"""Flows under `torch.compile`: equal gradients, few graphs, and what runs eagerly instead."""
+
 from __future__ import annotations
 
 import copy
@@ -10,7 +12,7 @@ import odenet
 from odenet.testing import assert_exact, assert_gradients
 from tests.runtime.handwritten import EulerFlow, HamiltonianFlow, build
 
-OLD = torch.__version__.startswith("2.11.")  # the oldest supported; docs/runtime.md
+IS_OLDEST_TORCH = torch.__version__.startswith("2.11.")  # the oldest supported; docs/runtime.md
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore::DeprecationWarning"),  # torch's own, while it compiles
@@ -19,8 +21,8 @@ pytestmark = [
 ]
 
 
-class Graphs:
-    """A backend that compiles nothing and counts what it is handed."""
+class GraphCounter:
+    """A backend of torch.compile that compiles nothing and counts the graphs it receives."""
 
     def __init__(self):
         self.count = 0
@@ -31,7 +33,7 @@ class Graphs:
 
 
 @pytest.fixture(autouse=True)
-def nothing_compiled():
+def reset_compiler():
     torch.compiler.reset()
     yield
     torch.compiler.reset()
@@ -47,17 +49,17 @@ def test_compiled_steps_give_the_same_gradients(name):
 @pytest.mark.parametrize("name", ["hamiltonian", "midpoint", "momentum"])
 def test_what_is_compiled_does_not_grow_with_depth(name):
     flow, u = build(name, steps=7)
-    graphs = Graphs()
+    graphs = GraphCounter()
     flow.compile(backend=graphs)
     for _ in range(2):
         flow.float()(u.float()).sum().backward()
     assert graphs.count == 2  # one forward, one back
 
 
-@pytest.mark.skipif(OLD, reason="compiled anew for each flow")
+@pytest.mark.skipif(IS_OLDEST_TORCH, reason="compiled anew for each flow")
 @pytest.mark.parametrize("name", ["hamiltonian", "momentum"])
 def test_flows_that_differ_in_their_weights_alone_share_what_is_compiled(name):
-    graphs = Graphs()
+    graphs = GraphCounter()
     flows = []  # what is compiled goes with the flow that it was compiled for
     for seed in range(3):
         flow, u = build(name, steps=2 + seed)
@@ -70,7 +72,7 @@ def test_flows_that_differ_in_their_weights_alone_share_what_is_compiled(name):
 
 
 def test_flows_of_other_kinds_do_not_take_each_others_places_among_what_is_compiled():
-    graphs = Graphs()
+    graphs = GraphCounter()
     flows = [HamiltonianFlow(4, 3, h=0.1 * (n + 1)) for n in range(9)]
     flows.append(HamiltonianFlow(6, 3, h=0.1))
     for flow in flows:
@@ -111,11 +113,11 @@ def test_compiled_steps_follow_autocast():
 
 
 def test_without_a_compiler_flows_run_eagerly_with_one_notice():
-    def missing(graph, inputs):
+    def failing_backend(graph, inputs):
         raise RuntimeError("no compiler on this machine")
 
     flow, u = build("hamiltonian")
-    flow.compile(backend=missing)
+    flow.compile(backend=failing_backend)
     with pytest.warns(UserWarning, match="torch.compile failed, so flows run eagerly") as notices:
         assert_gradients(flow, u, tolerance=1e-10)
     assert len(notices) == 1
@@ -144,7 +146,7 @@ def test_a_network_that_is_compiled_whole_breaks_its_graph_at_the_flow_alone():
     net(u).sum().backward()
     expected = [p.grad.clone() for p in net.parameters()]
     net.zero_grad()
-    graphs = Graphs()
+    graphs = GraphCounter()
     torch.compile(net, backend=graphs)(u).sum().backward()
     for parameter, gradient in zip(net.parameters(), expected, strict=True):
         torch.testing.assert_close(parameter.grad, gradient)
@@ -168,10 +170,10 @@ def test_a_graph_of_every_step_is_refused(options):
 
 
 def test_where_compiling_a_flow_has_no_effect_it_says_so():
-    adopted = odenet.reversible([nn.Linear(4, 4) for _ in range(2)])
+    flow_of_modules = odenet.reversible([nn.Linear(4, 4) for _ in range(2)])
     dropout, _ = build("momentum with dropout")
     for flow, reason in (
-        (adopted, "may draw random numbers"),
+        (flow_of_modules, "may draw random numbers"),
         (dropout, "may draw random numbers"),
         (EulerFlow(3, 2), "cannot be reversed"),
     ):

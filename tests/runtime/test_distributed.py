@@ -1,4 +1,4 @@
-"""Two processes give the gradients of one; nothing special is asked of the user."""
+"""Two processes (DDP, FSDP2) give the gradients of a single one, without changes to the user's code."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ ROUNDS = 2  # of gradient accumulation
 
 
 class Network(torch.nn.Module):
-    """Two stages, of stacked parameters and of modules."""
+    """A flow of stacked parameters, then a flow of modules."""
 
     def __init__(self):
         super().__init__()
@@ -35,17 +35,17 @@ class Network(torch.nn.Module):
         return self.second(self.first(x))
 
 
-def build():
+def build_network():
     torch.manual_seed(0)
     # Statistics of a batch differ from those of its halves: frozen norms make the runs comparable.
     net = Network().double().eval()
     return net, torch.randn(ROUNDS, 4, 4, 5, 5, dtype=torch.float64)
 
 
-def gradients(net, batches, sync=None):
+def gradients(net, batches, switch_sync=None):
     for n, batch in enumerate(batches):
-        if sync is not None:
-            sync(n == len(batches) - 1)
+        if switch_sync is not None:
+            switch_sync(n == len(batches) - 1)
         net(batch).square().mean().backward()
     return {
         name.removeprefix("module."): p.grad.full_tensor()
@@ -55,36 +55,36 @@ def gradients(net, batches, sync=None):
     }
 
 
-def distributed(net):
-    """DistributedDataParallel, and what switches its averaging on and off."""
+def wrap_in_ddp(net):
+    """The network in DistributedDataParallel, and the function that switches its averaging."""
     net = DistributedDataParallel(net)
 
-    def sync(last):
+    def switch_sync(last):
         net.require_backward_grad_sync = last
 
-    return net, sync
+    return net, switch_sync
 
 
-def sharded(net):
-    """FSDP2 with a unit per flow."""
+def shard_by_flow(net):
+    """The network in FSDP2 with a unit for each flow, and the function that switches its averaging."""
     mesh = init_device_mesh("cpu", (2,))
     for part in (net.first, net.second, net):
         fully_shard(part, mesh=mesh)
     return net, net.set_requires_gradient_sync
 
 
-def sharded_by_block(net):
-    """FSDP2 with a unit per block, as large models are sharded."""
+def shard_by_block(net):
+    """The same with a unit for each block, as large models are sharded."""
     mesh = init_device_mesh("cpu", (2,))
     for part in (*net.second.f, net):
         fully_shard(part, mesh=mesh)
     return net, net.set_requires_gradient_sync
 
 
-WRAPS = (distributed, sharded, sharded_by_block)
+WRAPPERS = (wrap_in_ddp, shard_by_flow, shard_by_block)
 
 
-class Stateful(torch.nn.Module):
+class StatefulBlock(torch.nn.Module):
     """Draws from a generator of its own, counts, and normalises by the batch."""
 
     def __init__(self):
@@ -94,14 +94,14 @@ class Stateful(torch.nn.Module):
 
     def forward(self, x):
         self.seen += 1
-        kept = torch.rand(x.shape, generator=self.generator) > 0.4
-        return torch.tanh(self.norm(self.linear(x))) * kept / self.seen
+        mask = torch.rand(x.shape, generator=self.generator) > 0.4
+        return torch.tanh(self.norm(self.linear(x))) * mask / self.seen
 
 
-def stateful_units(mode, shard):
-    """Gradients and buffers of two steps of training, and of a flow called twice."""
+def train_stateful_blocks(mode, shard):
+    """Gradients and buffers of a flow of stateful blocks after two forward and backward passes."""
     torch.manual_seed(0)
-    flow = reversible([Stateful().double() for _ in range(3)])
+    flow = reversible([StatefulBlock().double() for _ in range(3)])
     flow.memory = mode
     if shard:
         mesh = init_device_mesh("cpu", (2,))
@@ -113,41 +113,41 @@ def stateful_units(mode, shard):
         flow.zero_grad()
         flow(x).square().sum().backward()
         flow.eval().train()
-    grads = [p.grad for p in flow.parameters()]
-    grads = [g.full_tensor() if hasattr(g, "full_tensor") else g for g in grads]
-    return [*grads, *(b.clone() for b in flow.buffers())]
+    gradients = [p.grad for p in flow.parameters()]
+    gradients = [g.full_tensor() if hasattr(g, "full_tensor") else g for g in gradients]
+    return [*gradients, *(b.clone() for b in flow.buffers())]
 
 
-def overlapping(flow, x):
+def backward_of_two_calls(flow, x):
     loss = flow(x).sum() + flow(2 * x).sum()
     loss.backward()
 
 
-def sent_while_going_back():
-    """How many buckets of gradients are on their way before a backward pass is done."""
+def count_sent_buckets():
+    """The number of gradient buckets sent before a backward pass ends, and of parameters per flow."""
     flows = [HamiltonianFlow(4, 2) for _ in range(3)]
     net = DistributedDataParallel(torch.nn.Sequential(*flows), bucket_cap_mb=1e-6)
-    happened = []
+    events = []
 
     def send(state, bucket):
-        happened.append("sent")
+        events.append("sent")
         return allreduce_hook(state, bucket)
 
     net.register_comm_hook(None, send)
     x = torch.randn(2, 4, 5, 5).requires_grad_()
-    x.register_hook(lambda gradient: happened.append("done"))
+    x.register_hook(lambda gradient: events.append("done"))
     for _ in range(2):  # torch sorts its buckets after the first pass
-        happened.clear()
+        events.clear()
         net(x).square().mean().backward()
-    return happened.index("done"), len(list(flows[0].parameters()))
+    return events.index("done"), len(list(flows[0].parameters()))
 
 
-class Shifted(torch.nn.Module):
-    """A model whose layers are handed something else each."""
+class LayersWithShifts(torch.nn.Module):
+    """A model that calls each of its layers with another `shift`."""
 
     def __init__(self):
         super().__init__()
-        self.layers = torch.nn.ModuleList(Adding() for _ in range(3))
+        self.layers = torch.nn.ModuleList(ShiftedLayer() for _ in range(3))
 
     def forward(self, x):
         for number, layer in enumerate(self.layers):
@@ -155,7 +155,7 @@ class Shifted(torch.nn.Module):
         return x
 
 
-class Adding(torch.nn.Module):
+class ShiftedLayer(torch.nn.Module):
     def __init__(self):
         super().__init__()
         self.linear = torch.nn.Linear(6, 6, dtype=torch.float64)
@@ -164,11 +164,11 @@ class Adding(torch.nn.Module):
         return x + torch.tanh(self.linear(x) + shift)
 
 
-def converted_units(shard):
-    """Gradients of a converted model with a unit per layer, which have further inputs of their own."""
+def converted_gradients(shard):
+    """Gradients of a converted model with a unit for each layer, each with another further input."""
     torch.manual_seed(0)
     x = torch.randn(4, 6, dtype=torch.float64)
-    model = convert(Shifted(), gamma=0.7, example=x)
+    model = convert(LayersWithShifts(), gamma=0.7, example=x)
     if shard:
         for part in (*model.layers, model):
             fully_shard(part, mesh=init_device_mesh("cpu", (2,)))
@@ -177,30 +177,30 @@ def converted_units(shard):
     return [gradient.full_tensor() if shard else gradient for gradient in gradients]
 
 
-def work(rank, path):
+def run_process(rank, path):
     torch.set_num_threads(1)
     dist.init_process_group("gloo", init_method=f"file://{path}/meet", rank=rank, world_size=2)
-    for wrap in WRAPS:
-        net, batches = build()
-        net, sync = wrap(net)
-        found = gradients(net, batches[:, 2 * rank : 2 * rank + 2], sync)
+    for wrapper in WRAPPERS:
+        net, batches = build_network()
+        net, switch_sync = wrapper(net)
+        results = gradients(net, batches[:, 2 * rank : 2 * rank + 2], switch_sync)
         if rank == 0:
-            torch.save(found, path / f"{wrap.__name__}.pt")
+            torch.save(results, path / f"{wrapper.__name__}.pt")
     for mode in ("stored", "reversible", "checkpoint"):
-        found = stateful_units(mode, shard=True)
+        results = train_stateful_blocks(mode, shard=True)
         if rank == 0:
-            torch.save(found, path / f"stateful {mode}.pt")
-    found = converted_units(shard=True)
+            torch.save(results, path / f"stateful {mode}.pt")
+    results = converted_gradients(shard=True)
     if rank == 0:
-        torch.save(found, path / "converted.pt")
-    found = sent_while_going_back()
+        torch.save(results, path / "converted.pt")
+    results = count_sent_buckets()
     if rank == 0:
-        torch.save(found, path / "sent.pt")
+        torch.save(results, path / "sent.pt")
     flow = reversible([torch.nn.Linear(6, 6) for _ in range(2)])
     for part in (*flow.f, flow):
         fully_shard(part, mesh=init_device_mesh("cpu", (2,)))
     with pytest.raises(RuntimeError, match="once per backward pass"):
-        overlapping(flow, torch.randn(2, 6))
+        backward_of_two_calls(flow, torch.randn(2, 6))
     flow.memory = 1000
     with pytest.raises(ValueError, match="units of FSDP2"):
         flow(torch.randn(2, 6))
@@ -214,32 +214,31 @@ def work(rank, path):
 @pytest.fixture(scope="module")
 def results(tmp_path_factory):
     path = tmp_path_factory.mktemp("distributed")
-    mp.spawn(work, args=(path,), nprocs=2)
+    mp.spawn(run_process, args=(path,), nprocs=2)
     return path
 
 
-@pytest.mark.parametrize("kind", [wrap.__name__ for wrap in WRAPS])
-def test_two_processes_give_the_gradients_of_one(kind, results):
-    found = torch.load(results / f"{kind}.pt")
-    expected = gradients(*build())
-    assert found.keys() == expected.keys()
+@pytest.mark.parametrize("wrapper_name", [wrapper.__name__ for wrapper in WRAPPERS])
+def test_two_processes_give_the_gradients_of_one(wrapper_name, results):
+    actual = torch.load(results / f"{wrapper_name}.pt")
+    expected = gradients(*build_network())
+    assert actual.keys() == expected.keys()
     for name, gradient in expected.items():
-        torch.testing.assert_close(found[name], gradient, rtol=1e-9, atol=1e-12, msg=name)
+        torch.testing.assert_close(actual[name], gradient, rtol=1e-9, atol=1e-12, msg=name)
 
 
 def test_gradients_of_a_flow_are_sent_while_the_flows_before_it_go_back(results):
-    sent, of_a_flow = torch.load(results / "sent.pt")
-    assert sent >= 2 * of_a_flow
+    sent_before_end, parameters_per_flow = torch.load(results / "sent.pt")
+    assert sent_before_end >= 2 * parameters_per_flow
 
 
 @pytest.mark.parametrize("mode", ["stored", "reversible", "checkpoint"])
 def test_units_per_block_repeat_what_the_forward_found(results, mode):
-    found = torch.load(results / f"stateful {mode}.pt")
-    expected = stateful_units("stored", shard=False)
-    for a, b in zip(found, expected, strict=True):
-        torch.testing.assert_close(a, b, rtol=1e-9, atol=1e-12)
+    actual = torch.load(results / f"stateful {mode}.pt")
+    expected = train_stateful_blocks("stored", shard=False)
+    torch.testing.assert_close(actual, expected, rtol=1e-9, atol=1e-12)
 
 
 def test_units_of_a_converted_model_have_their_own_further_inputs(results):
-    found, expected = torch.load(results / "converted.pt"), converted_units(shard=False)
-    torch.testing.assert_close(found, expected)
+    actual, expected = torch.load(results / "converted.pt"), converted_gradients(shard=False)
+    torch.testing.assert_close(actual, expected)

@@ -1,4 +1,4 @@
-"""Evaluation leaves torch: exported programs and ONNX files compute what the network does."""
+"""Exported programs and ONNX files compute what the network computes in evaluation mode."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ NETWORKS = {
 }
 
 
-def trained(name):
-    """A network with weights and statistics that are not those it began with."""
+def build_trained_network(name):
+    """A network in evaluation mode after a training pass, so that statistics have moved; an input."""
     torch.manual_seed(0)
     program = odenet.load(SPECS / f"{name}.ode", set=NETWORKS[name])
     network, u = program.network(), torch.randn(3, *program.input_shape)
@@ -30,13 +30,13 @@ def trained(name):
 
 @pytest.mark.parametrize("name", NETWORKS)
 def test_an_exported_program_computes_what_the_network_does(name):
-    network, u = trained(name)
+    network, u = build_trained_network(name)
     program = torch.export.export(network, (u,))
     torch.testing.assert_close(program.module()(u), network(u), rtol=1e-5, atol=1e-5)
 
 
 def test_an_exported_program_takes_any_batch():
-    network, u = trained("digits")
+    network, u = build_trained_network("digits")
     batch = torch.export.Dim("batch", min=1, max=64)
     program = torch.export.export(network, (u,), dynamic_shapes=({0: batch},))
     v = torch.randn(5, *u.shape[1:])
@@ -47,11 +47,11 @@ def test_an_exported_program_takes_any_batch():
 def test_onnxruntime_computes_what_the_network_does(name, tmp_path):
     pytest.importorskip("onnxscript", reason="needs the extra export")
     onnxruntime = pytest.importorskip("onnxruntime", reason="needs the extra export")
-    network, u = trained(name)
+    network, u = build_trained_network(name)
     path = tmp_path / f"{name}.onnx"
     with warnings.catch_warnings():  # of the exporter, about itself
         warnings.simplefilter("ignore")
         torch.onnx.export(network, (u,), path, dynamo=True, verbose=False)
     session = onnxruntime.InferenceSession(path)
-    (found,) = session.run(None, {session.get_inputs()[0].name: u.numpy()})
-    torch.testing.assert_close(torch.from_numpy(found), network(u).detach(), rtol=1e-5, atol=1e-5)
+    (actual,) = session.run(None, {session.get_inputs()[0].name: u.numpy()})
+    torch.testing.assert_close(torch.from_numpy(actual), network(u).detach(), rtol=1e-5, atol=1e-5)

@@ -1,3 +1,5 @@
+"""What a flow offers besides training: trajectories, inverses, refinement, copies and export."""
+
 from __future__ import annotations
 
 import copy
@@ -57,16 +59,16 @@ def test_a_flow_that_cannot_be_built_says_why():
         HamiltonianFlow(4, 0)
 
 
-@pytest.mark.parametrize("kind", [HamiltonianFlow, MidpointFlow])
-def test_refinement_repeats_the_weights_in_time_at_half_the_step_size(kind):
-    coarse = kind(4, 3)
+@pytest.mark.parametrize("flow_class", [HamiltonianFlow, MidpointFlow])
+def test_refinement_repeats_the_weights_in_time_at_half_the_step_size(flow_class):
+    coarse = flow_class(4, 3)
     fine = coarse.refine()
     assert (fine.steps, fine.h) == (6, coarse.h / 2)
     for name in coarse.operators:
-        stack, finer = getattr(coarse, name), getattr(fine, name)
-        assert isinstance(finer, nn.Parameter)
-        assert torch.equal(finer[0::2], stack) and torch.equal(finer[1::2], stack)
-        assert finer.data_ptr() != stack.data_ptr()
+        stack, refined_stack = getattr(coarse, name), getattr(fine, name)
+        assert isinstance(refined_stack, nn.Parameter)
+        assert torch.equal(refined_stack[0::2], stack) and torch.equal(refined_stack[1::2], stack)
+        assert refined_stack.data_ptr() != stack.data_ptr()
     assert coarse.steps == 3
     fine(torch.randn(2, 4, 5, 5)).sum().backward()
     assert coarse.K1.grad is None if hasattr(coarse, "K1") else coarse.K.grad is None
@@ -90,11 +92,11 @@ def test_refinement_keeps_shared_weights_and_modules_shared():
 
 def test_refinement_solves_the_same_equation_more_finely():
     flow, u = build("hamiltonian", steps=4, h=0.05)
-    outs = [flow(u)]
+    outputs = [flow(u)]
     for _ in range(3):
         flow = flow.refine()
-        outs.append(flow(u))
-    errors = [(out - outs[-1]).norm() for out in outs[:-1]]
+        outputs.append(flow(u))
+    errors = [(out - outputs[-1]).norm() for out in outputs[:-1]]
     assert errors[0] > 1.8 * errors[1] > 3 * errors[2]
 
 
@@ -122,19 +124,19 @@ def test_the_optimizer_sees_few_tensors():
 def test_a_flow_can_be_copied_saved_and_loaded(tmp_path):
     flow, u = build("batch norms inside")
     flow(u).sum().backward()
-    twin = copy.deepcopy(flow)
+    copied = copy.deepcopy(flow)
     torch.save(flow.state_dict(), tmp_path / "flow.pt")
-    other, _ = build("batch norms inside")
-    nn.init.zeros_(other.K1)
-    other.load_state_dict(torch.load(tmp_path / "flow.pt"))
-    flow.eval(), twin.eval(), other.eval()
-    assert torch.equal(flow(u), twin(u)) and torch.equal(flow(u), other(u))
+    loaded, _ = build("batch norms inside")
+    nn.init.zeros_(loaded.K1)
+    loaded.load_state_dict(torch.load(tmp_path / "flow.pt"))
+    flow.eval(), copied.eval(), loaded.eval()
+    assert torch.equal(flow(u), copied(u)) and torch.equal(flow(u), loaded(u))
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")  # torch's own
-@pytest.mark.parametrize("kind", [HamiltonianFlow, MidpointFlow, MomentumFlow])
-def test_evaluation_can_be_exported(kind):
-    flow, u = kind(4, 3).eval(), torch.randn(2, 4, 6, 6)
+@pytest.mark.parametrize("flow_class", [HamiltonianFlow, MidpointFlow, MomentumFlow])
+def test_evaluation_can_be_exported(flow_class):
+    flow, u = flow_class(4, 3).eval(), torch.randn(2, 4, 6, 6)
     program = torch.export.export(flow, (u,))
     torch.testing.assert_close(program.module()(u), flow(u))
 

@@ -1,4 +1,4 @@
-"""Generated modules are let go once nothing of them is used."""
+"""Generated modules leave `sys.modules` and the line cache once none of their objects is used."""
 
 import gc
 import linecache
@@ -10,11 +10,11 @@ from odenet.runtime import generated
 SOURCE = "class Thing:\n    number = {}\n    def double(self):\n        return 2 * self.number\n"
 
 
-def loaded() -> set[str]:
+def loaded_modules() -> set[str]:
     return {name for name in sys.modules if name.startswith("odenet.generated.Many_")}
 
 
-def texts() -> set[str]:
+def cached_sources() -> set[str]:
     return {name for name in linecache.cache if name.startswith("<odenet Many ")}
 
 
@@ -24,10 +24,10 @@ def test_modules_and_their_texts_do_not_pile_up(monkeypatch):
     monkeypatch.setattr(generated, "_count_after_clearing", [generated.ALWAYS_KEPT])
     for number in range(5 * generated.ALWAYS_KEPT):
         generated.load_generated("Many", SOURCE.format(number))
-    few = 2 * generated.ALWAYS_KEPT + 2
-    assert len(loaded()) <= few and len(texts()) <= few
+    bound = 2 * generated.ALWAYS_KEPT + 2
+    assert len(loaded_modules()) <= bound and len(cached_sources()) <= bound
     generated._forget_unused()
-    assert not loaded() and not texts()
+    assert not loaded_modules() and not cached_sources()
 
 
 def test_a_module_whose_object_is_used_stays_and_can_be_pickled():

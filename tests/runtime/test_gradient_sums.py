@@ -1,4 +1,4 @@
-"""Gradients are kept as they come where that is safe, and copied where their memory is shared."""
+"""Gradients of weights are kept without a copy unless their memory is shared."""
 
 import pytest
 import torch
@@ -16,16 +16,16 @@ def test_what_is_made_in_the_place_of_a_freed_tensor_is_not_copied():
         assert sums.take(WeightPart(0, None)) is gradient
 
 
-@pytest.mark.parametrize("shared", ["tensor", "cotangent", "other", "part", "twice"])
-def test_what_shares_its_memory_is_copied(shared):
+@pytest.mark.parametrize("sharing", ["tensor", "cotangent", "other", "part", "twice"])
+def test_what_shares_its_memory_is_copied(sharing):
     weight, cotangent, other = torch.zeros(4), torch.ones(4), torch.ones(4)
     sums = GradientSums([weight, torch.zeros(4)], [cotangent])
     gradient = {
         "tensor": weight, "cotangent": cotangent, "other": other, "part": torch.ones(8)[:4],
         "twice": torch.ones(4),
-    }[shared]  # fmt: skip
-    if shared == "twice":
+    }[sharing]  # fmt: skip
+    if sharing == "twice":
         sums.add(Address(1, None), gradient)
     sums.add(Address(0, None), gradient, storages([other]))
-    kept = sums.take(WeightPart(0, None))
-    assert torch.equal(kept, gradient) and kept.data_ptr() != gradient.data_ptr()
+    result = sums.take(WeightPart(0, None))
+    assert torch.equal(result, gradient) and result.data_ptr() != gradient.data_ptr()

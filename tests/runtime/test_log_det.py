@@ -1,4 +1,4 @@
-"""Log-determinants of flows, and their gradients, against Jacobians by plain autograd."""
+"""Log-determinants of flows and their gradients, against Jacobians by plain autograd."""
 
 import math
 
@@ -17,7 +17,7 @@ EQUATIONS = {
     2: "state A, B, C, D\nparam K, L : dense\nA' = tanh(K C)\nB' = K tanh(D)\n"
     "C' = L tanh(A)\nD' = L tanh(B)",
 }
-STEPS = {
+STEP_FORMULAS = {
     "affine": "Y[n+1] = exp({s}) * Y[n] + h F(Z[n])\nZ[n+1] = exp({t}) * Z[n] + h G(Y[n+1])",
     "outside": "Y[n+1] = exp({s}) * (Y[n] + h F(Z[n]))\nZ[n+1] = Z[n] + h G(Y[n+1])",
     "scaled": "Y[n+1] = 3/2 Y[n] + h F(Z[n])\nZ[n+1] = -1/2 Z[n] + h G(Y[n+1])",
@@ -25,14 +25,14 @@ STEPS = {
     "stages": "A1 = exp({s}) * Y[n]\nB1 = exp(-t(A1)) * Z[n] + h G(A1)\n"
     "Y[n+1] = A1 + h F(B1)\nZ[n+1] = exp(s(Y[n+1])) * B1",
 }
-INSIDE = st.sampled_from(
+EXPONENTS = st.sampled_from(
     [("s(Z[n])", "t(Y[n+1])"), ("h s(Z[n]) - 1/2 t(Z[n])", "s(Y[n+1] + h G(Y[n+1]))")]
 )
 
 
-def flow_of(name, inside, groups, steps, seed):
-    """A flow in float64 whose steps are those of a scheme above."""
-    lines = STEPS[name].format(s=inside[0], t=inside[1])
+def build_flow(name, exponents, groups, steps, seed):
+    """A flow in float64 with the step formulas of a name above; the exponents are inserted."""
+    lines = STEP_FORMULAS[name].format(s=exponents[0], t=exponents[1])
     torch.manual_seed(seed)
     text = f"""{EQUATIONS[groups]}
 map s = dense -> tanh -> dense
@@ -51,10 +51,10 @@ discretise own(h = 0.3)
 
 
 @settings(max_examples=12)
-@given(st.sampled_from(list(STEPS)), INSIDE, st.sampled_from([1, 2]), st.integers(1, 4),
+@given(st.sampled_from(list(STEP_FORMULAS)), EXPONENTS, st.sampled_from([1, 2]), st.integers(1, 4),
        st.integers(0, 99))  # fmt: skip
-def test_log_determinants_are_those_of_the_jacobian(name, inside, groups, steps, seed):
-    flow = flow_of(name, inside, groups, steps, seed)
+def test_log_determinants_are_those_of_the_jacobian(name, exponents, groups, steps, seed):
+    flow = build_flow(name, exponents, groups, steps, seed)
     u = torch.randn(3, 4, dtype=torch.double)
     out, log_det = flow.forward_with_log_det(u)
     assert torch.equal(out, flow(u))
@@ -65,44 +65,44 @@ def test_log_determinants_are_those_of_the_jacobian(name, inside, groups, steps,
 
 
 @settings(max_examples=6)
-@given(st.sampled_from(["affine", "stages", "both"]), INSIDE, st.sampled_from([1, 2]),
+@given(st.sampled_from(["affine", "stages", "both"]), EXPONENTS, st.sampled_from([1, 2]),
        st.integers(0, 99))  # fmt: skip
-def test_gradients_are_those_of_the_jacobian_by_plain_autograd(name, inside, groups, seed):
-    flow = flow_of(name, inside, groups, 3, seed)
+def test_gradients_are_those_of_the_jacobian_by_plain_autograd(name, exponents, groups, seed):
+    flow = build_flow(name, exponents, groups, 3, seed)
     u = torch.randn(2, 4, dtype=torch.double, requires_grad=True)
 
-    def by_hand():
+    def expected_loss():
         z = flow(u)
         rows = [jacobian(lambda x: flow(x[None])[0], x, create_graph=True) for x in u]
         log_det = torch.stack([torch.linalg.slogdet(row)[1] for row in rows])
         return (z.square().sum(1) / 2 - log_det).square().sum()
 
     flow.memory = "stored"
-    wanted = torch.autograd.grad(by_hand(), [u, *flow.parameters()])
+    expected_gradients = torch.autograd.grad(expected_loss(), [u, *flow.parameters()])
     for memory in ("reversible", "stored", "checkpoint", 1, 2000):
         flow.memory = memory
         z, log_det = flow.forward_with_log_det(u)
         loss = (z.square().sum(1) / 2 - log_det).square().sum()
-        found = torch.autograd.grad(loss, [u, *flow.parameters()])
-        for one, other in zip(found, wanted, strict=True):
-            assert (one - other).abs().max() <= 1e-9 * max(1, other.abs().max())
+        actual_gradients = torch.autograd.grad(loss, [u, *flow.parameters()])
+        for actual, expected in zip(actual_gradients, expected_gradients, strict=True):
+            assert (actual - expected).abs().max() <= 1e-9 * max(1, expected.abs().max())
 
 
 def test_the_gradient_of_a_log_determinant_alone():
-    flow = flow_of("affine", ("s(Z[n])", "t(Y[n+1])"), 1, 4, 0)
+    flow = build_flow("affine", ("s(Z[n])", "t(Y[n+1])"), 1, 4, 0)
     u = torch.randn(5, 4, dtype=torch.double, requires_grad=True)
-    found = {}
+    gradients = {}
     for memory in ("reversible", "stored"):
         flow.memory = memory
         log_det = flow.forward_with_log_det(u)[1]
-        found[memory] = torch.autograd.grad(log_det.sum(), [u, *flow.parameters()],
+        gradients[memory] = torch.autograd.grad(log_det.sum(), [u, *flow.parameters()],
                                             allow_unused=True)  # fmt: skip
-    for one, other in zip(*found.values(), strict=True):
-        assert other is None or torch.allclose(one, other, rtol=1e-12, atol=1e-12)
+    for actual, expected in zip(*gradients.values(), strict=True):
+        assert expected is None or torch.allclose(actual, expected, rtol=1e-12, atol=1e-12)
 
 
-def held(flow, u):
-    """The numbers of samples that a graph holds."""
+def saved_numbers(flow, u):
+    """How many numbers per batch autograd saves."""
     sizes = []
 
     def pack(tensor):
@@ -117,23 +117,23 @@ def held(flow, u):
 
 def test_what_is_held_does_not_grow_with_the_depth():
     u = torch.randn(97, 4, dtype=torch.double)
-    few, many = (flow_of("affine", ("s(Z[n])", "t(Y[n+1])"), 1, n, 0) for n in (2, 12))
-    assert held(few, u) == held(many, u)
-    many.memory = "stored"
-    assert held(many, u) > 4 * held(few, u)
+    shallow, deep = (build_flow("affine", ("s(Z[n])", "t(Y[n+1])"), 1, n, 0) for n in (2, 12))
+    assert saved_numbers(shallow, u) == saved_numbers(deep, u)
+    deep.memory = "stored"
+    assert saved_numbers(deep, u) > 4 * saved_numbers(shallow, u)
 
 
 def test_log_determinants_are_single_under_autocast():
-    flow = flow_of("affine", ("s(Z[n])", "t(Y[n+1])"), 1, 4, 0).float()
+    flow = build_flow("affine", ("s(Z[n])", "t(Y[n+1])"), 1, 4, 0).float()
     u = torch.randn(5, 4)
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        _, rough = flow.forward_with_log_det(u)
-    assert rough.dtype == torch.float32
-    assert torch.allclose(rough, flow.forward_with_log_det(u)[1], atol=0.1)
+        _, in_half_precision = flow.forward_with_log_det(u)
+    assert in_half_precision.dtype == torch.float32
+    assert torch.allclose(in_half_precision, flow.forward_with_log_det(u)[1], atol=0.1)
 
 
 def test_exact_arithmetic_refuses_exponentials_of_fields():
-    flow = flow_of("affine", ("s(Z[n])", "t(Y[n+1])"), 1, 2, 0)
+    flow = build_flow("affine", ("s(Z[n])", "t(Y[n+1])"), 1, 2, 0)
     with pytest.raises(ValueError, match="exponentials of fields"):
         flow.exact = True
 
@@ -142,32 +142,31 @@ def test_exact_arithmetic_refuses_exponentials_of_fields():
 @pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor:UserWarning")
 def test_compiled_steps_give_the_same_log_determinant_and_gradients():
     torch.compiler.reset()
-    flow = flow_of("stages", ("s(Z[n])", "t(Y[n+1])"), 1, 5, 0)
+    flow = build_flow("stages", ("s(Z[n])", "t(Y[n+1])"), 1, 5, 0)
     u = torch.randn(3, 4, dtype=torch.double, requires_grad=True)
     graphs = []
 
-    def counted(graph, inputs):
+    def counting_backend(graph, inputs):
         graphs.append(graph)
         return graph.forward
 
-    def found(measured):
-        z, log_det = flow.forward_with_log_det(u) if measured else (flow(u), torch.zeros(3))
+    def results(with_log_det):
+        z, log_det = flow.forward_with_log_det(u) if with_log_det else (flow(u), torch.zeros(3))
         loss = (z.square().sum(1) / 2 - log_det).square().sum()
-        wanted = [u, *flow.parameters()]
-        return z, log_det, *torch.autograd.grad(loss, wanted, allow_unused=not measured)
+        inputs = [u, *flow.parameters()]
+        return z, log_det, *torch.autograd.grad(loss, inputs, allow_unused=not with_log_det)
 
-    expected = {measured: found(measured) for measured in (True, False)}
-    flow.compile(backend=counted)
-    for measured, plain in expected.items():
+    expected = {with_log_det: results(with_log_det) for with_log_det in (True, False)}
+    flow.compile(backend=counting_backend)
+    for with_log_det, eager_results in expected.items():
         for _ in range(2):
-            for one, other in zip(found(measured), plain, strict=True):
-                torch.testing.assert_close(one, other, rtol=1e-11, atol=1e-11)
+            torch.testing.assert_close(results(with_log_det), eager_results, rtol=1e-11, atol=1e-11)
     assert len(graphs) == 4  # one forward and one back, with and without the log-determinant
     torch.compiler.reset()
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [
         ("state Y\nparam K : dense\nY' = tanh(K Y)\ndiscretise euler(h = 1)", "also appears"),
         ("state Y\nparam K : dense\nY' = tanh(K Y)\ndiscretise midpoint(h = 1)", "not the elements"),
@@ -175,9 +174,9 @@ def test_compiled_steps_give_the_same_log_determinant_and_gradients():
          "discretise verlet(h = 1)", "not the elements"),
     ],
 )  # fmt: skip
-def test_a_flow_that_is_not_a_map_of_its_input_has_none(text, said):
+def test_a_flow_that_is_not_a_map_of_its_input_has_none(text, message):
     flow = odenet.loads(text + "\nnet = input(4) -> flow(2)\n").flow(4, 2, space=0)
-    with pytest.raises(ValueError, match=said):
+    with pytest.raises(ValueError, match=message):
         flow.forward_with_log_det(torch.randn(2, 4))
 
 
@@ -206,13 +205,13 @@ net = input(1, 4, 4) -> squeeze(2) -> flow(2) -> squeeze(2) -> flow(1)
     torch.manual_seed(0)
     network = odenet.loads(text).network().double()
     x = torch.randn(2, 1, 4, 4, dtype=torch.double)
-    found = log_density(network, x)
+    actual = log_density(network, x)
     for i in range(2):
         z = network(x[i : i + 1]).flatten()
         _, log_det = torch.linalg.slogdet(jacobian(lambda v: network(v.view(1, 1, 4, 4)).flatten(),
                                                    x[i].flatten()))  # fmt: skip
-        normal = -0.5 * sum(v**2 + math.log(2 * math.pi) for v in z.tolist())
-        assert abs(found[i] - (normal + log_det)) < 1e-10
+        normal_log_density = -0.5 * sum(v**2 + math.log(2 * math.pi) for v in z.tolist())
+        assert abs(actual[i] - (normal_log_density + log_det)) < 1e-10
     z = torch.randn(2, 16, 1, 1, dtype=torch.double)
     assert torch.allclose(network(inverse(network, z)), z, atol=1e-10)
     with pytest.raises(ValueError, match="ReLU has no log-determinant"):

@@ -1,3 +1,5 @@
+"""Memory modes: equal gradients, how many bytes a forward pass saves, and which modes are refused."""
+
 from __future__ import annotations
 
 from contextlib import nullcontext
@@ -16,17 +18,18 @@ ALL_MODES = ("stored", "checkpoint", 0, 20_000, 10**9)
 
 
 def saved_bytes(flow, u):
-    own = {tensor.data_ptr() for tensor in (u, *flow.parameters())}
-    storages = {}
+    """The bytes that autograd saves in a forward pass, without the input and the weights."""
+    excluded = {tensor.data_ptr() for tensor in (u, *flow.parameters())}
+    sizes = {}
 
     def pack(tensor):
-        storages[tensor.untyped_storage().data_ptr()] = tensor.untyped_storage().nbytes()
+        sizes[tensor.untyped_storage().data_ptr()] = tensor.untyped_storage().nbytes()
         return tensor
 
     with saved_tensors_hooks(pack, lambda tensor: tensor):
         out = flow(u)
     assert out.requires_grad
-    return sum(size for pointer, size in storages.items() if pointer not in own)
+    return sum(size for pointer, size in sizes.items() if pointer not in excluded)
 
 
 @pytest.mark.parametrize("name", FLOWS)
@@ -40,21 +43,21 @@ def test_every_memory_mode_gives_the_same_gradients(name, mode):
 def test_a_budget_is_filled_with_stored_steps_and_not_overdrawn():
     flow, u = build("hamiltonian", steps=20)
     flow.memory = "stored"
-    everything = saved_bytes(flow, u)
+    largest = saved_bytes(flow, u)
     flow.memory = 0
-    least = saved_bytes(flow, u)
+    smallest = saved_bytes(flow, u)
     for share in (0.25, 0.5, 0.75):
-        flow.memory = round(share * everything)
-        used = saved_bytes(flow, u)
-        assert used <= flow.memory + least
-        assert used >= flow.memory - everything / 20
-    flow.memory = 2 * everything
+        flow.memory = round(share * largest)
+        saved = saved_bytes(flow, u)
+        assert saved <= flow.memory + smallest
+        assert saved >= flow.memory - largest / 20
+    flow.memory = 2 * largest
     # Where there are hooks on saved tensors, as here, the first step is reversed in every call.
-    assert 0.95 * everything <= saved_bytes(flow, u) <= everything + least
+    assert 0.95 * largest <= saved_bytes(flow, u) <= largest + smallest
 
 
-class Noted(nn.Module):
-    """Notes its evaluations where no copy of it can hide them."""
+class RecordingBlock(nn.Module):
+    """Records its evaluations on the class, so that those of copies count as well."""
 
     evaluations: ClassVar[list[bool]] = []
 
@@ -67,16 +70,16 @@ class Noted(nn.Module):
         return torch.tanh(self.linear(x))
 
 
-@pytest.mark.parametrize(("budget", "reversed"), [(0, [5, 5]), (600, [3, 3]), (10**9, [1, 0])])
-def test_no_evaluation_is_for_planning_alone(budget, reversed):
-    flow = reversible([Noted() for _ in range(5)])
+@pytest.mark.parametrize(("budget", "reevaluations"), [(0, [5, 5]), (600, [3, 3]), (10**9, [1, 0])])
+def test_no_evaluation_is_for_planning_alone(budget, reevaluations):
+    flow = reversible([RecordingBlock() for _ in range(5)])
     flow.memory = budget
-    for undone in reversed:
-        Noted.evaluations.clear()
+    for count in reevaluations:
+        RecordingBlock.evaluations.clear()
         out = flow(torch.randn(8, 4))
-        assert len(Noted.evaluations) == 5
+        assert len(RecordingBlock.evaluations) == 5
         out.sum().backward()
-        assert len(Noted.evaluations) == 5 + undone
+        assert len(RecordingBlock.evaluations) == 5 + count
 
 
 def test_weights_changed_in_place_are_noticed_in_a_budget():
@@ -91,30 +94,30 @@ def test_weights_changed_in_place_are_noticed_in_a_budget():
 
 
 def test_a_budget_is_the_same_where_hooks_say_where_saved_tensors_go():
-    found = []
+    outcomes = []
     for hooks in (nullcontext, torch.autograd.graph.save_on_cpu):
         flow, u = build("momentum", steps=4)
         flow.memory = 10_000
         with hooks():
             out = flow(u)
         (gradient,) = torch.autograd.grad(out.square().sum(), flow.f[0][0].weight)
-        found.append(({*flow.step_bytes.values()}, gradient))
-    assert found[0][0] == found[1][0]
-    assert torch.equal(found[0][1], found[1][1])
+        outcomes.append(({*flow.step_bytes.values()}, gradient))
+    assert outcomes[0][0] == outcomes[1][0]
+    assert torch.equal(outcomes[0][1], outcomes[1][1])
 
 
 def test_storing_steps_costs_parameter_gradients_once_not_once_per_step():
     flow, u = build("hamiltonian", steps=50)
     flow.memory = "stored"
-    seen = []
+    visited = []
     node = flow(u).sum().grad_fn
-    queue = [node]
-    while queue:
-        node = queue.pop()
-        if node is not None and node not in seen:
-            seen.append(node)
-            queue += [following for following, _ in node.next_functions]
-    names = [type(node).__name__ for node in seen]
+    pending = [node]
+    while pending:
+        node = pending.pop()
+        if node is not None and node not in visited:
+            visited.append(node)
+            pending += [next_node for next_node, _ in node.next_functions]
+    names = [type(node).__name__ for node in visited]
     assert names.count("UnbindBackward0") == 4
     assert names.count("SelectBackward0") == 0
     assert isinstance(flow.K1, torch.nn.Parameter)

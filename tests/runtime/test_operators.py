@@ -1,3 +1,5 @@
+"""Linear operators and their adjoints, against inner products, autograd and torch's own."""
+
 from __future__ import annotations
 
 from typing import NamedTuple
@@ -23,10 +25,10 @@ from odenet.runtime import (
 )
 from odenet.testing import assert_adjoint
 
-few = settings(max_examples=60, deadline=None)
+with_60_examples = settings(max_examples=60, deadline=None)
 
 
-class Case(NamedTuple):
+class ConvolutionCase(NamedTuple):
     x: Tensor
     y: Tensor
     K: Tensor
@@ -35,7 +37,7 @@ class Case(NamedTuple):
 
 
 @st.composite
-def convolutions(draw, square: bool = False) -> Case:
+def convolutions(draw, square: bool = False) -> ConvolutionCase:
     axes = draw(st.integers(1, 3))
     groups = draw(st.integers(1, 3))
     c_in = groups * draw(st.integers(1, 2))
@@ -49,10 +51,10 @@ def convolutions(draw, square: bool = False) -> Case:
 
     K = normal(c_out, c_in // groups, *kernel)
     dilation = draw(st.integers(1, 3))
-    return Case(normal(2, c_in, *size), normal(2, c_out, *size), K, groups, dilation)
+    return ConvolutionCase(normal(2, c_in, *size), normal(2, c_out, *size), K, groups, dilation)
 
 
-@few
+@with_60_examples
 @given(convolutions())
 def test_the_adjoint_convolution_is_the_adjoint_in_inner_products(case):
     options = {"groups": case.groups, "dilation": case.dilation}
@@ -64,35 +66,35 @@ def test_the_adjoint_convolution_is_the_adjoint_in_inner_products(case):
     )
 
 
-@few
+@with_60_examples
 @given(convolutions())
 def test_the_adjoint_convolution_is_the_gradient_of_the_convolution(case):
     x = case.x.requires_grad_()
     y = conv(x, case.K, groups=case.groups, dilation=case.dilation)
     (expected,) = torch.autograd.grad(y, x, case.y)
-    found = adjoint_conv(case.y, case.K, groups=case.groups, dilation=case.dilation)
-    torch.testing.assert_close(found, expected, rtol=1e-12, atol=1e-12)
+    actual = adjoint_conv(case.y, case.K, groups=case.groups, dilation=case.dilation)
+    torch.testing.assert_close(actual, expected, rtol=1e-12, atol=1e-12)
 
 
-@few
+@with_60_examples
 @given(convolutions())
 def test_a_convolution_with_the_adjoint_kernel_is_the_adjoint_convolution(case):
     kernel = adjoint_kernel(case.K, groups=case.groups)
-    found = conv(case.y, kernel, groups=case.groups, dilation=case.dilation)
+    actual = conv(case.y, kernel, groups=case.groups, dilation=case.dilation)
     expected = adjoint_conv(case.y, case.K, groups=case.groups, dilation=case.dilation)
-    torch.testing.assert_close(found, expected, rtol=1e-12, atol=1e-12)
+    torch.testing.assert_close(actual, expected, rtol=1e-12, atol=1e-12)
 
 
-@few
+@with_60_examples
 @given(convolutions(square=True))
 def test_a_sum_of_operators_is_one_convolution_with_the_sum_of_kernels(case):
     options = {"groups": case.groups, "dilation": case.dilation}
     K = case.K
     kernel = odd_kernel(K) - adjoint_kernel(K, groups=case.groups)
     kernel = kernel - 0.3 * eye_kernel(K, groups=case.groups)
-    found = conv(case.x, kernel, **options)
+    actual = conv(case.x, kernel, **options)
     expected = conv(case.x, K, **options) - adjoint_conv(case.x, K, **options) - 0.3 * case.x
-    torch.testing.assert_close(found, expected, rtol=1e-12, atol=1e-12)
+    torch.testing.assert_close(actual, expected, rtol=1e-12, atol=1e-12)
 
 
 @pytest.mark.parametrize("k", [1, 2, 3, 4, 5])

@@ -1,3 +1,5 @@
+"""Parameters of flows, one tensor for all steps, and the layers that networks are made of."""
+
 from __future__ import annotations
 
 import math
@@ -128,11 +130,11 @@ def test_a_residual_block_adds_the_subsampled_and_widened_input():
 @pytest.mark.parametrize("space", [1, 2, 3])
 def test_a_pooled_shortcut_averages_what_is_there_and_rounds_sizes_up(space):
     x = torch.arange(5.0).expand(1, 2, *(5,) * space)
-    found = Shortcut(2, 3, stride=2, kind="pool", space=space)(x)
-    assert found.shape == (1, 3, *(3,) * space)
-    expected = torch.tensor([0.5, 2.5, 4.0]).expand_as(found[:, 0])
-    torch.testing.assert_close(found[:, 0], expected)
-    assert not found[:, 2].any()
+    actual = Shortcut(2, 3, stride=2, kind="pool", space=space)(x)
+    assert actual.shape == (1, 3, *(3,) * space)
+    expected = torch.tensor([0.5, 2.5, 4.0]).expand_as(actual[:, 0])
+    torch.testing.assert_close(actual[:, 0], expected)
+    assert not actual[:, 2].any()
 
 
 def test_a_function_of_single_values_is_a_layer():

@@ -1,4 +1,4 @@
-"""The registers of a state under any sequence of changes, against fractions."""
+"""The registers that hold a state, under any sequence of changes, against rational arithmetic."""
 
 from fractions import Fraction
 
@@ -9,14 +9,14 @@ from hypothesis import strategies as st
 from odenet.runtime.passes.shear import Registers
 
 SLOTS = ("a", "b", "c")
-slot = st.sampled_from(SLOTS)
-factor = st.sampled_from([-1.0, 1.0, 2.0, -0.5, 4.0])  # exact in binary
+slots = st.sampled_from(SLOTS)
+factors = st.sampled_from([-1.0, 1.0, 2.0, -0.5, 4.0])  # exact in binary
 OPERATIONS = st.one_of(
-    st.tuples(st.just("increase"), slot, st.integers(-3, 3), factor),
-    st.tuples(st.just("mix"), slot, factor, slot).filter(lambda o: o[1] != o[3]),
-    st.tuples(st.sampled_from(["multiply", "divide"]), slot, factor),
+    st.tuples(st.just("increase"), slots, st.integers(-3, 3), factors),
+    st.tuples(st.just("mix"), slots, factors, slots).filter(lambda o: o[1] != o[3]),
+    st.tuples(st.sampled_from(["multiply", "divide"]), slots, factors),
     st.tuples(st.just("rename"), st.permutations(SLOTS)),
-    st.tuples(st.just("write"), slot, st.integers(-3, 3)),
+    st.tuples(st.just("write"), slots, st.integers(-3, 3)),
 )
 
 
@@ -24,56 +24,56 @@ OPERATIONS = st.one_of(
 @given(operations=st.lists(OPERATIONS, max_size=12))
 def test_any_changes_are_those_of_fractions_and_leave_tensors_from_outside_alone(operations):
     start = tuple(torch.tensor([float(k)], dtype=torch.float64) for k in (3, 5, 7))
-    given_ = [(tensor, tensor.clone()) for tensor in start]
+    outside = [(tensor, tensor.clone()) for tensor in start]
     registers = Registers(SLOTS, start)
     expected = dict(zip(SLOTS, map(Fraction, (3, 5, 7)), strict=True))
     for name, *arguments in operations:
         match name, arguments:
-            case "increase", [target, amount, by]:
+            case "increase", [target, amount, factor]:
                 tensor = torch.tensor([float(amount)], dtype=torch.float64)
-                given_.append((tensor, tensor.clone()))
-                registers.increase(target, tensor, by)
-                expected[target] += Fraction(by) * amount
-            case "mix", [target, by, other]:
-                registers.mix(target, by, other)
-                expected[target] += Fraction(by) * expected[other]
-            case "multiply", [target, by]:
-                registers.multiply(target, by)
-                expected[target] *= Fraction(by)
-            case "divide", [target, by]:
-                registers.divide(target, by)
-                expected[target] /= Fraction(by)
+                outside.append((tensor, tensor.clone()))
+                registers.increase(target, tensor, factor)
+                expected[target] += Fraction(factor) * amount
+            case "mix", [target, factor, other]:
+                registers.mix(target, factor, other)
+                expected[target] += Fraction(factor) * expected[other]
+            case "multiply", [target, factor]:
+                registers.multiply(target, factor)
+                expected[target] *= Fraction(factor)
+            case "divide", [target, factor]:
+                registers.divide(target, factor)
+                expected[target] /= Fraction(factor)
             case "rename", [order]:
                 names = dict(zip(SLOTS, order, strict=True))
                 registers.rename(names)
                 expected = {names[name]: value for name, value in expected.items()}
             case "write", [target, value]:
                 tensor = torch.tensor([float(value)], dtype=torch.float64)
-                given_.append((tensor, tensor.clone()))
+                outside.append((tensor, tensor.clone()))
                 registers.write(target, tensor)
                 expected[target] = Fraction(value)
     assert {s: Fraction(registers.read(s).item()) for s in SLOTS} == expected
     assert registers.slots == SLOTS
-    assert all(tensor.equal(before) for tensor, before in given_)
+    assert all(tensor.equal(before) for tensor, before in outside)
 
 
 def test_a_sum_has_the_kind_of_numbers_that_torch_gives_it_also_where_a_slot_is_changed_in_place():
-    kinds = torch.float16, torch.bfloat16, torch.float32, torch.float64
-    for first in kinds:
-        for second in kinds:
+    dtypes = torch.float16, torch.bfloat16, torch.float32, torch.float64
+    for first in dtypes:
+        for second in dtypes:
             registers = Registers(("a",), (torch.ones(2, dtype=first),))
             registers.multiply("a", 2.0)  # from here on its own
             registers.increase("a", torch.ones(2, dtype=second), 0.5)
-            found = registers.read("a")
-            assert found.dtype == torch.promote_types(first, second)
-            assert found.tolist() == [2.5, 2.5]
+            total = registers.read("a")
+            assert total.dtype == torch.promote_types(first, second)
+            assert total.tolist() == [2.5, 2.5]
 
 
 def test_a_slot_of_its_own_is_changed_in_place_by_what_needs_no_wider_numbers():
     registers = Registers(("a",), (torch.ones(2),))
     registers.multiply("a", 2.0)
-    own = registers.read("a")
+    register = registers.read("a")
     registers.increase("a", torch.ones(2, dtype=torch.float16), 1.0)
     registers.divide("a", 3.0)
-    assert registers.read("a") is own
-    assert own.tolist() == [1.0, 1.0]
+    assert registers.read("a") is register
+    assert register.tolist() == [1.0, 1.0]

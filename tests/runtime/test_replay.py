@@ -1,4 +1,7 @@
-"""The second evaluation of a rate is the first one over: statistics, random numbers, precision."""
+"""The backward pass repeats each evaluation of the forward pass exactly.
+
+Running statistics are not counted twice, random numbers and precision are the same.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +20,7 @@ MODES = ("reversible", "stored", "checkpoint", 2000)
 
 
 class InstanceNormFlow(MomentumFlow):
-    """Its norms track statistics too, by other code than batch norms."""
+    """A momentum network with instance norms, whose statistics other code of torch tracks."""
 
     def block(self, c):
         norm = nn.InstanceNorm2d(c, track_running_stats=True, affine=True)
@@ -25,19 +28,21 @@ class InstanceNormFlow(MomentumFlow):
 
 
 class CumulativeNormFlow(MomentumFlow):
-    """Its norms average over all batches."""
+    """A momentum network whose batch norms average over all batches."""
 
     def block(self, c):
         return nn.Sequential(nn.Conv2d(c, c, 3, padding=1), nn.BatchNorm2d(c, momentum=None))
 
 
-@pytest.mark.parametrize("kind", [MomentumFlow, NormFlow, InstanceNormFlow, CumulativeNormFlow])
+@pytest.mark.parametrize(
+    "flow_class", [MomentumFlow, NormFlow, InstanceNormFlow, CumulativeNormFlow]
+)
 @pytest.mark.parametrize("mode", MODES)
-def test_running_statistics_count_each_batch_once(kind, mode):
+def test_running_statistics_count_each_batch_once(flow_class, mode):
     statistics = {}
     for memory in (mode, "stored"):
         torch.manual_seed(0)
-        flow = kind(4, 3)
+        flow = flow_class(4, 3)
         flow.memory = memory
         for _ in range(2):
             flow(torch.randn(3, 4, 5, 5)).square().sum().backward()
@@ -62,38 +67,38 @@ def test_frozen_statistics_stay_frozen_and_are_used(mode):
 @pytest.mark.parametrize("mode", MODES)
 def test_dropout_draws_the_same_masks_and_the_stream_goes_on_as_in_plain_code(mode):
     flow, u = build("momentum with dropout")
-    after = {}
+    states = {}
     for memory in (mode, "stored"):
         flow.memory = memory
         torch.manual_seed(3)
         out = flow(u)
         torch.rand(5)  # the backward must not start from where the stream stands by then
-        drawn = torch.get_rng_state()
+        random_state = torch.get_rng_state()
         out.sum().backward()
-        assert torch.equal(torch.get_rng_state(), drawn)
-        after[memory] = drawn
-    assert torch.equal(after[mode], after["stored"])
+        assert torch.equal(torch.get_rng_state(), random_state)
+        states[memory] = random_state
+    assert torch.equal(states[mode], states["stored"])
     assert_gradients(flow, u, tolerance=1e-10)
 
 
 @pytest.mark.parametrize("mode", MODES)
 def test_autocast_is_replayed_and_the_state_stays_in_single_precision(mode):
     torch.manual_seed(0)
-    flow, seen = HamiltonianFlow(4, 6), []
+    flow, dtypes = HamiltonianFlow(4, 6), []
     flow.memory = mode
-    plain = flow.rate_Y
+    original_rate = flow.rate_Y
 
-    def watched(Z, K1, b1):
-        rate = plain(Z, K1, b1)
-        seen.append((Z.dtype, rate.dtype))
+    def recording_rate(Z, K1, b1):
+        rate = original_rate(Z, K1, b1)
+        dtypes.append((Z.dtype, rate.dtype))
         return rate
 
-    flow.rate_Y = watched
+    flow.rate_Y = recording_rate
     with torch.autocast("cpu", torch.bfloat16):
         out = flow(torch.randn(2, 4, 5, 5, dtype=torch.bfloat16))
     assert out.dtype == torch.float32
     out.square().sum().backward()
-    assert set(seen) == {(torch.float32, torch.bfloat16)}
+    assert set(dtypes) == {(torch.float32, torch.bfloat16)}
     assert all(p.grad.dtype == torch.float32 for p in flow.parameters())
 
 
@@ -102,16 +107,23 @@ def test_gradients_under_autocast_are_as_good_as_those_of_plain_autograd(steps):
     torch.manual_seed(0)
     flow, u = HamiltonianFlow(4, steps, h=1 / steps), torch.randn(2, 4, 6, 6)
 
-    def gradients(memory, low):
+    def flat_gradients(memory, autocast):
         flow.memory = memory
         flow.zero_grad()
-        with torch.autocast("cpu", torch.bfloat16, enabled=low):
+        with torch.autocast("cpu", torch.bfloat16, enabled=autocast):
             flow(u).square().sum().backward()
         return torch.cat([p.grad.flatten() for p in flow.parameters()])
 
-    true = gradients("stored", low=False)
-    plain, found = gradients("stored", low=True), gradients("reversible", low=True)
-    assert 0 < (found - true).norm() <= 1.5 * (plain - true).norm()
+    expected = flat_gradients("stored", autocast=False)
+    with_plain_autograd, with_reversible_steps = (
+        flat_gradients("stored", autocast=True),
+        flat_gradients("reversible", autocast=True),
+    )
+    assert (
+        0
+        < (with_reversible_steps - expected).norm()
+        <= 1.5 * (with_plain_autograd - expected).norm()
+    )
 
 
 def test_a_backward_outside_of_autocast_and_one_inside_agree():

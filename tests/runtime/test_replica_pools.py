@@ -1,6 +1,7 @@
-"""Replicas serve for many passes, and yet every pass is repeated on the modules as it found them.
+"""Replicas of modules are used again, and every evaluation is repeated as in the forward pass.
 
-The reference is plain autograd (memory "stored") on the same weights, in double precision.
+A replica is a copy of a block on which its evaluation is repeated. The reference is plain autograd
+(memory "stored") on the same weights, in float64.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from odenet.runtime.repetition.replica import Replica
 
 
 class Block(nn.Module):
-    """Reads what a module may have besides parameters."""
+    """Reads buffers, attributes, containers and functions besides its parameters."""
 
     def __init__(self):
         super().__init__()
@@ -39,7 +40,7 @@ class Block(nn.Module):
         return sum(p * y for p in self.powers)
 
 
-def _twice(block):
+def use_bound_method(block):
     block.act = types.MethodType(lambda self, x: torch.sin(x) * self.scale, block)
 
 
@@ -48,7 +49,7 @@ CHANGES = {
     "list in place": lambda block: block.powers.append(3.0),
     "dictionary in place": lambda block: block.names.update(gain=0.2),
     "function": lambda block: setattr(block, "act", torch.sigmoid),
-    "bound method": _twice,
+    "bound method": use_bound_method,
     "attribute of a part": lambda block: setattr(block.norm, "eps", 0.5),
     "part": lambda block: setattr(block, "norm", nn.Identity()),
     "class of a part": lambda block: setattr(block.norm, "__class__", nn.Identity),
@@ -66,29 +67,28 @@ CHANGES = {
 }
 
 
-def flow_of_blocks(make=Block, count=3):
+def build_flow(make_block=Block, count=3):
     torch.manual_seed(0)
-    return reversible([make().double() for _ in range(count)])
+    return reversible([make_block().double() for _ in range(count)])
 
 
-def gradients(flow, mode):
+def gradients_in_mode(flow, mode):
     flow.memory = mode
     torch.manual_seed(1)
     x = torch.randn(4, 6, dtype=torch.float64, requires_grad=True)
-    wanted = (x, *flow.parameters())
-    return torch.autograd.grad(flow(x).square().sum(), wanted, materialize_grads=True)
+    inputs = (x, *flow.parameters())
+    return torch.autograd.grad(flow(x).square().sum(), inputs, materialize_grads=True)
 
 
 @pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
 def test_what_changes_between_two_passes_changes_the_second(change):
-    flow = flow_of_blocks()
-    before = gradients(flow, "reversible")
+    flow = build_flow()
+    before = gradients_in_mode(flow, "reversible")
     for block in flow.f:
         change(block)
-    found, expected = gradients(flow, "reversible"), gradients(flow, "stored")
-    for a, b in zip(found, expected, strict=True):
-        torch.testing.assert_close(a, b, rtol=1e-8, atol=1e-10)
-    assert not torch.allclose(before[0], found[0])
+    actual, expected = gradients_in_mode(flow, "reversible"), gradients_in_mode(flow, "stored")
+    torch.testing.assert_close(actual, expected, rtol=1e-8, atol=1e-10)
+    assert not torch.allclose(before[0], actual[0])
 
 
 @pytest.mark.parametrize(
@@ -96,20 +96,20 @@ def test_what_changes_between_two_passes_changes_the_second(change):
 )  # where torch raises
 def test_what_changes_after_a_pass_leaves_its_backward_alone(name):
     change = CHANGES[name]
-    flow = flow_of_blocks()
-    learned = tuple(flow.parameters())
+    flow = build_flow()
+    parameters = tuple(flow.parameters())
     x = torch.randn(4, 6, dtype=torch.float64, requires_grad=True)
     loss = flow(x).square().sum()
-    expected = torch.autograd.grad(loss, (x, *learned), retain_graph=True)
+    expected = torch.autograd.grad(loss, (x, *parameters), retain_graph=True)
     for block in flow.f:
         change(block)
-    found = torch.autograd.grad(loss, (x, *learned))
-    for a, b in zip(found, expected, strict=True):
+    actual = torch.autograd.grad(loss, (x, *parameters))
+    for a, b in zip(actual, expected, strict=True):
         assert torch.equal(a, b)
 
 
-class Leaving(Block):
-    """Leaves something in the module it is evaluated on, and reads it in the next evaluation."""
+class LeavingBlock(Block):
+    """Changes the module it is evaluated on, and reads the changes in the next evaluation."""
 
     def __init__(self):
         super().__init__()
@@ -123,35 +123,36 @@ class Leaving(Block):
 
 
 def test_nothing_is_left_in_a_replica_for_the_next_repetition():
-    twins = {mode: flow_of_blocks(Leaving) for mode in ("reversible", "stored")}
+    flows = {mode: build_flow(LeavingBlock) for mode in ("reversible", "stored")}
     for _ in range(3):
-        found, expected = (gradients(flow, mode) for mode, flow in twins.items())
-        for a, b in zip(found, expected, strict=True):
-            torch.testing.assert_close(a, b, rtol=1e-8, atol=1e-10)
+        actual, expected = (gradients_in_mode(flow, mode) for mode, flow in flows.items())
+        torch.testing.assert_close(actual, expected, rtol=1e-8, atol=1e-10)
 
 
 def test_modules_that_stay_as_they_are_are_copied_once(monkeypatch):
-    flow, made = flow_of_blocks(), []
-    plain = Replica.__init__
-    monkeypatch.setattr(Replica, "__init__", lambda self, module: made.append(plain(self, module)))
-    gradients(flow, "reversible")
-    assert made
-    made.clear()
-    gradients(flow, "reversible")
-    assert not made
+    flow, copies = build_flow(), []
+    original_init = Replica.__init__
+    monkeypatch.setattr(
+        Replica, "__init__", lambda self, module: copies.append(original_init(self, module))
+    )
+    gradients_in_mode(flow, "reversible")
+    assert copies
+    copies.clear()
+    gradients_in_mode(flow, "reversible")
+    assert not copies
 
 
 def test_modules_that_were_replaced_are_not_kept():
-    flow = flow_of_blocks()
-    gradients(flow, "reversible")
+    flow = build_flow()
+    gradients_in_mode(flow, "reversible")
     old = weakref.ref(flow.f[1])
     flow.f[1] = Block().double()
-    gradients(flow, "reversible")
+    gradients_in_mode(flow, "reversible")
     gc.collect()
     assert old() is None
 
 
-DRAWS = {
+RANDOM_DRAWS = {
     "torch": lambda: torch.rand(1),
     "random": random.random,
     "gauss": lambda: random.gauss(0, 1),
@@ -160,27 +161,27 @@ DRAWS = {
 }
 
 
-@pytest.mark.parametrize("first", [None, *DRAWS])
-@pytest.mark.parametrize("draw", DRAWS.values(), ids=DRAWS)
-def test_whatever_is_drawn_is_seen_and_put_back(draw, first):
+@pytest.mark.parametrize("earlier_draw", [None, *RANDOM_DRAWS])
+@pytest.mark.parametrize("draw", RANDOM_DRAWS.values(), ids=RANDOM_DRAWS)
+def test_whatever_is_drawn_is_seen_and_put_back(draw, earlier_draw):
     torch.manual_seed(0)
     random.seed(0)
     np.random.seed(0)
-    if first:
-        DRAWS[first]()  # which may put a second number aside
+    if earlier_draw:
+        RANDOM_DRAWS[earlier_draw]()  # which may put a second number aside
     device = torch.device("cpu")
     before = RandomStates.read(device)
     assert RandomStates.read(device, before).equals(before)
-    drawn = draw()
+    number = draw()
     after = RandomStates.read(device, before)
     assert not after.equals(before)
     before.restore(device)
-    assert draw() == drawn
+    assert draw() == number
     assert RandomStates.read(device, before).equals(after)
 
 
-class Scaling(nn.Module):
-    """A block that keeps its last mean, and scales by a tensor that is no parameter."""
+class ScalingBlock(nn.Module):
+    """Keeps its last mean, and scales by a tensor that is not a parameter."""
 
     def __init__(self, last=None, scale=1.0, buffers=False):
         super().__init__()
@@ -200,9 +201,11 @@ class Scaling(nn.Module):
 @pytest.mark.parametrize("buffers", [False, True])
 @pytest.mark.parametrize("last", [None, torch.zeros(())])
 def test_a_result_is_warned_of_and_let_go_wherever_it_is_kept(last, buffers):
-    kind = type(f"Keeping{last}In{buffers}", (Scaling,), {})  # each class is told of once
-    flow = reversible([kind(last, buffers=buffers) for _ in range(2)])
-    with pytest.warns(UserWarning, match=f"{re.escape(kind.__name__)} keeps `last`"):
+    block_class = type(
+        f"Keeping{last}In{buffers}", (ScalingBlock,), {}
+    )  # each class is told of once
+    flow = reversible([block_class(last, buffers=buffers) for _ in range(2)])
+    with pytest.warns(UserWarning, match=f"{re.escape(block_class.__name__)} keeps `last`"):
         flow(torch.randn(3, 4)).sum().backward()
     assert all(block.last.grad_fn is None for block in flow.f)
 
@@ -217,7 +220,7 @@ def test_a_tensor_with_a_gradient_on_a_module_is_refused_and_left_as_it_is(
 ):
     w = torch.ones(rows, 4, requires_grad=True)
     scale = w * 2 if computed else w
-    block = Scaling(scale=scale, buffers=buffers)
+    block = ScalingBlock(scale=scale, buffers=buffers)
     flow, x = reversible([block]), torch.randn(rows, 4)
     flow.memory = memory
     for _ in range(2):

@@ -1,6 +1,6 @@
-"""The backward repeats the forward as it was, whatever modules and callers do in between.
+"""The backward pass repeats the forward pass, whatever modules and callers do in between.
 
-The reference is plain autograd (memory "stored") on the same weights, in double precision.
+The reference is plain autograd (memory "stored") on the same weights, in float64.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ import torch
 from torch import nn
 
 from odenet import reversible
-from tests.runtime.modes import MODES, assert_as_stored, blocks, u
+from tests.runtime.memory_modes import MODES, assert_same_as_stored, make_blocks, make_input
 
 
-class Counting(nn.Module):
-    """Its result depends on how often it was evaluated, by a buffer and by an attribute."""
+class CountingBlock(nn.Module):
+    """Counts its evaluations in a buffer and in an attribute; its result depends on both."""
 
     def __init__(self):
         super().__init__()
@@ -32,7 +32,7 @@ class Counting(nn.Module):
         return torch.tanh(self.linear(x)) / (self.calls + 0.5 * self.seen)
 
 
-class OwnStatistics(nn.Module):
+class RunningMeanBlock(nn.Module):
     """Normalises by a running mean of its own, assigned or changed in place."""
 
     def __init__(self, in_place):
@@ -43,16 +43,16 @@ class OwnStatistics(nn.Module):
 
     def forward(self, x):
         y = self.linear(x)
-        moved = 0.9 * self.mean + 0.1 * y.detach().mean(0)
+        updated = 0.9 * self.mean + 0.1 * y.detach().mean(0)
         if self.in_place:
-            self.mean.copy_(moved)
+            self.mean.copy_(updated)
         else:
-            self.mean = moved
+            self.mean = updated
         return torch.tanh(y - self.mean)
 
 
-class Drawing(nn.Module):
-    """Draws a mask from a stream that is not torch's."""
+class RandomMaskBlock(nn.Module):
+    """Multiplies by random numbers from a stream other than the global one of torch."""
 
     def __init__(self, stream):
         super().__init__()
@@ -72,24 +72,24 @@ class Drawing(nn.Module):
         return y * torch.rand(y.shape, generator=self.generator, dtype=y.dtype)
 
 
-@pytest.mark.parametrize("before", [True, False])
-def test_train_and_eval_between_the_passes(before):
-    def make():
+@pytest.mark.parametrize("training", [True, False])
+def test_train_and_eval_between_the_passes(training):
+    def make_block():
         return nn.Sequential(nn.Linear(6, 6), nn.BatchNorm1d(6), nn.Tanh(), nn.Dropout(0.3))
 
-    flow = reversible(blocks(make)).train(before)
+    flow = reversible(make_blocks(make_block)).train(training)
     for block in flow.f:
         block[1].running_mean.uniform_(-1, 1)
-    assert_as_stored(flow, u(), between=lambda flow: flow.train(not before))
+    assert_same_as_stored(flow, make_input(), between=lambda flow: flow.train(not training))
 
 
 @pytest.mark.parametrize("training", [True, False])
 @pytest.mark.parametrize(
-    "make",
+    "make_block",
     [
-        Counting,
-        lambda: OwnStatistics(True),
-        lambda: OwnStatistics(False),
+        CountingBlock,
+        lambda: RunningMeanBlock(True),
+        lambda: RunningMeanBlock(False),
         lambda: nn.utils.spectral_norm(nn.Linear(6, 6)),
         lambda: nn.utils.parametrizations.spectral_norm(nn.Linear(6, 6)),
         lambda: nn.utils.parametrizations.weight_norm(nn.Linear(6, 6)),
@@ -97,61 +97,60 @@ def test_train_and_eval_between_the_passes(before):
     ],
     ids=["counts", "copies", "assigns", "spectral hook", "spectral", "weight norm", "cumulative"],
 )
-def test_modules_that_change_as_they_are_evaluated(make, training):
-    assert_as_stored(reversible(blocks(make)).train(training), u())
+def test_modules_that_change_as_they_are_evaluated(make_block, training):
+    assert_same_as_stored(reversible(make_blocks(make_block)).train(training), make_input())
 
 
 def test_one_module_for_all_steps_that_changes_as_it_is_evaluated():
-    (block,) = blocks(Counting, 1)
-    assert_as_stored(reversible([block] * 4), u())
+    (block,) = make_blocks(CountingBlock, 1)
+    assert_same_as_stored(reversible([block] * 4), make_input())
 
 
 @pytest.mark.parametrize("stream", ["python", "numpy", "numpy generator", "generator"])
 def test_random_numbers_from_other_streams(stream):
-    flow = reversible(blocks(lambda: Drawing(stream)))
-    assert_as_stored(flow, u(), modes=("reversible", "checkpoint"))
+    flow = reversible(make_blocks(lambda: RandomMaskBlock(stream)))
+    assert_same_as_stored(flow, make_input(), modes=("reversible", "checkpoint"))
 
 
 def test_replaying_leaves_the_streams_and_the_modules_as_they_were():
-    flow = reversible(blocks(lambda: Drawing("generator")))
-    out = flow(u())
+    flow = reversible(make_blocks(lambda: RandomMaskBlock("generator")))
+    out = flow(make_input())
     before = [block.generator.get_state() for block in flow.f]
     out.sum().backward()
     assert all(map(torch.equal, before, [block.generator.get_state() for block in flow.f]))
 
 
 def test_functional_call_with_other_buffers():
-    flow = reversible(blocks(lambda: nn.Sequential(nn.Linear(6, 6), nn.BatchNorm1d(6)))).eval()
-    others = {name: torch.rand_like(b) + 0.5 for name, b in flow.named_buffers() if b.ndim}
-    found = {}
+    flow = reversible(make_blocks(lambda: nn.Sequential(nn.Linear(6, 6), nn.BatchNorm1d(6)))).eval()
+    buffers = {name: torch.rand_like(b) + 0.5 for name, b in flow.named_buffers() if b.ndim}
+    gradients = {}
     for mode in ("stored", *MODES):
         flow.memory = mode
-        x = u().requires_grad_()
-        out = torch.func.functional_call(flow, others, x)
-        found[mode] = torch.autograd.grad(out.square().sum(), (x, *flow.parameters()))
+        x = make_input().requires_grad_()
+        out = torch.func.functional_call(flow, buffers, x)
+        gradients[mode] = torch.autograd.grad(out.square().sum(), (x, *flow.parameters()))
     for mode in MODES:
-        for a, b in zip(found[mode], found["stored"], strict=True):
-            torch.testing.assert_close(a, b, rtol=1e-8, atol=1e-10)
+        torch.testing.assert_close(gradients[mode], gradients["stored"], rtol=1e-8, atol=1e-10)
 
 
 def test_a_patched_forward_uses_the_weights_that_are_differentiated():
-    def patched():
+    def with_patched_forward():
         block = nn.Sequential(nn.Linear(6, 6), nn.Tanh())
-        plain = block.forward
+        original_forward = block.forward
         block.forward = types.MethodType(lambda self, x: 2 * nn.Sequential.forward(self, x), block)
-        assert plain is not None
+        assert original_forward is not None
         return block
 
-    assert_as_stored(reversible(blocks(patched)), u())
+    assert_same_as_stored(reversible(make_blocks(with_patched_forward)), make_input())
 
-    def closed():
+    def with_closure():
         block = nn.Sequential(nn.Linear(6, 6), nn.Tanh())
-        plain = block.forward
-        block.forward = lambda x: 2 * plain(x)
+        original_forward = block.forward
+        block.forward = lambda x: 2 * original_forward(x)
         return block
 
     with pytest.raises(RuntimeError, match=r"the parameter f\.3\.0\.(weight|bias)"):
-        reversible(blocks(closed))(u()).sum().backward()
+        reversible(make_blocks(with_closure))(make_input()).sum().backward()
 
 
 def test_recurrent_blocks_and_tied_weights():
@@ -172,33 +171,32 @@ def test_recurrent_blocks_and_tied_weights():
         def forward(self, x):
             return self.b(torch.tanh(self.a(x)))
 
-    assert_as_stored(reversible(blocks(Recurrent)), u())
-    assert_as_stored(reversible(blocks(Tied)), u())
+    assert_same_as_stored(reversible(make_blocks(Recurrent)), make_input())
+    assert_same_as_stored(reversible(make_blocks(Tied)), make_input())
 
 
 def test_a_hook_that_is_removed_before_the_backward():
-    flow = reversible(blocks(lambda: nn.Sequential(nn.Linear(6, 6), nn.Tanh())))
-    found = {}
+    flow = reversible(make_blocks(lambda: nn.Sequential(nn.Linear(6, 6), nn.Tanh())))
+    gradients = {}
     for mode in ("stored", "reversible", "checkpoint"):
         flow.memory = mode
         hooks = [block.register_forward_pre_hook(lambda m, x: (2 * x[0],)) for block in flow.f]
-        out = flow(u())
+        out = flow(make_input())
         for hook in hooks:
             hook.remove()
-        found[mode] = torch.autograd.grad(out.square().sum(), list(flow.parameters()))
+        gradients[mode] = torch.autograd.grad(out.square().sum(), list(flow.parameters()))
     for mode in ("reversible", "checkpoint"):
-        for a, b in zip(found[mode], found["stored"], strict=True):
-            torch.testing.assert_close(a, b, rtol=1e-8, atol=1e-10)
+        torch.testing.assert_close(gradients[mode], gradients["stored"], rtol=1e-8, atol=1e-10)
 
 
 def test_weights_frozen_between_the_passes_still_have_had_a_gradient():
-    flow = reversible(blocks(lambda: nn.Linear(6, 6)))
-    x = u().requires_grad_()
+    flow = reversible(make_blocks(lambda: nn.Linear(6, 6)))
+    x = make_input().requires_grad_()
     (expected,) = torch.autograd.grad(flow(x).square().sum(), x)
     for mode in ("reversible", "checkpoint"):
         flow.memory = mode
         out = flow(x)
         flow.requires_grad_(False)
-        (found,) = torch.autograd.grad(out.square().sum(), x)
+        (actual,) = torch.autograd.grad(out.square().sum(), x)
         flow.requires_grad_(True)
-        torch.testing.assert_close(found, expected)
+        torch.testing.assert_close(actual, expected)

@@ -1,3 +1,5 @@
+"""Operator norms, stability and spectra of flows, against dense matrices and Jacobians."""
+
 from __future__ import annotations
 
 from pathlib import Path
@@ -9,12 +11,13 @@ import torch
 import odenet
 from odenet.runtime import adjoint_conv, conv, operator_norm
 from odenet.runtime.learned.operator_norms import _eigenvectors_by_squaring
-from tests.runtime.handwritten import HamiltonianFlow, MidpointFlow, Two, build
+from tests.runtime.handwritten import HamiltonianFlow, MidpointFlow, TwoStepState, build
 
 SPECS = Path(__file__).parents[2] / "specs"
 
 
-def dense_matrix_of(operator, shape):
+def matrix_of(operator, shape):
+    """The matrix of a linear operator: its values at the unit vectors of a shape."""
     n = int(np.prod(shape))
     basis = torch.eye(n, dtype=torch.float64).view(n, *shape)
     return operator(basis).flatten(1).T
@@ -28,7 +31,7 @@ def test_the_norm_of_a_kernel_is_its_largest_singular_value(shape, options, monk
     monkeypatch.setattr("odenet.runtime.learned.operator_norms._MAP_SHAPE", {2: (6, 6)})
     K = torch.randn(shape, dtype=torch.float64)
     channels = shape[1] * options.get("groups", 1)
-    matrix = dense_matrix_of(lambda x: conv(x, K, **options), (channels, 6, 6))
+    matrix = matrix_of(lambda x: conv(x, K, **options), (channels, 6, 6))
     norm, direction = operator_norm(K, tolerance=1e-9, **options)
     torch.testing.assert_close(norm, torch.linalg.matrix_norm(matrix, 2), rtol=1e-3, atol=0)
     torch.testing.assert_close(conv(direction, K, **options).norm(), norm)
@@ -45,22 +48,22 @@ def test_the_norm_of_a_matrix_and_of_zero():
 def test_a_few_iterations_come_close_to_the_norm_from_below(channels):
     torch.manual_seed(channels)
     K = torch.randn(channels, channels, 3, 3)
-    settled, _ = operator_norm(K, tolerance=1e-7, limit=2000)
+    converged, _ = operator_norm(K, tolerance=1e-7, limit=2000)
     rough, _ = operator_norm(K, limit=12)
-    assert 0.9 * settled < rough < settled
+    assert 0.9 * converged < rough < converged
 
 
 def test_a_norm_starts_from_where_the_last_one_ended(monkeypatch):
-    flow, counted = HamiltonianFlow(4, 2), []
+    flow, calls = HamiltonianFlow(4, 2), []
 
-    def watched(y, K, **options):
-        counted.append(1)
+    def counting_adjoint_conv(y, K, **options):
+        calls.append(1)
         return adjoint_conv(y, K, **options)
 
-    monkeypatch.setattr("odenet.runtime.learned.operator_norms.adjoint_conv", watched)
-    cold_norm, cold = flow.norm("K1", flow.K1[0], 0), len(counted)
+    monkeypatch.setattr("odenet.runtime.learned.operator_norms.adjoint_conv", counting_adjoint_conv)
+    cold_norm, cold_calls = flow.norm("K1", flow.K1[0], 0), len(calls)
     warm_norm = flow.norm("K1", flow.K1[0], 0)
-    assert len(counted) - cold <= 2 < cold
+    assert len(calls) - cold_calls <= 2 < cold_calls
     assert warm_norm >= cold_norm
 
 
@@ -68,10 +71,10 @@ def test_stability_is_the_share_of_the_limit_that_each_step_uses():
     flow = HamiltonianFlow(4, 3, h=0.1)
     with torch.no_grad():
         flow.K1[1] *= 10
-    share = flow.stability()
+    stability = flow.stability()
     bounds = torch.stack([flow.frequency_bound(step) for step in range(3)])
-    torch.testing.assert_close(share, 0.1 * bounds.double() / 2, rtol=1e-3, atol=0)
-    assert share[1] > 3 * share[0]
+    torch.testing.assert_close(stability, 0.1 * bounds.double() / 2, rtol=1e-3, atol=0)
+    assert stability[1] > 3 * stability[0]
 
 
 def test_the_spectrum_is_that_of_the_jacobian_of_the_field():
@@ -82,29 +85,31 @@ def test_the_spectrum_is_that_of_the_jacobian_of_the_field():
     def field(*unknowns):
         return flow.field(type(state)(*unknowns), 2)
 
-    blocks = torch.autograd.functional.jacobian(field, tuple(state))
+    jacobian = torch.autograd.functional.jacobian(field, tuple(state))
     size = state[0].numel()
-    matrix = torch.cat([torch.cat([b.reshape(size, size) for b in row], 1) for row in blocks])
+    matrix = torch.cat([torch.cat([b.reshape(size, size) for b in row], 1) for row in jacobian])
     # rounded to what double eigenvalues are good for, before they are put in order
     expected = np.sort_complex(np.linalg.eigvals(matrix.numpy()).round(6) + 0.0)
-    found = np.sort_complex(flow.spectrum(u, step=2).numpy().round(6) + 0.0)
-    np.testing.assert_allclose(found, expected, atol=3e-6)
-    assert np.abs(found.real).max() < 3e-6  # double eigenvalues are seen to half the digits
+    actual = np.sort_complex(flow.spectrum(u, step=2).numpy().round(6) + 0.0)
+    np.testing.assert_allclose(actual, expected, atol=3e-6)
+    assert np.abs(actual.real).max() < 3e-6  # double eigenvalues are seen to half the digits
 
 
 def test_of_a_large_jacobian_the_extreme_eigenvalues_are_found():
     torch.manual_seed(0)
     flow = MidpointFlow(4, 2, gamma=0.5).double()
     u = torch.randn(1, 4, 12, 12, dtype=torch.float64)
-    found = flow.spectrum(u, step=1, count=4)
-    assert 4 <= len(found) <= 8
-    assert (found.abs().diff() <= 1e-12).all()
+    actual = flow.spectrum(u, step=1, count=4)
+    assert 4 <= len(actual) <= 8
+    assert (actual.abs().diff() <= 1e-12).all()
     state = flow.trajectory(u)[1]
-    blocks = torch.autograd.functional.jacobian(lambda Y: flow.field(Two(Y, Y), 1)[0], state.Y)
+    jacobian = torch.autograd.functional.jacobian(
+        lambda Y: flow.field(TwoStepState(Y, Y), 1)[0], state.Y
+    )
     size = u.numel()
-    true = torch.linalg.eigvals(blocks.reshape(size, size))
-    assert found[0].abs().item() == pytest.approx(true.abs().amax().item(), rel=1e-3)
-    assert found.real.max().item() == pytest.approx(true.real.amax().item(), abs=1e-2)
+    expected = torch.linalg.eigvals(jacobian.reshape(size, size))
+    assert actual[0].abs().item() == pytest.approx(expected.abs().amax().item(), rel=1e-3)
+    assert actual.real.max().item() == pytest.approx(expected.real.amax().item(), abs=1e-2)
 
 
 @pytest.mark.parametrize("name", ["momentum", "momentum with dropout", "leapfrog"])
@@ -125,11 +130,11 @@ def test_eigenvectors_by_squaring_are_those_of_the_largest_eigenvalue():
     matrices[0] = 0
     matrices[1] = torch.eye(3)
     matrices[2] = torch.diag(torch.tensor([1.0, 1 - 1e-6, 0.5]))
-    found = _eigenvectors_by_squaring(matrices)
+    eigenvectors = _eigenvectors_by_squaring(matrices)
     largest = torch.from_numpy(np.linalg.eigvalsh(matrices.numpy())[:, -1])
-    quotients = (found[:, None] @ matrices @ found[..., None]).flatten()
+    quotients = (eigenvectors[:, None] @ matrices @ eigenvectors[..., None]).flatten()
     torch.testing.assert_close(quotients, largest, rtol=1e-6, atol=0)
-    torch.testing.assert_close(found[1:].norm(dim=1), torch.ones(49).double())
+    torch.testing.assert_close(eigenvectors[1:].norm(dim=1), torch.ones(49).double())
 
 
 @pytest.mark.parametrize("scale", [1e-35, 1e-22, 1e18, 1e25, 1e35, 3e38])
@@ -138,22 +143,22 @@ def test_the_norm_of_large_and_small_operators_is_that_of_usual_ones_times_their
     K = torch.rand(shape) - 0.5
     K = K / K.abs().max() / (1 if scale < 1e38 else 64)
     norm, direction = operator_norm(K)
-    found, _ = operator_norm(scale * K)
-    assert found.item() == pytest.approx(scale * norm.item(), rel=1e-3)
+    scaled_norm, _ = operator_norm(scale * K)
+    assert scaled_norm.item() == pytest.approx(scale * norm.item(), rel=1e-3)
     assert direction.isfinite().all()
 
 
-@pytest.mark.parametrize("bad", [float("inf"), -float("inf"), float("nan")])
+@pytest.mark.parametrize("non_finite", [float("inf"), -float("inf"), float("nan")])
 @pytest.mark.parametrize("name", ["hamiltonian", "midpoint", "leapfrog"])
-def test_a_step_whose_weights_are_not_finite_has_a_margin_that_is_not_either(name, bad):
+def test_a_step_whose_weights_are_not_finite_has_a_margin_that_is_not_either(name, non_finite):
     flow = odenet.load(SPECS / f"{name}.ode").flow(8, 3)
     before = flow.stability()
     with torch.no_grad():
-        getattr(flow, flow.operators[0])[1, 0, 0] = bad
+        getattr(flow, flow.operators[0])[1, 0, 0] = non_finite
     for iterations in (None, 12, None):  # also from the directions of the last time
-        share = flow.stability(iterations)
-        assert not share[1] <= 1 and not share[1].isfinite()
-        torch.testing.assert_close(share[[0, 2]], before[[0, 2]], rtol=0.2, atol=0)
+        stability = flow.stability(iterations)
+        assert not stability[1] <= 1 and not stability[1].isfinite()
+        torch.testing.assert_close(stability[[0, 2]], before[[0, 2]], rtol=0.2, atol=0)
     with torch.no_grad():
         getattr(flow, flow.operators[0])[1, 0, 0] = 0.1
     assert flow.stability().isfinite().all()

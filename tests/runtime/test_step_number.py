@@ -1,4 +1,4 @@
-"""Flows of schemes that read the number of the step, against steps written out in plain torch."""
+"""Schemes that read the number n of the step, against steps written out in torch."""
 
 import pytest
 import torch
@@ -6,7 +6,7 @@ import torch
 import odenet
 from odenet.diagnostics import SpecError
 
-TEXT = """
+FRICTION = """
 state  Y
 param  K : dense
 param  b : bias
@@ -36,7 +36,7 @@ scheme nesterov_1983 {
 """
 
 
-def build(text, steps=5):
+def build_flow(text, steps=5):
     torch.manual_seed(0)
     flow = odenet.loads(text).flow(4, steps, space=0).double()
     torch.nn.init.normal_(flow.b)
@@ -60,7 +60,7 @@ def gradients(flow, u, out):
 @pytest.mark.parametrize("shift, reversible", [(4, True), (3, False)])
 def test_values_and_gradients_in_every_mode(shift, reversible):
     """With n + 3 the first step has no inverse, m = 0, and steps are stored."""
-    flow, u = build(TEXT % (", r = 3", shift))
+    flow, u = build_flow(FRICTION % (", r = 3", shift))
     assert flow.reversible is reversible
     assert reversible or "step 0: friction has an inverse only where m ≠ 0" in flow.obstacle
     expected = friction(flow, u, shift)
@@ -75,14 +75,14 @@ def test_values_and_gradients_in_every_mode(shift, reversible):
     flow.memory = "reversible"
     start = flow.initial(u.detach())
     with torch.no_grad():
-        for back, before in zip(flow.inverse(flow.evolve(start)), start, strict=True):
-            torch.testing.assert_close(back, before, rtol=1e-11, atol=1e-11)
+        for recovered, initial in zip(flow.inverse(flow.evolve(start)), start, strict=True):
+            torch.testing.assert_close(recovered, initial, rtol=1e-11, atol=1e-11)
     flow.compile(backend="eager")
     torch.testing.assert_close(gradients(flow, u, flow(u)), reference, rtol=1e-11, atol=1e-11)
 
 
 def test_exact_arithmetic_takes_the_fraction_of_each_step():
-    flow, u = build(TEXT % (", r = 3", 4), steps=30)
+    flow, u = build_flow(FRICTION % (", r = 3", 4), steps=30)
     reference = gradients(flow, u, friction(flow, u, 4))
     flow.exact = True
     torch.testing.assert_close(gradients(flow, u, flow(u)), reference, rtol=1e-5, atol=1e-5)
@@ -91,17 +91,17 @@ def test_exact_arithmetic_takes_the_fraction_of_each_step():
 
 
 def test_it_goes_with_constants_that_differ_from_step_to_step():
-    flow, u = build(TEXT % (", r = [3, 2, 1, 2.5, 0.5]", 4))
+    flow, u = build_flow(FRICTION % (", r = [3, 2, 1, 2.5, 0.5]", 4))
     torch.testing.assert_close(flow(u), friction(flow, u, 4), rtol=1e-13, atol=1e-13)
 
 
 def test_a_scheme_without_an_inverse_reads_it_too():
-    flow, u = build(NESTEROV % "n + 2")
-    before = Y = u
+    flow, u = build_flow(NESTEROV % "n + 2")
+    Y_prev = Y = u
     for n in range(flow.steps):
-        X = Y + (n - 1) / (n + 2) * (Y - before)
+        X = Y + (n - 1) / (n + 2) * (Y - Y_prev)
         force = -torch.tanh(X @ flow.K[n].T + flow.b[n]) @ flow.K[n]
-        before, Y = Y, X + 0.2 * force
+        Y_prev, Y = Y, X + 0.2 * force
     torch.testing.assert_close(flow(u), Y, rtol=1e-13, atol=1e-13)
     torch.testing.assert_close(
         gradients(flow, u, flow(u)), gradients(flow, u, Y), rtol=1e-11, atol=1e-11
@@ -109,8 +109,8 @@ def test_a_scheme_without_an_inverse_reads_it_too():
 
 
 def test_a_refined_flow_counts_its_own_steps():
-    """The rule is one of the number of the step, of which there are twice as many."""
-    flow, u = build(TEXT % (", r = 3", 4))
+    """The formula in n holds for the steps of the refined flow, of which there are twice as many."""
+    flow, u = build_flow(FRICTION % (", r = 3", 4))
     finer = flow.refine()
     Y, V = u, torch.zeros_like(u)
     for n in range(10):
@@ -122,9 +122,9 @@ def test_a_refined_flow_counts_its_own_steps():
 
 def test_a_flow_that_comes_to_a_step_which_divides_by_zero_is_refused():
     text = NESTEROV % "7 - n"
-    flow, _ = build(text, steps=7)
+    flow, _ = build_flow(text, steps=7)
     with pytest.raises(ValueError, match="step 7 of 8 divides by zero, with n = 7"):
-        build(text, steps=8)
+        build_flow(text, steps=8)
     with pytest.raises(ValueError, match=r"cannot be refined: step 7 of 14 divides by zero"):
         flow.refine()
     net = text + "net = input(4) -> flow(%d) -> dense(2)\n"
@@ -134,7 +134,7 @@ def test_a_flow_that_comes_to_a_step_which_divides_by_zero_is_refused():
 
 
 def test_in_compositions_it_is_the_number_of_the_whole_step():
-    own = """state Y
+    text = """state Y
 param K : dense
 Y' = tanh((K - K^T) Y)
 discretise {used}(h = 0.2)
@@ -148,8 +148,8 @@ scheme fading {{
 }}
 """
     torch.manual_seed(0)
-    made = odenet.loads(own.format(used="compose(fading(h/2), adjoint(fading)(h/2))"))
-    flow, u = made.flow(4, 3, space=0).double(), torch.randn(2, 4, dtype=torch.float64)
+    program = odenet.loads(text.format(used="compose(fading(h/2), adjoint(fading)(h/2))"))
+    flow, u = program.flow(4, 3, space=0).double(), torch.randn(2, 4, dtype=torch.float64)
     Y, h = u, 0.1
     rates = [lambda y, K=K: torch.tanh(y @ (K - K.T).T) for K in flow.K]
     V = rates[0](Y)

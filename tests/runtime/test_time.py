@@ -1,4 +1,8 @@
-"""Equations with `t`: against the time as one more state, and against steps written out in torch."""
+"""Equations that read the time `t`.
+
+There are two oracles: the same equations with the time as one more unknown of slope one, and the
+steps written out in torch.
+"""
 
 import math
 from functools import cache
@@ -12,15 +16,15 @@ import odenet
 from odenet.testing import assert_gradients, assert_invertible
 from tests.derive.numeric import USER_SCHEMES
 
-ONE = """
+ONE_UNKNOWN = """
 state Y
 param K : dense
 param b : bias(init = normal(0.5))
 Y' = {rate}
 discretise {scheme}(h = 0.2)
 """
-RATE = "K^T tanh(K Y + t b)"
-TWO = """
+RIGHT_HAND_SIDE = "K^T tanh(K Y + t b)"
+TWO_UNKNOWNS = """
 state Y, Z
 param K, L : dense
 param b, d : bias(init = normal(0.5))
@@ -29,7 +33,7 @@ Z' = -L^T tanh(L Y + t^2 d)
 discretise {scheme}(h = 0.2)
 """
 # The time as states of their own, one in each group: S' = 1, in as many channels as the others.
-ONE_AUGMENTED = """
+ONE_UNKNOWN_AUGMENTED = """
 state Y, S
 param K : dense
 param b : diag(init = normal(0.5))
@@ -41,7 +45,7 @@ S(0) = 0
 output Y
 discretise {scheme}(h = 0.2)
 """
-TWO_AUGMENTED = """
+TWO_UNKNOWNS_AUGMENTED = """
 state Y, Z, S, R
 param K, L : dense
 param b, d : diag(init = normal(0.5))
@@ -55,13 +59,13 @@ R(0) = 0
 output concat(Y, Z)
 discretise {scheme}(h = 0.2)
 """
-SINGLE = (
+ONE_UNKNOWN_SCHEMES = (
     "euler", "heun", "rk4", "bosh3", "dopri5", "asynchronous_leapfrog", "reversible_heun",
     "coupled_euler", "coupled_heun", "coupled_rk4",
 )  # fmt: skip
-PAIRS = ("verlet", "stormer_verlet", "yoshida4")
-SCHEMES = USER_SCHEMES.replace("scheme asynchronous_leapfrog {", "scheme own_leapfrog {")
-SCHEMES = SCHEMES.replace("scheme coupled {", "scheme own_coupled {")
+TWO_UNKNOWNS_SCHEMES = ("verlet", "stormer_verlet", "yoshida4")
+USER_SCHEME_TEXT = USER_SCHEMES.replace("scheme asynchronous_leapfrog {", "scheme own_leapfrog {")
+USER_SCHEME_TEXT = USER_SCHEME_TEXT.replace("scheme coupled {", "scheme own_coupled {")
 
 
 @cache
@@ -69,45 +73,45 @@ def flow_class(text):
     return odenet.loads(text).module(space=0).ModelFlow
 
 
-def built(text, channels=3, steps=5, seed=0):
+def build_flow(text, channels=3, steps=5, seed=0):
     torch.manual_seed(seed)
     flow = flow_class(text)(channels, steps).double()
     return flow, torch.randn(2, channels, dtype=torch.float64)
 
 
-def same_weights(flow, augmented):
-    own = dict(flow.named_parameters())
+def copy_weights(flow, augmented):
+    """Gives the augmented flow the weights of the flow, where both have them."""
+    weights = dict(flow.named_parameters())
     for name, parameter in augmented.named_parameters():
-        if name in own:
-            parameter.data.copy_(own[name].data.view_as(parameter))
+        if name in weights:
+            parameter.data.copy_(weights[name].data.view_as(parameter))
 
 
-@pytest.mark.parametrize("scheme", SINGLE)
+@pytest.mark.parametrize("scheme", ONE_UNKNOWN_SCHEMES)
 def test_the_time_is_one_more_state_with_slope_one(scheme):
-    flow, u = built(ONE.format(rate=RATE, scheme=scheme))
-    augmented, _ = built(ONE_AUGMENTED.format(scheme=scheme))
-    same_weights(flow, augmented)
+    flow, u = build_flow(ONE_UNKNOWN.format(rate=RIGHT_HAND_SIDE, scheme=scheme))
+    augmented, _ = build_flow(ONE_UNKNOWN_AUGMENTED.format(scheme=scheme))
+    copy_weights(flow, augmented)
     torch.testing.assert_close(flow(u), augmented(u), rtol=1e-12, atol=1e-12)
 
 
 @pytest.mark.parametrize("memory", ["stored", "checkpoint", 1, 2000])
 def test_every_memory_reads_the_times_of_steps_that_differ(memory):
-    text = TWO.format(scheme="verlet").replace("h = 0.2", "h = [0.3, 0.2, 0.1, 0.4, 0.5]")
-    flow, u = built(text, channels=4)
-    found = []
-    for chosen in ("reversible", memory):
-        flow.memory = chosen
+    text = TWO_UNKNOWNS.format(scheme="verlet").replace("h = 0.2", "h = [0.3, 0.2, 0.1, 0.4, 0.5]")
+    flow, u = build_flow(text, channels=4)
+    results = []
+    for mode in ("reversible", memory):
+        flow.memory = mode
         out = flow(u)
-        found.append([out, *torch.autograd.grad(out.square().sum(), [*flow.parameters()])])
-    for one, other in zip(*found, strict=True):
-        torch.testing.assert_close(one, other, rtol=1e-12, atol=1e-12)
+        results.append([out, *torch.autograd.grad(out.square().sum(), [*flow.parameters()])])
+    torch.testing.assert_close(*results, rtol=1e-12, atol=1e-12)
 
 
-@pytest.mark.parametrize("scheme", PAIRS)
+@pytest.mark.parametrize("scheme", TWO_UNKNOWNS_SCHEMES)
 def test_it_is_one_in_each_group_of_states(scheme):
-    flow, u = built(TWO.format(scheme=scheme), channels=4)
-    augmented, _ = built(TWO_AUGMENTED.format(scheme=scheme), channels=4)
-    same_weights(flow, augmented)
+    flow, u = build_flow(TWO_UNKNOWNS.format(scheme=scheme), channels=4)
+    augmented, _ = build_flow(TWO_UNKNOWNS_AUGMENTED.format(scheme=scheme), channels=4)
+    copy_weights(flow, augmented)
     torch.testing.assert_close(flow(u), augmented(u), rtol=1e-12, atol=1e-12)
 
 
@@ -123,11 +127,11 @@ def verlet(flow, u):
 
 
 def midpoint(flow, u):
-    before, Y = torch.zeros_like(u), u
+    Y_prev, Y = torch.zeros_like(u), u
     for n in range(flow.steps):
         K, b = flow.K[n], flow.b[n]
         rate = torch.tanh(Y @ K.T + 0.2 * n * b) @ K
-        before, Y = Y, before + 0.4 * rate
+        Y_prev, Y = Y, Y_prev + 0.4 * rate
     return Y
 
 
@@ -136,17 +140,17 @@ def asynchronous_leapfrog(flow, u):
     V = torch.tanh(Y @ flow.K[0].T) @ flow.K[0]
     for n in range(flow.steps):
         K, b = flow.K[n], flow.b[n]
-        half = Y + h / 2 * V
-        V = 2 * torch.tanh(half @ K.T + (n * h + h / 2) * b) @ K - V
-        Y = half + h / 2 * V
+        Y_half = Y + h / 2 * V
+        V = 2 * torch.tanh(Y_half @ K.T + (n * h + h / 2) * b) @ K - V
+        Y = Y_half + h / 2 * V
     return Y
 
 
 BY_HAND = {
-    "verlet": (TWO.format(scheme="verlet"), 4, verlet),
-    "midpoint": (ONE.format(rate=RATE, scheme="midpoint"), 3, midpoint),
+    "verlet": (TWO_UNKNOWNS.format(scheme="verlet"), 4, verlet),
+    "midpoint": (ONE_UNKNOWN.format(rate=RIGHT_HAND_SIDE, scheme="midpoint"), 3, midpoint),
     "asynchronous_leapfrog": (
-        ONE.format(rate=RATE, scheme="asynchronous_leapfrog"), 3, asynchronous_leapfrog,
+        ONE_UNKNOWN.format(rate=RIGHT_HAND_SIDE, scheme="asynchronous_leapfrog"), 3, asynchronous_leapfrog,
     ),
 }  # fmt: skip
 
@@ -156,30 +160,31 @@ BY_HAND = {
 @given(steps=st.integers(1, 7), seed=st.integers(0, 1000))
 def test_values_and_gradients_are_those_of_the_steps_written_out(name, steps, seed):
     text, channels, by_hand = BY_HAND[name]
-    flow, u = built(text, channels, steps, seed)
+    flow, u = build_flow(text, channels, steps, seed)
     u.requires_grad_()
-    out, wanted = flow(u), by_hand(flow, u)
-    torch.testing.assert_close(out, wanted, rtol=1e-10, atol=1e-12)
+    out, expected = flow(u), by_hand(flow, u)
+    torch.testing.assert_close(out, expected, rtol=1e-10, atol=1e-12)
     inputs = (u, *flow.parameters())
-    mine = torch.autograd.grad(out.square().sum(), inputs)
-    plain = torch.autograd.grad(wanted.square().sum(), inputs)
-    for a, b in zip(mine, plain, strict=True):
-        torch.testing.assert_close(a, b, rtol=1e-8, atol=1e-10)
+    actual_gradients = torch.autograd.grad(out.square().sum(), inputs)
+    expected_gradients = torch.autograd.grad(expected.square().sum(), inputs)
+    torch.testing.assert_close(actual_gradients, expected_gradients, rtol=1e-8, atol=1e-10)
 
 
 @pytest.mark.parametrize(
-    "text", [*(TWO.format(scheme=s) for s in PAIRS), *(
-        ONE.format(rate=RATE, scheme=s) for s in SINGLE[5:])],
+    "text", [*(TWO_UNKNOWNS.format(scheme=s) for s in TWO_UNKNOWNS_SCHEMES), *(
+        ONE_UNKNOWN.format(rate=RIGHT_HAND_SIDE, scheme=s) for s in ONE_UNKNOWN_SCHEMES[5:])],
 )  # fmt: skip
 def test_steps_are_undone_and_every_mode_gives_the_same_gradients(text):
-    flow, u = built(text, channels=4, steps=8)
+    flow, u = build_flow(text, channels=4, steps=8)
     assert_invertible(flow.eval(), u, tolerance=1e-10)
     assert_gradients(flow, u, tolerance=1e-9)
 
 
 @pytest.mark.parametrize("scheme", ["verlet", "stormer_verlet"])
 def test_exact_arithmetic_undoes_them_bit_for_bit(scheme):
-    flow, u = built(TWO.format(scheme=scheme).rstrip() + " exact\n", channels=4, steps=30)
+    flow, u = build_flow(
+        TWO_UNKNOWNS.format(scheme=scheme).rstrip() + " exact\n", channels=4, steps=30
+    )
     state = flow.encode(u)
     assert flow.inverse_exactly(flow.evolve_exactly(state)).equal(state)
     assert_gradients(flow, u, tolerance=1e-6)
@@ -187,16 +192,16 @@ def test_exact_arithmetic_undoes_them_bit_for_bit(scheme):
 
 @pytest.mark.parametrize(
     ("text", "order"),
-    [(ONE.format(rate=RATE.replace("t b", "t t b"), scheme="rk4"), 4), (TWO.format(scheme="verlet"), 1),
-     (TWO.format(scheme="stormer_verlet"), 2), (TWO.format(scheme="yoshida4"), 4),
-     (ONE.format(rate=RATE, scheme="own") + SCHEMES.replace("kutta3", "own"), 3)],
+    [(ONE_UNKNOWN.format(rate=RIGHT_HAND_SIDE.replace("t b", "t t b"), scheme="rk4"), 4), (TWO_UNKNOWNS.format(scheme="verlet"), 1),
+     (TWO_UNKNOWNS.format(scheme="stormer_verlet"), 2), (TWO_UNKNOWNS.format(scheme="yoshida4"), 4),
+     (ONE_UNKNOWN.format(rate=RIGHT_HAND_SIDE, scheme="own") + USER_SCHEME_TEXT.replace("kutta3", "own"), 3)],
     ids=["rk4", "verlet", "stormer_verlet", "yoshida4", "kutta3"],
 )  # fmt: skip
 def test_the_order_is_that_of_the_scheme_with_a_time_in_the_equations(text, order):
     shared = text.replace("param", "shared param").replace("h = 0.2", "T = 1.5")
     ends = []
     for steps in (10, 20, 2000 // order):
-        flow, u = built(shared, channels=4, steps=steps)
+        flow, u = build_flow(shared, channels=4, steps=steps)
         with torch.no_grad():
             ends.append(flow(u))
     errors = [(end - ends[2]).norm().item() for end in ends[:2]]
@@ -204,17 +209,18 @@ def test_the_order_is_that_of_the_scheme_with_a_time_in_the_equations(text, orde
 
 
 def test_steps_solved_to_a_tolerance_see_the_time_go_on_within_them():
-    text = ONE.format(rate=RATE, scheme="rk4").replace("param", "shared param")
-    flow, u = built(text.replace("h = 0.2", "T = 1"), steps=200)
-    solved, _ = built(text.replace("rk4(h = 0.2)", "dopri5(T = 1, rtol = 1e-8)"), steps=2)
+    text = ONE_UNKNOWN.format(rate=RIGHT_HAND_SIDE, scheme="rk4").replace("param", "shared param")
+    flow, u = build_flow(text.replace("h = 0.2", "T = 1"), steps=200)
+    solved, _ = build_flow(text.replace("rk4(h = 0.2)", "dopri5(T = 1, rtol = 1e-8)"), steps=2)
     torch.testing.assert_close(solved(u), flow(u), rtol=1e-6, atol=1e-7)
-    grads = [torch.autograd.grad(f(u).sum(), list(f.parameters())) for f in (flow, solved)]
-    for a, b in zip(*grads, strict=True):
-        torch.testing.assert_close(a, b, rtol=1e-5, atol=1e-6)
+    gradients = [torch.autograd.grad(f(u).sum(), list(f.parameters())) for f in (flow, solved)]
+    torch.testing.assert_close(*gradients, rtol=1e-5, atol=1e-6)
 
 
 def test_refining_halves_the_steps_and_keeps_the_time():
-    flow, u = built(ONE.format(rate=RATE, scheme="rk4").replace("param", "shared param"))
+    flow, u = build_flow(
+        ONE_UNKNOWN.format(rate=RIGHT_HAND_SIDE, scheme="rk4").replace("param", "shared param")
+    )
     finer = flow.refine()
     assert torch.equal(finer.times[::2], flow.times)
     torch.testing.assert_close(finer(u), flow(u), rtol=2e-2, atol=2e-2)
@@ -223,6 +229,6 @@ def test_refining_halves_the_steps_and_keeps_the_time():
 def test_a_name_that_the_file_declares_itself_keeps_its_meaning():
     text = "state Y\nparam b : bias\n{}Y' = tanh(Y + t b)\ndiscretise euler(h = 0.1)\n"
     assert "t = step" in odenet.loads(text.format("")).source()
-    for own in ("let t = 0.5\n", "param t : scalar\n"):
-        program = odenet.loads(text.format(own))
+    for declaration in ("let t = 0.5\n", "param t : scalar\n"):
+        program = odenet.loads(text.format(declaration))
         assert program.model.first_time_node is None and "t = step" not in program.source()

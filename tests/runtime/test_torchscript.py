@@ -1,4 +1,4 @@
-"""What TorchScript cannot have of a flow is said in a sentence that names torch.export."""
+"""TorchScript is refused for flows with a message that names torch.export."""
 
 import pytest
 import torch
@@ -12,7 +12,7 @@ Y' = tanh((K - K^T) Y)
 discretise {}
 net = input(1, 6, 6) -> conv(3, 4) -> flow(2) -> mean -> dense(3)
 """
-EXPORT = r"torch\.export\.export\(network, \(x,\)\)"
+EXPORT_CALL = r"torch\.export\.export\(network, \(x,\)\)"
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # torch's own, that TorchScript is deprecated
 
@@ -25,7 +25,7 @@ def network():
 def test_a_script_is_refused_for_a_flow_and_for_a_network_around_it(network):
     flow = next(m for m in network.modules() if isinstance(m, odenet.runtime.Flow))
     for module in (flow, network, torch.nn.Sequential(network)):
-        with pytest.raises(NotImplementedError, match=rf"Flow: .*{EXPORT}"):
+        with pytest.raises(NotImplementedError, match=rf"Flow: .*{EXPORT_CALL}"):
             torch.jit.script(module)
 
 
@@ -34,7 +34,7 @@ def test_the_trace_of_a_backward_pass_is_refused(network, memory):
     for module in network.modules():
         if isinstance(module, odenet.runtime.Flow):
             module.memory = memory
-    with pytest.raises(NotImplementedError, match=rf"backward pass of .*{EXPORT}"):
+    with pytest.raises(NotImplementedError, match=rf"backward pass of .*{EXPORT_CALL}"):
         torch.jit.trace(network, torch.rand(2, 1, 6, 6))
 
 

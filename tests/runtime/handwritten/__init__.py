@@ -7,7 +7,7 @@ from tests.runtime.handwritten.papers import (
     LeapfrogFlow,
     MidpointFlow,
     MomentumFlow,
-    Two,
+    TwoStepState,
 )
 from tests.runtime.handwritten.variants import (
     DropoutFlow,
@@ -30,7 +30,7 @@ __all__ = [
     "MomentumFlow",
     "NormFlow",
     "SharedMomentumFlow",
-    "Two",
+    "TwoStepState",
     "build",
 ]
 
@@ -48,8 +48,8 @@ FLOWS = {
 
 
 def build(name, steps=10, **options):
-    """A flow of the list in double precision, and an input for it."""
+    """A flow of `FLOWS` in double precision, and a random input for it."""
     torch.manual_seed(7)
-    kind, shape = FLOWS[name]
-    flow = kind(shape[1], steps, **options).double()
+    flow_class, shape = FLOWS[name]
+    flow = flow_class(shape[1], steps, **options).double()
     return flow, torch.randn(shape, dtype=torch.float64)

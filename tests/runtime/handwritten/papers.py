@@ -1,4 +1,4 @@
-"""The flows of the papers."""
+"""The flows of the papers: Hamiltonian, midpoint, leapfrog (second order) and momentum networks."""
 
 from __future__ import annotations
 
@@ -22,17 +22,17 @@ from odenet.runtime import (
 )
 
 
-class Pair(NamedTuple):
+class PairState(NamedTuple):
     Y: Tensor
     Z: Tensor
 
 
-class Two(NamedTuple):
+class TwoStepState(NamedTuple):
     Y_prev: Tensor
     Y: Tensor
 
 
-class Particle(NamedTuple):
+class ParticleState(NamedTuple):
     x: Tensor
     v: Tensor
 
@@ -62,19 +62,19 @@ class HamiltonianFlow(Flow):
 
     def initial(self, u):
         Y, Z = split(u, 2)
-        return Pair(Y, Z)
+        return PairState(Y, Z)
 
     def advance(self, state, step=0):
         Y, Z = state
         Y = Y + self.h * self.rate_Y(Z, self.K1[step], self.b1[step])
         Z = Z + self.h * self.rate_Z(Y, self.K2[step], self.b2[step])
-        return Pair(Y, Z)
+        return PairState(Y, Z)
 
     def retreat(self, state, step=0):
         Y, Z = state
         Z = Z - self.h * self.rate_Z(Y, self.K2[step], self.b2[step])
         Y = Y - self.h * self.rate_Y(Z, self.K1[step], self.b1[step])
-        return Pair(Y, Z)
+        return PairState(Y, Z)
 
     def readout(self, state):
         Y, Z = state
@@ -117,17 +117,17 @@ class MidpointFlow(Flow):
         return tanh(conv(Y, K - adjoint_kernel(K) - self.gamma * eye_kernel(K)) + b)
 
     def initial(self, u):
-        return Two(torch.zeros_like(u), u)
+        return TwoStepState(torch.zeros_like(u), u)
 
     def advance(self, state, step=0):
         Y_prev, Y = state
         Y_next = Y_prev + 2 * self.h * self.rate_Y(Y, self.K[step], self.b[step])
-        return Two(Y, Y_next)
+        return TwoStepState(Y, Y_next)
 
     def retreat(self, state, step=0):
         Y, Y_next = state
         Y_prev = Y_next - 2 * self.h * self.rate_Y(Y, self.K[step], self.b[step])
-        return Two(Y_prev, Y)
+        return TwoStepState(Y_prev, Y)
 
     def readout(self, state):
         return state.Y
@@ -160,17 +160,17 @@ class LeapfrogFlow(Flow):
         return -adjoint_conv(tanh(conv(Y, K) + b), K)
 
     def initial(self, u):
-        return Two(torch.zeros_like(u), u)
+        return TwoStepState(torch.zeros_like(u), u)
 
     def advance(self, state, step=0):
         Y_prev, Y = state
         Y_next = 2 * Y - Y_prev + self.h**2 * self.rate_Y(Y, self.K[0], self.b[0])
-        return Two(Y, Y_next)
+        return TwoStepState(Y, Y_next)
 
     def retreat(self, state, step=0):
         Y, Y_next = state
         Y_prev = 2 * Y - Y_next + self.h**2 * self.rate_Y(Y, self.K[0], self.b[0])
-        return Two(Y_prev, Y)
+        return TwoStepState(Y_prev, Y)
 
     def readout(self, state):
         return state.Y
@@ -208,19 +208,19 @@ class MomentumFlow(Flow):
         return f(x)
 
     def initial(self, u):
-        return Particle(u, torch.zeros_like(u))
+        return ParticleState(u, torch.zeros_like(u))
 
     def advance(self, state, step=0):
         x, v = state
         v = self.gamma * v + (1 - self.gamma) * self.rate_x(x, self.f[step])
         x = x + v
-        return Particle(x, v)
+        return ParticleState(x, v)
 
     def retreat(self, state, step=0):
         x, v = state
         x = x - v
         v = (v - (1 - self.gamma) * self.rate_x(x, self.f[step])) / self.gamma
-        return Particle(x, v)
+        return ParticleState(x, v)
 
     def readout(self, state):
         return state.x

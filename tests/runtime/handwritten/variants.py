@@ -1,4 +1,6 @@
-"""Flows with what the papers' own lack: random maps, norms, sharing, an input, groups, no inverse."""
+"""Flows beyond the papers': random maps, norms, shared weights, an input at every step, groups,
+and a scheme without an inverse.
+"""
 
 from __future__ import annotations
 
@@ -22,11 +24,11 @@ from odenet.runtime import (
     soft_threshold,
     split,
 )
-from tests.runtime.handwritten.papers import HamiltonianFlow, MomentumFlow, Pair
+from tests.runtime.handwritten.papers import HamiltonianFlow, MomentumFlow, PairState
 
 
 class DropoutFlow(MomentumFlow):
-    """The same with a map that draws random numbers."""
+    """A momentum network with dropout."""
 
     stochastic = True
 
@@ -37,7 +39,7 @@ class DropoutFlow(MomentumFlow):
 
 
 class SharedMomentumFlow(MomentumFlow):
-    """One map for all steps."""
+    """A momentum network with one map for all steps."""
 
     shared = ("f",)
 
@@ -71,13 +73,13 @@ class NormFlow(HamiltonianFlow):
         Y, Z = state
         Y = Y + self.h * self.rate_Y(Z, self.K1[step], self.N1[step], self.g[step])
         Z = Z + self.h * self.rate_Z(Y, self.K2[step], self.b2[step])
-        return Pair(Y, Z)
+        return PairState(Y, Z)
 
     def retreat(self, state, step=0):
         Y, Z = state
         Z = Z - self.h * self.rate_Z(Y, self.K2[step], self.b2[step])
         Y = Y - self.h * self.rate_Y(Z, self.K1[step], self.N1[step], self.g[step])
-        return Pair(Y, Z)
+        return PairState(Y, Z)
 
     def shears(self):
         return (
@@ -86,7 +88,7 @@ class NormFlow(HamiltonianFlow):
         )
 
 
-class Code(NamedTuple):
+class ListaState(NamedTuple):
     x: Tensor
     v: Tensor
     u: Tensor
@@ -110,21 +112,21 @@ class ListaFlow(Flow):
         return soft_threshold(dense(x, W1) + dense(u, W2), lam) - x
 
     def initial(self, u):
-        return Code(torch.zeros_like(u), torch.zeros_like(u), u)
+        return ListaState(torch.zeros_like(u), torch.zeros_like(u), u)
 
     def advance(self, state, step=0):
         x, v, u = state
         rate = self.rate_x(x, u, self.W1[step], self.W2[step], self.lam[step])
         v = self.gamma * v + (1 - self.gamma) * rate
         x = x + v
-        return Code(x, v, u)
+        return ListaState(x, v, u)
 
     def retreat(self, state, step=0):
         x, v, u = state
         x = x - v
         rate = self.rate_x(x, u, self.W1[step], self.W2[step], self.lam[step])
         v = (v - (1 - self.gamma) * rate) / self.gamma
-        return Code(x, v, u)
+        return ListaState(x, v, u)
 
     def readout(self, state):
         return state.x
@@ -141,7 +143,7 @@ class ListaFlow(Flow):
         )
 
 
-class Four(NamedTuple):
+class GroupsState(NamedTuple):
     A: Tensor
     B: Tensor
     C: Tensor
@@ -149,9 +151,9 @@ class Four(NamedTuple):
 
 
 class GroupsFlow(Flow):
-    """Two unknowns per group: (A, B)' = F(C, D), (C, D)' = G(A, B); verlet, two terms in one rate.
+    """Two unknowns per group: (A, B)' = F(C, D), (C, D)' = G(A, B).
 
-    Yoshida-like composition: A and B move twice per step.
+    The step is no shipped scheme: A changes twice, the first time by two terms.
     """
 
     slots = ("A", "B", "C", "D")
@@ -178,7 +180,7 @@ class GroupsFlow(Flow):
         return -adjoint_conv(tanh(B), L)
 
     def initial(self, u):
-        return Four(*split(u, 4))
+        return GroupsState(*split(u, 4))
 
     def advance(self, state, step=0):
         A, B, C, D = state
@@ -188,7 +190,7 @@ class GroupsFlow(Flow):
         C = C + h * self.rate_C(A, B, K)
         D = D + h * self.rate_D(B, L)
         A = A + 0.5 * h * self.rate_A(C, K)
-        return Four(A, B, C, D)
+        return GroupsState(A, B, C, D)
 
     def retreat(self, state, step=0):
         A, B, C, D = state
@@ -198,7 +200,7 @@ class GroupsFlow(Flow):
         C = C - h * self.rate_C(A, B, K)
         B = B - h * self.rate_B(D, L)
         A = A - 0.5 * h * self.rate_A(C, K) - h * self.rate_B(D, L)
-        return Four(A, B, C, D)
+        return GroupsState(A, B, C, D)
 
     def readout(self, state):
         return torch.cat(state, dim=1)

@@ -1,4 +1,4 @@
-"""Networks whose weights an optimizer moves in the backward pass, and after it."""
+"""Networks and training loops for tests of an optimizer that acts within the backward pass."""
 
 import copy
 
@@ -9,10 +9,10 @@ from torch.nn.utils import clip_grad_norm_
 import odenet
 from odenet import OptimizerInBackward
 
-PAIR = "state Y, Z\nparam K1, K2 : conv(3)\nparam b : bias\n"
-FIELDS = "Y' = K1^T tanh(K1 Z + b)\nZ' = -K2^T tanh(K2 Y + b)\n"
-ONE = "state Y\nparam K : conv(3)\nparam b : bias\n"
-SPLIT = """
+TWO_UNKNOWNS = "state Y, Z\nparam K1, K2 : conv(3)\nparam b : bias\n"
+RIGHT_HAND_SIDES = "Y' = K1^T tanh(K1 Z + b)\nZ' = -K2^T tanh(K2 Y + b)\n"
+ONE_UNKNOWN = "state Y\nparam K : conv(3)\nparam b : bias\n"
+SPLIT_SCHEME = """
 scheme halves {
     for Y' = F(Z), Z' = G(Y)
     M = Y[n] + h/2 F(Z[n])
@@ -21,21 +21,21 @@ scheme halves {
 }
 """
 SPECS = {
-    "verlet": f"{PAIR}{FIELDS}discretise verlet(h = 0.1)",
-    "splitting": f"{PAIR}{FIELDS}{SPLIT}discretise halves(h = 0.1)",
-    "leapfrog": f"{ONE}Y'' = -K^T tanh(K Y + b)\ndiscretise leapfrog(h = 0.1)",
-    "midpoint": f"{ONE}Y' = tanh((K - K^T) Y + b)\ndiscretise midpoint(h = 0.1)",
+    "verlet": f"{TWO_UNKNOWNS}{RIGHT_HAND_SIDES}discretise verlet(h = 0.1)",
+    "splitting": f"{TWO_UNKNOWNS}{RIGHT_HAND_SIDES}{SPLIT_SCHEME}discretise halves(h = 0.1)",
+    "leapfrog": f"{ONE_UNKNOWN}Y'' = -K^T tanh(K Y + b)\ndiscretise leapfrog(h = 0.1)",
+    "midpoint": f"{ONE_UNKNOWN}Y' = tanh((K - K^T) Y + b)\ndiscretise midpoint(h = 0.1)",
     "momentum": "state Y\nmap f = conv(3) -> bn -> tanh -> conv(3)\nY' = f(Y)\n"
     "discretise momentum(γ = 0.9)",
-    "start at F": f"{ONE}Y' = tanh(K Y + b)\ndiscretise momentum(γ = 0.9) start v[0] = f(x[0])",
-    "learned constants": f"{ONE}Y' = tanh(K Y + b)\ndiscretise momentum(γ = learned(0.9))",
+    "start at F": f"{ONE_UNKNOWN}Y' = tanh(K Y + b)\ndiscretise momentum(γ = 0.9) start v[0] = f(x[0])",
+    "learned constants": f"{ONE_UNKNOWN}Y' = tanh(K Y + b)\ndiscretise momentum(γ = learned(0.9))",
     "knots": "state Y, Z\nparam K1 : conv(3, knots = 3)\nparam K2 : conv(3)\n"
     "Y' = K1^T tanh(K1 Z)\nZ' = -K2^T tanh(K2 Y)\ndiscretise verlet(h = 0.1)",
     "shared": "state Y, Z\nshared param K1 : conv(3)\nparam K2 : conv(3)\n"
     "Y' = K1^T tanh(K1 Z)\nZ' = -K2^T tanh(K2 Y)\ndiscretise verlet(h = 0.1)",
-    "no inverse": f"{ONE}Y' = tanh(K Y + b)\ndiscretise heun(h = 0.1)",
+    "no inverse": f"{ONE_UNKNOWN}Y' = tanh(K Y + b)\ndiscretise heun(h = 0.1)",
 }
-NET = "\nnet = input(4, 6, 6) -> conv(3, 4) -> flow(4) -> mean -> dense(3)\n"
+NETWORK_LINE = "\nnet = input(4, 6, 6) -> conv(3, 4) -> flow(4) -> mean -> dense(3)\n"
 OPTIMIZERS = {
     "nesterov": lambda p: torch.optim.SGD(p, 0.1, 0.9, nesterov=True, weight_decay=1e-2),
     "adamw": lambda p: torch.optim.AdamW(p, 1e-2),
@@ -50,12 +50,13 @@ def batches(shape, count=3, dtype=torch.float64):
     return [torch.randn(shape, generator=generator, dtype=dtype) for _ in range(count)]
 
 
-def network_of(text, dtype=torch.float64):
+def build_network(spec_text, dtype=torch.float64):
     torch.manual_seed(0)
-    return odenet.loads(text + NET).network().to(dtype)
+    return odenet.loads(spec_text + NETWORK_LINE).network().to(dtype)
 
 
-def ordinary(network, optimizer, inputs, clip=0.0):
+def train_with_steps(network, optimizer, inputs, clip=0.0):
+    """The ordinary loop: the optimizer acts after each backward pass."""
     for x in inputs:
         network(x).square().mean().backward()
         if clip:
@@ -64,29 +65,29 @@ def ordinary(network, optimizer, inputs, clip=0.0):
         optimizer.zero_grad()
 
 
-def same(one, other):
+def have_equal_states(one, other):
     return all(map(torch.equal, one.state_dict().values(), other.state_dict().values()))
 
 
-def trained_both_ways(network, inputs, make=ADAMW):
-    """The network in the ordinary way, and its copy in the other."""
+def train_both_ways(network, inputs, make_optimizer=ADAMW):
+    """The network after the ordinary loop, and its copy after an optimizer within the backward."""
     torch.manual_seed(3)
     twin = copy.deepcopy(network)
-    ordinary(network, make(network.parameters()), inputs)
+    train_with_steps(network, make_optimizer(network.parameters()), inputs)
     torch.manual_seed(3)
-    OptimizerInBackward(twin, make(twin.parameters()))
+    OptimizerInBackward(twin, make_optimizer(twin.parameters()))
     for x in inputs:
         twin(x).square().mean().backward()
         assert all(p.grad is None for p in twin.parameters())
     return network, twin
 
 
-def layer(width=8):
+def make_layer(width=8):
     return nn.Sequential(nn.LayerNorm(width), nn.Linear(width, width), nn.Dropout(0.2), nn.GELU())
 
 
-class Deep(nn.Module):
-    """Layers, a flow of modules, layers."""
+class FlowBetweenLayers(nn.Module):
+    """A linear layer, a flow, and another linear layer."""
 
     def __init__(self, flow):
         super().__init__()

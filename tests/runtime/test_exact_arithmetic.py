@@ -1,3 +1,5 @@
+"""Exact arithmetic: steps in fixed point that are undone bit for bit, and the range it refuses."""
+
 from __future__ import annotations
 
 import pytest
@@ -12,10 +14,10 @@ from odenet.runtime.passes.remainders import Remainders
 from odenet.testing import assert_exact, assert_gradients
 from tests.runtime.handwritten import FLOWS, HamiltonianFlow, MomentumFlow, build
 
-DETERMINISTIC = [name for name in FLOWS if "dropout" not in name]
+DETERMINISTIC_FLOWS = [name for name in FLOWS if "dropout" not in name]
 
 
-@pytest.mark.parametrize("name", DETERMINISTIC)
+@pytest.mark.parametrize("name", DETERMINISTIC_FLOWS)
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16, torch.float16])
 def test_every_scheme_is_undone_bit_for_bit_whatever_the_precision_of_its_rates(name, dtype):
     flow, u = build(name, steps=20)
@@ -106,8 +108,8 @@ def test_a_state_that_is_not_finite_is_refused():
 def test_the_grid_follows_the_range_of_the_data():
     for scale in (1e-6, 1.0, 1e6):
         u = scale * torch.randn(4, 4, dtype=torch.float64)
-        (back,) = FixedPointRegisters(("u",), (u,)).tensors()
-        assert (back - u).abs().max() <= max(scale, 1.0) * 2**-36
+        (decoded,) = FixedPointRegisters(("u",), (u,)).tensors()
+        assert (decoded - u).abs().max() <= max(scale, 1.0) * 2**-36
 
 
 def test_a_vanishing_scale_is_refused():
@@ -119,27 +121,27 @@ def test_a_vanishing_scale_is_refused():
 @settings(deadline=None)
 @given(st.data())
 def test_remainders_are_a_stack_of_digits_whose_bases_may_change(data):
-    most = data.draw(st.sampled_from([30, 100_000]))
-    bases = st.tuples(st.integers(1, most), st.integers(1, most))
-    few = data.draw(st.lists(bases, min_size=1, max_size=4))
+    largest = data.draw(st.sampled_from([30, 100_000]))
+    bases = st.tuples(st.integers(1, largest), st.integers(1, largest))
+    choices = data.draw(st.lists(bases, min_size=1, max_size=4))
     count = data.draw(st.integers(1, 300))
     generator = torch.Generator().manual_seed(data.draw(st.integers(0, 1000)))
-    used = [few[i % len(few)] for i in range(count)]
-    digits = [torch.randint(q, (5,), generator=generator) for _, q in used]
+    ratios = [choices[i % len(choices)] for i in range(count)]
+    digits = [torch.randint(q, (5,), generator=generator) for _, q in ratios]
     remainders = Remainders()
-    taken = []
-    for digit, (p, q) in zip(digits, used, strict=True):
-        taken.append(remainders.push(digit, p, q))
-        assert 0 <= int(taken[-1].min()) and int(taken[-1].max()) < p
+    carries = []
+    for digit, (p, q) in zip(digits, ratios, strict=True):
+        carries.append(remainders.push(digit, p, q))
+        assert 0 <= int(carries[-1].min()) and int(carries[-1].max()) < p
         assert all(int(word.min()) >= 0 for word in remainders.words)
-    for digit, left, (p, q) in reversed(list(zip(digits, taken, used, strict=True))):
-        assert torch.equal(remainders.pop(left, p, q), digit)
+    for digit, carry, (p, q) in reversed(list(zip(digits, carries, ratios, strict=True))):
+        assert torch.equal(remainders.pop(carry, p, q), digit)
     assert not remainders.words
 
 
-@pytest.mark.parametrize("bad", [float("nan"), float("inf"), -float("inf")])
-def test_pairs_of_terms_that_are_not_numbers_do_not_cancel_unseen(bad):
-    for pair in ((bad, bad), (bad, -bad)):
+@pytest.mark.parametrize("non_finite", [float("nan"), float("inf"), -float("inf")])
+def test_pairs_of_terms_that_are_not_numbers_do_not_cancel_unseen(non_finite):
+    for pair in ((non_finite, non_finite), (non_finite, -non_finite)):
         state = FixedPointRegisters(("x", "y"), (torch.ones(2, 3), torch.ones(2, 3)))
         for term in pair:
             state.increase("x", torch.full((2, 3), term), 1.0)
@@ -161,11 +163,11 @@ def test_a_scale_near_one_is_that_scale(gamma):
     flow, u = build("momentum with a shared map", steps=30, gamma=gamma)
     assert_exact(flow, u)
     start = flow.encode(u)
-    (found,) = [flow.evolve_exactly(start).read("x")]
+    (actual,) = [flow.evolve_exactly(start).read("x")]
     state = flow.initial(u)
     for step in range(30):
         state = flow.advance(state, step)
-    torch.testing.assert_close(found, state.x, rtol=0, atol=1e-5)
+    torch.testing.assert_close(actual, state.x, rtol=0, atol=1e-5)
 
 
 def test_a_scale_that_is_no_such_fraction_is_refused():
@@ -192,9 +194,9 @@ def test_a_word_takes_digits_for_as_long_as_it_cannot_overflow(p, q):
 
 def test_each_sample_has_a_grid_of_its_own():
     u = torch.randn(4, 3, 5, 5) * torch.tensor([1e-12, 1.0, 1e6, 0.0]).view(4, 1, 1, 1)
-    (back,) = FixedPointRegisters(("u",), (u,)).tensors()
-    size = u.abs().amax((1, 2, 3)).clamp_min(1e-30)
-    error = (back - u).abs().amax((1, 2, 3)) / size
+    (decoded,) = FixedPointRegisters(("u",), (u,)).tensors()
+    scale = u.abs().amax((1, 2, 3)).clamp_min(1e-30)
+    error = (decoded - u).abs().amax((1, 2, 3)) / scale
     assert error[0] < 1e-4 and (error[1:3] < 1e-7).all() and error[3] == 0
 
 
@@ -250,12 +252,12 @@ def test_both_passes_ask_cudnn_for_the_same_bits(monkeypatch):
     monkeypatch.setattr(cudnn, "benchmark", True)
     seen = []
 
-    class Asking(nn.Linear):
+    class SettingsRecorder(nn.Linear):
         def forward(self, x):
             seen.append((cudnn.deterministic, cudnn.benchmark))
             return super().forward(x).tanh()
 
-    flow = reversible([Asking(4, 4) for _ in range(3)], gamma=0.9, exact=True)
+    flow = reversible([SettingsRecorder(4, 4) for _ in range(3)], gamma=0.9, exact=True)
     flow(torch.randn(2, 4)).sum().backward()
     with torch.no_grad():
         flow.eval().inverse_exactly(flow.evolve_exactly(flow.encode(torch.randn(2, 4))))

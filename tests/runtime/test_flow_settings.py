@@ -1,4 +1,4 @@
-"""What a flow is told from Python: its axes, its memory, its arithmetic; and what it is put into."""
+"""Settings of a flow (axes, memory, arithmetic), refinement, and use in traced and shared models."""
 
 import copy
 from itertools import pairwise
@@ -16,17 +16,19 @@ from odenet.runtime.budget import share_budget
 from odenet.testing import assert_gradients
 from tests.runtime.handwritten import EulerFlow, HamiltonianFlow
 
-MAP = "state x\nmap f = conv(3) -> bn -> relu -> conv(3)\nx' = f(x)\ndiscretise momentum(γ = 0.9)\n"
-DENSE = (
+MAP_SPEC = (
+    "state x\nmap f = conv(3) -> bn -> relu -> conv(3)\nx' = f(x)\ndiscretise momentum(γ = 0.9)\n"
+)
+DENSE_SPEC = (
     "state x\nparam W : dense\nparam b : bias\nx' = tanh(W x + b)\ndiscretise momentum(γ = 0.9)\n"
 )
-CONV = "state x\nparam K : conv(3)\nx' = tanh(K x)\ndiscretise momentum(γ = 0.9)\n"
+CONV_SPEC = "state x\nparam K : conv(3)\nx' = tanh(K x)\ndiscretise momentum(γ = 0.9)\n"
 
 
 @pytest.mark.parametrize("space", [1, 2, 3])
 def test_a_map_has_the_axes_that_are_asked_for(space):
     torch.manual_seed(0)
-    flow = odenet.loads(MAP).flow(4, 3, space=space).double()
+    flow = odenet.loads(MAP_SPEC).flow(4, 3, space=space).double()
     x = torch.randn(3, 4, *(5,) * space, dtype=torch.float64)
     assert flow(x).shape == x.shape
     kinds = {type(m).__name__ for m in flow.f[0]}
@@ -37,16 +39,19 @@ def test_a_map_has_the_axes_that_are_asked_for(space):
 
 
 @pytest.mark.parametrize(
-    ("text", "words"),
-    [(MAP, "with space=0, conv needs an image"), (CONV, "`K` is a convolution, but space=0")],
+    ("text", "message"),
+    [
+        (MAP_SPEC, "with space=0, conv needs an image"),
+        (CONV_SPEC, "`K` is a convolution, but space=0"),
+    ],
 )
-def test_vectors_have_no_convolutions(text, words):
-    with pytest.raises(odenet.SpecError, match=words):
+def test_vectors_have_no_convolutions(text, message):
+    with pytest.raises(odenet.SpecError, match=message):
         odenet.loads(text).flow(4, 3, space=0)
 
 
 def test_vectors_are_taken_with_space_0_and_the_message_says_so():
-    program = odenet.loads(DENSE)
+    program = odenet.loads(DENSE_SPEC)
     with pytest.raises(ValueError, match=r"for vectors make it with program.flow\(4, 3, space=0\)"):
         program.flow(4, 3)(torch.randn(2, 4))
     flow = program.flow(4, 3, space=0).double()
@@ -68,19 +73,20 @@ def test_what_is_no_budget_is_refused(memory):
         HamiltonianFlow(4, 3).memory = memory
 
 
-def kept_bytes(network, u):
-    seen = {}
-    own = {p.data_ptr() for p in network.parameters()}
+def output_and_saved_bytes(network, u):
+    """The output, and the bytes that autograd saves apart from the weights."""
+    sizes = {}
+    weight_pointers = {p.data_ptr() for p in network.parameters()}
 
     def pack(tensor):
-        if tensor.data_ptr() not in own:
+        if tensor.data_ptr() not in weight_pointers:
             storage = tensor.untyped_storage()
-            seen[storage.data_ptr()] = (tensor, storage.nbytes())
+            sizes[storage.data_ptr()] = (tensor, storage.nbytes())
         return tensor
 
     with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
         out = network(u)
-    return out, sum(size for _, size in seen.values())
+    return out, sum(size for _, size in sizes.values())
 
 
 def test_flows_share_a_budget_by_their_need():
@@ -90,19 +96,19 @@ def test_flows_share_a_budget_by_their_need():
     widen = [nn.Conv2d(a, b, 1) for (a, _), (b, _) in pairwise(sizes)]
     network = nn.Sequential(flows[0], widen[0], flows[1], widen[1], flows[2])
     u = torch.randn(2, 4, 8, 8)
-    _, everything = kept_bytes(share(copy.deepcopy(network), "1GB"), u)
-    _, nothing = kept_bytes(share(copy.deepcopy(network), 0), u)
-    budget = (everything - nothing) // 2
-    share(network, budget)
-    first, _ = kept_bytes(network, u)
-    out, kept = kept_bytes(network, u)
-    assert nothing + 0.5 * budget < kept <= nothing + 1.1 * budget
+    _, largest = output_and_saved_bytes(set_shared_budget(copy.deepcopy(network), "1GB"), u)
+    _, smallest = output_and_saved_bytes(set_shared_budget(copy.deepcopy(network), 0), u)
+    budget = (largest - smallest) // 2
+    set_shared_budget(network, budget)
+    first, _ = output_and_saved_bytes(network, u)
+    out, saved = output_and_saved_bytes(network, u)
+    assert smallest + 0.5 * budget < saved <= smallest + 1.1 * budget
     assert torch.equal(first, out)
-    again = copy.deepcopy(network)
-    assert kept_bytes(again, u)[1] == kept
+    copied = copy.deepcopy(network)
+    assert output_and_saved_bytes(copied, u)[1] == saved
 
 
-def share(network, budget):
+def set_shared_budget(network, budget):
     share_budget(network, budget)
     network(torch.randn(2, 4, 8, 8))  # after which the needs are known
     return network
@@ -112,7 +118,7 @@ def test_exact_arithmetic_without_an_inverse_is_refused():
     with pytest.raises(ValueError, match="exact arithmetic undoes steps, and EulerFlow cannot"):
         EulerFlow(4, 3).exact = True
     with pytest.raises(ValueError, match="cannot be exact: momentum has an inverse only where"):
-        odenet.loads(CONV.replace("0.9)", "0.9) exact")).flow(4, 3, gamma=0)
+        odenet.loads(CONV_SPEC.replace("0.9)", "0.9) exact")).flow(4, 3, gamma=0)
 
 
 def test_refining_halves_what_follows_from_the_step_size():
@@ -128,12 +134,12 @@ def test_refining_halves_what_follows_from_the_step_size():
     }
     """
     flow = odenet.loads(text).flow(4, 2).double()
-    finer, fine = flow.refine(), odenet.loads(text).flow(4, 4, h=0.25).double()
-    fine.K.data = flow.K.repeat_interleave(2, dim=0).detach()
+    refined, expected = flow.refine(), odenet.loads(text).flow(4, 4, h=0.25).double()
+    expected.K.data = flow.K.repeat_interleave(2, dim=0).detach()
     x = torch.randn(1, 4, 5, 5).double()
-    torch.testing.assert_close(finer(x), fine(x), rtol=0, atol=0)
-    assert not torch.allclose(finer(x), flow(x))
-    assert (flow.h, finer.h) == (0.5, 0.25)
+    torch.testing.assert_close(refined(x), expected(x), rtol=0, atol=0)
+    assert not torch.allclose(refined(x), flow(x))
+    assert (flow.h, refined.h) == (0.5, 0.25)
 
 
 class Tanh(nn.Module):
@@ -141,7 +147,7 @@ class Tanh(nn.Module):
         return raw.tanh()
 
 
-class Mixed(nn.Module):
+class MixedSteps(nn.Module):
     def forward(self, raw):
         return raw - raw.mean(0) * torch.arange(len(raw)).view(-1, 1, 1, 1, 1)
 
@@ -149,21 +155,21 @@ class Mixed(nn.Module):
 def test_a_parametrised_flow_is_refined_where_each_step_is_computed_alone():
     torch.manual_seed(0)
     flow = HamiltonianFlow(4, 2).double()
-    plain = copy.deepcopy(flow)
+    expected = copy.deepcopy(flow)
     with torch.no_grad():
-        plain.K1.copy_(plain.K1.tanh())
+        expected.K1.copy_(expected.K1.tanh())
     parametrize.register_parametrization(flow, "K1", Tanh())
     u = torch.randn(2, 4, 5, 5).double()
-    torch.testing.assert_close(flow.refine()(u), plain.refine()(u))
+    torch.testing.assert_close(flow.refine()(u), expected.refine()(u))
     assert_gradients(flow.refine(), u, tolerance=1e-9)
-    other = HamiltonianFlow(4, 2)
-    parametrize.register_parametrization(other, "K1", Mixed())
+    mixing_steps = HamiltonianFlow(4, 2)
+    parametrize.register_parametrization(mixing_steps, "K1", MixedSteps())
     with pytest.raises(ValueError, match="the parametrization of K1 does not compute each step"):
-        other.refine()
+        mixing_steps.refine()
 
 
 def test_an_adaptive_flow_is_not_exported_and_says_why():
-    text = CONV.replace("momentum(γ = 0.9)", "dopri5(rtol = 1e-2, T = 1)")
+    text = CONV_SPEC.replace("momentum(γ = 0.9)", "dopri5(rtol = 1e-2, T = 1)")
     flow = odenet.loads(text).flow(4, 1).eval()
     with pytest.raises(NotImplementedError, match="cannot be exported: how many steps its solver"):
         torch.export.export(flow, (torch.randn(2, 4, 5, 5),))
@@ -174,10 +180,10 @@ def test_flows_and_stages_are_nodes_of_traced_graphs():
     model = convert(ResNet(BasicBlock, [2, 1, 1, 1], num_classes=3)).eval()
     x = torch.randn(1, 3, 32, 32)
     features = create_feature_extractor(model, ["layer1", "layer2"])
-    found = features(x)
-    start = model.maxpool(model.relu(model.bn1(model.conv1(x))))
-    torch.testing.assert_close(found["layer1"], model.layer1(start))
-    found["layer2"].sum().backward()
+    outputs = features(x)
+    stem_output = model.maxpool(model.relu(model.bn1(model.conv1(x))))
+    torch.testing.assert_close(outputs["layer1"], model.layer1(stem_output))
+    outputs["layer2"].sum().backward()
     assert all(p.grad is not None for p in model.layer1.parameters())
     assert "layer1.1.conv1.weight" in features.state_dict()
     network = nn.Sequential(nn.Conv2d(3, 4, 1), HamiltonianFlow(4, 2), nn.ReLU())
@@ -187,20 +193,20 @@ def test_flows_and_stages_are_nodes_of_traced_graphs():
         HamiltonianFlow(4, 2)(u.numpy())
 
 
-@pytest.mark.parametrize("make", [lambda: HamiltonianFlow(4, 2), lambda: EulerFlow(4, 2)])
-def test_per_sample_gradients_of_flows_of_images_are_those_of_each_sample(make):
+@pytest.mark.parametrize("make_flow", [lambda: HamiltonianFlow(4, 2), lambda: EulerFlow(4, 2)])
+def test_per_sample_gradients_of_flows_of_images_are_those_of_each_sample(make_flow):
     torch.manual_seed(0)
-    flow = make()
+    flow = make_flow()
     flow.memory = "stored"
     u, weights = torch.randn(3, 4, 6, 6), dict(flow.named_parameters())
 
     def loss(weights, sample):
         return torch.func.functional_call(flow, weights, (sample[None],)).square().sum()
 
-    found = torch.func.vmap(torch.func.grad(loss), (None, 0))(weights, u)
+    per_sample = torch.func.vmap(torch.func.grad(loss), (None, 0))(weights, u)
     for i, sample in enumerate(u):
         expected = torch.autograd.grad(loss(weights, sample), list(weights.values()))
         for name, gradient in zip(weights, expected, strict=True):
-            torch.testing.assert_close(found[name][i], gradient, rtol=1e-4, atol=1e-5)
+            torch.testing.assert_close(per_sample[name][i], gradient, rtol=1e-4, atol=1e-5)
     jacobian = torch.func.jacrev(lambda sample: flow(sample[None]).sum((0, 2, 3)))(u[0])
     assert jacobian.shape == (4, 4, 6, 6)

@@ -1,4 +1,4 @@
-"""Every memory mode gives the gradients and the arithmetic of plain autograd."""
+"""Gradients and outputs of every memory mode are those of stored activations."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ import odenet
 from odenet import reversible
 from odenet.runtime import Flow
 from tests.runtime.handwritten import HamiltonianFlow, build
-from tests.runtime.modes import SCHEMES, assert_as_stored, blocks, u
+from tests.runtime.memory_modes import SCHEMES, assert_same_as_stored, make_blocks, make_input
 
 
-class Added(nn.Module):
-    """A weight of the shape of the state: autograd gives its cotangent itself as the gradient."""
+class WeightAdded(nn.Module):
+    """Adds a weight of the shape of the state: its gradient is the tensor of the cotangent itself."""
 
     def __init__(self):
         super().__init__()
@@ -29,17 +29,26 @@ class Added(nn.Module):
 @pytest.mark.parametrize("scheme", SCHEMES)
 def test_a_weight_of_the_shape_of_the_state(scheme):
     constants = {} if scheme == "momentum" else {"h": 0.3}
-    assert_as_stored(reversible(blocks(Added), scheme, **constants), u())
+    assert_same_as_stored(reversible(make_blocks(WeightAdded), scheme, **constants), make_input())
 
 
 def test_a_pair_of_blocks_with_weights_of_the_shape_of_the_state():
-    class Half(Added):
+    class HalfStateWeight(WeightAdded):
         def __init__(self):
             super().__init__()
             self.weight = nn.Parameter(torch.randn(3, 3))
 
-    assert_as_stored(
-        reversible([(f, g) for f, g in zip(blocks(Half), blocks(Half), strict=True)], "verlet"), u()
+    assert_same_as_stored(
+        reversible(
+            [
+                (f, g)
+                for f, g in zip(
+                    make_blocks(HalfStateWeight), make_blocks(HalfStateWeight), strict=True
+                )
+            ],
+            "verlet",
+        ),
+        make_input(),
     )
 
 
@@ -52,13 +61,13 @@ def test_gradients_share_memory_with_nothing():
         def forward(self, x):
             return x + self.a + self.b.view(-1).view(5, 6) - torch.tanh(self.c)
 
-    flow, x = reversible(blocks(Shifted)).double(), torch.randn(5, 6).double().requires_grad_()
+    flow, x = reversible(make_blocks(Shifted)).double(), torch.randn(5, 6).double().requires_grad_()
     out = flow(x)
     out.retain_grad()
     out.square().sum().backward()
     gradients = [out.grad, x.grad, *(p.grad for p in flow.parameters())]
     assert len({g.untyped_storage().data_ptr() for g in gradients}) == len(gradients)
-    assert_as_stored(flow, x)
+    assert_same_as_stored(flow, x)
 
 
 def test_what_began_exactly_at_zero_is_differentiated_there():
@@ -66,7 +75,7 @@ def test_what_began_exactly_at_zero_is_differentiated_there():
     x[:, 2:] = 0  # relu(K1 Z + b1) is at its kink in the first step
     with torch.no_grad():
         flow.b1.zero_()
-    assert_as_stored(flow, x, modes=("reversible", "checkpoint"))
+    assert_same_as_stored(flow, x, modes=("reversible", "checkpoint"))
 
 
 @pytest.mark.parametrize("name", ["hamiltonian", "midpoint", "momentum", "leapfrog", "revnet"])
@@ -76,14 +85,18 @@ def test_reversible_and_stored_training_agree_from_the_first_update(name):
     network = program.network().double()
     flows = [m for m in network.modules() if isinstance(m, Flow)]
     x = torch.randn(2, *program.input_shape, dtype=torch.float64)
-    found = {}
+    gradients = {}
     for mode in ("stored", "reversible"):
         for flow in flows:
             flow.memory = mode
         torch.manual_seed(0)
-        found[mode] = torch.autograd.grad(network(x).square().sum(), list(network.parameters()))
-    for (key, _), a, b in zip(network.named_parameters(), *found.values(), strict=True):
-        torch.testing.assert_close(b, a, rtol=1e-6, atol=1e-9 * float(a.abs().max()), msg=key)
+        gradients[mode] = torch.autograd.grad(network(x).square().sum(), list(network.parameters()))
+    for (name, _), expected, actual in zip(
+        network.named_parameters(), *gradients.values(), strict=True
+    ):
+        torch.testing.assert_close(
+            actual, expected, rtol=1e-6, atol=1e-9 * float(expected.abs().max()), msg=name
+        )
 
 
 def test_training_in_every_mode_runs_the_same_arithmetic_as_evaluation():
@@ -102,54 +115,56 @@ def test_a_layer_in_place_after_a_flow():
         flow, x = build(name)
         x.requires_grad_()
         (expected,) = torch.autograd.grad(torch.relu(flow(x)).sum(), x)
-        (found,) = torch.autograd.grad(nn.ReLU(inplace=True)(flow(x)).sum(), x)
-        torch.testing.assert_close(found, expected)
+        (actual,) = torch.autograd.grad(nn.ReLU(inplace=True)(flow(x)).sum(), x)
+        torch.testing.assert_close(actual, expected)
 
 
 def test_the_gradient_of_the_input_alone_evaluates_no_products_with_weights():
     flow, x = build("hamiltonian")
     x.requires_grad_()
     loss = flow(x).square().sum()
-    asked = []
-    plain = torch.autograd.grad
+    input_counts = []
+    original_grad = torch.autograd.grad
 
-    def watched(outputs, inputs, *args, **kwargs):
-        asked.append(len(inputs))
-        return plain(outputs, inputs, *args, **kwargs)
+    def recording_grad(outputs, inputs, *args, **kwargs):
+        input_counts.append(len(inputs))
+        return original_grad(outputs, inputs, *args, **kwargs)
 
-    torch.autograd.grad = watched
+    torch.autograd.grad = recording_grad
     try:
-        (alone,) = plain(loss, x, retain_graph=True)
-        assert set(asked) == {1}
-        asked.clear()
-        both = plain(loss, (x, flow.K1), retain_graph=True)
-        assert max(asked) == 2
+        (input_gradient,) = original_grad(loss, x, retain_graph=True)
+        assert set(input_counts) == {1}
+        input_counts.clear()
+        gradients = original_grad(loss, (x, flow.K1), retain_graph=True)
+        assert max(input_counts) == 2
     finally:
-        torch.autograd.grad = plain
-    torch.testing.assert_close(alone, both[0])
+        torch.autograd.grad = original_grad
+    torch.testing.assert_close(input_gradient, gradients[0])
 
 
 def test_several_threads_on_one_flow():
-    def make():
+    def make_block():
         return nn.Sequential(nn.Linear(6, 6), nn.BatchNorm1d(6), nn.Tanh())
 
-    flow, errors = reversible(blocks(make)), []
-    given = u()  # which seeds the one global stream
-    x = given.clone().requires_grad_()
+    flow, errors = reversible(make_blocks(make_block)), []
+    batch = make_input()  # which seeds the one global stream
+    x = batch.clone().requires_grad_()
     (expected,) = torch.autograd.grad(flow(x).square().sum(), x)
     momenta = [m.momentum for m in flow.modules() if isinstance(m, nn.BatchNorm1d)]
 
-    def work(mode):
+    def run_in_thread(mode):
         try:
             for _ in range(10):
-                mine = given.clone().requires_grad_()
+                thread_input = batch.clone().requires_grad_()
                 flow.memory = mode
-                (found,) = torch.autograd.grad(flow(mine).square().sum(), mine)
-                torch.testing.assert_close(found, expected)
+                (actual,) = torch.autograd.grad(flow(thread_input).square().sum(), thread_input)
+                torch.testing.assert_close(actual, expected)
         except Exception as error:
             errors.append(error)
 
-    threads = [threading.Thread(target=work, args=(m,)) for m in ("reversible", "stored", 0)]
+    threads = [
+        threading.Thread(target=run_in_thread, args=(m,)) for m in ("reversible", "stored", 0)
+    ]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -159,17 +174,17 @@ def test_several_threads_on_one_flow():
 
 
 def test_cotangents_in_half_precision_do_not_overflow():
-    class Half(HamiltonianFlow):
+    class HalfPrecisionRate(HamiltonianFlow):
         def rate_Y(self, Z, K1, b1):
             return super().rate_Y(Z, K1, b1).half().float()
 
-    flow = Half(4, 3, h=1e-3)
+    flow = HalfPrecisionRate(4, 3, h=1e-3)
     x = torch.randn(2, 4, 5, 5, requires_grad=True)
-    (found,) = torch.autograd.grad(6e7 * flow(x).sum(), x)
+    (actual,) = torch.autograd.grad(6e7 * flow(x).sum(), x)
     flow.memory = "stored"
     (expected,) = torch.autograd.grad(6e7 * flow(x).sum(), x)
-    assert found.isfinite().all()
-    torch.testing.assert_close(found, expected, rtol=1e-2, atol=1e-2 * float(expected.abs().max()))
+    assert actual.isfinite().all()
+    torch.testing.assert_close(actual, expected, rtol=1e-2, atol=1e-2 * float(expected.abs().max()))
 
 
 def test_blocks_that_differentiate_within():
@@ -185,11 +200,13 @@ def test_blocks_that_differentiate_within():
                 (force,) = torch.autograd.grad(energy, x, create_graph=True)
             return -force
 
-    assert_as_stored(reversible(blocks(Force)), u(), modes=("reversible", "checkpoint"))
+    assert_same_as_stored(
+        reversible(make_blocks(Force)), make_input(), modes=("reversible", "checkpoint")
+    )
 
 
 def test_the_type_of_the_output_does_not_depend_on_the_mode():
-    class Wide(nn.Module):
+    class SinglePrecisionBlock(nn.Module):
         def __init__(self):
             super().__init__()
             self.linear = nn.Linear(6, 6)
@@ -197,12 +214,12 @@ def test_the_type_of_the_output_does_not_depend_on_the_mode():
         def forward(self, x):
             return self.linear(x.float())
 
-    flow = reversible([Wide() for _ in range(3)])
-    types = set()
+    flow = reversible([SinglePrecisionBlock() for _ in range(3)])
+    dtypes = set()
     for mode in ("stored", "reversible", "checkpoint"):
         flow.memory = mode
-        types.add(flow(u().bfloat16()).dtype)
-    assert types == {torch.float32}
+        dtypes.add(flow(make_input().bfloat16()).dtype)
+    assert dtypes == {torch.float32}
 
 
 def test_a_state_without_axes():
@@ -214,5 +231,5 @@ def test_a_state_without_axes():
         def forward(self, x):
             return torch.tanh(self.weight * x)
 
-    assert_as_stored(reversible(blocks(Scaling)), torch.tensor(0.7, dtype=torch.float64),
+    assert_same_as_stored(reversible(make_blocks(Scaling)), torch.tensor(0.7, dtype=torch.float64),
                      modes=("reversible", "checkpoint"))  # fmt: skip

@@ -1,7 +1,7 @@
-"""What can be known of a GPU without one, from tensors that have sizes and no values.
+"""The behaviour of flows on a GPU, tested without one by tensors that have sizes and no values.
 
-On the device `meta` whatever needs a value on the host raises, and on a GPU it would make the host
-wait. Under `FakeTensorMode` tensors say that they are on `cuda`, and one that is not raises.
+On the device `meta`, whatever needs a value on the host raises; on a GPU it would make the host
+wait. Under `FakeTensorMode` tensors claim to be on `cuda`, and a tensor elsewhere raises.
 """
 
 from functools import cache
@@ -32,33 +32,33 @@ MODES = ["reversible", "stored", "checkpoint", "budget"]
 
 
 @cache
-def program(name):
+def load_program(name):
     path = SPECS / f"{name}.ode"
     return odenet.load(path, set={"n": 2} if "\nlet n" in path.read_text("utf-8") else {})
 
 
-def network(name, mode, device):
-    """A network on a device with its flows in a mode, and an input of it."""
+def build_network(name, mode, device):
+    """A network on a device whose flows are in a memory mode, and an input for it."""
     with torch.device(device):
-        built = program(name).network().train()
-        u = torch.randn(2, *program(name).input_shape)
-        if program(name).vocabulary is not None:
-            u = torch.zeros(2, *program(name).input_shape, dtype=torch.long)
-    for flow in (m for m in built.modules() if isinstance(m, Flow)):
+        network = load_program(name).network().train()
+        u = torch.randn(2, *load_program(name).input_shape)
+        if load_program(name).vocabulary is not None:
+            u = torch.zeros(2, *load_program(name).input_shape, dtype=torch.long)
+    for flow in (m for m in network.modules() if isinstance(m, Flow)):
         if not flow.reversible and mode in ("reversible", "budget"):
             pytest.skip("its scheme has no inverse")
         flow.memory = 0 if mode == "budget" else mode
-    return built, u
+    return network, u
 
 
-def half_stored(flow, inputs):
-    """Gives a flow a budget for half of its steps, at its first call."""
+def set_half_budget(flow, inputs):
+    """A hook before a first call: gives a flow the budget for half of its steps."""
     if flow.memory == 0:
         flow.memory = flow.steps // 2 * bytes_per_step(flow, *inputs)
 
 
 def bytes_per_step(flow, u):
-    """What a first call has found."""
+    """The bytes that storing one step takes, as a first call with a large budget measures them."""
     flow.memory = 2**60
     flow(u)
     return max(flow.step_bytes.values())
@@ -67,41 +67,41 @@ def bytes_per_step(flow, u):
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("name", NETWORKS)
 def test_no_training_step_waits_for_a_value(name, mode):
-    built, u = network(name, mode, "meta")
-    for flow in (m for m in built.modules() if isinstance(m, Flow)):
-        flow.register_forward_pre_hook(half_stored)
-    optimizer = torch.optim.SGD(built.parameters(), lr=0.1, momentum=0.9)
+    network, u = build_network(name, mode, "meta")
+    for flow in (m for m in network.modules() if isinstance(m, Flow)):
+        flow.register_forward_pre_hook(set_half_budget)
+    optimizer = torch.optim.SGD(network.parameters(), lr=0.1, momentum=0.9)
     passes = 2 if mode == "reversible" else 1  # a forward pass looks at the drift of the last one
     for _ in range(passes):
         optimizer.zero_grad()
         with Copies() as copies:
-            built(u).square().mean().backward()
+            network(u).square().mean().backward()
             optimizer.step()
         assert copies.found == []
-    assert all(p.grad is not None and p.grad.is_meta for p in built.parameters())
+    assert all(p.grad is not None and p.grad.is_meta for p in network.parameters())
 
 
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("name", NETWORKS)
 def test_forward_passes_stay_on_the_gpu(name, mode):
     with FakeTensorMode():
-        built, u = network(name, mode, "cuda")
-        for flow in (m for m in built.modules() if isinstance(m, Flow)):
-            flow.register_forward_pre_hook(half_stored)
-        out = built(u)
+        network, u = build_network(name, mode, "cuda")
+        for flow in (m for m in network.modules() if isinstance(m, Flow)):
+            flow.register_forward_pre_hook(set_half_budget)
+        out = network(u)
         assert out.device.type == "cuda" and out.requires_grad
 
 
 def test_a_budget_counts_the_same_bytes_without_values():
     def stored(device):
         with torch.device(device):
-            flow = program("hamiltonian").flow(channels=8, steps=2)
+            flow = load_program("hamiltonian").flow(channels=8, steps=2)
             return bytes_per_step(flow, torch.randn(2, 8, 4, 4))
 
     assert stored("meta") == stored("cpu") > 0
 
 
-def blocks():
+def make_blocks():
     return [
         nn.Sequential(nn.Linear(6, 6), nn.BatchNorm1d(6), nn.Tanh(), nn.Dropout(0.5))
         for _ in range(3)
@@ -111,7 +111,7 @@ def blocks():
 @pytest.mark.parametrize("mode", MODES[:3])
 def test_modules_of_others_do_not_wait_either(mode):
     with torch.device("meta"):
-        flow, x = odenet.reversible(blocks(), gamma=0.9), torch.randn(4, 6)
+        flow, x = odenet.reversible(make_blocks(), gamma=0.9), torch.randn(4, 6)
     flow.memory = mode
     with Copies() as copies:
         for _ in range(2):
@@ -122,19 +122,19 @@ def test_modules_of_others_do_not_wait_either(mode):
 
 def test_modules_of_others_stay_on_the_gpu():
     with FakeTensorMode(), torch.device("cuda"):
-        flow, x = odenet.reversible(blocks(), gamma=0.9), torch.randn(4, 6)
+        flow, x = odenet.reversible(make_blocks(), gamma=0.9), torch.randn(4, 6)
         for mode in MODES[:3]:
             flow.memory = mode
             assert flow(x).device.type == "cuda"
 
 
 def test_a_value_that_is_read_is_found():
-    class Reading(nn.Module):
+    class ValueReader(nn.Module):
         def forward(self, x):
             return x * float(x.abs().amax())
 
     with torch.device("meta"):
-        flow, x = odenet.reversible([Reading()]), torch.randn(4, 6)
+        flow, x = odenet.reversible([ValueReader()]), torch.randn(4, 6)
     with pytest.raises(RuntimeError, match=r"item\(\)"):
         flow(x)
 
@@ -162,35 +162,35 @@ def test_a_threshold_is_not_copied():
 
 
 def test_iterations_for_a_norm_do_not_wait_each():
-    called = []
+    operations = []
 
-    class Names(TorchDispatchMode):
+    class OperationRecorder(TorchDispatchMode):
         def __torch_dispatch__(self, func, types, args=(), kwargs=None):
-            called.append(func._schema.name)
+            operations.append(func._schema.name)
             return func(*args, **(kwargs or {}))
 
     K = torch.randn(3, 4, 4, 3, 3, device="meta")
     start = torch.randn(3, 4, 32, 32, device="meta")
-    with Names(), Copies() as copies:
+    with OperationRecorder(), Copies() as copies:
         operator_norms(K, start, limit=7)  # on a GPU the eighth looks whether they have settled
-    assert copies.found == [] and "aten::convolution" in called
+    assert copies.found == [] and "aten::convolution" in operations
     # Torch's own waits to see whether it has found eigenvectors, where there are values.
-    assert not any("linalg_eigh" in name for name in called)
+    assert not any("linalg_eigh" in name for name in operations)
 
 
-class Convolutions(TorchDispatchMode):
-    """Whether maps and kernels of convolutions have their channels innermost, and copied stacks."""
+class ConvolutionRecorder(TorchDispatchMode):
+    """Records whether inputs and kernels of convolutions are channels-last, and counts copied stacks."""
 
     def __init__(self):
         super().__init__()
-        self.innermost = []
-        self.stacks = 0
+        self.channels_innermost = []
+        self.stack_copies = 0
 
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):
         if func._schema.name == "aten::convolution":
-            self.innermost.append(tuple(t.stride(1) == 1 for t in args[:2]))
+            self.channels_innermost.append(tuple(tensor.stride(1) == 1 for tensor in args[:2]))
         out = func(*args, **(kwargs or {}))
-        self.stacks += func._schema.name in ("aten::clone", "aten::copy_") and out.ndim == 5
+        self.stack_copies += func._schema.name in ("aten::clone", "aten::copy_") and out.ndim == 5
         return out
 
 
@@ -203,14 +203,16 @@ def test_on_a_gpu_maps_and_kernels_lie_as_tensor_cores_read_them(mode, dtype, mo
         for name, parameter in flow.named_parameters():
             setattr(flow, name, nn.Parameter(torch.empty_like(parameter, dtype=dtype)))
         flow.memory = mode
-        with Convolutions() as seen:
+        with ConvolutionRecorder() as recorder:
             out = flow(u)
-        assert len(seen.innermost) == 2 * 2 * 5
+        assert len(recorder.channels_innermost) == 2 * 2 * 5
         # The second convolution of a rate reads what the first one gave, of which torch does not
         # know the order in 16 bits where there is no GPU to ask.
-        known = seen.innermost[:: 1 if dtype == torch.float32 else 2]
-        assert set(known) == {(True, True)} and all(kernel for _, kernel in seen.innermost)
-        assert seen.stacks == len(flow.operators)  # each once, not once for each step
+        layouts = recorder.channels_innermost[:: 1 if dtype == torch.float32 else 2]
+        assert set(layouts) == {(True, True)} and all(
+            kernel for _, kernel in recorder.channels_innermost
+        )
+        assert recorder.stack_copies == len(flow.operators)  # each once, not once for each step
         assert out.is_contiguous()
 
 
@@ -218,9 +220,9 @@ def test_in_whole_single_precision_a_gpu_gets_maps_as_they_are(monkeypatch):
     monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", False)
     with FakeTensorMode(), torch.device("cuda"):
         flow, u = HamiltonianFlow(8, 2), torch.randn(2, 8, 6, 6)
-        with Convolutions() as seen:
+        with ConvolutionRecorder() as recorder:
             flow(u)
-    assert set(seen.innermost) == {(False, False)}
+    assert set(recorder.channels_innermost) == {(False, False)}
 
 
 def test_random_steps_are_not_captured_in_a_graph(monkeypatch):

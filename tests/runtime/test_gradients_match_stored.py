@@ -1,7 +1,7 @@
-"""Whatever a block returns or reads, and whatever surrounds the passes, gradients are autograd's.
+"""Gradients are those of plain autograd, whatever blocks do and whatever surrounds the passes.
 
-A matrix of kinds of blocks, and of uses of a flow, by memory modes, in double precision. The
-reference is plain autograd (memory "stored"), None for None.
+Kinds of blocks, and uses of a flow, in every memory mode, in float64. The reference is memory
+"stored"; where it gives None, None is expected.
 """
 
 from __future__ import annotations
@@ -16,15 +16,15 @@ from torch.utils.checkpoint import checkpoint
 
 from odenet import reversible
 
-OLD = torch.__version__.startswith("2.11.")  # the oldest supported; docs/runtime.md
+IS_OLDEST_TORCH = torch.__version__.startswith("2.11.")  # the oldest supported; docs/runtime.md
 
 MODES = ("reversible", "checkpoint", 500, "exact")
-DRAWN = torch.Generator().manual_seed(2)
-U = torch.randn(3, 6, dtype=torch.float64, generator=DRAWN)
+GENERATOR = torch.Generator().manual_seed(2)
+INPUT = torch.randn(3, 6, dtype=torch.float64, generator=GENERATOR)
 
 
 class Block(nn.Module):
-    """A layer, and what a function makes of it and of the state."""
+    """A block whose forward pass is a function of the block and the state."""
 
     def __init__(self, function):
         super().__init__()
@@ -32,69 +32,69 @@ class Block(nn.Module):
         self.weight = nn.Parameter(torch.randn(3, 6))
         self.function = function
 
-    def y(self, x):
+    def value(self, x):
         return torch.tanh(self.linear(x)) + 0.1 * self.weight[0]
 
     def forward(self, x):
         return self.function(self, x)
 
 
-def layer(self, x):
-    return self.y(x)
+def plain_layer(self, x):
+    return self.value(x)
 
 
 def without_gradients_inside(self, x):
     with torch.no_grad():
-        scale = self.y(x)
+        scale = self.value(x)
     with torch.inference_mode():
-        number = self.y(x).sum().item()
-    return self.y(x) * scale * number
+        number = self.value(x).sum().item()
+    return self.value(x) * scale * number
 
 
-def hooked(self, x):
-    y = self.y(x)
-    if y.requires_grad:
-        y.register_hook(lambda gradient: 2 * gradient)
-    return y
+def with_tensor_hook(self, x):
+    value = self.value(x)
+    if value.requires_grad:
+        value.register_hook(lambda gradient: 2 * gradient)
+    return value
 
 
 def differentiated_inside(self, x):
-    return -torch.func.grad(lambda z: self.y(z).square().sum())(x)
+    return -torch.func.grad(lambda z: self.value(z).square().sum())(x)
 
 
-RETURNED = {
+RETURNING = {
     "the input itself": lambda self, x: x,
     "a view of the input": lambda self, x: x.view(-1).view(3, 6),
     "a slice of the input": lambda self, x: x[:, :],
-    "an expanded tensor": lambda self, x: self.y(x)[:, :1].expand(3, 6),
+    "an expanded tensor": lambda self, x: self.value(x)[:, :1].expand(3, 6),
     "an expanded weight": lambda self, x: self.weight[0].expand(3, 6),
     "a weight": lambda self, x: self.weight,
-    "not contiguous": lambda self, x: self.y(x).t().contiguous().t(),
+    "not contiguous": lambda self, x: self.value(x).t().contiguous().t(),
     "a constant": lambda self, x: torch.ones_like(x),
-    "a detached value": lambda self, x: self.y(x).detach() + x,
+    "a detached value": lambda self, x: self.value(x).detach() + x,
     "without parameters": lambda self, x: torch.tanh(x),
     "a part of the layers": lambda self, x: self.linear(self.linear(x)),
 }
-READ = {
-    "the mode of gradients": lambda self, x: self.y(x) * (1 + torch.is_grad_enabled()),
-    "whether the state needs one": lambda self, x: self.y(x) * (1 + x.requires_grad),
-    "whether a value does": lambda self, x: self.y(x) * (1 + (2 * self.weight).requires_grad),
+READING = {
+    "the mode of gradients": lambda self, x: self.value(x) * (1 + torch.is_grad_enabled()),
+    "whether the state needs one": lambda self, x: self.value(x) * (1 + x.requires_grad),
+    "whether a value does": lambda self, x: self.value(x) * (1 + (2 * self.weight).requires_grad),
     "gradients off inside": without_gradients_inside,
     "a derivative": differentiated_inside,
-    "a hook": hooked,
-    "a checkpoint": lambda self, x: checkpoint(self.y, x, use_reentrant=False),
-    "a reentrant checkpoint": lambda self, x: checkpoint(self.y, x, use_reentrant=True),
+    "a hook": with_tensor_hook,
+    "a checkpoint": lambda self, x: checkpoint(self.value, x, use_reentrant=False),
+    "a reentrant checkpoint": lambda self, x: checkpoint(self.value, x, use_reentrant=True),
 }
 
 
-def made(function=layer, mode="stored", scheme="momentum", steps=4):
+def build_flow(function=plain_layer, mode="stored", scheme="momentum", steps=4):
     torch.manual_seed(0)
     constants = {} if scheme == "momentum" else {"h": 0.3}
     flow = reversible([Block(function).double() for _ in range(steps)], scheme, **constants)
-    return in_mode(flow, mode)
+    return set_mode(flow, mode)
 
 
-def in_mode(flow, mode):
+def set_mode(flow, mode):
     if mode == "exact":
         flow.exact = True
     else:
@@ -106,28 +106,31 @@ def gradients(flow, x):
     return [x.grad, *(p.grad for p in flow.parameters())]
 
 
-def assert_same(found, expected, mode):
-    near = 1e-5 if mode == "exact" else 1e-8  # the grid of exact arithmetic
-    for a, b in zip(found, expected, strict=True):
+def assert_same(actual, expected, mode):
+    """Two lists of gradients are equal, None for None."""
+    tolerance = 1e-5 if mode == "exact" else 1e-8  # the grid of exact arithmetic
+    for a, b in zip(actual, expected, strict=True):
         if a is None or b is None:
             assert a is b
         else:
-            torch.testing.assert_close(a, b, rtol=near, atol=near)
+            torch.testing.assert_close(a, b, rtol=tolerance, atol=tolerance)
 
 
 @pytest.mark.parametrize("scheme", ["momentum", "midpoint"])
-@pytest.mark.parametrize("function", [*RETURNED.values(), *READ.values()], ids=[*RETURNED, *READ])
+@pytest.mark.parametrize(
+    "function", [*RETURNING.values(), *READING.values()], ids=[*RETURNING, *READING]
+)
 def test_whatever_a_block_returns_or_reads(function, scheme):
-    found = {}
+    results = {}
     for mode in ("stored", *MODES):
-        flow, x = made(function, mode, scheme), U.clone().requires_grad_()
+        flow, x = build_flow(function, mode, scheme), INPUT.clone().requires_grad_()
         out = flow(x)
         out.square().sum().backward()
-        found[mode] = [out.detach(), *gradients(flow, x)]
-        assert_same(found[mode], found["stored"], mode)
+        results[mode] = [out.detach(), *gradients(flow, x)]
+        assert_same(results[mode], results["stored"], mode)
 
 
-def freezing(*frozen):
+def with_frozen_blocks(*frozen):
     def use(flow, x):
         for n in frozen:
             flow.f[n].requires_grad_(False)
@@ -164,7 +167,7 @@ def updated_in_the_backward(flow, x):
         flow(x).square().sum().backward()
 
 
-def within(context):
+def inside_context(context):
     def use(flow, x):
         with context():
             flow(x).square().sum().backward()
@@ -178,7 +181,7 @@ def with_saved_tensors_elsewhere(flow, x):
     loss.backward()
 
 
-def through(wrap):
+def with_wrapper(wrap):
     return lambda flow, x: wrap(flow)(x).square().sum().backward()
 
 
@@ -197,23 +200,23 @@ def parameters_used_outside(flow, x):
 
 
 def parameters_shared_with_another_flow(flow, x):
-    other = in_mode(reversible(list(flow.f)[::-1]), "exact" if flow.exact else flow.memory)
+    other = set_mode(reversible(list(flow.f)[::-1]), "exact" if flow.exact else flow.memory)
     other(flow(x)).square().sum().backward()
 
 
-def twice(flow, x):
+def two_calls(flow, x):
     (flow(x).square().sum() + flow(2 * x).sum()).backward()
 
 
-def twice_over_one_graph(flow, x):
+def backward_twice(flow, x):
     loss = flow(x).square().sum()
     loss.backward(retain_graph=True)
     loss.backward()
 
 
 USES = {
-    "all blocks frozen": freezing(0, 1, 2, 3),
-    "some blocks frozen": freezing(0, 2),
+    "all blocks frozen": with_frozen_blocks(0, 1, 2, 3),
+    "some blocks frozen": with_frozen_blocks(0, 2),
     "an empty batch": lambda flow, x: flow(x[:0]).square().sum().backward(),
     "an expanded input": lambda flow, x: flow(x[:1].expand(3, 6)).square().sum().backward(),
     "an expanded gradient": lambda flow, x: flow(x).sum().backward(),
@@ -221,42 +224,44 @@ USES = {
     "the backward in another thread": backward_elsewhere,
     "hooks on parameters": with_hooks_on_parameters,
     "updates in the backward": updated_in_the_backward,
-    "save_on_cpu": within(torch.autograd.graph.save_on_cpu),
+    "save_on_cpu": inside_context(torch.autograd.graph.save_on_cpu),
     "hooks on saved tensors": with_saved_tensors_elsewhere,
-    "detect_anomaly": within(torch.autograd.detect_anomaly),
-    "a checkpoint": through(lambda flow: lambda x: checkpoint(flow, x, use_reentrant=False)),
-    "a reentrant one": through(lambda flow: lambda x: checkpoint(flow, x, use_reentrant=True)),
+    "detect_anomaly": inside_context(torch.autograd.detect_anomaly),
+    "a checkpoint": with_wrapper(lambda flow: lambda x: checkpoint(flow, x, use_reentrant=False)),
+    "a reentrant one": with_wrapper(lambda flow: lambda x: checkpoint(flow, x, use_reentrant=True)),
     "a copy between the passes": copied_between_the_passes,
     "parameters used outside": parameters_used_outside,
     "parameters of two flows": parameters_shared_with_another_flow,
-    "two calls": twice,
-    "one graph twice": twice_over_one_graph,
+    "two calls": two_calls,
+    "one graph twice": backward_twice,
 }
 
 
 @pytest.mark.filterwarnings("ignore:Anomaly Detection has been enabled:UserWarning")
 @pytest.mark.parametrize("use", USES.values(), ids=USES)
 def test_whatever_surrounds_the_passes(use):
-    found = {}
+    results = {}
     for mode in ("stored", *MODES):
-        flow, x = made(mode=mode), U.clone().requires_grad_()
+        flow, x = build_flow(mode=mode), INPUT.clone().requires_grad_()
         use(flow, x)
-        found[mode] = gradients(flow, x)
-        assert_same(found[mode], found["stored"], mode)
+        results[mode] = gradients(flow, x)
+        assert_same(results[mode], results["stored"], mode)
 
 
-@pytest.mark.skipif(OLD, reason="torch rebuilds the state wrongly where its graph breaks")
+@pytest.mark.skipif(
+    IS_OLDEST_TORCH, reason="torch rebuilds the state wrongly where its graph breaks"
+)
 @pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor:UserWarning")  # torch's own
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # while it compiles
 def test_a_compiled_model_around_a_flow_with_a_budget():
     torch.compiler.reset()
-    found = {}
+    results = {}
     for mode in ("stored", 500):
-        flow, x = made(mode=mode, steps=3), U.clone().requires_grad_()
+        flow, x = build_flow(mode=mode, steps=3), INPUT.clone().requires_grad_()
         run = flow if mode == "stored" else torch.compile(flow, backend="eager")
         run(x).square().sum().backward()
-        found[mode] = gradients(flow, x)
-    assert_same(found[500], found["stored"], 500)
+        results[mode] = gradients(flow, x)
+    assert_same(results[500], results["stored"], 500)
 
 
 def batched(flow, x):
@@ -288,23 +293,23 @@ TRANSFORMS = {
 @pytest.mark.filterwarnings("ignore:.*torch.jit.script.*:DeprecationWarning")
 @pytest.mark.parametrize("transform", TRANSFORMS.values(), ids=TRANSFORMS)
 def test_transforms_work_with_stored_activations_and_are_refused_in_one_sentence(transform):
-    transform(made(), U.clone().requires_grad_())
+    transform(build_flow(), INPUT.clone().requires_grad_())
     for mode in MODES:
         with pytest.raises(RuntimeError, match=r'cannot be .*; set flow\.memory = "stored"'):
-            transform(made(mode=mode), U.clone().requires_grad_())
+            transform(build_flow(mode=mode), INPUT.clone().requires_grad_())
 
 
 def test_a_loss_on_collected_results_alone_gives_no_gradient_to_what_it_does_not_read():
     def collecting(self, x):
         return self.weight, {"mean": self.linear(x).mean()}
 
-    found = {}
+    results = {}
     for mode in ("stored", *MODES):
-        flow, x = made(collecting, mode), U.clone().requires_grad_()
+        flow, x = build_flow(collecting, mode), INPUT.clone().requires_grad_()
         flow(x)
         flow.collected["mean"].backward()
-        found[mode] = gradients(flow, x)
-        assert_same(found[mode], found["stored"], mode)
+        results[mode] = gradients(flow, x)
+        assert_same(results[mode], results["stored"], mode)
     assert flow.f[3].weight.grad is None and flow.f[3].linear.weight.grad is not None
 
 
@@ -313,48 +318,48 @@ def test_what_a_block_kept_of_the_forward_pass_is_not_differentiated_in_part(mod
     kept = []
 
     def keeping(self, x):
-        y = torch.sin(self.y(x))
-        kept.append(y.sum())
-        return y
+        value = torch.sin(self.value(x))
+        kept.append(value.sum())
+        return value
 
-    out = made(keeping, mode)(U.clone().requires_grad_())
+    out = build_flow(keeping, mode)(INPUT.clone().requires_grad_())
     with pytest.raises(RuntimeError, match=r"was kept, and is differentiated|modified by an inpl"):
         (out.sum() + sum(kept)).backward()
 
 
-@pytest.mark.parametrize("kind", [torch.int64, torch.bool, torch.float8_e4m3fn])
+@pytest.mark.parametrize("dtype", [torch.int64, torch.bool, torch.float8_e4m3fn])
 @pytest.mark.parametrize("mode", MODES)
-def test_types_that_are_not_rebuilt_are_refused_by_name(mode, kind):
-    flow = made(lambda self, x: (self.weight * x.double()).to(kind), mode)
-    with pytest.raises(TypeError, match=f"floating point of 16 bits or more, not {kind}"):
-        flow(U.to(kind))
+def test_types_that_are_not_rebuilt_are_refused_by_name(mode, dtype):
+    flow = build_flow(lambda self, x: (self.weight * x.double()).to(dtype), mode)
+    with pytest.raises(TypeError, match=f"floating point of 16 bits or more, not {dtype}"):
+        flow(INPUT.to(dtype))
 
 
-@pytest.mark.parametrize("kind", [torch.complex64, torch.int64, torch.float8_e4m3fn])
-def test_types_without_exact_arithmetic_are_refused_by_name(kind):
-    with pytest.raises(TypeError, match=f"exact arithmetic takes real numbers.* not {kind}"):
-        made(mode="exact").encode(U.to(kind))
+@pytest.mark.parametrize("dtype", [torch.complex64, torch.int64, torch.float8_e4m3fn])
+def test_types_without_exact_arithmetic_are_refused_by_name(dtype):
+    with pytest.raises(TypeError, match=f"exact arithmetic takes real numbers.* not {dtype}"):
+        build_flow(mode="exact").encode(INPUT.to(dtype))
 
 
 @pytest.mark.parametrize("mode", MODES[:3])
 def test_complex_states_are_rebuilt(mode):
-    found = {}
-    for each in ("stored", mode):
-        flow, x = made(lambda self, x: x * self.weight.cdouble(), each), U.cdouble()
+    results = {}
+    for flow_mode in ("stored", mode):
+        flow, x = build_flow(lambda self, x: x * self.weight.cdouble(), flow_mode), INPUT.cdouble()
         x.requires_grad_()
         flow(x).abs().sum().backward()
-        found[each] = gradients(flow, x)
-    assert_same(found[mode], found["stored"], mode)
+        results[flow_mode] = gradients(flow, x)
+    assert_same(results[mode], results["stored"], mode)
 
 
 def test_settings_of_torch_are_those_of_the_forward_pass():
     def reading(self, x):
         flash = torch.backends.cuda.flash_sdp_enabled()
-        return self.y(x) * (1 + flash) * torch.tensor(0.1).double()
+        return self.value(x) * (1 + flash) * torch.tensor(0.1).double()
 
-    found = {}
+    results = {}
     for mode in ("stored", *MODES):
-        flow, x = made(reading, mode), U.clone().requires_grad_()
+        flow, x = build_flow(reading, mode), INPUT.clone().requires_grad_()
         torch.backends.cuda.enable_flash_sdp(False)
         torch.set_default_dtype(torch.bfloat16)  # in which 0.1 is another number
         try:
@@ -365,5 +370,5 @@ def test_settings_of_torch_are_those_of_the_forward_pass():
         loss.backward()
         assert torch.backends.cuda.flash_sdp_enabled()
         assert torch.get_default_dtype() == torch.float32
-        found[mode] = gradients(flow, x)
-        assert_same(found[mode], found["stored"], mode)
+        results[mode] = gradients(flow, x)
+        assert_same(results[mode], results["stored"], mode)

@@ -1,4 +1,7 @@
-"""Maps whose modules come from Python."""
+"""Maps of a specification (`map f = given`) whose torch modules come from Python.
+
+The oracle is the steps written out in torch.
+"""
 
 import copy
 import pickle
@@ -13,7 +16,7 @@ import odenet
 from odenet.diagnostics import SpecError
 from odenet.testing import assert_gradients, assert_invertible
 
-TEXT = """
+SPEC = """
 state Y, Z
 map f = given
 param K : dense
@@ -22,11 +25,11 @@ Y' = f(Z) + t b
 Z' = -K^T tanh(K Y)
 discretise verlet(h = 0.25)
 """
-PROGRAM = odenet.loads(TEXT, name="driven.ode")
+PROGRAM = odenet.loads(SPEC, name="driven.ode")
 
 
 class Block(nn.Module):
-    """A module of one's own, with two layers."""
+    """A module with two layers."""
 
     def __init__(self, channels):
         super().__init__()
@@ -37,7 +40,7 @@ class Block(nn.Module):
         return self.outer(torch.tanh(self.inner(x)))
 
 
-def flow_of(steps=4, channels=6, seed=0, program=PROGRAM, **options):
+def build_flow(steps=4, channels=6, seed=0, program=PROGRAM, **options):
     torch.manual_seed(seed)
     flow = program.flow(channels, steps, space=0, **{"f": Block, **options}).double()
     return flow, torch.randn(2, channels, dtype=torch.float64)
@@ -46,50 +49,49 @@ def flow_of(steps=4, channels=6, seed=0, program=PROGRAM, **options):
 @settings(max_examples=15, deadline=None)
 @given(steps=st.integers(1, 6), seed=st.integers(0, 1000))
 def test_values_and_gradients_are_those_of_the_steps_written_out(steps, seed):
-    flow, u = flow_of(steps, seed=seed)
+    flow, u = build_flow(steps, seed=seed)
     u.requires_grad_()
     Y, Z = u.chunk(2, 1)
     for n in range(steps):
         block, K = flow.f[n][0], flow.K[n]
         Y = Y + 0.25 * (block.outer(torch.tanh(block.inner(Z))) + 0.25 * n * flow.b[n])
         Z = Z - 0.25 * torch.tanh(Y @ K.T) @ K
-    out, wanted = flow(u), torch.cat((Y, Z), 1)
-    torch.testing.assert_close(out, wanted, rtol=1e-12, atol=1e-12)
+    out, expected = flow(u), torch.cat((Y, Z), 1)
+    torch.testing.assert_close(out, expected, rtol=1e-12, atol=1e-12)
     inputs = (u, *flow.parameters())
-    mine = torch.autograd.grad(out.square().sum(), inputs)
-    plain = torch.autograd.grad(wanted.square().sum(), inputs)
-    for a, b in zip(mine, plain, strict=True):
-        torch.testing.assert_close(a, b, rtol=1e-8, atol=1e-10)
+    actual_gradients = torch.autograd.grad(out.square().sum(), inputs)
+    expected_gradients = torch.autograd.grad(expected.square().sum(), inputs)
+    torch.testing.assert_close(actual_gradients, expected_gradients, rtol=1e-8, atol=1e-10)
 
 
 def test_it_is_called_once_for_each_step_with_the_channels_of_a_state():
     calls = []
 
-    def make(channels):
+    def make_module(channels):
         calls.append(channels)
         return Block(channels)
 
-    flow, u = flow_of(3, f=make)
+    flow, u = build_flow(3, f=make_module)
     assert calls == [3, 3, 3] and len({id(module[0]) for module in flow.f}) == 3
     assert_invertible(flow.eval(), u, tolerance=1e-12)
     assert_gradients(flow, u, tolerance=1e-10)
-    shared = odenet.loads(TEXT.replace("map f", "shared map f"))
-    flow, u = flow_of(3, f=make, program=shared)
+    shared = odenet.loads(SPEC.replace("map f", "shared map f"))
+    flow, u = build_flow(3, f=make_module, program=shared)
     assert len(calls) == 4
     assert_gradients(flow, u, tolerance=1e-10)
 
 
 def test_flows_are_copied_pickled_and_refined_with_them():
-    flow, u = flow_of(3)
-    for other in (copy.deepcopy(flow), pickle.loads(pickle.dumps(flow))):
-        assert torch.equal(other(u), flow(u))
+    flow, u = build_flow(3)
+    for restored in (copy.deepcopy(flow), pickle.loads(pickle.dumps(flow))):
+        assert torch.equal(restored(u), flow(u))
     finer = flow.refine()
     assert finer.h == flow.h / 2 and len(finer.f) == 6
     assert torch.equal(finer.f[1][0].inner.weight, flow.f[0][0].inner.weight)
 
 
 def test_a_plugin_gives_them_to_flows_and_networks():
-    text = TEXT + "net = input(4) -> dense(6) -> flow(2) -> dense(3)\n"
+    text = SPEC + "net = input(4) -> dense(6) -> flow(2) -> dense(3)\n"
     with odenet.register_map("f", Block):
         network = odenet.loads(text).network()
         assert network(torch.randn(2, 4)).shape == (2, 3)
@@ -108,19 +110,19 @@ def test_what_is_not_given_is_asked_for_at_the_line_of_the_map():
 
 
 @pytest.mark.parametrize(
-    ("make", "message"),
+    ("make_module", "message"),
     [(lambda c: nn.Linear(c, c + 1), r"driven.ode:3: the Linear that is given for `f` makes "
       r"\(2, 4\) of \(2, 3\); a map keeps the shape"),
      (lambda c: nn.LSTM(c, c), "makes a tuple of"),
      (nn.Linear(3, 3), "driven.ode:3: `f` is given by a function that makes a module for each"),
      (lambda c: 3, "driven.ode:3: what is given for `f` makes a int, no module")],
 )  # fmt: skip
-def test_a_module_that_does_not_suit_is_refused_at_the_line_of_the_map(make, message):
+def test_a_module_that_does_not_suit_is_refused_at_the_line_of_the_map(make_module, message):
     with pytest.raises(ValueError, match=message):
-        flow, u = flow_of(2, f=make)
+        flow, u = build_flow(2, f=make_module)
         flow(u)
 
 
 def test_a_let_called_given_is_an_activation():
-    program = odenet.loads("let given = relu\n" + TEXT)
+    program = odenet.loads("let given = relu\n" + SPEC)
     assert not program.model.given_maps and "relu" in program.source().lower()

@@ -1,3 +1,5 @@
+"""Gradients of reversible flows, which rebuild their states, against plain autograd."""
+
 from __future__ import annotations
 
 from collections import Counter
@@ -43,30 +45,32 @@ def test_each_rate_is_evaluated_once_forward_and_once_backward(name):
     flow, u = build(name, steps=4)
     calls = []
 
-    def counted(term):
+    def with_counted_rate(term):
         def rate(*inputs):
             calls.append(term)
             return term.rate(*inputs)
 
         return replace(term, rate=rate)
 
-    step = tuple(replace(shear, terms=tuple(map(counted, shear.terms))) for shear in flow.shears())
-    flow.shears = lambda: step
+    shears = tuple(
+        replace(shear, terms=tuple(map(with_counted_rate, shear.terms))) for shear in flow.shears()
+    )
+    flow.shears = lambda: shears
     out = flow(u)
-    evaluations = 4 * sum(len(shear.terms) for shear in step)
+    evaluations = 4 * sum(len(shear.terms) for shear in shears)
     assert len(calls) == evaluations
     out.sum().backward()
     assert len(calls) == 2 * evaluations
 
 
 def test_what_is_saved_does_not_grow_with_depth():
-    def saved(steps: int) -> int:
+    def saved_bytes(steps: int) -> int:
         flow, u = build("midpoint", steps=steps)
-        own = {p.data_ptr() for p in flow.parameters()}
+        weight_pointers = {p.data_ptr() for p in flow.parameters()}
         sizes = {}
 
         def pack(tensor):
-            if tensor.data_ptr() not in own:
+            if tensor.data_ptr() not in weight_pointers:
                 sizes[tensor.data_ptr()] = tensor.nbytes
             return tensor
 
@@ -75,7 +79,7 @@ def test_what_is_saved_does_not_grow_with_depth():
         assert out.requires_grad
         return sum(sizes.values())
 
-    assert saved(50) == saved(5) > 0
+    assert saved_bytes(50) == saved_bytes(5) > 0
 
 
 def test_the_input_need_not_require_a_gradient():
@@ -98,13 +102,12 @@ def test_frozen_weights_get_no_gradient_and_the_input_still_does():
 def test_slots_that_nothing_reads_count_as_zero_gradients():
     flow, u = build("midpoint")
     u.requires_grad_()
-    found = {}
+    gradients = {}
     for mode in ("reversible", "stored"):
         flow.memory = mode
         end = flow.evolve(flow.initial(u))
-        found[mode] = torch.autograd.grad(end.Y_prev.sum(), (u, flow.K))
-    for mine, plain in zip(found["reversible"], found["stored"], strict=True):
-        torch.testing.assert_close(mine, plain, rtol=1e-10, atol=1e-12)
+        gradients[mode] = torch.autograd.grad(end.Y_prev.sum(), (u, flow.K))
+    torch.testing.assert_close(gradients["reversible"], gradients["stored"], rtol=1e-10, atol=1e-12)
 
 
 @pytest.mark.parametrize("name", FLOWS)
@@ -236,10 +239,10 @@ def test_drift_is_what_the_inverse_gets_wrong():
     assert 0 < flow.drift < 1e-4
 
 
-@pytest.mark.parametrize("kind", [HamiltonianFlow, MidpointFlow, MomentumFlow])
-def test_without_gradients_a_flow_is_plain_tensor_code(kind, monkeypatch):
-    monkeypatch.delattr(kind, "shears")
-    flow = kind(4, 3)
+@pytest.mark.parametrize("flow_class", [HamiltonianFlow, MidpointFlow, MomentumFlow])
+def test_without_gradients_a_flow_is_plain_tensor_code(flow_class, monkeypatch):
+    monkeypatch.delattr(flow_class, "shears")
+    flow = flow_class(4, 3)
     u = torch.randn(2, 4, 5, 5)
     with torch.no_grad():
         assert flow(u).shape == u.shape

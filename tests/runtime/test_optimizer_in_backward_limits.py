@@ -1,4 +1,7 @@
-"""Clipping, micro-batches and saved states with an optimizer in the backward pass; what it refuses."""
+"""An optimizer within the backward pass: clipping, micro-batches, saved states and refusals.
+
+The reference is the same optimizer stepping after each backward pass.
+"""
 
 import copy
 
@@ -8,47 +11,51 @@ from torch import nn
 from torch.utils.checkpoint import checkpoint
 
 from odenet import OptimizerInBackward
-from tests.runtime.moved_in_backward import (
+from tests.runtime.optimizer_in_backward_networks import (
     ADAMW,
     SPECS,
     batches,
-    network_of,
-    ordinary,
-    same,
+    build_network,
+    have_equal_states,
+    train_with_steps,
 )
 
 
 @pytest.mark.parametrize("name", ["verlet", "momentum", "shared"])
 def test_exact_clipping_is_clip_grad_norm_to_rounding(name):
-    network = network_of(SPECS[name])
+    network = build_network(SPECS[name])
     twin, inputs = copy.deepcopy(network), batches((2, 4, 6, 6))
-    ordinary(network, torch.optim.SGD(network.parameters(), 0.1, 0.9), inputs, clip=1e-3)
+    train_with_steps(network, torch.optim.SGD(network.parameters(), 0.1, 0.9), inputs, clip=1e-3)
     optimizer = torch.optim.SGD(twin.parameters(), 0.1, 0.9)
-    moving = OptimizerInBackward(twin, optimizer, clip=1e-3)
+    in_backward = OptimizerInBackward(twin, optimizer, clip=1e-3)
     for x in inputs:
-        moving.backward(twin(x).square().mean())
-    assert moving.norm > 2e-3
-    for one, other in zip(network.parameters(), twin.parameters(), strict=True):
-        torch.testing.assert_close(one, other, rtol=1e-9, atol=1e-14)
+        in_backward.backward(twin(x).square().mean())
+    assert in_backward.norm > 2e-3
+    for expected, actual in zip(network.parameters(), twin.parameters(), strict=True):
+        torch.testing.assert_close(expected, actual, rtol=1e-9, atol=1e-14)
 
 
 def test_clipping_by_the_last_norm():
     torch.manual_seed(0)
     layers = nn.Sequential(nn.Linear(4, 4), nn.Tanh(), nn.Linear(4, 1)).double()
-    clip, (x, other) = 0.1, batches((5, 4), 2)
-    moving = OptimizerInBackward(layers, torch.optim.SGD(layers.parameters(), 0.0), clip, "last")
-    factors = {}
+    clip, (x, other_batch) = 0.1, batches((5, 4), 2)
+    in_backward = OptimizerInBackward(
+        layers, torch.optim.SGD(layers.parameters(), 0.0), clip, "last"
+    )
+    gradients = {}
     for p in layers.parameters():  # called before the one that moves it has used the gradient up
-        p.register_hook(lambda g, p=p: factors.update({id(p): g.clone()}))
+        p.register_hook(lambda g, p=p: gradients.update({id(p): g.clone()}))
     layers(x).square().sum().backward()
-    last = moving.norm
-    whole = torch.cat([g.flatten() for g in factors.values()]).norm()
-    torch.testing.assert_close(last, whole)
+    last_norm = in_backward.norm
+    total_norm = torch.cat([g.flatten() for g in gradients.values()]).norm()
+    torch.testing.assert_close(last_norm, total_norm)
     before = [p.detach().clone() for p in layers.parameters()]
-    moving.optimizer.param_groups[0]["lr"] = 1.0
-    layers(1e-3 * other).square().sum().backward()
-    for p, old in zip(layers.parameters(), before, strict=True):
-        torch.testing.assert_close(old - p.detach(), factors[id(p)] * (clip / (last + 1e-6)))
+    in_backward.optimizer.param_groups[0]["lr"] = 1.0
+    layers(1e-3 * other_batch).square().sum().backward()
+    for p, start in zip(layers.parameters(), before, strict=True):
+        torch.testing.assert_close(
+            start - p.detach(), gradients[id(p)] * (clip / (last_norm + 1e-6))
+        )
 
 
 def test_a_first_step_clipped_by_the_last_norm_moves_no_weight_by_more():
@@ -63,14 +70,14 @@ def test_a_first_step_clipped_by_the_last_norm_moves_no_weight_by_more():
 
 def test_a_pass_with_a_nan_does_not_reach_into_the_next():
     weight = nn.Parameter(torch.ones(2))
-    parts = nn.ParameterList([weight])
-    optimizer = torch.optim.SGD(parts.parameters(), lr=1.0)
-    moving = OptimizerInBackward(parts, optimizer, clip=1.0, clip_by="last")
-    for bad in (float("nan"), float("inf")):
-        (weight.sum() * bad).backward()
+    module = nn.ParameterList([weight])
+    optimizer = torch.optim.SGD(module.parameters(), lr=1.0)
+    in_backward = OptimizerInBackward(module, optimizer, clip=1.0, clip_by="last")
+    for non_finite in (float("nan"), float("inf")):
+        (weight.sum() * non_finite).backward()
         weight.data.fill_(1.0)
         (weight * torch.tensor([3.0, 4.0])).sum().backward()
-        assert moving.norm == 5.0
+        assert in_backward.norm == 5.0
         torch.testing.assert_close(weight.data, torch.tensor([0.4, 0.2]))
 
 
@@ -84,75 +91,79 @@ def test_a_limit_that_is_not_one_and_weights_of_another_network_are_refused():
 
 
 def test_gradients_of_micro_batches_wait_for_the_last():
-    network = network_of(SPECS["verlet"])
+    network = build_network(SPECS["verlet"])
     twin, inputs = copy.deepcopy(network), batches((2, 4, 6, 6), 4)
     optimizer = ADAMW(network.parameters())
-    moving = OptimizerInBackward(twin, ADAMW(twin.parameters()))
-    for one, two in (inputs[:2], inputs[2:]):
-        for x in (one, two):
+    in_backward = OptimizerInBackward(twin, ADAMW(twin.parameters()))
+    for first, second in (inputs[:2], inputs[2:]):
+        for x in (first, second):
             network(x).square().mean().backward()
         optimizer.step()
         optimizer.zero_grad()
-        with moving.accumulating():
-            twin(one).square().mean().backward()
-        twin(two).square().mean().backward()
-    assert same(network, twin)
+        with in_backward.accumulating():
+            twin(first).square().mean().backward()
+        twin(second).square().mean().backward()
+    assert have_equal_states(network, twin)
 
 
 def test_groups_schedules_and_saved_states_are_those_of_the_optimizer():
-    def made(network):
-        weights = [p for p in network.parameters() if p.ndim > 2]
-        rest = [p for p in network.parameters() if p.ndim <= 2]
-        groups = [{"params": weights, "weight_decay": 0.1}, {"params": rest, "weight_decay": 0.0}]
+    def build_optimizer(network):
+        matrices = [p for p in network.parameters() if p.ndim > 2]
+        vectors = [p for p in network.parameters() if p.ndim <= 2]
+        groups = [
+            {"params": matrices, "weight_decay": 0.1},
+            {"params": vectors, "weight_decay": 0.0},
+        ]
         optimizer = torch.optim.AdamW(groups, 1e-2)
         return optimizer, torch.optim.lr_scheduler.ExponentialLR(optimizer, 0.5)
 
-    network = network_of(SPECS["knots"])
+    network = build_network(SPECS["knots"])
     twin = copy.deepcopy(network)
-    (optimizer, schedule), (own, other) = made(network), made(twin)
-    OptimizerInBackward(twin, own)
+    optimizer, schedule = build_optimizer(network)
+    twin_optimizer, twin_schedule = build_optimizer(twin)
+    OptimizerInBackward(twin, twin_optimizer)
     for x in batches((2, 4, 6, 6)):
-        ordinary(network, optimizer, [x])
+        train_with_steps(network, optimizer, [x])
         schedule.step()
         twin(x).square().mean().backward()
-        own.step()  # as loops have it: nothing is left to do
-        other.step()
-    assert same(network, twin)
-    saved, theirs = own.state_dict(), optimizer.state_dict()
-    assert saved["param_groups"] == theirs["param_groups"]
-    for place, entry in theirs["state"].items():
-        assert all(torch.equal(value, saved["state"][place][k]) for k, value in entry.items())
+        twin_optimizer.step()  # as loops have it: nothing is left to do
+        twin_schedule.step()
+    assert have_equal_states(network, twin)
+    twin_state, expected_state = twin_optimizer.state_dict(), optimizer.state_dict()
+    assert twin_state["param_groups"] == expected_state["param_groups"]
+    for index, entry in expected_state["state"].items():
+        assert all(torch.equal(value, twin_state["state"][index][k]) for k, value in entry.items())
 
-    third = copy.deepcopy(network)  # goes on from what the ordinary way saved
-    fresh, _ = made(third)
-    OptimizerInBackward(third, fresh)
-    fresh.load_state_dict(copy.deepcopy(theirs))
-    fourth = copy.deepcopy(network)  # and takes over an optimizer under way
-    late, _ = made(fourth)
-    late.load_state_dict(copy.deepcopy(theirs))
-    OptimizerInBackward(fourth, late)
+    resumed = copy.deepcopy(network)  # goes on from what the ordinary way saved
+    resumed_optimizer, _ = build_optimizer(resumed)
+    OptimizerInBackward(resumed, resumed_optimizer)
+    resumed_optimizer.load_state_dict(copy.deepcopy(expected_state))
+    taken_over = copy.deepcopy(network)  # and takes over an optimizer under way
+    running_optimizer, _ = build_optimizer(taken_over)
+    running_optimizer.load_state_dict(copy.deepcopy(expected_state))
+    OptimizerInBackward(taken_over, running_optimizer)
     (x,) = batches((2, 4, 6, 6), 1)
-    ordinary(network, optimizer, [x])
-    for one in (third, fourth):
-        one(x).square().mean().backward()
-        assert same(network, one)
+    train_with_steps(network, optimizer, [x])
+    for continued in (resumed, taken_over):
+        continued(x).square().mean().backward()
+        assert have_equal_states(network, continued)
 
 
 def test_gradients_that_are_asked_for_are_given_and_move_nothing():
-    network = network_of(SPECS["verlet"])
+    network = build_network(SPECS["verlet"])
     twin = copy.deepcopy(network)
     OptimizerInBackward(twin, ADAMW(twin.parameters()))
     x = batches((2, 4, 6, 6), 1)[0].requires_grad_()
-    found = [torch.autograd.grad(n(x).sum(), (x, n[0].weight)) for n in (network, twin)]
-    assert all(map(torch.equal, *found))
-    assert same(network, twin)
+    gradients = [torch.autograd.grad(n(x).sum(), (x, n[0].weight)) for n in (network, twin)]
+    assert all(map(torch.equal, *gradients))
+    assert have_equal_states(network, twin)
 
 
 # Refusals
 
 
 def test_weights_that_moved_are_not_gone_back_over_again():
-    network = network_of(SPECS["verlet"])
+    network = build_network(SPECS["verlet"])
     OptimizerInBackward(network, ADAMW(network.parameters()))
     loss = network[1](torch.randn(2, 4, 6, 6).double()).sum()
     loss.backward(retain_graph=True)
@@ -161,11 +172,11 @@ def test_weights_that_moved_are_not_gone_back_over_again():
 
 
 def test_a_penalty_on_a_whole_stack_is_refused_and_smoothness_is_not():
-    network = network_of(SPECS["verlet"])
+    network = build_network(SPECS["verlet"])
     OptimizerInBackward(network, ADAMW(network.parameters()))
     with pytest.raises(RuntimeError, match=r"1\.K1 is read outside of the steps"):
         network[1].K1.square().sum().backward()
-    network, inputs = network_of(SPECS["knots"]), batches((2, 4, 6, 6))
+    network, inputs = build_network(SPECS["knots"]), batches((2, 4, 6, 6))
     twin, optimizer = copy.deepcopy(network), ADAMW(network.parameters())
     OptimizerInBackward(twin, ADAMW(twin.parameters()))
     for x in inputs:
@@ -173,10 +184,10 @@ def test_a_penalty_on_a_whole_stack_is_refused_and_smoothness_is_not():
         optimizer.step()
         optimizer.zero_grad()
         (twin(x).square().mean() + twin[1].smoothness()).backward()
-    assert same(network, twin)
+    assert have_equal_states(network, twin)
 
 
-class Counting(torch.optim.SGD):
+class CountingSGD(torch.optim.SGD):
     def step(self, closure=None):
         for group in self.param_groups:
             group["k"] = group.get("k", 0) + 1
@@ -187,17 +198,17 @@ def test_optimizers_that_need_all_gradients_at_once_are_refused():
     linear = nn.Linear(3, 3)
     with pytest.raises(TypeError, match="LBFGS evaluates the loss within its step"):
         OptimizerInBackward(linear, torch.optim.LBFGS(linear.parameters()))
-    OptimizerInBackward(linear, Counting(linear.parameters(), 0.1))
+    OptimizerInBackward(linear, CountingSGD(linear.parameters(), 0.1))
     with pytest.raises(RuntimeError, match="Counting keeps `k` for a whole group"):
         linear(torch.ones(1, 3)).sum().backward()
 
 
 def test_exact_clipping_asks_for_its_own_backward():
     linear = nn.Linear(3, 3)
-    moving = OptimizerInBackward(linear, ADAMW(linear.parameters()), clip=1.0)
+    in_backward = OptimizerInBackward(linear, ADAMW(linear.parameters()), clip=1.0)
     with pytest.raises(RuntimeError, match="exact clipping takes two backward passes"):
         linear(torch.ones(1, 3)).sum().backward()
-    with pytest.raises(ValueError, match="cannot be clipped exactly"), moving.accumulating():
+    with pytest.raises(ValueError, match="cannot be clipped exactly"), in_backward.accumulating():
         pass
     with pytest.raises(ValueError, match='"exact" or "last"'):
         OptimizerInBackward(linear, ADAMW(linear.parameters()), 1.0, "always")
@@ -213,7 +224,7 @@ def test_a_reentrant_checkpoint_is_refused():
 
 
 def test_a_network_that_is_converted_afterwards_is_refused():
-    network = network_of(SPECS["verlet"], torch.float32)
+    network = build_network(SPECS["verlet"], torch.float32)
     OptimizerInBackward(network, ADAMW(network.parameters()))
     network.double()
     with pytest.raises(RuntimeError, match="was moved or converted after"):
@@ -221,7 +232,7 @@ def test_a_network_that_is_converted_afterwards_is_refused():
 
 
 def test_a_hook_on_the_gradient_of_a_stack_is_refused():
-    network = network_of(SPECS["verlet"])
+    network = build_network(SPECS["verlet"])
     OptimizerInBackward(network, ADAMW(network.parameters()))
     network[1].K1.register_hook(lambda gradient: gradient)
     with pytest.raises(RuntimeError, match="put it on the slices"):
@@ -229,7 +240,7 @@ def test_a_hook_on_the_gradient_of_a_stack_is_refused():
 
 
 def test_copies_are_without_it():
-    network = network_of(SPECS["verlet"])
+    network = build_network(SPECS["verlet"])
     OptimizerInBackward(network, ADAMW(network.parameters()))
     twin = copy.deepcopy(network)
     twin(torch.randn(2, 4, 6, 6).double()).sum().backward()

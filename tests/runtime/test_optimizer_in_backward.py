@@ -1,4 +1,7 @@
-"""An optimizer in the backward pass moves weights as one after it does, one step's at a time."""
+"""An optimizer within the backward pass moves weights as one that steps after it, bit for bit.
+
+The gradients of one step live at a time.
+"""
 
 import copy
 
@@ -9,71 +12,74 @@ from torch import nn
 import odenet
 from odenet import OptimizerInBackward
 from odenet.footprint.allocator import Peak
-from tests.runtime.moved_in_backward import (
+from tests.runtime.optimizer_in_backward_networks import (
     ADAMW,
     OPTIMIZERS,
     SPECS,
-    Deep,
+    FlowBetweenLayers,
     batches,
-    layer,
-    network_of,
-    same,
-    trained_both_ways,
+    build_network,
+    have_equal_states,
+    make_layer,
+    train_both_ways,
 )
 
 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32], ids=["float64", "float32"])
 @pytest.mark.parametrize("name", SPECS)
 def test_weights_are_those_of_the_ordinary_way_bit_for_bit(name, dtype):
-    makes = ("nesterov", "adamw") if dtype == torch.float64 else ("adamw",)
-    for make in makes:
-        network = network_of(SPECS[name], dtype)
+    optimizers = ("nesterov", "adamw") if dtype == torch.float64 else ("adamw",)
+    for optimizer in optimizers:
+        network = build_network(SPECS[name], dtype)
         inputs = batches((2, 4, 6, 6), dtype=dtype)
-        assert same(*trained_both_ways(network, inputs, OPTIMIZERS[make])), make
+        trained = train_both_ways(network, inputs, OPTIMIZERS[optimizer])
+        assert have_equal_states(*trained), optimizer
 
 
 @pytest.mark.parametrize("memory", ["stored", "checkpoint", "4kB"])
 @pytest.mark.parametrize("name", ["verlet", "knots", "learned constants"])
 def test_it_is_so_in_every_memory_mode(name, memory):
-    network = network_of(SPECS[name])
+    network = build_network(SPECS[name])
     for flow in (m for m in network.modules() if hasattr(m, "anchors")):
         flow.memory = memory
-    assert same(*trained_both_ways(network, batches((2, 4, 6, 6), 2)))
+    assert have_equal_states(*train_both_ways(network, batches((2, 4, 6, 6), 2)))
 
 
 def test_exact_arithmetic_and_anchors_go_with_it():
     for setting in ({"exact": True}, {"anchors": 2}):
-        network = network_of(SPECS["momentum"], torch.float32)
+        network = build_network(SPECS["momentum"], torch.float32)
         for flow in (m for m in network.modules() if hasattr(m, "anchors")):
             vars(flow).update(setting)
-        assert same(*trained_both_ways(network, batches((2, 4, 6, 6), 2, torch.float32)))
+        assert have_equal_states(*train_both_ways(network, batches((2, 4, 6, 6), 2, torch.float32)))
 
 
-@pytest.mark.parametrize("make", OPTIMIZERS)
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
 @pytest.mark.parametrize("scheme", [("momentum", {"gamma": 0.9}), ("midpoint", {"h": 0.1})])
-def test_modules_of_others_are_moved_the_same_way(scheme, make):
+def test_modules_of_others_are_moved_the_same_way(scheme, optimizer):
     torch.manual_seed(0)
-    flow = odenet.reversible([layer() for _ in range(4)], scheme[0], **scheme[1])
-    network = Deep(flow).double()
-    assert same(*trained_both_ways(network, batches((4, 6), 2), OPTIMIZERS[make]))
+    flow = odenet.reversible([make_layer() for _ in range(4)], scheme[0], **scheme[1])
+    network = FlowBetweenLayers(flow).double()
+    assert have_equal_states(*train_both_ways(network, batches((4, 6), 2), OPTIMIZERS[optimizer]))
 
 
 def test_pairs_autocast_and_frozen_weights():
     torch.manual_seed(0)
-    flow = odenet.reversible([(layer(4), layer(4)) for _ in range(4)], "verlet", h=1, dim=-1)
-    network = Deep(flow)
+    flow = odenet.reversible(
+        [(make_layer(4), make_layer(4)) for _ in range(4)], "verlet", h=1, dim=-1
+    )
+    network = FlowBetweenLayers(flow)
     for parameter in network.flow.f[1].parameters():
         parameter.requires_grad_(False)
     with torch.autocast("cpu", torch.bfloat16):
-        assert same(*trained_both_ways(network, batches((4, 6), 2, torch.float32)))
+        assert have_equal_states(*train_both_ways(network, batches((4, 6), 2, torch.float32)))
 
 
 def test_a_converted_network():
     torch.manual_seed(0)
-    each = nn.TransformerEncoderLayer(8, 2, 16, batch_first=True, norm_first=True)
-    encoder = nn.TransformerEncoder(each, 3, enable_nested_tensor=False)
+    layer = nn.TransformerEncoderLayer(8, 2, 16, batch_first=True, norm_first=True)
+    encoder = nn.TransformerEncoder(layer, 3, enable_nested_tensor=False)
     network = odenet.convert(encoder, gamma=0.9).double()
-    assert same(*trained_both_ways(network, batches((2, 5, 8), 2)))
+    assert have_equal_states(*train_both_ways(network, batches((2, 5, 8), 2)))
 
 
 class Tied(nn.Module):
@@ -82,9 +88,9 @@ class Tied(nn.Module):
     def __init__(self):
         super().__init__()
         self.tied = nn.Linear(8, 8)
-        first = [self.tied, layer(), self.tied, layer()]
+        first = [self.tied, make_layer(), self.tied, make_layer()]
         self.first = odenet.reversible(first, "midpoint", h=0.1)
-        self.second = odenet.reversible([layer(), self.tied], "midpoint", h=0.1)
+        self.second = odenet.reversible([make_layer(), self.tied], "midpoint", h=0.1)
 
     def forward(self, x):
         return self.tied(self.second(self.tied(self.first(x))))
@@ -92,19 +98,19 @@ class Tied(nn.Module):
 
 def test_a_tied_weight_moves_when_its_last_use_has_been_gone_back_over():
     torch.manual_seed(0)
-    one, other = trained_both_ways(Tied().double(), batches((3, 8)))
-    assert same(one, other)
+    network, twin = train_both_ways(Tied().double(), batches((3, 8)))
+    assert have_equal_states(network, twin)
 
 
 def test_a_stack_that_two_flows_share():
-    def shared():
-        network = network_of(SPECS["verlet"])
+    def share_stack():
+        network = build_network(SPECS["verlet"])
         flow = network[1]
         network.insert(2, copy.deepcopy(flow))
         network[2].K1, network[2].b = flow.K1, flow.b
         return network
 
-    assert same(*trained_both_ways(shared(), batches((2, 4, 6, 6))))
+    assert have_equal_states(*train_both_ways(share_stack(), batches((2, 4, 6, 6))))
 
 
 def test_further_inputs_and_results_keep_their_gradients():
@@ -126,21 +132,23 @@ def test_further_inputs_and_results_keep_their_gradients():
     optimizer = ADAMW(flow.parameters())
     OptimizerInBackward(twin, ADAMW(twin.parameters()))
     for x in batches((3, 8)):
-        memory, other = (torch.ones(3, 8, dtype=torch.float64, requires_grad=True) for _ in "ab")
+        memory = torch.ones(3, 8, dtype=torch.float64, requires_grad=True)
+        twin_memory = memory.detach().clone().requires_grad_()
         loss(flow, x, memory).backward()
         optimizer.step()
         optimizer.zero_grad()
-        loss(twin, x, other).backward()
-        assert torch.equal(memory.grad, other.grad)
-    assert same(flow, twin)
+        loss(twin, x, twin_memory).backward()
+        assert torch.equal(memory.grad, twin_memory.grad)
+    assert have_equal_states(flow, twin)
 
 
-# What lives when
+# The memory of gradients
 
 
-def peak_of_a_step(steps, in_backward, build):
+def peak_bytes(steps, in_backward, build_flow):
+    """The most memory that one training step takes."""
     torch.manual_seed(0)
-    flow, x = build(steps)
+    flow, x = build_flow(steps)
     optimizer = torch.optim.SGD(flow.parameters(), 0.1)
     if in_backward:
         OptimizerInBackward(flow, optimizer)
@@ -151,47 +159,45 @@ def peak_of_a_step(steps, in_backward, build):
     return peak.highest
 
 
-def stacked(steps):
+def build_stacked_flow(steps):
     flow = odenet.loads(SPECS["verlet"]).flow(16, steps)
     return flow, torch.randn(1, 16, 4, 4)
 
 
-def of_modules(steps):
+def build_module_flow(steps):
     flow = odenet.reversible([nn.Linear(64, 64) for _ in range(steps)], "midpoint", h=0.1)
     return flow, torch.randn(2, 64)
 
 
-@pytest.mark.parametrize("build", [stacked, of_modules])
-def test_gradients_of_one_step_live_at_a_time(build):
-    of_step = sum(p.nbytes for p in build(12)[0].parameters()) // 12
-    ordinary = peak_of_a_step(12, False, build) - peak_of_a_step(4, False, build)
-    early = peak_of_a_step(12, True, build) - peak_of_a_step(4, True, build)
-    assert ordinary >= 8 * of_step
-    assert early <= 0.1 * 8 * of_step
+@pytest.mark.parametrize("build_flow", [build_stacked_flow, build_module_flow])
+def test_gradients_of_one_step_live_at_a_time(build_flow):
+    step_bytes = sum(p.nbytes for p in build_flow(12)[0].parameters()) // 12
+    ordinary_growth = peak_bytes(12, False, build_flow) - peak_bytes(4, False, build_flow)
+    growth = peak_bytes(12, True, build_flow) - peak_bytes(4, True, build_flow)
+    assert ordinary_growth >= 8 * step_bytes
+    assert growth <= 0.1 * 8 * step_bytes
 
 
 @pytest.mark.parametrize(
     "scheme", [("momentum", {"gamma": 0.9}), ("midpoint", {"h": 0.1}), ("verlet", {"h": 0.1})]
 )
 def test_every_step_is_undone_with_the_weights_that_it_was_taken_with(scheme):
-    read = []
+    weights_read = []
 
-    class Noting(nn.Linear):
+    class WeightRecorder(nn.Linear):
         def forward(self, x):
-            read.append(self.weight.detach().clone())
+            weights_read.append(self.weight.detach().clone())
             return torch.tanh(super().forward(x))
 
     torch.manual_seed(0)
     width = 4 if scheme[0] == "verlet" else 8
-    maps = [Noting(width, width) for _ in range(12)]
+    maps = [WeightRecorder(width, width) for _ in range(12)]
     blocks = list(zip(maps[::2], maps[1::2], strict=True)) if width == 4 else maps
     flow = odenet.reversible(blocks, scheme[0], **scheme[1]).double()
     OptimizerInBackward(flow, torch.optim.SGD(flow.parameters(), 10.0))
     flow(torch.randn(2, 8).double()).square().sum().backward()
-    there, back = read[-24:-12], read[-12:]  # midpoint's first step is Euler's
-    assert all(map(torch.equal, there, reversed(back)))
+    forward_weights = weights_read[-24:-12]  # midpoint's first step is Euler's
+    backward_weights = weights_read[-12:]
+    assert all(map(torch.equal, forward_weights, reversed(backward_weights)))
     assert flow.drift < 1e-12
-    assert not any(map(torch.equal, there, (m.weight for m in maps)))
-
-
-# Clipping, accumulation, schedules, state
+    assert not any(map(torch.equal, forward_weights, (m.weight for m in maps)))

@@ -1,4 +1,4 @@
-"""Constants that differ from step to step, against steps written out in plain torch."""
+"""Constants of schemes that differ from step to step, against steps written out in torch."""
 
 import copy
 import io
@@ -13,7 +13,7 @@ import odenet
 from odenet.runtime import Geometric, Learned, Ramp, Uniform
 from odenet.runtime.learned.constants import MARGIN, LearnedConstant
 
-OWN = """
+SPEC = """
 state  Y
 param  K : dense
 param  b : bias
@@ -26,7 +26,7 @@ scheme backwards(a = 1) {
     Y[n+1] = a Y[n-1] + (1 - a) Y[n] + c h F(Y[n])
 }
 """
-TWO = """
+PAIR_SPEC = """
 state  Y, Z
 param  K1, K2 : dense
 Y' = K1^T tanh(K1 Z)
@@ -42,17 +42,17 @@ KINDS = {
     "shared": Learned(0.9, shared=True, low=0),
     "moved": Ramp(0.2, 0.9, epochs=1),
 }
-SIZES = {"given": (0.1, 0.3, 0.2, 0.4), "geometric": Geometric(0.3, 0.9), "learned": Learned(0.2)}
-SCHEMES = {  # with the name of the constant
-    "momentum": (OWN % "momentum(γ = [0.9])", "gamma", {}),
-    "backwards": (OWN % "backwards(a = [0.9], h = [0.1])", "a", {"h": Geometric(0.3, 0.9)}),
-    "coupled": (OWN % "coupled_heun(λ = [0.9], h = [0.1])", "lambda_", {"h": Learned(0.2, low=0)}),
+GRIDS = {"given": (0.1, 0.3, 0.2, 0.4), "geometric": Geometric(0.3, 0.9), "learned": Learned(0.2)}
+SCHEMES = {  # text, name of the constant that a test varies, other constants
+    "momentum": (SPEC % "momentum(γ = [0.9])", "gamma", {}),
+    "backwards": (SPEC % "backwards(a = [0.9], h = [0.1])", "a", {"h": Geometric(0.3, 0.9)}),
+    "coupled": (SPEC % "coupled_heun(λ = [0.9], h = [0.1])", "lambda_", {"h": Learned(0.2, low=0)}),
 }
-RAMPED = OWN % "momentum(γ = ramp(0, 0.9, steps = 10))"
+RAMPED = SPEC % "momentum(γ = ramp(0, 0.9, steps = 10))"
 load = cache(odenet.loads)
 
 
-def build(text, steps=STEPS, **constants):
+def build_flow(text, steps=STEPS, **constants):
     torch.manual_seed(0)
     flow = load(text).flow(6, steps, space=0, **constants).double()
     for name, parameter in flow.named_parameters():
@@ -61,21 +61,22 @@ def build(text, steps=STEPS, **constants):
     return flow, torch.randn(3, 6, dtype=torch.float64, requires_grad=True)
 
 
-def built(scheme, kind):
+def build_with_constant(scheme, kind):
+    """A flow of a scheme above whose constant is of a kind above, and an input for it."""
     text, name, others = SCHEMES[scheme]
-    return build(text, **{name: KINDS[kind]}, **others)
+    return build_flow(text, **{name: KINDS[kind]}, **others)
 
 
-def values(flow, name):
-    """A constant in all steps, learned ones by the formula of their range."""
+def step_values(flow, name):
+    """The value of a constant in each step; a learned one by the formula of its range."""
     constant = getattr(flow, name)
     if not isinstance(constant, LearnedConstant):
         return [constant[step] for step in range(flow.steps)]
     low, first = constant.options.low, constant.options.value
-    found = constant.raw
+    values = constant.raw
     if low > float("-inf"):
-        found = low + MARGIN * (first - low) + torch.log1p(torch.exp(constant.raw))
-    return [found[step if len(found) > 1 else 0] for step in range(flow.steps)]
+        values = low + MARGIN * (first - low) + torch.log1p(torch.exp(constant.raw))
+    return [values[step if len(values) > 1 else 0] for step in range(flow.steps)]
 
 
 def rate(flow, Y, step):
@@ -83,19 +84,24 @@ def rate(flow, Y, step):
 
 
 def by_hand(flow, u, name):
+    """The steps of a scheme written out: the oracle."""
     if name == "momentum":
         Y, v = u, torch.zeros_like(u)
-        for step, a in enumerate(values(flow, "gamma")):
+        for step, a in enumerate(step_values(flow, "gamma")):
             v = a * v + (1 - a) * rate(flow, Y, step)
             Y = Y + v
         return Y
     if name == "backwards":
-        before, Y = u, u
-        for step, (a, h) in enumerate(zip(values(flow, "a"), values(flow, "h"), strict=True)):
-            before, Y = Y, a * before + (1 - a) * Y + (1 + a) * h * rate(flow, Y, step)
+        Y_prev, Y = u, u
+        for step, (a, h) in enumerate(
+            zip(step_values(flow, "a"), step_values(flow, "h"), strict=True)
+        ):
+            Y_prev, Y = Y, a * Y_prev + (1 - a) * Y + (1 + a) * h * rate(flow, Y, step)
         return Y
     Y = Z = u
-    for step, (a, h) in enumerate(zip(values(flow, "lambda_"), values(flow, "h"), strict=True)):
+    for step, (a, h) in enumerate(
+        zip(step_values(flow, "lambda_"), step_values(flow, "h"), strict=True)
+    ):
         k1 = rate(flow, Z, step)
         k2 = rate(flow, Z + h * k1, step)
         Y = a * Y + (1 - a) * Z + h / 2 * (k1 + k2)
@@ -112,7 +118,7 @@ def gradients(flow, u, out):
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("scheme", SCHEMES)
 def test_values_and_gradients_are_those_of_steps_written_out(scheme, kind):
-    flow, u = built(scheme, kind)
+    flow, u = build_with_constant(scheme, kind)
     assert flow.reversible
     expected = by_hand(flow, u, scheme)
     reference = gradients(flow, u, expected)
@@ -121,22 +127,22 @@ def test_values_and_gradients_are_those_of_steps_written_out(scheme, kind):
         flow.memory = memory
         out = flow(u)
         torch.testing.assert_close(out, expected, rtol=1e-13, atol=1e-13)
-        found = gradients(flow, u, out)
-        torch.testing.assert_close(found, reference, rtol=1e-11, atol=1e-11)
+        actual = gradients(flow, u, out)
+        torch.testing.assert_close(actual, reference, rtol=1e-11, atol=1e-11)
     if kind not in ("given", "learned"):
         return
     flow.memory = "reversible"
     flow.compile(backend="eager")
-    found = gradients(flow, u, flow(u))
-    torch.testing.assert_close(found, reference, rtol=1e-11, atol=1e-11)
+    actual = gradients(flow, u, flow(u))
+    torch.testing.assert_close(actual, reference, rtol=1e-11, atol=1e-11)
 
 
-@pytest.mark.parametrize("h", SIZES)
+@pytest.mark.parametrize("h", GRIDS)
 def test_uneven_grids_of_systems_in_two_groups(h):
-    flow, u = build(TWO % "h = [0.1]", h=SIZES[h])
+    flow, u = build_flow(PAIR_SPEC % "h = [0.1]", h=GRIDS[h])
     K1, K2 = flow.K1, flow.K2
     Y, Z = u.chunk(2, dim=1)
-    for step, size in enumerate(values(flow, "h")):
+    for step, size in enumerate(step_values(flow, "h")):
         Y = Y + size * torch.tanh(Z @ K1[step].T) @ K1[step]
         Z = Z - size * torch.tanh(Y @ K2[step].T) @ K2[step]
     expected = torch.cat((Y, Z), dim=1)
@@ -145,23 +151,22 @@ def test_uneven_grids_of_systems_in_two_groups(h):
     torch.testing.assert_close(out, expected, rtol=1e-13, atol=1e-13)
     torch.testing.assert_close(gradients(flow, u, out), reference, rtol=1e-11, atol=1e-11)
     roughness = sum(((K[1:] - K[:-1]).square().flatten(1).sum(1) / torch.stack(
-        [torch.as_tensor(size) for size in values(flow, "h")][:-1])).sum() for K in (K1, K2))  # fmt: skip
+        [torch.as_tensor(size) for size in step_values(flow, "h")][:-1])).sum() for K in (K1, K2))  # fmt: skip
     torch.testing.assert_close(flow.smoothness(), roughness)
 
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("scheme", SCHEMES)
 def test_steps_are_undone(scheme, kind):
-    flow, u = built(scheme, kind)
+    flow, u = build_with_constant(scheme, kind)
     start = flow.initial(u.detach())
     with torch.no_grad():
         end = flow.evolve(start)
-        for found in (flow.inverse(end), _retreated(flow, end)):
-            for back, before in zip(found, start, strict=True):
-                torch.testing.assert_close(back, before, rtol=1e-11, atol=1e-11)
+        for initial_state in (flow.inverse(end), retreat_all_steps(flow, end)):
+            torch.testing.assert_close(initial_state, start, rtol=1e-11, atol=1e-11)
 
 
-def _retreated(flow, state):
+def retreat_all_steps(flow, state):
     for step in reversed(range(flow.steps)):
         state = flow.retreat(state, step)
     return state
@@ -173,7 +178,7 @@ def _retreated(flow, state):
     st.sampled_from([torch.float32, torch.float64]),
 )
 def test_exact_arithmetic_undoes_any_list_bit_for_bit(constants, dtype):
-    flow, u = build(SCHEMES["momentum"][0], len(constants), gamma=constants)
+    flow, u = build_flow(SCHEMES["momentum"][0], len(constants), gamma=constants)
     flow = flow.to(dtype)
     start = flow.encode(u.detach().to(dtype))
     assert flow.inverse_exactly(flow.evolve_exactly(start)).equal(start)
@@ -182,43 +187,43 @@ def test_exact_arithmetic_undoes_any_list_bit_for_bit(constants, dtype):
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("scheme", SCHEMES)
 def test_exact_arithmetic_takes_the_fractions_of_each_step(scheme, kind):
-    flow, u = built(scheme, kind)
+    flow, u = build_with_constant(scheme, kind)
     reference = gradients(flow, u, by_hand(flow, u, scheme))
     flow.exact = True
-    found = gradients(flow, u, flow(u))  # fractions are as close as single precision
-    torch.testing.assert_close(found, reference, rtol=1e-5, atol=1e-5)
+    actual = gradients(flow, u, flow(u))  # fractions are as close as single precision
+    torch.testing.assert_close(actual, reference, rtol=1e-5, atol=1e-5)
     start = flow.encode(u.detach())
     assert flow.inverse_exactly(flow.evolve_exactly(start)).equal(start)
 
 
 def test_remainders_of_many_fractions_share_their_words():
-    flow, u = build(SCHEMES["momentum"][0], steps=200, gamma=Uniform(0.5, 0.9, seed=3))
+    flow, u = build_flow(SCHEMES["momentum"][0], steps=200, gamma=Uniform(0.5, 0.9, seed=3))
     end = flow.evolve_exactly(flow.encode(u.detach()))
     (remainders,) = end._remainders.values()
-    bits = -sum(torch.log2(torch.tensor(value)) for value in values(flow, "gamma"))
+    bits = -sum(torch.log2(torch.tensor(value)) for value in step_values(flow, "gamma"))
     assert len(remainders.words) <= 2 + bits / 45  # of 62 in a word
 
 
 def test_numbers_that_were_drawn_are_part_of_the_state():
-    flow, u = built("momentum", "drawn")
-    other, _ = build(SCHEMES["momentum"][0], gamma=Uniform(0.5, 1.5, seed=2))
-    assert flow.gamma.numbers != other.gamma.numbers
+    flow, u = build_with_constant("momentum", "drawn")
+    loaded, _ = build_flow(SCHEMES["momentum"][0], gamma=Uniform(0.5, 1.5, seed=2))
+    assert flow.gamma.numbers != loaded.gamma.numbers
     assert all(0.5 <= number <= 1.5 for number in flow.gamma.numbers)
-    kept = io.BytesIO()
-    torch.save(flow.state_dict(), kept)
-    kept.seek(0)
-    other.load_state_dict(torch.load(kept, weights_only=True))
-    assert other.gamma.numbers == flow.gamma.numbers
-    assert torch.equal(other(u), flow(u))
-    assert flow.half().gamma.numbers == other.gamma.numbers  # numbers are not rounded with weights
+    file = io.BytesIO()
+    torch.save(flow.state_dict(), file)
+    file.seek(0)
+    loaded.load_state_dict(torch.load(file, weights_only=True))
+    assert loaded.gamma.numbers == flow.gamma.numbers
+    assert torch.equal(loaded(u), flow(u))
+    assert flow.half().gamma.numbers == loaded.gamma.numbers  # numbers are not rounded with weights
     with pytest.raises(ValueError, match=r"4 values were drawn .* this one has 5 steps"):
         Uniform(0, 1).build("γ", 5).set_extra_state(flow.gamma.get_extra_state())
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_at_the_start_of_a_ramp_the_network_is_the_residual_one_to_the_last_bit(dtype):
-    flow, u = build(RAMPED)
-    residual, _ = build(OWN % "euler(h = 1)")
+    flow, u = build_flow(RAMPED)
+    residual, _ = build_flow(SPEC % "euler(h = 1)")
     flow, residual, u = flow.to(dtype), residual.to(dtype), u.detach().to(dtype)
     weights = {name: w for name, w in flow.state_dict().items() if "gamma" not in name}
     residual.load_state_dict(weights)
@@ -227,23 +232,23 @@ def test_at_the_start_of_a_ramp_the_network_is_the_residual_one_to_the_last_bit(
         NotImplementedError, match="not undone now: step 0: momentum has an inverse"
     ):
         flow.inverse(flow.evolve(flow.initial(u)))
-    outs = []
+    results = []
     for network in (flow, residual):
         out = network(u)
         out.square().sum().backward()
-        outs.append((out, network.K.grad, network.b.grad))
-    assert all(map(torch.equal, *outs))
+        results.append((out, network.K.grad, network.b.grad))
+    assert all(map(torch.equal, *results))
 
 
 def test_a_ramp_moves_stays_at_its_end_and_is_saved():
-    flow, u = build(RAMPED)
-    for way, value in ((0, 0), (0.5, 0.45), (1, 0.9), (7, 0.9)):
-        flow.gamma.move_to(way)
+    flow, u = build_flow(RAMPED)
+    for fraction, value in ((0, 0), (0.5, 0.45), (1, 0.9), (7, 0.9)):
+        flow.gamma.move_to(fraction)
         assert flow.gamma[2] == value
     flow.gamma.move_to(0.3)
-    other, _ = build(RAMPED)
-    other.load_state_dict(flow.state_dict())
-    assert torch.equal(other(u), flow(u))
+    loaded, _ = build_flow(RAMPED)
+    loaded.load_state_dict(flow.state_dict())
+    assert torch.equal(loaded(u), flow(u))
     assert copy.deepcopy(flow).gamma[0] == flow.gamma[0]
 
 
@@ -258,7 +263,7 @@ discretise midpoint(h = ramp(0.1, 0.5, steps = 10))
 @pytest.mark.parametrize("memory", ["reversible", "checkpoint", 10_000])
 @pytest.mark.parametrize(("text", "name"), [(RAMPED, "gamma"), (TIMED, "h")])
 def test_a_ramp_that_moves_on_leaves_the_calls_before_as_they_were(text, name, memory):
-    flow, u = build(text)
+    flow, u = build_flow(text)
     moving = getattr(flow, name)
     moving.move_to(0.5)
     expected = torch.autograd.grad(flow(u).square().sum(), (u, flow.K))
@@ -270,18 +275,20 @@ def test_a_ramp_that_moves_on_leaves_the_calls_before_as_they_were(text, name, m
 
 
 def test_steps_are_stored_while_a_ramp_is_where_they_cannot_be_rebuilt():
-    flow, u = build(RAMPED, steps=30)
+    flow, u = build_flow(RAMPED, steps=30)
     flow.float()
     u = u.detach().float()
-    for way in (0.0, 0.001, 0.01, 0.5, 1.0):
-        flow.gamma.move_to(way)
-        found = []
+    for fraction in (0.0, 0.001, 0.01, 0.5, 1.0):
+        flow.gamma.move_to(fraction)
+        gradients = []
         for memory in ("stored", "reversible"):
             flow.memory = memory
             flow.zero_grad()
             flow(u).square().sum().backward()
-            found.append(flow.K.grad.clone())
-        torch.testing.assert_close(*found, rtol=1e-2, atol=1e-2 * found[0].abs().max().item())
+            gradients.append(flow.K.grad.clone())
+        torch.testing.assert_close(
+            *gradients, rtol=1e-2, atol=1e-2 * gradients[0].abs().max().item()
+        )
     assert flow.drift is not None  # in the end states were rebuilt
 
 
@@ -294,25 +301,25 @@ def test_learned_constants_stay_within_their_ends_however_far_they_are_pushed(le
         torch.testing.assert_close(constant.values(), torch.full((3,), float(learned.value)))
         assert not constant.steps_at_bounds()
         constant = constant.to(dtype)
-        for far in (-1e4, 1e4):
-            torch.nn.init.constant_(constant.raw, far)
+        for raw_value in (-1e4, 1e4):
+            torch.nn.init.constant_(constant.raw, raw_value)
             assert all(learned.low < value < learned.high for value in constant.values().tolist())
-            reached = learned.low if (far < 0) != (learned.low < -9) else learned.high
-            at_end = abs(reached) < 9
-            assert constant.steps_at_bounds() == [(step, reached) for step in range(3 * at_end)]
+            bound = learned.low if (raw_value < 0) != (learned.low < -9) else learned.high
+            is_finite = abs(bound) < 9
+            assert constant.steps_at_bounds() == [(step, bound) for step in range(3 * is_finite)]
 
 
 @pytest.mark.parametrize("kind", ["given", "drawn", "moved"])
 def test_a_refined_flow_halves_each_step_with_its_constants(kind):
-    flow, _ = built("backwards", kind)
+    flow, _ = build_with_constant("backwards", kind)
     finer = flow.refine()
     assert finer.steps == 2 * STEPS
-    assert values(finer, "h") == [h / 2 for h in values(flow, "h") for _ in range(2)]
-    assert values(finer, "a") == [a for a in values(flow, "a") for _ in range(2)]
+    assert step_values(finer, "h") == [h / 2 for h in step_values(flow, "h") for _ in range(2)]
+    assert step_values(finer, "a") == [a for a in step_values(flow, "a") for _ in range(2)]
 
 
 def test_a_refined_flow_copies_what_is_learned_and_learned_step_sizes_are_refused():
-    flow, u = build(OWN % "backwards(a = learned(0.9), h = 0.1)")
+    flow, u = build_flow(SPEC % "backwards(a = learned(0.9), h = 0.1)")
     assert flow.a.options.low == 0  # where a = 0 has no inverse
     torch.nn.init.normal_(flow.a.raw)
     finer = flow.refine()
@@ -321,19 +328,19 @@ def test_a_refined_flow_copies_what_is_learned_and_learned_step_sizes_are_refuse
     finer(u).sum().backward()
     assert finer.a.raw.grad is not None
     with pytest.raises(ValueError, match="step sizes are learned"):
-        built("coupled", "given")[0].refine()
+        build_with_constant("coupled", "given")[0].refine()
 
 
 def test_what_python_hands_to_a_flow():
     text, _, _ = SCHEMES["momentum"]
-    assert build(text, gamma=0.8)[0].gamma == (0.8,) * 4
-    assert build(text, gamma=Geometric(0.8, 0.5))[0].gamma == (0.8, 0.4, 0.2, 0.1)
-    assert build(text, gamma=Uniform(0, 1, 3))[0].gamma[0] <= 1
-    assert build(text, gamma=Ramp(0.5, 1, steps=3))[0].gamma[0] == 0.5
+    assert build_flow(text, gamma=0.8)[0].gamma == (0.8,) * 4
+    assert build_flow(text, gamma=Geometric(0.8, 0.5))[0].gamma == (0.8, 0.4, 0.2, 0.1)
+    assert build_flow(text, gamma=Uniform(0, 1, 3))[0].gamma[0] <= 1
+    assert build_flow(text, gamma=Ramp(0.5, 1, steps=3))[0].gamma[0] == 0.5
     with pytest.raises(ValueError, match="γ has 3 values, and the flow has 4 steps"):
-        build(text, gamma=[0.1, 0.2, 0.3])
+        build_flow(text, gamma=[0.1, 0.2, 0.3])
     with pytest.raises(ValueError, match="gamma is one number in model"):
-        build(OWN % "momentum(γ = 0.9)", gamma=[0.9] * 4)
+        build_flow(SPEC % "momentum(γ = 0.9)", gamma=[0.9] * 4)
     with pytest.raises(ValueError, match="from 1 to 0 is empty"):
         Uniform(1, 0)
     with pytest.raises(ValueError, match="above 0, not -1"):
@@ -343,7 +350,7 @@ def test_what_python_hands_to_a_flow():
 
 
 def test_a_list_from_python_without_an_inverse_stores_its_steps():
-    flow, u = build(SCHEMES["momentum"][0], gamma=[0.9, 0.8, 0, 0.7])
+    flow, u = build_flow(SCHEMES["momentum"][0], gamma=[0.9, 0.8, 0, 0.7])
     assert not flow.reversible and flow.memory == "stored"
     assert "step 2: momentum has an inverse only where γ ≠ 0" in flow.obstacle
     flow(u).sum().backward()
@@ -364,11 +371,11 @@ scheme lawson(a = 1) {
     flow, u = odenet.loads(text).flow(3, 4).double(), torch.randn(2, 3, 5, 5).double()
     flow(u).square().sum().backward()
     (raw,) = (p for name, p in flow.named_parameters() if name == "a.raw")
-    found, step = raw.grad.sum().item(), 1e-6
+    derivative, step = raw.grad.sum().item(), 1e-6
     with torch.no_grad():
         raw += step
-        after = flow(u).square().sum().item()
+        loss_above = flow(u).square().sum().item()
         raw -= 2 * step
-        before = flow(u).square().sum().item()
-    assert found == pytest.approx((after - before) / (2 * step), rel=1e-5)
-    assert abs(found) > 1e-2
+        loss_below = flow(u).square().sum().item()
+    assert derivative == pytest.approx((loss_above - loss_below) / (2 * step), rel=1e-5)
+    assert abs(derivative) > 1e-2
