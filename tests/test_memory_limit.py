@@ -7,7 +7,7 @@ from odenet.compiler import load, loads
 from odenet.diagnostics import SpecError
 from odenet.memory_limit import require_memory
 from odenet.model.typed.network_size import network_size
-from tests.language.texts import SPECS
+from tests.language.spec_texts import SPECS
 
 SPEC = """state Y
 shared param K : conv(3, groups = 2)

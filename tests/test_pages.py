@@ -24,7 +24,7 @@ from odenet.model.tables.claims import CLAIMS
 from odenet.model.tables.given_modules import GIVEN_MODULES
 from odenet.model.tables.layers import LAYER_ROWS
 from odenet.model.tables.parameters import PARAMETERS
-from tests.language.texts import ROOT, tree_of
+from tests.language.spec_texts import ROOT, parse_text
 
 PAGES = ["README.md", *sorted(f"docs/{p.name}" for p in (ROOT / "docs").glob("*.md"))]
 PAGES.remove("docs/errors.md")  # tests/diagnostics compiles each example both ways
@@ -95,7 +95,7 @@ def own_rows():
 @pytest.mark.parametrize("page", [page for page in PAGES if specifications(page)])
 def test_specifications_are_compiled_and_pieces_of_them_parsed(page):
     for text in specifications(page):
-        tree_of(text)
+        parse_text(text)
         if "state " in text:
             odenet.loads(text)
 

@@ -1,4 +1,4 @@
-"""Every diagnostic has a code, and docs/errors.md has an entry for each, whose example gives it."""
+"""Every diagnostic has a code, and the example of each code in docs/errors.md produces it."""
 
 import ast
 import re
@@ -13,40 +13,43 @@ from odenet.diagnostics import CODES, SpecError
 from odenet.diagnostics.error_page import error_entries
 from odenet.memory_limit import require_memory
 from odenet.training.errors import TrainingError
-from tests.language.texts import ROOT
+from tests.language.spec_texts import ROOT
 
-DIFF = re.compile(r"```diff\n(.*?)```", re.DOTALL)
-COMMAND = re.compile(r"```console\n\$ odenet (.*?)\n```")
-TOLD = {  # their examples take a run, a machine or an installation
+DIFF_BLOCK = re.compile(r"```diff\n(.*?)```", re.DOTALL)
+CONSOLE_COMMAND = re.compile(r"```console\n\$ odenet (.*?)\n```")
+WITHOUT_EXAMPLE = {  # their examples take a run, a machine or an installation
     "not-resumable", "not-possible", "diverged", "missing-library", "bad-option",
 }  # fmt: skip
-MAKES = {
+MAKERS = {
     "Diagnostic", "SpecError.of", "report.error", "report.reject", "self.report.error",
     "self.report.reject",
 }  # fmt: skip
 
 
-def called(node):
-    """`self.report.error`, of what is called."""
+def dotted_name(node):
+    """The dotted name of a called function, as `self.report.error`."""
     match node:
         case ast.Name(name):
             return name
         case ast.Attribute(value, name):
-            return f"{called(value)}.{name}"
+            return f"{dotted_name(value)}.{name}"
     return ""
 
 
-def made():
-    """Each call that makes a diagnostic, with its place, and the names of those who pass codes on."""
+def diagnostic_calls():
+    """The location and syntax tree of each call that makes a diagnostic.
+
+    Methods with a parameter of the type Code pass a code on, so calls of them count as well.
+    """
     for path in sorted((ROOT / "odenet").rglob("*.py")):
         tree = ast.parse(path.read_text(encoding="utf-8"))
-        passing = {
+        passing_methods = {
             f"self.{node.name}" for node in ast.walk(tree)
             if isinstance(node, ast.FunctionDef) and "emit" not in path.parts
             and any(a.annotation and ast.unparse(a.annotation) == "Code" for a in node.args.args)
         }  # fmt: skip
         for node in ast.walk(tree):
-            if isinstance(node, ast.Call) and called(node.func) in MAKES | passing:
+            if isinstance(node, ast.Call) and dotted_name(node.func) in MAKERS | passing_methods:
                 yield f"{path.relative_to(ROOT)}:{node.lineno}", node
 
 
@@ -64,23 +67,23 @@ def is_code(node):
 
 
 def test_every_diagnostic_is_made_with_a_code():
-    calls = list(made())
+    calls = list(diagnostic_calls())
     assert len(calls) > 250
-    assert [place for place, call in calls if not any(map(is_code, call.args[:2]))] == []
+    assert [location for location, call in calls if not any(map(is_code, call.args[:2]))] == []
 
 
-def sources(*but):
-    files = (path for path in (ROOT / "odenet").rglob("*.py") if path.name not in but)
+def joined_sources(*excluded):
+    files = (path for path in (ROOT / "odenet").rglob("*.py") if path.name not in excluded)
     return "".join(path.read_text(encoding="utf-8") for path in files)
 
 
 def test_every_code_is_used():
-    text = sources("codes.py")
+    text = joined_sources("codes.py")
     assert [code for code in CODES if f'"{code}"' not in text] == []
 
 
 def test_every_kind_of_training_error_has_a_code_and_is_made():
-    text = sources("errors.py")
+    text = joined_sources("errors.py")
     kinds = TrainingError.__subclasses__()
     assert len(kinds) > 8
     assert [kind for kind in kinds if kind.code not in CODES] == []
@@ -90,52 +93,54 @@ def test_every_kind_of_training_error_has_a_code_and_is_made():
 def test_every_code_has_an_entry_in_the_same_order():
     assert list(error_entries()) == list(CODES)
     examples = {
-        code for code, text in error_entries().items() if DIFF.search(text) or COMMAND.search(text)
+        code
+        for code, text in error_entries().items()
+        if DIFF_BLOCK.search(text) or CONSOLE_COMMAND.search(text)
     }
-    assert set(CODES) - examples == TOLD
+    assert set(CODES) - examples == WITHOUT_EXAMPLE
 
 
-def found(text):
-    """The codes of all that is said about a spec."""
-    said = []
+def codes(text):
+    """The codes of all warnings, failed claims and errors of a specification."""
+    diagnostics = []
     try:
         program = loads(text)
-        said += [*program.warnings, *(c.failure() for c in program.claims if not c.holds)]
+        diagnostics += [*program.warnings, *(c.failure() for c in program.claims if not c.holds)]
         program.source()
         if "net = " in text:
             require_memory(program, 1)
         if "given" in text:
             program.network()
     except SpecError as error:
-        said += error.diagnostics
-    return [diagnostic.code for diagnostic in said]
+        diagnostics += error.diagnostics
+    return [diagnostic.code for diagnostic in diagnostics]
 
 
 @pytest.mark.parametrize(
-    "code", [code for code, text in error_entries().items() if DIFF.search(text)]
+    "code", [code for code, text in error_entries().items() if DIFF_BLOCK.search(text)]
 )
 def test_an_example_gives_its_code_and_the_cure_gives_none(code, monkeypatch):
     monkeypatch.chdir(ROOT)
-    (block,) = DIFF.findall(error_entries()[code])
+    (block,) = DIFF_BLOCK.findall(error_entries()[code])
     lines = block.splitlines()
-    wrong = "\n".join(line[2:] for line in lines if not line.startswith("+"))
-    right = "\n".join(line[2:] for line in lines if not line.startswith("-"))
+    faulty = "\n".join(line[2:] for line in lines if not line.startswith("+"))
+    mended = "\n".join(line[2:] for line in lines if not line.startswith("-"))
     if code == "missing-net":
         with pytest.raises(SpecError) as caught:
-            loads(wrong).require_network()
+            loads(faulty).require_network()
         assert [diagnostic.code for diagnostic in caught.value.diagnostics] == [code]
-        loads(right).require_network()
+        loads(mended).require_network()
         return
-    assert code in found(wrong)
-    assert found(right) == []
+    assert code in codes(faulty)
+    assert codes(mended) == []
 
 
 @pytest.mark.parametrize(
-    "code", [code for code, text in error_entries().items() if COMMAND.search(text)]
+    "code", [code for code, text in error_entries().items() if CONSOLE_COMMAND.search(text)]
 )
 def test_a_command_gives_its_code(code, monkeypatch, tmp_path):
     monkeypatch.chdir(ROOT)
-    (command,) = COMMAND.findall(error_entries()[code])
+    (command,) = CONSOLE_COMMAND.findall(error_entries()[code])
     arguments = shlex.split(command.replace("OUT", str(tmp_path / "run")))
     result = CliRunner().invoke(app, arguments)
     assert result.exit_code == 1 and isinstance(result.exception, SpecError)
@@ -143,9 +148,9 @@ def test_a_command_gives_its_code(code, monkeypatch, tmp_path):
 
 
 def test_a_code_is_explained_and_a_wrong_one_corrected():
-    shown = CliRunner().invoke(app, ["explain", "unknown-name"])
-    assert shown.exit_code == 0 and shown.output.startswith("unknown-name\n\n")
-    assert "+ Y' = relu(K Y)" in shown.output
-    wrong = CliRunner().invoke(app, ["explain", "unknown-nam"])
-    assert wrong.exit_code == 2 and "unknown-name" in wrong.output
+    explained = CliRunner().invoke(app, ["explain", "unknown-name"])
+    assert explained.exit_code == 0 and explained.output.startswith("unknown-name\n\n")
+    assert "+ Y' = relu(K Y)" in explained.output
+    corrected = CliRunner().invoke(app, ["explain", "unknown-nam"])
+    assert corrected.exit_code == 2 and "unknown-name" in corrected.output
     assert CliRunner().invoke(app, ["explain"]).output.split() == list(CODES)

@@ -1,16 +1,18 @@
+"""Diagnostics as text with an underlined piece of the source, as JSON, and their order."""
+
 import pytest
 
 from odenet.diagnostics import Diagnostic, Report, Source, Span, SpecError, render, suggest
 
 
-def frame_of(text, start, end, **words):
+def rendered_lines(text, start, end, **fields):
     return render(
-        Diagnostic("syntax", "wrong", Span(Source("a.ode", text), start, end), **words)
+        Diagnostic("syntax", "wrong", Span(Source("a.ode", text), start, end), **fields)
     ).splitlines()
 
 
 def test_a_frame_underlines_the_piece_and_shows_the_help():
-    assert frame_of("state Y\nY' = K Y\n", 13, 14, label="here", help="one\ntwo") == [
+    assert rendered_lines("state Y\nY' = K Y\n", 13, 14, label="here", help="one\ntwo") == [
         "error[syntax]: wrong",
         "  ┌─ a.ode:2:6",
         "2 │ Y' = K Y",
@@ -28,38 +30,41 @@ def test_a_frame_without_a_place_names_the_file():
 
 
 def test_tabs_wide_letters_and_marks_keep_the_underline_in_place():
-    assert frame_of("\tY Z", 3, 4)[3] == "  │ \t  ^"
-    assert frame_of("語 Z", 2, 3)[3] == "  │    ^"
-    assert frame_of("e\u0301 Z", 3, 4)[3] == "  │   ^"
+    assert rendered_lines("\tY Z", 3, 4)[3] == "  │ \t  ^"
+    assert rendered_lines("語 Z", 2, 3)[3] == "  │    ^"
+    assert rendered_lines("e\u0301 Z", 3, 4)[3] == "  │   ^"
 
 
 def test_a_piece_over_several_lines_is_underlined_to_the_end_of_the_first():
-    assert frame_of("f(a\nb)", 1, 6)[3] == "  │  ^^"
+    assert rendered_lines("f(a\nb)", 1, 6)[3] == "  │  ^^"
 
 
 def test_a_piece_at_the_end_of_the_file_gets_one_caret():
-    assert frame_of("abc", 3, 3)[3] == "  │    ^"
+    assert rendered_lines("abc", 3, 3)[3] == "  │    ^"
 
 
 def test_line_numbers_of_two_digits_widen_the_margin():
-    assert frame_of("\n" * 9 + "abc", 9, 10)[1] == "   ┌─ a.ode:10:1"
+    assert rendered_lines("\n" * 9 + "abc", 9, 10)[1] == "   ┌─ a.ode:10:1"
 
 
 def test_what_a_terminal_would_act_on_is_shown_as_a_stand_in():
-    assert frame_of("a\x1b[31m\u200b b", 8, 9)[2:] == ["1 │ a\ufffd[31m\ufffd b", "  │         ^"]
+    assert rendered_lines("a\x1b[31m\u200b b", 8, 9)[2:] == [
+        "1 │ a\ufffd[31m\ufffd b",
+        "  │         ^",
+    ]
 
 
 def test_windows_line_ends_are_not_shown():
-    assert frame_of("abc\r\nd", 0, 1)[2] == "1 │ abc"
+    assert rendered_lines("abc\r\nd", 0, 1)[2] == "1 │ abc"
 
 
 def test_diagnostics_stand_in_the_order_of_the_text_each_once():
-    one, other = Source("a.ode", "abcd"), Source("b.ode", "abcd")
+    first_file, second_file = Source("a.ode", "abcd"), Source("b.ode", "abcd")
     report = Report()
-    report.error("syntax", "third", Span(one, 3, 4))
-    report.error("syntax", "fourth", Span(other, 0, 1))
-    report.error("syntax", "second", Span(one, 1, 2))
-    report.error("syntax", "second", Span(one, 1, 2))
+    report.error("syntax", "third", Span(first_file, 3, 4))
+    report.error("syntax", "fourth", Span(second_file, 0, 1))
+    report.error("syntax", "second", Span(first_file, 1, 2))
+    report.error("syntax", "second", Span(first_file, 1, 2))
     report.error("syntax", "first", None)
     assert [d.message for d in report.diagnostics] == ["first", "second", "third", "fourth"]
 
@@ -83,10 +88,10 @@ def test_a_diagnostic_as_json_says_where_and_what():
 
 
 @pytest.mark.parametrize(
-    ("name", "near"),
+    ("name", "suggestion"),
     [("verlte", "verlet"), ("K2", ""), ("wholly", ""), ("Q", ""), ("", "")],
 )
-def test_a_near_name_is_suggested_and_no_other(name, near):
+def test_a_near_name_is_suggested_and_no_other(name, suggestion):
     assert suggest(name, ["verlet", "midpoint", "K1"]) == (
-        f"did you mean `{near}`?" if near else ""
+        f"did you mean `{suggestion}`?" if suggestion else ""
     )

@@ -1,4 +1,4 @@
-"""The server as an editor meets it: a process, spoken to over its pipes by hand."""
+"""The language server as an editor meets it: a process that is spoken to over its pipes."""
 
 import json
 import os
@@ -11,11 +11,11 @@ import pytest
 pytest.importorskip("pygls")
 
 ROOT = Path(__file__).parents[2]
-TEXT = (ROOT / "specs" / "digits.ode").read_text()
+SPEC = (ROOT / "specs" / "digits.ode").read_text()
 
 
 class Editor:
-    """Speaks the protocol: headers with a length, then JSON."""
+    """A client of the language server protocol: headers with a length, then JSON."""
 
     def __init__(self, folder):
         self.uri = (folder / "one.ode").as_uri()
@@ -27,12 +27,12 @@ class Editor:
             cwd=folder,
             env={**os.environ, "PYTHONPATH": str(ROOT)},
         )
-        self.number = self.version = 0
+        self.request_number = self.version = 0
         capabilities = {"textDocument": {"publishDiagnostics": {"versionSupport": True}}}
-        self.server = self.ask(
+        self.server = self.request(
             "initialize", processId=None, rootUri=None, capabilities=capabilities
         )
-        self.tell("initialized")
+        self.notify("initialized")
 
     def send(self, **message):
         body = json.dumps({"jsonrpc": "2.0", **message}).encode()
@@ -47,61 +47,61 @@ class Editor:
         assert length, "the server has ended"
         return json.loads(self.process.stdout.read(length))
 
-    def tell(self, method, **params):
+    def notify(self, method, **params):
         self.send(method=method, params=params)
 
-    def ask(self, method, **params):
-        self.number += 1
-        self.send(id=self.number, method=method, params=params)
-        while (answer := self.receive()).get("id") != self.number:
+    def request(self, method, **params):
+        self.request_number += 1
+        self.send(id=self.request_number, method=method, params=params)
+        while (answer := self.receive()).get("id") != self.request_number:
             pass
         assert "error" not in answer, answer
         return answer["result"]
 
-    def write(self, text):
-        """Open or change the file; what is then wrong with it."""
+    def set_text(self, text):
+        """Opens or changes the file; returns its diagnostics."""
         self.version += 1
         if self.version == 1:
             document = {"uri": self.uri, "languageId": "ode", "version": 1, "text": text}
-            self.tell("textDocument/didOpen", textDocument=document)
+            self.notify("textDocument/didOpen", textDocument=document)
         else:
             document = {"uri": self.uri, "version": self.version}
             changes = [{"text": text}]
-            self.tell("textDocument/didChange", textDocument=document, contentChanges=changes)
+            self.notify("textDocument/didChange", textDocument=document, contentChanges=changes)
         return self.problems(self.uri, self.version)
 
     def problems(self, uri, version=1):
-        """What is next said to be wrong with a version of a file."""
+        """The next published diagnostics of a version of a file."""
         while True:
-            said = self.receive()
-            if said.get("method") == "textDocument/publishDiagnostics":
-                found = said["params"]
-                if (found["uri"], found.get("version")) == (uri, version):
-                    return found["diagnostics"]
+            message = self.receive()
+            if message.get("method") == "textDocument/publishDiagnostics":
+                published = message["params"]
+                if (published["uri"], published.get("version")) == (uri, version):
+                    return published["diagnostics"]
 
-    def at(self, method, text, piece, shift=0):
-        """Ask about the first place of a piece of the text."""
+    def request_at(self, method, text, piece, shift=0):
+        """Sends a request for the position of the first occurrence of a piece of the text."""
         before = text[: text.index(piece) + shift]
         line, column = before.count("\n"), len(before.rpartition("\n")[2].encode("utf-16-le")) // 2
         place = {"line": line, "character": column}
-        return self.ask(method, textDocument={"uri": self.uri}, position=place)
+        return self.request(method, textDocument={"uri": self.uri}, position=place)
 
 
 @pytest.fixture(scope="module")
 def editor(tmp_path_factory):
-    found = Editor(tmp_path_factory.mktemp("Größe & more"))
-    with found.process:
-        yield found
-        found.ask("shutdown")
-        found.tell("exit")
-        assert found.process.wait(30) == 0
+    client = Editor(tmp_path_factory.mktemp("Größe & more"))
+    with client.process:
+        yield client
+        client.request("shutdown")
+        client.notify("exit")
+        assert client.process.wait(30) == 0
 
 
 @pytest.mark.slow
 def test_errors_come_with_place_code_and_help_and_go_when_mended(editor):
     assert editor.server["serverInfo"]["name"] == "odenet"
-    (problem,) = editor.write(TEXT.replace("verlet", "verlett"))
-    line = TEXT.split("\n").index("discretise verlet(h = 1/10)")
+    (problem,) = editor.set_text(SPEC.replace("verlet", "verlett"))
+    line = SPEC.split("\n").index("discretise verlet(h = 1/10)")
     assert problem["range"] == {
         "start": {"line": line, "character": 11},
         "end": {"line": line, "character": 18},
@@ -112,15 +112,15 @@ def test_errors_come_with_place_code_and_help_and_go_when_mended(editor):
         "odenet",
     )
     assert "unknown scheme `verlett`" in problem["message"] and "help: " in problem["message"]
-    assert editor.write(TEXT) == []
+    assert editor.set_text(SPEC) == []
 
 
 @pytest.mark.slow
 def test_places_are_counted_as_the_editor_counts(editor):
-    text = TEXT.replace("let    σ = tanh", "let    σ = tanh # 𝔸").replace(
+    text = SPEC.replace("let    σ = tanh", "let    σ = tanh # 𝔸").replace(
         "σ(K2 Y + b2)", "σ(K2 Y + 𝔟)"
     )
-    problems = editor.write(text)
+    problems = editor.set_text(text)
     assert problems[0]["range"]["start"]["line"] == text[: text.index("𝔟")].count("\n")
     width = problems[0]["range"]["end"]["character"] - problems[0]["range"]["start"]["character"]
     assert width == 2  # a letter beyond the first plane is two units of UTF-16
@@ -129,57 +129,60 @@ def test_places_are_counted_as_the_editor_counts(editor):
 @pytest.mark.slow
 @pytest.mark.parametrize("sign", ["\f", "\v", "\u2028", "\x85"])
 def test_lines_end_where_they_do_in_an_editor(editor, sign):
-    text = f"# a{sign}b\n" + TEXT.replace("verlet", "verlett")
-    (problem,) = editor.write(text)
+    text = f"# a{sign}b\n" + SPEC.replace("verlet", "verlett")
+    (problem,) = editor.set_text(text)
     line = text.split("\n").index("discretise verlett(h = 1/10)")
     assert problem["range"]["start"] == {"line": line, "character": 11}
-    assert editor.at("textDocument/definition", text, "K1 Z")["range"]["start"]["character"] == 7
+    assert (
+        editor.request_at("textDocument/definition", text, "K1 Z")["range"]["start"]["character"]
+        == 7
+    )
 
 
 @pytest.mark.slow
 def test_a_file_is_looked_at_again_when_one_that_it_uses_is_saved(editor, tmp_path):
-    other, uri = tmp_path / "more.ode", (tmp_path / "two.ode").as_uri()
-    other.write_text("let gain =\n")
+    used_file, uri = tmp_path / "more.ode", (tmp_path / "two.ode").as_uri()
+    used_file.write_text("let gain =\n")
     text = 'use "more.ode"\nstate Y\nY\' = gain Y\ndiscretise rk4(h = 0.1)\n'
     document = {"uri": uri, "languageId": "ode", "version": 1, "text": text}
-    editor.tell("textDocument/didOpen", textDocument=document)
+    editor.notify("textDocument/didOpen", textDocument=document)
     (problem,) = editor.problems(uri)
     assert "more.ode:1:" in problem["message"]
-    other.write_text("let gain = 2\n")
-    editor.tell("textDocument/didSave", textDocument={"uri": other.as_uri()})
+    used_file.write_text("let gain = 2\n")
+    editor.notify("textDocument/didSave", textDocument={"uri": used_file.as_uri()})
     assert editor.problems(uri) == []
-    editor.tell("textDocument/didClose", textDocument={"uri": uri})
+    editor.notify("textDocument/didClose", textDocument={"uri": uri})
 
 
 @pytest.mark.slow
 def test_hover_definition_and_formatting(editor):
-    text = TEXT.replace("state  Y, Z", "state    Y,Z")
-    editor.write(text)
-    shown = editor.at("textDocument/hover", text, "unit(")["contents"]["value"]
-    assert "unit(N, C" in shown and "(32, 8, 8) → (64, 4, 4)" in shown
-    shown = editor.at("textDocument/hover", text, "σ(K1")["contents"]["value"]
-    assert "let    σ = tanh" in shown
-    place = editor.at("textDocument/definition", text, "K1 Z")
-    assert place["uri"] == editor.uri
-    begin = place["range"]["start"]
-    assert text.split("\n")[begin["line"]][begin["character"] :].startswith("K1, K2 : conv(3)")
-    library = editor.at("textDocument/definition", text, "verlet", 2)
+    text = SPEC.replace("state  Y, Z", "state    Y,Z")
+    editor.set_text(text)
+    hover = editor.request_at("textDocument/hover", text, "unit(")["contents"]["value"]
+    assert "unit(N, C" in hover and "(32, 8, 8) → (64, 4, 4)" in hover
+    hover = editor.request_at("textDocument/hover", text, "σ(K1")["contents"]["value"]
+    assert "let    σ = tanh" in hover
+    definition = editor.request_at("textDocument/definition", text, "K1 Z")
+    assert definition["uri"] == editor.uri
+    start = definition["range"]["start"]
+    assert text.split("\n")[start["line"]][start["character"] :].startswith("K1, K2 : conv(3)")
+    library = editor.request_at("textDocument/definition", text, "verlet", 2)
     assert library["uri"].endswith("odenet/schemes/verlet.ode")
-    assert editor.at("textDocument/definition", text, "= tanh") is None
+    assert editor.request_at("textDocument/definition", text, "= tanh") is None
     options = {"tabSize": 4, "insertSpaces": True}
-    (edit,) = editor.ask(
+    (edit,) = editor.request(
         "textDocument/formatting", textDocument={"uri": editor.uri}, options=options
     )
-    assert edit["newText"] == TEXT
+    assert edit["newText"] == SPEC
 
 
 @pytest.mark.slow
 def test_a_half_written_file_is_answered_at_every_place(editor):
-    text = TEXT[: TEXT.index("smooth")] + "optimizer = "
-    assert editor.write(text)
-    found = editor.at("textDocument/completion", text + "\0", "\0")
-    assert [item["label"] for item in found] == ["sgd", "adam", "adamw"]
-    assert editor.at("textDocument/hover", text, "K2 Y") is not None
+    text = SPEC[: SPEC.index("smooth")] + "optimizer = "
+    assert editor.set_text(text)
+    items = editor.request_at("textDocument/completion", text + "\0", "\0")
+    assert [item["label"] for item in items] == ["sgd", "adam", "adamw"]
+    assert editor.request_at("textDocument/hover", text, "K2 Y") is not None
     for text in (
         "",
         "st",
@@ -191,9 +194,9 @@ def test_a_half_written_file_is_answered_at_every_place(editor):
         "net = input(",
         "# x",
     ):
-        assert isinstance(editor.write(text), list)
-        last = {"line": text.count("\n"), "character": len(text.rpartition("\n")[2])}
+        assert isinstance(editor.set_text(text), list)
+        end = {"line": text.count("\n"), "character": len(text.rpartition("\n")[2])}
         for method in ("completion", "hover", "definition"):
-            editor.ask(f"textDocument/{method}", textDocument={"uri": editor.uri}, position=last)
-        editor.ask("textDocument/formatting", textDocument={"uri": editor.uri}, options={
+            editor.request(f"textDocument/{method}", textDocument={"uri": editor.uri}, position=end)
+        editor.request("textDocument/formatting", textDocument={"uri": editor.uri}, options={
             "tabSize": 4, "insertSpaces": True})  # fmt: skip

@@ -4,12 +4,12 @@ import re
 from random import Random
 
 from tests.analyse.specs import Drawn
-from tests.language.texts import VALID
+from tests.language.spec_texts import VALID_TEXTS
 
 TOKEN = re.compile(r"\w+|[ \t]+|.", re.DOTALL)
 CHARACTERS = "abKYZσ0129.+-*/^'\"()[]{}=:,\n#->ᵀ_ ²é\t\r\0𝐘₁;\\\u0301\ufeff\u202e"
-WORDS = sorted({token for text in VALID for token in TOKEN.findall(text)})
-SHORT = [text for text in VALID if len(text) < 300]
+WORDS = sorted({token for text in VALID_TEXTS for token in TOKEN.findall(text)})
+SHORT = [text for text in VALID_TEXTS if len(text) < 300]
 NUMBERS = ["0", "1", "2", "0.1", "1/3", "1e-30", "1e30", "-1", "10^9", "1/0", "2^(1/3)", "h", "n"]
 LIBRARY = {
     1: ["euler(h = 0.1)", "midpoint(h = 0.1)", "momentum(γ = 0.9)", "rk4(h = 0.1)", "euler(T = 1)",
@@ -37,13 +37,13 @@ def text(seed: int) -> str:
     kind = rnd.random()
     if kind < 0.6:
         return _whole(rnd)
-    return _damaged(rnd, _whole(rnd) if kind < 0.8 else rnd.choice(VALID))
+    return _damaged(rnd, _whole(rnd) if kind < 0.8 else rnd.choice(VALID_TEXTS))
 
 
 def damaged(seed: int) -> str:
     """A valid text with some of its characters or words changed; mostly a short one, to be quick."""
     rnd = Random(seed)
-    return _damaged(rnd, rnd.choice(SHORT if rnd.random() < 0.9 else VALID))
+    return _damaged(rnd, rnd.choice(SHORT if rnd.random() < 0.9 else VALID_TEXTS))
 
 
 def data(seed: int) -> bytes:
@@ -51,7 +51,7 @@ def data(seed: int) -> bytes:
     rnd = Random(seed)
     if rnd.random() < 0.2:
         return rnd.randbytes(rnd.randint(0, 200))
-    found = bytearray(rnd.choice(VALID).encode())
+    found = bytearray(rnd.choice(VALID_TEXTS).encode())
     for _ in range(rnd.randint(1, 4)):
         place = rnd.randrange(len(found))
         found[place : place + rnd.choice([0, 1, 1, 30])] = rnd.randbytes(rnd.randint(0, 3))

@@ -1,3 +1,5 @@
+"""The formatter: its layout, and that it changes neither meaning nor comments."""
+
 import re
 
 import pytest
@@ -8,9 +10,9 @@ from odenet.diagnostics import Source, SpecError
 from odenet.language import tree
 from odenet.language.format import format_source
 from odenet.language.lexer import tokens
-from tests.language.texts import GOOD, ROOT, SPECS, VALID, tree_of
+from tests.language.spec_texts import CONSTRUCTS, ROOT, SPECS, VALID_TEXTS, parse_text
 
-UGLY = """
+UNFORMATTED = """
 
 # header
 
@@ -50,7 +52,7 @@ Y[ n + 1 ]=k
 Z[n+1]= -Z[n - 1]+(1 - γ)*2h G(Y[n+1])
 }
 """
-NEAT = """\
+FORMATTED = """\
 odenet 1
 # header
 
@@ -91,46 +93,46 @@ scheme mine(γ = .5, δ) {
 """
 
 
-def formatted(text):
+def format_text(text):
     return format_source(Source("test.ode", text))
 
 
-def statements_of(text):
-    return [s for s in tree_of(text).statements if not isinstance(s, tree.Version)]
+def statements(text):
+    return [s for s in parse_text(text).statements if not isinstance(s, tree.Version)]
 
 
-def comments_of(text):
+def comments(text):
     return [comment.rstrip() for comment in re.findall(r"#[^\n]*", text)]
 
 
 def test_the_layout_is_as_in_the_language_reference():
-    assert formatted(UGLY) == NEAT
+    assert format_text(UNFORMATTED) == FORMATTED
 
 
 @pytest.mark.parametrize("path", SPECS, ids=lambda path: path.stem)
 def test_the_specs_that_ship_are_formatted(path):
     text = path.read_text(encoding="utf-8")
-    assert formatted(text) == text
+    assert format_text(text) == text
 
 
 def test_the_sample_of_the_reference_only_gains_its_version():
     sample = (ROOT / "tests/model/good/sample.ode").read_text(encoding="utf-8")
-    assert formatted(sample) == f"odenet 1\n{sample}"
+    assert format_text(sample) == f"odenet 1\n{sample}"
 
 
 @pytest.mark.parametrize("text", ["", "\n\n", "# only a comment", "odenet 1"])
 def test_a_text_without_statements_gets_a_version_and_keeps_its_comments(text):
-    assert tree_of(formatted(text)).statements_of(tree.Version)
-    assert comments_of(formatted(text)) == comments_of(text)
+    assert parse_text(format_text(text)).statements_of(tree.Version)
+    assert comments(format_text(text)) == comments(text)
 
 
 def test_the_author_chooses_where_a_space_tells_a_call_from_a_product():
     line = "odenet 1\nlet a = h (b + 2c) + σ(x) + 2 d/3 e + 1 / f\n"
-    assert formatted(line) == line
+    assert format_text(line) == line
 
 
 def test_a_comment_at_the_end_of_a_line_keeps_its_column_where_it_can():
-    assert formatted("odenet 1\nlet a=1        # far\nlet b = 2# near\n") == (
+    assert format_text("odenet 1\nlet a=1        # far\nlet b = 2# near\n") == (
         "odenet 1\nlet a = 1      # far\nlet b = 2  # near\n"
     )
 
@@ -148,56 +150,58 @@ def test_a_comment_at_the_end_of_a_line_keeps_its_column_where_it_can():
     ],
 )
 def test_columns_are_the_author_s_where_they_are_one_space_or_one_column(text, expected):
-    assert formatted(f"odenet 1\n{text}\n") == f"odenet 1\n{expected}\n"
+    assert format_text(f"odenet 1\n{text}\n") == f"odenet 1\n{expected}\n"
 
 
 def test_windows_line_ends_become_plain_ones():
-    assert formatted("let b = 2\r\n# c\r\nlet a = 1\r\n") == "odenet 1\nlet b = 2\n# c\nlet a = 1\n"
+    assert (
+        format_text("let b = 2\r\n# c\r\nlet a = 1\r\n") == "odenet 1\nlet b = 2\n# c\nlet a = 1\n"
+    )
 
 
 def test_a_text_with_errors_is_not_formatted():
     with pytest.raises(SpecError):
-        formatted("state Y\nY' = (K Y\n")
+        format_text("state Y\nY' = (K Y\n")
 
 
 @st.composite
-def respaced(draw):
+def respaced_texts(draw):
     """A valid text with other spaces, empty lines and comments between its tokens."""
-    text = draw(st.sampled_from(VALID))
+    text = draw(st.sampled_from(VALID_TEXTS))
     space = st.sampled_from(["", "", " ", "  ", "\t"])
-    end = st.sampled_from(["", "  ", " # note", "# a (comment", "\n\n", "\n   # {\n"])
-    found, at, depth = [], 0, 0
+    line_end = st.sampled_from(["", "  ", " # note", "# a (comment", "\n\n", "\n   # {\n"])
+    pieces, position, depth = [], 0, 0
     for token in tokens(Source("test.ode", text)):
-        gap = text[at : token.start_pos]
-        at = token.end_pos
+        gap = text[position : token.start_pos]
+        position = token.end_pos
         depth += (token in ("(", "[")) - (token in (")", "]"))
-        found.append(gap + draw(space) if "#" not in gap else gap)
-        found.append(draw(end) + str(token) if token.type == "_END" else str(token))
+        pieces.append(gap + draw(space) if "#" not in gap else gap)
+        pieces.append(draw(line_end) + str(token) if token.type == "_END" else str(token))
         if depth and token == "," and draw(st.booleans()):
-            found.append("\n")
-    return "".join(found)
+            pieces.append("\n")
+    return "".join(pieces)
 
 
 @settings(max_examples=60)
-@given(respaced())
+@given(respaced_texts())
 def test_formatting_changes_no_meaning_keeps_comments_and_is_done_once(text):
-    once = formatted(text)
-    assert statements_of(once) == statements_of(text)
-    assert comments_of(once) == comments_of(text)
-    assert formatted(once) == once
-    assert once.isprintable() or "\t" not in re.sub(r"#[^\n]*", "", once)
+    formatted = format_text(text)
+    assert statements(formatted) == statements(text)
+    assert comments(formatted) == comments(text)
+    assert format_text(formatted) == formatted
+    assert formatted.isprintable() or "\t" not in re.sub(r"#[^\n]*", "", formatted)
 
 
-@pytest.mark.parametrize("path", GOOD, ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", CONSTRUCTS, ids=lambda path: path.stem)
 def test_every_construct_survives_formatting(path):
     text = path.read_text(encoding="utf-8")
-    once = formatted(text)
-    assert statements_of(once) == statements_of(text)
-    assert formatted(once) == once
+    formatted = format_text(text)
+    assert statements(formatted) == statements(text)
+    assert format_text(formatted) == formatted
 
 
 def test_tabs_in_comments_are_left_where_they_are():
     text = "state Y       # a\tb\tc\nparam K : conv(3, # d\te\n    out = c)\nY' = K Y\n"
-    once = format_source(Source("x.ode", text))
-    assert format_source(Source("x.ode", once)) == once
-    assert "# a\tb\tc" in once and "# d\te" in once
+    formatted = format_source(Source("x.ode", text))
+    assert format_source(Source("x.ode", formatted)) == formatted
+    assert "# a\tb\tc" in formatted and "# d\te" in formatted

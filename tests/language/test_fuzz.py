@@ -1,4 +1,4 @@
-"""Whatever is done to a valid text, there is a message, and it points into the text."""
+"""A damaged specification is accepted, or refused with a message and a place within the text."""
 
 import re
 
@@ -7,39 +7,39 @@ from hypothesis import strategies as st
 
 from odenet.compiler import loads
 from odenet.diagnostics import Source, SpecError
-from tests.language.texts import VALID
+from tests.language.spec_texts import VALID_TEXTS
 
 TOKEN = re.compile(r"\w+|\s+|.", re.DOTALL)
-WORDS = sorted({token for text in VALID for token in TOKEN.findall(text)})
+WORDS = sorted({token for text in VALID_TEXTS for token in TOKEN.findall(text)})
 CHARACTERS = "abKYZσ0129.+-*/^'\"()[]{}=:,\n#->ᵀ_ ²é\t\r\0𝐘₁;\\\u0301\ufeff"
 
 
 @st.composite
-def damaged(draw):
+def damaged_texts(draw):
     """A valid text with a few characters or words deleted, inserted, replaced or swapped."""
-    text = draw(st.sampled_from(VALID))
+    text = draw(st.sampled_from(VALID_TEXTS))
     for _ in range(draw(st.integers(1, 3))):
         whole_words = draw(st.booleans())
-        pieces = TOKEN.findall(text) if whole_words else list(text)
-        new = draw(st.sampled_from(WORDS) if whole_words else st.sampled_from(CHARACTERS))
-        i, j = sorted(draw(st.integers(0, max(len(pieces) - 1, 0))) for _ in range(2))
+        tokens = TOKEN.findall(text) if whole_words else list(text)
+        insertion = draw(st.sampled_from(WORDS) if whole_words else st.sampled_from(CHARACTERS))
+        i, j = sorted(draw(st.integers(0, max(len(tokens) - 1, 0))) for _ in range(2))
         match draw(st.sampled_from(["delete", "insert", "replace", "swap", "cut"])):
             case "delete":
-                del pieces[i : i + 1]
+                del tokens[i : i + 1]
             case "insert":
-                pieces.insert(i, new)
+                tokens.insert(i, insertion)
             case "replace":
-                pieces[i : i + 1] = [new]
-            case "swap" if pieces:
-                pieces[i], pieces[j] = pieces[j], pieces[i]
+                tokens[i : i + 1] = [insertion]
+            case "swap" if tokens:
+                tokens[i], tokens[j] = tokens[j], tokens[i]
             case "cut":
-                del pieces[i:j]
-        text = "".join(pieces)
+                del tokens[i:j]
+        text = "".join(tokens)
     return text
 
 
 @settings(max_examples=250)
-@given(damaged())
+@given(damaged_texts())
 def test_a_damaged_text_is_accepted_or_refused_with_a_place(text):
     source = Source("test.ode", text)
     try:

@@ -1,3 +1,5 @@
+"""The grammar has no conflicts, and every terminal and keyword has its words in messages."""
+
 import importlib
 
 import pytest
@@ -9,10 +11,11 @@ from odenet.language.statements import BLOCK_WORDS, STATEMENT_WORDS
 
 
 @pytest.fixture
-def strict():
-    """The module that checks; its package interegular is left out of the test environment.
+def check_grammar():
+    """The module that checks the grammar; skipped without the package interegular.
 
-    Where that is installed lark compares all tokens at every start, which takes half a second.
+    The test environment leaves it out: with it lark compares all tokens at every start, which takes
+    half a second.
     """
     pytest.importorskip(
         "interegular", reason="the gate runs odenet.language.check_grammar by itself"
@@ -25,13 +28,17 @@ def terminals():
 
 
 def keywords():
-    """Terminals that are one word of the language."""
-    found = {n: t.pattern.value for n, t in terminals().items() if t.pattern.type == "str"}
-    return {name for name, text in found.items() if text.isascii() and text.isalpha()}
+    """The names of the terminals that match one fixed word."""
+    words = {
+        name: terminal.pattern.value
+        for name, terminal in terminals().items()
+        if terminal.pattern.type == "str"
+    }
+    return {name for name, text in words.items() if text.isascii() and text.isalpha()}
 
 
-def test_the_grammar_has_no_conflict(strict, capsys):
-    assert strict.main() == 0
+def test_the_grammar_has_no_conflict(check_grammar, capsys):
+    assert check_grammar.main() == 0
     assert "no conflict" in capsys.readouterr().out
 
 
@@ -42,8 +49,8 @@ def test_the_grammar_has_no_conflict(strict, capsys):
         ("_atom: NUMBER", "WORD: /[A-Z]+/\n_atom: WORD | NUMBER"),
     ],
 )
-def test_the_strict_check_finds_conflicts_of_rules_and_of_tokens(strict, old, new):
-    assert "ollision" in strict.conflicts(grammar_text().replace(old, new))
+def test_the_strict_check_finds_conflicts_of_rules_and_of_tokens(check_grammar, old, new):
+    assert "ollision" in check_grammar.conflicts(grammar_text().replace(old, new))
 
 
 def test_every_terminal_has_a_word_for_people():

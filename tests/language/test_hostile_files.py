@@ -1,4 +1,4 @@
-"""Files that a stranger wrote, or that are none: what a spec can make odenet read."""
+"""Specifications from strangers: devices, pipes, huge files, paths out of the folder, odd presets."""
 
 import os
 from pathlib import Path
@@ -13,8 +13,8 @@ from odenet.model.reading.presets import presets
 SPEC = "state Y\nparam K : conv(3)\nY' = K Y\n"
 
 
-def messages(folder: Path, text: str) -> list[str]:
-    """What is said of a spec in a folder."""
+def error_messages(folder: Path, text: str) -> list[str]:
+    """The messages of a refused specification that is written into a folder."""
     (folder / "main.ode").write_text(text, encoding="utf-8")
     with pytest.raises(SpecError) as caught:
         load(folder / "main.ode")
@@ -30,7 +30,7 @@ def refusal(path: Path) -> str:
 def test_a_pipe_without_a_writer_is_refused_and_not_waited_for(tmp_path):
     os.mkfifo(tmp_path / "pipe.ode")
     assert refusal(tmp_path / "pipe.ode") == "this is a device or a pipe, not a file"
-    assert messages(tmp_path, f'use "pipe.ode"\n{SPEC}') == [
+    assert error_messages(tmp_path, f'use "pipe.ode"\n{SPEC}') == [
         "pipe.ode: this is a device or a pipe, not a file"
     ]
 
@@ -60,29 +60,31 @@ def test_a_file_of_more_than_a_megabyte_is_refused(tmp_path):
 def test_no_file_outside_of_the_folder_of_the_spec_is_used_or_shown(tmp_path, path):
     (tmp_path / "secret.ode").write_text("let password = = 1\n", encoding="utf-8")
     (tmp_path / "spec" / "inside").mkdir(parents=True)
-    found = messages(tmp_path / "spec", f'use "{path}"\n{SPEC}')
-    assert found == [f"{path}: this file is not in the folder of the spec"]
+    actual = error_messages(tmp_path / "spec", f'use "{path}"\n{SPEC}')
+    assert actual == [f"{path}: this file is not in the folder of the spec"]
 
 
 def test_a_link_does_not_lead_out_of_the_folder_of_the_spec(tmp_path):
     (tmp_path / "secret.ode").write_text("let password = = 1\n", encoding="utf-8")
     (tmp_path / "spec").mkdir()
     (tmp_path / "spec" / "link.ode").symlink_to(tmp_path / "secret.ode")
-    found = messages(tmp_path / "spec", f'use "link.ode"\n{SPEC}')
-    assert found == ["link.ode: this file is not in the folder of the spec"]
+    actual = error_messages(tmp_path / "spec", f'use "link.ode"\n{SPEC}')
+    assert actual == ["link.ode: this file is not in the folder of the spec"]
 
 
 def test_files_use_each_other_in_a_circle_under_whatever_names(tmp_path):
     (tmp_path / "other.ode").write_text('use "third.ode"\n', encoding="utf-8")
     (tmp_path / "third.ode").hardlink_to(tmp_path / "other.ode")
-    (found,) = messages(tmp_path, f'use "other.ode"\n{SPEC}')
-    assert found == "these files use each other: other.ode > third.ode"
+    (message,) = error_messages(tmp_path, f'use "other.ode"\n{SPEC}')
+    assert message == "these files use each other: other.ode > third.ode"
 
 
 def test_a_chain_of_very_many_files_is_refused(tmp_path):
     for i in range(60):
         (tmp_path / f"n{i}.ode").write_text(f'use "n{i + 1}.ode"\nlet a{i} = 1\n', encoding="utf-8")
-    assert "n50.ode: a spec uses at most 50 files" in messages(tmp_path, f'use "n0.ode"\n{SPEC}')
+    assert "n50.ode: a spec uses at most 50 files" in error_messages(
+        tmp_path, f'use "n0.ode"\n{SPEC}'
+    )
 
 
 @pytest.mark.parametrize(
@@ -105,6 +107,6 @@ def test_presets_of_any_kind_are_met_with_a_sentence(tmp_path, text, message):
     (tmp_path / "presets.toml").write_text(text, encoding="utf-8")
     with pytest.raises(SpecError) as caught:
         presets(tmp_path / "net.ode")
-    (found,) = caught.value.diagnostics
-    assert found.message.startswith(message)
-    assert found.file == str(tmp_path / "presets.toml")
+    (diagnostic,) = caught.value.diagnostics
+    assert diagnostic.message.startswith(message)
+    assert diagnostic.file == str(tmp_path / "presets.toml")

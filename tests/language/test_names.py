@@ -1,3 +1,5 @@
+"""Spellings of names: Greek letters and subscripts have ASCII forms, look-alikes are confusable."""
+
 import unicodedata
 
 import pytest
@@ -5,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from odenet.language.names import GREEK, canonical, confusable
-from tests.language.texts import tree_of
+from tests.language.spec_texts import parse_text
 
 LETTERS = st.sampled_from("aKxYνvσςϵεµμℎ𝐘ΚΑΒρoO₁1_λλ")
 NAMES = st.builds(
@@ -17,16 +19,18 @@ NAMES = st.builds(
 def test_a_greek_letter_and_its_english_name_are_one_name(letter, name):
     assert canonical(letter) == name
     assert canonical(letter.upper()) == name.capitalize()
-    assert tree_of(f"let {letter}1 = 2") == tree_of(f"let {name}1 = 2")
-
-
-@pytest.mark.parametrize("one, other", [("K₁", "K1"), ("K₁₀", "K10"), ("ς", "σ"), ("σ₂", "sigma2")])
-def test_documented_spellings_are_one_name(one, other):
-    assert canonical(one) == canonical(other)
+    assert parse_text(f"let {letter}1 = 2") == parse_text(f"let {name}1 = 2")
 
 
 @pytest.mark.parametrize(
-    "one, other",
+    "first_name, second_name", [("K₁", "K1"), ("K₁₀", "K10"), ("ς", "σ"), ("σ₂", "sigma2")]
+)
+def test_documented_spellings_are_one_name(first_name, second_name):
+    assert canonical(first_name) == canonical(second_name)
+
+
+@pytest.mark.parametrize(
+    "first_name, second_name",
     [
         ("ϵ", "ε"),
         ("µ", "μ"),
@@ -38,32 +42,34 @@ def test_documented_spellings_are_one_name(one, other):
         ("Aρ", "Ap"),
     ],
 )
-def test_letters_that_no_reader_can_tell_apart_are_confusable(one, other):
-    assert confusable(one, other) and confusable(other, one)
+def test_letters_that_no_reader_can_tell_apart_are_confusable(first_name, second_name):
+    assert confusable(first_name, second_name) and confusable(second_name, first_name)
 
 
-@pytest.mark.parametrize("one, other", [("K₁", "K1"), ("σ", "sigma"), ("K1", "K2"), ("a", "b")])
-def test_other_names_are_not(one, other):
-    assert not confusable(one, other)
+@pytest.mark.parametrize(
+    "first_name, second_name", [("K₁", "K1"), ("σ", "sigma"), ("K1", "K2"), ("a", "b")]
+)
+def test_other_names_are_not(first_name, second_name):
+    assert not confusable(first_name, second_name)
 
 
 @given(NAMES)
 def test_the_canonical_name_is_plain_ascii_and_stays(name):
-    once = canonical(name)
-    assert once.isascii() and once.isidentifier()
-    assert canonical(once) == once
+    canonical_name = canonical(name)
+    assert canonical_name.isascii() and canonical_name.isidentifier()
+    assert canonical(canonical_name) == canonical_name
 
 
 @given(NAMES, NAMES)
-def test_names_that_python_would_merge_are_one_name_or_confusable(one, other):
-    if unicodedata.normalize("NFKC", one) == unicodedata.normalize("NFKC", other):
-        assert canonical(one) == canonical(other)
-    if confusable(one, other):
-        assert one != other
-        assert confusable(other, one)
+def test_names_that_python_would_merge_are_one_name_or_confusable(first_name, second_name):
+    if unicodedata.normalize("NFKC", first_name) == unicodedata.normalize("NFKC", second_name):
+        assert canonical(first_name) == canonical(second_name)
+    if confusable(first_name, second_name):
+        assert first_name != second_name
+        assert confusable(second_name, first_name)
 
 
 @given(NAMES)
 def test_every_spelling_reads_back_as_one_name(name):
-    (let,) = tree_of(f"let {name} = 1").statements
+    (let,) = parse_text(f"let {name} = 1").statements
     assert (let.name.spelling, let.name.id) == (name, canonical(name))

@@ -1,4 +1,4 @@
-"""The stored parse tables are those of the grammar, and no others are used."""
+"""The stored parse tables belong to the grammar; tables of another grammar are not used."""
 
 import json
 from pathlib import Path
@@ -16,8 +16,8 @@ def test_the_tables_are_those_of_the_grammar(request):
         parse_tables.TABLES_FILE.write_text(
             parse_tables.dump_tables(grammar_text()) + "\n", encoding="utf-8"
         )
-    kept = json.loads(parse_tables.TABLES_FILE.read_text(encoding="utf-8"))["key"]
-    assert kept.split()[-1] == parse_tables.tables_key(grammar_text()).split()[-1], (
+    stored_key = json.loads(parse_tables.TABLES_FILE.read_text(encoding="utf-8"))["key"]
+    assert stored_key.split()[-1] == parse_tables.tables_key(grammar_text()).split()[-1], (
         "run pytest --update-golden"
     )
 
@@ -29,8 +29,9 @@ def test_both_parsers_read_a_file_alike(spec):
         pytest.skip("the tables were made by another lark")
     built = parse_tables.build_parser(grammar_text())
     text = (SPECS / f"{spec}.ode").read_text(encoding="utf-8")
-    one, other = (list(parser.lex(text)) for parser in (restored, built))
-    assert one == other and [t.type for t in one] == [t.type for t in other]
+    restored_tokens, built_tokens = (list(parser.lex(text)) for parser in (restored, built))
+    assert restored_tokens == built_tokens
+    assert [t.type for t in restored_tokens] == [t.type for t in built_tokens]
     for setting in ("h = 1/2 a (b + c)^2", 'data = folder("x")', "at = [80, 120]"):
         trees = [parser.parse(setting, start="setting") for parser in (restored, built)]
         assert trees[0] == trees[1] and trees[0].meta.end_pos == trees[1].meta.end_pos

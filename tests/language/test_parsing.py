@@ -1,4 +1,4 @@
-"""Every statement as a syntax tree, and where statements begin and end."""
+"""The syntax tree of every statement, and where statements begin and end."""
 
 from fractions import Fraction
 
@@ -6,7 +6,7 @@ import pytest
 
 from odenet.diagnostics import Report, Source, Span, SpecError
 from odenet.language import parse, parse_setting, tree
-from tests.language.texts import errors_of, tree_of
+from tests.language.spec_texts import parse_text, syntax_errors
 
 SPAN = Span(Source("", ""), 0, 0)
 
@@ -24,7 +24,7 @@ def term(*factors):
     return tree.Term(pairs, span=SPAN)
 
 
-def brackets(*values, **named):
+def group(*values, **named):
     arguments = [tree.Argument(None, v, span=SPAN) for v in values]
     arguments += [tree.Argument(name(k), v, span=SPAN) for k, v in named.items()]
     return tree.Group(tuple(arguments), span=SPAN)
@@ -34,12 +34,12 @@ def power(base, exponent):
     return tree.Power(base, exponent, span=SPAN)
 
 
-def total(*terms):
+def sum_of(*terms):
     return tree.Sum(terms, span=SPAN)
 
 
 def formula(text):
-    (statement,) = tree_of(f"let a = {text}").statements
+    (statement,) = parse_text(f"let a = {text}").statements
     return statement.value
 
 
@@ -56,28 +56,28 @@ Y, Z, K, h = name("Y"), name("Z"), name("K"), name("h")
         ("K Y", term(K, Y)),
         ("K Y Z", term(K, Y, Z)),
         ("2h", term(number("2"), h)),
-        ("K(Y)", term(K, brackets(Y))),
-        ("K (Y)", term(K, brackets(Y))),
+        ("K(Y)", term(K, group(Y))),
+        ("K (Y)", term(K, group(Y))),
         ("Y * Z", term(Y, ("*", Z))),
         ("Y·Z", term(Y, ("*", Z))),
         ("h/2 Y", term(h, ("/", number("2")), Y)),
-        ("-Y", total((-1, Y))),
+        ("-Y", sum_of((-1, Y))),
         ("+Y", Y),
-        ("−Y", total((-1, Y))),
-        ("Y - Z + K", total((1, Y), (-1, Z), (1, K))),
-        ("-K Y - Z", total((-1, term(K, Y)), (-1, Z))),
+        ("−Y", sum_of((-1, Y))),
+        ("Y - Z + K", sum_of((1, Y), (-1, Z), (1, K))),
+        ("-K Y - Z", sum_of((-1, term(K, Y)), (-1, Z))),
         ("K^T Y", term(power(K, name("T")), Y)),
         ("Kᵀ Y", term(power(K, name("T")), Y)),
         ("h^2 Y", term(power(h, number("2")), Y)),
-        ("2^(1/3)", power(number("2"), brackets(term(number("1"), ("/", number("3")))))),
-        ("(K - Z)^T Y", term(power(brackets(total((1, K), (-1, Z))), name("T")), Y)),
+        ("2^(1/3)", power(number("2"), group(term(number("1"), ("/", number("3")))))),
+        ("(K - Z)^T Y", term(power(group(sum_of((1, K), (-1, Z))), name("T")), Y)),
         ("Y'", tree.Derivative(Y, 1, span=SPAN)),
         ("Y[n+1]", tree.Indexed(Y, name("n"), 1, span=SPAN)),
         ("Y[ n - 2 ]", tree.Indexed(Y, name("n"), -2, span=SPAN)),
         ("Y[-1]", tree.Indexed(Y, None, -1, span=SPAN)),
-        ("f(Y, Z)", term(name("f"), brackets(Y, Z))),
-        ("f()", term(name("f"), brackets())),
-        ("f(h = 2)", term(name("f"), brackets(h=number("2")))),
+        ("f(Y, Z)", term(name("f"), group(Y, Z))),
+        ("f()", term(name("f"), group())),
+        ("f(h = 2)", term(name("f"), group(h=number("2")))),
     ],
 )
 def test_a_formula_reads_as_on_paper(text, expected):
@@ -85,7 +85,7 @@ def test_a_formula_reads_as_on_paper(text, expected):
 
 
 def test_multiplication_binds_tighter_than_addition_and_powers_tighter_than_both():
-    assert formula("Y + h K^2 Z") == total((1, Y), (1, term(h, power(K, number("2")), Z)))
+    assert formula("Y + h K^2 Z") == sum_of((1, Y), (1, term(h, power(K, number("2")), Z)))
 
 
 def pipeline(*layers):
@@ -123,7 +123,7 @@ CASES = [
     ),
     ("require K", tree.Require(K, span=SPAN)),
     ("require exact", tree.Require(name("exact"), span=SPAN)),
-    ("require K(2)", tree.Require(term(K, brackets(number("2"))), span=SPAN)),
+    ("require K(2)", tree.Require(term(K, group(number("2"))), span=SPAN)),
     ("net = Y -> Z", tree.Net(pipeline(Y, Z), span=SPAN)),
     ("train { }", tree.Train((), span=SPAN)),
     (
@@ -156,7 +156,7 @@ CASES = [
                         tree.Pattern(
                             Y,
                             1,
-                            (tree.RightHandSide(name("f"), brackets(Y), span=SPAN),),
+                            (tree.RightHandSide(name("f"), group(Y), span=SPAN),),
                             span=SPAN,
                         ),
                     ),
@@ -172,18 +172,18 @@ CASES = [
 
 @pytest.mark.parametrize(("text", "expected"), CASES, ids=[text for text, _ in CASES])
 def test_a_statement_becomes_its_node(text, expected):
-    assert tree_of(text).statements == (expected,)
+    assert parse_text(text).statements == (expected,)
 
 
 def test_a_scheme_may_have_unknowns_of_its_own():
-    (scheme,) = tree_of("scheme K {\naux Y, Z\nstart Y[0] = 0\n}").statements
+    (scheme,) = parse_text("scheme K {\naux Y, Z\nstart Y[0] = 0\n}").statements
     start = tree.Start(tree.Indexed(Y, None, 0, span=SPAN), number("0"), span=SPAN)
     assert scheme.rules == (tree.Aux((Y, Z), span=SPAN), start)
 
 
 def test_every_node_knows_the_text_it_stands_for():
     text = "state Y\nY' = K^T σ(K Y + b)  # why\n"
-    _, equation = tree_of(text).statements
+    _, equation = parse_text(text).statements
     assert equation.span.text == "Y' = K^T σ(K Y + b)"
     assert equation.value.span.text == "K^T σ(K Y + b)"
     assert [f.span.text for _, f in equation.value.factors] == ["K^T", "σ", "(K Y + b)"]
@@ -200,12 +200,12 @@ def test_every_node_knows_the_text_it_stands_for():
     ],
 )
 def test_inside_brackets_a_statement_goes_on(text):
-    assert tree_of(text) == tree_of("let a = f(Y, Z)")
+    assert parse_text(text) == parse_text("let a = f(Y, Z)")
 
 
 @pytest.mark.parametrize("text", ["net = Y\n  -> Z", "net = Y  # one\n\n# two\n\n-> Z\n"])
 def test_before_an_arrow_a_statement_goes_on(text):
-    assert tree_of(text) == tree_of("net = Y -> Z")
+    assert parse_text(text) == parse_text("net = Y -> Z")
 
 
 @pytest.mark.parametrize(
@@ -213,17 +213,17 @@ def test_before_an_arrow_a_statement_goes_on(text):
     ["train {\nh = 2\n}", "train\n{\nh = 2 }", "train { h = 2 }", "train {\n\n# x\nh = 2\n\n}"],
 )
 def test_a_block_may_be_broken_anywhere_around_its_lines(text):
-    assert tree_of(text) == tree_of("train {\n    h = 2\n}\n")
+    assert parse_text(text) == parse_text("train {\n    h = 2\n}\n")
 
 
 def test_a_mark_in_a_text_is_no_comment():
-    (statement,) = tree_of('"Channels # 3 and {" # a comment').statements
+    (statement,) = parse_text('"Channels # 3 and {" # a comment').statements
     assert statement.text == "Channels # 3 and {"
 
 
 def test_an_error_in_a_line_of_a_block_hides_none_in_the_next():
     text = "train {\n a = = 2\n b = 3\n c : 4\n}\nlet = 2\n"
-    assert errors_of(text) == [
+    assert syntax_errors(text) == [
         "a value is missing between `=` and `=`",
         "`:` cannot follow `c` here",
         "`=` cannot follow `let` here",
@@ -261,4 +261,4 @@ def test_brackets_may_be_deep_but_not_without_end():
     deep = "(" * 32 + "Y" + ")" * 32
     assert formula(deep)
     with pytest.raises(SpecError):
-        tree_of(f"let a = ({deep})")
+        parse_text(f"let a = ({deep})")

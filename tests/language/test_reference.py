@@ -1,4 +1,4 @@
-"""docs/language.md says what the code does: its samples load, its tables are those of the code."""
+"""docs/language.md agrees with the code: its samples load, its tables are those of the code."""
 
 import re
 
@@ -9,21 +9,21 @@ from odenet.diagnostics import Source
 from odenet.language.format import format_source
 from odenet.model.elaboration.builtin_names import CORE_NAMES
 from odenet.model.tables import reference
-from tests.language.texts import ROOT, SCHEMES, tree_of
+from tests.language.spec_texts import ROOT, SCHEMES, parse_text
 
-TEXT = (ROOT / "docs" / "language.md").read_text(encoding="utf-8")
-BLOCKS = re.findall(r"```(?:python)?\n(.*?)```", TEXT, re.DOTALL)
+REFERENCE = (ROOT / "docs" / "language.md").read_text(encoding="utf-8")
+BLOCKS = re.findall(r"```(?:python)?\n(.*?)```", REFERENCE, re.DOTALL)
 
 
-def table(heading):
-    """The rows of the table whose first column is headed so."""
-    start = TEXT.index(f"| {heading} |")
-    lines = TEXT[start : TEXT.find("\n\n", start)].splitlines()[2:]
+def table_rows(heading):
+    """The rows of the table whose first column has this heading."""
+    start = REFERENCE.index(f"| {heading} |")
+    lines = REFERENCE[start : REFERENCE.find("\n\n", start)].splitlines()[2:]
     return [[cell.strip() for cell in line.strip("|").split(" | ")] for line in lines]
 
 
 def first_column(heading):
-    return [row[0].strip("`") for row in table(heading)]
+    return [row[0].strip("`") for row in table_rows(heading)]
 
 
 @pytest.mark.parametrize(
@@ -36,8 +36,8 @@ def first_column(heading):
     ],
 )
 def test_a_table_is_that_of_the_rows(heading, rows):
-    start = TEXT.index(f"| {heading} |")
-    assert TEXT[start : TEXT.find("\n\n", start)].splitlines() == rows()
+    start = REFERENCE.index(f"| {heading} |")
+    assert REFERENCE[start : REFERENCE.find("\n\n", start)].splitlines() == rows()
 
 
 def test_the_initialisations_are_those_of_the_table():
@@ -45,7 +45,9 @@ def test_the_initialisations_are_those_of_the_table():
 
 
 def test_the_names_that_cannot_be_redefined_are_listed():
-    listed = set(re.findall(r"`(\w+)`", TEXT[TEXT.index("A name of the language's own") :]))
+    listed = set(
+        re.findall(r"`(\w+)`", REFERENCE[REFERENCE.index("A name of the language's own") :])
+    )
     assert set(CORE_NAMES) <= listed
 
 
@@ -59,8 +61,8 @@ def test_every_whole_sample_loads_and_is_formatted(block):
 def test_the_schemes_shown_are_those_that_ship():
     (block,) = [b for b in BLOCKS if "scheme euler" in b]
     shipped = {path.stem: path.read_text(encoding="utf-8") for path in SCHEMES}
-    schemes = tree_of(block).statements
-    assert [tree_of(shipped[s.name.id]).statements[-1] for s in schemes] == list(schemes)
+    schemes = parse_text(block).statements
+    assert [parse_text(shipped[s.name.id]).statements[-1] for s in schemes] == list(schemes)
 
 
 def test_the_message_shown_is_the_one_that_is_given():

@@ -1,3 +1,5 @@
+"""Files that cannot be read are refused with a reason; line ends and byte order marks do not matter."""
+
 import os
 from pathlib import Path
 
@@ -7,7 +9,7 @@ from odenet.diagnostics import SpecError
 from odenet.language.source_files import read
 
 
-def message_of(path):
+def message_and_help(path):
     with pytest.raises(SpecError) as caught:
         read(Path(path))
     (diagnostic,) = caught.value.diagnostics
@@ -18,7 +20,7 @@ def message_of(path):
 def test_a_folder_is_no_file(tmp_path):
     (tmp_path / "b.ode").touch()
     (tmp_path / "a.ode").touch()
-    message, help_ = message_of(tmp_path)
+    message, help_ = message_and_help(tmp_path)
     assert message == "this is a folder, not a file"
     assert help_.endswith("has a.ode, b.ode")
 
@@ -26,28 +28,31 @@ def test_a_folder_is_no_file(tmp_path):
 def test_a_missing_file_is_met_with_the_name_that_was_meant(tmp_path):
     (tmp_path / "hamiltonian.ode").touch()
     (tmp_path / "notes.txt").touch()
-    there_is_none = "there is no such file"
-    assert message_of(tmp_path / "hamiltonain.ode") == (
-        there_is_none,
+    message = "there is no such file"
+    assert message_and_help(tmp_path / "hamiltonain.ode") == (
+        message,
         "did you mean `hamiltonian.ode`?",
     )
-    assert message_of(tmp_path / "hamiltonian") == (
-        there_is_none,
+    assert message_and_help(tmp_path / "hamiltonian") == (
+        message,
         "did you mean `hamiltonian.ode`?",
     )
-    assert message_of(tmp_path / "x.ode") == (there_is_none, f"{tmp_path} has hamiltonian.ode")
+    assert message_and_help(tmp_path / "x.ode") == (message, f"{tmp_path} has hamiltonian.ode")
     folder = tmp_path / "no"
-    assert message_of(folder / "x.ode") == (there_is_none, f"there is no folder {folder}")
+    assert message_and_help(folder / "x.ode") == (message, f"there is no folder {folder}")
 
 
 def test_a_link_to_nothing_is_not_said_to_be_missing_beside_itself(tmp_path):
     (tmp_path / "a.ode").symlink_to("gone.ode")
-    assert message_of(tmp_path / "a.ode") == ("this is a link to a file that is not there", "")
+    assert message_and_help(tmp_path / "a.ode") == (
+        "this is a link to a file that is not there",
+        "",
+    )
 
 
 def test_a_path_through_a_file_cannot_be_read(tmp_path):
     (tmp_path / "a.ode").touch()
-    message, _ = message_of(tmp_path / "a.ode" / "b.ode")
+    message, _ = message_and_help(tmp_path / "a.ode" / "b.ode")
     assert message == "this file cannot be read: not a directory"
 
 
@@ -56,13 +61,13 @@ def test_a_file_without_permission_cannot_be_read(tmp_path, monkeypatch):
         raise PermissionError(13, "Permission denied")
 
     monkeypatch.setattr(os, "open", refuse)
-    message, _ = message_of(tmp_path / "a.ode")
+    message, _ = message_and_help(tmp_path / "a.ode")
     assert message == "this file cannot be read: permission denied"
 
 
 def test_a_path_that_no_file_can_have_cannot_be_read():
-    assert "cannot be read" in message_of("a\0.ode")[0]
-    assert "cannot be read" in message_of("a" * 5000)[0]
+    assert "cannot be read" in message_and_help("a\0.ode")[0]
+    assert "cannot be read" in message_and_help("a" * 5000)[0]
 
 
 @pytest.mark.parametrize("data", [b"a\nb\n", b"a\r\nb\r\n", b"a\rb\r", b"\xef\xbb\xbfa\nb\n"])

@@ -1,6 +1,6 @@
-"""What users of PyTorch, JAX, NumPy, Julia and LaTeX type, and what they are told to write.
+"""Spellings from PyTorch, JAX, NumPy, Julia and LaTeX are refused with the spelling of this language.
 
-No help may name what would compile to another model than the one that was meant.
+Help must not suggest a text that compiles to another model than the one that was meant.
 """
 
 import pytest
@@ -13,22 +13,22 @@ from odenet.model.tables.parameters import PARAMETER_TYPES
 from odenet.model.tables.recipe import AUGMENTATIONS, OPTIMIZERS, SCHEDULES, recipe_keys
 from odenet.model.tables.synonyms import _ADVICE, _SYNONYMS, help_for_synonym
 
-HEAD = "state Y\nparam K1 : conv(3)\n"
-RATE = "Y' = relu(K1 Y)\n"
-TAIL = "discretise euler(h = 0.1)\n"
-NET = "net = input(1, 8, 8) -> conv(3, 8) -> flow(3) -> mean -> dense(10)\n"
-PLACES = {
-    "equation": lambda text: f"{HEAD}{text}\n{TAIL}",
-    "formula": lambda text: f"{HEAD}Y' = {text}\n{TAIL}",
-    "line": lambda text: f"{HEAD}{text}\n{RATE}{TAIL}",
-    "type": lambda text: f"state Y\nparam K : {text}\nY' = relu(K Y)\n{TAIL}",
-    "scheme": lambda text: f"{HEAD}{RATE}discretise {text}\n",
+DECLARATIONS = "state Y\nparam K1 : conv(3)\n"
+EQUATION = "Y' = relu(K1 Y)\n"
+DISCRETISATION = "discretise euler(h = 0.1)\n"
+NETWORK = "net = input(1, 8, 8) -> conv(3, 8) -> flow(3) -> mean -> dense(10)\n"
+COMPLETE = f"{DECLARATIONS}{EQUATION}{DISCRETISATION}"
+SPEC_WITH = {  # a specification with a text in one kind of place
+    "equation": lambda text: f"{DECLARATIONS}{text}\n{DISCRETISATION}",
+    "formula": lambda text: f"{DECLARATIONS}Y' = {text}\n{DISCRETISATION}",
+    "line": lambda text: f"{DECLARATIONS}{text}\n{EQUATION}{DISCRETISATION}",
+    "type": lambda text: f"state Y\nparam K : {text}\nY' = relu(K Y)\n{DISCRETISATION}",
+    "scheme": lambda text: f"{DECLARATIONS}{EQUATION}discretise {text}\n",
     "layer": lambda text: (
-        f"{HEAD}{RATE}{TAIL}net = input(1, 8, 8) -> conv(3, 8) -> {text} -> flow(3) "
-        "-> mean -> dense(10)\n"
+        f"{COMPLETE}net = input(1, 8, 8) -> conv(3, 8) -> {text} -> flow(3) -> mean -> dense(10)\n"
     ),
-    "claim": lambda text: f"{HEAD}{RATE}{TAIL}require {text}\n",
-    "train": lambda text: f"{HEAD}{RATE}{TAIL}{NET}train {{\n{text}\n}}\n",
+    "claim": lambda text: f"{COMPLETE}require {text}\n",
+    "train": lambda text: f"{COMPLETE}{NETWORK}train {{\n{text}\n}}\n",
 }
 MISTAKES = [
     # activations and functions in formulas
@@ -167,9 +167,9 @@ MISTAKES = [
 @pytest.mark.parametrize(("place", "text", "help_"), MISTAKES, ids=[m[1] for m in MISTAKES])
 def test_what_is_written_elsewhere_is_answered_by_what_is_written_here(place, text, help_):
     with pytest.raises(SpecError) as caught:
-        loads(PLACES[place](text))
-    said = [f"{d.message} {d.label} {d.help}" for d in caught.value.diagnostics]
-    assert any(help_ in one for one in said), said
+        loads(SPEC_WITH[place](text))
+    messages = [f"{d.message} {d.label} {d.help}" for d in caught.value.diagnostics]
+    assert any(help_ in message for message in messages), messages
 
 
 def test_every_name_that_a_synonym_leads_to_is_one():
@@ -178,9 +178,11 @@ def test_every_name_that_a_synonym_leads_to_is_one():
         "schedule": SCHEDULES.forms, "augmentation": AUGMENTATIONS.forms, "data set": DATA_SETS,
         "key": recipe_keys(),
     }  # fmt: skip
-    for kind, known in tables.items():
-        names = [written.partition("(")[0].partition(" =")[0] for written in _SYNONYMS[kind]]
-        assert set(names) <= set(known), kind
+    for kind, names in tables.items():
+        written_names = [
+            written.partition("(")[0].partition(" =")[0] for written in _SYNONYMS[kind]
+        ]
+        assert set(written_names) <= set(names), kind
 
 
 @pytest.mark.parametrize("kind", _SYNONYMS)

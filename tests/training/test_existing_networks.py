@@ -22,7 +22,7 @@ from odenet.plugins import load_plugin
 from odenet.runtime.learned.constants import RampedConstant
 from odenet.training import Options, TrainingError, export_run
 from odenet.training.runs.preparation import prepare_training
-from tests.language.texts import ROOT
+from tests.language.spec_texts import ROOT
 
 SMALL_SETTINGS = {"size": 32, "schedule": "constant", "batch": 6, "epochs": 1}
 

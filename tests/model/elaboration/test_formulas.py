@@ -1,11 +1,11 @@
-"""Formulas as typed expressions: what stands next to what, and in which order it is computed."""
+"""Formulas as typed expressions: what juxtaposition means, and the order of operations."""
 
 from fractions import Fraction
 
 import pytest
 
 from odenet.model.expressions import expr
-from tests.model.texts import errors_of, model_of, one_state, rate_of
+from tests.model.load_models import error_messages, load_model, load_right_hand_side, one_state_spec
 
 Y = expr.State("Y")
 K, L = expr.LearnedOperator("K"), expr.LearnedOperator("L")
@@ -30,11 +30,11 @@ def number(text):
     return expr.Number(Fraction(text), text)
 
 
-def plus(*terms):
+def sum_of(*terms):
     return expr.Sum(tuple((1, term) for term in terms))
 
 
-def minus(term):
+def negative(term):
     return expr.Sum(((-1, term),))
 
 
@@ -68,11 +68,11 @@ CASES = [
     ("Y * Y / 3", expr.Quotient(expr.Hadamard(Y, Y), number("3"))),
     ("Y * a/2 Y", expr.Hadamard(Y, expr.Product(expr.Quotient(a, number("2")), Y))),
     # signs and sums
-    ("-K Y", minus(apply(K, Y))),
+    ("-K Y", negative(apply(K, Y))),
     ("-a Y + K Y", expr.Sum(((-1, expr.Product(a, Y)), (1, apply(K, Y))))),
     ("Y - (Y - Y)", expr.Sum(((1, Y), (-1, expr.Sum(((1, Y), (-1, Y))))))),
-    ("K (Y + b)", apply(K, plus(Y, b))),
-    ("(a + d) Y", expr.Product(plus(a, d), Y)),
+    ("K (Y + b)", apply(K, sum_of(Y, b))),
+    ("(a + d) Y", expr.Product(sum_of(a, d), Y)),
     # powers
     ("a^2 Y", expr.Product(expr.Power(a, number("2")), Y)),
     ("2^(1/3) Y", expr.Product(
@@ -82,17 +82,17 @@ CASES = [
     # functions take the brackets that follow
     ("relu(Y)", expr.Activate(relu, Y)),
     ("relu (Y)", expr.Activate(relu, Y)),
-    ("K relu(K Y + b)", apply(K, expr.Activate(relu, plus(apply(K, Y), b)))),
+    ("K relu(K Y + b)", apply(K, expr.Activate(relu, sum_of(apply(K, Y), b)))),
     ("f(Y)", expr.MapCall(f, Y)),
     ("relu(f(Y))", expr.Activate(relu, expr.MapCall(f, Y))),
     ("leaky_relu(a)(Y)", expr.Activate(expr.Activation("leaky_relu", (a,)), Y)),
-    ("u + Y", plus(expr.Input(), Y)),
+    ("u + Y", sum_of(expr.Input(), Y)),
     # the algebra of operators
     ("(K - K^T) Y", apply(expr.Sum(((1, K), (-1, expr.Adjoint(K)))), Y)),
     ("(K - K^T - a I) Y", apply(
         expr.Sum(((1, K), (-1, expr.Adjoint(K)), (-1, expr.Product(a, I)))), Y)),
     ("(K / 2) Y", apply(expr.Quotient(K, number("2")), Y)),
-    ("(2 K + L) Y", apply(plus(expr.Product(number("2"), K), L), Y)),
+    ("(2 K + L) Y", apply(sum_of(expr.Product(number("2"), K), L), Y)),
     ("0", expr.Zero()),
 ]  # fmt: skip
 
@@ -100,7 +100,7 @@ CASES = [
 @pytest.mark.parametrize(("text", "expected"), CASES, ids=[text for text, _ in CASES])
 def test_a_formula_means_what_it_means_on_paper(text, expected):
     used = " + 0 * (K Y + L Y + D Y + b + f(Y) + g Y)"
-    rate = rate_of(f"({text}){used}" if text != "0" else f"0 Y{used}", DECLARATIONS)
+    rate = load_right_hand_side(f"({text}){used}" if text != "0" else f"0 Y{used}", DECLARATIONS)
     if text != "0":
         assert rate.terms[0][1] == expected
 
@@ -122,12 +122,12 @@ ADJOINTS = [
 
 @pytest.mark.parametrize(("text", "expected"), ADJOINTS, ids=[text for text, _ in ADJOINTS])
 def test_an_adjoint_moves_inwards_to_the_parameters(text, expected):
-    rate = rate_of(f"{text} Y + 0 * (K Y + L Y + D Y + b + f(Y) + g Y)", DECLARATIONS)
+    rate = load_right_hand_side(f"{text} Y + 0 * (K Y + L Y + D Y + b + f(Y) + g Y)", DECLARATIONS)
     assert rate.terms[0][1] == apply(expected, Y)
 
 
 def test_a_zero_right_hand_side_is_the_zero_field():
-    assert rate_of("0") == expr.Zero()
+    assert load_right_hand_side("0") == expr.Zero()
 
 
 def test_a_let_stands_for_a_number_an_activation_an_operator_or_a_field():
@@ -135,33 +135,34 @@ def test_a_let_stands_for_a_number_an_activation_an_operator_or_a_field():
     activation = expr.Activation("leaky_relu", (number("0.1"),))
     antisymmetric = expr.Sum(((1, K), (-1, expr.Adjoint(K))))
     field = expr.Activate(activation, apply(antisymmetric, Y))
-    assert rate_of("n F", lets) == expr.Product(expr.Constant("n"), field)
+    assert load_right_hand_side("n F", lets) == expr.Product(expr.Constant("n"), field)
 
 
 def test_a_let_of_a_learned_number_stands_for_its_formula():
-    assert rate_of("a Y", "param g : scalar\nlet a = 2 g") == expr.Product(
+    assert load_right_hand_side("a Y", "param g : scalar\nlet a = 2 g") == expr.Product(
         expr.Product(number("2"), g), Y
     )
 
 
 def test_lets_may_be_used_before_the_line_that_defines_them():
-    assert model_of(one_state("a Y", "let a = d + 1\nlet d = 3")).constants == {"a": 4, "d": 3}
+    model = load_model(one_state_spec("a Y", "let a = d + 1\nlet d = 3"))
+    assert model.constants == {"a": 4, "d": 3}
 
 
 def test_numbers_are_exact():
     lets = "let a = 1/3 + 1/6\nlet d = 2^10 / 3\nlet e = -(2 - 1/2)^2"
-    model = model_of(one_state("a d e Y", lets))
+    model = load_model(one_state_spec("a d e Y", lets))
     assert model.constants == {"a": Fraction(1, 2), "d": Fraction(1024, 3), "e": Fraction(-9, 4)}
 
 
 def test_an_irrational_power_is_a_float():
-    (value,) = model_of(one_state("a Y", "let a = 2^(1/2)")).constants.values()
+    (value,) = load_model(one_state_spec("a Y", "let a = 2^(1/2)")).constants.values()
     assert value == pytest.approx(2**0.5, abs=0)
 
 
 def test_all_errors_of_a_formula_are_found():
-    errors = errors_of(one_state("(K + 1) Y + Y Y + q + relu", "param K : conv(3)"))
+    errors = error_messages(one_state_spec("(K + 1) Y + Y Y + q + relu", "param K : conv(3)"))
     assert len(errors) == 3
-    assert errors_of(one_state("relu(p) * q(Y, r)", "")) == [
+    assert error_messages(one_state_spec("relu(p) * q(Y, r)", "")) == [
         "unknown name `p`", "unknown name `q`", "unknown name `r`",
     ]  # fmt: skip

@@ -1,4 +1,4 @@
-"""Schemes as typed rules."""
+"""Schemes as typed rules: updates, starts, constants and patterns."""
 
 from fractions import Fraction
 
@@ -8,15 +8,15 @@ from odenet.model.elaboration.library import library_names, library_scheme
 from odenet.model.expressions import expr
 from odenet.model.expressions.expr import Constant, Rate, Slot, Stage
 from odenet.model.typed.scheme import Pattern
-from tests.language.texts import SCHEMES
-from tests.model.texts import errors_of, model_of, one_state
+from tests.language.spec_texts import SCHEMES
+from tests.model.load_models import error_messages, load_model, one_state_spec
 
-USES = "discretise mine(h = 0.1)"
+DISCRETISATION = "discretise mine(h = 0.1)"
 
 
-def scheme_of(lines, head="mine", use=USES):
+def load_scheme(lines, head="mine", use=DISCRETISATION):
     text = f"state Y\nparam K : conv(3)\nY' = K Y\n{use}\nscheme {head} {{\n{lines}\n}}\n"
-    return model_of(text).scheme
+    return load_model(text).scheme
 
 
 @pytest.mark.parametrize("name", library_names())
@@ -35,19 +35,19 @@ def test_the_library_is_the_folder():
 
 
 def test_lines_are_kept_in_the_author_s_order_of_operations():
-    scheme = scheme_of("for Y' = F(Y)\nk = F(Y[n] + h/2 F(Y[n]))\nY[n+1] = Y[n] + h k")
-    now = Slot("Y", 0)
-    half = expr.Quotient(Constant("h"), expr.Number(Fraction(2), "2"))
-    middle = expr.Sum(((1, now), (1, expr.Product(half, Rate("F", (now,))))))
+    scheme = load_scheme("for Y' = F(Y)\nk = F(Y[n] + h/2 F(Y[n]))\nY[n+1] = Y[n] + h k")
+    current = Slot("Y", 0)
+    half_step = expr.Quotient(Constant("h"), expr.Number(Fraction(2), "2"))
+    midpoint = expr.Sum(((1, current), (1, expr.Product(half_step, Rate("F", (current,))))))
     assert [(u.target, u.value) for u in scheme.updates] == [
-        (Stage("k"), Rate("F", (middle,))),
-        (Slot("Y", 1), expr.Sum(((1, now), (1, expr.Product(Constant("h"), Stage("k")))))),
+        (Stage("k"), Rate("F", (midpoint,))),
+        (Slot("Y", 1), expr.Sum(((1, current), (1, expr.Product(Constant("h"), Stage("k")))))),
     ]
 
 
 def test_a_scheme_keeps_the_values_that_it_looks_back_to():
     lines = "for Y' = F(Y)\naux v\nstart Y[-1] = 0\nstart Y[-2] = Y[0]\nstart v[0] = F(Y[0])\n"
-    scheme = scheme_of(lines + "v[n+1] = v[n]\nY[n+1] = Y[n-2] + h F(Y[n]) + v[n+1]")
+    scheme = load_scheme(lines + "v[n+1] = v[n]\nY[n+1] = Y[n-2] + h F(Y[n]) + v[n+1]")
     assert scheme.slots == (Slot("Y", -2), Slot("Y", -1), Slot("Y", 0), Slot("v", 0))
     assert scheme.unknowns == ("Y", "v")
     assert dict(scheme.starts)[Slot("v", 0)] == Rate("F", (Slot("Y", 0),))
@@ -63,9 +63,9 @@ def test_constants_have_defaults_or_must_be_given():
     lines = "for Y' = F(Y)\nlet b = 1 - a\nY[n+1] = Y[n] + (a + b) d h F(Y[n])"
     use = "discretise mine(1/4, h = 0.1)"
     text = f"state Y\nY' = Y\n{use}\nscheme mine(a, d = 2/3) {{\n{lines}\n}}"
-    assert model_of(text).discretisation.constants == {"a": Fraction(1, 4), "d": Fraction(2, 3)}
-    assert errors_of(text.replace("1/4, ", "")) == ["mine needs a value for `a`"]
-    assert model_of(text, a=0.5, d="1/2").discretisation.constants == {
+    assert load_model(text).discretisation.constants == {"a": Fraction(1, 4), "d": Fraction(2, 3)}
+    assert error_messages(text.replace("1/4, ", "")) == ["mine needs a value for `a`"]
+    assert load_model(text, a=0.5, d="1/2").discretisation.constants == {
         "a": Fraction(1, 2), "d": Fraction(1, 2),
     }  # fmt: skip
 
@@ -73,7 +73,7 @@ def test_constants_have_defaults_or_must_be_given():
 def test_a_scheme_without_a_step_size_takes_none():
     scheme = library_scheme("momentum")
     assert not scheme.uses_step_size
-    discretisation = model_of(
+    discretisation = load_model(
         "state x\nmap f = relu\nx' = f(x)\ndiscretise momentum"
     ).discretisation
     assert (discretisation.h, discretisation.horizon) == (None, None)
@@ -83,17 +83,17 @@ def test_a_scheme_without_a_step_size_takes_none():
 def test_a_start_can_be_replaced_where_the_scheme_is_used():
     text = "state x\nmap f = relu\nlet k = 2\nx' = f(x)\ndiscretise momentum start v[0] = {}"
     rate = Rate("f", (Slot("x", 0),))
-    assert model_of(text.format("f(x[0])")).discretisation.starts == ((Slot("v", 0), rate),)
+    assert load_model(text.format("f(x[0])")).discretisation.starts == ((Slot("v", 0), rate),)
     product = expr.Product(Constant("k"), Slot("x", 0))
-    assert model_of(text.format("k x[0]")).discretisation.starts == ((Slot("v", 0), product),)
+    assert load_model(text.format("k x[0]")).discretisation.starts == ((Slot("v", 0), product),)
 
 
 def test_the_schemes_of_a_file_come_before_or_after_their_use():
     lines = "scheme mine {\nfor Y' = F(Y)\nY[n+1] = Y[n] + h F(Y[n])\n}\n"
-    text = one_state("Y").replace("euler", "mine")
-    assert model_of(lines + text).scheme == model_of(text + lines).scheme
+    text = one_state_spec("Y").replace("euler", "mine")
+    assert load_model(lines + text).scheme == load_model(text + lines).scheme
 
 
 def test_an_unknown_scheme_is_met_with_all_that_are_known():
-    (message,) = errors_of(one_state("Y").replace("euler", "wholly"))
+    (message,) = error_messages(one_state_spec("Y").replace("euler", "wholly"))
     assert message == "unknown scheme `wholly`"

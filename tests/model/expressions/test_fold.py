@@ -1,4 +1,4 @@
-"""The fold over formulas, against Python's own arithmetic."""
+"""Functions that traverse formulas, against Python's own evaluation of the same formulas."""
 
 import math
 from fractions import Fraction
@@ -18,73 +18,73 @@ from odenet.model.expressions.fold import (
     sum_of,
 )
 
-SMALL = st.fractions(-9, 9, max_denominator=9)
-LEAVES = SMALL.map(lambda value: expr.Number(value, str(value)))
+SMALL_FRACTIONS = st.fractions(-9, 9, max_denominator=9)
+NUMBERS = SMALL_FRACTIONS.map(lambda value: expr.Number(value, str(value)))
 X, Y = expr.State("X"), expr.State("Y")
 
 
-def grown(inner):
-    """Formulas made of others of their kind."""
-    terms = st.lists(st.tuples(st.sampled_from((1, -1)), inner), min_size=1, max_size=4)
+def larger_formulas(formulas):
+    """Sums, products and quotients of the given formulas."""
+    terms = st.lists(st.tuples(st.sampled_from((1, -1)), formulas), min_size=1, max_size=4)
     return st.one_of(
         terms.map(lambda found: expr.Sum(tuple(found))),
-        st.builds(expr.Product, LEAVES, inner),
-        st.builds(expr.Quotient, inner, LEAVES.filter(lambda number: number.value != 0)),
+        st.builds(expr.Product, NUMBERS, formulas),
+        st.builds(expr.Quotient, formulas, NUMBERS.filter(lambda number: number.value != 0)),
     )
 
 
-SCALARS = st.recursive(LEAVES, grown, max_leaves=12)
-FIELDS = st.recursive(st.sampled_from((X, Y)), grown, max_leaves=12)
+SCALARS = st.recursive(NUMBERS, larger_formulas, max_leaves=12)
+FIELDS = st.recursive(st.sampled_from((X, Y)), larger_formulas, max_leaves=12)
 
 
-def spelled(node: expr.Node) -> str:
-    """A formula as Python text, every part in brackets."""
+def python_text(node: expr.Node) -> str:
+    """A formula as a Python expression, fully bracketed: the oracle evaluates it."""
     match node:
         case expr.Number():
             return f"Fraction({node.value.numerator}, {node.value.denominator})"
         case expr.Sum():
-            terms = "".join(f"{sign:+d} * {spelled(term)}" for sign, term in node.terms)
+            terms = "".join(f"{sign:+d} * {python_text(term)}" for sign, term in node.terms)
             return f"({terms})"
         case expr.Product():
-            return f"({spelled(node.left)} * {spelled(node.right)})"
+            return f"({python_text(node.left)} * {python_text(node.right)})"
         case expr.Quotient():
-            return f"({spelled(node.numerator)} / {spelled(node.denominator)})"
+            return f"({python_text(node.numerator)} / {python_text(node.denominator)})"
     assert isinstance(node, expr.State)
     return node.name
 
 
-def number(node: expr.Node) -> Fraction:
-    """The value of a scalar, through the fold."""
-    return node.value if isinstance(node, expr.Number) else fold_arithmetic(node, number)
+def evaluate(node: expr.Node) -> Fraction:
+    """The value of a scalar formula by the function under test."""
+    return node.value if isinstance(node, expr.Number) else fold_arithmetic(node, evaluate)
 
 
 @given(SCALARS)
 def test_the_arithmetic_of_a_formula_is_that_of_python(node):
-    assert number(node) == eval(spelled(node))
+    assert evaluate(node) == eval(python_text(node))
 
 
-@given(FIELDS, SMALL, SMALL)
+@given(FIELDS, SMALL_FRACTIONS, SMALL_FRACTIONS)
 def test_a_field_is_the_combination_of_its_parts(node, x, y):
     values = {X: x, Y: y}
 
-    def read(part: expr.Node) -> Fraction:
+    def value_at(part: expr.Node) -> Fraction:
         if isinstance(part, expr.State):
             return values[part]
         assert isinstance(part, expr.Sum | expr.Product | expr.Quotient)
         return sum(
-            (factor * read(inner) for factor, inner in linear_terms(part, number)), Fraction()
+            (factor * value_at(inner) for factor, inner in linear_terms(part, evaluate)), Fraction()
         )
 
-    assert read(node) == eval(spelled(node), {"Fraction": Fraction, "X": x, "Y": y})
+    assert value_at(node) == eval(python_text(node), {"Fraction": Fraction, "X": x, "Y": y})
 
 
-@given(FIELDS, SMALL, SMALL)
+@given(FIELDS, SMALL_FRACTIONS, SMALL_FRACTIONS)
 def test_a_formula_rebuilt_with_other_leaves_has_the_value_at_these(node, x, y):
     def swap(part: expr.Node) -> expr.Node:
         return {X: Y, Y: X}[part] if isinstance(part, expr.State) else map_children(part, swap)
 
-    swapped = eval(spelled(swap(node)), {"Fraction": Fraction, "X": x, "Y": y})
-    assert swapped == eval(spelled(node), {"Fraction": Fraction, "X": y, "Y": x})
+    swapped = eval(python_text(swap(node)), {"Fraction": Fraction, "X": x, "Y": y})
+    assert swapped == eval(python_text(node), {"Fraction": Fraction, "X": y, "Y": x})
 
 
 def test_a_formula_rebuilt_keeps_its_span():
@@ -95,7 +95,7 @@ def test_a_formula_rebuilt_keeps_its_span():
 
 def test_what_is_no_arithmetic_is_reported_at_its_place():
     with pytest.raises(SpecError, match="a number is wanted here"):
-        fold_arithmetic(X, number)
+        fold_arithmetic(X, evaluate)
 
 
 @pytest.mark.parametrize(
@@ -116,12 +116,14 @@ def test_a_channel_count_that_is_not_linear_in_c_is_reported(width, message):
         odenet.loads(text)
 
 
-@given(st.lists(st.tuples(st.sampled_from((1, -1)), SMALL), min_size=1, max_size=4))
+@given(st.lists(st.tuples(st.sampled_from((1, -1)), SMALL_FRACTIONS), min_size=1, max_size=4))
 def test_a_sum_of_terms_and_a_product_of_factors_have_their_values(terms):
     nodes = [(sign, expr.Number(value, str(value))) for sign, value in terms]
-    total = eval(spelled(sum_of(nodes)))
+    total = eval(python_text(sum_of(nodes)))
     assert total == sum(sign * value for sign, value in terms)
-    assert eval(spelled(product_of(node for _, node in nodes))) == math.prod(v for _, v in terms)
+    assert eval(python_text(product_of(node for _, node in nodes))) == math.prod(
+        v for _, v in terms
+    )
 
 
 def test_what_has_no_terms_is_the_zero_field_and_what_has_no_factors_one():

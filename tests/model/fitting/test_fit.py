@@ -1,4 +1,4 @@
-"""States fall into the unknowns of a scheme, and channels meet."""
+"""States are assigned to the unknowns of a scheme, and channel counts are inferred."""
 
 from fractions import Fraction
 
@@ -6,13 +6,13 @@ from odenet.model.expressions import expr
 from odenet.model.expressions.expr import Slot, State
 from odenet.model.expressions.numbers import STATE_WIDTH, Width
 from odenet.model.tables.argument_kinds import Call
-from tests.model.texts import good, model_of, one_state
+from tests.model.load_models import load_construct, load_model, one_state_spec
 
 HALF = Width(Fraction(1, 2))
 
 
 def test_operators_know_the_channels_they_read_and_give():
-    parameters = good("operators").parameters
+    parameters = load_construct("operators").parameters
     widths = {name: (p.width_in, p.width_out) for name, p in parameters.items()}
     assert widths == {
         "A": (STATE_WIDTH, STATE_WIDTH * 2), "B": (STATE_WIDTH, STATE_WIDTH * 2), "D": (STATE_WIDTH, STATE_WIDTH), "P": (STATE_WIDTH, STATE_WIDTH * 2), "Q": (STATE_WIDTH, HALF),
@@ -32,7 +32,7 @@ def test_biases_diagonals_and_norms_take_their_channels_from_where_they_stand():
     param d : diag
     param N : norm(batch)
     """
-    model = model_of(one_state("K^T N(d (K Y + b)) + e", declarations))
+    model = load_model(one_state_spec("K^T N(d (K Y + b)) + e", declarations))
     widths = {name: p.width_in for name, p in model.parameters.items()}
     assert widths == {
         "K": STATE_WIDTH,
@@ -43,12 +43,12 @@ def test_biases_diagonals_and_norms_take_their_channels_from_where_they_stand():
     }
     # where nothing inside tells the channels, they are those that the whole has to have
     text = "K^T ((d/2) tanh((b + b) - d b) + N(K Y)) + (e + e)"
-    model = model_of(one_state(text, declarations))
+    model = load_model(one_state_spec(text, declarations))
     assert {name: p.width_in for name, p in model.parameters.items()} == widths
 
 
 def test_a_second_order_equation_is_a_pair_for_a_first_order_scheme():
-    model = good("second_order")
+    model = load_construct("second_order")
     assert list(model.system) == [State("Y"), State("Y", 1)]
     assert model.system[State("Y")] == State("Y", 1)
     assert model.dynamics.initial[State("Y")] == expr.Input()
@@ -60,13 +60,13 @@ def test_a_second_order_equation_is_a_pair_for_a_first_order_scheme():
 
 
 def test_a_second_order_scheme_sees_one_unknown():
-    model = good("leapfrog_starts_elsewhere")
+    model = load_construct("leapfrog_starts_elsewhere")
     assert list(model.system) == [State("Y")]
     assert model.discretisation.starts == ((Slot("Y", -1), Slot("Y", 0)),)
 
 
 def test_three_states_fall_into_the_two_groups_of_a_scheme():
-    model = good("three_states")
+    model = load_construct("three_states")
     assert model.discretisation.groups == {"Y": (State("X"), State("Y")), "Z": (State("Z"),)}
     assert model.discretisation.exact
     assert model.dynamics.output == State("Z")

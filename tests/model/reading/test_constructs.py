@@ -11,8 +11,8 @@ from odenet.model.expressions import expr
 from odenet.model.expressions.expr import State
 from odenet.model.expressions.numbers import STATE_WIDTH, Width, fixed_width
 from odenet.model.tables.argument_kinds import Call
-from tests.language.texts import GOOD, ROOT, SPECS
-from tests.model.texts import errors_of, good, model_of, one_state
+from tests.language.spec_texts import CONSTRUCTS, ROOT, SPECS
+from tests.model.load_models import error_messages, load_construct, load_model, one_state_spec
 
 HALF = Width(Fraction(1, 2))
 
@@ -24,13 +24,13 @@ Z' = -K^T Y
 """
 
 
-@pytest.mark.parametrize("path", [*GOOD, *SPECS], ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", [*CONSTRUCTS, *SPECS], ids=lambda path: path.stem)
 def test_every_example_loads(path):
     load(path)
 
 
 def test_the_sample_of_the_reference_is_read_whole():
-    model = good("sample")
+    model = load_construct("sample")
     assert model.description.startswith("Two-layer Hamiltonian network")
     assert model.dynamics.states == {"Y": 1, "Z": 1}
     assert [p.type for p in model.parameters.values()] == ["conv", "conv", "bias", "bias"]
@@ -46,7 +46,7 @@ def test_the_sample_of_the_reference_is_read_whole():
 
 
 def test_a_map_is_a_pipeline_that_keeps_the_shape():
-    maps = good("norms_and_maps").maps
+    maps = load_construct("norms_and_maps").maps
     assert [layer.name for layer in maps["f"].layers] == [
         "bn", "relu", "conv", "gn", "leaky_relu", "conv", "dropout",
     ]  # fmt: skip
@@ -64,7 +64,7 @@ def test_a_map_is_a_pipeline_that_keeps_the_shape():
 
 
 def test_by_default_the_states_share_the_input_and_the_output_is_their_concatenation():
-    dynamics = model_of(f"{TWO_STATES}discretise verlet(h = 0.1)").dynamics
+    dynamics = load_model(f"{TWO_STATES}discretise verlet(h = 0.1)").dynamics
     split = expr.Split(expr.Input())
     assert dynamics.initial == {State("Y"): split, State("Z"): split}
     assert dynamics.output == expr.Concat((State("Y"), State("Z")))
@@ -72,12 +72,12 @@ def test_by_default_the_states_share_the_input_and_the_output_is_their_concatena
 
 
 def test_the_input_is_divided_among_the_states_that_take_a_part():
-    dynamics = model_of(f"{TWO_STATES}Z(0) = 0\noutput Y\ndiscretise verlet(h = 0.1)").dynamics
+    dynamics = load_model(f"{TWO_STATES}Z(0) = 0\noutput Y\ndiscretise verlet(h = 0.1)").dynamics
     assert (dynamics.input_parts, dynamics.width_out) == (1, STATE_WIDTH)
 
 
 def test_the_input_may_be_read_at_every_step():
-    dynamics = good("exogenous_input").dynamics
+    dynamics = load_construct("exogenous_input").dynamics
     assert dynamics.exogenous
     assert dynamics.initial == {State("x"): expr.Zero()}
 
@@ -94,20 +94,20 @@ def test_the_input_may_be_read_at_every_step():
     ],
 )
 def test_the_step_size_is_given_or_follows_from_the_final_time(line, h, horizon):
-    discretisation = model_of(f"{TWO_STATES}{line}").discretisation
+    discretisation = load_model(f"{TWO_STATES}{line}").discretisation
     assert (discretisation.h, discretisation.horizon) == (h, horizon)
 
 
 @pytest.mark.parametrize("claim", ["reversible", "imaginary", "real", "stable", "order(2)",
                                    "symmetric", "volume_preserving", "exact"])  # fmt: skip
 def test_every_claim_is_read(claim):
-    model = model_of(f"{TWO_STATES}discretise verlet(h = 0.1)\nrequire {claim}")
+    model = load_model(f"{TWO_STATES}discretise verlet(h = 0.1)\nrequire {claim}")
     name, _, order = claim.rstrip(")").partition("(")
     assert [(c.name, c.number) for c in model.claims] == [(name, int(order) if order else None)]
 
 
 def test_a_net_knows_the_shape_after_every_layer():
-    shapes = [(layer.name, str(layer.shape_out)) for layer in good("nets").net]
+    shapes = [(layer.name, str(layer.shape_out)) for layer in load_construct("nets").net]
     assert shapes == [
         ("conv", "(8, 17, 16)"), ("bn", "(8, 17, 16)"), ("leaky_relu", "(8, 17, 16)"),
         ("residual", "(16, 9, 8)"), ("flow", "(16, 9, 8)"), ("maxpool", "(16, 4, 4)"),
@@ -117,62 +117,64 @@ def test_a_net_knows_the_shape_after_every_layer():
 
 
 def test_a_net_computes_its_numbers_and_flows_may_have_their_own_step():
-    flows = [layer for layer in good("nets").net if layer.name == "flow"]
+    flows = [layer for layer in load_construct("nets").net if layer.name == "flow"]
     assert [(f.arguments["N"], f.arguments["h"]) for f in flows] == [(4, 0.05), (1, 0.0)]
 
 
 def test_inside_residual_the_layers_have_shapes_of_their_own():
-    (residual,) = [layer for layer in good("nets").net if layer.name == "residual"]
+    (residual,) = [layer for layer in load_construct("nets").net if layer.name == "residual"]
     assert [layer.name for layer in residual.inner] == ["gn", "relu", "conv"]
     assert residual.arguments["stride"] == 2
 
 
 def test_inputs_are_vectors_images_or_volumes():
-    assert good("points").input_shape.space == ()
-    assert good("volumes").input_shape.space == (8, 8, 8)
-    assert good("points").input_shape.channels == fixed_width(2)
+    assert load_construct("points").input_shape.space == ()
+    assert load_construct("volumes").input_shape.space == (8, 8, 8)
+    assert load_construct("points").input_shape.channels == fixed_width(2)
 
 
 @pytest.mark.parametrize("spelling", ["ascii_spelling", "greek_spelling"])
 def test_greek_letters_subscripts_and_signs_have_ascii_spellings(spelling):
-    one, other = good("ascii_spelling"), good("greek_spelling")
-    assert one.dynamics == other.dynamics
-    assert one.parameters == other.parameters
-    assert one.constants == other.constants
-    assert other.spellings["K1"] == "K₁"
+    ascii_model, greek_model = load_construct("ascii_spelling"), load_construct("greek_spelling")
+    assert ascii_model.dynamics == greek_model.dynamics
+    assert ascii_model.parameters == greek_model.parameters
+    assert ascii_model.constants == greek_model.constants
+    assert greek_model.spellings["K1"] == "K₁"
 
 
 def test_a_let_may_count_channels():
-    model = model_of(one_state("K^T relu(K Y)", "let w = 2 c\nparam K : conv(3, out = w + c)"))
+    model = load_model(
+        one_state_spec("K^T relu(K Y)", "let w = 2 c\nparam K : conv(3, out = w + c)")
+    )
     assert model.parameters["K"].width_out == STATE_WIDTH * 3
     assert model.constants == {}
 
 
 def test_a_text_may_describe_the_model_anywhere_and_more_than_once():
-    assert model_of(one_state("Y", '"One,"', '"two."')).description == "One, two."
+    assert load_model(one_state_spec("Y", '"One,"', '"two."')).description == "One, two."
 
 
 def test_windows_line_ends_make_no_difference():
     text = (ROOT / "tests/model/good/sample.ode").read_text(encoding="utf-8")
-    assert model_of(text.replace("\n", "\r\n")).dynamics == model_of(text).dynamics
+    assert load_model(text.replace("\n", "\r\n")).dynamics == load_model(text).dynamics
 
 
 def test_a_layer_or_scheme_that_is_unknown_is_met_with_all_that_are_known():
-    text = one_state("Y", "", "net = input(2) -> wholly -> flow(2)")
-    assert errors_of(text) == ["unknown layer `wholly`"]
+    text = one_state_spec("Y", "", "net = input(2) -> wholly -> flow(2)")
+    assert error_messages(text) == ["unknown layer `wholly`"]
 
 
 @pytest.mark.parametrize("char", ["\0", "\ud800"])
 def test_a_text_that_no_file_can_hold_is_refused(char):
-    assert errors_of(one_state("Y", f'"{char}"')) == ["this is not a text"]
+    assert error_messages(one_state_spec("Y", f'"{char}"')) == ["this is not a text"]
 
 
 def test_a_very_long_chain_of_lets_is_refused_and_no_crash():
     lets = "\n".join(["let a0 = 1", *(f"let a{i + 1} = a{i} + 1" for i in range(1000))])
-    assert errors_of(one_state("a1000 Y", lets)) == ["this formula is nested too deeply"]
+    assert error_messages(one_state_spec("a1000 Y", lets)) == ["this formula is nested too deeply"]
 
 
-DEEP = {
+DEEP_FORMULAS = {
     "factors": ("{} Y", "K ", "param K : dense"),
     "numbers": ("{} Y", "a ", "let a = 1"),
     "quotients": ("Y {}", "/ a ", "let a = 1"),
@@ -180,34 +182,34 @@ DEEP = {
 }
 
 
-@pytest.mark.parametrize("kind", DEEP)
+@pytest.mark.parametrize("kind", DEEP_FORMULAS)
 def test_a_formula_is_as_deep_as_every_stage_can_walk_or_refused_at_its_place(kind):
-    shape, part, declarations = DEEP[kind]
-    deepest = odenet.loads(one_state(shape.format(part * 95), declarations))
+    template, operand, declarations = DEEP_FORMULAS[kind]
+    deepest = odenet.loads(one_state_spec(template.format(operand * 95), declarations))
     compile(deepest.source(), kind, "exec")
     assert str(deepest)
     for count in (110, 490, 3000):
-        right = shape.format(part * count).strip()
+        formula = template.format(operand * count).strip()
         with pytest.raises(SpecError) as caught:
-            odenet.loads(one_state(right, declarations))
-        (found,) = caught.value.diagnostics
-        assert found.message == "this formula is nested too deeply"
-        assert found.span is not None and found.span.text == right
+            odenet.loads(one_state_spec(formula, declarations))
+        (diagnostic,) = caught.value.diagnostics
+        assert diagnostic.message == "this formula is nested too deeply"
+        assert diagnostic.span is not None and diagnostic.span.text == formula
 
 
 @pytest.mark.parametrize("let", ["K s{}", "s{}^T", "2 (s{} + K)"])
 def test_a_long_chain_of_operators_is_refused_and_what_it_names_counts_as_used(let):
     lets = "\n".join(f"let s{i + 1} = {let.format(i)}" for i in range(300))
     declarations = f"param K : dense\nlet s0 = K\n{lets}"
-    assert set(errors_of(one_state("s300 Y", declarations))) == {
+    assert set(error_messages(one_state_spec("s300 Y", declarations))) == {
         "this formula is nested too deeply"
     }
 
 
 def test_numbers_of_the_file_do_not_hide_the_words_of_the_language():
     lets = "let conv = 3\nlet flow = 2\nlet euler = 1\nlet bias = 2\nparam b : bias"
-    text = one_state("Y + b", lets, "net = input(1, 8, 8) -> conv(conv, flow) -> flow(euler)")
-    model = model_of(text)
+    text = one_state_spec("Y + b", lets, "net = input(1, 8, 8) -> conv(conv, flow) -> flow(euler)")
+    model = load_model(text)
     assert [(layer.name, layer.shape_out.channels) for layer in model.net] == [
         ("conv", fixed_width(2)), ("flow", fixed_width(2)),
     ]  # fmt: skip

@@ -1,4 +1,4 @@
-"""Warnings about what is written: which of the shipped specs, and of others, have any."""
+"""Warnings about names that nothing reads; the shipped specifications have none."""
 
 from pathlib import Path
 
@@ -30,5 +30,5 @@ def test_shipped_specs_are_not_warned_of(path):
 
 
 def test_a_let_counts_as_used_wherever_it_is_read():
-    found = [warning.message for warning in odenet.loads(SPEC).model.notes]
-    assert [message.split("`")[1] for message in found] == ["unread", "apart"]
+    messages = [warning.message for warning in odenet.loads(SPEC).model.notes]
+    assert [message.split("`")[1] for message in messages] == ["unread", "apart"]

@@ -1,4 +1,4 @@
-"""Values from outside: `--set` and `set=` of the Python interface."""
+"""Values set from outside, by `--set` or the argument `set` of the Python interface."""
 
 from fractions import Fraction
 
@@ -8,9 +8,9 @@ from odenet.diagnostics import SpecError
 from odenet.model.expressions import expr
 from odenet.model.expressions.expr import State
 from odenet.model.reading.settings import merge_settings
-from tests.model.texts import errors_of, model_of, one_state
+from tests.model.load_models import error_messages, load_model, one_state_spec
 
-TEXT = one_state(
+SPEC = one_state_spec(
     "n σ(K Y)",
     "param K : conv(3)\nlet n = 2\nlet σ = relu",
     "net = input(1, 8, 8) -> conv(3, 4) -> flow(n)\ntrain {\n epochs = 3\n batch = 8\n}",
@@ -23,31 +23,31 @@ TEXT = one_state(
      ("-1", -1), (-1, -1), (Fraction(1, 3), Fraction(1, 3)), ("1/3", Fraction(1, 3))],
 )  # fmt: skip
 def test_a_number_of_a_let_can_be_set(value, expected):
-    text = TEXT.replace("flow(n)", "flow(2)")
-    assert model_of(text, n=value).constants["n"] == expected
+    text = SPEC.replace("flow(n)", "flow(2)")
+    assert load_model(text, n=value).constants["n"] == expected
 
 
 def test_a_set_number_counts_wherever_the_let_is_used():
-    (_, flow) = model_of(TEXT, n=5).net
+    (_, flow) = load_model(SPEC, n=5).net
     assert flow.arguments["N"] == 5
 
 
 def test_a_let_for_an_activation_can_be_set():
-    rate = model_of(TEXT, sigma="leaky_relu(0.5)").dynamics.rates["Y"]
+    rate = load_model(SPEC, sigma="leaky_relu(0.5)").dynamics.rates["Y"]
     assert expr.Activation("leaky_relu", (expr.Number(Fraction(1, 2), "0.5"),)) in rate.walk()
 
 
 def test_greek_and_ascii_name_the_same_let():
-    assert model_of(TEXT, **{"σ": "tanh"}).dynamics == model_of(TEXT, sigma="tanh").dynamics
+    assert load_model(SPEC, **{"σ": "tanh"}).dynamics == load_model(SPEC, sigma="tanh").dynamics
 
 
 def test_a_constant_of_the_scheme_can_be_set():
-    assert model_of(TEXT, h=0.5).discretisation.h == Fraction(1, 2)
+    assert load_model(SPEC, h=0.5).discretisation.h == Fraction(1, 2)
 
 
 def test_a_let_that_the_type_of_a_param_reads_is_set_before_it_is_read():
     text = "state Y\nlet s = 1\nlet k = 3\nparam K : conv(k, init = normal(s))\nY' = K Y\n"
-    model = model_of(text + "discretise euler(h = s)\n", s=0.5, k=5)
+    model = load_model(text + "discretise euler(h = s)\n", s=0.5, k=5)
     options = model.parameters["K"].options
     assert options["k"] == 5 and options["init"].kwargs == {"std": 0.5}
     assert model.discretisation.h == 0.5
@@ -58,14 +58,14 @@ def test_a_step_size_from_outside_replaces_a_final_time_and_the_other_way_round(
     settings, h, horizon
 ):
     line = "euler(h = 0.1)" if "T" in settings else "euler(T = 3)"
-    text = TEXT.replace("euler(h = 0.1)", line)
-    discretisation = model_of(text, **settings).discretisation
+    text = SPEC.replace("euler(h = 0.1)", line)
+    discretisation = load_model(text, **settings).discretisation
     assert (discretisation.h, discretisation.horizon) == (h, horizon)
 
 
 def test_keys_of_the_recipe_can_be_set_in_or_out_of_the_file():
-    recipe = model_of(
-        TEXT, epochs=7, optimizer="sgd(lr = 1)", augment=["flip"], data="rings"
+    recipe = load_model(
+        SPEC, epochs=7, optimizer="sgd(lr = 1)", augment=["flip"], data="rings"
     ).recipe
     assert (recipe.epochs, recipe.batch) == (7, 8)
     assert recipe.optimizer["lr"] == 1.0
@@ -74,13 +74,13 @@ def test_keys_of_the_recipe_can_be_set_in_or_out_of_the_file():
 
 
 def test_a_text_may_be_set_in_quotes():
-    recipe = model_of(TEXT, data='folder("my pictures")').recipe
+    recipe = load_model(SPEC, data='folder("my pictures")').recipe
     assert recipe.data is not None and recipe.data["path"] == "my pictures"
 
 
 def test_a_let_hides_a_constant_of_the_scheme_of_the_same_name():
-    text = one_state("h Y", "let h = 2").replace("h = 0.1", "h = h / 4")
-    model = model_of(text, h=1)
+    text = one_state_spec("h Y", "let h = 2").replace("h = 0.1", "h = h / 4")
+    model = load_model(text, h=1)
     assert (model.constants["h"], model.discretisation.h) == (1, Fraction(1, 4))
 
 
@@ -104,39 +104,40 @@ def test_a_let_hides_a_constant_of_the_scheme_of_the_same_name():
     ],
 )
 def test_a_bad_setting_is_refused(settings, message):
-    assert message in errors_of(TEXT, **settings)
+    assert message in error_messages(SPEC, **settings)
 
 
 def test_unknown_settings_are_reported_beside_other_errors():
-    text = TEXT.replace("K Y", "Q Y").replace("epochs = 3", "epochs = 0")
-    assert len(errors_of(text, m=1)) >= 2
+    text = SPEC.replace("K Y", "Q Y").replace("epochs = 3", "epochs = 0")
+    assert len(error_messages(text, m=1)) >= 2
 
 
 def test_settings_do_not_change_the_text():
-    assert model_of(TEXT, n=5).source.text == TEXT
-    assert State("Y") in model_of(TEXT, n=5).dynamics.initial
+    assert load_model(SPEC, n=5).source.text == SPEC
+    assert State("Y") in load_model(SPEC, n=5).dynamics.initial
 
 
 def test_epochs_and_steps_from_outside_replace_each_other():
-    found = model_of(TEXT, steps=80_000).recipe
-    assert (found.steps, found.epochs) == (80_000, 30)
-    in_file = TEXT.replace("epochs = 3", "steps = 500")
-    assert (model_of(in_file, epochs=7).recipe.steps, model_of(in_file).recipe.steps) == (0, 500)
-    assert model_of(TEXT, steps=0, epochs=7).recipe.epochs == 7
+    recipe = load_model(SPEC, steps=80_000).recipe
+    assert (recipe.steps, recipe.epochs) == (80_000, 30)
+    in_file = SPEC.replace("epochs = 3", "steps = 500")
+    assert load_model(in_file, epochs=7).recipe.steps == 0
+    assert load_model(in_file).recipe.steps == 500
+    assert load_model(SPEC, steps=0, epochs=7).recipe.epochs == 7
 
 
 def test_epochs_and_steps_at_once_are_refused_wherever_they_come_from():
-    both = "steps and epochs both say how long training takes"
-    assert errors_of(TEXT, steps=500, epochs=7) == [both]
+    message = "steps and epochs both say how long training takes"
+    assert error_messages(SPEC, steps=500, epochs=7) == [message]
     with pytest.raises(SpecError, match="epochs is 8, from outside"):
-        model_of(TEXT, epochs=8, steps=500)
+        load_model(SPEC, epochs=8, steps=500)
     with pytest.raises(SpecError, match="epochs is 3, in line 9"):
-        model_of(TEXT.replace("epochs = 3", "epochs = 3\n steps = 50"))
+        load_model(SPEC.replace("epochs = 3", "epochs = 3\n steps = 50"))
 
 
 def test_what_is_changed_of_a_run_replaces_epochs_and_steps_too():
-    before = {"epochs": 3, "h": 0.1}
-    assert merge_settings(before, {"steps": 9}, ()) == {"h": 0.1, "steps": 9}
+    settings = {"epochs": 3, "h": 0.1}
+    assert merge_settings(settings, {"steps": 9}, ()) == {"h": 0.1, "steps": 9}
     assert merge_settings({"steps": 9}, {"epochs": 3}, ()) == {"epochs": 3}
     assert merge_settings({"steps": 9}, {"epochs": 3}, {"steps"}) == {"steps": 9, "epochs": 3}
 
@@ -145,14 +146,14 @@ def test_only_a_let_that_nothing_reads_is_asked_about():
     """What layers, the recipe or another `let` read is used, as what formulas read is."""
     lets = "let n = 2\nlet σ = relu\nlet a = 3\nlet b = a + 1\nlet idle = 5\nlet τ = tanh"
     net = "net = input(1, 8, 8) -> conv(3, 4) -> τ -> flow(n)\ntrain {\n batch = b\n}"
-    text = one_state("σ(K Y)", f"param K : conv(3)\n{lets}", net)
-    assert [note.span.text for note in model_of(text).notes] == ["idle"]
+    text = one_state_spec("σ(K Y)", f"param K : conv(3)\n{lets}", net)
+    assert [note.span.text for note in load_model(text).notes] == ["idle"]
 
 
 def test_arguments_from_python_may_be_lists_and_what_no_text_has_is_refused():
-    found = model_of(TEXT, data={"table": ["x.csv", ["a b", "c"]]}).recipe.data
-    assert (found["path"], list(found["target"])) == ("x.csv", ["a b", "c"])
-    assert list(model_of(TEXT, data={"table": ["x.csv", []]}).recipe.data["target"]) == []
-    for wrong in (None, {"a": 1}, float("nan")):
+    data_call = load_model(SPEC, data={"table": ["x.csv", ["a b", "c"]]}).recipe.data
+    assert (data_call["path"], list(data_call["target"])) == ("x.csv", ["a b", "c"])
+    assert list(load_model(SPEC, data={"table": ["x.csv", []]}).recipe.data["target"]) == []
+    for value in (None, {"a": 1}, float("nan")):
         with pytest.raises(SpecError, match="is not an argument"):
-            model_of(TEXT, data={"table": ["x.csv", wrong]})
+            load_model(SPEC, data={"table": ["x.csv", value]})

@@ -1,4 +1,4 @@
-"""`use`: schemes and lets of other files."""
+"""The statement `use`: schemes and lets from other files."""
 
 import pytest
 
@@ -12,7 +12,7 @@ param K : conv(3)
 Y' = gain σ(K Y)
 discretise mine(h = 0.1)
 """
-MINE = """
+USED = """
 use "more.ode"
 let gain = 2 half
 scheme mine {
@@ -20,30 +20,30 @@ scheme mine {
     Y[n+1] = Y[n] + h F(Y[n])
 }
 """
-MORE = "let half = 1/2\nlet σ = tanh\nlet never = half\nstate ignored\n"
+NESTED = "let half = 1/2\nlet σ = tanh\nlet never = half\nstate ignored\n"
 
 
 @pytest.fixture
 def folder(tmp_path):
     (tmp_path / "lib").mkdir()
     (tmp_path / "main.ode").write_text(MAIN, encoding="utf-8")
-    (tmp_path / "lib" / "mine.ode").write_text(MINE, encoding="utf-8")
-    (tmp_path / "lib" / "more.ode").write_text(MORE, encoding="utf-8")
+    (tmp_path / "lib" / "mine.ode").write_text(USED, encoding="utf-8")
+    (tmp_path / "lib" / "more.ode").write_text(NESTED, encoding="utf-8")
     return tmp_path
 
 
-def model_of(folder):
+def load_model(folder):
     return load(folder / "main.ode").model
 
 
-def errors_of(folder):
+def messages_and_help(folder):
     with pytest.raises(SpecError) as caught:
-        model_of(folder)
+        load_model(folder)
     return [(d.message, d.help) for d in caught.value.diagnostics]
 
 
 def test_a_file_brings_its_schemes_and_lets_and_those_of_the_files_it_uses(folder):
-    model = model_of(folder)
+    model = load_model(folder)
     assert model.scheme.name == "mine"
     assert model.constants["gain"] == 1
     assert set(model.dynamics.states) == {"Y"}
@@ -51,13 +51,13 @@ def test_a_file_brings_its_schemes_and_lets_and_those_of_the_files_it_uses(folde
 
 def test_a_file_used_twice_is_read_once(folder):
     (folder / "main.ode").write_text(f'use "lib/../lib/more.ode"\n{MAIN}', encoding="utf-8")
-    assert model_of(folder).constants["gain"] == 1
+    assert load_model(folder).constants["gain"] == 1
 
 
 def test_a_mistake_in_a_used_file_is_shown_in_that_file(folder):
     (folder / "lib" / "more.ode").write_text("let half = = 2\nlet σ = tanh\n", encoding="utf-8")
     with pytest.raises(SpecError) as caught:
-        model_of(folder)
+        load_model(folder)
     (diagnostic,) = caught.value.diagnostics
     assert diagnostic.span.source.name == str(folder / "lib" / "more.ode")
 
@@ -65,12 +65,12 @@ def test_a_mistake_in_a_used_file_is_shown_in_that_file(folder):
 def test_names_of_a_file_that_cannot_be_read_are_not_missed(folder):
     (folder / "lib" / "more.ode").unlink()
     message = "more.ode: there is no such file"
-    assert errors_of(folder) == [(message, f"{folder / 'lib'} has mine.ode")]
+    assert messages_and_help(folder) == [(message, f"{folder / 'lib'} has mine.ode")]
 
 
 def test_a_folder_cannot_be_used(folder):
     (folder / "main.ode").write_text(MAIN.replace("lib/mine.ode", "lib"), encoding="utf-8")
-    assert errors_of(folder)[0][0] == "lib: this is a folder, not a file"
+    assert messages_and_help(folder)[0][0] == "lib: this is a folder, not a file"
 
 
 def test_a_name_may_be_set_wherever_its_let_stands(folder):
@@ -79,4 +79,4 @@ def test_a_name_may_be_set_wherever_its_let_stands(folder):
 
 def test_a_used_file_of_another_version_is_refused(folder):
     (folder / "lib" / "more.ode").write_text("odenet 7\nwhatever", encoding="utf-8")
-    assert errors_of(folder)[0][0] == "this odenet reads version 1 of the language"
+    assert messages_and_help(folder)[0][0] == "this odenet reads version 1 of the language"

@@ -1,30 +1,30 @@
-"""Every type of `param` and every initialisation can be written."""
+"""Every type of `param` and every initialisation can be declared."""
 
 import pytest
 
 from odenet.model.tables.argument_kinds import Call
 from odenet.model.tables.arguments import INITIALISATIONS
 from odenet.model.tables.parameters import PARAMETER_TYPES
-from tests.model.texts import good, model_of, one_state
+from tests.model.load_models import load_construct, load_model, one_state_spec
 
 
 @pytest.mark.parametrize("name", PARAMETER_TYPES.forms)
 def test_every_type_can_be_declared_and_initialised_by_a_number(name):
     arguments = {"conv": "3, ", "depthwise": "3, ", "norm": "batch, "}.get(name, "")
-    uses = {"bias": "Y + P", "scalar": "P Y", "norm": "P(Y)"}.get(name, "P Y")
-    model = model_of(one_state(uses, f"param P : {name}({arguments}init = 1/4)"))
+    right_hand_side = {"bias": "Y + P", "scalar": "P Y", "norm": "P(Y)"}.get(name, "P Y")
+    model = load_model(one_state_spec(right_hand_side, f"param P : {name}({arguments}init = 1/4)"))
     assert model.parameters["P"].options["init"] == Call("constant", (), {"value": 0.25})
 
 
 @pytest.mark.parametrize("rule", INITIALISATIONS.forms)
 def test_every_initialisation_can_be_named(rule):
     arguments = "(0.5)" if INITIALISATIONS.forms[rule] else ""
-    model = model_of(one_state("P Y", f"param P : conv(3, init = {rule}{arguments})"))
+    model = load_model(one_state_spec("P Y", f"param P : conv(3, init = {rule}{arguments})"))
     assert model.parameters["P"].options["init"].name == rule
 
 
 def test_norms_say_their_kind():
-    parameters = good("norms_and_maps").parameters
+    parameters = load_construct("norms_and_maps").parameters
     kinds = [(p.options["kind"], p.options["group"], p.options["positive"]) for p in parameters.values()
              if p.is_module]  # fmt: skip
     assert kinds == [

@@ -1,3 +1,5 @@
+"""The recipe of a `train` block: defaults, ranges, and the message of each faulty setting."""
+
 from fractions import Fraction
 
 import pytest
@@ -6,7 +8,7 @@ from odenet.model.tables.recipe import Call, Recipe, recipe_keys
 from odenet.model.tables.recipe_checks import RecipeSetting, check_recipe
 
 
-def problems_of(key, value):
+def setting_problems(key, value):
     return check_recipe([RecipeSetting(key, value, "key place", "value place")])[1]
 
 
@@ -41,13 +43,13 @@ def test_a_positional_argument_is_the_first_of_the_form():
 
 
 def test_every_problem_is_reported_with_its_own_place():
-    wrong = [
+    settings = [
         RecipeSetting("data", Call("cifr10", span="at cifr10"), "key", "value"),
         RecipeSetting("epochs", 0, "key", "at 0"),
         RecipeSetting("bach", 3, "at bach", "value"),
         RecipeSetting("optimizer", Call("sgd", (), {"momentm": 1}, span="at sgd"), "key", "value"),
     ]
-    _, problems = check_recipe(wrong)
+    _, problems = check_recipe(settings)
     assert [p.span for p in problems] == ["at cifr10", "at 0", "at bach", "at sgd"]
     assert [p.label for p in problems] == [
         "did you mean `cifar10`?",
@@ -58,12 +60,12 @@ def test_every_problem_is_reported_with_its_own_place():
 
 
 def test_zero_epochs_says_what_epochs_count():
-    (problem,) = problems_of("epochs", 0)
+    (problem,) = setting_problems("epochs", 0)
     assert problem.message == "epochs counts passes over the data: a whole number, at least 1"
 
 
 @pytest.mark.parametrize(
-    ("key", "value", "words"),
+    ("key", "value", "label"),
     [
         ("batch", 1.5, "not a whole number"),
         ("batch", Call("many"), "this is `many`, not a number"),
@@ -81,22 +83,22 @@ def test_zero_epochs_says_what_epochs_count():
         ("optimizer", Call("adam", (), {"betas": (0.9,)}), "a list of 1"),
     ],
 )
-def test_a_value_of_the_wrong_kind_or_range_is_refused(key, value, words):
-    (problem,) = problems_of(key, value)
-    assert problem.label == words
+def test_a_value_of_the_wrong_kind_or_range_is_refused(key, value, label):
+    (problem,) = setting_problems(key, value)
+    assert problem.label == label
 
 
 @pytest.mark.parametrize("key", ["optimizer", "schedule", "data", "augment"])
 def test_an_unknown_name_lists_the_known_ones(key):
-    (problem,) = problems_of(key, Call("nonsense"))
+    (problem,) = setting_problems(key, Call("nonsense"))
     assert problem.help.startswith("known: ")
 
 
 def test_too_many_arguments_and_arguments_given_twice_are_refused():
-    (many,) = problems_of("augment", (Call("flip", (1,)),))
-    assert many.help == "it takes none"
-    (twice,) = problems_of("augment", (Call("cutout", (4,), {"n": 4}),))
-    assert twice.message == "argument `n` of cutout is given twice"
+    (too_many,) = setting_problems("augment", (Call("flip", (1,)),))
+    assert too_many.help == "it takes none"
+    (given_twice,) = setting_problems("augment", (Call("cutout", (4,), {"n": 4}),))
+    assert given_twice.message == "argument `n` of cutout is given twice"
 
 
 def test_a_key_given_twice_is_refused():
@@ -118,8 +120,8 @@ def test_data_can_be_given_as_on_a_command_line():
 
 
 def test_every_default_satisfies_its_own_key():
-    entries = [RecipeSetting(key, value) for key, value in Recipe().items()]
-    assert check_recipe(entries) == (Recipe(), [])
+    settings = [RecipeSetting(key, value) for key, value in Recipe().items()]
+    assert check_recipe(settings) == (Recipe(), [])
     assert set(recipe_keys()) >= {"data", "epochs", "levels"}
 
 

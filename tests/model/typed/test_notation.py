@@ -1,4 +1,4 @@
-"""Formulas print as they are read, and as LaTeX that an engine takes."""
+"""Formulas are printed as text that reads back as the same formula, and as valid LaTeX."""
 
 import re
 import shutil
@@ -18,7 +18,7 @@ SPECS = sorted(Path("specs").glob("*.ode"))
 ENGINE = shutil.which("pdflatex") or shutil.which("lualatex") or shutil.which("tectonic")
 
 # What LaTeX, amsmath and amssymb have.
-COMMANDS = """
+LATEX_COMMANDS = """
     alpha beta gamma delta epsilon zeta eta theta iota kappa lambda mu nu xi pi rho sigma tau
     upsilon phi chi psi omega Gamma Delta Theta Lambda Xi Pi Sigma Upsilon Phi Psi Omega
     mathrm textrm exp mathbb operatorname text frac tfrac sqrt surd left right dot ddot top odot cdot quad
@@ -26,7 +26,7 @@ COMMANDS = """
 """.split()
 
 # Every name in one file: indices, Greek capitals, words, digits before an underscore.
-NAMES = """
+SPEC_WITH_NAMES = """
 state Y1, long_name
 param K_2 : conv(3)
 param Ω : diag
@@ -42,22 +42,22 @@ def latex_of(program) -> str:
     return as_latex(program.facts)
 
 
-def programs():
-    return [odenet.load(path) for path in SPECS] + [odenet.loads(NAMES)]
+def load_programs():
+    return [odenet.load(path) for path in SPECS] + [odenet.loads(SPEC_WITH_NAMES)]
 
 
 @pytest.mark.parametrize("path", SPECS, ids=lambda path: path.stem)
 def test_what_is_printed_reads_back_as_the_same_formula(path):
     program = odenet.load(path)
-    shown = Notation(OdeDialect(program.model.spellings))
+    notation = Notation(OdeDialect(program.model.spellings))
     text = path.read_text()
     rates = program.model.dynamics.rates
     for rate in sorted(rates.values(), key=lambda rate: -rate.span.start):
-        text = text[: rate.span.start] + shown.show(rate) + text[rate.span.end :]
+        text = text[: rate.span.start] + notation.show(rate) + text[rate.span.end :]
     assert odenet.loads(text, name=path.name).model.dynamics.rates == rates
 
 
-def numbers(text: str) -> expr.Node:
+def coefficient(text: str) -> expr.Node:
     program = odenet.loads(f"""
         state Y
         param K : conv(3)
@@ -83,8 +83,8 @@ def numbers(text: str) -> expr.Node:
     ],
 )
 def test_brackets_stand_where_they_are_needed(text, latex):
-    node = numbers(text)
-    assert numbers(Notation().show(node)) == node
+    node = coefficient(text)
+    assert coefficient(Notation().show(node)) == node
     assert LATEX.show(node) == latex
 
 
@@ -99,9 +99,11 @@ def test_indices_stand_in_one_place():
 
 
 def test_latex_has_only_commands_that_exist_and_no_index_twice():
-    for program in programs():
+    for program in load_programs():
         text = latex_of(program)
-        assert set(re.findall(r"\\([A-Za-z]+)", text)) - {"aligned"} <= set(COMMANDS), program.name
+        assert set(re.findall(r"\\([A-Za-z]+)", text)) - {"aligned"} <= set(LATEX_COMMANDS), (
+            program.name
+        )
         assert text.isascii(), sorted(set(text) - set(map(chr, range(128))))
         assert not re.search(r"_\{[^{}]*\}\s*_", text)
         assert text.count("{") == text.count("}") and text.count(r"\left") == text.count(r"\right")
@@ -109,17 +111,17 @@ def test_latex_has_only_commands_that_exist_and_no_index_twice():
 
 @pytest.mark.skipif(ENGINE is None, reason="no LaTeX engine is installed")
 def test_latex_compiles(tmp_path):
-    body = "\n\n".join(latex_of(program) for program in programs())
+    body = "\n\n".join(latex_of(program) for program in load_programs())
     page = "\\documentclass{article}\\usepackage{amsmath,amssymb}\\begin{document}\n%s\n\\end{document}"
     (tmp_path / "page.tex").write_text(page % body)
     options = [] if ENGINE.endswith("tectonic") else ["-interaction=nonstopmode", "-halt-on-error"]
-    done = subprocess.run(
+    result = subprocess.run(
         [ENGINE, *options, "page.tex"], cwd=tmp_path, capture_output=True, text=True
     )
-    assert done.returncode == 0, done.stdout[-2000:]
+    assert result.returncode == 0, result.stdout[-2000:]
 
 
 def test_schemes_print_their_for_line():
-    shown = {name: Notation(OdeDialect(s.spellings)).for_line(s) for name, s in SCHEMES.items()}
-    assert shown["verlet"] == "Y' = F(Z), Z' = G(Y)"
-    assert any("- γ Y'" in line for line in shown.values())
+    for_lines = {name: Notation(OdeDialect(s.spellings)).for_line(s) for name, s in SCHEMES.items()}
+    assert for_lines["verlet"] == "Y' = F(Z), Z' = G(Y)"
+    assert any("- γ Y'" in line for line in for_lines.values())

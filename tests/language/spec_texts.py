@@ -1,4 +1,4 @@
-"""Texts to start from: the specs that ship, and one file per construct."""
+"""The specifications that ship and the test files with one construct each; their syntax trees."""
 
 from pathlib import Path
 
@@ -8,11 +8,11 @@ from odenet.language import parse
 ROOT = Path(__file__).parents[2]
 SPECS = sorted((ROOT / "specs").glob("*.ode"))
 SCHEMES = sorted((ROOT / "odenet" / "schemes").glob("*.ode"))
-GOOD = sorted((ROOT / "tests" / "model" / "good").glob("*.ode"))
-VALID = [path.read_text(encoding="utf-8") for path in (*SPECS, *SCHEMES, *GOOD)]
+CONSTRUCTS = sorted((ROOT / "tests" / "model" / "good").glob("*.ode"))
+VALID_TEXTS = [path.read_text(encoding="utf-8") for path in (*SPECS, *SCHEMES, *CONSTRUCTS)]
 
 
-def tree_of(text):
+def parse_text(text):
     """The syntax tree of a text that has no syntax error."""
     report = Report()
     file = parse(Source("test.ode", text), report)
@@ -20,8 +20,8 @@ def tree_of(text):
     return file
 
 
-def errors_of(text):
-    """The messages of a text's syntax errors."""
+def syntax_errors(text):
+    """The messages of the syntax errors of a text."""
     report = Report()
     parse(Source("test.ode", text), report)
     return [diagnostic.message for diagnostic in report.diagnostics]

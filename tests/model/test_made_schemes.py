@@ -1,4 +1,4 @@
-"""Schemes made of schemes, against the same schemes written out, and against their definition."""
+"""Schemes made by `compose`, `adjoint` and `coupled`, against written-out schemes and definitions."""
 
 import numpy as np
 import pytest
@@ -13,8 +13,8 @@ from odenet.model.expressions.expr import Slot
 from tests.derive.convergence import Problem
 from tests.derive.numeric import Network, numbers_of, read_scheme, step
 
-ONE = "state Y\nparam K : dense\nY' = tanh(K Y)\n"
-TWO = "state Y, Z\nparam K, A : dense\nY' = tanh(K Z)\nZ' = tanh(A Y)\n"
+ONE_UNKNOWN = "state Y\nparam K : dense\nY' = tanh(K Y)\n"
+TWO_UNKNOWNS = "state Y, Z\nparam K, A : dense\nY' = tanh(K Z)\nZ' = tanh(A Y)\n"
 
 WRITTEN_OUT = {
     "coupled(euler)": """scheme coupled_euler(λ = 0.99) {
@@ -78,7 +78,7 @@ WRITTEN_OUT = {
         Z[n+1] = Z1 + h/2 F(Y[n+1])
     }""",
 }
-MORE = """scheme momenta {
+MOMENTA_SCHEME = """scheme momenta {
     for x' = f(x)
     aux v
     start v[0] = x[0]
@@ -89,16 +89,16 @@ MORE = """scheme momenta {
 """
 
 
-def scheme_of(text, more=""):
-    spec = TWO if "verlet" in text else ONE
-    return odenet.loads(f"{spec}discretise {text}(h = 0.25)\n{more}").model.scheme
+def load_scheme(text, schemes=""):
+    spec = TWO_UNKNOWNS if "verlet" in text else ONE_UNKNOWN
+    return odenet.loads(f"{spec}discretise {text}(h = 0.25)\n{schemes}").model.scheme
 
 
 @pytest.mark.parametrize("text", WRITTEN_OUT)
 def test_what_is_made_is_what_one_would_write(text):
-    made = scheme_of(text, MORE if "momenta" in text else "")
+    made = load_scheme(text, MOMENTA_SCHEME if "momenta" in text else "")
     written = read_scheme(WRITTEN_OUT[text])
-    if "momenta" in text:  # its own names give way to those of the first
+    if "momenta" in text:  # the second part's names are changed where the first has them
         spelled = str([u.value for u in made.updates]).replace("F_", "k1").replace("F1", "k1")
         assert spelled == str([u.value for u in written.updates])
     else:
@@ -108,9 +108,9 @@ def test_what_is_made_is_what_one_would_write(text):
 
 @pytest.mark.parametrize("text", WRITTEN_OUT)
 def test_what_is_made_is_a_text_that_says_the_same(text):
-    made = scheme_of(text, MORE if "momenta" in text else "")
-    again = read_scheme(made.text)
-    assert (again.updates, again.starts, again.lets) == (made.updates, made.starts, made.lets)
+    made = load_scheme(text, MOMENTA_SCHEME if "momenta" in text else "")
+    reread = read_scheme(made.text)
+    assert (reread.updates, reread.starts, reread.lets) == (made.updates, made.starts, made.lets)
 
 
 REVERSIBLE = [n for n in library_names() if derive(library_scheme(n)).reversible]
@@ -119,38 +119,38 @@ REVERSIBLE = [n for n in library_names() if derive(library_scheme(n)).reversible
 @pytest.mark.parametrize("name", REVERSIBLE)
 def test_the_adjoint_undoes_a_step_with_minus_h(name):
     scheme = library_scheme(name)
-    made = read_scheme(adjoint_text("made", scheme, inverse_lines(scheme)))
+    adjoint = read_scheme(adjoint_text("made", scheme, inverse_lines(scheme)))
     network = Network(scheme)
     state = network.state(scheme)
 
-    def mirrored(values):
+    def reflect_in_time(values):
         oldest = {u: min(scheme.stored_offsets(u)) for u in scheme.unknowns}
         return {Slot(s.name, oldest[s.name] - s.offset): x for s, x in values.items()}
 
     after = step(scheme, state, network.rates(), numbers_of(scheme, -0.3))
-    back = step(made, mirrored(after), network.rates(), numbers_of(made, 0.3))
-    for slot, value in mirrored(back).items():
+    undone = step(adjoint, reflect_in_time(after), network.rates(), numbers_of(adjoint, 0.3))
+    for slot, value in reflect_in_time(undone).items():
         np.testing.assert_allclose(value, state[slot], rtol=1e-11, atol=1e-12)
 
 
 @pytest.mark.parametrize("name", ["verlet", "yoshida4", "damped_midpoint", "coupled_heun"])
 def test_the_adjoint_of_the_adjoint_takes_the_same_step(name):
     scheme = library_scheme(name)
-    once = read_scheme(adjoint_text("once", scheme, inverse_lines(scheme)))
-    twice = read_scheme(adjoint_text("twice", once, inverse_lines(once)))
+    adjoint = read_scheme(adjoint_text("once", scheme, inverse_lines(scheme)))
+    adjoint_twice = read_scheme(adjoint_text("twice", adjoint, inverse_lines(adjoint)))
     network = Network(scheme)
     state, numbers = network.state(scheme), numbers_of(scheme, 0.3)
-    found, wanted = (step(s, state, network.rates(), numbers) for s in (twice, scheme))
-    for slot, value in wanted.items():
-        np.testing.assert_allclose(found[slot], value, rtol=1e-11, atol=1e-12)
+    actual, expected = (step(s, state, network.rates(), numbers) for s in (adjoint_twice, scheme))
+    for slot, value in expected.items():
+        np.testing.assert_allclose(actual[slot], value, rtol=1e-11, atol=1e-12)
 
 
 @pytest.mark.parametrize("name", ["verlet", "coupled_euler", "coupled_heun"])
 def test_a_scheme_and_its_adjoint_compose_to_a_symmetric_one(name):
     text = f"compose({name}(h/2), adjoint({name})(h/2))"
-    spec = TWO if name == "verlet" else ONE
-    found = odenet.loads(f"{spec}discretise {text}(h = 0.25)").derivation
-    assert found.symmetric and found.order == 2
+    spec = TWO_UNKNOWNS if name == "verlet" else ONE_UNKNOWN
+    derivation = odenet.loads(f"{spec}discretise {text}(h = 0.25)").derivation
+    assert derivation.symmetric and derivation.order == 2
 
 
 @pytest.mark.parametrize(
@@ -158,19 +158,19 @@ def test_a_scheme_and_its_adjoint_compose_to_a_symmetric_one(name):
               "reversible_heun(h/3), reversible_heun(2/3 h)", "coupled_heun(h/3), rk2(2/3 h)"],
 )  # fmt: skip
 def test_steps_of_unequal_size_keep_the_order(parts):
-    spec = f"{ONE}discretise compose({parts})(h = 0.1)\nscheme rk2 = coupled(heun)\n"
+    spec = f"{ONE_UNKNOWN}discretise compose({parts})(h = 0.1)\nscheme rk2 = coupled(heun)\n"
     scheme = odenet.loads(spec).model.scheme
     assert derive(scheme).order == 2
     assert Problem(scheme).slope((100, 200)) == pytest.approx(2, abs=0.15)
 
 
 def test_the_weight_of_a_coupling_may_have_another_default():
-    scheme = scheme_of("mine", "scheme mine(λ = 1/2) = coupled(heun)")
+    scheme = load_scheme("mine", "scheme mine(λ = 1/2) = coupled(heun)")
     assert scheme.text.startswith("scheme mine(λ = 1/2) {")
 
 
 def test_lets_are_kept_apart_only_where_the_step_size_is_in_them():
-    scheme = scheme_of("both", """scheme both = compose(part(h/2), part(h/2))
+    scheme = load_scheme("both", """scheme both = compose(part(h/2), part(h/2))
         scheme part(a = 1/2) {
             for Y' = F(Y)
             let b  = a^2
@@ -182,25 +182,25 @@ def test_lets_are_kept_apart_only_where_the_step_size_is_in_them():
 
 
 def test_constants_of_the_whole_reach_its_parts():
-    scheme = scheme_of("whole", "scheme whole(w = 1/3) = compose(heun(w h), heun((1 - w) h))")
+    scheme = load_scheme("whole", "scheme whole(w = 1/3) = compose(heun(w h), heun((1 - w) h))")
     assert [name for name, _ in scheme.constants] == ["w"]
-    found = derive(scheme)
-    assert found.order == 2
-    half = numbers_of(scheme, 0.5, w=0.5)
+    actual = derive(scheme)
+    assert actual.order == 2
+    numbers = numbers_of(scheme, 0.5, w=0.5)
     network = Network(scheme)
     state = network.state(scheme)
     heun = library_scheme("heun")
-    twice = state
+    expected = state
     for _ in range(2):
-        twice = step(heun, twice, network.rates(), numbers_of(heun, 0.25))
-    found = step(scheme, state, network.rates(), half)
-    np.testing.assert_allclose(found[Slot("Y", 0)], twice[Slot("Y", 0)], rtol=1e-13)
+        expected = step(heun, expected, network.rates(), numbers_of(heun, 0.25))
+    actual = step(scheme, state, network.rates(), numbers)
+    np.testing.assert_allclose(actual[Slot("Y", 0)], expected[Slot("Y", 0)], rtol=1e-13)
 
 
 def test_the_module_of_a_composition_steps_as_plain_torch_does():
     torch.manual_seed(0)
     text = "compose(verlet(h/2), adjoint(verlet)(h/2))(h = 0.25)"
-    flow = odenet.loads(f"{TWO}discretise {text}").flow(6, 4, space=0).double()
+    flow = odenet.loads(f"{TWO_UNKNOWNS}discretise {text}").flow(6, 4, space=0).double()
     flow.memory = "reversible"
     x = torch.randn(2, 6, dtype=torch.float64, requires_grad=True)
     out = flow(x)
@@ -214,11 +214,11 @@ def test_the_module_of_a_composition_steps_as_plain_torch_does():
         y = y + 0.125 * torch.tanh(z @ k.T)
     torch.cat((y, z), 1).square().sum().backward()
     torch.testing.assert_close(out, torch.cat((y, z), 1), rtol=1e-12, atol=1e-13)
-    for one, other in ((x, u), (flow.K, K), (flow.A, A)):
-        torch.testing.assert_close(one.grad, other.grad, rtol=1e-10, atol=1e-12)
+    for actual, expected in ((x, u), (flow.K, K), (flow.A, A)):
+        torch.testing.assert_close(actual.grad, expected.grad, rtol=1e-10, atol=1e-12)
 
 
 def test_a_made_scheme_is_one_statement():
-    program = odenet.loads(f"{ONE}scheme mine = coupled(heun)\ndiscretise mine(h = 0.1)\n")
+    program = odenet.loads(f"{ONE_UNKNOWN}scheme mine = coupled(heun)\ndiscretise mine(h = 0.1)\n")
     assert len(program.tree.statements_of(tree.MadeScheme)) == 1
     assert program.model.scheme.name == "mine"

@@ -1,3 +1,5 @@
+"""Completion, hover, definitions and the TextMate grammar of the editor support."""
+
 import json
 import re
 from pathlib import Path
@@ -17,10 +19,11 @@ from odenet.model.tables.recipe import recipe_keys
 
 ROOT = Path(__file__).parents[2]
 GRAMMAR = ROOT / "editors" / "vscode" / "syntaxes" / "ode.tmLanguage.json"
-DIGITS = (ROOT / "specs" / "digits.ode").read_text()
+DIGITS_SPEC = (ROOT / "specs" / "digits.ode").read_text()
 
 
-def proposed(text):
+def completion_texts(text):
+    """The proposals at the end of a text."""
     lines = text.split("\n")
     return {p.text for p in completions(Document("a.ode", text), len(lines) - 1, len(lines[-1]))}
 
@@ -43,33 +46,34 @@ def proposed(text):
     ],
 )
 def test_what_can_come_next_depends_on_the_place(text, expected):
-    assert expected <= proposed(text)
+    assert expected <= completion_texts(text)
 
 
 @pytest.mark.parametrize("text", ["# a comment ", '"a description ', "let n = 4 # s"])
 def test_nothing_is_proposed_inside_comments_and_texts(text):
-    assert proposed(text) == set()
+    assert completion_texts(text) == set()
 
 
 def test_words_that_begin_no_statement_are_not_proposed_there():
-    assert not {"exact", "for", "start", "aux"} & proposed("")
+    assert not {"exact", "for", "start", "aux"} & completion_texts("")
 
 
-def shown(text, piece):
+def hover_text(text, piece):
+    """The hover text at the first occurrence of a piece of the text."""
     before = text[: text.index(piece)]
-    found = hover(Document("a.ode", text), before.count("\n"), len(before.rpartition("\n")[2]))
-    return found[0] if found else ""
+    answer = hover(Document("a.ode", text), before.count("\n"), len(before.rpartition("\n")[2]))
+    return answer[0] if answer else ""
 
 
 def test_hover_says_what_a_word_is_where_it_is():
-    assert "type of `param`" in shown(DIGITS, "conv(3)")
-    assert "(1, 8, 8) → (32, 8, 8)" in shown(DIGITS, "conv(3, 32)")
-    assert "= 4" in shown(DIGITS, "n = 4")
-    assert "learned parameter" in shown(DIGITS, "K2 Y")
-    assert "one of adam, adamw, sgd" in shown(DIGITS, "optimizer")
-    assert "`state Y, Z`" in shown(DIGITS, "state")
-    assert "claim" in shown(DIGITS, "imaginary")
-    assert shown("# state\n", "state") == ""
+    assert "type of `param`" in hover_text(DIGITS_SPEC, "conv(3)")
+    assert "(1, 8, 8) → (32, 8, 8)" in hover_text(DIGITS_SPEC, "conv(3, 32)")
+    assert "= 4" in hover_text(DIGITS_SPEC, "n = 4")
+    assert "learned parameter" in hover_text(DIGITS_SPEC, "K2 Y")
+    assert "one of adam, adamw, sgd" in hover_text(DIGITS_SPEC, "optimizer")
+    assert "`state Y, Z`" in hover_text(DIGITS_SPEC, "state")
+    assert "claim" in hover_text(DIGITS_SPEC, "imaginary")
+    assert hover_text("# state\n", "state") == ""
 
 
 def test_names_are_found_in_used_files_and_in_schemes(tmp_path):
@@ -81,8 +85,8 @@ def test_names_are_found_in_used_files_and_in_schemes(tmp_path):
         "    k1 = F(Y[n])\n    Y[n+1] = Y[n] + h k1\n}\n"
     )
     document = Document(str(tmp_path / "one.ode"), text)
-    found = document.definition(document.word(2, 5))
-    assert Path(found.span.source.name).name == "more.ode" and found.span.text == "gain"
+    definition = document.definition(document.word(2, 5))
+    assert Path(definition.span.source.name).name == "more.ode" and definition.span.text == "gain"
     assert document.definition(document.word(2, 14)) is None  # `use` brings no states
     stage = document.definition(document.word(6, 22))
     assert (stage.kind, stage.span.line) == ("stage of the step", 6)
@@ -93,11 +97,15 @@ def test_names_are_found_in_used_files_and_in_schemes(tmp_path):
 
 
 def test_what_a_used_file_now_says_counts(tmp_path):
-    other = tmp_path / "more.ode"
+    used_file = tmp_path / "more.ode"
     text = 'use "more.ode"\nstate Y\nY\' = gain Y\ndiscretise rk4(h = 0.1)\n'
-    for said, wrong in (("let gain = 2\n", 0), ("let gane = 2\n", 1), ("let gain = 2\n", 0)):
-        other.write_text(said)
-        assert len(Document(str(tmp_path / "one.ode"), text).problems()) == wrong
+    for content, count in (
+        ("let gain = 2\n", 0),
+        ("let gane = 2\n", 1),
+        ("let gain = 2\n", 0),
+    ):
+        used_file.write_text(content)
+        assert len(Document(str(tmp_path / "one.ode"), text).problems()) == count
 
 
 def test_the_grammar_of_editors_is_that_of_the_language(request):
@@ -125,11 +133,11 @@ def test_the_grammar_colours_what_it_should():
 def test_the_extension_names_files_that_are_there():
     folder = ROOT / "editors" / "vscode"
     package = json.loads((folder / "package.json").read_text())
-    shared = package["contributes"]
-    named = [
+    contributes = package["contributes"]
+    paths = [
         package["main"],
-        shared["languages"][0]["configuration"],
-        shared["grammars"][0]["path"],
+        contributes["languages"][0]["configuration"],
+        contributes["grammars"][0]["path"],
     ]
-    assert all((folder / name).is_file() for name in named)
+    assert all((folder / name).is_file() for name in paths)
     json.loads((folder / "language-configuration.json").read_text())
