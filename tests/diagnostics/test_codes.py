@@ -59,7 +59,7 @@ def is_code(node):
             return value in CODES
         case ast.Name("code") | ast.Attribute(attr="code"):
             return True
-        case ast.Subscript(ast.Name("CODES")):  # of claims
+        case ast.Subscript(ast.Name("ERROR_CODES")):  # of claims
             return True
         case ast.Starred(ast.Call(ast.Attribute(ast.Name("messages")))):  # of a type that has one
             return True
