@@ -103,7 +103,7 @@ def test_a_result_that_is_kept_on_the_module_is_warned_of_by_name():
             return y
 
     flow = reversible(make_blocks(KeepingBlock))
-    with pytest.warns(UserWarning, match="Keeping keeps `auxiliary`"):
+    with pytest.warns(UserWarning, match="KeepingBlock keeps `auxiliary`"):
         flow(make_input()).sum().backward()
 
 

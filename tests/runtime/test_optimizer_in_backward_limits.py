@@ -199,7 +199,7 @@ def test_optimizers_that_need_all_gradients_at_once_are_refused():
     with pytest.raises(TypeError, match="LBFGS evaluates the loss within its step"):
         OptimizerInBackward(linear, torch.optim.LBFGS(linear.parameters()))
     OptimizerInBackward(linear, CountingSGD(linear.parameters(), 0.1))
-    with pytest.raises(RuntimeError, match="Counting keeps `k` for a whole group"):
+    with pytest.raises(RuntimeError, match="CountingSGD keeps `k` for a whole group"):
         linear(torch.ones(1, 3)).sum().backward()
 
 

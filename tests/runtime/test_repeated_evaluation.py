@@ -161,7 +161,7 @@ def test_a_budget_is_planned_without_an_evaluation_of_a_checkpoint():
             return torch.tanh(self.linear(x)).exp()
 
         def forward(self, x):
-            return checkpoint(self.counted, x, use_reentrant=False)
+            return checkpoint(self.recorded_evaluation, x, use_reentrant=False)
 
     network, x = build_network(500, Checkpointed), make_input()
     loss = network(x).sum()

@@ -210,7 +210,7 @@ def test_a_result_is_warned_of_and_let_go_wherever_it_is_kept(last, buffers):
     assert all(block.last.grad_fn is None for block in flow.f)
 
 
-@pytest.mark.filterwarnings("ignore:Scaling keeps `last`")
+@pytest.mark.filterwarnings("ignore:ScalingBlock keeps `last`")
 @pytest.mark.parametrize("memory", ["reversible", "checkpoint"])
 @pytest.mark.parametrize("buffers", [False, True])
 @pytest.mark.parametrize("computed", [False, True])
