@@ -2,7 +2,7 @@
 
     python -m tests.analyse.soundness --specs 20000
 
-Every certificate is compared with numpy at a random point (tests/analyse/checks.py), and by the
+Every certificate is compared with numpy at a random point (tests/analyse/numpy_checks.py), and by the
 compiler's own numeric check, which must agree.
 """
 
@@ -15,7 +15,7 @@ import numpy as np
 
 from odenet.analyse import Certificate, certify
 from odenet.confirm import confirmed_certificate
-from tests.analyse.checks import check
+from tests.analyse.numpy_checks import check
 from tests.analyse.specs import Drawn, model
 
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from odenet.analyse import certify, decide
 from odenet.analyse.lyapunov import RationalMatrix, is_positive_definite, scaling_candidates
 from odenet.model.tables.activations import ROWS
-from tests.analyse.checks import check
+from tests.analyse.numpy_checks import check
 from tests.analyse.specs import Drawn, model
 
 K = "param K : dense\n"

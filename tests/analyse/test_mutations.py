@@ -30,7 +30,7 @@ from odenet.analyse import (
 )
 from odenet.analyse.laurent import Scalar, Signs
 from odenet.analyse.operator_algebra import Diagonal, Letter, Operator
-from tests.analyse.checks import Contradiction, check
+from tests.analyse.numpy_checks import Contradiction, check
 from tests.analyse.specs import Drawn, model
 
 SPECS = 500

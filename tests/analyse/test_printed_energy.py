@@ -8,7 +8,7 @@ import pytest
 from odenet.analyse import certify
 from tests.analyse.literature import ROWS
 from tests.analyse.oracle import Oracle
-from tests.analyse.printed import Printed
+from tests.analyse.printed_energy import Printed
 from tests.analyse.specs import Drawn, model
 
 K = "state Y\nparam K : dense\nparam b : bias\n"

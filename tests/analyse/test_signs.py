@@ -11,7 +11,7 @@ from odenet.analyse.jacobian import FormulaEvaluator
 from odenet.analyse.sampling import draw_point, state_sizes
 from odenet.diagnostics import SpecError
 from odenet.runtime.learned.parameters import diagonal, inverse_softplus, scalar
-from tests.analyse.checks import check
+from tests.analyse.numpy_checks import check
 from tests.analyse.specs import model
 
 K = "state Y\nparam K : dense\n"

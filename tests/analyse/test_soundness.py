@@ -7,7 +7,7 @@ import pytest
 
 from odenet.analyse import certify
 from odenet.model.tables.activations import ACTIVATIONS
-from tests.analyse.checks import PRIMITIVES, oracle, value
+from tests.analyse.numpy_checks import PRIMITIVES, oracle, value
 from tests.analyse.soundness import drawn
 from tests.analyse.specs import Drawn, model
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from odenet.analyse import certify
 from odenet.analyse.jacobian import FormulaEvaluator
 from odenet.analyse.sampling import draw_point, state_sizes
-from tests.analyse.checks import check
+from tests.analyse.numpy_checks import check
 from tests.analyse.rewriting import rewritten
 from tests.analyse.specs import Drawn, model
 

@@ -17,7 +17,7 @@ from odenet.analyse.sampling import draw_point, state_sizes
 from odenet.analyse.units import System
 from odenet.analyse.witness import LEAST_EXCESS, worst_eigenvalue
 from odenet.model.expressions import expr
-from tests.analyse.checks import check
+from tests.analyse.numpy_checks import check
 from tests.analyse.specs import joined, model
 
 

@@ -18,7 +18,7 @@ from odenet.confirm.random_point import Point, draw_point
 from odenet.confirm.unit_form import jacobian, state_velocity
 from odenet.model.typed.program import Model
 from tests.analyse.specs import Drawn, model
-from tests.confirm.planting import plant
+from tests.confirm.fault_injection import plant
 
 SPECS = sorted((Path(__file__).parents[2] / "specs").glob("*.ode"))
 

@@ -9,7 +9,7 @@ from odenet.analyse import certificate, certify, prove
 from odenet.confirm import Disagreement, confirmed_certificate
 from odenet.confirm.spectrum import violating_eigenvalue
 from tests.analyse.specs import model
-from tests.confirm.planting import plant
+from tests.confirm.fault_injection import plant
 
 SWAPPED = "state X, P, Y\nX' = P\nP' = -3 X + Y\nY' = P - 0.001 Y\n"
 

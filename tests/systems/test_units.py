@@ -12,7 +12,7 @@ import odenet
 from odenet.model.reading.presets import preset
 from odenet.model.typed.network_size import network_size
 from odenet.runtime import Coarsened, Flow, Unit
-from tests.systems.oracles import block, conv, conv_t
+from tests.systems.handwritten import block, conv, conv_t
 
 SPECS = Path(__file__).parents[2] / "specs"
 NET = (

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import odenet
-from tests.systems.oracles import SYSTEMS
+from tests.systems.handwritten import SYSTEMS
 
 SPECS = Path(__file__).parents[2] / "specs"
 DRAWS = {
