@@ -1,4 +1,4 @@
-"""Fixtures of the tests of proofs."""
+"""The fixture `judge` runs the checker of certificates."""
 
 import pytest
 
@@ -7,5 +7,5 @@ from tests.analyse.certificates import Judge, judge_in
 
 @pytest.fixture
 def judge(tmp_path, capsys) -> Judge:
-    """Gives the exit code and the last line of the checker."""
+    """A function from a certificate to the checker's exit code and last line."""
     return judge_in(tmp_path, capsys)

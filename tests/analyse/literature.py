@@ -1,19 +1,19 @@
-"""Systems from the literature and the verdict each deserves; docs/systems.md shows this table."""
+"""A table of systems from the literature and what is true of their spectra; see docs/systems.md."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
 class Row:
-    """One system.
+    """One system of the table.
 
     Args:
-        name: what it is called.
-        source: author and year.
-        equations: one a line.
-        params: declarations.
-        verdict: what is true of it, for all weights and inputs.
-        note: what the verdict rests on, or why it is not better.
+        name: shown on the page and as the id of a test.
+        source: authors and year.
+        equations: one per line.
+        params: declarations of parameters, numbers and maps, one per line.
+        verdict: where its spectrum lies for all weights and inputs, or "refuted".
+        note: a condition of the verdict or the reason for it.
     """
 
     name: str
@@ -25,47 +25,47 @@ class Row:
 
     @property
     def text(self) -> str:
-        """The spec."""
+        """The spec, without a `discretise` line."""
         lines = self.equations.splitlines()
         states = ", ".join(line.split("'")[0].strip() for line in lines)
         return "\n".join([f"state {states}", *self.params.splitlines(), *lines])
 
 
 K = "param K : dense"
-KB = "param K : dense\nparam b : bias"
+K_B = "param K : dense\nparam b : bias"
 BLOCK = "bn -> relu -> conv(3) -> bn -> relu -> conv(3)"
 W = "param W : dense\nparam b : bias\nlet γ = 0.1"
-TWO = "param K1, K2 : dense\nparam b1, b2 : bias"
+TWO_LAYERS = "param K1, K2 : dense\nparam b1, b2 : bias"
 
 ROWS = (
     Row("antisymmetric network", "Haber & Ruthotto 2017",
-        "Y' = tanh((K - K^T) Y + b)", KB, "imaginary"),
+        "Y' = tanh((K - K^T) Y + b)", K_B, "imaginary"),
     Row("… with diffusion", "Haber & Ruthotto 2017; Chang, Chen, Haber & Chi 2019",
         "Y' = tanh((K - K^T - γ I) Y + V u + b)",
         "param K, V : dense\nparam b : bias\nlet γ = 0.1", "stable"),
     Row("… with learned diffusion", "Chang, Chen, Haber & Chi 2019",
-        "Y' = tanh((K - K^T - γ I) Y + b)", KB + "\nparam γ : scalar", "stable", "if γ ≥ 0"),
+        "Y' = tanh((K - K^T - γ I) Y + b)", K_B + "\nparam γ : scalar", "stable", "if γ ≥ 0"),
     Row("… with gates", "Chang, Chen, Haber & Chi 2019",
         "Y' = sigmoid((K - K^T) Y + b1) * tanh((K - K^T) Y + b2)",
         "param K : dense\nparam b1, b2 : bias", "refuted", "tanh multiplies the gate's slope"),
     Row("… with decay outside", "Haber & Ruthotto 2017",
-        "Y' = -γ Y + tanh((K - K^T) Y + b)", KB + "\nlet γ = 0.1", "stable", "uniform decay"),
+        "Y' = -γ Y + tanh((K - K^T) Y + b)", K_B + "\nlet γ = 0.1", "stable", "uniform decay"),
     Row("Hamiltonian, one layer", "Haber & Ruthotto 2017; Chang et al. 2018 (AAAI), Eq. 6",
         "Y' = tanh(K Z + b1)\nZ' = -tanh(K^T Y + b2)",
         "param K : dense\nparam b1, b2 : bias", "imaginary"),
     Row("Hamiltonian, two layers", "Chang et al. 2018 (AAAI), Eq. 7",
-        "Y' = K1^T relu(K1 Z + b1)\nZ' = -K2^T relu(K2 Y + b2)", TWO, "imaginary"),
+        "Y' = K1^T relu(K1 Z + b1)\nZ' = -K2^T relu(K2 Y + b2)", TWO_LAYERS, "imaginary"),
     Row("second order (leapfrog)", "Chang et al. 2018 (AAAI), Eq. 16",
-        "Y'' = -K^T relu(K Y + b)", KB, "imaginary"),
-    Row("parabolic", "Ruthotto & Haber 2020", "Y' = -K^T relu(K Y + b)", KB, "real"),
+        "Y'' = -K^T relu(K Y + b)", K_B, "imaginary"),
+    Row("parabolic", "Ruthotto & Haber 2020", "Y' = -K^T relu(K Y + b)", K_B, "real"),
     Row("parabolic with batch norm", "Ruthotto & Haber 2020",
-        "Y' = -K^T relu(N(K Y) + b)", KB + "\nparam N : norm(batch)", "real",
+        "Y' = -K^T relu(N(K Y) + b)", K_B + "\nparam N : norm(batch)", "real",
         "frozen statistics, gain ≥ 0"),
     Row("hyperbolic", "Ruthotto & Haber 2020",
         "Y'' = -K^T relu(N(K Y))", K + "\nparam N : norm(batch, positive)", "imaginary",
         "frozen statistics"),
     Row("gradient flow of several potentials", "Celledoni et al. 2021",
-        "Y' = -K1^T relu(K1 Y + b1) - K2^T tanh(K2 Y + b2)", TWO, "real"),
+        "Y' = -K1^T relu(K1 Y + b1) - K2^T tanh(K2 Y + b2)", TWO_LAYERS, "real"),
     Row("diffusion and reaction", "Ruthotto & Haber 2020",
         "Y' = -K1^T relu(K1 Y) + K2 tanh(Y)", "param K1, K2 : dense", "refuted",
         "the reaction may grow"),
@@ -84,12 +84,12 @@ ROWS = (
         "Y' = A^T A Z\nZ' = -K^T tanh(K Y + b)", "param A, K : dense\nparam b : bias", "imaginary",
         "the square is split"),
     Row("… with friction", "Zhong et al. 2020",
-        "Y' = Z\nZ' = -K^T tanh(K Y + b) - A^T A Z", KB + "\nparam A : dense", "stable"),
+        "Y' = Z\nZ' = -K^T tanh(K Y + b) - A^T A Z", K_B + "\nparam A : dense", "stable"),
     Row("SympNet modules", "Jin et al. 2020",
         "Y' = K1^T (a tanh(K1 Z + b1))\nZ' = -K2^T (d tanh(K2 Y + b2))",
-        TWO + "\nparam a, d : diag", "imaginary", "if a ≥ 0 and d ≥ 0"),
+        TWO_LAYERS + "\nparam a, d : diag", "imaginary", "if a ≥ 0 and d ≥ 0"),
     Row("momentum network, gradient form", "Sander et al. 2021, Eq. 6",
-        "Y'' = -(1/ε) Y' - (1/ε) K^T relu(K Y + b)", KB + "\nlet ε = 0.1", "stable"),
+        "Y'' = -(1/ε) Y' - (1/ε) K^T relu(K Y + b)", K_B + "\nlet ε = 0.1", "stable"),
     Row("momentum network, any f", "Sander et al. 2021, Eq. 6",
         "Y'' = (f(Y) - Y') / ε", "map f = conv(3) -> relu -> conv(3)\nlet ε = 0.1", "refuted"),
     Row("ResNet", "He et al. 2016", "Y' = f(Y)", f"map f = {BLOCK}", "refuted"),
@@ -132,7 +132,7 @@ ROWS = (
         "Y' = -Y + relu((1 - m) Y - A^T A Y + (B - B^T) Y + V u)",
         "param A, B, V : dense\nlet m = 0.1", "stable", "slopes of at most 1"),
     Row("gated gradient flow", "Ruthotto & Haber 2020, with gelu",
-        "Y' = -K^T (gelu(K Y + b) + 0.2 K Y)", KB, "real", "slopes of at least -0.13"),
+        "Y' = -K^T (gelu(K Y + b) + 0.2 K Y)", K_B, "real", "slopes of at least -0.13"),
     Row("preconditioned rotation", "Galimberti et al. 2023, with a diagonal",
         "Y' = d (K - K^T) tanh(Y)", "param K : dense\nparam d : diag", "imaginary", "if d ≥ 0"),
     Row("filtered force", "passive, seen through a filter",
@@ -145,14 +145,14 @@ ROWS = (
     Row("wave equation", "damped, with a restoring force",
         "Y'' = -K^T K Y - 2 Y - Y'", K, "stable", "the square is split"),
     Row("viscoelastic damping", "Kelvin-Voigt",
-        "Y'' = -K^T relu(K Y + 1/2 K Y' + b)", KB, "stable", "slopes among the linear terms"),
+        "Y'' = -K^T relu(K Y + 1/2 K Y' + b)", K_B, "stable", "slopes among the linear terms"),
     Row("nonlinear damping", "Rayleigh",
         "Y'' = -K^T relu(K Y) - A^T tanh(A Y')", "param A, K : dense", "stable",
         "slopes among the linear terms"),
     Row("gyroscopic forces", "Haber & Ruthotto 2017, in second order",
         "Y'' = -K^T relu(K Y) + (G - G^T) Y'", "param G, K : dense", "imaginary"),
     Row("Hamiltonian, two layers, with friction", "Galimberti et al. 2023; Zhong et al. 2020",
-        "Y' = K1^T tanh(K1 Z + b1)\nZ' = -K2^T tanh(K2 Y + b2) - γ Z", TWO + "\nlet γ = 0.1",
+        "Y' = K1^T tanh(K1 Z + b1)\nZ' = -K2^T tanh(K2 Y + b2) - γ Z", TWO_LAYERS + "\nlet γ = 0.1",
         "stable", "decay of one state"),
     Row("… with unequal decay", "Chang et al. 2018 (AAAI), Eq. 6, dissipative",
         "Y' = tanh(K Z + b1) - 1/2 Y\nZ' = -tanh(K^T Y + b2) - 2 Z",

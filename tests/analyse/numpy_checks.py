@@ -1,6 +1,7 @@
-"""Does numpy contradict a certificate? Verdicts against eigenvalues, energies against rates.
+"""Compares certificates with numpy: the verdict with eigenvalues, the energy with its derivative.
 
-Right-hand sides come from tests/analyse/oracle.py, which reads the text of the spec by itself.
+The independent route is tests/analyse/oracle.py, which reads the text of the spec with a parser of
+its own and evaluates right-hand sides and Jacobian at a random point.
 """
 
 import numpy as np
@@ -13,8 +14,8 @@ from odenet.model.expressions import expr
 from odenet.model.typed.program import Model
 from tests.analyse.oracle import Oracle
 
-FOUND = 1e-6  # the least distance of an eigenvalue, relative to ‖J‖, that counts
-ROUNDING = 1e6 * np.finfo(float).eps  # an eigenvalue is known up to its condition times this
+TOLERANCE = 1e-6  # largest distance, relative to ‖J‖, of an eigenvalue from its set
+ROUNDING = 1e6 * np.finfo(float).eps  # times the condition of an eigenvalue: its error
 
 # Ψ with Ψ' = φ, as in odenet/model/tables/activations.py, in numpy
 PRIMITIVES = {
@@ -31,39 +32,44 @@ PRIMITIVES = {
 
 
 class Contradiction(AssertionError):
-    """A certificate says what numpy refutes."""
+    """A certificate states what numpy refutes."""
 
 
-def oracle(model: Model, certificate: Certificate, rng: Generator) -> Oracle:
-    """The spec at a random point that meets the certificate's assumptions."""
-    spelling = model.spellings
-    taken = [a.subject for a in certificate.assumptions if a.kind in ("sign", "gain")]
-    point = Oracle(model.source.text, rng, {spelling.get(name, name) for name in taken})
+def oracle_at(model: Model, certificate: Certificate, rng: Generator) -> Oracle:
+    """The spec at a random point that meets the assumptions of the certificate.
+
+    Its names are those of the text and those of the model, which has γ as gamma.
+    """
+    spellings = model.spellings
+    positive = [a.subject for a in certificate.assumptions if a.kind in ("sign", "gain")]
+    point = Oracle(model.source.text, rng, {spellings.get(name, name) for name in positive})
     point.names |= {
-        name: point.names[spelt] for name, spelt in spelling.items() if spelt in point.names
+        name: point.names[spelling]
+        for name, spelling in spellings.items()
+        if spelling in point.names
     }
     return point
 
 
-def check(model: Model, certificate: Certificate, rng: Generator) -> None:
+def check_certificate(model: Model, certificate: Certificate, rng: Generator) -> None:
     """Raise Contradiction if eigenvalues or the energy at a random point refute the certificate."""
-    point = oracle(model, certificate, rng)
+    point = oracle_at(model, certificate, rng)
     if certificate.proved:
-        worst = misplaced(point.jacobian, certificate.verdict)
+        worst = misplaced_eigenvalue(point.jacobian, certificate.verdict)
         if worst is not None:
             raise Contradiction(f"{certificate.verdict}, but {worst} is an eigenvalue")
-    rates = [part.rate for part in certificate.parts if part.rate is not None]
-    if rates and len(rates) == len(certificate.parts):
-        slowest = min(number(rate, point) for rate in rates)
-        worst = misplaced(point.jacobian + slowest * np.eye(len(point.state)), "stable")
+    decay_rates = [part.rate for part in certificate.parts if part.rate is not None]
+    if decay_rates and len(decay_rates) == len(certificate.parts):
+        slowest = min(scalar_value(rate, point) for rate in decay_rates)
+        worst = misplaced_eigenvalue(point.jacobian + slowest * np.eye(len(point.state)), "stable")
         if worst is not None:
             raise Contradiction(f"Re λ <= -{slowest}, but {worst - slowest} is an eigenvalue")
     if certificate.energy is not None and certificate.energy.terms:
         check_energy(certificate.energy, point)
 
 
-def number(scalar: Scalar, point: Oracle) -> float:
-    """The value of a number in named symbols."""
+def scalar_value(scalar: Scalar, point: Oracle) -> float:
+    """The value at a point of a sum of monomials in named numbers."""
     total = 0.0
     for monomial, coefficient in scalar.terms:
         powers = [point.number(name) ** power for name, power in monomial]
@@ -71,61 +77,63 @@ def number(scalar: Scalar, point: Oracle) -> float:
     return total
 
 
-def misplaced(matrix: ndarray, verdict: str) -> complex | None:
-    """The worst eigenvalue, if it is farther off than rounding can explain."""
+def misplaced_eigenvalue(matrix: ndarray, verdict: str) -> complex | None:
+    """The eigenvalue farthest from where the verdict has it, if rounding does not explain that."""
     norm = np.linalg.norm(matrix, 2)
     if not 1e-3 < norm < np.inf:
         return None
-    values, right = np.linalg.eig(matrix)
-    off = {
-        "stable": values.real,
-        "imaginary": abs(values.real),
-        "real": np.maximum(abs(values.imag), values.real),
+    eigenvalues, right_vectors = np.linalg.eig(matrix)
+    distances = {
+        "stable": eigenvalues.real,
+        "imaginary": abs(eigenvalues.real),
+        "real": np.maximum(abs(eigenvalues.imag), eigenvalues.real),
     }[verdict]
-    worst = int(np.argmax(off))
-    if off[worst] <= FOUND * norm:
+    worst = int(np.argmax(distances))
+    if distances[worst] <= TOLERANCE * norm:
         return None
-    others, left = np.linalg.eig(matrix.conj().T)
-    nearest = left[:, np.argmin(abs(others - values[worst].conjugate()))]
-    overlap = abs(np.vdot(nearest, right[:, worst]))
-    known = ROUNDING * norm / overlap if overlap > 0 else np.inf
-    return complex(values[worst]) if off[worst] - known > FOUND * norm else None
+    adjoint_eigenvalues, left_vectors = np.linalg.eig(matrix.conj().T)
+    nearest = left_vectors[:, np.argmin(abs(adjoint_eigenvalues - eigenvalues[worst].conjugate()))]
+    overlap = abs(np.vdot(nearest, right_vectors[:, worst]))
+    rounding_error = ROUNDING * norm / overlap if overlap > 0 else np.inf
+    is_certain = distances[worst] - rounding_error > TOLERANCE * norm
+    return complex(eigenvalues[worst]) if is_certain else None
 
 
 def check_energy(energy: Energy, point: Oracle) -> None:
-    """dE/dt = ∇E · f is zero, or not positive."""
-    change = size = 0.0
+    """Raise Contradiction unless dE/dt = ∇E · f is zero, or not positive, as the energy states."""
+    derivative = size = 0.0
     for term in energy.terms:
-        factors, _, moved = parts(term, point)
-        force = factors * point.change(text_of(expr.Activate(term.activation, term.argument)))[0]
-        change += float(force @ moved)
-        # a rate that itself is a difference of large numbers is known up to their rounding
-        size += float(abs(force) @ (abs(moved) + 1e-2 * (1 + abs(moved).max())))
-    if (abs(change) if energy.conserved else change) > 1e-8 * size:
-        raise Contradiction(f"dE/dt = {change}, but {energy}")
+        factors, _, rate = term_parts(term, point)
+        activation = expr.Activate(term.activation, term.argument)
+        force = factors * point.value_and_rate(text_of(activation))[0]
+        derivative += float(force @ rate)
+        # a rate that is a difference of large numbers has their rounding error
+        size += float(abs(force) @ (abs(rate) + 1e-2 * (1 + abs(rate).max())))
+    if (abs(derivative) if energy.conserved else derivative) > 1e-8 * size:
+        raise Contradiction(f"dE/dt = {derivative}, but {energy}")
 
 
-def parts(term: EnergyTerm, point: Oracle) -> tuple[ndarray, ndarray, ndarray]:
-    """What multiplies Ψ, its argument, and how that changes along the flow."""
-    argument, moved = point.change(text_of(term.argument))
+def term_parts(term: EnergyTerm, point: Oracle) -> tuple[ndarray, ndarray, ndarray]:
+    """The factors of Ψ, its argument, and the time derivative of the argument along the flow."""
+    argument, rate = point.value_and_rate(text_of(term.argument))
     factors = point.number(text_of(term.weight)) * np.ones(len(argument))
     for name, power in term.diagonal:
         factors = factors * np.diag(point.names[name].matrix) ** float(power)
-    return factors, argument, moved
+    return factors, argument, rate
 
 
-def value(energy: Energy, point: Oracle) -> float:
-    """E."""
+def energy_value(energy: Energy, point: Oracle) -> float:
+    """E at a point."""
     total = 0.0
     for term in energy.terms:
-        factors, argument, _ = parts(term, point)
+        factors, argument, _ = term_parts(term, point)
         constants = [point.number(text_of(node)) for node in term.activation.constants]
         total += float(factors @ PRIMITIVES[term.activation.name](argument, *constants))
     return total
 
 
 def text_of(node: expr.Node) -> str:
-    """A formula in the words that the oracle reads."""
+    """A formula as a text that the oracle parses."""
     match node:
         case expr.Number():
             return f"({node.value})"

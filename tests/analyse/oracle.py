@@ -1,8 +1,8 @@
-"""The right-hand sides of a spec's text in numpy, read by a parser of its own.
+"""An independent oracle: the right-hand sides of a spec in numpy, read by a parser of its own.
 
-Shares no code with odenet: not the parser, not the elaboration, not the numerical model. It reads
-the specs of tests/analyse/specs.py: states, `param`s, `let`s and equations, a line each. Fields are
-arrays (entries, directions); derivatives are complex steps.
+It shares no code with odenet. It reads the specs of tests/analyse/specs.py: states, `param`s,
+`let`s and equations, one per line. A feature map is an array (entries, directions), with one column
+for each direction of differentiation. Derivatives are imaginary parts of complex steps.
 """
 
 import re
@@ -14,7 +14,7 @@ import numpy as np
 from numpy import ndarray
 from numpy.random import Generator
 
-STEP = 1e-30  # of the complex steps; nothing is lost by it
+COMPLEX_STEP = 1e-30  # no cancellation, so that it may be as small as this
 TOKEN = re.compile(r"\s*(\d+\.\d+|\d+|[^\W\d]\w*'?|\^T|\^2|[-+*/(),])")
 Value = float | ndarray | Callable
 
@@ -47,7 +47,7 @@ ACTIVATIONS: Mapping[str, Callable[..., ndarray]] = {
 
 @dataclass
 class Operator:
-    """A linear operator; numpy arrays are fields."""
+    """A linear operator, to tell it from a feature map, which is a bare array."""
 
     matrix: ndarray
 
@@ -59,12 +59,14 @@ class Operator:
 
 @dataclass
 class Oracle:
-    """A spec at a random point.
+    """A spec at random weights, state and input.
 
     Args:
         text: the spec.
-        rng: gives weights, sizes, state and input.
-        positive: parameters that are to be >= 0.
+        rng: source of weights, sizes, state and input.
+        positive: names of parameters that have to be >= 0.
+        names: values by name: of parameters, of `let`s, of the input u and of the identity I.
+        equations: right-hand side of each unknown; of Y'' = F they are Y' and F.
     """
 
     text: str
@@ -75,19 +77,19 @@ class Oracle:
 
     def __post_init__(self):
         self.channels = int(self.rng.integers(1, 4))
-        self.cells = int(self.rng.integers(1, 4))
+        self.grid_points = int(self.rng.integers(1, 4))
         self.scale = float(self.rng.choice([0.5, 1.0, 2.0]))
         for line in self.text.splitlines():
-            self._line(line.strip())
-        each = self.channels * self.cells
-        self.state = self.rng.standard_normal(len(self.equations) * each) * self.scale
-        self.names |= {"u": self.rng.standard_normal((each, 1)), "I": Operator(np.eye(each))}
+            self._read_line(line.strip())
+        width = self.channels * self.grid_points
+        self.state = self.rng.standard_normal(len(self.equations) * width) * self.scale
+        self.names |= {"u": self.rng.standard_normal((width, 1)), "I": Operator(np.eye(width))}
 
-    def _line(self, line: str) -> None:
+    def _read_line(self, line: str) -> None:
         if line.startswith("param "):
             names, type_ = line[6:].split(" : ")
             for name in names.split(", "):
-                self.names[name] = self._draw(name, type_)
+                self.names[name] = self._random_parameter(name, type_)
         elif line.startswith("let "):
             name, value = line[4:].split(" = ")
             self.names[name] = Formula(value, self.names).value()
@@ -98,74 +100,75 @@ class Oracle:
             name, value = line.split("' = ")
             self.equations[name] = value
 
-    def _draw(self, name: str, type_: str) -> object:
+    def _random_parameter(self, name: str, type_: str) -> object:
         c = self.channels
 
-        def numbers(*shape: int) -> ndarray:
-            drawn = self.scale * self.rng.standard_normal(shape)
-            return abs(drawn) if name in self.positive else drawn
+        def random_array(*shape: int) -> ndarray:
+            array = self.scale * self.rng.standard_normal(shape)
+            return abs(array) if name in self.positive else array
 
         if type_.startswith("scalar"):
-            return float(numbers(1)[0])
+            return float(random_array(1)[0])
         if type_.startswith("bias"):
-            return self._spread(numbers(c))
+            return self._at_all_points(random_array(c))
         if type_.startswith("diag"):
-            return Operator(np.diag(self._spread(numbers(c))[:, 0]))
+            return Operator(np.diag(self._at_all_points(random_array(c))[:, 0]))
         if type_.startswith("norm(group"):
             return lambda x: (x - x.mean(0)) / np.sqrt(((x - x.mean(0)) ** 2).mean(0) + 1e-5)
         if type_.startswith("norm"):
             gain, shift = self.rng.standard_normal((2, c))
             gain = np.exp(gain) if name in self.positive else gain
-            mean, spread = self.rng.standard_normal(c), np.exp(self.rng.standard_normal(c))
-            factor = self._spread(gain / np.sqrt(spread + 1e-5))
-            return lambda x: factor * (x - self._spread(mean)) + self._spread(shift)
+            mean, variance = self.rng.standard_normal(c), np.exp(self.rng.standard_normal(c))
+            factor = self._at_all_points(gain / np.sqrt(variance + 1e-5))
+            return lambda x: factor * (x - self._at_all_points(mean)) + self._at_all_points(shift)
         taps = int(type_[5]) if type_.startswith("conv") else 1
-        return Operator(self._convolution(numbers(c, c, taps)))
+        return Operator(self._convolution(random_array(c, c, taps)))
 
-    def _spread(self, channels: ndarray) -> ndarray:
-        return np.repeat(channels, self.cells)[:, None]
+    def _at_all_points(self, channels: ndarray) -> ndarray:
+        """One number per channel, repeated at every grid point, as a column."""
+        return np.repeat(channels, self.grid_points)[:, None]
 
     def _convolution(self, kernel: ndarray) -> ndarray:
-        """Zeros around the map; an even kernel reaches further to the right, as in torch."""
+        """The matrix of a kernel (out, in, taps), zero padded; an even one reaches right, as in torch."""
         taps = kernel.shape[2]
-        shifts = [np.eye(self.cells, k=tap - (taps - 1) // 2) for tap in range(taps)]
+        shifts = [np.eye(self.grid_points, k=tap - (taps - 1) // 2) for tap in range(taps)]
         return sum(np.kron(kernel[:, :, tap], shift) for tap, shift in enumerate(shifts))
 
-    def rate(self, state: ndarray) -> ndarray:
+    def right_hand_sides(self, state: ndarray) -> ndarray:
         """All right-hand sides, (unknowns, directions), at complex states of that shape."""
-        names = self.names | dict(zip(self.equations, self._parts(state), strict=True))
-        rates = [Formula(text, names).value() for text in self.equations.values()]
-        each = self.channels * self.cells
-        return np.concatenate([np.broadcast_to(r, (each, state.shape[1])) for r in rates])
+        names = self.names | dict(zip(self.equations, self._split_by_unknown(state), strict=True))
+        values = [Formula(text, names).value() for text in self.equations.values()]
+        width = self.channels * self.grid_points
+        return np.concatenate([np.broadcast_to(value, (width, state.shape[1])) for value in values])
 
-    def _parts(self, state: ndarray) -> list[ndarray]:
+    def _split_by_unknown(self, state: ndarray) -> list[ndarray]:
         return np.split(state, len(self.equations))
 
     @property
     def jacobian(self) -> ndarray:
-        """By complex steps in every direction."""
-        size = len(self.state)
-        return self.rate(self.state[:, None] + 1j * STEP * np.eye(size)).imag / STEP
+        """The derivative of all right-hand sides by all unknowns."""
+        shifted = self.state[:, None] + 1j * COMPLEX_STEP * np.eye(len(self.state))
+        return self.right_hand_sides(shifted).imag / COMPLEX_STEP
 
     def number(self, formula: str) -> float:
-        """A number."""
+        """The value of a formula that is a number."""
         return float(Formula(formula, self.names).value())
 
-    def change(self, formula: str) -> tuple[ndarray, ndarray]:
-        """A field, and how it changes along the flow."""
-        flow = self.rate(self.state[:, None].astype(complex)).real
-        moving = self.state[:, None] + 1j * STEP * flow
-        names = self.names | dict(zip(self.equations, self._parts(moving), strict=True))
-        found = np.asarray(Formula(formula, names).value())[:, 0]
-        return found.real, found.imag / STEP
+    def value_and_rate(self, formula: str) -> tuple[ndarray, ndarray]:
+        """The value of a formula that is a feature map, and its time derivative along the flow."""
+        rate = self.right_hand_sides(self.state[:, None].astype(complex)).real
+        shifted = self.state[:, None] + 1j * COMPLEX_STEP * rate
+        names = self.names | dict(zip(self.equations, self._split_by_unknown(shifted), strict=True))
+        value = np.asarray(Formula(formula, names).value())[:, 0]
+        return value.real, value.imag / COMPLEX_STEP
 
 
 class Formula:
-    """Evaluates a formula while it reads it: sums of products of factors.
+    """Evaluates a formula while parsing it: a sum of products of factors.
 
     Args:
         text: the formula.
-        names: what its names are.
+        names: the value of each name in it.
     """
 
     def __init__(self, text: str, names: Mapping[str, object]):
@@ -174,10 +177,10 @@ class Formula:
         self.names = names
 
     def value(self):
-        """A number, an Operator or a field."""
-        found = self._sum()
+        """A number, an Operator or a feature map."""
+        value = self._sum()
         assert not self.tokens, self.tokens
-        return found
+        return value
 
     def _sum(self):
         total = None
@@ -203,19 +206,19 @@ class Formula:
     def _factor(self):
         token = self.tokens.pop(0)
         if token == "(":
-            found = self._sum()
+            value = self._sum()
             assert self.tokens.pop(0) == ")"
         elif token[0].isdigit():
-            found = float(token)
+            value = float(token)
         elif token in ACTIVATIONS:
-            found = self._activation(token)
+            value = self._activation(token)
         elif callable(self.names[token]):
-            found = self.names[token](self._factor())
+            value = self.names[token](self._factor())
         else:
-            found = self.names[token]
+            value = self.names[token]
         while self.tokens and self.tokens[0] in ("^T", "^2"):
-            found = found.adjoint if self.tokens.pop(0) == "^T" else found * found
-        return found
+            value = value.adjoint if self.tokens.pop(0) == "^T" else value * value
+        return value
 
     def _activation(self, name: str):
         constants = []
@@ -226,15 +229,15 @@ class Formula:
         return ACTIVATIONS[name](np.asarray(self._factor(), complex), *constants)
 
 
-def _plus(one, other):
-    if isinstance(one, Operator):
-        return Operator(one.matrix + other.matrix)
-    return one + other
+def _plus(left, right):
+    if isinstance(left, Operator):
+        return Operator(left.matrix + right.matrix)
+    return left + right
 
 
-def _times(one, other):
-    if isinstance(one, Operator):
-        inside = other.matrix if isinstance(other, Operator) else other
-        product = one.matrix @ inside
-        return Operator(product) if isinstance(other, Operator) else product
-    return Operator(one * other.matrix) if isinstance(other, Operator) else one * other
+def _times(left, right):
+    if isinstance(left, Operator):
+        operand = right.matrix if isinstance(right, Operator) else right
+        product = left.matrix @ operand
+        return Operator(product) if isinstance(right, Operator) else product
+    return Operator(left * right.matrix) if isinstance(right, Operator) else left * right

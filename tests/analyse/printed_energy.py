@@ -1,6 +1,6 @@
-"""Reads a printed certificate: E and dE/dt at a point, from nothing but the text.
+"""Evaluates E and dE/dt at a point from nothing but the printed text of a certificate.
 
-Names, operators and fields are read by the parser of tests/analyse/oracle.py.
+The parser of tests/analyse/oracle.py evaluates the formulas in it.
 """
 
 import re
@@ -10,20 +10,20 @@ import numpy as np
 
 from tests.analyse.oracle import Operator, Oracle
 
-LINE = re.compile(
-    r"E = (?P<energy>.*),  dE/dt = (?P<rate>.*?)(?P<falls> ≤ 0)?"
+ENERGY_LINE = re.compile(
+    r"E = (?P<energy>.*),  dE/dt = (?P<rate>.*?)(?P<nonincreasing> ≤ 0)?"
     r"( for (?P<condition>.*?))?(, with (?P<notes>.*))?"
 )
-LISTED = re.compile(r"^ *φ(\d+) = (.*), carried to ", re.M)
+UNIT_LINE = re.compile(r"^ *φ(\d+) = (.*), carried to ", re.M)
 SQUARE = re.compile(r"(?P<factor>.*?)\|(?P<inside>.*)\|²")
 WEIGHTED = re.compile(r"(?P<factor>.*?)1ᵀ(?P<diagonal>.*)\((?P<inside>.*)\)²")
 PRIMITIVE = re.compile(r"(?P<factor>.*?)1ᵀ(?P<diagonal>.*?)(?P<name>Ψ[₀-₉]*)\((?P<inside>.*)\)")
-APPLIED = re.compile(r"(\w+(?:\([-\d./]+\))?)\((.*)\)")
+ACTIVATION_CALL = re.compile(r"(\w+(?:\([-\d./]+\))?)\((.*)\)")
 
 
 @dataclass
-class Printed:
-    """What a certificate says of its energy.
+class PrintedEnergy:
+    """The energy of a certificate as it is printed.
 
     Args:
         text: the whole certificate, as printed.
@@ -33,57 +33,60 @@ class Printed:
 
     def __post_init__(self):
         line = re.search(r"energy: (.*)", self.text)
-        found = line and LINE.fullmatch(line[1])
-        assert found, self.text
-        self.energy, self.rate = found["energy"], found["rate"]
-        self.falls, self.condition = bool(found["falls"]), found["condition"] or ""
-        notes = dict(map(_note, re.split(r", (?=[φΨ])", found["notes"] or "")))
+        match = line and ENERGY_LINE.fullmatch(line[1])
+        assert match, self.text
+        self.energy, self.rate = match["energy"], match["rate"]
+        self.nonincreasing, self.condition = bool(match["nonincreasing"]), match["condition"] or ""
+        notes = dict(map(_parse_note, re.split(r", (?=[φΨ])", match["notes"] or "")))
         named = {key: value for key, value in notes.items() if key.startswith("φ")}
-        self.units = named or {f"φ{n}": text for n, text in LISTED.findall(self.text)}
+        self.units = named or {f"φ{n}": text for n, text in UNIT_LINE.findall(self.text)}
         self.primitives = {key: value for key, value in notes.items() if key.startswith("Ψ")}
 
-    def change(self, point: Oracle) -> tuple[float, float]:
-        """The derivative of E along the flow, and the size of what was added up."""
+    def derivative(self, point: Oracle) -> tuple[float, float]:
+        """The derivative of E along the flow, and the sum of the absolute values of its terms."""
         total = size = 0.0
         for sign, term in _terms(self.energy):
-            found = WEIGHTED.fullmatch(term) or SQUARE.fullmatch(term)
-            if found:
-                force, moved = point.change(_plain(found["inside"]))
+            match = WEIGHTED.fullmatch(term) or SQUARE.fullmatch(term)
+            if match:
+                force, rate = point.value_and_rate(_ascii(match["inside"]))
                 force = 2 * force
             else:
-                found = PRIMITIVE.fullmatch(term)
-                assert found, term
-                moved = point.change(_plain(found["inside"]))[1]
-                force = point.change(self._derivative(found["name"], found["inside"]))[0]
-            diagonal = found.groupdict().get("diagonal", "")
-            force = force * sign * _number(found["factor"], point) * _diagonal(diagonal, point)
-            total += float(force @ moved)
-            size += float(abs(force) @ (abs(moved) + 1e-2 * (1 + abs(moved).max())))
+                match = PRIMITIVE.fullmatch(term)
+                assert match, term
+                rate = point.value_and_rate(_ascii(match["inside"]))[1]
+                force = point.value_and_rate(self._derivative(match["name"], match["inside"]))[0]
+            diagonal = match.groupdict().get("diagonal", "")
+            factor = sign * _factor_value(match["factor"], point)
+            force = force * factor * _diagonal_product(diagonal, point)
+            total += float(force @ rate)
+            size += float(abs(force) @ (abs(rate) + 1e-2 * (1 + abs(rate).max())))
         return total, size
 
-    def stated(self, point: Oracle) -> float:
-        """dE/dt as it is said to be."""
+    def stated_derivative(self, point: Oracle) -> float:
+        """The value of the printed dE/dt."""
         total = 0.0
         for sign, term in _terms(self.rate) if self.rate != "0" else ():
-            found = SQUARE.fullmatch(term)
-            assert found, term
-            for name in set(re.findall(r"φ\d+", found["inside"])):
-                point.names[name] = point.change(_plain(self.units[name]))[0][:, None]
-            inside = point.change(_rooted(_plain(found["inside"]), point))[0]
-            total += sign * _number(found["factor"], point) * float(inside @ inside)
+            match = SQUARE.fullmatch(term)
+            assert match, term
+            for name in set(re.findall(r"φ\d+", match["inside"])):
+                point.names[name] = point.value_and_rate(_ascii(self.units[name]))[0][:, None]
+            inside = point.value_and_rate(_define_roots(_ascii(match["inside"]), point))[0]
+            total += sign * _factor_value(match["factor"], point) * float(inside @ inside)
         return total
 
     def _derivative(self, name: str, argument: str) -> str:
-        """Ψ' of an argument; the one activation of all units where nothing else is said."""
+        """Ψ' of an argument as a formula; an undefined Ψ belongs to the only activation."""
         if name in self.primitives:
-            return _plain(re.sub(r"\bt\b", lambda _: f"({argument})", self.primitives[name]))
-        found = {match[1] for text in self.units.values() if (match := APPLIED.fullmatch(text))}
-        assert name == "Ψ" and len(found) == 1, self.text
-        return _plain(f"{found.pop()}({argument})")
+            return _ascii(re.sub(r"\bt\b", lambda _: f"({argument})", self.primitives[name]))
+        activations = {
+            match[1] for text in self.units.values() if (match := ACTIVATION_CALL.fullmatch(text))
+        }
+        assert name == "Ψ" and len(activations) == 1, self.text
+        return _ascii(f"{activations.pop()}({argument})")
 
 
-def _note(text: str) -> tuple[str, str]:
-    """`φ1 = K Y`, `Ψ' = relu`, `Ψ₁'(t) = relu(N(t))`."""
+def _parse_note(text: str) -> tuple[str, str]:
+    """Name and formula in `φ1 = K Y`, `Ψ' = relu` or `Ψ₁'(t) = relu(N(t))`."""
     name, _, value = text.partition(" = ")
     if name.endswith("'"):
         return name[:-1], f"{value}(t)"
@@ -91,29 +94,29 @@ def _note(text: str) -> tuple[str, str]:
 
 
 def _terms(text: str) -> list[tuple[int, str]]:
-    """A sum as terms with their signs; what stands between bars or brackets is one."""
-    found, depth, inside, sign, start = [], 0, False, 1, 0
+    """A sum as (sign, term) pairs; it is not split between bars or parentheses."""
+    terms, depth, inside, sign, start = [], 0, False, 1, 0
     if text.startswith("-"):
         sign, start = -1, 1
     for i, char in enumerate(text):
         depth += (char == "(") - (char == ")")
         inside ^= char == "|"
         if depth == 0 and not inside and text[i : i + 3] in (" + ", " - "):
-            found.append((sign, text[start:i]))
+            terms.append((sign, text[start:i]))
             sign, start = (1 if text[i + 1] == "+" else -1), i + 3
-    return [*found, (sign, text[start:])]
+    return [*terms, (sign, text[start:])]
 
 
-def _plain(text: str) -> str:
+def _ascii(text: str) -> str:
     return text.replace("ᵀ", "^T").replace("²", "^2")
 
 
-def _number(text: str, point: Oracle) -> float:
-    return point.number(_plain(text.replace("½", "(1/2)"))) if text.strip() else 1.0
+def _factor_value(text: str, point: Oracle) -> float:
+    return point.number(_ascii(text.replace("½", "(1/2)"))) if text.strip() else 1.0
 
 
-def _rooted(text: str, point: Oracle) -> str:
-    """√d as a name of its own."""
+def _define_roots(text: str, point: Oracle) -> str:
+    """The text with √d replaced by root_d, which is added to the names of the point."""
     for name in re.findall(r"√(\w+)", text):
         diagonal = point.names[name]
         assert isinstance(diagonal, Operator)
@@ -121,8 +124,8 @@ def _rooted(text: str, point: Oracle) -> str:
     return text.replace("√", "root_")
 
 
-def _diagonal(text: str, point: Oracle) -> np.ndarray | float:
-    """`d⁻¹ w`."""
+def _diagonal_product(text: str, point: Oracle) -> np.ndarray | float:
+    """The diagonal of a product such as `d⁻¹ w`."""
     total: np.ndarray | float = 1.0
     for name, power in re.findall(r"([^\W\d]\w*)(⁻¹|²)?", text):
         diagonal = point.names[name]

@@ -1,4 +1,4 @@
-"""Formulas rewritten at random by distributivity, sign and order of terms, their meaning kept."""
+"""Rewrites formulas at random, by distributivity, signs and order of terms; their values stay."""
 
 from dataclasses import fields, replace
 from random import Random
@@ -6,32 +6,35 @@ from random import Random
 from odenet.model.expressions import expr
 from odenet.model.typed.program import Model
 
-ODD = ("tanh", "hardtanh", "shrink", "sin", "identity")
+ODD_ACTIVATIONS = ("tanh", "hardtanh", "shrink", "sin", "identity")
 
 
-def rewritten(model: Model, rnd: Random, times: int = 3) -> Model:
-    """The same dynamics, spelled otherwise."""
+def rewrite_model(model: Model, rnd: Random, times: int = 3) -> Model:
+    """The same dynamics, with each right-hand side rewritten `times` times."""
     rates = dict(model.dynamics.rates)
     for _ in range(times):
-        rates = {state: _inside(rate, rnd) for state, rate in rates.items()}
+        rates = {state: _rewrite(rate, rnd) for state, rate in rates.items()}
     return replace(model, dynamics=replace(model.dynamics, rates=rates))
 
 
-def _inside(node: expr.Node, rnd: Random) -> expr.Node:
-    """A formula with its parts rewritten, and then itself."""
-    parts = {f.name: _value(getattr(node, f.name), rnd) for f in fields(node) if f.name != "span"}
-    return _here(replace(node, **parts), rnd)
+def _rewrite(node: expr.Node, rnd: Random) -> expr.Node:
+    """A formula whose operands are rewritten first, and then its root."""
+    operands = {
+        f.name: _rewrite_value(getattr(node, f.name), rnd) for f in fields(node) if f.name != "span"
+    }
+    return _rewrite_node(replace(node, **operands), rnd)
 
 
-def _value(value, rnd: Random):
+def _rewrite_value(value, rnd: Random):
     if isinstance(value, expr.Node):
-        return _inside(value, rnd)
+        return _rewrite(value, rnd)
     if isinstance(value, tuple):
-        return tuple(_value(item, rnd) for item in value)
+        return tuple(_rewrite_value(item, rnd) for item in value)
     return value
 
 
-def _here(node: expr.Node, rnd: Random) -> expr.Node:
+def _rewrite_node(node: expr.Node, rnd: Random) -> expr.Node:
+    """An equal formula by one rule that fits the root, or the formula itself by a toss of a coin."""
     if rnd.random() < 0.5:
         return node
     match node:
@@ -55,7 +58,7 @@ def _here(node: expr.Node, rnd: Random) -> expr.Node:
             return _sum((sign, expr.Product(term, right)) for sign, term in terms)
         case expr.Hadamard(left, right):
             return expr.Hadamard(right, left, span=node.span)
-        case expr.Activate(activation, operand) if activation.name in ODD:
+        case expr.Activate(activation, operand) if activation.name in ODD_ACTIVATIONS:
             return _sum([(-1, expr.Activate(activation, _sum([(-1, operand)]), span=node.span))])
         case expr.Apply() | expr.State() | expr.Activate():
             return _sum([(-1, _sum([(-1, node)]))])

@@ -1,4 +1,4 @@
-"""Specs as text, written out or drawn at random."""
+"""Specs as text: random ones, and a function that compiles a text to its typed model."""
 
 import re
 from random import Random
@@ -8,35 +8,36 @@ from odenet.model.typed.program import Model
 
 ACTIVATIONS = ["relu", "tanh", "sigmoid", "softplus", "elu", "leaky_relu(0.2)", "identity"]
 ACTIVATIONS += ["hardtanh", "shrink(0.3)"]
-WIGGLY = ["gelu", "silu", "sin", "leaky_relu(-0.5)"]
+NONMONOTONE = ["gelu", "silu", "sin", "leaky_relu(-0.5)"]
 STATES = ("Y", "Z", "X", "V")
 
 
-def model(text: str, scheme: str = "euler") -> Model:
-    """The typed program of a text; a discretisation is added where there is none."""
+def load_model(text: str, scheme: str = "euler") -> Model:
+    """The typed model of a spec; a `discretise` line is added where there is none."""
     if "discretise" not in text:
         text += f"\ndiscretise {scheme}({'γ = 0.9' if scheme == 'momentum' else 'h = 0.1'})\n"
     return loads(text, name="<text>").model
 
 
-class Drawn:
-    """A random spec: dynamics near the theorems' conditions, some of them spoilt.
+class RandomSpec:
+    """A random spec that meets the conditions of the stability theorems, or just misses them.
 
-    Chains of activations with numbers, biases and norms between, products of fields, learned
-    numbers and gains of either sign, `u`, one to four states of first or second order.
+    It has one to four states of first or second order, chains of activations with numbers, biases
+    and norms between them, products of feature maps, learned numbers of any sign, and the input u.
+    About a third are spoiled: some of their signs and adjoints are wrong.
 
     Args:
-        rnd: gives the choices.
+        rnd: source of all choices.
     """
 
     def __init__(self, rnd: Random):
         self.rnd = rnd
-        self.type = rnd.choice(["dense", "dense", "conv(3)", "conv(2)", "pointwise"])
+        self.operator_type = rnd.choice(["dense", "dense", "conv(3)", "conv(2)", "pointwise"])
         self.states = STATES[: rnd.choice([1, 1, 1, 2, 2, 3, 4])]
-        self.spoil = rnd.random() < 0.35
+        self.is_spoiled = rnd.random() < 0.35
         families = [
-            self.ports, self.ports, self.layers, self.second, self.cascade, self.free, self.twins,
-            self.oscillators,
+            self.port_hamiltonian, self.port_hamiltonian, self.single_layers, self.second_order,
+            self.cascade, self.arbitrary, self.similar_chains, self.coupled_oscillators,
         ]  # fmt: skip
         self.equations = rnd.choice(families)()
 
@@ -46,56 +47,59 @@ class Drawn:
     def text(self) -> str:
         """The whole file."""
         used = set(re.findall(r"[A-Za-z]\w*", " ".join(self.equations)))
-        letters = sorted(used & {"K1", "K2", "W1"})
+        operators = sorted(used & {"K1", "K2", "W1"})
         lines = [f"state {', '.join(self.states)}"]
-        lines += [f"param {', '.join(letters)} : {self.type}"] if letters else []
+        lines += [f"param {', '.join(operators)} : {self.operator_type}"] if operators else []
         types = {
             "d1": "diag", "b1": "bias", "b2": "bias", "g1": "scalar", "g2": "scalar",
             "N1": "norm(batch)", "N2": "norm(batch)",
         }  # fmt: skip
         lines += [f"param {name} : {types[name]}" for name in types if name in used]
-        lets = {"a": "0.5", "e": "1/3", "n": "-0.7"}
-        lines += [f"let {name} = {value}" for name, value in lets.items() if name in used]
-        starts = [f"{state}(0) = u" for state in self.states] if "u" in used else []
-        return "\n".join([*lines, *self.equations, *starts, "discretise euler(h = 0.1)"])
+        constants = {"a": "0.5", "e": "1/3", "n": "-0.7"}
+        lines += [f"let {name} = {value}" for name, value in constants.items() if name in used]
+        initial_values = [f"{state}(0) = u" for state in self.states] if "u" in used else []
+        return "\n".join([*lines, *self.equations, *initial_values, "discretise euler(h = 0.1)"])
 
-    # pieces
+    # parts of formulas; a word is a product of operators, such as `K1^T W1`
 
     def word(self, longest: int = 2) -> str:
-        letters = []
+        factors = []
         for _ in range(self.rnd.randint(1, longest)):
-            letter = "d1" if self.chance(0.1) else self.rnd.choice(["K1", "K2", "W1"])
-            letters.append(letter + ("^T" if self.chance(0.3) else ""))
-        return " ".join(letters)
+            factor = "d1" if self.chance(0.1) else self.rnd.choice(["K1", "K2", "W1"])
+            factors.append(factor + ("^T" if self.chance(0.3) else ""))
+        return " ".join(factors)
 
     def adjoint(self, word: str) -> str:
-        if self.spoil and self.chance(0.15):
+        """The adjoint of a word, or sometimes the word itself in a spoiled spec."""
+        if self.is_spoiled and self.chance(0.15):
             return word
-        letters = [part[:-2] if part.endswith("^T") else f"{part}^T" for part in word.split()]
-        return " ".join(reversed(letters))
+        factors = [f[:-2] if f.endswith("^T") else f"{f}^T" for f in word.split()]
+        return " ".join(reversed(factors))
 
     def number(self) -> str:
         choices = ["", "", "2 ", "1/2 ", "3 "] + [f"{n} " for n in "ae"]
         return self.rnd.choice(choices + (["g1 ", "g2 ", "n "] if self.chance(0.3) else []))
 
     def sign(self, wanted: int) -> str:
-        flipped = self.spoil and self.chance(0.15)
+        """The wanted sign, or sometimes the other one in a spoiled spec."""
+        flipped = self.is_spoiled and self.chance(0.15)
         return "+" if (wanted > 0) != flipped else "-"
 
     def activation(self) -> str:
-        return self.rnd.choice(WIGGLY if self.chance(0.06) else ACTIVATIONS)
+        return self.rnd.choice(NONMONOTONE if self.chance(0.06) else ACTIVATIONS)
 
     def offset(self) -> str:
         return self.rnd.choice(["b1", "b2", "b1", "b2", "u", "tanh(b1)", "K1 u"])
 
     def unit(self, argument: str) -> str:
+        """A chain of activations applied to an argument, perhaps times a gate or another chain."""
         if self.chance(0.35):
             argument = f"{argument} {self.rnd.choice('+-')} {self.offset()}"
         if self.chance(0.1):
             argument = f"N1({argument})"
         unit = f"{self.activation()}({argument})"
         while self.chance(0.2):
-            unit = self.around(unit)
+            unit = self.nested(unit)
         if self.chance(0.06):
             gate = self.rnd.choice(["b1", "sigmoid(b2)", "softplus(K1 u)", "g1 b1", "relu(u)"])
             return f"({gate} * {unit})"
@@ -104,8 +108,8 @@ class Drawn:
             return f"({unit} * {other})"
         return unit
 
-    def around(self, inner: str) -> str:
-        """One more activation around a function, with something between."""
+    def nested(self, inner: str) -> str:
+        """One more activation applied to a number, bias or norm applied to a function."""
         between = self.rnd.choice(
             ["{}", "2 {}", "-{}", "a {}", "{} + b1", "b2 - {}", "N2({})", "-1/2 {} + b2", "n {}"]
         )
@@ -113,7 +117,7 @@ class Drawn:
 
     # families of systems
 
-    def ports(self) -> list[str]:
+    def port_hamiltonian(self) -> list[str]:
         """s' = (J - R) Σ c_k R_kᵀ φ_k(R_k s + b_k)."""
         gradients: dict[str, list[str]] = {state: [] for state in self.states}
         for _ in range(self.rnd.choice([1, 1, 2, 3])):
@@ -126,37 +130,39 @@ class Drawn:
             for state, word in words.items():
                 gradients[state].append(f"{number}{self.adjoint(word)} {unit}")
         rates: dict[str, list[str]] = {state: [] for state in self.states}
-        for i, one in enumerate(self.states):
-            self.dissipate(rates[one], gradients[one])
+        for i, state in enumerate(self.states):
+            self.dissipate(rates[state], gradients[state])
             for other in self.states[i + 1 :]:
-                self.couple(rates, gradients, one, other)
-        return [f"{state}' = {joined(terms)}" for state, terms in rates.items()]
+                self.couple(rates, gradients, state, other)
+        return [f"{state}' = {join_terms(terms)}" for state, terms in rates.items()]
 
     def dissipate(self, rate: list[str], gradient: list[str]) -> None:
-        sum_ = f"({' + '.join(gradient)})" if gradient else ""
+        total = f"({' + '.join(gradient)})" if gradient else ""
         kind = self.rnd.choice(["no", "number", "square", "skew", "skew", "no"])
-        if not sum_ or kind == "no":
+        if not total or kind == "no":
             return
         if kind == "number":
-            rate.append(f"{self.sign(-1)} {self.number()}{sum_}")
+            rate.append(f"{self.sign(-1)} {self.number()}{total}")
         elif kind == "square":
             word = self.word()
-            rate.append(f"{self.sign(-1)} {self.adjoint(word)} {word} {sum_}")
+            rate.append(f"{self.sign(-1)} {self.adjoint(word)} {word} {total}")
         else:
             word = self.word()
-            rate.append(f"+ ({word} {self.sign(-1)} {self.adjoint(word)}) {sum_}")
+            rate.append(f"+ ({word} {self.sign(-1)} {self.adjoint(word)}) {total}")
 
-    def couple(self, rates: dict, gradients: dict, one: str, other: str) -> None:
+    def couple(self, rates: dict, gradients: dict, first: str, second: str) -> None:
         number, word = self.number(), self.word(1) if self.chance(0.5) else ""
         if self.chance(0.2):
             return
-        back = self.adjoint(word) if word else ""
-        if gradients[other]:
-            rates[one].append(f"{self.sign(1)} {number}{word} ({' + '.join(gradients[other])})")
-        if gradients[one]:
-            rates[other].append(f"{self.sign(-1)} {number}{back} ({' + '.join(gradients[one])})")
+        adjoint = self.adjoint(word) if word else ""
+        if gradients[second]:
+            rates[first].append(f"{self.sign(1)} {number}{word} ({' + '.join(gradients[second])})")
+        if gradients[first]:
+            rates[second].append(
+                f"{self.sign(-1)} {number}{adjoint} ({' + '.join(gradients[first])})"
+            )
 
-    def layers(self) -> list[str]:
+    def single_layers(self) -> list[str]:
         """Single layers: Y' = σ((K - Kᵀ - γ I) Y), Y' = σ(K Z), Z' = -σ(Kᵀ Y)."""
         if len(self.states) == 1:
             word = self.word()
@@ -169,63 +175,66 @@ class Drawn:
             return [f"Y' = {self.number()}{self.unit(f'({inside}) Y')} {decay}"]
         self.states = self.states[:2]
         word = self.word()
-        there, back = self.number(), self.number()
-        first = f"{there}{self.unit(f'{word} Z')}"
-        second = f"{back}{self.unit(f'{self.adjoint(word)} Y')}"
+        forward, backward = self.number(), self.number()
+        first = f"{forward}{self.unit(f'{word} Z')}"
+        second = f"{backward}{self.unit(f'{self.adjoint(word)} Y')}"
         if self.chance(0.3):
             first = f"{self.number()}{word} Z"
         damping = f"- {self.number()}Z" if self.chance(0.2) else ""
         return [f"Y' = {first}", f"Z' = {self.sign(-1)} {second} {damping}"]
 
-    def second(self) -> list[str]:
+    def second_order(self) -> list[str]:
         """Y'' = -Kᵀσ(K Y) with damping."""
         self.states = self.states[:1]
         word = self.word()
         speed = f" + {self.number()}{word} Y'" if self.chance(0.15) else ""
         unit = self.unit(f"{word} Y{speed}") if self.chance(0.8) else f"{word} Y"
         rate = f"{self.sign(-1)} {self.number()}{self.adjoint(word)} {unit}"
-        damping, speed_ = self.word(1), " Y'"
+        damping, velocity = self.word(1), " Y'"
         choices = {
             "number": f"{self.sign(-1)} {self.number()}Y'",
             "square": f"{self.sign(-1)} {self.adjoint(damping)} {damping} Y'",
             "turn": f"+ ({damping} {self.sign(-1)} {self.adjoint(damping)}) Y'",
-            "unit": f"{self.sign(-1)} {self.adjoint(damping)} {self.unit(damping + speed_)}",
+            "unit": f"{self.sign(-1)} {self.adjoint(damping)} {self.unit(damping + velocity)}",
             "spring": f"{self.sign(-1)} {self.number()}Y",
             "no": "",
         }
         return [f"Y'' = {rate} {self.rnd.choice(list(choices.values()))}"]
 
-    def twins(self) -> list[str]:
-        """Chains of the same pieces, in the same places or not, that would cancel if they were."""
+    def similar_chains(self) -> list[str]:
+        """Differences of two chains with the same numbers and biases, perhaps in another order.
+
+        If the order is the same, they cancel.
+        """
         self.states = self.states[:2]
-        word, other = self.word(), self.states[-1]
-        one, two = self.chain(f"{word} {other}")
+        word, last = self.word(), self.states[-1]
+        first, second = self.chain(f"{word} {last}")
         number = self.rnd.choice(["", "", "1/2 ", "2 "])
-        rate = f"{self.adjoint(word)} {one} - {number}{self.adjoint(word)} {two}"
+        rate = f"{self.adjoint(word)} {first} - {number}{self.adjoint(word)} {second}"
         if len(self.states) == 1:
             return [f"Y' = {rate}"]
-        back = one.replace(f" {other}", " Y") if self.chance(0.5) else two.replace(other, "Y")
+        back = first.replace(f" {last}", " Y") if self.chance(0.5) else second.replace(last, "Y")
         return [f"Y' = {rate}", f"Z' = {self.sign(-1)} {self.adjoint(word)} {back}"]
 
     def chain(self, argument: str) -> tuple[str, str]:
-        """Two chains of the same two or three activations, with the same numbers and biases."""
+        """Two chains of two or three activations; numbers or biases of the second may be shuffled."""
         names = [self.activation() for _ in range(self.rnd.choice([2, 2, 3]))]
-        pieces = [self.rnd.choice(["", "2 ", "-", "1/2 "]) for _ in names]
-        ends = [self.rnd.choice(["", "", " + b1", " + b2"]) for _ in names]
+        numbers = [self.rnd.choice(["", "2 ", "-", "1/2 "]) for _ in names]
+        offsets = [self.rnd.choice(["", "", " + b1", " + b2"]) for _ in names]
 
         def build() -> str:
-            built = argument
-            for name, piece, end in zip(names, pieces, ends, strict=True):
-                built = f"{name}({piece}{built}{end})"
-            return built
+            text = argument
+            for name, number, offset in zip(names, numbers, offsets, strict=True):
+                text = f"{name}({number}{text}{offset})"
+            return text
 
-        one = build()
-        for kind in (pieces, ends):
+        first = build()
+        for values in (numbers, offsets):
             if self.chance(0.5):
-                self.rnd.shuffle(kind)
-        return one, build()
+                self.rnd.shuffle(values)
+        return first, build()
 
-    def oscillators(self) -> list[str]:
+    def coupled_oscillators(self) -> list[str]:
         """Second-order equations of several states, coupled through one potential."""
         self.states = self.states[:2]
         words = {state: self.word() for state in self.states}
@@ -234,24 +243,24 @@ class Drawn:
         for state, word in words.items():
             damping = f"{self.sign(-1)} {self.number()}{state}'" if self.chance(0.4) else ""
             rate = f"{self.sign(-1)} {self.adjoint(word)} {unit} {damping}"
-            rates.append(f"{state}'' = {joined([rate])}")
+            rates.append(f"{state}'' = {join_terms([rate])}")
         return rates
 
     def cascade(self) -> list[str]:
-        """One system drives another that does not act back, unless it is spoilt."""
+        """One system drives another that does not act back, unless the spec is spoiled."""
         self.states = self.states[:1]
-        (first,) = self.layers()
+        (first,) = self.single_layers()
         word = self.word()
         decay = f"{self.sign(-1)} {self.number()}Z" if self.chance(0.4) else ""
-        own = f"{self.sign(-1)} {self.adjoint(word)} {self.unit(f'{word} Z')}"
+        response = f"{self.sign(-1)} {self.adjoint(word)} {self.unit(f'{word} Z')}"
         drive = f"{self.word()} {self.unit('Y')}" if self.chance(0.7) else f"{self.word()} Y"
-        if self.spoil:
+        if self.is_spoiled:
             first += f" + {self.unit('Z')}"
         self.states = STATES[:2]
-        return [first, f"Z' = {drive} {own} {decay}"]
+        return [first, f"Z' = {drive} {response} {decay}"]
 
-    def free(self) -> list[str]:
-        """Anything."""
+    def arbitrary(self) -> list[str]:
+        """Sums of terms without any structure."""
         rates = []
         for state in self.states:
             terms = []
@@ -261,11 +270,11 @@ class Drawn:
                 unit = self.unit(inner) if self.chance(0.8) else inner
                 outer = f"{self.word()} " if self.chance(0.6) else ""
                 terms.append(f"{self.rnd.choice('+-')} {self.number()}{outer}{unit}")
-            rates.append(f"{state}' = {joined(terms)}")
+            rates.append(f"{state}' = {join_terms(terms)}")
         return rates
 
 
-def joined(terms: list[str]) -> str:
-    """Terms with leading signs as one formula."""
+def join_terms(terms: list[str]) -> str:
+    """A sum of terms that begin with their signs, as one formula."""
     text = " ".join(terms) or "0"
     return text[2:] if text.startswith("+ ") else text

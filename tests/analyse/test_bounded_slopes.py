@@ -1,4 +1,9 @@
-"""Bounds of slopes, decays that outweigh them, scalings of numbers, changes of variables."""
+"""Proofs for systems outside the plain theorems, by four means.
+
+Bounds on slopes of activations, decays that outweigh them, scalings C of equations with numbers only, and
+changes of variables. Independent routes: eigenvalues in numpy (tests/analyse/numpy_checks.py), and
+slopes of activations measured on a grid.
+"""
 
 from fractions import Fraction
 from random import Random
@@ -11,8 +16,8 @@ from hypothesis import strategies as st
 from odenet.analyse import certify, decide
 from odenet.analyse.lyapunov import RationalMatrix, is_positive_definite, scaling_candidates
 from odenet.model.tables.activations import ROWS
-from tests.analyse.numpy_checks import check
-from tests.analyse.specs import Drawn, model
+from tests.analyse.numpy_checks import check_certificate
+from tests.analyse.specs import RandomSpec, load_model
 
 K = "param K : dense\n"
 A = "param A : dense\n"
@@ -50,7 +55,7 @@ PROVED = {
     "X' = V\nV' = A\nA' = -6 A - 11 V - 6 X": ("real", None),
     "X' = X - 2 Y\nY' = X - Y": ("imaginary", None),
     "let k = 3\nX' = V\nV' = A\nA' = -k A - k V - X": ("stable", None),
-    # in company; a state that nothing acts on has the eigenvalue 0
+    # beside other states; a state that nothing acts on has the eigenvalue 0
     "Y'' = -2 Y' + tanh(Y')": ("real", None),
     "param b : bias\nY' = b\nZ' = -2 Z + tanh(Z)": ("real", None),
     f"{K}Y' = -2 Y + tanh(Y)\nZ' = -K^T tanh(K Z) + K Y": ("real", None),
@@ -59,7 +64,7 @@ PROVED = {
     f"{AK}Y'' = -A^T A K^T tanh(K Y) - Y'\nZ' = -Z + tanh(Z) + Y": ("stable", None),
 }
 
-# each is false for some weights and inputs, by little
+# systems that are just outside what is true: some weights and inputs make them unstable
 NEAR_MISSES = [
     "Y' = -0.99 Y + relu(Y)",
     "Y' = -Y + 4.1 sigmoid(Y)",
@@ -86,8 +91,8 @@ NEAR_MISSES = [
 ]
 
 
-def spec(text: str) -> str:
-    """The text with its states declared."""
+def with_states(text: str) -> str:
+    """The text with a line in front that declares its states."""
     lines = text.splitlines()
     states = [
         line.split("'")[0] for line in lines if "'" in line and "' =" in line.replace("''", "'")
@@ -98,17 +103,17 @@ def spec(text: str) -> str:
 @pytest.mark.parametrize("text", PROVED)
 def test_what_is_true_is_proved_with_its_rate(text: str):
     verdict, rate = PROVED[text]
-    program = model(spec(text))
-    certificate = certify(program)
+    model = load_model(with_states(text))
+    certificate = certify(model)
     assert certificate.verdict == verdict, certificate
     assert (None if certificate.rate is None else str(certificate.rate)) == rate
     for seed in range(8):
-        check(program, certificate, np.random.default_rng(seed))
+        check_certificate(model, certificate, np.random.default_rng(seed))
 
 
 @pytest.mark.parametrize("text", NEAR_MISSES)
 def test_what_is_nearly_true_is_not_proved_and_is_refuted(text: str):
-    assert decide(model(spec(text)), trials=60).verdict == "refuted"
+    assert decide(load_model(with_states(text)), trials=60).verdict == "refuted"
 
 
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row.name)
@@ -133,86 +138,93 @@ SLOPES = {
     "sin": (-1.0, 1.0),
     "leaky_relu(1.5)": (1.0, 1.5),
 }
-SMALL = st.fractions(Fraction(1, 4), Fraction(4), max_denominator=16)
+FACTORS = st.fractions(Fraction(1, 4), Fraction(4), max_denominator=16)
 
 
 @settings(max_examples=100, deadline=None)
 @given(
     st.sampled_from(sorted(SLOPES)),
-    SMALL,
+    FACTORS,
     st.sampled_from([-1, 1]),
     st.sampled_from(["0.9", "0.99", "1", "1.01", "1.2"]),
 )
 def test_one_dimensional_flows_are_proved_up_to_the_boundary_and_no_further(
-    name: str, factor: Fraction, sign: int, share: str
+    name: str, factor: Fraction, sign: int, decay_ratio: str
 ):
     """Y' = -γ Y ± c φ(Y) is stable exactly if γ >= ± c φ' everywhere."""
     least, most = SLOPES[name]
     worst = float(factor) * (most if sign > 0 else -least)
     if worst <= 0:
         return
-    decay = Fraction(worst).limit_denominator(10**6) * Fraction(share)
+    decay = Fraction(worst).limit_denominator(10**6) * Fraction(decay_ratio)
     text = f"state Y\nY' = -({decay}) Y {'+' if sign > 0 else '-'} ({factor}) {name}(Y)"
-    certificate = certify(model(text))
-    if Fraction(share) < 1:
+    certificate = certify(load_model(text))
+    if Fraction(decay_ratio) < 1:
         assert not certificate.proved
     # rows round the bounds of gelu and silu up, by less than a hundredth of the largest
     if float(decay) > worst + 0.002 * float(factor) or (
-        name not in ("gelu", "silu") and share == "1"
+        name not in ("gelu", "silu") and decay_ratio == "1"
     ):
         assert certificate.verdict == "real", certificate
     if certificate.rate is not None:
-        assert float(decay) - worst >= float(str_number(certificate.rate)) - 1e-6
+        assert float(decay) - worst >= float(as_fraction(certificate.rate)) - 1e-6
 
 
-def str_number(scalar) -> Fraction:
+def as_fraction(scalar) -> Fraction:
     return Fraction(str(scalar))
 
 
-# --- drawn systems near the conditions ---
+# --- random systems near the conditions ---
 
 
-class Near(Drawn):
-    """A random spec with decays and units that drive, some just within the conditions."""
+class NearMissSpec(RandomSpec):
+    """A random spec with a decay against a driving unit, just inside or outside the conditions."""
 
     def __init__(self, rnd: Random):
         super().__init__(rnd)
         self.states = ("Y", "Z")[: rnd.choice([1, 1, 2])]
-        kinds = [self.equilibrium, self.potential, self.weighed, self.moved_by]
-        self.equations = [line for line in rnd.choice(kinds)() if line]
+        families = [
+            self.equilibrium,
+            self.potential,
+            self.diagonally_weighted,
+            self.left_transformed,
+        ]
+        self.equations = [line for line in rnd.choice(families)() if line]
 
-    def close(self) -> str:
+    def near_one(self) -> str:
         return self.rnd.choice(["0.9", "0.99", "1", "1.01", "2"])
 
     def equilibrium(self) -> list[str]:
         name = self.rnd.choice(list(SLOPES))
-        word = self.word()
+        word = self.operator_word()
         skew = f"({word} - {self.adjoint(word)})"
         square = f"{self.adjoint(word)} {word}"
         inside = self.rnd.choice(["Y", f"(I - {square}) Y", f"(I + {skew}) Y", f"{skew} Y"])
-        drive = f"{self.close()} {name}({inside})"
-        second = f"Z' = -{self.close()} Z + tanh({self.close()} relu(Z)) + {self.word()} Y"
-        return [f"Y' = -{self.close()} Y + {drive}", second if len(self.states) > 1 else ""]
+        drive = f"{self.near_one()} {name}({inside})"
+        second = f"Z' = -{self.near_one()} Z + tanh({self.near_one()} relu(Z)) + {self.operator_word()} Y"
+        return [f"Y' = -{self.near_one()} Y + {drive}", second if len(self.states) > 1 else ""]
 
     def potential(self) -> list[str]:
         self.states = ("Y",)
-        word, name = self.word(), self.rnd.choice(list(SLOPES))
-        force = f"{self.close()} {self.adjoint(word)} {word} Y"
+        word, name = self.operator_word(), self.rnd.choice(list(SLOPES))
+        force = f"{self.near_one()} {self.adjoint(word)} {word} Y"
         unit = f"{self.rnd.choice(['0.1', '1', '8'])} {self.adjoint(word)} {name}({word} Y)"
         sign = self.rnd.choice("+-")
         order = self.rnd.choice(["Y' =", "Y'' = - Y' "])
         return [f"{order} -{force} {sign} {unit}"]
 
-    def weighed(self) -> list[str]:
+    def diagonally_weighted(self) -> list[str]:
         self.states = ("Y",)
-        word, power = self.word(), self.rnd.choice(["d1", "d1 d1", "d1 d1 d1"])
-        after = self.rnd.choice(["", "d1 ", "d1 d1 "])
-        between = self.rnd.choice("-+-")
-        return [f"Y' = {power} ({word} {between} {self.adjoint(word)}) {after}{self.unit('Y')}"]
+        word, left_factor = self.operator_word(), self.rnd.choice(["d1", "d1 d1", "d1 d1 d1"])
+        right_factor = self.rnd.choice(["", "d1 ", "d1 d1 "])
+        sign = self.rnd.choice("-+-")
+        return [
+            f"Y' = {left_factor} ({word} {sign} {self.adjoint(word)}) {right_factor}{self.unit('Y')}"
+        ]
 
-    def moved_by(self) -> list[str]:
+    def left_transformed(self) -> list[str]:
         self.states = ("Y",)
-        word, other = self.word(1), self.word(1)
+        word, other = self.operator_word(1), self.operator_word(1)
         unit = f"{self.adjoint(other)} {self.unit(f'{other} Y')}"
         friction = self.rnd.choice(["- Y'", "", "- 0.1 Y'", "+ 0.1 Y'"])
         return [f"Y'' = - {self.adjoint(word)} {word} {unit} {friction}"]
@@ -221,37 +233,38 @@ class Near(Drawn):
 @settings(max_examples=200, deadline=None, suppress_health_check=list(HealthCheck))
 @given(st.randoms(use_true_random=False), st.integers(0, 2**32 - 1))
 def test_no_verdict_near_the_conditions_is_contradicted(rnd: Random, seed: int):
-    program = model(Near(rnd).text())
-    check(program, certify(program), np.random.default_rng(seed))
+    model = load_model(NearMissSpec(rnd).text())
+    check_certificate(model, certify(model), np.random.default_rng(seed))
 
 
 # --- scalings of numbers ---
 
 
-def exact(rows: list[list[int]]) -> RationalMatrix:
+def rational(rows: list[list[int]]) -> RationalMatrix:
     return tuple(tuple(Fraction(entry) for entry in row) for row in rows)
 
 
 @settings(max_examples=60, deadline=None)
 @given(st.integers(2, 4), st.randoms(use_true_random=False))
 def test_a_scaling_of_numbers_exists_for_every_hurwitz_matrix(size: int, rnd: Random):
+    """C > 0 with C M + (C M)ᵀ ≤ 0 exists if M is Hurwitz (Lyapunov), and not if M is unstable."""
     matrix = [[rnd.randint(-3, 3) for _ in range(size)] for _ in range(size)]
-    found = list(scaling_candidates(exact(matrix)))
+    scalings = list(scaling_candidates(rational(matrix)))
     largest = max(np.linalg.eigvals(np.array(matrix, dtype=float)).real)
     if largest < -1e-9:
-        assert found
-    for c in found:
+        assert scalings
+    for c in scalings:
         assert is_positive_definite(c)
         assert np.linalg.eigvalsh(np.array(c, dtype=float)).min() > 0
     if largest > 1e-9:
-        residues = [np.array(c, dtype=float) @ np.array(matrix) for c in found]
-        assert all(np.linalg.eigvalsh(r + r.T).max() > 0 for r in residues)
+        products = [np.array(c, dtype=float) @ np.array(matrix) for c in scalings]
+        assert all(np.linalg.eigvalsh(CM + CM.T).max() > 0 for CM in products)
 
 
 def test_a_scaling_of_numbers_does_not_commute_with_decays_that_differ():
     """J - Γ has the determinant 1/10 > 0, so that one of three eigenvalues is positive."""
     text = "state X, Y, Z\nX' = -1/10 X + 2 Y\nY' = -X + Z\nZ' = Y"
-    assert not certify(model(text)).proved
+    assert not certify(load_model(text)).proved
 
 
 @pytest.mark.parametrize(
@@ -260,29 +273,29 @@ def test_a_scaling_of_numbers_does_not_commute_with_decays_that_differ():
      ([[1, 0], [1, 1]], False), ([[-1, 0], [0, 1]], False)],
 )  # fmt: skip
 def test_definiteness_is_told_exactly(rows: list[list[int]], definite: bool):
-    assert is_positive_definite(exact(rows)) == definite
+    assert is_positive_definite(rational(rows)) == definite
 
 
 def test_a_bound_is_not_used_where_a_norm_scales_the_slopes():
     text = "state Y\nparam N : norm(batch)\nY' = -9 Y + tanh(N(Y))"
-    assert not certify(model(text)).proved
+    assert not certify(load_model(text)).proved
 
 
 def test_a_learned_number_inside_a_chain_has_no_bound():
     text = "state Y\nparam g : scalar\nY' = -9 Y + tanh(g g tanh(Y))"
-    assert not certify(model(text)).proved
-    assert certify(model(text.replace("g g", "8").replace("param g : scalar\n", ""))).proved
+    assert not certify(load_model(text)).proved
+    assert certify(load_model(text.replace("g g", "8").replace("param g : scalar\n", ""))).proved
 
 
 def test_a_change_of_variables_from_the_left_gives_no_energy():
-    certificate = certify(model(spec(f"{AK}Y'' = -A^T A K^T tanh(K Y) - Y'")))
+    certificate = certify(load_model(with_states(f"{AK}Y'' = -A^T A K^T tanh(K Y) - Y'")))
     (part,) = certificate.parts
     assert certificate.energy is None and part.expanded_unit is not None
 
 
 def test_the_certificate_carries_the_scaling_and_the_allowance():
-    found = certify(model(spec("X' = V\nV' = A\nA' = -3 A - 3 V - X"))).to_json()
-    assert found["parts"][0]["scaling"][0] == ["13/4 I", "13/16 I", "31/16 I"]
-    found = certify(model(spec("Y' = -Y + 3 sigmoid(Y)"))).to_json()
-    part = found["parts"][0]
+    certificate = certify(load_model(with_states("X' = V\nV' = A\nA' = -3 A - 3 V - X"))).to_json()
+    assert certificate["parts"][0]["scaling"][0] == ["13/4 I", "13/16 I", "31/16 I"]
+    certificate = certify(load_model(with_states("Y' = -Y + 3 sigmoid(Y)"))).to_json()
+    part = certificate["parts"][0]
     assert (part["allowance"], part["rate"], part["slopes"]) == (["3"], "1/4", [["0", "1/4"]])

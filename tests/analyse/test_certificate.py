@@ -1,4 +1,4 @@
-"""Verdicts, and how they are explained."""
+"""Certificates: verdicts on worked examples, and how proofs and energies are printed."""
 
 from fractions import Fraction
 
@@ -7,11 +7,11 @@ import pytest
 from odenet.analyse import certify
 from odenet.model.expressions import expr
 from odenet.model.expressions.numbers import evaluate
-from tests.analyse.specs import model
+from tests.analyse.specs import load_model
 
 K = "param K : conv(3)\n"
-# dynamics -> M, C, verdict, each as it prints
-WORKED = {
+# name -> spec, M and C as they are printed, verdict
+WORKED_EXAMPLES = {
     "two-layer Hamiltonian": (
         "state Y, Z\nparam K1, K2 : conv(3)\nY' = K1^T relu(K1 Z)\nZ' = -K2^T relu(K2 Y)",
         [["0", "-K1 K2ᵀ"], ["K2 K1ᵀ", "0"]], ["I", "I"], "imaginary",
@@ -45,10 +45,10 @@ WORKED = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("name", WORKED)
+@pytest.mark.parametrize("name", WORKED_EXAMPLES)
 def test_the_worked_table_comes_out(name: str):
-    text, matrix, weights, verdict = WORKED[name]
-    certificate = certify(model(text))
+    text, matrix, weights, verdict = WORKED_EXAMPLES[name]
+    certificate = certify(load_model(text))
     assert certificate.verdict == verdict
     if matrix is None:
         assert certificate.matrix is None and certificate.weights is None
@@ -61,7 +61,7 @@ def test_the_proof_is_a_chain_a_reader_can_follow():
     text = "state Y, Z\nparam K1, K2 : conv(3)\nparam b1, b2 : bias\nlet σ = relu\n"
     text += "Y' =  K1^T σ(K1 Z + b1)\nZ' = -K2^T σ(K2 Y + b2)"
     assert (
-        str(certify(model(text, "verlet")))
+        str(certify(load_model(text, "verlet")))
         == """\
 spectrum imaginary (proved)
   s' = L φ(R s + b) with the units
@@ -83,7 +83,7 @@ Theorems in docs/certificates.md.)
 def test_a_proof_in_blocks_names_each_block():
     text = f"state Y, Z\n{K}param A, L : conv(3)\nlet γ = 2\n"
     text += "Y' = relu((K - K^T) Y)\nZ' = A relu(Y) - L^T relu(L Z) - γ Z"
-    certificate = certify(model(text))
+    certificate = certify(load_model(text))
     assert certificate.verdict == "stable" and certificate.energy is None
     lines = certificate.proof
     assert lines[0].startswith("J is block triangular")
@@ -94,47 +94,48 @@ def test_a_proof_in_blocks_names_each_block():
 
 def test_decay_is_taken_off_and_put_back():
     text = f"state Y, Z\n{K}let γ = 0.1\nY' = relu(K Z)\nZ' = -relu(K^T Y) - γ Z - 2 Z"
-    certificate = certify(model(text))
+    certificate = certify(load_model(text))
     assert certificate.verdict == "stable" and certificate.energy is None
     assert certificate.proof[0] == "J = J₀ - Γ with Γ = (2 + γ) I ≥ 0 on Z; the rest is about J₀."
     assert certificate.proof[-2] == "of J, none has a positive real part."
     assert "J &= J_0 - \\Gamma" in certificate.latex()
-    assert certify(model(text.replace("γ = 0.1", "γ = -3"))).verdict == "open"
+    assert certify(load_model(text.replace("γ = 0.1", "γ = -3"))).verdict == "open"
 
 
 def test_squares_are_shown():
     text = f"state Y\n{K}let γ = 0.1\nY' = -γ Y - K^T relu(K Y)"
-    assert "C M = (C M)ᵀ = -WᵀW ≤ 0 with W = [γ I, Kᵀ]" in str(certify(model(text)))
+    assert "C M = (C M)ᵀ = -WᵀW ≤ 0 with W = [γ I, Kᵀ]" in str(certify(load_model(text)))
 
 
 def test_the_display_is_latex():
     text = f"state Y\n{K}let γ = 0.1\nY' = relu((K - K^T - γ I) Y)"
-    shown = certify(model(text)).latex()
-    assert "\\begin{bmatrix} K - K^{\\top} - \\gamma\\,I \\end{bmatrix}" in shown
-    assert shown.count("{") == shown.count("}")
-    opaque = certify(model("state Y\nmap f_1 = conv(3)\nY' = f_1(Y)")).latex()
+    display = certify(load_model(text)).latex()
+    assert "\\begin{bmatrix} K - K^{\\top} - \\gamma\\,I \\end{bmatrix}" in display
+    assert display.count("{") == display.count("}")
+    opaque = certify(load_model("state Y\nmap f_1 = conv(3)\nY' = f_1(Y)")).latex()
     assert "f\\_1" in opaque and "\\[" not in opaque
 
 
 def test_plain_values_hold_the_same():
     text = f"state Y\n{K}param g : scalar\nY' = relu((K - K^T - g I) Y)"
-    found = certify(model(text)).to_json()
-    assert found["verdict"] == "stable"
-    assert found["parts"][0]["matrix"] == [["K - Kᵀ - g I"]]
+    certificate = certify(load_model(text)).to_json()
+    assert certificate["verdict"] == "stable"
+    assert certificate["parts"][0]["matrix"] == [["K - Kᵀ - g I"]]
     assert {
         "kind": "sign",
         "subject": "g",
         "text": "g ≥ 0",
         "by_construction": False,
         "start": "",
-    } in found["assumptions"]
+    } in certificate["assumptions"]
 
 
 # --- assumptions ---
 
 
 def conditions(text: str) -> tuple[str, ...]:
-    certificate = certify(model(text))
+    """The conditions under which the verdict on a spec is proved."""
+    certificate = certify(load_model(text))
     assert certificate.proved
     return certificate.conditions
 
@@ -148,21 +149,21 @@ def test_signs_of_learned_numbers_are_assumed_only_where_needed():
 
 def test_a_bias_that_multiplies_is_a_diagonal():
     text = f"state Y, Z\n{K}param b : bias\nY' = K^T (b * relu(K Z))\nZ' = -K^T (b * relu(K Y))"
-    certificate = certify(model(text))
+    certificate = certify(load_model(text))
     assert certificate.verdict == "imaginary" and certificate.conditions == ("b ≥ 0",)
     assert certificate.assumptions[-1].subject == "b"
 
 
 def test_a_negative_constant_is_no_dissipation():
     text = f"state Y\n{K}let γ = -0.1\nY' = relu((K - K^T - γ I) Y)"
-    assert certify(model(text)).verdict == "open"
-    assert certify(model(text.replace("- γ I", "+ γ I"))).verdict == "stable"
-    assert certify(model(text.replace("-0.1", "0"))).verdict == "imaginary"
+    assert certify(load_model(text)).verdict == "open"
+    assert certify(load_model(text.replace("- γ I", "+ γ I"))).verdict == "stable"
+    assert certify(load_model(text.replace("-0.1", "0"))).verdict == "imaginary"
 
 
 def test_norms_are_frozen_and_have_gains_that_are_not_negative():
     text = f"state Y\n{K}param N : norm(batch)\nY' = -K^T relu(N(K Y))"
-    certificate = certify(model(text))
+    certificate = certify(load_model(text))
     kinds = [a.kind for a in certificate.assumptions]
     assert kinds == ["constant weights", "frozen statistics", "gain"]
     assert "in training they come from the batch" in str(certificate)
@@ -173,7 +174,7 @@ def test_norms_are_frozen_and_have_gains_that_are_not_negative():
 
 
 @pytest.mark.parametrize(
-    ("rate", "words"),
+    ("right_hand_side", "words"),
     [
         ("relu(N(K Y))", "group norm"),
         ("f(Y)", "map `f` is opaque"),
@@ -184,24 +185,24 @@ def test_norms_are_frozen_and_have_gains_that_are_not_negative():
         ("relu(K Y)", "neither antisymmetric nor minus a sum of squares"),
     ],
 )
-def test_what_stands_in_the_way_is_named_with_its_place(rate: str, words: str):
-    params = [p for p in ("K : dense", "N : norm(group = 1)") if p[0] in rate]
-    maps = ["map f = conv(3)"] if "f(" in rate and "relu" not in rate else []
-    text = "\n".join(["state Y", *(f"param {p}" for p in params), *maps, f"Y' = {rate}"])
-    certificate = certify(model(text))
+def test_what_stands_in_the_way_is_named_with_its_place(right_hand_side: str, words: str):
+    params = [p for p in ("K : dense", "N : norm(group = 1)") if p[0] in right_hand_side]
+    maps = ["map f = conv(3)"] if "f(" in right_hand_side and "relu" not in right_hand_side else []
+    text = "\n".join(["state Y", *(f"param {p}" for p in params), *maps, f"Y' = {right_hand_side}"])
+    certificate = certify(load_model(text))
     assert certificate.verdict == "open" and words in certificate.reason
     assert certificate.span is not None and certificate.span.line == len(text.splitlines())
 
 
 def test_chains_of_activations_and_numbers_are_one_unit():
     text = f"state Y\n{K}param b : bias\nY' = K^T relu(-2 tanh(K Y + b) + b)"
-    assert certify(model(text)).verdict == "real"
-    assert certify(model(text.replace("-2", "2"))).verdict == "open"
+    assert certify(load_model(text)).verdict == "real"
+    assert certify(load_model(text.replace("-2", "2"))).verdict == "open"
 
 
 def test_names_are_spelled_as_their_author_did():
     text = "state θ\nparam K₁ : conv(3)\nlet γ₂ = 1\nθ'' = -K₁ᵀ tanh(K₁ θ) - γ₂ θ'"
-    certificate = certify(model(text))
+    certificate = certify(load_model(text))
     assert "carried to θ' by I and to θ'' by -γ₂ I" in str(certificate)
     assert certificate.energy is not None
     assert str(certificate.energy).startswith("E = ½ |θ'|² + 1ᵀΨ(K₁ θ)")
@@ -210,7 +211,7 @@ def test_names_are_spelled_as_their_author_did():
 
 def test_equal_units_are_one():
     text = f"state Y, Z\n{K}Y' = K^T relu(K Y + K Z)\nZ' = -K^T relu(K Y + K Z)"
-    certificate = certify(model(text))
+    certificate = certify(load_model(text))
     assert certificate.has_zero_spectrum and len(certificate.parts[0].units) == 1
 
 
@@ -219,20 +220,20 @@ def test_equal_units_are_one():
 
 def test_the_energy_can_be_generated():
     text = f"state y\n{K}param b : bias\nlet ε = 1/3\ny'' = -1/ε y' - 1/ε K^T tanh(K y + b)"
-    program = model(text)
-    energy = certify(program).energy
+    model = load_model(text)
+    energy = certify(model).energy
     assert energy is not None and not energy.conserved
-    speed, spring = energy.terms
-    assert speed.argument == expr.State("y", 1) and speed.activation.name == "identity"
-    assert evaluate(speed.weight, program.constants) == Fraction(1, 3)
-    assert spring.activation.name == "tanh"
-    assert spring.argument.span is not None and spring.argument.span.text == "K y + b"
+    kinetic, potential = energy.terms
+    assert kinetic.argument == expr.State("y", 1) and kinetic.activation.name == "identity"
+    assert evaluate(kinetic.weight, model.constants) == Fraction(1, 3)
+    assert potential.activation.name == "tanh"
+    assert potential.argument.span is not None and potential.argument.span.text == "K y + b"
     assert str(energy) == "E = ε/2 |y'|² + 1ᵀΨ(K y + b),  dE/dt = -|φ1|² ≤ 0"
 
 
 def test_weights_of_the_energy_do_not_divide_by_diagonals():
     text = "state y\nparam w : diag\nlet α = 2\ny'' = -tanh(w y) - α y"
-    certificate = certify(model(text))
+    certificate = certify(load_model(text))
     assert [str(weight) for weight in certificate.weights or ()] == ["w", "α w", "I"]
     assert certificate.energy is not None
     assert [term.diagonal for term in certificate.energy.terms] == [(("w", 1),), (("w", 1),), ()]
@@ -240,12 +241,12 @@ def test_weights_of_the_energy_do_not_divide_by_diagonals():
 
 def test_a_forcing_outside_the_units_leaves_no_energy():
     text = f"state Y, Z\n{K}param b : bias\nY' = K^T relu(K Z) + b\nZ' = -K^T relu(K Y)"
-    certificate = certify(model(text))
+    certificate = certify(load_model(text))
     assert certificate.verdict == "imaginary" and certificate.energy is None
 
 
 def test_the_energy_does_not_need_monotone_activations():
-    certificate = certify(model(f"state Y\n{K}Y'' = -K^T sin(K Y)"))
+    certificate = certify(load_model(f"state Y\n{K}Y'' = -K^T sin(K Y)"))
     assert certificate.verdict == "open"
     assert certificate.energy is not None and certificate.energy.conserved
 
@@ -253,8 +254,8 @@ def test_the_energy_does_not_need_monotone_activations():
 def test_numbers_become_formulas_again():
     text = f"state Y, Z\n{K}let a = 3\nparam g : scalar\n"
     text += "Y' = a g K^T relu(K Z)\nZ' = -(2/a) g K^T relu(K Y)"
-    program = model(text)
-    energy = certify(program).energy
+    model = load_model(text)
+    energy = certify(model).energy
     assert energy is not None
-    weights = [evaluate(term.weight, program.constants) for term in energy.terms]
+    weights = [evaluate(term.weight, model.constants) for term in energy.terms]
     assert weights[0] / weights[1] == Fraction(9, 2)  # type: ignore[operator]

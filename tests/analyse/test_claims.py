@@ -1,11 +1,11 @@
-"""`require`: proved, refuted with the reason, or left open; and advice on the scheme."""
+"""Claims of a file (`require`): proved, refuted or open; and warnings about unsuitable schemes."""
 
 import pytest
 
 from odenet.analyse import ClaimResult, Facts, advise, certify, check_claims
 from odenet.derive import derive
 from odenet.model.typed.program import Model
-from tests.analyse.specs import model
+from tests.analyse.specs import load_model
 
 HAMILTONIAN = "state Y, Z\nparam K : dense\nY' = K^T tanh(K Z)\nZ' = -K^T tanh(K Y)\n"
 DISSIPATIVE = "state Y\nparam K : dense\nlet γ = 0.1\nY' = tanh((K - K^T - γ I) Y)\n"
@@ -13,38 +13,38 @@ MIDPOINT = "state Y\nparam K : dense\nY' = tanh((K - K^T) Y)\n"
 DIFFUSION = "state Y\nparam K : dense\nY' = -K^T tanh(K Y)\n"
 
 
-def facts(program: Model) -> Facts:
-    derived = derive(program.scheme)
-    return Facts(model=program, derivation_or_none=derived, certificate=certify(program))
+def facts(model: Model) -> Facts:
+    derivation = derive(model.scheme)
+    return Facts(model=model, derivation_or_none=derivation, certificate=certify(model))
 
 
 def claims(text: str, trials: int = 40) -> dict[str, ClaimResult]:
-    program = model(text)
-    found = check_claims(facts(program), trials)
-    return {result.name: result for result in found}
+    """The results of all claims of a spec, by the text of the claim."""
+    model = load_model(text)
+    return {result.name: result for result in check_claims(facts(model), trials)}
 
 
-def require(*names: str) -> str:
-    return "\n" + "\n".join(f"require {name}" for name in names)
+def require(*claims: str) -> str:
+    return "\n" + "\n".join(f"require {claim}" for claim in claims)
 
 
 def test_claims_that_hold_are_proved():
     text = HAMILTONIAN + "discretise verlet(h = 0.1) exact"
     text += require("reversible", "imaginary", "stable", "order(1)", "volume_preserving", "exact")
-    found = claims(text)
-    assert all(result.holds is True for result in found.values())
-    assert str(found["imaginary"]).startswith("imaginary: proved: every eigenvalue")
+    results = claims(text)
+    assert all(result.holds is True for result in results.values())
+    assert str(results["imaginary"]).startswith("imaginary: proved: every eigenvalue")
 
 
 def test_wrong_claims_are_refuted_at_their_line():
     text = HAMILTONIAN + "discretise verlet(h = 0.1)" + require("order(2)", "symmetric", "exact")
-    found = claims(text)
-    assert all(result.holds is False for result in found.values())
-    assert found["order(2)"].span.line == 6 and "order 1" in found["order(2)"].reason
-    assert "write `exact`" in found["exact"].reason
-    found = claims(DISSIPATIVE + "discretise euler(h = 0.1)" + require("reversible"))
-    cause = found["reversible"].cause
-    assert found["reversible"].holds is False and cause is not None
+    results = claims(text)
+    assert all(result.holds is False for result in results.values())
+    assert results["order(2)"].span.line == 6 and "order 1" in results["order(2)"].reason
+    assert "write `exact`" in results["exact"].reason
+    results = claims(DISSIPATIVE + "discretise euler(h = 0.1)" + require("reversible"))
+    cause = results["reversible"].cause
+    assert results["reversible"].holds is False and cause is not None
     assert "Y[n]" in cause.text or "Y" in cause.text
 
 
@@ -60,38 +60,41 @@ def test_wrong_claims_are_refuted_at_their_line():
     ],
 )
 def test_wrong_claims_about_the_spectrum_come_with_a_counterexample(text, scheme, claim):
-    found = claims(f"{text}discretise {scheme}(h = 0.1){require(claim)}")[claim]
-    assert found.holds is False and found.witness is not None
-    assert "eigenvalue" in found.reason and "seed 0" in found.reason
-    assert found.to_json()["witness"]["seed"] == 0
+    result = claims(f"{text}discretise {scheme}(h = 0.1){require(claim)}")[claim]
+    assert result.holds is False and result.witness is not None
+    assert "eigenvalue" in result.reason and "seed 0" in result.reason
+    assert result.to_json()["witness"]["seed"] == 0
 
 
 def test_without_a_search_what_is_not_proved_is_open():
     text = f"{DISSIPATIVE}discretise rk4(h = 0.1){require('imaginary')}"
-    found = claims(text, trials=0)["imaginary"]
-    assert found.holds is None
+    result = claims(text, trials=0)["imaginary"]
+    assert result.holds is None
     assert (
-        found.reason == "proved is only that no eigenvalue of the Jacobian has a positive real part"
+        result.reason
+        == "proved is only that no eigenvalue of the Jacobian has a positive real part"
     )
 
 
 def test_conditions_are_part_of_the_answer():
     text = "state Y\nparam K : dense\nparam g : scalar\nY' = tanh((K - K^T - g I) Y)\n"
-    found = claims(f"{text}discretise rk4(h = 0.1){require('stable')}")["stable"]
-    assert found.holds is True and found.reason.endswith("provided that g ≥ 0")
+    result = claims(f"{text}discretise rk4(h = 0.1){require('stable')}")["stable"]
+    assert result.holds is True and result.reason.endswith("provided that g ≥ 0")
 
 
 def test_an_imaginary_and_real_spectrum_is_zero():
     text = "state Y, Z\nparam K : dense\nY' = tanh(K Z)\nZ' = 0\n"
-    found = claims(f"{text}discretise euler(h = 0.1){require('imaginary', 'real', 'stable')}")
-    assert all(result.holds for result in found.values())
+    results = claims(f"{text}discretise euler(h = 0.1){require('imaginary', 'real', 'stable')}")
+    assert all(result.holds for result in results.values())
 
 
 def test_volume_is_judged_with_the_constants_of_the_file():
     text = "state x\nmap f = conv(3)\nx' = f(x)\ndiscretise momentum(γ = GAMMA)"
     text += require("volume_preserving", "reversible")
-    found = claims(text.replace("GAMMA", "0.9"))
-    assert found["volume_preserving"].holds is False and "0.9" in found["volume_preserving"].reason
+    results = claims(text.replace("GAMMA", "0.9"))
+    assert (
+        results["volume_preserving"].holds is False and "0.9" in results["volume_preserving"].reason
+    )
     assert claims(text.replace("GAMMA", "1"))["volume_preserving"].holds is True
     assert claims(text.replace("GAMMA", "0"))["reversible"].holds is False
 
@@ -100,24 +103,26 @@ def test_volume_is_judged_with_the_constants_of_the_file():
 
 
 def advice(text: str) -> str:
-    program: Model = model(text)
-    found = advise(facts(program))
-    for warning in found:
+    """The warnings about the scheme of a spec, one per line."""
+    warnings = advise(facts(load_model(text)))
+    for warning in warnings:
         assert warning.severity == "warning" and warning.span is not None
-    return "\n".join(f"{warning.message}: {warning.help}" for warning in found)
+    return "\n".join(f"{warning.message}: {warning.help}" for warning in warnings)
 
 
 def test_euler_on_an_imaginary_spectrum_is_warned_of_with_what_to_use():
-    found = advice(HAMILTONIAN + "discretise euler(h = 0.1)")
-    assert found.startswith("euler is unstable for every h on an imaginary spectrum, as tested on ")
-    assert "verlet (hω < 2), stormer_verlet (hω < 2)" in found
-    assert found.count("(") == 5
+    message = advice(HAMILTONIAN + "discretise euler(h = 0.1)")
+    assert message.startswith(
+        "euler is unstable for every h on an imaginary spectrum, as tested on "
+    )
+    assert "verlet (hω < 2), stormer_verlet (hω < 2)" in message
+    assert message.count("(") == 5
 
 
 def test_midpoint_on_a_dissipative_spectrum_is_warned_of():
-    found = advice(DISSIPATIVE + "discretise midpoint(h = 0.1)")
-    assert found.startswith("midpoint is unstable for every h at negative real eigenvalues")
-    assert "rk4 (hω ≤ 2.828 and hμ ≤ 2.785)" in found
+    message = advice(DISSIPATIVE + "discretise midpoint(h = 0.1)")
+    assert message.startswith("midpoint is unstable for every h at negative real eigenvalues")
+    assert "rk4 (hω ≤ 2.828 and hμ ≤ 2.785)" in message
 
 
 def test_a_scheme_that_fits_gives_no_warning():
@@ -131,9 +136,9 @@ def test_steps_that_are_not_undone_in_float32_are_warned_of_with_the_cure():
     text = "state x\nmap f = conv(3)\nx' = f(x)\ndiscretise momentum(γ = 0.5)EXACT\n"
     text += "net = input(1, 8, 8) -> conv(3, 4) -> flow(STEPS) -> mean -> dense(2)\n"
     deep = text.replace("STEPS", "40")
-    found = advice(deep.replace("EXACT", ""))
-    assert found.startswith("40 steps are undone too coarsely to train by")
-    assert "exact" in found and "stored activations" in found
+    message = advice(deep.replace("EXACT", ""))
+    assert message.startswith("40 steps are undone too coarsely to train by")
+    assert "exact" in message and "stored activations" in message
     assert advice(deep.replace("EXACT", " exact")) == ""
     assert advice(text.replace("STEPS", "4").replace("EXACT", "")) == ""
 

@@ -1,4 +1,4 @@
-"""Schemes that take a decay out of the equations: what fits them, and what is derived."""
+"""Schemes that integrate a linear decay -γ Y apart from the rest: what fits them, what is derived."""
 
 import numpy as np
 import pytest
@@ -8,14 +8,16 @@ from odenet.analyse import fitting_schemes
 from odenet.diagnostics import SpecError
 from tests.derive.numeric import SCHEMES, matrix
 
-FIRST = "state Y\nparam K : dense\nlet γ = 0.3\nY' = tanh((K - K^T) Y) - γ Y\n"
-SECOND = "state Y\nparam K : dense\nlet γ = 0.3\nY'' = -K^T tanh(K Y) - γ Y'\n"
+FIRST_ORDER = "state Y\nparam K : dense\nlet γ = 0.3\nY' = tanh((K - K^T) Y) - γ Y\n"
+SECOND_ORDER = "state Y\nparam K : dense\nlet γ = 0.3\nY'' = -K^T tanh(K Y) - γ Y'\n"
 PAIR = "state Y, Z\nparam K : dense\nlet γ = 0.3\nY' = K^T tanh(K Z)\nZ' = -K^T tanh(K Y) - γ Z\n"
-SYSTEMS = {"damped_midpoint": FIRST, "damped_leapfrog": SECOND, "damped_verlet": PAIR}
-LIMITS = {"damped_midpoint": 1.0, "damped_leapfrog": 2.0, "damped_verlet": 2.0}
+SYSTEMS = {"damped_midpoint": FIRST_ORDER, "damped_leapfrog": SECOND_ORDER, "damped_verlet": PAIR}
+# largest h ω at which the scheme is stable on an oscillator of frequency ω without damping
+FREQUENCY_LIMITS = {"damped_midpoint": 1.0, "damped_leapfrog": 2.0, "damped_verlet": 2.0}
 
 
 def program(name, h=0.2, system=None):
+    """A system, by default the one that suits the scheme, compiled with the scheme of that name."""
     return odenet.loads(f"{system or SYSTEMS[name]}discretise {name}(h = {h})\n")
 
 
@@ -27,39 +29,42 @@ def test_what_is_derived_of_them(name):
     assert derivation.order_at(compiled.model.discretisation.constants).value == 2
     assert compiled.model.discretisation.constants == {"gamma": pytest.approx(0.3)}
     values = {"gamma": 0.3, "h": 0.2}
-    assert derivation.stability_at(values).imaginary_axis.limit >= LIMITS[name]
+    assert derivation.stability_at(values).imaginary_axis.limit >= FREQUENCY_LIMITS[name]
     assert derivation.bits_lost(values) > 0 and compiled.warnings == []
 
 
 @pytest.mark.parametrize("name", SYSTEMS)
 @pytest.mark.parametrize("gamma", [0.01, 0.3, 3.0])
-@pytest.mark.parametrize("share", [0.01, 0.5, 0.99, 1.1])
-def test_the_damped_oscillator_is_stable_to_the_limit_of_the_undamped_one(name, gamma, share):
+@pytest.mark.parametrize("limit_ratio", [0.01, 0.5, 0.99, 1.1])
+def test_the_damped_oscillator_is_stable_to_the_limit_of_the_undamped_one(name, gamma, limit_ratio):
     scheme, h = SCHEMES[name], 0.25
-    omega = share * LIMITS[name] / h
+    omega = limit_ratio * FREQUENCY_LIMITS[name] / h
     rates = {"damped_midpoint": {"F": (1j * omega,)}, "damped_leapfrog": {"F": (-(omega**2),)}}
     pair = {"F": (omega,), "G": (-omega,)}
     step = matrix(scheme, rates.get(name, pair), h, gamma=gamma)
-    found = np.abs(np.linalg.eigvals(step)).max()
-    assert found < 1 if share < 1 else found > 1 - 0.2 * gamma
+    spectral_radius = np.abs(np.linalg.eigvals(step)).max()
+    if limit_ratio < 1:
+        assert spectral_radius < 1
+    else:
+        assert spectral_radius > 1 - 0.2 * gamma
 
 
 @pytest.mark.parametrize("name", SYSTEMS)
 def test_they_are_the_first_that_are_offered_for_a_damped_system(name):
-    found = fitting_schemes(program(name).model, program(name).certificate)
-    first = [fitting.line for fitting in found[:2]]  # the pair form takes Y'' as well
-    assert found[0].reversible and f"discretise {name}(h = 0.1)" in first
-    assert odenet.loads(SYSTEMS[name] + first[0]).warnings == []
+    fitting = fitting_schemes(program(name).model, program(name).certificate)
+    first_lines = [scheme.line for scheme in fitting[:2]]  # the pair form takes Y'' as well
+    assert fitting[0].reversible and f"discretise {name}(h = 0.1)" in first_lines
+    assert odenet.loads(SYSTEMS[name] + first_lines[0]).warnings == []
 
 
 @pytest.mark.parametrize("name", SYSTEMS)
 def test_systems_without_a_decay_or_with_a_learned_one_are_refused_in_words(name):
-    plain = SYSTEMS[name].replace(" - γ Y'", "").replace(" - γ Y", "").replace(" - γ Z", "")
+    undamped = SYSTEMS[name].replace(" - γ Y'", "").replace(" - γ Y", "").replace(" - γ Z", "")
     with pytest.raises(SpecError, match="cannot be grouped so"):
-        program(name, system=plain.replace("let γ = 0.3\n", ""))
-    learned = SYSTEMS[name].replace("let γ = 0.3", "param γ : scalar")
+        program(name, system=undamped.replace("let γ = 0.3\n", ""))
+    learned_decay = SYSTEMS[name].replace("let γ = 0.3", "param γ : scalar")
     with pytest.raises(SpecError, match="needs it as a number"):
-        program(name, system=learned)
+        program(name, system=learned_decay)
 
 
 def test_states_of_a_group_share_their_decay():
@@ -72,12 +77,12 @@ def test_states_of_a_group_share_their_decay():
 def test_the_decay_is_found_among_the_terms_in_any_spelling():
     for term in ("- 0.2 Y", "- Y/5", "- (1/10) Y - 0.1 Y", "+ (-0.2) Y"):
         text = f"state Y\nparam K : dense\nY' = tanh((K - K^T) Y) {term}\n"
-        found = program("damped_midpoint", system=text).model.discretisation.constants["gamma"]
-        assert found == pytest.approx(0.2)
+        decay = program("damped_midpoint", system=text).model.discretisation.constants["gamma"]
+        assert decay == pytest.approx(0.2)
 
 
 def test_a_decay_of_something_else_is_an_error_of_the_scheme():
-    text = FIRST + "discretise s(h = 0.1)\nscheme s {\nfor Y' = F(Y) - γ Y'\nY[n+1] = Y[n]\n}"
+    text = FIRST_ORDER + "discretise s(h = 0.1)\nscheme s {\nfor Y' = F(Y) - γ Y'\nY[n+1] = Y[n]\n}"
     with pytest.raises(SpecError, match="a decay is one of the equation's own unknown"):
         odenet.loads(text)
 

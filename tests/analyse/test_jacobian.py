@@ -1,4 +1,7 @@
-"""The numerical model of the dynamics is that of torch, and its Jacobian is the derivative."""
+"""The numerical Jacobian of the dynamics is their derivative, and their values are those of torch.
+
+Independent routes: difference quotients, torch autograd, and the generated module.
+"""
 
 from random import Random
 
@@ -13,31 +16,34 @@ from odenet.analyse.sampling import Point, StateSize, draw_point, state_sizes
 from odenet.model.tables import activations
 from odenet.runtime import conv
 from odenet.runtime.learned import operators
-from tests.analyse.specs import Drawn, model
+from tests.analyse.specs import RandomSpec, load_model
 
-NORMS = (
+NORMS_AND_GATES = (
     "state Y, Z\nparam K : conv(3)\nparam N : norm(group = 1)\nparam b : bias\nparam g : scalar\n"
 )
-NORMS += "Y' = K^T tanh(N(K Z + b)) * Z\nZ' = (1 - g) silu(Y) / 3 - softplus(g Y)"
+NORMS_AND_GATES += "Y' = K^T tanh(N(K Z + b)) * Z\nZ' = (1 - g) silu(Y) / 3 - softplus(g Y)"
 MAPS = "state Y\nmap f = gn(1) -> elu -> conv(3, bias = yes) -> bn -> dropout(0.5) -> conv(2)\n"
 MAPS += "Y' = f(Y)"
 
 
-@pytest.mark.parametrize("text", [NORMS, MAPS, *(Drawn(Random(seed)).text() for seed in range(12))])
+@pytest.mark.parametrize(
+    "text", [NORMS_AND_GATES, MAPS, *(RandomSpec(Random(seed)).text() for seed in range(12))]
+)
 def test_the_jacobian_is_the_derivative_of_the_right_hand_side(text: str):
-    program = model(text)
+    model = load_model(text)
     rng = np.random.default_rng(0)
-    for size in state_sizes(program)[-2:]:
-        point = draw_point(program, size, rng)
-        exact = jacobian(program, point, size)
+    for size in state_sizes(model)[-2:]:
+        point = draw_point(model, size, rng)
+        computed = jacobian(model, point, size)
         direction = rng.standard_normal(len(point.state))
 
         def rate(t: float, point=point, size=size, direction=direction) -> np.ndarray:
-            moved = Point(point.weights, point.state + t * direction, point.input)
-            return FormulaEvaluator(program, moved, size).value_and_jacobian()[0]
+            shifted = Point(point.weights, point.state + t * direction, point.input)
+            return FormulaEvaluator(model, shifted, size).value_and_jacobian()[0]
 
-        slope = (rate(1e-6) - rate(-1e-6)) / 2e-6
-        assert np.allclose(exact @ direction, slope, rtol=1e-4, atol=1e-4 * (1 + abs(slope).max()))
+        difference_quotient = (rate(1e-6) - rate(-1e-6)) / 2e-6
+        tolerance = 1e-4 * (1 + abs(difference_quotient).max())
+        assert np.allclose(computed @ direction, difference_quotient, rtol=1e-4, atol=tolerance)
 
 
 @pytest.mark.parametrize("name", activations.ACTIVATIONS)
@@ -64,8 +70,8 @@ def test_convolutions_are_those_of_torch(kernel: int, groups: int, dilation: int
     expected = conv(
         torch.from_numpy(x), torch.from_numpy(weights), groups=groups, dilation=dilation
     )
-    found = conv_matrix(weights, (3, 4), groups, dilation) @ x.reshape(-1)
-    assert np.allclose(found, expected.numpy().reshape(-1))
+    computed = conv_matrix(weights, (3, 4), groups, dilation) @ x.reshape(-1)
+    assert np.allclose(computed, expected.numpy().reshape(-1))
 
 
 SPECS = {
@@ -84,19 +90,19 @@ def test_the_generated_module_has_the_same_field(name: str):
     flow = program.flow(channels=2 * program.model.dynamics.input_parts, steps=1).double().eval()
     size = StateSize(2, (3, 3))
     point = draw_point(program.model, size, np.random.default_rng(0))
-    load(flow, point)
+    load_weights(flow, point)
     states = point.state.reshape(len(program.model.system), 1, 2, 3, 3)
-    found = flow.field(tuple(torch.from_numpy(s) for s in states))
+    rates = flow.field(tuple(torch.from_numpy(s) for s in states))
     expected = FormulaEvaluator(program.model, point, size).value_and_jacobian()[0]
-    together = np.concatenate([f.detach().numpy().reshape(-1) for f in found])
-    assert np.allclose(together, expected)
+    computed = np.concatenate([rate.detach().numpy().reshape(-1) for rate in rates])
+    assert np.allclose(computed, expected)
 
 
-def load(flow: torch.nn.Module, point: Point) -> None:
+def load_weights(flow: torch.nn.Module, point: Point) -> None:
     """Put the weights of a point into a flow of one step."""
-    state = flow.state_dict()
+    parameters = flow.state_dict()
     for name, tensor in point.weights.items():
-        head, _, tail = name.partition(".")
-        key = f"{head}.0.{tail}" if tail else name
+        map_name, _, layer_path = name.partition(".")
+        key = f"{map_name}.0.{layer_path}" if layer_path else name
         value = torch.as_tensor(np.asarray(tensor), dtype=torch.float64)
-        state[key].copy_(value.reshape(state[key].shape))
+        parameters[key].copy_(value.reshape(parameters[key].shape))

@@ -1,4 +1,4 @@
-"""The table of systems from the literature: our verdict is the one each deserves."""
+"""Verdicts on systems from the literature, against a table of what is known of them."""
 
 from pathlib import Path
 
@@ -6,14 +6,14 @@ import pytest
 
 from odenet.analyse import decide
 from tests.analyse.literature import ROWS, Row
-from tests.analyse.specs import model
+from tests.analyse.specs import load_model
 
 PAGE = Path(__file__).parents[2] / "docs" / "systems.md"
 
 
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row.name)
 def test_the_verdict_is_the_one_a_system_deserves(row: Row):
-    certificate = decide(model(row.text))
+    certificate = decide(load_model(row.text))
     assert certificate.verdict == row.verdict, certificate
     if row.note.startswith("if "):
         assert row.note == f"if {' and '.join(certificate.conditions)}"
@@ -26,7 +26,7 @@ def test_the_page_shows_the_table():
 
 
 def table_row(row: Row) -> str:
-    """A row as it stands on the page."""
+    """A row in the Markdown of the page."""
     widths = [line for line in row.params.splitlines() if "(in = " in line or "(out = " in line]
     shown = [*row.equations.splitlines(), *widths]  # without them the equations do not compile
     equations = ", ".join(f"`{' '.join(line.split())}`" for line in shown)

@@ -1,4 +1,8 @@
-"""Wrong rules planted in the prover are caught by the soundness check."""
+"""Mutation tests: the soundness check catches each wrong rule that replaces a right one of the prover.
+
+The check is tests/analyse/numpy_checks.py. It runs on NEAR_MISSES, systems that just fail the
+conditions of a theorem, and on random specs. The wrong rules carry the names of their mistakes.
+"""
 
 import sys
 from collections.abc import Callable
@@ -30,11 +34,11 @@ from odenet.analyse import (
 )
 from odenet.analyse.laurent import Scalar, Signs
 from odenet.analyse.operator_algebra import Diagonal, Letter, Operator
-from tests.analyse.numpy_checks import Contradiction, check
-from tests.analyse.specs import Drawn, model
+from tests.analyse.numpy_checks import Contradiction, check_certificate
+from tests.analyse.specs import RandomSpec, load_model
 
-SPECS = 500
-POINTS = 3
+SPECS = 500  # number of random specs
+POINTS = 3  # random points at which each certificate is checked
 
 NEAR_MISSES = [
     "state X, Y\nX' = X + 2 Y\nY' = X - 3 Y",
@@ -82,9 +86,9 @@ NEAR_MISSES = [
 
 
 @pytest.fixture(autouse=True)
-def _fresh_words():
-    """What a mutant computed is not remembered."""
-    remembered = (
+def _clear_caches():
+    """No result of a wrong rule stays in a cache."""
+    cached_functions = (
         operator_algebra.word_product,
         operator_algebra.word_adjoint,
         operator_algebra.word_root,
@@ -92,23 +96,23 @@ def _fresh_words():
         operator_algebra.word_text,
         lyapunov.scaling_candidates,
     )
-    for function in remembered:
+    for function in cached_functions:
         function.cache_clear()
     yield
-    for function in remembered:
+    for function in cached_functions:
         function.cache_clear()
 
 
-def plant(monkeypatch: pytest.MonkeyPatch, original: Any, wrong: Any) -> None:
-    """Put a wrong function in the place of one, wherever the prover has it."""
+def replace_in_prover(monkeypatch: pytest.MonkeyPatch, original: Any, wrong: Any) -> None:
+    """Replace a function of the prover by a wrong one in every module that imports it."""
     for name, module in list(sys.modules.items()):
         if name.startswith("odenet.analyse"):
-            for attribute, found in list(vars(module).items()):
-                if found is original:
+            for attribute, value in list(vars(module).items()):
+                if value is original:
                     monkeypatch.setattr(module, attribute, wrong)
 
 
-def unreversed(word: operator_algebra.Word) -> operator_algebra.Word:
+def adjoint_in_the_same_order(word: operator_algebra.Word) -> operator_algebra.Word:
     return tuple(Letter(x.name, not x.adjoint) if isinstance(x, Letter) else x for x in word)
 
 
@@ -117,35 +121,37 @@ def any_square(word: operator_algebra.Word):
     return (word[half:], frozenset()) if len(word) % 2 == 0 else None
 
 
-def free_of_assumptions(word: operator_algebra.Word):
-    found = operator_algebra.word_root.__wrapped__(word)
-    return (found[0], frozenset()) if found else None
+def root_without_conditions(word: operator_algebra.Word):
+    root = operator_algebra.word_root.__wrapped__(word)
+    return (root[0], frozenset()) if root else None
 
 
-def commuting(left: operator_algebra.Word, right: operator_algebra.Word) -> operator_algebra.Word:
+def commuting_product(
+    left: operator_algebra.Word, right: operator_algebra.Word
+) -> operator_algebra.Word:
     return tuple(sorted(left + right, key=str))
 
 
-def tails_of_any_sign(word: operator_algebra.Word, signs: Signs) -> list[operator_algebra.Word]:
-    found = [operator_algebra.word_root(word[start:]) for start in range(len(word))]
-    return [pair[0] for pair in found if pair]
+def suffixes_of_any_sign(word: operator_algebra.Word, signs: Signs) -> list[operator_algebra.Word]:
+    roots = [operator_algebra.word_root(word[start:]) for start in range(len(word))]
+    return [root[0] for root in roots if root]
 
 
-class Optimist(Signs):
-    """Takes every unknown sign to be +."""
+class PositiveSigns(Signs):
+    """Takes every unknown sign for +."""
 
     def sign_of(self, scalar: laurent.Scalar) -> int | None:
-        found = Signs.sign_of(self, scalar)
-        return 1 if found is None else found
+        sign = Signs.sign_of(self, scalar)
+        return 1 if sign is None else sign
 
 
-def diagonal_only(matrix, signs):
-    """Squares of the diagonal blocks, whatever stands beside them."""
-    alone = tuple(
+def squares_of_diagonal_blocks(matrix, signs):
+    """The squares of the diagonal blocks; the other blocks are ignored."""
+    block_diagonal = tuple(
         tuple(op if i == j else Operator() for j, op in enumerate(row))
         for i, row in enumerate(matrix)
     )
-    return squares.negative_squares.original(alone, signs)  # type: ignore[attr-defined]
+    return squares.negative_squares.original(block_diagonal, signs)  # type: ignore[attr-defined]
 
 
 squares.negative_squares.original = squares.negative_squares  # type: ignore[attr-defined]
@@ -153,18 +159,18 @@ squares.negative_squares.original = squares.negative_squares  # type: ignore[att
 
 def growth_as_decay(system, signs):
     flipped = {key: op if key[0] != key[1] else -op for key, op in system.linear_terms.items()}
-    found = right_decay(replace(system, linear_terms=flipped), signs)
-    return (found[0], replace(found[1], linear_terms={})) if found else None
+    split = original_split(replace(system, linear_terms=flipped), signs)
+    return (split[0], replace(split[1], linear_terms={})) if split else None
 
 
-def every_state_its_own_decay(system):
+def separate_states(system):
     return [[state] for state in system.states]
 
 
-right_decay = reductions.split_off_decay
+original_split = reductions.split_off_decay
 
 
-def accepting(spectrum: str) -> Callable:
+def accept_any(spectrum: str) -> Callable:
     def wrong(units, matrix, weights, signs):
         return conditions.ProofPart(
             units=units, matrix=matrix, scaling=weights, squares=(), spectrum=spectrum
@@ -173,36 +179,36 @@ def accepting(spectrum: str) -> Callable:
     return wrong
 
 
-def every_state_apart(system):
+def states_as_blocks(system):
     return [reductions._restricted(system, [state]) for state in system.states]
 
 
-def nothing_forced(model, found):
-    return replace(read_units.read_system.original(model, found), has_forcing=False)  # type: ignore[attr-defined]
+def without_forcing(model, reader):
+    return replace(read_units.read_system.original(model, reader), has_forcing=False)  # type: ignore[attr-defined]
 
 
 read_units.read_system.original = read_units.read_system  # type: ignore[attr-defined]
 
 
-def any_norm(self, leaf):
+def norm_as_diagonal(self, leaf):
     stage = leaf.stage
     return (stage, False) if hasattr(stage, "constants") else (stage.name, False)
 
 
 def without_numbers(form):
     bare = {leaf: Operator.word(operator.terms[0][0]) for leaf, operator in form.items()}
-    return affine_of({**form, **{k: v for k, v in bare.items() if hasattr(k, "stage")}})
+    return original_order({**form, **{k: v for k, v in bare.items() if hasattr(k, "stage")}})
 
 
-affine_of = functions.in_canonical_order
+original_order = functions.in_canonical_order
 
 
 def letters_of_diagonals(self, name):
     return Diagonal(((self.spell(name), 1),))
 
 
-def slopes_of_at_most_one(activation, found):
-    least, _ = slopes.activation_bounds.original(activation, found)  # type: ignore[attr-defined]
+def slopes_of_at_most_one(activation, model):
+    least, _ = slopes.activation_bounds.original(activation, model)  # type: ignore[attr-defined]
     return least, Fraction(1)
 
 
@@ -210,8 +216,8 @@ def slopes_without_numbers(unit, reader):
     return [Fraction(1) for _ in unit.stage_factors]
 
 
-def half_the_fall(activation, found):
-    least, most = slopes.activation_bounds.original(activation, found)  # type: ignore[attr-defined]
+def half_of_the_least_slope(activation, model):
+    least, most = slopes.activation_bounds.original(activation, model)  # type: ignore[attr-defined]
     return least and least / 2, most
 
 
@@ -219,50 +225,53 @@ for function in (slopes.activation_bounds, slopes._shift_slopes):
     function.original = function  # type: ignore[attr-defined]
 
 
-def moved_and_kept(system, turned):
-    """The linear part is added to nothing: ψ takes the place of φ all the same."""
-    moved = slopes._shift_slopes.original(system, turned)  # type: ignore[attr-defined]
-    return replace(moved, linear_terms=system.linear_terms)
+def shifted_slopes_without_linear_terms(system, reflected):
+    """φ = s x + ψ is replaced by ψ, and s x is not added to the linear terms."""
+    shifted = slopes._shift_slopes.original(system, reflected)  # type: ignore[attr-defined]
+    return replace(shifted, linear_terms=system.linear_terms)
 
 
-def products_with_slopes(units_, decay, rate):
-    """γ s in the place of γ/s."""
-    found = []
+def allowances_times_slopes(units_, decay, rate):
+    """γ s instead of γ/s, for the decay γ and the largest slope s."""
+    allowances = []
     for unit in units_:
         gamma = next((decay[s] for s in unit.row if s in decay), Scalar())
         bound = bounded_slopes.slope_bound(unit) or Fraction(1)
-        found.append(Scalar.number(bound) * (gamma - rate))
-    return tuple(found)
+        allowances.append(Scalar.number(bound) * (gamma - rate))
+    return tuple(allowances)
 
 
-def decay_of_the_first(units_, decay, rate):
-    """Every unit is given the decay of the first state that has one."""
+def allowances_of_one_decay(units_, decay, rate):
+    """Every unit is allowed the decay of the first state that has one."""
     gamma = next(iter(decay.values()))
     bounds = [bounded_slopes.slope_bound(unit) or Fraction(1) for unit in units_]
     return tuple(Scalar.number(1 / bound) * (gamma - rate) for bound in bounds)
 
 
-def any_rate(part, slowest, signs):
+def slowest_rate(part, slowest, signs):
     return replace(part, rate=slowest)
 
 
-def any_sign(weights, signs):
+def weights_of_any_sign(weights, signs):
     return tuple(weights)
 
 
-def any_prefix(plain):
-    """A change of variables from the left although unit v reads itself through operators."""
-    for v, unit in enumerate(plain.units):
-        if not unit.stages:
-            for word, _ in [t for j, op in enumerate(plain.matrix[v]) if j != v for t in op.terms]:
-                if len(word) > 1:
-                    row = [op if j != v else Operator() for j, op in enumerate(plain.matrix[v])]
-                    matrix = (*plain.matrix[:v], tuple(row), *plain.matrix[v + 1 :])
-                    yield factorisations._expand(replace(plain, matrix=matrix), v, word[:1])
+def expansions_of_any_unit(factorisation):
+    """A change of variables from the left for unit v, even if it reads itself through operators."""
+    matrix = factorisation.matrix
+    for v in (v for v, unit in enumerate(factorisation.units) if not unit.stages):
+        for word, _ in [t for j, op in enumerate(matrix[v]) if j != v for t in op.terms]:
+            if len(word) > 1:
+                row = tuple(op if j != v else Operator() for j, op in enumerate(matrix[v]))
+                changed = replace(factorisation, matrix=(*matrix[:v], row, *matrix[v + 1 :]))
+                yield factorisations._expand(changed, v, word[:1])
 
 
 MUTANTS: dict[str, tuple[Any, Any]] = {
-    "the adjoint of a product keeps its order": (operator_algebra.word_adjoint, unreversed),
+    "the adjoint of a product keeps its order": (
+        operator_algebra.word_adjoint,
+        adjoint_in_the_same_order,
+    ),
     "every operator is self-adjoint": (
         operator_algebra.word_adjoint,
         lambda word: tuple(reversed(word)),
@@ -270,41 +279,44 @@ MUTANTS: dict[str, tuple[Any, Any]] = {
     "every even word is a square": (operator_algebra.word_root, any_square),
     "learned diagonals are never negative": (
         operator_algebra.word_root,
-        free_of_assumptions,
+        root_without_conditions,
     ),
-    "operators commute": (operator_algebra.word_product, commuting),
-    "every unknown sign is +": (Signs, Optimist),
+    "operators commute": (operator_algebra.word_product, commuting_product),
+    "every unknown sign is +": (Signs, PositiveSigns),
     "roots are taken of diagonals of any sign": (
         factorisations.squared_suffixes,
-        tails_of_any_sign,
+        suffixes_of_any_sign,
     ),
-    "coupling is left out of the squares": (squares.negative_squares, diagonal_only),
+    "coupling is left out of the squares": (squares.negative_squares, squares_of_diagonal_blocks),
     "growth is taken for decay": (reductions.split_off_decay, growth_as_decay),
     "a linear unit may read states of different decay": (
         prove._has_equal_decays,
         lambda arrangement, decay: True,
     ),
-    "C M needs not be antisymmetric": (conditions.prove_antisymmetric, accepting("imaginary")),
-    "C M needs not be symmetric": (conditions.prove_symmetric, accepting("real")),
-    "C M needs not be dissipative": (conditions.prove_dissipative, accepting("stable")),
-    "every system is block triangular": (reductions.irreducible_systems, every_state_apart),
+    "C M needs not be antisymmetric": (conditions.prove_antisymmetric, accept_any("imaginary")),
+    "C M needs not be symmetric": (conditions.prove_symmetric, accept_any("real")),
+    "C M needs not be dissipative": (conditions.prove_dissipative, accept_any("stable")),
+    "every system is block triangular": (reductions.irreducible_systems, states_as_blocks),
     "every activation is monotone": (units.nonmonotone_activation, lambda unit, model: None),
     "numbers inside a chain do not matter": (functions.in_canonical_order, without_numbers),
-    "a forcing does no work": (read_units.read_system, nothing_forced),
+    "a forcing does no work": (read_units.read_system, without_forcing),
     "slopes are at most 1 always": (slopes.activation_bounds, slopes_of_at_most_one),
     "numbers in a chain do not change its slope": (
         slopes._factor_values,
         slopes_without_numbers,
     ),
-    "the least slope is half of what it is": (slopes.activation_bounds, half_the_fall),
-    "what is moved to the linear terms is lost": (slopes._shift_slopes, moved_and_kept),
-    "larger slopes are allowed more": (bounded_slopes.allowances, products_with_slopes),
-    "the decay of one state is that of all": (bounded_slopes.allowances, decay_of_the_first),
-    "what decay leaves over is all of it": (bounded_slopes._with_rate, any_rate),
-    "diagonal weights have any sign": (scaling._normalise, any_sign),
-    "a state moved through an operator may read itself": (
+    "the least slope is half of what it is": (slopes.activation_bounds, half_of_the_least_slope),
+    "what is shifted to the linear terms is lost": (
+        slopes._shift_slopes,
+        shifted_slopes_without_linear_terms,
+    ),
+    "larger slopes are allowed more": (bounded_slopes.allowances, allowances_times_slopes),
+    "the decay of one state is that of all": (bounded_slopes.allowances, allowances_of_one_decay),
+    "what decay leaves over is all of it": (bounded_slopes._with_rate, slowest_rate),
+    "diagonal weights have any sign": (scaling._normalise, weights_of_any_sign),
+    "a state shifted through an operator may read itself": (
         factorisations.expansions,
-        any_prefix,
+        expansions_of_any_unit,
     ),
     "a scaling of numbers commutes with any decay": (
         prove._is_scalable,
@@ -313,29 +325,29 @@ MUTANTS: dict[str, tuple[Any, Any]] = {
     "an indefinite scaling is fine": (lyapunov.is_positive_definite, lambda matrix: True),
     "every spectrum is that of the first block": (
         prove.combined_spectrum,
-        lambda found: found[0].jacobian_spectrum,
+        lambda parts: parts[0].jacobian_spectrum,
     ),
 }
-METHODS = {
-    "every norm is a diagonal": (read_units._ChainReader, "_outer_stage", any_norm),
+METHOD_MUTANTS = {
+    "every norm is a diagonal": (read_units._ChainReader, "_outer_stage", norm_as_diagonal),
     "every operator is a diagonal": (read_formulas.FormulaReader, "_letter", letters_of_diagonals),
 }
 
 
-def caught() -> bool:
-    """Whether the check contradicts the prover on the corpus."""
-    texts = [*NEAR_MISSES, *(Drawn(Random(seed)).text() for seed in range(SPECS))]
-    for number, text in enumerate(texts):
-        program = model(text)
+def contradicts_prover() -> bool:
+    """Whether the check contradicts a certificate of the near misses and the random specs."""
+    texts = [*NEAR_MISSES, *(RandomSpec(Random(seed)).text() for seed in range(SPECS))]
+    for index, text in enumerate(texts):
+        model = load_model(text)
         try:
-            certificate = certify(program)
+            certificate = certify(model)
         except Exception:  # a mutant may break its own invariants; that shows as well
             return True
         if not (certificate.proved or certificate.energy):
             continue
         for point in range(POINTS):
             try:
-                check(program, certificate, np.random.default_rng([number, point]))
+                check_certificate(model, certificate, np.random.default_rng([index, point]))
             except Contradiction:
                 return True
     return False
@@ -343,25 +355,25 @@ def caught() -> bool:
 
 @pytest.mark.parametrize("name", MUTANTS)
 def test_a_wrong_rule_is_caught(name: str, monkeypatch: pytest.MonkeyPatch):
-    plant(monkeypatch, *MUTANTS[name])
-    assert caught()
+    replace_in_prover(monkeypatch, *MUTANTS[name])
+    assert contradicts_prover()
 
 
 def test_a_unit_that_reads_states_of_different_decay_is_caught(monkeypatch: pytest.MonkeyPatch):
     """Two rules keep it out: where decay is taken off, and where units are arranged."""
-    plant(monkeypatch, reductions._joint_states, every_state_its_own_decay)
-    plant(monkeypatch, prove._has_equal_decays, lambda arrangement, decay: True)
-    assert caught()
+    replace_in_prover(monkeypatch, reductions._joint_states, separate_states)
+    replace_in_prover(monkeypatch, prove._has_equal_decays, lambda arrangement, decay: True)
+    assert contradicts_prover()
 
 
-@pytest.mark.parametrize("name", METHODS)
+@pytest.mark.parametrize("name", METHOD_MUTANTS)
 def test_a_wrong_reading_is_caught(name: str, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(*METHODS[name])
-    assert caught()
+    monkeypatch.setattr(*METHOD_MUTANTS[name])
+    assert contradicts_prover()
 
 
 def test_the_right_rules_pass_on_the_same_corpus_of_near_misses():
-    for number, text in enumerate(NEAR_MISSES):
-        program = model(text)
+    for index, text in enumerate(NEAR_MISSES):
+        model = load_model(text)
         for point in range(POINTS):
-            check(program, certify(program), np.random.default_rng([number, point]))
+            check_certificate(model, certify(model), np.random.default_rng([index, point]))

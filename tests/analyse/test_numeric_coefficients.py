@@ -1,4 +1,4 @@
-"""Verdicts on equations of numbers alone, against the eigenvalues that numpy finds."""
+"""Verdicts on linear equations with numeric coefficients, against eigenvalues from numpy."""
 
 from collections import Counter
 from fractions import Fraction
@@ -10,19 +10,19 @@ import pytest
 
 from odenet.analyse import certify
 from odenet.analyse.laurent import Scalar
-from tests.analyse.specs import model
+from tests.analyse.specs import load_model
 
 STATES = ("X", "Y", "Z", "W")
 DECAYS = ("0.001", "1/100", "0.1", "1/3", "1/2", "1", "2", "3")
-SWAPPED = "state X, P, Y\nX' = P\nP' = -3 X + Y\nY' = P - 0.001 Y\n"
-DRAWS = 400
+DECAY_OF_ONE_STATE = "state X, P, Y\nX' = P\nP' = -3 X + Y\nY' = P - 0.001 Y\n"
+SYSTEMS = 400
 
 
-class Numbers:
-    """A drawn system: its text, and its matrix at a value of the learned numbers.
+class RandomLinearSystem:
+    """A random linear system: its spec, and its matrix at a value of the learned number g.
 
     Args:
-        rnd: gives the choices: states coupled in a chain, matrices antisymmetric up to scale, any.
+        rnd: source of all choices: a tridiagonal matrix, one antisymmetric up to scale, or any.
     """
 
     def __init__(self, rnd: Random):
@@ -39,19 +39,19 @@ class Numbers:
             entries[i][i] = 0 if order == 1 else -abs(entries[i][i])
             for j in range(i if family == "skew" else 0):
                 entries[i][j] = -rnd.choice([1, 1, 2, 3]) * entries[j][i]
-        one = rnd.choice(["", "", *DECAYS]) if rnd.random() < 0.4 else None
-        some = ["", "", "", *DECAYS, "a", "g"]
-        kinds = [rnd.choice(some) if one is None else one for _ in self.states]
-        self.lines = [self._line(entries[i], kinds[i], order, i) for i in range(size)]
+        shared = rnd.choice(["", "", *DECAYS]) if rnd.random() < 0.4 else None
+        own_decays = ["", "", "", *DECAYS, "a", "g"]
+        decays = [rnd.choice(own_decays) if shared is None else shared for _ in self.states]
+        self.lines = [self._equation(entries[i], decays[i], order, i) for i in range(size)]
         self.values = {"": Fraction(0), "a": Fraction(1, 20), "g": Fraction(rnd.choice(DECAYS))}
-        decays = np.diag([float(self.values.get(k) or Fraction(k or 0)) for k in kinds])
+        damping = np.diag([float(self.values.get(d) or Fraction(d or 0)) for d in decays])
         square, zero = np.array(entries, float), np.zeros((size, size))
         self.matrix = (
-            square - decays if order == 1
-            else np.block([[zero, np.eye(size)], [square, -decays]])
+            square - damping if order == 1
+            else np.block([[zero, np.eye(size)], [square, -damping]])
         )  # fmt: skip
 
-    def _line(self, row: list[int], decay: str, order: int, i: int) -> str:
+    def _equation(self, row: list[int], decay: str, order: int, i: int) -> str:
         primes = "'" * order
         terms = [
             f"{'-' if a < 0 else '+'} {abs(a)} {state}"
@@ -62,8 +62,8 @@ class Numbers:
         rate = " ".join(terms).removeprefix("+ ") or f"0 {self.states[i]}"
         return f"{self.states[i]}{primes} = {rate}"
 
-    def number(self, scalar: Scalar | None) -> float:
-        """The value of a rate; 0 for none."""
+    def rate_value(self, scalar: Scalar | None) -> float:
+        """The value of a proved decay rate; 0 for None."""
         total = 0.0
         for monomial, coefficient in scalar.terms if scalar else ():
             powers = [float(self.values[name]) ** float(power) for name, power in monomial]
@@ -75,49 +75,52 @@ class Numbers:
         """The spec."""
         head = [f"state {', '.join(self.states)}", "param g : scalar(positive)", "let a = 1/20"]
         used = " ".join(self.lines)
-        head = [h for h, name in zip(head, ("", "g ", "a "), strict=True) if name in used]
+        head = [line for line, name in zip(head, ("", "g ", "a "), strict=True) if name in used]
         return "\n".join([*head, *self.lines])
 
 
-def wrong(matrix: np.ndarray, verdict: str, rate: float) -> float:
-    """How far an eigenvalue is from where a verdict has it, beyond what rounding explains.
+def excess(matrix: np.ndarray, verdict: str, rate: float) -> float:
+    """The distance of an eigenvalue from where the verdict has it, less the effect of rounding.
 
-    An eigenvalue of multiplicity k moves by the k-th root of a rounding.
+    Rounding by ε moves an eigenvalue of multiplicity k by the k-th root of ε.
     """
     values = np.linalg.eigvals(matrix)
-    off = {
+    distances = {
         "stable": values.real + rate,
         "imaginary": np.abs(values.real),
         "real": np.maximum(np.abs(values.imag), values.real + rate),
     }[verdict]
-    near = [np.sum(np.abs(values - value) < 1e-3) for value in values]
+    multiplicities = [np.sum(np.abs(values - value) < 1e-3) for value in values]
     noise = 1e-14 * np.linalg.norm(matrix)
-    return max(d - max(1e-9, noise ** (1 / k)) for d, k in zip(off, near, strict=True))
+    pairs = zip(distances, multiplicities, strict=True)
+    return max(distance - max(1e-9, noise ** (1 / k)) for distance, k in pairs)
 
 
 @pytest.mark.slow
 def test_what_is_proved_of_numbers_is_so_of_their_eigenvalues():
     proved: Counter[str] = Counter()
-    for seed in range(DRAWS):
-        drawn = Numbers(Random(seed))
-        found = certify(model(drawn.text))
-        if not found.proved:
+    for seed in range(SYSTEMS):
+        system = RandomLinearSystem(Random(seed))
+        certificate = certify(load_model(system.text))
+        if not certificate.proved:
             continue
-        proved[found.verdict] += 1
-        rate = drawn.number(found.rate)
-        assert wrong(drawn.matrix, found.verdict, rate) <= 0, (drawn.text, str(found))
+        proved[certificate.verdict] += 1
+        rate = system.rate_value(certificate.rate)
+        assert excess(system.matrix, certificate.verdict, rate) <= 0, (
+            f"{system.text}\n{certificate}"
+        )
     assert min(proved[kind] for kind in ("imaginary", "real", "stable")) >= 10
 
 
 @pytest.mark.parametrize("decay", ["0.001", "0.01", "γ"])
 def test_a_scaling_that_is_not_diagonal_needs_one_decay(decay: str):
-    text = SWAPPED.replace("0.001", decay)
+    text = DECAY_OF_ONE_STATE.replace("0.001", decay)
     text = text.replace("\n", "\nparam γ : scalar(positive)\n", 1) if decay == "γ" else text
-    assert not certify(model(text)).proved
+    assert not certify(load_model(text)).proved
 
 
 def test_one_decay_of_all_states_is_taken_off_before_numbers_scale_them():
     text = "state X, P, Y\nparam γ : scalar(positive)\n"
     text += "X' = P - γ X\nP' = -3 X + Y - γ P\nY' = P - γ Y\n"
-    found = certify(model(text))
-    assert found.verdict == "stable" and str(found.rate) == "γ"
+    certificate = certify(load_model(text))
+    assert certificate.verdict == "stable" and str(certificate.rate) == "γ"

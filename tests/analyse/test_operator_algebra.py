@@ -1,4 +1,4 @@
-"""The algebra of words agrees with matrices, and its text is canonical."""
+"""The algebra of operators, sums of words such as `K^T d K` with coefficients, agrees with matrices."""
 
 from fractions import Fraction
 
@@ -10,11 +10,11 @@ from odenet.analyse.laurent import ONE, Scalar, Signs, common_factor
 from odenet.analyse.operator_algebra import Diagonal, Letter, Operator, word_root
 from odenet.analyse.squares import negated, negative_squares, sum_of_squares
 
-SYMBOLS = {"γ": 0.7, "ε": 1.9, "g": -0.4}
+SYMBOL_VALUES = {"γ": 0.7, "ε": 1.9, "g": -0.4}
 SIZE = 3
 
 numbers = st.fractions(-3, 3, max_denominator=4)
-powers = st.tuples(st.sampled_from(sorted(SYMBOLS)), st.sampled_from([-1, 1, 2]))
+powers = st.tuples(st.sampled_from(sorted(SYMBOL_VALUES)), st.sampled_from([-1, 1, 2]))
 monomials = st.tuples(numbers, st.lists(powers, max_size=2))
 letters = st.one_of(
     st.builds(Letter, st.sampled_from("KLM"), st.booleans()),
@@ -48,32 +48,38 @@ def operators(draw) -> Operator:
     return total
 
 
-def number(scalar: Scalar) -> float:
+def scalar_value(scalar: Scalar) -> float:
+    """The value of a scalar where its symbols have SYMBOL_VALUES."""
     total = 0.0
     for monomial, coefficient in scalar.terms:
-        total += float(coefficient) * np.prod([SYMBOLS[name] ** power for name, power in monomial])
+        total += float(coefficient) * np.prod(
+            [SYMBOL_VALUES[name] ** power for name, power in monomial]
+        )
     return total
 
 
 def matrix(operator: Operator) -> np.ndarray:
+    """The oracle: an operator as a matrix, with a fixed random matrix for each letter."""
     rng = np.random.default_rng(0)
-    known = {name: rng.standard_normal((SIZE, SIZE)) for name in "KLM"}
+    matrices = {name: rng.standard_normal((SIZE, SIZE)) for name in "KLM"}
     diagonals = {name: np.exp(rng.standard_normal(SIZE)) for name in "de"}
     total = np.zeros((SIZE, SIZE))
     for word, scalar in operator.terms:
         product = np.eye(SIZE)
         for letter in word:
             if isinstance(letter, Letter):
-                product = product @ (known[letter.name].T if letter.adjoint else known[letter.name])
+                product = product @ (
+                    matrices[letter.name].T if letter.adjoint else matrices[letter.name]
+                )
             else:
                 for name, power in letter.powers:
                     product = product @ np.diag(diagonals[name] ** float(power))
-        total += number(scalar) * product
+        total += scalar_value(scalar) * product
     return total
 
 
-def close(one: np.ndarray, other: np.ndarray) -> bool:
-    return np.allclose(one, other, rtol=1e-7, atol=1e-6 * (1 + abs(one).max()))
+def close(left: np.ndarray, right: np.ndarray) -> bool:
+    return np.allclose(left, right, rtol=1e-7, atol=1e-6 * (1 + abs(left).max()))
 
 
 @given(operators(), operators())
@@ -95,8 +101,8 @@ def test_the_laws_of_a_ring_with_involution_hold_exactly(a: Operator, b: Operato
 
 @given(scalars(), scalars())
 def test_numbers_are_exact(a: Scalar, b: Scalar):
-    assert np.isclose(number(a * b), number(a) * number(b))
-    assert np.isclose(number(a + b), number(a) + number(b))
+    assert np.isclose(scalar_value(a * b), scalar_value(a) * scalar_value(b))
+    assert np.isclose(scalar_value(a + b), scalar_value(a) + scalar_value(b))
     assert not a - a
     quotient = a.over(b) if b else None
     assert quotient is None or quotient * b == a
@@ -104,33 +110,32 @@ def test_numbers_are_exact(a: Scalar, b: Scalar):
 
 @given(scalars())
 def test_a_known_sign_is_the_sign(a: Scalar):
-    values = {name: Fraction(value) for name, value in SYMBOLS.items()}
+    values = {name: Fraction(value) for name, value in SYMBOL_VALUES.items()}
     sign = Signs(values).sign_of(a)
-    assert sign is not None and (sign == 0 or np.sign(number(a)) == sign)
+    assert sign is not None and (sign == 0 or np.sign(scalar_value(a)) == sign)
     unknown = Signs({}, frozenset({"γ", "ε"})).sign_of(a)
     assert unknown in (None, sign)
 
 
 @given(st.lists(scalars(), min_size=1, max_size=3))
-def test_a_common_factor_leaves_whole_numbers(found: list[Scalar]):
-    common = common_factor(found)
-    for scalar in found:
-        left = scalar.over(common)
-        assert left is not None and left * common == scalar
-        assert all(c.denominator == 1 and all(p > 0 for _, p in m) for m, c in left.terms)
+def test_a_common_factor_leaves_whole_numbers(terms: list[Scalar]):
+    common = common_factor(terms)
+    for scalar in terms:
+        quotient = scalar.over(common)
+        assert quotient is not None and quotient * common == scalar
+        assert all(c.denominator == 1 and all(p > 0 for _, p in m) for m, c in quotient.terms)
 
 
 @given(st.lists(letters, max_size=3))
 def test_the_root_of_a_square_is_found(word: list):
-    half = Operator()
-    half = Operator.word(())
+    factor = Operator.word(())
     for letter in word:
-        half = half @ Operator.word((letter,))
-    ((square, _),) = (half.adjoint @ half).terms
-    found = word_root(square)
-    assert found is not None
-    p = Operator.word(found[0])
-    assert p.adjoint @ p == Operator.word(square)
+        factor = factor @ Operator.word((letter,))
+    ((square, _),) = (factor.adjoint @ factor).terms
+    result = word_root(square)
+    assert result is not None
+    root = Operator.word(result[0])
+    assert root.adjoint @ root == Operator.word(square)
 
 
 @given(st.lists(st.lists(operators(), min_size=2, max_size=2), min_size=1, max_size=2))
@@ -141,7 +146,7 @@ def test_what_is_called_negative_is_a_sum_of_squares(rows: list[list[Operator]])
             for i in range(2)
         )
     )
-    signs = Signs({name: Fraction(value) for name, value in SYMBOLS.items()})
+    signs = Signs({name: Fraction(value) for name, value in SYMBOL_VALUES.items()})
     squares = negative_squares(total, signs)
     if squares is not None:
         assert sum_of_squares(squares, 2) == negated(total)

@@ -1,4 +1,8 @@
-"""Verdicts that rest on a sign: assumed, compared with how training begins, or kept by construction."""
+"""Verdicts that depend on the sign of a parameter.
+
+The sign is a condition of the verdict, which is compared with the initial value, or it is kept by
+construction, as by scalar(positive).
+"""
 
 import numpy as np
 import pytest
@@ -11,17 +15,18 @@ from odenet.analyse.jacobian import FormulaEvaluator
 from odenet.analyse.sampling import draw_point, state_sizes
 from odenet.diagnostics import SpecError
 from odenet.runtime.learned.parameters import diagonal, inverse_softplus, scalar
-from tests.analyse.numpy_checks import check
-from tests.analyse.specs import model
+from tests.analyse.numpy_checks import check_certificate
+from tests.analyse.specs import load_model
 
 K = "state Y\nparam K : dense\n"
 DAMPED = "Y' = tanh((K - K^T - γ I) Y)\ndiscretise euler(h = 0.1)\nrequire stable"
 
 
 def claim(text: str):
+    """The result of the only claim of a spec."""
     program = odenet.loads(text)
-    (found,) = check_claims(program.facts, trials=4)
-    return found
+    (result,) = check_claims(program.facts, trials=4)
+    return result
 
 
 # --- conditions come before counterexamples ---
@@ -40,11 +45,11 @@ CONDITIONAL = {
 @pytest.mark.parametrize("name", CONDITIONAL)
 def test_a_single_unit_is_proved_under_its_condition_and_not_refuted(name: str):
     param, rate, verdict, conditions = CONDITIONAL[name]
-    program = model(f"{K}param {param}\nY' = {rate}")
-    certificate = certify(program)
+    model = load_model(f"{K}param {param}\nY' = {rate}")
+    certificate = certify(model)
     assert (certificate.verdict, certificate.conditions) == (verdict, conditions)
     for seed in range(20):
-        check(program, certificate, np.random.default_rng(seed))
+        check_certificate(model, certificate, np.random.default_rng(seed))
 
 
 # --- how training begins ---
@@ -60,22 +65,22 @@ def test_a_single_unit_is_proved_under_its_condition_and_not_refuted(name: str):
     ],
 )
 def test_a_condition_that_does_not_hold_at_the_start_proves_no_claim(init: str, start: str):
-    found = claim(f"{K}param γ : scalar(init = {init})\n{DAMPED}")
-    assert found.holds is None
-    assert found.reason == (
+    result = claim(f"{K}param γ : scalar(init = {init})\n{DAMPED}")
+    assert result.holds is None
+    assert result.reason == (
         f"proved if γ ≥ 0; {start}, where this does not hold; scalar(positive) keeps it"
     )
-    assert found.cause is not None and found.cause.text == "γ"
+    assert result.cause is not None and result.cause.text == "γ"
 
 
 @pytest.mark.parametrize("init", ["zeros", "ones", "0", "1/2"])
 def test_a_condition_that_holds_at_the_start_is_named(init: str):
-    found = claim(f"{K}param γ : scalar(init = {init})\n{DAMPED}")
-    assert found.holds and found.reason.endswith("provided that γ ≥ 0")
+    result = claim(f"{K}param γ : scalar(init = {init})\n{DAMPED}")
+    assert result.holds and result.reason.endswith("provided that γ ≥ 0")
 
 
 def test_the_verdict_says_where_it_does_not_hold():
-    certificate = certify(model(f"{K}param γ : scalar(init = -1)\n{DAMPED}"))
+    certificate = certify(load_model(f"{K}param γ : scalar(init = -1)\n{DAMPED}"))
     assert certificate.summary == (
         "spectrum in the closed left half plane "
         "(proved, if γ ≥ 0; γ starts at -1, where this does not hold)"
@@ -84,8 +89,8 @@ def test_the_verdict_says_where_it_does_not_hold():
 
 def test_a_gain_that_begins_below_zero_proves_no_claim():
     text = f"{K}param N : norm(batch, init = -1)\nY' = -K^T tanh(N(K Y))\n"
-    found = claim(f"{text}discretise euler(h = 0.1)\nrequire real")
-    assert found.holds is None and "norm(batch, positive) keeps it" in found.reason
+    result = claim(f"{text}discretise euler(h = 0.1)\nrequire real")
+    assert result.holds is None and "norm(batch, positive) keeps it" in result.reason
 
 
 # --- by construction ---
@@ -96,11 +101,11 @@ POSITIVE = f"{K}param γ : scalar(positive, init = 1/4)\nparam d : diag(positive
 def test_what_is_positive_by_construction_is_no_condition():
     text = f"{POSITIVE}Y' = d tanh((K - K^T - γ I) d Y)\ndiscretise euler(h = 0.1)\nrequire stable"
     assert claim(text).holds
-    certificate = certify(model(text))
+    certificate = certify(load_model(text))
     assert certificate.conditions == ()
     assert [a.text for a in certificate.assumptions if a.by_construction] == ["d ≥ 0", "γ ≥ 0"]
     for seed in range(20):
-        check(model(text), certificate, np.random.default_rng(seed))
+        check_certificate(load_model(text), certificate, np.random.default_rng(seed))
 
 
 @pytest.mark.parametrize("kind", ["scalar", "diag", "norm(batch)"])
@@ -109,29 +114,29 @@ def test_what_is_kept_positive_cannot_begin_elsewhere(kind: str, init: str):
     kind = kind.replace("(batch)", "(batch, positive") if "(" in kind else f"{kind}(positive"
     rate = "N(Y)" if "norm" in kind else "N Y"
     with pytest.raises(SpecError, match="begins above 0"):
-        model(f"state Y\nparam N : {kind}, init = {init})\nY' = {rate}")
+        load_model(f"state Y\nparam N : {kind}, init = {init})\nY' = {rate}")
 
 
 def test_the_module_begins_at_the_stated_value_and_computes_with_positive_values():
     text = f"{POSITIVE}Y' = d tanh((K - K^T - γ I) d Y) - γ Y\ndiscretise euler(h = 0.1)"
     program = odenet.loads(text)
     flow = program.flow(4, 1).double()
-    stored, softplus = flow.state_dict(), torch.nn.functional.softplus
-    assert torch.allclose(softplus(stored["gamma"]), torch.full((1,), 0.25).double(), atol=1e-6)
-    assert torch.allclose(softplus(stored["d"]), torch.ones(1, 4).double(), atol=1e-6)
+    parameters, softplus = flow.state_dict(), torch.nn.functional.softplus
+    assert torch.allclose(softplus(parameters["gamma"]), torch.full((1,), 0.25).double(), atol=1e-6)
+    assert torch.allclose(softplus(parameters["d"]), torch.ones(1, 4).double(), atol=1e-6)
     size = state_sizes(program.model)[-1]
     flow = program.flow(size.channels, 1, space=0).double()
     for seed in range(5):
         point = draw_point(program.model, size, np.random.default_rng(seed))
         assert point.weights["gamma"] > 0 and (point.weights["d"] > 0).all()
         with torch.no_grad():
-            stored = {name: torch.as_tensor(value) for name, value in point.weights.items()}
-            stored |= {name: inverse_softplus(stored[name]) for name in ("gamma", "d")}
+            parameters = {name: torch.as_tensor(value) for name, value in point.weights.items()}
+            parameters |= {name: inverse_softplus(parameters[name]) for name in ("gamma", "d")}
             for name, value in flow.state_dict().items():
-                value.copy_(stored[name])
-        rates = FormulaEvaluator(program.model, point, size).value_and_jacobian()[0]
-        found = flow.field((torch.as_tensor(point.state).reshape(1, -1),))[0]
-        assert np.allclose(found.detach().numpy().reshape(-1), rates)
+                value.copy_(parameters[name])
+        expected = FormulaEvaluator(program.model, point, size).value_and_jacobian()[0]
+        rate = flow.field((torch.as_tensor(point.state).reshape(1, -1),))[0]
+        assert np.allclose(rate.detach().numpy().reshape(-1), expected)
 
 
 def test_positive_values_are_inverted_without_overflow():
@@ -144,15 +149,15 @@ def test_positive_values_are_inverted_without_overflow():
     assert diagonal(2, 3, positive=True).shape == (2, 3, 1, 1)
 
 
-# --- on the real weights ---
+# --- on the weights of a flow ---
 
 
 def test_a_flow_tells_whether_its_weights_meet_the_conditions():
     text = f"{K}param γ : scalar\nparam N : norm(batch)\nY' = tanh(N((K - K^T - γ I) Y))\n"
     flow = odenet.loads(f"{text}discretise euler(h = 0.1)").flow(4, 3)
     assert flow.conditions() == [("the gain of N is ≥ 0", True), ("γ ≥ 0", True)]
-    state = flow.state_dict()
-    state["gamma"][1], state["N.2.weight"][0] = -0.1, -1
+    parameters = flow.state_dict()
+    parameters["gamma"][1], parameters["N.2.weight"][0] = -0.1, -1
     assert flow.conditions() == [("the gain of N is ≥ 0", False), ("γ ≥ 0", False)]
     assert (
         odenet.loads(f"{K}Y' = tanh((K - K^T) Y)\ndiscretise euler(h = 0.1)")
@@ -187,8 +192,8 @@ def test_gates_that_are_never_negative_need_no_condition(name: str):
     used = [
         f"param {n} : {t}" for n, t in types.items() if f"{n} " in rate + " " or f"{n})" in rate
     ]
-    program = model("\n".join(["state Y", *used, f"Y' = {rate}"]))
-    certificate = certify(program)
+    model = load_model("\n".join(["state Y", *used, f"Y' = {rate}"]))
+    certificate = certify(model)
     assert certificate.verdict == verdict and certificate.conditions == ()
     for seed in range(20):
-        check(program, certificate, np.random.default_rng(seed))
+        check_certificate(model, certificate, np.random.default_rng(seed))

@@ -1,4 +1,4 @@
-"""No proved verdict is contradicted by numpy, over hundreds of specs, weights and inputs."""
+"""No verdict and no energy of hundreds of random specs is contradicted by numpy."""
 
 from random import Random
 
@@ -7,32 +7,34 @@ import pytest
 
 from odenet.analyse import certify
 from odenet.model.tables.activations import ACTIVATIONS
-from tests.analyse.numpy_checks import PRIMITIVES, oracle, value
-from tests.analyse.soundness import drawn
-from tests.analyse.specs import Drawn, model
+from tests.analyse.numpy_checks import PRIMITIVES, energy_value, oracle_at
+from tests.analyse.soundness import checked_certificate
+from tests.analyse.specs import RandomSpec, load_model
 
-SPECS = 300  # `python -m tests.analyse.soundness` goes on from there; see CONTRIBUTING.md
-EACH = 50
+SPECS = 300  # `python -m tests.analyse.soundness` checks more; see CONTRIBUTING.md
+SPECS_PER_TEST = 50
 
 
-@pytest.mark.parametrize("first", range(0, SPECS, EACH))
+@pytest.mark.parametrize("first", range(0, SPECS, SPECS_PER_TEST))
 def test_no_verdict_and_no_energy_is_contradicted(first: int):
-    for seed in range(first, first + EACH):
-        drawn(seed)
+    for seed in range(first, first + SPECS_PER_TEST):
+        checked_certificate(seed)
 
 
 def test_the_drawn_specs_reach_every_verdict():
-    found = [certify(model(Drawn(Random(seed)).text())) for seed in range(150)]
+    certificates = [certify(load_model(RandomSpec(Random(seed)).text())) for seed in range(150)]
     for verdict in ("imaginary", "real", "stable", "open"):
-        assert sum(c.verdict == verdict for c in found) >= 5
-    falling = [c.energy for c in found if c.energy and c.energy.terms and not c.energy.conserved]
+        assert sum(c.verdict == verdict for c in certificates) >= 5
+    falling = [
+        c.energy for c in certificates if c.energy and c.energy.terms and not c.energy.conserved
+    ]
     assert len(falling) >= 10
-    assert any(c.conditions for c in found)
-    assert any(len(c.parts) > 1 for c in found)
+    assert any(c.conditions for c in certificates)
+    assert any(len(c.parts) > 1 for c in certificates)
 
 
 def test_the_drawn_specs_reach_everything_that_units_are_made_of():
-    texts = [Drawn(Random(seed)).text() for seed in range(300)]
+    texts = [RandomSpec(Random(seed)).text() for seed in range(300)]
     for piece in ("N1(", "N2(", " u", "g1 ", "d1", "''", "state Y, Z, X, V", ") * ", "b2 - "):
         assert sum(piece in text for text in texts) >= 3, piece
     nested = [text for text in texts if any(f"{name}(2 " in text for name in ACTIVATIONS)]
@@ -64,36 +66,36 @@ SMOOTH = {
 
 @pytest.mark.parametrize("name", SMOOTH)
 def test_the_integrated_energy_is_conserved_or_falls(name: str):
-    program = model("\n".join(line.strip() for line in SMOOTH[name].splitlines()))
-    certificate = certify(program)
+    model = load_model("\n".join(line.strip() for line in SMOOTH[name].splitlines()))
+    certificate = certify(model)
     assert certificate.energy is not None
     for seed in range(20):
-        point = oracle(program, certificate, np.random.default_rng(seed))
+        point = oracle_at(model, certificate, np.random.default_rng(seed))
         energies = []
-        for state in integrate(point.rate, point.state):
+        for state in integrate(point.right_hand_sides, point.state):
             point.state = state
-            energies.append(value(certificate.energy, point))
+            energies.append(energy_value(certificate.energy, point))
         changes = np.diff(energies)
-        slack = 1e-6 * max(map(abs, energies))
+        tolerance = 1e-6 * max(map(abs, energies))
         assert (
-            (abs(changes) < slack).all()
+            (abs(changes) < tolerance).all()
             if certificate.energy.conserved
-            else (changes < slack).all()
+            else (changes < tolerance).all()
         )
 
 
-def integrate(rate, state: np.ndarray, h: float = 0.005, steps: int = 25):
-    """The classical Runge-Kutta method."""
+def integrate(right_hand_sides, state: np.ndarray, h: float = 0.005, steps: int = 25):
+    """The states of steps by the classical Runge-Kutta method, the initial one first."""
 
-    def at(state: np.ndarray) -> np.ndarray:
-        return rate(state[:, None].astype(complex)).real[:, 0]
+    def rate(state: np.ndarray) -> np.ndarray:
+        return right_hand_sides(state[:, None].astype(complex)).real[:, 0]
 
     yield state
     for _ in range(steps):
-        k1 = at(state)
-        k2 = at(state + h / 2 * k1)
-        k3 = at(state + h / 2 * k2)
-        k4 = at(state + h * k3)
+        k1 = rate(state)
+        k2 = rate(state + h / 2 * k1)
+        k3 = rate(state + h / 2 * k2)
+        k4 = rate(state + h * k3)
         state = state + h / 6 * (k1 + 2 * k2 + 2 * k3 + k4)
         yield state
 
@@ -102,6 +104,6 @@ def integrate(rate, state: np.ndarray, h: float = 0.005, steps: int = 25):
 def test_primitives_have_the_activation_as_derivative(name: str):
     x = np.linspace(-2, 2, 81) + 0.0123
     constants = (0.3,) if name in ("leaky_relu", "shrink") else ()
-    rise = PRIMITIVES[name](x + 1e-5, *constants) - PRIMITIVES[name](x - 1e-5, *constants)
+    increase = PRIMITIVES[name](x + 1e-5, *constants) - PRIMITIVES[name](x - 1e-5, *constants)
     activation = [ACTIVATIONS[name].value(point, *constants) for point in x]
-    assert np.allclose(rise / 2e-5, activation, atol=1e-8)
+    assert np.allclose(increase / 2e-5, activation, atol=1e-8)

@@ -1,4 +1,4 @@
-"""How a system is written does not decide what is proved of it."""
+"""Equal systems have the same verdict, however their formulas are written."""
 
 from random import Random
 
@@ -10,11 +10,11 @@ from hypothesis import strategies as st
 from odenet.analyse import certify
 from odenet.analyse.jacobian import FormulaEvaluator
 from odenet.analyse.sampling import draw_point, state_sizes
-from tests.analyse.numpy_checks import check
-from tests.analyse.rewriting import rewritten
-from tests.analyse.specs import Drawn, model
+from tests.analyse.numpy_checks import check_certificate
+from tests.analyse.rewriting import rewrite_model
+from tests.analyse.specs import RandomSpec, load_model
 
-# what is equal, one line for each spelling
+# name -> verdict, declarations, equal systems (equations separated by semicolons)
 SPELLINGS = {
     "coupled by a square, first order": ("real", "param A : dense", [
         "Y' = -A^T A (Y - Z); Z' = -A^T A (Z - Y)",
@@ -56,34 +56,34 @@ def test_every_spelling_has_the_same_verdict_and_an_energy(name: str):
     for spelling in spellings:
         states = "X, Y, Z" if "X'" in spelling else "Y, Z"
         equations = "\n".join(line.strip() for line in spelling.split(";"))
-        program = model(f"state {states}\n{params}\n{equations}")
-        certificate = certify(program)
+        model = load_model(f"state {states}\n{params}\n{equations}")
+        certificate = certify(model)
         assert certificate.verdict == verdict, spelling
         assert certificate.energy is not None and certificate.energy.terms, spelling
         for seed in range(10):
-            check(program, certificate, np.random.default_rng(seed))
+            check_certificate(model, certificate, np.random.default_rng(seed))
 
 
 @pytest.mark.slow
 @settings(max_examples=80, deadline=None, suppress_health_check=list(HealthCheck))
 @given(st.randoms(use_true_random=False), st.integers(0, 2**32 - 1))
 def test_rewriting_by_distributivity_sign_and_order_changes_no_verdict(rnd: Random, seed: int):
-    program = model(Drawn(rnd).text())
-    other = rewritten(program, Random(seed))
-    one, two = certify(program), certify(other)
-    assert (one.verdict, one.conditions) == (two.verdict, two.conditions), program.source.text
+    model = load_model(RandomSpec(rnd).text())
+    rewritten = rewrite_model(model, Random(seed))
+    original, changed = ((c.verdict, c.conditions) for c in map(certify, (model, rewritten)))
+    assert original == changed, model.source.text
 
 
 def test_rewriting_keeps_the_values():
     for seed in range(40):
-        program = model(Drawn(Random(seed)).text())
-        other = rewritten(program, Random(seed))
-        size = state_sizes(program)[0]
-        point = draw_point(program, size, np.random.default_rng(seed))
-        one, two = (
-            FormulaEvaluator(p, point, size).value_and_jacobian()[1] for p in (program, other)
+        model = load_model(RandomSpec(Random(seed)).text())
+        rewritten = rewrite_model(model, Random(seed))
+        size = state_sizes(model)[0]
+        point = draw_point(model, size, np.random.default_rng(seed))
+        original, changed = (
+            FormulaEvaluator(p, point, size).value_and_jacobian()[1] for p in (model, rewritten)
         )
-        assert np.allclose(one, two, atol=1e-9 * (1 + abs(one).max()))
+        assert np.allclose(original, changed, atol=1e-9 * (1 + abs(original).max()))
 
 
 @settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
@@ -94,5 +94,5 @@ def test_rewriting_coupled_systems_changes_no_verdict(name: str, seed: int):
     spelling = rnd.choice(spellings)
     states = "X, Y, Z" if "X'" in spelling else "Y, Z"
     equations = "\n".join(line.strip() for line in spelling.split(";"))
-    program = model(f"state {states}\n{params}\n{equations}")
-    assert certify(rewritten(program, rnd)).verdict == verdict
+    model = load_model(f"state {states}\n{params}\n{equations}")
+    assert certify(rewrite_model(model, rnd)).verdict == verdict

@@ -1,4 +1,4 @@
-"""What is said of steps whose constants differ: order, stability, round trip, conditions."""
+"""Schemes whose constants (h, γ, …) differ from step to step: order, stability, round trip, claims."""
 
 import math
 
@@ -15,7 +15,7 @@ from odenet.analyse.step_constants import MAX_STEPS, distinct_steps, invertible_
 from odenet.diagnostics import SpecError
 from odenet.emit.numerics import numerics
 
-TEXT = """
+SPEC = """
 state  Y
 param  K : conv(3)
 Y' = tanh((K - K^T) Y)
@@ -38,8 +38,8 @@ scheme theta(a = 1) {{
 """
 
 
-def compiled(scheme, flows="flow(3)", more=""):
-    return odenet.loads(TEXT.format(scheme=scheme, flows=flows, more=more))
+def compile_spec(scheme, flows="flow(3)", more=""):
+    return odenet.loads(SPEC.format(scheme=scheme, flows=flows, more=more))
 
 
 @pytest.mark.parametrize(
@@ -55,17 +55,17 @@ def compiled(scheme, flows="flow(3)", more=""):
     ],
 )
 def test_an_order_is_said_of_steps_that_read_nothing_of_earlier_ones(scheme, order):
-    derivation = compiled(scheme).derivation
+    derivation = compile_spec(scheme).derivation
     assert derivation.order == order
     assert derivation.order_at({}).value == order
     if order is None:
         assert "from step to step, and steps read more than Y[n]" in derivation.accuracy.reason
 
 
-def errors(run):
-    """Of a scheme on Y' = i Y, on a grid with every second step three times as long, and a finer one."""
+def errors_on_uneven_grids(integrate):
+    """Errors at t = 1 on Y' = i Y with steps h, 3h, h, 3h, …, on a coarse and on a fine grid."""
     grids = [np.where(np.arange(count) % 2, 1.5, 0.5) / count for count in (200, 400)]
-    return [abs(run(steps) - np.exp(1j)) for steps in grids]
+    return [abs(integrate(steps) - np.exp(1j)) for steps in grids]
 
 
 def test_uneven_grids_keep_the_order_of_heun_and_not_that_of_midpoint():
@@ -76,64 +76,68 @@ def test_uneven_grids_keep_the_order_of_heun_and_not_that_of_midpoint():
         return y
 
     def midpoint(steps):
-        before, y = np.exp(-1j * steps[1]), 1 + 0j
+        previous, y = np.exp(-1j * steps[1]), 1 + 0j
         for h in steps:
-            before, y = y, before + 2 * h * 1j * y
+            previous, y = y, previous + 2 * h * 1j * y
         return y
 
-    coarse, fine = errors(heun)
+    coarse, fine = errors_on_uneven_grids(heun)
     assert math.log2(coarse / fine) == pytest.approx(2, abs=0.1)
-    assert min(errors(midpoint)) > 0.4  # it solves other equations
+    assert min(errors_on_uneven_grids(midpoint)) > 0.4  # it solves other equations
 
 
 def test_the_claim_of_an_order_is_open_where_none_is_derived():
-    (claim,) = compiled("midpoint(h = [0.1, 0.2, 0.3])", more="require order(2)").claims
+    (claim,) = compile_spec("midpoint(h = [0.1, 0.2, 0.3])", more="require order(2)").claims
     assert claim.holds is None
     assert "h differs from step to step" in claim.reason
 
 
 def test_the_limit_is_that_of_the_tightest_step():
-    def limit(scheme):
-        program = compiled(scheme)
+    def stability(scheme):
+        program = compile_spec(scheme)
         return scheme_stability(program.model, program.derivation)
 
-    single = [limit(f"coupled_heun(λ = {a}, h = 0.1)") for a in (0.9, 0.6, 0.8)]
-    mixed = limit("coupled_heun(λ = [0.9, 0.6, 0.8], h = 0.1)")
+    single = [stability(f"coupled_heun(λ = {a}, h = 0.1)") for a in (0.9, 0.6, 0.8)]
+    varying = stability("coupled_heun(λ = [0.9, 0.6, 0.8], h = 0.1)")
     for axis in ("imaginary", "real"):
-        limits = [getattr(one, f"{axis}_axis").limit for one in single]
-        assert getattr(mixed, f"{axis}_axis").limit == min(limits) < max(limits)
+        limits = [getattr(stability_of_one, f"{axis}_axis").limit for stability_of_one in single]
+        assert getattr(varying, f"{axis}_axis").limit == min(limits) < max(limits)
     z = np.array([-0.1, 0.3j, 0.5j, -0.5])
-    inside = [one.region(z) for one in single]
-    assert (mixed.region(z) == np.logical_and.reduce(inside)).all()
-    program = compiled("coupled_heun(λ = [0.9, 0.6, 0.8], h = 0.1)")
-    assert f"stability_limit = {mixed.imaginary_axis.limit}" in program.source()
-    assert any("products of stable steps" in line for line in _numerics(program))
+    inside = [stability_of_one.region(z) for stability_of_one in single]
+    assert (varying.region(z) == np.logical_and.reduce(inside)).all()
+    program = compile_spec("coupled_heun(λ = [0.9, 0.6, 0.8], h = 0.1)")
+    assert f"stability_limit = {varying.imaginary_axis.limit}" in program.source()
+    assert any("products of stable steps" in line for line in _numerics_lines(program))
 
 
-def _numerics(program):
+def _numerics_lines(program):
     return numerics(program.model, program.derivation)
 
 
 def test_many_steps_are_looked_at_in_part_and_that_is_said():
-    program = compiled("momentum(γ = uniform(0.5, 0.9, seed = 2))", "flow(60)")
-    looked, every = sample_steps(program.model), distinct_steps(program.model)
-    assert len(looked) <= MAX_STEPS < len(every)
-    values = [at.values["gamma"] for at in every]
-    assert {min(values), max(values)} <= {at.values["gamma"] for at in looked}
-    assert any(f"{len(looked)} of {len(every)} kinds" in line for line in _numerics(program))
+    program = compile_spec("momentum(γ = uniform(0.5, 0.9, seed = 2))", "flow(60)")
+    sampled, distinct = sample_steps(program.model), distinct_steps(program.model)
+    assert len(sampled) <= MAX_STEPS < len(distinct)
+    values = [at.values["gamma"] for at in distinct]
+    assert {min(values), max(values)} <= {at.values["gamma"] for at in sampled}
+    assert any(
+        f"{len(sampled)} of {len(distinct)} kinds" in line for line in _numerics_lines(program)
+    )
 
 
 def test_the_round_trip_is_that_of_the_steps_in_use():
-    def error(scheme):
-        program = compiled(scheme, "flow(8)")
+    def round_trip_error(scheme):
+        program = compile_spec(scheme, "flow(8)")
         return estimate_round_trip(
             program.model, program.derivation, flow_depth(program.model)
         ).error.estimate
 
-    same = error("momentum(γ = 0.5)")
-    assert error("momentum(γ = [0.5, 0.5, 0.5, 0.5, 0.5, 0.5, 0.5, 0.5])") == pytest.approx(same)
-    mixed = error("momentum(γ = [0.9, 0.5, 0.9, 0.5, 0.9, 0.5, 0.9, 0.5])")
-    assert error("momentum(γ = 0.9)") < mixed < same
+    uniform = round_trip_error("momentum(γ = 0.5)")
+    assert round_trip_error(
+        "momentum(γ = [0.5, 0.5, 0.5, 0.5, 0.5, 0.5, 0.5, 0.5])"
+    ) == pytest.approx(uniform)
+    varying = round_trip_error("momentum(γ = [0.9, 0.5, 0.9, 0.5, 0.9, 0.5, 0.9, 0.5])")
+    assert round_trip_error("momentum(γ = 0.9)") < varying < same
 
 
 @pytest.mark.parametrize(
@@ -151,9 +155,9 @@ def test_the_round_trip_is_that_of_the_steps_in_use():
 def test_what_is_learned_is_kept_between_the_values_without_an_inverse(scheme, low, high):
     if "learned(0.5)" in scheme:
         with pytest.raises(SpecError, match=r"a = 0.5: the inverse needs .* ≠ 0"):
-            compiled(scheme)
+            compile_spec(scheme)
         return
-    program = compiled(scheme)
+    program = compile_spec(scheme)
     name = next(iter(program.model.discretisation.varying))
     name = "a" if "own" in scheme else name
     assert invertible_range(program.model, program.derivation, name) == pytest.approx((low, high))
@@ -162,25 +166,25 @@ def test_what_is_learned_is_kept_between_the_values_without_an_inverse(scheme, l
 def test_a_ramp_that_starts_without_an_inverse_is_not_called_reversible():
     more = "require reversible\ntrain { epochs = 20 }"
     for start, holds in (("0", False), ("0.1", True)):
-        (claim,) = compiled(f"momentum(γ = ramp({start}, 0.9, epochs = 10))", more=more).claims
+        (claim,) = compile_spec(f"momentum(γ = ramp({start}, 0.9, epochs = 10))", more=more).claims
         assert claim.holds is holds
         assert holds or "at the start of the ramp it needs γ ≠ 0" in claim.reason
 
 
 def test_bits_and_volume_are_those_of_all_steps():
     more = "require exact\nrequire volume_preserving"
-    exact, volume = compiled("momentum(γ = [1, 0.5, 0.25]) exact", more=more).claims
+    exact, volume = compile_spec("momentum(γ = [1, 0.5, 0.25]) exact", more=more).claims
     assert exact.holds and "1 bits per value and step" in exact.reason
     assert volume.holds is False and "0.25" in volume.reason
 
 
 def test_values_from_outside_may_be_of_any_kind():
-    def shown(scheme, **settings):
-        text = TEXT.format(scheme=scheme, flows="flow(3)", more="")
+    def constants(scheme, **settings):
+        text = SPEC.format(scheme=scheme, flows="flow(3)", more="")
         return dict(odenet.loads(text, set=settings).model.discretisation.displayed_constants)
 
-    assert shown("momentum(γ = 0.9)", γ="learned(0.8)") == {"gamma": "learned(0.8)"}
-    assert shown("momentum(γ = [1, 2, 3])", γ=0.5) == {"gamma": "0.5"}
-    assert shown("momentum", γ=[1, 2, 3]) == {"gamma": "[1, 2, 3]"}
-    assert shown("midpoint(h = 1)", h="geometric(0.5, 0.9)") == {"h": "geometric(0.5, 0.9)"}
-    assert shown("midpoint(h = [1, 2, 3])", T=1) == {"T": "1"}
+    assert constants("momentum(γ = 0.9)", γ="learned(0.8)") == {"gamma": "learned(0.8)"}
+    assert constants("momentum(γ = [1, 2, 3])", γ=0.5) == {"gamma": "0.5"}
+    assert constants("momentum", γ=[1, 2, 3]) == {"gamma": "[1, 2, 3]"}
+    assert constants("midpoint(h = 1)", h="geometric(0.5, 0.9)") == {"h": "geometric(0.5, 0.9)"}
+    assert constants("midpoint(h = [1, 2, 3])", T=1) == {"T": "1"}

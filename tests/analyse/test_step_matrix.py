@@ -1,4 +1,7 @@
-"""Schemes on linear equations with numbers only, against a product of matrices in numpy."""
+"""Stability of schemes on linear equations with numeric coefficients, from the matrix of a step.
+
+Independent routes: Eq. 21 of Chang et al. 2018 (AAAI), and step matrices written out in numpy.
+"""
 
 from fractions import Fraction
 
@@ -7,44 +10,46 @@ import pytest
 
 import odenet
 from odenet.analyse.step_matrix import step_matrix_stability
-from tests.analyse.specs import model
+from tests.analyse.specs import load_model
 
-EQ21 = "state Y, Z\nlet β = {beta}\nlet α = {alpha}\nY' = β Z\nZ' = α Y\n"
-
-
-def eq21(alpha, beta, h, scheme="verlet"):
-    text = EQ21.format(alpha=f"({alpha})", beta=f"({beta})")
-    return step_matrix_stability(model(text + f"discretise {scheme}(h = {h})"))
+EQUATION_21 = "state Y, Z\nlet β = {beta}\nlet α = {alpha}\nY' = β Z\nZ' = α Y\n"
 
 
-@pytest.mark.parametrize("product", ["-4", "-3.999999999999", "-2", "-1/1000000", "0"])
-def test_equation_21_is_stable_from_minus_four_to_zero(product):
+def equation_21(alpha, beta, h, scheme="verlet"):
+    text = EQUATION_21.format(alpha=f"({alpha})", beta=f"({beta})")
+    return step_matrix_stability(load_model(text + f"discretise {scheme}(h = {h})"))
+
+
+@pytest.mark.parametrize("alpha_beta", ["-4", "-3.999999999999", "-2", "-1/1000000", "0"])
+def test_equation_21_is_stable_from_minus_four_to_zero(alpha_beta):
     # Chang et al. 2018 (AAAI), Eq. 21: -4 ≤ αβ h² ≤ 0
-    assert eq21(product, "1", "1").stable
+    assert equation_21(alpha_beta, "1", "1").stable
 
 
-@pytest.mark.parametrize("product", ["-4.000000000001", "-5", "1/1000000000", "3"])
-def test_equation_21_is_unstable_beyond(product):
-    found = eq21(product, "1", "1")
-    assert not found.stable and not found.power_bounded and "steps grow" in str(found)
+@pytest.mark.parametrize("alpha_beta", ["-4.000000000001", "-5", "1/1000000000", "3"])
+def test_equation_21_is_unstable_beyond(alpha_beta):
+    stability = equation_21(alpha_beta, "1", "1")
+    assert not stability.stable and not stability.power_bounded and "steps grow" in str(stability)
 
 
 def test_the_step_size_counts_squared():
-    assert eq21("-100", "1", "0.2").stable
-    assert not eq21("-101", "1", "0.2").stable
+    assert equation_21("-100", "1", "0.2").stable
+    assert not equation_21("-101", "1", "0.2").stable
 
 
 def test_at_the_ends_values_grow_with_the_depth_and_it_is_said():
-    assert not eq21("-4", "1", "1").power_bounded and "defective" in str(eq21("-4", "1", "1"))
-    assert not eq21("0", "1", "1").power_bounded
-    assert eq21("0", "0", "1").power_bounded
+    assert not equation_21("-4", "1", "1").power_bounded and "defective" in str(
+        equation_21("-4", "1", "1")
+    )
+    assert not equation_21("0", "1", "1").power_bounded
+    assert equation_21("0", "0", "1").power_bounded
 
 
 @pytest.mark.parametrize("scheme", ["euler", "heun", "rk4", "midpoint", "asynchronous_leapfrog"])
 @pytest.mark.parametrize("h", [0.25, 0.9, 1.5])
 def test_several_states_in_one_group_are_decided_like_the_powers_of_their_matrix(scheme, h):
     system = "state A, B\nA' = -1/2 A + 2 B\nB' = -2 B\n"
-    found = step_matrix_stability(model(system + f"discretise {scheme}(h = {h})"))
+    stability = step_matrix_stability(load_model(system + f"discretise {scheme}(h = {h})"))
     J = np.array([[-0.5, 2.0], [0, -2.0]])
     eye, zero, z = np.eye(2), np.zeros((2, 2)), h * J
     step = {
@@ -56,32 +61,38 @@ def test_several_states_in_one_group_are_decided_like_the_powers_of_their_matrix
             [[eye + z, (eye / 2 + z / 2 - eye / 2) * h], [2 * J, z - eye]]
         ),
     }[scheme]
-    radius = np.abs(np.linalg.eigvals(step)).max()
-    assert found.spectral_radius == pytest.approx(radius, rel=1e-6)
-    assert found.stable == (radius <= 1)
+    expected_radius = np.abs(np.linalg.eigvals(step)).max()
+    assert stability.spectral_radius == pytest.approx(expected_radius, rel=1e-6)
+    assert stability.stable == (expected_radius <= 1)
 
 
 def test_second_order_equations_and_forces_from_outside_are_taken():
     text = "state Y\nparam b : bias\nlet k = {k}\nY'' = -k Y + b\ndiscretise leapfrog(h = 1)"
-    assert step_matrix_stability(model(text.format(k=Fraction(399, 100)))).power_bounded
-    assert not step_matrix_stability(model(text.format(k=Fraction(401, 100)))).stable
+    assert step_matrix_stability(load_model(text.format(k=Fraction(399, 100)))).power_bounded
+    assert not step_matrix_stability(load_model(text.format(k=Fraction(401, 100)))).stable
 
 
 def test_nothing_is_decided_with_weights_or_without_a_step_size():
     assert (
-        step_matrix_stability(model("state Y\nparam K : dense\nY' = K Y\ndiscretise euler(h = 1)"))
+        step_matrix_stability(
+            load_model("state Y\nparam K : dense\nY' = K Y\ndiscretise euler(h = 1)")
+        )
         is None
     )
     assert (
-        step_matrix_stability(model("state Y\nparam a : scalar\nY' = a Y\ndiscretise euler(h = 1)"))
+        step_matrix_stability(
+            load_model("state Y\nparam a : scalar\nY' = a Y\ndiscretise euler(h = 1)")
+        )
         is None
     )
-    assert step_matrix_stability(model("state Y\nY' = tanh(Y)\ndiscretise euler(h = 1)")) is None
-    assert step_matrix_stability(model("state Y\nY' = -Y\ndiscretise euler(T = 1)")) is None
+    assert (
+        step_matrix_stability(load_model("state Y\nY' = tanh(Y)\ndiscretise euler(h = 1)")) is None
+    )
+    assert step_matrix_stability(load_model("state Y\nY' = -Y\ndiscretise euler(T = 1)")) is None
 
 
 def test_steps_that_are_too_long_for_the_numbers_are_warned_of():
-    program = odenet.loads(EQ21.format(alpha="(-3)", beta="2") + "discretise verlet(h = 1)")
+    program = odenet.loads(EQUATION_21.format(alpha="(-3)", beta="2") + "discretise verlet(h = 1)")
     (warning,) = program.warnings
     assert warning.message.startswith("verlet is unstable here, on a stable spectrum")
     assert odenet.loads(program.text, set={"h": 0.5}).warnings == []
@@ -98,5 +109,7 @@ scheme stretched {
     Z[n+1] = Z[n] + h/a G(Y[n+1])
 }
 """  # √2 · 1/√2 = 1: stable exactly up to h = 1
-    assert step_matrix_stability(model(text + "discretise stretched(h = 1)")).stable
-    assert not step_matrix_stability(model(text + "discretise stretched(h = 1.000000001)")).stable
+    assert step_matrix_stability(load_model(text + "discretise stretched(h = 1)")).stable
+    assert not step_matrix_stability(
+        load_model(text + "discretise stretched(h = 1.000000001)")
+    ).stable

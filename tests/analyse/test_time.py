@@ -1,4 +1,4 @@
-"""What is proved of equations with `t` is true at every fixed time, and no energy that reads it is."""
+"""Verdicts on equations that read the time t hold at each fixed t; an energy must not read t."""
 
 import numpy as np
 import pytest
@@ -7,8 +7,9 @@ import odenet
 from odenet.analyse import search_witness
 from odenet.emit.printing import as_latex
 
-HEAD = "state Y\nparam K : dense\nparam b : bias\n"
-TIMED = {
+DECLARATIONS = "state Y\nparam K : dense\nparam b : bias\n"
+# equations -> verdict, whether there is an energy
+TIME_DEPENDENT = {
     "Y' = -K^T tanh(K Y + t b)": ("real", False),
     "Y' = t (K - K^T) tanh(Y) + b": ("imaginary", False),
     "Y' = t (K - K^T) tanh(Y)": ("imaginary", True),
@@ -22,18 +23,18 @@ TIMED = {
 }
 
 
-@pytest.mark.parametrize("text", TIMED)
+@pytest.mark.parametrize("text", TIME_DEPENDENT)
 def test_the_verdict_is_about_the_jacobian_at_a_fixed_time(text):
-    head = HEAD if " b" in text else HEAD.replace("param b : bias\n", "")
-    verdict, energy = TIMED[text]
-    certificate = odenet.loads(head + text + "\n").certificate
+    declarations = DECLARATIONS if " b" in text else DECLARATIONS.replace("param b : bias\n", "")
+    verdict, has_energy = TIME_DEPENDENT[text]
+    certificate = odenet.loads(declarations + text + "\n").certificate
     assert certificate.verdict == verdict
-    assert (certificate.energy is not None) == energy
+    assert (certificate.energy is not None) == has_energy
     assert "t is fixed: the Jacobian is that at one time" in str(certificate)
 
 
 def test_the_eigenvalues_are_there_at_every_step():
-    flow = odenet.loads(HEAD + "Y' = -K^T tanh(K Y + t b)\ndiscretise euler(h = 0.5)\n")
+    flow = odenet.loads(DECLARATIONS + "Y' = -K^T tanh(K Y + t b)\ndiscretise euler(h = 0.5)\n")
     flow = flow.flow(4, 6, space=0).double()
     import torch
 
@@ -43,18 +44,18 @@ def test_the_eigenvalues_are_there_at_every_step():
 
 
 def test_a_sign_that_only_a_negative_time_would_have_is_not_needed():
-    certificate = odenet.loads(HEAD.replace("param b : bias\n", "") + "Y' = t K^T tanh(K Y)\n")
-    assert certificate.certificate.verdict == "refuted"
+    program = odenet.loads(DECLARATIONS.replace("param b : bias\n", "") + "Y' = t K^T tanh(K Y)\n")
+    assert program.certificate.verdict == "refuted"
 
 
 def test_a_learned_number_called_t_is_no_time():
-    text = HEAD + "param t : scalar\nY' = -K^T tanh(K Y + t b)\n"
+    text = DECLARATIONS + "param t : scalar\nY' = -K^T tanh(K Y + t b)\n"
     certificate = odenet.loads(text).certificate
     assert certificate.energy is not None and "fixed" not in str(certificate)
 
 
 def test_latex_and_the_search_know_the_time_by_its_name():
-    text = HEAD + "Y' = K^T tanh(K Y + t b)\ndiscretise rk4(h = 0.1)\n"
+    text = DECLARATIONS + "Y' = K^T tanh(K Y + t b)\ndiscretise rk4(h = 0.1)\n"
     program = odenet.loads(text)
     assert r"t\,b" in as_latex(program.facts) and "the time" not in as_latex(program.facts)
     assert search_witness(program.model, trials=2) is not None

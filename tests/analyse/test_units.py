@@ -17,8 +17,8 @@ from odenet.analyse.sampling import draw_point, state_sizes
 from odenet.analyse.units import System
 from odenet.analyse.witness import LEAST_EXCESS, worst_eigenvalue
 from odenet.model.expressions import expr
-from tests.analyse.numpy_checks import check
-from tests.analyse.specs import joined, model
+from tests.analyse.numpy_checks import check_certificate
+from tests.analyse.specs import join_terms, load_model
 
 
 class Numeric:
@@ -101,7 +101,7 @@ class Chains:
         used = []
         for state in states:
             terms = [self.term(self.rnd.choice(states)) for _ in range(self.rnd.randint(1, 4))]
-            used.append(f"{state}' = {joined(terms)}")
+            used.append(f"{state}' = {join_terms(terms)}")
         if len(states) > 1:  # u is as wide as all states together
             used = [re.sub(r"\bu\b", "b2", line) for line in used]
         body = " ".join(used)
@@ -149,23 +149,23 @@ def _only(line: str, body: str) -> str:
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.randoms(use_true_random=False), st.integers(0, 2**32 - 1))
 def test_units_add_up_to_the_dynamics(rnd: Random, seed: int):
-    program = model(Chains(rnd).text())
+    model = load_model(Chains(rnd).text())
     for whole in (False, True):
-        reader = FormulaReader(program)
+        reader = FormulaReader(model)
         try:
-            system = read_system(program, reader, whole)
+            system = read_system(model, reader, whole)
         except OutsideTheorems:
             return
-        compare(program, system, reader, seed)
-    check(program, certify(program), np.random.default_rng(seed))
+        compare(model, system, reader, seed)
+    check_certificate(model, certify(model), np.random.default_rng(seed))
 
 
 def test_most_drawn_chains_are_inside_the_theorems():
     inside = 0
     for seed in range(60):
-        program = model(Chains(Random(seed)).text())
+        model = load_model(Chains(Random(seed)).text())
         try:
-            read_system(program, FormulaReader(program))
+            read_system(model, FormulaReader(model))
             inside += 1
         except OutsideTheorems:
             pass
@@ -199,10 +199,10 @@ def between(one: str, two: str) -> str:
 
 @pytest.mark.parametrize("name", UNEQUAL)
 def test_functions_that_differ_are_two_units(name: str):
-    program = model(between(*UNEQUAL[name]))
-    system = read_system(program, FormulaReader(program))
+    model = load_model(between(*UNEQUAL[name]))
+    system = read_system(model, FormulaReader(model))
     assert len(system.units) == 2
-    assert not certify(program).proved
+    assert not certify(model).proved
 
 
 def conserved(certificate: Certificate) -> bool:
@@ -211,12 +211,12 @@ def conserved(certificate: Certificate) -> bool:
 
 def test_a_difference_of_two_chains_is_not_antisymmetric():
     text = between("tanh(sigmoid(2 tanh(K Y)))", "tanh(2 sigmoid(tanh(K Y)))")
-    program = model(text)
-    certificate = certify(program)
+    model = load_model(text)
+    certificate = certify(model)
     assert not certificate.proved and not conserved(certificate)
-    size = state_sizes(program)[0]
+    size = state_sizes(model)[0]
     found = [
-        worst_eigenvalue(FormulaEvaluator(program, draw_point(program, size, np.random.default_rng(seed)),
+        worst_eigenvalue(FormulaEvaluator(model, draw_point(model, size, np.random.default_rng(seed)),
                                     size).value_and_jacobian()[1], "imaginary").excess
         for seed in range(10)
     ]  # fmt: skip
@@ -226,13 +226,13 @@ def test_a_difference_of_two_chains_is_not_antisymmetric():
 def test_two_chains_conserve_no_energy_together():
     text = "state Y, Z\nparam K : dense\n"
     text += "Y' = K^T tanh(sigmoid(2 tanh(K Z)))\nZ' = -K^T tanh(2 sigmoid(tanh(K Y)))"
-    program = model(text)
-    assert "Ψ₁'(t) = tanh(sigmoid(2 tanh(t)))" in str(certify(program).energy)
-    assert "Ψ₂'(t) = tanh(2 sigmoid(tanh(t)))" in str(certify(program).energy)
+    model = load_model(text)
+    assert "Ψ₁'(t) = tanh(sigmoid(2 tanh(t)))" in str(certify(model).energy)
+    assert "Ψ₂'(t) = tanh(2 sigmoid(tanh(t)))" in str(certify(model).energy)
     same = "state Y, Z\nparam K : dense\nY' = K^T tanh(2 sigmoid(tanh(K Y + K Z)))\n"
     other = same + "Z' = -K^T tanh(sigmoid(2 tanh(K Y + K Z)))"
-    assert not certify(model(other)).proved and not conserved(certify(model(other)))
-    equal = certify(model(same + "Z' = -K^T tanh(2 sigmoid(tanh(K Y + K Z)))"))
+    assert not certify(load_model(other)).proved and not conserved(certify(load_model(other)))
+    equal = certify(load_model(same + "Z' = -K^T tanh(2 sigmoid(tanh(K Y + K Z)))"))
     assert equal.verdict == "imaginary" and len(equal.parts[0].units) == 1
 
 
@@ -250,8 +250,8 @@ EQUAL = {
 
 @pytest.mark.parametrize("name", EQUAL)
 def test_functions_that_are_equal_are_one_unit(name: str):
-    program = model(between(*EQUAL[name]))
-    system = read_system(program, FormulaReader(program))
+    model = load_model(between(*EQUAL[name]))
+    system = read_system(model, FormulaReader(model))
     assert system.units == () and not system.linear_terms
 
 
@@ -259,8 +259,8 @@ def test_a_unit_is_shown_as_it_was_written():
     found = {}
     for rate in ("tanh(-K Y)", "relu(-2 tanh(K Y))", "tanh(-2 tanh(K Y) + b)"):
         names = "\n".join(f"param {n}" for n in ("K : dense", "b : bias") if _used(n[0], rate))
-        program = model(f"state Y\n{names}\nY' = K^T {rate}")
-        (unit,) = read_system(program, FormulaReader(program)).units
+        model = load_model(f"state Y\n{names}\nY' = K^T {rate}")
+        (unit,) = read_system(model, FormulaReader(model)).units
         found[rate] = (unit.text, str(next(iter(unit.column.values()))))
         assert unit.formula_sign == (-1 if unit.text.startswith("-") else 1)
     assert found == {
@@ -276,7 +276,7 @@ def test_a_unit_is_shown_as_it_was_written():
 def energy_of(unit: str) -> str:
     names = [n for n in ("K : dense", "b : bias", "N : norm(batch)") if _used(n[0], unit + "K")]
     params = "\n".join(f"param {name}" for name in names)
-    energy = certify(model(f"state Y\n{params}\nY' = -K^T {unit}")).energy
+    energy = certify(load_model(f"state Y\n{params}\nY' = -K^T {unit}")).energy
     assert energy is not None
     assert bool(energy.terms) != bool(energy.obstacle)
     return f"{energy.formula} with {', '.join(energy.primitives)}"
@@ -312,19 +312,19 @@ PRODUCTS = {
 @pytest.mark.parametrize("name", PRODUCTS)
 def test_a_product_is_one_unit_where_it_is_monotone(name: str):
     rate, verdict = PRODUCTS[name]
-    program = model(f"state Y\nparam K : dense\nY' = {rate}")
-    certificate = certify(program)
+    model = load_model(f"state Y\nparam K : dense\nY' = {rate}")
+    certificate = certify(model)
     assert certificate.verdict == verdict
     for seed in range(10):
-        check(program, certificate, np.random.default_rng(seed))
+        check_certificate(model, certificate, np.random.default_rng(seed))
         if verdict != "open":
-            reader = FormulaReader(program)
-            compare(program, read_system(program, reader), reader, seed)
+            reader = FormulaReader(model)
+            compare(model, read_system(model, reader), reader, seed)
 
 
 def test_the_slope_of_a_product_has_no_bound():
-    program = model("state Y\nY' = -9 Y + relu(Y) * relu(Y)")
-    assert certify(program).verdict == "open"
+    model = load_model("state Y\nY' = -9 Y + relu(Y) * relu(Y)")
+    assert certify(model).verdict == "open"
 
 
 # --- energies of weights of any sign ---
@@ -344,14 +344,14 @@ def test_an_energy_falls_though_the_spectrum_is_not_stable(name: str):
     equation, verdict, formula = FALLING[name]
     types = {"K": "dense", "W": "dense", "b": "bias"}
     params = "\n".join(f"param {n} : {t}" for n, t in types.items() if _used(n, equation))
-    program = model(f"state Y\n{params}\n{equation}")
-    certificate = certify(program)
+    model = load_model(f"state Y\n{params}\n{equation}")
+    certificate = certify(model)
     assert certificate.verdict == verdict
     energy = certificate.energy
     assert energy is not None and energy.terms and not energy.conserved
     assert energy.formula == formula
     for seed in range(20):
-        check(program, certificate, np.random.default_rng(seed))
+        check_certificate(model, certificate, np.random.default_rng(seed))
 
 
 @pytest.mark.parametrize(
@@ -361,4 +361,4 @@ def test_an_energy_falls_though_the_spectrum_is_not_stable(name: str):
 def test_no_energy_falls_where_the_flow_is_no_gradient(equation: str):
     types = {"K": "dense", "W": "dense", "b": "bias"}
     params = "\n".join(f"param {n} : {t}" for n, t in types.items() if _used(n, equation))
-    assert certify(model(f"state Y\n{params}\n{equation}")).energy is None
+    assert certify(load_model(f"state Y\n{params}\n{equation}")).energy is None

@@ -11,27 +11,27 @@ import pytest
 import odenet
 from odenet import verify
 from tests.analyse.certificates import (
+    BATCH_NORM,
+    BOUNDED_SLOPE,
     GATED,
-    LEAKY,
-    LEFT,
-    MOVED,
-    NORM,
-    NUMBERS,
+    LEFT_TRANSFORMED,
+    NUMBERS_ONLY,
+    REFLECTED_SLOPE,
+    SHIFTED_SLOPE,
     STABLE,
-    TURNED,
-    TWO,
-    at,
+    TWO_STATES,
     certificate,
-    leaves,
+    string_paths,
     tampered,
+    value_at,
 )
 from tests.analyse.literature import ROWS
-from tests.analyse.specs import Drawn
+from tests.analyse.specs import RandomSpec
 
 ROOT = Path(__file__).parents[2]
 SPECS = {path.stem: path.read_text("utf-8") for path in sorted((ROOT / "specs").glob("*.ode"))}
 TEXTS = SPECS | {row.name: f"{row.text}\ndiscretise euler(h = 0.1)\n" for row in ROWS}
-TEXTS |= {"gate": GATED, "leaky": LEAKY, "turned": TURNED}
+TEXTS |= {"gate": GATED, "leaky": BOUNDED_SLOPE, "turned": REFLECTED_SLOPE}
 
 
 # --- what is proved --------------------------------------------------------------------------
@@ -50,7 +50,7 @@ def test_what_is_proved_is_verified_and_what_is_not_is_not(name: str, tmp_path, 
 
 @pytest.mark.slow
 def test_the_proofs_about_drawn_systems_are_verified(judge):
-    texts = [Drawn(Random(seed)).text() for seed in range(25)]
+    texts = [RandomSpec(Random(seed)).text() for seed in range(25)]
     found = [odenet.loads(text) for text in texts]
     proofs = [program for program in found if program.certificate.proved]
     assert len(proofs) > 10
@@ -94,18 +94,18 @@ def other(text: str) -> Any:
 CHECKED = [("equations",), ("units",), ("forcing",), ("blocks", 0, "factors"), ("blocks", 0, "M")]
 
 
-@pytest.mark.parametrize("text", [STABLE, TWO, TEXTS["graph oscillators"], LEFT])
+@pytest.mark.parametrize("text", [STABLE, TWO_STATES, TEXTS["graph oscillators"], LEFT_TRANSFORMED])
 def test_no_formula_can_be_changed(text: str, judge):
     found = certificate(text)
-    places = [(*p, *q) for p in CHECKED for q in leaves(at(found, p))]
+    places = [(*p, *q) for p in CHECKED for q in string_paths(value_at(found, p))]
     changes = 0
     for path in places:
         changed = copy.deepcopy(found)
-        before = at(found, path)
-        nothing = before == "I" and "0" in at(found, path[:-1])
+        before = value_at(found, path)
+        nothing = before == "I" and "0" in value_at(found, path[:-1])
         if before in ("*", "+", "T", "call", "^") or nothing:
             continue
-        at(changed, path[:-1])[path[-1]] = other(before)
+        value_at(changed, path[:-1])[path[-1]] = other(before)
         code, line = judge(changed)
         assert code != 0, f"{path}: {before} became {other(before)}; {line}"
         changes += 1
@@ -117,15 +117,15 @@ ALLOWED = (*BLOCK, "allowance", 0)
 FALSE = {
     "a condition is dropped": tampered(STABLE, ("conditions",), [{"kind": "constant weights"}]),
     "the gain of a norm has any sign": tampered(
-        NORM, ("conditions",),
+        BATCH_NORM, ("conditions",),
         [{"kind": "constant weights"}, {"kind": "frozen statistics", "of": "N"}],
     ),
-    "weights may change": tampered(TWO, ("conditions",), []),
+    "weights may change": tampered(TWO_STATES, ("conditions",), []),
     "stable is called imaginary": tampered(STABLE, ("verdict",), "imaginary"),
     "stable is called real": tampered(STABLE, ("verdict",), "real"),
-    "imaginary is called real": tampered(TWO, ("verdict",), "real"),
-    "real with a decay is called imaginary": tampered(LEAKY, ("verdict",), "imaginary"),
-    "C is another": tampered(TWO, (*BLOCK, "weights", 0), [["5", {}]]),
+    "imaginary is called real": tampered(TWO_STATES, ("verdict",), "real"),
+    "real with a decay is called imaginary": tampered(BOUNDED_SLOPE, ("verdict",), "imaginary"),
+    "C is another": tampered(TWO_STATES, (*BLOCK, "weights", 0), [["5", {}]]),
     "C is negative": tampered(STABLE, (*BLOCK, "weights", 0), [["-1", {}]]),
     "a square has another factor": tampered(STABLE, (*BLOCK, "squares", 0, 0), [["3", {"γ": "1"}]]),
     "a square is subtracted": tampered(STABLE, (*BLOCK, "squares", 0, 0), [["-2", {"γ": "1"}]]),
@@ -134,27 +134,27 @@ FALSE = {
     "a dissipative part is symmetric": tampered(STABLE, (*BLOCK, "kind"), "symmetric"),
     "a dissipative part is zero": tampered(STABLE, (*BLOCK, "kind"), "zero"),
     "a part is of an unknown kind": tampered(STABLE, (*BLOCK, "kind"), "because I say so"),
-    "there is no block": tampered(TWO, ("blocks",), []),
+    "there is no block": tampered(TWO_STATES, ("blocks",), []),
     "gelu is nondecreasing": json.loads(json.dumps(certificate(STABLE)).replace("tanh", "gelu")),
     "a gate is any function": json.loads(json.dumps(certificate(GATED)).replace("sigmoid", "sin")),
-    "an allowance is left out": tampered(LEAKY, (*BLOCK, "allowance"), []),
-    "an allowance is larger": tampered(LEAKY, (*ALLOWED, 0), [["2", {}]]),
-    "an allowance is negative": tampered(LEAKY, (*ALLOWED, 0), [["-1", {}]]),
-    "a slope's bound is smaller": tampered(LEAKY, ALLOWED, [[["2", {}]], [], "1"]),
-    "more is left of a decay": tampered(LEAKY, (*ALLOWED, 1), [["1", {}]]),
-    "a decay is larger": tampered(LEAKY, (*BLOCK, "decay", "Y"), [["3", {}]]),
+    "an allowance is left out": tampered(BOUNDED_SLOPE, (*BLOCK, "allowance"), []),
+    "an allowance is larger": tampered(BOUNDED_SLOPE, (*ALLOWED, 0), [["2", {}]]),
+    "an allowance is negative": tampered(BOUNDED_SLOPE, (*ALLOWED, 0), [["-1", {}]]),
+    "a slope's bound is smaller": tampered(BOUNDED_SLOPE, ALLOWED, [[["2", {}]], [], "1"]),
+    "more is left of a decay": tampered(BOUNDED_SLOPE, (*ALLOWED, 1), [["1", {}]]),
+    "a decay is larger": tampered(BOUNDED_SLOPE, (*BLOCK, "decay", "Y"), [["3", {}]]),
     "less of a slope is moved": tampered(
-        MOVED, (*BLOCK, "units", "ψ1", "rest"), ["-1/10", "1"]),
-    "nothing of a slope is moved": tampered(MOVED, (*BLOCK, "units", "ψ1", "rest"), ["0", "1"]),
-    "a rest is turned": tampered(TURNED, (*BLOCK, "units", "ψ1", "rest"), ["1", "1"]),
+        SHIFTED_SLOPE, (*BLOCK, "units", "ψ1", "rest"), ["-1/10", "1"]),
+    "nothing of a slope is moved": tampered(SHIFTED_SLOPE, (*BLOCK, "units", "ψ1", "rest"), ["0", "1"]),
+    "a rest is turned": tampered(REFLECTED_SLOPE, (*BLOCK, "units", "ψ1", "rest"), ["1", "1"]),
     "less than the largest slope is moved": tampered(
-        TURNED, (*BLOCK, "units", "ψ1", "rest"), ["1/2", "-1"]),
-    "T is another word": tampered(LEFT, (*BLOCK, "T", 1), "A"),
-    "T changes another unit": tampered(LEFT, (*BLOCK, "T", 0), 1),
-    "T changes nothing": tampered(LEFT, (*BLOCK, "T"), []),
-    "mixed units have another C": tampered(NUMBERS, (*BLOCK, "weights", 0), [["7", {}]]),
-    "mixed units are others": tampered(NUMBERS, (*BLOCK, "factors", 0, "row", "X"), ["*", "2", "I"]),
-    "mixed units have other squares": tampered(NUMBERS, (*BLOCK, "squares", 0, 0), [["9", {}]]),
+        REFLECTED_SLOPE, (*BLOCK, "units", "ψ1", "rest"), ["1/2", "-1"]),
+    "T is another word": tampered(LEFT_TRANSFORMED, (*BLOCK, "T", 1), "A"),
+    "T changes another unit": tampered(LEFT_TRANSFORMED, (*BLOCK, "T", 0), 1),
+    "T changes nothing": tampered(LEFT_TRANSFORMED, (*BLOCK, "T"), []),
+    "mixed units have another C": tampered(NUMBERS_ONLY, (*BLOCK, "weights", 0), [["7", {}]]),
+    "mixed units are others": tampered(NUMBERS_ONLY, (*BLOCK, "factors", 0, "row", "X"), ["*", "2", "I"]),
+    "mixed units have other squares": tampered(NUMBERS_ONLY, (*BLOCK, "squares", 0, 0), [["9", {}]]),
 }  # fmt: skip
 
 

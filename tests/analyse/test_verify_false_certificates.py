@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from odenet import verify
-from tests.analyse.certificates import STABLE, TWO, certificate
+from tests.analyse.certificates import STABLE, TWO_STATES, certificate
 
 ROOT = Path(__file__).parents[2]
 CASCADE = (
@@ -250,7 +250,7 @@ def test_the_checker_has_at_most_200_lines_and_imports_numpy_and_the_standard_li
 def test_the_checker_runs_as_a_single_file(tmp_path):
     copied = tmp_path / "verify.py"
     copied.write_text(Path(verify.__file__).read_text("utf-8"), "utf-8")
-    data = certificate(TWO)
+    data = certificate(TWO_STATES)
     (tmp_path / "certificate.json").write_text(json.dumps(data), "utf-8")
     command = [sys.executable, "-I", copied.name, "certificate.json"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)

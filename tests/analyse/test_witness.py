@@ -9,8 +9,8 @@ from odenet.analyse import certify, decide, search_witness
 from odenet.analyse.jacobian import jacobian
 from odenet.analyse.sampling import Point, StateSize
 from odenet.analyse.witness import worst_eigenvalue
-from tests.analyse.specs import model
-from tests.analyse.test_jacobian import load
+from tests.analyse.specs import load_model
+from tests.analyse.test_jacobian import load_weights
 
 BLOCK = "bn -> relu -> conv(3) -> bn -> relu -> conv(3)"
 UNSTABLE = {
@@ -30,7 +30,7 @@ def test_residual_networks_are_refuted_and_the_flow_agrees(name: str):
     witness = certificate.witness
     assert certificate.verdict == "refuted" and witness is not None
     flow = program.flow(witness.channels * program.model.dynamics.input_parts, 1).double().eval()
-    load(flow, Point(witness.weights, np.zeros(0), witness.input))
+    load_weights(flow, Point(witness.weights, np.zeros(0), witness.input))
     states = [torch.from_numpy(value)[None] for value in witness.state.values()]
 
     def field(*state: torch.Tensor) -> tuple[torch.Tensor, ...]:
@@ -45,7 +45,7 @@ def test_residual_networks_are_refuted_and_the_flow_agrees(name: str):
 
 
 def test_the_same_seed_gives_the_same_witness():
-    program = model(UNSTABLE["residual layer"])
+    program = load_model(UNSTABLE["residual layer"])
     one, other = search_witness(program, seed=3), search_witness(program, seed=3)
     assert one is not None and other is not None
     assert one == other and one.trial == other.trial
@@ -56,39 +56,39 @@ def test_the_same_seed_gives_the_same_witness():
 
 
 def test_a_witness_carries_all_that_is_needed():
-    program = model(UNSTABLE["RevNet"])
-    found = search_witness(program)
+    model = load_model(UNSTABLE["RevNet"])
+    found = search_witness(model)
     assert found is not None
     size = StateSize(found.channels, found.space)
     state = np.concatenate([value.reshape(-1) for value in found.state.values()])
     point = Point(found.weights, state, found.input.reshape(-1, size.grid_points))
-    eigenvalues = np.linalg.eigvals(jacobian(program, point, size))
+    eigenvalues = np.linalg.eigvals(jacobian(model, point, size))
     assert np.min(abs(eigenvalues - found.eigenvalue)) < 1e-9
     plain = found.to_json()
     assert np.allclose(plain["weights"]["f.2.weight"], found.weights["f.2.weight"])
 
 
 def test_nothing_is_found_against_a_proof():
-    program = model(ANTISYMMETRIC)
-    assert search_witness(program, trials=8, against="imaginary") is None
-    assert search_witness(program, trials=8, against="stable") is None
-    assert search_witness(program, trials=8, against="real") is not None
+    model = load_model(ANTISYMMETRIC)
+    assert search_witness(model, trials=8, against="imaginary") is None
+    assert search_witness(model, trials=8, against="stable") is None
+    assert search_witness(model, trials=8, against="real") is not None
 
 
 def test_hill_climbing_finds_what_is_rare():
     text = "state Y, Z\nparam K : dense\nY' = silu(K Z)\nZ' = -silu(K^T Y)"
-    certificate = decide(model(text))
+    certificate = decide(load_model(text))
     assert certificate.verdict == "refuted"
     assert certificate.energy is not None and certificate.energy.conserved
 
 
 def test_what_is_neither_proved_nor_refuted_stays_open():
     text = "state Y, Z\nparam K : dense\nY' = K^T tanh(Z)\nZ' = -tanh(K Y)"
-    program = model(text)
-    certificate = decide(program, trials=6)
+    model = load_model(text)
+    certificate = decide(model, trials=6)
     assert certificate.verdict == "open" and certificate.trials == 6
     assert "no counterexample in 6 trials" in str(certificate)
-    assert certify(program).trials == 0
+    assert certify(model).trials == 0
 
 
 def test_rounding_is_no_counterexample():
@@ -100,7 +100,7 @@ def test_rounding_is_no_counterexample():
 
 
 def test_a_proof_is_not_searched_against():
-    assert decide(model(ANTISYMMETRIC)).trials == 0
+    assert decide(load_model(ANTISYMMETRIC)).trials == 0
 
 
 @pytest.mark.parametrize(

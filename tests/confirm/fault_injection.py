@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 
-def plant(monkeypatch: pytest.MonkeyPatch, original: Any, wrong: Any) -> None:
+def replace_everywhere(monkeypatch: pytest.MonkeyPatch, original: Any, wrong: Any) -> None:
     """Put a wrong function in the place of one, wherever odenet has it."""
     for name, module in list(sys.modules.items()):
         if name.startswith(

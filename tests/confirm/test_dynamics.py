@@ -17,8 +17,8 @@ from odenet.confirm.evaluation import Evaluation
 from odenet.confirm.random_point import Point, draw_point
 from odenet.confirm.unit_form import jacobian, state_velocity
 from odenet.model.typed.program import Model
-from tests.analyse.specs import Drawn, model
-from tests.confirm.fault_injection import plant
+from tests.analyse.specs import RandomSpec, load_model
+from tests.confirm.fault_injection import replace_everywhere
 
 SPECS = sorted((Path(__file__).parents[2] / "specs").glob("*.ode"))
 
@@ -33,9 +33,9 @@ DAMPED = "state Y\nparam K : dense\nY'' = -K^T tanh(K Y) - Y'\n"
 
 def caught(text: str) -> str:
     """What the numbers say against the certificate of a spec."""
-    program = model(text)
+    model = load_model(text)
     with pytest.raises(Disagreement) as found:
-        confirmed_certificate(program, certify(program))
+        confirmed_certificate(model, certify(model))
     assert found.value.seed >= FIRST_SEED
     return str(found.value)
 
@@ -62,10 +62,10 @@ right_units, right_energy = read_units.read_system, energy.read_energy
 
 
 def test_a_merge_of_units_that_forgets_places_is_caught(monkeypatch: pytest.MonkeyPatch):
-    right = certify(model(PLACES))
+    right = certify(load_model(PLACES))
     assert not right.proved
-    plant(monkeypatch, read_units.read_system, forgetting_places)
-    assert certify(model(PLACES)).verdict == "imaginary"
+    replace_everywhere(monkeypatch, read_units.read_system, forgetting_places)
+    assert certify(load_model(PLACES)).verdict == "imaginary"
     assert "is not the Jacobian" in caught(PLACES)
     assert "is not the Jacobian" in caught(TWINS)
 
@@ -77,7 +77,7 @@ def test_an_energy_with_a_wrong_sign_is_caught(monkeypatch: pytest.MonkeyPatch):
         term = replace(first, weight=odenet.model.expressions.expr.Sum(((-1, first.weight),)))
         return replace(found, terms=(term, *others))
 
-    plant(monkeypatch, energy.read_energy, flipped)
+    replace_everywhere(monkeypatch, energy.read_energy, flipped)
     assert "dE/dt = " in caught(HAMILTONIAN)
 
 
@@ -85,7 +85,7 @@ def test_an_energy_of_another_rate_is_caught(monkeypatch: pytest.MonkeyPatch):
     def conserved(*arguments):
         return replace(right_energy(*arguments), conserved=True)
 
-    plant(monkeypatch, energy.read_energy, conserved)
+    replace_everywhere(monkeypatch, energy.read_energy, conserved)
     assert "not = 0" in caught(DAMPED)
 
 
@@ -94,18 +94,18 @@ def test_an_energy_of_another_rate_is_caught(monkeypatch: pytest.MonkeyPatch):
     [(HAMILTONIAN, "real"), (DAMPED, "imaginary"), (PLACES, "stable"), (PLACES, "imaginary")],
 )
 def test_a_verdict_that_eigenvalues_contradict_is_caught(text: str, wrong):
-    program = model(text)
-    right = certify(program)
+    model = load_model(text)
+    right = certify(model)
     with pytest.raises(Disagreement, match="an eigenvalue"):
         confirmed_certificate(
-            program, certificate.Certificate(verdict=wrong, assumptions=right.assumptions)
+            model, certificate.Certificate(verdict=wrong, assumptions=right.assumptions)
         )
 
 
 @pytest.mark.parametrize("change", ["matrix", "squares", "units"])
 def test_a_proof_whose_matrices_do_not_fit_is_caught(change: str):
-    program = model(DAMPED)
-    right = certify(program)
+    model = load_model(DAMPED)
+    right = certify(model)
     (part,) = right.parts
     wrong = {
         "matrix": {"matrix": tuple(tuple(-op for op in row) for row in part.matrix)},
@@ -113,11 +113,11 @@ def test_a_proof_whose_matrices_do_not_fit_is_caught(change: str):
         "units": {"units": tuple(replace(u, column=dict(u.row)) for u in part.units)},
     }[change]
     with pytest.raises(Disagreement):
-        confirmed_certificate(program, replace(right, parts=(replace(part, **wrong),)))
+        confirmed_certificate(model, replace(right, parts=(replace(part, **wrong),)))
 
 
 def test_a_negative_slope_is_caught_where_monotonicity_is_used(monkeypatch: pytest.MonkeyPatch):
-    plant(monkeypatch, units.nonmonotone_activation, lambda unit, model: None)
+    replace_everywhere(monkeypatch, units.nonmonotone_activation, lambda unit, model: None)
     text = "state Y\nparam K : dense\nY' = -K^T sin(K Y)\n"
     assert "slope" in caught(text)
 
@@ -145,16 +145,16 @@ CONFIRMED = {
 
 @pytest.mark.parametrize("name", CONFIRMED)
 def test_a_proof_is_confirmed_under_its_assumptions(name: str):
-    program = model(f"state Y\nparam K : conv(3)\n{CONFIRMED[name]}\n")
-    right = certify(program)
+    model = load_model(f"state Y\nparam K : conv(3)\n{CONFIRMED[name]}\n")
+    right = certify(model)
     assert right.proved
-    assert confirmed_certificate(program, right) == right
+    assert confirmed_certificate(model, right) == right
 
 
 def test_what_has_no_numerical_model_is_open(monkeypatch: pytest.MonkeyPatch):
-    program = model(HAMILTONIAN)
+    model = load_model(HAMILTONIAN)
     monkeypatch.setattr(Evaluation, "_activate", _unknown)
-    found = confirmed_certificate(program, certify(program))
+    found = confirmed_certificate(model, certify(model))
     assert found.verdict == "open" and found.energy is None and not found.parts
     assert "not confirmed by numbers: planted" in found.reason
 
@@ -170,7 +170,7 @@ MIXED += "param d : diag\nparam g : scalar\nparam b : bias\n"
 MIXED += "Y' = K^T gelu(N(K Z + b)) / 3 - g silu(Y)\nZ' = (d W - 2 I) elu(Y) + b * softplus(Z)\n"
 
 
-@pytest.mark.parametrize("text", [MIXED, *(Drawn(Random(seed)).text() for seed in range(8))])
+@pytest.mark.parametrize("text", [MIXED, *(RandomSpec(Random(seed)).text() for seed in range(8))])
 @pytest.mark.parametrize("seed", [0, 1])
 def test_numbers_are_those_of_torch(text: str, seed: int):
     program = odenet.loads(text if "discretise" in text else f"{text}discretise euler(h = 0.1)\n")
@@ -208,11 +208,11 @@ def load(flow: torch.nn.Module, point: Point) -> None:
 
 
 def test_a_gate_that_is_zero_at_many_points_raises_no_false_alarm():
-    program = model(
+    model = load_model(
         "state Y, Z\nparam K, W : dense\n"
         "Y' = relu(u) * identity((K - K^T - 1/2 I) Y - u)\n"
         "Z' = W^T Y - W^T leaky_relu(0.2)(W Z) - 1/2 Z\n"
         "Y(0) = u\nZ(0) = u"
     )
-    found = confirmed_certificate(program, certify(program))
+    found = confirmed_certificate(model, certify(model))
     assert found.proved and found.parts

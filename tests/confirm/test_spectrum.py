@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 from odenet.analyse import certificate, certify, prove
 from odenet.confirm import Disagreement, confirmed_certificate
 from odenet.confirm.spectrum import violating_eigenvalue
-from tests.analyse.specs import model
-from tests.confirm.fault_injection import plant
+from tests.analyse.specs import load_model
+from tests.confirm.fault_injection import replace_everywhere
 
 SWAPPED = "state X, P, Y\nX' = P\nP' = -3 X + Y\nY' = P - 0.001 Y\n"
 
@@ -68,12 +68,12 @@ def test_a_double_eigenvalue_is_found_where_it_is_far_enough(value):
 
 
 def test_a_scaling_that_does_not_commute_with_the_decay_is_caught(monkeypatch):
-    assert not certify(model(SWAPPED)).proved
-    plant(monkeypatch, prove._is_scalable, lambda block, decay: True)
-    program = model(SWAPPED)
-    wrong = certify(program)
+    assert not certify(load_model(SWAPPED)).proved
+    replace_everywhere(monkeypatch, prove._is_scalable, lambda block, decay: True)
+    model = load_model(SWAPPED)
+    wrong = certify(model)
     assert wrong.verdict == "stable"
     with pytest.raises(Disagreement, match="C does not commute"):
-        confirmed_certificate(program, wrong)
+        confirmed_certificate(model, wrong)
     with pytest.raises(Disagreement, match="an eigenvalue"):
-        confirmed_certificate(program, certificate.Certificate(verdict="stable"))
+        confirmed_certificate(model, certificate.Certificate(verdict="stable"))

@@ -3,7 +3,7 @@
 import re
 from random import Random
 
-from tests.analyse.specs import Drawn
+from tests.analyse.specs import RandomSpec
 from tests.language.spec_texts import VALID_TEXTS
 
 TOKEN = re.compile(r"\w+|[ \t]+|.", re.DOTALL)
@@ -61,7 +61,7 @@ def data(seed: int) -> bytes:
 def _whole(rnd: Random) -> str:
     """Equations, a scheme, claims, a net and a recipe, in any order."""
     dynamics = "\n".join(
-        line for line in Drawn(rnd).text().split("\n") if not line.startswith("discretise")
+        line for line in RandomSpec(rnd).text().split("\n") if not line.startswith("discretise")
     )
     order = 2 if "''" in dynamics else 1
     blocks = [dynamics]
