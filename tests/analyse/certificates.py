@@ -31,7 +31,7 @@ def certificate(text: str) -> dict[str, Any]:
 
 
 def judge_in(folder: Any, capsys: Any) -> Judge:
-    """A function from a certificate, or the text of its file, to the checker's exit code and last line."""
+    """The checker as a function from a certificate or its text to exit code and last line."""
 
     def judge(content: Any) -> tuple[int, str]:
         path = folder / "certificate.json"

@@ -129,7 +129,7 @@ class Oracle:
         return np.repeat(channels, self.grid_points)[:, None]
 
     def _convolution(self, kernel: ndarray) -> ndarray:
-        """The matrix of a kernel (out, in, taps), zero padded; an even one reaches right, as in torch."""
+        """The matrix of a kernel (out, in, taps), zero padded; the centre of an even one is left."""
         taps = kernel.shape[2]
         shifts = [np.eye(self.grid_points, k=tap - (taps - 1) // 2) for tap in range(taps)]
         return sum(np.kron(kernel[:, :, tap], shift) for tap, shift in enumerate(shifts))

@@ -34,7 +34,7 @@ def _rewrite_value(value, rnd: Random):
 
 
 def _rewrite_node(node: expr.Node, rnd: Random) -> expr.Node:
-    """An equal formula by one rule that fits the root, or the formula itself by a toss of a coin."""
+    """An equal formula by one rule that fits the root, or the formula itself, at random."""
     if rnd.random() < 0.5:
         return node
     match node:

@@ -217,7 +217,7 @@ class RandomSpec:
         return [f"Y' = {rate}", f"Z' = {self.sign(-1)} {self.adjoint(word)} {back}"]
 
     def chain(self, argument: str) -> tuple[str, str]:
-        """Two chains of two or three activations; numbers or biases of the second may be shuffled."""
+        """Two chains of activations; the numbers or biases of the second may be in another order."""
         names = [self.activation() for _ in range(self.rnd.choice([2, 2, 3]))]
         numbers = [self.rnd.choice(["", "2 ", "-", "1/2 "]) for _ in names]
         offsets = [self.rnd.choice(["", "", " + b1", " + b2"]) for _ in names]

@@ -1,7 +1,7 @@
 """Proofs for systems outside the plain theorems, by four means.
 
-Bounds on slopes of activations, decays that outweigh them, scalings C of equations with numbers only, and
-changes of variables. Independent routes: eigenvalues in numpy (tests/analyse/numpy_checks.py), and
+Bounds on slopes of activations, decays that outweigh them, scalings C of equations with numeric
+coefficients, and changes of variables. Independent routes: eigenvalues in numpy (tests/analyse/numpy_checks.py), and
 slopes of activations measured on a grid.
 """
 
@@ -196,17 +196,17 @@ class NearMissSpec(RandomSpec):
 
     def equilibrium(self) -> list[str]:
         name = self.rnd.choice(list(SLOPES))
-        word = self.operator_word()
+        word = self.word()
         skew = f"({word} - {self.adjoint(word)})"
         square = f"{self.adjoint(word)} {word}"
         inside = self.rnd.choice(["Y", f"(I - {square}) Y", f"(I + {skew}) Y", f"{skew} Y"])
         drive = f"{self.near_one()} {name}({inside})"
-        second = f"Z' = -{self.near_one()} Z + tanh({self.near_one()} relu(Z)) + {self.operator_word()} Y"
+        second = f"Z' = -{self.near_one()} Z + tanh({self.near_one()} relu(Z)) + {self.word()} Y"
         return [f"Y' = -{self.near_one()} Y + {drive}", second if len(self.states) > 1 else ""]
 
     def potential(self) -> list[str]:
         self.states = ("Y",)
-        word, name = self.operator_word(), self.rnd.choice(list(SLOPES))
+        word, name = self.word(), self.rnd.choice(list(SLOPES))
         force = f"{self.near_one()} {self.adjoint(word)} {word} Y"
         unit = f"{self.rnd.choice(['0.1', '1', '8'])} {self.adjoint(word)} {name}({word} Y)"
         sign = self.rnd.choice("+-")
@@ -215,16 +215,15 @@ class NearMissSpec(RandomSpec):
 
     def diagonally_weighted(self) -> list[str]:
         self.states = ("Y",)
-        word, left_factor = self.operator_word(), self.rnd.choice(["d1", "d1 d1", "d1 d1 d1"])
+        word, left_factor = self.word(), self.rnd.choice(["d1", "d1 d1", "d1 d1 d1"])
         right_factor = self.rnd.choice(["", "d1 ", "d1 d1 "])
         sign = self.rnd.choice("-+-")
-        return [
-            f"Y' = {left_factor} ({word} {sign} {self.adjoint(word)}) {right_factor}{self.unit('Y')}"
-        ]
+        matrix = f"({word} {sign} {self.adjoint(word)})"
+        return [f"Y' = {left_factor} {matrix} {right_factor}{self.unit('Y')}"]
 
     def left_transformed(self) -> list[str]:
         self.states = ("Y",)
-        word, other = self.operator_word(1), self.operator_word(1)
+        word, other = self.word(1), self.word(1)
         unit = f"{self.adjoint(other)} {self.unit(f'{other} Y')}"
         friction = self.rnd.choice(["- Y'", "", "- 0.1 Y'", "+ 0.1 Y'"])
         return [f"Y'' = - {self.adjoint(word)} {word} {unit} {friction}"]

@@ -1,4 +1,4 @@
-"""Schemes that integrate a linear decay -γ Y apart from the rest: what fits them, what is derived."""
+"""Schemes that integrate a linear decay -γ Y by themselves: systems that fit, and what is derived."""
 
 import numpy as np
 import pytest

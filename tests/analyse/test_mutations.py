@@ -1,4 +1,4 @@
-"""Mutation tests: the soundness check catches each wrong rule that replaces a right one of the prover.
+"""Mutation tests: the soundness check catches each wrong rule that is put into the prover.
 
 The check is tests/analyse/numpy_checks.py. It runs on NEAR_MISSES, systems that just fail the
 conditions of a theorem, and on random specs. The wrong rules carry the names of their mistakes.

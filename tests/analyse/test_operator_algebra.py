@@ -1,4 +1,4 @@
-"""The algebra of operators, sums of words such as `K^T d K` with coefficients, agrees with matrices."""
+"""Operators as sums of words such as `K^T d K` with coefficients: the algebra is that of matrices."""
 
 from fractions import Fraction
 

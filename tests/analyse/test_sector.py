@@ -1,4 +1,4 @@
-"""Step sizes that are stable since a decay confines the spectrum to a sector (a triangle in Re λ < 0).
+"""Stable step sizes where a decay confines the spectrum to a sector, a triangle in Re λ < 0.
 
 The independent route: spectral radii of Euler's and Heun's steps on random Jacobians in numpy.
 """

@@ -1,4 +1,4 @@
-"""Schemes whose constants (h, γ, …) differ from step to step: order, stability, round trip, claims."""
+"""Schemes whose constants (h, γ, …) vary from step to step: order, stability, round trip, claims."""
 
 import math
 
@@ -100,10 +100,10 @@ def test_the_limit_is_that_of_the_tightest_step():
     single = [stability(f"coupled_heun(λ = {a}, h = 0.1)") for a in (0.9, 0.6, 0.8)]
     varying = stability("coupled_heun(λ = [0.9, 0.6, 0.8], h = 0.1)")
     for axis in ("imaginary", "real"):
-        limits = [getattr(stability_of_one, f"{axis}_axis").limit for stability_of_one in single]
+        limits = [getattr(constant, f"{axis}_axis").limit for constant in single]
         assert getattr(varying, f"{axis}_axis").limit == min(limits) < max(limits)
     z = np.array([-0.1, 0.3j, 0.5j, -0.5])
-    inside = [stability_of_one.region(z) for stability_of_one in single]
+    inside = [constant.region(z) for constant in single]
     assert (varying.region(z) == np.logical_and.reduce(inside)).all()
     program = compile_spec("coupled_heun(λ = [0.9, 0.6, 0.8], h = 0.1)")
     assert f"stability_limit = {varying.imaginary_axis.limit}" in program.source()
@@ -118,26 +118,23 @@ def test_many_steps_are_looked_at_in_part_and_that_is_said():
     program = compile_spec("momentum(γ = uniform(0.5, 0.9, seed = 2))", "flow(60)")
     sampled, distinct = sample_steps(program.model), distinct_steps(program.model)
     assert len(sampled) <= MAX_STEPS < len(distinct)
-    values = [at.values["gamma"] for at in distinct]
-    assert {min(values), max(values)} <= {at.values["gamma"] for at in sampled}
-    assert any(
-        f"{len(sampled)} of {len(distinct)} kinds" in line for line in _numerics_lines(program)
-    )
+    values = [step.values["gamma"] for step in distinct]
+    assert {min(values), max(values)} <= {step.values["gamma"] for step in sampled}
+    kinds = f"{len(sampled)} of {len(distinct)} kinds"
+    assert any(kinds in line for line in _numerics_lines(program))
 
 
 def test_the_round_trip_is_that_of_the_steps_in_use():
     def round_trip_error(scheme):
         program = compile_spec(scheme, "flow(8)")
-        return estimate_round_trip(
-            program.model, program.derivation, flow_depth(program.model)
-        ).error.estimate
+        depth = flow_depth(program.model)
+        return estimate_round_trip(program.model, program.derivation, depth).error.estimate
 
     uniform = round_trip_error("momentum(γ = 0.5)")
-    assert round_trip_error(
-        "momentum(γ = [0.5, 0.5, 0.5, 0.5, 0.5, 0.5, 0.5, 0.5])"
-    ) == pytest.approx(uniform)
+    listed = round_trip_error("momentum(γ = [0.5, 0.5, 0.5, 0.5, 0.5, 0.5, 0.5, 0.5])")
+    assert listed == pytest.approx(uniform)
     varying = round_trip_error("momentum(γ = [0.9, 0.5, 0.9, 0.5, 0.9, 0.5, 0.9, 0.5])")
-    assert round_trip_error("momentum(γ = 0.9)") < varying < same
+    assert round_trip_error("momentum(γ = 0.9)") < varying < uniform
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,8 @@
-"""The units of a system are the dynamics: Σ L φ(R s + b) has the Jacobian of the text."""
+"""Dynamics are split into units φ(R s + b) whose sum Σ L φ(R s + b) has the Jacobian of the spec.
+
+The oracle is the numerical Jacobian of the spec (odenet/analyse/jacobian.py), with the operators L
+and R as matrices at a random point. Verdicts and energies are compared with numpy as well.
+"""
 
 import re
 from random import Random
@@ -21,97 +25,97 @@ from tests.analyse.numpy_checks import check_certificate
 from tests.analyse.specs import join_terms, load_model
 
 
-class Numeric:
-    """Operators of the algebra as matrices, at one point."""
+class OperatorMatrices:
+    """Operators of the algebra as matrices, with the weights of one point."""
 
-    def __init__(self, reader: FormulaReader, evaluation: FormulaEvaluator):
+    def __init__(self, reader: FormulaReader, evaluator: FormulaEvaluator):
         self.reader = reader
-        self.at = evaluation
+        self.evaluator = evaluator
 
-    def operator(self, operator: Operator) -> np.ndarray:
+    def matrix(self, operator: Operator) -> np.ndarray:
         total = 0
         for word, scalar in operator.terms:
-            matrix = np.eye(self.at.size.channels * self.at.size.grid_points)
+            matrix = np.eye(self.evaluator.size.channels * self.evaluator.size.grid_points)
             for letter in reversed(word):
-                matrix = self.letter(letter, matrix)
-            total = total + self.at.number(self.reader.number_formula(scalar)) * matrix
+                matrix = self.multiply(letter, matrix)
+            total = total + self.evaluator.number(self.reader.number_formula(scalar)) * matrix
         return total  # type: ignore[return-value]
 
-    def letter(self, letter, matrix: np.ndarray) -> np.ndarray:
+    def multiply(self, letter, matrix: np.ndarray) -> np.ndarray:
+        """The product of a letter, an operator or a power of a diagonal, with a matrix."""
         if isinstance(letter, Letter):
-            found = self.at._operator_matrix(str(self.reader.names[letter.name]))
-            return (found.T if letter.adjoint else found) @ matrix
+            factor = self.evaluator._operator_matrix(str(self.reader.names[letter.name]))
+            return (factor.T if letter.adjoint else factor) @ matrix
         for name, power in letter.powers:
             target = self.reader.names[name]
             if isinstance(target, Gate):
                 assert not target.word
                 leaf = target.leaf
                 node = leaf if isinstance(leaf, expr.Node) else leaf.node
-                values = self.at.feature_map(node).value.reshape(-1)
+                values = self.evaluator.feature_map(node).value.reshape(-1)
                 values = values * (getattr(leaf, "sign", 1))
             else:
-                values = np.diag(self.at._operator_matrix(str(target)))
+                values = np.diag(self.evaluator._operator_matrix(str(target)))
             matrix = (values ** int(power))[:, None] * matrix
         return matrix
 
 
-def compare(program, system: System, reader: FormulaReader, seed: int) -> None:
-    """Σ_k L_k d(± formula_k)/ds plus the linear terms is the Jacobian, and each is D R, D >= 0."""
+def assert_units_are_dynamics(model, system: System, reader: FormulaReader, seed: int) -> None:
+    """Linear terms and Σ L_k dφ_k/ds add up to the Jacobian, and dφ_k/ds = D R_k with D >= 0."""
     rng = np.random.default_rng(seed)
-    available = state_sizes(program)
-    size = available[int(rng.integers(len(available)))]
-    point = draw_point(program, size, rng)
-    evaluation = FormulaEvaluator(program, point, size)
-    numeric, width = Numeric(reader, evaluation), size.channels * size.grid_points
-    jacobian = evaluation.value_and_jacobian()[1]
-    place = {state: i * width for i, state in enumerate(system.states)}
+    sizes = state_sizes(model)
+    size = sizes[int(rng.integers(len(sizes)))]
+    point = draw_point(model, size, rng)
+    evaluator = FormulaEvaluator(model, point, size)
+    matrices, width = OperatorMatrices(reader, evaluator), size.channels * size.grid_points
+    jacobian = evaluator.value_and_jacobian()[1]
+    start = {state: i * width for i, state in enumerate(system.states)}
     total = np.zeros_like(jacobian)
     for (i, j), operator in system.linear_terms.items():
-        here = np.s_[place[i] : place[i] + width, place[j] : place[j] + width]
-        total[here] += numeric.operator(operator)
+        entries = np.s_[start[i] : start[i] + width, start[j] : start[j] + width]
+        total[entries] += matrices.matrix(operator)
     for unit in system.units:
         assert unit.formula is not None
-        slopes = unit.formula_sign * evaluation.feature_map(unit.formula).derivative.reshape(
-            width, -1
-        )
+        derivative = evaluator.feature_map(unit.formula).derivative.reshape(width, -1)
+        slopes = unit.formula_sign * derivative
         for i, operator in unit.column.items():
-            total[place[i] : place[i] + width] += numeric.operator(operator) @ slopes
-        read = np.zeros((width, len(jacobian)))
+            total[start[i] : start[i] + width] += matrices.matrix(operator) @ slopes
+        row = np.zeros((width, len(jacobian)))
         for state, operator in unit.row.items():
-            read[:, place[state] : place[state] + width] = numeric.operator(operator)
-        sizes_ = (read**2).sum(1)
-        ratios = (read * slopes).sum(1) / np.where(sizes_ > 0, sizes_, 1)
+            row[:, start[state] : start[state] + width] = matrices.matrix(operator)
+        squared_norms = (row**2).sum(1)
+        ratios = (row * slopes).sum(1) / np.where(squared_norms > 0, squared_norms, 1)
         scale = 1 + abs(slopes).max()
         assert (ratios > -1e-9 * scale).all(), f"{unit.text} decreases"
-        assert np.allclose(ratios[:, None] * read, slopes, atol=1e-8 * scale), unit.text
-    assert np.allclose(total, jacobian, atol=1e-8 * (1 + abs(jacobian).max())), program.source.text
+        assert np.allclose(ratios[:, None] * row, slopes, atol=1e-8 * scale), unit.text
+    assert np.allclose(total, jacobian, atol=1e-8 * (1 + abs(jacobian).max())), model.source.text
 
 
-class Chains:
-    """A random spec of one state or two whose terms are chains that differ in few places."""
+class RandomChains:
+    """A random spec of one or two states: sums of chains of activations that are nearly equal."""
 
     def __init__(self, rnd: Random):
         self.rnd = rnd
 
     def text(self) -> str:
         states = ["Y", "Z"][: self.rnd.choice([1, 2])]
-        lines = [f"state {', '.join(states)}", "param K : dense", "param d : diag",
+        declarations = [f"state {', '.join(states)}", "param K : dense", "param d : diag",
                  "param b1, b2 : bias", "param g : scalar", "let a = -0.7",
                  "param N : norm(batch)"]  # fmt: skip
-        used = []
+        equations = []
         for state in states:
             terms = [self.term(self.rnd.choice(states)) for _ in range(self.rnd.randint(1, 4))]
-            used.append(f"{state}' = {join_terms(terms)}")
+            equations.append(f"{state}' = {join_terms(terms)}")
         if len(states) > 1:  # u is as wide as all states together
-            used = [re.sub(r"\bu\b", "b2", line) for line in used]
-        body = " ".join(used)
-        keep = [
-            line for line in lines
+            equations = [re.sub(r"\bu\b", "b2", line) for line in equations]
+        body = " ".join(equations)
+        kept = [
+            line for line in declarations
             if not line.startswith(("param", "let"))
-            or any(_used(name, body) for name in _names(line))
+            or any(_occurs(name, body) for name in _declared_names(line))
         ]  # fmt: skip
-        keep = [_only(line, body) for line in keep]
-        return "\n".join([*keep, *used])
+        kept = [_without_unused(line, body) for line in kept]
+        return "\n".join([*kept, *equations])
 
     def term(self, state: str) -> str:
         gate = self.rnd.choice(["", "", "", "b1 * ", "tanh(u + b2) * ", "sigmoid(b1 + u) * "])
@@ -129,41 +133,42 @@ class Chains:
         return f"({inside})"
 
 
-def _names(line: str) -> list[str]:
+def _declared_names(line: str) -> list[str]:
     head = line.split(":")[0].split("=")[0]
     return head.replace("param", "").replace("let", "").replace(" ", "").split(",")
 
 
-def _used(name: str, body: str) -> bool:
+def _occurs(name: str, body: str) -> bool:
     return re.search(rf"\b{name}\b", body) is not None
 
 
-def _only(line: str, body: str) -> str:
+def _without_unused(line: str, body: str) -> str:
+    """A `param` line without the names that do not occur in the equations."""
     if not line.startswith("param"):
         return line
     kind = line.split(":")[1]
-    return f"param {', '.join(n for n in _names(line) if _used(n, body))} :{kind}"
+    return f"param {', '.join(n for n in _declared_names(line) if _occurs(n, body))} :{kind}"
 
 
 @pytest.mark.slow
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.randoms(use_true_random=False), st.integers(0, 2**32 - 1))
 def test_units_add_up_to_the_dynamics(rnd: Random, seed: int):
-    model = load_model(Chains(rnd).text())
-    for whole in (False, True):
+    model = load_model(RandomChains(rnd).text())
+    for keep_affine in (False, True):
         reader = FormulaReader(model)
         try:
-            system = read_system(model, reader, whole)
+            system = read_system(model, reader, keep_affine)
         except OutsideTheorems:
             return
-        compare(model, system, reader, seed)
+        assert_units_are_dynamics(model, system, reader, seed)
     check_certificate(model, certify(model), np.random.default_rng(seed))
 
 
 def test_most_drawn_chains_are_inside_the_theorems():
     inside = 0
     for seed in range(60):
-        model = load_model(Chains(Random(seed)).text())
+        model = load_model(RandomChains(Random(seed)).text())
         try:
             read_system(model, FormulaReader(model))
             inside += 1
@@ -172,10 +177,11 @@ def test_most_drawn_chains_are_inside_the_theorems():
     assert inside >= 40
 
 
-ONE = "tanh(sigmoid(2 tanh(K Y)))"
+CHAIN = "tanh(sigmoid(2 tanh(K Y)))"
+# pairs of functions that differ in what the key says
 UNEQUAL = {
-    "numbers": (ONE, "tanh(2 sigmoid(tanh(K Y)))"),
-    "numbers outside": (ONE, "2 tanh(sigmoid(tanh(K Y)))"),
+    "numbers": (CHAIN, "tanh(2 sigmoid(tanh(K Y)))"),
+    "numbers outside": (CHAIN, "2 tanh(sigmoid(tanh(K Y)))"),
     "offsets": ("tanh(sigmoid(K Y) + b)", "tanh(sigmoid(K Y + b))"),
     "offsets of an inner stage": ("tanh(relu(tanh(K Y) + b))", "tanh(relu(tanh(K Y)) + b)"),
     "numbers of offsets": ("tanh(sigmoid(K Y) + 2 b)", "tanh(2 sigmoid(K Y) + b)"),
@@ -190,37 +196,38 @@ UNEQUAL = {
 }
 
 
-def between(one: str, two: str) -> str:
+def difference(first: str, second: str) -> str:
+    """A spec whose right-hand side is the difference of two functions, each after K^T."""
     names = [n for n in ("K : dense", "b : bias", "N : norm(batch)", "P : norm(batch)")
-             if _used(n[0], one + two)]  # fmt: skip
+             if _occurs(n[0], first + second)]  # fmt: skip
     params = "\n".join(f"param {name}" for name in names)
-    return f"state Y\n{params}\nY' = K^T ({one}) - K^T ({two})"
+    return f"state Y\n{params}\nY' = K^T ({first}) - K^T ({second})"
 
 
 @pytest.mark.parametrize("name", UNEQUAL)
 def test_functions_that_differ_are_two_units(name: str):
-    model = load_model(between(*UNEQUAL[name]))
+    model = load_model(difference(*UNEQUAL[name]))
     system = read_system(model, FormulaReader(model))
     assert len(system.units) == 2
     assert not certify(model).proved
 
 
-def conserved(certificate: Certificate) -> bool:
+def conserves_energy(certificate: Certificate) -> bool:
     return certificate.energy is not None and certificate.energy.conserved
 
 
 def test_a_difference_of_two_chains_is_not_antisymmetric():
-    text = between("tanh(sigmoid(2 tanh(K Y)))", "tanh(2 sigmoid(tanh(K Y)))")
+    text = difference("tanh(sigmoid(2 tanh(K Y)))", "tanh(2 sigmoid(tanh(K Y)))")
     model = load_model(text)
     certificate = certify(model)
-    assert not certificate.proved and not conserved(certificate)
+    assert not certificate.proved and not conserves_energy(certificate)
     size = state_sizes(model)[0]
-    found = [
+    excesses = [
         worst_eigenvalue(FormulaEvaluator(model, draw_point(model, size, np.random.default_rng(seed)),
                                     size).value_and_jacobian()[1], "imaginary").excess
         for seed in range(10)
     ]  # fmt: skip
-    assert max(found) > LEAST_EXCESS
+    assert max(excesses) > LEAST_EXCESS
 
 
 def test_two_chains_conserve_no_energy_together():
@@ -229,13 +236,15 @@ def test_two_chains_conserve_no_energy_together():
     model = load_model(text)
     assert "Ψ₁'(t) = tanh(sigmoid(2 tanh(t)))" in str(certify(model).energy)
     assert "Ψ₂'(t) = tanh(2 sigmoid(tanh(t)))" in str(certify(model).energy)
-    same = "state Y, Z\nparam K : dense\nY' = K^T tanh(2 sigmoid(tanh(K Y + K Z)))\n"
-    other = same + "Z' = -K^T tanh(sigmoid(2 tanh(K Y + K Z)))"
-    assert not certify(load_model(other)).proved and not conserved(certify(load_model(other)))
-    equal = certify(load_model(same + "Z' = -K^T tanh(2 sigmoid(tanh(K Y + K Z)))"))
+    first_equation = "state Y, Z\nparam K : dense\nY' = K^T tanh(2 sigmoid(tanh(K Y + K Z)))\n"
+    unequal = first_equation + "Z' = -K^T tanh(sigmoid(2 tanh(K Y + K Z)))"
+    certificate = certify(load_model(unequal))
+    assert not certificate.proved and not conserves_energy(certificate)
+    equal = certify(load_model(first_equation + "Z' = -K^T tanh(2 sigmoid(tanh(K Y + K Z)))"))
     assert equal.verdict == "imaginary" and len(equal.parts[0].units) == 1
 
 
+# pairs of equal functions
 EQUAL = {
     "order": ("tanh(K Y + b)", "tanh(b + K Y)"),
     "distribution": ("tanh(2 (K Y + b))", "tanh(2 b + 2 K Y)"),
@@ -250,20 +259,20 @@ EQUAL = {
 
 @pytest.mark.parametrize("name", EQUAL)
 def test_functions_that_are_equal_are_one_unit(name: str):
-    model = load_model(between(*EQUAL[name]))
+    model = load_model(difference(*EQUAL[name]))
     system = read_system(model, FormulaReader(model))
     assert system.units == () and not system.linear_terms
 
 
 def test_a_unit_is_shown_as_it_was_written():
-    found = {}
+    shown = {}
     for rate in ("tanh(-K Y)", "relu(-2 tanh(K Y))", "tanh(-2 tanh(K Y) + b)"):
-        names = "\n".join(f"param {n}" for n in ("K : dense", "b : bias") if _used(n[0], rate))
+        names = "\n".join(f"param {n}" for n in ("K : dense", "b : bias") if _occurs(n[0], rate))
         model = load_model(f"state Y\n{names}\nY' = K^T {rate}")
         (unit,) = read_system(model, FormulaReader(model)).units
-        found[rate] = (unit.text, str(next(iter(unit.column.values()))))
+        shown[rate] = (unit.text, str(next(iter(unit.column.values()))))
         assert unit.formula_sign == (-1 if unit.text.startswith("-") else 1)
-    assert found == {
+    assert shown == {
         "tanh(-K Y)": ("tanh(-K Y)", "Kᵀ"),
         "relu(-2 tanh(K Y))": ("-relu(-2 tanh(K Y))", "-Kᵀ"),
         "tanh(-2 tanh(K Y) + b)": ("-tanh(-2 tanh(K Y) + b)", "-Kᵀ"),
@@ -274,7 +283,8 @@ def test_a_unit_is_shown_as_it_was_written():
 
 
 def energy_of(unit: str) -> str:
-    names = [n for n in ("K : dense", "b : bias", "N : norm(batch)") if _used(n[0], unit + "K")]
+    """The energy of Y' = -K^T unit, as it is printed."""
+    names = [n for n in ("K : dense", "b : bias", "N : norm(batch)") if _occurs(n[0], unit + "K")]
     params = "\n".join(f"param {name}" for name in names)
     energy = certify(load_model(f"state Y\n{params}\nY' = -K^T {unit}")).energy
     assert energy is not None
@@ -319,7 +329,7 @@ def test_a_product_is_one_unit_where_it_is_monotone(name: str):
         check_certificate(model, certificate, np.random.default_rng(seed))
         if verdict != "open":
             reader = FormulaReader(model)
-            compare(model, read_system(model, reader), reader, seed)
+            assert_units_are_dynamics(model, read_system(model, reader), reader, seed)
 
 
 def test_the_slope_of_a_product_has_no_bound():
@@ -329,7 +339,8 @@ def test_the_slope_of_a_product_has_no_bound():
 
 # --- energies of weights of any sign ---
 
-FALLING = {
+# name -> equation, verdict on the spectrum, energy that does not grow
+NONINCREASING_ENERGIES = {
     "Hopfield": ("Y' = -Y + K^T tanh(K Y)", "open", "½ |Y|² - 1ᵀΨ(K Y)"),
     "a gradient ascent": ("Y' = K^T tanh(K Y)", "open", "-1ᵀΨ(K Y)"),
     "with an offset": ("Y' = -2 Y + 3 K^T sigmoid(K Y + b)", "open", "½ |Y|² - 3/2 1ᵀΨ(K Y + b)"),
@@ -339,11 +350,11 @@ FALLING = {
 }
 
 
-@pytest.mark.parametrize("name", FALLING)
+@pytest.mark.parametrize("name", NONINCREASING_ENERGIES)
 def test_an_energy_falls_though_the_spectrum_is_not_stable(name: str):
-    equation, verdict, formula = FALLING[name]
+    equation, verdict, formula = NONINCREASING_ENERGIES[name]
     types = {"K": "dense", "W": "dense", "b": "bias"}
-    params = "\n".join(f"param {n} : {t}" for n, t in types.items() if _used(n, equation))
+    params = "\n".join(f"param {n} : {t}" for n, t in types.items() if _occurs(n, equation))
     model = load_model(f"state Y\n{params}\n{equation}")
     certificate = certify(model)
     assert certificate.verdict == verdict
@@ -360,5 +371,5 @@ def test_an_energy_falls_though_the_spectrum_is_not_stable(name: str):
 )
 def test_no_energy_falls_where_the_flow_is_no_gradient(equation: str):
     types = {"K": "dense", "W": "dense", "b": "bias"}
-    params = "\n".join(f"param {n} : {t}" for n, t in types.items() if _used(n, equation))
+    params = "\n".join(f"param {n} : {t}" for n, t in types.items() if _occurs(n, equation))
     assert certify(load_model(f"state Y\n{params}\n{equation}")).energy is None

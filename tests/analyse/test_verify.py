@@ -1,4 +1,4 @@
-"""The checker of certificates: what is proved passes, and nothing that is tampered with does."""
+"""The checker of certificates (odenet/verify.py) accepts proofs, and no tampered certificate."""
 
 import copy
 import json
@@ -31,7 +31,7 @@ from tests.analyse.specs import RandomSpec
 ROOT = Path(__file__).parents[2]
 SPECS = {path.stem: path.read_text("utf-8") for path in sorted((ROOT / "specs").glob("*.ode"))}
 TEXTS = SPECS | {row.name: f"{row.text}\ndiscretise euler(h = 0.1)\n" for row in ROWS}
-TEXTS |= {"gate": GATED, "leaky": BOUNDED_SLOPE, "turned": REFLECTED_SLOPE}
+TEXTS |= {"gate": GATED, "bounded slope": BOUNDED_SLOPE, "reflected slope": REFLECTED_SLOPE}
 
 
 # --- what is proved --------------------------------------------------------------------------
@@ -51,8 +51,8 @@ def test_what_is_proved_is_verified_and_what_is_not_is_not(name: str, tmp_path, 
 @pytest.mark.slow
 def test_the_proofs_about_drawn_systems_are_verified(judge):
     texts = [RandomSpec(Random(seed)).text() for seed in range(25)]
-    found = [odenet.loads(text) for text in texts]
-    proofs = [program for program in found if program.certificate.proved]
+    programs = [odenet.loads(text) for text in texts]
+    proofs = [program for program in programs if program.certificate.proved]
     assert len(proofs) > 10
     for program in proofs:
         code, line = judge(program.certificate_json())
@@ -60,9 +60,9 @@ def test_the_proofs_about_drawn_systems_are_verified(judge):
 
 
 def test_a_product_as_one_unit_is_not_checked(judge):
-    found = certificate("state Y\nparam K : dense\nY' = -K^T (relu(K Y) * relu(K Y))")
-    code, line = judge(found)
-    assert (code, found["verdict"]) == (1, "real") and line.startswith("not checked: product")
+    product = certificate("state Y\nparam K : dense\nY' = -K^T (relu(K Y) * relu(K Y))")
+    code, line = judge(product)
+    assert (code, product["verdict"]) == (1, "real") and line.startswith("not checked: product")
 
 
 def test_an_energy_with_weights_of_any_sign_is_verified(tmp_path, capsys):
@@ -74,8 +74,7 @@ def test_an_energy_with_weights_of_any_sign_is_verified(tmp_path, capsys):
 
 def test_an_energy_without_a_spectrum_is_verified(tmp_path, capsys):
     path = tmp_path / "certificate.json"
-    found = certificate("state Y\nparam K : dense\nY'' = -K^T sin(K Y)")
-    path.write_text(json.dumps(found))
+    path.write_text(json.dumps(certificate("state Y\nparam K : dense\nY'' = -K^T sin(K Y)")))
     assert verify.main(path) == 1
     assert "proved: the energy is conserved" in capsys.readouterr().out
 
@@ -83,12 +82,12 @@ def test_an_energy_without_a_spectrum_is_verified(tmp_path, capsys):
 # --- tampering --------------------------------------------------------------------------------
 
 
-def other(text: str) -> Any:
-    """Something else of the same kind."""
-    if text.lstrip("-").replace("/", "").isdigit():
-        return f"{int(text) + 1}" if "/" not in text else f"2{text}"
-    names = {"A": "B", "B": "A", "K": ["T", "K"], "tanh": "relu", "relu": "tanh"}
-    return names.get(text, ["*", "2", text])
+def changed_leaf(leaf: str) -> Any:
+    """Another number, operator or function in place of a leaf of a formula."""
+    if leaf.lstrip("-").replace("/", "").isdigit():
+        return f"{int(leaf) + 1}" if "/" not in leaf else f"2{leaf}"
+    replacements = {"A": "B", "B": "A", "K": ["T", "K"], "tanh": "relu", "relu": "tanh"}
+    return replacements.get(leaf, ["*", "2", leaf])
 
 
 CHECKED = [("equations",), ("units",), ("forcing",), ("blocks", 0, "factors"), ("blocks", 0, "M")]
@@ -96,25 +95,25 @@ CHECKED = [("equations",), ("units",), ("forcing",), ("blocks", 0, "factors"), (
 
 @pytest.mark.parametrize("text", [STABLE, TWO_STATES, TEXTS["graph oscillators"], LEFT_TRANSFORMED])
 def test_no_formula_can_be_changed(text: str, judge):
-    found = certificate(text)
-    places = [(*p, *q) for p in CHECKED for q in string_paths(value_at(found, p))]
-    changes = 0
-    for path in places:
-        changed = copy.deepcopy(found)
-        before = value_at(found, path)
-        nothing = before == "I" and "0" in value_at(found, path[:-1])
-        if before in ("*", "+", "T", "call", "^") or nothing:
+    original = certificate(text)
+    paths = [(*p, *q) for p in CHECKED for q in string_paths(value_at(original, p))]
+    count = 0
+    for path in paths:
+        changed = copy.deepcopy(original)
+        leaf = value_at(original, path)
+        is_no_change = leaf == "I" and "0" in value_at(original, path[:-1])
+        if leaf in ("*", "+", "T", "call", "^") or is_no_change:
             continue
-        value_at(changed, path[:-1])[path[-1]] = other(before)
+        value_at(changed, path[:-1])[path[-1]] = changed_leaf(leaf)
         code, line = judge(changed)
-        assert code != 0, f"{path}: {before} became {other(before)}; {line}"
-        changes += 1
-    assert changes > 20
+        assert code != 0, f"{path}: {leaf} became {changed_leaf(leaf)}; {line}"
+        count += 1
+    assert count > 20
 
 
 BLOCK = ("blocks", 0)
-ALLOWED = (*BLOCK, "allowance", 0)
-FALSE = {
+ALLOWANCE = (*BLOCK, "allowance", 0)
+TAMPERED = {
     "a condition is dropped": tampered(STABLE, ("conditions",), [{"kind": "constant weights"}]),
     "the gain of a norm has any sign": tampered(
         BATCH_NORM, ("conditions",),
@@ -138,10 +137,10 @@ FALSE = {
     "gelu is nondecreasing": json.loads(json.dumps(certificate(STABLE)).replace("tanh", "gelu")),
     "a gate is any function": json.loads(json.dumps(certificate(GATED)).replace("sigmoid", "sin")),
     "an allowance is left out": tampered(BOUNDED_SLOPE, (*BLOCK, "allowance"), []),
-    "an allowance is larger": tampered(BOUNDED_SLOPE, (*ALLOWED, 0), [["2", {}]]),
-    "an allowance is negative": tampered(BOUNDED_SLOPE, (*ALLOWED, 0), [["-1", {}]]),
-    "a slope's bound is smaller": tampered(BOUNDED_SLOPE, ALLOWED, [[["2", {}]], [], "1"]),
-    "more is left of a decay": tampered(BOUNDED_SLOPE, (*ALLOWED, 1), [["1", {}]]),
+    "an allowance is larger": tampered(BOUNDED_SLOPE, (*ALLOWANCE, 0), [["2", {}]]),
+    "an allowance is negative": tampered(BOUNDED_SLOPE, (*ALLOWANCE, 0), [["-1", {}]]),
+    "a slope's bound is smaller": tampered(BOUNDED_SLOPE, ALLOWANCE, [[["2", {}]], [], "1"]),
+    "more is left of a decay": tampered(BOUNDED_SLOPE, (*ALLOWANCE, 1), [["1", {}]]),
     "a decay is larger": tampered(BOUNDED_SLOPE, (*BLOCK, "decay", "Y"), [["3", {}]]),
     "less of a slope is moved": tampered(
         SHIFTED_SLOPE, (*BLOCK, "units", "ψ1", "rest"), ["-1/10", "1"]),
@@ -158,12 +157,12 @@ FALSE = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("name", FALSE)
+@pytest.mark.parametrize("name", TAMPERED)
 def test_a_tampered_certificate_is_refused(name: str, judge):
-    code, line = judge(FALSE[name])
+    code, line = judge(TAMPERED[name])
     assert code in (1, 2) and "proved: the spectrum" not in line
 
 
 def test_a_part_of_a_kind_that_is_not_known_is_not_checked(judge):
-    line = judge(FALSE["a part is of an unknown kind"])[1]
+    line = judge(TAMPERED["a part is of an unknown kind"])[1]
     assert line == "not checked: a part of the kind 'because I say so'"

@@ -1,4 +1,7 @@
-"""The checker of certificates: false ones written by hand, hostile ones, and the file itself."""
+"""The checker of certificates refuses false and malformed ones, and is a small file of its own.
+
+The certificates are written by hand: JSON with formulas as nested lists.
+"""
 
 import ast
 import json
@@ -19,7 +22,7 @@ CASCADE = (
 
 
 def block(M: Any, factors: list, kind: str = "antisymmetric", **changes: Any) -> dict[str, Any]:
-    """A claim about C M for one state, C = I."""
+    """The part of a certificate that claims `kind` of C M, here for one state and C = I."""
     return {
         "states": ["Y"],
         "decay": {},
@@ -32,7 +35,7 @@ def block(M: Any, factors: list, kind: str = "antisymmetric", **changes: Any) ->
     } | changes
 
 
-def written(
+def handwritten(
     equation: Any, units: dict, M: Any, verdict: str = "imaginary", **changes: Any
 ) -> dict[str, Any]:
     """A certificate of one equation for Y that claims M antisymmetric."""
@@ -58,14 +61,14 @@ SIGN = {"kind": "sign"}
 WEIGHTS = {"kind": "constant weights"}
 
 
-def unit(map_: list, row: Any = SKEW, column: Any = "I") -> dict[str, Any]:
-    """One unit."""
-    return {"φ1": {"map": map_, "row": {"Y": row}, "column": {"Y": column}}}
+def unit(stages: list, row: Any = SKEW, column: Any = "I") -> dict[str, Any]:
+    """The units of a certificate with only one, φ1."""
+    return {"φ1": {"map": stages, "row": {"Y": row}, "column": {"Y": column}}}
 
 
 def test_a_true_certificate_written_by_hand_is_verified(judge):
     equation = [*TANH, ["*", SKEW, "Y"]]
-    assert judge(written(equation, unit([TANH]), SKEW))[0] == 0
+    assert judge(handwritten(equation, unit([TANH]), SKEW))[0] == 0
 
 
 def test_chains_with_the_same_numbers_in_other_places_are_not_one_unit(judge):
@@ -74,164 +77,164 @@ def test_chains_with_the_same_numbers_in_other_places_are_not_one_unit(judge):
     terms = [["*", ["T", "K"], ["call", "tanh", inner]],
              ["*", "-1", ["T", "K"], ["call", "tanh", outer]]]  # fmt: skip
     chain = [TANH, ["*", "2"], ["call", "sigmoid"], TANH]
-    assert judge(written(["+", *terms], unit(chain, "K", ZERO), ZERO))[0] == 1
+    assert judge(handwritten(["+", *terms], unit(chain, "K", ZERO), ZERO))[0] == 1
 
 
-def single(slope: str, row: Any, column: Any) -> dict[str, Any]:
-    """A factor L D R."""
+def factor(slope: str, row: Any, column: Any) -> dict[str, Any]:
+    """A factor L D R of the Jacobian, with the diagonal D of slopes."""
     return {"slope": slope, "row": {"Y": row}, "column": {"Y": column}}
 
 
-HAND = {
-    "a state hides in an offset": written(
+FALSE = {
+    "a state hides in an offset": handwritten(
         ["+", ["*", "-9", SKEW, "Y"], [*TANH, ["*", SKEW, "Y"]]],
         unit([["+", ["*", "-9", "Y"]], TANH]), SKEW),
-    "a stage has a part that nobody looks at": written(
+    "a stage has a part that nobody looks at": handwritten(
         ["*", "-9", SKEW, "Y"], unit([["*", "1", "-9"]]), SKEW),
-    "a factor between is an operator": written(
+    "a factor between is an operator": handwritten(
         ["*", "K", SKEW, "Y"], unit([["*", "K"]]), SKEW),
-    "a constant is left out": written(
+    "a constant is left out": handwritten(
         ["call", "leaky_relu", ["*", SKEW, "Y"]], unit([["call", "leaky_relu"]]), SKEW,
-        blocks=[block([[SKEW]], [single("I", SKEW, "I")])]),
-    "a slope is an operator": written(
+        blocks=[block([[SKEW]], [factor("I", SKEW, "I")])]),
+    "a slope is an operator": handwritten(
         ["*", "K", "Y"], unit([], "K"), "K",
-        blocks=[block([["I"]], [single("K", "I", "I")], "dissipative")]),
-    "a state counts twice": written(
+        blocks=[block([["I"]], [factor("K", "I", "I")], "dissipative")]),
+    "a state counts twice": handwritten(
         [*TANH, ["*", SKEW, "Y"]], unit([TANH]), SKEW,
         blocks=[block([[["*", "2", SKEW]]], ["φ1"], states=["Y", "Y"])]),
-    "the identity is another": written(
+    "the identity is another": handwritten(
         ["*", "K", "Y"], unit([], "I"), "I", kinds={"K": "dense", "I": "dense"}),
-    "a state has the name of an operator": written(
+    "a state has the name of an operator": handwritten(
         ["*", "Y", "Y"], unit([], "Y"), "Y", kinds={"Y": "dense"}),
-    "a slope has the name of a diagonal": written(
+    "a slope has the name of a diagonal": handwritten(
         ["*", "φ1'", "Y"], unit([], "φ1'"), "φ1'", kinds={"φ1'": "diag"}),
-    "an activation has the name of a norm": written(
+    "an activation has the name of a norm": handwritten(
         ["call", "gelu", ["*", SKEW, "Y"]], unit([GELU]), SKEW, kinds={
             "K": "dense", "gelu": "batch norm"},
         conditions=[WEIGHTS, {"kind": "gain", "of": "gelu"},
                     {"kind": "frozen statistics", "of": "gelu"}]),
-    "a condition about an operator": written(
+    "a condition about an operator": handwritten(
         [*TANH, ["*", "-1", "K", "Y"]], unit([TANH], ["*", "-1", "K"]), ["*", "-1", "K"], "stable",
         conditions=[WEIGHTS, SIGN | {"of": "K"}],
         blocks=[block([[["*", "-1", "K"]]], ["φ1"], "dissipative",
                       squares=[[[["2", {"K": "1"}]], ["I"]]])]),
-    "a condition about a slope": written(
+    "a condition about a slope": handwritten(
         [*GELU, ["*", SKEW, "Y"]], unit([GELU]), SKEW,
         conditions=[WEIGHTS, SIGN | {"of": "φ1'"}]),
-    "a root of a diagonal of any sign": written(
+    "a root of a diagonal of any sign": handwritten(
         ["*", "-1", "d", "Y"], unit([], ["*", "-1", "d"]), ["*", "-1", "d"], "stable",
         blocks=[block([[["*", "-1", "d"]]], ["φ1"], "dissipative",
                       squares=[[[["2", {}]], [["^", "d", "1/2"]]]])]),
-    "a function that falls": written(
+    "a function that falls": handwritten(
         ["*", "-1", [*TANH, ["*", SKEW, "Y"]]], unit([TANH, ["*", "-1"]]), SKEW),
-    "a gate of any function": written(
+    "a gate of any function": handwritten(
         ["*", "-1", "K", "[g]", ["T", "K"], "Y"],
         unit([], ["*", "-1", "K", "[g]", ["T", "K"]]), ["*", "-1", "K", "[g]", ["T", "K"]], "stable",
         kinds={"K": "dense", "b": "bias", "[g]": "gate"}, values={"[g]": [*TANH, "b"]},
         blocks=[block([[["*", "-1", "K", "[g]", ["T", "K"]]]], ["φ1"], "dissipative",
                       squares=[[[["2", {"[g]": "1"}]], [["T", "K"]]]])]),
-    "a norm of several values": written(
+    "a norm of several values": handwritten(
         ["call", "N", ["*", SKEW, "Y"]], unit([["call", "N"]]), SKEW,
         kinds={"K": "dense", "N": "layer norm"}),
-    "growth is called decay": written(
+    "growth is called decay": handwritten(
         ["+", "Y", [*TANH, ["*", SKEW, "Y"]]],
         unit([TANH]) | {"grow": {"map": [], "row": {"Y": "I"}, "column": {"Y": "I"}}}, SKEW, "stable",
         blocks=[block([[SKEW]], ["φ1"], decay={"Y": [["-1", {}]]})]),
-    "an allowance without a decay": written(
+    "an allowance without a decay": handwritten(
         [*TANH, "Y"], unit([TANH], "I"), "I", "stable",
         blocks=[block([["I"]], ["φ1"], "dissipative", allowance=[[[["1", {}]], [], "1"]])]),
-    "an allowance for a function of any slope": written(
+    "an allowance for a function of any slope": handwritten(
         ["+", ["*", "-1", "Y"], [*TANH, ["*", "2", "Y"]]],
         unit([["*", "2"], TANH], "I")
         | {"hold": {"map": [], "row": {"Y": ["*", "-1", "I"]}, "column": {"Y": "I"}}}, "I", "stable",
         blocks=[block([["I"]], ["φ1"], "dissipative", decay={"Y": [["1", {}]]},
                       allowance=[[[["1", {}]], [], "1"]])]),
-    "T is zero": written(
+    "T is zero": handwritten(
         "Y", unit([], "I"), "I", blocks=[block([[ZERO]], ["φ1"], T=[0, ZERO])]),
-    "T changes a function": written(
+    "T changes a function": handwritten(
         ["*", "-1", [*RELU, "Y"]], unit([RELU], ["*", "1", "I"], ["*", "-1", "I"]), ZERO, "stable",
         blocks=[block([[["*", "-1", "I"]]], ["φ1"], "dissipative", T=[0, ["*", "2", "I"]],
                       squares=[[[["2", {}]], ["I"]]])]),
-    "a rest that still falls": written(
+    "a rest that still falls": handwritten(
         ["+", ["*", "-1", [*GELU, "Y"]], ["*", "-1/10", "Y"]],
-        {"φ1": single("", "I", ["*", "-1", "I"]) | {"map": [GELU], "rest": ["-1/10", "1"]},
-         "apart": single("", "I", ["*", "1/10", "I"]) | {"map": []},
-         "hold": single("", "I", ["*", "-1/10", "I"]) | {"map": []}}, ZERO, "stable",
+        {"φ1": factor("", "I", ["*", "-1", "I"]) | {"map": [GELU], "rest": ["-1/10", "1"]},
+         "apart": factor("", "I", ["*", "1/10", "I"]) | {"map": []},
+         "hold": factor("", "I", ["*", "-1/10", "I"]) | {"map": []}}, ZERO, "stable",
         blocks=[block([[["*", "-1", "I"]]], ["φ1"], "dissipative",
                       squares=[[[["2", {}]], ["I"]]])]),
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("name", HAND)
+@pytest.mark.parametrize("name", FALSE)
 def test_a_false_certificate_is_refused(name: str, judge):
-    code, line = judge(HAND[name])
+    code, line = judge(FALSE[name])
     assert code in (1, 2) and "proved: the spectrum" not in line
 
 
 def test_the_energy_of_an_activation_is_not_that_of_the_identity(judge):
-    found = certificate("state Y\nparam K : dense\nY'' = -K^T sin(K Y)")
-    place = next(k for k, f in enumerate(found["energy"]["factors"]) if f == "φ1")
-    rows = {key: found["units"]["φ1"][key] for key in ("row", "column")}
-    found["energy"]["factors"][place] = {"slope": "I", **rows}
-    assert judge(found) == (1, "not proved: the energy leaves out {'φ1'}")
+    changed = certificate("state Y\nparam K : dense\nY'' = -K^T sin(K Y)")
+    index = next(k for k, f in enumerate(changed["energy"]["factors"]) if f == "φ1")
+    rows = {key: changed["units"]["φ1"][key] for key in ("row", "column")}
+    changed["energy"]["factors"][index] = {"slope": "I", **rows}
+    assert judge(changed) == (1, "not proved: the energy leaves out {'φ1'}")
 
 
 def test_an_energy_counts_every_function_once(judge):
-    again = single("I", SKEW, ["*", "-1", "I"])
+    repeated = factor("I", SKEW, ["*", "-1", "I"])
     row = [SKEW, SKEW, ["+", ["*", "-1", "K"], ["T", "K"]]]
     weights = [[["1", {}]], [["1", {}]], [["-1", {}]]]
-    energy = block([row, row, row], ["φ1", "φ1", again], "symmetric", weights=weights)
-    found = written([*TANH, ["*", SKEW, "Y"]], unit([TANH]), SKEW, energy=energy)
-    assert judge(found | {"energy": energy | {"kind": "antisymmetric"}})[0] == 1
+    energy = block([row, row, row], ["φ1", "φ1", repeated], "symmetric", weights=weights)
+    true = handwritten([*TANH, ["*", SKEW, "Y"]], unit([TANH]), SKEW, energy=energy)
+    assert judge(true | {"energy": energy | {"kind": "antisymmetric"}})[0] == 1
 
 
 def test_a_driven_state_must_not_act_back(judge):
-    found = certificate(CASCADE)
-    found["blocks"].reverse()
-    assert judge(found)[0] == 1
+    changed = certificate(CASCADE)
+    changed["blocks"].reverse()
+    assert judge(changed)[0] == 1
 
 
-# --- hostile files -----------------------------------------------------------------------------
+# --- malformed files -----------------------------------------------------------------------------
 
-DEEP: Any = "Y"
+DEEP_SUM: Any = "Y"
 for _ in range(400):
-    DEEP = ["+", DEEP]
-TOWER: Any = "2"
+    DEEP_SUM = ["+", DEEP_SUM]
+POWER_TOWER: Any = "2"
 for _ in range(30):
-    TOWER = ["^", TOWER, "99"]
-TRUE = written(["*", SKEW, "Y"], unit([]), SKEW)
-HOSTILE = {
+    POWER_TOWER = ["^", POWER_TOWER, "99"]
+VALID = handwritten(["*", SKEW, "Y"], unit([]), SKEW)
+MALFORMED = {
     "nothing": "",
     "no object": "[]",
     "an empty object": "{}",
     "a number": "7",
     "no JSON": "{'verdict': 1}",
-    "half of a file": json.dumps(TRUE)[:-9],
+    "half of a file": json.dumps(VALID)[:-9],
     "no text": "\x00\x01",
     "brackets": "[" * 200_000,
-    "a long number": TRUE | {"equations": {"Y": ["*", "9" * 9999, "Y"]}},
-    "a power of a power": TRUE | {"equations": {"Y": ["*", TOWER, "Y"]}},
-    "division by zero": TRUE | {"equations": {"Y": ["*", ["^", "0", "-1"], "Y"]}},
-    "a cycle": TRUE | {"kinds": {"K": "dense", "a": "number"}, "values": {"a": ["+", "a", "1"]}},
-    "many terms": written(
+    "a long number": VALID | {"equations": {"Y": ["*", "9" * 9999, "Y"]}},
+    "a power of a power": VALID | {"equations": {"Y": ["*", POWER_TOWER, "Y"]}},
+    "division by zero": VALID | {"equations": {"Y": ["*", ["^", "0", "-1"], "Y"]}},
+    "a cycle": VALID | {"kinds": {"K": "dense", "a": "number"}, "values": {"a": ["+", "a", "1"]}},
+    "many terms": handwritten(
         ["*", "500", SKEW, "Y"], {str(k): unit([])["φ1"] for k in range(500)}, SKEW
     ),
-    "a formula that is none": TRUE | {"equations": {"Y": {"Y": "Y"}}},
-    "an unknown formula": TRUE | {"equations": {"Y": ["eval", "Y"]}},
-    "names that are numbers": TRUE | {"equations": {"Y": 1.0}},
-    "numbers without end": json.dumps(TRUE | {"equations": {"Y": ["*", 1e999, "Y"]}}),
+    "a formula that is none": VALID | {"equations": {"Y": {"Y": "Y"}}},
+    "an unknown formula": VALID | {"equations": {"Y": ["eval", "Y"]}},
+    "names that are numbers": VALID | {"equations": {"Y": 1.0}},
+    "numbers without end": json.dumps(VALID | {"equations": {"Y": ["*", 1e999, "Y"]}}),
 }
 
 
-@pytest.mark.parametrize("name", HOSTILE)
+@pytest.mark.parametrize("name", MALFORMED)
 def test_what_is_no_certificate_is_said_in_a_sentence(name: str, judge):
-    code, line = judge(HOSTILE[name])
+    code, line = judge(MALFORMED[name])
     assert code == 2 and line.startswith("no certificate: ") and len(line) < 300
 
 
-@pytest.mark.parametrize("tree", [DEEP, ["*", ["^", "2", f"1/{10**99}"], "Y"]])
+@pytest.mark.parametrize("tree", [DEEP_SUM, ["*", ["^", "2", f"1/{10**99}"], "Y"]])
 def test_absurd_formulas_prove_nothing(tree: Any, judge):
-    code, line = judge(TRUE | {"equations": {"Y": tree}})
+    code, line = judge(VALID | {"equations": {"Y": tree}})
     assert code in (1, 2) and "proved: the spectrum" not in line
 
 
@@ -253,11 +256,11 @@ def test_the_checker_runs_as_a_single_file(tmp_path):
     data = certificate(TWO_STATES)
     (tmp_path / "certificate.json").write_text(json.dumps(data), "utf-8")
     command = [sys.executable, "-I", copied.name, "certificate.json"]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
-    assert (done.returncode, done.stderr) == (0, "")
-    assert "proved: the spectrum is imaginary" in done.stdout
+    process = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert (process.returncode, process.stderr) == (0, "")
+    assert "proved: the spectrum is imaginary" in process.stdout
     for name, kind in data["kinds"].items():  # a forger could call an operator diagonal
-        assert f"{name} : {kind}" in done.stdout
+        assert f"{name} : {kind}" in process.stdout
 
 
 def test_the_same_spec_gives_the_same_bytes():

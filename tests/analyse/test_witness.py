@@ -1,4 +1,7 @@
-"""Counterexamples: found where there are some, reproducible, and never against a proof."""
+"""A witness is a point where an eigenvalue refutes a claim; it is reproducible.
+
+Independent route: the Jacobian of the generated torch module by autograd.
+"""
 
 import numpy as np
 import pytest
@@ -45,27 +48,27 @@ def test_residual_networks_are_refuted_and_the_flow_agrees(name: str):
 
 
 def test_the_same_seed_gives_the_same_witness():
-    program = load_model(UNSTABLE["residual layer"])
-    one, other = search_witness(program, seed=3), search_witness(program, seed=3)
-    assert one is not None and other is not None
-    assert one == other and one.trial == other.trial
-    again = search_witness(program, trials=one.trial + 1, seed=3)
-    assert again == one
-    lines = "\n".join(one.lines())
-    assert f"search_witness(model, trials={one.trial + 1}, seed=3)" in lines
+    model = load_model(UNSTABLE["residual layer"])
+    first, second = search_witness(model, seed=3), search_witness(model, seed=3)
+    assert first is not None and second is not None
+    assert first == second and first.trial == second.trial
+    again = search_witness(model, trials=first.trial + 1, seed=3)
+    assert again == first
+    lines = "\n".join(first.lines())
+    assert f"search_witness(model, trials={first.trial + 1}, seed=3)" in lines
 
 
 def test_a_witness_carries_all_that_is_needed():
     model = load_model(UNSTABLE["RevNet"])
-    found = search_witness(model)
-    assert found is not None
-    size = StateSize(found.channels, found.space)
-    state = np.concatenate([value.reshape(-1) for value in found.state.values()])
-    point = Point(found.weights, state, found.input.reshape(-1, size.grid_points))
+    witness = search_witness(model)
+    assert witness is not None
+    size = StateSize(witness.channels, witness.space)
+    state = np.concatenate([value.reshape(-1) for value in witness.state.values()])
+    point = Point(witness.weights, state, witness.input.reshape(-1, size.grid_points))
     eigenvalues = np.linalg.eigvals(jacobian(model, point, size))
-    assert np.min(abs(eigenvalues - found.eigenvalue)) < 1e-9
-    plain = found.to_json()
-    assert np.allclose(plain["weights"]["f.2.weight"], found.weights["f.2.weight"])
+    assert np.min(abs(eigenvalues - witness.eigenvalue)) < 1e-9
+    values = witness.to_json()
+    assert np.allclose(values["weights"]["f.2.weight"], witness.weights["f.2.weight"])
 
 
 def test_nothing_is_found_against_a_proof():
