@@ -1,4 +1,4 @@
-"""Wrong functions in the place of right ones."""
+"""Replaces functions of odenet by wrong ones, which the numerical checks have to catch."""
 
 import sys
 from typing import Any
@@ -7,11 +7,11 @@ import pytest
 
 
 def replace_everywhere(monkeypatch: pytest.MonkeyPatch, original: Any, wrong: Any) -> None:
-    """Put a wrong function in the place of one, wherever odenet has it."""
+    """Replace a function by a wrong one in all modules of proofs and derivations that import it."""
     for name, module in list(sys.modules.items()):
         if name.startswith(
             ("odenet.analyse", "odenet.confirm", "odenet.derive", "odenet.compiler")
         ):
-            for attribute, found in list(vars(module).items()):
-                if found is original:
+            for attribute, value in list(vars(module).items()):
+                if value is original:
                     monkeypatch.setattr(module, attribute, wrong)

@@ -1,4 +1,7 @@
-"""What a certificate says is compared with numbers, which catch what a broken prover would say."""
+"""The numerical check of certificates confirms right ones and catches those of a broken prover.
+
+Wrong functions are put into the prover. The check itself is compared with the generated module.
+"""
 
 from dataclasses import replace
 from pathlib import Path
@@ -22,76 +25,81 @@ from tests.confirm.fault_injection import replace_everywhere
 
 SPECS = sorted((Path(__file__).parents[2] / "specs").glob("*.ode"))
 
-PLACES = "state Y\nparam K : dense\n"
-PLACES += "Y' = K^T tanh(sigmoid(2 tanh(K Y))) - K^T tanh(2 sigmoid(tanh(K Y)))\n"
+# chains of the same activations, with the number 2 or the bias b in another place
+OTHER_NUMBER = "state Y\nparam K : dense\n"
+OTHER_NUMBER += "Y' = K^T tanh(sigmoid(2 tanh(K Y))) - K^T tanh(2 sigmoid(tanh(K Y)))\n"
 HAMILTONIAN = "state Y, Z\nparam K : dense\nparam b : bias\n"
 HAMILTONIAN += "Y' = K^T tanh(K Z + b)\nZ' = -2 K^T tanh(K Y)\n"
-TWINS = "state Y, Z\nparam K : dense\nparam b : bias\n"
-TWINS += "Y' = K^T tanh(tanh(K Z) + b)\nZ' = -K^T tanh(tanh(K Z + b))\n"
+OTHER_BIAS = "state Y, Z\nparam K : dense\nparam b : bias\n"
+OTHER_BIAS += "Y' = K^T tanh(tanh(K Z) + b)\nZ' = -K^T tanh(tanh(K Z + b))\n"
 DAMPED = "state Y\nparam K : dense\nY'' = -K^T tanh(K Y) - Y'\n"
 
 
-def caught(text: str) -> str:
-    """What the numbers say against the certificate of a spec."""
+def disagreement(text: str) -> str:
+    """The message with which the numerical check refutes the certificate of a spec."""
     model = load_model(text)
-    with pytest.raises(Disagreement) as found:
+    with pytest.raises(Disagreement) as error:
         confirmed_certificate(model, certify(model))
-    assert found.value.seed >= FIRST_SEED
-    return str(found.value)
+    assert error.value.seed >= FIRST_SEED
+    return str(error.value)
 
 
 # --- planted faults ------------------------------------------------------------------------------
 
 
-def forgetting_places(model: Model, reader, whole: bool = False) -> System:
-    """Units with the same activations and the same R are merged, whatever stands between."""
-    system = right_units(model, reader, whole)
+def merge_similar_units(model: Model, reader, keep_affine: bool = False) -> System:
+    """Merges units with the same activations and the same R, whatever numbers and biases differ."""
+    system = original_read_system(model, reader, keep_affine)
     merged: dict[object, Unit] = {}
     for unit in system.units:
         key = (*sorted(map(str, unit.stages)), frozenset(unit.row.items()))
-        one = merged.setdefault(key, replace(unit, column={}))
+        first = merged.setdefault(key, replace(unit, column={}))
         column = {
-            state: one.column.get(state, ZERO_OPERATOR) + unit.column.get(state, ZERO_OPERATOR)
-            for state in {*one.column, *unit.column}
+            state: first.column.get(state, ZERO_OPERATOR) + unit.column.get(state, ZERO_OPERATOR)
+            for state in {*first.column, *unit.column}
         }
-        merged[key] = replace(one, column=column)
+        merged[key] = replace(first, column=column)
     return system.with_units(merged.values())
 
 
-right_units, right_energy = read_units.read_system, energy.read_energy
+original_read_system, original_read_energy = read_units.read_system, energy.read_energy
 
 
 def test_a_merge_of_units_that_forgets_places_is_caught(monkeypatch: pytest.MonkeyPatch):
-    right = certify(load_model(PLACES))
-    assert not right.proved
-    replace_everywhere(monkeypatch, read_units.read_system, forgetting_places)
-    assert certify(load_model(PLACES)).verdict == "imaginary"
-    assert "is not the Jacobian" in caught(PLACES)
-    assert "is not the Jacobian" in caught(TWINS)
+    assert not certify(load_model(OTHER_NUMBER)).proved
+    replace_everywhere(monkeypatch, read_units.read_system, merge_similar_units)
+    assert certify(load_model(OTHER_NUMBER)).verdict == "imaginary"
+    assert "is not the Jacobian" in disagreement(OTHER_NUMBER)
+    assert "is not the Jacobian" in disagreement(OTHER_BIAS)
 
 
 def test_an_energy_with_a_wrong_sign_is_caught(monkeypatch: pytest.MonkeyPatch):
-    def flipped(*arguments):
-        found = right_energy(*arguments)
-        first, *others = found.terms
+    def energy_with_a_flipped_sign(*arguments):
+        right = original_read_energy(*arguments)
+        first, *others = right.terms
         term = replace(first, weight=odenet.model.expressions.expr.Sum(((-1, first.weight),)))
-        return replace(found, terms=(term, *others))
+        return replace(right, terms=(term, *others))
 
-    replace_everywhere(monkeypatch, energy.read_energy, flipped)
-    assert "dE/dt = " in caught(HAMILTONIAN)
+    replace_everywhere(monkeypatch, energy.read_energy, energy_with_a_flipped_sign)
+    assert "dE/dt = " in disagreement(HAMILTONIAN)
 
 
 def test_an_energy_of_another_rate_is_caught(monkeypatch: pytest.MonkeyPatch):
-    def conserved(*arguments):
-        return replace(right_energy(*arguments), conserved=True)
+    def conserved_energy(*arguments):
+        return replace(original_read_energy(*arguments), conserved=True)
 
-    replace_everywhere(monkeypatch, energy.read_energy, conserved)
-    assert "not = 0" in caught(DAMPED)
+    replace_everywhere(monkeypatch, energy.read_energy, conserved_energy)
+    assert "not = 0" in disagreement(DAMPED)
 
 
 @pytest.mark.parametrize(
     ("text", "wrong"),
-    [(HAMILTONIAN, "real"), (DAMPED, "imaginary"), (PLACES, "stable"), (PLACES, "imaginary")],
+    [
+        (HAMILTONIAN, "real"),
+        (DAMPED, "imaginary"),
+        (OTHER_NUMBER, "stable"),
+        (OTHER_NUMBER, "imaginary"),
+    ],
 )
 def test_a_verdict_that_eigenvalues_contradict_is_caught(text: str, wrong):
     model = load_model(text)
@@ -119,7 +127,7 @@ def test_a_proof_whose_matrices_do_not_fit_is_caught(change: str):
 def test_a_negative_slope_is_caught_where_monotonicity_is_used(monkeypatch: pytest.MonkeyPatch):
     replace_everywhere(monkeypatch, units.nonmonotone_activation, lambda unit, model: None)
     text = "state Y\nparam K : dense\nY' = -K^T sin(K Y)\n"
-    assert "slope" in caught(text)
+    assert "slope" in disagreement(text)
 
 
 # --- what is right is confirmed ------------------------------------------------------------------
@@ -153,13 +161,13 @@ def test_a_proof_is_confirmed_under_its_assumptions(name: str):
 
 def test_what_has_no_numerical_model_is_open(monkeypatch: pytest.MonkeyPatch):
     model = load_model(HAMILTONIAN)
-    monkeypatch.setattr(Evaluation, "_activate", _unknown)
-    found = confirmed_certificate(model, certify(model))
-    assert found.verdict == "open" and found.energy is None and not found.parts
-    assert "not confirmed by numbers: planted" in found.reason
+    monkeypatch.setattr(Evaluation, "_activate", _no_numbers)
+    result = confirmed_certificate(model, certify(model))
+    assert result.verdict == "open" and result.energy is None and not result.parts
+    assert "not confirmed by numbers: planted" in result.reason
 
 
-def _unknown(*_):
+def _no_numbers(*_):
     raise odenet.confirm.NoNumbers("planted")
 
 
@@ -180,31 +188,31 @@ def test_numbers_are_those_of_torch(text: str, seed: int):
         .double()
         .eval()
     )
-    load(flow, point)
+    load_weights(flow, point)
     states = torch.tensor(point.state, dtype=torch.float64).reshape(
         len(program.model.dynamics.system(1)), 1, point.channels, point.cells
     )
-    read = torch.tensor(point.input, dtype=torch.float64).reshape(1, -1, point.cells)
+    u = torch.tensor(point.input, dtype=torch.float64).reshape(1, -1, point.cells)
 
     def field(states: torch.Tensor) -> torch.Tensor:
-        exogenous = (read,) if program.model.dynamics.exogenous else ()
+        exogenous = (u,) if program.model.dynamics.exogenous else ()
         return torch.stack(flow.field((*states, *exogenous))[: len(states)])
 
     evaluation = Evaluation(program.model, point)
     value = torch.tensor(state_velocity(evaluation), dtype=torch.float64)
     assert torch.allclose(field(states).reshape(-1), value)
-    slope = torch.autograd.functional.jacobian(field, states).reshape(len(value), len(value))
-    assert torch.allclose(slope, torch.tensor(jacobian(evaluation), dtype=torch.float64))
+    by_autograd = torch.autograd.functional.jacobian(field, states).reshape(2 * [len(value)])
+    assert torch.allclose(by_autograd, torch.tensor(jacobian(evaluation), dtype=torch.float64))
 
 
-def load(flow: torch.nn.Module, point: Point) -> None:
+def load_weights(flow: torch.nn.Module, point: Point) -> None:
     """Put the weights of a point into a flow of one step."""
-    state = flow.state_dict()
+    parameters = flow.state_dict()
     for name, entries in point.weights.items():
-        head, _, tail = name.partition(".")
-        key = f"{head}.0.{tail}" if tail else name
+        map_name, _, layer_path = name.partition(".")
+        key = f"{map_name}.0.{layer_path}" if layer_path else name
         value = torch.tensor(entries, dtype=torch.float64)
-        state[key].copy_(value.reshape(state[key].shape))
+        parameters[key].copy_(value.reshape(parameters[key].shape))
 
 
 def test_a_gate_that_is_zero_at_many_points_raises_no_false_alarm():
@@ -214,5 +222,5 @@ def test_a_gate_that_is_zero_at_many_points_raises_no_false_alarm():
         "Z' = W^T Y - W^T leaky_relu(0.2)(W Z) - 1/2 Z\n"
         "Y(0) = u\nZ(0) = u"
     )
-    found = confirmed_certificate(model, certify(model))
-    assert found.proved and found.parts
+    result = confirmed_certificate(model, certify(model))
+    assert result.proved and result.parts

@@ -1,4 +1,7 @@
-"""What is derived from a scheme is compared with its lines on numbers; wrong things are caught."""
+"""The numerical check of schemes confirms what is derived and catches wrong ones.
+
+It evaluates the lines of a scheme. The reference is the order in the literature.
+"""
 
 from dataclasses import replace
 from fractions import Fraction
@@ -85,8 +88,8 @@ HEAVY_BALL = """scheme s {
     v[n+1] = 1/2 v[n] + h F(Y[n])
     Y[n+1] = Y[n] + v[n+1]
 }"""
-# with λ = 0.99 no slope is reached in so few steps; the errors of the last are soon rounding
-UNSEEN = ("coupled_euler", "coupled_heun", "coupled_rk4", "reversible_rk2", "dopri5")
+# with λ = 0.99 errors fall as h^p only after many steps; those of dopri5 soon reach rounding
+SLOW_CONVERGENCE = ("coupled_euler", "coupled_heun", "coupled_rk4", "reversible_rk2", "dopri5")
 
 
 @pytest.mark.parametrize("name", SCHEMES)
@@ -111,7 +114,7 @@ def test_the_order_of_the_literature_is_measured(name: str):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", [name for name in SCHEMES if name not in UNSEEN])
+@pytest.mark.parametrize("name", [name for name in SCHEMES if name not in SLOW_CONVERGENCE])
 def test_an_order_that_is_off_by_one_is_caught(name: str):
     scheme = SCHEMES[name]
     order = derive(scheme).order
@@ -124,18 +127,18 @@ def test_an_order_that_is_off_by_one_is_caught(name: str):
             confirm_order(scheme, Order(wrong), values)
 
 
-SECOND = "for Y'' = F(Y)\naux v\nstart v[0] = {start}\n{lines}"
+SECOND_ORDER = "for Y'' = F(Y)\naux v\nstart v[0] = {start}\n{lines}"
 SYMPLECTIC = "v[n+1] = v[n] + h F(Y[n])\nY[n+1] = Y[n] + h v[n+1]"
 POSITION_FIRST = "t = Y[n] + h v[n]\nv[n+1] = v[n] + h F(t)\nY[n+1] = t"
 SCALED = "v[n+1] = v[n] + 3/2 h F(Y[n])\nY[n+1] = Y[n] + 2 h/3 v[n+1]"
-STEPS = "v[n+1] = v[n] + h^2 F(Y[n])\nY[n+1] = Y[n] + v[n+1]"
+PER_STEP = "v[n+1] = v[n] + h^2 F(Y[n])\nY[n+1] = Y[n] + v[n+1]"
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("start", ["0", "h/2 F(Y[0])", "F(Y[0])"])
-@pytest.mark.parametrize("lines", [SYMPLECTIC, POSITION_FIRST, SCALED, STEPS])
+@pytest.mark.parametrize("lines", [SYMPLECTIC, POSITION_FIRST, SCALED, PER_STEP])
 def test_a_velocity_of_any_scale_and_start_is_found(lines: str, start: str):
-    scheme = read_scheme(f"scheme s {{\n{SECOND.format(start=start, lines=lines)}\n}}")
+    scheme = read_scheme(f"scheme s {{\n{SECOND_ORDER.format(start=start, lines=lines)}\n}}")
     confirm_derivation(derive(scheme))
     with pytest.raises(Disagreement, match=r"errors fall as h\^2"):
         confirm_order(scheme, Order(3), {})
@@ -188,10 +191,10 @@ def test_the_series_solves_the_equations():
     problem = draw_problem(scheme, {}, Random(0))
     h, time = 1e-5, 0.7 * problem.final_time
     for pattern in scheme.patterns:
-        read = [x for name in pattern.reads for x in problem.values_at(name, time)]
-        rate = problem.rates.function(pattern.function)(*read)
-        before, after = (problem.values_at(pattern.variable, time + s * h) for s in (-1, 1))
-        slopes = [(b - a) / (2 * h) for a, b in zip(before, after, strict=True)]
+        arguments = [x for name in pattern.reads for x in problem.values_at(name, time)]
+        rate = problem.rates.function(pattern.function)(*arguments)
+        earlier, later = (problem.values_at(pattern.variable, time + s * h) for s in (-1, 1))
+        slopes = [(b - a) / (2 * h) for a, b in zip(earlier, later, strict=True)]
         assert slopes == pytest.approx(rate, abs=1e-8)
         assert problem.values_at(pattern.variable, time, 1) == pytest.approx(rate, abs=1e-10)
 
@@ -203,21 +206,21 @@ def test_the_series_solves_the_equations():
 def test_an_inverse_with_a_wrong_coefficient_is_caught(name: str):
     derivation = derive(SCHEMES[name])
     first, *others = derivation._shear_pairs
-    little = expr.Number(Fraction(1, 10**9), "1/1000000000")
-    read = next(n for n in first.backward.value.walk() if isinstance(n, expr.Slot))
-    value = expr.Sum(((1, first.backward.value), (1, expr.Product(little, read))))
+    small_factor = expr.Number(Fraction(1, 10**9), "1/1000000000")
+    operand = next(n for n in first.backward.value.walk() if isinstance(n, expr.Slot))
+    value = expr.Sum(((1, first.backward.value), (1, expr.Product(small_factor, operand))))
     wrong = replace(first, backward=replace(first.backward, value=value))
     with pytest.raises(Disagreement, match="the inverse of a step"):
         confirm_derivation(replace(derivation, _shear_pairs=(wrong, *others)), {"gamma": 0.9})
 
 
-@pytest.mark.parametrize(("name", "said"), [("verlet", True), ("leapfrog", False)])
-def test_a_wrong_symmetry_is_caught(name: str, said: bool):
-    class Wrong(Derivation):
-        symmetric = said  # type: ignore[assignment]
+@pytest.mark.parametrize(("name", "claimed"), [("verlet", True), ("leapfrog", False)])
+def test_a_wrong_symmetry_is_caught(name: str, claimed: bool):
+    class WrongSymmetry(Derivation):
+        symmetric = claimed  # type: ignore[assignment]
 
     right = derive(SCHEMES[name])
-    wrong = Wrong(**{field: getattr(right, field) for field in right.__dataclass_fields__})
+    wrong = WrongSymmetry(**{field: getattr(right, field) for field in right.__dataclass_fields__})
     with pytest.raises(Disagreement, match="a step with -h"):
         confirm_derivation(wrong)
 
@@ -235,9 +238,9 @@ def test_an_exchange_of_values_is_a_symmetry_of_schemes_with_unknowns_of_their_o
         symmetric = True  # type: ignore[assignment]
 
     right = derive(read_scheme(LITERATURE["midpoint with its history in an unknown of its own"][1]))
-    found = Symmetric(**{field: getattr(right, field) for field in right.__dataclass_fields__})
-    found.__dict__["accuracy"] = Order(2)
-    confirm_derivation(found)
+    symmetric = Symmetric(**{field: getattr(right, field) for field in right.__dataclass_fields__})
+    symmetric.__dict__["accuracy"] = Order(2)
+    confirm_derivation(symmetric)
 
 
 def test_the_order_is_compared_at_the_constants_that_it_is_said_for():
@@ -252,7 +255,7 @@ def test_the_order_is_compared_at_the_constants_that_it_is_said_for():
     confirm_derivation(derivation, half)
 
 
-# --- through the public door ---------------------------------------------------------------------
+# --- through the public interface -----------------------------------------------------------------
 
 
 def test_the_compiler_hands_out_nothing_that_numbers_contradict(monkeypatch: pytest.MonkeyPatch):

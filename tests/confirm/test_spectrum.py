@@ -1,4 +1,4 @@
-"""An eigenvalue is out of place only where rounding cannot have put it there."""
+"""The numerical check of a spectrum reports an eigenvalue only if rounding cannot explain it."""
 
 import numpy as np
 import pytest
@@ -11,46 +11,50 @@ from odenet.confirm.spectrum import violating_eigenvalue
 from tests.analyse.specs import load_model
 from tests.confirm.fault_injection import replace_everywhere
 
-SWAPPED = "state X, P, Y\nX' = P\nP' = -3 X + Y\nY' = P - 0.001 Y\n"
+DECAY_OF_ONE_STATE = "state X, P, Y\nX' = P\nP' = -3 X + Y\nY' = P - 0.001 Y\n"
 
 
-def jordan(value: float, size: int) -> np.ndarray:
+def jordan_block(value: float, size: int) -> np.ndarray:
     return value * np.eye(size) + np.eye(size, k=1)
 
 
-def turned(matrix: np.ndarray, seed: int, spread: float) -> list[list[float]]:
-    """A similar matrix, by one of condition e^(2 spread)."""
+def similar_matrix(matrix: np.ndarray, seed: int, log_condition: float) -> list[list[float]]:
+    """T matrix T⁻¹ with a random T of condition at most e^(2 log_condition)."""
     rng = np.random.default_rng(seed)
     size = len(matrix)
     left, right = (np.linalg.qr(rng.standard_normal((size, size)))[0] for _ in range(2))
-    change = left @ np.diag(np.exp(rng.uniform(-spread, spread, size))) @ right
-    return (change @ matrix @ np.linalg.inv(change)).tolist()
+    T = left @ np.diag(np.exp(rng.uniform(-log_condition, log_condition, size))) @ right
+    return (T @ matrix @ np.linalg.inv(T)).tolist()
 
 
 @settings(max_examples=40, deadline=None)
 @given(
     seed=st.integers(0, 10**6),
-    spread=st.floats(0, 3),
+    log_condition=st.floats(0, 3),
     sizes=st.lists(st.integers(1, 4), max_size=5),
 )
-def test_defective_and_badly_conditioned_eigenvalues_raise_no_false_alarm(seed, spread, sizes):
+def test_defective_and_badly_conditioned_eigenvalues_raise_no_false_alarm(
+    seed, log_condition, sizes
+):
     size = sum(sizes) + 1
     matrix, start = np.zeros((size, size)), 0
     for n in sizes:
-        matrix[start : start + n, start : start + n] = jordan(0.0, n)
+        matrix[start : start + n, start : start + n] = jordan_block(0.0, n)
         start += n
     for verdict in ("stable", "imaginary", "real"):
-        assert violating_eigenvalue(turned(matrix, seed, spread), verdict) is None
+        assert violating_eigenvalue(similar_matrix(matrix, seed, log_condition), verdict) is None
 
 
 @settings(max_examples=60, deadline=None)
-@given(seed=st.integers(0, 10**6), size=st.integers(2, 8), draws=st.integers(0, 3))
-def test_many_equal_frequencies_raise_no_false_alarm(seed, size, draws):
-    """Y'' = -(KᵀDK + I/2) Y, where most slopes are 0."""
+@given(seed=st.integers(0, 10**6), size=st.integers(2, 8), rank=st.integers(0, 3))
+def test_many_equal_frequencies_raise_no_false_alarm(seed, size, rank):
+    """Y'' = -(KᵀK + I/2) Y with K of low rank, as where most slopes are 0."""
     rng = np.random.default_rng(seed)
-    K = rng.standard_normal((draws, size))
-    stiff = K.T @ K + np.eye(size) / 2
-    matrix = np.block([[np.zeros((size, size)), np.eye(size)], [-stiff, np.zeros((size, size))]])
+    K = rng.standard_normal((rank, size))
+    stiffness = K.T @ K + np.eye(size) / 2
+    matrix = np.block(
+        [[np.zeros((size, size)), np.eye(size)], [-stiffness, np.zeros((size, size))]]
+    )
     assert violating_eigenvalue(matrix.tolist(), "imaginary") is None
 
 
@@ -58,19 +62,19 @@ def test_many_equal_frequencies_raise_no_false_alarm(seed, size, draws):
 @given(seed=st.integers(0, 10**6), exponent=st.floats(-8, 0))
 def test_a_small_positive_real_part_of_a_simple_eigenvalue_is_found(seed, exponent):
     values = np.diag([10**exponent, -1.0, -2.0, -0.5])
-    found = violating_eigenvalue(turned(values, seed, 1.0), "stable")
-    assert found is not None and found.real == pytest.approx(10**exponent, rel=1e-3)
+    eigenvalue = violating_eigenvalue(similar_matrix(values, seed, 1.0), "stable")
+    assert eigenvalue is not None and eigenvalue.real == pytest.approx(10**exponent, rel=1e-3)
 
 
 @pytest.mark.parametrize("value", [1e-2, 1e-1])
 def test_a_double_eigenvalue_is_found_where_it_is_far_enough(value):
-    assert violating_eigenvalue(turned(jordan(value, 2), 1, 0.5), "stable") is not None
+    assert violating_eigenvalue(similar_matrix(jordan_block(value, 2), 1, 0.5), "stable") is not None
 
 
 def test_a_scaling_that_does_not_commute_with_the_decay_is_caught(monkeypatch):
-    assert not certify(load_model(SWAPPED)).proved
+    assert not certify(load_model(DECAY_OF_ONE_STATE)).proved
     replace_everywhere(monkeypatch, prove._is_scalable, lambda block, decay: True)
-    model = load_model(SWAPPED)
+    model = load_model(DECAY_OF_ONE_STATE)
     wrong = certify(model)
     assert wrong.verdict == "stable"
     with pytest.raises(Disagreement, match="C does not commute"):

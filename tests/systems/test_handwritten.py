@@ -1,4 +1,7 @@
-"""Every system of the papers against its plain-torch twin: outputs, gradients and round trips."""
+"""Flows of shipped specs against the papers' systems in plain torch: outputs, gradients, inverses.
+
+The independent route is tests/systems/handwritten.py.
+"""
 
 from functools import cache
 from pathlib import Path
@@ -12,7 +15,7 @@ import odenet
 from tests.systems.handwritten import SYSTEMS
 
 SPECS = Path(__file__).parents[2] / "specs"
-DRAWS = {
+STRATEGIES = {
     "channels": st.sampled_from([2, 4]),
     "steps": st.integers(1, 4),
     "size": st.tuples(st.integers(2, 5), st.integers(2, 5)),
@@ -22,14 +25,15 @@ DRAWS = {
 
 
 @cache
-def program(name):
+def load_spec(name):
     return odenet.load(SPECS / f"{name}.ode")
 
 
-def make(name, channels, steps, size, h, seed):
+def random_flow(name, channels, steps, size, h, seed):
+    """The flow of a spec with perturbed weights, and a random input."""
     torch.manual_seed(seed)
-    takes_h = program(name).model.scheme.uses_step_size
-    flow = program(name).flow(channels, steps, **({"h": h} if takes_h else {})).double()
+    has_step_size = load_spec(name).model.scheme.uses_step_size
+    flow = load_spec(name).flow(channels, steps, **({"h": h} if has_step_size else {})).double()
     for parameter in flow.parameters():
         parameter.data += 0.1 * torch.randn_like(parameter)
     u = torch.randn(3, channels, *size, dtype=torch.float64, requires_grad=True)
@@ -42,22 +46,23 @@ def gradients(output, flow, u):
 
 
 @pytest.mark.parametrize("name", SYSTEMS)
-@given(**DRAWS)
+@given(**STRATEGIES)
 @settings(max_examples=8, deadline=None)
 def test_outputs_and_gradients_are_those_of_the_equations(name, channels, steps, size, h, seed):
-    flow, u = make(name, channels, steps, size, h, seed)
+    flow, u = random_flow(name, channels, steps, size, h, seed)
     expected = SYSTEMS[name](flow, u, h, steps)
-    found = flow(u)
-    torch.testing.assert_close(found, expected, rtol=1e-10, atol=1e-10)
-    for one, other in zip(gradients(found, flow, u), gradients(expected, flow, u), strict=True):
-        torch.testing.assert_close(one, other, rtol=1e-10, atol=1e-10)
+    output = flow(u)
+    torch.testing.assert_close(output, expected, rtol=1e-10, atol=1e-10)
+    pairs = zip(gradients(output, flow, u), gradients(expected, flow, u), strict=True)
+    for actual, reference in pairs:
+        torch.testing.assert_close(actual, reference, rtol=1e-10, atol=1e-10)
 
 
 @pytest.mark.parametrize("name", SYSTEMS)
-@given(**DRAWS)
+@given(**STRATEGIES)
 @settings(max_examples=8, deadline=None)
 def test_a_reversible_step_undoes_itself(name, channels, steps, size, h, seed):
-    flow, u = make(name, channels, steps, size, h, seed)
+    flow, u = random_flow(name, channels, steps, size, h, seed)
     if not flow.reversible:
         with pytest.raises(NotImplementedError, match="cannot be reversed"):
             flow.retreat(flow.initial(u))
@@ -70,13 +75,13 @@ def test_a_reversible_step_undoes_itself(name, channels, steps, size, h, seed):
         state = states[-1]
         for step in reversed(range(steps)):
             state = flow.retreat(state, step)
-            for one, other in zip(state, states[step], strict=True):
-                torch.testing.assert_close(one, other, rtol=1e-9, atol=1e-9)
+            for actual, earlier in zip(state, states[step], strict=True):
+                torch.testing.assert_close(actual, earlier, rtol=1e-9, atol=1e-9)
 
 
 @pytest.mark.parametrize("name", ["hamiltonian", "leapfrog", "hamiltonian_one_layer"])
 def test_a_generated_step_equals_the_hand_written_one_bit_for_bit(name):
-    flow, u = make(name, 4, 3, (5, 4), 0.1, 7)
+    flow, u = random_flow(name, 4, 3, (5, 4), 0.1, 7)
     flow = flow.float().eval()
     u = u.detach().float()
     with torch.no_grad():

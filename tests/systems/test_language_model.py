@@ -1,4 +1,4 @@
-"""A small language model, its loss and its gradients, against plain torch that is written out by hand."""
+"""A small language model: loss and gradients against plain torch; copies and layout in memory."""
 
 from collections import Counter
 
@@ -27,7 +27,7 @@ Z(0) = u
 output 1/2 Y + 1/2 Z
 discretise verlet(h = 1)
 """
-PLAIN = f"""\
+ONE_STATE = f"""\
 state x
 {LAYERS}
 x' = attend(x) + digest(x)
@@ -36,45 +36,45 @@ discretise SCHEME(h = 1)
 NET = "net = tokens(6, vocabulary = 11) -> embed(8) -> position -> flow(3) -> rmsnorm -> head"
 
 
-# --- by hand: tokens are (batch, tokens, c) ---------------------------------------------------------
+# --- the independent route; sequences are (batch, tokens, channels) -------------------------------
 
 
-def rms(x, gain):
+def rms_norm(x, gain):
     return x / torch.sqrt((x * x).mean(-1, keepdim=True) + 1e-5) * gain
 
 
-def turn(x):
-    """Su et al. 2021, Eq. 34, on one head (batch, tokens, d), by complex numbers."""
+def rotate(x):
+    """Rotary positions (Su et al. 2021, Eq. 34) of a head (batch, tokens, d), as complex numbers."""
     half = x.shape[-1] // 2
     pairs = torch.complex(x[..., :half], x[..., half:])
-    places = torch.arange(x.shape[1], dtype=torch.float64)
-    rates = torch.tensor([10000 ** (-i / half) for i in range(half)], dtype=torch.float64)
-    turned = pairs * torch.exp(1j * torch.outer(places, rates))
-    return torch.cat((turned.real, turned.imag), -1)
+    positions = torch.arange(x.shape[1], dtype=torch.float64)
+    frequencies = torch.tensor([10000 ** (-i / half) for i in range(half)], dtype=torch.float64)
+    rotated = pairs * torch.exp(1j * torch.outer(positions, frequencies))
+    return torch.cat((rotated.real, rotated.imag), -1)
 
 
-def attend(part, x):
-    (norm, attention) = (layer.inner for layer in part)
-    x = rms(x, norm.weight)
-    found = []
+def attend(layers, x):
+    (norm, attention) = (layer.inner for layer in layers)
+    x = rms_norm(x, norm.weight)
+    outputs = []
     q, k, v = (
         x @ w.T + b
         for w, b in zip(
             attention.project.weight.chunk(3), attention.project.bias.chunk(3), strict=True
         )
     )
-    hidden = torch.ones(x.shape[1], x.shape[1]).triu(1).bool()
+    is_future = torch.ones(x.shape[1], x.shape[1]).triu(1).bool()
     for head in range(HEADS):
         size = x.shape[-1] // HEADS
-        cut = slice(head * size, (head + 1) * size)
-        scores = turn(q[..., cut]) @ turn(k[..., cut]).mT / size**0.5
-        found.append(scores.masked_fill(hidden, -torch.inf).softmax(-1) @ v[..., cut])
-    return torch.cat(found, -1) @ attention.join.weight.T + attention.join.bias
+        entries = slice(head * size, (head + 1) * size)
+        scores = rotate(q[..., entries]) @ rotate(k[..., entries]).mT / size**0.5
+        outputs.append(scores.masked_fill(is_future, -torch.inf).softmax(-1) @ v[..., entries])
+    return torch.cat(outputs, -1) @ attention.join.weight.T + attention.join.bias
 
 
-def digest(part, x):
-    (norm, glu) = (layer.inner for layer in part)
-    x = rms(x, norm.weight)
+def digest(layers, x):
+    (norm, glu) = (layer.inner for layer in layers)
+    x = rms_norm(x, norm.weight)
     gate, value = (x @ w.T for w in glu.wider.weight.chunk(2))
     return (gate * torch.sigmoid(gate) * value) @ glu.back.weight.T
 
@@ -94,84 +94,88 @@ def euler(flow, x):
 
 
 def midpoint(flow, x):
-    before = torch.zeros_like(x)
+    previous = torch.zeros_like(x)
     for a, d in zip(flow.attend, flow.digest, strict=True):
-        before, x = x, before + 2 * (attend(a, x) + digest(d, x))
+        previous, x = x, previous + 2 * (attend(a, x) + digest(d, x))
     return x
 
 
-def loss_by_hand(network, ids, by_hand, tied):
+def loss_by_hand(network, ids, handwritten_flow, is_tied):
     embed, position, flow, norm, head = network
     x = embed.weight[ids[:, :-1]] + position.weight
-    x = rms(by_hand(flow, x), norm.inner.weight)
-    scores = x @ (embed.weight if tied else head.weight).T
-    right = scores.gather(-1, ids[:, 1:, None])[..., 0]
-    return (torch.logsumexp(scores, -1) - right).mean()
+    x = rms_norm(handwritten_flow(flow, x), norm.inner.weight)
+    scores = x @ (embed.weight if is_tied else head.weight).T
+    target_scores = scores.gather(-1, ids[:, 1:, None])[..., 0]
+    return (torch.logsumexp(scores, -1) - target_scores).mean()
 
 
-def chunked(network, ids, smoothing=0.0):
+def chunked_loss(network, ids, smoothing=0.0):
     return next_token_loss(*head_input(network, ids[:, :-1]), ids[:, 1:].flatten(), smoothing)
 
 
 @pytest.mark.parametrize("tied", [True, False])
 @pytest.mark.parametrize(
-    ("dynamics", "by_hand"),
+    ("dynamics", "handwritten_flow"),
     [
         (COUPLED, coupled),
-        (PLAIN.replace("SCHEME", "euler"), euler),
-        (PLAIN.replace("SCHEME", "midpoint"), midpoint),
+        (ONE_STATE.replace("SCHEME", "euler"), euler),
+        (ONE_STATE.replace("SCHEME", "midpoint"), midpoint),
     ],
 )
-def test_loss_and_gradients_are_those_of_plain_autograd(dynamics, by_hand, tied, monkeypatch):
+def test_loss_and_gradients_are_those_of_plain_autograd(
+    dynamics, handwritten_flow, tied, monkeypatch
+):
     monkeypatch.setattr(head_module, "MIN_SCORES", 1)  # 12 tokens in two parts
     torch.manual_seed(0)
     network = odenet.loads(dynamics + NET + ("(tied = yes)" if tied else "")).network().double()
     for weight in network.parameters():
         torch.nn.init.normal_(weight, std=0.4)
     ids = torch.randint(VOCABULARY, (2, TOKENS + 1))
-    expected = loss_by_hand(network, ids, by_hand, tied)
+    expected = loss_by_hand(network, ids, handwritten_flow, tied)
     weights = list(network.parameters())
-    wanted = torch.autograd.grad(expected, weights)
-    plain = F.cross_entropy(network(ids[:, :-1]), ids[:, 1:])
-    for found in (plain, chunked(network, ids)):
-        torch.testing.assert_close(found, expected, rtol=1e-10, atol=1e-10)
-        for one, other in zip(torch.autograd.grad(found, weights), wanted, strict=True):
-            torch.testing.assert_close(one, other, rtol=1e-8, atol=1e-9)
+    expected_gradients = torch.autograd.grad(expected, weights)
+    unchunked = F.cross_entropy(network(ids[:, :-1]), ids[:, 1:])
+    for loss in (unchunked, chunked_loss(network, ids)):
+        torch.testing.assert_close(loss, expected, rtol=1e-10, atol=1e-10)
+        for actual, reference in zip(
+            torch.autograd.grad(loss, weights), expected_gradients, strict=True
+        ):
+            torch.testing.assert_close(actual, reference, rtol=1e-8, atol=1e-9)
 
 
 @pytest.mark.parametrize("smoothing", [0.0, 0.1])
-@pytest.mark.parametrize("least", [1, 10**6])
-def test_a_loss_in_parts_is_the_loss_of_all_scores(least, smoothing, monkeypatch):
-    monkeypatch.setattr(head_module, "MIN_SCORES", least)
+@pytest.mark.parametrize("min_scores", [1, 10**6])
+def test_a_loss_in_parts_is_the_loss_of_all_scores(min_scores, smoothing, monkeypatch):
+    monkeypatch.setattr(head_module, "MIN_SCORES", min_scores)
     torch.manual_seed(1)
     x = torch.randn(23, 5, dtype=torch.float64, requires_grad=True)
     weight = torch.randn(17, 5, dtype=torch.float64, requires_grad=True)
     targets = torch.randint(17, (23,))
     expected = F.cross_entropy(x @ weight.T, targets, label_smoothing=smoothing)
-    found = next_token_loss(x, weight, targets, smoothing)
-    torch.testing.assert_close(found, expected, rtol=1e-12, atol=1e-12)
-    for one, other in zip(
-        torch.autograd.grad(3 * found, (x, weight)),
+    loss = next_token_loss(x, weight, targets, smoothing)
+    torch.testing.assert_close(loss, expected, rtol=1e-12, atol=1e-12)
+    for actual, reference in zip(
+        torch.autograd.grad(3 * loss, (x, weight)),
         torch.autograd.grad(3 * expected, (x, weight)),
         strict=True,
     ):
-        torch.testing.assert_close(one, other, rtol=1e-11, atol=1e-12)
+        torch.testing.assert_close(actual, reference, rtol=1e-11, atol=1e-12)
 
 
 def test_scores_are_never_whole():
-    class Largest(TorchDispatchMode):
-        most = 0
+    class LargestTensor(TorchDispatchMode):
+        nbytes = 0
 
         def __torch_dispatch__(self, function, types, args=(), kwargs=None):
-            made = function(*args, **(kwargs or {}))
-            if isinstance(made, torch.Tensor):
-                self.most = max(self.most, made.untyped_storage().nbytes())
-            return made
+            result = function(*args, **(kwargs or {}))
+            if isinstance(result, torch.Tensor):
+                self.nbytes = max(self.nbytes, result.untyped_storage().nbytes())
+            return result
 
     x, weight = torch.randn(4096, 8, requires_grad=True), torch.randn(5000, 8, requires_grad=True)
-    with Largest() as seen:
+    with LargestTensor() as largest:
         next_token_loss(x, weight, torch.zeros(4096, dtype=torch.long)).backward()
-    assert seen.most <= 2**18 * 4 < 4096 * 5000 * 4 / 50
+    assert largest.nbytes <= 2**18 * 4 < 4096 * 5000 * 4 / 50
 
 
 def test_under_autocast_scores_are_multiplied_in_16_bits_and_summed_in_32():
@@ -179,24 +183,24 @@ def test_under_autocast_scores_are_multiplied_in_16_bits_and_summed_in_32():
     x, weight = torch.randn(40, 16, requires_grad=True), torch.randn(30, 16, requires_grad=True)
     targets = torch.randint(30, (40,))
     with torch.autocast("cpu", torch.bfloat16):
-        found = next_token_loss(x, weight, targets)
-    low = x.bfloat16() @ weight.bfloat16().T
-    expected = F.cross_entropy(low.float(), targets)
-    assert found.dtype == torch.float32
-    torch.testing.assert_close(found, expected)
-    for one, other in zip(
-        torch.autograd.grad(found, (x, weight)),
+        loss = next_token_loss(x, weight, targets)
+    scores = x.bfloat16() @ weight.bfloat16().T
+    expected = F.cross_entropy(scores.float(), targets)
+    assert loss.dtype == torch.float32
+    torch.testing.assert_close(loss, expected)
+    for actual, reference in zip(
+        torch.autograd.grad(loss, (x, weight)),
         torch.autograd.grad(expected, (x, weight)),
         strict=True,
     ):
-        torch.testing.assert_close(one, other, rtol=0.02, atol=1e-4)
+        torch.testing.assert_close(actual, reference, rtol=0.02, atol=1e-4)
 
 
-# --- how tokens lie in memory -----------------------------------------------------------------------
+# --- how tokens lie in memory ---------------------------------------------------------------------
 
 
-class Copies(TorchDispatchMode):
-    """Counts operations that move values and compute nothing."""
+class CopyCounter(TorchDispatchMode):
+    """Counts operations that copy values and compute nothing."""
 
     def __init__(self):
         super().__init__()
@@ -219,16 +223,16 @@ class Copies(TorchDispatchMode):
 def test_no_layer_copies_a_state(memory, layers):
     text = COUPLED.replace(LAYERS, layers) + NET.replace("flow(3)", "flow(N)")
     ids = torch.randint(VOCABULARY, (2, TOKENS + 1))
-    found = []
+    counts = []
     for steps in (2, 5):
         network = odenet.loads(text.replace("flow(N)", f"flow({steps})")).network()
         for flow in flows(network).values():
             flow.memory = memory
-        chunked(network, ids).backward()  # the first pass measures, and makes replicas
-        with Copies() as copies:
-            chunked(network, ids).backward()
-        found.append(copies.count.total())
-    assert found[0] == found[1]
+        chunked_loss(network, ids).backward()  # the first pass measures, and makes replicas
+        with CopyCounter() as copies:
+            chunked_loss(network, ids).backward()
+        counts.append(copies.count.total())
+    assert counts[0] == counts[1]
 
 
 def test_states_lie_as_attention_reads_them():

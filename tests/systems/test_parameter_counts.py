@@ -1,4 +1,4 @@
-"""The sizes of the papers' networks, each by its name."""
+"""Parameter counts of the networks that presets name (`resnet-32`), against those in the papers."""
 
 from pathlib import Path
 
@@ -11,7 +11,7 @@ from odenet.model.reading.presets import preset, presets
 SPECS = Path(__file__).parents[2] / "specs"
 
 # Chang et al. 2018 (ICLR), Table 5, on CIFAR-10; of Wide ResNets those that follow from it.
-EXACT = {
+EXACT_COUNTS = {
     "resnet-14": 172_506,
     "resnet-32": 464_154,
     "resnet-50": 755_802,
@@ -21,7 +21,7 @@ EXACT = {
 
 # Chang et al. 2018 (AAAI), Table 1, on CIFAR-10, in millions, and by how much we may be off: the
 # paper leaves norms, biases and the first blocks of units unstated. He et al. 2016, Table 6.
-ROUNDED = {
+ROUNDED_COUNTS = {
     "hamiltonian-74": (0.43, 0.03),
     "hamiltonian-218": (1.68, 0.03),
     "hamiltonian-1202": (9.70, 0.03),
@@ -39,25 +39,25 @@ ROUNDED = {
 }
 
 
-def spec_of(name):
+def spec_path(name):
     return SPECS / f"{name.rpartition('-')[0].replace('-', '_')}.ode"
 
 
-def count(name):
-    spec = spec_of(name)
+def parameter_count(name):
+    spec = spec_path(name)
     network = odenet.load(spec, set=preset(spec, name)).network()
     return sum(p.numel() for p in network.parameters())
 
 
-@pytest.mark.parametrize(("name", "expected"), EXACT.items())
+@pytest.mark.parametrize(("name", "expected"), EXACT_COUNTS.items())
 def test_resnets_have_exactly_the_parameters_of_the_paper(name, expected):
-    assert count(name) == expected
+    assert parameter_count(name) == expected
 
 
-@pytest.mark.parametrize(("name", "expected"), ROUNDED.items())
+@pytest.mark.parametrize(("name", "expected"), ROUNDED_COUNTS.items())
 def test_networks_have_the_size_of_the_paper(name, expected):
     millions, tolerance = expected
-    assert count(name) == pytest.approx(millions * 1e6, rel=tolerance)
+    assert parameter_count(name) == pytest.approx(millions * 1e6, rel=tolerance)
 
 
 def test_an_unknown_preset_lists_the_known_ones():

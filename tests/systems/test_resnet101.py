@@ -1,4 +1,4 @@
-"""The ResNet-101 of Sander et al. 2021 against torchvision's blocks."""
+"""The ResNet-101 of Sander et al. 2021 with momentum, against the blocks of torchvision."""
 
 from pathlib import Path
 
@@ -26,16 +26,16 @@ def original():
     return model.double().eval()
 
 
-def network(original, gamma):
-    """The spec's network with the same weights: their order is the same."""
-    made = odenet.load(SPEC, set={"γ": gamma}).network().double().eval()
+def spec_network(original, gamma):
+    """The network of the spec with the weights of torchvision's, which are in the same order."""
+    network = odenet.load(SPEC, set={"γ": gamma}).network().double().eval()
     values = original.state_dict().values()
-    made.load_state_dict(dict(zip(made.state_dict(), values, strict=True)))
-    return made
+    network.load_state_dict(dict(zip(network.state_dict(), values, strict=True)))
+    return network
 
 
-def by_momentum(original, x, gamma):
-    """Sander et al. 2021, Eq. 2, with f the change of a block; those that change the shape stay."""
+def momentum_output(original, x, gamma):
+    """Sander et al. 2021, Eq. 2, with f(x) = block(x) - x. Blocks that change the shape remain."""
     x = original.relu(original.bn1(original.conv1(x)))
     for layer in (original.layer1, original.layer2, original.layer3, original.layer4):
         x = layer[0](x)
@@ -55,7 +55,7 @@ def test_it_has_the_parameters_of_torchvisions(original):
 def test_its_outputs_are_those_of_torchvisions_blocks(original, gamma):
     x = torch.randn(1, 3, 8, 8, dtype=torch.float64)
     with torch.no_grad():
-        expected = by_momentum(original, x, gamma)
-        torch.testing.assert_close(network(original, gamma)(x), expected, rtol=1e-8, atol=1e-8)
+        expected = momentum_output(original, x, gamma)
+        torch.testing.assert_close(spec_network(original, gamma)(x), expected, rtol=1e-8, atol=1e-8)
         if gamma == 0:
             torch.testing.assert_close(expected, original(x), rtol=1e-8, atol=1e-8)

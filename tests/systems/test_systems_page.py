@@ -1,4 +1,7 @@
-"""The table of networks in docs/systems.md is that of the specs: presets and counts."""
+"""The table of networks in docs/systems.md: parameter counts and presets are those of the specs.
+
+Parameters are also counted by hand, from the text of the papers.
+"""
 
 import re
 from pathlib import Path
@@ -21,57 +24,60 @@ def test_a_row_has_the_parameters_of_its_network(spec, name, count):
     assert network_size(program.model).parameters == int(count.replace(",", ""))
 
 
-def convolution(size, before, after):
-    return size**2 * before * after
+# parameters of layers and steps, by hand, from `old` to `new` channels
 
 
-def basic(before, after):
-    """bn-relu-conv-bn-relu-conv, by hand."""
-    return 2 * before + convolution(3, before, after) + 2 * after + convolution(3, after, after)
+def convolution(size, old, new):
+    return size**2 * old * new
 
 
-def coupled(before, after):
+def residual_block(old, new):
+    """bn-relu-conv-bn-relu-conv."""
+    return 2 * old + convolution(3, old, new) + 2 * new + convolution(3, new, new)
+
+
+def revnet_step(old, new):
     """A step of two states: f enters, g works at the new width."""
-    return basic(before, after) + basic(after, after)
+    return residual_block(old, new) + residual_block(new, new)
 
 
-def operators(count):
-    """A step of `count` kernels and biases; the first of a unit has the old width (before)."""
-    return lambda before, after: count * (convolution(3, before, before) + before)
+def operator_step(count):
+    """A step of `count` kernels and biases; the first step of a unit has the old width."""
+    return lambda old, new: count * (convolution(3, old, old) + old)
 
 
-def three_units(n, widths, block, parts=1):
+def three_units(n, widths, step, parts=1):
     """A network of Chang et al. 2018, from its first convolution to its classifier."""
     states = [width // parts for width in widths]
     total = convolution(3, 3, widths[0]) + 2 * widths[-1] + 10 * widths[-1] + 10
-    for before, after in zip([states[0], *states], states, strict=False):
-        total += block(before, after) + (n - 1) * block(after, after)
+    for old, new in zip([states[0], *states], states, strict=False):
+        total += step(old, new) + (n - 1) * step(new, new)
     return total
 
 
-def bottlenecks():
+def resnet101():
     """He et al. 2016, Table 1, 101 layers, with a stem of 3 x 3 points and ten classes."""
-    total, before = convolution(3, 3, 64) + 128 + 2048 * 10 + 10, 64
+    total, old = convolution(3, 3, 64) + 128 + 2048 * 10 + 10, 64
     for width, blocks in [(64, 3), (128, 4), (256, 23), (512, 3)]:
-        total += 4 * width * (before + 2)  # the projection and its norm
+        total += 4 * width * (old + 2)  # the projection and its norm
         for _ in range(blocks):
-            total += width * (before + 9 * width + 4 * width) + 2 * (2 * width + 4 * width)
-            before = 4 * width
+            total += width * (old + 9 * width + 4 * width) + 2 * (2 * width + 4 * width)
+            old = 4 * width
     return total
 
 
-def by_hand(spec, n, w):
+def counted_by_hand(spec, n, w):
     """The parameters of a row, from the text of the papers."""
     if spec in ("resnet", "wide_resnet", "momentum"):
-        return three_units(n, [w, 2 * w, 4 * w], basic)
+        return three_units(n, [w, 2 * w, 4 * w], residual_block)
     if spec == "revnet":
-        return three_units(n, [32, 64, w], coupled, parts=2)
+        return three_units(n, [32, 64, w], revnet_step, parts=2)
     if spec.startswith("hamiltonian"):
-        return three_units(n, [32, 64, w], operators(1 if "one" in spec else 2), parts=2)
+        return three_units(n, [32, 64, w], operator_step(1 if "one" in spec else 2), parts=2)
     if spec in ("midpoint", "leapfrog", "dissipative"):
-        return three_units(n, [32, 64, w], operators(1))
+        return three_units(n, [32, 64, w], operator_step(1))
     if spec == "resnet101":
-        return bottlenecks()
+        return resnet101()
     block = 2 * (2 * w + convolution(3, w, w))
     return convolution(3, 3, w) + 2 * convolution(3, w, w) + block + 2 * w + 10 * w + 10
 
@@ -82,7 +88,7 @@ def test_a_row_has_the_parameters_that_one_counts_by_hand(spec, name, count):
     sizes = dict(re.findall(r"^let (n|w) = (\d+)$", path.read_text("utf-8"), re.MULTILINE))
     sizes |= preset(path, name) if name else {}
     n, w = (int(sizes.get(size, 0)) for size in "nw")
-    assert by_hand(spec, n, w) == int(count.replace(",", ""))
+    assert counted_by_hand(spec, n, w) == int(count.replace(",", ""))
 
 
 @pytest.mark.parametrize("spec", ["revnet", "hamiltonian", "midpoint", "leapfrog"])

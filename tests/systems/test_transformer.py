@@ -1,4 +1,4 @@
-"""The transformer's layers and its flow against torch's own attention, written out by hand."""
+"""The flow of a transformer and its layers against plain torch with torch's own attention."""
 
 from pathlib import Path
 
@@ -17,33 +17,33 @@ CAUSAL = SPEC.read_text().replace("attention(4)", "attention(4, causal = yes)")
 HEADS = 4
 
 
-def sequence(x):
-    """A map as (tokens, batch, c), the order that torch's function takes."""
+def tokens_first(x):
+    """A feature map (batch, c, …) as (tokens, batch, c), as torch's attention takes it."""
     return x.flatten(2).permute(2, 0, 1)
 
 
-def attend(layers, x, causal):
+def attend(layers, x, is_causal):
     norm, attention = (layer.inner for layer in layers)
-    tokens = F.layer_norm(sequence(x), norm.normalized_shape, norm.weight, norm.bias)
+    tokens = F.layer_norm(tokens_first(x), norm.normalized_shape, norm.weight, norm.bias)
     n = len(tokens)
-    hidden = torch.ones(n, n).triu(1).bool() if causal else None
-    found, _ = F.multi_head_attention_forward(
+    is_future = torch.ones(n, n).triu(1).bool() if is_causal else None
+    output, _ = F.multi_head_attention_forward(
         tokens, tokens, tokens, tokens.shape[2], HEADS,
         attention.project.weight, attention.project.bias, None, None, False, 0.0,
-        attention.join.weight, attention.join.bias, attn_mask=hidden,
+        attention.join.weight, attention.join.bias, attn_mask=is_future,
     )  # fmt: skip
-    return found.permute(1, 2, 0).reshape(x.shape)
+    return output.permute(1, 2, 0).reshape(x.shape)
 
 
 def digest(layers, x):
     norm, (wider, _, back) = (layer.inner for layer in layers)
-    tokens = F.layer_norm(sequence(x), norm.normalized_shape, norm.weight, norm.bias)
+    tokens = F.layer_norm(tokens_first(x), norm.normalized_shape, norm.weight, norm.bias)
     hidden = tokens @ wider.weight.T + wider.bias
     hidden = hidden * 0.5 * (1 + torch.erf(hidden / 2**0.5))
     return (hidden @ back.weight.T + back.bias).permute(1, 2, 0).reshape(x.shape)
 
 
-def by_hand(flow, u, h, causal):
+def handwritten_flow(flow, u, h, causal):
     """Kitaev et al. 2020, Eq. 9, with a step size."""
     Y, Z = u.chunk(2, dim=1)
     for j in range(flow.steps):
@@ -64,16 +64,16 @@ def test_outputs_and_gradients_are_those_of_torchs_attention(channels, size, cau
     text = CAUSAL if causal else SPEC.read_text()
     flow = odenet.loads(text).flow(channels, 3, space=len(size), h=0.5).double()
     u = torch.randn(2, channels, *size, dtype=torch.float64, requires_grad=True)
-    found, expected = flow(u), by_hand(flow, u, 0.5, causal)
-    torch.testing.assert_close(found, expected, rtol=1e-10, atol=1e-10)
+    output, expected = flow(u), handwritten_flow(flow, u, 0.5, causal)
+    torch.testing.assert_close(output, expected, rtol=1e-10, atol=1e-10)
     inputs = [u, *flow.parameters()]
     pairs = zip(
-        torch.autograd.grad(found.square().sum(), inputs),
+        torch.autograd.grad(output.square().sum(), inputs),
         torch.autograd.grad(expected.square().sum(), inputs),
         strict=True,
     )
-    for one, other in pairs:
-        torch.testing.assert_close(one, other, rtol=1e-9, atol=1e-9)
+    for actual, reference in pairs:
+        torch.testing.assert_close(actual, reference, rtol=1e-9, atol=1e-9)
 
 
 def test_the_steps_are_undone_and_nothing_is_stored():
@@ -83,18 +83,18 @@ def test_the_steps_are_undone_and_nothing_is_stored():
     assert_gradients(flow, u)
     start = flow.initial(u)
     with torch.no_grad():
-        for one, other in zip(flow.inverse(flow.evolve(start)), start, strict=True):
-            torch.testing.assert_close(one, other, rtol=1e-10, atol=1e-10)
+        for rebuilt, state in zip(flow.inverse(flow.evolve(start)), start, strict=True):
+            torch.testing.assert_close(rebuilt, state, rtol=1e-10, atol=1e-10)
 
 
 def test_a_causal_stack_never_looks_ahead():
     torch.manual_seed(0)
     flow = odenet.loads(CAUSAL).flow(8, 2, space=1)
     u = torch.randn(1, 8, 6)
-    later = u.clone()
-    later[..., 4:] = torch.randn(1, 8, 2)
-    torch.testing.assert_close(flow(u)[..., :4], flow(later)[..., :4])
-    assert not torch.allclose(flow(u)[..., 4:], flow(later)[..., 4:])
+    other_ending = u.clone()
+    other_ending[..., 4:] = torch.randn(1, 8, 2)
+    torch.testing.assert_close(flow(u)[..., :4], flow(other_ending)[..., :4])
+    assert not torch.allclose(flow(u)[..., 4:], flow(other_ending)[..., 4:])
 
 
 @pytest.mark.parametrize("shape", [(3, 8), (3, 8, 5), (3, 8, 2, 4)])

@@ -1,4 +1,4 @@
-"""U-Nets with reversible stages, against plain torch that is written out by hand in float64."""
+"""U-Nets with reversible stages, against the same network in plain torch, in float64."""
 
 import pytest
 import torch
@@ -25,34 +25,34 @@ net = input(2, SIZES) -> conv(3, 4)
       -> upsample(2, mode = MODE) -> join("fine") -> conv(1, 4) -> flow(2) -> join("fine") -> conv(1, 3)
 """
 CONV = {1: F.conv1d, 2: F.conv2d, 3: F.conv3d}
-BACK = {1: F.conv_transpose1d, 2: F.conv_transpose2d, 3: F.conv_transpose3d}
+CONV_TRANSPOSE = {1: F.conv_transpose1d, 2: F.conv_transpose2d, 3: F.conv_transpose3d}
 POOL = {1: F.avg_pool1d, 2: F.avg_pool2d, 3: F.avg_pool3d}
 
 
-def by_hand(network, u, mode):
+def handwritten_network(network, u, mode):
     """The same network by plain autograd: every activation is stored."""
     axes = u.ndim - 2
-    conv, back = CONV[axes], BACK[axes]
+    conv, conv_transpose = CONV[axes], CONV_TRANSPOSE[axes]
     first, fine, _, _, narrow, _, half, _, _, _, mix, last, _, scores = network
 
     def stage(flow, u):
         Y, Z = u.chunk(2, 1)
         for K, L, b in zip(flow.K, flow.L, flow.b, strict=True):
-            Y = Y + 0.3 * back(
+            Y = Y + 0.3 * conv_transpose(
                 torch.tanh(conv(Z, K, padding=1) + b.view(-1, *[1] * axes)), K, padding=1
             )
-            Z = Z - 0.3 * back(torch.tanh(conv(Y, L, padding=1)), L, padding=1)
+            Z = Z - 0.3 * conv_transpose(torch.tanh(conv(Y, L, padding=1)), L, padding=1)
         return torch.cat((Y, Z), 1)
 
     kept = stage(fine, conv(u, first.weight, padding=1))
     inner = conv(POOL[axes](kept, 2), narrow.weight)
-    low = stage(half, inner) + inner
+    coarse = stage(half, inner) + inner
     if mode == "nearest":
         for axis in range(2, 2 + axes):
-            low = low.repeat_interleave(2, axis)
+            coarse = coarse.repeat_interleave(2, axis)
     else:
-        low = F.interpolate(low, scale_factor=2, mode=mode, align_corners=False)
-    x = stage(last, conv(torch.cat((low, kept), 1), mix.weight))
+        coarse = F.interpolate(coarse, scale_factor=2, mode=mode, align_corners=False)
+    x = stage(last, conv(torch.cat((coarse, kept), 1), mix.weight))
     return conv(torch.cat((x, kept), 1), scores.weight)
 
 
@@ -64,26 +64,26 @@ def test_values_and_gradients_are_those_of_plain_torch(sizes, mode):
     text = SPEC.replace("SIZES", ", ".join(map(str, sizes))).replace("MODE", mode)
     network = odenet.loads(text).network().double()
     u = torch.randn(3, 2, *sizes, dtype=torch.float64, requires_grad=True)
-    wanted = [u, *network.parameters()]
-    found, plain = network(u), by_hand(network, u, mode)
-    torch.testing.assert_close(found, plain, rtol=1e-12, atol=1e-12)
-    weights = torch.randn_like(found)
-    pairs = (torch.autograd.grad((weights * out).sum(), wanted) for out in (found, plain))
-    for own, other in zip(*pairs, strict=True):
-        torch.testing.assert_close(own, other, rtol=1e-9, atol=1e-9)
+    inputs = [u, *network.parameters()]
+    output, expected = network(u), handwritten_network(network, u, mode)
+    torch.testing.assert_close(output, expected, rtol=1e-12, atol=1e-12)
+    weights = torch.randn_like(output)
+    pairs = (torch.autograd.grad((weights * y).sum(), inputs) for y in (output, expected))
+    for actual, reference in zip(*pairs, strict=True):
+        torch.testing.assert_close(actual, reference, rtol=1e-9, atol=1e-9)
 
 
 def test_the_prediction_of_memory_counts_what_is_joined():
-    """Of a join the layer after it keeps the channels of both; nothing rebuilds them."""
+    """The layer after a join saves the channels of both its inputs; nothing rebuilds them."""
     text = "state Y\nparam K : dense\nY' = tanh((K - K^T) Y)\ndiscretise euler(h = 1)\n"
     net = text + "net = input(4, 8, 8) -> conv(1, 4) -> KEEP flow(2) -> bn -> JOIN conv(1, 3)"
-    held = []
+    bytes_saved = []
     for keep, join in (("", ""), ('keep("a") ->', 'join("a") ->')):
         program = odenet.loads(net.replace("KEEP", keep).replace("JOIN", join))
         footprint = predict(program, 5, "stored", "cpu")
-        held.append(footprint.chain + footprint.outside)
-    one = 5 * 4 * 64 * 4  # bytes of one map of 4 channels
-    assert held[1] - held[0] == one  # 8 joined channels in place of the 4 that `bn` gives
+        bytes_saved.append(footprint.chain + footprint.outside)
+    feature_map = 5 * 4 * 64 * 4  # bytes of one with 4 channels
+    assert bytes_saved[1] - bytes_saved[0] == feature_map  # the layer saves 8 channels instead of 4
 
 
 def test_a_name_may_hold_any_text():

@@ -1,4 +1,7 @@
-"""Units against plain torch in double precision: the first step, its gradients, refinement."""
+"""Layers `unit(n, channels)`, flows whose first step changes the shape, against plain torch.
+
+The independent route is written out here from the papers, in double precision.
+"""
 
 import pickle
 from pathlib import Path
@@ -12,7 +15,7 @@ import odenet
 from odenet.model.reading.presets import preset
 from odenet.model.typed.network_size import network_size
 from odenet.runtime import Coarsened, Flow, Unit
-from tests.systems.handwritten import block, conv, conv_t
+from tests.systems.handwritten import adjoint_conv, conv, residual_branch
 
 SPECS = Path(__file__).parents[2] / "specs"
 NET = (
@@ -20,7 +23,7 @@ NET = (
 )
 
 
-def unit_of(spec, options="", **settings):
+def spec_unit(spec, options="", **settings):
     """The unit of a small net with the dynamics of a spec, in double precision, and an input."""
     torch.manual_seed(3)
     text = (SPECS / f"{spec}.ode").read_text()
@@ -35,21 +38,21 @@ def unit_of(spec, options="", **settings):
     return unit, torch.randn(2, 4, 7, 8, dtype=torch.float64, requires_grad=True)
 
 
-def subsampled(x, channels):
-    """He et al. 2016, option A."""
+def subsample(x, channels):
+    """Every second pixel and zeros for new channels: He et al. 2016, option A."""
     x = x[:, :, ::2, ::2]
     return torch.cat([x, x.new_zeros(len(x), channels - x.shape[1], *x.shape[2:])], 1)
 
 
-def pooled(x, channels):
-    """Average pooling; a last odd row is averaged by itself."""
+def pool(x, channels):
+    """Average pooling, and zeros for new channels; a last odd row is averaged by itself."""
     x = F.avg_pool2d(F.pad(x, (0, x.shape[3] % 2, 0, x.shape[2] % 2), mode="replicate"), 2)
     return torch.cat([x, x.new_zeros(len(x), channels - x.shape[1], *x.shape[2:])], 1)
 
 
-def strided(module, x):
+def strided_branch(layers, x):
     """bn-relu-conv-bn-relu-conv whose first convolution has stride 2."""
-    norm, _, first, second_norm, _, second = module
+    norm, _, first, second_norm, _, second = layers
     x = torch.relu(F.batch_norm(x, None, None, norm.weight, norm.bias, training=True))
     x = F.conv2d(x, first.weight, stride=2, padding=1)
     x = torch.relu(F.batch_norm(x, None, None, second_norm.weight, second_norm.bias, training=True))
@@ -58,20 +61,20 @@ def strided(module, x):
 
 def resnet(unit, x, h):
     """Chang et al. 2018 (ICLR), section 2.1."""
-    x = subsampled(x, 6) + h * strided(unit.entry.f_in[0], x)
+    x = subsample(x, 6) + h * strided_branch(unit.entry.f_in[0], x)
     for step in range(2):
-        x = x + h * block(unit.flow.f[step], x)
+        x = x + h * residual_branch(unit.flow.f[step], x)
     return x
 
 
 def revnet(unit, x, h):
     """Gomez et al. 2017, with halves pooled and widened each by itself."""
     Y, Z = x.chunk(2, 1)
-    Y, Z = pooled(Y, 3) + h * strided(unit.entry.f_in[0], Z), pooled(Z, 3)
-    Z = Z + h * block(unit.entry.g[0], Y)
+    Y, Z = pool(Y, 3) + h * strided_branch(unit.entry.f_in[0], Z), pool(Z, 3)
+    Z = Z + h * residual_branch(unit.entry.g[0], Y)
     for step in range(2):
-        Y = Y + h * block(unit.flow.f[step], Z)
-        Z = Z + h * block(unit.flow.g[step], Y)
+        Y = Y + h * residual_branch(unit.flow.f[step], Z)
+        Z = Z + h * residual_branch(unit.flow.g[step], Y)
     return torch.cat([Y, Z], 1)
 
 
@@ -80,36 +83,36 @@ def hamiltonian(unit, x, h):
     Y, Z = x.chunk(2, 1)
     for flow in (unit.entry.flow, unit.flow):
         for j in range(flow.steps):
-            Y = Y + h * conv_t(torch.relu(conv(Z, flow.K1[j]) + flow.b1[j]), flow.K1[j])
-            Z = Z - h * conv_t(torch.relu(conv(Y, flow.K2[j]) + flow.b2[j]), flow.K2[j])
+            Y = Y + h * adjoint_conv(torch.relu(conv(Z, flow.K1[j]) + flow.b1[j]), flow.K1[j])
+            Z = Z - h * adjoint_conv(torch.relu(conv(Y, flow.K2[j]) + flow.b2[j]), flow.K2[j])
         if flow is unit.entry.flow:
-            Y, Z = pooled(Y, 3), pooled(Z, 3)
+            Y, Z = pool(Y, 3), pool(Z, 3)
     return torch.cat([Y, Z], 1)
 
 
 def leapfrog(unit, x, h):
     """Eq. 17 of the same; the history goes through the shortcut with the state."""
-    before, Y = torch.zeros_like(x), x
+    previous, Y = torch.zeros_like(x), x
     for flow in (unit.entry.flow, unit.flow):
         for j in range(flow.steps):
-            rate = -conv_t(torch.relu(conv(Y, flow.K[j]) + flow.b[j]), flow.K[j])
-            before, Y = Y, 2 * Y - before + h**2 * rate
+            rate = -adjoint_conv(torch.relu(conv(Y, flow.K[j]) + flow.b[j]), flow.K[j])
+            previous, Y = Y, 2 * Y - previous + h**2 * rate
         if flow is unit.entry.flow:
-            before, Y = pooled(before, 6), pooled(Y, 6)
+            previous, Y = pool(previous, 6), pool(Y, 6)
     return Y
 
 
 def momentum(unit, x, h, gamma=0.9):
     """Sander et al. 2021, Eq. 2; the velocity goes on from the first step."""
-    v = (1 - gamma) * strided(unit.entry.f_in[0], x)
-    x = subsampled(x, 6) + v
+    v = (1 - gamma) * strided_branch(unit.entry.f_in[0], x)
+    x = subsample(x, 6) + v
     for step in range(2):
-        v = gamma * v + (1 - gamma) * block(unit.flow.f[step], x)
+        v = gamma * v + (1 - gamma) * residual_branch(unit.flow.f[step], x)
         x = x + v
     return x
 
 
-TWINS = {
+HANDWRITTEN = {
     "resnet": (resnet, "", {"h": 0.5}),
     "revnet": (revnet, ", shortcut = pool", {"h": 0.5}),
     "hamiltonian": (hamiltonian, ", shortcut = pool", {"h": 0.3}),
@@ -118,20 +121,20 @@ TWINS = {
 }
 
 
-@pytest.mark.parametrize("spec", TWINS)
+@pytest.mark.parametrize("spec", HANDWRITTEN)
 def test_a_unit_is_the_hand_written_one_with_its_gradients(spec):
-    twin, options, settings = TWINS[spec]
-    unit, x = unit_of(spec, options, **settings)
-    found, expected = unit(x), twin(unit, x, settings.get("h"))
-    torch.testing.assert_close(found, expected, rtol=1e-10, atol=1e-10)
+    handwritten, options, settings = HANDWRITTEN[spec]
+    unit, x = spec_unit(spec, options, **settings)
+    output, expected = unit(x), handwritten(unit, x, settings.get("h"))
+    torch.testing.assert_close(output, expected, rtol=1e-10, atol=1e-10)
     inputs = [x, *unit.parameters()]
-    gradients = (torch.autograd.grad(y.square().sum(), inputs) for y in (found, expected))
-    for one, other in zip(*gradients, strict=True):
-        torch.testing.assert_close(one, other, rtol=1e-9, atol=1e-9)
+    gradients = (torch.autograd.grad(y.square().sum(), inputs) for y in (output, expected))
+    for actual, reference in zip(*gradients, strict=True):
+        torch.testing.assert_close(actual, reference, rtol=1e-9, atol=1e-9)
 
 
 def test_a_learned_shortcut_takes_all_states_and_may_reduce_channels():
-    unit, x = unit_of("revnet", ", shortcut = conv")
+    unit, x = spec_unit("revnet", ", shortcut = conv")
     kernel = unit.entry.shortcut.project.weight
     skipped = unit.entry.skipped(x)
     for half, value in zip(x.chunk(2, 1), skipped, strict=True):
@@ -143,47 +146,47 @@ def test_a_learned_shortcut_takes_all_states_and_may_reduce_channels():
     assert odenet.loads(text).network()(torch.randn(2, 3, 8, 8)).shape == (2, 2)
 
 
-def own_unit(equations, scheme):
-    """The unit of a net with these equations, in double precision, with an input and its count."""
+def equations_unit(equations, scheme):
+    """The unit of a small net with these equations, in double precision, and an input."""
     torch.manual_seed(3)
     text = f"{equations}\n{scheme}{NET.format(options=', shortcut = pool')}"
     program = odenet.loads(text)
     network = program.network()
-    assert size(network) == network_size(program.model).parameters
+    assert parameter_count(network) == network_size(program.model).parameters
     (unit,) = (module for module in network if isinstance(module, Unit))
     return unit.double(), torch.randn(2, 4, 7, 8, dtype=torch.float64)
 
 
-def through(layer, x, stride=1):
-    """tanh of a convolution, perhaps strided."""
+def tanh_conv(layer, x, stride=1):
+    """The map `conv(3) -> tanh`, perhaps with a stride."""
     return torch.tanh(F.conv2d(x, layer[0].weight, stride=stride, padding=1))
 
 
 def test_of_a_pair_of_first_order_the_rate_that_is_the_speed_has_the_new_shape():
     equations = "state Y\nmap f = conv(3) -> tanh\nY'' = f(Y)\nY'(0) = -u"
-    unit, x = own_unit(equations, "discretise verlet(h = 0.5)")
-    Y, V = pooled(x, 6), pooled(-x, 6)
+    unit, x = equations_unit(equations, "discretise verlet(h = 0.5)")
+    Y, V = pool(x, 6), pool(-x, 6)
     layers = [unit.entry.f[0], *unit.flow.f]
     for layer in layers:  # the first of them acts on what has the new shape already
         Y = Y + 0.5 * V
-        V = V + 0.5 * through(layer, Y)
+        V = V + 0.5 * tanh_conv(layer, Y)
     torch.testing.assert_close(unit(x), Y)
-    unit, x = own_unit(equations, "discretise euler(h = 0.5)")
+    unit, x = equations_unit(equations, "discretise euler(h = 0.5)")
     Y, V = (
-        pooled(x, 6) - 0.5 * pooled(x, 6),
-        pooled(-x, 6) + 0.5 * through(unit.entry.f_in[0], x, 2),
+        pool(x, 6) - 0.5 * pool(x, 6),
+        pool(-x, 6) + 0.5 * tanh_conv(unit.entry.f_in[0], x, 2),
     )
     for layer in unit.flow.f:
-        Y, V = Y + 0.5 * V, V + 0.5 * through(layer, Y)
+        Y, V = Y + 0.5 * V, V + 0.5 * tanh_conv(layer, Y)
     torch.testing.assert_close(unit(x), Y)
 
 
 def test_numbers_that_the_first_step_learns_are_counted():
     equations = "state Y\nparam a, b : scalar(init = 0.5)\nmap f = conv(3) -> tanh\nY' = a b f(Y)"
-    unit, x = own_unit(equations, "discretise euler(h = 1)")
-    Y = pooled(x, 6) + 0.25 * through(unit.entry.f_in[0], x, 2)
+    unit, x = equations_unit(equations, "discretise euler(h = 1)")
+    Y = pool(x, 6) + 0.25 * tanh_conv(unit.entry.f_in[0], x, 2)
     for layer in unit.flow.f:
-        Y = Y + 0.25 * through(layer, Y)
+        Y = Y + 0.25 * tanh_conv(layer, Y)
     torch.testing.assert_close(unit(x), Y)
 
 
@@ -195,27 +198,27 @@ def test_a_step_whose_lines_read_maps_by_themselves_is_taken_at_the_old_shape():
     Z[n+1] = Z[n] + h G(Y[n+1])
 }
 discretise affine(h = 1)"""
-    unit, x = own_unit(f"state Y, Z\n{maps}\nY' = f(Z)\nZ' = g(Y)", affine)
+    unit, x = equations_unit(f"state Y, Z\n{maps}\nY' = f(Z)\nZ' = g(Y)", affine)
     Y, Z = x.chunk(2, 1)
     for flow in (unit.entry.flow, unit.flow):
         for j in range(flow.steps):
-            Y = Y * through(flow.s[j], Z).exp() + through(flow.f[j], Z)
-            Z = Z + through(flow.g[j], Y)
+            Y = Y * tanh_conv(flow.s[j], Z).exp() + tanh_conv(flow.f[j], Z)
+            Z = Z + tanh_conv(flow.g[j], Y)
         if flow is unit.entry.flow:
-            Y, Z = pooled(Y, 3), pooled(Z, 3)
+            Y, Z = pool(Y, 3), pool(Z, 3)
     torch.testing.assert_close(unit(x), torch.cat([Y, Z], 1))
 
 
 @pytest.mark.parametrize("spec", ["resnet", "revnet", "hamiltonian"])
 def test_a_refined_unit_has_twice_the_steps_and_copies_the_second_block_into_the_first(spec):
-    unit, _ = unit_of(spec, TWINS[spec][1], h=0.5)
+    unit, _ = spec_unit(spec, HANDWRITTEN[spec][1], h=0.5)
     finer = unit.refine()
     assert (finer.steps, finer.flow.h) == (6, 0.25)
     entry = finer.entry.flow if isinstance(finer.entry, Coarsened) else finer.entry
     assert entry.h == 0.25
     before, after = unit.state_dict(), finer.state_dict()
-    first = {name for name in before if name.startswith("entry.")}
-    assert all(torch.equal(before[name], after[name]) for name in first)
+    entry_names = {name for name in before if name.startswith("entry.")}
+    assert all(torch.equal(before[name], after[name]) for name in entry_names)
     if spec == "hamiltonian":
         assert torch.equal(after["flow.K1"], before["flow.K1"][[0, 0, 0, 1, 1]])
         return
@@ -225,15 +228,16 @@ def test_a_refined_unit_has_twice_the_steps_and_copies_the_second_block_into_the
             assert torch.equal(after[new], before[name])
 
 
-def counted(spec, name, classes=10):
+def preset_network(spec, name, classes=10):
+    """The network of a preset; its parameters are as many as network_size says."""
     program = odenet.load(SPECS / f"{spec}.ode", set=preset(SPECS / f"{spec}.ode", name))
     network = program.network(classes)
     if classes == 10:
-        assert network_size(program.model).parameters == size(network)
+        assert network_size(program.model).parameters == parameter_count(network)
     return network
 
 
-def size(network):
+def parameter_count(network):
     return sum(parameter.numel() for parameter in network.parameters())
 
 
@@ -246,9 +250,9 @@ def size(network):
     ],
 )
 def test_interpolated_networks_have_the_parameters_of_the_paper(spec, name, expected):
-    network = counted(spec, name)
+    network = preset_network(spec, name)
     for parameters in expected:
-        assert size(network) == parameters
+        assert parameter_count(network) == parameters
         for path, module in list(network.named_children()):
             if isinstance(module, Flow | Unit):
                 network.set_submodule(path, module.refine())
@@ -264,7 +268,7 @@ def test_interpolated_networks_have_the_parameters_of_the_paper(spec, name, expe
     ],
 )
 def test_revnets_have_the_parameters_of_chang_et_al_2018_table_1(name, classes, expected):
-    assert size(counted("revnet", name, classes)) == expected
+    assert parameter_count(preset_network("revnet", name, classes)) == expected
 
 
 @pytest.mark.parametrize("scheme", ["heun(h = 0.5)", "rk4(h = 0.5)", "euler(T = 1)"])
@@ -275,29 +279,29 @@ def test_a_unit_of_any_scheme_counts_what_it_has(scheme):
     )
     program = odenet.loads(text)
     network = program.network()
-    assert size(network) == network_size(program.model).parameters
+    assert parameter_count(network) == network_size(program.model).parameters
     assert network(torch.randn(2, 3, 9, 9)).shape == (2, 6)
     (unit,) = (module for module in network if isinstance(module, Unit))
     assert unit.entry.h == pytest.approx(unit.flow.h)
     assert unit.refine().entry.h == pytest.approx(unit.flow.h / 2)
 
 
-def activations_held(unit, x):
-    """Values with a batch axis that autograd keeps, of the first step and of the others."""
-    held = []
-    with torch.autograd.graph.saved_tensors_hooks(lambda t: held.append(t) or t, lambda t: t):
+def saved_activations(unit, x):
+    """The numbers of feature maps that autograd saves in the first step and in the others."""
+    saved = []
+    with torch.autograd.graph.saved_tensors_hooks(lambda t: saved.append(t) or t, lambda t: t):
         state = unit.entry(x)
-        first = len(held)
+        first = len(saved)
         unit.flow(state)
-    maps = [t.ndim == 4 and len(t) == len(x) for t in held]
+    maps = [t.ndim == 4 and len(t) == len(x) for t in saved]
     return sum(maps[:first]), sum(maps[first:])
 
 
 def test_the_steps_after_the_first_keep_no_activations():
-    unit, x = unit_of("revnet", ", shortcut = pool")
-    first, others = activations_held(unit, x)
+    unit, x = spec_unit("revnet", ", shortcut = pool")
+    first, others = saved_activations(unit, x)
     assert first > others
-    assert activations_held(unit.refine(), x) == (first, others)
+    assert saved_activations(unit.refine(), x) == (first, others)
 
 
 @pytest.mark.parametrize("spec", ["revnet", "hamiltonian"])
