@@ -87,10 +87,10 @@ def test_the_iterations_of_a_revnet_stay_away_from_where_momentum_goes():
 START = torch.tensor([[-2.0], [-0.5], [0.1], [1.0], [2.5]], dtype=torch.float64)
 
 
-def momentum_trajectory(weights, speed, epsilon, steps):
+def momentum_path(weights, speed, epsilon, steps):
     """x(t) at every step on [0, 1] for εx'' + x' = a sin x + b sin 2x, x(0) = START, x'(0) = speed.
 
-    `weights` is (a, b). The steps are those of the momentum scheme with h f in the place of f, and γ = 1 - h/ε.
+    `weights` is (a, b). The steps are those of the momentum scheme for h f, with γ = 1 - h/ε.
     """
     flow = SINES.flow(1, steps, space=0, gamma=1 - 1 / (steps * epsilon)).double()
     with torch.no_grad():
@@ -109,8 +109,7 @@ def max_error(trajectory):
 @pytest.mark.parametrize("speed", [0 * START, START.sin(), 2 * START], ids=["0", "f(x)", "other"])
 def test_proposition_2_solutions_tend_to_the_first_order_s_as_ε_tends_to_0(speed):
     errors = [
-        max_error(momentum_trajectory((1, 0), speed, epsilon, 1000))
-        for epsilon in (0.08, 0.04, 0.02)
+        max_error(momentum_path((1, 0), speed, epsilon, 1000)) for epsilon in (0.08, 0.04, 0.02)
     ]
     assert errors[-1] < 0.1
     for larger, smaller in pairwise(errors):
@@ -122,14 +121,13 @@ def test_proposition_3_solutions_of_the_first_order_are_solutions_of_the_second(
     """With f̂ = f + ε f' f, which is sin x + ε sin(2 x)/2 for f = sin, and x'(0) = f(x0)."""
     weights = (1, epsilon / 2)
     errors = [
-        max_error(momentum_trajectory(weights, START.sin(), epsilon, steps))
-        for steps in (200, 400, 800)
+        max_error(momentum_path(weights, START.sin(), epsilon, steps)) for steps in (200, 400, 800)
     ]
     assert errors[-1] < 2e-3
     for larger, smaller in pairwise(errors):
         assert 1.8 < larger / smaller < 2.2  # of order 1, as the scheme
     assert (
-        max_error(momentum_trajectory((1, 0), START.sin(), epsilon, 800)) > 20 * errors[-1]
+        max_error(momentum_path((1, 0), START.sin(), epsilon, 800)) > 20 * errors[-1]
     )  # with f itself in place of f̂
 
 
