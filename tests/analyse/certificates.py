@@ -12,6 +12,7 @@ from odenet import verify
 
 Judge = Callable[[Any], tuple[int, str]]
 
+# specs, each of which needs another rule of the checker
 STABLE = "state Y\nparam K : dense\nparam γ : scalar\nY' = tanh((K - K^T - γ I) Y)"
 TWO_STATES = "state Y, Z\nparam A, B : dense\nparam b : bias\n"
 TWO_STATES += "Y' = 2 A^T tanh(A Z + b)\nZ' = -3 B^T tanh(B Y)"

@@ -24,7 +24,8 @@ class RandomSpec:
 
     It has one to four states of first or second order, chains of activations with numbers, biases
     and norms between them, products of feature maps, learned numbers of any sign, and the input u.
-    About a third are spoiled: some of their signs and adjoints are wrong.
+    About a third are spoiled: some of their signs and adjoints are wrong. K1, K2 and W1 are
+    operators, d1 a diagonal, b1 and b2 biases, g1 and g2 learned numbers, N1 and N2 norms.
 
     Args:
         rnd: source of all choices.
@@ -41,8 +42,8 @@ class RandomSpec:
         ]  # fmt: skip
         self.equations = rnd.choice(families)()
 
-    def chance(self, share: float) -> bool:
-        return self.rnd.random() < share
+    def chance(self, probability: float) -> bool:
+        return self.rnd.random() < probability
 
     def text(self) -> str:
         """The whole file."""

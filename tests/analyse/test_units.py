@@ -99,9 +99,9 @@ class RandomChains:
 
     def text(self) -> str:
         states = ["Y", "Z"][: self.rnd.choice([1, 2])]
-        declarations = [f"state {', '.join(states)}", "param K : dense", "param d : diag",
-                 "param b1, b2 : bias", "param g : scalar", "let a = -0.7",
-                 "param N : norm(batch)"]  # fmt: skip
+        declarations = [
+            f"state {', '.join(states)}", "param K : dense", "param d : diag", "param b1, b2 : bias",
+            "param g : scalar", "let a = -0.7", "param N : norm(batch)"]  # fmt: skip
         equations = []
         for state in states:
             terms = [self.term(self.rnd.choice(states)) for _ in range(self.rnd.randint(1, 4))]
@@ -119,8 +119,8 @@ class RandomChains:
 
     def term(self, state: str) -> str:
         gate = self.rnd.choice(["", "", "", "b1 * ", "tanh(u + b2) * ", "sigmoid(b1 + u) * "])
-        before = self.rnd.choice(["", "K^T ", "2 K^T ", "g K ", "d K^T "])
-        return f"{self.rnd.choice('+-')} {before}({gate}{self.chain(state)})"
+        operator = self.rnd.choice(["", "K^T ", "2 K^T ", "g K ", "d K^T "])
+        return f"{self.rnd.choice('+-')} {operator}({gate}{self.chain(state)})"
 
     def chain(self, state: str) -> str:
         inside = self.rnd.choice([f"K {state}", f"-K {state}", f"K {state} + b1", state])
@@ -134,8 +134,8 @@ class RandomChains:
 
 
 def _declared_names(line: str) -> list[str]:
-    head = line.split(":")[0].split("=")[0]
-    return head.replace("param", "").replace("let", "").replace(" ", "").split(",")
+    declaration = line.split(":")[0].split("=")[0]
+    return declaration.replace("param", "").replace("let", "").replace(" ", "").split(",")
 
 
 def _occurs(name: str, body: str) -> bool:

@@ -1,4 +1,4 @@
-"""The numerical check of schemes confirms what is derived and catches wrong ones.
+"""The numerical check of schemes confirms right derivations and catches wrong ones.
 
 It evaluates the lines of a scheme. The reference is the order in the literature.
 """
