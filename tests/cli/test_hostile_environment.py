@@ -117,11 +117,8 @@ def test_a_device_as_output_stays_one_and_has_no_certificate_beside_it(odenet, t
 def test_a_place_that_cannot_be_written_is_one_sentence(odenet, tmp_path, arguments):
     (tmp_path / "file").write_text("")
     code, text = odenet(*arguments)
-    assert (
-        code == 1
-        and "error[unwritable-file]: this cannot be written: " in text
-        and "file/below" in text
-    )
+    assert code == 1
+    assert "error[unwritable-file]: this cannot be written: " in text and "file/below" in text
     assert "Traceback" not in text
 
 

@@ -16,6 +16,7 @@ from odenet.conversion import convert, reversible
 
 SPECS = sorted(Path(__file__).parents[2].glob("specs/*.ode"))
 
+# Runs each object of a file on its input; writes outputs and gradients into the same file.
 READER = """
 import sys, torch
 originals, outputs = torch.load(sys.argv[1], weights_only=False), []
@@ -30,7 +31,7 @@ for name, (original, x) in originals.items():
 torch.save(outputs, sys.argv[1])
 """
 
-POSITIVE = """
+POSITIVE_NORM = """
 state x
 param K : conv(3)
 param n : norm(batch, positive)
@@ -48,17 +49,17 @@ def pickled_objects():
     """By name, an object to pickle and an input for it."""
     torch.manual_seed(0)
     flow = odenet.load(SPECS[0].parent / "hamiltonian.ode").flow(4, 3)
-    maps = torch.randn(2, 4, 6, 6)
+    feature_maps = torch.randn(2, 4, 6, 6)
     blocks = [(nn.Linear(3, 3), nn.Linear(3, 3)) for _ in range(2)]
     encoder = nn.TransformerEncoder(
         nn.TransformerEncoderLayer(4, 2, 8, dropout=0.0, batch_first=True), 2
     )
     return {
-        "flow": (flow, maps),
-        "state": (flow.initial(maps), maps),
+        "flow": (flow, feature_maps),
+        "state": (flow.initial(feature_maps), feature_maps),
         "network": (odenet.load(SPECS[0].parent / "digits.ode").network().eval(), pictures(1, 8)),
         "reversible": (reversible(blocks, "verlet"), torch.randn(2, 6)),
-        "learned speed": (convert(small_stage(), v0="learned").eval(), maps),
+        "learned speed": (convert(small_stage(), v0="learned").eval(), feature_maps),
         "encoder": (convert(encoder), torch.randn(2, 3, 4)),
     }
 
@@ -75,16 +76,16 @@ def test_another_process_reads_them_whole(tmp_path):
         [sys.executable, "-c", READER, tmp_path / "objects.pt"], capture_output=True, text=True
     )
     assert process.returncode == 0, process.stderr
-    for name, out, result in torch.load(tmp_path / "objects.pt"):
+    for name, out, gradient_or_class in torch.load(tmp_path / "objects.pt"):
         original, x = originals[name]
         if not isinstance(original, nn.Module):
-            assert result == "State" and torch.allclose(out, sum(original))
+            assert gradient_or_class == "State" and torch.allclose(out, sum(original))
             continue
         x = x.clone().requires_grad_()
         expected = original(x)
         expected.square().sum().backward()
         torch.testing.assert_close(out, expected.detach(), msg=name)
-        torch.testing.assert_close(result, x.grad, msg=name)
+        torch.testing.assert_close(gradient_or_class, x.grad, msg=name)
 
 
 @pytest.mark.parametrize("path", SPECS, ids=lambda path: path.stem)
@@ -103,7 +104,7 @@ def test_every_network_that_is_shipped_can_be_pickled(path):
     ids=["pickle", "deepcopy"],
 )
 def test_positive_gains_and_functions_survive(copy_object):
-    network = odenet.loads(POSITIVE).network()
+    network = odenet.loads(POSITIVE_NORM).network()
     copied_twice = copy_object(copy_object(network))
     x = torch.randn(2, 3, 8, 8)
     torch.testing.assert_close(copied_twice(x), network(x))

@@ -35,11 +35,8 @@ def assert_memory_free_gradients_agree(flow, x, *args, **kwargs):
     """Compares the gradients of a flow with those that it has with stored activations."""
     stored = copy.deepcopy(flow)
     stored.memory = "stored"
-    pairs = zip(
-        gradients(flow, x, *args, **kwargs), gradients(stored, x, *args, **kwargs), strict=True
-    )
-    for a, b in pairs:
-        torch.testing.assert_close(a, b, rtol=1e-8, atol=1e-10)
+    actual, expected = (gradients(f, x, *args, **kwargs) for f in (flow, stored))
+    torch.testing.assert_close(actual, expected, rtol=1e-8, atol=1e-10)
 
 
 def test_momentum_over_modules_is_the_paper_s_iteration():
