@@ -92,19 +92,16 @@ def _meet_conditions(program: Program, flow: Flow) -> None:
         if assumption.kind not in ("sign", "gain") or assumption.by_construction:
             continue
         for name, parameter in flow.named_parameters():
-            module_name, _, tensor_name = name.partition(".")
-            if module_name.removesuffix("_") == assumption.subject and not tensor_name.endswith(
-                "bias"
-            ):
+            module, _, tensor = name.partition(".")
+            if module.removesuffix("_") == assumption.subject and not tensor.endswith("bias"):
                 parameter.abs_()
 
 
 def _step_count(program: Program) -> int:
     """The number of steps: STEPS, or the length of a list of constants."""
     discretisation = program.model.discretisation_or_none
-    lengths = (
-        [c.length for c in discretisation.varying.values() if c.length] if discretisation else []
-    )
+    varying = discretisation.varying.values() if discretisation else ()
+    lengths = [c.length for c in varying if c.length]
     return lengths[0] if lengths else STEPS
 
 
@@ -129,18 +126,16 @@ def _adjoint_law(program: Program, flow: Flow) -> Iterator[Law]:
     """Measure ⟨K x, y⟩ = ⟨x, Kᵀ y⟩ for all operators of a flow."""
     gaps = [0.0]
     for name in flow.operators:
-        parameter = next(
-            p for p in program.model.parameters.values() if p.name in (name, name[:-1])
-        )
+        parameters = program.model.parameters.values()
+        parameter = next(p for p in parameters if p.name in (name, name[:-1]))
         K: Tensor = getattr(flow, name)[0].detach()
         if parameter.is_diagonal:
             continue
         operator = _linear_map(parameter, parameter.operator.function, K)
         adjoint = _linear_map(parameter, parameter.operator.adjoint, K)
         channels = flow.channels // program.model.dynamics.input_parts
-        input_channels = (
-            channels if parameter.width_in is None else int(parameter.width_in.channels(channels))
-        )
+        width = parameter.width_in
+        input_channels = channels if width is None else int(width.channels(channels))
         x = torch.randn(BATCH, input_channels, *(AXIS_LENGTH,) * flow.space, dtype=K.dtype)
         gaps.append(adjoint_gap(operator, adjoint, x, torch.randn_like(operator(x))))
     if not all(map(math.isfinite, gaps)):
@@ -171,13 +166,11 @@ def _inverse_laws(flow: Flow, u: Tensor) -> Iterator[Law]:
         rebuilt = flow.inverse(state)
     in_range = norm(state) < MAX_STATE_NORM
     error = relative_error(rebuilt, start)
-    amplified = _amplification(flow, state, rebuilt) if in_range and math.isfinite(error) else 1.0
-    bound = SLACK * flow.steps * EPS * amplified
+    factor = _amplification(flow, state, rebuilt) if in_range and math.isfinite(error) else 1.0
+    bound = SLACK * flow.steps * EPS * factor
     if not in_range or bound > MAX_BOUND:
-        effect = (
-            f"amplify rounding {amplified:.0e} times" if in_range else "leave the range of numbers"
-        )
-        reason = f"{flow.steps} steps this long {effect}"
+        text = f"amplify rounding {factor:.0e} times" if in_range else "leave the range of numbers"
+        reason = f"{flow.steps} steps this long {text}"
         yield from (_unmeasured(name, reason) for name in ("round trip", "gradient"))
         return
     description = f"relative error after {flow.steps} steps and back"
@@ -188,9 +181,8 @@ def _inverse_laws(flow: Flow, u: Tensor) -> Iterator[Law]:
 def _gradient_law(flow: Flow, u: Tensor, bound: float) -> Law:
     """Compare the gradients from rebuilt states with those from stored states."""
     flow.train()
-    rebuilt, stored = (
-        output_and_gradients(flow, u, mode).values() for mode in ("reversible", "stored")
-    )
+    rebuilt = output_and_gradients(flow, u, "reversible").values()
+    stored = output_and_gradients(flow, u, "stored").values()
     if not all(bool(t.isfinite().all()) for t in stored):
         return _unmeasured("gradient", "gradients leave the range of numbers")
     error = relative_error(rebuilt, stored)
@@ -202,10 +194,8 @@ def _amplification(flow: Flow, end_state: tuple[Tensor, ...], rebuilt: tuple[Ten
     perturbed = [t * (1 + PERTURBATION * torch.randn_like(t)) for t in end_state]
     with torch.no_grad():
         perturbed_start = flow.inverse(type(end_state)(*perturbed))
-    end_error, start_error = (
-        relative_error(perturbed, end_state),
-        relative_error(perturbed_start, rebuilt),
-    )
+    end_error = relative_error(perturbed, end_state)
+    start_error = relative_error(perturbed_start, rebuilt)
     return max(1.0, start_error / end_error) if end_error else 1.0
 
 
@@ -227,9 +217,8 @@ def _energy_law(program: Program, flow: Flow, u: Tensor) -> Iterator[Law]:
     h = float(getattr(flow, "h", 0.0))
     if h <= 0:
         return
-    if frequency := _largest_frequency(
-        flow
-    ):  # a power of h shows in steps that are short for the weights
+    # A power of h shows in steps that are short for the weights.
+    if frequency := _largest_frequency(flow):
         h = min(h, 1 / frequency)
     order = max(pattern.order for pattern in program.model.scheme.patterns)
     drifts = [_energy_drift(flow, u, h / subdivision, subdivision, order) for subdivision in (4, 8)]
@@ -250,13 +239,11 @@ def _energy_drift(flow: Flow, u: Tensor, h: float, subdivision: int, order: int)
     flow.eval()
     original_step, flow.h = flow.h, h
     state = flow.advance(_consistent_state(flow, flow.initial(u), h, order), 0)
-    initial_energy = flow.energy(state, 0)
+    initial = flow.energy(state, 0)
     largest_change = 0.0
     for _ in range(3 * subdivision):
         state = flow.advance(state, 0)
-        change = (flow.energy(state, 0) - initial_energy).abs() / initial_energy.abs().clamp_min(
-            EPS
-        )
+        change = (flow.energy(state, 0) - initial).abs() / initial.abs().clamp_min(EPS)
         largest_change = max(largest_change, float(change.max()))
     flow.h = original_step
     return largest_change
@@ -291,9 +278,5 @@ def _spectrum_law(program: Program, flow: Flow, u: Tensor) -> Iterator[Law]:
     if verdict == "real":
         distance = torch.maximum(distance, values.imag.abs())
     # Zero may be an eigenvalue with pairs of equal eigenvectors, which carry a root of rounding.
-    yield _bounded_law(
-        "spectrum",
-        float(distance.max()) / largest,
-        math.sqrt(SLACK * EPS),
-        f"off the {verdict} set by",
-    )
+    error = float(distance.max()) / largest
+    yield _bounded_law("spectrum", error, math.sqrt(SLACK * EPS), f"off the {verdict} set by")

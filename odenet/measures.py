@@ -56,14 +56,12 @@ def output_and_gradients(flow: Flow, u: Tensor, memory: Memory) -> dict[str, Ten
     try:
         with torch.random.fork_rng(devices=[]):
             out = flow(u)
-        weights = torch.randn(
-            out.shape, dtype=out.dtype, generator=torch.Generator().manual_seed(0)
-        ).to(out.device)
+        generator = torch.Generator().manual_seed(0)
+        weights = torch.randn(out.shape, dtype=out.dtype, generator=generator).to(out.device)
         inputs = {"the input's gradient": u}
         inputs |= {name: p for name, p in flow.named_parameters() if p.requires_grad}
-        values = torch.autograd.grad(
-            (out * weights).sum(), tuple(inputs.values()), materialize_grads=True
-        )
+        loss = (out * weights).sum()
+        values = torch.autograd.grad(loss, tuple(inputs.values()), materialize_grads=True)
     finally:
         flow.memory = original_mode
     return {"the output": out.detach(), **dict(zip(inputs, values, strict=True))}

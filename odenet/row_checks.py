@@ -27,9 +27,7 @@ from odenet.model.tables.layers import Layer, LayerError, LayerKind, Shape
 from odenet.model.tables.parameter_kinds import Construction, ParameterKind
 from odenet.model.tables.tensors import Tensors
 
-SAMPLE_POINTS = sorted(
-    [*(0.0123 + 0.0971 * k for k in range(-200, 201)), *(-1e4, -300.0, 300.0, 1e4)]
-)
+SAMPLE_POINTS = sorted([*(0.0123 + 0.0971 * k for k in range(-200, 201)), -1e4, -300.0, 300.0, 1e4])
 ARGUMENT_CANDIDATES = (2, 1, 3, 4, 0.3, 0.1, -0.5)  # for arguments without default
 CONSTANT_CANDIDATES = (0.3, -2, 2.5, -0.5, 1, 10)  # for constants of activations
 MAX_CONSTANTS = 4
@@ -76,10 +74,8 @@ def _check_slopes(row: ActivationKind, constants: tuple, values: list[float]) ->
     upper, lower = float(row.slope(*constants)), float(row.least_slope(*constants))
     for i, x in enumerate(SAMPLE_POINTS):
         step = RELATIVE_STEP * (1 + abs(x))
-        here, before, after = (
-            values[i],
-            *(_finite_value(row, x + s, constants) for s in (-step, step)),
-        )
+        before, after = (_finite_value(row, x + s, constants) for s in (-step, step))
+        here = values[i]
         slopes = [(after - here) / step, (here - before) / step, row.derivative(x, *constants)]
         if abs(slopes[0] - slopes[1]) < 1e-3 and abs(slopes[2] - sum(slopes[:2]) / 2) > 1e-3:
             text = f"has the slope {sum(slopes[:2]) / 2:.4g} at {x:g}, not {slopes[2]:.4g}"
@@ -131,18 +127,13 @@ def check_layer(row: LayerKind) -> None:
     arguments = _arguments(row.arguments)
     tested_shapes = 0
     for space in GRID_SHAPES:
-        before = Shape(
-            fixed_width(CHANNELS), space, CHANNELS, row.reads_token_ids and len(space) == 1
-        )
+        takes_tokens = row.reads_token_ids and len(space) == 1
+        before = Shape(fixed_width(CHANNELS), space, CHANNELS, takes_tokens)
         with suppress(LayerError), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # torch on even kernels
-            after = row.shape(arguments, before)
+            after, groups = row.shape(arguments, before), row.groups(arguments)
             layer = Layer(
-                name=row.name,
-                arguments=arguments,
-                shape_in=before,
-                shape_out=after,
-                groups=row.groups(arguments),
+                name=row.name, arguments=arguments, shape_in=before, shape_out=after, groups=groups
             )
             _check_layer_on_grid(row, layer)
             tested_shapes += 1
@@ -155,18 +146,16 @@ def _check_layer_on_grid(row: LayerKind, layer: Layer) -> None:
     torch.manual_seed(0)
     before, after = int(layer.shape_in.channels.constant), int(layer.shape_out.channels.constant)
     space = layer.shape_in.space
-    module: nn.Module = (
-        eval(row.code(layer, _width_source), _namespace(row.imports)).double().eval()
-    )
+    code = row.code(layer, _width_source)
+    module: nn.Module = eval(code, _namespace(row.imports)).double().eval()
     weights = _randomise(module)
     x = torch.randn(1, before, *space, dtype=torch.float64)
     if row.reads_token_ids:
         x = torch.randint(before, (1, *space))
     output = module(x)[0]
     if tuple(output.shape) != (after, *layer.shape_out.space):
-        raise _contradiction(
-            row, f"gives the shape {tuple(output.shape)}, and its row {layer.shape_out}"
-        )
+        text = f"gives the shape {tuple(output.shape)}, and its row {layer.shape_out}"
+        raise _contradiction(row, text)
     if row.numeric is None:
         return
     _check_tensors(row, row.tensors(layer, before, after, len(space)), weights)
@@ -177,9 +166,8 @@ def _check_layer_on_grid(row: LayerKind, layer: Layer) -> None:
         raise _contradiction(row, f"and its numeric model differ on {len(space)} axes")
     slope = torch.autograd.functional.jacobian(lambda t: module(t)[0], x).numpy()
     if not np.allclose(numeric.derivative.reshape(-1), slope.reshape(-1), atol=1e-7):
-        raise _contradiction(
-            row, f"and the derivative of its numeric model differ on {len(space)} axes"
-        )
+        text = f"and the derivative of its numeric model differ on {len(space)} axes"
+        raise _contradiction(row, text)
 
 
 def _randomise(module: nn.Module) -> Mapping[str, np.ndarray]:
@@ -216,9 +204,8 @@ def check_parameter(row: ParameterKind) -> None:
     options = _arguments(row.arguments)
     for space in GRID_SHAPES if not row.needs_image else GRID_SHAPES[1:]:
         construction = Construction("2", str(CHANNELS), str(CHANNELS), len(space), lambda usual: "")
-        stack: Tensor = (
-            eval(row.construct(options, construction), _namespace(row.imports)).detach().double()
-        )
+        code = row.construct(options, construction)
+        stack: Tensor = eval(code, _namespace(row.imports)).detach().double()
         stack.copy_(torch.randn_like(stack))
         tensors = row.tensors(options, CHANNELS, CHANNELS, len(space))
         _check_tensors(row, tensors, {"": stack[0].numpy()})
@@ -269,9 +256,8 @@ def _namespace(imports: tuple[str, ...]) -> dict[str, Any]:
 def _sample_constants(kind: Number) -> list[float]:
     """A few numbers that are allowed for a constant."""
     ends = [end for end in (kind.low, kind.high) if end is not None and isfinite(end)]
-    return list(
-        _accepted_values(kind, [*CONSTANT_CANDIDATES, sum(ends) / max(len(ends), 1), *ends])
-    )[:MAX_CONSTANTS]
+    candidates = [*CONSTANT_CANDIDATES, sum(ends) / max(len(ends), 1), *ends]
+    return list(_accepted_values(kind, candidates))[:MAX_CONSTANTS]
 
 
 def _accepted_values(kind: Any, candidates: list[Any]) -> Iterator[Any]:

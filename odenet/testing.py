@@ -94,7 +94,7 @@ def assert_gradients(flow: Flow, u: Tensor, *, tolerance: float | None = None) -
         tolerance: relative to the norm of each gradient, by default 1e5 times the machine epsilon.
     """
     mode, bound = flow.memory, tolerance or 1e5 * torch.finfo(u.dtype).eps
-    found = output_and_gradients(flow, u, mode)
+    actual = output_and_gradients(flow, u, mode)
     for name, gradient in output_and_gradients(flow, u, "stored").items():
-        error = relative_error((found[name],), (gradient,))
+        error = relative_error((actual[name],), (gradient,))
         assert error <= bound, f"{name} has relative error {error:.1e} under memory={mode!r}"

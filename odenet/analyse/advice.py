@@ -1,6 +1,6 @@
 """Warnings about a scheme that is unstable on the proved spectrum, and schemes to use instead."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cache
@@ -8,6 +8,7 @@ from functools import cache
 from odenet.analyse.certificate import Certificate
 from odenet.analyse.facts import Facts
 from odenet.analyse.scheme_on_dynamics import (
+    Groups,
     drift_warning,
     flow_depth,
     matching_test_equation,
@@ -20,7 +21,6 @@ from odenet.derive import AxisStability, Stability, derive
 from odenet.derive.stability import EquationStability
 from odenet.diagnostics import Diagnostic
 from odenet.model.elaboration.library import library_names, library_scheme
-from odenet.model.expressions.expr import State
 from odenet.model.expressions.numbers import EvaluationError, evaluate
 from odenet.model.fitting.fit import fit
 from odenet.model.typed.program import Model, flows_of
@@ -29,7 +29,7 @@ from odenet.model.typed.scheme import Scheme
 
 MAX_ALTERNATIVES = 5  # that a warning lists
 EXAMPLE_STEP = Fraction(1, 10)  # the step size in a suggested `discretise` line
-LEAST_USABLE_LIMIT = 0.25  # of hω: below it a scheme needs too many steps to be recommended
+USABLE_LIMIT = 0.25  # of hω: below it a scheme needs too many steps to be recommended
 MAX_SCHEME_LINES = 7  # of a suggested scheme: longer ones are slow to derive
 SPECTRUM_PHRASES = {"imaginary": "on an imaginary spectrum", "real": "on a real, negative spectrum"}
 EIGENVALUE_PHRASES = {"imaginary": "imaginary eigenvalues", "real": "negative real eigenvalues"}
@@ -43,11 +43,9 @@ def advise(facts: Facts) -> list[Diagnostic]:
         states over the depth of the network is too inaccurate for training.
     """
     model = facts.model
-    has_flow = any(flows_of(model.net))
-    warnings = (
-        _instability_warning(facts),
-        drift_warning(model, facts.derivation, flow_depth(model)) if has_flow else None,
-    )
+    warnings = [_instability_warning(facts)]
+    if any(flows_of(model.net)):
+        warnings.append(drift_warning(model, facts.derivation, flow_depth(model)))
     return [warning for warning in warnings if warning is not None]
 
 
@@ -57,64 +55,48 @@ def _instability_warning(facts: Facts) -> Diagnostic | None:
     stability = scheme_stability(model, derivation)
     if not certificate.proved or certificate.has_zero_spectrum:
         return None
-    discretisation, span = model.discretisation, model.discretisation.span
+    scheme, discretisation, span = model.scheme, model.discretisation, model.discretisation.span
     if (step_matrix := step_matrix_stability(model)) is not None:
-        message = f"{model.scheme.name} is unstable here, on a stable spectrum: {step_matrix}"
+        if step_matrix.stable:
+            return None
+        message = f"{scheme.name} is unstable here, on a stable spectrum: {step_matrix}"
         help_ = "take shorter steps, or another scheme"
-        return (
-            None if step_matrix.stable
-            else Diagnostic("unstable-scheme", message, span, help_, severity="warning")
-        )  # fmt: skip
+        return Diagnostic("unstable-scheme", message, span, help_, severity="warning")
     if isinstance(stability, str):
         return None
-    tested_scheme = matching_test_equation(
-        stability, model.scheme, model.dynamics, discretisation.groups
-    )
-    spectrum = tested_certificate(model, certificate, model.scheme, discretisation.groups)
-    unstable_axes = (
-        [axis for axis in _required_axes(tested_scheme, spectrum) if axis.is_unstable]
-        if tested_scheme
-        else []
-    )
-    if tested_scheme is None or not unstable_axes:
+    equation = matching_test_equation(stability, scheme, model.dynamics, discretisation.groups)
+    if equation is None:
         return None
-    axis, scheme = unstable_axes[0], model.scheme.name
-    message = f"{scheme} is unstable for every {axis.variable[0]} "
+    spectrum = tested_certificate(model, certificate, scheme, discretisation.groups)
+    axis = next((axis for axis in _required_axes(equation, spectrum) if axis.is_unstable), None)
+    if axis is None:
+        return None
+    message = f"{scheme.name} is unstable for every {axis.variable[0]} "
     if spectrum.verdict in SPECTRUM_PHRASES:
         message += f"{SPECTRUM_PHRASES[spectrum.verdict]}, as tested on {axis.test_equation}"
     else:
         message += f"at {EIGENVALUE_PHRASES[axis.axis]}, as tested on {axis.test_equation}"
         sector = damped_sector(model, certificate) if axis.axis == "imaginary" else None
         h = None if discretisation.varying else discretisation.h
-        stable_steps = (
-            _stable_steps_text(sector, tested_scheme, h)
-            if sector and tested_scheme.real_axis
-            else ""
-        )
-        message += stable_steps or ", and this spectrum may have such"
-    alternative_text = ", ".join(alternatives(model, certificate))
-    help_ = (
-        f"use {alternative_text}" if alternative_text else "no scheme of the library is stable here"
-    )
+        steps = _stable_steps(sector, equation, h) if sector and equation.real_axis else ""
+        message += steps or ", and this spectrum may have such"
+    names = ", ".join(alternatives(model, certificate))
+    help_ = f"use {names}" if names else "no scheme of the library is stable here"
     return Diagnostic("unstable-scheme", message, span, help_, severity="warning")
 
 
-def _stable_steps_text(
-    sector: Sector, tested_scheme: EquationStability, h: Fraction | float | None
-) -> str:
+def _stable_steps(sector: Sector, equation: EquationStability, h: Fraction | float | None) -> str:
     """The step sizes at which decay makes the scheme stable; empty if none, or without h."""
-    introduction = f"; the decay γ = {sector.decay:g} keeps these away"
-    frequency = sector.stable_frequency(tested_scheme, float(h)) if h else 0.0
-    step_text = f"h = {float(h):g}" if h and frequency else ""
-    if is_euler(tested_scheme):
+    intro = f"; the decay γ = {sector.decay:g} keeps these away"
+    frequency = sector.stable_frequency(equation, float(h)) if h else 0.0
+    step = f"h = {float(h):g}" if h and frequency else ""
+    if is_euler(equation):
         formula = f"with ω = {sector.frequency}, steps h ≤ 2 γ/(γ² + ω²) are stable"
-        return f"{introduction}: {formula}" + (
-            f", {step_text} while ω ≤ {frequency:.3g}" if step_text else ""
-        )
-    if not step_text:
+        return f"{intro}: {formula}" + (f", {step} while ω ≤ {frequency:.3g}" if step else "")
+    if not step:
         return ""
-    limit = f"steps {step_text} are stable while ω is up to about {frequency:.3g}"
-    return f"{introduction}: with ω = {sector.frequency}, {limit}"
+    limit = f"steps {step} are stable while ω is up to about {frequency:.3g}"
+    return f"{intro}: with ω = {sector.frequency}, {limit}"
 
 
 def limiting_axes(facts: Facts) -> Sequence[AxisStability] | str:
@@ -128,11 +110,11 @@ def limiting_axes(facts: Facts) -> Sequence[AxisStability] | str:
     if isinstance(stability, str):
         return stability
     groups = model.discretisation.groups
-    tested_scheme = matching_test_equation(stability, model.scheme, model.dynamics, groups)
+    equation = matching_test_equation(stability, model.scheme, model.dynamics, groups)
     spectrum = tested_certificate(model, certificate, model.scheme, groups)
-    if tested_scheme is None or not spectrum.proved or spectrum.has_zero_spectrum:
+    if equation is None or not spectrum.proved or spectrum.has_zero_spectrum:
         return stability.axes
-    return _required_axes(tested_scheme, spectrum)
+    return _required_axes(equation, spectrum)
 
 
 def alternatives(model: Model, certificate: Certificate) -> list[str]:
@@ -141,11 +123,9 @@ def alternatives(model: Model, certificate: Certificate) -> list[str]:
     The file's own scheme is included only if its constants differ from the defaults, with these.
     """
     used = model.scheme
-    free_constants = [
-        (n, default) for n, default in used.constants if n not in used.decays and default
-    ]
+    constants = [(n, default) for n, default in used.constants if n not in used.decays and default]
     current = model.discretisation.constants
-    is_changed = any(current.get(n) != evaluate(default, {}) for n, default in free_constants)
+    is_changed = any(current.get(n) != evaluate(default, {}) for n, default in constants)
     return [
         f"{_scheme_call(used) if entry.name == used.name else entry.name} ({entry.limits})"
         for entry in fitting_schemes(model, certificate)
@@ -194,26 +174,24 @@ def fitting_schemes(model: Model, certificate: Certificate) -> list[FittingSchem
         reversible, stability = _scheme_facts(name, values)
         if isinstance(stability, str):
             continue
-        tested_scheme = matching_test_equation(stability, scheme, model.dynamics, groups)
+        equation = matching_test_equation(stability, scheme, model.dynamics, groups)
         spectrum = tested_certificate(model, certificate, scheme, groups)
-        axes = _stable_axes(tested_scheme, spectrum) if tested_scheme else []
+        axes = _stable_axes(equation, spectrum) if equation else []
         if axes:
             shortest = min(axis.limit for axis in axes)
             limits = " and ".join(_limit_text(axis) for axis in axes)
             entry = FittingScheme(name, reversible, limits, f"discretise {_scheme_call(scheme)}")
-            rank = (
-                shortest < LEAST_USABLE_LIMIT, not reversible, -shortest, len(scheme.updates), name,
-            )  # fmt: skip
+            rank = (shortest < USABLE_LIMIT, not reversible, -shortest, len(scheme.updates), name)
             ranked.append((rank, entry))
     return [entry for _, entry in sorted(ranked, key=lambda row: row[0])]
 
 
-def _stable_axes(tested_scheme: EquationStability, certificate: Certificate) -> list[AxisStability]:
+def _stable_axes(equation: EquationStability, certificate: Certificate) -> list[AxisStability]:
     """The axes that matter for a spectrum; empty if the scheme is unstable on one of them."""
     if not certificate.proved or certificate.has_zero_spectrum:
-        axes = (tested_scheme.imaginary_axis, tested_scheme.real_axis)
+        axes = (equation.imaginary_axis, equation.real_axis)
         return [axis for axis in axes if axis is not None and axis.limit]
-    required = _required_axes(tested_scheme, certificate)
+    required = _required_axes(equation, certificate)
     return required if all(axis.limit for axis in required) else []
 
 
@@ -229,16 +207,12 @@ def _scheme_call(scheme: Scheme) -> str:
 ConstantValues = tuple[tuple[str, Fraction | float], ...]
 
 
-def _decay_constants(
-    model: Model, scheme: Scheme, groups: Mapping[str, tuple[State, ...]]
-) -> ConstantValues | None:
+def _decay_constants(model: Model, scheme: Scheme, groups: Groups) -> ConstantValues | None:
     """The decay constants that a scheme takes from the equations; None if one is learned."""
     system = model.dynamics.system(scheme.patterns[0].order)
     try:
-        return tuple(
-            (name, evaluate(formula, model.constants))
-            for name, formula in decay_factors(system, scheme, groups).items()
-        )
+        factors = decay_factors(system, scheme, groups).items()
+        return tuple((name, evaluate(formula, model.constants)) for name, formula in factors)
     except EvaluationError:
         return None
 
@@ -257,10 +231,8 @@ def _limit_text(axis: AxisStability) -> str:
     return f"{axis.variable} {'≤' if axis.includes_limit else '<'} {axis.limit:.4g}"
 
 
-def _required_axes(
-    tested_scheme: EquationStability, certificate: Certificate
-) -> list[AxisStability]:
+def _required_axes(equation: EquationStability, certificate: Certificate) -> list[AxisStability]:
     """The axes on which a scheme must be stable for the verdict of a certificate."""
-    imaginary, real = tested_scheme.imaginary_axis, tested_scheme.real_axis
+    imaginary, real = equation.imaginary_axis, equation.real_axis
     axes = {"imaginary": [imaginary], "real": [real], "stable": [imaginary, real]}
     return [axis for axis in axes[certificate.verdict] if axis is not None]

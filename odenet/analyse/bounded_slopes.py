@@ -8,14 +8,8 @@ from collections.abc import Iterator
 from dataclasses import replace
 from fractions import Fraction
 
-from odenet.analyse.conditions import (
-    ProofPart,
-    Units,
-    prove_diagonal,
-    prove_dissipative,
-    prove_symmetric,
-    with_factorisation,
-)
+from odenet.analyse import conditions
+from odenet.analyse.conditions import ProofPart, Units
 from odenet.analyse.factorisations import Factorisation, Matrix
 from odenet.analyse.laurent import ZERO, Scalar, Signs
 from odenet.analyse.operator_algebra import IDENTITY
@@ -40,20 +34,20 @@ def prove_bounded(
     if not any(allowance):
         return None
     matrix = minus_allowance(block.matrix, allowance)
-    proof = prove_diagonal(block.units, matrix, signs)
+    proof = conditions.prove_diagonal(block.units, matrix, signs)
     if proof is None:
         return None
     if proof.spectrum == "imaginary":
-        proof = prove_symmetric(block.units, matrix, proof.scaling, signs) or replace(
-            proof, spectrum="stable"
-        )
-    part = replace(with_factorisation(proof, block), decay=decay, allowance=allowance)
+        stable = replace(proof, spectrum="stable")
+        proof = conditions.prove_symmetric(block.units, matrix, proof.scaling, signs) or stable
+    part = replace(conditions.with_factorisation(proof, block), decay=decay, allowance=allowance)
     return part if least_decay is None else _with_rate(part, least_decay, signs)
 
 
 def _with_rate(part: ProofPart, least_decay: Scalar, signs: Signs) -> ProofPart:
     """The same proof for J + r I with the largest r that is found: then Re λ <= -r."""
-    prove = prove_symmetric if part.spectrum == "real" else prove_dissipative
+    is_real = part.spectrum == "real"
+    prove = conditions.prove_symmetric if is_real else conditions.prove_dissipative
     for rate in _candidate_rates(part, least_decay, signs):
         allowance = allowances(part.units, part.decay, rate)
         matrix = minus_allowance(part.matrix, allowance)

@@ -104,21 +104,14 @@ class Certificate:
         if len(rates) == 1:
             return rates.pop()
         numbers = [as_fraction(rate) for rate in rates if rate is not None]
-        numeric_rates = [number for number in numbers if number is not None]
-        return (
-            Scalar.number(min(numeric_rates))
-            if numeric_rates and len(numeric_rates) == len(rates)
-            else None
-        )
+        fractions = [number for number in numbers if number is not None]
+        return Scalar.number(min(fractions)) if fractions and len(fractions) == len(rates) else None
 
     @property
     def conditions(self) -> tuple[str, ...]:
         """The assumptions that training can violate: signs of gains, numbers and diagonals."""
-        return tuple(
-            assumption.text
-            for assumption in self.assumptions
-            if assumption.kind in ("sign", "gain") and not assumption.by_construction
-        )
+        about_signs = (a for a in self.assumptions if a.kind in ("sign", "gain"))
+        return tuple(a.text for a in about_signs if not a.by_construction)
 
     @property
     def initially_violated(self) -> tuple[Assumption, ...]:
@@ -131,10 +124,8 @@ class Certificate:
         if self.proved:
             phrases = {"real": "real and at most 0", "stable": "in the closed left half plane"}
             provisos = f", if {' and '.join(self.conditions)}" if self.conditions else ""
-            provisos += "".join(
-                f"; {assumption.start}, where this does not hold"
-                for assumption in self.initially_violated
-            )
+            violated = self.initially_violated
+            provisos += "".join(f"; {a.start}, where this does not hold" for a in violated)
             return f"spectrum {phrases.get(self.verdict, self.verdict)} (proved{provisos})"
         if self.witness is not None:
             return f"spectrum refuted: not stable, {self.witness}"

@@ -68,26 +68,19 @@ def _strength_key(certificate: Certificate) -> tuple[bool, bool, bool]:
 
 def _reading_certificate(model: Model, reader: FormulaReader, system: System) -> Certificate:
     """The certificate for one way to read the dynamics as units."""
-    nonmonotone = frozenset(
-        a for unit in system.units if (a := nonmonotone_activation(unit, model)) is not None
-    )
+    activations = (nonmonotone_activation(unit, model) for unit in system.units)
+    nonmonotone = frozenset(a for a in activations if a is not None)
     signs = Signs(reader.values, frozenset(reader.nonnegative))
     proof, assumed = _prove_assuming(system, signs, frozenset(reader.learned), nonmonotone)
-    energy = _proved_energy(
-        proof, system, replace(signs, nonnegative=signs.nonnegative | assumed), reader
-    )
+    proof_signs = replace(signs, nonnegative=signs.nonnegative | assumed)
+    energy = _energy(proof, system, proof_signs, reader)
     if proof.spectrum is None:
         certificate = _open_certificate(system, signs, nonmonotone, energy)
     else:
-        time_assumption = (FIXED_TIME,) if FROZEN_TIME in model.parameters else ()
-        assumptions = (
-            CONSTANT_WEIGHTS,
-            *time_assumption,
-            *_norm_assumptions(proof, model),
-            *_sign_assumptions(assumed, reader),
-        )
+        assumptions = [CONSTANT_WEIGHTS, *([FIXED_TIME] if FROZEN_TIME in model.parameters else [])]
+        assumptions += _norm_assumptions(proof, model) + _sign_assumptions(assumed, reader)
         certificate = Certificate(
-            verdict=proof.spectrum, parts=proof.parts, energy=energy, assumptions=assumptions
+            verdict=proof.spectrum, parts=proof.parts, energy=energy, assumptions=tuple(assumptions)
         )
     return replace(certificate, system=system)
 
@@ -111,18 +104,14 @@ def _prove_assuming(
     return proof, needed
 
 
-def _proved_energy(
-    proof: Proof, system: System, signs: Signs, reader: FormulaReader
-) -> Energy | None:
+def _energy(proof: Proof, system: System, signs: Signs, reader: FormulaReader) -> Energy | None:
     """The energy from a proof about all units; None if there is none or a forcing adds energy."""
     if system.has_forcing:
         return None
     part = proof.joint_part or prove_decreasing_energy(system, signs)
-    if part is None or not part.units:
+    if part is None or not part.units or _depends_on_time(part, reader):
         return None
     proof_units = proof.parts[0].units if len(proof.parts) == 1 else ()
-    if _depends_on_time(part, reader):
-        return None
     return read_energy(part, reader, proof_units, signs.nonnegative)
 
 

@@ -74,9 +74,8 @@ class ClaimResult:
         span = self.cause or self.span
         reference = f"see line {span.line}: {span.text}" if span != self.span else ""
         advice = "; ".join(part for part in (reference, help) if part)
-        return Diagnostic(
-            ERROR_CODES[self.holds], message, self.span, advice, severity, label="claimed here"
-        )
+        code = ERROR_CODES[self.holds]
+        return Diagnostic(code, message, self.span, advice, severity, label="claimed here")
 
     def __str__(self) -> str:
         return f"{self.name}: {self.verdict}: {self.reason}"
@@ -161,16 +160,13 @@ def order(facts: ClaimContext, claim: Claim) -> Answer:
     if order.value is None:
         return Answer(False, f"{name} has no order: {order.reason}")
     if claimed > order.value and order.may_be_higher:
-        reason = (
-            f"{name} has at least order {order.value}; not searched beyond {order.highest_searched}"
-        )
+        limit = order.highest_searched
+        reason = f"{name} has at least order {order.value}; not searched beyond {limit}"
         return Answer(None, reason)
     holds = order.value >= claimed
     reasons = [order.reason] if not holds and not order.solved_equations else []
-    notes = "; ".join(
-        [f"{name} has order {order}", *reasons, *([order.note] if order.note else [])]
-    )
-    return Answer(holds, notes)
+    notes = [order.note] if order.note else []
+    return Answer(holds, "; ".join([f"{name} has order {order}", *reasons, *notes]))
 
 
 def symmetric(facts: ClaimContext, claim: Claim) -> Answer:
@@ -236,10 +232,8 @@ def _certificate_after_search(facts: ClaimContext, claim: Claim) -> Certificate:
     """The certificate after a search for a counterexample to the claim, if one is possible."""
     if facts.certificate.unsearched or not facts.trials:
         return facts.certificate
-    from odenet.analyse.witness import (  # numpy, which proofs do without
-        SpectrumClaim,
-        search_counterexample,
-    )
+    # Imported here, since it needs numpy, which proofs do without.
+    from odenet.analyse.witness import SpectrumClaim, search_counterexample
 
     against = cast(SpectrumClaim, claim.name)
     return search_counterexample(facts.certificate, facts.model, facts.trials, facts.seed, against)

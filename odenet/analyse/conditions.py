@@ -89,9 +89,7 @@ def matrix_product(c: Matrix, matrix: Matrix) -> Matrix:
         sums = [ZERO_OPERATOR] * len(matrix[0] if matrix else ())
         for a, matrix_row in zip(row, matrix, strict=True):
             if a:
-                sums = [
-                    total + a @ b if b else total for total, b in zip(sums, matrix_row, strict=True)
-                ]
+                sums = [x + a @ b if b else x for x, b in zip(sums, matrix_row, strict=True)]
         product.append(tuple(sums))
     return tuple(product)
 
@@ -113,9 +111,8 @@ def prove_antisymmetric(units: Units, matrix: Matrix, c: Matrix, signs: Signs) -
 
 def prove_symmetric(units: Units, matrix: Matrix, c: Matrix, signs: Signs) -> ProofPart | None:
     """Theorem 3: C M = (C M)ᵀ = -Σ WᵀW; None if that is not found."""
-    return _part_if_proved(
-        units, matrix, c, "real", symmetric_squares(matrix_product(c, matrix), signs)
-    )
+    squares = symmetric_squares(matrix_product(c, matrix), signs)
+    return _part_if_proved(units, matrix, c, "real", squares)
 
 
 def prove_dissipative(units: Units, matrix: Matrix, c: Matrix, signs: Signs) -> ProofPart | None:
@@ -140,19 +137,21 @@ def symmetric_squares(product: Matrix, signs: Signs) -> tuple[Square, ...] | Non
     return negative_squares(product, signs)
 
 
+THEOREMS = {
+    Aim.ANTISYMMETRIC: prove_antisymmetric,
+    Aim.SYMMETRIC: prove_symmetric,
+    Aim.DISSIPATIVE: prove_dissipative,
+}
+
+
 def prove_diagonal(units: Units, matrix: Matrix, signs: Signs) -> ProofPart | None:
     """The strongest of Theorems 1 to 3 for which a diagonal C is found."""
     if _rules_out_scaling(matrix, signs):
         return None
-    for aim, prove in (
-        (Aim.ANTISYMMETRIC, prove_antisymmetric),
-        (Aim.SYMMETRIC, prove_symmetric),
-        (Aim.DISSIPATIVE, prove_dissipative),
-    ):
+    for aim, prove in THEOREMS.items():
         weights = find_weights(matrix, aim, signs)
         for candidate in (without_inverses(weights), weights) if weights else ():
-            part = prove(units, matrix, diagonal_matrix(candidate), signs)
-            if part is not None:
+            if (part := prove(units, matrix, diagonal_matrix(candidate), signs)) is not None:
                 return part
     return None
 

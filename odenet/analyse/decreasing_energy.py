@@ -18,38 +18,29 @@ from odenet.analyse.units import System
 
 def prove_decreasing_energy(system: System, signs: Signs) -> ProofPart | None:
     """Weights c_k of any sign with C M = (C M)ᵀ = -Σ WᵀW, for an energy; None if not found."""
-    for factorisation in factorisations(system, signs):
-        if (
-            factorisation.contracted_unit is None
-            and factorisation.expanded_unit is None
-            and factorisation.units
-        ):
-            part = _prove_decreasing(factorisation, signs)
-            if part is not None:
+    for choice in factorisations(system, signs):
+        if choice.contracted_unit is None and choice.expanded_unit is None and choice.units:
+            if (part := _prove_decreasing(choice, signs)) is not None:
                 return part
     return None
 
 
 def _prove_decreasing(factorisation: Factorisation, signs: Signs) -> ProofPart | None:
-    matrix = factorisation.matrix
+    units, matrix = factorisation.units, factorisation.matrix
     weights: dict[int, Scalar] = {}
     squares: list[Square] = []
     for group in strong_components(_coupling_graph(matrix)):
         for first in (ONE, -ONE):
-            block_weights = _block_weights(matrix, group, first)
-            block_squares = (
-                None if block_weights is None else _block_squares(matrix, block_weights, signs)
-            )
-            if block_weights is not None and block_squares is not None:
-                weights |= block_weights
-                squares += block_squares
+            new_weights = _block_weights(matrix, group, first)
+            new_squares = None if new_weights is None else _squares(matrix, new_weights, signs)
+            if new_weights is not None and new_squares is not None:
+                weights |= new_weights
+                squares += new_squares
                 break
         else:
             return None
     c = diagonal_matrix(tuple(Operator.word((), weights[i]) for i in range(len(matrix))))
-    return ProofPart(
-        units=factorisation.units, matrix=matrix, scaling=c, squares=tuple(squares), spectrum="real"
-    )
+    return ProofPart(units=units, matrix=matrix, scaling=c, squares=tuple(squares), spectrum="real")
 
 
 def _coupling_graph(matrix: Matrix) -> dict[int, set[int]]:
@@ -65,11 +56,8 @@ def _block_weights(matrix: Matrix, group: list[int], first: Scalar) -> dict[int,
         if not block or not partner:
             return None
         word, scalar = block.terms[0]
-        ratio = (
-            (weights[i] * scalar).over(partner.coefficient(word))
-            if partner.coefficient(word)
-            else None
-        )
+        divisor = partner.coefficient(word)
+        ratio = (weights[i] * scalar).over(divisor) if divisor else None
         if not ratio:
             return None
         weights[j] = ratio
@@ -86,9 +74,7 @@ def _tree_edges(matrix: Matrix, group: list[int]) -> Iterator[tuple[int, int]]:
                 yield i, j
 
 
-def _block_squares(
-    matrix: Matrix, weights: dict[int, Scalar], signs: Signs
-) -> tuple[Square, ...] | None:
+def _squares(matrix: Matrix, weights: dict[int, Scalar], signs: Signs) -> tuple[Square, ...] | None:
     """The squares of C M for a block, with zeros for units outside it; None if not of that form."""
     size = range(len(matrix))
     c = diagonal_matrix(tuple(Operator.word((), weights.get(i, Scalar())) for i in size))

@@ -46,9 +46,8 @@ class DualArray:
         if isinstance(other, DualArray):
             return DualArray(self.value + other.value, self.derivative + other.derivative)
         value = self.value + other
-        return DualArray(
-            value, np.broadcast_to(self.derivative, (*value.shape, self.derivative.shape[-1]))
-        )
+        shape = (*value.shape, self.derivative.shape[-1])
+        return DualArray(value, np.broadcast_to(self.derivative, shape))
 
     __radd__ = __add__
 
@@ -65,15 +64,13 @@ class DualArray:
         if not isinstance(other, DualArray):
             factor = np.asarray(other)
             return DualArray(self.value * factor, self.derivative * factor[..., None])
-        derivative = (
-            self.value[..., None] * other.derivative + other.value[..., None] * self.derivative
-        )
-        return DualArray(self.value * other.value, derivative)
+        slope = self.value[..., None] * other.derivative + other.value[..., None] * self.derivative
+        return DualArray(self.value * other.value, slope)
 
     __rmul__ = __mul__
 
     def __truediv__(self, other: Any) -> "DualArray":
-        return self * (other.apply_array_function(lambda x: 1 / x, lambda x: -1 / x**2)
+        return self * (other.elementwise(lambda x: 1 / x, lambda x: -1 / x**2)
                        if isinstance(other, DualArray) else 1 / np.asarray(other))  # fmt: skip
 
     def __matmul__(self, other: Any) -> "DualArray":
@@ -100,27 +97,24 @@ class DualArray:
 
     def sum(self, axis: int) -> "DualArray":
         """The sum along an axis, which is kept with length 1."""
-        return DualArray(
-            self.value.sum(axis, keepdims=True), self.derivative.sum(axis, keepdims=True)
-        )
+        derivative = self.derivative.sum(axis, keepdims=True)
+        return DualArray(self.value.sum(axis, keepdims=True), derivative)
 
     def mean(self, axis: int) -> "DualArray":
         """The mean along an axis, which is kept with length 1."""
         return self.sum(axis) / self.value.shape[axis]
 
-    def apply_array_function(
-        self, function: ArrayFunction, derivative: ArrayFunction
-    ) -> "DualArray":
+    def elementwise(self, function: ArrayFunction, derivative: ArrayFunction) -> "DualArray":
         """An elementwise function, given with its derivative as functions of whole arrays."""
         return DualArray(function(self.value), derivative(self.value)[..., None] * self.derivative)
 
     def exp(self) -> "DualArray":
         """The exponential of every entry."""
-        return self.apply_array_function(np.exp, np.exp)
+        return self.elementwise(np.exp, np.exp)
 
     def sqrt(self) -> "DualArray":
         """The square root of every entry."""
-        return self.apply_array_function(np.sqrt, lambda x: 0.5 / np.sqrt(x))
+        return self.elementwise(np.sqrt, lambda x: 0.5 / np.sqrt(x))
 
     def softmax(self, causal: bool = False) -> "DualArray":
         """The softmax of every row of a matrix.
@@ -196,10 +190,8 @@ def conv_matrix(
         shifts = _shift_matrices(space, kernel.shape[2:], dilation)
     blocks = np.zeros((out_channels, group_channels * groups, len(shifts)))
     for o in range(out_channels):
-        first_input = o * groups // out_channels * group_channels
-        blocks[o, first_input : first_input + group_channels] = kernel[o].reshape(
-            group_channels, -1
-        )
+        start = o * groups // out_channels * group_channels
+        blocks[o, start : start + group_channels] = kernel[o].reshape(group_channels, -1)
     matrix = np.tensordot(blocks, shifts, axes=1)
     return matrix.swapaxes(1, 2).reshape(out_channels * prod(space), -1)
 

@@ -6,14 +6,7 @@ from dataclasses import dataclass, field
 from odenet.analyse import energy_text
 from odenet.analyse.conditions import ProofPart
 from odenet.analyse.laurent import ONE
-from odenet.analyse.operator_algebra import (
-    Diagonal,
-    Letter,
-    Operator,
-    Powers,
-    Word,
-    diagonal_powers,
-)
+from odenet.analyse.operator_algebra import Diagonal, Letter, Operator, Powers, Word, word_powers
 from odenet.analyse.read_formulas import LINEAR, FormulaReader, Gate
 from odenet.analyse.units import Unit
 from odenet.model.expressions import expr
@@ -130,7 +123,7 @@ def _obstacle(unit: Unit, weight: Operator, reader: FormulaReader) -> str:
     for activation in unit.activations:
         if not ACTIVATIONS[activation.name].primitive:
             return f"{activation.name} has no primitive in closed form"
-    if any(power < 0 for _, power in diagonal_powers(weight.terms[0][0])):
+    if any(power < 0 for _, power in word_powers(weight.terms[0][0])):
         return f"the weight {weight} divides by a diagonal"
     names = [*weight.diagonals, *(n for op in unit.row.values() for n in op.diagonals)]
     has_gate = any(isinstance(reader.names[name], Gate) for name in names)
@@ -143,7 +136,7 @@ def _obstacle(unit: Unit, weight: Operator, reader: FormulaReader) -> str:
 
 def _energy_term(unit: Unit, weight: Operator, reader: FormulaReader) -> EnergyTerm:
     word, scalar = weight.terms[0]
-    diagonal_terms = list(diagonal_powers(word))
+    diagonal_terms = list(word_powers(word))
     if unit.stages:
         assert unit.argument is not None
         activation, argument = unit.activations[0], unit.argument
@@ -165,9 +158,8 @@ def _linear_argument(unit: Unit, reader: FormulaReader) -> tuple[expr.Node, Powe
                 node = expr.Apply(factor, node)
             sign = -1 if scalar.terms[0][1] < 0 else 1
             magnitude = scalar if sign > 0 else -scalar
-            node = (
-                node if magnitude == ONE else expr.Product(reader.number_formula(magnitude), node)
-            )
+            if magnitude != ONE:
+                node = expr.Product(reader.number_formula(magnitude), node)
             terms.append((sign, node))
     is_single_term = len(terms) == 1 and terms[0][0] > 0
     return (terms[0][1] if is_single_term else expr.Sum(tuple(terms))), roots
@@ -176,20 +168,17 @@ def _linear_argument(unit: Unit, reader: FormulaReader) -> tuple[expr.Node, Powe
 def _common_diagonal(unit: Unit) -> Powers:
     """The powers of the diagonal with which all words of a row begin; empty if there is none."""
     words = [word for operator in unit.row.values() for word, _ in operator.terms]
-    first_diagonals = {
-        word[0] if word and isinstance(word[0], Diagonal) else None for word in words
-    }
-    diagonal = first_diagonals.pop() if len(first_diagonals) == 1 else None
+    diagonals = {word[0] if word and isinstance(word[0], Diagonal) else None for word in words}
+    diagonal = diagonals.pop() if len(diagonals) == 1 else None
     return diagonal.powers if diagonal is not None else ()
 
 
 def _has_roots(unit: Unit) -> bool:
     """Whether a row has roots or inverses of diagonals, apart from a common one at the start."""
     words = [word for operator in unit.row.values() for word, _ in operator.terms]
-    exponents = [
-        p for word in words for _, p in diagonal_powers(word[bool(_common_diagonal(unit)) :])
-    ]
-    return any(power != int(power) or power < 0 for power in exponents)
+    start = 1 if _common_diagonal(unit) else 0
+    powers = [power for word in words for _, power in word_powers(word[start:])]
+    return any(power != int(power) or power < 0 for power in powers)
 
 
 def _factors(word: Word, names: Mapping[str, str | Gate]) -> list[expr.Node]:

@@ -8,7 +8,7 @@ from fractions import Fraction
 
 from odenet.analyse.conditions import ProofPart
 from odenet.analyse.laurent import ONE, Scalar, factor_text, signed_sum
-from odenet.analyse.operator_algebra import Operator, diagonal_powers, word_text
+from odenet.analyse.operator_algebra import Operator, word_powers, word_text
 from odenet.analyse.read_formulas import LINEAR, FormulaReader
 from odenet.analyse.read_numbers import source_text
 from odenet.analyse.read_units import stage_text
@@ -31,9 +31,8 @@ def formula(part: ProofPart, reader: FormulaReader) -> str:
 
 def primitive_definitions(part: ProofPart, reader: FormulaReader) -> tuple[str, ...]:
     """The definition of each Ψ, `Ψ' = relu` or `Ψ₁'(t) = relu(N(t))`."""
-    return tuple(
-        f"{name}'{derivative}" for derivative, name in _primitive_names(part, reader).items()
-    )
+    names = _primitive_names(part, reader)
+    return tuple(f"{name}'{derivative}" for derivative, name in names.items())
 
 
 def unit_definitions(part: ProofPart) -> tuple[str, ...]:
@@ -49,7 +48,7 @@ def nonzero_condition(part: ProofPart, reader: FormulaReader, positive: frozense
     scalars += [scalar for operator in operators for _, scalar in operator.terms]
     divisors = {n for scalar in scalars for m, _ in scalar.terms for n, power in m if power < 0}
     words = [word for operator in operators for word, _ in operator.terms]
-    divisors |= {name for word in words for name, power in diagonal_powers(word) if power < 0}
+    divisors |= {name for word in words for name, power in word_powers(word) if power < 0}
     names = sorted(divisors - reader.values.keys())
     return " and ".join(f"{name} {'>' if name in positive else '≠'} 0" for name in names)
 
@@ -97,27 +96,19 @@ def rate(part: ProofPart) -> str:
     if not part.squares:
         return "0"
     factor = Scalar.number(1 if part.spectrum == "real" else Fraction(1, 2))
-    return signed_sum(
-        (-1, _square_text(factor * square.weight, square.row)) for square in part.squares
-    )
+    return signed_sum((-1, _square_text(factor * s.weight, s.row)) for s in part.squares)
 
 
 def _square_text(weight: Scalar, row: tuple[Operator, ...]) -> str:
-    numbered = enumerate(row, start=1)
-    combination = signed_sum(
-        _signed_term(operator, f"φ{i}") for i, operator in numbered if operator
-    )
+    combination = signed_sum(_signed_term(op, f"φ{i}") for i, op in enumerate(row, 1) if op)
     return f"{factor_text(weight)}|{combination}|²"
 
 
 def _signed_term(operator: Operator, operand: str) -> tuple[int, str]:
     """An operator times an operand as (sign, text)."""
-    is_negative = len(operator.terms) == 1 and str(operator).startswith("-")
-    return (
-        (-1, product_text(-operator, operand))
-        if is_negative
-        else (1, product_text(operator, operand))
-    )
+    if len(operator.terms) == 1 and str(operator).startswith("-"):
+        return -1, product_text(-operator, operand)
+    return 1, product_text(operator, operand)
 
 
 def product_text(operator: Operator, operand: str) -> str:

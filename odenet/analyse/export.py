@@ -13,13 +13,7 @@ from odenet.analyse import reductions
 from odenet.analyse.bounded_slopes import slope_bound
 from odenet.analyse.certificate import Assumption, Certificate
 from odenet.analyse.conditions import ProofPart
-from odenet.analyse.export_formulas import (
-    ZERO_FIELD,
-    ZERO_OPERATOR,
-    FormulaWriter,
-    JsonObject,
-    Tree,
-)
+from odenet.analyse.export_formulas import ZERO_FIELD, ZERO_TREE, FormulaWriter, JsonObject, Tree
 from odenet.analyse.export_scaling import with_diagonal_scaling
 from odenet.analyse.functions import reads_state
 from odenet.analyse.json_layout import json_text
@@ -81,11 +75,7 @@ class _CertificateWriter:
             if parts:
                 grouped = _parts_by_block(certificate.system, parts)
                 blocks = [self.block(block, certificate.system) for block in grouped]
-        conditions = [
-            entry
-            for assumption in certificate.assumptions
-            for entry in self.condition_entries(assumption)
-        ]
+        conditions = [c for a in certificate.assumptions for c in self.condition_entries(a)]
         kinds = self.parameter_kinds() | dict(sorted(formulas.kinds.items(), key=self.value_rank))
         return {
             "format": FORMAT,
@@ -150,40 +140,33 @@ class _CertificateWriter:
         for k, unit in enumerate(system.units, start=1):
             entries |= self.unit_entry(k, unit, *shifts.get(id(unit.formula), (None, False)))
         for k, ((i, j), op) in enumerate(system.linear_terms.items(), start=1):
-            entries[f"linear {k}"] = self.term_entry([], {j: op}, {i: IDENTITY})
+            entries[f"linear {k}"] = self.term([], {j: op}, {i: IDENTITY})
         return entries or {"nothing": {"map": [], **self.empty_entry(system.states[0])}}
 
-    def unit_entry(
-        self, k: int, unit: Unit, slope: Fraction | None, is_reflected: bool
-    ) -> JsonObject:
+    def unit_entry(self, k: int, unit: Unit, slope: Fraction | None, reflected: bool) -> JsonObject:
         """The entry of a unit φ; or two, of ψ = ±(φ - m ·) and the linear part m ·, m = slope."""
         name = f"φ{k}" if slope is None else f"ψ{k}"
         if slope is None:
             self.block_units[id(unit.formula)] = name, unit
-            return {name: self.term_entry(self.stages(unit), unit.row, unit.column)}
-        sign = -1 if is_reflected else 1
+            return {name: self.term(self.stages(unit), unit.row, unit.column)}
+        sign = -1 if reflected else 1
         column = {state: Scalar.number(sign) * operator for state, operator in unit.column.items()}
         linear = {s: Scalar.number(slope) * operator for s, operator in unit.column.items()}
         self.block_units[id(unit.formula)] = name, replace(unit, column=column)
-        remainder = self.term_entry(self.stages(unit), unit.row, column) | {
-            "rest": [str(slope), str(sign)]
-        }
-        return {name: remainder} | {f"linear part of {name}": self.term_entry([], unit.row, linear)}
+        rest = self.term(self.stages(unit), unit.row, column) | {"rest": [str(slope), str(sign)]}
+        return {name: rest} | {f"linear part of {name}": self.term([], unit.row, linear)}
 
-    def term_entry(
+    def term(
         self, stages: list[Tree], row: OperatorsByState, column: OperatorsByState
     ) -> JsonObject:
         """The entry of a term L φ(R s): the stages of φ, the row R and the column L."""
-        return {
-            "map": stages,
-            "row": self.formulas.row_json(row),
-            "column": self.formulas.row_json(column),
-        }
+        row_json = self.formulas.row_json
+        return {"map": stages, "row": row_json(row), "column": row_json(column)}
 
     def empty_entry(self, state: State) -> JsonObject:
         """The row and column of a term that is zero."""
         name = state.text
-        return {"row": {name: ZERO_OPERATOR}, "column": {name: ZERO_OPERATOR}}
+        return {"row": {name: ZERO_TREE}, "column": {name: ZERO_TREE}}
 
     def stages(self, unit: Unit) -> list[Tree]:
         """The stages of φ, applied to R s in order; φ is formula_sign times the unit's formula."""
@@ -206,9 +189,8 @@ class _CertificateWriter:
         system = self.certificate.system
         whole = system is not None and any(unit.stages == (LINEAR,) for unit in system.units)
         form = self.formulas.reader.normal_form(rate, whole)
-        return self.formulas.field_tree(
-            {leaf: op for leaf, op in form.items() if not reads_state(leaf)}
-        )
+        without_state = {leaf: op for leaf, op in form.items() if not reads_state(leaf)}
+        return self.formulas.field_tree(without_state)
 
     # the proof
 
@@ -218,39 +200,31 @@ class _CertificateWriter:
         If M of the block is block triangular itself, only that fact is written.
         """
         part, write, units = parts[0], self.formulas, self.unit_entries(system, parts)
-        states = part.states or tuple(
-            map(write.reader.spelled_state, self.model.dynamics.system(1))
-        )
+        all_states = map(write.reader.spelled_state, self.model.dynamics.system(1))
+        states = part.states or tuple(all_states)
         write.slopes = {name: f"{self.name(unit)}'" for name, unit in part.absorbed_units}
-        found: JsonObject = {"units": units} if any(name.startswith("ψ") for name in units) else {}
-        found["states"] = [state.text for state in states]
-        found["decay"] = {state.text: write.scalar_terms(s) for state, s in part.decay.items()}
+        entry: JsonObject = {"units": units} if any(name.startswith("ψ") for name in units) else {}
+        entry["states"] = [state.text for state in states]
+        entry["decay"] = {state.text: write.scalar_terms(s) for state, s in part.decay.items()}
         if len(parts) == 1:
             part = with_diagonal_scaling(part)
-            return found | self.arranged(states[0], part) | self.claim_entry(part)
-        nothing: JsonObject = {"factors": [], "T": [], "M": [], "weights": [], "squares": []}
-        return found | nothing | {"kind": "block triangular"}
+            return entry | self.matrix_entry(states[0], part) | self.claim_entry(part)
+        empty: JsonObject = {"factors": [], "T": [], "M": [], "weights": [], "squares": []}
+        return entry | empty | {"kind": "block triangular"}
 
-    def arranged(self, state: State, part: ProofPart) -> JsonObject:
+    def matrix_entry(self, state: State, part: ProofPart) -> JsonObject:
         """The terms L D R of a block, and T and M̂ with T R L = M̂ T or R L T = T M̂."""
-        plain, write, change = list(part.units), self.formulas, []
-        matrix = part.matrix
-        if part.contracted_unit is not None:  # the row of the unit is p instead of the identity
-            unit = plain[part.contracted_unit]
-            (by,) = unit.row.values()
-            plain[part.contracted_unit] = replace(unit, row=dict.fromkeys(unit.row, IDENTITY))
-            change = [part.contracted_unit, write.operator_tree(by)]
+        units, write, change = list(part.units), self.formulas, []
+        if (v := part.contracted_unit) is not None:  # its row is p instead of the identity
+            (p,) = units[v].row.values()
+            units[v] = replace(units[v], row=dict.fromkeys(units[v].row, IDENTITY))
+            change = [v, write.operator_tree(p)]
         if part.expanded_unit is not None:
-            change = [
-                part.expanded_unit[0],
-                write.operator_tree(Operator.word(part.expanded_unit[1])),
-            ]
-        return {
-            "factors": [self.factor(u) for u in plain]
-            or [{"slope": "I", **self.empty_entry(state)}],
-            "T": change,
-            "M": [[write.operator_tree(op) for op in row] for row in matrix] or [[ZERO_OPERATOR]],
-        }
+            v, q = part.expanded_unit
+            change = [v, write.operator_tree(Operator.word(q))]
+        factors = [self.factor(u) for u in units] or [{"slope": "I", **self.empty_entry(state)}]
+        matrix = [[write.operator_tree(op) for op in row] for row in part.matrix]
+        return {"factors": factors, "T": change, "M": matrix or [[ZERO_TREE]]}
 
     def name(self, unit: Unit) -> str:
         """The name of a unit in the certificate."""
@@ -265,9 +239,7 @@ class _CertificateWriter:
             name, whole = self.block_units[id(unit.formula)]
             values = self.formulas.reader.values
             pairs = (whole.row, unit.row), (whole.column, unit.column)
-            if all(
-                _substituted(one, values) == _substituted(other, values) for one, other in pairs
-            ):
+            if all(_substituted(a, values) == _substituted(b, values) for a, b in pairs):
                 return name
         slope = "I" if unit.is_linear else f"{self.name(unit)}'"
         row, column = (self.formulas.row_json(unit.row), self.formulas.row_json(unit.column))
@@ -290,11 +262,7 @@ class _CertificateWriter:
         (decay,) = {part.decay.get(state, Scalar()) for state in part.units[k].row}
         allowance, bound = part.allowance[k], slope_bound(part.units[k]) or Fraction(0)
         remainder = decay - Scalar.number(bound) * allowance
-        return [
-            self.formulas.scalar_terms(allowance),
-            self.formulas.scalar_terms(remainder),
-            str(bound),
-        ]
+        return [*map(self.formulas.scalar_terms, (allowance, remainder)), str(bound)]
 
 
 def _substituted(row: OperatorsByState, values: Mapping[str, Fraction]) -> OperatorsByState:

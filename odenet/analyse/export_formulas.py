@@ -8,7 +8,8 @@ from collections.abc import Callable, Iterable, Mapping
 from fractions import Fraction
 from typing import Any
 
-from odenet.analyse.functions import AppliedFunction, ElementwiseProduct, Leaf, reads_state
+from odenet.analyse import functions
+from odenet.analyse.functions import AppliedFunction, ElementwiseProduct, Leaf, inner_functions
 from odenet.analyse.laurent import Scalar
 from odenet.analyse.operator_algebra import IDENTITY, Diagonal, Letter, Operator, Word
 from odenet.analyse.read_formulas import LINEAR, FormulaReader, Gate
@@ -21,7 +22,7 @@ from odenet.model.typed.program import Model
 JsonObject = dict[str, Any]
 Tree = str | list[Any]
 
-ZERO_OPERATOR: Tree = ["*", "0", "I"]
+ZERO_TREE: Tree = ["*", "0", "I"]
 ZERO_FIELD: Tree = ["*", "0", "u"]
 
 
@@ -88,9 +89,7 @@ class FormulaWriter:
         self, powers: Iterable[tuple[str, int | Fraction]], name: Callable[[str], str]
     ) -> list[Tree]:
         """Factors `name` or `["^", name, power]`."""
-        return [
-            name(base) if power == 1 else ["^", name(base), str(power)] for base, power in powers
-        ]
+        return [name(b) if p == 1 else ["^", name(b), str(p)] for b, p in powers]
 
     def diagonal_name(self, name: str) -> str:
         """The name of a diagonal; the formula of a gate is recorded."""
@@ -124,9 +123,7 @@ class FormulaWriter:
         if isinstance(leaf, AppliedFunction):
             return [*self.stage_tree(leaf.node), self.field_tree(dict(leaf.argument))]
         if isinstance(leaf, ElementwiseProduct):
-            factors = [
-                self.field_tree({factor: Operator.word(word)}) for factor, word in leaf.factors
-            ]
+            factors = [self.field_tree({f: Operator.word(word)}) for f, word in leaf.factors]
             return ["+", ["*", *(["+", factor] for factor in factors)]]  # so that it is one factor
         return self.formula_tree(leaf)
 
@@ -145,21 +142,19 @@ class FormulaWriter:
         if isinstance(leaf, ElementwiseProduct):
             return self.state_form(leaf.factors[0][0])
         assert isinstance(leaf, AppliedFunction)
-        inner_functions = [
-            k for k, _ in leaf.argument if reads_state(k) and not isinstance(k, State)
-        ]
-        if inner_functions:
-            return self.state_form(inner_functions[0])
+        inner = inner_functions(dict(leaf.argument))
+        if inner:
+            return self.state_form(inner[0])
         return {k: operator for k, operator in leaf.argument if isinstance(k, State)}
 
     def argument_stages(self, form: Mapping[Leaf, Operator]) -> list[Tree]:
         """The stages from the states' part of an argument to the whole argument of a function."""
-        offset = {leaf: op for leaf, op in form.items() if not reads_state(leaf)}
-        inner_functions = [k for k in form if reads_state(k) and not isinstance(k, State)]
+        offset = {leaf: op for leaf, op in form.items() if not functions.reads_state(leaf)}
+        inner = inner_functions(form)
         stages: list[Tree] = []
-        if inner_functions:
-            stages = self.function_stages(inner_functions[0])
-            factor = self.operator_tree(form[inner_functions[0]].substitute(self.reader.values))
+        if inner:
+            stages = self.function_stages(inner[0])
+            factor = self.operator_tree(form[inner[0]].substitute(self.reader.values))
             factors = factor[1:] if isinstance(factor, list) and factor[0] == "*" else [factor]
             stages += [["*", part] for part in factors if part != "I"]
         return [*stages, ["+", self.field_tree(offset)]] if offset else stages
@@ -199,38 +194,29 @@ class FormulaWriter:
             case expr.Zero():
                 return ZERO_FIELD
             case expr.Sum():
-                return sum_tree(
-                    [product_tree([str(s), self.formula_tree(term)]) for s, term in node.terms]
-                )
+                terms = [product_tree([str(s), self.formula_tree(term)]) for s, term in node.terms]
+                return sum_tree(terms)
             case expr.Power() if not any(isinstance(n, expr.LearnedScalar) for n in node.walk()):
                 return self.constant_tree(node)
             case expr.Quotient():
                 reciprocal = ["^", self.formula_tree(node.denominator), "-1"]
                 return product_tree([reciprocal, self.formula_tree(node.numerator)])
-            case expr.Product() | expr.Compose():
-                return product_tree([self.formula_tree(node.left), self.formula_tree(node.right)])
-            case expr.Apply():
-                return product_tree(
-                    [self.formula_tree(node.operator), self.formula_tree(node.operand)]
-                )
+            case expr.Product() | expr.Compose() | expr.Apply():
+                return product_tree([self.formula_tree(factor) for factor in node.children()])
             case expr.Hadamard():  # a sum of one term: the product stays a factor of its own
-                return ["+", ["*", self.formula_tree(node.left), self.formula_tree(node.right)]]
+                return ["+", ["*", *map(self.formula_tree, node.children())]]
             case expr.Activate() if node.activation == LINEAR:
                 return self.formula_tree(node.operand)
             case expr.Activate() | expr.MapCall():
                 return [*self.stage_tree(node), self.formula_tree(node.operand)]
             case _:
-                return [_NODE_KINDS[type(node)], *map(self.formula_tree, node.children())]
+                return [_KINDS[type(node)], *map(self.formula_tree, node.children())]
 
 
-_NODE_KINDS: dict[type[expr.Node], str] = {
-    expr.Power: "^",
-    expr.Adjoint: "T",
-    expr.Concat: "concat",
-}
+_KINDS: dict[type[expr.Node], str] = {expr.Power: "^", expr.Adjoint: "T", expr.Concat: "concat"}
 
 
-def sum_tree(terms: list[Tree], zero: Tree = ZERO_OPERATOR) -> Tree:
+def sum_tree(terms: list[Tree], zero: Tree = ZERO_TREE) -> Tree:
     """The tree of a sum; `zero` is that of no terms."""
     return ["+", *terms] if len(terms) > 1 else terms[0] if terms else zero
 

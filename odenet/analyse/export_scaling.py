@@ -6,7 +6,7 @@ from fractions import Fraction
 from odenet.analyse import lyapunov
 from odenet.analyse.conditions import ProofPart, diagonal_matrix, matrix_product
 from odenet.analyse.factorisations import Matrix, row_column_products
-from odenet.analyse.laurent import Scalar, as_fraction
+from odenet.analyse.laurent import ZERO, Scalar, as_fraction
 from odenet.analyse.operator_algebra import Operator, sum_by_key
 from odenet.analyse.squares import Square
 from odenet.analyse.units import OperatorsByState, Unit
@@ -25,36 +25,23 @@ def with_diagonal_scaling(part: ProofPart) -> ProofPart:
     weights = [row[k] for k, row in enumerate(lyapunov.fraction_matrix(upper))]
     change = lyapunov.fraction_matrix(lower.transpose())
     inverse = lyapunov.fraction_matrix(lower.transpose().inv())
-    rows = [_linear_combination([unit.row for unit in part.units], numbers) for numbers in change]
-    columns = [
-        _linear_combination([unit.column for unit in part.units], numbers)
-        for numbers in zip(*inverse, strict=True)
-    ]
-    units = tuple(
-        Unit(stages=(), row=row, column=column, text="")
-        for row, column in zip(rows, columns, strict=True)
-    )
-    inverse_operators = tuple(tuple(map(_number_operator, line)) for line in inverse)
-    squares = tuple(
-        Square(s.weight, matrix_product((s.row,), inverse_operators)[0]) for s in part.squares
-    )
+    rows = [_combination([u.row for u in part.units], numbers) for numbers in change]
+    columns = [_combination([u.column for u in part.units], n) for n in zip(*inverse, strict=True)]
+    pairs = zip(rows, columns, strict=True)
+    units = tuple(Unit(stages=(), row=row, column=column, text="") for row, column in pairs)
+    operators = tuple(tuple(map(_number_operator, line)) for line in inverse)
+    squares = tuple(Square(s.weight, matrix_product((s.row,), operators)[0]) for s in part.squares)
     scaling = diagonal_matrix(tuple(map(_number_operator, weights)))
-    return replace(
-        part, units=units, matrix=row_column_products(units), scaling=scaling, squares=squares
-    )
+    matrix = row_column_products(units)
+    return replace(part, units=units, matrix=matrix, scaling=scaling, squares=squares)
 
 
 def _rational_entries(matrix: Matrix) -> lyapunov.RationalMatrix:
     """The numbers in a matrix of operators that are all multiples of the identity."""
-    return tuple(
-        tuple(as_fraction(entry.scalar or Scalar()) or Fraction(0) for entry in row)
-        for row in matrix
-    )
+    return tuple(tuple(as_fraction(x.scalar or ZERO) or Fraction(0) for x in row) for row in matrix)
 
 
-def _linear_combination(
-    rows: list[OperatorsByState], numbers: tuple[Fraction, ...]
-) -> OperatorsByState:
+def _combination(rows: list[OperatorsByState], numbers: tuple[Fraction, ...]) -> OperatorsByState:
     """The sum of number · row."""
     return sum_by_key(
         (state, _number_operator(x) @ operator)

@@ -72,17 +72,14 @@ def factorisations(system: System, signs: Signs) -> Iterator[Factorisation]:
         for word, _ in operator.terms
         if (roots := squared_suffixes(word, signs))
     }
-    cuts = list(dict.fromkeys((j, p) for (_, j, _), halves in cuttable.items() for p in halves))
+    cuts = list(dict.fromkeys((j, p) for (_, j, _), roots in cuttable.items() for p in roots))
     most = len(cuts) if len(cuts) <= MAX_CUT_UNITS else 1
     choices = chain.from_iterable(combinations(cuts, n) for n in range(1, most + 1))
     yield factorise(system)
     yield factorise(system, {(i, j, w): p[0] for (i, j, w), p in cuttable.items() if i != j})
     for choice in [tuple(cuts), *choices]:
-        usable = {
-            piece: [p for p in halves if (piece[1], p) in choice]
-            for piece, halves in cuttable.items()
-        }
-        yield factorise(system, {piece: fits[0] for piece, fits in usable.items() if fits})
+        usable = {t: [p for p in roots if (t[1], p) in choice] for t, roots in cuttable.items()}
+        yield factorise(system, {t: roots[0] for t, roots in usable.items() if roots})
     yield from _with_multistate_units(system, signs)
     yield from contractions(factorise(system))
     yield from expansions(factorise(system))
@@ -93,11 +90,9 @@ def _with_multistate_units(system: System, signs: Signs) -> Iterator[Factorisati
     suffixes: dict[State, list[Word]] = {state: [] for state in system.states}
     for (_, j), operator in system.linear_terms.items():
         suffixes[j] += [p for word, _ in operator.terms for p in squared_suffixes(word, signs)]
-    longest_first = {
-        state: sorted(dict.fromkeys(ps), key=len, reverse=True) for state, ps in suffixes.items()
-    }
+    by_length = {s: sorted(dict.fromkeys(ps), key=len, reverse=True) for s, ps in suffixes.items()}
     for extend_rows in (False, True):
-        units, other_terms = multistate_units(system.linear_terms, longest_first, extend_rows)
+        units, other_terms = multistate_units(system.linear_terms, by_length, extend_rows)
         if not any(len(row) > 1 for row, _ in units):
             continue
         linear = _linear_units(replace(system, linear_terms=other_terms), {})
@@ -105,10 +100,8 @@ def _with_multistate_units(system: System, signs: Signs) -> Iterator[Factorisati
             Unit(stages=(), row=row, column=column, text=affine_text(tuple(row.items()), {}))
             for row, column in units
         ]
-        if (
-            sum_by_key(product for unit in linear for product in unit.state_products)
-            == system.linear_terms
-        ):
+        products = (product for unit in linear for product in unit.state_products)
+        if sum_by_key(products) == system.linear_terms:
             ordered = _sorted_units(system, linear)
             yield Factorisation(ordered, row_column_products(ordered), None, system.absorbed_units)
 
@@ -136,9 +129,7 @@ def row_column_products(units: tuple[Unit, ...]) -> Matrix:
 
 
 def _row_times_column(row: OperatorsByState, column: OperatorsByState) -> Operator:
-    return operator_sum(
-        operator @ column[state] for state, operator in row.items() if state in column
-    )
+    return operator_sum(op @ column[state] for state, op in row.items() if state in column)
 
 
 def _linear_units(system: System, cuts: Mapping[LinearTerm, Word]) -> list[Unit]:
@@ -151,13 +142,8 @@ def _linear_units(system: System, cuts: Mapping[LinearTerm, Word]) -> list[Unit]
             term = Operator.word(word_product(rest, word_adjoint(row)), scalar)
             column[i] = column.get(i, ZERO_OPERATOR) + term
     return [
-        Unit(
-            stages=(),
-            row={state: Operator.word(row)},
-            column=column,
-            text=_argument_text(row, state),
-        )
-        for (state, row), column in columns.items()
+        Unit(stages=(), row={s: Operator.word(word)}, column=column, text=_argument_text(word, s))
+        for (s, word), column in columns.items()
     ]
 
 
@@ -214,21 +200,15 @@ def _replaceable_units(factorisation: Factorisation) -> Iterator[int]:
 
 
 def _contract(factorisation: Factorisation, v: int, suffix: Word) -> Factorisation:
-    suffix_operator, unit = Operator.word(suffix), factorisation.units[v]
-    part = slice(-len(suffix))
-    matrix = _with_changed_line(
-        factorisation,
-        v,
-        lambda read: suffix_operator @ read,
-        lambda moved: _slice_words(moved, part),
-    )
+    p, part, unit = Operator.word(suffix), slice(-len(suffix)), factorisation.units[v]
+    matrix = _change_line(factorisation, v, lambda op: p @ op, lambda op: _slice_words(op, part))
     (state,) = unit.row
-    contracted = replace(unit, row={state: suffix_operator}, text=_argument_text(suffix, state))
+    contracted = replace(unit, row={state: p}, text=_argument_text(suffix, state))
     units = (*factorisation.units[:v], contracted, *factorisation.units[v + 1 :])
     return Factorisation(units, matrix, v, factorisation.absorbed_units)
 
 
-def _with_changed_line(
+def _change_line(
     factorisation: Factorisation, v: int, change_row: EntryChange, change_column: EntryChange
 ) -> Matrix:
     """M with the off-diagonal entries of row v and of column v changed."""
@@ -263,11 +243,6 @@ def expansions(factorisation: Factorisation) -> Iterator[Factorisation]:
 
 
 def _expand(factorisation: Factorisation, v: int, prefix: Word) -> Factorisation:
-    prefix_operator, part = Operator.word(prefix), slice(len(prefix), None)
-    matrix = _with_changed_line(
-        factorisation,
-        v,
-        lambda read: _slice_words(read, part),
-        lambda moved: moved @ prefix_operator,
-    )
+    q, part = Operator.word(prefix), slice(len(prefix), None)
+    matrix = _change_line(factorisation, v, lambda op: _slice_words(op, part), lambda op: op @ q)
     return replace(factorisation, matrix=matrix, expanded_unit=(v, prefix))

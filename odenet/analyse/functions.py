@@ -36,10 +36,8 @@ class AppliedFunction:
     def sort_key(self) -> str:
         """A text to sort by; equal functions have equal texts."""
         constants = getattr(self.stage, "constants", ())
-        inside = ", ".join(
-            f"{operator} @ {leaf_sort_key(leaf)}" for leaf, operator in self.argument
-        )
-        return f"{self.stage.name}{constants or ''}({inside})"
+        terms = ", ".join(f"{operator} @ {leaf_sort_key(leaf)}" for leaf, operator in self.argument)
+        return f"{self.stage.name}{constants or ''}({terms})"
 
     @cached_property
     def reads_state(self) -> bool:
@@ -64,9 +62,7 @@ class ElementwiseProduct:
     @cached_property
     def sort_key(self) -> str:
         """A text to sort by; equal functions have equal texts."""
-        return " * ".join(
-            f"{word_text(word)} @ {leaf_sort_key(leaf)}" for leaf, word in self.factors
-        )
+        return " * ".join(f"{word_text(w)} @ {leaf_sort_key(leaf)}" for leaf, w in self.factors)
 
     @cached_property
     def reads_state(self) -> bool:
@@ -74,14 +70,15 @@ class ElementwiseProduct:
         return any(reads_state(leaf) for leaf, _ in self.factors)
 
 
-Leaf = expr.Node | AppliedFunction | ElementwiseProduct
+Function = AppliedFunction | ElementwiseProduct
+Leaf = expr.Node | Function
 NormalForm = dict[Leaf, Operator]
 AffineForm = tuple[tuple[Leaf, Operator], ...]
 
 
 def leaf_sort_key(leaf: Leaf) -> str:
     """A text to sort leaves by."""
-    if isinstance(leaf, AppliedFunction | ElementwiseProduct):
+    if isinstance(leaf, Function):
         return leaf.sort_key
     if isinstance(leaf, expr.State):
         return leaf.text
@@ -90,14 +87,17 @@ def leaf_sort_key(leaf: Leaf) -> str:
 
 def reads_state(leaf: Leaf) -> bool:
     """Whether a leaf depends on the states."""
-    if isinstance(leaf, AppliedFunction | ElementwiseProduct):
-        return leaf.reads_state
-    return isinstance(leaf, expr.State)
+    return leaf.reads_state if isinstance(leaf, Function) else isinstance(leaf, expr.State)
+
+
+def inner_functions(leaves: Iterable[Leaf]) -> list[Function]:
+    """Those of the leaves of an argument that are functions of the states."""
+    return [leaf for leaf in leaves if isinstance(leaf, Function) and leaf.reads_state]
 
 
 def leaf_formula(leaf: Leaf) -> expr.Node:
     """The formula of a leaf."""
-    return leaf.node if isinstance(leaf, AppliedFunction | ElementwiseProduct) else leaf
+    return leaf.node if isinstance(leaf, Function) else leaf
 
 
 def is_nonnegative(leaf: Leaf) -> bool:
@@ -112,18 +112,14 @@ def in_canonical_order(form: NormalForm) -> AffineForm:
     return tuple(sorted(form.items(), key=lambda item: leaf_sort_key(item[0])))
 
 
-def elementwise_product(
-    factors: Iterable[tuple[Leaf, Word]], node: expr.Hadamard
-) -> ElementwiseProduct:
+def elementwise_product(factors: list[tuple[Leaf, Word]], span: Span | None) -> ElementwiseProduct:
     """The elementwise product of factors `word · leaf`; nested products are flattened."""
-    flat_factors: list[tuple[Leaf, Word]] = []
-    for leaf, word in factors:
-        flat_factors += (
-            leaf.factors if isinstance(leaf, ElementwiseProduct) and not word else [(leaf, word)]
-        )
-    flat_factors.sort(key=lambda factor: (leaf_sort_key(factor[0]), word_text(factor[1])))
-    formula = reduce(expr.Hadamard, (leaf_formula(leaf) for leaf, _ in flat_factors))
-    return ElementwiseProduct(tuple(flat_factors), formula, node.span)
+    flat: list[tuple[Leaf, Word]] = []
+    for leaf, w in factors:
+        flat += leaf.factors if isinstance(leaf, ElementwiseProduct) and not w else [(leaf, w)]
+    flat.sort(key=lambda factor: (leaf_sort_key(factor[0]), word_text(factor[1])))
+    formula = reduce(expr.Hadamard, (leaf_formula(leaf) for leaf, _ in flat))
+    return ElementwiseProduct(tuple(flat), formula, span)
 
 
 def leading_sign(argument: AffineForm) -> int:

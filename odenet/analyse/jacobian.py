@@ -5,6 +5,7 @@ It is compared with what the symbolic proofs say. It shares only the traversal o
 """
 
 from collections.abc import Mapping
+from math import prod
 
 import numpy as np
 from numpy import ndarray
@@ -49,11 +50,10 @@ class FormulaEvaluator:
 
     def value_and_jacobian(self) -> tuple[ndarray, ndarray]:
         """All right-hand sides, of shape (unknowns,), and their (unknowns, unknowns) Jacobian."""
-        jets = [self.feature_map(rate) for rate in self.model.dynamics.system(1).values()]
-        value = np.concatenate([jet.value.reshape(-1) for jet in jets])
-        return value, np.concatenate(
-            [jet.derivative.reshape(-1, self.unknown_count) for jet in jets]
-        )
+        rates = [self.feature_map(rate) for rate in self.model.dynamics.system(1).values()]
+        value = np.concatenate([rate.value.reshape(-1) for rate in rates])
+        jacobian = [rate.derivative.reshape(-1, self.unknown_count) for rate in rates]
+        return value, np.concatenate(jacobian)
 
     def feature_map(self, node: expr.Node) -> DualArray:
         """The value of a formula whose values are feature maps, (channels, grid points).
@@ -112,22 +112,16 @@ class FormulaEvaluator:
             case expr.Compose():
                 return self.apply_operator(operator.left, self.apply_operator(operator.right, x))
             case _:
-                return fold_arithmetic(
-                    operator, lambda part: self.apply_operator(part, x), self.number
-                )
+                return fold_arithmetic(operator, lambda op: self.apply_operator(op, x), self.number)
 
     def _operator_matrix(self, name: str) -> ndarray:
         """The matrix of an operator on flattened feature maps: its response to each unit vector."""
         if name not in self._matrices:
-            parameter = self.model.parameters[name]
-            input_channels = self.size.channel_count(parameter.width_in)
-            unit_vectors = independent_variables((input_channels, self.size.grid_points))
-            responses = parameter.operator.numeric(
-                parameter.options, self.weights[name], unit_vectors, self.size.space
-            )
-            self._matrices[name] = responses.derivative.reshape(
-                -1, input_channels * self.size.grid_points
-            )
+            parameter, weights = self.model.parameters[name], self.weights[name]
+            shape = (self.size.channel_count(parameter.width_in), self.size.grid_points)
+            x, numeric = independent_variables(shape), parameter.operator.numeric
+            responses = numeric(parameter.options, weights, x, self.size.space).derivative
+            self._matrices[name] = responses.reshape(-1, prod(shape))
         return self._matrices[name]
 
     def _multiply(self, matrix: ndarray, x: DualArray) -> DualArray:
@@ -144,9 +138,8 @@ class FormulaEvaluator:
                 x = self._apply_layer(f"{name}.{i}", layer, x)
             return x
         parameter = self.model.parameters[name]
-        return NORMS[parameter.options["kind"]].numeric(
-            self._layer_tensors(name), x, parameter.groups
-        )
+        norm = NORMS[parameter.options["kind"]]
+        return norm.numeric(self._layer_tensors(name), x, parameter.groups)
 
     def _apply_layer(self, name: str, layer: Layer, x: DualArray) -> DualArray:
         numeric = LAYERS[layer.name].numeric
@@ -157,11 +150,7 @@ class FormulaEvaluator:
     def _layer_tensors(self, name: str) -> Mapping[str, ndarray]:
         """The tensors of the layer called `name`, by their names within that layer."""
         prefix = f"{name}."
-        return {
-            key.removeprefix(prefix): tensor
-            for key, tensor in self.weights.items()
-            if key.startswith(prefix)
-        }
+        return {k.removeprefix(prefix): w for k, w in self.weights.items() if k.startswith(prefix)}
 
 
 def jacobian(model: Model, point: Point, size: StateSize) -> ndarray:

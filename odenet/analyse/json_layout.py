@@ -20,9 +20,7 @@ def json_text(value: Json, indent: int = 0) -> str:
         return line
     line_break = "\n" + " " * (indent + 1)
     if isinstance(value, dict):
-        items = [
-            f"{_single_line(key)}: {json_text(item, indent + 1)}" for key, item in value.items()
-        ]
+        items = [f"{_single_line(k)}: {json_text(item, indent + 1)}" for k, item in value.items()]
         return f"{{{line_break}{f',{line_break}'.join(items)}{line_break[:-1]}}}"
     items = [json_text(item, indent + 1) for item in value]
     return f"[{line_break}{f',{line_break}'.join(items)}{line_break[:-1]}]"

@@ -99,9 +99,8 @@ def operator_latex(value: Operator) -> str:
 
 
 def _term_latex(word: Word, factor: Scalar) -> tuple[int, str]:
-    return factor.sign, _factor_latex(factor.unsigned) + (
-        " ".join(_letter_latex(letter) for letter in word) or "I"
-    )
+    letters = " ".join(_letter_latex(letter) for letter in word) or "I"
+    return factor.sign, _factor_latex(factor.unsigned) + letters
 
 
 def _letter_latex(letter: Letter | Diagonal) -> str:
@@ -111,12 +110,10 @@ def _letter_latex(letter: Letter | Diagonal) -> str:
 
 
 def _power_latex(base: str, power: object) -> str:
-    base_latex = latex_text(base)
+    text = latex_text(base)
     if power == 1:
-        return base_latex
-    return (
-        f"{base_latex if base.isidentifier() else LATEX.dialect.brackets(base_latex)}^{{{power}}}"
-    )
+        return text
+    return f"{text if base.isidentifier() else LATEX.dialect.brackets(text)}^{{{power}}}"
 
 
 def scalar_latex(value: Scalar) -> str:

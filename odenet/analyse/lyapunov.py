@@ -34,16 +34,13 @@ def scaling_candidates(matrix: RationalMatrix) -> tuple[RationalMatrix, ...]:
     solutions: Iterable[DomainMatrix]
     if trace:
         negative = _solutions(lambda c: c * m + m.transpose() * c, -DomainMatrix.eye(size, QQ))
-        solutions = (
-            *_kernel_part_of_identity(lambda c: c * m - m.transpose() * c, size),
-            *negative,
-        )
+        solutions = (*_kernel_part(lambda c: c * m - m.transpose() * c, size), *negative)
     else:
-        solutions = _kernel_part_of_identity(lambda c: c * m + m.transpose() * c, size)
+        solutions = _kernel_part(lambda c: c * m + m.transpose() * c, size)
     return tuple(filter(is_positive_definite, map(fraction_matrix, solutions)))
 
 
-def _kernel_part_of_identity(function: LinearMap, size: int) -> Iterator[DomainMatrix]:
+def _kernel_part(function: LinearMap, size: int) -> Iterator[DomainMatrix]:
     """The projection of I to the kernel of F along its range: I = C + F(X) with F(C) = 0.
 
     For F(C) = C M + MᵀC and M with imaginary eigenvalues and a full set of eigenvectors, it is the
@@ -85,6 +82,5 @@ def domain_matrix(matrix: RationalMatrix) -> DomainMatrix:
 
 def fraction_matrix(matrix: DomainMatrix) -> RationalMatrix:
     """A matrix of sympy as a matrix of fractions."""
-    return tuple(
-        tuple(Fraction(int(QQ.numer(x)), int(QQ.denom(x))) for x in row) for row in matrix.to_list()
-    )
+    rows = matrix.to_list()
+    return tuple(tuple(Fraction(int(QQ.numer(x)), int(QQ.denom(x))) for x in row) for row in rows)

@@ -3,13 +3,7 @@
 from fractions import Fraction
 
 from odenet.analyse import lyapunov
-from odenet.analyse.conditions import (
-    ProofPart,
-    Units,
-    prove_antisymmetric,
-    prove_dissipative,
-    prove_symmetric,
-)
+from odenet.analyse.conditions import THEOREMS, ProofPart, Units
 from odenet.analyse.factorisations import Matrix
 from odenet.analyse.laurent import Scalar, Signs, as_fraction
 from odenet.analyse.operator_algebra import Operator
@@ -19,12 +13,9 @@ def prove_with_matrix(units: Units, matrix: Matrix, signs: Signs) -> ProofPart |
     """The strongest of Theorems 1 to 3 with a C > 0 of numbers; it commutes with D, which is I."""
     rational_matrix = _rational_entries(units, matrix)
     for candidate in lyapunov.scaling_candidates(rational_matrix) if rational_matrix else ():
-        scaling = tuple(
-            tuple(Operator.word((), Scalar.number(x)) for x in row) for row in candidate
-        )
-        for prove in (prove_antisymmetric, prove_symmetric, prove_dissipative):
-            part = prove(units, matrix, scaling, signs)
-            if part is not None:
+        c = tuple(tuple(Operator.word((), Scalar.number(x)) for x in row) for row in candidate)
+        for prove in THEOREMS.values():
+            if (part := prove(units, matrix, c, signs)) is not None:
                 return part
     return None
 

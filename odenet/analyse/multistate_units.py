@@ -13,9 +13,9 @@ from odenet.analyse.operator_algebra import (
     Diagonal,
     Operator,
     Word,
-    diagonal_powers,
     inverse_diagonals,
     sum_by_key,
+    word_powers,
     word_product,
 )
 from odenet.analyse.units import OperatorsByState
@@ -23,9 +23,8 @@ from odenet.model.expressions.expr import State
 
 LinearTerms = Mapping[tuple[State, State], Operator]
 SuffixesByState = Mapping[State, list[Word]]
-RowKey = tuple[State, Word]
-ColumnKey = tuple[State, Word]
-CoefficientMatrix = dict[RowKey, dict[ColumnKey, Scalar]]
+Key = tuple[State, Word]  # of a row or column of the matrix of numbers
+Vector = dict[Key, Scalar]
 
 
 def multistate_units(
@@ -38,29 +37,24 @@ def multistate_units(
         suffixes: state -> the words p whose squares pᵀ p occur among its terms.
         extend_rows: whether terms l s_j are included if another term has this l: Aᵀ (A Y - Z).
     """
-    coefficients: CoefficientMatrix = {}
+    coefficients: dict[Key, Vector] = {}
     other_terms: list[tuple[tuple[State, State], Word, Scalar]] = []
     for (i, j), operator in linear.items():
         for word, scalar in operator.terms:
-            splittings = (
-                (p, m) for p in suffixes.get(j, ()) if (m := without_suffix(word, p)) is not None
-            )
-            suffix, prefix = next(splittings, ((), None))
+            pairs = ((p, without_suffix(word, p)) for p in suffixes.get(j, ()))
+            suffix, prefix = next((pair for pair in pairs if pair[1] is not None), ((), None))
             if prefix is None:
                 other_terms.append(((i, j), word, scalar))
             else:
                 coefficients.setdefault((i, prefix), {})[j, suffix] = scalar
-    for (i, j), word, scalar in other_terms if extend_rows else ():
-        if (i, word) in coefficients:
+    others: list[tuple[tuple[State, State], Operator]] = []
+    for (i, j), word, scalar in other_terms:
+        if extend_rows and (i, word) in coefficients:
             coefficients[i, word][j, ()] = scalar
-    summed_others = sum_by_key(
-        (position, Operator.word(word, scalar))
-        for position, word, scalar in other_terms
-        if not extend_rows or (position[0], word) not in coefficients
-    )
-    return [
-        _row_and_column(*product) for product in _rank_one_products(coefficients)
-    ], summed_others
+        else:
+            others.append(((i, j), Operator.word(word, scalar)))
+    products = _rank_one_products(coefficients)
+    return [_row_and_column(*product) for product in products], sum_by_key(others)
 
 
 def without_suffix(word: Word, suffix: Word) -> Word | None:
@@ -70,12 +64,10 @@ def without_suffix(word: Word, suffix: Word) -> Word | None:
     if not letters or word[len(word) - len(letters) :] != letters:
         return None
     prefix = word_product(word[: len(word) - len(letters)], inverse_diagonals(diagonal))
-    return None if any(power < 0 for _, power in diagonal_powers(prefix[-1:])) else prefix
+    return None if any(power < 0 for _, power in word_powers(prefix[-1:])) else prefix
 
 
-def _rank_one_products(
-    coefficients: CoefficientMatrix,
-) -> Iterator[tuple[dict[ColumnKey, Scalar], dict[RowKey, Scalar]]]:
+def _rank_one_products(coefficients: dict[Key, Vector]) -> Iterator[tuple[Vector, Vector]]:
     """Pairs (row, column) whose products column · row add up to the matrix of numbers."""
     rows = {row_key: dict(row) for row_key, row in coefficients.items()}
     while rows:
@@ -87,27 +79,18 @@ def _rank_one_products(
             if not ratio:
                 continue
             column[other] = ratio
-            eliminated = {
-                k: row.get(k, ZERO) - ratio * pivot.get(k, ZERO) for k in {**pivot, **row}
-            }
-            rows[other] = {k: scalar for k, scalar in eliminated.items() if scalar}
+            entries = {k: row.get(k, ZERO) - ratio * pivot.get(k, ZERO) for k in {**pivot, **row}}
+            rows[other] = {k: scalar for k, scalar in entries.items() if scalar}
             if not rows[other]:
                 del rows[other]
         yield pivot, column
 
 
-def _row_and_column(
-    pivot: dict[ColumnKey, Scalar], column: dict[RowKey, Scalar]
-) -> tuple[OperatorsByState, OperatorsByState]:
+def _row_and_column(pivot: Vector, column: Vector) -> tuple[OperatorsByState, OperatorsByState]:
     """The row and column of a unit; the row has no common factor, its first coefficient is > 0."""
     common = common_factor(list(pivot.values()))
     if next(iter(pivot.values())).terms[0][1] < 0:
         common = -common
-    reads = (
-        (state, Operator.word(word, scalar.over(common) or ZERO))
-        for (state, word), scalar in pivot.items()
-    )
-    outputs = (
-        (state, Operator.word(word, common * ratio)) for (state, word), ratio in column.items()
-    )
-    return sum_by_key(reads), sum_by_key(outputs)
+    row = ((s, Operator.word(word, x.over(common) or ZERO)) for (s, word), x in pivot.items())
+    outputs = ((s, Operator.word(word, common * x)) for (s, word), x in column.items())
+    return sum_by_key(row), sum_by_key(outputs)

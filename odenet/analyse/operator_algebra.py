@@ -93,7 +93,7 @@ def split_diagonals(word: Word) -> tuple[Word, Word, Word]:
     return left, middle[: len(middle) - len(right)], right
 
 
-def diagonal_powers(word: Word) -> Powers:
+def word_powers(word: Word) -> Powers:
     """The powers of the diagonals in a word."""
     return tuple(p for letter in word if isinstance(letter, Diagonal) for p in letter.powers)
 
@@ -185,7 +185,7 @@ class Operator:
     @property
     def diagonals(self) -> frozenset[str]:
         """The names of all diagonals that occur."""
-        return frozenset(name for word, _ in self.terms for name, _ in diagonal_powers(word))
+        return frozenset(name for word, _ in self.terms for name, _ in word_powers(word))
 
     @property
     def symbols(self) -> frozenset[str]:

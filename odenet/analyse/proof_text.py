@@ -6,7 +6,7 @@ from typing import Any
 
 from odenet.analyse.conditions import ProofPart
 from odenet.analyse.factorisations import Matrix
-from odenet.analyse.laurent import factor_text
+from odenet.analyse.laurent import Scalar, factor_text
 from odenet.analyse.operator_algebra import Operator, word_text
 from odenet.analyse.squares import Square
 from odenet.analyse.units import Unit
@@ -128,20 +128,17 @@ def _condition_lines(part: ProofPart) -> Iterator[str]:
         yield f"{weights} gives C M + (C M)ᵀ = 0."
         return
     left = f"{product} = ({product})ᵀ" if part.spectrum == "real" else f"{product} + ({product})ᵀ"
-    yield f"{weights} gives {left} = {squares_text(part.squares)} ≤ 0" + (
-        f" with {square_rows_text(part.squares)}." if part.squares else "."
-    )
+    rows = f" with {square_rows_text(part.squares)}" if part.squares else ""
+    yield f"{weights} gives {left} = {squares_text(part.squares)} ≤ 0{rows}."
 
 
 def _bounded_slopes_lines(part: ProofPart) -> Iterator[str]:
     """The conclusion of a proof that uses bounds D <= S of the slopes."""
     yield f"J₀ = L D R with 0 ≤ D = diag(φ') ≤ S{_slopes_reason(part.units)}"
     bounds = [f"φ{i}' ≤ {bound}" for i, one in enumerate(part.units, 1) if (bound := one.max_slope)]
-    symmetry = (
-        "symmetric and at most" if part.spectrum == "real" else "at most, but for a skew part,"
-    )
+    phrase = "symmetric and at most" if part.spectrum == "real" else "at most, but for a skew part,"
     yield f"and {', '.join(bounds)}. The similarity C^½ · C^-½ makes D^½ M D^½"
-    yield f"{symmetry} D A ≤ {'Γ' if part.rate is None else 'Γ - r'}, and the eigenvalues of J are"
+    yield f"{phrase} D A ≤ {'Γ' if part.rate is None else 'Γ - r'}, and the eigenvalues of J are"
     yield f"among those of D^½ M D^½ - Γ and of -Γ: {_conclusion(part)}."
 
 
@@ -169,28 +166,21 @@ def square_rows_text(squares: tuple[Square, ...]) -> str:
 
 
 def _square_names(squares: tuple[Square, ...]) -> list[str]:
-    return (
-        [f"W{i}" for i in range(1, len(squares) + 1)] if len(squares) > 1 else ["W"] * len(squares)
-    )
+    return ["W"] if len(squares) == 1 else [f"W{i}" for i in range(1, len(squares) + 1)]
 
 
 def decay_text(part: ProofPart) -> str:
     """`Γ = γ I ≥ 0 on Y and on Z`; no unit reads states with different γ."""
-    numbers = dict.fromkeys(part.decay.values())
-    states = {
-        number: " and ".join(
-            s.text for s, number_of_state in part.decay.items() if number_of_state == number
-        )
-        for number in numbers
-    }
-    return "Γ = " + ", ".join(f"{factor_text(n)}I ≥ 0 on {where}" for n, where in states.items())
+    states: dict[Scalar, list[str]] = {}
+    for state, number in part.decay.items():
+        states.setdefault(number, []).append(state.text)
+    terms = (f"{factor_text(n)}I ≥ 0 on {' and '.join(names)}" for n, names in states.items())
+    return "Γ = " + ", ".join(terms)
 
 
 def unit_text(unit: Unit) -> str:
     """`relu(K1 Z + b1), carried to Y' by K1ᵀ`."""
-    targets = [
-        f"{with_primes(s.name, s.order + 1)} by {operator}" for s, operator in unit.column.items()
-    ]
+    targets = [f"{with_primes(s.name, s.order + 1)} by {op}" for s, op in unit.column.items()]
     return f"{unit.text}, carried to {' and to '.join(targets)}"
 
 
@@ -209,10 +199,7 @@ def part_json(part: ProofPart) -> dict[str, Any]:
         "units": [unit_text(one) for one in part.units],
         "matrix": [[str(operator) for operator in row] for row in part.matrix],
         "weights": [_weight_text(weight) for weight in part.weights],
-        "squares": [
-            {"weight": str(square.weight), "row": [str(operator) for operator in square.row]}
-            for square in part.squares
-        ],
+        "squares": [{"weight": str(s.weight), "row": list(map(str, s.row))} for s in part.squares],
         "scaling": [[str(operator) for operator in row] for row in part.scaling],
         "slopes": [[_bound_text(one.min_slope), _bound_text(one.max_slope)] for one in part.units],
         "allowance": [str(number) for number in part.allowance],
@@ -235,10 +222,8 @@ def _bound_text(number: Fraction | None) -> str | None:
 def _slopes_reason(units: tuple[Unit, ...]) -> str:
     """Why D >= 0: ` since relu is nondecreasing and the slopes of gelu are at least -13/100`."""
     reasons: list[str] = []
-    activation_names = [
-        a.name for unit in units if unit.moved_slope is None for a in unit.activations
-    ]
-    names = [name for name in dict.fromkeys(activation_names) if name != "identity"]
+    all_names = [a.name for unit in units if unit.moved_slope is None for a in unit.activations]
+    names = [name for name in dict.fromkeys(all_names) if name != "identity"]
     if names:
         reasons.append(f"{' and '.join(names)} {'is' if len(names) == 1 else 'are'} nondecreasing")
     for unit in units:

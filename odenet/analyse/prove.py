@@ -9,19 +9,14 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import TypeVar
 
+from odenet.analyse import reductions
 from odenet.analyse.bounded_slopes import known_minimum, prove_bounded
 from odenet.analyse.conditions import ProofPart, Spectrum, prove_diagonal, with_factorisation
 from odenet.analyse.factorisations import Factorisation, factorisations
 from odenet.analyse.laurent import Scalar, Signs
 from odenet.analyse.matrix_scaling import prove_with_matrix
 from odenet.analyse.operator_algebra import Operator, sum_by_key
-from odenet.analyse.reductions import (
-    Decay,
-    irreducible_systems,
-    slope_absorptions,
-    split_off_decay,
-    strong_components,
-)
+from odenet.analyse.reductions import Decay
 from odenet.analyse.slopes import shifted_systems
 from odenet.analyse.units import System
 from odenet.model.expressions.expr import Activation
@@ -58,9 +53,8 @@ def prove(system: System, signs: Signs, nonmonotone: Activations = frozenset()) 
     symbolic = prove_symbolically(system, signs, nonmonotone)
     if symbolic.spectrum or not signs.values:
         return symbolic
-    numeric = prove_symbolically(
-        with_values(system, signs.values), replace(signs, values={}), nonmonotone
-    )
+    numeric_system = with_values(system, signs.values)
+    numeric = prove_symbolically(numeric_system, replace(signs, values={}), nonmonotone)
     return numeric if numeric.spectrum or not symbolic.joint_part else symbolic
 
 
@@ -74,8 +68,8 @@ def prove_symbolically(system: System, signs: Signs, nonmonotone: Activations) -
     if joint_part is not None and _slopes_are_nonnegative([joint_part], nonmonotone):
         return Proof(joint_part.jacobian_spectrum, (joint_part,), joint_part)
     proved_parts: list[ProofPart] = []
-    for part in irreducible_systems(system):
-        block_parts = _prove_irreducible(part, signs, nonmonotone)
+    for part in reductions.irreducible_systems(system):
+        block_parts = _prove_system(part, signs, nonmonotone)
         if block_parts is None:
             return Proof(None, (), joint_part)
         proved_parts += block_parts
@@ -94,14 +88,11 @@ def combined_spectrum(parts: Iterable[ProofPart]) -> Spectrum:
 def with_values(system: System, values: Mapping[str, Fraction]) -> System:
     """The system with the `let`s replaced by their values."""
 
-    def substituted(row: Mapping[Key, Operator]) -> dict[Key, Operator]:
+    def substitute(row: Mapping[Key, Operator]) -> dict[Key, Operator]:
         return sum_by_key((key, operator.substitute(values)) for key, operator in row.items())
 
-    units = tuple(
-        replace(unit, row=substituted(unit.row), column=substituted(unit.column))
-        for unit in system.units
-    )
-    return replace(system, linear_terms=substituted(system.linear_terms)).with_units(units)
+    units = [replace(u, row=substitute(u.row), column=substitute(u.column)) for u in system.units]
+    return replace(system, linear_terms=substitute(system.linear_terms)).with_units(units)
 
 
 def _joint_part(factorisation: Factorisation, signs: Signs) -> ProofPart | None:
@@ -112,14 +103,12 @@ def _joint_part(factorisation: Factorisation, signs: Signs) -> ProofPart | None:
     return part and with_factorisation(part, factorisation)
 
 
-def _prove_irreducible(
-    system: System, signs: Signs, nonmonotone: Activations
-) -> list[ProofPart] | None:
+def _prove_system(system: System, signs: Signs, nonmonotone: Activations) -> list[ProofPart] | None:
     """Proofs about an irreducible system, possibly after its decay was split off; None if none."""
     for shifted in (system, *shifted_systems(system, signs)):
-        decay_and_rest = split_off_decay(shifted, signs)
+        decay_and_rest = reductions.split_off_decay(shifted, signs)
         for decay, undamped in [({}, shifted), *([decay_and_rest] if decay_and_rest else [])]:
-            for variant in (undamped, *slope_absorptions(undamped)):
+            for variant in (undamped, *reductions.slope_absorptions(undamped)):
                 proved_parts = _strongest_parts(variant, decay, signs, nonmonotone)
                 if proved_parts is not None:
                     return [replace(part, states=system.states) for part in proved_parts]
@@ -158,10 +147,8 @@ def _is_scalable(block: Factorisation, decay: Decay) -> bool:
     C has to commute with the decay of the arguments, which is therefore required to be one number.
     After a change of variables it would not bound M_vv, which has to be at most 0 by itself.
     """
-    is_unchanged = block.contracted_unit is None and block.expanded_unit is None
-    return (
-        is_unchanged and len({decay.get(state) for unit in block.units for state in unit.row}) < 2
-    )
+    decays = {decay.get(state) for unit in block.units for state in unit.row}
+    return block.contracted_unit is None and block.expanded_unit is None and len(decays) < 2
 
 
 def _prove_blocks(
@@ -173,7 +160,7 @@ def _prove_blocks(
         return [NO_UNITS_PART]
     proved_parts: list[ProofPart] = []
     reads = {i: {j for j, operator in enumerate(row) if operator} for i, row in enumerate(matrix)}
-    for group in strong_components(reads):
+    for group in reductions.strong_components(reads):
         block = factorisation.diagonal_block(group)
         part = _joint_part(block, signs)
         if part is None and _is_scalable(block, decay):

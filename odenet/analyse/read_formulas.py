@@ -4,19 +4,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import reduce
 
-from odenet.analyse.functions import (
-    AppliedFunction,
-    ElementwiseProduct,
-    Leaf,
-    NormalForm,
-    apply_operator,
-    elementwise_product,
-    in_canonical_order,
-    is_nonnegative,
-    leading_sign,
-    leaf_sort_key,
-    reads_state,
-)
+from odenet.analyse import functions
+from odenet.analyse.functions import AppliedFunction, ElementwiseProduct, Leaf, NormalForm
 from odenet.analyse.laurent import Scalar
 from odenet.analyse.operator_algebra import (
     IDENTITY,
@@ -134,9 +123,9 @@ class FormulaReader(NumberReader):
                     for leaf, operator in self.normal_form(part, keep_affine).items()
                 )
             case expr.Apply():
-                return apply_operator(
-                    self.read_operator(node.operator), self._operand_form(node.operand, keep_affine)
-                )
+                operator = self.read_operator(node.operator)
+                operand = self._operand_form(node.operand, keep_affine)
+                return functions.apply_operator(operator, operand)
             case expr.Activate() if node.activation == LINEAR:
                 return self._operand_form(node.operand, keep_affine)
             case expr.Activate() | expr.MapCall():
@@ -154,19 +143,16 @@ class FormulaReader(NumberReader):
         stage = node.activation if isinstance(node, expr.Activate) else _map_of(node)
         argument = self.normal_form(node.operand)
         odd = isinstance(stage, expr.Activation) and ACTIVATIONS[stage.name].odd
-        sign = leading_sign(in_canonical_order(argument)) if odd else 1
+        sign = functions.leading_sign(functions.in_canonical_order(argument)) if odd else 1
         factor = Operator.word((), Scalar.number(sign))
-        return {
-            AppliedFunction(
-                stage, in_canonical_order(apply_operator(factor, argument)), node, sign
-            ): factor
-        }
+        canonical = functions.in_canonical_order(functions.apply_operator(factor, argument))
+        return {AppliedFunction(stage, canonical, node, sign): factor}
 
     def _operand_form(self, node: expr.Node, keep_affine: bool) -> NormalForm:
         form = self.normal_form(node, keep_affine)
         states = [leaf for leaf in form if isinstance(leaf, expr.State)]
-        others = [leaf for leaf in form if reads_state(leaf) and leaf not in states]
-        if keep_affine and states and not others and len(form) > 1:
+        is_affine = not functions.inner_functions(form)
+        if keep_affine and states and is_affine and len(form) > 1:
             return self._function_form(expr.Activate(LINEAR, node, span=node.span))
         return form
 
@@ -175,38 +161,29 @@ class FormulaReader(NumberReader):
         terms: list[tuple[Leaf, Operator]] = []
         for left_word, a, left_leaf in _word_terms(self.normal_form(node.left, keep_affine)):
             for right_word, b, right_leaf in _word_terms(self.normal_form(node.right, keep_affine)):
-                if reads_state(left_leaf) == reads_state(right_leaf):
-                    product_leaf, operator = (
-                        elementwise_product(
-                            [(left_leaf, left_word), (right_leaf, right_word)], node
-                        ),
-                        IDENTITY,
-                    )
-                elif reads_state(right_leaf):
-                    product_leaf, operator = (
-                        right_leaf,
-                        self._gate_operator(left_leaf, left_word) @ Operator.word(right_word),
-                    )
+                if functions.reads_state(left_leaf) == functions.reads_state(right_leaf):
+                    pair = [(left_leaf, left_word), (right_leaf, right_word)]
+                    leaf, operator = functions.elementwise_product(pair, node.span), IDENTITY
+                elif functions.reads_state(right_leaf):
+                    gate = self._gate_operator(left_leaf, left_word)
+                    leaf, operator = right_leaf, gate @ Operator.word(right_word)
                 else:
-                    product_leaf, operator = (
-                        left_leaf,
-                        self._gate_operator(right_leaf, right_word) @ Operator.word(left_word),
-                    )
-                terms.append((product_leaf, a * b * operator))
+                    gate = self._gate_operator(right_leaf, right_word)
+                    leaf, operator = left_leaf, gate @ Operator.word(left_word)
+                terms.append((leaf, a * b * operator))
         return sum_by_key(terms)
 
     def _gate_operator(self, leaf: Leaf, word: Word) -> Operator:
         """The diagonal operator that multiplies by word · leaf; the leaf reads no state."""
         if isinstance(leaf, ElementwiseProduct) and not word:
-            return reduce(
-                Operator.__matmul__, (self._gate_operator(*factor) for factor in leaf.factors)
-            )
+            gates = (self._gate_operator(*factor) for factor in leaf.factors)
+            return reduce(Operator.__matmul__, gates)
         letters = f"{word_text(word)} " if word else ""
         name = self._unique_name((leaf, word), f"[{letters}{self.leaf_text(leaf)}]")
         self.names[name] = Gate(leaf, word)
         if isinstance(leaf, expr.Bias) and not word:
             self.learned.add(name)
-        if is_nonnegative(leaf) and not word:
+        if functions.is_nonnegative(leaf) and not word:
             self.nonnegative.add(name)
         return Operator.word((Diagonal(((name, 1),)),))
 
@@ -216,7 +193,7 @@ class FormulaReader(NumberReader):
             return ("-" if leaf.sign < 0 else "") + source_text(leaf.node)
         if isinstance(leaf, expr.Bias):
             return self.spell(leaf.name)
-        return "u" if isinstance(leaf, expr.Input) else leaf_sort_key(leaf)
+        return "u" if isinstance(leaf, expr.Input) else functions.leaf_sort_key(leaf)
 
 
 LINEAR = expr.Activation("identity")

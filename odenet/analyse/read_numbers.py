@@ -77,9 +77,8 @@ class NumberReader:
         prefactor = ONE.over(common)
         assert rest is not None and prefactor is not None
         name = self._unique_name(("over", rest), f"1/({rest})")
-        return prefactor * self._symbol(
-            name, expr.Quotient(self.number_formula(ONE), self.number_formula(rest))
-        )
+        quotient = expr.Quotient(self.number_formula(ONE), self.number_formula(rest))
+        return prefactor * self._symbol(name, quotient)
 
     def number_formula(self, scalar: Scalar) -> expr.Node:
         """The formula of a number."""

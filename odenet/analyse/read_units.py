@@ -2,17 +2,10 @@
 
 from dataclasses import dataclass, replace
 
-from odenet.analyse.functions import (
-    AffineForm,
-    AppliedFunction,
-    ElementwiseProduct,
-    Leaf,
-    affine_text,
-    is_nonnegative,
-    reads_state,
-)
+from odenet.analyse import functions
+from odenet.analyse.functions import AffineForm, AppliedFunction, ElementwiseProduct, Function
 from odenet.analyse.laurent import Scalar, Signs
-from odenet.analyse.operator_algebra import Diagonal, Operator, diagonal_powers
+from odenet.analyse.operator_algebra import Diagonal, Operator, word_powers
 from odenet.analyse.read_formulas import FormulaReader, OutsideTheorems
 from odenet.analyse.read_numbers import source_text
 from odenet.analyse.units import OperatorsByState, System, Unit
@@ -35,7 +28,7 @@ def read_system(model: Model, reader: FormulaReader, keep_affine: bool = False) 
     Raises:
         OutsideTheorems: the dynamics are not of that form.
     """
-    columns: dict[AppliedFunction | ElementwiseProduct, OperatorsByState] = {}
+    columns: dict[Function, OperatorsByState] = {}
     linear_terms: dict[tuple[State, State], Operator] = {}
     has_forcing = False
     states: list[State] = []
@@ -44,16 +37,14 @@ def read_system(model: Model, reader: FormulaReader, keep_affine: bool = False) 
         for leaf, operator in reader.normal_form(rate, keep_affine).items():
             if isinstance(leaf, State):
                 linear_terms[states[-1], leaf] = operator
-            elif isinstance(leaf, AppliedFunction | ElementwiseProduct) and leaf.reads_state:
+            elif isinstance(leaf, Function) and leaf.reads_state:
                 columns.setdefault(leaf, {})[states[-1]] = operator
             else:
                 has_forcing = True
     chains = _ChainReader(reader, model)
     units = [chains.unit(leaf, column) for leaf, column in columns.items()]
-    linear_terms = dict(
-        sorted(linear_terms.items(), key=lambda item: tuple(map(states.index, item[0])))
-    )
-    return System(tuple(states), (), linear_terms, has_forcing).with_units(units)
+    terms = sorted(linear_terms.items(), key=lambda item: tuple(map(states.index, item[0])))
+    return System(tuple(states), (), dict(terms), has_forcing).with_units(units)
 
 
 @dataclass(frozen=True)
@@ -90,7 +81,7 @@ class _ChainReader:
         self.model = model
         self.signs = Signs(reader.values, frozenset(reader.nonnegative))
 
-    def unit(self, leaf: AppliedFunction | ElementwiseProduct, column: OperatorsByState) -> Unit:
+    def unit(self, leaf: Function, column: OperatorsByState) -> Unit:
         """The unit of a function that enters the rates through `column`, {state: operator}.
 
         φ is chain.sign times the function, which makes it nondecreasing. The normal form may have
@@ -104,39 +95,34 @@ class _ChainReader:
         if chain.argument_sign != parity_sign:
             argument = expr.Sum(((-1, argument),))
         is_single_activation = len(chain.stages) == 1 and not isinstance(chain.stages[0], str)
+        function_text = ("-" if chain.sign < 0 else "") + chain.text
         return Unit(
             stages=chain.stages,
             row=row,
-            column={
-                state: _times_sign(chain.sign * parity_sign, operator)
-                for state, operator in column.items()
-            },
+            column={s: _times_sign(chain.sign * parity_sign, op) for s, op in column.items()},
             text=("-" if sign * parity_sign < 0 else "") + source_text(leaf.node),
             argument=argument,
             has_offset=any(not isinstance(k, State) for k, _ in chain.affine_form),
-            function_text=""
-            if is_single_activation
-            else ("-" if chain.sign < 0 else "") + chain.text,
+            function_text="" if is_single_activation else function_text,
             span=leaf.span if isinstance(leaf, ElementwiseProduct) else leaf.node.span,
             formula=leaf.node,
             formula_sign=sign * parity_sign,
             stage_factors=chain.stage_factors,
         )
 
-    def _read_chain(self, leaf: AppliedFunction | ElementwiseProduct) -> _Chain:
+    def _read_chain(self, leaf: Function) -> _Chain:
         if isinstance(leaf, ElementwiseProduct):
             return self._product_chain(leaf)
         stage, is_odd = self._outer_stage(leaf)
-        inner_functions = [
-            k for k, _ in leaf.argument if reads_state(k) and not isinstance(k, State)
-        ]
-        if not inner_functions:
+        inner = functions.inner_functions(dict(leaf.argument))
+        if not inner:
             function_text = f"{stage_text(stage, self.reader)}(t)"
             argument = leaf.node.operand
             return _Chain((stage,), 1, is_odd, leaf.argument, argument, leaf.sign, function_text)
-        inner_chain, number, sign = self._inner_chain(leaf, inner_functions)
+        inner_chain, number, sign = self._inner_chain(leaf, inner)
         names = {leaf_: self.reader.leaf_text(leaf_) for leaf_, _ in leaf.argument}
-        argument_text = affine_text(leaf.argument, names | {inner_functions[0]: inner_chain.text})
+        names[inner[0]] = inner_chain.text
+        argument_text = functions.affine_text(leaf.argument, names)
         return replace(
             inner_chain,
             stages=(stage, *inner_chain.stages),
@@ -148,13 +134,9 @@ class _ChainReader:
 
     def _product_chain(self, leaf: ElementwiseProduct) -> _Chain:
         """A product of functions of one form, all >= 0 and all increasing or all decreasing."""
-        nonnegative = [inner for inner, word in leaf.factors if is_nonnegative(inner) and not word]
+        nonnegative = [f for f, word in leaf.factors if functions.is_nonnegative(f) and not word]
         if len(nonnegative) == len(leaf.factors):
-            chains = [
-                self._read_chain(inner)
-                for inner in nonnegative
-                if isinstance(inner, AppliedFunction)
-            ]
+            chains = [self._read_chain(f) for f in nonnegative if isinstance(f, AppliedFunction)]
             first = chains[0]
             if all((c.affine_form, c.sign) == (first.affine_form, first.sign) for c in chains):
                 stages = tuple(stage for chain in chains for stage in chain.stages)
@@ -179,21 +161,19 @@ class _ChainReader:
             )
         kind = self.model.parameters[stage.name].options["kind"]
         if not NORMS[kind].pointwise:
-            raise OutsideTheorems(
-                f"a {kind} norm computes its statistics from the state: no diagonal Jacobian", span
-            )
+            reason = f"a {kind} norm computes its statistics from the state: no diagonal Jacobian"
+            raise OutsideTheorems(reason, span)
         return stage.name, False
 
     def _inner_chain(
-        self, outer: AppliedFunction, inner_functions: list[Leaf]
+        self, outer: AppliedFunction, inner: list[Function]
     ) -> tuple[_Chain, Scalar | None, int]:
         """The function inside another, its factor there, and the sign of that factor."""
-        leaf = inner_functions[0]
-        assert isinstance(leaf, AppliedFunction | ElementwiseProduct)
+        leaf = inner[0]
         factor = dict(outer.argument)[leaf]
         sign = self._factor_sign(factor)
         has_plain_states = any(isinstance(k, State) for k, _ in outer.argument)
-        if len(inner_functions) > 1 or has_plain_states or not sign:
+        if len(inner) > 1 or has_plain_states or not sign:
             raise OutsideTheorems(
                 "this activation is inside another with more than a number between them: the "
                 "Jacobian has two diagonals with an operator between, not one",
@@ -206,9 +186,8 @@ class _ChainReader:
         if len(factor.terms) != 1:
             return None
         word, number = factor.terms[0]
-        sign_is_known = all(
-            p % 2 == 0 or name in self.signs.nonnegative for name, p in diagonal_powers(word)
-        )
+        powers = word_powers(word)
+        sign_is_known = all(p % 2 == 0 or name in self.signs.nonnegative for name, p in powers)
         is_diagonal = all(isinstance(letter, Diagonal) for letter in word)
         return self.signs.sign_of(number) if is_diagonal and sign_is_known else None
 

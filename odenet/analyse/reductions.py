@@ -6,7 +6,7 @@ from typing import TypeVar
 
 from odenet.analyse.laurent import Scalar, Signs
 from odenet.analyse.operator_algebra import IDENTITY, ZERO_OPERATOR, Diagonal, Operator, sum_by_key
-from odenet.analyse.units import System, Unit
+from odenet.analyse.units import OperatorsByState, System, Unit
 from odenet.model.expressions.expr import State
 
 Decay = dict[State, Scalar]
@@ -51,15 +51,12 @@ def _reachable(reads: Mapping[Node, Collection[Node]], start: Node) -> set[Node]
 
 
 def _restricted(system: System, states: list[State]) -> System:
-    kept = {state: None for state in states}
-    units = [
-        replace(
-            unit,
-            row={s: op for s, op in unit.row.items() if s in kept},
-            column={s: op for s, op in unit.column.items() if s in kept},
-        )
-        for unit in system.units
-    ]
+    kept = set(states)
+
+    def restrict(row: OperatorsByState) -> OperatorsByState:
+        return {s: op for s, op in row.items() if s in kept}
+
+    units = [replace(u, row=restrict(u.row), column=restrict(u.column)) for u in system.units]
     linear = {(i, j): op for (i, j), op in system.linear_terms.items() if i in kept and j in kept}
     kept_units = tuple(unit for unit in units if unit.row and unit.column)
     return replace(system, states=tuple(states), units=kept_units, linear_terms=linear)
@@ -74,14 +71,12 @@ def split_off_decay(system: System, signs: Signs) -> tuple[Decay, System] | None
     decay: Decay = {}
     for group in _joint_states(system):
         decays = [-linear.get((s, s), ZERO_OPERATOR).coefficient(()) for s in group]
-        least_decays = [
-            d for d in decays if all((signs.sign_of(other - d) or 0) >= 0 for other in decays)
-        ]
-        if not least_decays or signs.sign_of(least_decays[0]) != 1:
+        least = [d for d in decays if all((signs.sign_of(other - d) or 0) >= 0 for other in decays)]
+        if not least or signs.sign_of(least[0]) != 1:
             continue
         for state in group:
-            decay[state] = least_decays[0]
-            remainder = linear.pop((state, state)) + least_decays[0] * IDENTITY
+            decay[state] = least[0]
+            remainder = linear.pop((state, state)) + least[0] * IDENTITY
             if remainder:
                 linear[state, state] = remainder
     return (decay, replace(system, linear_terms=linear)) if decay else None
@@ -135,10 +130,5 @@ def _absorb(system: System, dampings: tuple[tuple[int, State], ...]) -> System:
         linear += [((i, state), output @ damping) for i, output in unit.column.items()]
         units[k] = replace(unit, row={s: op for s, op in unit.row.items() if s != state})
         absorbed.append((name, replace(unit, row={state: unit.row[state]})))
-    remaining_units = tuple(unit for unit in units if unit.row)
-    return replace(
-        system,
-        units=remaining_units,
-        linear_terms=sum_by_key(linear),
-        absorbed_units=tuple(absorbed),
-    )
+    system = replace(system, linear_terms=sum_by_key(linear), absorbed_units=tuple(absorbed))
+    return replace(system, units=tuple(unit for unit in units if unit.row))

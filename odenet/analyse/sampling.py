@@ -75,10 +75,8 @@ def state_sizes(model: Model) -> list[StateSize]:
     for axis_length in (1, 2, 3) if axes else (1,):
         for multiple in (1, 2, 3, 4):
             size = StateSize(channels * multiple, (axis_length,) * axes)
-            if (
-                size.channels * size.grid_points * len(model.dynamics.system(1))
-                <= MAX_STATE_ENTRIES
-            ):
+            entries = size.channels * size.grid_points * len(model.dynamics.system(1))
+            if entries <= MAX_STATE_ENTRIES:
                 small_sizes.append(size)
     return small_sizes or [StateSize(channels, (1,) * axes)]
 
@@ -104,9 +102,8 @@ def smallest_channel_count(model: Model) -> int:
     ]
     for channels in range(1, 65):
         # multiples of such a count work as well
-        if all(
-            w.channels(channels) >= 1 and w.channels(channels) % groups == 0 for w, groups in widths
-        ):
+        counts = [(w.channels(channels), groups) for w, groups in widths]
+        if all(count >= 1 and count % groups == 0 for count, groups in counts):
             return channels
     return 1
 
@@ -128,17 +125,14 @@ def parameter_tensors(model: Model, size: StateSize) -> dict[str, Tensor]:
     axes = spatial_axis_count(model)
     by_name: dict[str, Tensor] = {}
     for p in model.parameters.values():
-        own_tensors = p.kind.tensors(
-            p.options, size.channel_count(p.width_in), size.channel_count(p.width_out), axes
-        )
-        by_name |= _with_prefix(p.name, own_tensors)
+        before, after = map(size.channel_count, (p.width_in, p.width_out))
+        by_name |= _with_prefix(p.name, p.kind.tensors(p.options, before, after, axes))
     for name, definition in model.maps.items():
         for i, layer in enumerate(definition.layers):
-            counts = (
-                size.channel_count(layer.shape_in.channels),
-                size.channel_count(layer.shape_out.channels),
-            )
-            by_name |= _with_prefix(f"{name}.{i}", LAYERS[layer.name].tensors(layer, *counts, axes))
+            shapes = (layer.shape_in, layer.shape_out)
+            before, after = (size.channel_count(shape.channels) for shape in shapes)
+            tensors = LAYERS[layer.name].tensors(layer, before, after, axes)
+            by_name |= _with_prefix(f"{name}.{i}", tensors)
     return by_name
 
 

@@ -20,10 +20,10 @@ from odenet.analyse.operator_algebra import (
     Diagonal,
     Operator,
     Word,
-    diagonal_powers,
     inverse_diagonals,
     split_diagonals,
     word_adjoint,
+    word_powers,
     word_product,
 )
 from odenet.analyse.squares import WordVector, word_vector
@@ -75,9 +75,7 @@ def find_weights(matrix: Matrix, aim: Aim, signs: Signs) -> UnitWeights | None:
         equations += [equation] if equation else []
     equations.sort(key=lambda e: not e.is_binding)
     weights: dict[int, Operator] = {}
-    required = {
-        i: word for i, row in enumerate(matrix) if (word := _own_diagonal(row[i])) is not None
-    }
+    required = {i: d for i, row in enumerate(matrix) if (d := _own_diagonal(row[i])) is not None}
     starts = {i: required.get(i, _first_diagonal(i, equations)) for i in range(len(matrix))}
     for start in sorted(starts, key=lambda i: (i not in required, not starts[i])):
         if start in weights:
@@ -102,25 +100,11 @@ def _pair_equation(
         is_binding = aim is not Aim.DISSIPATIVE or word in uncovered
         if not is_binding and signs.sign_of(a * b) == 1:
             sign = 1
-        (word_left, _, word_right), (partner_left, _, partner_right) = (
-            split_diagonals(word),
-            split_diagonals(partner),
-        )
-        has_letters = bool(split_diagonals(word)[1])
-        left_diagonal = word_product(partner_left, inverse_diagonals(word_left))
-        right_diagonal = (
-            word_product(word_right, inverse_diagonals(partner_right)) if has_letters else ()
-        )
-        return _Equation(
-            i,
-            j,
-            Scalar.number(sign) * a,
-            b,
-            left_diagonal,
-            right_diagonal,
-            not has_letters,
-            is_binding,
-        )
+        word_left, letters, word_right = split_diagonals(word)
+        partner_left, _, partner_right = split_diagonals(partner)
+        left = word_product(partner_left, inverse_diagonals(word_left))
+        right = word_product(word_right, inverse_diagonals(partner_right)) if letters else ()
+        return _Equation(i, j, Scalar.number(sign) * a, b, left, right, not letters, is_binding)
     return None
 
 
@@ -137,13 +121,8 @@ def _partner_words(one: Operator, other: Operator) -> Iterator[tuple[Word, Word]
 
 def _uncovered_words(matrix: Matrix, i: int, j: int, square_words: WordVector) -> set[Word]:
     """The words of a pair of blocks that occur in no square Wᵀ W: they have to cancel."""
-    covered = {
-        word_product(word_adjoint(p), q)
-        for a, p in square_words
-        if a == i
-        for b, q in square_words
-        if b == j
-    }
+    left, right = ([p for k, p in square_words if k == unit] for unit in (i, j))
+    covered = {word_product(word_adjoint(p), q) for p in left for q in right}
     words = [word for word, _ in (*matrix[i][j].terms, *matrix[j][i].adjoint.terms)]
     return {word for word in words if word not in covered}
 
@@ -171,12 +150,9 @@ def _own_diagonal(block: Operator) -> Word | None:
     exactly if c a = b′ and b = a′ c.
     """
     for word, partner in _partner_words(block, block.adjoint):
-        (word_left, letters, _), (partner_left, _, _) = (
-            split_diagonals(word),
-            split_diagonals(partner),
-        )
+        word_left, letters, _ = split_diagonals(word)
         if letters:
-            return word_product(partner_left, inverse_diagonals(word_left))
+            return word_product(split_diagonals(partner)[0], inverse_diagonals(word_left))
     return None
 
 
@@ -194,11 +170,9 @@ def _propagate_once(equation: _Equation, weights: dict[int, Operator], signs: Si
     """Add the weight of the unit that has none yet; False if it would not be positive."""
     forward = equation.i in weights
     known_unit, new_unit = (equation.i, equation.j) if forward else (equation.j, equation.i)
-    numerator, denominator = (
-        (equation.numerator, equation.denominator)
-        if forward
-        else (equation.denominator, equation.numerator)
-    )
+    numerator, denominator = equation.numerator, equation.denominator
+    if not forward:
+        numerator, denominator = denominator, numerator
     if signs.sign_of(numerator * denominator) != 1:
         return False
     word, number = weights[known_unit].terms[0]
@@ -234,7 +208,7 @@ def without_inverses(weights: UnitWeights) -> UnitWeights:
 
 def _powers(weights: Iterable[Operator]) -> Iterator[tuple[str, int | Fraction]]:
     """The diagonals in weights, with their powers."""
-    return (power for weight in weights for power in diagonal_powers(weight.terms[0][0]))
+    return (power for weight in weights for power in word_powers(weight.terms[0][0]))
 
 
 def _normalise(weights: list[Operator], signs: Signs) -> UnitWeights | None:

@@ -25,6 +25,8 @@ from odenet.model.typed.right_hand_sides import without_decay
 from odenet.model.typed.scheme import Scheme
 from odenet.visible_drift import VISIBLE_DRIFT
 
+Groups = Mapping[str, tuple[State, ...]]  # letter of a scheme -> the states that it updates
+
 EPS = {"float32": 2.0**-23, "float16": 2.0**-10, "bfloat16": 2.0**-7}  # the gap after 1
 DEFAULT_DEPTH = 100  # steps of a flow if the file has no network
 FRACTION_OF_LIMIT = 0.5  # of the stable interval: the round trip is estimated for spectra within it
@@ -62,26 +64,19 @@ class RoundTripEstimate:
 
     def lines(self) -> list[str]:
         """Sentences: the estimate in each precision, and the effect of unequal weights."""
-        errors = {
-            name: self.error.scaled(eps / EPS["float32"]).estimate for name, eps in EPS.items()
-        }
-        accurate = [
-            f"{error:.1e} in {name}" for name, error in errors.items() if error <= VISIBLE_DRIFT
-        ]
-        inaccurate = [
-            f"{name} ({error:.1e})" for name, error in errors.items() if not error <= VISIBLE_DRIFT
-        ]
-        conditions = (
-            f"while {self.axis.variable} ≤ {self.axis_bound:.3g} and all steps have equal weights"
-        )
+        single = EPS["float32"]
+        errors = {name: self.error.scaled(eps / single).estimate for name, eps in EPS.items()}
+        accurate = [f"{e:.1e} in {name}" for name, e in errors.items() if e <= VISIBLE_DRIFT]
+        coarse = [f"{name} ({e:.1e})" for name, e in errors.items() if not e <= VISIBLE_DRIFT]
+        limit = f"{self.axis.variable} ≤ {self.axis_bound:.3g}"
+        conditions = f"while {limit} and all steps have equal weights"
         subject = f"{self.step_count_text} {'is' if self.steps == 1 else 'are'} undone"
+        if not accurate:
+            return [f"{subject} too coarsely to train by, {conditions}: in {', '.join(coarse)}"]
         estimates = ", ".join(accurate)
         text = f"{subject} to an estimated {estimates}, relative to the first state, {conditions}"
-        inaccurate_text = f"too coarse to train by: {', '.join(inaccurate)}"
-        if not accurate:
-            return [f"{subject} too coarsely to train by, {conditions}: in {', '.join(inaccurate)}"]
-        sentences = [f"{text}; {inaccurate_text}" if inaccurate else text]
-        return [*sentences, *self._unequal_weights()]
+        text += f"; too coarse to train by: {', '.join(coarse)}" if coarse else ""
+        return [text, *self._unequal_weights()]
 
     def _unequal_weights(self) -> list[str]:
         error = self.error
@@ -103,11 +98,10 @@ def scheme_stability(model: Model, derivation: Derivation) -> Stability | str:
     If one of the test equations couples its unknowns as the dynamics do, only that one is kept.
     If constants differ from step to step, it is the smallest stability interval of all steps.
     """
-    discretisation = model.discretisation
     stability = _step_stability(model, derivation)
     if isinstance(stability, str):
         return stability
-    kind = coupling_kind(model.scheme, model.dynamics, discretisation.groups)
+    kind = coupling_kind(model.scheme, model.dynamics, model.discretisation.groups)
     return (stability.for_kind(kind) if kind else None) or stability
 
 
@@ -126,25 +120,17 @@ def _step_stability(model: Model, derivation: Derivation) -> Stability | str:
 
 
 def matching_test_equation(
-    stability: Stability,
-    scheme: Scheme,
-    dynamics: Dynamics,
-    groups: Mapping[str, tuple[State, ...]],
+    stability: Stability, scheme: Scheme, dynamics: Dynamics, groups: Groups
 ) -> EquationStability | None:
     """The only test equation that couples its unknowns as the dynamics do; None if not just one."""
     kind = coupling_kind(scheme, dynamics, groups)
     matching = stability.for_kind(kind) if kind else None
-    return (
-        matching.per_equation[0]
-        if matching is not None and len(matching.per_equation) == 1
-        else None
-    )
+    equations = matching.per_equation if matching is not None else ()
+    return equations[0] if len(equations) == 1 else None
 
 
-def coupling_kind(
-    scheme: Scheme, dynamics: Dynamics, groups: Mapping[str, tuple[State, ...]]
-) -> Coupling | None:
-    """How groups of states couple: "own" if each reads itself, "coupled" if two read each other.
+def coupling_kind(scheme: Scheme, dynamics: Dynamics, groups: Groups) -> Coupling | None:
+    """How groups of states couple: "scalar" if each reads itself, "coupled" if two read each other.
 
     None if neither is the case.
     """
@@ -163,7 +149,7 @@ def coupling_kind(
 
 
 def tested_certificate(
-    model: Model, certificate: Certificate, scheme: Scheme, groups: Mapping[str, tuple[State, ...]]
+    model: Model, certificate: Certificate, scheme: Scheme, groups: Groups
 ) -> Certificate:
     """What is proved about λ in the test equation, which excludes decay that the scheme treats."""
     if not scheme.decays:
@@ -181,9 +167,7 @@ def flow_depth(model: Model) -> int:
     return max((int(flow.arguments["N"]) for flow in flows_of(model.net)), default=DEFAULT_DEPTH)
 
 
-def estimate_round_trip(
-    model: Model, derivation: Derivation, steps: int
-) -> RoundTripEstimate | None:
+def round_trip_error(model: Model, derivation: Derivation, steps: int) -> RoundTripEstimate | None:
     """Estimate the rounding error of a round trip, well inside the stability limit.
 
     Returns:
@@ -191,10 +175,8 @@ def estimate_round_trip(
     """
     discretisation = model.discretisation
     stability = scheme_stability(model, derivation)
-    can_rebuild = (
-        derivation.reversible and not discretisation.exact and discretisation.tolerance is None
-    )
-    if not can_rebuild or isinstance(stability, str):
+    is_exact, is_adaptive = discretisation.exact, discretisation.tolerance is not None
+    if not derivation.reversible or is_exact or is_adaptive or isinstance(stability, str):
         return None
     axes = (stability.imaginary_axis, stability.real_axis)
     axis = next((axis for axis in axes if axis is not None and axis.limit), None)
@@ -202,39 +184,30 @@ def estimate_round_trip(
         return None
     axis_bound = min(1.0, FRACTION_OF_LIMIT * axis.limit)
     step_values = [step.values for step in constants_by_step(model, steps)]
-    h = max(
-        (float(numbers.get("h", 1.0)) for numbers in step_values),
-        default=float(discretisation.h or 1.0),
-    )
+    h = max((float(v.get("h", 1.0)) for v in step_values), default=float(discretisation.h or 1.0))
     steps = len(step_values) or steps
-    per_step = h if model.scheme.uses_step_size else 1.0
-    if not math.isfinite(axis_bound / per_step):
+    frequency = axis_bound / (h if model.scheme.uses_step_size else 1.0)
+    if not math.isfinite(frequency):
         return None
-    values = (
-        {**step_values[0], **discretisation.constants} if step_values else discretisation.constants
-    )
-    frequency = axis_bound / per_step
+    values = {**(step_values[0] if step_values else {}), **discretisation.constants}
     error = derivation.roundtrip_error(
         steps, h, EPS["float32"], frequency, values, step_values, axis.axis
     )
     if error is None:
         return None
     layer_rows = [LAYERS.get(layer.name) for layer in model.net]
-    return RoundTripEstimate(
-        steps, axis, axis_bound, error, any(row.is_network for row in layer_rows if row)
-    )
+    is_example = any(row.is_network for row in layer_rows if row)
+    return RoundTripEstimate(steps, axis, axis_bound, error, is_example)
 
 
 def drift_warning(model: Model, derivation: Derivation, steps: int) -> Diagnostic | None:
     """A warning if a round trip of `steps` steps is too inaccurate for training, else None."""
-    estimate = estimate_round_trip(model, derivation, steps)
+    estimate = round_trip_error(model, derivation, steps)
     if estimate is None or estimate.is_accurate:
         return None
     message = f"{estimate}; gradients that use the rebuilt states have errors as large"
     help_ = f"write `{model.scheme.name}(…) exact`, or train with stored activations"
-    return Diagnostic(
-        "inexact-inverse", message, model.discretisation.span, help_, severity="warning"
-    )
+    return Diagnostic("inexact-inverse", message, model.discretisation.span, help_, "warning")
 
 
 def reason_irreversible(model: Model, derivation: Derivation) -> str | None:
@@ -257,10 +230,7 @@ def exact_error(model: Model, derivation: Derivation) -> Diagnostic | None:
     message = f"`exact` undoes every step, and {model.scheme.name} is not reversible: {reason}"
     help_ = "remove `exact`, or take a reversible scheme: `odenet schemes` lists them"
     if model.discretisation.varying and derivation.reversible:
-        counted = (
-            "write `n + 1` for `n`, say"
-            if model.scheme.uses_step_number
-            else "begin at another value"
-        )
-        help_ = f"remove `exact`, or {counted}"
+        help_ = "remove `exact`, or begin at another value"
+        if model.scheme.uses_step_number:
+            help_ = "remove `exact`, or write `n + 1` for `n`, say"
     return Diagnostic("no-inverse", message, model.discretisation.span, help_)

@@ -38,31 +38,28 @@ class Sector:
     decay: float
     frequency: str
 
-    def stable_frequency(self, tested_scheme: EquationStability, h: float) -> float:
+    def stable_frequency(self, equation: EquationStability, h: float) -> float:
         """The largest ω for which steps of size h are stable on the triangle, tested on a grid.
 
         Euler's method has it in closed form: |1 + hλ| ≤ 1 for h (γ² + ω²) ≤ 2 γ.
         """
-        if is_euler(tested_scheme):
+        if is_euler(equation):
             return max(0.0, 2 * self.decay / h - self.decay**2) ** 0.5
         stable, high = 0.0, MAX_STEP_FREQUENCY / h
         for _ in range(BISECTIONS):
             middle = (stable + high) / 2
-            stable, high = (
-                (middle, high)
-                if self._is_stable_up_to(tested_scheme, h, middle)
-                else (stable, middle)
-            )
+            if self._is_stable_up_to(equation, h, middle):
+                stable = middle
+            else:
+                high = middle
         return stable
 
-    def _is_stable_up_to(
-        self, tested_scheme: EquationStability, h: float, frequency: float
-    ) -> bool:
+    def _is_stable_up_to(self, equation: EquationStability, h: float, frequency: float) -> bool:
         import numpy as np
 
         fractions = np.linspace(0, 1, GRID_POINTS)
         corner = -self.decay + 1j * frequency * fractions
-        return bool(tested_scheme.region(h * np.outer(fractions[1:], corner)).all())
+        return bool(equation.region(h * np.outer(fractions[1:], corner)).all())
 
 
 def is_euler(tested: EquationStability) -> bool:
@@ -78,9 +75,7 @@ def damped_sector(model: Model, certificate: Certificate) -> Sector | None:
         return None
     part = nonzero[0]
     slope = max(map(_slope_bound, part.units), default=1.0)
-    values = {
-        model.spellings.get(name, name): Fraction(value) for name, value in model.constants.items()
-    }
+    values = {model.spellings.get(n, n): Fraction(value) for n, value in model.constants.items()}
     decay_and_matrix = _outer_decay(part, values) if part.decay else _inner_decay(part, values)
     if decay_and_matrix is None or slope == float("inf"):
         return None
@@ -108,9 +103,9 @@ def _inner_decay(part: ProofPart, values: Mapping[str, Fraction]) -> tuple[float
     undamped = minus_allowance(part.matrix, (-scalars[0],) * len(scalars))
     if any(entry for row in plus_adjoint(matrix_product(part.scaling, undamped)) for entry in row):
         return None
-    return decay, str(undamped[0][0]) if len(undamped) == 1 else _frequency_norm(
-        part, f" + {scalars[0]} I"
-    )
+    if len(undamped) == 1:
+        return decay, str(undamped[0][0])
+    return decay, _frequency_norm(part, f" + {scalars[0]} I")
 
 
 def _frequency_norm(part: ProofPart, damping: str) -> str:
@@ -130,10 +125,8 @@ def _known_value(scalar: Scalar, values: Mapping[str, Fraction]) -> float | None
 def _is_about_file_units(part: ProofPart) -> bool:
     """Whether the proof is about the units of the file, without any change to them."""
     has_changed_variables = part.contracted_unit is not None or part.expanded_unit is not None
-    has_shifted_slopes = any(unit.moved_slope is not None for unit in part.units)
-    return not (
-        part.absorbed_units or part.allowance or has_changed_variables or has_shifted_slopes
-    )
+    has_shifts = any(unit.moved_slope is not None for unit in part.units)
+    return not (part.absorbed_units or part.allowance or has_changed_variables or has_shifts)
 
 
 def _slope_bound(unit: Unit) -> float:

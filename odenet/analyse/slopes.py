@@ -53,10 +53,8 @@ def _unit_slope_bounds(unit: Unit, model: Model, reader: FormulaReader) -> Slope
 
 def _factor_values(unit: Unit, reader: FormulaReader) -> list[Fraction | None]:
     """The values of the numbers between the stages of a chain; None if not known."""
-    return [
-        None if number is None else as_fraction(number.substitute(reader.values))
-        for number in unit.stage_factors
-    ]
+    values, factors = reader.values, unit.stage_factors
+    return [None if x is None else as_fraction(x.substitute(values)) for x in factors]
 
 
 def activation_bounds(activation: expr.Activation, model: Model) -> SlopeBounds:
@@ -101,30 +99,20 @@ def _shift_slopes(system: System, reflected: frozenset[int]) -> System:
     units: list[Unit] = []
     linear = list(system.linear_terms.items())
     for k, unit in enumerate(system.units):
-        slope = (
-            unit.max_slope
-            if k in reflected
-            else unit.min_slope
-            if (unit.min_slope or 0) < 0
-            else None
-        )
+        negative_slope = unit.min_slope if (unit.min_slope or 0) < 0 else None
+        slope = unit.max_slope if k in reflected else negative_slope
         if slope is None:
             units.append(unit)
             continue
-        linear += [
-            (position, Scalar.number(slope) * product) for position, product in unit.state_products
-        ]
+        linear += [(position, Scalar.number(slope) * op) for position, op in unit.state_products]
         units.append(_remainder(unit, slope, k in reflected))
     return replace(system, linear_terms=sum_by_key(linear)).with_units(units)
 
 
 def _remainder(unit: Unit, slope: Fraction, is_reflected: bool) -> Unit:
     """The unit of ψ, where φ = slope x + ψ, or φ = slope x - ψ if reflected."""
-    slope_range = (
-        None
-        if unit.max_slope is None or unit.min_slope is None
-        else unit.max_slope - unit.min_slope
-    )
+    least, most = unit.min_slope, unit.max_slope
+    slope_range = None if least is None or most is None else most - least
     column = {i: -output for i, output in unit.column.items()} if is_reflected else unit.column
     return replace(
         unit,

@@ -22,6 +22,7 @@ from odenet.analyse.operator_algebra import (
 )
 
 WordVector = tuple[tuple[int, Word], ...]
+Gram = list[list[Scalar]]
 
 
 @dataclass(frozen=True)
@@ -55,7 +56,7 @@ def word_vector(matrix: Matrix, signs: Signs) -> WordVector:
     return tuple(words)
 
 
-def _gram_matrix(matrix: Matrix, words: WordVector) -> list[list[Scalar]] | None:
+def _gram_matrix(matrix: Matrix, words: WordVector) -> Gram | None:
     """G with -matrix = vᵀ G v; None if a word of the matrix is not pᵀ q for p and q in v."""
     positions: dict[tuple[int, int, Word], tuple[int, int]] = {}
     for a, (i, p) in enumerate(words):
@@ -77,19 +78,15 @@ def _gram_matrix(matrix: Matrix, words: WordVector) -> list[list[Scalar]] | None
     return gram
 
 
-def _decompose(
-    gram: list[list[Scalar]], words: WordVector, size: int, signs: Signs
-) -> tuple[Square, ...] | None:
+def _decompose(gram: Gram, words: WordVector, size: int, signs: Signs) -> tuple[Square, ...] | None:
     """G = Σ weight wᵀ w by elimination (LDLᵀ); None if G is not found positive semidefinite."""
     squares: list[Square] = []
     active = list(range(len(words)))
     while active:
-        pivots = [
-            a for a in active if signs.sign_of(gram[a][a]) == 1 and _pivot_divides(gram, a, active)
-        ]
-        pivot = pivots[0] if pivots else None
-        if pivot is None:
+        pivots = [a for a in active if signs.sign_of(gram[a][a]) == 1 and _divides(gram, a, active)]
+        if not pivots:
             return tuple(squares) if not any(gram[a][b] for a in active for b in active) else None
+        pivot = pivots[0]
         weight = gram[pivot][pivot]
         ratios = {a: gram[pivot][a].over(weight) or ZERO for a in active}
         squares.append(_square(weight, ratios, words, size))
@@ -100,7 +97,7 @@ def _decompose(
     return tuple(squares)
 
 
-def _pivot_divides(gram: list[list[Scalar]], pivot: int, active: list[int]) -> bool:
+def _divides(gram: Gram, pivot: int, active: list[int]) -> bool:
     return all(gram[pivot][a].over(gram[pivot][pivot]) is not None for a in active)
 
 

@@ -102,9 +102,8 @@ def constant_errors(model: Model, derivation: Derivation) -> list[Diagnostic]:
             for name in _constants_in(derivation, condition):
                 constant = model.discretisation.varying.get(name)
                 if constant is not None and not isinstance(constant, Ramp | StepNumber):
-                    errors.setdefault(
-                        name, _singularity_error(derivation, name, constant, condition, step)
-                    )
+                    error = _singularity_error(derivation, name, constant, condition, step)
+                    errors.setdefault(name, error)
     for name, constant in model.discretisation.varying.items():
         if isinstance(constant, LearnedConstant) and name not in errors:
             try:
@@ -117,18 +116,11 @@ def constant_errors(model: Model, derivation: Derivation) -> list[Diagnostic]:
 def _underflow_error(
     model: Model, derivation: Derivation, scale: sympy.Expr, step: StepValues
 ) -> Diagnostic:
-    condition_text = scheme_notation(derivation.scheme).number(scale)
+    scale_text = scheme_notation(derivation.scheme).number(scale)
     where = f" at {step.step_name}" if model.discretisation.varying else ""
-    message = (
-        f"{derivation.scheme.name} is undone by dividing by {condition_text}, which is 0{where}"
-    )
-    return Diagnostic(
-        "no-inverse",
-        message,
-        model.discretisation.span,
-        "write other numbers",
-        label="in double precision",
-    )
+    message = f"{derivation.scheme.name} is undone by dividing by {scale_text}, which is 0{where}"
+    span, help_ = model.discretisation.span, "write other numbers"
+    return Diagnostic("no-inverse", message, span, help_, label="in double precision")
 
 
 def _singularity_error(
@@ -177,13 +169,11 @@ def _singular_values(
     model: Model, derivation: Derivation, name: str, condition: sympy.Expr
 ) -> Iterator[float]:
     """The values of a constant at which a condition `expression ≠ 0` fails at any of the steps."""
-    discretisation, printer = model.discretisation, scheme_notation(derivation.scheme)
-    constant, condition_text = discretisation.varying[name], f"{printer.number(condition)} ≠ 0"
+    varying, printer = model.discretisation.varying, scheme_notation(derivation.scheme)
+    constant, condition_text = varying[name], f"{printer.number(condition)} ≠ 0"
     others = [other for other in _constants_in(derivation, condition) if other != name]
-    changing = [
-        n for n in others if isinstance(discretisation.varying.get(n), LearnedConstant | Ramp)
-    ]
-    unknown = [n for n in others if n not in discretisation.numbers]
+    changing = [n for n in others if isinstance(varying.get(n), LearnedConstant | Ramp)]
+    unknown = [n for n in others if n not in model.discretisation.numbers]
     if changing or unknown:
         other = printer.name((changing or unknown)[0])
         message = f"{printer.name(name)} is learned within {condition_text}, and {other} is "
@@ -193,9 +183,8 @@ def _singular_values(
     symbol = sympy.Symbol(name)
     for step in distinct_steps(model):
         numbers = {sympy.Symbol(n): as_sympy(v) for n, v in step.values.items() if n != name}
-        numerator = sympy.fraction(
-            sympy.together(substitute(_in_constants_only(derivation, condition), numbers))
-        )[0]
+        expression = substitute(_in_constants_only(derivation, condition), numbers)
+        numerator = sympy.fraction(sympy.together(expression))[0]
         if not numerator.is_polynomial(symbol):
             message = f"{printer.name(name)} cannot be learned within {condition_text}"
             help_ = "write a number, or a list of them"

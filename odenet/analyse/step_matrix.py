@@ -12,8 +12,9 @@ from typing import Any
 
 import mpmath
 
+from odenet.analyse.functions import reads_state
 from odenet.analyse.laurent import as_fraction
-from odenet.analyse.read_formulas import FormulaReader, OutsideTheorems, reads_state
+from odenet.analyse.read_formulas import FormulaReader, OutsideTheorems
 from odenet.derive.exact_numbers import DIGITS, as_mpf, constant_values
 from odenet.derive.power_bounded import EIGENVALUE_TOLERANCE, is_power_bounded, spectral_radius
 from odenet.diagnostics.effort import MOST_PRODUCTS, EffortExceeded, effort_limit
@@ -23,7 +24,7 @@ from odenet.model.expressions.fold import fold_arithmetic, linear_terms
 from odenet.model.typed.program import Model
 
 LinearForm = dict[tuple[Slot, int], Any]  # (stored value, component) -> coefficient
-ComponentForms = list[LinearForm]
+LinearForms = list[LinearForm]
 
 
 @dataclass(frozen=True)
@@ -63,15 +64,11 @@ def step_matrix_stability(model: Model) -> StepMatrixStability | None:
         the constants are unknown or change from step to step, or the scheme has auxiliary unknowns
         while its groups of states differ in size.
     """
-    discretisation = model.discretisation
+    scheme, discretisation = model.scheme, model.discretisation
     sizes = {len(states) for states in discretisation.groups.values()}
-    has_ambiguous_sizes = bool(model.scheme.aux) and len(sizes) > 1
-    if (
-        discretisation.varying
-        or has_ambiguous_sizes
-        or model.scheme.foreign_node is not None
-        or (model.scheme.uses_step_size and discretisation.h is None)
-    ):
+    ambiguous_sizes = bool(scheme.aux) and len(sizes) > 1
+    needs_depth = scheme.uses_step_size and discretisation.h is None
+    if discretisation.varying or ambiguous_sizes or needs_depth or scheme.foreign_node is not None:
         return None
     try:
         with effort_limit(MOST_PRODUCTS):
@@ -83,9 +80,8 @@ def step_matrix_stability(model: Model) -> StepMatrixStability | None:
     with mpmath.workdps(DIGITS):
         matrix = _StepMatrixBuilder(model, rates).matrix()
         radius = spectral_radius(matrix)
-        return StepMatrixStability(
-            float(radius), bool(radius <= 1 + EIGENVALUE_TOLERANCE), is_power_bounded(matrix)
-        )
+        is_stable = bool(radius <= 1 + EIGENVALUE_TOLERANCE)
+        return StepMatrixStability(float(radius), is_stable, is_power_bounded(matrix))
 
 
 def _coefficients(model: Model) -> dict[tuple[State, str], dict[State, Any]] | None:
@@ -118,49 +114,37 @@ class _StepMatrixBuilder:
     def __init__(self, model: Model, rates: Mapping[tuple[State, str], Mapping[State, Any]]):
         discretisation = model.discretisation
         self.scheme, self.groups, self.rates = model.scheme, discretisation.groups, rates
-        known = dict(discretisation.constants) | (
-            {} if discretisation.h is None else {"h": discretisation.h}
-        )
-        self.numbers = constant_values(model.scheme, known)
+        h = {} if discretisation.h is None else {"h": discretisation.h}
+        self.numbers = constant_values(model.scheme, {**discretisation.constants, **h})
         self.patterns = {p.function: p for p in model.scheme.patterns}
 
     def matrix(self) -> list[list[Any]]:
         """The matrix of one step, on the components of all stored values."""
         one = mpmath.mpf(1)
-        components = [
-            (s, i) for s in self.scheme.slots for i in range(self._component_count(s.name))
-        ]
-        values: dict[Node, ComponentForms] = {
-            s: [{(s, i): one} for i in range(self._component_count(s.name))]
-            for s in self.scheme.slots
+        components = [(s, i) for s in self.scheme.slots for i in range(self._size(s.name))]
+        values: dict[Node, LinearForms] = {
+            s: [{(s, i): one} for i in range(self._size(s.name))] for s in self.scheme.slots
         }
         for update in self.scheme.updates:
             values[update.target] = self._evaluate(update.value, values)
-        rows = [
-            (values[Slot(s.name, s.offset + 1)] or [{} for _ in range(i + 1)])[i]
-            for s, i in components
-        ]
+        rows = [(values[Slot(s.name, s.offset + 1)] or [{}] * (i + 1))[i] for s, i in components]
         return [[row.get(component, mpmath.mpf(0)) for component in components] for row in rows]
 
-    def _component_count(self, name: str) -> int:
-        states = self.groups.get(name) or next(iter(self.groups.values()))
-        return len(states)
+    def _size(self, name: str) -> int:
+        """The number of components of a group of states, or of an auxiliary unknown."""
+        return len(self.groups.get(name) or next(iter(self.groups.values())))
 
-    def _evaluate(self, node: Node, values: Mapping[Node, ComponentForms]) -> ComponentForms:
+    def _evaluate(self, node: Node, values: Mapping[Node, LinearForms]) -> LinearForms:
         """The components of a formula; zero is an empty list."""
         match node:
             case expr.Slot() | expr.Stage():
                 return values[node]
             case expr.Sum() | expr.Product() | expr.Quotient():
-                terms = [
-                    (factor, self._evaluate(part, values))
-                    for factor, part in linear_terms(node, self._evaluate_number)
-                ]
+                parts = linear_terms(node, self._evaluate_number)
+                terms = [(factor, self._evaluate(part, values)) for factor, part in parts]
                 count = max((len(rows) for _, rows in terms), default=0)
                 return [
-                    _linear_combination(
-                        (factor, rows[i]) for factor, rows in terms if i < len(rows)
-                    )
+                    _linear_combination((x, rows[i]) for x, rows in terms if i < len(rows))
                     for i in range(count)
                 ]
             case expr.Rate():
@@ -168,20 +152,14 @@ class _StepMatrixBuilder:
             case _:
                 return []
 
-    def _evaluate_rate(
-        self, node: expr.Rate, values: Mapping[Node, ComponentForms]
-    ) -> ComponentForms:
+    def _evaluate_rate(self, node: expr.Rate, values: Mapping[Node, LinearForms]) -> LinearForms:
         pattern = self.patterns[node.function]
         operands: dict[State, LinearForm] = {}
         for name, argument in zip(pattern.reads, node.arguments, strict=True):
             rows = self._evaluate(argument, values) or [{} for _ in self.groups[name]]
             operands |= zip(self.groups[name], rows, strict=True)
-        return [
-            _linear_combination(
-                (n, operands[other]) for other, n in self.rates[state, node.function].items()
-            )
-            for state in self.groups[pattern.variable]
-        ]
+        rates = (self.rates[state, node.function] for state in self.groups[pattern.variable])
+        return [_linear_combination((n, operands[s]) for s, n in row.items()) for row in rates]
 
     def _evaluate_number(self, node: Node) -> Any:
         match node:

@@ -66,10 +66,8 @@ class Unit:
     @property
     def state_products(self) -> Iterator[tuple[tuple[State, State], Operator]]:
         """The blocks of L R, by the state whose rate it is in and the state that is read."""
-        for i, output_operator in self.column.items():
-            yield from (
-                ((i, j), output_operator @ input_operator) for j, input_operator in self.row.items()
-            )
+        for i, left in self.column.items():
+            yield from (((i, j), left @ right) for j, right in self.row.items())
 
     @property
     def is_linear(self) -> bool:
@@ -111,13 +109,10 @@ class System:
 
         A unit whose row is zero does not depend on the states: it is a forcing.
         """
-        units_with_output = [unit for unit in units if any(unit.column.values())]
-        kept_units = tuple(unit for unit in units_with_output if unit.row)
-        return replace(
-            self,
-            units=kept_units,
-            has_forcing=self.has_forcing or len(kept_units) < len(units_with_output),
-        )
+        units = [unit for unit in units if any(unit.column.values())]
+        has_forcing = self.has_forcing or not all(unit.row for unit in units)
+        nonzero = tuple(unit for unit in units if unit.row)
+        return replace(self, units=nonzero, has_forcing=has_forcing)
 
 
 def nonmonotone_activation(unit: Unit, model: Model) -> expr.Activation | None:

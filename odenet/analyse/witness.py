@@ -18,9 +18,7 @@ from odenet.model.typed.program import Model
 
 SpectrumClaim = Literal["stable", "imaginary", "real"]
 
-FULL_SEARCH_NODES = (
-    100  # of the equations; longer ones get fewer random starts, so as to take the same time
-)
+FULL_SEARCH_NODES = 100  # of the equations; longer ones get fewer starts, to take the same time
 MAX_RANDOM_NUMBERS = 1_000_000  # in all weights together
 MAX_OPERATOR_INPUT = 1000  # entries of a feature map that an operator is applied to
 CLEAR_EXCESS = 0.05  # relative to ‖J‖: a larger one ends the hill climbing
@@ -68,9 +66,9 @@ def search_witness(
     available = state_sizes(model)
     for trial in range(trials):
         size = available[trial % len(available)]
-        find = _hill_climb(model, size, np.random.default_rng([seed, trial]), against)
-        if find is not None:
-            return _witness(model, *find, size, seed, trial)
+        summit = _hill_climb(model, size, np.random.default_rng([seed, trial]), against)
+        if summit is not None:
+            return _witness(model, *summit, size, seed, trial)
     return None
 
 
@@ -99,14 +97,10 @@ def search_counterexample(
 def _require_small(model: Model) -> None:
     """Raise CannotEvaluate if even the smallest weights are too large for the search."""
     size = state_sizes(model)[0]
-    weight_tensors = parameter_tensors(model, size).values()
-    input_channels = max(
-        (size.channel_count(p.width_in) for p in model.parameters.values()), default=1
-    )
-    if (
-        sum(prod(t.shape) for t in weight_tensors) > MAX_RANDOM_NUMBERS
-        or input_channels * size.grid_points > MAX_OPERATOR_INPUT
-    ):
+    numbers = sum(prod(t.shape) for t in parameter_tensors(model, size).values())
+    widths = (size.channel_count(p.width_in) for p in model.parameters.values())
+    operator_input = max(widths, default=1) * size.grid_points
+    if numbers > MAX_RANDOM_NUMBERS or operator_input > MAX_OPERATOR_INPUT:
         raise CannotEvaluate("its weights are too many to draw")
 
 
@@ -146,13 +140,11 @@ def worst_eigenvalue(matrix: ndarray, against: SpectrumClaim) -> EigenvalueExces
     return EigenvalueExcess((excess[worst] - uncertainty) / norm, complex(values[worst]))
 
 
-def _eigenvalue_condition(
-    matrix: ndarray, values: ndarray, right_vectors: ndarray, index: int
-) -> float:
+def _eigenvalue_condition(matrix: ndarray, values: ndarray, vectors: ndarray, index: int) -> float:
     """The condition number of a simple eigenvalue: 1 / |yᴴ x| for unit eigenvectors y and x."""
     left_values, left_vectors = np.linalg.eig(matrix.conj().T)
     y = left_vectors[:, np.argmin(np.abs(left_values - values[index].conjugate()))]
-    overlap = abs(np.vdot(y, right_vectors[:, index]))
+    overlap = abs(np.vdot(y, vectors[:, index]))
     return 1 / overlap if overlap > 0 else np.inf
 
 

@@ -7,8 +7,8 @@ import pytest
 
 import odenet
 from odenet.analyse.scheme_on_dynamics import (
-    estimate_round_trip,
     flow_depth,
+    round_trip_error,
     scheme_stability,
 )
 from odenet.analyse.step_constants import MAX_STEPS, distinct_steps, invertible_range, sample_steps
@@ -128,7 +128,7 @@ def test_the_round_trip_is_that_of_the_steps_in_use():
     def round_trip_error(scheme):
         program = compile_spec(scheme, "flow(8)")
         depth = flow_depth(program.model)
-        return estimate_round_trip(program.model, program.derivation, depth).error.estimate
+        return round_trip_error(program.model, program.derivation, depth).error.estimate
 
     uniform = round_trip_error("momentum(γ = 0.5)")
     listed = round_trip_error("momentum(γ = [0.5, 0.5, 0.5, 0.5, 0.5, 0.5, 0.5, 0.5])")
