@@ -3,8 +3,8 @@
     python -m tests.compat                          # every python3.11 to python3.13 on the path
     python -m tests.compat --python python3.13 --torch newest --tests tests/derive tests/runtime
 
-Where the constraint in pyproject.toml begins is the oldest torch, and what the index has last the
-newest. Deprecations are errors, as all warnings of the tests are. Nothing is left behind.
+The oldest torch is the lower bound in pyproject.toml, the newest is the last release on the package
+index. Deprecation warnings are errors. The environments are removed afterwards.
 """
 
 import argparse
@@ -19,8 +19,8 @@ from tempfile import TemporaryDirectory
 
 ROOT = Path(__file__).parents[1]
 PYTHONS = ("python3.11", "python3.12", "python3.13")
-LIBRARIES = ("torch", "torchvision")
-QUICK = (  # a file of each stage
+PINNED_LIBRARIES = ("torch", "torchvision")
+QUICK_TESTS = (  # one file for each stage of the compiler, the runtime and the trainer
     "tests/language/test_format.py",
     "tests/emit/test_forms.py",
     "tests/derive/test_symmetry.py",
@@ -30,53 +30,59 @@ QUICK = (  # a file of each stage
 )
 
 
-def oldest() -> list[str]:
-    """The oldest release of each library that is allowed, as pip is told."""
+def oldest_requirements() -> list[str]:
+    """The lower bounds of pyproject.toml as requirements for pip, such as `torch==2.11.*`."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     lines = [*project["dependencies"], *project["optional-dependencies"]["train"]]
-    found = [re.match(r"([\w-]+)>=([\d.]+)", line) for line in lines]
-    return [f"{m[1]}=={m[2]}.*" for m in found if m and m[1] in LIBRARIES]
+    matches = [re.match(r"([\w-]+)>=([\d.]+)", line) for line in lines]
+    return [f"{m[1]}=={m[2]}.*" for m in matches if m and m[1] in PINNED_LIBRARIES]
 
 
-def tried(python: str, torch: str, tests: list[str]) -> str:
-    """Make an environment and run the tests in it; what became of them, in a line."""
+def run_tests(python: str, torch: str, tests: list[str]) -> str:
+    """Make an environment, run the tests in it and return the last line of pytest's output.
+
+    Args:
+        python: the interpreter, by name or path.
+        torch: "oldest" or "newest".
+        tests: files and folders of tests.
+    """
     with TemporaryDirectory() as folder:
-        own = f"{folder}/bin/python"
-        wanted = oldest() if torch == "oldest" else []
-        steps = [
+        venv_python = f"{folder}/bin/python"
+        pinned = oldest_requirements() if torch == "oldest" else []
+        setup_commands = [
             [python, "-m", "venv", folder],
-            [own, "-m", "pip", "install", "-q", "--no-compile", "-e", ".[test]", *wanted],
+            [venv_python, "-m", "pip", "install", "-q", "--no-compile", "-e", ".[test]", *pinned],
         ]
-        for step in steps:
-            done = subprocess.run(step, cwd=ROOT, capture_output=True, text=True)
-            if done.returncode:
-                return f"not installed: {(done.stderr.strip().splitlines() or ['?'])[-1]}"
-        show = "import sys, torch; print(sys.version.split()[0], torch.__version__)"
-        print(*_lines([own, "-c", show]), flush=True)
-        command = [own, "-m", "pytest", "-q", "-p", "no:cacheprovider",
+        for command in setup_commands:
+            result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+            if result.returncode:
+                return f"not installed: {(result.stderr.strip().splitlines() or ['?'])[-1]}"
+        version_script = "import sys, torch; print(sys.version.split()[0], torch.__version__)"
+        print(*_output_lines([venv_python, "-c", version_script]), flush=True)
+        pytest_command = [venv_python, "-m", "pytest", "-q", "-p", "no:cacheprovider",
                    "-W", "error::DeprecationWarning", "-W", "error::PendingDeprecationWarning"]  # fmt: skip
-        lines = _lines([*command, *tests])
+        lines = _output_lines([*pytest_command, *tests])
         print(*[line for line in lines if line.startswith(("FAILED", "ERROR"))], sep="\n")
-        return lines[-1] if lines else "no answer"
+        return lines[-1] if lines else "no output"
 
 
-def _lines(command: list[str]) -> list[str]:
+def _output_lines(command: list[str]) -> list[str]:
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True).stdout.splitlines()
 
 
 def main() -> None:
-    """Try each pair; 1 if one of them fails."""
+    """Run the tests for each pair of Python and torch; exit with 1 if any fail."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--python", nargs="+", default=[p for p in PYTHONS if which(p)])
     parser.add_argument("--torch", nargs="+", choices=["oldest", "newest"],
                         default=["oldest", "newest"])  # fmt: skip
-    parser.add_argument("--tests", nargs="+", default=list(QUICK), help="`tests` for all of them")
-    given = parser.parse_args()
-    answers = []
-    for python, torch in product(given.python, given.torch):
-        answers.append(tried(python, torch, given.tests))
-        print(f"{python}, {torch} torch: {answers[-1]}", flush=True)
-    sys.exit(any("passed" not in line or "failed" in line or "error" in line for line in answers))
+    parser.add_argument("--tests", nargs="+", default=list(QUICK_TESTS), help="`tests` for all")
+    arguments = parser.parse_args()
+    outcomes = []
+    for python, torch in product(arguments.python, arguments.torch):
+        outcomes.append(run_tests(python, torch, arguments.tests))
+        print(f"{python}, {torch} torch: {outcomes[-1]}", flush=True)
+    sys.exit(any("passed" not in line or "failed" in line or "error" in line for line in outcomes))
 
 
 if __name__ == "__main__":

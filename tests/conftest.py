@@ -1,3 +1,5 @@
+"""Settings and the `golden` fixture that all tests share."""
+
 import os
 from pathlib import Path
 
@@ -21,7 +23,7 @@ def pytest_addoption(parser):
 
 @pytest.fixture
 def golden(request):
-    """Compares a text with its recording; relative paths lie under tests/golden."""
+    """A function that compares a text with the file recorded at a path under tests/golden."""
 
     def compare(path, text):
         recording = GOLDEN / path

@@ -1,9 +1,9 @@
-"""Whether a process that compiles, loads and trains one spec after another grows.
+"""Looks for leaks: whether a process that compiles, loads and trains one spec after another grows.
 
     python -m tests.cycles --cycles 10000
 
-Each cycle has a text of its own. After a warm-up, memory, open files, generated modules and
-objects are printed every so many cycles; what is let go does not grow.
+Each cycle compiles a different spec. Memory, open files, generated modules and objects are printed
+every 100 cycles (`--every`); without a leak they stop growing after the first few hundred.
 """
 
 import argparse
@@ -27,8 +27,8 @@ net = input(1, 8, 8) -> conv(3, 4) -> flow(2) -> mean -> dense(2)
 """
 
 
-def cycle(number: int) -> None:
-    """A spec compiled, loaded, and trained for a step."""
+def run_cycle(number: int) -> None:
+    """Compile the spec of this number, load its module and train the network for one step."""
     network = loads(SPEC.format(number=100_000 + number)).network()
     optimizer = torch.optim.SGD(network.parameters(), lr=0.1)
     loss = functional.cross_entropy(network(torch.randn(2, 1, 8, 8)), torch.tensor([0, 1]))
@@ -36,8 +36,8 @@ def cycle(number: int) -> None:
     optimizer.step()
 
 
-def held() -> dict[str, int]:
-    """What the process holds, after what nothing uses is gone."""
+def resources_held() -> dict[str, int]:
+    """How much of each resource the process holds after a garbage collection."""
     gc.collect()
     pages = int(Path("/proc/self/statm").read_text().split()[1])
     return {
@@ -50,15 +50,15 @@ def held() -> dict[str, int]:
 
 
 def main() -> None:
-    """Print what is held every so many cycles."""
+    """Run the cycles, and print the resources held every `--every` cycles."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--cycles", type=int, default=10_000, help="how many")
     parser.add_argument("--every", type=int, default=100, help="how often to print")
-    options = parser.parse_args()
-    for number in range(options.cycles):
-        cycle(number)
-        if (number + 1) % options.every == 0:
-            print(number + 1, held(), flush=True)
+    arguments = parser.parse_args()
+    for number in range(arguments.cycles):
+        run_cycle(number)
+        if (number + 1) % arguments.every == 0:
+            print(number + 1, resources_held(), flush=True)
 
 
 if __name__ == "__main__":

@@ -18,8 +18,8 @@ from odenet.runtime import Flow
 from odenet.runtime.learned.operator_norms import operator_norms
 from odenet.runtime.learned.operators import soft_threshold
 from odenet.runtime.repetition.recorder import RandomStates
+from tests.device_copies import DeviceCopies
 from tests.runtime.handwritten import HamiltonianFlow
-from tests.waiting import Copies
 
 SPECS = Path(__file__).parents[2] / "specs"
 # Adaptive solvers accept or reject a step by its error, which the host has to see.
@@ -74,10 +74,10 @@ def test_no_training_step_waits_for_a_value(name, mode):
     passes = 2 if mode == "reversible" else 1  # a forward pass looks at the drift of the last one
     for _ in range(passes):
         optimizer.zero_grad()
-        with Copies() as copies:
+        with DeviceCopies() as copies:
             network(u).square().mean().backward()
             optimizer.step()
-        assert copies.found == []
+        assert copies.descriptions == []
     assert all(p.grad is not None and p.grad.is_meta for p in network.parameters())
 
 
@@ -113,10 +113,10 @@ def test_modules_of_others_do_not_wait_either(mode):
     with torch.device("meta"):
         flow, x = odenet.reversible(make_blocks(), gamma=0.9), torch.randn(4, 6)
     flow.memory = mode
-    with Copies() as copies:
+    with DeviceCopies() as copies:
         for _ in range(2):
             flow(x).sum().backward()
-    assert copies.found == []
+    assert copies.descriptions == []
     assert all(p.grad.is_meta for p in flow.parameters())
 
 
@@ -149,16 +149,16 @@ def test_a_value_that_is_read_is_found():
     ],
 )
 def test_a_copy_that_is_made_is_found(copy):
-    with Copies() as copies:
+    with DeviceCopies() as copies:
         copy(torch.ones(4, 6, device="meta"))
-    assert len(copies.found) == 1
+    assert len(copies.descriptions) == 1
 
 
 def test_a_threshold_is_not_copied():
-    with Copies() as copies:
+    with DeviceCopies() as copies:
         soft_threshold(torch.ones(3, device="meta"), 0.1)
         soft_threshold(torch.ones(3, device="meta"), torch.ones((), device="meta"))
-    assert copies.found == []
+    assert copies.descriptions == []
 
 
 def test_iterations_for_a_norm_do_not_wait_each():
@@ -171,9 +171,9 @@ def test_iterations_for_a_norm_do_not_wait_each():
 
     K = torch.randn(3, 4, 4, 3, 3, device="meta")
     start = torch.randn(3, 4, 32, 32, device="meta")
-    with OperationRecorder(), Copies() as copies:
+    with OperationRecorder(), DeviceCopies() as copies:
         operator_norms(K, start, limit=7)  # on a GPU the eighth looks whether they have settled
-    assert copies.found == [] and "aten::convolution" in operations
+    assert copies.descriptions == [] and "aten::convolution" in operations
     # Torch's own waits to see whether it has found eigenvectors, where there are values.
     assert not any("linalg_eigh" in name for name in operations)
 

@@ -1,4 +1,4 @@
-"""No training step waits for a GPU, as far as the device `meta` can show (tests/waiting.py)."""
+"""No training step waits for a GPU, as far as the device `meta` can show (tests/device_copies.py)."""
 
 import os
 from types import SimpleNamespace
@@ -17,7 +17,7 @@ from odenet.training.data.samples import LabelInfo, Split
 from odenet.training.data.transforms import build_transforms
 from odenet.training.learning.optim import build_optimizer
 from odenet.training.learning.task import Task
-from tests.waiting import Copies
+from tests.device_copies import DeviceCopies
 
 from . import stub_program
 from .train_and_compare import train
@@ -41,7 +41,7 @@ def test_a_step_with_scores_penalty_and_average_waits_for_nothing(name):
         batch = torch.randn(4, 1, 8, 8), torch.zeros(4, dtype=torch.long)
     optimizer = build_optimizer(task.network, OPTIMIZERS.default(name, lr=0.1))
     average = moving_average(task, META)
-    with Copies() as copies:
+    with DeviceCopies() as copies:
         for _ in range(3):
             optimizer.zero_grad()
             task.training_step(batch, 0).backward()
@@ -49,7 +49,7 @@ def test_a_step_with_scores_penalty_and_average_waits_for_nothing(name):
             optimizer.step()
             average._averaged.update_parameters(task)
         task.validation_step(batch, 0)
-    assert copies.found == []
+    assert copies.descriptions == []
 
 
 @pytest.mark.parametrize("size", [10, 50])
@@ -59,9 +59,10 @@ def test_copies_to_the_device_do_not_come_with_every_batch(size):
     augment = (Call("pad_crop", (), {"n": 1}), Call("flip"), Call("cutout", (), {"n": 3}))
     transforms = build_transforms(split, (3, 8, 8), augment)
     loader = Batches(split, transforms, BatchPlan(100, size, shuffle=True), META)
-    with Copies() as copies:
+    with DeviceCopies() as copies:
         assert sum(len(labels) for _, labels in loader) == 100
-    assert len(copies.found) == 5  # the order, the places in it, and the draws of three changes
+    # the order of the samples, the positions in it, and the random numbers of three augmentations
+    assert len(copies.descriptions) == 5
 
 
 def test_batches_on_a_gpu_have_their_channels_innermost(monkeypatch):
