@@ -1,4 +1,7 @@
-"""What works without the extras, and what is said where one of them is needed."""
+"""Which files import which library, and what runs without the optional libraries ("extras").
+
+The slow tests run every command in an environment with the base installation alone.
+"""
 
 import ast
 import json
@@ -18,9 +21,8 @@ from odenet.extras import EXTRAS, MissingLibraries, require
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 
-# Which part of odenet may import which library, one line for each; `…/` is a folder. The first part is
-# where it belongs, and no other line names it again.
-USERS = {
+# Which files of odenet may import which library; a name that ends in `/` is a folder.
+IMPORTERS = {
     "hypothesis": {"testing.py"},
     "interegular": {"language/check_grammar.py"},
     "jinja2": {"report/"},
@@ -52,25 +54,25 @@ USERS = {
 }  # fmt: skip
 
 
-def packages(requirements):
-    """Names of packages, and of the extras of odenet that they ask for."""
-    found, others = set(), set()
+def packages_and_extras(requirements):
+    """The names of the packages in a list of requirements, and the extras in it, as `odenet[train]`."""
+    names, extras = set(), set()
     for requirement in map(Requirement, requirements):
         if requirement.name == "odenet":
-            others |= requirement.extras
+            extras |= requirement.extras
         else:
-            found.add(requirement.name)
-    return found, others
+            names.add(requirement.name)
+    return names, extras
 
 
-def extra(name):
-    """Every package of an extra, with those of the extras that it includes."""
-    found, others = packages(PROJECT["optional-dependencies"][name])
-    return found.union(*map(extra, others))
+def packages_of_extra(name):
+    """The packages that an extra installs, those of the extras that it includes among them."""
+    names, extras = packages_and_extras(PROJECT["optional-dependencies"][name])
+    return names.union(*map(packages_of_extra, extras))
 
 
-def imported(path):
-    """The libraries that a file imports anywhere in it."""
+def imported_libraries(path):
+    """The top-level names of the modules that a file imports anywhere in it."""
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
             yield from (alias.name.partition(".")[0] for alias in node.names)
@@ -78,39 +80,41 @@ def imported(path):
             yield node.module.partition(".")[0]
 
 
-def users_of_libraries():
-    found = {}
+def importers_by_library():
+    """library -> the files of odenet that import it."""
+    importers = {}
     for path in (ROOT / "odenet").rglob("*.py"):
-        place = path.relative_to(ROOT / "odenet")
-        for library in {*imported(path)} - sys.stdlib_module_names - {"odenet"}:
-            found.setdefault(library, set()).add(place.as_posix())
-    return found
+        relative_path = path.relative_to(ROOT / "odenet")
+        for library in {*imported_libraries(path)} - sys.stdlib_module_names - {"odenet"}:
+            importers.setdefault(library, set()).add(relative_path.as_posix())
+    return importers
 
 
 def test_each_library_is_imported_where_it_belongs():
-    found = users_of_libraries()
-    assert set(found) == set(USERS)
-    for library, places in found.items():
-        for place in places:
-            assert any(place == user or place.startswith(user) for user in USERS[library]), place
-        for user in USERS[library]:
-            assert any(place == user or place.startswith(user) for place in places), user
+    actual = importers_by_library()
+    assert set(actual) == set(IMPORTERS)
+    for library, files in actual.items():
+        for file in files:
+            assert any(file.startswith(allowed) for allowed in IMPORTERS[library]), (library, file)
+        for allowed in IMPORTERS[library]:
+            assert any(file.startswith(allowed) for file in files), (library, allowed)
 
 
 def test_every_library_that_is_imported_is_declared_once():
-    base, _ = packages(PROJECT["dependencies"])
-    names = {module: package for row in EXTRAS.values() for module, package in row.items()}
-    declared = base.union(*map(extra, PROJECT["optional-dependencies"]))
-    for library in set(USERS) - {"timm"}:
-        assert names.get(library, library) in declared
+    base, _ = packages_and_extras(PROJECT["dependencies"])
+    package_names = {module: package for row in EXTRAS.values() for module, package in row.items()}
+    declared = base.union(*map(packages_of_extra, PROJECT["optional-dependencies"]))
+    for library in set(IMPORTERS) - {"timm"}:
+        assert package_names.get(library, library) in declared
     assert not base & {package for row in EXTRAS.values() for package in row.values()}
 
 
 def test_the_extras_hold_what_is_asked_of_them():
     for name, row in EXTRAS.items():
-        assert set(row.values()) <= extra(name), name
-    assert extra("train") == set(EXTRAS["train"].values())
-    assert extra("adaptive") | extra("train") <= extra("test") <= extra("dev")
+        assert set(row.values()) <= packages_of_extra(name), name
+    assert packages_of_extra("train") == set(EXTRAS["train"].values())
+    included = packages_of_extra("adaptive") | packages_of_extra("train")
+    assert included <= packages_of_extra("test") <= packages_of_extra("dev")
 
 
 def test_what_is_missing_is_named_in_one_line(monkeypatch):
@@ -124,7 +128,7 @@ def test_what_is_missing_is_named_in_one_line(monkeypatch):
         require("train", "odenet fly", "no_such_a")
 
 
-# --- an environment that has the base alone ---------------------------------------------------------
+# --- an environment with the base installation alone ------------------------------------------------
 
 COMMANDS = [
     ["--version"],
@@ -153,7 +157,9 @@ COMMANDS = [
     ["convert", "resnet18", "--weights", "none"],
     ["bench"],
 ]
-NEEDED = {"lsp": "editor", "plot stability rk4": "report", "check neural_ode.ode": "adaptive", "train digits.ode": "train",
+# Of the commands above, those that need an extra, and which one.
+EXTRA_NEEDED = {"lsp": "editor", "plot stability rk4": "report",
+          "check neural_ode.ode": "adaptive", "train digits.ode": "train",
           "report digits.ode": "report", "watch digits.ode": "report",
           "train --resume runs/digits-1": "train", "eval runs/digits-1": "train",
           "compare runs/digits-1 runs/digits-2": "train", "study runs/digits-1": "train",
@@ -167,7 +173,7 @@ import contextlib, io, json, sys
 from importlib import import_module
 from odenet import cli
 
-done = {}
+commands = {}
 for command in json.loads(sys.argv[1]):
     sys.argv[1:] = command
     code, output, errors = 0, io.StringIO(), io.StringIO()
@@ -176,94 +182,98 @@ for command in json.loads(sys.argv[1]):
             cli.main()
         except SystemExit as end:
             code = end.code or 0
-    done[" ".join(command)] = (code, output.getvalue(), errors.getvalue())
+    commands[" ".join(command)] = (code, output.getvalue(), errors.getvalue())
 
 import torch, digits, odenet
 
 network = digits.DigitsNetwork()
 network(torch.randn(2, 1, 8, 8)).sum().backward()
 gradients = all(p.grad is not None for p in network.parameters())
-said = []
+messages = []
 for module, name in (("odenet.training", "train"), ("odenet.testing", "maps")):
     try:
         getattr(import_module(module), name)
     except ImportError as error:
-        said.append(str(error))
-print(json.dumps([done, gradients, said]))
+        messages.append(str(error))
+print(json.dumps({"commands": commands, "gradients": gradients, "messages": messages}))
 """
 
 
-def closure(requirements, found):
-    """The distributions that some requirements bring with them."""
+def collect_distributions(requirements, distributions):
+    """Add the installed distributions that some requirements need, directly or not, by their names."""
     for requirement in map(Requirement, requirements):
         name = canonicalize_name(requirement.name)
-        wanted = [{"extra": chosen} for chosen in ("", *requirement.extras)]
+        environments = [{"extra": chosen} for chosen in ("", *requirement.extras)]
         marker = requirement.marker
-        if name in found or (marker and not marker.evaluate({"extra": ""})):
+        if name in distributions or (marker and not marker.evaluate({"extra": ""})):
             continue
         try:
-            found[name] = distribution(name)
+            distributions[name] = distribution(name)
         except PackageNotFoundError:  # for another platform
             continue
-        own = found[name].requires or []
-        for needed in map(Requirement, own):
-            if needed.marker is None or any(map(needed.marker.evaluate, wanted)):
-                needed.marker = None
-                closure([str(needed)], found)
-    return found
+        dependencies = distributions[name].requires or []
+        for dependency in map(Requirement, dependencies):
+            if dependency.marker is None or any(map(dependency.marker.evaluate, environments)):
+                dependency.marker = None
+                collect_distributions([str(dependency)], distributions)
+    return distributions
 
 
 @pytest.fixture(scope="module")
-def base(tmp_path_factory):
-    """A folder of links to what `pip install odenet` brings, and to nothing else."""
+def base_installation(tmp_path_factory):
+    """A folder of links to the packages that `pip install odenet` installs, and to no others."""
     folder = tmp_path_factory.mktemp("base")
-    for installed in closure(PROJECT["dependencies"], {}).values():
+    for installed in collect_distributions(PROJECT["dependencies"], {}).values():
         tops = {file.parts[0] for file in installed.files or () if file.parts[0] != ".."}
         for top in tops - {"__pycache__"}:
-            link, there = folder / top, Path(str(installed.locate_file(top)))
-            if there.exists() and not link.exists():
-                link.symlink_to(there)
+            link, target = folder / top, Path(str(installed.locate_file(top)))
+            if target.exists() and not link.exists():
+                link.symlink_to(target)
     return folder
 
 
 @pytest.fixture(scope="module")
-def done(base, tmp_path_factory):
+def outcomes(base_installation, tmp_path_factory):
+    """What `SCRIPT` prints where only the base installation can be imported."""
     folder = tmp_path_factory.mktemp("work")
     for name in ("digits", "neural_ode"):
         (folder / f"{name}.ode").write_text((ROOT / "specs" / f"{name}.ode").read_text())
-    ran = subprocess.run(
+    result = subprocess.run(
         [sys.executable, "-S", "-c", SCRIPT, json.dumps(COMMANDS)],
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(map(str, (folder, ROOT, base)))},
+        env={
+            **os.environ,
+            "PYTHONPATH": os.pathsep.join(map(str, (folder, ROOT, base_installation))),
+        },
         cwd=folder,
         capture_output=True,
         text=True,
     )
-    assert ran.returncode == 0, ran.stderr
-    return json.loads(ran.stdout.splitlines()[-1])
+    assert result.returncode == 0, result.stderr
+    return json.loads(result.stdout.splitlines()[-1])
 
 
 @pytest.mark.slow
-def test_the_base_compiles_checks_and_measures(done):
-    for command, (code, _, errors) in done[0].items():
-        if command not in NEEDED:
+def test_the_base_compiles_checks_and_measures(outcomes):
+    for command, (code, _, errors) in outcomes["commands"].items():
+        if command not in EXTRA_NEEDED:
             assert code == 0, (command, errors)
-    assert "proved" in done[0]["check digits.ode"][1]
-    assert "MiB" in done[0]["memory digits.ode"][1]
+    assert "proved" in outcomes["commands"]["check digits.ode"][1]
+    assert "MiB" in outcomes["commands"]["memory digits.ode"][1]
 
 
 @pytest.mark.slow
-def test_a_generated_module_trains_with_the_base(done):
-    assert done[1]
+def test_a_generated_module_trains_with_the_base(outcomes):
+    assert outcomes["gradients"]
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("command", NEEDED)
-def test_a_command_names_what_it_needs_and_the_line_that_installs_it(done, command):
-    code, output, errors = done[0][command]
+@pytest.mark.parametrize("command", EXTRA_NEEDED)
+def test_a_command_names_what_it_needs_and_the_line_that_installs_it(outcomes, command):
+    code, output, errors = outcomes["commands"][command]
     assert (code, output) == (1, "")
     message, help_ = errors.strip().split("\n")
     assert message.startswith("error[missing-library]: ") and message.endswith("not installed")
-    assert help_ == f"  = help: pip install '.[{NEEDED[command]}]' in a clone of odenet"
+    assert help_ == f"  = help: pip install '.[{EXTRA_NEEDED[command]}]' in a clone of odenet"
 
 
 def test_every_command_is_tried_without_the_extras():
@@ -275,8 +285,8 @@ def test_every_command_is_tried_without_the_extras():
 
 
 @pytest.mark.slow
-def test_functions_name_what_they_need_and_the_line_that_installs_it(done):
-    training, testing = done[2]
+def test_functions_name_what_they_need_and_the_line_that_installs_it(outcomes):
+    training, testing = outcomes["messages"]
     assert training.startswith("odenet.training.train needs lightning, matplotlib, pillow, ")
     assert training.endswith("which are not installed: pip install '.[train]' in a clone of odenet")
     assert testing.startswith("odenet.testing needs hypothesis, which is not installed: ")
@@ -287,11 +297,11 @@ def test_importing_odenet_loads_no_library():
         "import sys, odenet, odenet.training; "
         "print(*sorted({name.partition('.')[0] for name in sys.modules} - sys.stdlib_module_names))"
     )
-    ran = subprocess.run(
+    result = subprocess.run(
         [sys.executable, "-S", "-c", script],
         env={"PYTHONPATH": str(ROOT)},
         capture_output=True,
         text=True,
         check=True,
     )
-    assert ran.stdout.split() == ["__main__", "odenet"]
+    assert result.stdout.split() == ["__main__", "odenet"]

@@ -1,4 +1,7 @@
-"""Short texts that are long to work out: refused at their line, or left open, by counting."""
+"""Texts that would take very long to work out are refused at their line, or their claims left open.
+
+The limits count operations, not seconds, so that the answer is the same on every machine.
+"""
 
 import pytest
 from hypothesis import given
@@ -11,47 +14,47 @@ from odenet.diagnostics import SpecError
 from odenet.language import ConfusableNames, confusable
 from odenet.language.lexer import MOST_TOKENS
 
-HEAD = "state Y\nparam K, L : conv(3)\n"
+DECLARATIONS = "state Y\nparam K, L : conv(3)\n"
 SPELLINGS = st.text(st.sampled_from("Kκ ΚK₁1νvσοo"), min_size=1, max_size=3)
 
 
 def refusal(text: str) -> tuple[str, int]:
-    """The message about a text, and its line."""
+    """The message of the one error in a text, and the line that it names."""
     with pytest.raises(SpecError) as caught:
         program = loads(text)
         _ = program.derivation
-    (found,) = caught.value.diagnostics
-    assert found.span is not None
-    return found.message, found.span.line
+    (diagnostic,) = caught.value.diagnostics
+    assert diagnostic.span is not None
+    return diagnostic.message, diagnostic.span.line
 
 
-def test_a_product_of_many_sums_is_left_open_where_it_stands():
-    program = loads(f"{HEAD}Y' = tanh({'(K + L) ' * 20}Y)\n")
+def test_the_verdict_on_a_product_of_many_sums_is_left_open_at_its_line():
+    program = loads(f"{DECLARATIONS}Y' = tanh({'(K + L) ' * 20}Y)\n")
     certificate = program.decide(trials=0)
     assert certificate.verdict == "open"
     assert "more than 200,000 products" in certificate.reason
     assert certificate.span is not None and certificate.span.line == 3
 
 
-def test_no_other_reader_of_the_equations_multiplies_them_out_further():
-    program = loads(f"{HEAD}Y' = {'(K + L) ' * 20}Y\ndiscretise euler(h = 0.1)\n")
+def test_the_step_matrix_of_a_product_of_many_sums_is_not_multiplied_out_either():
+    program = loads(f"{DECLARATIONS}Y' = {'(K + L) ' * 20}Y\ndiscretise euler(h = 0.1)\n")
     assert step_matrix_stability(program.model) is None
 
 
-def test_very_many_equations_take_as_many_steps_and_not_their_cube():
+def test_the_decision_on_n_equations_takes_fewer_than_n_cubed_operations():
     states = [f"Y{i}" for i in range(150)]
     ring = zip(states, states[1:] + states[:1], strict=True)
     text = f"state {', '.join(states)}\nparam K : conv(3)\n"
-    text += "".join(f"{one}' = tanh(K {other})\n" for one, other in ring)
+    text += "".join(f"{name}' = tanh(K {next_name})\n" for name, next_name in ring)
     program = loads(text + "discretise euler(h = 0.1)\n")
-    calls = Counted(Operator.__bool__)
+    counter = CallCounter(Operator.__bool__)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Operator, "__bool__", lambda operator: calls(operator))
+        patch.setattr(Operator, "__bool__", lambda operator: counter(operator))
         program.decide(trials=0)
-    assert calls.count < 150**3
+    assert counter.count < 150**3
 
 
-class Counted:
+class CallCounter:
     """A function that counts its calls."""
 
     def __init__(self, function):
@@ -62,14 +65,14 @@ class Counted:
         return self.function(*args)
 
 
-def test_a_product_that_people_write_is_not():
-    program = loads(f"{HEAD}Y' = tanh({'(K - K^T) ' * 1}Y) + L Y\n")
+def test_a_product_of_ordinary_length_is_multiplied_out():
+    program = loads(f"{DECLARATIONS}Y' = tanh({'(K - K^T) ' * 1}Y) + L Y\n")
     assert "products" not in program.decide(trials=0).reason
 
 
 def test_a_power_of_many_terms_is_refused_where_it_stands():
     text = (
-        f"{HEAD}Y' = tanh((K - K^T) L Y)\ndiscretise s(h = 0.1)\n"
+        f"{DECLARATIONS}Y' = tanh((K - K^T) L Y)\ndiscretise s(h = 0.1)\n"
         "scheme s(a = 1, b = 1, d = 1, e = 1) {\n    for Y' = F(Y)\n"
         "    Y[n+1] = Y[n] + h (a + b + d + e)^40 F(Y[n])\n}\n"
     )
@@ -93,38 +96,38 @@ def test_the_stability_of_a_scheme_of_many_constants_is_found_at_their_values():
 def test_a_text_of_very_many_words_is_refused_at_the_line_where_it_is_too_long():
     line = "let a = 1 + 1\n"  # seven words and signs
     text = line * (MOST_TOKENS // 7 + 10)
-    message, at = refusal(text)
+    message, line_number = refusal(text)
     assert message.startswith("a file has at most 100,000 words and signs")
-    assert at == MOST_TOKENS // 7 + 1
+    assert line_number == MOST_TOKENS // 7 + 1
 
 
 def test_a_formula_of_very_many_terms_is_refused_at_its_line():
-    assert refusal(f"{HEAD}Y' = L Y + {' + '.join(['K Y'] * 4_000)}\n") == (
+    assert refusal(f"{DECLARATIONS}Y' = L Y + {' + '.join(['K Y'] * 4_000)}\n") == (
         "this formula is too long, with its lets written out", 3)  # fmt: skip
 
 
-def test_thousands_of_names_are_each_compared_with_their_likes():
+def test_thousands_of_similar_names_are_compared_in_time():
     lets = "".join(f"let a{i} = {i}\n" for i in range(5000))
-    program = loads(f"{HEAD}Y' = (K + L) Y\n{lets}")
+    program = loads(f"{DECLARATIONS}Y' = (K + L) Y\n{lets}")
     assert len(program.model.dynamics.states) == 1
 
 
-def test_no_more_is_looked_for_after_very_many_errors():
+def test_the_search_for_errors_stops_after_very_many():
     with pytest.raises(SpecError) as caught:
-        loads(HEAD + "".join(f"Y' = q{i} Y\n" for i in range(500)))
+        loads(DECLARATIONS + "".join(f"Y' = q{i} Y\n" for i in range(500)))
     assert 100 <= len(caught.value.diagnostics) < 110
 
 
 @given(st.lists(SPELLINGS, max_size=6), SPELLINGS)
-def test_a_twin_is_found_exactly_where_one_is_confusable(spellings, spelling):
-    twin = ConfusableNames(spellings).find_confusable(spelling)
-    alike = [other for other in spellings if confusable(spelling, other)]
-    assert twin == next(iter(alike), "")
+def test_the_confusable_name_found_is_the_first_of_all_pairwise_comparisons(spellings, spelling):
+    found = ConfusableNames(spellings).find_confusable(spelling)
+    confusable_spellings = [other for other in spellings if confusable(spelling, other)]
+    assert found == next(iter(confusable_spellings), "")
 
 
-def test_a_number_is_compared_as_it_is_used():
+def test_numbers_are_compared_with_their_limits_after_rounding():
     net = "discretise euler(h = 0.1)\nnet = input(1, 8, 8) -> conv(3, 4) -> flow(2) -> mean\n"
-    text = f"{HEAD}Y' = (K + L) Y\n{net}train {{\n"
+    text = f"{DECLARATIONS}Y' = (K + L) Y\n{net}train {{\n"
     for line, message in {
         "ema = 0.9999999999999999999": "too large",
         "optimizer = adam(betas = [0.9, 0.9999999999999999999])": "too large",
@@ -140,7 +143,5 @@ def test_a_number_is_compared_as_it_is_used():
 
 
 def test_nesterov_needs_a_momentum():
-    text = (
-        f"{HEAD}Y' = (K + L) Y\ntrain {{\n    optimizer = sgd(momentum = 0, nesterov = yes)\n}}\n"
-    )
+    text = f"{DECLARATIONS}Y' = (K + L) Y\ntrain {{\n    optimizer = sgd(momentum = 0, nesterov = yes)\n}}\n"
     assert refusal(text) == ("nesterov looks ahead along the momentum, which is 0", 5)
