@@ -18,16 +18,16 @@ from odenet.diagnostics import render
 ROOT = Path(__file__).parents[1]
 
 
-def explained(error):
+def error_text(error):
     return render(files.describe_error(error.value))
 
 
 def test_a_new_file_has_the_mode_that_the_process_gives_new_files(tmp_path):
-    before = os.umask(0o027)
+    previous_umask = os.umask(0o027)
     try:
         files.write_text(tmp_path / "new", "Ψ\n")
     finally:
-        os.umask(before)
+        os.umask(previous_umask)
     assert (tmp_path / "new").read_bytes() == "Ψ\n".encode()
     assert stat.S_IMODE((tmp_path / "new").stat().st_mode) == 0o640
 
@@ -75,8 +75,8 @@ def device(path, minor):
     """A device of one's own, with which a mistake does no harm; only root makes one."""
     try:
         os.mknod(path, 0o666 | stat.S_IFCHR, os.makedev(1, minor))
-        with path.open("wb") as opened:
-            opened.write(b"")
+        with path.open("wb") as stream:
+            stream.write(b"")
     except OSError:
         pytest.skip("this process cannot make devices")
     return path
@@ -89,10 +89,10 @@ def test_a_device_stays_a_device(tmp_path):
     full = device(tmp_path / "full", 7)
     with pytest.raises(files.WriteError) as caught:
         files.write_text(full, "away")
-    assert explained(caught).startswith(
+    assert error_text(caught).startswith(
         "error[unwritable-file]: this cannot be written: the disk is full"
     )
-    assert str(full) in explained(caught)
+    assert str(full) in error_text(caught)
 
 
 def test_what_is_written_to_the_output_stands_between_what_is_printed(tmp_path):
@@ -108,24 +108,24 @@ def test_what_is_written_to_the_output_stands_between_what_is_printed(tmp_path):
     assert piped.stdout == b"1\n2\n3\n"
 
 
-class Failing:
+class FailingOs:
     """`os`, of which one operation fails at one of its calls."""
 
-    def __init__(self, name, at, number):
-        self.name, self.left, self.number = name, at, number
+    def __init__(self, name, failing_call, error_number):
+        self.name, self.calls_left, self.number = name, failing_call, error_number
         self.failed = False
 
     def __getattr__(self, name):
-        found = getattr(os, name)
+        function = getattr(os, name)
         if name != self.name:
-            return found
+            return function
 
-        def call(*arguments, **named):
-            self.left -= 1
-            if self.left == 0:
+        def call(*arguments, **keywords):
+            self.calls_left -= 1
+            if self.calls_left == 0:
                 self.failed = True
                 raise OSError(self.number, os.strerror(self.number))
-            return found(*arguments, **named)
+            return function(*arguments, **keywords)
 
         return call
 
@@ -135,15 +135,15 @@ class Failing:
 def test_whatever_fails_the_file_is_the_old_one_or_the_new_one(
     tmp_path, monkeypatch, operation, number
 ):
-    for at in (1, 2, 3):
+    for failing_call in (1, 2, 3):
         (tmp_path / "file").write_text("old")
-        failing = Failing(operation, at, number)
-        monkeypatch.setattr(files, "os", failing)
+        failing_os = FailingOs(operation, failing_call, number)
+        monkeypatch.setattr(files, "os", failing_os)
         with suppress(files.WriteError):
             files.write_text(tmp_path / "file", "new")
         monkeypatch.undo()
         text = (tmp_path / "file").read_text()
-        assert text in (("old", "new") if failing.failed else ("new",))
+        assert text in (("old", "new") if failing_os.failed else ("new",))
         assert os.listdir(tmp_path) == ["file"]
 
 
@@ -155,7 +155,7 @@ def test_what_cannot_be_made_durable_is_an_error_unless_there_is_nothing_to_do(
     tmp_path, monkeypatch, number, written
 ):
     (tmp_path / "file").write_text("old")
-    monkeypatch.setattr(files, "os", Failing("fsync", 1, number))
+    monkeypatch.setattr(files, "os", FailingOs("fsync", 1, number))
     with suppress(files.WriteError) if written else pytest.raises(files.WriteError):
         files.write_text(tmp_path / "file", "new")
     monkeypatch.undo()
@@ -165,34 +165,34 @@ def test_what_cannot_be_made_durable_is_an_error_unless_there_is_nothing_to_do(
 def test_nobody_else_reads_a_private_file_while_it_is_replaced(tmp_path):
     (tmp_path / "file").write_text("old")
     (tmp_path / "file").chmod(0o600)
-    before = os.umask(0)
+    previous_umask = os.umask(0)
     try:
         with files.atomic_writer(tmp_path / "file"):
             partial = next(path for path in tmp_path.iterdir() if path.name != "file")
             assert stat.S_IMODE(partial.stat().st_mode) == 0o600
     finally:
-        os.umask(before)
+        os.umask(previous_umask)
 
 
 @pytest.fixture
 def small_disk(tmp_path):
     """A disk of a megabyte."""
-    place = tmp_path / "disk"
-    place.mkdir()
-    mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=1m", "none", place], capture_output=True
+    mount_point = tmp_path / "disk"
+    mount_point.mkdir()
+    mount = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=1m", "none", mount_point], capture_output=True
     )
-    if mounted.returncode:
+    if mount.returncode:
         pytest.skip("this process cannot mount a disk")
-    yield place
-    subprocess.run(["umount", place], check=True)
+    yield mount_point
+    subprocess.run(["umount", mount_point], check=True)
 
 
 def test_a_full_disk_leaves_the_only_copy_as_it_was(small_disk):
     files.write_bytes(small_disk / "file", b"old" * 1000)
     with pytest.raises(files.WriteError) as caught:
         files.write_bytes(small_disk / "file", b"n" * 2**21)
-    assert "the disk is full" in explained(caught)
+    assert "the disk is full" in error_text(caught)
     assert (small_disk / "file").read_bytes() == b"old" * 1000
     assert os.listdir(small_disk) == ["file"]
 
@@ -203,7 +203,7 @@ def test_an_archive_of_torch_that_does_not_fit_says_so(small_disk):
         files.atomic_writer(small_disk / "weights.pt") as stream,
     ):
         torch.save({"a": torch.zeros(2**19)}, stream)
-    assert "the disk is full" in explained(caught) and "weights.pt" in explained(caught)
+    assert "the disk is full" in error_text(caught) and "weights.pt" in error_text(caught)
     assert os.listdir(small_disk) == []
 
 
@@ -221,8 +221,8 @@ def test_a_place_that_cannot_be_written_is_named(tmp_path, path, why):
     (tmp_path / "file").write_text("")
     with pytest.raises(files.WriteError) as caught:
         files.write_text(tmp_path / path, "text")
-    assert explained(caught).startswith(f"error[unwritable-file]: this cannot be written: {why}\n")
-    assert str(tmp_path / path) in explained(caught)
+    assert error_text(caught).startswith(f"error[unwritable-file]: this cannot be written: {why}\n")
+    assert str(tmp_path / path) in error_text(caught)
 
 
 def test_a_folder_is_made_with_those_above_it_and_only_its_maker_is_told_so(tmp_path):
@@ -245,12 +245,12 @@ def test_what_a_killed_process_left_is_removed_and_nothing_else(tmp_path):
     assert {p.name for p in tmp_path.rglob("*")} == {"below", "mine.partial", ".odenet"}
 
 
-WRITES = {
+WRITING_METHODS = {
     "write_text", "write_bytes", "savefig", "save_file", "dump", "mkdir", "makedirs", "replace",
     "rename", "to_csv", "touch", "symlink_to", "hardlink_to", "link", "symlink", "copyfile",
     "copytree", "move", "NamedTemporaryFile", "mkstemp", "mkdtemp", "tofile", "savez", "imsave",
 }  # fmt: skip
-ELSEWHERE = {  # what is no file of the user's, or goes through a stream of the writer's
+OTHER_WRITERS = {  # what is no file of the user's, or goes through a stream of the writer's
     "odenet/cli/__init__.py": {"os.open"},  # of the null device
     "odenet/training/runs/run_lock.py": {"os.open"},  # of the lock
     "odenet/training/sweeps/sweep_workers.py": {"log.open"},  # which other processes write
@@ -261,7 +261,7 @@ ELSEWHERE = {  # what is no file of the user's, or goes through a stream of the 
     "odenet/conversion/zoo.py": {"torch.save"},
     "odenet/editor/server.py": {"os.fdopen"},  # copies of the standard streams
 }
-REGISTERS = ("replace", "rename")  # of the runtime have methods of these names
+REGISTER_METHODS = ("replace", "rename")  # of the runtime have methods of these names
 
 
 def opens_for_writing(call):
@@ -274,29 +274,29 @@ def opens_for_writing(call):
     return name == "os.open" or any(set("wax+") & set(str(mode)) for mode in modes)
 
 
-def writes(text):
+def writing_calls(text):
     """The calls of a text that write files, with their lines."""
     for call in ast.walk(ast.parse(text)):
         if not isinstance(call, ast.Call):
             continue
         name = ast.unparse(call.func)
         owner, _, method = name.rpartition(".")
-        on_text = method == "replace" and owner != "os" and len(call.args) != 1
-        by_method = owner and method in WRITES and not on_text
-        if by_method or name in ("torch.save", "shutil.copy") or opens_for_writing(call):
+        is_text_replace = method == "replace" and owner != "os" and len(call.args) != 1
+        is_writing_method = owner and method in WRITING_METHODS and not is_text_replace
+        if is_writing_method or name in ("torch.save", "shutil.copy") or opens_for_writing(call):
             yield name, call.lineno
 
 
 def test_nothing_else_in_the_package_writes_files():
-    found = []
+    unexpected = []
     for path in sorted((ROOT / "odenet").rglob("*.py")):
-        place = path.relative_to(ROOT).as_posix()
-        allowed = ELSEWHERE.get(place, set())
-        for name, line in writes(path.read_text(encoding="utf-8")):
-            register = place.startswith("odenet/runtime/") and name.endswith(REGISTERS)
-            if place != "odenet/files.py" and name not in allowed and not register:
-                found.append(f"{place}:{line}: {name}")
-    assert found == []
+        relative_path = path.relative_to(ROOT).as_posix()
+        allowed = OTHER_WRITERS.get(relative_path, set())
+        for name, line in writing_calls(path.read_text(encoding="utf-8")):
+            is_register_call = relative_path.startswith("odenet/runtime/") and name.endswith(REGISTER_METHODS)
+            if relative_path != "odenet/files.py" and name not in allowed and not is_register_call:
+                unexpected.append(f"{relative_path}:{line}: {name}")
+    assert unexpected == []
 
 
 @pytest.mark.parametrize(
@@ -315,4 +315,4 @@ def test_nothing_else_in_the_package_writes_files():
     ],
 )
 def test_the_search_for_writes_finds_them(line, does):
-    assert bool(list(writes(line))) is does
+    assert bool(list(writing_calls(line))) is does

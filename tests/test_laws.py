@@ -24,7 +24,7 @@ discretise momentum(γ = 0.8)
 """
 
 
-def measured(text):
+def measured_laws(text):
     return {law.name: law for law in laws.measure(odenet.loads(text))}
 
 
@@ -33,14 +33,14 @@ def measured(text):
     [("conv(3)", "4, 9"), ("conv(3, groups = 2)", "8, 6, 6"), ("depthwise(3)", "4, 4, 4, 4")],
 )
 def test_all_laws_hold_of_a_proved_system_in_any_dimension(operator, shape):
-    found = measured(HAMILTONIAN.format(operator=operator, shape=shape))
-    assert list(found) == ["adjoints", "round trip", "gradient", "energy", "spectrum"]
-    assert all(law.holds for law in found.values())
-    assert found["energy"].measured == pytest.approx(4, abs=0.5)
+    measured = measured_laws(HAMILTONIAN.format(operator=operator, shape=shape))
+    assert list(measured) == ["adjoints", "round trip", "gradient", "energy", "spectrum"]
+    assert all(law.holds for law in measured.values())
+    assert measured["energy"].measured == pytest.approx(4, abs=0.5)
 
 
 def test_both_gradients_are_taken_with_the_same_dropout():
-    assert measured(DROPOUT)["gradient"].measured < 1e-12
+    assert measured_laws(DROPOUT)["gradient"].measured < 1e-12
 
 
 DAMPED = "state Y\nparam K : dense\nY' = -K^T tanh(K Y)\ndiscretise euler(h = 0.1)\n"
@@ -67,23 +67,23 @@ LINEAR = "state Y, Z\nlet a = 2\nlet b = -1\nY' = b Z\nZ' = a Y\ndiscretise verl
     ],
 )
 def test_the_laws_hold_of_flows_with_little_in_them(text):
-    found = measured(text)
-    assert found["spectrum"].holds
-    assert all(law.holds for law in found.values())
+    measured = measured_laws(text)
+    assert measured["spectrum"].holds
+    assert all(law.holds for law in measured.values())
 
 
 def test_the_flow_without_parameters_has_a_gradient_by_its_input():
-    assert measured(LINEAR)["gradient"].measured < 1e-12
+    assert measured_laws(LINEAR)["gradient"].measured < 1e-12
 
 
 @pytest.mark.parametrize("h", ["1e6", "1e19", "1e100", "1e300"])
 def test_steps_too_long_to_be_undone_are_said_not_to_be_measured(h):
     text = HAMILTONIAN.format(operator="conv(3)", shape="4, 9").replace("h = 0.1", f"h = {h}")
-    found = measured(text.replace("yoshida4", "verlet"))
-    assert found["round trip"].holds is None and found["gradient"].holds is None
-    assert found["energy"].holds and found["spectrum"].holds
-    assert "not measured" in found["round trip"].text
-    assert '"measured": null' in to_json(found["round trip"].to_json())
+    measured = measured_laws(text.replace("yoshida4", "verlet"))
+    assert measured["round trip"].holds is None and measured["gradient"].holds is None
+    assert measured["energy"].holds and measured["spectrum"].holds
+    assert "not measured" in measured["round trip"].text
+    assert '"measured": null' in to_json(measured["round trip"].to_json())
 
 
 def test_the_spectrum_of_a_second_order_equation_is_compared_by_its_roots():
@@ -94,11 +94,11 @@ def test_the_spectrum_of_a_second_order_equation_is_compared_by_its_roots():
 
 
 def test_an_inverse_that_is_slightly_wrong_is_found(monkeypatch):
-    right = Flow.inverse
+    exact_inverse = Flow.inverse
     monkeypatch.setattr(
-        Flow, "inverse", lambda self, end: [x * (1 + 1e-9) for x in right(self, end)]
+        Flow, "inverse", lambda self, end: [x * (1 + 1e-9) for x in exact_inverse(self, end)]
     )
-    assert not measured(DROPOUT)["round trip"].holds
+    assert not measured_laws(DROPOUT)["round trip"].holds
 
 
 def test_only_the_transpose_of_a_matrix_has_no_gap():
@@ -112,12 +112,12 @@ def test_only_the_transpose_of_a_matrix_has_no_gap():
 def test_measured_gradients_leave_the_flow_and_the_random_numbers_as_they_were():
     flow = odenet.loads(DROPOUT).flow(4, 3).double().train()
     u = torch.randn(2, 4, 5, 5, dtype=torch.float64)
-    mode, before = flow.memory, torch.get_rng_state()
-    once, again = (
+    memory_before, rng_state_before = flow.memory, torch.get_rng_state()
+    stored, recomputed = (
         measures.output_and_gradients(flow, u, memory) for memory in ("stored", "reversible")
     )
-    assert flow.memory == mode and torch.equal(torch.get_rng_state(), before)
-    assert all(torch.allclose(again[name], once[name]) for name in once)
+    assert flow.memory == memory_before and torch.equal(torch.get_rng_state(), rng_state_before)
+    assert all(torch.allclose(recomputed[name], stored[name]) for name in stored)
     assert u.grad is None and all(p.grad is None for p in flow.parameters())
 
 
@@ -126,7 +126,7 @@ def test_measured_gradients_leave_the_flow_and_the_random_numbers_as_they_were()
 )
 def test_the_laws_hold_of_steps_that_differ(constants):
     text = f"state Y\nparam K : dense\nY' = tanh((K - K^T) Y)\ndiscretise momentum({constants})\n"
-    found = measured(text)
-    assert {"round trip", "gradient"} <= found.keys()
-    assert all(law.holds for law in found.values())
-    assert "energy" not in found
+    measured = measured_laws(text)
+    assert {"round trip", "gradient"} <= measured.keys()
+    assert all(law.holds for law in measured.values())
+    assert "energy" not in measured

@@ -22,21 +22,21 @@ net = input(3, 8, 8) -> conv(3, 8, bias = yes) -> flow(3) -> residual(gn(2) -> c
 """
 
 
-def held(network):
+def parameter_count(network):
     """The numbers that a network learns."""
     return sum(parameter.numel() for parameter in network.parameters())
 
 
 def test_the_size_is_that_of_the_network_that_torch_builds():
     program = loads(SPEC)
-    assert network_size(program.model).parameters == held(program.network())
+    assert network_size(program.model).parameters == parameter_count(program.network())
 
 
 @pytest.mark.parametrize("path", [p for p in SPECS if p.stem in ("digits", "transformer")],
                          ids=lambda p: p.stem)  # fmt: skip
 def test_the_size_of_a_spec_that_ships_is_that_of_its_network(path):
     program = load(path)
-    assert network_size(program.model).parameters == held(program.network())
+    assert network_size(program.model).parameters == parameter_count(program.network())
 
 
 @pytest.mark.parametrize(
@@ -50,9 +50,9 @@ def test_the_size_of_a_spec_that_ships_is_that_of_its_network(path):
 def test_a_network_that_no_memory_holds_is_refused_with_its_size(old, new, message, line):
     with pytest.raises(SpecError) as caught:
         require_memory(loads(SPEC.replace(old, new)), 1)
-    (found,) = caught.value.diagnostics
-    assert message in found.message
-    assert found.span is not None and found.span.line == line
+    (diagnostic,) = caught.value.diagnostics
+    assert message in diagnostic.message
+    assert diagnostic.span is not None and diagnostic.span.line == line
 
 
 def test_one_that_fits_exactly_is_not_refused(monkeypatch):

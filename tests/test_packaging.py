@@ -11,39 +11,39 @@ import pytest
 pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).parents[1]
-PROGRAM = r"""
+SCRIPT = r"""
 import odenet
 text = "state Y\nparam K : dense\nY' = tanh((K - K^T) Y)\ndiscretise midpoint(h = 0.1)\n"
 print(odenet.__file__, "Y_prev" in odenet.loads(text).source())
 """
 
 
-def build(kind, source, target):
+def build_archive(kind, source, target):
     command = [sys.executable, "-m", "build", "--no-isolation", f"--{kind}", "-o", str(target)]
     subprocess.run([*command, str(source)], check=True, capture_output=True)
-    (made,) = target.iterdir()
-    return made
+    (archive,) = target.iterdir()
+    return archive
 
 
 def compiles_from(folder):
-    found = subprocess.run(
-        [sys.executable, "-P", "-c", PROGRAM],
+    printed = subprocess.run(
+        [sys.executable, "-P", "-c", SCRIPT],
         env={"PYTHONPATH": str(folder), "PATH": ""},
         cwd=folder,
         check=True,
         capture_output=True,
         text=True,
     ).stdout.split()
-    return Path(found[0]).is_relative_to(folder) and found[1] == "True"
+    return Path(printed[0]).is_relative_to(folder) and printed[1] == "True"
 
 
 @pytest.fixture(scope="module")
 def sdist(tmp_path_factory):
-    return build("sdist", ROOT, tmp_path_factory.mktemp("sdist"))
+    return build_archive("sdist", ROOT, tmp_path_factory.mktemp("sdist"))
 
 
 def test_a_wheel_compiles_specifications(tmp_path_factory):
-    wheel = build("wheel", ROOT, tmp_path_factory.mktemp("wheel"))
+    wheel = build_archive("wheel", ROOT, tmp_path_factory.mktemp("wheel"))
     folder = tmp_path_factory.mktemp("installed")
     zipfile.ZipFile(wheel).extractall(folder)
     assert (folder / "odenet" / "grammar.lark").is_file()
@@ -56,7 +56,7 @@ def test_a_wheel_made_from_the_sdist_compiles_specifications(sdist, tmp_path_fac
     tarfile.open(sdist).extractall(source, filter="data")
     (unpacked,) = source.iterdir()
     assert compiles_from(unpacked)
-    wheel = build("wheel", unpacked, tmp_path_factory.mktemp("wheel"))
+    wheel = build_archive("wheel", unpacked, tmp_path_factory.mktemp("wheel"))
     folder = tmp_path_factory.mktemp("installed")
     zipfile.ZipFile(wheel).extractall(folder)
     assert compiles_from(folder)

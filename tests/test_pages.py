@@ -29,8 +29,8 @@ from tests.language.spec_texts import ROOT, parse_text
 PAGES = ["README.md", *sorted(f"docs/{p.name}" for p in (ROOT / "docs").glob("*.md"))]
 PAGES.remove("docs/errors.md")  # tests/diagnostics compiles each example both ways
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
-PIECE = re.compile(r"^ *(scheme |net +=|train \{|state |discretise )", re.MULTILINE)
-TEXTS = {page: (ROOT / page).read_text(encoding="utf-8") for page in PAGES}
+SPEC_STATEMENT = re.compile(r"^ *(scheme |net +=|train \{|state |discretise )", re.MULTILINE)
+PAGE_TEXTS = {page: (ROOT / page).read_text(encoding="utf-8") for page in PAGES}
 
 # What is shown and does not run here, by a line of it, with what it takes.
 NOT_RUN = {
@@ -46,31 +46,31 @@ NOT_RUN = {
 }
 DOWNLOADS = {'weights="DEFAULT"': "weights=None"}  # the same network without its trained weights
 # Commands that answer in a second; of the others it is checked that they take what is shown.
-QUICK = {"compile", "explain", "fmt", "new", "schemes", "verify"}
+QUICK_COMMANDS = {"compile", "explain", "fmt", "new", "schemes", "verify"}
 # The files that a page tells its reader to save; elsewhere they are mine.ode.
-SAVED = {"docs/mathematics.md": "example.ode", "docs/writing.md": "ruth.ode"}
-SPEC = (ROOT / "specs" / "digits.ode").read_text(encoding="utf-8")
+SAVED_SPEC_NAMES = {"docs/mathematics.md": "example.ode", "docs/writing.md": "ruth.ode"}
+DIGITS_SPEC = (ROOT / "specs" / "digits.ode").read_text(encoding="utf-8")
 
 
-def blocks(page, *languages):
-    return [text for language, text in FENCE.findall(TEXTS[page]) if language in languages]
+def code_blocks(page, *languages):
+    return [text for language, text in FENCE.findall(PAGE_TEXTS[page]) if language in languages]
 
 
 def specifications(page):
-    return [text for text in blocks(page, "", "ode") if PIECE.search(text)]
+    return [text for text in code_blocks(page, "", "ode") if SPEC_STATEMENT.search(text)]
 
 
-def lines(page):
+def odenet_commands(page):
     """The lines of odenet on a page, as lists of words."""
-    found = []
-    for text in blocks(page, "sh", ""):
+    commands = []
+    for text in code_blocks(page, "sh", ""):
         for line in text.replace("\\\n", " ").splitlines():
             words = shlex.split(line, comments=True) if line.startswith("odenet ") else []
             if words[1:2] in ([], ["1"]):  # the first line of a specification
                 continue
             text = " ".join(map(shlex.quote, words)).replace("'&&'", "&&")
-            found += [shlex.split(command)[1:] for command in text.split(" && ")]
-    return found
+            commands += [shlex.split(command)[1:] for command in text.split(" && ")]
+    return commands
 
 
 @pytest.fixture
@@ -85,9 +85,9 @@ def folder(tmp_path, monkeypatch):
 def own_rows():
     """Rows that a page adds are taken out again."""
     tables = (ACTIVATIONS, CLAIMS, GIVEN_MODULES, LAYER_ROWS, PARAMETERS)
-    kept = [dict(table) for table in tables]
+    rows_before = [dict(table) for table in tables]
     yield
-    for table, rows in zip(tables, kept, strict=True):
+    for table, rows in zip(tables, rows_before, strict=True):
         table.clear()
         table.update(rows)
 
@@ -100,7 +100,7 @@ def test_specifications_are_compiled_and_pieces_of_them_parsed(page):
             odenet.loads(text)
 
 
-@pytest.mark.parametrize("page", [page for page in PAGES if blocks(page, "python")])
+@pytest.mark.parametrize("page", [page for page in PAGES if code_blocks(page, "python")])
 @pytest.mark.filterwarnings("ignore")  # warnings are what such a page tells of
 @pytest.mark.usefixtures("own_rows")
 def test_snippets_run_one_after_the_other(page, folder):
@@ -108,30 +108,30 @@ def test_snippets_run_one_after_the_other(page, folder):
         if "map f = given" in text:  # the file that the snippet after it loads
             (folder / "mine.ode").write_text(text, encoding="utf-8")
     names = {"__name__": "page"}
-    for text in blocks(page, "python"):
-        for shown, instead in DOWNLOADS.items():
-            text = text.replace(shown, instead)
+    for text in code_blocks(page, "python"):
+        for shown, replacement in DOWNLOADS.items():
+            text = text.replace(shown, replacement)
         code = compile(text, page, "exec")
         if not any(line in text for line in NOT_RUN):
             exec(code, names)
 
 
 def test_what_is_not_run_is_still_shown():
-    shown = "".join(text for page in PAGES for text in blocks(page, "python"))
-    assert all(line in shown for line in NOT_RUN)
+    snippets = "".join(text for page in PAGES for text in code_blocks(page, "python"))
+    assert all(line in snippets for line in NOT_RUN)
 
 
-@pytest.mark.parametrize("page", [page for page in PAGES if lines(page)])
+@pytest.mark.parametrize("page", [page for page in PAGES if odenet_commands(page)])
 def test_lines_of_the_shell_are_taken_and_the_quick_ones_run(page, folder, monkeypatch):
     texts = [text for text in specifications(page) if "discretise " in text]
-    for name in {SAVED.get(page, "mine.ode"), "oscillator.ode"}:
-        (folder / name).write_text(texts[0] if texts else SPEC, encoding="utf-8")
+    for name in {SAVED_SPEC_NAMES.get(page, "mine.ode"), "oscillator.ode"}:
+        (folder / name).write_text(texts[0] if texts else DIGITS_SPEC, encoding="utf-8")
     commands = typer.main.get_command(app)
-    for command, *words in lines(page):
+    for command, *words in odenet_commands(page):
         if "<" not in words:
             context = commands.make_context("odenet", [command], resilient_parsing=True)
             commands.get_command(context, command).make_context(command, list(words))
-        if command in QUICK and "<" not in words:
+        if command in QUICK_COMMANDS and "<" not in words:
             if command == "new":
                 (folder / f"{words[0]}.ode").unlink(missing_ok=True)
             monkeypatch.setattr(sys, "argv", ["odenet", command, *words])
@@ -145,21 +145,21 @@ def test_lines_of_the_shell_are_taken_and_the_quick_ones_run(page, folder, monke
     "module", [odenet, odenet.training, odenet.runtime], ids=lambda m: m.__name__
 )
 def test_every_public_name_is_on_the_page_of_the_api(module):
-    listed = set(re.findall(r"^::: ([\w.]+)$", TEXTS["docs/api.md"], re.MULTILINE))
+    listed = set(re.findall(r"^::: ([\w.]+)$", PAGE_TEXTS["docs/api.md"], re.MULTILINE))
     for name in module.__all__:
         home = getattr(module, name).__module__
         assert {f"odenet.{name}", f"{module.__name__}.{name}", f"{home}.{name}"} & listed
 
 
 def test_names_that_pages_show_need_no_further_import():
-    texts = [text for page, text in TEXTS.items() if page not in ("docs/api.md", "docs/editors.md")]
+    texts = [text for page, text in PAGE_TEXTS.items() if page not in ("docs/api.md", "docs/editors.md")]
     names = sorted(
         {n for t in texts for n in re.findall(r"(?<![\w/.-])odenet(?:\.[A-Za-z_]\w*)+", t)}
     )
     assert "odenet.conversion.find_blocks" in names
-    look = "import operator, sys, odenet\nfor n in sys.argv[1:]: operator.attrgetter(n[7:])(odenet)"
-    done = subprocess.run([sys.executable, "-c", look, *names], capture_output=True, text=True)
-    assert not done.returncode, done.stderr
+    script = "import operator, sys, odenet\nfor n in sys.argv[1:]: operator.attrgetter(n[7:])(odenet)"
+    result = subprocess.run([sys.executable, "-c", script, *names], capture_output=True, text=True)
+    assert not result.returncode, result.stderr
 
 
 def test_every_page_is_in_the_navigation():

@@ -15,7 +15,7 @@ from odenet.training.run_folder.checkpoints import KeptCheckpoint
 from odenet.training.run_folder.records import RunFolder
 from odenet.training.runs import evaluation, run
 
-from ..test_files import Failing
+from ..test_files import FailingOs
 from . import stub_program
 from .test_resume import stop_at_step
 from .train_and_compare import assert_same_run, metric_rows, train
@@ -63,7 +63,7 @@ def test_a_disk_that_is_full_at_any_moment_loses_no_checkpoint(stub_spec, monkey
     settings = {"epochs": 2, "ema": 0.9, "levels": "[1]"}
     train(stub_spec, "whole", **settings)
     for call in (3, 7, 10):  # those that write an input, a first checkpoint, a later one
-        failing = Failing("replace", call, errno.ENOSPC)
+        failing = FailingOs("replace", call, errno.ENOSPC)
         with monkeypatch.context() as patch:
             patch.setattr(files, "os", failing)
             with pytest.raises(files.WriteError):

@@ -15,7 +15,7 @@ ROOT = Path(__file__).parents[1]
 TABLES = "odenet/model/tables"
 
 # Of each kind: the files, and in each what is put behind which piece of text.
-MADE_UP = {
+ADDITIONS = {
     "a scheme": {
         "odenet/schemes/ruth.ode": (
             "",
@@ -178,10 +178,10 @@ cli.main()
 def found(tmp_path_factory):
     """What a process finds that has a copy with everything of `MADE_UP` in it."""
     copy = tmp_path_factory.mktemp("copy")
-    skipped = shutil.ignore_patterns("__pycache__")
-    shutil.copytree(ROOT / "odenet", copy / "odenet", ignore=skipped)
+    ignored = shutil.ignore_patterns("__pycache__")
+    shutil.copytree(ROOT / "odenet", copy / "odenet", ignore=ignored)
     shutil.copy(ROOT / "grammar.lark", copy)
-    for files in MADE_UP.values():
+    for files in ADDITIONS.values():
         for name, (anchor, addition) in files.items():
             path = copy / name
             text = path.read_text(encoding="utf-8") if path.exists() else ""
@@ -189,28 +189,28 @@ def found(tmp_path_factory):
             assert not anchor or after, f"{name} has no {anchor!r}"
             path.write_text(before + anchor + addition + after, encoding="utf-8")
     (copy / "mine.ode").write_text(SPEC)
-    ran = subprocess.run(
+    result = subprocess.run(
         [sys.executable, "-P", "-c", SCRIPT],
         env={"PYTHONPATH": str(copy), "PATH": "", "OMP_NUM_THREADS": "1"},
         cwd=copy,
         capture_output=True,
         text=True,
     )
-    assert ran.returncode == 0, ran.stderr
-    facts, said = ran.stdout.strip().split("\n")
-    return {**json.loads(facts), "said": said, "copy": str(copy)}
+    assert result.returncode == 0, result.stderr
+    facts, greeting = result.stdout.strip().split("\n")
+    return {**json.loads(facts), "said": greeting, "copy": str(copy)}
 
 
-@pytest.mark.parametrize("kind", MADE_UP)
+@pytest.mark.parametrize("kind", ADDITIONS)
 def test_a_kind_touches_the_files_that_contributing_names(kind):
     text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
     (row,) = [line for line in text.splitlines() if line.startswith(f"| {kind} |")]
     named = re.findall(r"`((?:odenet)/[\w/.]+)`", row.split(" | ")[1])
     named = [name.replace("NAME", "ruth") for name in named]
-    for file in MADE_UP[kind]:
+    for file in ADDITIONS[kind]:
         assert file in named or str(Path(file).parent) in named
     for name in named:
-        assert any(Path(file).is_relative_to(name) for file in MADE_UP[kind])
+        assert any(Path(file).is_relative_to(name) for file in ADDITIONS[kind])
 
 
 def test_the_copy_is_what_ran(found):
