@@ -1,4 +1,7 @@
-"""A made-up thing of every kind, added to a copy by the files that CONTRIBUTING.md names, and no other."""
+"""How odenet is extended: one new entry of every kind, in no other files than CONTRIBUTING.md names.
+
+The entries are inserted into a copy of the package, and a process that imports the copy uses them all.
+"""
 
 import json
 import re
@@ -14,7 +17,7 @@ pytestmark = pytest.mark.slow
 ROOT = Path(__file__).parents[1]
 TABLES = "odenet/model/tables"
 
-# Of each kind: the files, and in each what is put behind which piece of text.
+# kind -> file -> (a text in the file, or "" for a new file; what is inserted after it)
 ADDITIONS = {
     "a scheme": {
         "odenet/schemes/ruth.ode": (
@@ -165,7 +168,7 @@ print(json.dumps({
     "claims": [claim.verdict for claim in program.claims],
     "order": program.derivation.order,
     "gradients": all(p.grad is not None for p in network.parameters()),
-    "undone": max(float((a - b).abs().max()) for a, b in zip(state, back)),
+    "round_trip_error": max(float((a - b).abs().max()) for a, b in zip(state, back)),
     "listed": listed,
     "samples": [len(data.train), len(data.test)],
 }), flush=True)
@@ -175,7 +178,7 @@ cli.main()
 
 
 @pytest.fixture(scope="module")
-def found(tmp_path_factory):
+def report(tmp_path_factory):
     """What a process finds that has a copy with everything of `MADE_UP` in it."""
     copy = tmp_path_factory.mktemp("copy")
     ignored = shutil.ignore_patterns("__pycache__")
@@ -198,7 +201,7 @@ def found(tmp_path_factory):
     )
     assert result.returncode == 0, result.stderr
     facts, greeting = result.stdout.strip().split("\n")
-    return {**json.loads(facts), "said": greeting, "copy": str(copy)}
+    return {**json.loads(facts), "greeting": greeting, "copy": str(copy)}
 
 
 @pytest.mark.parametrize("kind", ADDITIONS)
@@ -213,28 +216,28 @@ def test_a_kind_touches_the_files_that_contributing_names(kind):
         assert any(Path(file).is_relative_to(name) for file in ADDITIONS[kind])
 
 
-def test_the_copy_is_what_ran(found):
-    assert found["home"] == found["copy"]
+def test_the_copy_is_what_ran(report):
+    assert report["home"] == report["copy"]
 
 
-def test_a_made_up_scheme_is_derived_and_undone(found):
-    assert found["order"] == 3
-    assert found["undone"] < 1e-12
+def test_a_made_up_scheme_is_derived_and_undone(report):
+    assert report["order"] == 3
+    assert report["round_trip_error"] < 1e-12
 
 
-def test_a_made_up_activation_layer_and_parameter_are_proved_and_trained(found):
-    assert found["verdict"] == "imaginary"
-    assert found["gradients"]
-    assert found["listed"] == ["bend", "thrice", "gains", "thrifty"]
+def test_a_made_up_activation_layer_and_parameter_are_proved_and_trained(report):
+    assert report["verdict"] == "imaginary"
+    assert report["gradients"]
+    assert report["listed"] == ["bend", "thrice", "gains", "thrifty"]
 
 
-def test_a_made_up_claim_is_judged(found):
-    assert found["claims"] == ["proved", "proved"]
+def test_a_made_up_claim_is_judged(report):
+    assert report["claims"] == ["proved", "proved"]
 
 
-def test_a_made_up_data_set_is_loaded(found):
-    assert found["samples"] == [40, 10]
+def test_a_made_up_data_set_is_loaded(report):
+    assert report["samples"] == [40, 10]
 
 
-def test_a_made_up_command_runs(found):
-    assert found["said"] == "good morning, Ada"
+def test_a_made_up_command_runs(report):
+    assert report["greeting"] == "good morning, Ada"

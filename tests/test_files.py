@@ -1,4 +1,7 @@
-"""The one writer of files: nothing is lost, nothing is replaced that should not be."""
+"""odenet.files, which writes all files of the package: atomically, with modes and links kept.
+
+The last tests search the package for any other code that writes files.
+"""
 
 import ast
 import errno
@@ -14,12 +17,13 @@ import torch
 
 from odenet import files
 from odenet.diagnostics import render
+from tests.file_faults import FailingOs, make_device
 
 ROOT = Path(__file__).parents[1]
 
 
-def error_text(error):
-    return render(files.describe_error(error.value))
+def error_text(caught):
+    return render(files.describe_error(caught.value))
 
 
 def test_a_new_file_has_the_mode_that_the_process_gives_new_files(tmp_path):
@@ -71,22 +75,11 @@ def test_a_pipe_is_written_through_and_stays_a_pipe(tmp_path):
     assert stat.S_ISFIFO((tmp_path / "pipe").stat().st_mode)
 
 
-def device(path, minor):
-    """A device of one's own, with which a mistake does no harm; only root makes one."""
-    try:
-        os.mknod(path, 0o666 | stat.S_IFCHR, os.makedev(1, minor))
-        with path.open("wb") as stream:
-            stream.write(b"")
-    except OSError:
-        pytest.skip("this process cannot make devices")
-    return path
-
-
 def test_a_device_stays_a_device(tmp_path):
-    null = device(tmp_path / "null", 3)
+    null = make_device(tmp_path / "null", 3)
     files.write_text(null, "away")
     assert stat.S_ISCHR(null.stat().st_mode) and os.listdir(tmp_path) == ["null"]
-    full = device(tmp_path / "full", 7)
+    full = make_device(tmp_path / "full", 7)
     with pytest.raises(files.WriteError) as caught:
         files.write_text(full, "away")
     assert error_text(caught).startswith(
@@ -95,7 +88,7 @@ def test_a_device_stays_a_device(tmp_path):
     assert str(full) in error_text(caught)
 
 
-def test_what_is_written_to_the_output_stands_between_what_is_printed(tmp_path):
+def test_text_written_to_dev_stdout_keeps_its_place_among_printed_lines(tmp_path):
     script = (
         "from odenet.files import write_text as w; print(1); w('/dev/stdout', '2\\n'); print(3)"
     )
@@ -108,36 +101,14 @@ def test_what_is_written_to_the_output_stands_between_what_is_printed(tmp_path):
     assert piped.stdout == b"1\n2\n3\n"
 
 
-class FailingOs:
-    """`os`, of which one operation fails at one of its calls."""
-
-    def __init__(self, name, failing_call, error_number):
-        self.name, self.calls_left, self.number = name, failing_call, error_number
-        self.failed = False
-
-    def __getattr__(self, name):
-        function = getattr(os, name)
-        if name != self.name:
-            return function
-
-        def call(*arguments, **keywords):
-            self.calls_left -= 1
-            if self.calls_left == 0:
-                self.failed = True
-                raise OSError(self.number, os.strerror(self.number))
-            return function(*arguments, **keywords)
-
-        return call
-
-
-@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EIO, errno.EDQUOT])
+@pytest.mark.parametrize("error_number", [errno.ENOSPC, errno.EIO, errno.EDQUOT])
 @pytest.mark.parametrize("operation", ["open", "chmod", "fsync", "replace"])
-def test_whatever_fails_the_file_is_the_old_one_or_the_new_one(
-    tmp_path, monkeypatch, operation, number
+def test_whatever_operation_fails_the_file_has_its_old_or_its_new_text(
+    tmp_path, monkeypatch, operation, error_number
 ):
     for failing_call in (1, 2, 3):
         (tmp_path / "file").write_text("old")
-        failing_os = FailingOs(operation, failing_call, number)
+        failing_os = FailingOs(operation, failing_call, error_number)
         monkeypatch.setattr(files, "os", failing_os)
         with suppress(files.WriteError):
             files.write_text(tmp_path / "file", "new")
@@ -148,18 +119,18 @@ def test_whatever_fails_the_file_is_the_old_one_or_the_new_one(
 
 
 @pytest.mark.parametrize(
-    ("number", "written"),
+    ("error_number", "is_written"),
     [(errno.EINVAL, True), (errno.ENOTSUP, True), (errno.EIO, False), (errno.ENOSPC, False)],
 )
-def test_what_cannot_be_made_durable_is_an_error_unless_there_is_nothing_to_do(
-    tmp_path, monkeypatch, number, written
+def test_a_failing_fsync_is_an_error_unless_the_file_system_does_not_support_it(
+    tmp_path, monkeypatch, error_number, is_written
 ):
     (tmp_path / "file").write_text("old")
-    monkeypatch.setattr(files, "os", FailingOs("fsync", 1, number))
-    with suppress(files.WriteError) if written else pytest.raises(files.WriteError):
+    monkeypatch.setattr(files, "os", FailingOs("fsync", 1, error_number))
+    with suppress(files.WriteError) if is_written else pytest.raises(files.WriteError):
         files.write_text(tmp_path / "file", "new")
     monkeypatch.undo()
-    assert (tmp_path / "file").read_text() == ("new" if written else "old")
+    assert (tmp_path / "file").read_text() == ("new" if is_written else "old")
 
 
 def test_nobody_else_reads_a_private_file_while_it_is_replaced(tmp_path):
@@ -176,7 +147,7 @@ def test_nobody_else_reads_a_private_file_while_it_is_replaced(tmp_path):
 
 @pytest.fixture
 def small_disk(tmp_path):
-    """A disk of a megabyte."""
+    """The mount point of a file system of one megabyte; needs root."""
     mount_point = tmp_path / "disk"
     mount_point.mkdir()
     mount = subprocess.run(
@@ -250,7 +221,8 @@ WRITING_METHODS = {
     "rename", "to_csv", "touch", "symlink_to", "hardlink_to", "link", "symlink", "copyfile",
     "copytree", "move", "NamedTemporaryFile", "mkstemp", "mkdtemp", "tofile", "savez", "imsave",
 }  # fmt: skip
-OTHER_WRITERS = {  # what is no file of the user's, or goes through a stream of the writer's
+# Calls that look like writing, and write no file of the user's or write into a stream of odenet.files.
+OTHER_WRITERS = {
     "odenet/cli/__init__.py": {"os.open"},  # of the null device
     "odenet/training/runs/run_lock.py": {"os.open"},  # of the lock
     "odenet/training/sweeps/sweep_workers.py": {"log.open"},  # which other processes write
@@ -261,7 +233,7 @@ OTHER_WRITERS = {  # what is no file of the user's, or goes through a stream of 
     "odenet/conversion/zoo.py": {"torch.save"},
     "odenet/editor/server.py": {"os.fdopen"},  # copies of the standard streams
 }
-REGISTER_METHODS = ("replace", "rename")  # of the runtime have methods of these names
+REGISTER_METHODS = ("replace", "rename")  # of odenet/runtime, which have nothing to do with files
 
 
 def opens_for_writing(call):
@@ -290,17 +262,17 @@ def writing_calls(text):
 def test_nothing_else_in_the_package_writes_files():
     unexpected = []
     for path in sorted((ROOT / "odenet").rglob("*.py")):
-        relative_path = path.relative_to(ROOT).as_posix()
-        allowed = OTHER_WRITERS.get(relative_path, set())
+        module = path.relative_to(ROOT).as_posix()
+        allowed = OTHER_WRITERS.get(module, set())
         for name, line in writing_calls(path.read_text(encoding="utf-8")):
-            is_register_call = relative_path.startswith("odenet/runtime/") and name.endswith(REGISTER_METHODS)
-            if relative_path != "odenet/files.py" and name not in allowed and not is_register_call:
-                unexpected.append(f"{relative_path}:{line}: {name}")
+            is_register = module.startswith("odenet/runtime/") and name.endswith(REGISTER_METHODS)
+            if module != "odenet/files.py" and name not in allowed and not is_register:
+                unexpected.append(f"{module}:{line}: {name}")
     assert unexpected == []
 
 
 @pytest.mark.parametrize(
-    ("line", "does"),
+    ("line", "is_write"),
     [
         ('p.write_text("")', True),
         ('open(p, "w")', True),
@@ -314,5 +286,5 @@ def test_nothing_else_in_the_package_writes_files():
         ('p.open(encoding="utf-8")', False),
     ],
 )
-def test_the_search_for_writes_finds_them(line, does):
-    assert bool(list(writing_calls(line))) is does
+def test_the_search_for_writes_finds_them(line, is_write):
+    assert bool(list(writing_calls(line))) is is_write

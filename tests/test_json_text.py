@@ -1,3 +1,8 @@
+"""Written JSON is that of the standard: NaN and infinity, which it lacks, are written as null.
+
+The oracle is Python's own parser, set to refuse the names NaN and Infinity.
+"""
+
 import json
 import math
 
@@ -18,6 +23,7 @@ def reject_constant(constant):
 
 
 def without_nonfinite(value):
+    """The value with None in place of NaN and infinities."""
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     if isinstance(value, list):
@@ -28,9 +34,7 @@ def without_nonfinite(value):
 
 
 @given(VALUES, st.sampled_from([None, 2]))
-def test_what_is_written_is_json_by_its_standard_and_the_same_but_for_what_it_cannot_say(
-    value, indent
-):
+def test_written_values_are_standard_json_and_are_read_back_the_same(value, indent):
     text = to_json(value, indent)
     assert json.loads(text, parse_constant=reject_constant) == without_nonfinite(value)
     assert from_json(text) == without_nonfinite(value)

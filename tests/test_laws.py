@@ -1,4 +1,8 @@
-"""The laws that `odenet check` measures: they hold of what is right, and not of what is wrong."""
+"""The laws that `odenet check` measures on a built flow: they hold, and planted faults are found.
+
+They are: transposes are adjoint to their operators, a step is undone by its inverse, both ways to the
+gradient agree, a conserved energy drifts at the order of the scheme, eigenvalues lie where proved.
+"""
 
 import math
 
@@ -25,6 +29,7 @@ discretise momentum(γ = 0.8)
 
 
 def measured_laws(text):
+    """name -> law, measured on a flow of this spec."""
     return {law.name: law for law in laws.measure(odenet.loads(text))}
 
 
@@ -43,7 +48,7 @@ def test_both_gradients_are_taken_with_the_same_dropout():
     assert measured_laws(DROPOUT)["gradient"].measured < 1e-12
 
 
-DAMPED = "state Y\nparam K : dense\nY' = -K^T tanh(K Y)\ndiscretise euler(h = 0.1)\n"
+GRADIENT_FLOW = "state Y\nparam K : dense\nY' = -K^T tanh(K Y)\ndiscretise euler(h = 0.1)\n"
 LINEAR = "state Y, Z\nlet a = 2\nlet b = -1\nY' = b Z\nZ' = a Y\ndiscretise verlet(h = 0.1)\n"
 
 

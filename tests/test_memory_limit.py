@@ -1,4 +1,7 @@
-"""The size of a network before it is built, beside what torch builds."""
+"""The size of a network, predicted before it is built, equals that of the network that torch builds.
+
+A network whose parameters or values do not fit into memory is refused.
+"""
 
 import pytest
 
@@ -23,7 +26,7 @@ net = input(3, 8, 8) -> conv(3, 8, bias = yes) -> flow(3) -> residual(gn(2) -> c
 
 
 def parameter_count(network):
-    """The numbers that a network learns."""
+    """The number of learned scalars of a torch network."""
     return sum(parameter.numel() for parameter in network.parameters())
 
 
@@ -55,7 +58,7 @@ def test_a_network_that_no_memory_holds_is_refused_with_its_size(old, new, messa
     assert diagnostic.span is not None and diagnostic.span.line == line
 
 
-def test_one_that_fits_exactly_is_not_refused(monkeypatch):
+def test_a_network_that_fits_exactly_is_not_refused(monkeypatch):
     program = loads(SPEC)
     needed = 4 * network_size(program.model).parameters
     monkeypatch.setattr(memory_limit, "physical_memory", lambda: needed)

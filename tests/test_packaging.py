@@ -1,4 +1,4 @@
-"""The grammar, the schemes and the page of errors are found from a wheel, an sdist and a checkout alike."""
+"""A wheel, an sdist and a checkout all contain the data files: grammar, schemes and the page of errors."""
 
 import subprocess
 import sys
@@ -19,6 +19,7 @@ print(odenet.__file__, "Y_prev" in odenet.loads(text).source())
 
 
 def build_archive(kind, source, target):
+    """Build a "wheel" or "sdist" from a source folder into an empty folder; the path of the archive."""
     command = [sys.executable, "-m", "build", "--no-isolation", f"--{kind}", "-o", str(target)]
     subprocess.run([*command, str(source)], check=True, capture_output=True)
     (archive,) = target.iterdir()
@@ -26,6 +27,7 @@ def build_archive(kind, source, target):
 
 
 def compiles_from(folder):
+    """Whether Python, run in a folder, imports odenet from there and compiles a spec."""
     printed = subprocess.run(
         [sys.executable, "-P", "-c", SCRIPT],
         env={"PYTHONPATH": str(folder), "PATH": ""},

@@ -1,9 +1,8 @@
-"""README and the pages of docs/: every snippet runs as it can be pasted.
+"""README and the pages of docs/: every snippet works when it is pasted.
 
-Python: the snippets of a page one after the other, as a reader would. Specifications: whole ones are
-compiled, pieces are parsed. Lines of the shell: all of odenet's have to be lines that odenet
-takes, and the quick ones are run. What cannot run here is listed by name. The samples of
-docs/language.md and docs/errors.md have tests of their own as well.
+The Python snippets of a page run one after the other. Complete specifications are compiled, fragments
+are parsed. The arguments of all `odenet` commands must be accepted, and the quick commands are run.
+`NOT_RUN` lists the snippets that cannot run here.
 """
 
 import re
@@ -32,7 +31,7 @@ FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 SPEC_STATEMENT = re.compile(r"^ *(scheme |net +=|train \{|state |discretise )", re.MULTILINE)
 PAGE_TEXTS = {page: (ROOT / page).read_text(encoding="utf-8") for page in PAGES}
 
-# What is shown and does not run here, by a line of it, with what it takes.
+# A line of each Python snippet that is not run -> what it needs, and the test that covers it.
 NOT_RUN = {
     "torch.onnx.export(network": "ten seconds; tests/runtime/test_export.py",
     "transformers.GPT2Config(": "seconds of imports; tests/conversion/test_library_models.py",
@@ -45,14 +44,15 @@ NOT_RUN = {
     'torch.export.load("oscillator.pt2")': "a trained network; tests/training/test_trained_run.py",
 }
 DOWNLOADS = {'weights="DEFAULT"': "weights=None"}  # the same network without its trained weights
-# Commands that answer in a second; of the others it is checked that they take what is shown.
+# Commands that end within a second; of the others only the arguments are checked.
 QUICK_COMMANDS = {"compile", "explain", "fmt", "new", "schemes", "verify"}
-# The files that a page tells its reader to save; elsewhere they are mine.ode.
+# The name under which a page tells its reader to save the spec; mine.ode on other pages.
 SAVED_SPEC_NAMES = {"docs/mathematics.md": "example.ode", "docs/writing.md": "ruth.ode"}
 DIGITS_SPEC = (ROOT / "specs" / "digits.ode").read_text(encoding="utf-8")
 
 
 def code_blocks(page, *languages):
+    """The fenced code blocks of a page in these languages; "" is a block without a language."""
     return [text for language, text in FENCE.findall(PAGE_TEXTS[page]) if language in languages]
 
 
@@ -61,7 +61,7 @@ def specifications(page):
 
 
 def odenet_commands(page):
-    """The lines of odenet on a page, as lists of words."""
+    """The `odenet` commands on a page, each as the list of its arguments."""
     commands = []
     for text in code_blocks(page, "sh", ""):
         for line in text.replace("\\\n", " ").splitlines():
@@ -82,8 +82,8 @@ def folder(tmp_path, monkeypatch):
 
 
 @pytest.fixture
-def own_rows():
-    """Rows that a page adds are taken out again."""
+def restored_tables():
+    """Removes the rows that a page's snippets add to the tables of the language."""
     tables = (ACTIVATIONS, CLAIMS, GIVEN_MODULES, LAYER_ROWS, PARAMETERS)
     rows_before = [dict(table) for table in tables]
     yield
@@ -101,8 +101,8 @@ def test_specifications_are_compiled_and_pieces_of_them_parsed(page):
 
 
 @pytest.mark.parametrize("page", [page for page in PAGES if code_blocks(page, "python")])
-@pytest.mark.filterwarnings("ignore")  # warnings are what such a page tells of
-@pytest.mark.usefixtures("own_rows")
+@pytest.mark.filterwarnings("ignore")  # some snippets show what causes a warning
+@pytest.mark.usefixtures("restored_tables")
 def test_snippets_run_one_after_the_other(page, folder):
     for text in specifications(page):
         if "map f = given" in text:  # the file that the snippet after it loads
@@ -152,12 +152,16 @@ def test_every_public_name_is_on_the_page_of_the_api(module):
 
 
 def test_names_that_pages_show_need_no_further_import():
-    texts = [text for page, text in PAGE_TEXTS.items() if page not in ("docs/api.md", "docs/editors.md")]
+    texts = [
+        text for page, text in PAGE_TEXTS.items() if page not in ("docs/api.md", "docs/editors.md")
+    ]
     names = sorted(
         {n for t in texts for n in re.findall(r"(?<![\w/.-])odenet(?:\.[A-Za-z_]\w*)+", t)}
     )
     assert "odenet.conversion.find_blocks" in names
-    script = "import operator, sys, odenet\nfor n in sys.argv[1:]: operator.attrgetter(n[7:])(odenet)"
+    script = (
+        "import operator, sys, odenet\nfor n in sys.argv[1:]: operator.attrgetter(n[7:])(odenet)"
+    )
     result = subprocess.run([sys.executable, "-c", script, *names], capture_output=True, text=True)
     assert not result.returncode, result.stderr
 

@@ -12,8 +12,7 @@ import pytest
 
 from odenet import cli
 from odenet.diagnostics import printable
-
-from ..test_files import device
+from tests.file_faults import make_device
 
 ROOT = Path(__file__).parents[2]
 DIGITS = ROOT / "specs" / "digits.ode"
@@ -100,7 +99,7 @@ def test_the_specification_is_not_replaced_by_its_module(odenet, tmp_path):
 
 
 def test_a_device_as_output_stays_one_and_has_no_certificate_beside_it(odenet, tmp_path):
-    null = device(tmp_path / "null", 3)
+    null = make_device(tmp_path / "null", 3)
     code, text = odenet("compile", DIGITS, "-o", null)
     assert code == 0 and f"wrote {null} (proofs: --proof)\n" in text
     assert null.is_char_device() and os.listdir(tmp_path) == ["null"]
@@ -128,7 +127,7 @@ def test_data_in_a_folder_of_any_name_is_looked_for_under_that_name(odenet):
 
 
 def test_an_output_that_is_full_is_said(tmp_path):
-    with device(tmp_path / "full", 7).open("wb") as full:
+    with make_device(tmp_path / "full", 7).open("wb") as full:
         process = odenet_process("compile", DIGITS, "-o", tmp_path / "a.py", stdout=full)
         _, errors = process.communicate()
     assert process.returncode == 1

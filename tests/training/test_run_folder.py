@@ -14,8 +14,8 @@ from odenet.training.errors import TrainingError
 from odenet.training.run_folder.checkpoints import KeptCheckpoint
 from odenet.training.run_folder.records import RunFolder
 from odenet.training.runs import evaluation, run
+from tests.file_faults import FailingOs
 
-from ..test_files import FailingOs
 from . import stub_program
 from .test_resume import stop_at_step
 from .train_and_compare import assert_same_run, metric_rows, train

@@ -1,0 +1,49 @@
+"""Devices and a failing module `os`, for tests of how files are written."""
+
+import os
+import stat
+
+import pytest
+
+
+def make_device(path, minor):
+    """A character device of the memory driver (3 is /dev/null, 7 /dev/full) made at a path; needs root.
+
+    A device in a temporary folder, so that a writer that replaces it does no harm.
+    """
+    try:
+        os.mknod(path, 0o666 | stat.S_IFCHR, os.makedev(1, minor))
+        with path.open("wb") as stream:
+            stream.write(b"")
+    except OSError:
+        pytest.skip("this process cannot make devices")
+    return path
+
+
+class FailingOs:
+    """Stands in for the module `os`; one call of one function raises OSError.
+
+    Args:
+        function_name: of `os`.
+        failing_call: which of its calls fails, counted from 1.
+        error_number: of the error, as in `errno`.
+    """
+
+    def __init__(self, function_name, failing_call, error_number):
+        self.function_name, self.calls_left = function_name, failing_call
+        self.error_number = error_number
+        self.failed = False
+
+    def __getattr__(self, name):
+        function = getattr(os, name)
+        if name != self.function_name:
+            return function
+
+        def call(*arguments, **keywords):
+            self.calls_left -= 1
+            if self.calls_left == 0:
+                self.failed = True
+                raise OSError(self.error_number, os.strerror(self.error_number))
+            return function(*arguments, **keywords)
+
+        return call
