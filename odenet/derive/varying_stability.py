@@ -27,12 +27,12 @@ class TightestStability(EquationStability):
     per_step: tuple[EquationStability, ...] = ()
 
     @cached_property
-    def imaginary(self) -> AxisStability:
+    def imaginary_axis(self) -> AxisStability:
         """The result of the step with the smallest limit, reduced to the interval from 0."""
         return _tightest([tested.imaginary_axis for tested in self.per_step])
 
     @cached_property
-    def real(self) -> AxisStability | None:
+    def real_axis(self) -> AxisStability | None:
         """The same on the negative real axis; None if the equation has no real eigenvalue."""
         axes = [tested.real_axis for tested in self.per_step]
         return _tightest([axis for axis in axes if axis is not None]) if all(axes) else None
@@ -47,9 +47,7 @@ class TightestStability(EquationStability):
 def _tightest(axes: list[AxisStability]) -> AxisStability:
     """The result with the smallest limit; an undecided one if there is any."""
     undecided = [axis for axis in axes if not axis.decided]
-    found = (
-        undecided[0] if undecided else min(axes, key=lambda axis: (axis.limit, axis.includes_limit))
-    )
+    found = min(undecided[:1] or axes, key=lambda axis: (axis.limit, axis.includes_limit))
     return replace(found, intervals=found.intervals[:1] if found.limit else ())
 
 
@@ -60,15 +58,8 @@ def tightest_stability(stabilities: Sequence[Stability]) -> Stability:
         stabilities: one for each step, all on the same test equations.
     """
     tests = zip(*(stability.per_equation for stability in stabilities), strict=True)
-    return Stability(
-        per_equation=tuple(
-            TightestStability(
-                per_step[0].scheme,
-                per_step[0].values,
-                per_step[0].equation,
-                per_step[0].step,
-                per_step=per_step,
-            )
-            for per_step in tests
-        )
-    )
+    tightest = [
+        TightestStability(s[0].scheme, s[0].values, s[0].equation, s[0].step, per_step=s)
+        for s in tests
+    ]
+    return Stability(per_equation=tuple(tightest))
