@@ -16,7 +16,7 @@ from odenet.analyse.functions import reads_state
 from odenet.analyse.laurent import as_fraction
 from odenet.analyse.read_formulas import FormulaReader, OutsideTheorems
 from odenet.derive.exact_numbers import DIGITS, as_mpf, constant_values
-from odenet.derive.power_bounded import EIGENVALUE_TOLERANCE, is_power_bounded, spectral_radius
+from odenet.derive.power_bounded import TOLERANCE, is_power_bounded, spectral_radius
 from odenet.diagnostics.effort import MOST_PRODUCTS, EffortExceeded, effort_limit
 from odenet.model.expressions import expr
 from odenet.model.expressions.expr import Node, Slot, State
@@ -80,7 +80,7 @@ def step_matrix_stability(model: Model) -> StepMatrixStability | None:
     with mpmath.workdps(DIGITS):
         matrix = _StepMatrixBuilder(model, rates).matrix()
         radius = spectral_radius(matrix)
-        is_stable = bool(radius <= 1 + EIGENVALUE_TOLERANCE)
+        is_stable = bool(radius <= 1 + TOLERANCE)
         return StepMatrixStability(float(radius), is_stable, is_power_bounded(matrix))
 
 

@@ -85,16 +85,13 @@ class Clock:
         """The times of the states before and after the step, given that of step n."""
         slots = self._slots(self.scheme.equations)
         times = {slot: add(time_at_n, {ONE: self.one}, self.h * slot.offset) for slot in slots}
-        return {
-            slot: None if time_at_n and self._has_other_step_size(slot) else at
-            for slot, at in times.items()
-        }
+        return {s: None if time_at_n and self._has_other_h(s) else at for s, at in times.items()}
 
     def _slots(self, unknowns: Iterable[str]) -> list[Slot]:
         """The slots of some unknowns, before and after the step."""
         return [Slot(name, k) for name in unknowns for k in (*self.scheme.stored_offsets(name), 1)]
 
-    def _has_other_step_size(self, slot: Slot) -> bool:
+    def _has_other_h(self, slot: Slot) -> bool:
         """Whether a stored value belongs to a step with another h, so that its time is unknown."""
         return slot.offset < 0 and "h" in self.varying
 
@@ -113,7 +110,7 @@ class Clock:
             a, b = (slot.name, 0), (slot.name, 1)
             a_plus_bt = {(0, a): self.one, (1, b): self.one}
             value = add(a_plus_bt, {(0, b): self.one}, self.h * slot.offset)
-            ansatz[slot] = None if self._has_other_step_size(slot) else value
+            ansatz[slot] = None if self._has_other_h(slot) else value
         expected = {**self._state_times({T: self.one}), **ansatz}
         computed: dict[Node, TimeForm] = {s: v for s, v in expected.items() if _is_stored(s)}
         for update in self.scheme.updates:
@@ -125,33 +122,23 @@ class Clock:
             raise NoTime
         if solution is None or any(map(self._varies, solution.values())):
             return dict.fromkeys(stored)
-        free_values: dict[Any, LinearForm] = {}
+        defaults: dict[Any, LinearForm] = {}
         for aux, i in product(self.scheme.aux, (0, 1)):
             if (aux, i) not in solution:
                 start_time = start_times.get(Slot(aux, 0)) or {}
-                free_values[aux, i] = (
-                    {None: start_time[ONE]} if i == 0 and ONE in start_time else {}
-                )
-        solution = {
-            **free_values,
-            **{u: _substitute(form, free_values) for u, form in solution.items()},
-        }
+                defaults[aux, i] = {None: start_time[ONE]} if i == 0 and ONE in start_time else {}
+        solution = {**defaults, **{u: _substitute(form, defaults) for u, form in solution.items()}}
         substitution: dict[Any, LinearForm] = {
             (power, unknown): {(power, None): form[None]} if form else {}
             for unknown, form in solution.items()
             for power in (0, 1)
         }
-        return {
-            slot: None if value is None else _substitute(value, substitution)
-            for slot, value in stored.items()
-        }
+        return {s: None if v is None else _substitute(v, substitution) for s, v in stored.items()}
 
     def _varies(self, row: LinearForm) -> bool:
         """Whether a linear form has a coefficient that differs from step to step."""
         expressions = map(self.scalars.to_sympy, row.values())
-        return not self.varying.isdisjoint(
-            str(s) for number in expressions for s in number.free_symbols
-        )
+        return not self.varying.isdisjoint(str(s) for x in expressions for s in x.free_symbols)
 
     def _difference(self, value: TimeForm, other: TimeForm) -> dict[Monomial, FracElement]:
         """The difference of two times; zero, the empty form, if one of them is not known."""

@@ -60,15 +60,11 @@ class Scalars:
     ):
         self.scheme = scheme
         self.expand_lets = expand_lets
-        irrational_powers = dict.fromkeys(
-            node for node in _nodes(scheme) if _is_irrational_power(node)
-        )
-        for node in irrational_powers:
+        powers = dict.fromkeys(node for node in _nodes(scheme) if _is_irrational_power(node))
+        for node in powers:
             if to_sympy(node).is_real is False:
                 raise SpecError.of("undefined-number", "this power has no real value", node.span)
-        self._powers = {
-            node: sympy.Symbol(f"power {i}") for i, node in enumerate(irrational_powers)
-        }
+        self._powers = {node: sympy.Symbol(f"power {i}") for i, node in enumerate(powers)}
         names = [name for name, _ in scheme.constants]
         names += [] if expand_lets else [name for name, _ in scheme.lets]
         named = [H, *(sympy.Symbol(name) for name in names)]
@@ -149,13 +145,11 @@ class Scalars:
             message = f"multiplied out, this power has more than {MOST_TERMS:,} terms"
             raise SpecError.of("too-large", message, node.span)
 
-    def _divide(
-        self, numerator: FracElement, denominator: FracElement, node: expr.Node
-    ) -> FracElement:
+    def _divide(self, dividend: FracElement, divisor: FracElement, node: expr.Node) -> FracElement:
         """A quotient; `node` is where a division by zero is reported."""
-        if not denominator:
+        if not divisor:
             raise SpecError.of("undefined-number", "this divides by zero", node.span)
-        return numerator / denominator
+        return dividend / divisor
 
     def to_sympy(self, element: FracElement) -> sympy.Expr:
         """The element as a sympy expression in factored form, powers written out."""
@@ -193,11 +187,9 @@ class Scalars:
         position = self._first_stretch + index
         numerator_powers = {powers[position] for powers, _ in element.numer.terms()}
         denominator_powers = {powers[position] for powers, _ in element.denom.terms()}
-        return (
-            numerator_powers.pop() - denominator_powers.pop()
-            if len(numerator_powers) == len(denominator_powers) == 1
-            else None
-        )
+        if len(numerator_powers) == len(denominator_powers) == 1:
+            return numerator_powers.pop() - denominator_powers.pop()
+        return None
 
     def is_constant(self, element: FracElement) -> bool:
         """Whether an element contains no stretch, and so does not depend on the state."""
@@ -215,10 +207,7 @@ class Scalars:
         return bool(self._powers)
 
     def evaluate(
-        self,
-        element: FracElement,
-        values: Mapping[Any, Any],
-        convert: Callable[[Value], Any],
+        self, element: FracElement, values: Mapping[Any, Any], convert: Callable[[Value], Any]
     ) -> Any:
         """The element at given values of the symbols.
 

@@ -24,14 +24,8 @@ def consistency_factors(scheme: Scheme) -> dict[str, sympy.Expr] | None:
     as symbols.
     """
     scalars = Scalars(scheme, expand_lets=True)
-    exponentials_of_h = {
-        g.symbol for g in scalars.exponentials if H in g.exponent.as_expr().free_symbols
-    }
-    symbols = {
-        s: scalars.symbol(s)
-        for s in scalars.fraction_field.symbols
-        if s not in {H, *exponentials_of_h}
-    }
+    of_h = {H, *(g.symbol for g in scalars.exponentials if H in g.exponent.as_expr().free_symbols)}
+    symbols = {s: scalars.symbol(s) for s in scalars.fraction_field.symbols if s not in of_h}
     factors: dict[str, sympy.Expr] = {}
     for pattern in scheme.patterns:
         try:
@@ -72,14 +66,12 @@ def solved_equations(scheme: Scheme, factors: Mapping[str, sympy.Expr]) -> str:
     notation = scheme_notation(scheme)
     equations: list[str] = []
     for name, parts in scheme.equations.items():
-        right = " + ".join(
-            _scaled_right_hand_side(notation, part, factors[part.function]) for part in parts
-        )
+        right = " + ".join(_scaled_side(notation, part, factors[part.function]) for part in parts)
         equations.append(f"{with_primes(notation.name(name), parts[0].order)} = {right}")
     return ", ".join(equations)
 
 
-def _scaled_right_hand_side(notation: SchemeNotation, pattern: Pattern, factor: sympy.Expr) -> str:
+def _scaled_side(notation: SchemeNotation, pattern: Pattern, factor: sympy.Expr) -> str:
     """A right-hand side with its factor: `F(Y)/(1 - β)`."""
     numerator, denominator = factor.as_numer_denom()
     right = notation.right_hand_side(pattern)

@@ -8,10 +8,10 @@ vanishes at random coefficients with a probability of less than (degree)/(number
 (Schwartz 1980, Zippel 1979). So the first power with an error gives the order for all smooth F.
 """
 
-import random
 from collections.abc import Iterator, Mapping
 from fractions import Fraction
 from itertools import product
+from random import Random
 from typing import Any
 
 import sympy
@@ -41,7 +41,7 @@ class DampedStep:
         scheme: as parsed, without unknowns of its own.
         values: of its constants.
         max_degree: the highest power of h that is kept, and the degree of the polynomials F.
-        starts_at_rest: whether the initial velocities are 0.
+        at_rest: whether the initial velocities are 0.
 
     Attributes:
         start: (unknown, derivative) -> its initial value.
@@ -50,11 +50,7 @@ class DampedStep:
     """
 
     def __init__(
-        self,
-        scheme: Scheme,
-        values: Mapping[str, Any],
-        max_degree: int,
-        starts_at_rest: bool = False,
+        self, scheme: Scheme, values: Mapping[str, Any], max_degree: int, at_rest: bool = False
     ):
         self.scheme, self.max_degree = scheme, max_degree
         self.scalars = Scalars(scheme, expand_lets=True)
@@ -62,54 +58,40 @@ class DampedStep:
         self.writer = SeriesWriter(self.scalars, known, max_degree)
         self.decay = {name: self._number_series(expr.Constant(name)) for name in scheme.decays}
         self.patterns = {p.function: p for p in scheme.patterns}
-        rng = random.Random(11)
+        rng = Random(11)
         self.start = {
             (p.variable, k): [
-                {} if starts_at_rest and k else {0: Fraction(rng.randint(1, 9))}
-                for _ in range(DIMENSION)
+                {} if at_rest and k else {0: Fraction(rng.randint(1, 9))} for _ in range(DIMENSION)
             ]
             for p in scheme.patterns
             for k in range(p.order)
         }
-        self.polynomials = {
-            p.function: list(self._draw_polynomials(p, rng)) for p in scheme.patterns
-        }
+        self.polynomials = {p.function: list(self._draw(p, rng)) for p in scheme.patterns}
         self.solution = self._solve()
 
     def errors(self) -> dict[str, int]:
         """Unknown -> the lowest power of h in the error after a step; max_degree + 1 if none."""
         values: dict[Node, Vector] = {slot: self._exact(slot) for slot in self.scheme.slots}
         for update in self.scheme.updates:
-            values[update.target] = self._evaluate(update.value, values)
+            values[update.target] = self._value(update.value, values)
         after = [Slot(pattern.variable, 1) for pattern in self.scheme.patterns]
-        return {
-            slot.name: self._first_difference(values[slot], self._exact(slot)) for slot in after
-        }
+        return {s.name: self._first_difference(values[s], self._exact(s)) for s in after}
 
     def start_errors(self) -> dict[Slot, int]:
         """Value before the first step -> the lowest power of h in the error of its start line."""
         now: dict[Node, Vector] = {s: self._exact(s) for s in self.scheme.slots if not s.offset}
-        starts = self.scheme.starts
-        return {
-            slot: self._first_difference(self._evaluate(v, now), self._exact(slot))
-            for slot, v in starts
-        }
+        starts = ((slot, self._value(node, now)) for slot, node in self.scheme.starts)
+        return {slot: self._first_difference(v, self._exact(slot)) for slot, v in starts}
 
     def _first_difference(self, one: Vector, other: Vector) -> int:
         """The lowest power of h in which two values differ; max_degree + 1 if none."""
         difference = _plus(one, other, -1)
         return min((k for part in difference for k in part), default=self.max_degree + 1)
 
-    def _draw_polynomials(
-        self, pattern: Pattern, rng: random.Random
-    ) -> Iterator[dict[tuple[int, ...], Fraction]]:
+    def _draw(self, pattern: Pattern, rng: Random) -> Iterator[dict[tuple[int, ...], Fraction]]:
         """A random polynomial for each component: powers of all arguments -> coefficient."""
-        count = DIMENSION * len(pattern.reads)
-        degrees = [
-            d
-            for d in product(range(self.max_degree + 1), repeat=count)
-            if sum(d) <= self.max_degree
-        ]
+        count, highest = DIMENSION * len(pattern.reads), self.max_degree
+        degrees = [d for d in product(range(highest + 1), repeat=count) if sum(d) <= highest]
         for _ in range(DIMENSION):
             yield {d: Fraction(rng.randint(1, LARGEST_COEFFICIENT)) for d in degrees}
 
@@ -128,7 +110,7 @@ class DampedStep:
         else:
             slope = self._rate(pattern, [values[read, 0] for read in pattern.reads])
             if pattern.decay:
-                damped = _scaled(values[key], self.decay[pattern.decay], self.max_degree)
+                damped = self._scaled(values[key], self.decay[pattern.decay])
                 slope = _plus(slope, damped, -1)
         integral = [
             {k + 1: a / (k + 1) for k, a in part.items() if k < self.max_degree} for part in slope
@@ -161,22 +143,23 @@ class DampedStep:
             found.append(multiply(found[-1], entry, self.max_degree))
         return found
 
+    def _scaled(self, vector: Vector, factor: PowerSeries) -> Vector:
+        return [multiply(part, factor, self.max_degree) for part in vector]
+
     def _number_series(self, node: Node) -> PowerSeries:
         return self.writer.to_series(self.scalars.read(node))
 
-    def _evaluate(self, node: Node, values: Mapping[Node, Vector]) -> Vector:
+    def _value(self, node: Node, values: Mapping[Node, Vector]) -> Vector:
         match node:
             case expr.Slot() | expr.Stage():
                 return values[node]
             case expr.Rate():
-                arguments = [self._evaluate(argument, values) for argument in node.arguments]
+                arguments = [self._value(argument, values) for argument in node.arguments]
                 return self._rate(self.patterns[node.function], arguments)
             case expr.Sum() | expr.Product() | expr.Quotient():
                 total = _zero()
                 for factor, part in linear_terms(node, self._number_series):
-                    total = _plus(
-                        total, _scaled(self._evaluate(part, values), factor, self.max_degree)
-                    )
+                    total = _plus(total, self._scaled(self._value(part, values), factor))
                 return total
             case _:
                 return _zero()
@@ -204,14 +187,11 @@ def damped_order(scheme: Scheme, values: Mapping[str, Value]) -> tuple[int | Non
     if any(entry and min(entry) < 0 for row in entries for entry in row):
         raise NoSeries("a value grows like 1/h as h tends to 0")
     matrix = [[as_mpf(entry.get(0, Fraction(0))) for entry in row] for row in entries]
-    if not is_power_bounded(matrix, max_block_at_one=max(p.order for p in scheme.patterns)):
+    if not is_power_bounded(matrix, max_block=max(p.order for p in scheme.patterns)):
         return None, "errors of earlier steps grow from step to step, however small h is", "", ""
     lost_powers = largest_block_at_one(matrix)
-    for max_degree in (
-        3,
-        4,
-        HIGHEST_DAMPED_ORDER + lost_powers,
-    ):  # low degrees, which are fast, often suffice
+    # low degrees, which are fast, often suffice
+    for max_degree in (3, 4, HIGHEST_DAMPED_ORDER + lost_powers):
         lowest_power = min(DampedStep(scheme, values, max_degree).errors().values())
         if lowest_power <= max_degree:
             break
@@ -222,7 +202,7 @@ def damped_order(scheme: Scheme, values: Mapping[str, Value]) -> tuple[int | Non
 
 def _start_note(scheme: Scheme, values: Mapping[str, Value], order: int, lost_powers: int) -> str:
     """To which order the start lines reduce that of the steps, as a sentence; empty if to none."""
-    starts = DampedStep(scheme, values, order + lost_powers, starts_at_rest=True).start_errors()
+    starts = DampedStep(scheme, values, order + lost_powers, at_rest=True).start_errors()
     orders = {slot: max(power - lost_powers + 1, 0) for slot, power in starts.items()}
     worst = min(orders, key=lambda slot: orders[slot], default=None)
     if worst is None or orders[worst] >= order:
@@ -236,7 +216,3 @@ def _zero() -> Vector:
 
 def _plus(one: Vector, other: Vector, sign: int = 1) -> Vector:
     return [add(a, b, sign) for a, b in zip(one, other, strict=True)]
-
-
-def _scaled(vector: Vector, factor: PowerSeries, limit: int) -> Vector:
-    return [multiply(part, factor, limit) for part in vector]

@@ -1,9 +1,9 @@
 """The result of the derivation: all properties of a scheme, computed when they are first read."""
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from math import inf, log2
 from typing import Any
 
 import sympy
@@ -11,13 +11,7 @@ import sympy
 from odenet.derive import describe
 from odenet.derive.axis_stability import Axis
 from odenet.derive.cached_method import cached_method
-from odenet.derive.exact_numbers import (
-    absolute,
-    as_sympy,
-    constant_values,
-    let_definitions,
-    substitute,
-)
+from odenet.derive.exact_numbers import absolute, as_sympy, constant_values, let_values, substitute
 from odenet.derive.inverse import ShearPair, proof_lines
 from odenet.derive.linear_step import RateCoefficients, characteristic_polynomial
 from odenet.derive.obstacle import Obstacle
@@ -31,6 +25,8 @@ from odenet.derive.varying_order import generic_values, varying_order
 from odenet.model.expressions.expr import ElementwiseExp, Node, Slot
 from odenet.model.typed.scheme import Scheme, Update
 from odenet.model.typed.step_constants import Number
+
+Values = Mapping[str, Number]  # of the constants and of h, by name
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,7 +54,7 @@ class Derivation:
     conditions: tuple[sympy.Expr, ...] = ()
     obstacle: Obstacle | None = None
     _shear_pairs: tuple[ShearPair, ...] = field(default=(), repr=False)
-    values: Mapping[str, Number] = field(default_factory=dict[str, Number])
+    values: Values = field(default_factory=dict[str, Number])
     varying: tuple[str, ...] = ()
 
     @property
@@ -79,7 +75,7 @@ class Derivation:
     @property
     def definitions(self) -> Mapping[str, sympy.Expr]:
         """The numbers that the scheme defines by `let`: name -> expression."""
-        return let_definitions(self.scheme)
+        return let_values(self.scheme)
 
     @cached_property
     def proof(self) -> tuple[str, ...]:
@@ -91,9 +87,7 @@ class Derivation:
         """The lines of `proof` in LaTeX."""
         return proof_lines(self._shear_pairs, scheme_notation(self.scheme, latex=True))
 
-    def violated_conditions(
-        self, values: Mapping[str, Number] | None = None
-    ) -> tuple[sympy.Expr, ...]:
+    def violated_conditions(self, values: Values | None = None) -> tuple[sympy.Expr, ...]:
         """The conditions for the inverse that fail at given values of the constants and of h.
 
         A condition on a constant without a value is left out.
@@ -101,13 +95,13 @@ class Derivation:
         numbers = self._symbol_values(values)
         return tuple(c for c in self.conditions if substitute(c, numbers).evalf(30) == 0)
 
-    def underflowing_scales(self, values: Mapping[str, Number]) -> tuple[sympy.Expr, ...]:
+    def underflowing_scales(self, values: Values) -> tuple[sympy.Expr, ...]:
         """The scales of shears that are zero in double precision only, such as exp(-1000)."""
         violated = self.violated_conditions(values)
         scales = () if violated else (shear.scale for shear in self.shears or ())
         return tuple(scale for scale in scales if self._evaluate(scale, values) == 0)
 
-    def _symbol_values(self, values: Mapping[str, Number] | None) -> dict[sympy.Symbol, sympy.Expr]:
+    def _symbol_values(self, values: Values | None) -> dict[sympy.Symbol, sympy.Expr]:
         known = constant_values(self.scheme, {**self.values, **(values or {})})
         return {sympy.Symbol(name): as_sympy(value) for name, value in known.items()}
 
@@ -121,7 +115,7 @@ class Derivation:
         """The order of accuracy; None where `accuracy` says why there is none."""
         return self.accuracy.value
 
-    def order_at(self, values: Mapping[str, Number]) -> Order:
+    def order_at(self, values: Values) -> Order:
         """The order of accuracy at given values of the constants."""
         known = {**self.values, **values}
         if self.varying:
@@ -143,9 +137,7 @@ class Derivation:
         """
         if self.symmetric:
             return None
-        values = (
-            generic_values(self.scheme, self.values, self.varying) if self.varying else self.values
-        )
+        values = generic_values(self.scheme, self.values, self.varying)
         return symmetry_order(self.scheme, values, bool(self.accuracy.digits_note))
 
     @property
@@ -186,7 +178,7 @@ class Derivation:
         """Whether a step keeps volume, for every right-hand side."""
         return self.volume == 1
 
-    def bits_lost(self, values: Mapping[str, Number] | None = None) -> float | None:
+    def bits_lost(self, values: Values | None = None) -> float | None:
         """The bits per value that a step destroys: the sum of log2(1/|α|) over shears with |α| < 1.
 
         Bits lost in factors `exp(…)` depend on the state and are not counted.
@@ -200,15 +192,13 @@ class Derivation:
         scales = [self._evaluate(absolute(shear.scale), values) for shear in self.shears or ()]
         if any(scale is None for scale in scales):
             return None
-        return sum(
-            (-math.log2(x) if x else math.inf for x in scales if x is not None and x < 1), 0.0
-        )
+        return sum((-log2(x) if x else inf for x in scales if x is not None and x < 1), 0.0)
 
-    def volume_at(self, values: Mapping[str, Number] | None = None) -> float | None:
+    def volume_at(self, values: Values | None = None) -> float | None:
         """`volume` as a number; None if it depends on something that has no value."""
         return None if self.volume is None else self._evaluate(self.volume, values)
 
-    def _evaluate(self, value: sympy.Expr, values: Mapping[str, Number] | None) -> float | None:
+    def _evaluate(self, value: sympy.Expr, values: Values | None) -> float | None:
         found = substitute(value, self._symbol_values(values))
         return None if found.free_symbols else float(found.evalf(30))
 
@@ -217,7 +207,7 @@ class Derivation:
         """The stability, or why there is no statement."""
         return derive_stability(self.scheme, self.values)
 
-    def stability_at(self, values: Mapping[str, Number]) -> Stability | str:
+    def stability_at(self, values: Values) -> Stability | str:
         """The stability at given values of the constants (and of h), or why there is none."""
         return self._stability(*sorted(values.items()))
 
@@ -249,8 +239,8 @@ class Derivation:
         h: float,
         eps: float,
         frequency: float = 1.0,
-        values: Mapping[str, Number] | None = None,
-        values_per_step: Sequence[Mapping[str, Number]] = (),
+        values: Values | None = None,
+        values_per_step: Sequence[Values] = (),
         axis: Axis | None = None,
     ) -> RoundTrip | None:
         """The estimated error of an initial state rebuilt from the final one.
@@ -288,12 +278,8 @@ class Derivation:
         stability = self._stability(*known_items)
         if isinstance(stability, str):
             return None
-        constants_per_step = [
-            constant_values(self.scheme, dict(numbers)) for numbers in items_per_step
-        ]
-        return predict_roundtrip(
-            stability, self.shears or (), self.relabel, constants_per_step, *settings
-        )
+        constants = [constant_values(self.scheme, dict(items)) for items in items_per_step]
+        return predict_roundtrip(stability, self.shears or (), self.relabel, constants, *settings)
 
     def summary(self) -> list[str]:
         """The properties in a few sentences."""

@@ -82,11 +82,8 @@ def _volume_text(derivation: Derivation, notation: SchemeNotation) -> str:
     """The factor by which a step changes volume, per value of the state."""
     if derivation.volume is not None:
         return notation.number(derivation.volume)
-    scale = (
-        ""
-        if derivation.constant_volume_factor == 1
-        else f"{notation.number(derivation.constant_volume_factor)} "
-    )
+    factor = derivation.constant_volume_factor
+    scale = "" if factor == 1 else f"{notation.number(factor)} "
     inside = " + ".join(map(notation.show, derivation.volume_exponents))
     mean = r"\exp(\textrm{mean of }" if notation.dialect.has_fractions else "exp(mean of"
     return f"{scale}{mean} {inside})"
@@ -120,10 +117,8 @@ def properties(derivation: Derivation) -> list[tuple[str, str]]:
         rows.append(("parasitic", accuracy.parasitic))
     if why_no_inverse(derivation):
         return rows
-    preserved = "preserved" if derivation.volume_preserving else ""
-    rows.append(
-        ("volume", preserved or f"times {_volume_text(derivation, notation)} per value and step")
-    )
+    change = f"times {_volume_text(derivation, notation)} per value and step"
+    rows.append(("volume", "preserved" if derivation.volume_preserving else change))
     if derivation.conditions:
         rows.append(("condition", ", ".join(conditions(derivation))))
     loss = _information_loss(derivation, notation)

@@ -23,34 +23,30 @@ class Elimination:
 
     def __init__(self, equations: Mapping[str, Row], unknowns: Sequence[str], max_degree: int):
         self.max_degree = max_degree
-        remaining = {
-            row: {u: p for u, p in entries.items() if p} for row, entries in equations.items()
-        }
+        reduced = {row: {u: p for u, p in terms.items() if p} for row, terms in equations.items()}
         # each reduced row as a combination of the given rows
-        combinations: dict[str, Row] = {row: {row: {0: Fraction(1)}} for row in equations}
+        combined: dict[str, Row] = {row: {row: {0: Fraction(1)}} for row in equations}
         self._pivot_rows: dict[str, str] = {}
-        while choice := self._pivot(remaining):
+        while choice := self._pivot(reduced):
             row, unknown = choice
             self._pivot_rows[unknown] = row
-            factor = invert(remaining[row][unknown], max_degree)
-            remaining[row] = self._scale(remaining[row], factor)
-            combinations[row] = self._scale(combinations[row], factor)
-            for other in remaining.keys() - {row}:
-                if multiple := remaining[other].get(unknown):
-                    remaining[other] = self._subtract(remaining[other], remaining[row], multiple)
-                    combinations[other] = self._subtract(
-                        combinations[other], combinations[row], multiple
-                    )
+            factor = invert(reduced[row][unknown], max_degree)
+            reduced[row] = self._scale(reduced[row], factor)
+            combined[row] = self._scale(combined[row], factor)
+            for other in reduced.keys() - {row}:
+                if multiple := reduced[other].get(unknown):
+                    reduced[other] = self._subtract(reduced[other], reduced[row], multiple)
+                    combined[other] = self._subtract(combined[other], combined[row], multiple)
         self.free_unknowns = [unknown for unknown in unknowns if unknown not in self._pivot_rows]
-        self._reduced_rows, self._combinations = remaining, combinations
+        self._reduced_rows, self._combinations = reduced, combined
 
-    def _pivot(self, remaining: Mapping[str, Row]) -> tuple[str, str] | None:
+    def _pivot(self, reduced: Mapping[str, Row]) -> tuple[str, str] | None:
         """Row and unknown of the next pivot: the entry with the lowest power of h."""
-        rows = [row for row in remaining if row not in self._pivot_rows.values()]
+        rows = [row for row in reduced if row not in self._pivot_rows.values()]
         choices = [
             (min(powers), rows.index(row), row, unknown)
             for row in rows
-            for unknown, powers in remaining[row].items()
+            for unknown, powers in reduced[row].items()
         ]
         return min(choices)[2:] if choices else None
 
@@ -75,19 +71,13 @@ class Elimination:
             right_side: row -> R.
             free_values: of the free unknowns.
         """
-        reduced_sides = {
-            row: self._combine(self._combinations[row], right_side) for row in self._combinations
-        }
+        sides = {row: self._combine(c, right_side) for row, c in self._combinations.items()}
         values = dict(free_values)
         for unknown, row in self._pivot_rows.items():
             free_entries = {u: p for u, p in self._reduced_rows[row].items() if u in free_values}
-            values[unknown] = add(reduced_sides[row], self._combine(free_entries, free_values), -1)
+            values[unknown] = add(sides[row], self._combine(free_entries, free_values), -1)
         dependent_rows = self._combinations.keys() - self._pivot_rows.values()
-        return values, {
-            row: reduced_sides[row]
-            for row in self._combinations
-            if row in dependent_rows and reduced_sides[row]
-        }
+        return values, {row: s for row, s in sides.items() if s and row in dependent_rows}
 
     def _combine(self, row: Row, values: Mapping[str, PowerSeries]) -> PowerSeries:
         """Σ coefficient * value over the entries of a row."""

@@ -74,14 +74,14 @@ def to_sympy(node: expr.Node) -> sympy.Expr:
             return fold_arithmetic(node, to_sympy)
 
 
-def let_definitions(scheme: Scheme) -> dict[str, sympy.Expr]:
+def let_values(scheme: Scheme) -> dict[str, sympy.Expr]:
     """The `let`s of a scheme, in order: name -> definition, which may read earlier ones."""
     return {name: to_sympy(value) for name, value in scheme.lets}
 
 
 def expand_lets(value: sympy.Expr, scheme: Scheme) -> sympy.Expr:
     """An expression with the `let`s of a scheme replaced by their definitions."""
-    for name, definition in reversed(let_definitions(scheme).items()):
+    for name, definition in reversed(let_values(scheme).items()):
         value = substitute(value, {sympy.Symbol(name): definition})
     return value
 

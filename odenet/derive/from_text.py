@@ -19,9 +19,7 @@ from odenet.model.typed.scheme import STEP_NUMBER, Scheme, Update
 
 
 def derive(
-    scheme: Scheme,
-    values: Mapping[str, Number] | None = None,
-    varying: Iterable[str] = (),
+    scheme: Scheme, values: Mapping[str, Number] | None = None, varying: Iterable[str] = ()
 ) -> Derivation:
     """The derivation of a scheme.
 
@@ -34,15 +32,13 @@ def derive(
     Raises:
         SpecError: a line is not a sum of values and right-hand sides, or divides by zero.
     """
-    derivation = _derive(scheme, expand_lets=False)
-    if scheme.lets and (
-        derivation.obstacle or any(_is_zero(scheme, c) for c in derivation.conditions)
-    ):
+    result = _derive(scheme, expand_lets=False)
+    if scheme.lets and (result.obstacle or any(_is_zero(scheme, c) for c in result.conditions)):
         # what prevents the inverse may vanish when the `let`s are put in
-        derivation = _derive(scheme, expand_lets=True)
+        result = _derive(scheme, expand_lets=True)
     step_number = (STEP_NUMBER,) if scheme.uses_step_number else ()
-    derivation = replace(derivation, varying=tuple(dict.fromkeys((*varying, *step_number))))
-    return replace(derivation, values=dict(values)) if values else derivation
+    result = replace(result, varying=tuple(dict.fromkeys((*varying, *step_number))))
+    return replace(result, values=dict(values)) if values else result
 
 
 def inverse_lines(scheme: Scheme) -> Sequence[Update] | str:
@@ -58,25 +54,20 @@ def _derive(scheme: Scheme, expand_lets: bool) -> Derivation:
     try:
         shears, relabel, divisors = find_shears(step)
     except NoInverse as failure:
-        return Derivation(
-            scheme=scheme, obstacle=find_obstacle(step, failure, scheme_notation(scheme))
-        )
+        obstacle = find_obstacle(step, failure, scheme_notation(scheme))
+        return Derivation(scheme=scheme, obstacle=obstacle)
     conditions = _conditions(scheme, scalars, divisors)
-    shear_pairs, why = (), ""
+    pairs, why = (), ""
     if expand_lets and any(_is_zero(scheme, condition) for condition in conditions):
         why = "the inverse divides by 0"
     else:
-        shear_pairs = derive_inverse(scheme, shears, relabel)
-        if not is_verified(scheme, shear_pairs, scalars):
+        pairs = derive_inverse(scheme, shears, relabel)
+        if not is_verified(scheme, pairs, scalars):
             why = "the inverse divides by an irrational number, and could not be verified"
     if why:
         return Derivation(scheme=scheme, obstacle=Obstacle(why, scheme.slots[0], scheme.span))
     return Derivation(
-        scheme=scheme,
-        shears=shears,
-        relabel=relabel,
-        conditions=conditions,
-        _shear_pairs=shear_pairs,
+        scheme=scheme, shears=shears, relabel=relabel, conditions=conditions, _shear_pairs=pairs
     )
 
 

@@ -85,9 +85,7 @@ def invert(value: PowerSeries, max_degree: int) -> PowerSeries:
     first = value[lowest]
     # 1 / int would be a float, and no longer exact
     inverse_of_first = 1 / (Fraction(first) if isinstance(first, int) else first)
-    rest = {
-        degree - lowest: -a * inverse_of_first for degree, a in value.items() if degree != lowest
-    }
+    rest = {k - lowest: -a * inverse_of_first for k, a in value.items() if k != lowest}
     total: PowerSeries = {0: Fraction(1)}
     term = total
     while term := multiply(term, rest, max_degree + lowest):
@@ -168,11 +166,9 @@ class SeriesWriter:
         numerator, denominator = self._polynomial(element.numer), self._polynomial(element.denom)
         if not denominator:
             raise NoSeries("a number of the scheme divides by zero at these constants")
-        if denominator != {0: 1}:
-            numerator = multiply(
-                numerator, invert(denominator, self.working_degree), self.working_degree
-            )
-        return numerator
+        if denominator == {0: 1}:
+            return numerator
+        return multiply(numerator, invert(denominator, self.working_degree), self.working_degree)
 
     def _polynomial(self, polynomial: Any) -> PowerSeries:
         total: PowerSeries = {}

@@ -35,9 +35,8 @@ class Influence:
         self.atom_readings: list[Reading] = []
         for atom in algebra.atoms:
             arguments = enumerate(map(self.reading, atom.arguments))
-            self.atom_readings.append(
-                _sum_readings(_nested_reading(r, (atom.function, i)) for i, r in arguments)
-            )
+            readings = (_nested_reading(r, (atom.function, i)) for i, r in arguments)
+            self.atom_readings.append(_sum_readings(readings))
 
     def reading(self, form: Form) -> Reading:
         """The dependence of a linear form on stored values."""

@@ -39,9 +39,7 @@ class Interval:
 
     def __contains__(self, s: float) -> bool:
         low, high = float(self.low), float(self.high)
-        return (
-            (low < s < high) or (self.closed_low and s == low) or (self.closed_high and s == high)
-        )
+        return low < s < high or (self.closed_low and s == low) or (self.closed_high and s == high)
 
 
 def critical_polynomials(characteristic: Poly, path: sympy.Expr) -> list[Poly]:

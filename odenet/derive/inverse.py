@@ -47,20 +47,17 @@ def derive_inverse(
     names: dict[Slot, Slot | Stage] = {slot: slot for slot in scheme.slots}
     last_shear = {shear.target: shear for shear in shears}
     # a register may hold for a while a value that at the end of the step another register holds
-    used_names: set[Slot | Stage] = {
-        *scheme.slots,
-        *(_name_after(s, relabel) for s in scheme.slots),
-    }
+    in_use: set[Slot | Stage] = {*scheme.slots, *(_name_after(s, relabel) for s in scheme.slots)}
     pairs: list[ShearPair] = []
     for shear in shears:
         before = dict(names)
         if last_shear[shear.target] is shear:
             names[shear.target] = _name_after(shear.target, relabel)
-        elif shear.scheme_line and shear.scheme_line.target not in used_names:
+        elif shear.scheme_line and shear.scheme_line.target not in in_use:
             names[shear.target] = shear.scheme_line.target
         else:
             names[shear.target] = _new_stage(shear.target.name, taken_names)
-        used_names.add(names[shear.target])
+        in_use.add(names[shear.target])
         pairs.append(_shear_pair(shear, before, names[shear.target]))
     for slot in scheme.slots:
         new_name = _name_after(slot, relabel)
@@ -81,28 +78,21 @@ def _new_stage(name: str, taken_names: set[str]) -> Stage:
     return Stage(f"{name}{number}")
 
 
-def _shear_pair(
-    shear: Shear, names: Mapping[Slot, Slot | Stage], new_name: Slot | Stage
-) -> ShearPair:
+def _shear_pair(shear: Shear, names: Mapping[Slot, Slot | Stage], new: Slot | Stage) -> ShearPair:
     span = shear.scheme_line.span if shear.scheme_line else None
-    terms: list[tuple[sympy.Expr, Node]] = [
-        *((weight, names[slot]) for weight, slot in shear.linear_terms),
-        *(
-            (factor, to_expr.substitute(rate, names.__getitem__))
-            for factor, rate in shear.rate_terms
-        ),
-    ]
+    terms: list[tuple[sympy.Expr, Node]] = [(c, names[slot]) for c, slot in shear.linear_terms]
+    terms += [(c, to_expr.substitute(rate, names.__getitem__)) for c, rate in shear.rate_terms]
     before = names[shear.target]
     exponents = [to_expr.substitute(node, names.__getitem__) for node in shear.exponents]
     scaled_target = to_expr.scaled(before, exponents)
     forward = to_expr.combination([(1, shear.scale, scaled_target), *((1, c, x) for c, x in terms)])
     sign = 1 if shear.scale != -1 else -1
     one = sympy.Integer(1)
-    backward = to_expr.combination([(sign, one, new_name), *((-sign, c, x) for c, x in terms)])
+    backward = to_expr.combination([(sign, one, new), *((-sign, c, x) for c, x in terms)])
     if shear.scale not in (1, -1):
         backward = expr.Quotient(backward, to_expr.scalar(shear.scale))
     backward = to_expr.scaled(backward, map(to_expr.negated, exponents))
-    return ShearPair(Update(new_name, forward, span), Update(before, backward, span))
+    return ShearPair(Update(new, forward, span), Update(before, backward, span))
 
 
 def is_verified(scheme: Scheme, shear_pairs: tuple[ShearPair, ...], scalars: Scalars) -> bool:

@@ -171,10 +171,8 @@ class Algebra:
             ):
                 return scale(self.read(part, values), self.stretch(self.read(inside, values)))
             case _:
-                message = (
-                    "a scheme adds values and multiplies them by numbers or by `exp(…)`, "
-                    "nothing else"
-                )
+                allowed = "adds values and multiplies them by numbers or by `exp(…)`"
+                message = f"a scheme {allowed}, nothing else"
                 help_ = "write a sum of right-hand sides"
                 if isinstance(node, expr.ElementwiseExp):
                     help_ = "write what it multiplies: `exp(s(Z[n])) * Y[n]`"

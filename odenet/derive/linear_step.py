@@ -91,14 +91,11 @@ def linear_step(scheme: Scheme, rates: RateCoefficients) -> LinearStep:
     extra_symbols = sorted(symbols, key=str)
     scalars = Scalars(scheme, expand_lets=True, extra_symbols=extra_symbols)
     to_element = scalars.fraction_field.from_sympy
-    algebra = _LinearAlgebra(
-        scalars, {name: [to_element(c) for c in row] for name, row in rates.items()}
-    )
+    coefficients = {name: [to_element(c) for c in row] for name, row in rates.items()}
+    algebra = _LinearAlgebra(scalars, coefficients)
     new_values = read_step(scheme, algebra).new_values
     zero = scalars.fraction_field.zero
-    rows = [
-        [new_values[slot].get(column, zero) for column in scheme.slots] for slot in scheme.slots
-    ]
+    rows = [[new_values[row].get(column, zero) for column in scheme.slots] for row in scheme.slots]
     size = len(rows)
     return LinearStep(scalars, DomainMatrix(rows, (size, size), scalars.fraction_field), algebra)
 

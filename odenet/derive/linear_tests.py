@@ -69,9 +69,8 @@ def _coupled_tests(scheme: Scheme) -> Iterator[LinearTest]:
         if not mutual or one.order != 1 or other.order != 1:
             continue
         partner = {one.function: other.variable, other.function: one.variable}
-        rates = {
-            p.function: _coefficients(scheme, p, partner.get(p.function)) for p in scheme.patterns
-        }
+        read = ((p, partner.get(p.function)) for p in scheme.patterns)
+        rates = {p.function: _coefficients(scheme, p, name) for p, name in read}
         y, z = ("y", "z") if len(scheme.patterns) == 2 else (one.variable, other.variable)
         first, second = (f" - γ {v}" if p.decay else "" for p, v in ((one, y), (other, z)))
         text = f"{y}' = ω {z}{first}, {z}' = -ω {y}{second}"

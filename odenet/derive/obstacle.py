@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 
 from odenet.derive.linear_forms import Form, Step, express
 from odenet.derive.scheme_notation import SchemeNotation
-from odenet.derive.solve_backwards import NoInverse
+from odenet.derive.solve_backwards import NoInverse, without_atoms
 from odenet.diagnostics import Span
 from odenet.model.expressions.expr import ElementwiseExp, Node, Slot, Stage
 
@@ -35,15 +35,10 @@ def find_obstacle(step: Step, failure: NoInverse, notation: SchemeNotation) -> O
         failure: what solving backwards (`solve_backwards.py`) had reached when it stopped.
         notation: prints expressions as the author of the scheme writes them.
     """
-    if any(
-        not step.algebra.scalars.is_constant(c)
-        for r in failure.remaining.values()
-        for c in r.values()
-    ):
+    rows = failure.rows.values()
+    if any(not step.algebra.scalars.is_constant(c) for row in rows for c in row.values()):
         return _exponential_obstacle(step, notation)
-    unresolved_atoms = [
-        key for row in failure.remaining.values() for key in row if isinstance(key, int)
-    ]
+    unresolved_atoms = [key for row in rows for key in row if isinstance(key, int)]
     if unresolved_atoms:
         return _argument_obstacle(step, failure, max(unresolved_atoms), notation)
     return _lost_value_obstacle(step, failure, notation)
@@ -72,14 +67,11 @@ def _argument_obstacle(
     rate = step.algebra.atoms[index].node
     values: dict[Node, Form] = {slot: step.algebra.register(slot) for slot in step.registers}
     values |= {line.target: line.form for line in step.lines}
-    unknown = next(
-        node
-        for node in rate.walk()
-        if isinstance(node, Slot | Stage) and not _is_known(values[node], failure)
-    )
+    read = (node for node in rate.walk() if isinstance(node, Slot | Stage))
+    unknown = next(node for node in read if not _is_known(values[node], failure))
     name, shown = notation.show(unknown), notation.show(rate)
-    carrier = next(row for row in failure.remaining.values() if index in row)
-    if not set(values[unknown]) & set().union(*failure.remaining.values()):
+    carrier = next(row for row in failure.rows.values() if index in row)
+    if not set(values[unknown]) & set().union(*failure.rows.values()):
         message = f"{name} appears only inside {shown}: no line gives it back"
     elif _occurs_in(values[unknown], carrier):
         message = f"{name} also appears inside {shown}, in the line that would have to give it"
@@ -96,7 +88,7 @@ def _argument_obstacle(
 
 def _other_unknown_atom(failure: NoInverse, unknown: Form, index: int, carrier: Form) -> int | None:
     """Another right-hand side that is not known and occurs together with an unknown."""
-    for row in (*(r for r in failure.remaining.values() if _occurs_in(unknown, r)), carrier):
+    for row in (*(r for r in failure.rows.values() if _occurs_in(unknown, r)), carrier):
         atoms = [key for key in row if isinstance(key, int) and key != index]
         if atoms:
             return max(atoms)
@@ -110,24 +102,14 @@ def _occurs_in(value: Form, row: Form) -> bool:
 
 def _is_known(value: Form, failure: NoInverse) -> bool:
     """Whether a value follows from the registers and the known right-hand sides."""
-    rows = {
-        slot: _without_atoms(row, failure.known_atoms) for slot, row in failure.remaining.items()
-    }
-    return express(_without_atoms(value, failure.known_atoms), rows) is not None
-
-
-def _without_atoms(form: Form, known_atoms: set[int]) -> Form:
-    return {key: value for key, value in form.items() if key not in known_atoms}
+    rows = {slot: without_atoms(row, failure.known_atoms) for slot, row in failure.rows.items()}
+    return express(without_atoms(value, failure.known_atoms), rows) is not None
 
 
 def _lost_value_obstacle(step: Step, failure: NoInverse, notation: SchemeNotation) -> Obstacle:
     """The obstacle if all right-hand sides are known, but the stored values do not follow."""
-    undetermined = [
-        slot for slot in step.registers if not _is_known(step.algebra.register(slot), failure)
-    ]
-    forgotten = [
-        slot for slot in undetermined if not any(slot in row for row in failure.remaining.values())
-    ]
+    undetermined = [s for s in step.registers if not _is_known(step.algebra.register(s), failure)]
+    forgotten = [s for s in undetermined if not any(s in row for row in failure.rows.values())]
     slot = (forgotten or undetermined)[0]
     name = notation.show(slot)
     line = next(u for u in step.lines if u.target == Slot(slot.name, 1)).update

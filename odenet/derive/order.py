@@ -131,9 +131,7 @@ def derive_order(scheme: Scheme, values: Mapping[str, Fraction | float] | None =
 
 
 def conditions_at(
-    scheme: Scheme,
-    values: Mapping[str, Fraction | float] | None = None,
-    tolerant: bool = False,
+    scheme: Scheme, values: Mapping[str, Fraction | float] | None = None, tolerant: bool = False
 ) -> OrderConditions:
     """The order conditions at given values of the constants, as in `derive_order`.
 
@@ -161,44 +159,27 @@ def _values(scheme: Scheme, values: Mapping[str, Fraction | float] | None) -> di
 def _derive(scheme: Scheme, known: Mapping[str, Value]) -> Order:
     decimals = long_decimals(scheme, {name: known[name] for name, _ in scheme.constants})
     exact = _conditions(scheme, known, decimals, tolerant=False)
-    if not is_power_bounded(
-        exact.step_matrix(), max_block_at_one=max(p.order for p in scheme.patterns)
-    ):
+    if not is_power_bounded(exact.step_matrix(), max_block=max(p.order for p in scheme.patterns)):
         return Order(None, "errors of earlier steps grow from step to step, however small h is")
     result, digits, conditions, rounding = find_order(exact), "", exact, 0.0
-    # if even a constant solution is changed, the changes of all steps add up to O(1)
-    keeps_constants = not isinstance(result.tree, str)
-    if (
-        decimals
-        and keeps_constants
-        and result.tree is not None
-        and abs(result.residual) < SMALL_RESIDUAL
-    ):
+    # if even a constant solution is changed (tree is a name), the changes of all steps add to O(1)
+    if decimals and isinstance(result.tree, tuple) and abs(result.residual) < SMALL_RESIDUAL:
         tolerant = _conditions(scheme, known, decimals, tolerant=True)
         tolerant_result = find_order(tolerant)
         if tolerant_result.order > result.order:
             rounding = _largest_residual(exact, tolerant_result.order)
             digits = f" to the {decimals.digits} digits given; residual {rounding:.0e}"
             result, conditions = tolerant_result, tolerant
-    parasitic_note = parasitic_text(
-        conditions.step_matrix(), conditions.slots, scheme.patterns[0].variable
-    )
+    matrix, variable = conditions.step_matrix(), scheme.patterns[0].variable
+    parasitic_note = parasitic_text(matrix, conditions.slots, variable)
     if result.order <= 0:
         return _inconsistent_order(scheme, known, result, conditions, parasitic_note)
-    order = result.order
-    note = start_note(conditions, order)
+    note = start_note(conditions, result.order)
     why = _violated_condition(result, conditions)
-    size = _residual_size(result)
     return Order(
-        order,
-        why,
-        note,
-        result.highest_searched,
-        digits,
-        parasitic=parasitic_note,
-        residual=size,
-        rounding_residual=rounding,
-    )
+        result.order, why, note, result.highest_searched, digits, parasitic=parasitic_note,
+        residual=_residual_size(result), rounding_residual=rounding,
+    )  # fmt: skip
 
 
 def _conditions(

@@ -10,7 +10,7 @@ small linear system, and the residuals of this system are the local error.
 """
 
 from collections.abc import Mapping
-from functools import cached_property
+from functools import cached_property, partial
 
 import sympy
 
@@ -70,13 +70,10 @@ class OrderConditions:
         self.unknowns = self._relevant_unknowns()
         self.aux = tuple(name for name in scheme.aux if name in self.unknowns)
         self.slots = tuple(slot for slot in scheme.slots if slot.name in self.unknowns)
-        self.step_series = StepSeries(
-            self.algebra, self.forest, self.writer.to_series, self.solution_coefficient, max_degree
-        )
+        series = partial(StepSeries, self.algebra, self.forest, self.writer.to_series, max_degree)
+        self.step_series = series(self.solution_coefficient)
         self.start_lines = dict(scheme.starts)
-        self._start_series = StepSeries(
-            self.algebra, self.forest, self.writer.to_series, self.start_coefficient, max_degree
-        )
+        self._start_series = series(self.start_coefficient)
         self._aux_coefficients: dict[tuple[str, Tree], PowerSeries] = {}
         self._system = Elimination(self._equations(), self.aux, max_degree)
         self.undetermined = False
@@ -157,20 +154,16 @@ class OrderConditions:
         """The coefficient on a tree of a stored value that is on the solution."""
         if slot.name in self.forest.pattern_of_variable:
             return self._exact_coefficient(slot, tree)
-        return add(
-            self._shifted_coefficient(slot.name, tree, slot.offset),
-            self._aux_coefficient(slot.name, tree),
-        )
+        shifted = self._shifted_coefficient(slot.name, tree, slot.offset)
+        return add(shifted, self._aux_coefficient(slot.name, tree))
 
     def _exact_coefficient(self, slot: Slot, tree: Tree) -> PowerSeries:
         if isinstance(tree, str):
             return {0: 1} if tree == slot.name else {}
         if not slot.offset or self.forest.variable(tree) != slot.name:
             return {}
-        weight = self.forest.weight(tree)
-        return shift(
-            {0: self.forest.exact_coefficient(tree)}, weight, slot.offset**weight, self.max_degree
-        )
+        weight, exact = self.forest.weight(tree), self.forest.exact_coefficient(tree)
+        return shift({0: exact}, weight, slot.offset**weight, self.max_degree)
 
     def _shifted_coefficient(self, name: str, tree: Tree, time: int) -> PowerSeries:
         """The part of an auxiliary unknown's coefficient at another time that other trees give."""
@@ -233,9 +226,8 @@ class OrderConditions:
         if slot not in self.start_lines:
             return self._exact_coefficient(slot, tree)
         line = self.start_lines[slot]
-        known_forms: dict[Node, Form] = {
-            Slot(name, 0): self.algebra.register(Slot(name, 0)) for name in self.scheme.unknowns
-        }
+        slots = [Slot(name, 0) for name in self.scheme.unknowns]
+        known_forms: dict[Node, Form] = {slot: self.algebra.register(slot) for slot in slots}
         try:
             form = self.algebra.read(line, known_forms)
         except (SpecError, KeyError):

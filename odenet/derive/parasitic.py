@@ -10,14 +10,7 @@ from collections.abc import Sequence
 import mpmath
 
 from odenet.derive.exact_numbers import DIGITS
-from odenet.derive.power_bounded import (
-    EIGENVALUE_TOLERANCE,
-    Matrix,
-    Number,
-    distinct,
-    eigenvalues,
-    to_mpmath,
-)
+from odenet.derive.power_bounded import TOLERANCE, Matrix, Number, distinct, eigenvalues, to_mpmath
 from odenet.model.expressions.expr import Slot
 
 ORDINALS = {2: "second", 3: "third"}
@@ -33,30 +26,28 @@ def parasitic_text(matrix: Matrix, slots: Sequence[Slot], variable: str) -> str:
         variable: the unknown that is the network's output.
     """
     with mpmath.workdps(DIGITS):
-        values = [v for v in distinct(eigenvalues(matrix)) if abs(v - 1) > EIGENVALUE_TOLERANCE]
-        on_circle = [value for value in values if abs(abs(value) - 1) < EIGENVALUE_TOLERANCE]
+        values = [v for v in distinct(eigenvalues(matrix)) if abs(v - 1) > TOLERANCE]
+        on_circle = [value for value in values if abs(abs(value) - 1) < TOLERANCE]
     if not on_circle:
         return ""
-    eigenvalue_texts = ", ".join(sorted({_eigenvalue_text(value) for value in on_circle}))
+    texts = ", ".join(sorted({_eigenvalue_text(value) for value in on_circle}))
     subject = "the eigenvalues" if len(on_circle) > 1 else "the eigenvalue"
     cycle = _cycle_length(matrix, slots.index(Slot(variable, 0)))
     if cycle:
         number, nth = NUMERALS.get(cycle, str(cycle)), ORDINALS.get(cycle, f"{cycle}th")
         return (
-            f"{subject} {eigenvalue_texts} at h = 0: {number} interleaved networks, "
+            f"{subject} {texts} at h = 0: {number} interleaved networks, "
             f"every {nth} step writes to the output"
         )
-    return (
-        f"{subject} {eigenvalue_texts} at h = 0: errors of the start do not die out but oscillate"
-    )
+    return f"{subject} {texts} at h = 0: errors of the start do not die out but oscillate"
 
 
 def _eigenvalue_text(value: Number) -> str:
     """An eigenvalue on the unit circle, or a conjugate pair: `-1`, `±i`, `exp(±1.2 i)`."""
     real, imaginary = mpmath.re(value), abs(mpmath.im(value))
-    if imaginary < EIGENVALUE_TOLERANCE:
+    if imaginary < TOLERANCE:
         return "-1"
-    if abs(real) < EIGENVALUE_TOLERANCE:
+    if abs(real) < TOLERANCE:
         return "±i"
     return f"exp(±{float(mpmath.atan2(imaginary, real)):.4g} i)"
 
@@ -69,10 +60,8 @@ def _cycle_length(rows: Matrix, first: int) -> int:
     sources: list[int] = []
     for row in rows:
         entries = list(map(to_mpmath, row))
-        ones = [i for i, entry in enumerate(entries) if abs(entry - 1) < EIGENVALUE_TOLERANCE]
-        if len(ones) != 1 or any(
-            abs(x) > EIGENVALUE_TOLERANCE for i, x in enumerate(entries) if i != ones[0]
-        ):
+        ones = [i for i, entry in enumerate(entries) if abs(entry - 1) < TOLERANCE]
+        if len(ones) != 1 or any(abs(x) > TOLERANCE for i, x in enumerate(entries) if i != ones[0]):
             return 0
         sources.append(ones[0])
     if sorted(sources) != list(range(len(rows))):

@@ -18,25 +18,24 @@ Rows = Sequence[Sequence[Number]]
 Matrix = list[list[Number]]
 
 # Eigenvalues are computed with 100 digits; a k-fold one is correct to about 100/k of them.
-EIGENVALUE_TOLERANCE = mpmath.mpf(10) ** -20
+TOLERANCE = mpmath.mpf(10) ** -20
 
 
-def is_power_bounded(matrix: Rows, max_block_at_one: int = 1) -> bool:
+def is_power_bounded(matrix: Rows, max_block: int = 1) -> bool:
     """Whether all powers of a matrix are bounded.
 
     Args:
         matrix: square.
-        max_block_at_one: the size that Jordan blocks of the eigenvalue 1 may have: 2 if positions
+        max_block: the size that Jordan blocks of the eigenvalue 1 may have: 2 if positions
             may grow linearly, with constant velocity.
     """
     with mpmath.workdps(DIGITS):
         mpmath_matrix, values = _mpmath_matrix(matrix), eigenvalues(matrix)
-        if any(abs(value) > 1 + EIGENVALUE_TOLERANCE for value in values):
+        if any(abs(value) > 1 + TOLERANCE for value in values):
             return False
-        on_circle = [value for value in values if abs(value) > 1 - EIGENVALUE_TOLERANCE]
+        on_circle = [value for value in values if abs(value) > 1 - TOLERANCE]
         return all(
-            _largest_block(mpmath_matrix, value)
-            <= (max_block_at_one if abs(value - 1) < EIGENVALUE_TOLERANCE else 1)
+            _largest_block(mpmath_matrix, value) <= (max_block if abs(value - 1) < TOLERANCE else 1)
             for value in distinct(on_circle)
         )
 
@@ -75,7 +74,7 @@ def distinct(values: list[Number]) -> list[Number]:
     """The values without repetitions, up to the tolerance."""
     kept: list[Number] = []
     for value in values:
-        if all(abs(value - other) > EIGENVALUE_TOLERANCE for other in kept):
+        if all(abs(value - other) > TOLERANCE for other in kept):
             kept.append(value)
     return kept
 
@@ -102,7 +101,7 @@ def _rank(matrix: mpmath.matrix) -> int:
             key=lambda position: abs(rows[position[0]][position[1]]),
         )
         pivot = rows.pop(i)
-        if abs(pivot[j]) < EIGENVALUE_TOLERANCE:
+        if abs(pivot[j]) < TOLERANCE:
             return rank
         rank += 1
         rows = [
@@ -131,70 +130,44 @@ def lost_powers(matrix: Matrix, row: int) -> int:
     size = len(matrix)
     # one more component, constantly 1, which is added to the row in every step
     augmented = [[*entries, 1 if i == row else 0] for i, entries in enumerate(matrix)]
-    augmented.append([0] * size + [1])
-    return (
-        growth(
-            augmented, 1, [0] * size + [1], components_at_one=range(size), components_on_circle=()
-        )
-        or 0
-    )
+    start = [0] * size + [1]
+    augmented.append(start)
+    return growth(augmented, eigenvalues(augmented), start, at_one=range(size), on_circle=()) or 0
 
 
 def growth(
     matrix: Matrix,
-    blocks: int,
+    values: Sequence[Number],
     start: Sequence[Number],
-    components_at_one: Collection[int],
-    components_on_circle: Collection[int],
+    at_one: Collection[int],
+    on_circle: Collection[int],
 ) -> int | None:
     """The degree d if N steps make a vector grow like N^d; None if it decays.
 
     Args:
-        matrix: block triangular, with equal diagonal blocks.
-        blocks: the number of diagonal blocks.
+        matrix: of a step.
+        values: its eigenvalues, with multiplicity.
         start: the vector.
-        components_at_one: components to look at for growth that belongs to the eigenvalue 1.
-        components_on_circle: those to look at for growth that belongs to any eigenvalue on the unit
-            circle.
+        at_one: the components to look at for growth that belongs to the eigenvalue 1.
+        on_circle: those to look at for growth that belongs to any eigenvalue on the unit circle.
     """
-    size = len(matrix) // blocks
-    values = eigenvalues([row[:size] for row in matrix[:size]])
-    return growth_given_eigenvalues(
-        matrix, values * blocks, start, components_at_one, components_on_circle
-    )
-
-
-def growth_given_eigenvalues(
-    matrix: Matrix,
-    values: Sequence[Number],
-    start: Sequence[Number],
-    components_at_one: Collection[int],
-    components_on_circle: Collection[int],
-) -> int | None:
-    """As `growth`, for any matrix, given its eigenvalues with multiplicity."""
     with mpmath.workdps(DIGITS):
         rows = [[to_mpmath(entry) for entry in row] for row in matrix]
         vector = [mpmath.mpc(to_mpmath(entry)) for entry in start]
         for value in values:
-            if abs(value) < 1 - EIGENVALUE_TOLERANCE:
+            if abs(value) < 1 - TOLERANCE:
                 vector = _project_out(rows, value, vector)
         smooth_part = vector
-        parasitic_values = [
-            v
-            for v in values
-            if abs(v) > 1 - EIGENVALUE_TOLERANCE and abs(v - 1) > EIGENVALUE_TOLERANCE
-        ]
+        parasitic_values = [v for v in values if abs(v) > 1 - TOLERANCE and abs(v - 1) > TOLERANCE]
         for value in parasitic_values:
             smooth_part = _project_out(rows, value, smooth_part)
-        degree = _degree(rows, [mpmath.mpf(1)], smooth_part, components_at_one)
-        if components_on_circle and parasitic_values:
+        degree = _degree(rows, [mpmath.mpf(1)], smooth_part, at_one)
+        if on_circle and parasitic_values:
             for value in values:
-                if abs(value - 1) < EIGENVALUE_TOLERANCE:
+                if abs(value - 1) < TOLERANCE:
                     vector = _annihilate(rows, value, vector)
-            oscillating_degree = _degree(
-                rows, distinct(parasitic_values), vector, components_on_circle
-            )
-            degree = max((d for d in (degree, oscillating_degree) if d is not None), default=None)
+            oscillating = _degree(rows, distinct(parasitic_values), vector, on_circle)
+            degree = max((d for d in (degree, oscillating) if d is not None), default=None)
         return degree
 
 

@@ -49,20 +49,12 @@ def residuals(scheme: Scheme) -> list[Residual] | str:
         found: list[Residual] = []
         for weight in range(1, order.value + 1 + conditions.order_deficit):
             for tree in conditions.forest.trees(weight):
-                nonzero = {
-                    row: series for row, series in conditions.residuals(tree).items() if series
-                }
-                nominal_order = weight - highest + 1
-                condition_order = min(
-                    (min(series) - losses[row] + 1 for row, series in nonzero.items()),
-                    default=nominal_order,
-                )
+                nonzero = {row: s for row, s in conditions.residuals(tree).items() if s}
+                orders = [min(series) - losses[row] + 1 for row, series in nonzero.items()]
+                condition_order = min(orders, default=weight - highest + 1)
                 if condition_order <= order.value + 1:
-                    found.append(
-                        Residual(
-                            condition_order, conditions.forest.show(tree), _difference_text(nonzero)
-                        )
-                    )
+                    shown = conditions.forest.show(tree)
+                    found.append(Residual(condition_order, shown, _difference_text(nonzero)))
     return sorted(found, key=lambda residual: residual.order)
 
 

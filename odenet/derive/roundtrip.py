@@ -137,20 +137,12 @@ def _error(transports: list[_ErrorTransport], pattern: list[float], steps: int) 
             forward, inverse = transport.matrices(frequency)
         except ArithmeticError:
             return math.inf
-        squares += (
-            norm
-            * norm
-            * _sum_of_squares(
-                g * _column_norm(way_back, row) for row, g in transport.rounded_rows_back
-            )
-        )
+        errors = [g * _column_norm(way_back, row) for row, g in transport.rounded_rows_back]
+        squares += norm * norm * _sum_of_squares(errors)
         state, way_back = _multiply(forward, state), _multiply(way_back, inverse)
         norm = _norm(state)
-        squares += (
-            norm
-            * norm
-            * _sum_of_squares(_column_norm(way_back, row) for row in transport.rounded_rows)
-        )
+        errors = [_column_norm(way_back, row) for row in transport.rounded_rows]
+        squares += norm * norm * _sum_of_squares(errors)
         if not squares <= HUGE:
             return math.inf
     return SHEAR_ROUNDING * math.sqrt(squares) / initial
@@ -238,10 +230,7 @@ def _complex(matrix: list[list[Value]]) -> Matrix:
 
 def _multiply(left: Matrix, right: Matrix) -> Matrix:
     columns = list(zip(*right, strict=True))
-    return [
-        [sum(a * b for a, b in zip(row, column, strict=True)) for column in columns]
-        for row in left
-    ]  # fmt: skip
+    return [[sum(a * b for a, b in zip(row, col, strict=True)) for col in columns] for row in left]
 
 
 def _norm(matrix: Matrix) -> float:

@@ -48,11 +48,8 @@ class Shear:
     def expression(self) -> Node:
         """The new value of the target, as an expression of the language."""
         scaled_target = to_expr.scaled(self.target, self.exponents)
-        terms: list[tuple[Coefficient, Node]] = [
-            (self.scale, scaled_target),
-            *self.linear_terms,
-            *self.rate_terms,
-        ]
+        terms: list[tuple[Coefficient, Node]] = [(self.scale, scaled_target)]
+        terms += [*self.linear_terms, *self.rate_terms]
         return to_expr.combination((1, factor, operand) for factor, operand in terms)
 
 
@@ -71,20 +68,16 @@ def find_shears(step: Step) -> tuple[tuple[Shear, ...], dict[Slot, Slot], tuple[
     groups = _merge(reversed(inverter.terms), inverter)
     shears = tuple(_shear(group, register_of, inverter) for group in groups)
     relabel = {register: slot for slot, register in register_of.items() if register != slot}
-    divisors = [move.factor.denom for move in inverter.terms]
-    divisors += [move.factor.numer for move in inverter.terms if move.source is None]
-    return shears, relabel, tuple(map(step.algebra.scalars.fraction_field, divisors))
+    divisors = [term.factor.denom for term in inverter.terms]
+    divisors += [term.factor.numer for term in inverter.terms if term.source is None]
+    return shears, relabel, tuple(map(inverter.scalars.fraction_field, divisors))
 
 
 def _merge(terms: Iterable[ShearTerm], inverter: StepInverter) -> list[list[ShearTerm]]:
     """Groups of terms that make one shear: same target, and commuting with all terms in between."""
     groups: list[list[ShearTerm]] = []
     for term in terms:
-        index = (
-            _last_scaling(term, groups)
-            if term.is_scaling
-            else _last_commuting(term, groups, inverter)
-        )
+        index = _matching_group(term, groups, inverter)
         if index is None:
             groups.append([term])
         else:
@@ -92,16 +85,16 @@ def _merge(terms: Iterable[ShearTerm], inverter: StepInverter) -> list[list[Shea
     return groups
 
 
-def _last_scaling(term: ShearTerm, groups: list[list[ShearTerm]]) -> int | None:
-    """The index of the last group, if all its terms scale the target of this term."""
-    same = groups and all(m.target == term.target and m.is_scaling for m in groups[-1])
-    return len(groups) - 1 if same else None
-
-
-def _last_commuting(
+def _matching_group(
     term: ShearTerm, groups: list[list[ShearTerm]], inverter: StepInverter
 ) -> int | None:
-    """The index of the last group with the term's target, if it commutes with all later groups."""
+    """The index of the last group with the term's target, if it commutes with all later groups.
+
+    A scaling term only fits the very last group, if all terms of that scale the same target.
+    """
+    if term.is_scaling:
+        same = groups and all(m.target == term.target and m.is_scaling for m in groups[-1])
+        return len(groups) - 1 if same else None
     for index in reversed(range(len(groups))):
         group = groups[index]
         target = group[0].target
@@ -114,8 +107,8 @@ def _last_commuting(
 
 def _shear(terms: list[ShearTerm], register_of: dict[Slot, Slot], inverter: StepInverter) -> Shear:
     """One shear from its terms, with registers named by their slots before the step."""
-    show = inverter.step.algebra.scalars.to_sympy
-    scaling = [move.factor for move in terms if move.source is None]
+    show = inverter.scalars.to_sympy
+    scaling = [term.factor for term in terms if term.source is None]
     exponents = [
         inverter.exponent(m.source, m.registers) for m in terms if isinstance(m.source, Exponent)
     ]
@@ -123,18 +116,17 @@ def _shear(terms: list[ShearTerm], register_of: dict[Slot, Slot], inverter: Step
     rates: list[tuple[Coefficient, Rate | MapCall]] = []
     for term in terms:
         if isinstance(term.source, int):
-            rate = to_expr.substitute(
-                inverter.rate(term.source, term.registers), register_of.__getitem__
-            )
+            found = inverter.rate(term.source, term.registers)
+            rate = to_expr.substitute(found, register_of.__getitem__)
             assert isinstance(rate, Rate | MapCall)
             rates.append((show(term.factor), rate))
     line_after = terms[-1].line_after
-    scheme_line = line_after.update if line_after else None
+
     return Shear(
         target=register_of[terms[0].target],
         exponents=tuple(to_expr.substitute(node, register_of.__getitem__) for node in exponents),
-        scale=show(reduce(mul, scaling, inverter.step.algebra.scalars.fraction_field.one)),
+        scale=show(reduce(mul, scaling, inverter.scalars.fraction_field.one)),
         linear_terms=tuple(adds),
         rate_terms=tuple(rates),
-        scheme_line=scheme_line,
+        scheme_line=line_after.update if line_after else None,
     )

@@ -71,28 +71,34 @@ class NoInverse(Exception):
     """A step has no explicit inverse: no further atom becomes known.
 
     Args:
-        remaining: register -> what remained of the form it holds.
+        rows: register -> what remained of the form it holds.
         known_atoms: the atoms that are known.
     """
 
-    def __init__(self, remaining: dict[Slot, Form], known_atoms: set[int]):
+    def __init__(self, rows: dict[Slot, Form], known_atoms: set[int]):
         super().__init__()
-        self.remaining = remaining
+        self.rows = rows
         self.known_atoms = known_atoms
+
+
+def without_atoms(form: Form, atoms: set[int]) -> Form:
+    """A form without some atoms."""
+    return {key: factor for key, factor in form.items() if key not in atoms}
 
 
 class StepInverter:
     """Inverts a step term by term.
 
     Attributes:
-        remaining: register, named by its slot after the step -> what remains of the form it holds.
+        rows: register, named by its slot after the step -> what remains of the form it holds.
         known_atoms: the atoms that are known.
         terms: what was subtracted or divided out, the last term of the step first.
     """
 
     def __init__(self, step: Step):
         self.step = step
-        self.remaining: dict[Slot, Form] = dict(step.new_values)
+        self.scalars = step.algebra.scalars
+        self.rows: dict[Slot, Form] = dict(step.new_values)
         self.known_atoms: set[int] = set()
         self.terms: list[ShearTerm] = []
         self._lines: dict[Direction, tuple[FracElement, Line]] = {}
@@ -117,13 +123,11 @@ class StepInverter:
             if atom is None:
                 break
             self._remove_atom(atom)
-        if any(isinstance(key, int) for row in self.remaining.values() for key in row):
-            raise NoInverse(self.remaining, self.known_atoms)
-        self._require_constants(c for row in self.remaining.values() for c in row.values())
+        if any(isinstance(key, int) for row in self.rows.values() for key in row):
+            raise NoInverse(self.rows, self.known_atoms)
+        self._require_constants(c for row in self.rows.values() for c in row.values())
         self._undo_linear_map()
-        return {
-            s: held for s, row in self.remaining.items() for held in row if isinstance(held, Slot)
-        }
+        return {s: held for s, row in self.rows.items() for held in row if isinstance(held, Slot)}
 
     def _next_known(self) -> int | None:
         """The next atom to subtract: of the known ones the last in the text; None if there is none.
@@ -148,7 +152,7 @@ class StepInverter:
 
     def _is_carried(self, atom: int) -> bool:
         """Whether a register contains an atom."""
-        return any(atom in row for row in self.remaining.values())
+        return any(atom in row for row in self.rows.values())
 
     def _divide_out(self) -> bool:
         """Divide a register by a factor `exp(…)` whose exponent is known from other registers.
@@ -158,20 +162,18 @@ class StepInverter:
         """
         algebra = self.step.algebra
         if algebra.exponents:
-            self.known_atoms.update(
-                index for index in self._ready_atoms() if not self._is_carried(index)
-            )
+            self.known_atoms.update(i for i in self._ready_atoms() if not self._is_carried(i))
         for index, form in enumerate(algebra.exponents):
             if self.in_registers(form) is None:
                 continue
-            for slot, row in self.remaining.items():
-                powers = {algebra.scalars.power_of_stretch(c, index) for c in row.values()}
+            for slot, row in self.rows.items():
+                powers = {self.scalars.power_of_stretch(c, index) for c in row.values()}
                 power = powers.pop() if len(powers) == 1 else None
-                one, exponent = algebra.scalars.fraction_field.one, Exponent(index, power or 0)
-                term = ShearTerm(slot, one, exponent, dict(self.remaining), self._line_held(slot))
+                one, exponent = self.scalars.fraction_field.one, Exponent(index, power or 0)
+                term = ShearTerm(slot, one, exponent, dict(self.rows), self._line_held(slot))
                 if power and not term.reads(slot, self):
                     self.terms.append(term)
-                    self.remaining[slot] = scale(row, algebra.scalars.stretches[index] ** -power)
+                    self.rows[slot] = scale(row, self.scalars.stretches[index] ** -power)
                     self._rescale(slot)
                     return True
         return False
@@ -182,8 +184,8 @@ class StepInverter:
         Raises:
             NoInverse: one contains a factor `exp(…)`.
         """
-        if not all(map(self.step.algebra.scalars.is_constant, coefficients)):
-            raise NoInverse(self.remaining, self.known_atoms)
+        if not all(map(self.scalars.is_constant, coefficients)):
+            raise NoInverse(self.rows, self.known_atoms)
 
     def in_registers(
         self, form: Form, registers: dict[Slot, Form] | None = None
@@ -192,16 +194,10 @@ class StepInverter:
 
         Known atoms are left out. The registers hold what remains, unless other forms are given.
         """
-        unknown_part = {key: value for key, value in form.items() if key not in self.known_atoms}
-        registers = self.remaining if registers is None else registers
-        unknown_rows = {
-            s: {k: v for k, v in row.items() if k not in self.known_atoms}
-            for s, row in registers.items()
-        }
-        combination = express(unknown_part, unknown_rows)
-        is_valid = combination is None or all(
-            map(self.step.algebra.scalars.is_constant, combination.values())
-        )
+        registers = self.rows if registers is None else registers
+        rows = {s: without_atoms(row, self.known_atoms) for s, row in registers.items()}
+        combination = express(without_atoms(form, self.known_atoms), rows)
+        is_valid = combination is None or all(map(self.scalars.is_constant, combination.values()))
         return combination if is_valid else None
 
     def _remove_atom(self, atom: int) -> None:
@@ -210,86 +206,75 @@ class StepInverter:
         It is subtracted from one of them, after a multiple of that register was subtracted from
         each of the others. This is the one computed first: the others contain the atom through it.
         """
-        carriers = [slot for slot, row in self.remaining.items() if atom in row]
-        self._require_constants(self.remaining[slot][atom] for slot in carriers)
+        carriers = [slot for slot, row in self.rows.items() if atom in row]
+        self._require_constants(self.rows[slot][atom] for slot in carriers)
         pivot = min(carriers, key=self._line_position)
         for slot in carriers:
             if slot != pivot:
-                self._subtract(
-                    slot, self.remaining[slot][atom] / self.remaining[pivot][atom], pivot
-                )
-        factor = self.remaining[pivot][atom]
-        self._subtract_term(pivot, factor, atom, add(self.remaining[pivot], {atom: factor}, -1))
+                self._subtract(slot, self.rows[slot][atom] / self.rows[pivot][atom], pivot)
+        factor = self.rows[pivot][atom]
+        self._add_term(pivot, factor, atom, add(self.rows[pivot], {atom: factor}, -1))
         self.known_atoms.add(atom)
 
     def _line_position(self, slot: Slot) -> int:
         """The number of the line that computes what a register holds; -1 for an old value."""
-        row = self.remaining[slot]
+        row = self.rows[slot]
         if len(row) == 1 and isinstance(next(iter(row)), Slot):
             return -1
         found = self._lines.get(direction(row)[0])
         return self.step.lines.index(found[1]) if found else len(self.step.lines)
 
     def _subtract(self, slot: Slot, factor: FracElement, other: Slot) -> None:
-        self._subtract_term(
-            slot, factor, other, add(self.remaining[slot], self.remaining[other], -factor)
-        )
+        self._add_term(slot, factor, other, add(self.rows[slot], self.rows[other], -factor))
 
-    def _subtract_term(
-        self, slot: Slot, factor: FracElement, source: Slot | int, new_form: Form
-    ) -> None:
-        rows = dict(self.remaining)
-        self.terms.append(ShearTerm(slot, factor, source, rows, self._line_held(slot)))
-        self.remaining[slot] = new_form
+    def _add_term(self, slot: Slot, factor: FracElement, source: Slot | int, rest: Form) -> None:
+        """Note a subtracted term; `rest` is what it leaves of the form that the register holds."""
+        held = dict(self.rows)
+        self.terms.append(ShearTerm(slot, factor, source, held, self._line_held(slot)))
+        self.rows[slot] = rest
         self._rescale(slot)
 
     def _line_held(self, slot: Slot) -> Line | None:
         """The line whose value a register holds, if any."""
-        row = self.remaining[slot]
+        row = self.rows[slot]
         found = self._lines.get(direction(row)[0]) if row else None
         return found[1] if found and found[1].form == row else None
 
     def _rescale(self, slot: Slot) -> None:
         """If a register holds a multiple of an old value or of a line's value, divide it out."""
-        row = self.remaining[slot]
+        row = self.rows[slot]
         if not row:
             return
         key, factor = direction(row)
         if len(row) == 1:
-            wanted_factor = self.step.algebra.scalars.fraction_field.one
+            wanted_factor = self.scalars.fraction_field.one
         elif key in self._lines:
             wanted_factor = self._lines[key][0]
         else:
             return
         ratio = factor / wanted_factor
-        if ratio != 1 and self.step.algebra.scalars.is_constant(ratio):
-            self.terms.append(
-                ShearTerm(slot, ratio, None, dict(self.remaining), self._line_held(slot))
-            )
-            self.remaining[slot] = scale(row, 1 / ratio)
+        if ratio != 1 and self.scalars.is_constant(ratio):
+            self.terms.append(ShearTerm(slot, ratio, None, dict(self.rows), self._line_held(slot)))
+            self.rows[slot] = scale(row, 1 / ratio)
 
     def _undo_linear_map(self) -> None:
         """Invert what remains, a linear map of the registers, by Gauss-Jordan elimination."""
-        for slot in self.remaining:
+        for slot in self.rows:
             self._rescale(slot)
-        used_pivots: set[Slot] = set()
+        pivots: set[Slot] = set()
         while True:
             while self._use_single_values():
                 pass
-            unresolved = [
-                slot
-                for slot, row in self.remaining.items()
-                if len(row) != 1 and slot not in used_pivots
-            ]
+            unresolved = [s for s, row in self.rows.items() if len(row) != 1 and s not in pivots]
             if not unresolved:
                 break
             pivot, key = self._pivot(unresolved)
-            used_pivots.add(pivot)
-            for slot, row in list(self.remaining.items()):
+            pivots.add(pivot)
+            for slot, row in list(self.rows.items()):
                 if slot != pivot and key in row:
-                    self._subtract(slot, row[key] / self.remaining[pivot][key], pivot)
-        if len({next(iter(row)) for row in self.remaining.values() if row}) < len(self.remaining):
-            raise NoInverse(self.remaining, self.known_atoms)
+                    self._subtract(slot, row[key] / self.rows[pivot][key], pivot)
+        if len({next(iter(row)) for row in self.rows.values() if row}) < len(self.rows):
+            raise NoInverse(self.rows, self.known_atoms)
 
     def _use_single_values(self) -> bool:
         """Subtract a register that holds a single old value from another that contains it.
@@ -297,8 +282,8 @@ class StepInverter:
         Returns:
             Whether there was such a pair.
         """
-        for slot, row in self.remaining.items():
-            for other, single in list(self.remaining.items()):
+        for slot, row in self.rows.items():
+            for other, single in list(self.rows.items()):
                 if other != slot and len(single) == 1 and len(row) > 1:
                     (key,) = single  # with factor 1, see `_rescale`
                     if key in row:
@@ -310,12 +295,12 @@ class StepInverter:
         """The next pivot: a register and an old value in it, preferably with factor ±1."""
 
         def cost(choice: tuple[Slot, Slot]) -> int:
-            factor = self.remaining[choice[0]][choice[1]]
+            factor = self.rows[choice[0]][choice[1]]
             return 0 if factor in (1, -1) else 1 if factor.numer.is_ground else 2
 
-        choices = [(s, key) for s in slots for key in self.remaining[s] if isinstance(key, Slot)]
+        choices = [(s, key) for s in slots for key in self.rows[s] if isinstance(key, Slot)]
         if not choices:
-            raise NoInverse(self.remaining, self.known_atoms)
+            raise NoInverse(self.rows, self.known_atoms)
         return min(choices, key=cost)
 
     def registers_read(self, term: ShearTerm) -> set[Slot]:
@@ -330,9 +315,8 @@ class StepInverter:
     def rate(self, atom: int, registers: dict[Slot, Form]) -> Rate | MapCall:
         """A known right-hand side, written in terms of registers."""
         found = self.step.algebra.atoms[atom]
-        return found.with_arguments(
-            tuple(self._expression(argument, registers) for argument in found.arguments)
-        )
+        arguments = tuple(self._expression(form, registers) for form in found.arguments)
+        return found.with_arguments(arguments)
 
     def exponent(self, exponent: Exponent, registers: dict[Slot, Form]) -> Node:
         """An exponent, power times form, written in terms of registers."""
@@ -340,14 +324,13 @@ class StepInverter:
         return self._expression(scale(form, exponent.power), registers)
 
     def _expression(self, form: Form, registers: dict[Slot, Form]) -> Node:
-        show = self.step.algebra.scalars.to_sympy
+        show = self.scalars.to_sympy
         slots = self.in_registers(form, registers)
         assert slots is not None
         for slot, factor in slots.items():
             form = add(form, registers[slot], -factor)
-        terms: list[tuple[int, sympy.Expr, Node]] = [
-            (1, show(slots[slot]), slot) for slot in registers if slot in slots
-        ]
+        terms: list[tuple[int, sympy.Expr, Node]] = []
+        terms += [(1, show(slots[slot]), slot) for slot in registers if slot in slots]
         for atom in sorted(key for key in form if isinstance(key, int)):
             terms.append((1, show(form[atom]), self.rate(atom, registers)))
         return to_expr.combination(terms)

@@ -45,10 +45,7 @@ MOST_TERMS = 700  # of a polynomial that is factored with constants as symbols; 
 TOLERANCE = 1e-7  # of a spectral radius; in double precision close eigenvalues are inexact
 
 # For each axis the letter of the frequency, and hλ as a function of s.
-_AXES: dict[Axis, tuple[str, sympy.Expr]] = {
-    "imaginary": ("ω", sympy.I * S),
-    "real": ("μ", -S),
-}
+_AXES: dict[Axis, tuple[str, sympy.Expr]] = {"imaginary": ("ω", sympy.I * S), "real": ("μ", -S)}
 
 
 @dataclass(frozen=True)
@@ -121,18 +118,14 @@ class EquationStability:
 
             with suppress(RootsNotFound):
                 polynomials = self._critical_polynomials(path, exact_values)
-                zeros = {
-                    r: poly for poly in polynomials for r in positive_roots(poly, exact_values)
-                }
+                zeros = {r: p for p in polynomials for r in positive_roots(p, exact_values)}
                 intervals = stable_intervals(list(zeros), is_stable)
             first_interval = intervals[0] if intervals and not intervals[0].low else None
             if first_interval and not mpmath.isinf(first_interval.high):
                 exact_limit = closed_form(zeros[first_interval.high], first_interval.high, values)
                 polynomial = zeros[first_interval.high].as_expr() if exact_limit is None else None
                 write_out = self.step.scalars.written_out
-                exact_limit, polynomial = (
-                    value and write_out(value) for value in (exact_limit, polynomial)
-                )
+                exact_limit, polynomial = (v and write_out(v) for v in (exact_limit, polynomial))
         return AxisStability(
             axis=axis,
             test_equation=self.equation.text,
@@ -151,11 +144,10 @@ class EquationStability:
     ) -> list[Poly]:
         """Polynomials in s whose zeros include every s at which stability can change."""
         scalars = self.step.scalars
-        common_denominator = sympy.lcm_list(
-            [c.denom.as_expr() for c in self.step.characteristic_coefficients]
-        )
+        coefficients = self.step.characteristic_coefficients
+        common_denominator = sympy.lcm_list([c.denom.as_expr() for c in coefficients])
         expression = sympy.Integer(0)
-        for power, c in enumerate(reversed(self.step.characteristic_coefficients)):
+        for power, c in enumerate(reversed(coefficients)):
             expression += sympy.cancel(c.as_expr() * common_denominator) * XI**power
         symbols = [symbol for symbol in scalars.fraction_field.symbols if symbol != S]
         expression = sympy.expand(expression)

@@ -13,17 +13,13 @@ from itertools import product
 
 from odenet.derive.h_series import Number, PowerSeries, multiply
 from odenet.derive.order_conditions import OrderConditions
-from odenet.derive.power_bounded import (
-    EIGENVALUE_TOLERANCE,
-    Matrix,
-    eigenvalues,
-    growth,
-    growth_given_eigenvalues,
-)
+from odenet.derive.power_bounded import TOLERANCE, Matrix, eigenvalues, growth
 from odenet.derive.trees import Tree
 from odenet.model.expressions.expr import Slot
 
-RateArgument = tuple[str, int]  # a right-hand side and one of its arguments
+Argument = tuple[str, int]  # a right-hand side and the number of one of its arguments
+Errors = Mapping[Slot, PowerSeries]  # stored value -> the error of its coefficient on a tree
+Use = tuple[PowerSeries, dict[Slot, PowerSeries]]  # of a right-hand side, see `_uses`
 
 
 @dataclass(frozen=True)
@@ -39,8 +35,8 @@ class StartError:
 
     tree: Tree
     power: int
-    errors: Mapping[Slot, PowerSeries]
-    errors_above: Mapping[RateArgument, Mapping[Slot, PowerSeries]]
+    errors: Errors
+    errors_above: Mapping[Argument, Errors]
 
 
 def order_left(conditions: OrderConditions, error: StartError, bound: int) -> tuple[int, bool]:
@@ -48,25 +44,21 @@ def order_left(conditions: OrderConditions, error: StartError, bound: int) -> tu
 
     The result is exact only if it is less than `bound`, the order known so far.
     """
-    slots = conditions.slots
+    matrix, newest = conditions.step_matrix(), _newest(conditions)
     vector = _coefficients(conditions, error.errors, error.power)
-    degree = growth(
-        conditions.step_matrix(), 1, vector, range(len(slots)), _newest_components(conditions)
-    )
+    degree = growth(matrix, eigenvalues(matrix), vector, range(len(matrix)), newest)
     if degree is not None:
         return error.power - degree, False
     linear = _linear_order(conditions, error)
     return min(linear, _quadratic_order(conditions, error, vector, min(bound, linear[0])) or linear)
 
 
-def _coefficients(
-    conditions: OrderConditions, errors: Mapping[Slot, PowerSeries], power: int
-) -> list[Number]:
+def _coefficients(conditions: OrderConditions, errors: Errors, power: int) -> list[Number]:
     """The errors' coefficients of h^power, as a vector of stored values."""
     return [errors[slot].get(power, 0) for slot in conditions.slots]
 
 
-def _newest_components(conditions: OrderConditions) -> list[int]:
+def _newest(conditions: OrderConditions) -> list[int]:
     """The components of a vector of stored values that are the newest values of the solution."""
     names = conditions.forest.pattern_of_variable
     return [i for i, s in enumerate(conditions.slots) if s.name in names and not s.offset]
@@ -81,38 +73,35 @@ def _linear_order(conditions: OrderConditions, error: StartError) -> tuple[int, 
     """The order that errors on t and their effects on F'(t) leave, and if it may be higher."""
     size, powers = len(conditions.slots), _extra_powers(conditions)
     blocks = 2 * len(powers)
+    values = eigenvalues(conditions.step_matrix()) * blocks
     orders: list[int] = []
-    for rate_argument, errors_above in error.errors_above.items():
-        matrix = _joint_matrix(conditions, rate_argument)
+    for argument, errors_above in error.errors_above.items():
+        matrix = _joint_matrix(conditions, argument)
         start = [x for errors in (error.errors, errors_above) for k in powers
                  for x in _coefficients(conditions, errors, error.power + k)]  # fmt: skip
         for block in range(1, blocks):
             components = range(block * size, (block + 1) * size)
-            newest = [block * size + i for i in _newest_components(conditions)]
-            degree = growth(matrix, blocks, start, components, newest)
+            newest = [block * size + i for i in _newest(conditions)]
+            degree = growth(matrix, values, start, components, newest)
             if degree is not None:
                 orders.append(error.power + block % len(powers) - degree)
     return (min(orders), False) if orders else (error.power + 2, True)
 
 
-def _joint_matrix(conditions: OrderConditions, rate_argument: RateArgument) -> Matrix:
+def _joint_matrix(conditions: OrderConditions, argument: Argument) -> Matrix:
     """The matrix of a step for errors on t at several powers of h, followed by those on F'(t)."""
     powers = _extra_powers(conditions)
-    diagonal = _block_lower_triangular([conditions.step_matrix(k) for k in powers])
-    coupling = _block_lower_triangular(
-        [_derivative_matrix(conditions, rate_argument, k) for k in powers]
-    )
+    diagonal = _block_toeplitz([conditions.step_matrix(k) for k in powers])
+    coupling = _block_toeplitz([_derivative(conditions, argument, k) for k in powers])
     zero = _zeros(len(conditions.slots), len(conditions.slots))
     blocks = [[*row, *[zero] * len(row)] for row in diagonal]
     blocks += [[*a, *b] for a, b in zip(coupling, diagonal, strict=True)]
     return _assembled(blocks)
 
 
-def _derivative_matrix(
-    conditions: OrderConditions, rate_argument: RateArgument, power: int
-) -> Matrix:
+def _derivative(conditions: OrderConditions, argument: Argument, power: int) -> Matrix:
     """The matrix of the dependence on stored values through one argument, at a power of h."""
-    uses = [_uses(conditions, to, rate_argument) for to in conditions.slots]
+    uses = [_uses(conditions, to, argument) for to in conditions.slots]
     return [
         [
             sum(multiply(outer, inner[slot], power).get(power, 0) for outer, inner in row)
@@ -122,16 +111,14 @@ def _derivative_matrix(
     ]
 
 
-def _uses(
-    conditions: OrderConditions, slot: Slot, rate_argument: RateArgument
-) -> list[tuple[PowerSeries, dict[Slot, PowerSeries]]]:
+def _uses(conditions: OrderConditions, slot: Slot, argument: Argument) -> list[Use]:
     """Where a new value contains a right-hand side: its factor, and the argument's coefficients."""
-    function, argument = rate_argument
+    function, index = argument
     read = conditions.writer.to_series
-    found: list[tuple[PowerSeries, dict[Slot, PowerSeries]]] = []
-    for index, factor in conditions.new_values[slot].items():
-        if isinstance(index, int) and conditions.algebra.atoms[index].function == function:
-            form = conditions.algebra.atoms[index].arguments[argument]
+    found: list[Use] = []
+    for atom, factor in conditions.new_values[slot].items():
+        if isinstance(atom, int) and conditions.algebra.atoms[atom].function == function:
+            form = conditions.algebra.atoms[atom].arguments[index]
             inner = {s: read(form[s]) if s in form else {} for s in conditions.slots}
             found.append((read(factor), inner))
     return found
@@ -149,76 +136,62 @@ def _quadratic_order(
     the order is then said to be 0 or more.
     """
     values = eigenvalues(conditions.step_matrix())
-    oscillates = any(
-        abs(v) > 1 - EIGENVALUE_TOLERANCE and abs(v - 1) > EIGENVALUE_TOLERANCE for v in values
-    )
+    oscillates = any(abs(v) > 1 - TOLERANCE and abs(v - 1) > TOLERANCE for v in values)
     if 2 * error.power + (0 if oscillates else 1) >= bound:
         return None
     size, powers = len(vector), _extra_powers(conditions)
     start = [a * b for a, b in product(vector, vector)] + [0] * (size * len(powers))
     joint_eigenvalues = [a * b for a, b in product(values, values)] + values * len(powers)
     orders: list[int] = []
-    for rate_argument in error.errors_above:
-        matrix = _quadratic_matrix(conditions, rate_argument)
+    for argument in error.errors_above:
+        matrix = _quadratic_matrix(conditions, argument)
         for k in powers:
             offset = size * size + k * size
-            newest = [offset + i for i in _newest_components(conditions)]
-            degree = growth_given_eigenvalues(
-                matrix, joint_eigenvalues, start, range(offset, offset + size), newest
-            )
+            newest = [offset + i for i in _newest(conditions)]
+            components = range(offset, offset + size)
+            degree = growth(matrix, joint_eigenvalues, start, components, newest)
             if degree is not None:
                 orders.append(2 * error.power + k - degree)
     if orders:
         return min(orders), error.power > 0
-    read_forever = [
-        _is_read_forever(conditions, rate_argument, values, vector)
-        for rate_argument in error.errors_above
-    ]
-    return (0, True) if not error.power and any(read_forever) else None
+    persists = [_persists(conditions, key, values, vector) for key in error.errors_above]
+    return (0, True) if not error.power and any(persists) else None
 
 
-def _quadratic_matrix(conditions: OrderConditions, rate_argument: RateArgument) -> Matrix:
+def _quadratic_matrix(conditions: OrderConditions, argument: Argument) -> Matrix:
     """The matrix of a step for e ⊗ e, followed by what F''(e, e) adds at several powers of h."""
     powers, matrix = _extra_powers(conditions), conditions.step_matrix()
     size = len(matrix)
     pairs = list(product(range(size), range(size)))
     squared = [[matrix[i][k] * matrix[j][m] for k, m in pairs] for i, j in pairs]
     blocks = [[squared, *[_zeros(size * size, size)] * len(powers)]]
-    for i, own in enumerate(_block_lower_triangular([conditions.step_matrix(k) for k in powers])):
-        blocks.append([_second_derivative(conditions, rate_argument, i), *own])
+    for i, own in enumerate(_block_toeplitz([conditions.step_matrix(k) for k in powers])):
+        blocks.append([_second_derivative(conditions, argument, i), *own])
     return _assembled(blocks)
 
 
-def _second_derivative(
-    conditions: OrderConditions, rate_argument: RateArgument, power: int
-) -> Matrix:
+def _second_derivative(conditions: OrderConditions, argument: Argument, power: int) -> Matrix:
     """The matrix from e ⊗ e to what F''(e, e) adds to each stored value, at a power of h."""
     pairs = list(product(range(len(conditions.slots)), repeat=2))
     rows: Matrix = []
     for to in conditions.slots:
         uses = [
             (outer.get(power, 0), [_factor_at_zero(inner, slot) for slot in conditions.slots])
-            for outer, inner in _uses(conditions, to, rate_argument)
+            for outer, inner in _uses(conditions, to, argument)
         ]
         rows.append([sum(factor * near[i] * near[j] for factor, near in uses) for i, j in pairs])
     return rows
 
 
-def _is_read_forever(
-    conditions: OrderConditions,
-    rate_argument: RateArgument,
-    values: list[Number],
-    vector: list[Number],
+def _persists(
+    conditions: OrderConditions, argument: Argument, values: list[Number], vector: list[Number]
 ) -> bool:
     """Whether an error persists in an argument of a right-hand side."""
     matrix, last = [[*row, 0] for row in conditions.step_matrix()], [len(conditions.slots)]
     for to in conditions.slots:
-        for _, inner in _uses(conditions, to, rate_argument):
+        for _, inner in _uses(conditions, to, argument):
             augmented = [*matrix, [*(_factor_at_zero(inner, slot) for slot in conditions.slots), 0]]
-            if (
-                growth_given_eigenvalues(augmented, [*values, 0], [*vector, 0], last, last)
-                is not None
-            ):
+            if growth(augmented, [*values, 0], [*vector, 0], last, last) is not None:
                 return True
     return False
 
@@ -228,7 +201,7 @@ def _factor_at_zero(factors: Mapping[Slot, PowerSeries], slot: Slot) -> Number:
     return factors[slot].get(0, 0)
 
 
-def _block_lower_triangular(matrices: list[Matrix]) -> list[list[Matrix]]:
+def _block_toeplitz(matrices: list[Matrix]) -> list[list[Matrix]]:
     """A block Toeplitz matrix: the first matrix on the diagonal, the next below it, and so on."""
     zero = _zeros(len(matrices[0]), len(matrices[0][0]))
     indices = range(len(matrices))
@@ -241,6 +214,4 @@ def _zeros(rows: int, columns: int) -> Matrix:
 
 def _assembled(blocks: list[list[Matrix]]) -> Matrix:
     """One matrix from blocks."""
-    return [
-        [entry for block in row for entry in block[i]] for row in blocks for i in range(len(row[0]))
-    ]
+    return [[x for block in row for x in block[i]] for row in blocks for i in range(len(row[0]))]

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from odenet.derive.h_series import NoSeries, PowerSeries, add
 from odenet.derive.order_conditions import OrderConditions
 from odenet.derive.scheme_notation import scheme_notation
-from odenet.derive.start_effect import StartError, order_left
+from odenet.derive.start_effect import Argument, Errors, StartError, order_left
 from odenet.derive.trees import Tree, has_velocity_leaf
 from odenet.model.expressions.expr import Slot
 from odenet.model.typed.scheme import Scheme
@@ -47,11 +47,8 @@ def start_note(conditions: OrderConditions, order: int) -> str:
             try:
                 found = _order_left(conditions, tree, order if worst is None else worst.order)
             except NoSeries as error:
-                place = (
-                    scheme_notation(conditions.scheme).quote(error.node)
-                    if error.node
-                    else "a start"
-                )
+                notation = scheme_notation(conditions.scheme)
+                place = notation.quote(error.node) if error.node else "a start"
                 return f"nothing is known of the start from `{place}`: {error.reason}"
             worst = found or worst
     if worst is None:
@@ -82,32 +79,26 @@ def _order_left(conditions: OrderConditions, tree: Tree, bound: int) -> _OrderLe
     for power in sorted({k for powers in errors.values() for k in powers}):
         if power >= bound + max(p.order for p in conditions.scheme.patterns):
             break
-        slot = next(
-            s for s in conditions.slots if s in conditions.start_lines and power in errors[s]
-        )
-        found = order_left(
-            conditions, StartError(tree, power, errors, _errors_above(conditions, tree)), bound
-        )
-        if found[0] < bound:
-            bound = found[0]
-            best = _OrderLeft(max(found[0], 0), found[1], slot)
+        slot = next(s for s in conditions.slots if power in errors[s])
+        error = StartError(tree, power, errors, _errors_above(conditions, tree))
+        order, at_least = order_left(conditions, error, bound)
+        if order < bound:
+            bound = order
+            best = _OrderLeft(max(order, 0), at_least, slot)
     return best
 
 
-def _errors_above(
-    conditions: OrderConditions, tree: Tree
-) -> dict[tuple[str, int], dict[Slot, PowerSeries]]:
+def _errors_above(conditions: OrderConditions, tree: Tree) -> dict[Argument, Errors]:
     """(Right-hand side F, argument) -> the errors of the start lines on F'(tree)."""
-    found: dict[tuple[str, int], dict[Slot, PowerSeries]] = {}
+    found: dict[Argument, Errors] = {}
+    slots = conditions.slots
     for function, pattern in conditions.forest.pattern_of_function.items():
         for argument, name in enumerate(pattern.reads):
             if isinstance(tree, str):
-                found[function, argument] = {slot: {} for slot in conditions.slots}
+                found[function, argument] = {slot: {} for slot in slots}
             elif conditions.forest.variable(tree) == name:
-                tree_above = (function, ((argument, tree),))
-                found[function, argument] = {
-                    s: _start_error(conditions, s, tree_above) for s in conditions.slots
-                }
+                above = (function, ((argument, tree),))
+                found[function, argument] = {s: _start_error(conditions, s, above) for s in slots}
     return found
 
 
@@ -115,6 +106,5 @@ def _start_error(conditions: OrderConditions, slot: Slot, tree: Tree) -> PowerSe
     """The error of a start line on a tree; zero for a value without one."""
     if slot not in conditions.start_lines:
         return {}
-    return add(
-        conditions.start_coefficient(slot, tree), conditions.solution_coefficient(slot, tree), -1
-    )
+    exact = conditions.solution_coefficient(slot, tree)
+    return add(conditions.start_coefficient(slot, tree), exact, -1)

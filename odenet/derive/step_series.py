@@ -21,15 +21,15 @@ class StepSeries:
         algebra: has the right-hand sides that occur in forms.
         forest: the trees.
         to_series: gives a coefficient of the scheme as a power series in h.
-        stored_coefficient: gives the coefficient of a stored value on a tree.
         max_degree: the highest power of h that is kept.
+        stored_coefficient: gives the coefficient of a stored value on a tree.
     """
 
     algebra: Algebra
     forest: Forest
     to_series: Callable[[FracElement], PowerSeries]
-    stored_coefficient: Callable[[Slot, Tree], PowerSeries]
     max_degree: int
+    stored_coefficient: Callable[[Slot, Tree], PowerSeries]
 
     def coefficient(self, form: Form, tree: Tree) -> PowerSeries:
         """A form's coefficient on a tree.
@@ -74,11 +74,9 @@ class StepSeries:
         """
         earlier, change = self._change_from_earlier(index, argument)
         found = self.coefficient(change, tree)
-        return (
-            found
-            if earlier is None
-            else add(found, self._argument_coefficient(earlier, argument, tree))
-        )
+        if earlier is None:
+            return found
+        return add(found, self._argument_coefficient(earlier, argument, tree))
 
     @cached_method
     def _change_from_earlier(self, index: int, argument: int) -> tuple[int | None, Form]:

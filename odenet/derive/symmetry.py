@@ -33,13 +33,11 @@ def is_symmetric(scheme: Scheme, shear_pairs: tuple[ShearPair, ...]) -> bool:
     scalars = Scalars(scheme, expand_lets=True)
     if scalars.has_root_of_h:  # which is not defined at -h
         return False
-    return any(
-        _inverse_is_reversed_step(scheme, shear_pairs, scalars, mirror)
-        for mirror in _mirrors(scheme)
-    )
+    mirrors = _mirrors(scheme)
+    return any(_is_reversed_step(scheme, shear_pairs, scalars, mirror) for mirror in mirrors)
 
 
-def _inverse_is_reversed_step(
+def _is_reversed_step(
     scheme: Scheme,
     shear_pairs: tuple[ShearPair, ...],
     scalars: Scalars,
@@ -84,9 +82,7 @@ def _mirrored(scheme: Scheme, slot: Slot) -> Slot:
 
 
 def symmetry_order(
-    scheme: Scheme,
-    values: Mapping[str, Fraction | float] | None = None,
-    tolerant: bool = False,
+    scheme: Scheme, values: Mapping[str, Fraction | float] | None = None, tolerant: bool = False
 ) -> int | None:
     """The q up to which a step with -h undoes one with h: the difference is O(h^(q+1)).
 
@@ -104,12 +100,7 @@ def symmetry_order(
         `exp(…)`, for those that read the number of the step, and if there is no power series in h
         or there are too many trees.
     """
-    if (
-        scheme.aux
-        or scheme.foreign_node is not None
-        or scheme.uses_step_number
-        or not scheme.uses_step_size
-    ):
+    if scheme.aux or scheme.foreign_node or scheme.uses_step_number or not scheme.uses_step_size:
         return None
     with mpmath.workdps(WORKING_DIGITS):
         try:
@@ -121,14 +112,13 @@ def symmetry_order(
 def _symmetry_order(conditions: OrderConditions) -> int | None:
     """See `symmetry_order`; None if there are too many trees."""
     mirror = {slot: _mirrored(conditions.scheme, slot) for slot in conditions.slots}
+    mirrored_values = {slot: conditions.new_values[mirror[slot]] for slot in conditions.slots}
     backward_series = StepSeries(
         conditions.algebra,
         conditions.forest,
         with_negative_step(conditions.writer.to_series),
-        lambda slot, tree: conditions.step_series.coefficient(
-            conditions.new_values[mirror[slot]], tree
-        ),
         conditions.max_degree,
+        lambda slot, tree: conditions.step_series.coefficient(mirrored_values[slot], tree),
     )
     lowest, tree_count = HIGHEST_ORDER + 1, 0
     for weight in range(HIGHEST_ORDER + 1):

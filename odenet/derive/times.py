@@ -153,9 +153,8 @@ class TimeAnnotator:
         annotated = map_children(node, partial(self._annotated, in_step=in_step))
         if not isinstance(annotated, expr.Rate):
             return annotated
-        time, *others = [
-            c.time_of(annotated) for c in self.clocks if annotated.function in c.advancing
-        ]
+        clocks = [clock for clock in self.clocks if annotated.function in clock.advancing]
+        time, *others = [clock.time_of(annotated) for clock in clocks]
         if time is None or time.get(T) != (self.scalars.fraction_field.one if in_step else None):
             raise NoTime
         if any(other != time for other in others):
@@ -164,9 +163,8 @@ class TimeAnnotator:
 
     def _time_expression(self, time: dict[Monomial, FracElement]) -> Node:
         """A time as an expression, such as `t + h/2`; in a start line without t."""
-        offset = to_expr.scalar(
-            self.scalars.to_sympy(time[ONE] if ONE in time else self.scalars.fraction_field.zero)
-        )
+        constant = time[ONE] if ONE in time else self.scalars.fraction_field.zero
+        offset = to_expr.scalar(self.scalars.to_sympy(constant))
         if T not in time:
             return offset
         if ONE not in time:

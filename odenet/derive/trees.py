@@ -74,9 +74,8 @@ class Forest:
     def _trees_of_weight(self, weight: int) -> Iterator[RootedTree]:
         """The trees of a positive weight."""
         if weight == 1:
-            yield from (
-                (p.variable + PRIME, ()) for p in self.pattern_of_variable.values() if p.order == 2
-            )
+            patterns = self.pattern_of_variable.values()
+            yield from ((p.variable + PRIME, ()) for p in patterns if p.order == 2)
         for pattern in self.patterns:
             remaining = weight - pattern.order
             if remaining >= 0:
@@ -131,9 +130,8 @@ class Forest:
         name = self.variable(tree)
         found: dict[Tree, Number] = {name: self.exact_coefficient(tree)}
         if self.pattern_of_variable[name].order == 2:
-            found[name + PRIME, ()] = self.exact_coefficient(tree) * self.weight(
-                tree
-            )  # its velocity
+            # its velocity
+            found[name + PRIME, ()] = self.exact_coefficient(tree) * self.weight(tree)
         if not tree[0].endswith(PRIME):
             for pruned, factor in self._prunings(tree).items():
                 found[pruned] = found.get(pruned, Fraction(0)) + factor
