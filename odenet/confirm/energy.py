@@ -47,10 +47,8 @@ def _change_by_terms(
     change = scale = 0.0
     for term in energy.terms:
         argument = evaluation.field(term.argument)
-        argument_rate = [
-            dot(velocity, [slope[i] for slope in argument.slopes])
-            for i in range(len(argument.value))
-        ]
+        rows = ([slope[i] for slope in argument.slopes] for i in range(len(argument.value)))
+        argument_rate = [dot(velocity, row) for row in rows]
         force = evaluation.field(expr.Activate(term.activation, term.argument)).value
         weight = evaluation.number(term.weight)
         for i, (a, b) in enumerate(zip(force, argument_rate, strict=True)):

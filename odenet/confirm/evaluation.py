@@ -12,7 +12,7 @@ from math import sqrt
 
 from odenet.confirm.disagreement import NoNumbers
 from odenet.confirm.matrices import Matrix, apply, transpose
-from odenet.confirm.random_point import Point, channel_count
+from odenet.confirm.random_point import Point, channel_count, channel_counts
 from odenet.model.expressions import expr
 from odenet.model.expressions.expr import State
 from odenet.model.expressions.numbers import STATE_WIDTH
@@ -73,8 +73,7 @@ class Evaluation:
         model: the typed program.
         point: weights, state and input.
         known_values: formula -> its value and derivatives; by default the states, with every
-        unknown
-            as a direction. Everything else is constant.
+            unknown as a direction. Everything else is constant.
     """
 
     def __init__(
@@ -101,9 +100,8 @@ class Evaluation:
         """The same point, with derivatives with respect to other formulas."""
         other = Evaluation(self.model, self.point, known_values)
         other._matrices = self._matrices
-        other._unmodelled = {
-            node: other._constant(jet.value) for node, jet in self._unmodelled.items()
-        }
+        unmodelled = self._unmodelled.items()
+        other._unmodelled = {node: other._constant(jet.value) for node, jet in unmodelled}
         return other
 
     def field(self, node: expr.Node) -> Jet:
@@ -222,9 +220,8 @@ class Evaluation:
         if node not in self._unmodelled:
             width = p.width_out if p else STATE_WIDTH
             entries = channel_count(width, self.point.channels) * self.point.cells
-            self._unmodelled[node] = self._constant(
-                [self.point.rng.gauss(0, 1) for _ in range(entries)]
-            )
+            value = [self.point.rng.gauss(0, 1) for _ in range(entries)]
+            self._unmodelled[node] = self._constant(value)
         return self._unmodelled[node]
 
     def _sum(self, terms: list[tuple[int, Jet]]) -> Jet:
@@ -244,10 +241,7 @@ def operator_matrix(p: DeclaredParameter, point: Point) -> Matrix:
     if p.type not in ("conv", "depthwise", "pointwise", "dense", "diag"):
         return _numeric_model_matrix(p, point)
     entries, cells = point.weights[p.name], point.cells
-    channels_in, channels_out = (
-        channel_count(p.width_in, point.channels),
-        channel_count(p.width_out, point.channels),
-    )
+    channels_in, channels_out = channel_counts(p, point.channels)
     matrix = [[0.0] * (channels_in * cells) for _ in range(channels_out * cells)]
     taps = int(p.options.get("k", 1))
     groups = channels_in if p.type in ("depthwise", "diag") else p.groups
@@ -269,15 +263,11 @@ def _numeric_model_matrix(p: DeclaredParameter, point: Point) -> Matrix:
 
     from odenet.analyse import dual_numbers
 
-    channels_in, channels_out = (
-        channel_count(p.width_in, point.channels),
-        channel_count(p.width_out, point.channels),
-    )
+    channels_in, channels_out = channel_counts(p, point.channels)
     shapes = p.kind.tensors(p.options, channels_in, channels_out, 1)
     weights = np.array(point.weights[p.name]).reshape(shapes[""].shape)
     size = channels_in * point.cells
-    x = dual_numbers.DualArray(
-        np.zeros((channels_in, point.cells)), np.eye(size).reshape(channels_in, point.cells, size)
-    )
+    slopes = np.eye(size).reshape(channels_in, point.cells, size)
+    x = dual_numbers.DualArray(np.zeros((channels_in, point.cells)), slopes)
     image = p.operator.numeric(p.options, weights, x, (point.cells,))
     return image.derivative.reshape(-1, size).tolist()

@@ -5,8 +5,8 @@ scheme's own unknowns (`aux`) several initial values are tried, until the errors
 claimed:
 
 - what the start line says, or the exact velocity if that line is 0 and the equation of second
-order; - the values for which these unknowns are smooth from step to step, without components that
-decay or
+  order;
+- the values for which these unknowns are smooth from step to step, without components that decay or
   oscillate. For second-order equations one of them is a velocity, in some scaling and at some time
   near the beginning; it is chosen such that the first step hits the solution.
 """
@@ -29,13 +29,7 @@ from odenet.model.typed.scheme import Scheme, Update
 SLOPE_TOLERANCE = 0.3  # a slope this close to a whole number counts as that number
 ROUNDING_FLOOR = 1e-12  # smaller errors are rounding errors
 LARGEST_ERROR = 1e3  # larger errors are not used
-FIRST_STEPS = {
-    1: 16,
-    2: 12,
-    3: 8,
-    4: 6,
-    5: 3,
-}  # order -> steps of the first measurement; otherwise 2
+FIRST_STEPS = {1: 16, 2: 12, 3: 8, 4: 6, 5: 3}  # order -> steps of the first measurement, or else 2
 MOST_STEPS = 512  # steps of the last measurement, if the errors do not fall as claimed
 # A component that is multiplied by 1 - ε in each step shows only after 1/ε steps, so no order is
 # measured if there is an ε between these two. A smaller ε of an eigenvalue may be a rounding error
@@ -87,9 +81,8 @@ def measure_slopes(
     problem, best = draw_problem(scheme, constants, rng), ErrorSlopes()
     _refuse_slow_decay(scheme, problem, values)
     for start_values in _all_start_values(scheme, problem):
-        found = _slopes_from(
-            scheme, problem, start_values, order, values, max(floor, ROUNDING_FLOOR)
-        )
+        lowest = max(floor, ROUNDING_FLOOR)
+        found = _slopes_from(scheme, problem, start_values, order, values, lowest)
         if found.order is not None and found.order >= order:
             return found
         if found.order is None and floor > ROUNDING_FLOOR:
@@ -106,10 +99,9 @@ def _refuse_slow_decay(scheme: Scheme, problem: Problem, values: Mapping[str, An
     image_of_zero = step([0.0] * size)
     columns = [step([float(i == k) for i in range(size)]) for k in range(0, size, ENTRIES)]
     matrix = [[c[i] - image_of_zero[i] for c in columns] for i in range(0, size, ENTRIES)]
-    near_one = any(0 < abs(abs(x) - 1) < SLOW_DECAY[0] for x in numbers.values())
-    if near_one or any(
-        SLOW_DECAY[0] < abs(value - 1) < SLOW_DECAY[1] for value in eigenvalues(matrix)
-    ):
+    low, high = SLOW_DECAY
+    near_one = any(0 < abs(abs(x) - 1) < low for x in numbers.values())
+    if near_one or any(low < abs(value - 1) < high for value in eigenvalues(matrix)):
         raise NoNumbers("something in the scheme settles slowly")
 
 
@@ -157,15 +149,9 @@ def _final_error(
     state = start_values.state(numbers, h, step)
     for _ in range(steps):
         state = step(state)
-    errors = [
-        abs(a - b)
-        for pattern in scheme.patterns
-        for a, b in zip(
-            _entries(scheme, state, Slot(pattern.variable, 0)),
-            problem.values_at(pattern.variable, problem.final_time),
-            strict=True,
-        )
-    ]
+    errors: list[float] = []
+    for name in (pattern.variable for pattern in scheme.patterns):
+        errors += map(abs, _errors(scheme, problem, state, name, problem.final_time))
     return max(errors) if all(x == x for x in errors) else float("inf")
 
 
@@ -175,10 +161,13 @@ def _step_function(scheme: Scheme, problem: Problem, numbers: Mapping[str, Any])
     return compile_lines(scheme.updates, scheme.slots, new_slots, numbers, problem.rates, float)
 
 
-def _entries(scheme: Scheme, state: Sequence[float], slot: Slot) -> Sequence[float]:
-    """The entries of one stored value."""
-    first = ENTRIES * scheme.slots.index(slot)
-    return state[first : first + ENTRIES]
+def _errors(
+    scheme: Scheme, problem: Problem, state: Sequence[float], name: str, time: float
+) -> list[float]:
+    """The errors of the entries of an unknown's newest value at a time."""
+    first = ENTRIES * scheme.slots.index(Slot(name, 0))
+    entries = state[first : first + ENTRIES]
+    return [a - b for a, b in zip(entries, problem.values_at(name, time), strict=True)]
 
 
 # --- initial values ------------------------------------------------------------------------------
@@ -244,10 +233,8 @@ class _StartValues:
         ]
 
         def roughness(state: list[float]) -> list[float]:
-            rows, position_errors = (
-                [[state[i] for i in aux_entries]],
-                self._position_errors(step(state), h),
-            )
+            position_errors = self._position_errors(step(state), h)
+            rows = [[state[i] for i in aux_entries]]
             for _ in range(DIFFERENCES):
                 state = step(state)
                 rows.append([state[i] for i in aux_entries])
@@ -261,9 +248,8 @@ class _StartValues:
             for i in aux_entries:
                 perturbed = list(state)
                 perturbed[i] += 1e-4
-                columns.append(
-                    [(b - a) / 1e-4 for a, b in zip(current, roughness(perturbed), strict=True)]
-                )
+                pairs = zip(current, roughness(perturbed), strict=True)
+                columns.append([(b - a) / 1e-4 for a, b in pairs])
             normal = [[dot(one, other) for other in columns] for one in columns]
             change = solve(normal, [dot(one, current) for one in columns])
             for i, x in zip(aux_entries, change, strict=True):
@@ -272,16 +258,9 @@ class _StartValues:
 
     def _position_errors(self, state: Sequence[float], h: float) -> list[float]:
         """The errors of second-order equations' unknowns after the first step, divided by h."""
-        return [
-            (a - b) / h
-            for pattern in self.scheme.patterns
-            if pattern.order == 2
-            for a, b in zip(
-                _entries(self.scheme, state, Slot(pattern.variable, 0)),
-                self.problem.values_at(pattern.variable, h),
-                strict=True,
-            )
-        ]
+        names = [pattern.variable for pattern in self.scheme.patterns if pattern.order == 2]
+        errors = (_errors(self.scheme, self.problem, state, name, h) for name in names)
+        return [error / h for row in errors for error in row]
 
 
 def _all_start_values(scheme: Scheme, problem: Problem) -> Iterator[_StartValues]:

@@ -11,9 +11,8 @@ from odenet.model.typed.scheme import Pattern, Scheme
 
 TERMS = 60  # of the Taylor series
 LONGEST_TIME = 2.0  # an upper bound on the final time
-SHARE_OF_RADIUS = (
-    0.5  # of the radius of convergence; the truncation error is then below rounding errors
-)
+# of the radius of convergence; the truncation error is then below rounding errors
+SHARE_OF_RADIUS = 0.5
 MODELLED_FIELDS = ("variable", "order", "function", "reads", "decay", "summand")  # of `Pattern`
 
 Series = list[float]  # the coefficients of an entry, lowest power first
@@ -70,10 +69,9 @@ def draw_problem(scheme: Scheme, values: Mapping[str, float], rng: Random) -> Pr
     orders = {pattern.variable: pattern.order for pattern in scheme.patterns}
     if any(name not in orders for pattern in scheme.patterns for name in pattern.reads):
         raise NoNumbers("a right-hand side reads what is not an unknown of the pattern")
-    solution = {
-        name: [[rng.uniform(-1, 1) for _ in range(order)] for _ in range(ENTRIES)]
-        for name, order in orders.items()
-    }
+    solution: dict[str, list[Series]] = {}
+    for name, order in orders.items():
+        solution[name] = [[rng.uniform(-1, 1) for _ in range(order)] for _ in range(ENTRIES)]
     rate_series = [_RateSeries(pattern, rates, solution) for pattern in scheme.patterns]
     for k in range(TERMS):
         for rate in rate_series:

@@ -40,9 +40,8 @@ class PartCheck:
         slopes = [unit_values(unit, self.operators).slopes for unit in self.part.monotone_units]
         if any(slope < 0 for each in slopes for slope in each):
             return "a slope of a unit is negative, and the proof takes D ≥ 0"
-        if any(
-            getattr(self.part, f.name) for f in fields(self.part) if f.name not in CHECKED_FIELDS
-        ):
+        others = {field.name for field in fields(self.part)}.difference(CHECKED_FIELDS)
+        if any(getattr(self.part, name) for name in others):
             return None
         return self._commutation_failure() or self._product_failure() or self._squares_failure()
 
@@ -154,13 +153,12 @@ class PartCheck:
 def is_nonnegative(matrix: Matrix) -> bool:
     """Whether a symmetric matrix has no negative eigenvalue."""
     size = range(len(matrix))
-    if any(
-        abs(matrix[i][j] - matrix[j][i]) > TOLERANCE * max_abs(matrix) for i in size for j in size
-    ):
+    tolerance = TOLERANCE * max_abs(matrix)
+    if any(abs(matrix[i][j] - matrix[j][i]) > tolerance for i in size for j in size):
         return False
     if not any(matrix[i][j] for i in size for j in size if i != j):
         return all(matrix[i][i] >= 0 for i in size)
-    return min(value.real for value in eigenvalues(matrix)) >= -TOLERANCE * max_abs(matrix)
+    return min(value.real for value in eigenvalues(matrix)) >= -tolerance
 
 
 def _zeros(rows: int, columns: int) -> Matrix:

@@ -7,6 +7,7 @@ from math import exp, prod
 from random import Random
 
 from odenet.model.expressions.numbers import Width
+from odenet.model.tables.declared_parameters import DeclaredParameter
 from odenet.model.tables.tensors import Tensor
 from odenet.model.typed.program import Model
 
@@ -50,10 +51,7 @@ def draw_point(model: Model, seed: int, nonnegative: Iterable[str] = ()) -> Poin
     scale = rng.choice([0.5, 1.0, 2.0])
     for p in model.parameters.values():
         is_nonnegative = p.name in nonnegative or p.options.get("positive") == "positive"
-        channels_in, channels_out = (
-            channel_count(p.width_in, channels),
-            channel_count(p.width_out, channels),
-        )
+        channels_in, channels_out = channel_counts(p, channels)
         for key, tensor in p.kind.tensors(p.options, channels_in, channels_out, 1).items():
             name = f"{p.name}.{key}" if key else p.name
             weights[name] = _draw_entries(tensor, scale, is_nonnegative, rng)
@@ -66,6 +64,11 @@ def draw_point(model: Model, seed: int, nonnegative: Iterable[str] = ()) -> Poin
 def channel_count(width: Width | None, channels: int) -> int:
     """The number of channels that a width means, for states of `channels` channels."""
     return int(width.channels(channels)) if width is not None else channels
+
+
+def channel_counts(p: DeclaredParameter, channels: int) -> tuple[int, int]:
+    """The numbers of channels that an operator reads and gives."""
+    return channel_count(p.width_in, channels), channel_count(p.width_out, channels)
 
 
 def _channels_and_cells(model: Model, seed: int) -> tuple[int, int]:
@@ -90,9 +93,8 @@ def _has_whole_widths(model: Model, channels: int) -> bool:
     """Whether all widths are whole numbers, and divisible by the groups of convolutions."""
     parameters = model.parameters.values()
     widths = [(w, p.groups) for p in parameters for w in (p.width_in, p.width_out) if w]
-    return all(
-        w.channels(channels) >= 1 and w.channels(channels) % groups == 0 for w, groups in widths
-    )
+    counts = ((w.channels(channels), groups) for w, groups in widths)
+    return all(count >= 1 and count % groups == 0 for count, groups in counts)
 
 
 def _draw_entries(tensor: Tensor, scale: float, is_nonnegative: bool, rng: Random) -> list[float]:

@@ -33,9 +33,8 @@ VISIBLE_RESIDUAL = 0.02  # a smaller residual of an order condition may not show
 # Decimal digits. If numbers disagree with few digits but not with many, the cause was rounding,
 # after divisions by numbers as small as a float can be.
 PRECISIONS = (60, 2000)
-RELATIVE_TOLERANCE = (
-    1e-20  # relative; leaves room for rounding errors that divisions by small numbers magnify
-)
+# Leaves room for rounding errors that divisions by small numbers magnify.
+RELATIVE_TOLERANCE = 1e-20
 CERTAINLY_EQUAL = Decimal(10) ** -1200  # relative, with the most digits
 COMPLEX_STEP = 1e-100  # for derivatives by complex steps, which have no cancellation
 
@@ -148,12 +147,10 @@ def _new_slots(scheme: Scheme) -> list[Slot]:
 
 
 def _step_function(
-    scheme: Scheme, rates: RightHandSides, number_type: Any, h: Any, values: Mapping[str, Any]
+    scheme: Scheme, rates: RightHandSides, dtype: Any, h: Any, values: Mapping[str, Any]
 ) -> EntryFunction:
-    numbers = constant_values(scheme, number_type, h, values)
-    return compile_lines(
-        scheme.updates, scheme.slots, _new_slots(scheme), numbers, rates, number_type
-    )
+    numbers = constant_values(scheme, dtype, h, values)
+    return compile_lines(scheme.updates, scheme.slots, _new_slots(scheme), numbers, rates, dtype)
 
 
 def _random_step(scheme: Scheme, rng: Random) -> tuple[RightHandSides, list[float], float]:
@@ -186,9 +183,8 @@ def _inverse_failure(derivation: Derivation, values: Mapping[str, Any], rng: Ran
             rates, before, h = _in_decimals(*random_step)
             numbers = constant_values(scheme, Decimal, h, values)
             forward = _step_function(scheme, rates, Decimal, h, values)
-            backward = compile_lines(
-                lines, _new_slots(scheme), scheme.slots, numbers, rates, Decimal
-            )
+            after = _new_slots(scheme)
+            backward = compile_lines(lines, after, scheme.slots, numbers, rates, Decimal)
             error = _distance(backward(forward(before)), before)
         if error <= RELATIVE_TOLERANCE:
             return None
@@ -205,9 +201,8 @@ def _symmetry_failure(derivation: Derivation, values: Mapping[str, Any], rng: Ra
     random_step, error = _random_step(scheme, rng), Decimal(0)
     for digits in PRECISIONS:
         with localcontext(Context(prec=digits)):
-            error = _reversal_error(
-                scheme, *_in_decimals(*random_step), values, try_all_mirrors=derivation.symmetric
-            )
+            step = _in_decimals(*random_step)
+            error = _reversal_error(scheme, *step, values, try_all_mirrors=derivation.symmetric)
         if (error <= RELATIVE_TOLERANCE) == derivation.symmetric:
             return None
     if derivation.symmetric:
@@ -237,9 +232,7 @@ def _reversal_error(
         values: of the constants.
         try_all_mirrors: whether the best of all permutations counts, or the first one.
     """
-    forward, backward = (
-        _step_function(scheme, rates, Decimal, sign * h, values) for sign in (1, -1)
-    )
+    forward, backward = (_step_function(scheme, rates, Decimal, x, values) for x in (h, -h))
     mirrors = list(_mirrors(scheme)) if try_all_mirrors else [next(_mirrors(scheme))]
     return min(_distance(mirror(backward(mirror(forward(before)))), before) for mirror in mirrors)
 
@@ -251,11 +244,8 @@ def _mirrors(scheme: Scheme) -> Iterator[Callable[[list[Decimal]], list[Decimal]
     hold an earlier value of another unknown, all exchanges of up to two pairs of values follow.
     """
     slots = list(scheme.slots)
-    reversed_history = [
-        slots.index(Slot(slot.name, min(scheme.stored_offsets(slot.name)) - slot.offset))
-        for slot in slots
-    ]
-    choices = [reversed_history]
+    reversed_slots = [Slot(s.name, min(scheme.stored_offsets(s.name)) - s.offset) for s in slots]
+    choices = [list(map(slots.index, reversed_slots))]
     if scheme.aux:
         size = range(len(slots))
         for pairs in (c for n in (0, 1, 2) for c in combinations(combinations(size, 2), n)):
@@ -289,9 +279,8 @@ def _volume_failure(derivation: Derivation, values: Mapping[str, Any], rng: Rand
         perturbed = [complex(x, COMPLEX_STEP * (i == k)) for i, x in enumerate(state)]
         columns.append([x.imag / COMPLEX_STEP for x in step(perturbed)])
     measured = prod(abs(value) for value in eigenvalues(columns)) ** (1 / ENTRIES)
-    hadamard_bound = prod(sum(abs(x) ** 2 for x in column) ** 0.5 for column in columns) ** (
-        1 / ENTRIES
-    )
+    norms = (sum(abs(x) ** 2 for x in column) ** 0.5 for column in columns)
+    hadamard_bound = prod(norms) ** (1 / ENTRIES)
     if max(1.0, expected) < 1e-8 * hadamard_bound:  # the determinant is lost to cancellation
         return None
     if abs(measured - expected) > 1e-6 * max(1.0, expected):

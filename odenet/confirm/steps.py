@@ -20,71 +20,58 @@ from odenet.model.expressions.expr import Node, Slot, Stage
 from odenet.model.typed.scheme import Scheme, Update
 
 ENTRIES = 2  # of every unknown
-EXPONENTIAL: dict[Any, Callable[[Any], Any]] = {
-    float: math.exp,
-    complex: cmath.exp,
-    Decimal: Decimal.exp,
-}
-NumberType = Callable[[Any], Any]
+NumberType = Callable[[Any], Any]  # float, complex or Decimal
+EXPONENTIAL: dict[NumberType, Any] = {float: math.exp, complex: cmath.exp, Decimal: Decimal.exp}
 EntryFunction = Callable[[Sequence[Any]], list[Any]]
 
 
 def constant_values(
-    scheme: Scheme, number_type: NumberType, h: Any, values: Mapping[str, Any]
+    scheme: Scheme, dtype: NumberType, h: Any, values: Mapping[str, Any]
 ) -> dict[str, Any]:
     """The values of `h`, of a scheme's constants and of its `let`s, by name.
 
     Args:
         scheme: as parsed.
-        number_type: of the results, as float.
+        dtype: of the results, as float.
         h: step size.
         values: of the constants; others have their defaults.
 
     Raises:
         NoNumbers: a constant has no value.
     """
-    known = {"h": h, **{name: convert(value, number_type) for name, value in values.items()}}
+    known = {"h": h, **{name: convert(value, dtype) for name, value in values.items()}}
     for name, node in (*scheme.constants, *scheme.lets):
         if name not in known:
             if node is None:
                 raise NoNumbers(f"the constant {name} has no value")
-            known[name] = evaluate(node, known, number_type)
+            known[name] = evaluate(node, known, dtype)
     return known
 
 
-def convert(value: Any, number_type: NumberType) -> Any:
+def convert(value: Any, dtype: NumberType) -> Any:
     """A fraction or a float as a number of the given type."""
     if isinstance(value, Fraction):
-        return number_type(value.numerator) / number_type(value.denominator)
-    return number_type(value)
+        return dtype(value.numerator) / dtype(value.denominator)
+    return dtype(value)
 
 
-def evaluate(node: Node, known: Mapping[str, Any], number_type: NumberType) -> Any:
+def evaluate(node: Node, known: Mapping[str, Any], dtype: NumberType) -> Any:
     """The value of a scalar expression."""
     match node:
         case expr.Number():
-            return convert(node.value, number_type)
+            return convert(node.value, dtype)
         case expr.Constant() if node.name in known:
             return known[node.name]
         case expr.Sum():
-            return sum(
-                (sign * evaluate(term, known, number_type) for sign, term in node.terms),
-                number_type(0),
-            )
+            return sum((sign * evaluate(term, known, dtype) for sign, term in node.terms), dtype(0))
         case expr.Product():
-            return evaluate(node.left, known, number_type) * evaluate(
-                node.right, known, number_type
-            )
+            return evaluate(node.left, known, dtype) * evaluate(node.right, known, dtype)
         case expr.Quotient():
-            return evaluate(node.numerator, known, number_type) / evaluate(
-                node.denominator, known, number_type
-            )
+            return evaluate(node.numerator, known, dtype) / evaluate(node.denominator, known, dtype)
         case expr.Power():
-            return evaluate(node.base, known, number_type) ** evaluate(
-                node.exponent, known, number_type
-            )
+            return evaluate(node.base, known, dtype) ** evaluate(node.exponent, known, dtype)
         case expr.Exp():
-            return EXPONENTIAL[number_type](evaluate(node.exponent, known, number_type))
+            return EXPONENTIAL[dtype](evaluate(node.exponent, known, dtype))
         case _:
             raise NoNumbers(f"{type(node).__name__} is not a number")
 
@@ -121,15 +108,13 @@ class RightHandSides:
             nonlinearity,
         )
 
-    def converted(self, number_type: NumberType) -> "RightHandSides":
+    def converted(self, dtype: NumberType) -> "RightHandSides":
         """The same functions with numbers of another type."""
+        inner = self.inner.items()
         return RightHandSides(
-            {
-                f: [[[number_type(x) for x in r] for r in m] for m in a]
-                for f, a in self.inner.items()
-            },
-            {f: [[number_type(x) for x in r] for r in m] for f, m in self.outer.items()},
-            {f: [number_type(x) for x in b] for f, b in self.shift.items()},
+            {f: [[[dtype(x) for x in r] for r in m] for m in a] for f, a in inner},
+            {f: [[dtype(x) for x in r] for r in m] for f, m in self.outer.items()},
+            {f: [dtype(x) for x in b] for f, b in self.shift.items()},
             self.nonlinearity,
         )
 
@@ -163,7 +148,7 @@ def compile_lines(
     outputs: Sequence[Node],
     numbers: Mapping[str, Any],
     rates: RightHandSides,
-    number_type: NumberType,
+    dtype: NumberType,
 ) -> EntryFunction:
     """Lines of a scheme as a Python function of a list of numbers.
 
@@ -173,12 +158,12 @@ def compile_lines(
         outputs: the values whose entries it gives.
         numbers: name -> value, of `h`, constants and lets.
         rates: the right-hand sides and maps.
-        number_type: of all numbers.
+        dtype: of all numbers.
 
     Raises:
         NoNumbers: a line contains something that cannot be evaluated here.
     """
-    writer = _PythonWriter(numbers, rates, number_type)
+    writer = _PythonWriter(numbers, rates, dtype)
     writer.names = {slot: writer.new_pair() for slot in inputs}
     arguments = [name for slot in inputs for name in writer.names[slot]]
     for update in updates:
@@ -186,10 +171,8 @@ def compile_lines(
         writer.lines += [f"{name} = {entry}" for name, entry in zip(target, value, strict=True)]
         writer.names[update.target] = target
     results = [name for node in outputs for name in writer.entries(node)]
-    body = "\n    ".join(
-        [f"{', '.join(arguments)}, = values", *writer.lines, f"return [{', '.join(results)}]"]
-    )
-    exec(f"def run(values):\n    {body}", writer.namespace)
+    lines = [f"{', '.join(arguments)}, = values", *writer.lines, f"return [{', '.join(results)}]"]
+    exec("\n    ".join(["def run(values):", *lines]), writer.namespace)
     return writer.namespace["run"]
 
 
@@ -202,11 +185,11 @@ class _PythonWriter:
         names: value -> the variables that hold its two entries.
     """
 
-    def __init__(self, numbers: Mapping[str, Any], rates: RightHandSides, number_type: NumberType):
+    def __init__(self, numbers: Mapping[str, Any], rates: RightHandSides, dtype: NumberType):
         self.numbers = numbers
         self.rates = rates
-        self.number_type = number_type
-        self.namespace: dict[str, Any] = {"zero": number_type(0)}
+        self.dtype = dtype
+        self.namespace: dict[str, Any] = {"zero": dtype(0)}
         self.lines: list[str] = []
         self.names: dict[Node, tuple[str, str]] = {}
         self._count = 0
@@ -233,44 +216,36 @@ class _PythonWriter:
                 left, (a, b) = self._bind_number(node.left), self.entries(node.right)
                 return f"{left} * {a}", f"{left} * {b}"
             case expr.Quotient():
-                (a, b), denominator = (
-                    self.entries(node.numerator),
-                    self._bind_number(node.denominator),
-                )
-                return f"({a}) / {denominator}", f"({b}) / {denominator}"
+                (a, b), divisor = self.entries(node.numerator), self._bind_number(node.denominator)
+                return f"({a}) / {divisor}", f"({b}) / {divisor}"
             case expr.Rate(function, arguments):
                 return self._write_call(self.rates.function(function), arguments)
             case expr.MapCall():
-                return self._write_call(
-                    self.rates.function(f"map {node.function.name}"), [node.operand]
-                )
+                function = self.rates.function(f"map {node.function.name}")
+                return self._write_call(function, [node.operand])
             case expr.Hadamard():
                 (a, b), (c, d) = self.entries(node.left), self.entries(node.right)
                 return f"{a} * {c}", f"{b} * {d}"
             case expr.ElementwiseExp():
                 a, b = self.entries(node.operand)
-                self.namespace["exp"] = EXPONENTIAL[self.number_type]
+                self.namespace["exp"] = EXPONENTIAL[self.dtype]
                 return f"exp({a})", f"exp({b})"
             case _:
                 raise NoNumbers(f"{type(node).__name__} has no numerical model")
 
     def _sum(self, node: expr.Sum) -> tuple[str, str]:
-        terms = [(sign, self.entries(term)) for sign, term in node.terms]
-        first, second = (
-            " ".join(f"{'-' if sign < 0 else '+'} {term[i]}" for sign, term in terms)
-            for i in range(ENTRIES)
-        )
+        signs = ["-" if sign < 0 else "+" for sign, _ in node.terms]
+        columns = zip(*(self.entries(term) for _, term in node.terms), strict=True)
+        first, second = (" ".join(map("{} {}".format, signs, column)) for column in columns)
         return f"({first})", f"({second})"
 
     def _bind_number(self, node: Node) -> str:
         name = self.new_name("c")
-        self.namespace[name] = evaluate(node, self.numbers, self.number_type)
+        self.namespace[name] = evaluate(node, self.numbers, self.dtype)
         return name
 
-    def _write_call(
-        self, function: Callable[..., Any], arguments: Iterable[Node]
-    ) -> tuple[str, str]:
-        entries = [entry for argument in arguments for entry in self.entries(argument)]
+    def _write_call(self, function: Callable[..., Any], read: Iterable[Node]) -> tuple[str, str]:
+        entries = [entry for node in read for entry in self.entries(node)]
         function_name, target = self.new_name("f"), self.new_pair()
         self.namespace[function_name] = function
         self.lines.append(f"{', '.join(target)} = {function_name}({', '.join(entries)})")

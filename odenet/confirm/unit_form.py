@@ -53,13 +53,7 @@ def unit_values(unit: Unit, operators: OperatorEvaluation) -> UnitValues:
     Raises:
         ValueError: the derivative is not diagonal, so that the formula is no unit.
     """
-    key = (
-        unit.formula,
-        unit.formula_sign,
-        unit.moved_slope,
-        unit.is_reflected,
-        *unit.row.items(),
-    )
+    key = (unit.formula, unit.formula_sign, unit.moved_slope, unit.is_reflected, *unit.row.items())
     if key not in operators.units:
         operators.units[key] = _unit_values(unit, operators)
     return operators.units[key]
@@ -114,9 +108,8 @@ def _slopes_by_states(unit: Unit, formula: expr.Node, operators: OperatorEvaluat
     ranges = state_ranges(operators)
     rows = {s: operators.matrix(op, len(ranges[s])) for s, op in unit.row.items()}
     for i in range(len(slopes[0])):
-        pairs = [
-            (a, slopes[k][i]) for s, r in rows.items() for a, k in zip(r[i], ranges[s], strict=True)
-        ]
+        indices = ((a, k) for s, r in rows.items() for a, k in zip(r[i], ranges[s], strict=True))
+        pairs = [(a, slopes[k][i]) for a, k in indices]
         size = sum(a * a for a, _ in pairs)
         slope = sum(a * b for a, b in pairs) / size if size else 0.0
         scale = max(abs(b) for _, b in pairs) + abs(slope) * size**0.5
@@ -151,12 +144,8 @@ def jacobian_difference(system: System, operators: OperatorEvaluation, actual: M
     total = [[0.0] * len(actual) for _ in actual]
     scale = max_abs(actual)
     for (row_state, column_state), operator in system.linear_terms.items():
-        _add_block(
-            total,
-            operators.matrix(operator, len(ranges[column_state])),
-            ranges[row_state],
-            ranges[column_state],
-        )
+        matrix = operators.matrix(operator, len(ranges[column_state]))
+        _add_block(total, matrix, ranges[row_state], ranges[column_state])
         scale = max(scale, operators.magnitude(operator, len(ranges[column_state])))
     for unit in system.units:
         slopes = unit_values(unit, operators).slopes
