@@ -24,12 +24,8 @@ MARGIN = "h·ω/limit"  # the column with the stability margin: above 1 a step i
 BAR_WIDTH = 16  # columns
 HIDDEN_METRICS = ("v_num", "samples/s", "tokens/s", "MiB")  # not beside the bar, which is narrow
 NEGLIGIBLE_DRIFT = 1e-3  # a smaller drift is not shown; a warning is given at 1e-2
-FORMATS = {  # of the columns; of all others {:.4g}
-    "test": "{:.2%}",
-    DRIFT: "{:.0e}",
-    "samples/s": "{:.0f}",
-    "tokens/s": "{:.0f}",
-}
+# The formats of some columns; those of all others are {:.4g}.
+FORMATS = {"test": "{:.2%}", DRIFT: "{:.0e}", "samples/s": "{:.0f}", "tokens/s": "{:.0f}"}
 
 # Patterns of warnings of Lightning and torch about what is intended here.
 EXPECTED_WARNINGS = (
@@ -81,10 +77,8 @@ class ProgressBar(RichProgressBar):
 
     def configure_columns(self, trainer: Trainer) -> list[Any]:
         """The columns: the epoch, the bar and the remaining time."""
-        theme = self.theme
-        bar = BarColumn(
-            BAR_WIDTH, complete_style=theme.progress_bar, finished_style=theme.progress_bar_finished
-        )
+        running, finished = self.theme.progress_bar, self.theme.progress_bar_finished
+        bar = BarColumn(BAR_WIDTH, complete_style=running, finished_style=finished)
         remaining = TimeRemainingColumn(compact=True, elapsed_when_finished=True)
         return [TextColumn("{task.description}"), bar, remaining]
 

@@ -39,9 +39,8 @@ def require_format(path: Path) -> None:
     """
     known = Figure().canvas.get_supported_filetypes()
     if _format(path) not in known:
-        raise BadOption(
-            f"{path}: pictures of this ending cannot be written", "end it in .png, .svg or .pdf"
-        )
+        message = f"{path}: pictures of this ending cannot be written"
+        raise BadOption(message, "end it in .png, .svg or .pdf")
 
 
 def figure_text(name: str) -> str:

@@ -24,11 +24,11 @@ def units_and_flows(network: nn.Module) -> dict[str, Unit | Flow]:
     """The units of a network and the flows outside of units, by their names in `named_modules`."""
     modules = dict(network.named_modules())
     units = [name for name, module in modules.items() if isinstance(module, Unit)]
+    in_units = tuple(f"{name}." for name in units)
     return {
         name: module
         for name, module in modules.items()
-        if isinstance(module, Unit)
-        or (isinstance(module, Flow) and not any(name.startswith(f"{u}.") for u in units))
+        if isinstance(module, Unit) or (isinstance(module, Flow) and not name.startswith(in_units))
     }
 
 

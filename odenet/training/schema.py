@@ -58,9 +58,8 @@ def _checked_value(kind: Any, value: Any, name: str) -> Any:
     arguments = [kind for kind in get_args(kind) if kind is not Ellipsis]
     match get_origin(kind):
         case origin if origin in (Sequence, tuple):
-            return tuple(
-                _checked_value(arguments[0], entry, f"{name}[{i}]") for i, entry in enumerate(value)
-            )
+            entry, items = arguments[0], enumerate(value)
+            return tuple(_checked_value(entry, item, f"{name}[{i}]") for i, item in items)
         case origin if origin is Mapping:
             return {key: _checked_value(arguments[1], value[key], f"{name}.{key}") for key in value}
     return value

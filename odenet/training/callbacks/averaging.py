@@ -21,7 +21,7 @@ class MovingAverage(WeightAveraging):
     def __init__(self, decay: float):
         super().__init__()
         self._average_into = get_ema_multi_avg_fn(decay)
-        self._has_average = False  # the count of torch's average as the host knows it
+        self._has_average = False  # so that torch's count is not read from the GPU
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Take the dtype of the weights, which was set after the average was created."""
@@ -58,17 +58,15 @@ class MovingAverage(WeightAveraging):
     @torch.no_grad()
     def _update(self, model: nn.Module) -> None:
         """Torch's update, which would read its count from the device in every step."""
-        by_dtype: dict[torch.dtype, tuple[list[Tensor], list[Tensor]]] = defaultdict(
-            lambda: ([], [])
-        )
+        pairs: dict[torch.dtype, tuple[list[Tensor], list[Tensor]]] = defaultdict(lambda: ([], []))
         for average, new in zip(_tensors(self.average), _tensors(model), strict=True):
             if not self._has_average:
                 average.copy_(new)
-            averages, values = by_dtype[average.dtype]
+            averages, values = pairs[average.dtype]
             averages.append(average.detach())
             values.append(new.detach())
         if self._has_average:
-            for averages, values in by_dtype.values():
+            for averages, values in pairs.values():
                 self._average_into(averages, values, self._averaged.n_averaged)
         self._averaged.n_averaged += 1
         self._has_average = True

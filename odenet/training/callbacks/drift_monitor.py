@@ -34,17 +34,14 @@ class DriftMonitor(EpochWatcher):
         measured = [drift for drift in drifts if drift is not None]
         if not measured:
             return
-        task.callback_values["drift"] = largest = (
-            torch.tensor(measured).amax().item()
-        )  # nan if one is
+        largest = torch.tensor(measured).amax().item()  # nan if one is
+        task.callback_values["drift"] = largest
         if not math.isfinite(largest):
-            return  # the states themselves were not finite, and that is said elsewhere
+            return  # the states themselves were not finite, and another callback reports that
         if largest > VISIBLE_DRIFT and not self._warned:
             self._warned = True
             exact = any(flow.exact for flow in flows(task.network).values())
             remedy = "use --memory stored" if exact else "use --exact, or --memory stored"
-            warn(
-                self.console,
-                f"in epoch {trainer.current_epoch + 1} states were rebuilt with a relative error "
-                f"of {largest:.1e}, and gradients have such an error too; {remedy}",
-            )
+            error = f"states were rebuilt with a relative error of {largest:.1e}"
+            where = f"in epoch {trainer.current_epoch + 1}"
+            warn(self.console, f"{where} {error}, and gradients have such an error too; {remedy}")

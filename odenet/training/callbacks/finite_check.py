@@ -1,6 +1,6 @@
 """Checks losses, gradients and weights for NaN and inf in each step, and responds.
 
-The flags are computed on the device and read one step later, so that nobody waits for them.
+The flags are computed on the device and read one step later, so that the host never waits.
 Meanwhile a gradient that is not finite is replaced by zero, so that the weights do not change.
 """
 
@@ -50,7 +50,7 @@ class FiniteCheck(Callback):
         self._loss = torch.zeros(())
         self._bad = torch.zeros(2)
         self._steps: deque[StepFlags] = deque()
-        self._saved: dict[str, Any] = {}  # the step, or the epoch
+        self._saved: dict[str, Any] = {}  # the state before the step, or before the epoch
         self._count = 0  # of steps left out, or of rollbacks in the epoch
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -63,9 +63,7 @@ class FiniteCheck(Callback):
         if self.policy == "rollback":
             self._saved, self._count = {}, 0
 
-    def on_train_batch_start(
-        self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int
-    ) -> None:
+    def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, *_: Any) -> None:
         """Save the state that the step, or the epoch, begins with."""
         if self.policy == "skip":
             self._saved = {name: b.clone() for name, b in pl_module.named_buffers()}
@@ -85,28 +83,25 @@ class FiniteCheck(Callback):
         gradients = [p.grad for p in pl_module.parameters() if p.grad is not None]
         precision = trainer.precision_plugin
         scaled = isinstance(precision, MixedPrecision) and precision.scaler is not None
-        # A scaler of losses finds the largest scale by gradients that are not finite.
-        # In the backward pass an optimizer has used its gradients up; the weights are looked at.
-        none = scaled or not gradients
-        bad_gradient = torch.zeros_like(self._loss) if none else _not_finite_flag(gradients)
-        self._bad = _any_process(
-            torch.stack([(~self._loss.isfinite()).float(), bad_gradient.float()])
-        )
+        # A loss scaler expects some infinite gradients: they tell it that its scale is too large.
+        # With updates in the backward pass no gradients are left here; weights are checked later.
+        unchecked = scaled or not gradients
+        bad_gradient = torch.zeros_like(self._loss) if unchecked else _not_finite_flag(gradients)
+        bad_loss = ~self._loss.isfinite()
+        self._bad = _any_process(torch.stack([bad_loss.float(), bad_gradient.float()]))
         any_bad = self._bad.amax() > 0
         if self.policy != "skip":
             for gradient in gradients:
                 gradient.masked_fill_(any_bad, 0)
         elif bool(any_bad):
-            optimizer.zero_grad(set_to_none=True)  # which an optimizer passes over
+            optimizer.zero_grad(set_to_none=True)  # the optimizer then skips every weight
             pl_module.load_state_dict(self._saved, strict=False)
             self._bad.zero_()
             self._count += 1
             if self._count == 1:
-                warn(
-                    self.console,
-                    f"in epoch {trainer.current_epoch + 1} a step was left out, as its loss or "
-                    "gradient was not finite; so will others be",
-                )
+                where = f"in epoch {trainer.current_epoch + 1}"
+                reason = "as its loss or gradient was not finite; so will others be"
+                warn(self.console, f"{where} a step was left out, {reason}")
 
     def on_train_batch_end(
         self,
@@ -119,8 +114,8 @@ class FiniteCheck(Callback):
         """Check the weights, and read the flags of the step before."""
         buffers = (buffer for buffer in pl_module.buffers() if buffer.is_floating_point())
         weights = _not_finite_flag([*pl_module.parameters(), *buffers])
-        found = torch.cat([self._bad, _any_process(weights.float()[None])])
-        self._steps.append(StepFlags(batch_idx + 1, batch[0], HostCopy(found)))
+        flags = torch.cat([self._bad, _any_process(weights.float()[None])])
+        self._steps.append(StepFlags(batch_idx + 1, batch[0], HostCopy(flags)))
         last = batch_idx + 1 == trainer.num_training_batches
         waits = pl_module.device.type != "cpu" and not last
         self._read_flags(trainer, pl_module, 1 if waits else 0)
@@ -134,10 +129,8 @@ class FiniteCheck(Callback):
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Say how many steps were left out."""
         if self.policy == "skip" and self._count > 1:
-            warn(
-                self.console,
-                f"{self._count} steps were left out, as losses or gradients were not finite",
-            )
+            reason = "as losses or gradients were not finite"
+            warn(self.console, f"{self._count} steps were left out, {reason}")
 
     def _read_flags(self, trainer: Trainer, task: LightningModule, unread: int) -> None:
         """Read the flags of all but the last ``unread`` steps, and respond."""
@@ -145,18 +138,16 @@ class FiniteCheck(Callback):
             step = self._steps.popleft()
             loss, gradient, weights = step.flags.read().tolist()
             if loss or gradient or weights:
-                what = "loss" if loss else "gradient" if gradient else "weights after the step"
-                self._respond_to(trainer, task, step, what)
+                bad = "loss" if loss else "gradient" if gradient else "weights after the step"
+                self._respond(trainer, task, step, bad)
 
-    def _respond_to(
-        self, trainer: Trainer, task: LightningModule, step: StepFlags, what: str
-    ) -> None:
-        """Roll back, or raise."""
+    def _respond(self, trainer: Trainer, task: LightningModule, step: StepFlags, bad: str) -> None:
+        """Roll back, or raise an error. `bad` says in words what is not finite in the step."""
         assert isinstance(task, Task)
         self._steps.clear()
         epoch = trainer.current_epoch + 1
-        verb = "are" if what.startswith("weights") else "is"
-        message = f"the {what} {verb} not finite in epoch {epoch}, step {step.number}"
+        verb = "are" if bad.startswith("weights") else "is"
+        message = f"the {bad} {verb} not finite in epoch {epoch}, step {step.number}"
         if self.policy == "rollback" and self._saved and self._count < ROLLBACKS:
             self._count += 1
             _restore(trainer, task, deepcopy(self._saved))
@@ -164,18 +155,17 @@ class FiniteCheck(Callback):
             return
         if self.policy == "rollback":
             message += f", after {ROLLBACKS} rollbacks"
-        bad = non_finite_names(dict(task.named_parameters()))
-        if bad:
-            raise task.divergence(
-                message, otherwise=f"{bad[0].removeprefix(NETWORK_PREFIX)} is not"
-            )
+        names = non_finite_names(dict(task.named_parameters()))
+        if names:
+            weight = names[0].removeprefix(NETWORK_PREFIX)
+            raise task.divergence(message, otherwise=f"{weight} is not")
         raise task.divergence(message, step.inputs if trainer.world_size == 1 else None)
 
 
 def _not_finite_flag(tensors: Iterable[Tensor]) -> Tensor:
     """Whether any of the tensors is not finite, as a tensor on their device."""
-    filled = [tensor.detach() for tensor in tensors if tensor.numel()]
-    return ~get_total_norm(filled, torch.inf).isfinite()
+    nonempty = [tensor.detach() for tensor in tensors if tensor.numel()]
+    return ~get_total_norm(nonempty, torch.inf).isfinite()
 
 
 def _any_process(flags: Tensor) -> Tensor:
@@ -199,6 +189,6 @@ def _restore(trainer: Trainer, task: nn.Module, saved: dict[str, Any]) -> None:
     rates = [group["lr"] for group in trainer.optimizers[0].param_groups]
     trainer.optimizers[0].load_state_dict(saved["optimizer"])
     for group, rate in zip(trainer.optimizers[0].param_groups, rates, strict=True):
-        group["lr"] = rate  # the schedule goes on
+        group["lr"] = rate  # that of the schedule now
     for average, state in zip(averaged_tasks(trainer), saved["average"], strict=True):
         average.load_state_dict(state)

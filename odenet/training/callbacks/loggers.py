@@ -1,7 +1,7 @@
 """Lightning's loggers by name, which log the numbers of each epoch beside `metrics.csv`."""
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -36,11 +36,7 @@ def _mlflow(folder: Path) -> Logger:
     return MLFlowLogger(experiment, folder.resolve().name, tracking_uri=place)
 
 
-_BUILDERS: dict[str, Callable[[Path], Logger]] = {
-    "tensorboard": _tensorboard,
-    "wandb": _wandb,
-    "mlflow": _mlflow,
-}
+_BUILDERS = {"tensorboard": _tensorboard, "wandb": _wandb, "mlflow": _mlflow}
 
 
 def build_logger(name: str, folder: Path) -> Logger:
@@ -55,7 +51,7 @@ def build_logger(name: str, folder: Path) -> Logger:
         TrainingError: it cannot log where the environment says.
     """
     require(name, f"--logger {name}")
-    with _refusals_named():
+    with _as_training_error():
         return _BUILDERS[name](folder)
 
 
@@ -66,7 +62,7 @@ def logging_to(loggers: Sequence[Logger], recipe: Recipe) -> Iterator[None]:
     Raises:
         TrainingError: a logger cannot log where the environment says.
     """
-    with _refusals_named():
+    with _as_training_error():
         for logger in loggers:
             logger.log_hyperparams({name: show(value) for name, value in recipe.items()})
     try:
@@ -78,11 +74,11 @@ def logging_to(loggers: Sequence[Logger], recipe: Recipe) -> Iterator[None]:
 
 
 @contextmanager
-def _refusals_named() -> Iterator[None]:
+def _as_training_error() -> Iterator[None]:
     """Turn what a library raises (no account, no server) into a TrainingError."""
     try:
         yield
-    except Exception as error:  # each library has its own, and those of what it calls
-        said = (str(error).strip() or type(error).__name__).splitlines()[0]
-        where = "see WANDB_MODE=offline, or MLFLOW_TRACKING_URI, or leave it out"
-        raise BadOption(f"--logger cannot begin: {said}", where) from error
+    except Exception as error:  # of many types: the libraries have no common one
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        help_ = "see WANDB_MODE=offline, or MLFLOW_TRACKING_URI, or leave it out"
+        raise BadOption(f"--logger cannot begin: {reason}", help_) from error

@@ -73,10 +73,9 @@ def refine_network(task: nn.Module) -> Origins:
 
 def _origins(module: nn.Module, finer: nn.Module) -> Origins:
     """The original of each parameter of a refined module."""
-    old_parameters, new_parameters = (
-        dict(m.named_parameters(recurse=False)) for m in (module, finer)
-    )
-    origins: Origins = {new_parameters[name]: old_parameters[name] for name in new_parameters}
+    coarse = dict(module.named_parameters(recurse=False))
+    fine = dict(finer.named_parameters(recurse=False))
+    origins: Origins = {fine[name]: coarse[name] for name in fine}
     before = dict(module.named_children())
     for name, child in finer.named_children():
         old, new = before[name], child

@@ -1,4 +1,7 @@
-"""Ramps of converted models in anybody's Lightning trainer."""
+"""A Lightning callback, for any trainer, that moves the ramps of converted models.
+
+A ramp is a constant that changes linearly during the first steps of training.
+"""
 
 import math
 from typing import Any
@@ -9,11 +12,11 @@ from odenet.conversion import Ramps
 
 
 class MoveRamps(Callback):
-    """Moves the ramps of a module before each batch, to where the number of the step has them.
+    """Sets the ramps of a module before each batch to their values at the current step.
 
-    So a resumed run goes on with it, and a checkpoint that is tested has them where they were: the
-    callback has to be there then, too. Ramps whose length is said in epochs take the steps that an
-    epoch has.
+    Thus a resumed run continues them. If a checkpoint is validated or tested, they get the values
+    that they had when it was saved; the trainer needs this callback then, too. The length of a ramp
+    in epochs is converted to steps.
     """
 
     def __init__(self) -> None:
@@ -21,34 +24,32 @@ class MoveRamps(Callback):
         self._saved: dict[str, Any] = {}
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Looks for the ramps.
+        """Find the ramps of the module.
 
         Raises:
-            ValueError: if the module has none, or one in epochs and the data have no length.
+            ValueError: it has none, or one has a length in epochs and the data have no length.
         """
         self._saved = {}
         steps = trainer.num_training_batches / trainer.accumulate_grad_batches
         self._ramps = Ramps(pl_module, math.ceil(steps) if steps < math.inf else None)
 
-    def on_train_batch_start(
-        self, trainer: Trainer, pl_module: LightningModule, batch: object, batch_idx: int
-    ) -> None:
-        """Moves them."""
+    def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, *_: Any) -> None:
+        """Move the ramps to the current step."""
         if self._ramps is not None:
             self._ramps.at(trainer.global_step)
 
     def state_dict(self) -> dict[str, Any]:
-        """How far they are, and how many steps an epoch has."""
+        """The entries for a checkpoint: the state of the ramps, and the steps per epoch."""
         if self._ramps is None:
             return self._saved
         return {**self._ramps.state_dict(), "steps_per_epoch": self._ramps.steps_per_epoch}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Of a checkpoint; the ramps move there when its module is used."""
+        """Keep the entries of a checkpoint; the ramps are set when validation or a test starts."""
         self._saved = state_dict
 
     def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Moves them to where the checkpoint has them, if one was loaded and it is not a fit."""
+        """Set the ramps as in the checkpoint, if one was loaded and this is not within a fit."""
         if self._saved and trainer.state.fn != "fit":
             Ramps(pl_module, self._saved["steps_per_epoch"]).load_state_dict(self._saved)
             self._saved = {}

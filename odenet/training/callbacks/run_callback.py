@@ -39,14 +39,12 @@ def require_whole_weights(trainer: Trainer, option: str, otherwise: str) -> None
         TrainingError: names the option that needs them whole, and what to do otherwise.
     """
     if not has_whole_weights(trainer):
-        raise BadOption(
-            f"{option} needs whole weights, and {type(trainer.strategy).__name__} has cut them "
-            "into pieces",
-            f"use --strategy ddp, or {otherwise}",
-        )
+        strategy = type(trainer.strategy).__name__
+        message = f"{option} needs whole weights, and {strategy} has cut them into pieces"
+        raise BadOption(message, f"use --strategy ddp, or {otherwise}")
 
 
 def warn(console: Console, text: str) -> None:
     """Print a warning."""
-    shown = Text.assemble(("warning:", "yellow"), f" {printable(text)}")
-    console.print(shown, soft_wrap=not console.is_terminal)
+    warning = Text.assemble(("warning:", "yellow"), f" {printable(text)}")
+    console.print(warning, soft_wrap=not console.is_terminal)

@@ -1,7 +1,7 @@
 """Constants of a scheme while training: ramps are moved, learned ones are watched."""
 
 from collections.abc import Iterator
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from lightning.pytorch import Callback, LightningModule, Trainer
 from rich.console import Console
@@ -35,48 +35,41 @@ class SchemeConstants(Callback):
         if not isinstance(pl_module, Task):
             return
         per_epoch, epochs = _steps_per_epoch(trainer), pl_module.recipe.epochs
-        for moving in _constants_of(pl_module, RampedConstant):
-            long = _steps_of_ramp(moving, per_epoch)
-            if long > per_epoch * epochs:
-                has = f"{epochs} epochs, {per_epoch * epochs} steps"
-                message = f"the ramp of {moving.name} takes {long:g} steps, and training has {has}"
+        for constant in _constants_of(pl_module, RampedConstant):
+            length = _steps_of_ramp(constant, per_epoch)
+            if length > per_epoch * epochs:
+                limit = f"training has {epochs} epochs, {per_epoch * epochs} steps"
+                message = f"the ramp of {constant.name} takes {length:g} steps, and {limit}"
                 raise RecipeConflict(message, "write a shorter ramp, or train for longer")
 
-    def on_train_batch_start(
-        self, trainer: Trainer, pl_module: LightningModule, batch: object, batch_idx: int
-    ) -> None:
+    def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, *_: Any) -> None:
         """Move the ramps, those of averaged weights too."""
         per_epoch = _steps_per_epoch(trainer)
         for network in (pl_module, *averaged_tasks(trainer)):
-            for moving in _constants_of(network, RampedConstant):
-                moving.move_to(trainer.global_step / _steps_of_ramp(moving, per_epoch))
+            for constant in _constants_of(network, RampedConstant):
+                constant.move_to(trainer.global_step / _steps_of_ramp(constant, per_epoch))
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Warn if a learned constant is at its bound."""
         if self._warned:
             return
-        found = [
-            (c.name, *at)
-            for c in _constants_of(pl_module, LearnedConstant)
-            for at in c.steps_at_bounds()
-        ]
-        for name, step, end in found[:1]:
+        constants = _constants_of(pl_module, LearnedConstant)
+        at_bounds = [(c.name, step, end) for c in constants for step, end in c.steps_at_bounds()]
+        for name, step, end in at_bounds[:1]:
             self._warned = True
-            warn(
-                self.console,
-                f"in epoch {trainer.current_epoch + 1} training has pushed {name} of step {step} "
-                f"to its border {end:g}, and there it stays; lower the optimizer's lr, "
-                "begin elsewhere, or write a number",
-            )
+            pushed = f"training has pushed {name} of step {step} to its border {end:g}"
+            help_ = "lower the optimizer's lr, begin elsewhere, or write a number"
+            where = f"in epoch {trainer.current_epoch + 1}"
+            warn(self.console, f"{where} {pushed}, and there it stays; {help_}")
 
 
 def _steps_per_epoch(trainer: Trainer) -> int:
     return trainer.datamodule.steps_per_epoch  # pyright: ignore[reportAttributeAccessIssue]
 
 
-def _steps_of_ramp(moving: RampedConstant, per_epoch: int) -> float:
+def _steps_of_ramp(constant: RampedConstant, per_epoch: int) -> float:
     """The length of a ramp in steps."""
-    ramp = moving.ramp
+    ramp = constant.ramp
     return ramp.epochs * per_epoch if ramp.steps is None else ramp.steps
 
 

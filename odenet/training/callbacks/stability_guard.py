@@ -11,12 +11,8 @@ from rich.console import Console
 from torch import nn
 
 from odenet.runtime.flow import Flow
-from odenet.training.callbacks.run_callback import (
-    EpochWatcher,
-    has_whole_weights,
-    require_whole_weights,
-    warn,
-)
+from odenet.training.callbacks import run_callback
+from odenet.training.callbacks.run_callback import EpochWatcher, warn
 from odenet.training.errors import BadOption
 from odenet.training.flows import ROUGH_ITERATIONS, flows, stability
 from odenet.training.learning.task import Task
@@ -46,16 +42,14 @@ class StabilityGuard(EpochWatcher):
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Refuse to rescale what cannot be measured."""
         if self.rescale:
-            require_whole_weights(trainer, "--guard rescale", "--guard warn")
+            run_callback.require_whole_weights(trainer, "--guard rescale", "--guard warn")
         if self.rescale and isinstance(pl_module, Task) and stability(pl_module.network, 1) is None:
-            raise BadOption(
-                "--guard rescale: no stability limit is known for a flow of this network",
-                "`odenet check` says why; use --guard warn",
-            )
+            message = "--guard rescale: no stability limit is known for a flow of this network"
+            raise BadOption(message, "`odenet check` says why; use --guard warn")
 
     def on_epoch_trained(self, trainer: Trainer, task: Task) -> None:
         """Check the weights, before they are validated."""
-        if not has_whole_weights(trainer):
+        if not run_callback.has_whole_weights(trainer):
             return
         self._warn_of_conditions(task.network, trainer.current_epoch + 1)
         if self.rescale:
@@ -66,12 +60,10 @@ class StabilityGuard(EpochWatcher):
         task.callback_values["stability"] = margin
         if not margin <= 1 and not self._warned:
             self._warned = True
-            or_else = "" if self.rescale else ", or keep it below by --guard rescale"
-            warn(
-                self.console,
-                f"after epoch {trainer.current_epoch + 1} the steps are too long for the weights: "
-                f"h·ω is {margin:.3g} times its limit; shorten h{or_else}",
-            )
+            option = "" if self.rescale else ", or keep it below by --guard rescale"
+            problem = f"h·ω is {margin:.3g} times its limit; shorten h{option}"
+            when = f"after epoch {trainer.current_epoch + 1}"
+            warn(self.console, f"{when} the steps are too long for the weights: {problem}")
 
     def _warn_of_conditions(self, network: nn.Module, epoch: int) -> None:
         """Warn of conditions of the certificate that do not hold, once of each."""
@@ -80,11 +72,9 @@ class StabilityGuard(EpochWatcher):
         new = [text for text in broken if text not in self._broken_conditions]
         self._broken_conditions.update(new)
         if new:
-            warn(
-                self.console,
-                f"after epoch {epoch} the proof about the spectrum does not hold for the weights: "
-                f"it rests on {' and '.join(new)}",
-            )
+            problem = "the proof about the spectrum does not hold for the weights"
+            conditions_text = " and ".join(new)
+            warn(self.console, f"after epoch {epoch} {problem}: it rests on {conditions_text}")
 
 
 def rescale(network: nn.Module) -> None:

@@ -59,9 +59,8 @@ class ResumableEarlyStopping(EarlyStopping):
         """Stop before the first epoch if the one before it was the last."""
         threshold = self.stopping_threshold
         values = [row[self.monitor] for row in self._metrics.rows]
-        reached = threshold is not None and any(
-            value > threshold if self.mode == "max" else value < threshold for value in values
-        )
+        sign = 1 if self.mode == "max" else -1
+        reached = threshold is not None and any(sign * v > sign * threshold for v in values)
         if reached or self.wait_count >= self.patience:
             trainer.should_stop = True
 
@@ -78,11 +77,11 @@ class StopOnSignal(Checkpoint):
 
     def __init__(self, path: Path):
         self.path = path
-        self.signal_number = 0  # the signal that asked
+        self.signal_number = 0  # the signal that was received; 0 for none
         self._handlers: dict[signal.Signals, Any] = {}
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Install handlers for SIGTERM and Ctrl-C, which only the main thread can."""
+        """Install handlers for SIGTERM and Ctrl-C; Python allows this only in the main thread."""
         if threading.current_thread() is threading.main_thread():
             self._handlers = {number: signal.signal(number, self._ask) for number in SIGNALS}
 
@@ -105,9 +104,7 @@ class StopOnSignal(Checkpoint):
         """Restore the previous handlers."""
         self._restore_handlers()
 
-    def on_exception(
-        self, trainer: Trainer, pl_module: LightningModule, exception: BaseException
-    ) -> None:
+    def on_exception(self, trainer: Trainer, pl_module: LightningModule, *_: Any) -> None:
         """Restore the previous handlers."""
         self._restore_handlers()
 

@@ -57,13 +57,14 @@ def build_trainer(
     Raises:
         TrainingError: if the devices or the strategy are not available.
     """
-    fits = console is not None
+    trains = console is not None
+    monitor = f"{watched}_{best.name}"
     known = ["auto", *(s for s in StrategyRegistry.available_strategies() if _is_supported(s))]
     if options.strategy not in known:
         near = suggest(options.strategy, known) or "--strategy ddp or fsdp"
         raise BadOption(f"there is no strategy {options.strategy}", near)
     _require_processors(options.devices)
-    logger = build_logger(options.logger, folder.path) if fits and options.logger else False
+    logger = build_logger(options.logger, folder.path) if trains and options.logger else False
     try:
         return Trainer(
             accelerator="auto",
@@ -74,12 +75,12 @@ def build_trainer(
             max_epochs=recipe.epochs,
             accumulate_grad_batches=recipe.accumulate,
             gradient_clip_val=None if options.update_in_backward else recipe.clip or None,
-            callbacks=_callbacks(folder, recipe, watched, console, best) if fits else None,
+            callbacks=_callbacks(folder, recipe, monitor, console, best) if trains else None,
             logger=logger,
             default_root_dir=folder.path,
-            enable_checkpointing=fits,
+            enable_checkpointing=trains,
             plugins=[CheckpointFiles()],
-            enable_progress_bar=fits and has_bar(console),
+            enable_progress_bar=trains and has_bar(console),
             enable_model_summary=False,
             num_sanity_val_steps=0,
             log_every_n_steps=1,
@@ -102,16 +103,13 @@ def _require_processors(devices: int | str) -> None:
     """Refuse too many processes on a machine without GPUs; with GPUs Lightning does."""
     most = 4 * (os.cpu_count() or 1)
     if isinstance(devices, int) and devices > most and not torch.cuda.is_available():
-        raise BadOption(
-            f"--devices {devices}: this machine has {os.cpu_count() or 1} processors",
-            f"give at most {most}: each device is a process of its own",
-        )
+        message = f"--devices {devices}: this machine has {os.cpu_count() or 1} processors"
+        raise BadOption(message, f"give at most {most}: each device is a process of its own")
 
 
 def _callbacks(
-    folder: RunFolder, recipe: Recipe, watched: str, console: Console, best: MetricKind
+    folder: RunFolder, recipe: Recipe, monitor: str, console: Console, best: MetricKind
 ) -> list[Callback]:
-    monitor = f"{watched}_{best.name}"
     metrics = Metrics(folder)
     guard = StabilityGuard(recipe.guard == "rescale", console)
     finite = FiniteCheck(recipe.on_nan, console)  # before others look at the weights
@@ -122,16 +120,10 @@ def _callbacks(
     if recipe.levels:
         callbacks.append(MultiLevel())
     if recipe.patience or recipe.target:
-        callbacks.append(
-            ResumableEarlyStopping(
-                metrics,
-                target=recipe.target - TARGET_MARGIN[best.best] if recipe.target else None,
-                mode=best.best,
-                monitor=monitor,
-                patience=recipe.patience or recipe.epochs,
-                check_on_train_epoch_end=True,
-            )
-        )
+        target = recipe.target - TARGET_MARGIN[best.best] if recipe.target else None
+        watching = {"monitor": monitor, "patience": recipe.patience or recipe.epochs}
+        early = {"check_on_train_epoch_end": True, **watching}
+        callbacks.append(ResumableEarlyStopping(metrics, target, best.best, **early))
     common: dict[str, Any] = {
         "dirpath": str(folder.checkpoints.absolute()),  # text, which a checkpoint may hold
         "save_on_train_epoch_end": True,

@@ -13,6 +13,7 @@ from lightning.pytorch.callbacks import ModelCheckpoint
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
+from torch.optim import Optimizer
 
 from odenet.files import atomic_writer, make_folder, write_bytes
 from odenet.training.checksums import seal_archive, sha256_of, verify_archive
@@ -109,10 +110,8 @@ def write_checkpoint(checkpoint: Mapping[str, Any], path: Path) -> None:
     for name in ("state_dict", "current_model_state"):
         if non_finite := non_finite_names(checkpoint.get(name, {})):
             weight = non_finite[0].removeprefix(NETWORK_PREFIX)
-            raise NotFinite(
-                f"{path} is not written: {weight} is not finite",
-                "what was kept before is still there",
-            )
+            message = f"{path} is not written: {weight} is not finite"
+            raise NotFinite(message, "what was kept before is still there")
     make_folder(path.parent)
     with atomic_writer(path) as stream:
         torch.save(checkpoint, stream)
@@ -135,9 +134,8 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     except (OSError, Mismatch) as error:
         raise BadRunFolder(f"{path} cannot be used: {error}", DAMAGED_HELP) from error
     except Exception as error:  # of many types; torch's message advises to run the file's code
-        raise BadRunFolder(
-            f"{path} cannot be used: it is not a checkpoint", DAMAGED_HELP
-        ) from error
+        message = f"{path} cannot be used: it is not a checkpoint"
+        raise BadRunFolder(message, DAMAGED_HELP) from error
     non_finite = non_finite_names(content["state_dict"])
     if non_finite:
         raise BadRunFolder(
@@ -149,11 +147,7 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
 
 def non_finite_names(state: Mapping[str, Tensor]) -> list[str]:
     """The names of the tensors that hold inf or nan."""
-    return [
-        name
-        for name, tensor in state.items()
-        if isinstance(tensor, Tensor) and not bool(tensor.isfinite().all())
-    ]
+    return [n for n, t in state.items() if isinstance(t, Tensor) and not t.isfinite().all()]
 
 
 def write_weights(checkpoint: Mapping[str, Any], path: Path) -> str:
@@ -211,18 +205,16 @@ def require_same_shapes(expected: Mapping[str, Tensor], stored: Mapping[str, Ten
         raise Mismatch(f"its {unknown[0].removeprefix(NETWORK_PREFIX)} is not in the network")
 
 
-def require_same_optimizer(
-    optimizer: torch.optim.Optimizer, saved_states: Sequence[Mapping[str, Any]]
-) -> None:
+def require_same_optimizer(optimizer: Optimizer, states: Sequence[Mapping[str, Any]]) -> None:
     """Compare a new optimizer with the states of optimizers in a checkpoint.
 
     Raises:
         Mismatch: there is not exactly one state, or the optimizer cannot load it.
     """
-    if len(saved_states) != 1:
-        raise Mismatch(f"`optimizer_states` has {len(saved_states)} entries, not one")
-    groups, states = saved_states[0].get("param_groups"), saved_states[0].get("state")
-    if not isinstance(groups, list) or not isinstance(states, Mapping):
+    if len(states) != 1:
+        raise Mismatch(f"`optimizer_states` has {len(states)} entries, not one")
+    groups, parameter_states = states[0].get("param_groups"), states[0].get("state")
+    if not isinstance(groups, list) or not isinstance(parameter_states, Mapping):
         raise Mismatch("`optimizer_states` is not that of an optimizer")
     parameters = [p for group in optimizer.param_groups for p in group["params"]]
     group_sizes = [len(group["params"]) for group in optimizer.param_groups]
@@ -231,16 +223,14 @@ def require_same_optimizer(
         raise Mismatch(f"its optimizer is not {type(optimizer).__name__}")
     if [len(group.get("params", ())) for group in groups] != group_sizes:
         raise Mismatch("its optimizer has other parameters")
-    for index, state in states.items():
+    for index, state in parameter_states.items():
         if index not in range(len(parameters)) or not isinstance(state, Mapping):
             raise Mismatch("its optimizer has other parameters")
         for name, value in state.items():
             shape = parameters[index].shape
             if isinstance(value, Tensor) and value.ndim and value.shape != shape:
-                raise Mismatch(
-                    f"the optimizer's {name} of parameter {index} is "
-                    f"{_shape_text(value.shape)} in it and {_shape_text(shape)} in the network"
-                )
+                shapes = f"{_shape_text(value.shape)} in it and {_shape_text(shape)} in the network"
+                raise Mismatch(f"the optimizer's {name} of parameter {index} is {shapes}")
 
 
 def require_same_loops(expected: Mapping[str, Any], stored: object, name: str) -> None:

@@ -200,9 +200,8 @@ class RunFolder:
         """
         path = self.checkpoints / f"{which}.ckpt"
         if not path.is_file():
-            raise BadRunFolder(
-                f"{self.path} has no checkpoint {path.name}", _existing_checkpoints(self)
-            )
+            message = f"{self.path} has no checkpoint {path.name}"
+            raise BadRunFolder(message, _existing_checkpoints(self))
         return path
 
     def write(self, path: Path, text: str) -> None:
@@ -233,12 +232,11 @@ class RunFolder:
             record = read_sealed_json(self.record, Record)
         except OSError as error:
             runs = sorted(self.path.glob(f"*/{self.record.name}"))  # in the folder of a sweep
-            raise BadRunFolder(
-                f"{self.path} is not the folder of a run: {self.record.name} cannot be read",
-                f"name one of the runs in it, as in {shell_quoted(runs[0].parent)}"
-                if runs
-                else "name a folder that `odenet train` has written, as in runs/digits-1",
-            ) from error
+            help_ = "name a folder that `odenet train` has written, as in runs/digits-1"
+            if runs:
+                help_ = f"name one of the runs in it, as in {shell_quoted(runs[0].parent)}"
+            problem = f"is not the folder of a run: {self.record.name} cannot be read"
+            raise BadRunFolder(f"{self.path} {problem}", help_) from error
         for name, digest in record.files.items():
             path = self.path / name
             if not path.is_file() or sha256_of(path) != digest:
@@ -256,10 +254,8 @@ class RunFolder:
         known = {plugin.digest for plugin in loaded_plugins()}
         for copy in sorted(self.plugins.glob("*.py")):
             if sha256(copy.read_bytes()).hexdigest() not in known:
-                raise BadRunFolder(
-                    f"{self.path} was trained with the plugin {copy.name}",
-                    f"give --plugin {copy}, which runs it as Python, if you trust it",
-                )
+                help_ = f"give --plugin {copy}, which runs it as Python, if you trust it"
+                raise BadRunFolder(f"{self.path} was trained with the plugin {copy.name}", help_)
 
     def rows(self) -> list[Row]:
         """The rows of `metrics.csv`, one per epoch, in order; empty before the first epoch.
@@ -281,10 +277,9 @@ class RunFolder:
                         which = f"`{min(missing)}` is" if missing else "epochs are"
                         raise ValueError(f"{which} missing")
         except (ValueError, TypeError, csv.Error) as error:
-            raise BadRunFolder(
-                f"{self.metrics} cannot be used: in the row of epoch {max(len(rows), 1)}: {error}",
-                "take it from a copy of the run",
-            ) from error
+            problem = f"cannot be used: in the row of epoch {max(len(rows), 1)}: {error}"
+            help_ = "take it from a copy of the run"
+            raise BadRunFolder(f"{self.metrics} {problem}", help_) from error
         return rows
 
 

@@ -64,9 +64,8 @@ def task_from_checkpoint(
     """
     level, levels = checkpoint["odenet"]["level"], program.recipe.levels
     if not 0 <= level <= len(levels):
-        raise Mismatch(
-            f"its flows were refined {level} times, and levels says {len(levels)} at most"
-        )
+        limit = f"levels says {len(levels)} at most"
+        raise Mismatch(f"its flows were refined {level} times, and {limit}")
     task = new_task(program, labels, watched, level)
     weights = {n: t for n, t in checkpoint["state_dict"].items() if n.startswith(NETWORK_PREFIX)}
     expected = {NETWORK_PREFIX + n: t for n, t in task.network.state_dict().items()}
@@ -93,14 +92,12 @@ def apply_options(network: nn.Module, options: Options) -> None:
         TrainingError: if a flow does not support an option.
     """
     all_flows = list(flows(network).values())
-    memory = options.memory
-    modes = (
-        budget_shares(all_flows, memory) if isinstance(memory, int) else [memory] * len(all_flows)
-    )
-    for flow, memory in zip(all_flows, modes, strict=True):
-        if memory is not None:
+    mode = options.memory
+    modes = budget_shares(all_flows, mode) if isinstance(mode, int) else [mode] * len(all_flows)
+    for flow, mode in zip(all_flows, modes, strict=True):
+        if mode is not None:
             try:
-                flow.memory = cast(Memory, memory)
+                flow.memory = cast(Memory, mode)
             except ValueError as error:
                 raise BadOption(f"--memory {options.memory}: {error}") from error
         reverses = flow.memory not in ("stored", "checkpoint")
@@ -127,10 +124,8 @@ def relabel_test_split(data: DataSet, known_classes: Sequence[str]) -> DataSet:
         return data
     unknown = [name for name in data.classes if name not in known_classes]
     if unknown:
-        raise DataMisfit(
-            f"the network does not know the class {unknown[0]} of {data.name}",
-            f"known: {', '.join(known_classes)}",
-        )
+        message = f"the network does not know the class {unknown[0]} of {data.name}"
+        raise DataMisfit(message, f"known: {', '.join(known_classes)}")
     if not data.classes:
         return data
     return replace(data, test=relabelled(data.test, data.classes, known_classes))

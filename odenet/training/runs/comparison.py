@@ -30,9 +30,8 @@ def read_results(runs: Sequence[Path]) -> list[Result]:
         folder = RunFolder(run)
         folder.read_record()
         if not folder.result.is_file():
-            raise BadRunFolder(
-                f"{run} is not finished", f"odenet train --resume {shell_quoted(run)}"
-            )
+            help_ = f"odenet train --resume {shell_quoted(run)}"
+            raise BadRunFolder(f"{run} is not finished", help_)
         results.append(replace(Result.read(folder.result), folder=str(run)))  # if it was moved
     return results
 
@@ -47,11 +46,10 @@ def show_comparison(results: Sequence[Result], console: Console) -> None:
     for name in (metric_column, "best", "at epoch", "parameters", "seconds", "samples/s"):
         table.add_column(name, justify="right", min_width=len(name))
     for result in results:
+        metric = f"{result.chosen_by.title} " if has_several else ""
         table.add_row(
             Text(printable(result.folder)),
-            f"{result.chosen_by.title} {result.show(result.last)}"
-            if has_several
-            else result.show(result.last),
+            metric + result.show(result.last),
             result.show(result.best),
             str(result.best_epoch),
             f"{result.parameters:,}",

@@ -108,9 +108,5 @@ def with_test_scores(result: Result, task: Task, scores: Mapping[str, Any]) -> R
     """
     metrics = {m.name: scores[m.name] for m in task.objective.metric_kinds}
     finite = {name: value if math.isfinite(value) else None for name, value in metrics.items()}
-    return replace(
-        result,
-        test_accuracy=finite.get("accuracy"),
-        test_loss=scores["loss"],
-        metrics=finite,
-    )
+    accuracy, loss = finite.get("accuracy"), scores["loss"]
+    return replace(result, test_accuracy=accuracy, test_loss=loss, metrics=finite)

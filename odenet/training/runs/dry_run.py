@@ -90,13 +90,9 @@ def dry_run(
         TrainingError: as `train`.
     """
     timer = _BatchTimer()
-    limits = {
-        "max_epochs": 1,
-        "limit_train_batches": STEPS * program.recipe.accumulate,
-        "limit_val_batches": 1,
-        "callbacks": [timer],
-    }
-    trial = trial_run(program, options, console, unchecked, data, **limits)
+    batches = STEPS * program.recipe.accumulate
+    limits = {"max_epochs": 1, "limit_train_batches": batches, "limit_val_batches": 1}
+    trial = trial_run(program, options, console, unchecked, data, callbacks=[timer], **limits)
     with trial as (task, samples, trainer):
         trainer.fit(task, datamodule=samples)
     recipe, cuda = task.recipe, task.device.type == "cuda"

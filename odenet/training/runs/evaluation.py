@@ -19,8 +19,8 @@ from odenet.training.run_folder.records import Options, RunFolder
 from odenet.training.runs.build_task import input_shape, relabel_test_split
 from odenet.training.runs.data_sources import load_data_set, require_python_data
 from odenet.training.runs.evaluation_output import write_details
-from odenet.training.runs.keywords import RunKeywords, settings_and_options
-from odenet.training.runs.restoring import read_run_weights, restore_task, updated_settings
+from odenet.training.runs.keywords import RunKeywords, apply_keywords
+from odenet.training.runs.restoring import new_settings, read_run_weights, restore_task
 from odenet.training.runs.run_inputs import require_same_sample_type
 from odenet.training.runs.trial import run_environment
 
@@ -57,7 +57,7 @@ def evaluate(
         `odenet.training.learning.details.Details`.
     """
     record = RunFolder(Path(run)).read_record()
-    set, options = settings_and_options(set, options or record.options, keywords, data)
+    set, options = apply_keywords(set, options or record.options, keywords, data)
     task, samples, options = restore(run, set, options, weights, data)
     on_one_device = replace(options, devices=1, nodes=1, strategy="auto")
     with run_environment(task.recipe, options):
@@ -90,7 +90,7 @@ def restore(
     options = options or record.options
     folder.require_plugins()
     require_python_data(record.data_from_python, data or (set or {}).get("data"))
-    program = odenet.load(folder.spec, set=updated_settings(folder, record, set or {}))
+    program = odenet.load(folder.spec, set=new_settings(folder, record, set or {}))
     if set:
         _require_evaluation_settings(odenet.load(folder.spec, set=dict(record.settings)), program)
     path, checkpoint = read_run_weights(folder, weights)
@@ -109,8 +109,6 @@ def _require_evaluation_settings(before: Program, after: Program) -> None:
     for name in recipe_keys():
         changed = getattr(before.recipe, name) != getattr(after.recipe, name)
         if changed and name not in EVALUATION_KEYS:
-            allowed = ", ".join(EVALUATION_KEYS)
-            raise BadOption(
-                f"`{name}` is about training, and changes nothing that is measured",
-                f"of the recipe set {allowed}; also numbers of the steps, such as h",
-            )
+            message = f"`{name}` is about training, and changes nothing that is measured"
+            allowed = f"of the recipe set {', '.join(EVALUATION_KEYS)}"
+            raise BadOption(message, f"{allowed}; also numbers of the steps, such as h")

@@ -10,7 +10,7 @@ from odenet.training.errors import BadOption
 from odenet.training.run_folder.records import Options
 from odenet.training.schema import Mismatch
 
-SHORT_RECIPE_KEYS = {"lr": "optimizer.lr"}  # options with another name than their recipe key
+SHORT_KEYS = {"lr": "optimizer.lr"}  # options with another name than their recipe key
 MEMORY_MODES = ("reversible", "stored", "checkpoint")
 
 
@@ -45,7 +45,7 @@ class NewRunKeywords(RunKeywords, total=False):
     weights: str | None
 
 
-def settings_and_options(
+def apply_keywords(
     settings: Mapping[str, Any] | None, options: Options, keywords: RunKeywords, data: Any = None
 ) -> tuple[dict[str, Any], Options]:
     """The settings to compile a spec with, and the options to run it with, updated by keywords.
@@ -63,11 +63,9 @@ def settings_and_options(
     known = get_type_hints(NewRunKeywords)
     unknown = [name for name in keywords if name not in known]
     if unknown:
-        raise BadOption(
-            f"there is no option `{unknown[0]}`",
-            f"the options are {', '.join(known)}; other keys of the recipe, and "
-            "numbers of the spec, go into set={…}",
-        )
+        others = "other keys of the recipe, and numbers of the spec, go into set={…}"
+        help_ = f"the options are {', '.join(known)}; {others}"
+        raise BadOption(f"there is no option `{unknown[0]}`", help_)
     values: dict[str, Any] = {**keywords}
     for_options = {name: values.pop(name) for name in keywords if name in fields_of_options}
     if "memory" in for_options:
@@ -76,7 +74,7 @@ def settings_and_options(
         options = replace(options, **for_options)
     except Mismatch as error:
         raise BadOption(str(error)) from error
-    for_spec = {SHORT_RECIPE_KEYS.get(name, name): value for name, value in values.items()}
+    for_spec = {SHORT_KEYS.get(name, name): value for name, value in values.items()}
     if isinstance(data, str):
         for_spec["data"] = data_setting(data)
     return {**(settings or {}), **for_spec}, options

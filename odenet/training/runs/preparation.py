@@ -86,15 +86,13 @@ def scaling_note(split: Split, scaled_shape: Sequence[int], network_shape: Seque
         sizes = set[tuple[int, int]]()
     if len(network_shape) != 3 or sizes <= {tuple(scaled_shape[1:])}:
         return ""
-    stored = _size_text(*sizes) if len(sizes) == 1 else "several sizes"
+    size = _size_text(*sizes) if len(sizes) == 1 else "several sizes"
     is_cropped = any(height * scaled_shape[2] != width * scaled_shape[1] for height, width in sizes)
     cut = "cut and " * bool(split.files and is_cropped)
-    scaled, taken = _size_text(scaled_shape[1:]), _size_text(network_shape[1:])
-    if scaled == taken:
-        return f"pictures of {stored} are {cut}scaled to the network's {taken}"
-    return (
-        f"pictures of {stored} are {cut}scaled to {scaled}, whose middle is the network's {taken}"
-    )
+    scaled, used = _size_text(scaled_shape[1:]), _size_text(network_shape[1:])
+    if scaled == used:
+        return f"pictures of {size} are {cut}scaled to the network's {used}"
+    return f"pictures of {size} are {cut}scaled to {scaled}, whose middle is the network's {used}"
 
 
 def _size_text(sizes: Sequence[int]) -> str:

@@ -67,12 +67,9 @@ class RateSearch:
         figure = Figure(figsize=(6, 3.5), layout="constrained")
         axes = figure.subplots()
         axes.plot(self.rates, self.losses)
-        for rate, style, words in (
-            (self.now, ":", "the spec's"),
-            (self.suggestion, "--", "fastest"),
-        ):
+        for rate, line, name in ((self.now, ":", "the spec's"), (self.suggestion, "--", "fastest")):
             if rate is not None:
-                axes.axvline(rate, linestyle=style, color="0.4", label=f"{words}: {rate:.2g}")
+                axes.axvline(rate, linestyle=line, color="0.4", label=f"{name}: {rate:.2g}")
         axes.set(xscale="log", xlabel="learning rate", ylabel="loss, smoothed")
         axes.legend(frameon=False, fontsize="small")
         save_figure(figure, path, dpi=150)
@@ -122,14 +119,8 @@ def find_rate(
         run = trial_run(program, options, console, unchecked, data, **limits)
         with run as (task, samples, trainer), progress:
             search, recipe = _RateSearchModule(task), task.recipe
-            finder = Tuner(trainer).lr_find(
-                search,
-                datamodule=samples,
-                min_lr=MIN_RATE,
-                max_lr=MAX_RATE,
-                num_training=STEPS,
-                update_attr=False,
-            )
+            bounds = {"min_lr": MIN_RATE, "max_lr": MAX_RATE, "num_training": STEPS}
+            finder = Tuner(trainer).lr_find(search, datamodule=samples, update_attr=False, **bounds)
     assert finder is not None  # None only with Lightning's fast_dev_run
     losses = _smoothed_losses(search.losses, recipe.accumulate)
     rates = finder.results["lr"][: len(losses)]

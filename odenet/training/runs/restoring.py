@@ -21,14 +21,7 @@ from odenet.training.errors import NotResumable
 from odenet.training.learning.optim import build_optimizer
 from odenet.training.learning.scores import is_score
 from odenet.training.learning.task import Task
-from odenet.training.run_folder.checkpoints import (
-    DAMAGED_HELP,
-    read_checkpoint,
-    read_weights,
-    require_same_loops,
-    require_same_optimizer,
-    require_same_shapes,
-)
+from odenet.training.run_folder import checkpoints
 from odenet.training.run_folder.metrics import checkpoint_rows
 from odenet.training.run_folder.records import Record, RunFolder
 from odenet.training.runs.build_task import task_from_checkpoint
@@ -40,8 +33,8 @@ def read_run_weights(folder: RunFolder, which: str) -> tuple[Path, dict[str, Any
     """The path and the content of the weights of a run; arguments as for `weights_file`."""
     path = weights_file(folder, which)
     if path == folder.weights:
-        return path, read_weights(path, _weights_digest(folder))
-    return path, read_checkpoint(path)
+        return path, checkpoints.read_weights(path, _weights_digest(folder))
+    return path, checkpoints.read_checkpoint(path)
 
 
 def weights_file(folder: RunFolder, which: str) -> Path:
@@ -101,13 +94,11 @@ def restore_task(
         return task_from_checkpoint(program, record.labels, watched, checkpoint)
     except Mismatch as error:
         before = _spec_numbers(odenet.load(folder.spec, set=dict(record.settings)))
-        changed = [name for name, value in _spec_numbers(program).items() if value != before[name]]
+        after = _spec_numbers(program)
+        changed = [name for name, value in after.items() if value != before[name]]
         message = f"{path} cannot be used: {error}"
         if changed:
-            old, new = (
-                ", ".join(f"{name} = {numbers[name]}" for name in changed)
-                for numbers in (before, _spec_numbers(program))
-            )
+            old, new = (", ".join(f"{n} = {spec[n]}" for n in changed) for spec in (before, after))
             message = f"{folder.path} was trained with {old}, not with {new}"
         raise NotResumable(message, "leave out the --set, or start a new run") from error
 
@@ -119,41 +110,38 @@ def _spec_numbers(program: Program) -> dict[str, Any]:
     return {**model.constants, **({**scheme.numbers, **scheme.varying} if scheme else {})}
 
 
-def require_resumable(
-    trainer: Trainer, task: Task, path: Path, checkpoint: Mapping[str, Any]
-) -> int:
+def require_resumable(trainer: Trainer, task: Task, path: Path, content: Mapping[str, Any]) -> int:
     """Refuse a checkpoint that the trainer cannot load; returns how many epochs it has completed.
 
     Args:
         trainer: that will resume.
         task: with the network of the run.
-        path: the file, for messages.
-        checkpoint: its content.
+        path: the file of the checkpoint, for messages.
+        content: its entries.
 
     Raises:
         TrainingError: names the entry that does not fit.
     """
     try:
-        stored = checkpoint["state_dict"]
+        stored = content["state_dict"]
         expected = {n: t for n, t in task.state_dict().items() if n in stored or not is_score(n)}
-        require_same_shapes(expected, stored)
-        if "current_model_state" in checkpoint:
-            require_same_shapes(expected, checkpoint["current_model_state"])
+        checkpoints.require_same_shapes(expected, stored)
+        if "current_model_state" in content:
+            checkpoints.require_same_shapes(expected, content["current_model_state"])
         if not isinstance(trainer.strategy, FSDPStrategy):  # whose states are by name, not by index
             optimizer = build_optimizer(task.network, task.recipe.optimizer)
-            require_same_optimizer(optimizer, checkpoint["optimizer_states"])
-        if len(checkpoint["lr_schedulers"]) != 1:
-            raise Mismatch(
-                f"`lr_schedulers` has {len(checkpoint['lr_schedulers'])} entries, not one"
-            )
-        fit_loop = checkpoint["loops"].get("fit_loop")
-        require_same_loops(trainer.fit_loop.state_dict(), fit_loop, "loops")
-        version = checkpoint.get("pytorch-lightning_version")
+            checkpoints.require_same_optimizer(optimizer, content["optimizer_states"])
+        if len(content["lr_schedulers"]) != 1:
+            raise Mismatch(f"`lr_schedulers` has {len(content['lr_schedulers'])} entries, not one")
+        fit_loop = content["loops"].get("fit_loop")
+        checkpoints.require_same_loops(trainer.fit_loop.state_dict(), fit_loop, "loops")
+        version = content.get("pytorch-lightning_version")
         if not re.fullmatch(r"\d+(\.\d+)*[a-z0-9.+]*", str(version)):
             raise Mismatch(f"`pytorch-lightning_version` is {version!r}")
-        return len(checkpoint_rows(checkpoint))
+        return len(checkpoint_rows(content))
     except Mismatch as error:
-        raise NotResumable(f"{path} cannot be resumed from: {error}", DAMAGED_HELP) from error
+        message = f"{path} cannot be resumed from: {error}"
+        raise NotResumable(message, checkpoints.DAMAGED_HELP) from error
 
 
 def require_same_samples(folder: RunFolder, record: Record, recipe: Recipe) -> None:
@@ -180,13 +168,10 @@ def require_same_samples(folder: RunFolder, record: Record, recipe: Recipe) -> N
     )
     for name, value in old_values.items():
         if new_values[name] != value:
-            verbs = {"standardise": "are standardised", "loss": "are measured"}
-            verbs["center_crop"] = "are cut"
-            verb = verbs.get(name, "are held out")
-            raise NotResumable(
-                f"{folder.path} was begun with {name} = {value}, which says how its samples {verb}",
-                "leave out the --set, or start a new run",
-            )
+            verbs = {"standardise": "standardised", "loss": "measured", "center_crop": "cut"}
+            use = f"which says how its samples are {verbs.get(name, 'held out')}"
+            message = f"{folder.path} was begun with {name} = {value}, {use}"
+            raise NotResumable(message, "leave out the --set, or start a new run")
 
 
 def require_same_levels(recipe: Recipe, checkpoint: Mapping[str, Any], folder: RunFolder) -> None:
@@ -216,9 +201,7 @@ def initial_steps(folder: RunFolder, record: Record) -> int:
     return odenet.load(folder.spec, set=dict(settings)).recipe.steps
 
 
-def updated_settings(
-    folder: RunFolder, record: Record, changes: Mapping[str, Any]
-) -> dict[str, Any]:
+def new_settings(folder: RunFolder, record: Record, changes: Mapping[str, Any]) -> dict[str, Any]:
     """The settings of a run, with changes."""
     defined: set[str] = set()  # names in the `let` lines of the spec
     if changes:

@@ -112,11 +112,7 @@ class Result:
 
     def __str__(self) -> str:
         console = Console(  # plain text, also in a notebook or on a terminal
-            file=StringIO(),
-            width=100,
-            color_system=None,
-            force_jupyter=False,
-            force_terminal=False,
+            file=StringIO(), width=100, color_system=None, force_jupyter=False, force_terminal=False
         )
         show_result(self, console)
         return console.file.getvalue().rstrip()  # pyright: ignore[reportAttributeAccessIssue]
@@ -170,19 +166,16 @@ def show_result(result: Result, console: Console) -> None:
     if result.tokens_per_second is not None:
         table.add_row("next", Text(f'odenet sample {folder} --prompt "…"'))
     else:
-        command = (
-            f"odenet predict {folder} FILES…"
-            if result.pictures
-            else f"odenet.load_run({json.dumps(printable(result.folder), ensure_ascii=False)})"
-        )
+        command = f"odenet predict {folder} FILES…"
+        if not result.pictures:
+            command = f"odenet.load_run({json.dumps(printable(result.folder), ensure_ascii=False)})"
         table.add_row("next", Text(command))
         table.add_row("", Text(f"odenet export {folder} -o network.onnx"))
     table.add_row("", Text(f"odenet report {folder}"))
     print_table(table, console)
     if result.diverged:
-        console.print(
-            Text(f"diverged: {result.diverged}", "red"), soft_wrap=not console.is_terminal
-        )
+        outcome = Text(f"diverged: {result.diverged}", "red")
+        console.print(outcome, soft_wrap=not console.is_terminal)
     show_damaged(result.damaged, console)
 
 

@@ -29,33 +29,15 @@ from odenet.training.learning.update_in_backward import require_in_backward
 from odenet.training.run_folder.checkpoints import read_checkpoint, write_weights
 from odenet.training.run_folder.metrics import metrics_callback
 from odenet.training.run_folder.records import Options, RunFolder
+from odenet.training.runs import restoring, run_inputs
 from odenet.training.runs.build_task import apply_options, input_shape, new_task
 from odenet.training.runs.check_claims import check_claims
 from odenet.training.runs.compute_result import compute_result, with_test_scores
 from odenet.training.runs.data_sources import load_data_set, require_python_data
 from odenet.training.runs.evaluation import evaluate
-from odenet.training.runs.keywords import (
-    SHORT_RECIPE_KEYS,
-    NewRunKeywords,
-    RunKeywords,
-    settings_and_options,
-)
+from odenet.training.runs.keywords import SHORT_KEYS, NewRunKeywords, RunKeywords, apply_keywords
 from odenet.training.runs.preparation import prepare_training
-from odenet.training.runs.restoring import (
-    initial_steps,
-    require_resumable,
-    require_same_levels,
-    require_same_samples,
-    restore_task,
-    updated_settings,
-)
 from odenet.training.runs.results import Result, draw_curves
-from odenet.training.runs.run_inputs import (
-    data_statistics,
-    require_same_sample_type,
-    require_same_spec,
-    write_inputs,
-)
 from odenet.training.runs.run_lock import hold_lock, new_run_folder
 from odenet.training.runs.trial import run_environment
 
@@ -93,13 +75,12 @@ def train(
         TrainingError: the data or an option cannot be used, or the loss became infinite or nan.
         Stopped: after SIGTERM or Ctrl-C; the run can be resumed.
     """
-    in_recipe = {*recipe_keys(), *SHORT_RECIPE_KEYS}
+    in_recipe = {*recipe_keys(), *SHORT_KEYS}
     if not isinstance(spec, str | Path) and (refused := keywords.keys() & in_recipe):
-        raise BadOption(
-            f"{min(refused)} is a key of the recipe, and this program has its recipe",
-            "set it when the spec is compiled, as in odenet.load(SPEC, set={…})",
-        )
-    settings, options = settings_and_options(set, options or Options(), keywords, data)
+        message = f"{min(refused)} is a key of the recipe, and this program has its recipe"
+        help_ = "set it when the spec is compiled, as in odenet.load(SPEC, set={…})"
+        raise BadOption(message, help_)
+    settings, options = apply_keywords(set, options or Options(), keywords, data)
     console = console or Console()
     program = odenet.load(spec, set=settings) if isinstance(spec, str | Path) else spec
     verdicts = check_claims(program, unchecked)
@@ -114,8 +95,8 @@ def train(
     with new_run_folder(program.name, None if out is None else str(out), console) as folder:
         console.print(Text(f"  run {printable(folder.path)}"), highlight=False, soft_wrap=True)
         trainer = _trainer(folder, task, options, console)
-        data_from_python = "" if data is None or isinstance(data, str) else DATA_NEEDED
-        write_inputs(folder, program, settings, options, samples, verdicts, data_from_python)
+        needed = "" if data is None or isinstance(data, str) else DATA_NEEDED
+        run_inputs.write_inputs(folder, program, settings, options, samples, verdicts, needed)
         return _fit(trainer, folder, task, samples, options)
 
 
@@ -151,7 +132,7 @@ def resume(
     """
     folder, console = RunFolder(Path(run)), console or Console()
     record = folder.read_record()  # first, so that no lock is put into a folder that is not a run's
-    set, options = settings_and_options(set, options or record.options, keywords, data)
+    set, options = apply_keywords(set, options or record.options, keywords, data)
     with hold_lock(folder, console) if is_first_process() else nullcontext():
         return _resume(folder, set, options, spec, console, unchecked, data)
 
@@ -169,39 +150,39 @@ def _resume(
     record = folder.read_record()
     require_python_data(record.data_from_python, data or changes.get("data"))
     if spec is not None:
-        require_same_spec(Path(spec), folder)
+        run_inputs.require_same_spec(Path(spec), folder)
     folder.require_plugins()
     finished = None if changes else _finished_result(folder)
     if finished is not None:
         _print_finished(finished, console)
         return finished
-    settings = updated_settings(folder, record, changes)
+    settings = restoring.new_settings(folder, record, changes)
     program = odenet.load(folder.spec, set=settings)
     verdicts = check_claims(program, unchecked or record.verdicts.get("unchecked", False))
     path, watched = folder.begun(), validation_name_of(program.recipe)
     if path is not None and changes:
-        require_same_samples(folder, record, program.recipe)
+        restoring.require_same_samples(folder, record, program.recipe)
     if path is None:
         task, checkpoint = new_task(program, record.labels, watched), None
         load_initial_weights(task.network, options.weights, console)
     else:
         checkpoint = read_checkpoint(path)
-        task = restore_task(folder, record, program, watched, path, checkpoint)
-        require_same_levels(program.recipe, checkpoint, folder)
+        task = restoring.restore_task(folder, record, program, watched, path, checkpoint)
+        restoring.require_same_levels(program.recipe, checkpoint, folder)
     shape = input_shape(program)
     data_set = load_data_set(program, options, record.spec_folder, data)
     if tuple(data_set.classes) != tuple(record.classes):
         raise NotResumable(f"{data_set.name} no longer has the classes the run began with")
-    steps = None if path is None else initial_steps(folder, record)
+    steps = None if path is None else restoring.initial_steps(folder, record)
     samples = SplitLoaders(data_set, program.recipe, shape, steps=steps)
-    require_same_sample_type(samples, record.samples)
+    run_inputs.require_same_sample_type(samples, record.samples)
     task.recipe = with_whole_epochs(task.recipe, samples.steps_per_epoch)
     trainer, epochs_done = _trainer(folder, task, options, console), None
     if path is not None and checkpoint is not None:
-        epochs_done = require_resumable(trainer, task, path, checkpoint)
+        epochs_done = restoring.require_resumable(trainer, task, path, checkpoint)
         _require_epochs_left(folder, task.recipe, samples.steps_per_epoch)
     if path is None:
-        record = replace(record, **data_statistics(samples))
+        record = replace(record, **run_inputs.data_statistics(samples))
     else:  # all epochs of a run, among which the best is chosen, see the same standardised samples
         samples.transforms = samples.transforms.standardising_by(record.mean, record.deviation)
     if is_first_process():
@@ -246,10 +227,8 @@ def _require_epochs_left(folder: RunFolder, recipe: Recipe, steps: int) -> None:
     if recipe.steps:
         progress = f"{done * steps} steps of {recipe.steps}"
         option = f"--set steps={2 * done * steps}"
-    raise NotResumable(
-        f"{folder.path} has done {progress}: nothing is left to train",
-        f"ask for more, as in {option}, or start a new run",
-    )
+    message = f"{folder.path} has done {progress}: nothing is left to train"
+    raise NotResumable(message, f"ask for more, as in {option}, or start a new run")
 
 
 def is_first_process() -> bool:
@@ -279,9 +258,8 @@ def _fit(
 ) -> Result | None:
     """Train, from a checkpoint if one is given, and write the result; see `train`."""
     with resumable(folder):
-        with run_environment(task.recipe, options):
-            with logging_to(trainer.loggers, task.recipe):
-                trainer.fit(task, datamodule=data, ckpt_path=checkpoint, weights_only=True)
+        with run_environment(task.recipe, options), logging_to(trainer.loggers, task.recipe):
+            trainer.fit(task, datamodule=data, ckpt_path=checkpoint, weights_only=True)
         return _write_result(trainer, folder, task, data) if trainer.is_global_zero else None
 
 

@@ -55,22 +55,21 @@ def write_inputs(
     folder.write(folder.certificate, f"{program.certificate}\n")
     folder.write(folder.certificate.with_suffix(".json"), program.certificate_json())
     versions = {name: metadata.version(name) for name in ("torch", "lightning")}
-    folder.write_record(
-        Record(
-            name=program.name,
-            settings=settings,
-            options=options,
-            classes=data.classes,
-            loss=loss_kind(program.recipe.loss).name,
-            **data_statistics(data),
-            versions={"odenet": odenet.__version__, **versions},
-            verdicts=verdicts,
-            data_from_python=data_from_python,
-            samples=data.train.stored_dtype,
-            spec_folder=spec_folder(program),
-            files={path.relative_to(folder.path).as_posix(): sha256_of(path) for path in texts},
-        )
+    record = Record(
+        name=program.name,
+        settings=settings,
+        options=options,
+        classes=data.classes,
+        loss=loss_kind(program.recipe.loss).name,
+        **data_statistics(data),
+        versions={"odenet": odenet.__version__, **versions},
+        verdicts=verdicts,
+        data_from_python=data_from_python,
+        samples=data.train.stored_dtype,
+        spec_folder=spec_folder(program),
+        files={path.relative_to(folder.path).as_posix(): sha256_of(path) for path in texts},
     )
+    folder.write_record(record)
 
 
 def data_statistics(data: SplitLoaders) -> dict[str, Any]:
@@ -90,12 +89,10 @@ def require_same_sample_type(data: SplitLoaders, trained_on: str) -> None:
         data: what the run is evaluated on or resumed with.
         trained_on: the type of the samples that it was trained on.
     """
-    sample_type = data.train.stored_dtype
-    if sample_type != trained_on:
-        raise DataMisfit(
-            f"samples of {data.name} are {sample_type}, and the run was trained on {trained_on}",
-            "give samples of that kind: bytes are taken as pixels",
-        )
+    found = data.train.stored_dtype
+    if found != trained_on:
+        message = f"samples of {data.name} are {found}, and the run was trained on {trained_on}"
+        raise DataMisfit(message, "give samples of that kind: bytes are taken as pixels")
 
 
 def _write_plugins(folder: RunFolder) -> None:
@@ -118,10 +115,8 @@ def require_same_spec(spec: Path, folder: RunFolder) -> None:
     texts = {folder.spec: copies.copy_spec(read(spec))} | copies.files
     for path, text in texts.items():
         if not path.is_file() or path.read_text(encoding="utf-8") != text:
-            raise NotResumable(
-                f"{spec} is not what the run began with, {folder.spec}",
-                "leave it out to go on with the run, or start a new run",
-            )
+            message = f"{spec} is not what the run began with, {folder.spec}"
+            raise NotResumable(message, "leave it out to go on with the run, or start a new run")
 
 
 class _SpecCopies:

@@ -110,10 +110,8 @@ def _acquire_lock(folder: RunFolder, console: Console) -> int:
             os.close(descriptor)
             if error.errno not in _LOCK_HELD:
                 raise WriteError(error.errno, error.strerror, str(path)) from error
-            raise BadRunFolder(
-                f"{folder.path} is in use: {owner or 'another process'} trains there",
-                "wait until it ends, or choose another folder",
-            ) from None
+            message = f"{folder.path} is in use: {owner or 'another process'} trains there"
+            raise BadRunFolder(message, "wait until it ends, or choose another folder") from None
         os.close(descriptor)  # the file was removed by its owner in the meantime: try again
 
 
@@ -137,7 +135,5 @@ def _require_free(folder: RunFolder) -> None:
     contents = _contents(folder)
     is_interrupted = (folder.path / LOCK).exists() and set(contents) <= set(folder.inputs)
     if contents and not is_interrupted:
-        raise BadRunFolder(
-            f"{folder.path} is not empty",
-            f"choose another --out, or go on with it: --resume {shell_quoted(folder.path)}",
-        )
+        help_ = f"choose another --out, or go on with it: --resume {shell_quoted(folder.path)}"
+        raise BadRunFolder(f"{folder.path} is not empty", help_)

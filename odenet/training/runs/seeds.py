@@ -1,7 +1,7 @@
 """Training a spec with several seeds, and the confidence interval of its metric."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from statistics import fmean, stdev
 from typing import Any
@@ -10,6 +10,7 @@ from rich.console import Console
 from scipy import stats
 
 import odenet
+from odenet.model.tables.losses import MetricKind
 from odenet.training.run_folder.records import Options
 from odenet.training.runs.comparison import show_comparison
 from odenet.training.runs.results import Result
@@ -68,16 +69,15 @@ def show_seeds(results: Sequence[Result], console: Console) -> None:
     show_comparison(results, console)
     (watched,) = {result.watched for result in results}
     measure = results[0].chosen_by
-    mean, half = confidence_interval([r.last for r in results if r.last is not None])
-    console.print(
-        f"{watched} {measure.title} {measure.show(mean)} ± {measure.show(half)} "
-        f"({CONFIDENCE:.0%} interval of the mean of {len(results)} seeds)",
-        highlight=False,
-    )
+    text = _interval_text(measure, (result.last for result in results))
+    meaning = f"{CONFIDENCE:.0%} interval of the mean of {len(results)} seeds"
+    console.print(f"{watched} {text} ({meaning})", highlight=False)
     if watched == "val":
-        test_values = [result.metrics[measure.name] for result in results]
-        mean, half = confidence_interval([value for value in test_values if value is not None])
-        console.print(
-            f"test {measure.title} {measure.show(mean)} ± {measure.show(half)} of the best epochs",
-            highlight=False,
-        )
+        text = _interval_text(measure, (result.metrics[measure.name] for result in results))
+        console.print(f"test {text} of the best epochs", highlight=False)
+
+
+def _interval_text(measure: MetricKind, values: Iterable[float | None]) -> str:
+    """The name of a metric, and the confidence interval of its values without None."""
+    mean, half = confidence_interval([value for value in values if value is not None])
+    return f"{measure.title} {measure.show(mean)} ± {measure.show(half)}"

@@ -21,34 +21,26 @@ from odenet.interrupts import Interrupted, interruptible
 from odenet.plugins import load_plugin, loaded_plugins
 from odenet.training.callbacks.stopping import Stopped
 from odenet.training.errors import BadOption, NotPossible
-from odenet.training.sweeps.sweeps import (
-    Outcome,
-    read_outcomes,
-    read_sweep,
-    require_same_spec,
-    train_point,
-    unfinished_points,
-    write_outcomes,
-)
+from odenet.training.sweeps import sweeps
 
 POLL_INTERVAL = 0.2  # seconds between two checks whether a worker has ended
 
 
-def train_sweep(folder: Path, console: Console, worker_count: int | None = None) -> list[Outcome]:
+def train_sweep(folder: Path, console: Console, workers: int | None = None) -> list[sweeps.Outcome]:
     """Train the points of a sweep that are not finished, and return the outcomes of all.
 
     Args:
         folder: of the sweep.
         console: where progress is shown.
-        worker_count: how many points are trained at a time; by default one on each GPU, or one at a
+        workers: how many points are trained at a time; by default one on each GPU, or one at a
             time without GPUs.
 
     Raises:
         TrainingError: a point cannot be trained; the runs of other points stay.
         Stopped: after SIGTERM or Ctrl-C; the sweep can be resumed.
     """
-    require_same_spec(read_sweep(folder))
-    devices = _visible_devices(worker_count)
+    sweeps.require_same_spec(sweeps.read_sweep(folder))
+    devices = _visible_devices(workers)
     try:
         if len(devices) == 1:
             _train_sequentially(folder, console)
@@ -57,31 +49,31 @@ def train_sweep(folder: Path, console: Console, worker_count: int | None = None)
     except Interrupted as interrupted:
         raise Stopped(folder, interrupted.number) from None
     finally:
-        write_outcomes(folder)
-    return read_outcomes(folder)
+        sweeps.write_outcomes(folder)
+    return sweeps.read_outcomes(folder)
 
 
-def _visible_devices(worker_count: int | None) -> list[str]:
+def _visible_devices(workers: int | None) -> list[str]:
     """The value of CUDA_VISIBLE_DEVICES for each worker."""
     gpus = torch.cuda.device_count()
     if not gpus:
-        return [""] * (worker_count or 1)
-    if worker_count is not None and worker_count > gpus:
-        raise BadOption(f"--devices {worker_count}: this machine has {gpus} GPUs", "give fewer")
+        return [""] * (workers or 1)
+    if workers is not None and workers > gpus:
+        raise BadOption(f"--devices {workers}: this machine has {gpus} GPUs", "give fewer")
     visible = os.environ.get("CUDA_VISIBLE_DEVICES", "")
     names = visible.split(",") if visible else list(map(str, range(gpus)))
-    return names[: worker_count or gpus]
+    return names[: workers or gpus]
 
 
 def _train_sequentially(folder: Path, console: Console) -> None:
-    for number, outcome in list(unfinished_points(folder)):
+    for number, outcome in list(sweeps.unfinished_points(folder)):
         _print_point(folder, number, outcome, console)
-        train_point(folder, number, console)
+        sweeps.train_point(folder, number, console)
 
 
 def _train_in_processes(folder: Path, console: Console, devices: Sequence[str]) -> None:
     """Train each point in a process that uses one of the devices and prints into a log file."""
-    waiting = list(unfinished_points(folder))
+    waiting = list(sweeps.unfinished_points(folder))
     free_devices = list(devices)
     running: list[tuple[subprocess.Popen[bytes], str, Path]] = []
     try:
@@ -127,12 +119,10 @@ def _require_success(code: int, log: Path, folder: Path) -> None:
         raise NotPossible(f"a point of the sweep failed: {' '.join(last_lines)}", f"see {log}")
 
 
-def _print_point(folder: Path, number: int, outcome: Outcome, console: Console) -> None:
+def _print_point(folder: Path, number: int, outcome: sweeps.Outcome, console: Console) -> None:
     settings = ", ".join(f"{name} = {value}" for name, value in outcome.settings.items())
-    count = len(read_sweep(folder).points)
-    console.print(
-        Text(f"point {number + 1} of {count}: {printable(settings)}", "bold"), soft_wrap=True
-    )
+    point = f"point {number + 1} of {len(sweeps.read_sweep(folder).points)}"
+    console.print(Text(f"{point}: {printable(settings)}", "bold"), soft_wrap=True)
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -142,7 +132,7 @@ def main(arguments: Sequence[str]) -> int:
         load_plugin(plugin)
     try:
         with interruptible():
-            train_point(Path(folder), int(number), Console())
+            sweeps.train_point(Path(folder), int(number), Console())
     except Stopped as stopped:
         return 128 + (stopped.number or signal.SIGTERM)
     except Interrupted as interrupted:

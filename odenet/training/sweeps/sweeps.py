@@ -59,9 +59,8 @@ class Sweep:
     @property
     def points(self) -> list[dict[str, str]]:
         """The settings of each point; the last axis changes fastest."""
-        return [
-            dict(zip(self.axes, values, strict=True)) for values in product(*self.axes.values())
-        ]
+        grid = product(*self.axes.values())
+        return [dict(zip(self.axes, values, strict=True)) for values in grid]
 
 
 @dataclass(frozen=True)
@@ -258,12 +257,8 @@ def _row(outcome: Outcome) -> dict[str, Any]:
     match outcome.result:
         case Result() as result:
             names = ("last", "best", "best_epoch", "test_loss", "epochs", "parameters", "seconds")
-            return {
-                **row,
-                "outcome": "finished",
-                "measure": f"{result.watched}_{result.measure}",
-                **{name: getattr(result, name) for name in names},
-            }
+            row |= {"outcome": "finished", "measure": f"{result.watched}_{result.measure}"}
+            return row | {name: getattr(result, name) for name in names}
         case Failure() as failure:
             return {**row, "outcome": f"diverged in epoch {failure.epoch}"}
         case None:

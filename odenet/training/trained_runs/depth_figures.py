@@ -12,13 +12,14 @@ from matplotlib.ticker import MaxNLocator, PercentFormatter
 from odenet.training.figures import COLOURS, GREY, figure_text
 from odenet.training.trained_runs.depth_profile import DepthProfile
 
+Spectrum = Mapping[str, Sequence[complex]]  # eigenvalues, by their name in the legend
 FLOAT32_EPS = float(np.finfo(np.float32).eps)
 MIN_ENERGY_RANGE = 0.05  # share of E(0) that the axis always shows: small changes look small
 
 
 def draw_norms(axes: Axes, flows: Mapping[str, DepthProfile]) -> None:
     """Draw the norm of the state and the norm of its change per step, on a logarithmic axis."""
-    for name, flow, colour, first_step in _with_step_offsets(flows):
+    for name, flow, colour, first_step in _curves(flows):
         steps = np.arange(len(flow.change_norms)) + first_step
         axes.semilogy(steps, flow.state_norms, "s--", color=colour, label=_legend("‖u‖", name))
         axes.semilogy(steps, flow.change_norms, "o-", color=colour, label=_legend("‖hF‖", name))
@@ -33,7 +34,7 @@ def draw_energy(axes: Axes, flows: Mapping[str, DepthProfile]) -> None:
     """
     relative = all(flow.energies[0] for flow in flows.values() if flow.energies)
     axes.axhline(0, color=GREY, linewidth=1, linestyle="--")
-    for name, flow, colour, first_step in _with_step_offsets(flows):
+    for name, flow, colour, first_step in _curves(flows):
         if not flow.energies:
             continue
         energy = np.array(flow.energies)
@@ -55,9 +56,7 @@ def energy_change(energy: Sequence[float]) -> str:
     return f"{(last - first) / abs(first):+.2%}" if first else f"{last - first:+.3g}"
 
 
-def draw_spectrum(
-    axes: Axes, spectrum: Mapping[str, Sequence[complex]], order: int, first_colour: int = 0
-) -> None:
+def draw_spectrum(axes: Axes, spectrum: Spectrum, order: int, first_colour: int = 0) -> None:
     """Draw eigenvalues λ of the Jacobian of F, and the region where solutions do not grow.
 
     Args:
@@ -103,9 +102,7 @@ def largest_real_part(values: Sequence[complex] | np.ndarray) -> str:
     return "0 within rounding" if abs(largest) <= rounding_error(values) else f"{largest:.3g}"
 
 
-def _with_step_offsets(
-    flows: Mapping[str, DepthProfile],
-) -> Iterator[tuple[str, DepthProfile, str, int]]:
+def _curves(flows: Mapping[str, DepthProfile]) -> Iterator[tuple[str, DepthProfile, str, int]]:
     """Each flow with its legend name, its colour, and the number of its first step.
 
     The steps of all flows are numbered consecutively. A single flow needs no name.

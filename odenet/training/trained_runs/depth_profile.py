@@ -45,20 +45,18 @@ class DepthProfile:
         return [h * rate for h, rate in zip(self.step_sizes, self.rate_norms, strict=True)]
 
 
-def depth_profile(
-    flow: Flow, initial_state: State, spectrum_count: int = SPECTRUM_COUNT
-) -> DepthProfile:
+def depth_profile(flow: Flow, initial: State, spectrum_count: int = SPECTRUM_COUNT) -> DepthProfile:
     """Run a flow from a state and measure at each step.
 
     Args:
         flow: in evaluation mode.
-        initial_state: the state before the first step, for a batch of samples.
+        initial: the state before the first step, for a batch of samples.
         spectrum_count: the number of steps, evenly spaced, to compute eigenvalues at.
     """
     steps, h = range(flow.steps), getattr(flow, "h", 1.0)
-    states = flow.trajectory(initial_state)
+    states = flow.trajectory(initial)
     rates = [flow.field(state, step) for step, state in zip(steps, states, strict=False)]
-    sample = state_like(initial_state, [tensor[:1] for tensor in initial_state])
+    sample = state_like(initial, [tensor[:1] for tensor in initial])
     selected = np.unique(np.linspace(0, flow.steps - 1, spectrum_count).astype(int)).tolist()
     return DepthProfile(
         state_norms=[mean_norm(unknowns(flow, state)) for state in states[:-1]],

@@ -59,10 +59,8 @@ def export_run(run: TrainedRun, path: str | Path) -> ExportedFile:
         write_bytes(path, save(weights))
         return ExportedFile(path, "the weights alone, by their names in network.py", None)
     if path.suffix not in _FORMATS:
-        raise NotPossible(
-            f"{path} has no ending that says what to write",
-            "take .onnx, .pt2 (torch.export, in place of TorchScript) or .safetensors",
-        )
+        help_ = "take .onnx, .pt2 (torch.export, in place of TorchScript) or .safetensors"
+        raise NotPossible(f"{path} has no ending that says what to write", help_)
     example = _random_samples(run, EXAMPLES)
     with torch.no_grad(), quiet(EXPORTER_LOGGERS):
         content, exported = _FORMATS[path.suffix](run.model, example)
@@ -70,10 +68,8 @@ def export_run(run: TrainedRun, path: str | Path) -> ExportedFile:
         expected, actual = run.model(inputs), exported(inputs)
     difference = float((actual - expected).abs().max() / expected.abs().max().clamp(min=1e-30))
     if not difference <= TOLERANCE:
-        raise NotPossible(
-            f"the exported network's scores differ by {difference:.1e} of the largest, more than "
-            f"{TOLERANCE:g}: nothing was written"
-        )
+        problem = f"differ by {difference:.1e} of the largest, more than {TOLERANCE:g}"
+        raise NotPossible(f"the exported network's scores {problem}: nothing was written")
     write_bytes(path, content)
     shape = ", ".join(map(str, example.shape[1:]))
     return ExportedFile(path, f"(batch, {shape}) {_dtype_text(example)}", difference)

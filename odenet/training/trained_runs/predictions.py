@@ -77,10 +77,8 @@ class Predictions:
         if self.values.dim() > 2:
             raise NotPossible("a class map has a class for every place", "take `labels`")
         values, indices = self.probabilities.topk(min(count, len(self.classes)), dim=1)
-        return [
-            [(self.classes[i], p) for i, p in zip(row, ps, strict=True)]
-            for row, ps in zip(indices.tolist(), values.tolist(), strict=True)
-        ]
+        rows = zip(indices.tolist(), values.tolist(), strict=True)
+        return [[(self.classes[i], p) for i, p in zip(*row, strict=True)] for row in rows]
 
     def in_words(self, count: int = 1) -> list[str]:
         """A line per sample: its likeliest classes, the shares of classes in its map, or numbers.
@@ -124,9 +122,8 @@ class Predictions:
     def _require(self, *kinds: str) -> None:
         """Raise TrainingError unless the loss has labels of one of these kinds."""
         if self.loss.labels not in kinds:
-            raise NotPossible(
-                f"a network trained by {self.loss.name} gives numbers, not classes", "take `values`"
-            )
+            message = f"a network trained by {self.loss.name} gives numbers, not classes"
+            raise NotPossible(message, "take `values`")
 
 
 def _label_text(label: str | list[str]) -> str:

@@ -30,14 +30,8 @@ from odenet.training.flows import flow_inputs, units_and_flows
 from odenet.training.learning.task import Task
 from odenet.training.run_folder.records import Options, RunFolder
 from odenet.training.runs.evaluation import restore
-from odenet.training.trained_runs.depth_profile import (
-    DepthProfile,
-    depth_profile,
-    equation_order,
-    mean_energies,
-    mean_norm,
-    unknowns,
-)
+from odenet.training.trained_runs import depth_profile as profiles
+from odenet.training.trained_runs.depth_profile import DepthProfile, mean_norm, unknowns
 
 RANDOM_DRAWS = 5  # of the steps to leave out, and of the shuffles, for each number of them
 LEFT_OUT_SHARES = (1 / 8, 1 / 4, 1 / 2, 3 / 4)  # shares of the steps that are left out at once
@@ -132,12 +126,11 @@ def study_run(
     with torch.no_grad():
         value = _metric_value(task, *batch)
         recorded = flow_inputs(task.network, batch[0])
-        flows = [
-            _study_flow_or_unit(task, name, recorded[name], batch, rng)
-            for name in units_and_flows(task.network)
-        ]
+        names = units_and_flows(task.network)
+        flows = [_study_flow_or_unit(task, name, recorded[name], batch, rng) for name in names]
     folder = RunFolder(Path(run))
-    order = equation_order(odenet.load(folder.spec, set=dict(folder.read_record().settings)))
+    program = odenet.load(folder.spec, set=dict(folder.read_record().settings))
+    order = profiles.equation_order(program)
     return Study(Path(run).resolve().name, task.objective.metric_kinds[0], value, flows, order)
 
 
@@ -208,7 +201,7 @@ def _study_flow_or_unit(
         without_entry = _metric_value(task, *batch)
     change = [a - b for a, b in zip(after, shortcut, strict=True)]
     coarse = entry.flow if isinstance(entry, Coarsened) else None
-    energies = mean_energies(coarse, [before]) if coarse and rest.energies else []
+    energies = profiles.mean_energies(coarse, [before]) if coarse and rest.energies else []
     return replace(
         rest,
         metric_without_step=[without_entry, *rest.metric_without_step],
@@ -250,7 +243,7 @@ def _study_flow(
 
     sample = state_like(initial_state, [tensor[:1] for tensor in initial_state])
     shuffles = [_shuffled_steps(n, swaps, rng) for swaps in _swap_counts(n)]
-    profile = depth_profile(flow, initial_state)
+    profile = profiles.depth_profile(flow, initial_state)
     time = sum(profile.step_sizes)
     return FlowStudy(
         **vars(profile),

@@ -17,12 +17,7 @@ from odenet.diagnostics import printable
 from odenet.model.tables.losses import MetricKind
 from odenet.rich_tables import print_table
 from odenet.training.figures import figure_text, save_figure
-from odenet.training.trained_runs.depth_figures import (
-    draw_energy,
-    draw_norms,
-    draw_spectrum,
-    largest_real_part,
-)
+from odenet.training.trained_runs import depth_figures
 from odenet.training.trained_runs.studies import FlowStudy, Study, depth_law
 
 SHUFFLED_DISTANCE = 0.4  # the Kendall distance from which steps count as shuffled
@@ -30,12 +25,8 @@ SHUFFLED_DISTANCE = 0.4  # the Kendall distance from which steps count as shuffl
 
 def show_study(study: Study, console: Console) -> None:
     """Print a row for each flow."""
-    console.print(
-        Text(
-            f"{printable(study.name)}: {study.measure.title} {study.measure.show(study.value)}, "
-            f"{study.depth} steps"
-        )
-    )
+    metric = f"{study.measure.title} {study.measure.show(study.value)}"
+    console.print(Text(f"{printable(study.name)}: {metric}, {study.depth} steps"))
     table = Table(box=box.SIMPLE_HEAD)
     table.add_column("flow")
     for name in ("steps", "one left out", "shuffled", "|hF|/|u|", "largest Re λ", "Lyapunov"):
@@ -49,7 +40,7 @@ def show_study(study: Study, console: Console) -> None:
             study.measure.show(worst(flow.metric_without_step)),
             _shuffled_text(flow, study.measure),
             f"{np.divide(flow.change_norms, flow.state_norms).mean():.3g}",
-            largest_real_part(eigenvalues),
+            depth_figures.largest_real_part(eigenvalues),
             f"{flow.lyapunov_exponent:.3g}",
         )
     print_table(table, console)
@@ -68,13 +59,11 @@ def draw_study(study: Study, folder: Path) -> list[Path]:
     pictures: dict[str, Callable[[Axes, FlowStudy], None]] = {
         "lesion": lambda axes, flow: _draw_one_left_out(axes, flow, study),
         "several": lambda axes, flow: _draw_several_left_out(axes, flow, study),
-        "norms": lambda axes, flow: draw_norms(axes, {flow.name: flow}),
-        "spectrum": lambda axes, flow: draw_spectrum(
-            axes, {f"step {step}": found for step, found in flow.eigenvalues.items()}, study.order
-        ),
+        "norms": lambda axes, flow: depth_figures.draw_norms(axes, {flow.name: flow}),
+        "spectrum": lambda axes, flow: _draw_spectrum(axes, flow, study),
     }
     if any(flow.energies for flow in study.flows):
-        pictures["energy"] = lambda axes, flow: draw_energy(axes, {flow.name: flow})
+        pictures["energy"] = lambda axes, flow: depth_figures.draw_energy(axes, {flow.name: flow})
     written = []
     for name, draw in pictures.items():
         figure = _figure(len(study.flows))
@@ -83,9 +72,8 @@ def draw_study(study: Study, folder: Path) -> list[Path]:
             axes.set_title(figure_text(f"{study.name}, layer {flow.name}"), fontsize="medium")
             if name == "lesion":
                 axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
-            axes.legend(
-                frameon=False, fontsize="small", loc="upper center", bbox_to_anchor=(0.5, -0.2)
-            )
+            below = {"loc": "upper center", "bbox_to_anchor": (0.5, -0.2)}
+            axes.legend(frameon=False, fontsize="small", **below)
         written.append(folder / f"{name}.png")
         save_figure(figure, written[-1], dpi=130)
     return written
@@ -143,12 +131,15 @@ def _draw_several_left_out(axes: Axes, flow: FlowStudy, study: Study) -> None:
     axes.set(xlabel="share of the steps, or of the pairs", xlim=(0, 1), **axis)
 
 
+def _draw_spectrum(axes: Axes, flow: FlowStudy, study: Study) -> None:
+    spectrum = {f"step {step}": values for step, values in flow.eigenvalues.items()}
+    depth_figures.draw_spectrum(axes, spectrum, study.order)
+
+
 def _metric_axis(measure: MetricKind) -> dict[str, Any]:
     """Settings of the vertical axis for a metric; it goes from 0 to 1 if the metric is a share."""
-    limits = (
-        {"ylim": (0, 1)} if measure.best == "max" and measure.number_format.endswith("%}") else {}
-    )
-    return {"ylabel": measure.title, **limits}
+    is_share = measure.best == "max" and measure.number_format.endswith("%}")
+    return {"ylabel": measure.title, **({"ylim": (0, 1)} if is_share else {})}
 
 
 def _shuffled_text(flow: FlowStudy, measure: MetricKind) -> str:

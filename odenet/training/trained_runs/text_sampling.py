@@ -100,16 +100,14 @@ def sample_tokens(
             cache, new_tokens = KeyValueCache(body), context
 
 
-def sample_token(
-    scores: Tensor, temperature: float, top: int, generator: torch.Generator
-) -> Tensor:
+def sample_token(scores: Tensor, temperature: float, top: int, rng: torch.Generator) -> Tensor:
     """A token, drawn with probability softmax(scores / temperature). See `sample_tokens`.
 
     Args:
         scores: of all tokens, (vocabulary,).
         temperature: 0 for the likeliest token.
         top: the number of likeliest tokens to draw from; 0 for all.
-        generator: of random numbers.
+        rng: the generator of random numbers.
     """
     if temperature == 0:
         return scores.argmax()
@@ -118,4 +116,4 @@ def sample_token(
     if 0 < top < len(scores):
         threshold = scores.topk(top).values[-1]
         scores = scores.masked_fill(scores < threshold, -torch.inf)
-    return torch.multinomial(scores.softmax(0), 1, generator=generator)[0]
+    return torch.multinomial(scores.softmax(0), 1, generator=rng)[0]

@@ -60,6 +60,5 @@ class TrainedNetwork(nn.Module):
 
     def predict(self, inputs: Tensor) -> Tensor:
         """Probabilities of classes, or numbers in the unit of the labels; input as `preprocess`."""
-        return self.objective.prediction(
-            self.objective.network_output(self.network, self.preprocess(inputs))
-        )
+        output = self.objective.network_output(self.network, self.preprocess(inputs))
+        return self.objective.prediction(output)

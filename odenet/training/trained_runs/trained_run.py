@@ -88,10 +88,9 @@ class TrainedRun:
             TrainingError: a picture cannot be read, or a tensor has another shape or type.
         """
         if self.loss.needs_density:
-            raise NotPossible(
-                f"the network of {self.folder} is a density, and predicts nothing of a sample",
-                "load_run(…).sample(n) makes new ones, log_likelihood(x) weighs given ones",
-            )
+            help_ = "load_run(…).sample(n) makes new ones, log_likelihood(x) weighs given ones"
+            problem = "is a density, and predicts nothing of a sample"
+            raise NotPossible(f"the network of {self.folder} {problem}", help_)
         return self._predictions(self._predict_batches(inputs))
 
     def evaluate(self, **given: Any) -> dict[str, Any]:
@@ -171,13 +170,10 @@ class TrainedRun:
 
     def _require_density(self) -> None:
         if not self.loss.needs_density:
-            is_language_model = self.program.vocabulary is not None
-            raise NotPossible(
-                f"the network of {self.folder} is not a density",
-                'load_run(…).sample(prompt="…") lets a language model go on with a text'
-                if is_language_model
-                else "train it with a line `loss = likelihood`",
-            )
+            help_ = "train it with a line `loss = likelihood`"
+            if self.program.vocabulary is not None:
+                help_ = 'load_run(…).sample(prompt="…") lets a language model go on with a text'
+            raise NotPossible(f"the network of {self.folder} is not a density", help_)
 
     def predict_files(self, paths: Sequence[str]) -> tuple[Predictions, list[str], list[str]]:
         """The predictions for pictures in files, without those files that cannot be read.
@@ -222,10 +218,8 @@ class TrainedRun:
             if not has_shape or inputs.dtype != dtype:
                 sizes = ", ".join(map(str, self.whole))
                 expected = f"({'B, C, H, W' if any_size else f'B, {sizes}'}) of {dtype}"
-                raise NotPossible(
-                    f"a batch for {self.folder.name} is {expected}, "
-                    f"not {tuple(inputs.shape)} of {inputs.dtype}"
-                )
+                found = f"{tuple(inputs.shape)} of {inputs.dtype}"
+                raise NotPossible(f"a batch for {self.folder.name} is {expected}, not {found}")
             vocabulary = self.program.vocabulary
             if vocabulary is not None and not ((inputs >= 0) & (inputs < vocabulary)).all():
                 raise NotPossible(f"tokens are numbers from 0 to {vocabulary - 1}")
