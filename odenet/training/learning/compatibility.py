@@ -7,7 +7,7 @@ from typing import NoReturn
 from torch import Tensor
 
 from odenet.compiler import Program
-from odenet.diagnostics import Span, SpecError
+from odenet.diagnostics import SpecError
 from odenet.language.tree import Net
 from odenet.model.tables.losses import loss_kind
 from odenet.model.typed.program import ends_in_classes
@@ -20,15 +20,13 @@ from odenet.training.learning.text_compatibility import require_text
 NUMBER_LOSSES = "`loss = mse` (or mae, huber)"
 
 
-def with_matching_labels(
-    program: Program, data: DataSet, trained_classes: Sequence[str] = ()
-) -> DataSet:
+def with_matching_labels(program: Program, data: DataSet, known: Sequence[str] = ()) -> DataSet:
     """The data set with its labels converted to what the loss of a program takes.
 
     Args:
         program: gives network and loss.
         data: as read.
-        trained_classes: of a trained network; data to measure it on may have fewer of them.
+        known: the classes of a trained network; data to measure it on may have fewer of them.
 
     Raises:
         SpecError: the network does not take such samples, the loss does not take such labels, or
@@ -42,7 +40,7 @@ def with_matching_labels(
         raise UnreadableData(*data.unlabelled)
     match kind.labels:
         case "class":
-            data = _with_classes(program, data, trained_classes)
+            data = _with_classes(program, data, known)
             wanted = (len(data.classes), *data.train.labels.shape[1:])
             description = f"a score for each of {len(data.classes)} classes"
         case "several":
@@ -64,10 +62,8 @@ def _require_invertible_scaling(program: Program) -> None:
     """Refuse `standardise(image)`, after which the pixels' likelihood cannot be computed."""
     for call in program.recipe.augment:
         if standardise_over([call]) == "image":
-            message = (
-                f"{program.recipe.loss} needs pictures that can be told from what the net gets"
-            )
-            help_ = "write `standardise(data)`, or leave it out"
+            loss, help_ = program.recipe.loss, "write `standardise(data)`, or leave it out"
+            message = f"{loss} needs pictures that can be told from what the net gets"
             raise SpecError.of("data-misfit", message, call.span, help_)
 
 
@@ -79,37 +75,29 @@ def output_width_note(program: Program, data: DataSet) -> str:
     return f"the last layer gives {classes} scores, for the classes of {data.name}, not {width}"
 
 
-def _with_classes(program: Program, data: DataSet, trained_classes: Sequence[str]) -> DataSet:
+def _with_classes(program: Program, data: DataSet, known: Sequence[str]) -> DataSet:
     if _has_real_labels(data.train) or _has_real_labels(data.test):
+        message = f"the labels of {data.name} are numbers"
         if program.recipe.loss is None:
-            _refuse_loss(
-                program, f"the labels of {data.name} are numbers: which loss?", NUMBER_LOSSES
-            )
-        message = f"the labels of {data.name} are numbers, and cross_entropy takes classes"
-        _refuse_loss(program, message, f"{NUMBER_LOSSES}, or make the labels whole numbers")
+            _refuse_loss(program, f"{message}: which loss?", NUMBER_LOSSES)
+        help_ = f"{NUMBER_LOSSES}, or make the labels whole numbers"
+        _refuse_loss(program, f"{message}, and cross_entropy takes classes", help_)
     if data.classes:
         return data
-    width = _output_shape(program)[0]
-    if (
-        not data.labels_are_pixel_values
-        and data.train.labels.shape[1:] == (1,)
-        and not _output_shape(program)[1:]
-    ):
+    width, *places = _output_shape(program)
+    are_values = data.labels_are_pixel_values
+    if not are_values and data.train.labels.shape[1:] == (1,) and not places:
         train, test = (replace(s, labels=s.label_tensor[:, 0]) for s in (data.train, data.test))
         data = replace(data, train=train, test=test)
     train, test = label_counts(data.train.labels), label_counts(data.test.labels)
-    if (
-        data.labels_are_pixel_values
-        and trained_classes
-        and all(map(str.isdecimal, trained_classes))
-    ):
-        return _with_value_classes(data, list(map(int, trained_classes)), [*train, *test])
-    if data.labels_are_pixel_values and max(*train, *test) >= width:
+    if are_values and known and all(map(str.isdecimal, known)):
+        return _with_value_classes(data, list(map(int, known)), [*train, *test])
+    if are_values and max(*train, *test) >= width:
         return _with_value_classes(data, list(train), list(test))
     shape = data.train.labels.shape[1:]
     for name, counts in (("train", train), ("test", test)):
         _require_range(program, data.name, name, counts, width)
-    if len(shape) == 1 and not _output_shape(program)[1:]:
+    if len(shape) == 1 and not places:
         help_ = "`loss = bce` for several classes of a sample, or one number a sample"
         _refuse_loss(program, f"{data.name} has {shape[0]} labels for a sample", help_)
     return replace(data, classes=tuple(map(str, range(width))))
@@ -124,10 +112,9 @@ def _with_value_classes(data: DataSet, values: list[int], occurring: list[int]) 
         occurring: the values that occur in the data.
     """
     if unknown := [value for value in occurring if value not in values]:
+        problem = f"have the value {unknown[0]}, which is not in those of the training split"
         raise DataMisfit(
-            f"the class maps of {data.name} have the value {unknown[0]}, which is not in those "
-            "of the training split",
-            f"these have {_listed(values)}",
+            f"the class maps of {data.name} {problem}", f"these have {_listed(values)}"
         )
     ranks = {value: rank for rank, value in enumerate(values)}
     train, test = (replace(s, labels=renumbered(s.labels, ranks)) for s in (data.train, data.test))
@@ -156,14 +143,10 @@ def _require_range(
     if program.recipe.loss is None:
         help_ += f"; for numbers write {NUMBER_LOSSES}"
     scores = "1 score" if width == 1 else f"{width} scores, of classes 0 to {width - 1}"
-    message = (
-        f"the labels of {name} go from {least} to {needed - 1}: {wrong} of the "
-        f"{sum(counts.values())} in the {split} split are out of range for a network of {width} "
-        f"{'class' if width == 1 else 'classes'}"
-    )
-    raise SpecError.of(
-        "data-misfit", message, _last_layer_span(program), help_, label=f"gives {scores}"
-    )
+    share = f"{wrong} of the {sum(counts.values())} in the {split} split"
+    network = f"a network of {width} {'class' if width == 1 else 'classes'}"
+    message = f"the labels of {name} go from {least} to {needed - 1}: {share} are out of range for"
+    _refuse_output(program, f"{message} {network}", help_, scores)
 
 
 def _has_real_labels(split: Split) -> bool:
@@ -176,20 +159,18 @@ def _with_binary_labels(program: Program, data: DataSet) -> DataSet:
     _refuse_class_maps(program, data)
     if len(data.classes) > 2:
         help_ = "`loss = cross_entropy`, or leave it out"
-        _refuse_loss(
-            program, f"a sample of {data.name} has one class, and bce takes several", help_
-        )
+        message = f"a sample of {data.name} has one class, and bce takes several"
+        _refuse_loss(program, message, help_)
     splits: list[Split] = []
     for name, split in (("train", data.train), ("test", data.test)):
         labels = split.label_tensor
         wrong = (labels != 0) & (labels != 1)
         if wrong.any():
             place = tuple(wrong.nonzero()[0].tolist())
-            raise DataMisfit(
-                f"label {labels[place].item():g} of {data.name}, in the {name} split at "
-                f"{list(place)}, is neither 0 nor 1",
-                "bce takes 1 for a class that holds and 0 for one that does not",
-            )
+            where = f"in the {name} split at {list(place)}"
+            message = f"label {labels[place].item():g} of {data.name}, {where}, is neither 0 nor 1"
+            help_ = "bce takes 1 for a class that holds and 0 for one that does not"
+            raise DataMisfit(message, help_)
         splits.append(replace(split, labels=labels.byte()))
     count = (splits[0].labels.shape[1:] or (1,))[0]
     names = data.classes[1:] or tuple(map(str, range(count)))
@@ -211,12 +192,9 @@ def _with_numbers(program: Program, data: DataSet) -> DataSet:
         message = f"the labels of {data.name} are classes, and {loss} takes numbers"
         _refuse_loss(program, message, "`loss = cross_entropy`, or leave it out")
     for name, split in (("train", data.train), ("test", data.test)):
-        require_single_precision(
-            f"the {name} split of the labels of {data.name}", split.label_tensor
-        )
-    train, test = (
-        replace(split, labels=split.label_tensor.float()) for split in (data.train, data.test)
-    )
+        description = f"the {name} split of the labels of {data.name}"
+        require_single_precision(description, split.label_tensor)
+    train, test = (replace(s, labels=s.label_tensor.float()) for s in (data.train, data.test))
     return replace(data, train=train, test=test)
 
 
@@ -225,24 +203,21 @@ def _label_shape(data: DataSet) -> tuple[int, ...]:
     return tuple(data.train.labels.shape[1:]) or (1,)
 
 
-def _require_output(program: Program, data: DataSet, wanted: Sequence[int], what: str) -> None:
+def _require_output(program: Program, data: DataSet, wanted: Sequence[int], meaning: str) -> None:
+    """Refuse a network whose output does not have the wanted shape; `meaning` is that in words."""
     gives, name = _output_shape(program), loss_kind(program.recipe.loss).name
     if gives == tuple(wanted):
         return
     adapts = name == "cross_entropy" and ends_in_classes(program.model) and gives != (1,)
-    if adapts and len(wanted) == 1:  # it takes the width that is wanted
+    if adapts and len(wanted) == 1:  # the network is built with the width that is wanted
         return
     written = _last_layer_source(program, wanted[0]) if len(wanted) == len(gives) else ""
     if written and gives[1:] != tuple(wanted[1:]):
         written = f"{written}, on places {_shown(wanted[1:])}"
     help_ = f"write {written}" if written else f"let it end at the shape {_shown(wanted)}"
-    raise SpecError.of(
-        "data-misfit",
-        f"{name} on {data.name} takes {_shown(wanted)} of a sample, {what}, "
-        f"and the network gives {_shown(gives)}",
-        _last_layer_span(program),
-        help_,
-        label=f"gives {_shown(gives)}",
+    message = f"{name} on {data.name} takes {_shown(wanted)} of a sample, {description}"
+    _refuse_output(
+        program, f"{message}, and the network gives {_shown(gives)}", help_, _shown(gives)
     )
 
 
@@ -252,26 +227,25 @@ def _require_input(program: Program, data: DataSet) -> None:
         has = mismatched_shape(split, takes)
         if has is None:
             continue
-        message = (
-            f"the network takes {_shown(takes)}, and a sample of {data.name} has {_shown(has)}"
-        )
+        sample = f"a sample of {data.name} has {_shown(has)}"
         first = program.tree.statements_of(Net)[0].layers.layers[0]
-        channels_last = len(has) > 1 and (has[-1], *has[:-1]) == takes
-        order = "; channels come first: move the last axis of the data to the front"
         help_ = f"write `input({_listed(has)})`, or take other data"
-        raise SpecError.of(
-            "data-misfit", message, first.span, help_ + (order if channels_last else "")
-        )
+        if len(has) > 1 and (has[-1], *has[:-1]) == takes:
+            help_ += "; channels come first: move the last axis of the data to the front"
+        message = f"the network takes {_shown(takes)}, and {sample}"
+        raise SpecError.of("data-misfit", message, first.span, help_)
 
 
 def _output_shape(program: Program) -> tuple[int, ...]:
     """The shape of the network's output for one sample."""
-    after = program.model.net[-1].shape_out
-    return (int(after.channels.constant), *after.space)
+    shape = program.model.net[-1].shape_out
+    return (int(shape.channels.constant), *shape.space)
 
 
-def _last_layer_span(program: Program) -> Span | None:
-    return program.model.net[-1].span
+def _refuse_output(program: Program, message: str, help_: str, output: str) -> NoReturn:
+    """Raise an error at the last layer, which gives `output`, in words."""
+    span = program.model.net[-1].span
+    raise SpecError.of("data-misfit", message, span, help_, label=f"gives {output}")
 
 
 def _last_layer_source(program: Program, width: int) -> str:
@@ -281,9 +255,8 @@ def _last_layer_source(program: Program, width: int) -> str:
         return f"`dense({width})`"
     if layer.name == "conv":
         return f"`conv({layer.arguments['k']}, {width})`"
-    return f"a last layer of {width} channels, such as " + (
-        f"`conv(1, {width})`" if layer.shape_out.space else f"`dense({width})`"
-    )
+    example = f"conv(1, {width})" if layer.shape_out.space else f"dense({width})"
+    return f"a last layer of {width} channels, such as `{example}`"
 
 
 def _refuse_loss(program: Program, message: str, write: str) -> NoReturn:

@@ -11,6 +11,7 @@ from torchmetrics.classification import MulticlassConfusionMatrix, MultilabelCon
 from odenet.training.learning.losses import Objective
 
 WORST_KEPT = 25  # how many of the samples with the largest loss are kept
+ClassScores = dict[str, float | int | None]  # by name; None where a score is 0 / 0
 THRESHOLD = 0.5  # the probability above which a class is predicted, where several may hold
 
 
@@ -46,8 +47,8 @@ class Details:
         batch = (losses, places, self._objective.prediction(output), labels)
         if self._worst:
             batch = tuple(torch.cat(pair) for pair in zip(self._worst, batch, strict=True))
-        best = batch[0].topk(min(WORST_KEPT, len(batch[0]))).indices
-        self._worst = tuple(values[best] for values in batch)
+        largest = batch[0].topk(min(WORST_KEPT, len(batch[0]))).indices
+        self._worst = tuple(values[largest] for values in batch)
 
     def summary(self, places: Sequence[int], files: Sequence[str]) -> dict[str, Any]:
         """The details as plain values.
@@ -70,65 +71,51 @@ class Details:
                 values["confusion"] = counts.tolist()
             values["per_class"] = self._per_class(counts)
         rows = zip(*(values.cpu() for values in self._worst), strict=True)
-        values["worst"] = [self._sample(row, places, files) for row in rows]
+        values["worst"] = [self._sample(row, places[int(row[1])], files) for row in rows]
         return values
 
-    def _per_class(self, counts: Tensor) -> dict[str, dict[str, float | int | None]]:
+    def _per_class(self, counts: Tensor) -> dict[str, ClassScores]:
         if self._kind == "class":
             right = counts.diagonal()
             missed, false = counts.sum(1) - right, counts.sum(0) - right
         else:  # (classes, 2, 2), or (2, 2) of a single one
-            each = counts.view(-1, 2, 2)
-            right, missed, false = each[:, 1, 1], each[:, 1, 0], each[:, 0, 1]
+            tables = counts.view(-1, 2, 2)
+            right, missed, false = tables[:, 1, 1], tables[:, 1, 0], tables[:, 0, 1]
         of_places = self._kind == "class" and bool(self._objective.labels.shape)
         rows = zip(right.tolist(), missed.tolist(), false.tolist(), strict=True)
-        return {
-            name: class_scores(*row, of_places)
-            for name, row in zip(self._classes, rows, strict=True)
-        }
+        scores = [class_scores(*row, of_places) for row in rows]
+        return dict(zip(self._classes, scores, strict=True))
 
-    def _sample(
-        self, row: tuple[Tensor, ...], places: Sequence[int], files: Sequence[str]
-    ) -> dict[str, Any]:
-        """One of the worst samples, from its row of `_worst`."""
-        loss, place, prediction, label = row
-        index = places[int(place)]
-        where: dict[str, Any] = {"index": index}
-        if files:
-            where["file"] = files[index]
-        return {**where, "loss": loss.item(), **self._described(prediction, label)}
+    def _sample(self, row: Sequence[Tensor], index: int, files: Sequence[str]) -> dict[str, Any]:
+        """One of the worst samples: its row of `_worst`, its index, and all samples' files."""
+        loss, _, prediction, label = row
+        file = {"file": files[index]} if files else {}
+        return {"index": index, **file, "loss": loss.item(), **self._described(prediction, label)}
 
     def _described(self, prediction: Tensor, label: Tensor) -> Mapping[str, Any]:
         """The prediction for a sample, (…), and its label, (…), as plain values."""
         match self._kind:
             case "class" if label.dim():
-                wrong = (prediction.argmax(0) != label).double().mean().item()
-                return {"wrong": wrong}
+                return {"wrong": (prediction.argmax(0) != label).double().mean().item()}
             case "class":
                 best = int(prediction.argmax())
-                label_, said_ = self._classes[int(label)], self._classes[best]
-                return {"label": label_, "said": said_, "probability": prediction[best].item()}
+                names = {"label": self._classes[int(label)], "said": self._classes[best]}
+                return {**names, "probability": prediction[best].item()}
             case "several":
                 both = (label.flatten() == 1, prediction.flatten() > THRESHOLD)
-                names = (
-                    [n for n, holds in zip(self._classes, row.tolist(), strict=True) if holds]
-                    for row in both
-                )
+                names = ([self._classes[i] for i in row.nonzero()[:, 0].tolist()] for row in both)
                 return dict(zip(("label", "said"), names, strict=True))
             case "numbers":
                 numbers, truth = prediction.flatten().double(), label.flatten().double()
                 error = numbers - truth
-                most = error.abs().argmax()
-                values = truth[most], numbers[most], error[most]
-                keys = ("label", "said", "error")
-                return dict(zip(keys, (v.item() for v in values), strict=True))
+                worst = error.abs().argmax()
+                values = {"label": truth, "said": numbers, "error": error}
+                return {name: tensor[worst].item() for name, tensor in values.items()}
             case _:
                 return {}
 
 
-def class_scores(
-    right: int, missed: int, false: int, of_places: bool
-) -> dict[str, float | int | None]:
+def class_scores(right: int, missed: int, false: int, of_places: bool) -> ClassScores:
     """Precision, recall, F1 and support of one class.
 
     Args:

@@ -34,9 +34,8 @@ def divergence_of(network: nn.Module, inputs: Tensor) -> str:
                 return f"flow {name} gives inf or nan in step {step + 1} of {flow.steps}"
             if size > GROWTH_LIMIT * first_size > 0:
                 growth = f"{(size / first_size).item():.0e} times what they were at first"
-                return (
-                    f"the states of flow {name} are {growth} after step {step + 1} of {flow.steps}"
-                )
+                when = f"after step {step + 1} of {flow.steps}"
+                return f"the states of flow {name} are {growth} {when}"
     return ""
 
 

@@ -10,7 +10,7 @@ from odenet.training.errors import BadOption
 
 
 def load_initial_weights(network: nn.Module, weights: str | None, console: Console) -> None:
-    """Loads weights into a new network, and prints which.
+    """Load weights into a new network, and print which.
 
     Args:
         network: as its spec makes it.
@@ -22,14 +22,13 @@ def load_initial_weights(network: nn.Module, weights: str | None, console: Conso
     """
     networks = [module for module in network.modules() if isinstance(module, ExistingNetwork)]
     if weights is not None and not networks:
-        raise BadOption(
-            "--weights are those of a network of a library, and this spec has none",
-            'leave it out, or write `net = input(3, 224, 224) -> existing("resnet50", 1000)`',
-        )
+        help_ = 'leave it out, or write `net = input(3, 224, 224) -> existing("resnet50", 1000)`'
+        message = "--weights are those of a network of a library, and this spec has none"
+        raise BadOption(message, help_)
     for existing in networks:
         if weights is None:
-            message = f"{existing.name} begins with random weights"
-            message += "; --weights FILE or default gives others"
+            option = "--weights FILE or default gives others"
+            message = f"{existing.name} begins with random weights; {option}"
         else:
             try:
                 new_layers = existing.begin_with(weights)

@@ -32,16 +32,16 @@ class Likelihood(Objective):
             return log_density(network.children(), inputs)
         pixels = inputs.flatten(1).view(len(inputs), len(self.pixel_spacing), -1)
         width = self.pixel_spacing[:, None].to(inputs)
-        spread = (pixels + width * self._noise(pixels)).view_as(inputs)
-        of_pixels = torch.log(self.pixel_spacing.double()).sum() * pixels.shape[2]
-        return log_density(network.children(), spread) + of_pixels.to(inputs)
+        noisy = (pixels + width * self._noise(pixels)).view_as(inputs)
+        log_width = torch.log(self.pixel_spacing.double()).sum() * pixels.shape[2]  # of all pixels
+        return log_density(network.children(), noisy) + log_width.to(inputs)
 
-    def _noise(self, like: Tensor) -> Tensor:
-        """Uniform in 0..1; the same for every batch outside training, so results repeat."""
+    def _noise(self, pixels: Tensor) -> Tensor:
+        """Uniform in 0..1; the same for every batch outside training, so that results repeat."""
         if self.training:
-            return torch.rand_like(like)
-        always = torch.Generator(like.device).manual_seed(self.recipe.seed)
-        return torch.rand(like.shape, generator=always, dtype=like.dtype, device=like.device)
+            return torch.rand_like(pixels)
+        rng = torch.Generator(pixels.device).manual_seed(self.recipe.seed)
+        return torch.rand(pixels.shape, generator=rng, dtype=pixels.dtype, device=pixels.device)
 
     def loss(self, output: Tensor, labels: Tensor) -> Tensor:
         """The mean over the samples, in nats; labels are not used."""

@@ -7,13 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torchmetrics import MeanSquaredError, Metric
-from torchmetrics.classification import (
-    MulticlassAccuracy,
-    MulticlassJaccardIndex,
-    MultilabelAveragePrecision,
-    MultilabelF1Score,
-)
+from torchmetrics import MeanSquaredError, Metric, classification
 from torchmetrics.regression import R2Score
 
 from odenet.model.tables.losses import DEFAULT_LOSS, loss_kind
@@ -111,15 +105,14 @@ class CrossEntropy(Objective):
 
     def metrics(self) -> dict[str, Metric]:
         """Accuracies of samples or pixels; IoU is the mean over the classes that occur."""
-        count = self.labels.count
+        count, accuracy = self.labels.count, classification.MulticlassAccuracy
         known: dict[str, Metric] = {
-            "accuracy": MulticlassAccuracy(count, average="micro", validate_args=False),
-            "mean_iou": MulticlassJaccardIndex(max(count, 2), validate_args=False),
+            "accuracy": accuracy(count, average="micro", validate_args=False),
+            "mean_iou": classification.MulticlassJaccardIndex(max(count, 2), validate_args=False),
         }
         if count > 5:
-            known["top5_accuracy"] = MulticlassAccuracy(
-                count, top_k=5, average="micro", validate_args=False
-            )
+            top5 = accuracy(count, top_k=5, average="micro", validate_args=False)
+            known["top5_accuracy"] = top5
         return {measure.name: known[measure.name] for measure in self.metric_kinds}
 
     def prediction(self, output: Any) -> Tensor:
@@ -136,12 +129,10 @@ class BinaryCrossEntropy(Objective):
 
     def metrics(self) -> dict[str, Metric]:
         """Means over the classes; F1 at the threshold 1/2."""
-        count = self.labels.count
+        count, precision = self.labels.count, classification.MultilabelAveragePrecision
         return {
-            "f1": MultilabelF1Score(count, validate_args=False),
-            "average_precision": MultilabelAveragePrecision(
-                count, thresholds=THRESHOLDS, validate_args=False
-            ),
+            "f1": classification.MultilabelF1Score(count, validate_args=False),
+            "average_precision": precision(count, thresholds=THRESHOLDS, validate_args=False),
         }
 
     def metric_inputs(self, output: Any, labels: Tensor) -> tuple[Tensor, Tensor]:

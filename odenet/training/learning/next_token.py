@@ -19,13 +19,13 @@ class NextToken(Objective):
 
     def loss(self, output: Any, labels: Tensor) -> Tensor:
         """The mean over the tokens."""
-        given, weight = output
-        return next_token_loss(given, weight, labels.flatten())
+        hidden, weight = output
+        return next_token_loss(hidden, weight, labels.flatten())
 
     def training_loss(self, output: Any, labels: Tensor) -> Tensor:
         """With the recipe's smoothing."""
-        given, weight = output
-        return next_token_loss(given, weight, labels.flatten(), self.recipe.label_smoothing)
+        hidden, weight = output
+        return next_token_loss(hidden, weight, labels.flatten(), self.recipe.label_smoothing)
 
     def metrics(self) -> dict[str, Metric]:
         """No metrics of its own: they follow from the loss."""
@@ -38,5 +38,5 @@ class NextToken(Objective):
 
     def prediction(self, output: Any) -> Tensor:
         """The probability of each token, (batch tokens, vocabulary)."""
-        given, weight = output
-        return (given @ weight.T).softmax(1)
+        hidden, weight = output
+        return (hidden @ weight.T).softmax(1)

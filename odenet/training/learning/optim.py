@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import nn
 from torch.nn.modules.batchnorm import _NormBase
+from torch.optim import Optimizer
 
 from odenet.model.tables.recipe import Call, Recipe
 from odenet.runtime.flow import Flow
@@ -17,23 +18,21 @@ from odenet.training.errors import CannotRefine
 NORMS = _NormBase | nn.GroupNorm | nn.LayerNorm | nn.RMSNorm
 
 
-def build_optimizer(
-    network: nn.Module, optimizer: Call, scaled_and_clipped: bool = False
-) -> torch.optim.Optimizer:
+def build_optimizer(network: nn.Module, optimizer: Call, unfused: bool = False) -> Optimizer:
     """The recipe's optimizer over the network's parameters.
 
-    On a GPU all parameters move in one kernel, which also sees there whether a scaled gradient has
-    overflowed; otherwise torch makes the host wait for that.
+    On a GPU, a fused kernel updates all parameters at once. It also sees there whether a scaled
+    gradient has overflowed; otherwise torch makes the host wait for that.
 
     Args:
-        network: whose parameters move.
+        network: whose parameters are updated.
         optimizer: a checked call of `odenet.model.tables.recipe.OPTIMIZERS`.
-        scaled_and_clipped: gradients are scaled up, as for 16 bits, and clipped, which has to come
-            between scaling back and the step: one kernel leaves no room for that.
+        unfused: do not use the fused kernel of a GPU, which undoes the scaling of gradients (as for
+            16 bits) in the step itself, so that they cannot be clipped in between.
     """
     groups = decay_groups(network, optimizer)
     lr, on_gpu = optimizer["lr"], all(p.device.type == "cuda" for p in network.parameters())
-    fused = True if on_gpu and not scaled_and_clipped else None  # None: as torch sees fit
+    fused = True if on_gpu and not unfused else None  # None: torch decides
     if optimizer.name == "sgd":
         nesterov = optimizer["nesterov"] == "yes"
         return torch.optim.SGD(groups, lr, optimizer["momentum"], nesterov=nesterov, fused=fused)
@@ -48,11 +47,9 @@ def decay_groups(network: nn.Module, optimizer: Call) -> list[dict[str, Any]]:
     """
     undecayed = set() if optimizer["decay_on"] == "all" else _undecayed(network)
     parameters = list(network.parameters())
+    decayed = [p for p in parameters if p not in undecayed]
     return [
-        {
-            "params": [p for p in parameters if p not in undecayed],
-            "weight_decay": optimizer["decay"],
-        },
+        {"params": decayed, "weight_decay": optimizer["decay"]},
         {"params": [p for p in parameters if p in undecayed], "weight_decay": 0.0},
     ]
 
@@ -84,11 +81,9 @@ def with_whole_epochs(recipe: Recipe, steps: int) -> Recipe:
         return recipe
     epochs = -(-recipe.steps // steps)
     if recipe.levels and recipe.levels[-1] >= epochs:
-        raise CannotRefine(
-            f"levels refines at epoch {recipe.levels[-1]}, but {recipe.steps} steps are {epochs} "
-            "epochs of this data",
-            "refine earlier, or take more steps",
-        )
+        length = f"{recipe.steps} steps are {epochs} epochs of this data"
+        message = f"levels refines at epoch {recipe.levels[-1]}, but {length}"
+        raise CannotRefine(message, "refine earlier, or take more steps")
     return replace(recipe, epochs=epochs)
 
 

@@ -15,8 +15,8 @@ def is_score(name: str) -> bool:
 class MeanLoss(MeanMetric):
     """The mean of losses weighted by their samples, NaN and inf included.
 
-    torchmetrics' forgets the weights where it does not look for NaN, and waits for the device where
-    it does.
+    The class of torchmetrics ignores the weights if it does not check for NaN, and waits for the
+    device if it does.
     """
 
     def update(self, value: Tensor, weight: Tensor) -> None:
@@ -49,11 +49,7 @@ class Scores(nn.Module):
         return self.loss, *self._metrics.values()
 
     def update(
-        self,
-        loss: Tensor,
-        count: int,
-        compared: tuple[Tensor, Tensor],
-        finite_only: bool = False,
+        self, loss: Tensor, count: int, compared: tuple[Tensor, Tensor], finite_only: bool = False
     ) -> None:
         """Count one batch.
 
@@ -64,7 +60,7 @@ class Scores(nn.Module):
             finite_only: leave a loss out that is not finite (`FiniteCheck` responds to it).
         """
         loss = loss.detach()
-        # Filled in where it is needed: as a number it would be copied, and the device waited for.
+        # Made on the device itself: copying a number to it would make the host wait.
         weight = torch.full((), count, dtype=torch.float32, device=loss.device)
         if finite_only:
             finite = loss.isfinite()

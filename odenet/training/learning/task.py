@@ -25,7 +25,7 @@ from odenet.training.learning.losses import objective_of
 from odenet.training.learning.optim import build_optimizer, rate_factor
 from odenet.training.learning.scores import Scores, is_score
 
-PROGRESS_NAMES = {  # columns of metrics.csv in the progress bar
+PROGRESS_NAMES = {  # the names in the progress bar of columns of metrics.csv
     "samples_per_second": "samples/s",
     "tokens_per_second": "tokens/s",
     "stability": "h·ω/limit",
@@ -45,8 +45,8 @@ class Task(LightningModule):
         level: how often the flows have been refined.
 
     Attributes:
-        clips_in_backward_by: how gradients are clipped by an optimizer that acts in the backward
-            pass; None for one that acts after it.
+        clipping_in_backward: how gradients are clipped by an optimizer that acts in the backward
+            pass, "exact" or "last"; None for one that acts after it.
         details: collects details of every measured sample; None if they are not asked for.
     """
 
@@ -75,7 +75,7 @@ class Task(LightningModule):
         self._clock_start = 0.0
         self._samples_since_start = 0  # samples since the epoch began, or was resumed
         self._speed = 0.0
-        self._tokens = 0  # of a sample
+        self._tokens = 0  # per sample of a text; 0 for other data
         self._random_states: dict[str, Tensor] = {}
         self._in_backward: OptimizerInBackward | None = None
 
@@ -140,7 +140,7 @@ class Task(LightningModule):
         self._clock_start = time.perf_counter()
 
     def _follow_recipe(self) -> None:
-        """Set the optimizer's numbers to the recipe's, which a resume may have changed."""
+        """Set the optimizer's numbers to the recipe's, which may have changed before a resume."""
         optimizer: Any = self.optimizers()
         schedule: Any = self.lr_schedulers()
         fresh = build_optimizer(self.network, self.recipe.optimizer).param_groups
@@ -190,16 +190,13 @@ class Task(LightningModule):
         loaders before it has read from a checkpoint how far they were.
         """
         data: Any = self.trainer.datamodule  # pyright: ignore[reportAttributeAccessIssue]
-        scaled_and_clipped = self.recipe.precision == "fp16" and self.recipe.clip > 0
-        optimizer = build_optimizer(self.network, self.recipe.optimizer, scaled_and_clipped)
+        unfused = self.recipe.precision == "fp16" and self.recipe.clip > 0
+        optimizer = build_optimizer(self.network, self.recipe.optimizer, unfused)
         if self.clipping_in_backward is not None:
             clip, by = self.recipe.clip, self.clipping_in_backward
             self._in_backward = OptimizerInBackward(self.network, optimizer, clip, by)
         schedule = LambdaLR(optimizer, rate_factor(self.recipe, data.steps_per_epoch))
-        return {
-            "optimizer": optimizer,
-            "lr_scheduler": {"scheduler": schedule, "interval": "step"},
-        }
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
     def backward(self, loss: Tensor, *args: Any, **kwargs: Any) -> None:
         """Back-propagate; an optimizer in the backward pass moves the weights meanwhile."""
@@ -214,12 +211,8 @@ class Task(LightningModule):
         if self.device.type == "cuda":
             random["cuda"] = torch.cuda.get_rng_state(self.device)
         first = None if self.first_loss is None else self.first_loss.item()
-        checkpoint["odenet"] = {
-            "level": self.level,
-            "seconds": self.seconds,
-            "random": random,
-            "first_loss": first,
-        }
+        entries = {"level": self.level, "seconds": self.seconds, "random": random}
+        checkpoint["odenet"] = {**entries, "first_loss": first}
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Restore what `on_save_checkpoint` added, apart from refinements.
@@ -249,23 +242,20 @@ class Task(LightningModule):
         why = where or otherwise
         message = f"{what}: {why}" if why else what
         rate = self.recipe.optimizer["lr"]
-        causes = [
-            f"lower the rate, as in --set lr={rate / 10:g}, add a warmup to the schedule, or set "
-            "clip = 1"
-        ]
+        option = f"--set lr={rate / 10:g}"
+        help_ = f"lower the rate, as in {option}, add a warmup to the schedule, or set clip = 1"
         if margin is not None and not margin <= 1:
             message += f" (h·ω is {margin:.3g} times its limit of stability)"
-            causes.insert(0, "shorten h")
-        fits = self._trainer is not None and self.trainer.state.fn == "fit"
-        epoch, run, way_on = self.current_epoch + 1 if fits else 0, None, ""
-        if fits:
-            folder = self.trainer.default_root_dir
-            way_on = "; no epoch was complete, so start again"
-            if (Path(folder) / "checkpoints" / "last.ckpt").is_file():
-                run = str(folder)
-                again = f"odenet train --resume {shell_quoted(run)} --set NAME=VALUE"
-                way_on = f"; from the last checkpoint on: {again}"
-        return Diverged(message, "; ".join(causes) + way_on, epoch, rate, run)
+            help_ = f"shorten h; {help_}"
+        if self._trainer is None or self.trainer.state.fn != "fit":
+            return Diverged(message, help_, 0, rate, None)
+        run, way_on = str(self.trainer.default_root_dir), "no epoch was complete, so start again"
+        has_checkpoint = (Path(run) / "checkpoints" / "last.ckpt").is_file()
+        if has_checkpoint:
+            command = f"odenet train --resume {shell_quoted(run)} --set NAME=VALUE"
+            way_on = f"from the last checkpoint on: {command}"
+        epoch, help_ = self.current_epoch + 1, f"{help_}; {way_on}"
+        return Diverged(message, help_, epoch, rate, run if has_checkpoint else None)
 
     def _network_output(self, inputs: Tensor) -> Any:
         """The output for a batch, as the loss takes it."""
@@ -277,8 +267,7 @@ class Task(LightningModule):
 
     def _stop_clock(self) -> None:
         now = time.perf_counter()
-        self._speed = (
-            self._samples_since_start * self.trainer.world_size / (now - self._clock_start)
-        )
-        self.seconds += now - self._clock_start
+        seconds = now - self._clock_start
+        self._speed = self._samples_since_start * self.trainer.world_size / seconds
+        self.seconds += seconds
         self._clock_start = now

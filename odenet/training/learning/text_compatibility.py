@@ -41,13 +41,11 @@ def require_text(program: Program, data: DataSet) -> bool:
         _refuse("next_token takes a score for each token of the vocabulary", last, help_)
     highest = max(windows.tokens.highest() for windows in text)
     if highest >= program.vocabulary:
-        message = (
-            f"the text of {data.name} has a token of number {highest}, and the network knows "
-            f"{program.vocabulary}, counted from 0"
-        )
+        limit = f"the network knows {program.vocabulary}, counted from 0"
+        message = f"the text of {data.name} has a token of number {highest}, and {limit}"
         _refuse(message, first, f"write `vocabulary = {highest + 1}`, or more")
     return True
 
 
-def _refuse(message: str, place: Span | None, help_: str) -> NoReturn:
-    raise SpecError.of("data-misfit", message, place, help_)
+def _refuse(message: str, span: Span | None, help_: str) -> NoReturn:
+    raise SpecError.of("data-misfit", message, span, help_)

@@ -1,4 +1,4 @@
-"""Refuses what an optimizer that acts in the backward pass cannot do."""
+"""Refusing recipes and devices for which weights cannot be updated in the backward pass."""
 
 from lightning.pytorch import Trainer
 from lightning.pytorch.strategies import SingleDeviceStrategy
@@ -16,11 +16,10 @@ def require_in_backward(trainer: Trainer, recipe: Recipe) -> None:
         TrainingError: names the key or the option, and what to write.
     """
     if not isinstance(trainer.strategy, SingleDeviceStrategy):
-        raise BadOption(
-            f"{OPTION} is for one device: several average gradients when the backward pass is over",
-            "leave one of --devices, --strategy and it out",
-        )
-    late = (
+        reason = "several average gradients when the backward pass is over"
+        help_ = "leave one of --devices, --strategy and it out"
+        raise BadOption(f"{OPTION} is for one device: {reason}", help_)
+    conflicts = (
         ("accumulate", recipe.accumulate > 1, "accumulate=1",
          "gradients of all weights wait for the last batch, so that nothing would be saved"),
         ("precision", recipe.precision == "fp16", "precision=bf16",
@@ -30,9 +29,7 @@ def require_in_backward(trainer: Trainer, recipe: Recipe) -> None:
         ("on_nan", recipe.on_nan == "skip", "on_nan=rollback",
          "weights have moved before all gradients have been looked at"),
     )  # fmt: skip
-    for key, asked, instead, reason in late:
-        if asked:
-            raise BadOption(
-                f"{OPTION} does not go with this `{key}`: {reason}",
-                f"--set {instead}, or leave {OPTION} out",
-            )
+    for key, is_set, remedy, reason in conflicts:
+        if is_set:
+            message = f"{OPTION} does not go with this `{key}`: {reason}"
+            raise BadOption(message, f"--set {remedy}, or leave {OPTION} out")
