@@ -215,10 +215,9 @@ def _require_output(program: Program, data: DataSet, wanted: Sequence[int], mean
     if written and gives[1:] != tuple(wanted[1:]):
         written = f"{written}, on places {_shown(wanted[1:])}"
     help_ = f"write {written}" if written else f"let it end at the shape {_shown(wanted)}"
-    message = f"{name} on {data.name} takes {_shown(wanted)} of a sample, {description}"
-    _refuse_output(
-        program, f"{message}, and the network gives {_shown(gives)}", help_, _shown(gives)
-    )
+    takes, output = f"takes {_shown(wanted)} of a sample, {meaning}", _shown(gives)
+    message = f"{name} on {data.name} {takes}, and the network gives {output}"
+    _refuse_output(program, message, help_, output)
 
 
 def _require_input(program: Program, data: DataSet) -> None:
