@@ -5,10 +5,10 @@ from collections import Counter
 import pytest
 import torch
 import torch.nn.functional as F
-from odenet.runtime.layers import head as head_module
 from torch.utils._python_dispatch import TorchDispatchMode
 
 import odenet
+from odenet.runtime.layer_modules import head as head_module
 from odenet.runtime.layer_modules.head import head_input, next_token_loss
 from odenet.training.flows import flows
 
