@@ -22,7 +22,7 @@ def compiled(form, scheme, decay=0.2, activation="tanh", h=0.1):
 def stable_frequency(program):
     """The largest ω = ‖K - Kᵀ‖ times the slope for which the steps are stable."""
     sector = damped_sector(program.model, program.certificate)
-    tested = program.derivation.stability.tested[-1]
+    tested = program.derivation.stability.per_equation[-1]
     return sector.stable_frequency(tested, float(program.model.discretisation.h))
 
 
