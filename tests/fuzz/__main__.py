@@ -1,9 +1,9 @@
-"""Fuzzing, over as many seeds as wanted; the failures are kept with their seeds.
+"""Fuzzes the compiler with random inputs, one for each seed; failing inputs are saved with their seeds.
 
     python -m tests.fuzz --inputs 200000 --seed 0
     python -m tests.fuzz --inputs 100000 --seed 0 --stages text
 
-Input i is drawn from the seed `seed + i` alone, so that a run goes on where another stopped.
+Each input depends on its seed alone, so that a run can continue where another stopped.
 """
 
 import argparse
@@ -18,42 +18,50 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from tests.fuzz import draw
-from tests.fuzz.examine import SECONDS, Stages, examine, examine_bytes, examine_text, within_limits
+from tests.fuzz.examine import (
+    TIME_LIMIT,
+    Examiner,
+    examine_all_stages,
+    examine_file,
+    examine_front_end,
+    within_limits,
+)
 
 CHUNK = 20  # inputs that a worker takes at a time
-FILES = 10  # every so many inputs one is a file of bytes
-LAYOUTS = 5  # and the layout of one is compiled as well
-SEARCHES = 20  # and for one a counterexample is looked for where nothing is proved
-DAMAGED_FILES = 2  # every so many damaged inputs one is a file of bytes
+# One input in so many …
+FILE_INTERVAL = 10  # is a file of bytes
+LAYOUT_INTERVAL = 5  # is also compiled after formatting
+SEARCH_INTERVAL = 20  # is searched for a counterexample where nothing is proved
+DAMAGED_FILE_INTERVAL = 2  # with `--stages text`: is a file of bytes
 
 
-def whole(seed: int) -> str:
-    """Take the input of a seed through all stages; what became of it."""
-    if seed % FILES == 0:
-        return _from_file(seed, examine)
-    layout = seed % LAYOUTS == 1
-    with within_limits(SECONDS * (1 + layout)):  # for each text that is compiled
-        return examine(draw.text(seed), layout, search=seed % SEARCHES == 2)
+def examine_spec(seed: int) -> str:
+    """Take the input of a seed through all stages; the outcome, in a word such as "refused"."""
+    if seed % FILE_INTERVAL == 0:
+        return _examine_file(seed, examine_all_stages)
+    layout = seed % LAYOUT_INTERVAL == 1
+    with within_limits(TIME_LIMIT * (1 + layout)):  # for each text that is compiled
+        return examine_all_stages(draw.spec_text(seed), layout, search=seed % SEARCH_INTERVAL == 2)
 
 
-def text(seed: int) -> str:
-    """Parse, lay out and check the damaged text or file of a seed; what became of it."""
-    if seed % DAMAGED_FILES == 0:
-        return _from_file(seed, examine_text)
+def examine_damaged(seed: int) -> str:
+    """Parse, format and check the damaged text or file of a seed; the outcome, in a word."""
+    if seed % DAMAGED_FILE_INTERVAL == 0:
+        return _examine_file(seed, examine_front_end)
     with within_limits():
-        return examine_text(draw.damaged(seed))
+        return examine_front_end(draw.damaged_text(seed))
 
 
-STAGES = {"all": whole, "text": text}
+STAGES = {"all": examine_spec, "text": examine_damaged}
 
 
-def _from_file(seed: int, stages: Stages) -> str:
+def _examine_file(seed: int, stages: Examiner) -> str:
     with TemporaryDirectory() as folder, within_limits():
-        return examine_bytes(draw.data(seed), Path(folder), stages)
+        return examine_file(draw.file_bytes(seed), Path(folder), stages)
 
 
-def outcome(seed: int, stages: str) -> tuple[str, str]:
-    """What became of the input of a seed, and the traceback if it is one that nobody may see."""
+def examine_seed(seed: int, stages: str) -> tuple[str, str]:
+    """The outcome for a seed, or the name of the exception it raised, with the traceback."""
     try:
         return STAGES[stages](seed), ""
     except Exception as error:
@@ -61,7 +69,7 @@ def outcome(seed: int, stages: str) -> tuple[str, str]:
 
 
 def main() -> int:
-    """Draw and examine; 1 if something failed."""
+    """Examine the inputs of all seeds; 1 if any of them raised an exception."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--inputs", type=int, default=200_000, help="how many")
     parser.add_argument("--seed", type=int, default=0, help="of the first")
@@ -73,46 +81,48 @@ def main() -> int:
     options = parser.parse_args()
     counts: Counter[str] = Counter()
     failures = 0
-    done, began = 0, time.monotonic()
-    for found in _outcomes(options):
-        for seed, kind, trace in found:
+    examined, start_time = 0, time.monotonic()
+    for outcomes in _outcomes(options):
+        for seed, kind, trace in outcomes:
             counts[kind] += 1
             if trace:
                 failures += 1
-                _keep(options, seed, kind, trace)
-        done += len(found)
-        rate = done / (time.monotonic() - began)
-        shown = ", ".join(f"{count} {kind}" for kind, count in counts.most_common())
-        print(f"seeds {options.seed} to {options.seed + done - 1}: {shown}; {rate:.1f}/s",
+                _save_failure(options, seed, kind, trace)
+        examined += len(outcomes)
+        rate = examined / (time.monotonic() - start_time)
+        summary = ", ".join(f"{count} {kind}" for kind, count in counts.most_common())
+        print(f"seeds {options.seed} to {options.seed + examined - 1}: {summary}; {rate:.1f}/s",
               flush=True)  # fmt: skip
-    print(f"{done} inputs, {failures} failures; go on with --seed {options.seed + done}")
+    print(f"{examined} inputs, {failures} failures; go on with --seed {options.seed + examined}")
     return 1 if failures else 0
 
 
 def _outcomes(options: argparse.Namespace) -> Iterator[list[tuple[int, str, str]]]:
-    """The outcomes of one chunk of seeds after the other."""
-    end = time.monotonic() + 60 * options.minutes
+    """(seed, outcome, traceback) of each input, chunk after chunk, until the seeds or minutes end."""
+    deadline = time.monotonic() + 60 * options.minutes
     last = options.seed + options.inputs
-    ahead = 5 * options.workers  # chunks at a time, so that none waits for a slow one
+    batch = 5 * options.workers  # chunks submitted at once, so that few workers idle at its end
     starts = list(range(options.seed, last, CHUNK))
     chunks = [range(start, min(start + CHUNK, last)) for start in starts]
     with ProcessPoolExecutor(options.workers) as pool:
-        for i in range(0, len(chunks), ahead):
-            if time.monotonic() > end:
+        for i in range(0, len(chunks), batch):
+            if time.monotonic() > deadline:
                 return
-            yield from pool.map(partial(_chunk, stages=options.stages), chunks[i : i + ahead])
+            yield from pool.map(
+                partial(_examine_chunk, stages=options.stages), chunks[i : i + batch]
+            )
 
 
-def _chunk(seeds: range, stages: str) -> list[tuple[int, str, str]]:
-    return [(seed, *outcome(seed, stages)) for seed in seeds]
+def _examine_chunk(seeds: range, stages: str) -> list[tuple[int, str, str]]:
+    return [(seed, *examine_seed(seed, stages)) for seed in seeds]
 
 
-def _keep(options: argparse.Namespace, seed: int, kind: str, trace: str) -> None:
-    whole = options.stages == "all"
-    if seed % (FILES if whole else DAMAGED_FILES) == 0:
-        data = draw.data(seed)
+def _save_failure(options: argparse.Namespace, seed: int, kind: str, trace: str) -> None:
+    is_spec = options.stages == "all"
+    if seed % (FILE_INTERVAL if is_spec else DAMAGED_FILE_INTERVAL) == 0:
+        data = draw.file_bytes(seed)
     else:
-        data = (draw.text if whole else draw.damaged)(seed).encode("utf-8", "replace")
+        data = (draw.spec_text if is_spec else draw.damaged_text)(seed).encode("utf-8", "replace")
     options.corpus.mkdir(parents=True, exist_ok=True)
     name = f"{options.stages}-{seed}-{kind}"
     (options.corpus / f"{name}.ode").write_bytes(data)

@@ -1,4 +1,4 @@
-"""What holds of every text: an answer, in time and in little memory, and the same for its layout."""
+"""Checks one input of the fuzzer: an answer or a SpecError, and the same result after formatting."""
 
 import ast
 import json
@@ -17,42 +17,42 @@ from odenet.language.format import format_source
 from odenet.language.source_files import read
 from odenet.model.reading.build import DEFAULT_SPACE
 
-SECONDS = 5  # of the processor, for one text
-BYTES = 1 << 30
-Stages = Callable[[str], str]  # what takes a text how far, and says what became of it
+TIME_LIMIT = 5  # seconds of processor time for one text
+MEMORY_LIMIT = 1 << 30  # bytes, in addition to those in use
+Examiner = Callable[[str], str]  # examines a text, and returns the outcome in a word
 
 
 class Hang(Exception):
     """A text took longer than it may."""
 
 
-def examine(text: str, layout: bool = True, search: bool = False) -> str:
-    """Take a text through all stages; what became of it: "refused", "dynamics" or "compiled".
+def examine_all_stages(text: str, layout: bool = True, search: bool = False) -> str:
+    """Take a text through all stages; returns "refused", "dynamics" (without steps) or "compiled".
 
     Args:
         text: of a spec.
-        layout: whether its layout is taken through all of them, too.
-        search: whether to look for a counterexample where nothing is proved, which takes as long as all else.
+        layout: whether to take the formatted text through all stages as well.
+        search: whether to search for a counterexample where nothing is proved, which doubles the time.
 
     Raises:
-        Exception: whatever a user should never see.
+        Exception: any other than SpecError, which is a fault of the compiler.
     """
     _check_format(text)
     try:
         program = loads(text)
-        forms = _forms(program, search)
+        forms = _printed_forms(program, search)
     except SpecError as error:
-        _check_places(error, text)
+        _check_spans(error, text)
         return "refused"
     if layout:
-        after = _forms(loads(format_source(Source("model.ode", text))), search)
-        assert after["module"] == forms["module"], "fmt changes the module"
-        assert after["verdict"] == forms["verdict"], "fmt changes the verdict"
+        formatted_forms = _printed_forms(loads(format_source(Source("model.ode", text))), search)
+        assert formatted_forms["module"] == forms["module"], "fmt changes the module"
+        assert formatted_forms["verdict"] == forms["verdict"], "fmt changes the verdict"
     return "compiled" if program.discretised else "dynamics"
 
 
-def examine_text(text: str) -> str:
-    """Parse a text, lay it out and give its names a meaning, and no more; see `examine`.
+def examine_front_end(text: str) -> str:
+    """Parse a text, format it and resolve its names, and no more; see `examine_all_stages`.
 
     A text that the parser refuses takes a millisecond, so that very many can be tried.
     """
@@ -61,13 +61,13 @@ def examine_text(text: str) -> str:
         program = loads(text)
         assert str(program.tree) and str(program.model)
     except SpecError as error:
-        _check_places(error, text)
+        _check_spans(error, text)
         return "refused"
     return "checked"
 
 
-def examine_bytes(data: bytes, folder: Path, stages: Stages) -> str:
-    """Read a file of any bytes, and take it further if it is a text."""
+def examine_file(data: bytes, folder: Path, stages: Examiner) -> str:
+    """Write the bytes to a file and read it; if it is text, take it through the stages."""
     path = folder / "model.ode"
     path.write_bytes(data)
     try:
@@ -78,42 +78,42 @@ def examine_bytes(data: bytes, folder: Path, stages: Stages) -> str:
 
 
 @contextmanager
-def within_limits(seconds: float = SECONDS) -> Iterator[None]:
-    """Raises Hang after so much time of the processor, MemoryError beyond a gigabyte."""
+def within_limits(seconds: float = TIME_LIMIT) -> Iterator[None]:
+    """Raises Hang after some seconds of processor time, and MemoryError beyond `MEMORY_LIMIT`."""
 
     def stop(*_: object) -> None:
         raise Hang
 
-    before = signal.signal(signal.SIGPROF, stop)
-    limits = resource.getrlimit(resource.RLIMIT_AS)
-    held = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
-    resource.setrlimit(resource.RLIMIT_AS, (held + BYTES, limits[1]))
+    previous_handler = signal.signal(signal.SIGPROF, stop)
+    memory_limits = resource.getrlimit(resource.RLIMIT_AS)
+    memory_used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+    resource.setrlimit(resource.RLIMIT_AS, (memory_used + MEMORY_LIMIT, memory_limits[1]))
     signal.setitimer(signal.ITIMER_PROF, seconds)
     try:
         yield
     finally:
         signal.setitimer(signal.ITIMER_PROF, 0)
-        resource.setrlimit(resource.RLIMIT_AS, limits)
-        signal.signal(signal.SIGPROF, before)
+        resource.setrlimit(resource.RLIMIT_AS, memory_limits)
+        signal.signal(signal.SIGPROF, previous_handler)
 
 
-def _forms(program: Program, search: bool) -> dict[str, str]:
-    """All that can be printed of a program."""
+def _printed_forms(program: Program, search: bool) -> dict[str, str]:
+    """Every output that the compiler can print for a program, by its name."""
     trials = TRIALS if search else 0
     certificate = program.decide(trials)
     claims = program.judge(certificate, trials)
     derived = program.derivation if program.discretised else None
     facts = Facts(model=program.model, derivation_or_none=derived, certificate=certificate)
-    made = as_json(facts, claims)
+    json_form = as_json(facts, claims)
     return {
-        "json": json.dumps(made, allow_nan=False, sort_keys=True),
+        "json": json.dumps(json_form, allow_nan=False, sort_keys=True),
         "text": as_text(facts, claims),
         "tree": str(program.tree),
         "program": str(program.model),
         "latex": as_latex(facts),
         "certificate": str(certify(program.model)),
         "verdict": certificate.verdict,
-        "module": _code(_module(facts)) if program.discretised else "",
+        "module": _code_without_strings(_module(facts)) if program.discretised else "",
     }
 
 
@@ -122,8 +122,8 @@ def _module(facts: Facts) -> str:
     return module_source(facts, "0", space)
 
 
-def _code(source: str) -> str:
-    """The code of a module without its texts, which quote the spec."""
+def _code_without_strings(source: str) -> str:
+    """The syntax tree of a module without its strings, since docstrings quote the spec."""
     tree = ast.parse(source)
     for node in ast.walk(tree):
         if isinstance(node, ast.Constant) and isinstance(node.value, str):
@@ -132,15 +132,16 @@ def _code(source: str) -> str:
 
 
 def _check_format(text: str) -> None:
-    """A layout is its own layout."""
+    """Formatting is idempotent."""
     try:
-        once = format_source(Source("model.ode", text))
+        formatted = format_source(Source("model.ode", text))
     except SpecError:
         return
-    assert format_source(Source("model.ode", once)) == once, "fmt is not idempotent"
+    assert format_source(Source("model.ode", formatted)) == formatted, "fmt is not idempotent"
 
 
-def _check_places(error: SpecError, text: str) -> None:
+def _check_spans(error: SpecError, text: str) -> None:
+    """Each diagnostic marks a piece of the text."""
     assert error.diagnostics and str(error)
     for diagnostic in error.diagnostics:
         span = diagnostic.span

@@ -1,4 +1,4 @@
-"""The fuzzer guided by coverage: atheris mutates the texts that reach new lines of the compiler.
+"""Fuzzing guided by coverage: atheris mutates texts that reach new lines of the compiler.
 
     pip install atheris
     python -m tests.fuzz.guided CORPUS -runs=100000 -seed=0
@@ -12,22 +12,22 @@ import atheris  # type: ignore[import-not-found]  # not among the tools: it has 
 
 with atheris.instrument_imports(include=["odenet"]):
     from odenet.diagnostics import SpecError
-    from tests.fuzz.examine import examine, within_limits
+    from tests.fuzz.examine import examine_all_stages, within_limits
 
 
-def one(data: bytes) -> None:
-    """Examine one text; what is raised is a find."""
+def fuzz_one_input(data: bytes) -> None:
+    """Examine one text; any exception other than SpecError is a fault that atheris reports."""
     try:
         text = data.decode("utf-8")
     except UnicodeDecodeError:
         return
     try:
         with within_limits():
-            examine(text, layout=False)
+            examine_all_stages(text, layout=False)
     except SpecError as error:
         assert str(error)
 
 
 if __name__ == "__main__":
-    atheris.Setup(sys.argv, one)
+    atheris.Setup(sys.argv, fuzz_one_input)
     atheris.Fuzz()

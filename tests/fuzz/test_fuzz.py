@@ -1,11 +1,14 @@
-"""A short run of the fuzzer, and the texts that long ones have found."""
+"""A short run of the fuzzer, and four specs on which long runs failed before.
+
+Every input must be refused with an error at its place or compile, within limits of time and memory.
+"""
 
 import pytest
 
 from tests.fuzz import draw
-from tests.fuzz.examine import examine, examine_bytes, examine_text
+from tests.fuzz.examine import examine_all_stages, examine_file, examine_front_end
 
-# What a run of the fuzzer found; each was a traceback or took minutes.
+# Each of these once raised an exception other than SpecError, or took minutes.
 IRRATIONAL = """state Y
 param K : conv(3)
 Y' = tanh((K - K^T) Y)
@@ -52,21 +55,25 @@ scheme mine {
 """
 
 
-@pytest.mark.parametrize("text", [IRRATIONAL, SYMMETRIC_AT_ZERO, TWO_CONSTANTS, LONG_DETERMINANT])
-def test_what_was_found_compiles(text):
-    assert examine(text) == "compiled"
+@pytest.mark.parametrize(
+    "text",
+    [IRRATIONAL, SYMMETRIC_AT_ZERO, TWO_CONSTANTS, LONG_DETERMINANT],
+    ids=["irrational", "symmetric at zero", "two constants", "long determinant"],
+)
+def test_a_spec_that_failed_before_compiles(text):
+    assert examine_all_stages(text) == "compiled"
 
 
 @pytest.mark.parametrize("seed", range(8))
 def test_a_drawn_text_gets_an_answer(seed):
-    assert examine(draw.text(seed), layout=seed % 4 == 1)
+    assert examine_all_stages(draw.spec_text(seed), layout=seed % 4 == 1)
 
 
 def test_a_file_of_any_bytes_gets_an_answer(tmp_path):
     for seed in range(40):
-        assert examine_bytes(draw.data(seed), tmp_path, examine)
+        assert examine_file(draw.file_bytes(seed), tmp_path, examine_all_stages)
 
 
 def test_a_damaged_text_gets_an_answer():
     for seed in range(100):
-        assert examine_text(draw.damaged(seed))
+        assert examine_front_end(draw.damaged_text(seed))
