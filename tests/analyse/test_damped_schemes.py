@@ -6,7 +6,7 @@ import pytest
 import odenet
 from odenet.analyse import fitting_schemes
 from odenet.diagnostics import SpecError
-from tests.derive.numeric import SCHEMES, matrix
+from tests.derive.numeric import SCHEMES, step_matrix
 
 FIRST_ORDER = "state Y\nparam K : dense\nlet γ = 0.3\nY' = tanh((K - K^T) Y) - γ Y\n"
 SECOND_ORDER = "state Y\nparam K : dense\nlet γ = 0.3\nY'' = -K^T tanh(K Y) - γ Y'\n"
@@ -41,7 +41,7 @@ def test_the_damped_oscillator_is_stable_to_the_limit_of_the_undamped_one(name, 
     omega = limit_ratio * FREQUENCY_LIMITS[name] / h
     rates = {"damped_midpoint": {"F": (1j * omega,)}, "damped_leapfrog": {"F": (-(omega**2),)}}
     pair = {"F": (omega,), "G": (-omega,)}
-    step = matrix(scheme, rates.get(name, pair), h, gamma=gamma)
+    step = step_matrix(scheme, rates.get(name, pair), h, gamma=gamma)
     spectral_radius = np.abs(np.linalg.eigvals(step)).max()
     if limit_ratio < 1:
         assert spectral_radius < 1

@@ -1,7 +1,7 @@
-"""Recurrences as papers print them (`published/*.ode`), with what the literature says of them.
+"""Schemes as papers print them (`published/*.ode`), with the properties that the literature states.
 
-Order 0 is that of schemes which solve their equation with another right-hand side, None that of
-schemes without a step size, or of which no order is derived.
+Schemes of order 0 solve the equation with another right-hand side. The order is None for schemes
+without a step size and those whose order is not derived.
 """
 
 from dataclasses import dataclass
@@ -16,14 +16,13 @@ from odenet.model.typed.scheme import Scheme
 
 FOLDER = Path(__file__).parent / "published"
 TEXTS = "\n".join(path.read_text(encoding="utf-8") for path in sorted(FOLDER.glob("*.ode")))
-ANY = float("inf")
 NEVER = 0.0  # unstable for every h on that axis
-UNSAID = None
+NOT_STATED = None
 
 
 @dataclass(frozen=True)
 class Published:
-    """What is known of a scheme.
+    """The published properties of a scheme.
 
     Args:
         order: of accuracy.
@@ -36,27 +35,27 @@ class Published:
     order: int | None
     reversible: bool = False
     symmetric: bool = False
-    imaginary: float | None = UNSAID
-    real: float | None = UNSAID
+    imaginary: float | None = NOT_STATED
+    real: float | None = NOT_STATED
 
 
-R = True
+REVERSIBLE = SYMMETRIC = True
 
-ROWS = {
+PUBLISHED = {
     # compositions, all reversible
-    "candy_rozmus": Published(4, R, True, imaginary=1.5734),
-    "pefrl": Published(4, R, True, imaginary=2.98945),
-    "mclachlan2": Published(2, R, True, imaginary=2.55315),
-    "position_verlet": Published(2, R, True, imaginary=2),
-    "symplectic_euler": Published(1, R, imaginary=2),
+    "candy_rozmus": Published(4, REVERSIBLE, SYMMETRIC, imaginary=1.5734),
+    "pefrl": Published(4, REVERSIBLE, SYMMETRIC, imaginary=2.98945),
+    "mclachlan2": Published(2, REVERSIBLE, SYMMETRIC, imaginary=2.55315),
+    "position_verlet": Published(2, REVERSIBLE, SYMMETRIC, imaginary=2),
+    "symplectic_euler": Published(1, REVERSIBLE, imaginary=2),
     "symplectic_euler_full": Published(1),
     "newmark": Published(2, imaginary=2),
-    "triple_jump": Published(4, R, True, imaginary=1.5734),
-    "suzuki4": Published(4, R, True),
-    "strang_verlet": Published(2, R, True, imaginary=2),
-    "reformer": Published(None, R),
-    "scaled_coupling": Published(0, R),
-    "staggered": Published(2, R, True),
+    "triple_jump": Published(4, REVERSIBLE, SYMMETRIC, imaginary=1.5734),
+    "suzuki4": Published(4, REVERSIBLE, SYMMETRIC),
+    "strang_verlet": Published(2, REVERSIBLE, SYMMETRIC, imaginary=2),
+    "reformer": Published(None, REVERSIBLE),
+    "scaled_coupling": Published(0, REVERSIBLE),
+    "staggered": Published(2, REVERSIBLE, SYMMETRIC),
     # multistep
     "adams_bashforth3": Published(3, imaginary=12 * 11**0.5 / 55, real=6 / 11),
     "adams_bashforth4": Published(4, imaginary=0.43, real=0.3),
@@ -65,8 +64,8 @@ ROWS = {
     "leapfrog_trapezoid": Published(2, imaginary=2**0.5),
     "extrapolated_bdf2": Published(2, real=4 / 3),
     "sspms43": Published(3, real=8 / 9),
-    "milne": Published(4, R, True, imaginary=3**0.5 / 4),
-    "midpoint_in_aux": Published(2, R, True, imaginary=1, real=NEVER),
+    "milne": Published(4, REVERSIBLE, SYMMETRIC, imaginary=3**0.5 / 4),
+    "midpoint_in_aux": Published(2, REVERSIBLE, SYMMETRIC, imaginary=1, real=NEVER),
     # one-step
     "gragg": Published(2, real=3.0874),
     "three_eighths": Published(4, imaginary=2 * 2**0.5, real=2.78529),
@@ -77,21 +76,21 @@ ROWS = {
     "rkl3": Published(1, real=12),
     "ees25": Published(2, imaginary=NEVER),
     # couplings of one-step schemes
-    "coupled_midpoint": Published(2, R),
-    "coupled_bosh3": Published(3, R),
-    "coupled_dopri5": Published(5, R),
+    "coupled_midpoint": Published(2, REVERSIBLE),
+    "coupled_bosh3": Published(3, REVERSIBLE),
+    "coupled_dopri5": Published(5, REVERSIBLE),
     # networks and optimisation
-    "heavy_ball_of_polyak": Published(0, R, real=3),
-    "averaged_velocity": Published(1, R),
+    "heavy_ball_of_polyak": Published(0, REVERSIBLE, real=3),
+    "averaged_velocity": Published(1, REVERSIBLE),
     "nesterov": Published(0, real=3 / 2),
     "nesterov_1983": Published(None),
-    "vanishing_friction": Published(None, R),
-    "rescaled": Published(0, R),
-    "lm_resnet": Published(0, R),
-    "bdia": Published(1, R),
-    "dr2net": Published(0, R),
-    "revcol": Published(0, R),
-    "damped_alf": Published(1, R),
+    "vanishing_friction": Published(None, REVERSIBLE),
+    "rescaled": Published(0, REVERSIBLE),
+    "lm_resnet": Published(0, REVERSIBLE),
+    "bdia": Published(1, REVERSIBLE),
+    "dr2net": Published(0, REVERSIBLE),
+    "revcol": Published(0, REVERSIBLE),
+    "damped_alf": Published(1, REVERSIBLE),
     # exponential; γ = 2/5 and h = 1/4 where the limits depend on them
     "etd1": Published(1),
     "etd2": Published(2),
@@ -99,8 +98,8 @@ ROWS = {
     "etd4rk": Published(4),
     "lawson_euler": Published(1),
     "lawson4": Published(4),
-    "lawson_midpoint": Published(2, R, True),
-    "rex_euler": Published(None, R),
+    "lawson_midpoint": Published(2, REVERSIBLE, SYMMETRIC),
+    "rex_euler": Published(None, REVERSIBLE),
     # splittings
     "lie_splitting": Published(1),
     "heun_of_both": Published(1),
@@ -108,7 +107,7 @@ ROWS = {
     "lagged_diffusion": Published(1),
     "bashforth_and_euler": Published(1),
     "additive_rk2": Published(2),
-    "split_midpoint": Published(2, R, True),
+    "split_midpoint": Published(2, REVERSIBLE, SYMMETRIC),
 }
 
 

@@ -1,4 +1,7 @@
-"""Runs schemes on numbers, straight from their typed lines: evidence for what is derived."""
+"""Runs schemes on numbers, line by line as they are written: an oracle for what odenet.derive derives.
+
+A rate is a right-hand side, such as F in Y' = F(Y); a slot is a stored value, such as Y[n-1].
+"""
 
 from __future__ import annotations
 
@@ -15,8 +18,8 @@ from odenet.model.expressions import expr
 from odenet.model.expressions.expr import Node, Slot
 from odenet.model.typed.scheme import STEP_NUMBER, Scheme, Update
 
-DECAY = 0.4  # of the schemes that take one out of the equation
-NUMBER = 3  # of the step, where a scheme reads it
+DECAY = 0.4  # γ, for schemes of Y' = F(Y) - γ Y
+STEP_NUMBER_VALUE = 3  # n, for schemes whose coefficients depend on it
 Rates = Mapping[str, Callable[..., np.ndarray]]
 State = dict[Slot, np.ndarray]
 
@@ -134,12 +137,12 @@ scheme coupled {                      # both unknowns read both
 def read_schemes(text: str) -> list[Scheme]:
     """The schemes of a text."""
     report = Report()
-    found = [
+    schemes = [
         elaborate_scheme(b, report)
         for b in parse(Source("test", text), report).statements_of(tree.Scheme)
     ]
     report.raise_if_errors()
-    return [scheme for scheme in found if scheme is not None]
+    return [scheme for scheme in schemes if scheme is not None]
 
 
 def read_scheme(text: str) -> Scheme:
@@ -151,13 +154,13 @@ def read_scheme(text: str) -> Scheme:
 SCHEMES = {s.name: s for s in [*map(library_scheme, library_names()), *read_schemes(USER_SCHEMES)]}
 
 
-def value(
-    node: Node, fields: Mapping[Node, np.ndarray], rates: Rates, numbers: Mapping[str, float]
+def evaluate(
+    node: Node, values: Mapping[Node, np.ndarray], rates: Rates, numbers: Mapping[str, float]
 ):
-    """An expression of a scheme, on arrays."""
+    """The value of an expression, from the values of slots and stages, rates and constants."""
 
-    def at(inner: Node):
-        return value(inner, fields, rates, numbers)
+    def evaluate_inner(inner: Node):
+        return evaluate(inner, values, rates, numbers)
 
     match node:
         case expr.Number():
@@ -165,99 +168,99 @@ def value(
         case expr.Constant():
             return numbers[node.name]
         case expr.Slot() | expr.Stage():
-            return fields[node]
+            return values[node]
         case expr.Zero():
             return 0.0
         case expr.Sum():
-            return sum(sign * at(term) for sign, term in node.terms)
+            return sum(sign * evaluate_inner(term) for sign, term in node.terms)
         case expr.Product():
-            return at(node.left) * at(node.right)
+            return evaluate_inner(node.left) * evaluate_inner(node.right)
         case expr.Quotient():
-            return at(node.numerator) / at(node.denominator)
+            return evaluate_inner(node.numerator) / evaluate_inner(node.denominator)
         case expr.Power():
-            return at(node.base) ** at(node.exponent)
+            return evaluate_inner(node.base) ** evaluate_inner(node.exponent)
         case expr.Exp():
-            return np.exp(at(node.exponent))
+            return np.exp(evaluate_inner(node.exponent))
         case expr.Rate():
-            return rates[node.function](*(at(argument) for argument in node.arguments))
+            return rates[node.function](*(evaluate_inner(argument) for argument in node.arguments))
     raise AssertionError(node)
 
 
-def numbers_of(scheme: Scheme, h: float, **constants: float) -> dict[str, float]:
-    """h, the scheme's constants (defaults where not given) and its lets."""
-    known = {"h": h, **constants}
+def constant_values(scheme: Scheme, h: float, **constants: float) -> dict[str, float]:
+    """name -> number: h, the scheme's constants (defaults where not given) and its lets."""
+    values = {"h": h, **constants}
     for name, node in (*scheme.constants, *scheme.lets):
         if name in scheme.decays:
-            known.setdefault(name, DECAY)
+            values.setdefault(name, DECAY)
         elif name == STEP_NUMBER:
-            known.setdefault(name, NUMBER)
-        elif name not in known:
-            known[name] = value(node, {}, {}, known)
-    return known
+            values.setdefault(name, STEP_NUMBER_VALUE)
+        elif name not in values:
+            values[name] = evaluate(node, {}, {}, values)
+    return values
 
 
-def run(updates: Iterable[Update], fields: dict[Node, np.ndarray], rates, numbers) -> dict:
-    """The lines top to bottom."""
+def run_lines(updates: Iterable[Update], values: dict[Node, np.ndarray], rates, numbers) -> dict:
+    """Evaluate the lines from top to bottom; the values with those of the lines added."""
     for update in updates:
-        fields[update.target] = value(update.value, fields, rates, numbers)
-    return fields
+        values[update.target] = evaluate(update.value, values, rates, numbers)
+    return values
 
 
 def step(scheme: Scheme, state: State, rates: Rates, numbers: Mapping[str, float]) -> State:
-    """One step by the author's lines."""
-    fields = run(scheme.updates, dict(state), rates, numbers)
-    return {slot: fields[Slot(slot.name, slot.offset + 1)] for slot in scheme.slots}
+    """One step, by the lines of the scheme."""
+    values = run_lines(scheme.updates, dict(state), rates, numbers)
+    return {slot: values[Slot(slot.name, slot.offset + 1)] for slot in scheme.slots}
 
 
-def unstep(derivation: Derivation, state: State, rates: Rates, numbers) -> State:
-    """One step back by the derived lines."""
-    fields = {Slot(slot.name, slot.offset + 1): x for slot, x in state.items()}
-    fields = run(derivation.inverse, fields, rates, numbers)
-    return {slot: fields[slot] for slot in derivation.scheme.slots}
+def step_back(derivation: Derivation, state: State, rates: Rates, numbers) -> State:
+    """One step back, by the lines of the derived inverse."""
+    values = {Slot(slot.name, slot.offset + 1): x for slot, x in state.items()}
+    values = run_lines(derivation.inverse, values, rates, numbers)
+    return {slot: values[slot] for slot in derivation.scheme.slots}
 
 
-def shear(derivation: Derivation, state: State, rates: Rates, numbers) -> State:
-    """One step by the derived shears, in place, then the change of places."""
-    held = dict(state)
-    for one in derivation.shears:
-        assert one.target not in {n for _, rate in one.rate_terms for n in rate.walk()}
-        assert one.target not in {slot for _, slot in one.linear_terms}
-        held[one.target] = value(one.expression(), held, rates, numbers)
-    return {derivation.relabel.get(slot, slot): x for slot, x in held.items()}
+def step_by_shears(derivation: Derivation, state: State, rates: Rates, numbers) -> State:
+    """One step by the derived shears, each changing one value in place, then the renaming of slots."""
+    values = dict(state)
+    for shear in derivation.shears:
+        assert shear.target not in {n for _, rate in shear.rate_terms for n in rate.walk()}
+        assert shear.target not in {slot for _, slot in shear.linear_terms}
+        values[shear.target] = evaluate(shear.expression(), values, rates, numbers)
+    return {derivation.relabel.get(slot, slot): x for slot, x in values.items()}
 
 
 class Network:
-    """Smooth nonlinear right-hand sides that do not commute; second-order ones as well.
+    """Random right-hand sides A2 tanh(Σ A1 x + b), smooth and nonlinear, for all functions of a scheme.
 
     Args:
-        scheme: which functions are needed.
+        scheme: its patterns say which functions are needed.
         seed: of the weights.
         width: of each unknown.
     """
 
     def __init__(self, scheme: Scheme, seed: int = 0, width: int = 3):
-        draws = np.random.default_rng(seed)
+        rng = np.random.default_rng(seed)
         self.width = width
         self.weights = {
-            p.function: (
-                draws.normal(size=(len(p.reads), width, width)) / np.sqrt(width),
-                draws.normal(size=(width, width)),
-                draws.normal(size=width),
+            pattern.function: (
+                rng.normal(size=(len(pattern.reads), width, width)) / np.sqrt(width),
+                rng.normal(size=(width, width)),
+                rng.normal(size=width),
             )
-            for p in scheme.patterns
+            for pattern in scheme.patterns
         }
 
     def rates(self) -> Rates:
         """function -> A2 tanh(Σ A1 x + b)."""
-        return {name: self._rate(*weights) for name, weights in self.weights.items()}
+        return {name: self._tanh_layer(*weights) for name, weights in self.weights.items()}
 
     @staticmethod
-    def _rate(inner: np.ndarray, outer: np.ndarray, shift: np.ndarray):
-        def rate(*arguments: np.ndarray) -> np.ndarray:
-            inside = sum(a @ x for a, x in zip(inner, arguments, strict=True)) + shift
+    def _tanh_layer(inner: np.ndarray, outer: np.ndarray, bias: np.ndarray):
+        def layer(*arguments: np.ndarray) -> np.ndarray:
+            inside = sum(a @ x for a, x in zip(inner, arguments, strict=True)) + bias
             return outer @ np.tanh(inside)
 
-        return rate
+        return layer
 
     def state(self, scheme: Scheme, seed: int = 1) -> State:
         """Random stored values."""
@@ -270,31 +273,40 @@ def as_vector(state: State) -> np.ndarray:
     return np.concatenate(list(state.values()))
 
 
-def as_state(vector: np.ndarray, like: State) -> State:
-    """The stored values back."""
-    parts = np.split(vector, len(like))
-    return dict(zip(like, parts, strict=True))
+def as_state(vector: np.ndarray, template: State) -> State:
+    """The stored values that a vector holds, with the slots of the template."""
+    parts = np.split(vector, len(template))
+    return dict(zip(template, parts, strict=True))
 
 
 def jacobian(function: Callable[[State], State], state: State) -> np.ndarray:
-    """The derivative of a step by complex steps, exact to rounding."""
-    at = as_vector(state).astype(complex)
+    """The Jacobian of a step by complex-step differentiation, exact to rounding."""
+    point = as_vector(state).astype(complex)
     columns = []
-    for i in range(len(at)):
-        moved = at.copy()
-        moved[i] += 1e-30j
-        columns.append(as_vector(function(as_state(moved, state))).imag / 1e-30)
+    for i in range(len(point)):
+        perturbed = point.copy()
+        perturbed[i] += 1e-30j
+        columns.append(as_vector(function(as_state(perturbed, state))).imag / 1e-30)
     return np.array(columns).T
 
 
-def matrix(scheme: Scheme, rates: Mapping[str, tuple[complex, ...]], h: float, **constants: float):
-    """One step on linear equations, column by column from the author's lines."""
-    numbers = numbers_of(scheme, h, **constants)
-    linear = {name: _linear(c) for name, c in rates.items()}
+def step_matrix(
+    scheme: Scheme, rates: Mapping[str, tuple[complex, ...]], h: float, **constants: float
+):
+    """The matrix of one step on linear equations, column by column by the lines of the scheme.
+
+    Args:
+        scheme: the scheme.
+        rates: function -> its coefficient of each argument.
+        h: the step size.
+        **constants: of the scheme, where they are not the defaults.
+    """
+    numbers = constant_values(scheme, h, **constants)
+    linear_rates = {name: _linear(c) for name, c in rates.items()}
     columns = []
-    for one in scheme.slots:
-        state = {slot: np.array(complex(slot == one)) for slot in scheme.slots}
-        columns.append([complex(x) for x in step(scheme, state, linear, numbers).values()])
+    for unit_slot in scheme.slots:
+        state = {slot: np.array(complex(slot == unit_slot)) for slot in scheme.slots}
+        columns.append([complex(x) for x in step(scheme, state, linear_rates, numbers).values()])
     return np.array(columns).T
 
 

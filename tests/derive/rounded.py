@@ -1,17 +1,17 @@
-"""Arithmetic that is rounded to a few bits after every operation, for steps in low precision."""
+"""Simulates low precision: arithmetic that is rounded to a few bits after every operation."""
 
 from __future__ import annotations
 
 import numpy as np
 
 from odenet.derive import derive
-from tests.derive.numeric import SCHEMES, numbers_of, step, unstep, value
+from tests.derive.numeric import SCHEMES, constant_values, evaluate, step, step_back
 
 BITS = {"float32": 24, "float16": 11, "bfloat16": 8}
 
 
 class Rounded:
-    """An array of numbers with a given count of bits, and no limit of their exponents.
+    """An array of numbers with mantissas of some bits and unlimited exponents.
 
     Args:
         x: the values, rounded to nearest.
@@ -20,39 +20,39 @@ class Rounded:
 
     __array_ufunc__ = None  # numbers on the left leave the operation to this class
 
-    def __init__(self, x, bits: int):
-        mantissa, exponent = np.frexp(np.asarray(x, dtype=float))
+    def __init__(self, values, bits: int):
+        mantissa, exponent = np.frexp(np.asarray(values, dtype=float))
         self.bits = bits
         self.x = np.ldexp(np.rint(mantissa * 2.0**bits), exponent - bits)
 
-    def _of(self, other) -> np.ndarray:
+    def _operand_values(self, other) -> np.ndarray:
         return other.x if isinstance(other, Rounded) else Rounded(other, self.bits).x
 
     def __add__(self, other):
-        return Rounded(self.x + self._of(other), self.bits)
+        return Rounded(self.x + self._operand_values(other), self.bits)
 
     __radd__ = __add__
 
     def __sub__(self, other):
-        return Rounded(self.x - self._of(other), self.bits)
+        return Rounded(self.x - self._operand_values(other), self.bits)
 
     def __rsub__(self, other):
-        return Rounded(self._of(other) - self.x, self.bits)
+        return Rounded(self._operand_values(other) - self.x, self.bits)
 
     def __mul__(self, other):
-        return Rounded(self.x * self._of(other), self.bits)
+        return Rounded(self.x * self._operand_values(other), self.bits)
 
     __rmul__ = __mul__
 
     def __truediv__(self, other):
-        return Rounded(self.x / self._of(other), self.bits)
+        return Rounded(self.x / self._operand_values(other), self.bits)
 
 
-def roundtrip(name: str, frequencies, precision: str, h: float = 0.1) -> float:
-    """The measured error of steps and inverse steps from the scheme's own start lines.
+def roundtrip_error(name: str, frequencies, precision: str, h: float = 0.1) -> float:
+    """The measured error after steps and as many inverse steps, begun by the scheme's start lines.
 
     Args:
-        name: of a scheme that reads its own unknown, another one, or is of second order.
+        name: of a scheme in SCHEMES.
         frequencies: ω of the test equation, one for every step.
         precision: a key of BITS.
         h: step size.
@@ -61,28 +61,28 @@ def roundtrip(name: str, frequencies, precision: str, h: float = 0.1) -> float:
         The Euclidean norm of the error over that of the first state.
     """
     bits, scheme, derivation = BITS[precision], SCHEMES[name], derive(SCHEMES[name])
-    numbers = numbers_of(scheme, h)
-    draws = np.random.default_rng(0)
+    numbers = constant_values(scheme, h)
+    rng = np.random.default_rng(0)
     state = {
-        slot: Rounded(draws.normal(size=(2, 50)), bits) for slot in scheme.slots if not slot.offset
+        slot: Rounded(rng.normal(size=(2, 50)), bits) for slot in scheme.slots if not slot.offset
     }
     for slot, node in scheme.starts:
-        found = value(node, state, _rates(scheme, frequencies[0], bits), numbers)
-        state[slot] = found if isinstance(found, Rounded) else Rounded(np.zeros((2, 50)), bits)
+        initial = evaluate(node, state, _rates(scheme, frequencies[0], bits), numbers)
+        state[slot] = initial if isinstance(initial, Rounded) else Rounded(np.zeros((2, 50)), bits)
     first = state = {slot: state[slot] for slot in scheme.slots}
     for frequency in frequencies:
         state = step(scheme, state, _rates(scheme, frequency, bits), numbers)
     for frequency in reversed(frequencies):
-        state = unstep(derivation, state, _rates(scheme, frequency, bits), numbers)
-    off = np.concatenate([state[slot].x - first[slot].x for slot in scheme.slots])
+        state = step_back(derivation, state, _rates(scheme, frequency, bits), numbers)
+    errors = np.concatenate([state[slot].x - first[slot].x for slot in scheme.slots])
     size = np.linalg.norm(np.concatenate([part.x for part in first.values()]))
-    return float(np.linalg.norm(off) / size)
+    return float(np.linalg.norm(errors) / size)
 
 
 def _rates(scheme, frequency: float, bits: int) -> dict:
-    """The test equation: rotations, the other unknown with a sign, or minus the unknown."""
+    """Right-hand sides with eigenvalues ±iω: a rotation, a coupled pair, or an oscillator of order 2."""
     rates = {}
-    for place, pattern in enumerate(scheme.patterns):
+    for index, pattern in enumerate(scheme.patterns):
         if pattern.order == 2:
             rates[pattern.function] = lambda x: -frequency * (frequency * x)
         elif pattern.variable in pattern.reads:
@@ -90,6 +90,6 @@ def _rates(scheme, frequency: float, bits: int) -> dict:
                 frequency * np.stack([x.x[1], -x.x[0]]), bits
             )
         else:
-            sign = -1 if place else 1
+            sign = -1 if index else 1
             rates[pattern.function] = lambda x, sign=sign: sign * frequency * x
     return rates

@@ -10,7 +10,7 @@ import torch
 import odenet
 from odenet.derive import derive
 from odenet.derive.coefficients import Scalars
-from tests.derive.numeric import Network, matrix, numbers_of, read_scheme, step, unstep
+from tests.derive.numeric import Network, constant_values, read_scheme, step, step_back, step_matrix
 
 LAWSON_MIDPOINT = """scheme lawson_midpoint {
     for Y' = F(Y) - γ Y
@@ -19,7 +19,7 @@ LAWSON_MIDPOINT = """scheme lawson_midpoint {
 }"""
 
 
-def text(*lines, constants="a = 1/2, b = 1/3"):
+def scheme_text(*lines, constants="a = 1/2, b = 1/3"):
     body = "\n".join(f"    {line}" for line in lines)
     return f"scheme s({constants}) {{\n    for Y' = F(Y)\n{body}\n}}"
 
@@ -32,14 +32,14 @@ def text(*lines, constants="a = 1/2, b = 1/3"):
      "exp((a + b) h) - exp(h b) exp(h a)"],
 )  # fmt: skip
 def test_a_number_that_is_zero_is_known_to_be_zero(zero):
-    scheme = read_scheme(text(f"Y[n+1] = Y[n] + h F(Y[n]) + ({zero}) Y[n]"))
+    scheme = read_scheme(scheme_text(f"Y[n+1] = Y[n] + h F(Y[n]) + ({zero}) Y[n]"))
     (node,) = (term for _, term in scheme.updates[0].value.terms[2:])
     assert Scalars(scheme, expand_lets=True).read(node.left) == 0
 
 
 @pytest.mark.parametrize("number", ["exp(a h) - exp(b h)", "exp(a h) - 1 - a h", "exp(1) - 1"])
 def test_a_number_that_is_not_zero_is_not_taken_for_it(number):
-    scheme = read_scheme(text(f"Y[n+1] = Y[n] + h F(Y[n]) + ({number}) Y[n]"))
+    scheme = read_scheme(scheme_text(f"Y[n+1] = Y[n] + h F(Y[n]) + ({number}) Y[n]"))
     (node,) = (term for _, term in scheme.updates[0].value.terms[2:])
     assert Scalars(scheme, expand_lets=True).read(node.left) != 0
 
@@ -51,16 +51,16 @@ def test_the_inverse_is_symbolic_and_undoes_the_step():
     g, h = sympy.symbols("gamma h")
     assert derivation.volume == sympy.exp(-2 * g * h)
     network = Network(scheme)
-    state, numbers = network.state(scheme), numbers_of(scheme, 0.3)
+    state, numbers = network.state(scheme), constant_values(scheme, 0.3)
     after = step(scheme, state, network.rates(), numbers)
-    back = unstep(derivation, after, network.rates(), numbers)
+    back = step_back(derivation, after, network.rates(), numbers)
     for slot, value in state.items():
         np.testing.assert_allclose(back[slot], value, rtol=1e-13)
 
 
 def test_a_division_that_can_fail_is_a_condition():
-    two = "Y[n+1] = (1 - exp(a h)) Y[n-1] + 2 h F(Y[n])"
-    scheme = read_scheme(text("start Y[-1] = 0", two))
+    line = "Y[n+1] = (1 - exp(a h)) Y[n-1] + 2 h F(Y[n])"
+    scheme = read_scheme(scheme_text("start Y[-1] = 0", line))
     assert [str(c) for c in derive(scheme).conditions] == ["exp(a*h) - 1"]
 
 
@@ -72,7 +72,7 @@ def test_the_limits_of_stability_are_those_of_the_matrix(γ):
     for axis, path in ((found.imaginary_axis, 1j), (found.real_axis, -1)):
         for factor, stable in ((0.999, True), (1.001, False)):
             rates = {"F": (path * axis.limit * factor / h,)}
-            roots = np.linalg.eigvals(matrix(scheme, rates, h, gamma=float(γ)))
+            roots = np.linalg.eigvals(step_matrix(scheme, rates, h, gamma=float(γ)))
             assert (max(abs(roots)) <= 1 + 1e-9) == stable
     w = float(γ) * h
     assert found.imaginary_axis.limit == pytest.approx(np.cosh(w))
@@ -80,12 +80,12 @@ def test_the_limits_of_stability_are_those_of_the_matrix(γ):
 
 
 def test_an_essential_singularity_has_no_order():
-    order = derive(read_scheme(text("Y[n+1] = Y[n] + h exp(-a/h) F(Y[n])"))).accuracy
+    order = derive(read_scheme(scheme_text("Y[n+1] = Y[n] + h exp(-a/h) F(Y[n])"))).accuracy
     assert order.value is None and "grows beyond all powers" in order.reason
 
 
 def test_a_factor_with_an_exponential_is_one_at_h_0():
-    order = derive(read_scheme(text("Y[n+1] = Y[n] + h (1 + exp(-a h)) F(Y[n])"))).accuracy
+    order = derive(read_scheme(scheme_text("Y[n+1] = Y[n] + h (1 + exp(-a h)) F(Y[n])"))).accuracy
     assert (order.value, order.solved_equations) == (0, "Y' = 2 F(Y), to order 1")
 
 

@@ -1,4 +1,7 @@
-"""The derived inverse, on numbers and on random sequences of shears written as text."""
+"""The derived inverse of a step, on numbers, for all schemes and for random sequences of shears.
+
+A shear adds to one unknown a function of the others. The oracle runs the lines on random networks.
+"""
 
 from dataclasses import dataclass, replace
 
@@ -18,17 +21,17 @@ from tests.derive.numeric import (
     SCHEMES,
     Network,
     as_vector,
+    constant_values,
     jacobian,
-    numbers_of,
     read_scheme,
-    shear,
     step,
-    unstep,
+    step_back,
+    step_by_shears,
 )
 
 DERIVED = {name: derive(scheme) for name, scheme in SCHEMES.items()}
 REVERSIBLE = [name for name, derivation in DERIVED.items() if derivation.reversible]
-NOT = [
+IRREVERSIBLE = [
     "euler",
     "explicit_decay",
     "heun",
@@ -49,7 +52,7 @@ def inverse_text(name: str) -> list[str]:
 
 
 def test_every_scheme_that_should_has_an_inverse():
-    assert sorted(set(SCHEMES) - set(NOT)) == sorted(REVERSIBLE)
+    assert sorted(set(SCHEMES) - set(IRREVERSIBLE)) == sorted(REVERSIBLE)
 
 
 @pytest.mark.parametrize("name", REVERSIBLE)
@@ -58,11 +61,14 @@ def test_every_scheme_that_should_has_an_inverse():
 def test_the_inverse_gives_back_the_state_on_nonlinear_dynamics(name, seed, h):
     scheme, derivation = SCHEMES[name], DERIVED[name]
     network = Network(scheme, seed)
-    rates, numbers = network.rates(), numbers_of(scheme, h)
+    rates, numbers = network.rates(), constant_values(scheme, h)
     before = network.state(scheme, seed + 1)
     after = step(scheme, before, rates, numbers)
     assert np.allclose(
-        as_vector(unstep(derivation, after, rates, numbers)), as_vector(before), rtol=0, atol=1e-11
+        as_vector(step_back(derivation, after, rates, numbers)),
+        as_vector(before),
+        rtol=0,
+        atol=1e-11,
     )
 
 
@@ -70,10 +76,10 @@ def test_the_inverse_gives_back_the_state_on_nonlinear_dynamics(name, seed, h):
 def test_the_shears_are_the_step(name):
     scheme, derivation = SCHEMES[name], DERIVED[name]
     network = Network(scheme)
-    rates, numbers = network.rates(), numbers_of(scheme, 0.3)
+    rates, numbers = network.rates(), constant_values(scheme, 0.3)
     before = network.state(scheme)
     by_lines = step(scheme, before, rates, numbers)
-    by_shears = shear(derivation, before, rates, numbers)
+    by_shears = step_by_shears(derivation, before, rates, numbers)
     assert set(by_shears) == set(by_lines)
     for slot, x in by_lines.items():
         assert np.allclose(by_shears[slot], x, rtol=0, atol=1e-13)
@@ -83,10 +89,12 @@ def test_the_shears_are_the_step(name):
 def test_the_volume_is_the_determinant_of_the_jacobian(name):
     scheme, derivation = SCHEMES[name], DERIVED[name]
     network = Network(scheme)
-    rates, numbers = network.rates(), numbers_of(scheme, 0.3)
-    found = jacobian(lambda s: step(scheme, s, rates, numbers), network.state(scheme))
+    rates, numbers = network.rates(), constant_values(scheme, 0.3)
+    step_jacobian = jacobian(lambda s: step(scheme, s, rates, numbers), network.state(scheme))
     volume = derivation.volume.subs({sympy.Symbol(n): v for n, v in numbers.items()})
-    assert abs(np.linalg.det(found)) == pytest.approx(float(volume) ** network.width, rel=1e-10)
+    assert abs(np.linalg.det(step_jacobian)) == pytest.approx(
+        float(volume) ** network.width, rel=1e-10
+    )
 
 
 def test_the_inverses_are_written_as_on_paper():
@@ -119,7 +127,7 @@ def test_two_step_schemes_change_places():
 
 
 def test_a_shear_knows_the_line_it_comes_from():
-    lines = [one.scheme_line for one in DERIVED["yoshida4"].shears]
+    lines = [shear.scheme_line for shear in DERIVED["yoshida4"].shears]
     assert lines == list(SCHEMES["yoshida4"].updates)
 
 
@@ -174,31 +182,31 @@ WEIGHTS = ["2", "1/2", "-1", "γ", "1 - γ"]
 
 
 @dataclass(frozen=True)
-class Drawn:
-    """One shear of a random scheme: the target, and the choices that make its right-hand side."""
+class RandomShear:
+    """One shear of a random scheme: the unknown it changes, and the form of its right-hand side."""
 
     target: str
     scale: str
-    shift: str
-    nested: bool
-    added: str | None
+    weight: str
+    is_nested: bool
+    added_unknown: str | None
 
-    def text(self, at: dict[str, str]) -> str:
-        """The right-hand side, with the unknowns' values written as given."""
-        one, other = (f"({at[name]})" for name in UNKNOWNS if name != self.target)
-        inner = f"{one} + ({self.shift}) {other}"
-        if self.nested:
+    def text(self, values: dict[str, str]) -> str:
+        """The right-hand side, with the text of each unknown's current value put in."""
+        one, other = (f"({values[name]})" for name in UNKNOWNS if name != self.target)
+        inner = f"{one} + ({self.weight}) {other}"
+        if self.is_nested:
             first = next(name for name in UNKNOWNS if name != self.target)
             inner += f" + h F{first}({other}, {one})"
-        text = f"{self.scale}({at[self.target]}) + h F{self.target}({inner}, {other})"
-        return text + (f" + (1/4) ({at[self.added]})" if self.added else "")
+        text = f"{self.scale}({values[self.target]}) + h F{self.target}({inner}, {other})"
+        return text + (f" + (1/4) ({values[self.added_unknown]})" if self.added_unknown else "")
 
 
 @st.composite
-def drawn(draw) -> Drawn:
+def random_shears(draw) -> RandomShear:
     target = draw(st.sampled_from(UNKNOWNS))
     others = [name for name in UNKNOWNS if name != target]
-    return Drawn(
+    return RandomShear(
         target,
         draw(st.sampled_from(SCALES)),
         draw(st.sampled_from(WEIGHTS)),
@@ -207,13 +215,13 @@ def drawn(draw) -> Drawn:
     )
 
 
-def scheme_text(shears: list[Drawn], order: tuple[str, ...], at_once: bool) -> str:
-    """A scheme of shears whose last values change places.
+def scheme_text(shears: list[RandomShear], order: tuple[str, ...], at_once: bool) -> str:
+    """A scheme of shears, after which the unknowns are permuted.
 
     Args:
         shears: in order.
-        order: which value each unknown takes over.
-        at_once: whether to put every line into those that read it.
+        order: the unknown whose value each unknown takes.
+        at_once: whether to substitute every line into those that read it.
     """
     current = {name: f"{name}[n]" for name in UNKNOWNS}
     lines = []
@@ -224,23 +232,23 @@ def scheme_text(shears: list[Drawn], order: tuple[str, ...], at_once: bool) -> s
     lines += [
         f"{name}[n+1] = {current[source]}" for name, source in zip(UNKNOWNS, order, strict=True)
     ]
-    takes = (f"{n}' = F{n}({', '.join(o for o in UNKNOWNS if o != n)})" for n in UNKNOWNS)
-    return "\n".join(["scheme random(γ = 0.75) {", f"for {', '.join(takes)}", *lines, "}"])
+    equations = (f"{n}' = F{n}({', '.join(o for o in UNKNOWNS if o != n)})" for n in UNKNOWNS)
+    return "\n".join(["scheme random(γ = 0.75) {", f"for {', '.join(equations)}", *lines, "}"])
 
 
 @settings(max_examples=30, deadline=None)
-@given(st.lists(drawn(), min_size=1, max_size=4), st.permutations(UNKNOWNS), st.booleans())
+@given(st.lists(random_shears(), min_size=1, max_size=4), st.permutations(UNKNOWNS), st.booleans())
 def test_every_sequence_of_shears_is_undone(shears, order, at_once):
     scheme = read_scheme(scheme_text(shears, order, at_once))
     derivation = derive(scheme)
     assert derivation.reversible, derivation.obstacle
     network = Network(scheme, width=2)
-    rates, numbers = network.rates(), numbers_of(scheme, 0.1)
+    rates, numbers = network.rates(), constant_values(scheme, 0.1)
     before = network.state(scheme)
     after = step(scheme, before, rates, numbers)
-    back = unstep(derivation, after, rates, numbers)
+    back = step_back(derivation, after, rates, numbers)
     assert np.allclose(as_vector(back), as_vector(before), rtol=1e-9, atol=1e-9)
-    in_place = shear(derivation, before, rates, numbers)
+    in_place = step_by_shears(derivation, before, rates, numbers)
     for slot, x in after.items():
         assert np.allclose(in_place[slot], x, rtol=1e-9, atol=1e-9)
 
@@ -266,8 +274,8 @@ def test_unknowns_that_are_mixed_are_taken_apart_exactly_if_their_matrix_can_be(
     assert derivation.reversible == (determinant != 0)
     if determinant:
         network = Network(scheme)
-        rates, numbers = network.rates(), numbers_of(scheme, 0.3)
+        rates, numbers = network.rates(), constant_values(scheme, 0.3)
         before = network.state(scheme)
         after = step(scheme, before, rates, numbers)
-        back = unstep(derivation, after, rates, numbers)
+        back = step_back(derivation, after, rates, numbers)
         assert np.allclose(as_vector(back), as_vector(before), rtol=0, atol=1e-9)

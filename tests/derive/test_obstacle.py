@@ -1,4 +1,4 @@
-"""Steps without an explicit inverse: which unknown stands in the way, and where."""
+"""Steps without an explicit inverse: the message names the unknown that prevents it, and its place."""
 
 import pytest
 

@@ -24,7 +24,7 @@ def test_the_order_is_the_slope_of_the_error(name):
     scheme = SCHEMES[name]
     derived = derive(scheme).order
     assert derived == ORDERS[name]
-    assert Problem(scheme).slope(STEPS[derived]) == pytest.approx(derived, abs=0.1)
+    assert Problem(scheme).convergence_slope(STEPS[derived]) == pytest.approx(derived, abs=0.1)
 
 
 def test_a_scheme_without_a_step_size_has_no_order():
@@ -41,7 +41,7 @@ def test_a_scheme_without_a_step_size_has_no_order():
 def test_a_scheme_of_order_zero_says_which_equation_it_solves(name, equation, factor):
     order = derive_order(LITERATURE[name])
     assert (order.value, order.solved_equations) == (0, f"{equation}, to order 1")
-    measured = Problem(LITERATURE[name], factor=factor).slope(STEPS[1])
+    measured = Problem(LITERATURE[name], factor=factor).convergence_slope(STEPS[1])
     assert measured == pytest.approx(1, abs=0.15)
 
 
@@ -64,7 +64,7 @@ def test_a_velocity_that_relaxes_over_a_time_of_its_own_solves_no_equation_of_th
     }"""
     order = derive_order(read_scheme(text))
     assert (order.value, order.solved_equations) == (0, "")
-    assert abs(Problem(read_scheme(text)).slope(STEPS[0])) < 0.15
+    assert abs(Problem(read_scheme(text)).convergence_slope(STEPS[0])) < 0.15
 
 
 @pytest.mark.parametrize("decay", ["(1 - h) Y[n]", "(1 - γ h) Y[n]", "2 h Y[n-1]", "1/2 Y[n]"])
@@ -77,7 +77,7 @@ def test_a_step_that_does_not_keep_what_stands_still_has_order_zero(decay):
     order = derive_order(read_scheme(text))
     assert order.value == 0
     assert order.reason == "a step changes Y even where all right-hand sides are 0"
-    assert Problem(read_scheme(text)).slope(STEPS[0]) < 0.15
+    assert Problem(read_scheme(text)).convergence_slope(STEPS[0]) < 0.15
 
 
 def test_decimals_count_as_far_as_they_are_printed():
@@ -90,10 +90,10 @@ def test_decimals_count_as_far_as_they_are_printed():
 @pytest.mark.parametrize("digit", range(8, 15))
 def test_a_wrong_digit_is_found_however_late_it_stands(digit):
     printed = "0.1786178958448091"
-    other = str((int(printed[digit + 1]) + 5) % 10)
+    wrong_digit = str((int(printed[digit + 1]) + 5) % 10)
     text = next(part for part in TEXTS.split("scheme ") if part.startswith("pefrl"))
-    wrong = text.replace(printed, printed[: digit + 1] + other + printed[digit + 2 :])
-    order = derive_order(read_scheme("scheme " + wrong))
+    wrong_text = text.replace(printed, printed[: digit + 1] + wrong_digit + printed[digit + 2 :])
+    order = derive_order(read_scheme("scheme " + wrong_text))
     assert order.value == 2
     assert order.reason.startswith("the condition of order 3 for F''(G, G) is off by ")
     size = abs(float(order.reason.split()[-1]))
@@ -187,7 +187,7 @@ def test_the_start_note_of_adams_bashforth_is_the_measured_slope(name, reached):
     }}"""
     order = derive_order(read_scheme(text))
     assert order.value == 3
-    measured = Problem(read_scheme(text)).slope((400, 800), exact=False)
+    measured = Problem(read_scheme(text)).convergence_slope((400, 800), exact_start=False)
     assert (order.note == "") == (reached == 3)
     assert reached == 3 or order.note.endswith(f"followed to order {reached} only")
     assert measured == pytest.approx(reached, abs=0.15)
@@ -210,7 +210,9 @@ def test_history_kept_in_an_unknown_of_its_own_is_history(history, start, reache
     assert "two interleaved networks" in order.parasitic
     assert (order.note == "") == (reached == 2)
     assert reached == 2 or order.note.endswith(f"order {reached} only")
-    assert Problem(scheme).slope((400, 800), exact=False) == pytest.approx(reached, abs=0.15)
+    assert Problem(scheme).convergence_slope((400, 800), exact_start=False) == pytest.approx(
+        reached, abs=0.15
+    )
 
 
 @pytest.mark.parametrize("start, reached", [("0", 2), ("F(Y[0])", 2), ("2 F(Y[0])", 2)])
@@ -225,7 +227,7 @@ def test_a_velocity_whose_error_alternates_costs_nothing_where_two_steps_undo_it
     }}"""
     order = derive_order(read_scheme(text))
     assert (order.value, order.note == "") == (2, reached == 2)
-    measured = Problem(read_scheme(text)).slope((400, 800), exact=False)
+    measured = Problem(read_scheme(text)).convergence_slope((400, 800), exact_start=False)
     assert measured == pytest.approx(reached, abs=0.15)
 
 
@@ -235,8 +237,8 @@ def test_a_resting_start_of_leapfrog_is_the_measured_slope():
         start Y[-1] = Y[0]
         Y[n+1] = 2 Y[n] - Y[n-1] + h^2 F(Y[n])
     }"""
-    problem = Problem(read_scheme(text), resting=True)
-    assert problem.slope((400, 800), exact=False) == pytest.approx(1, abs=0.15)
+    problem = Problem(read_scheme(text), at_rest=True)
+    assert problem.convergence_slope((400, 800), exact_start=False) == pytest.approx(1, abs=0.15)
     assert derive_order(read_scheme(text)).note.endswith("order 1 only")
 
 

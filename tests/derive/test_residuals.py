@@ -1,4 +1,7 @@
-"""The values are 1/γ less the elementary weight of Butcher's trees, from tableaus."""
+"""Residuals of the order conditions, against 1/γ minus the elementary weights of Butcher's trees.
+
+The oracle computes the weights from the tableau (A, b, c).
+"""
 
 from fractions import Fraction
 
@@ -9,7 +12,8 @@ from odenet.derive.residuals import residuals
 from odenet.model.elaboration.library import library_scheme
 
 
-def listed(name):
+def residual_texts(name):
+    """differential -> the residual of its order condition, as a text; empty for 0."""
     return {row.differential: row.difference for row in residuals(library_scheme(name))}
 
 
@@ -21,12 +25,12 @@ def test_the_classical_method_has_all_conditions_to_order_4_and_misses_those_of_
     A[1, 0] = A[2, 1] = Fraction(1, 2)
     A[3, 2] = Fraction(1)
     b, c = np.array([Fraction(k, 6) for k in (1, 2, 2, 1)]), A.sum(axis=1)
-    off = {
+    expected = {
         "F''''(F, F, F, F)": Fraction(1, 5) - b @ c**4,
         "F'(F'(F'(F'(F))))": Fraction(1, 120) - b @ A @ A @ A @ c,
         "F'(F'''(F, F, F))": Fraction(1, 20) - b @ A @ c**3,
     }
-    assert {key: Fraction(listed("rk4")[key]) for key in off} == off
+    assert {key: Fraction(residual_texts("rk4")[key]) for key in expected} == expected
 
 
 @pytest.mark.parametrize(
@@ -38,7 +42,7 @@ def test_the_classical_method_has_all_conditions_to_order_4_and_misses_those_of_
     ],
 )
 def test_what_is_off_is_the_exact_coefficient_less_that_of_the_step(name, expected):
-    assert listed(name) == expected
+    assert residual_texts(name) == expected
 
 
 def test_schemes_without_conditions_say_why():

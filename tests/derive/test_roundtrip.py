@@ -1,15 +1,15 @@
-"""The estimated error of a rebuilt state, against steps in low precision."""
+"""The estimated error of a state rebuilt by inverse steps, against steps in simulated low precision."""
 
 import numpy as np
 import pytest
 
 from odenet.derive import derive
-from tests.derive.numeric import SCHEMES, as_vector, numbers_of, step, unstep
-from tests.derive.rounded import BITS, roundtrip
+from tests.derive.numeric import SCHEMES, as_vector, constant_values, step, step_back
+from tests.derive.rounded import BITS, roundtrip_error
 
 H = 0.1
 EPS = float(np.finfo(np.float32).eps)
-STABLE = {  # hω up to which the estimate is asked for, half of the limit
+LARGEST_HW = {  # the largest hω in these tests: half of the stability limit
     "verlet": 1.0,
     "stormer_verlet": 1.0,
     "leapfrog": 1.0,
@@ -20,37 +20,37 @@ STABLE = {  # hω up to which the estimate is asked for, half of the limit
 }
 
 
-def estimated(name: str, steps: int, precision: str = "float32", reach: float | None = None):
+def estimate(name: str, steps: int, precision: str = "float32", largest_hw: float | None = None):
     eps = 2.0 ** (1 - BITS[precision])
-    frequency = (STABLE[name] if reach is None else reach) / H
+    frequency = (LARGEST_HW[name] if largest_hw is None else largest_hw) / H
     return derive(SCHEMES[name]).roundtrip_error(steps, H, eps, frequency)
 
 
-def worst(name: str, steps: int, precision: str = "float32") -> float:
+def worst_measured_error(name: str, steps: int, precision: str = "float32") -> float:
     """The largest measured error with equal frequencies in all steps."""
-    shares = (0.01, 0.03, 0.1, 0.3, 0.7, 1.0)
+    fractions = (0.01, 0.03, 0.1, 0.3, 0.7, 1.0)
     return max(
-        roundtrip(name, [share * STABLE[name] / H] * steps, precision) for share in shares
+        roundtrip_error(name, [fraction * LARGEST_HW[name] / H] * steps, precision) for fraction in fractions
     )  # fmt: skip
 
 
 @pytest.mark.parametrize("precision", BITS)
 @pytest.mark.parametrize("steps", [8, 40])
-@pytest.mark.parametrize("name", STABLE)
+@pytest.mark.parametrize("name", LARGEST_HW)
 def test_with_equal_weights_the_error_is_near_the_estimate(name, steps, precision):
-    found = estimated(name, steps, precision).estimate
-    assert found / 30 < worst(name, steps, precision) < found
+    expected = estimate(name, steps, precision).estimate
+    assert expected / 30 < worst_measured_error(name, steps, precision) < expected
 
 
 def test_at_depth_it_still_is():
-    assert estimated("verlet", 400).estimate / 30 < worst("verlet", 400)
-    assert worst("verlet", 400) < estimated("verlet", 400).estimate
+    assert estimate("verlet", 400).estimate / 30 < worst_measured_error("verlet", 400)
+    assert worst_measured_error("verlet", 400) < estimate("verlet", 400).estimate
 
 
-@pytest.mark.parametrize("name", STABLE)
+@pytest.mark.parametrize("name", LARGEST_HW)
 def test_weights_that_change_slowly_are_no_worse(name):
-    ramp = np.linspace(0.2, 1.0, 40) * STABLE[name] / H
-    assert roundtrip(name, list(ramp), "float32") < 2 * estimated(name, 40).estimate
+    ramp = np.linspace(0.2, 1.0, 40) * LARGEST_HW[name] / H
+    assert roundtrip_error(name, list(ramp), "float32") < 2 * estimate(name, 40).estimate
 
 
 @pytest.mark.parametrize(("steps", "grown"), [(28, 1e-3), (112, 1e3)])
@@ -58,24 +58,24 @@ def test_frequencies_that_alternate_resonate_and_the_estimate_for_unequal_ones_s
     steps, grown
 ):
     pattern = [0.9, 0.9, 0.3, 0.3, 0.3, 0.3, 0.3]
-    error = roundtrip("leapfrog", [p / H for p in pattern] * (steps // 7), "float32")
-    found = estimated("leapfrog", steps, reach=0.9)
+    error = roundtrip_error("leapfrog", [p / H for p in pattern] * (steps // 7), "float32")
+    found = estimate("leapfrog", steps, largest_hw=0.9)
     assert error > grown / 10
     assert error < found.uneven
     assert found.uneven > 1 or found.uneven > 3 * found.estimate
 
 
-@pytest.mark.parametrize("name", STABLE)
+@pytest.mark.parametrize("name", LARGEST_HW)
 def test_random_frequencies_stay_below_the_estimate_for_unequal_ones(name):
-    drawn = np.random.default_rng(3).uniform(0, STABLE[name] / H, size=30)
-    assert roundtrip(name, list(drawn), "float32") < 2 * estimated(name, 30).uneven
+    frequencies = np.random.default_rng(3).uniform(0, LARGEST_HW[name] / H, size=30)
+    assert roundtrip_error(name, list(frequencies), "float32") < 2 * estimate(name, 30).uneven
 
 
 def test_the_start_line_counts_a_first_value_of_zero_makes_the_state_grow():
     # leapfrog from Y[-1] = 0 moves by Y[0] in every step at low frequencies
-    grown = [estimated("leapfrog", n, reach=1e-6).estimate for n in (100, 400)]
+    grown = [estimate("leapfrog", n, largest_hw=1e-6).estimate for n in (100, 400)]
     assert np.log(grown[1] / grown[0]) / np.log(4) == pytest.approx(2.5, abs=0.05)
-    even = [estimated("verlet", n, reach=1e-6).estimate for n in (100, 400)]
+    even = [estimate("verlet", n, largest_hw=1e-6).estimate for n in (100, 400)]
     assert np.log(even[1] / even[0]) / np.log(4) == pytest.approx(0.5, abs=0.05)
 
 
@@ -83,16 +83,16 @@ def test_the_start_line_counts_a_first_value_of_zero_makes_the_state_grow():
 def test_momentum_loses_a_factor_gamma_in_every_step(steps):
     # a constant right-hand side keeps the velocity at 1, so that it is rounded by as much
     scheme, derivation = SCHEMES["momentum"], derive(SCHEMES["momentum"])
-    numbers = {k: np.float32(v) for k, v in numbers_of(scheme, H).items()}
+    numbers = {k: np.float32(v) for k, v in constant_values(scheme, H).items()}
     rates = {"f": lambda x: np.ones_like(x)}
     draws = np.random.default_rng(0)
     first = state = {slot: draws.normal(size=100).astype(np.float32) for slot in scheme.slots}
     for _ in range(steps):
         state = step(scheme, state, rates, numbers)
     for _ in range(steps):
-        state = unstep(derivation, state, rates, numbers)
-    off = np.linalg.norm(as_vector(state) - as_vector(first))
-    error = float(off / np.linalg.norm(as_vector(first)))
+        state = step_back(derivation, state, rates, numbers)
+    difference = np.linalg.norm(as_vector(state) - as_vector(first))
+    error = float(difference / np.linalg.norm(as_vector(first)))
     found = derivation.roundtrip_error(steps, H, EPS, frequency=1e-9).estimate
     assert found / 300 < error < 3 * found
     assert found > EPS * 0.9**-steps / 10
@@ -103,7 +103,7 @@ def test_nothing_is_predicted_where_there_is_no_inverse():
     assert derive(SCHEMES["ring"]).roundtrip_error(10, H, EPS) is None
 
 
-@pytest.mark.parametrize("name", STABLE)
+@pytest.mark.parametrize("name", LARGEST_HW)
 @pytest.mark.parametrize("h", [1e-300, 1e-12, 1e6, 1e150, 1e300])
 def test_steps_of_any_size_give_a_number_or_infinity(name, h):
     found = derive(SCHEMES[name]).roundtrip_error(6, h, EPS, frequency=1.0)

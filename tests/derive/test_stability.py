@@ -1,4 +1,4 @@
-"""Stability limits in closed form, against powers of the matrix that the lines themselves give."""
+"""Stability limits in closed form, against powers of the step matrix computed line by line."""
 
 import numpy as np
 import pytest
@@ -8,10 +8,10 @@ from hypothesis import strategies as st
 
 from odenet.derive import XI, derive
 from odenet.derive.power_bounded import is_power_bounded, largest_block_at_one
-from tests.derive.numeric import SCHEMES, matrix, read_scheme
+from tests.derive.numeric import SCHEMES, read_scheme, step_matrix
 
 # scheme -> imaginary axis, negative real axis (None: the test equation has no such eigenvalue)
-TABLE = {
+LIMITS = {
     "verlet": ("hω < 2", None),
     "stormer_verlet": ("hω < 2", None),
     "leapfrog": ("hω < 2", None),
@@ -39,33 +39,35 @@ TABLE = {
 }
 
 
-def rates_on(scheme, eigenvalue: complex, h: float) -> dict:
-    """Linear right-hand sides with an eigenvalue ±λ = s/h, as the paper's test equations have."""
+def linear_rates(scheme, eigenvalue: complex, h: float) -> dict:
+    """Coefficients of linear right-hand sides with the eigenvalues ±λ, where hλ is the one given."""
     slope = eigenvalue / h if scheme.uses_step_size else eigenvalue
-    found = {}
+    rates = {}
     for p in scheme.patterns:
-        own = p.variable in p.reads
-        found[p.function] = tuple(
-            slope**p.order if (name == p.variable) == own else 0 for name in p.reads
+        reads_itself = p.variable in p.reads
+        rates[p.function] = tuple(
+            slope**p.order if (name == p.variable) == reads_itself else 0 for name in p.reads
         )
-    return found
+    return rates
 
 
 def growth(scheme, eigenvalue: complex, h: float = 0.5) -> float:
-    """The largest entry of many steps; infinite if they overflow."""
+    """The largest entry of the 4096th power of the step matrix; infinite on overflow."""
     with np.errstate(over="ignore", invalid="ignore"):
-        power = np.linalg.matrix_power(matrix(scheme, rates_on(scheme, eigenvalue, h), h), 4096)
+        power = np.linalg.matrix_power(
+            step_matrix(scheme, linear_rates(scheme, eigenvalue, h), h), 4096
+        )
     return float(np.nan_to_num(np.abs(power), nan=np.inf).max())
 
 
-@pytest.mark.parametrize("name", TABLE)
+@pytest.mark.parametrize("name", LIMITS)
 def test_the_limits_come_out(name):
     stability = derive(SCHEMES[name]).stability
     real = None if stability.real_axis is None else str(stability.real_axis)
-    assert (str(stability.imaginary_axis), real) == TABLE[name]
+    assert (str(stability.imaginary_axis), real) == LIMITS[name]
 
 
-@pytest.mark.parametrize("name", TABLE)
+@pytest.mark.parametrize("name", LIMITS)
 @pytest.mark.parametrize("axis", ["imaginary", "real"])
 def test_steps_stay_bounded_inside_the_limit_and_grow_beyond_it(name, axis):
     scheme = SCHEMES[name]
@@ -85,7 +87,7 @@ def test_at_an_open_limit_errors_grow_linearly(name):
     axis = derive(scheme).stability.imaginary_axis
     assert not axis.includes_limit and axis.limit not in axis.intervals[0]
     power = np.linalg.matrix_power(
-        matrix(scheme, rates_on(scheme, 1j * axis.limit, 0.5), 0.5), 1000
+        step_matrix(scheme, linear_rates(scheme, 1j * axis.limit, 0.5), 0.5), 1000
     )
     assert 100 < np.abs(power).max() < 1e5
 
@@ -95,7 +97,9 @@ def test_at_a_closed_limit_steps_stay_bounded(name):
     scheme = SCHEMES[name]
     axis = derive(scheme).stability.real_axis
     assert axis.includes_limit and axis.limit in axis.intervals[0]
-    power = np.linalg.matrix_power(matrix(scheme, rates_on(scheme, -axis.limit, 0.5), 0.5), 1000)
+    power = np.linalg.matrix_power(
+        step_matrix(scheme, linear_rates(scheme, -axis.limit, 0.5), 0.5), 1000
+    )
     assert np.abs(power).max() < 100
 
 
@@ -126,7 +130,7 @@ def test_the_region_is_where_the_spectral_radius_is_at_most_one(name):
     found = derive(scheme).stability.region(z)
     radius = np.array(
         [
-            np.abs(np.linalg.eigvals(matrix(scheme, rates_on(scheme, w, 0.5), 0.5))).max()
+            np.abs(np.linalg.eigvals(step_matrix(scheme, linear_rates(scheme, w, 0.5), 0.5))).max()
             for w in z.flat
         ]
     )
@@ -222,7 +226,7 @@ def test_what_is_said_of_an_equation_holds_of_its_own_steps(kind, share):
     if kind == "scalar":
         rates = {"F": (1j * omega, 0), "G": (0, 1j * omega)}
     with np.errstate(over="ignore", invalid="ignore"):
-        power = np.linalg.matrix_power(matrix(scheme, rates, h), 4096)
+        power = np.linalg.matrix_power(step_matrix(scheme, rates, h), 4096)
     bounded = bool(np.nan_to_num(np.abs(power), nan=np.inf).max() < 1e3)
     assert bounded == (h * omega < axis.limit)
 

@@ -1,4 +1,4 @@
-"""The note on the start lines against slopes measured from the file's own start."""
+"""The order that start lines leave, as the note on a scheme says, against measured slopes."""
 
 import re
 
@@ -30,19 +30,25 @@ def scheme(lines: str, order: int = 1) -> Scheme:
     return read_scheme(f"scheme s {{\nfor Y{chr(39) * order} = F(Y)\n{lines}\n}}")
 
 
-def followed(found: Order) -> tuple[int, bool]:
-    """The order that is left, by the note, and whether it may be more."""
+def order_by_note(found: Order) -> tuple[int, bool]:
+    """The order that the note states, and whether it is only a lower bound."""
     assert found.value is not None
     stated = re.search(r"(at least )?order (\d)", found.note)
     return (int(stated[2]), bool(stated[1])) if stated else (found.value, False)
 
 
-def compare(scheme: Scheme, order: int, reached: int) -> None:
-    """Derived and measured from the file's own start, velocities at rest."""
+def check_order_from_start(scheme: Scheme, order: int, reached: int) -> None:
+    """Compare the derived order and note with the slope measured from the scheme's own start lines.
+
+    Args:
+        scheme: the scheme.
+        order: of accuracy from an exact start.
+        reached: the order from the scheme's own start.
+    """
     found = derive_order(scheme)
     assert found.value == order
-    assert followed(found) == (reached, False)
-    measured = Problem(scheme, resting=True).slope((400, 800), exact=False)
+    assert order_by_note(found) == (reached, False)
+    measured = Problem(scheme, at_rest=True).convergence_slope((400, 800), exact_start=False)
     assert measured == pytest.approx(reached, abs=0.15)
 
 
@@ -51,7 +57,7 @@ def compare(scheme: Scheme, order: int, reached: int) -> None:
     [("0", 0), ("2 Y[0]", 0), ("Y[0]", 2), ("Y[0] + h F(Y[0])", 2), ("Y[0] + h Y[0]", 2)],
 )
 def test_an_error_of_size_one_that_alternates_unseen_costs_the_order(start: str, reached: int):
-    compare(scheme(f"aux Z\nstart Z[0] = {start}\n{REVERSIBLE_HEUN}"), 2, reached)
+    check_order_from_start(scheme(f"aux Z\nstart Z[0] = {start}\n{REVERSIBLE_HEUN}"), 2, reached)
 
 
 @pytest.mark.parametrize(
@@ -68,7 +74,7 @@ def test_an_error_that_is_carried_along_leaves_the_measured_order(
     factor: str, start: str, lines: str, order: int, reached: int
 ):
     text = f"aux W\nstart W[0] = {start}\nW[n+1] = ({factor}) W[n]\n{lines}"
-    compare(scheme(text), order, reached)
+    check_order_from_start(scheme(text), order, reached)
 
 
 @pytest.mark.parametrize("factor, start, reached", [("-1", "Y[0]", 0), ("1/2", "Y[0]", 1)])
@@ -77,7 +83,7 @@ def test_in_second_order_dynamics_a_passing_error_leaves_a_velocity(
 ):
     text = f"aux W\nstart W[0] = {start}\nW[n+1] = ({factor}) W[n]\n"
     leapfrog = LEAPFROG.replace("= Y[0]", "= Y[0] + h^2/2 F(Y[0])")
-    compare(scheme(text + leapfrog, order=2), 2, reached)
+    check_order_from_start(scheme(text + leapfrog, order=2), 2, reached)
 
 
 def test_eigenvalues_off_the_real_axis_swing_as_well():
@@ -87,7 +93,7 @@ def test_eigenvalues_off_the_real_axis_swing_as_well():
     W[n+1] = 3/5 W[n] + 4/5 V[n]
     V[n+1] = 3/5 V[n] - 4/5 W[n]
     {EULER}"""
-    compare(scheme(text), 1, 0)
+    check_order_from_start(scheme(text), 1, 0)
 
 
 @pytest.mark.parametrize(
@@ -99,7 +105,7 @@ def test_a_velocity_is_followed_from_where_it_starts(start: str, reached: int):
     start v[0] = {start}
     v[n+1] = v[n] + h F(Y[n])
     Y[n+1] = Y[n] + h v[n+1]"""
-    compare(scheme(text, order=2), 2, reached)
+    check_order_from_start(scheme(text, order=2), 2, reached)
 
 
 @pytest.mark.parametrize(
@@ -116,7 +122,7 @@ def test_history_is_passed_along_a_chain_of_unknowns(stored: str, use: str, good
     V[n+1] = {stored.format("Y[n]")}
     W[n+1] = V[n]
     Y[n+1] = Y[n] + h/12 (23 F(Y[n]) - {use.format(16, "V[n]")} + {use.format(5, "W[n]")})"""
-    compare(scheme(text), 3, 3 if good else 2)
+    check_order_from_start(scheme(text), 3, 3 if good else 2)
 
 
 @pytest.mark.parametrize("start, reached", [
@@ -129,7 +135,7 @@ def test_a_damped_midpoint_rule_is_two_networks_and_quotes_its_start(start: str,
     }}"""
     found = derive_order(read_scheme(text))
     assert "the eigenvalue -1 at h = 0: two interleaved networks" in found.parasitic
-    assert followed(found) == (reached, False)
+    assert order_by_note(found) == (reached, False)
     assert reached == 2 or f"`start Y[-1] = {start}`" in found.note
-    measured = Problem(read_scheme(text)).slope((400, 800), exact=False)
+    measured = Problem(read_scheme(text)).convergence_slope((400, 800), exact_start=False)
     assert measured == pytest.approx(reached, abs=0.15)

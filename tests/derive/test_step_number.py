@@ -1,4 +1,7 @@
-"""Schemes that read the number of the step, against what Su, Boyd & Candès 2016 prove of two."""
+"""Schemes whose coefficients depend on the step number n, against theorems on Nesterov's method.
+
+The theorems are those of Su, Boyd & Candès 2016.
+"""
 
 import mpmath
 import numpy as np
@@ -6,23 +9,23 @@ import pytest
 
 from odenet.derive import derive
 from tests.derive.literature import LITERATURE
-from tests.derive.numeric import numbers_of, read_scheme, step
+from tests.derive.numeric import constant_values, read_scheme, step
 
 PAPERS = ("nesterov_1983", "vanishing_friction")
 
 
 def trajectory(name, force, start, h, steps):
-    """The values of Y, the number of each step put in by hand."""
+    """The values of Y after each step, with its number n as a constant."""
     scheme = LITERATURE[name]
     state = {slot: start if slot.name == "Y" else 0 * start for slot in scheme.slots}
-    found = [start]
+    values = [start]
     for n in range(steps):
-        state = step(scheme, state, {"F": force}, numbers_of(scheme, h, n=n))
-        found.append(state[next(s for s in scheme.slots if (s.name, s.offset) == ("Y", 0))])
-    return np.array(found)
+        state = step(scheme, state, {"F": force}, constant_values(scheme, h, n=n))
+        values.append(state[next(s for s in scheme.slots if (s.name, s.offset) == ("Y", 0))])
+    return np.array(values)
 
 
-def limit(t):
+def exact_solution(t):
     """X(t) of X'' + 3/t X' + X = 0 from rest at 1: section 3.2 of the paper, a Bessel function."""
     return float(2 * mpmath.besselj(1, t) / t)
 
@@ -33,9 +36,10 @@ def test_iterates_tend_to_the_solution_of_the_equation_of_the_paper(name):
     end, errors = 4.0, []
     for steps in (100, 200):
         h = end / steps
-        own = h**2 if name == "nesterov_1983" else h  # the paper's step s, in which t is n √s
-        found = trajectory(name, lambda y: -y, np.ones(1), own, steps)
-        errors.append(abs(found[-1, 0] - limit(end)))
+        # the paper's step of Nesterov's method is s, with t = n √s
+        s = h**2 if name == "nesterov_1983" else h
+        found = trajectory(name, lambda y: -y, np.ones(1), s, steps)
+        errors.append(abs(found[-1, 0] - exact_solution(end)))
     assert errors[1] < 0.02
     assert np.log2(errors[0] / errors[1]) == pytest.approx(1, abs=0.15)
 

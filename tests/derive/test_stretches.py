@@ -1,4 +1,4 @@
-"""Values multiplied by the exponential of a field that does not read them."""
+"""Schemes that multiply an unknown by exp(s(…)), where s reads other unknowns, as affine couplings do."""
 
 import pytest
 import sympy
@@ -13,8 +13,8 @@ from odenet.model.elaboration.scheme_reader import elaborate_scheme
 PAIR = "for Y' = F(Z), Z' = G(Y)"
 
 
-def derived(lines, maps=("s", "t")):
-    """What follows from the lines of a scheme in a file with some maps."""
+def derive_lines(lines, maps=("s", "t")):
+    """The derivation of a scheme with these lines, in a file that declares these maps."""
     report = Report()
     (block,) = parse(Source("test", f"scheme own {{\n{lines}\n}}\n"), report).statements_of(
         tree.Scheme
@@ -24,7 +24,7 @@ def derived(lines, maps=("s", "t")):
     return derive(scheme)
 
 
-def shown(derivation):
+def inverse_lines(derivation):
     return [scheme_notation(derivation.scheme).equation(line) for line in derivation.inverse]
 
 
@@ -63,9 +63,9 @@ REVERSIBLE = {
 
 @pytest.mark.parametrize(("lines", "inverse", "exponents"), REVERSIBLE.values(), ids=REVERSIBLE)
 def test_the_inverse_divides_by_what_multiplies(lines, inverse, exponents):
-    found = derived(f"{PAIR}\n{lines}")
+    found = derive_lines(f"{PAIR}\n{lines}")
     assert found.reversible, found.obstacle
-    assert set(inverse) <= set(shown(found))
+    assert set(inverse) <= set(inverse_lines(found))
     assert [
         scheme_notation(found.scheme).show(node) for node in found.volume_exponents
     ] == exponents
@@ -74,7 +74,7 @@ def test_the_inverse_divides_by_what_multiplies(lines, inverse, exponents):
 
 
 def test_nothing_is_said_of_the_equations():
-    found = derived(f"{PAIR}\n{REVERSIBLE['affine coupling (Dinh et al. 2017)'][0]}")
+    found = derive_lines(f"{PAIR}\n{REVERSIBLE['affine coupling (Dinh et al. 2017)'][0]}")
     assert found.order is None and "exp(s(Z[n])) is not part of the equations" in str(
         found.accuracy
     )
@@ -87,14 +87,14 @@ def test_nothing_is_said_of_the_equations():
 def test_a_step_that_is_undone_by_its_mirror_is_symmetric():
     half = "exp(h/2 s(Z[n])) * Y[n]"
     lines = f"A = {half}\nZ[n+1] = Z[n] + h G(A)\nY[n+1] = exp(h/2 s(Z[n+1])) * A"
-    found = derived(f"{PAIR}\n{lines} + 0 F(Z[n])")
+    found = derive_lines(f"{PAIR}\n{lines} + 0 F(Z[n])")
     assert found.symmetric
     confirm_derivation(found)
 
 
 def test_numbers_beside_an_exponential_are_the_rest_of_the_volume():
     lines = REVERSIBLE["a factor after the value, with a number"][0]
-    found = derived(f"{PAIR}\n{lines}")
+    found = derive_lines(f"{PAIR}\n{lines}")
     assert found.constant_volume_factor == sympy.Integer(3)
     assert "volume     times 3 exp(mean of 2 s(Z[n]) - t(Z[n])) per value and step" in str(found)
 
@@ -109,7 +109,7 @@ def test_numbers_beside_an_exponential_are_the_rest_of_the_volume():
     ],
 )
 def test_what_cannot_be_divided_out_has_no_inverse(line):
-    found = derived(f"{PAIR}\nY[n+1] = {line}\nZ[n+1] = Z[n] + h G(Y[n+1])")
+    found = derive_lines(f"{PAIR}\nY[n+1] = {line}\nZ[n+1] = Z[n] + h G(Y[n+1])")
     assert not found.reversible
     assert "cannot be divided out of Y[n+1]" in str(found.obstacle)
     assert found.obstacle.span.text.startswith("exp(")

@@ -1,4 +1,4 @@
-"""Symmetry derived from the text, against a step forward and one back in time."""
+"""Symmetry as derived, against a numerical step with h followed by one with -h."""
 
 import re
 
@@ -14,7 +14,7 @@ from tests.derive.numeric import (
     SCHEMES,
     Network,
     as_vector,
-    numbers_of,
+    constant_values,
     read_scheme,
     step,
 )
@@ -24,8 +24,8 @@ SYMMETRIC = ["midpoint", "leapfrog", "stormer_verlet", "yoshida4", "asynchronous
              "damped_midpoint", "damped_leapfrog", "damped_verlet"]  # fmt: skip
 
 
-def turned(scheme, state):
-    """Each unknown's stored values in the opposite order."""
+def time_reversed(scheme, state):
+    """The state with the stored values of each unknown in the opposite order of time."""
     oldest = {name: min(scheme.stored_offsets(name)) for name in scheme.unknowns}
     return {slot: state[Slot(slot.name, oldest[slot.name] - slot.offset)] for slot in state}
 
@@ -35,9 +35,9 @@ def test_a_symmetric_step_is_undone_by_a_step_back_in_time(name):
     scheme = SCHEMES[name]
     network = Network(scheme)
     rates, before = network.rates(), network.state(scheme)
-    after = step(scheme, before, rates, numbers_of(scheme, 0.2))
-    back = step(scheme, turned(scheme, after), rates, numbers_of(scheme, -0.2))
-    distance = np.abs(as_vector(turned(scheme, back)) - as_vector(before)).max()
+    after = step(scheme, before, rates, constant_values(scheme, 0.2))
+    back = step(scheme, time_reversed(scheme, after), rates, constant_values(scheme, -0.2))
+    distance = np.abs(as_vector(time_reversed(scheme, back)) - as_vector(before)).max()
     assert derive(scheme).symmetric == (name in SYMMETRIC)
     assert (distance < 1e-12) == (name in SYMMETRIC)
 
@@ -70,13 +70,15 @@ def test_a_step_is_undone_by_minus_h_to_the_order_that_is_measured(name, q):
     scheme = {**SCHEMES, **LITERATURE}[name]
     assert symmetry_order(scheme) == q
     problem = Problem(scheme)
-    off = []
+    errors = []
     for h in (0.04, 0.02):
-        before = problem.first(h)
-        after = step(scheme, before, problem.rates, numbers_of(scheme, h))
-        back = step(scheme, turned(scheme, after), problem.rates, numbers_of(scheme, -h))
-        off.append(np.linalg.norm(as_vector(turned(scheme, back)) - as_vector(before)))
-    assert np.log2(off[0] / off[1]) == pytest.approx(q + 1, abs=0.3)
+        before = problem.initial_values(h)
+        after = step(scheme, before, problem.rates, constant_values(scheme, h))
+        back = step(
+            scheme, time_reversed(scheme, after), problem.rates, constant_values(scheme, -h)
+        )
+        errors.append(np.linalg.norm(as_vector(time_reversed(scheme, back)) - as_vector(before)))
+    assert np.log2(errors[0] / errors[1]) == pytest.approx(q + 1, abs=0.3)
 
 
 def test_what_is_symmetric_is_undone_to_every_order_that_is_looked_at():
@@ -106,8 +108,8 @@ def test_an_unknown_with_an_earlier_value_changes_places_backwards_in_time():
     network = Network(scheme)
     rates, before = network.rates(), network.state(scheme)
     y, a = Slot("Y", 0), Slot("A", 0)
-    after = step(scheme, before, rates, numbers_of(scheme, 0.2))
-    back = step(scheme, {y: after[a], a: after[y]}, rates, numbers_of(scheme, -0.2))
+    after = step(scheme, before, rates, constant_values(scheme, 0.2))
+    back = step(scheme, {y: after[a], a: after[y]}, rates, constant_values(scheme, -0.2))
     assert np.allclose(back[y], before[a]) and np.allclose(back[a], before[y])
     assert derive(scheme).symmetric
     assert not derive(LITERATURE["robert_asselin"]).symmetric

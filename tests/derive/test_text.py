@@ -1,4 +1,4 @@
-"""How a derivation prints, and that it knows nothing but the text."""
+"""How a derivation prints, and that names of schemes and unknowns do not influence it."""
 
 import ast
 import json

@@ -1,4 +1,4 @@
-"""When each right-hand side is evaluated: the abscissae that the literature prints beside a scheme."""
+"""The times at which a step evaluates right-hand sides, against the abscissae c that books print."""
 
 import re
 
@@ -9,11 +9,11 @@ from odenet.derive.scheme_notation import scheme_notation
 from odenet.model.elaboration.library import library_names
 from tests.derive.numeric import USER_SCHEMES
 
-ONE = "state Y\nparam b : bias\nY' = tanh(Y + t b)\ndiscretise {}(h = 0.1)\n"
+FIRST_ORDER = "state Y\nparam b : bias\nY' = tanh(Y + t b)\ndiscretise {}(h = 0.1)\n"
 PAIR = (
     "state Y, Z\nparam b : bias\nY' = tanh(Z + t b)\nZ' = -tanh(Y + t b)\ndiscretise {}(h = 0.1)\n"
 )
-SECOND = "state Y\nparam b : bias\nY'' = -tanh(Y + t b)\ndiscretise {}(h = 0.1)\n"
+SECOND_ORDER = "state Y\nparam b : bias\nY'' = -tanh(Y + t b)\ndiscretise {}(h = 0.1)\n"
 DAMPED = (
     "state Y, Z\nparam b : bias\nY' = tanh(Z + t b)\nZ' = -tanh(Y + t b) - 0.3 Z\n"
     "discretise {}(h = 0.1)\n"
@@ -22,22 +22,25 @@ DAMPED = (
 # Hairer, Nørsett & Wanner 1993, II.1, Tables 1.2 and 5.2, for the c of the tableaux; partitioned
 # schemes see the time that the other half of the step has reached.
 TIMES = {
-    "heun": (ONE, ["t", "t + h"]),
-    "rk4": (ONE, ["t", "t + h/2", "t + h/2", "t + h"]),
-    "bosh3": (ONE, ["t", "t + h/2", "t + 3 h/4"]),
-    "dopri5": (ONE, ["t", "t + h/5", "t + 3 h/10", "t + 4 h/5", "t + 8 h/9", "t + h"]),
-    "kutta3": (ONE, ["t", "t + h/2", "t + h"]),
-    "midpoint": (ONE, ["t"]),
-    "adams_bashforth2": (ONE, ["t", "t - h"]),
-    "asynchronous_leapfrog": (ONE, ["t + h/2"]),
-    "coupled_rk4": (ONE, ["t", "t + h/2", "t + h/2", "t + h", "t + h", "t + h/2", "t + h/2", "t"]),
+    "heun": (FIRST_ORDER, ["t", "t + h"]),
+    "rk4": (FIRST_ORDER, ["t", "t + h/2", "t + h/2", "t + h"]),
+    "bosh3": (FIRST_ORDER, ["t", "t + h/2", "t + 3 h/4"]),
+    "dopri5": (FIRST_ORDER, ["t", "t + h/5", "t + 3 h/10", "t + 4 h/5", "t + 8 h/9", "t + h"]),
+    "kutta3": (FIRST_ORDER, ["t", "t + h/2", "t + h"]),
+    "midpoint": (FIRST_ORDER, ["t"]),
+    "adams_bashforth2": (FIRST_ORDER, ["t", "t - h"]),
+    "asynchronous_leapfrog": (FIRST_ORDER, ["t + h/2"]),
+    "coupled_rk4": (
+        FIRST_ORDER,
+        ["t", "t + h/2", "t + h/2", "t + h", "t + h", "t + h/2", "t + h/2", "t"],
+    ),
     "verlet": (PAIR, ["t", "t + h"]),
     "stormer_verlet": (PAIR, ["t", "t + h/2", "t + h"]),
     "ruth3": (PAIR, ["t", "t + 7 h/24", "t + 2 h/3", "t + 25 h/24", "t", "t + h"]),
-    "leapfrog": (SECOND, ["t"]),
-    "velocity_verlet": (SECOND, ["t", "t + h"]),
-    "nystrom4": (SECOND, ["t", "t + h/2", "t + h"]),
-    "quinlan": (SECOND, ["t", "t - h", "t - 2 h"]),
+    "leapfrog": (SECOND_ORDER, ["t"]),
+    "velocity_verlet": (SECOND_ORDER, ["t", "t + h"]),
+    "nystrom4": (SECOND_ORDER, ["t", "t + h/2", "t + h"]),
+    "quinlan": (SECOND_ORDER, ["t", "t - h", "t - 2 h"]),
     "damped_verlet": (DAMPED, ["t", "t + h/2", "t + h"]),
 }
 
@@ -55,56 +58,60 @@ scheme strang {
     Y[n+1] = Y2 + h/4 (k3 + k4)
 }
 """
-SUM = "state Y\nparam b : bias\nY' = tanh(Y + t b) - tanh(t Y)\ndiscretise {}(h = 0.1)\n"
-# Of what is made of others, or takes a right-hand side apart: (scheme, its text).
-MADE = {
-    "strang": (SUM, STRANG, ["t", "t + h/2", "t", "t + h", "t + h/2", "t + h"]),
+SPLIT_SUM = "state Y\nparam b : bias\nY' = tanh(Y + t b) - tanh(t Y)\ndiscretise {}(h = 0.1)\n"
+# Splittings, and schemes built of others: (spec, text of the scheme, times).
+COMPOSITE_SCHEMES = {
+    "strang": (SPLIT_SUM, STRANG, ["t", "t + h/2", "t", "t + h", "t + h/2", "t + h"]),
     "composed": (
-        ONE, "scheme composed = compose(euler(h/4), heun(3 h/4))\n", ["t", "t + h/4", "t + h"],
+        FIRST_ORDER, "scheme composed = compose(euler(h/4), heun(3 h/4))\n", ["t", "t + h/4", "t + h"],
     ),
     "back": (PAIR, "scheme back = adjoint(verlet)\n", ["t", "t + h"]),
-    "twice": (SUM, STRANG + "scheme twice = compose(strang(h/2), strang(h/2))\n", [
+    "twice": (SPLIT_SUM, STRANG + "scheme twice = compose(strang(h/2), strang(h/2))\n", [
         "t", "t + h/4", "t", "t + h/2", "t + h/4", "t + h/2",
         "t + h/2", "t + 3 h/4", "t + h/2", "t + h", "t + 3 h/4", "t + h",
     ]),
-    "pair": (ONE, "scheme pair = coupled(heun)\n", ["t", "t + h", "t + h", "t"]),
+    "pair": (FIRST_ORDER, "scheme pair = coupled(heun)\n", ["t", "t + h", "t + h", "t"]),
 }  # fmt: skip
 
 
-def timed(name, text):
+def derivation_of(name, text):
+    """The derivation of a spec with this scheme of the library or of USER_SCHEMES."""
     blocks = re.findall(r"^scheme (\w+).*?^}$", USER_SCHEMES, re.M | re.S)
-    own = dict(zip(blocks, re.findall(r"^scheme .*?^}$", USER_SCHEMES, re.M | re.S), strict=True))
-    block = "" if name in library_names() else own[name]
+    user_schemes = dict(
+        zip(blocks, re.findall(r"^scheme .*?^}$", USER_SCHEMES, re.M | re.S), strict=True)
+    )
+    block = "" if name in library_names() else user_schemes[name]
     return odenet.loads(text.format(name) + block + "\n").derivation
 
 
-def times_of(derivation):
+def evaluation_times(derivation):
+    """The times of all evaluations in a step, in the order of the lines."""
     shown = scheme_notation(derivation.scheme)
-    rates = [
+    evaluations = [
         node for update in derivation.forward for node in update.value.walk()
         if type(node).__name__ == "Rate"
     ]  # fmt: skip
-    return [shown.show(rate.time) for rate in rates]
+    return [shown.show(rate.time) for rate in evaluations]
 
 
 @pytest.mark.parametrize("name", TIMES)
 def test_stages_are_evaluated_where_the_literature_says(name):
     text, expected = TIMES[name]
-    assert times_of(timed(name, text)) == expected
+    assert evaluation_times(derivation_of(name, text)) == expected
 
 
-@pytest.mark.parametrize("name", MADE)
+@pytest.mark.parametrize("name", COMPOSITE_SCHEMES)
 def test_parts_and_compositions_go_on_where_the_lines_before_end(name):
-    text, block, expected = MADE[name]
-    assert times_of(odenet.loads(text.format(name) + block).derivation) == expected
+    text, block, expected = COMPOSITE_SCHEMES[name]
+    assert evaluation_times(odenet.loads(text.format(name) + block).derivation) == expected
 
 
 def test_the_inverse_evaluates_them_at_the_same_times():
-    derivation = timed("stormer_verlet", PAIR)
+    derivation = derivation_of("stormer_verlet", PAIR)
     assert "Y[n] = Y[n+1] - h F(Z1, t + h/2)" in str(derivation)
 
 
 def test_start_lines_are_at_time_zero():
-    derivation = timed("adams_bashforth2", ONE)
+    derivation = derivation_of("adams_bashforth2", FIRST_ORDER)
     ((_, value),) = derivation.scheme.starts
     assert scheme_notation(derivation.scheme).show(value).endswith("F(Y[n], 0)")

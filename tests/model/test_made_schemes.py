@@ -11,7 +11,7 @@ from odenet.model.elaboration.composition import adjoint_text
 from odenet.model.elaboration.library import library_names, library_scheme
 from odenet.model.expressions.expr import Slot
 from tests.derive.convergence import Problem
-from tests.derive.numeric import Network, numbers_of, read_scheme, step
+from tests.derive.numeric import Network, constant_values, read_scheme, step
 
 ONE_UNKNOWN = "state Y\nparam K : dense\nY' = tanh(K Y)\n"
 TWO_UNKNOWNS = "state Y, Z\nparam K, A : dense\nY' = tanh(K Z)\nZ' = tanh(A Y)\n"
@@ -127,8 +127,8 @@ def test_the_adjoint_undoes_a_step_with_minus_h(name):
         oldest = {u: min(scheme.stored_offsets(u)) for u in scheme.unknowns}
         return {Slot(s.name, oldest[s.name] - s.offset): x for s, x in values.items()}
 
-    after = step(scheme, state, network.rates(), numbers_of(scheme, -0.3))
-    undone = step(adjoint, reflect_in_time(after), network.rates(), numbers_of(adjoint, 0.3))
+    after = step(scheme, state, network.rates(), constant_values(scheme, -0.3))
+    undone = step(adjoint, reflect_in_time(after), network.rates(), constant_values(adjoint, 0.3))
     for slot, value in reflect_in_time(undone).items():
         np.testing.assert_allclose(value, state[slot], rtol=1e-11, atol=1e-12)
 
@@ -139,7 +139,7 @@ def test_the_adjoint_of_the_adjoint_takes_the_same_step(name):
     adjoint = read_scheme(adjoint_text("once", scheme, inverse_lines(scheme)))
     adjoint_twice = read_scheme(adjoint_text("twice", adjoint, inverse_lines(adjoint)))
     network = Network(scheme)
-    state, numbers = network.state(scheme), numbers_of(scheme, 0.3)
+    state, numbers = network.state(scheme), constant_values(scheme, 0.3)
     actual, expected = (step(s, state, network.rates(), numbers) for s in (adjoint_twice, scheme))
     for slot, value in expected.items():
         np.testing.assert_allclose(actual[slot], value, rtol=1e-11, atol=1e-12)
@@ -161,7 +161,7 @@ def test_steps_of_unequal_size_keep_the_order(parts):
     spec = f"{ONE_UNKNOWN}discretise compose({parts})(h = 0.1)\nscheme rk2 = coupled(heun)\n"
     scheme = odenet.loads(spec).model.scheme
     assert derive(scheme).order == 2
-    assert Problem(scheme).slope((100, 200)) == pytest.approx(2, abs=0.15)
+    assert Problem(scheme).convergence_slope((100, 200)) == pytest.approx(2, abs=0.15)
 
 
 def test_the_weight_of_a_coupling_may_have_another_default():
@@ -186,13 +186,13 @@ def test_constants_of_the_whole_reach_its_parts():
     assert [name for name, _ in scheme.constants] == ["w"]
     actual = derive(scheme)
     assert actual.order == 2
-    numbers = numbers_of(scheme, 0.5, w=0.5)
+    numbers = constant_values(scheme, 0.5, w=0.5)
     network = Network(scheme)
     state = network.state(scheme)
     heun = library_scheme("heun")
     expected = state
     for _ in range(2):
-        expected = step(heun, expected, network.rates(), numbers_of(heun, 0.25))
+        expected = step(heun, expected, network.rates(), constant_values(heun, 0.25))
     actual = step(scheme, state, network.rates(), numbers)
     np.testing.assert_allclose(actual[Slot("Y", 0)], expected[Slot("Y", 0)], rtol=1e-13)
 
