@@ -1,3 +1,5 @@
+"""Citations in texts are found in the bibliography, and LaTeX output cites and lists them."""
+
 import re
 import shutil
 import subprocess
@@ -12,8 +14,8 @@ from odenet.emit.printing import as_bibtex, as_document
 from odenet.model.elaboration.library import library_names, library_text
 
 SPECS = sorted((Path(__file__).parents[2] / "specs").glob("*.ode"))
-# A paper as texts name it: surnames and a year.
-NAME = re.compile(
+# A paper as texts cite it: surnames and a year, as in "Haber & Ruthotto 2017".
+CITATION = re.compile(
     r"(?:Du )?[A-Z][\w-]+(?:(?:, [A-Z][\w-]+)* (?:&|and) [A-Z][\w-]+| et al\.)? (?:19|20)\d\d(?: \(ICLR\))?"
 )
 
@@ -29,8 +31,8 @@ TEXT = '"{}"\nstate Y\nparam K : dense\nY\' = tanh((K - K^T) Y)\ndiscretise {}(h
     "text", [p.read_text() for p in SPECS] + [library_text(n) for n in library_names()]
 )
 def test_every_paper_that_a_text_names_has_an_entry(text):
-    named = set(NAME.findall(re.sub(r"[\s#]+", " ", text)))
-    for name in named:
+    citations = set(CITATION.findall(re.sub(r"[\s#]+", " ", text)))
+    for name in citations:
         assert citations_in(name), name
 
 
@@ -49,9 +51,9 @@ def test_a_file_cites_what_its_scheme_does():
     assert "@inproceedings{chang2018reversible," in as_bibtex(
         load(TEXT.format("x", "midpoint")).facts
     )
-    own = load(TEXT.format("Haber and Ruthotto 2017", "rk4")).facts
-    assert re.findall(r"@\w+\{(\w+),", as_bibtex(own)) == ["haber2017stable", "kutta1901beitrag"]
-    assert "cited" not in as_bibtex(own)
+    facts = load(TEXT.format("Haber and Ruthotto 2017", "rk4")).facts
+    assert re.findall(r"@\w+\{(\w+),", as_bibtex(facts)) == ["haber2017stable", "kutta1901beitrag"]
+    assert "cited" not in as_bibtex(facts)
     assert as_bibtex(load(TEXT.format("x", "euler")).facts) == ""
 
 
@@ -65,7 +67,7 @@ def test_a_document_has_the_description_and_the_citations():
     assert "bibliography" not in as_document(load(TEXT.format("x", "euler")).facts, "one")
 
 
-def test_a_form_is_written_where_asked_and_no_bibliography_is_replaced(
+def test_latex_is_written_where_asked_and_a_users_bibliography_is_not_replaced(
     tmp_path, monkeypatch, capsys
 ):
 
@@ -88,6 +90,6 @@ def test_a_document_compiles(tmp_path, name):
     (tmp_path / "one.bib").write_text(as_bibtex(facts))
     for command in (["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "one"],
                     ["bibtex", "one"]):  # fmt: skip
-        ran = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
-        assert ran.returncode == 0, ran.stdout[-2000:]
-    assert "warning" not in ran.stdout.lower()
+        result = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+        assert result.returncode == 0, result.stdout[-2000:]
+    assert "warning" not in result.stdout.lower()

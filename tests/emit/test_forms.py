@@ -1,4 +1,4 @@
-"""Every stage prints itself; what the forms of the shipped specs look like is recorded."""
+"""What each stage of the compiler prints for the shipped specs, against recorded texts."""
 
 from pathlib import Path
 
@@ -10,7 +10,7 @@ from odenet.emit.printing import as_latex
 SPECS = sorted((Path(__file__).parents[2] / "specs").glob("*.ode"))
 
 
-def forms(program) -> str:
+def printed_forms(program) -> str:
     """The stages one after the other, in the order in which they are made."""
     steps = program.discretised
     shown = {
@@ -25,7 +25,7 @@ def forms(program) -> str:
 
 @pytest.mark.parametrize("spec", SPECS, ids=lambda path: path.stem)
 def test_the_forms_are_as_recorded(spec, golden):
-    golden(f"forms/{spec.stem}.txt", forms(odenet.load(spec)))
+    golden(f"forms/{spec.stem}.txt", printed_forms(odenet.load(spec)))
 
 
 def test_a_file_without_steps_prints_its_program():

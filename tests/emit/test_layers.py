@@ -1,4 +1,7 @@
-"""Every row of the tables of layers and activations makes the torch code it promises."""
+"""The torch code of every layer and activation has the shape, slopes and bounds that its table states.
+
+Slopes are compared with those that autograd finds on a grid.
+"""
 
 import pytest
 import torch
@@ -32,30 +35,29 @@ Y' = tanh((K - K^T) Y)
 discretise midpoint(h = 0.1)
 net = input(4, 6, 6) -> flow(1) -> {layers}
 """
-TEXT = SPEC.replace("input(4, 6, 6) -> flow(1)", "tokens(6, vocabulary = 9)")
-OF_TEXT = {"position": "embed(4) -> ", "head": "embed(4) -> "}
+TOKEN_SPEC = SPEC.replace("input(4, 6, 6) -> flow(1)", "tokens(6, vocabulary = 9)")
+# layers that must stand before the tested one, for layers that work on embedded tokens
+LAYERS_BEFORE = {"position": "embed(4) -> ", "head": "embed(4) -> "}
 
 
-OWN = set(LAYERS) - {
-    "existing"
-}  # which has tests of its own, tests/training/test_existing_networks.py
+LAYER_NAMES = set(LAYERS) - {"existing"}  # a module of the user's, which has its own tests
 
 
-@pytest.mark.parametrize("name", sorted(OWN))
+@pytest.mark.parametrize("name", sorted(LAYER_NAMES))
 def test_a_layer_gives_the_shape_its_row_promises(name):
-    before = "mean -> " if name == "dense" else OF_TEXT.get(name, "")
-    of_text = name in OF_TEXT or LAYERS[name].reads_token_ids
-    text = TEXT if of_text else SPEC
-    program = odenet.loads(text.format(layers=f"{before}{name}{ARGUMENTS.get(name, '')}"))
-    after = program.model.net[-1].shape_out
-    image = torch.randn(2, *program.input_shape)
-    if of_text:
-        image = torch.randint(program.vocabulary, (2, *program.input_shape))
-    shape = (2, int(after.channels.constant), *after.space)
-    assert program.network()(image).shape == shape
+    preceding = "mean -> " if name == "dense" else LAYERS_BEFORE.get(name, "")
+    reads_tokens = name in LAYERS_BEFORE or LAYERS[name].reads_token_ids
+    text = TOKEN_SPEC if reads_tokens else SPEC
+    program = odenet.loads(text.format(layers=f"{preceding}{name}{ARGUMENTS.get(name, '')}"))
+    last_shape = program.model.net[-1].shape_out
+    inputs = torch.randn(2, *program.input_shape)
+    if reads_tokens:
+        inputs = torch.randint(program.vocabulary, (2, *program.input_shape))
+    shape = (2, int(last_shape.channels.constant), *last_shape.space)
+    assert program.network()(inputs).shape == shape
 
 
-IN_MAPS = [
+MAP_LAYERS = [
     (name, space)
     for name, row in LAYERS.items()
     for space in (0, 1, 2)
@@ -63,7 +65,7 @@ IN_MAPS = [
 ]
 
 
-@pytest.mark.parametrize(("name", "space"), IN_MAPS)
+@pytest.mark.parametrize(("name", "space"), MAP_LAYERS)
 def test_a_layer_of_a_map_keeps_the_shape_in_any_dimension(name, space):
     arguments = {"conv": "(3)", "dense": "", "gn": "(2)"}.get(name, ARGUMENTS.get(name, ""))
     sizes = ", ".join(["4", *["5"] * space])
@@ -80,8 +82,8 @@ def test_an_activation_has_the_slope_sign_and_primitive_of_its_row(name):
     x = torch.linspace(-15, 15, 8001, dtype=torch.float64, requires_grad=True)
     value = eval(row.code.format(*constants, x="x"))
     (slope,) = torch.autograd.grad(value.sum(), x, retain_graph=True)
-    bound, least = float(row.slope(*constants)), float(row.least_slope(*constants))
-    assert slope.abs().max() - 1e-9 <= bound <= slope.abs().max() + 0.01
+    largest, least = float(row.slope(*constants)), float(row.least_slope(*constants))
+    assert slope.abs().max() - 1e-9 <= largest <= slope.abs().max() + 0.01
     assert slope.min() - 0.01 <= least <= slope.min()
     assert (slope.min() >= 0) == row.nondecreasing(*constants)
     assert row.odd == torch.allclose(value, -value.flip(0))
@@ -90,15 +92,17 @@ def test_an_activation_has_the_slope_sign_and_primitive_of_its_row(name):
     assert isinstance(module, nn.Module)
     torch.testing.assert_close(module(x), value)
     if row.primitive:
-        (derivative,) = torch.autograd.grad(eval(row.primitive.format(*constants, x="x")).sum(), x)
-        torch.testing.assert_close(derivative, value, atol=1e-9, rtol=1e-9)
+        (primitive_slope,) = torch.autograd.grad(
+            eval(row.primitive.format(*constants, x="x")).sum(), x
+        )
+        torch.testing.assert_close(primitive_slope, value, atol=1e-9, rtol=1e-9)
 
 
 @pytest.mark.parametrize(
     ("rule", "std"), [("", (3 * 36) ** -0.5), (", init = he", (2 / 36) ** 0.5), (", init = 0", 0)]
 )
 def test_convolutions_of_nets_and_maps_begin_by_the_rule_they_name(rule, std):
-    """By themselves as torch's own, which are 0.41 times as wide as He's."""
+    """Without a rule by torch's default, whose standard deviation is 0.41 times that of He's."""
     torch.manual_seed(0)
     text = f"state x\nmap f = conv(3, 64{rule}) -> conv(3, c{rule})\nx' = f(x)\n"
     net = f"net = input(4, 6, 6) -> conv(3, 64{rule}) -> conv(3, 4) -> flow(1)\n"

@@ -1,4 +1,4 @@
-"""Names of a specification never change what it means."""
+"""Names that a user gives never change the network, even those of Python, torch or odenet itself."""
 
 import itertools
 
@@ -21,8 +21,8 @@ let   {g} = 0.25
 discretise verlet(h = 0.3)
 net = input(3, 4, 4) -> conv(3, 4) -> flow(2) -> mean -> dense(2)
 """
-PLAIN = {"Y": "Y", "Z": "Z", "K": "K", "b": "b", "f": "f", "g": "g"}
-HOSTILE = (
+ORDINARY_NAMES = {"Y": "Y", "Z": "Z", "K": "K", "b": "b", "f": "f", "g": "g"}
+HOSTILE_NAMES = (
     "h self torch lambda x F dt T n nn step steps channels forward training c1 conv relu_ "
     "State Flow super rate_Y retreat shears None True class index count memory spec init σ γ1 ε ω "
     "functional Tensor bias weight v j energy field None_ stage_1"
@@ -40,20 +40,24 @@ def test_reserved_names_cover_every_attribute_of_a_flow():
     assert {name for name in dir(nn.Module()) if not name.startswith("_")} <= RESERVED
 
 
-@pytest.mark.parametrize(("role", "name"), list(zip(itertools.cycle(PLAIN), HOSTILE, strict=False)))
+@pytest.mark.parametrize(
+    ("role", "name"), list(zip(itertools.cycle(ORDINARY_NAMES), HOSTILE_NAMES, strict=False))
+)
 def test_renaming_leaves_the_network_the_same(role, name):
     image = torch.randn(2, 3, 4, 4, generator=torch.Generator().manual_seed(1))
-    plain, renamed = network(PLAIN), network(PLAIN | {role: name})
-    assert torch.equal(plain(image), renamed(image))
-    old, new = plain.state_dict(), renamed.state_dict()
-    assert [v.shape for v in old.values()] == [v.shape for v in new.values()]
+    ordinary, renamed = network(ORDINARY_NAMES), network(ORDINARY_NAMES | {role: name})
+    assert torch.equal(ordinary(image), renamed(image))
+    ordinary_weights, renamed_weights = ordinary.state_dict(), renamed.state_dict()
+    assert [v.shape for v in ordinary_weights.values()] == [
+        v.shape for v in renamed_weights.values()
+    ]
 
 
 def test_all_names_hostile_at_once():
     image = torch.randn(2, 3, 4, 4, generator=torch.Generator().manual_seed(1))
-    expected = network(PLAIN)(image)
-    for chosen in zip(*[iter(HOSTILE)] * 6, strict=False):
-        assert torch.equal(network(dict(zip(PLAIN, chosen, strict=True)))(image), expected)
+    expected = network(ORDINARY_NAMES)(image)
+    for names in zip(*[iter(HOSTILE_NAMES)] * 6, strict=False):
+        assert torch.equal(network(dict(zip(ORDINARY_NAMES, names, strict=True)))(image), expected)
 
 
 def test_two_namespaces_never_share_a_python_name():

@@ -1,4 +1,4 @@
-"""What is said of a discretisation in numbers, against its own steps in single precision."""
+"""The stability limits and round-trip errors stated of a discretisation, against steps in float32."""
 
 import re
 from pathlib import Path
@@ -13,46 +13,50 @@ from odenet.emit.numerics import numerics
 SPECS = Path(__file__).parents[2] / "specs"
 
 
-def lines(spec, **settings):
+def numerics_lines(spec, **settings):
     program = odenet.load(SPECS / f"{spec}.ode", set=settings)
     return numerics(program.model, program.derivation)
 
 
 def test_the_limits_of_the_axes_are_those_of_the_scheme():
-    assert lines("hamiltonian")[0] == (
+    assert numerics_lines("hamiltonian")[0] == (
         "stable for hω < 2 on the imaginary axis of y' = ω z, z' = -ω y"
     )
-    assert lines("dissipative")[0] == ("stable for hω ≤ 1 on the imaginary axis of y' = λ y - γ y")
-    assert lines("resnet") == [
+    assert numerics_lines("dissipative")[0] == (
+        "stable for hω ≤ 1 on the imaginary axis of y' = λ y - γ y"
+    )
+    assert numerics_lines("resnet") == [
         "unstable for every h on the imaginary axis of y' = λ y",
         "stable for hμ ≤ 2 on the negative real axis of y' = λ y",
     ]
 
 
 def test_nothing_is_said_of_steps_that_a_solver_chooses():
-    assert lines("neural_ode") == []
+    assert numerics_lines("neural_ode") == []
 
 
 def test_the_steps_are_those_of_the_longest_flow():
     program = odenet.load(SPECS / "hamiltonian.ode", set={"n": 18})
     assert flow_depth(program.model) == 18
-    assert lines("hamiltonian", n=18)[1].startswith("18 steps are undone to an estimated ")
+    assert numerics_lines("hamiltonian", n=18)[1].startswith("18 steps are undone to an estimated ")
 
 
 @pytest.mark.parametrize("spec", ["hamiltonian", "momentum", "leapfrog"])
 def test_a_round_trip_in_float32_is_as_exact_as_is_said(spec):
     program = odenet.load(SPECS / f"{spec}.ode")
-    said = re.search(r"(\d+) steps .* estimated (\S+) in float32", "\n".join(lines(spec)))
-    steps, bound = int(said[1]), float(said[2])
+    stated = re.search(
+        r"(\d+) steps .* estimated (\S+) in float32", "\n".join(numerics_lines(spec))
+    )
+    steps, bound = int(stated[1]), float(stated[2])
     torch.manual_seed(0)
     flow = program.flow(8, steps).eval()
     u = torch.randn(4, 8, 6, 6)
     with torch.no_grad():
         start = flow.initial(u)
         end = flow.evolve(start)
-        back = flow.inverse(end)
+        restored = flow.inverse(end)
     size = max(state.abs().max() for state in [*start, *end])
-    error = max((a - b).abs().max() for a, b in zip(start, back, strict=True))
+    error = max((a - b).abs().max() for a, b in zip(start, restored, strict=True))
     assert 0 < error / size < bound
 
 

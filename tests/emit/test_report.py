@@ -1,4 +1,4 @@
-"""What the report says agrees with itself, whatever the constants are."""
+"""The report of a scheme is consistent where its constants leave it without an inverse."""
 
 import json
 
@@ -6,25 +6,29 @@ import pytest
 
 import odenet
 
-TEXT = "state x\nparam K : dense\nx' = -K^T tanh(K x)\ndiscretise momentum(γ = {})\n"
+SPEC = "state x\nparam K : dense\nx' = -K^T tanh(K x)\ndiscretise momentum(γ = {})\n"
 
 
 def test_a_scheme_without_inverse_at_these_constants_shows_none_and_claims_none():
-    program = odenet.loads(TEXT.format(0) + "require reversible\n")
+    program = odenet.loads(SPEC.format(0) + "require reversible\n")
     (claim,) = program.claims
-    report, plain = str(program), program.derivation.to_json()
+    report, derivation_json = str(program), program.derivation.to_json()
     assert claim.holds is False and claim.reason in report
     assert "none here: it has an inverse only where γ ≠ 0" in report
     assert "proof that it is the inverse" not in report and "volume" not in report
-    assert (plain["reversible"], plain["inverse"], plain["proof"]) == (False, None, None)
-    assert json.dumps(plain, ensure_ascii=False).count("only where γ ≠ 0") == 1
+    assert (
+        derivation_json["reversible"],
+        derivation_json["inverse"],
+        derivation_json["proof"],
+    ) == (False, None, None)
+    assert json.dumps(derivation_json, ensure_ascii=False).count("only where γ ≠ 0") == 1
     assert f"Not reversible: {claim.reason}." in program.source()
     assert "No explicit inverse" in program.derivation.latex()
 
 
 @pytest.mark.parametrize("gamma", [1, -1, 2])
 def test_a_scheme_is_recommended_in_its_own_place_only_with_other_constants(gamma):
-    (warning,) = odenet.loads(TEXT.format(gamma)).warnings
+    (warning,) = odenet.loads(SPEC.format(gamma)).warnings
     assert "use momentum(γ = 0.9) (μ ≤ 38), " in warning.help
 
 

@@ -1,4 +1,4 @@
-"""Right-hand sides that a scheme takes apart, `Y' = F(Y) + G(Y)`, against plain torch."""
+"""Splitting schemes, for `Y' = F(Y) + G(Y)`, against the same steps written in torch by hand."""
 
 import pytest
 import torch
@@ -30,7 +30,7 @@ def flow_of(rate, let=""):
     return program.flow(3, 4, space=0).double()
 
 
-def by_hand(x, K, A):
+def run_split_steps(x, K, A):
     """Four steps of `split` with F = -Kᵀ tanh(K Y) and G = tanh(A Y)."""
     h, y, z = 0.25, x, x
 
@@ -55,17 +55,17 @@ def test_the_terms_of_a_sum_are_the_summands_in_their_order(rate, let, memory):
     flow = flow_of(rate, let)
     flow.memory = memory
     x = torch.randn(2, 3, dtype=torch.float64, requires_grad=True)
-    found = flow(x)
-    found.square().sum().backward()
-    grads = [x.grad.clone(), *(p.grad for p in flow.parameters())]
+    output = flow(x)
+    output.square().sum().backward()
+    gradients = [x.grad.clone(), *(p.grad for p in flow.parameters())]
     K, A = (p.detach().clone().requires_grad_() for p in flow.parameters())
     x.grad = None
-    wanted = by_hand(x, K, A)
-    wanted.square().sum().backward()
-    torch.testing.assert_close(found, wanted, rtol=1e-12, atol=1e-12)
-    expected = [x.grad, K.grad, A.grad]
-    for one, other in zip(grads, expected, strict=True):
-        torch.testing.assert_close(one, other, rtol=1e-10, atol=1e-12)
+    expected_output = run_split_steps(x, K, A)
+    expected_output.square().sum().backward()
+    torch.testing.assert_close(output, expected_output, rtol=1e-12, atol=1e-12)
+    expected_gradients = [x.grad, K.grad, A.grad]
+    for gradient, expected_gradient in zip(gradients, expected_gradients, strict=True):
+        torch.testing.assert_close(gradient, expected_gradient, rtol=1e-10, atol=1e-12)
 
 
 def test_the_field_is_the_whole_right_hand_side():

@@ -1,6 +1,6 @@
 """The generated step: `advance` is what the scheme's lines say, and `retreat` undoes it.
 
-The oracle runs the drawn lines itself, number by number, and shares no code with the compiler.
+The oracle evaluates the random lines of a scheme with torch and shares no code with the compiler.
 """
 
 from dataclasses import dataclass
@@ -17,7 +17,13 @@ H = 0.125
 
 @dataclass(frozen=True)
 class Line:
-    """target = Σ factor value + rate h F(value)."""
+    """One line of a scheme: target = Σ factor value + factor h F(value).
+
+    Args:
+        target: the value on the left, such as "Y[n+1]".
+        terms: (factor, value) of each summand.
+        rate: (factor, argument) of h F(argument), or None.
+    """
 
     target: str
     terms: tuple[tuple[int, str], ...]
@@ -29,8 +35,8 @@ class Line:
         return f"{self.target} = {' + '.join(parts)}".replace("+ -", "- ")
 
 
-def scheme_of(lines, aux, history):
-    """A spec with the scheme `drawn` of these lines."""
+def scheme_text(lines, aux, history):
+    """The text of a scheme `drawn` with these lines and auxiliary unknowns."""
     starts = [f"start {name}[0] = {k + 2} Y[0] + h F(Y[0])" for k, name in enumerate(aux)]
     starts += ["start Y[-1] = 2 Y[0]"] if history else []
     block = [
@@ -48,8 +54,8 @@ discretise drawn(h = 0.125)
 """
 
 
-def stepped(lines, state, K):
-    """One step by the lines: (name -> value) -> (name -> value), as they are written."""
+def step_by_lines(lines, state, K):
+    """One step by the lines: adds the value of each target to the values of a state, by name."""
 
     def F(v):
         a, b = v
@@ -68,7 +74,7 @@ def stepped(lines, state, K):
 
 @st.composite
 def schemes(draw):
-    """Lines whose step permutes its registers, with a stage between them or not, and history."""
+    """(lines, auxiliary unknowns, whether Y[n-1] is stored): a step that permutes the stored values."""
     aux = ["W", "X", "V"][: draw(st.integers(0, 2))]
     names = ["Y", *aux]
     history = draw(st.booleans()) or not aux
@@ -97,44 +103,45 @@ def schemes(draw):
     return lines, aux, history
 
 
-def text_name(slot):
-    """`W_A_prev` -> ("W[n-1]", 0)."""
+def value_of_slot(slot):
+    """A slot of the flow as the scheme's value and the state's index: `W_A_prev` -> ("W[n-1]", 0)."""
     base, previous = slot.removesuffix("_prev"), slot.endswith("_prev")
     component = {"A": 0, "B": 1}[base[-1]]
     return f"{base[:-2] or 'Y'}[n{'-1' if previous else ''}]", component
 
 
-def holds_for(lines, aux, history):
-    """Check both methods on a random state; whether the step has an inverse."""
-    flow = odenet.loads(scheme_of(lines, aux, history) + SPEC).flow(4, 2).double().eval()
+def check_step(lines, aux, history):
+    """Check `advance` and `retreat` on a random state; returns whether the step has an inverse."""
+    flow = odenet.loads(scheme_text(lines, aux, history) + SPEC).flow(4, 2).double().eval()
     generator = torch.Generator().manual_seed(1)
-    names = [text_name(slot) for slot in flow.slots]
+    names = [value_of_slot(slot) for slot in flow.slots]
     tensors = [torch.randn(3, 2, generator=generator, dtype=torch.float64) for _ in names]
-    given_ = dict(zip(names, tensors, strict=True))
-    state = {name: (given_[name, 0], given_[name, 1]) for name, _ in names}
+    random_values = dict(zip(names, tensors, strict=True))
+    state = {name: (random_values[name, 0], random_values[name, 1]) for name, _ in names}
     with torch.no_grad():
         after = flow.advance(type(flow.initial(torch.zeros(1, 4).double()))(*tensors), 0)
-        expected = stepped(lines, state, dict(flow.named_parameters())["K"][0])
+        expected = step_by_lines(lines, state, dict(flow.named_parameters())["K"][0])
         for (name, component), value in zip(names, after, strict=True):
             new = "Y[n]" if name == "Y[n-1]" else name.replace("[n]", "[n+1]")
             torch.testing.assert_close(value, expected[new][component], rtol=1e-12, atol=1e-12)
         if not flow.reversible:
             return False
-        back = flow.retreat(after, 0)
-    size = max(1.0, *(float(value.abs().max()) for value in expected_values(expected)))
-    for value, wanted in zip(back, tensors, strict=True):
-        torch.testing.assert_close(value, wanted, rtol=0, atol=1e-11 * size)
+        restored = flow.retreat(after, 0)
+    scale = max(1.0, *(float(value.abs().max()) for value in tensors_of(expected)))
+    for value, initial in zip(restored, tensors, strict=True):
+        torch.testing.assert_close(value, initial, rtol=0, atol=1e-11 * scale)
     return True
 
 
-def expected_values(values):
+def tensors_of(values):
+    """All tensors of a dictionary of pairs."""
     return [tensor for pair in values.values() for tensor in pair]
 
 
 @settings(max_examples=50, deadline=None)
 @given(schemes())
 def test_the_generated_retreat_undoes_the_generated_advance(drawn):
-    holds_for(*drawn)
+    check_step(*drawn)
 
 
 def line(target, *terms, rate=None):
@@ -182,7 +189,7 @@ SWAPS = {
 def test_a_step_that_swaps_its_registers_is_undone(name):
     lines = SWAPS[name]
     aux = [n for n in ("W", "X") if any(n in line.target for line in lines)]
-    assert holds_for(lines, aux, name == "with history")
+    assert check_step(lines, aux, name == "with history")
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""A module of equations with `t` reads like the paper."""
+"""The generated module of equations that contain the time `t`, against a recorded text."""
 
 import odenet
 
