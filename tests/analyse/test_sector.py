@@ -22,8 +22,8 @@ def compiled(form, scheme, decay=0.2, activation="tanh", h=0.1):
 def stable_frequency(program):
     """The largest ω = ‖K - Kᵀ‖ times the slope for which the steps are stable."""
     sector = damped_sector(program.model, program.certificate)
-    tested = program.derivation.stability.per_equation[-1]
-    return sector.stable_frequency(tested, float(program.model.discretisation.h))
+    equation = program.derivation.stability.per_equation[-1]
+    return sector.stable_frequency(equation, float(program.model.discretisation.h))
 
 
 def largest_radius(form, step, decay, slope, omega, h, rng):
