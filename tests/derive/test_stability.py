@@ -179,8 +179,8 @@ def test_a_constant_without_a_value_is_asked_for():
 def test_bounded_powers_are_told_from_growing_ones():
     assert is_power_bounded([[1, 0], [0, 1]])
     assert not is_power_bounded([[1, 1], [0, 1]])
-    assert is_power_bounded([[1, 1], [0, 1]], max_block_at_one=2)
-    assert not is_power_bounded([[-1, 1], [0, -1]], max_block_at_one=2)
+    assert is_power_bounded([[1, 1], [0, 1]], max_block=2)
+    assert not is_power_bounded([[-1, 1], [0, -1]], max_block=2)
     assert not is_power_bounded([[1.01]])
     assert largest_block_at_one([[1, 1, 0], [0, 1, 1], [0, 0, 1]]) == 3
     assert largest_block_at_one([[2]]) == 0
