@@ -5,13 +5,7 @@ from dataclasses import replace
 from fractions import Fraction
 from typing import NamedTuple
 
-from odenet.model.elaboration.rewriting import (
-    negate,
-    negate_step,
-    parity,
-    substitute,
-    terms_of,
-)
+from odenet.model.elaboration.rewriting import negate, negate_step, parity, substitute, terms_of
 from odenet.model.elaboration.scheme_text import (
     CompositionError,
     SchemeWriter,

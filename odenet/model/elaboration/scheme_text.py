@@ -42,12 +42,8 @@ class SchemeWriter:
     @classmethod
     def of(cls, scheme: Scheme) -> "SchemeWriter":
         """A writer for the dynamics of a scheme, without constants and lines."""
-        names = {
-            *scheme.unknowns,
-            *(p.function for p in scheme.patterns),
-            *scheme.implied_constants,
-            "h",
-        }
+        functions = (pattern.function for pattern in scheme.patterns)
+        names = {*scheme.unknowns, *functions, *scheme.implied_constants, "h"}
         return cls(scheme, names, dict(scheme.spellings))
 
     def fresh_name(self, name: str) -> str:

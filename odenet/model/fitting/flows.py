@@ -153,25 +153,22 @@ class FlowChecks:
         """What cannot be built for states of `c` channels, as messages."""
         for parameter in self.parameters.values():
             widths = (parameter.width_in, parameter.width_out)
-            yield from _width_problems_of(parameter.name, widths, parameter.groups, c)
+            yield from _width_faults(parameter.name, widths, parameter.groups, c)
         for name, definition in self.maps.items():
             for layer in definition.layers:
                 widths = (layer.shape_in.channels, layer.shape_out.channels)
-                yield from _width_problems_of(name, widths, layer.groups, c)
+                yield from _width_faults(name, widths, layer.groups, c)
 
 
 def _entry_problems(name: str, entry: EntryMap, old: int, new: int) -> Iterator[str]:
     """Why a map cannot be built for the first step of a unit, as messages."""
     for layer in entry.layers:
         for width in (layer.shape_in.channels, layer.shape_out.channels):
-            yield from _width_problems_of(
-                name, [width], layer.groups, new if width.has_new_c else old
-            )
+            channels = new if width.has_new_c else old
+            yield from _width_faults(name, [width], layer.groups, channels)
 
 
-def _width_problems_of(
-    name: str, widths: Sequence[Width | None], groups: int, c: int
-) -> Iterator[str]:
+def _width_faults(name: str, widths: Sequence[Width | None], groups: int, c: int) -> Iterator[str]:
     """Messages about channel counts that are not positive integers or multiples of `groups`."""
     for width in widths:
         count = None if width is None else width.channels(c)

@@ -44,9 +44,7 @@ class Declarations:
         for used_file in used_files:
             self._declare_names(tree.File(used_file.statements_of(tree.Let), span=used_file.span))
         self._declare_names(file)
-        lets = (
-            let for used_file in [*used_files, file] for let in used_file.statements_of(tree.Let)
-        )
+        lets = (let for each in [*used_files, file] for let in each.statements_of(tree.Let))
         self.scope.lets |= {let.name.id: let for let in lets if self.scope.is_declaration(let.name)}
         overrides.apply_to_lets(self.scope)  # before a type reads one, as in init = normal(s)
         unimported = (item for used_file in used_files for item in _unimported_names(used_file))
@@ -54,10 +52,8 @@ class Declarations:
         used_lets = (let for used_file in used_files for let in used_file.statements_of(tree.Let))
         self.scope.used_names |= {let.name.id for let in used_lets}
         self._read_states()
-        maps = (
-            line for line in file.statements_of(tree.Map) if self.scope.is_declaration(line.name)
-        )
-        self.scope.maps |= {line.name.id: line for line in maps}
+        maps = file.statements_of(tree.Map)
+        self.scope.maps |= {m.name.id: m for m in maps if self.scope.is_declaration(m.name)}
         self._read_parameters()
         # the first name of such a statement, as in `n = 4`, which lacks its `let`
         lines = [s for s in self.lost_statements if s.kind == "name" and s.mentions]

@@ -88,9 +88,8 @@ def _decays(
 ) -> dict[str, Any]:
     """The values of the scheme's decay constants, read off the equations; raises Rejected."""
     values: dict[str, Any] = {}
-    for name, decay in decay_factors(
-        dynamics.system(scheme.patterns[0].order), scheme, groups
-    ).items():
+    system = dynamics.system(scheme.patterns[0].order)
+    for name, decay in decay_factors(system, scheme, groups).items():
         if any(isinstance(node, expr.NON_CONSTANT) for node in decay.walk()):
             message = f"{scheme.name} takes the decay out of the equation, and needs it as a number"
             help_ = "write it as a number, or `let γ = 0.1`"

@@ -146,9 +146,8 @@ class Pipelines:
         if call.name not in ALL_LAYERS.forms:
             known = sorted({*ALL_LAYERS.forms, "residual"})
             help_ = help_for_name("layer", call.name, known) or f"known: {', '.join(known)}"
-            self.report.reject(
-                "unknown-layer", f"unknown layer `{call.name}`", call.name_span, help_
-            )
+            message = f"unknown layer `{call.name}`"
+            self.report.reject("unknown-layer", message, call.name_span, help_)
         call = self.argument_reader.check_call(call, ALL_LAYERS, call.name)
         if in_map:
             row = LAYERS[call.name]
@@ -205,9 +204,8 @@ class Pipelines:
         if len(call.args) != 1:
             message = "residual takes a pipeline"
             self._reject("wrong-argument", node, message, "write `residual(bn -> relu -> conv(3))`")
-        options = replace(
-            call, args=(), argument_spans={k: call.argument_spans[k] for k in call.kwargs}
-        )
+        spans = {key: call.argument_spans[key] for key in call.kwargs}
+        options = replace(call, args=(), argument_spans=spans)
         options = self.argument_reader.check_call(options, RESIDUAL, "residual").kwargs
         assert isinstance(node, tree.Term) and isinstance(node.factors[1][1], tree.Group)
         pipeline = node.factors[1][1].arguments[0].value

@@ -61,9 +61,8 @@ def preset(spec: Path, name: str) -> dict[str, Toml]:
     if name not in known:
         names = ", ".join(f"@{other}" for other in known)
         none = f"{spec.stem} has none in {spec.parent / PRESETS_FILE}"
-        help_ = "; ".join(
-            filter(None, (suggest(name, known), f"known: {names}" if known else none))
-        )
+        hints = (suggest(name, known), f"known: {names}" if known else none)
+        help_ = "; ".join(filter(None, hints))
         raise _error(f"there is no preset @{name} of {spec.name}", None, help_)
     return known[name]
 

@@ -8,6 +8,7 @@ from odenet.model.expressions import expr
 from odenet.model.expressions.numbers import evaluate
 from odenet.model.reading.settings import Settings
 from odenet.model.reading.step_constants import (
+    STEP_NUMBER_HELP,
     find_undefined_number,
     is_step_constant,
     read_step_constant,
@@ -22,13 +23,11 @@ LEARNED = "`learned(0.9)`"
 STEP_SIZE = Parameter(
     Number(0, open_low=True, double=True, learned_form=LEARNED), "is the step size", 0.0
 )
-HORIZON = Parameter(
-    Number(0, open_low=True, double=True), "is the final time, for h = T / steps", 0.0
-)
-TOLERANCE = Parameter(Number(0, open_low=True, double=True), "is an error allowed per step", 0.0)
-CONSTANT = Parameter(
-    Number(float("-inf"), double=True, learned_form=LEARNED), "is a constant of the scheme"
-)
+POSITIVE = Number(0, open_low=True, double=True)
+HORIZON = Parameter(POSITIVE, "is the final time, for h = T / steps", 0.0)
+TOLERANCE = Parameter(POSITIVE, "is an error allowed per step", 0.0)
+ANY_NUMBER = Number(float("-inf"), double=True, learned_form=LEARNED)
+CONSTANT = Parameter(ANY_NUMBER, "is a constant of the scheme")
 
 
 class SchemeConstants:
@@ -110,9 +109,7 @@ class SchemeConstants:
         )
         problem = find_undefined_number(self.scheme, values_by_step or [StepValues("", numbers)])
         if problem:
-            help_ = (
-                "n is 0 in the first step, and counts up to the last" * self.scheme.uses_step_number
-            )
+            help_ = STEP_NUMBER_HELP * self.scheme.uses_step_number
             self.report.reject("undefined-number", problem, self.call.span, help_)
         return constants
 
@@ -140,9 +137,8 @@ class SchemeConstants:
         """The arguments of the call by name, each with its span."""
         help_ = f"it takes {', '.join(self.spellings.values()) or 'none'}"
         by_position = dict(zip(self.parameters, enumerate(self.call.args), strict=False))
-        given = {
-            name: (value, self.call.argument_span(i)) for name, (i, value) in by_position.items()
-        }
+        spans = self.call.argument_span
+        given = {name: (value, spans(i)) for name, (i, value) in by_position.items()}
         if len(self.call.args) > len(self.parameters):
             message = f"too many constants for {self.scheme.name}"
             span = self.call.argument_span(len(self.parameters))

@@ -113,9 +113,8 @@ class Settings:
             kwargs[name], places[name] = value, span
         call = replace(call, args=tuple(args), kwargs=kwargs, argument_spans=places)
         call = call if call.span is not None else replace(call, span=setting.key.span)
-        return RecipeSetting(
-            entry.key, call, entry.key_span or setting.key.span, entry.value_span or span
-        )
+        key_span, value_span = entry.key_span or setting.key.span, entry.value_span or span
+        return RecipeSetting(entry.key, call, key_span, value_span)
 
     def report_rest(self, scope: SpecScope, settable: Iterable[str]) -> None:
         """Report the settings that no statement has taken.

@@ -33,6 +33,7 @@ from odenet.model.typed.step_constants import (
 )
 
 MOST_STEPS = 1000  # of a flow with such constants: each step is checked, for some milliseconds
+STEP_NUMBER_HELP = "n is 0 in the first step, and counts up to the last"
 _ANY = Number(float("-inf"), double=True)
 _POSITIVE = Number(0, open_low=True, double=True)
 CONSTANT_FORMS = {
@@ -110,9 +111,8 @@ def _constant_of_call(call: Call, subject: Subject) -> StepConstant | None:
         case "geometric":
             return Geometric(**arguments, **origin)
         case "learned":
-            return LearnedConstant(
-                value=arguments["value"], shared=arguments["shared"] == "yes", **origin
-            )
+            shared = arguments["shared"] == "yes"
+            return LearnedConstant(value=arguments["value"], shared=shared, **origin)
         case _:
             return _ramp(call, subject, origin)
 
@@ -226,11 +226,10 @@ def check_steps(discretisation: Discretisation, net: tuple[Layer, ...], report: 
         message = f"a flow has {max(depths)} steps, and where constants differ from step to step"
         help_ = f"write at most {MOST_STEPS} steps, or numbers that are the same in all of them"
         return report.error("too-large", f"{message} each is looked at", discretisation.span, help_)
-    problem = find_undefined_number(
-        scheme, distinct_values(discretisation.numbers, varying, depths)
-    )
+    values = distinct_values(discretisation.numbers, varying, depths)
+    problem = find_undefined_number(scheme, values)
     if problem:
-        help_ = "n is 0 in the first step, and counts up to the last" * scheme.uses_step_number
+        help_ = STEP_NUMBER_HELP * scheme.uses_step_number
         report.error("undefined-number", problem, discretisation.span, help_)
 
 

@@ -113,12 +113,10 @@ class Number:
         if isinstance(value, bool) or not isinstance(value, int | float | Fraction):
             word = str(value) if isinstance(value, Call) and str(value) == value.name else ""
             named = word.lower() not in ("", "nan", "inf", "t", "yes", "no")
-            learned = f"; one that is trained is written {self.learned_form}" * bool(
-                self.learned_form
-            )
-            help_ = (
-                f"write a number, or declare this one: `let {word} = …`{learned}" if named else ""
-            )
+            form = self.learned_form
+            learned = f"; one that is trained is written {form}" if form else ""
+            advice = f"write a number, or declare this one: `let {word} = …`{learned}"
+            help_ = advice if named else ""
             return subject.refuse(self, f"this is {describe(value)}, not a number", help_)
         least, most = DOUBLE_RANGE if self.double else SINGLE_RANGE
         most = max(MOST, self.high or 0) if self.whole else most

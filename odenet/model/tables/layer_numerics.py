@@ -45,10 +45,8 @@ def norm(kind: str) -> Numeric:
 
 def token_norm_tensors(layer: Layer, in_channels: int, out_channels: int, axes: int) -> Tensors:
     """The tensors of a layer norm of every token."""
-    return {
-        "inner.weight": Tensor((in_channels,), "gain"),
-        "inner.bias": Tensor((in_channels,), "shift"),
-    }
+    gain, shift = Tensor((in_channels,), "gain"), Tensor((in_channels,), "shift")
+    return {"inner.weight": gain, "inner.bias": shift}
 
 
 def token_norm(layer: Layer, weights: Arrays, x: Dual, space: Space) -> Dual:

@@ -80,10 +80,8 @@ def flow_size(model: Model, channels: int, steps: int, axes: int) -> int:
 
 
 def _layer_size(model: Model, layer: Layer) -> int:
-    channels_in, channels_out = (
-        int(layer.shape_in.channels.constant),
-        int(layer.shape_out.channels.constant),
-    )
+    shapes = (layer.shape_in, layer.shape_out)
+    channels_in, channels_out = (int(shape.channels.constant) for shape in shapes)
     axes = len(layer.shape_in.space)
     if layer.name == "flow":
         return flow_size(model, channels_in, layer.arguments["N"], axes)

@@ -105,9 +105,8 @@ class Notation:
             case expr.State(name, order):
                 return dialect.derivative(name, order)
             case expr.Activation(name, constants):
-                return dialect.with_constants(
-                    dialect.activation(name), [*map(self.show, constants)]
-                )
+                shown = [*map(self.show, constants)]
+                return dialect.with_constants(dialect.activation(name), shown)
             case expr.Activate(function, operand) | expr.MapCall(function, operand):
                 return dialect.call(self.show(function), [self.show(operand)])
             case expr.Time():

@@ -82,9 +82,7 @@ def without_decay(
 ) -> dict[State, Node]:
     """The equations without decay terms that the scheme treats separately."""
     patterns = {state: p for p in scheme.patterns for state in groups[p.variable]}
-    return {
-        state: part_without_decay(rate, state, patterns[state]) for state, rate in system.items()
-    }
+    return {s: part_without_decay(rate, s, patterns[s]) for s, rate in system.items()}
 
 
 def _damped_unknown(state: State, pattern: Pattern) -> State:

@@ -163,8 +163,7 @@ def distinct_values(
     for at in (at for depth in depths for at in values_by_step(numbers, varying, depth)):
         distinct.setdefault(tuple(at.values.values()), at)
         if starts:
-            ramp_start = StepValues(
-                f"{at.step_name} at the start of the ramp", {**at.values, **starts}
-            )
+            name = f"{at.step_name} at the start of the ramp"
+            ramp_start = StepValues(name, {**at.values, **starts})
             distinct.setdefault(tuple(ramp_start.values.values()), ramp_start)
     return list(distinct.values())

@@ -152,9 +152,8 @@ def _has_channel_count(layer: Layer) -> bool:
 
 def with_new_shape(layer: Layer) -> Layer:
     """A layer whose input and output have the new width."""
-    return replace(
-        layer, shape_in=_new_width(layer.shape_in), shape_out=_new_width(layer.shape_out)
-    )
+    shape_in, shape_out = _new_width(layer.shape_in), _new_width(layer.shape_out)
+    return replace(layer, shape_in=shape_in, shape_out=shape_out)
 
 
 def _new_width(shape: Shape) -> Shape:
