@@ -48,11 +48,9 @@ def _dataset_class(archive: TorchvisionData) -> Any:
 
 def _split_argument(archive: TorchvisionData, train: bool) -> dict[str, Any]:
     """The argument of torchvision's class that chooses the training or the test split."""
-    return (
-        {"train": train}
-        if archive.split_argument == "train"
-        else {"split": "train" if train else "test"}
-    )
+    if archive.split_argument == "train":
+        return {"train": train}
+    return {"split": "train" if train else "test"}
 
 
 def _require_published(archive: TorchvisionData, root: Path, download: bool) -> None:

@@ -99,9 +99,7 @@ class Batches:
         self.sampler = plan  # where Lightning looks for `set_epoch`,
         self.batch_sampler = None  # and here, as a DataLoader has both
         self.damaged: dict[str, None] = {}
-        self.measured_indices: list[
-            Tensor
-        ] = []  # the places of the samples of each batch that measures
+        self.measured_indices: list[Tensor] = []  # of the samples, per batch that is measured
         self._transforms = transforms.to(device)
         maps = split.labels if isinstance(split.labels, ClassMaps) else None
         self._labels = None if isinstance(split.labels, ClassMaps) else split.labels.to(device)
@@ -164,7 +162,7 @@ class Batches:
         """Per batch: stored inputs and labels, their indices in the split and in the order."""
         order_on_device = torch.from_numpy(order).to(self._device)
         positions = list(self.sampler.positions(self._served))
-        # In one go: a device is waited for whenever numbers go to it from ordinary memory.
+        # All in one copy: the host waits for the device in each copy from ordinary memory.
         all_positions = torch.from_numpy(np.concatenate(positions)).to(self._device)
         position_pairs = zip(positions, all_positions.split(list(map(len, positions))), strict=True)
         source = self._source

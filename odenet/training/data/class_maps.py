@@ -43,11 +43,8 @@ class ClassMaps:
     @property
     def dtype(self) -> torch.dtype:
         """Of what is read: bytes where they are enough."""
-        return (
-            torch.uint8
-            if 0 <= self.labels.min() <= self.labels.max() < BYTE_VALUES
-            else torch.int32
-        )
+        fit_in_byte = 0 <= self.labels.min() <= self.labels.max() < BYTE_VALUES
+        return torch.uint8 if fit_in_byte else torch.int32
 
     @property
     def nbytes(self) -> int:
@@ -71,9 +68,8 @@ class ClassMaps:
 
     def pick(self, indices: np.ndarray) -> "ClassMaps":
         """A selection of the files, in the given order; nothing is read."""
-        return replace(
-            self, paths=tuple(self.paths[i] for i in indices), counts=self.counts[indices]
-        )
+        paths = tuple(self.paths[i] for i in indices)
+        return replace(self, paths=paths, counts=self.counts[indices])
 
     def renumbered(self, new: Mapping[int, int]) -> "ClassMaps":
         """The same with other numbers for the classes that occur; nothing is read."""
@@ -109,9 +105,8 @@ class _ClassMapScan:
         except Exception as error:  # decoders raise nearly anything on damaged bytes
             return f"{picture}: {reason(error)}"
         try:
-            values, counts = np.unique(
-                read_class_map(path, self.size, picture_size), return_counts=True
-            )
+            class_map = read_class_map(path, self.size, picture_size)
+            values, counts = np.unique(class_map, return_counts=True)
         except TrainingError as error:
             return error.message, error.help
         except Exception as error:
@@ -149,11 +144,8 @@ def scan_class_maps(
         else:
             readable.append(place)
             value_counts.append(result)
-    return (
-        pictures.pick(readable),
-        _from_value_counts([maps[i] for i in readable], places, value_counts),
-        tuple(damaged),
-    )
+    class_maps = _from_value_counts([maps[i] for i in readable], places, value_counts)
+    return pictures.pick(readable), class_maps, tuple(damaged)
 
 
 def _from_value_counts(

@@ -61,20 +61,16 @@ def describe_data(path: Path, relative_to: Path) -> DataDescription:
     relative_path = Path(os.path.relpath(path, relative_to)).as_posix()
     if path.is_dir():
         shape = _picture_shape(path)
-        return _labelled(
-            f'folder("{relative_path}")', shape, load_folder(str(path), shape, in_memory=0)
-        )
+        data_set = load_folder(str(path), shape, in_memory=0)
+        return _labelled(f'folder("{relative_path}")', shape, data_set)
     if path.suffix == ".npz":
         data_set = load_arrays(str(path))
         return _labelled(f'arrays("{relative_path}")', sample_shape(data_set.train), data_set)
     if path.suffix in TABLES:
         target = columns_of(path)[-1]
         data_set = load_table(str(path), [target])
-        return _labelled(
-            f'table("{relative_path}", target = ["{target}"])',
-            sample_shape(data_set.train),
-            data_set,
-        )
+        source = f'table("{relative_path}", target = ["{target}"])'
+        return _labelled(source, sample_shape(data_set.train), data_set)
     if path.suffix in TEXTS and path.is_file():
         return DataDescription(f'text("{relative_path}")')
     what = "is not data that can be read" if path.exists() else "does not exist"

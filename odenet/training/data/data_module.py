@@ -83,9 +83,8 @@ class SplitLoaders(LightningDataModule):
 
     def val_dataloader(self) -> Batches:
         """The split that chooses the best epoch: held-out samples, or else the test split."""
-        return self._batches(
-            self.validation, BatchPlan(len(self.validation), 2 * self.recipe.batch)
-        )
+        plan = BatchPlan(len(self.validation), 2 * self.recipe.batch)
+        return self._batches(self.validation, plan)
 
     def test_dataloader(self) -> Batches:
         """The test split, in the order in which it is stored."""

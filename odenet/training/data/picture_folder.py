@@ -61,9 +61,8 @@ def _pictures_in(folder: Path, seen: set[tuple[int, int]]) -> Iterator[str]:
         raise UnreadableData(f"{folder} leads to a folder that is read already", "remove the link")
     for directory, folders, files in os.walk(folder, followlinks=True):
         seen.add(_identity(directory))
-        folders[:] = sorted(
-            name for name in folders if _identity(Path(directory, name)) not in seen
-        )
+        unseen = (name for name in folders if _identity(Path(directory, name)) not in seen)
+        folders[:] = sorted(unseen)
         endings = tuple(IMG_EXTENSIONS)
         yield from (str(Path(directory, name)) for name in sorted(files)
                     if name.lower().endswith(endings))  # fmt: skip
@@ -163,9 +162,8 @@ def _scan(root: Path, shape: tuple[int, int, int]) -> tuple[Split, tuple[str, ..
         raise _no_pictures(root)
     paths = tuple(path for path, _ in found.samples)
     labels = torch.tensor([label for _, label in found.samples])
-    return Split(Pictures(paths, shape, have_raw_values(paths)), labels, paths), tuple(
-        found.classes
-    )
+    pictures = Pictures(paths, shape, have_raw_values(paths))
+    return Split(pictures, labels, paths), tuple(found.classes)
 
 
 def _relabel(test: Split, names: Sequence[str], classes: Sequence[str], root: Path) -> Split:

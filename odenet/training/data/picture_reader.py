@@ -80,9 +80,9 @@ class PictureReader:
         pictures: Pictures,
         workers: int,
         pinned: bool = False,
-        beside: Companions | None = None,
+        companions: Companions | None = None,
     ):
-        samples: Any = _Samples(pictures, beside)
+        samples: Any = _Samples(pictures, companions)
         self._batches: list[list[int]] = []
         self._loader = DataLoader(
             samples,
@@ -130,7 +130,7 @@ def decode_all(
     all_companions: Tensor | None = None
     readable = np.zeros(len(pictures), dtype=bool)
     damaged: list[str] = []
-    reader = PictureReader(pictures, workers, beside=companions)
+    reader = PictureReader(pictures, workers, companions=companions)
     for batch, read in zip(batches, reader.read(batches), strict=True):
         readable[batch] = read.readable
         filled = int(readable.sum())
@@ -143,12 +143,8 @@ def decode_all(
             all_companions[new] = read.companions
         damaged += read.damaged
     count = int(readable.sum())
-    return (
-        images[:count],
-        None if all_companions is None else all_companions[:count],
-        readable,
-        tuple(damaged),
-    )
+    kept_companions = None if all_companions is None else all_companions[:count]
+    return images[:count], kept_companions, readable, tuple(damaged)
 
 
 def reading_processes(devices: int) -> int:

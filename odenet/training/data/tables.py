@@ -42,9 +42,8 @@ def load_table(path: str, target: Sequence[str], without: Sequence[str] = ()) ->
     x = np.stack([_numbers(path, name, columns[name], lines) for name in features], axis=1)
     if not target:
         help_ = 'name some: target = ["price"]'
-        return unlabelled_data_set(
-            f"table:{path}", x, f"no column of {path} is to be predicted", help_
-        )
+        message = f"no column of {path} is to be predicted"
+        return unlabelled_data_set(f"table:{path}", x, message, help_)
     if len(target) == 1 and _are_words(path, target[0], columns[target[0]], lines):
         y = np.array(columns[target[0]])
         if (empty := [i for i, word in enumerate(y) if not word]) != []:

@@ -82,9 +82,8 @@ class Transforms:
 
     def standardising_by(self, mean: Sequence[float], deviation: Sequence[float]) -> "Transforms":
         """These transforms with other statistics, a number per channel."""
-        return self.with_statistics(
-            *(torch.tensor(values)[:, None, None] for values in (mean, deviation))
-        )
+        statistics = (torch.tensor(values)[:, None, None] for values in (mean, deviation))
+        return self.with_statistics(*statistics)
 
     def with_statistics(self, mean: Tensor, deviation: Tensor) -> "Transforms":
         """These transforms with other statistics, each (C, 1, 1)."""

@@ -100,6 +100,5 @@ class Windows:
     def split_off(self, share: float) -> tuple["Windows", "Windows"]:
         """The stream without its last part, a share of its tokens, and that part."""
         kept = self.token_count - round(share * self.token_count)
-        return replace(self, token_count=kept), replace(
-            self, first=self.first + kept, token_count=self.token_count - kept
-        )
+        rest = replace(self, first=self.first + kept, token_count=self.token_count - kept)
+        return replace(self, token_count=kept), rest
