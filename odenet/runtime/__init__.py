@@ -1,5 +1,6 @@
 """What generated modules import: operators, parameters, flows and their reversible backward."""
 
+from odenet.runtime.budget import share_budget
 from odenet.runtime.flow import Flow
 from odenet.runtime.layer_modules.feature_maps import (
     Elementwise,
@@ -91,6 +92,7 @@ __all__ = [
     "operator_norm",
     "per_step",
     "scalar",
+    "share_budget",
     "soft_threshold",
     "spectral_radius",
     "split",
