@@ -6,9 +6,9 @@ from odenet.derive import Derivation
 from odenet.derive.describe import conditions
 from odenet.derive.to_expr import scalar
 from odenet.emit.expressions import number
-from odenet.emit.frame import Frame
 from odenet.emit.layout import lay_out, string_literal
 from odenet.emit.step_constants import StepConstants
+from odenet.emit.symbols import SymbolTable
 from odenet.model.expressions import expr
 from odenet.model.expressions.numbers import Width
 from odenet.model.tables.argument_kinds import Call
@@ -20,37 +20,37 @@ from odenet.model.typed.program import MapDefinition
 from odenet.model.typed.scheme import STEP_NUMBER
 
 
-def initialiser(frame: Frame, derivation: Derivation, space: int) -> list[str]:
+def initialiser(symbols: SymbolTable, derivation: Derivation, space: int) -> list[str]:
     """The lines of `__init__`.
 
     Args:
-        frame: the names.
+        symbols: the Python names of the step.
         derivation: the derivation of the scheme, for the conditions of its inverse.
         space: number of spatial axes.
     """
-    model = frame.model
+    model = symbols.model
     body = [f"super().__init__(channels, steps, space={space})"]
     if model.maps or any(p.kind.width_source != "none" for p in model.parameters.values()):
         body.append(f"c = self.width({model.dynamics.input_parts})")
-    keywords, numbers = number_lines(frame, derivation, "T / steps")
-    body += [*numbers, *_inverse_checks(frame, derivation), *let_lines(frame)]
-    body += [parameter_line(frame, p, space) for p in model.parameters.values()]
-    body += [_map_line(frame, m) for m in model.maps.values()]
+    keywords, constants = constant_lines(symbols, derivation, h="T / steps")
+    body += [*constants, *_inverse_checks(symbols, derivation), *let_lines(symbols)]
+    body += [parameter_line(symbols, p, space) for p in model.parameters.values()]
+    body += [_map_line(symbols, m) for m in model.maps.values()]
     starred = ["*", *keywords] if keywords else []
     lines = lay_out(f"def __init__({', '.join(['self', 'channels', 'steps', *starred])}):", 4)
     return lines + [part for line in body for part in lay_out(line, 8)]
 
 
-def number_lines(frame: Frame, derivation: Derivation, h: str) -> tuple[list[str], list[str]]:
-    """The keyword arguments for the constants of the scheme, and the lines that set attributes.
+def constant_lines(symbols: SymbolTable, derived: Derivation, h: str) -> tuple[list[str], ...]:
+    """Two lists: keyword arguments for the scheme's constants, and lines that set attributes.
 
     Args:
-        frame: the names.
-        derivation: the derivation of the scheme, for the ranges of learned constants.
+        symbols: the Python names of the step.
+        derived: the derivation of the scheme, for the ranges of learned constants.
         h: the code of the step size where the file gives the final time T.
     """
-    model, discretisation = frame.model, frame.model.discretisation
-    step_constants = StepConstants(frame, derivation)
+    model, discretisation = symbols.model, symbols.model.discretisation
+    step_constants = StepConstants(symbols, derived)
     keywords: list[str] = []
     body: list[str] = []
     if discretisation.horizon is not None:
@@ -65,57 +65,57 @@ def number_lines(frame: Frame, derivation: Derivation, h: str) -> tuple[list[str
     for name, value in zip(("rtol", "atol"), discretisation.tolerance or (), strict=False):
         keywords.append(f"{name}={number(value)}")
         body.append(f"self.{name} = {name}")
-    keywords += [frame.names("spec", definition.name) for definition in model.given_maps]
+    keywords += [symbols.spec_name(definition.name) for definition in model.given_maps]
     for name, value in discretisation.constants.items():
         if name in discretisation.varying:
             keywords.append(step_constants.keyword(name))
             body.append(step_constants.attribute(name))
             continue
-        attribute = frame.constant(name)
+        attribute = symbols.constant(name)
         argument = attribute.removeprefix("self.")
         keywords.append(f"{argument}={number(value)}")
         body.append(f"{attribute} = {argument}")
     if model.scheme.uses_step_number:
-        body.append(f"{frame.constant(STEP_NUMBER)} = range(steps)")
+        body.append(f"{symbols.constant(STEP_NUMBER)} = range(steps)")
     for name, value in model.scheme.lets:
-        if frame.varies(value):
-            continue  # written out where it is read
-        body.append(f"{frame.constant(name)} = {frame.scalar_code(value).text}")
+        if symbols.varies(value):
+            continue  # expanded where it is read
+        body.append(f"{symbols.constant(name)} = {symbols.scalar_code(value).text}")
     return keywords, body
 
 
-def let_lines(frame: Frame) -> list[str]:
+def let_lines(symbols: SymbolTable) -> list[str]:
     """The lines that set the `let`s of the file that formulas of the flow read."""
-    dynamics = frame.model.dynamics
+    dynamics = symbols.model.dynamics
     values = [*dynamics.rates.values(), *dynamics.initial.values(), dynamics.output]
     names = {n.name for v in values for n in v.walk() if isinstance(n, expr.Constant)}
-    starts = [value for _, value in frame.model.discretisation.starts]
+    starts = [value for _, value in symbols.model.discretisation.starts]
     start_names = {n.name for v in starts for n in v.walk() if isinstance(n, expr.Constant)}
-    names = (names | (start_names - set(frame.scheme_constants))) - set(frame.decays)
-    values = frame.model.constants
-    return [f"{frame.let(name)} = {number(values[name])}" for name in values if name in names]
+    names = (names | (start_names - set(symbols.scheme_constants))) - set(symbols.decay_names)
+    values = symbols.model.constants
+    return [f"{symbols.let(name)} = {number(values[name])}" for name in values if name in names]
 
 
-def _inverse_checks(frame: Frame, derivation: Derivation) -> list[str]:
+def _inverse_checks(symbols: SymbolTable, derivation: Derivation) -> list[str]:
     """The lines that check divisors of the step, and whether it has an inverse."""
-    lines = ["self.require_numbers()"] * bool(StepConstants(frame, derivation).divisors())
+    lines = ["self.require_numbers()"] * bool(StepConstants(symbols, derivation).divisors())
     for condition, shown in zip(derivation.conditions, conditions(derivation), strict=True):
-        if frame.varies(scalar(condition)):
+        if symbols.varies(scalar(condition)):
             continue
-        why = f"{frame.model.scheme.name} has an inverse only where {shown}"
-        lines += [f"if {frame.scalar_code(scalar(condition)).text} == 0:",
+        why = f"{symbols.model.scheme.name} has an inverse only where {shown}"
+        lines += [f"if {symbols.scalar_code(scalar(condition)).text} == 0:",
                   f"    self.give_up_reversing({string_literal(why)})"]  # fmt: skip
-    if any(frame.varies(scalar(condition)) for condition in derivation.conditions):
+    if any(symbols.varies(scalar(condition)) for condition in derivation.conditions):
         lines.append("self.require_inverse()")
     return lines
 
 
-def _map_line(frame: Frame, definition: MapDefinition) -> str:
-    steps, name = "1" if definition.shared else "steps", frame.names("spec", definition.name)
+def _map_line(symbols: SymbolTable, definition: MapDefinition) -> str:
+    steps, name = "1" if definition.shared else "steps", symbols.spec_name(definition.name)
     if definition.is_given:
-        place = f"{frame.model.name}.ode:{definition.span.line}"
-        spelling = string_literal(frame.model.spellings[definition.name])
-        origin = f"{spelling}, {string_literal(place)}"
+        location = f"{symbols.model.name}.ode:{definition.span.line}"
+        spelling = string_literal(symbols.model.spellings[definition.name])
+        origin = f"{spelling}, {string_literal(location)}"
         return f"self.{name} = given_layers({steps}, {name}, c, {origin})"
     inner = ", ".join(layer_code(layer) for layer in definition.layers)
     return f"self.{name} = layers({steps}, lambda: nn.Sequential({inner}))"
@@ -138,17 +138,17 @@ def layer_code(layer: Layer) -> str:
     return LAYERS[layer.name].code(layer, width_code)
 
 
-def parameter_line(frame: Frame, param: DeclaredParameter, space: int) -> str:
+def parameter_line(symbols: SymbolTable, param: DeclaredParameter, space: int) -> str:
     """The line of `__init__` that makes a parameter; `space` is the number of spatial axes."""
     steps = "1" if param.shared else str(param.knots or "steps")
-    before, after = (width_code(w) if w else "c" for w in (param.width_in, param.width_out))
+    c_in, c_out = (width_code(w) if w else "c" for w in (param.width_in, param.width_out))
     init = _init_code(param.options["init"])
-    code = param.kind.construct(param.options, Construction(steps, before, after, space, init))
+    code = param.kind.construct(param.options, Construction(steps, c_in, c_out, space, init))
     if param.knots:  # in time, where steps may differ in size
-        code = f"Knotted(steps, {code}{', self.h' if 'h' in frame.varying else ''})"
-    return f"self.{frame.names('spec', param.name)} = {code}"
+        code = f"Knotted(steps, {code}{', self.h' if 'h' in symbols.varying else ''})"
+    return f"self.{symbols.spec_name(param.name)} = {code}"
 
 
 def _init_code(call: Call) -> Callable[[str], str]:
-    """A function of the default initialiser, which returns the `init` argument if it differs."""
-    return lambda usual: "" if call.name == usual else f", init={init_code(call)}"
+    """A function that returns the code of the argument `init`, empty for the `default` it gets."""
+    return lambda default: "" if call.name == default else f", init={init_code(call)}"

@@ -1,4 +1,4 @@
-"""Formulas as torch code, in the order of operations of the specification."""
+"""Formulas of a specification as torch code, with the operations in the order of the source."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -22,7 +22,7 @@ class Code:
     level: int = ATOM
 
     def within(self, level: int) -> str:
-        """The text as an operand at a level; in brackets if its own level is lower."""
+        """The text as an operand; in brackets if it binds less tightly than `level`."""
         return self.text if self.level >= level else f"({self.text})"
 
     def __mul__(self, other: "Code") -> "Code":
@@ -34,7 +34,7 @@ class Code:
     def __pow__(self, exponent: "Code") -> "Code":
         parts = (self.text, exponent.text)
         simple = all(text.replace(".", "").replace("_", "").isalnum() for text in parts)
-        operator = "**" if simple else " ** "
+        operator = "**" if simple else " ** "  # as ruff formats powers
         return Code(f"{self.within(ATOM)}{operator}{exponent.within(SIGN)}", POWER)
 
 
@@ -52,8 +52,9 @@ class Printer:
     """Prints formulas as torch code.
 
     Args:
-        leaf: the code of states, slots, stages, rates, biases, constants and learned scalars.
-        kernel: the code of a parameter's tensor (also of a map), by canonical name.
+        leaf: gives the code of nodes without operands: states, slots, stages, right-hand sides,
+            biases, constants and learned scalars.
+        kernel: gives the code of a parameter's tensor, or of a map, by its name in the model.
         parameters: the declared parameters.
         exponential: the name of the function for exp of a number.
     """
@@ -147,7 +148,7 @@ class Printer:
         return names if names and len(forms) == 1 and None not in forms else []
 
     def assemble(self, operator: expr.Node, parameter: DeclaredParameter) -> Code:
-        """The code of the kernel of a sum of operators."""
+        """The code of the kernel of a sum of operators; `parameter` is the first of them."""
         match operator:
             case expr.Identity():
                 first = self.kernel(parameter.name)
@@ -174,13 +175,18 @@ def _kernel_form(parameter: DeclaredParameter) -> tuple[Any, ...] | None:
     """What has to agree for kernels to be added; None for operators without such a kernel."""
     if not parameter.operator.kernel or parameter.width_in != parameter.width_out:
         return None
-    others = ("init", "in", "out", "knots")
-    options = {k: v for k, v in parameter.options.items() if k not in others}
+    ignored = ("init", "in", "out", "knots")
+    options = {k: v for k, v in parameter.options.items() if k not in ignored}
     return parameter.type, tuple(sorted(options.items())), parameter.width_in
 
 
 def keywords(parameter: DeclaredParameter, kernel: str, only: str = "") -> str:
-    """The code of keyword arguments of an operator's functions that are not the defaults."""
+    """The code of an operator's keyword arguments that differ from their defaults: `, groups=2`.
+
+    Args:
+        parameter: the operator.
+        kernel: the code of its tensor.
+        only: the one keyword to print; all if empty.
+    """
     values = parameter.operator.keywords(parameter.options, f"{kernel}.shape[0]")
-    shown = [f", {name}={value}" for name, value in values.items() if only in ("", name)]
-    return "".join(shown)
+    return "".join(f", {name}={value}" for name, value in values.items() if only in ("", name))

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from odenet.diagnostics import SpecError
-from odenet.emit.frame import Frame
+from odenet.emit.symbols import SymbolTable
 from odenet.language import canonical
 from odenet.model.tables.given_modules import GIVEN_MODULES
 from odenet.model.typed.program import Model
@@ -36,5 +36,5 @@ def given_modules(
                 f'odenet.register_map("{shown}", make_block) in a file for --plugin'
             )
             raise SpecError.of("missing-module", message, definition.span, help_)
-        makers[Frame(model).names("spec", definition.name)] = make
+        makers[SymbolTable(model).spec_name(definition.name)] = make
     return makers, {spelling: arguments[spelling] for spelling in remaining.values()}

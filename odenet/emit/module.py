@@ -44,7 +44,7 @@ def module_source(facts: Facts, version: str, space: int) -> str:
     flow = FlowWriter(facts, name, space, summary)
     body = flow.write()
     if enters_by_maps(model):
-        body += ["", "", *EntryWriter(flow.frame, facts.derivation, stem, space).write()]
+        body += ["", "", *EntryWriter(flow.symbols, facts.derivation, stem, space).write()]
     if model.net:
         body += ["", "", *network_class(model, f"{stem}Network", stem)]
     text = "\n".join(body)

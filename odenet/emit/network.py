@@ -6,8 +6,8 @@ from fractions import Fraction
 
 from odenet.emit.constructors import layer_code, width_code
 from odenet.emit.expressions import number
-from odenet.emit.frame import Frame
 from odenet.emit.layout import docstring, lay_out
+from odenet.emit.symbols import SymbolTable
 from odenet.model.elaboration.library import library_names
 from odenet.model.tables.argument_kinds import Call
 from odenet.model.tables.layers import LAYERS, Layer
@@ -93,7 +93,7 @@ def _map_arguments(model: Model) -> list[str]:
     """The names of the arguments for maps whose modules come from Python."""
     if not any(flows_of(model.net)):
         return []
-    return [Frame(model).names("spec", definition.name) for definition in model.given_maps]
+    return [SymbolTable(model).spec_name(definition.name) for definition in model.given_maps]
 
 
 def _step_size(model: Model, layer: Layer, steps: int) -> str:

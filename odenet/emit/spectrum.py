@@ -9,8 +9,8 @@ from odenet.analyse.scheme_on_dynamics import (
 )
 from odenet.derive import AxisStability
 from odenet.emit.expressions import PRODUCT, SUM, Code, Printer, keywords, number
-from odenet.emit.frame import Frame
 from odenet.emit.step import unpack
+from odenet.emit.symbols import SymbolTable
 from odenet.model.expressions import expr
 from odenet.model.expressions.expr import State
 from odenet.model.expressions.numbers import evaluate
@@ -47,13 +47,13 @@ class SpectrumWriter:
     """Writes `energy`, `conditions` and `frequency_bound`.
 
     Args:
-        frame: the names of the step.
+        symbols: the Python names of the step.
         printer: prints formulas of the dynamics with a step's parameters as attributes.
     """
 
-    def __init__(self, frame: Frame, printer: Printer):
-        self.frame = frame
-        self.model = frame.model
+    def __init__(self, symbols: SymbolTable, printer: Printer):
+        self.symbols = symbols
+        self.model = symbols.model
         self.printer = printer
         self.norms: dict[str, str] = {}
 
@@ -78,10 +78,10 @@ class SpectrumWriter:
             factor = "" if weight.text == "1" else f"{weight.within(PRODUCT)} * "
             sums.append(f"{factor}e{n}.flatten(1).sum(1)")
         lines.append(f"return {' + '.join(sums)}")
-        return unpack(self.frame.slots, lines)
+        return unpack(self.symbols.slots, lines)
 
     def _density(self, term: EnergyTerm, argument: str) -> str:
-        """The primitive of the activation, elementwise."""
+        """The code of a term's energy density: the primitive of its activation, elementwise."""
         row = ACTIVATIONS[term.activation.name]
         constants = [self.printer(constant).text for constant in term.activation.constants]
         text = row.primitive.format(*constants, x=argument)
@@ -95,11 +95,11 @@ class SpectrumWriter:
         states = {node for node in nodes if isinstance(node, State)}
         lines: list[str] = []
         for state in sorted(states - set(self.model.system), key=str):
-            name = self.frame.state(State(state.name))
-            steps_differ = "h" in self.frame.varying  # the h of the step before is not known
-            if f"{name}_prev" not in self.frame.slots or state.order != 1 or steps_differ:
+            name = self.symbols.state(State(state.name))
+            steps_differ = "h" in self.symbols.varying  # the h of the step before is not known
+            if f"{name}_prev" not in self.symbols.slots or state.order != 1 or steps_differ:
                 return None
-            lines.append(f"{self.frame.state(state)} = ({name} - {name}_prev) / self.h")
+            lines.append(f"{self.symbols.state(state)} = ({name} - {name}_prev) / self.h")
         return lines
 
     # the conditions
@@ -110,7 +110,7 @@ class SpectrumWriter:
         for assumption in certificate.assumptions:
             if assumption.kind not in ("sign", "gain") or assumption.by_construction:
                 continue
-            stored = f"self.{self.frame.names('spec', assumption.subject)}"
+            stored = f"self.{self.symbols.spec_name(assumption.subject)}"
             parameter = self.model.parameters[assumption.subject]
             values = f"{stored}.knots" if parameter.knots else stored  # linear in between
             test = f"bool(({values} >= 0).all())"
@@ -124,8 +124,8 @@ class SpectrumWriter:
     def frequency_bound(self) -> list[str] | None:
         """The lines of `frequency_bound`; None where a map hides the Jacobian.
 
-        The Jacobian's blocks are bounded in norm one by one; the spectral radius of the small
-        matrix of the bounds is a bound of the Jacobian's.
+        The norm of each block of the Jacobian is bounded. The spectral radius of the small matrix
+        of these bounds is a bound on the Jacobian's spectral radius.
         """
         system = self.model.dynamics.system(1)
         try:
@@ -137,7 +137,7 @@ class SpectrumWriter:
         return [*norms, f"return spectral_radius([{', '.join(matrix)}])"]
 
     def _slope(self, node: expr.Node, state: State) -> Code:
-        """The code of a bound of the norm of a formula's derivative by a state.
+        """The code of a bound on the norm of a formula's derivative with respect to a state.
 
         Raises:
             _Unbounded: if no bound is known.
@@ -202,7 +202,7 @@ class SpectrumWriter:
         parameter = self.model.parameters[name]
         if not parameter.operator.norm_bound:
             raise _Unbounded
-        shape = keywords(parameter, self.frame.step_parameter(name))
+        shape = keywords(parameter, self.symbols.step_parameter(name))
         shown_label = (label or name).replace('"', "")
         code = parameter.operator.norm_bound.format(K=kernel, label=shown_label, keywords=shape)
         return Code(self.norms.setdefault(code, f"norm_{len(self.norms) + 1}"))

@@ -6,9 +6,9 @@ from odenet.analyse.laurent import signed_sum
 from odenet.derive import Coefficient, Derivation, Shear
 from odenet.derive.to_expr import scalar
 from odenet.emit.expressions import PRODUCT, Code
-from odenet.emit.frame import Frame, ValueKey
 from odenet.emit.names_read import names_read
 from odenet.emit.step_printer import StepPrinter, values_read
+from odenet.emit.symbols import SymbolTable, ValueKey
 from odenet.model.expressions import expr
 from odenet.model.expressions.expr import Slot
 from odenet.model.typed.scheme import Update
@@ -17,20 +17,20 @@ from odenet.model.typed.scheme import Update
 class StepWriter:
     """Writes `advance` and `retreat`."""
 
-    def __init__(self, frame: Frame, derivation: Derivation):
-        self.frame = frame
+    def __init__(self, symbols: SymbolTable, derivation: Derivation):
+        self.symbols = symbols
         self.derivation = derivation
 
     # forward: the lines of the scheme
 
     def advance(self) -> list[str]:
         """The lines of `advance`."""
-        registers = self.frame.registers()
+        registers = self.symbols.registers()
         current = dict(registers)
-        printer = StepPrinter(self.frame, current)
-        assignments = [(u, i) for u in self.frame.scheme.updates for i in self._components(u)]
+        printer = StepPrinter(self.symbols, current)
+        assignments = [(u, i) for u in self.symbols.scheme.updates for i in self._components(u)]
         lines: list[str] = []
-        for n, (update, i) in enumerate(assignments):
+        for n, (update, i) in enumerate(assignments):  # i counts the components of the target
             code = printer(update.value, i).text
             target = update.target
             name = self._target_name(target, i, assignments[n + 1 :])
@@ -40,38 +40,38 @@ class StepWriter:
         return self._unpacked(registers.values(), lines, values)
 
     def _unpacked(self, before: Iterable[str], lines: list[str], after: Iterable[str]) -> list[str]:
-        """The body that unpacks the state into `before`, runs the lines, and returns `after`."""
-        exogenous = ["u"] if self.frame.model.dynamics.exogenous else []
+        """The method's body: unpacks the state into `before`, runs the lines, returns `after`."""
+        exogenous = ["u"] if self.symbols.model.dynamics.exogenous else []
         lines = [*lines, f"return State({', '.join([*after, *exogenous])})"]
-        if self.frame.time and self.frame.time in names_read("\n".join(lines)):
-            lines.insert(0, f"{self.frame.time} = {self.frame.time_before('step').text}")
+        if self.symbols.time and self.symbols.time in names_read("\n".join(lines)):
+            lines.insert(0, f"{self.symbols.time} = {self.symbols.time_before('step').text}")
         return unpack((*before, *exogenous), lines)
 
     def _components(self, update: Update) -> range:
-        return range(len(self.frame.components(update.target.name)))
+        return range(len(self.symbols.components(update.target.name)))
 
     def _target_name(self, target: expr.Node, i: int, later: list[tuple[Update, int]]) -> str:
         """The variable that a line assigns; that of the old value if nothing reads it later."""
         if isinstance(target, expr.Stage):
-            return self.frame.variable(target.name, 0, i)
+            return self.symbols.variable(target.name, 0, i)
         assert isinstance(target, Slot)
         old = (target.name, 0, i)
-        is_read = any(old in set(values_read(self.frame, u.value, j)) for u, j in later)
-        has_history = len(self.frame.scheme.stored_offsets(target.name)) > 1
-        return self.frame.variable(target.name, 1 if is_read or has_history else 0, i)
+        is_read = any(old in set(values_read(self.symbols, u.value, j)) for u, j in later)
+        has_history = len(self.symbols.scheme.stored_offsets(target.name)) > 1
+        return self.symbols.variable(target.name, 1 if is_read or has_history else 0, i)
 
     # backward: the shear form
 
     def retreat(self) -> list[str]:
         """The lines of `retreat`: the shears undone, last first."""
-        current = {key: self._after_name(key) for key in self.frame.registers()}
-        names = [self._after_name(self._register_after(key)) for key in current]
+        current = {key: self._variable_after(key) for key in self.symbols.registers()}
+        names = [self._variable_after(self._register_after(key)) for key in current]
         lines: list[str] = []
-        printer = StepPrinter(self.frame, current)
+        printer = StepPrinter(self.symbols, current)
         for shear in reversed(self.derivation.shears or ()):
-            for i in reversed(range(len(self.frame.components(shear.target.name)))):
+            for i in reversed(range(len(self.symbols.components(shear.target.name)))):
                 key = (shear.target.name, shear.target.offset, i)
-                name = self.frame.variable(*key)
+                name = self.symbols.variable(*key)
                 lines.append(f"{name} = {self._inverse_shear(shear, printer, current[key], i)}")
                 current[key] = name
         return self._unpacked(names, lines, current.values())
@@ -79,13 +79,14 @@ class StepWriter:
     def _register_after(self, value: ValueKey) -> ValueKey:
         """The register that holds a stored value after the step."""
         name, offset, i = value
-        source = next(r for r, s in self._slots_after().items() if s == Slot(name, offset))
-        return source.name, source.offset, i
+        register = next(r for r, s in self._slots_after().items() if s == Slot(name, offset))
+        return register.name, register.offset, i
 
     def _slots_after(self) -> dict[Slot, Slot]:
-        return {r: self.derivation.relabel.get(r, r) for r in self.frame.scheme.slots}
+        """The value that each register holds after the step; both are given as slots."""
+        return {r: self.derivation.relabel.get(r, r) for r in self.symbols.scheme.slots}
 
-    def _after_name(self, register: ValueKey) -> str:
+    def _variable_after(self, register: ValueKey) -> str:
         """The variable of the value that a register holds after the step.
 
         `retreat` assigns a register's own variable once its shears are undone. So no other value
@@ -94,27 +95,27 @@ class StepWriter:
         name, offset, i = register
         slot = Slot(name, offset)
         new = self._slots_after()[slot]
-        has_history = len(self.frame.scheme.stored_offsets(new.name)) > 1
-        keeps_name = new == slot and not has_history  # no other register takes that name
-        return self.frame.variable(new.name, 0 if keeps_name else new.offset + 1, i)
+        has_history = len(self.symbols.scheme.stored_offsets(new.name)) > 1
+        keeps_name = new == slot and not has_history  # no other value is in that variable
+        return self.symbols.variable(new.name, 0 if keeps_name else new.offset + 1, i)
 
-    def _inverse_shear(self, shear: Shear, printer: StepPrinter, shifted: str, i: int) -> str:
-        """`(held - adds - rates) / (scale * exp(…))`, with the scale ±1 written out."""
+    def _inverse_shear(self, shear: Shear, printer: StepPrinter, result: str, i: int) -> str:
+        """`(result - terms) / (scale * exp(…))`, simplified for scale ±1; `result` is the shear's."""
         code_of = printer.constant
         parts = (*shear.linear_terms, *shear.rate_terms)
         terms = [(self._coefficient(c, code_of), printer(part, i)) for c, part in parts]
         products = [_scaled(c, code) for c, code in terms]
         divisors = [printer(expr.ElementwiseExp(node), i) for node in shear.exponents]
         if shear.scale == -1:
-            text = _sum([*products, f"-{shifted}"])
+            text = _sum([*products, f"-{result}"])
         else:
-            text = _sum([shifted, *(_negated(p) for p in products)])
+            text = _sum([result, *(_negated(p) for p in products)])
             divisors += [self._coefficient(shear.scale, code_of)] if shear.scale != 1 else []
         division = "".join(f" / {divisor.within(PRODUCT + 1)}" for divisor in divisors)
         return f"({text}){division}" if division and products else text + division
 
     def _coefficient(self, value: Coefficient, code_of: Callable[[str], str]) -> Code:
-        return self.frame.scalar_code(scalar(value), code_of)
+        return self.symbols.scalar_code(scalar(value), code_of)
 
 
 def unpack(names: tuple[str, ...], body: list[str]) -> list[str]:

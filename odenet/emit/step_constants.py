@@ -7,8 +7,8 @@ from odenet.derive import Derivation
 from odenet.derive.describe import conditions
 from odenet.derive.to_expr import scalar
 from odenet.emit.expressions import number
-from odenet.emit.frame import Frame
 from odenet.emit.layout import string_literal, tuple_code
+from odenet.emit.symbols import SymbolTable
 from odenet.model.expressions import expr
 from odenet.model.expressions.numbers import EvaluationError, evaluate
 from odenet.model.typed.step_constants import (
@@ -23,42 +23,42 @@ from odenet.model.typed.step_constants import (
 
 
 class StepConstants:
-    """Writes their arguments of `__init__`, and the conditions for an inverse step.
+    """Writes `__init__` arguments for these constants, and the conditions for an inverse step.
 
     Args:
-        frame: the names.
+        symbols: the Python names of the step.
         derivation: the derivation of the scheme.
     """
 
-    def __init__(self, frame: Frame, derivation: Derivation):
-        self.frame = frame
+    def __init__(self, symbols: SymbolTable, derivation: Derivation):
+        self.symbols = symbols
         self.derivation = derivation
 
     def keyword(self, name: str) -> str:
-        """The argument of `__init__` with its default."""
-        constant = self.frame.model.discretisation.varying[name]
+        """The argument of `__init__` for a constant, with its default: `h=DEFAULT_H`."""
+        constant = self.symbols.model.discretisation.varying[name]
         is_tuple = isinstance(constant, Listed)
         default = self._default(name, constant) if is_tuple else self._default_name(name)
-        return f"{self.frame.argument(name)}={default}"
+        return f"{self.symbols.argument(name)}={default}"
 
     def defaults(self) -> list[str]:
-        """The lines before the class that make defaults which are objects."""
-        varying = self.frame.model.discretisation.varying
+        """The lines before the class that create default objects: `DEFAULT_H = Uniform(…)`."""
+        varying = self.symbols.model.discretisation.varying
         return [
             f"{self._default_name(name)} = {self._default(name, constant)}"
             for name, constant in varying.items()
-            if not isinstance(constant, Listed | StepNumber)  # a tuple, and what nobody gives
+            if not isinstance(constant, Listed | StepNumber)  # no objects, no arguments
         ]
 
     def _default_name(self, name: str) -> str:
-        wanted = f"DEFAULT_{self.frame.argument(name).upper()}"
-        return self.frame.names("default", name, wanted)
+        wanted = f"DEFAULT_{self.symbols.argument(name).upper()}"
+        return self.symbols.python_name("default", name, wanted)
 
     def attribute(self, name: str) -> str:
         """The line of `__init__` that sets the attribute, with a value for each step."""
-        shown = string_literal(self.frame.model.scheme.spellings.get(name, name))
-        argument = self.frame.argument(name)
-        return f"{self.frame.constant(name)} = per_step({shown}, {argument}, steps)"
+        shown = string_literal(self.symbols.model.scheme.spellings.get(name, name))
+        argument = self.symbols.argument(name)
+        return f"{self.symbols.constant(name)} = per_step({shown}, {argument}, steps)"
 
     def _default(self, name: str, constant: StepConstant) -> str:
         match constant:
@@ -77,21 +77,21 @@ class StepConstants:
                 raise TypeError(f"{type(constant).__name__} has no code")
 
     def _learned(self, name: str, constant: LearnedConstant) -> str:
-        low, high = invertible_range(self.frame.model, self.derivation, name)
+        low, high = invertible_range(self.symbols.model, self.derivation, name)
         parts = [number(constant.value), *(["shared=True"] if constant.shared else [])]
         parts += [f"low={number(low)}"] if math.isfinite(low) else []
         parts += [f"high={number(high)}"] if math.isfinite(high) else []
         return f"Learned({', '.join(parts)})"
 
     def divisors(self) -> list[str]:
-        """The lines of `divisors`; none where no divisor differs by step."""
-        scheme = self.frame.model.scheme
+        """The lines of the method `divisors`, a tuple; none where no divisor differs by step."""
+        scheme = self.symbols.model.scheme
         values = [*(update.value for update in scheme.updates), *(v for _, v in scheme.lets)]
         nodes = [node for value in values for node in value.walk()]
         divisors = [node.denominator for node in nodes if isinstance(node, expr.Quotient)]
         divisors += [n.base for n in nodes if isinstance(n, expr.Power) and _is_divisor(n)]
-        divisors = [d for d in divisors if self.frame.varies(d)]
-        codes = [self.frame.scalar_code(d, self.frame.argument).text for d in divisors]
+        divisors = [d for d in divisors if self.symbols.varies(d)]
+        codes = [self.symbols.scalar_code(d, self.symbols.argument).text for d in divisors]
         listed = ", ".join(dict.fromkeys(codes))
         return [f"return ({listed},)"] if codes else []
 
@@ -101,9 +101,9 @@ class StepConstants:
         shown = conditions(self.derivation)
         for condition, text in zip(self.derivation.conditions, shown, strict=True):
             formula = scalar(condition)
-            if self.frame.varies(formula):
-                why = f"{self.frame.model.scheme.name} has an inverse only where {text}"
-                code = self.frame.scalar_code(formula, self.frame.argument).text
+            if self.symbols.varies(formula):
+                why = f"{self.symbols.model.scheme.name} has an inverse only where {text}"
+                code = self.symbols.scalar_code(formula, self.symbols.argument).text
                 lines += [f"if {code} == 0:", f"    return {string_literal(why)}"]
         return [*lines, 'return ""'] if lines else []
 

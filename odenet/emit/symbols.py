@@ -1,7 +1,8 @@
-"""The variables of one generated step: which Python variable holds which value of which state.
+"""The symbol table of a generated step: its Python names of states, constants and parameters.
 
-A scheme has unknowns. Each consists of one or more states (its components), at one or more times
-(its history). An auxiliary unknown has the components of the unknown that it is added to.
+The equations of a file have states (`Y`, `Z`); a scheme is written for unknowns. Each unknown
+consists of one or more states (its components), at one or more times (its history). An auxiliary
+unknown has the components of the unknown that it is added to.
 """
 
 from collections.abc import Callable
@@ -21,32 +22,34 @@ _SUFFIX = {1: "_next", 0: "", -1: "_prev"}
 ValueKey = tuple[str, int, int]  # an unknown or stage, its offset in time steps, a component
 
 
-class Frame:
+class SymbolTable:
     """The Python names in the code of a step, and code for formulas of scheme constants.
 
     Attributes:
-        patterns: the equation of the `for` line, by the name of its function.
-        decays: the scheme's constant for each `let` that is a decay of the scheme.
+        python_name: gives the Python name of a name in a namespace.
+        for_equations: the equations of the scheme's `for` line, as `Y' = F(Z)`, by function name.
+        decay_names: the scheme's name of a decay constant, by the `let` of the file that sets it.
         owners: the unknown whose components an unknown or stage has.
+        time: the variable of the time; empty if no equation reads it.
     """
 
     def __init__(self, model: Model):
         self.model = model
         self.scheme = model.scheme
-        self.names = Names(row_imports(model))
-        self.patterns = {p.function: p for p in self.scheme.patterns}
+        self.python_name = Names(row_imports(model))
+        self.for_equations = {p.function: p for p in self.scheme.patterns}
         system = model.dynamics.system(self.scheme.patterns[0].order)
         decays = decay_factors(system, self.scheme, model.discretisation.groups)
-        # a `let` that is a decay of the scheme is one number with it
-        self.decays = {f.name: n for n, f in decays.items() if isinstance(f, expr.Constant)}
+        # such a `let` and the scheme's constant share one attribute
+        self.decay_names = {f.name: n for n, f in decays.items() if isinstance(f, expr.Constant)}
         self.owners = owners_of(self.scheme)
         for name in self.scheme_constants:  # first: they are arguments of the flow
             self.constant(name)
-        self.time = self.names("time", "t") if model.first_time_node is not None else ""
+        self.time = self.python_name("time", "t") if model.first_time_node is not None else ""
         for state in model.system:
             self.state(state)
         for name in (*model.parameters, *model.maps):
-            self.names("spec", name)
+            self.spec_name(name)
 
     # components
 
@@ -56,11 +59,15 @@ class Frame:
 
     # names
 
+    def spec_name(self, name: str) -> str:
+        """The Python name of a state, parameter or map that the file declares."""
+        return self.python_name("spec", name)
+
     def state(self, state: State) -> str:
         """The variable of a state; that of a derivative ends in `_dot`."""
         if state.order == 0:
-            return self.names("spec", state.name)
-        return self.names("dot", state.name, f"{self.names('spec', state.name)}_dot")
+            return self.spec_name(state.name)
+        return self.python_name("dot", state.name, f"{self.spec_name(state.name)}_dot")
 
     def variable(self, unknown: str, offset: int, component: int) -> str:
         """The variable of a component of an unknown at a time, or of a stage (offset 0)."""
@@ -69,12 +76,12 @@ class Frame:
             base = self.state(states[component])
         else:
             wanted = unknown if len(states) == 1 else f"{unknown}_{self.state(states[component])}"
-            base = self.names("scheme", f"{unknown} {component}", wanted)
+            base = self.python_name("scheme", f"{unknown} {component}", wanted)
         suffix = _SUFFIX.get(offset, f"_prev{-offset}")
-        return self.names("slot", f"{base} {offset}", base + suffix) if suffix else base
+        return self.python_name("slot", f"{base} {offset}", base + suffix) if suffix else base
 
     def registers(self) -> dict[ValueKey, str]:
-        """The values stored between two steps, and their variables, in the order of the state."""
+        """The variable of each value stored between two steps, in the order of `State`."""
         return {
             (slot.name, slot.offset, i): self.variable(slot.name, slot.offset, i)
             for slot in self.scheme.slots
@@ -92,13 +99,13 @@ class Frame:
         if name == "h" and name in self.scheme_constants:
             return "self.h"  # the runtime reads it
         space = "scheme" if name in self.scheme_constants else "spec"
-        return f"self.{self.names(f'{space} constant', name)}"
+        return f"self.{self.python_name(f'{space} constant', name)}"
 
     def let(self, name: str) -> str:
         """The attribute of a `let` of the file, which may have the name of a scheme's constant."""
-        if name in self.decays:
-            return self.constant(self.decays[name])
-        return f"self.{self.names('spec constant', name)}"
+        if name in self.decay_names:
+            return self.constant(self.decay_names[name])
+        return f"self.{self.python_name('spec constant', name)}"
 
     @property
     def scheme_constants(self) -> tuple[str, ...]:
@@ -126,7 +133,7 @@ class Frame:
         return tuple(name for name in self.varying if name in constants)
 
     def argument(self, name: str) -> str:
-        """The name of a constant as an argument; that of its attribute."""
+        """The argument for a constant, which is named as its attribute: `gamma`."""
         return self.constant(name).removeprefix("self.")
 
     def constant_code(self, name: str, code_of: Callable[[str], str]) -> Code:
@@ -146,7 +153,7 @@ class Frame:
     def step_parameter(self, name: str, step: str = "step") -> str:
         """The code of a parameter or map in a step, as `self.K[step]`."""
         definition = self.model.parameters.get(name) or self.model.maps[name]
-        return f"self.{self.names('spec', name)}[{'0' if definition.shared else step}]"
+        return f"self.{self.spec_name(name)}[{'0' if definition.shared else step}]"
 
     def parameter_value(self, name: str, stored: str) -> str:
         """The code of a parameter's value, given the code of the stored tensor."""
@@ -173,14 +180,14 @@ class Frame:
 
     def rate_method(self, node: expr.Rate, component: int) -> "RateMethod":
         """The method for one component of a right-hand side in a line of the scheme."""
-        return self.rates[
-            self.components(self.patterns[node.function].variable)[component], node.function
+        return self.rate_methods[
+            self.components(self.for_equations[node.function].variable)[component], node.function
         ]
 
     def rate_inputs(self, node: expr.Rate, component: int) -> list[tuple[expr.Node, int]]:
-        """The arguments of this method: a formula for each state, and which component of it."""
+        """The arguments of `rate_method`: a formula for each state, and the component it is of."""
         groups = self.model.discretisation.groups
-        arguments = list(zip(self.patterns[node.function].reads, node.arguments, strict=True))
+        arguments = list(zip(self.for_equations[node.function].reads, node.arguments, strict=True))
         return [
             (value, groups[unknown].index(read))
             for read in self.rate_method(node, component).states
@@ -195,17 +202,17 @@ class Frame:
         return Code(f"{step} * self.h", PRODUCT)
 
     @cached_property
-    def rates(self) -> dict[tuple[State, str], "RateMethod"]:
-        """The methods of the right-hand sides, by unknown and function."""
+    def rate_methods(self) -> dict[tuple[State, str], "RateMethod"]:
+        """The methods of the right-hand sides, by state and function of the `for` line."""
         return {key: self._method(*key, rate) for key, rate in self.model.rates.items()}
 
     def _method(self, state: State, function: str, rate: expr.Node) -> "RateMethod":
-        read, model, part = states_read(rate), self.model, self.patterns[function].summand
+        states, model, part = states_read(rate), self.model, self.for_equations[function].summand
         used = {node.name for node in rate.walk() if isinstance(node, _PARAMETERS)}
         number = "" if part is None else f"{part[0] + 1}_"  # no state begins with a digit
         return RateMethod(
             name=f"rate_{number}{self.state(state)}",
-            states=tuple(state for state in model.system if state in read),
+            states=tuple(state for state in model.system if state in states),
             reads_input=reads_input(rate),
             reads_time=any(isinstance(node, expr.Time) for node in rate.walk()),
             params=tuple(name for name in (*model.parameters, *model.maps) if name in used),
