@@ -100,7 +100,7 @@ class StepWriter:
         return self.symbols.variable(new.name, 0 if keeps_name else new.offset + 1, i)
 
     def _inverse_shear(self, shear: Shear, printer: StepPrinter, result: str, i: int) -> str:
-        """`(result - terms) / (scale * exp(…))`, simplified for scale ±1, of a result."""
+        """The code of `(result - terms) / (scale * exp(…))`, which undoes a shear."""
         code_of = printer.constant
         parts = (*shear.linear_terms, *shear.rate_terms)
         terms = [(self._coefficient(c, code_of), printer(part, i)) for c, part in parts]
