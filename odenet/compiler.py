@@ -3,7 +3,8 @@
 text ─ language ─► tree ─ model ─► Model ─ derive ─► Derivation ─ analyse ─► Certificate
                                                           └─ emit ─► torch source ─► module
 
-Derivation and certificate are compared with numerical experiments first (odenet/confirm).
+A Derivation holds the forward and inverse steps of a scheme; a Certificate says where the spectrum
+of the dynamics lies. Both are compared with numerical experiments first (odenet/confirm).
 """
 
 from collections.abc import Mapping
@@ -70,7 +71,7 @@ def loads(text: str, set: Mapping[str, Any] | None = None, name: str = "model.od
 
 
 def _compile(source: Source, settings: Mapping[str, Any]) -> "Program":
-    """Run the stages that can refuse a spec; the others are properties of the program."""
+    """Run the stages that can refuse a spec; a `Program` runs the other stages on demand."""
     report = Report()
     try:
         file = parse_spec(source, report)
@@ -99,7 +100,7 @@ def _raise_if_any(*diagnostics: Diagnostic | None) -> None:
 
 @dataclass(frozen=True)
 class Program:
-    """A compiled specification; the result of every stage is an attribute, which can be printed.
+    """A compiled specification; each stage's result is an attribute, which `print` shows as text.
 
     Attributes:
         tree: the syntax tree.
@@ -122,21 +123,21 @@ class Program:
 
     @cached_property
     def certificate(self) -> Certificate:
-        """The verdict on the spectrum of the dynamics: proved, refuted, or open after a search."""
+        """The verdict on the spectrum of the dynamics: proved, refuted, or open."""
         return self.decide()
 
     def decide(self, trials: int = analyse.TRIALS, seed: int = 0) -> Certificate:
-        """The certificate after a search of another length, or with another seed.
+        """The certificate with a longer or shorter search for a counterexample.
 
         Args:
-            trials: starts of the search for a counterexample, made where nothing is proved.
-            seed: of the search.
+            trials: random starts of the search, which is made where nothing is proved.
+            seed: of the random numbers.
         """
         return confirmed_certificate(self.frozen, analyse.decide(self.frozen, trials, seed))
 
     @cached_property
     def frozen(self) -> Model:
-        """The model at a fixed time, which is what a certificate is about."""
+        """The model at a fixed time, t as a constant; certificates are about its spectrum."""
         return freeze_time(self.model)
 
     def source(self, space: int | None = None) -> str:
@@ -148,9 +149,9 @@ class Program:
         Raises:
             SpecError: a layer or a parameter does not exist on that many axes.
         """
-        axes = DEFAULT_SPACE if self.model.axes is None else self.model.axes
-        space = axes if space is None else space
-        model = self.model if space == axes else with_spatial_axes(self.model, space)
+        default_space = DEFAULT_SPACE if self.model.axes is None else self.model.axes
+        space = default_space if space is None else space
+        model = self.model if space == default_space else with_spatial_axes(self.model, space)
         return module_source(replace(self.facts, model=model), odenet.__version__, space)
 
     @cached_property
@@ -159,7 +160,7 @@ class Program:
         return replace(self._facts(self.certificate), model=self.model)
 
     def _facts(self, certificate: Certificate) -> Facts:
-        """The facts that claims and advice depend on: the equations at a fixed time."""
+        """The facts that claims and advice depend on, with the equations at a fixed time."""
         derived = self.derivation if self.discretised else None
         return Facts(model=self.frozen, derivation_or_none=derived, certificate=certificate)
 
@@ -171,12 +172,12 @@ class Program:
     def judge(
         self, certificate: Certificate, trials: int = analyse.TRIALS, seed: int = 0
     ) -> list[ClaimResult]:
-        """The result of each `require` under a certificate of `decide`, with searches as long."""
+        """The result of each `require` under a certificate that `decide(trials, seed)` gave."""
         return check_claims(self._facts(certificate), trials, seed)
 
     @cached_property
     def warnings(self) -> list[Diagnostic]:
-        """Notes on the file, and advice where its scheme does not suit the spectrum."""
+        """Notes on the file, and advice if its scheme does not suit the spectrum."""
         advice = analyse.advise(self._facts(self.certificate)) if self.discretised else []
         return [*self.model.notes, *advice]
 
@@ -211,7 +212,7 @@ class Program:
 
     @property
     def classes(self) -> int | None:
-        """The width of the last layer of the `net`, if that is a dense one."""
+        """The width of the last layer of the `net`; None if that is not a dense layer."""
         net = self.model.net
         return int(net[-1].shape_out.channels.constant) if ends_in_classes(self.model) else None
 
@@ -278,7 +279,7 @@ class Program:
             SpecError: the file has no `net`, or nothing is given for a map.
         """
         self.require_network()
-        self._require_own_starts()
+        self._refuse_unused_starts()
         has_flows = any(flows_of(self.model.net))
         given, unknown = given_modules(self.model, modules) if has_flows else ({}, modules)
         if unknown:
@@ -288,7 +289,7 @@ class Program:
         sizes = {} if classes is None or self.classes is None else {"classes": classes}
         return network(**sizes, **given)
 
-    def _require_own_starts(self) -> None:
+    def _refuse_unused_starts(self) -> None:
         """Refuse `start` clauses in a file with a layer `existing`, whose flows do not use them."""
         lines = [start for line in self.tree.statements_of(Discretise) for start in line.starts]
         if lines and any(LAYERS[n.name].is_network for n in self.model.net if n.name in LAYERS):

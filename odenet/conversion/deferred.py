@@ -1,4 +1,4 @@
-"""Blocks that are steps of a flow, called by a model's own loop, which knows nothing of flows.
+"""Blocks that are steps of a flow, and are called by the model's own code, one by one.
 
 A model calls its blocks one after the other, whereas a flow takes all of its steps at once. So
 the first block of a flow returns a placeholder, each block after it adds its arguments to the
@@ -71,8 +71,8 @@ class Step:
         in_backward_pass = torch._C._current_graph_task_id() != -1
         # In the backward pass a checkpoint within a flow evaluates the block again, and a
         # checkpoint around blocks defers them again.
-        again = in_backward_pass and not attributes.get("deferred")
-        if "flow_of_step" not in attributes or within_flow() or again:
+        is_recomputed = in_backward_pass and not attributes.get("deferred")
+        if "flow_of_step" not in attributes or within_flow() or is_recomputed:
             return self.evaluate_block(*args, **kwargs)
         attributes["deferred"] = True
         return _defer(self, args, kwargs)
@@ -96,7 +96,7 @@ def step_class(block_class: type[nn.Module]) -> type[nn.Module]:
         "__doc__": block_class.__doc__,
     }
     if hasattr(block_class, "gradient_checkpointing"):
-        # The switch of transformers: steps store nothing, and checkpoints would add to the work.
+        # Ignore transformers' switch: steps store nothing, so checkpoints would only cost time.
         members["gradient_checkpointing"] = property(lambda step: False, lambda step, value: None)
     return type(block_class.__name__, (Step, block_class), members)
 
@@ -124,7 +124,7 @@ def assign_to_flow(block: nn.Module, flow: ModuleFlow, index: int) -> None:
     block.__dict__.update(flow_of_step=flow, index_of_step=index)  # not as a submodule
 
 
-def refuse_call_alone(block: object) -> NoReturn:
+def refuse_lone_call(block: object) -> NoReturn:
     """Raise RuntimeError: a block that is a step was called outside of its sequence."""
     raise RuntimeError(
         f"this {type(block).__name__} is a step of a flow now, and on its own it would compute "
@@ -144,44 +144,45 @@ def _refuse_skipped(step: Any, calls_so_far: int) -> NoReturn:
 
 
 def _defer(step: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """The result of a block: a placeholder, or after the last block of a flow the flow's output."""
     flow, index = step.flow_of_step, step.index_of_step
     try:
         x, args, kwargs = split_first_argument(step, args, kwargs)
     except LookupError:
-        refuse_call_alone(step)
+        refuse_lone_call(step)
     args, kwargs = fill_side_outputs((args, kwargs))
-    _refuse_recorders(step, args, kwargs)
+    _refuse_caches(step, args, kwargs)
     if index == 0:
         if not isinstance(x, Tensor):
-            refuse_call_alone(step)
-        so_far = DeferredSteps(flow, x, (), torch.is_grad_enabled(), _autocast(x))
+            refuse_lone_call(step)
+        deferred = DeferredSteps(flow, x, (), torch.is_grad_enabled(), _autocast(x))
     else:
-        so_far = x.steps if isinstance(x, Placeholder) else None
-        if so_far is None or so_far.flow is not flow:
-            refuse_call_alone(step)
-        if len(so_far.calls) != index:
-            _refuse_skipped(step, len(so_far.calls))
-        if so_far.autocast != _autocast(so_far.start):
+        deferred = x.steps if isinstance(x, Placeholder) else None
+        if deferred is None or deferred.flow is not flow:
+            refuse_lone_call(step)
+        if len(deferred.calls) != index:
+            _refuse_skipped(step, len(deferred.calls))
+        if deferred.autocast != _autocast(deferred.start):
             raise RuntimeError(
                 "autocast was another where the first block of a flow was called than it is at "
                 f"block {index + 1}: all steps of a flow are taken with one setting"
             )
     leaves, spec = pytree.tree_flatten((args, kwargs))
-    structure = _result_structure(step, flow, so_far.start, (args, kwargs), leaves, str(spec))
-    side_outputs = SideOutputs(step, so_far.start, args, kwargs)
+    structure = _result_structure(step, flow, deferred.start, (args, kwargs), leaves, str(spec))
+    side_outputs = SideOutputs(step, deferred.start, args, kwargs)
     wrap = partial(structure.wrap, side_outputs=side_outputs, leaves=leaves)
-    calls = (*so_far.calls, (args, kwargs))
-    expected = (*so_far.expected, ExpectedResult(structure, side_outputs))
+    calls = (*deferred.calls, (args, kwargs))
+    expected = (*deferred.expected, ExpectedResult(structure, side_outputs))
     if len(calls) < flow.steps:
-        deferred_steps = replace(so_far, calls=calls, expected=expected)
-        return wrap(Placeholder.create(deferred_steps, so_far.start))
-    if so_far.differentiable != torch.is_grad_enabled():
+        deferred = replace(deferred, calls=calls, expected=expected)
+        return wrap(Placeholder.create(deferred, deferred.start))
+    if deferred.differentiable != torch.is_grad_enabled():
         raise RuntimeError(
             "gradients were on where the first block of a flow was called, and are off at the "
             "last: checkpoints around its blocks need use_reentrant=False"
         )
     with expecting(flow, expected):
-        value = _run_flow(flow, so_far.start, calls)
+        value = _run_flow(flow, deferred.start, calls)
     if any(result.side_outputs.is_changed_in_place for result in expected):
         raise RuntimeError(
             "something changes in place what a block of this flow gave beside its value, and the "
@@ -216,7 +217,7 @@ def _same_arguments(call: Call, other: Call) -> bool:
     )
 
 
-def _refuse_recorders(step: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+def _refuse_caches(step: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
     """Refuse caches and records of hidden states, which a step would fill twice."""
     block_name = type(step).__name__
     for value in (*args, *kwargs.values()):
@@ -248,17 +249,17 @@ def _result_structure(
     args, kwargs = arguments
     flags = (v if v is None or isinstance(v, bool) else type(v) for v in (*args, *kwargs.values()))
     key = (step.block_class, step.index_of_step, *kwargs, *flags)
-    known = flow.result_structures
-    structure = known.get(key) or ResultStructure.infer(_evaluate(step, x, args, kwargs), leaves)
-    known[key] = structure
+    cache = flow.result_structures
+    structure = cache.get(key) or ResultStructure.infer(_evaluate(step, x, args, kwargs), leaves)
+    cache[key] = structure
     if not any(source is not None for source in structure.sources):
         return structure
     # Which side outputs there are may differ with the mode and the arguments.
     key = (*key, step.training, tree_form)
-    if key not in known:
+    if key not in cache:
         structure = ResultStructure.infer(_evaluate(step, x, args, kwargs), leaves)
-        known[key] = structure.with_independent(independent_outputs(step, x, args, kwargs))
-    return known[key]
+        cache[key] = structure.with_independent(independent_outputs(step, x, args, kwargs))
+    return cache[key]
 
 
 def _evaluate(step: Any, x: Tensor, args: tuple, kwargs: dict) -> Any:

@@ -1,4 +1,4 @@
-"""`convert`: a residual network as a reversible one, with the same parameters, names and order."""
+"""`convert`: makes a residual network reversible; parameters keep their names and order."""
 
 from __future__ import annotations
 
@@ -40,19 +40,19 @@ def convert(
 ) -> nn.Module:
     """A residual network whose shape-preserving blocks are the steps of reversible flows.
 
-    Each run of such blocks becomes a flow of f(x) = block(x) - x, with the block's last activation
-    inside (Sander et al. 2021, Section 3.1). Blocks that change the shape stay as they are. The
-    result is a model around the very same layers: parameters, their names and order, hooks, modes
-    and ``state_dict`` are those of the original, which goes on to work.
+    Consecutive blocks of this kind (a run) become a flow of f(x) = block(x) - x, with the block's
+    last activation inside (Sander et al. 2021, Section 3.1). Blocks that change the shape stay as
+    they are. The converted model shares its layers with the original, which can still be used:
+    parameters, their names and order, hooks, modes and ``state_dict`` are the same.
 
     Args:
-        model: any whose blocks are in ``nn.Sequential``s or ``nn.ModuleList``s and are called one
-            after the other. Which of them are residual and keep the shape is found by running a
-            copy on an example; `find_blocks` says what is found, and why others are not.
-        scheme: of the library, of a file, as a text or of a program; see `reversible`.
-        blocks: where to look: a path, such as ``"model.layers"``, a pattern of paths, such as
-            ``"stages.*.blocks"``, or several; blocks there need not be residual. Or what
-            `find_blocks` found in a model of the same layers.
+        model: any model whose blocks are in ``nn.Sequential``s or ``nn.ModuleList``s and are called
+            one after the other. A run of a copy on an example shows which of them are residual and
+            keep the shape; `find_blocks` lists these, and says why the others stay.
+        scheme: the name of a scheme of the library, a file, a text or a program; see `reversible`.
+        blocks: paths of containers of blocks, such as ``"model.layers"`` or, as a pattern,
+            ``"stages.*.blocks"``; blocks there need not be residual. Or the `Plan` that
+            `find_blocks` returned for a model of the same layers.
         example: an input of the model: a tensor, a tuple of arguments, or a dictionary of keywords;
             by default one is made up.
         v0: the initial speed: 0, "f" for f(x0), "learned" for one value per channel, or a
@@ -69,13 +69,13 @@ def convert(
         The converted model.
 
     Warns:
-        UserWarning: if the steps of a flow are not undone in float32 well enough to train by, or
-            have no inverse at all (euler, heun, rk4; momentum with γ = 0); if a cache of keys and
-            values is turned off, which steps that are taken again cannot fill.
+        UserWarning: if the inverse steps of a flow are too inexact in float32 to train by, or do
+            not exist (euler, heun, rk4; momentum with γ = 0); if a cache of keys and values is
+            turned off, since the backward pass evaluates blocks again.
 
     Raises:
-        ValueError: if nothing in it can be converted, or the scheme or the speed does not suit it.
-        SpecError: if the scheme's text has an error, or a constant a bad value.
+        ValueError: if nothing can be converted, or the scheme or the speed does not suit the model.
+        SpecError: if the scheme's text has an error, or a constant has a bad value.
     """
     require_convertible(model)
     plan = blocks if isinstance(blocks, Plan) else find_blocks(model, example, blocks)
@@ -105,7 +105,7 @@ def convert(
 
 
 def require_convertible(model: nn.Module) -> None:
-    """Refuse what is not a module, or is compiled, wrapped or converted already.
+    """Refuse a model that is not a module, or is compiled, wrapped or converted already.
 
     Raises:
         ValueError: says what to convert in its place.
@@ -185,19 +185,19 @@ class _Conversion:
         return new_flow(len(blocks.names), settings).use_registered_modules(blocks)
 
     def _speed(self, first: nn.Module, path: str) -> InitialSpeed:
-        """An initial speed of 0 with one learned value per channel of a block's input."""
+        """A learned initial speed, one value per channel of a block's input, which starts at 0."""
         shape = self.plan.shapes.get(path)
         if shape is None:
             raise ValueError(
                 'v0="learned" takes the width of the blocks from a run: give example=…'
             )
         axis = channel_axis([first]) or (1 if len(shape) > 3 else -1)
-        like = next(first.parameters())
+        template = next(first.parameters())
         size = (shape[axis],) if axis == -1 else (shape[axis], *(1,) * (len(shape) - 2))
-        return InitialSpeed(torch.zeros(size, device=like.device, dtype=like.dtype))
+        return InitialSpeed(torch.zeros(size, device=template.device, dtype=template.dtype))
 
     def _turn_off_caches(self, module: nn.Module) -> None:
-        """Turn off the cache of keys and values in the configuration of a model of transformers."""
+        """Turn off the cache of keys and values in a configuration of Hugging Face transformers."""
         config = module.__dict__.get("config")
         if getattr(config, "use_cache", False):
             if id(config) not in self.uncached_configs:
@@ -207,14 +207,14 @@ class _Conversion:
 
 
 def _call_order(names: tuple[str, ...], runs: Runs) -> Iterator[str]:
-    """The names of the blocks, with a flow in the place of each run of them."""
+    """The names of the blocks, where `flows.0` and so on replace the runs."""
     flows = {run[0]: f"flows.{number}" for number, run in enumerate(runs)}
     inside_flows = {name for run in runs for name in run[1:]}
     return (flows.get(name, name) for name in names if name not in inside_flows)
 
 
 def _set_mode(module, training: bool):
-    """Set the mode of new modules; the blocks keep theirs, such as that of frozen norms."""
+    """Set the mode of new modules; blocks keep their own, as frozen norms have to."""
     for part in (module, *module.children()):
         part.training = training
     return module

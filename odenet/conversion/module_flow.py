@@ -1,4 +1,7 @@
-"""Flows whose right-hand sides are arbitrary torch modules, such as the blocks of a model."""
+"""Flows whose right-hand sides are arbitrary torch modules, such as the blocks of a model.
+
+A flow (`odenet.runtime.Flow`) is a sequence of reversible steps as one torch module.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +29,8 @@ from odenet.runtime.tracing import as_node
 class UnsavedRamp(RampedConstant):
     """A constant that training moves, without an entry in the ``state_dict``.
 
-    The ``state_dict`` of a converted model has the names of the original; `Ramps` saves the rest.
+    The ``state_dict`` of a converted model has the same names as the original's, so the state of
+    ramps is saved by `Ramps.state_dict`.
     """
 
     get_extra_state = nn.Module.get_extra_state
@@ -39,12 +43,13 @@ class ModuleFlow(Flow):
     ``flow(u, …)`` passes the arguments after u (an attention mask, say) to every module.
 
     Attributes:
-        maps: the attributes that hold a module per step, one for each map of the spec.
+        maps: the names of the attributes that hold the modules, one name for each map of the spec;
+            an attribute holds one module per step.
         generated_class: the class that was generated from a spec with the scheme.
         residual: whether the modules compute x + f(x), so that f(x) is their output minus x.
-        blocks: where the modules are registered, if not by the flow.
+        blocks: references to the modules, if another module registers them; else None.
         dim: the axis along which a pair of modules splits the input; None if unknown.
-        result_structures: the structure of what blocks return, by the form of their call.
+        result_structures: the structure of what blocks return, by block and form of the call.
         settings: how the modules became the flow (`ConversionSettings`).
         has_calls_by_step: whether the arguments after u are one `Call` for each step.
     """
@@ -67,7 +72,7 @@ class ModuleFlow(Flow):
         return self
 
     def use_registered_modules(self, blocks: BlockReferences) -> Self:
-        """Use modules that something else registers: those of the one map, one per step."""
+        """Use modules that another module registers, one per step, for the flow's only map."""
         self._modules.pop(self.maps[0], None)
         self.__dict__["blocks"] = blocks
         self.__dict__["result_structures"] = {}
@@ -89,7 +94,7 @@ class ModuleFlow(Flow):
         return _new_instance, (origin(self.generated_class), self.maps), self.__getstate__()
 
     def shallow_copy(self) -> Self:
-        """As `Flow.view`, with the modules that are registered now as children of the view."""
+        """As `Flow.shallow_copy`; the modules that are registered now become its children."""
         view = super().shallow_copy()
         if self.blocks is not None:
             name = self.maps[0]
@@ -116,13 +121,13 @@ class ModuleFlow(Flow):
         for step in range(self.steps):
             distinct_steps.setdefault(tuple(constant[step] for constant in constants), step)
         try:
-            ends = [probe.advance(state, step) for step in distinct_steps.values()]
-        except TypeError:  # a step that computes more than sums of numbers
+            next_states = [probe.advance(state, step) for step in distinct_steps.values()]
+        except TypeError:  # a step that applies functions of torch, which refuse numbers
             return False
-        return all(end[state_index] == x + 512.0 for end in ends)
+        return all(after[state_index] == x + 512.0 for after in next_states)
 
     def _run(self, u: Tensor | State, context: Context = NO_CONTEXT) -> Tensor:
-        """As `Flow._run`; calls the modules in a row while steps are those of the original."""
+        """As `Flow._run`; if the steps are those of the original, calls the modules in a row."""
         if isinstance(u, tuple) or self._memory == "checkpoint" or not self.is_original():
             return super()._run(u, context)
         view = self.shallow_copy()
@@ -177,7 +182,7 @@ class ModuleFlow(Flow):
         return self._run(u, context)
 
     def flow_of_calls(self, u: Tensor, calls: tuple[Call, ...]) -> Tensor:
-        """The output of the flow, where each module has arguments of its own.
+        """The output of the flow, if each module gets different arguments.
 
         Args:
             u: an input of any shape that the modules keep.
@@ -190,7 +195,7 @@ class ModuleFlow(Flow):
         return out
 
     def given(self, *args: Any, **kwargs: Any) -> Self:
-        """A view of the flow with the modules' further arguments set, for its other methods.
+        """A shallow copy that passes these arguments to every module, in all of its methods.
 
         Example:
             ``flow.given(memory, mask=mask).inverse(y)``, or ``.trajectory(x)``.
@@ -213,8 +218,8 @@ class ModuleFlow(Flow):
         memo = set() if memo is None else memo
         yield from super().named_modules(memo, prefix, remove_duplicate)
         if self.blocks is not None and self.maps[0] not in self._modules:
-            inner = f"{prefix}{'.' if prefix else ''}{self.maps[0]}"
-            yield from getattr(self, self.maps[0]).named_modules(memo, inner, remove_duplicate)
+            path = f"{prefix}{'.' if prefix else ''}{self.maps[0]}"
+            yield from getattr(self, self.maps[0]).named_modules(memo, path, remove_duplicate)
 
     def refine(self) -> Flow:
         """As `Flow.refine`, where the modules are registered by the flow.
@@ -265,7 +270,7 @@ class ModuleFlow(Flow):
         return f"steps={self.steps}, memory={self.memory!r}"
 
     def evaluate_rate(self, *values: Any) -> Tensor:
-        """The right-hand side; takes its inputs, then the module of the step."""
+        """The right-hand side; `values` are its inputs, then the module of the step."""
         *inputs, module = values
         rate = self.evaluate_module(module, inputs)
         return rate - inputs[0] if self.residual else rate
@@ -277,7 +282,7 @@ class ModuleFlow(Flow):
             ValueError: if it has another shape, or the module changes its input in place.
         """
         versions = _versions(inputs)
-        value = self._first_result(module, inputs)
+        value = self._main_output(module, inputs)
         if _versions(inputs) != versions:
             raise ValueError(
                 f"{_describe_module(module)} changes its input in place, which the step needs "
@@ -291,8 +296,8 @@ class ModuleFlow(Flow):
             )
         return value
 
-    def _first_result(self, module: Any, inputs: list[Tensor]) -> Any:
-        """The output of a module, the first of several; collects scalars of (y, {name: scalar})."""
+    def _main_output(self, module: Any, inputs: list[Tensor]) -> Any:
+        """A module's output; of a tuple its first entry. Collects the scalars of `(y, scalars)`."""
         result = self._call_module(module, inputs)
         if isinstance(result, tuple | list) and result and isinstance(result[0], Tensor):
             if len(result) == 2 and isinstance(result[1], Mapping):
