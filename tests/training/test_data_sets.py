@@ -143,14 +143,8 @@ def test_fashion_mnist_is_unpacked_without_fetching_when_its_files_are_whole(mon
     ]
     monkeypatch.setattr(datasets.FashionMNIST, "resources", resources)
     monkeypatch.setattr(datasets.FashionMNIST, "mirrors", ["nowhere://"])
-    assert (
-        len(
-            load_archive(
-                "fashion_mnist", DATA_SETS["fashion_mnist"].source, tmp_path, download=False
-            ).train
-        )
-        == 4
-    )
+    source = DATA_SETS["fashion_mnist"].source
+    assert len(load_archive("fashion_mnist", source, tmp_path, download=False).train) == 4
 
 
 def test_a_truncated_file_is_named(tmp_path):

@@ -297,8 +297,8 @@ def test_class_maps_that_do_not_fit_the_memory_are_read_with_their_pictures(tmp_
     assert isinstance(streamed.train.labels, ClassMaps) and isinstance(
         streamed.train.inputs, Pictures
     )
-    read = torch.stack([streamed.test.labels[i] for i in range(len(streamed.test))])
-    assert torch.equal(read, maps_in_memory.test.labels)
+    maps_read = torch.stack([streamed.test.labels[i] for i in range(len(streamed.test))])
+    assert torch.equal(maps_read, maps_in_memory.test.labels)
     assert label_counts(streamed.train.labels) == dict(
         zip(*np.unique(maps_in_memory.train.labels.numpy(), return_counts=True), strict=True)
     )
