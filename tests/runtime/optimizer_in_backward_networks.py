@@ -65,8 +65,9 @@ def train_with_steps(network, optimizer, inputs, clip=0.0):
         optimizer.zero_grad()
 
 
-def have_equal_states(one, other):
-    return all(map(torch.equal, one.state_dict().values(), other.state_dict().values()))
+def have_equal_states(network, twin):
+    """Whether weights and buffers of two networks are equal bit for bit."""
+    return all(map(torch.equal, network.state_dict().values(), twin.state_dict().values()))
 
 
 def train_both_ways(network, inputs, make_optimizer=ADAMW):

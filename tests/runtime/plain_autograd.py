@@ -53,10 +53,10 @@ def assert_matches_plain_autograd(make_block, use, mode, steps=4):
     """
     results = {}
     for kind in ("plain", mode):
-        net, x = build_network(kind, make_block, steps), make_input()
-        parameters = list(net.parameters())
-        outputs = use(net, x) or ()
-        results[kind] = [*outputs, x.grad, *(p.grad for p in parameters), *net.buffers()]
+        network, x = build_network(kind, make_block, steps), make_input()
+        parameters = list(network.parameters())
+        outputs = use(network, x) or ()
+        results[kind] = [*outputs, x.grad, *(p.grad for p in parameters), *network.buffers()]
     tolerance = 1e-5 if mode == "exact" else 1e-8  # the grid of exact arithmetic
     for a, b in zip(results[mode], results["plain"], strict=True):
         if a is None or b is None:
@@ -65,7 +65,7 @@ def assert_matches_plain_autograd(make_block, use, mode, steps=4):
             torch.testing.assert_close(a, b, rtol=tolerance, atol=tolerance)
 
 
-def backward_after_two_passes(net, x):
+def backward_after_two_passes(network, x):
     """Two forward passes before one backward pass over both."""
-    first = net(x)
-    (first.square().sum() + net(2 * x).sum()).backward()
+    first = network(x)
+    (first.square().sum() + network(2 * x).sum()).backward()

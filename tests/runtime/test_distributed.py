@@ -38,47 +38,47 @@ class Network(torch.nn.Module):
 def build_network():
     torch.manual_seed(0)
     # Statistics of a batch differ from those of its halves: frozen norms make the runs comparable.
-    net = Network().double().eval()
-    return net, torch.randn(ROUNDS, 4, 4, 5, 5, dtype=torch.float64)
+    network = Network().double().eval()
+    return network, torch.randn(ROUNDS, 4, 4, 5, 5, dtype=torch.float64)
 
 
-def gradients(net, batches, switch_sync=None):
+def gradients(network, batches, switch_sync=None):
     for n, batch in enumerate(batches):
         if switch_sync is not None:
             switch_sync(n == len(batches) - 1)
-        net(batch).square().mean().backward()
+        network(batch).square().mean().backward()
     return {
         name.removeprefix("module."): p.grad.full_tensor()
         if hasattr(p.grad, "full_tensor")
         else p.grad
-        for name, p in net.named_parameters()
+        for name, p in network.named_parameters()
     }
 
 
-def wrap_in_ddp(net):
+def wrap_in_ddp(network):
     """The network in DistributedDataParallel, and the function that switches its averaging."""
-    net = DistributedDataParallel(net)
+    network = DistributedDataParallel(network)
 
     def switch_sync(last):
-        net.require_backward_grad_sync = last
+        network.require_backward_grad_sync = last
 
-    return net, switch_sync
+    return network, switch_sync
 
 
-def shard_by_flow(net):
+def shard_by_flow(network):
     """The network in FSDP2 with a unit for each flow, and the function that switches its averaging."""
     mesh = init_device_mesh("cpu", (2,))
-    for part in (net.first, net.second, net):
+    for part in (network.first, network.second, network):
         fully_shard(part, mesh=mesh)
-    return net, net.set_requires_gradient_sync
+    return network, network.set_requires_gradient_sync
 
 
-def shard_by_block(net):
+def shard_by_block(network):
     """The same with a unit for each block, as large models are sharded."""
     mesh = init_device_mesh("cpu", (2,))
-    for part in (*net.second.f, net):
+    for part in (*network.second.f, network):
         fully_shard(part, mesh=mesh)
-    return net, net.set_requires_gradient_sync
+    return network, network.set_requires_gradient_sync
 
 
 WRAPPERS = (wrap_in_ddp, shard_by_flow, shard_by_block)
@@ -126,19 +126,19 @@ def backward_of_two_calls(flow, x):
 def count_sent_buckets():
     """The number of gradient buckets sent before a backward pass ends, and of parameters per flow."""
     flows = [HamiltonianFlow(4, 2) for _ in range(3)]
-    net = DistributedDataParallel(torch.nn.Sequential(*flows), bucket_cap_mb=1e-6)
+    network = DistributedDataParallel(torch.nn.Sequential(*flows), bucket_cap_mb=1e-6)
     events = []
 
     def send(state, bucket):
         events.append("sent")
         return allreduce_hook(state, bucket)
 
-    net.register_comm_hook(None, send)
+    network.register_comm_hook(None, send)
     x = torch.randn(2, 4, 5, 5).requires_grad_()
     x.register_hook(lambda gradient: events.append("done"))
     for _ in range(2):  # torch sorts its buckets after the first pass
         events.clear()
-        net(x).square().mean().backward()
+        network(x).square().mean().backward()
     return events.index("done"), len(list(flows[0].parameters()))
 
 
@@ -181,9 +181,9 @@ def run_process(rank, path):
     torch.set_num_threads(1)
     dist.init_process_group("gloo", init_method=f"file://{path}/meet", rank=rank, world_size=2)
     for wrapper in WRAPPERS:
-        net, batches = build_network()
-        net, switch_sync = wrapper(net)
-        results = gradients(net, batches[:, 2 * rank : 2 * rank + 2], switch_sync)
+        network, batches = build_network()
+        network, switch_sync = wrapper(network)
+        results = gradients(network, batches[:, 2 * rank : 2 * rank + 2], switch_sync)
         if rank == 0:
             torch.save(results, path / f"{wrapper.__name__}.pt")
     for mode in ("stored", "reversible", "checkpoint"):

@@ -25,7 +25,7 @@ STEP_FORMULAS = {
     "stages": "A1 = exp({s}) * Y[n]\nB1 = exp(-t(A1)) * Z[n] + h G(A1)\n"
     "Y[n+1] = A1 + h F(B1)\nZ[n+1] = exp(s(Y[n+1])) * B1",
 }
-EXPONENTS = st.sampled_from(
+EXPONENTS = st.sampled_from(  # for {s} and {t} above
     [("s(Z[n])", "t(Y[n+1])"), ("h s(Z[n]) - 1/2 t(Z[n])", "s(Y[n+1] + h G(Y[n+1]))")]
 )
 

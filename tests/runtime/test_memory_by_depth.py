@@ -38,7 +38,7 @@ def train_one_step(layers):
 
 def test_a_network_of_1202_layers_trains_with_the_activations_of_one_of_14():
     shallow_bytes, *_ = train_one_step(14)
-    deep_bytes, before, loss_after, drift = train_one_step(1202)
+    deep_bytes, loss_before, loss_after, drift = train_one_step(1202)
     assert deep_bytes == shallow_bytes > 0
-    assert loss_after < before
+    assert loss_after < loss_before
     assert drift < 1e-4

@@ -1,6 +1,6 @@
 """An optimizer within the backward pass moves weights as one that steps after it, bit for bit.
 
-The gradients of one step live at a time.
+It keeps the gradients of only one step of the flow in memory.
 """
 
 import copy
