@@ -43,7 +43,7 @@ def check(
 def _check_file(
     file: Path, set_: list[str] | None, numeric: bool, trials: int | None, seed: int, quiet: bool
 ) -> dict[str, Any]:
-    """Check one file and print the verdicts, unless quiet; gives the report for JSON."""
+    """Check one file and print the verdicts, unless quiet; returns the report for --json."""
     from odenet.analyse import TRIALS
     from odenet.analyse.claims import VERDICT_MARKS
     from odenet.diagnostics import SpecError, render

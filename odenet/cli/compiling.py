@@ -35,7 +35,7 @@ Form = Literal[  # of a program, as `--emit` prints it
 
 @contextmanager
 def _without_garbage_collection() -> Iterator[None]:
-    """Turn off the garbage collector, which takes a tenth of the time of so short a process."""
+    """Turn off the garbage collector, which takes a tenth of the time of this short process."""
     was_enabled = gc.isenabled()
     gc.disable()
     try:
@@ -128,7 +128,7 @@ def _form_text(program: "Program", form: Form) -> str:
 
 
 def _form_files(target: Path, program: "Program", form: Form) -> dict[Path, str]:
-    """The files of a form, with their texts; LaTeX is a document with its bibliography."""
+    """The texts of the files of a form, by path; LaTeX is a document with its bibliography."""
     from odenet.emit.printing import as_bibtex, as_document
 
     if form != "latex":
@@ -140,7 +140,7 @@ def _form_files(target: Path, program: "Program", form: Form) -> dict[Path, str]
 
 
 def _module_files(target: Path, program: "Program", source: str) -> dict[Path, str]:
-    """The files of a module, with their texts: the module and its certificate."""
+    """The texts of the generated module and of its certificate, by path."""
     texts = {target: source}
     if not target.exists() or target.is_file():  # no certificate beside a device or a pipe
         texts[target.with_suffix(".certificate.json")] = program.certificate_json()
@@ -148,11 +148,11 @@ def _module_files(target: Path, program: "Program", source: str) -> dict[Path, s
 
 
 def _write_files(texts: dict[Path, str], program: "Program", output: Path | None) -> str:
-    """Write files; gives the line to print.
+    """Write files; returns the line to print.
 
     Args:
-        texts: of the files.
-        program: what they are made from.
+        texts: the texts of the files, by path.
+        program: the program that they are made from; its specification is never replaced.
         output: the file that the user has named, which may be replaced.
     """
     for file in texts:
@@ -225,9 +225,9 @@ def schemes(
 
     from odenet.rich_tables import print_table
 
-    remarks = {"solves": "solves", "parasitic": "has", "start": "starts",
+    verbs = {"solves": "solves", "parasitic": "has", "start": "starts",
                "why not reversible": "is not reversible"}  # fmt: skip
-    notes = [(row["scheme"], verb, row.pop(key)) for key, verb in remarks.items() for row in facts]
+    remarks = [(row["scheme"], verb, row.pop(key)) for key, verb in verbs.items() for row in facts]
     table = Table(box=box.SIMPLE_HEAD)
     for column in facts[0]:
         width = max(len(column), *(len(str(row[column])) for row in facts))
@@ -236,7 +236,7 @@ def schemes(
     for row in facts:
         table.add_row(*(str(value) for value in row.values()))
     print_table(table, Console(width=max(100, Console().width)))
-    for name, verb, remark in notes:
+    for name, verb, remark in remarks:
         if remark:
             say(f"  {name} {verb}: {remark}")
 

@@ -10,15 +10,16 @@ import typer
 if TYPE_CHECKING:
     from odenet.compiler import Program
 
-SPEC = """\
+# `definition`: the text of a scheme; empty for one of odenet. `scheme`: its name with constants.
+SPEC_TEMPLATE = """\
 "{name}, whose residual blocks are steps of a reversible scheme."
 
 state x
-map   f = given    # a block, minus its input
+map   f = given    # the output of a block, minus its input
 
 x' = f(x)
 
-{block}discretise {scheme}
+{definition}discretise {scheme}
 
 let size = 224
 net = input(3, size, size) -> existing({quoted}, 1000)
@@ -51,23 +52,24 @@ def converted_program(name: str, scheme: str, settings: Mapping[str, Any]) -> "P
 
     Args:
         name: of the network.
-        scheme: the name of one that odenet has, alone or with constants, as in `midpoint(h = 0.5)`;
-            a file that ends in `.ode`; or the text of one, as `odenet.convert` takes it.
+        scheme: the name of a scheme of odenet, alone or with constants, as in `midpoint(h = 0.5)`;
+            a file that ends in `.ode`; or the text of a scheme, as `odenet.convert` takes it.
         settings: as `odenet.load` takes them.
     """
     import odenet
 
     quoted = json.dumps(name, ensure_ascii=False)
     has_text = scheme.endswith(".ode") or "{" in scheme
-    block, call = _scheme_from_text(scheme) if has_text else ("", scheme)
-    text = SPEC.format(name=name, quoted=quoted, scheme=_with_constants(call), block=block)
+    definition, call = _definition_and_call(scheme) if has_text else ("", scheme)
+    values = {"quoted": quoted, "scheme": _with_constants(call), "definition": definition}
+    text = SPEC_TEMPLATE.format(name=name, **values)
     return odenet.loads(text, settings, f"{re.sub(r'[^0-9A-Za-z_]', '_', name)}.ode")
 
 
-def _scheme_from_text(scheme: str) -> tuple[str, str]:
-    """The definition of a scheme from a file or text, and the call of it with its constants.
+def _definition_and_call(scheme: str) -> tuple[str, str]:
+    """The definition of a scheme in a file or text, and its name with its constants.
 
-    The definition is empty if the text uses a scheme that odenet has.
+    The definition is empty if the text uses a scheme of odenet.
     """
     from odenet.conversion.schemes import choose_scheme
 
@@ -78,12 +80,12 @@ def _scheme_from_text(scheme: str) -> tuple[str, str]:
     except (OSError, TypeError, ValueError) as error:
         help_ = "with a file that has a `discretise` line of numbers it is taken as it says there"
         raise typer.BadParameter(f"{error}; {help_}", param_hint="--convert") from None
-    block = f"{chosen.text.strip()}\n\n" if chosen.text else ""
-    return block, f"{chosen.scheme.name}({arguments})" if arguments else chosen.scheme.name
+    definition = f"{chosen.text.strip()}\n\n" if chosen.text else ""
+    return definition, f"{chosen.scheme.name}({arguments})" if arguments else chosen.scheme.name
 
 
 def _with_constants(call: str) -> str:
-    """The call of a scheme; without arguments, its constants get their defaults, and h = 1."""
+    """A scheme with its constants; if none are given, with their defaults and h = 1."""
     from odenet.model.elaboration.library import library_names, library_scheme
     from odenet.model.expressions.expr import Number
 

@@ -20,13 +20,13 @@ def explain(
     from odenet.diagnostics import suggest
     from odenet.diagnostics.error_page import error_entries
 
-    known = error_entries()
+    entries = error_entries()
     if code is None:
-        say("\n".join(known))
+        say("\n".join(entries))
         return
-    brackets = re.search(r"\[(.*)\]", code)  # of a pasted error[unknown-name]
-    name = re.sub("[_ ]", "-", (brackets[1] if brackets else code).strip("[]").lower())
-    if name not in known:
-        help_ = suggest(name, known) or "`odenet explain` lists them"
+    in_brackets = re.search(r"\[(.*)\]", code)  # of a pasted error[unknown-name]
+    name = re.sub("[_ ]", "-", (in_brackets[1] if in_brackets else code).strip("[]").lower())
+    if name not in entries:
+        help_ = suggest(name, entries) or "`odenet explain` lists them"
         raise typer.BadParameter(f"there is no kind of error `{code}`: {help_}", param_hint="CODE")
-    say(f"{name}\n\n{known[name]}")
+    say(f"{name}\n\n{entries[name]}")

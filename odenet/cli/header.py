@@ -11,12 +11,12 @@ if TYPE_CHECKING:
     from odenet.model.typed.program import Model
     from odenet.training.run_folder.records import Options
 
-# The variables in which torchrun, Lightning and Slurm number processes.
+# The environment variables in which torchrun, Lightning and Slurm number processes.
 _RANK_VARIABLES = ("RANK", "LOCAL_RANK", "SLURM_PROCID")
 
 
 def announce(program: "Program") -> None:
-    """Print network, data and claims; of several processes only the first one does."""
+    """Print network, data and claims; only in the first of several processes."""
     if not _is_first_process():
         return
     from odenet.model.typed.network_size import network_size
@@ -28,12 +28,12 @@ def announce(program: "Program") -> None:
     library_networks = _library_networks(model)
     say(f"{model.name}: {model.description}" if model.description else model.name)
     given_maps = ", ".join(f"`{model.spellings[m.name]}`" for m in model.given_maps)
-    size = f"{network_size(model).parameters:,} parameters"
-    size += f" without {given_maps}" if given_maps else ""
+    parameters = f"{network_size(model).parameters:,} parameters"
+    parameters += f" without {given_maps}" if given_maps else ""
     if program.recipe.data is not None:
         say(f"  data {_data_set(program.recipe.data)}")
     libraries = f"{', '.join(library_networks)} as its library makes it"
-    network = libraries if library_networks else f"{steps}; {size}"
+    network = libraries if library_networks else f"{steps}; {parameters}"
     say(f"  input {model.input_shape}; {network}")
     say(f"  {program.certificate.summary}")
     if claims:
@@ -51,9 +51,9 @@ def announce_step(program: "Program", options: "Options") -> None:
     from odenet.footprint.table import size_text
     from odenet.model.typed.program import flows_of
 
-    cuda = torch.cuda.is_available()
+    has_gpu = torch.cuda.is_available()
     threads = torch.get_num_threads()
-    name = torch.cuda.get_device_name() if cuda else f"CPU, {threads} thread{'s'[: threads > 1]}"
+    name = torch.cuda.get_device_name() if has_gpu else f"CPU, {threads} thread{'s'[: threads > 1]}"
     hardware = name if options.devices == 1 else f"{name}; devices: {options.devices}"
     model = program.model
     is_adaptive = program.discretised and model.discretisation.tolerance is not None
@@ -63,23 +63,23 @@ def announce_step(program: "Program", options: "Options") -> None:
         return
     mode = training_mode(program, options)
     batch = program.recipe.batch
-    device = "cuda" if cuda else "cpu"
-    step = predict_footprint(program, mode, device, options.update_in_backward)
-    if step is None:
+    device = "cuda" if has_gpu else "cpu"
+    footprint = predict_footprint(program, mode, device, options.update_in_backward)
+    if footprint is None:
         say(f"  {hardware}")
         return
-    size = f"{size_text(step.peak)} ({mode} flows)"
+    size = f"{size_text(footprint.peak)} ({mode} flows)"
     say(f"  {hardware}; a step on {batch} samples needs about {size}")
     if library_networks := _library_networks(model):
-        say(f"  {', '.join(library_networks)}: {size_text(step.parameters)} of weights")
+        say(f"  {', '.join(library_networks)}: {size_text(footprint.parameters)} of weights")
 
 
 def _library_networks(model: "Model") -> list[str]:
-    """The names of layers `existing(…)`: networks whose sizes only their library knows."""
+    """The names of networks in layers `existing(…)`; only torchvision or timm knows their sizes."""
     from odenet.model.tables.layers import LAYERS
 
-    rows = [(layer, LAYERS.get(layer.name)) for layer in model.net]
-    return [layer.arguments["name"] for layer, row in rows if row and row.is_network]
+    kinds = [(layer, LAYERS.get(layer.name)) for layer in model.net]
+    return [layer.arguments["name"] for layer, kind in kinds if kind and kind.is_network]
 
 
 def _data_set(call: "Call") -> str:
@@ -87,8 +87,8 @@ def _data_set(call: "Call") -> str:
     from odenet.model.tables.argument_kinds import show
     from odenet.model.tables.data_sets import DATA_SETS
 
-    holds = DATA_SETS[call.name].contents
-    return f"{show(call)}: {holds}" if holds else show(call)
+    contents = DATA_SETS[call.name].contents
+    return f"{show(call)}: {contents}" if contents else show(call)
 
 
 def _is_first_process() -> bool:

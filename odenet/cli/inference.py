@@ -30,9 +30,9 @@ def predict(
     from odenet.training.runs.restoring import damaged_weights_note, weights_file
     from odenet.training.trained_runs.trained_run import load_run
 
-    epoch, folder = "last" if last else "best", RunFolder(run)
-    trained = load_run(run, epoch)
-    if note := damaged_weights_note(folder, weights_file(folder, epoch)):
+    weights, folder = "last" if last else "best", RunFolder(run)
+    trained = load_run(run, weights)
+    if note := damaged_weights_note(folder, weights_file(folder, weights)):
         say(f"note: {note}", err=True)
     pictures = dict.fromkeys(path for file in files for path in pictures_in(file))
     predictions, paths, damaged = trained.predict_files(list(pictures))
@@ -84,12 +84,12 @@ def sample(
 
     trained = load_run(run, "last" if last else "best")
     is_density = trained.loss.needs_density
-    forbidden = {"--count": count, "--output": out}
+    excluded_options = {"--count": count, "--output": out}
     message = "is for densities, which this run is not"
     if is_density:
-        forbidden = {"--prompt": prompt, "--tokens": tokens, "--top": top}
+        excluded_options = {"--prompt": prompt, "--tokens": tokens, "--top": top}
         message = "is for language models, and this run is a density"
-    for option, value in forbidden.items():
+    for option, value in excluded_options.items():
         if value is not None:
             raise typer.BadParameter(message, param_hint=option)
     if is_density:
@@ -122,7 +122,7 @@ def _sample_density(
 def _sample_text(
     trained: "TrainedRun", prompt: str, tokens: int, temperature: float, top: int, seed: int
 ) -> None:
-    """Continue a prompt and print the text; notes if that is slow, without a cache."""
+    """Continue a prompt and print the text, with a note if each token needs a full pass."""
     from odenet.training.trained_runs.token_by_token import token_by_token_obstacle
 
     text = trained.sample(prompt=prompt, tokens=tokens, temperature=temperature, top=top, seed=seed)

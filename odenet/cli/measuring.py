@@ -42,7 +42,7 @@ def evaluate(
 ) -> None:
     """Measure the network of a run on a test split: its own, or another data set's.
 
-    Numbers of the steps may be others than in training: --set γ=0.5, --set h=0.05.
+    Numbers of the steps may differ from those in training: --set γ=0.5, --set h=0.05.
     """
     require("train", "odenet eval")
     options = {"data_root": data_root, "download": download or None}
@@ -122,11 +122,11 @@ def study(
     )
 
     console, studies = Console(), []
-    for run, place in zip(runs, shortest_distinct_paths(runs), strict=True):
+    for run, subfolder in zip(runs, shortest_distinct_paths(runs), strict=True):
         options = run_options(run, {"data_root": data_root})
         studies.append(study_run(run, samples, options=options))
         show_study(studies[-1], console)
-        folder = run / "study" if out is None else out / place
+        folder = run / "study" if out is None else out / subfolder
         for picture in draw_study(studies[-1], folder):
             say(f"wrote {picture}")
     common_folder = out or runs[0] / "study"

@@ -1,4 +1,4 @@
-"""`odenet memory`: predicts what a training step holds; imports torch when it runs."""
+"""`odenet memory`: predicts the memory of a training step; imports torch when it runs."""
 
 from dataclasses import asdict
 from pathlib import Path

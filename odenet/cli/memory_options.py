@@ -31,7 +31,7 @@ def read_size(text: str, option: str, alternatives: str = "") -> int:
 
 
 def read_fit(size: str | None, batch: int | None) -> int | None:
-    """The value of --fit in bytes; raises BadParameter beside a --batch, which it replaces."""
+    """The value of --fit in bytes; raises BadParameter if --batch is given too."""
     if size is None:
         return None
     if batch is not None:
@@ -39,8 +39,8 @@ def read_fit(size: str | None, batch: int | None) -> int | None:
     return read_size(size, "--fit")
 
 
-def largest_batch(program: "Program", options: "Options", limit: int) -> int:
-    """The largest batch whose training step is predicted to fit into a limit; printed, too."""
+def largest_batch(program: "Program", options: "Options", memory_limit: int) -> int:
+    """The largest batch whose training step is predicted to fit into a limit; prints it, too."""
     import torch
 
     from odenet.footprint.largest_batch import largest_training_batch
@@ -48,7 +48,7 @@ def largest_batch(program: "Program", options: "Options", limit: int) -> int:
 
     device = "cuda" if torch.cuda.is_available() else "cpu"
     try:
-        batch = largest_training_batch(program, options, limit, device)
+        batch = largest_training_batch(program, options, memory_limit, device)
     except Exception as error:  # of any type: networks of libraries are foreign code
         raise NotPossible(_failure(program, "inputs", error)) from error
     if batch is None:
@@ -60,11 +60,11 @@ def largest_batch(program: "Program", options: "Options", limit: int) -> int:
 def predict_footprint(
     program: "Program", mode: "Mode", device: str, in_backward: bool
 ) -> "Footprint | None":
-    """What a step is predicted to hold; None if the network's sizes depend on values of tensors.
+    """The predicted memory of a step; None if tensor sizes in the network depend on tensor values.
 
     Args:
-        program: its recipe has the batch.
-        mode: of the flows.
+        program: the network, and a recipe that has the batch.
+        mode: how flows keep activations for the backward pass.
         device: "cpu" or "cuda".
         in_backward: whether the optimizer acts in the backward pass.
 

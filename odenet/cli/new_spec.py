@@ -1,4 +1,4 @@
-"""`odenet new`: writes a first spec, from a template and from what one's data look like."""
+"""`odenet new`: writes a first spec, from a template that is fitted to the user's data."""
 
 import re
 from importlib.resources import files
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from odenet.training.data.data_description import DataDescription
 
 
-LARGEST_SIDE = 32  # pixels of the feature maps of a flow; larger ones are made smaller
+LARGEST_SIDE = 32  # pixels of a flow's feature maps; larger pictures are downsampled before it
 
 
 # The names of the templates in the folder `odenet/templates`.
@@ -51,15 +51,15 @@ def new(
         help_ = "choose another name, or remove it"
         message = "there is such a file, which is not replaced"
         raise SpecError.of("unwritable-file", message, file=str(target), help=help_)
-    look = None if data is None else _look_at(data, target.parent)
-    is_text = look is not None and not look.shape
+    description = None if data is None else _describe(data, target.parent)
+    is_text = description is not None and not description.shape
     like = like or ("language_model" if is_text else "hamiltonian")
-    if look is not None and is_text != (like == "language_model"):
+    if description is not None and is_text != (like == "language_model"):
         kind = "text" if like == "language_model" else "pictures and numbers"
         message = f"--like {like} reads {kind}, and {data} is other data"
         raise SpecError.of("data-misfit", message, help="leave --like out")
     text = (files("odenet") / "templates" / f"{like}.ode").read_text(encoding="utf-8")
-    text = text if look is None else fit_template(text, look)
+    text = text if description is None else fit_template(text, description)
     write_text(target, format_source(Source(str(target), text)))
     path = shell_quoted(target)
     say(f"wrote {target}; next:\n")
@@ -68,25 +68,25 @@ def new(
     say(f"  odenet train {path}             the whole training")
 
 
-def _look_at(data: Path, folder: Path) -> "DataDescription":
-    """The kind, shape and classes of the data; paths in the spec are relative to the folder."""
+def _describe(data: Path, folder: Path) -> "DataDescription":
+    """The kind, shape and classes of the data in a spec that is written into the folder."""
     require("train", "odenet new --data")
     from odenet.training.data.data_description import describe_data
 
     return describe_data(data, folder)
 
 
-def fit_template(template: str, look: "DataDescription") -> str:
-    """The text of a template, with its data, layers and loss changed to suit other data."""
-    text = _replace_first(template, r"(?<=    data      = ).*", look.data)
-    if not look.shape:
+def fit_template(template: str, description: "DataDescription") -> str:
+    """The text of a template, with data set, layers and loss changed to suit the described data."""
+    text = _replace_first(template, r"(?<=    data      = ).*", description.data)
+    if not description.shape:
         return text
-    if len(look.shape) == 1:
+    if len(description.shape) == 1:
         text = text.replace(": conv(3)", ": dense")
-    if not look.classes:
+    if not description.classes:
         text = _replace_first(text, r"(?=    batch)", "    loss = mse\n")
         text = text.replace("scores of its classes", "numbers to predict")
-    return _replace_first(text, r"(?m)^net = .*", f"net = {_layers(look)}")
+    return _replace_first(text, r"(?m)^net = .*", f"net = {_layers(description)}")
 
 
 def _replace_first(text: str, pattern: str, replacement: str) -> str:
@@ -94,14 +94,14 @@ def _replace_first(text: str, pattern: str, replacement: str) -> str:
     return re.sub(pattern, lambda _: replacement, text, count=1)
 
 
-def _layers(look: "DataDescription") -> str:
-    """The layers of a network for such samples; large pictures are made smaller before the flow."""
-    sizes = ", ".join(map(str, look.shape))
-    if len(look.shape) == 1:
-        return f"input({sizes}) -> dense(32) -> flow(n) -> dense({look.outputs})"
-    layers, side = ["conv(3, 32)"], max(look.shape[1:])
+def _layers(description: "DataDescription") -> str:
+    """The layers of a network for the described data; large pictures are downsampled."""
+    sizes = ", ".join(map(str, description.shape))
+    if len(description.shape) == 1:
+        return f"input({sizes}) -> dense(32) -> flow(n) -> dense({description.outputs})"
+    layers, side = ["conv(3, 32)"], max(description.shape[1:])
     while side > LARGEST_SIDE:
         layers = ["conv(3, 32, stride = 2)", "bn", "relu", *layers]
         side = -(-side // 2)
-    last_layers = f"flow(n) -> bn -> relu -> mean -> dense({look.outputs})"
+    last_layers = f"flow(n) -> bn -> relu -> mean -> dense({description.outputs})"
     return " -> ".join([f"input({sizes})", *layers, last_layers])

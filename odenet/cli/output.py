@@ -26,7 +26,7 @@ COLOURS = (
 )
 
 
-# The beginnings of lines that are wrapped; what follows is indented by the length of the match.
+# The beginnings of lines that are wrapped; continuation lines are indented by the match's length.
 WRAPPED_LINE = re.compile("(error|warning)(\\[[a-z-]+\\])?: |\\s*= help: |stopped; |  ")
 
 
@@ -78,28 +78,28 @@ def terminal_width() -> int | None:
     return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
 
 
-def require_replaceable(target: Path, named: bool, mark: bytes, spec: Path | None = None) -> None:
+def require_replaceable(file: Path, is_named: bool, mark: bytes, spec: Path | None = None) -> None:
     """Check that a file may be written: it must not replace a specification or a foreign file.
 
     Args:
-        target: the file.
-        named: whether the user has named it; then only the specification is protected.
+        file: to write.
+        is_named: whether the user has named it; then only the specification is protected.
         mark: bytes by which files of this kind that odenet has written are recognised.
         spec: the specification that the file is made from, if there is one.
 
     Raises:
         SpecError: if it must not be written.
     """
-    if not target.is_file():
+    if not file.is_file():
         return
     message = ""
-    if spec is not None and spec.exists() and target.samefile(spec):
+    if spec is not None and spec.exists() and file.samefile(spec):
         message = "this is the specification, which would be replaced"
-    elif not named and mark not in target.read_bytes():
+    elif not is_named and mark not in file.read_bytes():
         message = "this file exists and was not written by odenet"
     if message:
-        help_ = f"name another with -o FILE{target.suffix}"
-        raise SpecError.of("unwritable-file", message, file=str(target), help=help_)
+        help_ = f"name another with -o FILE{file.suffix}"
+        raise SpecError.of("unwritable-file", message, file=str(file), help=help_)
 
 
 def _print_coloured(text: str, stream: TextIO) -> None:

@@ -69,8 +69,8 @@ def watch(
 ) -> None:
     """Show the page of a specification in a browser, built anew at each save.
 
-    Errors are shown in the page, each with its frame. Weights are not drawn; `odenet report` does
-    that. The page is served to this machine alone. Ctrl-C ends it.
+    Errors are shown in the page, each with the lines of source text. Weights are not drawn;
+    `odenet report` does that. The page is served to this machine alone. Ctrl-C ends it.
     """
     require("report", "odenet watch")
     import webbrowser

@@ -70,7 +70,7 @@ Plugins = Annotated[
 def read_settings(settings: list[str] | None, spec: Path | None) -> dict[str, Any]:
     """The values of --set as a mapping, such as `{"h": "0.05"}`; later values replace earlier ones.
 
-    `steps` or `epochs`, if set by itself, replaces both of them in a preset.
+    If `steps` or `epochs` follows a preset, it replaces both of these keys of the preset.
 
     Args:
         settings: items of the form `NAME=VALUE` or `@PRESET`.
@@ -102,7 +102,7 @@ def read_settings(settings: list[str] | None, spec: Path | None) -> dict[str, An
 
 
 def suggest_setting(option: str) -> list[str]:
-    """The `--set` that replaces an unknown option which is a key of recipes; empty for others."""
+    """For an unknown option that is a key of recipes, the `--set` to use instead; else empty."""
     from odenet.model.tables.recipe import OPTIMIZERS, recipe_keys
 
     name = option.lstrip("-").replace("-", "_")
@@ -114,7 +114,7 @@ def suggest_setting(option: str) -> list[str]:
 
 
 def run_options(run: Path | None, changes: dict[str, Any]) -> "Options":
-    """The options of a run, with those of the command line in their place.
+    """The options of a run, updated by those of the command line.
 
     Args:
         run: its folder; None for a new run, which starts from the defaults.

@@ -67,13 +67,13 @@ def begin_sweep(
     return folder
 
 
-def run_sweep(folder: Path, at_once: int | None, console: "Console") -> None:
+def run_sweep(folder: Path, parallel_points: int | None, console: "Console") -> None:
     """Train the remaining points of a sweep, and print the table of all.
 
     Args:
         folder: of the sweep.
-        at_once: points that are trained at a time; None for one per device.
-        console: for progress and table.
+        parallel_points: points that are trained at a time; None for one per device.
+        console: where progress and table are shown.
 
     Raises:
         typer.Exit: if a signal has stopped the sweep.
@@ -83,7 +83,7 @@ def run_sweep(folder: Path, at_once: int | None, console: "Console") -> None:
     from odenet.training.sweeps.sweep_workers import train_sweep
 
     try:
-        results = train_sweep(folder, console, at_once)
+        results = train_sweep(folder, console, parallel_points)
     except Stopped as stopped:
         say(f"stopped; go on with: odenet train --resume {shell_quoted(folder)}")
         raise typer.Exit(128 + stopped.number) from None

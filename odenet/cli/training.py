@@ -71,8 +71,8 @@ def train(
     """
     if spec is None and resume is None:
         raise typer.BadParameter("give a specification, or a run with --resume")
-    one_run = "starts one new run: leave out --resume, --seeds and --sweep"
-    for option, value, message, excluded_options in (
+    one_run_message = "starts one new run: leave out --resume, --seeds and --sweep"
+    for option, value, message, excluded_values in (
         ("--seeds", seeds, "starts new runs on one device", (resume, devices, nodes)),
         (
             "--sweep", sweep, "starts new runs: leave out --resume, --seeds and --nodes",
@@ -87,12 +87,12 @@ def train(
             "tries a new run: leave out --resume, --seeds, --sweep and --dry-run",
             (resume, seeds, sweep, dry_run),
         ),
-        ("--convert", convert, one_run, (resume, seeds, sweep)),
-        ("--fit", fit, one_run, (resume, seeds, sweep)),
+        ("--convert", convert, one_run_message, (resume, seeds, sweep)),
+        ("--fit", fit, one_run_message, (resume, seeds, sweep)),
     ):  # fmt: skip
-        if value not in (None, False) and any(excluded_options):
+        if value not in (None, False) and any(excluded_values):
             raise typer.BadParameter(message, param_hint=option)
-    limit = read_fit(fit, batch)
+    memory_limit = read_fit(fit, batch)
     require("train", "odenet train")
     if logger is not None:
         require(logger, f"--logger {logger}")
@@ -125,8 +125,8 @@ def train(
         "clip_by": clip_by,
         "weights": weights,
     }
-    sweeps = sweep is not None or (resume is not None and is_sweep(resume))
-    is_new_run = resume is None and not sweeps
+    is_a_sweep = sweep is not None or (resume is not None and is_sweep(resume))
+    is_new_run = resume is None and not is_a_sweep
     program = _checked_program(str(spec), settings, unchecked, convert) if is_new_run else None
     # Let idle threads sleep. By default they spin, and another program then slows this one tenfold.
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # read when torch is imported
@@ -141,16 +141,16 @@ def train(
     from odenet.training.runs.seeds import show_seeds, train_seeds
 
     console = Console(quiet=not is_first_process())
-    if sweeps:
-        at_once = _points_at_once(changes.pop("devices"))
+    if is_a_sweep:
+        parallel_points = _parallel_points(changes.pop("devices"))
         if resume is None:
             options = run_options(None, changes)
             resume = begin_sweep(Path(str(spec)), str(sweep), settings, options, out, unchecked)
-        run_sweep(resume, at_once, console)
+        run_sweep(resume, parallel_points, console)
         return
     options = run_options(resume, changes)
-    if program is not None and limit is not None:
-        settings["batch"] = str(largest_batch(program, options, limit))
+    if program is not None and memory_limit is not None:
+        settings["batch"] = str(largest_batch(program, options, memory_limit))
         program = load_program(str(spec), settings, convert)
     if program is not None:
         announce_step(program, options)
@@ -187,7 +187,7 @@ def train(
 def _checked_program(
     spec: str, settings: dict[str, Any], unchecked: bool, convert: str | None
 ) -> "Program":
-    """The program to train, after printing what it is.
+    """Compile the program to train, check its claims, and print its network, data and claims.
 
     Raises:
         SpecError: if it has no network, or, unless `unchecked`, if a claim of it is not proved.
@@ -203,6 +203,6 @@ def _checked_program(
     return program
 
 
-def _points_at_once(devices: int | str | None) -> int | None:
+def _parallel_points(devices: int | str | None) -> int | None:
     """How many points of a sweep are trained at a time; None for one per device."""
     return devices if isinstance(devices, int) else None

@@ -1,4 +1,4 @@
-"""`odenet verify`: checks a certificate, by code that is independent of what wrote it."""
+"""`odenet verify`: checks a certificate, by code that is independent of the compiler."""
 
 import io
 import json
@@ -23,19 +23,19 @@ def verify(
     """Check a certificate; exit code 0 if it proves its verdict, 1 if not, 2 if it is not one."""
     from odenet.verify import main
 
-    with redirect_stdout(io.StringIO()) as output:  # `say` makes it safe: it quotes the file
+    with redirect_stdout(io.StringIO()) as output:  # for `say`, which cleans the quoted file
         code = main(certificate)
     say(output.getvalue().rstrip("\n"))
     if spec is not None and code < 2:
-        code = max(code, _written_for(certificate, spec))
+        code = max(code, _compare_hash(certificate, spec))
     raise typer.Exit(code)
 
 
-def _written_for(certificate: Path, spec: Path) -> int:
-    """0 if the certificate has the hash of a specification, else 1; prints which."""
+def _compare_hash(certificate: Path, spec: Path) -> int:
+    """Print whether the certificate has the hash of a specification; returns the exit code."""
     from odenet.compiler import read
 
-    recorded = json.loads(certificate.read_text("utf-8"))["spec"]["sha256"]
-    matches = recorded == sha256(read(spec).text.encode()).hexdigest()
+    recorded_hash = json.loads(certificate.read_text("utf-8"))["spec"]["sha256"]
+    matches = recorded_hash == sha256(read(spec).text.encode()).hexdigest()
     say(f"{'it was' if matches else 'not proved: it was not'} written for {spec} as it is now")
     return 0 if matches else 1

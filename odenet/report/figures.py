@@ -24,11 +24,11 @@ from odenet.training.trained_runs.depth_figures import (
 )
 from odenet.training.trained_runs.depth_profile import DepthProfile
 
-GRID_POINTS = 161  # of the complex plane in each direction; odd, so that the axes are on the grid
-SMALL_SHARE = 0.3  # of half the panel; if all eigenvalues are within it, a second panel zooms in
+GRID_POINTS = 161  # in each direction of the complex plane; odd, so that the grid has the axes
+ZOOM_SHARE = 0.3  # of half the panel's width; a second panel magnifies dots that all lie within
 LARGEST_LIMIT = 40.0  # stability limits of hλ beyond this do not enlarge the panel
 
-Points = Mapping[str, np.ndarray]  # series of complex numbers, by the names of the legend
+Points = Mapping[str, np.ndarray]  # complex numbers, by the name of their flow in the legend
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class Panel:
         alt: a description for readers who cannot see it.
         draw_content: draws everything but the title.
         height: in inches, for a width of 4.2.
-        columns: of its legend; 0 for no legend.
+        legend_columns: 0 for no legend.
         title: above it; may be empty.
     """
 
@@ -48,7 +48,7 @@ class Panel:
     alt: str
     draw_content: Callable[[Axes], None]
     height: float = 2.7
-    columns: int = 0
+    legend_columns: int = 0
     title: str = ""
 
     def draw(self, axes: Axes) -> None:
@@ -61,8 +61,8 @@ class Panel:
         """The panel as SVG, for the page."""
         drawing = Drawing(self.name, self.height)
         self.draw(drawing.axes)
-        if self.columns:
-            drawing.legend(self.columns)
+        if self.legend_columns:
+            drawing.legend(self.legend_columns)
         return drawing.svg(self.alt)
 
 
@@ -79,30 +79,30 @@ class Figure:
     caption: str
 
 
-def stability_figure(tested: EquationStability, points: Points, weights: str) -> Figure:
+def stability_figure(tested: EquationStability, points: Points, weights_text: str) -> Figure:
     """The region of stability in the complex plane of hλ, with the hλ of some weights as dots.
 
     Args:
-        tested: the scheme on the test equation whose λ this is.
+        tested: the stability of a scheme on a test equation, such as x' = λx.
         points: complex arrays of hλ by the names of flows; empty for the region alone.
-        weights: what the weights are, for the caption.
+        weights_text: which weights these are, for the caption.
     """
     largest = max((float(np.abs(values).max()) for values in points.values()), default=0.0)
-    limits = [axis.limit for axis in _tested_axes(tested) if 0 < axis.limit < LARGEST_LIMIT]
-    extent = 1.3 * max([largest, *limits] if limits else [largest, 1.5])  # half the width
+    limits = [axis.limit for axis in _known_axes(tested) if 0 < axis.limit < LARGEST_LIMIT]
+    extent = 1.3 * max([largest, *limits] if limits else [largest, 1.5])  # half the panel's width
     views = [("stability", extent, "")]
-    if 0 < largest < SMALL_SHARE * extent:
+    if 0 < largest < ZOOM_SHARE * extent:
         zoomed = 1.6 * largest
         views.append(("spectrum", zoomed, f"the same, {extent / zoomed:.0f} times larger"))
-    limit = "; ".join(axis.sentence for axis in _tested_axes(tested))
+    limit = "; ".join(axis.sentence for axis in _known_axes(tested))
     alt = f"The plane of hλ with {sum(map(len, points.values()))} eigenvalues as dots: {limit}."
-    columns = min(len(points), 3) if len(points) > 1 else 0
+    legend_columns = min(len(points), 3) if len(points) > 1 else 0
     draw_view = partial(_draw_view, tested=tested, points=points)
     panels = [
-        Panel(name, alt, partial(draw_view, extent=extent), 3.6, columns, title)
+        Panel(name, alt, partial(draw_view, extent=extent), 3.6, legend_columns, title)
         for name, extent, title in views
     ]
-    dots = f" Dots: hλ of {weights}, at most {largest:.3g} in size." if points else ""
+    dots = f" Dots: hλ of {weights_text}, at most {largest:.3g} in size." if points else ""
     outside = " A dot outside is a component that steps amplify." if points else ""
     return Figure(
         panels,
@@ -120,28 +120,28 @@ def _draw_view(axes: Axes, tested: EquationStability, points: Points, extent: fl
              xlim=(-extent, extent), ylim=(-extent, extent))  # fmt: skip
 
 
-def _tested_axes(tested: EquationStability) -> list[AxisStability]:
-    """The imaginary and the real axis, as far as limits of stability on them are known."""
+def _known_axes(tested: EquationStability) -> list[AxisStability]:
+    """Stability on the imaginary and on the real axis; an axis is left out if unknown."""
     return [axis for axis in (tested.imaginary_axis, tested.real_axis) if axis is not None]
 
 
 def _draw_region(axes: Axes, tested: EquationStability, extent: float) -> None:
     """Draw the region, whose interior is empty for some schemes, and its intervals on the axes."""
-    line = np.linspace(-extent, extent, GRID_POINTS)
-    stable = tested.region(line[None, :] + 1j * line[:, None])
+    grid = np.linspace(-extent, extent, GRID_POINTS)
+    stable = tested.region(grid[None, :] + 1j * grid[:, None])
     middle = GRID_POINTS // 2
     if np.delete(np.delete(stable, middle, 0), middle, 1).any():
-        axes.contourf(line, line, stable, levels=[0.5, 1.5], colors=[COLOURS[0]], alpha=0.2)
+        axes.contourf(grid, grid, stable, levels=[0.5, 1.5], colors=[COLOURS[0]], alpha=0.2)
     axes.axhline(0, color=GREY, linewidth=0.6)
     axes.axvline(0, color=GREY, linewidth=0.6)
-    thick = {"color": COLOURS[0], "linewidth": 4, "alpha": 0.45, "solid_capstyle": "butt"}
-    for axis in _tested_axes(tested):
+    thick_line = {"color": COLOURS[0], "linewidth": 4, "alpha": 0.45, "solid_capstyle": "butt"}
+    for axis in _known_axes(tested):
         for interval in axis.intervals:
             ends = np.array([float(interval.low), min(float(interval.high), 2 * extent)])
             for y in (ends, -ends) if axis.axis == "imaginary" else ():
-                axes.plot(0 * y, y, **thick)
+                axes.plot(0 * y, y, **thick_line)
             if axis.axis == "real":
-                axes.plot(-ends, 0 * ends, **thick)
+                axes.plot(-ends, 0 * ends, **thick_line)
 
 
 def depth_figure(flows: Mapping[str, DepthProfile], subject: str) -> Figure:
@@ -160,10 +160,10 @@ def depth_figure(flows: Mapping[str, DepthProfile], subject: str) -> Figure:
 
 def norms_figure(flows: Mapping[str, DepthProfile], subject: str) -> Figure:
     """The norms of the state and of a step's change; arguments as of `depth_figure`."""
-    several = f"{len(flows)} flows" if len(flows) > 1 else "the flow"
-    alt = f"‖u‖ and ‖hF‖ at each step of {several}, on a logarithmic axis."
+    flow_text = f"{len(flows)} flows" if len(flows) > 1 else "the flow"
+    alt = f"‖u‖ and ‖hF‖ at each step of {flow_text}, on a logarithmic axis."
     return Figure(
-        [Panel("norms", alt, partial(draw_norms, flows=flows), columns=2)],
+        [Panel("norms", alt, partial(draw_norms, flows=flows), legend_columns=2)],
         f"{subject}. ‖hF‖ is what a step changes, ‖u‖ the state that it changes.",
     )
 
@@ -175,7 +175,7 @@ def energy_figure(flows: Mapping[str, DepthProfile], subject: str) -> Figure | N
         return None
     change = ", ".join(changes)
     alt = f"The energy at each step: {change}."
-    panel = Panel("energy", alt, partial(draw_energy, flows=flows), columns=1)
+    panel = Panel("energy", alt, partial(draw_energy, flows=flows), legend_columns=1)
     return Figure([panel], f"{subject}. The energy changes by {change}.")
 
 
@@ -207,64 +207,64 @@ def spectrum_figure(flows: Mapping[str, DepthProfile], order: int, subject: str)
     )
 
 
-def curves_figure(rows: Sequence[Row], watched: str, best: int | None) -> Figure:
+def curves_figure(rows: Sequence[Row], watched: str, best_epoch: int | None) -> Figure:
     """Loss, metric, learning rate and stability margin by epoch, with a panel for each.
 
     Args:
         rows: the metrics of the epochs; at least one.
         watched: the split that decides on the best epoch, "test" or "val".
-        best: that epoch, counted from 1; None while the run is not finished.
+        best_epoch: counted from 1; None while the run is not finished.
     """
     names = [name.removeprefix("train_") for name in rows[0] if name.startswith("train_")]
     metric = next((name for name in names if name in METRICS), None)
     curves = {"loss": ("loss", ("train_loss", f"{watched}_loss"))}
     if metric is not None:
-        words = METRICS[metric].title
-        curves[metric] = (words, (f"train_{metric}", f"{watched}_{metric}"))
+        label = METRICS[metric].title
+        curves[metric] = (label, (f"train_{metric}", f"{watched}_{metric}"))
     curves |= {"lr": ("learning rate", ("lr",)), "stability": ("h·ω / limit", ("stability",))}
     panels = [
-        _curve(name, words, columns, rows, best) for name, (words, columns) in curves.items()
+        _curve(name, words, columns, rows, best_epoch) for name, (words, columns) in curves.items()
         if any(column in row for column in columns for row in rows)
     ]  # fmt: skip
     has_margin = any("stability" in row for row in rows)
     return Figure(
         panels,
         "By epoch: dashed on the training split, solid on the one that is watched"
-        + ("" if best is None else f"; the vertical line is the best epoch, {best}")
+        + ("" if best_epoch is None else f"; the vertical line is the best epoch, {best_epoch}")
         + (". Steps are stable where h·ω / limit is below 1." if has_margin else "."),
     )
 
 
 def _curve(
-    name: str, words: str, columns: Sequence[str], rows: Sequence[Row], best: int | None
+    name: str, label: str, columns: Sequence[str], rows: Sequence[Row], best_epoch: int | None
 ) -> Panel:
-    """The panel of a curve; `words` name its axis, `columns` are keys of the rows."""
+    """A panel with a line for each of the `columns` of the rows; `label` is for the y axis."""
     points = {column: [(int(row["epoch"]) + 1, row[column]) for row in rows if column in row]
               for column in columns}  # fmt: skip
     lines = {column: line for column, line in points.items() if line}
     last = list(lines.values())[-1]
-    draw = partial(_draw_curve, name=name, words=words, lines=lines, best=best)
-    alt = f"{words} by epoch, from {last[0][1]:.4g} to {last[-1][1]:.4g}."
+    draw = partial(_draw_curve, name=name, label=label, lines=lines, best_epoch=best_epoch)
+    alt = f"{label} by epoch, from {last[0][1]:.4g} to {last[-1][1]:.4g}."
     return Panel(f"curve-{name}", alt, draw, 2.3, 0 if name in ("lr", "stability") else 2)
 
 
 def _draw_curve(
     axes: Axes,
     name: str,
-    words: str,
+    label: str,
     lines: Mapping[str, Sequence[tuple[int, float]]],
-    best: int | None,
+    best_epoch: int | None,
 ) -> None:
-    """Draw a curve; `lines` are its points (epoch, value) by column."""
+    """Draw the lines of a panel, which are points (epoch, value) by column."""
     for column, points in lines.items():
         style, colour = ("o--", COLOURS[1]) if column.startswith("train_") else ("o-", COLOURS[0])
         split = column.partition("_")[0]
         face = "none" if column.startswith("train_") else colour
         axes.plot(*zip(*points, strict=True), style, markersize=3.5, color=colour,
                   markerfacecolor=face, label=split)  # fmt: skip
-    if best is not None:
-        axes.axvline(best, color=COLOURS[2], linewidth=1, zorder=1)  # behind the points
+    if best_epoch is not None:
+        axes.axvline(best_epoch, color=COLOURS[2], linewidth=1, zorder=1)  # behind the points
     if name == "stability":
         axes.axhline(1, color=GREY, linewidth=0.8)
-    axes.set(xlabel="epoch", ylabel=words)
+    axes.set(xlabel="epoch", ylabel=label)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))

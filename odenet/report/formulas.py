@@ -1,4 +1,4 @@
-"""What is derived and proved of a program, for the page: formulas in MathML, the rest in words."""
+"""What is derived and proved of a program, as the page shows it: MathML formulas and sentences."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -11,26 +11,26 @@ from odenet.emit.mathml import mathml
 from odenet.emit.numerics import numerics
 from odenet.model.fitting.fit import for_line
 from odenet.model.typed.dialects import latex_text
-from odenet.report.proof import Step, proof_steps, sentence
+from odenet.report.proof import ProofStep, proof_steps, sentence
 
 
 @dataclass(frozen=True)
 class Formulas:
     """The equations of a program and what is derived from its scheme.
 
-    What comes after `where` is empty in a file without a `discretise` line.
+    Without a `discretise` line there is no scheme: then all fields below `where` are empty.
 
     Args:
         equations: the differential equations, in MathML.
         initial: the initial values and the output, in MathML.
-        where: the definitions by `let`.
-        discretisation: the scheme with its constants, and the form of the equations that it is for,
-            which defines F.
+        where: the definitions by `let`, in Unicode.
+        discretisation: the scheme with its constants, and the form of equation that it integrates,
+            such as Y' = F(Y).
         step: the lines of the scheme, in MathML.
-        inverse: the lines that undo a step, in MathML; empty if there are none.
-        proof: of the inverse, in MathML.
+        inverse: the lines that undo a step, in MathML; empty if a step has no inverse.
+        proof: that the inverse undoes a step, in MathML; empty if there is none.
         why_irreversible: a sentence; empty if there is an inverse.
-        properties: names and values, such as order and symmetry.
+        properties: pairs (name, value), such as those of order and symmetry.
         numbers: sentences on stability and on the rounding error of the inverse.
     """
 
@@ -51,19 +51,20 @@ class Verdict:
     """What is known of the spectrum, and the claims.
 
     Args:
-        word: proved, refuted or open.
-        summary: a sentence.
+        word: the verdict on the spectrum: proved, refuted or open.
+        summary: the verdict in a sentence.
         steps: of the proof.
-        reasons: why there is no proof, and the counterexample.
-        energy: the formulas of E and of its rate of change; empty if no energy is known.
-        energy_notes: the definitions of what these formulas contain.
-        assumptions: of the proof.
-        claims: those of the file: a sign, the claim, and its verdict with the reason.
+        reasons: why there is no proof, and the counterexample if one was found.
+        energy: the formulas of the energy E and of dE/dt; empty if no energy is known.
+        energy_notes: the definitions of the symbols in these formulas.
+        assumptions: those that the proof makes.
+        claims: a triple for each claim of the file: a mark such as ✓, the claim, and the verdict
+            with its reason.
     """
 
     word: str
     summary: str
-    steps: Sequence[Step]
+    steps: Sequence[ProofStep]
     reasons: Sequence[str]
     energy: Sequence[str]
     energy_notes: Sequence[str]
@@ -72,24 +73,24 @@ class Verdict:
 
 
 def formulas(program: Program) -> Formulas:
-    """The formulas of a program."""
+    """The formulas of a program, for the page."""
     model = program.model
-    equations = Formulas(
+    undiscretised = Formulas(
         equations=mathml(latex.equations(model)),
         initial=mathml(latex.initial(model)),
         where=", ".join(notation.let_definitions(model)),
     )
     if not program.discretised:
-        return equations
+        return undiscretised
     derivation = program.derivation
-    why = why_no_inverse(derivation)
+    no_inverse_reason = why_no_inverse(derivation)
     return replace(
-        equations,
+        undiscretised,
         discretisation=f"{notation.discretisation(model)}, for {for_line(model.scheme)}",
         step=mathml(latex.rule(model.scheme)),
-        inverse="" if why else mathml(latex.inverse(derivation)),
-        proof="" if why else mathml(latex.inverse_proof(derivation)),
-        why_irreversible=sentence(why),
+        inverse="" if no_inverse_reason else mathml(latex.inverse(derivation)),
+        proof="" if no_inverse_reason else mathml(latex.inverse_proof(derivation)),
+        why_irreversible=sentence(no_inverse_reason),
         properties=properties(derivation),
         numbers=[sentence(line) for line in numerics(model, derivation)],
     )

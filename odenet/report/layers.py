@@ -1,4 +1,7 @@
-"""The table of layers on the page: shapes, parameters, and the memory that flows hold."""
+"""The table of layers on the page: shapes, parameters, and the memory that flows hold.
+
+A flow is a layer that integrates the equations by a number of steps.
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -17,12 +20,13 @@ class LayerRow:
     """A row of the table.
 
     Args:
-        number: of the layer, by which figures name it.
+        number: of the layer, counted from 0; figures name flows by it.
         text: of the layer in the specification.
         shape: of its output, without the batch.
-        steps: of its flows; empty for other layers.
+        steps: the number of steps of its flows; empty for other layers.
         parameters: their number, as text; empty for none.
-        held: the bytes that its flows hold between the two passes, as text, one for each mode.
+        held: the bytes that its flows keep from the forward to the backward pass, as text, one size
+            for each mode of the table.
     """
 
     number: int
@@ -40,7 +44,7 @@ class LayerTable:
     Args:
         input: the shape of a sample.
         rows: one for each layer.
-        modes: the memory modes of the columns `held`.
+        modes: the memory modes of flows, such as reversible; each has a column of `held`.
         parameters: their number in the whole network, as text.
         batch: number of samples that the memory is predicted for.
         note: why no memory is predicted; else empty.
@@ -76,7 +80,7 @@ def layer_table(program: Program) -> LayerTable | None:
 
 
 def _held_by_flows(program: Program) -> tuple[Mapping[str, Mapping[str, int]], str]:
-    """The bytes that each flow holds, by mode and name of its module; and why they are unknown."""
+    """The bytes that each flow holds, by mode and name of its module; and a note if unknown."""
     if not program.discretised:
         return {}, "Without a `discretise` line the network has no steps to predict memory of."
     if program.model.discretisation.tolerance is not None:
@@ -85,8 +89,8 @@ def _held_by_flows(program: Program) -> tuple[Mapping[str, Mapping[str, int]], s
         return {}, "Memory is not predicted: a map of the file is given from Python."
     try:
         require_memory(program, program.recipe.batch)
-        modes = available_modes(program, exact=False)[:-1]  # without checkpoint
-        return {m: held_by_flows(program, program.recipe.batch, m) for m in modes}, ""
+        modes = available_modes(program, exact=False)[:-1]  # all but checkpoint, the last one
+        return {mode: held_by_flows(program, program.recipe.batch, mode) for mode in modes}, ""
     except SpecError as error:
         return {}, f"Memory is not predicted: {error.diagnostics[0].message}."
 

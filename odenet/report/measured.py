@@ -1,4 +1,7 @@
-"""What the page measures of a network: its flows along their depth, and the hλ of their steps."""
+"""What the page measures of a network: norms along the depth of its flows, and hλ of their steps.
+
+A flow is a layer that integrates the equations; λ are eigenvalues of their Jacobian, h is the step.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -18,8 +21,8 @@ from odenet.runtime.unit import Unit
 from odenet.training.flows import flow_inputs, units_and_flows
 from odenet.training.trained_runs.depth_profile import DepthProfile, depth_profile
 
-SAMPLES = 8  # on which a network is measured
-SPECTRA = 2  # steps of each flow whose eigenvalues are computed: the first and the last
+MEASURED_SAMPLES = 8  # size of the batch on which a network is measured
+MEASURED_SPECTRA = 2  # eigenvalues are computed at this many steps of a flow: first and last
 
 
 @dataclass(frozen=True)
@@ -27,8 +30,8 @@ class FlowMeasurements:
     """What was measured of the flows of a network.
 
     Args:
-        flows: measurements along the depth, by the names of flows in figures.
-        subject: the weights and the samples, in words.
+        flows: measurements along the depth, by the names that figures give to flows.
+        subject: which weights and samples were measured, in words.
         why_missing: why nothing was measured; else empty.
     """
 
@@ -40,19 +43,19 @@ class FlowMeasurements:
 def measure_untrained(program: Program) -> FlowMeasurements:
     """Measure a program's network with its initial weights, on standard normal inputs.
 
-    Standardised data have the same mean and deviation.
+    These inputs have the mean and the deviation of standardised data.
     """
     if not program.discretised or not program.model.net:
         return FlowMeasurements({}, "", "the file has no `net`, so there are no weights to measure")
     try:
-        require_memory(program, SAMPLES)
+        require_memory(program, MEASURED_SAMPLES)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(0)
             network, inputs = program.network(), _random_inputs(program)
     except SpecError as error:
         return FlowMeasurements({}, "", error.diagnostics[0].message)
     kind = "tokens drawn at random" if program.vocabulary else "standard normal inputs"
-    subject = f"the initial weights (seed 0) on {SAMPLES} {kind}"
+    subject = f"the initial weights (seed 0) on {MEASURED_SAMPLES} {kind}"
     return measure_flows(network.eval(), inputs, subject)
 
 
@@ -62,7 +65,7 @@ def measure_flows(network: nn.Module, inputs: Tensor, subject: str) -> FlowMeasu
     Args:
         network: in evaluation mode.
         inputs: the batch, preprocessed as the network takes it.
-        subject: the weights and the inputs, in words.
+        subject: which weights and inputs these are, in words.
     """
     modules = units_and_flows(network)
     with torch.no_grad():
@@ -85,16 +88,19 @@ def measure_flows(network: nn.Module, inputs: Tensor, subject: str) -> FlowMeasu
 def _measure_module(
     module: Unit | Flow, inputs: Tensor | tuple[Tensor, ...]
 ) -> DepthProfile | None:
-    """Measure the steps of a flow; of a unit, those after the first, which changes the shape."""
+    """Measure the steps of a flow. A unit is a flow behind a step that changes the shape.
+
+    That entry step is not measured.
+    """
     if isinstance(module, Unit):
         assert isinstance(inputs, Tensor)
-        return depth_profile(module.flow, module.entry(inputs), SPECTRA)
-    return depth_profile(module, module.first_state(inputs), SPECTRA)
+        return depth_profile(module.flow, module.entry(inputs), MEASURED_SPECTRA)
+    return depth_profile(module, module.first_state(inputs), MEASURED_SPECTRA)
 
 
 def _random_inputs(program: Program) -> Tensor:
     """A batch of normal numbers, or of tokens for a language model."""
-    shape = (SAMPLES, *(program.input_shape or ()))
+    shape = (MEASURED_SAMPLES, *(program.input_shape or ()))
     if program.vocabulary is not None:
         return torch.randint(program.vocabulary, shape)
     return torch.randn(shape)
@@ -111,46 +117,46 @@ def stability_of_weights(program: Program, measurements: FlowMeasurements) -> Fi
     if isinstance(stability, str):
         return stability
     groups = model.discretisation.groups
-    tested = (
+    matching = (
         matching_test_equation(stability, model.scheme, model.dynamics, groups)
         or stability.per_equation[-1]
     )
-    return stability_figure(tested, _points(model, measurements), measurements.subject)
+    return stability_figure(matching, _h_lambdas(model, measurements), measurements.subject)
 
 
-def _points(model: Model, measurements: FlowMeasurements) -> dict[str, np.ndarray]:
+def _h_lambdas(model: Model, measurements: FlowMeasurements) -> dict[str, np.ndarray]:
     """The hλ of measured steps by flow, where λ is that of the test equation.
 
-    For Y'' = F(Y) these are square roots of the eigenvalues of F. If a scheme treats a decay
-    separately, λ does not include it; then λ is known only for equations with one unknown, and the
-    result is empty for others.
+    For Y'' = F(Y), λ are the square roots of the eigenvalues of the Jacobian of F. If a scheme
+    treats a decay -γY separately, λ does not include γ; this is implemented for one unknown of
+    first order with a constant γ, and the result is empty for other equations.
     """
-    first, discretisation, decay = model.scheme.patterns[0], model.discretisation, 0.0
+    pattern, discretisation, decay = model.scheme.patterns[0], model.discretisation, 0.0
     if model.scheme.decays:
-        is_unknown = len(model.scheme.patterns) > 1 or first.order == 2
-        if is_unknown or not first.decay or first.decay in discretisation.varying:
+        is_unsupported = len(model.scheme.patterns) > 1 or pattern.order == 2
+        if is_unsupported or not pattern.decay or pattern.decay in discretisation.varying:
             return {}
-        decay = float(discretisation.constants[first.decay])
-    points: dict[str, np.ndarray] = {}
+        decay = float(discretisation.constants[pattern.decay])
+    h_lambdas: dict[str, np.ndarray] = {}
     for name, flow in measurements.flows.items():
         values = [
-            flow.step_sizes[step] * _frequencies(np.array(eigenvalues) + decay, first.order)
+            flow.step_sizes[step] * _test_lambdas(np.array(eigenvalues) + decay, pattern.order)
             for step, eigenvalues in flow.eigenvalues.items()
         ]
-        points[name] = np.concatenate(values)
-    return points if all(np.isfinite(values).all() for values in points.values()) else {}
+        h_lambdas[name] = np.concatenate(values)
+    return h_lambdas if all(np.isfinite(v).all() for v in h_lambdas.values()) else {}
 
 
-def _frequencies(eigenvalues: np.ndarray, order: int) -> np.ndarray:
-    """λ for equations of an order, from the eigenvalues of the Jacobian of F."""
+def _test_lambdas(eigenvalues: np.ndarray, order: int) -> np.ndarray:
+    """λ for equations of order 1 or 2, from the eigenvalues of the Jacobian of F."""
     if order == 1:
         return eigenvalues
     roots = np.sqrt(eigenvalues.astype(complex))
     return np.concatenate([roots, -roots])
 
 
-def depth_of(measurements: FlowMeasurements) -> Figure | None:
-    """Norms and energy along the depth; None if nothing was measured."""
+def measured_depth_figure(measurements: FlowMeasurements) -> Figure | None:
+    """The figure of norms and energy along the depth; None if nothing was measured."""
     if not measurements.flows:
         return None
     subject = f"{measurements.subject[0].upper()}{measurements.subject[1:]}"

@@ -21,14 +21,14 @@ from odenet.report.formulas import Formulas, Verdict, formulas, verdict
 from odenet.report.layers import LayerTable, layer_table
 from odenet.report.measured import (
     FlowMeasurements,
-    depth_of,
     measure_untrained,
+    measured_depth_figure,
     stability_of_weights,
 )
 from odenet.report.runs import RunSection, run_section
 from odenet.training.run_folder.records import Options, RunFolder
 
-ShowStatus = Callable[[str], None]  # is told what is being done
+ShowStatus = Callable[[str], None]  # shows a text such as "writing the page"
 
 
 @dataclass(frozen=True)
@@ -38,17 +38,17 @@ class Page:
     Args:
         title: the name of the specification or the run.
         description: from the specification.
-        origin: the specification or run that the page is about.
+        origin: what the page is about, in words, such as "Run of digits".
         version: of odenet.
         spec: the text of the specification, coloured, in HTML.
         formulas: equations, scheme and inverse.
         verdict: of the certificate.
         network: the table of layers.
         stability: the region with hλ of the weights, or the reason why there is none.
-        depth: norms and energy along the depth.
+        depth: norms and energy along the depth; None if no weights were measured.
         why_unmeasured: why no weights were measured; else empty.
         warnings: of the compiler, with the lines of source text.
-        run: what was trained.
+        run: settings and results of the run; None on the page of a specification.
     """
 
     title: str
@@ -74,7 +74,7 @@ def build_page(program: Program, measurements: FlowMeasurements = UNMEASURED) ->
 
     Args:
         program: compiled.
-        measurements: of its network; by default it is not measured.
+        measurements: of its network; by default a note that there are none.
     """
     return Page(
         title=program.name,
@@ -86,7 +86,7 @@ def build_page(program: Program, measurements: FlowMeasurements = UNMEASURED) ->
         verdict=verdict(program),
         network=layer_table(program),
         stability=stability_of_weights(program, measurements),
-        depth=depth_of(measurements),
+        depth=measured_depth_figure(measurements),
         why_unmeasured=measurements.why_missing,
         warnings=[render(warning) for warning in program.warnings],
     )
@@ -105,8 +105,8 @@ def run_report(run: Path, options: Options | None, show_status: ShowStatus) -> s
 
     Args:
         run: its folder.
-        options: with the folder of the data; those of the training if None.
-        show_status: is told what is being done.
+        options: name the folder of the data; None takes the options of the training.
+        show_status: is called with what is being done.
 
     Raises:
         TrainingError: if this is not the folder of a run, or a damaged one.

@@ -1,4 +1,4 @@
-"""`odenet plot`: figures of the page as pictures in files of their own."""
+"""`odenet plot`: draws the figures of the HTML page into picture files."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -38,7 +38,7 @@ LEFT, RIGHT, ABOVE, BELOW = (
     0.5,
 )  # margins of the axes in a panel, for labels and title
 TITLE_HEIGHT, LINE_HEIGHT = 0.4, 0.17  # of the title of a figure; of lines in legends and captions
-LETTERS_PER_INCH = 15  # of a caption
+LETTERS_PER_INCH = 15  # of width, in a caption
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ class PlotSubject:
     """What a picture is about: a specification, a run or a scheme.
 
     Args:
-        name: in the title.
+        name: shown in the title.
         program: of a specification or a run; None for a scheme.
         run: the folder of a run, else None.
         options: of a run, with the folder of its data.
@@ -59,7 +59,7 @@ class PlotSubject:
 
     @property
     def path(self) -> Path:
-        """The file or folder; for a scheme its name."""
+        """The file or folder; for a scheme its name, as a path."""
         return self.run or Path(self.program.model.source.name if self.program else self.name)
 
     def measure(self) -> FlowMeasurements:
@@ -86,7 +86,7 @@ def plot_subject(path: Path, settings: Mapping[str, Any], data_root: Path | None
     Args:
         path: a specification, the folder of a run, or the name of a scheme of odenet.
         settings: values of constants, for a specification.
-        data_root: the folder of the data of runs; that of the training if None.
+        data_root: the folder of a run's data; None takes that of its training.
     """
     if path.is_dir():
         folder = RunFolder(path)
@@ -207,13 +207,13 @@ def draw_plot(kind: str, subjects: Sequence[PlotSubject], path: Path) -> None:
 
 @dataclass(frozen=True)
 class _Block:
-    """The figure of one subject, drawn on a canvas, whose layout is done here; lengths in inches.
+    """The figure of one subject, drawn on a canvas, and its layout; lengths are in inches.
 
     Args:
-        title: above it.
-        caption: below it, not yet broken into lines.
-        panels: their axes, the heights of the axes, and the numbers of lines of their legends.
-        columns: panels side by side.
+        title: above the panels.
+        caption: below them, not yet broken into lines.
+        panels: a triple for each: axes, height of the axes, and number of lines of the legend.
+        columns: the number of panels side by side.
     """
 
     title: str
@@ -227,29 +227,29 @@ class _Block:
         return max(ABOVE + height + BELOW + LINE_HEIGHT * lines for _, height, lines in self.panels)
 
     def height(self, width: float) -> float:
-        """The height of the block in a picture of a width."""
+        """The height of the block in a picture that is `width` wide."""
         rows = -(-len(self.panels) // self.columns)
         caption_height = LINE_HEIGHT * (len(self.caption_lines(width)) + 1)
         return TITLE_HEIGHT + rows * self.row_height + caption_height
 
     def caption_lines(self, width: float) -> list[str]:
-        """The lines of the caption in a picture of a width."""
+        """The lines of the caption in a picture that is `width` wide."""
         return wrap(self.caption, int(LETTERS_PER_INCH * width))
 
     def place(self, canvas: Canvas, width: float, canvas_height: float, top: float) -> None:
         """Set the positions of the block's parts on a canvas, from the height `top` downwards."""
         canvas.text(0.1 / width, (top - 0.1) / canvas_height, self.title, va="top", fontsize=11,
                     fontweight="bold")  # fmt: skip
-        for number, (axes, height, lines) in enumerate(self.panels):
+        for number, (axes, height, legend_lines) in enumerate(self.panels):
             row, column = divmod(number, self.columns)
             axes_top = top - TITLE_HEIGHT - row * self.row_height - ABOVE
             axes.set_position(((column * PANEL_WIDTH + LEFT) / width,
                                (axes_top - height) / canvas_height,
                                (PANEL_WIDTH - LEFT - RIGHT) / width,
                                height / canvas_height))  # fmt: skip
-            if lines:
+            if legend_lines:
                 axes.legend(loc="upper center", bbox_to_anchor=(0.5, -BELOW / height),
-                            ncols=_legend_columns(axes, lines), frameon=False, fontsize=8,
+                            ncols=_legend_columns(axes, legend_lines), frameon=False, fontsize=8,
                             borderaxespad=0)  # fmt: skip
         bottom = (top - self.height(width) + 0.5 * LINE_HEIGHT) / canvas_height
         caption = "\n".join(self.caption_lines(width))
@@ -263,14 +263,14 @@ def _draw_block(canvas: Canvas, figure: Figure, title: str) -> _Block:
         axes = canvas.add_axes((0, 0, 1, 1), label=f"{title} {len(canvas.axes)}")
         panel.draw(axes)
         count = len(axes.get_legend_handles_labels()[0])
-        lines = -(-count // panel.columns) if panel.columns else 0
-        panels.append((axes, panel.height - BELOW, lines))
+        legend_lines = -(-count // panel.legend_columns) if panel.legend_columns else 0
+        panels.append((axes, panel.height - BELOW, legend_lines))
     return _Block(figure_text(title), figure.caption, panels, _columns(figure))
 
 
-def _legend_columns(axes: Axes, lines: int) -> int:
-    """The number of columns of a legend with a number of lines."""
-    return -(-len(axes.get_legend_handles_labels()[0]) // lines)
+def _legend_columns(axes: Axes, legend_lines: int) -> int:
+    """The number of columns that give a legend this many lines."""
+    return -(-len(axes.get_legend_handles_labels()[0]) // legend_lines)
 
 
 def _unique_names(subjects: Sequence[PlotSubject]) -> list[str]:
@@ -278,7 +278,7 @@ def _unique_names(subjects: Sequence[PlotSubject]) -> list[str]:
     names = [subject.name for subject in subjects]
     if len(set(names)) == len(names):
         return names
-    return [str(place) for place in shortest_distinct_paths([subject.path for subject in subjects])]
+    return [str(path) for path in shortest_distinct_paths([subject.path for subject in subjects])]
 
 
 def _columns(figure: Figure) -> int:
@@ -292,6 +292,6 @@ def _capitalised(text: str) -> str:
 
 
 def _no_figure(subject: PlotSubject, reason: str, help_: str = "") -> SpecError:
-    """The error that a subject has no figure of the kind that is asked for."""
+    """The error for a subject that has no figure of the requested kind."""
     message = f"this figure cannot be drawn: {reason}"
     return SpecError.of("bad-option", message, file=str(subject.path), help=help_)

@@ -15,7 +15,7 @@ from odenet.diagnostics import SpecError
 from odenet.model.reading.settings import command_line
 from odenet.model.tables.losses import METRICS
 from odenet.report.figures import Figure, curves_figure
-from odenet.report.measured import SAMPLES, FlowMeasurements, measure_flows
+from odenet.report.measured import MEASURED_SAMPLES, FlowMeasurements, measure_flows
 from odenet.training.data.batches import Batches, BatchPlan
 from odenet.training.data.data_module import SplitLoaders
 from odenet.training.learning.task import Task
@@ -24,8 +24,8 @@ from odenet.training.runs.evaluation import restore
 from odenet.training.runs.restoring import damaged_weights_note, weights_file
 from odenet.training.runs.results import Result
 
-MAX_CLASSES = 30  # of a confusion matrix
-SHOWN_SAMPLES = 12
+MAX_CLASSES = 30  # with more, no confusion matrix is shown
+SHOWN_SAMPLES = 12  # test samples on the page
 MAX_PIXELS = 64  # of the picture of a sample, in each direction
 
 
@@ -34,10 +34,10 @@ class Sample:
     """A sample of the test split, and its prediction.
 
     Args:
-        picture: as a `data:` URL.
+        picture: the sample as a `data:` URL.
         label: its class.
         prediction: the class that the network predicts, with its probability.
-        is_correct: whether that is the class of the sample.
+        is_correct: whether the prediction is the label.
     """
 
     picture: str
@@ -68,9 +68,9 @@ class RunSection:
     Args:
         facts: the rows of a table: name and value.
         commands: the command that trains like this run, and one for each time it was resumed.
-        curves: of its epochs; None before the first one is finished.
+        curves: loss, metric and learning rate by epoch; None before the first one is finished.
         confusion: on the test split; None if the task does not classify samples.
-        samples: some of the test split.
+        samples: some of the test split, with predictions.
         why_missing: why there is neither confusion matrix nor samples; else empty.
     """
 
@@ -87,7 +87,7 @@ def run_section(run: Path, options: Options | None) -> tuple[RunSection, FlowMea
 
     Args:
         run: its folder.
-        options: with the folder of the data; those of the training if None.
+        options: name the folder of the data; None takes the options of the training.
 
     Raises:
         TrainingError: if this is not the folder of a run, or a damaged one.
@@ -137,12 +137,12 @@ def run_curves(run: Path) -> Figure | None:
 def _curves(rows: Sequence[Row], result: Result | None) -> Figure | None:
     if not rows:
         return None
-    watched = next((s for s in ("val", "test") if f"{s}_loss" in rows[0]), "test")
+    watched = next((split for split in ("val", "test") if f"{split}_loss" in rows[0]), "test")
     return curves_figure(rows, watched, result and result.best_epoch)
 
 
 def _measure_on_test_samples(task: Task, data: SplitLoaders) -> FlowMeasurements:
-    inputs = next(_test_batches(task.eval(), data, SAMPLES))[0]
+    inputs = next(_test_batches(task.eval(), data, MEASURED_SAMPLES))[0]
     return measure_flows(task.network, inputs, f"the best weights on {len(inputs)} test samples")
 
 
@@ -155,12 +155,12 @@ def commands_of(record: Record, run: Path) -> list[str]:
     """
     if record.data_from_python:
         return [f"# its data came from a program: {record.data_from_python}"]
-    last = TrainingSegment(0, record.settings, record.options)
+    last = TrainingSegment(epochs=0, settings=record.settings, options=record.options)
     lines: list[str] = []
-    previous = TrainingSegment(0, {}, Options())
-    for stretch in (*record.before, last):
-        start = ["--resume", str(run)] if lines else [_spec_path(record, run)]
-        words = ["odenet", "train", *start, *_changed_options(previous, stretch)]
+    previous = TrainingSegment(epochs=0, settings={}, options=Options())
+    for segment in (*record.before, last):
+        subject = ["--resume", str(run)] if lines else [_spec_path(record, run)]
+        words = ["odenet", "train", *subject, *_changed_options(previous, segment)]
         for plugin in sorted(RunFolder(run).plugins.glob("*.py")):
             words += ["--plugin", str(plugin)]
         words += ["--unchecked"] if record.verdicts.get("unchecked") else []
@@ -168,25 +168,25 @@ def commands_of(record: Record, run: Path) -> list[str]:
         if len(lines) > 1:
             epochs = previous.epochs
             lines[-1] += f" # after {epochs} epoch{'s' * (epochs != 1)}"
-        previous = stretch
+        previous = segment
     return lines
 
 
 def _spec_path(record: Record, run: Path) -> str:
-    """The specification; of a network that `--convert` has converted, the copy in the run."""
+    """The path of the specification; if `--convert` has generated it, of its copy in the run."""
     copy = RunFolder(run).spec
     is_generated = copy.is_file() and "existing(" in copy.read_text("utf-8")
     return str(copy) if is_generated else f"{record.name}.ode"
 
 
-def _changed_options(previous: TrainingSegment, stretch: TrainingSegment) -> list[str]:
-    """The options of a command for the settings and options that differ from the previous ones."""
+def _changed_options(previous: TrainingSegment, segment: TrainingSegment) -> list[str]:
+    """The words of a command line that change the settings and options of the previous segment."""
     words: list[str] = []
-    for name, value in stretch.settings.items():
+    for name, value in segment.settings.items():
         if name not in previous.settings or previous.settings[name] != value:
             words += command_line(name, value)
     for field in fields(Options):
-        value, option = getattr(stretch.options, field.name), f"--{field.name.replace('_', '-')}"
+        value, option = getattr(segment.options, field.name), f"--{field.name.replace('_', '-')}"
         previous_value = getattr(previous.options, field.name)
         if value is True:
             words += [option] if not previous_value else []
@@ -196,7 +196,7 @@ def _changed_options(previous: TrainingSegment, stretch: TrainingSegment) -> lis
 
 
 def _facts(record: Record, result: Result | None, epochs: int) -> list[tuple[str, str]]:
-    """The rows of the table about a run, of which some epochs are finished."""
+    """The rows (name, value) of the table about a run; `epochs` are finished."""
     rows = [("epochs", f"{epochs} done" + ("" if result else "; the run is not finished"))]
     if result is not None:
         name = result.chosen_by.title
@@ -219,7 +219,7 @@ def _facts(record: Record, result: Result | None, epochs: int) -> list[tuple[str
 
 
 def _test_batches(task: Task, data: SplitLoaders, size: int) -> Iterator[tuple[Tensor, Tensor]]:
-    """Inputs and labels of the test split, in batches of at most a size."""
+    """Inputs and labels of the test split, in batches of at most `size` samples."""
     plan = BatchPlan(len(data.test), min(size, len(data.test)))
     return iter(Batches(data.test, data.transforms, plan, task.device))
 
@@ -241,15 +241,15 @@ def _predict_test_split(
             scores = task.objective.prediction(task.objective.network_output(task.network, inputs))
         probability, predicted = scores.max(1)
         flat_counts += torch.bincount(labels * n + predicted, minlength=n * n)
-        for kept, mask in ((correct, predicted == labels), (wrong, predicted != labels)):
-            for i in mask.nonzero().flatten()[: SHOWN_SAMPLES - len(kept)].tolist():
-                kept.append((inputs[i], int(labels[i]), int(predicted[i]), float(probability[i])))
+        for group, mask in ((correct, predicted == labels), (wrong, predicted != labels)):
+            for i in mask.nonzero().flatten()[: SHOWN_SAMPLES - len(group)].tolist():
+                group.append((inputs[i], int(labels[i]), int(predicted[i]), float(probability[i])))
     counts = flat_counts.view(n, n)
     shares = counts / counts.sum(1, keepdim=True).clamp(min=1)
     confusion = ConfusionMatrix(classes, counts.tolist(), shares.tolist())
-    half = max(SHOWN_SAMPLES // 2, SHOWN_SAMPLES - len(wrong))
-    shown = [*correct[:half], *wrong[: SHOWN_SAMPLES - len(correct[:half])]]
-    pictures = [_picture_url(data, kept[0]) for kept in shown]
+    correct_count = max(SHOWN_SAMPLES // 2, SHOWN_SAMPLES - len(wrong))
+    shown = [*correct[:correct_count], *wrong[: SHOWN_SAMPLES - len(correct[:correct_count])]]
+    pictures = [_picture_url(data, values) for values, *_ in shown]
     samples = [
         Sample(picture, classes[label], f"{classes[predicted]} {p:.0%}", label == predicted)
         for picture, (_, label, predicted, p) in zip(pictures, shown, strict=True)

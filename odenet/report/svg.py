@@ -10,7 +10,7 @@ import matplotlib
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-# Placeholders, which are replaced by the colours of the page for text and for lines.
+# Placeholder colours; in the SVG they are replaced by CSS colours of the page.
 _TEXT, _LINES = "#101112", "#c1c2c3"
 
 STYLE: Any = {  # of all figures of the page and of `odenet plot`
@@ -33,7 +33,7 @@ class Drawing:
     """A figure with one panel, 4.2 inches wide, which fits on a phone.
 
     Args:
-        name: the prefix of its ids, so that those of several figures on a page differ.
+        name: the prefix of the ids in its SVG, so that ids of different figures on a page differ.
         height: in inches.
 
     Attributes:

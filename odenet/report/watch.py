@@ -24,7 +24,7 @@ from odenet.language.source_files import read
 from odenet.report.page import build_page, error_html, page_html
 
 HOST = "127.0.0.1"
-POLL_INTERVAL = 0.25  # seconds between two looks at the files
+POLL_INTERVAL = 0.25  # seconds between two checks of the files
 FileStates = tuple[tuple[str, int, int], ...]  # path, time of modification, size
 
 
@@ -61,19 +61,19 @@ class WatchedSpec:
         self._script = (files("odenet.report") / "templates" / "watch.js").read_text("utf-8")
         self._file_states: FileStates | None = None
         self._was_missing = False
-        self._count = 0
+        self._build_count = 0
         self.page = BuiltPage("", "", (spec,), "")
 
     def refresh(self) -> bool:
-        """Rebuild the page if one of its files has changed; gives whether that was so."""
+        """Rebuild the page if one of its files has changed; returns whether it was rebuilt."""
         if _file_states(self.page.files) == self._file_states:
             return False
         if self._file_states and not self._was_missing and not self._spec.exists():
             self._was_missing = True  # editors replace files: it may be back at the next call
             return False
         self._was_missing = False
-        self._count += 1
-        version = f"{os.getpid()}-{time.time_ns()}-{self._count}"
+        self._build_count += 1
+        version = f"{os.getpid()}-{time.time_ns()}-{self._build_count}"
         script = self._script.replace("VERSION", json.dumps(version))
         used_files = _used_files(self._spec) or self.page.files
         self._file_states = _file_states(
@@ -92,7 +92,7 @@ class WatchedSpec:
 
 
 def _file_states(paths: tuple[Path, ...]) -> FileStates:
-    """The states of those files that exist; they differ after a save."""
+    """The path, time and size of each existing file; a save changes them."""
     states: list[tuple[str, int, int]] = []
     for path in paths:
         try:
@@ -142,14 +142,14 @@ class _Handler(BaseHTTPRequestHandler):
             self._answer(HTTPStatus.NOT_FOUND, "text/plain", "there is one page here: /")
 
     def _is_local(self) -> bool:
-        """Whether the request names this machine: foreign host names may point to it, too."""
+        """Whether the Host header names this machine, which prevents DNS rebinding."""
         host = self.headers.get("Host", "").partition(":")[0].lower()
         return host in (HOST, "localhost")
 
-    def _answer(self, status: HTTPStatus, kind: str, text: str) -> None:
+    def _answer(self, status: HTTPStatus, content_type: str, text: str) -> None:
         body = text.encode()
         self.send_response(status)
-        self.send_header("Content-Type", f"{kind}; charset=utf-8")
+        self.send_header("Content-Type", f"{content_type}; charset=utf-8")
         self.send_header("Content-Length", str(len(body)))
         self.send_header("Cache-Control", "no-store")
         self.end_headers()
@@ -163,8 +163,8 @@ class Server(ThreadingHTTPServer):
     """Serves the page of a `WatchedSpec` on the loopback address.
 
     Args:
-        watched: has the page.
-        port: 0 for any free one.
+        watched: provides the page.
+        port: to listen on; 0 takes any free one.
     """
 
     daemon_threads = True
