@@ -105,10 +105,10 @@ def test_each_figure_of_a_page_is_a_picture_of_its_own(spec, kind):
     picture = spec.with_name(f"small-{kind}.png")
     assert picture.read_bytes()[:4] == b"\x89PNG"
     # a picture by odenet may be written again
-    require_replaceable(picture, named_by_user=False, mark=plotting.PNG_MARK)
+    require_replaceable(picture, is_named=False, mark=plotting.PNG_MARK)
     picture.write_text("mine")
     with pytest.raises(SpecError, match="not written by odenet"):
-        require_replaceable(picture, named_by_user=False, mark=plotting.PNG_MARK)
+        require_replaceable(picture, is_named=False, mark=plotting.PNG_MARK)
 
 
 @pytest.mark.slow
