@@ -35,7 +35,7 @@ class BackwardMode(StepConstants):
 
     def __setattr__(self, name: str, value: Any) -> None:
         if name == "exact" and value and not self.reversible:
-            raise ValueError(f"exact arithmetic undoes steps, and {self._irreversible()}")
+            raise ValueError(f"exact arithmetic undoes steps, and {self._why_irreversible()}")
         if name == "exact" and value and self.stretches:
             raise ValueError(
                 "exact arithmetic multiplies by fractions of whole numbers, and "
@@ -57,7 +57,7 @@ class BackwardMode(StepConstants):
     def memory(self, memory: Memory | str) -> None:
         mode = parse_memory(memory)
         if not self.reversible and mode not in ("stored", "checkpoint"):
-            raise ValueError(self._irreversible())
+            raise ValueError(self._why_irreversible())
         self._memory = mode
 
     def _current_memory(self, dtype: torch.dtype) -> Memory:

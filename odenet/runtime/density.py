@@ -34,7 +34,7 @@ def log_density(layers: Iterable[nn.Module], x: Tensor) -> Tensor:
             x, log_det = layer.forward_with_log_det(x)
             total = total + log_det
         else:
-            x = _invertible(layer)(x)
+            x = _require_invertible(layer)(x)
     z = x.flatten(1)
     return total - z.square().sum(1) / 2 - LOG_TWO_PI * z.shape[1] / 2
 
@@ -42,11 +42,11 @@ def log_density(layers: Iterable[nn.Module], x: Tensor) -> Tensor:
 def inverse(layers: Iterable[nn.Module], z: Tensor) -> Tensor:
     """The input of a network that gives the output z; a sample if z is normal."""
     for layer in reversed(list(layers)):
-        z = layer.inverse(z) if isinstance(layer, Flow) else _invertible(layer).inverse(z)
+        z = layer.inverse(z) if isinstance(layer, Flow) else _require_invertible(layer).inverse(z)
     return z
 
 
-def _invertible(layer: nn.Module) -> Squeeze:
+def _require_invertible(layer: nn.Module) -> Squeeze:
     if isinstance(layer, Squeeze):
         return layer
     raise ValueError(f"{type(layer).__name__} has no log-determinant")

@@ -1,4 +1,4 @@
-"""The drift of a flow: the relative error of its rebuilt states, read without a device wait."""
+"""The drift of a flow: the relative error of its rebuilt states, read without making a GPU wait."""
 
 import warnings
 
@@ -20,11 +20,11 @@ class LastDrift:
         self._drift = HostCopy(drift)
 
     def get(self) -> float | None:
-        """The drift, which is waited for; None before the first backward pass."""
+        """The drift; waits for its copy to the host. None before the first backward pass."""
         return None if self._drift is None else self._drift.read().item()
 
     def warn_if_large(self, name: str, steps: int) -> None:
-        """Warns once of a large drift, with causes and remedies, if the number has arrived.
+        """Warns once of a large drift, with causes and remedies, once it is on the host.
 
         Args:
             name: of the class of the flow.

@@ -32,7 +32,7 @@ from odenet.runtime.tracing import as_node, refuse_script
 
 
 class Flow(Volume, BackwardMode, OperatorBounds):
-    """N steps of a scheme: ``readout`` of ``advance``, applied N times to ``initial(u)``.
+    """N steps of a scheme: ``initial(u)``, then N times ``advance``, then ``readout``.
 
     Args:
         channels: of the input u, ``(batch, channels, *space)``.
@@ -41,7 +41,7 @@ class Flow(Volume, BackwardMode, OperatorBounds):
 
     Attributes:
         anchors: the true state is kept every ``anchors`` steps, and replaces the rebuilt one, to
-            limit the drift of the reversible backward; with 0 only the first and the last are.
+            limit the drift of the reversible backward; with 0 only the first and last are kept.
         warns_of_drift: warn once, at the next forward pass, if rebuilt states were visibly wrong.
         context: further inputs of a call, read by every right-hand side.
         collected: further results that right-hand sides gave in the last call, summed over its
@@ -76,7 +76,7 @@ class Flow(Volume, BackwardMode, OperatorBounds):
         """Channels of each of ``parts`` equal parts of the input.
 
         Raises:
-            ValueError: if they do not divide.
+            ValueError: if the number of channels is not a multiple of ``parts``.
         """
         if self.channels % parts:
             raise ValueError(
@@ -129,7 +129,9 @@ class Flow(Volume, BackwardMode, OperatorBounds):
         flow = self.with_fixed_constants().shallow_copy()
         flow.context, flow.collected = context, {}
         end_layers = flow
-        if self.slices is not None and torch.is_grad_enabled():  # these layers may have weights
+        if (
+            self.slices is not None and torch.is_grad_enabled()
+        ):  # `initial` and `readout` may have weights
             end_layers = flow.shallow_copy()
             end_layers.__dict__.update(sliced_attributes(flow, self.slices))
         last_state = flow.evolve(end_layers.first_state(u))
@@ -171,7 +173,7 @@ class Flow(Volume, BackwardMode, OperatorBounds):
 
     def _inverse_of_state(self, end: State) -> State:
         if not self.reversible:
-            raise NotImplementedError(self._irreversible())
+            raise NotImplementedError(self._why_irreversible())
         if obstacle := self.obstacle_to_inverse():
             raise NotImplementedError(f"{type(self).__name__} is not undone now: {obstacle}")
         if torch.is_grad_enabled() or torch.compiler.is_compiling():
@@ -227,7 +229,7 @@ class Flow(Volume, BackwardMode, OperatorBounds):
         )
 
     def refine(self) -> Flow:
-        """A flow over the same time with steps of half the size, two with the weights of each.
+        """A flow over the same time with two steps of half the size for each step, of its weights.
 
         Raises:
             ValueError: if the scheme has no step size, or its steps do not refine.

@@ -75,8 +75,7 @@ def _reduce(instance: Any, protocol: Any) -> Any:
 
 
 def _new_instance(name: str, source: str, class_name: str) -> Any:
-    cls = find_class(name, source, class_name)
-    return object.__new__(cls)
+    return object.__new__(find_class(name, source, class_name))
 
 
 def _reduce_tuple(state: Any, protocol: Any) -> Any:

@@ -70,10 +70,10 @@ def run_plain_steps(flow: Stepwise, state: State, steps: range) -> State:
         flow_copy = flow.shallow_copy()
         flow_copy.__dict__.update(sliced_attributes(flow, flow.slices))
     elif not torch.compiler.is_compiling():
-        flow_copy, order = flow.shallow_copy(), kernel_reordering(state[0])
+        flow_copy, reorder = flow.shallow_copy(), kernel_reordering(state[0])
         for name, parameter in flow.named_parameters():
             if "." not in name:
-                stack = order(parameter)
+                stack = reorder(parameter)
                 flow_copy.__dict__[name] = stack.unbind() if torch.is_grad_enabled() else stack
     if flow_copy is not flow:
         for name in flow.varying:
@@ -84,23 +84,28 @@ def run_plain_steps(flow: Stepwise, state: State, steps: range) -> State:
 
 
 def run_budgeted_steps(flow: Equations, state: State, budget: int) -> State:
-    """Runs all steps, as many with stored activations as fit into a budget of bytes.
+    """Runs all steps, with the activations of the last ones stored, as far as a budget allows.
 
-    The last ones are stored: the backward pass has freed them before it needs memory to undo.
+    The backward pass has freed these before it needs memory to undo the other steps.
+
+    Args:
+        flow: a reversible flow.
+        state: the state before the first step.
+        budget: bytes for stored activations.
     """
     refuse_transforms()
     key = _memory_key(flow, state)
     # Within `checkpoint` the step is measured again, since both calls have to save the same.
-    done = int(key not in flow.step_bytes or has_saved_tensors_hooks())
-    if done:
+    steps_done = int(key not in flow.step_bytes or has_saved_tensors_hooks())
+    if steps_done:
         state, flow.step_bytes[key] = _run_first_step(flow, state)
-    per_step = max(1, flow.step_bytes[key])
+    bytes_per_step = max(1, flow.step_bytes[key])
     if isinstance(budget, BudgetShare):
-        budget = budget.for_need(flow.steps * per_step)
-    reversed_steps = range(done, max(done, flow.steps - budget // per_step))
-    if reversed_steps:
-        state = run_recomputed_steps(flow, state, reversed_steps)
-    return run_plain_steps(flow, state, range(reversed_steps.stop, flow.steps))
+        budget = budget.for_need(flow.steps * bytes_per_step)
+    reversible_steps = range(steps_done, max(steps_done, flow.steps - budget // bytes_per_step))
+    if reversible_steps:
+        state = run_recomputed_steps(flow, state, reversible_steps)
+    return run_plain_steps(flow, state, range(reversible_steps.stop, flow.steps))
 
 
 def _memory_key(flow: Equations, state: State) -> tuple:

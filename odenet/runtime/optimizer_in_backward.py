@@ -54,8 +54,8 @@ class OptimizerInBackward:
     Example:
         ::
 
-            moving = OptimizerInBackward(network, torch.optim.AdamW(network.parameters()))
-            loss(network(x), y).backward()  # weights move here
+            optimizer = OptimizerInBackward(network, torch.optim.AdamW(network.parameters()))
+            loss(network(x), y).backward()  # updates the weights
     """
 
     def __init__(
@@ -150,20 +150,20 @@ class OptimizerInBackward:
         self._counts: list[list[int]] = []
         for group in groups:
             slices_by_parameter = [slices.get(tensor) for tensor in group["params"]]
-            for stack, own in zip(group["params"], slices_by_parameter, strict=True):
-                if own is not None:
+            for stack, parts in zip(group["params"], slices_by_parameter, strict=True):
+                if parts is not None:
                     _hook_gradient(stack, self._refuse_whole_gradient)
                     name = self._names.get(id(stack), "a parameter")
-                    self._names |= {id(s): f"{name}[{i}]" for i, s in enumerate(own)}
+                    self._names |= {id(s): f"{name}[{i}]" for i, s in enumerate(parts)}
             self._counts.append([len(own or ()) for own in slices_by_parameter])
             pairs = zip(group["params"], slices_by_parameter, strict=True)
             group["params"] = [t for p, own in pairs for t in (own or [p])]
 
-    def _on_gradient(self, index: int, tensor: Tensor) -> None:
+    def _on_gradient(self, group_index: int, tensor: Tensor) -> None:
         """Called by autograd when a gradient is complete.
 
         Args:
-            index: of the parameter group.
+            group_index: of the parameter group.
             tensor: the parameter, or a slice of one.
         """
         if self._accumulates:
@@ -180,7 +180,7 @@ class OptimizerInBackward:
             return
         if self._clip:
             gradient.mul_(self._current_clip_factor().to(gradient))
-        self._step(index, tensor)
+        self._step(group_index, tensor)
         tensor.grad = None
 
     def _note_pass(self) -> None:
@@ -210,18 +210,18 @@ class OptimizerInBackward:
     def _clip_factor_of(self, norm: Tensor) -> Tensor:
         return (self._clip / (norm + _SMALL)).clamp(max=1.0)
 
-    def _step(self, index: int, tensor: Tensor) -> None:
-        """Runs the optimizer's step on one parameter, the only one in its groups meanwhile."""
+    def _step(self, group_index: int, tensor: Tensor) -> None:
+        """Runs the optimizer's step with groups that contain this parameter only."""
         groups = self.optimizer.param_groups
         single_groups = [{**group, "params": []} for group in groups]
-        single_groups[index]["params"] = [tensor]
+        single_groups[group_index]["params"] = [tensor]
         self.optimizer.param_groups = single_groups
         try:
             self.optimizer.step()
         finally:
             self.optimizer.param_groups = groups
-        for name, value in single_groups[index].items():
-            if name != "params" and groups[index].get(name) is not value:
+        for name, value in single_groups[group_index].items():
+            if name != "params" and groups[group_index].get(name) is not value:
                 raise RuntimeError(
                     f"{type(self.optimizer).__name__} keeps `{name}` for a whole group of "
                     "parameters and changes it in its step: it cannot act on them one by one"
@@ -239,9 +239,9 @@ class OptimizerInBackward:
 
 def _hook_gradient(tensor: Tensor, function: Any) -> None:
     """Registers a hook for the complete gradient of a leaf, even if it is frozen now."""
-    required = tensor.requires_grad
+    required_grad = tensor.requires_grad
     tensor.requires_grad_().register_post_accumulate_grad_hook(function)
-    tensor.requires_grad_(required)
+    tensor.requires_grad_(required_grad)
 
 
 def _accumulation_dtype(dtype: torch.dtype) -> torch.dtype:

@@ -92,7 +92,7 @@ def with_half_the_step(
 
     Args:
         module: with a step size.
-        sizes: the first arguments of its constructor.
+        sizes: the first two arguments of its constructor: channels, then steps or output channels.
         shape: further arguments of its constructor that are not constants of the scheme.
     """
     finer = copy.deepcopy(module)
@@ -105,17 +105,17 @@ def _derived_numbers(
 ) -> dict[str, Any]:
     """The attributes that depend on the step size, read off an instance with another h."""
     shape = shape | dict.fromkeys(getattr(module, "python_maps", ()), lambda c: nn.Identity())
-    parameters = list(inspect.signature(type(module).__init__).parameters)[3:]
+    parameters = list(inspect.signature(type(module).__init__).parameters)[3:]  # after the sizes
     scheme_args = [name for name in parameters if name not in ("h", "T", *shape)]
     if not {"h", "T"} & set(parameters) or not all(hasattr(module, name) for name in scheme_args):
         return {"h": h}
     varying = getattr(module, "varying", ())
     constants: dict[str, Any] = {name: getattr(module, name) for name in scheme_args}
     constants |= {n: as_numbers(c, 1)[0] for n, c in constants.items() if n in varying}
-    size = {"T": h} if "T" in parameters else {"h": h}
+    step_size = {"T": h} if "T" in parameters else {"h": h}
     constructor: Any = type(module)
     with torch.random.fork_rng(devices=[]):
-        one_step = constructor(*sizes, **shape, **size, **constants)
+        one_step = constructor(*sizes, **shape, **step_size, **constants)
     structure = {"channels", "steps", "space", "into", "stride"}
     attributes = vars(one_step).keys() - vars(nn.Module()).keys() - structure
     numbers = {name: vars(one_step)[name] for name in attributes if not name.startswith("_")}

@@ -15,7 +15,7 @@ from odenet.runtime.repetition.recorder import evaluation_mode
 if TYPE_CHECKING:
     from odenet.runtime.flow import Flow
 
-_DENSE_SIZE = 512  # up to this size computing all eigenvalues is cheaper than some
+_DENSE_SIZE = 512  # up to this size computing all eigenvalues is cheaper than computing a few
 _TOLERANCE = 1e-4  # residual of eigenvalues, relative to the largest
 
 
@@ -30,7 +30,7 @@ def jacobian_spectrum(flow: Flow, state: tuple[Tensor, ...], step: int, count: i
         flow: the flow.
         state: at which the Jacobian is taken.
         step: the step whose weights are used.
-        count: number of eigenvalues of each sort.
+        count: number of eigenvalues of each of these two kinds.
     """
     leaves = state_like(state, [tensor.detach().requires_grad_() for tensor in state])
     unknowns = [leaves[flow.slots.index(name)] for name in flow.states]

@@ -20,7 +20,7 @@ from odenet.runtime.tracing import as_node
 
 
 class Unit(nn.Module):
-    """The first step of a unit, its entry, and a flow of the other steps.
+    """A unit of a network: the first step, called its entry, and a flow of the other steps.
 
     Args:
         entry: gives the state after the first step, in the new shape.
@@ -60,7 +60,7 @@ class Entry(nn.Module):
     """The first step of a unit, from the unit's input to the state after it.
 
     Generated classes define ``initial`` and ``forward``. The latter brings each slot of the old
-    state to the new shape by ``shortcut``.
+    state, that is each of its tensors, to the new shape by ``shortcut``.
 
     Args:
         channels: of the input ``(batch, channels, *space)``.

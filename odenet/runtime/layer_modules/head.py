@@ -104,7 +104,7 @@ class _ChunkedLoss(torch.autograd.Function):
                 if smoothing:
                     total -= smoothing * scores.mean(1).sum()
         ctx.save_for_backward(x, weight, targets, log_sums)
-        ctx.smoothing, ctx.low = smoothing, autocast_dtype
+        ctx.smoothing, ctx.autocast_dtype = smoothing, autocast_dtype
         return total / len(x)
 
     @staticmethod
@@ -115,13 +115,13 @@ class _ChunkedLoss(torch.autograd.Function):
         factor = gradient / len(x)
         with torch.autocast(x.device.type, enabled=False):
             for chunk in _chunks(x, weight):
-                scores = _scores(x[chunk], weight, ctx.low)
+                scores = _scores(x[chunk], weight, ctx.autocast_dtype)
                 grad_scores = scores.sub_(log_sums[chunk, None]).exp_()
                 if ctx.smoothing:
                     grad_scores -= ctx.smoothing / len(weight)
                 delta = grad_scores.new_full((1, 1), ctx.smoothing - 1).expand(len(grad_scores), 1)
                 grad_scores = grad_scores.scatter_add_(1, targets[chunk, None], delta).mul_(factor)
-                grad_scores = grad_scores.to(ctx.low or x.dtype)
+                grad_scores = grad_scores.to(ctx.autocast_dtype or x.dtype)
                 grad_x[chunk] = grad_scores @ weight.to(grad_scores.dtype)
                 grad_weight += grad_scores.T @ x[chunk].to(grad_scores.dtype)
         return grad_x, grad_weight, None, None, None

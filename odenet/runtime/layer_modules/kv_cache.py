@@ -30,7 +30,7 @@ class KeyValueCache:
         modules = [module for layer in self._layers for module in layer.modules()]
         self._cached_layers = [m for m in modules if isinstance(m, Attention | Position)]
         self._entries: list[tuple[Tensor, Tensor]] = []
-        self._evaluation = 0
+        self._evaluation_index = 0
 
     @torch.no_grad()
     def run(self, tokens: Tensor) -> Tensor:
@@ -39,14 +39,14 @@ class KeyValueCache:
         Args:
             tokens: ``(batch, tokens)``; any number of them in the first call, then one at a time.
         """
-        self._evaluation = 0
-        for reader in self._cached_layers:
-            reader.cache = self
+        self._evaluation_index = 0
+        for layer in self._cached_layers:
+            layer.cache = self
         try:
             outputs = run_layers(self._layers, tokens)
         finally:
-            for reader in self._cached_layers:
-                reader.cache = None
+            for layer in self._cached_layers:
+                layer.cache = None
         self.length += tokens.shape[1]
         return outputs
 
@@ -60,8 +60,8 @@ class KeyValueCache:
         if not self.length:
             self._entries.append((keys, values))
         else:
-            past = self._entries[self._evaluation]
+            past = self._entries[self._evaluation_index]
             keys, values = (torch.cat(pair, 1) for pair in zip(past, (keys, values), strict=True))
-            self._entries[self._evaluation] = keys, values
-        self._evaluation += 1
+            self._entries[self._evaluation_index] = keys, values
+        self._evaluation_index += 1
         return keys, values

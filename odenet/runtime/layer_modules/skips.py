@@ -1,6 +1,6 @@
 """Skip connections of a network, as in U-Nets (Ronneberger et al. 2015).
 
-A `Keep` layer names the value that passes it, and a later `Join` layer takes it up again. The value
+A `Keep` layer names the value that passes it, and a later `Join` layer reads it. The value
 is kept in memory until its last `Join`.
 """
 

@@ -72,16 +72,16 @@ class Attention(nn.Module):
         # neither pass has to reorder its input.
         parts = (part.unflatten(2, (self.heads, -1)) for part in self.project(x).chunk(3, 2))
         queries, keys, values = parts  # (batch, tokens, heads, c / heads) each
-        earlier = self.cache.length if self.cache else 0
+        past_length = self.cache.length if self.cache else 0
         if self.rope:
-            queries, keys = rotated_by_position(queries, keys, first=earlier)
+            queries, keys = rotated_by_position(queries, keys, first=past_length)
         if self.cache:
             keys, values = self.cache.append(keys, values)
         attended = F.scaled_dot_product_attention(
             queries.transpose(1, 2),
             keys.transpose(1, 2),
             values.transpose(1, 2),
-            is_causal=self.causal and not earlier,  # a single new token attends to all
+            is_causal=self.causal and not past_length,  # a single new token attends to all
         )
         return self.join(attended.transpose(1, 2).flatten(2))
 
@@ -165,5 +165,5 @@ class Position(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """``(batch, c, tokens)`` to the same shape; shorter sequences use the first positions."""
-        earlier = self.cache.length if self.cache else 0
-        return x + self.weight[earlier : earlier + x.shape[2]].mT
+        past_length = self.cache.length if self.cache else 0
+        return x + self.weight[past_length : past_length + x.shape[2]].mT

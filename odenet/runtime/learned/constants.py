@@ -22,7 +22,7 @@ from odenet.sequences import DIVISIONS, interpolate
 if TYPE_CHECKING:
     from odenet.runtime.learned.constant_kinds import Learned, Ramp
 
-MARGIN = 1e-3  # kept from a bound, as a part of the initial value's distance from it
+MARGIN = 1e-3  # distance kept from a bound, relative to that of the initial value
 
 
 def exponential(x: float | Tensor) -> float | Tensor:
@@ -63,7 +63,7 @@ def refine_constant(constant: Any, factor: float) -> Any:
     """The same constant for steps of half the size: each value serves for two steps.
 
     Args:
-        constant: of a flow.
+        constant: of a flow, as an object that is indexed by the step.
         factor: multiplies the values: ½ for a step size, else 1.
 
     Raises:

@@ -15,12 +15,12 @@ class Interpolation(NamedTuple):
 
     def value(self, knots: Tensor | Sequence[Tensor]) -> Tensor:
         """The interpolated value."""
-        (i, before), (j, after) = self.terms
-        return before * knots[i] + after * knots[j]
+        (i, weight_i), (j, weight_j) = self.terms
+        return weight_i * knots[i] + weight_j * knots[j]
 
 
 class Knotted(nn.Module):
-    """K(t) from t = 0 to the end of the flow, evaluated at the middle of each step.
+    """A weight K(t) from t = 0 to the end of the flow, evaluated at the middle of each step.
 
     The knots are at equal distances in time and do not depend on the number of steps, so that a
     refined flow has the same K(t).
@@ -55,12 +55,10 @@ class Knotted(nn.Module):
         """The interpolation that gives a step's value; -1 is the last step."""
         (h,), step = self._step_sizes, step % self.steps
         if hasattr(h, "__getitem__"):
-            middle = (
-                (time_before(h, step) + time_before(h, step + 1)) / 2 / time_before(h, self.steps)
-            )
+            mid = (time_before(h, step) + time_before(h, step + 1)) / 2 / time_before(h, self.steps)
         else:
-            middle = (step + 0.5) / self.steps
-        position = middle * (len(self.knots) - 1)
+            mid = (step + 0.5) / self.steps
+        position = mid * (len(self.knots) - 1)
         left = min(int(position), len(self.knots) - 2)
         fraction = position - left
         return Interpolation(((left, 1 - fraction), (left + 1, fraction)))

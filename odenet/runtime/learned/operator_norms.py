@@ -8,12 +8,13 @@ from torch import Tensor
 
 from odenet.runtime.learned.operators import adjoint_conv, conv
 
-_MAP_SHAPE = {0: (), 1: (32,), 2: (32, 32), 3: (16, 16, 16)}  # that kernels are applied to
+# Number of kernel axes -> shape of the map that the kernels are applied to.
+_MAP_SHAPE = {0: (), 1: (32,), 2: (32, 32), 3: (16, 16, 16)}
 _COARSE_LIMIT = 20  # with more iterations a first run on a smaller map saves time
 _SQUARINGS = 24  # enough to separate eigenvalues that differ by 1e-6 of the largest
-_SMALLEST = 1e-300
+_SMALLEST = 1e-300  # avoids a division by zero
 
-Directions = dict[tuple[str, int], Tensor]
+Directions = dict[tuple[str, int], Tensor]  # (operator, step) -> vector that attains its norm
 
 
 def operator_norm(K: Tensor, start: Tensor | None = None, **options: Any) -> tuple[Tensor, Tensor]:
@@ -33,7 +34,7 @@ def operator_norms(
     groups: int = 1,
     dilation: int = 1,
     tolerance: float = 1e-4,
-    limit: int = 200,
+    max_iterations: int = 200,
 ) -> tuple[Tensor, Tensor]:
     """The largest singular values of kernels or matrices, all at once.
 
@@ -46,7 +47,7 @@ def operator_norms(
         groups: as in ``conv``.
         dilation: as in ``conv``.
         tolerance: relative change of every norm at which to stop.
-        limit: largest number of iterations.
+        max_iterations: largest number of iterations.
 
     Returns:
         The norms, approached from below, and the vectors that attain them, one for each. The norm
@@ -57,9 +58,9 @@ def operator_norms(
     if start is None:
         half_shape = tuple(side // 2 for side in stack.map_shape)
         start = stack.random_vectors(half_shape)
-        if limit > _COARSE_LIMIT:  # a result on a map half as wide is a good start
-            start = stack.embed(stack.maximise(start, tolerance, limit))
-    direction = stack.maximise(start.to(K), tolerance, limit)
+        if max_iterations > _COARSE_LIMIT:  # a result on a map half as wide is a good start
+            start = stack.embed(stack.maximise(start, tolerance, max_iterations))
+    direction = stack.maximise(start.to(K), tolerance, max_iterations)
     norms = scale * torch.linalg.vector_norm(stack.apply(direction).flatten(1), dim=1)
     return torch.where(scale.isfinite(), norms, scale), direction
 
@@ -117,7 +118,7 @@ class _OperatorStack:
         x = adjoint_conv(y.flatten(0, 1)[None], self._K.flatten(0, 1), **self._options)[0]
         return x.unflatten(0, (self._count, -1))
 
-    def maximise(self, x: Tensor, tolerance: float, limit: int) -> Tensor:
+    def maximise(self, x: Tensor, tolerance: float, max_iterations: int) -> Tensor:
         """Unit vectors that maximise |K x|, starting from x.
 
         With A = K^T K, each iteration takes the largest Ritz vector in the span of x, of the
@@ -129,13 +130,13 @@ class _OperatorStack:
         p, Ap = torch.zeros_like(x), torch.zeros_like(x)
         last_value = _inner(x, Ax)
         check_every = 1 if x.device.type == "cpu" else 8  # reading a number makes a GPU wait
-        for iteration in range(1, limit + 1):
+        for iteration in range(1, max_iterations + 1):
             w = _normalised(Ax - _inner(x, Ax) * x)
             w = _normalised(w - _inner(x, w) * x)
             Aw = self.adjoint(self.apply(w))
             p, Ap = _orthogonalised(p, Ap, (x, Ax), (w, Aw))
             basis, images = (x, w, p), (Ax, Aw, Ap)
-            products = [torch.stack([_inner(a, b).flatten() for b in images], -1) for a in basis]
+            products = [torch.stack([_inner(v, Av).flatten() for Av in images], -1) for v in basis]
             weights = _leading_eigenvectors(torch.stack(products, -2)).T
             a, b, c = (weight.view(-1, *(1,) * (x.ndim - 1)) for weight in weights)
             p, Ap = b * w + c * p, b * Aw + c * Ap
@@ -201,6 +202,7 @@ class BatchedNorms:
     def __init__(self, directions: Directions, iterations: int | None):
         self._directions = directions
         self._iterations = iterations
+        # Operator -> its kernel in each step, and the options of its convolution.
         self._requests: dict[str, tuple[dict[int, Tensor], dict[str, Any]]] = {}
         self._norms: dict[tuple[str, int], Tensor] = {}
 
@@ -216,7 +218,7 @@ class BatchedNorms:
         for name, (kernels, options) in self._requests.items():
             K = torch.stack(list(kernels.values()))
             if self._iterations is not None:
-                norms, _ = operator_norms(K, limit=self._iterations, **options)
+                norms, _ = operator_norms(K, max_iterations=self._iterations, **options)
             else:
                 last_directions = [self._directions.get((name, step)) for step in kernels]
                 starts = [start for start in last_directions if start is not None]

@@ -125,15 +125,15 @@ def eye_kernel(K: Tensor, *, groups: int = 1) -> Tensor:
 def soft_threshold(x: Tensor, lam: float | Tensor) -> Tensor:
     """Sign(x) max(|x| - λ, 0): shrinks towards zero by λ >= 0."""
     # A number is filled in where it is needed: `as_tensor` would copy it, and wait for the device.
-    bound = lam.to(x) if isinstance(lam, Tensor) else x.new_full((), lam)
-    return x - torch.clamp(x, -bound, bound)
+    threshold = lam.to(x) if isinstance(lam, Tensor) else x.new_full((), lam)
+    return x - torch.clamp(x, -threshold, threshold)
 
 
 def split(u: Tensor, parts: int) -> tuple[Tensor, ...]:
     """The channels of u in equal parts, in order.
 
     Raises:
-        ValueError: if the channels do not divide.
+        ValueError: if their number is not a multiple of ``parts``.
     """
     if u.shape[1] % parts:
         raise ValueError(f"{u.shape[1]} channels do not split into {parts} equal parts")

@@ -27,17 +27,17 @@ def stack_state(saved: OptimizerState, counts: SliceCounts) -> OptimizerState:
     """
     state: dict[int, Any] = {}
     groups: list[dict[str, Any]] = []
-    slices = parameters = 0
+    next_slice = next_parameter = 0
     for group, group_counts in zip(saved["param_groups"], counts, strict=True):
-        first = parameters
+        first_parameter = next_parameter
         for count in group_counts:
-            indices = range(slices, slices + max(1, count))
-            slices = indices.stop
-            moments = [saved["state"][i] for i in indices if i in saved["state"]]
-            if moments:
-                state[parameters] = _stack(moments) if count else moments[0]
-            parameters += 1
-        groups.append({**group, "params": list(range(first, parameters))})
+            indices = range(next_slice, next_slice + max(1, count))
+            next_slice = indices.stop
+            slice_states = [saved["state"][i] for i in indices if i in saved["state"]]
+            if slice_states:
+                state[next_parameter] = _stack(slice_states) if count else slice_states[0]
+            next_parameter += 1
+        groups.append({**group, "params": list(range(first_parameter, next_parameter))})
     return {**saved, "state": state, "param_groups": groups}
 
 
@@ -52,16 +52,16 @@ def slice_state(saved: OptimizerState, counts: SliceCounts) -> OptimizerState:
         return saved
     state: dict[int, Any] = {}
     groups: list[dict[str, Any]] = []
-    slices = 0
+    next_slice = 0
     for group, group_counts in zip(saved["param_groups"], counts, strict=True):
-        first = slices
+        first_slice = next_slice
         for parameter, count in zip(group["params"], group_counts, strict=True):
-            moments = saved["state"].get(parameter)
+            whole_state = saved["state"].get(parameter)
             for step in range(max(1, count)):
-                if moments is not None:
-                    state[slices] = _slice_at(moments, step) if count else moments
-                slices += 1
-        groups.append({**group, "params": list(range(first, slices))})
+                if whole_state is not None:
+                    state[next_slice] = _slice_at(whole_state, step) if count else whole_state
+                next_slice += 1
+        groups.append({**group, "params": list(range(first_slice, next_slice))})
     return {**saved, "state": state, "param_groups": groups}
 
 

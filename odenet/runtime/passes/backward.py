@@ -33,7 +33,7 @@ class BackwardPass:
         saved: the tensors of its kept states, its weights and its context.
         gradients: with respect to the last state, then to the further results; None is zero.
         required: which weights and further inputs had ``requires_grad`` in the forward pass.
-        wanted: the gradients of which of them are computed.
+        wanted: for which of these weights and inputs a gradient is computed.
         sliced: positions of the stacked weights whose slices are handed over one by one.
     """
 
@@ -61,6 +61,7 @@ class BackwardPass:
             pairs = zip(state_gradients, self._state.tensors(), strict=True)
             state_gradients = [None if g is None else in_order_of(g, value) for g, value in pairs]
         self._grads = StateGradients(slots, state_gradients)
+        # Further result -> the gradient with respect to it.
         self._further = dict(zip(forward_pass.further_names, gradients[len(slots) :], strict=True))
         self._evaluations = reversed(forward_pass.recorder.evaluations)
         self._drift_per_anchor: list[Tensor] = []
@@ -118,13 +119,15 @@ class BackwardPass:
             # In exact arithmetic the rebuilt state is the true one, and stays in its fixed point.
             compare = None if drift is None or forward.flow.exact else drift.compare_slot
             constants = self._detached_constants(step)
-            by_coefficient = [] if constants.leaves else None
+            coefficient_grads = [] if constants.leaves else None
             evaluate = partial(self._evaluate_term, step)
             exponent = partial(self._evaluate_exponent, step)
             shears = forward.shears(step, self._weights)
-            retreat(shears, self._state, evaluate, self._grads, compare, by_coefficient, exponent)
-            if by_coefficient is not None:
-                self._pull_constants(constants, by_coefficient)
+            retreat(
+                shears, self._state, evaluate, self._grads, compare, coefficient_grads, exponent
+            )
+            if coefficient_grads is not None:
+                self._pull_constants(constants, coefficient_grads)
             if drift is not None:
                 self._drift_per_anchor.append(drift.relative_error())
 
@@ -144,7 +147,7 @@ class BackwardPass:
         return self._pull_back_term(term, step, cotangent)
 
     def _evaluate_exponent(self, step: int, term: Term, target: str) -> Tensor:
-        """The same for an exponent.
+        """The same as `_evaluate_term` for an exponent E.
 
         With y = e^E x the gradient with respect to E is y ȳ, plus that of the log-determinant, to
         which every element of E contributes with the factor 1.
@@ -152,10 +155,10 @@ class BackwardPass:
         target_value, cotangent = self._state.read(target), self._grads.read_or_none(target)
         if cotangent is not None:
             cotangent = cotangent * target_value
-        by_log_det = self._further.get(LOG_DET)
-        if by_log_det is not None:
-            everywhere = broadcast_samples(by_log_det, target_value)
-            cotangent = everywhere if cotangent is None else cotangent + everywhere
+        log_det_grad = self._further.get(LOG_DET)
+        if log_det_grad is not None:
+            element_gradients = broadcast_samples(log_det_grad, target_value)
+            cotangent = element_gradients if cotangent is None else cotangent + element_gradients
         return self._pull_back_term(term, step, cotangent)
 
     def _pull_back_term(self, term: Term, step: int, cotangent: Tensor | None) -> Tensor:
@@ -173,18 +176,18 @@ class BackwardPass:
     def _detached_constants(self, step: int) -> DetachedValues:
         """The step's values of the ``varying`` constants, learned ones as leaves."""
         weights = self._forward.weights
-        names, nothing = self._forward.flow.varying, iter(())
-        return weights.detached(names, step, self._weights, self._required, self._wanted, nothing)
+        names, no_copies = self._forward.flow.varying, iter(())
+        return weights.detached(names, step, self._weights, self._required, self._wanted, no_copies)
 
     def _pull_constants(
-        self, constants: DetachedValues, by_coefficient: Sequence[Tensor | None]
+        self, constants: DetachedValues, coefficient_grads: Sequence[Tensor | None]
     ) -> None:
         """Pulls the gradients of a step's coefficients back to its learned constants."""
         with torch.enable_grad():
             coefficients = coefficients_in_reverse(self._forward.flow.shears(*constants.values))
             pairs = [
                 (coefficient, gradient.to(coefficient.dtype))
-                for coefficient, gradient in zip(coefficients, by_coefficient, strict=True)
+                for coefficient, gradient in zip(coefficients, coefficient_grads, strict=True)
                 if isinstance(coefficient, Tensor)
                 and coefficient.requires_grad
                 and gradient is not None
@@ -193,17 +196,17 @@ class BackwardPass:
             return
         values, gradients = zip(*pairs, strict=True)
         leaves = constants.leaves
-        by_leaves = torch.autograd.grad(values, leaves, gradients, allow_unused=True)
-        for address, gradient in zip(constants.addresses, by_leaves, strict=True):
+        leaf_gradients = torch.autograd.grad(values, leaves, gradients, allow_unused=True)
+        for address, gradient in zip(constants.addresses, leaf_gradients, strict=True):
             if gradient is not None:
                 self._sums.add(address, gradient)
 
     def _undo_compiled(self, compiled: CompiledSteps, step: int) -> None:
         forward = self._forward
         values, addresses = forward.weights.step_weights(step, self._weights, self._wanted)
-        after = self._state.tensors(), self._grads.gradients_or_zeros(self._state)
-        by_log_det = self._further.get(LOG_DET)
-        state, grads, sums = compiled.pull_back(forward.flow, *after, by_log_det, values)
+        inputs = self._state.tensors(), self._grads.gradients_or_zeros(self._state)
+        log_det_grad = self._further.get(LOG_DET)
+        state, grads, sums = compiled.pull_back(forward.flow, *inputs, log_det_grad, values)
         self._state.replace(state)
         self._grads.set_all(grads)
         for key, gradient in sums.items():
@@ -222,7 +225,7 @@ class BackwardPass:
             state_after = run_step(forward.flow, forward.as_state(reads), step)
         self._grads.set_all(self._pull(list(state_after), self._grads.gradients(), reads, detached))
 
-    # Both.
+    # Used by both.
 
     def _read_as_recorded(self, names: Sequence[str], step: int) -> DetachedValues:
         """The weights and further inputs of an evaluation, as they were recorded, as leaves.
@@ -259,8 +262,8 @@ class BackwardPass:
         """Computes the vector-Jacobian product of an evaluation.
 
         Args:
-            outputs: what it gave.
-            cotangents: the gradients with respect to these; None is zero.
+            outputs: the results of the evaluation.
+            cotangents: the gradients with respect to the outputs; None is zero.
             reads: the leaves of the state that it read.
             detached: the leaves of the weights and further inputs.
 
@@ -271,7 +274,7 @@ class BackwardPass:
         further_results = forward.flow.collected
         outputs = [*outputs, *further_results.values()]
         cotangents = [*cotangents, *(self._further[name] for name in further_results)]
-        if forward.weights.fsdp_units:  # whose hooks need a backward in any case
+        if forward.weights.fsdp_units:  # their hooks need a backward in any case
             pairs = zip(outputs, cotangents, strict=True)
             cotangents = [torch.zeros_like(out) if c is None else c for out, c in pairs]
         # A value may be smaller than the slot that it is broadcast to, and of lower precision.
@@ -287,12 +290,12 @@ class BackwardPass:
         values, cast_cotangents = zip(*pairs, strict=True)
         gradients = self._gradients_of(values, cast_cotangents, leaves, detached)
         detached.release()
-        by_reads, by_leaves = gradients[: len(reads)], gradients[len(reads) :]
-        other_storages = storages((*cast_cotangents, *reads, *by_reads))
-        for address, gradient in zip(detached.addresses, by_leaves, strict=True):
+        read_gradients, leaf_gradients = gradients[: len(reads)], gradients[len(reads) :]
+        other_storages = storages((*cast_cotangents, *reads, *read_gradients))
+        for address, gradient in zip(detached.addresses, leaf_gradients, strict=True):
             if gradient is not None:
                 self._sums.add(address, gradient, other_storages)
-        return list(by_reads)
+        return list(read_gradients)
 
     def _gradients_of(
         self,

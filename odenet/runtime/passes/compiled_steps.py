@@ -103,7 +103,7 @@ class CompiledSteps:
         flow: Stepwise,
         state: State,
         gradients: State,
-        by_log_det: Tensor | None,
+        log_det_grad: Tensor | None,
         weights: StepWeights,
     ) -> tuple[State, State, dict[WeightKey, Tensor]]:
         """Undoes one step and pulls the gradients back through it.
@@ -112,14 +112,14 @@ class CompiledSteps:
             flow: the flow.
             state: the state after the step.
             gradients: with respect to that state.
-            by_log_det: with respect to the log-determinant of each sample, if it is collected.
+            log_det_grad: with respect to each sample's log-determinant, if it is collected.
             weights: of the step.
 
         Returns:
             The state and the gradients before the step, and the gradients of its weights.
         """
         weights = _with_buffers(flow, weights)
-        return self._call("_pull_back", flow, state, gradients, by_log_det, weights)
+        return self._call("_pull_back", flow, state, gradients, log_det_grad, weights)
 
     def _call(self, name: str, *arguments: Any) -> Any:
         # Imported here, since it is slow; torch.compile has imported it by now.
@@ -184,10 +184,10 @@ def _modes(module: nn.Module) -> list[bool]:
 
 def _advance(flow: Stepwise, state: State, weights: StepWeights) -> tuple[State, Tensor | None]:
     registers = Registers(flow.slots, state)
-    logs: list[Tensor] = []
+    log_dets: list[Tensor] = []
 
     def add_log_det(slot: str, exponent: Tensor) -> None:
-        logs.append(log_det_of_stretch(registers.read(slot), exponent))
+        log_dets.append(log_det_of_stretch(registers.read(slot), exponent))
 
     def evaluate(term: Term, target: str) -> Tensor:
         return term.rate(*map(registers.read, term.reads), *weights.arguments(term, {}))
@@ -195,11 +195,15 @@ def _advance(flow: Stepwise, state: State, weights: StepWeights) -> tuple[State,
     shears = flow.shears(*weights.constants(flow.varying))
     advance(shears, registers, evaluate, add_log_det if flow.collects_log_det else None)
     registers.rename(flow.relabel)
-    return registers.tensors(), sum(logs[1:], logs[0]) if logs else None
+    return registers.tensors(), sum(log_dets[1:], log_dets[0]) if log_dets else None
 
 
 def _pull_back(
-    flow: Stepwise, state: State, gradients: State, by_log_det: Tensor | None, weights: StepWeights
+    flow: Stepwise,
+    state: State,
+    gradients: State,
+    log_det_grad: Tensor | None,
+    weights: StepWeights,
 ) -> tuple[State, State, dict[WeightKey, Tensor]]:
     relabel_back = {new: old for old, new in flow.relabel.items()}
     registers, grads = Registers(flow.slots, state), Registers(flow.slots, gradients)
@@ -213,22 +217,22 @@ def _pull_back(
     def evaluate_exponent(term: Term, target: str) -> Tensor:  # as in BackwardPass
         target_value = registers.read(target)
         cotangent = grads.read(target) * target_value
-        if by_log_det is not None:
-            cotangent = cotangent + broadcast_samples(by_log_det, target_value)
+        if log_det_grad is not None:
+            cotangent = cotangent + broadcast_samples(log_det_grad, target_value)
         return pull_back_term(term, cotangent)
 
     def pull_back_term(term: Term, cotangent: Tensor) -> Tensor:
-        keys = weights.keys(term)
+        keys = weights.differentiated_keys(term)
         inputs = [*map(registers.read, term.reads), *(weights.tensors[key] for key in keys)]
 
-        def evaluate(*inputs: Tensor) -> Tensor:
+        def rate_of_inputs(*inputs: Tensor) -> Tensor:
             reads, tensors = inputs[: len(term.reads)], inputs[len(term.reads) :]
             # On copies of the buffers: norms have counted this batch in the forward pass.
-            uncounted = {key: buffer.clone() for key, buffer in weights.buffers(term)}
-            learned = weights.arguments(term, uncounted | dict(zip(keys, tensors, strict=True)))
-            return term.rate(*reads, *learned)
+            buffers = {key: buffer.clone() for key, buffer in weights.buffers(term)}
+            term_weights = weights.arguments(term, buffers | dict(zip(keys, tensors, strict=True)))
+            return term.rate(*reads, *term_weights)
 
-        value, vjp, *_ = torch.func.vjp(evaluate, *inputs)
+        value, vjp, *_ = torch.func.vjp(rate_of_inputs, *inputs)
         gradients = vjp(cotangent.sum_to_size(value.shape).to(value.dtype))
         for slot, gradient in zip(term.reads, gradients, strict=False):
             grads.increase(slot, gradient, 1.0)
@@ -238,16 +242,16 @@ def _pull_back(
 
     constants = weights.constants(flow.varying)
     learned_names = [name for name in flow.varying if (name, "") in weights.differentiated]
-    by_coefficient: list[Tensor | None] | None = [] if learned_names else None
+    coefficient_grads: list[Tensor | None] | None = [] if learned_names else None
     retreat(
         flow.shears(*constants),
         registers,
         evaluate,
         grads,
-        by_coefficient=by_coefficient,
+        coefficient_grads=coefficient_grads,
         evaluate_exponent=evaluate_exponent,
     )
-    if by_coefficient is not None:
+    if coefficient_grads is not None:
 
         def coefficients_of(*learned_values: Tensor) -> tuple[Tensor, ...]:
             values = dict(zip(flow.varying, constants, strict=True))
@@ -256,7 +260,7 @@ def _pull_back(
             return tuple(c for c in all_coefficients if isinstance(c, Tensor))
 
         coefficients, vjp, *_ = torch.func.vjp(coefficients_of, *weights.constants(learned_names))
-        nonzero_gradients = [gradient for gradient in by_coefficient if gradient is not None]
+        nonzero_gradients = [gradient for gradient in coefficient_grads if gradient is not None]
         pairs = zip(nonzero_gradients, coefficients, strict=True)
         constant_gradients = vjp(tuple(gradient.to(c.dtype) for gradient, c in pairs))
         for name, gradient in zip(learned_names, constant_gradients, strict=True):

@@ -25,9 +25,7 @@ class Equations(nn.Module, Stepwise):
     reversible: bool = True
     obstacle: str = ""  # why it is not reversible
     python_maps: ClassVar[tuple[str, ...]] = ()  # attributes that hold modules supplied from Python
-    timed: ClassVar[bool] = (
-        False  # `field` reads t, and takes `since`, the time from the step's start
-    )
+    timed: ClassVar[bool] = False  # `field` takes `since`, the time from the step's start
     stretches: ClassVar[bool] = False  # a step multiplies by the exponential of a right-hand side
     unrefinable: ClassVar[str] = ""  # why half the step size would not solve the same equations
     stability_limit: ClassVar[float | None] = None  # the largest stable h ω
@@ -38,7 +36,7 @@ class Equations(nn.Module, Stepwise):
 
     def retreat(self, state: State, step: int = 0) -> State:
         """The state before a step, from the one after it."""
-        raise NotImplementedError(self._irreversible())
+        raise NotImplementedError(self._why_irreversible())
 
     def readout(self, state: State) -> Tensor:
         """The output of the flow, from the last state."""
@@ -50,7 +48,7 @@ class Equations(nn.Module, Stepwise):
 
     def shears(self, *constants: Coefficient) -> tuple[Shear, ...]:
         """One step as shears, for its values of the ``varying`` constants."""
-        raise NotImplementedError(self._irreversible())
+        raise NotImplementedError(self._why_irreversible())
 
     def no_inverse(self, *constants: Coefficient) -> str:
         """Why a step with these ``varying`` constants has no inverse; empty if it has one."""
@@ -79,9 +77,9 @@ class Equations(nn.Module, Stepwise):
                 f"the blocks of {type(self).__name__} may draw random numbers, and both of their "
                 "evaluations have to be by the same code"
             )
-        return "" if self.reversible else self._irreversible()
+        return "" if self.reversible else self._why_irreversible()
 
-    def _irreversible(self) -> str:
+    def _why_irreversible(self) -> str:
         return (
             f"{type(self).__name__} cannot be reversed: {self.obstacle}; "
             'it trains with memory "stored" or "checkpoint"'

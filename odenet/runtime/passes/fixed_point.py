@@ -20,13 +20,13 @@ from torch import Tensor
 from odenet.runtime.passes.remainders import DigitBounds, Remainders, floor_divide
 from odenet.runtime.passes.shear import Coefficient, PackedRegisters, Registers
 
-_RANGE = 60  # bits of a slot, so that a few sums of such numbers do not wrap in 64
-_SUMS_PER_CHECK = 6  # additions, weighted by their factors
-_HEADROOM = 22  # of these, by which the state may outgrow its first value
-_SMALL_STATE_BITS = 26  # precision of small states, as long as …
-_FINEST = 56  # … the grid is no finer than 2 to the minus this, and they may grow to 2^4
-_DENOMINATORS = (10, 30, 100, 300, 1000, 3000, 10_000, 30_000, 100_000)  # of scales, at most
-_FRACTION_ERROR = 3e-8  # relative, of such a fraction: that of single precision
+_RANGE = 60  # values stay within ±2^60, so that a few sums do not wrap around in 64 bits
+_SUMS_PER_CHECK = 6  # additions to a slot between checks of its range; 2 x counts as two
+_HEADROOM = 22  # the state may grow to 2^22 times its first value
+_SMALL_STATE_BITS = 26  # precision of small states, if the grid is not too fine for it
+_FINEST = 56  # bits after the binary point at most, so that small states may grow to 2^4
+_DENOMINATORS = (10, 30, 100, 300, 1000, 3000, 10_000, 30_000, 100_000)  # of scales
+_FRACTION_ERROR = 3e-8  # relative error of the fraction of a scale, as in single precision
 
 
 class Inexact(ValueError):
@@ -41,11 +41,12 @@ class FixedPointRegisters(Registers):
     """Registers in fixed point, with the remainders that are needed to undo multiplications.
 
     Args:
-        slots: their names.
-        tensors: values in floating point, which are rounded to the grid; `read` returns their type.
+        slots: names of the registers.
+        tensors: their values in floating point, which are rounded to the grid; `read` returns
+            values of this type.
 
     Raises:
-        TypeError: if they are not in floating point.
+        TypeError: if the tensors are not in floating point.
         Inexact: if a value is infinite or not a number.
     """
 
@@ -139,9 +140,9 @@ class FixedPointRegisters(Registers):
     def pack(self) -> PackedRegisters:
         """The present values as a list of tensors, which later changes leave alone."""
         self._owned.clear()
-        digits = {slot: r.bounds() for slot, r in self._remainders.items()}
+        digit_bounds = {slot: r.bounds() for slot, r in self._remainders.items()}
         words = [word for r in self._remainders.values() for word in r.words]
-        rebuild = partial(_rebuild, tuple(self._values), self._bits, self._dtype, digits)
+        rebuild = partial(_rebuild, tuple(self._values), self._bits, self._dtype, digit_bounds)
         tensors = (*self._values.values(), *words)
         return PackedRegisters(tensors, len(tensors), rebuild)
 
@@ -161,7 +162,7 @@ class FixedPointRegisters(Registers):
         wide = torch.float64 if dtype == torch.float64 else torch.float32
         self._to_grid, self._from_grid = _power_of_two(bits, wide), _power_of_two(-bits, wide)
         self._remainders: dict[str, Remainders] = {}
-        self._changed: str | None = None
+        self._last_slot: str | None = None
         self._unchecked_sums = 0
         self._overflow: Tensor | bool = False
 
@@ -183,27 +184,27 @@ class FixedPointRegisters(Registers):
 
         The result of the check is not read here, since an accelerator would have to wait for it.
         """
-        is_complete = slot != self._changed or self._unchecked_sums >= _SUMS_PER_CHECK
-        if self._changed is not None and is_complete:
-            self._overflow = self._overflow | ~_is_within(self._values[self._changed], 2**_RANGE)
+        is_check_due = slot != self._last_slot or self._unchecked_sums >= _SUMS_PER_CHECK
+        if self._last_slot is not None and is_check_due:
+            self._overflow = self._overflow | ~_is_within(self._values[self._last_slot], 2**_RANGE)
             self._unchecked_sums = 0
-        self._changed = slot
+        self._last_slot = slot
 
 
 def _rebuild(
     slots: tuple[str, ...],
     bits: Tensor,
     dtype: torch.dtype,
-    digits: dict[str, DigitBounds],
+    digit_bounds: dict[str, DigitBounds],
     tensors: tuple[Tensor, ...],
 ) -> FixedPointRegisters:
     state = FixedPointRegisters.__new__(FixedPointRegisters)
     Registers.__init__(state, slots, tensors[: len(slots)])
     state._set_grid(bits, dtype)
     words = iter(tensors[len(slots) :])
-    for slot, digits_of_slot in digits.items():
-        words_of_slot = [next(words) for _ in digits_of_slot[0]]
-        state._remainders[slot] = Remainders.from_words(words_of_slot, digits_of_slot)
+    for slot, bounds in digit_bounds.items():
+        words_of_slot = [next(words) for _ in bounds[0]]
+        state._remainders[slot] = Remainders.from_words(words_of_slot, bounds)
     return state
 
 
@@ -260,7 +261,7 @@ def _close_fraction(scale: float) -> Fraction:
     """The simplest fraction close to a scale; small numbers keep the remainders short.
 
     Raises:
-        Inexact: if there is none with a small enough denominator, or only ±1 for another scale.
+        Inexact: if no fraction with a small enough denominator is close; ±1 is only taken for ±1.
     """
     if not abs(scale) <= 2.0**_RANGE:
         raise Inexact(f"exact arithmetic cannot multiply by {scale}")

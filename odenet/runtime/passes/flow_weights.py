@@ -22,7 +22,10 @@ from odenet.runtime.repetition.replica_pool import PooledReplica
 
 
 class Address(NamedTuple):
-    """Where a weight of one step is found: the position of a tensor in the list, and its slice."""
+    """Where a weight of one step is found: a tensor's position in the list, and which part of it.
+
+    The index is that of a slice, an interpolation of slices, or None for the whole tensor.
+    """
 
     position: int
     index: int | Interpolation | None
@@ -81,7 +84,7 @@ class FlowWeights:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """The names of the attributes, in another order."""
+        """The names of the attributes: stacks, then modules, then numbers."""
         return (*self._stacks, *self._modules, *self._numbers)
 
     @property
@@ -240,7 +243,7 @@ class _StepModule(NamedTuple):
 class DetachedValues(NamedTuple):
     """The values of a step's weights, detached from the parameters of the flow.
 
-    So hooks on a parameter are not called in each step, but once with the gradient of the flow.
+    This way a hook on a parameter is called once, with the gradient summed over all steps.
     """
 
     values: list

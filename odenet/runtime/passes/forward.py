@@ -36,8 +36,8 @@ class ForwardPass:
         saved_tensors: counts what autograd would store of these steps, if given.
 
     Attributes:
-        original: the flow, which learns of the drift.
-        flow: a shallow copy of it, private to this pass.
+        original: the flow itself, to which the backward pass reports the drift.
+        flow: a shallow copy of the flow, private to this pass.
         steps: as given.
         undo: as given.
         relabel_back: the inverse of ``flow.relabel``.
@@ -75,8 +75,8 @@ class ForwardPass:
         self.recorder = Recorder(device, flow.stochastic, flow.replica_pools)
         # Random numbers and exact arithmetic need both evaluations to run the same code, and a
         # compiled step takes no snapshots.
-        is_eager = flow.exact or flow.stochastic or not undo or bool(flow.context)
-        is_compiled = flow.compiled and not is_eager and self.weights.is_stateless
+        must_be_eager = flow.exact or flow.stochastic or not undo or bool(flow.context)
+        is_compiled = flow.compiled and not must_be_eager and self.weights.is_stateless
         self.compiled = flow.compiled if is_compiled else None
         self.kept_states: dict[int, PackedRegisters] = {}
         self.further_names: tuple[str, ...] = ()

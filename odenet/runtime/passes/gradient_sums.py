@@ -29,7 +29,7 @@ class GradientSums:
         self._tensors = tensors
         self._sliced = sliced
         self._sums: dict[WeightPart, Tensor] = {}
-        self._storages = storages((*tensors, *cotangents))  # which no new sum may lie in
+        self._storages = storages((*tensors, *cotangents))  # none of which a new sum may share
 
     @property
     def values(self) -> list[Tensor | None]:
@@ -37,14 +37,14 @@ class GradientSums:
         return [self._sums.get(WeightPart(i, None)) for i in range(len(self._tensors))]
 
     def add(
-        self, address: Address, gradient: Tensor, others: Collection[StorageWeakRef] = ()
+        self, address: Address, gradient: Tensor, other_storages: Collection[StorageWeakRef] = ()
     ) -> None:
         """Adds a gradient to the sum of a tensor, or of a slice of it.
 
         Args:
             address: of the weight.
             gradient: with respect to that weight.
-            others: further storages that the sum may not share with the gradient.
+            other_storages: further storages that the sum may not share with the gradient.
         """
         position, index = address
         for row, factor in index.terms if isinstance(index, Interpolation) else ((index, 1),):
@@ -57,8 +57,8 @@ class GradientSums:
             elif total is not None:
                 total.add_(gradient, alpha=factor)
             else:
-                first = self._unshared(gradient, others) if factor == 1 else gradient * factor
-                self._sums[part] = first
+                new = self._unshared(gradient, other_storages) if factor == 1 else gradient * factor
+                self._sums[part] = new
 
     def take(self, part: WeightPart) -> Tensor | None:
         """Removes the sum of a tensor or a slice, and returns it."""
@@ -67,14 +67,14 @@ class GradientSums:
             self._storages.discard(StorageWeakRef(total.untyped_storage()))
         return total
 
-    def _unshared(self, gradient: Tensor, others: Collection[StorageWeakRef]) -> Tensor:
+    def _unshared(self, gradient: Tensor, other_storages: Collection[StorageWeakRef]) -> Tensor:
         """The gradient, copied if its memory may be in use elsewhere.
 
         Autograd may give the cotangent itself, the same tensor twice, or a part of another one.
         """
         storage = gradient.untyped_storage()
         ref = StorageWeakRef(storage)
-        if ref in self._storages or ref in others or storage.nbytes() != gradient.nbytes:
+        if ref in self._storages or ref in other_storages or storage.nbytes() != gradient.nbytes:
             return gradient.clone()
         self._storages.add(ref)
         return gradient

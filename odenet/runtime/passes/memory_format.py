@@ -18,8 +18,8 @@ _ONEDNN = torch.backends.mkldnn.is_available()
 def in_convolution_order(x: Tensor) -> Tensor:
     """The map in ``channels_last`` order, if convolutions are faster that way.
 
-    So are those of oneDNN on a CPU and those on the tensor cores of a GPU, which otherwise reorder
-    their input and output each time. On other devices the order is left to the caller.
+    Convolutions of oneDNN on a CPU and those on the tensor cores of a GPU are: without it they
+    reorder their input and output each time. On other devices the map is returned as it is.
     """
     if _is_faster_reordered(x):
         return x.contiguous(memory_format=_FORMATS[x.ndim])
@@ -45,9 +45,9 @@ def in_token_order(x: Tensor) -> Tensor:
     return x.movedim(1, -1).contiguous().movedim(-1, 1)
 
 
-def restore_order(y: Tensor, x: Tensor, ordered: Tensor) -> Tensor:
-    """The result ``y`` in the order of ``x``, where ``ordered`` is x as y was computed from it."""
-    return y if ordered is x or x.stride(1) == 1 else y.contiguous()
+def restore_order(y: Tensor, x: Tensor, ordered_x: Tensor) -> Tensor:
+    """The result ``y`` in the order of ``x``, where y was computed from ``ordered_x``."""
+    return y if ordered_x is x or x.stride(1) == 1 else y.contiguous()
 
 
 def in_order_of(y: Tensor, x: Tensor) -> Tensor:
@@ -61,17 +61,17 @@ def _is_faster_reordered(x: Tensor) -> bool:
     if x.ndim not in _FORMATS:
         return False
     if x.device.type == "cuda":
-        return _on_tensor_cores(x.dtype)
-    on_cpu = x.device.type == "cpu" and _ONEDNN
-    return on_cpu and x.dtype in (torch.float32, torch.bfloat16)
+        return _uses_tensor_cores(x.dtype)
+    uses_onednn = x.device.type == "cpu" and _ONEDNN
+    return uses_onednn and x.dtype in (torch.float32, torch.bfloat16)
 
 
-def _on_tensor_cores(dtype: torch.dtype) -> bool:
+def _uses_tensor_cores(dtype: torch.dtype) -> bool:
     """Whether convolutions of this type run on tensor cores."""
     if torch.compiler.is_compiling():
         return False  # of whole networks, where the compiler chooses the order
     if dtype != torch.float32:
         return dtype in (torch.float16, torch.bfloat16)
-    # The only name by which it can be read however it was set.
+    # The other names of this setting cannot be read if it was set by this one.
     convolutions: Any = torch.backends.cudnn.conv  # pyright: ignore[reportAttributeAccessIssue]
     return torch.is_autocast_enabled("cuda") or convolutions.fp32_precision == "tf32"

@@ -64,7 +64,7 @@ def _run_eagerly(
     weights = [with_own_node(weight) for weight in forward.weights.tensors]
     tensors = (*state, *weights, *flow.context.tensors)
     if forward.weights.fsdp_units and not any(t.requires_grad for t in tensors):
-        # FSDP2 collects the gradients of its units, and yet this backward has to run.
+        # The parameters of FSDP2 units are not inputs, but this backward has to run for them.
         state = (state[0].detach().requires_grad_(), *state[1:])
         tensors = (*state, *weights, *flow.context.tensors)
     if forward.weights.fsdp_units:
@@ -135,12 +135,12 @@ def undo_steps(flow: Stepwise, state: Registers, steps: range) -> None:
         RuntimeError: if a right-hand side draws random numbers: the steps drew other ones.
     """
     forward = ForwardPass(flow, steps, state, undo=True)
-    with random_states_preserved(state.device) as before:
+    with random_states_preserved(state.device) as states_before:
         for step in reversed(steps):
             state.rename(forward.relabel_back)
             shears = forward.shears(step, forward.weights.tensors)
             retreat(shears, state, partial(forward.evaluate_on_replicas, state, step))
-        if flow.stochastic and not before.equals(RandomStates.read(state.device)):
+        if flow.stochastic and not states_before.equals(RandomStates.read(state.device)):
             raise RuntimeError(
                 f"{type(flow).__name__} draws random numbers in training, so that its steps are "
                 "not undone by new ones: call eval() first"
@@ -171,12 +171,8 @@ class RecomputedSteps(FirstOrder):
         """Runs the backward pass over the steps."""
         refuse_in_backward(gradients)
         n = len(ctx.forward_pass.flow.slots)
-        wanted = [
-            required and (node is None or executed(node))
-            for required, (node, _) in zip(
-                ctx.needs_input_grad[1:], ctx.next_functions, strict=False
-            )
-        ]
+        pairs = zip(ctx.needs_input_grad[1:], ctx.next_functions, strict=False)
+        wanted = [needed and (node is None or executed(node)) for needed, (node, _) in pairs]
         ctx.forward_pass.was_differentiated = True
         required = ctx.needs_input_grad[1 + n :]
         back = BackwardPass(ctx.forward_pass, ctx.saved_tensors, gradients, required, wanted[n:])

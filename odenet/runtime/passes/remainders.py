@@ -53,14 +53,15 @@ class Remainders:
         return tuple(map(tuple, self.largest)), self._largest_word
 
     @classmethod
-    def from_words(cls, words: Sequence[Tensor], digits: DigitBounds) -> Remainders:
+    def from_words(cls, words: Sequence[Tensor], bounds: DigitBounds) -> Remainders:
         """A stack from its words and ``bounds()``."""
         remainders = cls()
         remainders.words = list(words)
-        remainders.largest, remainders._largest_word = list(map(list, digits[0])), digits[1]
+        remainders.largest, remainders._largest_word = list(map(list, bounds[0])), bounds[1]
         return remainders
 
 
+# The `largest` of a `Remainders`, and the upper bound of its last word.
 DigitBounds = tuple[tuple[tuple[int, ...], ...], int]
 
 

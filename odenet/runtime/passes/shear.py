@@ -1,6 +1,6 @@
 """A step as a sequence of shears, the form in which steps are run, undone and differentiated.
 
-A shear changes one stored value by the others,
+A shear changes one slot, a stored tensor of the state, by the others,
 
     a  <-  exp(Σ E(b, …)) α a + Σ β w + Σ φ F(b, …),     a not among the w and the b,  α ≠ 0,
 
@@ -53,7 +53,7 @@ class Shear:
     Attributes:
         target: the slot that changes.
         scale: the factor α of the target.
-        adds: pairs (β, slot) of the terms linear in other slots.
+        adds: pairs (weight, slot) of the terms linear in other slots.
         terms: the right-hand sides that are added.
         exponents: right-hand sides E, with the factor 1; the target is multiplied by exp(Σ E).
 
@@ -180,7 +180,7 @@ class Registers:
         """The value of slot a becomes that of slot names[a]."""
         if names:
             renamed = {names.get(slot, slot): value for slot, value in self._values.items()}
-            order = (*self._values, *renamed)  # slots stay in theirs
+            order = (*self._values, *renamed)  # slots stay where they were in the order
             self._values = {slot: renamed[slot] for slot in order if slot in renamed}
             self._owned = {names.get(slot, slot) for slot in self._owned}
 

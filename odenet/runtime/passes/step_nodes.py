@@ -28,7 +28,8 @@ class StepChain:
         forward_pass: the forward pass, which `apply` runs.
         state: the state before its steps.
         context: the tensors of the further inputs.
-        slices: the slices of stacked parameters that get gradients of their own.
+        slices: the slices of stacked parameters (one tensor for all steps) that get gradients of
+            their own.
 
     Attributes:
         sliced: positions of the stacked parameters with such slices.
@@ -57,7 +58,7 @@ class StepChain:
 
         self.forward_inputs: tuple[State, list[Tensor], tuple[Tensor, ...]] | None
         self.forward_inputs = tuple(t.detach() for t in state), weight_views, context
-        self.back: BackwardPass | None = None
+        self.backward_pass: BackwardPass | None = None
         self._nodes: dict[WeightPart, Any] = {}
 
     def apply(self) -> tuple[Tensor, ...]:
@@ -66,13 +67,13 @@ class StepChain:
         # runs over all steps, whichever of their inputs require one.
         token: Any = torch.empty((), device=self.state[0].device, requires_grad=True)
         for step in self.forward_pass.steps:
-            first = (*self.state, *self.context) if step == self.forward_pass.steps.start else ()
+            inputs = (*self.state, *self.context) if step == self.forward_pass.steps.start else ()
             # Views have nodes, by which the engine tells which gradients are wanted. The engine
             # continues with the youngest node, so the views of a step are made after the node of
             # the step before: gradients are then complete before the next step is undone.
             views = {part: with_own_node(self._tensor(part)) for part in self.first_read[step]}
             self._nodes |= {part: _node(tensor) for part, tensor in views.items()}
-            token = _StepNode.apply(self, step, token, *first, *views.values())
+            token = _StepNode.apply(self, step, token, *inputs, *views.values())
         self.forward_inputs, self.state, self.context = None, (), ()  # autograd holds the tensors
         return token
 
@@ -89,20 +90,20 @@ class StepChain:
         for part, node in self._nodes.items():
             wanted_by_engine[part.position] |= executed(node)
         wanted_by_engine += map(executed, self._context_nodes)
-        wanted = [a and n for a, n in zip(wanted_by_engine, self._grad_required, strict=True)]
         required = self._grad_required
-        self.back = BackwardPass(
+        wanted = [w and r for w, r in zip(wanted_by_engine, required, strict=True)]
+        self.backward_pass = BackwardPass(
             self.forward_pass, saved_by_pass, gradients, required, wanted, self.sliced
         )
 
     def undo(self, step: int) -> tuple[Tensor | None, ...]:
         """Undoes a step; returns the gradients with respect to the inputs of its node."""
-        back = self.back
+        back = self.backward_pass
         assert back is not None, "the last step begins"
         back.undo(step)
         first_gradients: tuple[Tensor | None, ...] = ()
         if step == self.forward_pass.steps.start:
-            self.back, first_gradients = None, back.finish()
+            self.backward_pass, first_gradients = None, back.finish()
         return (*first_gradients, *(back.take(part) for part in self.first_read[step]))
 
     def _tensor(self, part: WeightPart) -> Tensor:

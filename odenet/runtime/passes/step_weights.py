@@ -43,8 +43,8 @@ class StepWeights:
         """The step's values of some constants of the scheme, as tensors."""
         return [self.tensors[name, ""] for name in names]
 
-    def keys(self, term: Term) -> list[WeightKey]:
-        """The tensors of a term whose gradients are computed."""
+    def differentiated_keys(self, term: Term) -> list[WeightKey]:
+        """The keys of the tensors of a term whose gradients are computed."""
         return [key for key in self.tensors if key[0] in term.params and key in self.differentiated]
 
     def buffers(self, term: Term) -> list[tuple[WeightKey, Tensor]]:
@@ -63,8 +63,8 @@ class StepWeights:
         values = []
         for name in term.params:
             if name in self.modules:
-                own = {key: tensor for (owner, key), tensor in tensors.items() if owner == name}
-                values.append(_with_tensors(self.modules[name], own))
+                weights = {key: tensor for (owner, key), tensor in tensors.items() if owner == name}
+                values.append(_with_tensors(self.modules[name], weights))
             else:
                 values.append(tensors[name, ""])
         return values

@@ -1,6 +1,7 @@
 """One step on registers: forward, backward in time, and backward in time with its gradients.
 
-The callbacks evaluate the right-hand sides, so that each pass can do so in its own way.
+Registers hold the slots of a state, its named tensors. The callbacks evaluate the right-hand sides,
+so that each pass can do so in its own way.
 """
 
 from collections.abc import Callable
@@ -45,7 +46,7 @@ def retreat(
     evaluate: Evaluate,
     grads: Registers | None = None,
     on_rebuilt: Callable[[str], None] | None = None,
-    by_coefficient: list[Tensor | None] | None = None,
+    coefficient_grads: list[Tensor | None] | None = None,
     evaluate_exponent: Evaluate | None = None,
 ) -> None:
     """Undoes one step; with ``grads`` it also pulls the gradients back through it.
@@ -62,7 +63,7 @@ def retreat(
             respect to what the term reads to them.
         grads: with respect to the state after the step; become those before it.
         on_rebuilt: called with each slot as soon as it has its value from before the step.
-        by_coefficient: with ``grads``, the gradients with respect to the coefficients are
+        coefficient_grads: with ``grads``, the gradients with respect to the coefficients are
             appended here in the order of `coefficients_in_reverse`; None for numbers, and where
             the loss does not depend on a coefficient.
         evaluate_exponent: the same as ``evaluate`` for an exponent E, while the target still holds
@@ -77,13 +78,13 @@ def retreat(
         for term in reversed(shear.terms):
             value = evaluate(term, shear.target)
             state.increase(shear.target, value, -term.factor)
-            if by_coefficient is not None:
-                by_coefficient.append(_coefficient_grad(term.factor, grads, shear.target, value))
+            if coefficient_grads is not None:
+                coefficient_grads.append(_coefficient_grad(term.factor, grads, shear.target, value))
             del value  # before the next one is evaluated
         for weight, slot in reversed(shear.adds):
-            if by_coefficient is not None:
+            if coefficient_grads is not None:
                 value = state.read(slot)
-                by_coefficient.append(_coefficient_grad(weight, grads, shear.target, value))
+                coefficient_grads.append(_coefficient_grad(weight, grads, shear.target, value))
             state.mix(shear.target, -weight, slot)
             if grads is not None:
                 grads.mix(slot, weight, shear.target)
@@ -94,9 +95,9 @@ def retreat(
                 grads.stretch(shear.target, value)
             del value
         state.divide(shear.target, shear.scale)
-        if by_coefficient is not None:
+        if coefficient_grads is not None:
             value = state.read(shear.target)
-            by_coefficient.append(_coefficient_grad(shear.scale, grads, shear.target, value))
+            coefficient_grads.append(_coefficient_grad(shear.scale, grads, shear.target, value))
         if grads is not None:
             grads.multiply(shear.target, shear.scale)
         if on_rebuilt and first_writers[shear.target] == index:

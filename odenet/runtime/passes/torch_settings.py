@@ -14,8 +14,8 @@ from torch.nn.utils import parametrize
 from odenet.runtime.passes.protocol import State
 from odenet.runtime.passes.shear import state_like
 
-# Asked here: torch.compile of torch 2.11 breaks its graph at `is_autocast_available`.
-_AUTOCAST = frozenset(k for k in ("cpu", "cuda", "xpu") if torch.amp.is_autocast_available(k))
+# Computed at import: torch.compile of torch 2.11 breaks its graph at `is_autocast_available`.
+_AUTOCAST_TYPES = frozenset(k for k in ("cpu", "cuda", "xpu") if torch.amp.is_autocast_available(k))
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class Autocast:
     def current(cls, device: torch.device) -> Autocast:
         """The present setting for a device."""
         name = device.type
-        if name not in _AUTOCAST and not torch.amp.is_autocast_available(name):
+        if name not in _AUTOCAST_TYPES and not torch.amp.is_autocast_available(name):
             return cls(name, False, None)
         return cls(name, torch.is_autocast_enabled(name), torch.get_autocast_dtype(name))
 
@@ -132,9 +132,9 @@ def deterministic() -> Iterator[None]:
     Otherwise cuDNN may add up in any order, and choose another algorithm when memory is short.
     """
     cudnn = torch.backends.cudnn
-    before = cudnn.deterministic, cudnn.benchmark
+    outer_settings = cudnn.deterministic, cudnn.benchmark
     cudnn.deterministic, cudnn.benchmark = True, False
     try:
         yield
     finally:
-        cudnn.deterministic, cudnn.benchmark = before
+        cudnn.deterministic, cudnn.benchmark = outer_settings

@@ -21,7 +21,7 @@ from odenet.runtime.passes.shear import Coefficient, Registers, Term, state_like
 from odenet.runtime.passes.steps import advance
 
 LOG_DET = "log-determinant"  # its key among the further results of a call
-PROBE_SCALE = 1e3  # of the random numbers that show what a flow does around its steps
+PROBE_SCALE = 1e3  # of the random input that is passed through `initial` and `readout`
 
 
 def broadcast_samples(values: Tensor, tensor: Tensor) -> Tensor:
@@ -86,11 +86,11 @@ class Volume(Equations):
             ValueError: if the flow is not an invertible map of its input.
         """
         self.require_density()
-        call = self.shallow_copy()
-        call.collects_log_det = self.stretches
-        out = call.forward(u)
+        flow_copy = self.shallow_copy()
+        flow_copy.collects_log_det = self.stretches
+        out = flow_copy.forward(u)
         log_det = out.new_zeros(len(u)) + self.log_scale(self.initial(u[:1]))
-        return out, log_det + call.collected.get(LOG_DET, 0.0)
+        return out, log_det + flow_copy.collected.get(LOG_DET, 0.0)
 
     def log_scale(self, state: State) -> Tensor | float:
         """The state-independent part of the log-determinant of all steps, Σ log|α|.
@@ -124,7 +124,8 @@ class Volume(Equations):
     def _is_rearrangement(self) -> bool:
         """Whether the first state is a rearrangement of the input, which the output undoes.
 
-        A learned initial value makes the output require gradients; random numbers show all else.
+        A learned value in it makes the output require gradients; any other change of the values is
+        seen on a random input.
         """
         generator = torch.Generator().manual_seed(0)
         probe = torch.randn(1, self.channels, *(2,) * self.space, generator=generator) * PROBE_SCALE

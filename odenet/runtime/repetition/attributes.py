@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 _STANDARD = frozenset(vars(nn.Module())) | {"_compiled_call_impl"}
 _IMMUTABLE = frozenset({int, float, bool, str, type(None), torch.device, torch.dtype, torch.Size})
-# Packages whose classes are left alone; those of odenet keep notes only, such as of drift.
+# Packages whose objects are not searched; those of odenet hold only measurements, as of drift.
 _WITHOUT_STATE = frozenset({"builtins", "torch", "enum", "odenet"})
 _GENERATORS = (torch.Generator, random.Random, np.random.Generator, np.random.RandomState)
 _HEAP_TYPE = 1 << 9  # flag of classes that are defined in Python
@@ -125,9 +125,9 @@ class AttributeFingerprint:
             return False
         if not has_state(value):
             return all(map(self._add, referents(value)))
-        listed = _held_objects(value)
-        self._contents[id(value)] = value, listed
-        return all(map(self._add, listed))
+        objects = _held_objects(value)
+        self._contents[id(value)] = value, objects
+        return all(map(self._add, objects))
 
 
 def _held_objects(value: Any) -> list:

@@ -64,14 +64,14 @@ class Context:
         if not self:
             return self
         leaves = [*self._leaves]
-        in_objects: list[tuple[Tensor, int]] = []
-        copier = Copier(lambda module: module, lambda *a: in_objects.append(_with_version(a[-1])))
+        held_tensors: list[tuple[Tensor, int]] = []
+        copier = Copier(lambda module: module, lambda *a: held_tensors.append(_with_version(a[-1])))
         for key, leaf in enumerate(self._leaves):
             if not isinstance(leaf, Tensor):
                 copier.put_copy("", leaves, key, leaf)
         other = self._with_leaves(leaves)
-        other._object_versions = tuple(in_objects)
-        other._versions = (*map(_with_version, self.tensors), *in_objects)
+        other._object_versions = tuple(held_tensors)
+        other._versions = (*map(_with_version, self.tensors), *held_tensors)
         return other
 
     def restored(self, tensors: Sequence[Tensor]) -> Context:

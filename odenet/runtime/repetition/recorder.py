@@ -48,12 +48,12 @@ class RandomStates(NamedTuple):
     memory: tuple | None
 
     @classmethod
-    def read(cls, device: torch.device, before: RandomStates | None = None) -> RandomStates:
+    def read(cls, device: torch.device, earlier: RandomStates | None = None) -> RandomStates:
         """The present states.
 
         Args:
             device: whose random stream is read in addition to those of the host.
-            before: an earlier reading, which is returned if nothing was drawn since.
+            earlier: a reading from before, which is returned if nothing was drawn since.
 
         Raises:
             RuntimeError: while a CUDA graph is captured.
@@ -69,8 +69,8 @@ class RandomStates(NamedTuple):
                 )
             accelerator = torch.get_device_module(device).get_rng_state(device)
         memory = _generator_memory(cpu, accelerator)
-        if before is not None and memory is not None and memory == before.memory:
-            return before
+        if earlier is not None and memory is not None and memory == earlier.memory:
+            return earlier
         numpy: Any = np.random.get_state()
         has_spare_normal = numpy[3]  # not part of the memory that is read
         memory = None if has_spare_normal else memory
@@ -142,21 +142,21 @@ class EvaluationRecord:
     """The inputs of one evaluation of a right-hand side other than the state and the parameters.
 
     Attributes:
-        modules: snapshots of the modules that it called, in their order.
+        snapshots: of the modules that it called, in their order.
         random: the states of the random streams before it, if it drew random numbers.
         context: the further inputs.
     """
 
-    modules: tuple[Snapshot, ...]
+    snapshots: tuple[Snapshot, ...]
     random: RandomStates | None
     context: Context = NO_CONTEXT
 
     def replicas(self) -> tuple[PooledReplica, ...]:
         """Copies of the modules, as they were before the evaluation."""
-        return tuple(snapshot.replica() for snapshot in self.modules)
+        return tuple(snapshot.replica() for snapshot in self.snapshots)
 
 
-_last_reading: dict[str, RandomStates] = {}  # by device type, for `before`
+_last_reading: dict[str, RandomStates] = {}  # by device type, for `RandomStates.read`
 
 
 class Recorder:
@@ -190,7 +190,7 @@ class Recorder:
             self._random = RandomStates.read(self.device, before)
             if not before.equals(self._random):
                 evaluation.random = before
-        for snapshot in evaluation.modules:
+        for snapshot in evaluation.snapshots:
             snapshot.finish()
         self.evaluations.append(evaluation)
 

@@ -161,11 +161,11 @@ def detach_kept_results(modules: Iterable[nn.Module], earlier_graphs: Mapping[in
                 if graph is None or earlier_graphs.get(id(value)) is graph:
                     continue
                 holder[name] = value.detach()  # pyright: ignore[reportOptionalMemberAccess]
-                if not _computed_weight(module, name):
+                if not _is_computed_weight(module, name):
                     _warn_of_kept_result(module, name)
 
 
-def _computed_weight(module: nn.Module, name: str) -> bool:
+def _is_computed_weight(module: nn.Module, name: str) -> bool:
     """Whether `weight_norm` or `spectral_norm` computes the attribute before each evaluation."""
     return any(f"{name}_{end}" in module._parameters for end in ("orig", "g"))
 

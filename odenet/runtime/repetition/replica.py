@@ -122,11 +122,11 @@ class Replica:
                 for key, t in tensors
                 if t is not None
             ]
-        copier = Copier(self._twin, partial(self._hold, original))
+        copier = Copier(self._twin, partial(self._add, original))
         for name, value in mutable_attributes(original):
             copier.put_copy(name, state, name, value)
 
-    def _hold(self, original: nn.Module, path: str, holder: Any, key: Any, tensor: Tensor) -> None:
+    def _add(self, original: nn.Module, path: str, holder: Any, key: Any, tensor: Tensor) -> None:
         places = self.parameters if isinstance(tensor, nn.Parameter) else self.tensors
         places.append(TensorPlace(original, holder, key, tensor, path))
 
@@ -152,13 +152,13 @@ class InPlaceReplica:
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Evaluates the module with the state of the replica, and restores its own state."""
-        before = []
+        states = []
         for module, twin in self._pairs:
             keys = [n for n in twin.__dict__ if not is_standard(n) or n in ("training", "_buffers")]
-            before.append({name: module.__dict__[name] for name in keys if name in module.__dict__})
+            states.append({name: module.__dict__[name] for name in keys if name in module.__dict__})
             module.__dict__.update({name: twin.__dict__[name] for name in keys})
         try:
             return self._module(*args, **kwargs)
         finally:
-            for (module, _), saved in zip(self._pairs, before, strict=True):
+            for (module, _), saved in zip(self._pairs, states, strict=True):
                 module.__dict__.update(saved)

@@ -43,19 +43,19 @@ class SavedTensors:
                         self._add(tensor)
 
     def _add_saved(self, saved: Any) -> bool:
-        """Counts a saved tensor; False if it is held by hooks.
+        """Counts a saved tensor; False if a hook has packed it.
 
-        Those of a checkpoint would evaluate it again to tell.
+        It is not unpacked: the hooks of a checkpoint would evaluate the checkpoint again.
         """
 
-        def note(tensor: Tensor) -> Tensor:
+        def record(tensor: Tensor) -> Tensor:
             self._add(tensor)
             return tensor
 
         try:
-            saved.register_hooks(note, lambda tensor: tensor)
+            saved.register_hooks(record, lambda tensor: tensor)
         except RuntimeError as error:
-            return "already been set" not in str(error)  # other errors: nothing is saved
+            return "already been set" not in str(error)  # after another error no tensor is saved
         return True
 
     def _add(self, tensor: Tensor) -> None:

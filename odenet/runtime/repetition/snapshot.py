@@ -28,7 +28,7 @@ class Snapshot:
         self._pool = pool
         self._watched: list[tuple[int, int]] = []  # index of a tensor, and its version
         places = pool.pristine.tensors
-        self._values = [self._keep(index) for index in range(len(places))] if places else []
+        self._values = [self._kept_value(index) for index in range(len(places))] if places else []
         graphs = ((place.tensor, place.tensor.grad_fn) for place in places)
         self._graphs = {id(tensor): graph for tensor, graph in graphs if graph is not None}
 
@@ -62,7 +62,7 @@ class Snapshot:
         Raises:
             RuntimeError: if a tensor of which no copy was kept has changed since.
         """
-        shared = set()
+        shared_indices = set()
         for index, version in self._watched:
             module, _, _, tensor, name = self._pool.pristine.tensors[index]
             if self._values[index] is not tensor:
@@ -72,15 +72,15 @@ class Snapshot:
                     f"the tensor {name!r} of {type(module).__name__} was changed between the "
                     "forward and the backward pass of rebuilt steps, which read it in both"
                 )
-            shared.add(index)
+            shared_indices.add(index)
         pooled = self._pool.acquire()
         with torch.enable_grad():  # so that `refuse_captured` sees tensors that require gradients
             for index, place in enumerate(pooled.replica.tensors):
                 value = self._values[index]
-                place.holder[place.key] = value if index in shared else value.clone()
+                place.holder[place.key] = value if index in shared_indices else value.clone()
         return pooled
 
-    def _keep(self, index: int) -> Tensor:
+    def _kept_value(self, index: int) -> Tensor:
         module, _, _, tensor, name = self._pool.pristine.tensors[index]
         if tensor.numel() > _ALWAYS_COPIED and not tensor.is_inference():
             self._watched.append((index, tensor._version))
