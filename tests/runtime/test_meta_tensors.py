@@ -172,9 +172,7 @@ def test_iterations_for_a_norm_do_not_wait_each():
     K = torch.randn(3, 4, 4, 3, 3, device="meta")
     start = torch.randn(3, 4, 32, 32, device="meta")
     with OperationRecorder(), DeviceCopies() as copies:
-        operator_norms(
-            K, start, max_iterations=7
-        )  # on a GPU the eighth looks whether they have settled
+        operator_norms(K, start, limit=7)  # on a GPU the eighth looks whether they have settled
     assert copies.descriptions == [] and "aten::convolution" in operations
     # Torch's own waits to see whether it has found eigenvectors, where there are values.
     assert not any("linalg_eigh" in name for name in operations)

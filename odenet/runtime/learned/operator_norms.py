@@ -34,7 +34,7 @@ def operator_norms(
     groups: int = 1,
     dilation: int = 1,
     tolerance: float = 1e-4,
-    max_iterations: int = 200,
+    limit: int = 200,
 ) -> tuple[Tensor, Tensor]:
     """The largest singular values of kernels or matrices, all at once.
 
@@ -47,7 +47,7 @@ def operator_norms(
         groups: as in ``conv``.
         dilation: as in ``conv``.
         tolerance: relative change of every norm at which to stop.
-        max_iterations: largest number of iterations.
+        limit: largest number of iterations.
 
     Returns:
         The norms, approached from below, and the vectors that attain them, one for each. The norm
@@ -58,9 +58,9 @@ def operator_norms(
     if start is None:
         half_shape = tuple(side // 2 for side in stack.map_shape)
         start = stack.random_vectors(half_shape)
-        if max_iterations > _COARSE_LIMIT:  # a result on a map half as wide is a good start
-            start = stack.embed(stack.maximise(start, tolerance, max_iterations))
-    direction = stack.maximise(start.to(K), tolerance, max_iterations)
+        if limit > _COARSE_LIMIT:  # a result on a map half as wide is a good start
+            start = stack.embed(stack.maximise(start, tolerance, limit))
+    direction = stack.maximise(start.to(K), tolerance, limit)
     norms = scale * torch.linalg.vector_norm(stack.apply(direction).flatten(1), dim=1)
     return torch.where(scale.isfinite(), norms, scale), direction
 
@@ -118,7 +118,7 @@ class _OperatorStack:
         x = adjoint_conv(y.flatten(0, 1)[None], self._K.flatten(0, 1), **self._options)[0]
         return x.unflatten(0, (self._count, -1))
 
-    def maximise(self, x: Tensor, tolerance: float, max_iterations: int) -> Tensor:
+    def maximise(self, x: Tensor, tolerance: float, limit: int) -> Tensor:
         """Unit vectors that maximise |K x|, starting from x.
 
         With A = K^T K, each iteration takes the largest Ritz vector in the span of x, of the
@@ -130,7 +130,7 @@ class _OperatorStack:
         p, Ap = torch.zeros_like(x), torch.zeros_like(x)
         last_value = _inner(x, Ax)
         check_every = 1 if x.device.type == "cpu" else 8  # reading a number makes a GPU wait
-        for iteration in range(1, max_iterations + 1):
+        for iteration in range(1, limit + 1):
             w = _normalised(Ax - _inner(x, Ax) * x)
             w = _normalised(w - _inner(x, w) * x)
             Aw = self.adjoint(self.apply(w))
@@ -218,7 +218,7 @@ class BatchedNorms:
         for name, (kernels, options) in self._requests.items():
             K = torch.stack(list(kernels.values()))
             if self._iterations is not None:
-                norms, _ = operator_norms(K, max_iterations=self._iterations, **options)
+                norms, _ = operator_norms(K, limit=self._iterations, **options)
             else:
                 last_directions = [self._directions.get((name, step)) for step in kernels]
                 starts = [start for start in last_directions if start is not None]
