@@ -1,4 +1,7 @@
-"""References from flows to the blocks of a converted model, whose own containers register them."""
+"""References from flows to the blocks of a converted model, and the state of calls between them.
+
+A flow runs blocks (submodules of the model) as its steps. The model's own containers register them.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +17,7 @@ from torch import nn
 
 @dataclass(frozen=True)
 class BlockReferences:
-    """The blocks of a flow by name; looked up at every call, so that a block can be replaced.
+    """The blocks of a flow by name; they are looked up at every call, so they can be replaced.
 
     Attributes:
         holder: the container that registers the blocks.
@@ -45,7 +48,8 @@ def blocks_changed_message(holder: nn.Module) -> str:
     )
 
 
-_running = threading.local()  # .flows: depth of nested calls of flows in this thread
+# Of this thread: .flows, the depth of nested calls of flows; .expected, as `expecting` sets it.
+_running = threading.local()
 
 
 class _WithinFlow:

@@ -43,7 +43,7 @@ def channel_axis(modules: Iterable[nn.Module]) -> int | None:
 
 def _axes_of_layers(module: nn.Module) -> Iterator[int]:
     if isinstance(module, _CHANNELS_SECOND):
-        yield 1  # layers inside of Tokens get transposed maps
+        yield 1  # of Tokens too: it transposes the channels for the layers inside
     elif isinstance(module, _CHANNELS_LAST):
         yield -1
     else:

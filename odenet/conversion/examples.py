@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.conv import _ConvNd
 
-IMAGE_SIZES = (64, 224, 32)  # tried where the model does not say one
+IMAGE_SIZES = (64, 224, 32)  # tried if the model has no attribute with a size
 
 
 @dataclass(frozen=True)
@@ -41,27 +41,27 @@ def make_up_examples(model: nn.Module) -> Iterator[Example]:
         return
     if isinstance(model, nn.Transformer | nn.TransformerDecoder):
         attention = next(m for m in model.modules() if isinstance(m, nn.MultiheadAttention))
-        like, width = next(model.parameters()), attention.embed_dim
-        yield Example((_random(like, 3, 3, width), _random(like, 3, 3, width)))
+        template, width = next(model.parameters()), attention.embed_dim
+        yield Example((_random(template, 3, 3, width), _random(template, 3, 3, width)))
         return
     first_layer = next((m for m in model.modules() if isinstance(m, _INPUT_LAYERS)), None)
     if first_layer is None:
         return
-    like = next(first_layer.parameters())
+    template = next(first_layer.parameters())
     if isinstance(first_layer, nn.Embedding):
-        yield Example((torch.arange(8, device=like.device)[None] % first_layer.num_embeddings,))
+        yield Example((torch.arange(8, device=template.device)[None] % first_layer.num_embeddings,))
     elif isinstance(first_layer, _ConvNd):
         for size in _image_sizes(model):
             space = (size,) * (first_layer.weight.ndim - 2) if isinstance(size, int) else size
-            yield Example((_random(like, 1, first_layer.in_channels, *space),))
+            yield Example((_random(template, 1, first_layer.in_channels, *space),))
     else:
         width = _input_width(first_layer)
         for space in ((8,), (), (8, 8)):
-            yield Example((_random(like, 2, *space, width),))
+            yield Example((_random(template, 2, *space, width),))
 
 
 def image_channels(model: nn.Module) -> int:
-    """The channels of the images that a model takes; 3 where it has no convolution."""
+    """The channels of the images that a model takes; 3 if it has no convolution."""
     first = next((m for m in model.modules() if isinstance(m, _ConvNd)), None)
     return 3 if first is None else first.in_channels
 
@@ -92,11 +92,11 @@ def _image_sizes(model: nn.Module) -> Iterator[int | tuple[int, ...]]:
 
 def _transformers_examples(model: Any, config: Any) -> Iterator[Example]:
     """Inputs of a model of transformers, from its configuration."""
-    like = next(model.parameters())
+    template = next(model.parameters())
     extra_inputs: dict[str, Any] = {}
     if hasattr(config, "use_cache"):
         extra_inputs["use_cache"] = False
-    ids = torch.arange(8, device=like.device)[None]
+    ids = torch.arange(8, device=template.device)[None]
     ids = ids % (getattr(config.get_text_config(), "vocab_size", None) or 8)
     if getattr(config, "is_encoder_decoder", False):
         extra_inputs["decoder_input_ids"] = ids
@@ -107,9 +107,9 @@ def _transformers_examples(model: Any, config: Any) -> Iterator[Example]:
     frames = 2 * getattr(config, "max_source_positions", 4)
     inputs = {
         "input_ids": ids,
-        "pixel_values": _random(like, 1, getattr(vision, "num_channels", 3), *image_size),
-        "input_values": _random(like, 1, 4000),
-        "input_features": _random(like, 1, mel_bins, frames),
+        "pixel_values": _random(template, 1, getattr(vision, "num_channels", 3), *image_size),
+        "input_values": _random(template, 1, 4000),
+        "input_features": _random(template, 1, mel_bins, frames),
     }
     name = model.main_input_name
     if name in inputs:
@@ -117,8 +117,8 @@ def _transformers_examples(model: Any, config: Any) -> Iterator[Example]:
         yield Example((), {name: inputs[name]})
         yield Example((), {name: inputs[name] for name in ("input_ids", "pixel_values")})
     for shape in _series_shapes(name, config, vision, image_size):
-        yield Example((), {name: _random(like, *shape), **extra_inputs})
-        yield Example((), {name: _random(like, *shape)})
+        yield Example((), {name: _random(template, *shape), **extra_inputs})
+        yield Example((), {name: _random(template, *shape)})
 
 
 def _series_shapes(name: str, config: Any, vision: Any, image: tuple) -> Iterator[tuple[int, ...]]:
@@ -137,9 +137,9 @@ def _series_shapes(name: str, config: Any, vision: Any, image: tuple) -> Iterato
         yield (*leading_sizes, *known_sizes, *(image if name == "pixel_values" else ()))
 
 
-def _random(like: Tensor, *shape: int) -> Tensor:
+def _random(template: Tensor, *shape: int) -> Tensor:
     tensor = torch.randn(shape, generator=torch.Generator().manual_seed(0))
-    return tensor.to(device=like.device, dtype=like.dtype)
+    return tensor.to(device=template.device, dtype=template.dtype)
 
 
 def _describe(value: Any) -> str:

@@ -35,7 +35,7 @@ def existing(
     model = _build(name, outputs)
     spec = f"state x\nmap f = identity\nx' = f(x)\ndiscretise {scheme}\n{text}\n"
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # training says how exactly steps are undone
+        warnings.simplefilter("ignore")  # training reports how exact the inverse steps are
         converted = convert(model, spec, blocks=_plan(name), exact=exact)
     return ExistingNetwork(name, converted)
 
@@ -54,7 +54,7 @@ def _build(name: str, outputs: int) -> nn.Module:
 
 @cache
 def _plan(name: str) -> Plan:
-    """The blocks that become steps; found with real tensors, also under a ``FakeTensorMode``."""
+    """The blocks that become steps, found by a run on real tensors even in a ``FakeTensorMode``."""
     with unset_fake_temporarily(), torch.random.fork_rng(devices=[]):
         return find_blocks(build(name, None))
 
@@ -71,10 +71,10 @@ class ExistingNetwork(nn.Module):
         super().__init__()
         self.name = name
         self.model = model
-        for flow in model.modules():  # whose ramps are saved with a run
-            for constant in flow.varying if isinstance(flow, ModuleFlow) else ():
-                if isinstance(moving := getattr(flow, constant), RampedConstant):
-                    setattr(flow, constant, RampedConstant(moving.ramp, moving.name))
+        for flow in model.modules():  # here the state_dict has to include the state of ramps
+            for name in flow.varying if isinstance(flow, ModuleFlow) else ():
+                if isinstance(constant := getattr(flow, name), RampedConstant):
+                    setattr(flow, name, RampedConstant(constant.ramp, constant.name))
 
     def forward(self, x: Tensor) -> Tensor:
         """The class scores of images (batch, channels, height, width)."""
@@ -100,11 +100,8 @@ class ExistingNetwork(nn.Module):
             ZooError: if there are no such weights, or others than those of the last layer differ.
         """
         loaded, state = stored_weights(self.name, weights), self.model.state_dict()
-        constants = [
-            p
-            for p, m in self.model.named_modules()
-            if isinstance(m, RampedConstant | LearnedConstant)
-        ]
+        kinds, modules = (RampedConstant, LearnedConstant), self.model.named_modules()
+        constants = [path for path, module in modules if isinstance(module, kinds)]
         expected = {n: t for n, t in state.items() if n.rpartition(".")[0] not in constants}
         resized = [n for n in expected if n in loaded and expected[n].shape != loaded[n].shape]
         mismatched = [n for n in resized if expected[n].shape[1:] != loaded[n].shape[1:]]

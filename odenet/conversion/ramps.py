@@ -1,7 +1,8 @@
 """A scheduler of ramps: scheme constants that training moves linearly from one number to another.
 
-So a pretrained network, which is the scheme at the start, becomes a reversible one at the end, as
-in Dr²Net (Zhao et al. 2024, arXiv 2401.04105).
+With γ = 0 a momentum flow is the pretrained network; with γ = 0.9 it is reversible. A ramp
+leads from one to the other while the network is fine-tuned, as in Dr²Net (Zhao et al. 2024, arXiv
+2401.04105).
 """
 
 from __future__ import annotations
@@ -25,13 +26,14 @@ PROGRESS_POINTS = (0.0, 0.25, 0.5, 0.75, 1.0)
 
 @dataclass(frozen=True)
 class RampPrediction:
-    """How exactly the longest flow of a model rebuilds its states when the ramps are partly done.
+    """How exactly the longest flow of a model rebuilds its states, at some progress of its ramps.
 
     Attributes:
         progress: the fraction of the ramps that is done, from 0 to 1.
         values: the constants that move, by name.
         is_original: whether the network is the original there, to the last bit.
-        stores_activations: whether flows store them there, since rebuilt states would be too wrong.
+        stores_activations: whether flows store activations there, since rebuilt states would be too
+            wrong.
         error: estimated relative error of the rebuilt first state in float32; None where nothing
             is rebuilt, or no estimate is known.
     """
@@ -167,7 +169,7 @@ def _predict(flow: ModuleFlow, progress: float) -> RampPrediction:
         for name, ramp in constants.items()
         if isinstance(ramp, Ramp)
     }
-    settings_there = replace(settings, constants={**constants, **values}, v0=None)
+    fixed_settings = replace(settings, constants={**constants, **values}, v0=None)
     probe = flow.shallow_copy()
     for name, value in values.items():
         probe.__dict__["_modules"] = {k: m for k, m in probe._modules.items() if k != name}
@@ -175,7 +177,7 @@ def _predict(flow: ModuleFlow, progress: float) -> RampPrediction:
     is_original, stores_activations = probe.is_original(), not probe.is_invertible_in(torch.float32)
     if is_original or stores_activations:
         return RampPrediction(progress, values, is_original, stores_activations, None)
-    program, _ = compile_flow(settings_there, flow.steps)
+    program, _ = compile_flow(fixed_settings, flow.steps)
     round_trip = round_trip_error(program.model, program.derivation, flow.steps)
     error = None if round_trip is None else round_trip.error.estimate
     return RampPrediction(progress, values, False, False, error)

@@ -1,4 +1,4 @@
-"""`reversible`: a flow (a sequence of reversible steps) around modules that the caller gives."""
+"""`reversible`: makes given modules the right-hand sides of a flow, a chain of reversible steps."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from odenet.runtime import Flow, Geometric, Learned, Ramp, Uniform
 
 Block = nn.Module | tuple[nn.Module, ...]
 Speed = float | str | nn.Module | None
-SpeedFactory = Callable[[nn.Module], nn.Module]  # takes the first block
+SpeedFactory = Callable[[nn.Module], nn.Module]  # first block of a flow -> module of x0
 
 
 @dataclass(frozen=True)
@@ -59,11 +59,11 @@ def reversible(
     """A flow whose step n evaluates the n-th of given modules.
 
     Args:
-        blocks: modules that keep the shape of what they are given; pairs of them, f and g, for a
-            scheme such as verlet, which splits the channels into halves.
+        blocks: modules that keep the shape of their input; for a scheme such as verlet, which
+            splits the channels into halves, pairs (f, g) of modules.
         scheme: a name of the library or `coupled(heun)` and the like, a file that ends in `.ode`,
             the text of a scheme, or a program, whose scheme is taken with its constants.
-        residual: whether they compute x + f(x) rather than f(x).
+        residual: whether the modules compute x + f(x) rather than f(x).
         v0: the initial speed: 0, "f" for the first module's f(x0), or a module of x0. By default
             0; a scheme that starts from an earlier value has the speed that its equation gives.
         exact: take the steps in fixed point, where they are undone bit for bit at any depth.
@@ -78,9 +78,9 @@ def reversible(
             at all (euler, heun, rk4; momentum with γ = 0).
 
     Raises:
-        ValueError: if there is no such scheme, it has no such constant, or needs one; if the blocks
-            or the speed do not suit it.
-        SpecError: if its text has an error, or a constant a bad value.
+        ValueError: if there is no such scheme, a constant is unknown or missing, or the blocks or
+            the speed do not suit the scheme.
+        SpecError: if the scheme's text has an error, or a constant has a bad value.
     """
     chosen = choose_scheme(scheme)
     name, maps = chosen.scheme.name, map_names(chosen.scheme)
@@ -100,7 +100,7 @@ def reversible(
 
 
 def new_flow(steps: int, settings: ConversionSettings) -> ModuleFlow:
-    """A flow of a scheme, whose modules are still to be set."""
+    """A flow of a scheme without its modules, which `ModuleFlow.set_modules` adds."""
     scheme = settings.scheme.scheme
     program, generated = compile_flow(settings, steps)
     _warn_of_drift(program, steps)
@@ -145,7 +145,7 @@ def spec_text(settings: ConversionSettings) -> str:
         raise ValueError(f"{scheme.name} takes no blocks x + f(x): its f reads the other half")
     unknowns = {p.variable: f"x{i + 1}" for i, p in enumerate(scheme.patterns)}
     constants = settings.scheme.merge_constants(settings.constants)
-    given = ", ".join(f"{name} = {spec_literal(value)}" for name, value in constants.items())
+    terms = ", ".join(f"{name} = {spec_literal(value)}" for name, value in constants.items())
     lines = [f"state {', '.join(unknowns.values())}"]
     lines += [f"map {name} = identity" for name in maps]
     lines += ["shared map speed = identity"] if isinstance(settings.v0, nn.Module) else []
@@ -153,7 +153,7 @@ def spec_text(settings: ConversionSettings) -> str:
         left = with_primes(unknowns[pattern.variable], pattern.order)
         lines.append(f"{left} = {name}({unknowns[pattern.reads[0]]})")
     exact = "exact" if settings.exact else ""
-    lines.append(f"discretise {scheme.name}({given}) {_start_clause(scheme, settings.v0)} {exact}")
+    lines.append(f"discretise {scheme.name}({terms}) {_start_clause(scheme, settings.v0)} {exact}")
     lines.append(settings.scheme.text)
     return "\n".join(lines)
 
@@ -176,7 +176,7 @@ def spec_literal(value: Any) -> str:
 
 
 def _start_clause(scheme: Scheme, v0: Speed | SpeedFactory) -> str:
-    """The `start` clause that sets an initial speed; empty where the scheme's own lines do."""
+    """The `start` clause that sets an initial speed; empty if the scheme's text sets it."""
     first = scheme.patterns[0]
     x = f"{first.variable}[0]"
     two_step = scheme.stored_offsets(first.variable) == (-1, 0) and len(scheme.patterns) == 1
@@ -184,11 +184,11 @@ def _start_clause(scheme: Scheme, v0: Speed | SpeedFactory) -> str:
         return ""
     if v0 is None:
         v0 = "f" if two_step and first.order == 1 else 0
-    speeds = {"0": "", "f": f"{first.function}({x})", "module": f"speed({x})"}
+    speed_codes = {"0": "", "f": f"{first.function}({x})", "module": f"speed({x})"}
     key = "module" if isinstance(v0, nn.Module) else str(v0)
-    if key not in speeds:
+    if key not in speed_codes:
         raise ValueError(f'v0 is 0, "f" or a module, not {v0!r}')
-    speed = speeds[key]
+    speed = speed_codes[key]
     if two_step:
         return f"start {first.variable}[-1] = {x}" + (f" - h {speed}" if speed else "")
     if _has_initial_speed(scheme):
@@ -199,7 +199,7 @@ def _start_clause(scheme: Scheme, v0: Speed | SpeedFactory) -> str:
 
 
 def _has_initial_speed(scheme: Scheme) -> bool:
-    """Whether the scheme has one auxiliary unknown, and it is a speed: it begins at 0 or at F."""
+    """Whether the scheme has one auxiliary unknown that starts at 0 or F, and so is a speed."""
     values = [value for slot, value in scheme.starts if slot.name in scheme.aux]
     return len(values) == 1 and isinstance(values[0], expr.Zero | expr.Rate)
 

@@ -30,8 +30,8 @@ class ChosenScheme:
 
     Attributes:
         scheme: the rule of one step.
-        text: its source text where it is not in the library.
-        constants: the constants of the program it is taken from, h or T included.
+        text: its source text; empty for a scheme of the library.
+        constants: the constants, h or T included, of the program that the scheme is taken from.
     """
 
     scheme: Scheme
@@ -39,12 +39,12 @@ class ChosenScheme:
     constants: Mapping[str, Any] = field(default_factory=dict)
 
     def merge_constants(self, given: Mapping[str, Any]) -> dict[str, Any]:
-        """The constants of a conversion, by canonical name: those given, then those of the source.
+        """The constants of a conversion by name: the given ones, and others from the source.
 
-        The step size h is 1 where neither has h or T.
+        The step size h is 1 if neither has h or T.
 
         Args:
-            given: constants by name; these override the source's.
+            given: constants by name, in any spelling; they override the source's.
 
         Raises:
             ValueError: if the scheme has no such constant, one is given twice, or one is missing.
@@ -107,7 +107,8 @@ def _from_program(program: Program) -> ChosenScheme:
     constants = {n: v for n, v in discretisation.constants.items() if n not in scheme.decays}
     constants |= {name: value for name, value in step_sizes.items() if value is not None}
     varying = discretisation.varying.items()
-    constants |= {n: c for n, c in varying if not isinstance(c, StepNumber)}  # in the text
+    # the step number is part of the scheme's text
+    constants |= {n: c for n, c in varying if not isinstance(c, StepNumber)}
     if scheme.name in library_names():
         return ChosenScheme(scheme, constants=constants)
     scheme = _named_as_in_text(scheme)
@@ -115,10 +116,10 @@ def _from_program(program: Program) -> ChosenScheme:
 
 
 def _named_as_in_text(scheme: Scheme) -> Scheme:
-    """A scheme whose name is that of its text.
+    """The scheme under the name that its text defines, or `made_…` of it.
 
-    The text of `coupled(heun)` defines `coupled_heun`; it is renamed to `made_coupled_heun`, since
-    the library may have a scheme of that name.
+    The text of `coupled(heun)` defines `coupled_heun`. Both are renamed to `made_coupled_heun`,
+    since the library may have a scheme `coupled_heun`.
     """
     (name,) = re.findall(r"^\s*scheme\s+(\w+)", scheme.text)
     if canonical(name) == scheme.name:

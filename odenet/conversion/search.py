@@ -30,8 +30,10 @@ Runs = tuple[tuple[str, ...], ...]  # names of consecutive blocks, one flow per 
 class Plan:
     """Which blocks of a model become steps of flows, and which do not.
 
+    A run is a chain of blocks, each of which feeds the next one; it becomes one flow.
+
     Attributes:
-        runs: path of a container -> the names of its blocks in each run, one flow per run.
+        runs: path of a container -> the names of its blocks, run by run.
         reasons: path of a block -> why it stays as it is.
         shapes: path of a block -> the shape of its input.
     """
@@ -75,7 +77,7 @@ def find_blocks(
     except ModelNotRun:
         if containers is None or example is not None:
             raise
-        return Plan({path: (_children(known),) for path, known in containers.items()})
+        return Plan({path: (_children(module),) for path, module in containers.items()})
     return _Search(model_copy, calls, containers).plan()
 
 
@@ -102,7 +104,7 @@ def _find_containers(model: nn.Module, blocks: str | Iterable[str]) -> dict[str,
 
 
 def _matches(path: str, pattern: str) -> bool:
-    """Whether a path matches a pattern, where a * does not match a dot."""
+    """Whether a path matches a pattern; a * matches within one name, between two dots."""
     names, patterns = path.split("."), pattern.split(".")
     return len(names) == len(patterns) and all(map(fnmatchcase, names, patterns))
 
@@ -113,6 +115,8 @@ def child_path(path: str, name: str) -> str:
 
 
 class _Search:
+    """The search for runs, given the calls of a model's modules in a run on an example."""
+
     def __init__(self, model: nn.Module, calls: Calls, containers: Iterable[str] | None):
         self.modules = dict(model.named_modules())
         self.calls = calls
@@ -216,6 +220,7 @@ class _Search:
         return self._note(path, _why_not_residual(self.modules[path], self.calls[path]))
 
     def _note(self, path: str, why: str) -> bool:
+        """Note why a block stays, if there is a reason; returns whether there is none."""
         if why and _is_block_list(self.modules[path.rpartition(".")[0]]):
             self.reasons[path] = why
         return not why
@@ -262,9 +267,9 @@ def _has_weights(block: nn.Module) -> bool:
 def _why_not_residual(block: nn.Module, call: RecordedCall) -> str:
     """Why a block is not residual; empty if with weights of zero it returns about its input.
 
-    Scales are tried at 1, for norms behind the skip connection (BERT), and at 0, for branches that
-    have no other weights (PoolFormer); inputs of size 1, which such norms keep, and of size 64,
-    where smooth activations behind it (SiLU) are the identity or zero.
+    The scales of norms are set to 1, for norms behind the skip connection (BERT), or to 0, for
+    branches with no other weights (PoolFormer). Inputs have size 1, which such norms keep, or 64,
+    where smooth activations behind the skip connection (SiLU) are the identity or zero.
     """
     trials = ((scale, size) for size in (1.0, 64.0) for scale in (1.0, 0.0))
     try:

@@ -1,8 +1,9 @@
-"""Side outputs: what a block returns after its value, where it does not depend on the input.
+"""Side outputs: what a block returns after its value, in a tuple `(value, side output, …)`.
 
-The position bias that the first layer of a T5 makes for all layers is one. A flow takes all its
-steps in one call, so side outputs have to be known before: they are computed by another evaluation
-of the block, and compared with those of the flow when it is run.
+An example is the position bias that the first layer of a T5 computes for all layers. A flow takes
+all its steps in one call, after the model has read the side outputs. So they have to be independent
+of the block's input: they are computed by another evaluation of the block, and compared with those
+of the flow when it is run.
 """
 
 from __future__ import annotations
@@ -72,7 +73,7 @@ class SideOutputs:
         return self.is_evaluated and _versions(self.result[1:]) != self._versions
 
 
-# Only outputs that do not depend on the input can be known before the call.
+# Side outputs that depend on the input cannot be computed before the flow runs.
 SIDE_OUTPUT_DIFFERS = (
     "this {block} gives something else beside its value than when it was asked in advance: that "
     "depends on its input, on chance, on counters or on how it is called, and the steps of a flow "

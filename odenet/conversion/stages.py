@@ -1,4 +1,7 @@
-"""Containers of a converted model, which run some of their blocks as the steps of flows."""
+"""Containers of a converted model, which run some of their blocks as the steps of flows.
+
+They replace the `nn.Sequential` and `nn.ModuleList` of the original, and behave like these.
+"""
 
 from __future__ import annotations
 
@@ -239,7 +242,7 @@ class ResidualStage(HoldsList, nn.Sequential):
         return tuple(name for called in self.call_order for name in self._block_names(called))
 
     def _block_names(self, called: str) -> tuple[str, ...]:
-        """The names of the blocks of a flow, or of one block, by the name in `call_order`."""
+        """The names of the blocks behind a name in `call_order`: a flow's, or one block's."""
         blocks = None if called in self._modules else self._flow(called).blocks
         return (called,) if blocks is None else blocks.names
 

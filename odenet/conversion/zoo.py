@@ -1,4 +1,4 @@
-"""Networks of torchvision and timm by name, their weights, and files of converted networks."""
+"""Networks of torchvision and timm by name, their weights, and saving of converted networks."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class Conversion:
 
     @classmethod
     def with_scheme(cls, name: str, scheme: str, v0: str | int | None, given: dict, exact: bool):
-        """A conversion by a scheme as `convert` takes it; keeps the text of one from a file."""
+        """A conversion by a scheme as `convert` takes it; keeps the text of a file's scheme."""
         chosen = choose_scheme(scheme)
         text = chosen.text or chosen.scheme.name
         constants = {k: float(v) for k, v in chosen.merge_constants(given).items()}
@@ -102,7 +102,7 @@ def stored_weights(name: str, weights: str | Path) -> dict[str, Tensor]:
 def difference(
     expected: Mapping[str, Tensor], loaded: Mapping[str, Tensor], mismatched: Iterable[str]
 ) -> str | None:
-    """The first difference between the weights of a network and of a file; None if they fit.
+    """The first difference between the weights of a network and of a file, in words; None if none.
 
     Args:
         expected: the weights of the network.
@@ -191,7 +191,7 @@ def _make(name: str, pretrained: bool, outputs: int | None = None) -> nn.Module:
     weights: dict[str, Any] = {"weights": "DEFAULT" if pretrained else None}
     if "weights_backbone" in inspect.signature(models.get_model_builder(name)).parameters:
         weights["weights_backbone"] = None  # by default those of ImageNet are fetched
-    return _quietly(
+    return _quiet(
         lambda: models.get_model(name, **weights, **sizes), name, "torchvision", pretrained
     )
 
@@ -206,12 +206,12 @@ def _make_timm(name: str, pretrained: bool, known: list[str], outputs: int | Non
         hint = _suggestion(name, known)
         raise ZooError(f"neither torchvision nor timm has a model `{name}`{hint}")
     sizes: dict[str, Any] = {} if outputs is None else {"num_classes": outputs}
-    return _quietly(
+    return _quiet(
         lambda: timm.create_model(name, pretrained=pretrained, **sizes), name, "timm", pretrained
     )
 
 
-def _quietly(make: Callable[[], nn.Module], name: str, library: str, pretrained: bool) -> nn.Module:
+def _quiet(make: Callable[[], nn.Module], name: str, library: str, pretrained: bool) -> nn.Module:
     """A network that a library makes, without its warnings; its errors become ZooErrors."""
     try:
         with warnings.catch_warnings():
