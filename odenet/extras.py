@@ -1,12 +1,12 @@
 """Libraries beyond the base installation: which extra has them, and the line that installs it.
 
-`pip install odenet` is enough to compile, check and run generated modules. What needs more asks for
-it here, before it does any work.
+`pip install odenet` is enough to compile, check and run generated modules. Code that needs more
+libraries calls `require` before it does any work.
 """
 
 from importlib.util import find_spec
 
-# What odenet imports of each extra of pyproject.toml: the module, and the package pip knows.
+# For each extra of pyproject.toml: the modules that odenet imports, with their names for pip.
 EXTRAS = {
     "train": {
         "lightning": "lightning",
@@ -31,7 +31,7 @@ EXTRAS = {
     "tensorboard": {"tensorboard": "tensorboard"},
     "wandb": {"wandb": "wandb"},
     "mlflow": {"mlflow": "mlflow-skinny"},
-    "bench": {"matplotlib": "matplotlib"},  # the other libraries are compared where they are there
+    "bench": {"matplotlib": "matplotlib"},  # libraries to compare with are optional
     "test": {"hypothesis": "hypothesis"},
 }
 

@@ -2,7 +2,7 @@
 
 New contents are written to a temporary file in the same folder, synced to the disk, and renamed to
 the target; until then the target is unchanged. Symbolic links are followed and the mode of a file
-is kept. What is not a regular file (a device, a pipe, the standard output) is written directly.
+is kept. Other files than regular ones (a device, a pipe, the standard output) are written directly.
 """
 
 import errno
@@ -131,7 +131,7 @@ def _underlying_os_error(error: BaseException | None) -> OSError | None:
 
 
 def _stat_if_exists(path: str | Path) -> os.stat_result | None:
-    """The status of a file, links followed; None if there is none, or the link is broken."""
+    """The status of a file after following links; None if it does not exist."""
     try:
         return os.stat(path)
     except FileNotFoundError:
@@ -139,7 +139,7 @@ def _stat_if_exists(path: str | Path) -> os.stat_result | None:
 
 
 def _output_fd(status: os.stat_result) -> int | None:
-    """The descriptor, 1 or 2, if this process prints to the file, whose replacement loses that."""
+    """The descriptor, 1 or 2, by which this process prints to the file; None if it does not."""
     for descriptor in (1, 2):
         with suppress(OSError):
             if os.path.samestat(status, os.fstat(descriptor)):
@@ -149,7 +149,7 @@ def _output_fd(status: os.stat_result) -> int | None:
 
 @contextmanager
 def _write_in_place(path: str | Path, existing: os.stat_result) -> Iterator[BinaryIO]:
-    """A stream to a file that is not regular, or to the output, after what was printed so far."""
+    """A stream to a file that is not regular, or to the output, after the text printed so far."""
     output = _output_fd(existing)
     if output is not None:
         sys.stdout.flush()
@@ -161,7 +161,7 @@ def _write_in_place(path: str | Path, existing: os.stat_result) -> Iterator[Bina
 @contextmanager
 def _write_and_replace(target: str, existing: os.stat_result | None) -> Iterator[BinaryIO]:
     """A stream to a temporary file, which is renamed to the target on exit."""
-    if existing is not None and not os.access(target, os.W_OK):  # a folder's owner could replace it
+    if existing is not None and not os.access(target, os.W_OK):  # os.replace would succeed
         raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
     folder = os.path.dirname(target)
     partial = os.path.join(folder, PARTIAL_PATTERN.replace("*", secrets.token_hex(8)))

@@ -1,4 +1,4 @@
-"""A pygments lexer of the language, from its grammar and the tables of what has a name in it.
+"""A pygments lexer of the language, from its grammar and its tables of built-in names.
 
 Installed, pygments finds it as `ode`, in a fenced block of Markdown for example.
 """
@@ -19,7 +19,7 @@ from odenet.model.tables.structural_layers import ALL_LAYERS
 
 
 def builtins() -> frozenset[str]:
-    """Names that mean something without being declared: those of the tables and the schemes."""
+    """Names that need no declaration: activations, layers, types, claims and library schemes."""
     tables = (ACTIVATIONS, LAYERS, PARAMETERS, CLAIMS, ALL_LAYERS.forms)
     return frozenset(name for table in tables for name in table) | frozenset(library_names())
 

@@ -35,8 +35,8 @@ def interruptible() -> Iterator[None]:
 
 
 def _handle_signal(number: int, frame: FrameType | None) -> None:
-    for handled in SIGNALS:
-        signal.signal(handled, signal.SIG_DFL)
+    for signal_number in SIGNALS:
+        signal.signal(signal_number, signal.SIG_DFL)
     if os.environ.get("LOCAL_RANK", "0") == "0":  # in distributed training, one process prints
         os.write(2, f"\nstopped by {signal.Signals(number).name}\n".encode())
     raise Interrupted(number)

@@ -1,4 +1,4 @@
-"""JSON as its standard has it: no NaN and no Infinity, which other readers refuse."""
+"""JSON without NaN and Infinity, which Python writes by default and the standard excludes."""
 
 import json
 import math
@@ -14,7 +14,7 @@ def to_json(
     Args:
         value: texts, numbers, truth values, None, and lists and mappings of these.
         indent: spaces per level; None for a single line.
-        unknown: makes one of these of what is something else, which is refused otherwise.
+        unknown: converts a value of another type to one of these; without it, TypeError is raised.
     """
     return json.dumps(_finite(value), indent=indent, allow_nan=False, default=unknown)
 

@@ -1,7 +1,8 @@
 """Measures the laws of a compiled module: adjoints, round trip, gradients, energy, spectrum.
 
-`odenet check` does so with small random weights and inputs in double precision. This finds faults
-of the compiler and the runtime, and shows the size of rounding errors. It proves nothing.
+`odenet check` does so with small random weights and inputs in double precision. The measurements
+find faults of the compiler and the runtime, and show the size of rounding errors. They prove
+nothing.
 """
 
 import math
@@ -37,9 +38,9 @@ class Law:
     Args:
         name: of the law.
         measured: the error, or for the energy the exponent of its drift in h; NaN if not measured.
-        bound: the bound of that value: an upper one of errors, a lower one of the exponent.
-        holds: whether the bound is satisfied; None if steps or weights are so large that values
-            overflow, and nothing can be measured.
+        bound: an upper bound for errors, a lower bound for the exponent.
+        holds: whether `measured` satisfies the bound; None if nothing could be measured, since
+            values overflow.
         text: the measurement in words.
     """
 
@@ -87,7 +88,7 @@ def measure(program: Program, seed: int = 0) -> list[Law]:
 
 @torch.no_grad()
 def _meet_conditions(program: Program, flow: Flow) -> None:
-    """Make the numbers and gains nonnegative that the verdict assumes to be so."""
+    """Make nonnegative the learned numbers and gains that the verdict assumes to be nonnegative."""
     for assumption in program.certificate.assumptions:
         if assumption.kind not in ("sign", "gain") or assumption.by_construction:
             continue
@@ -127,7 +128,7 @@ def _adjoint_law(program: Program, flow: Flow) -> Iterator[Law]:
     gaps = [0.0]
     for name in flow.operators:
         parameters = program.model.parameters.values()
-        parameter = next(p for p in parameters if p.name in (name, name[:-1]))
+        parameter = next(p for p in parameters if p.name in (name, name[:-1]))  # K or K_
         K: Tensor = getattr(flow, name)[0].detach()
         if parameter.is_diagonal:
             continue
@@ -200,7 +201,7 @@ def _amplification(flow: Flow, end_state: tuple[Tensor, ...], rebuilt: tuple[Ten
 
 
 def _largest_frequency(flow: Flow) -> float | None:
-    """A bound of the frequencies of all steps; None if the flow has none."""
+    """A bound on the frequencies of all steps; None if the flow has no `frequency_bound`."""
     try:
         return float(max(flow.frequency_bound(step) for step in range(flow.steps)))
     except NotImplementedError:
@@ -217,7 +218,7 @@ def _energy_law(program: Program, flow: Flow, u: Tensor) -> Iterator[Law]:
     h = float(getattr(flow, "h", 0.0))
     if h <= 0:
         return
-    # A power of h shows in steps that are short for the weights.
+    # The drift is a power of h only if h is small against the frequencies.
     if frequency := _largest_frequency(flow):
         h = min(h, 1 / frequency)
     order = max(pattern.order for pattern in program.model.scheme.patterns)
@@ -250,7 +251,7 @@ def _energy_drift(flow: Flow, u: Tensor, h: float, subdivision: int, order: int)
 
 
 def _consistent_state(flow: Flow, state: tuple[Tensor, ...], h: float, order: int):
-    """The state with past values, which networks start at 0, near the solution instead."""
+    """The state with past values near the solution; a network starts these at 0."""
     values = dict(zip(flow.slots, state, strict=True))
     for name, rate in zip(flow.states, flow.field(state, 0), strict=True):
         if f"{name}_prev" in values:
@@ -277,6 +278,6 @@ def _spectrum_law(program: Program, flow: Flow, u: Tensor) -> Iterator[Law]:
     distance = values.real.abs() if verdict == "imaginary" else values.real.clamp_min(0)
     if verdict == "real":
         distance = torch.maximum(distance, values.imag.abs())
-    # Zero may be an eigenvalue with pairs of equal eigenvectors, which carry a root of rounding.
+    # Zero may be a defective eigenvalue, which is computed to the square root of rounding only.
     error = float(distance.max()) / largest
     yield _bounded_law("spectrum", error, math.sqrt(SLACK * EPS), f"off the {verdict} set by")

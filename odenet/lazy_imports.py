@@ -1,7 +1,7 @@
 """Attributes of a package that are imported on first use.
 
-So `import odenet` loads neither torch nor sympy, and `odenet.conversion.find_blocks` needs no
-import of its own.
+So `import odenet` loads neither torch nor sympy, and `odenet.conversion.find_blocks` can be used
+after it without another import.
 """
 
 from collections.abc import Iterable, Mapping
@@ -14,13 +14,13 @@ def import_attribute(package: str, modules: Mapping[str, Iterable[str]], name: s
 
     Args:
         package: the full name of the package.
-        modules: submodule, by its name within the package -> public names that it defines.
+        modules: the public names that each submodule defines, by the submodule's name.
         name: the attribute to import.
 
     Raises:
         AttributeError: if the package has no such name or submodule.
     """
-    module = next((home for home, names in modules.items() if name in names), None)
+    module = next((module for module, names in modules.items() if name in names), None)
     if module is not None:
         return getattr(import_module(f"{package}.{module}"), name)
     try:

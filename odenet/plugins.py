@@ -1,6 +1,6 @@
-"""Registration of activations, layers, types of parameter and claims of the user's own.
+"""Registration of a user's activations, layers, types of parameter and claims.
 
-Each is a row of a table of the language. It is registered at run time, until it is removed:
+Each is a row of a table of the language, added at run time until it is removed:
 
     with odenet.register_activation(row):
         odenet.load("mine.ode")

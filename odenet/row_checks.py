@@ -1,7 +1,7 @@
 """Checks that a row of a table of the language (activation, layer, parameter) is consistent.
 
-Its numerical model, its torch code and its declared properties are compared at samples. Proofs rely
-on the declared properties: a false "nondecreasing" would make a false proof.
+A row holds a numerical model, torch code and declared properties, which are compared at sample
+points. Proofs rely on the declared properties: a false "nondecreasing" would make a false proof.
 """
 
 import warnings
@@ -51,7 +51,7 @@ def check_activation(row: ActivationKind) -> None:
         values = [_finite_value(row, x, constants) for x in SAMPLE_POINTS]
         _check_slopes(row, constants, values)
         if row.nonnegative and min(values) < 0:
-            raise _contradiction(row, "is not never negative", constants)
+            raise _contradiction(row, "is negative at some point", constants)
         if row.odd:
             for x, value in zip(SAMPLE_POINTS, values, strict=True):
                 if not _is_close(_finite_value(row, -x, constants), -value):

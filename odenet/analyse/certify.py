@@ -14,7 +14,7 @@ from odenet.analyse.read_units import read_system
 from odenet.analyse.slopes import with_slope_bounds
 from odenet.analyse.units import System, nonmonotone_activation
 from odenet.analyse.why_open import reason_not_proved
-from odenet.diagnostics.effort import MOST_PRODUCTS, EffortExceeded, effort_limit
+from odenet.diagnostics.effort import MAX_PRODUCTS, EffortExceeded, effort_limit
 from odenet.model.expressions.expr import Bias
 from odenet.model.tables.declared_parameters import DeclaredParameter
 from odenet.model.typed.frozen_time import FROZEN_TIME, reads_time
@@ -26,7 +26,7 @@ FIXED_TIME = Assumption(
 )
 
 TOO_LONG = (
-    f"multiplied out, the equations come to more than {MOST_PRODUCTS:,} products of operators, and "
+    f"multiplied out, the equations come to more than {MAX_PRODUCTS:,} products of operators, and "
     "no more are tried"
 )
 
@@ -41,7 +41,7 @@ def certify(model: Model) -> Certificate:
         A certificate whose verdict is "imaginary", "real", "stable", or "open" with the reason.
     """
     try:
-        with effort_limit(MOST_PRODUCTS):
+        with effort_limit(MAX_PRODUCTS):
             return _best_certificate(model)
     except OutsideTheorems as obstacle:
         return Certificate(verdict="open", reason=str(obstacle), span=obstacle.span)

@@ -17,7 +17,7 @@ from odenet.analyse.laurent import as_fraction
 from odenet.analyse.read_formulas import FormulaReader, OutsideTheorems
 from odenet.derive.exact_numbers import DIGITS, as_mpf, constant_values
 from odenet.derive.power_bounded import TOLERANCE, is_power_bounded, spectral_radius
-from odenet.diagnostics.effort import MOST_PRODUCTS, EffortExceeded, effort_limit
+from odenet.diagnostics.effort import MAX_PRODUCTS, EffortExceeded, effort_limit
 from odenet.model.expressions import expr
 from odenet.model.expressions.expr import Node, Slot, State
 from odenet.model.expressions.fold import fold_arithmetic, linear_terms
@@ -71,7 +71,7 @@ def step_matrix_stability(model: Model) -> StepMatrixStability | None:
     if discretisation.varying or ambiguous_sizes or needs_depth or scheme.foreign_node is not None:
         return None
     try:
-        with effort_limit(MOST_PRODUCTS):
+        with effort_limit(MAX_PRODUCTS):
             rates = _coefficients(model)
     except EffortExceeded:
         return None

@@ -191,7 +191,7 @@ def _make(name: str, pretrained: bool, outputs: int | None = None) -> nn.Module:
     weights: dict[str, Any] = {"weights": "DEFAULT" if pretrained else None}
     if "weights_backbone" in inspect.signature(models.get_model_builder(name)).parameters:
         weights["weights_backbone"] = None  # by default those of ImageNet are fetched
-    return _quiet(
+    return _quietly(
         lambda: models.get_model(name, **weights, **sizes), name, "torchvision", pretrained
     )
 
@@ -206,12 +206,12 @@ def _make_timm(name: str, pretrained: bool, known: list[str], outputs: int | Non
         hint = _suggestion(name, known)
         raise ZooError(f"neither torchvision nor timm has a model `{name}`{hint}")
     sizes: dict[str, Any] = {} if outputs is None else {"num_classes": outputs}
-    return _quiet(
+    return _quietly(
         lambda: timm.create_model(name, pretrained=pretrained, **sizes), name, "timm", pretrained
     )
 
 
-def _quiet(make: Callable[[], nn.Module], name: str, library: str, pretrained: bool) -> nn.Module:
+def _quietly(make: Callable[[], nn.Module], name: str, library: str, pretrained: bool) -> nn.Module:
     """A network that a library makes, without its warnings; its errors become ZooErrors."""
     try:
         with warnings.catch_warnings():

@@ -1,8 +1,8 @@
 """Errors and warnings about a file: where they are, how they are collected and printed."""
 
+from odenet.diagnostics.code_frame import render
 from odenet.diagnostics.codes import CODES, Code
 from odenet.diagnostics.diagnostic import Diagnostic
-from odenet.diagnostics.frame import render
 from odenet.diagnostics.printable import printable, printable_lines, shell_quoted
 from odenet.diagnostics.report import Rejected, Report, SpecError, nearest_name, suggest
 from odenet.diagnostics.source import Source, Span

@@ -11,9 +11,9 @@ class Diagnostic:
     """An error or a warning about a file.
 
     Args:
-        code: its kind, which docs/errors.md explains.
+        code: the kind of problem, which docs/errors.md explains.
         message: what is wrong, in the terms of the language.
-        span: where it is; None for the file as a whole.
+        span: the characters that are wrong; None for the file as a whole.
         help: what to write instead.
         severity: "error" or "warning".
         file: the name of the file, for diagnostics without a span.

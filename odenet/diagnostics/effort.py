@@ -1,4 +1,4 @@
-"""A limit on symbolic computations, counted in products of terms.
+"""A limit on symbolic computations, which multiply out sums: it counts the products of terms.
 
 Unlike a limit on time, it gives the same answer for a file on every machine.
 """
@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 
-MOST_PRODUCTS = 200_000  # take some seconds; typical files need a fiftieth of them
+MAX_PRODUCTS = 200_000  # a few seconds of work; typical files need a fiftieth
 
 
 class EffortExceeded(Exception):
@@ -31,7 +31,7 @@ def spend(products: int) -> None:
     """Count products of terms, before they are computed; without a limit nothing is counted.
 
     Raises:
-        EffortExceeded: if the limit leaves fewer of them.
+        EffortExceeded: if this exceeds the limit, together with the products counted before.
     """
     remaining = _remaining.get()
     if remaining is None:

@@ -6,7 +6,7 @@ import shlex
 def printable(text: object) -> str:
     """The text with U+FFFD in place of every character that a terminal or an editor would act on.
 
-    These are escapes, line ends, controls of the writing direction, and bytes that are not UTF-8.
+    Such characters are escapes, line ends, controls of the writing direction, and invalid UTF-8.
     """
     string = str(text)
     return "".join(char if char.isprintable() or char == "\t" else "\ufffd" for char in string)

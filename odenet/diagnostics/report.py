@@ -6,14 +6,14 @@ from difflib import get_close_matches
 from itertools import islice
 from typing import NoReturn
 
+from odenet.diagnostics.code_frame import render
 from odenet.diagnostics.codes import Code
 from odenet.diagnostics.diagnostic import Diagnostic
-from odenet.diagnostics.frame import render
 from odenet.diagnostics.source import Span
 
-MOST_SHOWN = 20  # diagnostics in the text of an error
-MOST_ERRORS = 100  # in a report, which raises them then
-MOST_COMPARED = 1000  # names that a misspelled one is compared with
+MAX_SHOWN = 20  # diagnostics in the text of an error
+MAX_ERRORS = 100  # errors in a report, after which it raises them
+MAX_COMPARED = 1000  # names that a misspelled one is compared with
 
 
 class SpecError(Exception):
@@ -41,14 +41,14 @@ class SpecError(Exception):
         return SpecError([Diagnostic(code, message, span, help, file=file, label=label)])
 
     def __str__(self) -> str:
-        frames = [render(diagnostic) for diagnostic in self.diagnostics[:MOST_SHOWN]]
+        frames = [render(diagnostic) for diagnostic in self.diagnostics[:MAX_SHOWN]]
         hidden_count = len(self.diagnostics) - len(frames)
         rest = [f"and {hidden_count} more error{'s' * (hidden_count > 1)}"] if hidden_count else []
         return "\n\n".join([*frames, *rest])
 
 
 class Rejected(Exception):
-    """Raised after an error in a part of the file was reported; its callers skip that part."""
+    """Raised after an error was added to a report; who catches it skips that part of the file."""
 
 
 class Report:
@@ -74,10 +74,10 @@ class Report:
         return tuple(sorted(unique, key=position))
 
     def add(self, diagnostic: Diagnostic) -> None:
-        """Add a diagnostic; raises SpecError once there are MOST_ERRORS errors."""
+        """Add a diagnostic; raises SpecError once there are MAX_ERRORS errors."""
         self._diagnostics.append(diagnostic)
         self.error_count += diagnostic.severity == "error"
-        if self.error_count >= MOST_ERRORS:
+        if self.error_count >= MAX_ERRORS:
             self.raise_all()
 
     def error(
@@ -104,13 +104,13 @@ class Report:
 
 
 def strip_digits(name: str) -> str:
-    """A name without its digits. `K2` and `K1` have the same, as different names on purpose."""
+    """A name without its digits; names that differ only in digits, `K1` and `K2`, are no typos."""
     return re.sub("[0-9₀-₉]", "", name)
 
 
 def nearest_name(name: str, known: Iterable[str]) -> str:
     """The known name that is spelled most like `name`; empty if none is similar."""
-    known = list(islice(known, MOST_COMPARED))
+    known = list(islice(known, MAX_COMPARED))
     matches = get_close_matches(name, sorted(known), n=1) if len(name) > 1 else ()
     return matches[0] if matches else ""
 

@@ -36,7 +36,7 @@ class Proposal:
 
 
 def completions(document: Document, line: int, column: int) -> list[Proposal]:
-    """All words that can stand at a position, whatever the first letters that are there already.
+    """All words that can stand at a position; the editor filters them by the letters typed so far.
 
     Args:
         document: the file, which may be incomplete.
@@ -47,7 +47,7 @@ def completions(document: Document, line: int, column: int) -> list[Proposal]:
     line_start = document.source.line(line + 1)[:column]
     if "#" in line_start or line_start.count('"') % 2:
         return []
-    prefix = re.sub(r"\w*$", "", line_start)  # without the word that is being written
+    prefix = re.sub(r"\w*$", "", line_start)  # without the word being typed
     if is_in_recipe(document, offset):
         return _recipe_proposals(prefix)
     lets = [let.name for let in document.imported if isinstance(let, tree.Let)]
@@ -87,7 +87,7 @@ def _recipe_proposals(prefix: str) -> list[Proposal]:
         return _proposals("key", keys)
     kind = keys[key.strip()].kind if key.strip() in keys else None
     options: Mapping[str, object] | Iterable[str] = ()
-    # `item` is the kind of the items of a list, `kind` that of a value other than a word
+    # an argument kind may contain others: `item` for the items of a list, `kind` of a value
     for value_kind in (kind, getattr(kind, "item", None), getattr(kind, "kind", None)):
         if isinstance(value_kind, Choice):
             options = value_kind.forms

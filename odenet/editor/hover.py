@@ -17,7 +17,7 @@ from odenet.model.typed.program import Layer
 
 
 def hover(document: Document, line: int, column: int) -> tuple[str, Span] | None:
-    """A Markdown text about the word at a position, and the word; None if nothing is known of it.
+    """A Markdown text about the word at a position, and the word; None if there is no text.
 
     Args:
         document: the file, which may be incomplete.
@@ -68,7 +68,7 @@ def _describe_builtin(document: Document, word: Span) -> Iterator[str]:
     else:
         line = word.source.line(word.line).split("#")[0]
         is_parameter_type = ":" in line and "param" in line.split()[:2]
-        for describe in (_describe_parameter, *_TABLES) if is_parameter_type else _TABLES:
+        for describe in (_describe_parameter, *_DESCRIBERS) if is_parameter_type else _DESCRIBERS:
             if text := describe(name):
                 yield text
                 return
@@ -98,7 +98,7 @@ def _describe_claim(name: str) -> str:
     return f"`{CLAIMS[name].usage}`: claim; {CLAIMS[name].meaning}" if name in CLAIMS else ""
 
 
-_TABLES = (_describe_activation, _describe_claim, _describe_layer, _describe_parameter)
+_DESCRIBERS = (_describe_activation, _describe_claim, _describe_layer, _describe_parameter)
 
 
 def _describe_shapes(document: Document, word: Span) -> Iterator[str]:
@@ -129,7 +129,7 @@ def is_in_recipe(document: Document, offset: int) -> bool:
 
 
 def _keyword_examples() -> Mapping[str, str]:
-    """Keyword -> how its statement is written, from the docstrings of the syntax tree's classes."""
+    """An example of each keyword's statement, from the docstrings of the syntax tree's classes."""
     exported = [getattr(tree, name) for name in tree.__all__]
     classes = [cls for cls in exported if isinstance(cls, type)]
     docstrings = {cls.__name__.lower(): str(cls.__doc__) for cls in classes if cls.__doc__}

@@ -40,7 +40,7 @@ SEVERITIES = {
 def serve() -> None:
     """Answer an editor on standard input and output until it closes them.
 
-    Whatever else is printed goes to standard error.
+    Anything else that the process prints goes to standard error.
     """
     requests, responses = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)

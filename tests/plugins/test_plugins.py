@@ -191,7 +191,7 @@ def changed_squash(**changes):
     [
         ({"least_slope": always("0.1")}, "has slopes between .* and bounds 0.1 and 1"),
         ({"slope": always("0.5")}, "and bounds 0 and 0.5"),
-        ({"nonnegative": True}, "is not never negative"),
+        ({"nonnegative": True}, "is negative at some point"),
         ({"derivative": lambda x: 1 / (1 + abs(x))}, "has the slope"),
         ({"code": "torch.tanh({x})"}, "its code gives"),
         ({"module": "nn.Tanh()"}, "its module gives"),
