@@ -26,18 +26,19 @@ def citations_in(text: str) -> Mapping[str, str]:
     """The entries that a text cites, by key, in the order of the bibliography."""
     text = re.sub(r"[\s#]+", " ", text).replace(" and ", " & ")  # in one line, as entries have it
     text = re.sub(r"(\d{4}), (AAAI|ICLR)\b", r"\1 (\2)", text)
-    names = set[str]()
-    for name in sorted(_by_citation(), key=len, reverse=True):  # `… 2018 (ICLR)` is not `… 2018`
-        if name in text:
-            names.add(name)
-            text = text.replace(name, "")
-    cited = (entries for name, entries in _by_citation().items() if name in names)
+    forms = set[str]()
+    # the longest first: `… 2018 (ICLR)` is not `… 2018`
+    for form in sorted(_entries_by_citation(), key=len, reverse=True):
+        if form in text:
+            forms.add(form)
+            text = text.replace(form, "")
+    cited = (entries for form, entries in _entries_by_citation().items() if form in forms)
     return {key: entry for entries in cited for key, entry in entries.items()}
 
 
 @cache
-def _by_citation() -> Mapping[str, Mapping[str, str]]:
-    """The entries by the form in which texts cite them, and by key; two may share a form."""
+def _entries_by_citation() -> Mapping[str, Mapping[str, str]]:
+    """The entries by the form in which texts cite them, `He et al. 2016`, and then by key."""
     text = (files("odenet.emit") / "bibliography.bib").read_text(encoding="utf-8")
     entries: dict[str, dict[str, str]] = {}
     for part in text.split("\n\n"):

@@ -1,4 +1,4 @@
-"""Maps whose modules come from Python (`map f = given`), by their names in generated code."""
+"""Lookup of the functions that make the modules of maps that Python gives (`map f = given`)."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -13,7 +13,7 @@ from odenet.model.typed.program import Model
 def given_modules(
     model: Model, arguments: Mapping[str, Any]
 ) -> tuple[dict[str, Any], dict[str, Any]]:
-    """The function that makes the module, for each given map, and the other arguments.
+    """Two dicts: the functions that make modules, by the map's Python name; the other arguments.
 
     Args:
         model: the model with the maps.

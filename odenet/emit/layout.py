@@ -66,13 +66,13 @@ def _split_head(line: str) -> tuple[str, str]:
 
 
 def _closes_with_group(line: str, indent: int) -> bool:
-    """Whether brackets end the line and what comes before them fits on one."""
+    """Whether the line ends with brackets, and the text before them fits on one line."""
     group = _last_group(line)
     return group is not None and group[1] == len(line) - 1 and indent + group[0] < WIDTH
 
 
 def _opening_group(value: str) -> tuple[str, str]:
-    """The contents of the brackets that a value begins with, if it does, and the rest."""
+    """The contents of the brackets at the start of a value, empty without any, and the rest."""
     for i, _, depth in _outside_strings(value):
         if depth == 0:
             return (value[1:i], value[i + 1 :]) if i else ("", value)

@@ -4,8 +4,8 @@ import re
 
 from odenet.extras import require
 
-# Brackets around a matrix. Letters that grow need a font with mathematics in it, which Linux has
-# only where one is installed.
+# A CSS style that draws brackets around a matrix. Stretched bracket characters would need a font
+# for mathematics, which Linux may lack.
 _TICK = "linear-gradient(currentColor 0 0)"
 _CORNERS = ("left top", "left bottom", "right top", "right bottom")
 _BRACKETS = (

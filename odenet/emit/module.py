@@ -10,7 +10,7 @@ from odenet.emit.flow import FlowWriter
 from odenet.emit.layout import WIDTH, docstring
 from odenet.emit.names import class_name
 from odenet.emit.names_read import names_read
-from odenet.emit.network import enters_by_maps, network_class
+from odenet.emit.network import has_entry_class, network_class
 from odenet.emit.spectrum import certified_axis
 from odenet.model.typed.program import Model, row_imports
 
@@ -43,7 +43,7 @@ def module_source(facts: Facts, version: str, space: int) -> str:
     name = f"{stem}Flow"
     flow = FlowWriter(facts, name, space, summary)
     body = flow.write()
-    if enters_by_maps(model):
+    if has_entry_class(model):
         body += ["", "", *EntryWriter(flow.symbols, facts.derivation, stem, space).write()]
     if model.net:
         body += ["", "", *network_class(model, f"{stem}Network", stem)]
@@ -87,8 +87,8 @@ def properties(facts: Facts) -> list[str]:
     return [*sentences, f"On that axis the scheme is {axis.verdict}."]
 
 
-def _imports(text: str, rows: Iterable[str]) -> list[str]:
-    """The imports that the body uses and that rows of tables need, in the order of isort."""
+def _imports(text: str, row_lines: Iterable[str]) -> list[str]:
+    """The import lines for the names in a text, and those of table rows, in the order of isort."""
     names = names_read(text)
     standard = [*(["import math"] if "math" in names else []), "from typing import NamedTuple"]
     torch = ["import torch"] if "torch" in names else []
@@ -97,7 +97,7 @@ def _imports(text: str, rows: Iterable[str]) -> list[str]:
     runtime = _runtime_import(sorted(names & _RUNTIME))
     adaptive = ["from odenet.runtime.adaptive import AdaptiveFlow"]
     runtime += adaptive if "AdaptiveFlow" in names else []
-    plain, froms = ([line for line in rows if line.startswith(kind)] for kind in ("import", "from"))
+    plain, froms = ([r for r in row_lines if r.startswith(kind)] for kind in ("import", "from"))
     modules = sorted([*others, *froms, *runtime], key=lambda line: line.split()[1])
     return [*standard, "", *sorted([*torch, *plain]), *modules]
 

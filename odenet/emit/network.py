@@ -1,4 +1,4 @@
-"""Code of the class of the network around the flows."""
+"""Code of the network's class: the layers of a spec's `net`, some of which are flows."""
 
 import json
 from collections.abc import Mapping
@@ -21,14 +21,14 @@ def network_class(model: Model, name: str, stem: str) -> list[str]:
     Args:
         model: the model of a file with a `net`.
         name: the name of the class.
-        stem: the stem of the other class names, as in `DigitsFlow`.
+        stem: the beginning of the other class names, `Digits` of `DigitsFlow`.
     """
     last = model.net[-1]
     has_classes = ends_in_classes(model)
     width = str(last.shape_out.channels)
-    head = f"{model.input_shape} -> {last.shape_out}"
+    shapes = f"{model.input_shape} -> {last.shape_out}"
     base = "WithSkips" if any(layer.name == "keep" for layer in model.net) else "nn.Sequential"
-    lines = [f"class {name}({base}):", *docstring([f"{head}."], 4), ""]
+    lines = [f"class {name}({base}):", *docstring([f"{shapes}."], 4), ""]
     map_arguments = _map_arguments(model)
     parameters = [f"classes={width}"] * has_classes + ["*"] * bool(map_arguments) + map_arguments
     lines.append(f"    def __init__({', '.join(['self', *parameters])}):")
@@ -44,8 +44,8 @@ def network_class(model: Model, name: str, stem: str) -> list[str]:
     return [*lines, "        )"]
 
 
-def enters_by_maps(model: Model) -> bool:
-    """Whether the net has units whose first steps need a class of their own."""
+def has_entry_class(model: Model) -> bool:
+    """Whether the net has units whose first steps need a class, which `EntryWriter` writes."""
     units = any(layer.name == "unit" for layer in flows_of(model.net))
     return units and _entry_maps(model) is not None
 
@@ -57,34 +57,34 @@ def _entry_maps(model: Model) -> Mapping[str, EntryMap] | None:
 def _layer_code(model: Model, layer: Layer, stem: str) -> str:
     if layer.name == "flow":
         channels = int(layer.shape_in.channels.constant)
-        return _flow(model, layer, stem, channels, layer.arguments["N"])
+        return _flow_code(model, layer, stem, channels, layer.arguments["N"])
     if layer.name == "unit":
-        return _unit(model, layer, stem)
+        return _unit_code(model, layer, stem)
     if layer.name == "residual":
-        return _residual(model, layer, stem)
+        return _residual_code(model, layer, stem)
     if layer.name in ("keep", "join"):
-        return _skip(layer)
+        return _skip_code(layer)
     if LAYERS[layer.name].is_network:
         return _existing_network(model, layer)
     return layer_code(layer)
 
 
 def _existing_network(model: Model, layer: Layer) -> str:
-    """The code of the layer `existing`, with the scheme as `discretise` has it, and its text."""
+    """The code of the layer `existing`, which has the scheme as further arguments."""
     discretisation = model.discretisation
     values = {"h": discretisation.h, "T": discretisation.horizon, **discretisation.constants}
-    written = {name: number(value) for name, value in values.items() if value is not None}
-    written |= {name: str(value) for name, value in discretisation.varying.items()}
-    constants = ", ".join(f"{name} = {value}" for name, value in written.items())
+    literals = {name: number(value) for name, value in values.items() if value is not None}
+    literals |= {name: str(value) for name, value in discretisation.varying.items()}
+    constants = ", ".join(f"{name} = {value}" for name, value in literals.items())
     scheme = [f"{discretisation.scheme.name}({constants})"]
     scheme += [] if discretisation.scheme.name in library_names() else [discretisation.scheme.text]
     code = layer_code(layer).removesuffix(")")
-    arguments = [json.dumps(one, ensure_ascii=False) for one in scheme]
+    arguments = [json.dumps(text, ensure_ascii=False) for text in scheme]
     return ", ".join([code, *arguments, *(["exact=True"] if discretisation.exact else [])]) + ")"
 
 
-def _flow(model: Model, layer: Layer, stem: str, channels: int, steps: int) -> str:
-    """The code of a flow with some of the steps of a layer."""
+def _flow_code(model: Model, layer: Layer, stem: str, channels: int, steps: int) -> str:
+    """The code of a flow with the first or the remaining steps of a layer, `steps` of them."""
     arguments = "".join(f", {name}={name}" for name in _map_arguments(model))
     return f"{stem}Flow({channels}, steps={steps}{_step_size(model, layer, steps)}{arguments})"
 
@@ -97,7 +97,7 @@ def _map_arguments(model: Model) -> list[str]:
 
 
 def _step_size(model: Model, layer: Layer, steps: int) -> str:
-    """The argument for the step size of some of a layer's steps."""
+    """The code of the argument for the step size, `, h=…` or `, T=…`; empty for the default."""
     h, horizon = layer.arguments["h"], model.discretisation.horizon
     if h:
         return f", h={number(h)}" if horizon is None else f", T={number(h * steps)}"
@@ -106,23 +106,23 @@ def _step_size(model: Model, layer: Layer, steps: int) -> str:
     return ""
 
 
-def _unit(model: Model, layer: Layer, stem: str) -> str:
+def _unit_code(model: Model, layer: Layer, stem: str) -> str:
     parts, arguments = model.dynamics.input_parts, layer.arguments
     channels = int(layer.shape_in.channels.constant)
     old, new = channels // parts, unit_channels(model.dynamics, layer.shape_out.channels)
     options = [f"stride={arguments['stride']}"] if arguments["stride"] != 1 else []
     options += [f'shortcut="{arguments["shortcut"]}"'] if arguments["shortcut"] != "stride" else []
     if _entry_maps(model) is None:
-        step = _flow(model, layer, stem, channels, 1)
+        step = _flow_code(model, layer, stem, channels, 1)
         entry = f"Coarsened({', '.join([step, str(old), str(new), *options])})"
     else:
         size = _step_size(model, layer, 1)
         entry = f"{stem}Entry({', '.join([str(channels), str(new), *options])}{size})"
-    rest = _flow(model, layer, stem, new * parts, arguments["N"] - 1)
+    rest = _flow_code(model, layer, stem, new * parts, arguments["N"] - 1)
     return f"Unit({entry}, {rest})"
 
 
-def _skip(layer: Layer) -> str:
+def _skip_code(layer: Layer) -> str:
     """The code of a layer `keep` or `join`, an end of a skip connection."""
     add = ", add=True" if layer.arguments.get("add") == "yes" else ""
     return (
@@ -130,19 +130,19 @@ def _skip(layer: Layer) -> str:
     )
 
 
-def _residual(model: Model, layer: Layer, stem: str) -> str:
+def _residual_code(model: Model, layer: Layer, stem: str) -> str:
     arguments = layer.arguments
     inner = ", ".join(_layer_code(model, inside, stem) for inside in layer.inner)
     options = [f"nn.Sequential({inner})"]
     if needs_shortcut(layer):
-        options.append(_shortcut(layer))
+        options.append(_shortcut_code(layer))
     after = arguments["after"]
     if after.name != "identity":
         options.append(f"after={layer_code(_activation_layer(layer, after))}")
     return f"Residual({', '.join(options)})"
 
 
-def _shortcut(layer: Layer) -> str:
+def _shortcut_code(layer: Layer) -> str:
     kind, stride = layer.arguments["shortcut"], layer.arguments["stride"]
     before, after = layer.shape_in.channels, layer.shape_out.channels
     space = len(layer.shape_in.space)

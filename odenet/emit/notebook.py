@@ -11,7 +11,7 @@ from odenet.model.fitting.fit import for_line
 
 
 def as_html(facts: Facts, claims: list[ClaimResult]) -> str:
-    """The fragment; it has no script, no style but its own margins, and loads nothing.
+    """The HTML fragment; it has no script, no style except margins, and loads nothing.
 
     Raises:
         MissingLibraries: latex2mathml is not installed.

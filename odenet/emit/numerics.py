@@ -15,7 +15,7 @@ from odenet.model.typed.step_constants import LearnedConstant, Ramp
 
 
 def numerics(model: Model, derivation: Derivation) -> list[str]:
-    """Lines on stability and on the error of the round trip; none for adaptive steps."""
+    """Lines on stability, and on the error after all steps and their inverses; none if adaptive."""
     if model.discretisation.tolerance is not None:
         return []
     stability = scheme_stability(model, derivation)

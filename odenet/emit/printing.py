@@ -38,9 +38,9 @@ def as_summary(facts: Facts, claims: Sequence[ClaimResult], width: int | None = 
     if facts.derivation_or_none is None:
         parts += ["", *_indented(notation.equations(model)), ""]
     rows = summary_rows(facts, claims)
-    label = max(len(name) for name, _ in rows)
+    label_width = max(len(name) for name, _ in rows)
     for name, text in rows:
-        lead = f"  {name:<{label}}  "
+        lead = f"  {name:<{label_width}}  "
         margin = " " * len(lead)
         line = f"{lead}{text}"
         wrapped = width and wrap(
@@ -118,8 +118,8 @@ def as_document(facts: Facts, bibliography: str) -> str:
         r"\begin{document}",
         r"\maketitle",
     ]
-    names = rf"~\cite{{{','.join(cited)}}}" if cited else ""
-    text = latex_prose(model.description) + names
+    citation = rf"~\cite{{{','.join(cited)}}}" if cited else ""
+    text = latex_prose(model.description) + citation
     end = [r"\bibliographystyle{plain}", rf"\bibliography{{{bibliography}}}"] if cited else []
     return "\n".join([*begin, "", text, "", as_latex(facts), "", *end, r"\end{document}"])
 
@@ -130,7 +130,7 @@ def as_bibtex(facts: Facts) -> str:
 
 
 def as_json(facts: Facts, claims: Sequence[ClaimResult]) -> dict[str, Any]:
-    """Everything as JSON values; entries about steps are null where the file has none.
+    """All results as JSON values; entries about steps are null without a `discretise` line.
 
     `certificate` and `claims` are what `odenet check --json` gives for the file.
     """

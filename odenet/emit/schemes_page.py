@@ -16,21 +16,21 @@ equation of the `for` line, with the constants at their defaults.
 
 def schemes_page() -> str:
     """The text of docs/schemes.md."""
-    facts = scheme_rows()
+    rows = scheme_rows()
     columns = ("scheme", "takes", "order", "reversible", "symmetric", "volume")
     lines = [f"| {' | '.join(columns)} |", "|---" * len(columns) + "|"]
-    for row in facts:
+    for row in rows:
         shown = [f"[{row['scheme']}](#{row['scheme']})", f"`{row['takes']}`"]
         shown += [str(row[key]).replace("|", "\\|") for key in columns[2:]]
         lines.append(f"| {' | '.join(shown)} |")
     parts = [_HEAD, "\n".join(lines)]
-    for row in facts:
+    for row in rows:
         parts.append("\n".join(_section(row["scheme"])))
     return "\n\n".join(part.strip() for part in parts) + "\n"
 
 
 def _section(name: str) -> Iterator[str]:
-    """The text of a scheme, what it is made to, and what is derived."""
+    """The lines about a scheme: its text, the rules that this expands to, and derived facts."""
     text, scheme = library_text(name).strip(), library_scheme(name)
     yield f"## {name}\n"
     yield f"```\n{text}\n```\n"
@@ -40,7 +40,7 @@ def _section(name: str) -> Iterator[str]:
 
 
 def _derived_facts(derivation: Derivation) -> Iterator[str]:
-    """A list of what follows."""
+    """The derived facts as a list of Markdown."""
     yield from (f"- {fact}" for fact in derivation.summary())
     stability = derivation.stability
     if isinstance(stability, str):

@@ -48,7 +48,7 @@ def _step_rows(facts: Facts) -> Iterator[tuple[str, str]]:
 
 
 def _limit(facts: Facts) -> str:
-    """Where steps are stable, on the axes that the spectrum can reach."""
+    """The step sizes for which steps are stable, on the axes that the spectrum can reach."""
     model = facts.model
     axes = limiting_axes(facts)
     if isinstance(axes, str):
@@ -61,7 +61,7 @@ def _limit(facts: Facts) -> str:
 
 
 def _round_trip(model: Model, derivation: Derivation) -> str:
-    """How exactly steps are undone; why they are not, where they are not."""
+    """The error of inverse steps, or why there are none."""
     if why := reason_irreversible(model, derivation):
         return f"none, not reversible: {why}"
     if model.discretisation.exact:

@@ -1,7 +1,7 @@
-"""`odenet.advise`: which way to save memory suits a network, by predicting what each would take.
+"""`odenet.advise`: predicts the memory that a network needs in training, and how to save some.
 
-The ways are checkpointing and conversion. For each of them, a training step is simulated on fake
-tensors, with a copy of the network.
+The ways to save memory are checkpointing and conversion to a reversible network. For each of them,
+a training step is simulated on fake tensors, with a copy of the network.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from odenet.footprint.table import size_text
 from odenet.json_text import to_json
 from odenet.training.flows import flows
 
-# The simplest way is recommended that needs at most this times the least memory.
+# A way is recommended if it needs at most this times the least memory, and no simpler one does.
 TOLERANCE = 1.1
 
 # The costs of ways, in words; a converted network computes another function than the original.
@@ -72,7 +72,7 @@ class Advice:
         ways: the simplest first.
         recommended: the simplest way whose peak is within a tenth of the least.
         recommended_in_backward: the same, for `Way.in_backward`.
-        single: paths of blocks that become flows of one step; a checkpoint would hold less.
+        single: paths of blocks that become flows of one step; a checkpoint needs less memory.
         unsuited: why nothing can be converted; empty if something can.
         not_run: why ways do not run on the example, by their names.
         unmeasured: why the workspaces of convolutions and batch norms are unknown; else empty.
@@ -174,7 +174,7 @@ def advise(
     """
     require_convertible(model)
     simulator, not_run = StepSimulator(Example.from_input(example), loss), dict[str, str]()
-    simulated = [("original", "", simulator.demands(model))]
+    simulated = [("original", "", simulator.demands(model))]  # name, cost, demands of each way
 
     def simulate(name: str, cost: str, changed: nn.Module, change: Any = None) -> None:
         try:
@@ -219,7 +219,7 @@ def advise(
 
 
 def _workspaces(demands: Iterable[tuple[MemoryDemand, MemoryDemand]]) -> tuple[dict[str, int], str]:
-    """The workspaces of the kernels that steps call, by their calls; and why they are unknown."""
+    """The workspaces of kernels, by their calls; and why they are unknown, else empty."""
     calls = {call for pair in demands for demand in pair for call in demand.held_at_kernels}
     try:
         return measure_workspaces(calls), ""

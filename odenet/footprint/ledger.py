@@ -22,14 +22,14 @@ from torch.utils.weak import WeakIdKeyDictionary
 from odenet.footprint.kernels import kernel_call
 from odenet.training.flows import flows
 
-NEARLY_ZERO = 1e-9  # taken for a number that is read from a fake tensor
+NEARLY_ZERO = 1e-9  # returned for a number that is read from a fake tensor
 
 
 @contextmanager
 def fake_tensors(**options: Any) -> Iterator[FakeTensorMode]:
-    """A context in which tensors have no values; options are of FakeTensorMode.
+    """A context in which new tensors have no values; `options` are those of FakeTensorMode.
 
-    Its log is turned off: what fails raises an error, which says enough.
+    The log of FakeTensorMode is turned off, since failures raise errors anyway.
     """
     log = logging.getLogger("torch._subclasses.fake_tensor")
     was_disabled, log.disabled = log.disabled, True

@@ -1,7 +1,7 @@
-"""A training step is run in a process of its own, and its memory measured.
+"""Runs a training step in a separate process, and measures its memory.
 
-There the memory of the network is not mixed with that of the calling program, and if it is too
-much, only that process is killed. `python -m odenet.footprint.measurement` reads a job from its
+So the memory of the calling program is not counted, and if the step needs too much memory, only the
+separate process is killed. `python -m odenet.footprint.measurement` reads a job from its
 standard input and prints the result.
 """
 

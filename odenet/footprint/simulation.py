@@ -1,4 +1,4 @@
-"""Training steps of any network on fake tensors, which show how much memory they need."""
+"""Simulates training steps of any network on fake tensors, to find how much memory they need."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from odenet.footprint.ledger import MemoryLedger, fake_tensors
 from odenet.runtime.optimizer_in_backward import OptimizerInBackward
 
 Loss = Callable[[Any], Tensor]
-Change = Callable[[nn.Module], None]
+Change = Callable[[nn.Module], None]  # changes a model in place
 
 
 @dataclass(frozen=True)

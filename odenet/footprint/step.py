@@ -1,4 +1,4 @@
-"""One training step of a program, with the memory of its tensors counted, real or fake ones."""
+"""Runs one training step of a program, on real or fake tensors, and counts their memory."""
 
 from __future__ import annotations
 
@@ -34,9 +34,9 @@ class Footprint:
         gradients: of the weights; if the optimizer acts in the backward pass, the most that exist
             at a time.
         optimizer: its state.
-        chain: what the steps of flows hold between the forward and the backward pass.
-        outside: what other layers hold between the two passes, and the batch.
-        working: what else is in use at the moment of the peak.
+        chain: of tensors that steps of flows hold between the forward and the backward pass.
+        outside: of tensors that other layers hold between the two passes, and of the batch.
+        working: of other tensors at the moment of the peak.
         peak: the most that is held at once.
     """
 
@@ -177,15 +177,15 @@ class TrainingStep:
         With the optimizer in the backward pass, gradients exist until they are complete: those of a
         step of a flow together, those of other parameters one by one.
         """
-        others = {id(p): p.nbytes for p in self._network.parameters() if p.requires_grad}
+        by_parameter = {id(p): p.nbytes for p in self._network.parameters() if p.requires_grad}
         if not self._in_backward:
-            return sum(others.values())
+            return sum(by_parameter.values())
         by_step: list[int] = []
         for flow in flows(self._network).values():
             by_step += _completed_bytes(flow)
             for tensor in FlowWeights(flow, flow.learned_names()).tensors:
-                others.pop(id(tensor), None)
-        return max(*by_step, *others.values())
+                by_parameter.pop(id(tensor), None)
+        return max(*by_step, *by_parameter.values())
 
     def _loss(self) -> Tensor:
         """The loss of a forward pass on random inputs."""
