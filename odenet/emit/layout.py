@@ -21,7 +21,7 @@ def lay_out(line: str, indent: int) -> list[str]:
     line = line.lstrip()
     if indent + len(line) <= WIDTH:
         return [" " * indent + line]
-    head, value = _split_head(line)
+    head, value = _split_head(line)  # as `name = ` and the expression after it
     if head and value.startswith('"'):
         return [f"{' ' * indent}{head}(", *_operands(value, indent + 4), f"{' ' * indent})"]
     operators = len(_split_operators(value)) - 1 if head else 0

@@ -48,7 +48,7 @@ RESERVED = frozenset([*_WORDS, *keyword.kwlist, *keyword.softkwlist])
 
 
 class Names:
-    """A map from names of a specification to distinct Python names.
+    """A function from names of a specification to distinct Python names, which it remembers.
 
     Args:
         imports: import statements whose names are not available.
@@ -59,11 +59,11 @@ class Names:
         self._taken: set[str] = {*RESERVED, *re.findall(r"\w+", " ".join(imports))}
 
     def __call__(self, namespace: str, name: str, wanted: str = "") -> str:
-        """The Python name of a name; always the same one.
+        """The Python name for a name of the specification; the same one in every call.
 
         Args:
             namespace: its namespace, as "spec" or "scheme".
-            name: its canonical name there.
+            name: the name in that namespace, in canonical spelling.
             wanted: the preferred Python name; by default the name itself.
         """
         key = (namespace, name)

@@ -1,7 +1,8 @@
 """The code of a flow's method `shears`, and of the helper methods that it refers to.
 
-A shear is a substep `a ← α a + Σ β w + Σ β F(b)` on the registers a, w, b, the stored values. A
-step is a sequence of shears, which the runtime undoes one by one.
+A shear is a substep `a ← α a + Σ β w + Σ β F(b)`. Here a, w and b are registers, the variables that
+hold values between two steps, and F is a right-hand side (`expr.Rate`). A step is a sequence of
+shears, which the runtime undoes one by one.
 """
 
 from typing import NamedTuple
@@ -52,7 +53,7 @@ class ShearWriter:
         self.helpers: list[HelperMethod] = []
 
     def _coefficient(self, value: Coefficient) -> str:
-        """The code of a coefficient; constants that differ by step are arguments of `shears`."""
+        """A coefficient's code; a constant that differs by step is an argument of `shears`."""
         return _float_code(self.symbols.scalar_code(scalar(value), self.symbols.argument))
 
     def shears(self) -> list[str]:
@@ -113,13 +114,13 @@ class ShearWriter:
         rates = [inner for inner in node.walk() if isinstance(inner, expr.Rate)]
         registers = [symbols.variable(*value) for value in values_read(symbols, node, i)]
         registers = list(dict.fromkeys(registers))
-        methods = [method for inner in rates for method in self._rate_methods(inner)]
+        methods = [method for rate in rates for method in self._rate_methods(rate)]
         registers += ["u"] * any(method.reads_input for method in methods)
         used = {name for method in methods for name in method.params}
         used |= {inner.name for inner in node.walk() if isinstance(inner, expr.Map)}
         parameters = [n for n in (*symbols.model.parameters, *symbols.model.maps) if n in used]
         timed = [r for r in rates if any(method.reads_time for method in self._rate_methods(r))]
-        formulas = [node, *(inner.time for inner in timed if inner.time is not None)]
+        formulas = [node, *(rate.time for rate in timed if rate.time is not None)]
         varying = {name for formula in formulas for name in symbols.varying_in(formula)}
         attributes = [symbols.argument(name) for name in symbols.varying if name in varying]
         attributes += [symbols.spec_name(name) for name in parameters]

@@ -1,4 +1,7 @@
-"""Code of `advance`, from the lines of the scheme, and of `retreat`, its inverse, from shears."""
+"""Code of `advance`, from the lines of the scheme, and of `retreat`, its inverse, from shears.
+
+A shear is a substep that changes one register, a value stored between steps, and can be undone.
+"""
 
 from collections.abc import Callable, Iterable
 
@@ -41,11 +44,11 @@ class StepWriter:
 
     def _unpacked(self, before: Iterable[str], lines: list[str], after: Iterable[str]) -> list[str]:
         """The method's body: unpacks the state into `before`, runs the lines, returns `after`."""
-        exogenous = ["u"] if self.symbols.model.dynamics.exogenous else []
-        lines = [*lines, f"return State({', '.join([*after, *exogenous])})"]
+        inputs = ["u"] if self.symbols.model.dynamics.exogenous else []
+        lines = [*lines, f"return State({', '.join([*after, *inputs])})"]
         if self.symbols.time and self.symbols.time in names_read("\n".join(lines)):
             lines.insert(0, f"{self.symbols.time} = {self.symbols.time_before('step').text}")
-        return unpack((*before, *exogenous), lines)
+        return unpack((*before, *inputs), lines)
 
     def _components(self, update: Update) -> range:
         return range(len(self.symbols.components(update.target.name)))

@@ -2,7 +2,7 @@
 
 The equations of a file have states (`Y`, `Z`); a scheme is written for unknowns. Each unknown
 consists of one or more states (its components), at one or more times (its history). An auxiliary
-unknown has the components of the unknown that it is added to.
+unknown has the components of the unknown that it is added to. A slot is an unknown at one time.
 """
 
 from collections.abc import Callable
@@ -75,8 +75,8 @@ class SymbolTable:
         if unknown in self.model.discretisation.groups:
             base = self.state(states[component])
         else:
-            wanted = unknown if len(states) == 1 else f"{unknown}_{self.state(states[component])}"
-            base = self.python_name("scheme", f"{unknown} {component}", wanted)
+            name = unknown if len(states) == 1 else f"{unknown}_{self.state(states[component])}"
+            base = self.python_name("scheme", f"{unknown} {component}", wanted=name)
         suffix = _SUFFIX.get(offset, f"_prev{-offset}")
         return self.python_name("slot", f"{base} {offset}", base + suffix) if suffix else base
 
@@ -91,15 +91,15 @@ class SymbolTable:
     @property
     def slots(self) -> tuple[str, ...]:
         """The variables of the stored values; the input comes last if the dynamics read it."""
-        exogenous = ("u",) if self.model.dynamics.exogenous else ()
-        return (*self.registers().values(), *exogenous)
+        inputs = ("u",) if self.model.dynamics.exogenous else ()
+        return (*self.registers().values(), *inputs)
 
     def constant(self, name: str) -> str:
         """The attribute of a constant of the scheme or a `let`, as `self.gamma`."""
         if name == "h" and name in self.scheme_constants:
             return "self.h"  # the runtime reads it
-        space = "scheme" if name in self.scheme_constants else "spec"
-        return f"self.{self.python_name(f'{space} constant', name)}"
+        namespace = "scheme" if name in self.scheme_constants else "spec"
+        return f"self.{self.python_name(f'{namespace} constant', name)}"
 
     def let(self, name: str) -> str:
         """The attribute of a `let` of the file, which may have the name of a scheme's constant."""
