@@ -115,6 +115,7 @@ def _input_channels(program: Program) -> int:
 
 
 def _bounded_law(name: str, measured: float, bound: float, description: str) -> Law:
+    """A law that holds if an error is at most a bound; `description` says what the error is."""
     text = f"{description} {measured:.1e}, at most {bound:.1e} allowed"
     return Law(name, measured, bound, measured <= bound, text)
 

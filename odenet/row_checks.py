@@ -89,6 +89,7 @@ def _check_slopes(row: ActivationKind, constants: tuple, values: list[float]) ->
 
 
 def _check_torch(row: ActivationKind, constants: tuple, values: list[float]) -> None:
+    """Check that the torch code and the primitive's derivative have these values at the samples."""
     x = torch.tensor(SAMPLE_POINTS, dtype=torch.float64, requires_grad=True)
     namespace = _namespace(row.imports)
     torch_values = {
@@ -182,6 +183,7 @@ def _randomise(module: nn.Module) -> Mapping[str, np.ndarray]:
 
 
 def _check_tensors(row: Any, declared: Tensors, actual: Mapping[str, np.ndarray]) -> None:
+    """Check that a torch module has the tensors that its row declares, by name and shape."""
     shapes = {name: tensor.shape for name, tensor in declared.items()}
     if shapes != {name: tensor.shape for name, tensor in actual.items()}:
         listing = ", ".join(f"{name} {tensor.shape}" for name, tensor in actual.items())
@@ -216,6 +218,7 @@ def check_parameter(row: ParameterKind) -> None:
 def _check_operator(
     row: ParameterKind, options: Mapping[str, Any], K: Tensor, space: tuple[int, ...]
 ) -> None:
+    """Check an operator with the tensor K on a grid: its matrix, adjoint and norm bound."""
     operator = row.operator
     assert operator is not None
     namespace = _namespace(row.imports)
@@ -261,6 +264,7 @@ def _sample_constants(kind: Number) -> list[float]:
 
 
 def _accepted_values(kind: Any, candidates: list[Any]) -> Iterator[Any]:
+    """The candidates that a kind of argument accepts, as it converts them."""
     for candidate in candidates:
         problems: list[Any] = []
         value = kind.check(candidate, Subject("", "", None, problems.append))

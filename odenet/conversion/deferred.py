@@ -192,6 +192,7 @@ def _defer(step: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
 
 
 def _autocast(x: Tensor) -> tuple[bool, torch.dtype]:
+    """Whether autocast is enabled on the device of a tensor, and its dtype."""
     device_type = x.device.type
     if not torch.amp.is_autocast_available(device_type):  # as on "meta"
         return False, x.dtype
@@ -199,6 +200,7 @@ def _autocast(x: Tensor) -> tuple[bool, torch.dtype]:
 
 
 def _run_flow(flow: ModuleFlow, start: Tensor, calls: tuple[Call, ...]) -> Tensor:
+    """The output of a flow, given the arguments of the calls of its blocks."""
     blocks = flow.blocks
     if blocks is not None and len(blocks.modules()) != len(calls):
         raise RuntimeError(blocks_changed_message(blocks.holder))
@@ -209,6 +211,7 @@ def _run_flow(flow: ModuleFlow, start: Tensor, calls: tuple[Call, ...]) -> Tenso
 
 
 def _same_arguments(call: Call, other: Call) -> bool:
+    """Whether two calls have identical tensors and equal other arguments."""
     leaves, spec = pytree.tree_flatten(call)
     other_leaves, other_spec = pytree.tree_flatten(other)
     return spec == other_spec and all(
@@ -263,5 +266,6 @@ def _result_structure(
 
 
 def _evaluate(step: Any, x: Tensor, args: tuple, kwargs: dict) -> Any:
+    """The result of a block, without gradients and side effects on its buffers."""
     with isolated_random_streams(x), torch.no_grad(), evaluation_mode(step), WITHIN_FLOW:
         return call_keeping_buffers(step, x, args, kwargs)

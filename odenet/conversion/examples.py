@@ -24,7 +24,7 @@ class Example:
     def from_input(value: Any) -> Example:
         """An example from a tensor, a tuple of arguments, or a dictionary of keyword arguments."""
         if isinstance(value, dict):
-            return Example((), value)
+            return Example(kwargs=value)
         return Example(value) if isinstance(value, tuple) else Example((value,))
 
     def __str__(self) -> str:
@@ -113,12 +113,12 @@ def _transformers_examples(model: Any, config: Any) -> Iterator[Example]:
     }
     name = model.main_input_name
     if name in inputs:
-        yield Example((), {name: inputs[name], **extra_inputs})
-        yield Example((), {name: inputs[name]})
-        yield Example((), {name: inputs[name] for name in ("input_ids", "pixel_values")})
+        yield Example(kwargs={name: inputs[name], **extra_inputs})
+        yield Example(kwargs={name: inputs[name]})
+        yield Example(kwargs={name: inputs[name] for name in ("input_ids", "pixel_values")})
     for shape in _series_shapes(name, config, vision, image_size):
-        yield Example((), {name: _random(template, *shape), **extra_inputs})
-        yield Example((), {name: _random(template, *shape)})
+        yield Example(kwargs={name: _random(template, *shape), **extra_inputs})
+        yield Example(kwargs={name: _random(template, *shape)})
 
 
 def _series_shapes(name: str, config: Any, vision: Any, image: tuple) -> Iterator[tuple[int, ...]]:

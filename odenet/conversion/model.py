@@ -163,6 +163,7 @@ class _Conversion:
         return duplicate
 
     def _add_flows(self, original: nn.Module, holder: Any, runs: Runs) -> Any:
+        """Add a flow for each run of blocks to the copy of a container; returns the copy."""
         path = self.paths[original]
         flows = [self._flow(BlockReferences(holder, names), path) for names in runs]
         holder.flows = _set_mode(FlowsOfBlocks(flows), original.training)
@@ -175,6 +176,7 @@ class _Conversion:
         return holder
 
     def _flow(self, blocks: BlockReferences, path: str) -> ModuleFlow:
+        """A flow of blocks whose container has this path."""
         first = blocks.modules()[0]
         settings = self.settings
         if settings.v0 == "learned":

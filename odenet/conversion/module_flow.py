@@ -254,6 +254,7 @@ class ModuleFlow(Flow):
         return torch.cat([values[name] for name in self.states], self._axis(state[0]))
 
     def _axis(self, u: Tensor) -> int:
+        """The axis of a tensor along which a pair of modules splits its channels."""
         dim = 1 if self.dim is None and u.ndim == 2 else self.dim
         if dim is None:
             raise ValueError(
@@ -334,6 +335,7 @@ def _new_instance(class_origin: tuple[str, str, str], maps: tuple[str, ...]) -> 
 
 
 def _versions(tensors: list[Tensor]) -> list[int]:
+    """The version counters of tensors, which torch increments at every change in place."""
     if torch.compiler.is_compiling():
         return []
     return [0 if t.is_inference() else t._version for t in tensors]

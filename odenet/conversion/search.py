@@ -86,6 +86,7 @@ def _children(container: nn.Module) -> tuple[str, ...]:
 
 
 def _find_containers(model: nn.Module, blocks: str | Iterable[str]) -> dict[str, nn.Module]:
+    """The modules whose paths match the patterns in `blocks`, by path."""
     patterns = [blocks] if isinstance(blocks, str) else list(blocks)
     modules = dict(model.named_modules(remove_duplicate=False))
     found: dict[str, nn.Module] = {}
@@ -155,6 +156,7 @@ class _Search:
         return all_runs
 
     def _runs_of_children(self, path: str, module: nn.Module) -> list[tuple[str, ...]]:
+        """The runs among the children of a module; notes why other candidates stay."""
         if self.containers is not None and path not in self.containers:
             return []
         # A run of one block: in a stage of a ResNet the block before it may change the shape.
@@ -260,6 +262,7 @@ def _is_block_list(module: nn.Module) -> bool:
 
 
 def _has_weights(block: nn.Module) -> bool:
+    """Whether a module has matrices or kernels, and is not a single layer of torch."""
     torch_layer = type(block).__module__.startswith("torch.nn.modules.") and not _children(block)
     return not torch_layer and any(p.ndim > 1 for p in block.parameters())
 
@@ -279,6 +282,7 @@ def _why_not_residual(block: nn.Module, call: RecordedCall) -> str:
 
 
 def _near_identity(block: nn.Module, call: RecordedCall, scale: float, size: float) -> bool:
+    """Whether a block with neutral weights returns about its input, for random inputs of a size."""
     tensors = {name: _neutral_value(name, p, scale) for name, p in block.named_parameters()}
     for name, buffer in block.named_buffers():
         if "running_" in name:

@@ -138,10 +138,12 @@ def tensors_in(value: Any) -> list[Tensor]:
 
 
 def _versions(value: Any) -> list[int]:
+    """The version counters of all tensors in a value; torch increments them at changes in place."""
     return [0 if t.is_inference() else t._version for t in tensors_in(value)]
 
 
 def _depends_on(tensor: Tensor, x: Tensor) -> bool:
+    """Whether autograd has a path from x to a tensor."""
     if not tensor.requires_grad:
         return False
     ones = torch.ones_like(tensor)
