@@ -29,12 +29,12 @@ class DriftMonitor(EpochWatcher):
             flow.warns_of_drift = False
 
     def on_epoch_trained(self, trainer: Trainer, task: Task) -> None:
-        """Record what the last backward pass of the epoch measured on one of its samples."""
+        """Record the drift that flows measured in the epoch's last backward pass, on one sample."""
         drifts = [flow.drift for flow in flows(task.network).values()]
         measured = [drift for drift in drifts if drift is not None]
         if not measured:
             return
-        largest = torch.tensor(measured).amax().item()  # nan if one is
+        largest = torch.tensor(measured).amax().item()  # NaN if any of them is
         task.callback_values["drift"] = largest
         if not math.isfinite(largest):
             return  # the states themselves were not finite, and another callback reports that

@@ -48,7 +48,7 @@ class FiniteCheck(Callback):
         self.policy = policy
         self.console = console
         self._loss = torch.zeros(())
-        self._bad = torch.zeros(2)
+        self._bad = torch.zeros(2)  # 1 where the loss, or a gradient, is not finite
         self._steps: deque[StepFlags] = deque()
         self._saved: dict[str, Any] = {}  # the state before the step, or before the epoch
         self._count = 0  # of steps left out, or of rollbacks in the epoch

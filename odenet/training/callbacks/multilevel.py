@@ -1,9 +1,10 @@
 """Multi-level training: a shallow network first, refined in time as it learns.
 
 Chang et al. 2018 (ICLR), "Multi-level residual networks from dynamical systems view", section 4:
-at given epochs the number of steps doubles and h halves, each new step copies its left neighbour
-(in a unit the second one its right, appendix B), and the schedule starts anew. The optimizer's
-running averages are refined in the same way, so that training goes on where it was.
+at given epochs the number of steps doubles and h halves, each new step copies its left neighbour,
+and the schedule starts anew. In a unit, whose first step changes the shape, the second step copies
+its right neighbour (appendix B). The optimizer's running averages are refined in the same way, so
+that training goes on where it was.
 """
 
 from typing import Any

@@ -1,4 +1,7 @@
-"""Constants of a scheme while training: ramps are moved, learned ones are watched."""
+"""Constants of a scheme while training: ramps are moved, learned ones are watched.
+
+A ramp is a constant that changes linearly during the first steps of training.
+"""
 
 from collections.abc import Iterator
 from typing import Any, TypeVar
@@ -54,10 +57,12 @@ class SchemeConstants(Callback):
         if self._warned:
             return
         constants = _constants_of(pl_module, LearnedConstant)
-        at_bounds = [(c.name, step, end) for c in constants for step, end in c.steps_at_bounds()]
-        for name, step, end in at_bounds[:1]:
+        at_bounds = [
+            (c.name, step, bound) for c in constants for step, bound in c.steps_at_bounds()
+        ]
+        for name, step, bound in at_bounds[:1]:
             self._warned = True
-            pushed = f"training has pushed {name} of step {step} to its border {end:g}"
+            pushed = f"training has pushed {name} of step {step} to its border {bound:g}"
             help_ = "lower the optimizer's lr, begin elsewhere, or write a number"
             where = f"in epoch {trainer.current_epoch + 1}"
             warn(self.console, f"{where} {pushed}, and there it stays; {help_}")

@@ -1,4 +1,6 @@
-"""The stability margin while training: h ω as a share of the scheme's limit, and a cap on it.
+"""The stability margin while training, and a cap on it.
+
+The margin is h ω, the step size times the spectral radius, as a share of the scheme's limit.
 
 A flow that is proved stable in continuous time is stable as a network only if its steps are short
 enough for its weights, and weights grow in training. They can also lose the signs that the proof
@@ -93,5 +95,5 @@ def _scale(flow: Flow, factors: torch.Tensor) -> None:
     """Multiply the operators of each step by its factor; shared ones by the smallest."""
     for name in flow.operators:
         stack = getattr(flow, name)
-        each = factors.amin(0, keepdim=True) if name in flow.shared else factors
-        stack.mul_(each.to(stack).view(-1, *(1,) * (stack.ndim - 1)))
+        scales = factors.amin(0, keepdim=True) if name in flow.shared else factors
+        stack.mul_(scales.to(stack).view(-1, *(1,) * (stack.ndim - 1)))

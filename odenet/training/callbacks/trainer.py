@@ -52,7 +52,7 @@ def build_trainer(
         options: gives devices, strategy and logger.
         watched: the split that chooses the best epoch.
         console: shows progress; None for a trainer that only measures.
-        best: the metric that chooses the best epoch.
+        best: the metric that chooses it.
 
     Raises:
         TrainingError: if the devices or the strategy are not available.

@@ -19,6 +19,12 @@ from odenet.training.errors import TrainingError, UnreadableData
 def load_archive(name: str, archive: TorchvisionData, root: Path, download: bool) -> DataSet:
     """Read both splits of a published set.
 
+    Args:
+        name: of the set in specs, as `cifar10`.
+        archive: torchvision's class for it, and how that is called.
+        root: the folder that published sets are in.
+        download: fetch the set if it is not there.
+
     Raises:
         TrainingError: if it is missing, incomplete or damaged; names the file and says what to do.
     """
@@ -75,7 +81,7 @@ def _split(data: Any, archive: TorchvisionData) -> Split:
 
 
 def _explain(name: str, archive: TorchvisionData, root: Path, error: Exception) -> TrainingError:
-    """Say which file is missing or damaged."""
+    """The error that says which file is missing or damaged."""
     fetch = f"fetch it: add --download --data-root {root} ({archive.download_size})"
     files = _files(_dataset_class(archive), root)
     absent = [path for path, _ in files if not path.is_file()]
@@ -100,17 +106,12 @@ def _files(dataset_class: Any, root: Path) -> list[tuple[Path, Callable[[Path], 
     listed = [*dataset_class.train_list, *dataset_class.test_list]
     if hasattr(dataset_class, "meta"):
         listed.append([dataset_class.meta["filename"], dataset_class.meta["md5"]])
-    return [
-        (
-            root / dataset_class.base_folder / name,
-            lambda path, md5=md5: check_integrity(str(path), md5),
-        )
-        for name, md5 in listed
-    ]
+    base = root / dataset_class.base_folder
+    return [(base / name, lambda p, md5=md5: check_integrity(str(p), md5)) for name, md5 in listed]
 
 
 def _has_packed_files(dataset_class: Any, root: Path) -> bool:
-    """Whether a set in MNIST's format is there, packed and complete: `download` only unpacks it."""
+    """Whether a set in MNIST's format is there in packed files; `download` then only unpacks."""
     if not issubclass(dataset_class, datasets.MNIST):
         return False
     raw = root / dataset_class.__name__ / "raw"
@@ -118,7 +119,7 @@ def _has_packed_files(dataset_class: Any, root: Path) -> bool:
 
 
 def _is_complete_idx(path: Path) -> bool:
-    """Whether an IDX file is as long as its header says."""
+    """Whether an IDX file (MNIST's format, a byte per item) is as long as its header says."""
     with path.open("rb") as file:
         head = file.read(4)
         axes = head[3] if len(head) == 4 else 0

@@ -28,8 +28,10 @@ from odenet.training.data.windows import Windows
 from odenet.training.errors import DataMisfit, UnreadableData
 
 TEST_SHARE = 0.2
-MAPPED_FROM = 256 << 20  # bytes from which on an array stays in its file
-LEAST_TOO_LARGE = 2**63  # for a whole number of a tensor
+MAPPED_FROM = 256 << 20  # bytes; a larger array stays in its file and is mapped into memory
+ABOVE_INT64 = 2**63  # the smallest whole number that a tensor cannot hold
+HELP = "save it by np.savez(PATH, x=…, y=…)"
+CheckedSplit = tuple[Split, tuple[str, ...]]  # with the names of its classes, if labels are words
 LOCAL_HEADER = 30  # bytes of a member's header in a zip file, before its name (APPNOTE 4.3.7)
 REQUIRED = ("x", "y")
 OPTIONAL = ("x_test", "y_test")
@@ -38,7 +40,8 @@ OPTIONAL = ("x_test", "y_test")
 def load_arrays(path: str) -> DataSet:
     """Read `x` and `y` of an .npz file, and `x_test` and `y_test` if it has them.
 
-    Without those a fifth is set aside for testing. Without `y` only a density can be trained.
+    Without a test split a fifth is set aside for testing. Without `y` only a density can be
+    trained.
 
     Raises:
         TrainingError: an array is missing or cannot be used; says which, and why.
@@ -47,63 +50,58 @@ def load_arrays(path: str) -> DataSet:
     name = f"arrays:{path}"
     missing = next((needed for needed in REQUIRED if needed not in arrays), None)
     if missing is not None:
-        near = suggest(missing, arrays) or "save it by np.savez(PATH, x=…, y=…)"
+        help_ = suggest(missing, arrays) or HELP
         present = ", ".join(arrays) or "none"
-        problem = f"{path} has no array `{missing}`; it has {present}", near
+        problem = f"{path} has no array `{missing}`; it has {present}", help_
         if missing == "x" or "y_test" in arrays:
             raise UnreadableData(*problem)
-        return unlabelled_data_set(name, arrays["x"], *problem, arrays.get("x_test"))
+        return unlabelled_data_set(name, arrays["x"], *problem, x_test=arrays.get("x_test"))
     if ("x_test" in arrays) != ("y_test" in arrays):
         missing = "y_test" if "x_test" in arrays else "x_test"
         raise UnreadableData(f"{path} has no array `{missing}`, only the other of the two")
-    train = checked_split(name, arrays["x"], arrays["y"])
+    split, classes = checked_split(name, arrays["x"], arrays["y"])
     if "x_test" not in arrays:
-        return with_test_share(name, *train)
-    return from_splits(
-        name, train, checked_split(name, arrays["x_test"], arrays["y_test"], "_test")
-    )
+        return with_test_share(name, split, classes)
+    test = checked_split(name, arrays["x_test"], arrays["y_test"], suffix="_test")
+    return from_splits(name, (split, classes), test)
 
 
-def checked_split(name: str, x: Any, y: Any, suffix: str = "") -> tuple[Split, tuple[str, ...]]:
+def checked_split(name: str, x: Any, y: Any, suffix: str = "") -> CheckedSplit:
     """A split of checked samples and labels, and the class names where labels are words.
 
     Args:
         name: of the data, in messages.
         x: (N, …) numbers.
         y: (N, …) numbers or words.
-        suffix: of `x` and `y` in messages.
+        suffix: of the names `x` and `y` in messages, such as "_test".
     """
     inputs = as_tensor(x) if isinstance(x, Tensor) else np.asanyarray(x)
     labels = as_tensor(y) if isinstance(y, Tensor) else _words_as_text(np.asanyarray(y))
-    for which, array in ((f"x{suffix}", inputs), (f"y{suffix}", labels)):
-        words = which[0] == "y" and isinstance(array, np.ndarray) and array.dtype.kind in "US"
-        if not words and not _is_numeric(array):
-            raise UnreadableData(
-                f"{which} of {name} holds {array.dtype}, not numbers",
-                "give integers or floats" + (", or words for classes" if which[0] == "y" else ""),
-            )
+    has_words = isinstance(labels, np.ndarray) and labels.dtype.kind in "US"
+    for key, array in ((f"x{suffix}", inputs), (f"y{suffix}", labels)):
+        if not (has_words and key.startswith("y")) and not _is_numeric(array):
+            help_ = "give integers or floats"
+            help_ += ", or words for classes" if key.startswith("y") else ""
+            raise UnreadableData(f"{key} of {name} holds {array.dtype}, not numbers", help_)
         if isinstance(array, np.ma.MaskedArray) and np.ma.is_masked(array):
-            raise UnreadableData(
-                f"{which} of {name} is a masked array, of which {np.ma.count_masked(array)} "
-                "values are masked",
-                "leave such samples out, or fill the values in",
-            )
+            count = np.ma.count_masked(array)
+            message = f"{key} of {name} is a masked array, of which {count} values are masked"
+            raise UnreadableData(message, "leave such samples out, or fill the values in")
         if array.ndim == 0 or not len(array):
-            raise UnreadableData(f"{which} of {name} has no samples: its shape is {array.shape}")
+            raise UnreadableData(f"{key} of {name} has no samples: its shape is {array.shape}")
     if len(inputs) != len(labels):
-        raise UnreadableData(
-            f"x{suffix} of {name} has {len(inputs)} samples, and y{suffix} {len(labels)} labels",
-            "give a label for each sample, along the first axis",
-        )
+        sizes = f"{len(inputs)} samples, and y{suffix} {len(labels)} labels"
+        help_ = "give a label for each sample, along the first axis"
+        raise UnreadableData(f"x{suffix} of {name} has {sizes}", help_)
     if inputs.ndim == 1:
         inputs = inputs[:, None]
     classes: tuple[str, ...] = ()
-    if isinstance(labels, np.ndarray) and labels.dtype.kind in "US":
-        words, places = np.unique(labels, return_inverse=True)
-        classes, labels = tuple(map(str, words)), places.reshape(labels.shape)
-    for which, array in ((f"x{suffix}", inputs), (f"y{suffix}", labels)):
-        if which[0] == "x" or not _is_whole(array):
-            require_single_precision(f"{which} of {name}", array)
+    if isinstance(labels, np.ndarray) and has_words:
+        words, indices = np.unique(labels, return_inverse=True)
+        classes, labels = tuple(map(str, words)), indices.reshape(labels.shape)
+    for key, array in ((f"x{suffix}", inputs), (f"y{suffix}", labels)):
+        if key.startswith("x") or not _is_whole(array):
+            require_single_precision(f"{key} of {name}", array)
     if isinstance(inputs, np.memmap):
         samples = LazySamples(inputs, np.arange(len(inputs)), inputs.shape[1:])
     else:
@@ -119,20 +117,16 @@ def unlabelled_data_set(name: str, x: Any, message: str, help_: str, x_test: Any
     Args:
         name: of the data, in messages.
         x: (N, …) numbers.
-        message: for a loss that takes labels.
-        help_: what to do about it.
+        message: of the error that is raised if the loss takes labels.
+        help_: the help of that error.
         x_test: the test samples; if None a fifth of `x` is set aside.
     """
-    splits = [
-        checked_split(name, part, np.zeros(len(part), np.uint8), suffix)
-        for part, suffix in ((x, ""), (x_test, "_test"))
-        if part is not None
-    ]
-    data_set = (
-        with_test_share(name, *splits[0])
-        if x_test is None
-        else from_splits(name, splits[0], splits[1])
+    train, *test = (
+        checked_split(name, samples, np.zeros(len(samples), np.uint8), suffix)
+        for samples, suffix in ((x, ""), (x_test, "_test"))
+        if samples is not None
     )
+    data_set = from_splits(name, train, *test) if test else with_test_share(name, *train)
     return replace(data_set, unlabelled=(message, help_))
 
 
@@ -145,48 +139,43 @@ def with_test_share(name: str, whole: Split, classes: tuple[str, ...] = ()) -> D
     return DataSet(name, whole.pick(train), whole.pick(test), classes)
 
 
-def from_splits(
-    name: str, train: tuple[Split, tuple[str, ...]], test: tuple[Split, tuple[str, ...]]
-) -> DataSet:
+def from_splits(name: str, train: CheckedSplit, test: CheckedSplit) -> DataSet:
     """A data set of a training and a test split, each with the names of its classes.
 
     Raises:
         TrainingError: they have samples or labels of different shapes, or other classes.
     """
-    (training, classes), (testing, names) = train, test
+    (training, classes), (testing, test_classes) = train, test
     for what, one, other in (
         ("a sample", sample_shape(training), sample_shape(testing)),
         ("a label", training.labels.shape[1:], testing.labels.shape[1:]),
     ):
         if tuple(one) != tuple(other):
-            raise DataMisfit(
-                f"{what} of {name} has the shape {tuple(one)} in the training split and "
-                f"{tuple(other)} in the test split"
-            )
-    kinds = [split.stored_dtype for split in (training, testing)]
-    if kinds[0] != kinds[1]:
-        raise DataMisfit(
-            f"samples of {name} are {kinds[0]} in the training split and {kinds[1]} in the test "
-            "split, and bytes are taken as pixels",
-            "give both as bytes, or both as other numbers",
-        )
-    if bool(names) != bool(classes):
-        kinds = ["words" if given else "numbers" for given in (classes, names)]
-        raise DataMisfit(
-            f"labels of {name} are {kinds[0]} in the training split and {kinds[1]} in the test "
-            "split"
-        )
-    if unknown := sorted(set(names) - set(classes)):
+            shapes = _in_each_split(tuple(one), tuple(other))
+            raise DataMisfit(f"{what} of {name} has the shape {shapes}")
+    dtypes = [split.stored_dtype for split in (training, testing)]
+    if dtypes[0] != dtypes[1]:
+        problem = f"are {_in_each_split(*dtypes)}, and bytes are taken as pixels"
+        help_ = "give both as bytes, or both as other numbers"
+        raise DataMisfit(f"samples of {name} {problem}", help_)
+    if bool(test_classes) != bool(classes):
+        kinds = ["words" if has_words else "numbers" for has_words in (classes, test_classes)]
+        raise DataMisfit(f"labels of {name} are {_in_each_split(*kinds)}")
+    if unknown := sorted(set(test_classes) - set(classes)):
         raise DataMisfit(f"the test split of {name} has a class, {unknown[0]}, that training lacks")
     if classes:
-        testing = relabelled(testing, names, classes)
+        testing = relabelled(testing, test_classes, classes)
     return DataSet(name, training, testing, classes)
 
 
+def _in_each_split(train: Any, test: Any) -> str:
+    return f"{train} in the training split and {test} in the test split"
+
+
 def as_labels(values: Any) -> Tensor:
-    """Labels as they are kept: whole numbers as int64 (of pixels uint8 if enough), else float32."""
+    """Labels as they are kept: int64 (uint8 for those of pixels, if they fit), or float32."""
     if isinstance(values, np.ndarray) and values.dtype.kind == "u" and values.size:
-        values = values if values.max() < LEAST_TOO_LARGE else values.astype(np.float64)
+        values = values if values.max() < ABOVE_INT64 else values.astype(np.float64)
     labels = as_tensor(values)
     if labels.is_floating_point():
         return labels.to(torch.float32)
@@ -198,8 +187,8 @@ def as_labels(values: Any) -> Tensor:
 def require_finite(name: str, split: Split, suffix: str = "") -> None:
     """Refuse samples or labels that hold NaN or inf; says where and how many."""
     inputs = split.inputs
-    assert not isinstance(inputs, Pictures | Windows)  # which are bytes, or whole numbers
-    for which, values in ((f"x{suffix}", inputs), (f"y{suffix}", split.label_tensor)):
+    assert not isinstance(inputs, Pictures | Windows)  # these are bytes, or whole numbers
+    for key, values in ((f"x{suffix}", inputs), (f"y{suffix}", split.label_tensor)):
         count, first, start = 0, (), 0
         for chunk in sample_chunks(values):
             if chunk.is_floating_point():
@@ -211,11 +200,9 @@ def require_finite(name: str, split: Split, suffix: str = "") -> None:
             start += len(chunk)
         if count:
             where = ", ".join(map(str, first))
-            raise UnreadableData(
-                f"{which} of {name} has {count} {'values' if count > 1 else 'value'} that "
-                f"{'are' if count > 1 else 'is'} NaN or infinite, the first at [{where}]",
-                "leave such samples out, or fill the values in",
-            )
+            wrong = f"{count} values that are" if count > 1 else f"{count} value that is"
+            message = f"{key} of {name} has {wrong} NaN or infinite, the first at [{where}]"
+            raise UnreadableData(message, "leave such samples out, or fill the values in")
 
 
 def _is_numeric(array: Any) -> bool:
@@ -231,7 +218,7 @@ def _is_whole(array: Any) -> bool:
 
 
 def _words_as_text(labels: np.ndarray) -> np.ndarray:
-    """Words that are kept as objects or bytes as what they are; other labels as they come."""
+    """Labels as numpy strings where they are words kept as objects or bytes; others unchanged."""
     if labels.dtype.kind == "S":
         return np.char.decode(labels, "utf-8", "backslashreplace")
     if labels.dtype.kind == "O" and all(isinstance(label, str) for label in labels.flat):
@@ -242,8 +229,8 @@ def _words_as_text(labels: np.ndarray) -> np.ndarray:
 def _read(path: Path) -> dict[str, Any]:
     """The arrays of a file by name; large ones mapped where they are not compressed."""
     if not path.is_file():
-        what = "is not a file" if path.exists() else "does not exist"
-        raise UnreadableData(f"{path} {what}", "save it by np.savez(PATH, x=…, y=…)")
+        problem = "is not a file" if path.exists() else "does not exist"
+        raise UnreadableData(f"{path} {problem}", HELP)
     try:
         with zipfile.ZipFile(path) as archive, np.load(path, allow_pickle=False) as arrays:
             return {
@@ -255,20 +242,18 @@ def _read(path: Path) -> dict[str, Any]:
                 if name in (*REQUIRED, *OPTIONAL) or not {*REQUIRED} <= {*arrays.files}
             }
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-        raise UnreadableData(
-            f"{path} cannot be read: {error}", "save it by np.savez(PATH, x=…, y=…)"
-        ) from error
+        raise UnreadableData(f"{path} cannot be read: {error}", HELP) from error
 
 
 def _memory_mapped(path: Path, member: zipfile.ZipInfo) -> np.ndarray:
-    """An array of an .npz file, mapped into memory where it is in the file."""
+    """An uncompressed array of an .npz file, mapped from its place inside the zip file."""
     with path.open("rb") as file:
         file.seek(member.header_offset)
         header = file.read(LOCAL_HEADER)
-        name, extra = (int.from_bytes(header[i : i + 2], "little") for i in (26, 28))
-        file.seek(member.header_offset + LOCAL_HEADER + name + extra)
+        name_size, extra_size = (int.from_bytes(header[i : i + 2], "little") for i in (26, 28))
+        file.seek(member.header_offset + LOCAL_HEADER + name_size + extra_size)
         version = npy.read_magic(file)
-        read = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
-        shape, fortran, dtype = read(file)
+        read_header = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
+        shape, fortran, dtype = read_header(file)
         order = "F" if fortran else "C"
         return np.memmap(path, dtype, "c", file.tell(), shape, order)

@@ -71,6 +71,7 @@ class Cutout:
         return images.masked_fill(hidden, 0)
 
     def _hidden(self, centres: Tensor, size: int) -> Tensor:
+        """Whether each row (or column) of an image is in its square, (B, size)."""
         places = torch.arange(size, device=centres.device)
         first = (centres * size).floor()[:, None] - self.n // 2
         return (places >= first) & (places < first + self.n)
@@ -80,11 +81,10 @@ class Cutout:
 class RandomResizedCrop:
     """A part of each image, scaled to what the network takes (Szegedy et al. 2015, section 6).
 
-    Its area is a share of the whole's, at least `least`, and its sides are up to 4 to 3 as long as
-    one another.
+    Its sides, as shares of the image's sides, differ by a factor of 4/3 at most.
 
     Args:
-        least: see above.
+        least: the smallest share of the image's area that the part has.
         size: height and width of what comes out; those of the images if empty.
     """
 
@@ -102,7 +102,7 @@ class RandomResizedCrop:
     def __call__(self, images: Tensor, parts: Tensor) -> Tensor:
         """Cut the part out of every image and scale it, bilinearly."""
         sides, begins = parts[:, :2], parts[:, 2:]
-        centres = 2 * begins + sides - 1  # of -1 to 1, as `affine_grid` counts
+        centres = 2 * begins + sides - 1  # from -1 to 1, the coordinates of `affine_grid`
         zero = torch.zeros_like(centres[:, 0])
         rows = [sides[:, 1], zero, centres[:, 1], zero, sides[:, 0], centres[:, 0]]
         maps = torch.stack(rows, 1).view(-1, 2, 3)

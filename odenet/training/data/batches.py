@@ -96,9 +96,9 @@ class Batches:
         device: torch.device,
         workers: int = 0,
     ):
-        self.sampler = plan  # where Lightning looks for `set_epoch`,
-        self.batch_sampler = None  # and here, as a DataLoader has both
-        self.damaged: dict[str, None] = {}
+        self.sampler = plan  # Lightning calls its `set_epoch`; it reads both samplers,
+        self.batch_sampler = None  # as a DataLoader has them
+        self.damaged: dict[str, None] = {}  # lines on damaged pictures, in order, each once
         self.measured_indices: list[Tensor] = []  # of the samples, per batch that is measured
         self._transforms = transforms.to(device)
         maps = split.labels if isinstance(split.labels, ClassMaps) else None
@@ -110,7 +110,7 @@ class Batches:
             self._source = PictureReader(inputs, workers, device.type == "cuda", maps)
         else:
             self._source = inputs.to(device) if isinstance(inputs, Tensor) else inputs
-        self._served = 0
+        self._served = 0  # batches of this epoch so far
         self._resume_at = 0
 
     def __len__(self) -> int:
@@ -148,10 +148,10 @@ class Batches:
         self._resume_at = state["served"] % len(self)
 
     def _texts(self, source: Windows) -> Iterator[Batch]:
-        """Windows of a text, and for each of their tokens the one that follows it."""
+        """Batches of windows of a text, and of the token that follows each of theirs."""
         plan = self.sampler
-        drawn = random_generator(RandomStream.WINDOWS, plan.seed, plan.epoch)
-        offset = int(drawn.integers(source.size)) if plan.shuffle else 0
+        rng = random_generator(RandomStream.WINDOWS, plan.seed, plan.epoch)
+        offset = int(rng.integers(source.size)) if plan.shuffle else 0
         order = plan.order()
         for places in plan.positions(self._served):
             self._served += 1

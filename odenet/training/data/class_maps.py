@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
 
 import numpy as np
 import torch
@@ -130,37 +131,43 @@ def scan_class_maps(
     Raises:
         TrainingError: a map cannot be read, is not a class map, or does not fit its picture.
     """
-    places = pictures.shape[1:]
-    scan = _ClassMapScan(pictures.paths, tuple(maps), places)
+    size = pictures.shape[1:]
+    scan = _ClassMapScan(pictures.paths, tuple(maps), size)
     readable: list[int] = []
     damaged: list[str] = []
     value_counts: list[tuple[np.ndarray, np.ndarray]] = []
     loader = DataLoader(scan, MAPS_PER_TASK, num_workers=workers, collate_fn=list)  # pyright: ignore[reportArgumentType]
-    for place, result in enumerate(look for some in loader for look in some):
+    for index, result in enumerate(chain.from_iterable(loader)):
         if isinstance(result, str):
             damaged.append(result)
         elif isinstance(result[0], str):
             raise UnreadableData(*result)
         else:
-            readable.append(place)
+            readable.append(index)
             value_counts.append(result)
-    class_maps = _from_value_counts([maps[i] for i in readable], places, value_counts)
+    class_maps = _from_value_counts([maps[i] for i in readable], size, value_counts)
     return pictures.pick(readable), class_maps, tuple(damaged)
 
 
 def _from_value_counts(
     paths: Sequence[str],
-    places: tuple[int, int],
+    size: tuple[int, int],
     value_counts: Iterable[tuple[np.ndarray, np.ndarray]],
 ) -> ClassMaps:
-    """Class maps whose classes are their values, from the values and counts of each."""
+    """Class maps whose classes are their values.
+
+    Args:
+        paths: the files.
+        size: (H, W) of each, once cut and scaled.
+        value_counts: for each file the values that occur, and how many pixels have each.
+    """
     values_of_each, counts = zip(*value_counts, strict=True) if value_counts else ((), ())
-    together = np.concatenate([np.zeros(0, np.int32), *values_of_each])
-    values, columns = np.unique(together, return_inverse=True)
+    all_values = np.concatenate([np.zeros(0, np.int32), *values_of_each])
+    values, columns = np.unique(all_values, return_inverse=True)
     ends = np.cumsum([0, *map(len, values_of_each)])
     entries = np.concatenate([np.zeros(0, np.int32), *counts]).astype(np.int64)
-    table = csr_array((entries, columns, ends), shape=(len(paths), len(values)))
-    return ClassMaps(tuple(paths), places, values, values.astype(np.int64), table)
+    count_table = csr_array((entries, columns, ends), shape=(len(paths), len(values)))
+    return ClassMaps(tuple(paths), size, values, values.astype(np.int64), count_table)
 
 
 def read_class_map(
@@ -179,23 +186,20 @@ def read_class_map(
     """
     with open_picture(path) as image:
         if image.format == "JPEG":
-            raise UnreadableData(
-                f"the class map {path} is a JPEG, which does not keep values as they are",
-                "make class maps PNG files, from what the JPEG was made of",
-            )
+            message = f"the class map {path} is a JPEG, which does not keep values as they are"
+            help_ = "make class maps PNG files, from what the JPEG was made of"
+            raise UnreadableData(message, help_)
         if picture_size is not None and image.size != picture_size:
             sizes = [f"{width} x {height}" for width, height in (image.size, picture_size)]
-            raise UnreadableData(
-                f"the class map {path} has {sizes[0]} pixels, and its picture {sizes[1]}"
-            )
+            message = f"has {sizes[0]} pixels, and its picture {sizes[1]}"
+            raise UnreadableData(f"the class map {path} {message}")
         values = np.asarray(image)
     if values.ndim == 3 and (values[..., :1] == values[..., :3]).all():
         values = values[..., 0]  # a grey map kept as a coloured one
     if values.ndim != 2 or values.dtype.kind not in "biu":
-        raise UnreadableData(
-            f"{path} is not a class map: it has colours, or numbers that are not whole",
-            "a class map has one channel, whose values are the classes",
-        )
-    whole = Image.fromarray(values.astype(np.int32))
-    fitted = ImageOps.fit(whole, (size[1], size[0]), Image.Resampling.NEAREST)
+        message = f"{path} is not a class map: it has colours, or numbers that are not whole"
+        help_ = "a class map has one channel, whose values are the classes"
+        raise UnreadableData(message, help_)
+    unscaled = Image.fromarray(values.astype(np.int32))
+    fitted = ImageOps.fit(unscaled, (size[1], size[0]), Image.Resampling.NEAREST)
     return np.array(fitted, dtype=np.int32)

@@ -107,12 +107,12 @@ def _shapes(
     """A picture, (H, W) bytes, and its class map; what is drawn last covers the other."""
     places = np.stack(np.meshgrid(*map(np.arange, sides), indexing="ij"))
     light, classes = np.full(sides, ground := rng.uniform(0.4, 0.6)), np.zeros(sides, np.uint8)
-    for number in rng.permutation((1, 2)):
+    for label in rng.permutation((1, 2)):  # 1: the disc, 2: the square
         middle, radius = rng.uniform(0, sides), rng.uniform(0.12, 0.3) * min(sides)
-        away = np.abs(places - middle[:, None, None])
-        inside = (np.hypot(*away) if number == 1 else away.max(0)) < radius
-        light[inside] = ground + (1 if number == 1 else -1) * rng.uniform(0.15, 0.4)
-        classes[inside] = number
+        distances = np.abs(places - middle[:, None, None])
+        inside = (np.hypot(*distances) if label == 1 else distances.max(0)) < radius
+        light[inside] = ground + (1 if label == 1 else -1) * rng.uniform(0.15, 0.4)
+        classes[inside] = label
     light = light + rng.normal(scale=noise, size=sides)
     return np.rint(255 * light.clip(0, 1)).astype(np.uint8), classes
 
@@ -141,9 +141,9 @@ def moons(data: Call, shape: Sequence[int]) -> DataSet:
     return _points(data, points_and_digits.make_moons(n, noise=noise, random_state=0))
 
 
-def _points(data: Call, made: Any) -> DataSet:
+def _points(data: Call, points: Any) -> DataSet:
     """Two classes of points in the plane, from their coordinates and labels."""
-    xy, labels = made
+    xy, labels = points
     whole = Split(torch.from_numpy(xy).float(), torch.from_numpy(labels).long())
     test, train = stratified_choice(
         whole.labels, round(POINTS_TEST * len(xy)), random_generator(RandomStream.SPLIT)

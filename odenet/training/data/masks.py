@@ -38,17 +38,17 @@ def load_masks(path: str, shape: Sequence[int], in_memory: int = IN_MEMORY) -> D
     """
     root, test_root, size = picture_roots(path, shape, LAYOUT.replace("DIR", path))
     pairs = _pictures_with_maps(root)
-    deep = have_raw_values(str(picture) for picture, _ in pairs)
-    train, damaged = _read(pairs, size, deep)
+    raw_values = have_raw_values(str(picture) for picture, _ in pairs)
+    train, damaged = _read(pairs, size, raw_values)
     if test_root is not None:
-        test, more = _read(_pictures_with_maps(test_root), size, deep)
-        damaged += more
+        test, damaged_test = _read(_pictures_with_maps(test_root), size, raw_values)
+        damaged += damaged_test
     else:
-        found = with_test_share(f"masks:{path}", train)
-        train, test = found.train, found.test
-    train, bad_train = decoded_if_small(train, in_memory)
-    test, bad_test = decoded_if_small(test, in_memory)
-    damaged += bad_train + bad_test
+        data_set = with_test_share(f"masks:{path}", train)
+        train, test = data_set.train, data_set.test
+    train, damaged_train = decoded_if_small(train, in_memory)
+    test, damaged_test = decoded_if_small(test, in_memory)
+    damaged += damaged_train + damaged_test
     return DataSet(f"masks:{path}", train, test, damaged=damaged, labels_are_pixel_values=True)
 
 
@@ -57,20 +57,18 @@ def _pictures_with_maps(root: Path) -> list[tuple[Path, Path]]:
     pictures = next((root / name for name in PICTURE_FOLDERS if (root / name).is_dir()), None)
     maps = next((root / name for name in MAP_FOLDERS if (root / name).is_dir()), None)
     if pictures is not None and maps is not None:
-        pictures_by_name = _by_common_name(map(Path, pictures_in(pictures)), pictures)
-        maps_by_name = _by_common_name(map(Path, pictures_in(maps)), maps)
+        picture_of = _by_common_name(map(Path, pictures_in(pictures)), pictures)
+        map_of = _by_common_name(map(Path, pictures_in(maps)), maps)
     else:
         files = [Path(p) for p in pictures_in(root)]
-        maps_by_name = _by_common_name((p for p in files if p.stem.endswith(MAP_SUFFIXES)), root)
-        pictures_by_name = _by_common_name(
-            (p for p in files if not p.stem.endswith(MAP_SUFFIXES)), root
-        )
-    for key, picture in pictures_by_name.items():
-        if key not in maps_by_name:
+        map_of = _by_common_name((p for p in files if p.stem.endswith(MAP_SUFFIXES)), root)
+        picture_of = _by_common_name((p for p in files if not p.stem.endswith(MAP_SUFFIXES)), root)
+    for key, picture in picture_of.items():
+        if key not in map_of:
             raise UnreadableData(f"{picture} has no class map", LAYOUT.replace("DIR", str(root)))
-    if not pictures_by_name:
+    if not picture_of:
         raise UnreadableData(f"{root} has class maps and no pictures", LAYOUT)
-    return [(picture, maps_by_name[key]) for key, picture in pictures_by_name.items()]
+    return [(picture, map_of[key]) for key, picture in picture_of.items()]
 
 
 def _by_common_name(paths: Iterable[Path], root: Path) -> dict[str, Path]:
@@ -95,12 +93,12 @@ def _common_name(path: Path, root: Path) -> str:
 
 
 def _read(
-    pairs: Sequence[tuple[Path, Path]], shape: tuple[int, int, int], deep: bool
+    pairs: Sequence[tuple[Path, Path]], shape: tuple[int, int, int], raw_values: bool
 ) -> tuple[Split, tuple[str, ...]]:
     """A split of pictures with their class maps, and a line for each damaged picture."""
     paths, maps = (tuple(map(str, files)) for files in zip(*pairs, strict=True))
     workers = workers_for(paths)
-    pictures, labels, damaged = scan_class_maps(Pictures(paths, shape, deep), maps, workers)
+    pictures, labels, damaged = scan_class_maps(Pictures(paths, shape, raw_values), maps, workers)
     if not len(pictures):
         raise none_readable(paths, damaged)
     return Split(pictures, labels, pictures.paths), damaged

@@ -69,12 +69,13 @@ def _pictures_in(folder: Path, seen: set[tuple[int, int]]) -> Iterator[str]:
 
 
 def _identity(path: str | Path) -> tuple[int, int]:
-    found = os.stat(path)
-    return found.st_dev, found.st_ino
+    """Device and inode of a folder, which are the same for all links to it."""
+    status = os.stat(path)
+    return status.st_dev, status.st_ino
 
 
 def pictures_in(path: Path) -> list[str]:
-    """The picture files of a folder and those below it, in order; a file is itself.
+    """The picture files of a folder and those below it, in order; of a file, that file alone.
 
     Raises:
         TrainingError: if there is nothing, or a folder has no picture.
@@ -83,10 +84,10 @@ def pictures_in(path: Path) -> list[str]:
         if not path.exists():
             raise UnreadableData(f"{path} does not exist", "name pictures, or a folder of them")
         return [str(path)]
-    found = list(_pictures_in(path, set()))
-    if not found:
+    pictures = list(_pictures_in(path, set()))
+    if not pictures:
         raise UnreadableData(f"{path} has no pictures", "name pictures, or a folder of them")
-    return found
+    return pictures
 
 
 def picture_roots(
@@ -113,8 +114,8 @@ def picture_roots(
         )
     root = Path(path)
     if not root.is_dir():
-        what = "is not a folder" if root.exists() else "does not exist"
-        raise UnreadableData(f"{path} {what}", layout)
+        problem = "is not a folder" if root.exists() else "does not exist"
+        raise UnreadableData(f"{path} {problem}", layout)
     channels, height, width = shape
     test = next((root / name for name in TEST_NAMES if (root / name).is_dir()), None)
     if (root / "train").is_dir() and test is not None:
@@ -144,8 +145,8 @@ def load_folder(path: str, shape: Sequence[int], in_memory: int = IN_MEMORY) -> 
         everything, classes = _scan(root / "train" if (root / "train").is_dir() else root, size)
         help_ = "it needs one to train with and one to test with"
         _refuse_class_of_size(1, everything, classes, path, "one picture", help_)
-        found = with_test_share(f"folder:{path}", everything, classes)
-        train, test = found.train, found.test
+        data_set = with_test_share(f"folder:{path}", everything, classes)
+        train, test = data_set.train, data_set.test
     if len(classes) < 2:
         only = ", ".join(classes)
         raise UnreadableData(f"{path} has one class, {only}, and nothing to tell it from")
@@ -157,13 +158,14 @@ def load_folder(path: str, shape: Sequence[int], in_memory: int = IN_MEMORY) -> 
 
 
 def _scan(root: Path, shape: tuple[int, int, int]) -> tuple[Split, tuple[str, ...]]:
-    found = _ClassFolders(str(root), allow_empty=True)
-    if not found.samples:
+    """The pictures in the class folders of a folder, and the names of the classes."""
+    folders = _ClassFolders(str(root), allow_empty=True)
+    if not folders.samples:
         raise _no_pictures(root)
-    paths = tuple(path for path, _ in found.samples)
-    labels = torch.tensor([label for _, label in found.samples])
+    paths = tuple(path for path, _ in folders.samples)
+    labels = torch.tensor([label for _, label in folders.samples])
     pictures = Pictures(paths, shape, have_raw_values(paths))
-    return Split(pictures, labels, paths), tuple(found.classes)
+    return Split(pictures, labels, paths), tuple(folders.classes)
 
 
 def _relabel(test: Split, names: Sequence[str], classes: Sequence[str], root: Path) -> Split:
@@ -178,7 +180,10 @@ def _relabel(test: Split, names: Sequence[str], classes: Sequence[str], root: Pa
 
 
 def decoded_if_small(split: Split, in_memory: int) -> tuple[Split, tuple[str, ...]]:
-    """The split decoded into memory if it takes at most `in_memory` bytes, and damaged files.
+    """The split decoded into memory if it takes at most `in_memory` bytes.
+
+    Returns:
+        The split, unchanged if it is larger; and a line for each damaged file.
 
     Raises:
         TrainingError: none of the pictures with class maps can be read.
@@ -188,11 +193,15 @@ def decoded_if_small(split: Split, in_memory: int) -> tuple[Split, tuple[str, ..
     assert isinstance(pictures, Pictures)
     if pictures.nbytes + (0 if maps is None else maps.nbytes) > in_memory:
         return split, ()
-    images, read, good, damaged = decode_all(pictures, workers_for(pictures.paths), maps)
-    labels = split.label_tensor[torch.from_numpy(good)] if maps is None else read
+    images, decoded_maps, readable, damaged = decode_all(
+        pictures, workers_for(pictures.paths), maps
+    )
+    labels = split.label_tensor[torch.from_numpy(readable)] if maps is None else decoded_maps
     if labels is None:
         raise none_readable(pictures.paths, damaged)
-    files = tuple(path for path, whole in zip(split.files, good, strict=True) if whole)
+    files = tuple(
+        path for path, is_readable in zip(split.files, readable, strict=True) if is_readable
+    )
     return Split(images, labels, files), damaged
 
 
@@ -209,7 +218,7 @@ def none_readable(paths: Sequence[str], damaged: Sequence[str]) -> UnreadableDat
 def _refuse_class_of_size(
     size: int, split: Split, classes: Sequence[str], path: str, has: str, help_: str
 ) -> None:
-    """Refuse a split in which some class has exactly `size` pictures."""
+    """Refuse a split in which some class has exactly `size` pictures; `has` says that in words."""
     counts = np.bincount(split.label_tensor.numpy(), minlength=len(classes)).tolist()
     if size in counts:
         raise UnreadableData(f"class {classes[counts.index(size)]} in {path} has {has}", help_)

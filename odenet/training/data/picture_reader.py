@@ -49,7 +49,7 @@ class Companions(Protocol):
 
 @dataclass(frozen=True)
 class _Samples:
-    """A map-style data set of pictures and their companions."""
+    """A map-style data set: a picture, with its companion if any; or a line if one is damaged."""
 
     pictures: Pictures
     companions: Companions | None
@@ -61,8 +61,8 @@ class _Samples:
         image = self.pictures[index]
         if isinstance(image, str) or self.companions is None:
             return image if isinstance(image, str) else (image,)
-        beside = self.companions[index]
-        return beside if isinstance(beside, str) else (image, beside)
+        companion = self.companions[index]
+        return companion if isinstance(companion, str) else (image, companion)
 
 
 class PictureReader:
@@ -106,13 +106,14 @@ class PictureReader:
 def _collate(
     read: list[tuple[Tensor, ...] | str], shape: tuple[int, int, int], dtype: torch.dtype
 ) -> PictureBatch:
+    """The batch of some items of `_Samples`; without any picture its shape and dtype matter."""
     samples = [sample for sample in read if not isinstance(sample, str)]
     damaged = [line for line in read if isinstance(line, str)]
-    good = np.array([not isinstance(sample, str) for sample in read])
+    readable = np.array([not isinstance(sample, str) for sample in read])
     if not samples:
-        return PictureBatch(torch.empty((0, *shape), dtype=dtype), good, damaged)
-    images, *beside = map(torch.stack, zip(*samples, strict=True))
-    return PictureBatch(images, good, damaged, *beside)
+        return PictureBatch(torch.empty((0, *shape), dtype=dtype), readable, damaged)
+    images, *companions = map(torch.stack, zip(*samples, strict=True))
+    return PictureBatch(images, readable, damaged, *companions)
 
 
 def decode_all(

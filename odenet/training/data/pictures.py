@@ -67,12 +67,12 @@ def open_picture(path: str | Path) -> Image.Image:
         return Image.open(path, formats=FORMATS)
 
 
-def from_readable(paths: Iterable[str], look: Callable[[str], Result]) -> Iterator[Result]:
-    """What `look` returns for each picture; unreadable ones are skipped (`decode` reports them)."""
+def from_readable(paths: Iterable[str], inspect: Callable[[str], Result]) -> Iterator[Result]:
+    """What `inspect` returns for each readable picture; `decode` reports the unreadable ones."""
     for path in paths:
         with suppress(Exception):  # decoders raise nearly anything on damaged bytes
             if Path(path).is_file():  # a pipe would be waited for
-                yield look(path)
+                yield inspect(path)
 
 
 def evenly_spaced(paths: Sequence[str]) -> Sequence[str]:
@@ -162,8 +162,8 @@ def _values_of(image: Image.Image, shape: Sequence[int]) -> Tensor:
     values = np.asarray(grey, dtype=np.float32)
     if not np.isfinite(values).all():
         raise ValueError("a pixel is not a finite number")
-    whole = Image.fromarray(values)
-    fitted = ImageOps.fit(whole, (width, height), Image.Resampling.BILINEAR)
+    unscaled = Image.fromarray(values)
+    fitted = ImageOps.fit(unscaled, (width, height), Image.Resampling.BILINEAR)
     return torch.from_numpy(np.array(fitted))[None].expand(channels, -1, -1).contiguous()
 
 

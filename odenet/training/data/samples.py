@@ -95,8 +95,8 @@ class LabelInfo:
         mean: of labels to regress, per channel, on the training split; empty: not standardised.
         deviation: likewise.
         numbers: how many numbers a sample has, for a likelihood.
-        grain: likewise the distance of two neighbouring pixel values, per channel, after
-            standardisation; empty for real numbers.
+        grain: for a likelihood of pixels, the distance of two neighbouring pixel values, per
+            channel, after standardisation; empty for real numbers.
         bytes_per_token: of a text.
     """
 
@@ -173,7 +173,7 @@ def class_counts(labels: Tensor | ClassMaps, count: int) -> list[int]:
 
 
 def renumbered(labels: Tensor | ClassMaps, new: Mapping[int, int]) -> Tensor | ClassMaps:
-    """Labels with other numbers, old to new; labels of pixels as uint8 where that is enough."""
+    """Labels with other numbers; `new` maps old to new. Those of pixels are uint8 if they fit."""
     if isinstance(labels, ClassMaps):
         return labels.renumbered(new)
     old = torch.tensor(sorted(new))

@@ -13,7 +13,7 @@ from odenet.training.data.samples import DataSet
 from odenet.training.errors import UnreadableData
 
 SEPARATORS = ",;\t"
-EXACT = 2**53  # up to which every whole number is one of double precision
+EXACT = 2**53  # all whole numbers up to this are exact in double precision
 
 
 def load_table(path: str, target: Sequence[str], without: Sequence[str] = ()) -> DataSet:
@@ -64,10 +64,9 @@ def columns_of(path: Path) -> list[str]:
 def _read(path: Path) -> tuple[list[str], list[list[str]], list[int]]:
     """The names of the columns, the rows, and the line that each of these begins in."""
     if not path.is_file():
-        what = "is not a file" if path.exists() else "does not exist"
-        raise UnreadableData(
-            f"{path} {what}", "give a table with the columns' names in its first row"
-        )
+        problem = "is not a file" if path.exists() else "does not exist"
+        help_ = "give a table with the columns' names in its first row"
+        raise UnreadableData(f"{path} {problem}", help_)
     try:
         text = path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
@@ -91,9 +90,8 @@ def _read(path: Path) -> tuple[list[str], list[list[str]], list[int]]:
     lines = begins[1:]
     for line, row in zip(lines, rows, strict=True):
         if len(row) != len(names):
-            raise UnreadableData(
-                f"line {line} of {path} has {len(row)} cells, and it has {len(names)} columns"
-            )
+            sizes = f"{len(row)} cells, and it has {len(names)} columns"
+            raise UnreadableData(f"line {line} of {path} has {sizes}")
     if len(set(names)) < len(names):
         twice = next(name for name in names if names.count(name) > 1)
         raise UnreadableData(f"{path} has two columns `{twice}`", "rename one of them")
@@ -101,21 +99,25 @@ def _read(path: Path) -> tuple[list[str], list[list[str]], list[int]]:
 
 
 def _are_words(path: str, name: str, cells: list[str], lines: list[int]) -> bool:
-    """Whether a target holds words, for classes; refused where it holds numbers too."""
-    words = [i for i, cell in enumerate(cells) if not _is_number(cell)]
-    if words and all(cells[i] for i in words) and len(words) < len(cells):
-        first = words[0]
-        raise UnreadableData(
-            f"column `{name}` of {path} has numbers, and {len(words)} "
-            f"{'cell' if len(words) == 1 else 'cells'} of words, the first in line {lines[first]}: "
-            f'"{cells[first]}"',
-            "give numbers alone, or for classes words alone",
-        )
-    return len(words) == len(cells)
+    """Whether a target holds words, for classes; refused where it holds numbers too.
+
+    Args:
+        path: of the table, in messages.
+        name: of the column, likewise.
+        cells: of the column.
+        lines: the line of the file that each of them is in, likewise.
+    """
+    word_rows = [i for i, cell in enumerate(cells) if not _is_number(cell)]
+    if word_rows and all(cells[i] for i in word_rows) and len(word_rows) < len(cells):
+        count = "1 cell" if len(word_rows) == 1 else f"{len(word_rows)} cells"
+        first = f'the first in line {lines[word_rows[0]]}: "{cells[word_rows[0]]}"'
+        message = f"column `{name}` of {path} has numbers, and {count} of words, {first}"
+        raise UnreadableData(message, "give numbers alone, or for classes words alone")
+    return len(word_rows) == len(cells)
 
 
 def _numbers(path: str, name: str, cells: list[str], lines: list[int]) -> np.ndarray:
-    """A column of numbers, whose cells are in these lines of the file."""
+    """The cells of a column as numbers; takes the same as `_are_words`."""
     wrong = [i for i, cell in enumerate(cells) if not _is_number(cell)]
     if wrong:
         shown = f'"{cells[wrong[0]]}"' if cells[wrong[0]] else "empty"

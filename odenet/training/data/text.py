@@ -14,8 +14,8 @@ from odenet.training.data.samples import DataSet, RandomStream, random_generator
 from odenet.training.data.windows import Tokens, Windows
 from odenet.training.errors import DataMisfit, UnreadableData
 
-MAPPED_FROM = 2**28  # bytes from which on a file is mapped instead of read
-# folders in Python's library that are not part of it
+MAPPED_FROM = 2**28  # bytes; a larger file is mapped into memory instead of read
+# folders beside Python's library that do not count as part of it
 LEFT_OUT = {"test", "tests", "site-packages", "idlelib", "lib2to3", "turtledemo", "ensurepip"}
 
 
@@ -73,14 +73,16 @@ def python_sources(data: Call, shape: Sequence[int]) -> DataSet:
 
 def _train_and_test(data: Call, paths: Sequence[Path], size: int, tokenizer: str = "") -> DataSet:
     """The data set of some files: whole files for testing, or the end of a single one."""
-    coding = TextCodec(tokenizer)
+    codec = TextCodec(tokenizer)
     share = data["test"]
     paths = _shuffled(paths)
     if len(paths) > 1:
-        held = _held_out(paths, share)
-        test, train = (_windows(part, coding, size) for part in (paths[:held], paths[held:]))
+        test_count = _test_file_count(paths, share)
+        test, train = (
+            _windows(part, codec, size) for part in (paths[:test_count], paths[test_count:])
+        )
     else:
-        train, test = _windows(paths, coding, size).split_off(share)
+        train, test = _windows(paths, codec, size).split_off(share)
     for name, windows in (("training", train), ("test", test)):
         if windows.window_count < 1:
             raise DataMisfit(
@@ -101,14 +103,14 @@ def _shuffled(paths: Sequence[Path]) -> list[Path]:
     return [paths[place] for place in random_generator(RandomStream.SPLIT).permutation(len(paths))]
 
 
-def _held_out(paths: Sequence[Path], share: float) -> int:
-    """How many files from the first on are nearest to the share of bytes; one or more per split."""
+def _test_file_count(paths: Sequence[Path], share: float) -> int:
+    """How many of the first files hold about this share of all bytes; both splits get a file."""
     ends = np.cumsum([path.stat().st_size for path in paths])
     return min(len(paths) - 1, 1 + int(np.argmin(np.abs(ends - share * ends[-1]))))
 
 
-def _windows(paths: Sequence[Path], coding: TextCodec, size: int) -> Windows:
-    pieces = [coding.encode(_bytes_of(path)) for path in paths]
+def _windows(paths: Sequence[Path], codec: TextCodec, size: int) -> Windows:
+    pieces = [codec.encode(_bytes_of(path)) for path in paths]
     tokens = Tokens(pieces, sum(path.stat().st_size for path in paths))
     return Windows(tokens, size, 0, len(tokens))
 

@@ -45,7 +45,7 @@ class PerPicture:
         return _seeds(rng, count)
 
     def __call__(self, images: Tensor, seeds: Tensor) -> Tensor:
-        """Change every picture by itself, (B, C, H, W) uint8."""
+        """Transform each picture with its own seed, (B, C, H, W) uint8."""
         changed: list[Tensor] = []
         with _restored_generator() as stream:
             for image, seed in zip(images, seeds.tolist(), strict=True):
@@ -103,11 +103,8 @@ class Mix:
 
 def mixing_of(augment: Sequence[Call], classes: int) -> Mix | None:
     """The mixing of a recipe; where it lists several kinds, one is drawn for each batch."""
-    found = [
-        MIXING[call.name](num_classes=classes, **call.kwargs)
-        for call in augment
-        if call.name in MIXING
-    ]
-    if not found:
+    calls = [call for call in augment if call.name in MIXING]
+    mixings = [MIXING[call.name](num_classes=classes, **call.kwargs) for call in calls]
+    if not mixings:
         return None
-    return Mix(found[0] if len(found) == 1 else v2.RandomChoice(found))
+    return Mix(mixings[0] if len(mixings) == 1 else v2.RandomChoice(mixings))

@@ -76,9 +76,9 @@ class Transforms:
     ) -> "Transforms":
         """The transforms of a finished training, without its augmentations."""
         per_image = standardise_over(augment) == "image"
-        whole = shape_before_crop(augment, shape)
-        plain = cls(shape, (), torch.zeros(()), torch.ones(()), per_image, whole)
-        return plain.standardising_by(mean, deviation)
+        scaled_shape = shape_before_crop(augment, shape)
+        transforms = cls(shape, (), torch.zeros(()), torch.ones(()), per_image, scaled_shape)
+        return transforms.standardising_by(mean, deviation)
 
     def standardising_by(self, mean: Sequence[float], deviation: Sequence[float]) -> "Transforms":
         """These transforms with other statistics, a number per channel."""
@@ -134,9 +134,8 @@ class Transforms:
     def _standardised(self, inputs: Tensor, draws: Draws) -> Tensor:
         """See `__call__`; pictures keep their axes."""
         images = fit_pictures(inputs, self.scaled_shape)
-        random_crops = bool(draws) and any(
-            isinstance(step, RandomResizedCrop) for step in self.augmentations
-        )
+        crops = (isinstance(step, RandomResizedCrop) for step in self.augmentations)
+        random_crops = bool(draws) and any(crops)
         if self.scaled_shape != self.shape and not random_crops:
             images = center_cropped(images, self.shape[1:])
         for step, drawn in zip(self.augmentations, draws, strict=False):
@@ -212,7 +211,7 @@ def build_transforms(
     for call in augment:
         if call.name in BYTE_AUGMENTATIONS:
             _require_bytes(split, call)
-    if (too_large := _larger_than_picture(split, shape, augment)) is not None:
+    if (too_large := _larger_than_image(split, shape, augment)) is not None:
         raise DataMisfit(f"{too_large}: its n is larger than the images", "make it smaller")
     if standardised_over == "data" and (standardise or len(sample_shape(split)) == 3):
         mean, deviation = pixel_statistics(split, shape)
@@ -246,26 +245,24 @@ def pixel_statistics(split: Split, shape: Sequence[int]) -> tuple[Tensor, Tensor
 
     Pictures left on disk are sampled, evenly spaced.
     """
-    pieces = _sample_chunks(split)
-    first = next(pieces, None)
+    chunks = _sample_chunks(split)
+    first = next(chunks, None)
     if first is None:
         raise UnreadableData("of the training pictures none can be read")
-    together = chain([first], pieces)
+    all_chunks = chain([first], chunks)
     if first.is_floating_point():
-        mean, deviation = channel_moments(fit_pictures(chunk, shape) for chunk in together)
+        mean, deviation = channel_moments(fit_pictures(chunk, shape) for chunk in all_chunks)
         return mean[:, None, None], deviation[:, None, None]
     counts = torch.zeros((), dtype=torch.int64)
-    for chunk in together:
-        pixels = fit_pictures(
-            chunk, (shape[0], *chunk.shape[2:]) if chunk.dim() == 4 == len(shape) + 1 else shape
-        )
-        counts = counts + torch.stack(
-            [torch.bincount(c.flatten(), minlength=256) for c in pixels.unbind(1)]
-        )
+    for chunk in all_chunks:
+        keeps_size = chunk.dim() == 4 == len(shape) + 1
+        pixels = fit_pictures(chunk, (shape[0], *chunk.shape[2:]) if keeps_size else shape)
+        histograms = [torch.bincount(c.flatten(), minlength=256) for c in pixels.unbind(1)]
+        counts = counts + torch.stack(histograms)
     levels = torch.arange(256, dtype=torch.float64) / 255
-    share = counts.double() / counts.sum(1, keepdim=True)
-    mean = share @ levels
-    deviation = ((share @ levels**2) - mean**2).clamp(min=0).sqrt()
+    shares = counts.double() / counts.sum(1, keepdim=True)
+    mean = shares @ levels
+    deviation = ((shares @ levels**2) - mean**2).clamp(min=0).sqrt()
     scale = deviation.clamp(min=SMALLEST_DEVIATION)
     return mean.float()[:, None, None], scale.float()[:, None, None]
 
@@ -273,21 +270,18 @@ def pixel_statistics(split: Split, shape: Sequence[int]) -> tuple[Tensor, Tensor
 def _sample_chunks(split: Split) -> Iterator[Tensor]:
     """All samples in chunks; of pictures on disk a part, without those that cannot be read."""
     inputs = split.inputs
-    assert not isinstance(inputs, Windows)  # which are numbers of tokens
+    assert not isinstance(inputs, Windows)  # these are token numbers
     if not isinstance(inputs, Pictures):
         yield from sample_chunks(inputs)
         return
     places = range(0, len(inputs), max(1, len(inputs) // SAMPLED_PICTURES))
-    for some in (
-        places[i : i + PICTURES_PER_CHUNK] for i in range(0, len(places), PICTURES_PER_CHUNK)
-    ):
-        if read := [x for x in map(inputs.__getitem__, some) if isinstance(x, Tensor)]:
-            yield torch.stack(read)
+    for start in range(0, len(places), PICTURES_PER_CHUNK):
+        pictures = map(inputs.__getitem__, places[start : start + PICTURES_PER_CHUNK])
+        if readable := [picture for picture in pictures if isinstance(picture, Tensor)]:
+            yield torch.stack(readable)
 
 
-def _larger_than_picture(
-    split: Split, shape: Sequence[int], augment: Sequence[Call]
-) -> Call | None:
+def _larger_than_image(split: Split, shape: Sequence[int], augment: Sequence[Call]) -> Call | None:
     """An augmentation by more pixels than an image has, if there is one."""
     stored = sample_shape(split)[-2:]
     side = max(shape[1:] if len(shape) == 3 else stored)
@@ -300,7 +294,7 @@ def mismatched_shape(split: Split, shape: Sequence[int]) -> tuple[int, ...] | No
     sample = sample_shape(split)
     if tuple(shape) == sample or (len(shape) == 1 and int(np.prod(sample)) == shape[0]):
         return None
-    fits_as_picture = (
+    is_convertible = (
         len(sample) == 3 and len(shape) == 3 and {shape[0], sample[0]} <= {GREY, COLOUR}
     )
-    return None if fits_as_picture else sample
+    return None if is_convertible else sample

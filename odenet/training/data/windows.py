@@ -20,7 +20,7 @@ class Tokens:
 
     def __init__(self, pieces: Sequence[np.ndarray], text_bytes: int):
         self.pieces = pieces
-        self.size = text_bytes
+        self.text_bytes = text_bytes
         self._ends = list(accumulate(map(len, pieces)))
 
     def __len__(self) -> int:
@@ -28,19 +28,19 @@ class Tokens:
 
     @property
     def bytes_per_token(self) -> float:
-        """How many bytes of text a token is, on average."""
-        return self.size / max(1, len(self))
+        """How many bytes of text a token has, on average."""
+        return self.text_bytes / max(1, len(self))
 
     def read(self, first: int, count: int) -> np.ndarray:
         """`count` tokens from the `first` on, (count,)."""
-        read: list[np.ndarray] = []
+        parts: list[np.ndarray] = []
         while count:
             index = bisect_right(self._ends, first)
             piece = self.pieces[index]
             start = first - (self._ends[index] - len(piece))
-            read.append(piece[start : start + count])
-            first, count = first + len(read[-1]), count - len(read[-1])
-        return np.concatenate(read)
+            parts.append(piece[start : start + count])
+            first, count = first + len(parts[-1]), count - len(parts[-1])
+        return np.concatenate(parts)
 
     def highest(self) -> int:
         """The largest token number."""

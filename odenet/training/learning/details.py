@@ -27,9 +27,9 @@ class Details:
         self._objective = objective
         self._classes = tuple(classes)
         self._kind = objective.kind.labels
-        self._counts = _confusion(self._kind, len(classes))
-        self._count = 0
-        self._worst: tuple[Tensor, ...] = ()  # losses, places, predictions and labels
+        self._matrix = _confusion(self._kind, len(classes))
+        self._sample_count = 0
+        self._worst: tuple[Tensor, ...] = ()  # losses, positions, predictions and labels
 
     def update(self, output: Tensor, labels: Tensor) -> None:
         """Count a batch.
@@ -39,12 +39,14 @@ class Details:
             labels: (B, …).
         """
         output = output.detach()
-        if self._counts is not None:
-            self._counts.to(output.device).update(*self._objective.metric_inputs(output, labels))
+        if self._matrix is not None:
+            self._matrix.to(output.device).update(*self._objective.metric_inputs(output, labels))
         losses = self._objective.sample_losses(output, labels).float()
-        places = torch.arange(self._count, self._count + len(losses), device=losses.device)
-        self._count += len(losses)
-        batch = (losses, places, self._objective.prediction(output), labels)
+        positions = torch.arange(
+            self._sample_count, self._sample_count + len(losses), device=losses.device
+        )
+        self._sample_count += len(losses)
+        batch = (losses, positions, self._objective.prediction(output), labels)
         if self._worst:
             batch = tuple(torch.cat(pair) for pair in zip(self._worst, batch, strict=True))
         largest = batch[0].topk(min(WORST_KEPT, len(batch[0]))).indices
@@ -65,8 +67,8 @@ class Details:
             split, its `file` if it has one, its `loss`, its label and the prediction.
         """
         values: dict[str, Any] = {}
-        if self._counts is not None:
-            counts = self._counts.compute().cpu()
+        if self._matrix is not None:
+            counts = self._matrix.compute().cpu()
             if self._kind == "class":
                 values["confusion"] = counts.tolist()
             values["per_class"] = self._per_class(counts)
@@ -81,9 +83,9 @@ class Details:
         else:  # (classes, 2, 2), or (2, 2) of a single one
             tables = counts.view(-1, 2, 2)
             right, missed, false = tables[:, 1, 1], tables[:, 1, 0], tables[:, 0, 1]
-        of_places = self._kind == "class" and bool(self._objective.labels.shape)
+        per_pixel = self._kind == "class" and bool(self._objective.labels.shape)
         rows = zip(right.tolist(), missed.tolist(), false.tolist(), strict=True)
-        scores = [class_scores(*row, of_places) for row in rows]
+        scores = [class_scores(*row, per_pixel) for row in rows]
         return dict(zip(self._classes, scores, strict=True))
 
     def _sample(self, row: Sequence[Tensor], index: int, files: Sequence[str]) -> dict[str, Any]:
@@ -115,21 +117,21 @@ class Details:
                 return {}
 
 
-def class_scores(right: int, missed: int, false: int, of_places: bool) -> ClassScores:
+def class_scores(right: int, missed: int, false: int, per_pixel: bool) -> ClassScores:
     """Precision, recall, F1 and support of one class.
 
     Args:
         right: its true positives.
         missed: its false negatives.
         false: its false positives.
-        of_places: whether to add the intersection over union.
+        per_pixel: whether the classes are those of pixels; adds the intersection over union.
     """
     values = {
         "precision": _ratio(right, right + false),
         "recall": _ratio(right, right + missed),
         "f1": _ratio(2 * right, 2 * right + false + missed),
     }
-    if of_places:
+    if per_pixel:
         values["iou"] = _ratio(right, right + false + missed)
     return {**values, "support": right + missed}
 

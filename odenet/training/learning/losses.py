@@ -52,9 +52,9 @@ class Objective(nn.Module):
         """The loss of a batch that gradients are taken of."""
         return self.loss(output, labels)
 
-    def reported_loss(self, trained: Tensor) -> Tensor:
+    def reported_loss(self, training_loss: Tensor) -> Tensor:
         """The loss to report of a training batch, from its `training_loss`."""
-        return trained
+        return training_loss
 
     @abstractmethod
     def metrics(self) -> dict[str, Metric]:
@@ -78,7 +78,7 @@ class CrossEntropy(Objective):
 
     def __init__(self, recipe: Recipe, labels: LabelInfo):
         super().__init__(recipe, labels)
-        if labels.count <= 5:  # the top 5 of so few are all
+        if labels.count <= 5:  # the top 5 of 5 or fewer classes are all of them
             self.metric_kinds = tuple(m for m in self.metric_kinds if m.name != "top5_accuracy")
         self.weights: Tensor | None
         weights = None
@@ -106,14 +106,14 @@ class CrossEntropy(Objective):
     def metrics(self) -> dict[str, Metric]:
         """Accuracies of samples or pixels; IoU is the mean over the classes that occur."""
         count, accuracy = self.labels.count, classification.MulticlassAccuracy
-        known: dict[str, Metric] = {
+        metrics: dict[str, Metric] = {
             "accuracy": accuracy(count, average="micro", validate_args=False),
             "mean_iou": classification.MulticlassJaccardIndex(max(count, 2), validate_args=False),
         }
         if count > 5:
             top5 = accuracy(count, top_k=5, average="micro", validate_args=False)
-            known["top5_accuracy"] = top5
-        return {measure.name: known[measure.name] for measure in self.metric_kinds}
+            metrics["top5_accuracy"] = top5
+        return {measure.name: metrics[measure.name] for measure in self.metric_kinds}
 
     def prediction(self, output: Any) -> Tensor:
         """The probability of each class."""
@@ -148,8 +148,8 @@ class RegressionLoss(Objective):
     """A regression loss, in the unit of the labels.
 
     The network predicts standardised labels: minus the mean of the training labels, over their
-    deviation, per channel. The loss that gradients are taken of is divided by a constant, so that
-    a learning rate means the same in every unit.
+    deviation, per channel. The loss that gradients are taken of is divided by a constant,
+    `loss_scale`, so that a learning rate means the same in every unit.
     """
 
     power = 2  # the loss is in the unit of the labels to this power
@@ -164,11 +164,11 @@ class RegressionLoss(Objective):
         self.register_buffer("mean", mean, persistent=False)
         self.register_buffer("deviation", deviation, persistent=False)
         scale = float(deviation.double().square().mean().sqrt())
-        self.unit = max(self.typical_loss(scale), LEAST_SCALE)
+        self.loss_scale = max(self.typical_loss(scale), LEAST_SCALE)
 
-    def typical_loss(self, unit: float) -> float:
+    def typical_loss(self, deviation: float) -> float:
         """The loss of an error as large as the labels' deviation."""
-        return unit**self.power
+        return deviation**self.power
 
     @abstractmethod
     def error(self, predicted: Tensor, labels: Tensor) -> Tensor:
@@ -180,11 +180,11 @@ class RegressionLoss(Objective):
 
     def training_loss(self, output: Any, labels: Tensor) -> Tensor:
         """The loss divided by the constant."""
-        return self.loss(output, labels) / self.unit
+        return self.loss(output, labels) / self.loss_scale
 
-    def reported_loss(self, trained: Tensor) -> Tensor:
+    def reported_loss(self, training_loss: Tensor) -> Tensor:
         """In the unit of the labels again."""
-        return trained * self.unit
+        return training_loss * self.loss_scale
 
     def metrics(self) -> dict[str, Metric]:
         """RMSE over all numbers, and R² as the mean over the channels."""
@@ -220,9 +220,9 @@ class AbsoluteError(RegressionLoss):
 class Huber(RegressionLoss):
     """Half the square of errors below `delta`, delta (|error| - delta/2) above (Huber 1964)."""
 
-    def typical_loss(self, unit: float) -> float:
-        """The branch of the loss that an error of this size is on."""
-        return unit * min(unit, float(self.call["delta"]))
+    def typical_loss(self, deviation: float) -> float:
+        """The branch of the loss that such an error is on, up to a factor."""
+        return deviation * min(deviation, float(self.call["delta"]))
 
     def error(self, predicted: Tensor, labels: Tensor) -> Tensor:
         """The mean over the numbers."""

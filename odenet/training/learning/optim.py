@@ -116,7 +116,7 @@ def rate_factor(recipe: Recipe, steps: int) -> Callable[[int], float]:
         if epoch < warmup:
             return (step + 1) / (math.ceil(warmup * steps) + 1)
         if schedule.name == "steps":
-            return schedule["factor"] ** sum(epoch - start >= at for at in schedule["at"])
+            return schedule["factor"] ** sum(epoch - start >= drop for drop in schedule["at"])
         if schedule.name == "cosine":
             progress = (epoch - start - warmup) / max(ends[cycle] - start - warmup, 1e-9)
             low = schedule["to"] / lr

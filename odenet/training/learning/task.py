@@ -41,7 +41,7 @@ class Task(LightningModule):
         network: maps inputs to what the loss takes.
         recipe: how to train it.
         labels: kind and statistics of the labels.
-        watched: the name of the split that is measured after each epoch.
+        validation_name: the name of the split that is measured after each epoch.
         level: how often the flows have been refined.
 
     Attributes:
