@@ -57,9 +57,7 @@ class SchemeConstants(Callback):
         if self._warned:
             return
         constants = _constants_of(pl_module, LearnedConstant)
-        at_bounds = [
-            (c.name, step, bound) for c in constants for step, bound in c.steps_at_bounds()
-        ]
+        at_bounds = [(c.name, i, bound) for c in constants for i, bound in c.steps_at_bounds()]
         for name, step, bound in at_bounds[:1]:
             self._warned = True
             pushed = f"training has pushed {name} of step {step} to its border {bound:g}"

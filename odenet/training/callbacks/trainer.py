@@ -40,9 +40,9 @@ def build_trainer(
     folder: RunFolder,
     recipe: Recipe,
     options: Options,
-    watched: str = "test",
+    validation_name: str = "test",
     console: Console | None = None,
-    best: MetricKind = METRICS["accuracy"],
+    metric: MetricKind = METRICS["accuracy"],
 ) -> Trainer:
     """A trainer for a run.
 
@@ -50,15 +50,15 @@ def build_trainer(
         folder: where checkpoints and metrics are written.
         recipe: gives epochs, precision, clipping, and which callbacks.
         options: gives devices, strategy and logger.
-        watched: the split that chooses the best epoch.
+        validation_name: the split that chooses the best epoch.
         console: shows progress; None for a trainer that only measures.
-        best: the metric that chooses it.
+        metric: the one that chooses the best epoch.
 
     Raises:
         TrainingError: if the devices or the strategy are not available.
     """
     trains = console is not None
-    monitor = f"{watched}_{best.name}"
+    monitor = f"{validation_name}_{metric.name}"
     known = ["auto", *(s for s in StrategyRegistry.available_strategies() if _is_supported(s))]
     if options.strategy not in known:
         near = suggest(options.strategy, known) or "--strategy ddp or fsdp"
@@ -75,7 +75,7 @@ def build_trainer(
             max_epochs=recipe.epochs,
             accumulate_grad_batches=recipe.accumulate,
             gradient_clip_val=None if options.update_in_backward else recipe.clip or None,
-            callbacks=_callbacks(folder, recipe, monitor, console, best) if trains else None,
+            callbacks=_callbacks(folder, recipe, monitor, console, metric) if trains else None,
             logger=logger,
             default_root_dir=folder.path,
             enable_checkpointing=trains,
@@ -108,7 +108,7 @@ def _require_processors(devices: int | str) -> None:
 
 
 def _callbacks(
-    folder: RunFolder, recipe: Recipe, monitor: str, console: Console, best: MetricKind
+    folder: RunFolder, recipe: Recipe, monitor: str, console: Console, metric: MetricKind
 ) -> list[Callback]:
     metrics = Metrics(folder)
     guard = StabilityGuard(recipe.guard == "rescale", console)
@@ -120,15 +120,15 @@ def _callbacks(
     if recipe.levels:
         callbacks.append(MultiLevel())
     if recipe.patience or recipe.target:
-        target = recipe.target - TARGET_MARGIN[best.best] if recipe.target else None
+        target = recipe.target - TARGET_MARGIN[metric.best] if recipe.target else None
         watching = {"monitor": monitor, "patience": recipe.patience or recipe.epochs}
         early = {"check_on_train_epoch_end": True, **watching}
-        callbacks.append(ResumableEarlyStopping(metrics, target, best.best, **early))
+        callbacks.append(ResumableEarlyStopping(metrics, target, metric.best, **early))
     common: dict[str, Any] = {
         "dirpath": str(folder.checkpoints.absolute()),  # text, which a checkpoint may hold
         "save_on_train_epoch_end": True,
         "enable_version_counter": False,
     }
-    kept = KeptCheckpoint(filename="best", monitor=monitor, mode=best.best, **common)
+    kept = KeptCheckpoint(filename="best", monitor=monitor, mode=metric.best, **common)
     last = KeptCheckpoint(filename="last", **common)
     return [*callbacks, metrics, kept, last, StopOnSignal(folder.last)]

@@ -3,6 +3,7 @@
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from itertools import compress
 from pathlib import Path
 from typing import Any
 
@@ -193,15 +194,12 @@ def decoded_if_small(split: Split, in_memory: int) -> tuple[Split, tuple[str, ..
     assert isinstance(pictures, Pictures)
     if pictures.nbytes + (0 if maps is None else maps.nbytes) > in_memory:
         return split, ()
-    images, decoded_maps, readable, damaged = decode_all(
-        pictures, workers_for(pictures.paths), maps
-    )
-    labels = split.label_tensor[torch.from_numpy(readable)] if maps is None else decoded_maps
+    workers = workers_for(pictures.paths)
+    images, new_maps, readable, damaged = decode_all(pictures, workers, maps)
+    labels = split.label_tensor[torch.from_numpy(readable)] if maps is None else new_maps
     if labels is None:
         raise none_readable(pictures.paths, damaged)
-    files = tuple(
-        path for path, is_readable in zip(split.files, readable, strict=True) if is_readable
-    )
+    files = tuple(compress(split.files, readable))
     return Split(images, labels, files), damaged
 
 

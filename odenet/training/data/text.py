@@ -78,9 +78,8 @@ def _train_and_test(data: Call, paths: Sequence[Path], size: int, tokenizer: str
     paths = _shuffled(paths)
     if len(paths) > 1:
         test_count = _test_file_count(paths, share)
-        test, train = (
-            _windows(part, codec, size) for part in (paths[:test_count], paths[test_count:])
-        )
+        parts = paths[:test_count], paths[test_count:]
+        test, train = (_windows(part, codec, size) for part in parts)
     else:
         train, test = _windows(paths, codec, size).split_off(share)
     for name, windows in (("training", train), ("test", test)):

@@ -42,10 +42,8 @@ class Details:
         if self._matrix is not None:
             self._matrix.to(output.device).update(*self._objective.metric_inputs(output, labels))
         losses = self._objective.sample_losses(output, labels).float()
-        positions = torch.arange(
-            self._sample_count, self._sample_count + len(losses), device=losses.device
-        )
-        self._sample_count += len(losses)
+        first, self._sample_count = self._sample_count, self._sample_count + len(losses)
+        positions = torch.arange(first, self._sample_count, device=losses.device)
         batch = (losses, positions, self._objective.prediction(output), labels)
         if self._worst:
             batch = tuple(torch.cat(pair) for pair in zip(self._worst, batch, strict=True))
