@@ -134,7 +134,7 @@ def _from_source(source: Source, compile_program: Callable[[], Program]) -> Chos
     report.raise_if_errors()
     if file.statements_of(tree.Discretise):
         return _from_program(compile_program())
-    schemes = SchemeTable([file], SpecScope(report), inverse_lines, report).defined_schemes()
+    schemes = SchemeTable([file], SpecScope(report), inverse_lines).defined_schemes()
     report.raise_if_errors()
     if len(schemes) != 1:
         names = ", ".join(scheme.spellings.get(name, name) for name, scheme in schemes.items())

@@ -15,7 +15,7 @@ from odenet.model.tables.choices import Choice
 from odenet.model.tables.claims import CLAIMS
 from odenet.model.tables.parameters import PARAMETERS
 from odenet.model.tables.recipe import recipe_keys
-from odenet.model.tables.structural_layers import ALL_LAYERS, BEGINNINGS
+from odenet.model.tables.structural_layers import ALL_LAYERS, INPUTS
 
 # Keywords that do not begin a statement of a file.
 NOT_STATEMENTS = frozenset({"aux", "exact", "for", "start"})
@@ -71,7 +71,7 @@ def completions(document: Document, line: int, column: int) -> list[Proposal]:
         return _proposals("type", PARAMETERS)
     if statement in ("net", "map", "->") or "->" in prefix or "map" in prefix.split()[:2]:
         maps = [m.name.spelling for m in document.file.statements_of(tree.Map)]
-        first_layers = BEGINNINGS if statement == "net" and "->" not in prefix else ()
+        first_layers = INPUTS if statement == "net" and "->" not in prefix else ()
         layers = (*first_layers, *ALL_LAYERS.forms, "residual")
         return [*_proposals("layer", layers), *_proposals("name", maps)]
     if "=" in prefix or statement == "output":

@@ -14,7 +14,7 @@ from odenet.emit.names import Names
 from odenet.model.expressions import expr
 from odenet.model.expressions.expr import State
 from odenet.model.fitting.fit import reads_input, states_read
-from odenet.model.typed.group_sizes import owners_of
+from odenet.model.typed.group_sizes import group_unknowns
 from odenet.model.typed.program import Model, row_imports
 from odenet.model.typed.right_hand_sides import decay_factors
 
@@ -42,7 +42,7 @@ class SymbolTable:
         decays = decay_factors(system, self.scheme, model.discretisation.groups)
         # such a `let` and the scheme's constant share one attribute
         self.decay_names = {f.name: n for n, f in decays.items() if isinstance(f, expr.Constant)}
-        self.owners = owners_of(self.scheme)
+        self.owners = group_unknowns(self.scheme)
         for name in self.scheme_constants:  # first: they are arguments of the flow
             self.constant(name)
         self.time = self.python_name("time", "t") if model.first_time_node is not None else ""

@@ -1,4 +1,4 @@
-"""From text to tokens. Text that is not a token of the language becomes a token `Stray`."""
+"""From text to tokens; text that is none of the language becomes an `BadToken`."""
 
 import re
 from functools import cache
@@ -12,16 +12,16 @@ from lark.exceptions import UnexpectedCharacters
 from odenet.diagnostics import Code, Report, Source, Span, SpecError
 from odenet.language import messages, parse_tables
 
-MOST_STRAYS = 50
+MOST_BAD = 50
 MOST_TOKENS = 100_000
 
 
-class Stray(Token):
+class BadToken(Token):
     """A piece of text that is not a token of the language, or a bracket without its partner.
 
     Attributes:
         code: the kind of mistake.
-        message: what is wrong with it; empty when another stray of the line has the message.
+        message: what is wrong with it; empty when another one of the line has the message.
         help: what to write instead.
     """
 
@@ -30,16 +30,16 @@ class Stray(Token):
     help: str
 
 
-def make_stray(piece: Token, code: Code = "syntax", message: str = "", help_: str = "") -> Stray:
-    """A stray for a piece of text, with the error message about it."""
-    token = Stray("STRAY", str(piece), start_pos=piece.start_pos, end_pos=piece.end_pos)
-    assert isinstance(token, Stray)
+def bad_token(piece: Token, code: Code = "syntax", message: str = "", help_: str = "") -> BadToken:
+    """An invalid token for a piece of text, with the error message about it."""
+    token = BadToken("BAD", str(piece), start_pos=piece.start_pos, end_pos=piece.end_pos)
+    assert isinstance(token, BadToken)
     token.code, token.message, token.help = code, message, help_
     return token
 
 
-# What belongs to a stray that begins with a character the language does not have.
-_STRAY_PATTERNS = (
+# How far an invalid token reaches that begins with a character the language does not have.
+_BAD_PATTERNS = (
     re.compile(r'"[^\n]*'),  # a text without its closing quote
     re.compile(r"[“„«][^\n]*?(?:[”“»]|(?=\n))"),
     re.compile(r"\\[A-Za-z]+"),  # a command of LaTeX
@@ -72,7 +72,7 @@ def tokens(source: Source) -> list[Token]:
     """
     text = source.text + "\n"
     lexed: list[Token] = []
-    strays: list[Stray] = []
+    bad_tokens: list[BadToken] = []
     offset = 0
     while offset < len(text):
         lexer = parser().parse_interactive(text[offset:], start="file").lexer_thread
@@ -85,11 +85,11 @@ def tokens(source: Source) -> list[Token]:
                     raise SpecError.of("too-large", message, span_of(lexed[-1], source))
             break
         except UnexpectedCharacters as unexpected:
-            strays.append(_stray_at(text, offset + unexpected.pos_in_stream, lexed))
-            lexed.append(strays[-1])
-            offset = strays[-1].end_pos or len(text)
-        if len(strays) == MOST_STRAYS:
-            _give_up(strays, source)
+            bad_tokens.append(_bad_token_at(text, offset + unexpected.pos_in_stream, lexed))
+            lexed.append(bad_tokens[-1])
+            offset = bad_tokens[-1].end_pos or len(text)
+        if len(bad_tokens) == MOST_BAD:
+            _reject_file(bad_tokens, source)
     return [_checked_number(token) for token in lexed]
 
 
@@ -99,11 +99,12 @@ def span_of(token: Token, source: Source) -> Span:
     return Span(source, start, start + 1 if token.type == "_END" else token.end_pos or start)
 
 
-def _give_up(strays: list[Stray], source: Source) -> NoReturn:
+def _reject_file(bad_tokens: list[BadToken], source: Source) -> NoReturn:
+    """Report the invalid tokens, and that the rest of the file is not read."""
     report = Report()
-    for token in strays:
+    for token in bad_tokens:
         report.error(token.code, token.message, span_of(token, source), token.help)
-    last = span_of(strays[-1], source)
+    last = span_of(bad_tokens[-1], source)
     report.error("not-a-spec", "the file is not read any further", last, "is it a spec?")
     report.raise_all()
 
@@ -113,18 +114,18 @@ def _shifted(token: Token, distance: int) -> Token:
     return Token(token.type, token.value, start_pos=start + distance, end_pos=end + distance)
 
 
-def _stray_at(text: str, offset: int, before: list[Token]) -> Stray:
-    """The stray at an offset. A name that ends there becomes a part of it, and leaves `before`."""
+def _bad_token_at(text: str, offset: int, before: list[Token]) -> BadToken:
+    """The invalid token at an offset; a name that ends there is joined to it, out of `before`."""
     last = before[-1] if before else None
     if text[offset].isalpha() and last and last.type == "NAME" and last.end_pos == offset:
         offset = before.pop().start_pos or 0
-    match = next(m for piece in _STRAY_PATTERNS if (m := piece.match(text, offset)))
-    piece = Token("STRAY", match.group(), start_pos=offset, end_pos=match.end())
-    return make_stray(piece, *messages.unknown_text(piece))
+    match = next(m for piece in _BAD_PATTERNS if (m := piece.match(text, offset)))
+    piece = Token("BAD", match.group(), start_pos=offset, end_pos=match.end())
+    return bad_token(piece, *messages.unknown_text(piece))
 
 
 def _checked_number(token: Token) -> Token:
-    """The token, or a stray for a number that is too large, too small or too long to store."""
+    """The token; an invalid one for a number that is too large, too small or too long to store."""
     if token.type != "NUMBER":
         return token
     digits = token.lower().partition("e")[0]
@@ -132,4 +133,4 @@ def _checked_number(token: Token) -> Token:
     if float(token) < float("inf") and not vanishes and len(token) <= 100:
         return token
     wrong = "small" if vanishes else "long" if len(token) > 100 else "large"
-    return make_stray(token, "too-large", f"this number is too {wrong}")
+    return bad_token(token, "too-large", f"this number is too {wrong}")

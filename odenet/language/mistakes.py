@@ -66,8 +66,8 @@ def explain(mistake: Mistake) -> tuple[Code, Finding]:
     return "syntax", _fallback(mistake)
 
 
-def explain_stray(mistake: Mistake) -> tuple[Code, Finding] | None:
-    """Likewise where the token is a stray; None if only the message of the stray applies."""
+def explain_bad_token(mistake: Mistake) -> tuple[Code, Finding] | None:
+    """Likewise for an `BadToken`; None if the message that it carries is the better one."""
     finding = _wrong_claim(mistake)
     return None if finding is None else ("syntax", finding)
 
@@ -175,7 +175,7 @@ def _foreign_sign(m: Mistake) -> Finding | None:
 
 def _merged(first: Token, last: Token) -> Token:
     """A token that covers two tokens and what is between, to underline both."""
-    return Token("STRAY", f"{first}{last}", start_pos=first.start_pos, end_pos=last.end_pos)
+    return Token("BAD", f"{first}{last}", start_pos=first.start_pos, end_pos=last.end_pos)
 
 
 def _keyword_as_name(m: Mistake) -> Finding | None:
@@ -203,7 +203,7 @@ def _wrong_claim(m: Mistake) -> Finding | None:
         return m.token, "a claim is not a comparison", help_
     if m.token.type == "EQUAL" or m.token[0] in ">≥":
         number = next((f"{t}" for t in m.statement[2:] if t.type == "NUMBER"), "2")
-        if m.types(m.index, 2) == ["STRAY", "NUMBER"] and m.token == ">" and number.isdigit():
+        if m.types(m.index, 2) == ["BAD", "NUMBER"] and m.token == ">" and number.isdigit():
             number = f"{int(number) + 1}"
         help_ = f"write `require order({number})`, which claims at least {number}"
         return m.token, "a number is given to a claim in brackets", help_

@@ -1,6 +1,6 @@
 """From tokens to statements: which lines continue a statement, and which bracket closes which.
 
-A bracket without a partner becomes a token `Stray`, which carries its error message.
+A bracket without a partner becomes an `BadToken`, which carries its error message.
 """
 
 from collections.abc import Iterator
@@ -9,7 +9,7 @@ from lark import Token
 
 from odenet.diagnostics import Code, Source, SpecError
 from odenet.language import messages
-from odenet.language.lexer import make_stray, span_of, tokens
+from odenet.language.lexer import bad_token, span_of, tokens
 
 _CLOSING = {"LPAR": "RPAR", "LSQB": "RSQB", "LBRACE": "RBRACE"}
 MOST_NESTED = 32
@@ -58,7 +58,7 @@ class _StatementBuilder:
         self.source = source
         self.tokens: list[Token] = []
         self.brackets: list[tuple[int, str]] = []
-        self._stray_line = 0
+        self._error_line = 0  # of the last invalid token
 
     def add(self, token: Token) -> None:
         """Add a token that is not a line end."""
@@ -83,7 +83,7 @@ class _StatementBuilder:
             return False
         if self._ends_in_operator(following):
             operator = self.tokens[-1]
-            self.tokens[-1] = self._stray(operator, *messages.dangling_operator(operator))
+            self.tokens[-1] = self._invalidate(operator, *messages.dangling_operator(operator))
             return False
         if not self.brackets:
             self._check_block(end, following)
@@ -96,7 +96,7 @@ class _StatementBuilder:
         partners = [i for i, (_, closing) in enumerate(self.brackets) if closing == token.type]
         braces = [i for i, (_, closing) in enumerate(self.brackets) if closing == "RBRACE"]
         if not partners or (braces and braces[-1] > partners[-1]):
-            self.tokens.append(self._stray(token, *messages.unopened_bracket(token)))
+            self.tokens.append(self._invalidate(token, *messages.unopened_bracket(token)))
             return
         while len(self.brackets) > partners[-1] + 1:
             self._report_unclosed()
@@ -110,17 +110,17 @@ class _StatementBuilder:
         index, _ = self.brackets.pop()
         bracket = self.tokens[index]
         if bracket.type in _CLOSING:
-            self.tokens[index] = self._stray(bracket, *messages.unclosed_bracket(bracket))
+            self.tokens[index] = self._invalidate(bracket, *messages.unclosed_bracket(bracket))
 
     def _check_block(self, end: Token, following: list[Token]) -> None:
-        """Report a block whose `{` is missing, and continue as if it were there."""
+        """Report a block without `{`, as in `train` and a line end; it counts as opened."""
         types = {token.type for token in self.tokens}
         if self.tokens[0].type == "SCHEME" and _has_definition(self.tokens):
             return
-        has_content = following and following[0].type not in STATEMENT_WORDS
-        if self.tokens[0].type in _BLOCKS and "LBRACE" not in types and has_content:
+        continues = following and following[0].type not in STATEMENT_WORDS
+        if self.tokens[0].type in _BLOCKS and "LBRACE" not in types and continues:
             self.brackets.append((len(self.tokens), "RBRACE"))
-            self.tokens.append(self._stray(end, *messages.block_without_brace(self.tokens[0])))
+            self.tokens.append(self._invalidate(end, *messages.block_without_brace(self.tokens[0])))
 
     def _must_be_unclosed(self, following: list[Token]) -> bool:
         """Whether the next line can only be a new statement, so that a bracket is not closed."""
@@ -142,12 +142,11 @@ class _StatementBuilder:
         begins_statement = keyword or types[1:2] in (["PRIME"], ["EQUAL"])
         return self.tokens[-1].type in _CONTINUING and not begins_statement and types[0] != "RBRACE"
 
-    def _stray(self, token: Token, code: Code, message: str, help_: str) -> Token:
-        """A stray in place of a token; only the first stray of a line has a message."""
-        line = span_of(token, self.source).line
-        first = line != self._stray_line
-        self._stray_line = line
-        return make_stray(token, code, message, help_) if first else make_stray(token)
+    def _invalidate(self, token: Token, code: Code, message: str, help_: str) -> Token:
+        """An invalid token in place of a token; only the first one of a line has a message."""
+        line, last_line = span_of(token, self.source).line, self._error_line
+        self._error_line = line
+        return bad_token(token) if line == last_line else bad_token(token, code, message, help_)
 
 
 def _has_definition(line: list[Token]) -> bool:

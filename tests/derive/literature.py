@@ -113,9 +113,8 @@ PUBLISHED = {
 
 def _schemes() -> dict[str, Scheme]:
     report = Report()
-    table = SchemeTable(
-        [parse(Source("published", TEXTS), report)], SpecScope(report), inverse_lines, report
-    )
+    file = parse(Source("published", TEXTS), report)
+    table = SchemeTable([file], SpecScope(report), inverse_lines)
     report.raise_if_errors()
     return table.defined_schemes()
 

@@ -42,7 +42,7 @@ class DeclaredNames:
             return
         self.broken_names.add(name.id)
 
-    def is_declaration(self, name: tree.Name) -> bool:
+    def declares(self, name: tree.Name) -> bool:
         """Whether a name in the text is the first declaration of that name."""
         return self.declared.get(name.id) is name
 

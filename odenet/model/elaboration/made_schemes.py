@@ -22,8 +22,9 @@ SCHEME_FUNCTIONS = {
     "coupled": "coupled(S)",
 }
 
-# Gives the lines of a scheme's inverse, or the reason why it has none; a later stage supplies it.
-Invert = Callable[[Scheme], Sequence[Update] | str]
+# Derives the lines of a scheme's inverse, or gives the reason why it has none. It is handed in,
+# because odenet.derive does it, which builds on this package.
+InverseOf = Callable[[Scheme], Sequence[Update] | str]
 # Finds a scheme by its name; raises Rejected.
 Find = Callable[[tree.Name], Scheme]
 
@@ -31,7 +32,7 @@ Find = Callable[[tree.Name], Scheme]
 def make_scheme(
     statement: tree.MadeScheme,
     find: Find,
-    invert: Invert,
+    inverse_of: InverseOf,
     maps: Collection[str],
     report: Report,
 ) -> Scheme:
@@ -40,13 +41,13 @@ def make_scheme(
     Args:
         statement: the statement.
         find: finds a scheme by its name.
-        invert: gives the inverse of a scheme.
+        inverse_of: gives the lines of the inverse of a scheme, or why it has none.
         maps: the names of the file's maps, which schemes may read.
         report: collects the errors.
     """
     scope = SchemeReader(statement.block, report, maps)
     constants = dict(scope.read_constants())
-    maker = SchemeMaker(find, invert, scope, report)
+    maker = SchemeMaker(find, inverse_of, scope, report)
     return maker.scheme(statement.value, statement.name.id, constants)
 
 
@@ -76,14 +77,14 @@ class SchemeMaker:
 
     Args:
         find: finds a scheme by its name; raises Rejected.
-        invert: gives the inverse of a scheme.
+        inverse_of: gives the lines of the inverse of a scheme, or why it has none.
         scope: the scope of the formulas for step sizes and constants.
         report: collects the errors.
     """
 
-    def __init__(self, find: Find, invert: Invert, scope: SchemeScope, report: Report):
+    def __init__(self, find: Find, inverse_of: InverseOf, scope: SchemeScope, report: Report):
         self.find = find
-        self.invert = invert
+        self.inverse_of = inverse_of
         self.scope = scope
         self.report = report
 
@@ -143,7 +144,7 @@ class SchemeMaker:
             scheme = self._parse_generated(argument.value, scheme.name, text, scheme.name)
         if function == "coupled":
             return coupling_text(title, scheme, weight)
-        inverse = self.invert(scheme)
+        inverse = self.inverse_of(scheme)
         if isinstance(inverse, str):
             raise CompositionError(f"{scheme.name} has no adjoint that could be written: {inverse}")
         return adjoint_text(title, scheme, inverse)
@@ -165,9 +166,8 @@ class SchemeMaker:
         """A scheme with the step size and the constants that the brackets after it give."""
         step_size: Node = H
         values: dict[str, Node] = {}
-        constant_names = [
-            name for name, _ in scheme.constants if name not in scheme.implied_constants
-        ]
+        implied = scheme.implied_constants
+        constant_names = [name for name, _ in scheme.constants if name not in implied]
         for index, argument in enumerate(group.arguments):
             value = self.scope.elaborator.scalar(argument.value)
             if argument.name is None or argument.name.id == "h":

@@ -8,7 +8,7 @@ from typing import Any
 
 from odenet.diagnostics import Rejected, Report
 from odenet.language import tree
-from odenet.model.elaboration.made_schemes import Invert
+from odenet.model.elaboration.made_schemes import InverseOf
 from odenet.model.fitting.flows import FlowChecks, FlowShapes
 from odenet.model.reading.crops import check_crops
 from odenet.model.reading.declarations import Declarations
@@ -36,7 +36,7 @@ def build(
     file: tree.File,
     used_files: Sequence[tree.File],
     settings: Mapping[str, Any],
-    invert: Invert,
+    inverse_of: InverseOf,
     report: Report,
 ) -> Model:
     """The typed program of a file.
@@ -45,7 +45,7 @@ def build(
         file: its syntax tree.
         used_files: the files that it uses, each after those that it uses itself.
         settings: values that replace those in the file, by name, as `--set` gives them.
-        invert: gives the inverse of a scheme, which a later stage derives.
+        inverse_of: derives the lines of a scheme's inverse; odenet.derive does it.
         report: collects the errors.
 
     Raises:
@@ -53,7 +53,7 @@ def build(
     """
     errors_before = report.error_count
     overrides = Settings(settings, report)
-    declarations = Declarations(file, used_files, overrides, invert, report)
+    declarations = Declarations(file, used_files, overrides, inverse_of, report)
     scope = declarations.scope
     dynamics = read_dynamics(file, scope, report)
     complete = all(lost.kind in _WITHOUT_EQUATIONS for lost in declarations.lost_statements)

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from odenet.diagnostics import Rejected, Report
 from odenet.language import tree
 from odenet.model.elaboration.argument_reader import ArgumentReader
-from odenet.model.elaboration.made_schemes import Invert
+from odenet.model.elaboration.made_schemes import InverseOf
 from odenet.model.elaboration.spec_scope import SpecScope
 from odenet.model.reading.scheme_table import SchemeTable
 from odenet.model.reading.settings import Settings
@@ -17,12 +17,19 @@ from odenet.model.tables.parameters import PARAMETER_TYPES, PARAMETERS
 class Declarations:
     """The declarations of a file, and the schemes and lets of the files that it uses.
 
+    Args:
+        file: the file.
+        used_files: the files that its `use` lines name, and those that these use.
+        overrides: the settings from outside the file, which replace values of `let`s.
+        inverse_of: derives the lines of a scheme's inverse.
+        report: collects the errors.
+
     Attributes:
         scope: the declared names with their meaning.
         argument_reader: evaluates arguments in that scope.
         schemes: the schemes that these files define, and those of the library.
         lost_statements: the statements that could not be parsed.
-        may_lack_equation: whether one of these may be the equation of any state.
+        may_lack_equation: whether one of these may be an equation of a state that cannot be told.
     """
 
     def __init__(
@@ -30,7 +37,7 @@ class Declarations:
         file: tree.File,
         used_files: Sequence[tree.File],
         overrides: Settings,
-        invert: Invert,
+        inverse_of: InverseOf,
         report: Report,
     ):
         self.file = file
@@ -38,14 +45,14 @@ class Declarations:
         self.scope = SpecScope(report)
         self.argument_reader = ArgumentReader(self.scope, report)
         self.lost_statements: tuple[tree.Unparsed, ...] = ()
-        for used_file in [*used_files, file]:
-            self._collect_lost(used_file)
-        self.schemes = SchemeTable([*used_files, file], self.scope, invert, report)
+        for each in [*used_files, file]:
+            self._collect_lost_statements(each)
+        self.schemes = SchemeTable([*used_files, file], self.scope, inverse_of)
         for used_file in used_files:
             self._declare_names(tree.File(used_file.statements_of(tree.Let), span=used_file.span))
         self._declare_names(file)
         lets = (let for each in [*used_files, file] for let in each.statements_of(tree.Let))
-        self.scope.lets |= {let.name.id: let for let in lets if self.scope.is_declaration(let.name)}
+        self.scope.lets |= {let.name.id: let for let in lets if self.scope.declares(let.name)}
         overrides.apply_to_lets(self.scope)  # before a type reads one, as in init = normal(s)
         unimported = (item for used_file in used_files for item in _unimported_names(used_file))
         self.scope.unimported_names = {name.id: (kind, name) for kind, name in unimported}
@@ -53,21 +60,21 @@ class Declarations:
         self.scope.used_names |= {let.name.id for let in used_lets}
         self._read_states()
         maps = file.statements_of(tree.Map)
-        self.scope.maps |= {m.name.id: m for m in maps if self.scope.is_declaration(m.name)}
+        self.scope.maps |= {m.name.id: m for m in maps if self.scope.declares(m.name)}
         self._read_parameters()
-        # the first name of such a statement, as in `n = 4`, which lacks its `let`
+        # a lost statement such as `n = 4`, which lacks its `let`, may declare its first name
         lines = [s for s in self.lost_statements if s.kind == "name" and s.mentions]
         self.scope.broken_names |= {s.mentions[0] for s in lines} - self.scope.declared.keys()
 
-    def _collect_lost(self, file: tree.File) -> None:
-        """Collect statements with a syntax error; what they may declare is not reported missing."""
+    def _collect_lost_statements(self, file: tree.File) -> None:
+        """Collect statements with a syntax error; names that they may declare are not reported."""
         self.lost_statements += file.statements_of(tree.Unparsed)
         for statement in file.statements_of(tree.Unparsed):
             self.scope.broken_names |= set(statement.declares)
             self.scope.used_names |= set(statement.mentions)
             is_declaration = statement.kind in ("state", "param", "shared", "map", "let", "aux")
-            hides_names = statement.kind == "use" or (is_declaration and not statement.declares)
-            self.scope.incomplete = self.scope.incomplete or hides_names
+            may_declare = statement.kind == "use" or (is_declaration and not statement.declares)
+            self.scope.incomplete = self.scope.incomplete or may_declare
 
     def _declare_names(self, file: tree.File) -> None:
         """Add the names that a file declares to the scope, in the order of its text."""
@@ -90,13 +97,13 @@ class Declarations:
         lost_lines = [lost for lost in self.lost_statements if lost.kind == "name"]
         mentioned = {name for lost in lost_lines for name in lost.mentions}
         self.may_lack_equation = any(
-            lost.kind == "stray"
+            lost.kind == "bad"  # begins with text that is no token, so that it may be anything
             or (lost.kind == "name" and not self.scope.declared.keys() & lost.mentions[:1])
             for lost in self.lost_statements
         )
         for statement in self.file.statements_of(tree.State):
             for name in statement.names:
-                if not self.scope.is_declaration(name):
+                if not self.scope.declares(name):
                     continue
                 self.scope.states[name.id] = equations.get(name.id, 1)
                 if name.id not in {*equations, *mentioned} and not self.may_lack_equation:
@@ -107,7 +114,7 @@ class Declarations:
     def _read_parameters(self) -> None:
         """Read the `param` lines into the scope."""
         for statement in self.file.statements_of(tree.Param):
-            names = [name for name in statement.names if self.scope.is_declaration(name)]
+            names = [name for name in statement.names if self.scope.declares(name)]
             try:
                 call = self._parameter_type(statement)
                 self._check_knots(call, statement)
@@ -126,7 +133,7 @@ class Declarations:
             message = f"a {call.name} has no knots: every step has one of its own"
             help_ = "leave out `knots`"
             self.report.reject("unknown-argument", message, call.argument_span("knots"), help_)
-        call = self.argument_reader.check_call(call, PARAMETER_TYPES, "")
+        call = self.argument_reader.check_call(call, PARAMETER_TYPES, name="")
         problem, help_ = PARAMETERS[call.name].problem(call.kwargs)
         if problem:
             self.report.reject("wrong-argument", problem, statement.type.span, help_)

@@ -23,9 +23,8 @@ def read_dynamics(file: tree.File, scope: SpecScope, report: Report) -> Dynamics
     The widths (channel counts) of biases, diagonal operators and norms follow from the equations.
     They are found here, and written to the parameters of the scope.
     """
-    state_lost = any(
-        statement.kind in ("state", "use") for statement in file.statements_of(tree.Unparsed)
-    )
+    lost_statements = file.statements_of(tree.Unparsed)
+    state_lost = any(statement.kind in ("state", "use") for statement in lost_statements)
     if not file.statements_of(tree.State) and not state_lost:
         help_ = "a model begins with `state Y` and an equation `Y' = …`"
         for_use = (tree.Let, tree.Scheme, tree.MadeScheme)  # what another file can bring in

@@ -13,13 +13,7 @@ from odenet.model.fitting.flows import FlowShapes
 from odenet.model.reading.skips import Skips
 from odenet.model.tables.argument_kinds import Call
 from odenet.model.tables.layers import LAYERS, Layer, LayerError, Shape
-from odenet.model.tables.structural_layers import (
-    ALL_LAYERS,
-    BEGINNINGS,
-    RESIDUAL,
-    STRUCTURAL,
-    TOKENS,
-)
+from odenet.model.tables.structural_layers import ALL_LAYERS, INPUTS, RESIDUAL, STRUCTURAL, TOKENS
 from odenet.model.tables.synonyms import help_for_name
 
 Container = Literal["net", "residual", "map"]  # what a layer is part of
@@ -30,7 +24,8 @@ class Pipelines:
 
     Args:
         argument_reader: evaluates the arguments of layers.
-        flow_shape: gives the shapes after flows and units.
+        flow_shape: gives the shapes after flows, which integrate the equations, and units, which
+            are flows with a first step that changes the shape.
         report: collects the errors.
     """
 
@@ -84,8 +79,8 @@ class Pipelines:
 
     def _is_input(self, node: tree.Expr) -> bool:
         """Whether a layer is one that begins a net, `input` or `tokens`."""
-        first = next((n.id for n in node.walk() if isinstance(n, tree.Name)), "")
-        return first in BEGINNINGS
+        first_name = next((n.id for n in node.walk() if isinstance(n, tree.Name)), "")
+        return first_name in INPUTS
 
     def _input(self, node: tree.Expr) -> Shape:
         """The shape that the first layer of a net gives; raises Rejected."""
@@ -101,11 +96,11 @@ class Pipelines:
             size = arguments["vocabulary"]
             return Shape(fixed_width(size), (arguments["T"],), vocabulary=size, token_ids=True)
         arguments = call.args
-        numbers = [s for s in arguments if isinstance(s, Fraction) and s.denominator == 1 and s > 0]
-        if call.kwargs or len(numbers) != len(arguments) or not 1 <= len(arguments) <= 4:
+        sizes = [s for s in arguments if isinstance(s, Fraction) and s.denominator == 1 and s > 0]
+        if call.kwargs or len(sizes) != len(arguments) or not 1 <= len(arguments) <= 4:
             message = "input lists 1 to 4 sizes, each a whole number, at least 1"
             self._reject("missing-input", node, message, help_)
-        return Shape(fixed_width(numbers[0]), tuple(int(n) for n in numbers[1:]))
+        return Shape(fixed_width(sizes[0]), tuple(map(int, sizes[1:])))
 
     def _layers(
         self, nodes: Sequence[tree.Expr], shape: Shape | None, container: Container
@@ -114,7 +109,7 @@ class Pipelines:
 
         Args:
             nodes: the layers as written.
-            shape: the shape before the first; None if an earlier error has made it unknown.
+            shape: the shape before the first layer; None if an earlier error has made it unknown.
             container: what the layers are part of.
         """
         layers: list[Layer] = []
@@ -137,10 +132,10 @@ class Pipelines:
         in_map = container == "map"
         if call.name == "residual" and not in_map:
             return self._residual(call, node, shape)
-        if in_map and call.name in (*BEGINNINGS, *STRUCTURAL, "residual"):
+        if in_map and call.name in (*INPUTS, *STRUCTURAL, "residual"):
             message = f"`{call.name}` cannot be used in a map"
             self._reject("misplaced-layer", node, message, "it belongs in `net = …`")
-        if call.name in BEGINNINGS:
+        if call.name in INPUTS:
             message = f"`{call.name}` can only begin a net"
             self._reject("misplaced-layer", node, message, "remove it")
         if call.name not in ALL_LAYERS.forms:
@@ -188,7 +183,7 @@ class Pipelines:
         return replace(self._shape_by_rule(call, shape), vocabulary=shape.vocabulary)
 
     def _shape_by_rule(self, call: Call, shape: Shape) -> Shape:
-        """The same, without the size of the vocabulary, by the rule of the layer."""
+        """The shape after a layer, by its rule, without the size of the vocabulary."""
         if call.name == "flow":
             return self.flow_shape.after_flow(shape)
         if call.name == "unit":
@@ -209,15 +204,13 @@ class Pipelines:
         options = self.argument_reader.check_call(options, RESIDUAL, "residual").kwargs
         assert isinstance(node, tree.Term) and isinstance(node.factors[1][1], tree.Group)
         pipeline = node.factors[1][1].arguments[0].value
-        single: Any = pipeline
-        nodes = pipeline.layers if isinstance(pipeline, tree.Pipeline) else (single,)
+        nodes: Any = pipeline.layers if isinstance(pipeline, tree.Pipeline) else (pipeline,)
         layers = self._layers(nodes, shape, "residual")
         assert shape is not None
         after = layers[-1].shape_out
         is_narrower = after.channels.constant < shape.channels.constant
-        can_add = len(after.space) == len(shape.space) and (
-            not is_narrower or options["shortcut"] == "conv"
-        )
+        fits_channels = not is_narrower or options["shortcut"] == "conv"
+        can_add = fits_channels and len(after.space) == len(shape.space)
         strides = {-(-a // b) for a, b in zip(shape.space, after.space, strict=False)}
         if not can_add or len(strides) > 1:
             help_ = "inside residual the image may shrink by a stride and the channels grow"
@@ -234,7 +227,7 @@ class Pipelines:
         )
 
     def _check_tied_head(self, layers: tuple[Layer, ...]) -> None:
-        """Check a tied head, which shares the weights of the embedding; raises Rejected."""
+        """Check a tied head, a last layer with the weights of the embedding; raises Rejected."""
         first = layers[0] if layers else None
         for layer in layers:
             if layer.name not in LAYERS or not LAYERS[layer.name].tied(layer.arguments):

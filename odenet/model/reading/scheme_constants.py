@@ -1,5 +1,6 @@
 """Reads the constants of a scheme on the `discretise` line, with the step size h and the time T."""
 
+from dataclasses import replace
 from typing import Any
 
 from odenet.diagnostics import Rejected, Report
@@ -20,10 +21,8 @@ from odenet.model.typed.scheme import STEP_NUMBER, TORCHDIFFEQ_METHODS, Scheme
 from odenet.model.typed.step_constants import StepConstant, StepNumber, StepValues, distinct_values
 
 LEARNED = "`learned(0.9)`"
-STEP_SIZE = Parameter(
-    Number(0, open_low=True, double=True, learned_form=LEARNED), "is the step size", 0.0
-)
 POSITIVE = Number(0, open_low=True, double=True)
+STEP_SIZE = Parameter(replace(POSITIVE, learned_form=LEARNED), "is the step size", 0.0)
 HORIZON = Parameter(POSITIVE, "is the final time, for h = T / steps", 0.0)
 TOLERANCE = Parameter(POSITIVE, "is an error allowed per step", 0.0)
 ANY_NUMBER = Number(float("-inf"), double=True, learned_form=LEARNED)
@@ -31,7 +30,7 @@ CONSTANT = Parameter(ANY_NUMBER, "is a constant of the scheme")
 
 
 class SchemeConstants:
-    """Reads the constants in the brackets after a scheme, with `h` and `T`.
+    """Reads the constants in the brackets after a scheme, such as `verlet(h = 0.1)`.
 
     Args:
         call: the scheme with its brackets, as a call.
@@ -60,7 +59,7 @@ class SchemeConstants:
 
     @property
     def failed(self) -> bool:
-        """Whether errors in them were reported."""
+        """Whether errors in the constants were reported."""
         return self.report.error_count > self.errors_before
 
     def read(self, argument_reader: ArgumentReader, overrides: Settings) -> dict[str, Any]:
@@ -104,10 +103,10 @@ class SchemeConstants:
         if self.scheme.uses_step_number:
             self.varying[STEP_NUMBER] = StepNumber(text=STEP_NUMBER, span=self.call.span)
         numbers = {name: value for name, value in constants.items() if value is not None}
-        values_by_step = (
-            distinct_values(numbers, self.varying, self._step_counts()) if self.varying else ()
-        )
-        problem = find_undefined_number(self.scheme, values_by_step or [StepValues("", numbers)])
+        values_by_step = [StepValues("", numbers)]
+        if self.varying:
+            values_by_step = distinct_values(numbers, self.varying, self._step_counts())
+        problem = find_undefined_number(self.scheme, values_by_step)
         if problem:
             help_ = STEP_NUMBER_HELP * self.scheme.uses_step_number
             self.report.reject("undefined-number", problem, self.call.span, help_)
@@ -129,7 +128,7 @@ class SchemeConstants:
         return constant.first_value
 
     def _step_counts(self) -> list[int]:
-        """The numbers of steps to check: that of the shortest list of values, else one."""
+        """The step counts to check the constants for: the length of the shortest list, else 1."""
         lengths = [constant.length for constant in self.varying.values() if constant.length]
         return [min(lengths, default=1)]
 

@@ -2,12 +2,12 @@
 
 from collections.abc import Sequence
 
-from odenet.diagnostics import Rejected, Report
+from odenet.diagnostics import Rejected
 from odenet.language import tree
 from odenet.model.elaboration.library import library_names, library_scheme
 from odenet.model.elaboration.made_schemes import (
     SCHEME_FUNCTIONS,
-    Invert,
+    InverseOf,
     SchemeMaker,
     make_scheme,
 )
@@ -24,18 +24,15 @@ class SchemeTable:
     Args:
         files: the files that define schemes; the last one is the file itself, whose maps the
             schemes may read.
-        scope: the names of the file.
-        invert: gives the inverse of a scheme.
-        report: collects the errors.
+        scope: the names of the file, and the report that collects the errors.
+        inverse_of: gives the lines of the inverse of a scheme, for `adjoint(…)`.
     """
 
-    def __init__(
-        self, files: Sequence[tree.File], scope: SpecScope, invert: Invert, report: Report
-    ):
+    def __init__(self, files: Sequence[tree.File], scope: SpecScope, inverse_of: InverseOf):
         self.scope = scope
-        self.invert = invert
+        self.inverse_of = inverse_of
         self.maps = {statement.name.id for statement in files[-1].statements_of(tree.Map)}
-        self.report = report
+        self.report = scope.report
         self._schemes: dict[str, Scheme | None] = {}
         self._statements: dict[str, tree.MadeScheme] = {}
         self._in_progress: list[str] = []  # the schemes being made, each as a part of the previous
@@ -106,7 +103,7 @@ class SchemeTable:
         name = tree.Name("this", "this", span=node.span)
         block = tree.Scheme(name, None, (), span=node.span)
         scope = SchemeScope(block, self.report, self.maps)
-        return SchemeMaker(self.find, self.invert, scope, self.report).scheme(node)
+        return SchemeMaker(self.find, self.inverse_of, scope, self.report).scheme(node)
 
     def _make_scheme(self, statement: tree.MadeScheme) -> None:
         """Make a scheme that a statement defines; raises Rejected if it is made of itself."""
@@ -118,7 +115,7 @@ class SchemeTable:
         self._in_progress.append(name.id)
         errors_before = self.report.error_count
         try:
-            scheme = make_scheme(statement, self.find, self.invert, self.maps, self.report)
+            scheme = make_scheme(statement, self.find, self.inverse_of, self.maps, self.report)
             self._schemes[name.id] = scheme if self.report.error_count == errors_before else None
         except Rejected:
             self._schemes[name.id] = None

@@ -7,15 +7,8 @@ messages and documentation all use these.
 from dataclasses import dataclass, field, fields
 from typing import Any
 
-from odenet.model.tables.argument_kinds import (
-    ArgumentKind,
-    Call,
-    ListOf,
-    Number,
-    Word,
-    WordOr,
-    show,
-)
+from odenet.model.tables import argument_kinds
+from odenet.model.tables.argument_kinds import Call, ListOf, Number, Word, WordOr
 from odenet.model.tables.arguments import COUNT
 from odenet.model.tables.choices import Choice, Parameter
 from odenet.model.tables.data_sets import DATA_SETS
@@ -24,20 +17,18 @@ from odenet.model.tables.losses import LOSSES
 SHARE = Number(0, 1, open_low=True)  # above 0, at most 1
 RATE = Number(0, open_low=True)  # above 0
 AMOUNT = Number(0)  # at least 0
-PART = Number(0, 1, open_high=True)  # at least 0, below 1
+BELOW_1 = Number(0, 1, open_high=True)  # at least 0, below 1
 SEED = Number(0, 2**32 - 1, whole=True)
+FROM_ZERO = Number(0, whole=True)  # a count that may be 0
+EPOCHS = ListOf(COUNT, increasing=True)  # the numbers of epochs after which something happens
 
 DECAY = Parameter(AMOUNT, "is the weight decay", 0.0)
+DECAYING = Word(("weights", "all"))
 DECAY_ON = Parameter(
-    Word(("weights", "all")),
-    "says what decays: weights only, or biases and normalisations too",
-    "weights",
+    DECAYING, "says what decays: weights only, or biases and normalisations too", "weights"
 )
-BETAS = Parameter(
-    ListOf(PART, length=2),
-    "are the decay rates of the two running averages",
-    (0.9, 0.999),
-)
+PAIR = ListOf(BELOW_1, length=2)
+BETAS = Parameter(PAIR, "are the decay rates of the two running averages", (0.9, 0.999))
 
 
 def _rate(default: float) -> Parameter:
@@ -51,7 +42,7 @@ OPTIMIZERS = Choice(
     {
         "sgd": {
             "lr": _rate(0.1),
-            "momentum": Parameter(PART, "is the momentum", 0.9),
+            "momentum": Parameter(BELOW_1, "is the momentum", 0.9),
             "decay": DECAY,
             "nesterov": Parameter(Word(("yes", "no")), "looks ahead by one step", "no"),
             "decay_on": DECAY_ON,
@@ -64,36 +55,32 @@ OPTIMIZERS = Choice(
 WARMUP = {
     "warmup": Parameter(AMOUNT, "is the number of epochs over which the rate rises from zero", 0.0),
     "warmup_steps": Parameter(
-        Number(0, whole=True), "counts the steps over which it does, in place of epochs", 0
+        FROM_ZERO, "counts the steps over which it does, in place of epochs", 0
     ),
 }
 
 RESTARTS = Parameter(
-    WordOr("levels", ListOf(COUNT, increasing=True)),
+    WordOr("levels", EPOCHS),
     "lists the epochs at which the schedule starts anew",
     "levels",
 )
 
+LAST_RATE = Parameter(AMOUNT, "is the last learning rate", 0.0)
 SCHEDULES = Choice(
     "schedule",
     {
         "constant": WARMUP,
         "steps": {
-            "at": Parameter(
-                ListOf(COUNT, increasing=True), "lists the epochs at which the rate is cut"
-            ),
+            "at": Parameter(EPOCHS, "lists the epochs at which the rate is cut"),
             "factor": Parameter(SHARE, "multiplies the rate at each cut", 0.1),
             **WARMUP,
             "restarts": RESTARTS,
         },
-        "cosine": {
-            "to": Parameter(AMOUNT, "is the last learning rate", 0.0),
-            **WARMUP,
-            "restarts": RESTARTS,
-        },
+        "cosine": {"to": LAST_RATE, **WARMUP, "restarts": RESTARTS},
     },
 )
 
+SCOPES = Word(("data", "image", "none"))
 AUGMENTATIONS = Choice(
     "augmentation",
     {
@@ -123,11 +110,7 @@ AUGMENTATIONS = Choice(
         "mixup": {"alpha": Parameter(RATE, "spreads the shares of the two samples", 0.2)},
         "cutmix": {"alpha": Parameter(RATE, "spreads the area taken from the other sample", 1.0)},
         "standardise": {
-            "over": Parameter(
-                Word(("data", "image", "none")),
-                "says whose mean and deviation are taken out",
-                "data",
-            )
+            "over": Parameter(SCOPES, "says whose mean and deviation are taken out", "data")
         },
     },
 )
@@ -142,11 +125,11 @@ DATA = Choice("data set", {name: row.arguments for name, row in DATA_SETS.items(
 class RecipeKey:
     """The values that a key of the recipe takes, and its meaning; metadata of its field."""
 
-    kind: ArgumentKind
+    kind: argument_kinds.ArgumentKind
     meaning: str
 
 
-def _key(kind: ArgumentKind, meaning: str, default: Any) -> Any:
+def _key(kind: argument_kinds.ArgumentKind, meaning: str, default: Any) -> Any:
     """The field of a key: the values it takes, its meaning for messages, and its default."""
     return field(default=default, metadata={"key": RecipeKey(kind, meaning)})
 
@@ -172,15 +155,13 @@ class Recipe:
     batch: int = _key(COUNT, "counts the samples per step, over all devices", 128)
     accumulate: int = _key(COUNT, "counts the batches whose gradients are summed for one step", 1)
     epochs: int = _key(COUNT, "counts passes over the data", 30)
-    steps: int = _key(
-        Number(0, whole=True), "counts the optimizer's steps in place of epochs, 0 for epochs", 0
-    )
+    steps: int = _key(FROM_ZERO, "counts the optimizer's steps in place of epochs, 0 for epochs", 0)
     repeat: int = _key(COUNT, "counts how often an epoch goes through the data", 1)
     optimizer: Call = _key(OPTIMIZERS, "turns gradients into steps", ADAMW)
     schedule: Call = _key(SCHEDULES, "moves the learning rate over the epochs", COSINE)
     smooth: float = _key(AMOUNT, "weighs the change of weights from step to step", 0.0)
-    label_smoothing: float = _key(PART, "spreads this much of each label over all classes", 0.0)
-    ema: float = _key(PART, "is the decay of the averaged weights, 0 for none", 0.0)
+    label_smoothing: float = _key(BELOW_1, "spreads this much of each label over all classes", 0.0)
+    ema: float = _key(BELOW_1, "is the decay of the averaged weights, 0 for none", 0.0)
     clip: float = _key(AMOUNT, "limits the norm of the gradient, 0 for no limit", 0.0)
     guard: str = _key(
         GUARDS, "says what happens to steps too long for the weights to be stable", "warn"
@@ -192,18 +173,14 @@ class Recipe:
     seed: int = _key(SEED, "starts the random numbers", 0)
     fraction: float = _key(SHARE, "is the share of the training samples used, per class", 1.0)
     holdout: float = _key(
-        PART, "is the share of the training samples kept back to choose the best epoch", 0.0
+        BELOW_1, "is the share of the training samples kept back to choose the best epoch", 0.0
     )
-    levels: tuple[int, ...] = _key(
-        ListOf(COUNT, increasing=True), "lists the epochs at which every flow is refined", ()
-    )
-    patience: int = _key(
-        Number(0, whole=True), "counts epochs without progress before a stop, 0 for never", 0
-    )
+    levels: tuple[int, ...] = _key(EPOCHS, "lists the epochs at which every flow is refined", ())
+    patience: int = _key(FROM_ZERO, "counts epochs without progress before a stop, 0 for never", 0)
     target: float = _key(AMOUNT, "is the value of the metric at which to stop, 0 for none", 0.0)
 
     def __str__(self) -> str:
-        return "\n".join(f"{name} = {show(value)}" for name, value in self.items())
+        return "\n".join(f"{name} = {argument_kinds.show(value)}" for name, value in self.items())
 
     def items(self) -> list[tuple[str, Any]]:
         """The keys with their values, without those that are None."""

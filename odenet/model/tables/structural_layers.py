@@ -21,13 +21,12 @@ _ONE_STEP = (
     "-> relu)`, or `flow(1) -> pool(2) -> widen(C)`"
 )
 
+_FROM_2 = Number(2, whole=True, help_if_too_small=_ONE_STEP)
+
 STRUCTURAL: dict[str, Mapping[str, Parameter]] = {
     "flow": {"N": Parameter(COUNT, "counts its steps"), "h": _STEP_SIZE},
     "unit": {
-        "N": Parameter(
-            Number(2, whole=True, help_if_too_small=_ONE_STEP),
-            "counts its steps, the first one included",
-        ),
+        "N": Parameter(_FROM_2, "counts its steps, the first one included"),
         "C": Parameter(ChannelCount(), "counts the channels it gives"),
         "stride": Parameter(COUNT, "is by how much its first step coarsens the map", 1),
         "shortcut": _SHORTCUT,
@@ -72,4 +71,4 @@ TOKENS = Choice(
         }
     },
 )
-BEGINNINGS = ("input", *TOKENS.forms)
+INPUTS = ("input", *TOKENS.forms)  # the layers that a net begins with

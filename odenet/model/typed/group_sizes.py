@@ -1,4 +1,4 @@
-"""Checks that a scheme only adds unknowns that are groups of equally many states."""
+"""Checks that a scheme adds only unknowns in whose place equally many states are put."""
 
 from collections.abc import Iterator, Mapping
 
@@ -20,12 +20,12 @@ def unequal_groups(
         groups: unknown of the `for` line -> the states that take its place.
         span: the place of the `discretise` line, for lines without a place of their own.
     """
-    owners = owners_of(scheme)
+    group_of = group_unknowns(scheme)
     for unknown in scheme.aux:
-        if unknown not in owners:
+        if unknown not in group_of:
             return _unattached_unknown(scheme, unknown, span)
-    for place, owner, node in _additions(scheme, owners):
-        first, other = groups[owner], groups[owners[_name(scheme, node)]]
+    for place, group, node in _additions(scheme, group_of):
+        first, other = groups[group], groups[group_of[_name(scheme, node)]]
         if len(first) != len(other):
             message = f"{scheme.name} adds a value of {_listed(other)} to one of {_listed(first)}"
             help_ = "a scheme that mixes its unknowns takes groups of equally many states"
@@ -33,37 +33,39 @@ def unequal_groups(
     return None
 
 
-def owners_of(scheme: Scheme) -> dict[str, str]:
-    """Unknown or stage -> the unknown of the `for` line that has the same number of states.
+def group_unknowns(scheme: Scheme) -> dict[str, str]:
+    """Unknown or stage -> the unknown of the `for` line whose group it belongs to.
 
-    The target of a line has as many as what the line adds. Where this does not decide, an
-    auxiliary unknown has as many as what it is added to, as the unknown in whose place a
-    right-hand side reads it, or as its start value.
+    All of a group have one value for each state that takes the place of this unknown.
+
+    The target of a line has as many states as the values that the line adds. Where this does not
+    decide, an auxiliary unknown has as many as the line it is added in, as the unknown in whose
+    place it is an argument of a right-hand side, or as its start value.
     """
-    owners = {p.variable: p.variable for p in scheme.patterns}
+    group_of = {p.variable: p.variable for p in scheme.patterns}
     targets = [(update.target.name, update.value) for update in scheme.updates]
-    starts = [(slot.name, value) for slot, value in scheme.starts]
+    starts = [(start.name, value) for start, value in scheme.starts]
     while True:
-        known = len(owners)
+        known = len(group_of)
         for target, value in targets:
-            _adopt([target], _names(scheme, value), owners)
-        if len(owners) == known:
+            _propagate([target], _names(scheme, value), group_of)
+        if len(group_of) == known:
             for target, value in targets:
-                _adopt(_names(scheme, value), [target], owners)
-            for owner, argument in _rate_arguments(scheme):
-                _adopt(_names(scheme, argument), [owner], owners)
+                _propagate(_names(scheme, value), [target], group_of)
+            for group, argument in _rate_arguments(scheme):
+                _propagate(_names(scheme, argument), [group], group_of)
             for target, value in starts:
-                _adopt([target], _names(scheme, value), owners)
-        if len(owners) == known:
-            return owners
+                _propagate([target], _names(scheme, value), group_of)
+        if len(group_of) == known:
+            return group_of
 
 
-def _adopt(names: list[str], others: list[str], owners: dict[str, str]) -> None:
-    """Give names without an owner that of the first of some other names that has one, in place."""
-    owner = next((owners[name] for name in others if name in owners), None)
-    if owner is not None:
+def _propagate(names: list[str], others: list[str], group_of: dict[str, str]) -> None:
+    """Put names without a group into that of the first of some other names that has one."""
+    group = next((group_of[name] for name in others if name in group_of), None)
+    if group is not None:
         for name in names:
-            owners.setdefault(name, owner)
+            group_of.setdefault(name, group)
 
 
 def _names(scheme: Scheme, value: Node) -> list[str]:
@@ -71,7 +73,7 @@ def _names(scheme: Scheme, value: Node) -> list[str]:
 
 
 def _rate_arguments(scheme: Scheme) -> Iterator[tuple[str, Node]]:
-    """The arguments of right-hand sides, each with the unknown of the `for` line in its place."""
+    """The arguments of right-hand sides, each with the unknown in whose place it is."""
     for rate in scheme.nodes():
         if isinstance(rate, expr.Rate):
             pattern = next(p for p in scheme.patterns if p.function == rate.function)
@@ -95,9 +97,9 @@ def _name(scheme: Scheme, summand: Node) -> str:
 
 
 def _summands(node: Node) -> Iterator[Node]:
-    """The values and right-hand sides that a formula adds, without the arguments of the latter.
+    """The values and right-hand sides that a formula adds.
 
-    Of an exponential times a value only the value is one.
+    What is inside an argument of a right-hand side or an exponential is not added.
     """
     if isinstance(node, expr.Slot | expr.Stage | expr.Rate):
         yield node
@@ -107,18 +109,19 @@ def _summands(node: Node) -> Iterator[Node]:
 
 
 def _additions(
-    scheme: Scheme, owners: Mapping[str, str]
+    scheme: Scheme, group_of: Mapping[str, str]
 ) -> Iterator[tuple[Span | None, str, Node]]:
-    """What is added, or is in an exponential, with its line and the owner it is added to."""
+    """Every summand, also in exponents, after its line and the group that it is added to."""
     lines = [(u.span, u.target.name, u.value) for u in scheme.updates]
-    lines += [(value.span, slot.name, value) for slot, value in scheme.starts]
+    lines += [(value.span, start.name, value) for start, value in scheme.starts]
     parts: list[tuple[Span | None, str, Node]] = []
     for place, target, value in lines:
-        stretched = [node.operand for node in value.walk() if isinstance(node, expr.ElementwiseExp)]
-        parts += [(place, owners[target], part) for part in (value, *stretched) if target in owners]
-    parts += [(argument.span, owner, argument) for owner, argument in _rate_arguments(scheme)]
-    for place, owner, part in parts:
-        yield from ((place, owner, x) for x in _summands(part) if _name(scheme, x) in owners)
+        exponents = [node.operand for node in value.walk() if isinstance(node, expr.ElementwiseExp)]
+        if target in group_of:
+            parts += [(place, group_of[target], part) for part in (value, *exponents)]
+    parts += [(argument.span, group, argument) for group, argument in _rate_arguments(scheme)]
+    for place, group, part in parts:
+        yield from ((place, group, x) for x in _summands(part) if _name(scheme, x) in group_of)
 
 
 def _listed(states: tuple[State, ...]) -> str:

@@ -1,4 +1,4 @@
-"""A typed program as text, which `odenet compile --emit program` prints."""
+"""A typed program, which is a checked `.ode` file, as text: `odenet compile --emit program`."""
 
 from collections.abc import Iterable, Iterator, Mapping
 
@@ -8,7 +8,7 @@ from odenet.model.tables.argument_kinds import show
 from odenet.model.tables.declared_parameters import DeclaredParameter
 from odenet.model.tables.layers import Layer, Shape
 from odenet.model.typed.dialects import OdeDialect
-from odenet.model.typed.group_sizes import owners_of
+from odenet.model.typed.group_sizes import group_unknowns
 from odenet.model.typed.notation import Notation
 from odenet.model.typed.program import Model
 
@@ -55,7 +55,7 @@ def _copies(shared: bool) -> str:
 
 def _map_row(model: Model, name: str) -> tuple[str, ...]:
     definition = model.maps[name]
-    if definition.is_given:
+    if definition.is_given:  # `map f = given`, a module from Python
         return model.spellings[name], "given", "c -> c channels", _copies(definition.shared)
     first, last = definition.layers[0], definition.layers[-1]
     shapes = f"{first.shape_in.channels} -> {last.shape_out.channels} channels"
@@ -64,7 +64,10 @@ def _map_row(model: Model, name: str) -> tuple[str, ...]:
 
 
 def _equation_rows(model: Model) -> Iterator[tuple[str, ...]]:
-    """The equations with their roles in the scheme, the initial values, and the output."""
+    """The equations with their roles in the scheme, the initial values, and the output.
+
+    Every row has the formula, then its role or width.
+    """
     notation = Notation(OdeDialect(model.spellings))
     roles = _roles(model)
     for name, order in model.dynamics.states.items():
@@ -77,40 +80,46 @@ def _equation_rows(model: Model) -> Iterator[tuple[str, ...]]:
 
 
 def _roles(model: Model) -> Mapping[State, str]:
-    """For each state its role, as in `F of verlet, for its Y'`; empty without a scheme."""
+    """For each state its role, as in `F of verlet, for its Y'`; empty without a scheme.
+
+    `verlet` solves `Y' = F(Z)`: F is the function whose place the state's equation takes.
+    """
     if model.discretisation_or_none is None:
         return {}
-    scheme, groups = model.scheme, model.discretisation.groups
+    scheme = model.scheme
     printer = Notation(OdeDialect(scheme.spellings))
     return {
-        State(state.name): f"{' + '.join(printer.name(p.function) for p in patterns)} of "
-        f"{scheme.name}, for its {with_primes(printer.name(name), patterns[0].order)}"
-        for name, patterns in scheme.equations.items()
-        for state in groups[name]
+        State(state.name): f"{' + '.join(printer.name(f.function) for f in summands)} of "
+        f"{scheme.name}, for its {with_primes(printer.name(name), summands[0].order)}"
+        for name, summands in scheme.equations.items()
+        for state in model.discretisation.groups[name]
     }
 
 
 def _scheme_rows(model: Model) -> Iterator[tuple[str, ...]]:
-    """The lines of the scheme with the states that each computes, then its constants."""
-    chosen = model.discretisation_or_none
-    if chosen is None:
+    """The lines of the scheme with the states that each computes, start values, constants."""
+    discretisation = model.discretisation_or_none
+    if discretisation is None:
         return
-    scheme = chosen.scheme
+    scheme = discretisation.scheme
     notation = Notation(OdeDialect(scheme.spellings))
     state_notation = Notation(OdeDialect(model.spellings))
-    owners = owners_of(scheme)
+    group_of = group_unknowns(scheme)
     for update in scheme.updates:
-        states = chosen.groups[owners[update.target.name]]
+        states = discretisation.groups[group_of[update.target.name]]
         names = ", ".join(map(state_notation.show, states))
         yield notation.equation(update), f"for {names}"
-    for slot, value in chosen.starts:
-        yield f"start {notation.show(slot)} = {state_notation.show(value)}".replace("[n-", "[-"), ""
-    for name, value in chosen.displayed_constants.items():
+    for unknown, value in discretisation.starts:
+        yield (
+            f"start {notation.show(unknown)} = {state_notation.show(value)}".replace("[n-", "[-"),
+            "",
+        )
+    for name, value in discretisation.displayed_constants.items():
         yield f"{notation.name(name)} = {value}", ""
 
 
 def _network_rows(model: Model) -> Iterator[tuple[str, ...]]:
-    """Every layer with its output shape."""
+    """Every layer with its output shape, and its number of steps if it solves the equations."""
     if model.input_shape is None:
         return
     yield "input", str(model.input_shape), ""
