@@ -218,7 +218,7 @@ def reason_irreversible(model: Model, derivation: Derivation) -> str | None:
 
 def exact_error(model: Model, derivation: Derivation) -> Diagnostic | None:
     """The error of `exact` in a file whose steps have no exact inverse; None if it is possible."""
-    exponent = model.scheme.foreign_node
+    exponent = model.scheme.exp_or_map
     if model.discretisation.exact and derivation.volume_exponents and exponent is not None:
         factor = scheme_notation(model.scheme).show(exponent)
         message = f"`exact` multiplies by fractions of whole numbers, and {factor} is a field"

@@ -68,7 +68,7 @@ def step_matrix_stability(model: Model) -> StepMatrixStability | None:
     sizes = {len(states) for states in discretisation.groups.values()}
     ambiguous_sizes = bool(scheme.aux) and len(sizes) > 1
     needs_depth = scheme.uses_step_size and discretisation.h is None
-    if discretisation.varying or ambiguous_sizes or needs_depth or scheme.foreign_node is not None:
+    if discretisation.varying or ambiguous_sizes or needs_depth or scheme.exp_or_map is not None:
         return None
     try:
         with effort_limit(MAX_PRODUCTS):

@@ -115,8 +115,8 @@ def derive_order(scheme: Scheme, values: Mapping[str, Fraction | float] | None =
     if scheme.decays and scheme.aux:
         reason = "not derived for a decay with unknowns of the scheme's own"
         return Order(None, reason, not_derived=True)
-    if scheme.foreign_node is not None:
-        shown = scheme_notation(scheme).show(scheme.foreign_node)
+    if scheme.exp_or_map is not None:
+        shown = scheme_notation(scheme).show(scheme.exp_or_map)
         return Order(None, f"{shown} is not part of the equations")
     with mpmath.workdps(WORKING_DIGITS):
         try:

@@ -234,8 +234,8 @@ def derive_stability(
     missing = [name for name, _ in scheme.constants if name not in known]
     if missing:
         return f"it depends on the constant {scheme_notation(scheme).name(missing[0])}"
-    if scheme.foreign_node is not None:
-        shown = scheme_notation(scheme).show(scheme.foreign_node)
+    if scheme.exp_or_map is not None:
+        shown = scheme_notation(scheme).show(scheme.exp_or_map)
         return f"a linear test equation has no counterpart of {shown}"
     equations = linear_tests(scheme)
     if not equations and scheme.is_splitting:

@@ -100,7 +100,7 @@ def symmetry_order(
         `exp(…)`, for those that read the number of the step, and if there is no power series in h
         or there are too many trees.
     """
-    if scheme.aux or scheme.foreign_node or scheme.uses_step_number or not scheme.uses_step_size:
+    if scheme.aux or scheme.exp_or_map or scheme.uses_step_number or not scheme.uses_step_size:
         return None
     with mpmath.workdps(WORKING_DIGITS):
         try:

@@ -42,7 +42,7 @@ def with_times(model: Model) -> Model:
         message = f"`t` is n h at step n, and {scheme.name} has no step size h"
         help_ = "take a scheme with an h, or write what changes with the step as a `param`"
         raise SpecError.of("no-time", message, time_node.span, help_)
-    if scheme.foreign_node is not None:
+    if scheme.exp_or_map is not None:
         message = f"the steps of {scheme.name} are not those of the equations, and have no time `t`"
         help_ = "take a scheme without `exp(…)` of fields and maps, or write a `param` for `t`"
         raise SpecError.of("no-time", message, time_node.span, help_)

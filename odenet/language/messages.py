@@ -121,11 +121,11 @@ def _unknown_text(piece: str, char: str) -> tuple[str, str]:
         return _foreign_letter(piece, unknown)
     if char == "_":
         return f"`{piece}` is not a name: a name begins with a letter", ""
-    shown_ = f"`{piece}`" if char.isprintable() else _name(char)
-    return f"{shown_} has no meaning here", _REPLACEMENTS.get(char, "")
+    shown = f"`{piece}`" if char.isprintable() else _unicode_name(char)
+    return f"{shown} has no meaning here", _REPLACEMENTS.get(char, "")
 
 
-def _name(char: str) -> str:
+def _unicode_name(char: str) -> str:
     """The name of a character in Unicode."""
     return unicodedata.name(char, f"character number {ord(char)}").lower()
 
@@ -141,10 +141,12 @@ def _is_name_character(char: str) -> bool:
 def _foreign_letter(piece: str, letter: str) -> tuple[str, str]:
     if letter in _LATIN:
         latin = "".join(_LATIN.get(c, c) for c in piece)
-        message = f"the `{letter}` here is not the Latin `{_LATIN[letter]}` but a {_name(letter)}"
+        message = (
+            f"the `{letter}` here is not the Latin `{_LATIN[letter]}` but a {_unicode_name(letter)}"
+        )
         return message, f"write `{latin}`"
     help_ = "names are made of the letters A to Z, Greek letters, digits and `_`"
-    return f"`{letter}` ({_name(letter)}) cannot be part of a name", help_
+    return f"`{letter}` ({_unicode_name(letter)}) cannot be part of a name", help_
 
 
 def unclosed_bracket(bracket: Token) -> Explanation:

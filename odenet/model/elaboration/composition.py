@@ -45,7 +45,7 @@ def composition_text(name: str, substeps: Sequence[Substep], constants: Defaults
     """The source text of a scheme whose step runs several schemes one after the other.
 
     Args:
-        name: of the result.
+        name: the name of the result.
         substeps: the schemes, in the order in which they run.
         constants: the constants declared for the result, with their defaults; those of the
             substeps that have no value follow them.
@@ -87,16 +87,15 @@ def _with_names_of(first: Scheme, substep: Substep) -> Substep:
             raise CompositionError(f"{scheme.name} {reason}")
     names = dict(zip(scheme.equations, first.equations, strict=False))
     names |= {p.function: q.function for p, q in zip(scheme.patterns, first.patterns, strict=False)}
-    form = [
+    equations = [  # as `first` would name them
         (names.get(p.variable), p.order, tuple(map(names.get, p.reads)), p.summand, bool(p.decay))
         for p in scheme.patterns
     ]
     expected = [(p.variable, p.order, p.reads, p.summand, bool(p.decay)) for p in first.patterns]
-    if form != expected:
-        expected_line = Notation(OdeDialect(first.spellings)).for_line(first)
-        line = Notation(OdeDialect(scheme.spellings)).for_line(scheme)
-        expectation = f"{first.name} takes {expected_line}"
-        raise CompositionError(f"{expectation}, and {scheme.name} takes {line}")
+    if equations != expected:
+        lines = [Notation(OdeDialect(s.spellings)).for_line(s) for s in (first, scheme)]
+        message = f"{first.name} takes {lines[0]}, and {scheme.name} takes {lines[1]}"
+        raise CompositionError(message)
     names |= dict(zip(scheme.aux, first.aux, strict=False))
     decays = dict(zip(scheme.decays, first.decays, strict=True))
     if all(a == b for a, b in [*names.items(), *decays.items()]):
@@ -211,7 +210,7 @@ def adjoint_text(name: str, scheme: Scheme, inverse: Sequence[Update]) -> str:
     reversal exchanges the newest and the oldest value of an unknown.
 
     Args:
-        name: of the result.
+        name: the name of the result.
         scheme: the scheme.
         inverse: the lines of its inverse step.
     """

@@ -34,13 +34,13 @@ class StepResult(NamedTuple):
 
 
 def coupling_text(name: str, scheme: Scheme, weight: Node | None = None) -> str:
-    """The source text of a one-step scheme made reversible by a second copy of its unknowns.
+    """The source text of a one-step scheme made reversible by a second copy Z of its unknowns Y.
 
     McCallum & Foster 2024, arXiv 2410.11648, Eq. 5: with the step y + Ψ(h, y),
     Y[n+1] = λ Y[n] + (1 - λ) Z[n] + Ψ(h, Z[n]) and Z[n+1] = Z[n] - Ψ(-h, Y[n+1]).
 
     Args:
-        name: of the result.
+        name: the name of the result.
         scheme: the one-step scheme.
         weight: the default of λ; 0.99 if None.
     """
@@ -52,7 +52,8 @@ def coupling_text(name: str, scheme: Scheme, weight: Node | None = None) -> str:
     writer.constants[LAMBDA] = weight or expr.Number(Fraction(99, 100), "0.99")
     writer.spellings[LAMBDA] = "λ"
     writer.taken_names |= {*writer.constants, *(u.target.name for u in scheme.updates)}
-    copies = {u: _name_second_copy(writer, u, len(scheme.equations) == 1) for u in scheme.equations}
+    is_only = len(scheme.equations) == 1
+    copies = {u: _name_second_copy(writer, u, is_only) for u in scheme.equations}
     # the names of stages are free again, for the stages that `_add_step` adds
     writer.taken_names -= {u.target.name for u in scheme.updates if isinstance(u.target, Stage)}
     writer.aux = list(copies.values())
@@ -136,7 +137,7 @@ def _add_reversed_lets(writer: SchemeWriter, scheme: Scheme) -> tuple[dict[str, 
 def _reversed_scheme(
     scheme: Scheme, reversed_lets: Mapping[str, Node], odd_names: set[str]
 ) -> Scheme:
-    """A scheme with -h for h in its lines."""
+    """A scheme with -h for h in its lines, and the lets that this changes replaced."""
     updates = tuple(
         replace(u, value=negate_step(substitute_values(u.value, reversed_lets, {}), odd_names))
         for u in scheme.updates
@@ -162,7 +163,7 @@ def _add_step(
         new_values[target] = stage
         writer.lines.append((stage, value))
         if isinstance(target, Slot):
-            results[target.name] = StepResult(False, stage)
+            results[target.name] = StepResult(is_increment=False, value=stage)
     return results
 
 
@@ -171,5 +172,5 @@ def _split_increment(value: Node, initial_value: Slot) -> StepResult:
     terms = terms_of(value)
     if (1, initial_value) in terms and len(terms) > 1:
         terms.remove((1, initial_value))
-        return StepResult(True, sum_of(terms))
-    return StepResult(False, value)
+        return StepResult(is_increment=True, value=sum_of(terms))
+    return StepResult(is_increment=False, value=value)

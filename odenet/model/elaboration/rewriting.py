@@ -9,7 +9,7 @@ from odenet.model.expressions.expr import Kind, Node
 from odenet.model.expressions.fold import map_children, product_of, sum_of
 
 H = expr.Constant("h")  # the step size
-Monomial = tuple[Fraction, dict[str, int]]  # coefficient, and constant -> exponent
+Monomial = tuple[Fraction, dict[str, int]]  # (factor, name of a constant -> its exponent)
 
 
 def substitute(
@@ -32,6 +32,7 @@ def substitute(
 
 
 def _with_numbers(node: Node, numbers: Mapping[str, Node]) -> Node:
+    """A scalar formula with constants replaced, not simplified."""
     if isinstance(node, expr.Constant):
         return numbers.get(node.name, node)
     return map_children(node, partial(_with_numbers, numbers=numbers))
@@ -70,16 +71,18 @@ def _multiply(left: Monomial | None, right: Monomial | None) -> Monomial | None:
     """The product of two monomials; None if one of them is None."""
     if not left or not right:
         return None
-    names = dict.fromkeys((*left[1], *right[1]))
-    powers = {name: left[1].get(name, 0) + right[1].get(name, 0) for name in names}
-    return left[0] * right[0], {name: power for name, power in powers.items() if power}
+    (factor, powers), (other_factor, other_powers) = left, right
+    names = dict.fromkeys((*powers, *other_powers))
+    sums = {name: powers.get(name, 0) + other_powers.get(name, 0) for name in names}
+    return factor * other_factor, {name: power for name, power in sums.items() if power}
 
 
 def _raise_to(monomial: Monomial | None, power: int) -> Monomial | None:
     """An integer power of a monomial; None for None, and for powers of zero."""
-    if monomial is None or not monomial[0]:
+    factor, powers = monomial or (Fraction(0), {})
+    if not factor:
         return None
-    return monomial[0] ** power, {name: exponent * power for name, exponent in monomial[1].items()}
+    return factor**power, {name: exponent * power for name, exponent in powers.items()}
 
 
 def _monomial_formula(factor: Fraction, powers: Mapping[str, int]) -> Node:
@@ -124,7 +127,7 @@ def negate_step(node: Node, odd_names: Collection[str] = ()) -> Node:
 
 
 def split_sign(node: Node, odd_names: Collection[str]) -> tuple[int, Node]:
-    """The formula with -c for each odd constant c, as a sign and a formula without that sign."""
+    """The formula with -c for each constant c of `odd_names`: its sign, and the rest of it."""
     match node:
         case expr.Constant():
             return (-1 if node.name in odd_names else 1), node

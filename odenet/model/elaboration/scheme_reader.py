@@ -26,9 +26,10 @@ def elaborate_scheme(
 
 
 class SchemeReader(SchemeScope):
-    """Reads one block from top to bottom, in the scope that it is itself.
+    """Reads one block from top to bottom.
 
-    A value may be used only below the line that computes it, so the scope grows as lines are read.
+    It is also the scope of the block's formulas. A value may be used only below the line that
+    computes it, so the reader adds the name to this scope when it has read that line.
     """
 
     def read(self) -> Scheme | None:
@@ -111,12 +112,12 @@ class SchemeReader(SchemeScope):
             message = "a right-hand side is a sum, or has a decay, not both"
             help_ = "make the decay part of a summand"
             self.report.error("scheme-for", message, pattern.damped.span, help_)
-        reads = [self._arguments_of(right) for right in pattern.summands]
+        reads = [self._arguments_of(summand) for summand in pattern.summands]
         decay = self._decay(pattern)
         patterns = tuple(
-            Pattern(pattern.name.id, pattern.order, right.function.id, unknowns, decay,
+            Pattern(pattern.name.id, pattern.order, summand.function.id, unknowns, decay,
                     (index, count) if count > 1 else None)
-            for index, (right, unknowns) in enumerate(zip(pattern.summands, reads, strict=True))
+            for index, (summand, unknowns) in enumerate(zip(pattern.summands, reads, strict=True))
         )  # fmt: skip
         self.functions |= {typed_pattern.function: typed_pattern for typed_pattern in patterns}
         return patterns
@@ -174,7 +175,7 @@ class SchemeReader(SchemeScope):
         return tuple(lets), tuple(updates)
 
     def _check_numbers(self, value: expr.Node) -> None:
-        """Report numbers without a value, such as 1/0, as far as no constant is in them."""
+        """Report numbers without a value, such as 1/0, in which no constant occurs."""
         for number in known_scalars(value, lambda node: isinstance(node, expr.Constant)):
             try:
                 evaluate(number, {})
@@ -234,7 +235,7 @@ class SchemeReader(SchemeScope):
             self.broken_names.add(line.target.name.id)
 
     def _check_complete(self, scheme: Scheme) -> None:
-        """Report unknowns that no line computes, and values before the first step without one."""
+        """Report unknowns that no line computes, and values that the first step reads and lacks."""
         if self.report.error_count > self.errors_before:
             return
         for unknown in self.unknowns:

@@ -180,15 +180,13 @@ class SchemeScope(Scope):
         else:
             self.broken_names.add(node.id)
             message = f"unknown name `{node.spelling}` in scheme {self.block.name.spelling}"
-            known = sorted(
-                self.spellings.get(n, n) for names in self._names_by_kind() for n in names
-            )
+            known = sorted(self.spellings.get(n, n) for n in self._known_names())
             help_ = suggest(node.spelling, known) or f"it has {', '.join(known)}"
             self.report.reject("unknown-name", message, node.span, help_)
 
-    def _names_by_kind(self) -> tuple[Collection[str], ...]:
-        """The names with a meaning so far, one collection for each kind."""
-        return self.numbers, self.stages, self.functions, self.unknowns
+    def _known_names(self) -> list[str]:
+        """The names that have a meaning at the line that is read."""
+        return [*self.numbers, *self.stages, *self.functions, *self.unknowns]
 
     def _add_name(self, name: tree.Name) -> None:
         """Add a declared name, or report that it is taken or looks the same as another."""
@@ -196,7 +194,7 @@ class SchemeScope(Scope):
         if name.id in RESERVED:
             message = f"{quoted_name} is {RESERVED[name.id]} and cannot be a name"
             self.report.error("name-taken", message, name.span, help_)
-        elif any(name.id in names for names in self._names_by_kind()):
+        elif name.id in self._known_names():
             self.report.error("name-taken", f"{quoted_name} is defined twice", name.span, help_)
         elif lookalike := self._shapes.find_confusable(name.spelling):
             message = f"{quoted_name} cannot be told from `{lookalike}` by eye"

@@ -324,7 +324,7 @@ class Slot(Field):
 
 @dataclass(frozen=True)
 class ElementwiseExp(Field):
-    """`exp(s(Z[n]))`: the element-wise exponential of a field, as affine couplings multiply by."""
+    """`exp(s(Z[n]))`: the element-wise exponential of a field, a factor in an affine coupling."""
 
     operand: Node
 

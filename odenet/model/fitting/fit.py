@@ -15,7 +15,7 @@ from odenet.model.typed.scheme import Pattern, Scheme
 def fit(
     scheme: Scheme, dynamics: Dynamics, span: Span
 ) -> dict[str, tuple[State, ...]] | Diagnostic:
-    """Assign the states to the unknowns of a scheme, so that right-hand sides read what they may.
+    """Assign the states to the unknowns of a scheme, so that each right-hand side fits its pattern.
 
     In `for Y' = F(Z), Z' = G(Y)` the right-hand side of a state assigned to Y may only read states
     assigned to Z. The first such assignment in the order of declaration is taken.
@@ -118,9 +118,8 @@ def _misfit(scheme: Scheme, system: Mapping[State, Node], span: Span) -> Diagnos
         state, _, pattern = violations[0]
         return _not_a_sum(scheme, system[state], state, pattern)
     if not violations or len(states) > len(variables) or scheme.decays:
-        message = (
-            f"{scheme.name} takes {for_line(scheme)}, and these equations cannot be grouped so"
-        )
+        line = for_line(scheme)
+        message = f"{scheme.name} takes {line}, and these equations cannot be grouped so"
         return Diagnostic("scheme-misfit", message, span)
     state, node, pattern = violations[0]
     allowed = [s for s in states if assignment[s] in pattern.reads]

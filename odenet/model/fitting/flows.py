@@ -66,14 +66,14 @@ class FlowChecks:
         dynamics: the equations.
         parameters: the `param`s of the file.
         maps: the maps of the file.
-        chosen: the discretisation, None if it has an error.
+        discretisation: what `discretise` says; None if it has an error.
         report: collects the errors.
     """
 
     dynamics: Dynamics
     parameters: Mapping[str, DeclaredParameter]
     maps: Mapping[str, MapDefinition]
-    chosen: Discretisation | None
+    discretisation: Discretisation | None
     report: Report
 
     def check(self, layers: Sequence[Layer]) -> None:
@@ -100,13 +100,14 @@ class FlowChecks:
             self.report.error("shape-mismatch", message, layer.span, f"make `{name}` dense")
 
     def _check_flow(self, layer: Layer) -> None:
+        """Report channel counts that no step can have, and a step size that the scheme lacks."""
         c = int(layer.shape_in.channels.constant) // self.dynamics.input_parts
         problem = next(self._width_problems(c), "")
         if problem:
             message = f"with {c} channels for each state, {problem}"
             help_ = "change the channels before the flow"
             self.report.error("shape-mismatch", message, layer.span, help_)
-        scheme = self.chosen.scheme if self.chosen else None
+        scheme = self.discretisation.scheme if self.discretisation else None
         if layer.arguments["h"] and scheme is not None and not scheme.uses_step_size:
             message = f"{scheme.name} has no step size"
             self.report.error("step-size", message, layer.span, "leave out `h`")
@@ -124,9 +125,10 @@ class FlowChecks:
             help_ = "write the change before a `flow`"
             self.report.error("misplaced-unit", message, layer.span, help_)
             return
+        chosen = self.discretisation
         old = int(layer.shape_in.channels.constant) // self.dynamics.input_parts
         new = unit_channels(self.dynamics, layer.shape_out.channels)
-        entries = self.chosen and entry_maps(self.dynamics, self.parameters, self.maps, self.chosen)
+        entries = chosen and entry_maps(self.dynamics, self.parameters, self.maps, chosen)
         problem = next(self._width_problems(new), "")
         for name, entry in (entries or {}).items():
             problem = problem or next(_entry_problems(name, entry, old, new), "")
@@ -140,7 +142,7 @@ class FlowChecks:
             self.report.error("shape-mismatch", message, layer.span, help_)
 
     def _why_only_in_flow(self) -> str:
-        """What in the equations excludes a step outside of a flow; empty if nothing does."""
+        """Why a step of the equations is defined only inside a flow; empty if it is not so."""
         if any(isinstance(n, Time) for rate in self.dynamics.rates.values() for n in rate.walk()):
             return "`t` is the time from the beginning of a flow"
         for parameter in self.parameters.values():
@@ -150,25 +152,28 @@ class FlowChecks:
         return next((f"`{name}` is given from Python for steps of one shape" for name in names), "")
 
     def _width_problems(self, c: int) -> Iterator[str]:
-        """What cannot be built for states of `c` channels, as messages."""
+        """Messages about parameters and maps that cannot be built for states of `c` channels."""
         for parameter in self.parameters.values():
             widths = (parameter.width_in, parameter.width_out)
-            yield from _width_faults(parameter.name, widths, parameter.groups, c)
+            yield from _bad_counts(parameter.name, widths, parameter.groups, c)
         for name, definition in self.maps.items():
             for layer in definition.layers:
                 widths = (layer.shape_in.channels, layer.shape_out.channels)
-                yield from _width_faults(name, widths, layer.groups, c)
+                yield from _bad_counts(name, widths, layer.groups, c)
 
 
 def _entry_problems(name: str, entry: EntryMap, old: int, new: int) -> Iterator[str]:
-    """Why a map cannot be built for the first step of a unit, as messages."""
+    """Why a map cannot be built for the first step of a unit, as messages.
+
+    `old` and `new` are the channels of each state before and after this step.
+    """
     for layer in entry.layers:
         for width in (layer.shape_in.channels, layer.shape_out.channels):
             channels = new if width.has_new_c else old
-            yield from _width_faults(name, [width], layer.groups, channels)
+            yield from _bad_counts(name, [width], layer.groups, channels)
 
 
-def _width_faults(name: str, widths: Sequence[Width | None], groups: int, c: int) -> Iterator[str]:
+def _bad_counts(name: str, widths: Sequence[Width | None], groups: int, c: int) -> Iterator[str]:
     """Messages about channel counts that are not positive integers or multiples of `groups`."""
     for width in widths:
         count = None if width is None else width.channels(c)

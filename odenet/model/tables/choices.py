@@ -13,7 +13,7 @@ Result = TypeVar("Result")
 
 
 class MappedTables(Mapping[str, Result]):
-    """The rows of several tables through a function, as one live mapping: later rows are in it too.
+    """A function of the rows of several tables, as one mapping; rows added later are in it too.
 
     Args:
         function: gives the value for a row.

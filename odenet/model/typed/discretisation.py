@@ -11,15 +11,15 @@ from odenet.model.typed.step_constants import Number, StepConstant
 
 @dataclass(frozen=True, kw_only=True)
 class Discretisation:
-    """The scheme, its constants, and which unknown of its pattern each state belongs to.
+    """The scheme, its constants, and the states that take the place of each of its unknowns.
 
     Args:
         scheme: the rule of one step.
         h: the step size; None when `horizon` is given, or the scheme has none.
         horizon: the final time T, for h = T / steps.
         constants: values of the scheme's constants.
-        starts: the unknowns that the scheme starts with, such as `Y[-1]`, and their values.
-        groups: pattern unknown -> its states.
+        starts: the values before the first step that the scheme needs, such as that of `Y[-1]`.
+        groups: unknown of the `for` line -> the states of the file that take its place.
         exact: whether the state is in fixed-point arithmetic, so that steps are undone bit for bit.
         tolerance: the relative and the absolute tolerance of an adaptive solver; None for steps of
             fixed size.
@@ -68,7 +68,7 @@ class Discretisation:
         return "", ""
 
     def _value_at(self, slot: Slot) -> str:
-        """A formula for an unknown before the first step, accurate enough for refinement."""
+        """A formula for an unknown before the first step, so accurate that h may be halved."""
         names = self.scheme.spellings
         pattern = next(p for p in self.scheme.patterns if p.variable == slot.name)
         name = names.get(slot.name, slot.name)

@@ -56,7 +56,7 @@ def flow_size(model: Model, channels: int, steps: int, axes: int) -> int:
 
     Args:
         model: the typed program.
-        channels: of its input.
+        channels: the channels of its input.
         steps: the number of its steps.
         axes: the number of spatial axes.
     """
@@ -102,23 +102,19 @@ def _unit_size(model: Model, layer: Layer, axes: int) -> int:
     new = unit_channels(dynamics, layer.shape_out.channels)
     entries = entry_maps(dynamics, model.parameters, model.maps, model.discretisation)
     if entries is None:
-        first = flow_size(model, old * dynamics.input_parts, 1, axes)
-    else:  # parameters have no width here; the maps follow
+        first_step = flow_size(model, old * dynamics.input_parts, 1, axes)
+    else:  # no parameter here depends on channel counts; the maps are counted below
         rows = ((p.kind, p.options) for p in model.parameters.values())
-        first = sum(_count(kind.tensors(options, 1, 1, axes)) for kind, options in rows)
-    for name, changes_shape in maps_in_first_step(model) if entries else ():
+        first_step = sum(_count(kind.tensors(options, 1, 1, axes)) for kind, options in rows)
+    for name, reshapes in maps_in_first_step(model) if entries else ():
         assert entries is not None
-        layers = (
-            entries[name].layers if changes_shape else map(with_new_shape, model.maps[name].layers)
-        )
+        layers = entries[name].layers if reshapes else map(with_new_shape, model.maps[name].layers)
         for part in layers:
             widths = (part.shape_in.channels, part.shape_out.channels)
-            channels_in, channels_out = (
-                int(w.channels(new if w.has_new_c else old)) for w in widths
-            )
-            first += _count(LAYERS[part.name].tensors(part, channels_in, channels_out, axes))
+            c_in, c_out = (int(w.channels(new if w.has_new_c else old)) for w in widths)
+            first_step += _count(LAYERS[part.name].tensors(part, c_in, c_out, axes))
     shortcut = old * new if layer.arguments["shortcut"] == "conv" else 0
-    return first + shortcut + flow_size(model, new * dynamics.input_parts, steps - 1, axes)
+    return first_step + shortcut + flow_size(model, new * dynamics.input_parts, steps - 1, axes)
 
 
 def _count(tensors: Tensors) -> int:

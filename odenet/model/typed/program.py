@@ -25,7 +25,7 @@ class MapDefinition:
     Args:
         shared: whether all steps use the same weights, not each its own.
         layers: the layers in order; empty if `is_given`.
-        is_given: whether the torch modules are registered from Python.
+        is_given: whether it is `map f = given`, and its torch modules are registered in Python.
     """
 
     name: str
@@ -100,7 +100,10 @@ def flows_of(layers: Iterable[Layer]) -> Iterator[Layer]:
 
 
 def row_imports(model: "Model") -> tuple[str, ...]:
-    """The import lines that the torch code of its activations, layers and parameters needs."""
+    """The import lines that the torch code of its activations, layers and parameters needs.
+
+    They are in the rows of the tables of odenet/model/tables.
+    """
     dynamics = model.dynamics
     formulas = (*dynamics.rates.values(), *dynamics.initial.values(), dynamics.output)
     activations = {n.name for f in formulas for n in f.walk() if isinstance(n, Activation)}
@@ -204,7 +207,7 @@ class Model:
 
     @property
     def axes(self) -> int | None:
-        """Spatial axes of the maps that the flows work on; None where no net says it."""
+        """The number of spatial axes of the fields that the flows work on; None without a net."""
         return flow_axes(self.net, self.input_shape)
 
     @property

@@ -13,7 +13,7 @@ from odenet.model.expressions.expr import Node, State
 from odenet.model.expressions.fold import sum_of
 from odenet.model.typed.scheme import Pattern, Scheme
 
-Term = tuple[int, Node]  # with its sign
+Term = tuple[int, Node]  # (its sign +1 or -1, the term)
 _ONE = Fraction(1)
 
 
@@ -50,9 +50,7 @@ def summands(rate: Node, count: int) -> tuple[Node, ...] | None:
     """The terms of a right-hand side that is a sum of `count` terms; None if it is not."""
     if not isinstance(rate, expr.Sum) or len(rate.terms) != count:
         return None
-    return tuple(
-        term if sign > 0 else expr.Sum(((-1, term),), span=term.span) for sign, term in rate.terms
-    )
+    return tuple(sum_of([(sign, term)], term.span) for sign, term in rate.terms)
 
 
 def right_hand_side(rate: Node, state: State, pattern: Pattern) -> Node:
@@ -114,5 +112,5 @@ def _factor(node: Node, damped: State) -> Node | None:
 
 
 def _product(left: Node, right: Node) -> Node:
-    one = isinstance(right, expr.Number) and right.value == 1
-    return left if one else expr.Product(left, right, span=left.span)
+    is_one = isinstance(right, expr.Number) and right.value == 1
+    return left if is_one else expr.Product(left, right, span=left.span)

@@ -121,7 +121,7 @@ class Scheme:
         return tuple(Slot(u, k) for u in self.unknowns for k in self.stored_offsets(u))
 
     @property
-    def foreign_node(self) -> Node | None:
+    def exp_or_map(self) -> Node | None:
         """The first `exp(…)` or map of the file in one of its lines, if there is one.
 
         A step with one does not approximate the equations: order, stability and the like do not

@@ -160,10 +160,10 @@ def distinct_values(
     """
     distinct: dict[tuple[Number, ...], StepValues] = {}
     starts = {name: c.start for name, c in varying.items() if isinstance(c, Ramp)}
-    for at in (at for depth in depths for at in values_by_step(numbers, varying, depth)):
-        distinct.setdefault(tuple(at.values.values()), at)
+    for step in (step for depth in depths for step in values_by_step(numbers, varying, depth)):
+        distinct.setdefault(tuple(step.values.values()), step)
         if starts:
-            name = f"{at.step_name} at the start of the ramp"
-            ramp_start = StepValues(name, {**at.values, **starts})
+            name = f"{step.step_name} at the start of the ramp"
+            ramp_start = StepValues(name, {**step.values, **starts})
             distinct.setdefault(tuple(ramp_start.values.values()), ramp_start)
     return list(distinct.values())
