@@ -88,12 +88,14 @@ def _align_names(group: list[Line]) -> None:
     if all(keyword == keywords[0] for keyword in keywords) or _spaced_once(group, "NAME"):
         return
     widest = max(_column(line, i) for line, i in zip(group, indices, strict=True))
-    written = {
+    author_columns = {
         (line.tokens[i].start_pos or 0) - (line.tokens[0].start_pos or 0)
         for line, i in zip(group, indices, strict=True)
     }
-    common = written.pop() if len(written) == 1 else 0
-    _pad_to_column(group, indices, common if widest < common <= widest + 2 else widest + 2)
+    author_column = author_columns.pop() if len(author_columns) == 1 else 0
+    _pad_to_column(
+        group, indices, author_column if widest < author_column <= widest + 2 else widest + 2
+    )
 
 
 def _is_arrow(line: Line) -> bool:

@@ -21,7 +21,9 @@ _PROGRAMS = (
         r"(\w+[ \t]*=|$)|d\w+/dt[ \t]*=|\w+\([ \t]*t[ \t]*\+[ \t]*1[ \t]*\)[ \t]*=)",
     ),
 )
-_SHARED: dict[str, str] = dict.fromkeys(("gotran", "XPPAUT"), ", which also uses the ending .ode")
+_SHARED_ENDING: dict[str, str] = dict.fromkeys(
+    ("gotran", "XPPAUT"), ", which also uses the ending .ode"
+)
 _SPEC = "a spec of odenet has the line `odenet 1`, states (`state Y`) and equations (`Y' = …`)"
 _ODENET_LINE = re.compile(r"^[ \t]*(odenet[ \t]+[0-9]|state[ \t]|discreti[sz]e[ \t])", re.MULTILINE)
 
@@ -33,7 +35,7 @@ def recognise_foreign(source: Source) -> Diagnostic | None:
     for program, pattern in _PROGRAMS:
         match = re.search(pattern, source.text, re.MULTILINE | re.IGNORECASE)
         if match:
-            message = f"this looks like a file of {program}" + _SHARED.get(program, "")
+            message = f"this looks like a file of {program}" + _SHARED_ENDING.get(program, "")
             place, label = Span(source, *match.span(1)), f"this is how {program} writes it"
             return Diagnostic("not-a-spec", message, place, _SPEC, label=label)
     return None

@@ -1,8 +1,8 @@
 """The canonical form of a name, and names that look alike.
 
 `σ` and `sigma`, `K₁` and `K1` are the same name. Letters that Unicode folds together (`ϵ` and `ε`,
-the micro sign and `μ`) or that look alike in print (Greek `Κ` and Latin `K`) are told apart by no
-reader, so a file that uses both is rejected (see `confusable`).
+the micro sign and `μ`) or that look alike in print (Greek `Κ` and Latin `K`) cannot be told
+apart by a reader, so a file that uses both is rejected (see `confusable`).
 """
 
 import unicodedata
@@ -41,8 +41,8 @@ def confusable(one: str, other: str) -> bool:
     if one == other:
         return False
     if canonical(one) == canonical(other):
-        plain = unicodedata.normalize("NFKC", one) == unicodedata.normalize("NFKC", other)
-        return plain and not _subscripts_differ(one, other)
+        same_letters = unicodedata.normalize("NFKC", one) == unicodedata.normalize("NFKC", other)
+        return same_letters and not _subscripts_differ(one, other)
     return visual_key(one) == visual_key(other)
 
 

@@ -23,7 +23,7 @@ def parse_spec(source: Source, report: Report) -> tree.File:
         raise SpecError.of("not-a-spec", "this is not a text", file=source.name)
     if foreign := recognise_foreign(source):
         raise SpecError([foreign])
-    file = _parsed(source, report)
+    file = _parse_known_version(source, report)
     if not file.statements:
         message = "this file has only comments" if source.text.strip() else "there is nothing here"
         help_ = "a model begins with `state Y`"
@@ -32,7 +32,7 @@ def parse_spec(source: Source, report: Report) -> tree.File:
     return file
 
 
-def _parsed(source: Source, report: Report) -> tree.File:
+def _parse_known_version(source: Source, report: Report) -> tree.File:
     """The tree of a file. One of another version is refused first: its syntax may differ."""
     file = parse(source, report)
     for line in file.statements_of(tree.Version):
@@ -98,7 +98,7 @@ class _UsedFiles:
                 self.report.error(problem.code, message, use.span, problem.help)
             yield tree.File((tree.Unparsed("use", (), (), span=use.span),), span=use.span)
             return
-        file = _parsed(source, self.report)
+        file = _parse_known_version(source, self.report)
         yield from self.follow(file, (*chain, path))
         yield file
 

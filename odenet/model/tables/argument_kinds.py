@@ -21,10 +21,10 @@ class Call:
     """A name with arguments, as in `sgd(lr = 0.1)`; a word alone is a call without arguments.
 
     Args:
-        name: of what is called.
+        name: the name of what is called, such as a layer or an optimiser.
         args: values given by position.
         kwargs: values given by name. A checked call has all of its arguments here.
-        span: of the whole call in the text; not compared.
+        span: the place of the whole call in the text; not compared.
         name_span: the span of its name.
         argument_spans: the spans of its arguments, by name or by position.
     """
@@ -53,7 +53,14 @@ class Call:
 
 @dataclass(frozen=True)
 class Subject:
-    """The argument that is being checked, for messages, and `report`, which takes them."""
+    """The argument that is being checked, as messages describe it.
+
+    Args:
+        name: what messages call it.
+        meaning: what they say after the name, such as "is the learning rate".
+        span: its place in the text.
+        report: takes the messages.
+    """
 
     name: str
     meaning: str
@@ -112,11 +119,11 @@ class Number:
         """An int when whole, else a float."""
         if isinstance(value, bool) or not isinstance(value, int | float | Fraction):
             word = str(value) if isinstance(value, Call) and str(value) == value.name else ""
-            named = word.lower() not in ("", "nan", "inf", "t", "yes", "no")
+            is_name = word.lower() not in ("", "nan", "inf", "t", "yes", "no")
             form = self.learned_form
             learned = f"; one that is trained is written {form}" if form else ""
             advice = f"write a number, or declare this one: `let {word} = …`{learned}"
-            help_ = advice if named else ""
+            help_ = advice if is_name else ""
             return subject.refuse(self, f"this is {describe(value)}, not a number", help_)
         least, most = DOUBLE_RANGE if self.double else SINGLE_RANGE
         most = max(MOST, self.high or 0) if self.whole else most

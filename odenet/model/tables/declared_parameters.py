@@ -19,8 +19,8 @@ class DeclaredParameter:
         type: a name in PARAMETERS.
         shared: whether all steps of a flow have the same value, not one each.
         options: the arguments of the type by name, complete with defaults.
-        width_in, width_out: its input and output channels; None for a scalar, and until the first
-            use of a parameter that has those of its operand (odenet/model/fitting/widths.py).
+        width_in, width_out: its input and output channels; None for a scalar. A parameter
+            that has those of its operand gets them at its first use (see fitting/widths.py).
     """
 
     name: str
