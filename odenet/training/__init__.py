@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from odenet.training.trained_runs.studies import Study, study_run
     from odenet.training.trained_runs.trained_run import TrainedRun, load_run
 
-# Where the public names live; each is imported when it is used, so that Lightning waits.
+# The modules of the public names, which are imported on first use: importing Lightning is slow.
 _HOMES = {
     "callbacks.ramps": ("MoveRamps",),
     "callbacks.stopping": ("Stopped",),

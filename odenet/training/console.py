@@ -31,7 +31,7 @@ FORMATS = {"test": "{:.2%}", DRIFT: "{:.0e}", "samples/s": "{:.0f}", "tokens/s":
 EXPECTED_WARNINGS = (
     r"(?s).*exists and is not empty",  # the folder of a run that is resumed
     r"(?s).*LeafSpec",  # Lightning's own use of torch
-    r"(?s).*even kernel lengths",  # odenet's compiler gives a warning of its own
+    r"(?s).*even kernel lengths",  # odenet's compiler warns about these itself
     r"(?s).*callbacks used to create the checkpoint",  # a resumed run may have a changed recipe
     r"(?s).*no `validation_step`",  # the learning rate finder does not validate
     r"(?s).*sync_dist=True",  # torchmetrics has already reduced over the processes
@@ -64,8 +64,8 @@ class ProgressBar(RichProgressBar):
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         """Update the bar, at most every `REFRESH_INTERVAL` seconds and after the last batch."""
-        now, last = time.monotonic(), batch_idx + 1 == trainer.num_training_batches
-        if last or now - self._last_refresh > REFRESH_INTERVAL:
+        now, is_last = time.monotonic(), batch_idx + 1 == trainer.num_training_batches
+        if is_last or now - self._last_refresh > REFRESH_INTERVAL:
             self._last_refresh = now
             super().on_train_batch_end(trainer, pl_module, outputs, batch, batch_idx)
 
@@ -113,11 +113,11 @@ class ProgressLines(Checkpoint):
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Print the epoch's metrics, for at most `MAX_LINES` epochs of a run."""
-        epoch, last = trainer.current_epoch + 1, trainer.max_epochs or 1
-        if trainer.is_global_zero and (epoch % -(-last // MAX_LINES) == 0 or epoch == last):
+        epoch, epochs = trainer.current_epoch + 1, trainer.max_epochs or 1
+        if trainer.is_global_zero and (epoch % -(-epochs // MAX_LINES) == 0 or epoch == epochs):
             numbers = format_metrics(trainer.progress_bar_metrics)
             shown = "  ".join(f"{name} {number}" for name, number in numbers.items())
-            self.console.print(f"epoch {epoch}/{last}  {shown}", highlight=False, soft_wrap=True)
+            self.console.print(f"epoch {epoch}/{epochs}  {shown}", highlight=False, soft_wrap=True)
 
 
 def progress_display(console: Console) -> Callback:

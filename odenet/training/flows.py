@@ -68,11 +68,11 @@ def stability(network: nn.Module, iterations: int | None = None) -> float | None
         iterations: of the power method that finds the norms, as in `Flow.stability`.
 
     Returns:
-        None if the network has no flow, or if ω or the limit of one is unknown; inf or nan if
+        None if the network has no flow, or if ω or the limit of a flow is unknown; inf or nan if
         weights are not finite.
     """
     try:
         margins = [flow.stability(iterations).amax() for flow in flows(network).values()]
     except (ValueError, NotImplementedError):
         return None
-    return torch.stack(margins).amax().item() if margins else None  # nan if one is
+    return torch.stack(margins).amax().item() if margins else None  # nan if a margin is nan

@@ -38,11 +38,11 @@ def read_as(kind: type[T], value: object, name: str = "") -> T:
         raise Mismatch(f"{entry} is {_show_value(value)}, not a mapping")
     prefix = f"{name}." if name else ""
     hints = get_type_hints(kind)
-    known = {field.name: field for field in fields(kind)}  # pyright: ignore[reportArgumentType]
+    known_fields = {field.name: field for field in fields(kind)}  # pyright: ignore[reportArgumentType]
     for key in value:
-        if key not in known:
+        if key not in known_fields:
             raise Mismatch(f"it has an entry `{prefix}{key}`, which this version does not know")
-    for key, field in known.items():
+    for key, field in known_fields.items():
         required = field.default is MISSING and field.default_factory is MISSING
         if required and key not in value:
             raise Mismatch(f"`{prefix}{key}` is missing")
@@ -58,8 +58,8 @@ def _checked_value(kind: Any, value: Any, name: str) -> Any:
     arguments = [kind for kind in get_args(kind) if kind is not Ellipsis]
     match get_origin(kind):
         case origin if origin in (Sequence, tuple):
-            entry, items = arguments[0], enumerate(value)
-            return tuple(_checked_value(entry, item, f"{name}[{i}]") for i, item in items)
+            entry_type, items = arguments[0], enumerate(value)
+            return tuple(_checked_value(entry_type, item, f"{name}[{i}]") for i, item in items)
         case origin if origin is Mapping:
             return {key: _checked_value(arguments[1], value[key], f"{name}.{key}") for key in value}
     return value

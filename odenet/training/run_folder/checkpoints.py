@@ -83,7 +83,7 @@ class CheckpointFiles(TorchCheckpointIO):
 
 
 class KeptCheckpoint(ModelCheckpoint):
-    """A `ModelCheckpoint` that keeps its best score when the folder of the run was moved.
+    """A `ModelCheckpoint` that keeps its best score even if the folder of the run was moved.
 
     Checkpoints contain the name of this class.
     """

@@ -47,7 +47,7 @@ class Metrics(Checkpoint):
         self._folder.write(self._folder.metrics, as_csv(self.rows))
 
     def state_dict(self) -> dict[str, Any]:
-        """What a checkpoint keeps of this callback: the rows."""
+        """The rows, which a checkpoint stores for this callback."""
         return {"rows": self.rows}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:

@@ -96,13 +96,13 @@ class Record:
 
     Args:
         name: of the spec.
-        settings: the values of `--set`, as text, by name.
+        settings: the values of `--set`, as text, by the name of a constant or recipe key.
         options: where and how it runs.
         classes: the names of the classes, in the order of the network's outputs; none for numbers.
         mean: of the training pixels, per channel; samples are standardised with it.
         deviation: likewise their standard deviation.
         versions: of odenet, torch and lightning.
-        verdicts: on the spectrum and on the claims of the spec, see `check_claims`.
+        verdicts: whether the spectrum and the claims of the spec are proved, see `check_claims`.
         files: the SHA-256 of the spec and of the files that it uses, by their path in the folder.
         loss: the name of the loss.
         labels: what the labels of its data are.
@@ -152,14 +152,14 @@ class RunFolder:
         plugins: the folder with copies of the plugins that were loaded.
         module: the generated torch module.
         certificate: what was proved of the spec.
-        inputs: all of the above, which are written before training starts.
-        record: `run.json`, which holds the `Record`; written last of what is written before.
+        inputs: the paths above, whose files are written before training starts.
+        record: `run.json`, which holds the `Record`; written after `inputs`.
         metrics: a table with a row for each epoch.
         curves: a figure of the metrics.
         result: the final metrics and timings; exists when the run is finished.
         weights: those of the best epoch, as safetensors; exists when the run is finished.
         checkpoints: the folder with `best.ckpt` and `last.ckpt`.
-        last: the checkpoint from which the run is resumed.
+        last: the path of `last.ckpt`, the checkpoint from which the run is resumed.
     """
 
     def __init__(self, path: Path):
@@ -246,14 +246,14 @@ class RunFolder:
         return replace(record, options=replace(record.options, download=False))
 
     def require_plugins(self) -> None:
-        """Refuse a run whose plugins are not loaded. The copies in the folder are never run.
+        """Refuse a run whose plugins are not loaded. The copies in its folder are only compared.
 
         Raises:
             TrainingError: names the missing plugin, and the option that loads it.
         """
-        known = {plugin.digest for plugin in loaded_plugins()}
+        loaded_digests = {plugin.digest for plugin in loaded_plugins()}
         for copy in sorted(self.plugins.glob("*.py")):
-            if sha256(copy.read_bytes()).hexdigest() not in known:
+            if sha256(copy.read_bytes()).hexdigest() not in loaded_digests:
                 help_ = f"give --plugin {copy}, which runs it as Python, if you trust it"
                 raise BadRunFolder(f"{self.path} was trained with the plugin {copy.name}", help_)
 
@@ -288,6 +288,6 @@ def _number(text: str) -> float:
 
 
 def _existing_checkpoints(folder: RunFolder) -> str:
-    """Which checkpoints there are, for a message about a missing one."""
+    """A text that says which checkpoints exist, for a message about a missing one."""
     names = sorted(path.stem for path in folder.checkpoints.glob("*.ckpt"))
     return f"there is {' and '.join(names)}" if names else "the run ended before its first epoch"

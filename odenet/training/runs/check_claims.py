@@ -16,8 +16,8 @@ def check_claims(program: Program, unchecked: bool) -> dict[str, Any]:
         unchecked: accept it although claims are refuted or open.
 
     Returns:
-        `spectrum`, the verdict of the certificate in a word; `claims`, a list of what
-        `odenet check --json` gives for each; and `unchecked`.
+        A dictionary: `spectrum`, the verdict of the certificate in a word; `claims`, a list of
+        what `odenet check --json` gives for each claim; and `unchecked`.
 
     Raises:
         SpecError: a claim is refuted or open; it points at the line of the claim.

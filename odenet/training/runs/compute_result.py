@@ -27,7 +27,7 @@ def compute_result(folder: RunFolder, task: Task, data: SplitLoaders, rows: list
     Args:
         folder: of the run.
         task: with the weights of the last epoch.
-        data: what it was trained on.
+        data: the data that it was trained on.
         rows: the metrics of all epochs.
     """
     measure = task.objective.metric_kinds[0]
@@ -51,8 +51,8 @@ def compute_result(folder: RunFolder, task: Task, data: SplitLoaders, rows: list
         memory=torch.cuda.max_memory_allocated() if used_cuda else None,
         saved=time_saved(rows, task.recipe),
         damaged=tuple(data.damaged),
-        diverged=_diverged(task, rows),
-        stopped_early=_stopped_early(task.recipe, measure, values),
+        diverged=_divergence_text(task, rows),
+        stopped_early=_early_stop_text(task.recipe, measure, values),
         loss=task.objective.kind.name,
         measure=measure.name,
         last=values[-1],
@@ -67,7 +67,7 @@ def compute_result(folder: RunFolder, task: Task, data: SplitLoaders, rows: list
     return with_test_scores(result, task, scores)  # replaced later if the split is not "test"
 
 
-def _diverged(task: Task, rows: list[Row]) -> str:
+def _divergence_text(task: Task, rows: list[Row]) -> str:
     """How far the training loss has grown, and what to do about it; empty if it has not."""
     first, last = task.first_loss, rows[-1]["train_loss"]
     if first is None or not last > DIVERGED_FACTOR * first.item() > 0:
@@ -79,7 +79,7 @@ def _diverged(task: Task, rows: list[Row]) -> str:
     )
 
 
-def _stopped_early(recipe: Recipe, measure: MetricKind, values: list[float]) -> str:
+def _early_stop_text(recipe: Recipe, measure: MetricKind, values: list[float]) -> str:
     """Why training ended before the recipe's last epoch, in words; empty if it did not.
 
     Args:
@@ -99,11 +99,11 @@ def _stopped_early(recipe: Recipe, measure: MetricKind, values: list[float]) -> 
 
 
 def with_test_scores(result: Result, task: Task, scores: Mapping[str, Any]) -> Result:
-    """A result with the loss and the metrics on the test split put in.
+    """A copy of a result with the loss and the metrics on the test split.
 
     Args:
         result: of the run.
-        task: knows the names of the metrics.
+        task: its loss decides which metrics there are.
         scores: the loss and the metrics, by name.
     """
     metrics = {m.name: scores[m.name] for m in task.objective.metric_kinds}

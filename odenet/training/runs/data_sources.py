@@ -18,7 +18,7 @@ from odenet.training.learning.compatibility import with_matching_labels
 from odenet.training.run_folder.records import Options
 from odenet.training.runs.build_task import input_shape, recipe_data
 
-SET_OPTION = "--set"  # the source that positions of values from the command line refer to
+SET_OPTION = "--set"  # the name of the source text of values from the command line
 
 
 def load_data_set(
@@ -36,14 +36,14 @@ def load_data_set(
         options: where published data sets are stored.
         folder: the folder of the spec, which paths in it are relative to.
         data: replaces what the recipe names, unless it is None or a name.
-        reader: makes a data set of `data`.
-        known_classes: of a trained network that is evaluated; else empty.
+        reader: converts `data` into a data set.
+        known_classes: the classes of the trained network that is evaluated; else empty.
 
     Raises:
         TrainingError: the data cannot be read or used.
         SpecError: network, loss and data do not fit together.
     """
-    if isinstance(data, DataSet):  # it was converted before
+    if isinstance(data, DataSet):  # already with converted labels
         return data
     if data is not None and not isinstance(data, str):
         return with_matching_labels(program, reader(data), known_classes)

@@ -103,7 +103,7 @@ def dry_run(
 
 
 def _total_seconds(recipe: Recipe, samples: SplitLoaders, step: float, validation: float) -> float:
-    """Seconds for all epochs. Each refinement of the flows doubles the time of later epochs.
+    """The seconds that all epochs take; each refinement of the flows doubles the time of an epoch.
 
     Args:
         recipe: gives the number of epochs, and `levels`, the epochs with a refinement.

@@ -24,7 +24,7 @@ from odenet.training.runs.restoring import new_settings, read_run_weights, resto
 from odenet.training.runs.run_inputs import require_same_sample_type
 from odenet.training.runs.trial import run_environment
 
-# The keys of a recipe that an evaluation depends on.
+# The recipe keys that an evaluation depends on; the others concern only training.
 EVALUATION_KEYS = ("data", "loss", "augment", "batch", "precision")
 
 
@@ -45,23 +45,23 @@ def evaluate(
             such as γ (Sander et al. 2021, Fig. 6); nothing that changes the weights' shapes.
         options: where it runs; as the training if None.
         weights: "best" or "last".
-        data: the test split, or both, as `train` takes them; or a name, as `--data` takes it.
+        data: the test split, or (train, test), as for `train`; or a name, as for `--data`.
         out: a folder for tables and pictures of `confusion`, `per_class` and `worst`.
         keywords: as for `train`.
 
     Returns:
         `data`, the data set's name; the mean `loss` and the metrics of the task on its test split,
-        such as `accuracy`; and `damaged`, a line for each picture that could not be read. Except
-        of a text also `worst`, the samples with the largest loss, and where there are classes
-        `per_class` and, with one for a sample or place, `confusion`: see
+        such as `accuracy`; and `damaged`, a line for each picture that could not be read. For
+        all data but texts also `worst`, the samples with the largest loss; with classes also
+        `per_class`, and `confusion` if a sample or pixel has exactly one class: see
         `odenet.training.learning.details.Details`.
     """
     record = RunFolder(Path(run)).read_record()
     set, options = apply_keywords(set, options or record.options, keywords, data)
     task, samples, options = restore(run, set, options, weights, data)
-    on_one_device = replace(options, devices=1, nodes=1, strategy="auto")
+    local_options = replace(options, devices=1, nodes=1, strategy="auto")
     with run_environment(task.recipe, options):
-        trainer = build_trainer(RunFolder(Path(run)), task.recipe, on_one_device)
+        trainer = build_trainer(RunFolder(Path(run)), task.recipe, local_options)
         if task.objective.kind.labels != "tokens":
             task.details = Details(task.objective, record.classes)
         (scores,) = trainer.test(task, datamodule=samples, verbose=False)
@@ -81,7 +81,7 @@ def restore(
     weights: str = "best",
     data: Any = None,
 ) -> tuple[Task, SplitLoaders, Options]:
-    """The network of a run with its weights, the data to measure it on, and the run's options.
+    """The task of a run with its trained weights, the data to measure it on, and its options.
 
     The arguments are those of `evaluate`.
     """
@@ -104,10 +104,10 @@ def restore(
     return task, samples, options
 
 
-def _require_evaluation_settings(before: Program, after: Program) -> None:
+def _require_evaluation_settings(trained: Program, evaluated: Program) -> None:
     """Refuse changed settings that affect only training, not an evaluation."""
     for name in recipe_keys():
-        changed = getattr(before.recipe, name) != getattr(after.recipe, name)
+        changed = getattr(trained.recipe, name) != getattr(evaluated.recipe, name)
         if changed and name not in EVALUATION_KEYS:
             message = f"`{name}` is about training, and changes nothing that is measured"
             allowed = f"of the recipe set {', '.join(EVALUATION_KEYS)}"

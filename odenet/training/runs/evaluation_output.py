@@ -18,14 +18,14 @@ from odenet.training.figures import figure_text, save_figure
 from odenet.training.run_folder.metrics import as_csv
 
 TERMINAL_WIDTH = 80  # columns of a terminal
-MAX_CLASSES = 20  # up to which all classes are listed, and counts are written into the picture
-MAX_PAIRS = 10  # of confused classes that are listed
-MAX_SAMPLES = 5  # that are listed
+MAX_CLASSES = 20  # with more, not all classes are listed, and the picture has no counts
+MAX_PAIRS = 10  # confused pairs that are listed, or classes if there are too many
+MAX_SAMPLES = 5  # samples with the largest loss that are listed
 MAX_NAME_WIDTH = 24  # columns of the terminal for the name of a class
 COLUMN_NAMES = {"iou": "IoU", "f1": "F1"}
 
-# From `learning/details.py`. The keys, each of which may be missing: `confusion`, rows of counts;
-# `per_class`, a dictionary of scores by class; `worst`, a dictionary for each sample.
+# From `learning/details.py`. Keys, all optional: `confusion`, rows of counts; `per_class`, a
+# dictionary of scores by class; `worst`, a dictionary for each sample with a large loss.
 EvaluationDetails = Mapping[str, Any]
 
 
@@ -52,35 +52,35 @@ def write_details(
             samples are pictures, `worst.png` are written.
 
     Raises:
-        WriteError: one of them cannot be written.
+        WriteError: one of these files cannot be written.
     """
     make_folder(folder)
-    written: list[Path] = []
+    paths: list[Path] = []
     if "confusion" in details:
         names, counts = list(details["per_class"]), details["confusion"]
         named_rows = zip(names, counts, strict=True)
         rows = [{"class": name, **dict(zip(names, row, strict=True))} for name, row in named_rows]
-        written += [folder / "confusion.csv", folder / "confusion.png"]
-        write_text(written[-2], as_csv(rows))
-        _draw_confusion(names, torch.tensor(counts), written[-1])
+        paths += [folder / "confusion.csv", folder / "confusion.png"]
+        write_text(paths[-2], as_csv(rows))
+        _draw_confusion(names, torch.tensor(counts), paths[-1])
     if "per_class" in details:
-        written.append(folder / "per_class.csv")
+        paths.append(folder / "per_class.csv")
         per_class = details["per_class"].items()
-        write_text(written[-1], as_csv([{"class": name, **row} for name, row in per_class]))
+        write_text(paths[-1], as_csv([{"class": name, **row} for name, row in per_class]))
     if details.get("worst"):
-        written.append(folder / "worst.csv")
-        write_text(written[-1], as_csv([_table_row(sample) for sample in details["worst"]]))
+        paths.append(folder / "worst.csv")
+        write_text(paths[-1], as_csv([_table_row(sample) for sample in details["worst"]]))
         pictures = _read_pictures(inputs, [sample["index"] for sample in details["worst"]])
         if pictures:
-            written.append(folder / "worst.png")
-            _draw_pictures(details["worst"], pictures, written[-1])
-    return written
+            paths.append(folder / "worst.png")
+            _draw_pictures(details["worst"], pictures, paths[-1])
+    return paths
 
 
 def _confusion_lines(names: Sequence[str], counts: Sequence[Sequence[int]]) -> list[str]:
     """The confusion matrix; if it is too wide for a terminal, the most confused pairs of classes.
 
-    If the names of the classes are too long for the head of the columns, classes are numbered.
+    If class names are too long for column headings, the columns are headed by class numbers.
     """
     if 3 * len(names) > TERMINAL_WIDTH:  # a column takes a digit and two spaces at least
         return _most_confused_lines(names, counts)
@@ -102,10 +102,11 @@ def _table_lines(rows: Sequence[Sequence[str]], min_width: int = 0) -> list[str]
         rows: the cells of each row, all rows of equal length.
         min_width: the least width of the columns after the first, which all have the same width.
     """
-    left = max(cell_len(row[0]) for row in rows)
-    right = max(min_width, *(cell_len(cell) for row in rows for cell in row[1:]))
+    first_width = max(cell_len(row[0]) for row in rows)
+    other_width = max(min_width, *(cell_len(cell) for row in rows for cell in row[1:]))
     return [
-        f"  {set_cell_size(name, left)}" + "".join(f"  {_right_aligned(c, right)}" for c in cells)
+        f"  {set_cell_size(name, first_width)}"
+        + "".join(f"  {_right_aligned(c, other_width)}" for c in cells)
         for name, *cells in rows
     ]
 
@@ -121,9 +122,9 @@ def _most_confused_lines(names: Sequence[str], counts: Sequence[Sequence[int]]) 
     confused.sort(key=lambda pair: (-pair[0], *pair[1:]))
     if not confused:
         return [f"none of {len(names)} classes was taken for another"]
-    short = [_shortened(name) for name in names]
+    short_names = [_shortened(name) for name in names]
     return ["taken for another class most often"] + [
-        f"  {short[actual]} for {short[predicted]}: {count} of {sum(counts[actual])}"
+        f"  {short_names[actual]} for {short_names[predicted]}: {count} of {sum(counts[actual])}"
         for count, actual, predicted in confused[:MAX_PAIRS]
     ]
 

@@ -1,4 +1,4 @@
-"""The options of `odenet train` as keyword arguments of `odenet.train` and its relatives."""
+"""The options of `odenet train` as keyword arguments of `odenet.train`, `resume` and others."""
 
 from collections.abc import Mapping
 from dataclasses import fields, replace
@@ -67,21 +67,21 @@ def apply_keywords(
         help_ = f"the options are {', '.join(known)}; {others}"
         raise BadOption(f"there is no option `{unknown[0]}`", help_)
     values: dict[str, Any] = {**keywords}
-    for_options = {name: values.pop(name) for name in keywords if name in fields_of_options}
-    if "memory" in for_options:
-        for_options["memory"] = parse_memory(for_options["memory"])
+    option_values = {name: values.pop(name) for name in keywords if name in fields_of_options}
+    if "memory" in option_values:
+        option_values["memory"] = parse_memory(option_values["memory"])
     try:
-        options = replace(options, **for_options)
+        options = replace(options, **option_values)
     except Mismatch as error:
         raise BadOption(str(error)) from error
-    for_spec = {SHORT_KEYS.get(name, name): value for name, value in values.items()}
+    spec_values = {SHORT_KEYS.get(name, name): value for name, value in values.items()}
     if isinstance(data, str):
-        for_spec["data"] = data_setting(data)
-    return {**(settings or {}), **for_spec}, options
+        spec_values["data"] = data_setting(data)
+    return {**(settings or {}), **spec_values}, options
 
 
 def parse_memory(text: str | int | None) -> str | int | None:
-    """A memory mode as it is, a size as its number of bytes; raises TrainingError for others."""
+    """The bytes of a size such as "2GB"; a mode, a number or None is returned unchanged."""
     if text is None or isinstance(text, int) or text in MEMORY_MODES:
         return text
     size = parse_size(text)

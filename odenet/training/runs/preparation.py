@@ -44,8 +44,8 @@ def prepare_training(
     scaling = scaling_note(data_set.train, scaled_shape, shape)
     if scaling:
         scaling = f"{data_set.name}: {scaling}; `input(…)` or `--set size=…` changes that"
-    width = output_width_note(program, data_set)
-    for note in (scaling, width, missing_classes_note(program, data_set)):
+    width_note = output_width_note(program, data_set)
+    for note in (scaling, width_note, missing_classes_note(program, data_set)):
         if note:
             console.print(Text(note, "yellow"), highlight=False, soft_wrap=True)
     samples = SplitLoaders(data_set, program.recipe, shape)
@@ -75,7 +75,7 @@ def scaling_note(split: Split, scaled_shape: Sequence[int], network_shape: Seque
     Args:
         split: the samples; of pictures in files, the sizes of some are read.
         scaled_shape: (C, H, W) that pictures are scaled to, or (D,) of other samples.
-        network_shape: the input shape of the network, which takes the centre of that.
+        network_shape: the input shape of the network, which is cropped from the centre.
     """
     images = split.inputs
     if split.files:

@@ -40,7 +40,7 @@ class RateSearch:
         losses: the smoothed loss of each step, including the recipe's penalties.
         suggestion: the rate at which the loss falls fastest, as Lightning computes it; None if
             there were too few steps.
-        now: the rate that the recipe has.
+        now: the learning rate in the recipe.
     """
 
     rates: Sequence[float]
@@ -118,11 +118,11 @@ def find_rate(
         limits = {"max_epochs": -1, "limit_val_batches": 0, "default_root_dir": folder}
         run = trial_run(program, options, console, unchecked, data, **limits)
         with run as (task, samples, trainer), progress:
-            search, recipe = _RateSearchModule(task), task.recipe
+            module, recipe = _RateSearchModule(task), task.recipe
             bounds = {"min_lr": MIN_RATE, "max_lr": MAX_RATE, "num_training": STEPS}
-            finder = Tuner(trainer).lr_find(search, datamodule=samples, update_attr=False, **bounds)
+            finder = Tuner(trainer).lr_find(module, datamodule=samples, update_attr=False, **bounds)
     assert finder is not None  # None only with Lightning's fast_dev_run
-    losses = _smoothed_losses(search.losses, recipe.accumulate)
+    losses = _smoothed_losses(module.losses, recipe.accumulate)
     rates = finder.results["lr"][: len(losses)]
     finder.results = {"lr": rates, "loss": losses}
     return RateSearch(tuple(rates), tuple(losses), finder.suggestion(), recipe.optimizer["lr"])

@@ -49,19 +49,19 @@ def weights_file(folder: RunFolder, which: str) -> Path:
     return folder.weights if lacks_best and folder.weights.is_file() else folder.checkpoint(which)
 
 
-def damaged_weights_note(folder: RunFolder, used: Path) -> str:
+def damaged_weights_note(folder: RunFolder, path: Path) -> str:
     """A warning if weights are read from a checkpoint, and `weights.safetensors` is damaged.
 
     Args:
         folder: of the run.
-        used: the file that the weights are read from.
+        path: of the file that the weights are read from.
     """
     digest = _weights_digest(folder)
-    if used == folder.weights or not digest or not folder.weights.is_file():
+    if path == folder.weights or not digest or not folder.weights.is_file():
         return ""
     if sha256_of(folder.weights) == digest:
         return ""
-    return f"the weights are those of {used}: {folder.weights} is damaged"
+    return f"the weights are those of {path}: {folder.weights} is damaged"
 
 
 def _weights_digest(folder: RunFolder) -> str:
@@ -128,7 +128,7 @@ def require_resumable(trainer: Trainer, task: Task, path: Path, content: Mapping
         checkpoints.require_same_shapes(expected, stored)
         if "current_model_state" in content:
             checkpoints.require_same_shapes(expected, content["current_model_state"])
-        if not isinstance(trainer.strategy, FSDPStrategy):  # whose states are by name, not by index
+        if not isinstance(trainer.strategy, FSDPStrategy):  # whose states are by name
             optimizer = build_optimizer(task.network, task.recipe.optimizer)
             checkpoints.require_same_optimizer(optimizer, content["optimizer_states"])
         if len(content["lr_schedulers"]) != 1:
@@ -159,9 +159,9 @@ def require_same_samples(folder: RunFolder, record: Record, recipe: Recipe) -> N
         TrainingError: names the setting that changed.
     """
     old = odenet.load(folder.spec, set=dict(record.settings)).recipe
-    splitting = ("holdout", "fraction", "seed") if old.holdout else ("holdout",)
+    split_keys = ("holdout", "fraction", "seed") if old.holdout else ("holdout",)
     old_values, new_values = (
-        {name: str(getattr(r, name)) for name in splitting}
+        {name: str(getattr(r, name)) for name in split_keys}
         | {"standardise": standardise_over(r.augment), "loss": str(r.loss or DEFAULT_LOSS)}
         | {"center_crop": shorter_side_before_crop(r.augment)}
         for r in (old, recipe)
@@ -169,13 +169,13 @@ def require_same_samples(folder: RunFolder, record: Record, recipe: Recipe) -> N
     for name, value in old_values.items():
         if new_values[name] != value:
             verbs = {"standardise": "standardised", "loss": "measured", "center_crop": "cut"}
-            use = f"which says how its samples are {verbs.get(name, 'held out')}"
-            message = f"{folder.path} was begun with {name} = {value}, {use}"
+            purpose = f"which says how its samples are {verbs.get(name, 'held out')}"
+            message = f"{folder.path} was begun with {name} = {value}, {purpose}"
             raise NotResumable(message, "leave out the --set, or start a new run")
 
 
 def require_same_levels(recipe: Recipe, checkpoint: Mapping[str, Any], folder: RunFolder) -> None:
-    """Refuse `levels`, the epochs with a refinement, that were changed for epochs already done.
+    """Refuse changed `levels` (epochs at which flows are refined) for epochs already done.
 
     Raises:
         TrainingError: says how many times the flows have been refined.
@@ -202,9 +202,9 @@ def initial_steps(folder: RunFolder, record: Record) -> int:
 
 
 def new_settings(folder: RunFolder, record: Record, changes: Mapping[str, Any]) -> dict[str, Any]:
-    """The settings of a run, with changes."""
-    defined: set[str] = set()  # names in the `let` lines of the spec
+    """The settings of a run, updated by changes."""
+    let_names: set[str] = set()  # names in the `let` lines of the spec
     if changes:
         tree = odenet.load(folder.spec, set=dict(record.settings)).tree
-        defined = {let.name.id for let in tree.statements_of(Let)}
-    return merge_settings(record.settings, changes, defined)
+        let_names = {let.name.id for let in tree.statements_of(Let)}
+    return merge_settings(record.settings, changes, let_names)

@@ -31,23 +31,23 @@ class Result:
 
     Args:
         folder: of the run.
-        watched: the split that was measured after each epoch: "test", or "val" if a part of the
-            training samples was held out.
+        watched: the split that was measured after each epoch: "test", or "val" for held-out
+            training samples.
         accuracy: after the last epoch, on the watched split; this and the other accuracies are None
             if the loss has no accuracy.
         best_accuracy: of the best epoch, on the watched split.
         best_epoch: the number of that epoch, counted from 1.
-        test_accuracy: on the test split: with the weights of the best epoch if "val" is watched,
+        test_accuracy: on the test split: with the weights of the best epoch if `watched` is "val",
             else after the last epoch.
         epochs: the number of completed epochs.
         parameters: the number of learned numbers of the final network.
         seconds: spent on training batches.
         samples_per_second: of training batches.
-        stability: h ω / limit of the least stable step, where norms of the operators bound ω: below
-            1 the flow is stable. None if no bound is known.
+        stability: h ω / limit of the least stable step: below 1 the flow is stable. Operator norms
+            bound the frequency ω; None if no bound is known.
         memory: peak bytes on the GPU; None on a CPU.
-        saved: the share of time that training on coarser levels first has saved; None without
-            levels.
+        saved: the share of time that was saved by training first with fewer steps per flow (recipe
+            key `levels`); None without levels.
         damaged: a line for each picture that could not be read.
         weights: the SHA-256 of `weights.safetensors`.
         loss: the name of the recipe's loss.
@@ -96,7 +96,7 @@ class Result:
         return METRICS[self.measure]
 
     def show(self, value: float | None) -> str:
-        """A value of that metric as it is printed; a dash for None."""
+        """A value of the metric `measure` as it is printed; a dash for None."""
         return "–" if value is None else self.chosen_by.show(value)
 
     def evaluate(self, **given: Any) -> dict[str, Any]:
@@ -208,15 +208,15 @@ def show_damaged(damaged: Sequence[str], console: Console, limit: int = 5) -> No
 def time_saved(rows: list[Row], recipe: Recipe) -> float | None:
     """The share of time saved by training in levels, from few steps per flow to many.
 
-    Compared with training on the last level in all epochs, at the mean time of its epochs. None if
-    there are no levels, or the last one was not reached.
+    The comparison is with all epochs on the last level, each taking the mean time of its epochs.
+    None if there are no levels, or the last one was not reached.
     """
-    ends = (*(level for level in recipe.levels if level < recipe.epochs), recipe.epochs)
+    level_ends = (*(level for level in recipe.levels if level < recipe.epochs), recipe.epochs)
     times = [0.0, *(row["seconds"] for row in rows)]
-    if len(ends) == 1 or len(rows) <= ends[-2]:
+    if len(level_ends) == 1 or len(rows) <= level_ends[-2]:
         return None
     durations = [after - before for before, after in pairwise(times)]  # of epochs
-    on_last_level = durations[ends[-2] :]
+    on_last_level = durations[level_ends[-2] :]
     return 1 - sum(durations) / (len(durations) * sum(on_last_level) / len(on_last_level))
 
 
@@ -232,7 +232,7 @@ def draw_curves(runs: Mapping[str, list[Row]], path: Path) -> None:
     figure = Figure(figsize=(9, 3.2), layout="constrained")
     quantities = {"loss": "loss"} | _shared_metric(list(runs.values()))
     panels = figure.subplots(1, len(quantities), squeeze=False)[0]
-    for axes, (quantity, words) in zip(panels, quantities.items(), strict=True):
+    for axes, (quantity, label) in zip(panels, quantities.items(), strict=True):
         for number, (name, rows) in enumerate(runs.items()):
             epochs = [row["epoch"] + 1 for row in rows]
             for split, style in (("train", "--"), ("val", "-"), ("test", "-")):
@@ -243,7 +243,7 @@ def draw_curves(runs: Mapping[str, list[Row]], path: Path) -> None:
                         markerfacecolor="none" if split == "train" else None,
                         label=figure_text(f"{name} {split}"),
                     )  # fmt: skip
-        axes.set(xlabel="epoch", ylabel=words)
+        axes.set(xlabel="epoch", ylabel=label)
         axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
         axes.grid(alpha=0.3)
     figure.axes[0].legend(frameon=False, fontsize="small")

@@ -75,9 +75,9 @@ def train(
         TrainingError: the data or an option cannot be used, or the loss became infinite or nan.
         Stopped: after SIGTERM or Ctrl-C; the run can be resumed.
     """
-    in_recipe = {*recipe_keys(), *SHORT_KEYS}
-    if not isinstance(spec, str | Path) and (refused := keywords.keys() & in_recipe):
-        message = f"{min(refused)} is a key of the recipe, and this program has its recipe"
+    recipe_names = {*recipe_keys(), *SHORT_KEYS}
+    if not isinstance(spec, str | Path) and (conflicts := keywords.keys() & recipe_names):
+        message = f"{min(conflicts)} is a key of the recipe, and this program has its recipe"
         help_ = "set it when the spec is compiled, as in odenet.load(SPEC, set={…})"
         raise BadOption(message, help_)
     settings, options = apply_keywords(set, options or Options(), keywords, data)
@@ -89,14 +89,14 @@ def train(
         warning_text.highlight_regex("^warning", "yellow")
         console.print(warning_text, highlight=False, soft_wrap=not console.is_terminal)
     task, samples = prepare_training(program, options, console, data)
-    if not is_first_process():  # it writes nothing, and gets the paths that it needs by broadcast
+    if not is_first_process():  # it writes no files, and receives paths from the first one
         folder = RunFolder(Path(out or "runs"))
         return _fit(_trainer(folder, task, options, console), folder, task, samples, options)
     with new_run_folder(program.name, None if out is None else str(out), console) as folder:
         console.print(Text(f"  run {printable(folder.path)}"), highlight=False, soft_wrap=True)
         trainer = _trainer(folder, task, options, console)
-        needed = "" if data is None or isinstance(data, str) else DATA_NEEDED
-        run_inputs.write_inputs(folder, program, settings, options, samples, verdicts, needed)
+        data_needed = "" if data is None or isinstance(data, str) else DATA_NEEDED
+        run_inputs.write_inputs(folder, program, settings, options, samples, verdicts, data_needed)
         return _fit(trainer, folder, task, samples, options)
 
 
@@ -118,7 +118,7 @@ def resume(
         options: where and how it runs from here on; as before if None.
         spec: the file it began with; if given, it has to be unchanged.
         console: where progress is shown.
-        unchecked: as for `train`; a run that began unchecked stays so.
+        unchecked: as for `train`; a run that was started unchecked stays unchecked.
         data: as for `train`; data from Python code has to be passed again.
         keywords: as for `train`.
 
@@ -192,7 +192,7 @@ def _resume(
 
 
 def _finished_result(folder: RunFolder) -> Result | None:
-    """The result of a run whose files are complete; None if there is anything left to do."""
+    """The result of a finished run whose files are complete; else None."""
     if not folder.result.is_file():
         return None
     result = Result.read(folder.result)
@@ -264,7 +264,7 @@ def _fit(
 
 
 def _write_result(trainer: Trainer, folder: RunFolder, task: Task, data: SplitLoaders) -> Result:
-    """Write the files of a run that are complete only at its end: metrics, weights, result."""
+    """Write the files at the end of a run: metrics, weights, result, curves."""
     metrics = metrics_callback(trainer)
     metrics.write()
     if task.recipe.ema:  # without an epoch to train, averaged weights were not put into the task

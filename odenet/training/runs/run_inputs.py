@@ -30,7 +30,7 @@ def write_inputs(
     verdicts: Mapping[str, Any],
     data_from_python: str = "",
 ) -> None:
-    """Write everything that reproduces a run; `run.json`, which makes the folder a run's, last.
+    """Write everything that reproduces a run. `run.json`, which marks the folder of a run, is last.
 
     Args:
         folder: where to write.
@@ -89,9 +89,9 @@ def require_same_sample_type(data: SplitLoaders, trained_on: str) -> None:
         data: what the run is evaluated on or resumed with.
         trained_on: the type of the samples that it was trained on.
     """
-    found = data.train.stored_dtype
-    if found != trained_on:
-        message = f"samples of {data.name} are {found}, and the run was trained on {trained_on}"
+    dtype = data.train.stored_dtype
+    if dtype != trained_on:
+        message = f"samples of {data.name} are {dtype}, and the run was trained on {trained_on}"
         raise DataMisfit(message, "give samples of that kind: bytes are taken as pixels")
 
 

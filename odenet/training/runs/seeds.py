@@ -45,8 +45,8 @@ def train_seeds(
         TrainingError: as for `train`; earlier runs are finished, and their folders stay.
     """
     results = []
-    first = odenet.load(spec, set=set).recipe.seed
-    for seed in range(first, first + count):
+    first_seed = odenet.load(spec, set=set).recipe.seed
+    for seed in range(first_seed, first_seed + count):
         folder = None if out is None else str(Path(out) / f"seed-{seed}")
         settings = {**(set or {}), "seed": seed}
         result = train(spec, settings, options, folder, console, unchecked)

@@ -47,7 +47,7 @@ def _value_cells(outcome: Outcome) -> list[Text]:
 
 
 def best_outcome(outcomes: Sequence[Outcome]) -> Outcome | None:
-    """The point with the best metric after its last epoch, the first of several; None if none."""
+    """The first point with the best metric after its last epoch; None if no point is finished."""
     values = [(value, o) for o in outcomes if (value := _last_metric(o)) is not None]
     if not values:
         return None
@@ -69,12 +69,12 @@ def draw_sweep(outcomes: Sequence[Outcome], path: Path) -> None:
     values = {name: list(dict.fromkeys(o.settings[name] for o in outcomes)) for name in
               outcomes[0].settings}  # fmt: skip
     x_name = max(values, key=lambda name: (len(values[name]), _as_floats(values[name]) is not None))
-    numbers = _as_floats(values[x_name])
-    positions = dict(zip(values[x_name], numbers or range(len(values[x_name])), strict=True))
+    x_numbers = _as_floats(values[x_name])
+    positions = dict(zip(values[x_name], x_numbers or range(len(values[x_name])), strict=True))
     figure = Figure(figsize=(6, 4), layout="constrained")
     axes = figure.subplots()
-    for number, (name, curve) in enumerate(_curves(outcomes, x_name).items()):
-        points = [(positions[o.settings[x_name]], o) for o in curve]
+    for number, (name, curve_outcomes) in enumerate(_curves(outcomes, x_name).items()):
+        points = [(positions[o.settings[x_name]], o) for o in curve_outcomes]
         finished = sorted((x, y) for x, o in points if (y := _last_metric(o)) is not None)
         diverged = [x for x, o in points if isinstance(o.result, Failure)]
         xs, ys = [x for x, _ in finished], [y for _, y in finished]
@@ -82,9 +82,9 @@ def draw_sweep(outcomes: Sequence[Outcome], path: Path) -> None:
         axes.plot(xs, ys, "o-", label=figure_text(name), color=colour)
         edge = axes.get_xaxis_transform()
         axes.plot(diverged, [0.02] * len(diverged), "x", transform=edge, color=colour)
-    if numbers is None:
+    if x_numbers is None:
         axes.set_xticks(range(len(positions)), [figure_text(value) for value in positions])
-    elif min(numbers) > 0 and max(numbers) / min(numbers) > LOG_SCALE_RATIO:
+    elif min(x_numbers) > 0 and max(x_numbers) / min(x_numbers) > LOG_SCALE_RATIO:
         axes.set_xscale("log")
     results = [outcome.result for outcome in outcomes if isinstance(outcome.result, Result)]
     axes.set_xlabel(figure_text(x_name))

@@ -54,7 +54,7 @@ def train_sweep(folder: Path, console: Console, workers: int | None = None) -> l
 
 
 def _visible_devices(workers: int | None) -> list[str]:
-    """The value of CUDA_VISIBLE_DEVICES for each worker."""
+    """The value of CUDA_VISIBLE_DEVICES for each worker; empty strings without GPUs."""
     gpus = torch.cuda.device_count()
     if not gpus:
         return [""] * (workers or 1)
@@ -91,7 +91,7 @@ def _train_in_processes(folder: Path, console: Console, devices: Sequence[str]) 
                 _require_success(process.returncode, log, folder)
             time.sleep(POLL_INTERVAL)
     finally:
-        for process, _, _ in running:  # each writes a checkpoint, from which it can be resumed
+        for process, _, _ in running:  # each writes a checkpoint to resume from
             process.send_signal(signal.SIGTERM)
         for process, _, _ in running:
             process.wait()

@@ -121,7 +121,7 @@ def read_axes(text: str) -> dict[str, list[str]]:
 
 
 def _split_outside_brackets(text: str, separator: str) -> list[str]:
-    """The parts of a text between separators; those in brackets or quotes do not separate."""
+    """The parts of a text between separators, ignoring separators in brackets or quotes."""
     parts, depth, quoted = [""], 0, False
     for char in text:
         quoted ^= char == '"'
@@ -164,23 +164,23 @@ def new_sweep(
         try:
             check_claims(odenet.load(spec, set={**settings, **point}), unchecked)
         except SpecError as error:
-            raise SpecError(_at_sweep_option(d, point) for d in error.diagnostics) from None
+            raise SpecError(_with_sweep_option(d, point) for d in error.diagnostics) from None
     folder = _next_free_folder(program.name) if out is None else Path(out)
     make_folder(folder)
-    record = folder / "sweep.json"
-    if record.is_file():
-        if record.read_text(encoding="utf-8") != sealed_json(asdict(sweep)):
+    sweep_file = folder / "sweep.json"
+    if sweep_file.is_file():
+        if sweep_file.read_text(encoding="utf-8") != sealed_json(asdict(sweep)):
             command = f"odenet train --resume {shell_quoted(folder)}"
             help_ = f"choose another --out, or go on with it: {command}"
             raise BadRunFolder(f"{folder} holds another sweep", help_)
     elif any(folder.iterdir()):
         raise BadRunFolder(f"{folder} is not empty", "choose another --out")
-    write_text(record, sealed_json(asdict(sweep)))
+    write_text(sweep_file, sealed_json(asdict(sweep)))
     return folder
 
 
-def _at_sweep_option(diagnostic: Diagnostic, point: Mapping[str, str]) -> Diagnostic:
-    """A diagnostic about a setting, which names `--sweep` in place of `--set` if it is swept."""
+def _with_sweep_option(diagnostic: Diagnostic, point: Mapping[str, str]) -> Diagnostic:
+    """A diagnostic about a setting; if that is swept, it names `--sweep` instead of `--set`."""
     swept = {f"{name.rpartition('.')[2]}={value}" for name, value in point.items()}
     span = diagnostic.span
     if span is None or span.source.name != SET_OPTION or span.source.text not in swept:
@@ -252,7 +252,7 @@ def write_outcomes(folder: Path) -> None:
 
 
 def _row(outcome: Outcome) -> dict[str, Any]:
-    """A point and its outcome as a row of these files."""
+    """A point and its outcome as a row of `results.json` and `results.csv`."""
     row: dict[str, Any] = {**outcome.settings, "run": outcome.folder.name}
     match outcome.result:
         case Result() as result:

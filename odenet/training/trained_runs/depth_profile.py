@@ -17,7 +17,7 @@ from odenet.runtime.passes.protocol import State
 from odenet.runtime.passes.shear import state_like
 
 SPECTRUM_COUNT = 3  # steps with eigenvalues; each takes hundreds of Jacobian products
-EIGENVALUE_COUNT = 4  # with the largest modulus, and as many with the largest real part
+EIGENVALUE_COUNT = 4  # those of largest modulus, and as many of largest real part
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class DepthProfile:
     Args:
         state_norms: the mean norm of the unknowns before the step.
         rate_norms: the mean norm of the right-hand side F.
-        step_sizes: h; 1 where the scheme has no h.
+        step_sizes: the step size h; 1 for a scheme without h.
         energies: the mean energy before each step and after the last one; empty where the
             certificate has no energy.
         eigenvalues: of the Jacobian of F for one sample, by the number of the step; some steps.
@@ -74,7 +74,7 @@ def equation_order(program: Program) -> int:
 
 
 def unknowns(flow: Flow, state: Sequence[Tensor]) -> list[Tensor]:
-    """The entries of a state that are unknowns of the equations; a scheme may keep others."""
+    """The entries of a state that are unknowns of the equations, not auxiliary to the scheme."""
     return [state[flow.slots.index(name)] for name in flow.states]
 
 

@@ -20,9 +20,9 @@ from odenet.training.console import quiet
 from odenet.training.errors import NotPossible
 from odenet.training.trained_runs.trained_run import TrainedRun
 
-EXAMPLES = 4  # samples that the network is exported with
+EXAMPLES = 4  # samples in the batch that the network is traced with
 TOLERANCE = 1e-4  # for the difference of the outputs, relative to the largest output
-EXPORTER_LOGGERS = ("torch.onnx", "onnxscript", "onnx_ir")  # silenced unless there are errors
+EXPORTER_LOGGERS = ("torch.onnx", "onnxscript", "onnx_ir")  # only their errors are shown
 
 
 @dataclass(frozen=True)

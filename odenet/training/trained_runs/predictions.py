@@ -26,8 +26,8 @@ class Predictions:
         values: on the CPU: probabilities of classes, (N, classes), or of class maps,
             (N, classes, H, W); or numbers in the unit of the labels, (N, …).
         classes: the names of the classes, in the order of `values`; empty for numbers.
-        loss: the loss that the network was trained with; its `labels` say which of these it is:
-            "class", "several" (classes that do not exclude each other) or "numbers".
+        loss: the loss that the network was trained with; its `labels` say what `values`
+            are: "class", "several" (classes that do not exclude each other) or "numbers".
     """
 
     values: Tensor
@@ -39,8 +39,8 @@ class Predictions:
 
     def __str__(self) -> str:
         lines = replace(self, values=self.values[:MAX_SHOWN]).in_words()
-        more = len(self.values) - len(lines)
-        return "\n".join([*lines, *([f"and {more} more"] if more else [])])
+        hidden_count = len(self.values) - len(lines)
+        return "\n".join([*lines, *([f"and {hidden_count} more"] if hidden_count else [])])
 
     @property
     def probabilities(self) -> Tensor:

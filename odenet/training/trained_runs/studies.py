@@ -33,7 +33,7 @@ from odenet.training.runs.evaluation import restore
 from odenet.training.trained_runs import depth_profile as profiles
 from odenet.training.trained_runs.depth_profile import DepthProfile, mean_norm, unknowns
 
-RANDOM_DRAWS = 5  # of the steps to leave out, and of the shuffles, for each number of them
+RANDOM_DRAWS = 5  # random choices for each number of steps left out, and of swaps
 LEFT_OUT_SHARES = (1 / 8, 1 / 4, 1 / 2, 3 / 4)  # shares of the steps that are left out at once
 
 
@@ -125,9 +125,9 @@ def study_run(
     rng = np.random.default_rng(seed)
     with torch.no_grad():
         value = _metric_value(task, *batch)
-        recorded = flow_inputs(task.network, batch[0])
+        inputs = flow_inputs(task.network, batch[0])
         names = units_and_flows(task.network)
-        flows = [_study_flow_or_unit(task, name, recorded[name], batch, rng) for name in names]
+        flows = [_study_flow_or_unit(task, name, inputs[name], batch, rng) for name in names]
     folder = RunFolder(Path(run))
     program = odenet.load(folder.spec, set=dict(folder.read_record().settings))
     order = profiles.equation_order(program)
@@ -144,12 +144,12 @@ def depth_law(studies: Sequence[Study]) -> float:
 
 
 @contextmanager
-def replaced_method(module: nn.Module, method: str, by: Callable[..., Any]) -> Iterator[None]:
+def replaced_method(module: nn.Module, method: str, function: Callable[..., Any]) -> Iterator[None]:
     """A context in which a method of a module, given by its name, is replaced by a function.
 
-    It is set on the instance, so that other modules of the class are not affected.
+    The function is set on the instance, so that other modules of the class are not affected.
     """
-    module.__dict__[method] = by
+    module.__dict__[method] = function
     try:
         yield
     finally:
@@ -189,27 +189,27 @@ def _metric_value(task: Task, inputs: Tensor, labels: Tensor) -> float:
 def _study_flow_or_unit(
     task: Task, name: str, u: Tensor | State, batch: tuple[Tensor, Tensor], rng: np.random.Generator
 ) -> FlowStudy:
-    """The study of the flow or unit of that name, whose input is u; of a unit with its entry."""
+    """The study of the flow or unit of that name, whose input is u; a unit's entry is a step."""
     module = units_and_flows(task.network)[name]
     if isinstance(module, Flow):
         return _study_flow(task, name, module, module.first_state(u), batch, rng)
     assert isinstance(u, Tensor)
     entry, h = module.entry, getattr(module.flow, "h", 1.0)
     before, after, shortcut = entry.initial(u), entry(u), entry.skipped(u)  # states
-    rest = _study_flow(task, name, module.flow, after, batch, rng)
+    flow_study = _study_flow(task, name, module.flow, after, batch, rng)
     with replaced_method(entry, "forward", entry.skipped):  # only the shortcuts
         without_entry = _metric_value(task, *batch)
     change = [a - b for a, b in zip(after, shortcut, strict=True)]
     coarse = entry.flow if isinstance(entry, Coarsened) else None
-    energies = profiles.mean_energies(coarse, [before]) if coarse and rest.energies else []
+    energies = profiles.mean_energies(coarse, [before]) if coarse and flow_study.energies else []
     return replace(
-        rest,
-        metric_without_step=[without_entry, *rest.metric_without_step],
-        state_norms=[mean_norm(unknowns(module.flow, before)), *rest.state_norms],
-        rate_norms=[mean_norm(unknowns(module.flow, change)) / h, *rest.rate_norms],
-        step_sizes=[h, *rest.step_sizes],
-        energies=[*energies, *rest.energies],
-        eigenvalues={step + 1: values for step, values in rest.eigenvalues.items()},
+        flow_study,
+        metric_without_step=[without_entry, *flow_study.metric_without_step],
+        state_norms=[mean_norm(unknowns(module.flow, before)), *flow_study.state_norms],
+        rate_norms=[mean_norm(unknowns(module.flow, change)) / h, *flow_study.rate_norms],
+        step_sizes=[h, *flow_study.step_sizes],
+        energies=[*energies, *flow_study.energies],
+        eigenvalues={step + 1: values for step, values in flow_study.eigenvalues.items()},
     )
 
 
@@ -272,7 +272,7 @@ def _left_out_counts(steps: int) -> list[int]:
 def _swap_counts(steps: int) -> list[int]:
     """The numbers of random swaps of two steps: 1, 2, 4, …, the last enough for any order.
 
-    Each of them comes `RANDOM_DRAWS` times.
+    Each number is repeated `RANDOM_DRAWS` times.
     """
     return [2**i for i in range(steps.bit_length() + 1) for _ in range(RANDOM_DRAWS)]
 

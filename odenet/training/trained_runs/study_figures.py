@@ -31,13 +31,13 @@ def show_study(study: Study, console: Console) -> None:
     table.add_column("flow")
     for name in ("steps", "one left out", "shuffled", "|hF|/|u|", "largest Re λ", "Lyapunov"):
         table.add_column(name, justify="right")
-    worst = min if study.measure.best == "max" else max
+    worst_of = min if study.measure.best == "max" else max
     for flow in study.flows:
         eigenvalues = [value for values in flow.eigenvalues.values() for value in values]
         table.add_row(
             flow.name,
             str(len(flow.metric_without_step)),
-            study.measure.show(worst(flow.metric_without_step)),
+            study.measure.show(worst_of(flow.metric_without_step)),
             _shuffled_text(flow, study.measure),
             f"{np.divide(flow.change_norms, flow.state_norms).mean():.3g}",
             depth_figures.largest_real_part(eigenvalues),
@@ -56,24 +56,24 @@ def draw_study(study: Study, folder: Path) -> list[Path]:
     Returns:
         The paths of the figures.
     """
-    pictures: dict[str, Callable[[Axes, FlowStudy], None]] = {
+    drawings: dict[str, Callable[[Axes, FlowStudy], None]] = {
         "lesion": lambda axes, flow: _draw_one_left_out(axes, flow, study),
         "several": lambda axes, flow: _draw_several_left_out(axes, flow, study),
         "norms": lambda axes, flow: depth_figures.draw_norms(axes, {flow.name: flow}),
         "spectrum": lambda axes, flow: _draw_spectrum(axes, flow, study),
     }
     if any(flow.energies for flow in study.flows):
-        pictures["energy"] = lambda axes, flow: depth_figures.draw_energy(axes, {flow.name: flow})
+        drawings["energy"] = lambda axes, flow: depth_figures.draw_energy(axes, {flow.name: flow})
     written = []
-    for name, draw in pictures.items():
+    for name, draw in drawings.items():
         figure = _figure(len(study.flows))
         for axes, flow in zip(figure.axes, study.flows, strict=True):
             draw(axes, flow)
             axes.set_title(figure_text(f"{study.name}, layer {flow.name}"), fontsize="medium")
             if name == "lesion":
                 axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
-            below = {"loc": "upper center", "bbox_to_anchor": (0.5, -0.2)}
-            axes.legend(frameon=False, fontsize="small", **below)
+            below_axes = {"loc": "upper center", "bbox_to_anchor": (0.5, -0.2)}
+            axes.legend(frameon=False, fontsize="small", **below_axes)
         written.append(folder / f"{name}.png")
         save_figure(figure, written[-1], dpi=130)
     return written

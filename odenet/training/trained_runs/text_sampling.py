@@ -46,17 +46,17 @@ def sample_text(
     if program.vocabulary is None or not scores_tokens(program.model):
         raise NotPossible(f"{folder} is not a language model", "its net begins with tokens(…)")
     spec_folder = RunFolder(folder).read_record().spec_folder
-    coding = TextCodec(resolve_paths(recipe_data(program), spec_folder).kwargs.get("tokenizer", ""))
+    codec = TextCodec(resolve_paths(recipe_data(program), spec_folder).kwargs.get("tokenizer", ""))
     text = (prompt or "\n").encode("utf-8", errors="surrogateescape")
-    prompt_tokens: list[int] = coding.encode(np.frombuffer(text, np.uint8)).tolist()
+    prompt_tokens: list[int] = codec.encode(np.frombuffer(text, np.uint8)).tolist()
     unknown = [number for number in prompt_tokens if number >= program.vocabulary]
     if unknown or not prompt_tokens:
         problem = f"token {unknown[0]}, and knows {program.vocabulary}" if unknown else "no token"
         raise NotPossible(f"the prompt has {problem}", "give another --prompt")
     use_cache = not token_by_token_obstacle(program.model)
     window = input_shape(program)[0]
-    added = sample_tokens(network, prompt_tokens, window, temperature, top, generator, use_cache)
-    return coding.decode([*prompt_tokens, *(next(added) for _ in range(count))])
+    tokens = sample_tokens(network, prompt_tokens, window, temperature, top, generator, use_cache)
+    return codec.decode([*prompt_tokens, *(next(tokens) for _ in range(count))])
 
 
 @torch.no_grad()
@@ -72,8 +72,8 @@ def sample_tokens(
     """Generates tokens that follow a prompt, without end.
 
     The context is what the network sees: the last tokens, at most a window. Positions count from
-    its first token, so that a cache is useless once the context has moved. Therefore a full
-    context moves by half a window at once, not by one token.
+    the first token of the context, so that the cache is useless once the context has moved.
+    Therefore a full context moves by half a window at once, not by one token.
 
     Args:
         network: a language model in evaluation mode.
@@ -82,8 +82,8 @@ def sample_tokens(
         temperature: divides the scores; 0 takes the likeliest token each time.
         top: the number of likeliest tokens to draw from; 0 for all.
         generator: of random numbers.
-        use_cache: pass each token through the network once, and keep what attention needs of
-            earlier ones; else the whole context is passed for each token.
+        use_cache: pass each token through the network once, and cache keys and values for
+            attention; else the whole context is passed for each token.
     """
     *body, head = network.children()
     device = next(network.parameters()).device

@@ -9,8 +9,8 @@ from odenet.model.typed.program import Model, walk_layers
 def token_by_token_obstacle(model: Model) -> str:
     """Why a network cannot be evaluated token by token; empty if it can.
 
-    It can if every layer that reads several tokens, such as causal attention, reads only earlier
-    ones and keeps what it needs of them.
+    A layer that reads several tokens, such as causal attention, has to read only earlier tokens
+    and to cache what it needs of them.
     """
     if model.discretisation.tolerance is not None:
         return "its steps are solved to a tolerance, over all tokens at once"

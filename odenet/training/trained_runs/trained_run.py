@@ -64,7 +64,7 @@ class TrainedRun:
 
     @property
     def whole(self) -> tuple[int, ...]:
-        """The shape that a sample is scaled to before it is cropped at its centre to `shape`."""
+        """The shape that a sample is scaled to, before its centre is cropped to `shape`."""
         return self.model.transforms.scaled_shape
 
     @property
