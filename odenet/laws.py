@@ -27,7 +27,7 @@ AXIS_LENGTH_3D = 3  # grid points along an axis in three dimensions
 EPS = torch.finfo(torch.float64).eps
 SLACK = 1e3  # factor by which a measured error may exceed the propagated rounding error
 PERTURBATION = 1e-13  # relative size, to measure how errors are amplified
-MAX_STATE_NORM = 1e100  # of a larger state nothing can be measured
+MAX_STATE_NORM = 1e100  # larger states are not measured: their squares overflow
 MAX_BOUND = 1e-2  # of relative errors; larger ones would be meaningless
 
 
@@ -71,13 +71,13 @@ def measure(program: Program, seed: int = 0) -> list[Law]:
         return [_unmeasured("laws", f"the module of `{name}` is given from Python")]
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        space = program.model.axes if program.model.axes is not None else DEFAULT_SPACE
-        shape = (BATCH, _input_channels(program), *(AXIS_LENGTH,) * space)
+        axes = program.model.axes if program.model.axes is not None else DEFAULT_SPACE
+        shape = (BATCH, _input_channels(program), *(AXIS_LENGTH,) * axes)
         steps = _step_count(program)
         require_memory_for_flow(program, shape, steps)
         flow = program.flow(shape[1], steps).double()
-        for moving in flow.ramped_constants():
-            moving.move_to(1)
+        for ramp in flow.ramped_constants():
+            ramp.move_to(fraction=1)  # its end
         for parameter in flow.parameters():
             parameter.data.add_(torch.randn_like(parameter), alpha=0.1)
         _meet_conditions(program, flow)
@@ -129,7 +129,7 @@ def _adjoint_law(program: Program, flow: Flow) -> Iterator[Law]:
     gaps = [0.0]
     for name in flow.operators:
         parameters = program.model.parameters.values()
-        parameter = next(p for p in parameters if p.name in (name, name[:-1]))  # K or K_
+        parameter = next(p for p in parameters if p.name in (name, name.removesuffix("_")))
         K: Tensor = getattr(flow, name)[0].detach()
         if parameter.is_diagonal:
             continue
@@ -148,7 +148,7 @@ def _adjoint_law(program: Program, flow: Flow) -> Iterator[Law]:
 
 
 def _linear_map(parameter: DeclaredParameter, function: str, K: Tensor) -> LinearMap:
-    """X -> f(x, K), where f is a function by its name in generated code."""
+    """The map x -> f(x, K), where `function` is the name of f in generated code."""
     namespace = dict(vars(runtime))
     for line in parameter.kind.imports:
         exec(line, namespace)
@@ -268,9 +268,9 @@ def _spectrum_law(program: Program, flow: Flow, u: Tensor) -> Iterator[Law]:
         return
     flow.eval()
     corner = (slice(0, AXIS_LENGTH_3D if flow.space == 3 else AXIS_LENGTH),) * flow.space
-    values = flow.spectrum(u[:1, :, *corner])  # so small that all eigenvalues are computed
+    values = flow.spectrum(u[:1, :, *corner])  # a few grid points: all eigenvalues are computed
     if max(p.order for p in program.model.scheme.patterns) == 2:
-        # The field of y'' = f(y) has the squares of the eigenvalues.
+        # For y'' = f(y), these are the squares of the eigenvalues of the first-order system.
         values = torch.sqrt(values)
     largest = float(values.abs().max()) or 1.0
     if not values.isfinite().all():

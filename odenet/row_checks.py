@@ -72,16 +72,16 @@ def _finite_value(row: ActivationKind, x: float, constants: tuple) -> float:
 def _check_slopes(row: ActivationKind, constants: tuple, values: list[float]) -> None:
     """Check that slopes, also of secants, are within the bounds, and equal φ' away from kinks."""
     upper, lower = float(row.slope(*constants)), float(row.least_slope(*constants))
-    for i, x in enumerate(SAMPLE_POINTS):
+    for i, (x, here) in enumerate(zip(SAMPLE_POINTS, values, strict=True)):
         step = RELATIVE_STEP * (1 + abs(x))
         before, after = (_finite_value(row, x + s, constants) for s in (-step, step))
-        here = values[i]
-        slopes = [(after - here) / step, (here - before) / step, row.derivative(x, *constants)]
-        if abs(slopes[0] - slopes[1]) < 1e-3 and abs(slopes[2] - sum(slopes[:2]) / 2) > 1e-3:
-            text = f"has the slope {sum(slopes[:2]) / 2:.4g} at {x:g}, not {slopes[2]:.4g}"
+        right, left = (after - here) / step, (here - before) / step
+        measured, declared = (right + left) / 2, row.derivative(x, *constants)
+        if abs(right - left) < 1e-3 and abs(declared - measured) > 1e-3:
+            text = f"has the slope {measured:.4g} at {x:g}, not {declared:.4g}"
             raise _contradiction(row, text, constants)
-        if i:
-            slopes.append((here - values[i - 1]) / (x - SAMPLE_POINTS[i - 1]))
+        secants = [(here - values[i - 1]) / (x - SAMPLE_POINTS[i - 1])] if i else []
+        slopes = [right, left, declared, *secants]
         rounding = TOLERANCE * (1 + abs(here))
         if max(map(abs, slopes)) > upper + rounding or min(slopes) < lower - rounding:
             text = f"has slopes between {min(slopes):.4g} and {max(slopes):.4g} near {x:g}, "
@@ -204,13 +204,14 @@ def check_parameter(row: ParameterKind) -> None:
         raise _contradiction(row, "is a norm, and kinds of norm cannot be added")
     torch.manual_seed(0)
     options = _arguments(row.arguments)
-    for space in GRID_SHAPES if not row.needs_image else GRID_SHAPES[1:]:
-        construction = Construction("2", str(CHANNELS), str(CHANNELS), len(space), lambda usual: "")
-        code = row.construct(options, construction)
+    for space in GRID_SHAPES[1:] if row.needs_image else GRID_SHAPES:
+        channels, axes = str(CHANNELS), len(space)
+        pieces = Construction("2", channels, channels, axes, init=lambda rule: "")  # of two steps
+        code = row.construct(options, pieces)
         stack: Tensor = eval(code, _namespace(row.imports)).detach().double()
         stack.copy_(torch.randn_like(stack))
-        tensors = row.tensors(options, CHANNELS, CHANNELS, len(space))
-        _check_tensors(row, tensors, {"": stack[0].numpy()})
+        tensors = row.tensors(options, CHANNELS, CHANNELS, axes)
+        _check_tensors(row, tensors, {"": stack[0].numpy()})  # its one tensor has no name
         if row.operator is not None:
             _check_operator(row, options, stack[0], space)
 
@@ -237,8 +238,9 @@ def _check_operator(
     if operator.diagonal and not (factors.shape == matrix.shape and np.allclose(factors, matrix)):
         raise _contradiction(row, "is not one factor per channel, the values of its tensor")
     if operator.kernel and operator.function not in ("conv", "dense"):
-        raise _contradiction(row, "is not a kernel: sums of kernels are what conv or dense takes")
-    if operator.norm_bound and "self.norm" not in operator.norm_bound:  # that one iterates
+        raise _contradiction(row, "declares a kernel, and only conv and dense take sums of kernels")
+    # `self.norm` is a power iteration, which gives an estimate and no bound.
+    if operator.norm_bound and "self.norm" not in operator.norm_bound:
         code = operator.norm_bound.format(K="K", label="K", keywords="")
         bound = float(eval(code, namespace, {"K": K}))
         if bound < np.linalg.norm(matrix, 2) * (1 - TOLERANCE):
@@ -267,7 +269,7 @@ def _accepted_values(kind: Any, candidates: list[Any]) -> Iterator[Any]:
     """The candidates that a kind of argument accepts, as it converts them."""
     for candidate in candidates:
         problems: list[Any] = []
-        value = kind.check(candidate, Subject("", "", None, problems.append))
+        value = kind.check(candidate, Subject("", "", span=None, report=problems.append))
         if value is not None and not problems:
             yield value
 

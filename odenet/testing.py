@@ -61,7 +61,7 @@ def assert_adjoint(
 
 @torch.no_grad()
 def assert_invertible(flow: Flow, u: Tensor, *, tolerance: float | None = None) -> None:
-    """Assert that the inverse of each step, and that of all steps, give the state before.
+    """Assert that the inverse of each step gives the state before it, and that of all the first.
 
     Args:
         flow: a reversible flow.

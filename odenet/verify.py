@@ -1,8 +1,8 @@
 """Checks a certificate of odenet, without importing odenet: `python verify.py certificate.json`.
 
 It relies on the theorems of docs/certificates.md, but on nothing that the certificate claims. It
-tests identities exactly, at random N x N integer matrices and with random functions as activations;
-different sums of words of fewer than N letters are equal there with a probability below 10^-9. The
+tests identities exactly, at random N x N integer matrices and with random functions as activations.
+Different sums of products of fewer than N operators are equal there with probability < 10^-9. The
 exit code is 0 if the verdict is proved, 1 if it is not proved or not checked, 2 for other files.
 """
 

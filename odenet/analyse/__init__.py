@@ -1,7 +1,7 @@
 """Proofs about the dynamics: spectrum, energy, claims of `require`, and advice on the scheme.
 
 `certify` is symbolic and fast. `decide` also searches for a counterexample if nothing is proved.
-That needs numpy, so that the modules with it are imported at the first use.
+That needs numpy; the modules that import numpy are loaded when one of their names is first used.
 """
 
 from importlib import import_module
@@ -37,11 +37,11 @@ __all__ = [
     "search_witness",
 ]
 
-_LAZY_EXPORTS = {"advice": ("Fitting", "advise", "fitting_schemes"), "witness": ("search_witness",)}
+_LAZY = {"advice": ("FittingScheme", "advise", "fitting_schemes"), "witness": ("search_witness",)}
 
 
 def __getattr__(name: str) -> Any:
-    for module, names in _LAZY_EXPORTS.items():
+    for module, names in _LAZY.items():
         if name in names:
             return getattr(import_module(f"{__name__}.{module}"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -71,7 +71,7 @@ def _instability_warning(facts: Facts) -> Diagnostic | None:
     axis = next((axis for axis in _required_axes(equation, spectrum) if axis.is_unstable), None)
     if axis is None:
         return None
-    message = f"{scheme.name} is unstable for every {axis.variable[0]} "
+    message = f"{scheme.name} is unstable for every {axis.variable[0]} "  # the h of hω
     if spectrum.verdict in SPECTRUM_PHRASES:
         message += f"{SPECTRUM_PHRASES[spectrum.verdict]}, as tested on {axis.test_equation}"
     else:
@@ -120,16 +120,17 @@ def limiting_axes(facts: Facts) -> Sequence[AxisStability] | str:
 def alternatives(model: Model, certificate: Certificate) -> list[str]:
     """Names and limits of the first few fitting schemes.
 
-    The file's own scheme is included only if its constants differ from the defaults, with these.
+    The file's own scheme is included only if its constants differ from the defaults, and then with
+    the defaults.
     """
-    used = model.scheme
-    constants = [(n, default) for n, default in used.constants if n not in used.decays and default]
-    current = model.discretisation.constants
-    is_changed = any(current.get(n) != evaluate(default, {}) for n, default in constants)
+    scheme = model.scheme
+    defaults = [(n, node) for n, node in scheme.constants if n not in scheme.decays and node]
+    values = model.discretisation.constants
+    is_changed = any(values.get(n) != evaluate(node, {}) for n, node in defaults)
     return [
-        f"{_scheme_call(used) if entry.name == used.name else entry.name} ({entry.limits})"
+        f"{_scheme_call(scheme) if entry.name == scheme.name else entry.name} ({entry.limits})"
         for entry in fitting_schemes(model, certificate)
-        if entry.name != used.name or is_changed
+        if entry.name != scheme.name or is_changed
     ][:MAX_ALTERNATIVES]
 
 

@@ -44,8 +44,8 @@ class Assumption:
     start: str = ""
 
     def __str__(self) -> str:
-        begins = f" ({self.start}, where this does not hold)" if self.start else ""
-        return self.text + (" (by construction)" if self.by_construction else begins)
+        start_note = f" ({self.start}, where this does not hold)" if self.start else ""
+        return self.text + (" (by construction)" if self.by_construction else start_note)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -51,8 +51,9 @@ def certify(model: Model) -> Certificate:
 
 
 def _best_certificate(model: Model) -> Certificate:
+    """The strongest certificate for the two ways to read linear terms as units."""
     reader = FormulaReader(model)
-    systems = (read_system(model, reader, whole) for whole in (False, True))
+    systems = (read_system(model, reader, keep_affine) for keep_affine in (False, True))
     readings = [with_slope_bounds(system, model, reader) for system in systems]
     best = _reading_certificate(model, reader, readings[0])
     if (best.proved and best.energy is not None) or readings[0] == readings[1]:

@@ -14,7 +14,7 @@ from odenet.diagnostics import Code, Diagnostic, Span
 from odenet.model.tables.claims import CLAIMS, Answer
 from odenet.model.typed.program import Claim
 
-IMPLIED_BY = {
+IMPLIED_BY = {  # claim about the spectrum -> verdicts that prove it
     "stable": ("imaginary", "real", "stable"),
     "imaginary": ("imaginary",),
     "real": ("real",),
@@ -190,8 +190,8 @@ def volume_preserving(facts: ClaimContext, claim: Claim) -> Answer:
         return Answer(None, reason)
     factor = _volume_factor(facts)
     if factor is None:
-        printer = scheme_notation(facts.model.scheme).number(volume)
-        reason = f"a step changes volume by {printer} per value, and h follows from the depth"
+        text = scheme_notation(facts.model.scheme).number(volume)
+        reason = f"a step changes volume by {text} per value, and h follows from the depth"
         return Answer(None, reason)
     if abs(factor - 1) < 1e-12:
         return Answer(True, "every shear keeps volume")

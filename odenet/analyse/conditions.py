@@ -26,7 +26,7 @@ class ProofPart(Factorisation):
     Args:
         scaling: C.
         squares: C M + (C M)ᵀ = -Σ weight Wᵀ W, or C M = -Σ weight Wᵀ W for a real spectrum; no
-            squares for zero. With an allowance A, it is M - A instead of M.
+            squares if that is zero. With an allowance A, M - A takes the place of M.
         spectrum: where the eigenvalues of D M lie for every diagonal D >= 0; with an allowance,
             those of D M - Γ.
         decay: state -> γ if this is about J₀ = J + Γ, with Γ = γ I on each of these states.

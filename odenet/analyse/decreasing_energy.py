@@ -1,6 +1,6 @@
 """Decreasing energies without a proved spectrum: C M = (C M)ᵀ <= 0 with weights c_k of any sign.
 
-Theorem 4 needs only that C is diagonal: dE/dt = φᵀ C M φ. So the flow
+Theorem 4 needs only that C is diagonal: dE/dt = φᵀ C M φ. For example, the flow
 Y' = -Y + Wᵀ tanh(W Y) decreases ½ |Y|² - 1ᵀΨ(W Y) (Cohen & Grossberg 1983, Hopfield 1984), while
 its spectrum is not stable.
 """
@@ -18,14 +18,15 @@ from odenet.analyse.units import System
 
 def prove_decreasing_energy(system: System, signs: Signs) -> ProofPart | None:
     """Weights c_k of any sign with C M = (C M)ᵀ = -Σ WᵀW, for an energy; None if not found."""
-    for choice in factorisations(system, signs):
-        if choice.contracted_unit is None and choice.expanded_unit is None and choice.units:
-            if (part := _prove_decreasing(choice, signs)) is not None:
+    for form in factorisations(system, signs):
+        if form.contracted_unit is None and form.expanded_unit is None and form.units:
+            if (part := _prove_decreasing(form, signs)) is not None:
                 return part
     return None
 
 
 def _prove_decreasing(factorisation: Factorisation, signs: Signs) -> ProofPart | None:
+    """The proof for one factorisation, block by block; the first weight of a block is 1 or -1."""
     units, matrix = factorisation.units, factorisation.matrix
     weights: dict[int, Scalar] = {}
     squares: list[Square] = []

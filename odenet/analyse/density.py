@@ -43,6 +43,7 @@ def _inverse_error(model: Model, derivation: Derivation) -> Diagnostic | None:
         requirement = f"steps that are undone, and those of {name} are not: {reason}"
         help_ = "take a reversible scheme, such as verlet: `odenet schemes` lists them"
         return _error(requirement, discretisation.span, help_)
+    # Slots are the tensors that a step passes on: states, past states and auxiliary values.
     extra_slots = [s for s in model.scheme.slots if s.offset or s.name in model.scheme.aux]
     if extra_slots:
         slot_text = scheme_notation(model.scheme).show(extra_slots[0])

@@ -141,20 +141,24 @@ def _energy_term(unit: Unit, weight: Operator, reader: FormulaReader) -> EnergyT
         assert unit.argument is not None
         activation, argument = unit.activations[0], unit.argument
     else:
-        activation, (argument, roots) = LINEAR, _linear_argument(unit, reader)
-        diagonal_terms += [(name, 2 * power) for name, power in roots]
+        activation, (argument, powers) = LINEAR, _linear_argument(unit, reader)
+        diagonal_terms += [(name, 2 * power) for name, power in powers]  # ½ |d x|² = ½ 1ᵀ d² x²
     diagonal = tuple((str(reader.names[name]), int(power)) for name, power in diagonal_terms)
     return EnergyTerm(reader.number_formula(scalar), diagonal, activation, argument)
 
 
 def _linear_argument(unit: Unit, reader: FormulaReader) -> tuple[expr.Node, Powers]:
-    """The argument of a linear unit as a formula, and the powers of a diagonal before it."""
-    roots = _common_diagonal(unit)
+    """The argument of a linear unit: d and x of d x, for the diagonal d that its words begin with.
+
+    Returns:
+        The formula of x, and the powers in d.
+    """
+    diagonal_powers = _common_diagonal(unit)
     terms: list[tuple[int, expr.Node]] = []
     for state, operator in unit.row.items():
         for word, scalar in operator.terms:
             node: expr.Node = State(str(reader.names[state.name]), state.order)
-            for factor in reversed(_factors(word[1:] if roots else word, reader.names)):
+            for factor in reversed(_factors(word[1:] if diagonal_powers else word, reader.names)):
                 node = expr.Apply(factor, node)
             sign = -1 if scalar.terms[0][1] < 0 else 1
             magnitude = scalar if sign > 0 else -scalar
@@ -162,7 +166,7 @@ def _linear_argument(unit: Unit, reader: FormulaReader) -> tuple[expr.Node, Powe
                 node = expr.Product(reader.number_formula(magnitude), node)
             terms.append((sign, node))
     is_single_term = len(terms) == 1 and terms[0][0] > 0
-    return (terms[0][1] if is_single_term else expr.Sum(tuple(terms))), roots
+    return (terms[0][1] if is_single_term else expr.Sum(tuple(terms))), diagonal_powers
 
 
 def _common_diagonal(unit: Unit) -> Powers:

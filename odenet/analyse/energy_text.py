@@ -54,12 +54,12 @@ def nonzero_condition(part: ProofPart, reader: FormulaReader, positive: frozense
 
 
 def _primitive_names(part: ProofPart, reader: FormulaReader) -> dict[str, str]:
-    """Derivative -> name: Ψ for the primitive of a single activation, else Ψ₁, Ψ₂ and so on."""
+    """Text of the derivative -> name: Ψ if there is one, an activation; else Ψ₁, Ψ₂ and so on."""
     derivatives = [_derivative_text(unit, reader) for unit in part.units]
     distinct = list(dict.fromkeys(derivative for derivative in derivatives if derivative))
     if len(distinct) == 1 and not distinct[0].startswith("("):
         return {distinct[0]: "Ψ"}
-    return {one: f"Ψ{str(i).translate(INDICES)}" for i, one in enumerate(distinct, start=1)}
+    return {text: f"Ψ{str(i).translate(INDICES)}" for i, text in enumerate(distinct, start=1)}
 
 
 def _derivative_text(unit: Unit, reader: FormulaReader) -> str:

@@ -29,7 +29,7 @@ from odenet.model.typed.program import Model
 FORMAT = "odenet certificate 1"
 KINDS = {"imaginary": "antisymmetric", "real": "symmetric", "stable": "dissipative"}
 
-SlopeShift = tuple[Fraction | None, bool]
+SlopeShift = tuple[Fraction | None, bool]  # moved_slope and is_reflected of a Unit
 
 
 def certificate_json(model: Model, certificate: Certificate, version: str) -> str:
@@ -56,22 +56,22 @@ class _CertificateWriter:
         self.certificate = certificate
         self.formulas = FormulaWriter(model)
         self.block_units: dict[int, tuple[str, Unit]] = {}
-        for rate in model.dynamics.system(1).values() if certificate.system else ():
+        for rate in model.dynamics.system(order=1).values() if certificate.system else ():
             self.formulas.reader.normal_form(rate)
 
     def document(self, version: str) -> JsonObject:
         """The whole certificate as JSON values."""
         model, certificate, formulas = self.model, self.certificate, self.formulas
-        system = model.dynamics.system(1).items()
+        system = model.dynamics.system(order=1).items()
         rates = {formulas.reader.spelled_state(state).text: rate for state, rate in system}
         equations = {state: formulas.formula_tree(rate) for state, rate in rates.items()}
         parts, energy, units, forcing, blocks = certificate.parts, None, {}, {}, []
         if certificate.system is not None:
             forcing = {state: self.forcing(rate) for state, rate in rates.items()}
             units = self.unit_entries(certificate.system)
-            whole = certificate.energy and certificate.energy.part
-            if whole:
-                energy = self.block((whole,), certificate.system)
+            energy_part = certificate.energy and certificate.energy.part
+            if energy_part:
+                energy = self.block((energy_part,), certificate.system)
             if parts:
                 grouped = _parts_by_block(certificate.system, parts)
                 blocks = [self.block(block, certificate.system) for block in grouped]
@@ -156,9 +156,7 @@ class _CertificateWriter:
         rest = self.term(self.stages(unit), unit.row, column) | {"rest": [str(slope), str(sign)]}
         return {name: rest} | {f"linear part of {name}": self.term([], unit.row, linear)}
 
-    def term(
-        self, stages: list[Tree], row: OperatorsByState, column: OperatorsByState
-    ) -> JsonObject:
+    def term(self, stages: Tree, row: OperatorsByState, column: OperatorsByState) -> JsonObject:
         """The entry of a term L φ(R s): the stages of φ, the row R and the column L."""
         row_json = self.formulas.row_json
         return {"map": stages, "row": row_json(row), "column": row_json(column)}
@@ -187,8 +185,8 @@ class _CertificateWriter:
     def forcing(self, rate: expr.Node) -> Tree:
         """The terms of a rate that have no state and are outside all units."""
         system = self.certificate.system
-        whole = system is not None and any(unit.stages == (LINEAR,) for unit in system.units)
-        form = self.formulas.reader.normal_form(rate, whole)
+        keep_affine = system is not None and any(u.stages == (LINEAR,) for u in system.units)
+        form = self.formulas.reader.normal_form(rate, keep_affine)
         without_state = {leaf: op for leaf, op in form.items() if not reads_state(leaf)}
         return self.formulas.field_tree(without_state)
 
@@ -199,13 +197,13 @@ class _CertificateWriter:
 
         If M of the block is block triangular itself, only that fact is written.
         """
-        part, write, units = parts[0], self.formulas, self.unit_entries(system, parts)
-        all_states = map(write.reader.spelled_state, self.model.dynamics.system(1))
+        part, formulas, units = parts[0], self.formulas, self.unit_entries(system, parts)
+        all_states = map(formulas.reader.spelled_state, self.model.dynamics.system(order=1))
         states = part.states or tuple(all_states)
-        write.slopes = {name: f"{self.name(unit)}'" for name, unit in part.absorbed_units}
+        formulas.slopes = {name: f"{self.name(unit)}'" for name, unit in part.absorbed_units}
         entry: JsonObject = {"units": units} if any(name.startswith("ψ") for name in units) else {}
         entry["states"] = [state.text for state in states]
-        entry["decay"] = {state.text: write.scalar_terms(s) for state, s in part.decay.items()}
+        entry["decay"] = {state.text: formulas.scalar_terms(s) for state, s in part.decay.items()}
         if len(parts) == 1:
             part = with_diagonal_scaling(part)
             return entry | self.matrix_entry(states[0], part) | self.claim_entry(part)
@@ -214,16 +212,16 @@ class _CertificateWriter:
 
     def matrix_entry(self, state: State, part: ProofPart) -> JsonObject:
         """The terms L D R of a block, and T and M̂ with T R L = M̂ T or R L T = T M̂."""
-        units, write, change = list(part.units), self.formulas, []
+        units, formulas, change = list(part.units), self.formulas, []
         if (v := part.contracted_unit) is not None:  # its row is p instead of the identity
             (p,) = units[v].row.values()
             units[v] = replace(units[v], row=dict.fromkeys(units[v].row, IDENTITY))
-            change = [v, write.operator_tree(p)]
+            change = [v, formulas.operator_tree(p)]
         if part.expanded_unit is not None:
             v, q = part.expanded_unit
-            change = [v, write.operator_tree(Operator.word(q))]
+            change = [v, formulas.operator_tree(Operator.word(q))]
         factors = [self.factor(u) for u in units] or [{"slope": "I", **self.empty_entry(state)}]
-        matrix = [[write.operator_tree(op) for op in row] for row in part.matrix]
+        matrix = [[formulas.operator_tree(op) for op in row] for row in part.matrix]
         return {"factors": factors, "T": change, "M": matrix or [[ZERO_TREE]]}
 
     def name(self, unit: Unit) -> str:
@@ -236,9 +234,9 @@ class _CertificateWriter:
         If the unit is the same as in the dynamics, this is its name.
         """
         if unit.formula is not None:
-            name, whole = self.block_units[id(unit.formula)]
+            name, original = self.block_units[id(unit.formula)]
             values = self.formulas.reader.values
-            pairs = (whole.row, unit.row), (whole.column, unit.column)
+            pairs = (original.row, unit.row), (original.column, unit.column)
             if all(_substituted(a, values) == _substituted(b, values) for a, b in pairs):
                 return name
         slope = "I" if unit.is_linear else f"{self.name(unit)}'"
@@ -283,4 +281,4 @@ def _parts_by_block(system: System, parts: tuple[ProofPart, ...]) -> list[tuple[
     blocks = [block.states for block in reductions.irreducible_systems(system)]
     parts_by_block = [tuple(part for part in parts if part.states == states) for states in blocks]
     pairs = zip(parts_by_block, blocks, strict=True)
-    return [some or (replace(NO_UNITS_PART, states=states),) for some, states in pairs]
+    return [own or (replace(NO_UNITS_PART, states=states),) for own, states in pairs]

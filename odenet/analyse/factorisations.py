@@ -2,7 +2,7 @@
 
 The nonzero eigenvalues of the Jacobian J = L D R, D = diag(φ'), are those of D M. Nonlinear terms
 are units φ as they are. Linear terms can be factored in several ways: each state can be a unit with
-φ = identity and R = I; and a word l pᵀ p that ends in a square can be cut into R = p and L = l pᵀ,
+φ = identity and R = I; and a word (product of operators) l pᵀ p can be cut into R = p and L = l pᵀ,
 as in Y'' = -KᵀK Y. All factorisations describe the same dynamics: a proof with one is enough.
 """
 
@@ -30,7 +30,7 @@ from odenet.analyse.units import OperatorsByState, System, Unit
 from odenet.model.expressions.expr import State
 
 Matrix = tuple[tuple[Operator, ...], ...]
-LinearTerm = tuple[State, State, Word]
+LinearTerm = tuple[State, State, Word]  # (i, j, word): a word that takes state j to the rate of i
 EntryChange = Callable[[Operator], Operator]
 
 MAX_CUT_UNITS = 4  # linear units by cutting of which all subsets are tried; there are 2^n
@@ -76,10 +76,10 @@ def factorisations(system: System, signs: Signs) -> Iterator[Factorisation]:
     most = len(cuts) if len(cuts) <= MAX_CUT_UNITS else 1
     choices = chain.from_iterable(combinations(cuts, n) for n in range(1, most + 1))
     yield factorise(system)
-    yield factorise(system, {(i, j, w): p[0] for (i, j, w), p in cuttable.items() if i != j})
+    yield factorise(system, {(i, j, w): ps[0] for (i, j, w), ps in cuttable.items() if i != j})
     for choice in [tuple(cuts), *choices]:
-        usable = {t: [p for p in roots if (t[1], p) in choice] for t, roots in cuttable.items()}
-        yield factorise(system, {t: roots[0] for t, roots in usable.items() if roots})
+        usable = {t: [p for p in ps if (t[1], p) in choice] for t, ps in cuttable.items()}
+        yield factorise(system, {t: ps[0] for t, ps in usable.items() if ps})
     yield from _with_multistate_units(system, signs)
     yield from contractions(factorise(system))
     yield from expansions(factorise(system))
@@ -108,8 +108,8 @@ def _with_multistate_units(system: System, signs: Signs) -> Iterator[Factorisati
 
 def squared_suffixes(word: Word, signs: Signs) -> list[Word]:
     """The p with word = l pᵀ p for some l, the longest first, with roots of diagonals >= 0 only."""
-    roots = [word_root(word[start:]) for start in range(len(word))]
-    return [pair[0] for pair in roots if pair and pair[1] <= signs.nonnegative]
+    roots = (word_root(word[start:], signs.nonnegative) for start in range(len(word)))
+    return [root for root in roots if root is not None]
 
 
 def factorise(system: System, cuts: Mapping[LinearTerm, Word] | None = None) -> Factorisation:
@@ -117,7 +117,7 @@ def factorise(system: System, cuts: Mapping[LinearTerm, Word] | None = None) -> 
 
     Args:
         system: the dynamics.
-        cuts: linear term with the word l pᵀ p -> p; it is cut into R = p and L = l pᵀ.
+        cuts: linear term (i, j, word) -> p, where word = l pᵀ p is cut into R = p and L = l pᵀ.
     """
     units = _sorted_units(system, _linear_units(system, cuts or {}))
     return Factorisation(units, row_column_products(units), None, system.absorbed_units)
@@ -175,9 +175,9 @@ def _sorted_units(system: System, linear: list[Unit]) -> tuple[Unit, ...]:
 
 
 def contractions(factorisation: Factorisation) -> Iterator[Factorisation]:
-    """A linear unit v that others read only through a word p, replaced by p v.
+    """Replace a linear unit v that others read only through a word p by p v.
 
-    An example is V in Y'' = -σ(KᵀK Y), replaced by K V.
+    An example is the state V in Y'' = -σ(KᵀK Y), replaced by K V.
     If M_kv = B_k p for all k, and M_vv is a number μ, then with T = p on unit v the matrices
     satisfy T M = M̂ T, where M̂ has B_k in column v and p M_vk in row v. The eigenvalues of D M are
     those of D M̂ on the range of T, and μ, which is in M̂ as well.
@@ -227,7 +227,7 @@ def _slice_words(operator: Operator, part: slice) -> Operator:
 
 
 def expansions(factorisation: Factorisation) -> Iterator[Factorisation]:
-    """A linear unit v whose rate has only terms that begin with a word q, written as q w: V = Aᵀ W.
+    """Write a linear unit v as q w if all terms of its rate begin with the word q: V = Aᵀ W.
 
     If M_vk = q B_k for all k, and M_vv is a number μ, then with T = q on unit v the matrices
     satisfy M T = T M̂, where M̂ has B_k in row v and M_kv q in column v. The eigenvalues of D M are

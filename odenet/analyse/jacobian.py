@@ -42,7 +42,7 @@ class FormulaEvaluator:
         self.size = size
         self.unknown_count = len(point.state)
         self.input = point.input
-        first_order_system = model.dynamics.system(1)
+        first_order_system = model.dynamics.system(order=1)
         shape = (len(first_order_system), size.channels, size.grid_points)
         states = DualArray(point.state.reshape(shape), independent_variables(shape).derivative)
         self._states = {state: states[i] for i, state in enumerate(first_order_system)}
@@ -50,7 +50,7 @@ class FormulaEvaluator:
 
     def value_and_jacobian(self) -> tuple[ndarray, ndarray]:
         """All right-hand sides, of shape (unknowns,), and their (unknowns, unknowns) Jacobian."""
-        rates = [self.feature_map(rate) for rate in self.model.dynamics.system(1).values()]
+        rates = [self.feature_map(rate) for rate in self.model.dynamics.system(order=1).values()]
         value = np.concatenate([rate.value.reshape(-1) for rate in rates])
         jacobian = [rate.derivative.reshape(-1, self.unknown_count) for rate in rates]
         return value, np.concatenate(jacobian)

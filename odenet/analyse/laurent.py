@@ -29,8 +29,8 @@ class Scalar:
     @staticmethod
     def from_terms(terms: Mapping[Monomial, Fraction]) -> "Scalar":
         """The sum of monomial -> coefficient."""
-        found = [(m, c) for m, c in terms.items() if c]
-        return Scalar(tuple(sorted(found) if len(found) > 1 else found))
+        nonzero = [(m, c) for m, c in terms.items() if c]
+        return Scalar(tuple(sorted(nonzero) if len(nonzero) > 1 else nonzero))
 
     @staticmethod
     def number(value: Fraction | int) -> "Scalar":
@@ -137,8 +137,8 @@ class Signs:
     def sign_of(self, scalar: Scalar) -> int | None:
         """0 for zero, 1 if never negative, -1 if never positive, None if unknown.
 
-        A result of 1 or -1 may still vanish where a learned symbol does. Every condition it is
-        used for is closed, so it carries over to those points by continuity.
+        A number of sign 1 or -1 may still vanish where a learned symbol does. All conditions that
+        are tested with signs are closed, so they hold at these points by continuity.
         """
         evaluated = scalar.substitute(self.values)
         signs = {self._term(monomial, coefficient) for monomial, coefficient in evaluated.terms}

@@ -1,9 +1,9 @@
 """Linear units that read several states: -Aᵀ A Y + Aᵀ A Z is -Aᵀ times (A Y - A Z).
 
-Consider the terms number · l p s_j, with words l and p where the square pᵀ p occurs among the
-terms. Their numbers form a matrix with the rows (rate, l) and the columns (state j, p). Elimination
-writes this matrix as a sum of products column · row, and each product becomes a unit. For a
-symmetric matrix this is its LDLᵀ decomposition.
+A word is a product of operators. Consider the terms number · l p s_j with words l and p, where the
+square pᵀ p occurs among the terms. Their numbers form a matrix with the rows (rate, l) and the
+columns (state j, p). Elimination writes it as a sum of products column · row, and each product
+becomes a unit. For a symmetric matrix this is its LDLᵀ decomposition.
 """
 
 from collections.abc import Iterator, Mapping
@@ -58,7 +58,7 @@ def multistate_units(
 
 
 def without_suffix(word: Word, suffix: Word) -> Word | None:
-    """The m with word = m suffix; None if there is none, or it divides by a diagonal."""
+    """The l with word = l suffix; None if there is none or if l divides by a diagonal."""
     diagonal = suffix[:1] if suffix and isinstance(suffix[0], Diagonal) else ()
     letters = suffix[len(diagonal) :]
     if not letters or word[len(word) - len(letters) :] != letters:

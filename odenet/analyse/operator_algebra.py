@@ -2,7 +2,8 @@
 
 A word is a product of letters, `K1 K2ᵀ`. Letters do not commute, except diagonals among themselves:
 neighbouring diagonals are one letter, a product of powers, and are their own adjoint. Two operators
-are equal for all weights exactly if their sums of words are the same.
+are equal for all weights exactly if their sums of words are the same. Every sum and product calls
+`spend`, which ends a computation that takes too many operations.
 """
 
 from collections.abc import Iterable, Mapping
@@ -70,18 +71,19 @@ def word_adjoint(word: Word) -> Word:
 
 
 @lru_cache(CACHE_SIZE)
-def word_root(word: Word) -> tuple[Word, frozenset[str]] | None:
-    """The p with word = pᵀ p, and the diagonals that this requires to be >= 0; None if none."""
+def word_root(word: Word, nonnegative: frozenset[str]) -> Word | None:
+    """The p with word = pᵀ p and with roots of `nonnegative` diagonals only; None if none."""
     middle_index, odd = divmod(len(word), 2)
     if word_adjoint(word) != word:
         return None
     if not odd:
-        return word[middle_index:], frozenset()
+        return word[middle_index:]
     middle_letter = word[middle_index]
     if isinstance(middle_letter, Letter):
         return None
-    nonnegative = frozenset(name for name, power in middle_letter.powers if power % 2)
-    return (middle_letter.power(Fraction(1, 2)), *word[middle_index + 1 :]), nonnegative
+    if any(power % 2 and name not in nonnegative for name, power in middle_letter.powers):
+        return None
+    return (middle_letter.power(Fraction(1, 2)), *word[middle_index + 1 :])
 
 
 @lru_cache(CACHE_SIZE)

@@ -135,7 +135,7 @@ def _condition_lines(part: ProofPart) -> Iterator[str]:
 def _bounded_slopes_lines(part: ProofPart) -> Iterator[str]:
     """The conclusion of a proof that uses bounds D <= S of the slopes."""
     yield f"J₀ = L D R with 0 ≤ D = diag(φ') ≤ S{_slopes_reason(part.units)}"
-    bounds = [f"φ{i}' ≤ {bound}" for i, one in enumerate(part.units, 1) if (bound := one.max_slope)]
+    bounds = [f"φ{i}' ≤ {bound}" for i, u in enumerate(part.units, 1) if (bound := u.max_slope)]
     phrase = "symmetric and at most" if part.spectrum == "real" else "at most, but for a skew part,"
     yield f"and {', '.join(bounds)}. The similarity C^½ · C^-½ makes D^½ M D^½"
     yield f"{phrase} D A ≤ {'Γ' if part.rate is None else 'Γ - r'}, and the eigenvalues of J are"
@@ -196,12 +196,12 @@ def matrix_lines(prefix: str, matrix: Matrix) -> Iterator[str]:
 def part_json(part: ProofPart) -> dict[str, Any]:
     """A part of the proof as JSON values, for `--json`."""
     return {
-        "units": [unit_text(one) for one in part.units],
+        "units": [unit_text(unit) for unit in part.units],
         "matrix": [[str(operator) for operator in row] for row in part.matrix],
         "weights": [_weight_text(weight) for weight in part.weights],
         "squares": [{"weight": str(s.weight), "row": list(map(str, s.row))} for s in part.squares],
         "scaling": [[str(operator) for operator in row] for row in part.scaling],
-        "slopes": [[_bound_text(one.min_slope), _bound_text(one.max_slope)] for one in part.units],
+        "slopes": [[_bound_text(u.min_slope), _bound_text(u.max_slope)] for u in part.units],
         "allowance": [str(number) for number in part.allowance],
         "rate": None if part.rate is None else str(part.rate),
         "spectrum": part.jacobian_spectrum,

@@ -59,7 +59,7 @@ def prove(system: System, signs: Signs, nonmonotone: Activations = frozenset()) 
 
 
 def prove_symbolically(system: System, signs: Signs, nonmonotone: Activations) -> Proof:
-    """The same with `let`s as symbols, without their values."""
+    """The strongest statement with each `let`, a named number, as a symbol without its value."""
     joint_part = _first_above_stable(
         _joint_part(factorisation, signs)
         for factorisation in factorisations(system, signs)
@@ -156,7 +156,7 @@ def _prove_blocks(
 ) -> list[ProofPart] | None:
     """Proofs about the irreducible diagonal blocks of M; None if one of them has none."""
     matrix = factorisation.matrix
-    if not matrix:  # the eigenvalues of such a block are 0, and bound the rate of the whole
+    if not matrix:  # such a block has the eigenvalue 0, so that no rate r > 0 is proved
         return [NO_UNITS_PART]
     proved_parts: list[ProofPart] = []
     reads = {i: {j for j, operator in enumerate(row) if operator} for i, row in enumerate(matrix)}

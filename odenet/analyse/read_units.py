@@ -32,7 +32,7 @@ def read_system(model: Model, reader: FormulaReader, keep_affine: bool = False) 
     linear_terms: dict[tuple[State, State], Operator] = {}
     has_forcing = False
     states: list[State] = []
-    for state, rate in model.dynamics.system(1).items():
+    for state, rate in model.dynamics.system(order=1).items():
         states.append(reader.spelled_state(state))
         for leaf, operator in reader.normal_form(rate, keep_affine).items():
             if isinstance(leaf, State):
@@ -53,12 +53,12 @@ class _Chain:
 
     Args:
         stages: see Unit.
-        sign: 1 if the function is nondecreasing as far as signs between stages go, -1 if they
-            make it nonincreasing.
+        sign: 1 if the function is nondecreasing provided that all its activations are, -1 if it
+            is then nonincreasing.
         is_odd: whether the function is odd.
         affine_form: its argument.
         argument: the author's formula for that argument, up to a sign.
-        argument_sign: the sign.
+        argument_sign: that sign.
         text: the function as a text, with t for its argument.
         stage_factors: see Unit.
     """
@@ -120,7 +120,7 @@ class _ChainReader:
             argument = leaf.node.operand
             return _Chain((stage,), 1, is_odd, leaf.argument, argument, leaf.sign, function_text)
         inner_chain, number, sign = self._inner_chain(leaf, inner)
-        names = {leaf_: self.reader.leaf_text(leaf_) for leaf_, _ in leaf.argument}
+        names = {k: self.reader.leaf_text(k) for k, _ in leaf.argument}
         names[inner[0]] = inner_chain.text
         argument_text = functions.affine_text(leaf.argument, names)
         return replace(

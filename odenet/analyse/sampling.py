@@ -75,7 +75,7 @@ def state_sizes(model: Model) -> list[StateSize]:
     for axis_length in (1, 2, 3) if axes else (1,):
         for multiple in (1, 2, 3, 4):
             size = StateSize(channels * multiple, (axis_length,) * axes)
-            entries = size.channels * size.grid_points * len(model.dynamics.system(1))
+            entries = size.channels * size.grid_points * len(model.dynamics.system(order=1))
             if entries <= MAX_STATE_ENTRIES:
                 small_sizes.append(size)
     return small_sizes or [StateSize(channels, (1,) * axes)]
@@ -114,7 +114,7 @@ def draw_point(model: Model, size: StateSize, rng: Generator) -> Point:
     declared = parameter_tensors(model, size)
     weights = {name: _random_values(tensor, scale, rng) for name, tensor in declared.items()}
     positive = frozenset(name for name, tensor in declared.items() if tensor.positive)
-    unknowns = len(model.dynamics.system(1)) * size.channels * size.grid_points
+    unknowns = len(model.dynamics.system(order=1)) * size.channels * size.grid_points
     input_channels = size.channels * model.dynamics.input_parts
     state = scale * rng.standard_normal(unknowns)
     return Point(weights, state, rng.standard_normal((input_channels, size.grid_points)), positive)
@@ -136,8 +136,8 @@ def parameter_tensors(model: Model, size: StateSize) -> dict[str, Tensor]:
     return by_name
 
 
-def _with_prefix(name: str, tensors_of_owner: Tensors) -> dict[str, Tensor]:
-    return {f"{name}.{key}" if key else name: tensor for key, tensor in tensors_of_owner.items()}
+def _with_prefix(name: str, tensors: Tensors) -> dict[str, Tensor]:
+    return {f"{name}.{key}" if key else name: tensor for key, tensor in tensors.items()}
 
 
 def _random_values(tensor: Tensor, scale: float, rng: Generator) -> ndarray:

@@ -95,8 +95,8 @@ class RoundTripEstimate:
 def scheme_stability(model: Model, derivation: Derivation) -> Stability | str:
     """The stability of the scheme at the constants of the file, or a text: why it is unknown.
 
-    If one of the test equations couples its unknowns as the dynamics do, only that one is kept.
-    If constants differ from step to step, it is the smallest stability interval of all steps.
+    If one of the test equations couples its unknowns as the dynamics do, the others are dropped.
+    If constants differ from step to step, this is the smallest stability interval of all steps.
     """
     stability = _step_stability(model, derivation)
     if isinstance(stability, str):

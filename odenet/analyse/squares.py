@@ -1,10 +1,10 @@
 """Is a symmetric matrix of operators negative semidefinite for all weights?
 
-It is exactly if it is minus a sum of squares Wᵀ W of rows of operators (Helton 2002, McCullough
-2001). That is decided by the Gram matrix method: write it as -vᵀ G v with v the words that can
-occur in a W, and test whether the symmetric matrix of numbers G is positive semidefinite. G is
-unique if no word is a product of two of v in two ways. If it is not, one G is tried, and a
-negative answer means "not proved".
+It is so if and only if it is minus a sum of squares Wᵀ W of rows W of operators (Helton 2002,
+McCullough 2001). The Gram matrix method decides this: write the matrix as -vᵀ G v, where v lists
+the words (products of operators) that can occur in W, and test whether the symmetric matrix of
+numbers G is positive semidefinite. G is unique if every word is pᵀ q for at most one pair p, q of
+v. Otherwise a single G is tried, and a negative answer means "not proved".
 """
 
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ from odenet.analyse.operator_algebra import (
     word_root,
 )
 
-WordVector = tuple[tuple[int, Word], ...]
+WordVector = tuple[tuple[int, Word], ...]  # entries of v: the column of W, and the word
 Gram = list[list[Scalar]]
 
 
@@ -50,9 +50,9 @@ def word_vector(matrix: Matrix, signs: Signs) -> WordVector:
     words: list[tuple[int, Word]] = []
     for i, row in enumerate(matrix):
         for word, scalar in row[i].terms:
-            root = word_root(word)
-            if root and root[1] <= signs.nonnegative and signs.sign_of(scalar) == -1:
-                words.append((i, root[0]))
+            root = word_root(word, signs.nonnegative)
+            if root is not None and signs.sign_of(scalar) == -1:
+                words.append((i, root))
     return tuple(words)
 
 
@@ -98,6 +98,7 @@ def _decompose(gram: Gram, words: WordVector, size: int, signs: Signs) -> tuple[
 
 
 def _divides(gram: Gram, pivot: int, active: list[int]) -> bool:
+    """Whether all quotients of row `pivot` by its diagonal entry are sums of monomials."""
     return all(gram[pivot][a].over(gram[pivot][pivot]) is not None for a in active)
 
 

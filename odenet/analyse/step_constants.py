@@ -23,7 +23,7 @@ from odenet.model.typed.step_constants import (
     values_by_step,
 )
 
-MAX_STEPS = 12  # that are analysed one by one, in some tenths of a second
+MAX_STEPS = 12  # steps with different constants that are analysed; they take tenths of a second
 ROOT_DIGITS = 30
 MAX_IMAGINARY_PART = 1e-12  # of a root that counts as real
 
@@ -52,7 +52,7 @@ def sample_steps(model: Model) -> list[StepValues]:
 def constants_by_step(model: Model, steps: int) -> Sequence[StepValues]:
     """The constants of each step of a flow, in order; empty if they are the same at all steps.
 
-    If a list of values is shorter than `steps`, only for as many steps as it has values.
+    A list of values that is shorter than `steps` ends the sequence.
     """
     discretisation = model.discretisation
     lengths = [c.length for c in discretisation.varying.values() if c.length]
@@ -80,8 +80,8 @@ def reason_not_invertible(model: Model, derivation: Derivation) -> str:
 def bits_kept(model: Model, derivation: Derivation) -> float | None:
     """The bits per value that an exact step keeps aside, averaged over the deepest flow."""
     steps = constants_by_step(model, max(model.depths, default=1))
-    numbers = [at.values for at in steps] or [model.discretisation.numbers]
-    bits_by_step = [derivation.bits_lost(one) for one in numbers]
+    numbers = [step.values for step in steps] or [model.discretisation.numbers]
+    bits_by_step = [derivation.bits_lost(values) for values in numbers]
     known = [bits for bits in bits_by_step if bits is not None]
     return sum(known) / len(known) if len(known) == len(bits_by_step) else None
 
@@ -90,7 +90,7 @@ def constant_errors(model: Model, derivation: Derivation) -> list[Diagnostic]:
     """Errors: constants at which a step has no inverse, and learned ones that could reach these.
 
     A ramp may begin or end at such a value, and a formula in the step number may take it: the
-    states of these steps are stored.
+    states before these steps are then stored instead of rebuilt.
     """
     if not derivation.reversible:
         return []

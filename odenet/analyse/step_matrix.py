@@ -2,8 +2,8 @@
 
 Its powers decide whether the steps are stable; for other equations there are only bounds.
 RevNet's growth (Chang et al. 2018, AAAI, Eq. 21) is the case Y' = β Z, Z' = α Y under `verlet`: the
-step has the characteristic polynomial ξ² - (2 + αβ h²) ξ + 1, and no eigenvalue exceeds 1 exactly
-if -4 ≤ αβ h² ≤ 0.
+step has the characteristic polynomial ξ² - (2 + αβ h²) ξ + 1, and all eigenvalues have an absolute
+value of at most 1 if and only if -4 ≤ αβ h² ≤ 0.
 """
 
 from collections.abc import Iterable, Mapping
@@ -127,6 +127,7 @@ class _StepMatrixBuilder:
         }
         for update in self.scheme.updates:
             values[update.target] = self._evaluate(update.value, values)
+        # A value that is an empty list is zero: all its components are the form {}.
         rows = [(values[Slot(s.name, s.offset + 1)] or [{}] * (i + 1))[i] for s, i in components]
         return [[row.get(component, mpmath.mpf(0)) for component in components] for row in rows]
 

@@ -65,7 +65,7 @@ class Unit:
 
     @property
     def state_products(self) -> Iterator[tuple[tuple[State, State], Operator]]:
-        """The blocks of L R, by the state whose rate it is in and the state that is read."""
+        """Pairs ((i, j), operator): the block of L R from state j to the rate of state i."""
         for i, left in self.column.items():
             yield from (((i, j), left @ right) for j, right in self.row.items())
 
@@ -95,7 +95,7 @@ class System:
         linear_terms: (i, j) -> the operator from state j to the rate of state i.
         has_forcing: whether a rate has a term without states outside all units.
         absorbed_units: (name, unit) for each slope D′ = diag(φ') that was written into the linear
-            terms as a diagonal of that name; the row of the unit has the state through which.
+            terms as a diagonal of that name; the unit's row has only the state that D′ acts on.
     """
 
     states: tuple[State, ...]

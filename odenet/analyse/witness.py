@@ -18,7 +18,7 @@ from odenet.model.typed.program import Model
 
 SpectrumClaim = Literal["stable", "imaginary", "real"]
 
-FULL_SEARCH_NODES = 100  # of the equations; longer ones get fewer starts, to take the same time
+FULL_SEARCH_NODES = 100  # nodes of all formulas; longer ones get fewer starts, for equal time
 MAX_RANDOM_NUMBERS = 1_000_000  # in all weights together
 MAX_OPERATOR_INPUT = 1000  # entries of a feature map that an operator is applied to
 CLEAR_EXCESS = 0.05  # relative to ‖J‖: a larger one ends the hill climbing
@@ -36,6 +36,7 @@ class EigenvalueExcess:
     eigenvalue: complex
 
 
+# claim -> the distance of each eigenvalue from the claimed set
 _EXCESS: dict[SpectrumClaim, Callable[[ndarray], ndarray]] = {
     "stable": np.real,
     "imaginary": lambda values: np.abs(np.real(values)),
@@ -48,7 +49,7 @@ def search_witness(
 ) -> Witness | None:
     """A Jacobian with an eigenvalue that contradicts a verdict.
 
-    Hill climbing from random weights, states and inputs of small sizes.
+    It is found by hill climbing from random weights, states and inputs of small sizes.
 
     Args:
         model: the typed program.
@@ -66,9 +67,9 @@ def search_witness(
     available = state_sizes(model)
     for trial in range(trials):
         size = available[trial % len(available)]
-        summit = _hill_climb(model, size, np.random.default_rng([seed, trial]), against)
-        if summit is not None:
-            return _witness(model, *summit, size, seed, trial)
+        contradiction = _hill_climb(model, size, np.random.default_rng([seed, trial]), against)
+        if contradiction is not None:
+            return _witness(model, *contradiction, size, seed, trial)
     return None
 
 
@@ -151,7 +152,7 @@ def _eigenvalue_condition(matrix: ndarray, values: ndarray, vectors: ndarray, in
 def _witness(
     model: Model, point: Point, eigenvalue: complex, size: StateSize, seed: int, trial: int
 ) -> Witness:
-    names = [s.text for s in model.dynamics.system(1)]
+    names = [s.text for s in model.dynamics.system(order=1)]
     values = point.state.reshape(len(names), size.channels, *size.space)
     return Witness(
         eigenvalue=eigenvalue,

@@ -104,26 +104,28 @@ def _clear_caches():
 
 
 def replace_in_prover(monkeypatch: pytest.MonkeyPatch, original: Any, wrong: Any) -> None:
-    """Replace a function of the prover by a wrong one in every module that imports it."""
+    """Replace a function of the prover by a wrong one in every module and table that has it."""
     for name, module in list(sys.modules.items()):
         if name.startswith("odenet.analyse"):
             for attribute, value in list(vars(module).items()):
                 if value is original:
                     monkeypatch.setattr(module, attribute, wrong)
+                if attribute == "THEOREMS":
+                    for aim in [aim for aim, prove in value.items() if prove is original]:
+                        monkeypatch.setitem(value, aim, wrong)
 
 
 def adjoint_in_the_same_order(word: operator_algebra.Word) -> operator_algebra.Word:
     return tuple(Letter(x.name, not x.adjoint) if isinstance(x, Letter) else x for x in word)
 
 
-def any_square(word: operator_algebra.Word):
-    half = len(word) // 2
-    return (word[half:], frozenset()) if len(word) % 2 == 0 else None
+def any_square(word: operator_algebra.Word, nonnegative: frozenset[str]):
+    return word[len(word) // 2 :] if len(word) % 2 == 0 else None
 
 
-def root_without_conditions(word: operator_algebra.Word):
-    root = operator_algebra.word_root.__wrapped__(word)
-    return (root[0], frozenset()) if root else None
+def root_without_conditions(word: operator_algebra.Word, nonnegative: frozenset[str]):
+    diagonals = frozenset(name for name, _ in operator_algebra.word_powers(word))
+    return operator_algebra.word_root.__wrapped__(word, diagonals)
 
 
 def commuting_product(
@@ -133,8 +135,8 @@ def commuting_product(
 
 
 def suffixes_of_any_sign(word: operator_algebra.Word, signs: Signs) -> list[operator_algebra.Word]:
-    roots = [operator_algebra.word_root(word[start:]) for start in range(len(word))]
-    return [root[0] for root in roots if root]
+    roots = [root_without_conditions(word[start:], frozenset()) for start in range(len(word))]
+    return [root for root in roots if root]
 
 
 class PositiveSigns(Signs):

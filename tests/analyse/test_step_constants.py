@@ -124,16 +124,16 @@ def test_many_steps_are_looked_at_in_part_and_that_is_said():
 
 
 def test_the_round_trip_is_that_of_the_steps_in_use():
-    def round_trip_error(scheme):
+    def estimate(scheme):
         program = compile_spec(scheme, "flow(8)")
         depth = flow_depth(program.model)
         return round_trip_error(program.model, program.derivation, depth).error.estimate
 
-    uniform = round_trip_error("momentum(γ = 0.5)")
-    listed = round_trip_error("momentum(γ = [0.5, 0.5, 0.5, 0.5, 0.5, 0.5, 0.5, 0.5])")
+    uniform = estimate("momentum(γ = 0.5)")
+    listed = estimate("momentum(γ = [0.5, 0.5, 0.5, 0.5, 0.5, 0.5, 0.5, 0.5])")
     assert listed == pytest.approx(uniform)
-    varying = round_trip_error("momentum(γ = [0.9, 0.5, 0.9, 0.5, 0.9, 0.5, 0.9, 0.5])")
-    assert round_trip_error("momentum(γ = 0.9)") < varying < uniform
+    varying = estimate("momentum(γ = [0.9, 0.5, 0.9, 0.5, 0.9, 0.5, 0.9, 0.5])")
+    assert estimate("momentum(γ = 0.9)") < varying < uniform
 
 
 @pytest.mark.parametrize(
