@@ -8,6 +8,7 @@ import pytest
 import odenet
 from odenet.analyse.scheme_on_dynamics import (
     flow_depth,
+    round_trip_error,
     scheme_stability,
 )
 from odenet.analyse.step_constants import MAX_STEPS, distinct_steps, invertible_range, sample_steps
