@@ -145,22 +145,22 @@ def check_layer(row: LayerKind) -> None:
 @torch.random.fork_rng(devices=[])
 def _check_layer_on_grid(row: LayerKind, layer: Layer) -> None:
     torch.manual_seed(0)
-    before, after = int(layer.shape_in.channels.constant), int(layer.shape_out.channels.constant)
+    c_in, c_out = int(layer.shape_in.channels.constant), int(layer.shape_out.channels.constant)
     space = layer.shape_in.space
     code = row.code(layer, _width_source)
     module: nn.Module = eval(code, _namespace(row.imports)).double().eval()
     weights = _randomise(module)
-    x = torch.randn(1, before, *space, dtype=torch.float64)
+    x = torch.randn(1, c_in, *space, dtype=torch.float64)
     if row.reads_token_ids:
-        x = torch.randint(before, (1, *space))
+        x = torch.randint(c_in, (1, *space))
     output = module(x)[0]
-    if tuple(output.shape) != (after, *layer.shape_out.space):
+    if tuple(output.shape) != (c_out, *layer.shape_out.space):
         text = f"gives the shape {tuple(output.shape)}, and its row {layer.shape_out}"
         raise _contradiction(row, text)
     if row.numeric is None:
         return
-    _check_tensors(row, row.tensors(layer, before, after, len(space)), weights)
-    value = x[0].numpy().reshape(before, -1)
+    _check_tensors(row, row.tensors(layer, c_in, c_out, len(space)), weights)
+    value = x[0].numpy().reshape(c_in, -1)
     variable = DualArray(value, independent_variables(value.shape).derivative)
     numeric = row.numeric(layer, weights, variable, space)
     if not np.allclose(numeric.value.reshape(-1), output.detach().numpy().reshape(-1)):

@@ -99,9 +99,9 @@ def _prove_assuming(
         return unconditional, frozenset()
     for name in sorted(learned):
         fewer = needed - {name}
-        weaker = prove(system, replace(signs, nonnegative=nonnegative | fewer), nonmonotone)
-        if weaker.spectrum is not None:
-            proof, needed = weaker, fewer
+        candidate = prove(system, replace(signs, nonnegative=nonnegative | fewer), nonmonotone)
+        if candidate.spectrum is not None:
+            proof, needed = candidate, fewer
     return proof, needed
 
 

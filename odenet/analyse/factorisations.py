@@ -200,30 +200,30 @@ def _replaceable_units(factorisation: Factorisation) -> Iterator[int]:
 
 
 def _contract(factorisation: Factorisation, v: int, suffix: Word) -> Factorisation:
-    p, part, unit = Operator.word(suffix), slice(-len(suffix)), factorisation.units[v]
-    matrix = _change_line(factorisation, v, lambda op: p @ op, lambda op: _slice_words(op, part))
+    p, end, unit = Operator.word(suffix), slice(-len(suffix)), factorisation.units[v]
+    matrix = _change_unit(factorisation, v, lambda op: p @ op, lambda op: _slice_words(op, end))
     (state,) = unit.row
     contracted = replace(unit, row={state: p}, text=_argument_text(suffix, state))
     units = (*factorisation.units[:v], contracted, *factorisation.units[v + 1 :])
     return Factorisation(units, matrix, v, factorisation.absorbed_units)
 
 
-def _change_line(
+def _change_unit(
     factorisation: Factorisation, v: int, change_row: EntryChange, change_column: EntryChange
 ) -> Matrix:
     """M with the off-diagonal entries of row v and of column v changed."""
     return tuple(
         tuple(
             change_row(op) if i == v != j else change_column(op) if j == v != i else op
-            for j, op in enumerate(line)
+            for j, op in enumerate(row)
         )
-        for i, line in enumerate(factorisation.matrix)
+        for i, row in enumerate(factorisation.matrix)
     )
 
 
-def _slice_words(operator: Operator, part: slice) -> Operator:
+def _slice_words(operator: Operator, letters: slice) -> Operator:
     """The operator with a slice of each of its words."""
-    return Operator.from_terms({word[part]: scalar for word, scalar in operator.terms})
+    return Operator.from_terms({word[letters]: scalar for word, scalar in operator.terms})
 
 
 def expansions(factorisation: Factorisation) -> Iterator[Factorisation]:
@@ -243,6 +243,6 @@ def expansions(factorisation: Factorisation) -> Iterator[Factorisation]:
 
 
 def _expand(factorisation: Factorisation, v: int, prefix: Word) -> Factorisation:
-    q, part = Operator.word(prefix), slice(len(prefix), None)
-    matrix = _change_line(factorisation, v, lambda op: _slice_words(op, part), lambda op: op @ q)
+    q, rest = Operator.word(prefix), slice(len(prefix), None)
+    matrix = _change_unit(factorisation, v, lambda op: _slice_words(op, rest), lambda op: op @ q)
     return replace(factorisation, matrix=matrix, expanded_unit=(v, prefix))

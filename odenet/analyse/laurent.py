@@ -211,11 +211,11 @@ def power_text(name: str, power: int | Fraction) -> str:
 
 
 def fraction_texts(
-    monomial: Monomial, number: Fraction, power_text: Callable[[str, int], str]
+    monomial: Monomial, number: Fraction, show_power: Callable[[str, int], str]
 ) -> tuple[list[str], list[str]]:
     """The factors of the numerator and of the denominator of `number · monomial`, as texts."""
-    numerator = [power_text(name, power) for name, power in monomial if power > 0]
-    denominator = [power_text(name, -power) for name, power in monomial if power < 0]
+    numerator = [show_power(name, power) for name, power in monomial if power > 0]
+    denominator = [show_power(name, -power) for name, power in monomial if power < 0]
     if number.numerator != 1 or not numerator:
         numerator.insert(0, str(number.numerator))
     if number.denominator != 1:

@@ -51,6 +51,7 @@ def _reachable(reads: Mapping[Node, Collection[Node]], start: Node) -> set[Node]
 
 
 def _restricted(system: System, states: list[State]) -> System:
+    """The system of some states alone; terms that read or change other states are dropped."""
     kept = set(states)
 
     def restrict(row: OperatorsByState) -> OperatorsByState:

@@ -121,17 +121,17 @@ def draw_point(model: Model, size: StateSize, rng: Generator) -> Point:
 
 
 def parameter_tensors(model: Model, size: StateSize) -> dict[str, Tensor]:
-    """The shape and distribution of every tensor of one step, by its name in the module."""
+    """The shape and distribution of every tensor of one step: name in the module -> tensor."""
     axes = spatial_axis_count(model)
     by_name: dict[str, Tensor] = {}
     for p in model.parameters.values():
-        before, after = map(size.channel_count, (p.width_in, p.width_out))
-        by_name |= _with_prefix(p.name, p.kind.tensors(p.options, before, after, axes))
+        c_in, c_out = map(size.channel_count, (p.width_in, p.width_out))
+        by_name |= _with_prefix(p.name, p.kind.tensors(p.options, c_in, c_out, axes))
     for name, definition in model.maps.items():
         for i, layer in enumerate(definition.layers):
             shapes = (layer.shape_in, layer.shape_out)
-            before, after = (size.channel_count(shape.channels) for shape in shapes)
-            tensors = LAYERS[layer.name].tensors(layer, before, after, axes)
+            c_in, c_out = (size.channel_count(shape.channels) for shape in shapes)
+            tensors = LAYERS[layer.name].tensors(layer, c_in, c_out, axes)
             by_name |= _with_prefix(f"{name}.{i}", tensors)
     return by_name
 

@@ -143,9 +143,9 @@ class _StepMatrixBuilder:
             case expr.Sum() | expr.Product() | expr.Quotient():
                 parts = linear_terms(node, self._evaluate_number)
                 terms = [(factor, self._evaluate(part, values)) for factor, part in parts]
-                count = max((len(rows) for _, rows in terms), default=0)
+                count = max((len(forms) for _, forms in terms), default=0)
                 return [
-                    _linear_combination((x, rows[i]) for x, rows in terms if i < len(rows))
+                    _linear_combination((x, forms[i]) for x, forms in terms if i < len(forms))
                     for i in range(count)
                 ]
             case expr.Rate():
@@ -157,10 +157,10 @@ class _StepMatrixBuilder:
         pattern = self.patterns[node.function]
         operands: dict[State, LinearForm] = {}
         for name, argument in zip(pattern.reads, node.arguments, strict=True):
-            rows = self._evaluate(argument, values) or [{} for _ in self.groups[name]]
-            operands |= zip(self.groups[name], rows, strict=True)
+            forms = self._evaluate(argument, values) or [{} for _ in self.groups[name]]
+            operands |= zip(self.groups[name], forms, strict=True)
         rates = (self.rates[state, node.function] for state in self.groups[pattern.variable])
-        return [_linear_combination((n, operands[s]) for s, n in row.items()) for row in rates]
+        return [_linear_combination((n, operands[s]) for s, n in rate.items()) for rate in rates]
 
     def _evaluate_number(self, node: Node) -> Any:
         match node:
@@ -177,7 +177,7 @@ class _StepMatrixBuilder:
 def _linear_combination(terms: Iterable[tuple[Any, LinearForm]]) -> LinearForm:
     """The sum of factor · form."""
     total: LinearForm = {}
-    for factor, row in terms:
-        for key, value in row.items():
+    for factor, form in terms:
+        for key, value in form.items():
             total[key] = total.get(key, mpmath.mpf(0)) + factor * value
     return total
