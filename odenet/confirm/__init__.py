@@ -41,8 +41,7 @@ def confirmed_derivation(model: Model, derivation: Derivation) -> Derivation:
     Raises:
         Disagreement: the numbers contradict it.
     """
-    # The numerical check takes equal steps. What is claimed for unequal ones is less than for
-    # these.
+    # The check takes equal steps, for which the derivation claims more than for unequal ones.
     with_equal_steps = replace(derivation, varying=())
     confirm_derivation(with_equal_steps, model.discretisation.constants)
     return derivation

@@ -15,8 +15,8 @@ from odenet.confirm.spectrum import violating_eigenvalue
 from odenet.confirm.unit_form import TOLERANCE, jacobian, jacobian_difference, unit_values
 from odenet.model.typed.program import Model
 
-POINTS_TO_JUDGE = 3  # points at which the check has to be possible
-MOST_DRAWN = 40  # points that are drawn to find these
+POINTS_TO_CHECK = 3  # points at which the certificate is compared
+MOST_POINTS = 40  # points that are drawn; at some the proof divides by 0
 FIRST_SEED = 2018  # the next points have the next seeds
 LARGEST_NORM = 1e100  # products of larger numbers may overflow
 
@@ -25,8 +25,8 @@ def confirm_certificate(model: Model, certificate: Certificate) -> None:
     """Compare a certificate with numbers.
 
     The proof rests on the *unit form* of the dynamics, s' = L φ(R s + b) plus linear terms.
-    Compared are at each point its Jacobian with that of the formulas as written; the matrices of
-    the proof with each other; the eigenvalues with the verdict; and dE/dt with the claim about the
+    At each point its Jacobian is compared with that of the formulas as written, the matrices of the
+    proof with each other, the eigenvalues with the verdict, and dE/dt with the claim about the
     energy. The points satisfy the assumptions of the certificate.
 
     Args:
@@ -41,18 +41,19 @@ def confirm_certificate(model: Model, certificate: Certificate) -> None:
         return
     reader = FormulaReader(model)
     try:
-        systems = {s: None for s in (read_system(model, reader), read_system(model, reader, True))}
+        with_affine = read_system(model, reader, keep_affine=True)
+        systems = list(dict.fromkeys((read_system(model, reader), with_affine)))
     except OutsideTheorems as outside:
         message = f"a verdict on what is outside all theorems: {outside}"
         raise Disagreement(message, FIRST_SEED, model.name) from None
-    judged = 0
-    for seed in range(FIRST_SEED, FIRST_SEED + MOST_DRAWN):
-        if judged == POINTS_TO_JUDGE:
+    checked_points = 0
+    for seed in range(FIRST_SEED, FIRST_SEED + MOST_POINTS):
+        if checked_points == POINTS_TO_CHECK:
             return
         point = draw_point(model, seed, _nonnegative_parameters(certificate))
         try:
-            failure = _failure_at(model, certificate, reader, list(systems), point)
-            judged += 1
+            failure = _failure_at(model, certificate, reader, systems, point)
+            checked_points += 1
         except ZeroDivisionError:
             # the proof divides by a gate such as relu(u), which is 0 at this point
             continue
@@ -64,7 +65,7 @@ def confirm_certificate(model: Model, certificate: Certificate) -> None:
             failure = str(error)
         if failure is not None:
             raise Disagreement(failure, seed, model.name)
-    if not judged:
+    if not checked_points:
         raise NoNumbers("the proof divides by what is 0 at every point drawn")
 
 

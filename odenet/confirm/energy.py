@@ -18,7 +18,7 @@ def energy_failure(
     """What the numbers contradict, as a sentence; None if nothing.
 
     The energy is differentiated as a formula, if there is one, and as a sum over the units φ(R s +
-    b) of the part of the proof that it comes from. Of its terms Ψ only Ψ' = φ is used.
+    b) of the part of the proof that it comes from. This sum is E = Σ Ψ(R s + b) with Ψ' = φ.
 
     Args:
         energy: with what is claimed of dE/dt.

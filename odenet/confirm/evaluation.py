@@ -84,13 +84,13 @@ class Evaluation:
         self.known_values = dict(known_values) if known_values is not None else self._states()
         self.directions = len(next(iter(self.known_values.values())).slopes)
         self._matrices: dict[str, Matrix] = {}
-        self._unmodelled: dict[expr.Node, Jet] = {}
+        self._drawn_maps: dict[expr.Node, Jet] = {}  # values of maps without a numerical model
 
     def _states(self) -> dict[expr.Node, Jet]:
         """The states with unit vectors as derivatives."""
         unknowns, size = len(self.point.state), self.point.channels * self.point.cells
         found: dict[expr.Node, Jet] = {}
-        for i, state in enumerate(self.model.dynamics.system(1)):
+        for i, state in enumerate(self.model.dynamics.system(order=1)):
             state_entries = range(i * size, (i + 1) * size)
             slopes = [[float(j == k) for j in state_entries] for k in range(unknowns)]
             found[state] = Jet(self.point.state[i * size : (i + 1) * size], slopes)
@@ -100,8 +100,8 @@ class Evaluation:
         """The same point, with derivatives with respect to other formulas."""
         other = Evaluation(self.model, self.point, known_values)
         other._matrices = self._matrices
-        unmodelled = self._unmodelled.items()
-        other._unmodelled = {node: other._constant(jet.value) for node, jet in unmodelled}
+        drawn_maps = self._drawn_maps.items()
+        other._drawn_maps = {node: other._constant(jet.value) for node, jet in drawn_maps}
         return other
 
     def field(self, node: expr.Node) -> Jet:
@@ -204,7 +204,10 @@ class Evaluation:
         return Jet(value, [_times(slopes, slope) for slope in x.slopes])
 
     def _call(self, node: expr.MapCall) -> Jet:
-        """A map: batch norm with fixed statistics, or any other that reads no state, a constant."""
+        """The value of a map: batch norm with fixed statistics, or random numbers.
+
+        Random numbers are drawn for a map that reads no state; its value is then a constant.
+        """
         name = node.function.name
         p = self.model.parameters.get(name)
         if p is not None and p.options.get("kind") == "batch":
@@ -217,12 +220,12 @@ class Evaluation:
             return self.field(node.operand).scaled_entries(factors).plus(self._constant(shift))
         if any(isinstance(inside, State) for inside in node.walk()):
             raise NoNumbers(f"`{self.model.spellings.get(name, name)}` has no numerical model")
-        if node not in self._unmodelled:
+        if node not in self._drawn_maps:
             width = p.width_out if p else STATE_WIDTH
             entries = channel_count(width, self.point.channels) * self.point.cells
             value = [self.point.rng.gauss(0, 1) for _ in range(entries)]
-            self._unmodelled[node] = self._constant(value)
-        return self._unmodelled[node]
+            self._drawn_maps[node] = self._constant(value)
+        return self._drawn_maps[node]
 
     def _sum(self, terms: list[tuple[int, Jet]]) -> Jet:
         return reduce(Jet.plus, (jet.scaled(sign) if sign < 0 else jet for sign, jet in terms))

@@ -38,8 +38,8 @@ def product(one: Matrix, other: Matrix) -> Matrix:
 def add(one: Matrix, other: Matrix, factor: float = 1.0) -> Matrix:
     """One matrix plus a multiple of another."""
     return [
-        [a + factor * b for a, b in zip(row, more, strict=True)]
-        for row, more in zip(one, other, strict=True)
+        [a + factor * b for a, b in zip(row, other_row, strict=True)]
+        for row, other_row in zip(one, other, strict=True)
     ]
 
 
@@ -70,11 +70,11 @@ def solve(matrix: Sequence[Sequence[complex]], right: Vector) -> list[complex]:
         for row in rows[k + 1 :]:
             factor = row[k] / rows[k][k]
             row[k:] = [a - factor * b for a, b in zip(row[k:], rows[k][k:], strict=True)]
-    found: list[complex] = [0j] * size
+    x: list[complex] = [0j] * size
     for k in reversed(range(size)):
-        known = sum(rows[k][j] * found[j] for j in range(k + 1, size))
-        found[k] = (rows[k][size] - known) / rows[k][k]
-    return found
+        solved_part = sum(rows[k][j] * x[j] for j in range(k + 1, size))
+        x[k] = (rows[k][size] - solved_part) / rows[k][k]
+    return x
 
 
 def eigenvalues(matrix: Sequence[Sequence[complex]]) -> list[complex]:

@@ -35,7 +35,7 @@ MOST_STEPS = 512  # steps of the last measurement, if the errors do not fall as 
 # measured if there is an ε between these two. A smaller ε of an eigenvalue may be a rounding error
 # of a multiple eigenvalue 1; for a constant, which is known exactly, there is no lower bound.
 SLOW_DECAY = (1e-4, 0.05)
-DIFFERENCES = 7  # own unknowns count as smooth if their differences of this order vanish
+DIFFERENCES = 7  # `aux` unknowns count as smooth if their differences of this order vanish
 EARLIER_STEPS = 4  # steps before the beginning for which the solution is known
 
 
@@ -81,8 +81,8 @@ def measure_slopes(
     problem, best = draw_problem(scheme, constants, rng), ErrorSlopes()
     _refuse_slow_decay(scheme, problem, values)
     for start_values in _all_start_values(scheme, problem):
-        lowest = max(floor, ROUNDING_FLOOR)
-        found = _slopes_from(scheme, problem, start_values, order, values, lowest)
+        smallest_error = max(floor, ROUNDING_FLOOR)
+        found = _slopes_from(scheme, problem, start_values, order, values, smallest_error)
         if found.order is not None and found.order >= order:
             return found
         if found.order is None and floor > ROUNDING_FLOOR:
@@ -111,7 +111,7 @@ def _slopes_from(
     start_values: "_StartValues",
     order: int,
     values: Mapping[str, Any],
-    floor: float,
+    smallest_error: float,
 ) -> ErrorSlopes:
     """Slopes for one choice of initial values.
 
@@ -122,7 +122,7 @@ def _slopes_from(
     steps = FIRST_STEPS.get(order, 2)
     while steps <= MOST_STEPS:
         error = _final_error(scheme, problem, start_values, steps, values)
-        if not floor < error < LARGEST_ERROR:
+        if not smallest_error < error < LARGEST_ERROR:
             break
         errors.append(error)
         if _error_slopes(errors).order == order:
@@ -132,7 +132,7 @@ def _slopes_from(
 
 
 def _error_slopes(errors: Sequence[float]) -> ErrorSlopes:
-    return ErrorSlopes(tuple(log2(one / two) for one, two in pairwise(errors)))
+    return ErrorSlopes(tuple(log2(coarse / fine) for coarse, fine in pairwise(errors)))
 
 
 def _final_error(
@@ -180,9 +180,8 @@ class _StartValues:
     Args:
         scheme: as parsed.
         problem: has the exact solution.
-        velocities: own unknown of the scheme -> the unknown whose derivative it is initialised
-        with.
-        smooth: whether own unknowns are then changed such that they are smooth from step to step.
+        velocities: `aux` unknown -> the unknown whose derivative is its initial value.
+        smooth: whether `aux` unknowns are then changed to be smooth from step to step.
     """
 
     scheme: Scheme
@@ -215,7 +214,7 @@ class _StartValues:
         exact: Mapping[Slot, list[float]],
         numbers: Mapping[str, Any],
     ) -> list[float]:
-        """The entries of an own unknown's value by its start line."""
+        """The entries of an `aux` unknown's value by its start line."""
         if slot not in starts:
             raise NoNumbers(f"{slot.name} has no start line")
         line = Update(slot, starts[slot], self.scheme.span)
@@ -224,7 +223,7 @@ class _StartValues:
         return run([entry for key in known_slots for entry in exact[key]])
 
     def _with_smooth_aux(self, state: list[float], h: float, step: EntryFunction) -> list[float]:
-        """Change own unknowns so that their high differences vanish, by the Gauss-Newton method."""
+        """Change `aux` unknowns so that their high differences vanish (Gauss-Newton method)."""
         aux_entries = [
             ENTRIES * k + i
             for k, slot in enumerate(self.scheme.slots)
@@ -239,7 +238,7 @@ class _StartValues:
                 state = step(state)
                 rows.append([state[i] for i in aux_entries])
             for _ in range(DIFFERENCES):
-                rows = [[b - a for a, b in zip(*two, strict=True)] for two in pairwise(rows)]
+                rows = [[b - a for a, b in zip(*pair, strict=True)] for pair in pairwise(rows)]
             return [*rows[0], *position_errors]
 
         for _ in range(3):
@@ -265,11 +264,12 @@ class _StartValues:
 
 def _all_start_values(scheme: Scheme, problem: Problem) -> Iterator[_StartValues]:
     """The choices of initial values, in the order in which they are tried."""
-    second = [p.variable for p in scheme.patterns if p.order == 2]
+    second_order = [p.variable for p in scheme.patterns if p.order == 2]
     starts: dict[Slot, Node] = dict(scheme.starts)
-    zero = [a for a in scheme.aux if isinstance(starts.get(Slot(a, 0)), expr.Zero)]
-    if zero and second:
-        yield _StartValues(scheme, problem, dict(zip(zero, second * len(zero), strict=False)))
+    zero_starts = [a for a in scheme.aux if isinstance(starts.get(Slot(a, 0)), expr.Zero)]
+    if zero_starts and second_order:
+        velocities = dict(zip(zero_starts, second_order * len(zero_starts), strict=False))
+        yield _StartValues(scheme, problem, velocities)
     yield _StartValues(scheme, problem, {})
     if scheme.aux:
         yield _StartValues(scheme, problem, {}, smooth=True)

@@ -11,7 +11,7 @@ from odenet.model.typed.scheme import Pattern, Scheme
 
 TERMS = 60  # of the Taylor series
 LONGEST_TIME = 2.0  # an upper bound on the final time
-# of the radius of convergence; the truncation error is then below rounding errors
+# Final time / radius of convergence: small enough for truncation errors below rounding errors.
 SHARE_OF_RADIUS = 0.5
 MODELLED_FIELDS = ("variable", "order", "function", "reads", "decay", "summand")  # of `Pattern`
 

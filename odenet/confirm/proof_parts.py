@@ -38,7 +38,7 @@ class PartCheck:
     def failure(self) -> str | None:
         """What the numbers contradict, as a sentence; None if nothing."""
         slopes = [unit_values(unit, self.operators).slopes for unit in self.part.monotone_units]
-        if any(slope < 0 for each in slopes for slope in each):
+        if any(slope < 0 for diagonal in slopes for slope in diagonal):
             return "a slope of a unit is negative, and the proof takes D ≥ 0"
         others = {field.name for field in fields(self.part)}.difference(CHECKED_FIELDS)
         if any(getattr(self.part, name) for name in others):
@@ -61,28 +61,28 @@ class PartCheck:
         if self.part.contracted_unit is not None or self.part.expanded_unit:
             return None
         ranges = state_ranges(self.operators)
-        for reader, row in zip(self.part.units, self.part.matrix, strict=True):
+        for target, row in zip(self.part.units, self.part.matrix, strict=True):
             for source, entry in zip(self.part.units, row, strict=True):
-                total = self._product_entry(reader, source, ranges)
+                total = self._product_entry(target, source, ranges)
                 if entry:
-                    stated = self._matrix(entry, source)
-                    total = add(total, stated, -1.0) if total else stated
+                    expected = self._matrix(entry, source)
+                    total = add(total, expected, -1.0) if total else expected
                 else:
-                    stated = total
-                if max_abs(total) > TOLERANCE * max(1.0, max_abs(stated)):
-                    return f"M is not R L at ({reader.text}, {source.text})"
+                    expected = total
+                if max_abs(total) > TOLERANCE * max(1.0, max_abs(expected)):
+                    return f"M is not R L at ({target.text}, {source.text})"
         return None
 
-    def _product_entry(self, reader: Unit, source: Unit, ranges: Mapping[State, range]) -> Matrix:
-        """An entry of R L: Σ R_s L_s over states s that one unit reads and the other changes."""
-        found = [
+    def _product_entry(self, target: Unit, source: Unit, ranges: Mapping[State, range]) -> Matrix:
+        """An entry of R L: Σ R_s L_s over the states s that `target` reads and `source` changes."""
+        products = [
             product(
                 self.operators.matrix(row, len(ranges[s])), self._matrix(source.column[s], source)
             )
-            for s, row in reader.row.items()
+            for s, row in target.row.items()
             if s in source.column
         ]
-        return reduce(add, found) if found else []
+        return reduce(add, products) if products else []
 
     def _matrix(self, operator: Operator, unit: Unit) -> Matrix:
         """The matrix of an operator that acts on the value of a unit."""

@@ -1,4 +1,4 @@
-"""Random weights, states and inputs for numerical checks, so few that every check is fast."""
+"""Random weights, states and inputs for numerical checks, of sizes that keep each check fast."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -55,7 +55,7 @@ def draw_point(model: Model, seed: int, nonnegative: Iterable[str] = ()) -> Poin
         for key, tensor in p.kind.tensors(p.options, channels_in, channels_out, 1).items():
             name = f"{p.name}.{key}" if key else p.name
             weights[name] = _draw_entries(tensor, scale, is_nonnegative, rng)
-    unknowns = len(model.dynamics.system(1)) * channels * cells
+    unknowns = len(model.dynamics.system(order=1)) * channels * cells
     state = [rng.gauss(0, 1) for _ in range(unknowns)]
     input_ = [rng.gauss(0, 1) for _ in range(channels * model.dynamics.input_parts * cells)]
     return Point(channels, cells, weights, state, input_, rng)
@@ -76,17 +76,17 @@ def _channels_and_cells(model: Model, seed: int) -> tuple[int, int]:
 
     For odd seeds three cells, or else more channels, unless the system gets too large.
     """
-    states = len(model.dynamics.system(1))
-    convolved = any(p.kind.mixes_places for p in model.parameters.values())
-    valid = (c for c in range(1, MOST_CHANNELS + 1) if _has_whole_widths(model, c))
-    smallest = list(islice(valid, 3)) or [1]
-    least = next((c for c in smallest if c > 1), smallest[0])
+    states = len(model.dynamics.system(order=1))
+    has_convolution = any(p.kind.mixes_places for p in model.parameters.values())
+    valid_counts = (c for c in range(1, MOST_CHANNELS + 1) if _has_whole_widths(model, c))
+    smallest = list(islice(valid_counts, 3)) or [1]
+    few = next((c for c in smallest if c > 1), smallest[0])
     if seed % 2 == 0:
-        return least, 2 if convolved and 2 * least * states <= MOST_UNKNOWNS else 1
-    if convolved and 3 * smallest[0] * states <= MOST_UNKNOWNS:
+        return few, 2 if has_convolution and 2 * few * states <= MOST_UNKNOWNS else 1
+    if has_convolution and 3 * smallest[0] * states <= MOST_UNKNOWNS:
         return smallest[0], 3
-    larger = next((c for c in smallest if c > least), least)
-    return (larger if larger * states <= MOST_UNKNOWNS else least), 1
+    more = next((c for c in smallest if c > few), few)
+    return (more if more * states <= MOST_UNKNOWNS else few), 1
 
 
 def _has_whole_widths(model: Model, channels: int) -> bool:

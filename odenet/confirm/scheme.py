@@ -28,7 +28,7 @@ from odenet.model.typed.scheme import Scheme
 
 FIRST_SEED = 2018  # the next problems have the next seeds
 MOST_PROBLEMS = 6  # problems that are tried until the measured orders of two agree
-ROUNDING_MARGIN = 100  # rounded coefficients may cause errors of this times their residual
+ROUNDING_MARGIN = 100  # errors due to rounded coefficients may be this times their residual
 VISIBLE_RESIDUAL = 0.02  # a smaller residual of an order condition may not show in measurements
 # Decimal digits. If numbers disagree with few digits but not with many, the cause was rounding,
 # after divisions by numbers as small as a float can be.
@@ -73,8 +73,8 @@ def confirm_derivation(
 def confirm_order(scheme: Scheme, claimed: Order, values: Mapping[str, Fraction | float]) -> None:
     """Compare an order with the measured order on random problems.
 
-    It counts only if two problems give the same order. Nothing is concluded if the slopes of the
-    errors do not converge, or if an order condition is so nearly satisfied that this would show
+    A measured order counts only if two problems give it. Nothing is concluded if the slopes of the
+    errors do not converge, or if the residual of an order condition is so small that it would show
     only at much smaller h.
 
     Args:
@@ -91,8 +91,8 @@ def confirm_order(scheme: Scheme, claimed: Order, values: Mapping[str, Fraction 
     measured_orders: list[int] = []
     for seed in range(FIRST_SEED, FIRST_SEED + MOST_PROBLEMS):
         try:
-            rng, floor = Random(seed), ROUNDING_MARGIN * claimed.rounding_residual
-            measured = measure_slopes(scheme, claimed.value, values, rng, floor).order
+            rng, rounding_floor = Random(seed), ROUNDING_MARGIN * claimed.rounding_residual
+            measured = measure_slopes(scheme, claimed.value, values, rng, rounding_floor).order
         except (NoNumbers, ArithmeticError):
             return
         if measured is None:
@@ -167,7 +167,7 @@ def _in_decimals(
 
 
 def _distance(one: list[Decimal], other: list[Decimal]) -> Decimal:
-    """The largest difference, relative to the largest entry."""
+    """The largest difference of two entries, relative to the largest entry."""
     difference = max(abs(a - b) for a, b in zip(one, other, strict=True))
     return difference / max(1, *(abs(a) for a in other))
 
@@ -196,7 +196,7 @@ def _symmetry_failure(derivation: Derivation, values: Mapping[str, Any], rng: Ra
     scheme = derivation.scheme
     if not derivation.symmetric and not scheme.uses_step_size:
         return None
-    if not derivation.symmetric:  # which is claimed for generic constants, not for special ones
+    if not derivation.symmetric:  # asymmetry is claimed only for almost all constants
         values = {name: Fraction(rng.randint(50, 99), 101) for name in values}
     random_step, error = _random_step(scheme, rng), Decimal(0)
     for digits in PRECISIONS:
@@ -238,10 +238,11 @@ def _reversal_error(
 
 
 def _mirrors(scheme: Scheme) -> Iterator[Callable[[list[Decimal]], list[Decimal]]]:
-    """Permutations of the stored values that may reverse time.
+    """Permutations of the stored values, tried as those by which time is reversed.
 
-    The first reverses the history of each unknown. If the scheme has unknowns of its own, which may
-    hold an earlier value of another unknown, all exchanges of up to two pairs of values follow.
+    The first reverses the order of the values of each unknown. If the scheme has unknowns of its
+    own, which may hold an earlier value of another unknown, all exchanges of up to two pairs of
+    values follow.
     """
     slots = list(scheme.slots)
     reversed_slots = [Slot(s.name, min(scheme.stored_offsets(s.name)) - s.offset) for s in slots]
@@ -267,11 +268,11 @@ def _volume_failure(derivation: Derivation, values: Mapping[str, Any], rng: Rand
     if derivation.shears is None:
         return None
     rates, state, h = _random_step(scheme, rng)
-    known = constant_values(scheme, float, h, values)
-    expected = float(factor.evalf(subs={s: known[str(s)] for s in factor.free_symbols}))
+    numbers = constant_values(scheme, float, h, values)
+    expected = float(factor.evalf(subs={s: numbers[str(s)] for s in factor.free_symbols}))
     lines, exponents = derivation.shear_lines, derivation.volume_exponents
     in_floats = rates.converted(float)
-    logarithm = compile_lines(lines, scheme.slots, exponents, known, in_floats, float)
+    logarithm = compile_lines(lines, scheme.slots, exponents, numbers, in_floats, float)
     expected *= exp(sum(logarithm(state)) / ENTRIES)
     step = _step_function(scheme, rates.converted(complex), complex, complex(h), values)
     columns: list[list[float]] = []

@@ -6,14 +6,13 @@ from math import pi
 
 from odenet.confirm.matrices import Matrix, eigenvalues, frobenius_norm, identity, solve
 
-NOISE = 1e-6  # a smaller Jacobian may be rounding errors, since weights and states are of size 1
+NOISE = 1e-6  # a smaller Jacobian may consist of rounding errors, as weights are of size 1
 ROUNDING = 1e-11  # error of the Jacobian and of the QR iteration, relative to ‖J‖ + 1
 MOST_TESTED = 3  # eigenvalues that are examined, those that violate the verdict most
 RADII = (1.0, 0.5, 0.1)  # of circles around an eigenvalue, relative to its violation
 CIRCLE_POINTS = 12  # on a circle
 
 # verdict -> by how much an eigenvalue violates it
-
 _VIOLATION: dict[str, Callable[[complex], float]] = {
     "stable": lambda value: value.real,
     "imaginary": lambda value: abs(value.real),

@@ -99,12 +99,12 @@ class RightHandSides:
         def matrix() -> list[list[float]]:
             return [[rng.uniform(-1.5, 1.5) for _ in range(ENTRIES)] for _ in range(ENTRIES)]
 
-        reads = {p.function: len(p.reads) for p in scheme.patterns}
-        reads |= dict.fromkeys((f"map {name}" for name in scheme.maps), 1)
+        argument_counts = {p.function: len(p.reads) for p in scheme.patterns}
+        argument_counts |= dict.fromkeys((f"map {name}" for name in scheme.maps), 1)
         return RightHandSides(
-            {name: [matrix() for _ in range(count)] for name, count in reads.items()},
-            {name: matrix() for name in reads},
-            {name: [rng.uniform(0.3, 1) for _ in range(ENTRIES)] for name in reads},
+            {name: [matrix() for _ in range(count)] for name, count in argument_counts.items()},
+            {name: matrix() for name in argument_counts},
+            {name: [rng.uniform(0.3, 1) for _ in range(ENTRIES)] for name in argument_counts},
             nonlinearity,
         )
 
@@ -164,12 +164,12 @@ def compile_lines(
         NoNumbers: a line contains something that cannot be evaluated here.
     """
     writer = _PythonWriter(numbers, rates, dtype)
-    writer.names = {slot: writer.new_pair() for slot in inputs}
-    arguments = [name for slot in inputs for name in writer.names[slot]]
+    writer.variables = {slot: writer.new_pair() for slot in inputs}
+    arguments = [name for slot in inputs for name in writer.variables[slot]]
     for update in updates:
         value, target = writer.entries(update.value), writer.new_pair()
         writer.lines += [f"{name} = {entry}" for name, entry in zip(target, value, strict=True)]
-        writer.names[update.target] = target
+        writer.variables[update.target] = target
     results = [name for node in outputs for name in writer.entries(node)]
     lines = [f"{', '.join(arguments)}, = values", *writer.lines, f"return [{', '.join(results)}]"]
     exec("\n    ".join(["def run(values):", *lines]), writer.namespace)
@@ -182,7 +182,7 @@ class _PythonWriter:
     Attributes:
         namespace: name in the lines -> the number or function it means.
         lines: the assignments.
-        names: value -> the variables that hold its two entries.
+        variables: value -> the Python variables that hold its two entries.
     """
 
     def __init__(self, numbers: Mapping[str, Any], rates: RightHandSides, dtype: NumberType):
@@ -191,11 +191,11 @@ class _PythonWriter:
         self.dtype = dtype
         self.namespace: dict[str, Any] = {"zero": dtype(0)}
         self.lines: list[str] = []
-        self.names: dict[Node, tuple[str, str]] = {}
+        self.variables: dict[Node, tuple[str, str]] = {}
         self._count = 0
 
     def new_name(self, letter: str) -> str:
-        """A new variable."""
+        """A new name, such as `x3`, for a variable (x), number (c) or function (f)."""
         self._count += 1
         return f"{letter}{self._count}"
 
@@ -206,8 +206,8 @@ class _PythonWriter:
     def entries(self, node: Node) -> tuple[str, str]:
         """A Python expression for each entry of an expression of the scheme."""
         match node:
-            case Slot() | Stage() if node in self.names:
-                return self.names[node]
+            case Slot() | Stage() if node in self.variables:
+                return self.variables[node]
             case expr.Zero():
                 return "zero", "zero"
             case expr.Sum():
@@ -244,8 +244,8 @@ class _PythonWriter:
         self.namespace[name] = evaluate(node, self.numbers, self.dtype)
         return name
 
-    def _write_call(self, function: Callable[..., Any], read: Iterable[Node]) -> tuple[str, str]:
-        entries = [entry for node in read for entry in self.entries(node)]
+    def _write_call(self, function: Callable[..., Any], nodes: Iterable[Node]) -> tuple[str, str]:
+        entries = [entry for node in nodes for entry in self.entries(node)]
         function_name, target = self.new_name("f"), self.new_pair()
         self.namespace[function_name] = function
         self.lines.append(f"{', '.join(target)} = {function_name}({', '.join(entries)})")

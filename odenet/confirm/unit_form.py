@@ -34,14 +34,14 @@ class UnitValues:
 
 def jacobian(evaluation: Evaluation) -> Matrix:
     """The Jacobian of the dynamics as written, unknowns in the order of the first-order system."""
-    rates = [evaluation.field(rate) for rate in evaluation.model.dynamics.system(1).values()]
+    rates = [evaluation.field(rate) for rate in evaluation.model.dynamics.system(order=1).values()]
     columns = [[x for jet in rates for x in jet.slopes[k]] for k in range(evaluation.directions)]
     return [list(row) for row in zip(*columns, strict=True)]
 
 
 def state_velocity(evaluation: Evaluation) -> list[float]:
     """The right-hand sides, one after the other."""
-    system = evaluation.model.dynamics.system(1).values()
+    system = evaluation.model.dynamics.system(order=1).values()
     return [x for node in system for x in evaluation.field(node).value]
 
 
@@ -104,29 +104,29 @@ def _slopes_by_states(unit: Unit, formula: expr.Node, operators: OperatorEvaluat
         ValueError: dφ/ds is not a diagonal matrix times R.
     """
     slopes = operators.evaluation.field(formula).slopes
-    found: list[float] = []
+    diagonal: list[float] = []
     ranges = state_ranges(operators)
     rows = {s: operators.matrix(op, len(ranges[s])) for s, op in unit.row.items()}
     for i in range(len(slopes[0])):
         indices = ((a, k) for s, r in rows.items() for a, k in zip(r[i], ranges[s], strict=True))
         pairs = [(a, slopes[k][i]) for a, k in indices]
-        size = sum(a * a for a, _ in pairs)
-        slope = sum(a * b for a, b in pairs) / size if size else 0.0
-        scale = max(abs(b) for _, b in pairs) + abs(slope) * size**0.5
+        squared_norm = sum(a * a for a, _ in pairs)
+        slope = sum(a * b for a, b in pairs) / squared_norm if squared_norm else 0.0
+        scale = max(abs(b) for _, b in pairs) + abs(slope) * squared_norm**0.5
         if any(abs(b - slope * a) > TOLERANCE * scale for a, b in pairs):
             raise ValueError(f"{unit.text} does not act on every value by itself")
-        found.append(unit.formula_sign * slope)
-    return found
+        diagonal.append(unit.formula_sign * slope)
+    return diagonal
 
 
 def _linear_value(unit: Unit, operators: OperatorEvaluation) -> list[float]:
     """The value R s of a linear unit."""
-    read: list[list[float]] = []
+    products: list[list[float]] = []
     for state, operator in unit.row.items():
         spelled = State(str(operators.reader.names[state.name]), state.order)
         value = operators.evaluation.field(spelled).value
-        read.append(apply(operators.matrix(operator, len(value)), value))
-    return [sum(entries) for entries in zip(*read, strict=True)]
+        products.append(apply(operators.matrix(operator, len(value)), value))
+    return [sum(entries) for entries in zip(*products, strict=True)]
 
 
 def jacobian_difference(system: System, operators: OperatorEvaluation, actual: Matrix) -> float:
@@ -150,12 +150,12 @@ def jacobian_difference(system: System, operators: OperatorEvaluation, actual: M
     for unit in system.units:
         slopes = unit_values(unit, operators).slopes
         for column_state, row in unit.row.items():
-            read = scale_rows(slopes, operators.matrix(row, len(ranges[column_state])))
-            size = operators.magnitude(row, len(ranges[column_state])) * max(map(abs, slopes))
+            scaled_row = scale_rows(slopes, operators.matrix(row, len(ranges[column_state])))
+            row_bound = operators.magnitude(row, len(ranges[column_state])) * max(map(abs, slopes))
             for row_state, column in unit.column.items():
-                matrix = product(operators.matrix(column, len(slopes)), read)
+                matrix = product(operators.matrix(column, len(slopes)), scaled_row)
                 _add_block(total, matrix, ranges[row_state], ranges[column_state])
-                scale = max(scale, size * operators.magnitude(column, len(slopes)))
+                scale = max(scale, row_bound * operators.magnitude(column, len(slopes)))
     return max_abs(add(actual, total, -1.0)) / scale if scale else 0.0
 
 
@@ -170,7 +170,7 @@ def state_ranges(operators: OperatorEvaluation) -> Mapping[State, range]:
     found: dict[State, range] = {}
     start = 0
     evaluation = operators.evaluation
-    for state in evaluation.model.dynamics.system(1):
+    for state in evaluation.model.dynamics.system(order=1):
         size = len(evaluation.field(state).value)
         found[operators.reader.spelled_state(state)] = range(start, start + size)
         start += size

@@ -1,6 +1,6 @@
-"""The time t as one more unknown of a scheme: the time that each of its values belongs to.
+"""The time to which each value in a step of a scheme belongs, as a linear form in t and h.
 
-Like any unknown, t is carried along by the lines of a scheme, here as a linear form: for the stage
+It is found by solving t' = 1 with the lines of the scheme, like any other equation: for the stage
 Z = Y[n] + h/2 F(Y[n]) it is t + h/2.
 """
 
@@ -13,7 +13,7 @@ from typing import Any
 
 from sympy.polys.fields import FracElement
 
-from odenet.derive.coefficients import H, Scalars
+from odenet.derive.coefficients import CoefficientField, H
 from odenet.derive.linear_forms import add, scale
 from odenet.model.expressions import expr
 from odenet.model.expressions.expr import Node, Rate, Slot
@@ -47,7 +47,7 @@ class Clock:
 
     Args:
         scheme: as parsed.
-        scalars: the field of its coefficients.
+        coeff_field: the field of its coefficients.
         advancing: the right-hand sides for which t' = 1, one in each equation; t' = 0 for others.
         varying: the constants that differ from step to step.
 
@@ -56,15 +56,15 @@ class Clock:
     """
 
     scheme: Scheme
-    scalars: Scalars
+    coeff_field: CoefficientField
     advancing: frozenset[str]
     varying: frozenset[str]
     times: dict[Node, TimeForm] = field(init=False)
 
     def __post_init__(self) -> None:
         self.patterns = {p.function: p for p in self.scheme.patterns}
-        self.one = self.scalars.fraction_field.one
-        self.h = self.scalars.symbol(H)
+        self.one = self.coeff_field.sympy_field.one
+        self.h = self.coeff_field.symbol(H)
         self.times = self._state_times({})
 
     def read_line(self, target: Node, value: Node) -> None:
@@ -137,7 +137,7 @@ class Clock:
 
     def _varies(self, row: LinearForm) -> bool:
         """Whether a linear form has a coefficient that differs from step to step."""
-        expressions = map(self.scalars.to_sympy, row.values())
+        expressions = map(self.coeff_field.to_sympy, row.values())
         return not self.varying.isdisjoint(str(s) for x in expressions for s in x.free_symbols)
 
     def _difference(self, value: TimeForm, other: TimeForm) -> dict[Monomial, FracElement]:
@@ -167,7 +167,7 @@ class Clock:
 
     def _factor(self, node: Node) -> FracElement:
         """A coefficient, without decay: only states decay, not the time."""
-        return self.scalars.read(without_decays(node, self.scheme.decays))
+        return self.coeff_field.read(without_decays(node, self.scheme.decays))
 
 
 def _is_stored(node: Node) -> bool:

@@ -41,7 +41,7 @@ class UnknownPower(Exception):
     """A power or exponential that the field has no generator for, since the scheme has none."""
 
 
-class Scalars:
+class CoefficientField:
     """The field of a scheme's coefficients.
 
     Args:
@@ -50,7 +50,7 @@ class Scalars:
         extra_symbols: further generators.
 
     Attributes:
-        fraction_field: the field, in sympy.
+        sympy_field: the field, in sympy.
         exponentials: the generators that are exponentials of numbers.
         stretches: the generators that stand for factors `exp(…)` of values.
     """
@@ -78,7 +78,7 @@ class Scalars:
             symbols |= dict.fromkeys(generator.symbol for generator in exponential_generators)
             self._build([*symbols], [])
             self.exponentials = tuple(
-                replace(generator, monomial=generator.monomial.set_field(self.fraction_field.field))
+                replace(generator, monomial=generator.monomial.set_field(self.sympy_field.field))
                 for generator in exponential_generators
             )
         self._build([*symbols], scheme.lets)
@@ -87,8 +87,8 @@ class Scalars:
 
     def _build(self, symbols: list[sympy.Symbol], lets: Iterable[tuple[str, expr.Node]]) -> None:
         """Make the field with these generators, and read the lets if they are expanded."""
-        self.fraction_field = sympy.QQ.frac_field(*symbols)
-        self._elements = dict(zip(symbols, self.fraction_field.gens, strict=True))
+        self.sympy_field = sympy.QQ.frac_field(*symbols)
+        self._elements = dict(zip(symbols, self.sympy_field.gens, strict=True))
         self._define(lets)
 
     def _define(self, lets: Iterable[tuple[str, expr.Node]]) -> None:
@@ -96,7 +96,7 @@ class Scalars:
             for name, value in lets:
                 self._elements[sympy.Symbol(name)] = self.read(value)
 
-    def with_negative_h(self) -> "Scalars":
+    def with_negative_h(self) -> "CoefficientField":
         """The same field, but `read` takes -h for h; only with expanded `let`s."""
         other = copy(self)
         other._elements = self._elements | {H: -self._elements[H]}
@@ -116,7 +116,7 @@ class Scalars:
         """
         match node:
             case expr.Number():
-                return self.fraction_field(sympy.QQ(node.value.numerator, node.value.denominator))
+                return self.sympy_field(sympy.QQ(node.value.numerator, node.value.denominator))
             case expr.Constant():
                 return self._elements[sympy.Symbol(node.name)]
             case expr.Quotient():
@@ -127,7 +127,7 @@ class Scalars:
                 value, exponent = self.read(node.base), _integer(node.exponent)
                 self._require_short(value, abs(exponent), node)
                 if exponent < 0:
-                    value = self._divide(self.fraction_field.one, value, node)
+                    value = self._divide(self.sympy_field.one, value, node)
                 return value ** abs(exponent)
             case expr.Exp():
                 exponent = self.read(node.exponent)
@@ -153,9 +153,9 @@ class Scalars:
 
     def to_sympy(self, element: FracElement) -> sympy.Expr:
         """The element as a sympy expression in factored form, powers written out."""
-        return self.written_out(factored(element))
+        return self.substitute_definitions(factored(element))
 
-    def written_out(self, value: sympy.Expr) -> sympy.Expr:
+    def substitute_definitions(self, value: sympy.Expr) -> sympy.Expr:
         """The expression with irrational powers and exponentials in place of their symbols."""
         return substitute(value, self._definitions)
 
@@ -216,7 +216,7 @@ class Scalars:
             values: of the symbols that occur in it: mpmath numbers, or numpy arrays.
             convert: makes an exact number one of the same type as the values.
         """
-        known = [values.get(symbol) for symbol in self.fraction_field.symbols]
+        known = [values.get(symbol) for symbol in self.sympy_field.symbols]
         return _evaluate(element.numer, known, convert) / _evaluate(element.denom, known, convert)
 
 

@@ -9,8 +9,8 @@ from fractions import Fraction
 
 import sympy
 
-from odenet.derive.coefficients import H, Scalars
-from odenet.derive.h_series import NoSeries, Number, PowerSeries
+from odenet.derive.coefficients import CoefficientField, H
+from odenet.derive.h_series import NoSeries, Number, PowerSeries, Values
 from odenet.derive.order_conditions import OrderConditions
 from odenet.derive.scheme_notation import SchemeNotation, scheme_notation
 from odenet.model.expressions.expr import with_primes
@@ -23,23 +23,24 @@ def consistency_factors(scheme: Scheme) -> dict[str, sympy.Expr] | None:
     The order condition for the tree with one vertex is linear in κ. It is solved with the constants
     as symbols.
     """
-    scalars = Scalars(scheme, expand_lets=True)
-    of_h = {H, *(g.symbol for g in scalars.exponentials if H in g.exponent.as_expr().free_symbols)}
-    symbols = {s: scalars.symbol(s) for s in scalars.fraction_field.symbols if s not in of_h}
+    coeff_field = CoefficientField(scheme, expand_lets=True)
+    exponents = {g.symbol: g.exponent.as_expr() for g in coeff_field.exponentials}
+    of_h = {H, *(symbol for symbol, x in exponents.items() if H in x.free_symbols)}
+    symbols = {s: coeff_field.symbol(s) for s in coeff_field.sympy_field.symbols if s not in of_h}
     factors: dict[str, sympy.Expr] = {}
     for pattern in scheme.patterns:
         try:
-            factor = _factor(scheme, scalars, symbols, pattern)
+            factor = _factor(scheme, coeff_field, symbols, pattern)
         except NoSeries:
             return None
         if factor is None:
             return None
-        factors[pattern.function] = scalars.to_sympy(scalars.fraction_field(factor))
+        factors[pattern.function] = coeff_field.to_sympy(coeff_field.sympy_field(factor))
     return factors
 
 
 def _factor(
-    scheme: Scheme, scalars: Scalars, symbols: Mapping[sympy.Symbol, Number], pattern: Pattern
+    scheme: Scheme, coeff_field: CoefficientField, symbols: Values, pattern: Pattern
 ) -> Number | None:
     """The κ of one right-hand side; None if there is none."""
     key = (pattern.function, ())
@@ -47,7 +48,7 @@ def _factor(
 
     def residuals(factor: int) -> dict[str, PowerSeries]:
         factors: dict[str, Number] = {p.function: Fraction(factor) for p in scheme.patterns}
-        return OrderConditions(scheme, scalars, symbols, limit, factors).residuals(key)
+        return OrderConditions(scheme, coeff_field, symbols, limit, factors).residuals(key)
 
     at_zero, at_one = residuals(0), residuals(1)
     candidates: set[Number] = set()

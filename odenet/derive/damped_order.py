@@ -16,7 +16,7 @@ from typing import Any
 
 import sympy
 
-from odenet.derive.coefficients import Scalars
+from odenet.derive.coefficients import CoefficientField
 from odenet.derive.exact_numbers import Value, as_mpf
 from odenet.derive.h_series import NoSeries, PowerSeries, SeriesWriter, add, multiply
 from odenet.derive.linear_step import linear_step
@@ -53,9 +53,10 @@ class DampedStep:
         self, scheme: Scheme, values: Mapping[str, Any], max_degree: int, at_rest: bool = False
     ):
         self.scheme, self.max_degree = scheme, max_degree
-        self.scalars = Scalars(scheme, expand_lets=True)
-        known = self.scalars.symbol_values({name: v for name, v in values.items() if name != "h"})
-        self.writer = SeriesWriter(self.scalars, known, max_degree)
+        self.coeff_field = CoefficientField(scheme, expand_lets=True)
+        without_h = {name: value for name, value in values.items() if name != "h"}
+        known = self.coeff_field.symbol_values(without_h)
+        self.writer = SeriesWriter(self.coeff_field, known, max_degree)
         self.decay = {name: self._number_series(expr.Constant(name)) for name in scheme.decays}
         self.patterns = {p.function: p for p in scheme.patterns}
         rng = Random(11)
@@ -79,8 +80,8 @@ class DampedStep:
 
     def start_errors(self) -> dict[Slot, int]:
         """Value before the first step -> the lowest power of h in the error of its start line."""
-        now: dict[Node, Vector] = {s: self._exact(s) for s in self.scheme.slots if not s.offset}
-        starts = ((slot, self._value(node, now)) for slot, node in self.scheme.starts)
+        known: dict[Node, Vector] = {s: self._exact(s) for s in self.scheme.slots if not s.offset}
+        starts = ((slot, self._value(node, known)) for slot, node in self.scheme.starts)
         return {slot: self._first_difference(v, self._exact(slot)) for slot, v in starts}
 
     def _first_difference(self, one: Vector, other: Vector) -> int:
@@ -118,6 +119,7 @@ class DampedStep:
         return _plus(self.start[key], integral)
 
     def _exact(self, slot: Slot) -> Vector:
+        """The exact solution at the time of a slot, as a series in h."""
         return [
             {k: a * Fraction(slot.offset) ** k for k, a in part.items() if slot.offset or not k}
             for part in self.solution[slot.name, 0]
@@ -147,7 +149,7 @@ class DampedStep:
         return [multiply(part, factor, self.max_degree) for part in vector]
 
     def _number_series(self, node: Node) -> PowerSeries:
-        return self.writer.to_series(self.scalars.read(node))
+        return self.writer.to_series(self.coeff_field.read(node))
 
     def _value(self, node: Node, values: Mapping[Node, Vector]) -> Vector:
         match node:
@@ -181,8 +183,8 @@ def damped_order(scheme: Scheme, values: Mapping[str, Value]) -> tuple[int | Non
     """
     zero = sympy.Integer(0)
     step = linear_step(scheme, {p.function: (zero,) * len(p.reads) for p in scheme.patterns})
-    numbers = step.scalars.symbol_values({name: v for name, v in values.items() if name != "h"})
-    writer = SeriesWriter(step.scalars, numbers, 1)
+    numbers = step.coeff_field.symbol_values({name: v for name, v in values.items() if name != "h"})
+    writer = SeriesWriter(step.coeff_field, numbers, max_degree=1)
     entries = [[writer.to_series(entry) for entry in row] for row in step.matrix.to_list()]
     if any(entry and min(entry) < 0 for row in entries for entry in row):
         raise NoSeries("a value grows like 1/h as h tends to 0")

@@ -64,14 +64,14 @@ def generators(exponents: Iterable[FracElement]) -> tuple[Generator, ...]:
 
 
 def power_product(
-    exponent: FracElement, known: Iterable[Generator], named: Mapping[sympy.Symbol, FracElement]
+    exponent: FracElement, known: Iterable[Generator], elements: Mapping[sympy.Symbol, FracElement]
 ) -> FracElement | None:
     """exp(exponent) as a product of integral powers of generators; None if it is not one.
 
     Args:
         exponent: an element of the field.
-        known: the generators.
-        named: symbol of a generator -> the element of the field.
+        known: the generators of the field.
+        elements: symbol of a generator -> the element of the field.
     """
     by_monomial = {generator.monomial: generator for generator in known}
     found: FracElement = exponent.field.one
@@ -80,6 +80,6 @@ def power_product(
         if generator is None or (ratio * generator.divisor).denominator != 1:
             return None
         integer_power = int(ratio * generator.divisor)
-        power = named[generator.symbol] ** abs(integer_power)
+        power = elements[generator.symbol] ** abs(integer_power)
         found = found * power if integer_power > 0 else found / power
     return found

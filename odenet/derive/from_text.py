@@ -6,7 +6,7 @@ from dataclasses import replace
 import sympy
 from sympy.polys.fields import FracElement
 
-from odenet.derive.coefficients import H, Scalars
+from odenet.derive.coefficients import CoefficientField, H
 from odenet.derive.derivation import Derivation, Number
 from odenet.derive.exact_numbers import expand_lets
 from odenet.derive.inverse import derive_inverse, is_verified
@@ -49,20 +49,20 @@ def inverse_lines(scheme: Scheme) -> Sequence[Update] | str:
 
 def _derive(scheme: Scheme, expand_lets: bool) -> Derivation:
     """The derivation with each `let` as a symbol, or with the `let`s expanded."""
-    scalars = Scalars(scheme, expand_lets)
-    step = read_step(scheme, Algebra(scalars))
+    coeff_field = CoefficientField(scheme, expand_lets)
+    step = read_step(scheme, Algebra(coeff_field))
     try:
         shears, relabel, divisors = find_shears(step)
     except NoInverse as failure:
         obstacle = find_obstacle(step, failure, scheme_notation(scheme))
         return Derivation(scheme=scheme, obstacle=obstacle)
-    conditions = _conditions(scheme, scalars, divisors)
+    conditions = _conditions(scheme, coeff_field, divisors)
     pairs, why = (), ""
     if expand_lets and any(_is_zero(scheme, condition) for condition in conditions):
         why = "the inverse divides by 0"
     else:
         pairs = derive_inverse(scheme, shears, relabel)
-        if not is_verified(scheme, pairs, scalars):
+        if not is_verified(scheme, pairs, coeff_field):
             why = "the inverse divides by an irrational number, and could not be verified"
     if why:
         return Derivation(scheme=scheme, obstacle=Obstacle(why, scheme.slots[0], scheme.span))
@@ -72,13 +72,13 @@ def _derive(scheme: Scheme, expand_lets: bool) -> Derivation:
 
 
 def _conditions(
-    scheme: Scheme, scalars: Scalars, divisors: Iterable[FracElement]
+    scheme: Scheme, coeff_field: CoefficientField, divisors: Iterable[FracElement]
 ) -> tuple[sympy.Expr, ...]:
     """The irreducible factors of the divisors, without those that are never zero."""
     conditions: dict[sympy.Expr, None] = {}
     for divisor in divisors:
         for factor, _ in divisor.numer.factor_list()[1]:
-            shown = scalars.to_sympy(scalars.fraction_field(factor))
+            shown = coeff_field.to_sympy(coeff_field.sympy_field(factor))
             never_zero = shown == H or isinstance(shown, sympy.exp)
             if not never_zero and _is_zero(scheme, shown) is not False:
                 conditions[shown] = None

@@ -11,7 +11,7 @@ import sympy
 from sympy.polys.fields import FracElement
 
 from odenet.derive.cached_method import cached_method
-from odenet.derive.coefficients import H, Scalars
+from odenet.derive.coefficients import CoefficientField, H
 from odenet.derive.exact_numbers import as_mpf
 from odenet.derive.rounded_numbers import RoundedNumber
 from odenet.model.expressions import expr
@@ -22,6 +22,7 @@ Number = Any
 
 # Degree of h -> coefficient that is not zero. Degrees are negative where a scheme divides by h.
 PowerSeries = dict[int, Number]
+Values = Mapping[sympy.Symbol, Number]
 
 # The order conditions are computed with 50 digits where they are not exact.
 WORKING_DIGITS = 50
@@ -127,27 +128,27 @@ class SeriesWriter:
     """Writes the coefficients of a scheme as power series in h.
 
     Args:
-        scalars: the field of the coefficients. If its `let`s are symbols, they may depend on h.
+        coeff_field: of the coefficients. If its `let`s are symbols, they may depend on h.
         values: of its symbols other than h and `let`s.
         max_degree: the highest degree that is kept.
     """
 
-    def __init__(self, scalars: Scalars, values: Mapping[sympy.Symbol, Number], max_degree: int):
-        self.symbols: tuple[Any, ...] = scalars.fraction_field.symbols
+    def __init__(self, coeff_field: CoefficientField, values: Values, max_degree: int):
+        self.symbols: tuple[Any, ...] = coeff_field.sympy_field.symbols
         self.values = {s: constant_series(values[s]) for s in self.symbols if s in values}
         self.values[H] = {1: Fraction(1)}
         self.max_degree = max_degree
-        self.working_degree = max_degree + (EXTRA_DEGREES if scalars.exponentials else 0)
-        self._define_exponentials(scalars)
-        if not scalars.expand_lets:
-            for name, value in scalars.scheme.lets:
-                self.values[sympy.Symbol(name)] = self._quotient(scalars.read(value))
-                self._define_exponentials(scalars)
+        self.working_degree = max_degree + (EXTRA_DEGREES if coeff_field.exponentials else 0)
+        self._define_exponentials(coeff_field)
+        if not coeff_field.expand_lets:
+            for name, value in coeff_field.scheme.lets:
+                self.values[sympy.Symbol(name)] = self._quotient(coeff_field.read(value))
+                self._define_exponentials(coeff_field)
 
-    def _define_exponentials(self, scalars: Scalars) -> None:
+    def _define_exponentials(self, coeff_field: CoefficientField) -> None:
         """The series of all exponentials whose exponents are known."""
         known = {*self.values}
-        for generator in scalars.exponentials:
+        for generator in coeff_field.exponentials:
             symbols = generator.exponent.as_expr().free_symbols
             if generator.symbol not in known and symbols <= known:
                 series = exponential(self._quotient(generator.exponent), self.working_degree)

@@ -19,7 +19,7 @@ HIGHEST_POWER = 3  # higher powers of h are not computed
 Path = tuple[tuple[str, int], ...]
 # The dependence of a value on stored ones, to first order. First (unknown, path) -> the sum of all
 # coefficients; then unknown -> the lowest power of h in any single term, before terms cancel.
-Reading = tuple[dict[tuple[str, Path], PowerSeries], dict[str, int]]
+Dependence = tuple[dict[tuple[str, Path], PowerSeries], dict[str, int]]
 
 
 class Influence:
@@ -32,20 +32,20 @@ class Influence:
 
     def __init__(self, algebra: Algebra, to_series: Callable[[FracElement], PowerSeries]):
         self.to_series = to_series
-        self.atom_readings: list[Reading] = []
+        self.atom_dependences: list[Dependence] = []
         for atom in algebra.atoms:
-            arguments = enumerate(map(self.reading, atom.arguments))
-            readings = (_nested_reading(r, (atom.function, i)) for i, r in arguments)
-            self.atom_readings.append(_sum_readings(readings))
+            arguments = enumerate(map(self.dependence, atom.arguments))
+            dependences = (_nested(d, (atom.function, i)) for i, d in arguments)
+            self.atom_dependences.append(_total(dependences))
 
-    def reading(self, form: Form) -> Reading:
+    def dependence(self, form: Form) -> Dependence:
         """The dependence of a linear form on stored values."""
         factors = ((key, self.to_series(factor)) for key, factor in form.items())
-        return _sum_readings(self._scaled_reading(factor, key) for key, factor in factors if factor)
+        return _total(self._scaled(factor, key) for key, factor in factors if factor)
 
-    def _scaled_reading(self, factor: PowerSeries, key: BasisElement) -> Reading:
+    def _scaled(self, factor: PowerSeries, key: BasisElement) -> Dependence:
         """The dependence of a factor times a stored value or a right-hand side."""
-        by_path, lowest = _value_reading(key) if isinstance(key, Slot) else self.atom_readings[key]
+        by_path, lowest = _identity(key) if isinstance(key, Slot) else self.atom_dependences[key]
         return (
             {origin: multiply(factor, powers, HIGHEST_POWER) for origin, powers in by_path.items()},
             {name: min(factor) + power for name, power in lowest.items()},
@@ -53,28 +53,28 @@ class Influence:
 
     def lowest_powers(self, form: Form) -> dict[str, int]:
         """Unknown -> the lowest power of h with which a form depends on it, after cancellation."""
-        by_path, lowest = self.reading(form)
+        by_path, lowest = self.dependence(form)
         found = {name: min(power + 1, HIGHEST_POWER) for name, power in lowest.items()}
         for (name, _), powers in by_path.items():
             found[name] = min([found[name], *powers])
         return found
 
 
-def _value_reading(slot: Slot) -> Reading:
+def _identity(slot: Slot) -> Dependence:
     """The dependence of a stored value on itself."""
     return {(slot.name, ()): {0: 1}}, {slot.name: 0}
 
 
-def _nested_reading(reading: Reading, argument: tuple[str, int]) -> Reading:
+def _nested(dependence: Dependence, argument: tuple[str, int]) -> Dependence:
     """The same dependence, inside an argument of a right-hand side."""
-    by_path, lowest = reading
+    by_path, lowest = dependence
     return {(name, (argument, *path)): powers for (name, path), powers in by_path.items()}, lowest
 
 
-def _sum_readings(readings: Iterable[Reading]) -> Reading:
+def _total(dependences: Iterable[Dependence]) -> Dependence:
     """The sum of several dependences."""
-    total: Reading = {}, {}
-    for by_path, lowest in readings:
+    total: Dependence = {}, {}
+    for by_path, lowest in dependences:
         for origin, powers in by_path.items():
             total[0][origin] = add(total[0].get(origin, {}), powers)
         for name, power in lowest.items():

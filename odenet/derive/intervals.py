@@ -20,6 +20,7 @@ import sympy
 
 from odenet.derive.exact_numbers import as_mpf, factor_rational, substitute
 
+# ξ is the eigenvalue of a step; s is hλ in its matrix, and on an axis the real number hω or hμ.
 XI, S = sympy.symbols("xi s", finite=True)  # `finite`: not equal to constants of the same name
 ROOT_TOLERANCE = mpmath.mpf(10) ** -25
 
@@ -84,8 +85,8 @@ def _real_factors(poly: Poly) -> list[Poly]:
     return [factor for factor, _ in real.factor_list()[1]]
 
 
-def term_bound(characteristic: Poly) -> int:
-    """An upper bound on the number of terms of a polynomial from `critical_polynomials`."""
+def most_terms(characteristic: Poly) -> int:
+    """An upper bound on the number of terms in any result of `critical_polynomials`."""
     degree, *others = characteristic.degree_list()
     return prod(2 * degree * other + 1 for other in others)
 

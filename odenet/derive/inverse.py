@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import sympy
 
 from odenet.derive import to_expr
-from odenet.derive.coefficients import Scalars, UnknownPower
+from odenet.derive.coefficients import CoefficientField, UnknownPower
 from odenet.derive.exact_numbers import to_sympy
 from odenet.derive.linear_forms import Algebra, Form, read_step
 from odenet.derive.scheme_notation import SchemeNotation
@@ -95,7 +95,9 @@ def _shear_pair(shear: Shear, names: Mapping[Slot, Slot | Stage], new: Slot | St
     return ShearPair(Update(new, forward, span), Update(before, backward, span))
 
 
-def is_verified(scheme: Scheme, shear_pairs: tuple[ShearPair, ...], scalars: Scalars) -> bool:
+def is_verified(
+    scheme: Scheme, shear_pairs: tuple[ShearPair, ...], coeff_field: CoefficientField
+) -> bool:
     """Whether the step followed by the lines of the inverse gives back all stored values.
 
     The lines are read as those of any scheme are, so that what is checked is what is printed.
@@ -107,7 +109,7 @@ def is_verified(scheme: Scheme, shear_pairs: tuple[ShearPair, ...], scalars: Sca
     Raises:
         AssertionError: a value is not given back, which is a bug.
     """
-    algebra = Algebra(scalars)
+    algebra = Algebra(coeff_field)
     step = read_step(scheme, algebra)
     values: dict[Node, Form] = {
         Slot(slot.name, slot.offset + 1): form for slot, form in step.new_values.items()
@@ -118,7 +120,7 @@ def is_verified(scheme: Scheme, shear_pairs: tuple[ShearPair, ...], scalars: Sca
         return False
     for register in step.registers:
         if values[register] != algebra.register(register):
-            if scalars.has_irrational_power:
+            if coeff_field.has_irrational_power:
                 return False
             raise AssertionError(f"the inverse of {scheme.name} does not give back {register}")
     return True

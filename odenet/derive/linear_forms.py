@@ -13,7 +13,7 @@ from typing import Generic, TypeVar
 
 from sympy.polys.fields import FracElement
 
-from odenet.derive.coefficients import Scalars
+from odenet.derive.coefficients import CoefficientField
 from odenet.diagnostics import SpecError
 from odenet.model.expressions import expr
 from odenet.model.expressions.expr import MapCall, Rate, Slot, Stage
@@ -98,27 +98,27 @@ class Algebra:
     """Reads expressions of a scheme as linear forms; equal right-hand sides become one atom.
 
     Attributes:
-        scalars: the field of coefficients.
+        coeff_field: the field of coefficients.
         atoms: right-hand sides and maps, in the order of the text.
         exponents: the exponents of factors `exp(…)`, in the order of the field's generators.
     """
 
-    def __init__(self, scalars: Scalars):
-        self.scalars = scalars
+    def __init__(self, coeff_field: CoefficientField):
+        self.coeff_field = coeff_field
         self.atoms: list[Atom] = []
         self.exponents: list[Form] = []
         self._table: dict[object, int] = {}
 
-    def with_scalars(self, scalars: Scalars) -> "Algebra":
+    def over_field(self, coeff_field: CoefficientField) -> "Algebra":
         """An algebra with the same atoms over another field of coefficients."""
-        other = Algebra(scalars)
+        other = Algebra(coeff_field)
         other.atoms, other._table = self.atoms, self._table
         other.exponents = self.exponents
         return other
 
     def register(self, slot: Slot) -> Form:
         """The form that is one stored value."""
-        return {slot: self.scalars.fraction_field.one}
+        return {slot: self.coeff_field.sympy_field.one}
 
     def apply(self, rate: Rate | MapCall, arguments: tuple[Form, ...]) -> Form:
         """A right-hand side at given values, as the linear form that is one atom."""
@@ -126,17 +126,17 @@ class Algebra:
         if key not in self._table:
             self._table[key] = len(self.atoms)
             self.atoms.append(Atom(arguments, rate))
-        return {self._table[key]: self.scalars.fraction_field.one}
+        return {self._table[key]: self.coeff_field.sympy_field.one}
 
     def stretch(self, form: Form) -> FracElement:
         """exp(form) as an element of the field; exp(-form) is its inverse."""
         if not form:
-            return self.scalars.fraction_field.one
+            return self.coeff_field.sympy_field.one
         for sign in (1, -1):
             if (multiple := scale(form, sign)) in self.exponents:
-                return self.scalars.stretches[self.exponents.index(multiple)] ** sign
+                return self.coeff_field.stretches[self.exponents.index(multiple)] ** sign
         self.exponents.append(form)
-        return self.scalars.stretches[len(self.exponents) - 1]
+        return self.coeff_field.stretches[len(self.exponents) - 1]
 
     def read(self, node: expr.Node, values: dict[expr.Node, Form]) -> Form:
         """An expression for a value as a linear form.
@@ -158,7 +158,7 @@ class Algebra:
                 return {}
             case expr.Sum() | expr.Product() | expr.Quotient():
                 total: Form = {}
-                for factor, part in linear_terms(node, self.scalars.read):
+                for factor, part in linear_terms(node, self.coeff_field.read):
                     total = add(total, self.read(part, values), factor)
                 return total
             case Rate():

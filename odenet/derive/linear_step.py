@@ -9,7 +9,7 @@ import sympy
 from sympy.polys.fields import FracElement
 from sympy.polys.matrices import DomainMatrix
 
-from odenet.derive.coefficients import H, Scalars
+from odenet.derive.coefficients import CoefficientField, H
 from odenet.derive.exact_numbers import Value, as_mpf, substitute
 from odenet.derive.intervals import XI
 from odenet.derive.linear_forms import Algebra, Form, add, read_step, scale
@@ -24,13 +24,13 @@ class _LinearAlgebra(Algebra):
     """Reads every right-hand side as a linear function of its arguments.
 
     Args:
-        scalars: the numbers of the scheme.
-        rates: right-hand side -> the coefficient of each of its arguments.
+        coeff_field: the field of the scheme's coefficients.
+        coefficients: name of a right-hand side -> the factors of its arguments.
     """
 
-    def __init__(self, scalars: Scalars, rates: Mapping[str, Sequence[FracElement]]):
-        super().__init__(scalars)
-        self.rates = rates
+    def __init__(self, coeff_field: CoefficientField, coefficients: dict[str, list[FracElement]]):
+        super().__init__(coeff_field)
+        self.coefficients = coefficients
 
     def apply(self, rate: Rate | MapCall, arguments: tuple[Form, ...]) -> Form:
         """The right-hand side at given values: Σ coefficient * argument."""
@@ -38,7 +38,7 @@ class _LinearAlgebra(Algebra):
             help_ = "such a step is not one on linear equations"
             raise SpecError.of("not-linear", "a map is not linear", rate.span, help_)
         total: Form = {}
-        for factor, argument in zip(self.rates[rate.function], arguments, strict=True):
+        for factor, argument in zip(self.coefficients[rate.function], arguments, strict=True):
             total = add(total, scale(argument, factor))
         return total
 
@@ -48,12 +48,12 @@ class LinearStep:
     """The matrix that maps the stored values before a step to those after it.
 
     Args:
-        scalars: the field that the entries are elements of.
+        coeff_field: the field that the entries are elements of.
         matrix: one row and one column for each stored value.
         algebra: reads further formulas of the scheme on the same equations.
     """
 
-    scalars: Scalars
+    coeff_field: CoefficientField
     matrix: DomainMatrix
     algebra: Algebra
 
@@ -65,7 +65,7 @@ class LinearStep:
     def characteristic_polynomial(self) -> sympy.Expr:
         """The characteristic polynomial as an expression in ξ."""
         terms = reversed(self.characteristic_coefficients)
-        return sympy.Add(*(self.scalars.to_sympy(c) * XI**k for k, c in enumerate(terms)))
+        return sympy.Add(*(self.coeff_field.to_sympy(c) * XI**k for k, c in enumerate(terms)))
 
     def matrix_at(
         self, values: Mapping[sympy.Symbol, Any], convert: Callable[[Value], Any] = as_mpf
@@ -77,7 +77,8 @@ class LinearStep:
             convert: makes an exact number of the scheme one of the same type as the values.
         """
         rows = self.matrix.to_list()
-        return [[self.scalars.evaluate(entry, values, convert) for entry in row] for row in rows]
+        evaluate = self.coeff_field.evaluate
+        return [[evaluate(entry, values, convert) for entry in row] for row in rows]
 
 
 def linear_step(scheme: Scheme, rates: RateCoefficients) -> LinearStep:
@@ -89,15 +90,15 @@ def linear_step(scheme: Scheme, rates: RateCoefficients) -> LinearStep:
     """
     symbols: set[Any] = {s for row in rates.values() for c in row for s in c.free_symbols}
     extra_symbols = sorted(symbols, key=str)
-    scalars = Scalars(scheme, expand_lets=True, extra_symbols=extra_symbols)
-    to_element = scalars.fraction_field.from_sympy
+    coeff_field = CoefficientField(scheme, expand_lets=True, extra_symbols=extra_symbols)
+    to_element = coeff_field.sympy_field.from_sympy
     coefficients = {name: [to_element(c) for c in row] for name, row in rates.items()}
-    algebra = _LinearAlgebra(scalars, coefficients)
+    algebra = _LinearAlgebra(coeff_field, coefficients)
     new_values = read_step(scheme, algebra).new_values
-    zero = scalars.fraction_field.zero
+    zero = coeff_field.sympy_field.zero
     rows = [[new_values[row].get(column, zero) for column in scheme.slots] for row in scheme.slots]
-    size = len(rows)
-    return LinearStep(scalars, DomainMatrix(rows, (size, size), scalars.fraction_field), algebra)
+    matrix = DomainMatrix(rows, (len(rows), len(rows)), coeff_field.sympy_field)
+    return LinearStep(coeff_field, matrix, algebra)
 
 
 def characteristic_polynomial(

@@ -4,7 +4,7 @@ The `for` line of a scheme says which unknowns each right-hand side depends on. 
 its own unknown, the test equation is y' = λ y. If two unknowns depend on each other, it is y' = ω
 z, z' = -ω y, in which neither depends on itself. For a second-order equation it is y'' = -ω² y. A
 decay in the `for` line stays in the test equation. If both of the first two fit, the scheme is
-tested on both, since the result on one says nothing about the other.
+tested on both, since a scheme may be stable on one and unstable on the other.
 """
 
 from collections.abc import Iterator
@@ -29,13 +29,13 @@ class LinearTest:
         kind: "scalar" if unknowns depend on themselves, "coupled" if two depend on each other.
         text: the equation, as it is printed.
         has_real_eigenvalue: whether λ may be real, as in y' = -μ y.
-        rates: right-hand side -> the coefficient of each of its arguments, with s = hλ.
+        coefficients: name of a right-hand side -> the factors of its arguments, with s = hλ.
     """
 
     kind: Coupling
     text: str
     has_real_eigenvalue: bool
-    rates: dict[str, tuple[sympy.Expr, ...]]
+    coefficients: dict[str, tuple[sympy.Expr, ...]]
 
 
 def linear_tests(scheme: Scheme) -> list[LinearTest]:
@@ -58,8 +58,8 @@ def _scalar_test(scheme: Scheme) -> LinearTest:
         f"y' = λ y{decay}" if order == 1 else f"y'' = -ω² y{decay and decay + chr(39)}"
         for order in orders
     )
-    rates = {p.function: _coefficients(scheme, p, p.variable) for p in scheme.patterns}
-    return LinearTest("scalar", text, orders == [1], rates)
+    coefficients = {p.function: _factors(scheme, p, p.variable) for p in scheme.patterns}
+    return LinearTest("scalar", text, orders == [1], coefficients)
 
 
 def _coupled_tests(scheme: Scheme) -> Iterator[LinearTest]:
@@ -69,16 +69,16 @@ def _coupled_tests(scheme: Scheme) -> Iterator[LinearTest]:
         if not mutual or one.order != 1 or other.order != 1:
             continue
         partner = {one.function: other.variable, other.function: one.variable}
-        read = ((p, partner.get(p.function)) for p in scheme.patterns)
-        rates = {p.function: _coefficients(scheme, p, name) for p, name in read}
+        patterns = scheme.patterns
+        factors = {p.function: _factors(scheme, p, partner.get(p.function)) for p in patterns}
         y, z = ("y", "z") if len(scheme.patterns) == 2 else (one.variable, other.variable)
         first, second = (f" - γ {v}" if p.decay else "" for p, v in ((one, y), (other, z)))
         text = f"{y}' = ω {z}{first}, {z}' = -ω {y}{second}"
-        yield LinearTest("coupled", text, False, rates)
+        yield LinearTest("coupled", text, has_real_eigenvalue=False, coefficients=factors)
 
 
-def _coefficients(scheme: Scheme, pattern: Pattern, unknown: str | None) -> tuple[sympy.Expr, ...]:
-    """The coefficients of a right-hand side: λ^order for one of its unknowns, 0 for the others."""
+def _factors(scheme: Scheme, pattern: Pattern, unknown: str | None) -> tuple[sympy.Expr, ...]:
+    """For each argument of a right-hand side its factor: λ^order for `unknown`, 0 for others."""
     eigenvalue = S / H if scheme.uses_step_size else S
     zero = sympy.Integer(0)
     return tuple(eigenvalue**pattern.order if name == unknown else zero for name in pattern.reads)

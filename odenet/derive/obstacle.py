@@ -36,7 +36,7 @@ def find_obstacle(step: Step, failure: NoInverse, notation: SchemeNotation) -> O
         notation: prints expressions as the author of the scheme writes them.
     """
     rows = failure.rows.values()
-    if any(not step.algebra.scalars.is_constant(c) for row in rows for c in row.values()):
+    if any(not step.algebra.coeff_field.is_constant(c) for row in rows for c in row.values()):
         return _exponential_obstacle(step, notation)
     unresolved_atoms = [key for row in rows for key in row if isinstance(key, int)]
     if unresolved_atoms:

@@ -13,7 +13,7 @@ from typing import Any
 import mpmath
 import sympy
 
-from odenet.derive.coefficients import Scalars
+from odenet.derive.coefficients import CoefficientField
 from odenet.derive.consistency import consistency_factors, solved_equations
 from odenet.derive.damped_order import HIGHEST_DAMPED_ORDER, damped_order
 from odenet.derive.exact_numbers import Value, as_sympy, as_value, constant_values, substitute
@@ -138,8 +138,7 @@ def conditions_at(
     Args:
         scheme: as parsed.
         values: of its constants.
-        tolerant: whether conditions count as satisfied if rounded decimals can explain the
-        residual.
+        tolerant: whether residuals that rounded decimals can explain count as zero.
     """
     known = _values(scheme, values)
     decimals = long_decimals(scheme, {name: known[name] for name, _ in scheme.constants})
@@ -148,12 +147,12 @@ def conditions_at(
 
 def _values(scheme: Scheme, values: Mapping[str, Fraction | float] | None) -> dict[str, Value]:
     """The values of all constants and lets; constants without a value are drawn at random."""
-    given: dict[str, Value] = {name: v for name, v in (values or {}).items() if name != "h"}
+    known: dict[str, Value] = {name: v for name, v in (values or {}).items() if name != "h"}
     rng = random.Random(7)
     for name, default in scheme.constants:
-        if default is None and name not in given:
-            given[name] = Fraction(rng.randint(50, 99), 101)
-    return constant_values(scheme, given)
+        if default is None and name not in known:
+            known[name] = Fraction(rng.randint(50, 99), 101)
+    return constant_values(scheme, known)
 
 
 def _derive(scheme: Scheme, known: Mapping[str, Value]) -> Order:
@@ -162,7 +161,7 @@ def _derive(scheme: Scheme, known: Mapping[str, Value]) -> Order:
     if not is_power_bounded(exact.step_matrix(), max_block=max(p.order for p in scheme.patterns)):
         return Order(None, "errors of earlier steps grow from step to step, however small h is")
     result, digits, conditions, rounding = find_order(exact), "", exact, 0.0
-    # if even a constant solution is changed (tree is a name), the changes of all steps add to O(1)
+    # the tree is just a name if steps change even a constant solution, by O(1) in total
     if decimals and isinstance(result.tree, tuple) and abs(result.residual) < SMALL_RESIDUAL:
         tolerant = _conditions(scheme, known, decimals, tolerant=True)
         tolerant_result = find_order(tolerant)
@@ -194,12 +193,12 @@ def _conditions(
     if decimals is not None:
         scheme = decimals.scheme
         named_values |= {key: p if tolerant else p.value for key, p in decimals.values.items()}
-    scalars = Scalars(scheme)
+    coeff_field = CoefficientField(scheme)
     without_h = {name: value for name, value in known.items() if name != "h"}
-    symbol_values: dict[sympy.Symbol, Any] = dict(scalars.symbol_values(without_h))
+    symbol_values: dict[sympy.Symbol, Any] = dict(coeff_field.symbol_values(without_h))
     symbol_values |= {sympy.Symbol(name): value for name, value in named_values.items()}
     max_degree = HIGHEST_ORDER + max(p.order for p in scheme.patterns) + 1
-    return OrderConditions(scheme, scalars, symbol_values, max_degree, factors)
+    return OrderConditions(scheme, coeff_field, symbol_values, max_degree, factors)
 
 
 def find_order(conditions: OrderConditions) -> _SearchResult:
@@ -208,7 +207,7 @@ def find_order(conditions: OrderConditions) -> _SearchResult:
     result = _SearchResult(HIGHEST_ORDER, HIGHEST_ORDER)
     tree_count = 0
     for weight in range(HIGHEST_ORDER + deficit + 1):
-        # heavier trees cannot lower the order any further
+        # trees of larger weight cannot lower the order any further
         if result.order <= weight - deficit:
             return result
         trees = conditions.forest.trees(weight)

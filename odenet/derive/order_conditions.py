@@ -15,7 +15,7 @@ from functools import cached_property, partial
 import sympy
 
 from odenet.derive.cached_method import cached_method
-from odenet.derive.coefficients import Scalars
+from odenet.derive.coefficients import CoefficientField
 from odenet.derive.elimination import Elimination
 from odenet.derive.h_series import NoSeries, Number, PowerSeries, SeriesWriter, add, shift
 from odenet.derive.influence import Influence, delays
@@ -33,7 +33,7 @@ class OrderConditions:
 
     Args:
         scheme: as parsed.
-        scalars: the field of its coefficients.
+        coeff_field: the field of its coefficients.
         values: of the symbols of that field.
         max_degree: the highest power of h that is kept.
         factors: right-hand side -> a factor that it has in the equations to solve; by default 1.
@@ -53,18 +53,18 @@ class OrderConditions:
     def __init__(
         self,
         scheme: Scheme,
-        scalars: Scalars,
+        coeff_field: CoefficientField,
         values: Mapping[sympy.Symbol, Number],
         max_degree: int,
         factors: dict[str, Number] | None = None,
     ):
-        if scalars.has_root_of_h:
+        if coeff_field.has_root_of_h:
             raise NoSeries("a root of h is not a power series in h")
         self.scheme = scheme
         self.forest = Forest(scheme.patterns, factors or {})
-        self.algebra = Algebra(scalars)
+        self.algebra = Algebra(coeff_field)
         self.max_degree = max_degree
-        self.writer = SeriesWriter(scalars, values, max_degree)
+        self.writer = SeriesWriter(coeff_field, values, max_degree)
         step = read_step(scheme, self.algebra)
         self.new_values = step.new_values
         self.unknowns = self._relevant_unknowns()

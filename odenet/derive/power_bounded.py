@@ -1,7 +1,7 @@
 """Whether a small matrix is power bounded, and how fast its powers grow, at high precision.
 
 A matrix is power bounded exactly if no eigenvalue lies outside the unit circle and those on it have
-as many eigenvectors as their multiplicity.
+as many independent eigenvectors as their multiplicity.
 """
 
 from collections.abc import Collection, Sequence
@@ -148,8 +148,8 @@ def growth(
         matrix: of a step.
         values: its eigenvalues, with multiplicity.
         start: the vector.
-        at_one: the components to look at for growth that belongs to the eigenvalue 1.
-        on_circle: those to look at for growth that belongs to any eigenvalue on the unit circle.
+        at_one: the components examined for growth that belongs to the eigenvalue 1.
+        on_circle: those examined for growth that belongs to any eigenvalue on the unit circle.
     """
     with mpmath.workdps(DIGITS):
         rows = [[to_mpmath(entry) for entry in row] for row in matrix]
@@ -200,8 +200,8 @@ def _is_ever_nonzero(rows: Matrix, vector: list[Number], components: Collection[
 def _project_out(rows: Matrix, value: Number, vector: list[Number]) -> list[Number]:
     """A vector without an eigenvalue's part, scaled so that the eigenvalue 1's part is unchanged.
 
-    Without this division, an eigenvalue close to 1 would leave a vector so small that it would be
-    taken for rounding errors.
+    Without the division by 1 - value, an eigenvalue close to 1 would leave a vector so small that
+    it would be taken for rounding errors.
     """
     return [x / (1 - value) for x in _annihilate(rows, value, vector)]
 

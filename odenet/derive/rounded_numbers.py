@@ -62,8 +62,8 @@ class RoundedNumber:
 
     def __mul__(self, other: Any) -> RoundedNumber:
         other = _as_rounded(other)
-        one, two = float(abs(self.value)), float(abs(other.value))
-        error = one * other.error + two * self.error + self.error * other.error
+        left, right = float(abs(self.value)), float(abs(other.value))
+        error = left * other.error + right * self.error + self.error * other.error
         return RoundedNumber(self.value * other.value, error)
 
     def __truediv__(self, other: Any) -> RoundedNumber:

@@ -217,8 +217,8 @@ class _ErrorTransport:
         for slot, value in self.tested.scheme.starts:
             with suppress(SpecError, ArithmeticError):
                 form = step.algebra.read(value, known_forms)
-                row = (form.get(key, step.scalars.fraction_field.zero) for key in newest_slots)
-                yield slot, [complex(step.scalars.evaluate(c, values, as_mpf)) for c in row]
+                row = (form.get(key, step.coeff_field.sympy_field.zero) for key in newest_slots)
+                yield slot, [complex(step.coeff_field.evaluate(c, values, as_mpf)) for c in row]
 
 
 def _complex(matrix: list[list[Value]]) -> Matrix:

@@ -57,8 +57,8 @@ def find_shears(step: Step) -> tuple[tuple[Shear, ...], dict[Slot, Slot], tuple[
     """The shears of a step in forward order.
 
     Returns:
-        The shears; register -> the slot whose value it holds after the step, where that is another;
-        and the numbers that must not be zero.
+        The shears; register -> the slot whose value it holds after the step, if another;
+        and the numbers by which the shears or their inverses divide.
 
     Raises:
         NoInverse: the step has no explicit inverse.
@@ -70,7 +70,7 @@ def find_shears(step: Step) -> tuple[tuple[Shear, ...], dict[Slot, Slot], tuple[
     relabel = {register: slot for slot, register in register_of.items() if register != slot}
     divisors = [term.factor.denom for term in inverter.terms]
     divisors += [term.factor.numer for term in inverter.terms if term.source is None]
-    return shears, relabel, tuple(map(inverter.scalars.fraction_field, divisors))
+    return shears, relabel, tuple(map(inverter.coeff_field.sympy_field, divisors))
 
 
 def _merge(terms: Iterable[ShearTerm], inverter: StepInverter) -> list[list[ShearTerm]]:
@@ -93,26 +93,26 @@ def _matching_group(
     A scaling term only fits the very last group, if all terms of that scale the same target.
     """
     if term.is_scaling:
-        same = groups and all(m.target == term.target and m.is_scaling for m in groups[-1])
-        return len(groups) - 1 if same else None
+        fits = groups and all(t.target == term.target and t.is_scaling for t in groups[-1])
+        return len(groups) - 1 if fits else None
     for index in reversed(range(len(groups))):
         group = groups[index]
         target = group[0].target
         if target == term.target:
             return index
-        if term.reads(target, inverter) or any(m.reads(term.target, inverter) for m in group):
+        if term.reads(target, inverter) or any(t.reads(term.target, inverter) for t in group):
             return None
     return None
 
 
 def _shear(terms: list[ShearTerm], register_of: dict[Slot, Slot], inverter: StepInverter) -> Shear:
     """One shear from its terms, with registers named by their slots before the step."""
-    show = inverter.scalars.to_sympy
-    scaling = [term.factor for term in terms if term.source is None]
+    show = inverter.coeff_field.to_sympy
+    scalings = [term.factor for term in terms if term.source is None]
     exponents = [
-        inverter.exponent(m.source, m.registers) for m in terms if isinstance(m.source, Exponent)
+        inverter.exponent(t.source, t.registers) for t in terms if isinstance(t.source, Exponent)
     ]
-    adds = [(show(m.factor), register_of[m.source]) for m in terms if isinstance(m.source, Slot)]
+    linear = [(show(t.factor), register_of[t.source]) for t in terms if isinstance(t.source, Slot)]
     rates: list[tuple[Coefficient, Rate | MapCall]] = []
     for term in terms:
         if isinstance(term.source, int):
@@ -125,8 +125,8 @@ def _shear(terms: list[ShearTerm], register_of: dict[Slot, Slot], inverter: Step
     return Shear(
         target=register_of[terms[0].target],
         exponents=tuple(to_expr.substitute(node, register_of.__getitem__) for node in exponents),
-        scale=show(reduce(mul, scaling, inverter.scalars.fraction_field.one)),
-        linear_terms=tuple(adds),
+        scale=show(reduce(mul, scalings, inverter.coeff_field.sympy_field.one)),
+        linear_terms=tuple(linear),
         rate_terms=tuple(rates),
         scheme_line=line_after.update if line_after else None,
     )

@@ -1,13 +1,13 @@
 """Solves a step backwards for the values before it, one right-hand side at a time.
 
-Given are the values that the registers hold after the step, as linear forms in the values before it
-and in atoms, which are the right-hand sides (`linear_forms.py`). An atom is known as soon as its
-arguments are linear combinations of what is known. It is then subtracted, and more becomes known.
-If in the end everything is known, the step has an explicit inverse, and the subtractions are the
-terms of its shears. (An atom does not occur in its own arguments, so once a single register
-contains it, it does not read that register.) If some atom never becomes known, the inverse is
-implicit. A factor `exp(…)` of all that a register holds is divided out likewise, once its exponent
-is known.
+A register is the memory of one stored value. What it holds after the step is a linear form in the
+values before the step and in atoms, which are the right-hand sides (`linear_forms.py`). An atom is
+known as soon as its arguments are linear combinations of what is known. It is then subtracted, and
+more becomes known. If in the end everything is known, the step has an explicit inverse, and the
+subtractions are the terms of its shears. (An atom does not occur in its own arguments, so once a
+single register contains it, it does not read that register.) If some atom never becomes known, the
+inverse is implicit. A factor `exp(…)` of all that a register holds is divided out likewise, once
+its exponent is known.
 """
 
 from collections.abc import Iterable
@@ -97,7 +97,7 @@ class StepInverter:
 
     def __init__(self, step: Step):
         self.step = step
-        self.scalars = step.algebra.scalars
+        self.coeff_field = step.algebra.coeff_field
         self.rows: dict[Slot, Form] = dict(step.new_values)
         self.known_atoms: set[int] = set()
         self.terms: list[ShearTerm] = []
@@ -167,13 +167,13 @@ class StepInverter:
             if self.in_registers(form) is None:
                 continue
             for slot, row in self.rows.items():
-                powers = {self.scalars.power_of_stretch(c, index) for c in row.values()}
+                powers = {self.coeff_field.power_of_stretch(c, index) for c in row.values()}
                 power = powers.pop() if len(powers) == 1 else None
-                one, exponent = self.scalars.fraction_field.one, Exponent(index, power or 0)
+                one, exponent = self.coeff_field.sympy_field.one, Exponent(index, power or 0)
                 term = ShearTerm(slot, one, exponent, dict(self.rows), self._line_held(slot))
                 if power and not term.reads(slot, self):
                     self.terms.append(term)
-                    self.rows[slot] = scale(row, self.scalars.stretches[index] ** -power)
+                    self.rows[slot] = scale(row, self.coeff_field.stretches[index] ** -power)
                     self._rescale(slot)
                     return True
         return False
@@ -184,7 +184,7 @@ class StepInverter:
         Raises:
             NoInverse: one contains a factor `exp(…)`.
         """
-        if not all(map(self.scalars.is_constant, coefficients)):
+        if not all(map(self.coeff_field.is_constant, coefficients)):
             raise NoInverse(self.rows, self.known_atoms)
 
     def in_registers(
@@ -197,7 +197,7 @@ class StepInverter:
         registers = self.rows if registers is None else registers
         rows = {s: without_atoms(row, self.known_atoms) for s, row in registers.items()}
         combination = express(without_atoms(form, self.known_atoms), rows)
-        is_valid = combination is None or all(map(self.scalars.is_constant, combination.values()))
+        is_valid = all(map(self.coeff_field.is_constant, (combination or {}).values()))
         return combination if is_valid else None
 
     def _remove_atom(self, atom: int) -> None:
@@ -247,13 +247,13 @@ class StepInverter:
             return
         key, factor = direction(row)
         if len(row) == 1:
-            wanted_factor = self.scalars.fraction_field.one
+            wanted_factor = self.coeff_field.sympy_field.one
         elif key in self._lines:
             wanted_factor = self._lines[key][0]
         else:
             return
         ratio = factor / wanted_factor
-        if ratio != 1 and self.scalars.is_constant(ratio):
+        if ratio != 1 and self.coeff_field.is_constant(ratio):
             self.terms.append(ShearTerm(slot, ratio, None, dict(self.rows), self._line_held(slot)))
             self.rows[slot] = scale(row, 1 / ratio)
 
@@ -324,7 +324,7 @@ class StepInverter:
         return self._expression(scale(form, exponent.power), registers)
 
     def _expression(self, form: Form, registers: dict[Slot, Form]) -> Node:
-        show = self.scalars.to_sympy
+        show = self.coeff_field.to_sympy
         slots = self.in_registers(form, registers)
         assert slots is not None
         for slot, factor in slots.items():

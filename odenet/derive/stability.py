@@ -1,8 +1,9 @@
 """The linear stability of a scheme.
 
 A scheme is tried on linear test equations (`linear_tests.py`), on which a step is multiplication by
-a matrix. It is stable where all powers of this matrix are bounded. That depends on s = hω for
-λ = iω on the imaginary axis, and on s = hμ for λ = -μ on the negative real axis.
+a matrix. It is stable where all powers of this matrix are bounded. The entries of the matrix are
+functions of hλ, for which the symbol s stands. On an axis hλ depends on one real number, which then
+takes the place of s: s = hω for λ = iω (imaginary axis), s = hμ for λ = -μ (negative real axis).
 """
 
 from collections.abc import Mapping
@@ -27,9 +28,9 @@ from odenet.derive.intervals import (
     S,
     closed_form,
     critical_polynomials,
+    most_terms,
     positive_roots,
     stable_intervals,
-    term_bound,
     with_rational_constants,
 )
 from odenet.derive.linear_step import LinearStep, linear_step
@@ -41,10 +42,10 @@ from odenet.model.typed.scheme import Scheme
 if TYPE_CHECKING:
     import numpy as np
 
-MOST_TERMS = 700  # of a polynomial that is factored with constants as symbols; limits the time
-TOLERANCE = 1e-7  # of a spectral radius; in double precision close eigenvalues are inexact
+MOST_TERMS = 700  # in a polynomial that is factored with constants as symbols; limits the time
+TOLERANCE = 1e-7  # for a spectral radius; in double precision close eigenvalues are inexact
 
-# For each axis the letter of the frequency, and hλ as a function of s.
+# For each axis the letter of the real number, and hλ as a function of s = hω or hμ.
 _AXES: dict[Axis, tuple[str, sympy.Expr]] = {"imaginary": ("ω", sympy.I * S), "real": ("μ", -S)}
 
 
@@ -54,7 +55,7 @@ class EquationStability:
 
     Args:
         scheme: as parsed.
-        values: of its constants and lets, and of h if the test depends on it.
+        values: of its constants and lets, and of h if the matrix depends on h other than by hλ.
         equation: the test equation.
         step: the matrix of a step on this equation, with s in place of hλ.
     """
@@ -100,17 +101,17 @@ class EquationStability:
 
     def symbol_values(self) -> dict[sympy.Symbol, Real]:
         """Values of all symbols in the step's matrix except s; h is 1 if no step size is given."""
-        known = self.step.scalars.symbol_values(self.values)
+        known = self.step.coeff_field.symbol_values(self.values)
         return {H: mpmath.mpf(1)} | {symbol: as_mpf(value) for symbol, value in known.items()}
 
     def _stability_on(self, axis: Axis) -> AxisStability:
         letter, path = _AXES[axis]
         zeros: dict[Real, Poly] = {}
         intervals: tuple[Interval, ...] | None = None
-        exact_limit = polynomial = None
+        exact_limit = polynomial_of_limit = None
         with mpmath.workdps(DIGITS):
             values = self.symbol_values()
-            exact_values = {H: Fraction(1)} | self.step.scalars.symbol_values(self.values)
+            exact_values = {H: Fraction(1)} | self.step.coeff_field.symbol_values(self.values)
 
             def is_stable(s: Real) -> bool:
                 h_lambda = mpmath.mpc(0, s) if axis == "imaginary" else -s
@@ -123,9 +124,11 @@ class EquationStability:
             first_interval = intervals[0] if intervals and not intervals[0].low else None
             if first_interval and not mpmath.isinf(first_interval.high):
                 exact_limit = closed_form(zeros[first_interval.high], first_interval.high, values)
-                polynomial = zeros[first_interval.high].as_expr() if exact_limit is None else None
-                write_out = self.step.scalars.written_out
-                exact_limit, polynomial = (v and write_out(v) for v in (exact_limit, polynomial))
+                substitute = self.step.coeff_field.substitute_definitions
+                if exact_limit is None:
+                    polynomial_of_limit = substitute(zeros[first_interval.high].as_expr())
+                else:
+                    exact_limit = substitute(exact_limit)
         return AxisStability(
             axis=axis,
             test_equation=self.equation.text,
@@ -134,7 +137,7 @@ class EquationStability:
             limit=float(first_interval.high) if first_interval else 0.0,
             includes_limit=bool(first_interval and first_interval.closed_high),
             closed_form=exact_limit,
-            polynomial=polynomial,
+            polynomial=polynomial_of_limit,
             notation=scheme_notation(self.scheme),
             decided=intervals is not None,
         )
@@ -143,18 +146,18 @@ class EquationStability:
         self, path: sympy.Expr, exact_values: Mapping[sympy.Symbol, Any]
     ) -> list[Poly]:
         """Polynomials in s whose zeros include every s at which stability can change."""
-        scalars = self.step.scalars
+        coeff_field = self.step.coeff_field
         coefficients = self.step.characteristic_coefficients
         common_denominator = sympy.lcm_list([c.denom.as_expr() for c in coefficients])
         expression = sympy.Integer(0)
         for power, c in enumerate(reversed(coefficients)):
             expression += sympy.cancel(c.as_expr() * common_denominator) * XI**power
-        symbols = [symbol for symbol in scalars.fraction_field.symbols if symbol != S]
+        symbols = [symbol for symbol in coeff_field.sympy_field.symbols if symbol != S]
         expression = sympy.expand(expression)
         occurring = [symbol for symbol in symbols if expression.has(symbol)]
         poly: Poly = sympy.Poly(expression, XI, S, *occurring, domain=sympy.QQ)
-        if term_bound(poly) ** len(occurring) > MOST_TERMS:
-            poly = _with_rational_constants(poly, exact_values)  # which leaves fewer
+        if most_terms(poly) ** len(occurring) > MOST_TERMS:
+            poly = _with_rational_constants(poly, exact_values)  # which leaves fewer symbols
         return critical_polynomials(poly, path)
 
 
@@ -166,7 +169,7 @@ def _with_rational_constants(poly: Poly, exact_values: Mapping[sympy.Symbol, Any
     """
     result = with_rational_constants(poly, exact_values)
     irrational = len(result.gens) - 2
-    if irrational and term_bound(result) ** irrational > MOST_TERMS:
+    if irrational and most_terms(result) ** irrational > MOST_TERMS:
         raise RootsNotFound
     return result
 
@@ -215,7 +218,7 @@ class Stability:
         return "; ".join(axis.sentence for axis in self.axes)
 
     def for_kind(self, kind: Coupling) -> "Stability | None":
-        """The results for test equations of one kind only; None if there are none."""
+        """The results for the coupled, or for the scalar test equations; None if there are none."""
         selected = tuple(tested for tested in self.per_equation if tested.equation.kind == kind)
         return replace(self, per_equation=selected) if selected else None
 
@@ -247,9 +250,9 @@ def derive_stability(
         )
     per_equation: list[EquationStability] = []
     for equation in equations:
-        step = linear_step(scheme, equation.rates)
+        step = linear_step(scheme, equation.coefficients)
         symbols = {s for c in step.characteristic_coefficients for s in c.as_expr().free_symbols}
-        if not symbols <= {S, *step.scalars.symbol_values(known)}:
+        if not symbols <= {S, *step.coeff_field.symbol_values(known)}:
             return "the step depends on h itself, not on hλ alone"
         per_equation.append(EquationStability(scheme, known, equation, step))
         try:

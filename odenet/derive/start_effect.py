@@ -39,7 +39,7 @@ class StartError:
     errors_above: Mapping[Argument, Errors]
 
 
-def order_left(conditions: OrderConditions, error: StartError, bound: int) -> tuple[int, bool]:
+def remaining_order(conditions: OrderConditions, error: StartError, bound: int) -> tuple[int, bool]:
     """The order that remains, and whether it may be higher.
 
     The result is exact only if it is less than `bound`, the order known so far.
@@ -101,7 +101,7 @@ def _joint_matrix(conditions: OrderConditions, argument: Argument) -> Matrix:
 
 def _derivative(conditions: OrderConditions, argument: Argument, power: int) -> Matrix:
     """The matrix of the dependence on stored values through one argument, at a power of h."""
-    uses = [_uses(conditions, to, argument) for to in conditions.slots]
+    uses = [_uses(conditions, target, argument) for target in conditions.slots]
     return [
         [
             sum(multiply(outer, inner[slot], power).get(power, 0) for outer, inner in row)
@@ -154,7 +154,7 @@ def _quadratic_order(
                 orders.append(2 * error.power + k - degree)
     if orders:
         return min(orders), error.power > 0
-    persists = [_persists(conditions, key, values, vector) for key in error.errors_above]
+    persists = [_persists(conditions, a, values, vector) for a in error.errors_above]
     return (0, True) if not error.power and any(persists) else None
 
 
@@ -165,8 +165,8 @@ def _quadratic_matrix(conditions: OrderConditions, argument: Argument) -> Matrix
     pairs = list(product(range(size), range(size)))
     squared = [[matrix[i][k] * matrix[j][m] for k, m in pairs] for i, j in pairs]
     blocks = [[squared, *[_zeros(size * size, size)] * len(powers)]]
-    for i, own in enumerate(_block_toeplitz([conditions.step_matrix(k) for k in powers])):
-        blocks.append([_second_derivative(conditions, argument, i), *own])
+    for i, diagonal_row in enumerate(_block_toeplitz([conditions.step_matrix(k) for k in powers])):
+        blocks.append([_second_derivative(conditions, argument, i), *diagonal_row])
     return _assembled(blocks)
 
 
@@ -174,12 +174,12 @@ def _second_derivative(conditions: OrderConditions, argument: Argument, power: i
     """The matrix from e ⊗ e to what F''(e, e) adds to each stored value, at a power of h."""
     pairs = list(product(range(len(conditions.slots)), repeat=2))
     rows: Matrix = []
-    for to in conditions.slots:
+    for target in conditions.slots:
         uses = [
             (outer.get(power, 0), [_factor_at_zero(inner, slot) for slot in conditions.slots])
-            for outer, inner in _uses(conditions, to, argument)
+            for outer, inner in _uses(conditions, target, argument)
         ]
-        rows.append([sum(factor * near[i] * near[j] for factor, near in uses) for i, j in pairs])
+        rows.append([sum(factor * c[i] * c[j] for factor, c in uses) for i, j in pairs])
     return rows
 
 
@@ -187,11 +187,11 @@ def _persists(
     conditions: OrderConditions, argument: Argument, values: list[Number], vector: list[Number]
 ) -> bool:
     """Whether an error persists in an argument of a right-hand side."""
-    matrix, last = [[*row, 0] for row in conditions.step_matrix()], [len(conditions.slots)]
-    for to in conditions.slots:
-        for _, inner in _uses(conditions, to, argument):
+    matrix, added = [[*row, 0] for row in conditions.step_matrix()], [len(conditions.slots)]
+    for target in conditions.slots:
+        for _, inner in _uses(conditions, target, argument):
             augmented = [*matrix, [*(_factor_at_zero(inner, slot) for slot in conditions.slots), 0]]
-            if growth(augmented, [*values, 0], [*vector, 0], last, last) is not None:
+            if growth(augmented, [*values, 0], [*vector, 0], added, added) is not None:
                 return True
     return False
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from odenet.derive.h_series import NoSeries, PowerSeries, add
 from odenet.derive.order_conditions import OrderConditions
 from odenet.derive.scheme_notation import scheme_notation
-from odenet.derive.start_effect import Argument, Errors, StartError, order_left
+from odenet.derive.start_effect import Argument, Errors, StartError, remaining_order
 from odenet.derive.trees import Tree, has_velocity_leaf
 from odenet.model.expressions.expr import Slot
 from odenet.model.typed.scheme import Scheme
@@ -81,7 +81,7 @@ def _order_left(conditions: OrderConditions, tree: Tree, bound: int) -> _OrderLe
             break
         slot = next(s for s in conditions.slots if power in errors[s])
         error = StartError(tree, power, errors, _errors_above(conditions, tree))
-        order, at_least = order_left(conditions, error, bound)
+        order, at_least = remaining_order(conditions, error, bound)
         if order < bound:
             bound = order
             best = _OrderLeft(max(order, 0), at_least, slot)

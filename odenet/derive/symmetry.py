@@ -5,7 +5,7 @@ from fractions import Fraction
 
 import mpmath
 
-from odenet.derive.coefficients import Scalars
+from odenet.derive.coefficients import CoefficientField
 from odenet.derive.h_series import WORKING_DIGITS, NoSeries, add, with_negative_step
 from odenet.derive.inverse import ShearPair
 from odenet.derive.linear_forms import Algebra, Form, read_step
@@ -30,26 +30,26 @@ def is_symmetric(scheme: Scheme, shear_pairs: tuple[ShearPair, ...]) -> bool:
         shear_pairs: its shears with their inverses. A scheme without an explicit inverse is not
             symmetric, since the step with -h is explicit.
     """
-    scalars = Scalars(scheme, expand_lets=True)
-    if scalars.has_root_of_h:  # which is not defined at -h
+    coeff_field = CoefficientField(scheme, expand_lets=True)
+    if coeff_field.has_root_of_h:  # which is not defined at -h
         return False
     mirrors = _mirrors(scheme)
-    return any(_is_reversed_step(scheme, shear_pairs, scalars, mirror) for mirror in mirrors)
+    return any(_is_reversed_step(scheme, shear_pairs, coeff_field, mirror) for mirror in mirrors)
 
 
 def _is_reversed_step(
     scheme: Scheme,
     shear_pairs: tuple[ShearPair, ...],
-    scalars: Scalars,
+    coeff_field: CoefficientField,
     mirror: Mapping[Slot, Slot],
 ) -> bool:
     """Whether the inverse is the step with -h, if slots change places as `mirror` says."""
-    algebra = Algebra(scalars)
+    algebra = Algebra(coeff_field)
     values: dict[Node, Form] = {
         Slot(slot.name, slot.offset + 1): algebra.register(mirror[slot]) for slot in scheme.slots
     }
     algebra.run_lines((pair.backward for pair in shear_pairs), values)
-    reversed_step = read_step(scheme, algebra.with_scalars(scalars.with_negative_h()))
+    reversed_step = read_step(scheme, algebra.over_field(coeff_field.with_negative_h()))
     return all(values[slot] == reversed_step.new_values[mirror[slot]] for slot in scheme.slots)
 
 

@@ -19,7 +19,7 @@ from sympy.polys.fields import FracElement
 
 from odenet.derive import to_expr
 from odenet.derive.clock import ONE, Clock, Monomial, NoTime, T, without_decays
-from odenet.derive.coefficients import Scalars, UnknownPower
+from odenet.derive.coefficients import CoefficientField, UnknownPower
 from odenet.diagnostics import SpecError
 from odenet.model.expressions import expr
 from odenet.model.expressions.expr import Node, Slot
@@ -64,7 +64,8 @@ def _with_evaluation_times(scheme: Scheme, varying: frozenset[str]) -> Scheme | 
     undamped = replace(scheme, lets=lets)
     for expand in (False, True)[bool(varying) :]:
         try:
-            return TimeAnnotator(scheme, Scalars(undamped, expand), varying).annotated_scheme()
+            coeff_field = CoefficientField(undamped, expand)
+            return TimeAnnotator(scheme, coeff_field, varying).annotated_scheme()
         except NoTime:
             continue
         except (SpecError, UnknownPower):
@@ -103,20 +104,18 @@ class TimeAnnotator:
 
     Args:
         scheme: as parsed.
-        scalars: the field of its coefficients.
+        coeff_field: the field of its coefficients.
         varying: the constants that differ from step to step.
     """
 
     scheme: Scheme
-    scalars: Scalars
+    coeff_field: CoefficientField
     varying: frozenset[str]
 
     def __post_init__(self) -> None:
         choices = product(*self.scheme.equations.values())
-        self.clocks = [
-            Clock(self.scheme, self.scalars, frozenset(p.function for p in patterns), self.varying)
-            for patterns in choices
-        ]
+        advancing = (frozenset(p.function for p in patterns) for patterns in choices)
+        self.clocks = [Clock(self.scheme, self.coeff_field, f, self.varying) for f in advancing]
 
     def annotated_scheme(self) -> Scheme:
         """The scheme with times.
@@ -155,7 +154,7 @@ class TimeAnnotator:
             return annotated
         clocks = [clock for clock in self.clocks if annotated.function in clock.advancing]
         time, *others = [clock.time_of(annotated) for clock in clocks]
-        if time is None or time.get(T) != (self.scalars.fraction_field.one if in_step else None):
+        if time is None or time.get(T) != (self.coeff_field.sympy_field.one if in_step else None):
             raise NoTime
         if any(other != time for other in others):
             raise NoTime
@@ -163,8 +162,8 @@ class TimeAnnotator:
 
     def _time_expression(self, time: dict[Monomial, FracElement]) -> Node:
         """A time as an expression, such as `t + h/2`; in a start line without t."""
-        constant = time[ONE] if ONE in time else self.scalars.fraction_field.zero
-        offset = to_expr.scalar(self.scalars.to_sympy(constant))
+        constant = time[ONE] if ONE in time else self.coeff_field.sympy_field.zero
+        offset = to_expr.scalar(self.coeff_field.to_sympy(constant))
         if T not in time:
             return offset
         if ONE not in time:

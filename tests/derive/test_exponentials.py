@@ -9,7 +9,7 @@ import torch
 
 import odenet
 from odenet.derive import derive
-from odenet.derive.coefficients import Scalars
+from odenet.derive.coefficients import CoefficientField
 from tests.derive.numeric import Network, constant_values, read_scheme, step, step_back, step_matrix
 
 LAWSON_MIDPOINT = """scheme lawson_midpoint {
@@ -34,14 +34,14 @@ def scheme_text(*lines, constants="a = 1/2, b = 1/3"):
 def test_a_number_that_is_zero_is_known_to_be_zero(zero):
     scheme = read_scheme(scheme_text(f"Y[n+1] = Y[n] + h F(Y[n]) + ({zero}) Y[n]"))
     (node,) = (term for _, term in scheme.updates[0].value.terms[2:])
-    assert Scalars(scheme, expand_lets=True).read(node.left) == 0
+    assert CoefficientField(scheme, expand_lets=True).read(node.left) == 0
 
 
 @pytest.mark.parametrize("number", ["exp(a h) - exp(b h)", "exp(a h) - 1 - a h", "exp(1) - 1"])
 def test_a_number_that_is_not_zero_is_not_taken_for_it(number):
     scheme = read_scheme(scheme_text(f"Y[n+1] = Y[n] + h F(Y[n]) + ({number}) Y[n]"))
     (node,) = (term for _, term in scheme.updates[0].value.terms[2:])
-    assert Scalars(scheme, expand_lets=True).read(node.left) != 0
+    assert CoefficientField(scheme, expand_lets=True).read(node.left) != 0
 
 
 def test_the_inverse_is_symbolic_and_undoes_the_step():

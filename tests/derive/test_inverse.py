@@ -12,7 +12,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from odenet.derive import derive
-from odenet.derive.coefficients import Scalars
+from odenet.derive.coefficients import CoefficientField
 from odenet.derive.inverse import derive_inverse, is_verified
 from odenet.derive.scheme_notation import scheme_notation
 from odenet.model.expressions import expr
@@ -171,7 +171,7 @@ def test_a_wrong_inverse_is_found_out():
     wrong = replace(value, terms=tuple((1, term) for _, term in value.terms))
     planted = replace(first, backward=replace(first.backward, value=wrong))
     with pytest.raises(AssertionError, match="does not give back"):
-        is_verified(scheme, (planted, *others), Scalars(scheme))
+        is_verified(scheme, (planted, *others), CoefficientField(scheme))
 
 
 # random sequences of shears -----------------------------------------------------------------------
