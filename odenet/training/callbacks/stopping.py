@@ -83,7 +83,7 @@ class StopOnSignal(Checkpoint):
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Install handlers for SIGTERM and Ctrl-C; Python allows this only in the main thread."""
         if threading.current_thread() is threading.main_thread():
-            self._handlers = {number: signal.signal(number, self._ask) for number in SIGNALS}
+            self._handlers = {number: signal.signal(number, self._on_signal) for number in SIGNALS}
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
@@ -108,7 +108,7 @@ class StopOnSignal(Checkpoint):
         """Restore the previous handlers."""
         self._restore_handlers()
 
-    def _ask(self, number: int, frame: Any) -> None:
+    def _on_signal(self, number: int, frame: Any) -> None:
         if number == self.signal_number == signal.SIGINT:  # a second Ctrl-C interrupts at once
             raise Stopped(self.path, number)
         self.signal_number = number

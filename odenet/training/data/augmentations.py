@@ -131,9 +131,7 @@ def random_augmentations(
 ) -> tuple[Augmentation, ...]:
     """The random augmentations of a recipe; a resized crop gives height and width `size`."""
     made = (AUGMENTATIONS[c.name](**c.kwargs) for c in augment if c.name in AUGMENTATIONS)
-    return tuple(
-        replace(step, size=size) if isinstance(step, RandomResizedCrop) else step for step in made
-    )
+    return tuple(replace(a, size=size) if isinstance(a, RandomResizedCrop) else a for a in made)
 
 
 def shorter_side_before_crop(augment: Sequence[Call]) -> int | None:

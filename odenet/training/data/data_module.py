@@ -69,10 +69,10 @@ class SplitLoaders(LightningDataModule):
             train, shape, recipe.augment, data.standardise, len(data.classes)
         )
         if loss_kind(recipe.loss).needs_density:
-            real = train.stored_dtype != "uint8"
-            if real:  # the likelihood is that of the numbers as they are
+            is_real = train.stored_dtype != "uint8"
+            if is_real:  # the likelihood is that of the numbers as they are
                 self.transforms = self.transforms.standardising_by([0.0], [1.0])
-            spacing = () if real else self.transforms.pixel_spacing
+            spacing = () if is_real else self.transforms.pixel_spacing
             self.labels = replace(self.labels, numbers=math.prod(shape), grain=spacing)
         self._loaders: list[Batches] = []
         self._damaged = data.damaged

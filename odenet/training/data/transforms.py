@@ -294,7 +294,5 @@ def mismatched_shape(split: Split, shape: Sequence[int]) -> tuple[int, ...] | No
     sample = sample_shape(split)
     if tuple(shape) == sample or (len(shape) == 1 and int(np.prod(sample)) == shape[0]):
         return None
-    is_convertible = (
-        len(sample) == 3 and len(shape) == 3 and {shape[0], sample[0]} <= {GREY, COLOUR}
-    )
-    return None if is_convertible else sample
+    convertible = len(sample) == 3 and len(shape) == 3 and {shape[0], sample[0]} <= {GREY, COLOUR}
+    return None if convertible else sample

@@ -76,6 +76,7 @@ def output_width_note(program: Program, data: DataSet) -> str:
 
 
 def _with_classes(program: Program, data: DataSet, known: Sequence[str]) -> DataSet:
+    """A data set whose labels are classes; takes the same as `with_matching_labels`."""
     if _has_real_labels(data.train) or _has_real_labels(data.test):
         message = f"the labels of {data.name} are numbers"
         if program.recipe.loss is None:
@@ -112,10 +113,8 @@ def _with_value_classes(data: DataSet, values: list[int], occurring: list[int]) 
         occurring: the values that occur in the data.
     """
     if unknown := [value for value in occurring if value not in values]:
-        problem = f"have the value {unknown[0]}, which is not in those of the training split"
-        raise DataMisfit(
-            f"the class maps of {data.name} {problem}", f"these have {_listed(values)}"
-        )
+        wrong = f"have the value {unknown[0]}, which is not in those of the training split"
+        raise DataMisfit(f"the class maps of {data.name} {wrong}", f"these have {_listed(values)}")
     ranks = {value: rank for rank, value in enumerate(values)}
     train, test = (replace(s, labels=renumbered(s.labels, ranks)) for s in (data.train, data.test))
     return replace(data, train=train, test=test, classes=tuple(map(str, values)))
@@ -129,7 +128,7 @@ def _require_range(
     Args:
         program: gives the place in the spec.
         name: of the data, in messages.
-        split: likewise.
+        split: "train" or "test", likewise.
         counts: how often each label occurs, sorted by label.
         width: how many scores the network gives.
     """
@@ -186,6 +185,7 @@ def _refuse_class_maps(program: Program, data: DataSet) -> None:
 
 
 def _with_numbers(program: Program, data: DataSet) -> DataSet:
+    """A data set whose labels are real numbers, float32."""
     _refuse_class_maps(program, data)
     if data.classes:
         loss = loss_kind(program.recipe.loss).name
@@ -221,17 +221,18 @@ def _require_output(program: Program, data: DataSet, wanted: Sequence[int], mean
 
 
 def _require_input(program: Program, data: DataSet) -> None:
-    takes = tuple(program.input_shape or ())
+    """Refuse data whose samples do not have, and cannot be converted to, the input's shape."""
+    input_shape = tuple(program.input_shape or ())
     for split in (data.train, data.test):
-        has = mismatched_shape(split, takes)
-        if has is None:
+        shape = mismatched_shape(split, input_shape)
+        if shape is None:
             continue
-        sample = f"a sample of {data.name} has {_shown(has)}"
+        sample = f"a sample of {data.name} has {_shown(shape)}"
         first = program.tree.statements_of(Net)[0].layers.layers[0]
-        help_ = f"write `input({_listed(has)})`, or take other data"
-        if len(has) > 1 and (has[-1], *has[:-1]) == takes:
+        help_ = f"write `input({_listed(shape)})`, or take other data"
+        if len(shape) > 1 and (shape[-1], *shape[:-1]) == input_shape:
             help_ += "; channels come first: move the last axis of the data to the front"
-        message = f"the network takes {_shown(takes)}, and {sample}"
+        message = f"the network takes {_shown(input_shape)}, and {sample}"
         raise SpecError.of("data-misfit", message, first.span, help_)
 
 
@@ -259,6 +260,7 @@ def _last_layer_source(program: Program, width: int) -> str:
 
 
 def _refuse_loss(program: Program, message: str, write: str) -> NoReturn:
+    """Raise an error at the loss in the spec; `write` says what to write instead."""
     loss = program.recipe.loss
     help_ = f"write {write}" if loss is not None else f"write {write} in `train {{ … }}`"
     raise SpecError.of("data-misfit", message, loss.span if loss else None, help_)

@@ -5,7 +5,7 @@ from torch import Tensor, nn
 
 from odenet.training.flows import flow_inputs, flows
 
-GROWTH_LIMIT = 1e6  # times its first size, beyond which a state has certainly diverged
+GROWTH_LIMIT = 1e6  # times the size of a flow's first state, beyond which it has certainly diverged
 
 
 @torch.no_grad()
@@ -21,7 +21,7 @@ def divergence_of(network: nn.Module, inputs: Tensor) -> str:
     """
     for name, u in flow_inputs(network, inputs).items():
         flow = flows(network).get(name)
-        if flow is None:  # a unit, whose flow comes later
+        if flow is None:  # a unit: a step that changes the shape, then a flow, which comes later
             continue
         state = flow.first_state(u)
         if not all(tensor.isfinite().all() for tensor in (u if isinstance(u, tuple) else (u,))):
