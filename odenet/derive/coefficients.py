@@ -68,7 +68,7 @@ class CoefficientField:
         names = [name for name, _ in scheme.constants]
         names += [] if expand_lets else [name for name, _ in scheme.lets]
         named = [H, *(sympy.Symbol(name) for name in names)]
-        stretch_symbols = [sympy.Symbol(f"exp {i}") for i in range(_most_stretches(scheme))]
+        stretch_symbols = [sympy.Symbol(f"stretch {i}") for i in range(_most_stretches(scheme))]
         symbols = dict.fromkeys([*named, *self._powers.values(), *extra_symbols, *stretch_symbols])
         self.exponentials: tuple[Generator, ...] = ()
         exponents = dict.fromkeys(n.exponent for n in _nodes(scheme) if isinstance(n, expr.Exp))

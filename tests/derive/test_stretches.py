@@ -52,6 +52,14 @@ REVERSIBLE = {
         ["Z[n] = exp(-Y[n+1]) * (Z[n+1] - h G(Y[n+1]))", "Y[n] = Y[n+1] - s(Z[n]) - h F(Z[n])"],
         ["Y[n+1]"],
     ),
+    "beside the exponential of a number": (
+        "Y[n+1] = exp(-h) Y[n] + h F(Z[n])\nZ[n+1] = exp(s(Y[n+1])) * Z[n] + h G(Y[n+1])",
+        [
+            "Z[n] = exp(-s(Y[n+1])) * (Z[n+1] - h G(Y[n+1]))",
+            "Y[n] = (Y[n+1] - h F(Z[n]))/exp(-h)",
+        ],
+        ["s(Y[n+1])"],
+    ),
     "two factors of a stage": (
         "A = exp(s(Z[n])) * Y[n]\nB = exp(t(A)) * Z[n] + h G(A)\n"
         "Y[n+1] = exp(s(B)) * A + h F(B)\nZ[n+1] = B",
