@@ -12,6 +12,7 @@ from odenet.diagnostics import Source, Span
 from odenet.language import canonical, tree
 from odenet.language.lexer import tokens
 from odenet.model.elaboration.builtin_names import CORE_NAMES
+from odenet.model.elaboration.scheme_scope import RESERVED
 from odenet.model.tables.declared_parameters import DeclaredParameter
 from tests.language.spec_texts import CONSTRUCTS, SPECS
 
@@ -102,6 +103,7 @@ def test_renaming_leaves_the_program_as_it_is(data):
     file = loads(text).tree
     old = [canonical(name) for name in declared_names(file)]
     taken = {word for word in re.findall(r"\w+", text)} | set(old) | set(CORE_NAMES)
+    taken |= set(RESERVED) if "\nscheme " in text else set()  # its lines may read the file's maps
     pool = [word for word in NEW_NAMES if canonical(word) not in taken and word not in taken]
     new = data.draw(st.permutations(pool))[: len(old)]
     names = dict(zip(old, new, strict=False))
