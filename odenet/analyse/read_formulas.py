@@ -55,7 +55,7 @@ class FormulaReader(NumberReader):
     """Reads the formulas of a model.
 
     Attributes:
-        names: spelling in the results -> canonical name of a parameter, or the Gate that has it.
+        names: the author's spelling -> the name in the model, or the Gate that was given this name.
     """
 
     def __init__(self, model: Model):
@@ -105,8 +105,8 @@ class FormulaReader(NumberReader):
 
         Args:
             node: the formula.
-            keep_affine: whether an affine function that an operator is applied to is kept as one
-                leaf, `identity(…)` of it, instead of being expanded into its states.
+            keep_affine: keep A in `K A` as one leaf, `identity(A)`, if A is affine in the states,
+                instead of expanding K A.
 
         Raises:
             OutsideTheorems: states are concatenated along the channels.
@@ -140,13 +140,13 @@ class FormulaReader(NumberReader):
 
     def _function_form(self, node: expr.Activate | expr.MapCall) -> NormalForm:
         """A function; the argument of an odd one is given its canonical sign."""
-        stage = node.activation if isinstance(node, expr.Activate) else _map_of(node)
+        function = node.activation if isinstance(node, expr.Activate) else _map_of(node)
         argument = self.normal_form(node.operand)
-        odd = isinstance(stage, expr.Activation) and ACTIVATIONS[stage.name].odd
+        odd = isinstance(function, expr.Activation) and ACTIVATIONS[function.name].odd
         sign = functions.leading_sign(functions.in_canonical_order(argument)) if odd else 1
         factor = Operator.word((), Scalar.number(sign))
         canonical = functions.in_canonical_order(functions.apply_operator(factor, argument))
-        return {AppliedFunction(stage, canonical, node, sign): factor}
+        return {AppliedFunction(function, canonical, node, sign): factor}
 
     def _operand_form(self, node: expr.Node, keep_affine: bool) -> NormalForm:
         form = self.normal_form(node, keep_affine)

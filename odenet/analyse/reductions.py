@@ -16,7 +16,8 @@ Node = TypeVar("Node")
 def irreducible_systems(system: System) -> list[System]:
     """The irreducible diagonal blocks of a block triangular system, as systems, in order.
 
-    A block reads only states of itself and of earlier blocks. Its spectrum is that of all blocks.
+    A block reads only states of itself and of earlier blocks. The spectrum of the whole system is
+    the union of those of its blocks.
     """
     reads = {i: {j for (k, j) in system.linear_terms if k == i} for i in system.states}
     for unit in system.units:
@@ -26,10 +27,7 @@ def irreducible_systems(system: System) -> list[System]:
 
 
 def strong_components(reads: Mapping[Node, Collection[Node]]) -> list[list[Node]]:
-    """The strongly connected components of a graph node -> successors, in topological order.
-
-    A component comes after all that can be reached from it.
-    """
+    """The strongly connected components of a graph node -> successors, successors first."""
     reachable = {i: _reachable(reads, i) for i in reads}
     groups: list[list[Node]] = []
     grouped: set[Node] = set()
@@ -96,7 +94,7 @@ def _joint_states(system: System) -> list[list[State]]:
 
 
 def slope_absorptions(system: System) -> Iterator[System]:
-    """Systems in which the damping by some units is a linear term: the units are absorbed.
+    """Systems with the slopes of some units moved into the linear terms.
 
     At a fixed time the slopes of a unit are a diagonal D′ >= 0. If a unit acts on a state j that it
     reads, L_j φ(… + R_j s_j), its part L_j D′ R_j of the Jacobian can be a linear term. The
@@ -106,15 +104,15 @@ def slope_absorptions(system: System) -> Iterator[System]:
         (k, state)
         for k, unit in enumerate(system.units)
         for state, operator in unit.row.items()
-        if _is_damping(unit, state, operator)
+        if _acts_through_adjoint(unit, state, operator)
     ]
     choices = [tuple(dampings), *((damping,) for damping in dampings)] if dampings else []
     for choice in dict.fromkeys(choices):
         yield _absorb(system, choice)
 
 
-def _is_damping(unit: Unit, state: State, operator: Operator) -> bool:
-    """Whether L_j has the same words as the adjoint of R_j, for the state j."""
+def _acts_through_adjoint(unit: Unit, state: State, operator: Operator) -> bool:
+    """Whether L_j has the same words as the adjoint of R_j, for the state j, whatever the signs."""
     output = unit.column.get(state, ZERO_OPERATOR)
     words = [word for word, _ in output.terms]
     return words == [word for word, _ in operator.adjoint.terms]

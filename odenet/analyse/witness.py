@@ -40,6 +40,7 @@ class EigenvalueExcess:
 _EXCESS: dict[SpectrumClaim, Callable[[ndarray], ndarray]] = {
     "stable": np.real,
     "imaginary": lambda values: np.abs(np.real(values)),
+    # real and at most 0
     "real": lambda values: np.maximum(np.abs(np.imag(values)), np.real(values)),
 }
 

@@ -78,7 +78,7 @@ def _definition_and_call(scheme: str) -> tuple[str, str]:
         constants = chosen.merge_constants({})
         arguments = ", ".join(f"{name} = {float(value):g}" for name, value in constants.items())
     except (OSError, TypeError, ValueError) as error:
-        help_ = "with a file that has a `discretise` line of numbers it is taken as it says there"
+        help_ = "give a file whose `discretise` line sets every constant to a number"
         raise typer.BadParameter(f"{error}; {help_}", param_hint="--convert") from None
     definition = f"{chosen.text.strip()}\n\n" if chosen.text else ""
     return definition, f"{chosen.scheme.name}({arguments})" if arguments else chosen.scheme.name

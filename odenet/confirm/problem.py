@@ -76,10 +76,10 @@ def draw_problem(scheme: Scheme, values: Mapping[str, float], rng: Random) -> Pr
     for k in range(TERMS):
         for rate in rate_series:
             rate.extend(k)
-        for name, parts in scheme.equations.items():
-            pattern = parts[0]
+        for name, patterns in scheme.equations.items():
+            pattern = patterns[0]
             decay = values[pattern.decay] if pattern.decay else 0.0
-            coefficients = [f.coefficient(k) for f in rate_series if f.pattern in parts]
+            coefficients = [f.coefficient(k) for f in rate_series if f.pattern in patterns]
             for series, *summands in zip(solution[name], *coefficients, strict=True):
                 value = sum(summands)
                 if pattern.order == 1:

@@ -32,7 +32,7 @@ def constant_values(
 
     Args:
         scheme: as parsed.
-        dtype: of the results, as float.
+        dtype: of the results, such as `float`.
         h: step size.
         values: of the constants; others have their defaults.
 
@@ -94,7 +94,7 @@ class RightHandSides:
 
     @staticmethod
     def draw(scheme: Scheme, rng: Random, nonlinearity: Callable[[Any], Any]) -> "RightHandSides":
-        """Random matrices and vectors of size 1 for a scheme."""
+        """Random matrices and vectors with entries about as large as 1 for a scheme."""
 
         def matrix() -> list[list[float]]:
             return [[rng.uniform(-1.5, 1.5) for _ in range(ENTRIES)] for _ in range(ENTRIES)]

@@ -48,7 +48,9 @@ def state_velocity(evaluation: Evaluation) -> list[float]:
 def unit_values(unit: Unit, operators: OperatorEvaluation) -> UnitValues:
     """The value and slopes of a unit; for a linear unit R s and D = I.
 
-    The slopes are derivatives of the author's formula with respect to its innermost argument.
+    The slopes are derivatives of the author's formula with respect to R s + b. `unit.row` holds the
+    operators R by state, `unit.column` those of L. Where a proof counts a multiple of R s + b among
+    the linear terms (`moved_slope`), the slopes are those of the rest.
 
     Raises:
         ValueError: the derivative is not diagonal, so that the formula is no unit.

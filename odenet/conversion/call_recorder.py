@@ -1,4 +1,4 @@
-"""Recording of a model's calls of its blocks, in a run of a copy of it on an example."""
+"""Runs a copy of a model on an example, and records the calls of its blocks."""
 
 from __future__ import annotations
 
@@ -117,7 +117,7 @@ def copy_model(model: nn.Module, replacements: Mapping[int, Any]) -> nn.Module:
         replacements: the tensors of the copy, by `id` of those of the model.
     """
     leaves = pytree.tree_leaves([vars(module) for module in model.modules()])
-    # Results of an earlier call that a module keeps have a graph, which cannot be copied.
+    # deepcopy refuses tensors with a graph, such as results of an earlier call that a module kept.
     with_graph = (t for t in leaves if isinstance(t, Tensor) and t.grad_fn is not None)
     return copy.deepcopy(model, {id(t): t.detach() for t in with_graph} | dict(replacements))
 
@@ -134,15 +134,15 @@ def record_calls(model: nn.Module, example: Any) -> tuple[nn.Module, dict[str, R
         raise ModelNotRun(f"{type(model).__name__} cannot be copied: {error}") from error
     for module in duplicate.modules():
         module._forward_hooks.clear()
-        # Hooks of transformers are among them, which its models install again without this.
+        # Those of the library transformers go too; its models install them again without this flag.
         module.__dict__.pop("_output_capturing_hooks_installed", None)
-        # A cache of keys and values, which converted models do not use, is full in a second run.
+        # Converted models use no cache of keys and values, and one would be full in a second run.
         config: Any = module.__dict__.get("config")
         if getattr(config, "use_cache", False):
             config.use_cache = False
     problems: list[str] = []
-    given = None if example is None else [Example.from_input(example)]
-    for candidate in given or _made_up_examples(duplicate):
+    examples = None if example is None else [Example.from_input(example)]
+    for candidate in examples or _made_up_examples(duplicate):
         recorder = CallRecorder(duplicate)
         try:
             with torch.no_grad(), torch.random.fork_rng(devices=[]), recorder:

@@ -54,7 +54,7 @@ class StepWriter:
         return range(len(self.symbols.components(update.target.name)))
 
     def _target_name(self, target: expr.Node, i: int, later: list[tuple[Update, int]]) -> str:
-        """The variable that a line assigns; that of the old value if nothing reads it later."""
+        """The variable that a line assigns; the old value's, if no later line reads that value."""
         if isinstance(target, expr.Stage):
             return self.symbols.variable(target.name, 0, i)
         assert isinstance(target, Slot)
@@ -86,7 +86,7 @@ class StepWriter:
         return register.name, register.offset, i
 
     def _slots_after(self) -> dict[Slot, Slot]:
-        """The value that each register holds after the step; both are given as slots."""
+        """Register -> the slot whose new value it holds; offsets count from before the step."""
         return {r: self.derivation.relabel.get(r, r) for r in self.symbols.scheme.slots}
 
     def _variable_after(self, register: ValueKey) -> str:

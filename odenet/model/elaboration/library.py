@@ -30,7 +30,7 @@ def library_scheme(name: str) -> Scheme:
     report = Report()
     (statement,) = parse(source, report).statements
     if isinstance(statement, tree.MadeScheme):
-        scheme = make_scheme(statement, lambda n: library_scheme(n.id), _no_adjoint, (), report)
+        scheme = make_scheme(statement, lambda n: library_scheme(n.id), _refuse_adjoint, (), report)
     else:
         assert isinstance(statement, tree.Scheme)
         scheme = elaborate_scheme(statement, report)
@@ -39,6 +39,6 @@ def library_scheme(name: str) -> Scheme:
     return scheme
 
 
-def _no_adjoint(scheme: Scheme) -> str:
-    """The reason why no scheme of the library is an adjoint: a later stage derives inverses."""
+def _refuse_adjoint(scheme: Scheme) -> str:
+    """Why the library has no adjoints: they need inverses, which a later stage derives."""
     return "the library has none"

@@ -32,8 +32,8 @@ class DataSetKind:
 
     Args:
         name: its name in the language.
-        source: a torchvision data set, or the "module:function" that loads it, called with the
-            checked call and the input shape of the network.
+        source: a torchvision data set, or the "module:function" that loads it, called with
+            `data = NAME(…)`, its arguments checked, and the input shape of the network.
         arguments: what it takes, by name, in positional order.
         contents: the numbers of samples and classes, as text; empty if they depend on arguments.
     """
@@ -50,7 +50,7 @@ _POINTS = {
 }
 _SHAPES = {
     "n": Parameter(Number(10, 10**6, whole=True), "is the number of pictures", 1000),
-    "noise": Parameter(Number(0), "is the deviation of the noise, of 1 for white", 0.2),
+    "noise": Parameter(Number(0), "is the deviation of the noise, where white is 1", 0.2),
 }
 _TEST = Parameter(
     Number(0, 1, open_low=True, open_high=True), "is the share that is kept for the test", 0.1
@@ -131,7 +131,7 @@ ROWS = (
         },
     ),
     DataSetKind(
-        name="python_sources",
+        name="python_sources",  # of Python's standard library
         source="odenet.training.data.text:python_sources",
         arguments={"test": _TEST},
     ),

@@ -56,32 +56,33 @@ class Replica:
         module: the copy.
         parameters: the places of its parameters.
         tensors: the places of its buffers and tensor attributes.
-        custom: the submodules whose evaluation may change any attribute: those with a class that is
-            not torch's own, with hooks, or with a forward method set on the instance.
+        custom_originals: the submodules of the original whose evaluation may change any attribute:
+            those with a class that is not torch's own, with hooks, or with a forward method set on
+            the instance.
     """
 
     def __init__(self, module: nn.Module):
         self.parameters: list[TensorPlace] = []
         self.tensors: list[TensorPlace] = []
-        self.custom: list[nn.Module] = []
-        self._twins: dict[int, nn.Module] = {}
+        self.custom_originals: list[nn.Module] = []
+        self._copies: dict[int, nn.Module] = {}  # by `id` of the submodules of the original
         self._recurrent: list[nn.RNNBase] = []
-        originals, wrapped = [], []
+        originals, compiled = [], []
         for original in submodules(module):
             cls = type(original)
             if cls.__name__ == "OptimizedModule":  # torch.compile(module)
-                wrapped.append(original)
+                compiled.append(original)
             elif isinstance(original, torch.jit.ScriptModule):  # cannot be copied
-                self._twins[id(original)] = original
+                self._copies[id(original)] = original
             else:
-                self._twins[id(original)] = object.__new__(cls)
+                self._copies[id(original)] = object.__new__(cls)
                 originals.append(original)
         # A compiled module is repeated as the module that it compiles.
-        for outer in reversed(wrapped):
-            self._twins[id(outer)] = self._twins[id(outer._orig_mod)]
+        for outer in reversed(compiled):
+            self._copies[id(outer)] = self._copies[id(outer._orig_mod)]
         for original in originals:
-            self._fill(self._twins[id(original)], original)
-        self.module = self._twins[id(module)]
+            self._fill(self._copies[id(original)], original)
+        self.module = self._copies[id(module)]
 
     def put_parameters(self, values: Mapping[int, Tensor]) -> None:
         """Replaces parameters by other tensors, which are given by the `id` of the parameters."""
@@ -95,15 +96,15 @@ class Replica:
         for place in (*self.parameters, *self.tensors):
             place.holder[place.key] = place.tensor
 
-    def _twin(self, module: nn.Module) -> nn.Module:
-        return self._twins.get(id(module), module)
+    def _copy_of(self, module: nn.Module) -> nn.Module:
+        return self._copies.get(id(module), module)
 
     def _fill(self, twin: nn.Module, original: nn.Module) -> None:
         state = twin.__dict__
         state.update(original.__dict__)
         for name in ("_parameters", "_buffers"):
             state[name] = dict(state[name])
-        state["_modules"] = {key: self._twins.get(id(m)) for key, m in original._modules.items()}
+        state["_modules"] = {key: self._copies.get(id(m)) for key, m in original._modules.items()}
         for name in HOOKS:
             state[name] = state[name].copy()
         for name in ("_backward_hooks", "_backward_pre_hooks"):  # called with the original
@@ -112,7 +113,7 @@ class Replica:
         state.pop("_compiled_call_impl", None)  # which is bound to the original
         is_custom_class = not type(original).__module__.startswith("torch.nn.modules.")
         if is_custom_class or "forward" in state or any(state[name] for name in HOOKS):
-            self.custom.append(original)
+            self.custom_originals.append(original)
         if isinstance(twin, nn.RNNBase):
             self._recurrent.append(twin)
         for places, name in ((self.parameters, "_parameters"), (self.tensors, "_buffers")):
@@ -122,7 +123,7 @@ class Replica:
                 for key, t in tensors
                 if t is not None
             ]
-        copier = Copier(self._twin, partial(self._add, original))
+        copier = Copier(self._copy_of, partial(self._add, original))
         for name, value in mutable_attributes(original):
             copier.put_copy(name, state, name, value)
 
@@ -132,12 +133,12 @@ class Replica:
 
 
 def _call_hook(original: nn.Module, hook: Callable[..., Any], _: nn.Module, *gradients: Any) -> Any:
-    """Calls a backward hook with the original module, which it may write to, not the replica."""
+    """Calls a backward hook with the original, not the replica: a hook may write to its module."""
     return hook(original, *gradients)
 
 
 class InPlaceReplica:
-    """A module that is evaluated again itself, not as a copy, because FSDP2 has hooks on it.
+    """Repeats an evaluation on the module itself, not on a copy, for modules with hooks of FSDP2.
 
     During an evaluation it has the modes, buffers and attributes of a replica.
     """

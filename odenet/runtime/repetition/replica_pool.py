@@ -114,7 +114,7 @@ class PooledReplica:
         if not self._fingerprint.checkable:
             return
         self.replica.restore()
-        if not self.replica.custom or self._fingerprint.unchanged():
+        if not self.replica.custom_originals or self._fingerprint.unchanged():
             self._idle.append((self.replica, self._fingerprint))
 
 

@@ -54,7 +54,7 @@ class Snapshot:
                     'earlier evaluations, so that no copy was kept; set flow.memory = "stored"'
                 )
             changes_of_module[key] = changes_of_module.get(key, False) or changed
-        detach_kept_results(self._pool.pristine.custom, self._graphs)
+        detach_kept_results(self._pool.pristine.custom_originals, self._graphs)
 
     def replica(self) -> PooledReplica:
         """A replica in the state of the snapshot, for one repetition of the evaluation.

@@ -103,7 +103,7 @@ def refine_optimizer(optimizer: torch.optim.Optimizer, task: Task, origins: Orig
 
 
 def _refine(value: Any, source: Tensor, target: Tensor) -> Any:
-    """One entry of an optimizer's state for a refined parameter."""
+    """One entry of an optimizer's state for a refined parameter, whose first axis is the step."""
     if not isinstance(value, Tensor):
         return value
     if value.shape == source.shape and source.shape != target.shape:

@@ -18,7 +18,7 @@ def load_initial_weights(network: nn.Module, weights: str | None, console: Conso
         console: where to print it.
 
     Raises:
-        TrainingError: if there are none, or they belong to another network.
+        TrainingError: the spec has no network of a library, or the weights do not fit it.
     """
     networks = [module for module in network.modules() if isinstance(module, ExistingNetwork)]
     if weights is not None and not networks:
@@ -31,11 +31,11 @@ def load_initial_weights(network: nn.Module, weights: str | None, console: Conso
             message = f"{existing.name} begins with random weights; {option}"
         else:
             try:
-                new_layers = existing.begin_with(weights)
+                reinitialised = existing.begin_with(weights)
             except ZooError as error:
                 raise BadOption(str(error)) from error
             origin = "its library" if weights == "default" else weights
             message = f"{existing.name} begins with the weights of {origin}"
-            if new_layers:
-                message += f"; new, for another number of classes: {', '.join(new_layers)}"
+            if reinitialised:
+                message += f"; new, for another number of classes: {', '.join(reinitialised)}"
         console.print(Text(f"  {message}"), highlight=False, soft_wrap=True)
