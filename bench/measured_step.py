@@ -71,7 +71,7 @@ class MeasuredStep:
         mode: device and precision.
         network: which it implements.
         size: of the input.
-        dtype: of input and weights.
+        dtype: of the input; the implementation's weights have it already.
     """
 
     def __init__(
@@ -109,8 +109,8 @@ class MeasuredStep:
     def peak(self) -> int:
         """The most bytes held at once for activations and as working memory.
 
-        Gradients do not count: what the backward pass leaves behind is subtracted from its peak.
-        They are kept for `gradients`.
+        Gradients do not count: what is left after the backward pass is subtracted from its peak.
+        The gradients stay, for `gradients`.
         """
         self._clear_gradients()
         with Peak(self._mode.device) as forward:

@@ -27,8 +27,9 @@ from runs import (
 
 NETWORKS = {"hamiltonian": "Hamiltonian", "resnet": "ResNet"}
 CIFAR10_IMAGES = 50_000  # for training
+# Shares of the training images of CIFAR-10; of another data set as many images.
 SHARES = (0.2, 0.1, 0.05, 0.02, 0.01, 0.005)
-BATCH, EPOCHS = 100, 4
+BATCH, EPOCHS = 100, 4  # the batch is that of specs/little_data
 
 OutcomesByCase = dict[tuple[str, float], list[Outcome]]  # by network and share, one per seed
 

@@ -84,8 +84,9 @@ class _ChainReader:
     def unit(self, leaf: Function, column: OperatorsByState) -> Unit:
         """The unit of a function that enters the rates through `column`, {state: operator}.
 
-        φ is chain.sign times the function, which makes it nondecreasing. The normal form may have
-        changed the sign of the author's formula; if φ is odd, R and L change sign to undo that.
+        φ is chain.sign times the function, which makes it nondecreasing. The author's formula is
+        chain.sign · leaf.sign · φ: the normal form may have changed its sign by `leaf.sign`, which
+        R and L take up if φ is odd.
         """
         chain = self._read_chain(leaf)
         sign = chain.sign * (leaf.sign if isinstance(leaf, AppliedFunction) else 1)

@@ -19,7 +19,7 @@ from odenet.model.typed.program import Model
 
 SlopeBounds = tuple[Fraction | None, Fraction | None]
 
-MAX_SINGLE_SHIFTS = 4  # units that are shifted one at a time; each gives another system to prove
+MAX_SINGLE_SHIFTS = 4  # with more units none is shifted alone: each is another system to prove
 UNKNOWN_BOUNDS: SlopeBounds = (None, None)
 
 
@@ -134,7 +134,7 @@ def _remainder_text(unit: Unit, slope: Fraction, is_reflected: bool) -> str:
 
 
 def _is_opposed(system: System, unit: Unit, signs: Signs) -> bool:
-    """Whether a linear term has a word of L R of the unit with a different sign."""
+    """Whether a linear term has a word of L R of the unit, with another or an unknown sign."""
     if unit.max_slope is None or unit.is_linear:
         return False
     for position, product in unit.state_products:

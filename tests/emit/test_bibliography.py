@@ -53,7 +53,7 @@ def test_a_file_cites_what_its_scheme_does():
     )
     facts = load(TEXT.format("Haber and Ruthotto 2017", "rk4")).facts
     assert re.findall(r"@\w+\{(\w+),", as_bibtex(facts)) == ["haber2017stable", "kutta1901beitrag"]
-    assert "cited" not in as_bibtex(facts)
+    assert "cited" not in as_bibtex(facts)  # a field for odenet's own use
     assert as_bibtex(load(TEXT.format("x", "euler")).facts) == ""
 
 

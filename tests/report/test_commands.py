@@ -10,7 +10,7 @@ from odenet.diagnostics import SpecError
 from .conftest import SPEC
 from .html_checks import check_page
 
-APP = typer.Typer()
+APP = typer.Typer()  # with two commands, as one alone would not be named in calls
 APP.command("report")(reporting.report)
 APP.command("watch")(reporting.watch)
 

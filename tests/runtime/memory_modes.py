@@ -9,8 +9,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-MODES = ("reversible", "checkpoint", 500)
+MODES = ("reversible", "checkpoint", 500)  # 500: a budget of bytes
 
+# Reversible schemes with a single right-hand side, whose blocks can be any modules.
 SCHEMES = ("momentum", "midpoint", "leapfrog")
 
 

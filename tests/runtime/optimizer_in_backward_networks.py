@@ -29,6 +29,7 @@ SPECS = {
     "discretise momentum(γ = 0.9)",
     "start at F": f"{ONE_UNKNOWN}Y' = tanh(K Y + b)\ndiscretise momentum(γ = 0.9) start v[0] = f(x[0])",
     "learned constants": f"{ONE_UNKNOWN}Y' = tanh(K Y + b)\ndiscretise momentum(γ = learned(0.9))",
+    # K1 is interpolated over the depth between knots, its learned values at three times
     "knots": "state Y, Z\nparam K1 : conv(3, knots = 3)\nparam K2 : conv(3)\n"
     "Y' = K1^T tanh(K1 Z)\nZ' = -K2^T tanh(K2 Y)\ndiscretise verlet(h = 0.1)",
     "shared": "state Y, Z\nshared param K1 : conv(3)\nparam K2 : conv(3)\n"

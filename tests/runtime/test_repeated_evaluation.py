@@ -84,10 +84,10 @@ def test_weights_are_found_as_the_forward_pass_found_them(use, mode):
 def test_slices_of_a_stack_need_a_gradient_although_nobody_asks_for_it():
     flow, _ = build("hamiltonian", steps=3)
     weights = FlowWeights(flow, flow.learned_names())
-    all_wanted, none_wanted = ([wanted] * len(weights.tensors) for wanted in (True, False))
+    all_required, none_wanted = ([flag] * len(weights.tensors) for flag in (True, False))
     with torch.no_grad():
         slices = weights.detached(
-            weights.names, 1, weights.tensors, all_wanted, none_wanted, iter(())
+            weights.names, 1, weights.tensors, all_required, none_wanted, iter(())
         )
     assert slices.undifferentiated and not slices.leaves
     assert all(value.requires_grad for value in slices.values)
@@ -124,7 +124,7 @@ class UnversionedBufferChange(nn.Module):
     def __init__(self):
         super().__init__()
         self.linear = nn.Linear(6, 6)
-        self.register_buffer("codes", torch.ones(5000))
+        self.register_buffer("codes", torch.ones(5000))  # too large to be copied in any case
 
     def forward(self, x):
         y = torch.tanh(self.linear(x) + self.codes[0])

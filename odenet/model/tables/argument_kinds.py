@@ -119,6 +119,7 @@ class Number:
         """An int when whole, else a float."""
         if isinstance(value, bool) or not isinstance(value, int | float | Fraction):
             word = str(value) if isinstance(value, Call) and str(value) == value.name else ""
+            # The time and words of the language are not names to declare.
             is_name = word.lower() not in ("", "nan", "inf", "t", "yes", "no")
             form = self.learned_form
             learned = f"; one that is trained is written {form}" if form else ""

@@ -40,14 +40,14 @@ def _stored_statistics(weights: Mapping[str, Array], x: Dual, groups: int) -> Du
 
 
 def _group_statistics(weights: Mapping[str, Array], x: Dual, groups: int) -> Dual:
-    """Normalisation by mean and variance of x itself, over each group of channels and all cells."""
+    """Normalisation by mean and variance of x, over each group of channels and the whole grid."""
     standard = standardise(x.reshape(groups, -1), axis=1).reshape(*x.shape)
     return weights["weight"][:, None] * standard + weights["bias"][:, None]
 
 
 def standardise(x: Dual, axis: int) -> Dual:
     """The values of x shifted and scaled to mean 0 and variance 1 along an axis."""
-    centred = x - x.mean(axis)
+    centred = x - x.mean(axis)  # the mean keeps the axis
     return centred / ((centred * centred).mean(axis) + EPS).sqrt()
 
 

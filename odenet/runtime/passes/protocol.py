@@ -23,14 +23,14 @@ class Stepwise:
         stochastic: whether a right-hand side may draw random numbers.
         steps: number of steps.
         anchors: keep the true state every ``anchors`` steps; 0 for the first and last only.
-        exact: whether steps run in exact arithmetic.
+        exact: whether states are in fixed point, so that steps are undone bit for bit.
         collects_log_det: whether a call sums up the state-dependent part of the log-determinant.
         context: further inputs that every right-hand side reads, such as a mask.
         collected: further results of right-hand sides, such as a penalty, summed by name.
         compiled: one step, compiled, to use for all of them.
         replica_pools: replicas of its modules, kept from one pass to the next.
         slices: the slices of stacked parameters that an optimizer in the backward pass updates.
-            Unless None, each step's gradients are handed over as soon as they are complete.
+            Unless None, that optimizer gets each step's gradients as soon as they are complete.
         step_bytes: bytes that autograd stores for one step, by shape and type of the input.
         named_parameters: as that of torch modules.
     """

@@ -98,7 +98,7 @@ class HamiltonianFlow(Flow):
 
 
 class MidpointFlow(Flow):
-    """Y' = σ((K - K^T - γ I) Y + b); midpoint, with one K for all steps or one each."""
+    """Y' = σ((K - K^T - γ I) Y + b); midpoint, with a K for each step."""
 
     slots = ("Y_prev", "Y")
     states = ("Y",)
