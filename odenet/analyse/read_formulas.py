@@ -96,7 +96,7 @@ class FormulaReader(NumberReader):
         if not parameter.is_diagonal:
             return Letter(spelling)
         self._note_sign(spelling, parameter)
-        return Diagonal(((spelling, 1),))
+        return Diagonal(powers=((spelling, 1),))
 
     # right-hand sides
 
@@ -185,7 +185,7 @@ class FormulaReader(NumberReader):
             self.learned.add(name)
         if functions.is_nonnegative(leaf) and not word:
             self.nonnegative.add(name)
-        return Operator.word((Diagonal(((name, 1),)),))
+        return Operator.word((Diagonal(powers=((name, 1),)),))
 
     def leaf_text(self, leaf: Leaf) -> str:
         """A leaf as its author wrote it."""

@@ -124,7 +124,7 @@ def _absorb(system: System, dampings: tuple[tuple[int, State], ...]) -> System:
     for k, state in dampings:
         unit = units[k]
         name = f"D′{k + 1}"
-        slopes = Operator.word((Diagonal(((name, 1),)),))
+        slopes = Operator.word((Diagonal(powers=((name, 1),)),))
         damping = slopes @ unit.row[state]
         linear += [((i, state), output @ damping) for i, output in unit.column.items()]
         units[k] = replace(unit, row={s: op for s, op in unit.row.items() if s != state})

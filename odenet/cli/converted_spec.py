@@ -75,7 +75,7 @@ def _definition_and_call(scheme: str) -> tuple[str, str]:
 
     try:
         chosen = choose_scheme(scheme)
-        constants = chosen.merge_constants({})
+        constants = chosen.merge_constants({})  # the defaults
         arguments = ", ".join(f"{name} = {float(value):g}" for name, value in constants.items())
     except (OSError, TypeError, ValueError) as error:
         help_ = "give a file whose `discretise` line sets every constant to a number"

@@ -53,7 +53,7 @@ def unit_values(unit: Unit, operators: OperatorEvaluation) -> UnitValues:
     the linear terms (`moved_slope`), the slopes are those of the rest.
 
     Raises:
-        ValueError: the derivative is not diagonal, so that the formula is no unit.
+        ValueError: the derivative is not diagonal, so that the formula is not a unit.
     """
     key = (unit.formula, unit.formula_sign, unit.moved_slope, unit.is_reflected, *unit.row.items())
     if key not in operators.units:

@@ -133,7 +133,7 @@ def _series_shapes(name: str, config: Any, vision: Any, image: tuple) -> Iterato
     values = [getattr(source, field, None) for source, field in size_fields]
     known_sizes = [size for size in values if isinstance(size, int)]
     if size_fields and len(known_sizes) == len(size_fields):
-        leading_sizes = (1, 64) if name == "input_features" else (1,)
+        leading_sizes = (1, 64) if name == "input_features" else (1,)  # batch, frames
         yield (*leading_sizes, *known_sizes, *(image if name == "pixel_values" else ()))
 
 
