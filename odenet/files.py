@@ -165,7 +165,7 @@ def _write_and_replace(target: str, existing: os.stat_result | None) -> Iterator
         raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
     folder = os.path.dirname(target)
     partial = os.path.join(folder, PARTIAL_PATTERN.replace("*", secrets.token_hex(8)))
-    mode = 0o666 if existing is None else 0o600
+    mode = 0o666 if existing is None else 0o600  # private until the old mode is set, below
     descriptor = os.open(partial, os.O_RDWR | os.O_CREAT | os.O_EXCL, mode)
     try:
         with open(descriptor, "w+b") as stream:

@@ -44,7 +44,7 @@ def adjoint_gap(operator: LinearMap, adjoint: LinearMap, x: Tensor, y: Tensor) -
 
 
 def output_and_gradients(flow: Flow, u: Tensor, memory: Memory) -> dict[str, Tensor]:
-    """The output, and the gradients of a random linear function of it by input and weights.
+    """The output, and the gradients of a random linear function of it by input and parameters.
 
     Args:
         flow: in training or evaluation mode; its memory mode is restored afterwards.
@@ -57,10 +57,10 @@ def output_and_gradients(flow: Flow, u: Tensor, memory: Memory) -> dict[str, Ten
         with torch.random.fork_rng(devices=[]):
             out = flow(u)
         generator = torch.Generator().manual_seed(0)
-        weights = torch.randn(out.shape, dtype=out.dtype, generator=generator).to(out.device)
+        factors = torch.randn(out.shape, dtype=out.dtype, generator=generator).to(out.device)
         inputs = {"the input's gradient": u}
         inputs |= {name: p for name, p in flow.named_parameters() if p.requires_grad}
-        loss = (out * weights).sum()
+        loss = (out * factors).sum()
         values = torch.autograd.grad(loss, tuple(inputs.values()), materialize_grads=True)
     finally:
         flow.memory = original_mode

@@ -31,6 +31,8 @@ def require_memory(program: Program, batch: int) -> None:
 def require_memory_for_flow(program: Program, shape: tuple[int, ...], steps: int) -> None:
     """As `require_memory`, for a flow without its network, in double precision.
 
+    It is for the small flow on which `odenet check` measures laws.
+
     Args:
         program: a program with a `discretise` line.
         shape: of the flow's input: (batch, channels, *space).

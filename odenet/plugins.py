@@ -25,7 +25,7 @@ from odenet.language.statements import BLOCK_WORDS, STATEMENT_WORDS
 from odenet.model.elaboration.builtin_names import CORE_NAMES
 from odenet.model.tables.activations import ACTIVATIONS, ActivationKind, Bound, always
 from odenet.model.tables.argument_kinds import Number, Word
-from odenet.model.tables.arguments import COUNT, YES, ChannelCount, channels, init
+from odenet.model.tables.arguments import COUNT, YES_NO, ChannelCount, channels, init
 from odenet.model.tables.choices import Parameter
 from odenet.model.tables.claims import CLAIMS, ClaimKind
 from odenet.model.tables.given_modules import GIVEN_MODULES, ModuleFactory
@@ -37,7 +37,7 @@ from odenet.model.tables.structural_layers import STRUCTURAL
 from odenet.model.tables.tensors import Tensor
 
 __all__ = [
-    "COUNT", "YES", "ActivationKind", "Bound", "ChannelCount", "ClaimKind", "Construction",
+    "COUNT", "YES_NO", "ActivationKind", "Bound", "ChannelCount", "ClaimKind", "Construction",
     "LayerKind", "Number", "Operator", "Parameter", "ParameterKind", "Plugin", "Registration",
     "Tensor", "Word", "always", "channels", "init", "load_plugin", "loaded_plugins",
     "register_activation", "register_claim", "register_layer", "register_map",

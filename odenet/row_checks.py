@@ -27,14 +27,15 @@ from odenet.model.tables.layers import Layer, LayerError, LayerKind, Shape
 from odenet.model.tables.parameter_kinds import Construction, ParameterKind
 from odenet.model.tables.tensors import Tensors
 
+# Points between -20 and 20, on a grid without the round numbers that kinks are at, and some far out
 SAMPLE_POINTS = sorted([*(0.0123 + 0.0971 * k for k in range(-200, 201)), -1e4, -300.0, 300.0, 1e4])
 ARGUMENT_CANDIDATES = (2, 1, 3, 4, 0.3, 0.1, -0.5)  # for arguments without default
 CONSTANT_CANDIDATES = (0.3, -2, 2.5, -0.5, 1, 10)  # for constants of activations
-MAX_CONSTANTS = 4
-RELATIVE_STEP = 1e-5
-TOLERANCE = 1e-6
+MAX_CONSTANTS = 4  # values tried for each constant
+RELATIVE_STEP = 1e-5  # of difference quotients
+TOLERANCE = 1e-6  # of values, relative above 1 and absolute below
 CHANNELS = 4
-GRID_SHAPES = ((), (5,), (4, 6))
+GRID_SHAPES = ((), (5,), (4, 6))  # the inputs tried: a vector, a sequence and an image
 
 
 class Contradiction(ValueError):
@@ -70,7 +71,10 @@ def _finite_value(row: ActivationKind, x: float, constants: tuple) -> float:
 
 
 def _check_slopes(row: ActivationKind, constants: tuple, values: list[float]) -> None:
-    """Check that slopes, also of secants, are within the bounds, and equal φ' away from kinks."""
+    """Check that slopes, also of secants, are within the bounds, and equal φ' away from kinks.
+
+    At a kink the slopes to the left and right differ.
+    """
     upper, lower = float(row.slope(*constants)), float(row.least_slope(*constants))
     for i, (x, here) in enumerate(zip(SAMPLE_POINTS, values, strict=True)):
         step = RELATIVE_STEP * (1 + abs(x))
@@ -287,7 +291,8 @@ def _argument(name: str, parameter: Parameter) -> Any:
     kind = parameter.kind
     words: tuple[str, ...] = kind.options if isinstance(kind, Word) else ()
     width = [fixed_width(CHANNELS)] if isinstance(kind, ChannelCount) else []
-    candidates = [*width, *(Call(word) for word in words), *ARGUMENT_CANDIDATES, ("x",), "x"]
+    texts = ("x",), "x"  # a list of texts, and one text
+    candidates = [*width, *(Call(word) for word in words), *ARGUMENT_CANDIDATES, *texts]
     value = next(_accepted_values(kind, candidates), None)
     if value is None:
         raise Contradiction(f"no value was found to try `{name}` with: give it a default")

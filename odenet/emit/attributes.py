@@ -55,7 +55,7 @@ def class_attributes(facts: Facts, symbols: SymbolTable) -> list[str]:
 
 
 def _relabel(symbols: SymbolTable, derivation: Derivation) -> str:
-    """The dict items `"a": "b"` of registers (stored values) that take another's name in a step."""
+    """The dict items `"a": "b"`: after its shears, register a holds the new value of slot b."""
     pairs = [
         (symbols.variable(r.name, r.offset, i), symbols.variable(s.name, s.offset, i))
         for r, s in derivation.relabel.items()

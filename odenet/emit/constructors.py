@@ -122,7 +122,7 @@ def _map_line(symbols: SymbolTable, definition: MapDefinition) -> str:
 
 
 def width_code(width: Width) -> str:
-    """The code of a channel count: `c` is that of the states, `c_new` that after a unit."""
+    """The code of a channel count: of `c`, that of the states, or `c_new`, that after a unit."""
     if not width.multiple:
         return number(width.constant)
     c = "c_new" if width.has_new_c else "c"

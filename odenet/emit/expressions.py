@@ -54,7 +54,7 @@ class Printer:
     Args:
         leaf: gives the code of nodes without operands: states, slots, stages, right-hand sides,
             biases, constants and learned scalars.
-        kernel: gives the code of a parameter's tensor, or of a map, by its name in the model.
+        value_code: gives the code of a parameter's value, or of a map, by its name in the model.
         parameters: the declared parameters.
         exponential: the name of the function for exp of a number.
     """
@@ -62,13 +62,13 @@ class Printer:
     def __init__(
         self,
         leaf: Callable[[expr.Node], Code],
-        kernel: Callable[[str], str],
+        value_code: Callable[[str], str],
         parameters: Mapping[str, DeclaredParameter],
         exponential: str = "math.exp",
     ):
         self.exponential = exponential
         self.leaf = leaf
-        self.kernel = kernel
+        self.value_code = value_code
         self.parameters = parameters
 
     def __call__(self, node: expr.Node) -> Code:
@@ -89,7 +89,7 @@ class Printer:
             case expr.Activate():
                 return self._activate(node)
             case expr.MapCall():
-                return Code(f"{self.kernel(node.function.name)}({self(node.operand).text})")
+                return Code(f"{self.value_code(node.function.name)}({self(node.operand).text})")
             case expr.Concat():
                 parts = ", ".join(self(part).text for part in node.parts)
                 return Code(f"torch.cat(({parts}), dim=1)") if len(node.parts) > 1 else Code(parts)
@@ -117,9 +117,9 @@ class Printer:
             case expr.Identity():
                 return operand
             case expr.LearnedOperator():
-                return self._operator_call(operator.name, self.kernel(operator.name), operand)
+                return self._operator_call(operator.name, self.value_code(operator.name), operand)
             case expr.Adjoint(expr.LearnedOperator(name)):
-                return self._operator_call(name, self.kernel(name), operand, adjoint=True)
+                return self._operator_call(name, self.value_code(name), operand, adjoint=True)
             case expr.Compose():
                 return self.apply(operator.left, self.apply(operator.right, operand))
             case expr.Sum() if names := self.kernel_names(operator):
@@ -132,7 +132,7 @@ class Printer:
     def _operator_call(self, name: str, kernel: str, operand: Code, adjoint: bool = False) -> Code:
         parameter = self.parameters[name]
         function = parameter.operator.adjoint if adjoint else parameter.operator.function
-        options = keywords(parameter, self.kernel(name))
+        options = keywords(parameter, self.value_code(name))
         return Code(f"{function}({operand.text}, {kernel}{options})")
 
     def kernel_names(self, operator: expr.Node) -> list[str]:
@@ -151,14 +151,14 @@ class Printer:
         """The code of the kernel of a sum of operators; `parameter` is the first of them."""
         match operator:
             case expr.Identity():
-                first = self.kernel(parameter.name)
+                first = self.value_code(parameter.name)
                 return Code(f"eye_kernel({first}{keywords(parameter, first, only='groups')})")
             case expr.LearnedOperator():
-                kernel = self.kernel(operator.name)
+                kernel = self.value_code(operator.name)
                 even = parameter.options.get("k", 1) % 2 == 0
                 return Code(f"odd_kernel({kernel})") if even else Code(kernel)
             case expr.Adjoint(expr.LearnedOperator(name)):
-                kernel = self.kernel(name)
+                kernel = self.value_code(name)
                 return Code(f"adjoint_kernel({kernel}{keywords(parameter, kernel, only='groups')})")
             case _:
                 return self._arithmetic(operator, lambda part: self.assemble(part, parameter))

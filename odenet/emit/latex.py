@@ -18,12 +18,12 @@ def equations(model: Model) -> str:
 
 def initial(model: Model) -> str:
     """The values at time 0 as they follow from the input u, and the output, aligned."""
-    dynamics, write = model.dynamics, LATEX.dialect
+    dynamics, dialect = model.dynamics, LATEX.dialect
     rows = [
-        f"{write.derivative(state.name, state.order)}(0) &= {LATEX.show(value)}"
+        f"{dialect.derivative(state.name, state.order)}(0) &= {LATEX.show(value)}"
         for state, value in dynamics.initial.items()
     ]
-    return aligned([*rows, f"{write.word('output')} &= {LATEX.show(dynamics.output)}"])
+    return aligned([*rows, f"{dialect.word('output')} &= {LATEX.show(dynamics.output)}"])
 
 
 def rule(scheme: Scheme) -> str:

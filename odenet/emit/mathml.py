@@ -4,8 +4,8 @@ import re
 
 from odenet.extras import require
 
-# A CSS style that draws brackets around a matrix. Stretched bracket characters would need a font
-# for mathematics, which Linux may lack.
+# A CSS style that draws brackets around a matrix: two borders, and a tick in each corner. Stretched
+# bracket characters would need a font for mathematics, which Linux may lack.
 _TICK = "linear-gradient(currentColor 0 0)"
 _CORNERS = ("left top", "left bottom", "right top", "right bottom")
 _BRACKETS = (

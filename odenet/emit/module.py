@@ -14,6 +14,7 @@ from odenet.emit.network import has_entry_class, network_class
 from odenet.emit.spectrum import certified_axis
 from odenet.model.typed.program import Model, row_imports
 
+# The names that odenet.runtime has for generated modules.
 _RUNTIME = frozenset((
     "Attention", "Coarsened", "Elementwise", "Embed", "Entry", "Flow", "Geometric", "Head", "Join",
     "Keep", "Knotted", "Learned", "Mean", "Position", "Ramp", "Residual", "Shear", "Shortcut",

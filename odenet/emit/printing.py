@@ -162,14 +162,13 @@ def scheme_rows() -> list[dict[str, Any]]:
 def _scheme_row(name: str) -> dict[str, Any]:
     scheme = library_scheme(name)
     derivation = derive(scheme)
-    plain = derivation.to_json()
     return {
         "scheme": name,
         "takes": for_line(scheme),
         "order": "-" if derivation.order is None else derivation.order,
         "reversible": "yes" if derivation.obstacle is None else "no",
         "symmetric": _symmetry(derivation),
-        "volume": plain["volume"] or "-",
+        "volume": derivation.to_json()["volume"] or "-",
         "needs": ", ".join(conditions(derivation)) or "-",
         "solves": derivation.accuracy.solved_equations,
         "parasitic": derivation.accuracy.parasitic,

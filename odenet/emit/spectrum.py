@@ -8,7 +8,7 @@ from odenet.analyse.scheme_on_dynamics import (
     tested_certificate,
 )
 from odenet.derive import AxisStability
-from odenet.emit.expressions import PRODUCT, SUM, Code, Printer, keywords, number
+from odenet.emit.expressions import PRODUCT, SIGN, SUM, Code, Printer, keywords, number
 from odenet.emit.step import unpack
 from odenet.emit.symbols import SymbolTable
 from odenet.model.expressions import expr
@@ -86,7 +86,7 @@ class SpectrumWriter:
         constants = [self.printer(constant).text for constant in term.activation.constants]
         text = row.primitive.format(*constants, x=argument)
         code = Code(text, SUM)
-        factors = [self.printer.kernel(d) for d, power in term.diagonal for _ in range(power)]
+        factors = [self.printer.value_code(d) for d, power in term.diagonal for _ in range(power)]
         return " * ".join([*factors, code.within(PRODUCT)]) if factors else code.text
 
     def _speed_lines(self, terms: tuple[EnergyTerm, ...]) -> list[str] | None:
@@ -176,7 +176,7 @@ class SpectrumWriter:
             case expr.Identity():
                 return Code("1.0")
             case expr.LearnedOperator(name) | expr.Adjoint(expr.LearnedOperator(name)):
-                return self._kernel_norm(name, self.printer.kernel(name))
+                return self._kernel_norm(name, self.printer.value_code(name))
             case expr.Compose():
                 return _product(self._norm(operator.left), self._norm(operator.right))
             case expr.Product():
@@ -225,5 +225,5 @@ def _product(left: Code, right: Code) -> Code:
     factors = [c for c in (left, right) if c.text not in ("1", "1.0")]
     if not factors:
         return Code("1.0")
-    text = " * ".join(f.within(PRODUCT if i == 0 else PRODUCT + 1) for i, f in enumerate(factors))
+    text = " * ".join(f.within(PRODUCT if i == 0 else SIGN) for i, f in enumerate(factors))
     return Code(text, PRODUCT if len(factors) > 1 else factors[0].level)

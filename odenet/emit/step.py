@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable
 from odenet.analyse.laurent import signed_sum
 from odenet.derive import Coefficient, Derivation, Shear
 from odenet.derive.to_expr import scalar
-from odenet.emit.expressions import PRODUCT, Code
+from odenet.emit.expressions import PRODUCT, SIGN, Code
 from odenet.emit.names_read import names_read
 from odenet.emit.step_printer import StepPrinter, values_read
 from odenet.emit.symbols import SymbolTable, ValueKey
@@ -33,7 +33,7 @@ class StepWriter:
         printer = StepPrinter(self.symbols, current)
         assignments = [(u, i) for u in self.symbols.scheme.updates for i in self._components(u)]
         lines: list[str] = []
-        for n, (update, i) in enumerate(assignments):  # i counts the components of the target
+        for n, (update, i) in enumerate(assignments):  # i: the component, a state, of the target
             code = printer(update.value, i).text
             target = update.target
             name = self._target_name(target, i, assignments[n + 1 :])
@@ -51,6 +51,7 @@ class StepWriter:
         return unpack((*before, *inputs), lines)
 
     def _components(self, update: Update) -> range:
+        """The indices of the states that the target of a line consists of."""
         return range(len(self.symbols.components(update.target.name)))
 
     def _target_name(self, target: expr.Node, i: int, later: list[tuple[Update, int]]) -> str:
@@ -114,7 +115,7 @@ class StepWriter:
         else:
             text = _sum([result, *(_negated(p) for p in products)])
             divisors += [self._coefficient(shear.scale, code_of)] if shear.scale != 1 else []
-        division = "".join(f" / {divisor.within(PRODUCT + 1)}" for divisor in divisors)
+        division = "".join(f" / {divisor.within(SIGN)}" for divisor in divisors)
         return f"({text}){division}" if division and products else text + division
 
     def _coefficient(self, value: Coefficient, code_of: Callable[[str], str]) -> Code:
@@ -134,7 +135,7 @@ def _scaled(coefficient: Code, code: Code) -> str:
         return code.text
     if coefficient.text == "-1":
         return f"-{code.text}"
-    return f"{coefficient.within(PRODUCT)} * {code.within(PRODUCT + 1)}"
+    return f"{coefficient.within(PRODUCT)} * {code.within(SIGN)}"
 
 
 def _negated(text: str) -> str:

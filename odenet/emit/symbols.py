@@ -18,7 +18,7 @@ from odenet.model.typed.group_sizes import group_unknowns
 from odenet.model.typed.program import Model, row_imports
 from odenet.model.typed.right_hand_sides import decay_factors
 
-_SUFFIX = {1: "_next", 0: "", -1: "_prev"}
+_SUFFIX = {1: "_next", 0: "", -1: "_prev"}  # of the variable of `Y[n+1]`, `Y[n]` and `Y[n-1]`
 ValueKey = tuple[str, int, int]  # an unknown or stage, its offset in time steps, a component
 
 
@@ -185,7 +185,7 @@ class SymbolTable:
         ]
 
     def rate_inputs(self, node: expr.Rate, component: int) -> list[tuple[expr.Node, int]]:
-        """The arguments of `rate_method`: a formula for each state, and the component it is of."""
+        """The arguments of `rate_method`: for each state a formula, and which component of it."""
         groups = self.model.discretisation.groups
         arguments = list(zip(self.for_equations[node.function].reads, node.arguments, strict=True))
         return [

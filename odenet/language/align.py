@@ -9,41 +9,43 @@ MOST_PADDING = 8  # spaces before a second arrow; layers of more different lengt
 _DECLARATIONS = {"STATE", "PARAM", "SHARED", "MAP", "LET"}
 
 
-def align(lines: Iterable[Line]) -> None:
+def align_columns(lines: Iterable[Line]) -> None:
     """Add spaces to lines, in place, so that what belongs together is aligned."""
     lines = list(lines)
     for group in _groups([line for line in lines if not line.is_continuation], _line_kind):
         kind = _line_kind(group[0])
-        if kind in ("equation", "setting") or (kind == "step" and not _spaced_once(group, "EQUAL")):
+        author_aligned = kind == "update" and not _spaced_once(group, "EQUAL")
+        if kind in ("equation", "setting") or author_aligned:
             _pad_to_column(group, [line.token_types().index("EQUAL") for line in group])
         if kind == "equation":
             _align_signs(group)
         if kind == "declaration":
             _align_names(group)
-    for group in _groups(lines, lambda line: (_is_arrow(line), line.depth)):
-        if _is_arrow(group[0]):
+    for group in _groups(lines, lambda line: (_begins_with_arrow(line), line.depth)):
+        if _begins_with_arrow(group[0]):
             _align_arrows(group)
 
 
 def _groups(lines: list[Line], kind: Callable[[Line], object]) -> Iterable[list[Line]]:
     """Runs of lines of one kind, without an empty line in between; comment lines do not count."""
     paragraph = 0
-    numbered: list[tuple[tuple[int, object], Line]] = []
+    keyed: list[tuple[tuple[int, object], Line]] = []
     for line in lines:
         paragraph += line.blank_before
         if line.tokens:
-            numbered.append(((paragraph, kind(line)), line))
-    for _, run in groupby(numbered, key=lambda pair: pair[0]):
+            keyed.append(((paragraph, kind(line)), line))
+    for _, run in groupby(keyed, key=lambda pair: pair[0]):
         yield [line for _, line in run]
 
 
 def _line_kind(line: Line) -> str:
+    """Which lines a line is aligned with: those of the same kind; empty if with none."""
     types = line.token_types()
     if line.block:
         left = types[: types.index("EQUAL")] if "EQUAL" in types else []
         indexed = left[:2] == ["NAME", "LSQB"] and left[-1:] == ["RSQB"]
         if left == ["NAME"] or indexed:
-            return "setting" if line.block == "TRAIN" else "step"
+            return "setting" if line.block == "TRAIN" else "update"  # `lr = …` or `Y[n+1] = …`
         return ""
     if types[:1] == ["NAME"] and types[1:3] == ["PRIME", "EQUAL"]:
         return "equation"
@@ -64,24 +66,25 @@ def _pad_to_column(group: list[Line], indices: list[int], least: int = 0) -> Non
 
 
 def _align_signs(group: list[Line]) -> None:
-    """Leave room for a sign before right-hand sides that have none."""
+    """Leave room for a sign before right-hand sides that have none, in some lines `Y' = …`."""
+    # tokens 0 to 2 are `Y`, `'` and `=`
     signed = [line.token_types()[3:4] in (["MINUS"], ["PLUS"]) for line in group]
     for line, sign in zip(group, signed, strict=True):
         if any(signed) and not sign and len(line.spaces) > 3:
             line.spaces[3] += 1
 
 
-def _spaced_once(group: list[Line], kind: str) -> bool:
+def _spaced_once(group: list[Line], token_type: str) -> bool:
     """Whether the author wrote one space before the first token of a type in every line."""
-    first = [(line.tokens, line.token_types().index(kind)) for line in group]
+    first = [(line.tokens, line.token_types().index(token_type)) for line in group]
     return all(tokens[i].start_pos == (tokens[i - 1].end_pos or 0) + 1 for tokens, i in first)
 
 
 def _align_names(group: list[Line]) -> None:
     """Give declared names the same column, two spaces after the longest keyword.
 
-    The author's columns stay where all lines have the same one, at most two spaces after that
-    keyword, and so does a single space in all lines.
+    The author's column is kept if it is the same in all lines and one or two spaces after that
+    keyword, and so is a single space in all lines.
     """
     indices = [line.token_types().index("NAME") for line in group]
     keywords = [line.token_types()[:i] for line, i in zip(group, indices, strict=True)]
@@ -98,12 +101,12 @@ def _align_names(group: list[Line]) -> None:
     )
 
 
-def _is_arrow(line: Line) -> bool:
+def _begins_with_arrow(line: Line) -> bool:
     return line.token_types()[:1] == ["_ARROW"]
 
 
 def _align_arrows(group: list[Line]) -> None:
-    """Give the second arrows of pipeline lines the same column, if that needs little padding."""
+    """Give the second arrows of lines that begin with one the same column, if little is padded."""
     pairs = [(line, i) for line in group if (i := _second_arrow(line))]
     columns = [_column(line, i) for line, i in pairs]
     if len(pairs) > 1 and max(columns) - min(columns) <= MOST_PADDING:

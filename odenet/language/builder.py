@@ -62,7 +62,7 @@ class Builder:
             case "STRING":
                 return tree.Text(str(token)[1:-1], span=span)
             case "PRIME":
-                return len(token)
+                return len(token)  # the order of the derivative
             case _:
                 return token
 
@@ -97,7 +97,7 @@ class Builder:
 
     def discretise(self, span: Span, scheme: tree.Expr, *rest: tree.Start | Token | None):
         starts = tuple(s for s in rest if isinstance(s, tree.Start))
-        return tree.Discretise(scheme, starts, rest[-1] is not None, span=span)
+        return tree.Discretise(scheme, starts, exact=rest[-1] is not None, span=span)
 
     def require(self, span: Span, claim: tree.Expr | Token):
         if isinstance(claim, Token):

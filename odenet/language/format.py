@@ -10,7 +10,7 @@ from lark import Token
 
 from odenet.diagnostics import Report, Source
 from odenet.language import tree
-from odenet.language.align import align
+from odenet.language.align import align_columns
 from odenet.language.lexer import tokens
 from odenet.language.lines import Line
 from odenet.language.parser import VERSION, parse
@@ -33,7 +33,7 @@ def format_source(source: Source) -> str:
     lines = _annotate(_split_at_braces(_lines(source)))
     for line in lines:
         line.spaces = spaces_before(line.tokens, source.text)
-    align(lines)
+    align_columns(lines)
     text = "\n".join(_Writer().write(lines))
     version = "" if file.statements_of(tree.Version) else f"odenet {VERSION}\n"
     written = f"{version}{text}\n" if text else version
@@ -47,7 +47,7 @@ def _verify(file: tree.File, written: Source) -> None:
     after = [s for s in reparsed.statements if not isinstance(s, tree.Version)]
     before = [s for s in file.statements if not isinstance(s, tree.Version)]
     if after != before:
-        raise AssertionError("the formatted text does not say the same")
+        raise AssertionError("the formatted text has another syntax tree")
 
 
 def _lines(source: Source) -> list[Line]:
@@ -64,14 +64,14 @@ def _lines(source: Source) -> list[Line]:
             continue
         if current or comment:
             text = comment.group().rstrip() if comment else ""
-            column = _column(source, token.start_pos or 0, text)
+            column = _comment_column(source, token.start_pos or 0, text)
             result.append(Line(current, text, column, blank and bool(result)))
         blank = not current and not comment
         current = []
     return result
 
 
-def _column(source: Source, offset: int, comment: str) -> int:
+def _comment_column(source: Source, offset: int, comment: str) -> int:
     """The column where the comment of the line that ends at an offset begins, tabs expanded."""
     start = source.text.rfind("\n", 0, offset) + 1
     before = source.text[start:offset].rstrip().removesuffix(comment)
@@ -87,12 +87,12 @@ def _split_at_braces(lines: list[Line]) -> list[Line]:
             head.tokens.append(line.tokens.pop(0))
             types.pop(0)
         on_one_line = "LBRACE" in types and "RBRACE" in types
-        for brace, after in (("LBRACE", 1), ("RBRACE", 0)):
+        for brace, shift in (("LBRACE", 1), ("RBRACE", 0)):  # cut after `{`, and before `}`
             types = line.token_types()
-            cut = types.index(brace) + after if brace in types and not on_one_line else 0
+            cut = types.index(brace) + shift if brace in types and not on_one_line else 0
             if 0 < cut < len(types):
                 result.append(Line(line.tokens[:cut], blank_before=line.blank_before))
-                line = Line(line.tokens[cut:], line.comment, line.column)
+                line = Line(line.tokens[cut:], line.comment, line.comment_column)
         if line.tokens or line.comment:
             result.append(line)
     return result
@@ -125,14 +125,14 @@ class _Writer:
     """Writes lines one after the other, and keeps the indentation of continuation lines.
 
     Attributes:
-        start: the indentation of the statement's first line.
-        pipeline: the column where its right-hand side begins: its pipeline continues there.
+        statement_indent: the indentation of the statement's first line.
+        pipeline_column: the column where its right-hand side begins: its pipeline continues there.
         brackets: for every open bracket the columns of its contents and of its closing bracket.
     """
 
     def __init__(self) -> None:
-        self.start = 0
-        self.pipeline = 0
+        self.statement_indent = 0
+        self.pipeline_column = 0
         self.brackets: list[tuple[int, int]] = []
 
     def write(self, lines: list[Line]) -> list[str]:
@@ -144,7 +144,7 @@ class _Writer:
             text = " " * indent + line.text() if line.tokens else ""
             self._track_brackets(line, indent)
             if line.comment and line.tokens:
-                text = text.ljust(max(len(text) + 2, line.column)) + line.comment
+                text = text.ljust(max(len(text) + 2, line.comment_column)) + line.comment
             elif line.comment:
                 text = " " * indent + line.comment
             result.append(text)
@@ -152,16 +152,16 @@ class _Writer:
 
     def _indent(self, line: Line) -> int:
         if not line.is_continuation:
-            self.start = INDENT if line.block else 0
-            self.pipeline = self.start + INDENT
-            return self.start
+            self.statement_indent = INDENT if line.block else 0
+            self.pipeline_column = self.statement_indent + INDENT
+            return self.statement_indent
         if not self.brackets:
-            return self.pipeline
+            return self.pipeline_column
         inside, closing = self.brackets[-1]
         return closing if line.token_types()[:1] and line.token_types()[0] in _CLOSES else inside
 
     def _track_brackets(self, line: Line, indent: int) -> None:
-        """Update `brackets` and `pipeline` after a line was written."""
+        """Update `brackets` and `pipeline_column` after a line was written."""
         column = indent
         last = len(line.tokens) - 1
         for i, (space, token) in enumerate(zip(line.spaces, line.tokens, strict=True)):
@@ -173,5 +173,5 @@ class _Writer:
             elif token.type in _CLOSES:
                 self.brackets.pop()
             elif token.type == "EQUAL" and not (self.brackets or line.is_continuation) and i < last:
-                self.pipeline = column + 1 + line.spaces[i + 1]
+                self.pipeline_column = column + 1 + line.spaces[i + 1]
             column += len(token)

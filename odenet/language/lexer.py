@@ -1,4 +1,4 @@
-"""From text to tokens; text that is none of the language becomes an `BadToken`."""
+"""From text to tokens; text that is not part of the language becomes a `BadToken`."""
 
 import re
 from functools import cache
@@ -12,7 +12,7 @@ from lark.exceptions import UnexpectedCharacters
 from odenet.diagnostics import Code, Report, Source, Span, SpecError
 from odenet.language import messages, parse_tables
 
-MOST_BAD = 50
+MOST_BAD = 50  # bad tokens, after which a file is hardly a spec and is not read any further
 MOST_TOKENS = 100_000
 
 
@@ -21,7 +21,7 @@ class BadToken(Token):
 
     Attributes:
         code: the kind of mistake.
-        message: what is wrong with it; empty when another one of the line has the message.
+        message: what is wrong with it; empty if another bad token of the line has the message.
         help: what to write instead.
     """
 
@@ -38,7 +38,8 @@ def bad_token(piece: Token, code: Code = "syntax", message: str = "", help_: str
     return token
 
 
-# How far an invalid token reaches that begins with a character the language does not have.
+# How far an invalid token reaches that begins with a character the language does not have: to the
+# end of the first pattern that matches there.
 _BAD_PATTERNS = (
     re.compile(r'"[^\n]*'),  # a text without its closing quote
     re.compile(r"[“„«][^\n]*?(?:[”“»]|(?=\n))"),
@@ -119,7 +120,7 @@ def _bad_token_at(text: str, offset: int, before: list[Token]) -> BadToken:
     last = before[-1] if before else None
     if text[offset].isalpha() and last and last.type == "NAME" and last.end_pos == offset:
         offset = before.pop().start_pos or 0
-    match = next(m for piece in _BAD_PATTERNS if (m := piece.match(text, offset)))
+    match = next(m for pattern in _BAD_PATTERNS if (m := pattern.match(text, offset)))
     piece = Token("BAD", match.group(), start_pos=offset, end_pos=match.end())
     return bad_token(piece, *messages.unknown_text(piece))
 

@@ -12,7 +12,7 @@ class Line:
     Args:
         tokens: its tokens, none on a line that is only a comment.
         comment: the comment at its end, empty if there is none.
-        column: the column where the comment began in the source.
+        comment_column: the column where the comment began in the source.
         blank_before: whether an empty line comes before it.
         is_continuation: whether it continues the statement of the line before.
         block: the token type of the word that begins its block, TRAIN or SCHEME; empty outside.
@@ -22,7 +22,7 @@ class Line:
 
     tokens: list[Token]
     comment: str = ""
-    column: int = 0
+    comment_column: int = 0
     blank_before: bool = False
     is_continuation: bool = False
     block: str = ""

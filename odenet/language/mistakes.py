@@ -67,7 +67,7 @@ def explain(mistake: Mistake) -> tuple[Code, Finding]:
 
 
 def explain_bad_token(mistake: Mistake) -> tuple[Code, Finding] | None:
-    """Likewise for an `BadToken`; None if the message that it carries is the better one."""
+    """The same for a `BadToken`; None if the message that it carries is the better one."""
     finding = _wrong_claim(mistake)
     return None if finding is None else ("syntax", finding)
 

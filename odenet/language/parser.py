@@ -112,7 +112,7 @@ def _report(mistake: Mistake, source: Source, report: Report) -> None:
 
 
 def _line_range(statement: list[Token], index: int) -> tuple[int, int] | None:
-    """The first and last-plus-one token of the line of a block that has the token of an index.
+    """The range of tokens (start, end) that is the line of a block with the token of an index.
 
     None outside of a block `{ … }`.
     """
@@ -126,8 +126,8 @@ def _line_range(statement: list[Token], index: int) -> tuple[int, int] | None:
 def _unparsed_statement(tokens: list[Token], source: Source) -> tree.Unparsed:
     """What is still known of a statement that could not be parsed."""
     kind = tokens[0].type
-    heads_end = ("COLON", "EQUAL", "LBRACE", "LPAR")
-    head = list(takewhile(lambda token: token.type not in heads_end, tokens))
+    head_ends = ("COLON", "EQUAL", "LBRACE", "LPAR")  # names before the first of these are declared
+    head = list(takewhile(lambda token: token.type not in head_ends, tokens))
     mentions = tuple(canonical(t) for t in tokens if t.type == "NAME")
     declares = tuple(canonical(t) for t in head if t.type == "NAME" and kind in _DECLARATION_STARTS)
     span = span_of(tokens[0], source).to(span_of(tokens[-1], source))

@@ -14,7 +14,7 @@ _NONBLOCKING = getattr(os, "O_NONBLOCK", 0)  # opening a pipe without a writer w
 
 
 def read(path: Path) -> Source:
-    r"""The text of a file, its line ends made `\n`.
+    r"""The text of a file, with `\n` for every line end.
 
     Raises:
         SpecError: it cannot be read, is empty, larger than a megabyte, or is not a text.

@@ -33,7 +33,7 @@ def parse_spec(source: Source, report: Report) -> tree.File:
 
 
 def _parse_known_version(source: Source, report: Report) -> tree.File:
-    """The tree of a file. One of another version is refused first: its syntax may differ."""
+    """The tree of a file; one of another version is refused, since its syntax may differ."""
     file = parse(source, report)
     for line in file.statements_of(tree.Version):
         if line.number.value != VERSION:

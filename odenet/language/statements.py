@@ -1,6 +1,6 @@
 """From tokens to statements: which lines continue a statement, and which bracket closes which.
 
-A bracket without a partner becomes an `BadToken`, which carries its error message.
+A bracket without a partner becomes a `BadToken`, which carries its error message.
 """
 
 from collections.abc import Iterator

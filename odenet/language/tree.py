@@ -217,14 +217,14 @@ class Scheme(Node):
 
 @dataclass(frozen=True)
 class MadeScheme(Node):
-    """`scheme NAME(constants) = compose(…)`."""
+    """`scheme NAME(constants) = compose(…)`, a scheme that is made of others."""
 
     name: Name
     constants: Group | None
     value: Expr
 
     @property
-    def block(self) -> Scheme:
+    def without_rules(self) -> Scheme:
         """A `Scheme` of this name and these constants, without rules."""
         return Scheme(self.name, self.constants, (), span=self.span)
 

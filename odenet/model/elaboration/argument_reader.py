@@ -87,7 +87,7 @@ class ArgumentReader(Scope):
             self.report.reject("undefined-number", str(error), error.node.span or node.span)
 
     def check_call(self, call: Call, choice: Choice, name: str) -> Call:
-        """A call with all arguments of its form, checked and by name; raises Rejected.
+        """The call with its arguments checked, all by name, defaults included; raises Rejected.
 
         Args:
             call: the call as it is written.
@@ -110,6 +110,7 @@ class ArgumentReader(Scope):
             if argument.name is None:
                 if by_name:
                     message = "values by position come before those by name"
+                    # as in `h = 0,5`, with a decimal comma
                     is_comma = re.search(r"[\s=]0$", previous.text) and argument.span.text.isdigit()
                     help_ = f"write `0.{argument.span.text}`, with a point" if is_comma else ""
                     self.report.reject("wrong-argument", message, argument.span, help_)
@@ -150,7 +151,7 @@ class ArgumentReader(Scope):
         text_before = node.span.source.text[: node.span.start]
         text_after = node.span.source.text[node.span.end :]
         is_path = re.search(r"\w[/.]$", text_before) or re.match(r"[/.][^\W\d]", text_after)
-        if text_before[-1:].isdigit() and re.fullmatch(r"(x\d+)+", node.spelling):
+        if text_before[-1:].isdigit() and re.fullmatch(r"(x\d+)+", node.spelling):  # `3x32x32`
             return "sizes have commas between them, as in `3, 32, 32`; a kernel has one, as in `3`"
         return "a path is written in quotes" if is_path else "name a number with `let`"
 

@@ -19,7 +19,7 @@ class DeclaredNames:
         self.declared: dict[str, tree.Name] = {}
         self.broken_names: set[str] = set()
         self._builtin_names = builtin_names()
-        self._shapes = ConfusableNames()
+        self._spellings = ConfusableNames()
 
     def declare(self, name: tree.Name) -> None:
         """Add a name, or report that it is taken or looks the same as another."""
@@ -38,7 +38,7 @@ class DeclaredNames:
             self.report.error("name-taken", message, name.span, "choose another name")
         else:
             self.declared[name.id] = name
-            self._shapes.add(name.spelling)
+            self._spellings.add(name.spelling)
             return
         self.broken_names.add(name.id)
 
@@ -52,7 +52,7 @@ class DeclaredNames:
 
     def _lookalike(self, name: tree.Name) -> str:
         """Another name that looks the same, described with its origin; empty if there is none."""
-        if other := self._shapes.find_confusable(name.spelling):
+        if other := self._spellings.find_confusable(name.spelling):
             return f"`{other}` of {_line_of(self.declared[canonical(other)], name)}"
         if other := ConfusableNames(self._builtin_names).find_confusable(name.spelling):
             return f"`{other}`, {self._builtin_names[other]},"

@@ -30,7 +30,7 @@ def library_scheme(name: str) -> Scheme:
     report = Report()
     (statement,) = parse(source, report).statements
     if isinstance(statement, tree.MadeScheme):
-        scheme = make_scheme(statement, lambda n: library_scheme(n.id), _refuse_adjoint, (), report)
+        scheme = make_scheme(statement, lambda n: library_scheme(n.id), _refuse_adjoint, report)
     else:
         assert isinstance(statement, tree.Scheme)
         scheme = elaborate_scheme(statement, report)

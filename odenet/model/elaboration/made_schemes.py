@@ -33,8 +33,8 @@ def make_scheme(
     statement: tree.MadeScheme,
     find: Find,
     inverse_of: InverseOf,
-    maps: Collection[str],
     report: Report,
+    maps: Collection[str] = (),
 ) -> Scheme:
     """The scheme of a statement `scheme NAME(…) = compose(…)`; raises Rejected.
 
@@ -42,10 +42,10 @@ def make_scheme(
         statement: the statement.
         find: finds a scheme by its name.
         inverse_of: gives the lines of the inverse of a scheme, or why it has none.
-        maps: the names of the file's maps, which schemes may read.
         report: collects the errors.
+        maps: the names of the file's maps, which schemes may read.
     """
-    scope = SchemeReader(statement.block, report, maps)
+    scope = SchemeReader(statement.without_rules, report, maps)
     constants = dict(scope.read_constants())
     maker = SchemeMaker(find, inverse_of, scope, report)
     return maker.scheme(statement.value, statement.name.id, constants)

@@ -48,7 +48,7 @@ def simplify(node: Node) -> Node:
 
 
 def _monomial(node: Node) -> Monomial | None:
-    """A formula as a monomial; None for one of another form, or with a decimal number in it."""
+    """A formula as a monomial; None for another form, decimal numbers, and exponents above 8."""
     match node:
         case expr.Number() if "." not in node.text:
             return node.value, {}

@@ -33,6 +33,7 @@ class SchemeScope(Scope):
         in_start_line: whether a `start` line is being read.
         current_target: the name that the line being read computes.
         maps: the maps of the file, which lines may read.
+        spellings: canonical name -> how it is written where it first occurs.
         reads_step_number: whether a line has read `n`, the number of the step.
     """
 
@@ -44,7 +45,7 @@ class SchemeScope(Scope):
         self.errors_before = report.error_count
         self.broken_names: set[str] = set()
         self.spellings: dict[str, str] = {}
-        self._shapes = ConfusableNames()
+        self._known_spellings = ConfusableNames()
         self.numbers: set[str] = {"h"}
         self.functions: dict[str, Pattern] = {}
         self.unknowns: list[str] = []
@@ -90,6 +91,7 @@ class SchemeScope(Scope):
             return expr.Constant(STEP_NUMBER, span=node.span)
         if node.id != "exp":
             return None
+        # two usages: a message has one pair of backticks around what is given here
         return Function("exp", "exp(-γ h)` or `exp(s(Z[n])) * Y[n]", self._exp)
 
     def _exp(self, arguments: tuple[expr.Node, ...], span: Span) -> expr.Node | None:
@@ -196,7 +198,7 @@ class SchemeScope(Scope):
             self.report.error("name-taken", message, name.span, help_)
         elif name.id in self._known_names():
             self.report.error("name-taken", f"{quoted_name} is defined twice", name.span, help_)
-        elif lookalike := self._shapes.find_confusable(name.spelling):
+        elif lookalike := self._known_spellings.find_confusable(name.spelling):
             message = f"{quoted_name} cannot be told from `{lookalike}` by eye"
             self.report.error("confusable-name", message, name.span, help_)
         self._note_spelling(name)
@@ -205,4 +207,4 @@ class SchemeScope(Scope):
         """Keep the spelling of a name where it first occurs."""
         if name.id not in self.spellings:
             self.spellings[name.id] = name.spelling
-            self._shapes.add(name.spelling)
+            self._known_spellings.add(name.spelling)

@@ -23,7 +23,8 @@ def hint_for_formula(spelling: str, declared: Iterable[str]) -> str:
     if type_name := _name_here("type of parameter", spelling, PARAMETERS):
         usage = "N(Y)" if type_name.startswith("norm") else "K Y"
         row = PARAMETERS.get(type_name)
-        size = "(3)" if row is not None and "k" in row.arguments else ""
+        size = "(3)" if row is not None and "k" in row.arguments else ""  # k: the kernel's size
+        # the parameter is the first letter of the usage
         return f"declare it, as in `param {usage[0]} : {type_name}{size}`, and write `{usage}`"
     if layer := _name_here("layer", spelling, LAYERS):
         return f"a layer belongs in a map: `map f = {layer}`, and `f(Y)`"

@@ -167,7 +167,7 @@ def _real_exponent(value: Value, node: expr.Node) -> float:
 
 
 def _power(base: Value, exponent: Value, node: expr.Node) -> Value:
-    """A power: exact for integer exponents, else a float."""
+    """A power: exact for integer exponents below 1000, else a float."""
     if isinstance(base, Width) or isinstance(exponent, Width):
         raise EvaluationError("`c` cannot appear in a power", node)
     if isinstance(exponent, Fraction) and exponent.denominator == 1 and abs(exponent) < 1000:

@@ -142,7 +142,7 @@ class FlowChecks:
             self.report.error("shape-mismatch", message, layer.span, help_)
 
     def _why_only_in_flow(self) -> str:
-        """Why a step of the equations is defined only inside a flow; empty if it is not so."""
+        """Why a step of the equations makes sense only inside a flow; else empty."""
         if any(isinstance(n, Time) for rate in self.dynamics.rates.values() for n in rate.walk()):
             return "`t` is the time from the beginning of a flow"
         for parameter in self.parameters.values():

@@ -29,7 +29,7 @@ class Declarations:
         argument_reader: evaluates arguments in that scope.
         schemes: the schemes that these files define, and those of the library.
         lost_statements: the statements that could not be parsed.
-        may_lack_equation: whether one of these may be an equation of a state that cannot be told.
+        may_lack_equation: whether one of these may be an equation, without its state being known.
     """
 
     def __init__(

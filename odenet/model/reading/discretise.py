@@ -124,11 +124,11 @@ def _scheme_in_use(node: tree.Value, declarations: Declarations) -> tuple[Call, 
 
 def _with_alternatives(misfit: Diagnostic, dynamics: Dynamics, line: tree.Discretise) -> Diagnostic:
     """An error of a scheme that does not fit, with the cheapest library schemes that do."""
-    schemes_by_shape: dict[str, list[Scheme]] = {}
+    schemes_by_equations: dict[str, list[Scheme]] = {}
     for scheme in schemes_for(dynamics, line.span):
-        schemes_by_shape.setdefault(canonical_for_line(scheme), []).append(scheme)
+        schemes_by_equations.setdefault(canonical_for_line(scheme), []).append(scheme)
     lines: list[str] = []
-    damped_first = sorted(schemes_by_shape.items(), key=lambda item: not item[1][0].decays)
+    damped_first = sorted(schemes_by_equations.items(), key=lambda item: not item[1][0].decays)
     for equations, schemes in damped_first:
         names = [s.name for s in sorted(schemes, key=scheme_cost)]
         ellipsis = ", …" if len(names) > MOST_NAMED else ""

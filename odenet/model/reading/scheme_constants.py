@@ -22,6 +22,7 @@ from odenet.model.typed.step_constants import StepConstant, StepNumber, StepValu
 
 LEARNED = "`learned(0.9)`"
 POSITIVE = Number(0, open_low=True, double=True)
+# `SchemeConstants.read` reports what is missing; the defaults here, 0.0, are not used.
 STEP_SIZE = Parameter(replace(POSITIVE, learned_form=LEARNED), "is the step size", 0.0)
 HORIZON = Parameter(POSITIVE, "is the final time, for h = T / steps", 0.0)
 TOLERANCE = Parameter(POSITIVE, "is an error allowed per step", 0.0)

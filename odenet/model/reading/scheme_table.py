@@ -115,7 +115,7 @@ class SchemeTable:
         self._in_progress.append(name.id)
         errors_before = self.report.error_count
         try:
-            scheme = make_scheme(statement, self.find, self.inverse_of, self.maps, self.report)
+            scheme = make_scheme(statement, self.find, self.inverse_of, self.report, self.maps)
             self._schemes[name.id] = scheme if self.report.error_count == errors_before else None
         except Rejected:
             self._schemes[name.id] = None

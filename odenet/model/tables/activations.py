@@ -109,6 +109,7 @@ def _normal_cdf(x: float) -> float:
 
 def _normal_density(x: float) -> float:
     """The density of the standard normal distribution."""
+    # e^-700 is about the least number that is stored with full precision
     return math.exp(-min(x * x, 1400.0) / 2) / math.sqrt(2 * math.pi)
 
 

@@ -11,7 +11,7 @@ from odenet.model.tables.choices import Choice, Parameter
 MOST_RATIO = 1000  # of a channel count to the channels of a state, and of widths in a layer
 COUNT = Number(1, whole=True)
 ANY = Number(float("-inf"))
-YES = Word(("yes", "no"))
+YES_NO = Word(("yes", "no"))
 
 
 @dataclass(frozen=True)

@@ -13,10 +13,10 @@ class TorchvisionData:
 
     Args:
         class_name: the name of the class in `torchvision.datasets`.
-        download_size: of the download, as text.
+        download_size: how large the download is, as text.
         split_argument: what chooses a split: "train", which is a bool, or "split", a string.
         channels_last: whether torchvision keeps the pictures as (N, H, W, C).
-        sha256: of the archive, if it contains pickles; torchvision checks only an MD5.
+        sha256: the hash of the archive, if it contains pickles; torchvision checks only an MD5.
     """
 
     class_name: str

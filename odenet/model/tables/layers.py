@@ -5,13 +5,14 @@ A row has the arguments of a layer, its output shape, its torch code and its num
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import partial
 from math import prod
 
 from odenet.model.expressions.numbers import Width, fixed_width
 from odenet.model.tables import layer_numerics as numerics
 from odenet.model.tables.activations import ACTIVATIONS, ActivationKind
 from odenet.model.tables.argument_kinds import Number
-from odenet.model.tables.arguments import COUNT, YES, ChannelCount, init, init_code
+from odenet.model.tables.arguments import COUNT, YES_NO, ChannelCount, init, init_code
 from odenet.model.tables.choices import MappedTables, Parameter
 from odenet.model.tables.existing_networks import EXISTING
 from odenet.model.tables.layer_kinds import Arguments, Layer, LayerError, LayerKind, Shape
@@ -143,6 +144,7 @@ def _stride_problem(arguments: Arguments) -> str:
     return "a stride" if arguments["stride"] != 1 else ""
 
 
+_by_name = partial(Parameter, by_name=True)
 _CHANNELS = Parameter(ChannelCount(), "counts the channels it gives", SAME_WIDTH)
 _BIAS = "says whether a bias is added"
 
@@ -153,10 +155,10 @@ ROWS = (
         arguments={
             "k": Parameter(COUNT, "is the kernel's size along each axis"),
             "C": _CHANNELS,
-            "stride": Parameter(COUNT, "is the step from one output point to the next", 1, True),
-            "groups": Parameter(COUNT, "counts the groups of channels", 1, True),
-            "dilation": Parameter(COUNT, "is the distance of the kernel's points", 1, True),
-            "bias": Parameter(YES, _BIAS, "no", True),
+            "stride": _by_name(COUNT, "is the step from one output point to the next", 1),
+            "groups": _by_name(COUNT, "counts the groups of channels", 1),
+            "dilation": _by_name(COUNT, "is the distance of the kernel's points", 1),
+            "bias": _by_name(YES_NO, _BIAS, "no"),
             "init": replace(init("default"), by_name=True),
         },
         code=_conv_code,
@@ -172,7 +174,7 @@ ROWS = (
         meaning="full matrix, on vectors",
         arguments={
             "D": _CHANNELS,
-            "bias": Parameter(YES, _BIAS, "yes", True),
+            "bias": _by_name(YES_NO, _BIAS, "yes"),
             "init": replace(init("default"), by_name=True),
         },
         code=_dense_code,
@@ -213,9 +215,9 @@ ROWS = (
         meaning="self-attention; every place is a token",
         arguments={
             "heads": Parameter(COUNT, "counts its heads", 1),
-            "causal": Parameter(YES, "says whether a token sees only those before it", "no", True),
-            "rope": Parameter(
-                YES, "says whether queries and keys are turned by their place", "no", True
+            "causal": _by_name(YES_NO, "says whether a token sees only those before it", "no"),
+            "rope": _by_name(
+                YES_NO, "says whether queries and keys are turned by their place", "no"
             ),
         },
         code=_attention_code,

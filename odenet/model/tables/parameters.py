@@ -12,7 +12,7 @@ from odenet.model.tables.tensors import Array, Distribution, Dual, Space, Tensor
 
 
 def _kernel_tensors(groups: Callable[[Options, int], int]) -> Callable[..., Tensors]:
-    """The tensors of a convolution, one of shape (out channels, in channels / groups, k, …)."""
+    """A function that gives the tensors of a convolution: one (out channels, in / groups, k, …)."""
 
     def tensors(options: Options, c_in: int, c_out: int, axes: int) -> Tensors:
         sizes = (int(options.get("k", 1)),) * axes
@@ -65,7 +65,7 @@ def _convolve(options: Options, K: Array, x: Dual, space: Space) -> Dual:
 
 
 def _keywords(groups: Callable[[Options, Any], Any]) -> Callable[[Options, Any], Mapping[str, Any]]:
-    """`groups` and `dilation`, where they are not 1."""
+    """A function that gives the keyword arguments `groups` and `dilation`, where they are not 1."""
 
     def keywords(options: Options, channels: Any) -> Mapping[str, Any]:
         values = {"groups": groups(options, channels), "dilation": options.get("dilation", 1)}
@@ -103,7 +103,7 @@ def _check_norm(options: Options) -> tuple[str, str]:
 
 _KNOTS = Parameter(Number(2, whole=True), "counts the knots between which it moves in time", 0)
 _KERNEL = Parameter(COUNT, "is the kernel's size along each axis")
-_DILATION = Parameter(COUNT, "is the distance of the kernel's points", 1, True)
+_DILATION = Parameter(COUNT, "is the distance of the kernel's points", 1, by_name=True)
 _IN = channels("counts the channels it reads")
 _OUT = channels("counts the channels it gives")
 
@@ -116,7 +116,7 @@ ROWS = (
         arguments={
             "k": _KERNEL,
             "out": _OUT,
-            "groups": Parameter(COUNT, "counts the groups of channels", 1, True),
+            "groups": Parameter(COUNT, "counts the groups of channels", 1, by_name=True),
             "dilation": _DILATION,
             "in": _IN,
             "init": init("he"),

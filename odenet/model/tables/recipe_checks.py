@@ -81,7 +81,7 @@ def _contradictions(recipe: Recipe, spans: dict[str, Any]) -> Iterator[Diagnosti
         message = f"levels refines {len(recipe.levels)} times, and each doubles the steps"
         help_ = f"refine at most {MOST_LEVELS} times"
         yield Diagnostic("cannot-refine", message, spans["levels"], help_)
-    if recipe.target > 1 and loss_kind(recipe.loss).metrics_for(False)[0].best == "max":
+    if recipe.target > 1 and loss_kind(recipe.loss).metrics_for(places=False)[0].best == "max":
         message = "target is the value at which to stop, a share: at most 1"
         yield Diagnostic("wrong-argument", message, spans["target"], label="too large")
     loss, remove_it = loss_kind(recipe.loss), "leave it out, or take loss = cross_entropy"

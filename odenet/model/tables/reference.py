@@ -54,8 +54,8 @@ def activations() -> list[str]:
             f"`{signature(r.name, r.arguments)}`",
             r.least_slope.text,
             r.slope.text,
-            _yes(r.odd),
-            _yes(r.nonnegative),
+            _yes_no(r.odd),
+            _yes_no(r.nonnegative),
         )
         for r in ACTIVATIONS.values()
     ]
@@ -65,7 +65,7 @@ def activations() -> list[str]:
 def layers() -> list[str]:
     """The table of layers, without activations."""
     plain = [LAYERS[name] for name in LAYERS if name not in ACTIVATIONS]
-    rows = [(f"`{signature(r.name, r.arguments)}`", _yes(r.in_map), r.meaning) for r in plain]
+    rows = [(f"`{signature(r.name, r.arguments)}`", _yes_no(r.in_map), r.meaning) for r in plain]
     rows += [(f"`{signature(n, form)}`", "no", MEANINGS[n]) for n, form in STRUCTURAL.items()]
     options = signature("residual", RESIDUAL.forms["residual"])
     rows.append((f"`{options.replace('(', '(LAYERS, ')}`", "no", MEANINGS["residual"]))
@@ -91,7 +91,7 @@ def _table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> list[str]:
             for line in lines]  # fmt: skip
 
 
-def _yes(fact: bool) -> str:
+def _yes_no(fact: bool) -> str:
     """The word "yes" or "no"."""
     return "yes" if fact else "no"
 

@@ -87,7 +87,7 @@ SIZE_LAYERS = (
                 Word(("nearest", *_LINEAR.values())),
                 "says what the new points are taken from",
                 "nearest",
-                True,
+                by_name=True,
             ),
         },
         code=_upsample_code,

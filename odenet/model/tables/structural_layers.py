@@ -8,10 +8,11 @@ from collections.abc import Mapping
 
 from odenet.model.tables.activations import ACTIVATIONS
 from odenet.model.tables.argument_kinds import Call, Number, Text, Word
-from odenet.model.tables.arguments import COUNT, YES, ChannelCount
+from odenet.model.tables.arguments import COUNT, YES_NO, ChannelCount
 from odenet.model.tables.choices import Choice, MappedTables, Parameter
 from odenet.model.tables.layers import LAYERS, LayerKind
 
+# 0, the default, is for the step size of the `discretise` line.
 _STEP_SIZE = Parameter(Number(0, open_low=True, double=True), "is its step size", 0.0)
 _SHORTCUT = Parameter(
     Word(("stride", "pool", "conv")), "says how the input is brought to the new shape", "stride"
@@ -35,7 +36,7 @@ STRUCTURAL: dict[str, Mapping[str, Parameter]] = {
     "keep": {"name": Parameter(Text(), "is what a `join` calls it by")},
     "join": {
         "name": Parameter(Text(), "is that of a `keep` before it"),
-        "add": Parameter(YES, "says whether it is added, not put beside", "no", True),
+        "add": Parameter(YES_NO, "says whether it is added, not put beside", "no", by_name=True),
     },
 }
 

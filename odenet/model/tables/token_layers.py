@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from odenet.model.expressions.numbers import Width, fixed_width
 from odenet.model.tables import layer_numerics as numerics
-from odenet.model.tables.arguments import YES, ChannelCount, Ratio
+from odenet.model.tables.arguments import YES_NO, ChannelCount, Ratio
 from odenet.model.tables.choices import Parameter
 from odenet.model.tables.layer_kinds import Arguments, Layer, LayerError, LayerKind, Shape
 from odenet.model.tables.norms import EPS
@@ -117,7 +117,7 @@ TOKEN_LAYERS = (
     LayerKind(
         name="head",
         meaning="a score for each token of the vocabulary; `tied` with the weights of `embed`",
-        arguments={"tied": Parameter(YES, "says whether its weights are those of embed", "no")},
+        arguments={"tied": Parameter(YES_NO, "says whether its weights are those of embed", "no")},
         code=_head_code,
         shape=_head_shape,
         tensors=_head_tensors,

@@ -155,6 +155,7 @@ _LATIN = {
 }  # fmt: skip
 
 
+# A name in a text with mathematics. `\w` includes ᵀ, ½, ² and ³, which are signs here.
 _NAME = r"[^\W\d_ᵀ½²³][^\Wᵀ½²³]*"
 _SIGNS = {
     "ᵀ": r"^{\top}", "½": r"\tfrac{1}{2}", "²": "^{2}", "³": "^{3}", "√": r"\surd ",
@@ -164,20 +165,20 @@ _SIGNS = {
 
 def latex_text(text: str) -> str:
     """Mathematics in Unicode, as proofs and messages have it, as LaTeX for math mode."""
-    names = re.sub(_NAME, lambda name: Latex().name(canonical(name[0])), text)
-    return "".join(_SIGNS.get(sign, sign) for sign in names)
+    text = re.sub(_NAME, lambda match: Latex().name(canonical(match[0])), text)
+    return "".join(_SIGNS.get(char, char) for char in text)
 
 
 def latex_prose(text: str) -> str:
     """A sentence as LaTeX in text mode; Greek letters and mathematical signs in math mode."""
-    return "".join(_latex_character(sign) for sign in text)
+    return "".join(_latex_character(char) for char in text)
 
 
-def _latex_character(sign: str) -> str:
-    if sign in "&%$#_{}":
-        return f"\\{sign}"
-    if sign in "^~\\":
-        return {"^": r"\^{}", "~": r"\~{}", "\\": r"\textbackslash{}"}[sign]
-    if canonical(sign) != sign or sign in _SIGNS:
-        return rf"\({latex_text(sign).strip()}\)"
-    return sign
+def _latex_character(char: str) -> str:
+    if char in "&%$#_{}":
+        return f"\\{char}"
+    if char in "^~\\":
+        return {"^": r"\^{}", "~": r"\~{}", "\\": r"\textbackslash{}"}[char]
+    if canonical(char) != char or char in _SIGNS:
+        return rf"\({latex_text(char).strip()}\)"
+    return char

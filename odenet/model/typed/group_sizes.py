@@ -1,4 +1,4 @@
-"""Checks that a scheme adds only unknowns in whose place equally many states are put."""
+"""Checks that the unknowns that a scheme adds are replaced by equal numbers of states."""
 
 from collections.abc import Iterator, Mapping
 
@@ -111,7 +111,7 @@ def _summands(node: Node) -> Iterator[Node]:
 def _additions(
     scheme: Scheme, group_of: Mapping[str, str]
 ) -> Iterator[tuple[Span | None, str, Node]]:
-    """Every summand, also in exponents, after its line and the group that it is added to."""
+    """Every summand, also in exponents: its line's span, the group it is added to, the summand."""
     lines = [(u.span, u.target.name, u.value) for u in scheme.updates]
     lines += [(value.span, start.name, value) for start, value in scheme.starts]
     parts: list[tuple[Span | None, str, Node]] = []
