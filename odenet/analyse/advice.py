@@ -15,7 +15,7 @@ from odenet.analyse.scheme_on_dynamics import (
     scheme_stability,
     tested_certificate,
 )
-from odenet.analyse.sector import Sector, damped_sector, is_euler
+from odenet.analyse.spectrum_triangle import Triangle, is_euler, spectrum_triangle
 from odenet.analyse.step_matrix import step_matrix_stability
 from odenet.derive import AxisStability, Stability, derive
 from odenet.derive.stability import EquationStability
@@ -57,7 +57,7 @@ def _instability_warning(facts: Facts) -> Diagnostic | None:
         return None
     scheme, discretisation, span = model.scheme, model.discretisation, model.discretisation.span
     if (step_matrix := step_matrix_stability(model)) is not None:
-        if step_matrix.stable:
+        if step_matrix.in_unit_disk:
             return None
         message = f"{scheme.name} is unstable here, on a stable spectrum: {step_matrix}"
         help_ = "take shorter steps, or another scheme"
@@ -76,27 +76,27 @@ def _instability_warning(facts: Facts) -> Diagnostic | None:
         message += f"{SPECTRUM_PHRASES[spectrum.verdict]}, as tested on {axis.test_equation}"
     else:
         message += f"at {EIGENVALUE_PHRASES[axis.axis]}, as tested on {axis.test_equation}"
-        sector = damped_sector(model, certificate) if axis.axis == "imaginary" else None
+        triangle = spectrum_triangle(model, certificate) if axis.axis == "imaginary" else None
         h = None if discretisation.varying else discretisation.h
-        steps = _stable_steps(sector, equation, h) if sector and equation.real_axis else ""
+        steps = _step_text(triangle, equation, h) if triangle and equation.real_axis else ""
         message += steps or ", and this spectrum may have such"
     names = ", ".join(alternatives(model, certificate))
     help_ = f"use {names}" if names else "no scheme of the library is stable here"
     return Diagnostic("unstable-scheme", message, span, help_, severity="warning")
 
 
-def _stable_steps(sector: Sector, equation: EquationStability, h: Fraction | float | None) -> str:
+def _step_text(triangle: Triangle, equation: EquationStability, h: Fraction | float | None) -> str:
     """The step sizes at which decay makes the scheme stable; empty if none, or without h."""
-    intro = f"; the decay γ = {sector.decay:g} keeps these away"
-    frequency = sector.stable_frequency(equation, float(h)) if h else 0.0
+    intro = f"; the decay γ = {triangle.decay:g} keeps these away"
+    frequency = triangle.stable_frequency(equation, float(h)) if h else 0.0
     step = f"h = {float(h):g}" if h and frequency else ""
     if is_euler(equation):
-        formula = f"with ω = {sector.frequency}, steps h ≤ 2 γ/(γ² + ω²) are stable"
+        formula = f"with ω = {triangle.frequency}, steps h ≤ 2 γ/(γ² + ω²) are stable"
         return f"{intro}: {formula}" + (f", {step} while ω ≤ {frequency:.3g}" if step else "")
     if not step:
         return ""
     limit = f"steps {step} are stable while ω is up to about {frequency:.3g}"
-    return f"{intro}: with ω = {sector.frequency}, {limit}"
+    return f"{intro}: with ω = {triangle.frequency}, {limit}"
 
 
 def limiting_axes(facts: Facts) -> Sequence[AxisStability] | str:
@@ -154,8 +154,9 @@ class FittingScheme:
 def fitting_schemes(model: Model, certificate: Certificate) -> list[FittingScheme]:
     """The library's schemes that apply to these equations and are stable for small steps.
 
-    They are sorted by usable limit, reversibility and length of the longest stable step. If
-    nothing is proved about the spectrum, a scheme has to be stable on one of the two axes.
+    First are those with a limit above USABLE_LIMIT, then reversible ones, then those with the
+    longest stable step, the fewest lines. If nothing is proved about the spectrum, a scheme has to
+    be stable on one of the two axes.
 
     Args:
         model: the typed program; its `discretise` line is not read.

@@ -1,7 +1,8 @@
 """Theorem 11: units with slopes of at most s are compensated by the decay of the states they read.
 
 With the slopes in [0, s_k] and a decay γ_k of what unit k reads, M may exceed the condition of
-Theorem 2 or 3 by the numbers γ_k/s_k: C (M - A) + (C (M - A))ᵀ <= 0 with A = diag(γ_k/s_k).
+Theorem 2 or 3 by the numbers γ_k/s_k: C (M - A) + (C (M - A))ᵀ <= 0 with A = diag(γ_k/s_k). These
+numbers are the *allowance* of each unit. The diagonal matrix of the s_k is S.
 """
 
 from collections.abc import Iterator
@@ -12,7 +13,7 @@ from odenet.analyse import conditions
 from odenet.analyse.conditions import ProofPart, Units
 from odenet.analyse.factorisations import Factorisation, Matrix
 from odenet.analyse.laurent import ZERO, Scalar, Signs
-from odenet.analyse.operator_algebra import IDENTITY
+from odenet.analyse.operator_algebra import IDENTITY, IDENTITY_WORD
 from odenet.analyse.reductions import Decay
 from odenet.analyse.units import Unit
 
@@ -34,7 +35,7 @@ def prove_bounded(
     if not any(allowance):
         return None
     matrix = minus_allowance(block.matrix, allowance)
-    proof = conditions.prove_diagonal(block.units, matrix, signs)
+    proof = conditions.prove_with_diagonal(block.units, matrix, signs)
     if proof is None:
         return None
     if proof.spectrum == "imaginary":
@@ -61,7 +62,7 @@ def _candidate_rates(part: ProofPart, least_decay: Scalar, signs: Signs) -> Iter
     """Candidates for r: the surplus in the diagonal of M - A or half of it, if below all decays."""
     matrix = minus_allowance(part.matrix, part.allowance)
     surpluses = [
-        Scalar.number(slope_bound(unit) or 0) * -row[k].coefficient(())
+        Scalar.number(slope_bound(unit) or 0) * -row[k].coefficient(IDENTITY_WORD)
         for k, (unit, row) in enumerate(zip(part.units, matrix, strict=True))
         if part.allowance[k]
     ]

@@ -72,7 +72,7 @@ def _reading_certificate(model: Model, reader: FormulaReader, system: System) ->
     activations = (nonmonotone_activation(unit, model) for unit in system.units)
     nonmonotone = frozenset(a for a in activations if a is not None)
     signs = Signs(reader.values, frozenset(reader.nonnegative))
-    proof, assumed = _prove_assuming(system, signs, frozenset(reader.learned), nonmonotone)
+    proof, assumed = _prove_assuming(system, signs, frozenset(reader.of_unknown_sign), nonmonotone)
     proof_signs = replace(signs, nonnegative=signs.nonnegative | assumed)
     energy = _energy(proof, system, proof_signs, reader)
     if proof.spectrum is None:
@@ -122,7 +122,7 @@ def _depends_on_time(part: ProofPart, reader: FormulaReader) -> bool:
     numbers = {name for operator in operators for name in operator.symbols}
     nodes = [reader.symbols[name] for name in numbers if name in reader.symbols]
     nodes += [node for u in part.units for node in (u.formula, u.argument) if node is not None]
-    diagonals = {reader.names[name] for operator in operators for name in operator.diagonals}
+    diagonals = {reader.meanings[name] for operator in operators for name in operator.diagonals}
     nodes += [leaf_formula(gate.leaf) for gate in diagonals if isinstance(gate, Gate)]
     return any(map(reads_time, nodes))
 
@@ -161,16 +161,16 @@ def _sign_assumptions(assumed: frozenset[str], reader: FormulaReader) -> list[As
     """The assumptions that numbers and diagonals are >= 0, including those true by construction."""
     assumptions: list[Assumption] = []
     for name in sorted(assumed):
-        target = reader.names[name]
-        if isinstance(target, Gate):
-            assert isinstance(target.leaf, Bias)
-            target, name = target.leaf.name, reader.spell(target.leaf.name)
-        start = _start_text(reader.model.parameters[target])
+        parameter = reader.meanings[name]
+        if isinstance(parameter, Gate):
+            assert isinstance(parameter.leaf, Bias)
+            parameter, name = parameter.leaf.name, reader.spell(parameter.leaf.name)
+        start = _start_text(reader.model.parameters[parameter])
         start = start and f"{name} {start}"
-        assumptions.append(Assumption("sign", target, f"{name} ≥ 0", False, start))
+        assumptions.append(Assumption("sign", parameter, f"{name} ≥ 0", False, start))
     for name in sorted(reader.nonnegative):
-        target = reader.names[name]
-        kind, subject = ("gate", "") if isinstance(target, Gate) else ("sign", target)
+        meaning = reader.meanings[name]
+        kind, subject = ("gate", "") if isinstance(meaning, Gate) else ("sign", meaning)
         assumptions.append(Assumption(kind, subject, f"{name} ≥ 0", by_construction=True))
     return assumptions
 
@@ -178,6 +178,7 @@ def _sign_assumptions(assumed: frozenset[str], reader: FormulaReader) -> list[As
 def _start_text(parameter: DeclaredParameter) -> str:
     """The initial values of a parameter in words, if they can be negative; else empty."""
     init = parameter.options["init"]
+    # An `init` without a value draws random ones; -1 takes the place of the least of them.
     if init.name in ("zeros", "ones") or init.kwargs.get("value", -1) >= 0:
         return ""
     if init.name == "constant":

@@ -173,8 +173,8 @@ def symmetric(facts: ClaimContext, claim: Claim) -> Answer:
     """Whether a step with -h is the inverse of a step with h."""
     if facts.derivation.symmetric:
         return Answer(True, "a step with -h undoes a step with h")
-    q = facts.derivation.symmetry_order
-    limit = f", only to order {q}" if q else ""
+    symmetry_order = facts.derivation.symmetry_order
+    limit = f", only to order {symmetry_order}" if symmetry_order else ""
     return Answer(False, f"a step with -h does not undo a step with h{limit}")
 
 

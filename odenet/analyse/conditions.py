@@ -144,7 +144,7 @@ THEOREMS = {
 }
 
 
-def prove_diagonal(units: Units, matrix: Matrix, signs: Signs) -> ProofPart | None:
+def prove_with_diagonal(units: Units, matrix: Matrix, signs: Signs) -> ProofPart | None:
     """The strongest of Theorems 1 to 3 for which a diagonal C is found."""
     if _rules_out_scaling(matrix, signs):
         return None

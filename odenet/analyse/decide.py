@@ -4,7 +4,7 @@ from odenet.analyse.certificate import Certificate
 from odenet.analyse.certify import certify
 from odenet.model.typed.program import Model
 
-TRIALS = 64  # random starts of the search; they take seconds, and most finds come within ten
+TRIALS = 64  # random starts of the search, which take seconds; ten find most counterexamples
 
 
 def decide(model: Model, trials: int = TRIALS, seed: int = 0) -> Certificate:

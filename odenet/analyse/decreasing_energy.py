@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 from odenet.analyse.conditions import ProofPart, diagonal_matrix, matrix_product, symmetric_squares
 from odenet.analyse.factorisations import Factorisation, Matrix, factorisations
-from odenet.analyse.laurent import ONE, Scalar, Signs
+from odenet.analyse.laurent import ONE, ZERO, Scalar, Signs
 from odenet.analyse.operator_algebra import Operator
 from odenet.analyse.reductions import strong_components
 from odenet.analyse.squares import Square
@@ -18,9 +18,10 @@ from odenet.analyse.units import System
 
 def prove_decreasing_energy(system: System, signs: Signs) -> ProofPart | None:
     """Weights c_k of any sign with C M = (C M)ᵀ = -Σ WᵀW, for an energy; None if not found."""
-    for form in factorisations(system, signs):
-        if form.contracted_unit is None and form.expanded_unit is None and form.units:
-            if (part := _prove_decreasing(form, signs)) is not None:
+    for candidate in factorisations(system, signs):
+        units_are_unchanged = candidate.contracted_unit is None and candidate.expanded_unit is None
+        if candidate.units and units_are_unchanged:
+            if (part := _prove_decreasing(candidate, signs)) is not None:
                 return part
     return None
 
@@ -45,6 +46,7 @@ def _prove_decreasing(factorisation: Factorisation, signs: Signs) -> ProofPart |
 
 
 def _coupling_graph(matrix: Matrix) -> dict[int, set[int]]:
+    """Unit -> the units that are coupled with it by M, in either direction."""
     size = range(len(matrix))
     return {i: {j for j in size if matrix[i][j] or matrix[j][i]} for i in size}
 
@@ -78,5 +80,5 @@ def _tree_edges(matrix: Matrix, group: list[int]) -> Iterator[tuple[int, int]]:
 def _squares(matrix: Matrix, weights: dict[int, Scalar], signs: Signs) -> tuple[Square, ...] | None:
     """The squares of C M for a block, with zeros for units outside it; None if not of that form."""
     size = range(len(matrix))
-    c = diagonal_matrix(tuple(Operator.word((), weights.get(i, Scalar())) for i in size))
+    c = diagonal_matrix(tuple(Operator.word((), weights.get(i, ZERO)) for i in size))
     return symmetric_squares(matrix_product(c, matrix), signs)

@@ -31,6 +31,7 @@ def density_error(model: Model, derivation: Derivation | None) -> Diagnostic | N
 
 
 def _error(requirement: str, span: Span | None, help_: str) -> Diagnostic:
+    """The error; `requirement` completes the sentence "`likelihood` needs …"."""
     return Diagnostic("not-a-density", f"`likelihood` needs {requirement}", span, help_)
 
 

@@ -1,8 +1,8 @@
 """Forward-mode differentiation: numpy arrays that carry their derivatives along.
 
-A `DualArray` holds an array and its derivative by all unknowns. It supports the operations of
-numpy arrays, `d * x`, `K @ x`, `x.mean(0)`, in which the tables of layers and parameters
-(odenet/model/tables) write what each of them computes.
+A `DualArray` holds an array and its derivative with respect to all unknowns. It supports the
+operations of numpy arrays, `d * x`, `K @ x`, `x.mean(0)`, in which the tables of layers and
+parameters (odenet/model/tables) write what each of them computes.
 """
 
 from collections.abc import Callable, Sequence
@@ -20,7 +20,7 @@ ArrayFunction = Callable[[ndarray], ndarray]
 
 @dataclass(frozen=True)
 class DualArray:
-    """An array and its derivative by all unknowns.
+    """An array and its derivative with respect to all unknowns.
 
     Args:
         value: the array; (channels, grid points) for a feature map, or of any other shape.
@@ -190,7 +190,7 @@ def conv_matrix(
         shifts = _shift_matrices(space, kernel.shape[2:], dilation)
     blocks = np.zeros((out_channels, group_channels * groups, len(shifts)))
     for o in range(out_channels):
-        start = o * groups // out_channels * group_channels
+        start = o * groups // out_channels * group_channels  # first input channel of its group
         blocks[o, start : start + group_channels] = kernel[o].reshape(group_channels, -1)
     matrix = np.tensordot(blocks, shifts, axes=1)
     return matrix.swapaxes(1, 2).reshape(out_channels * prod(space), -1)

@@ -16,7 +16,7 @@ from odenet.model.tables.activations import ACTIVATIONS
 
 @dataclass(frozen=True)
 class EnergyTerm:
-    """weight · 1ᵀ diagonal Ψ(argument), where Ψ is the activation's primitive.
+    """weight · 1ᵀ diagonal Ψ(argument): a sum over all entries, Ψ being the activation's primitive.
 
     Args:
         weight: a number.
@@ -40,11 +40,11 @@ class Energy:
         rate: dE/dt, `0` or `-2 γ |φ1|²`.
         conserved: whether dE/dt = 0.
         terms: E as a sum, from which code is generated; empty if that is not possible.
-        obstacle: why it is not possible.
+        obstacle: why no code can be generated.
         units: definitions of the φ in the rate, `φ1 = relu(K Y)`.
         primitives: definitions of the Ψ in the formula, `Ψ' = relu`.
         condition: that the denominators of E are not 0, `d > 0`; empty if it has none.
-        uses_proof_units: whether the φ are those that the printed proof numbers the same way.
+        uses_proof_units: whether φ1, φ2, … are the same functions here as in the printed proof.
         part: the proof from which it follows.
     """
 
@@ -126,10 +126,10 @@ def _obstacle(unit: Unit, weight: Operator, reader: FormulaReader) -> str:
     if any(power < 0 for _, power in word_powers(weight.terms[0][0])):
         return f"the weight {weight} divides by a diagonal"
     names = [*weight.diagonals, *(n for op in unit.row.values() for n in op.diagonals)]
-    has_gate = any(isinstance(reader.names[name], Gate) for name in names)
+    has_gate = any(isinstance(reader.meanings[name], Gate) for name in names)
     if not unit.stages and (has_gate or _has_roots(unit)):
         return f"{unit.text} has no formula in the file"
-    if any(isinstance(reader.names[name], Gate) for name in weight.diagonals):
+    if any(isinstance(reader.meanings[name], Gate) for name in weight.diagonals):
         return "a weight of the energy is a field"
     return ""
 
@@ -143,12 +143,12 @@ def _energy_term(unit: Unit, weight: Operator, reader: FormulaReader) -> EnergyT
     else:
         activation, (argument, powers) = LINEAR, _linear_argument(unit, reader)
         diagonal_terms += [(name, 2 * power) for name, power in powers]  # ½ |d x|² = ½ 1ᵀ d² x²
-    diagonal = tuple((str(reader.names[name]), int(power)) for name, power in diagonal_terms)
+    diagonal = tuple((str(reader.meanings[name]), int(power)) for name, power in diagonal_terms)
     return EnergyTerm(reader.number_formula(scalar), diagonal, activation, argument)
 
 
 def _linear_argument(unit: Unit, reader: FormulaReader) -> tuple[expr.Node, Powers]:
-    """The argument of a linear unit: d and x of d x, for the diagonal d that its words begin with.
+    """The argument d x of a linear unit, for the diagonal d with which all its words begin.
 
     Returns:
         The formula of x, and the powers in d.
@@ -157,13 +157,14 @@ def _linear_argument(unit: Unit, reader: FormulaReader) -> tuple[expr.Node, Powe
     terms: list[tuple[int, expr.Node]] = []
     for state, operator in unit.row.items():
         for word, scalar in operator.terms:
-            node: expr.Node = State(str(reader.names[state.name]), state.order)
-            for factor in reversed(_factors(word[1:] if diagonal_powers else word, reader.names)):
+            node: expr.Node = State(str(reader.meanings[state.name]), state.order)
+            operators = _factors(word[1:] if diagonal_powers else word, reader.meanings)
+            for factor in reversed(operators):
                 node = expr.Apply(factor, node)
             sign = -1 if scalar.terms[0][1] < 0 else 1
-            magnitude = scalar if sign > 0 else -scalar
-            if magnitude != ONE:
-                node = expr.Product(reader.number_formula(magnitude), node)
+            coefficient = scalar if sign > 0 else -scalar
+            if coefficient != ONE:
+                node = expr.Product(reader.number_formula(coefficient), node)
             terms.append((sign, node))
     is_single_term = len(terms) == 1 and terms[0][0] > 0
     return (terms[0][1] if is_single_term else expr.Sum(tuple(terms))), diagonal_powers
@@ -185,13 +186,14 @@ def _has_roots(unit: Unit) -> bool:
     return any(power != int(power) or power < 0 for power in powers)
 
 
-def _factors(word: Word, names: Mapping[str, str | Gate]) -> list[expr.Node]:
+def _factors(word: Word, meanings: Mapping[str, str | Gate]) -> list[expr.Node]:
+    """The operators in a word as formulas."""
     factors: list[expr.Node] = []
     for letter in word:
         if isinstance(letter, Letter):
-            param = expr.LearnedOperator(str(names[letter.name]))
+            param = expr.LearnedOperator(str(meanings[letter.name]))
             factors.append(expr.Adjoint(param) if letter.adjoint else param)
         else:
             for name, power in letter.powers:
-                factors += [expr.LearnedOperator(str(names[name]))] * int(power)
+                factors += [expr.LearnedOperator(str(meanings[name]))] * int(power)
     return factors

@@ -42,7 +42,13 @@ def unit_definitions(part: ProofPart) -> tuple[str, ...]:
 
 
 def nonzero_condition(part: ProofPart, reader: FormulaReader, positive: frozenset[str]) -> str:
-    """The condition that denominators are not 0: `d > 0`, or `g ≠ 0` if the sign is unknown."""
+    """The condition that denominators are not 0: `d > 0`, or `g ≠ 0` if g can be negative.
+
+    Args:
+        part: the proof of the energy.
+        reader: knows which symbols have a value; these are not part of the condition.
+        positive: names of the numbers and diagonals that are at least 0.
+    """
     operators = [*part.weights, *(operator for square in part.squares for operator in square.row)]
     scalars = [square.weight for square in part.squares]
     scalars += [scalar for operator in operators for _, scalar in operator.terms]
@@ -54,7 +60,7 @@ def nonzero_condition(part: ProofPart, reader: FormulaReader, positive: frozense
 
 
 def _primitive_names(part: ProofPart, reader: FormulaReader) -> dict[str, str]:
-    """Text of the derivative -> name: Ψ if there is one, an activation; else Ψ₁, Ψ₂ and so on."""
+    """Text after Ψ' -> name: Ψ if it is the only one and of an activation; else Ψ₁, Ψ₂ etc."""
     derivatives = [_derivative_text(unit, reader) for unit in part.units]
     distinct = list(dict.fromkeys(derivative for derivative in derivatives if derivative))
     if len(distinct) == 1 and not distinct[0].startswith("("):
@@ -92,9 +98,10 @@ def _argument_text(unit: Unit) -> str:
 
 
 def rate(part: ProofPart) -> str:
-    """The time derivative of the energy, `-2 γ |φ1|²`."""
+    """The time derivative φᵀ C M φ of the energy, `-2 γ |φ1|²`."""
     if not part.squares:
         return "0"
+    # The squares add up to -C M for a real spectrum, else to -(C M + (C M)ᵀ).
     factor = Scalar.number(1 if part.spectrum == "real" else Fraction(1, 2))
     return signed_sum((-1, _square_text(factor * s.weight, s.row)) for s in part.squares)
 

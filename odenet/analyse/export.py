@@ -94,7 +94,7 @@ class _CertificateWriter:
 
     def parameter_kinds(self) -> dict[str, str]:
         """The kind of each parameter and map."""
-        kinds = {"u": "bias", "I": "identity"}
+        kinds = {"u": "bias", "I": "identity"}  # the input is a constant field, as a bias is
         kinds |= {self.formulas.reader.spell(name): "map" for name in self.model.maps}
         for name, parameter in self.model.parameters.items():
             norm = f"{parameter.options['kind']} norm" if parameter.is_module else ""
@@ -115,10 +115,10 @@ class _CertificateWriter:
         names = [self.formulas.reader.spell(assumption.subject)]
         if assumption.kind == "sign":
             reader = self.formulas.reader
-            signed_names = reader.learned | reader.nonnegative
-            targets = {n: target for n, target in reader.names.items() if n in signed_names}
+            signed_names = reader.of_unknown_sign | reader.nonnegative
+            meanings = {n: meaning for n, meaning in reader.meanings.items() if n in signed_names}
             subject = assumption.subject
-            names = [n for n, t in targets.items() if subject in (t, _bias_name(t))]
+            names = [n for n, m in meanings.items() if subject in (m, _bias_name(m))]
         return [{"kind": assumption.kind, "of": name} for name in names]
 
     # the dynamics
@@ -206,7 +206,7 @@ class _CertificateWriter:
         entry["decay"] = {state.text: formulas.scalar_terms(s) for state, s in part.decay.items()}
         if len(parts) == 1:
             part = with_diagonal_scaling(part)
-            return entry | self.matrix_entry(states[0], part) | self.claim_entry(part)
+            return entry | self.matrix_entry(states[0], part) | self.property_entry(part)
         empty: JsonObject = {"factors": [], "T": [], "M": [], "weights": [], "squares": []}
         return entry | empty | {"kind": "block triangular"}
 
@@ -243,8 +243,8 @@ class _CertificateWriter:
         row, column = (self.formulas.row_json(unit.row), self.formulas.row_json(unit.column))
         return {"slope": slope, "row": row, "column": column}
 
-    def claim_entry(self, part: ProofPart) -> JsonObject:
-        """The claim of a part about the matrix C M, with its weights and squares."""
+    def property_entry(self, part: ProofPart) -> JsonObject:
+        """The property of C M that a part proves, with its weights and squares."""
         formulas, entry = self.formulas, JsonObject(kind=KINDS[part.spectrum])
         entry["weights"] = list(map(formulas.weight_terms, part.weights or (IDENTITY,)))
         entry["squares"] = [
@@ -268,9 +268,9 @@ def _substituted(row: OperatorsByState, values: Mapping[str, Fraction]) -> Opera
     return {state: operator.substitute(values) for state, operator in row.items()}
 
 
-def _bias_name(target: object) -> str | None:
+def _bias_name(meaning: object) -> str | None:
     """The canonical name of the bias if a diagonal is a gate that multiplies by one, else None."""
-    leaf = target.leaf if isinstance(target, Gate) and not target.word else None
+    leaf = meaning.leaf if isinstance(meaning, Gate) and not meaning.word else None
     return leaf.name if isinstance(leaf, expr.Bias) else None
 
 

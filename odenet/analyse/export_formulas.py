@@ -22,8 +22,8 @@ from odenet.model.typed.program import Model
 JsonObject = dict[str, Any]
 Tree = str | list[Any]
 
-ZERO_TREE: Tree = ["*", "0", "I"]
-ZERO_FIELD: Tree = ["*", "0", "u"]
+ZERO_TREE: Tree = ["*", "0", "I"]  # the operator 0
+ZERO_FIELD: Tree = ["*", "0", "u"]  # a field that is 0: 0 times the input
 
 
 class FormulaWriter:
@@ -32,7 +32,7 @@ class FormulaWriter:
     Attributes:
         kinds: the kind of each name that is not a parameter: "number", "formula" or "gate".
         values: the value of each of these names, as a tree.
-        slopes: diagonal D′ of an absorbed unit -> its name in the certificate.
+        slopes: name of the diagonal D′ of an absorbed unit -> its name in the certificate.
     """
 
     def __init__(self, model: Model):
@@ -50,7 +50,7 @@ class FormulaWriter:
 
     def scalar_terms(self, scalar: Scalar) -> list[Any]:
         """A number, with the values of its `let`s put in."""
-        return self.weight_terms(Operator.word((), scalar))
+        return self.weight_terms(scalar * IDENTITY)
 
     def weight_terms(self, operator: Operator) -> list[Any]:
         """A sum of numbers times diagonals as pairs [coefficient, {name: power}]."""
@@ -86,17 +86,17 @@ class FormulaWriter:
         return factors
 
     def power_trees(
-        self, powers: Iterable[tuple[str, int | Fraction]], name: Callable[[str], str]
+        self, powers: Iterable[tuple[str, int | Fraction]], name_of: Callable[[str], str]
     ) -> list[Tree]:
-        """Factors `name` or `["^", name, power]`."""
-        return [name(b) if p == 1 else ["^", name(b), str(p)] for b, p in powers]
+        """Factors `name` or `["^", name, power]`; `name_of` gives the name in the certificate."""
+        return [name_of(b) if p == 1 else ["^", name_of(b), str(p)] for b, p in powers]
 
     def diagonal_name(self, name: str) -> str:
         """The name of a diagonal; the formula of a gate is recorded."""
-        target = self.reader.names.get(name)
-        if isinstance(target, Gate) and name not in self.values:
+        gate = self.reader.meanings.get(name)
+        if isinstance(gate, Gate) and name not in self.values:
             self.kinds[name] = "gate"
-            self.values[name] = self.field_tree({target.leaf: Operator.word(target.word)})
+            self.values[name] = self.field_tree({gate.leaf: Operator.word(gate.word)})
         return self.slopes.get(name, name)
 
     def number_name(self, name: str) -> str:
@@ -210,10 +210,15 @@ class FormulaWriter:
             case expr.Activate() | expr.MapCall():
                 return [*self.stage_tree(node), self.formula_tree(node.operand)]
             case _:
-                return [_KINDS[type(node)], *map(self.formula_tree, node.children())]
+                return [_HEADS[type(node)], *map(self.formula_tree, node.children())]
 
 
-_KINDS: dict[type[expr.Node], str] = {expr.Power: "^", expr.Adjoint: "T", expr.Concat: "concat"}
+# type of formula -> the first entry of its tree
+_HEADS: dict[type[expr.Node], str] = {
+    expr.Power: "^",
+    expr.Adjoint: "T",
+    expr.Concat: "concat",
+}
 
 
 def sum_tree(terms: list[Tree], zero: Tree = ZERO_TREE) -> Tree:

@@ -7,7 +7,7 @@ from odenet.analyse import lyapunov
 from odenet.analyse.conditions import ProofPart, diagonal_matrix, matrix_product
 from odenet.analyse.factorisations import Matrix, row_column_products
 from odenet.analyse.laurent import ZERO, Scalar, as_fraction
-from odenet.analyse.operator_algebra import Operator, sum_by_key
+from odenet.analyse.operator_algebra import IDENTITY, Operator, sum_by_key
 from odenet.analyse.squares import Square
 from odenet.analyse.units import OperatorsByState, Unit
 
@@ -51,4 +51,4 @@ def _combination(rows: list[OperatorsByState], numbers: tuple[Fraction, ...]) ->
 
 
 def _number_operator(x: Fraction) -> Operator:
-    return Operator.word((), Scalar.number(x))
+    return Scalar.number(x) * IDENTITY

@@ -43,7 +43,8 @@ class Factorisation:
     Args:
         units: all units, linear ones included.
         matrix: M_ij = R_i L_j, the operator from the output of unit j to the argument of unit i.
-        contracted_unit: the unit that a change of variables replaced; see `contractions`.
+        contracted_unit: the index of the unit that a change of variables replaced, None if there
+            was none; see `contractions`.
         absorbed_units: units whose slopes are diagonals in M; see System.
         expanded_unit: (v, q) if the state of unit v is q times a new state; see `expansions`.
     """
@@ -65,7 +66,11 @@ class Factorisation:
 
 
 def factorisations(system: System, signs: Signs) -> Iterator[Factorisation]:
-    """The factorisations of a system that are tried, the simplest first."""
+    """The factorisations of a system that are tried, the simplest first.
+
+    No linear term is cut first; then all that couple different states; then all of them, and
+    subsets of them. Last are linear units that read several states, and changes of variables.
+    """
     cuttable: dict[LinearTerm, list[Word]] = {
         (i, j, word): roots
         for (i, j), operator in system.linear_terms.items()
@@ -200,8 +205,8 @@ def _replaceable_units(factorisation: Factorisation) -> Iterator[int]:
 
 
 def _contract(factorisation: Factorisation, v: int, suffix: Word) -> Factorisation:
-    p, end, unit = Operator.word(suffix), slice(-len(suffix)), factorisation.units[v]
-    matrix = _change_unit(factorisation, v, lambda op: p @ op, lambda op: _slice_words(op, end))
+    p, rest, unit = Operator.word(suffix), slice(-len(suffix)), factorisation.units[v]
+    matrix = _change_unit(factorisation, v, lambda op: p @ op, lambda op: _slice_words(op, rest))
     (state,) = unit.row
     contracted = replace(unit, row={state: p}, text=_argument_text(suffix, state))
     units = (*factorisation.units[:v], contracted, *factorisation.units[v + 1 :])
@@ -243,6 +248,6 @@ def expansions(factorisation: Factorisation) -> Iterator[Factorisation]:
 
 
 def _expand(factorisation: Factorisation, v: int, prefix: Word) -> Factorisation:
-    q, rest = Operator.word(prefix), slice(len(prefix), None)
+    rest, q = slice(len(prefix), None), Operator.word(prefix)
     matrix = _change_unit(factorisation, v, lambda op: _slice_words(op, rest), lambda op: op @ q)
     return replace(factorisation, matrix=matrix, expanded_unit=(v, prefix))

@@ -1,8 +1,8 @@
 """The normal form of a right-hand side: Σ operator · leaf.
 
-A leaf is what an operator is applied to and that is not itself a sum: a state, a bias, the input,
-or a function of such a sum. Two functions are equal if all their numbers, operators and offsets
-are. Terms with equal functions become one unit (odenet/analyse/read_units.py).
+A leaf is something other than a sum that an operator is applied to: a state, a bias, the input, or
+a function of such a sum. Two functions are equal if all their numbers, operators and offsets are.
+Terms with equal functions become one unit (odenet/analyse/read_units.py).
 """
 
 from collections.abc import Iterable, Iterator
@@ -21,7 +21,7 @@ class AppliedFunction:
     """stage(Σ operator · leaf): an activation, a norm or a map applied to an affine form.
 
     Args:
-        stage: the activation, or the norm or map by name.
+        stage: the function: an activation, or a norm or map by name.
         argument: the affine form, in canonical order.
         node: the formula from which this was read.
         sign: -1 if that formula is minus this function, as can happen where the stage is odd.
@@ -33,10 +33,10 @@ class AppliedFunction:
     sign: int = field(default=1, compare=False, repr=False)
 
     @cached_property
-    def sort_key(self) -> str:
-        """A text to sort by; equal functions have equal texts."""
+    def canonical_text(self) -> str:
+        """A text to sort terms by; equal functions have equal texts."""
         constants = getattr(self.stage, "constants", ())
-        terms = ", ".join(f"{operator} @ {leaf_sort_key(leaf)}" for leaf, operator in self.argument)
+        terms = ", ".join(f"{op} @ {canonical_text(leaf)}" for leaf, op in self.argument)
         return f"{self.stage.name}{constants or ''}({terms})"
 
     @cached_property
@@ -60,9 +60,9 @@ class ElementwiseProduct:
     span: Span | None = field(default=None, compare=False, repr=False)
 
     @cached_property
-    def sort_key(self) -> str:
-        """A text to sort by; equal functions have equal texts."""
-        return " * ".join(f"{word_text(w)} @ {leaf_sort_key(leaf)}" for leaf, w in self.factors)
+    def canonical_text(self) -> str:
+        """A text to sort terms by; equal functions have equal texts."""
+        return " * ".join(f"{word_text(w)} @ {canonical_text(leaf)}" for leaf, w in self.factors)
 
     @cached_property
     def reads_state(self) -> bool:
@@ -76,10 +76,10 @@ NormalForm = dict[Leaf, Operator]
 AffineForm = tuple[tuple[Leaf, Operator], ...]
 
 
-def leaf_sort_key(leaf: Leaf) -> str:
-    """A text to sort leaves by."""
+def canonical_text(leaf: Leaf) -> str:
+    """A text of a leaf, the same for equal leaves, by which terms are sorted."""
     if isinstance(leaf, Function):
-        return leaf.sort_key
+        return leaf.canonical_text
     if isinstance(leaf, expr.State):
         return leaf.text
     return leaf.name if isinstance(leaf, expr.Bias) else repr(leaf)
@@ -109,7 +109,7 @@ def is_nonnegative(leaf: Leaf) -> bool:
 
 def in_canonical_order(form: NormalForm) -> AffineForm:
     """A normal form with its terms in canonical order, so that equal ones compare equal."""
-    return tuple(sorted(form.items(), key=lambda item: leaf_sort_key(item[0])))
+    return tuple(sorted(form.items(), key=lambda item: canonical_text(item[0])))
 
 
 def elementwise_product(factors: list[tuple[Leaf, Word]], span: Span | None) -> ElementwiseProduct:
@@ -117,7 +117,7 @@ def elementwise_product(factors: list[tuple[Leaf, Word]], span: Span | None) -> 
     flat: list[tuple[Leaf, Word]] = []
     for leaf, w in factors:
         flat += leaf.factors if isinstance(leaf, ElementwiseProduct) and not w else [(leaf, w)]
-    flat.sort(key=lambda factor: (leaf_sort_key(factor[0]), word_text(factor[1])))
+    flat.sort(key=lambda factor: (canonical_text(factor[0]), word_text(factor[1])))
     formula = reduce(expr.Hadamard, (leaf_formula(leaf) for leaf, _ in flat))
     return ElementwiseProduct(tuple(flat), formula, span)
 
@@ -136,13 +136,14 @@ def apply_operator(factor: Operator, form: NormalForm) -> NormalForm:
 
 
 def affine_text(argument: AffineForm, names: dict[Leaf, str]) -> str:
-    """`K Y + b`; a leaf without an entry in `names` is printed as its sort key."""
+    """`K Y + b`; a leaf without an entry in `names` is printed as its canonical text."""
     return signed_sum(_signed_terms(argument, names)) if argument else "0"
 
 
 def _signed_terms(argument: AffineForm, names: dict[Leaf, str]) -> Iterator[tuple[int, str]]:
+    """The sign of each term, and its text without that sign."""
     for leaf, operator in argument:
-        name = names.get(leaf, leaf_sort_key(leaf))
+        name = names.get(leaf, canonical_text(leaf))
         word, scalar = operator.terms[0] if len(operator.terms) == 1 else ((), ZERO)
         if not scalar:
             yield 1, f"({operator}) {name}"

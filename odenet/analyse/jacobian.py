@@ -26,7 +26,7 @@ class CannotEvaluate(ValueError):
 
 
 class FormulaEvaluator:
-    """Evaluates formulas of a model at one point, with their derivatives by the state.
+    """Evaluates formulas of a model at one point, and their derivatives with respect to the states.
 
     The unknowns are all entries of all states of the equivalent first-order system, in order.
 
@@ -118,7 +118,7 @@ class FormulaEvaluator:
         """The matrix of an operator on flattened feature maps: its response to each unit vector."""
         if name not in self._matrices:
             parameter, weights = self.model.parameters[name], self.weights[name]
-            shape = (self.size.channel_count(parameter.width_in), self.size.grid_points)
+            shape = (self.size.channels_of(parameter.width_in), self.size.grid_points)
             x, numeric = independent_variables(shape), parameter.operator.numeric
             responses = numeric(parameter.options, weights, x, self.size.space).derivative
             self._matrices[name] = responses.reshape(-1, prod(shape))
@@ -154,5 +154,5 @@ class FormulaEvaluator:
 
 
 def jacobian(model: Model, point: Point, size: StateSize) -> ndarray:
-    """The Jacobian of the dynamics at a point, by the unknowns of FormulaEvaluator in order."""
+    """The Jacobian of the dynamics at a point; rows and columns are as in FormulaEvaluator."""
     return FormulaEvaluator(model, point, size).value_and_jacobian()[1]

@@ -11,9 +11,9 @@ from math import gcd, lcm
 
 from odenet.diagnostics.effort import spend
 
-Monomial = tuple[tuple[str, int], ...]
+Monomial = tuple[tuple[str, int], ...]  # (symbol, exponent) pairs by name; () is 1
 
-ONE_TERMS: tuple[tuple[Monomial, Fraction], ...] = (((), Fraction(1)),)
+ONE_TERMS: tuple[tuple[Monomial, Fraction], ...] = (((), Fraction(1)),)  # those of the number 1
 
 
 @dataclass(frozen=True)
@@ -83,7 +83,7 @@ class Scalar:
         return Scalar.from_terms(total)
 
     def over(self, other: "Scalar") -> "Scalar | None":
-        """The quotient; None if it is not a sum of monomials."""
+        """The quotient; None if it is not found to be a sum of monomials."""
         if len(other.terms) == 1:
             ((monomial, coefficient),) = other.terms
             reciprocal = tuple((name, -power) for name, power in monomial)
@@ -141,12 +141,13 @@ class Signs:
         are tested with signs are closed, so they hold at these points by continuity.
         """
         evaluated = scalar.substitute(self.values)
-        signs = {self._term(monomial, coefficient) for monomial, coefficient in evaluated.terms}
+        signs = {self._sign_of_term(*term) for term in evaluated.terms}
         if not signs:
             return 0
         return signs.pop() if len(signs) == 1 else None
 
-    def _term(self, monomial: Monomial, coefficient: Fraction) -> int | None:
+    def _sign_of_term(self, monomial: Monomial, coefficient: Fraction) -> int | None:
+        """1 if coefficient · monomial is never negative, -1 if never positive, None if unknown."""
         if any(power % 2 and name not in self.nonnegative for name, power in monomial):
             return None
         return 1 if coefficient > 0 else -1

@@ -47,14 +47,14 @@ def _kernel_part(function: LinearMap, size: int) -> Iterator[DomainMatrix]:
     mean of exp(t Mᵀ) exp(t M) over all times, which is positive definite. For F(C) = C M - MᵀC and
     real eigenvalues it is the mean of exp(-i t Mᵀ) exp(i t M).
     """
-    one = DomainMatrix.eye(size, QQ)
-    for x in _solutions(lambda c: function(function(c)), function(one)):
-        yield one - function(x)
+    identity = DomainMatrix.eye(size, QQ)
+    for x in _solutions(lambda c: function(function(c)), function(identity)):
+        yield identity - function(x)
 
 
 def _solutions(function: LinearMap, target: DomainMatrix) -> Iterator[DomainMatrix]:
     """An X with F(X) = target for a linear F, if there is one, by Gaussian elimination."""
-    count = target.shape[0] ** 2
+    count = target.shape[0] ** 2  # of unknowns, the entries of X
     unit_matrices = DomainMatrix.eye(count, QQ).to_list()
     images = [function(DomainMatrix.from_list_flat(u, target.shape, QQ)) for u in unit_matrices]
     rows = [image.to_list_flat() for image in (*images, target)]

@@ -28,7 +28,7 @@ class Letter(NamedTuple):
         return self.name + "ᵀ" * self.adjoint
 
 
-Powers = tuple[tuple[str, int | Fraction], ...]
+Powers = tuple[tuple[str, int | Fraction], ...]  # (name, exponent) of each factor
 
 
 class Diagonal(NamedTuple):
@@ -45,6 +45,7 @@ class Diagonal(NamedTuple):
 
 
 Word = tuple[Letter | Diagonal, ...]
+IDENTITY_WORD: Word = ()
 Key = TypeVar("Key")
 
 
@@ -72,7 +73,7 @@ def word_adjoint(word: Word) -> Word:
 
 @lru_cache(CACHE_SIZE)
 def word_root(word: Word, nonnegative: frozenset[str]) -> Word | None:
-    """The p with word = pᵀ p and with roots of `nonnegative` diagonals only; None if none."""
+    """The p with word = pᵀ p, None if there is none; only `nonnegative` diagonals have roots."""
     middle_index, odd = divmod(len(word), 2)
     if word_adjoint(word) != word:
         return None
@@ -132,7 +133,7 @@ class Operator:
 
     @staticmethod
     def word(word: Word, scalar: Scalar = ONE) -> "Operator":
-        """A number times a word."""
+        """A number times a word; the empty word () is the identity."""
         return Operator(((word, scalar),)) if scalar else Operator()
 
     def __bool__(self) -> bool:
@@ -195,14 +196,14 @@ class Operator:
         return frozenset[str]().union(*(scalar.symbols for _, scalar in self.terms))
 
     def __str__(self) -> str:
-        return signed_sum(_term(word, scalar) for word, scalar in self.terms)
+        return signed_sum(_signed_term(word, scalar) for word, scalar in self.terms)
 
 
 def _sort_key(term: tuple[Word, Scalar]) -> tuple[int, str]:
     return -len(term[0]), word_text(term[0])
 
 
-IDENTITY = Operator.word(())
+IDENTITY = Operator.word(IDENTITY_WORD)
 ZERO_OPERATOR = Operator()
 
 
@@ -219,5 +220,6 @@ def sum_by_key(terms: Iterable[tuple[Key, Operator]]) -> dict[Key, Operator]:
     return {key: operator for key, operator in sums.items() if operator}
 
 
-def _term(word: Word, scalar: Scalar) -> tuple[int, str]:
+def _signed_term(word: Word, scalar: Scalar) -> tuple[int, str]:
+    """The sign of a term, and its text without that sign."""
     return scalar.sign, factor_text(scalar.unsigned) + word_text(word)

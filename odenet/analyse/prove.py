@@ -11,7 +11,7 @@ from typing import TypeVar
 
 from odenet.analyse import reductions
 from odenet.analyse.bounded_slopes import known_minimum, prove_bounded
-from odenet.analyse.conditions import ProofPart, Spectrum, prove_diagonal, with_factorisation
+from odenet.analyse.conditions import ProofPart, Spectrum, prove_with_diagonal, with_factorisation
 from odenet.analyse.factorisations import Factorisation, factorisations
 from odenet.analyse.laurent import Scalar, Signs
 from odenet.analyse.matrix_scaling import prove_with_matrix
@@ -99,7 +99,7 @@ def _joint_part(factorisation: Factorisation, signs: Signs) -> ProofPart | None:
     """A proof about all units of a factorisation at once, with a diagonal scaling C."""
     if not factorisation.units:
         return NO_UNITS_PART
-    part = prove_diagonal(factorisation.units, factorisation.matrix, signs)
+    part = prove_with_diagonal(factorisation.units, factorisation.matrix, signs)
     return part and with_factorisation(part, factorisation)
 
 
@@ -145,7 +145,8 @@ def _is_scalable(block: Factorisation, decay: Decay) -> bool:
     """Whether a C that is not diagonal may scale a block.
 
     C has to commute with the decay of the arguments, which is therefore required to be one number.
-    After a change of variables it would not bound M_vv, which has to be at most 0 by itself.
+    After a change of variables that replaces unit v, it would not bound M_vv, which has to be at
+    most 0 by itself.
     """
     decays = {decay.get(state) for unit in block.units for state in unit.row}
     return block.contracted_unit is None and block.expanded_unit is None and len(decays) < 2

@@ -1,4 +1,7 @@
-"""Reads typed formulas as numbers, operators and right-hand sides Σ operator · leaf."""
+"""Reads typed formulas as numbers, operators and right-hand sides Σ operator · leaf.
+
+A leaf is a state, a bias, the input, or a function of such a sum (odenet/analyse/functions.py).
+"""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -22,6 +25,8 @@ from odenet.model.expressions import expr
 from odenet.model.expressions.fold import fold_arithmetic, linear_terms
 from odenet.model.tables.activations import ACTIVATIONS
 from odenet.model.typed.program import Model
+
+LINEAR = expr.Activation("identity")  # the activation of units whose function is linear
 
 
 class OutsideTheorems(Exception):
@@ -55,17 +60,18 @@ class FormulaReader(NumberReader):
     """Reads the formulas of a model.
 
     Attributes:
-        names: the author's spelling -> the name in the model, or the Gate that was given this name.
+        meanings: what each name in a word means: the author's spelling -> the name in the model, or
+            the name that a Gate was given -> that Gate.
     """
 
     def __init__(self, model: Model):
         super().__init__(model)
-        self.names: dict[str, str | Gate] = {}
+        self.meanings: dict[str, str | Gate] = {}
 
     def spell(self, name: str) -> str:
         """A name as the author wrote it."""
         spelling = super().spell(name)
-        self.names[spelling] = name
+        self.meanings[spelling] = name
         return spelling
 
     def spelled_state(self, state: expr.State) -> expr.State:
@@ -139,7 +145,7 @@ class FormulaReader(NumberReader):
                 return {node: IDENTITY}
 
     def _function_form(self, node: expr.Activate | expr.MapCall) -> NormalForm:
-        """A function; the argument of an odd one is given its canonical sign."""
+        """A function f(x); an odd one as ±f(±x), with that sign for which `leading_sign` is 1."""
         function = node.activation if isinstance(node, expr.Activate) else _map_of(node)
         argument = self.normal_form(node.operand)
         odd = isinstance(function, expr.Activation) and ACTIVATIONS[function.name].odd
@@ -157,7 +163,7 @@ class FormulaReader(NumberReader):
         return form
 
     def _product_form(self, node: expr.Hadamard, keep_affine: bool) -> NormalForm:
-        """Expanded term by term; a factor that does not depend on the states becomes a diagonal."""
+        """A product, expanded term by term; a factor without states becomes a diagonal operator."""
         terms: list[tuple[Leaf, Operator]] = []
         for left_word, a, left_leaf in _word_terms(self.normal_form(node.left, keep_affine)):
             for right_word, b, right_leaf in _word_terms(self.normal_form(node.right, keep_affine)):
@@ -180,9 +186,9 @@ class FormulaReader(NumberReader):
             return reduce(Operator.__matmul__, gates)
         letters = f"{word_text(word)} " if word else ""
         name = self._unique_name((leaf, word), f"[{letters}{self.leaf_text(leaf)}]")
-        self.names[name] = Gate(leaf, word)
+        self.meanings[name] = Gate(leaf, word)
         if isinstance(leaf, expr.Bias) and not word:
-            self.learned.add(name)
+            self.of_unknown_sign.add(name)
         if functions.is_nonnegative(leaf) and not word:
             self.nonnegative.add(name)
         return Operator.word((Diagonal(powers=((name, 1),)),))
@@ -193,10 +199,7 @@ class FormulaReader(NumberReader):
             return ("-" if leaf.sign < 0 else "") + source_text(leaf.node)
         if isinstance(leaf, expr.Bias):
             return self.spell(leaf.name)
-        return "u" if isinstance(leaf, expr.Input) else functions.leaf_sort_key(leaf)
-
-
-LINEAR = expr.Activation("identity")
+        return "u" if isinstance(leaf, expr.Input) else functions.canonical_text(leaf)
 
 
 def _map_of(node: expr.MapCall) -> expr.Map:

@@ -18,7 +18,7 @@ class NumberReader:
 
     Attributes:
         values: the value of each symbol that has one (a `let`), by its spelling.
-        learned: spellings of the learned scalars and diagonals whose sign is not known.
+        of_unknown_sign: spellings of the learned scalars and diagonals that can be negative.
         nonnegative: spellings of the numbers and diagonals that are >= 0 by construction.
         symbols: the formula of each symbol.
     """
@@ -26,7 +26,7 @@ class NumberReader:
     def __init__(self, model: Model):
         self.model = model
         self.values: dict[str, Fraction] = {}
-        self.learned: set[str] = set()
+        self.of_unknown_sign: set[str] = set()
         self.nonnegative: set[str] = set()
         self.symbols: dict[str, expr.Node] = {}
         self._names_by_formula: dict[Hashable, str] = {}
@@ -59,7 +59,7 @@ class NumberReader:
                 return self._symbol(self._unique_name(node, f"({source_text(node)})"), node)
 
     def _note_sign(self, spelling: str, parameter: DeclaredParameter) -> None:
-        (self.nonnegative if parameter.is_positive else self.learned).add(spelling)
+        (self.nonnegative if parameter.is_positive else self.of_unknown_sign).add(spelling)
 
     def reciprocal(self, node: expr.Node) -> Scalar:
         """1 over a number. If that is not a monomial, the result has a symbol named `1/(…)`."""

@@ -52,13 +52,13 @@ class _Chain:
     """An elementwise function of one affine form of the states, made of one or more stages.
 
     Args:
-        stages: see Unit.
+        stages: the activations and norms (by name) that it is made of, outermost first.
         sign: 1 if the function is nondecreasing provided that all its activations are, -1 if it
-            is then nonincreasing.
+            is then nonincreasing: the product of the signs of the numbers between the stages.
         is_odd: whether the function is odd.
         affine_form: its argument.
         argument: the author's formula for that argument, up to a sign.
-        argument_sign: that sign.
+        argument_sign: 1 or -1, with affine_form = argument_sign · argument.
         text: the function as a text, with t for its argument.
         stage_factors: see Unit.
     """
@@ -82,15 +82,21 @@ class _ChainReader:
         self.signs = Signs(reader.values, frozenset(reader.nonnegative))
 
     def unit(self, leaf: Function, column: OperatorsByState) -> Unit:
-        """The unit of a function that enters the rates through `column`, {state: operator}.
+        """The unit of a function f that enters the rates through `column`, {state: operator}.
 
-        φ is chain.sign times the function, which makes it nondecreasing. The author's formula is
-        chain.sign · leaf.sign · φ: the normal form may have changed its sign by `leaf.sign`, which
-        R and L take up if φ is odd.
+        Signs are kept so that φ is nondecreasing and, where it can be, is the author's formula:
+          - f = leaf.sign · (the author's formula), since the normal form picks one of f(x), -f(-x);
+          - φ = chain.sign · f is nondecreasing, as the theorems require;
+          - so φ = formula_sign · (the author's formula). If that is -1 and f is odd, parity_sign is
+            -1 too: the unit is φ(-x) in place of φ(x) = -φ(-x), R and L change sign, and
+            formula_sign becomes 1.
+          - The argument of f is chain.argument_sign · (the author's formula for it).
+        `column` multiplies f; L has chain.sign · parity_sign times it.
         """
         chain = self._read_chain(leaf)
         sign = chain.sign * (leaf.sign if isinstance(leaf, AppliedFunction) else 1)
         parity_sign = -1 if sign < 0 and chain.is_odd else 1
+        formula_sign = sign * parity_sign
         row = {k: _times_sign(parity_sign, v) for k, v in chain.affine_form if isinstance(k, State)}
         argument = chain.argument
         if chain.argument_sign != parity_sign:
@@ -101,13 +107,13 @@ class _ChainReader:
             stages=chain.stages,
             row=row,
             column={s: _times_sign(chain.sign * parity_sign, op) for s, op in column.items()},
-            text=("-" if sign * parity_sign < 0 else "") + source_text(leaf.node),
+            text=("-" if formula_sign < 0 else "") + source_text(leaf.node),
             argument=argument,
             has_offset=any(not isinstance(k, State) for k, _ in chain.affine_form),
             function_text="" if is_single_activation else function_text,
             span=leaf.span if isinstance(leaf, ElementwiseProduct) else leaf.node.span,
             formula=leaf.node,
-            formula_sign=sign * parity_sign,
+            formula_sign=formula_sign,
             stage_factors=chain.stage_factors,
         )
 
@@ -169,7 +175,11 @@ class _ChainReader:
     def _inner_chain(
         self, outer: AppliedFunction, inner: list[Function]
     ) -> tuple[_Chain, Scalar | None, int]:
-        """The function inside another, its factor there, and the sign of that factor."""
+        """The only function inside another, with the factor that multiplies it there.
+
+        Returns:
+            Its chain, the factor if it is a number (None if it has diagonals), the factor's sign.
+        """
         leaf = inner[0]
         factor = dict(outer.argument)[leaf]
         sign = self._factor_sign(factor)
@@ -183,7 +193,10 @@ class _ChainReader:
         return self._read_chain(leaf), factor.scalar, sign
 
     def _factor_sign(self, factor: Operator) -> int | None:
-        """The sign of a number or of a number times diagonals that are >= 0; None if unknown."""
+        """The sign of a number, or of one times diagonals that are >= 0; 0 for 0; None if unknown.
+
+        An operator that is not diagonal has none either.
+        """
         if len(factor.terms) != 1:
             return None
         word, number = factor.terms[0]

@@ -5,7 +5,14 @@ from dataclasses import replace
 from typing import TypeVar
 
 from odenet.analyse.laurent import Scalar, Signs
-from odenet.analyse.operator_algebra import IDENTITY, ZERO_OPERATOR, Diagonal, Operator, sum_by_key
+from odenet.analyse.operator_algebra import (
+    IDENTITY,
+    IDENTITY_WORD,
+    ZERO_OPERATOR,
+    Diagonal,
+    Operator,
+    sum_by_key,
+)
 from odenet.analyse.units import OperatorsByState, System, Unit
 from odenet.model.expressions.expr import State
 
@@ -64,13 +71,16 @@ def _restricted(system: System, states: list[State]) -> System:
 def split_off_decay(system: System, signs: Signs) -> tuple[Decay, System] | None:
     """Decays γ_i > 0 and the system without the terms -γ_i s_i; None if there are none.
 
-    States that one unit reads get the same γ, the least of theirs.
+    States that one unit reads get the same γ, the least of theirs as far as signs are known. The
+    identity holds for any γ: with one that is not the least, the remaining system may grow, and
+    then nothing is proved about it.
     """
     linear = dict(system.linear_terms)
     decay: Decay = {}
     for group in _joint_states(system):
-        decays = [-linear.get((s, s), ZERO_OPERATOR).coefficient(()) for s in group]
-        least = [d for d in decays if all((signs.sign_of(other - d) or 0) >= 0 for other in decays)]
+        diagonal = [linear.get((s, s), ZERO_OPERATOR) for s in group]
+        decays = [-operator.coefficient(IDENTITY_WORD) for operator in diagonal]
+        least = [d for d in decays if all(signs.sign_of(other - d) != -1 for other in decays)]
         if not least or signs.sign_of(least[0]) != 1:
             continue
         for state in group:

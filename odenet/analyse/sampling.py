@@ -33,8 +33,8 @@ class StateSize:
         """The number of grid points of a feature map."""
         return prod(self.space)
 
-    def channel_count(self, width: Width | None) -> int:
-        """A declared width as a number of channels; None is the width of a state."""
+    def channels_of(self, width: Width | None) -> int:
+        """The channels of a declared width, such as 2c, at this size; None is a state's width."""
         return int(width.channels(self.channels)) if width is not None else self.channels
 
 
@@ -125,12 +125,12 @@ def parameter_tensors(model: Model, size: StateSize) -> dict[str, Tensor]:
     axes = spatial_axis_count(model)
     by_name: dict[str, Tensor] = {}
     for p in model.parameters.values():
-        c_in, c_out = map(size.channel_count, (p.width_in, p.width_out))
+        c_in, c_out = map(size.channels_of, (p.width_in, p.width_out))
         by_name |= _with_prefix(p.name, p.kind.tensors(p.options, c_in, c_out, axes))
     for name, definition in model.maps.items():
         for i, layer in enumerate(definition.layers):
             shapes = (layer.shape_in, layer.shape_out)
-            c_in, c_out = (size.channel_count(shape.channels) for shape in shapes)
+            c_in, c_out = (size.channels_of(shape.channels) for shape in shapes)
             tensors = LAYERS[layer.name].tensors(layer, c_in, c_out, axes)
             by_name |= _with_prefix(f"{name}.{i}", tensors)
     return by_name

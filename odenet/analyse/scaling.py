@@ -41,14 +41,15 @@ class Aim(Enum):
 
 @dataclass(frozen=True)
 class _Equation:
-    """A relation of the weights of units i and j: a number, and diagonals.
+    """A relation between the weights c_i and c_j of two units, each a number times a diagonal.
 
     Args:
-        numerator, denominator: of the ratio of the numbers in c_j and c_i.
+        i, j: the units, by their index.
+        numerator, denominator: their quotient is the number in c_j over that in c_i.
         left_diagonal: the diagonal of c_i.
         right_diagonal: the diagonal of c_j.
-        is_diagonal: whether the word is a diagonal altogether: then only the quotient of the two
-            diagonals is determined, and is `left_diagonal`.
+        is_diagonal: whether the word from which it follows consists of diagonals only: then it
+            determines just the quotient of the two diagonals, which is `left_diagonal`.
         is_binding: whether the weights must satisfy the relation; if not, it is a first guess.
     """
 

@@ -25,12 +25,12 @@ from odenet.model.typed.right_hand_sides import without_decay
 from odenet.model.typed.scheme import Scheme
 from odenet.visible_drift import VISIBLE_DRIFT
 
-Groups = Mapping[str, tuple[State, ...]]  # letter of a scheme -> the states that it updates
+Groups = Mapping[str, tuple[State, ...]]  # unknown of a scheme -> the states that take its place
 
 EPS = {"float32": 2.0**-23, "float16": 2.0**-10, "bfloat16": 2.0**-7}  # the gap after 1
 DEFAULT_DEPTH = 100  # steps of a flow if the file has no network
 FRACTION_OF_LIMIT = 0.5  # of the stable interval: the round trip is estimated for spectra within it
-UNEVEN_FACTOR = 2.0  # an error by unequal weights is reported if it exceeds this times the estimate
+UNEVEN_FACTOR = 2.0  # the error with unequal weights is reported if it is larger by this factor
 
 
 @dataclass(frozen=True)

@@ -33,8 +33,10 @@ def with_slope_bounds(system: System, model: Model, reader: FormulaReader) -> Sy
 def _unit_slope_bounds(unit: Unit, model: Model, reader: FormulaReader) -> SlopeBounds:
     """Bounds of φ' for a unit.
 
-    A chain of nondecreasing activations is nondecreasing once its sign is in L, whatever the signs
-    between them. Other chains of more than one activation get no bounds.
+    A chain of nondecreasing activations, with numbers of any sign between them, has slopes of one
+    sign. That sign is in L, not in φ (`_ChainReader.unit` in odenet/analyse/read_units.py), so that
+    φ' >= 0 and only absolute values are multiplied here. Other chains of more than one activation
+    get no bounds.
     """
     stage_bounds = [activation_bounds(stage, model) for stage in unit.activations]
     if not stage_bounds or unit.norms:
@@ -48,7 +50,7 @@ def _unit_slope_bounds(unit: Unit, model: Model, reader: FormulaReader) -> Slope
         if factor is None:
             return Fraction(0), None
         product *= abs(factor)
-    return Fraction(0), product
+    return Fraction(0), product  # 0 <= φ' <= product
 
 
 def _factor_values(unit: Unit, reader: FormulaReader) -> list[Fraction | None]:
@@ -83,7 +85,8 @@ def shifted_systems(system: System, signs: Signs) -> Iterator[System]:
 
     If the slopes of φ are in [ℓ, s], then φ(x) = ℓ x + ψ(x) and φ(x) = s x - ψ(x) with a
     nondecreasing ψ, whose slopes are at most s - ℓ. The first makes a decreasing unit admissible
-    for the theorems. The second lets a linear term compensate for a destabilising unit.
+    for the theorems. The second, where the unit is `reflected` and the minus sign goes into L, lets
+    a linear term compensate for a destabilising unit.
     """
     nondecreasing = _shift_slopes(system, frozenset())
     if nondecreasing != system:

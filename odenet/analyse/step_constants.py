@@ -41,10 +41,10 @@ def sample_steps(model: Model) -> list[StepValues]:
         return steps
     samples: dict[str, StepValues] = {}
     names = list(model.discretisation.varying)
-    share = MAX_STEPS // len(names)
+    count = MAX_STEPS // len(names)  # of samples for each constant
     for name in names:
         ordered = sorted(steps, key=lambda step: step.values.get(name, 0))
-        places = (round(i * (len(ordered) - 1) / max(share - 1, 1)) for i in range(share))
+        places = (round(i * (len(ordered) - 1) / max(count - 1, 1)) for i in range(count))
         samples |= {ordered[place].step_name: ordered[place] for place in places}
     return list(samples.values())
 

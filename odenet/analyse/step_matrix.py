@@ -33,18 +33,19 @@ class StepMatrixStability:
 
     Args:
         spectral_radius: the largest absolute value of an eigenvalue.
-        stable: whether the spectral radius is at most 1, decided to 20 digits.
-        power_bounded: whether all powers of the matrix are bounded.
+        in_unit_disk: whether all eigenvalues lie in the closed unit disk, decided to 20 digits.
+        power_bounded: whether all powers of the matrix are bounded: eigenvalues are in the disk,
+            and those on the unit circle are not defective.
     """
 
     spectral_radius: float
-    stable: bool
+    in_unit_disk: bool
     power_bounded: bool
 
     def __str__(self) -> str:
         if self.power_bounded:
             return "with these numbers steps are stable: powers of the step's matrix are bounded"
-        if self.stable:
+        if self.in_unit_disk:
             return (
                 "with these numbers no eigenvalue of a step exceeds 1, but one of absolute value 1 "
                 "is defective: values grow with a power of the depth"
@@ -80,8 +81,8 @@ def step_matrix_stability(model: Model) -> StepMatrixStability | None:
     with mpmath.workdps(DIGITS):
         matrix = _StepMatrixBuilder(model, rates).matrix()
         radius = spectral_radius(matrix)
-        is_stable = bool(radius <= 1 + TOLERANCE)
-        return StepMatrixStability(float(radius), is_stable, is_power_bounded(matrix))
+        in_unit_disk = bool(radius <= 1 + TOLERANCE)
+        return StepMatrixStability(float(radius), in_unit_disk, is_power_bounded(matrix))
 
 
 def _coefficients(model: Model) -> dict[tuple[State, str], dict[State, Any]] | None:

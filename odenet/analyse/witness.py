@@ -1,4 +1,4 @@
-"""Searches for weights and inputs whose Jacobian contradicts a statement about the spectrum."""
+"""Searches for weights and inputs whose Jacobian refutes a claim about the spectrum."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -18,26 +18,31 @@ from odenet.model.typed.program import Model
 
 SpectrumClaim = Literal["stable", "imaginary", "real"]
 
-FULL_SEARCH_NODES = 100  # nodes of all formulas; longer ones get fewer starts, for equal time
+FULL_SEARCH_NODES = 100  # nodes of all formulas; with more there are fewer starts, for equal time
 MAX_RANDOM_NUMBERS = 1_000_000  # in all weights together
 MAX_OPERATOR_INPUT = 1000  # entries of a feature map that an operator is applied to
 CLEAR_EXCESS = 0.05  # relative to ‖J‖: a larger one ends the hill climbing
 MAX_CLIMB_STEPS = 40  # of hill climbing from one random start
 LEAST_EXCESS = 1e-3  # relative to ‖J‖: the least that counts as a counterexample
-LEAST_NORM = 1e-3  # of a Jacobian; weights are of size 1, so that smaller ones are near 0
-ROUNDING = 1e6 * np.finfo(float).eps  # relative error per condition number of an eigenvalue
+LEAST_NORM = 1e-3  # of a Jacobian: below it, with weights of size 1, it counts as zero
+ROUNDING = 1e6 * np.finfo(float).eps  # error of an eigenvalue / (its condition number · ‖J‖)
 
 
 @dataclass(frozen=True)
 class EigenvalueExcess:
-    """An eigenvalue, and its distance from the claimed set relative to ‖J‖, minus rounding."""
+    """An eigenvalue, and how far it is outside the set where the claim says that all lie.
+
+    Args:
+        excess: the distance relative to ‖J‖, less a bound of its rounding error; at most 0 inside.
+        eigenvalue: the eigenvalue.
+    """
 
     excess: float
     eigenvalue: complex
 
 
-# claim -> the distance of each eigenvalue from the claimed set
-_EXCESS: dict[SpectrumClaim, Callable[[ndarray], ndarray]] = {
+# claim -> the distance of each eigenvalue from the claimed set; it may be negative inside
+_DISTANCE: dict[SpectrumClaim, Callable[[ndarray], ndarray]] = {
     "stable": np.real,
     "imaginary": lambda values: np.abs(np.real(values)),
     # real and at most 0
@@ -48,15 +53,15 @@ _EXCESS: dict[SpectrumClaim, Callable[[ndarray], ndarray]] = {
 def search_witness(
     model: Model, trials: int = TRIALS, seed: int = 0, against: SpectrumClaim = "stable"
 ) -> Witness | None:
-    """A Jacobian with an eigenvalue that contradicts a verdict.
+    """Weights, a state and an input at which an eigenvalue of the Jacobian refutes a claim.
 
-    It is found by hill climbing from random weights, states and inputs of small sizes.
+    They are found by hill climbing from random ones of small sizes.
 
     Args:
         model: the typed program.
         trials: number of random starts.
-        seed: of all random numbers; trial i depends on (seed, i) only.
-        against: the verdict to contradict.
+        seed: for all random numbers; trial i depends on (seed, i) only.
+        against: the claim to refute.
 
     Returns:
         The first counterexample, or None. It depends on the arguments only.
@@ -81,7 +86,10 @@ def search_counterexample(
     seed: int,
     against: SpectrumClaim = "stable",
 ) -> Certificate:
-    """The certificate after a search for a counterexample: "refuted" if one was found."""
+    """The certificate after a search for a counterexample: "refuted" if one was found.
+
+    The arguments are those of `search_witness`; long equations get fewer trials.
+    """
     node_count = sum(1 for rate in model.dynamics.rates.values() for _ in rate.walk())
     trials = trials * FULL_SEARCH_NODES // max(FULL_SEARCH_NODES, node_count)
     if not trials:
@@ -100,7 +108,7 @@ def _require_small(model: Model) -> None:
     """Raise CannotEvaluate if even the smallest weights are too large for the search."""
     size = state_sizes(model)[0]
     numbers = sum(prod(t.shape) for t in parameter_tensors(model, size).values())
-    widths = (size.channel_count(p.width_in) for p in model.parameters.values())
+    widths = (size.channels_of(p.width_in) for p in model.parameters.values())
     operator_input = max(widths, default=1) * size.grid_points
     if numbers > MAX_RANDOM_NUMBERS or operator_input > MAX_OPERATOR_INPUT:
         raise CannotEvaluate("its weights are too many to draw")
@@ -109,10 +117,10 @@ def _require_small(model: Model) -> None:
 def _hill_climb(
     model: Model, size: StateSize, rng: np.random.Generator, against: SpectrumClaim
 ) -> tuple[Point, complex] | None:
-    """A point with an eigenvalue that contradicts the verdict, from one random start, or None."""
+    """A point and an eigenvalue there that refutes the claim, from one random start; or None."""
     point = draw_point(model, size, rng)
     best = worst_eigenvalue(jacobian(model, point, size), against)
-    step = 0.3
+    step = 0.3  # longer after each success, shorter after each failure
     for _ in range(MAX_CLIMB_STEPS):
         if best.excess > CLEAR_EXCESS:
             break
@@ -127,19 +135,19 @@ def _hill_climb(
 
 
 def worst_eigenvalue(matrix: ndarray, against: SpectrumClaim) -> EigenvalueExcess:
-    """The eigenvalue of a matrix that is farthest from the claimed set; see EigenvalueExcess."""
+    """The eigenvalue of a matrix that is farthest outside the set of the claim `against`."""
     if not np.isfinite(matrix).all():
         return EigenvalueExcess(0.0, 0j)
     norm = np.linalg.norm(matrix, 2)
     if norm < LEAST_NORM:
         return EigenvalueExcess(0.0, 0j)
     values, right_vectors = np.linalg.eig(matrix)
-    excess = _EXCESS[against](values)
-    worst = int(np.argmax(excess))
-    if excess[worst] <= LEAST_EXCESS * norm:
-        return EigenvalueExcess(max(excess[worst] / norm, -1.0), complex(values[worst]))
+    distances = _DISTANCE[against](values)
+    worst = int(np.argmax(distances))
+    if distances[worst] <= LEAST_EXCESS * norm:
+        return EigenvalueExcess(max(distances[worst] / norm, -1.0), complex(values[worst]))
     uncertainty = ROUNDING * norm * _eigenvalue_condition(matrix, values, right_vectors, worst)
-    return EigenvalueExcess((excess[worst] - uncertainty) / norm, complex(values[worst]))
+    return EigenvalueExcess((distances[worst] - uncertainty) / norm, complex(values[worst]))
 
 
 def _eigenvalue_condition(matrix: ndarray, values: ndarray, vectors: ndarray, index: int) -> float:

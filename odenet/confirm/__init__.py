@@ -8,13 +8,13 @@ odenet, and raises an error.
 from dataclasses import replace
 
 from odenet.analyse.certificate import Certificate
-from odenet.confirm.disagreement import Disagreement, NoNumbers
+from odenet.confirm.disagreement import Disagreement, NotEvaluable
 from odenet.confirm.dynamics import confirm_certificate
 from odenet.confirm.scheme import confirm_derivation
 from odenet.derive import Derivation
 from odenet.model.typed.program import Model
 
-__all__ = ["Disagreement", "NoNumbers", "confirmed_certificate", "confirmed_derivation"]
+__all__ = ["Disagreement", "NotEvaluable", "confirmed_certificate", "confirmed_derivation"]
 
 
 def confirmed_certificate(model: Model, certificate: Certificate) -> Certificate:
@@ -27,7 +27,7 @@ def confirmed_certificate(model: Model, certificate: Certificate) -> Certificate
     """
     try:
         confirm_certificate(model, certificate)
-    except NoNumbers as error:
+    except NotEvaluable as error:
         if not certificate.proved:
             return replace(certificate, energy=None)
         reason = f"a proof was found, but not confirmed by numbers: {error}"

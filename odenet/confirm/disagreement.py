@@ -19,5 +19,5 @@ class Disagreement(Exception):
         self.name = name
 
 
-class NoNumbers(ValueError):
+class NotEvaluable(ValueError):
     """A formula contains something that cannot be evaluated numerically, so it is not checked."""

@@ -4,7 +4,7 @@ from odenet.analyse.certificate import Certificate
 from odenet.analyse.read_formulas import FormulaReader, OutsideTheorems
 from odenet.analyse.read_units import read_system
 from odenet.analyse.units import System, Unit
-from odenet.confirm.disagreement import Disagreement, NoNumbers
+from odenet.confirm.disagreement import Disagreement, NotEvaluable
 from odenet.confirm.energy import energy_failure
 from odenet.confirm.evaluation import Evaluation
 from odenet.confirm.matrices import Matrix, add, frobenius_norm, identity
@@ -35,7 +35,7 @@ def confirm_certificate(model: Model, certificate: Certificate) -> None:
 
     Raises:
         Disagreement: the numbers contradict the certificate.
-        NoNumbers: a formula cannot be evaluated numerically, so nothing is checked.
+        NotEvaluable: a formula cannot be evaluated numerically, so nothing is checked.
     """
     if not certificate.proved and certificate.energy is None:
         return
@@ -58,15 +58,15 @@ def confirm_certificate(model: Model, certificate: Certificate) -> None:
             # the proof divides by a gate such as relu(u), which is 0 at this point
             continue
         except (ArithmeticError, ValueError) as error:
-            if isinstance(error, NoNumbers):
+            if isinstance(error, NotEvaluable):
                 raise
             if isinstance(error, OverflowError):
-                raise NoNumbers("its numbers are too large") from None
+                raise NotEvaluable("its numbers are too large") from None
             failure = str(error)
         if failure is not None:
             raise Disagreement(failure, seed, model.name)
     if not checked_points:
-        raise NoNumbers("the proof divides by what is 0 at every point drawn")
+        raise NotEvaluable("the proof divides by what is 0 at every point drawn")
 
 
 def _nonnegative_parameters(certificate: Certificate) -> set[str]:
@@ -85,7 +85,7 @@ def _failure_at(
     evaluation = Evaluation(model, point)
     operators, actual = OperatorEvaluation(evaluation, reader), jacobian(evaluation)
     if not frobenius_norm(actual) < LARGEST_NORM:
-        raise NoNumbers("its numbers are too large")
+        raise NotEvaluable("its numbers are too large")
     for system in systems:
         error = jacobian_difference(system, operators, actual)
         if not error <= TOLERANCE:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import reduce
 from math import sqrt
 
-from odenet.confirm.disagreement import NoNumbers
+from odenet.confirm.disagreement import NotEvaluable
 from odenet.confirm.matrices import Matrix, apply, transpose
 from odenet.confirm.random_point import Point, channel_count, channel_counts
 from odenet.model.expressions import expr
@@ -108,7 +108,7 @@ class Evaluation:
         """The value and derivatives of a formula for a field.
 
         Raises:
-            NoNumbers: it applies something that cannot be evaluated numerically to the states.
+            NotEvaluable: it applies something that cannot be evaluated numerically to the states.
         """
         if node in self.known_values:
             return self.known_values[node]
@@ -138,7 +138,7 @@ class Evaluation:
             case expr.MapCall():
                 return self._call(node)
             case _:
-                raise NoNumbers(f"{type(node).__name__} has no numerical model")
+                raise NotEvaluable(f"{type(node).__name__} has no numerical model")
 
     def number(self, node: expr.Node) -> float:
         """The value of a formula for a number."""
@@ -158,11 +158,11 @@ class Evaluation:
             case expr.Power():
                 return self._power(self.number(node.base), self.number(node.exponent))
             case _:
-                raise NoNumbers(f"{type(node).__name__} has no numerical model")
+                raise NotEvaluable(f"{type(node).__name__} has no numerical model")
 
     def _power(self, base: float, exponent: float) -> float:
         if base < 0 and exponent != int(exponent):
-            raise NoNumbers("a power of a negative number has no real value")
+            raise NotEvaluable("a power of a negative number has no real value")
         return base**exponent
 
     def per_cell(self, name: str) -> list[float]:
@@ -194,7 +194,7 @@ class Evaluation:
             case expr.Sum():
                 return self._sum([(sign, self._apply(term, x)) for sign, term in operator.terms])
             case _:
-                raise NoNumbers(f"{type(operator).__name__} has no numerical model")
+                raise NotEvaluable(f"{type(operator).__name__} has no numerical model")
 
     def _activate(self, activation: expr.Activation, x: Jet) -> Jet:
         row = ACTIVATIONS[activation.name]
@@ -219,7 +219,7 @@ class Evaluation:
             shift = [b - f * m for b, f, m in zip(bias, factors, mean, strict=True)]
             return self.field(node.operand).scaled_entries(factors).plus(self._constant(shift))
         if any(isinstance(inside, State) for inside in node.walk()):
-            raise NoNumbers(f"`{self.model.spellings.get(name, name)}` has no numerical model")
+            raise NotEvaluable(f"`{self.model.spellings.get(name, name)}` has no numerical model")
         if node not in self._drawn_maps:
             width = p.width_out if p else STATE_WIDTH
             entries = channel_count(width, self.point.channels) * self.point.cells

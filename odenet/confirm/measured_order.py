@@ -18,7 +18,7 @@ from math import log2
 from random import Random
 from typing import Any
 
-from odenet.confirm.disagreement import NoNumbers
+from odenet.confirm.disagreement import NotEvaluable
 from odenet.confirm.matrices import dot, eigenvalues, solve
 from odenet.confirm.problem import Problem, draw_problem
 from odenet.confirm.steps import ENTRIES, EntryFunction, compile_lines, constant_values
@@ -74,7 +74,7 @@ def measure_slopes(
         floor: smaller errors are due to rounded coefficients.
 
     Raises:
-        NoNumbers: the scheme contains something that cannot be evaluated numerically, or a
+        NotEvaluable: the scheme contains something that cannot be evaluated numerically, or a
             component that decays so slowly that no quick measurement shows the order.
     """
     constants = constant_values(scheme, float, 1.0, values)
@@ -93,7 +93,7 @@ def measure_slopes(
 
 
 def _refuse_slow_decay(scheme: Scheme, problem: Problem, values: Mapping[str, Any]) -> None:
-    """Raise NoNumbers if a component decays slowly from step to step, however small h is."""
+    """Raise NotEvaluable if a component decays slowly from step to step, however small h is."""
     numbers = constant_values(scheme, float, 1e-12, values)
     step, size = _step_function(scheme, problem, numbers), ENTRIES * len(scheme.slots)
     image_of_zero = step([0.0] * size)
@@ -102,7 +102,7 @@ def _refuse_slow_decay(scheme: Scheme, problem: Problem, values: Mapping[str, An
     low, high = SLOW_DECAY
     near_one = any(0 < abs(abs(x) - 1) < low for x in numbers.values())
     if near_one or any(low < abs(value - 1) < high for value in eigenvalues(matrix)):
-        raise NoNumbers("something in the scheme settles slowly")
+        raise NotEvaluable("something in the scheme settles slowly")
 
 
 def _slopes_from(
@@ -216,7 +216,7 @@ class _StartValues:
     ) -> list[float]:
         """The entries of an `aux` unknown's value by its start line."""
         if slot not in starts:
-            raise NoNumbers(f"{slot.name} has no start line")
+            raise NotEvaluable(f"{slot.name} has no start line")
         line = Update(slot, starts[slot], self.scheme.span)
         known_slots = list(exact)
         run = compile_lines([line], known_slots, [slot], numbers, self.problem.rates, float)

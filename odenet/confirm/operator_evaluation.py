@@ -12,7 +12,7 @@ from odenet.analyse.functions import AppliedFunction, ElementwiseProduct
 from odenet.analyse.laurent import Scalar
 from odenet.analyse.operator_algebra import Diagonal, Letter, Operator, Word
 from odenet.analyse.read_formulas import FormulaReader, Gate
-from odenet.confirm.disagreement import NoNumbers
+from odenet.confirm.disagreement import NotEvaluable
 from odenet.confirm.evaluation import Evaluation
 from odenet.confirm.matrices import (
     Matrix,
@@ -31,7 +31,7 @@ class OperatorEvaluation:
 
     Args:
         evaluation: of the formulas at the point.
-        reader: knows what each name in a word means in the file.
+        reader: the one that read the operators; it has the meaning of each name in their words.
         slopes: name -> entries of diagonals that are not parameters: slopes φ' of units that occur
             in linear terms.
 
@@ -77,8 +77,11 @@ class OperatorEvaluation:
             self._matrices[operator, size] = total
         return self._matrices[operator, size]
 
-    def magnitude(self, operator: Operator, size: int) -> float:
-        """The largest entry of any single word of an operator, before words cancel."""
+    def max_abs_term(self, operator: Operator, size: int) -> float:
+        """The largest absolute value of an entry of any term number · word of an operator.
+
+        Terms can cancel in the sum, so that their rounding errors are larger than its entries.
+        """
         terms = [(Operator.word(word, scalar)) for word, scalar in operator.terms]
         return max((max_abs(self.matrix(term, size)) for term in terms), default=0.0)
 
@@ -92,7 +95,7 @@ class OperatorEvaluation:
         return matrix
 
     def _letter_matrix(self, letter: Letter) -> Matrix:
-        matrix = self.evaluation.matrix(str(self.reader.names[letter.name]))
+        matrix = self.evaluation.matrix(str(self.reader.meanings[letter.name]))
         return transpose(matrix) if letter.adjoint else matrix
 
     def _diagonal_entries(self, diagonal: Diagonal) -> list[float]:
@@ -100,18 +103,18 @@ class OperatorEvaluation:
         for name, power in diagonal.powers:
             values = self._values_of(name)
             if power != int(power) and min(values) < 0:
-                raise NoNumbers(f"the root of {name}, which is negative")
+                raise NotEvaluable(f"the root of {name}, which is negative")
             factors.append([value ** float(power) for value in values])
         return [prod(entries) for entries in zip(*factors, strict=True)]
 
     def _values_of(self, name: str) -> list[float]:
         if name in self.slopes:
             return self.slopes[name]
-        target = self.reader.names[name]
-        if not isinstance(target, Gate):
-            return self.evaluation.per_cell(target)
-        node, sign = target.leaf, 1
+        meaning = self.reader.meanings[name]
+        if not isinstance(meaning, Gate):
+            return self.evaluation.per_cell(meaning)
+        node, sign = meaning.leaf, 1
         if isinstance(node, AppliedFunction | ElementwiseProduct):
             node, sign = node.node, getattr(node, "sign", 1)
         value = [sign * x for x in self.evaluation.field(node).value]
-        return apply(self._word_matrix(target.word, len(value)), value)
+        return apply(self._word_matrix(meaning.word, len(value)), value)

@@ -5,7 +5,7 @@ from dataclasses import dataclass, fields
 from math import cos, sin
 from random import Random
 
-from odenet.confirm.disagreement import NoNumbers
+from odenet.confirm.disagreement import NotEvaluable
 from odenet.confirm.steps import ENTRIES, RightHandSides
 from odenet.model.typed.scheme import Pattern, Scheme
 
@@ -13,7 +13,8 @@ TERMS = 60  # of the Taylor series
 LONGEST_TIME = 2.0  # an upper bound on the final time
 # Final time / radius of convergence: small enough for truncation errors below rounding errors.
 SHARE_OF_RADIUS = 0.5
-MODELLED_FIELDS = ("variable", "order", "function", "reads", "decay", "summand")  # of `Pattern`
+# The fields of `Pattern` that a problem takes into account; a pattern with another one is refused.
+MODELLED_FIELDS = ("variable", "order", "function", "reads", "decay", "summand")
 
 Series = list[float]  # the coefficients of an entry, lowest power first
 
@@ -60,15 +61,15 @@ def draw_problem(scheme: Scheme, values: Mapping[str, float], rng: Random) -> Pr
         rng: gives all random numbers.
 
     Raises:
-        NoNumbers: a pattern has a property that is not modelled here.
+        NotEvaluable: a pattern has a property that is not modelled here.
     """
     for pattern in scheme.patterns:
         if any(getattr(pattern, f.name) for f in fields(pattern) if f.name not in MODELLED_FIELDS):
-            raise NoNumbers("the pattern has more than a right-hand side")
+            raise NotEvaluable("the pattern has more than a right-hand side")
     rates = RightHandSides.draw(scheme, rng, sin)
     orders = {pattern.variable: pattern.order for pattern in scheme.patterns}
     if any(name not in orders for pattern in scheme.patterns for name in pattern.reads):
-        raise NoNumbers("a right-hand side reads what is not an unknown of the pattern")
+        raise NotEvaluable("a right-hand side reads what is not an unknown of the pattern")
     solution: dict[str, list[Series]] = {}
     for name, order in orders.items():
         solution[name] = [[rng.uniform(-1, 1) for _ in range(order)] for _ in range(ENTRIES)]
@@ -79,9 +80,10 @@ def draw_problem(scheme: Scheme, values: Mapping[str, float], rng: Random) -> Pr
         for name, patterns in scheme.equations.items():
             pattern = patterns[0]
             decay = values[pattern.decay] if pattern.decay else 0.0
+            # one list for each F of Y' = F(Y) + G(Y) + …
             coefficients = [f.coefficient(k) for f in rate_series if f.pattern in patterns]
-            for series, *summands in zip(solution[name], *coefficients, strict=True):
-                value = sum(summands)
+            for series, *by_function in zip(solution[name], *coefficients, strict=True):
+                value = sum(by_function)
                 if pattern.order == 1:
                     series.append((value - decay * series[k]) / (k + 1))
                 else:

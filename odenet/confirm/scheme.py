@@ -9,7 +9,7 @@ from math import exp, prod
 from random import Random
 from typing import Any
 
-from odenet.confirm.disagreement import Disagreement, NoNumbers
+from odenet.confirm.disagreement import Disagreement, NotEvaluable
 from odenet.confirm.matrices import eigenvalues
 from odenet.confirm.measured_order import measure_slopes
 from odenet.confirm.steps import (
@@ -52,7 +52,7 @@ def confirm_derivation(
 
     Raises:
         Disagreement: the numbers contradict the derivation.
-        NoNumbers: a line contains something that cannot be evaluated numerically.
+        NotEvaluable: a line contains something that cannot be evaluated numerically.
     """
     scheme, rng = derivation.scheme, Random(FIRST_SEED)
     known_values = dict(values or {})
@@ -93,7 +93,7 @@ def confirm_order(scheme: Scheme, claimed: Order, values: Mapping[str, Fraction 
         try:
             rng, rounding_floor = Random(seed), ROUNDING_MARGIN * claimed.rounding_residual
             measured = measure_slopes(scheme, claimed.value, values, rng, rounding_floor).order
-        except (NoNumbers, ArithmeticError):
+        except (NotEvaluable, ArithmeticError):
             return
         if measured is None:
             continue

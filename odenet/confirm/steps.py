@@ -14,7 +14,7 @@ from fractions import Fraction
 from random import Random
 from typing import Any
 
-from odenet.confirm.disagreement import NoNumbers
+from odenet.confirm.disagreement import NotEvaluable
 from odenet.model.expressions import expr
 from odenet.model.expressions.expr import Node, Slot, Stage
 from odenet.model.typed.scheme import Scheme, Update
@@ -37,13 +37,13 @@ def constant_values(
         values: of the constants; others have their defaults.
 
     Raises:
-        NoNumbers: a constant has no value.
+        NotEvaluable: a constant has no value.
     """
     known = {"h": h, **{name: convert(value, dtype) for name, value in values.items()}}
     for name, node in (*scheme.constants, *scheme.lets):
         if name not in known:
             if node is None:
-                raise NoNumbers(f"the constant {name} has no value")
+                raise NotEvaluable(f"the constant {name} has no value")
             known[name] = evaluate(node, known, dtype)
     return known
 
@@ -73,7 +73,7 @@ def evaluate(node: Node, known: Mapping[str, Any], dtype: NumberType) -> Any:
         case expr.Exp():
             return EXPONENTIAL[dtype](evaluate(node.exponent, known, dtype))
         case _:
-            raise NoNumbers(f"{type(node).__name__} is not a number")
+            raise NotEvaluable(f"{type(node).__name__} is not a number")
 
 
 @dataclass(frozen=True)
@@ -121,7 +121,7 @@ class RightHandSides:
     def function(self, name: str) -> Callable[..., tuple[Any, Any]]:
         """One of the functions, from the entries of all its arguments to its two entries."""
         if name not in self.outer:
-            raise NoNumbers(f"{name} is not a right-hand side of the pattern")
+            raise NotEvaluable(f"{name} is not a right-hand side of the pattern")
         nonlinearity, (b0, b1) = self.nonlinearity, self.shift[name]
         upper = [a for matrix in self.inner[name] for a in matrix[0]]
         lower = [a for matrix in self.inner[name] for a in matrix[1]]
@@ -161,7 +161,7 @@ def compile_lines(
         dtype: of all numbers.
 
     Raises:
-        NoNumbers: a line contains something that cannot be evaluated here.
+        NotEvaluable: a line contains something that cannot be evaluated here.
     """
     writer = _PythonWriter(numbers, rates, dtype)
     writer.variables = {slot: writer.new_pair() for slot in inputs}
@@ -231,7 +231,7 @@ class _PythonWriter:
                 self.namespace["exp"] = EXPONENTIAL[self.dtype]
                 return f"exp({a})", f"exp({b})"
             case _:
-                raise NoNumbers(f"{type(node).__name__} has no numerical model")
+                raise NotEvaluable(f"{type(node).__name__} has no numerical model")
 
     def _sum(self, node: expr.Sum) -> tuple[str, str]:
         signs = ["-" if sign < 0 else "+" for sign, _ in node.terms]

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from odenet.analyse.units import System, Unit
-from odenet.confirm.disagreement import NoNumbers
+from odenet.confirm.disagreement import NotEvaluable
 from odenet.confirm.evaluation import Evaluation, Jet
 from odenet.confirm.matrices import Matrix, add, apply, identity, max_abs, product, scale_rows
 from odenet.confirm.operator_evaluation import OperatorEvaluation
@@ -41,16 +41,17 @@ def jacobian(evaluation: Evaluation) -> Matrix:
 
 def state_velocity(evaluation: Evaluation) -> list[float]:
     """The right-hand sides, one after the other."""
-    system = evaluation.model.dynamics.system(order=1).values()
-    return [x for node in system for x in evaluation.field(node).value]
+    rates = evaluation.model.dynamics.system(order=1).values()
+    return [x for rate in rates for x in evaluation.field(rate).value]
 
 
 def unit_values(unit: Unit, operators: OperatorEvaluation) -> UnitValues:
     """The value and slopes of a unit; for a linear unit R s and D = I.
 
     The slopes are derivatives of the author's formula with respect to R s + b. `unit.row` holds the
-    operators R by state, `unit.column` those of L. Where a proof counts a multiple of R s + b among
-    the linear terms (`moved_slope`), the slopes are those of the rest.
+    operators R by state, `unit.column` those of L. If a proof wrote φ(x) = m x + ψ(x) and moved m x
+    to the linear terms, the slopes are ψ', with m = `moved_slope`. If `is_reflected`, it wrote
+    φ(x) = m x - ψ(x). The value is φ's in either case.
 
     Raises:
         ValueError: the derivative is not diagonal, so that the formula is not a unit.
@@ -69,27 +70,28 @@ def _unit_values(unit: Unit, operators: OperatorEvaluation) -> UnitValues:
     value = [unit.formula_sign * x for x in evaluation.field(unit.formula).value]
     try:
         values = UnitValues(value, _slopes_by_argument(unit, unit.formula, evaluation))
-    except NoNumbers:
+    except NotEvaluable:
         values = UnitValues(value, _slopes_by_states(unit, unit.formula, operators))
     if unit.moved_slope is None:
         return values
-    sign, slope_shift = -1 if unit.is_reflected else 1, float(unit.moved_slope)
-    return UnitValues(values.value, [sign * (slope - slope_shift) for slope in values.slopes])
+    sign, moved_slope = -1 if unit.is_reflected else 1, float(unit.moved_slope)
+    return UnitValues(values.value, [sign * (slope - moved_slope) for slope in values.slopes])
 
 
 def _slopes_by_argument(unit: Unit, formula: expr.Node, evaluation: Evaluation) -> list[float]:
     """The slopes of a unit as derivatives of its formula with respect to its argument.
 
     Raises:
-        NoNumbers: the argument does not occur in the formula as written.
+        NotEvaluable: the argument does not occur in the formula as written.
         ValueError: the derivative is not diagonal.
     """
+    # The argument may be minus the author's formula, which alone occurs in the formula of the unit.
     argument, sign = unit.argument, unit.formula_sign
     while isinstance(argument, expr.Sum) and len(argument.terms) == 1:
-        ((factor, argument),) = argument.terms
-        sign *= factor
+        ((term_sign, argument),) = argument.terms
+        sign *= term_sign
     if argument is None:
-        raise NoNumbers("a unit without an argument")
+        raise NotEvaluable("a unit without an argument")
     value = evaluation.field(argument).value
     by_argument = evaluation.with_known_values({argument: Jet(value, identity(len(value)))})
     jet = by_argument.field(formula)
@@ -125,8 +127,8 @@ def _linear_value(unit: Unit, operators: OperatorEvaluation) -> list[float]:
     """The value R s of a linear unit."""
     products: list[list[float]] = []
     for state, operator in unit.row.items():
-        spelled = State(str(operators.reader.names[state.name]), state.order)
-        value = operators.evaluation.field(spelled).value
+        model_state = State(str(operators.reader.meanings[state.name]), state.order)
+        value = operators.evaluation.field(model_state).value
         products.append(apply(operators.matrix(operator, len(value)), value))
     return [sum(entries) for entries in zip(*products, strict=True)]
 
@@ -135,7 +137,7 @@ def jacobian_difference(system: System, operators: OperatorEvaluation, actual: M
     """The difference between linear terms + Σ L D R and the Jacobian, relative to the largest term.
 
     Args:
-        system: the unit form.
+        system: the dynamics as units and linear terms.
         operators: the matrices of its operators at the point.
         actual: the Jacobian of the formulas as written.
 
@@ -144,20 +146,21 @@ def jacobian_difference(system: System, operators: OperatorEvaluation, actual: M
     """
     ranges = state_ranges(operators)
     total = [[0.0] * len(actual) for _ in actual]
-    scale = max_abs(actual)
+    scale = max_abs(actual)  # the largest entry that is added up, which bounds rounding errors
     for (row_state, column_state), operator in system.linear_terms.items():
         matrix = operators.matrix(operator, len(ranges[column_state]))
         _add_block(total, matrix, ranges[row_state], ranges[column_state])
-        scale = max(scale, operators.magnitude(operator, len(ranges[column_state])))
+        scale = max(scale, operators.max_abs_term(operator, len(ranges[column_state])))
     for unit in system.units:
         slopes = unit_values(unit, operators).slopes
         for column_state, row in unit.row.items():
-            scaled_row = scale_rows(slopes, operators.matrix(row, len(ranges[column_state])))
-            row_bound = operators.magnitude(row, len(ranges[column_state])) * max(map(abs, slopes))
+            size = len(ranges[column_state])
+            scaled_row = scale_rows(slopes, operators.matrix(row, size))
+            max_scaled = operators.max_abs_term(row, size) * max(map(abs, slopes))
             for row_state, column in unit.column.items():
                 matrix = product(operators.matrix(column, len(slopes)), scaled_row)
                 _add_block(total, matrix, ranges[row_state], ranges[column_state])
-                scale = max(scale, row_bound * operators.magnitude(column, len(slopes)))
+                scale = max(scale, max_scaled * operators.max_abs_term(column, len(slopes)))
     return max_abs(add(actual, total, -1.0)) / scale if scale else 0.0
 
 

@@ -44,10 +44,10 @@ class OperatorMatrices:
     def multiply(self, letter, matrix: np.ndarray) -> np.ndarray:
         """The product of a letter, an operator or a power of a diagonal, with a matrix."""
         if isinstance(letter, Letter):
-            factor = self.evaluator._operator_matrix(str(self.reader.names[letter.name]))
+            factor = self.evaluator._operator_matrix(str(self.reader.meanings[letter.name]))
             return (factor.T if letter.adjoint else factor) @ matrix
         for name, power in letter.powers:
-            target = self.reader.names[name]
+            target = self.reader.meanings[name]
             if isinstance(target, Gate):
                 assert not target.word
                 leaf = target.leaf

@@ -168,7 +168,7 @@ def test_what_has_no_numerical_model_is_open(monkeypatch: pytest.MonkeyPatch):
 
 
 def _no_numbers(*_):
-    raise odenet.confirm.NoNumbers("planted")
+    raise odenet.confirm.NotEvaluable("planted")
 
 
 # --- the formulas on numbers are those of the module ---------------------------------------------

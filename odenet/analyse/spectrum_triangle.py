@@ -16,19 +16,20 @@ from odenet.analyse.bounded_slopes import minus_allowance
 from odenet.analyse.certificate import Certificate
 from odenet.analyse.conditions import ProofPart, matrix_product, plus_adjoint
 from odenet.analyse.laurent import Scalar, as_fraction
+from odenet.analyse.operator_algebra import IDENTITY_WORD
 from odenet.analyse.units import Unit
 from odenet.derive.intervals import XI, S
 from odenet.derive.stability import EquationStability
 from odenet.model.typed.program import Model
 
 GRID_POINTS = 33  # points along a side of the triangle where stability is sampled
-BISECTIONS = 30
+BISECTIONS = 30  # halvings of the interval of frequencies: nine digits
 MAX_STEP_FREQUENCY = 20.0  # of hω: no explicit scheme of the library is stable beyond this
 
 
 @dataclass(frozen=True)
-class Sector:
-    """All λ = -t (decay ± i ω') with 0 ≤ t ≤ 1 and ω' ≤ ω.
+class Triangle:
+    """A triangle in the complex plane: all λ = -t (decay ± i ω') with 0 ≤ t ≤ 1 and ω' ≤ ω.
 
     Args:
         decay: γ, times the largest slope if it is inside the activation.
@@ -68,7 +69,7 @@ def is_euler(tested: EquationStability) -> bool:
     return is_scalar and (tested.characteristic_polynomial - (XI - 1 - S)).expand() == 0
 
 
-def damped_sector(model: Model, certificate: Certificate) -> Sector | None:
+def spectrum_triangle(model: Model, certificate: Certificate) -> Triangle | None:
     """The triangle of a proved spectrum; None if its decay is not one known number."""
     nonzero = [part for part in certificate.parts if not part.nilpotent or part.decay]
     if len(nonzero) != 1 or not _is_about_file_units(nonzero[0]):
@@ -81,7 +82,7 @@ def damped_sector(model: Model, certificate: Certificate) -> Sector | None:
         return None
     decay, matrix = decay_and_matrix
     text = f"‖{matrix}‖" if slope == 1 else f"{slope:g} ‖{matrix}‖"
-    return Sector(decay if part.decay else decay * slope, text)
+    return Triangle(decay if part.decay else decay * slope, text)
 
 
 def _outer_decay(part: ProofPart, values: Mapping[str, Fraction]) -> tuple[float, str] | None:
@@ -96,7 +97,7 @@ def _outer_decay(part: ProofPart, values: Mapping[str, Fraction]) -> tuple[float
 
 def _inner_decay(part: ProofPart, values: Mapping[str, Fraction]) -> tuple[float, str] | None:
     """A γ with C (M + γ I) antisymmetric, and M + γ I as a text."""
-    scalars = [-row[i].coefficient(()) for i, row in enumerate(part.matrix)]
+    scalars = [-row[i].coefficient(IDENTITY_WORD) for i, row in enumerate(part.matrix)]
     decay = _known_value(scalars[0], values)
     if decay is None or decay <= 0 or any(scalar != scalars[0] for scalar in scalars):
         return None

@@ -1,4 +1,4 @@
-"""Stable step sizes where a decay confines the spectrum to a sector, a triangle in Re λ < 0.
+"""Stable step sizes where a decay confines the spectrum to a triangle in Re λ ≤ 0.
 
 The independent route: spectral radii of Euler's and Heun's steps on random Jacobians in numpy.
 """
@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import odenet
-from odenet.analyse.sector import damped_sector
+from odenet.analyse.spectrum_triangle import spectrum_triangle
 
 DECAY_INSIDE = "state Y\nparam K : dense\nlet γ = {decay}\nY' = {activation}((K - K^T - γ I) Y)\n"
 DECAY_OUTSIDE = "state Y\nparam K : dense\nlet γ = {decay}\nY' = {activation}((K - K^T) Y) - γ Y\n"
@@ -21,9 +21,9 @@ def compiled(form, scheme, decay=0.2, activation="tanh", h=0.1):
 
 def stable_frequency(program):
     """The largest ω = ‖K - Kᵀ‖ times the slope for which the steps are stable."""
-    sector = damped_sector(program.model, program.certificate)
+    triangle = spectrum_triangle(program.model, program.certificate)
     equation = program.derivation.stability.per_equation[-1]
-    return sector.stable_frequency(equation, float(program.model.discretisation.h))
+    return triangle.stable_frequency(equation, float(program.model.discretisation.h))
 
 
 def largest_radius(form, step, decay, slope, omega, h, rng):
@@ -48,7 +48,9 @@ STEPS = {
 @pytest.mark.parametrize("scheme", STEPS)
 @pytest.mark.parametrize("form", [DECAY_INSIDE, DECAY_OUTSIDE])
 @pytest.mark.parametrize("activation", SLOPES)
-def test_steps_inside_the_sector_are_stable_and_outside_they_need_not_be(scheme, form, activation):
+def test_steps_inside_the_triangle_are_stable_and_outside_they_need_not_be(
+    scheme, form, activation
+):
     h, decay, slope = 0.3, 0.2, SLOPES[activation]
     program = compiled(form, scheme, decay, activation, h)
     omega = stable_frequency(program) / slope
@@ -79,6 +81,6 @@ def test_no_step_of_midpoint_is_said_to_be_stable_on_a_damped_spectrum():
         "state Y\nparam K : dense\nY' = tanh((K - K^T) Y)\n",
     ],
 )
-def test_without_a_decay_by_a_known_number_there_is_no_sector(text):
+def test_without_a_decay_by_a_known_number_there_is_no_triangle(text):
     program = odenet.loads(text + "discretise euler(h = 0.1)")
-    assert damped_sector(program.model, program.certificate) is None
+    assert spectrum_triangle(program.model, program.certificate) is None
