@@ -72,7 +72,10 @@ def within_flow() -> bool:
 
 @contextmanager
 def expecting(flow: nn.Module, expected: Sequence[Any]) -> Iterator[None]:
-    """A context in which a flow is run, with the `ExpectedResult` of each of its steps."""
+    """A context in which a flow is run; `expected` has an `ExpectedResult` for each of its steps.
+
+    An `ExpectedResult` (`placeholders`) is what the block returned before the flow was run.
+    """
     previous = getattr(_running, "expected", None)
     _running.expected = flow, expected
     try:

@@ -70,7 +70,8 @@ class Step:
         attributes = self.__dict__
         in_backward_pass = torch._C._current_graph_task_id() != -1
         # In the backward pass a checkpoint within a flow evaluates the block again, and a
-        # checkpoint around blocks defers them again.
+        # checkpoint around blocks defers them again: those have been called by the model itself,
+        # and so were deferred in the forward pass.
         is_recomputed = in_backward_pass and not attributes.get("deferred")
         if "flow_of_step" not in attributes or within_flow() or is_recomputed:
             return self.evaluate_block(*args, **kwargs)
@@ -129,8 +130,8 @@ def refuse_lone_call(block: object) -> NoReturn:
     raise RuntimeError(
         f"this {type(block).__name__} is a step of a flow now, and on its own it would compute "
         "the original network: call the stage that it belongs to, or convert the model with "
-        "the part left out; the block of the original model can be called. Layers that are left "
-        "out at random while training (layerdrop) are so no more with config.layerdrop = 0"
+        "the part left out; the block of the original model can be called. If layers are left out "
+        "at random in training (layerdrop), turn that off with config.layerdrop = 0"
     )
 
 
@@ -164,7 +165,7 @@ def _defer(step: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
             _refuse_skipped(step, len(deferred.calls))
         if deferred.autocast != _autocast(deferred.start):
             raise RuntimeError(
-                "autocast was another where the first block of a flow was called than it is at "
+                "autocast has changed between the call of the first block of a flow and that of "
                 f"block {index + 1}: all steps of a flow are taken with one setting"
             )
     leaves, spec = pytree.tree_flatten((args, kwargs))

@@ -41,23 +41,24 @@ def make_up_examples(model: nn.Module) -> Iterator[Example]:
         return
     if isinstance(model, nn.Transformer | nn.TransformerDecoder):
         attention = next(m for m in model.modules() if isinstance(m, nn.MultiheadAttention))
-        template, width = next(model.parameters()), attention.embed_dim
-        yield Example((_random(template, 3, 3, width), _random(template, 3, 3, width)))
+        weight, width = next(model.parameters()), attention.embed_dim
+        # 3 sequences of 3 tokens, whichever of the two axes comes first.
+        yield Example((_random(weight, 3, 3, width), _random(weight, 3, 3, width)))
         return
     first_layer = next((m for m in model.modules() if isinstance(m, _INPUT_LAYERS)), None)
     if first_layer is None:
         return
-    template = next(first_layer.parameters())
+    weight = next(first_layer.parameters())
     if isinstance(first_layer, nn.Embedding):
-        yield Example((torch.arange(8, device=template.device)[None] % first_layer.num_embeddings,))
+        yield Example((torch.arange(8, device=weight.device)[None] % first_layer.num_embeddings,))
     elif isinstance(first_layer, _ConvNd):
         for size in _image_sizes(model):
             space = (size,) * (first_layer.weight.ndim - 2) if isinstance(size, int) else size
-            yield Example((_random(template, 1, first_layer.in_channels, *space),))
+            yield Example((_random(weight, 1, first_layer.in_channels, *space),))
     else:
         width = _input_width(first_layer)
-        for space in ((8,), (), (8, 8)):
-            yield Example((_random(template, 2, *space, width),))
+        for space in ((8,), (), (8, 8)):  # sequences, vectors, maps with the channels last
+            yield Example((_random(weight, 2, *space, width),))
 
 
 def image_channels(model: nn.Module) -> int:
@@ -92,11 +93,11 @@ def _image_sizes(model: nn.Module) -> Iterator[int | tuple[int, ...]]:
 
 def _transformers_examples(model: Any, config: Any) -> Iterator[Example]:
     """Inputs of a model of transformers, from its configuration."""
-    template = next(model.parameters())
+    weight = next(model.parameters())
     extra_inputs: dict[str, Any] = {}
     if hasattr(config, "use_cache"):
         extra_inputs["use_cache"] = False
-    ids = torch.arange(8, device=template.device)[None]
+    ids = torch.arange(8, device=weight.device)[None]
     ids = ids % (getattr(config.get_text_config(), "vocab_size", None) or 8)
     if getattr(config, "is_encoder_decoder", False):
         extra_inputs["decoder_input_ids"] = ids
@@ -104,12 +105,12 @@ def _transformers_examples(model: Any, config: Any) -> Iterator[Example]:
     size = getattr(vision, "image_size", 224)
     image_size = tuple(size) if isinstance(size, tuple | list) else (size, size)
     mel_bins = getattr(config, "num_mel_bins", 80)
-    frames = 2 * getattr(config, "max_source_positions", 4)
+    frames = 2 * getattr(config, "max_source_positions", 4)  # as Whisper halves their number
     inputs = {
         "input_ids": ids,
-        "pixel_values": _random(template, 1, getattr(vision, "num_channels", 3), *image_size),
-        "input_values": _random(template, 1, 4000),
-        "input_features": _random(template, 1, mel_bins, frames),
+        "pixel_values": _random(weight, 1, getattr(vision, "num_channels", 3), *image_size),
+        "input_values": _random(weight, 1, 4000),  # a quarter of a second of sound
+        "input_features": _random(weight, 1, mel_bins, frames),
     }
     name = model.main_input_name
     if name in inputs:
@@ -117,12 +118,13 @@ def _transformers_examples(model: Any, config: Any) -> Iterator[Example]:
         yield Example(kwargs={name: inputs[name]})
         yield Example(kwargs={name: inputs[name] for name in ("input_ids", "pixel_values")})
     for shape in _series_shapes(name, config, vision, image_size):
-        yield Example(kwargs={name: _random(template, *shape), **extra_inputs})
-        yield Example(kwargs={name: _random(template, *shape)})
+        yield Example(kwargs={name: _random(weight, *shape), **extra_inputs})
+        yield Example(kwargs={name: _random(weight, *shape)})
 
 
 def _series_shapes(name: str, config: Any, vision: Any, image: tuple) -> Iterator[tuple[int, ...]]:
     """Shapes of videos, spectrograms and time series, where the configuration has all sizes."""
+    # Input -> where the configuration has its sizes, from the axis after the batch on.
     sizes = {
         "pixel_values": ((vision, "num_frames"), (vision, "num_channels")),
         "input_values": ((config, "max_length"), (config, "num_mel_bins")),
@@ -137,9 +139,10 @@ def _series_shapes(name: str, config: Any, vision: Any, image: tuple) -> Iterato
         yield (*leading_sizes, *known_sizes, *(image if name == "pixel_values" else ()))
 
 
-def _random(template: Tensor, *shape: int) -> Tensor:
+def _random(weight: Tensor, *shape: int) -> Tensor:
+    """A random input of a shape, on the device of a weight of the model and of its type."""
     tensor = torch.randn(shape, generator=torch.Generator().manual_seed(0))
-    return tensor.to(device=template.device, dtype=template.dtype)
+    return tensor.to(device=weight.device, dtype=weight.dtype)
 
 
 def _describe(value: Any) -> str:

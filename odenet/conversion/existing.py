@@ -72,9 +72,9 @@ class ExistingNetwork(nn.Module):
         self.name = name
         self.model = model
         for flow in model.modules():  # here the state_dict has to include the state of ramps
-            for name in flow.varying if isinstance(flow, ModuleFlow) else ():
-                if isinstance(constant := getattr(flow, name), RampedConstant):
-                    setattr(flow, name, RampedConstant(constant.ramp, constant.name))
+            for attribute in flow.varying if isinstance(flow, ModuleFlow) else ():
+                if isinstance(constant := getattr(flow, attribute), RampedConstant):
+                    setattr(flow, attribute, RampedConstant(constant.ramp, constant.name))
 
     def forward(self, x: Tensor) -> Tensor:
         """The class scores of images (batch, channels, height, width)."""

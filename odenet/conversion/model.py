@@ -85,6 +85,7 @@ def convert(
             f"{type(model).__name__} has no residual blocks that keep the shape; "
             f"odenet.reversible makes a flow of any modules that do{why}"
         )
+    # True: the blocks are residual.
     settings = ConversionSettings(choose_scheme(scheme), True, v0, constants, exact, checkpoint)
     conversion = _Conversion(model, plan, settings)
     converted = conversion.convert(model)
@@ -194,9 +195,9 @@ class _Conversion:
                 'v0="learned" takes the width of the blocks from a run: give example=…'
             )
         axis = channel_axis([first]) or (1 if len(shape) > 3 else -1)
-        template = next(first.parameters())
+        weight = next(first.parameters())
         size = (shape[axis],) if axis == -1 else (shape[axis], *(1,) * (len(shape) - 2))
-        return InitialSpeed(torch.zeros(size, device=template.device, dtype=template.dtype))
+        return InitialSpeed(torch.zeros(size, device=weight.device, dtype=weight.dtype))
 
     def _turn_off_caches(self, module: nn.Module) -> None:
         """Turn off the cache of keys and values in a configuration of Hugging Face transformers."""

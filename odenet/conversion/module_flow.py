@@ -178,7 +178,7 @@ class ModuleFlow(Flow):
             return cast(Any, self).get_base().forward(u, *args, **kwargs)
         context = Context(args, kwargs)
         if not self._lazy_parameters_made:
-            self._make_lazy(u, context)
+            self._initialise_lazy(u, context)
         return self._run(u, context)
 
     def flow_of_calls(self, u: Tensor, calls: tuple[Call, ...]) -> Tensor:
@@ -204,7 +204,7 @@ class ModuleFlow(Flow):
         view.context = Context(args, kwargs)
         return view
 
-    def _make_lazy(self, u: Tensor, context: Context) -> None:
+    def _initialise_lazy(self, u: Tensor, context: Context) -> None:
         """Initialise the parameters of lazy modules, by a call in evaluation mode."""
         if any(map(is_lazy, self.parameters())):
             with torch.no_grad(), evaluation_mode(self):

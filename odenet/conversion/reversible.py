@@ -134,7 +134,7 @@ def map_names(scheme: Scheme) -> tuple[str, ...]:
             raise ValueError(
                 f"{scheme.name} takes no module: {pattern.function} reads several unknowns"
             )
-    return tuple("fgkm"[: len(scheme.patterns)])
+    return tuple("fgkm"[: len(scheme.patterns)])  # without h, which is the step size
 
 
 def spec_text(settings: ConversionSettings) -> str:

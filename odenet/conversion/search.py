@@ -204,7 +204,7 @@ class _Search:
         elif call.input is None:
             why = "its forward cannot be given its input first, by position"
         elif not isinstance(call.input, Tensor) or not isinstance(call.output, Tensor):
-            why = "it does not take and give a tensor"
+            why = "its input or its output is not a tensor"
         elif call.input.shape != call.output.shape or call.input.dtype != call.output.dtype:
             why = f"it changes the shape, {tuple(call.input.shape)} to {tuple(call.output.shape)}"
         elif not call.input.is_floating_point():
@@ -237,14 +237,14 @@ class _Search:
             return ""
         side_outputs = (t for other in self.calls.values() for t in tensors_in(other.side_outputs))
         if any(id(tensor) in arguments for tensor in side_outputs):
-            return "what it gives beside its value is made of what another block gives so, and read"
+            return "what it gives beside its value is read, and depends on that of another block"
         try:
             independent = independent_outputs(block, call.input, call.args, call.kwargs)
         except Exception as error:  # of any type: it is the model's code
             return f"called again, with other values, it does not run: {first_line(error)}"
         if all(independent[index] for index in new):
             return ""
-        return "what it gives beside its value is made of what it is handed, and read"
+        return "what it gives beside its value is read, and depends on its input"
 
     def _side_outputs_passed_on(self, call: RecordedCall) -> set[int]:
         """The indices of the side outputs of a block that are arguments of other blocks."""

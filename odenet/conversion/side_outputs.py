@@ -75,9 +75,9 @@ class SideOutputs:
 
 # Side outputs that depend on the input cannot be computed before the flow runs.
 SIDE_OUTPUT_DIFFERS = (
-    "this {block} gives something else beside its value than when it was asked in advance: that "
-    "depends on its input, on chance, on counters or on how it is called, and the steps of a flow "
-    "are taken at once; leave the block out of the conversion"
+    "what this {block} gives beside its value is not what it gave in advance: it depends on its "
+    "input, on chance, on counters or on how it is called, and the steps of a flow are taken at "
+    "once; leave the block out of the conversion"
 )
 
 

@@ -111,7 +111,7 @@ def difference(
     """
     for name in loaded:
         if name not in expected:
-            return f"it has {name}, which this network has not"
+            return f"it has {name}, which this network does not have"
     for name in expected:
         if name not in loaded:
             return f"it has no {name}"
@@ -139,7 +139,7 @@ def _read_state_dict(weights: str | Path) -> dict[str, Tensor]:
                 "it holds more than tensors, such as a whole model: write "
                 "torch.save(model.state_dict(), FILE)"
             ) from None
-        raise ValueError("it cannot be read: damaged, or no file of torch.save") from None
+        raise ValueError("it cannot be read: damaged, or not a file of torch.save") from None
     for entry in ("state_dict", "model"):
         if isinstance(loaded, Mapping) and isinstance(loaded.get(entry), Mapping):
             loaded = loaded[entry]

@@ -74,9 +74,9 @@ class MemoryLedger(TorchDispatchMode):
     def __torch_dispatch__(self, func: Callable, types: tuple, args=(), kwargs=None) -> Any:
         """Run an operation, and count its results."""
         if func is torch.ops.aten._local_scalar_dense.default and isinstance(args[0], FakeTensor):
-            # Numbers are read by exact arithmetic (the range of a state), by the guard (a drift)
-            # and by Adam (its step count, by which it divides). Fake tensors have none: give a
-            # small one.
+            # Numbers are read by exact arithmetic (the range of a state), by the warning about
+            # drift, and by Adam (its step count, by which it divides). Fake tensors have none: give
+            # a small one.
             return False if args[0].dtype == torch.bool else NEARLY_ZERO
         result = func(*args, **(kwargs or {}))
         for leaf in tree_leaves(result):

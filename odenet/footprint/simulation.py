@@ -112,8 +112,8 @@ def _reason(error: Exception) -> str:
     """An error of a simulated step in one line."""
     if isinstance(error, DataDependentOutputException | DynamicOutputShapeException):
         return (
-            f"{error.func} gives what depends on values, such as how many entries a mask has, and "
-            "the prediction has sizes alone"
+            f"the result of {error.func} depends on values, such as how many entries of a mask are "
+            "set, and the prediction knows sizes alone"
         )
     return (str(error).strip() or type(error).__name__).splitlines()[0]
 
@@ -153,5 +153,5 @@ def _default_loss(output: Any) -> Tensor:
     leaves = pytree.tree_leaves(output)
     tensors = [x for x in leaves if isinstance(x, Tensor) and x.requires_grad]
     if not tensors:
-        raise ValueError("the model gives nothing that its weights have a gradient of")
+        raise ValueError("no output of the model depends on its weights in a differentiable way")
     return torch.stack([x.float().square().mean() for x in tensors]).sum()

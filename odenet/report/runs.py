@@ -236,7 +236,7 @@ def _predict_test_split(
     flat_counts = torch.zeros(n * n, dtype=torch.int64)
     correct: list[tuple[Tensor, int, int, float]] = []  # input, label, prediction, probability
     wrong: list[tuple[Tensor, int, int, float]] = []
-    for inputs, labels in _test_batches(task, data, 256):
+    for inputs, labels in _test_batches(task, data, size=256):
         with torch.no_grad():
             scores = task.objective.prediction(task.objective.network_output(task.network, inputs))
         probability, predicted = scores.max(1)

@@ -87,10 +87,10 @@ class Flow(Volume, BackwardMode, OperatorBounds):
 
     def shallow_copy(self) -> Self:
         """The same flow with its own attributes; its times stay, even if it is given another h."""
-        twin = super().shallow_copy()
+        flow_copy = super().shallow_copy()
         if self.timed and "h" in self.varying:
-            twin.__dict__["time_before"] = self.time_before
-        return twin
+            flow_copy.__dict__["time_before"] = self.time_before
+        return flow_copy
 
     def __prepare_scriptable__(self) -> NoReturn:
         """Called by torch.jit.script, also for a network that contains the flow."""
@@ -129,9 +129,8 @@ class Flow(Volume, BackwardMode, OperatorBounds):
         flow = self.with_fixed_constants().shallow_copy()
         flow.context, flow.collected = context, {}
         end_layers = flow
-        if (
-            self.slices is not None and torch.is_grad_enabled()
-        ):  # `initial` and `readout` may have weights
+        # Also the weights of `initial` and `readout`, if they have any, get gradients as slices.
+        if self.slices is not None and torch.is_grad_enabled():
             end_layers = flow.shallow_copy()
             end_layers.__dict__.update(sliced_attributes(flow, self.slices))
         last_state = flow.evolve(end_layers.first_state(u))
@@ -232,7 +231,7 @@ class Flow(Volume, BackwardMode, OperatorBounds):
         """A flow over the same time with two steps of half the size for each step, of its weights.
 
         Raises:
-            ValueError: if the scheme has no step size, or its steps do not refine.
+            ValueError: if the scheme has no step size, or its steps cannot be halved.
         """
         self.require_refinable()
         return refined(self)

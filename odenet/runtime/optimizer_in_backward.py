@@ -81,6 +81,7 @@ class OptimizerInBackward:
         self._clip, self._clip_by = clip, clip_by
         self._last_norm: Tensor | None = None  # of the previous pass
         self._clip_factor: Tensor | None = None  # for all gradients, with exact clipping
+        # Within the first pass of exact clipping, and within `accumulating`.
         self._only_measures = self._accumulates = False
         self._pass_number = -1  # the engine's number of the running backward pass
         self._names = {id(p): name for name, p in network.named_parameters()}
@@ -89,8 +90,8 @@ class OptimizerInBackward:
         for index, group in enumerate(optimizer.param_groups):
             for tensor in group["params"]:
                 _hook_gradient(tensor, partial(self._on_gradient, index))
-        optimizer.register_state_dict_post_hook(lambda _, s: stack_state(s, self._counts))
-        optimizer.register_load_state_dict_pre_hook(lambda _, s: slice_state(s, self._counts))
+        optimizer.register_state_dict_post_hook(lambda _, s: stack_state(s, self._slice_counts))
+        optimizer.register_load_state_dict_pre_hook(lambda _, s: slice_state(s, self._slice_counts))
         if state is not None:
             optimizer.state.clear()
             optimizer.load_state_dict(state)
@@ -141,13 +142,13 @@ class OptimizerInBackward:
         """Replaces stacked parameters in the optimizer's groups by their slices."""
         groups = self.optimizer.param_groups
         optimized = {id(tensor) for group in groups for tensor in group["params"]}
-        # An adaptive solver reads whole stacks, and gives whole gradients.
+        # Not of adaptive flows, whose solver reads whole stacks and gives whole gradients.
         fixed_flows = [flow for flow in flows if not hasattr(flow, "rtol")]
         stacks = [s for flow in fixed_flows for s in FlowWeights(flow, flow.learned_names()).stacks]
         slices = Slices([s for s in {id(s): s for s in stacks}.values() if id(s) in optimized])
         for flow in flows:
             flow.slices = slices
-        self._counts: list[list[int]] = []
+        self._slice_counts: list[list[int]] = []
         for group in groups:
             slices_by_parameter = [slices.get(tensor) for tensor in group["params"]]
             for stack, parts in zip(group["params"], slices_by_parameter, strict=True):
@@ -155,9 +156,9 @@ class OptimizerInBackward:
                     _hook_gradient(stack, self._refuse_whole_gradient)
                     name = self._names.get(id(stack), "a parameter")
                     self._names |= {id(s): f"{name}[{i}]" for i, s in enumerate(parts)}
-            self._counts.append([len(own or ()) for own in slices_by_parameter])
+            self._slice_counts.append([len(parts or ()) for parts in slices_by_parameter])
             pairs = zip(group["params"], slices_by_parameter, strict=True)
-            group["params"] = [t for p, own in pairs for t in (own or [p])]
+            group["params"] = [t for whole, parts in pairs for t in (parts or [whole])]
 
     def _on_gradient(self, group_index: int, tensor: Tensor) -> None:
         """Called by autograd when a gradient is complete.
@@ -184,6 +185,7 @@ class OptimizerInBackward:
         tensor.grad = None
 
     def _note_pass(self) -> None:
+        """Called with each gradient; the first one of a backward pass begins a new norm."""
         number = torch._C._current_graph_task_id()
         if number == self._pass_number:
             return

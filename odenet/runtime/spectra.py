@@ -98,7 +98,7 @@ def _arnoldi(multiply: Callable[[np.ndarray], np.ndarray], n: int, count: int) -
 
 
 def spectral_radius(bounds: Sequence[Sequence[float | Tensor]]) -> Tensor:
-    """The spectral radius of a matrix of block norms, which bounds that of A: ρ(A) ≤ ρ(‖A_ij‖)."""
+    """A bound on the spectral radius of a block matrix, from norms of blocks: ρ(A) ≤ ρ(‖A_ij‖)."""
     rows = [torch.stack([torch.as_tensor(entry).detach().cpu() for entry in row]) for row in bounds]
     matrix = torch.stack(rows).double()
     if not matrix.isfinite().all():

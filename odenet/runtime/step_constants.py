@@ -48,7 +48,7 @@ class StepConstants(Equations):
         return torch.tensor(list(map(self.time_before, range(self.steps))), dtype=torch.float64)
 
     def require_numbers(self) -> None:
-        """Checks the constants; called by constructors, and after refining.
+        """Checks that the constants give every step coefficients; called when they are set.
 
         Raises:
             ValueError: if a step divides by zero.

@@ -50,7 +50,7 @@ class Unit(nn.Module):
         weights have the old shape: it copies the next step (Chang et al. 2018, ICLR, appendix B).
 
         Raises:
-            ValueError: if the scheme has no step size, or its steps do not refine.
+            ValueError: if the scheme has no step size, or its steps cannot be halved.
         """
         self.flow.require_refinable()
         return Unit(self.entry.with_half_the_step(), refined(self.flow, after_entry=True))

@@ -133,7 +133,7 @@ class Loop(nn.Module):
         (
             WithPenalty,
             lambda block, x: block(x),
-            "what it gives beside its value is made of what it is handed",
+            "what it gives beside its value is read, and depends on its input",
         ),
     ],
 )
@@ -226,7 +226,7 @@ def test_two_values_that_go_through_the_blocks_are_not_one_state():
     with pytest.raises(ValueError, match=r"blocks.0 stays: it gives what it is handed, unchanged"):
         convert(TwoValues(ChangesSecondOnly, None), example=x)
     plan = find_blocks(TwoValues(ChangesBoth, None), x)
-    assert "blocks.1 stays: what it gives beside its value is made of what another" in str(plan)
+    assert "blocks.1 stays: what it gives beside its value is read, and depends on" in str(plan)
 
 
 class BiasedBlock(nn.Module):
@@ -316,7 +316,7 @@ def test_what_a_layer_makes_of_its_value_or_at_random_is_not_handed_on():
     model, inputs = biased_model(bias_of_value=True)
     assert str(find_blocks(model, inputs)).splitlines() == [
         "blocks: 1 to 3 become 3 steps",  # which are handed what block 0 makes
-        "blocks.0 stays: what it gives beside its value is made of what it is handed, and read",
+        "blocks.0 stays: what it gives beside its value is read, and depends on its input",
     ]
     model, inputs = biased_model(drop=0.5)
     converted = convert(model, example=inputs)

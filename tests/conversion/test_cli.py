@@ -120,7 +120,7 @@ def test_the_first_difference_of_weights_is_named(tmp_path):
     weights = models.resnet18(num_classes=10).state_dict()
     for changes, message in [
         ({"fc.bias": None}, "it has no fc.bias"),
-        ({"head": torch.ones(1)}, "it has head, which this network has not"),
+        ({"head": torch.ones(1)}, "it has head, which this network does not have"),
         ({"fc.weight": torch.ones(7, 512)}, r"its fc.weight is \(7, 512\) and not \(10, 512\)"),
     ]:
         changed = {n: t for n, t in (weights | changes).items() if t is not None}

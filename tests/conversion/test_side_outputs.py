@@ -118,7 +118,9 @@ def test_a_change_in_place_between_the_blocks_is_refused():
 
 def test_autocast_around_one_of_the_blocks_is_refused():
     model = convert(Layers(made_by_first, autocast_index=0), gamma=0, example=batch(2))
-    with pytest.raises(RuntimeError, match="autocast was another where the first block"):
+    with pytest.raises(
+        RuntimeError, match="autocast has changed between the call of the first block"
+    ):
         model(batch(2))
 
 

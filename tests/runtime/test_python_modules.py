@@ -115,7 +115,7 @@ def test_what_is_not_given_is_asked_for_at_the_line_of_the_map():
       r"\(2, 4\) of \(2, 3\); a map keeps the shape"),
      (lambda c: nn.LSTM(c, c), "makes a tuple of"),
      (nn.Linear(3, 3), "driven.ode:3: `f` is given by a function that makes a module for each"),
-     (lambda c: 3, "driven.ode:3: what is given for `f` makes a int, no module")],
+     (lambda c: 3, "driven.ode:3: what is given for `f` makes a int, not a module")],
 )  # fmt: skip
 def test_a_module_that_does_not_suit_is_refused_at_the_line_of_the_map(make_module, message):
     with pytest.raises(ValueError, match=message):

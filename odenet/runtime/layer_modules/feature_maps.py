@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 SkipKind = Literal["stride", "pool", "conv"]
+# By the number of spatial axes.
 _CONV = {0: nn.Linear, 1: nn.Conv1d, 2: nn.Conv2d, 3: nn.Conv3d}
 _POOL = {1: F.avg_pool1d, 2: F.avg_pool2d, 3: F.avg_pool3d}
 
@@ -46,7 +47,7 @@ class Squeeze(nn.Module):
         """``(batch, c, *space)`` to ``(batch, c * side^axes, *space / side)``.
 
         Raises:
-            ValueError: if an axis does not divide.
+            ValueError: if the size of an axis is not a multiple of ``side``.
         """
         if any(n % self.side for n in x.shape[2:]):
             raise ValueError(f"{tuple(x.shape[2:])} does not divide into squares of {self.side}")
@@ -101,8 +102,8 @@ class Shortcut(nn.Module):
     """The skip connection around a block that changes the shape: a linear map to the new shape.
 
     Args:
-        before: channels of the input ``(batch, before, *space)``.
-        after: channels of the result.
+        before: number of channels of the input, ``(batch, before, *space)``.
+        after: number of channels of the result.
         stride: the factor by which sizes shrink, rounded up as by a convolution.
         kind: "stride" takes every ``stride``-th pixel, "pool" averages over squares of that side,
             and both append zero channels (He et al. 2016, option A); "conv" learns a 1 × 1

@@ -59,7 +59,8 @@ def given_layers(steps: int, make: MakeModule, c: int, name: str, location: str)
     for module in modules:
         if not isinstance(module, nn.Module):
             raise ValueError(
-                f"{location}: what is given for `{name}` makes {_described_type(module)}, no module"
+                f"{location}: what is given for `{name}` makes {_described_type(module)}, "
+                "not a module"
             )
     return nn.ModuleList(ShapeChecked(module, name, location) for module in modules)
 

@@ -121,7 +121,7 @@ class RampedConstant(nn.Module):
         super().__init__()
         self.ramp = ramp
         self.name = name
-        self.thousandths = 0
+        self.thousandths = 0  # of the way from the ramp's start to its end
 
     @property
     def number(self) -> float:

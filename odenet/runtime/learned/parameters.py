@@ -129,13 +129,13 @@ def initialise(weight: Tensor, init: Init) -> None:
     Raises:
         ValueError: if ``init`` is not one of these.
     """
-    cells = math.prod(weight.shape[2:])
-    out, fan_in = (weight.shape[0], weight.shape[1] * cells) if weight.ndim > 1 else (1, 1)
+    kernel_size = math.prod(weight.shape[2:])
+    out, fan_in = (weight.shape[0], weight.shape[1] * kernel_size) if weight.ndim > 1 else (1, 1)
     match init:
         case "he":
             weight.normal_(0, math.sqrt(2 / fan_in))
         case "xavier":
-            weight.normal_(0, math.sqrt(2 / (fan_in + out * cells)))
+            weight.normal_(0, math.sqrt(2 / (fan_in + out * kernel_size)))
         case "orthogonal":
             nn.init.orthogonal_(weight)
         case "default":
@@ -168,7 +168,7 @@ def _stacked(shape: tuple[int, ...], init: Init, positive: bool = False) -> nn.P
 
 
 def inverse_softplus(value: Tensor) -> Tensor:
-    """The x with softplus(x) = v for v > 0, log(eᵛ - 1) without overflow."""
+    """The x with softplus(x) = value, for a value above 0: log(e^value - 1) without overflow."""
     return value + torch.log(-torch.expm1(-value))
 
 
@@ -182,7 +182,8 @@ def _reduce_positive(layer: Any, protocol: Any) -> tuple:
     """For pickle, which torch does not support for the class that a parametrization makes."""
     batch = isinstance(layer, _NormBase)
     size = (layer.num_features,) if batch else (layer.num_groups, layer.num_channels)
-    return _positive_gain_norm, (type(layer).__mro__[1], size), layer.__dict__
+    norm_type = type(layer).__mro__[1]  # that of the layer before it had a parametrization
+    return _positive_gain_norm, (norm_type, size), layer.__dict__
 
 
 def _positive_gain_norm(norm_type: type[nn.Module], size: tuple[int, ...]) -> nn.Module:

@@ -99,7 +99,7 @@ class StepChain:
     def undo(self, step: int) -> tuple[Tensor | None, ...]:
         """Undoes a step; returns the gradients with respect to the inputs of its node."""
         back = self.backward_pass
-        assert back is not None, "the last step begins"
+        assert back is not None, "the node of the last step has called `begin`"
         back.undo(step)
         first_gradients: tuple[Tensor | None, ...] = ()
         if step == self.forward_pass.steps.start:

@@ -46,7 +46,7 @@ class Autocast:
 
 
 def float32_under_autocast(state: State) -> State:
-    """The state, in float32 under autocast: rounded to 16 bits, errors of the steps add up."""
+    """The state, in float32 under autocast: rounding errors of 16 bits would add up over steps."""
     autocasts = Autocast.current(state[0].device).enabled
     return state_like(state, [t.float() if autocasts and t.itemsize < 4 else t for t in state])
 

@@ -21,7 +21,9 @@ from odenet.runtime.passes.shear import Coefficient, Registers, Term, state_like
 from odenet.runtime.passes.steps import advance
 
 LOG_DET = "log-determinant"  # its key among the further results of a call
-PROBE_SCALE = 1e3  # of the random input that is passed through `initial` and `readout`
+# Of the random input that is passed through `initial` and `readout`: large, since a function may
+# leave small values as they are.
+PROBE_SCALE = 1e3
 
 
 def broadcast_samples(values: Tensor, tensor: Tensor) -> Tensor:

@@ -18,7 +18,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-_STANDARD = frozenset(vars(nn.Module())) | {"_compiled_call_impl"}
+# The names of the attributes that every module has.
+OF_EVERY_MODULE = frozenset(vars(nn.Module())) | {"_compiled_call_impl"}
 _IMMUTABLE = frozenset({int, float, bool, str, type(None), torch.device, torch.dtype, torch.Size})
 # Packages whose objects are not searched; those of odenet hold only measurements, as of drift.
 _WITHOUT_STATE = frozenset({"builtins", "torch", "enum", "odenet"})
@@ -26,15 +27,10 @@ _GENERATORS = (torch.Generator, random.Random, np.random.Generator, np.random.Ra
 _HEAP_TYPE = 1 << 9  # flag of classes that are defined in Python
 
 
-def is_standard(name: str) -> bool:
-    """Whether every `nn.Module` has an attribute of that name."""
-    return name in _STANDARD
-
-
 def mutable_attributes(module: nn.Module) -> list[tuple[str, Any]]:
     """The attributes of a module whose contents may change, without those of every `nn.Module`."""
-    items = module.__dict__.items()
-    return [(name, v) for name, v in items if name not in _STANDARD and type(v) not in _IMMUTABLE]
+    own = [item for item in module.__dict__.items() if item[0] not in OF_EVERY_MODULE]
+    return [(name, value) for name, value in own if type(value) not in _IMMUTABLE]
 
 
 class SlotWriter:
@@ -83,7 +79,7 @@ def has_state(value: Any) -> bool:
 
 
 def is_volatile(value: Any) -> bool:
-    """Whether a value may change without a way to see it, as arrays and iterators do."""
+    """Whether a value may change while it holds the same objects, as arrays and iterators may."""
     kinds = (Tensor, np.ndarray, bytearray, *_GENERATORS)
     return isinstance(value, kinds) or hasattr(type(value), "__next__")
 
@@ -107,7 +103,7 @@ class AttributeFingerprint:
     """
 
     def __init__(self, attributes: Iterable[Any]):
-        self._contents: dict[int, tuple[Any, list]] = {}
+        self._contents: dict[int, tuple[Any, list]] = {}  # by `id`: a holder, and what it holds
         self.checkable = all(map(self._add, attributes))
 
     def unchanged(self) -> bool:
@@ -191,17 +187,17 @@ class Copier:
         return self._rebuild(path, value)
 
     def _copy_holder(self, path: str, value: Any) -> Any:
-        twin = _shallow_copy(value)
-        if twin is value:
+        result = _shallow_copy(value)
+        if result is value:
             return value
-        self._copies[id(value)] = value, twin  # first, since its contents may refer to it
-        for holder, key, content in [*locations(twin)]:
+        self._copies[id(value)] = value, result  # first, since its contents may refer to it
+        for holder, key, content in [*locations(result)]:
             self.put_copy(f"{path}.{key}", holder, key, content)
-        if isinstance(twin, set):
-            copies = [self._copy(path, held) for held in twin]
-            twin.clear()
-            twin.update(copies)
-        return twin
+        if isinstance(result, set):
+            copies = [self._copy(path, held) for held in result]
+            result.clear()
+            result.update(copies)
+        return result
 
     def _rebuild(self, path: str, value: Any) -> Any:
         originals = [*referents(value)]
@@ -214,7 +210,7 @@ class Copier:
             count = 1 + len(value.args)
             keywords = dict(zip(value.keywords, copies[count:], strict=True))
             return partial(copies[0], *copies[1:count], **keywords)
-        return getattr(value, "_make", type(value))(copies)
+        return getattr(value, "_make", type(value))(copies)  # `_make` is of named tuples
 
 
 def _shallow_copy(value: Any) -> Any:

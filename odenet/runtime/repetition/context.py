@@ -65,10 +65,11 @@ class Context:
             return self
         leaves = [*self._leaves]
         held_tensors: list[tuple[Tensor, int]] = []
+        # Of what a `Copier` reports of a tensor, the last is the tensor itself.
         copier = Copier(lambda module: module, lambda *a: held_tensors.append(_with_version(a[-1])))
         for key, leaf in enumerate(self._leaves):
             if not isinstance(leaf, Tensor):
-                copier.put_copy("", leaves, key, leaf)
+                copier.put_copy(path="", holder=leaves, key=key, value=leaf)
         other = self._with_leaves(leaves)
         other._object_versions = tuple(held_tensors)
         other._versions = (*map(_with_version, self.tensors), *held_tensors)
@@ -89,13 +90,13 @@ class Context:
         return self.snapshot().with_tensors(tensors)
 
     def refuse_changes(self, snapshot: Context) -> None:
-        """Refuses evaluations that wrote to a container or to a tensor among the arguments.
+        """Refuses an evaluation that wrote to a container or to a tensor among the arguments.
 
         Args:
             snapshot: taken before the evaluation.
 
         Raises:
-            RuntimeError: if this one did: a repetition would find other values.
+            RuntimeError: if it did, since a repetition would find other values.
         """
         if any(_with_version(tensor)[1] != version for tensor, version in snapshot._versions):
             raise RuntimeError(

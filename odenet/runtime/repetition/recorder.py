@@ -38,7 +38,8 @@ class RandomStates(NamedTuple):
         accelerator: state of the generator of the accelerator, if the device is one.
         python: as `random.getstate` gives it.
         numpy: as `numpy.random.get_state` gives it.
-        memory: bytes of the generators, for a fast comparison; None if they are not complete.
+        memory: bytes of the generators, for a fast comparison; None if they cannot be read, or are
+            not all of the state.
     """
 
     cpu: Tensor
@@ -99,7 +100,7 @@ def _generator_memory(cpu: Tensor, accelerator: Tensor | None) -> tuple | None:
 
     Reading them takes a tenth of the time that `getstate` and `get_state` take.
     """
-    python = random.getstate.__self__
+    python = random.getstate.__self__  # the generator behind the functions of `random`
     numpy = np.random.get_bit_generator()  # pyright: ignore[reportAttributeAccessIssue]
     is_symbolic = torch._C._len_torch_dispatch_stack()  # tensors without values: unknown
     is_readable = type(python) is random.Random and type(numpy) is np.random.MT19937

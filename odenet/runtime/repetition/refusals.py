@@ -35,7 +35,7 @@ def refuse_in_backward(gradients: Iterable[Tensor | None]) -> None:
     """Refuses second derivatives, and what `refuse_transforms` refuses; called in a backward pass.
 
     Raises:
-        RuntimeError: if there is one.
+        RuntimeError: in both cases.
     """
     refuse_transforms(gradients)
     if torch.is_grad_enabled():
@@ -57,7 +57,7 @@ def refuse_transforms(gradients: Iterable[Tensor | None] = ()) -> None:
 
 
 def refuse_types(flow: Any, state: Iterable[Tensor]) -> None:
-    """Refuses states of a type that has no gradients.
+    """Refuses states of integers, and of floating point with fewer than 16 bits.
 
     Raises:
         TypeError: if there is one.
@@ -123,7 +123,7 @@ def is_checkpointed(nodes: Iterable[Any]) -> bool:
 
 
 def refuse_captured(flow: Any, nodes: Iterable[Any], leaves: Sequence[Tensor]) -> None:
-    """Refuses evaluations that read a tensor past their inputs, which would get no gradient.
+    """Refuses evaluations that read a tensor which is not an input: it would get no gradient.
 
     Args:
         flow: for the names of its parameters.

@@ -12,8 +12,9 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from odenet.runtime.repetition.attributes import Copier, is_standard, mutable_attributes
+from odenet.runtime.repetition.attributes import OF_EVERY_MODULE, Copier, mutable_attributes
 
+# The attributes of every module in which it keeps its hooks, such as `_forward_hooks`.
 HOOKS = tuple(name for name, value in vars(nn.Module()).items() if "hooks" in name and value == {})
 
 
@@ -85,11 +86,11 @@ class Replica:
         self.module = self._copies[id(module)]
 
     def put_parameters(self, values: Mapping[int, Tensor]) -> None:
-        """Replaces parameters by other tensors, which are given by the `id` of the parameters."""
+        """Replaces parameters by other tensors: `values` has them by the `id` of the parameters."""
         for place in self.parameters:
             place.holder[place.key] = values.get(id(place.tensor), place.tensor)
-        for twin in self._recurrent:  # these also keep a list of their parameters
-            twin._flat_weights = [getattr(twin, name) for name in twin._flat_weights_names]
+        for copy in self._recurrent:  # these also keep a list of their parameters
+            copy._flat_weights = [getattr(copy, name) for name in copy._flat_weights_names]
 
     def restore(self) -> None:
         """Puts the tensors of the original back into all places."""
@@ -99,8 +100,8 @@ class Replica:
     def _copy_of(self, module: nn.Module) -> nn.Module:
         return self._copies.get(id(module), module)
 
-    def _fill(self, twin: nn.Module, original: nn.Module) -> None:
-        state = twin.__dict__
+    def _fill(self, copy: nn.Module, original: nn.Module) -> None:
+        state = copy.__dict__
         state.update(original.__dict__)
         for name in ("_parameters", "_buffers"):
             state[name] = dict(state[name])
@@ -114,8 +115,8 @@ class Replica:
         is_custom_class = not type(original).__module__.startswith("torch.nn.modules.")
         if is_custom_class or "forward" in state or any(state[name] for name in HOOKS):
             self.custom_originals.append(original)
-        if isinstance(twin, nn.RNNBase):
-            self._recurrent.append(twin)
+        if isinstance(copy, nn.RNNBase):
+            self._recurrent.append(copy)
         for places, name in ((self.parameters, "_parameters"), (self.tensors, "_buffers")):
             tensors = state[name].items()
             places += [
@@ -125,7 +126,7 @@ class Replica:
             ]
         copier = Copier(self._copy_of, partial(self._add, original))
         for name, value in mutable_attributes(original):
-            copier.put_copy(name, state, name, value)
+            copier.put_copy(path=name, holder=state, key=name, value=value)
 
     def _add(self, original: nn.Module, path: str, holder: Any, key: Any, tensor: Tensor) -> None:
         places = self.parameters if isinstance(tensor, nn.Parameter) else self.tensors
@@ -140,7 +141,7 @@ def _call_hook(original: nn.Module, hook: Callable[..., Any], _: nn.Module, *gra
 class InPlaceReplica:
     """Repeats an evaluation on the module itself, not on a copy, for modules with hooks of FSDP2.
 
-    During an evaluation it has the modes, buffers and attributes of a replica.
+    During an evaluation the module has the modes, buffers and attributes of a replica.
     """
 
     def __init__(self, module: nn.Module, replica: Replica):
@@ -154,10 +155,10 @@ class InPlaceReplica:
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Evaluates the module with the state of the replica, and restores its own state."""
         states = []
-        for module, twin in self._pairs:
-            keys = [n for n in twin.__dict__ if not is_standard(n) or n in ("training", "_buffers")]
-            states.append({name: module.__dict__[name] for name in keys if name in module.__dict__})
-            module.__dict__.update({name: twin.__dict__[name] for name in keys})
+        for module, copy in self._pairs:
+            keys = copy.__dict__.keys() - (OF_EVERY_MODULE - {"training", "_buffers"})
+            states.append({key: module.__dict__[key] for key in keys if key in module.__dict__})
+            module.__dict__.update({key: copy.__dict__[key] for key in keys})
         try:
             return self._module(*args, **kwargs)
         finally:

@@ -35,14 +35,14 @@ class ModuleFingerprint:
         self._modules = modules
         values = (value for module in modules for _, value in mutable_attributes(module))
         self._attributes = AttributeFingerprint(values)
-        compiled = any(isinstance(module, torch.jit.ScriptModule) for module in modules)
-        self.checkable = not compiled and self._attributes.checkable
+        scripted = any(isinstance(module, torch.jit.ScriptModule) for module in modules)
+        self.checkable = not scripted and self._attributes.checkable
         if not self.checkable:
             return
         holders: list[dict] = [vars(module)[name] for module in modules for name in _DICTIONARIES]
         self._empty = [holder for holder in holders if not holder]
         self._filled = [holder for holder in holders if holder]
-        self._kinds = list(map(type, modules))
+        self._classes = list(map(type, modules))
         self._names, self._values = self._contents()
 
     def unchanged(self) -> bool:
@@ -53,7 +53,7 @@ class ModuleFingerprint:
         return (
             names == self._names
             and all(map(is_, values, self._values))
-            and all(map(is_, map(type, self._modules), self._kinds))
+            and all(map(is_, map(type, self._modules), self._classes))
             and self._attributes.unchanged()
         )
 

@@ -10,7 +10,7 @@ from odenet.runtime.repetition.replica_pool import PooledReplica, ReplicaPool
 
 _ALWAYS_COPIED = 4096  # largest number of entries of a tensor that is copied in any case
 
-# Submodule -> (large buffer or tensor attribute, mode) -> whether evaluations change it.
+# Submodule -> (path of a large tensor, training mode) -> whether evaluations change the tensor.
 _is_changed: WeakKeyDictionary[nn.Module, dict[tuple[str, bool], bool]] = WeakKeyDictionary()
 
 
@@ -33,16 +33,16 @@ class Snapshot:
         self._graphs = {id(tensor): graph for tensor, graph in graphs if graph is not None}
 
     def finish(self) -> None:
-        """To be called after the evaluation: drops copies of tensors that it did not change.
+        """Drops copies of tensors that the evaluation did not change; to be called after it.
 
         Results that the modules keep in attributes are detached.
 
         Raises:
-            RuntimeError: if it changed a large tensor that earlier evaluations did not change.
+            RuntimeError: if the evaluation changed a large tensor that earlier ones did not change.
         """
         for index, version in self._watched:
-            module, _, _, tensor, name = self._pool.pristine.tensors[index]
-            changes_of_module, key = _is_changed.setdefault(module, {}), (name, module.training)
+            module, _, _, tensor, path = self._pool.pristine.tensors[index]
+            changes_of_module, key = _is_changed.setdefault(module, {}), (path, module.training)
             changed = tensor._version != version
             if key not in changes_of_module:  # `tensor.data.add_` and numpy leave its version
                 changed = changed or not _equal(self._values[index], tensor)
@@ -50,7 +50,7 @@ class Snapshot:
                 self._values[index] = tensor
             elif changed and changes_of_module.get(key) is False:
                 raise RuntimeError(
-                    f"{type(module).__name__} changed its tensor {name!r}, which it left alone in "
+                    f"{type(module).__name__} changed its tensor {path!r}, which it left alone in "
                     'earlier evaluations, so that no copy was kept; set flow.memory = "stored"'
                 )
             changes_of_module[key] = changes_of_module.get(key, False) or changed
@@ -64,27 +64,27 @@ class Snapshot:
         """
         shared_indices = set()
         for index, version in self._watched:
-            module, _, _, tensor, name = self._pool.pristine.tensors[index]
+            module, _, _, tensor, path = self._pool.pristine.tensors[index]
             if self._values[index] is not tensor:
                 continue
             if tensor._version != version:
                 raise RuntimeError(
-                    f"the tensor {name!r} of {type(module).__name__} was changed between the "
+                    f"the tensor {path!r} of {type(module).__name__} was changed between the "
                     "forward and the backward pass of rebuilt steps, which read it in both"
                 )
             shared_indices.add(index)
         pooled = self._pool.acquire()
-        with torch.enable_grad():  # so that `refuse_captured` sees tensors that require gradients
+        with torch.enable_grad():  # so that `refusals` sees tensors that require gradients
             for index, place in enumerate(pooled.replica.tensors):
                 value = self._values[index]
                 place.holder[place.key] = value if index in shared_indices else value.clone()
         return pooled
 
     def _kept_value(self, index: int) -> Tensor:
-        module, _, _, tensor, name = self._pool.pristine.tensors[index]
+        module, _, _, tensor, path = self._pool.pristine.tensors[index]
         if tensor.numel() > _ALWAYS_COPIED and not tensor.is_inference():
             self._watched.append((index, tensor._version))
-            if _is_changed.get(module, {}).get((name, module.training)) is False:
+            if _is_changed.get(module, {}).get((path, module.training)) is False:
                 return tensor
         if not tensor.requires_grad:
             return tensor.clone()
@@ -92,7 +92,10 @@ class Snapshot:
 
 
 def _equal(copy: Tensor, tensor: Tensor) -> bool:
-    """Whether two tensors are equal; True if they have no values, as on device "meta"."""
+    """Whether two tensors are equal; True if they have no values, as on device "meta".
+
+    Nor have they under a dispatch mode, as of fake tensors.
+    """
     if copy.is_meta or torch._C._len_torch_dispatch_stack():
         return True
     return torch.equal(copy, tensor)
