@@ -22,10 +22,10 @@ def bench(
     ] = None,
     repeats: Annotated[int, typer.Option(min=1, help="Interleaved turns per implementation.")] = 7,
     batch: Annotated[
-        int | None, typer.Option(min=2, help="Samples [default: each network's own].")
+        int | None, typer.Option(min=2, help="Samples in a batch [default: each network's own].")
     ] = None,
     channels: Annotated[
-        int | None, typer.Option(min=2, help="Of the input [default: each network's own].")
+        int | None, typer.Option(min=2, help="Input channels [default: each network's own].")
     ] = None,
     side: Annotated[
         int | None, typer.Option(min=1, help="Height and width, or tokens [default: its own].")
@@ -34,7 +34,7 @@ def bench(
         str,
         typer.Option(
             "--layers",
-            help="Layers of the Hamiltonian networks that show memory over depth; odenet alone.",
+            help="Depths of the Hamiltonian networks for memory over depth, of odenet alone.",
         ),
     ] = "14,1202,12002",
     only: Annotated[

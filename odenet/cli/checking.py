@@ -21,10 +21,10 @@ def check(
         int | None,
         typer.Option(
             min=0,
-            help="Starts of the search for a counterexample [default: those of odenet compile].",
+            help="Starts of the search for a counterexample [default: as in odenet compile].",
         ),
     ] = None,
-    seed: Annotated[int, typer.Option(help="Of the search and the measurements.")] = 0,
+    seed: Annotated[int, typer.Option(help="Seed of the search and of the measurements.")] = 0,
     json_: Json = False,
     set_: Settings = None,
     plugin: Plugins = None,
@@ -51,7 +51,7 @@ def _check_file(
     try:
         program = load_spec(file, read_settings(set_, file))
         if program.discretised:
-            _ = program.derivation
+            _ = program.derivation  # now, so that its errors are reported for this file
     except SpecError as error:
         if not quiet:
             say(error, err=True)
@@ -77,7 +77,7 @@ def _check_file(
     return {
         "file": str(file),
         "holds": all(claim.holds for claim in claims)
-        and not any(law.holds is False for law in laws),
+        and not any(law.holds is False for law in laws),  # None: not measurable
         "certificate": certificate.to_json(),
         "claims": [claim.to_json() for claim in claims],
         "laws": [law.to_json() for law in laws],

@@ -54,8 +54,8 @@ def compile_spec(
         typer.Option(
             "-o",
             "--output",
-            help="Where to write the module [default: NAME.py; of the standard input none], or "
-            "the form that --emit names.",
+            help="The file to write: the module [default: NAME.py; none if the specification is "
+            "the standard input], or what --emit names.",
         ),
     ] = None,
     proof: Annotated[
@@ -64,8 +64,8 @@ def compile_spec(
     emit: Annotated[
         Form | None,
         typer.Option(
-            help="Print one form on the standard output and write nothing; with -o write it there, "
-            "LaTeX as a document, with a .bib file of the papers that it cites."
+            help="Print this form of the program instead of writing a module; with -o write it to "
+            "that file. LaTeX is then a document, beside a .bib file of the papers that it cites."
         ),
     ] = None,
     set_: Settings = None,
@@ -73,7 +73,7 @@ def compile_spec(
 ) -> None:
     """Compile a specification into a torch module, and print what was derived and proved.
 
-    That is a line each for order, stability limit, round trip, spectrum and claims.
+    The order, the stability limit, the round trip, the spectrum and the claims take a line each.
 
     A file without a `discretise` line has no module; the lines that would give it one are listed.
     A claim that does not hold is reported, and the module written; `odenet check` fails on it.
@@ -170,7 +170,7 @@ def fmt(
         bool, typer.Option("--check", help="Change nothing; exit with 1 if a file would change.")
     ] = False,
 ) -> None:
-    """Format specifications in place: one spelling of spaces, comments kept."""
+    """Format specifications in place: spacing becomes uniform, comments are kept."""
     from odenet.compiler import read
     from odenet.language.format import format_source
 
@@ -192,11 +192,11 @@ def fmt(
 
 def schemes(
     names: Annotated[
-        list[str] | None, typer.Argument(help="Show these whole, with their order conditions.")
+        list[str] | None, typer.Argument(help="Schemes to show whole, with order conditions.")
     ] = None,
     json_: Json = False,
     markdown: Annotated[
-        bool, typer.Option("--markdown", help="As docs/schemes.md, with the texts.")
+        bool, typer.Option("--markdown", help="Print docs/schemes.md, which has their texts.")
     ] = False,
 ) -> None:
     """List the schemes that ship with odenet, with what was derived from their text.
@@ -204,7 +204,7 @@ def schemes(
     `odenet plot stability NAME` draws where their steps are stable.
     """
     if names and (json_ or markdown):
-        raise typer.BadParameter("--json and --markdown are of all schemes, so name none")
+        raise typer.BadParameter("--json and --markdown list all schemes: give no names")
     if names:
         for name in names:
             _show_scheme(name)
@@ -225,6 +225,7 @@ def schemes(
 
     from odenet.rich_tables import print_table
 
+    # These columns are printed below the table, as in "momentum starts: …".
     verbs = {"solves": "solves", "parasitic": "has", "start": "starts",
                "why not reversible": "is not reversible"}  # fmt: skip
     remarks = [(row["scheme"], verb, row.pop(key)) for key, verb in verbs.items() for row in facts]

@@ -10,7 +10,8 @@ import typer
 if TYPE_CHECKING:
     from odenet.compiler import Program
 
-# `definition`: the text of a scheme; empty for one of odenet. `scheme`: its name with constants.
+# `name`: of the network, and `quoted` in quotation marks. `definition`: the text of the scheme,
+# empty for one that ships with odenet. `scheme`: the scheme's name with its constants.
 SPEC_TEMPLATE = """\
 "{name}, whose residual blocks are steps of a reversible scheme."
 
@@ -95,7 +96,7 @@ def _with_constants(call: str) -> str:
     values = {
         name: value.value if isinstance(value, Number) else None
         for name, value in scheme.constants
-        if name not in scheme.implied_constants
+        if name not in scheme.implied_constants  # a file may not set these
     }
     step_size = {"h": 1} if scheme.uses_step_size else {}
     missing = [name for name, value in values.items() if value is None]

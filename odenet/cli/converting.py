@@ -16,10 +16,10 @@ def convert(
         str, typer.Argument(help="A model of torchvision, such as resnet101, or of timm.")
     ],
     scheme: Annotated[
-        str, typer.Option(help="What the blocks become steps of: its name, or its file, FILE.ode.")
+        str, typer.Option(help="The scheme whose steps the blocks become: its name, or FILE.ode.")
     ] = "momentum",
     gamma: Annotated[
-        float | None, typer.Option(help="Of momentum [default: 0.9]; 0 is the original network.")
+        float | None, typer.Option(help="γ of momentum [default: 0.9]; 0 is the original network.")
     ] = None,
     h: Annotated[
         float | None, typer.Option("--h", help="Step size of other schemes [default: 1].")
@@ -40,18 +40,18 @@ def convert(
         int | None,
         typer.Option(
             min=2,
-            help="Predict what a training step on this many pictures takes, and say "
-            "which way to save memory suits; converts nothing without -o.",
+            help="Predict the memory of a training step on this many pictures, and recommend "
+            "a way to save some; without -o nothing is converted.",
         ),
     ] = None,
     size: Annotated[int, typer.Option(min=1, help="Pixels of a side of these pictures.")] = 224,
     json_: Annotated[
-        bool, typer.Option("--json", help="The prediction for programs, in bytes.")
+        bool, typer.Option("--json", help="Print the prediction as JSON, in bytes.")
     ] = False,
 ) -> None:
     """Make a residual network reversible, with its weights reused unchanged.
 
-    With --batch first of all: what it would save beside checkpoints, or that it saves nothing.
+    With --batch, first print what that would save compared with checkpointing, if anything.
     """
     require("train", "odenet convert", "torchvision")
     from odenet.conversion.zoo import Conversion, ZooError, build, save
@@ -111,7 +111,7 @@ def _summary(model, conversion) -> str:
 
     flows = {name: flow for name, flow in model.named_modules() if isinstance(flow, Flow)}
     steps = sum(flow.steps for flow in flows.values())
-    first = next(iter(flows.values()))
+    first_flow = next(iter(flows.values()))
     parameters = sum(p.numel() for p in model.parameters())
     lines = [
         f"{conversion.name}: {steps} blocks are steps of {conversion.scheme_name} now, in "
@@ -123,11 +123,11 @@ def _summary(model, conversion) -> str:
         lines.append(
             f"{', '.join(single_steps)}: one step holds two states, where a checkpoint holds one"
         )
-    if first.reversible:
+    if first_flow.reversible:
         lines.append(
             "reversible: flows rebuild their activations; whether that saves anything for a batch, "
             f"`odenet convert {conversion.name} --batch N` predicts"
         )
     else:
-        lines.append(f"not reversible: {first.obstacle}")
+        lines.append(f"not reversible: {first_flow.obstacle}")
     return "\n".join(lines)

@@ -12,7 +12,7 @@ def explain(
     code: Annotated[
         str | None,
         typer.Argument(
-            help="The word in brackets after `error` or `warning`; all are listed without."
+            help="The word in brackets after `error` or `warning` [default: list all of them]."
         ),
     ] = None,
 ) -> None:

@@ -32,8 +32,8 @@ def announce(program: "Program") -> None:
     parameters += f" without {given_maps}" if given_maps else ""
     if program.recipe.data is not None:
         say(f"  data {_data_set(program.recipe.data)}")
-    libraries = f"{', '.join(library_networks)} as its library makes it"
-    network = libraries if library_networks else f"{steps}; {parameters}"
+    from_library = f"{', '.join(library_networks)} as its library makes it"
+    network = from_library if library_networks else f"{steps}; {parameters}"
     say(f"  input {model.input_shape}; {network}")
     say(f"  {program.certificate.summary}")
     if claims:
@@ -78,8 +78,8 @@ def _library_networks(model: "Model") -> list[str]:
     """The names of networks in layers `existing(…)`; only torchvision or timm knows their sizes."""
     from odenet.model.tables.layers import LAYERS
 
-    kinds = [(layer, LAYERS.get(layer.name)) for layer in model.net]
-    return [layer.arguments["name"] for layer, kind in kinds if kind and kind.is_network]
+    pairs = [(layer, LAYERS.get(layer.name)) for layer in model.net]
+    return [layer.arguments["name"] for layer, row in pairs if row and row.is_network]
 
 
 def _data_set(call: "Call") -> str:

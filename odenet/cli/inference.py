@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 def predict(
     run: Run,
     files: Annotated[list[Path], typer.Argument(help="Pictures, or folders of them.")],
-    top: Annotated[int, typer.Option(min=1, help="Likeliest classes shown of each.")] = 1,
+    top: Annotated[int, typer.Option(min=1, help="How many likely classes to show of each.")] = 1,
     csv_: Annotated[
         Path | None, typer.Option("--csv", help="Write all probabilities or numbers into a table.")
     ] = None,
@@ -62,18 +62,18 @@ def sample(
         float,
         typer.Option(
             min=0,
-            help="Scores are divided by it, 0 takes the likeliest token; of a density, the "
-            "deviation of the normal numbers that samples are made of.",
+            help="Scores are divided by it, and 0 takes the likeliest token; for a density, the "
+            "standard deviation of the latent variables.",
         ),
     ] = 1.0,
     top: Annotated[
         int | None,
         typer.Option(min=0, help="Draw from this many of the likeliest tokens [default: all]."),
     ] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Of the random numbers.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the random numbers.")] = 0,
     out: Annotated[
         Path | None,
-        typer.Option("-o", "--output", help="Write samples of a density: .csv, of pictures .png."),
+        typer.Option("-o", "--output", help="File for samples of a density: .csv, or .png."),
     ] = None,
     last: Last = False,
     plugin: Plugins = None,
@@ -128,7 +128,7 @@ def _sample_text(
     text = trained.sample(prompt=prompt, tokens=tokens, temperature=temperature, top=top, seed=seed)
     reason = token_by_token_obstacle(trained.program.model)
     if reason:
-        say(f"note: every token took a pass over all of the window, since {reason}", err=True)
+        say(f"note: every token took a pass over the whole window, since {reason}", err=True)
     say(text)
 
 

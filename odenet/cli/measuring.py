@@ -29,7 +29,9 @@ def evaluate(
     data: DataName = None,
     data_root: DataRoot = None,
     download: Download = False,
-    batch: Annotated[int | None, typer.Option(help="Half of the samples at a time.")] = None,
+    batch: Annotated[
+        int | None, typer.Option(help="As in training; a pass here takes twice as many.")
+    ] = None,
     last: Last = False,
     out: Annotated[
         Path | None,
@@ -40,9 +42,9 @@ def evaluate(
     json_: Json = False,
     plugin: Plugins = None,
 ) -> None:
-    """Measure the network of a run on a test split: its own, or another data set's.
+    """Measure the network of a run on a test split: its own, or that of another data set.
 
-    Numbers of the steps may differ from those in training: --set γ=0.5, --set h=0.05.
+    Numbers of the scheme may differ from those in training: --set γ=0.5, --set h=0.05.
     """
     require("train", "odenet eval")
     options = {"data_root": data_root, "download": download or None}
@@ -106,8 +108,8 @@ def study(
 ) -> None:
     """Study trained flows along their depth: lesions, norms, energy and spectrum.
 
-    A lesion leaves out or shuffles steps. Several runs of one network are drawn over time together,
-    and if their depths differ, how the norms depend on it.
+    A lesion leaves out or shuffles steps. The rates of several runs are also drawn in one figure,
+    over time, and if their depths differ, how the change of a step depends on the depth.
     """
     require("train", "odenet study")
     from rich.console import Console

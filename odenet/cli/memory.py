@@ -28,7 +28,7 @@ def memory(
         bool, typer.Option("--exact", help="Also predict the mode that takes steps in fixed point.")
     ] = False,
     run: Annotated[
-        bool, typer.Option("--run", help="Run a step in each mode too, and measure it.")
+        bool, typer.Option("--run", help="Also run a step in each mode, and measure it.")
     ] = False,
     fit: Annotated[
         str | None,
@@ -42,7 +42,7 @@ def memory(
             "--update-in-backward", help="The optimizer acts in the backward pass, as in `train`."
         ),
     ] = False,
-    json_: Annotated[bool, typer.Option("--json", help="Bytes, for programs.")] = False,
+    json_: Annotated[bool, typer.Option("--json", help="Print JSON, in bytes.")] = False,
     plugin: Plugins = None,
 ) -> None:
     """Predict how much memory a training step takes in each memory mode."""

@@ -24,8 +24,8 @@ Template = Literal["hamiltonian", "damped", "momentum", "language_model"]
 
 
 def new(
-    name: Annotated[str, typer.Argument(help="Of the spec; NAME.ode is written.")],
-    like: Annotated[Template | None, typer.Option(help="What kind of dynamics.")] = None,
+    name: Annotated[str, typer.Argument(help="Name of the spec; NAME.ode is written.")],
+    like: Annotated[Template | None, typer.Option(help="The kind of dynamics.")] = None,
     data: Annotated[
         Path | None,
         typer.Option(
@@ -34,9 +34,9 @@ def new(
         ),
     ] = None,
 ) -> None:
-    """Write a spec that trains, with comments, to begin with.
+    """Write a first spec, with comments, which can be trained as it is.
 
-    Without --data it trains on what ships with a library. An existing file is never replaced.
+    Without --data it trains on data that a library brings along. No existing file is replaced.
     """
     from odenet.diagnostics import Source, SpecError
     from odenet.language.format import format_source
@@ -52,7 +52,7 @@ def new(
         message = "there is such a file, which is not replaced"
         raise SpecError.of("unwritable-file", message, file=str(target), help=help_)
     description = None if data is None else _describe(data, target.parent)
-    is_text = description is not None and not description.shape
+    is_text = description is not None and not description.shape  # all other data has a shape
     like = like or ("language_model" if is_text else "hamiltonian")
     if description is not None and is_text != (like == "language_model"):
         kind = "text" if like == "language_model" else "pictures and numbers"

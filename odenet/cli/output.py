@@ -66,11 +66,8 @@ def wrap_messages(text: str, width: int) -> str:
 
 def shows_colours(stream: TextIO) -> bool:
     """Whether a stream is a terminal with colours that the environment does not turn off."""
-    is_allowed = not os.environ.get("NO_COLOR") and os.environ.get("TERM") not in (
-        "dumb",
-        "unknown",
-    )
-    return is_allowed and stream.isatty()
+    has_colours = os.environ.get("TERM") not in ("dumb", "unknown")
+    return has_colours and not os.environ.get("NO_COLOR") and stream.isatty()
 
 
 def terminal_width() -> int | None:

@@ -29,14 +29,14 @@ def plot(
     ] = None,
     set_: Settings = None,
     data_root: Annotated[
-        Path | None, typer.Option(help="Of runs, where their data lies [default: as in training].")
+        Path | None, typer.Option(help="Where data of runs lies [default: as in training].")
     ] = None,
     plugin: Plugins = None,
 ) -> None:
-    """Draw one figure of the page that `odenet report` writes into a file of its own.
+    """Draw one of the figures of `odenet report`, into a file of its own.
 
-    Of a run the trained weights are measured on test samples, of a specification those that it
-    begins with. Several sources are drawn below one another, and curves into one panel.
+    The weights of a run are measured on test samples; a specification is measured with the weights
+    that training begins with. Several sources are drawn below one another, curves in one panel.
     """
     require("report", "odenet plot", "matplotlib")
     if kind == "curves" or any(source.is_dir() for source in sources):

@@ -20,14 +20,14 @@ def report(
     ] = None,
     set_: Settings = None,
     data_root: Annotated[
-        str | None, typer.Option(help="Of a run, where its data lies [default: as in training].")
+        str | None, typer.Option(help="Where the data of a run lies [default: as in training].")
     ] = None,
     plugin: Plugins = None,
 ) -> None:
     """Write what is known of a specification or a run as one page of HTML.
 
-    It needs nothing beside it: equations, scheme, proofs, stability with the eigenvalues of the
-    weights, the network, and of a run its curves and what it says of test samples.
+    The page is a single file: equations, scheme, proofs, stability with the eigenvalues of the
+    weights, the network, and for a run its curves and its predictions for test samples.
     """
     require("report", "odenet report")
     if source.is_dir():
@@ -35,6 +35,7 @@ def report(
     from rich.console import Console
 
     target = out or Path(f"{source.resolve().stem}.html")
+    # Every page that odenet writes names it as the generator, by these bytes.
     require_replaceable(target, out is not None, b'content="odenet', source)
     with Console(stderr=True).status("reading") as status:
         if source.is_dir():
@@ -48,9 +49,8 @@ def report(
         else:
             import odenet
 
-            program = odenet.load(
-                source, set=read_settings(set_, source)
-            )  # before torch is imported, so that errors come at once
+            # Before torch is imported, so that errors come at once.
+            program = odenet.load(source, set=read_settings(set_, source))
             from odenet.report.page import spec_report
 
             html = spec_report(program, status.update)
@@ -61,7 +61,7 @@ def report(
 def watch(
     spec: Annotated[Path, typer.Argument(help="The specification.")],
     port: Annotated[
-        int, typer.Option(min=0, max=65535, help="On this machine; 0 takes one that is free.")
+        int, typer.Option(min=0, max=65535, help="Port on this machine; 0 takes a free one.")
     ] = 8642,
     open_: Annotated[bool, typer.Option("--open", help="Open the page in a browser.")] = False,
     set_: Settings = None,
@@ -78,7 +78,7 @@ def watch(
     from rich.console import Console
 
     with Console(stderr=True).status("reading"):
-        from odenet.report.watch import POLL_INTERVAL, WatchedSpec, serve  # imports torch: seconds
+        from odenet.report.watch import POLL_INTERVAL, WatchedSpec, serve  # slow: imports torch
 
         watched = WatchedSpec(spec, read_settings(set_, spec))
         watched.refresh()

@@ -35,7 +35,7 @@ DataName = Annotated[
     ),
 ]
 DataRoot = Annotated[
-    str | None, typer.Option(help="Where published data sets lie or are put [default: data].")
+    str | None, typer.Option(help="Folder of published data sets [default: data].")
 ]
 Download = Annotated[
     bool, typer.Option("--download", help="Fetch the data set if it is not there.")
@@ -43,8 +43,8 @@ Download = Annotated[
 
 
 Run = Annotated[Path, typer.Argument(help="The folder of a run.")]
-Last = Annotated[bool, typer.Option("--last", help="The last epoch's weights, not the best's.")]
-Json = Annotated[bool, typer.Option("--json", help="For programs.")]
+Last = Annotated[bool, typer.Option("--last", help="Take the last epoch's weights, not the best.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
 
 
 def _load_plugins(paths: list[Path] | None) -> list[Path]:

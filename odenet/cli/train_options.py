@@ -22,8 +22,8 @@ Resume = Annotated[
 Epochs = Annotated[int | None, typer.Option(help="Passes over the data.")]
 Batch = Annotated[int | None, typer.Option(help="Samples per step, over all devices.")]
 Rate = Annotated[float | None, typer.Option(help="The optimizer's learning rate.")]
-Fraction = Annotated[float | None, typer.Option(help="Share of the training samples.")]
-Seed = Annotated[int | None, typer.Option(help="Of the random numbers.")]
+Fraction = Annotated[float | None, typer.Option(help="Share of the training samples to use.")]
+Seed = Annotated[int | None, typer.Option(help="Seed of the random numbers.")]
 Seeds = Annotated[
     int | None,
     typer.Option(min=2, help="Train with this many consecutive seeds, and give the mean."),
@@ -77,15 +77,15 @@ UpdateInBackward = Annotated[
     bool,
     typer.Option(
         "--update-in-backward",
-        help="Move each weight as soon as its gradient is complete: gradients of one step of a "
-        "flow live at a time.",
+        help="Update each weight as soon as its gradient is complete, so that only the gradients "
+        "of one step of a flow are in memory at a time.",
     ),
 ]
 ClipBy = Annotated[
     Literal["exact", "last"] | None,
     typer.Option(
-        help="How --update-in-backward knows the norm that clip limits: exact, by a second "
-        "backward pass, or last, that of the last step [default: exact]."
+        help="The gradient norm that --update-in-backward clips by: exact, from a second backward "
+        "pass, or last, from the step before [default: exact]."
     ),
 ]
 Logger = Annotated[
@@ -96,18 +96,18 @@ Convert = Annotated[
     str | None,
     typer.Option(
         metavar="SCHEME",
-        help="Train a model of torchvision or timm, its residual blocks as steps of a scheme, "
-        "such as momentum or midpoint(h = 0.5).",
+        help="Train a model of torchvision or timm whose residual blocks become steps of this "
+        "scheme, such as momentum or midpoint(h = 0.5).",
     ),
 ]
 Weights = Annotated[
     str | None,
-    typer.Option(metavar="FILE", help="A state_dict that such a model begins with, or `default`."),
+    typer.Option(metavar="FILE", help="Initial weights for --convert: a file, or `default`."),
 ]
 Fit = Annotated[
     str | None,
     typer.Option(
-        metavar="SIZE", help="The largest batch of which a step is predicted to fit into 8GB, say."
+        metavar="SIZE", help="Take the largest batch predicted to fit into a size such as 8GB."
     ),
 ]
 Nodes = Annotated[int | None, typer.Option(min=1, max=10**6, help="Machines [default: 1].")]

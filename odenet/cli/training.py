@@ -67,7 +67,7 @@ def train(
 ) -> None:
     """Train the network of a specification by its recipe, or go on with a run.
 
-    What the specification claims by `require` has to be proved; else nothing is written.
+    Every claim that the specification makes by `require` has to be proved; else nothing is written.
     """
     if spec is None and resume is None:
         raise typer.BadParameter("give a specification, or a run with --resume")

@@ -83,7 +83,7 @@ def seal_archive(file: BinaryIO) -> None:
     Args:
         file: the archive, without a comment, open for reading and writing.
     """
-    file.seek(-2, 2)
+    file.seek(-2, 2)  # the length of the comment, the archive's last two bytes
     file.write(_SEAL_SIZE.to_bytes(2, "little"))
     file.seek(0)
     digest = file_digest(file, "sha256").hexdigest()  # type: ignore[arg-type]

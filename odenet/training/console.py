@@ -24,7 +24,7 @@ MARGIN = "h·ω/limit"  # the column with the stability margin: above 1 a step i
 BAR_WIDTH = 16  # columns
 HIDDEN_METRICS = ("v_num", "samples/s", "tokens/s", "MiB")  # not beside the bar, which is narrow
 NEGLIGIBLE_DRIFT = 1e-3  # a smaller drift is not shown; a warning is given at 1e-2
-# The formats of some columns; those of all others are {:.4g}.
+# The formats of some columns, of which "test" is the test accuracy; those of others are {:.4g}.
 FORMATS = {"test": "{:.2%}", DRIFT: "{:.0e}", "samples/s": "{:.0f}", "tokens/s": "{:.0f}"}
 
 # Patterns of warnings of Lightning and torch about what is intended here.

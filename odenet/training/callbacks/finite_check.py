@@ -100,7 +100,7 @@ class FiniteCheck(Callback):
             self._count += 1
             if self._count == 1:
                 where = f"in epoch {trainer.current_epoch + 1}"
-                reason = "as its loss or gradient was not finite; so will others be"
+                reason = "as its loss or gradient was not finite; others like it will be, too"
                 warn(self.console, f"{where} a step was left out, {reason}")
 
     def on_train_batch_end(
@@ -117,8 +117,8 @@ class FiniteCheck(Callback):
         flags = torch.cat([self._bad, _any_process(weights.float()[None])])
         self._steps.append(StepFlags(batch_idx + 1, batch[0], HostCopy(flags)))
         last = batch_idx + 1 == trainer.num_training_batches
-        waits = pl_module.device.type != "cpu" and not last
-        self._read_flags(trainer, pl_module, 1 if waits else 0)
+        postponed = pl_module.device.type != "cpu" and not last  # so that the host need not wait
+        self._read_flags(trainer, pl_module, 1 if postponed else 0)
 
     def on_save_checkpoint(
         self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]

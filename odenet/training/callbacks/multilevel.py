@@ -66,7 +66,7 @@ def refine_network(task: nn.Module) -> Origins:
         try:
             finer = module.refine()
         except ValueError as error:
-            raise CannotRefine(f"levels cannot be refined: {error}", "--set levels=[]") from error
+            raise CannotRefine(f"levels cannot refine: {error}", "--set levels=[]") from error
         origins.update(_origins(module, finer))
         task.set_submodule(path, finer)
     return origins
@@ -93,13 +93,13 @@ def refine_optimizer(optimizer: torch.optim.Optimizer, task: Task, origins: Orig
     old_state = dict(optimizer.state)
     groups = decay_groups(task.network, task.recipe.optimizer)
     optimizer.state.clear()
-    for group, fresh in zip(optimizer.param_groups, groups, strict=True):
-        group["params"] = fresh["params"]
-        for parameter in fresh["params"]:
+    for group, refined_group in zip(optimizer.param_groups, groups, strict=True):
+        group["params"] = refined_group["params"]
+        for parameter in group["params"]:
             source = origins[parameter] if parameter in origins else parameter
             if source in old_state:
-                refined = {k: _refine(v, source, parameter) for k, v in old_state[source].items()}
-                optimizer.state[parameter] = refined
+                state = {k: _refine(v, source, parameter) for k, v in old_state[source].items()}
+                optimizer.state[parameter] = state
 
 
 def _refine(value: Any, source: Tensor, target: Tensor) -> Any:

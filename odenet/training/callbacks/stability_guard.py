@@ -19,7 +19,7 @@ from odenet.training.errors import BadOption
 from odenet.training.flows import ROUGH_ITERATIONS, flows, stability
 from odenet.training.learning.task import Task
 
-EXACT_ITERATIONS = 200  # of the spectral radius, where weights are rescaled by it
+EXACT_ITERATIONS = 200  # of the power method for ω, where weights are rescaled by it
 TARGET_SHARE = 0.98  # h ω over its limit, after rescaling
 MAX_ROUNDS = 12  # of rescaling; one is enough where ω is quadratic in the operators
 
@@ -27,8 +27,8 @@ MAX_ROUNDS = 12  # of rescaling; one is enough where ω is quadratic in the oper
 class StabilityGuard(EpochWatcher):
     """After the last step of each epoch measures the margin, and warns or rescales the operators.
 
-    Warns once of each condition of the proof that the weights no longer satisfy. Depends on the
-    weights alone, so that a resumed run does the same.
+    It warns once of each condition of the proof that the weights no longer satisfy. What it does
+    depends on the weights alone, so that a resumed run does the same.
 
     Args:
         rescale: bring steps beyond the limit back below it; else warn once.

@@ -56,7 +56,7 @@ class ResumableEarlyStopping(EarlyStopping):
         self._metrics = metrics
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Stop before the first epoch if the one before it was the last."""
+        """Stop before the first epoch if the run had already been stopped when it was resumed."""
         threshold = self.stopping_threshold
         values = [row[self.monitor] for row in self._metrics.rows]
         sign = 1 if self.mode == "max" else -1

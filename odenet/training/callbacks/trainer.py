@@ -125,7 +125,7 @@ def _callbacks(
         early = {"check_on_train_epoch_end": True, **watching}
         callbacks.append(ResumableEarlyStopping(metrics, target, metric.best, **early))
     common: dict[str, Any] = {
-        "dirpath": str(folder.checkpoints.absolute()),  # text, which a checkpoint may hold
+        "dirpath": str(folder.checkpoints.absolute()),  # checkpoints hold it, and hold no Path
         "save_on_train_epoch_end": True,
         "enable_version_counter": False,
     }

@@ -33,8 +33,7 @@ ABOVE_INT64 = 2**63  # the smallest whole number that a tensor cannot hold
 HELP = "save it by np.savez(PATH, x=…, y=…)"
 CheckedSplit = tuple[Split, tuple[str, ...]]  # with the names of its classes, if labels are words
 LOCAL_HEADER = 30  # bytes of a member's header in a zip file, before its name (APPNOTE 4.3.7)
-REQUIRED = ("x", "y")
-OPTIONAL = ("x_test", "y_test")
+REQUIRED, OPTIONAL = ("x", "y"), ("x_test", "y_test")  # the names of arrays
 
 
 def load_arrays(path: str) -> DataSet:
@@ -52,10 +51,10 @@ def load_arrays(path: str) -> DataSet:
     if missing is not None:
         help_ = suggest(missing, arrays) or HELP
         present = ", ".join(arrays) or "none"
-        problem = f"{path} has no array `{missing}`; it has {present}", help_
+        refusal = f"{path} has no array `{missing}`; it has {present}", help_
         if missing == "x" or "y_test" in arrays:
-            raise UnreadableData(*problem)
-        return unlabelled_data_set(name, arrays["x"], *problem, x_test=arrays.get("x_test"))
+            raise UnreadableData(*refusal)
+        return unlabelled_data_set(name, arrays["x"], *refusal, x_test=arrays.get("x_test"))
     if ("x_test" in arrays) != ("y_test" in arrays):
         missing = "y_test" if "x_test" in arrays else "x_test"
         raise UnreadableData(f"{path} has no array `{missing}`, only the other of the two")
@@ -239,6 +238,7 @@ def _read(path: Path) -> dict[str, Any]:
                 and archive.getinfo(f"{name}.npy").compress_type == zipfile.ZIP_STORED
                 else arrays[name]
                 for name in arrays.files
+                # If one is missing, all are read: the message names them.
                 if name in (*REQUIRED, *OPTIONAL) or not {*REQUIRED} <= {*arrays.files}
             }
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
@@ -250,6 +250,7 @@ def _memory_mapped(path: Path, member: zipfile.ZipInfo) -> np.ndarray:
     with path.open("rb") as file:
         file.seek(member.header_offset)
         header = file.read(LOCAL_HEADER)
+        # The header ends in two sizes: of the name and of the extra field, which follow it.
         name_size, extra_size = (int.from_bytes(header[i : i + 2], "little") for i in (26, 28))
         file.seek(member.header_offset + LOCAL_HEADER + name_size + extra_size)
         version = npy.read_magic(file)

@@ -34,9 +34,9 @@ class PadCrop:
         padded = vision.pad(images, [self.n])
         rows = offsets[:, :1] + torch.arange(height, device=images.device)
         columns = offsets[:, 1:] + torch.arange(width, device=images.device)
-        places = rows[:, :, None] * padded.shape[-1] + columns[:, None, :]
-        flat = places.flatten(1)[:, None].expand(-1, images.shape[1], -1)
-        return padded.flatten(2).gather(2, flat).view_as(images)
+        pixels = rows[:, :, None] * padded.shape[-1] + columns[:, None, :]  # their flat indices
+        indices = pixels.flatten(1)[:, None].expand(-1, images.shape[1], -1)
+        return padded.flatten(2).gather(2, indices).view_as(images)
 
 
 @dataclass(frozen=True)
@@ -72,9 +72,9 @@ class Cutout:
 
     def _hidden(self, centres: Tensor, size: int) -> Tensor:
         """Whether each row (or column) of an image is in its square, (B, size)."""
-        places = torch.arange(size, device=centres.device)
+        positions = torch.arange(size, device=centres.device)
         first = (centres * size).floor()[:, None] - self.n // 2
-        return (places >= first) & (places < first + self.n)
+        return (positions >= first) & (positions < first + self.n)
 
 
 @dataclass(frozen=True)
@@ -94,8 +94,8 @@ class RandomResizedCrop:
     def draw(self, rng: np.random.Generator, count: int) -> Tensor:
         """Height and width of the part and where it begins, as shares of the whole, (count, 4)."""
         area = rng.uniform(self.least, 1, count)
-        longer = np.exp(rng.uniform(-0.5, 0.5, count) * math.log(4 / 3))
-        sides = np.minimum(np.sqrt(area)[:, None] * np.stack([longer, 1 / longer], 1), 1)
+        stretch = np.exp(rng.uniform(-0.5, 0.5, count) * math.log(4 / 3))  # its square is the ratio
+        sides = np.minimum(np.sqrt(area)[:, None] * np.stack([stretch, 1 / stretch], 1), 1)
         begins = rng.random((count, 2)) * (1 - sides)
         return torch.from_numpy(np.concatenate([sides, begins], 1).astype(np.float32))
 

@@ -31,7 +31,8 @@ class BatchPlan:
         count: samples in the split.
         batch_size: samples per step, over all processes.
         seed: of the order.
-        shuffle: a new order every epoch without an incomplete last batch; else all, as stored.
+        shuffle: whether every epoch has a new order, and leaves out an incomplete last batch; else
+            all samples are in the order in which they are stored.
         repeat: how often an epoch goes through all samples, each time in a new order.
         rank: of this process.
         world_size: the number of processes.
@@ -54,8 +55,8 @@ class BatchPlan:
         self.epoch = epoch
 
     def __len__(self) -> int:
-        whole = self.samples // self.batch_size
-        count = max(1, whole) if self.shuffle else -(-self.samples // self.batch_size)
+        complete = self.samples // self.batch_size
+        count = max(1, complete) if self.shuffle else -(-self.samples // self.batch_size)
         return min(count, self.max_batches or count)
 
     @property
@@ -96,8 +97,8 @@ class Batches:
         device: torch.device,
         workers: int = 0,
     ):
-        self.sampler = plan  # Lightning calls its `set_epoch`; it reads both samplers,
-        self.batch_sampler = None  # as a DataLoader has them
+        # Lightning reads both, as attributes of a DataLoader, and calls `sampler.set_epoch`.
+        self.sampler, self.batch_sampler = plan, None
         self.damaged: dict[str, None] = {}  # lines on damaged pictures, in order, each once
         self.measured_indices: list[Tensor] = []  # of the samples, per batch that is measured
         self._transforms = transforms.to(device)
@@ -127,11 +128,11 @@ class Batches:
         if plan.shuffle:
             drawn = self._transforms.draw(plan.seed, plan.epoch, plan.samples)
             draws = tuple(numbers.to(self._device) for numbers in drawn)
-        for inputs, labels, samples, places in self._fetch(plan.order()):
+        for inputs, labels, indices, positions in self._fetch(plan.order()):
             self._served += 1
             if not plan.shuffle:
-                self.measured_indices.append(samples)
-            rows = tuple(numbers[places] for numbers in draws)
+                self.measured_indices.append(indices)
+            rows = tuple(numbers[positions] for numbers in draws)
             if not labels.is_floating_point():
                 labels = labels.long()  # maps of classes are kept in bytes
             batch, labels = self._transforms.with_labels(inputs, labels, rows)
@@ -153,44 +154,47 @@ class Batches:
         rng = random_generator(RandomStream.WINDOWS, plan.seed, plan.epoch)
         offset = int(rng.integers(source.size)) if plan.shuffle else 0
         order = plan.order()
-        for places in plan.positions(self._served):
+        for positions in plan.positions(self._served):
             self._served += 1
-            windows = source.read(order[places], offset).to(self._device, non_blocking=True)
+            windows = source.read(order[positions], offset).to(self._device, non_blocking=True)
             yield windows[:, :-1], windows[:, 1:]
 
     def _fetch(self, order: np.ndarray) -> Iterator[tuple[Tensor, Tensor, Tensor, Tensor]]:
-        """Per batch: stored inputs and labels, their indices in the split and in the order."""
+        """Per batch, on the device: stored inputs and labels, their indices, their positions.
+
+        The indices are those in the split, the positions those in the order.
+        """
         order_on_device = torch.from_numpy(order).to(self._device)
-        positions = list(self.sampler.positions(self._served))
+        on_host = list(self.sampler.positions(self._served))
         # All in one copy: the host waits for the device in each copy from ordinary memory.
-        all_positions = torch.from_numpy(np.concatenate(positions)).to(self._device)
-        position_pairs = zip(positions, all_positions.split(list(map(len, positions))), strict=True)
+        all_positions = torch.from_numpy(np.concatenate(on_host)).to(self._device)
+        pairs = zip(on_host, all_positions.split(list(map(len, on_host))), strict=True)
         source = self._source
         assert not isinstance(source, Windows)
         if not isinstance(source, PictureReader):
-            for position, places in position_pairs:
-                samples = order_on_device[places]
+            for host_positions, positions in pairs:
+                indices = order_on_device[positions]
                 if isinstance(source, Tensor):
-                    inputs = source[samples]
+                    inputs = source[indices]
                 else:
-                    inputs = source.read(order[position]).to(self._device)
-                yield inputs, self._labels_of(samples), samples, places
+                    inputs = source.read(order[host_positions]).to(self._device)
+                yield inputs, self._labels_of(indices), indices, positions
             return
-        batches = [order[position].tolist() for position in positions]
-        for (position, places), read in zip(position_pairs, source.read(batches), strict=True):
+        batches = [order[host_positions].tolist() for host_positions in on_host]
+        for (host_positions, positions), read in zip(pairs, source.read(batches), strict=True):
             self.damaged.update((line, None) for line in read.damaged)
             if read.damaged:
-                places = torch.from_numpy(position[read.readable]).to(self._device)
+                positions = torch.from_numpy(host_positions[read.readable]).to(self._device)
             if len(read.images):
                 images = read.images.to(self._device, non_blocking=True)
-                samples = order_on_device[places]
+                indices = order_on_device[positions]
                 if read.companions is None:
-                    yield images, self._labels_of(samples), samples, places
+                    yield images, self._labels_of(indices), indices, positions
                 else:
                     maps = read.companions.to(self._device, non_blocking=True)
-                    yield images, maps, samples, places
+                    yield images, maps, indices, positions
 
-    def _labels_of(self, samples: Tensor) -> Tensor:
-        """The labels of some samples, which are on the device."""
+    def _labels_of(self, indices: Tensor) -> Tensor:
+        """The labels of the samples with some indices, which are on the device."""
         assert self._labels is not None
-        return self._labels[samples]
+        return self._labels[indices]

@@ -38,18 +38,18 @@ class ClassMaps:
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """(N, H, W), as of a tensor of all."""
+        """(N, H, W), as if all maps were one tensor."""
         return (len(self), *self.size)
 
     @property
     def dtype(self) -> torch.dtype:
-        """Of what is read: bytes where they are enough."""
+        """The dtype of a map that is read: bytes where they are enough."""
         fit_in_byte = 0 <= self.labels.min() <= self.labels.max() < BYTE_VALUES
         return torch.uint8 if fit_in_byte else torch.int32
 
     @property
     def nbytes(self) -> int:
-        """The memory that all of them take once read."""
+        """The memory that all maps take once read."""
         return len(self) * int(np.prod(self.size)) * self.dtype.itemsize
 
     def __len__(self) -> int:
@@ -73,7 +73,7 @@ class ClassMaps:
         return replace(self, paths=paths, counts=self.counts[indices])
 
     def renumbered(self, new: Mapping[int, int]) -> "ClassMaps":
-        """The same with other numbers for the classes that occur; nothing is read."""
+        """The same with other class numbers; `new` maps old to new. Nothing is read."""
         labels = [new.get(label, label) for label in self.labels.tolist()]
         return replace(self, labels=np.array(labels, np.int64))
 
@@ -164,9 +164,9 @@ def _from_value_counts(
     values_of_each, counts = zip(*value_counts, strict=True) if value_counts else ((), ())
     all_values = np.concatenate([np.zeros(0, np.int32), *values_of_each])
     values, columns = np.unique(all_values, return_inverse=True)
-    ends = np.cumsum([0, *map(len, values_of_each)])
+    row_ends = np.cumsum([0, *map(len, values_of_each)])
     entries = np.concatenate([np.zeros(0, np.int32), *counts]).astype(np.int64)
-    count_table = csr_array((entries, columns, ends), shape=(len(paths), len(values)))
+    count_table = csr_array((entries, columns, row_ends), shape=(len(paths), len(values)))
     return ClassMaps(tuple(paths), size, values, values.astype(np.int64), count_table)
 
 

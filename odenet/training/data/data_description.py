@@ -20,7 +20,7 @@ from odenet.training.data.samples import DataSet, sample_shape
 from odenet.training.data.tables import columns_of, load_table
 from odenet.training.errors import UnreadableData
 
-LARGEST_SIDE = 128  # to which pictures of several sizes are scaled, at most
+LARGEST_SIDE = 128  # pixels of the square that pictures of several sizes are scaled to, at most
 GREY_MODES = ("1", "L", "I;16", "I", "LA")  # as Pillow names them
 TABLES = (".csv", ".tsv")
 TEXTS = (".txt", ".md", ".py", ".tex", ".rst")
@@ -90,7 +90,10 @@ def _labelled(data: str, shape: tuple[int, ...], data_set: DataSet) -> DataDescr
 
 
 def _picture_shape(folder: Path) -> tuple[int, int, int]:
-    """The shape of all pictures if it is one; else of a square about as large as the smallest."""
+    """The shape of the pictures if all have the same; else of a square no larger than any of them.
+
+    The side of that square is a power of two.
+    """
     files = pictures_in(folder)
     sizes = sizes_of(files)
     grey = all(mode in GREY_MODES for mode in from_readable(evenly_spaced(files), mode_of))

@@ -15,7 +15,7 @@ from odenet.training.data.samples import DataSet, Split, fraction_of, hold_out
 from odenet.training.data.transforms import Transforms, build_transforms
 from odenet.training.errors import RecipeConflict, UnreadableData
 
-ORDER_BYTES = 3 * 8  # per index in the order of an epoch, which is joined, copied and divided
+ORDER_BYTES = 3 * 8  # per sample of an epoch, whose order is joined, copied and cut: three arrays
 
 
 def validation_name_of(recipe: Recipe) -> str:
@@ -83,7 +83,7 @@ class SplitLoaders(LightningDataModule):
 
     def val_dataloader(self) -> Batches:
         """The split that chooses the best epoch: held-out samples, or else the test split."""
-        plan = BatchPlan(len(self.validation), 2 * self.recipe.batch)
+        plan = BatchPlan(len(self.validation), 2 * self.recipe.batch)  # twice, without gradients
         return self._batches(self.validation, plan)
 
     def test_dataloader(self) -> Batches:
@@ -99,7 +99,7 @@ class SplitLoaders(LightningDataModule):
     @property
     def measured_indices(self) -> list[int]:
         """The indices in their split of the samples that were measured last, in order."""
-        return [place for part in self._loaders[-1].measured_indices for place in part.tolist()]
+        return [index for part in self._loaders[-1].measured_indices for index in part.tolist()]
 
     @property
     def steps_per_epoch(self) -> int:
@@ -116,8 +116,8 @@ class SplitLoaders(LightningDataModule):
         """The plan of the training split, for a single process."""
         recipe = self.recipe
         most = self._max_steps * recipe.accumulate  # a pass over a large text takes many more
-        plan = BatchPlan(len(self.train), recipe.batch, recipe.seed, True, recipe.repeat)
-        return replace(plan, max_batches=most)
+        plan = BatchPlan(len(self.train), recipe.batch, recipe.seed, shuffle=True)
+        return replace(plan, repeat=recipe.repeat, max_batches=most)
 
     def _batches(self, split: Split, plan: BatchPlan) -> Batches:
         trainer = self.trainer
@@ -140,10 +140,10 @@ class SplitLoaders(LightningDataModule):
 def _require_memory_for_order(samples: int, recipe: Recipe) -> None:
     """Refuse an epoch whose order alone would fill the memory."""
     memory = physical_memory()
-    places = samples * recipe.repeat
-    if memory is not None and ORDER_BYTES * places > memory:
+    epoch = samples * recipe.repeat
+    if memory is not None and ORDER_BYTES * epoch > memory:
         raise RecipeConflict(
-            f"repeat = {recipe.repeat} makes an epoch of {places:,} samples, whose order alone "
+            f"repeat = {recipe.repeat} makes an epoch of {epoch:,} samples, whose order alone "
             "this machine cannot hold",
             "repeat less often, for more epochs",
         )

@@ -28,7 +28,7 @@ from odenet.training.errors import DataMisfit
 DIGITS_TEST = 360  # of 1,797; the usual fifth
 SHAPES_TEST = 0.2
 POINTS_TEST = 0.2
-LEAST_SIDE = 8
+LEAST_SIDE = 8  # pixels of a picture that shapes are drawn on
 
 
 def load_data(
@@ -51,7 +51,8 @@ def load_data(
     return load_archive(data.name, source, Path(root), download)
 
 
-# What rows of `odenet.model.tables.data_sets` name: each takes the call and the network's shape.
+# The functions that rows of `odenet.model.tables.data_sets` name. Each takes the call in a recipe
+# and the shape of a sample as the network takes it.
 
 
 def digits(data: Call, shape: Sequence[int]) -> DataSet:
@@ -105,11 +106,11 @@ def _shapes(
     rng: np.random.Generator, sides: Sequence[int], noise: float
 ) -> tuple[np.ndarray, np.ndarray]:
     """A picture, (H, W) bytes, and its class map; what is drawn last covers the other."""
-    places = np.stack(np.meshgrid(*map(np.arange, sides), indexing="ij"))
+    pixels = np.stack(np.meshgrid(*map(np.arange, sides), indexing="ij"))  # their coordinates
     light, classes = np.full(sides, ground := rng.uniform(0.4, 0.6)), np.zeros(sides, np.uint8)
     for label in rng.permutation((1, 2)):  # 1: the disc, 2: the square
         middle, radius = rng.uniform(0, sides), rng.uniform(0.12, 0.3) * min(sides)
-        distances = np.abs(places - middle[:, None, None])
+        distances = np.abs(pixels - middle[:, None, None])
         inside = (np.hypot(*distances) if label == 1 else distances.max(0)) < radius
         light[inside] = ground + (1 if label == 1 else -1) * rng.uniform(0.15, 0.4)
         classes[inside] = label

@@ -37,9 +37,9 @@ class LazySamples:
         """A selection of the samples, in the given order; nothing is read."""
         return replace(self, indices=self.indices[indices])
 
-    def read(self, places: Sequence[int] | np.ndarray) -> Tensor:
-        """The samples at some positions, (B, *shape), uint8 or float32."""
-        chosen = self.indices[np.asarray(places)]
+    def read(self, positions: Sequence[int] | np.ndarray) -> Tensor:
+        """The samples at some positions in `indices`, (B, *shape), uint8 or float32."""
+        chosen = self.indices[np.asarray(positions)]
         if isinstance(self.source, np.ndarray):
             return as_samples(self.source[chosen])
         return torch.stack([as_samples(self.source[i][0]) for i in chosen.tolist()])

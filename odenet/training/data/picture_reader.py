@@ -106,7 +106,7 @@ class PictureReader:
 def _collate(
     read: list[tuple[Tensor, ...] | str], shape: tuple[int, int, int], dtype: torch.dtype
 ) -> PictureBatch:
-    """The batch of some items of `_Samples`; without any picture its shape and dtype matter."""
+    """The batch of some items of `_Samples`; shape and dtype are those of a picture."""
     samples = [sample for sample in read if not isinstance(sample, str)]
     damaged = [line for line in read if isinstance(line, str)]
     readable = np.array([not isinstance(sample, str) for sample in read])

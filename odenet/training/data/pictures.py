@@ -99,7 +99,7 @@ def upright_size(path: str) -> tuple[int, int]:
 
 
 def sizes_of(paths: Sequence[str]) -> set[tuple[int, int]]:
-    """The sizes (H, W) that occur among readable pictures, turned upright; of many, of a part."""
+    """The sizes (H, W) of readable pictures, turned upright; of many files only some are read."""
     return {(height, width) for width, height in from_readable(evenly_spaced(paths), upright_size)}
 
 

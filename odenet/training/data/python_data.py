@@ -27,6 +27,7 @@ DATA_NEEDED = (
     "it was trained on data from Python: give it again, as odenet.resume(RUN, data=(train, test)) "
     "and odenet.evaluate(RUN, data=test)"
 )
+# The message and the help of the error that is raised if the loss takes labels.
 NO_LABELS = (f"{NAME} has no labels", "give pairs (x, y) of tensors, or a torch data set of pairs")
 HELP = "give data=(train, test), each a torch data set or a pair of tensors (x, y)"
 

@@ -20,13 +20,13 @@ from odenet.training.data.windows import Windows
 class RandomStream(IntEnum):
     """Independent sequences of random numbers that one seed gives."""
 
-    ORDER = 1
+    ORDER = 1  # of the samples in an epoch
     AUGMENT = 2
-    FRACTION = 3
-    HOLDOUT = 4
-    SPLIT = 5
+    FRACTION = 3  # which training samples are used at all
+    HOLDOUT = 4  # which training samples are held out to choose the best epoch
+    SPLIT = 5  # which samples are set aside for testing
     DROPOUT = 6
-    WINDOWS = 7
+    WINDOWS = 7  # by how much the windows of a text are moved
 
 
 def random_generator(stream: RandomStream, *key: int) -> np.random.Generator:
@@ -65,15 +65,15 @@ class Split:
         return self.labels
 
     def pick(self, indices: np.ndarray) -> "Split":
-        """The samples at the given places, in that order."""
-        places = torch.from_numpy(indices)
+        """The samples with the given indices, in that order."""
+        index_tensor = torch.from_numpy(indices)
         inputs = self.inputs
         if isinstance(inputs, Windows):
             raise TypeError("windows overlap: a text is cut, and no windows are picked")
-        picked = inputs[places] if isinstance(inputs, Tensor) else inputs.pick(indices)
+        picked = inputs[index_tensor] if isinstance(inputs, Tensor) else inputs.pick(indices)
         files = tuple(self.files[i] for i in indices) if self.files else ()
         labels = self.labels
-        chosen = labels.pick(indices) if isinstance(labels, ClassMaps) else labels[places]
+        chosen = labels.pick(indices) if isinstance(labels, ClassMaps) else labels[index_tensor]
         return Split(picked, chosen, files)
 
 
@@ -92,7 +92,8 @@ class LabelInfo:
         count: number of classes; 0 for regression.
         shape: of one label: () for one per sample, (H, W) for a class map.
         counts: how many training samples (or pixels) each class has, for weighted losses.
-        mean: of labels to regress, per channel, on the training split; empty: not standardised.
+        mean: of labels to regress, per channel, on the training split; empty if the network
+            predicts them as they are, not standardised.
         deviation: likewise.
         numbers: how many numbers a sample has, for a likelihood.
         grain: for a likelihood of pixels, the distance of two neighbouring pixel values, per
@@ -219,8 +220,8 @@ def stratified_choice(
     members = [np.flatnonzero(values == label) for label in np.unique(values)]
     shares = np.array([len(m) for m in members]) * (size / len(values))
     counts = np.maximum(np.floor(shares).astype(int), 1)
-    for place in np.argsort(counts - shares, kind="stable")[: max(size - counts.sum(), 0)]:
-        counts[place] += 1
+    for index in np.argsort(counts - shares, kind="stable")[: max(size - counts.sum(), 0)]:
+        counts[index] += 1
     chosen = np.zeros(len(values), dtype=bool)
     for indices, count in zip(members, counts, strict=True):
         chosen[rng.permutation(indices)[:count]] = True

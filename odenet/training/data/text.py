@@ -15,7 +15,7 @@ from odenet.training.data.windows import Tokens, Windows
 from odenet.training.errors import DataMisfit, UnreadableData
 
 MAPPED_FROM = 2**28  # bytes; a larger file is mapped into memory instead of read
-# folders beside Python's library that do not count as part of it
+# Folders in that of Python's library which are not used as a part of it.
 LEFT_OUT = {"test", "tests", "site-packages", "idlelib", "lib2to3", "turtledemo", "ensurepip"}
 
 
@@ -99,7 +99,7 @@ def _shuffled(paths: Sequence[Path]) -> list[Path]:
     which is the beginning of the order, would be another kind of text than the rest.
     """
     paths = [path for path in paths if path.stat().st_size]
-    return [paths[place] for place in random_generator(RandomStream.SPLIT).permutation(len(paths))]
+    return [paths[index] for index in random_generator(RandomStream.SPLIT).permutation(len(paths))]
 
 
 def _test_file_count(paths: Sequence[Path], share: float) -> int:

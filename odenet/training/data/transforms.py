@@ -148,8 +148,8 @@ class Transforms:
             deviation, mean = torch.std_mean(values, dim=axes, keepdim=True)
             values = (values - mean) / deviation.clamp(min=SMALLEST_DEVIATION)
         else:
-            channels = (-1, *(1 for _ in values.shape[2:]))
-            mean, deviation = (x.flatten().view(channels) for x in (self.mean, self.deviation))
+            per_channel = (-1, *(1 for _ in values.shape[2:]))  # the shape of a number per channel
+            mean, deviation = (x.flatten().view(per_channel) for x in (self.mean, self.deviation))
             values = (values - mean) / deviation
         return values
 
@@ -192,17 +192,17 @@ def build_transforms(
         shape: what the network takes.
         augment: the recipe's list.
         standardise: whether samples that are not pictures are standardised.
-        classes: how many there are.
+        classes: how many there are, for labels that are mixed.
 
     Raises:
         TrainingError: an augmentation cannot be applied to such samples.
     """
     standardised_over = standardise_over(augment)
-    spatial = [call for call in augment if call.name in {*AUGMENTATIONS, *MIXING, "center_crop"}]
-    if spatial and len(sample_shape(split)) != 3:
-        raise DataMisfit(f"{spatial[0]} changes images, and this data set has points")
-    if spatial and len(split.labels.shape) > 2:
-        unsuitable = next((c for c in spatial if c.name not in ("flip", "color_jitter")), None)
+    for_images = [c for c in augment if c.name in {*AUGMENTATIONS, *MIXING, "center_crop"}]
+    if for_images and len(sample_shape(split)) != 3:
+        raise DataMisfit(f"{for_images[0]} changes images, and this data set has points")
+    if for_images and len(split.labels.shape) > 2:  # the labels are class maps
+        unsuitable = next((c for c in for_images if c.name not in ("flip", "color_jitter")), None)
         if unsuitable is not None:
             raise DataMisfit(
                 f"{unsuitable} would move the places of a sample away from their labels",
@@ -248,7 +248,7 @@ def pixel_statistics(split: Split, shape: Sequence[int]) -> tuple[Tensor, Tensor
     chunks = _sample_chunks(split)
     first = next(chunks, None)
     if first is None:
-        raise UnreadableData("of the training pictures none can be read")
+        raise UnreadableData("none of the training pictures can be read")
     all_chunks = chain([first], chunks)
     if first.is_floating_point():
         mean, deviation = channel_moments(fit_pictures(chunk, shape) for chunk in all_chunks)
@@ -259,10 +259,10 @@ def pixel_statistics(split: Split, shape: Sequence[int]) -> tuple[Tensor, Tensor
         pixels = fit_pictures(chunk, (shape[0], *chunk.shape[2:]) if keeps_size else shape)
         histograms = [torch.bincount(c.flatten(), minlength=256) for c in pixels.unbind(1)]
         counts = counts + torch.stack(histograms)
-    levels = torch.arange(256, dtype=torch.float64) / 255
+    values = torch.arange(256, dtype=torch.float64) / 255
     shares = counts.double() / counts.sum(1, keepdim=True)
-    mean = shares @ levels
-    deviation = ((shares @ levels**2) - mean**2).clamp(min=0).sqrt()
+    mean = shares @ values
+    deviation = ((shares @ values**2) - mean**2).clamp(min=0).sqrt()
     scale = deviation.clamp(min=SMALLEST_DEVIATION)
     return mean.float()[:, None, None], scale.float()[:, None, None]
 
@@ -274,17 +274,17 @@ def _sample_chunks(split: Split) -> Iterator[Tensor]:
     if not isinstance(inputs, Pictures):
         yield from sample_chunks(inputs)
         return
-    places = range(0, len(inputs), max(1, len(inputs) // SAMPLED_PICTURES))
-    for start in range(0, len(places), PICTURES_PER_CHUNK):
-        pictures = map(inputs.__getitem__, places[start : start + PICTURES_PER_CHUNK])
+    indices = range(0, len(inputs), max(1, len(inputs) // SAMPLED_PICTURES))
+    for start in range(0, len(indices), PICTURES_PER_CHUNK):
+        pictures = map(inputs.__getitem__, indices[start : start + PICTURES_PER_CHUNK])
         if readable := [picture for picture in pictures if isinstance(picture, Tensor)]:
             yield torch.stack(readable)
 
 
 def _larger_than_image(split: Split, shape: Sequence[int], augment: Sequence[Call]) -> Call | None:
     """An augmentation by more pixels than an image has, if there is one."""
-    stored = sample_shape(split)[-2:]
-    side = max(shape[1:] if len(shape) == 3 else stored)
+    stored_size = sample_shape(split)[-2:]
+    side = max(shape[1:] if len(shape) == 3 else stored_size)
     large = (call for call in augment if call.name in ("pad_crop", "cutout") and call["n"] > side)
     return next(large, None)
 

@@ -68,12 +68,12 @@ class Windows:
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """Of a sample, as the network reads it: (T,)."""
+        """The shape of a sample, as the network reads it: (T,)."""
         return (self.size,)
 
     @property
     def dtype(self) -> torch.dtype:
-        """Of what is read."""
+        """The dtype of tokens once read."""
         return torch.int64
 
     @property
@@ -81,15 +81,15 @@ class Windows:
         """How many windows fit, the first one beginning at the first token."""
         return (self.token_count - 1) // self.size
 
-    def read(self, places: Sequence[int] | np.ndarray, offset: int = 0) -> Tensor:
+    def read(self, indices: Sequence[int] | np.ndarray, offset: int = 0) -> Tensor:
         """Some windows with the token after each, (B, T + 1) int64.
 
         Args:
-            places: (B,), each below `window_count`.
+            indices: of the windows, (B,), each below `window_count`.
             offset: by how many tokens all of them are moved; the last stays within the stream.
         """
-        begins = offset + np.asarray(places) * self.size
-        starts = self.first + np.minimum(begins, self.token_count - self.size - 1)
+        from_first = offset + np.asarray(indices) * self.size  # counted from the token `first`
+        starts = self.first + np.minimum(from_first, self.token_count - self.size - 1)
         rows = [self.tokens.read(int(start), self.size + 1) for start in starts]
         return torch.from_numpy(np.stack(rows).astype(np.int64))
 

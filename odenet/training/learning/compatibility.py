@@ -48,7 +48,7 @@ def with_matching_labels(program: Program, data: DataSet, known: Sequence[str] =
             wanted, description = _label_shape(data), "a score for each label"
         case "numbers":
             data = _with_numbers(program, data)
-            wanted, description = _label_shape(data), "a number for each of a label"
+            wanted, description = _label_shape(data), "one for each number of a label"
         case "tokens":
             return data
         case "none":
@@ -88,6 +88,7 @@ def _with_classes(program: Program, data: DataSet, known: Sequence[str]) -> Data
     width, *places = _output_shape(program)
     are_values = data.labels_are_pixel_values
     if not are_values and data.train.labels.shape[1:] == (1,) and not places:
+        # A column of labels becomes a vector.
         train, test = (replace(s, labels=s.label_tensor[:, 0]) for s in (data.train, data.test))
         data = replace(data, train=train, test=test)
     train, test = label_counts(data.train.labels), label_counts(data.test.labels)

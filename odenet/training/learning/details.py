@@ -50,11 +50,11 @@ class Details:
         largest = batch[0].topk(min(WORST_KEPT, len(batch[0]))).indices
         self._worst = tuple(values[largest] for values in batch)
 
-    def summary(self, places: Sequence[int], files: Sequence[str]) -> dict[str, Any]:
+    def summary(self, indices: Sequence[int], files: Sequence[str]) -> dict[str, Any]:
         """The details as plain values.
 
         Args:
-            places: the indices of the measured samples in their split, in the order measured.
+            indices: of the measured samples in their split, in the order measured.
             files: the file of each sample of the split; empty if they are not files.
 
         Returns:
@@ -62,7 +62,10 @@ class Details:
             often each class was predicted. `per_class`: by name, `precision`, `recall`, `f1`, for
             class maps `iou`, and `support`, how often the class occurs; None where it is 0 / 0.
             `worst`: the samples with the largest loss, that first, each with its `index` in the
-            split, its `file` if it has one, its `loss`, its label and the prediction.
+            split, its `file` if it has one, and its `loss`. A sample also has its true `label`, and
+            as `said` what the network predicted: the classes, or of several numbers the one that is
+            most in error. A class map has `wrong` instead, the share of its pixels with a wrong
+            class.
         """
         values: dict[str, Any] = {}
         if self._matrix is not None:
@@ -71,7 +74,7 @@ class Details:
                 values["confusion"] = counts.tolist()
             values["per_class"] = self._per_class(counts)
         rows = zip(*(values.cpu() for values in self._worst), strict=True)
-        values["worst"] = [self._sample(row, places[int(row[1])], files) for row in rows]
+        values["worst"] = [self._sample(row, indices[int(row[1])], files) for row in rows]
         return values
 
     def _per_class(self, counts: Tensor) -> dict[str, ClassScores]:
@@ -93,14 +96,14 @@ class Details:
         return {"index": index, **file, "loss": loss.item(), **self._described(prediction, label)}
 
     def _described(self, prediction: Tensor, label: Tensor) -> Mapping[str, Any]:
-        """The prediction for a sample, (…), and its label, (…), as plain values."""
+        """The prediction for a sample, (…), and its label, (…), as plain values; see `summary`."""
         match self._kind:
             case "class" if label.dim():
                 return {"wrong": (prediction.argmax(0) != label).double().mean().item()}
             case "class":
-                best = int(prediction.argmax())
-                names = {"label": self._classes[int(label)], "said": self._classes[best]}
-                return {**names, "probability": prediction[best].item()}
+                likeliest = int(prediction.argmax())
+                names = {"label": self._classes[int(label)], "said": self._classes[likeliest]}
+                return {**names, "probability": prediction[likeliest].item()}
             case "several":
                 both = (label.flatten() == 1, prediction.flatten() > THRESHOLD)
                 names = ([self._classes[i] for i in row.nonzero()[:, 0].tolist()] for row in both)

@@ -37,7 +37,7 @@ class Likelihood(Objective):
         return log_density(network.children(), noisy) + log_width.to(inputs)
 
     def _noise(self, pixels: Tensor) -> Tensor:
-        """Uniform in 0..1; the same for every batch outside training, so that results repeat."""
+        """Uniform noise in 0..1, outside training the same for each batch: results are repeated."""
         if self.training:
             return torch.rand_like(pixels)
         rng = torch.Generator(pixels.device).manual_seed(self.recipe.seed)

@@ -17,7 +17,7 @@ from odenet.training.data.samples import LabelInfo
 # Scores at which the average precision is summed: evenly spaced, so that it does not matter how
 # rare a class is. As probabilities they are as far as single precision tells them from 0 and 1.
 THRESHOLDS = torch.linspace(-16, 16, 641).sigmoid()
-LEAST_SCALE = 1e-12  # below which a loss is not divided
+LEAST_SCALE = 1e-12  # a regression loss is not divided by less
 
 
 class Objective(nn.Module):
@@ -156,9 +156,9 @@ class RegressionLoss(Objective):
 
     def __init__(self, recipe: Recipe, labels: LabelInfo):
         super().__init__(recipe, labels)
-        channels = (-1, *(1 for _ in labels.shape[1:]))
-        mean = torch.tensor(labels.mean or (0.0,)).view(channels)
-        deviation = torch.tensor(labels.deviation or (1.0,)).view(channels)
+        per_channel = (-1, *(1 for _ in labels.shape[1:]))  # the shape of a number per channel
+        mean = torch.tensor(labels.mean or (0.0,)).view(per_channel)
+        deviation = torch.tensor(labels.deviation or (1.0,)).view(per_channel)
         self.mean: Tensor
         self.deviation: Tensor
         self.register_buffer("mean", mean, persistent=False)
@@ -175,15 +175,15 @@ class RegressionLoss(Objective):
         """The mean error over all numbers, in the labels' unit to the `power`."""
 
     def loss(self, output: Any, labels: Tensor) -> Tensor:
-        """In the unit of the labels."""
+        """The mean error in the unit of the labels."""
         return self.error(*self.metric_inputs(output, labels))
 
     def training_loss(self, output: Any, labels: Tensor) -> Tensor:
-        """The loss divided by the constant."""
+        """The loss divided by `loss_scale`."""
         return self.loss(output, labels) / self.loss_scale
 
     def reported_loss(self, training_loss: Tensor) -> Tensor:
-        """In the unit of the labels again."""
+        """The loss in the unit of the labels again."""
         return training_loss * self.loss_scale
 
     def metrics(self) -> dict[str, Metric]:
@@ -200,7 +200,7 @@ class RegressionLoss(Objective):
 
 
 class SquaredError(RegressionLoss):
-    """The mean square of the errors."""
+    """The mean squared error."""
 
     def error(self, predicted: Tensor, labels: Tensor) -> Tensor:
         """The mean over the numbers."""
@@ -208,7 +208,7 @@ class SquaredError(RegressionLoss):
 
 
 class AbsoluteError(RegressionLoss):
-    """The mean size of the errors."""
+    """The mean absolute error."""
 
     power = 1
 
@@ -221,7 +221,7 @@ class Huber(RegressionLoss):
     """Half the square of errors below `delta`, delta (|error| - delta/2) above (Huber 1964)."""
 
     def typical_loss(self, deviation: float) -> float:
-        """The branch of the loss that such an error is on, up to a factor."""
+        """The square or the linear branch of the loss, whichever holds there, up to a factor."""
         return deviation * min(deviation, float(self.call["delta"]))
 
     def error(self, predicted: Tensor, labels: Tensor) -> Tensor:
@@ -254,7 +254,7 @@ class RSquared(R2Score):
 
     def __init__(self, mean: Tensor, deviation: Tensor):
         super().__init__()
-        for name in ("sum_squared_error", "sum_error", "residual"):
+        for name in ("sum_squared_error", "sum_error", "residual"):  # its sums, in more precision
             zeros = torch.zeros(len(mean), dtype=torch.float64)
             self.add_state(name, default=zeros, dist_reduce_fx="sum")
         self.mean: Tensor

@@ -97,8 +97,8 @@ def cycle_ends(recipe: Recipe) -> tuple[int, ...]:
 def rate_factor(recipe: Recipe, steps: int) -> Callable[[int], float]:
     """The factor of the learning rate, as a function of the step.
 
-    A refinement starts the schedule anew (Chang et al. 2018, ICLR, section 4), unless the
-    schedule has restarts of its own; without the warm-up.
+    A refinement starts the schedule anew, but without its warm-up (Chang et al. 2018, ICLR, section
+    4), unless the schedule has restarts of its own.
 
     Args:
         recipe: gives the schedule, the highest rate, and the cycles.

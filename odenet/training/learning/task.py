@@ -66,16 +66,16 @@ class Task(LightningModule):
         self.level = level
         self.clipping_in_backward: Any = None
         self.details: Details | None = None
-        self.callback_values: dict[str, float] = {}  # measured after the last epoch
-        self.first_loss: Tensor | None = None  # of the first batch of all
+        self.callback_values: dict[str, float] = {}  # more columns for the row of an epoch
+        self.first_loss: Tensor | None = None  # of the very first batch
         self.seconds = 0.0  # spent on training batches, validation not counted
         self.train_scores = Scores(self.objective)
         self.test_scores = Scores(self.objective)
         self._validation_scores: dict[str, Tensor] = {}
         self._clock_start = 0.0
         self._samples_since_start = 0  # samples since the epoch began, or was resumed
-        self._speed = 0.0
-        self._tokens = 0  # per sample of a text; 0 for other data
+        self._speed = 0.0  # samples per second in the last epoch
+        self._tokens = 0  # in a sample of a text; 0 for other data
         self._random_states: dict[str, Tensor] = {}
         self._in_backward: OptimizerInBackward | None = None
 
@@ -175,9 +175,9 @@ class Task(LightningModule):
             columns["memory"] = torch.cuda.max_memory_allocated(self.device) / 2**20
         rate = self.trainer.optimizers[0].param_groups[0]["lr"]
         self.log_dict({**row, "lr": rate, "seconds": self.seconds, **columns})
-        first, split = self.objective.metric_kinds[0], self.validation_name
-        validated = split if first.name == "accuracy" else f"{split} {first.title}"
-        progress = {"loss": row["train_loss"], validated: row[f"{split}_{first.name}"]}
+        metric, split = self.objective.metric_kinds[0], self.validation_name
+        validated = split if metric.name == "accuracy" else f"{split} {metric.title}"
+        progress = {"loss": row["train_loss"], validated: row[f"{split}_{metric.name}"]}
         if self._tokens:
             del columns["samples_per_second"]
         progress |= {PROGRESS_NAMES[name]: value for name, value in columns.items()}
@@ -210,9 +210,9 @@ class Task(LightningModule):
         random = {"cpu": torch.get_rng_state()}
         if self.device.type == "cuda":
             random["cuda"] = torch.cuda.get_rng_state(self.device)
-        first = None if self.first_loss is None else self.first_loss.item()
+        loss = None if self.first_loss is None else self.first_loss.item()
         entries = {"level": self.level, "seconds": self.seconds, "random": random}
-        checkpoint["odenet"] = {**entries, "first_loss": first}
+        checkpoint["odenet"] = {**entries, "first_loss": loss}
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Restore what `on_save_checkpoint` added, apart from refinements.
@@ -224,8 +224,8 @@ class Task(LightningModule):
                 if states in checkpoint and is_score(name):
                     checkpoint[states].setdefault(name, value)
         self.seconds = checkpoint["odenet"]["seconds"]
-        first = checkpoint["odenet"]["first_loss"]
-        self.first_loss = None if first is None else torch.tensor(first)
+        loss = checkpoint["odenet"]["first_loss"]
+        self.first_loss = None if loss is None else torch.tensor(loss)
         self._random_states = checkpoint["odenet"]["random"]
 
     def divergence(self, what: str, inputs: Tensor | None = None, otherwise: str = "") -> Diverged:

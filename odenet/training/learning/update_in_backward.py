@@ -17,7 +17,7 @@ def require_in_backward(trainer: Trainer, recipe: Recipe) -> None:
     """
     if not isinstance(trainer.strategy, SingleDeviceStrategy):
         reason = "several average gradients when the backward pass is over"
-        help_ = "leave one of --devices, --strategy and it out"
+        help_ = f"leave out {OPTION}, or --devices and --strategy"
         raise BadOption(f"{OPTION} is for one device: {reason}", help_)
     conflicts = (
         ("accumulate", recipe.accumulate > 1, "accumulate=1",
@@ -25,7 +25,7 @@ def require_in_backward(trainer: Trainer, recipe: Recipe) -> None:
         ("precision", recipe.precision == "fp16", "precision=bf16",
          "whether a scaled gradient has overflowed is known only when all are there"),
         ("levels", bool(recipe.levels), "levels=[]",
-         "the optimizer acts on the steps that there are"),
+         "the optimizer acts on the steps that exist when training begins"),
         ("on_nan", recipe.on_nan == "skip", "on_nan=rollback",
          "weights have moved before all gradients have been looked at"),
     )  # fmt: skip

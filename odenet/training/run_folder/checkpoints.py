@@ -107,6 +107,7 @@ def write_checkpoint(checkpoint: Mapping[str, Any], path: Path) -> None:
     Raises:
         TrainingError: a weight is not finite; an earlier file stays as it is.
     """
+    # With averaged weights, these are in the first entry, and those being trained in the second.
     for name in ("state_dict", "current_model_state"):
         if non_finite := non_finite_names(checkpoint.get(name, {})):
             weight = non_finite[0].removeprefix(NETWORK_PREFIX)

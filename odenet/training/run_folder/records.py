@@ -180,7 +180,7 @@ class RunFolder:
         self.last = self.checkpoints / "last.ckpt"
 
     def begun(self) -> Path | None:
-        """The checkpoint to resume from; None if no epoch was completed.
+        """The checkpoint to resume from if training has begun; None if no epoch was completed.
 
         Raises:
             TrainingError: epochs were completed, but the checkpoint is missing.

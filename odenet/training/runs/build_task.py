@@ -92,8 +92,8 @@ def apply_options(network: nn.Module, options: Options) -> None:
         TrainingError: if a flow does not support an option.
     """
     all_flows = list(flows(network).values())
-    mode = options.memory
-    modes = budget_shares(all_flows, mode) if isinstance(mode, int) else [mode] * len(all_flows)
+    given = options.memory  # a mode of all flows, or a budget that they share
+    modes = budget_shares(all_flows, given) if isinstance(given, int) else [given] * len(all_flows)
     for flow, mode in zip(all_flows, modes, strict=True):
         if mode is not None:
             try:
@@ -109,7 +109,7 @@ def apply_options(network: nn.Module, options: Options) -> None:
         if options.exact:
             flow.exact = True
         if options.compile and reverses:
-            flow.compile()  # a single step, which all steps share
+            flow.compile()  # compiles a single step, for all steps
         elif options.compile:
             nn.Module.compile(flow)
 

@@ -40,7 +40,7 @@ class RateSearch:
         losses: the smoothed loss of each step, including the recipe's penalties.
         suggestion: the rate at which the loss falls fastest, as Lightning computes it; None if
             there were too few steps.
-        now: the learning rate in the recipe.
+        now: the learning rate that the recipe has now, before any suggestion is followed.
     """
 
     rates: Sequence[float]

@@ -31,8 +31,8 @@ class Result:
 
     Args:
         folder: of the run.
-        watched: the split that was measured after each epoch: "test", or "val" for held-out
-            training samples.
+        watched: the name of the split that was measured after each epoch to choose the best: "val"
+            if training samples were held out for that, else "test".
         accuracy: after the last epoch, on the watched split; this and the other accuracies are None
             if the loss has no accuracy.
         best_accuracy: of the best epoch, on the watched split.

@@ -159,6 +159,7 @@ def _resume(
     settings = restoring.new_settings(folder, record, changes)
     program = odenet.load(folder.spec, set=settings)
     verdicts = check_claims(program, unchecked or record.verdicts.get("unchecked", False))
+    # `path` is that of the checkpoint; None if no epoch was completed.
     path, watched = folder.begun(), validation_name_of(program.recipe)
     if path is not None and changes:
         restoring.require_same_samples(folder, record, program.recipe)

@@ -35,7 +35,7 @@ def new_run_folder(name: str, out: str | None, console: Console) -> Iterator[Run
     Args:
         name: of the spec.
         out: the path of the folder; None for the next free of `runs/NAME-1`, `runs/NAME-2`, …
-        console: where it is printed if the file system has no locks.
+        console: where a warning is printed if the file system has no locks.
 
     Raises:
         TrainingError: the folder is not empty, or another process has locked it.
@@ -64,7 +64,7 @@ def hold_lock(folder: RunFolder, console: Console) -> Iterator[None]:
 
     Args:
         folder: of the run.
-        console: where it is printed if the file system has no locks.
+        console: where a warning is printed if the file system has no locks.
 
     Raises:
         TrainingError: another process trains there.

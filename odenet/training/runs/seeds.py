@@ -79,5 +79,5 @@ def show_seeds(results: Sequence[Result], console: Console) -> None:
 
 def _interval_text(measure: MetricKind, values: Iterable[float | None]) -> str:
     """The name of a metric, and the confidence interval of its values without None."""
-    mean, half = confidence_interval([value for value in values if value is not None])
-    return f"{measure.title} {measure.show(mean)} ± {measure.show(half)}"
+    mean, half_width = confidence_interval([value for value in values if value is not None])
+    return f"{measure.title} {measure.show(mean)} ± {measure.show(half_width)}"

@@ -80,7 +80,7 @@ def draw_sweep(outcomes: Sequence[Outcome], path: Path) -> None:
         xs, ys = [x for x, _ in finished], [y for _, y in finished]
         colour = f"C{number % 10}"
         axes.plot(xs, ys, "o-", label=figure_text(name), color=colour)
-        edge = axes.get_xaxis_transform()
+        edge = axes.get_xaxis_transform()  # y is a share of the height of the axes
         axes.plot(diverged, [0.02] * len(diverged), "x", transform=edge, color=colour)
     if x_numbers is None:
         axes.set_xticks(range(len(positions)), [figure_text(value) for value in positions])

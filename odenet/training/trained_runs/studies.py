@@ -189,19 +189,23 @@ def _metric_value(task: Task, inputs: Tensor, labels: Tensor) -> float:
 def _study_flow_or_unit(
     task: Task, name: str, u: Tensor | State, batch: tuple[Tensor, Tensor], rng: np.random.Generator
 ) -> FlowStudy:
-    """The study of the flow or unit of that name, whose input is u; a unit's entry is a step."""
+    """The study of the flow or unit of that name, whose input is u.
+
+    The entry of a unit counts as its first step.
+    """
     module = units_and_flows(task.network)[name]
     if isinstance(module, Flow):
         return _study_flow(task, name, module, module.first_state(u), batch, rng)
     assert isinstance(u, Tensor)
     entry, h = module.entry, getattr(module.flow, "h", 1.0)
-    before, after, shortcut = entry.initial(u), entry(u), entry.skipped(u)  # states
+    before, after, shortcut = entry.initial(u), entry(u), entry.skipped(u)  # states, see `Entry`
     flow_study = _study_flow(task, name, module.flow, after, batch, rng)
     with replaced_method(entry, "forward", entry.skipped):  # only the shortcuts
         without_entry = _metric_value(task, *batch)
     change = [a - b for a, b in zip(after, shortcut, strict=True)]
-    coarse = entry.flow if isinstance(entry, Coarsened) else None
-    energies = profiles.mean_energies(coarse, [before]) if coarse and flow_study.energies else []
+    # Only an entry whose step is taken in the old shape, by a flow, has an energy before it.
+    first = entry.flow if isinstance(entry, Coarsened) else None
+    energies = profiles.mean_energies(first, [before]) if first and flow_study.energies else []
     return replace(
         flow_study,
         metric_without_step=[without_entry, *flow_study.metric_without_step],

@@ -56,7 +56,7 @@ def draw_study(study: Study, folder: Path) -> list[Path]:
     Returns:
         The paths of the figures.
     """
-    drawings: dict[str, Callable[[Axes, FlowStudy], None]] = {
+    drawings: dict[str, Callable[[Axes, FlowStudy], None]] = {  # by the names of the files
         "lesion": lambda axes, flow: _draw_one_left_out(axes, flow, study),
         "several": lambda axes, flow: _draw_several_left_out(axes, flow, study),
         "norms": lambda axes, flow: depth_figures.draw_norms(axes, {flow.name: flow}),

@@ -51,7 +51,8 @@ def sample_text(
     prompt_tokens: list[int] = codec.encode(np.frombuffer(text, np.uint8)).tolist()
     unknown = [number for number in prompt_tokens if number >= program.vocabulary]
     if unknown or not prompt_tokens:
-        problem = f"token {unknown[0]}, and knows {program.vocabulary}" if unknown else "no token"
+        known = f"the network knows 0 to {program.vocabulary - 1}"
+        problem = f"token {unknown[0]}, and {known}" if unknown else "no token"
         raise NotPossible(f"the prompt has {problem}", "give another --prompt")
     use_cache = not token_by_token_obstacle(program.model)
     window = input_shape(program)[0]

@@ -64,7 +64,10 @@ class TrainedRun:
 
     @property
     def whole(self) -> tuple[int, ...]:
-        """The shape that a sample is scaled to, before its centre is cropped to `shape`."""
+        """The shape that a whole sample is scaled to, before its centre is cropped to `shape`.
+
+        It is `shape` itself if the recipe has no `center_crop`.
+        """
         return self.model.transforms.scaled_shape
 
     @property
