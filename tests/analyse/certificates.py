@@ -10,9 +10,9 @@ from typing import Any
 import odenet
 from odenet import verify
 
-Judge = Callable[[Any], tuple[int, str]]
+Judge = Callable[[Any], tuple[int, str]]  # a certificate -> exit code, last line printed
 
-# specs, each of which needs another rule of the checker
+# specs; the certificate of each is checked by a different rule
 STABLE = "state Y\nparam K : dense\nparam γ : scalar\nY' = tanh((K - K^T - γ I) Y)"
 TWO_STATES = "state Y, Z\nparam A, B : dense\nparam b : bias\n"
 TWO_STATES += "Y' = 2 A^T tanh(A Z + b)\nZ' = -3 B^T tanh(B Y)"
@@ -32,7 +32,7 @@ def certificate(text: str) -> dict[str, Any]:
 
 
 def judge_in(folder: Any, capsys: Any) -> Judge:
-    """The checker as a function from a certificate or its text to exit code and last line."""
+    """A function from a certificate, or the text of its file, to exit code and last line."""
 
     def judge(content: Any) -> tuple[int, str]:
         path = folder / "certificate.json"

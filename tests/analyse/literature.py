@@ -8,8 +8,8 @@ class Row:
     """One system of the table.
 
     Args:
-        name: shown on the page and as the id of a test.
-        source: authors and year.
+        name: shown on the page and as the id of a test; "…" is the name of the row above.
+        source: authors and year, or what kind of system it is.
         equations: one per line.
         params: declarations of parameters, numbers and maps, one per line.
         verdict: where its spectrum lies for all weights and inputs, or "refuted".
@@ -34,7 +34,7 @@ class Row:
 K = "param K : dense"
 K_B = "param K : dense\nparam b : bias"
 BLOCK = "bn -> relu -> conv(3) -> bn -> relu -> conv(3)"
-W = "param W : dense\nparam b : bias\nlet γ = 0.1"
+W_B_DECAY = "param W : dense\nparam b : bias\nlet γ = 0.1"
 TWO_LAYERS = "param K1, K2 : dense\nparam b1, b2 : bias"
 
 ROWS = (
@@ -113,9 +113,9 @@ ROWS = (
     Row("PDE-GCN, mixed", "Eliasof et al. 2021",
         "X'' = -2 K^T G^T relu(G K X) - 3 X'", "param G, K : dense", "stable"),
     Row("A-DGN without aggregation", "Gravina et al. 2023",
-        "X' = tanh((W - W^T - γ I) X + b)", W, "stable"),
+        "X' = tanh((W - W^T - γ I) X + b)", W_B_DECAY, "stable"),
     Row("A-DGN with any aggregation", "Gravina et al. 2023",
-        "X' = tanh((W - W^T - γ I) X + A X + b)", W + "\nparam A : dense", "refuted"),
+        "X' = tanh((W - W^T - γ I) X + A X + b)", W_B_DECAY + "\nparam A : dense", "refuted"),
     Row("Lipschitz RNN", "Erichson et al. 2021",
         "Y' = (A - A^T - γ I) Y + tanh((W - W^T - γ I) Y + b)",
         "param A, W : dense\nparam b : bias\nlet γ = 0.1", "refuted"),

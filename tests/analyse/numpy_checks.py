@@ -14,8 +14,9 @@ from odenet.model.expressions import expr
 from odenet.model.typed.program import Model
 from tests.analyse.oracle import Oracle
 
-TOLERANCE = 1e-6  # largest distance, relative to ‖J‖, of an eigenvalue from its set
-ROUNDING = 1e6 * np.finfo(float).eps  # times the condition of an eigenvalue: its error
+# an eigenvalue may be this far, relative to ‖J‖, from the set that the verdict names
+TOLERANCE = 1e-6
+ROUNDING = 1e6 * np.finfo(float).eps  # error of an eigenvalue / (its condition number ‖J‖)
 
 # Ψ with Ψ' = φ, as in odenet/model/tables/activations.py, in numpy
 PRIMITIVES = {
@@ -38,7 +39,7 @@ class Contradiction(AssertionError):
 def oracle_at(model: Model, certificate: Certificate, rng: Generator) -> Oracle:
     """The spec at a random point that meets the assumptions of the certificate.
 
-    Its names are those of the text and those of the model, which has γ as gamma.
+    Its values have the names of the text, and those of the model, which calls γ gamma.
     """
     spellings = model.spellings
     positive = [a.subject for a in certificate.assumptions if a.kind in ("sign", "gain")]
@@ -80,7 +81,7 @@ def scalar_value(scalar: Scalar, point: Oracle) -> float:
 def misplaced_eigenvalue(matrix: ndarray, verdict: str) -> complex | None:
     """The eigenvalue farthest from where the verdict has it, if rounding does not explain that."""
     norm = np.linalg.norm(matrix, 2)
-    if not 1e-3 < norm < np.inf:
+    if not 1e-3 < norm < np.inf:  # so small or large that rounding may explain anything
         return None
     eigenvalues, right_vectors = np.linalg.eig(matrix)
     distances = {
@@ -101,14 +102,14 @@ def misplaced_eigenvalue(matrix: ndarray, verdict: str) -> complex | None:
 
 def check_energy(energy: Energy, point: Oracle) -> None:
     """Raise Contradiction unless dE/dt = ∇E · f is zero, or not positive, as the energy states."""
-    derivative = size = 0.0
+    derivative = size = 0.0  # size: the sum of the absolute values of what is added
     for term in energy.terms:
         factors, _, rate = term_parts(term, point)
         activation = expr.Activate(term.activation, term.argument)
-        force = factors * point.value_and_rate(text_of(activation))[0]
-        derivative += float(force @ rate)
+        gradient = factors * point.value_and_rate(text_of(activation))[0]  # by the argument of Ψ
+        derivative += float(gradient @ rate)
         # a rate that is a difference of large numbers has their rounding error
-        size += float(abs(force) @ (abs(rate) + 1e-2 * (1 + abs(rate).max())))
+        size += float(abs(gradient) @ (abs(rate) + 1e-2 * (1 + abs(rate).max())))
     if (abs(derivative) if energy.conserved else derivative) > 1e-8 * size:
         raise Contradiction(f"dE/dt = {derivative}, but {energy}")
 

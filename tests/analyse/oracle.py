@@ -14,9 +14,8 @@ import numpy as np
 from numpy import ndarray
 from numpy.random import Generator
 
-COMPLEX_STEP = 1e-30  # no cancellation, so that it may be as small as this
+COMPLEX_STEP = 1e-30  # tiny, which costs no digits, since nothing is subtracted
 TOKEN = re.compile(r"\s*(\d+\.\d+|\d+|[^\W\d]\w*'?|\^T|\^2|[-+*/(),])")
-Value = float | ndarray | Callable
 
 
 def _gelu(x: ndarray) -> ndarray:
@@ -63,10 +62,10 @@ class Oracle:
 
     Args:
         text: the spec.
-        rng: source of weights, sizes, state and input.
+        rng: source of weights, sizes, state and input, and of their scale.
         positive: names of parameters that have to be >= 0.
         names: values by name: of parameters, of `let`s, of the input u and of the identity I.
-        equations: right-hand side of each unknown; of Y'' = F they are Y' and F.
+        equations: state -> right-hand side. Y'' = F gives two: Y' for the state Y, F for Y'.
     """
 
     text: str
@@ -121,7 +120,7 @@ class Oracle:
             mean, variance = self.rng.standard_normal(c), np.exp(self.rng.standard_normal(c))
             factor = self._at_all_points(gain / np.sqrt(variance + 1e-5))
             return lambda x: factor * (x - self._at_all_points(mean)) + self._at_all_points(shift)
-        taps = int(type_[5]) if type_.startswith("conv") else 1
+        taps = int(type_[5]) if type_.startswith("conv") else 1  # the digit of conv(3)
         return Operator(self._convolution(random_array(c, c, taps)))
 
     def _at_all_points(self, channels: ndarray) -> ndarray:
@@ -129,24 +128,24 @@ class Oracle:
         return np.repeat(channels, self.grid_points)[:, None]
 
     def _convolution(self, kernel: ndarray) -> ndarray:
-        """The matrix of a kernel (out, in, taps), zero padded; the centre of an even one is left."""
+        """The matrix of a kernel (out, in, taps), zero padded; of two middle taps the left is its centre."""
         taps = kernel.shape[2]
         shifts = [np.eye(self.grid_points, k=tap - (taps - 1) // 2) for tap in range(taps)]
         return sum(np.kron(kernel[:, :, tap], shift) for tap, shift in enumerate(shifts))
 
     def right_hand_sides(self, state: ndarray) -> ndarray:
-        """All right-hand sides, (unknowns, directions), at complex states of that shape."""
-        names = self.names | dict(zip(self.equations, self._split_by_unknown(state), strict=True))
+        """All right-hand sides, (entries of all states, directions), at complex states of that shape."""
+        names = self.names | dict(zip(self.equations, self._split_by_state(state), strict=True))
         values = [Formula(text, names).value() for text in self.equations.values()]
         width = self.channels * self.grid_points
         return np.concatenate([np.broadcast_to(value, (width, state.shape[1])) for value in values])
 
-    def _split_by_unknown(self, state: ndarray) -> list[ndarray]:
+    def _split_by_state(self, state: ndarray) -> list[ndarray]:
         return np.split(state, len(self.equations))
 
     @property
     def jacobian(self) -> ndarray:
-        """The derivative of all right-hand sides by all unknowns."""
+        """The derivative of all right-hand sides by all entries of the states."""
         shifted = self.state[:, None] + 1j * COMPLEX_STEP * np.eye(len(self.state))
         return self.right_hand_sides(shifted).imag / COMPLEX_STEP
 
@@ -158,7 +157,7 @@ class Oracle:
         """The value of a formula that is a feature map, and its time derivative along the flow."""
         rate = self.right_hand_sides(self.state[:, None].astype(complex)).real
         shifted = self.state[:, None] + 1j * COMPLEX_STEP * rate
-        names = self.names | dict(zip(self.equations, self._split_by_unknown(shifted), strict=True))
+        names = self.names | dict(zip(self.equations, self._split_by_state(shifted), strict=True))
         value = np.asarray(Formula(formula, names).value())[:, 0]
         return value.real, value.imag / COMPLEX_STEP
 

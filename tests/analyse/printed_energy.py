@@ -1,4 +1,4 @@
-"""Evaluates E and dE/dt at a point from nothing but the printed text of a certificate.
+"""Evaluates the E and dE/dt of a certificate at a point, read from its printed text alone.
 
 The parser of tests/analyse/oracle.py evaluates the formulas in it.
 """
@@ -11,10 +11,11 @@ import numpy as np
 from tests.analyse.oracle import Operator, Oracle
 
 ENERGY_LINE = re.compile(
-    r"E = (?P<energy>.*),  dE/dt = (?P<rate>.*?)(?P<nonincreasing> ≤ 0)?"
+    r"E = (?P<energy>.*),  dE/dt = (?P<derivative>.*?)(?P<nonincreasing> ≤ 0)?"
     r"( for (?P<condition>.*?))?(, with (?P<notes>.*))?"
 )
 UNIT_LINE = re.compile(r"^ *φ(\d+) = (.*), carried to ", re.M)
+# the terms of E: `½ |Y'|²`, `½ 1ᵀd1⁻² (d1² K2 Z)²`, `3 1ᵀΨ₂(K Y)`
 SQUARE = re.compile(r"(?P<factor>.*?)\|(?P<inside>.*)\|²")
 WEIGHTED = re.compile(r"(?P<factor>.*?)1ᵀ(?P<diagonal>.*)\((?P<inside>.*)\)²")
 PRIMITIVE = re.compile(r"(?P<factor>.*?)1ᵀ(?P<diagonal>.*?)(?P<name>Ψ[₀-₉]*)\((?P<inside>.*)\)")
@@ -35,7 +36,7 @@ class PrintedEnergy:
         line = re.search(r"energy: (.*)", self.text)
         match = line and ENERGY_LINE.fullmatch(line[1])
         assert match, self.text
-        self.energy, self.rate = match["energy"], match["rate"]
+        self.energy, self.stated = match["energy"], match["derivative"]
         self.nonincreasing, self.condition = bool(match["nonincreasing"]), match["condition"] or ""
         notes = dict(map(_parse_note, re.split(r", (?=[φΨ])", match["notes"] or "")))
         named = {key: value for key, value in notes.items() if key.startswith("φ")}
@@ -48,24 +49,26 @@ class PrintedEnergy:
         for sign, term in _terms(self.energy):
             match = WEIGHTED.fullmatch(term) or SQUARE.fullmatch(term)
             if match:
-                force, rate = point.value_and_rate(_ascii(match["inside"]))
-                force = 2 * force
+                inside, rate = point.value_and_rate(_ascii(match["inside"]))
+                gradient = 2 * inside
             else:
                 match = PRIMITIVE.fullmatch(term)
                 assert match, term
                 rate = point.value_and_rate(_ascii(match["inside"]))[1]
-                force = point.value_and_rate(self._derivative(match["name"], match["inside"]))[0]
+                psi_derivative = self._derivative(match["name"], match["inside"])
+                gradient = point.value_and_rate(psi_derivative)[0]
             diagonal = match.groupdict().get("diagonal", "")
             factor = sign * _factor_value(match["factor"], point)
-            force = force * factor * _diagonal_product(diagonal, point)
-            total += float(force @ rate)
-            size += float(abs(force) @ (abs(rate) + 1e-2 * (1 + abs(rate).max())))
+            gradient = gradient * factor * _diagonal_product(diagonal, point)
+            total += float(gradient @ rate)
+            # a rate that is a difference of large numbers has their rounding error
+            size += float(abs(gradient) @ (abs(rate) + 1e-2 * (1 + abs(rate).max())))
         return total, size
 
     def stated_derivative(self, point: Oracle) -> float:
         """The value of the printed dE/dt."""
         total = 0.0
-        for sign, term in _terms(self.rate) if self.rate != "0" else ():
+        for sign, term in _terms(self.stated) if self.stated != "0" else ():
             match = SQUARE.fullmatch(term)
             assert match, term
             for name in set(re.findall(r"φ\d+", match["inside"])):
@@ -75,7 +78,7 @@ class PrintedEnergy:
         return total
 
     def _derivative(self, name: str, argument: str) -> str:
-        """Ψ' of an argument as a formula; an undefined Ψ belongs to the only activation."""
+        """Ψ' of an argument as a formula; a Ψ without a note is that of the only activation."""
         if name in self.primitives:
             return _ascii(re.sub(r"\bt\b", lambda _: f"({argument})", self.primitives[name]))
         activations = {
@@ -94,7 +97,7 @@ def _parse_note(text: str) -> tuple[str, str]:
 
 
 def _terms(text: str) -> list[tuple[int, str]]:
-    """A sum as (sign, term) pairs; it is not split between bars or parentheses."""
+    """A sum as (sign, term) pairs; signs between bars or parentheses belong to a term."""
     terms, depth, inside, sign, start = [], 0, False, 1, 0
     if text.startswith("-"):
         sign, start = -1, 1

@@ -1,4 +1,4 @@
-"""Rewrites formulas at random, by distributivity, signs and order of terms; their values stay."""
+"""Rewrites formulas at random into equal ones: distributivity, double signs, order of terms."""
 
 from dataclasses import fields, replace
 from random import Random

@@ -1,4 +1,4 @@
-"""Checks the certificates of random specs, as many as wanted, for contradictions.
+"""Checks that nothing contradicts the certificates of random specs, as many as one likes.
 
     python -m tests.analyse.soundness --specs 20000
 

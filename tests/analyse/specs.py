@@ -78,6 +78,7 @@ class RandomSpec:
         return " ".join(reversed(factors))
 
     def number(self) -> str:
+        """A factor and a space, or nothing."""
         choices = ["", "", "2 ", "1/2 ", "3 "] + [f"{n} " for n in "ae"]
         return self.rnd.choice(choices + (["g1 ", "g2 ", "n "] if self.chance(0.3) else []))
 
@@ -119,25 +120,26 @@ class RandomSpec:
     # families of systems
 
     def port_hamiltonian(self) -> list[str]:
-        """s' = (J - R) Σ c_k R_kᵀ φ_k(R_k s + b_k)."""
+        """s' = (J - S) Σ c_k R_kᵀ φ_k(R_k s + b_k) with J antisymmetric and S symmetric, S ≥ 0."""
         gradients: dict[str, list[str]] = {state: [] for state in self.states}
         for _ in range(self.rnd.choice([1, 1, 2, 3])):
             chosen = [s for s in self.states if self.chance(0.6)] or [self.states[0]]
             words = {state: self.word() for state in chosen}
             number = self.number()
             unit = self.unit(" + ".join(f"{word} {state}" for state, word in words.items()))
-            if self.chance(0.2) and len(chosen) == 1:
+            if self.chance(0.2) and len(chosen) == 1:  # a linear unit
                 unit = f"({' + '.join(f'{word} {state}' for state, word in words.items())})"
             for state, word in words.items():
                 gradients[state].append(f"{number}{self.adjoint(word)} {unit}")
         rates: dict[str, list[str]] = {state: [] for state in self.states}
         for i, state in enumerate(self.states):
-            self.dissipate(rates[state], gradients[state])
+            self.add_own_gradient(rates[state], gradients[state])
             for other in self.states[i + 1 :]:
                 self.couple(rates, gradients, state, other)
         return [f"{state}' = {join_terms(terms)}" for state, terms in rates.items()]
 
-    def dissipate(self, rate: list[str], gradient: list[str]) -> None:
+    def add_own_gradient(self, rate: list[str], gradient: list[str]) -> None:
+        """Add what a diagonal block of J - S makes of the gradient by the same state."""
         total = f"({' + '.join(gradient)})" if gradient else ""
         kind = self.rnd.choice(["no", "number", "square", "skew", "skew", "no"])
         if not total or kind == "no":
@@ -152,6 +154,7 @@ class RandomSpec:
             rate.append(f"+ ({word} {self.sign(-1)} {self.adjoint(word)}) {total}")
 
     def couple(self, rates: dict, gradients: dict, first: str, second: str) -> None:
+        """Add what the two blocks of J that couple two states make of their gradients."""
         number, word = self.number(), self.word(1) if self.chance(0.5) else ""
         if self.chance(0.2):
             return
@@ -195,7 +198,7 @@ class RandomSpec:
         choices = {
             "number": f"{self.sign(-1)} {self.number()}Y'",
             "square": f"{self.sign(-1)} {self.adjoint(damping)} {damping} Y'",
-            "turn": f"+ ({damping} {self.sign(-1)} {self.adjoint(damping)}) Y'",
+            "gyroscopic": f"+ ({damping} {self.sign(-1)} {self.adjoint(damping)}) Y'",
             "unit": f"{self.sign(-1)} {self.adjoint(damping)} {self.unit(damping + velocity)}",
             "spring": f"{self.sign(-1)} {self.number()}Y",
             "no": "",
@@ -209,7 +212,7 @@ class RandomSpec:
         """
         self.states = self.states[:2]
         word, last = self.word(), self.states[-1]
-        first, second = self.chain(f"{word} {last}")
+        first, second = self.two_chains(f"{word} {last}")
         number = self.rnd.choice(["", "", "1/2 ", "2 "])
         rate = f"{self.adjoint(word)} {first} - {number}{self.adjoint(word)} {second}"
         if len(self.states) == 1:
@@ -217,7 +220,7 @@ class RandomSpec:
         back = first.replace(f" {last}", " Y") if self.chance(0.5) else second.replace(last, "Y")
         return [f"Y' = {rate}", f"Z' = {self.sign(-1)} {self.adjoint(word)} {back}"]
 
-    def chain(self, argument: str) -> tuple[str, str]:
+    def two_chains(self, argument: str) -> tuple[str, str]:
         """Two chains of activations; the numbers or biases of the second may be in another order."""
         names = [self.activation() for _ in range(self.rnd.choice([2, 2, 3]))]
         numbers = [self.rnd.choice(["", "2 ", "-", "1/2 "]) for _ in names]

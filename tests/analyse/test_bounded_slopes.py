@@ -1,8 +1,8 @@
-"""Proofs for systems outside the plain theorems, by four means.
+"""Proofs for systems that the plain theorems do not cover.
 
-Bounds on slopes of activations, decays that outweigh them, scalings C of equations with numeric
-coefficients, and changes of variables. Independent routes: eigenvalues in numpy (tests/analyse/numpy_checks.py), and
-slopes of activations measured on a grid.
+They use bounds on the slopes of activations, decays that outweigh them, scalings C of equations
+with numeric coefficients, and changes of variables. Independent routes: eigenvalues in numpy
+(tests/analyse/numpy_checks.py), and slopes of activations measured on a grid.
 """
 
 from fractions import Fraction
@@ -24,7 +24,7 @@ A = "param A : dense\n"
 D = "param d : diag\n"
 AK = "param A, K : dense\n"
 
-# equations -> verdict, rate
+# declarations and equations -> verdict, proved r > 0 with Re λ <= -r for every eigenvalue λ
 PROVED = {
     "Y' = -2 Y + relu(Y)": ("real", "1"),
     "Y' = -Y + tanh(Y)": ("real", None),
@@ -55,7 +55,7 @@ PROVED = {
     "X' = V\nV' = A\nA' = -6 A - 11 V - 6 X": ("real", None),
     "X' = X - 2 Y\nY' = X - Y": ("imaginary", None),
     "let k = 3\nX' = V\nV' = A\nA' = -k A - k V - X": ("stable", None),
-    # beside other states; a state that nothing acts on has the eigenvalue 0
+    # beside other states; a state that no rate depends on gives the eigenvalue 0, hence no r > 0
     "Y'' = -2 Y' + tanh(Y')": ("real", None),
     "param b : bias\nY' = b\nZ' = -2 Z + tanh(Z)": ("real", None),
     f"{K}Y' = -2 Y + tanh(Y)\nZ' = -K^T tanh(K Z) + K Y": ("real", None),
@@ -101,26 +101,27 @@ def with_states(text: str) -> str:
 
 
 @pytest.mark.parametrize("text", PROVED)
-def test_what_is_true_is_proved_with_its_rate(text: str):
-    verdict, rate = PROVED[text]
+def test_a_true_verdict_is_proved_with_its_rate_of_decay(text: str):
+    verdict, decay_rate = PROVED[text]
     model = load_model(with_states(text))
     certificate = certify(model)
     assert certificate.verdict == verdict, certificate
-    assert (None if certificate.rate is None else str(certificate.rate)) == rate
+    assert (None if certificate.rate is None else str(certificate.rate)) == decay_rate
     for seed in range(8):
         check_certificate(model, certificate, np.random.default_rng(seed))
 
 
 @pytest.mark.parametrize("text", NEAR_MISSES)
-def test_what_is_nearly_true_is_not_proved_and_is_refuted(text: str):
+def test_a_near_miss_is_refuted(text: str):
     assert decide(load_model(with_states(text)), trials=60).verdict == "refuted"
 
 
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row.name)
-def test_slopes_lie_between_the_bounds_of_the_row(row):
+def test_slopes_lie_between_the_bounds_of_the_table_which_are_tight(row):
     constants = [0.3] * len(row.constants)
     x = np.linspace(-6, 6, 24_001)
     slopes = np.array([row.derivative(value, *constants) for value in x])
+    # 0.002: between two points of the grid a slope may be larger, and bounds are rounded
     assert slopes.max() <= row.slope(*constants) <= 1.002 * slopes.max() + 1e-3
     if row.nondecreasing(*constants):
         assert slopes.min() >= 0
@@ -128,7 +129,8 @@ def test_slopes_lie_between_the_bounds_of_the_row(row):
         assert slopes.min() - 2e-3 <= row.least_slope(*constants) <= slopes.min()
 
 
-# largest and least slopes, found by numerics alone: Φ(√2) + √2 φ(√2) for gelu
+# least and largest slopes, computed without odenet; that of gelu is Φ(√2) + √2 φ(√2), with the
+# distribution Φ and the density φ of the normal distribution
 SLOPES = {
     "relu": (0.0, 1.0),
     "tanh": (0.0, 1.0),
@@ -161,7 +163,7 @@ def test_one_dimensional_flows_are_proved_up_to_the_boundary_and_no_further(
     certificate = certify(load_model(text))
     if Fraction(decay_ratio) < 1:
         assert not certificate.proved
-    # rows round the bounds of gelu and silu up, by less than a hundredth of the largest
+    # the table rounds the bounds of gelu and silu up, by less than a hundredth of the largest
     if float(decay) > worst + 0.002 * float(factor) or (
         name not in ("gelu", "silu") and decay_ratio == "1"
     ):
@@ -195,6 +197,7 @@ class NearMissSpec(RandomSpec):
         return self.rnd.choice(["0.9", "0.99", "1", "1.01", "2"])
 
     def equilibrium(self) -> list[str]:
+        """Y' = -a Y + c φ(… Y), perhaps with a second state that Y drives."""
         name = self.rnd.choice(list(SLOPES))
         word = self.word()
         skew = f"({word} - {self.adjoint(word)})"
@@ -205,6 +208,7 @@ class NearMissSpec(RandomSpec):
         return [f"Y' = -{self.near_one()} Y + {drive}", second if len(self.states) > 1 else ""]
 
     def potential(self) -> list[str]:
+        """Y' = -a Kᵀ K Y ± c Kᵀ φ(K Y), or the same with friction in second order."""
         self.states = ("Y",)
         word, name = self.word(), self.rnd.choice(list(SLOPES))
         force = f"{self.near_one()} {self.adjoint(word)} {word} Y"
@@ -214,6 +218,7 @@ class NearMissSpec(RandomSpec):
         return [f"{order} -{force} {sign} {unit}"]
 
     def diagonally_weighted(self) -> list[str]:
+        """Y' = d (K ± Kᵀ) d φ(Y), with powers of d."""
         self.states = ("Y",)
         word, left_factor = self.word(), self.rnd.choice(["d1", "d1 d1", "d1 d1 d1"])
         right_factor = self.rnd.choice(["", "d1 ", "d1 d1 "])
@@ -222,6 +227,7 @@ class NearMissSpec(RandomSpec):
         return [f"Y' = {left_factor} {matrix} {right_factor}{self.unit('Y')}"]
 
     def left_transformed(self) -> list[str]:
+        """Y'' = -Aᵀ A Kᵀ φ(K Y) - Y', a force that is seen through Aᵀ A."""
         self.states = ("Y",)
         word, other = self.word(1), self.word(1)
         unit = f"{self.adjoint(other)} {self.unit(f'{other} Y')}"
@@ -236,7 +242,7 @@ def test_no_verdict_near_the_conditions_is_contradicted(rnd: Random, seed: int):
     check_certificate(model, certify(model), np.random.default_rng(seed))
 
 
-# --- scalings of numbers ---
+# --- scalings C whose entries are numbers ---
 
 
 def rational(rows: list[list[int]]) -> RationalMatrix:
@@ -245,7 +251,7 @@ def rational(rows: list[list[int]]) -> RationalMatrix:
 
 @settings(max_examples=60, deadline=None)
 @given(st.integers(2, 4), st.randoms(use_true_random=False))
-def test_a_scaling_of_numbers_exists_for_every_hurwitz_matrix(size: int, rnd: Random):
+def test_a_scaling_exists_for_every_hurwitz_matrix_and_for_no_unstable_one(size: int, rnd: Random):
     """C > 0 with C M + (C M)ᵀ ≤ 0 exists if M is Hurwitz (Lyapunov), and not if M is unstable."""
     matrix = [[rnd.randint(-3, 3) for _ in range(size)] for _ in range(size)]
     scalings = list(scaling_candidates(rational(matrix)))
@@ -260,8 +266,8 @@ def test_a_scaling_of_numbers_exists_for_every_hurwitz_matrix(size: int, rnd: Ra
         assert all(np.linalg.eigvalsh(CM + CM.T).max() > 0 for CM in products)
 
 
-def test_a_scaling_of_numbers_does_not_commute_with_decays_that_differ():
-    """J - Γ has the determinant 1/10 > 0, so that one of three eigenvalues is positive."""
+def test_a_scaling_of_numbers_proves_nothing_where_decays_differ():
+    """The determinant of the 3 x 3 Jacobian is 1/10 > 0, so an eigenvalue is positive."""
     text = "state X, Y, Z\nX' = -1/10 X + 2 Y\nY' = -X + Z\nZ' = Y"
     assert not certify(load_model(text)).proved
 
@@ -271,7 +277,7 @@ def test_a_scaling_of_numbers_does_not_commute_with_decays_that_differ():
     [([[2, 1], [1, 1]], True), ([[1, 1], [1, 1]], False), ([[1, 2], [2, 1]], False),
      ([[1, 0], [1, 1]], False), ([[-1, 0], [0, 1]], False)],
 )  # fmt: skip
-def test_definiteness_is_told_exactly(rows: list[list[int]], definite: bool):
+def test_definiteness_is_decided_exactly(rows: list[list[int]], definite: bool):
     assert is_positive_definite(rational(rows)) == definite
 
 
@@ -293,6 +299,7 @@ def test_a_change_of_variables_from_the_left_gives_no_energy():
 
 
 def test_the_certificate_carries_the_scaling_and_the_allowance():
+    """The allowance of a unit is what a decay γ makes up for, γ/s for slopes of at most s."""
     certificate = certify(load_model(with_states("X' = V\nV' = A\nA' = -3 A - 3 V - X"))).to_json()
     assert certificate["parts"][0]["scaling"][0] == ["13/4 I", "13/16 I", "31/16 I"]
     certificate = certify(load_model(with_states("Y' = -Y + 3 sigmoid(Y)"))).to_json()

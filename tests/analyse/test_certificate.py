@@ -10,7 +10,7 @@ from odenet.model.expressions.numbers import evaluate
 from tests.analyse.specs import load_model
 
 K = "param K : conv(3)\n"
-# name -> spec, M and C as they are printed, verdict
+# name -> spec, M and the diagonal of C as they are printed, verdict
 WORKED_EXAMPLES = {
     "two-layer Hamiltonian": (
         "state Y, Z\nparam K1, K2 : conv(3)\nY' = K1^T relu(K1 Z)\nZ' = -K2^T relu(K2 Y)",
@@ -46,7 +46,7 @@ WORKED_EXAMPLES = {
 
 
 @pytest.mark.parametrize("name", WORKED_EXAMPLES)
-def test_the_worked_table_comes_out(name: str):
+def test_worked_examples_have_the_stated_matrices_and_verdicts(name: str):
     text, matrix, weights, verdict = WORKED_EXAMPLES[name]
     certificate = certify(load_model(text))
     assert certificate.verdict == verdict
@@ -57,7 +57,7 @@ def test_the_worked_table_comes_out(name: str):
     assert [str(weight) for weight in certificate.weights or ()] == weights
 
 
-def test_the_proof_is_a_chain_a_reader_can_follow():
+def test_a_printed_proof_shows_every_step_of_the_argument():
     text = "state Y, Z\nparam K1, K2 : conv(3)\nparam b1, b2 : bias\nlet σ = relu\n"
     text += "Y' =  K1^T σ(K1 Z + b1)\nZ' = -K2^T σ(K2 Y + b2)"
     assert (
@@ -92,7 +92,7 @@ def test_a_proof_in_blocks_names_each_block():
     assert all(f"J_{{{n}}}\\colon" in certificate.latex() for n in (1, 2))
 
 
-def test_decay_is_taken_off_and_put_back():
+def test_a_proof_splits_off_decay_first_and_puts_it_back_last():
     text = f"state Y, Z\n{K}let γ = 0.1\nY' = relu(K Z)\nZ' = -relu(K^T Y) - γ Z - 2 Z"
     certificate = certify(load_model(text))
     assert certificate.verdict == "stable" and certificate.energy is None
@@ -102,12 +102,12 @@ def test_decay_is_taken_off_and_put_back():
     assert certify(load_model(text.replace("γ = 0.1", "γ = -3"))).verdict == "open"
 
 
-def test_squares_are_shown():
+def test_a_printed_proof_shows_the_squares_that_make_a_matrix_negative():
     text = f"state Y\n{K}let γ = 0.1\nY' = -γ Y - K^T relu(K Y)"
     assert "C M = (C M)ᵀ = -WᵀW ≤ 0 with W = [γ I, Kᵀ]" in str(certify(load_model(text)))
 
 
-def test_the_display_is_latex():
+def test_a_certificate_is_written_as_latex():
     text = f"state Y\n{K}let γ = 0.1\nY' = relu((K - K^T - γ I) Y)"
     display = certify(load_model(text)).latex()
     assert "\\begin{bmatrix} K - K^{\\top} - \\gamma\\,I \\end{bmatrix}" in display
@@ -116,7 +116,7 @@ def test_the_display_is_latex():
     assert "f\\_1" in opaque and "\\[" not in opaque
 
 
-def test_plain_values_hold_the_same():
+def test_the_json_of_a_certificate_has_its_matrix_and_assumptions():
     text = f"state Y\n{K}param g : scalar\nY' = relu((K - K^T - g I) Y)"
     certificate = certify(load_model(text)).to_json()
     assert certificate["verdict"] == "stable"
@@ -154,7 +154,7 @@ def test_a_bias_that_multiplies_is_a_diagonal():
     assert certificate.assumptions[-1].subject == "b"
 
 
-def test_a_negative_constant_is_no_dissipation():
+def test_a_negative_constant_does_not_dissipate():
     text = f"state Y\n{K}let γ = -0.1\nY' = relu((K - K^T - γ I) Y)"
     assert certify(load_model(text)).verdict == "open"
     assert certify(load_model(text.replace("- γ I", "+ γ I"))).verdict == "stable"
@@ -174,7 +174,7 @@ def test_norms_are_frozen_and_have_gains_that_are_not_negative():
 
 
 @pytest.mark.parametrize(
-    ("right_hand_side", "words"),
+    ("right_hand_side", "obstacle"),
     [
         ("relu(N(K Y))", "group norm"),
         ("f(Y)", "map `f` is opaque"),
@@ -185,12 +185,12 @@ def test_norms_are_frozen_and_have_gains_that_are_not_negative():
         ("relu(K Y)", "neither antisymmetric nor minus a sum of squares"),
     ],
 )
-def test_what_stands_in_the_way_is_named_with_its_place(right_hand_side: str, words: str):
+def test_the_obstacle_to_a_proof_is_named_with_its_place(right_hand_side: str, obstacle: str):
     params = [p for p in ("K : dense", "N : norm(group = 1)") if p[0] in right_hand_side]
     maps = ["map f = conv(3)"] if "f(" in right_hand_side and "relu" not in right_hand_side else []
     text = "\n".join(["state Y", *(f"param {p}" for p in params), *maps, f"Y' = {right_hand_side}"])
     certificate = certify(load_model(text))
-    assert certificate.verdict == "open" and words in certificate.reason
+    assert certificate.verdict == "open" and obstacle in certificate.reason
     assert certificate.span is not None and certificate.span.line == len(text.splitlines())
 
 
@@ -200,7 +200,7 @@ def test_chains_of_activations_and_numbers_are_one_unit():
     assert certify(load_model(text.replace("-2", "2"))).verdict == "open"
 
 
-def test_names_are_spelled_as_their_author_did():
+def test_names_are_spelled_as_in_the_spec():
     text = "state θ\nparam K₁ : conv(3)\nlet γ₂ = 1\nθ'' = -K₁ᵀ tanh(K₁ θ) - γ₂ θ'"
     certificate = certify(load_model(text))
     assert "carried to θ' by I and to θ'' by -γ₂ I" in str(certificate)
@@ -209,7 +209,7 @@ def test_names_are_spelled_as_their_author_did():
     assert certificate.energy.terms[0].argument == expr.State("theta", 1)
 
 
-def test_equal_units_are_one():
+def test_equal_units_are_merged():
     text = f"state Y, Z\n{K}Y' = K^T relu(K Y + K Z)\nZ' = -K^T relu(K Y + K Z)"
     certificate = certify(load_model(text))
     assert certificate.has_zero_spectrum and len(certificate.parts[0].units) == 1
@@ -218,7 +218,7 @@ def test_equal_units_are_one():
 # --- energy ---
 
 
-def test_the_energy_can_be_generated():
+def test_the_terms_of_an_energy_are_formulas_and_activations():
     text = f"state y\n{K}param b : bias\nlet ε = 1/3\ny'' = -1/ε y' - 1/ε K^T tanh(K y + b)"
     model = load_model(text)
     energy = certify(model).energy
@@ -251,7 +251,7 @@ def test_the_energy_does_not_need_monotone_activations():
     assert certificate.energy is not None and certificate.energy.conserved
 
 
-def test_numbers_become_formulas_again():
+def test_the_weights_of_an_energy_are_formulas():
     text = f"state Y, Z\n{K}let a = 3\nparam g : scalar\n"
     text += "Y' = a g K^T relu(K Z)\nZ' = -(2/a) g K^T relu(K Y)"
     model = load_model(text)

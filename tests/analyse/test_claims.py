@@ -19,7 +19,7 @@ def facts(model: Model) -> Facts:
 
 
 def claims(text: str, trials: int = 40) -> dict[str, ClaimResult]:
-    """The results of all claims of a spec, by the text of the claim."""
+    """Claim -> result, for all claims of a spec, with `trials` random starts of each search."""
     model = load_model(text)
     return {result.name: result for result in check_claims(facts(model), trials)}
 
@@ -29,7 +29,7 @@ def require(*claims: str) -> str:
 
 
 def test_claims_that_hold_are_proved():
-    text = HAMILTONIAN + "discretise verlet(h = 0.1) exact"
+    text = HAMILTONIAN + "discretise verlet(h = 0.1) exact"  # steps are undone bit by bit
     text += require("reversible", "imaginary", "stable", "order(1)", "volume_preserving", "exact")
     results = claims(text)
     assert all(result.holds is True for result in results.values())
@@ -45,7 +45,7 @@ def test_wrong_claims_are_refuted_at_their_line():
     results = claims(DISSIPATIVE + "discretise euler(h = 0.1)" + require("reversible"))
     cause = results["reversible"].cause
     assert results["reversible"].holds is False and cause is not None
-    assert "Y[n]" in cause.text or "Y" in cause.text
+    assert "Y" in cause.text
 
 
 @pytest.mark.parametrize(
@@ -76,7 +76,7 @@ def test_without_a_search_what_is_not_proved_is_open():
     )
 
 
-def test_conditions_are_part_of_the_answer():
+def test_the_result_of_a_claim_names_its_conditions():
     text = "state Y\nparam K : dense\nparam g : scalar\nY' = tanh((K - K^T - g I) Y)\n"
     result = claims(f"{text}discretise rk4(h = 0.1){require('stable')}")["stable"]
     assert result.holds is True and result.reason.endswith("provided that g ≥ 0")
@@ -116,7 +116,7 @@ def test_euler_on_an_imaginary_spectrum_is_warned_of_with_what_to_use():
         "euler is unstable for every h on an imaginary spectrum, as tested on "
     )
     assert "verlet (hω < 2), stormer_verlet (hω < 2)" in message
-    assert message.count("(") == 5
+    assert message.count("(") == 5  # five schemes, each with its limit
 
 
 def test_midpoint_on_a_dissipative_spectrum_is_warned_of():
@@ -132,7 +132,7 @@ def test_a_scheme_that_fits_gives_no_warning():
     assert advice("state Y\nmap f = conv(3)\nY' = f(Y)\ndiscretise euler(h = 0.1)") == ""
 
 
-def test_steps_that_are_not_undone_in_float32_are_warned_of_with_the_cure():
+def test_steps_that_float32_cannot_undo_are_warned_of_with_the_cure():
     text = "state x\nmap f = conv(3)\nx' = f(x)\ndiscretise momentum(γ = 0.5)EXACT\n"
     text += "net = input(1, 8, 8) -> conv(3, 4) -> flow(STEPS) -> mean -> dense(2)\n"
     deep = text.replace("STEPS", "40")

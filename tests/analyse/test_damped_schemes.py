@@ -16,13 +16,13 @@ SYSTEMS = {"damped_midpoint": FIRST_ORDER, "damped_leapfrog": SECOND_ORDER, "dam
 FREQUENCY_LIMITS = {"damped_midpoint": 1.0, "damped_leapfrog": 2.0, "damped_verlet": 2.0}
 
 
-def program(name, h=0.2, system=None):
-    """A system, by default the one that suits the scheme, compiled with the scheme of that name."""
-    return odenet.loads(f"{system or SYSTEMS[name]}discretise {name}(h = {h})\n")
+def program(scheme, h=0.2, system=None):
+    """A system, by default the one of SYSTEMS, compiled with a scheme given by its name."""
+    return odenet.loads(f"{system or SYSTEMS[scheme]}discretise {scheme}(h = {h})\n")
 
 
 @pytest.mark.parametrize("name", SYSTEMS)
-def test_what_is_derived_of_them(name):
+def test_damped_schemes_are_symmetric_and_as_stable_as_without_damping(name):
     compiled = program(name)
     derivation = compiled.derivation
     assert derivation.reversible and derivation.symmetric and not derivation.violated_conditions({})
@@ -36,7 +36,9 @@ def test_what_is_derived_of_them(name):
 @pytest.mark.parametrize("name", SYSTEMS)
 @pytest.mark.parametrize("gamma", [0.01, 0.3, 3.0])
 @pytest.mark.parametrize("limit_ratio", [0.01, 0.5, 0.99, 1.1])
-def test_the_damped_oscillator_is_stable_to_the_limit_of_the_undamped_one(name, gamma, limit_ratio):
+def test_a_damped_oscillator_is_stable_up_to_the_limit_of_the_undamped_one(
+    name, gamma, limit_ratio
+):
     scheme, h = SCHEMES[name], 0.25
     omega = limit_ratio * FREQUENCY_LIMITS[name] / h
     rates = {"damped_midpoint": {"F": (1j * omega,)}, "damped_leapfrog": {"F": (-(omega**2),)}}
@@ -46,19 +48,19 @@ def test_the_damped_oscillator_is_stable_to_the_limit_of_the_undamped_one(name, 
     if limit_ratio < 1:
         assert spectral_radius < 1
     else:
-        assert spectral_radius > 1 - 0.2 * gamma
+        assert spectral_radius > 1
 
 
 @pytest.mark.parametrize("name", SYSTEMS)
-def test_they_are_the_first_that_are_offered_for_a_damped_system(name):
+def test_damped_schemes_are_offered_first_for_a_damped_system(name):
     fitting = fitting_schemes(program(name).model, program(name).certificate)
-    first_lines = [scheme.line for scheme in fitting[:2]]  # the pair form takes Y'' as well
+    first_lines = [scheme.line for scheme in fitting[:2]]  # damped_verlet fits Y'' as well
     assert fitting[0].reversible and f"discretise {name}(h = 0.1)" in first_lines
     assert odenet.loads(SYSTEMS[name] + first_lines[0]).warnings == []
 
 
 @pytest.mark.parametrize("name", SYSTEMS)
-def test_systems_without_a_decay_or_with_a_learned_one_are_refused_in_words(name):
+def test_systems_without_a_decay_or_with_a_learned_one_are_refused(name):
     undamped = SYSTEMS[name].replace(" - γ Y'", "").replace(" - γ Y", "").replace(" - γ Z", "")
     with pytest.raises(SpecError, match="cannot be grouped so"):
         program(name, system=undamped.replace("let γ = 0.3\n", ""))
@@ -67,21 +69,21 @@ def test_systems_without_a_decay_or_with_a_learned_one_are_refused_in_words(name
         program(name, system=learned_decay)
 
 
-def test_states_of_a_group_share_their_decay():
+def test_states_that_are_one_unknown_of_a_scheme_have_the_same_decay():
     text = "state A, B\nparam K : dense\nA' = tanh(K B) - 0.1 A\nB' = -tanh(K^T A) - {} B\n"
     assert program("damped_midpoint", system=text.format("0.1"))
     with pytest.raises(SpecError, match="cannot be grouped so"):
         program("damped_midpoint", system=text.format("0.2"))
 
 
-def test_the_decay_is_found_among_the_terms_in_any_spelling():
+def test_the_decay_is_found_however_its_terms_are_written():
     for term in ("- 0.2 Y", "- Y/5", "- (1/10) Y - 0.1 Y", "+ (-0.2) Y"):
         text = f"state Y\nparam K : dense\nY' = tanh((K - K^T) Y) {term}\n"
         decay = program("damped_midpoint", system=text).model.discretisation.constants["gamma"]
         assert decay == pytest.approx(0.2)
 
 
-def test_a_decay_of_something_else_is_an_error_of_the_scheme():
+def test_a_scheme_may_only_split_off_a_decay_of_the_unknown_itself():
     text = FIRST_ORDER + "discretise s(h = 0.1)\nscheme s {\nfor Y' = F(Y) - γ Y'\nY[n+1] = Y[n]\n}"
     with pytest.raises(SpecError, match="a decay is one of the equation's own unknown"):
         odenet.loads(text)

@@ -32,7 +32,7 @@ MAPS += "Y' = f(Y)"
 def test_the_jacobian_is_the_derivative_of_the_right_hand_side(text: str):
     model = load_model(text)
     rng = np.random.default_rng(0)
-    for size in state_sizes(model)[-2:]:
+    for size in state_sizes(model)[-2:]:  # the largest two of the small sizes
         point = draw_point(model, size, rng)
         computed = jacobian(model, point, size)
         direction = rng.standard_normal(len(point.state))
@@ -50,7 +50,7 @@ def test_the_jacobian_is_the_derivative_of_the_right_hand_side(text: str):
 def test_activations_are_those_of_torch(name: str):
     row = activations.ACTIVATIONS[name]
     constants = (0.3,) * len(row.constants)
-    x = torch.linspace(-3, 3, 61, dtype=torch.float64) + 0.0123
+    x = torch.linspace(-3, 3, 61, dtype=torch.float64) + 0.0123  # off the kinks, as of relu at 0
     x.requires_grad_()
     code = row.code.format(*constants, x="x")
     names = {"torch": torch, "functional": torch.nn.functional, "x": x}
@@ -85,7 +85,7 @@ SPECS = {
 
 
 @pytest.mark.parametrize("name", SPECS)
-def test_the_generated_module_has_the_same_field(name: str):
+def test_the_generated_module_has_the_same_right_hand_side(name: str):
     program = odenet.loads(SPECS[name])
     flow = program.flow(channels=2 * program.model.dynamics.input_parts, steps=1).double().eval()
     size = StateSize(2, (3, 3))

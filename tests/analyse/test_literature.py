@@ -12,7 +12,7 @@ PAGE = Path(__file__).parents[2] / "docs" / "systems.md"
 
 
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row.name)
-def test_the_verdict_is_the_one_a_system_deserves(row: Row):
+def test_the_verdict_is_the_one_known_from_the_table(row: Row):
     certificate = decide(load_model(row.text))
     assert certificate.verdict == row.verdict, certificate
     if row.note.startswith("if "):

@@ -15,14 +15,15 @@ from tests.analyse.specs import load_model
 STATES = ("X", "Y", "Z", "W")
 DECAYS = ("0.001", "1/100", "0.1", "1/3", "1/2", "1", "2", "3")
 DECAY_OF_ONE_STATE = "state X, P, Y\nX' = P\nP' = -3 X + Y\nY' = P - 0.001 Y\n"
-SYSTEMS = 400
+SYSTEMS = 400  # number of random systems
 
 
 class RandomLinearSystem:
     """A random linear system: its spec, and its matrix at a value of the learned number g.
 
     Args:
-        rnd: source of all choices: a tridiagonal matrix, one antisymmetric up to scale, or any.
+        rnd: source of all choices. The matrix is tridiagonal, or antisymmetric up to factors, or
+            of any form.
     """
 
     def __init__(self, rnd: Random):
@@ -80,7 +81,7 @@ class RandomLinearSystem:
 
 
 def largest_excess(matrix: np.ndarray, verdict: str, rate: float) -> float:
-    """The largest distance of an eigenvalue from where the verdict has it, less that of rounding.
+    """How far an eigenvalue is from where the verdict has it, at most, beyond what rounding explains.
 
     Rounding by ε moves an eigenvalue of multiplicity k by the k-th root of ε.
     """
@@ -97,7 +98,7 @@ def largest_excess(matrix: np.ndarray, verdict: str, rate: float) -> float:
 
 
 @pytest.mark.slow
-def test_what_is_proved_of_numbers_is_so_of_their_eigenvalues():
+def test_eigenvalues_are_where_a_certificate_says():
     proved: Counter[str] = Counter()
     for seed in range(SYSTEMS):
         system = RandomLinearSystem(Random(seed))
@@ -112,13 +113,13 @@ def test_what_is_proved_of_numbers_is_so_of_their_eigenvalues():
 
 
 @pytest.mark.parametrize("decay", ["0.001", "0.01", "γ"])
-def test_a_scaling_that_is_not_diagonal_needs_one_decay(decay: str):
+def test_a_scaling_that_is_not_diagonal_needs_the_same_decay_in_all_states(decay: str):
     text = DECAY_OF_ONE_STATE.replace("0.001", decay)
     text = text.replace("\n", "\nparam γ : scalar(positive)\n", 1) if decay == "γ" else text
     assert not certify(load_model(text)).proved
 
 
-def test_one_decay_of_all_states_is_taken_off_before_numbers_scale_them():
+def test_a_decay_of_all_states_is_split_off_before_a_scaling_is_sought():
     text = "state X, P, Y\nparam γ : scalar(positive)\n"
     text += "X' = P - γ X\nP' = -3 X + Y - γ P\nY' = P - γ Y\n"
     certificate = certify(load_model(text))

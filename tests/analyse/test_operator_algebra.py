@@ -102,7 +102,7 @@ def test_the_laws_of_a_ring_with_involution_hold_exactly(a: Operator, b: Operato
 
 
 @given(scalars(), scalars())
-def test_numbers_are_exact(a: Scalar, b: Scalar):
+def test_the_arithmetic_of_scalars_is_exact(a: Scalar, b: Scalar):
     assert scalar_value(a * b) == scalar_value(a) * scalar_value(b)
     assert scalar_value(a + b) == scalar_value(a) + scalar_value(b)
     assert not a - a
@@ -111,13 +111,13 @@ def test_numbers_are_exact(a: Scalar, b: Scalar):
 
 
 @given(scalars())
-@example(Scalar.number(Fraction(-5, 2)) - (ONE.over(Scalar.symbol("g")) or ONE))  # is zero at g
-def test_a_known_sign_is_the_sign(a: Scalar):
+@example(Scalar.number(Fraction(-5, 2)) - (ONE.over(Scalar.symbol("g")) or ONE))  # zero at g = -2/5
+def test_the_sign_of_a_scalar_is_that_of_its_value(a: Scalar):
     value = scalar_value(a)
     sign = Signs(SYMBOL_VALUES).sign_of(a)
     assert sign == (value > 0) - (value < 0)
-    unknown = Signs({}, frozenset({"γ", "ε"})).sign_of(a)
-    assert unknown in (None, sign)
+    sign_without_values = Signs({}, frozenset({"γ", "ε"})).sign_of(a)
+    assert sign_without_values in (None, sign)
 
 
 @given(st.lists(scalars(), min_size=1, max_size=3))
@@ -169,8 +169,8 @@ def test_single_squares_and_their_sums_are_recognised():
     assert negative_squares(((-k - k.adjoint,),), Signs({})) is None
 
 
-def test_operators_print_in_one_way():
-    k, m = Operator.word((Letter("K"),)), Operator.word((Letter("M", True),))
+def test_operators_are_printed_as_one_writes_them():
+    k, m = Operator.word((Letter("K"),)), Operator.word((Letter("M", adjoint=True),))
     half, gamma = Scalar.number(Fraction(1, 2)), Scalar.symbol("γ")
     assert str(-(gamma * Operator.word(())) + k - k.adjoint) == "K - Kᵀ - γ I"
     assert str(half * (k @ m) - (ONE + gamma) * m) == "1/2 K Mᵀ + (-1 - γ) Mᵀ"

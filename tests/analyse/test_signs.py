@@ -31,6 +31,7 @@ def claim(text: str):
 
 # --- conditions come before counterexamples ---
 
+# name -> declaration of d, right-hand side, verdict, its conditions
 CONDITIONAL = {
     "a diagonal before": ("d : diag", "d (K - K^T) tanh(Y)", "imaginary", ("d ≥ 0",)),
     "a diagonal twice": ("d : diag", "d d (K - K^T) tanh(Y)", "imaginary", ()),
@@ -52,7 +53,7 @@ def test_a_single_unit_is_proved_under_its_condition_and_not_refuted(name: str):
         check_certificate(model, certificate, np.random.default_rng(seed))
 
 
-# --- how training begins ---
+# --- initial values ---
 
 
 @pytest.mark.parametrize(
@@ -79,7 +80,7 @@ def test_a_condition_that_holds_at_the_start_is_named(init: str):
     assert result.holds and result.reason.endswith("provided that γ ≥ 0")
 
 
-def test_the_verdict_says_where_it_does_not_hold():
+def test_the_summary_of_a_verdict_says_that_its_condition_fails_at_the_start():
     certificate = certify(load_model(f"{K}param γ : scalar(init = -1)\n{DAMPED}"))
     assert certificate.summary == (
         "spectrum in the closed left half plane "
@@ -98,7 +99,7 @@ def test_a_gain_that_begins_below_zero_proves_no_claim():
 POSITIVE = f"{K}param γ : scalar(positive, init = 1/4)\nparam d : diag(positive)\n"
 
 
-def test_what_is_positive_by_construction_is_no_condition():
+def test_what_is_positive_by_construction_needs_no_condition():
     text = f"{POSITIVE}Y' = d tanh((K - K^T - γ I) d Y)\ndiscretise euler(h = 0.1)\nrequire stable"
     assert claim(text).holds
     certificate = certify(load_model(text))
@@ -110,7 +111,8 @@ def test_what_is_positive_by_construction_is_no_condition():
 
 @pytest.mark.parametrize("kind", ["scalar", "diag", "norm(batch)"])
 @pytest.mark.parametrize("init", ["-1", "0", "zeros", "normal(1)", "he"])
-def test_what_is_kept_positive_cannot_begin_elsewhere(kind: str, init: str):
+def test_a_parameter_that_is_kept_positive_must_begin_above_zero(kind: str, init: str):
+    # the parenthesis is closed after `init`
     kind = kind.replace("(batch)", "(batch, positive") if "(" in kind else f"{kind}(positive"
     rate = "N(Y)" if "norm" in kind else "N Y"
     with pytest.raises(SpecError, match="begins above 0"):
@@ -157,7 +159,7 @@ def test_a_flow_tells_whether_its_weights_meet_the_conditions():
     flow = odenet.loads(f"{text}discretise euler(h = 0.1)").flow(4, 3)
     assert flow.conditions() == [("the gain of N is ≥ 0", True), ("γ ≥ 0", True)]
     parameters = flow.state_dict()
-    parameters["gamma"][1], parameters["N.2.weight"][0] = -0.1, -1
+    parameters["gamma"][1], parameters["N.2.weight"][0] = -0.1, -1  # of the second and third step
     assert flow.conditions() == [("the gain of N is ≥ 0", False), ("γ ≥ 0", False)]
     assert (
         odenet.loads(f"{K}Y' = tanh((K - K^T) Y)\ndiscretise euler(h = 0.1)")
@@ -169,6 +171,7 @@ def test_a_flow_tells_whether_its_weights_meet_the_conditions():
 
 # --- gates ---
 
+# name -> right-hand side, verdict
 GATES = {
     "a step size of its own": ("-(softplus(V u) * (a a Y)) + softplus(V u) * (B u)", "real"),
     "a liquid time constant": ("-Y - sigmoid(V u + b) * Y", "real"),
@@ -186,7 +189,7 @@ GATES = {
 
 
 @pytest.mark.parametrize("name", GATES)
-def test_gates_that_are_never_negative_need_no_condition(name: str):
+def test_gates_are_proved_without_conditions_where_they_are_never_negative(name: str):
     rate, verdict = GATES[name]
     types = {"K": "dense", "V": "dense", "B": "dense", "a": "diag", "b": "bias"}
     used = [

@@ -21,19 +21,19 @@ def test_no_verdict_and_no_energy_is_contradicted(first: int):
         checked_certificate(seed)
 
 
-def test_the_drawn_specs_reach_every_verdict():
+def test_every_verdict_occurs_among_the_random_specs():
     certificates = [certify(load_model(RandomSpec(Random(seed)).text())) for seed in range(150)]
     for verdict in ("imaginary", "real", "stable", "open"):
         assert sum(c.verdict == verdict for c in certificates) >= 5
-    falling = [
+    decreasing = [
         c.energy for c in certificates if c.energy and c.energy.terms and not c.energy.conserved
     ]
-    assert len(falling) >= 10
+    assert len(decreasing) >= 10
     assert any(c.conditions for c in certificates)
     assert any(len(c.parts) > 1 for c in certificates)
 
 
-def test_the_drawn_specs_reach_everything_that_units_are_made_of():
+def test_every_part_of_a_unit_occurs_among_the_random_specs():
     texts = [RandomSpec(Random(seed)).text() for seed in range(300)]
     for piece in ("N1(", "N2(", " u", "g1 ", "d1", "''", "state Y, Z, X, V", ") * ", "b2 - "):
         assert sum(piece in text for text in texts) >= 3, piece
@@ -41,6 +41,7 @@ def test_the_drawn_specs_reach_everything_that_units_are_made_of():
     assert len(nested) >= 10
 
 
+# systems with smooth activations, which the Runge-Kutta method integrates accurately
 SMOOTH = {
     "conserved": """
         state Y, Z
@@ -65,7 +66,7 @@ SMOOTH = {
 
 
 @pytest.mark.parametrize("name", SMOOTH)
-def test_the_integrated_energy_is_conserved_or_falls(name: str):
+def test_the_energy_along_an_integrated_solution_is_conserved_or_falls(name: str):
     model = load_model("\n".join(line.strip() for line in SMOOTH[name].splitlines()))
     certificate = certify(model)
     assert certificate.energy is not None
@@ -85,7 +86,7 @@ def test_the_integrated_energy_is_conserved_or_falls(name: str):
 
 
 def integrate(right_hand_sides, state: np.ndarray, h: float = 0.005, steps: int = 25):
-    """The states of steps by the classical Runge-Kutta method, the initial one first."""
+    """The initial state, and the state after each step of the classical Runge-Kutta method."""
 
     def rate(state: np.ndarray) -> np.ndarray:
         return right_hand_sides(state[:, None].astype(complex)).real[:, 0]
@@ -102,7 +103,7 @@ def integrate(right_hand_sides, state: np.ndarray, h: float = 0.005, steps: int 
 
 @pytest.mark.parametrize("name", PRIMITIVES)
 def test_primitives_have_the_activation_as_derivative(name: str):
-    x = np.linspace(-2, 2, 81) + 0.0123
+    x = np.linspace(-2, 2, 81) + 0.0123  # off the kinks, as of relu at 0
     constants = (0.3,) if name in ("leaky_relu", "shrink") else ()
     increase = PRIMITIVES[name](x + 1e-5, *constants) - PRIMITIVES[name](x - 1e-5, *constants)
     activation = [ACTIVATIONS[name].value(point, *constants) for point in x]

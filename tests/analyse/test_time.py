@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import torch
 
 import odenet
 from odenet.analyse import search_witness
@@ -33,28 +34,26 @@ def test_the_verdict_is_about_the_jacobian_at_a_fixed_time(text):
     assert "t is fixed: the Jacobian is that at one time" in str(certificate)
 
 
-def test_the_eigenvalues_are_there_at_every_step():
+def test_the_spectrum_at_every_step_of_a_flow_is_as_proved():
     flow = odenet.loads(DECLARATIONS + "Y' = -K^T tanh(K Y + t b)\ndiscretise euler(h = 0.5)\n")
     flow = flow.flow(4, 6, space=0).double()
-    import torch
-
     for step in range(6):
         values = flow.spectrum(torch.randn(1, 4, dtype=torch.float64), step).numpy()
         assert np.abs(values.imag).max() < 1e-8 and values.real.max() < 1e-8
 
 
-def test_a_sign_that_only_a_negative_time_would_have_is_not_needed():
+def test_no_verdict_assumes_a_negative_time():
     program = odenet.loads(DECLARATIONS.replace("param b : bias\n", "") + "Y' = t K^T tanh(K Y)\n")
     assert program.certificate.verdict == "refuted"
 
 
-def test_a_learned_number_called_t_is_no_time():
+def test_a_learned_number_called_t_is_not_the_time():
     text = DECLARATIONS + "param t : scalar\nY' = -K^T tanh(K Y + t b)\n"
     certificate = odenet.loads(text).certificate
     assert certificate.energy is not None and "fixed" not in str(certificate)
 
 
-def test_latex_and_the_search_know_the_time_by_its_name():
+def test_latex_prints_t_and_a_counterexample_is_found_at_some_t():
     text = DECLARATIONS + "Y' = K^T tanh(K Y + t b)\ndiscretise rk4(h = 0.1)\n"
     program = odenet.loads(text)
     assert r"t\,b" in as_latex(program.facts) and "the time" not in as_latex(program.facts)

@@ -165,7 +165,7 @@ def test_units_add_up_to_the_dynamics(rnd: Random, seed: int):
     check_certificate(model, certify(model), np.random.default_rng(seed))
 
 
-def test_most_drawn_chains_are_inside_the_theorems():
+def test_most_random_chains_are_within_the_theorems():
     inside = 0
     for seed in range(60):
         model = load_model(RandomChains(Random(seed)).text())
@@ -178,7 +178,7 @@ def test_most_drawn_chains_are_inside_the_theorems():
 
 
 CHAIN = "tanh(sigmoid(2 tanh(K Y)))"
-# pairs of functions that differ in what the key says
+# what they differ in -> two functions
 UNEQUAL = {
     "numbers": (CHAIN, "tanh(2 sigmoid(tanh(K Y)))"),
     "numbers outside": (CHAIN, "2 tanh(sigmoid(tanh(K Y)))"),
@@ -230,7 +230,7 @@ def test_a_difference_of_two_chains_is_not_antisymmetric():
     assert max(excesses) > LEAST_EXCESS
 
 
-def test_two_chains_conserve_no_energy_together():
+def test_two_unequal_chains_of_one_argument_conserve_no_energy():
     text = "state Y, Z\nparam K : dense\n"
     text += "Y' = K^T tanh(sigmoid(2 tanh(K Z)))\nZ' = -K^T tanh(2 sigmoid(tanh(K Y)))"
     model = load_model(text)
@@ -244,7 +244,7 @@ def test_two_chains_conserve_no_energy_together():
     assert equal.verdict == "imaginary" and len(equal.parts[0].units) == 1
 
 
-# pairs of equal functions
+# what makes them equal -> two functions
 EQUAL = {
     "order": ("tanh(K Y + b)", "tanh(b + K Y)"),
     "distribution": ("tanh(2 (K Y + b))", "tanh(2 b + 2 K Y)"),
@@ -264,7 +264,7 @@ def test_functions_that_are_equal_are_one_unit(name: str):
     assert system.units == () and not system.linear_terms
 
 
-def test_a_unit_is_shown_as_it_was_written():
+def test_a_unit_is_printed_as_written_with_a_minus_where_it_falls():
     shown = {}
     for rate in ("tanh(-K Y)", "relu(-2 tanh(K Y))", "tanh(-2 tanh(K Y) + b)"):
         names = "\n".join(f"param {n}" for n in ("K : dense", "b : bias") if _occurs(n[0], rate))
@@ -284,9 +284,10 @@ def test_a_unit_is_shown_as_it_was_written():
 
 def energy_of(unit: str) -> str:
     """The energy of Y' = -K^T unit, as it is printed."""
-    names = [n for n in ("K : dense", "b : bias", "N : norm(batch)") if _occurs(n[0], unit + "K")]
+    rate = f"-K^T {unit}"
+    names = [n for n in ("K : dense", "b : bias", "N : norm(batch)") if _occurs(n[0], rate)]
     params = "\n".join(f"param {name}" for name in names)
-    energy = certify(load_model(f"state Y\n{params}\nY' = -K^T {unit}")).energy
+    energy = certify(load_model(f"state Y\n{params}\nY' = {rate}")).energy
     assert energy is not None
     assert bool(energy.terms) != bool(energy.obstacle)
     return f"{energy.formula} with {', '.join(energy.primitives)}"
@@ -303,6 +304,7 @@ def test_the_energy_of_a_chain_names_its_own_primitive():
 
 # --- products ---
 
+# name -> right-hand side, verdict
 PRODUCTS = {
     "a function times itself": ("-K^T (relu(K Y) * relu(K Y))", "real"),
     "two functions of one argument": ("-K^T (relu(K Y) * sigmoid(K Y))", "real"),
@@ -337,7 +339,7 @@ def test_the_slope_of_a_product_has_no_bound():
     assert certify(model).verdict == "open"
 
 
-# --- energies of weights of any sign ---
+# --- energies whose terms have any sign ---
 
 # name -> equation, verdict on the spectrum, energy that does not grow
 NONINCREASING_ENERGIES = {
@@ -351,7 +353,7 @@ NONINCREASING_ENERGIES = {
 
 
 @pytest.mark.parametrize("name", NONINCREASING_ENERGIES)
-def test_an_energy_falls_though_the_spectrum_is_not_stable(name: str):
+def test_an_energy_falls_whether_or_not_the_spectrum_is_proved_stable(name: str):
     equation, verdict, formula = NONINCREASING_ENERGIES[name]
     types = {"K": "dense", "W": "dense", "b": "bias"}
     params = "\n".join(f"param {n} : {t}" for n, t in types.items() if _occurs(n, equation))
@@ -369,7 +371,7 @@ def test_an_energy_falls_though_the_spectrum_is_not_stable(name: str):
     "equation",
     ["Y' = -Y + W^T tanh(K Y)", "Y' = -Y + K tanh(K Y)", "Y' = -Y + K^T tanh(K Y) + b"],
 )
-def test_no_energy_falls_where_the_flow_is_no_gradient(equation: str):
+def test_no_energy_is_found_where_the_equation_is_not_a_gradient_flow(equation: str):
     types = {"K": "dense", "W": "dense", "b": "bias"}
     params = "\n".join(f"param {n} : {t}" for n, t in types.items() if _occurs(n, equation))
     assert certify(load_model(f"state Y\n{params}\n{equation}")).energy is None

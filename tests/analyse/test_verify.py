@@ -38,7 +38,7 @@ TEXTS |= {"gate": GATED, "bounded slope": BOUNDED_SLOPE, "reflected slope": REFL
 
 
 @pytest.mark.parametrize("name", TEXTS)
-def test_what_is_proved_is_verified_and_what_is_not_is_not(name: str, tmp_path, capsys):
+def test_a_certificate_is_verified_exactly_if_it_is_proved(name: str, tmp_path, capsys):
     program, path = odenet.loads(TEXTS[name]), tmp_path / "certificate.json"
     path.write_text(program.certificate_json(), encoding="utf-8")
     proved = program.certificate.proved
@@ -49,7 +49,7 @@ def test_what_is_proved_is_verified_and_what_is_not_is_not(name: str, tmp_path, 
 
 
 @pytest.mark.slow
-def test_the_proofs_about_drawn_systems_are_verified(judge):
+def test_the_proofs_about_random_systems_are_verified(judge):
     texts = [RandomSpec(Random(seed)).text() for seed in range(25)]
     programs = [odenet.loads(text) for text in texts]
     proofs = [program for program in programs if program.certificate.proved]
@@ -72,7 +72,7 @@ def test_an_energy_with_weights_of_any_sign_is_verified(tmp_path, capsys):
     assert "proved: the energy never grows" in capsys.readouterr().out
 
 
-def test_an_energy_without_a_spectrum_is_verified(tmp_path, capsys):
+def test_an_energy_without_a_proved_spectrum_is_verified(tmp_path, capsys):
     path = tmp_path / "certificate.json"
     path.write_text(json.dumps(certificate("state Y\nparam K : dense\nY'' = -K^T sin(K Y)")))
     assert verify.main(path) == 1
@@ -90,6 +90,7 @@ def changed_leaf(leaf: str) -> Any:
     return replacements.get(leaf, ["*", "2", leaf])
 
 
+# paths to the formulas of a certificate; its keys are listed in docs/certificates.md
 CHECKED = [("equations",), ("units",), ("forcing",), ("blocks", 0, "factors"), ("blocks", 0, "M")]
 
 
@@ -101,8 +102,8 @@ def test_no_formula_can_be_changed(text: str, judge):
     for path in paths:
         changed = copy.deepcopy(original)
         leaf = value_at(original, path)
-        is_no_change = leaf == "I" and "0" in value_at(original, path[:-1])
-        if leaf in ("*", "+", "T", "call", "^") or is_no_change:
+        is_zero_anyway = leaf == "I" and "0" in value_at(original, path[:-1])
+        if leaf in ("*", "+", "T", "call", "^") or is_zero_anyway:
             continue
         value_at(changed, path[:-1])[path[-1]] = changed_leaf(leaf)
         code, line = judge(changed)
@@ -112,7 +113,7 @@ def test_no_formula_can_be_changed(text: str, judge):
 
 
 BLOCK = ("blocks", 0)
-ALLOWANCE = (*BLOCK, "allowance", 0)
+ALLOWANCE = (*BLOCK, "allowance", 0)  # [a, r, s]: a decay of a s + r, slopes of at most s
 TAMPERED = {
     "a condition is dropped": tampered(STABLE, ("conditions",), [{"kind": "constant weights"}]),
     "the gain of a norm has any sign": tampered(
@@ -124,7 +125,7 @@ TAMPERED = {
     "stable is called real": tampered(STABLE, ("verdict",), "real"),
     "imaginary is called real": tampered(TWO_STATES, ("verdict",), "real"),
     "real with a decay is called imaginary": tampered(BOUNDED_SLOPE, ("verdict",), "imaginary"),
-    "C is another": tampered(TWO_STATES, (*BLOCK, "weights", 0), [["5", {}]]),
+    "C has another entry": tampered(TWO_STATES, (*BLOCK, "weights", 0), [["5", {}]]),
     "C is negative": tampered(STABLE, (*BLOCK, "weights", 0), [["-1", {}]]),
     "a square has another factor": tampered(STABLE, (*BLOCK, "squares", 0, 0), [["3", {"γ": "1"}]]),
     "a square is subtracted": tampered(STABLE, (*BLOCK, "squares", 0, 0), [["-2", {"γ": "1"}]]),
@@ -140,20 +141,21 @@ TAMPERED = {
     "an allowance is larger": tampered(BOUNDED_SLOPE, (*ALLOWANCE, 0), [["2", {}]]),
     "an allowance is negative": tampered(BOUNDED_SLOPE, (*ALLOWANCE, 0), [["-1", {}]]),
     "a slope's bound is smaller": tampered(BOUNDED_SLOPE, ALLOWANCE, [[["2", {}]], [], "1"]),
-    "more is left of a decay": tampered(BOUNDED_SLOPE, (*ALLOWANCE, 1), [["1", {}]]),
+    "more of a decay is left over": tampered(BOUNDED_SLOPE, (*ALLOWANCE, 1), [["1", {}]]),
     "a decay is larger": tampered(BOUNDED_SLOPE, (*BLOCK, "decay", "Y"), [["3", {}]]),
     "less of a slope is moved": tampered(
         SHIFTED_SLOPE, (*BLOCK, "units", "ψ1", "rest"), ["-1/10", "1"]),
     "nothing of a slope is moved": tampered(SHIFTED_SLOPE, (*BLOCK, "units", "ψ1", "rest"), ["0", "1"]),
-    "a rest is turned": tampered(REFLECTED_SLOPE, (*BLOCK, "units", "ψ1", "rest"), ["1", "1"]),
+    "the sign of what is left of a slope is flipped": tampered(REFLECTED_SLOPE, (*BLOCK, "units", "ψ1", "rest"), ["1", "1"]),
     "less than the largest slope is moved": tampered(
         REFLECTED_SLOPE, (*BLOCK, "units", "ψ1", "rest"), ["1/2", "-1"]),
     "T is another word": tampered(LEFT_TRANSFORMED, (*BLOCK, "T", 1), "A"),
     "T changes another unit": tampered(LEFT_TRANSFORMED, (*BLOCK, "T", 0), 1),
     "T changes nothing": tampered(LEFT_TRANSFORMED, (*BLOCK, "T"), []),
-    "mixed units have another C": tampered(NUMBERS_ONLY, (*BLOCK, "weights", 0), [["7", {}]]),
-    "mixed units are others": tampered(NUMBERS_ONLY, (*BLOCK, "factors", 0, "row", "X"), ["*", "2", "I"]),
-    "mixed units have other squares": tampered(NUMBERS_ONLY, (*BLOCK, "squares", 0, 0), [["9", {}]]),
+    # units that are linear combinations of others
+    "combined units have another C": tampered(NUMBERS_ONLY, (*BLOCK, "weights", 0), [["7", {}]]),
+    "combined units are others": tampered(NUMBERS_ONLY, (*BLOCK, "factors", 0, "row", "X"), ["*", "2", "I"]),
+    "combined units have other squares": tampered(NUMBERS_ONLY, (*BLOCK, "squares", 0, 0), [["9", {}]]),
 }  # fmt: skip
 
 
@@ -163,6 +165,6 @@ def test_a_tampered_certificate_is_refused(name: str, judge):
     assert code in (1, 2) and "proved: the spectrum" not in line
 
 
-def test_a_part_of_a_kind_that_is_not_known_is_not_checked(judge):
+def test_a_block_of_an_unknown_kind_is_reported_as_not_checked(judge):
     line = judge(TAMPERED["a part is of an unknown kind"])[1]
     assert line == "not checked: a part of the kind 'because I say so'"

@@ -54,9 +54,9 @@ def handwritten(
 
 
 SKEW = ["+", "K", ["*", "-1", ["T", "K"]]]
-NEGATIVE = ["*", "-1", "K", ["T", "K"]]
 ZERO = ["*", "0", "I"]
 TANH, RELU, GELU = ["call", "tanh"], ["call", "relu"], ["call", "gelu"]
+# conditions; SIGN needs "of", the name that it is about
 SIGN = {"kind": "sign"}
 WEIGHTS = {"kind": "constant weights"}
 
@@ -89,7 +89,7 @@ FALSE = {
     "a state hides in an offset": handwritten(
         ["+", ["*", "-9", SKEW, "Y"], [*TANH, ["*", SKEW, "Y"]]],
         unit([["+", ["*", "-9", "Y"]], TANH]), SKEW),
-    "a stage has a part that nobody looks at": handwritten(
+    "a stage has a part too many": handwritten(
         ["*", "-9", SKEW, "Y"], unit([["*", "1", "-9"]]), SKEW),
     "a factor between is an operator": handwritten(
         ["*", "K", SKEW, "Y"], unit([["*", "K"]]), SKEW),
@@ -102,7 +102,7 @@ FALSE = {
     "a state counts twice": handwritten(
         [*TANH, ["*", SKEW, "Y"]], unit([TANH]), SKEW,
         blocks=[block([[["*", "2", SKEW]]], ["φ1"], states=["Y", "Y"])]),
-    "the identity is another": handwritten(
+    "the identity is redefined": handwritten(
         ["*", "K", "Y"], unit([], "I"), "I", kinds={"K": "dense", "I": "dense"}),
     "a state has the name of an operator": handwritten(
         ["*", "Y", "Y"], unit([], "Y"), "Y", kinds={"Y": "dense"}),
@@ -138,7 +138,7 @@ FALSE = {
         kinds={"K": "dense", "N": "layer norm"}),
     "growth is called decay": handwritten(
         ["+", "Y", [*TANH, ["*", SKEW, "Y"]]],
-        unit([TANH]) | {"grow": {"map": [], "row": {"Y": "I"}, "column": {"Y": "I"}}}, SKEW, "stable",
+        unit([TANH]) | {"growth": {"map": [], "row": {"Y": "I"}, "column": {"Y": "I"}}}, SKEW, "stable",
         blocks=[block([[SKEW]], ["φ1"], decay={"Y": [["-1", {}]]})]),
     "an allowance without a decay": handwritten(
         [*TANH, "Y"], unit([TANH], "I"), "I", "stable",
@@ -146,7 +146,7 @@ FALSE = {
     "an allowance for a function of any slope": handwritten(
         ["+", ["*", "-1", "Y"], [*TANH, ["*", "2", "Y"]]],
         unit([["*", "2"], TANH], "I")
-        | {"hold": {"map": [], "row": {"Y": ["*", "-1", "I"]}, "column": {"Y": "I"}}}, "I", "stable",
+        | {"damping": {"map": [], "row": {"Y": ["*", "-1", "I"]}, "column": {"Y": "I"}}}, "I", "stable",
         blocks=[block([["I"]], ["φ1"], "dissipative", decay={"Y": [["1", {}]]},
                       allowance=[[[["1", {}]], [], "1"]])]),
     "T is zero": handwritten(
@@ -158,8 +158,8 @@ FALSE = {
     "a rest that still falls": handwritten(
         ["+", ["*", "-1", [*GELU, "Y"]], ["*", "-1/10", "Y"]],
         {"φ1": factor("", "I", ["*", "-1", "I"]) | {"map": [GELU], "rest": ["-1/10", "1"]},
-         "apart": factor("", "I", ["*", "1/10", "I"]) | {"map": []},
-         "hold": factor("", "I", ["*", "-1/10", "I"]) | {"map": []}}, ZERO, "stable",
+         "moved": factor("", "I", ["*", "1/10", "I"]) | {"map": []},
+         "damping": factor("", "I", ["*", "-1/10", "I"]) | {"map": []}}, ZERO, "stable",
         blocks=[block([[["*", "-1", "I"]]], ["φ1"], "dissipative",
                       squares=[[[["2", {}]], ["I"]]])]),
 }  # fmt: skip
@@ -205,12 +205,12 @@ for _ in range(30):
 VALID = handwritten(["*", SKEW, "Y"], unit([]), SKEW)
 MALFORMED = {
     "nothing": "",
-    "no object": "[]",
+    "not an object": "[]",
     "an empty object": "{}",
     "a number": "7",
-    "no JSON": "{'verdict': 1}",
+    "not JSON": "{'verdict': 1}",
     "half of a file": json.dumps(VALID)[:-9],
-    "no text": "\x00\x01",
+    "not text": "\x00\x01",
     "brackets": "[" * 200_000,
     "a long number": VALID | {"equations": {"Y": ["*", "9" * 9999, "Y"]}},
     "a power of a power": VALID | {"equations": {"Y": ["*", POWER_TOWER, "Y"]}},
@@ -219,15 +219,15 @@ MALFORMED = {
     "many terms": handwritten(
         ["*", "500", SKEW, "Y"], {str(k): unit([])["φ1"] for k in range(500)}, SKEW
     ),
-    "a formula that is none": VALID | {"equations": {"Y": {"Y": "Y"}}},
+    "an object as a formula": VALID | {"equations": {"Y": {"Y": "Y"}}},
     "an unknown formula": VALID | {"equations": {"Y": ["eval", "Y"]}},
     "names that are numbers": VALID | {"equations": {"Y": 1.0}},
-    "numbers without end": json.dumps(VALID | {"equations": {"Y": ["*", 1e999, "Y"]}}),
+    "an infinite number": json.dumps(VALID | {"equations": {"Y": ["*", 1e999, "Y"]}}),
 }
 
 
 @pytest.mark.parametrize("name", MALFORMED)
-def test_what_is_no_certificate_is_said_in_a_sentence(name: str, judge):
+def test_a_malformed_file_is_reported_in_one_short_line(name: str, judge):
     code, line = judge(MALFORMED[name])
     assert code == 2 and line.startswith("no certificate: ") and len(line) < 300
 

@@ -58,7 +58,7 @@ def test_the_same_seed_gives_the_same_witness():
     assert f"search_witness(model, trials={first.trial + 1}, seed=3)" in lines
 
 
-def test_a_witness_carries_all_that_is_needed():
+def test_a_witness_has_all_that_its_eigenvalue_follows_from():
     model = load_model(UNSTABLE["RevNet"])
     witness = search_witness(model)
     assert witness is not None
@@ -78,7 +78,7 @@ def test_nothing_is_found_against_a_proof():
     assert search_witness(model, trials=8, against="real") is not None
 
 
-def test_hill_climbing_finds_what_is_rare():
+def test_hill_climbing_finds_a_rare_counterexample():
     text = "state Y, Z\nparam K : dense\nY' = silu(K Z)\nZ' = -silu(K^T Y)"
     certificate = decide(load_model(text))
     assert certificate.verdict == "refuted"
@@ -94,7 +94,8 @@ def test_what_is_neither_proved_nor_refuted_stays_open():
     assert certify(model).trials == 0
 
 
-def test_rounding_is_no_counterexample():
+def test_rounding_is_not_taken_for_a_counterexample():
+    # the eigenvalues of a Jordan block are so sensitive that an entry of 1e-13 moves them by 0.1
     cascade = np.diag([1.0, 1.0, 1.0], 1) * 1e3
     cascade[3, 0] = 1e-13
     assert worst_eigenvalue(cascade, "imaginary").excess < 1e-3
@@ -102,14 +103,14 @@ def test_rounding_is_no_counterexample():
     assert worst_eigenvalue(np.eye(2), "stable").excess > 0.9
 
 
-def test_a_proof_is_not_searched_against():
+def test_no_counterexample_is_sought_to_what_is_proved():
     assert decide(load_model(ANTISYMMETRIC)).trials == 0
 
 
 @pytest.mark.parametrize(
     "layer", ["layernorm", "attention(2)", "attention(causal = yes)", "mlp(2)"]
 )
-def test_layers_of_transformers_are_searched(layer):
+def test_counterexamples_are_found_for_layers_of_transformers(layer):
     text = f"state Y\nmap f = layernorm -> {layer}\nY' = f(Y)\ndiscretise euler(h = 0.1)\n"
     model = odenet.loads(text).model
     witness = search_witness(model, trials=20)
