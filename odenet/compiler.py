@@ -311,7 +311,7 @@ class Program:
         return f"<program {self.name}: {', '.join(notation.equations(self.model))}{steps}>"
 
     def _repr_html_(self) -> str | None:
-        """What a notebook shows; None, for the LaTeX instead, without the library for MathML."""
+        """What a notebook shows; None without the library for MathML: it then shows the LaTeX."""
         if find_spec("latex2mathml") is None:
             return None
         return as_html(self.facts, self.claims)

@@ -50,12 +50,12 @@ class MissingLibraries(ImportError):
         super().__init__(f"{message}: {help}")
 
 
-def require(extra: str, user: str, *modules: str) -> None:
+def require(extra: str, feature: str, *modules: str) -> None:
     """Raise unless the libraries of an extra are installed; none of them is imported.
 
     Args:
         extra: a key of `EXTRAS`.
-        user: what needs them, as the user calls it.
+        feature: what needs them, in the words of a message.
         modules: those of the extra that it needs; all, if none is named.
 
     Raises:
@@ -67,5 +67,5 @@ def require(extra: str, user: str, *modules: str) -> None:
         several = f"{', '.join(missing[:-1])} and {missing[-1]}, which are not"
         which = several if len(missing) > 1 else f"{missing[0]}, which is not"
         raise MissingLibraries(
-            f"{user} needs {which} installed", f"pip install '.[{extra}]' in a clone of odenet"
+            f"{feature} needs {which} installed", f"pip install '.[{extra}]' in a clone of odenet"
         )

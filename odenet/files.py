@@ -1,8 +1,8 @@
-"""Atomic writing of files: a file is replaced as a whole or not at all. All of odenet writes here.
+"""Atomic writing of files: a file is replaced as a whole or not at all. All of odenet uses this.
 
 New contents are written to a temporary file in the same folder, synced to the disk, and renamed to
 the target; until then the target is unchanged. Symbolic links are followed and the mode of a file
-is kept. Other files than regular ones (a device, a pipe, the standard output) are written directly.
+is kept. What is not a regular file (a device, a pipe, the standard output) is written directly.
 """
 
 import errno

@@ -5,8 +5,8 @@ Each is a row of a table of the language, added at run time until it is removed:
     with odenet.register_activation(row):
         odenet.load("mine.ode")
 
-A plugin is a Python file that registers rows, for the command line: `--plugin mine.py`. It is run
-with all that Python may do; a specification is never run.
+A plugin is a Python file that registers rows, for the command line: `--plugin mine.py`. It can do
+all that Python can; a specification, in contrast, is never executed.
 """
 
 import sys

@@ -135,7 +135,7 @@ def check_layer(row: LayerKind) -> None:
         takes_tokens = row.reads_token_ids and len(space) == 1
         before = Shape(fixed_width(CHANNELS), space, CHANNELS, takes_tokens)
         with suppress(LayerError), warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # torch on even kernels
+            warnings.simplefilter("ignore")  # torch warns about even kernels
             after, groups = row.shape(arguments, before), row.groups(arguments)
             layer = Layer(
                 name=row.name, arguments=arguments, shape_in=before, shape_out=after, groups=groups
@@ -180,7 +180,7 @@ def _randomise(module: nn.Module) -> Mapping[str, np.ndarray]:
     weights = {}
     for name, tensor in module.state_dict().items():
         if tensor.is_floating_point():
-            variance = "var" in name  # above 0
+            variance = "var" in name  # has to be above 0
             tensor.copy_(torch.rand_like(tensor) + 0.5 if variance else torch.randn_like(tensor))
             weights[name] = tensor.numpy().copy()
     return weights
@@ -273,7 +273,8 @@ def _accepted_values(kind: Any, candidates: list[Any]) -> Iterator[Any]:
     """The candidates that a kind of argument accepts, as it converts them."""
     for candidate in candidates:
         problems: list[Any] = []
-        value = kind.check(candidate, Subject("", "", span=None, report=problems.append))
+        subject = Subject(name="", meaning="", span=None, report=problems.append)
+        value = kind.check(candidate, subject)
         if value is not None and not problems:
             yield value
 

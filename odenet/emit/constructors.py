@@ -144,11 +144,11 @@ def parameter_line(symbols: SymbolTable, param: DeclaredParameter, space: int) -
     c_in, c_out = (width_code(w) if w else "c" for w in (param.width_in, param.width_out))
     init = _init_code(param.options["init"])
     code = param.kind.construct(param.options, Construction(steps, c_in, c_out, space, init))
-    if param.knots:  # in time, where steps may differ in size
+    if param.knots:  # these are points in time, and steps may differ in size
         code = f"Knotted(steps, {code}{', self.h' if 'h' in symbols.varying else ''})"
     return f"self.{symbols.spec_name(param.name)} = {code}"
 
 
 def _init_code(call: Call) -> Callable[[str], str]:
-    """A function that returns the code of the argument `init`, empty for the `default` it gets."""
+    """A function from the default rule of `init` to that argument's code, empty for the default."""
     return lambda default: "" if call.name == default else f", init={init_code(call)}"

@@ -71,7 +71,7 @@ class EntryWriter:
         parts = model.dynamics.input_parts
         sizes = f"parts={parts}, space={self.space}"
         keywords, constants = constant_lines(symbols, self.derivation, h="T")
-        shape = ["channels", "into", "*", "stride=1", 'shortcut="stride"', *keywords]
+        arguments = ["channels", "into", "*", "stride=1", 'shortcut="stride"', *keywords]
         body = [
             f"super().__init__(channels, into, stride, shortcut, {sizes})",
             f"c, c_new = {'channels' if parts == 1 else f'channels // {parts}'}, into",
@@ -90,7 +90,7 @@ class EntryWriter:
                 layers = [with_new_shape(layer) for layer in model.maps[name].layers]
             inner = ", ".join(layer_code(layer) for layer in layers)
             body.append(f"self.{attribute} = layers(1, lambda: nn.Sequential({inner}))")
-        head = lay_out(f"def __init__({', '.join(['self', *shape])}):", 4)
+        head = lay_out(f"def __init__({', '.join(['self', *arguments])}):", 4)
         return head + [part for line in body for part in lay_out(line, 8)]
 
     def entry_attribute(self, name: str) -> str:

@@ -178,7 +178,7 @@ class FlowWriter:
         return self._method("initial", "u", text, body)
 
     def _start_lines(self) -> list[str]:
-        """The lines that start the history and auxiliary unknowns of the scheme."""
+        """The lines with the start values of the scheme: earlier slots and auxiliary unknowns."""
         lines: list[str] = []
         symbols = self.symbols
         current = {
@@ -240,7 +240,7 @@ class FlowWriter:
         return [*states, *["u"] * method.reads_input, *[self.symbols.time] * method.reads_time]
 
     def _decay_code(self, state: State) -> str | None:
-        """The attribute of the decay constant that the scheme treats apart; None without one."""
+        """The attribute of the decay constant, if the scheme treats the decay separately."""
         groups = self.model.discretisation.groups
         pattern = next(p for p in self.model.scheme.patterns if state in groups[p.variable])
         return self.symbols.constant(pattern.decay) if pattern.decay else None

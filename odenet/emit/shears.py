@@ -158,5 +158,5 @@ def _term_code(factor: str, use: MethodUse) -> str:
 
 
 def _float_code(code: Code) -> str:
-    """A coefficient as a float literal, or as a formula that is kept."""
+    """The text of a coefficient's code; an integer becomes a float literal."""
     return f"{code.text}.0" if code.text.lstrip("-").isdigit() else code.text

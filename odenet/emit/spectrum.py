@@ -26,7 +26,7 @@ def stability_limit(facts: Facts) -> float | None:
 
 
 def certified_axis(facts: Facts) -> AxisStability | None:
-    """The stability on the axis that the spectrum is proved to lie on; None if it is on none."""
+    """The stability on the axis that the spectrum is proved to lie on; None without a proof."""
     model = facts.model
     stability = scheme_stability(model, facts.derivation)
     if isinstance(stability, str):
@@ -112,7 +112,8 @@ class SpectrumWriter:
                 continue
             stored = f"self.{self.symbols.spec_name(assumption.subject)}"
             parameter = self.model.parameters[assumption.subject]
-            values = f"{stored}.knots" if parameter.knots else stored  # linear in between
+            # between knots it is linear, so that the knots decide
+            values = f"{stored}.knots" if parameter.knots else stored
             test = f"bool(({values} >= 0).all())"
             if parameter.is_module:
                 test = f"all(bool((layer.weight >= 0).all()) for layer in {stored})"

@@ -18,7 +18,7 @@ from odenet.model.typed.scheme import Update
 
 
 class StepWriter:
-    """Writes `advance` and `retreat`."""
+    """Writes `advance` and `retreat`; `i` is the index of a component, a state, of an unknown."""
 
     def __init__(self, symbols: SymbolTable, derivation: Derivation):
         self.symbols = symbols
@@ -33,7 +33,7 @@ class StepWriter:
         printer = StepPrinter(self.symbols, current)
         assignments = [(u, i) for u in self.symbols.scheme.updates for i in self._components(u)]
         lines: list[str] = []
-        for n, (update, i) in enumerate(assignments):  # i: the component, a state, of the target
+        for n, (update, i) in enumerate(assignments):
             code = printer(update.value, i).text
             target = update.target
             name = self._target_name(target, i, assignments[n + 1 :])

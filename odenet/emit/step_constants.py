@@ -47,7 +47,7 @@ class StepConstants:
         return [
             f"{self._default_name(name)} = {self._default(name, constant)}"
             for name, constant in varying.items()
-            if not isinstance(constant, Listed | StepNumber)  # no objects, no arguments
+            if not isinstance(constant, Listed | StepNumber)  # a tuple, and not an argument
         ]
 
     def _default_name(self, name: str) -> str:

@@ -43,7 +43,7 @@ class SymbolTable:
         # such a `let` and the scheme's constant share one attribute
         self.decay_names = {f.name: n for n, f in decays.items() if isinstance(f, expr.Constant)}
         self.owners = group_unknowns(self.scheme)
-        for name in self.scheme_constants:  # first: they are arguments of the flow
+        for name in self.scheme_constants:  # first, to keep their names: they are arguments
             self.constant(name)
         self.time = self.python_name("time", "t") if model.first_time_node is not None else ""
         for state in model.system:

@@ -5,7 +5,7 @@ from itertools import groupby
 
 from odenet.language.lines import Line
 
-MOST_PADDING = 8  # spaces before a second arrow; layers of more different lengths are not aligned
+MOST_PADDING = 8  # spaces before a second arrow; layers whose lengths differ more are not aligned
 _DECLARATIONS = {"STATE", "PARAM", "SHARED", "MAP", "LET"}
 
 

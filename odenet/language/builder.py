@@ -152,6 +152,7 @@ class Builder:
         return tree.Indexed(name, *index, span=span)
 
     def index(self, span: Span, *items: Any):
+        # the children of `n - 1` are n, - and 1, those of `-1` are - and 1; None for absent parts
         base = items[0] if isinstance(items[0], tree.Name) else None
         sign, number = items[-2:] if base is None else items[1:]
         offset = 0 if number is None else int(number.value)

@@ -1,7 +1,7 @@
 """The formatter: one layout of spaces, indentation and alignment; keeps line breaks and comments.
 
 The text is split into lines of tokens, and each line is written again. Formatting does not change
-the syntax tree: `parse(format(x)) == parse(x)`, but for a line `odenet 1` that may be added.
+the syntax tree: `parse(format(x)) == parse(x)`, except for a line `odenet 1` that may be added.
 """
 
 import re
@@ -17,7 +17,7 @@ from odenet.language.parser import VERSION, parse
 from odenet.language.spacing import spaces_before
 
 INDENT = 4
-_OPENS = {"LPAR", "LSQB"}
+_OPENS = {"LPAR", "LSQB"}  # a brace opens a block, which is indented by itself
 _CLOSES = {"RPAR", "RSQB"}
 
 
@@ -65,7 +65,7 @@ def _lines(source: Source) -> list[Line]:
         if current or comment:
             text = comment.group().rstrip() if comment else ""
             column = _comment_column(source, token.start_pos or 0, text)
-            result.append(Line(current, text, column, blank and bool(result)))
+            result.append(Line(current, text, column, blank_before=blank and bool(result)))
         blank = not current and not comment
         current = []
     return result
@@ -79,7 +79,7 @@ def _comment_column(source: Source, offset: int, comment: str) -> int:
 
 
 def _split_at_braces(lines: list[Line]) -> list[Line]:
-    """The lines with `{` at the end of one and `}` on its own; a block on one line stays."""
+    """The lines, cut so that `{` ends a line and `}` begins one; a block on one line stays."""
     result: list[Line] = []
     for line in lines:
         types = line.token_types()
@@ -107,6 +107,7 @@ def _annotate(lines: list[Line]) -> list[Line]:
     depth = 0
     block = ""
     for i, line in enumerate(lines):
+        # a comment line continues a statement if the next line with tokens does
         following = next((later for later in lines[i:] if later.tokens), None)
         arrow = following is not None and following.token_types()[0] == "_ARROW"
         line.is_continuation, line.depth = depth > 0 or arrow, depth

@@ -1,7 +1,7 @@
 """Messages for single tokens and characters that are wrong wherever they are.
 
-The public functions about an error return its code, message and help. `TERMINALS` has a
-name in English for every terminal of grammar.lark, so that no message shows a parser's name.
+The public functions about an error return its code, message and help. `TERMINALS` has a name in
+English for every terminal of grammar.lark, so that no message shows the parser's own.
 """
 
 import unicodedata

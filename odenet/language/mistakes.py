@@ -53,7 +53,7 @@ class Mistake:
         return self.statement[0]
 
     def types(self, start: int, count: int) -> list[str]:
-        """The types of `count` tokens of the statement."""
+        """The types of `count` tokens of the statement, from index `start` on."""
         return [token.type for token in self.statement[start : start + count]]
 
 

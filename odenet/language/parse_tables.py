@@ -56,5 +56,5 @@ def dump_tables(grammar: str) -> str:
 
 
 def _integer_keys(pairs: list[tuple[str, Any]]) -> dict[str | int, Any]:
-    """A JSON object, its keys that are parser states as integers again: JSON has strings only."""
+    """A JSON object in which parser states as keys are integers again: JSON has only strings."""
     return {int(name) if name.isdigit() else name: value for name, value in pairs}

@@ -41,11 +41,11 @@ def read_text(path: Path) -> str:
         raise _unreadable(path, "this is a folder, not a file", _list_specs(path)) from None
     except FileNotFoundError:
         if path.is_symlink():
-            raise _unreadable(path, "this is a link to a file that is not there", "") from None
+            raise _unreadable(path, "this is a link to a file that is not there") from None
         raise _unreadable(path, "there is no such file", _suggestion(path)) from None
     except (OSError, ValueError) as error:
         why = getattr(error, "strerror", None) or str(error)
-        raise _unreadable(path, f"this file cannot be read: {why.lower()}", "") from None
+        raise _unreadable(path, f"this file cannot be read: {why.lower()}") from None
     if len(data) > MOST_BYTES:
         raise _unreadable(path, "this file is larger than a megabyte", "is it a spec?")
     return _decode(path, data)
@@ -66,7 +66,7 @@ def _read_bytes(path: Path) -> bytes:
     extra_flags = 0 if from_shell else _NONBLOCKING
     with open(path, "rb", opener=lambda name, flags: os.open(name, flags | extra_flags)) as file:
         if not S_ISREG(os.fstat(file.fileno()).st_mode) and not from_shell:
-            raise _unreadable(path, "this is a device or a pipe, not a file", "")
+            raise _unreadable(path, "this is a device or a pipe, not a file")
         return file.read(MOST_BYTES + 1)
 
 
@@ -84,7 +84,7 @@ def _decode(path: Path, data: bytes) -> str:
     return text
 
 
-def _unreadable(path: Path, message: str, help_: str) -> SpecError:
+def _unreadable(path: Path, message: str, help_: str = "") -> SpecError:
     return SpecError.of("unreadable-file", message, help=help_, file=str(path))
 
 

@@ -113,7 +113,7 @@ class _StatementBuilder:
             self.tokens[index] = self._invalidate(bracket, *messages.unclosed_bracket(bracket))
 
     def _check_block(self, end: Token, following: list[Token]) -> None:
-        """Report a block without `{`, as in `train` and a line end; it counts as opened."""
+        """Report a block without `{`, as after `train` at a line's end; it counts as opened."""
         types = {token.type for token in self.tokens}
         if self.tokens[0].type == "SCHEME" and _has_definition(self.tokens):
             return

@@ -20,6 +20,7 @@ def keyword_pattern() -> str:
 
     A word boundary is not enough: to the engines of many editors it lies before the `₁`.
     """
+    # of the pattern `[first character][other characters]*` the second class
     name_characters = terminal_pattern("NAME").partition("]")[2].removesuffix("*")
     return rf"\b(?:{'|'.join(keywords())})(?!{name_characters})"
 

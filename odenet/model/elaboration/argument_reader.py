@@ -44,7 +44,7 @@ class ArgumentReader(Scope):
             case tree.Pipeline():
                 return node
             case tree.Name() if self.resolve_name(node) is None:
-                if node.id in self.scope.broken_names:  # as of `let n = 4;`, which was reported
+                if node.id in self.scope.broken_names:  # as `n` after `let n = 4;`, an error
                     raise Rejected
                 return self.call(node)
             case tree.Term(((_, tree.Name() as name), ("", tree.Group()), *_)):
@@ -94,7 +94,8 @@ class ArgumentReader(Scope):
             choice: the calls that are possible, with the arguments of each.
             name: what messages call it.
         """
-        checked_call = choice.check(call, Subject(name, "", call.span, self.report.add))
+        subject = Subject(name, meaning="", span=call.span, report=self.report.add)
+        checked_call = choice.check(call, subject)
         if checked_call is None:
             raise Rejected
         return checked_call

@@ -10,8 +10,8 @@ class DeclaredNames:
 
     Attributes:
         declared: canonical name -> the name where it was first declared.
-        broken_names: names with an error that has been reported. What uses one is given up
-            without another report.
+        broken_names: names with an error that has been reported. A formula that uses one is given
+            up without another report.
     """
 
     def __init__(self, report: Report):

@@ -23,7 +23,7 @@ MOST_NODES = 10_000  # in a formula
 PER_SAMPLE = (
     expr.State, expr.Input, expr.Split, expr.Slot, expr.ElementwiseExp, expr.Stage, expr.Rate,
 )  # fmt: skip
-MAX_DEPTH = 100  # levels of a formula: each stage recurses over it, in Python's 1000 stack frames
+MAX_DEPTH = 100  # levels of a formula: stages recurse over them, within Python's 1000 stack frames
 
 
 class Elaborator:
@@ -38,7 +38,9 @@ class Elaborator:
         self.scope = scope
         self.report = report
         self.products = Products(report)
-        self._nesting = 0  # nested calls of `expression`: a formula leads to those of its lets
+        self._nesting = (
+            0  # nested calls of `expression`, since a formula leads to those of its lets
+        )
 
     def field(self, node: tree.Value) -> expr.Node:
         """The expression of a formula for a field; the number 0 is the zero field."""

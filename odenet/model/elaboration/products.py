@@ -10,7 +10,7 @@ from odenet.model.elaboration.meaning import with_article
 from odenet.model.expressions import expr
 from odenet.model.expressions.expr import Kind
 
-# An expression with its syntax; a factor has also the operator before it: "", "*" or "/".
+# An expression with its syntax; a factor also has the operator before it: "", "*" or "/".
 ValueWithSyntax = tuple[expr.Node, tree.Node]
 Factor = tuple[str, expr.Node, tree.Node]
 

@@ -20,7 +20,7 @@ class SchemeWriter:
     """Collects the parts of a new scheme for the same dynamics as a given one, and writes its text.
 
     Attributes:
-        model_scheme: the given scheme, whose `for` line is written.
+        base: the given scheme, whose `for` line is written.
         taken_names: the names that have a meaning in the new scheme.
         spellings: canonical name -> how it is written.
         constants: name -> default, or None without one.
@@ -30,7 +30,7 @@ class SchemeWriter:
         lines: the lines of the step, each a target and its value.
     """
 
-    model_scheme: Scheme
+    base: Scheme
     taken_names: set[str]
     spellings: dict[str, str]
     constants: dict[str, Node | None] = field(default_factory=dict[str, Node | None])
@@ -64,7 +64,7 @@ class SchemeWriter:
             notation.name(n) + (f" = {notation.show(value)}" if value is not None else "")
             for n, value in self.constants.items()
         ]
-        lines = [f"for {notation.for_line(self.model_scheme)}"]
+        lines = [f"for {notation.for_line(self.base)}"]
         lines += [f"aux {', '.join(map(notation.name, self.aux))}"] if self.aux else []
         for slot, value in self.starts:
             text = _start_text(notation, value)

@@ -97,11 +97,11 @@ class WidthInference:
     ) -> Width | None:
         """The output width of a parameter or of its adjoint."""
         adjoint = isinstance(node, expr.Adjoint)
-        param = node.operand if adjoint else node
-        assert isinstance(param, expr.LearnedOperator)
-        parameter = self.parameters[param.name]
+        operator = node.operand if adjoint else node
+        assert isinstance(operator, expr.LearnedOperator)
+        parameter = self.parameters[operator.name]
         if parameter.kind.width_source == "use":
-            return self._width_of_use(param.name, width, operand)
+            return self._width_of_use(operator.name, width, operand)
         width_in, width_out = parameter.width_in, parameter.width_out
         if adjoint:
             width_in, width_out = width_out, width_in

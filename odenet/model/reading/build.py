@@ -129,9 +129,9 @@ def _claim(line: tree.Require, call: Call, report: Report) -> Claim:
         report.reject("unknown-claim", f"unknown claim `{call.name}`", line.claim.span, help_)
     match call.args:
         case () if not kind.example and not call.kwargs:
-            return Claim(call.name, None, line.span)
+            return Claim(call.name, number=None, span=line.span)
         case (Fraction(denominator=1) as order,) if kind.example and order > 0 and not call.kwargs:
-            return Claim(call.name, int(order), line.span)
+            return Claim(call.name, number=int(order), span=line.span)
         case _:
             help_ = f"write `require {kind.usage}`"
             report.reject("unknown-claim", f"`{call}` is not a claim", line.claim.span, help_)

@@ -67,7 +67,7 @@ class Declarations:
         self.scope.broken_names |= {s.mentions[0] for s in lines} - self.scope.declared.keys()
 
     def _collect_lost_statements(self, file: tree.File) -> None:
-        """Collect statements with a syntax error; names that they may declare are not reported."""
+        """Collect statements with a syntax error; names that they may declare are not unknown."""
         self.lost_statements += file.statements_of(tree.Unparsed)
         for statement in file.statements_of(tree.Unparsed):
             self.scope.broken_names |= set(statement.declares)

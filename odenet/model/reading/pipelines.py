@@ -235,7 +235,7 @@ class Pipelines:
             if layer is not layers[-1]:
                 message = "a tied head ends a net"
                 self.report.reject("misplaced-layer", message, layer.span, "move it to the end")
-            assert first is not None  # with a vocabulary, it reads the tokens' numbers
+            assert first is not None  # a net with a vocabulary begins with a layer that reads ids
             if first.shape_out.channels != layer.shape_in.channels:
                 message = (
                     f"a tied head takes as many channels as a token is given, "

@@ -104,7 +104,7 @@ class SchemeConstants:
         if self.scheme.uses_step_number:
             self.varying[STEP_NUMBER] = StepNumber(text=STEP_NUMBER, span=self.call.span)
         numbers = {name: value for name, value in constants.items() if value is not None}
-        values_by_step = [StepValues("", numbers)]
+        values_by_step = [StepValues(step_name="", values=numbers)]
         if self.varying:
             values_by_step = distinct_values(numbers, self.varying, self._step_counts())
         problem = find_undefined_number(self.scheme, values_by_step)

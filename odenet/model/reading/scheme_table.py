@@ -101,7 +101,7 @@ class SchemeTable:
         Raises Rejected after reporting an error.
         """
         name = tree.Name("this", "this", span=node.span)
-        block = tree.Scheme(name, None, (), span=node.span)
+        block = tree.Scheme(name, constants=None, rules=(), span=node.span)
         scope = SchemeScope(block, self.report, self.maps)
         return SchemeMaker(self.find, self.inverse_of, scope, self.report).scheme(node)
 

@@ -11,10 +11,8 @@ class StartScope(SchemeScope):
     """The scope of `start` values in a `discretise` line: the scheme's names, then the file's."""
 
     def __init__(self, scheme: Scheme, declarations: Declarations, report: Report):
-        block = tree.Scheme(
-            tree.Name(scheme.name, scheme.name, span=scheme.span), None, (), span=scheme.span
-        )
-        super().__init__(block, report)
+        name = tree.Name(scheme.name, scheme.name, span=scheme.span)
+        super().__init__(tree.Scheme(name, constants=None, rules=(), span=scheme.span), report)
         self.file_scope = declarations.scope
         self.unknowns = list(scheme.unknowns)
         self.functions = {p.function: p for p in scheme.patterns}

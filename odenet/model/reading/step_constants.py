@@ -92,7 +92,7 @@ def is_step_constant(value: Any) -> bool:
 def _constant_of_list(values: Sequence[Any], subject: Subject) -> Listed | None:
     """The constant of a list with one value for each step; None after reporting an empty list."""
     if not values:
-        return _report_error(subject, f"{subject.name} has no values", "", "list one a step")
+        return _report_error(subject, f"{subject.name} has no values", "list one a step")
     return Listed(values=tuple(values), text=_text(subject), span=subject.span)
 
 
@@ -105,7 +105,7 @@ def _constant_of_call(call: Call, subject: Subject) -> StepConstant | None:
             low, high = show(arguments["low"]), show(arguments["high"])
             message = f"{subject.name} is drawn from {low} to {high}"
             help_ = "write the smaller number first, or one number for all steps"
-            return _report_error(subject, message, "an empty range", help_)
+            return _report_error(subject, message, help_, label="an empty range")
         case "uniform":
             return Uniform(**arguments, **origin)
         case "geometric":
@@ -125,15 +125,15 @@ def _ramp(call: Call, subject: Subject, origin: dict[str, Any]) -> Ramp | None:
         both_given = "has both epochs and steps: each says how long it takes"
         problem = both_given if epochs else "needs epochs or steps: how long it takes"
         help_ = "write one of them, as in ramp(0, 0.9, epochs = 10)"
-        return _report_error(subject, f"the ramp of {subject.name} {problem}", "", help_)
+        return _report_error(subject, f"the ramp of {subject.name} {problem}", help_)
     start, end = arguments["start"], arguments["end"]
     if start == end:
         message = f"the ramp of {subject.name} ends where it starts"
-        return _report_error(subject, message, "", f"write {subject.name} = {show(end)}")
+        return _report_error(subject, message, f"write {subject.name} = {show(end)}")
     return Ramp(start=start, end=end, epochs=epochs, steps=steps, **origin)
 
 
-def _report_error(subject: Subject, message: str, label: str, help_: str) -> None:
+def _report_error(subject: Subject, message: str, help_: str, label: str = "") -> None:
     subject.report(Diagnostic("step-constants", message, subject.span, help_, label=label))
 
 
@@ -143,7 +143,7 @@ def _text(subject: Subject) -> str:
 
 
 def _numbers(constant: StepConstant) -> tuple[Any, ...]:
-    """The numbers of a constant that have to be in the range of the constant."""
+    """The numbers in a constant, all of which have to be in its range."""
     match constant:
         case Listed(values=values):
             return values
@@ -201,14 +201,15 @@ def check_steps(discretisation: Discretisation, net: tuple[Layer, ...], report: 
         if misfits:
             steps, span = misfits[0]
             flow_text = f"`{' '.join(span.text.split())}`" if span else "a flow"
-            message = f"{spelling} has {_count(constant.length)}, and {flow_text} has {steps} steps"
+            listed = _count_text(constant.length)
+            message = f"{spelling} has {listed}, and {flow_text} has {steps} steps"
             hint = "; flows of different lengths need uniform(…), geometric(…) or a number"
-            help_ = f"list {_count(steps)}" + hint * (len({steps for steps, *_ in flows}) > 1)
+            help_ = f"list {_count_text(steps)}" + hint * (len({steps for steps, *_ in flows}) > 1)
             report.error("step-constants", message, constant.span, help_)
     lengths = {c.length: name for name, c in lists.items()}
     if len(lengths) > 1 and not flows:
         (length_1, name_1), (length_2, name_2) = list(lengths.items())[:2]
-        message = f"{scheme.spellings.get(name_2, name_2)} has {_count(length_2)}, and "
+        message = f"{scheme.spellings.get(name_2, name_2)} has {_count_text(length_2)}, and "
         message += f"{scheme.spellings.get(name_1, name_1)} has {length_1}"
         report.error("step-constants", message, lists[name_2].span, "list one value for each step")
     units = [layer for layer in flows_of(net) if layer.name == "unit"]
@@ -266,5 +267,5 @@ def check_ramps(discretisation: Discretisation, recipe: Recipe, report: Report) 
             report.error("step-constants", message, constant.span, help_)
 
 
-def _count(values: int) -> str:
+def _count_text(values: int) -> str:
     return "1 value" if values == 1 else f"{values} values"

@@ -42,7 +42,7 @@ class Parameter:
         kind: checks a value.
         meaning: what a message says after its name, as in "is the learning rate".
         default: None if it has to be given.
-        by_name: whether it is given by name only, as a reader could mistake its position.
+        by_name: whether it is given by name only, because its position could be mistaken.
     """
 
     kind: ArgumentKind
@@ -83,7 +83,8 @@ class Choice:
             place = value.name_span or span
             subject.report(Diagnostic("unknown-choice", message, place, known, label=hint))
             return None
-        arguments = _checked(value, form, Subject(self.noun, "", span, subject.report))
+        subject = Subject(self.noun, meaning="", span=span, report=subject.report)
+        arguments = _checked(value, form, subject)
         return None if arguments is None else Call(value.name, (), arguments, span)
 
     def default(self, name: str, **changes: Any) -> Call:

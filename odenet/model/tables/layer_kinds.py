@@ -94,7 +94,7 @@ class LayerKind:
         not_in_map: what among its arguments excludes it from a map, as text; empty if nothing.
         random: whether it draws random numbers in training.
         mixes_places: whether an output value depends on input at other places, as in a convolution.
-        incremental: whether it can still run token by token, with values kept of the tokens before.
+        incremental: whether it can run token by token even so, with values kept of earlier tokens.
         groups: the number of equal groups that its channels have to fall into.
         gives_classes: whether its output has one channel per class where it ends a net.
         reads_token_ids: whether its input is token ids, not channels.

@@ -66,7 +66,7 @@ class LossKind:
     arguments: Mapping[str, Parameter] = field(default_factory=dict[str, Parameter])
 
     def metrics_for(self, places: bool) -> tuple[MetricKind, ...]:
-        """Its metrics, where places or else whole samples have labels."""
+        """Its metrics: if `places`, for a label at every place, else for one of each sample."""
         names = self.place_metrics if places and self.place_metrics else self.metrics
         return tuple(METRICS[name] for name in names)
 

@@ -39,8 +39,8 @@ class Operator:
             sizes of the spatial axes.
         keywords: the keyword arguments of these functions that differ from their defaults, from the
             options and the number of output channels.
-        norm_bound: torch code of an upper bound of the operator norm, with the fields `{K}`,
-            `{label}` and `{keywords}`; empty if there is none.
+        norm_bound: torch code of an upper bound of the operator norm, with the fields `{K}`, the
+            tensor, `{label}`, a name for it, and `{keywords}`; empty if there is none.
         kernel: whether a sum of such operators is one operator, with the sum of the kernels.
         diagonal: whether it multiplies every channel by a number, and so is its own adjoint.
     """

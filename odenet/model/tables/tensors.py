@@ -21,8 +21,8 @@ class Tensor:
 
     Args:
         shape: its shape in the generated module.
-        distribution: how it is drawn: "weight" is normal, scaled by the trial, "shift" normal,
-            "gain" and "variance" are positive.
+        distribution: how it is drawn: "weight" is normal, with a scale drawn for each trial,
+            "shift" normal, "gain" and "variance" are positive.
         learned: whether it is trained, unlike a running statistic.
     """
 

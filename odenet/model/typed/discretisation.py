@@ -68,7 +68,7 @@ class Discretisation:
         return "", ""
 
     def _value_at(self, slot: Slot) -> str:
-        """A formula for an unknown before the first step, so accurate that h may be halved."""
+        """A formula for an unknown before the first step, accurate enough for h to be halved."""
         names = self.scheme.spellings
         pattern = next(p for p in self.scheme.patterns if p.variable == slot.name)
         name = names.get(slot.name, slot.name)

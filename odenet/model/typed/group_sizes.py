@@ -38,9 +38,9 @@ def group_unknowns(scheme: Scheme) -> dict[str, str]:
 
     All of a group have one value for each state that takes the place of this unknown.
 
-    The target of a line has as many states as the values that the line adds. Where this does not
-    decide, an auxiliary unknown has as many as the line it is added in, as the unknown in whose
-    place it is an argument of a right-hand side, or as its start value.
+    The target of a line belongs to the group of the values that the line adds. Where this does not
+    decide, an auxiliary unknown belongs to that of the line which adds it, of the unknown whose
+    place it takes as an argument of a right-hand side, or of its start value.
     """
     group_of = {p.variable: p.variable for p in scheme.patterns}
     targets = [(update.target.name, update.value) for update in scheme.updates]

@@ -189,7 +189,7 @@ class Model:
 
     @property
     def depths(self) -> tuple[int, ...]:
-        """The distinct numbers of steps of its flows; without a net that of a list of constants."""
+        """The distinct numbers of steps of its flows; without a net the length of its lists."""
         flows = tuple(dict.fromkeys(int(flow.arguments["N"]) for flow in flows_of(self.net)))
         lengths = [c.length for c in self.discretisation.varying.values() if c.length]
         return flows or tuple(lengths[:1])
@@ -223,7 +223,7 @@ class Model:
 
     @cached_property
     def system(self) -> Mapping[State, Node]:
-        """The right-hand sides without decay terms that the scheme treats by itself, by unknown."""
+        """Unknown -> right-hand side, without decay terms that the scheme treats separately."""
         return without_decay(self._undivided_system, self.scheme, self.discretisation.groups)
 
     @cached_property
