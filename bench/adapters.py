@@ -39,7 +39,8 @@ class PlainNetwork(nn.Module):
         call_step: Callable = lambda step, *state: step(*state),
     ):
         super().__init__()
-        self.is_split = network.name != "momentum"  # the input is the two states, or the first
+        # Whether the input holds both states; else it is the first, and the second begins as 0.
+        self.is_split = network.name != "momentum"
         step_class = CouplingStep if self.is_split else MomentumStep
         self.steps = nn.ModuleList(step_class(*modules) for modules in steps)
         self.axis = network.axis
@@ -220,13 +221,13 @@ class Scaled(nn.Module):
 class CouplingNetwork(nn.Module):
     """A network by a chain of additive couplings on the two halves of its input.
 
-    For a momentum network these are the velocity 0 and the input, and its output is the second
-    half.
+    In a momentum network the first half is the velocity, which begins as 0, and the second one
+    begins as the input and ends as the output.
 
     Args:
         network: which one.
-        chain: the couplings of `_couplings`.
-        prepare: applied to the input, where the chain needs that.
+        chain: the couplings of `_couplings`, as one module of the library.
+        prepare: applied to the input, unless `torch.cat` copies it anyway.
     """
 
     def __init__(self, network: Network, chain: nn.Module, prepare: Callable = lambda u: u):
@@ -256,7 +257,7 @@ def _couplings(network: Network, steps: nn.ModuleList) -> list[tuple[nn.Module, 
 
 
 BASELINE = "plain autograd"
-ADAPTERS: dict[str, Adapter] = {  # by their names in the tables
+ADAPTERS: dict[str, Adapter] = {  # by the names of the implementations in the tables
     BASELINE: plain,
     "torch.utils.checkpoint": checkpointed,
     "by hand": handwritten,

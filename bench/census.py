@@ -3,11 +3,12 @@
     python -m bench.census timm|torchvision|transformers [NAME …]
 
 prints a line for each network, and makes the table of docs/conversion.md. The networks are small
-and have random weights; each is tried in a process of its own. Outputs and gradients of the
-converted network are compared in float64, in evaluation and in training mode: with γ = 0 to those
-of the original (within 1e-10), with γ = 0.9 to those of momentum on plain autograd (1e-7), and with
-dropout to those of the same conversion with stored activations (1e-7). At the start of a ramp of γ,
-in float32, they are those of the original (1e-6). `odenet.advise` has to give an answer, too.
+and have random weights; each is tried in a process of its own. Each residual block of a converted
+network is a step of momentum γ. Its outputs and gradients are compared in float64, in evaluation
+and in training mode: with γ = 0 to those of the original (within 1e-10), with γ = 0.9 to those of
+momentum on plain autograd (1e-7), and with dropout to those of the same conversion with stored
+activations (1e-7). At the start of a ramp of γ, in float32, they have to be those of the original
+(1e-6). `odenet.advise` has to give an answer, too.
 """
 
 import copy
@@ -30,6 +31,7 @@ from odenet.runtime import Flow, Ramp
 
 TIME_LIMIT = 120  # seconds for one network
 TOLERANCE = 1e-7  # relative; some layers compute in float32 although the network is in float64
+HUGE = 1e30  # scores of masked tokens are larger, since they are the lowest number of their dtype
 
 
 def output_tensors(output):
@@ -63,12 +65,13 @@ def outputs_and_gradients(model, inputs):
 def largest_difference(results, references):
     """The largest difference of two `outputs_and_gradients`, relative to the size of each tensor.
 
-    What is small next to the largest tensor, as the gradient by a bias before a norm, counts less.
+    Differences that are small next to the largest tensor count less, since a tensor may consist of
+    rounding errors only, such as the gradient by a bias before a norm.
     """
     largest = 0.0
     for tensors, reference_tensors in zip(results, references, strict=True):
         sizes = [float(t.abs().max()) for t in reference_tensors if t is not None and t.numel()]
-        floor = 1e-5 * max([s for s in sizes if s < 1e30], default=1.0) + 1e-30
+        floor = 1e-5 * max([s for s in sizes if s < HUGE], default=1.0) + 1e-30
         for a, b in zip(tensors, reference_tensors, strict=True):
             if a is None and b is None:
                 continue
@@ -174,7 +177,8 @@ def errors(model, inputs, plan):
 
 def verdict(library, name):
     """Tries a network; gives "converted", "stays" (as it is) or "WRONG", and an explanation."""
-    model, inputs = LIBRARIES[library][1](name)
+    _, model_and_input = LIBRARIES[library]
+    model, inputs = model_and_input(name)
     set_dropout(model, 0.0)
     randomise(model)
     outputs_and_gradients(copy.deepcopy(model.train()), inputs)  # fails if it cannot be trained
@@ -183,7 +187,7 @@ def verdict(library, name):
     try:
         plan = find_blocks(model)
     except ModelNotRun:  # it does not run on inputs that odenet makes up
-        plan, note = find_blocks(model, inputs), ", with example="
+        plan, note = find_blocks(model, inputs), ", with example="  # the argument of odenet.convert
     str(odenet.advise(model, inputs))
     if not plan.runs:
         return "stays", "; ".join(str(plan).splitlines()[:2]) or "it has no blocks in a row"
@@ -206,7 +210,8 @@ def send_verdict(library, name, pipe):
 def main(library, *names):
     """Prints a line for each network, and how often each verdict occurs."""
     counts = Counter()
-    for name in names or LIBRARIES[library][0]():
+    list_names, _ = LIBRARIES[library]
+    for name in names or list_names():
         receiver, sender = multiprocessing.Pipe()
         process = multiprocessing.get_context("fork").Process(
             target=send_verdict, args=(library, name, sender)

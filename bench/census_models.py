@@ -69,7 +69,7 @@ def timm_model(module):
         n for part in ("test_", "atto", "nano", "tiny", "18", "b0") for n in names if part in n
     ]
     sizes = {}
-    for name in dict.fromkeys([*small[:5], names[0]]):
+    for name in dict.fromkeys([*small[:5], names[0]]):  # a few candidates for the smallest
         try:
             sizes[name] = parameter_count(lambda name=name: timm.create_model(name))
         except Exception:  # some cannot be made on "meta"
@@ -101,7 +101,8 @@ def torchvision_model(name):
     from torchvision import models
 
     options = {"weights_backbone": None} if "_resnet" in name or "lraspp" in name else {}
-    options |= {"image_size": 32 if "14" not in name else 28} if name.startswith("vit") else {}
+    if name.startswith("vit"):  # a multiple of the patch size, which is 14, 16 or 32
+        options["image_size"] = 28 if "14" in name else 32
     shapes = [(2, 3, size, size) for size in (options.get("image_size", 64), 96, 224)]
     shapes += [(2, 3, 8, 64, 64), (2, 3, 16, 64, 64), (1, 3, 16, 224, 224)]
 
@@ -153,7 +154,8 @@ def small_settings(config, shrinks_stages):
         elif isinstance(value, int) and not isinstance(value, bool):
             if name in SMALL_SIZES:
                 settings[name] = min(SMALL_SIZES[name], value)
-            elif name.endswith("_token_id") and value > 98:
+            elif name.endswith("_token_id") and value >= SMALL_SIZES["vocab_size"]:
+                # One of the last ids of the vocabulary, by a hash of the name that is always equal.
                 settings[name] = 90 + sum(map(ord, name)) % 9
         elif (
             name in ("depths", "num_layers") and shrinks_stages and isinstance(value, list | tuple)
@@ -183,12 +185,13 @@ def transformers_inputs(model):
     """Inputs that a model may take: padded texts, pictures, videos, sounds, time series."""
     parameters, config = inspect.signature(model.forward).parameters, model.config
     size, bins = getattr(config, "image_size", 32), getattr(config, "num_mel_bins", 80)
+    # Ids of no special tokens: those are the first few, or from 90 on (`small_settings`).
     ids = torch.randint(3, 88, (2, 8), generator=torch.Generator().manual_seed(1))
-    mask = torch.tensor([[1] * 8, [1] * 6 + [0] * 2])
+    mask = torch.tensor([[1] * 8, [1] * 6 + [0] * 2])  # the second text is padded
     texts = {"input_ids": ids, "attention_mask": mask, "decoder_input_ids": ids[:, :6]}
     text_inputs = {key: value for key, value in texts.items() if key in parameters}
-    decoder = {key: value for key, value in text_inputs.items() if key == "decoder_input_ids"}
-    shapes = {
+    decoder_ids = {key: value for key, value in text_inputs.items() if key == "decoder_input_ids"}
+    shapes = {  # to try one after another, for each keyword argument
         "pixel_values": [(2, 3, size, size), (2, 4, 3, size, size), (2, 3, 64, 64)],
         "input_values": [(2, 400), (2, 4000), (2, getattr(config, "max_length", 64), bins)],
         "input_features": [(2, bins, 128), (2, 64, bins), (2, bins, 3000)],
@@ -197,11 +200,11 @@ def transformers_inputs(model):
     inputs = [text_inputs] if "input_ids" in parameters else []
     for key, shapes_of_key in shapes.items():
         if key in parameters:
-            inputs += [{key: random_tensor(*shape), **decoder} for shape in shapes_of_key]
+            inputs += [{key: random_tensor(*shape), **decoder_ids} for shape in shapes_of_key]
     return inputs
 
 
-LIBRARIES = {  # functions: one lists names, the other gives the model of a name and an input
+LIBRARIES = {  # two functions: one lists names, the other gives the model of a name, and an input
     "timm": (timm_names, timm_model),
     "torchvision": (torchvision_names, torchvision_model),
     "transformers": (transformers_names, transformers_model),

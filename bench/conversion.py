@@ -1,13 +1,13 @@
 """Memory that conversion saves for models of other libraries: measured, and predicted by `advise`.
 
-Each model is measured in a process of its own, as it is, checkpointed and converted: the most that
-the allocator holds during a training step beyond the weights, that is activations, gradients of the
-weights and working memory; and the same when SGD updates the weights within the backward pass. The
-relative error of the prediction by `odenet.advise` follows in brackets. The last column is the CPU
-time of a step of the checkpointed and the converted model, relative to the original. This prints
-the table of docs/conversion.md:
+    python bench/conversion.py [TEXT]
 
-    python bench/conversion.py
+prints the table of docs/conversion.md, or the rows with TEXT in their titles. Each model is
+measured in a process of its own, as it is, checkpointed and converted: the most that the allocator
+holds during a training step beyond the weights, that is activations, gradients of the weights and
+working memory; and the same when SGD updates the weights within the backward pass. The relative
+error of the prediction by `odenet.advise` follows in brackets. The last column is the CPU time of a
+step of the checkpointed and the converted model, relative to the original.
 """
 
 import gc
@@ -25,6 +25,7 @@ from torch.utils.checkpoint import checkpoint
 import odenet
 from odenet.footprint.allocator import Peak
 
+# Settings of models of transformers that make them small.
 SIZES = {"hidden_size": 128, "num_attention_heads": 4, "intermediate_size": 512}
 TOKENS = {"vocab_size": 100, "bos_token_id": 0, "eos_token_id": 1, "pad_token_id": 2}
 LAYERS = 16
@@ -61,8 +62,9 @@ def bert():
 
 def decoder():
     """The decoder of torch, and a batch with its memory."""
-    layer = nn.TransformerDecoderLayer(128, 4, 512, batch_first=True)
-    return nn.TransformerDecoder(layer, LAYERS), tuple(torch.randn(2, 4, 128, 128))
+    layer = nn.TransformerDecoderLayer(128, nhead=4, dim_feedforward=512, batch_first=True)
+    target, memory = torch.randn(2, 4, 128, 128)
+    return nn.TransformerDecoder(layer, LAYERS), (target, memory)
 
 
 def timm_model(name, size=64, batch=8, **options):
@@ -83,7 +85,8 @@ def vit_b():
     """A ViT-B of torchvision with two of its layers, and a batch of pictures."""
     from torchvision.models import VisionTransformer
 
-    return VisionTransformer(96, 16, 2, 12, 768, 3072), (torch.randn(4, 3, 96, 96),)
+    sizes = {"num_layers": 2, "num_heads": 12, "hidden_dim": 768, "mlp_dim": 3072}
+    return VisionTransformer(96, patch_size=16, **sizes), (torch.randn(4, 3, 96, 96),)
 
 
 VIT_SIZES = {"img_size": 64, "patch_size": 4, "embed_dim": 128, "num_heads": 4, "depth": LAYERS}
@@ -123,7 +126,8 @@ def checkpointed_by_library(model):
 def checkpointed(model):
     """The model with a checkpoint around each block of its stages.
 
-    The stages are the containers in which odenet finds residual blocks, or else `model.features`.
+    The stages are the containers in which odenet finds residual blocks, or else `model.features`;
+    a block is a child of one that has children of its own, and weights of two axes or more.
     """
     paths = list(odenet.conversion.find_blocks(model).runs)
     stages = [model.get_submodule(path) for path in paths] or [model.features]
@@ -141,6 +145,8 @@ def converted(model, checkpoints_rest=False):
         return None
 
 
+PEAK, PEAK_IN_BACKWARD, SECONDS = range(3)  # places in what `measure` and `predict` give
+
 METHODS = {  # functions that change a model in place or give None, by titles of columns
     "original": lambda model: model,
     "the library's checkpointing": checkpointed_by_library,
@@ -156,9 +162,9 @@ def loss(output):
 
 
 def measure_step(model, arguments):
-    """The peak of a training step in bytes, and its CPU seconds: the lower of two."""
+    """The peak of a training step in bytes, and its CPU seconds, the lower of two measurements."""
     seconds, highest = [], 0
-    for _ in range(2):  # the second counts: a first step may allocate what stays
+    for _ in range(2):  # the second peak counts: a first step may allocate what stays
         model.zero_grad(set_to_none=True)
         with Peak("cpu") as peak:
             loss(model(*arguments)).backward()
@@ -172,7 +178,10 @@ def measure_step(model, arguments):
 
 
 def measure(name: str) -> dict:
-    """For each method: the peak of a step, that with the update in the backward pass, seconds."""
+    """For each method: the peak of a step, that with the update in the backward pass, seconds.
+
+    Methods that cannot be applied to the model are left out.
+    """
     results = {}
     for method, change in METHODS.items():
         original, arguments = MODELS[name]()
@@ -189,14 +198,20 @@ def measure(name: str) -> dict:
 
 
 def predict(name: str) -> dict:
-    """For each method: both peaks, as `odenet.advise` predicts them."""
+    """For each method: both peaks of `measure`, as `odenet.advise` predicts them."""
     model, arguments = MODELS[name]()
     advice = odenet.advise(model, arguments, loss=loss)
     return {way.name: (way.peak, way.in_backward) for way in advice.ways}
 
 
 def cell(measured, predicted, index: int) -> str:
-    """The peak at an index of a result in MiB, and the relative error of its prediction."""
+    """A measured peak in MiB, and the relative error of its prediction.
+
+    Args:
+        measured: of one method, as in `measure`; None if it was not measured.
+        predicted: of the method, as in `predict`; None if there is no prediction.
+        index: PEAK or PEAK_IN_BACKWARD.
+    """
     if measured is None:
         return "–"
     error = f" ({predicted[index] / measured[index] - 1:+.0%})" if predicted else ""
@@ -213,15 +228,16 @@ def main(names) -> None:
         child = subprocess.run(command, capture_output=True, text=True, check=True)
         predicted, measured = json.loads(child.stdout.splitlines()[-1])
         steps = [measured.get(method) for method in ("checkpointed", "converted")]
-        times = [f"{s[2] / measured['original'][2]:.2f}" if s else "–" for s in steps]
-        for index, time_cell in enumerate((f"{' / '.join(times)}", "")):
+        original_seconds = measured["original"][SECONDS]
+        times = [f"{s[SECONDS] / original_seconds:.2f}" if s else "–" for s in steps]
+        rows = ((name, PEAK, " / ".join(times)), ("update in backward", PEAK_IN_BACKWARD, ""))
+        for title, index, time_cell in rows:
             cells = [cell(measured.get(m), predicted.get(m), index) for m in METHODS]
-            label = "update in backward" if index else name
-            print(f"| {label} | {' | '.join(cells)} | {time_cell} |", flush=True)
+            print(f"| {title} | {' | '.join(cells)} | {time_cell} |", flush=True)
 
 
 if __name__ == "__main__":
-    if len(sys.argv) == 3:
+    if len(sys.argv) == 3:  # measure NAME: a process that `main` has started
         torch.manual_seed(0)
         torch.set_num_threads(1)
         warnings.simplefilter("ignore")

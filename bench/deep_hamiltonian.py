@@ -11,7 +11,7 @@ import odenet
 from bench.networks import HAMILTONIAN
 from odenet.footprint.allocator import Peak
 
-LAYERS_PER_STEP = 2  # one for each half of the state
+LAYERS_PER_STEP = 2  # one for each half of the state, Y and Z
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,10 @@ class DeepStep:
 
 
 def measure_deep_step(layers: int) -> DeepStep:
-    """A step of 16 channels on 8 images of 16 x 16; h = 0.1, or less so that N h is at most 5."""
+    """A step of a network of 16 channels on 8 images of 16 x 16.
+
+    The step size h is 0.1, or in deep networks so small that the whole time N h is 5.
+    """
     torch.manual_seed(0)
     steps = layers // LAYERS_PER_STEP
     flow = odenet.loads(HAMILTONIAN, set={"h": min(0.1, 5 / steps)}).flow(channels=16, steps=steps)
@@ -46,4 +49,5 @@ def measure_deep_step(layers: int) -> DeepStep:
     with Peak("cpu") as peak:
         flow(u).square().mean().backward()
     parameters = sum(p.nbytes for p in flow.parameters())
-    return DeepStep(layers, peak.highest - parameters, parameters, seconds, flow.drift or 0.0)
+    peak_bytes = peak.highest - parameters  # the gradients of the parameters are as large as these
+    return DeepStep(layers, peak_bytes, parameters, seconds, flow.drift or 0.0)

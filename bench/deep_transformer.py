@@ -41,7 +41,7 @@ class Job:
     Attributes:
         method: one of METHODS.
         layers: of the network.
-        steps: of training; the memory of the last one is measured.
+        steps: of training, at least 2; the memory of the last one is measured.
         width: of attention and MLP; a token has twice as many numbers, for Y and Z.
         tokens: of a sample.
         batch: number of samples.
@@ -63,7 +63,7 @@ class Measurement:
         layer_weights: bytes of a layer's weights.
         layer_state: bytes of the optimizer's state for them.
         peak: the most bytes held at once during a step.
-        seconds: of a step, the median.
+        seconds: of a step: the median of all but the last, which memory profiling slows down.
         losses: of all steps.
     """
 

@@ -24,6 +24,7 @@ sys.path.insert(0, str(ROOT))
 
 import torch  # noqa: E402
 
+from bench.adapters import BASELINE  # noqa: E402
 from bench.networks import NETWORKS  # noqa: E402
 from bench.paper_networks import PAPER_ACCURACY, TrainedNetwork, train_within  # noqa: E402
 from bench.results import library_versions, machine, table_row  # noqa: E402
@@ -32,14 +33,15 @@ from bench.stacks import NO_TIME, StackResult  # noqa: E402
 MIB = 2**20
 TEST_SHARE, STACK_SHARE = 0.25, 0.4  # of the minutes, at most; the rest is for training
 MIN_TRAINING_SECONDS = 20  # with less time, no training is begun
-# Batch, channels, side or tokens, and steps of each network.
+# Batch, channels, side or tokens, and steps of each network, as in `bench.networks.Size`.
 SIZES = {
     "hamiltonian": (128, 64, 32, 16),
     "momentum": (128, 32, 32, 16),
-    "transformer": (32, 2 * 384, 256, 12),
+    "transformer": (32, 2 * 384, 256, 12),  # both halves of the state have 384 channels
 }
 QUICK_SIZES = {name: (2, 12, 6, 2) for name in SIZES}
-QUICK_SETTINGS = ["n=2", "w=4", "batch=8", "augment=[]"]
+QUICK_SETTINGS = ["n=2", "w=4", "batch=8", "augment=[]"]  # of training; n steps, w channels
+SECONDS_TO_END = 60  # for the measurement that bench.stacks has begun when its time is over
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -149,7 +151,8 @@ def measure_stacks(args: argparse.Namespace, report: Report, folder: Path) -> It
         share = seconds / len(SIZES)
         command = ["bench.stacks", network, str(file), "--size", *map(str, size)]
         command += ["--device", args.device, "--repeats", "1" if args.quick else "10"]
-        code, text = run_module([*command, "--seconds", f"{share:.0f}"], 1.5 * share + 60)
+        limit = 1.5 * share + SECONDS_TO_END
+        code, text = run_module([*command, "--seconds", f"{share:.0f}"], limit)
         lines = file.read_text("utf-8").splitlines() if file.is_file() else []
         results = [StackResult(**json.loads(line)) for line in lines]
         yield _stack_table(network, size, results)
@@ -185,7 +188,7 @@ def _stack_table(network: str, size: Sequence[int], results: Sequence[StackResul
 def _plain_result(results: Sequence[StackResult], precision: str) -> StackResult | None:
     """The result of plain autograd in a precision."""
     candidates = (r for r in results if r.precision == precision and not r.missing)
-    return next((r for r in candidates if r.name == "plain autograd"), None)
+    return next((r for r in candidates if r.name == BASELINE), None)
 
 
 def _stack_summary(network: str, results: Sequence[StackResult]) -> str:
@@ -225,8 +228,11 @@ def train_networks(args: argparse.Namespace, report: Report, folder: Path) -> It
         rows.append(_accuracy_row(trained))
         accuracy = f"{100 * trained.result.accuracy:.2f} % after {trained.epochs} epochs"
         report.add_summary_line(f"{name}: {accuracy}, {PAPER_ACCURACY[name]} in 160")
-    if len(rows) > 2:
-        yield "The paper's batch, optimizer and penalties, its epochs and cuts compressed.\n"
+    if len(rows) > 2:  # there is a network below the two rows of the header
+        yield (
+            "Batch, optimizer and penalties are the paper's. Its 160 epochs are shortened, and the "
+            "learning rate is cut after the same shares of them.\n"
+        )
         yield "\n".join([*map(table_row, rows), ""])
 
 
@@ -241,8 +247,12 @@ def _accuracy_row(trained: TrainedNetwork) -> list[str]:
 
 
 def run_module(command: Sequence[str], seconds: float) -> tuple[int, str]:
-    """Run `python -m command` for some seconds at most; gives its exit code and its output."""
+    """Run `python -m command` for some seconds at most; gives its exit code and its output.
+
+    The code is 124 if the time was over, as in the shell command `timeout`.
+    """
     path = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])
+    # Level 99 turns off all messages of torch's profiler.
     environment = os.environ | {"PYTHONPATH": path, "KINETO_LOG_LEVEL": "99"}
     try:
         child = subprocess.run([sys.executable, "-m", *command], env=environment,

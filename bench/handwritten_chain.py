@@ -1,7 +1,7 @@
 """A reversible chain of additive couplings as one would write it by hand for a single network.
 
-It has what this network needs and no more: no random numbers, no buffers, autocast around the whole
-call only, one input, and gradients that are added to the parameters directly.
+It supports what this network needs and no more: no random numbers and no buffers, autocast around
+the whole call only, one input, and gradients that are added to the parameters directly.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 
 class HandwrittenChain(nn.Module):
-    """y1 = x1 + f(x2), y2 = x2 + g(y1), for one pair of modules after the other.
+    """Computes y1 = x1 + f(x2), y2 = x2 + g(y1) for each pair (f, g) of modules in turn.
 
     Args:
         couplings: the pairs (f, g).
@@ -53,14 +53,14 @@ class _Couplings(torch.autograd.Function):
         return x1, x2
 
     @staticmethod
-    def backward(ctx: Any, d1: Tensor, d2: Tensor):
+    def backward(ctx: Any, grad1: Tensor, grad2: Tensor):
         x1, x2 = ctx.saved_tensors
         dtype = ctx.autocast_dtype
         with torch.autocast(x1.device.type, dtype, dtype is not None, cache_enabled=False):
             for f, g in reversed(ctx.couplings):
-                x2, d1 = _undo(g, x1, x2, d1, d2)
-                x1, d2 = _undo(f, x2, x1, d2, d1)
-        return None, None, d1, d2
+                x2, grad1 = _undo(g, x1, x2, grad1, grad2)
+                x1, grad2 = _undo(f, x2, x1, grad2, grad1)
+        return None, None, grad1, grad2
 
 
 def _undo(f: nn.Module, x: Tensor, y: Tensor, grad_x: Tensor, grad_y: Tensor):

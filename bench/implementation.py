@@ -28,9 +28,11 @@ class Implementation:
     gradients: Callable[[], list[Tensor]]
 
 
-Adapter = Callable[[Network, nn.ModuleList, Size], Implementation]  # of the steps that it is given
+# Takes a network, the modules of each of its steps (`Network.build`), whose weights it uses or
+# copies, and the size of the input.
+Adapter = Callable[[Network, nn.ModuleList, Size], Implementation]
 
 
 def implementation_of(module: nn.Module, steps: nn.ModuleList) -> Implementation:
-    """The implementation by a module that uses the weights of the steps themselves."""
+    """The implementation by a module that uses the steps' own weights, not copies of them."""
     return Implementation(module, lambda: [p.grad for p in steps.parameters()])

@@ -48,7 +48,7 @@ class ExecutionMode:
         return u.requires_grad_()
 
     def autocast(self) -> AbstractContextManager:
-        """The context of forward passes."""
+        """The context of forward passes: autocast for bf16, else nothing."""
         is_bf16 = self.precision == "bf16"
         return torch.autocast(self.device, torch.bfloat16) if is_bf16 else nullcontext()
 

@@ -16,8 +16,8 @@ from torch.nn import functional as F
 
 from bench import transformer
 
-STEP_SIZE = 0.1
-GAMMA = 0.9
+STEP_SIZE = 0.1  # h of the Hamiltonian network
+GAMMA = 0.9  # γ of the momentum network
 
 HAMILTONIAN = f"""
 state Y, Z
@@ -94,7 +94,7 @@ class Network:
         default_size: batch, channels and side.
         default_depths: numbers of steps.
         counted_operation: an operation whose calls show how often right-hand sides are evaluated.
-        operations_per_step: calls of it in one evaluation of all right-hand sides of a step.
+        operations_per_step: its calls when each right-hand side of a step is evaluated once.
     """
 
     name: str
@@ -122,7 +122,7 @@ class Network:
         return size.batch, size.channels, size.side, size.side
 
     def build(self, size: Size) -> nn.ModuleList:
-        """A list of the modules of each step: two, or for momentum one; weights are seeded."""
+        """For each step a list of its modules: one for momentum, else two; weights are seeded."""
         torch.manual_seed(0)
         if self.is_sequence_model:
             return transformer.blocks(size.channels // 2, size.steps)
@@ -157,7 +157,7 @@ NETWORKS = {
         "transformer",
         "Transformer block: Y += attention(Z), Z += MLP(Y), causal, normalised before",
         None,
-        default_size=(4, 2 * 384, 256),
+        default_size=(4, 2 * 384, 256),  # both halves of the state have 384 channels
         default_depths=(4, 12),
         counted_operation=torch.ops.aten.native_layer_norm.default,
         operations_per_step=2,

@@ -16,7 +16,7 @@ STORED_SHARE = 0.45
 
 
 def odenet_reversible(network: Network, steps: nn.ModuleList, size: Size) -> Implementation:
-    """A compiled specification, or without one a flow of the modules; it stores no activations."""
+    """A flow of the network's spec, or of its modules if it has none; it stores no activations."""
     if network.spec is None:
         return implementation_of(SplitFlow([tuple(pair) for pair in steps], network.axis), steps)
     flow = odenet.loads(network.spec).flow(channels=size.channels, steps=size.steps)
@@ -68,7 +68,7 @@ def odenet_half_memory(network: Network, steps: nn.ModuleList, size: Size) -> Im
     implementation = odenet_reversible(network, steps, size)
 
     def set_budget(module: Flow | SplitFlow, inputs: tuple[Tensor]) -> None:
-        """At the first call, when device and precision are those of the measurement."""
+        """Sets it at the first call, when device and precision are those of the measurement."""
         flow = module.flow if isinstance(module, SplitFlow) else module
         if flow.memory == "reversible":
             flow.memory = 1  # a byte: this call may be within a measurement

@@ -32,7 +32,7 @@ from odenet.training.run_folder.records import Options, RunFolder
 from odenet.training.runs.build_task import input_shape, new_task
 
 DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-CLASSES = tuple("0123456789")
+CLASSES = tuple("0123456789")  # ten names
 
 
 class AlternatingLoops(pl.Callback):

@@ -73,7 +73,7 @@ def train_within(
     values += settings
 
     def run(label: str, epochs: int, fraction: float, limit: float) -> Result:
-        cuts = [max(1, epochs // 2), max(2, 3 * epochs // 4)]
+        cuts = [max(1, epochs // 2), max(2, 3 * epochs // 4)]  # of the learning rate, by epoch
         recipe = [f"epochs={epochs}", f"fraction={fraction:.4g}"]
         recipe += [f"schedule=steps(at = {cuts}, factor = 0.1)"]
         run_folder = RunFolder(folder / f"{name}-{label}")
@@ -82,11 +82,11 @@ def train_within(
         return Result.read(run_folder.result)
 
     probe = run("probe", MIN_EPOCHS, PROBE_SHARE / MIN_EPOCHS, seconds)
-    epoch_samples = probe.samples_per_second * probe.seconds / PROBE_SHARE
+    all_samples = probe.samples_per_second * probe.seconds / PROBE_SHARE
     elapsed = time.monotonic() - start
     remaining, startup = seconds - elapsed, elapsed - probe.seconds
     training_time = TRAINING_SHARE * (remaining - startup)
-    passes = max(0.0, training_time * probe.samples_per_second / epoch_samples)
+    passes = max(0.0, training_time * probe.samples_per_second / all_samples)  # over all samples
     epochs = min(PAPER_EPOCHS, max(MIN_EPOCHS, int(passes)))
     fraction = min(1.0, max(PROBE_SHARE / MIN_EPOCHS, passes / MIN_EPOCHS))
     try:
@@ -100,7 +100,10 @@ def train_within(
 
 
 def _interrupted_result(probe: Result, row: dict[str, float]) -> Result:
-    """The result of a run that was stopped: numbers of its last row, and the rest of the probe."""
+    """The result of a run that was stopped.
+
+    Its accuracy, speed and memory are those of its last row, the rest is that of the probe.
+    """
     return replace(
         probe,
         accuracy=row["test_accuracy"],

@@ -84,7 +84,7 @@ class Results:
         measurements: of the compared implementations.
         deep_steps: of the deep Hamiltonian networks.
         shapes: of each network's input, such as "32×64×32×32".
-        repeats: turns per implementation.
+        repeats: turns per implementation, that is, steps of it that were timed.
     """
 
     measurements: Sequence[Measurement]
@@ -170,7 +170,7 @@ def _table(results: Results, name: str) -> str:
 def _row(
     measured: dict[int, Measurement], plain: dict[int, Measurement], depths: Sequence[int]
 ) -> list[str]:
-    """The cells of an implementation; its measurements and those of plain autograd are by depth."""
+    """The row of an implementation, from its measurements and those of plain autograd by depth."""
     first, last = measured[depths[0]], measured[depths[-1]]
     missing = next((m.missing for m in measured.values() if m.missing), "")
     if missing:
@@ -242,7 +242,7 @@ def _draw(results: Results, path: Path) -> None:
         )
         axes.margins(x=0.25, y=0.12)
         axes.grid(alpha=0.3)
-    figure.savefig(path, metadata={"Date": None})
+    figure.savefig(path, metadata={"Date": None})  # so that equal plots are equal files
 
 
 def machine(device: str) -> str:

@@ -39,7 +39,7 @@ def run(
 
     Args:
         depths: numbers of steps N; if empty, the default of each network.
-        repeats: turns per implementation.
+        repeats: turns per implementation, that is, steps of it that are timed.
         batch: number of samples; if None, the default of each network, as for the next two.
         channels: of the input.
         side: height and width of pictures, or tokens of a sequence.
@@ -57,8 +57,8 @@ def run(
             input_size = [number or default for number, default in requested]
             sizes = tuple(Size(*input_size, steps) for steps in depths or network.default_depths)
             shapes[network.name] = "×".join(map(str, network.shape(sizes[0])))
-            job = Job("", folder, network.name, sizes, tuple(names), repeats)
-            measurements += _compare(job, console)
+            everything = Job("", folder, network.name, sizes, tuple(names), repeats)
+            measurements += _compare(everything, console)
         deep = _run_worker(Job("depth", folder, layers=tuple(layers))) if layers else []
     if isinstance(deep, dict):
         raise RuntimeError(f"the deep networks: {deep['missing']}")
@@ -69,7 +69,12 @@ def run(
 
 
 def _compare(job: Job, console: Console) -> list[Measurement]:
-    """Measure all implementations of one network, and print a line for each."""
+    """Measure all implementations of one network, and print a line for each.
+
+    Args:
+        job: the network with all sizes and implementations; its kind does not matter.
+        console: to print on.
+    """
     _run_worker(replace(job, kind="reference"))
     details = {}
     for name in job.implementations:

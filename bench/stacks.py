@@ -23,11 +23,10 @@ from bench.implementation import NotExpressible
 from bench.measured_step import ExecutionMode, MeasuredStep
 from bench.networks import NETWORKS, Size
 
+# Keys of ADAPTERS: the implementations that are measured, without and with torch.compile.
 EAGER = (BASELINE, "torch.utils.checkpoint", "by hand", "revlib", "odenet")
 COMPILED = ("plain autograd, compiled", "activation_memory_budget, compiled", "odenet, compiled")
 PRECISIONS = {"cuda": ("bf16", "tf32", "float32"), "cpu": ("float32", "bf16")}
-
-
 NO_TIME = "not reached in the time given"
 
 
@@ -41,7 +40,7 @@ class StackResult:
         name: of the implementation, a key of ADAPTERS.
         seconds: the median of its steps.
         peak: the most bytes of activations and working memory held at once.
-        samples: tokens or pictures in a batch.
+        samples: of a batch: pictures, or tokens of a sequence model.
         error: of the gradients, relative to those of plain autograd in the same precision.
         missing: why nothing could be measured; else empty.
     """

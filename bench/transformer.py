@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-HEADS = 6
+HEADS = 6  # if it divides the width; else there is one head
 HIDDEN_FACTOR = 4  # width of the MLP's hidden layer, as a multiple of its input
 
 
@@ -21,14 +21,15 @@ class Attention(nn.Module):
         super().__init__()
         self.heads = heads
         self.norm = nn.LayerNorm(width)
-        self.project = nn.Linear(width, 3 * width)
-        self.join = nn.Linear(width, width)
+        self.qkv_projection = nn.Linear(width, 3 * width)
+        self.output_projection = nn.Linear(width, width)
 
     def forward(self, x: Tensor) -> Tensor:
         """``(batch, tokens, width)`` to the same shape."""
-        qkv = self.project(self.norm(x)).unflatten(2, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
-        attended = F.scaled_dot_product_attention(*qkv, is_causal=True)
-        return self.join(attended.transpose(1, 2).flatten(2))
+        qkv = self.qkv_projection(self.norm(x)).unflatten(2, (3, self.heads, -1))
+        q_k_v = qkv.permute(2, 0, 3, 1, 4)  # of shape (3, batch, heads, tokens, width / heads)
+        attended = F.scaled_dot_product_attention(*q_k_v, is_causal=True)
+        return self.output_projection(attended.transpose(1, 2).flatten(2))
 
 
 def mlp(width: int) -> nn.Sequential:

@@ -66,7 +66,7 @@ def build_step(name: str, job: Job, size: Size) -> MeasuredStep:
 
 
 def measure_time(job: Job, size: Size) -> dict[str, list[float]]:
-    """The seconds of each implementation's steps; each round begins with another of them."""
+    """The seconds of each implementation's steps; in each turn another implementation is first."""
     steps = {name: build_step(name, job, size) for name in job.implementations}
     for step in steps.values():  # warm up: compilers, caches and page faults
         step()
@@ -91,7 +91,7 @@ def measure_details(job: Job, size: Size) -> dict[str, float | None]:
     details = {
         "peak": peak, "error": float(error), "evaluations": None, "batch_norm_updates": None
     }  # fmt: skip
-    if size == min(job.sizes):  # they are the same at the other sizes
+    if size == min(job.sizes):  # the counts that follow are the same at the other sizes
         details["batch_norm_updates"] = step.batch_norm_updates()
         if not compiled:  # compiled code calls operations that cannot be counted
             per_evaluation = size.steps * NETWORKS[job.network].operations_per_step
@@ -112,7 +112,7 @@ TASKS = {"time": measure_time, "details": measure_details, "reference": write_re
 
 
 def perform(job: Job) -> list | dict[str, str]:
-    """A result for each size or depth; or, under "missing", why an implementation has none."""
+    """A result for each size or depth; or, under "missing", why there is none."""
     if job.kind == "depth":
         return [asdict(measure_deep_step(layers)) for layers in job.layers]
     try:

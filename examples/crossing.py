@@ -18,8 +18,6 @@ from shared import SPECS, argument_parser, save_figure
 import odenet
 
 STEPS = 15
-
-
 NETWORKS = {  # label: spec, text appended to its `discretise` line, values of constants
     "ResNet": ("crossing_resnet.ode", "", {}),
     "Momentum ResNet": ("crossing.ode", "", {}),
@@ -44,7 +42,7 @@ def fit(spec, start, constants, iterations, seed=0):
     torch.manual_seed(seed)
     text = (SPECS / spec).read_text(encoding="utf-8")
     program = odenet.loads(text.replace("momentum(γ = 0.9)", "momentum(γ = 0.9)" + start))
-    flow = program.flow(1, STEPS, space=0, **constants).double()
+    flow = program.flow(channels=1, steps=STEPS, space=0, **constants).double()
     flow.memory = "stored"  # the network is tiny, so storing its activations is faster
     x = torch.linspace(-1, 1, 64, dtype=torch.float64)[:, None]
     optimizer = torch.optim.LBFGS(

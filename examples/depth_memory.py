@@ -18,15 +18,15 @@ from odenet.footprint.allocator import Peak
 
 def resnet(size, depth):
     """A ResNet that stores its activations."""
-    flow = odenet.load(SPECS / "crossing_resnet.ode").flow(size, depth, space=0)
+    flow = odenet.load(SPECS / "crossing_resnet.ode").flow(channels=size, steps=depth, space=0)
     flow.memory = "stored"
     return flow
 
 
 def momentum(size, depth):
     """A momentum network that recomputes its activations in floating point."""
-    gamma = 1 - 1 / (50 * depth)
-    return odenet.load(SPECS / "crossing.ode").flow(size, depth, space=0, gamma=gamma)
+    program, gamma = odenet.load(SPECS / "crossing.ode"), 1 - 1 / (50 * depth)
+    return program.flow(channels=size, steps=depth, space=0, gamma=gamma)
 
 
 def exact_momentum(size, depth):
@@ -40,7 +40,12 @@ NETWORKS = {"ResNet": resnet, "Momentum ResNet": momentum, "exact": exact_moment
 
 
 def peak_mib(flow, size):
-    """The most MiB that one forward and backward pass hold at once, gradients included."""
+    """The most MiB that one forward and backward pass hold at once, gradients included.
+
+    Args:
+        flow: the network.
+        size: of each vector, and of the batch.
+    """
     x = torch.randn(size, size)
     with Peak("cpu") as peak:
         flow(x).square().mean().backward()

@@ -43,10 +43,11 @@ def data_loaders(args, batch):
         transforms.RandomResizedCrop(args.size, scale=(0.5, 1)),
         transforms.RandomHorizontalFlip(),
         transforms.ToTensor(),
-        transforms.Normalize((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
+        transforms.Normalize((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),  # those of ImageNet
     ])  # fmt: skip
+    to_tensor, normalize = augmented.transforms[2:]
     resized = transforms.Compose([
-        transforms.Resize((args.size, args.size)), *augmented.transforms[2:],
+        transforms.Resize((args.size, args.size)), to_tensor, normalize,
     ])  # fmt: skip
     train = ImageFolder(str(args.folder / "train"), augmented)
     val = ImageFolder(str(args.folder / "val"), resized)
@@ -88,7 +89,7 @@ def print_peak_memory(args):
     network, batch = args.step.split(":")
     device = "cuda" if torch.cuda.is_available() else "cpu"
     with Peak(device) as peak:
-        model = build(args, network, 2).to(device)
+        model = build(args, network, class_count=2).to(device)
         pictures = torch.randn(int(batch), 3, args.size, args.size, device=device)
         model(pictures).square().sum().backward()
     print(peak.highest / 2**20)

@@ -24,7 +24,7 @@ BATCH = 64
 def load_digits():
     """The training and the test split: pictures ``(n, 3, 8, 8)`` in -1..1, and labels ``(n,)``.
 
-    The pictures are grey: their three channels are the same.
+    The pictures are grey; they get three equal channels, since the network takes three.
     """
     data = load_data(Call("digits"), (1, 8, 8))
     return [
@@ -71,6 +71,7 @@ def accuracy(network, split):
 
 def main(arguments=None):
     """Trains, changes γ, refits and draws; returns the accuracies, by curve, for each of GAMMAS."""
+    # refit: epochs of training after γ was changed; blocks: in each stage of the network.
     args = argument_parser(__doc__, epochs=8, refit=2, blocks=2).parse_args(arguments)
     train_split, test_split = load_digits()
     program = odenet.load(SPECS / "momentum.ode", set={"n": args.blocks, "w": 8, "size": 8})

@@ -36,7 +36,8 @@ class Lasso:
         self.train, self.test = (
             functional.normalize(torch.randn(sample_count, MEASUREMENTS), dim=1) for _ in range(2)
         )
-        self.minimal_cost = self.cost(self.ista(self.test, 3000), self.test)
+        codes = self.ista(self.test, 3000)  # enough iterations to converge
+        self.minimal_cost = self.cost(codes, self.test)
 
     def cost(self, x, y):
         """The mean cost of codes x ``(samples, 32)`` for measurements y ``(samples, 16)``."""
@@ -56,13 +57,13 @@ class Lasso:
         Its input is y followed by zeros, as long as x, so W2 has columns of zeros for those.
         """
         program = odenet.load(SPECS / spec, set={"η": self.step_size, "λ": LAMBDA})
-        flow = program.flow(CODES, layers, space=0, **constants)
+        flow = program.flow(channels=CODES, steps=layers, space=0, **constants)
         flow.memory = "stored"  # faster than recomputing, for a few small layers
         zero_columns = torch.zeros(CODES, CODES - MEASUREMENTS)
         W1 = torch.eye(CODES) - self.step_size * self.D.T @ self.D
         W2 = torch.cat((self.step_size * self.D.T, zero_columns), dim=1)
         with torch.no_grad():
-            for name in flow.operators:  # the RevNet has W1 and W2 twice
+            for name in flow.operators:  # W1, W2; the RevNet has them twice, as W3 and W4 too
                 getattr(flow, name).copy_(W1 if name in ("W1", "W3") else W2)
         return flow
 

@@ -29,7 +29,7 @@ def checkpointed(model):
     """The network with only the input of each block stored."""
     for stage in [m for m in model.modules() if isinstance(m, nn.Sequential)]:
         for block in stage:
-            if hasattr(block, "conv1"):
+            if hasattr(block, "conv1"):  # a residual block of torchvision
                 block.forward = _checkpointed_forward(block.forward)
     return model
 

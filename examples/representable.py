@@ -35,12 +35,12 @@ def fitted_map(target, epsilon, steps, seed=0):
     """
     torch.manual_seed(seed)
     size = len(target)
-    flow = odenet.load(SPECS / "linear.ode").flow(
-        size, steps, space=0, gamma=1 - 1 / (steps * epsilon)
-    )
+    gamma = 1 - 1 / (steps * epsilon)
+    program = odenet.load(SPECS / "linear.ode")
+    flow = program.flow(channels=size, steps=steps, space=0, gamma=gamma)
     flow.double()
     flow.memory = "stored"
-    with torch.no_grad():
+    with torch.no_grad():  # K = θ / steps; with θ near -3 the first map contracts
         flow.K.copy_((torch.randn(size, size) - 3 * torch.eye(size)) / steps)
     basis = torch.eye(size, dtype=torch.float64)
     optimizer = torch.optim.LBFGS(flow.parameters(), max_iter=200, line_search_fn="strong_wolfe")
@@ -105,8 +105,9 @@ def main(arguments=None):
     draw(panels, epsilons, fitted, lambda_half)
     for pair, distance in distances.items():
         print(f"eigenvalues {pair}, λ_ε = {lambda_half:.3f}: distance {distance:.3f}")
+        marker = "o" if distance < 0.05 else "x"  # whether the map was found
         for point in {pair, pair[::-1]}:
-            panels[1].plot(*point, "o" if distance < 0.05 else "x", color="black")
+            panels[1].plot(*point, marker, color="black")
     save_figure(figure, args.out, "representable.png")
     limits = dict(
         zip(epsilons, zip(map(least_eigenvalue, epsilons), fitted, strict=True), strict=True)

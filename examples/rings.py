@@ -46,7 +46,7 @@ def fit(spec, settings, highest_rate, iterations, seed=0):
         The flow, and the accuracy on the test points.
     """
     torch.manual_seed(seed)
-    flow = odenet.load(SPECS / spec, set=settings).flow(2, STEPS, space=0)
+    flow = odenet.load(SPECS / spec, set=settings).flow(channels=2, steps=STEPS, space=0)
     flow.memory = "stored"
     net = nn.Sequential(flow, nn.Linear(2, 2))
     optimizer = torch.optim.Adam(net.parameters())

@@ -168,7 +168,7 @@ def half_width(cases: RecordsByCase) -> float:
 def _write_report(args: argparse.Namespace, cases: RecordsByCase) -> None:
     """Write the part of RESULTS.md on this ablation, and its figure."""
     means = {name: mean(r["accuracy"] for r in records) for name, records in cases.items()}
-    width = half_width(cases)
+    interval = half_width(cases)
     changes = [case.name for case in CHANGES if case.name in cases]
     rows = [
         [
@@ -193,7 +193,7 @@ def _write_report(args: argparse.Namespace, cases: RecordsByCase) -> None:
         f"steps of 100, {args.seeds} seeds, which also draw the 5,000. Accuracy on all 10,000 "
         f"test pictures after the last step, and that of the training batches over the run, mean ± "
         f"deviation over seeds. A difference between two rows has a 95 % interval of "
-        f"± {100 * width:.2f} points where seeds scatter as in the median case.\n\n"
+        f"± {100 * interval:.2f} points where seeds scatter as in the median case.\n\n"
         f"{table(header, rows)}\n\n"
         f"By other recipes:\n\n{recipe_table}\n\n"
         f"![{TITLE}](figures/ablation.png)\n\n"
@@ -202,23 +202,26 @@ def _write_report(args: argparse.Namespace, cases: RecordsByCase) -> None:
         f"{sum(seconds) / 3600:.2f} hours of training in all, on one of {processor()}, shared with "
         f"others, torch {', '.join(versions)}, {' to '.join(dict.fromkeys((dates[0], dates[-1])))}."
     )
-    _draw(args.results, cases, changes, means, width)
+    _draw(args.results, cases, changes, means, interval)
     replace_part(args.results, TITLE, text)
 
 
 def _recipe_row(cases: RecordsByCase, label: str, ending: str) -> list[str]:
-    """The cells of a recipe: the accuracy of each network, and that of the first less the last's.
+    """The row of a recipe: the accuracy of each network, and the difference of base and ResNet.
 
     Args:
         cases: those with records.
         label: the first cell.
         ending: what the names of the recipe's cases end with.
     """
-    rows = [cases.get(network + ending, []) for network in NETWORKS]
-    ends = [mean(r["accuracy"] for r in records) for records in (rows[0], rows[-1]) if records]
-    difference = f"{100 * (ends[0] - ends[1]):+.2f}" if len(ends) == 2 else ""
-    accuracies = (_mean_and_deviation(records, "accuracy") if records else "" for records in rows)
-    return [label, *accuracies, difference]
+    by_network = {network: cases.get(network + ending, []) for network in NETWORKS}
+    base, resnet = by_network["base"], by_network["ResNet"]
+    difference = ""
+    if base and resnet:
+        points = 100 * (mean(r["accuracy"] for r in base) - mean(r["accuracy"] for r in resnet))
+        difference = f"{points:+.2f}"
+    cells = (_mean_and_deviation(rs, "accuracy") if rs else "" for rs in by_network.values())
+    return [label, *cells, difference]
 
 
 def _mean_and_deviation(records: list[dict[str, Any]], key: str) -> str:
@@ -226,15 +229,27 @@ def _mean_and_deviation(records: list[dict[str, Any]], key: str) -> str:
 
 
 def _draw(
-    results: Path, cases: RecordsByCase, changes: list[str], means: dict[str, float], width: float
+    results: Path,
+    cases: RecordsByCase,
+    changes: list[str],
+    means: dict[str, float],
+    interval: float,
 ) -> None:
-    """Draw the accuracy of each change: its mean with an interval, and every seed."""
+    """Draw the accuracy of each change: its mean with an interval, and every seed.
+
+    Args:
+        results: the folder of RESULTS.md.
+        cases: the records.
+        changes: the cases to draw.
+        means: of the accuracy of each case.
+        interval: `half_width`, for differences; that of one mean is smaller by the root of 2.
+    """
     figure = new_figure()
     figure.set_size_inches(7.5, 0.28 * len(changes) + 1)
     (axes,) = figure.axes
     for y, name in enumerate(reversed(changes)):
         accuracies = [100 * r["accuracy"] for r in cases[name]]
-        axes.errorbar(100 * means[name], y, xerr=100 * width / 2**0.5, fmt="o", color="C0")
+        axes.errorbar(100 * means[name], y, xerr=100 * interval / 2**0.5, fmt="o", color="C0")
         axes.plot(accuracies, [y] * len(accuracies), "k.", ms=3)
     for name in ("base", "ResNet"):
         axes.axvline(100 * means[name], color="0.6", linewidth=1, linestyle="--")

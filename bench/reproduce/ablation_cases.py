@@ -31,6 +31,9 @@ class Case:
         return {"case": self.name, "seed": seed, "spec": spec, "settings": settings}
 
 
+# The base has n = 3 steps in each of its two flows, h = 0.2, width w = 16 and learning rate 0.1. In
+# names, "K × 2" says that the initial kernels are twice as large, and "equal hω" that the factors
+# of h and K cancel in h times the frequency ω, which is quadratic in K.
 CHANGES = (
     Case("base", "hamiltonian", {}),
     Case("ResNet", "resnet", {}),
@@ -53,13 +56,13 @@ CHANGES = (
     Case("h × 5, batch norm inside", "norm_inside", {"h": 1}),
     Case("n × 2, h × 1.25, batch norm inside", "norm_inside", {"n": 6, "h": 0.25}),
 )
-# The networks that some recipes train, and subsets of them.
+# The cases that other recipes are tried on: all of them, and subsets.
 NETWORKS = ("base", "h × 2.5", "h × 2.5, batch norm inside", "ResNet")
-DOUBLE_WIDTHS = {"hamiltonian": 32, "norm_inside": 32, "resnet": 16}  # twice the w of each spec
-FASHION = {"data": "fashion_mnist", "colours": 1, "size": 14, "fraction": 1, "augment": "[]"}
 BASE_AND_RESNET = ("base", "ResNet")
 BASE_BEST_AND_RESNET = ("base", "h × 2.5, batch norm inside", "ResNet")
-# For each recipe, its settings and the networks that are trained by it.
+DOUBLE_WIDTHS = {"hamiltonian": 32, "norm_inside": 32, "resnet": 16}  # twice the w of each spec
+FASHION = {"data": "fashion_mnist", "colours": 1, "size": 14, "fraction": 1, "augment": "[]"}
+# For each recipe, its settings and the networks that are trained by it; repeat is 8 in the others.
 RECIPES: dict[str, tuple[dict[str, object], tuple[str, ...]]] = {
     "rate × 3": ({"rate": 0.3}, BASE_BEST_AND_RESNET),
     "rate × 1/3": ({"rate": 0.03}, ("ResNet",)),

@@ -10,20 +10,9 @@ import argparse
 from collections.abc import Sequence
 from statistics import mean
 
-from runs import (
-    SPECS,
-    Outcome,
-    Run,
-    argument_parser,
-    mean_and_deviation,
-    new_figure,
-    table,
-    train_all,
-    with_plural,
-    write_part,
-)
+import runs
 
-SYSTEMS = {  # labels, by the name of the spec
+SYSTEMS = {  # their labels in the table and the figure, by the names of their specs
     "resnet": "ResNet",
     "revnet": "RevNet",
     "hamiltonian": "Hamiltonian",
@@ -33,27 +22,23 @@ SYSTEMS = {  # labels, by the name of the spec
 }
 
 
-def main(arguments: Sequence[str] | None = None) -> dict[str, list[Outcome]]:
+def main(arguments: Sequence[str] | None = None) -> dict[str, list[runs.Outcome]]:
     """Trains every system with every seed; returns the outcomes by system."""
-    args = argument_parser(__doc__, data="fashion_mnist", seeds=3).parse_args(arguments)
-    epochs, seeds = (1 if args.quick else 5), range(args.seeds or 3)
-    runs = [
-        Run(f"{system}-{seed}", SPECS / f"{system}.ode", {"epochs": epochs, "seed": seed})
-        for seed in seeds
-        for system in SYSTEMS
-    ]
-    outcomes = train_all(args, runs)
-    by_system = {
-        system: [o for o, run in zip(outcomes, runs, strict=True) if run.spec.stem == system]
-        for system in SYSTEMS
-    }
+    args = runs.argument_parser(__doc__, data="fashion_mnist", seeds=3).parse_args(arguments)
+    epochs = 1 if args.quick else 5
+
+    def run_of(system: str, seed: int) -> runs.Run:
+        spec = runs.SPECS / f"{system}.ode"
+        return runs.Run(f"{system}-{seed}", spec, {"epochs": epochs, "seed": seed})
+
+    by_system = runs.train_all(args, list(SYSTEMS), range(args.seeds or 3), run_of)
     _write_report(args, by_system)
     return by_system
 
 
-def _write_report(args: argparse.Namespace, by_system: dict[str, list[Outcome]]) -> None:
+def _write_report(args: argparse.Namespace, by_system: dict[str, list[runs.Outcome]]) -> None:
     """Write the part of RESULTS.md: a table, and the curves of accuracy over epochs."""
-    figure = new_figure()
+    figure = runs.new_figure()
     (axes,) = figure.axes
     rows = []
     for system, outcomes in by_system.items():
@@ -63,7 +48,7 @@ def _write_report(args: argparse.Namespace, by_system: dict[str, list[Outcome]])
             [
                 SYSTEMS[system],
                 f"{results[0].parameters:,}",
-                mean_and_deviation([result.accuracy for result in results]),
+                runs.mean_and_deviation([result.accuracy for result in results]),
                 f"{mean(epoch_seconds):.0f}",
                 "yes" if system != "resnet" else "no",
             ]
@@ -85,11 +70,11 @@ def _write_report(args: argparse.Namespace, by_system: dict[str, list[Outcome]])
     header = ["network", "parameters", "test accuracy (%)", "seconds per epoch", "reversible"]
     epochs, seeds = results[0].epochs, len(results)
     text = (
-        f"{with_plural(epochs, 'epoch')} on all of the data, {with_plural(seeds, 'seed')}; "
-        f"accuracy after the last epoch, mean ± deviation over the seeds.\n\n{table(header, rows)}"
+        f"{runs.with_plural(epochs, 'epoch')} on all of the data, "
+        f"{runs.with_plural(seeds, 'seed')}; accuracy after the last epoch, mean ± deviation over "
+        f"the seeds.\n\n{runs.table(header, rows)}"
     )
-    all_outcomes = [outcome for outcomes in by_system.values() for outcome in outcomes]
-    write_part(args, "Six systems on Fashion-MNIST", text, figure, all_outcomes)
+    runs.write_part(args, "Six systems on Fashion-MNIST", text, figure, by_system)
 
 
 if __name__ == "__main__":

@@ -13,30 +13,21 @@ import argparse
 from collections.abc import Sequence
 from statistics import mean
 
-from runs import (
-    SPECS,
-    Outcome,
-    Run,
-    argument_parser,
-    mean_and_deviation,
-    new_figure,
-    table,
-    train_all,
-    write_part,
-)
+import runs
 
-NETWORKS = {"hamiltonian": "Hamiltonian", "resnet": "ResNet"}
+NETWORKS = {"hamiltonian": "Hamiltonian", "resnet": "ResNet"}  # labels, by the names of specs
 CIFAR10_IMAGES = 50_000  # for training
-# Shares of the training images of CIFAR-10; of another data set as many images.
+# Shares of the training images of CIFAR-10; of another data set as many images are taken.
 SHARES = (0.2, 0.1, 0.05, 0.02, 0.01, 0.005)
 BATCH, EPOCHS = 100, 4  # the batch is that of specs/little_data
 
-OutcomesByCase = dict[tuple[str, float], list[Outcome]]  # by network and share, one per seed
+Case = tuple[str, float]  # a network and a share
+OutcomesByCase = dict[Case, list[runs.Outcome]]  # one per seed
 
 
 def main(arguments: Sequence[str] | None = None) -> OutcomesByCase:
     """Trains both networks on every share; returns the outcomes."""
-    parser = argument_parser(__doc__, data="cifar10", seeds=3)
+    parser = runs.argument_parser(__doc__, data="cifar10", seeds=3)
     parser.add_argument("--steps", type=int, default=800, help="of each run [default: 800]")
     parser.add_argument(
         "--images",
@@ -48,22 +39,20 @@ def main(arguments: Sequence[str] | None = None) -> OutcomesByCase:
     shares = SHARES[::2] if args.quick else SHARES
     seeds = range(args.seeds or (1 if args.quick else 3))
     cases = [(name, share) for share in shares for name in NETWORKS]
-    runs = [
-        Run(
-            f"{name}-{share:g}-{seed}",
-            SPECS / "little_data" / f"{name}.ode",
-            {
-                "epochs": EPOCHS,
-                "fraction": share * CIFAR10_IMAGES / args.images,
-                "repeat": max(1, round(args.steps * BATCH / (EPOCHS * share * CIFAR10_IMAGES))),
-                "seed": seed,
-            },
-        )
-        for name, share in cases
-        for seed in seeds
-    ]
-    outcomes = iter(train_all(args, runs))
-    by_case = {case: [next(outcomes) for _ in seeds] for case in cases}
+
+    def run_of(case: Case, seed: int) -> runs.Run:
+        name, share = case
+        images = share * CIFAR10_IMAGES
+        settings = {
+            "epochs": EPOCHS,
+            "fraction": images / args.images,
+            "repeat": max(1, round(args.steps * BATCH / (EPOCHS * images))),
+            "seed": seed,
+        }
+        spec = runs.SPECS / "little_data" / f"{name}.ode"
+        return runs.Run(f"{name}-{share:g}-{seed}", spec, settings)
+
+    by_case = runs.train_all(args, cases, seeds, run_of)
     _write_report(args, by_case, shares)
     return by_case
 
@@ -72,7 +61,7 @@ def _write_report(
     args: argparse.Namespace, by_case: OutcomesByCase, shares: Sequence[float]
 ) -> None:
     """Write the part of RESULTS.md: a table, and the accuracy over the number of images."""
-    figure = new_figure()
+    figure = runs.new_figure()
     (axes,) = figure.axes
     images = [share * CIFAR10_IMAGES for share in shares]
     for name, label in NETWORKS.items():
@@ -83,7 +72,7 @@ def _write_report(
     rows = [
         [f"{100 * share:g} %", f"{share * CIFAR10_IMAGES:,.0f}"]
         + [
-            mean_and_deviation([o.result.accuracy for o in by_case[name, share]])
+            runs.mean_and_deviation([o.result.accuracy for o in by_case[name, share]])
             for name in NETWORKS
         ]
         for share in shares
@@ -95,10 +84,9 @@ def _write_report(
     text = (
         f"{' and '.join(sizes)}; {step_range} steps of {BATCH} on each share. "
         f"Test accuracy (%) after the last step, mean ± deviation over seeds.\n\n"
-        f"{table(['share', 'images', *NETWORKS.values()], rows)}"
+        f"{runs.table(['share', 'images', *NETWORKS.values()], rows)}"
     )
-    all_outcomes = [outcome for outcomes in by_case.values() for outcome in outcomes]
-    write_part(args, "Little training data", text, figure, all_outcomes)
+    runs.write_part(args, "Little training data", text, figure, by_case)
 
 
 if __name__ == "__main__":

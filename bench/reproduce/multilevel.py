@@ -15,24 +15,14 @@ from collections.abc import Sequence
 from itertools import pairwise
 from statistics import mean
 
+import runs
 import torch
-from runs import (
-    SPECS,
-    Outcome,
-    Run,
-    argument_parser,
-    mean_and_deviation,
-    new_figure,
-    table,
-    train_all,
-    write_part,
-)
 
 import odenet
 
 STEPS = 16  # of each unit of the last network
 FIRST, LAST = "first network", "last network"
-INTERPOLATIONS = {
+INTERPOLATIONS = {  # the trainings that are compared, each with its number of interpolations
     FIRST: 0,
     LAST: 0,
     "1 interpolation": 1,
@@ -45,12 +35,13 @@ FINAL_TIMES = {"resnet": None, "hamiltonian": 0.4}
 LABELS = {"resnet": "ResNet", "hamiltonian": "Hamiltonian"}
 BATCH, REPEATS = 20, 3  # of the steps that are timed
 
-OutcomesByCase = dict[tuple[str, str], list[Outcome]]  # by network and training, one per seed
+Case = tuple[str, str]  # a network, and a key of INTERPOLATIONS
+OutcomesByCase = dict[Case, list[runs.Outcome]]  # one per seed
 
 
 def main(arguments: Sequence[str] | None = None) -> OutcomesByCase:
     """Trains every network in every way; returns the outcomes."""
-    parser = argument_parser(__doc__, data="fashion_mnist", seeds=2)
+    parser = runs.argument_parser(__doc__, data="fashion_mnist", seeds=2)
     parser.add_argument(
         "--networks", nargs="+", default=list(FINAL_TIMES), choices=list(FINAL_TIMES)
     )
@@ -58,17 +49,13 @@ def main(arguments: Sequence[str] | None = None) -> OutcomesByCase:
     args = parser.parse_args(arguments)
     seeds = range(args.seeds or (1 if args.quick else 2))
     cases = [(network, training) for network in args.networks for training in INTERPOLATIONS]
-    runs = [
-        Run(
-            f"{network}-{training.replace(' ', '-')}-{seed}",
-            SPECS / f"{network}.ode",
-            _settings(args, network, training, seed),
-        )
-        for network, training in cases
-        for seed in seeds
-    ]
-    outcomes = iter(train_all(args, runs))
-    by_case = {case: [next(outcomes) for _ in seeds] for case in cases}
+
+    def run_of(case: Case, seed: int) -> runs.Run:
+        network, training = case
+        name, spec = f"{network}-{training.replace(' ', '-')}-{seed}", f"{network}.ode"
+        return runs.Run(name, runs.SPECS / spec, _settings(args, network, training, seed))
+
+    by_case = runs.train_all(args, cases, seeds, run_of)
     _write_report(args, by_case)
     return by_case
 
@@ -143,7 +130,7 @@ def measure_step_times(args: argparse.Namespace, network: str) -> dict[int, floa
         for i in range(interpolations + 1)
     }
     for steps in sorted(depths):
-        program = odenet.load(SPECS / f"{network}.ode", set={**sizes, "n": steps})
+        program = odenet.load(runs.SPECS / f"{network}.ode", set={**sizes, "n": steps})
         net = program.network()
         x = torch.randn(BATCH, *(program.input_shape or ()))
         results[steps] = min(_processor_seconds(net, x) for _ in range(REPEATS))
@@ -158,17 +145,17 @@ def _processor_seconds(net: torch.nn.Module, x: torch.Tensor) -> float:
 
 def _write_report(args: argparse.Namespace, by_case: OutcomesByCase) -> None:
     """Write the part of RESULTS.md: a table, and the test errors over epochs."""
-    figure = new_figure(len(args.networks))
+    figure = runs.new_figure(len(args.networks))
     rows = []
     for axes, network in zip(figure.axes, args.networks, strict=True):
         measured_times = measure_step_times(args, network)
         theoretical_times = {steps: float(steps) for steps in measured_times}
-        last_network = mean(outcome.result.seconds for outcome in by_case[network, LAST])
+        last_seconds = mean(outcome.result.seconds for outcome in by_case[network, LAST])
         for training in INTERPOLATIONS:
             outcomes = by_case[network, training]
             first = initial_steps(training)
             last = first << INTERPOLATIONS[training]
-            measured, theoretical = (
+            saved_processor_time, saved_in_theory = (
                 1 - share_of_time(training, args.epochs, step_times)
                 for step_times in (measured_times, theoretical_times)
             )
@@ -176,9 +163,9 @@ def _write_report(args: argparse.Namespace, by_case: OutcomesByCase) -> None:
             blocks = f"{first}-{first}" + f" to {last}-{last}" * (first < last)
             rows.append([
                 LABELS[network], training, blocks, f"{outcomes[0].result.parameters:,}",
-                mean_and_deviation([1 - outcome.result.accuracy for outcome in outcomes]),
-                f"{seconds:.0f}", f"{1 - seconds / last_network:.0%}", f"{measured:.0%}",
-                f"{theoretical:.0%}",
+                runs.mean_and_deviation([1 - outcome.result.accuracy for outcome in outcomes]),
+                f"{seconds:.0f}", f"{1 - seconds / last_seconds:.0%}",
+                f"{saved_processor_time:.0%}", f"{saved_in_theory:.0%}",
             ])  # fmt: skip
             errors = [100 * (1 - row["test_accuracy"]) for row in outcomes[0].rows]
             axes.semilogy(range(1, len(errors) + 1), errors, "o-", label=training, markersize=3)
@@ -193,10 +180,9 @@ def _write_report(args: argparse.Namespace, by_case: OutcomesByCase) -> None:
         f"clock, which other work on the machine disturbs; by the processor time of a step at each "
         f"depth (the least of {REPEATS}); and in theory, which counts blocks only. The paper has "
         f"25, 42 and 53 % (Table 2), and measures 40 to 42 % with two interpolations (Tables 3 and "
-        f"4).\n\n{table(header, rows)}"
+        f"4).\n\n{runs.table(header, rows)}"
     )
-    all_outcomes = [outcome for outcomes in by_case.values() for outcome in outcomes]
-    write_part(args, "Multi-level training", text, figure, all_outcomes)
+    runs.write_part(args, "Multi-level training", text, figure, by_case)
 
 
 if __name__ == "__main__":

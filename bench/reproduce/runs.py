@@ -6,11 +6,12 @@ import platform
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import mean, stdev
+from typing import Any, TypeVar
 
 import torch
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -25,6 +26,7 @@ SPECS = HERE / "specs"
 INTRODUCTION = (
     "# Results\n\nEach part is written by the script that it names; running it again replaces it.\n"
 )
+CaseT = TypeVar("CaseT")  # what a script compares, such as (network, share of the data)
 
 
 @dataclass(frozen=True)
@@ -56,7 +58,7 @@ def argument_parser(docstring: str, data: str, seeds: int) -> argparse.ArgumentP
     Args:
         docstring: of the script; its first line is the description.
         data: the default of `--data`.
-        seeds: the default of `--seeds`, for the help.
+        seeds: the default number of seeds, for the help; the script has to apply it.
     """
     parser = argparse.ArgumentParser(description=docstring.partition("\n")[0])
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
@@ -74,12 +76,29 @@ def argument_parser(docstring: str, data: str, seeds: int) -> argparse.ArgumentP
     return parser
 
 
-def train_all(args: argparse.Namespace, runs: Sequence[Run]) -> list[Outcome]:
-    """Train the runs that are not finished, `--jobs` at a time; gives the outcomes of all."""
+def train_all(
+    args: argparse.Namespace,
+    cases: Sequence[CaseT],
+    seeds: range,
+    run_of: Callable[[CaseT, int], Run],
+) -> dict[CaseT, list[Outcome]]:
+    """Train every case with every seed, `--jobs` at a time, except for runs that are finished.
+
+    Args:
+        args: the command line.
+        cases: what is compared.
+        seeds: of the runs of each case.
+        run_of: gives the run of a case and a seed.
+
+    Returns:
+        The outcomes of each case, one per seed.
+    """
     default = f"{Path(sys.argv[0]).stem}-quick" if args.quick else Path(sys.argv[0]).stem
     folder = args.runs or Path("runs") / default
+    runs = [run_of(case, seed) for seed in seeds for case in cases]
     with ThreadPoolExecutor(args.jobs) as pool:
-        return list(pool.map(lambda run: _train(args, run, folder / run.name), runs))
+        outcomes = list(pool.map(lambda run: _train(args, run, folder / run.name), runs))
+    return {case: outcomes[index :: len(cases)] for index, case in enumerate(cases)}
 
 
 def _train(args: argparse.Namespace, run: Run, folder: Path) -> Outcome:
@@ -116,7 +135,7 @@ def _odenet_train(arguments: list[str], threads: int) -> None:
 
 
 def mean_and_deviation(shares: Sequence[float]) -> str:
-    """Mean and standard deviation in percent, such as `91.20 ± 0.15`."""
+    """Mean and standard deviation of shares of 1, in percent, such as `91.20 ± 0.15`."""
     deviation = f" ± {100 * stdev(shares):.2f}" if len(shares) > 1 else ""
     return f"{100 * mean(shares):.2f}{deviation}"
 
@@ -133,7 +152,11 @@ def table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
 
 
 def write_part(
-    args: argparse.Namespace, title: str, text: str, figure: Figure, outcomes: Sequence[Outcome]
+    args: argparse.Namespace,
+    title: str,
+    text: str,
+    figure: Figure,
+    by_case: Mapping[Any, Sequence[Outcome]],
 ) -> None:
     """Write a part of RESULTS.md with its figure, in place of an older part of the same title.
 
@@ -142,7 +165,7 @@ def write_part(
         title: of the part.
         text: in Markdown.
         figure: saved beside RESULTS.md under the name of the script.
-        outcomes: of all runs, for the line that says how they were made.
+        by_case: the outcomes of all runs, for the line that says how they were made.
     """
     if args.quick:
         title += " (quick version)"
@@ -150,7 +173,7 @@ def write_part(
     (args.results / "figures").mkdir(parents=True, exist_ok=True)
     figure.savefig(args.results / "figures" / f"{name}.png", dpi=120)
     picture = f"![{title}](figures/{name}.png)"
-    conditions = _conditions(args, outcomes)
+    conditions = _conditions(args, [o for outcomes in by_case.values() for o in outcomes])
     replace_part(args.results, title, f"{text}\n\n{picture}\n\n{conditions}")
 
 

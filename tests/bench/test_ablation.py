@@ -12,7 +12,7 @@ import odenet
 
 BENCH = Path(__file__).parents[2] / "bench" / "reproduce"
 SPECS = sorted((BENCH / "specs" / "ablation").glob("*.ode"))
-TINY = ("data=digits", "colours=1", "size=8", "w=4", "n=1", "repeat=1", "fraction=0.1")
+TINY = ("data=digits", "colours=1", "size=8", "w=4", "n=1", "repeat=1", "fraction=0.1")  # settings
 
 
 @pytest.fixture
@@ -26,7 +26,7 @@ def ablation(monkeypatch):
 
 def test_networks_that_are_compared_have_about_the_same_size():
     counts = [sum(p.numel() for p in odenet.load(s).network().parameters()) for s in SPECS]
-    assert len(counts) == 10
+    assert len(counts) == 10  # none of the specs was missed
     assert max(counts) < 1.15 * min(counts)
 
 
@@ -46,23 +46,26 @@ def test_a_second_call_trains_nothing_and_writes_the_same(ablation, tmp_path, mo
     assert (tmp_path / "RESULTS.md").read_text("utf-8") == text
 
 
-def test_the_interval_holds_what_it_says_and_a_failure_does_not_move_it(ablation):
+def test_the_interval_has_95_percent_of_differences_and_outliers_hardly_change_it(ablation):
     generator = torch.Generator().manual_seed(0)
-    values = torch.randn(4000, 3, generator=generator).tolist()
-    cases = {str(i): [{"accuracy": v} for v in row] for i, row in enumerate(values)}
-    width = ablation.half_width(cases)
-    means = torch.tensor(values).mean(1)
-    coverage = ((means[::2] - means[1::2]).abs() < width).float().mean()
+    accuracies = torch.randn(4000, 3, generator=generator)  # of 4,000 equal cases, with three seeds
+    cases = {
+        str(i): [{"accuracy": accuracy} for accuracy in of_case]
+        for i, of_case in enumerate(accuracies.tolist())
+    }
+    half_width = ablation.half_width(cases)
+    means = accuracies.mean(1)
+    coverage = ((means[::2] - means[1::2]).abs() < half_width).float().mean()
     assert 0.93 < coverage < 0.97
-    cases["0"] = [{"accuracy": v} for v in (-1e6, 0, 1e6)]
-    assert ablation.half_width(cases) == pytest.approx(width, rel=1e-2)
+    cases["0"] = [{"accuracy": outlier} for outlier in (-1e6, 0, 1e6)]
+    assert ablation.half_width(cases) == pytest.approx(half_width, rel=1e-2)
 
 
 def test_pictures_are_averaged(ablation, tmp_path):
     for split in ("train", "test"):
         (tmp_path / split / "cat").mkdir(parents=True)
         picture = Image.new("RGB", (32, 32), (200, 0, 0))
-        picture.paste((0, 100, 0), (0, 0, 1, 32))
+        picture.paste((0, 100, 0), (0, 0, 1, 32))  # the first column, which is halved with the next
         picture.save(tmp_path / split / "cat" / "1.png")
     folder = ablation.averaged_pictures(tmp_path, tmp_path / "small")
     small = Image.open(folder / "test" / "cat" / "1.ppm")
@@ -70,7 +73,7 @@ def test_pictures_are_averaged(ablation, tmp_path):
     assert small.getpixel((0, 5)) == (100, 50, 0) and small.getpixel((3, 5)) == (200, 0, 0)
 
 
-def test_what_is_recorded_was_measured_with_the_specs_of_today(ablation):
+def test_recorded_results_were_measured_with_the_current_specs(ablation):
     records = [
         json.loads(line) for line in (BENCH / "ablation.jsonl").read_text("utf-8").splitlines()
     ]

@@ -26,7 +26,7 @@ FEW_IMPLEMENTATIONS = ("plain autograd", "torch.utils.checkpoint", "revlib", "od
 
 @pytest.fixture
 def command(monkeypatch, tmp_path):
-    """`odenet bench` with its child processes run in this one."""
+    """`odenet bench`, run without child processes; gives its exit code and the output folder."""
     monkeypatch.setattr(comparison, "_run_worker", worker.perform)
 
     def run(*arguments):
@@ -51,8 +51,10 @@ def test_the_command_writes_a_table_per_network_and_a_plot(command):
         assert text.count(f"| {name} |") == len(NETWORKS)
     assert "MiB per step" in text and "tokens/s" in text and "| 20 |" in text
     assert (folder / "time_memory.svg").stat().st_size > 1000
-    small = ["--network", "transformer", "--layers", "", "--only", "odenet", "--channels", "12"]
-    code, _ = command("--depths", "1", "--repeats", "1", "--batch", "2", "--side", "5", *small)
+
+    # Another call for one network replaces the part on that network and keeps the others.
+    again = ["--network", "transformer", "--layers", "", "--only", "odenet", "--channels", "12"]
+    code, _ = command("--depths", "1", "--repeats", "1", "--batch", "2", "--side", "5", *again)
     assert code == 0
     old, new = text.split("\n## "), (folder / "RESULTS.md").read_text().split("\n## ")
     assert [part.partition(";")[0] for part in new] == [part.partition(";")[0] for part in old]
@@ -61,25 +63,26 @@ def test_the_command_writes_a_table_per_network_and_a_plot(command):
 
 
 @pytest.mark.parametrize("network", NETWORKS)
-def test_all_compute_the_same_network(network, tmp_path):
-    size = Size(2, 12, 6, 3)
+def test_all_implementations_compute_the_same_network(network, tmp_path):
+    size = Size(batch=2, channels=12, side=6, steps=3)
     worker.perform(worker.Job("reference", str(tmp_path), network, (size,)))
+    evaluations = {"plain autograd": 1, "by hand": 2, "odenet": 2}  # not fixed for the others
     for name in IMPLEMENTATIONS:
         (details,) = worker.perform(worker.Job("details", str(tmp_path), network, (size,), (name,)))
         assert details["error"] < 1e-5
-        evaluations = {"plain autograd": 1, "by hand": 2, "odenet": 2}
-        assert details["evaluations"] == evaluations.get(name, details["evaluations"])
+        assert name not in evaluations or details["evaluations"] == evaluations[name]
         updates_twice = name in ("torch.utils.checkpoint", "by hand")
         assert details["batch_norm_updates"] == (
             (2 if updates_twice else 1) if network == "momentum" else None
         )
 
 
-def test_what_is_not_installed_is_said(monkeypatch, tmp_path):
-    monkeypatch.setitem(sys.modules, "revlib", None)
-    job = worker.Job("details", str(tmp_path), "momentum", (Size(2, 4, 6, 2),), ("revlib",))
+def test_a_result_that_is_missing_has_its_reason(monkeypatch, tmp_path):
+    monkeypatch.setitem(sys.modules, "revlib", None)  # as if it were not installed
+    sizes = (Size(batch=2, channels=4, side=6, steps=2),)
+    job = worker.Job("details", str(tmp_path), "momentum", sizes, ("revlib",))
     assert worker.perform(job) == {"missing": "not installed (revlib)"}
-    job = worker.Job("details", str(tmp_path), "hamiltonian", (Size(2, 4, 6, 2),), ("momentumnet",))
+    job = worker.Job("details", str(tmp_path), "hamiltonian", sizes, ("momentumnet",))
     assert worker.perform(job) == {"missing": "has momentum networks only"}
 
 
@@ -96,7 +99,7 @@ def test_an_unknown_network_is_refused(command, capsys):
     assert "hamiltonian, momentum, transformer" in capsys.readouterr().err
 
 
-def test_depths_that_are_no_numbers_are_refused(command, capsys):
+def test_depths_that_are_not_numbers_are_refused(command, capsys):
     code, _ = command("--depths", "four")
     assert code == 2
     assert "such as 4,16" in capsys.readouterr().err

@@ -21,7 +21,7 @@ FEW_IMPLEMENTATIONS = ("plain autograd", "revlib", "odenet")
 
 @pytest.fixture
 def script(monkeypatch, tmp_path):
-    """Runs bench/gpu.py with a function for `gpu.run_module`; its exit code and table."""
+    """Runs bench/gpu.py with a function in place of `gpu.run_module`; gives exit code and table."""
     monkeypatch.setattr(stacks, "EAGER", FEW_IMPLEMENTATIONS)
     monkeypatch.setattr(stacks, "COMPILED", ())
     monkeypatch.setitem(stacks.PRECISIONS, "cpu", ("float32",))
@@ -50,15 +50,15 @@ def run_in_process(command, seconds, stacks_seconds="60"):
 
 
 @pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::UserWarning")  # of other libraries
-def test_all_parts_are_in_the_file_and_in_the_short_table(script, capsys):
+def test_all_parts_are_in_the_file_and_in_the_summary(script, capsys):
     code, text = script(run_in_process)
     assert code == 0
     for line in ("## Tests", "5 passed", "### Transformer block", "tokens/s", "| resnet-32 |"):
         assert line in text
-    short = capsys.readouterr().out.splitlines()[-7:]
+    summary = capsys.readouterr().out.splitlines()[-7:]  # after an empty line
     starts = ["tests: 5 passed", "hamiltonian, of plain autograd: odenet float32", "momentum,"]
     starts += ["transformer,", "resnet-32:", "wrote "]
-    assert all(any(line.startswith(start) for line in short) for start in starts)
+    assert all(any(line.startswith(start) for line in summary) for start in starts)
 
 
 def test_a_part_that_fails_says_so_and_the_others_run(script, capsys):
@@ -66,7 +66,7 @@ def test_a_part_that_fails_says_so_and_the_others_run(script, capsys):
         if command[0] == "odenet":
             return 1, "no such data set"
         if command[0] == "bench.stacks" and command[1] == "momentum":
-            return -6, "CUDA error: an illegal memory access was encountered"
+            return -6, "CUDA error: an illegal memory access was encountered"  # -6: aborted
         return run_in_process(command, seconds)
 
     code, text = script(broken)
@@ -79,11 +79,13 @@ def test_a_part_that_fails_says_so_and_the_others_run(script, capsys):
     )
 
 
-def test_what_there_is_no_time_for_is_said(script, monkeypatch):
-    monkeypatch.setattr(gpu, "MIN_TRAINING_SECONDS", 10)
+def test_the_report_names_what_there_was_no_time_for(script, monkeypatch):
+    monkeypatch.setattr(gpu, "MIN_TRAINING_SECONDS", 10)  # more than `script` has
 
     def no_time_for_stacks(command, seconds):
-        return run_in_process(command, seconds, "-1") if command[0] == "bench.stacks" else (0, "ok")
+        if command[0] == "bench.stacks":
+            return run_in_process(command, seconds, stacks_seconds="-1")
+        return 0, "ok"
 
     _, text = script(no_time_for_stacks)
     late = "Not reached in the time given: plain autograd float32, revlib float32, odenet float32."
@@ -91,7 +93,7 @@ def test_what_there_is_no_time_for_is_said(script, monkeypatch):
     assert "No time was left to train resnet-32" in text
 
 
-def test_without_a_card_one_line_says_so(monkeypatch, capsys):
+def test_without_a_gpu_one_line_says_so(monkeypatch, capsys):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     assert gpu.main([]) == 1
     assert capsys.readouterr().out.count("\n") == 1
@@ -103,11 +105,14 @@ def test_a_child_that_takes_too_long_is_stopped():
 
 
 @pytest.mark.parametrize("epochs", [0, 2])
-def test_a_training_that_is_stopped_counts_as_far_as_it_came(tmp_path, epochs):
+def test_the_completed_epochs_of_a_stopped_training_count(tmp_path, epochs):
     def train(arguments, seconds):
         folder = RunFolder(Path(arguments[arguments.index("--out") + 1]))
         if folder.path.name.endswith("probe"):
-            result = Result("", "test", 0.1, 0.1, 1, 0.1, 4, 1234, 1.0, 100.0)
+            accuracies = {"accuracy": 0.1, "best_accuracy": 0.1, "test_accuracy": 0.1}
+            speed = {"seconds": 1.0, "samples_per_second": 100.0}
+            counts = {"best_epoch": 1, "epochs": 4, "parameters": 1234}
+            result = Result(folder="", watched="test", **accuracies, **counts, **speed)
             folder.write(folder.result, result.to_json())
             return
         row = dict.fromkeys(REQUIRED_COLUMNS, 1.0) | {"samples_per_second": 200.0}

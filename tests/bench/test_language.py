@@ -7,13 +7,11 @@ from odenet.runtime.layer_modules.head import head_input, next_token_loss
 
 
 def test_every_way_to_hold_activations_gives_the_same_gradients():
-    ids = torch.randint(256, (1, 257))
+    ids = torch.randint(256, (1, 257))  # 256 tokens, and for each the next one
     results = []
     for memory in ("stored", "torch checkpoint", "reversible"):
-        sizes = {"n": 2, "w": 12}
-        network = TrainedModel(
-            ROOT / "specs" / "language_model.ode", sizes, memory
-        ).network.double()
+        spec, sizes = ROOT / "specs" / "language_model.ode", {"n": 2, "w": 12}
+        network = TrainedModel(spec, sizes, memory).network.double()
         loss = next_token_loss(*head_input(network, ids[:, :-1]), ids[:, 1:].flatten())
         results.append([loss, *torch.autograd.grad(loss, list(network.parameters()))])
     for result in results[1:]:

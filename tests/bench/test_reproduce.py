@@ -13,7 +13,8 @@ pytestmark = pytest.mark.slow
 
 BENCH = Path(__file__).parents[2] / "bench" / "reproduce"
 QUICK_RUN = ["--data", "digits", "--jobs", "1", "--quick"]
-TINY = [f"--set={key}" for key in ("colours=1", "size=8", "w=4", "fraction=0.05", "augment=[]")]
+SIZES = ("colours=1", "size=8", "w=4", "fraction=0.05", "augment=[]")
+TINY = [f"--set={setting}" for setting in SIZES]
 SHALLOW = [*TINY, "--set=n=2", "--set=epochs=1", "--set=repeat=1"]
 
 
@@ -76,7 +77,7 @@ def test_the_networks_for_little_data_are_those_of_the_paper():
 
 def test_shares_of_the_data_are_compared(script, monkeypatch):
     little_data = importlib.import_module("little_data")
-    monkeypatch.setattr(little_data, "SHARES", (0.2, 0.05))
+    monkeypatch.setattr(little_data, "SHARES", (0.2, 0.05))  # --quick takes every second share
     monkeypatch.setattr(little_data, "EPOCHS", 1)
     outcomes = script("little_data", *SHALLOW, "--set=batch=16")
     assert {share for _, share in outcomes} == {0.2}
@@ -84,7 +85,7 @@ def test_shares_of_the_data_are_compared(script, monkeypatch):
     assert "| 20 % | 10,000 |" in text
 
 
-def test_levels_are_compared_with_the_first_and_the_last_network(script, monkeypatch):
+def test_multi_level_training_is_compared_with_its_first_and_last_network(script, monkeypatch):
     multilevel = importlib.import_module("multilevel")
     monkeypatch.setattr(multilevel, "STEPS", 8)
     monkeypatch.setattr(multilevel, "INTERPOLATIONS", {"first network": 0, "last network": 0,
@@ -96,20 +97,20 @@ def test_levels_are_compared_with_the_first_and_the_last_network(script, monkeyp
     assert "| 2 interpolations | 2-2 to 8-8 |" in text and "| 42% |" in text
 
 
-def test_equal_cycles_save_what_the_paper_says(script):
+def test_interpolations_save_the_shares_of_time_that_the_paper_has(script):
     multilevel = importlib.import_module("multilevel")
     times = {steps: float(steps) for steps in (2, 4, 8, 16)}
     shares = [multilevel.share_of_time(name, 12, times) for name in multilevel.INTERPOLATIONS]
     assert [f"{1 - share:.0%}" for share in shares] == ["75%", "0%", "25%", "42%", "53%"]
 
 
-def test_parts_of_the_results_stand_side_by_side_and_are_replaced(script, tmp_path):
+def test_a_part_of_the_results_replaces_only_one_of_the_same_title(script, tmp_path):
     runs = importlib.import_module("runs")
     arguments = runs.argument_parser("", data="digits", seeds=1).parse_args(
         ["--results", str(tmp_path)]
     )
     for title, text in [("B", "first"), ("A", "other"), ("B", "second")]:
-        runs.write_part(arguments, title, text, runs.new_figure(), [])
+        runs.write_part(arguments, title, text, runs.new_figure(), {})
     lines = script.results.read_text("utf-8").splitlines()
     assert [line for line in lines if line.startswith("## ")] == ["## A", "## B"]
     assert "second" in lines and "first" not in lines
