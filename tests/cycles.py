@@ -28,7 +28,10 @@ net = input(1, 8, 8) -> conv(3, 4) -> flow(2) -> mean -> dense(2)
 
 
 def run_cycle(number: int) -> None:
-    """Compile the spec of this number, load its module and train the network for one step."""
+    """Compile the spec of this number, load its module and train the network for one step.
+
+    Its step size h is 0.100000, 0.100001 and so on, so no two specs are the same.
+    """
     network = loads(SPEC.format(number=100_000 + number)).network()
     optimizer = torch.optim.SGD(network.parameters(), lr=0.1)
     loss = functional.cross_entropy(network(torch.randn(2, 1, 8, 8)), torch.tensor([0, 1]))
@@ -39,12 +42,12 @@ def run_cycle(number: int) -> None:
 def resources_held() -> dict[str, int]:
     """How much of each resource the process holds after a garbage collection."""
     gc.collect()
-    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    resident_pages = int(Path("/proc/self/statm").read_text().split()[1])
     return {
-        "KiB": pages * resource.getpagesize() // 1024,
+        "KiB": resident_pages * resource.getpagesize() // 1024,
         "files": len(os.listdir("/proc/self/fd")),
         "modules": sum(name.startswith("odenet.generated.") for name in sys.modules),
-        "texts": sum(name.startswith("<odenet ") for name in linecache.cache),
+        "texts": sum(name.startswith("<odenet ") for name in linecache.cache),  # of those modules
         "objects": len(gc.get_objects()),
     }
 

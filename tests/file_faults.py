@@ -7,9 +7,13 @@ import pytest
 
 
 def make_device(path, minor):
-    """A character device of the memory driver (3 is /dev/null, 7 /dev/full) made at a path; needs root.
+    """Make a character device of the memory driver at a path; the test is skipped without root.
 
-    A device in a temporary folder, so that a writer that replaces it does no harm.
+    A test makes its own device in a temporary folder, so that a writer that replaces it does no harm.
+
+    Args:
+        path: of the new device, which is returned.
+        minor: its minor number: 3 for one like /dev/null, 7 for one like /dev/full.
     """
     try:
         os.mknod(path, 0o666 | stat.S_IFCHR, os.makedev(1, minor))
@@ -21,7 +25,7 @@ def make_device(path, minor):
 
 
 class FailingOs:
-    """Stands in for the module `os`; one call of one function raises OSError.
+    """Takes the place of the module `os`; one call of one function raises OSError.
 
     Args:
         function_name: of `os`.

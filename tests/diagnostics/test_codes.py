@@ -20,14 +20,14 @@ CONSOLE_COMMAND = re.compile(r"```console\n\$ odenet (.*?)\n```")
 WITHOUT_EXAMPLE = {  # their examples take a run, a machine or an installation
     "not-resumable", "not-possible", "diverged", "missing-library", "bad-option",
 }  # fmt: skip
-MAKERS = {
+DIAGNOSTIC_MAKERS = {  # what odenet calls to make a diagnostic
     "Diagnostic", "SpecError.of", "report.error", "report.reject", "self.report.error",
     "self.report.reject",
 }  # fmt: skip
 
 
 def dotted_name(node):
-    """The dotted name of a called function, as `self.report.error`."""
+    """The dotted name of a called function, such as `self.report.error`."""
     match node:
         case ast.Name(name):
             return name
@@ -39,7 +39,8 @@ def dotted_name(node):
 def diagnostic_calls():
     """The location and syntax tree of each call that makes a diagnostic.
 
-    Methods with a parameter of the type Code pass a code on, so calls of them count as well.
+    Methods with a parameter of the type Code pass a code on, so calls of them count as well; in
+    `emit`, Code is another type, of generated code.
     """
     for path in sorted((ROOT / "odenet").rglob("*.py")):
         tree = ast.parse(path.read_text(encoding="utf-8"))
@@ -48,12 +49,14 @@ def diagnostic_calls():
             if isinstance(node, ast.FunctionDef) and "emit" not in path.parts
             and any(a.annotation and ast.unparse(a.annotation) == "Code" for a in node.args.args)
         }  # fmt: skip
+        makers = DIAGNOSTIC_MAKERS | passing_methods
         for node in ast.walk(tree):
-            if isinstance(node, ast.Call) and dotted_name(node.func) in MAKERS | passing_methods:
+            if isinstance(node, ast.Call) and dotted_name(node.func) in makers:
                 yield f"{path.relative_to(ROOT)}:{node.lineno}", node
 
 
 def is_code(node):
+    """Whether the syntax tree of an argument is a code, or an expression that gives one."""
     match node:
         case ast.Constant(value):
             return value in CODES
@@ -68,11 +71,12 @@ def is_code(node):
 
 def test_every_diagnostic_is_made_with_a_code():
     calls = list(diagnostic_calls())
-    assert len(calls) > 250
+    assert len(calls) > 250  # the search finds them
     assert [location for location, call in calls if not any(map(is_code, call.args[:2]))] == []
 
 
 def joined_sources(*excluded):
+    """The text of all source files of odenet but those with an excluded name."""
     files = (path for path in (ROOT / "odenet").rglob("*.py") if path.name not in excluded)
     return "".join(path.read_text(encoding="utf-8") for path in files)
 
@@ -108,8 +112,8 @@ def codes(text):
         diagnostics += [*program.warnings, *(c.failure() for c in program.claims if not c.holds)]
         program.source()
         if "net = " in text:
-            require_memory(program, 1)
-        if "given" in text:
+            require_memory(program, batch=1)
+        if "given" in text:  # a map `given` from Python is asked for when the network is built
             program.network()
     except SpecError as error:
         diagnostics += error.diagnostics
@@ -125,7 +129,7 @@ def test_an_example_gives_its_code_and_the_cure_gives_none(code, monkeypatch):
     lines = block.splitlines()
     faulty = "\n".join(line[2:] for line in lines if not line.startswith("+"))
     mended = "\n".join(line[2:] for line in lines if not line.startswith("-"))
-    if code == "missing-net":
+    if code == "missing-net":  # only commands that need a network ask for one
         with pytest.raises(SpecError) as caught:
             loads(faulty).require_network()
         assert [diagnostic.code for diagnostic in caught.value.diagnostics] == [code]

@@ -4,8 +4,11 @@ import pytest
 
 from odenet.diagnostics import Diagnostic, Report, Source, Span, SpecError, render, suggest
 
+UNDERLINE = 3  # index of the underline among `rendered_lines`; the line of the source precedes it
+
 
 def rendered_lines(text, start, end, **fields):
+    """The lines of the message for a diagnostic about `text[start:end]`, with further fields."""
     return render(
         Diagnostic("syntax", "wrong", Span(Source("a.ode", text), start, end), **fields)
     ).splitlines()
@@ -29,25 +32,25 @@ def test_a_frame_without_a_place_names_the_file():
     )
 
 
-def test_tabs_wide_letters_and_marks_keep_the_underline_in_place():
-    assert rendered_lines("\tY Z", 3, 4)[3] == "  │ \t  ^"
-    assert rendered_lines("語 Z", 2, 3)[3] == "  │    ^"
-    assert rendered_lines("e\u0301 Z", 3, 4)[3] == "  │   ^"
+def test_tabs_wide_letters_and_combining_marks_keep_the_underline_in_place():
+    assert rendered_lines("\tY Z", 3, 4)[UNDERLINE] == "  │ \t  ^"
+    assert rendered_lines("語 Z", 2, 3)[UNDERLINE] == "  │    ^"
+    assert rendered_lines("e\u0301 Z", 3, 4)[UNDERLINE] == "  │   ^"
 
 
 def test_a_piece_over_several_lines_is_underlined_to_the_end_of_the_first():
-    assert rendered_lines("f(a\nb)", 1, 6)[3] == "  │  ^^"
+    assert rendered_lines("f(a\nb)", 1, 6)[UNDERLINE] == "  │  ^^"
 
 
 def test_a_piece_at_the_end_of_the_file_gets_one_caret():
-    assert rendered_lines("abc", 3, 3)[3] == "  │    ^"
+    assert rendered_lines("abc", 3, 3)[UNDERLINE] == "  │    ^"
 
 
 def test_line_numbers_of_two_digits_widen_the_margin():
     assert rendered_lines("\n" * 9 + "abc", 9, 10)[1] == "   ┌─ a.ode:10:1"
 
 
-def test_what_a_terminal_would_act_on_is_shown_as_a_stand_in():
+def test_control_and_invisible_characters_are_shown_as_replacement_characters():
     assert rendered_lines("a\x1b[31m\u200b b", 8, 9)[2:] == [
         "1 │ a\ufffd[31m\ufffd b",
         "  │         ^",
@@ -58,7 +61,7 @@ def test_windows_line_ends_are_not_shown():
     assert rendered_lines("abc\r\nd", 0, 1)[2] == "1 │ abc"
 
 
-def test_diagnostics_stand_in_the_order_of_the_text_each_once():
+def test_diagnostics_are_sorted_by_their_places_and_repeated_ones_are_dropped():
     first_file, second_file = Source("a.ode", "abcd"), Source("b.ode", "abcd")
     report = Report()
     report.error("syntax", "third", Span(first_file, 3, 4))
@@ -69,14 +72,14 @@ def test_diagnostics_stand_in_the_order_of_the_text_each_once():
     assert [d.message for d in report.diagnostics] == ["first", "second", "third", "fourth"]
 
 
-def test_warnings_do_not_fail():
+def test_warnings_alone_raise_no_error():
     report = Report()
     report.add(Diagnostic("unused-name", "odd", severity="warning"))
     report.raise_if_errors()
     report.error("syntax", "wrong", None)
     with pytest.raises(SpecError) as caught:
         report.raise_if_errors()
-    assert len(caught.value.diagnostics) == 2
+    assert len(caught.value.diagnostics) == 2  # the warning is among them
 
 
 def test_a_diagnostic_as_json_says_where_and_what():
@@ -91,7 +94,7 @@ def test_a_diagnostic_as_json_says_where_and_what():
     ("name", "suggestion"),
     [("verlte", "verlet"), ("K2", ""), ("wholly", ""), ("Q", ""), ("", "")],
 )
-def test_a_near_name_is_suggested_and_no_other(name, suggestion):
+def test_only_a_similar_name_is_suggested(name, suggestion):
     assert suggest(name, ["verlet", "midpoint", "K1"]) == (
         f"did you mean `{suggestion}`?" if suggestion else ""
     )

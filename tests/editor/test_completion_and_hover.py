@@ -45,7 +45,7 @@ def completion_texts(text):
         ("train {\n    augment = [fl", {"flip", "pad_crop"}),
     ],
 )
-def test_what_can_come_next_depends_on_the_place(text, expected):
+def test_proposals_depend_on_the_text_before_the_cursor(text, expected):
     assert expected <= completion_texts(text)
 
 
@@ -54,7 +54,7 @@ def test_nothing_is_proposed_inside_comments_and_texts(text):
     assert completion_texts(text) == set()
 
 
-def test_words_that_begin_no_statement_are_not_proposed_there():
+def test_words_that_begin_no_statement_are_not_proposed_at_the_beginning_of_one():
     assert not {"exact", "for", "start", "aux"} & completion_texts("")
 
 
@@ -62,10 +62,13 @@ def hover_text(text, piece):
     """The hover text at the first occurrence of a piece of the text."""
     before = text[: text.index(piece)]
     answer = hover(Document("a.ode", text), before.count("\n"), len(before.rpartition("\n")[2]))
-    return answer[0] if answer else ""
+    if answer is None:
+        return ""
+    explanation, _ = answer
+    return explanation
 
 
-def test_hover_says_what_a_word_is_where_it_is():
+def test_hover_explains_a_word_by_its_place():
     assert "type of `param`" in hover_text(DIGITS_SPEC, "conv(3)")
     assert "(1, 8, 8) → (32, 8, 8)" in hover_text(DIGITS_SPEC, "conv(3, 32)")
     assert "= 4" in hover_text(DIGITS_SPEC, "n = 4")
@@ -85,27 +88,27 @@ def test_names_are_found_in_used_files_and_in_schemes(tmp_path):
         "    k1 = F(Y[n])\n    Y[n+1] = Y[n] + h k1\n}\n"
     )
     document = Document(str(tmp_path / "one.ode"), text)
-    definition = document.definition(document.word(2, 5))
+    definition = document.definition(document.word(line=2, column=5))
     assert Path(definition.span.source.name).name == "more.ode" and definition.span.text == "gain"
-    assert document.definition(document.word(2, 14)) is None  # `use` brings no states
-    stage = document.definition(document.word(6, 22))
+    assert document.definition(document.word(line=2, column=14)) is None  # `use` brings no states
+    stage = document.definition(document.word(line=6, column=22))
     assert (stage.kind, stage.span.line) == ("stage of the step", 6)
     document = Document(str(tmp_path / "one.ode"), f"{text}discretise \nY' = ")
-    assert {"s", "mine"} <= {p.text for p in completions(document, 8, 11)}
-    assert {"Y", "gain"} <= {p.text for p in completions(document, 9, 5)}
-    assert "X" not in {p.text for p in completions(document, 9, 5)}
+    assert {"s", "mine"} <= {p.text for p in completions(document, line=8, column=11)}
+    in_equation = {p.text for p in completions(document, line=9, column=5)}
+    assert {"Y", "gain"} <= in_equation and "X" not in in_equation
 
 
-def test_what_a_used_file_now_says_counts(tmp_path):
+def test_a_used_file_is_read_again_after_it_has_changed(tmp_path):
     used_file = tmp_path / "more.ode"
     text = 'use "more.ode"\nstate Y\nY\' = gain Y\ndiscretise rk4(h = 0.1)\n'
-    for content, count in (
+    for content, problem_count in (
         ("let gain = 2\n", 0),
-        ("let gane = 2\n", 1),
+        ("let misspelt = 2\n", 1),
         ("let gain = 2\n", 0),
     ):
         used_file.write_text(content)
-        assert len(Document(str(tmp_path / "one.ode"), text).problems()) == count
+        assert len(Document(str(tmp_path / "one.ode"), text).problems()) == problem_count
 
 
 def test_the_grammar_of_editors_is_that_of_the_language(request):
@@ -116,11 +119,13 @@ def test_the_grammar_of_editors_is_that_of_the_language(request):
 
 def test_the_grammar_colours_what_it_should():
     rules = [
-        (r["name"], re.compile(r["match"], re.ASCII))  # as to editors, ₁ is no part of a word
+        # ASCII, since for editors, too, ₁ is not a part of a word.
+        (r["name"], re.compile(r["match"], re.ASCII))
         for r in json.loads(textmate())["patterns"]
     ]
 
     def scope(text):
+        """The first part of the TextMate scope at the beginning of a text, such as "keyword"."""
         return next(name for name, rule in rules if rule.match(text)).split(".")[0]
 
     assert {scope(word) for word in keywords()} == {"keyword"}
@@ -130,7 +135,7 @@ def test_the_grammar_colours_what_it_should():
     ]  # fmt: skip
 
 
-def test_the_extension_names_files_that_are_there():
+def test_the_files_that_the_extension_names_exist():
     folder = ROOT / "editors" / "vscode"
     package = json.loads((folder / "package.json").read_text())
     contributes = package["contributes"]

@@ -35,11 +35,13 @@ class Editor:
         self.notify("initialized")
 
     def send(self, **message):
+        """Writes a message to the server."""
         body = json.dumps({"jsonrpc": "2.0", **message}).encode()
         self.process.stdin.write(b"Content-Length: %d\r\n\r\n%s" % (len(body), body))
         self.process.stdin.flush()
 
     def receive(self):
+        """Reads the next message of the server."""
         length = 0
         while line := self.process.stdout.readline().strip():
             name, _, value = line.partition(b":")
@@ -48,9 +50,11 @@ class Editor:
         return json.loads(self.process.stdout.read(length))
 
     def notify(self, method, **params):
+        """Sends a message that the server does not answer."""
         self.send(method=method, params=params)
 
     def request(self, method, **params):
+        """Sends a request; returns its result. Messages in between are dropped."""
         self.request_number += 1
         self.send(id=self.request_number, method=method, params=params)
         while (answer := self.receive()).get("id") != self.request_number:
@@ -80,7 +84,14 @@ class Editor:
                     return published["diagnostics"]
 
     def request_at(self, method, text, piece, shift=0):
-        """Sends a request for the position of the first occurrence of a piece of the text."""
+        """Sends a request for a position in a text.
+
+        Args:
+            method: of the protocol.
+            text: of the file.
+            piece: a piece of the text; its first occurrence gives the position.
+            shift: characters from the beginning of the piece to the position.
+        """
         before = text[: text.index(piece) + shift]
         line, column = before.count("\n"), len(before.rpartition("\n")[2].encode("utf-16-le")) // 2
         place = {"line": line, "character": column}
@@ -127,20 +138,18 @@ def test_places_are_counted_as_the_editor_counts(editor):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("sign", ["\f", "\v", "\u2028", "\x85"])
-def test_lines_end_where_they_do_in_an_editor(editor, sign):
-    text = f"# a{sign}b\n" + SPEC.replace("verlet", "verlett")
+@pytest.mark.parametrize("separator", ["\f", "\v", "\u2028", "\x85"])
+def test_characters_that_only_python_takes_for_line_ends_do_not_count(editor, separator):
+    text = f"# a{separator}b\n" + SPEC.replace("verlet", "verlett")
     (problem,) = editor.set_text(text)
     line = text.split("\n").index("discretise verlett(h = 1/10)")
     assert problem["range"]["start"] == {"line": line, "character": 11}
-    assert (
-        editor.request_at("textDocument/definition", text, "K1 Z")["range"]["start"]["character"]
-        == 7
-    )
+    definition = editor.request_at("textDocument/definition", text, "K1 Z")
+    assert definition["range"]["start"]["character"] == len("param  ")
 
 
 @pytest.mark.slow
-def test_a_file_is_looked_at_again_when_one_that_it_uses_is_saved(editor, tmp_path):
+def test_a_file_is_checked_again_when_one_that_it_uses_is_saved(editor, tmp_path):
     used_file, uri = tmp_path / "more.ode", (tmp_path / "two.ode").as_uri()
     used_file.write_text("let gain =\n")
     text = 'use "more.ode"\nstate Y\nY\' = gain Y\ndiscretise rk4(h = 0.1)\n'
@@ -166,8 +175,8 @@ def test_hover_definition_and_formatting(editor):
     assert definition["uri"] == editor.uri
     start = definition["range"]["start"]
     assert text.split("\n")[start["line"]][start["character"] :].startswith("K1, K2 : conv(3)")
-    library = editor.request_at("textDocument/definition", text, "verlet", 2)
-    assert library["uri"].endswith("odenet/schemes/verlet.ode")
+    library_scheme = editor.request_at("textDocument/definition", text, "verlet", shift=2)
+    assert library_scheme["uri"].endswith("odenet/schemes/verlet.ode")
     assert editor.request_at("textDocument/definition", text, "= tanh") is None
     options = {"tabSize": 4, "insertSpaces": True}
     (edit,) = editor.request(
@@ -177,7 +186,7 @@ def test_hover_definition_and_formatting(editor):
 
 
 @pytest.mark.slow
-def test_a_half_written_file_is_answered_at_every_place(editor):
+def test_requests_about_an_incomplete_file_are_answered(editor):
     text = SPEC[: SPEC.index("smooth")] + "optimizer = "
     assert editor.set_text(text)
     items = editor.request_at("textDocument/completion", text + "\0", "\0")

@@ -31,7 +31,7 @@ def test_the_limits_of_the_axes_are_those_of_the_scheme():
     ]
 
 
-def test_nothing_is_said_of_steps_that_a_solver_chooses():
+def test_nothing_is_stated_of_steps_that_a_solver_chooses():
     assert numerics_lines("neural_ode") == []
 
 
@@ -42,14 +42,14 @@ def test_the_steps_are_those_of_the_longest_flow():
 
 
 @pytest.mark.parametrize("spec", ["hamiltonian", "momentum", "leapfrog"])
-def test_a_round_trip_in_float32_is_as_exact_as_is_said(spec):
+def test_a_round_trip_in_float32_is_as_exact_as_stated(spec):
     program = odenet.load(SPECS / f"{spec}.ode")
     stated = re.search(
         r"(\d+) steps .* estimated (\S+) in float32", "\n".join(numerics_lines(spec))
     )
     steps, bound = int(stated[1]), float(stated[2])
     torch.manual_seed(0)
-    flow = program.flow(8, steps).eval()
+    flow = program.flow(channels=8, steps=steps).eval()
     u = torch.randn(4, 8, 6, 6)
     with torch.no_grad():
         start = flow.initial(u)
@@ -60,7 +60,7 @@ def test_a_round_trip_in_float32_is_as_exact_as_is_said(spec):
     assert 0 < error / size < bound
 
 
-def test_exact_arithmetic_says_what_it_keeps_aside():
+def test_the_bits_that_exact_arithmetic_keeps_are_stated():
     text = (
         (SPECS / "momentum.ode").read_text().replace("momentum(γ = 0.9)", "momentum(γ = 0.5) exact")
     )
@@ -73,10 +73,10 @@ def test_exact_arithmetic_says_what_it_keeps_aside():
 
 def test_a_slope_below_minus_one_counts_in_the_bound_of_the_spectrum():
     text = "state Y\nparam K : dense\nY' = leaky_relu(-2)(K Y)\ndiscretise euler(h = 0.1)\n"
-    flow = odenet.loads(text).flow(3, 1, space=0).double()
-    eye = torch.eye(3, dtype=torch.float64)
-    flow.load_state_dict({"K": -eye[None]})
-    rates = torch.autograd.functional.jacobian(lambda y: flow.field((y,))[0], 0 * eye[:1] + 1)
-    largest = torch.linalg.eigvals(rates[0, :, 0]).abs().max()
+    flow = odenet.loads(text).flow(channels=3, steps=1, space=0).double()
+    flow.load_state_dict({"K": -torch.eye(3, dtype=torch.float64)[None]})
+    y = torch.ones(1, 3, dtype=torch.float64)
+    jacobian = torch.autograd.functional.jacobian(lambda y: flow.field((y,))[0], y)[0, :, 0]
+    largest = torch.linalg.eigvals(jacobian).abs().max()
     assert largest == 2
     assert flow.frequency_bound() >= largest * (1 - 1e-6)

@@ -17,7 +17,9 @@ from odenet.runtime import Flow
 
 SPECS = sorted((Path(__file__).parents[2] / "specs").glob("*.ode"))
 VALID_SPECS = Path(__file__).parents[1] / "model" / "good"
-SCRIPT = "import odenet, sys; sys.stdout.buffer.write(odenet.load(sys.argv[1]).source().encode())"
+PRINT_SOURCE = (
+    "import odenet, sys; sys.stdout.buffer.write(odenet.load(sys.argv[1]).source().encode())"
+)
 
 
 @pytest.mark.parametrize("spec", SPECS, ids=lambda path: path.stem)
@@ -35,7 +37,7 @@ def test_a_module_with_constants_that_differ_from_step_to_step_is_as_recorded(go
 def test_the_same_input_gives_the_same_bytes_whatever_the_hash_seed(spec):
     texts = {
         subprocess.run(
-            [sys.executable, "-c", SCRIPT, str(spec)],
+            [sys.executable, "-c", PRINT_SOURCE, str(spec)],
             env={**os.environ, "PYTHONHASHSEED": seed},
             capture_output=True,
             check=True,
@@ -46,7 +48,7 @@ def test_the_same_input_gives_the_same_bytes_whatever_the_hash_seed(spec):
 
 
 def test_an_error_in_a_generated_module_shows_its_line():
-    flow = odenet.load(SPECS[0]).flow(4, 1)
+    flow = odenet.load(SPECS[0]).flow(channels=4, steps=1)
     code = type(flow).advance.__code__
     assert "def advance" in linecache.getline(code.co_filename, code.co_firstlineno)
 
@@ -64,6 +66,7 @@ def test_every_scheme_of_the_library_compiles_on_several_states(name):
     spec = second_order_spec if pattern.order == 2 else first_order_spec
     if pattern.decay:  # the scheme wants a decay term, the same in every equation of a group
         damped_states = "CD" if len(library_scheme(name).patterns) == 2 else "ABCD"
+        # C' = … gets - 0.3 C, and A'' = … gets - 0.3 A'.
         spec = "".join(
             f"{line} - 0.3 {line[: line.index('=') - 2].strip()}\n"
             if "'" in line and line[0] in damped_states
@@ -72,7 +75,7 @@ def test_every_scheme_of_the_library_compiles_on_several_states(name):
         )
     constants = "(h = 0.1)" if library_scheme(name).uses_step_size else ""
     program = odenet.loads(f"{spec}discretise {name}{constants}\n")
-    compile(program.source(0), name, "exec")
+    compile(program.source(space=0), name, "exec")
 
 
 @pytest.mark.parametrize(
@@ -92,7 +95,7 @@ def test_a_flow_has_the_dimensions_of_the_layer_before_it(layers_before, operato
     )
     network = program.network()
     flow = next(layer for layer in network if isinstance(layer, Flow))
-    assert (flow.space, program.flow(4, 2).space) == (space, space)
+    assert (flow.space, program.flow(channels=4, steps=2).space) == (space, space)
     assert network(torch.randn(3, *program.input_shape)).shape == (3, 10)
 
 
@@ -110,7 +113,7 @@ def test_generated_modules_pass_a_users_ruff_as_they_are(tmp_path):
         assert result.returncode == 0, result.stdout + result.stderr
 
 
-def test_a_parameter_with_the_name_of_a_function_imports_nothing():
+def test_a_function_is_not_imported_for_a_parameter_of_the_same_name():
     text = "state Y\nparam dense, conv : conv(3)\nparam layers : bias\nY' = dense conv Y + layers\n"
     source = odenet.loads(text + "discretise euler(h = 1)\n").source()
     names = re.search(r"from odenet.runtime import ([^\n]*)", source)[1]

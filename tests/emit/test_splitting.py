@@ -5,8 +5,8 @@ import torch
 
 import odenet
 
-SCHEMES = """
-scheme split {                        # G at a copy of Y that moves by F only
+SCHEME = """
+scheme split {                        # G is evaluated at a copy of Y that moves by F only
     for Y' = F(Y) + G(Y)
     aux Z
     start Z[0] = Y[0]
@@ -25,9 +25,10 @@ discretise split(h = 0.25)
 
 
 def flow_of(rate, let=""):
+    """Four steps of `split` for a right-hand side, and the `let` lines that it reads."""
     torch.manual_seed(0)
-    program = odenet.loads(SPEC.format(rate=rate, let=let) + SCHEMES)
-    return program.flow(3, 4, space=0).double()
+    program = odenet.loads(SPEC.format(rate=rate, let=let) + SCHEME)
+    return program.flow(channels=3, steps=4, space=0).double()
 
 
 def run_split_steps(x, K, A):
@@ -72,18 +73,18 @@ def test_the_field_is_the_whole_right_hand_side():
     flow = flow_of("-K^T tanh(K Y) + tanh(A Y)")
     y = torch.randn(2, 3, dtype=torch.float64)
     state = flow.initial(y)
-    wanted = -torch.tanh(y @ flow.K[0].T) @ flow.K[0] + torch.tanh(y @ flow.A[0].T)
-    torch.testing.assert_close(flow.field(state)[0], wanted)
+    expected = -torch.tanh(y @ flow.K[0].T) @ flow.K[0] + torch.tanh(y @ flow.A[0].T)
+    torch.testing.assert_close(flow.field(state)[0], expected)
 
 
-def test_no_limit_is_claimed_on_an_axis():
-    program = odenet.loads(SPEC.format(rate="-K^T tanh(K Y) + tanh(A Y)", let="") + SCHEMES)
+def test_no_stability_limit_is_claimed_on_an_axis():
+    program = odenet.loads(SPEC.format(rate="-K^T tanh(K Y) + tanh(A Y)", let="") + SCHEME)
     assert "divided" in program.derivation.stability
     assert "hω" not in str(program.derivation)
 
 
-def test_a_unit_of_a_splitting_has_no_weights_that_nothing_reads():
-    """The first step of Lie's splitting enters by F alone; G works at the new shape."""
+def test_a_unit_of_a_splitting_has_no_unused_weights():
+    """The first step of Lie's splitting changes the shape by F alone; G works at the new shape."""
     text = """state Y
 map f = conv(3) -> tanh
 map g = conv(3) -> tanh

@@ -36,7 +36,7 @@ class Line:
 
 
 def scheme_text(lines, aux, history):
-    """The text of a scheme `drawn` with these lines and auxiliary unknowns."""
+    """The text of a scheme `drawn`; for the arguments see `schemes`."""
     starts = [f"start {name}[0] = {k + 2} Y[0] + h F(Y[0])" for k, name in enumerate(aux)]
     starts += ["start Y[-1] = 2 Y[0]"] if history else []
     block = [
@@ -74,7 +74,11 @@ def step_by_lines(lines, state, K):
 
 @st.composite
 def schemes(draw):
-    """(lines, auxiliary unknowns, whether Y[n-1] is stored): a step that permutes the stored values."""
+    """A step that permutes the stored values and adds to them.
+
+    Returns:
+        Its lines, its auxiliary unknowns, and whether Y[n-1] is stored, too.
+    """
     aux = ["W", "X", "V"][: draw(st.integers(0, 2))]
     names = ["Y", *aux]
     history = draw(st.booleans()) or not aux
@@ -83,12 +87,12 @@ def schemes(draw):
     if history:
         old.remove("Y[n]")  # it becomes Y[n-1], and needs no line
     lines = []
-    sources = draw(st.permutations(old))
-    order = draw(st.permutations(names))
+    sources = draw(st.permutations(old))  # the old values that the new ones are made of
+    order = draw(st.permutations(names))  # of their lines
     coefficient = st.sampled_from([-2, -1, 1, 2])
     if draw(st.booleans()):
-        value, inner = draw(st.sampled_from(known)), draw(st.sampled_from(known))
-        lines.append(Line("S", ((1, value),), (draw(coefficient), inner)))
+        value, argument = draw(st.sampled_from(known)), draw(st.sampled_from(known))
+        lines.append(Line("S", ((1, value),), (draw(coefficient), argument)))  # a stage
         known.append("S")
     for name, source in zip(order, sources, strict=True):
         rest = [value for value in known if value != source]
@@ -104,7 +108,7 @@ def schemes(draw):
 
 
 def value_of_slot(slot):
-    """A slot of the flow as the scheme's value and the state's index: `W_A_prev` -> ("W[n-1]", 0)."""
+    """The scheme's value and the index of the state in a slot: `W_A_prev` gives ("W[n-1]", 0)."""
     base, previous = slot.removesuffix("_prev"), slot.endswith("_prev")
     component = {"A": 0, "B": 1}[base[-1]]
     return f"{base[:-2] or 'Y'}[n{'-1' if previous else ''}]", component
@@ -112,14 +116,16 @@ def value_of_slot(slot):
 
 def check_step(lines, aux, history):
     """Check `advance` and `retreat` on a random state; returns whether the step has an inverse."""
-    flow = odenet.loads(scheme_text(lines, aux, history) + SPEC).flow(4, 2).double().eval()
+    program = odenet.loads(scheme_text(lines, aux, history) + SPEC)
+    flow = program.flow(channels=4, steps=2).double().eval()
     generator = torch.Generator().manual_seed(1)
     names = [value_of_slot(slot) for slot in flow.slots]
     tensors = [torch.randn(3, 2, generator=generator, dtype=torch.float64) for _ in names]
     random_values = dict(zip(names, tensors, strict=True))
     state = {name: (random_values[name, 0], random_values[name, 1]) for name, _ in names}
     with torch.no_grad():
-        after = flow.advance(type(flow.initial(torch.zeros(1, 4).double()))(*tensors), 0)
+        state_class = type(flow.initial(torch.zeros(1, 4).double()))
+        after = flow.advance(state_class(*tensors), 0)
         expected = step_by_lines(lines, state, dict(flow.named_parameters())["K"][0])
         for (name, component), value in zip(names, after, strict=True):
             new = "Y[n]" if name == "Y[n-1]" else name.replace("[n]", "[n+1]")
@@ -201,9 +207,9 @@ def test_a_step_that_swaps_its_registers_is_undone(name):
     ],
     ids=["added to a state", "read by a right-hand side", "by its start alone"],
 )
-def test_an_unknown_whose_line_reads_only_itself_has_the_states_that_it_meets(lines):
+def test_an_unknown_whose_line_reads_only_itself_has_a_slot_for_each_state(lines):
     block = f"scheme drawn {{\n  for Y' = F(Y)\n  aux W\n  start W[0] = Y[0]\n  {lines}\n}}\n"
-    flow = odenet.loads(block + SPEC).flow(4, 2).double().eval()
+    flow = odenet.loads(block + SPEC).flow(channels=4, steps=2).double().eval()
     state = flow.initial(torch.randn(3, 4, dtype=torch.float64))
     assert flow.slots == ("A", "B", "W_A", "W_B")
     assert torch.equal(flow.advance(state, 0)[2], state[0] / 2)

@@ -27,13 +27,13 @@ def example(monkeypatch, tmp_path):
 
 def test_momentum_crosses_where_the_resnet_fails(example):
     results = example("crossing", "--iterations", 60)
-    resnet, at_rest, moving, with_gamma_99 = (error for error, _ in results.values())
-    assert resnet > 0.15  # sending all points to 0 has 1/7 + 1/64
-    assert moving < at_rest < 0.04
+    resnet, momentum, with_velocity, with_gamma_99 = (error for error, _ in results.values())
+    assert resnet > 0.15  # all points are sent to 0, which has an error of 0.16, the mean of x^6
+    assert with_velocity < momentum < 0.04
     assert with_gamma_99 < 0.005
-    (_, (left, right)) = results["and γ = 0.99"]  # where -1 and 1 end
-    assert left > 0.85
-    assert right < -0.85
+    _, (end_of_minus_1, end_of_1) = results["and γ = 0.99"]
+    assert end_of_minus_1 > 0.85
+    assert end_of_1 < -0.85
     assert (example.folder / "crossing.png").stat().st_size > 10_000
 
 
@@ -46,15 +46,15 @@ def test_momentum_separates_the_rings_where_the_resnet_fails(example):
 
 def test_of_the_learned_optimisers_the_revnet_alone_diverges_with_depth(example):
     costs = example("lista", "--iterations", 100, "--samples", 100, "--deepest", 6)
-    lista, momentum, slow_momentum, revnet = (costs[name] for name in costs)
+    lista, momentum, momentum_09, revnet = costs.values()  # each from the shallowest network on
     assert revnet[-1] > 2 * lista[-1]
     assert revnet[-1] > revnet[0]
     assert momentum[-1] < 1.05 * lista[-1]
     assert lista[-1] < lista[0]
-    assert lista[-1] < slow_momentum[-1] < slow_momentum[0]  # γ = 0.9 converges too, and is behind
+    assert lista[-1] < momentum_09[-1] < momentum_09[0]  # γ = 0.9 converges too, but more slowly
 
 
-def test_fitted_linear_networks_reach_what_theorem_1_says(example):
+def test_fitted_linear_networks_represent_the_maps_of_theorem_1_only(example):
     least_eigenvalues, distances = example("representable", "--steps", 30)
     for least, fitted in least_eigenvalues.values():
         assert fitted == pytest.approx(least, abs=0.04)
@@ -66,9 +66,11 @@ def test_fitted_linear_networks_reach_what_theorem_1_says(example):
 
 
 def test_the_least_eigenvalue_is_that_of_the_equation_s_solution(example):
+    """For ε x'' + x' = θ x with x(0) = 1 and x'(0) = 0 it is the least x(1) over all numbers θ."""
     example("representable", "--steps", 3)
     least_eigenvalue = importlib.import_module("representable").least_eigenvalue
     for epsilon in (0.2, 1.0, 4.0):
+        # (x, x')' = matrix (x, x'), for 3,001 values of θ from -60 to 0.
         matrices = torch.zeros(3001, 2, 2, dtype=torch.float64)
         matrices[:, 0, 1] = 1.0
         matrices[:, 1, 0] = torch.linspace(-60, 0, 3001) / epsilon
@@ -116,13 +118,13 @@ def children_import_odenet(monkeypatch):
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join([root, os.environ.get("PYTHONPATH", "")]))
 
 
-def test_memory_is_measured_by_network_kind_and_batch(example, children_import_odenet, monkeypatch):
+def test_memory_is_measured_by_model_method_and_batch(example, children_import_odenet, monkeypatch):
     memory = importlib.import_module("memory")
-    kinds = {"original": memory.original, "odenet": memory.METHODS["odenet"]}
-    monkeypatch.setattr(memory, "METHODS", kinds)
+    methods = {"original": memory.original, "odenet": memory.METHODS["odenet"]}
+    monkeypatch.setattr(memory, "METHODS", methods)
     peaks = example("memory", "--models", "resnet18", "--batches", 8, "--size", 64)
-    assert {kind for _, kind in peaks} == set(kinds)
-    assert all(row[8] > 10 for row in peaks.values())
+    assert {method for _, method in peaks} == set(methods)
+    assert all(mib_by_batch[8] > 10 for mib_by_batch in peaks.values())
     assert (example.folder / "memory.png").exists()
 
 
@@ -130,12 +132,12 @@ def test_memory_is_measured_by_network_kind_and_batch(example, children_import_o
 def pictures(tmp_path):
     """Two classes that differ by their brightness."""
     torch.manual_seed(0)
-    for part, count in (("train", 8), ("val", 4)):
-        for kind, level in (("dark", 0.2), ("light", 0.8)):
-            folder = tmp_path / "pictures" / part / kind
+    for split, count in (("train", 8), ("val", 4)):
+        for class_name, brightness in (("dark", 0.2), ("light", 0.8)):
+            folder = tmp_path / "pictures" / split / class_name
             folder.mkdir(parents=True)
             for i in range(count):
-                noise = 0.1 * torch.rand(3, 40, 40) + level
+                noise = 0.1 * torch.rand(3, 40, 40) + brightness
                 to_pil_image(noise).save(folder / f"{i}.png")
     return tmp_path / "pictures"
 
@@ -152,10 +154,12 @@ def test_memory_is_measured_in_a_process_of_its_own(pictures, monkeypatch, child
     monkeypatch.syspath_prepend(EXAMPLES)
     finetune = importlib.import_module("finetune")
     arguments = finetune.parse([str(pictures), "--size", "32", "--weights", "none"])
-    assert finetune.peak_memory(arguments, "Momentum ResNet", 2) > 50
+    assert finetune.peak_memory(arguments, "Momentum ResNet", batch=2) > 50
 
 
-def test_weights_that_cannot_be_had_end_the_script_with_the_reason(example, pictures, monkeypatch):
+def test_weights_that_cannot_be_loaded_end_the_script_with_the_reason(
+    example, pictures, monkeypatch
+):
     def fails(*_, **__):
         raise OSError("no route to host")
 

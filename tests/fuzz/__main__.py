@@ -28,9 +28,9 @@ from tests.fuzz.examine import (
 )
 
 CHUNK = 20  # inputs that a worker takes at a time
-# One input in so many …
+# With the interval k, one input in k (by the remainder of its seed) …
 FILE_INTERVAL = 10  # is a file of bytes
-LAYOUT_INTERVAL = 5  # is also compiled after formatting
+FORMAT_INTERVAL = 5  # is also compiled after formatting
 SEARCH_INTERVAL = 20  # is searched for a counterexample where nothing is proved
 DAMAGED_FILE_INTERVAL = 2  # with `--stages text`: is a file of bytes
 
@@ -39,9 +39,10 @@ def examine_spec(seed: int) -> str:
     """Take the input of a seed through all stages; the outcome, in a word such as "refused"."""
     if seed % FILE_INTERVAL == 0:
         return _examine_file(seed, examine_all_stages)
-    layout = seed % LAYOUT_INTERVAL == 1
-    with within_limits(TIME_LIMIT * (1 + layout)):  # for each text that is compiled
-        return examine_all_stages(draw.spec_text(seed), layout, search=seed % SEARCH_INTERVAL == 2)
+    also_formatted = seed % FORMAT_INTERVAL == 1
+    searches = seed % SEARCH_INTERVAL == 2
+    with within_limits(TIME_LIMIT * (1 + also_formatted)):  # for each text that is compiled
+        return examine_all_stages(draw.spec_text(seed), also_formatted, searches)
 
 
 def examine_damaged(seed: int) -> str:
@@ -55,13 +56,18 @@ def examine_damaged(seed: int) -> str:
 STAGES = {"all": examine_spec, "text": examine_damaged}
 
 
-def _examine_file(seed: int, stages: Examiner) -> str:
+def _examine_file(seed: int, examine: Examiner) -> str:
     with TemporaryDirectory() as folder, within_limits():
-        return examine_file(draw.file_bytes(seed), Path(folder), stages)
+        return examine_file(draw.file_bytes(seed), Path(folder), examine)
 
 
 def examine_seed(seed: int, stages: str) -> tuple[str, str]:
-    """The outcome for a seed, or the name of the exception it raised, with the traceback."""
+    """The outcome for a seed, or the name of the exception it raised, with the traceback.
+
+    Args:
+        seed: of the input.
+        stages: a key of STAGES.
+    """
     try:
         return STAGES[stages](seed), ""
     except Exception as error:
@@ -76,21 +82,22 @@ def main() -> int:
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="processes")
     parser.add_argument("--stages", choices=STAGES, default="all",
                         help="text: damaged texts and files, not taken beyond their check")  # fmt: skip
-    parser.add_argument("--minutes", type=float, default=float("inf"), help="at most so long")
-    parser.add_argument("--corpus", type=Path, default=Path("fuzz-failures"), help="where to keep")
+    parser.add_argument("--minutes", type=float, default=float("inf"), help="time limit")
+    parser.add_argument("--corpus", type=Path, default=Path("fuzz-failures"),
+                        help="folder of the failing inputs")  # fmt: skip
     options = parser.parse_args()
     counts: Counter[str] = Counter()
     failures = 0
     examined, start_time = 0, time.monotonic()
     for outcomes in _outcomes(options):
-        for seed, kind, trace in outcomes:
-            counts[kind] += 1
+        for seed, outcome, trace in outcomes:
+            counts[outcome] += 1
             if trace:
                 failures += 1
-                _save_failure(options, seed, kind, trace)
+                _save_failure(options, seed, outcome, trace)
         examined += len(outcomes)
         rate = examined / (time.monotonic() - start_time)
-        summary = ", ".join(f"{count} {kind}" for kind, count in counts.most_common())
+        summary = ", ".join(f"{count} {outcome}" for outcome, count in counts.most_common())
         print(f"seeds {options.seed} to {options.seed + examined - 1}: {summary}; {rate:.1f}/s",
               flush=True)  # fmt: skip
     print(f"{examined} inputs, {failures} failures; go on with --seed {options.seed + examined}")
@@ -100,10 +107,10 @@ def main() -> int:
 def _outcomes(options: argparse.Namespace) -> Iterator[list[tuple[int, str, str]]]:
     """(seed, outcome, traceback) of each input, chunk after chunk, until the seeds or minutes end."""
     deadline = time.monotonic() + 60 * options.minutes
-    last = options.seed + options.inputs
+    end = options.seed + options.inputs
     batch = 5 * options.workers  # chunks submitted at once, so that few workers idle at its end
-    starts = list(range(options.seed, last, CHUNK))
-    chunks = [range(start, min(start + CHUNK, last)) for start in starts]
+    starts = list(range(options.seed, end, CHUNK))
+    chunks = [range(start, min(start + CHUNK, end)) for start in starts]
     with ProcessPoolExecutor(options.workers) as pool:
         for i in range(0, len(chunks), batch):
             if time.monotonic() > deadline:
@@ -117,14 +124,15 @@ def _examine_chunk(seeds: range, stages: str) -> list[tuple[int, str, str]]:
     return [(seed, *examine_seed(seed, stages)) for seed in seeds]
 
 
-def _save_failure(options: argparse.Namespace, seed: int, kind: str, trace: str) -> None:
+def _save_failure(options: argparse.Namespace, seed: int, outcome: str, trace: str) -> None:
+    """Save an input, and the traceback of the exception whose name is the outcome."""
     is_spec = options.stages == "all"
     if seed % (FILE_INTERVAL if is_spec else DAMAGED_FILE_INTERVAL) == 0:
         data = draw.file_bytes(seed)
     else:
         data = (draw.spec_text if is_spec else draw.damaged_text)(seed).encode("utf-8", "replace")
     options.corpus.mkdir(parents=True, exist_ok=True)
-    name = f"{options.stages}-{seed}-{kind}"
+    name = f"{options.stages}-{seed}-{outcome}"
     (options.corpus / f"{name}.ode").write_bytes(data)
     (options.corpus / f"{name}.txt").write_text(trace, encoding="utf-8")
 

@@ -92,11 +92,17 @@ def _net(rnd: Random) -> str:
 
 
 def _scheme(rnd: Random, order: int) -> tuple[str, str]:
-    """A `discretise` line and the random scheme that it names, with stages, history and constants."""
+    """A `discretise` line and the random scheme that it names, with stages, history and constants.
+
+    Args:
+        rnd: the source of random numbers.
+        order: of the equations.
+    """
     stages, history = rnd.randint(0, 4), rnd.choice([0, 0, 0, 1, 2, 3])
     constants = [f"a{i}" for i in range(rnd.choice([0, 0, 1, 2, 4]))]
 
     def number() -> str:
+        """A coefficient: a number or a constant of the scheme, or a sum of two of them."""
         choices = ["1", "2", "1/2", "1/3", "0.3", "-1", "0", "2^(1/3)", *constants * 2]
         single = rnd.choice(choices)
         return single if rnd.random() < 0.8 else f"({single} + {rnd.choice(choices)})"

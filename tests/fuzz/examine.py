@@ -26,13 +26,13 @@ class Hang(Exception):
     """A text took longer than it may."""
 
 
-def examine_all_stages(text: str, layout: bool = True, search: bool = False) -> str:
+def examine_all_stages(text: str, also_formatted: bool = True, searches: bool = False) -> str:
     """Take a text through all stages; returns "refused", "dynamics" (without steps) or "compiled".
 
     Args:
         text: of a spec.
-        layout: whether to take the formatted text through all stages as well.
-        search: whether to search for a counterexample where nothing is proved, which doubles the time.
+        also_formatted: whether to take the formatted text through all stages as well.
+        searches: whether to search for a counterexample where nothing is proved; that doubles the time.
 
     Raises:
         Exception: any other than SpecError, which is a fault of the compiler.
@@ -40,12 +40,13 @@ def examine_all_stages(text: str, layout: bool = True, search: bool = False) -> 
     _check_format(text)
     try:
         program = loads(text)
-        forms = _printed_forms(program, search)
+        forms = _printed_forms(program, searches)
     except SpecError as error:
         _check_spans(error, text)
         return "refused"
-    if layout:
-        formatted_forms = _printed_forms(loads(format_source(Source("model.ode", text))), search)
+    if also_formatted:
+        formatted = loads(format_source(Source("model.ode", text)))
+        formatted_forms = _printed_forms(formatted, searches)
         assert formatted_forms["module"] == forms["module"], "fmt changes the module"
         assert formatted_forms["verdict"] == forms["verdict"], "fmt changes the verdict"
     return "compiled" if program.discretised else "dynamics"
@@ -66,12 +67,12 @@ def examine_front_end(text: str) -> str:
     return "checked"
 
 
-def examine_file(data: bytes, folder: Path, stages: Examiner) -> str:
-    """Write the bytes to a file and read it; if it is text, take it through the stages."""
+def examine_file(data: bytes, folder: Path, examine: Examiner) -> str:
+    """Write the bytes to a file and read it; if it is text, examine that."""
     path = folder / "model.ode"
     path.write_bytes(data)
     try:
-        return stages(read(path).text)
+        return examine(read(path).text)
     except SpecError as error:
         assert str(error)
         return "refused"
@@ -97,9 +98,9 @@ def within_limits(seconds: float = TIME_LIMIT) -> Iterator[None]:
         signal.signal(signal.SIGPROF, previous_handler)
 
 
-def _printed_forms(program: Program, search: bool) -> dict[str, str]:
+def _printed_forms(program: Program, searches: bool) -> dict[str, str]:
     """Every output that the compiler can print for a program, by its name."""
-    trials = TRIALS if search else 0
+    trials = TRIALS if searches else 0
     certificate = program.decide(trials)
     claims = program.judge(certificate, trials)
     derived = program.derivation if program.discretised else None
@@ -132,7 +133,7 @@ def _code_without_strings(source: str) -> str:
 
 
 def _check_format(text: str) -> None:
-    """Formatting is idempotent."""
+    """Check that formatting is idempotent."""
     try:
         formatted = format_source(Source("model.ode", text))
     except SpecError:
@@ -141,7 +142,7 @@ def _check_format(text: str) -> None:
 
 
 def _check_spans(error: SpecError, text: str) -> None:
-    """Each diagnostic marks a piece of the text."""
+    """Check that each diagnostic marks a piece of the text, or its end."""
     assert error.diagnostics and str(error)
     for diagnostic in error.diagnostics:
         span = diagnostic.span

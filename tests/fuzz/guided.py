@@ -8,7 +8,7 @@ The arguments are those of libFuzzer; CORPUS is a folder that keeps the texts.
 
 import sys
 
-import atheris  # type: ignore[import-not-found]  # not among the tools: it has few platforms
+import atheris  # type: ignore[import-not-found]  # not a dependency: few platforms have it
 
 with atheris.instrument_imports(include=["odenet"]):
     from odenet.diagnostics import SpecError
@@ -23,7 +23,7 @@ def fuzz_one_input(data: bytes) -> None:
         return
     try:
         with within_limits():
-            examine_all_stages(text, layout=False)
+            examine_all_stages(text, also_formatted=False)
     except SpecError as error:
         assert str(error)
 

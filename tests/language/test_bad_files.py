@@ -13,13 +13,13 @@ FILES = sorted(FOLDER.rglob("*.ode"))
 
 def settings_in_comments(path):
     """The settings in the lines `# --set NAME=VALUE` of a file, as on the command line."""
-    lines = path.read_bytes().splitlines()
-    settings = [line[8:].decode().split("=", 1) for line in lines if line.startswith(b"# --set ")]
-    return dict(settings)
+    prefix, lines = b"# --set ", path.read_bytes().splitlines()  # not all files are UTF-8
+    settings = [line.removeprefix(prefix) for line in lines if line.startswith(prefix)]
+    return dict(setting.decode().split("=", 1) for setting in settings)
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
-def test_a_bad_file_is_refused_in_the_words_of_the_language(path, golden, monkeypatch):
+def test_a_bad_file_is_refused_with_its_recorded_message(path, golden, monkeypatch):
     monkeypatch.chdir(path.parent)
     with pytest.raises(SpecError) as caught:
         load(path.name, set=settings_in_comments(path))
@@ -31,7 +31,7 @@ def test_every_recording_belongs_to_a_file():
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
-def test_no_message_speaks_of_the_parser_or_of_python(path):
+def test_no_message_shows_words_of_the_parser_or_of_python(path):
     text = path.with_suffix(".expected").read_text(encoding="utf-8")
     for word in (
         "Token",

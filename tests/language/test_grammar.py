@@ -1,4 +1,4 @@
-"""The grammar has no conflicts, and every terminal and keyword has its words in messages."""
+"""The grammar has no conflicts, and every terminal and keyword has a name for messages."""
 
 import importlib
 
@@ -24,6 +24,7 @@ def check_grammar():
 
 
 def terminals():
+    """The terminals of the grammar by their names."""
     return {terminal.name: terminal for terminal in parser().terminals}
 
 
@@ -53,15 +54,15 @@ def test_the_strict_check_finds_conflicts_of_rules_and_of_tokens(check_grammar, 
     assert "ollision" in check_grammar.conflicts(grammar_text().replace(old, new))
 
 
-def test_every_terminal_has_a_word_for_people():
-    ignored = {"COMMENT", "BLANK"}
+def test_every_terminal_has_a_name_for_messages():
+    ignored = {"COMMENT", "BLANK"}  # by the parser
     assert set(terminals()) - keywords() - ignored == set(TERMINALS) - {"$END"}
 
 
-def test_a_keyword_is_its_own_word():
+def test_a_keyword_is_named_by_itself():
     assert all(terminal_name(name) == f"`{terminals()[name].pattern.value}`" for name in keywords())
 
 
-def test_every_statement_word_has_a_form_and_a_place():
+def test_every_keyword_is_listed_and_every_statement_has_a_form_for_messages():
     assert keywords() == STATEMENT_WORDS | BLOCK_WORDS | {"EXACT"}
     assert set(FORMS) == STATEMENT_WORDS | {"LET"}

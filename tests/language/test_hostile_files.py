@@ -22,6 +22,7 @@ def error_messages(folder: Path, text: str) -> list[str]:
 
 
 def refusal(path: Path) -> str:
+    """The message with which a file is refused."""
     with pytest.raises(SpecError) as caught:
         read(path)
     return caught.value.diagnostics[0].message
@@ -72,7 +73,7 @@ def test_a_link_does_not_lead_out_of_the_folder_of_the_spec(tmp_path):
     assert actual == ["link.ode: this file is not in the folder of the spec"]
 
 
-def test_files_use_each_other_in_a_circle_under_whatever_names(tmp_path):
+def test_a_circle_of_used_files_is_found_even_if_one_file_has_two_names(tmp_path):
     (tmp_path / "other.ode").write_text('use "third.ode"\n', encoding="utf-8")
     (tmp_path / "third.ode").hardlink_to(tmp_path / "other.ode")
     (message,) = error_messages(tmp_path, f'use "other.ode"\n{SPEC}')
@@ -103,7 +104,7 @@ def test_a_chain_of_very_many_files_is_refused(tmp_path):
         ("a = 1" + "0" * 5000, "presets cannot be read: Exceeds the limit"),
     ],
 )
-def test_presets_of_any_kind_are_met_with_a_sentence(tmp_path, text, message):
+def test_faulty_presets_are_refused_with_a_message(tmp_path, text, message):
     (tmp_path / "presets.toml").write_text(text, encoding="utf-8")
     with pytest.raises(SpecError) as caught:
         presets(tmp_path / "net.ode")

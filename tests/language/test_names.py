@@ -49,27 +49,31 @@ def test_letters_that_no_reader_can_tell_apart_are_confusable(first_name, second
 @pytest.mark.parametrize(
     "first_name, second_name", [("K₁", "K1"), ("σ", "sigma"), ("K1", "K2"), ("a", "b")]
 )
-def test_other_names_are_not(first_name, second_name):
+def test_other_names_are_not_confusable(first_name, second_name):
     assert not confusable(first_name, second_name)
 
 
 @given(NAMES)
-def test_the_canonical_name_is_plain_ascii_and_stays(name):
+def test_the_canonical_form_is_ascii_and_its_own_canonical_form(name):
     canonical_name = canonical(name)
     assert canonical_name.isascii() and canonical_name.isidentifier()
     assert canonical(canonical_name) == canonical_name
 
 
 @given(NAMES, NAMES)
-def test_names_that_python_would_merge_are_one_name_or_confusable(first_name, second_name):
+def test_names_that_python_would_merge_have_the_same_canonical_form(first_name, second_name):
     if unicodedata.normalize("NFKC", first_name) == unicodedata.normalize("NFKC", second_name):
         assert canonical(first_name) == canonical(second_name)
+
+
+@given(NAMES, NAMES)
+def test_being_confusable_is_symmetric_and_takes_two_names(first_name, second_name):
     if confusable(first_name, second_name):
         assert first_name != second_name
         assert confusable(second_name, first_name)
 
 
 @given(NAMES)
-def test_every_spelling_reads_back_as_one_name(name):
+def test_a_name_is_parsed_to_its_spelling_and_its_canonical_form(name):
     (let,) = parse_text(f"let {name} = 1").statements
     assert (let.name.spelling, let.name.id) == (name, canonical(name))

@@ -6,11 +6,13 @@ import pytest
 
 from odenet.diagnostics import Report, Source, Span, SpecError
 from odenet.language import parse, parse_setting, tree
+from odenet.language.statements import MOST_NESTED
 from tests.language.spec_texts import parse_text, syntax_errors
 
-SPAN = Span(Source("", ""), 0, 0)
+SPAN = Span(Source("", ""), 0, 0)  # of every node here: trees are compared without their spans
 
 
+# Short names for the nodes of the syntax tree.
 def name(spelling):
     return tree.Name(spelling, spelling, span=SPAN)
 
@@ -20,11 +22,13 @@ def number(text):
 
 
 def term(*factors):
+    """A chain of factors; one that follows an operator is given as (operator, factor)."""
     pairs = tuple(f if isinstance(f, tuple) else ("", f) for f in factors)
     return tree.Term(pairs, span=SPAN)
 
 
 def group(*values, **named):
+    """A pair of brackets with positional and named arguments."""
     arguments = [tree.Argument(None, v, span=SPAN) for v in values]
     arguments += [tree.Argument(name(k), v, span=SPAN) for k, v in named.items()]
     return tree.Group(tuple(arguments), span=SPAN)
@@ -35,10 +39,12 @@ def power(base, exponent):
 
 
 def sum_of(*terms):
+    """A sum of pairs (1 or -1, term)."""
     return tree.Sum(terms, span=SPAN)
 
 
 def formula(text):
+    """The syntax tree of a formula."""
     (statement,) = parse_text(f"let a = {text}").statements
     return statement.value
 
@@ -80,7 +86,7 @@ Y, Z, K, h = name("Y"), name("Z"), name("K"), name("h")
         ("f(h = 2)", term(name("f"), group(h=number("2")))),
     ],
 )
-def test_a_formula_reads_as_on_paper(text, expected):
+def test_a_formula_becomes_its_tree(text, expected):
     assert formula(text) == expected
 
 
@@ -92,23 +98,23 @@ def pipeline(*layers):
     return tree.Pipeline(layers, span=SPAN)
 
 
-CASES = [
+STATEMENTS = [
     ("odenet 1", tree.Version(number("1"), span=SPAN)),
     ('"A net."', tree.Description("A net.", span=SPAN)),
     ('use "lib/mine.ode"', tree.Use("lib/mine.ode", span=SPAN)),
     ("state Y, Z", tree.State((Y, Z), span=SPAN)),
-    ("param K : h", tree.Param(False, (K,), h, span=SPAN)),
-    ("shared param K, Z : h", tree.Param(True, (K, Z), h, span=SPAN)),
-    ("map K = h", tree.Map(False, K, pipeline(h), span=SPAN)),
-    ("shared map K = h -> Y", tree.Map(True, K, pipeline(h, Y), span=SPAN)),
+    ("param K : h", tree.Param(shared=False, names=(K,), type=h, span=SPAN)),
+    ("shared param K, Z : h", tree.Param(shared=True, names=(K, Z), type=h, span=SPAN)),
+    ("map K = h", tree.Map(shared=False, name=K, layers=pipeline(h), span=SPAN)),
+    ("shared map K = h -> Y", tree.Map(shared=True, name=K, layers=pipeline(h, Y), span=SPAN)),
     ("let K = h", tree.Let(K, h, span=SPAN)),
     ("Y' = Z", tree.Equation(Y, 1, Z, span=SPAN)),
     ("Y'' = Z", tree.Equation(Y, 2, Z, span=SPAN)),
     ("Y(0) = Z", tree.Initial(Y, 0, number("0"), Z, span=SPAN)),
     ("Y'(0) = Z", tree.Initial(Y, 1, number("0"), Z, span=SPAN)),
     ("output Y", tree.Output(Y, span=SPAN)),
-    ("discretise K", tree.Discretise(K, (), False, span=SPAN)),
-    ("discretize K exact", tree.Discretise(K, (), True, span=SPAN)),
+    ("discretise K", tree.Discretise(K, starts=(), exact=False, span=SPAN)),
+    ("discretize K exact", tree.Discretise(K, starts=(), exact=True, span=SPAN)),
     (
         "discretise K start Y[-1] = 0 start Z[0] = Y",
         tree.Discretise(
@@ -117,7 +123,7 @@ CASES = [
                 tree.Start(tree.Indexed(Y, None, -1, span=SPAN), number("0"), span=SPAN),
                 tree.Start(tree.Indexed(Z, None, 0, span=SPAN), Y, span=SPAN),
             ),
-            False,
+            exact=False,
             span=SPAN,
         ),
     ),
@@ -170,18 +176,18 @@ CASES = [
 ]
 
 
-@pytest.mark.parametrize(("text", "expected"), CASES, ids=[text for text, _ in CASES])
+@pytest.mark.parametrize(("text", "expected"), STATEMENTS, ids=[text for text, _ in STATEMENTS])
 def test_a_statement_becomes_its_node(text, expected):
     assert parse_text(text).statements == (expected,)
 
 
-def test_a_scheme_may_have_unknowns_of_its_own():
+def test_a_scheme_may_have_auxiliary_unknowns():
     (scheme,) = parse_text("scheme K {\naux Y, Z\nstart Y[0] = 0\n}").statements
     start = tree.Start(tree.Indexed(Y, None, 0, span=SPAN), number("0"), span=SPAN)
     assert scheme.rules == (tree.Aux((Y, Z), span=SPAN), start)
 
 
-def test_every_node_knows_the_text_it_stands_for():
+def test_the_span_of_a_node_covers_its_text():
     text = "state Y\nY' = K^T σ(K Y + b)  # why\n"
     _, equation = parse_text(text).statements
     assert equation.span.text == "Y' = K^T σ(K Y + b)"
@@ -199,12 +205,12 @@ def test_every_node_knows_the_text_it_stands_for():
         "let\ta\t=\tf(Y,Z)",
     ],
 )
-def test_inside_brackets_a_statement_goes_on(text):
+def test_a_statement_continues_on_the_next_line_inside_brackets(text):
     assert parse_text(text) == parse_text("let a = f(Y, Z)")
 
 
 @pytest.mark.parametrize("text", ["net = Y\n  -> Z", "net = Y  # one\n\n# two\n\n-> Z\n"])
-def test_before_an_arrow_a_statement_goes_on(text):
+def test_a_statement_continues_on_the_next_line_before_an_arrow(text):
     assert parse_text(text) == parse_text("net = Y -> Z")
 
 
@@ -216,7 +222,7 @@ def test_a_block_may_be_broken_anywhere_around_its_lines(text):
     assert parse_text(text) == parse_text("train {\n    h = 2\n}\n")
 
 
-def test_a_mark_in_a_text_is_no_comment():
+def test_a_hash_sign_in_a_quoted_text_begins_no_comment():
     (statement,) = parse_text('"Channels # 3 and {" # a comment').statements
     assert statement.text == "Channels # 3 and {"
 
@@ -230,11 +236,11 @@ def test_an_error_in_a_line_of_a_block_hides_none_in_the_next():
     ]
 
 
-def test_a_lost_statement_says_what_it_would_have_declared():
+def test_a_statement_with_an_error_keeps_the_names_that_it_declares_or_mentions():
     report = Report()
     file = parse(Source("test.ode", "param K, σ : conv(3 5\nY' = K (\n"), report)
-    lost, equation = file.statements
-    assert (lost.kind, lost.declares) == ("param", ("K", "sigma"))
+    parameter, equation = file.statements
+    assert (parameter.kind, parameter.declares) == ("param", ("K", "sigma"))
     assert (equation.kind, equation.mentions) == ("name", ("Y", "K"))
 
 
@@ -251,14 +257,14 @@ def test_a_setting_is_a_key_and_a_value(text, value):
 @pytest.mark.parametrize(
     "text", ["h", "h=", "h=1 = 2", "=1", "h=1)", "h=(1", "1=2", "h=1\nk=2", "", "h=$"]
 )
-def test_what_is_no_setting_is_reported(text):
+def test_a_text_that_is_not_a_setting_is_reported(text):
     report = Report()
     parse_setting(Source("--set", text), report)
     assert report.error_count
 
 
-def test_brackets_may_be_deep_but_not_without_end():
-    deep = "(" * 32 + "Y" + ")" * 32
+def test_brackets_may_be_nested_deeply_but_not_without_limit():
+    deep = "(" * MOST_NESTED + "Y" + ")" * MOST_NESTED
     assert formula(deep)
     with pytest.raises(SpecError):
         parse_text(f"let a = ({deep})")

@@ -65,7 +65,7 @@ def test_the_schemes_shown_are_those_that_ship():
     assert [parse_text(shipped[s.name.id]).statements[-1] for s in schemes] == list(schemes)
 
 
-def test_the_message_shown_is_the_one_that_is_given():
+def test_the_message_shown_is_the_recorded_one():
     recorded = ROOT / "tests/bad/discretise/verlet_reads_its_own_state.expected"
     message = recorded.read_text(encoding="utf-8").replace("verlet_reads_its_own_state", "bad")
     assert message in BLOCKS

@@ -17,7 +17,7 @@ def message_and_help(path):
     return diagnostic.message, diagnostic.help
 
 
-def test_a_folder_is_no_file(tmp_path):
+def test_a_folder_is_refused_with_the_files_that_it_has(tmp_path):
     (tmp_path / "b.ode").touch()
     (tmp_path / "a.ode").touch()
     message, help_ = message_and_help(tmp_path)
@@ -25,7 +25,7 @@ def test_a_folder_is_no_file(tmp_path):
     assert help_.endswith("has a.ode, b.ode")
 
 
-def test_a_missing_file_is_met_with_the_name_that_was_meant(tmp_path):
+def test_for_a_missing_file_the_name_that_was_meant_is_suggested(tmp_path):
     (tmp_path / "hamiltonian.ode").touch()
     (tmp_path / "notes.txt").touch()
     message = "there is no such file"
@@ -42,7 +42,7 @@ def test_a_missing_file_is_met_with_the_name_that_was_meant(tmp_path):
     assert message_and_help(folder / "x.ode") == (message, f"there is no folder {folder}")
 
 
-def test_a_link_to_nothing_is_not_said_to_be_missing_beside_itself(tmp_path):
+def test_a_link_to_a_missing_file_is_refused_as_such_and_not_suggested_itself(tmp_path):
     (tmp_path / "a.ode").symlink_to("gone.ode")
     assert message_and_help(tmp_path / "a.ode") == (
         "this is a link to a file that is not there",

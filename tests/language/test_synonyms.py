@@ -165,14 +165,14 @@ MISTAKES = [
 
 
 @pytest.mark.parametrize(("place", "text", "help_"), MISTAKES, ids=[m[1] for m in MISTAKES])
-def test_what_is_written_elsewhere_is_answered_by_what_is_written_here(place, text, help_):
+def test_a_spelling_from_elsewhere_is_refused_with_the_spelling_of_the_language(place, text, help_):
     with pytest.raises(SpecError) as caught:
         loads(SPEC_WITH[place](text))
     messages = [f"{d.message} {d.label} {d.help}" for d in caught.value.diagnostics]
     assert any(help_ in message for message in messages), messages
 
 
-def test_every_name_that_a_synonym_leads_to_is_one():
+def test_every_name_that_a_synonym_leads_to_exists():
     tables = {
         "type of parameter": PARAMETER_TYPES.forms, "optimizer": OPTIMIZERS.forms, "loss": LOSSES,
         "schedule": SCHEDULES.forms, "augmentation": AUGMENTATIONS.forms, "data set": DATA_SETS,
@@ -186,8 +186,8 @@ def test_every_name_that_a_synonym_leads_to_is_one():
 
 
 @pytest.mark.parametrize("kind", _SYNONYMS)
-def test_no_name_is_listed_twice_in_a_kind_or_as_a_sentence_as_well(kind):
-    if kind == "argument":  # of which each form has others
+def test_a_name_is_listed_once_among_the_synonyms_and_the_advice_of_a_kind(kind):
+    if kind == "argument":  # where `filters`, say, means different arguments in different calls
         return
     names = " ".join([*_SYNONYMS[kind].values(), *_ADVICE.get(kind, {})]).split()
     assert len(names) == len(set(names))
