@@ -13,11 +13,11 @@ import odenet.training
 ROOT = Path(__file__).parents[1]
 
 
-def test_the_files_that_one_adds_to_exist():
+def test_the_files_that_contributing_names_exist():
     text = (ROOT / "CONTRIBUTING.md").read_text()
     table = text.partition("## To add something")[2].partition("## House rules")[0]
     named = set(re.findall(r"`((?:odenet|bench|tests)(?:/[\w.]+)*)`", table))
-    assert len(named) > 12
+    assert len(named) > 12  # the search finds them
     missing = [path for path in named - {"odenet/schemes/NAME.ode"} if not (ROOT / path).exists()]
     assert not missing
 
@@ -38,7 +38,7 @@ MENTIONED_NAMES = re.findall(
 )
 
 
-def test_the_walk_goes_through_every_stage_once_and_in_order():
+def test_the_architecture_page_goes_through_every_stage_once_and_in_order():
     stages = re.findall(
         r"^\d\. \*\*`(\w+)`", (ROOT / "docs" / "architecture.md").read_text(), re.MULTILINE
     )
@@ -46,7 +46,7 @@ def test_the_walk_goes_through_every_stage_once_and_in_order():
 
 
 @pytest.mark.parametrize(("file", "name"), MENTIONED_NAMES)
-def test_a_name_of_the_architecture_is_there(file, name):
+def test_a_name_on_the_architecture_page_exists(file, name):
     existing = [path for path in (ROOT / file, ROOT / "odenet" / file) if path.is_file()]
     assert existing, file
     node = ast.parse(existing[0].read_text()) if name else None
@@ -56,7 +56,7 @@ def test_a_name_of_the_architecture_is_there(file, name):
 
 
 @pytest.mark.parametrize("module", [odenet, odenet.training], ids=lambda module: module.__name__)
-def test_every_public_name_is_there(module):
+def test_every_public_name_exists(module):
     for name in module.__all__:
         assert getattr(module, name) is not None
         assert name in dir(module)
@@ -65,16 +65,19 @@ def test_every_public_name_is_there(module):
         _ = module.none
 
 
-def test_the_version_has_one_home():
+def test_all_files_that_state_the_version_state_the_same():
     assert not re.search(r'^version = "', (ROOT / "pyproject.toml").read_text(), re.MULTILINE)
     assert f"version: {odenet.__version__}\n" in (ROOT / "CITATION.cff").read_text()
     assert f"## {odenet.__version__}" in (ROOT / "CHANGELOG.md").read_text()
 
 
 PAGES = [ROOT / "CONTRIBUTING.md", *(ROOT / "docs").glob("*.md")]
-SCRIPTS = {m for page in PAGES for m in re.findall(r"python -m ([\w.]+)", page.read_text())}
-# tests.fuzz.guided is left out: it needs atheris
-SCRIPTS = sorted(m for m in SCRIPTS if m.startswith(("tests.", "bench.")) and "guided" not in m)
+SHOWN_MODULES = {m for page in PAGES for m in re.findall(r"python -m ([\w.]+)", page.read_text())}
+SCRIPTS = sorted(
+    module
+    for module in SHOWN_MODULES - {"tests.fuzz.guided"}  # which needs atheris
+    if module.startswith(("tests.", "bench."))
+)
 
 
 @pytest.mark.parametrize("script", SCRIPTS)

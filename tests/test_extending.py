@@ -17,7 +17,7 @@ pytestmark = pytest.mark.slow
 ROOT = Path(__file__).parents[1]
 TABLES = "odenet/model/tables"
 
-# kind -> file -> (a text in the file, or "" for a new file; what is inserted after it)
+# By kind of entry and by file: a text of the file, or "" for a new file, and what is inserted after it.
 ADDITIONS = {
     "a scheme": {
         "odenet/schemes/ruth.ode": (
@@ -41,10 +41,10 @@ scheme ruth {                         # Ruth 1983, order 3
             '''\
     ActivationKind(
         "bend",
-        "functional.softsign({x})",
-        "nn.Softsign()",
-        lambda x: x / (1 + abs(x)),
-        lambda x: 1 / (1 + abs(x)) ** 2,
+        code="functional.softsign({x})",
+        module="nn.Softsign()",
+        value=lambda x: x / (1 + abs(x)),
+        derivative=lambda x: 1 / (1 + abs(x)) ** 2,
         odd=True,
     ),
 ''',
@@ -57,8 +57,8 @@ scheme ruth {                         # Ruth 1983, order 3
     LayerKind(
         "thrice",
         "every value times 3",
-        {},
-        lambda layer, width: "Elementwise(lambda x: 3 * x)",
+        arguments={},
+        code=lambda layer, width: "Elementwise(lambda x: 3 * x)",
         numeric=lambda layer, weights, x, space: 3 * x,
     ),
 ''',
@@ -70,11 +70,11 @@ scheme ruth {                         # Ruth 1983, order 3
             '''\
     ParameterKind(
         "gains",
-        "operator",
-        "one factor for each channel",
-        {"init": init("ones")},
-        _per_channel_tensors,
-        lambda options, make: (
+        role="operator",
+        meaning="one factor for each channel",
+        arguments={"init": init("ones")},
+        tensors=_per_channel_tensors,
+        construct=lambda options, make: (
             f"diagonal({make.steps}, {make.in_channels}, space={make.axes}{make.init('ones')})"
         ),
         operator=Operator("diag", "diag", lambda options, K, x, space: K.reshape(-1, 1) * x),
@@ -85,7 +85,7 @@ scheme ruth {                         # Ruth 1983, order 3
     "a claim": {
         f"{TABLES}/claims.py": (
             "ROWS = (\n",
-            '    ClaimKind("thrifty", "at most so many parameters", f"{_MODULE}:thrifty", example=3),\n',
+            '    ClaimKind("thrifty", "at most that many parameters", f"{_MODULE}:thrifty", example=3),\n',
         ),
         "odenet/analyse/claims.py": (
             'VERDICT_MARKS = {True: "✓", False: "✗", None: "?"}\n',
@@ -157,7 +157,7 @@ program = odenet.load("mine.ode")
 network = program.network()
 inputs = torch.randn(2, 4, 6, 6)
 network(inputs).sum().backward()
-flow = program.flow(4, 2).double()
+flow = program.flow(channels=4, steps=2).double()
 state = flow.initial(inputs.double())
 back = flow.retreat(flow.advance(state))
 listed = [name for name in ("bend", "thrice", "gains", "thrifty") if f"`{name}" in tables()]
@@ -179,10 +179,10 @@ cli.main()
 
 @pytest.fixture(scope="module")
 def report(tmp_path_factory):
-    """What a process finds that has a copy with everything of `MADE_UP` in it."""
+    """What `SCRIPT` prints in a process that imports a copy of odenet with all `ADDITIONS`."""
     copy = tmp_path_factory.mktemp("copy")
-    ignored = shutil.ignore_patterns("__pycache__")
-    shutil.copytree(ROOT / "odenet", copy / "odenet", ignore=ignored)
+    ignore = shutil.ignore_patterns("__pycache__")
+    shutil.copytree(ROOT / "odenet", copy / "odenet", ignore=ignore)
     shutil.copy(ROOT / "grammar.lark", copy)
     for files in ADDITIONS.values():
         for name, (anchor, addition) in files.items():
@@ -205,7 +205,7 @@ def report(tmp_path_factory):
 
 
 @pytest.mark.parametrize("kind", ADDITIONS)
-def test_a_kind_touches_the_files_that_contributing_names(kind):
+def test_an_entry_of_a_kind_is_added_to_the_files_that_contributing_names(kind):
     text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
     (row,) = [line for line in text.splitlines() if line.startswith(f"| {kind} |")]
     named = re.findall(r"`((?:odenet)/[\w/.]+)`", row.split(" | ")[1])
@@ -236,7 +236,7 @@ def test_a_made_up_claim_is_judged(report):
 
 
 def test_a_made_up_data_set_is_loaded(report):
-    assert report["samples"] == [40, 10]
+    assert report["samples"] == [40, 10]  # for training and test
 
 
 def test_a_made_up_command_runs(report):

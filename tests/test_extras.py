@@ -81,7 +81,7 @@ def imported_libraries(path):
 
 
 def importers_by_library():
-    """library -> the files of odenet that import it."""
+    """The files of odenet that import a library, by library."""
     importers = {}
     for path in (ROOT / "odenet").rglob("*.py"):
         relative_path = path.relative_to(ROOT / "odenet")
@@ -109,7 +109,7 @@ def test_every_library_that_is_imported_is_declared_once():
     assert not base & {package for row in EXTRAS.values() for package in row.values()}
 
 
-def test_the_extras_hold_what_is_asked_of_them():
+def test_the_extras_have_the_packages_that_odenet_asks_of_them():
     for name, row in EXTRAS.items():
         assert set(row.values()) <= packages_of_extra(name), name
     assert packages_of_extra("train") == set(EXTRAS["train"].values())
@@ -117,7 +117,7 @@ def test_the_extras_hold_what_is_asked_of_them():
     assert included <= packages_of_extra("test") <= packages_of_extra("dev")
 
 
-def test_what_is_missing_is_named_in_one_line(monkeypatch):
+def test_missing_packages_are_named_in_one_line(monkeypatch):
     monkeypatch.setitem(EXTRAS, "train", {"no_such_a": "a", "json": "json", "no_such_b": "b"})
     with pytest.raises(MissingLibraries) as caught:
         require("train", "odenet fly")
@@ -224,9 +224,9 @@ def base_installation(tmp_path_factory):
     """A folder of links to the packages that `pip install odenet` installs, and to no others."""
     folder = tmp_path_factory.mktemp("base")
     for installed in collect_distributions(PROJECT["dependencies"], {}).values():
-        tops = {file.parts[0] for file in installed.files or () if file.parts[0] != ".."}
-        for top in tops - {"__pycache__"}:
-            link, target = folder / top, Path(str(installed.locate_file(top)))
+        names = {file.parts[0] for file in installed.files or () if file.parts[0] != ".."}
+        for name in names - {"__pycache__"}:
+            link, target = folder / name, Path(str(installed.locate_file(name)))
             if target.exists() and not link.exists():
                 link.symlink_to(target)
     return folder
@@ -238,7 +238,7 @@ def outcomes(base_installation, tmp_path_factory):
     folder = tmp_path_factory.mktemp("work")
     for name in ("digits", "neural_ode"):
         (folder / f"{name}.ode").write_text((ROOT / "specs" / f"{name}.ode").read_text())
-    result = subprocess.run(
+    result = subprocess.run(  # -S: without site-packages
         [sys.executable, "-S", "-c", SCRIPT, json.dumps(COMMANDS)],
         env={
             **os.environ,
@@ -257,8 +257,9 @@ def test_the_base_compiles_checks_and_measures(outcomes):
     for command, (code, _, errors) in outcomes["commands"].items():
         if command not in EXTRA_NEEDED:
             assert code == 0, (command, errors)
-    assert "proved" in outcomes["commands"]["check digits.ode"][1]
-    assert "MiB" in outcomes["commands"]["memory digits.ode"][1]
+    outputs = {command: output for command, (_, output, _) in outcomes["commands"].items()}
+    assert "proved" in outputs["check digits.ode"]
+    assert "MiB" in outputs["memory digits.ode"]
 
 
 @pytest.mark.slow

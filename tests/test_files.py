@@ -23,6 +23,7 @@ ROOT = Path(__file__).parents[1]
 
 
 def error_text(caught):
+    """The message that a user reads of an error that pytest caught."""
     return render(files.describe_error(caught.value))
 
 
@@ -76,10 +77,10 @@ def test_a_pipe_is_written_through_and_stays_a_pipe(tmp_path):
 
 
 def test_a_device_stays_a_device(tmp_path):
-    null = make_device(tmp_path / "null", 3)
+    null = make_device(tmp_path / "null", minor=3)
     files.write_text(null, "away")
     assert stat.S_ISCHR(null.stat().st_mode) and os.listdir(tmp_path) == ["null"]
-    full = make_device(tmp_path / "full", 7)
+    full = make_device(tmp_path / "full", minor=7)
     with pytest.raises(files.WriteError) as caught:
         files.write_text(full, "away")
     assert error_text(caught).startswith(
@@ -103,7 +104,7 @@ def test_text_written_to_dev_stdout_keeps_its_place_among_printed_lines(tmp_path
 
 @pytest.mark.parametrize("error_number", [errno.ENOSPC, errno.EIO, errno.EDQUOT])
 @pytest.mark.parametrize("operation", ["open", "chmod", "fsync", "replace"])
-def test_whatever_operation_fails_the_file_has_its_old_or_its_new_text(
+def test_the_file_has_its_old_or_its_new_text_whichever_operation_fails(
     tmp_path, monkeypatch, operation, error_number
 ):
     for failing_call in (1, 2, 3):
@@ -126,7 +127,7 @@ def test_a_failing_fsync_is_an_error_unless_the_file_system_does_not_support_it(
     tmp_path, monkeypatch, error_number, is_written
 ):
     (tmp_path / "file").write_text("old")
-    monkeypatch.setattr(files, "os", FailingOs("fsync", 1, error_number))
+    monkeypatch.setattr(files, "os", FailingOs("fsync", failing_call=1, error_number=error_number))
     with suppress(files.WriteError) if is_written else pytest.raises(files.WriteError):
         files.write_text(tmp_path / "file", "new")
     monkeypatch.undo()
@@ -168,12 +169,12 @@ def test_a_full_disk_leaves_the_only_copy_as_it_was(small_disk):
     assert os.listdir(small_disk) == ["file"]
 
 
-def test_an_archive_of_torch_that_does_not_fit_says_so(small_disk):
+def test_a_full_disk_is_named_when_torch_save_fails(small_disk):
     with (
         pytest.raises(files.WriteError) as caught,
         files.atomic_writer(small_disk / "weights.pt") as stream,
     ):
-        torch.save({"a": torch.zeros(2**19)}, stream)
+        torch.save({"a": torch.zeros(2**19)}, stream)  # two megabytes
     assert "the disk is full" in error_text(caught) and "weights.pt" in error_text(caught)
     assert os.listdir(small_disk) == []
 
@@ -196,7 +197,7 @@ def test_a_place_that_cannot_be_written_is_named(tmp_path, path, why):
     assert str(tmp_path / path) in error_text(caught)
 
 
-def test_a_folder_is_made_with_those_above_it_and_only_its_maker_is_told_so(tmp_path):
+def test_a_folder_is_made_with_its_parents_and_it_is_returned_whether_it_is_new(tmp_path):
     folder = tmp_path / "a" / "b" / "c"
     assert files.make_folder(folder) is True
     assert folder.is_dir()
@@ -221,7 +222,7 @@ WRITING_METHODS = {
     "rename", "to_csv", "touch", "symlink_to", "hardlink_to", "link", "symlink", "copyfile",
     "copytree", "move", "NamedTemporaryFile", "mkstemp", "mkdtemp", "tofile", "savez", "imsave",
 }  # fmt: skip
-# Calls that look like writing, and write no file of the user's or write into a stream of odenet.files.
+# Calls that look like writing, but write no file of the user's, or into a stream of odenet.files.
 OTHER_WRITERS = {
     "odenet/cli/__init__.py": {"os.open"},  # of the null device
     "odenet/training/runs/run_lock.py": {"os.open"},  # of the lock

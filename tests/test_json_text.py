@@ -1,6 +1,6 @@
 """Written JSON is that of the standard: NaN and infinity, which it lacks, are written as null.
 
-The oracle is Python's own parser, set to refuse the names NaN and Infinity.
+They are read by Python's own parser, which is set to refuse the names NaN and Infinity.
 """
 
 import json

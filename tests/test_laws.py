@@ -29,7 +29,7 @@ discretise momentum(γ = 0.8)
 
 
 def measured_laws(text):
-    """name -> law, measured on a flow of this spec."""
+    """The laws by their names, measured on a flow of this spec."""
     return {law.name: law for law in laws.measure(odenet.loads(text))}
 
 
@@ -41,7 +41,7 @@ def test_all_laws_hold_of_a_proved_system_in_any_dimension(operator, shape):
     measured = measured_laws(HAMILTONIAN.format(operator=operator, shape=shape))
     assert list(measured) == ["adjoints", "round trip", "gradient", "energy", "spectrum"]
     assert all(law.holds for law in measured.values())
-    assert measured["energy"].measured == pytest.approx(4, abs=0.5)
+    assert measured["energy"].measured == pytest.approx(4, abs=0.5)  # the order of yoshida4
 
 
 def test_both_gradients_are_taken_with_the_same_dropout():
@@ -50,8 +50,6 @@ def test_both_gradients_are_taken_with_the_same_dropout():
 
 GRADIENT_FLOW = "state Y\nparam K : dense\nY' = -K^T tanh(K Y)\ndiscretise euler(h = 0.1)\n"
 LINEAR = "state Y, Z\nlet a = 2\nlet b = -1\nY' = b Z\nZ' = a Y\ndiscretise verlet(h = 0.1)\n"
-
-
 SMALL_SPECS = {
     "symmetric Jacobian": GRADIENT_FLOW,
     "second order": (
@@ -72,14 +70,14 @@ SMALL_SPECS = {
     "a state at rest": (
         "state Y, Z\nparam K : dense\nY' = 0\nZ' = tanh(K Y)\ndiscretise midpoint(h = 0.1)\n"
     ),
-    # of these two the verdict is conditional: the learned numbers must not be negative
+    # Of these two the verdict is conditional: the learned numbers must not be negative.
     "negative decay": "state Z\nparam g : scalar(init = -1)\nZ' = -g Z\ndiscretise rk4(h = 0.1)\n",
     "decays of 0": "state Z\nparam d : diag(init = zeros)\nZ' = -d Z\ndiscretise rk4(h = 0.1)\n",
 }
 
 
 @pytest.mark.parametrize("text", SMALL_SPECS.values(), ids=SMALL_SPECS)
-def test_the_laws_hold_of_flows_with_little_in_them(text):
+def test_the_laws_hold_of_minimal_flows(text):
     measured = measured_laws(text)
     assert measured["spectrum"].holds
     assert all(law.holds for law in measured.values())
@@ -90,7 +88,7 @@ def test_the_flow_without_parameters_has_a_gradient_by_its_input():
 
 
 @pytest.mark.parametrize("h", ["1e6", "1e19", "1e100", "1e300"])
-def test_steps_too_long_to_be_undone_are_said_not_to_be_measured(h):
+def test_steps_too_long_to_be_undone_are_reported_as_not_measured(h):
     text = HAMILTONIAN.format(operator="conv(3)", shape="4, 9").replace("h = 0.1", f"h = {h}")
     measured = measured_laws(text.replace("yoshida4", "verlet"))
     assert measured["round trip"].holds is None and measured["gradient"].holds is None
@@ -99,11 +97,11 @@ def test_steps_too_long_to_be_undone_are_said_not_to_be_measured(h):
     assert '"measured": null' in to_json(measured["round trip"].to_json())
 
 
-def test_the_spectrum_of_a_second_order_equation_is_compared_by_its_roots():
+def test_the_spectrum_of_a_second_order_equation_is_that_of_its_right_hand_side():
     text = "state Y\nparam K : dense\nY'' = -K^T tanh(K Y)\ndiscretise leapfrog(h = 0.1)\n"
-    flow = odenet.loads(text).flow(4, 1)
+    flow = odenet.loads(text).flow(channels=4, steps=1)
     values = flow.spectrum(torch.randn(1, 4, 2, 2))
-    assert values.is_complex() and bool((values.real <= 0).all())
+    assert values.is_complex() and bool((values.real <= 0).all())  # as the Jacobian -K^T D K has
 
 
 def test_an_inverse_that_is_slightly_wrong_is_found(monkeypatch):
@@ -123,7 +121,7 @@ def test_only_the_transpose_of_a_matrix_has_no_gap():
 
 
 def test_measured_gradients_leave_the_flow_and_the_random_numbers_as_they_were():
-    flow = odenet.loads(DROPOUT).flow(4, 3).double().train()
+    flow = odenet.loads(DROPOUT).flow(channels=4, steps=3).double().train()
     u = torch.randn(2, 4, 5, 5, dtype=torch.float64)
     memory_before, rng_state_before = flow.memory, torch.get_rng_state()
     stored, recomputed = (
@@ -137,7 +135,7 @@ def test_measured_gradients_leave_the_flow_and_the_random_numbers_as_they_were()
 @pytest.mark.parametrize(
     "constants", ["γ = [0.9, 0.8, 1.1]", "γ = learned(0.9)", "γ = ramp(0, 0.9, epochs = 2)"]
 )
-def test_the_laws_hold_of_steps_that_differ(constants):
+def test_the_laws_hold_of_steps_with_different_constants(constants):
     text = f"state Y\nparam K : dense\nY' = tanh((K - K^T) Y)\ndiscretise momentum({constants})\n"
     measured = measured_laws(text)
     assert {"round trip", "gradient"} <= measured.keys()

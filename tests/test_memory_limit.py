@@ -52,7 +52,7 @@ def test_the_size_of_a_spec_that_ships_is_that_of_its_network(path):
 )
 def test_a_network_that_no_memory_holds_is_refused_with_its_size(old, new, message, line):
     with pytest.raises(SpecError) as caught:
-        require_memory(loads(SPEC.replace(old, new)), 1)
+        require_memory(loads(SPEC.replace(old, new)), batch=1)
     (diagnostic,) = caught.value.diagnostics
     assert message in diagnostic.message
     assert diagnostic.span is not None and diagnostic.span.line == line
@@ -60,9 +60,9 @@ def test_a_network_that_no_memory_holds_is_refused_with_its_size(old, new, messa
 
 def test_a_network_that_fits_exactly_is_not_refused(monkeypatch):
     program = loads(SPEC)
-    needed = 4 * network_size(program.model).parameters
+    needed = 4 * network_size(program.model).parameters  # in bytes, as float32
     monkeypatch.setattr(memory_limit, "physical_memory", lambda: needed)
-    require_memory(program, 1)
+    require_memory(program, batch=1)
     monkeypatch.setattr(memory_limit, "physical_memory", lambda: needed - 1)
     with pytest.raises(SpecError, match="of parameters"):
-        require_memory(program, 1)
+        require_memory(program, batch=1)

@@ -11,6 +11,7 @@ import pytest
 pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).parents[1]
+# Prints the file of odenet, and whether the module has the slot Y[n-1] of the midpoint rule.
 SCRIPT = r"""
 import odenet
 text = "state Y\nparam K : dense\nY' = tanh((K - K^T) Y)\ndiscretise midpoint(h = 0.1)\n"
@@ -19,7 +20,7 @@ print(odenet.__file__, "Y_prev" in odenet.loads(text).source())
 
 
 def build_archive(kind, source, target):
-    """Build a "wheel" or "sdist" from a source folder into an empty folder; the path of the archive."""
+    """Build a "wheel" or "sdist" from a source folder into an empty folder; gives its path."""
     command = [sys.executable, "-m", "build", "--no-isolation", f"--{kind}", "-o", str(target)]
     subprocess.run([*command, str(source)], check=True, capture_output=True)
     (archive,) = target.iterdir()
@@ -28,7 +29,7 @@ def build_archive(kind, source, target):
 
 def compiles_from(folder):
     """Whether Python, run in a folder, imports odenet from there and compiles a spec."""
-    printed = subprocess.run(
+    module_file, has_slot = subprocess.run(
         [sys.executable, "-P", "-c", SCRIPT],
         env={"PYTHONPATH": str(folder), "PATH": ""},
         cwd=folder,
@@ -36,11 +37,12 @@ def compiles_from(folder):
         capture_output=True,
         text=True,
     ).stdout.split()
-    return Path(printed[0]).is_relative_to(folder) and printed[1] == "True"
+    return Path(module_file).is_relative_to(folder) and has_slot == "True"
 
 
 @pytest.fixture(scope="module")
 def sdist(tmp_path_factory):
+    """An sdist of this checkout."""
     return build_archive("sdist", ROOT, tmp_path_factory.mktemp("sdist"))
 
 

@@ -57,6 +57,7 @@ def code_blocks(page, *languages):
 
 
 def specifications(page):
+    """The code blocks of a page that are specifications or pieces of one."""
     return [text for text in code_blocks(page, "", "ode") if SPEC_STATEMENT.search(text)]
 
 
@@ -107,31 +108,32 @@ def test_snippets_run_one_after_the_other(page, folder):
     for text in specifications(page):
         if "map f = given" in text:  # the file that the snippet after it loads
             (folder / "mine.ode").write_text(text, encoding="utf-8")
-    names = {"__name__": "page"}
+    namespace = {"__name__": "page"}
     for text in code_blocks(page, "python"):
         for shown, replacement in DOWNLOADS.items():
             text = text.replace(shown, replacement)
         code = compile(text, page, "exec")
         if not any(line in text for line in NOT_RUN):
-            exec(code, names)
+            exec(code, namespace)
 
 
-def test_what_is_not_run_is_still_shown():
+def test_the_lines_of_snippets_that_are_not_run_are_still_on_the_pages():
     snippets = "".join(text for page in PAGES for text in code_blocks(page, "python"))
     assert all(line in snippets for line in NOT_RUN)
 
 
 @pytest.mark.parametrize("page", [page for page in PAGES if odenet_commands(page)])
-def test_lines_of_the_shell_are_taken_and_the_quick_ones_run(page, folder, monkeypatch):
+def test_shell_commands_are_accepted_and_the_quick_ones_run(page, folder, monkeypatch):
     texts = [text for text in specifications(page) if "discretise " in text]
     for name in {SAVED_SPEC_NAMES.get(page, "mine.ode"), "oscillator.ode"}:
         (folder / name).write_text(texts[0] if texts else DIGITS_SPEC, encoding="utf-8")
     commands = typer.main.get_command(app)
     for command, *words in odenet_commands(page):
-        if "<" not in words:
-            context = commands.make_context("odenet", [command], resilient_parsing=True)
-            commands.get_command(context, command).make_context(command, list(words))
-        if command in QUICK_COMMANDS and "<" not in words:
+        if "<" in words:  # only the shell can give a command its standard input
+            continue
+        context = commands.make_context("odenet", [command], resilient_parsing=True)
+        commands.get_command(context, command).make_context(command, list(words))
+        if command in QUICK_COMMANDS:
             if command == "new":
                 (folder / f"{words[0]}.ode").unlink(missing_ok=True)
             monkeypatch.setattr(sys, "argv", ["odenet", command, *words])
@@ -160,7 +162,8 @@ def test_names_that_pages_show_need_no_further_import():
     )
     assert "odenet.conversion.find_blocks" in names
     script = (
-        "import operator, sys, odenet\nfor n in sys.argv[1:]: operator.attrgetter(n[7:])(odenet)"
+        "import operator, sys, odenet\n"
+        "for name in sys.argv[1:]: operator.attrgetter(name.removeprefix('odenet.'))(odenet)"
     )
     result = subprocess.run([sys.executable, "-c", script, *names], capture_output=True, text=True)
     assert not result.returncode, result.stderr

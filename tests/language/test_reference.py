@@ -35,7 +35,7 @@ def first_column(heading):
         ("claim", reference.claims),
     ],
 )
-def test_a_table_is_that_of_the_rows(heading, rows):
+def test_a_table_of_the_reference_has_the_rows_of_the_code(heading, rows):
     start = REFERENCE.index(f"| {heading} |")
     assert REFERENCE[start : REFERENCE.find("\n\n", start)].splitlines() == rows()
 

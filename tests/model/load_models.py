@@ -20,7 +20,13 @@ def error_messages(text, **settings):
 
 
 def one_state_spec(right, declarations="", rest=""):
-    """The text of a specification with one state `Y`, whose equation has this right-hand side."""
+    """The text of a specification with one state `Y` and forward Euler.
+
+    Args:
+        right: the right-hand side of the equation.
+        declarations: lines above the equation.
+        rest: lines below the discretisation.
+    """
     return f"state Y\n{declarations}\nY' = {right}\ndiscretise euler(h = 0.1)\n{rest}\n"
 
 

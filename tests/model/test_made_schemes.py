@@ -78,6 +78,7 @@ WRITTEN_OUT = {
         Z[n+1] = Z1 + h/2 F(Y[n+1])
     }""",
 }
+# A scheme whose names, among them the stage `F`, are those of other things in its partner.
 MOMENTA_SCHEME = """scheme momenta {
     for x' = f(x)
     aux v
@@ -90,15 +91,16 @@ MOMENTA_SCHEME = """scheme momenta {
 
 
 def load_scheme(text, schemes=""):
+    """The scheme that is made by a text such as `coupled(euler)` of given or library schemes."""
     spec = TWO_UNKNOWNS if "verlet" in text else ONE_UNKNOWN
     return odenet.loads(f"{spec}discretise {text}(h = 0.25)\n{schemes}").model.scheme
 
 
 @pytest.mark.parametrize("text", WRITTEN_OUT)
-def test_what_is_made_is_what_one_would_write(text):
+def test_a_made_scheme_is_the_one_that_is_written_out(text):
     made = load_scheme(text, MOMENTA_SCHEME if "momenta" in text else "")
     written = read_scheme(WRITTEN_OUT[text])
-    if "momenta" in text:  # the second part's names are changed where the first has them
+    if "momenta" in text:  # its stage F is renamed, since F is the function of the first part
         spelled = str([u.value for u in made.updates]).replace("F_", "k1").replace("F1", "k1")
         assert spelled == str([u.value for u in written.updates])
     else:
@@ -107,7 +109,7 @@ def test_what_is_made_is_what_one_would_write(text):
 
 
 @pytest.mark.parametrize("text", WRITTEN_OUT)
-def test_what_is_made_is_a_text_that_says_the_same(text):
+def test_the_text_of_a_made_scheme_reads_back_as_the_scheme(text):
     made = load_scheme(text, MOMENTA_SCHEME if "momenta" in text else "")
     reread = read_scheme(made.text)
     assert (reread.updates, reread.starts, reread.lets) == (made.updates, made.starts, made.lets)
@@ -124,11 +126,13 @@ def test_the_adjoint_undoes_a_step_with_minus_h(name):
     state = network.state(scheme)
 
     def reflect_in_time(values):
+        """The stored values in the opposite order in time: Y[n] and Y[n-1], say, are exchanged."""
         oldest = {u: min(scheme.stored_offsets(u)) for u in scheme.unknowns}
         return {Slot(s.name, oldest[s.name] - s.offset): x for s, x in values.items()}
 
-    after = step(scheme, state, network.rates(), constant_values(scheme, -0.3))
-    undone = step(adjoint, reflect_in_time(after), network.rates(), constant_values(adjoint, 0.3))
+    after = step(scheme, state, network.rates(), constant_values(scheme, h=-0.3))
+    adjoint_constants = constant_values(adjoint, h=0.3)
+    undone = step(adjoint, reflect_in_time(after), network.rates(), adjoint_constants)
     for slot, value in reflect_in_time(undone).items():
         np.testing.assert_allclose(value, state[slot], rtol=1e-11, atol=1e-12)
 
@@ -139,7 +143,7 @@ def test_the_adjoint_of_the_adjoint_takes_the_same_step(name):
     adjoint = read_scheme(adjoint_text("once", scheme, inverse_lines(scheme)))
     adjoint_twice = read_scheme(adjoint_text("twice", adjoint, inverse_lines(adjoint)))
     network = Network(scheme)
-    state, numbers = network.state(scheme), constant_values(scheme, 0.3)
+    state, numbers = network.state(scheme), constant_values(scheme, h=0.3)
     actual, expected = (step(s, state, network.rates(), numbers) for s in (adjoint_twice, scheme))
     for slot, value in expected.items():
         np.testing.assert_allclose(actual[slot], value, rtol=1e-11, atol=1e-12)
@@ -169,7 +173,7 @@ def test_the_weight_of_a_coupling_may_have_another_default():
     assert scheme.text.startswith("scheme mine(λ = 1/2) {")
 
 
-def test_lets_are_kept_apart_only_where_the_step_size_is_in_them():
+def test_equal_lets_of_the_parts_of_a_composition_are_written_once():
     scheme = load_scheme("both", """scheme both = compose(part(h/2), part(h/2))
         scheme part(a = 1/2) {
             for Y' = F(Y)
@@ -184,15 +188,14 @@ def test_lets_are_kept_apart_only_where_the_step_size_is_in_them():
 def test_constants_of_the_whole_reach_its_parts():
     scheme = load_scheme("whole", "scheme whole(w = 1/3) = compose(heun(w h), heun((1 - w) h))")
     assert [name for name, _ in scheme.constants] == ["w"]
-    actual = derive(scheme)
-    assert actual.order == 2
-    numbers = constant_values(scheme, 0.5, w=0.5)
+    assert derive(scheme).order == 2
+    numbers = constant_values(scheme, h=0.5, w=0.5)
     network = Network(scheme)
     state = network.state(scheme)
     heun = library_scheme("heun")
     expected = state
     for _ in range(2):
-        expected = step(heun, expected, network.rates(), constant_values(heun, 0.25))
+        expected = step(heun, expected, network.rates(), constant_values(heun, h=0.25))
     actual = step(scheme, state, network.rates(), numbers)
     np.testing.assert_allclose(actual[Slot("Y", 0)], expected[Slot("Y", 0)], rtol=1e-13)
 
@@ -200,7 +203,8 @@ def test_constants_of_the_whole_reach_its_parts():
 def test_the_module_of_a_composition_steps_as_plain_torch_does():
     torch.manual_seed(0)
     text = "compose(verlet(h/2), adjoint(verlet)(h/2))(h = 0.25)"
-    flow = odenet.loads(f"{TWO_UNKNOWNS}discretise {text}").flow(6, 4, space=0).double()
+    program = odenet.loads(f"{TWO_UNKNOWNS}discretise {text}")
+    flow = program.flow(channels=6, steps=4, space=0).double()
     flow.memory = "reversible"
     x = torch.randn(2, 6, dtype=torch.float64, requires_grad=True)
     out = flow(x)
@@ -208,7 +212,7 @@ def test_the_module_of_a_composition_steps_as_plain_torch_does():
     u = x.detach().clone().requires_grad_()
     K, A = (p.detach().clone().requires_grad_() for p in flow.parameters())
     y, z = u[:, :3], u[:, 3:]
-    for k, a in zip(K, A, strict=True):
+    for k, a in zip(K, A, strict=True):  # h = 0.25, h/2 = 0.125
         y = y + 0.125 * torch.tanh(z @ k.T)
         z = z + 0.25 * torch.tanh(y @ a.T)
         y = y + 0.125 * torch.tanh(z @ k.T)
@@ -218,7 +222,7 @@ def test_the_module_of_a_composition_steps_as_plain_torch_does():
         torch.testing.assert_close(actual.grad, expected.grad, rtol=1e-10, atol=1e-12)
 
 
-def test_a_made_scheme_is_one_statement():
+def test_a_scheme_may_be_made_by_one_statement():
     program = odenet.loads(f"{ONE_UNKNOWN}scheme mine = coupled(heun)\ndiscretise mine(h = 0.1)\n")
     assert len(program.tree.statements_of(tree.MadeScheme)) == 1
     assert program.model.scheme.name == "mine"

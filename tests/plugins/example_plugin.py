@@ -26,10 +26,10 @@ def adjoint_flipped(x, K):
 
 SQUASH = ActivationKind(
     "squash",
-    "functional.softsign({x})",
-    "nn.Softsign()",
-    lambda x: x / (1 + abs(x)),
-    lambda x: 1 / (1 + abs(x)) ** 2,
+    code="functional.softsign({x})",
+    module="nn.Softsign()",
+    value=lambda x: x / (1 + abs(x)),
+    derivative=lambda x: 1 / (1 + abs(x)) ** 2,
     odd=True,
     primitive="{x}.abs() - torch.log1p({x}.abs())",
     latex="\\varsigma",
@@ -37,8 +37,8 @@ SQUASH = ActivationKind(
 AMPLIFY = LayerKind(
     "amplify",
     "every channel times a factor, all by a",
-    {"a": Parameter(Number(0), "multiplies all", 2.0)},
-    lambda layer, width: (
+    arguments={"a": Parameter(Number(0), "multiplies all", default=2.0)},
+    code=lambda layer, width: (
         f"Elementwise(lambda x: {layer.arguments['a']!r} * functional.softsign(x))"
     ),
     numeric=lambda layer, weights, x, space: (
@@ -47,25 +47,25 @@ AMPLIFY = LayerKind(
 )
 FLIPPED = ParameterKind(
     "flipped",
-    "operator",
-    "the channels in the opposite order, one factor each",
-    {"init": init("ones")},
-    lambda options, reads, gives, axes: {"": Tensor((reads, *(1,) * axes))},
-    lambda options, make: (
+    role="operator",
+    meaning="the channels in the opposite order, one factor each",
+    arguments={"init": init("ones")},
+    tensors=lambda options, reads, gives, axes: {"": Tensor((reads, *(1,) * axes))},
+    construct=lambda options, make: (
         f"diagonal({make.steps}, {make.in_channels}, space={make.axes}{make.init('ones')})"
     ),
     operator=Operator(
         "flipped",
-        "adjoint_flipped",
-        lambda options, K, x, space: K.reshape(-1, 1) * x[::-1],
+        adjoint="adjoint_flipped",
+        numeric=lambda options, K, x, space: K.reshape(-1, 1) * x[::-1],
         norm_bound="{K}.abs().amax()",
     ),
     imports=("from example_plugin import adjoint_flipped, flipped",),
 )
 FRUGAL = ClaimKind(
     "frugal",
-    "the equations learn at most so much",
-    lambda facts, claim: (
+    "at most that many parameters are declared",
+    judge=lambda facts, claim: (
         len(facts.model.parameters) <= claim.number,
         f"{len(facts.model.parameters)} parameters are declared",
     ),

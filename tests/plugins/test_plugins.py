@@ -116,7 +116,7 @@ def test_a_witness_is_found_through_rows_and_rebuilt_by_the_module(plugin):
     witness = search_witness(program.model)
     assert witness is not None and witness.eigenvalue.real > 0
     space = len(witness.space)
-    flow = program.flow(2 * witness.channels, 1, space=space).double().eval()
+    flow = program.flow(channels=2 * witness.channels, steps=1, space=space).double().eval()
     flow.load_state_dict({"P": torch.tensor(witness.weights["P"])[None]}, strict=False)
 
     def field(state):
@@ -138,7 +138,7 @@ def test_latex_the_formatter_and_the_tables_know_the_rows(plugin):
         "| `squash` | 0 | 1 | yes | no |",
         "| `amplify(a = 2)` | yes | every channel times a factor, all by a |",
         "| `flipped(init = ones)` | the channels in the opposite order, one factor each |",
-        "| `frugal(3)` | the equations learn at most so much |",
+        "| `frugal(3)` | at most that many parameters are declared |",
     ):
         assert line in text.splitlines()
 
@@ -222,21 +222,25 @@ def test_bounds_are_compared_for_several_constants(plugin):
 def test_operators_and_layers_that_contradict_themselves_are_refused(plugin):
     from example_plugin import AMPLIFY, FLIPPED
 
-    unlike = replace(FLIPPED.operator, adjoint="flipped")
+    wrong_adjoint = replace(FLIPPED.operator, adjoint="flipped")
     with pytest.raises(ValueError, match="its adjoint do not fit"):
-        odenet.register_parameter(replace(FLIPPED, name="other", operator=unlike))
-    diagonal = replace(FLIPPED.operator, diagonal=True, adjoint="flipped")
+        odenet.register_parameter(replace(FLIPPED, name="other", operator=wrong_adjoint))
+    not_diagonal = replace(FLIPPED.operator, diagonal=True, adjoint="flipped")
     with pytest.raises(ValueError):
-        odenet.register_parameter(replace(FLIPPED, name="other", operator=diagonal))
-    bound = replace(FLIPPED.operator, norm_bound="{K}.abs().amin()")
+        odenet.register_parameter(replace(FLIPPED, name="other", operator=not_diagonal))
+    too_low_bound = replace(FLIPPED.operator, norm_bound="{K}.abs().amin()")
     with pytest.raises(ValueError, match="larger norm than its bound"):
-        odenet.register_parameter(replace(FLIPPED, name="other", operator=bound))
+        odenet.register_parameter(replace(FLIPPED, name="other", operator=too_low_bound))
+
+    def wrong_model(layer, weights, x, space):
+        return 2.1 * x
+
     with pytest.raises(ValueError, match="and its numeric model differ"):
-        odenet.register_layer(replace(AMPLIFY, name="other", numeric=lambda *a: 2.1 * a[2]))
+        odenet.register_layer(replace(AMPLIFY, name="other", numeric=wrong_model))
 
 
 @pytest.mark.parametrize("name", ["squash", "relu", "flow", "I", "2fast", "param", "σ2"])
-def test_names_that_are_taken_or_no_names_are_refused(plugin, name):
+def test_names_that_are_taken_or_malformed_are_refused(plugin, name):
     with pytest.raises(ValueError, match=r"is taken|cannot name an activation"):
         odenet.register_activation(replace(changed_squash(), name=name))
 
@@ -276,7 +280,7 @@ def test_a_type_of_parameter_of_the_language_passes_its_own_checks(row):
     check_parameter(row)
 
 
-# --- what docs/architecture.md and docs/language.md promise ----------------------------------------
+# --- what CONTRIBUTING.md and docs/language.md promise ---------------------------------------------
 
 
 def _table_rows(page, heading):
@@ -304,7 +308,7 @@ def test_a_row_needs_the_file_that_contributing_names_for_it():
             path
             for package in ("language", "model", "derive", "analyse", "emit", "cli")
             for path in sorted((ROOT / "odenet" / package).rglob("*.py"))
-            # of claims only two modules: words such as "order" are keys of reports too
+            # For claims only two modules: words such as "order" are keys of reports, too.
             if path not in (ROOT / table_file, SYNONYMS)
             and (kind != "a claim" or path.name in ("build.py", "claims.py"))
         ]

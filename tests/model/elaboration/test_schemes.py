@@ -11,12 +11,11 @@ from odenet.model.typed.scheme import Pattern
 from tests.language.spec_texts import SCHEMES
 from tests.model.load_models import error_messages, load_model, one_state_spec
 
-DISCRETISATION = "discretise mine(h = 0.1)"
 
-
-def load_scheme(lines, head="mine", use=DISCRETISATION):
-    text = f"state Y\nparam K : conv(3)\nY' = K Y\n{use}\nscheme {head} {{\n{lines}\n}}\n"
-    return load_model(text).scheme
+def load_scheme(lines):
+    """The typed scheme that has these lines."""
+    spec = "state Y\nparam K : conv(3)\nY' = K Y\ndiscretise mine(h = 0.1)\n"
+    return load_model(f"{spec}scheme mine {{\n{lines}\n}}\n").scheme
 
 
 @pytest.mark.parametrize("name", library_names())
@@ -94,6 +93,6 @@ def test_the_schemes_of_a_file_come_before_or_after_their_use():
     assert load_model(lines + text).scheme == load_model(text + lines).scheme
 
 
-def test_an_unknown_scheme_is_met_with_all_that_are_known():
+def test_an_unknown_scheme_is_reported():
     (message,) = error_messages(one_state_spec("Y").replace("euler", "wholly"))
     assert message == "unknown scheme `wholly`"

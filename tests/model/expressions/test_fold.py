@@ -27,7 +27,7 @@ def larger_formulas(formulas):
     """Sums, products and quotients of the given formulas."""
     terms = st.lists(st.tuples(st.sampled_from((1, -1)), formulas), min_size=1, max_size=4)
     return st.one_of(
-        terms.map(lambda found: expr.Sum(tuple(found))),
+        terms.map(lambda drawn: expr.Sum(tuple(drawn))),
         st.builds(expr.Product, NUMBERS, formulas),
         st.builds(expr.Quotient, formulas, NUMBERS.filter(lambda number: number.value != 0)),
     )
@@ -38,7 +38,7 @@ FIELDS = st.recursive(st.sampled_from((X, Y)), larger_formulas, max_leaves=12)
 
 
 def python_text(node: expr.Node) -> str:
-    """A formula as a Python expression, fully bracketed: the oracle evaluates it."""
+    """A formula as a Python expression, fully bracketed, whose value is the expected one."""
     match node:
         case expr.Number():
             return f"Fraction({node.value.numerator}, {node.value.denominator})"
@@ -64,7 +64,7 @@ def test_the_arithmetic_of_a_formula_is_that_of_python(node):
 
 
 @given(FIELDS, SMALL_FRACTIONS, SMALL_FRACTIONS)
-def test_a_field_is_the_combination_of_its_parts(node, x, y):
+def test_a_field_is_the_linear_combination_of_its_linear_terms(node, x, y):
     values = {X: x, Y: y}
 
     def value_at(part: expr.Node) -> Fraction:
@@ -93,7 +93,7 @@ def test_a_formula_rebuilt_keeps_its_span():
     assert map_children(rate, lambda part: part).span is rate.span
 
 
-def test_what_is_no_arithmetic_is_reported_at_its_place():
+def test_arithmetic_refuses_what_is_not_a_number():
     with pytest.raises(SpecError, match="a number is wanted here"):
         fold_arithmetic(X, evaluate)
 
@@ -126,7 +126,7 @@ def test_a_sum_of_terms_and_a_product_of_factors_have_their_values(terms):
     )
 
 
-def test_what_has_no_terms_is_the_zero_field_and_what_has_no_factors_one():
+def test_an_empty_sum_is_the_zero_field_and_an_empty_product_is_one():
     assert sum_of([]) == expr.Zero()
     assert sum_of([(1, X)]) is X and sum_of([(-1, X)]) == expr.Sum(((-1, X),))
     assert product_of([]) == expr.Number(Fraction(1), "1")

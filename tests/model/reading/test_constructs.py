@@ -7,6 +7,7 @@ import pytest
 import odenet
 from odenet.compiler import load
 from odenet.diagnostics import SpecError
+from odenet.model.elaboration.elaborate import MAX_DEPTH
 from odenet.model.expressions import expr
 from odenet.model.expressions.expr import State
 from odenet.model.expressions.numbers import STATE_WIDTH, Width, fixed_width
@@ -116,12 +117,13 @@ def test_a_net_knows_the_shape_after_every_layer():
     ]  # fmt: skip
 
 
-def test_a_net_computes_its_numbers_and_flows_may_have_their_own_step():
+def test_numbers_in_a_net_may_be_formulas_and_flows_may_have_their_own_step_size():
     flows = [layer for layer in load_construct("nets").net if layer.name == "flow"]
-    assert [(f.arguments["N"], f.arguments["h"]) for f in flows] == [(4, 0.05), (1, 0.0)]
+    arguments = [(flow.arguments["N"], flow.arguments["h"]) for flow in flows]
+    assert arguments == [(4, 0.05), (1, 0.0)]  # 0: not given
 
 
-def test_inside_residual_the_layers_have_shapes_of_their_own():
+def test_the_layers_inside_of_residual_are_read():
     (residual,) = [layer for layer in load_construct("nets").net if layer.name == "residual"]
     assert [layer.name for layer in residual.inner] == ["gn", "relu", "conv"]
     assert residual.arguments["stride"] == 2
@@ -133,8 +135,7 @@ def test_inputs_are_vectors_images_or_volumes():
     assert load_construct("points").input_shape.channels == fixed_width(2)
 
 
-@pytest.mark.parametrize("spelling", ["ascii_spelling", "greek_spelling"])
-def test_greek_letters_subscripts_and_signs_have_ascii_spellings(spelling):
+def test_greek_letters_subscripts_and_signs_have_ascii_spellings():
     ascii_model, greek_model = load_construct("ascii_spelling"), load_construct("greek_spelling")
     assert ascii_model.dynamics == greek_model.dynamics
     assert ascii_model.parameters == greek_model.parameters
@@ -159,22 +160,22 @@ def test_windows_line_ends_make_no_difference():
     assert load_model(text.replace("\n", "\r\n")).dynamics == load_model(text).dynamics
 
 
-def test_a_layer_or_scheme_that_is_unknown_is_met_with_all_that_are_known():
+def test_an_unknown_layer_is_reported():
     text = one_state_spec("Y", "", "net = input(2) -> wholly -> flow(2)")
     assert error_messages(text) == ["unknown layer `wholly`"]
 
 
 @pytest.mark.parametrize("char", ["\0", "\ud800"])
-def test_a_text_that_no_file_can_hold_is_refused(char):
+def test_characters_that_no_text_file_has_are_refused(char):
     assert error_messages(one_state_spec("Y", f'"{char}"')) == ["this is not a text"]
 
 
-def test_a_very_long_chain_of_lets_is_refused_and_no_crash():
+def test_a_very_long_chain_of_lets_is_refused_without_a_crash():
     lets = "\n".join(["let a0 = 1", *(f"let a{i + 1} = a{i} + 1" for i in range(1000))])
     assert error_messages(one_state_spec("a1000 Y", lets)) == ["this formula is nested too deeply"]
 
 
-DEEP_FORMULAS = {
+DEEP_FORMULAS = {  # a formula, what is repeated in it, and the declarations
     "factors": ("{} Y", "K ", "param K : dense"),
     "numbers": ("{} Y", "a ", "let a = 1"),
     "quotients": ("Y {}", "/ a ", "let a = 1"),
@@ -183,12 +184,13 @@ DEEP_FORMULAS = {
 
 
 @pytest.mark.parametrize("kind", DEEP_FORMULAS)
-def test_a_formula_is_as_deep_as_every_stage_can_walk_or_refused_at_its_place(kind):
+def test_a_formula_is_shallow_enough_for_every_stage_or_refused_at_its_place(kind):
     template, operand, declarations = DEEP_FORMULAS[kind]
-    deepest = odenet.loads(one_state_spec(template.format(operand * 95), declarations))
+    count = MAX_DEPTH - 5
+    deepest = odenet.loads(one_state_spec(template.format(operand * count), declarations))
     compile(deepest.source(), kind, "exec")
     assert str(deepest)
-    for count in (110, 490, 3000):
+    for count in (MAX_DEPTH + 10, 490, 3000):  # also about and above Python's 1,000 stack frames
         formula = template.format(operand * count).strip()
         with pytest.raises(SpecError) as caught:
             odenet.loads(one_state_spec(formula, declarations))

@@ -25,7 +25,7 @@ train { optimizer = sgd(lr = rate) }
 
 
 @pytest.mark.parametrize("path", SHIPPED, ids=lambda path: f"{path.parent.name}-{path.stem}")
-def test_shipped_specs_are_not_warned_of(path):
+def test_shipped_specs_give_no_warnings(path):
     assert odenet.load(path).model.notes == ()
 
 

@@ -8,6 +8,7 @@ from odenet.diagnostics import SpecError
 from odenet.model.expressions import expr
 from odenet.model.expressions.expr import State
 from odenet.model.reading.settings import merge_settings
+from odenet.model.tables.recipe import Recipe
 from tests.model.load_models import error_messages, load_model, one_state_spec
 
 SPEC = one_state_spec(
@@ -27,7 +28,7 @@ def test_a_number_of_a_let_can_be_set(value, expected):
     assert load_model(text, n=value).constants["n"] == expected
 
 
-def test_a_set_number_counts_wherever_the_let_is_used():
+def test_a_set_number_is_used_wherever_the_let_is():
     (_, flow) = load_model(SPEC, n=5).net
     assert flow.arguments["N"] == 5
 
@@ -119,7 +120,7 @@ def test_settings_do_not_change_the_text():
 
 def test_epochs_and_steps_from_outside_replace_each_other():
     recipe = load_model(SPEC, steps=80_000).recipe
-    assert (recipe.steps, recipe.epochs) == (80_000, 30)
+    assert (recipe.steps, recipe.epochs) == (80_000, Recipe().epochs)
     in_file = SPEC.replace("epochs = 3", "steps = 500")
     assert load_model(in_file, epochs=7).recipe.steps == 0
     assert load_model(in_file).recipe.steps == 500
@@ -135,14 +136,15 @@ def test_epochs_and_steps_at_once_are_refused_wherever_they_come_from():
         load_model(SPEC.replace("epochs = 3", "epochs = 3\n steps = 50"))
 
 
-def test_what_is_changed_of_a_run_replaces_epochs_and_steps_too():
-    settings = {"epochs": 3, "h": 0.1}
-    assert merge_settings(settings, {"steps": 9}, ()) == {"h": 0.1, "steps": 9}
-    assert merge_settings({"steps": 9}, {"epochs": 3}, ()) == {"epochs": 3}
-    assert merge_settings({"steps": 9}, {"epochs": 3}, {"steps"}) == {"steps": 9, "epochs": 3}
+def test_later_settings_of_epochs_and_steps_replace_each_other_unless_the_spec_declares_one():
+    earlier = {"epochs": 3, "h": 0.1}
+    assert merge_settings(earlier, {"steps": 9}, declared=()) == {"h": 0.1, "steps": 9}
+    assert merge_settings({"steps": 9}, {"epochs": 3}, declared=()) == {"epochs": 3}
+    merged = merge_settings({"steps": 9}, {"epochs": 3}, declared={"steps"})
+    assert merged == {"steps": 9, "epochs": 3}
 
 
-def test_only_a_let_that_nothing_reads_is_asked_about():
+def test_only_a_let_that_nothing_reads_is_warned_about():
     """What layers, the recipe or another `let` read is used, as what formulas read is."""
     lets = "let n = 2\nlet σ = relu\nlet a = 3\nlet b = a + 1\nlet idle = 5\nlet τ = tanh"
     net = "net = input(1, 8, 8) -> conv(3, 4) -> τ -> flow(n)\ntrain {\n batch = b\n}"
@@ -150,7 +152,7 @@ def test_only_a_let_that_nothing_reads_is_asked_about():
     assert [note.span.text for note in load_model(text).notes] == ["idle"]
 
 
-def test_arguments_from_python_may_be_lists_and_what_no_text_has_is_refused():
+def test_arguments_from_python_may_be_lists_and_values_that_no_file_can_have_are_refused():
     data_call = load_model(SPEC, data={"table": ["x.csv", ["a b", "c"]]}).recipe.data
     assert (data_call["path"], list(data_call["target"])) == ("x.csv", ["a b", "c"])
     assert list(load_model(SPEC, data={"table": ["x.csv", []]}).recipe.data["target"]) == []

@@ -62,7 +62,7 @@ def test_a_mistake_in_a_used_file_is_shown_in_that_file(folder):
     assert diagnostic.span.source.name == str(folder / "lib" / "more.ode")
 
 
-def test_names_of_a_file_that_cannot_be_read_are_not_missed(folder):
+def test_names_of_a_file_that_cannot_be_read_are_not_reported_as_unknown(folder):
     (folder / "lib" / "more.ode").unlink()
     message = "more.ode: there is no such file"
     assert messages_and_help(folder) == [(message, f"{folder / 'lib'} has mine.ode")]

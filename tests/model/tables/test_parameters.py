@@ -23,7 +23,7 @@ def test_every_initialisation_can_be_named(rule):
     assert model.parameters["P"].options["init"].name == rule
 
 
-def test_norms_say_their_kind():
+def test_norms_have_a_kind_groups_and_a_range_of_scales():
     parameters = load_construct("norms_and_maps").parameters
     kinds = [(p.options["kind"], p.options["group"], p.options["positive"]) for p in parameters.values()
              if p.is_module]  # fmt: skip

@@ -9,7 +9,9 @@ from odenet.model.tables.recipe_checks import RecipeSetting, check_recipe
 
 
 def setting_problems(key, value):
-    return check_recipe([RecipeSetting(key, value, "key place", "value place")])[1]
+    """The problems with one setting."""
+    _, problems = check_recipe([RecipeSetting(key, value, "key place", "value place")])
+    return problems
 
 
 def test_a_recipe_is_complete_with_defaults():
@@ -43,7 +45,7 @@ def test_a_positional_argument_is_the_first_of_the_form():
 
 
 def test_every_problem_is_reported_with_its_own_place():
-    settings = [
+    settings = [  # texts take the place of spans
         RecipeSetting("data", Call("cifr10", span="at cifr10"), "key", "value"),
         RecipeSetting("epochs", 0, "key", "at 0"),
         RecipeSetting("bach", 3, "at bach", "value"),

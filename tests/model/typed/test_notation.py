@@ -52,12 +52,14 @@ def test_what_is_printed_reads_back_as_the_same_formula(path):
     notation = Notation(OdeDialect(program.model.spellings))
     text = path.read_text()
     rates = program.model.dynamics.rates
+    # From the last to the first, so that the spans of those before stay right.
     for rate in sorted(rates.values(), key=lambda rate: -rate.span.start):
         text = text[: rate.span.start] + notation.show(rate) + text[rate.span.end :]
     assert odenet.loads(text, name=path.name).model.dynamics.rates == rates
 
 
 def coefficient(text: str) -> expr.Node:
+    """The formula that a text has become as the coefficient of Y[n] in a scheme."""
     program = odenet.loads(f"""
         state Y
         param K : conv(3)
@@ -82,13 +84,13 @@ def coefficient(text: str) -> expr.Node:
         ("0.5", "0.5"),
     ],
 )
-def test_brackets_stand_where_they_are_needed(text, latex):
+def test_brackets_are_printed_where_they_are_needed(text, latex):
     node = coefficient(text)
     assert coefficient(Notation().show(node)) == node
     assert LATEX.show(node) == latex
 
 
-def test_indices_stand_in_one_place():
+def test_latex_gives_a_name_one_subscript():
     assert LATEX.show(expr.Slot("Y1", 1)) == "Y_{1,n+1}"
     assert LATEX.show(expr.Slot("alpha_f", 0)) == r"\alpha_{f,n}"
     assert LATEX.show(expr.LearnedOperator("K_2")) == "K_{2}"
