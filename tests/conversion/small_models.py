@@ -30,8 +30,8 @@ def transformers_model(name: str, **options):
     """A model of transformers without dropout, and the keyword arguments that it is called with."""
     import transformers as hf
 
-    special = {"bos_token_id": 0, "eos_token_id": 1, "pad_token_id": 2}
-    decoder = {**LANGUAGE_SIZES, **special, "num_key_value_heads": 1, "use_cache": False}
+    special_tokens = {"bos_token_id": 0, "eos_token_id": 1, "pad_token_id": 2}
+    decoder = {**LANGUAGE_SIZES, **special_tokens, "num_key_value_heads": 1, "use_cache": False}
     text = {"input_ids": TOKEN_IDS, "attention_mask": ATTENTION_MASK}
     no_dropout = {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}
     images = {"image_size": 16, "patch_size": 4, **no_dropout}
@@ -49,7 +49,7 @@ def transformers_model(name: str, **options):
     }
     windows = {"use_sliding_window": True, "sliding_window": 2, "max_window_layers": 1}
     builders = {
-        "gpt2": lambda: (hf.GPT2LMHeadModel(hf.GPT2Config(**gpt2, **special)), text),
+        "gpt2": lambda: (hf.GPT2LMHeadModel(hf.GPT2Config(**gpt2, **special_tokens)), text),
         "llama": lambda: (hf.LlamaForCausalLM(hf.LlamaConfig(**{**decoder, **options})), text),
         "qwen2": lambda: (hf.Qwen2ForCausalLM(hf.Qwen2Config(**decoder, **windows)), text),
         "bert": lambda: (
@@ -57,7 +57,7 @@ def transformers_model(name: str, **options):
             text,
         ),
         "t5": lambda: (
-            hf.T5ForConditionalGeneration(hf.T5Config(**t5, **special, use_cache=False)),
+            hf.T5ForConditionalGeneration(hf.T5Config(**t5, **special_tokens, use_cache=False)),
             {**text, "decoder_input_ids": TOKEN_IDS[:, :4]},
         ),
         "vit": lambda: (

@@ -30,22 +30,22 @@ RESULT_FORMS = {
 class BlockOfForm(nn.Module):
     """x + f(x), in one of the forms above or, on demand, as a tuple of one."""
 
-    def __init__(self, kind):
+    def __init__(self, form):
         super().__init__()
-        self.linear, self.kind = nn.Linear(4, 4, dtype=torch.float64), kind
+        self.linear, self.form = nn.Linear(4, 4, dtype=torch.float64), form
 
     def forward(self, x, size=None, only_value=False):
         assert size is None or type(size) is torch.Size
         y = x + torch.tanh(self.linear(x))
-        return (y,) if only_value else RESULT_FORMS[self.kind](y)
+        return (y,) if only_value else RESULT_FORMS[self.form](y)
 
 
 class FormCheckingModel(nn.Module):
     """Calls its blocks in turn, and checks that each gives its result in the original's form."""
 
-    def __init__(self, *kinds):
+    def __init__(self, *forms):
         super().__init__()
-        self.blocks = nn.ModuleList(map(BlockOfForm, kinds))
+        self.blocks = nn.ModuleList(map(BlockOfForm, forms))
 
     def forward(self, x, only_value=False):
         for block in self.blocks:
@@ -53,11 +53,11 @@ class FormCheckingModel(nn.Module):
             if only_value:
                 (x,) = result
                 continue
-            expected = RESULT_FORMS[block.kind](torch.zeros(()))
-            assert type(result) is type(expected) or block.kind == "tensor"
-            x = result if block.kind == "tensor" else result[0]
-            assert block.kind != "named" or result.value is x
-            assert block.kind != "tuple" or result[1:] == (None, 3)
+            expected = RESULT_FORMS[block.form](torch.zeros(()))
+            assert type(result) is type(expected) or block.form == "tensor"
+            x = result if block.form == "tensor" else result[0]
+            assert block.form != "named" or result.value is x
+            assert block.form != "tuple" or result[1:] == (None, 3)
         return x
 
 
@@ -67,11 +67,11 @@ def value_of(block):
 
 
 @pytest.mark.parametrize(
-    "kinds", [("list",) * 3, ("named",) * 2, ("tuple", "tensor"), ("tensor", "list", "named")]
+    "forms", [("list",) * 3, ("named",) * 2, ("tuple", "tensor"), ("tensor", "list", "named")]
 )
-def test_each_block_of_a_flow_gives_its_value_as_in_the_original(kinds):
+def test_each_block_of_a_flow_gives_its_value_in_the_form_of_the_original(forms):
     torch.manual_seed(0)
-    model, x = FormCheckingModel(*kinds), torch.randn(2, 4, dtype=torch.float64)
+    model, x = FormCheckingModel(*forms), torch.randn(2, 4, dtype=torch.float64)
     assert torch.equal(convert(model, gamma=Ramp(0, 0.9, steps=9), example=x)(x), model(x))
     converted = convert(model, gamma=0.7, example=x)
     expected = momentum([value_of(block) for block in model.blocks], x, 0.7)
@@ -111,7 +111,7 @@ class WithPenalty(Residual):
 
 
 class Loop(nn.Module):
-    """Calls three blocks by `call`, and adds up the side outputs."""
+    """Calls three blocks by the function `call`, and adds up the side outputs."""
 
     def __init__(self, block_class, call):
         super().__init__()
@@ -156,7 +156,7 @@ def test_a_model_that_keeps_a_result_is_converted_after_a_call():
     torch.testing.assert_close(convert(model, gamma=0.7, example=x)(x), expected)
 
 
-def test_blocks_in_a_dictionary():
+def test_blocks_in_a_dictionary_become_steps_and_stay_a_dictionary():
     class DictionaryModel(nn.Module):
         def __init__(self):
             super().__init__()
@@ -183,7 +183,7 @@ def test_blocks_in_a_dictionary():
             change(converted.blocks)
 
 
-def test_layers_that_are_left_out_at_random_are_refused_by_name():
+def test_a_call_that_leaves_out_layers_is_refused_with_advice():
     class LayerDrop(FormCheckingModel):
         def forward(self, x, left_out=()):
             for index, block in enumerate(self.blocks):
@@ -232,10 +232,10 @@ def test_two_values_that_go_through_the_blocks_are_not_one_state():
 class BiasedBlock(nn.Module):
     """Adds f(x) times a bias; makes the bias, where it is given none, and hands it on (T5)."""
 
-    def __init__(self, makes, drop=0.0, bias_of_value=False):
+    def __init__(self, makes_bias, drop=0.0, bias_of_value=False):
         super().__init__()
         self.linear = nn.Linear(4, 4, dtype=torch.float64)
-        self.table = nn.Parameter(torch.randn(5, 4, dtype=torch.float64)) if makes else None
+        self.table = nn.Parameter(torch.randn(5, 4, dtype=torch.float64)) if makes_bias else None
         self.drop, self.bias_of_value = nn.Dropout(drop), bias_of_value
 
     def forward(self, x, positions, bias=None):
@@ -248,16 +248,16 @@ class BiasedBlock(nn.Module):
 class BiasedModel(nn.Module):
     """The first block makes the bias of all; the model adds 1 to it after each, if told to."""
 
-    def __init__(self, adds=False, **options):
+    def __init__(self, adds_one=False, **options):
         super().__init__()
         self.blocks = nn.ModuleList(BiasedBlock(n == 0, **options) for n in range(4))
-        self.adds = adds
+        self.adds_one = adds_one
 
     def forward(self, x, positions):
         bias = None
         for block in self.blocks:
             x, bias, _ = block(x, positions, bias)
-            bias = bias + 1 if self.adds else bias
+            bias = bias + 1 if self.adds_one else bias
         return x + bias
 
 
@@ -275,7 +275,7 @@ class VaryingInputs(Residual):
         return super().forward(x) + sum(others) + bias, bias
 
 
-def test_what_is_handed_on_is_the_same_input_in_calls_of_another_form():
+def test_an_input_that_is_handed_on_is_found_among_any_number_of_inputs():
     class Layered(Loop):
         def forward(self, x, others, bias):
             for block in self.blocks:
@@ -291,16 +291,16 @@ def test_what_is_handed_on_is_the_same_input_in_calls_of_another_form():
         torch.testing.assert_close(converted(x, others, passed), momentum(steps, x, 0.7) + passed)
 
 
-@pytest.mark.parametrize("adds", [False, True])
-def test_what_the_first_layer_makes_for_all_has_its_gradient(adds):
-    model, inputs = biased_model(adds=adds)
+@pytest.mark.parametrize("adds_one", [False, True])
+def test_a_bias_that_the_first_layer_makes_for_all_has_its_gradient(adds_one):
+    model, inputs = biased_model(adds_one=adds_one)
     converted = convert(model, gamma=0.7, example=inputs)
     assert [f.memory for f in converted.blocks.flows] == ["reversible"]
     x, v, bias = inputs[0], 0, model.blocks[0].table[inputs[1]]
     for number, block in enumerate(model.blocks):
-        v = 0.7 * v + 0.3 * torch.tanh(block.linear(x)) * (bias + number * adds)
+        v = 0.7 * v + 0.3 * torch.tanh(block.linear(x)) * (bias + number * adds_one)
         x = x + v
-    expected = x + bias + 4 * adds
+    expected = x + bias + 4 * adds_one
     actual = converted(*inputs)
     torch.testing.assert_close(actual, expected)
     parameters = list(model.parameters())
@@ -312,7 +312,7 @@ def test_what_the_first_layer_makes_for_all_has_its_gradient(adds):
     assert torch.equal(original(*inputs), model(*inputs))
 
 
-def test_what_a_layer_makes_of_its_value_or_at_random_is_not_handed_on():
+def test_a_bias_that_depends_on_the_value_or_on_chance_is_not_handed_on():
     model, inputs = biased_model(bias_of_value=True)
     assert str(find_blocks(model, inputs)).splitlines() == [
         "blocks: 1 to 3 become 3 steps",  # which are handed what block 0 makes

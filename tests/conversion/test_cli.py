@@ -34,14 +34,14 @@ def test_the_written_network_is_the_one_that_was_read(tmp_path):
     torch.testing.assert_close(restore(target).eval()(x), original(x), rtol=1e-4, atol=1e-5)
 
 
-def test_a_reversible_network_is_called_one():
+def test_the_output_says_whether_a_network_is_reversible():
     result = run("resnet18", "--weights", "none")
     assert result.exit_code == 0, result.output
     assert "reversible: flows rebuild their activations" in result.output
     assert "layer2.flows.0, layer3.flows.0, layer4.flows.0: one step holds two" in result.output
 
 
-def test_exact_conversion_is_restored_as_such(tmp_path):
+def test_a_network_converted_with_exact_arithmetic_is_restored_with_it(tmp_path):
     target = str(tmp_path / "out.pt")
     result = run("resnet18", "--weights", "none", "--gamma", "0.5", "--exact", "-o", target)
     assert result.exit_code == 0, result.output
@@ -57,17 +57,18 @@ def test_a_network_too_deep_for_its_gamma_is_warned_of():
     assert "exact=True" in result.output
 
 
-def test_weights_that_cannot_be_loaded_are_said_so(monkeypatch):
-    def fails(*_, **__):
+def test_weights_that_cannot_be_downloaded_are_reported(monkeypatch):
+    def fail(*_, **__):
         raise OSError("no route to host")
 
-    monkeypatch.setattr("torch.hub.load_state_dict_from_url", fails)
-    monkeypatch.setattr("torchvision.models._api.load_state_dict_from_url", fails)
+    monkeypatch.setattr("torch.hub.load_state_dict_from_url", fail)
+    monkeypatch.setattr("torchvision.models._api.load_state_dict_from_url", fail)
     result = run("resnet18")
     assert result.exit_code == 1
     assert "torchvision's weights of resnet18 cannot be loaded: no route to host" in result.output
     assert "--weights none" in result.output
-    result = run("fcn_resnet50", "--weights", "none")  # whose backbone would be fetched
+    # By default torchvision downloads weights of the backbone even if those of the model are none.
+    result = run("fcn_resnet50", "--weights", "none")
     assert result.exit_code == 0 and "12 blocks are steps" in result.output
 
 
@@ -82,14 +83,14 @@ def test_weights_that_cannot_be_loaded_are_said_so(monkeypatch):
         (["resnet18", "--weights", "nowhere.pth"], "nowhere.pth does not hold weights"),
     ],
 )
-def test_what_is_wrong_is_said_without_a_traceback(arguments, message):
+def test_mistakes_are_reported_without_a_traceback(arguments, message):
     result = run(*arguments)
     assert result.exit_code == 1
     assert message in result.output
     assert "Traceback" not in result.output
 
 
-def test_weights_are_taken_out_of_checkpoints(tmp_path):
+def test_weights_are_found_in_checkpoints_of_several_layouts(tmp_path):
     state, file = {"a.b": torch.arange(3.0), "c": torch.ones(())}, tmp_path / "weights.pth"
     wrapped = {f"module.{name}": value for name, value in state.items()}
     for stored in (state, {"state_dict": state, "epoch": 3}, {"model": wrapped, "args": None}):
@@ -105,18 +106,18 @@ def test_weights_are_taken_out_of_checkpoints(tmp_path):
         ([1, 2], "it holds no state_dict"),
         ({"state_dict": 3}, "it holds no state_dict"),
         (torch.nn.Linear(1, 1), "such as a whole model: write torch.save"),
-        (b"PK damaged", "it cannot be read: damaged"),
+        (b"PK damaged", "it cannot be read: damaged"),  # begins like the zip file that torch writes
         (b"", "it cannot be read: damaged"),
     ],
 )
-def test_files_without_weights_are_refused_in_words(stored, message, tmp_path):
+def test_files_without_weights_are_refused_with_the_reason(stored, message, tmp_path):
     file = tmp_path / "weights.pth"
     file.write_bytes(stored) if isinstance(stored, bytes) else torch.save(stored, file)
     with pytest.raises(zoo.ZooError, match=message):
         zoo.stored_weights("net", file)
 
 
-def test_the_first_difference_of_weights_is_named(tmp_path):
+def test_the_first_weight_that_does_not_fit_is_named(tmp_path):
     weights = models.resnet18(num_classes=10).state_dict()
     for changes, message in [
         ({"fc.bias": None}, "it has no fc.bias"),

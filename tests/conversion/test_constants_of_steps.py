@@ -41,7 +41,7 @@ def inputs():
 
 
 @pytest.mark.parametrize("given_by", ["program", "keyword", "convert"])
-def test_each_step_has_its_constant(given_by):
+def test_each_step_has_the_constant_that_is_given_for_it(given_by):
     model, x = layers(3).double(), inputs().double()
     values = [0.5, 0.6, 0.75]
     if given_by == "program":
@@ -66,7 +66,7 @@ def test_values_for_another_number_of_steps_are_refused():
         convert(layers(), gamma=[0.5, 0.6])
 
 
-def test_a_constant_of_a_converted_model_is_learned():
+def test_a_constant_of_a_converted_model_may_be_learned():
     converted = convert(layers(), gamma=Learned(0.9))
     converted(inputs()).square().sum().backward()
     assert converted.flows[0].gamma.raw.grad.abs().sum() > 0
@@ -95,7 +95,7 @@ def test_a_ramp_begins_as_the_original_to_the_last_bit_and_ends_reversible(schem
         converted(x).square().sum().backward()
         ramps.step()
     assert getattr(flow, name)[0] == constants[name].end
-    assert flow.drift < 1e-4  # rebuilt by now
+    assert flow.drift < 1e-4  # states are rebuilt by now
     fixed = convert(model, scheme, **{name: constants[name].end})
     assert torch.equal(converted(x), fixed(x))
 
@@ -108,7 +108,7 @@ def test_the_progress_of_a_ramp_is_predicted_and_saved():
     assert lines[1] == (
         " 25% of the way, a = 0.125: activations stored, since undoing would be too coarse"
     )
-    for prediction in ramps.predictions()[2:]:  # against what is measured
+    for prediction in ramps.predictions()[2:]:  # the other lines are compared with measured drifts
         ramps.at(int(100 * prediction.progress))
         converted(inputs()).square().sum().backward()
         assert converted.flows[0].drift < 3 * prediction.error
@@ -120,7 +120,7 @@ def test_the_progress_of_a_ramp_is_predicted_and_saved():
     assert restored.step_count == 30
 
 
-def test_ramps_that_are_not_there_or_have_no_length_are_refused():
+def test_missing_ramps_and_ramps_without_a_length_are_refused():
     with pytest.raises(ValueError, match="Sequential has no constant that moves"):
         Ramps(layers())
     converted = convert(layers(), gamma=Ramp(0, 0.9, epochs=2))
@@ -136,7 +136,7 @@ def test_ramps_that_are_not_there_or_have_no_length_are_refused():
 
 
 @pytest.mark.parametrize("length", [3, 7, 100, 777, 1000, 4096])
-def test_a_new_ramps_object_goes_on_where_the_constants_are(length):
+def test_a_new_ramps_object_continues_from_the_progress_of_the_constants(length):
     converted, x = convert(layers(2), gamma=Ramp(0, 0.9, steps=length)), inputs()
     ramps = Ramps(converted)
     for step in {1, length // 3, length // 2, length - 1, length}:
@@ -144,6 +144,7 @@ def test_a_new_ramps_object_goes_on_where_the_constants_are(length):
         output = converted(x)
         resumed = Ramps(copy.deepcopy(converted))
         assert torch.equal(converted(x), output)  # nothing moved
+        # Constants know their progress in thousandths, rounded down.
         assert step - length / 1000 < resumed.step_count <= step
         resumed.step()
         assert resumed.step_count > step - length / 1000

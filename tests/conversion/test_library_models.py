@@ -34,7 +34,12 @@ scheme damped(a) {
 
 
 SMALL_REGNET = BlockParams(
-    [1, 3, 2, 1], [8, 16, 24, 32], [8] * 4, [1.0] * 4, [2] * 4, se_ratio=0.25
+    depths=[1, 3, 2, 1],
+    widths=[8, 16, 24, 32],
+    group_widths=[8] * 4,
+    bottleneck_multipliers=[1.0] * 4,
+    strides=[2] * 4,
+    se_ratio=0.25,
 )
 
 
@@ -43,12 +48,21 @@ def torchvision_model(name):
     builders = {
         "regnet": lambda: RegNet(SMALL_REGNET, num_classes=5, stem_width=8),
         "mobilenet_v3": lambda: mobilenet_v3_small(num_classes=5),
-        "maxvit": lambda: MaxVit((32, 32), 8, 4, [8, 8], [2, 1], 4, 0.0, num_classes=5),
+        "maxvit": lambda: MaxVit(
+            input_size=(32, 32),
+            stem_channels=8,
+            partition_size=4,
+            block_channels=[8, 8],
+            block_layers=[2, 1],
+            head_dim=4,
+            stochastic_depth_prob=0.0,
+            num_classes=5,
+        ),
     }
     return randomise_norms(builders[name]()), {"x": random_images(32)}
 
 
-STEP_COUNTS = {
+STEP_COUNTS = {  # how many blocks of each model become steps
     ("timm", "vit_tiny_patch16_224"): 3,
     ("timm", "mixer"): 3,
     ("timm", "swin_tiny_patch4_window7_224"): 3,
@@ -62,10 +76,13 @@ STEP_COUNTS = {
     ("torchvision", "maxvit"): 7,
     ("transformers", "gpt2"): 3,
     ("transformers", "llama"): 3,
-    ("transformers", "qwen2"): 3,  # of which two attend within a window: masks of their own
+    ("transformers", "qwen2"): 3,  # two of them attend within a window, and get a mask of their own
     ("transformers", "bert"): 3,
     ("transformers", "vit"): 3,
-    ("transformers", "t5"): 6,  # whose first layers make the position bias of all
+    (
+        "transformers",
+        "t5",
+    ): 6,  # three in each half, whose first layer makes the position bias for all
 }
 
 
@@ -104,7 +121,7 @@ def test_blocks_become_steps_with_the_gradients_of_plain_autograd(library, name)
 
 
 @pytest.mark.parametrize("name", ["vit_tiny_patch16_224", "resnet18", "regnetx_002"])
-def test_timm_s_own_checkpointing_keeps_the_converted_network(name):
+def test_checkpointing_by_timm_does_not_change_a_converted_network(name):
     model, inputs = to_double(*build_model("timm", name))
     converted = convert(model, gamma=0.7)
     expected = logits_and_gradients(converted, inputs)
@@ -113,20 +130,19 @@ def test_timm_s_own_checkpointing_keeps_the_converted_network(name):
 
 
 @pytest.mark.parametrize("name", ["llama", "bert"])
-def test_checkpointing_of_transformers_keeps_the_converted_network(name):
+def test_checkpointing_by_transformers_does_not_change_a_converted_network(name):
     model, inputs = to_double(*build_model("transformers", name))
     converted = convert(model, gamma=0.7)
     expected = logits_and_gradients(converted, inputs)
-    newer = getattr(converted, "activation_checkpointing_enable", None)
-    (newer or converted.gradient_checkpointing_enable)()
+    newer_method = getattr(converted, "activation_checkpointing_enable", None)
+    (newer_method or converted.gradient_checkpointing_enable)()
     converted.train()
     assert_all_close(logits_and_gradients(converted, inputs), expected)
-    assert not converted.get_submodule(next(iter(find_blocks(model).runs)))[
-        0
-    ].gradient_checkpointing
+    path_of_blocks = next(iter(find_blocks(model).runs))
+    assert not converted.get_submodule(path_of_blocks)[0].gradient_checkpointing
 
 
-@pytest.mark.filterwarnings("ignore:a forward hook on")  # transformers leaves its recorders
+@pytest.mark.filterwarnings("ignore:a forward hook on")  # which transformers leaves behind
 @pytest.mark.parametrize(
     ("options", "message"),
     [
@@ -135,7 +151,7 @@ def test_checkpointing_of_transformers_keeps_the_converted_network(name):
         ({"output_attentions": True}, "output_attentions cannot be recorded"),
     ],
 )
-def test_what_needs_values_between_layers_is_refused(options, message):
+def test_options_that_need_values_between_layers_are_refused(options, message):
     model, inputs = build_model("transformers", "llama")
     converted = convert(model)
     expected = logits(converted, inputs)
@@ -144,7 +160,7 @@ def test_what_needs_values_between_layers_is_refused(options, message):
     torch.testing.assert_close(logits(converted, inputs), expected)
 
 
-def test_a_cache_that_the_config_asks_for_is_turned_off_and_said():
+def test_a_cache_that_the_config_asks_for_is_turned_off_with_a_warning():
     pytest.importorskip("transformers")
     model, inputs = transformers_model("llama", use_cache=True)
     with pytest.warns(UserWarning, match="use_cache is turned off in the config of the converted"):
@@ -158,7 +174,7 @@ def test_a_cache_that_the_config_asks_for_is_turned_off_and_said():
         converted.generate(TOKEN_IDS, max_new_tokens=2)
 
 
-def test_a_decoder_has_gradients_to_its_memory():
+def test_a_converted_decoder_gives_the_gradient_of_the_output_of_the_encoder():
     torch.manual_seed(0)
     layer = nn.TransformerDecoderLayer(8, 2, 16, dropout=0.0, batch_first=True)
     decoder = nn.TransformerDecoder(layer, 3, nn.LayerNorm(8)).double()
@@ -185,28 +201,32 @@ def test_any_scheme_takes_the_layers_of_a_model(scheme, tmp_path):
     for flow in flows_of(converted):
         flow.memory = "stored"
     assert_all_close(actual, logits_and_gradients(converted, inputs))
-    _use_two_step_rule(model, *((2, -1, 0.25) if not constants else (0.5, 0.5, 0.5)))
+    if scheme == "leapfrog":
+        _use_two_step_rule(model, current=2, previous=-1, rate=0.5**2)
+    else:
+        _use_two_step_rule(model, current=0.5, previous=0.5, rate=0.5)
     torch.testing.assert_close(actual[0], logits(model, inputs))
 
 
-def _use_two_step_rule(model, current, previous, h):
-    """x[n+1] = current x[n] + previous x[n-1] + h f(x[n]), from rest: the oracle of a scheme."""
+def _use_two_step_rule(model, current, previous, rate):
+    """Makes each layer compute x[n+1] = current x[n] + previous x[n-1] + rate f(x[n]), from rest."""
     values = []
     for number, layer in enumerate(model.model.layers):
 
         def step(x, *args, forward=layer.forward, number=number, **kwargs):
-            rate = forward(x, *args, **kwargs) - x
+            f_x = forward(x, *args, **kwargs) - x
             values[number:] = [x]
-            return current * x + previous * values[max(number - 1, 0)] + h * rate
+            return current * x + previous * values[max(number - 1, 0)] + rate * f_x
 
         layer.forward = step
 
 
-def test_what_stays_is_said_by_name_and_reason():
-    plan = find_blocks(timm_model("resnet18")[0]) if pytest.importorskip("timm") else None
-    assert "layer1: 0 to 1 become 2 steps" in str(plan)
-    assert "layer2.0 stays: it changes the shape, (1, 64, 16, 16) to (1, 32, 8, 8)" in str(plan)
+def test_blocks_that_stay_are_listed_with_the_reason():
+    pytest.importorskip("timm")
+    plan = str(find_blocks(timm_model("resnet18")[0]))
+    assert "layer1: 0 to 1 become 2 steps" in plan
+    assert "layer2.0 stays: it changes the shape, (1, 64, 16, 16) to (1, 32, 8, 8)" in plan
     plain = nn.Sequential(*(nn.Sequential(nn.Linear(4, 4), nn.Tanh()) for _ in range(2)))
     with pytest.raises(ValueError, match="0 stays: it adds to no skip connection"):
         convert(plain)
-    assert len(convert(plain, blocks="").flows[0].f) == 2  # by wish
+    assert len(convert(plain, blocks="").flows[0].f) == 2  # the caller knows better

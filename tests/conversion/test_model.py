@@ -25,6 +25,7 @@ RESNETS = {
 
 @pytest.fixture(params=RESNETS)
 def network(request):
+    """A small ResNet in float64, whose norms have random scales."""
     torch.manual_seed(0)
     model = RESNETS[request.param]()
     for module in model.modules():
@@ -78,13 +79,13 @@ def test_gamma_zero_gives_the_outputs_of_the_original(network, pictures, trainin
     )
 
 
-def test_it_is_the_momentum_iteration_over_the_same_blocks(network, pictures):
+def test_a_converted_network_is_the_momentum_iteration_over_the_same_blocks(network, pictures):
     expected = resnet(copy.deepcopy(network), pictures, gamma=0.8)
     torch.testing.assert_close(convert(network, gamma=0.8)(pictures), expected)
 
 
 @pytest.mark.parametrize(("scheme", "iterate"), [("midpoint", midpoint), ("leapfrog", leapfrog)])
-def test_the_retrofits_by_two_step_schemes_are_the_iterations_by_hand(scheme, iterate, pictures):
+def test_conversions_by_two_step_schemes_are_the_iterations_by_hand(scheme, iterate, pictures):
     torch.manual_seed(0)
     network = RESNETS["basic"]().double().eval()
     expected = resnet(network, pictures, iterate, h=0.25)
@@ -108,7 +109,7 @@ def test_batch_statistics_are_updated_once_as_in_the_original(network, pictures)
         torch.testing.assert_close(a, b, msg=name)
 
 
-def test_blocks_that_change_the_shape_are_evaluated_again_if_asked(network, pictures):
+def test_with_checkpoint_blocks_that_change_the_shape_are_recomputed(network, pictures):
     network.train()
     plain, checkpointed = convert(copy.deepcopy(network)), convert(network, checkpoint=True)
     expected = gradients(plain, plain(pictures).square().sum())
@@ -122,7 +123,7 @@ def test_blocks_that_change_the_shape_are_evaluated_again_if_asked(network, pict
     assert sum(checkpointed_bytes) < 0.9 * sum(plain_bytes)
 
 
-def test_gradients_are_exact_in_bfloat16_with_exact_arithmetic(pictures):
+def test_states_are_rebuilt_without_drift_in_bfloat16_with_exact_arithmetic(pictures):
     torch.manual_seed(0)
     converted = convert(RESNETS["basic"]())
     for flow in flows_of(converted):
@@ -151,13 +152,13 @@ def test_the_state_dict_goes_both_ways_without_loss(network):
     network.load_state_dict(converted.state_dict())
     for a, b in zip(network.state_dict().values(), converted.state_dict().values(), strict=True):
         assert torch.equal(a, b)
-    reloaded = convert(RESNETS["basic"]() if isinstance(network.layer1[0], BasicBlock) else network)
     if isinstance(network.layer1[0], BasicBlock):
-        reloaded.double().load_state_dict(network.state_dict())
+        reloaded = convert(RESNETS["basic"]()).double()
+        reloaded.load_state_dict(network.state_dict())
         assert torch.equal(reloaded.layer2[1].conv1.weight, converted.layer2[1].conv1.weight)
 
 
-def test_parameters_are_reused_and_the_original_goes_on_to_work(network, pictures):
+def test_parameters_are_shared_with_the_original_which_still_works(network, pictures):
     network.eval()
     expected = network(pictures)
     converted = convert(network)
@@ -193,7 +194,7 @@ def test_a_copy_of_a_converted_network_has_its_own_blocks(pictures):
     assert copied.layer2.flows[0].f[0] is copied.layer2[1]
 
 
-def test_half_precision_goes_through_every_block():
+def test_a_converted_network_trains_in_half_precision():
     converted = convert(RESNETS["basic"]()).bfloat16()
     out = converted(torch.randn(2, 3, 32, 32, dtype=torch.bfloat16))
     assert out.dtype == torch.bfloat16
@@ -228,7 +229,9 @@ def test_the_initial_speed_can_be_f_or_learned(v0, pictures):
     [
         lambda: mobilenet_v2(num_classes=3),
         lambda: ConvNeXt([CNBlockConfig(8, 16, 2), CNBlockConfig(16, None, 1)], num_classes=3),
-        lambda: VisionTransformer(32, 16, 2, 2, 16, 32, num_classes=3),
+        lambda: VisionTransformer(
+            image_size=32, patch_size=16, num_layers=2, num_heads=2, hidden_dim=16, mlp_dim=32
+        ),
     ],
     ids=["mobilenet", "convnext", "vit"],
 )
@@ -272,7 +275,7 @@ def test_a_scheme_that_needs_two_maps_is_refused():
 
 
 @pytest.mark.parametrize("scheme", ["euler", "heun", "rk4"])
-def test_a_scheme_that_is_not_undone_is_warned_of(scheme):
+def test_a_scheme_without_an_inverse_is_warned_of(scheme):
     with pytest.warns(UserWarning, match="not reversible, and stores activations"):
         convert(RESNETS["basic"](), scheme)
 
@@ -282,7 +285,7 @@ def test_gamma_zero_is_warned_of():
         convert(RESNETS["basic"](), gamma=0)
 
 
-def test_each_flow_makes_an_initial_speed_of_its_own_width():
+def test_each_flow_has_an_initial_speed_of_its_own_width():
     def speed(block):
         channels = block.conv1.in_channels
         return nn.Conv2d(channels, channels, 1).double()

@@ -61,7 +61,7 @@ def test_a_scheme_is_given_in_any_way_and_its_constants_by_keyword(kind, tmp_pat
     assert_gradients(flow, x, tolerance=1e-9)
 
 
-def test_a_program_brings_its_constants_and_keywords_replace_them(tmp_path):
+def test_keywords_replace_the_constants_of_a_program(tmp_path):
     f, x = blocks(), torch.randn(2, 3, dtype=torch.float64)
     program = scheme_source("program", tmp_path)
     flow = odenet.reversible(f, program)
@@ -72,7 +72,7 @@ def test_a_program_brings_its_constants_and_keywords_replace_them(tmp_path):
 
 
 def test_pairs_take_a_scheme_of_two_equations_and_greek_letters():
-    f = [(m, n) for m, n in zip(blocks(4, 2), blocks(4, 2)[::-1], strict=True)]
+    f = list(zip(blocks(4, 2), blocks(4, 2)[::-1], strict=True))
     x = torch.randn(2, 4, dtype=torch.float64)
     flow = odenet.reversible(f, KICKS, h=0.5, **{"γ": 0.5})
     assert torch.equal(flow(x), odenet.reversible(f, KICKS, h=0.5, gamma=0.5)(x))
@@ -80,7 +80,7 @@ def test_pairs_take_a_scheme_of_two_equations_and_greek_letters():
     assert torch.equal(pickle.loads(pickle.dumps(flow))(x), flow(x))
 
 
-def test_a_network_is_converted_by_a_scheme_of_ones_own():
+def test_a_network_is_converted_by_a_scheme_of_the_user():
     torch.manual_seed(0)
     layer = nn.TransformerEncoderLayer(8, 2, 16, dropout=0.0, batch_first=True)
     model = nn.TransformerEncoder(layer, 3, enable_nested_tensor=False)
@@ -93,7 +93,7 @@ def test_a_network_is_converted_by_a_scheme_of_ones_own():
 
 
 @pytest.mark.parametrize("scheme", ["reversible_heun", "coupled_heun", "coupled_rk4"])
-def test_a_copy_of_the_state_begins_where_the_state_does(scheme):
+def test_schemes_that_keep_a_copy_of_the_state_start_both_from_the_input(scheme):
     f, x = blocks(1), torch.randn(2, 3, dtype=torch.float64)
     flow = odenet.reversible(f, scheme, h=1e-3)
     torch.testing.assert_close(flow(x), x + 1e-3 * f[0](x), rtol=1e-5, atol=1e-5)
@@ -101,17 +101,17 @@ def test_a_copy_of_the_state_begins_where_the_state_does(scheme):
         odenet.reversible(f, scheme, v0=0)
 
 
-REFUSED = {
+REFUSED = {  # scheme, constants, message
     "unknown constant": (DAMPED, {"a": 1, "c": 2}, "damped has no constant c: it takes a, b, h, T"),
     "missing constant": (DAMPED, {}, "damped needs a value for a: say a=…"),
-    "twice": (
+    "constant given twice": (
         DAMPED.replace("b", "γ"), {"a": 1, "γ": 1, "gamma": 1}, "constant gamma of damped is given",
     ),
-    "wrong kind": (KICKS, {}, r"kicks takes a pair of modules \(f, g\) per step"),
-    "no such name": ("mine", {}, "there is no scheme 'mine'; known: .*or give a file"),
-    "no scheme": ("state Y\nY' = tanh(Y)\n", {}, "scheme.ode has no scheme, and one is wanted"),
+    "single modules for pairs": (KICKS, {}, r"kicks takes a pair of modules \(f, g\) per step"),
+    "unknown name": ("mine", {}, "there is no scheme 'mine'; known: .*or give a file"),
+    "spec without a scheme": ("state Y\nY' = tanh(Y)\n", {}, "scheme.ode has no scheme, and one is wanted"),
     "two schemes": (DAMPED + KICKS, {}, "scheme.ode has the schemes damped, kicks, and one"),
-    "several unknowns": (
+    "function of several unknowns": (
         "scheme s {\nfor Y' = F(Y, Z), Z' = G(Y)\nY[n+1] = Y[n] + h F(Y[n], Z[n])\n"
         "Z[n+1] = Z[n] + h G(Y[n+1])\n}", {}, "s takes no module: F reads several unknowns",
     ),
@@ -136,7 +136,7 @@ def test_a_text_with_an_error_is_shown_with_its_place(text, message):
         odenet.reversible(blocks(), text)
 
 
-def test_a_file_that_is_not_there_is_named():
+def test_a_missing_file_is_named():
     with pytest.raises(SpecError, match=r"nowhere\.ode"):
         odenet.reversible(blocks(), "nowhere.ode")
 
@@ -152,16 +152,16 @@ COUPLED = "state Y\nparam b : bias\nY' = tanh(Y + b)\ndiscretise coupled(heun)(h
         (COUPLED, {}),
         (odenet.loads(COUPLED), {}),
     ],
-    ids=["in place", "text", "file", "program"],
+    ids=["expression", "scheme", "spec", "program"],
 )
-def test_schemes_that_are_made_in_place(scheme, constants):
-    """A scheme of the library has the name that `coupled(heun)` is written by."""
+def test_a_coupled_scheme_may_be_given_in_any_form(scheme, constants):
+    """`coupled(heun)` is the scheme that ships as `coupled_heun`."""
     x = torch.randn(2, 3, dtype=torch.float64)
     expected = odenet.reversible(blocks(), "coupled_heun", h=0.5, λ=0.9)(x)
     torch.testing.assert_close(odenet.reversible(blocks(), scheme, **constants)(x), expected)
 
 
-def test_modules_are_steps_of_a_scheme_that_reads_their_number():
+def test_a_scheme_over_modules_may_read_the_step_number():
     text = """scheme friction {
     for Y' = F(Y)
     aux V

@@ -69,7 +69,7 @@ def pictures(channels, size):
 
 
 @pytest.mark.filterwarnings("ignore:enable_nested_tensor")
-def test_another_process_reads_them_whole(tmp_path):
+def test_another_process_computes_the_same_with_pickled_objects(tmp_path):
     originals = pickled_objects()
     torch.save(originals, tmp_path / "objects.pt")
     process = subprocess.run(
@@ -89,7 +89,7 @@ def test_another_process_reads_them_whole(tmp_path):
 
 
 @pytest.mark.parametrize("path", SPECS, ids=lambda path: path.stem)
-def test_every_network_that_is_shipped_can_be_pickled(path):
+def test_every_shipped_network_can_be_pickled(path):
     program = odenet.load(path)
     network = program.network() if program.model.net else program.flow(4, 2)
     copied = pickle.loads(pickle.dumps(network))
@@ -103,7 +103,7 @@ def test_every_network_that_is_shipped_can_be_pickled(path):
     [lambda x: pickle.loads(pickle.dumps(x)), copy.deepcopy],
     ids=["pickle", "deepcopy"],
 )
-def test_positive_gains_and_functions_survive(copy_object):
+def test_copies_keep_positive_gains_and_functions_as_layers(copy_object):
     network = odenet.loads(POSITIVE_NORM).network()
     copied_twice = copy_object(copy_object(network))
     x = torch.randn(2, 3, 8, 8)
@@ -124,7 +124,7 @@ def test_a_converted_model_finds_its_own_blocks_after_pickling():
         copied[2](x)
 
 
-def test_a_compiled_flow_compiles_again_where_it_is_read():
+def test_a_pickled_compiled_flow_is_compiled_again_with_the_same_options():
     flow = odenet.load(SPECS[0].parent / "hamiltonian.ode").flow(4, 3)
     flow.compile(dynamic=True)
     copied = pickle.loads(pickle.dumps(flow))
@@ -132,7 +132,7 @@ def test_a_compiled_flow_compiles_again_where_it_is_read():
     assert copied.compiled._options == {"dynamic": True}
 
 
-def test_a_state_copies_and_pickles_as_itself():
+def test_copied_and_pickled_states_keep_their_class_and_values():
     flow = odenet.load(SPECS[0].parent / "hamiltonian.ode").flow(4, 3)
     state = flow.initial(torch.randn(1, 4, 3, 3))
     for copied in (pickle.loads(pickle.dumps(state)), copy.deepcopy(state), copy.copy(state)):

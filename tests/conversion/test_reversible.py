@@ -31,7 +31,18 @@ def gradients(flow, x, *args, **kwargs):
     return torch.autograd.grad(loss, [x, *flow.parameters()])
 
 
-def assert_memory_free_gradients_agree(flow, x, *args, **kwargs):
+class SelfAttention(nn.Module):
+    """Gives the values of an attention, and the weights that it took them with."""
+
+    def __init__(self):
+        super().__init__()
+        self.inner = nn.MultiheadAttention(4, 2, batch_first=True)
+
+    def forward(self, x):
+        return self.inner(x, x, x)
+
+
+def assert_gradients_match_stored(flow, x, *args, **kwargs):
     """Compares the gradients of a flow with those that it has with stored activations."""
     stored = copy.deepcopy(flow)
     stored.memory = "stored"
@@ -54,7 +65,7 @@ def test_momentum_over_modules_is_the_paper_s_iteration():
 def test_every_scheme_of_one_map_trains_without_stored_activations(scheme):
     flow = reversible(blocks(5), scheme)
     assert flow.memory == "reversible"
-    assert_memory_free_gradients_agree(flow, feature_maps())
+    assert_gradients_match_stored(flow, feature_maps())
 
 
 @pytest.mark.parametrize("scheme", ["euler", "heun", "rk4"])
@@ -62,7 +73,7 @@ def test_schemes_without_inverse_store_activations(scheme):
     with pytest.warns(UserWarning, match="the flow is not reversible, and stores activations"):
         flow = reversible(blocks(2, norm=False), scheme, h=0.5)
     assert flow.memory == "stored"
-    assert_memory_free_gradients_agree(flow, feature_maps())
+    assert_gradients_match_stored(flow, feature_maps())
 
 
 def test_verlet_over_pairs_is_a_revnet():
@@ -75,7 +86,7 @@ def test_verlet_over_pairs_is_a_revnet():
         y = y + f(z)
         z = z + g(y)
     torch.testing.assert_close(flow(x), torch.cat((y, z), dim=1))
-    assert_memory_free_gradients_agree(flow, x)
+    assert_gradients_match_stored(flow, x)
     torch.testing.assert_close(flow.eval().inverse(flow(x)), x)
 
 
@@ -118,16 +129,16 @@ def test_the_initial_speed_is_f_or_a_module_of_the_input(scheme, v0):
         y = x - initial_speed + 2 * f[0](x)
         expected = x + 2 * f[1](y)
     torch.testing.assert_close(flow(x), expected)
-    assert_memory_free_gradients_agree(flow, x)
+    assert_gradients_match_stored(flow, x)
 
 
-def test_tokens_and_vectors_are_taken_as_well_as_maps():
+def test_a_flow_of_modules_takes_tokens():
     torch.manual_seed(0)
     layers = [nn.Sequential(nn.LayerNorm(6), nn.Linear(6, 6)).double() for _ in range(3)]
-    assert_memory_free_gradients_agree(reversible(layers), torch.randn(2, 7, 6).double())
+    assert_gradients_match_stored(reversible(layers), torch.randn(2, 7, 6).double())
 
 
-def test_further_inputs_go_to_every_module_and_are_replayed():
+def test_further_inputs_go_to_every_module_in_both_passes():
     class Gated(nn.Module):
         def __init__(self):
             super().__init__()
@@ -139,7 +150,7 @@ def test_further_inputs_go_to_every_module_and_are_replayed():
     torch.manual_seed(0)
     flow = reversible([Gated().double() for _ in range(3)])
     x, gate = torch.randn(2, 4).double(), torch.rand(2, 4).double()
-    assert_memory_free_gradients_agree(flow, x, gate, scale=0.5)
+    assert_gradients_match_stored(flow, x, gate, scale=0.5)
     assert flow.drift is not None
 
 
@@ -155,7 +166,7 @@ def test_dropout_is_replayed_in_the_backward():
     torch.testing.assert_close(actual, gradients(flow, x))
 
 
-def test_depth_two_hundred_is_exact_where_other_libraries_are_lost():
+def test_exact_arithmetic_gives_right_gradients_after_200_steps():
     torch.manual_seed(0)
     layers = [nn.Sequential(nn.Linear(8, 8), nn.Tanh()) for _ in range(200)]
     flow = reversible(layers, exact=True)
@@ -168,7 +179,7 @@ def test_depth_two_hundred_is_exact_where_other_libraries_are_lost():
         assert torch.linalg.vector_norm(a.double() - b) < 1e-3 * torch.linalg.vector_norm(b)
 
 
-def test_a_depth_that_is_not_undone_is_warned_of_unless_it_is_exact():
+def test_a_depth_that_is_undone_too_coarsely_is_warned_of_unless_it_is_exact():
     blocks = [nn.Linear(2, 2) for _ in range(60)]
     with pytest.warns(
         UserWarning, match="60 steps are undone too coarsely to train by.*exact=True"
@@ -204,7 +215,7 @@ def test_a_module_that_changes_its_input_in_place_is_refused():
         (lambda f: reversible(f, v0="g"), "v0 is 0"),
     ],
 )
-def test_what_does_not_fit_is_said(call, message):
+def test_unsuitable_arguments_are_refused_with_the_reason(call, message):
     with pytest.raises(ValueError, match=message):
         call(blocks(2))
 
@@ -221,7 +232,7 @@ def transformer_pairs(count=3, c=6):
 
 
 @pytest.mark.parametrize("dim", [None, -1, 2])
-def test_tokens_are_shared_by_a_pair_along_their_channels(dim):
+def test_a_pair_splits_tokens_along_their_channels(dim):
     pairs = transformer_pairs()
     flow = reversible(pairs, "verlet", dim=dim)
     x = torch.randn(2, 7, 12).double()
@@ -231,20 +242,12 @@ def test_tokens_are_shared_by_a_pair_along_their_channels(dim):
         z = z + g(y)
     torch.testing.assert_close(flow(x), torch.cat((y, z), dim=-1))
     assert flow(x).is_contiguous()
-    assert_memory_free_gradients_agree(flow, x)
+    assert_gradients_match_stored(flow, x)
     torch.testing.assert_close(flow.eval().inverse(flow(x)), x)
 
 
-def test_attention_shares_its_channels_and_maps_of_tokens_their_second_axis():
-    class Attend(nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.inner = nn.MultiheadAttention(4, 2, batch_first=True)
-
-        def forward(self, x):
-            return self.inner(x, x, x)
-
-    flow = reversible([(Attend().double(), nn.Linear(4, 4).double())], "verlet")
+def test_attention_splits_the_last_axis_and_layers_of_feature_maps_the_second():
+    flow = reversible([(SelfAttention().double(), nn.Linear(4, 4).double())], "verlet")
     assert flow(torch.randn(2, 3, 8).double()).shape == (2, 3, 8)
     flow = reversible([(Tokens(nn.Linear(4, 4)), nn.Conv1d(4, 4, 1))], "verlet")
     assert flow(torch.randn(2, 8, 3)).shape == (2, 8, 3)
@@ -256,9 +259,9 @@ def test_attention_shares_its_channels_and_maps_of_tokens_their_second_axis():
         lambda: (nn.Tanh(), nn.Tanh()),
         lambda: (nn.Linear(4, 4), nn.Conv1d(4, 4, 1)),
     ],
-    ids=["without a hint", "contradicting"],
+    ids=["layers for any axis", "layers for different axes"],
 )
-def test_an_axis_that_the_layers_do_not_tell_is_asked_for(pair):
+def test_an_axis_that_does_not_follow_from_the_layers_is_asked_for(pair):
     f, g = pair()
     with pytest.raises(ValueError, match=r"which axis of \(2, 8, 4\).*dim=-1 for tokens"):
         reversible([(f, g)], "verlet")(torch.randn(2, 8, 4))
@@ -268,22 +271,14 @@ def test_an_axis_that_the_layers_do_not_tell_is_asked_for(pair):
     assert vectors(torch.randn(2, 8)).shape == (2, 8)
 
 
-def test_an_axis_that_is_none_of_channels_is_refused():
+def test_an_axis_that_cannot_be_split_is_refused():
     with pytest.raises(ValueError, match="momentum does not split its input"):
         reversible([nn.Tanh()], dim=-1)
     with pytest.raises(ValueError, match=r"dim=3 is not an axis of channels of \(2, 8, 4\)"):
         reversible(transformer_pairs(), "verlet", dim=3)(torch.randn(2, 8, 4))
 
 
-def test_of_a_tuple_the_first_result_is_the_rate_and_named_losses_are_collected():
-    class Attending(nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.inner = nn.MultiheadAttention(4, 2, batch_first=True)
-
-        def forward(self, x):
-            return self.inner(x, x, x)  # and the attention weights
-
+def test_the_first_result_of_a_tuple_is_the_rate_and_named_losses_are_collected():
     class Balanced(nn.Linear):
         def forward(self, x):
             y = super().forward(x)
@@ -295,7 +290,7 @@ def test_of_a_tuple_the_first_result_is_the_rate_and_named_losses_are_collected(
 
     torch.manual_seed(0)
     x = torch.randn(2, 3, 4).double()
-    assert_memory_free_gradients_agree(reversible([Attending().double() for _ in range(2)]), x)
+    assert_gradients_match_stored(reversible([SelfAttention().double() for _ in range(2)]), x)
     flow = reversible([Balanced(4, 4).double() for _ in range(2)])
     flow(x).sum().backward()
     assert flow.collected["balance"] > 0
@@ -303,7 +298,7 @@ def test_of_a_tuple_the_first_result_is_the_rate_and_named_losses_are_collected(
         reversible([Named(4, 4).double()])(x)
 
 
-def test_lazy_modules_are_made_by_the_first_call():
+def test_lazy_modules_are_initialised_by_the_first_call():
     torch.manual_seed(0)
     blocks = [nn.Sequential(nn.LazyConv2d(4, 1), nn.LazyBatchNorm2d()) for _ in range(2)]
     flow = reversible(blocks).double()
@@ -313,11 +308,11 @@ def test_lazy_modules_are_made_by_the_first_call():
     assert [b[1].num_batches_tracked.item() for b in blocks] == [1, 1]
     out.sum().backward()
     assert all(p.grad is not None for p in flow.parameters())
-    assert_memory_free_gradients_agree(flow, feature_maps())
+    assert_gradients_match_stored(flow, feature_maps())
 
 
 @pytest.mark.parametrize("memory", ["reversible", "stored", "checkpoint", 10**6])
-def test_a_training_step_on_the_meta_device_has_shapes(memory):
+def test_a_training_step_on_the_meta_device_gives_gradients_without_values(memory):
     with torch.device("meta"):
         flow = reversible([Block(4) for _ in range(3)])
         flow.memory = memory

@@ -12,16 +12,16 @@ from odenet.conversion import convert
 
 pytestmark = pytest.mark.filterwarnings("ignore:the converted model is not reversible")
 
-CHANGING_SIDE_OUTPUTS = {
+CHANGING_SIDE_OUTPUTS = {  # functions `give` of a `Layer`
     "in training only": lambda layer, x, y, side: (y, layer.table if layer.training else None),
     "a tuple in training only": lambda layer, x, y, side: (
         (y, layer.table) if layer.training else y
     ),
-    "a number of the state": lambda layer, x, y, side: (y, y.detach().abs().mean().item()),
-    "by the shape": lambda layer, x, y, side: (
+    "a number computed from the state": lambda layer, x, y, side: (y, y.detach().abs().mean().item()),
+    "different for larger batches": lambda layer, x, y, side: (
         y, layer.table * (1 if len(x) < 3 else x.mean()) if side is None else side,
     ),
-    "at random, rarely": lambda layer, x, y, side: (
+    "rarely, at random": lambda layer, x, y, side: (
         y, layer.table * (torch.rand(()) >= 0.2 * layer.training) if side is None else side,
     ),
 }  # fmt: skip
@@ -79,7 +79,7 @@ def batch(size):
 
 
 def made_by_first(layer, x, y, side):
-    """Gives a side output that only the first layer makes: it may be handed on."""
+    """Gives a side output that the first layer makes, and the others hand on."""
     return y, layer.table * 2 if side is None else side
 
 
@@ -88,7 +88,7 @@ def test_a_side_output_that_changes_after_conversion_is_refused_by_name(kind):
     original = Layers(CHANGING_SIDE_OUTPUTS[kind])
     model = convert(original, gamma=0, example=batch(2)).train()
     with pytest.raises(RuntimeError, match=r"beside its value"):
-        for seed, size in enumerate((2, 3, *[2] * 40)):
+        for seed, size in enumerate((2, 3, *[2] * 40)):  # many, for the one that changes rarely
             torch.manual_seed(seed)
             expected = original(batch(size))
             torch.manual_seed(seed)
@@ -101,7 +101,7 @@ def made_by_second(layer, x, y, side):
 
 
 @pytest.mark.parametrize("give", [made_by_first, made_by_second])
-def test_a_side_output_of_parameters_alone_is_handed_on_and_blocks_count_once(give):
+def test_a_side_output_of_parameters_alone_is_handed_on_and_each_call_counted_once(give):
     original = Layers(give)
     model = convert(original, gamma=0, example=batch(2)).train()
     assert [int(layer.count) for layer in original.layers] == [0] * 4
@@ -110,7 +110,7 @@ def test_a_side_output_of_parameters_alone_is_handed_on_and_blocks_count_once(gi
     assert [int(layer.count) for layer in model.layers] == [2] * 4
 
 
-def test_a_change_in_place_between_the_blocks_is_refused():
+def test_a_side_output_that_is_changed_in_place_between_blocks_is_refused():
     model = convert(Layers(made_by_first, factor=0.5), gamma=0, example=batch(2))
     with pytest.raises(RuntimeError, match="beside its value"):
         model(batch(2))
@@ -124,6 +124,6 @@ def test_autocast_around_one_of_the_blocks_is_refused():
         model(batch(2))
 
 
-def test_a_converted_model_runs_where_there_is_no_autocast():
+def test_a_converted_model_runs_on_a_device_without_autocast():
     model = convert(Layers(lambda layer, x, y, side: y), gamma=0.9, example=batch(2)).to("meta")
     assert model(batch(2).to("meta")).shape == (2, 4)

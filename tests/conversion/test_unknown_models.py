@@ -70,7 +70,7 @@ def test_an_unknown_model_is_converted_by_path_or_example(found_by):
     )
 
 
-def test_what_a_flow_does_not_have_is_refused_where_it_is_read():
+def test_reading_a_value_that_a_flow_does_not_give_is_refused():
     model, x, gate = unknown_model()
     converted = convert(model, blocks="layers")
     converted.reads_side_outputs = True
@@ -81,13 +81,14 @@ def test_what_a_flow_does_not_have_is_refused_where_it_is_read():
         converted(x, gate)
 
 
-def test_a_list_that_grows_is_refused_and_a_layer_replaced_is_the_step():
+def test_appending_a_layer_is_refused_and_a_replaced_layer_becomes_the_step():
     model, x, gate = unknown_model()
     converted = convert(model, blocks="layers", gamma=0.7)
     with pytest.raises(RuntimeError, match="blocks were added to or removed from this Layers"):
         converted.layers.append(Block(6))
     converted.layers[1] = Block(6).double()
-    model.layers[1] = converted.layers[1].block_class(6).double()
+    assert converted.layers[1].block_class is Block
+    model.layers[1] = Block(6).double()
     model.layers[1].load_state_dict(converted.layers[1].state_dict())
     expected = convert(model, blocks="layers", gamma=0.7)
     torch.testing.assert_close(converted(x, gate), expected(x, gate))
@@ -106,7 +107,7 @@ def test_a_checkpoint_around_the_whole_model_keeps_its_gradients():
 
 
 @pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor:UserWarning")  # torch's own
-def test_a_compiled_model_is_the_converted_one():
+def test_compiling_a_converted_model_does_not_change_its_gradients():
     model, x, gate = unknown_model()
     converted = convert(model, blocks="layers", gamma=0.7)
     compiled = torch.compile(converted, backend="eager")
@@ -126,7 +127,7 @@ def test_a_compiled_model_is_the_converted_one():
         ({"example": torch.ones(2, 6)}, "UnknownModel does not run on the example"),
     ],
 )
-def test_what_cannot_be_found_is_asked_for(options, message):
+def test_blocks_or_an_example_that_cannot_be_found_are_asked_for(options, message):
     with pytest.raises(ValueError, match=message):
         convert(unknown_model()[0], **options)
 
@@ -176,7 +177,7 @@ class Rows(Row):
     [copy.deepcopy, lambda x: pickle.loads(pickle.dumps(x))],
     ids=["deepcopy", "pickle"],
 )
-def test_children_in_a_row_are_a_flow_that_is_copied_and_pickled(copy_model):
+def test_children_that_are_called_in_turn_become_a_flow_that_is_copied_and_pickled(copy_model):
     torch.manual_seed(0)
     model, x = Rows().double(), torch.randn(3, 6).double()
     converted = convert(model, gamma=0.7)

@@ -6,7 +6,7 @@ import torch
 
 @pytest.fixture(autouse=True, scope="package")
 def one_thread():
-    """Runs the package on one thread: its tensors are too small for a second one to pay."""
+    """The tensors here are small: handing them to a second core costs more than it saves."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     yield

@@ -27,7 +27,7 @@ SPECS = {
     "midpoint": f"{ONE_UNKNOWN}Y' = tanh((K - K^T) Y + b)\ndiscretise midpoint(h = 0.1)",
     "momentum": "state Y\nmap f = conv(3) -> bn -> tanh -> conv(3)\nY' = f(Y)\n"
     "discretise momentum(γ = 0.9)",
-    "start at F": f"{ONE_UNKNOWN}Y' = tanh(K Y + b)\ndiscretise momentum(γ = 0.9) start v[0] = f(x[0])",
+    "start at f(x)": f"{ONE_UNKNOWN}Y' = tanh(K Y + b)\ndiscretise momentum(γ = 0.9) start v[0] = f(x[0])",
     "learned constants": f"{ONE_UNKNOWN}Y' = tanh(K Y + b)\ndiscretise momentum(γ = learned(0.9))",
     # K1 is interpolated over the depth between knots, its learned values at three times
     "knots": "state Y, Z\nparam K1 : conv(3, knots = 3)\nparam K2 : conv(3)\n"
@@ -37,7 +37,7 @@ SPECS = {
     "no inverse": f"{ONE_UNKNOWN}Y' = tanh(K Y + b)\ndiscretise heun(h = 0.1)",
 }
 NETWORK_LINE = "\nnet = input(4, 6, 6) -> conv(3, 4) -> flow(4) -> mean -> dense(3)\n"
-OPTIMIZERS = {
+OPTIMIZERS = {  # functions of the parameters
     "nesterov": lambda p: torch.optim.SGD(p, 0.1, 0.9, nesterov=True, weight_decay=1e-2),
     "adamw": lambda p: torch.optim.AdamW(p, 1e-2),
     "adafactor": lambda p: torch.optim.Adafactor(p, 1e-2),

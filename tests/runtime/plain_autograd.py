@@ -7,6 +7,7 @@ from torch import nn
 
 from odenet import reversible
 
+# 500: a budget in bytes; "exact": memory "reversible" in exact arithmetic.
 MODES = ("reversible", "checkpoint", 500, "exact")
 GAMMA = 0.9
 
@@ -57,7 +58,7 @@ def assert_matches_plain_autograd(make_block, use, mode, steps=4):
         parameters = list(network.parameters())
         outputs = use(network, x) or ()
         results[kind] = [*outputs, x.grad, *(p.grad for p in parameters), *network.buffers()]
-    tolerance = 1e-5 if mode == "exact" else 1e-8  # the grid of exact arithmetic
+    tolerance = 1e-5 if mode == "exact" else 1e-8  # exact arithmetic rounds to a grid
     for a, b in zip(results[mode], results["plain"], strict=True):
         if a is None or b is None:
             assert a is b

@@ -49,14 +49,14 @@ def open_file_count() -> int:
 
 
 def check_exact_inverse(steps: int) -> None:
-    """Takes `steps` steps forward and back, with a flow of at most 1000 that is called repeatedly."""
+    """Takes `steps` steps forward and back, by repeated calls of a flow of at most 1000."""
     torch.manual_seed(0)
     depth = min(steps, 1000)
     with tempfile.TemporaryDirectory() as folder:
         tiny_spec = Path(folder) / "hamiltonian.ode"
         tiny_spec.write_text(TINY_SPEC.replace("h = 0.1", "h = 0.01"))
         specs = [odenet.load(tiny_spec), odenet.load(ROOT / "specs" / "rings.ode")]
-    for spec in specs:  # the second with remainders
+    for spec in specs:  # the second multiplies by γ, which leaves remainders
         flow = spec.flow(4, depth, space=0)
         state = start = flow.encode(torch.randn(2, 4))
         start_time = time.perf_counter()

@@ -45,7 +45,7 @@ def test_the_solution_is_that_of_many_small_steps(method):
 
 
 @pytest.mark.parametrize("memory", ["stored", "checkpoint"])
-def test_the_adjoint_s_gradient_is_the_solver_s_to_the_tolerance(memory):
+def test_the_adjoint_method_gives_the_gradient_of_the_solver_to_the_tolerance(memory):
     flow = build_flow("dopri5(rtol = 1e-8, h = 0.5)")
     assert flow.memory == "adjoint"
     differentiated = copy.deepcopy(flow)
@@ -66,10 +66,10 @@ def test_a_smaller_tolerance_takes_more_steps_and_they_are_counted():
     coarse(make_input())
     fine(make_input())
     assert 2 <= coarse.steps_taken < fine.steps_taken
-    assert fine.evaluations >= 6 * fine.steps_taken
+    assert fine.evaluations >= 6 * fine.steps_taken  # six for each step of dopri5
 
 
-def test_second_order_equations_and_inputs_are_solved_too():
+def test_second_order_equations_that_read_the_input_are_solved_too():
     text = "state x\nmap f = tanh -> conv(3)\nx'' = f(x) - 0.5 x' + u\nx(0) = u\noutput x\n"
     text += "discretise dopri5(rtol = 1e-7, T = 1)"
     flow = odenet.loads(text).flow(3, 1).double()
@@ -89,19 +89,19 @@ def test_autocast_reaches_the_right_hand_sides_in_both_directions():
     assert all(torch.isfinite(p.grad).all() for p in flow.parameters())
 
 
-def test_only_its_own_memory_modes_are_taken():
+def test_an_adaptive_flow_takes_only_its_own_memory_modes():
     flow = build_flow("dopri5(rtol = 1e-2, T = 1)")
     with pytest.raises(ValueError, match='"adjoint", "stored" or "checkpoint"'):
         flow.memory = "reversible"
 
 
-def test_without_a_tolerance_it_is_the_scheme_of_the_text():
+def test_without_a_tolerance_dopri5_takes_steps_of_a_fixed_size():
     flow = build_flow("dopri5(h = 0.1)")
     assert flow.memory == "stored"
     assert not hasattr(flow, "rtol")
 
 
-def test_an_absolute_tolerance_alone_is_refused():
+def test_a_tolerance_is_refused_without_rtol_or_for_a_scheme_without_an_error_estimate():
     with pytest.raises(odenet.SpecError, match="an error is allowed by `rtol`"):
         build_flow("dopri5(atol = 1e-3, T = 1)")
     with pytest.raises(odenet.SpecError, match="rk4 has no constant `rtol`"):
@@ -109,7 +109,7 @@ def test_an_absolute_tolerance_alone_is_refused():
 
 
 @pytest.mark.parametrize("name", ["neural_ode", "neural_ode_second_order"])
-def test_the_papers_networks_train_a_step(name):
+def test_the_shipped_neural_odes_train_a_step(name):
     network = odenet.load(f"{__file__.rsplit('/tests/')[0]}/specs/{name}.ode").network()
     loss = network(torch.randn(2, 3, 32, 32)).square().sum()
     loss.backward()

@@ -47,20 +47,20 @@ def test_compiled_steps_give_the_same_gradients(name):
 
 
 @pytest.mark.parametrize("name", ["hamiltonian", "midpoint", "momentum"])
-def test_what_is_compiled_does_not_grow_with_depth(name):
+def test_the_number_of_compiled_graphs_does_not_grow_with_depth(name):
     flow, u = build(name, steps=7)
     graphs = GraphCounter()
     flow.compile(backend=graphs)
     for _ in range(2):
         flow.float()(u.float()).sum().backward()
-    assert graphs.count == 2  # one forward, one back
+    assert graphs.count == 2  # one step forward, one step backward
 
 
 @pytest.mark.skipif(IS_OLDEST_TORCH, reason="compiled anew for each flow")
 @pytest.mark.parametrize("name", ["hamiltonian", "momentum"])
-def test_flows_that_differ_in_their_weights_alone_share_what_is_compiled(name):
+def test_flows_that_differ_only_in_their_weights_share_compiled_steps(name):
     graphs = GraphCounter()
-    flows = []  # what is compiled goes with the flow that it was compiled for
+    flows = []  # keeps the flows alive: compiled code is dropped with the flow it was made for
     for seed in range(3):
         flow, u = build(name, steps=2 + seed)
         flows.append(flow)
@@ -71,8 +71,9 @@ def test_flows_that_differ_in_their_weights_alone_share_what_is_compiled(name):
     assert graphs.count == 2
 
 
-def test_flows_of_other_kinds_do_not_take_each_others_places_among_what_is_compiled():
+def test_flows_with_other_constants_or_sizes_do_not_evict_each_others_compiled_steps():
     graphs = GraphCounter()
+    # Nine and one: more than torch compiles one function for by default (recompile_limit, 8).
     flows = [HamiltonianFlow(4, 3, h=0.1 * (n + 1)) for n in range(9)]
     flows.append(HamiltonianFlow(6, 3, h=0.1))
     for flow in flows:
@@ -83,7 +84,7 @@ def test_flows_of_other_kinds_do_not_take_each_others_places_among_what_is_compi
     assert graphs.count == 2 * len(flows)  # the second round finds all of the first
 
 
-def test_compiled_steps_count_batches_once_and_in_their_own_norms():
+def test_compiled_steps_update_each_running_statistic_once():
     statistics = {}
     for compiled in (True, False):
         flow, u = build("momentum", steps=3)
@@ -161,7 +162,7 @@ def test_a_network_that_is_compiled_whole_breaks_its_graph_at_the_flow_alone():
         {"options": {"triton.cudagraphs": True}},
     ],
 )
-def test_a_graph_of_every_step_is_refused(options):
+def test_cuda_graphs_of_single_steps_are_refused(options):
     flow = HamiltonianFlow(4, 2)
     with pytest.raises(ValueError, match="make_graphed_callables"):
         flow.compile(**options)
@@ -169,7 +170,7 @@ def test_a_graph_of_every_step_is_refused(options):
     flow.compile(mode="max-autotune-no-cudagraphs")
 
 
-def test_where_compiling_a_flow_has_no_effect_it_says_so():
+def test_compiling_a_flow_without_effect_warns_and_says_why():
     flow_of_modules = odenet.reversible([nn.Linear(4, 4) for _ in range(2)])
     dropout, _ = build("momentum with dropout")
     for flow, reason in (

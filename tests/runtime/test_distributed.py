@@ -85,17 +85,17 @@ WRAPPERS = (wrap_in_ddp, shard_by_flow, shard_by_block)
 
 
 class StatefulBlock(torch.nn.Module):
-    """Draws from a generator of its own, counts, and normalises by the batch."""
+    """Draws from a generator of its own, counts its evaluations, and normalises by the batch."""
 
     def __init__(self):
         super().__init__()
         self.linear, self.norm = torch.nn.Linear(6, 6), torch.nn.BatchNorm1d(6)
-        self.generator, self.seen = torch.Generator().manual_seed(1), 0
+        self.generator, self.evaluations = torch.Generator().manual_seed(1), 0
 
     def forward(self, x):
-        self.seen += 1
+        self.evaluations += 1
         mask = torch.rand(x.shape, generator=self.generator) > 0.4
-        return torch.tanh(self.norm(self.linear(x))) * mask / self.seen
+        return torch.tanh(self.norm(self.linear(x))) * mask / self.evaluations
 
 
 def train_stateful_blocks(mode, shard):
@@ -126,7 +126,9 @@ def backward_of_two_calls(flow, x):
 def count_sent_buckets():
     """The number of gradient buckets sent before a backward pass ends, and of parameters per flow."""
     flows = [HamiltonianFlow(4, 2) for _ in range(3)]
-    network = DistributedDataParallel(torch.nn.Sequential(*flows), bucket_cap_mb=1e-6)
+    network = DistributedDataParallel(
+        torch.nn.Sequential(*flows), bucket_cap_mb=1e-6
+    )  # one parameter each
     events = []
 
     def send(state, bucket):
@@ -206,9 +208,8 @@ def run_process(rank, path):
         flow(torch.randn(2, 6))
     dist.barrier()  # a process that leaves early aborts the other one
     dist.destroy_process_group()
-    os._exit(
-        0
-    )  # threads of gloo that still run would now and then abort the end of the interpreter
+    # Threads of gloo that still run would now and then abort an ordinary exit.
+    os._exit(0)
 
 
 @pytest.fixture(scope="module")
@@ -227,13 +228,13 @@ def test_two_processes_give_the_gradients_of_one(wrapper_name, results):
         torch.testing.assert_close(actual[name], gradient, rtol=1e-9, atol=1e-12, msg=name)
 
 
-def test_gradients_of_a_flow_are_sent_while_the_flows_before_it_go_back(results):
+def test_gradients_of_a_flow_are_sent_during_the_backward_of_the_flows_before_it(results):
     sent_before_end, parameters_per_flow = torch.load(results / "sent.pt")
     assert sent_before_end >= 2 * parameters_per_flow
 
 
 @pytest.mark.parametrize("mode", ["stored", "reversible", "checkpoint"])
-def test_units_per_block_repeat_what_the_forward_found(results, mode):
+def test_units_per_block_repeat_their_evaluations_as_the_forward_pass_found_them(results, mode):
     actual = torch.load(results / f"stateful {mode}.pt")
     expected = train_stateful_blocks("stored", shard=False)
     torch.testing.assert_close(actual, expected, rtol=1e-9, atol=1e-12)

@@ -31,7 +31,7 @@ def test_any_scale_is_undone_bit_for_bit(gamma):
 
 
 @pytest.mark.parametrize("name", ["hamiltonian", "leapfrog", "exogenous input"])
-def test_depth_does_not_matter(name):
+def test_a_thousand_steps_are_undone_bit_for_bit(name):
     options = {"gamma": 0.5} if name == "exogenous input" else {"h": 0.1}
     flow, u = build(name, steps=1000, **options)
     start = flow.float().encode(u.float())
@@ -44,6 +44,7 @@ def test_the_remainders_of_halving_take_one_bit_per_value_and_step():
     flow, u = build("exogenous input", steps=1000, gamma=0.5)
     end = flow.evolve_exactly(flow.encode(u))
     (remainders,) = end._remainders.values()
+    # A word has 62 bits, and is left when the next digit could overflow it.
     assert 1000 / 62 <= len(remainders.words) <= 1000 / 58
 
 
@@ -55,17 +56,17 @@ def test_gradients_are_those_of_floating_point(name):
 
 
 @pytest.mark.parametrize("name", ["hamiltonian", "leapfrog", "exogenous input"])
-def test_the_backward_goes_back_through_the_very_states_of_the_forward(name):
+def test_the_backward_pass_rebuilds_exactly_the_states_of_the_forward_pass(name):
     flow, u = build(name, steps=200)
     flow.float().exact = True
     loss = flow(u.float()).square().sum()
     for _ in range(2):
-        flow.note_drift(torch.tensor(1.0))
+        flow.note_drift(torch.tensor(1.0))  # to be replaced by that of the backward pass
         loss.backward(retain_graph=True)
         assert flow.drift == 0
 
 
-def test_momentum_keeps_its_gradients_at_a_depth_where_floating_point_has_lost_them():
+def test_momentum_has_right_gradients_at_a_depth_where_floating_point_has_not():
     flow, u = build("momentum with a shared map", steps=200, gamma=0.5)
     with pytest.warns(UserWarning, match="relative error"), pytest.raises(AssertionError):
         assert_gradients(flow, u, tolerance=0.1)
@@ -92,7 +93,7 @@ def test_a_state_that_leaves_the_range_is_reported_with_the_remedy(backward):
         flow(u) if backward else flow.evolve_exactly(flow.encode(u))
 
 
-def test_a_rate_that_is_not_a_number_is_reported():
+def test_a_rate_that_is_nan_is_reported():
     flow = HamiltonianFlow(4, 3)
     flow.exact = True
     torch.nn.init.constant_(flow.b1, float("nan"))
@@ -109,6 +110,7 @@ def test_the_grid_follows_the_range_of_the_data():
     for scale in (1e-6, 1.0, 1e6):
         u = scale * torch.randn(4, 4, dtype=torch.float64)
         (decoded,) = FixedPointRegisters(("u",), (u,)).tensors()
+        # Of 60 bits, 22 are kept free for the state to grow, and 2 for entries of u up to 4.
         assert (decoded - u).abs().max() <= max(scale, 1.0) * 2**-36
 
 
@@ -121,8 +123,8 @@ def test_a_vanishing_scale_is_refused():
 @settings(deadline=None)
 @given(st.data())
 def test_remainders_are_a_stack_of_digits_whose_bases_may_change(data):
-    largest = data.draw(st.sampled_from([30, 100_000]))
-    bases = st.tuples(st.integers(1, largest), st.integers(1, largest))
+    largest_base = data.draw(st.sampled_from([30, 100_000]))
+    bases = st.tuples(st.integers(1, largest_base), st.integers(1, largest_base))
     choices = data.draw(st.lists(bases, min_size=1, max_size=4))
     count = data.draw(st.integers(1, 300))
     generator = torch.Generator().manual_seed(data.draw(st.integers(0, 1000)))
@@ -140,7 +142,7 @@ def test_remainders_are_a_stack_of_digits_whose_bases_may_change(data):
 
 
 @pytest.mark.parametrize("non_finite", [float("nan"), float("inf"), -float("inf")])
-def test_pairs_of_terms_that_are_not_numbers_do_not_cancel_unseen(non_finite):
+def test_non_finite_terms_are_noticed_even_if_they_cancel(non_finite):
     for pair in ((non_finite, non_finite), (non_finite, -non_finite)):
         state = FixedPointRegisters(("x", "y"), (torch.ones(2, 3), torch.ones(2, 3)))
         for term in pair:
@@ -149,28 +151,28 @@ def test_pairs_of_terms_that_are_not_numbers_do_not_cancel_unseen(non_finite):
             state.verify()
 
 
-def test_many_large_sums_do_not_wrap_around_unseen():
+def test_sums_that_could_wrap_around_are_noticed():
     state = FixedPointRegisters(("x",), (torch.ones(1, 1),))
-    for _ in range(64):
+    for _ in range(64):  # a state may grow to 2^22 times its first value
         state.increase("x", torch.full((1, 1), 2.0**21), 1.0)
     with pytest.raises(OverflowError):
         state.verify()
 
 
 @pytest.mark.parametrize("gamma", [0.999, 0.99995, 0.99999, 0.8**0.5, 1 / 3])
-def test_a_scale_near_one_is_that_scale(gamma):
+def test_a_scale_is_replaced_by_a_fraction_within_single_precision(gamma):
     assert abs(_close_fraction(gamma) - gamma) <= 3e-8 * gamma
     flow, u = build("momentum with a shared map", steps=30, gamma=gamma)
     assert_exact(flow, u)
     start = flow.encode(u)
-    (actual,) = [flow.evolve_exactly(start).read("x")]
+    actual = flow.evolve_exactly(start).read("x")
     state = flow.initial(u)
     for step in range(30):
         state = flow.advance(state, step)
     torch.testing.assert_close(actual, state.x, rtol=0, atol=1e-5)
 
 
-def test_a_scale_that_is_no_such_fraction_is_refused():
+def test_a_scale_too_close_to_one_or_zero_for_such_a_fraction_is_refused():
     for scale in (1 - 1e-7, 1 + 1e-7, -1 + 1e-8, 1.2345e-7):
         with pytest.raises(ValueError, match="exact arithmetic"):
             _close_fraction(scale)
@@ -179,9 +181,9 @@ def test_a_scale_that_is_no_such_fraction_is_refused():
 
 @settings(deadline=None)
 @given(st.integers(1, 100_000), st.integers(1, 100_000))
-def test_a_word_takes_digits_for_as_long_as_it_cannot_overflow(p, q):
+def test_a_word_takes_digits_as_long_as_it_cannot_overflow(p, q):
     remainders, digit = Remainders(), torch.tensor([q - 1])
-    largest = 0  # of the first word, as integers without a limit
+    largest = 0  # upper bound of the first word, without the limit of 64 bits
     for _ in range(100):
         remainders.push(digit, p, q)
         if len(remainders.words) > 1:
@@ -206,14 +208,14 @@ def test_small_states_keep_their_gradients():
     with torch.no_grad():
         for name, parameter in flow.named_parameters():
             if name.startswith("b"):
-                parameter.zero_()  # homogeneous in the state
+                parameter.zero_()  # makes the flow homogeneous in the state
     flow.exact = True
     for scale in (1e-6, 1e-9, 1e-12):
         small = (scale * u.float()).requires_grad_()
         out = flow(small)
         large = flow(u.float())
         error = torch.linalg.vector_norm(out / scale - large) / torch.linalg.vector_norm(large)
-        assert error < (1e-3 if scale == 1e-12 else 1e-5)
+        assert error < (1e-3 if scale == 1e-12 else 1e-5)  # the grid is no finer than 2^-56
         out.square().sum().backward()
         assert flow.drift == 0
 
@@ -233,7 +235,7 @@ def test_an_empty_batch_goes_through(name):
     assert all(p.grad is None or not p.grad.any() for p in flow.parameters())
 
 
-def test_modules_that_compute_otherwise_without_gradients_are_rebuilt_exactly():
+def test_modules_with_a_fast_path_for_evaluation_are_rebuilt_exactly():
     torch.manual_seed(0)
     layers = [
         nn.TransformerEncoderLayer(16, 2, 32, dropout=0.1, batch_first=True) for _ in range(6)
@@ -250,24 +252,25 @@ def test_both_passes_ask_cudnn_for_the_same_bits(monkeypatch):
     """Only a GPU can show the bits; what it is asked for can be seen here."""
     cudnn = torch.backends.cudnn
     monkeypatch.setattr(cudnn, "benchmark", True)
-    seen = []
+    settings_seen = []
 
     class SettingsRecorder(nn.Linear):
         def forward(self, x):
-            seen.append((cudnn.deterministic, cudnn.benchmark))
+            settings_seen.append((cudnn.deterministic, cudnn.benchmark))
             return super().forward(x).tanh()
 
     flow = reversible([SettingsRecorder(4, 4) for _ in range(3)], gamma=0.9, exact=True)
     flow(torch.randn(2, 4)).sum().backward()
     with torch.no_grad():
         flow.eval().inverse_exactly(flow.evolve_exactly(flow.encode(torch.randn(2, 4))))
-    assert len(seen) == 12 and set(seen) == {(True, False)}
+    # Three blocks, in four passes.
+    assert len(settings_seen) == 3 * 4 and set(settings_seen) == {(True, False)}
     assert (cudnn.deterministic, cudnn.benchmark) == (False, True)
 
 
 @pytest.mark.parametrize("weight", [1e20, -1e25, 2.0**62, float("inf"), float("nan")])
 @pytest.mark.parametrize("change", ["mix", "increase"])
-def test_weights_that_are_no_such_integers_are_out_of_range_and_nothing_else(weight, change):
+def test_weights_too_large_for_64_bit_integers_are_reported_as_out_of_range(weight, change):
     state = FixedPointRegisters(("x", "y"), (torch.ones(2, 3), torch.ones(2, 3)))
     if change == "mix":
         state.mix("x", weight, "y")
@@ -278,7 +281,7 @@ def test_weights_that_are_no_such_integers_are_out_of_range_and_nothing_else(wei
 
 
 @pytest.mark.parametrize("factor", [1e19, -1e30, float("inf"), float("nan")])
-def test_a_scale_beyond_all_integers_is_refused(factor):
+def test_a_scale_too_large_for_64_bit_integers_is_refused(factor):
     state = FixedPointRegisters(("x",), (torch.ones(2, 3),))
     with pytest.raises(ValueError, match="cannot multiply by"):
         state.multiply("x", factor)
@@ -294,7 +297,7 @@ def test_a_product_that_would_wrap_around_is_out_of_range(factor):
 
 
 @pytest.mark.parametrize("weight", [0.5 + 2.0**40, 1e15 + 0.5])
-def test_a_broken_weight_may_be_too_large_as_well(weight):
+def test_a_fractional_weight_that_is_too_large_is_out_of_range(weight):
     state = FixedPointRegisters(("x", "y"), (torch.ones(1, 1), torch.ones(1, 1)))
     state.mix("x", weight, "y")
     with pytest.raises(OverflowError, match="range of exact arithmetic"):

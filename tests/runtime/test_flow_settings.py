@@ -33,7 +33,9 @@ def test_a_map_has_the_axes_that_are_asked_for(space):
     assert flow(x).shape == x.shape
     kinds = {type(m).__name__ for m in flow.f[0]}
     assert kinds == {f"Conv{space}d", f"BatchNorm{space}d", "ReLU"}
-    with pytest.raises(ValueError, match=rf"takes \(batch, 4.*but got \(4, {'5, ' * space}"[:-2]):
+    with pytest.raises(
+        ValueError, match=rf"takes \(batch, 4.*but got \(4, {', '.join('5' * space)}"
+    ):
         flow(x[0])  # one sample is not a batch
     assert_gradients(flow, x, tolerance=1e-7)
 
@@ -45,7 +47,7 @@ def test_a_map_has_the_axes_that_are_asked_for(space):
         (CONV_SPEC, "`K` is a convolution, but space=0"),
     ],
 )
-def test_vectors_have_no_convolutions(text, message):
+def test_convolutions_of_vectors_are_refused(text, message):
     with pytest.raises(odenet.SpecError, match=message):
         odenet.loads(text).flow(4, 3, space=0)
 
@@ -61,14 +63,14 @@ def test_vectors_are_taken_with_space_0_and_the_message_says_so():
 @pytest.mark.parametrize(
     ("text", "size"), [("2GB", 2 * 10**9), ("1.5 MiB", 3 * 2**19), ("800k", 800_000), ("0", 0)]
 )
-def test_a_budget_is_a_size_in_words(text, size):
+def test_a_budget_may_be_a_text(text, size):
     flow = HamiltonianFlow(4, 3)
     flow.memory = text
     assert flow.memory == size
 
 
 @pytest.mark.parametrize("memory", ["2 parsecs", -1, True, 1.5, "GB", None])
-def test_what_is_no_budget_is_refused(memory):
+def test_an_invalid_budget_is_refused(memory):
     with pytest.raises(ValueError, match="a number of bytes, as in"):
         HamiltonianFlow(4, 3).memory = memory
 
@@ -89,11 +91,11 @@ def output_and_saved_bytes(network, u):
     return out, sum(size for _, size in sizes.values())
 
 
-def test_flows_share_a_budget_by_their_need():
+def test_flows_share_a_budget_in_proportion_to_their_needs():
     torch.manual_seed(0)
-    sizes = [(4, 2), (8, 6), (16, 4)]
-    flows = [HamiltonianFlow(c, n) for c, n in sizes]
-    widen = [nn.Conv2d(a, b, 1) for (a, _), (b, _) in pairwise(sizes)]
+    channels, step_counts = (4, 8, 16), (2, 6, 4)
+    flows = [HamiltonianFlow(c, n) for c, n in zip(channels, step_counts, strict=True)]
+    widen = [nn.Conv2d(a, b, 1) for a, b in pairwise(channels)]
     network = nn.Sequential(flows[0], widen[0], flows[1], widen[1], flows[2])
     u = torch.randn(2, 4, 8, 8)
     _, largest = output_and_saved_bytes(set_shared_budget(copy.deepcopy(network), "1GB"), u)
@@ -110,7 +112,7 @@ def test_flows_share_a_budget_by_their_need():
 
 def set_shared_budget(network, budget):
     share_budget(network, budget)
-    network(torch.randn(2, 4, 8, 8))  # after which the needs are known
+    network(torch.randn(2, 4, 8, 8))  # which measures the needs
     return network
 
 
@@ -143,11 +145,15 @@ def test_refining_halves_what_follows_from_the_step_size():
 
 
 class Tanh(nn.Module):
+    """A parametrization of a stack that computes each slice from the same slice."""
+
     def forward(self, raw):
         return raw.tanh()
 
 
 class MixedSteps(nn.Module):
+    """A parametrization of a stack that computes each slice from all slices."""
+
     def forward(self, raw):
         return raw - raw.mean(0) * torch.arange(len(raw)).view(-1, 1, 1, 1, 1)
 

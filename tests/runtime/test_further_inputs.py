@@ -1,4 +1,4 @@
-"""Further inputs of blocks (the context), and further results of theirs, in every memory mode."""
+"""Further inputs (the context) and further results of blocks, in every memory mode."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def test_context_changed_before_the_backward_is_noticed():
         out.sum().backward()
 
 
-def test_a_tensor_captured_past_the_inputs_is_refused_by_name():
+def test_a_tensor_that_a_block_gets_other_than_as_an_input_is_refused():
     class CapturingBlock(nn.Module):
         def __init__(self):
             super().__init__()
@@ -96,7 +96,7 @@ def test_further_results_are_summed_over_the_steps_with_gradients():
     assert_same_as_stored(flow, make_input(), loss=lambda flow, out: flow.collected["balance"])
 
 
-def test_a_result_that_is_kept_on_the_module_is_warned_of_by_name():
+def test_a_warning_names_a_result_that_is_kept_on_the_module():
     class KeepingBlock(MixtureBlock):
         def forward(self, x):
             y, self.auxiliary = super().forward(x)[0], self.gate(x).square().mean()
@@ -107,7 +107,7 @@ def test_a_result_that_is_kept_on_the_module_is_warned_of_by_name():
         flow(make_input()).sum().backward()
 
 
-def test_inverse_with_context_on_copies_of_the_modules():
+def test_the_inverse_leaves_running_statistics_alone():
     flow = reversible(make_blocks(lambda: nn.Sequential(nn.Linear(6, 6), nn.BatchNorm1d(6))))
     end = flow.evolve(flow.initial(make_input()))
     before = [b.clone() for b in flow.buffers()]
@@ -117,7 +117,7 @@ def test_inverse_with_context_on_copies_of_the_modules():
     assert all(map(torch.equal, before, flow.buffers()))
 
 
-def test_inverse_and_trajectory_with_further_inputs():
+def test_a_flow_that_is_given_its_context_has_an_inverse_and_a_trajectory():
     memory = torch.randn(3, 6, dtype=torch.float64)
     with_context = reversible(make_blocks(ContextBlock)).given(memory)
     with torch.no_grad():
@@ -125,14 +125,14 @@ def test_inverse_and_trajectory_with_further_inputs():
         torch.testing.assert_close(with_context.inverse(states[-1])[0], make_input())
 
 
-def test_inverse_of_steps_that_draw_is_refused():
+def test_the_inverse_of_steps_with_dropout_is_refused():
     flow = reversible(make_blocks(lambda: nn.Sequential(nn.Linear(6, 6), nn.Dropout(0.5))))
     end = flow.evolve(flow.initial(make_input()))
     with torch.no_grad(), pytest.raises(RuntimeError, match=r"call eval\(\) first"):
         flow.inverse(end)
 
 
-def test_containers_of_the_context_are_those_of_the_call_and_not_written_to():
+def test_containers_in_the_context_are_read_as_at_the_call_and_may_not_be_written_to():
     class ContainerReader(nn.Module):
         def __init__(self):
             super().__init__()

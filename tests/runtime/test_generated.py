@@ -19,12 +19,12 @@ def cached_sources() -> set[str]:
 
 
 def test_modules_and_their_texts_do_not_pile_up(monkeypatch):
-    # as in a process where nothing is loaded yet: tests before this one hold modules
+    # As in a new process, since tests before this one may still hold modules.
     monkeypatch.setattr(generated, "_file_names", {})
     monkeypatch.setattr(generated, "_count_after_clearing", [generated.ALWAYS_KEPT])
     for number in range(5 * generated.ALWAYS_KEPT):
         generated.load_generated("Many", SOURCE.format(number))
-    bound = 2 * generated.ALWAYS_KEPT + 2
+    bound = 2 * generated.ALWAYS_KEPT  # where unused modules are forgotten
     assert len(loaded_modules()) <= bound and len(cached_sources()) <= bound
     generated._forget_unused()
     assert not loaded_modules() and not cached_sources()

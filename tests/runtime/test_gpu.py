@@ -19,12 +19,13 @@ pytestmark = [
     pytest.mark.gpu,
     pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA card"),
 ]
-MODES = ["reversible", "checkpoint", 10_000_000]
+RECOMPUTING_MODES = ["reversible", "checkpoint"]
+MODES = [*RECOMPUTING_MODES, 10_000_000]  # the last is a budget in bytes
 
 
 @pytest.fixture(autouse=True)
 def without_tf32():
-    """Multiplies in float32, without TF32."""
+    """Multiplies in full float32."""
     before = torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
     yield
@@ -96,13 +97,13 @@ def test_exact_momentum_with_modules_is_undone_bit_for_bit():
 
 @pytest.mark.parametrize("mode", MODES)
 def test_every_mode_gives_the_gradients_of_stored_activations(mode):
-    assert_trained_alike(*build_hamiltonian(), mode, 1e-4)
+    assert_trained_alike(*build_hamiltonian(), mode, tolerance=1e-4)
 
 
 @pytest.mark.parametrize("mode", MODES)
 def test_batch_norm_and_dropout_are_replayed(mode):
     flow, u = build_module_flow(gamma=0.9)
-    assert_trained_alike(flow, u, mode, 1e-3)
+    assert_trained_alike(flow, u, mode, tolerance=1e-3)
 
 
 @pytest.mark.parametrize("mode", MODES)
@@ -129,7 +130,7 @@ def test_a_compiled_flow_trains_as_an_eager_one():
         assert (a.grad - b.grad).norm() <= 1e-4 * b.grad.norm()
 
 
-@pytest.mark.parametrize("mode", MODES[:2])
+@pytest.mark.parametrize("mode", RECOMPUTING_MODES)
 def test_a_training_step_does_not_wait_for_the_device(mode):
     for flow, u in (build_hamiltonian(), build_module_flow(gamma=0.9)):
         flow.memory = mode
@@ -143,7 +144,7 @@ def test_a_training_step_does_not_wait_for_the_device(mode):
             torch.cuda.set_sync_debug_mode(before)
 
 
-@pytest.mark.parametrize("mode", MODES[:2])
+@pytest.mark.parametrize("mode", RECOMPUTING_MODES)
 def test_a_training_step_is_captured_in_a_cuda_graph(mode):
     flow, u = build_hamiltonian()
     flow.memory = mode
@@ -168,7 +169,7 @@ def test_a_training_step_is_captured_in_a_cuda_graph(mode):
     torch.testing.assert_close(u.grad, expected, rtol=1e-4, atol=1e-6)
 
 
-@pytest.mark.parametrize("mode", MODES[:2])
+@pytest.mark.parametrize("mode", RECOMPUTING_MODES)
 def test_forward_and_backward_become_a_pair_of_cuda_graphs(mode):
     flow, u = build_hamiltonian()
     flow.memory = mode
@@ -184,12 +185,12 @@ def test_forward_and_backward_become_a_pair_of_cuda_graphs(mode):
 
 
 @pytest.mark.parametrize("mode", MODES)
-def test_tensor_cores_give_the_gradients_to_their_own_rounding(mode):
+def test_every_mode_gives_the_gradients_to_the_precision_of_tf32(mode):
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = True
-    assert_trained_alike(*build_hamiltonian(), mode, 2e-2)
+    assert_trained_alike(*build_hamiltonian(), mode, tolerance=2e-2)
 
 
-def test_exact_steps_are_undone_while_cudnn_is_free_to_choose(monkeypatch):
+def test_exact_steps_are_undone_while_cudnn_may_choose_its_algorithms(monkeypatch):
     monkeypatch.setattr(torch.backends.cudnn, "benchmark", True)
     monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", True)
     flow, u = build_hamiltonian()
@@ -199,7 +200,7 @@ def test_exact_steps_are_undone_while_cudnn_is_free_to_choose(monkeypatch):
 
 
 @pytest.mark.parametrize("name", ["sgd", "adam", "adamw"])
-def test_one_kernel_moves_the_weights_as_several_do(name):
+def test_a_fused_optimizer_moves_the_weights_as_an_unfused_one_does(name):
     def weight_after_training(device):
         torch.manual_seed(0)
         network = nn.Linear(5, 5).to(device)
@@ -216,7 +217,7 @@ def test_one_kernel_moves_the_weights_as_several_do(name):
     )
 
 
-def test_a_step_with_scores_and_average_does_not_wait_for_the_device():
+def test_a_step_with_metrics_and_a_moving_average_does_not_wait_for_the_device():
     recipe = Recipe(smooth=1e-3)
     flow = HamiltonianFlow(16, 8, h=0.1)
     task = Task(
@@ -247,11 +248,11 @@ def test_memory_does_not_grow_with_depth():
     def peak_bytes(steps):
         flow = HamiltonianFlow(16, steps, h=0.1).cuda()
         u = torch.randn(16, 16, 32, 32, device="cuda")
-        flow(u).square().mean().backward()  # gradients and workspaces are there from now on
+        flow(u).square().mean().backward()  # allocates gradients and workspaces
         torch.cuda.reset_peak_memory_stats()
         before = torch.cuda.memory_allocated()
         flow(u).square().mean().backward()
         return torch.cuda.max_memory_allocated() - before
 
-    state_bytes = 4 * 16 * 16 * 32 * 32
+    state_bytes = 4 * 16 * 16 * 32 * 32  # of u, in float32
     assert peak_bytes(32) - peak_bytes(4) < 2 * state_bytes

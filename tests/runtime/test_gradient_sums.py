@@ -1,4 +1,4 @@
-"""Gradients of weights are kept without a copy unless their memory is shared."""
+"""The first gradient of a weight becomes its sum uncopied, unless its memory is used elsewhere."""
 
 import pytest
 import torch
@@ -7,24 +7,33 @@ from odenet.runtime.passes.flow_weights import Address, WeightPart
 from odenet.runtime.passes.gradient_sums import GradientSums, storages
 
 
-def test_what_is_made_in_the_place_of_a_freed_tensor_is_not_copied():
+def test_a_gradient_at_the_address_of_a_freed_cotangent_is_not_copied():
     cotangent = torch.ones(4)
     sums = GradientSums([torch.zeros(4)], [cotangent])
     del cotangent
-    for gradient in [torch.ones(4) for _ in range(100)]:  # one of them has its address
+    for gradient in [torch.ones(4) for _ in range(100)]:  # one of them gets its address
         sums.add(Address(0, None), gradient)
         assert sums.take(WeightPart(0, None)) is gradient
 
 
-@pytest.mark.parametrize("sharing", ["tensor", "cotangent", "other", "part", "twice"])
-def test_what_shares_its_memory_is_copied(sharing):
+@pytest.mark.parametrize(
+    "sharing",
+    [
+        "with the weight",
+        "with a cotangent",
+        "with another tensor",
+        "with a larger tensor",
+        "with another gradient",
+    ],
+)
+def test_a_gradient_that_shares_its_memory_is_copied(sharing):
     weight, cotangent, other = torch.zeros(4), torch.ones(4), torch.ones(4)
     sums = GradientSums([weight, torch.zeros(4)], [cotangent])
     gradient = {
-        "tensor": weight, "cotangent": cotangent, "other": other, "part": torch.ones(8)[:4],
-        "twice": torch.ones(4),
+        "with the weight": weight, "with a cotangent": cotangent, "with another tensor": other,
+        "with a larger tensor": torch.ones(8)[:4], "with another gradient": torch.ones(4),
     }[sharing]  # fmt: skip
-    if sharing == "twice":
+    if sharing == "with another gradient":
         sums.add(Address(1, None), gradient)
     sums.add(Address(0, None), gradient, storages([other]))
     result = sums.take(WeightPart(0, None))

@@ -1,7 +1,7 @@
 """Gradients are those of plain autograd, whatever blocks do and whatever surrounds the passes.
 
-Kinds of blocks, and uses of a flow, in every memory mode, in float64. The reference is memory
-"stored"; where it gives None, None is expected.
+Many kinds of blocks, and many ways to use a flow, are tried in every memory mode, in float64. The
+reference is memory "stored"; where it gives None, None is expected.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from odenet import reversible
 
 IS_OLDEST_TORCH = torch.__version__.startswith("2.11.")  # the oldest supported; docs/runtime.md
 
+# 500: a budget in bytes; "exact": memory "reversible" in exact arithmetic.
 MODES = ("reversible", "checkpoint", 500, "exact")
 GENERATOR = torch.Generator().manual_seed(2)
 INPUT = torch.randn(3, 6, dtype=torch.float64, generator=GENERATOR)
@@ -73,12 +74,14 @@ RETURNING = {
     "a constant": lambda self, x: torch.ones_like(x),
     "a detached value": lambda self, x: self.value(x).detach() + x,
     "without parameters": lambda self, x: torch.tanh(x),
-    "a part of the layers": lambda self, x: self.linear(self.linear(x)),
+    "without one of its parameters": lambda self, x: self.linear(self.linear(x)),
 }
 READING = {
-    "the mode of gradients": lambda self, x: self.value(x) * (1 + torch.is_grad_enabled()),
-    "whether the state needs one": lambda self, x: self.value(x) * (1 + x.requires_grad),
-    "whether a value does": lambda self, x: self.value(x) * (1 + (2 * self.weight).requires_grad),
+    "whether gradients are enabled": lambda self, x: self.value(x) * (1 + torch.is_grad_enabled()),
+    "whether the state needs a gradient": lambda self, x: self.value(x) * (1 + x.requires_grad),
+    "whether a value needs a gradient": lambda self, x: (
+        self.value(x) * (1 + (2 * self.weight).requires_grad)
+    ),
     "gradients off inside": without_gradients_inside,
     "a derivative": differentiated_inside,
     "a hook": with_tensor_hook,
@@ -108,7 +111,7 @@ def gradients(flow, x):
 
 def assert_same(actual, expected, mode):
     """Two lists of gradients are equal, None for None."""
-    tolerance = 1e-5 if mode == "exact" else 1e-8  # the grid of exact arithmetic
+    tolerance = 1e-5 if mode == "exact" else 1e-8  # exact arithmetic rounds to a grid
     for a, b in zip(actual, expected, strict=True):
         if a is None or b is None:
             assert a is b
@@ -120,7 +123,7 @@ def assert_same(actual, expected, mode):
 @pytest.mark.parametrize(
     "function", [*RETURNING.values(), *READING.values()], ids=[*RETURNING, *READING]
 )
-def test_whatever_a_block_returns_or_reads(function, scheme):
+def test_gradients_are_right_whatever_a_block_returns_or_reads(function, scheme):
     results = {}
     for mode in ("stored", *MODES):
         flow, x = build_flow(function, mode, scheme), INPUT.clone().requires_grad_()
@@ -139,7 +142,7 @@ def with_frozen_blocks(*frozen):
     return use
 
 
-def backward_elsewhere(flow, x):
+def backward_in_another_thread(flow, x):
     loss = flow(x).square().sum()
     thread = threading.Thread(target=loss.backward)
     thread.start()
@@ -175,7 +178,7 @@ def inside_context(context):
     return use
 
 
-def with_saved_tensors_elsewhere(flow, x):
+def with_hooks_on_saved_tensors(flow, x):
     with torch.autograd.graph.saved_tensors_hooks(torch.clone, torch.clone):
         loss = flow(x).square().sum()
     loss.backward()
@@ -221,14 +224,18 @@ USES = {
     "an expanded input": lambda flow, x: flow(x[:1].expand(3, 6)).square().sum().backward(),
     "an expanded gradient": lambda flow, x: flow(x).sum().backward(),
     "an output changed in place": lambda flow, x: flow(x).mul_(2).square().sum().backward(),
-    "the backward in another thread": backward_elsewhere,
+    "the backward in another thread": backward_in_another_thread,
     "hooks on parameters": with_hooks_on_parameters,
     "updates in the backward": updated_in_the_backward,
     "save_on_cpu": inside_context(torch.autograd.graph.save_on_cpu),
-    "hooks on saved tensors": with_saved_tensors_elsewhere,
+    "hooks on saved tensors": with_hooks_on_saved_tensors,
     "detect_anomaly": inside_context(torch.autograd.detect_anomaly),
-    "a checkpoint": with_wrapper(lambda flow: lambda x: checkpoint(flow, x, use_reentrant=False)),
-    "a reentrant one": with_wrapper(lambda flow: lambda x: checkpoint(flow, x, use_reentrant=True)),
+    "around a checkpoint": with_wrapper(
+        lambda flow: lambda x: checkpoint(flow, x, use_reentrant=False)
+    ),
+    "around a reentrant checkpoint": with_wrapper(
+        lambda flow: lambda x: checkpoint(flow, x, use_reentrant=True)
+    ),
     "a copy between the passes": copied_between_the_passes,
     "parameters used outside": parameters_used_outside,
     "parameters of two flows": parameters_shared_with_another_flow,
@@ -239,7 +246,7 @@ USES = {
 
 @pytest.mark.filterwarnings("ignore:Anomaly Detection has been enabled:UserWarning")
 @pytest.mark.parametrize("use", USES.values(), ids=USES)
-def test_whatever_surrounds_the_passes(use):
+def test_gradients_are_right_whatever_surrounds_the_passes(use):
     results = {}
     for mode in ("stored", *MODES):
         flow, x = build_flow(mode=mode), INPUT.clone().requires_grad_()
@@ -253,7 +260,7 @@ def test_whatever_surrounds_the_passes(use):
 )
 @pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor:UserWarning")  # torch's own
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # while it compiles
-def test_a_compiled_model_around_a_flow_with_a_budget():
+def test_a_compiled_model_around_a_flow_with_a_budget_has_the_same_gradients():
     torch.compiler.reset()
     results = {}
     for mode in ("stored", 500):
@@ -264,7 +271,7 @@ def test_a_compiled_model_around_a_flow_with_a_budget():
     assert_same(results[500], results["stored"], 500)
 
 
-def batched(flow, x):
+def batched_gradients(flow, x):
     out = flow(x)
     torch.autograd.grad(out, x, torch.stack([out, out]).detach(), is_grads_batched=True)
 
@@ -284,7 +291,7 @@ TRANSFORMS = {
     "jacrev": lambda flow, x: torch.func.jacrev(flow)(x),
     "jvp": lambda flow, x: torch.func.jvp(flow, (x,), (x,)),
     "vectorize": lambda flow, x: torch.autograd.functional.jacobian(flow, x, vectorize=True),
-    "is_grads_batched": batched,
+    "is_grads_batched": batched_gradients,
     "create_graph": lambda flow, x: torch.autograd.grad(flow(x).sum(), x, create_graph=True),
 }
 
@@ -314,7 +321,7 @@ def test_a_loss_on_collected_results_alone_gives_no_gradient_to_what_it_does_not
 
 
 @pytest.mark.parametrize("mode", MODES)
-def test_what_a_block_kept_of_the_forward_pass_is_not_differentiated_in_part(mode):
+def test_differentiating_what_a_block_kept_from_the_forward_pass_is_refused(mode):
     kept = []
 
     def keeping(self, x):
@@ -329,19 +336,19 @@ def test_what_a_block_kept_of_the_forward_pass_is_not_differentiated_in_part(mod
 
 @pytest.mark.parametrize("dtype", [torch.int64, torch.bool, torch.float8_e4m3fn])
 @pytest.mark.parametrize("mode", MODES)
-def test_types_that_are_not_rebuilt_are_refused_by_name(mode, dtype):
+def test_dtypes_that_cannot_be_rebuilt_are_refused_by_name(mode, dtype):
     flow = build_flow(lambda self, x: (self.weight * x.double()).to(dtype), mode)
     with pytest.raises(TypeError, match=f"floating point of 16 bits or more, not {dtype}"):
         flow(INPUT.to(dtype))
 
 
 @pytest.mark.parametrize("dtype", [torch.complex64, torch.int64, torch.float8_e4m3fn])
-def test_types_without_exact_arithmetic_are_refused_by_name(dtype):
+def test_dtypes_without_exact_arithmetic_are_refused_by_name(dtype):
     with pytest.raises(TypeError, match=f"exact arithmetic takes real numbers.* not {dtype}"):
         build_flow(mode="exact").encode(INPUT.to(dtype))
 
 
-@pytest.mark.parametrize("mode", MODES[:3])
+@pytest.mark.parametrize("mode", MODES[:3])  # exact arithmetic is for real numbers
 def test_complex_states_are_rebuilt(mode):
     results = {}
     for flow_mode in ("stored", mode):
@@ -352,7 +359,7 @@ def test_complex_states_are_rebuilt(mode):
     assert_same(results[mode], results["stored"], mode)
 
 
-def test_settings_of_torch_are_those_of_the_forward_pass():
+def test_the_backward_pass_runs_blocks_under_the_settings_of_the_forward_pass():
     def reading(self, x):
         flash = torch.backends.cuda.flash_sdp_enabled()
         return self.value(x) * (1 + flash) * torch.tensor(0.1).double()

@@ -93,7 +93,7 @@ def test_every_mode_gives_the_same_gradients(scheme):
 
 
 @pytest.mark.parametrize("scheme", ["midpoint", "heun"])
-def test_convolutions_take_them_and_sums_of_them_are_one_kernel(scheme):
+def test_convolutions_and_sums_of_them_may_have_knots(scheme):
     flow, u = build_flow(CONVOLUTIONS.format(scheme), 6, space=2)
     assert flow.K.knots.shape == (5, 4, 4, 3, 3) and len(flow.K) == 6
     gradients = []
@@ -127,11 +127,12 @@ def test_refining_keeps_the_knots_and_samples_the_same_function():
     finer = flow.refine()
     assert torch.equal(finer.K.knots, flow.K.knots) and len(finer.K) == 32
     torch.testing.assert_close(finer.K[31], interpolate(flow.K.knots, 31.5 / 32))
-    errors = []
     flows = [flow, finer, finer.refine(), finer.refine().refine().refine()]
     ends = [f(u) for f in flows]
     errors = [(end - ends[-1]).norm().item() for end in ends[:-1]]
-    assert errors[0] > 3 * errors[1] > 9 * errors[2]  # order 2, with K(t) taken at the middle
+    assert (
+        errors[0] > 3 * errors[1] > 9 * errors[2]
+    )  # order 2, since K(t) is taken at the middle of steps
 
 
 def test_smoothness_is_the_integral_of_the_squared_slope():
@@ -143,13 +144,13 @@ def test_smoothness_is_the_integral_of_the_squared_slope():
         torch.testing.assert_close(flow.smoothness(), sum(s.square().sum() for s in slopes))
 
 
-def test_solved_steps_and_compiled_ones_see_them():
+def test_adaptive_steps_and_compiled_steps_interpolate_between_knots():
     text = TWO_UNKNOWNS.format("rk4").replace("dense\n", "dense(knots = 2)\n")
     flow, u = build_flow(text, 16)
-    solved, _ = build_flow(text.replace("rk4(T = 2)", "dopri5(T = 2, rtol = 1e-7)"), 16)
-    solved.load_state_dict(flow.state_dict())
-    torch.testing.assert_close(solved(u), flow(u), rtol=1e-4, atol=1e-4)
-    gradients = [torch.autograd.grad(f(u).sum(), list(f.parameters())) for f in (flow, solved)]
+    adaptive, _ = build_flow(text.replace("rk4(T = 2)", "dopri5(T = 2, rtol = 1e-7)"), 16)
+    adaptive.load_state_dict(flow.state_dict())
+    torch.testing.assert_close(adaptive(u), flow(u), rtol=1e-4, atol=1e-4)
+    gradients = [torch.autograd.grad(f(u).sum(), list(f.parameters())) for f in (flow, adaptive)]
     torch.testing.assert_close(*gradients, rtol=1e-3, atol=1e-3)
     flow, u = build_flow(TWO_UNKNOWNS.format("verlet"), 5)
     expected = torch.autograd.grad(flow(u).square().sum(), list(flow.parameters()))
@@ -159,7 +160,7 @@ def test_solved_steps_and_compiled_ones_see_them():
     torch.testing.assert_close(actual, expected, rtol=1e-9, atol=1e-11)
 
 
-def test_the_optimizer_s_state_goes_with_the_knots_when_levels_are_refined():
+def test_the_state_of_the_optimizer_stays_with_the_knots_when_a_flow_is_refined():
     from odenet.training.callbacks.multilevel import _origins
 
     flow, _ = build_flow(TWO_UNKNOWNS.format("verlet"), 3)

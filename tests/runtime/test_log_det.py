@@ -12,29 +12,30 @@ import odenet
 from odenet.runtime import Squeeze
 from odenet.runtime.density import inverse, log_density
 
-EQUATIONS = {
+EQUATIONS = {  # by the number of states for each unknown of the scheme
     1: "state Y, Z\nparam K, L : dense\nY' = tanh(K Z)\nZ' = L tanh(Y)",
     2: "state A, B, C, D\nparam K, L : dense\nA' = tanh(K C)\nB' = K tanh(D)\n"
     "C' = L tanh(A)\nD' = L tanh(B)",
 }
-STEP_FORMULAS = {
+STEP_FORMULAS = {  # {s} and {t}: exponents
     "affine": "Y[n+1] = exp({s}) * Y[n] + h F(Z[n])\nZ[n+1] = exp({t}) * Z[n] + h G(Y[n+1])",
-    "outside": "Y[n+1] = exp({s}) * (Y[n] + h F(Z[n]))\nZ[n+1] = Z[n] + h G(Y[n+1])",
-    "scaled": "Y[n+1] = 3/2 Y[n] + h F(Z[n])\nZ[n+1] = -1/2 Z[n] + h G(Y[n+1])",
-    "both": "Y[n+1] = exp({s}) * 2 Y[n] + h F(Z[n])\nZ[n+1] = Z[n] + t(Y[n+1]) + h G(Y[n+1])",
+    "factor of a sum": "Y[n+1] = exp({s}) * (Y[n] + h F(Z[n]))\nZ[n+1] = Z[n] + h G(Y[n+1])",
+    "constant factors": "Y[n+1] = 3/2 Y[n] + h F(Z[n])\nZ[n+1] = -1/2 Z[n] + h G(Y[n+1])",
+    "both factors": "Y[n+1] = exp({s}) * 2 Y[n] + h F(Z[n])\nZ[n+1] = Z[n] + t(Y[n+1]) + h G(Y[n+1])",
     "stages": "A1 = exp({s}) * Y[n]\nB1 = exp(-t(A1)) * Z[n] + h G(A1)\n"
     "Y[n+1] = A1 + h F(B1)\nZ[n+1] = exp(s(Y[n+1])) * B1",
 }
-EXPONENTS = st.sampled_from(  # for {s} and {t} above
-    [("s(Z[n])", "t(Y[n+1])"), ("h s(Z[n]) - 1/2 t(Z[n])", "s(Y[n+1] + h G(Y[n+1]))")]
+SIMPLE_EXPONENTS = ("s(Z[n])", "t(Y[n+1])")
+EXPONENTS = st.sampled_from(
+    [SIMPLE_EXPONENTS, ("h s(Z[n]) - 1/2 t(Z[n])", "s(Y[n+1] + h G(Y[n+1]))")]
 )
 
 
-def build_flow(name, exponents, groups, steps, seed):
+def build_flow(name, exponents=SIMPLE_EXPONENTS, states_per_unknown=1, *, steps=4, seed=0):
     """A flow in float64 with the step formulas of a name above; the exponents are inserted."""
     lines = STEP_FORMULAS[name].format(s=exponents[0], t=exponents[1])
     torch.manual_seed(seed)
-    text = f"""{EQUATIONS[groups]}
+    text = f"""{EQUATIONS[states_per_unknown]}
 map s = dense -> tanh -> dense
 shared map t = dense -> tanh
 scheme own {{
@@ -53,8 +54,10 @@ discretise own(h = 0.3)
 @settings(max_examples=12)
 @given(st.sampled_from(list(STEP_FORMULAS)), EXPONENTS, st.sampled_from([1, 2]), st.integers(1, 4),
        st.integers(0, 99))  # fmt: skip
-def test_log_determinants_are_those_of_the_jacobian(name, exponents, groups, steps, seed):
-    flow = build_flow(name, exponents, groups, steps, seed)
+def test_log_determinants_are_those_of_the_jacobian(
+    name, exponents, states_per_unknown, steps, seed
+):
+    flow = build_flow(name, exponents, states_per_unknown, steps=steps, seed=seed)
     u = torch.randn(3, 4, dtype=torch.double)
     out, log_det = flow.forward_with_log_det(u)
     assert torch.equal(out, flow(u))
@@ -65,10 +68,12 @@ def test_log_determinants_are_those_of_the_jacobian(name, exponents, groups, ste
 
 
 @settings(max_examples=6)
-@given(st.sampled_from(["affine", "stages", "both"]), EXPONENTS, st.sampled_from([1, 2]),
+@given(st.sampled_from(["affine", "stages", "both factors"]), EXPONENTS, st.sampled_from([1, 2]),
        st.integers(0, 99))  # fmt: skip
-def test_gradients_are_those_of_the_jacobian_by_plain_autograd(name, exponents, groups, seed):
-    flow = build_flow(name, exponents, groups, 3, seed)
+def test_gradients_are_those_of_the_jacobian_by_plain_autograd(
+    name, exponents, states_per_unknown, seed
+):
+    flow = build_flow(name, exponents, states_per_unknown, steps=3, seed=seed)
     u = torch.randn(2, 4, dtype=torch.double, requires_grad=True)
 
     def expected_loss():
@@ -88,8 +93,8 @@ def test_gradients_are_those_of_the_jacobian_by_plain_autograd(name, exponents, 
             assert (actual - expected).abs().max() <= 1e-9 * max(1, expected.abs().max())
 
 
-def test_the_gradient_of_a_log_determinant_alone():
-    flow = build_flow("affine", ("s(Z[n])", "t(Y[n+1])"), 1, 4, 0)
+def test_the_gradient_of_a_log_determinant_alone_is_that_of_stored_activations():
+    flow = build_flow("affine")
     u = torch.randn(5, 4, dtype=torch.double, requires_grad=True)
     gradients = {}
     for memory in ("reversible", "stored"):
@@ -102,7 +107,7 @@ def test_the_gradient_of_a_log_determinant_alone():
 
 
 def saved_numbers(flow, u):
-    """How many numbers per batch autograd saves."""
+    """How many numbers autograd saves in tensors that have a batch axis."""
     sizes = []
 
     def pack(tensor):
@@ -115,16 +120,16 @@ def saved_numbers(flow, u):
     return sum(sizes)
 
 
-def test_what_is_held_does_not_grow_with_the_depth():
-    u = torch.randn(97, 4, dtype=torch.double)
-    shallow, deep = (build_flow("affine", ("s(Z[n])", "t(Y[n+1])"), 1, n, 0) for n in (2, 12))
+def test_saved_memory_does_not_grow_with_depth():
+    u = torch.randn(97, 4, dtype=torch.double)  # 97: a length that no axis of a weight has
+    shallow, deep = (build_flow("affine", steps=steps) for steps in (2, 12))
     assert saved_numbers(shallow, u) == saved_numbers(deep, u)
     deep.memory = "stored"
     assert saved_numbers(deep, u) > 4 * saved_numbers(shallow, u)
 
 
-def test_log_determinants_are_single_under_autocast():
-    flow = build_flow("affine", ("s(Z[n])", "t(Y[n+1])"), 1, 4, 0).float()
+def test_log_determinants_are_in_single_precision_under_autocast():
+    flow = build_flow("affine").float()
     u = torch.randn(5, 4)
     with torch.autocast("cpu", dtype=torch.bfloat16):
         _, in_half_precision = flow.forward_with_log_det(u)
@@ -133,7 +138,7 @@ def test_log_determinants_are_single_under_autocast():
 
 
 def test_exact_arithmetic_refuses_exponentials_of_fields():
-    flow = build_flow("affine", ("s(Z[n])", "t(Y[n+1])"), 1, 2, 0)
+    flow = build_flow("affine", steps=2)
     with pytest.raises(ValueError, match="exponentials of fields"):
         flow.exact = True
 
@@ -142,7 +147,7 @@ def test_exact_arithmetic_refuses_exponentials_of_fields():
 @pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor:UserWarning")
 def test_compiled_steps_give_the_same_log_determinant_and_gradients():
     torch.compiler.reset()
-    flow = build_flow("stages", ("s(Z[n])", "t(Y[n+1])"), 1, 5, 0)
+    flow = build_flow("stages", steps=5)
     u = torch.randn(3, 4, dtype=torch.double, requires_grad=True)
     graphs = []
 
@@ -161,7 +166,7 @@ def test_compiled_steps_give_the_same_log_determinant_and_gradients():
     for with_log_det, eager_results in expected.items():
         for _ in range(2):
             torch.testing.assert_close(results(with_log_det), eager_results, rtol=1e-11, atol=1e-11)
-    assert len(graphs) == 4  # one forward and one back, with and without the log-determinant
+    assert len(graphs) == 4  # one forward and one backward, each with and without log-determinant
     torch.compiler.reset()
 
 
@@ -174,21 +179,21 @@ def test_compiled_steps_give_the_same_log_determinant_and_gradients():
          "discretise verlet(h = 1)", "not the elements"),
     ],
 )  # fmt: skip
-def test_a_flow_that_is_not_a_map_of_its_input_has_none(text, message):
+def test_a_flow_that_is_not_a_bijection_of_its_input_has_no_log_determinant(text, message):
     flow = odenet.loads(text + "\nnet = input(4) -> flow(2)\n").flow(4, 2, space=0)
     with pytest.raises(ValueError, match=message):
         flow.forward_with_log_det(torch.randn(2, 4))
 
 
 @pytest.mark.parametrize("shape", [(2, 3, 4), (2, 3, 4, 6), (2, 1, 4, 2, 6)])
-def test_squeeze_loses_nothing(shape):
+def test_squeeze_is_inverted_exactly(shape):
     x, squeeze = torch.randn(shape), Squeeze(2)
     assert torch.equal(squeeze.inverse(squeeze(x)), x)
     if len(shape) == 4:
         assert torch.equal(squeeze(x), torch.nn.functional.pixel_unshuffle(x, 2))
 
 
-def test_a_network_is_a_density():
+def test_a_network_defines_a_density():
     text = """state Y, Z
 param K, L : conv(3)
 map s = conv(3) -> tanh

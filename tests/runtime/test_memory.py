@@ -14,6 +14,7 @@ from odenet import reversible
 from odenet.testing import assert_gradients
 from tests.runtime.handwritten import FLOWS, EulerFlow, HamiltonianFlow, MomentumFlow, build
 
+# The numbers are budgets in bytes: for no step, for some of the steps of most flows, for all.
 ALL_MODES = ("stored", "checkpoint", 0, 20_000, 10**9)
 
 
@@ -40,20 +41,21 @@ def test_every_memory_mode_gives_the_same_gradients(name, mode):
     assert_gradients(flow, u, tolerance=1e-10)
 
 
-def test_a_budget_is_filled_with_stored_steps_and_not_overdrawn():
+def test_a_budget_is_filled_with_stored_steps_and_not_exceeded():
     flow, u = build("hamiltonian", steps=20)
     flow.memory = "stored"
     largest = saved_bytes(flow, u)
+    one_step = largest / 20
     flow.memory = 0
     smallest = saved_bytes(flow, u)
     for share in (0.25, 0.5, 0.75):
         flow.memory = round(share * largest)
         saved = saved_bytes(flow, u)
         assert saved <= flow.memory + smallest
-        assert saved >= flow.memory - largest / 20
+        assert saved >= flow.memory - one_step
     flow.memory = 2 * largest
     # Where there are hooks on saved tensors, as here, the first step is reversed in every call.
-    assert 0.95 * largest <= saved_bytes(flow, u) <= largest + smallest
+    assert largest - one_step <= saved_bytes(flow, u) <= largest + smallest
 
 
 class RecordingBlock(nn.Module):
@@ -70,8 +72,10 @@ class RecordingBlock(nn.Module):
         return torch.tanh(self.linear(x))
 
 
+# Evaluations in the backward passes of two calls. 600 bytes are enough to store two of the five
+# steps. The first call always rebuilds its first step, to measure what a step would store.
 @pytest.mark.parametrize(("budget", "reevaluations"), [(0, [5, 5]), (600, [3, 3]), (10**9, [1, 0])])
-def test_no_evaluation_is_for_planning_alone(budget, reevaluations):
+def test_a_budget_is_planned_without_evaluations_of_its_own(budget, reevaluations):
     flow = reversible([RecordingBlock() for _ in range(5)])
     flow.memory = budget
     for count in reevaluations:
@@ -93,20 +97,20 @@ def test_weights_changed_in_place_are_noticed_in_a_budget():
         out.sum().backward()
 
 
-def test_a_budget_is_the_same_where_hooks_say_where_saved_tensors_go():
-    outcomes = []
+def test_a_budget_is_planned_alike_under_hooks_that_move_saved_tensors():
+    step_bytes, gradients = [], []
     for hooks in (nullcontext, torch.autograd.graph.save_on_cpu):
         flow, u = build("momentum", steps=4)
         flow.memory = 10_000
         with hooks():
             out = flow(u)
-        (gradient,) = torch.autograd.grad(out.square().sum(), flow.f[0][0].weight)
-        outcomes.append(({*flow.step_bytes.values()}, gradient))
-    assert outcomes[0][0] == outcomes[1][0]
-    assert torch.equal(outcomes[0][1], outcomes[1][1])
+        gradients += torch.autograd.grad(out.square().sum(), flow.f[0][0].weight)
+        step_bytes.append({*flow.step_bytes.values()})
+    assert step_bytes[0] == step_bytes[1]
+    assert torch.equal(*gradients)
 
 
-def test_storing_steps_costs_parameter_gradients_once_not_once_per_step():
+def test_with_stored_steps_a_stack_is_unbound_once_and_not_indexed_in_each_step():
     flow, u = build("hamiltonian", steps=50)
     flow.memory = "stored"
     visited = []
@@ -118,7 +122,7 @@ def test_storing_steps_costs_parameter_gradients_once_not_once_per_step():
             visited.append(node)
             pending += [next_node for next_node, _ in node.next_functions]
     names = [type(node).__name__ for node in visited]
-    assert names.count("UnbindBackward0") == 4
+    assert names.count("UnbindBackward0") == 4  # K1, b1, K2 and b2
     assert names.count("SelectBackward0") == 0
     assert isinstance(flow.K1, torch.nn.Parameter)
 
@@ -141,7 +145,7 @@ def test_a_scheme_without_an_inverse_says_why_it_cannot_be_reversed(mode):
         flow.retreat((torch.zeros(1, 3, 4, 4),))
 
 
-def test_constants_can_take_the_inverse_away():
+def test_a_constant_may_have_a_value_without_an_inverse():
     class Frictionless(MomentumFlow):
         def __init__(self, channels, steps, *, gamma):
             super().__init__(channels, steps, gamma=gamma)

@@ -16,7 +16,7 @@ from tests.runtime.memory_modes import SCHEMES, assert_same_as_stored, make_bloc
 
 
 class WeightAdded(nn.Module):
-    """Adds a weight of the shape of the state: its gradient is the tensor of the cotangent itself."""
+    """Adds a weight of the shape of the state, whose gradient is the incoming gradient itself."""
 
     def __init__(self):
         super().__init__()
@@ -27,27 +27,20 @@ class WeightAdded(nn.Module):
 
 
 @pytest.mark.parametrize("scheme", SCHEMES)
-def test_a_weight_of_the_shape_of_the_state(scheme):
+def test_a_weight_of_the_shape_of_the_state_gets_its_gradient(scheme):
     constants = {} if scheme == "momentum" else {"h": 0.3}
     assert_same_as_stored(reversible(make_blocks(WeightAdded), scheme, **constants), make_input())
 
 
-def test_a_pair_of_blocks_with_weights_of_the_shape_of_the_state():
+def test_weights_of_the_shape_of_the_state_in_pairs_of_blocks_get_their_gradients():
     class HalfStateWeight(WeightAdded):
         def __init__(self):
             super().__init__()
             self.weight = nn.Parameter(torch.randn(3, 3))
 
+    pairs = zip(make_blocks(HalfStateWeight), make_blocks(HalfStateWeight), strict=True)
     assert_same_as_stored(
-        reversible(
-            [
-                (f, g)
-                for f, g in zip(
-                    make_blocks(HalfStateWeight), make_blocks(HalfStateWeight), strict=True
-                )
-            ],
-            "verlet",
-        ),
+        reversible(list(pairs), "verlet"),
         make_input(),
     )
 
@@ -70,7 +63,7 @@ def test_gradients_share_memory_with_nothing():
     assert_same_as_stored(flow, x)
 
 
-def test_what_began_exactly_at_zero_is_differentiated_there():
+def test_a_relu_of_exactly_zero_is_differentiated_at_zero_in_the_backward_pass():
     flow, x = build("hamiltonian", steps=6)
     x[:, 2:] = 0  # relu(K1 Z + b1) is at its kink in the first step
     with torch.no_grad():
@@ -105,12 +98,12 @@ def test_training_in_every_mode_runs_the_same_arithmetic_as_evaluation():
         flow.float().eval()
         with torch.no_grad():
             expected = flow(x.float())
-        for mode in ("reversible", "stored", "checkpoint", 3000):
+        for mode in ("reversible", "stored", "checkpoint", 3000):  # 3000: a budget in bytes
             flow.memory = mode
             assert torch.equal(flow(x.float()), expected), (name, mode)
 
 
-def test_a_layer_in_place_after_a_flow():
+def test_a_layer_in_place_after_a_flow_leaves_the_gradients_right():
     for name in ("midpoint", "momentum", "hamiltonian"):
         flow, x = build(name)
         x.requires_grad_()
@@ -119,7 +112,7 @@ def test_a_layer_in_place_after_a_flow():
         torch.testing.assert_close(actual, expected)
 
 
-def test_the_gradient_of_the_input_alone_evaluates_no_products_with_weights():
+def test_for_the_gradient_of_the_input_alone_none_is_computed_for_weights():
     flow, x = build("hamiltonian")
     x.requires_grad_()
     loss = flow(x).square().sum()
@@ -133,23 +126,24 @@ def test_the_gradient_of_the_input_alone_evaluates_no_products_with_weights():
     torch.autograd.grad = recording_grad
     try:
         (input_gradient,) = original_grad(loss, x, retain_graph=True)
-        assert set(input_counts) == {1}
+        assert set(input_counts) == {1}  # within the backward pass: only the state
         input_counts.clear()
         gradients = original_grad(loss, (x, flow.K1), retain_graph=True)
-        assert max(input_counts) == 2
+        assert max(input_counts) == 2  # the state and K1
     finally:
         torch.autograd.grad = original_grad
     torch.testing.assert_close(input_gradient, gradients[0])
 
 
-def test_several_threads_on_one_flow():
+def test_several_threads_may_train_one_flow():
     def make_block():
         return nn.Sequential(nn.Linear(6, 6), nn.BatchNorm1d(6), nn.Tanh())
 
     flow, errors = reversible(make_blocks(make_block)), []
-    batch = make_input()  # which seeds the one global stream
+    batch = make_input()  # once, since it seeds the global stream
     x = batch.clone().requires_grad_()
     (expected,) = torch.autograd.grad(flow(x).square().sum(), x)
+    # A backward pass may change the momentum of norms only for a repeated evaluation.
     momenta = [m.momentum for m in flow.modules() if isinstance(m, nn.BatchNorm1d)]
 
     def run_in_thread(mode):
@@ -173,11 +167,12 @@ def test_several_threads_on_one_flow():
     assert momenta == [m.momentum for m in flow.modules() if isinstance(m, nn.BatchNorm1d)]
 
 
-def test_cotangents_in_half_precision_do_not_overflow():
+def test_gradients_in_half_precision_do_not_overflow():
     class HalfPrecisionRate(HamiltonianFlow):
         def rate_Y(self, Z, K1, b1):
             return super().rate_Y(Z, K1, b1).half().float()
 
+    # The gradients overflow float16 (65504), unless they are multiplied by h first.
     flow = HalfPrecisionRate(4, 3, h=1e-3)
     x = torch.randn(2, 4, 5, 5, requires_grad=True)
     (actual,) = torch.autograd.grad(6e7 * flow(x).sum(), x)
@@ -187,7 +182,7 @@ def test_cotangents_in_half_precision_do_not_overflow():
     torch.testing.assert_close(actual, expected, rtol=1e-2, atol=1e-2 * float(expected.abs().max()))
 
 
-def test_blocks_that_differentiate_within():
+def test_blocks_may_differentiate_within():
     class Force(nn.Module):
         def __init__(self):
             super().__init__()
@@ -205,7 +200,7 @@ def test_blocks_that_differentiate_within():
     )
 
 
-def test_the_type_of_the_output_does_not_depend_on_the_mode():
+def test_the_dtype_of_the_output_does_not_depend_on_the_mode():
     class SinglePrecisionBlock(nn.Module):
         def __init__(self):
             super().__init__()
@@ -222,7 +217,7 @@ def test_the_type_of_the_output_does_not_depend_on_the_mode():
     assert dtypes == {torch.float32}
 
 
-def test_a_state_without_axes():
+def test_a_state_may_be_a_scalar():
     class Scaling(nn.Module):
         def __init__(self):
             super().__init__()

@@ -109,7 +109,7 @@ def make_blocks():
 
 
 @pytest.mark.parametrize("mode", MODES[:3])
-def test_modules_of_others_do_not_wait_either(mode):
+def test_user_modules_do_not_wait_for_a_value_either(mode):
     with torch.device("meta"):
         flow, x = odenet.reversible(make_blocks(), gamma=0.9), torch.randn(4, 6)
     flow.memory = mode
@@ -120,7 +120,7 @@ def test_modules_of_others_do_not_wait_either(mode):
     assert all(p.grad.is_meta for p in flow.parameters())
 
 
-def test_modules_of_others_stay_on_the_gpu():
+def test_user_modules_stay_on_the_gpu():
     with FakeTensorMode(), torch.device("cuda"):
         flow, x = odenet.reversible(make_blocks(), gamma=0.9), torch.randn(4, 6)
         for mode in MODES[:3]:
@@ -128,7 +128,7 @@ def test_modules_of_others_stay_on_the_gpu():
             assert flow(x).device.type == "cuda"
 
 
-def test_a_value_that_is_read_is_found():
+def test_a_block_that_reads_a_value_raises_on_the_meta_device():
     class ValueReader(nn.Module):
         def forward(self, x):
             return x * float(x.abs().amax())
@@ -148,20 +148,20 @@ def test_a_value_that_is_read_is_found():
         lambda x: x[torch.tensor([0, 1])],
     ],
 )
-def test_a_copy_that_is_made_is_found(copy):
+def test_a_copy_to_the_device_is_recorded(copy):
     with DeviceCopies() as copies:
         copy(torch.ones(4, 6, device="meta"))
     assert len(copies.descriptions) == 1
 
 
-def test_a_threshold_is_not_copied():
+def test_a_threshold_is_not_copied_to_the_device():
     with DeviceCopies() as copies:
         soft_threshold(torch.ones(3, device="meta"), 0.1)
         soft_threshold(torch.ones(3, device="meta"), torch.ones((), device="meta"))
     assert copies.descriptions == []
 
 
-def test_iterations_for_a_norm_do_not_wait_each():
+def test_iterations_for_a_norm_do_not_wait_for_a_value():
     operations = []
 
     class OperationRecorder(TorchDispatchMode):
@@ -172,14 +172,14 @@ def test_iterations_for_a_norm_do_not_wait_each():
     K = torch.randn(3, 4, 4, 3, 3, device="meta")
     start = torch.randn(3, 4, 32, 32, device="meta")
     with OperationRecorder(), DeviceCopies() as copies:
-        operator_norms(K, start, limit=7)  # on a GPU the eighth looks whether they have settled
+        operator_norms(K, start, limit=7)  # on a GPU every eighth tests convergence
     assert copies.descriptions == [] and "aten::convolution" in operations
-    # Torch's own waits to see whether it has found eigenvectors, where there are values.
+    # On a GPU torch's eigh waits to see whether it has succeeded.
     assert not any("linalg_eigh" in name for name in operations)
 
 
 class ConvolutionRecorder(TorchDispatchMode):
-    """Records whether inputs and kernels of convolutions are channels-last, and counts copied stacks."""
+    """Records whether inputs and kernels of convolutions are channels-last; counts copied stacks."""
 
     def __init__(self):
         super().__init__()
@@ -196,7 +196,9 @@ class ConvolutionRecorder(TorchDispatchMode):
 
 @pytest.mark.parametrize("mode", ["reversible", "stored", "checkpoint"])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-def test_on_a_gpu_maps_and_kernels_lie_as_tensor_cores_read_them(mode, dtype, monkeypatch):
+def test_on_a_gpu_maps_and_kernels_are_channels_last_as_tensor_cores_need_them(
+    mode, dtype, monkeypatch
+):
     monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", True)
     with FakeTensorMode(), torch.device("cuda"):
         flow, u = HamiltonianFlow(8, 5), torch.randn(2, 8, 6, 6, dtype=dtype)
@@ -205,9 +207,9 @@ def test_on_a_gpu_maps_and_kernels_lie_as_tensor_cores_read_them(mode, dtype, mo
         flow.memory = mode
         with ConvolutionRecorder() as recorder:
             out = flow(u)
-        assert len(recorder.channels_innermost) == 2 * 2 * 5
-        # The second convolution of a rate reads what the first one gave, of which torch does not
-        # know the order in 16 bits where there is no GPU to ask.
+        assert len(recorder.channels_innermost) == 2 * 2 * 5  # two in each rate, in five steps
+        # The second convolution of a rate reads the output of the first, whose memory format torch
+        # cannot tell in 16 bits without a GPU.
         layouts = recorder.channels_innermost[:: 1 if dtype == torch.float32 else 2]
         assert set(layouts) == {(True, True)} and all(
             kernel for _, kernel in recorder.channels_innermost
@@ -216,7 +218,7 @@ def test_on_a_gpu_maps_and_kernels_lie_as_tensor_cores_read_them(mode, dtype, mo
         assert out.is_contiguous()
 
 
-def test_in_whole_single_precision_a_gpu_gets_maps_as_they_are(monkeypatch):
+def test_without_tf32_maps_in_single_precision_are_left_as_they_are(monkeypatch):
     monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", False)
     with FakeTensorMode(), torch.device("cuda"):
         flow, u = HamiltonianFlow(8, 2), torch.randn(2, 8, 6, 6)
@@ -225,7 +227,7 @@ def test_in_whole_single_precision_a_gpu_gets_maps_as_they_are(monkeypatch):
     assert set(recorder.channels_innermost) == {(False, False)}
 
 
-def test_random_steps_are_not_captured_in_a_graph(monkeypatch):
+def test_steps_with_random_numbers_are_not_captured_in_a_cuda_graph(monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "is_current_stream_capturing", lambda: True)
     with pytest.raises(RuntimeError, match="cannot be captured in a CUDA graph"):

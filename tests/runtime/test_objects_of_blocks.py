@@ -91,11 +91,11 @@ OBJECTS = {
         lambda held: float(held[0].add_(1)),
     ),
     "a large tensor in an object": (
-        lambda: KeptObject(torch.zeros(5000)),
+        lambda: KeptObject(torch.zeros(5000)),  # tensors of at most 4096 entries are always copied
         lambda held: float(held.value.add_(1)[0]),
     ),
     "a tensor in slots": (lambda: Slotted(torch.zeros(())), increase),
-    "streams in a list": (
+    "generators in a list": (
         lambda: GeneratorList([torch.Generator().manual_seed(1)]),
         lambda held: float(torch.rand((), generator=held[0])),
     ),
@@ -121,35 +121,37 @@ class KeepingBlock(nn.Module):
 
 
 @pytest.mark.parametrize("mode", MODES)
-@pytest.mark.parametrize("shared", [False, True], ids=["each its own", "one for all"])
+@pytest.mark.parametrize("shared", [False, True], ids=["one for each block", "one for all blocks"])
 @pytest.mark.parametrize(("make_object", "change"), OBJECTS.values(), ids=OBJECTS)
-def test_what_blocks_keep_in_any_kind_of_object(make_object, change, shared, mode):
+def test_objects_that_blocks_hold_are_restored_for_a_repeated_evaluation(
+    make_object, change, shared, mode
+):
     def use(network, x):
         shared_object = make_object()
         for block in network.f:
             block.held = shared_object if shared else make_object()
         backward_after_two_passes(network, x)
-        return (torch.tensor(float(change(network.f[0].held))),)  # which the backward left alone
+        return (torch.tensor(float(change(network.f[0].held))),)  # the backward pass left it alone
 
     assert_matches_plain_autograd(lambda: KeepingBlock(None, change), use, mode)
 
 
 class WeightInListBlock(nn.Module):
-    """Reads its weight from a list."""
+    """Reads its weight from a list; also holds a weak reference to itself, and an object."""
 
     def __init__(self):
         super().__init__()
         self.weight = nn.Parameter(torch.randn(6, 6) / 3)
         self.weights = [self.weight]
         self.parent = weakref.ref(self)
-        self.note = KeptObject()
+        self.kept = KeptObject()
 
     def forward(self, x):
         return torch.tanh(x @ self.weights[0])
 
 
 @pytest.mark.parametrize("mode", MODES)
-def test_weights_that_stand_in_a_list_as_well(mode):
+def test_weights_that_are_also_in_a_list_get_their_gradients(mode):
     assert_matches_plain_autograd(WeightInListBlock, backward_after_two_passes, mode)
 
 
@@ -180,7 +182,9 @@ FURTHER_INPUTS = {
 
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize(("make_object", "change"), FURTHER_INPUTS.values(), ids=FURTHER_INPUTS)
-def test_objects_among_the_further_inputs(make_object, change, mode):
+def test_objects_among_the_further_inputs_are_restored_for_a_repeated_evaluation(
+    make_object, change, mode
+):
     def use(network, x):
         further_input = make_object()
         loss = network(x, further_input).square().sum()
@@ -206,7 +210,7 @@ def test_a_further_input_that_blocks_change_in_place_is_refused(mode):
 
 
 @pytest.mark.parametrize("mode", MODES)
-def test_a_tensor_of_an_object_that_is_changed_between_the_passes_is_noticed(mode):
+def test_a_tensor_of_an_object_that_changes_between_the_passes_is_noticed(mode):
     network, further_input = (
         build_network(mode, lambda: FurtherInputBlock(lambda held: held.value)),
         KeptObject(torch.ones(6)),

@@ -1,4 +1,4 @@
-"""An optimizer within the backward pass moves weights as one that steps after it, bit for bit.
+"""An optimizer within the backward pass moves weights as an ordinary loop does, bit for bit.
 
 It keeps the gradients of only one step of the flow in memory.
 """
@@ -12,6 +12,7 @@ from torch import nn
 import odenet
 from odenet import OptimizerInBackward
 from odenet.footprint.allocator import Peak
+from odenet.runtime import Flow
 from tests.runtime.optimizer_in_backward_networks import (
     ADAMW,
     OPTIMIZERS,
@@ -27,7 +28,7 @@ from tests.runtime.optimizer_in_backward_networks import (
 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32], ids=["float64", "float32"])
 @pytest.mark.parametrize("name", SPECS)
-def test_weights_are_those_of_the_ordinary_way_bit_for_bit(name, dtype):
+def test_weights_are_those_of_an_ordinary_loop_bit_for_bit(name, dtype):
     optimizers = ("nesterov", "adamw") if dtype == torch.float64 else ("adamw",)
     for optimizer in optimizers:
         network = build_network(SPECS[name], dtype)
@@ -38,31 +39,33 @@ def test_weights_are_those_of_the_ordinary_way_bit_for_bit(name, dtype):
 
 @pytest.mark.parametrize("memory", ["stored", "checkpoint", "4kB"])
 @pytest.mark.parametrize("name", ["verlet", "knots", "learned constants"])
-def test_it_is_so_in_every_memory_mode(name, memory):
+def test_weights_are_the_same_both_ways_in_every_memory_mode(name, memory):
     network = build_network(SPECS[name])
-    for flow in (m for m in network.modules() if hasattr(m, "anchors")):
+    for flow in (m for m in network.modules() if isinstance(m, Flow)):
         flow.memory = memory
     assert have_equal_states(*train_both_ways(network, batches((2, 4, 6, 6), 2)))
 
 
-def test_exact_arithmetic_and_anchors_go_with_it():
+def test_weights_are_the_same_both_ways_with_exact_arithmetic_and_with_anchors():
     for setting in ({"exact": True}, {"anchors": 2}):
         network = build_network(SPECS["momentum"], torch.float32)
-        for flow in (m for m in network.modules() if hasattr(m, "anchors")):
+        for flow in (m for m in network.modules() if isinstance(m, Flow)):
             vars(flow).update(setting)
         assert have_equal_states(*train_both_ways(network, batches((2, 4, 6, 6), 2, torch.float32)))
 
 
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
-@pytest.mark.parametrize("scheme", [("momentum", {"gamma": 0.9}), ("midpoint", {"h": 0.1})])
-def test_modules_of_others_are_moved_the_same_way(scheme, optimizer):
+@pytest.mark.parametrize(
+    ("scheme", "constants"), [("momentum", {"gamma": 0.9}), ("midpoint", {"h": 0.1})]
+)
+def test_weights_of_user_modules_are_the_same_both_ways(scheme, constants, optimizer):
     torch.manual_seed(0)
-    flow = odenet.reversible([make_layer() for _ in range(4)], scheme[0], **scheme[1])
+    flow = odenet.reversible([make_layer() for _ in range(4)], scheme, **constants)
     network = FlowBetweenLayers(flow).double()
     assert have_equal_states(*train_both_ways(network, batches((4, 6), 2), OPTIMIZERS[optimizer]))
 
 
-def test_pairs_autocast_and_frozen_weights():
+def test_weights_are_the_same_both_ways_for_pairs_under_autocast_with_frozen_weights():
     torch.manual_seed(0)
     flow = odenet.reversible(
         [(make_layer(4), make_layer(4)) for _ in range(4)], "verlet", h=1, dim=-1
@@ -74,7 +77,7 @@ def test_pairs_autocast_and_frozen_weights():
         assert have_equal_states(*train_both_ways(network, batches((4, 6), 2, torch.float32)))
 
 
-def test_a_converted_network():
+def test_weights_of_a_converted_network_are_the_same_both_ways():
     torch.manual_seed(0)
     layer = nn.TransformerEncoderLayer(8, 2, 16, batch_first=True, norm_first=True)
     encoder = nn.TransformerEncoder(layer, 3, enable_nested_tensor=False)
@@ -96,13 +99,13 @@ class Tied(nn.Module):
         return self.tied(self.second(self.tied(self.first(x))))
 
 
-def test_a_tied_weight_moves_when_its_last_use_has_been_gone_back_over():
+def test_a_tied_weight_moves_only_after_the_backward_pass_of_all_its_uses():
     torch.manual_seed(0)
     network, twin = train_both_ways(Tied().double(), batches((3, 8)))
     assert have_equal_states(network, twin)
 
 
-def test_a_stack_that_two_flows_share():
+def test_a_stack_that_two_flows_share_moves_only_after_the_backward_pass_of_both():
     def share_stack():
         network = build_network(SPECS["verlet"])
         flow = network[1]
@@ -152,7 +155,7 @@ def peak_bytes(steps, in_backward, build_flow):
     optimizer = torch.optim.SGD(flow.parameters(), 0.1)
     if in_backward:
         OptimizerInBackward(flow, optimizer)
-    for _ in range(2):  # the first one makes what is kept
+    for _ in range(2):  # the first pass allocates what the second uses again
         with Peak("cpu") as peak:
             flow(x).sum().backward()
         optimizer.zero_grad()
@@ -170,18 +173,19 @@ def build_module_flow(steps):
 
 
 @pytest.mark.parametrize("build_flow", [build_stacked_flow, build_module_flow])
-def test_gradients_of_one_step_live_at_a_time(build_flow):
-    step_bytes = sum(p.nbytes for p in build_flow(12)[0].parameters()) // 12
+def test_only_the_gradients_of_one_step_are_in_memory_at_a_time(build_flow):
+    eight_steps_bytes = 8 * sum(p.nbytes for p in build_flow(12)[0].parameters()) // 12
     ordinary_growth = peak_bytes(12, False, build_flow) - peak_bytes(4, False, build_flow)
     growth = peak_bytes(12, True, build_flow) - peak_bytes(4, True, build_flow)
-    assert ordinary_growth >= 8 * step_bytes
-    assert growth <= 0.1 * 8 * step_bytes
+    assert ordinary_growth >= eight_steps_bytes
+    assert growth <= 0.1 * eight_steps_bytes
 
 
 @pytest.mark.parametrize(
-    "scheme", [("momentum", {"gamma": 0.9}), ("midpoint", {"h": 0.1}), ("verlet", {"h": 0.1})]
+    ("scheme", "constants"),
+    [("momentum", {"gamma": 0.9}), ("midpoint", {"h": 0.1}), ("verlet", {"h": 0.1})],
 )
-def test_every_step_is_undone_with_the_weights_that_it_was_taken_with(scheme):
+def test_every_step_is_undone_with_the_weights_that_it_was_taken_with(scheme, constants):
     weights_read = []
 
     class WeightRecorder(nn.Linear):
@@ -190,13 +194,14 @@ def test_every_step_is_undone_with_the_weights_that_it_was_taken_with(scheme):
             return torch.tanh(super().forward(x))
 
     torch.manual_seed(0)
-    width = 4 if scheme[0] == "verlet" else 8
+    width = 4 if scheme == "verlet" else 8  # a pair of maps takes half of the channels each
     maps = [WeightRecorder(width, width) for _ in range(12)]
-    blocks = list(zip(maps[::2], maps[1::2], strict=True)) if width == 4 else maps
-    flow = odenet.reversible(blocks, scheme[0], **scheme[1]).double()
+    blocks = list(zip(maps[::2], maps[1::2], strict=True)) if scheme == "verlet" else maps
+    flow = odenet.reversible(blocks, scheme, **constants).double()
     OptimizerInBackward(flow, torch.optim.SGD(flow.parameters(), 10.0))
     flow(torch.randn(2, 8).double()).square().sum().backward()
-    forward_weights = weights_read[-24:-12]  # midpoint's first step is Euler's
+    # Before these, midpoint reads weights for the Euler step that it starts with.
+    forward_weights = weights_read[-24:-12]
     backward_weights = weights_read[-12:]
     assert all(map(torch.equal, forward_weights, reversed(backward_weights)))
     assert flow.drift < 1e-12

@@ -29,7 +29,9 @@ def parameter_groups(model, **low_rank):
 
 OPTIMIZERS = {
     "bitsandbytes": lambda library, model: library.optim.AdamW8bit(
-        model.parameters(), lr=1e-3, min_8bit_size=256
+        model.parameters(),
+        lr=1e-3,
+        min_8bit_size=256,  # smaller than the matrices here
     ),
     "torchao.optim": lambda library, model: library.AdamW8bit(model.parameters(), lr=1e-3),
     "galore_torch": lambda library, model: library.GaLoreAdamW(
@@ -47,7 +49,7 @@ def train(library, make_optimizer, in_backward):
     torch.manual_seed(0)
     blocks = nn.Sequential(*[Block() for _ in range(3)])
     model = odenet.convert(nn.Sequential(nn.Linear(16, 64), blocks), example=torch.randn(2, 16))
-    torch.manual_seed(1)  # some project at random
+    torch.manual_seed(1)  # some project gradients at random
     optimizer = make_optimizer(library, model)
     if in_backward:
         odenet.OptimizerInBackward(model, optimizer)
@@ -60,9 +62,9 @@ def train(library, make_optimizer, in_backward):
 
 
 @pytest.mark.parametrize("name", OPTIMIZERS)
-def test_weights_are_those_of_the_ordinary_way_bit_for_bit(name):
+def test_weights_are_those_of_an_ordinary_loop_bit_for_bit(name):
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of the libraries
+        warnings.simplefilter("ignore")  # those of the libraries
         library = pytest.importorskip(name)
         expected, in_backward = (
             train(library, OPTIMIZERS[name], in_backward) for in_backward in (False, True)

@@ -22,7 +22,7 @@ from tests.runtime.optimizer_in_backward_networks import (
 
 
 @pytest.mark.parametrize("name", ["verlet", "momentum", "shared"])
-def test_exact_clipping_is_clip_grad_norm_to_rounding(name):
+def test_exact_clipping_agrees_with_clip_grad_norm_up_to_rounding(name):
     network = build_network(SPECS[name])
     twin, inputs = copy.deepcopy(network), batches((2, 4, 6, 6))
     train_with_steps(network, torch.optim.SGD(network.parameters(), 0.1, 0.9), inputs, clip=1e-3)
@@ -30,27 +30,26 @@ def test_exact_clipping_is_clip_grad_norm_to_rounding(name):
     in_backward = OptimizerInBackward(twin, optimizer, clip=1e-3)
     for x in inputs:
         in_backward.backward(twin(x).square().mean())
-    assert in_backward.norm > 2e-3
+    assert in_backward.norm > 2e-3  # so that clipping to 1e-3 changes the gradients
     for expected, actual in zip(network.parameters(), twin.parameters(), strict=True):
         torch.testing.assert_close(expected, actual, rtol=1e-9, atol=1e-14)
 
 
-def test_clipping_by_the_last_norm():
+def test_clipping_by_the_last_norm_takes_the_norm_of_the_pass_before():
     torch.manual_seed(0)
     layers = nn.Sequential(nn.Linear(4, 4), nn.Tanh(), nn.Linear(4, 1)).double()
     clip, (x, other_batch) = 0.1, batches((5, 4), 2)
-    in_backward = OptimizerInBackward(
-        layers, torch.optim.SGD(layers.parameters(), 0.0), clip, "last"
-    )
+    optimizer = torch.optim.SGD(layers.parameters(), lr=0.0)
+    in_backward = OptimizerInBackward(layers, optimizer, clip, clip_by="last")
     gradients = {}
-    for p in layers.parameters():  # called before the one that moves it has used the gradient up
+    for p in layers.parameters():  # these hooks run before the one that moves p and drops p.grad
         p.register_hook(lambda g, p=p: gradients.update({id(p): g.clone()}))
     layers(x).square().sum().backward()
     last_norm = in_backward.norm
     total_norm = torch.cat([g.flatten() for g in gradients.values()]).norm()
     torch.testing.assert_close(last_norm, total_norm)
     before = [p.detach().clone() for p in layers.parameters()]
-    in_backward.optimizer.param_groups[0]["lr"] = 1.0
+    optimizer.param_groups[0]["lr"] = 1.0
     layers(1e-3 * other_batch).square().sum().backward()
     for p, start in zip(layers.parameters(), before, strict=True):
         torch.testing.assert_close(
@@ -58,17 +57,18 @@ def test_clipping_by_the_last_norm():
         )
 
 
-def test_a_first_step_clipped_by_the_last_norm_moves_no_weight_by_more():
+def test_the_first_step_clipped_by_the_last_norm_moves_no_weight_by_more_than_the_limit():
     torch.manual_seed(0)
     layers = nn.Sequential(nn.Linear(4, 4), nn.Tanh(), nn.Linear(4, 1)).double()
     before = [p.detach().clone() for p in layers.parameters()]
-    OptimizerInBackward(layers, torch.optim.SGD(layers.parameters(), 1.0), 0.1, "last")
+    optimizer = torch.optim.SGD(layers.parameters(), lr=1.0)
+    OptimizerInBackward(layers, optimizer, clip=0.1, clip_by="last")
     (1e6 * layers(batches((5, 4), 1)[0]).sum()).backward()
     for old, new in zip(before, layers.parameters(), strict=True):
         assert (old - new).norm() <= 0.1
 
 
-def test_a_pass_with_a_nan_does_not_reach_into_the_next():
+def test_a_pass_with_a_nan_does_not_affect_the_next():
     weight = nn.Parameter(torch.ones(2))
     module = nn.ParameterList([weight])
     optimizer = torch.optim.SGD(module.parameters(), lr=1.0)
@@ -78,10 +78,10 @@ def test_a_pass_with_a_nan_does_not_reach_into_the_next():
         weight.data.fill_(1.0)
         (weight * torch.tensor([3.0, 4.0])).sum().backward()
         assert in_backward.norm == 5.0
-        torch.testing.assert_close(weight.data, torch.tensor([0.4, 0.2]))
+        torch.testing.assert_close(weight.data, torch.tensor([1 - 3 / 5, 1 - 4 / 5]))
 
 
-def test_a_limit_that_is_not_one_and_weights_of_another_network_are_refused():
+def test_an_invalid_limit_and_weights_of_another_network_are_refused():
     linear, other = nn.Linear(2, 2), nn.Linear(2, 2)
     for clip in (-1.0, float("nan")):
         with pytest.raises(ValueError, match="largest norm"):
@@ -126,7 +126,7 @@ def test_groups_schedules_and_saved_states_are_those_of_the_optimizer():
         train_with_steps(network, optimizer, [x])
         schedule.step()
         twin(x).square().mean().backward()
-        twin_optimizer.step()  # as loops have it: nothing is left to do
+        twin_optimizer.step()  # as training loops call it; here it has nothing left to do
         twin_schedule.step()
     assert have_equal_states(network, twin)
     twin_state, expected_state = twin_optimizer.state_dict(), optimizer.state_dict()
@@ -134,11 +134,11 @@ def test_groups_schedules_and_saved_states_are_those_of_the_optimizer():
     for index, entry in expected_state["state"].items():
         assert all(torch.equal(value, twin_state["state"][index][k]) for k, value in entry.items())
 
-    resumed = copy.deepcopy(network)  # goes on from what the ordinary way saved
+    resumed = copy.deepcopy(network)  # loads a state that the ordinary loop saved
     resumed_optimizer, _ = build_optimizer(resumed)
     OptimizerInBackward(resumed, resumed_optimizer)
     resumed_optimizer.load_state_dict(copy.deepcopy(expected_state))
-    taken_over = copy.deepcopy(network)  # and takes over an optimizer under way
+    taken_over = copy.deepcopy(network)  # is given an optimizer that already has a state
     running_optimizer, _ = build_optimizer(taken_over)
     running_optimizer.load_state_dict(copy.deepcopy(expected_state))
     OptimizerInBackward(taken_over, running_optimizer)
@@ -149,7 +149,7 @@ def test_groups_schedules_and_saved_states_are_those_of_the_optimizer():
         assert have_equal_states(network, continued)
 
 
-def test_gradients_that_are_asked_for_are_given_and_move_nothing():
+def test_autograd_grad_gives_gradients_and_moves_no_weight():
     network = build_network(SPECS["verlet"])
     twin = copy.deepcopy(network)
     OptimizerInBackward(twin, ADAMW(twin.parameters()))
@@ -162,7 +162,7 @@ def test_gradients_that_are_asked_for_are_given_and_move_nothing():
 # Refusals
 
 
-def test_weights_that_moved_are_not_gone_back_over_again():
+def test_a_second_backward_through_weights_that_moved_is_refused():
     network = build_network(SPECS["verlet"])
     OptimizerInBackward(network, ADAMW(network.parameters()))
     loss = network[1](torch.randn(2, 4, 6, 6).double()).sum()
@@ -188,6 +188,8 @@ def test_a_penalty_on_a_whole_stack_is_refused_and_smoothness_is_not():
 
 
 class CountingSGD(torch.optim.SGD):
+    """Counts its steps once for a whole group of parameters."""
+
     def step(self, closure=None):
         for group in self.param_groups:
             group["k"] = group.get("k", 0) + 1
@@ -203,7 +205,7 @@ def test_optimizers_that_need_all_gradients_at_once_are_refused():
         linear(torch.ones(1, 3)).sum().backward()
 
 
-def test_exact_clipping_asks_for_its_own_backward():
+def test_exact_clipping_needs_its_own_backward_method():
     linear = nn.Linear(3, 3)
     in_backward = OptimizerInBackward(linear, ADAMW(linear.parameters()), clip=1.0)
     with pytest.raises(RuntimeError, match="exact clipping takes two backward passes"):
@@ -223,7 +225,7 @@ def test_a_reentrant_checkpoint_is_refused():
     checkpoint(linear, x, use_reentrant=False).sum().backward()
 
 
-def test_a_network_that_is_converted_afterwards_is_refused():
+def test_a_network_whose_dtype_is_changed_afterwards_is_refused():
     network = build_network(SPECS["verlet"], torch.float32)
     OptimizerInBackward(network, ADAMW(network.parameters()))
     network.double()
@@ -239,7 +241,7 @@ def test_a_hook_on_the_gradient_of_a_stack_is_refused():
         network(torch.randn(2, 4, 6, 6).double())
 
 
-def test_copies_are_without_it():
+def test_a_deep_copy_has_no_optimizer_in_its_backward_pass():
     network = build_network(SPECS["verlet"])
     OptimizerInBackward(network, ADAMW(network.parameters()))
     twin = copy.deepcopy(network)

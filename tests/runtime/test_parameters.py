@@ -97,7 +97,7 @@ def test_a_positive_gain_starts_at_one_and_stays_above_zero():
     assert (norm.weight > 0).all() and (norm.weight < 0.1).all()
 
 
-def test_layers_makes_modules_of_their_own():
+def test_layers_makes_a_separate_module_for_each_step():
     first, second = layers(2, lambda: nn.Linear(3, 3))
     assert first.weight is not second.weight
 
@@ -128,7 +128,7 @@ def test_a_residual_block_adds_the_subsampled_and_widened_input():
 
 
 @pytest.mark.parametrize("space", [1, 2, 3])
-def test_a_pooled_shortcut_averages_what_is_there_and_rounds_sizes_up(space):
+def test_a_pooled_shortcut_averages_incomplete_windows_too_and_rounds_sizes_up(space):
     x = torch.arange(5.0).expand(1, 2, *(5,) * space)
     actual = Shortcut(2, 3, stride=2, kind="pool", space=space)(x)
     assert actual.shape == (1, 3, *(3,) * space)
@@ -137,7 +137,7 @@ def test_a_pooled_shortcut_averages_what_is_there_and_rounds_sizes_up(space):
     assert not actual[:, 2].any()
 
 
-def test_a_function_of_single_values_is_a_layer():
+def test_an_elementwise_function_is_a_layer():
     x = torch.randn(3)
     assert torch.equal(Elementwise(torch.sin)(x), torch.sin(x))
     assert repr(Elementwise(torch.sin)) == "Elementwise(sin)"

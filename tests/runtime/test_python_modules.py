@@ -53,7 +53,7 @@ def test_values_and_gradients_are_those_of_the_steps_written_out(steps, seed):
     u.requires_grad_()
     Y, Z = u.chunk(2, 1)
     for n in range(steps):
-        block, K = flow.f[n][0], flow.K[n]
+        block, K = flow.f[n][0], flow.K[n]  # a map is a sequence, here of one module
         Y = Y + 0.25 * (block.outer(torch.tanh(block.inner(Z))) + 0.25 * n * flow.b[n])
         Z = Z - 0.25 * torch.tanh(Y @ K.T) @ K
     out, expected = flow(u), torch.cat((Y, Z), 1)
@@ -64,7 +64,7 @@ def test_values_and_gradients_are_those_of_the_steps_written_out(steps, seed):
     torch.testing.assert_close(actual_gradients, expected_gradients, rtol=1e-8, atol=1e-10)
 
 
-def test_it_is_called_once_for_each_step_with_the_channels_of_a_state():
+def test_the_function_is_called_once_for_each_step_with_the_channels_of_a_state():
     calls = []
 
     def make_module(channels):
@@ -72,7 +72,8 @@ def test_it_is_called_once_for_each_step_with_the_channels_of_a_state():
         return Block(channels)
 
     flow, u = build_flow(3, f=make_module)
-    assert calls == [3, 3, 3] and len({id(module[0]) for module in flow.f}) == 3
+    assert calls == [6 // 2] * 3  # the channels of each of two states, in three steps
+    assert len({id(module[0]) for module in flow.f}) == 3
     assert_invertible(flow.eval(), u, tolerance=1e-12)
     assert_gradients(flow, u, tolerance=1e-10)
     shared = odenet.loads(SPEC.replace("map f", "shared map f"))
@@ -81,7 +82,7 @@ def test_it_is_called_once_for_each_step_with_the_channels_of_a_state():
     assert_gradients(flow, u, tolerance=1e-10)
 
 
-def test_flows_are_copied_pickled_and_refined_with_them():
+def test_flows_are_copied_pickled_and_refined_with_their_modules():
     flow, u = build_flow(3)
     for restored in (copy.deepcopy(flow), pickle.loads(pickle.dumps(flow))):
         assert torch.equal(restored(u), flow(u))
@@ -90,7 +91,7 @@ def test_flows_are_copied_pickled_and_refined_with_them():
     assert torch.equal(finer.f[1][0].inner.weight, flow.f[0][0].inner.weight)
 
 
-def test_a_plugin_gives_them_to_flows_and_networks():
+def test_a_registered_map_is_used_by_networks_that_are_given_no_other():
     text = SPEC + "net = input(4) -> dense(6) -> flow(2) -> dense(3)\n"
     with odenet.register_map("f", Block):
         network = odenet.loads(text).network()
@@ -102,7 +103,7 @@ def test_a_plugin_gives_them_to_flows_and_networks():
         odenet.loads(text).network(f=Block, g=Block)
 
 
-def test_what_is_not_given_is_asked_for_at_the_line_of_the_map():
+def test_a_missing_module_is_reported_at_the_line_of_its_map():
     with pytest.raises(SpecError) as caught:
         PROGRAM.flow(6, 2, space=0)
     assert "the module of `f` is given from Python, and none was given" in str(caught.value)
@@ -117,12 +118,12 @@ def test_what_is_not_given_is_asked_for_at_the_line_of_the_map():
      (nn.Linear(3, 3), "driven.ode:3: `f` is given by a function that makes a module for each"),
      (lambda c: 3, "driven.ode:3: what is given for `f` makes a int, not a module")],
 )  # fmt: skip
-def test_a_module_that_does_not_suit_is_refused_at_the_line_of_the_map(make_module, message):
+def test_an_unsuitable_module_is_refused_at_the_line_of_its_map(make_module, message):
     with pytest.raises(ValueError, match=message):
         flow, u = build_flow(2, f=make_module)
         flow(u)
 
 
-def test_a_let_called_given_is_an_activation():
+def test_a_let_named_given_is_still_an_activation():
     program = odenet.loads("let given = relu\n" + SPEC)
     assert not program.model.given_maps and "relu" in program.source().lower()

@@ -14,14 +14,14 @@ from tests.runtime.handwritten import FLOWS, HamiltonianFlow, MidpointFlow, Mome
 
 
 @pytest.mark.parametrize("name", FLOWS)
-def test_memory_free_gradients_are_those_of_plain_autograd(name):
+def test_gradients_without_stored_activations_are_those_of_plain_autograd(name):
     flow, u = build(name, steps=10)
     assert flow.memory == "reversible"
     assert_gradients(flow, u, tolerance=1e-10)
 
 
 @pytest.mark.parametrize("name", FLOWS)
-def test_they_are_at_depth_as_far_as_the_inverse_of_the_scheme_allows(name):
+def test_gradients_at_depth_are_as_accurate_as_the_inverse_of_the_scheme(name):
     flow, u = build(name, steps=100)
     # A step of momentum divides by γ on the way back, so that rounding grows as γ^-N.
     growth = flow.gamma**-100 if hasattr(flow, "gamma") and flow.gamma else 1.0
@@ -35,7 +35,7 @@ def test_steps_are_undone(name):
 
 
 @pytest.mark.parametrize("name", ["hamiltonian", "midpoint", "leapfrog"])
-def test_single_precision_keeps_gradients_at_its_own_rounding(name):
+def test_gradients_in_single_precision_are_right_up_to_its_rounding(name):
     flow, u = build(name, steps=100)
     assert_gradients(flow.float(), u.float(), tolerance=1e-3)
 
@@ -63,7 +63,7 @@ def test_each_rate_is_evaluated_once_forward_and_once_backward(name):
     assert len(calls) == 2 * evaluations
 
 
-def test_what_is_saved_does_not_grow_with_depth():
+def test_saved_memory_does_not_grow_with_depth():
     def saved_bytes(steps: int) -> int:
         flow, u = build("midpoint", steps=steps)
         weight_pointers = {p.data_ptr() for p in flow.parameters()}
@@ -99,7 +99,7 @@ def test_frozen_weights_get_no_gradient_and_the_input_still_does():
     assert_gradients(flow.requires_grad_(False), u, tolerance=1e-10)
 
 
-def test_slots_that_nothing_reads_count_as_zero_gradients():
+def test_slots_of_the_last_state_that_nothing_reads_have_zero_gradients():
     flow, u = build("midpoint")
     u.requires_grad_()
     gradients = {}
@@ -111,7 +111,7 @@ def test_slots_that_nothing_reads_count_as_zero_gradients():
 
 
 @pytest.mark.parametrize("name", FLOWS)
-def test_a_graph_can_be_gone_through_again(name):
+def test_a_retained_graph_gives_the_same_gradients_again(name):
     flow, u = build(name)
     u.requires_grad_()
     loss = flow(u).square().sum()
@@ -168,19 +168,18 @@ def test_weights_changed_before_the_backward_are_noticed():
         loss.backward()
 
 
-def test_differentiating_twice_is_refused_with_the_way_out():
+def test_second_derivatives_are_refused_with_a_remedy():
     flow, u = build("midpoint", steps=3)
     u.requires_grad_()
-    with pytest.raises(
-        RuntimeError, match=r'cannot be differentiated twice; set flow\.memory = "st'
-    ):
+    message = r'cannot be differentiated twice; set flow\.memory = "stored"'
+    with pytest.raises(RuntimeError, match=message):
         torch.autograd.grad(flow(u).sum(), u, create_graph=True)
     flow.memory = "stored"
     assert torch.autograd.gradgradcheck(flow, u[:1, :, :2, :2].detach().requires_grad_())
 
 
 @pytest.mark.filterwarnings("ignore:.*torch.jit.script.*")  # torch's own
-def test_torch_func_is_refused_with_the_way_out():
+def test_torch_func_is_refused_with_a_remedy():
     flow, u = build("midpoint", steps=3)
     weights = dict(flow.named_parameters())
 
@@ -200,7 +199,7 @@ def test_torch_func_is_refused_with_the_way_out():
         attempt()
 
 
-def test_an_identity_as_right_hand_side_does_not_tie_gradients_together():
+def test_with_an_identity_as_right_hand_side_gradients_share_no_memory():
     class Rotation(HamiltonianFlow):
         def rate_Y(self, Z, K1, b1):
             return Z
@@ -221,18 +220,18 @@ def test_a_right_hand_side_may_be_smaller_than_the_state():
     assert_gradients(flow, torch.randn(2, 4, 3, 3, dtype=torch.float64), tolerance=1e-12)
 
 
-def test_anchors_reset_what_rebuilding_loses():
+def test_anchors_limit_the_drift():
     flow, u = build("momentum with a shared map", steps=150, gamma=0.7)
     flow(u).sum().backward()
     assert flow.drift > 1e-3
-    flow.anchors = 10
+    flow.anchors = 10  # the true state is kept every 10 steps
     with pytest.warns(UserWarning, match="relative error of .* flow.exact = True"):
         assert_gradients(flow, u, tolerance=1e-10)
     flow(u).sum().backward()
     assert flow.drift < 1e-11
 
 
-def test_drift_is_what_the_inverse_gets_wrong():
+def test_drift_is_the_relative_error_of_the_rebuilt_state():
     flow, u = build("leapfrog", steps=50)
     assert flow.drift is None
     flow.float()(u.float()).sum().backward()

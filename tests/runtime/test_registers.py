@@ -22,7 +22,7 @@ OPERATIONS = st.one_of(
 
 @settings(max_examples=100, deadline=None)
 @given(operations=st.lists(OPERATIONS, max_size=12))
-def test_any_changes_are_those_of_fractions_and_leave_tensors_from_outside_alone(operations):
+def test_any_changes_agree_with_fractions_and_leave_tensors_from_outside_alone(operations):
     start = tuple(torch.tensor([float(k)], dtype=torch.float64) for k in (3, 5, 7))
     outside = [(tensor, tensor.clone()) for tensor in start]
     registers = Registers(SLOTS, start)
@@ -57,19 +57,19 @@ def test_any_changes_are_those_of_fractions_and_leave_tensors_from_outside_alone
     assert all(tensor.equal(before) for tensor, before in outside)
 
 
-def test_a_sum_has_the_kind_of_numbers_that_torch_gives_it_also_where_a_slot_is_changed_in_place():
+def test_a_sum_has_the_dtype_that_torch_gives_it_also_if_the_register_owns_its_tensor():
     dtypes = torch.float16, torch.bfloat16, torch.float32, torch.float64
     for first in dtypes:
         for second in dtypes:
             registers = Registers(("a",), (torch.ones(2, dtype=first),))
-            registers.multiply("a", 2.0)  # from here on its own
+            registers.multiply("a", 2.0)  # now the register owns its tensor
             registers.increase("a", torch.ones(2, dtype=second), 0.5)
             total = registers.read("a")
             assert total.dtype == torch.promote_types(first, second)
             assert total.tolist() == [2.5, 2.5]
 
 
-def test_a_slot_of_its_own_is_changed_in_place_by_what_needs_no_wider_numbers():
+def test_a_register_that_owns_its_tensor_is_changed_in_place_unless_the_dtype_grows():
     registers = Registers(("a",), (torch.ones(2),))
     registers.multiply("a", 2.0)
     register = registers.read("a")

@@ -77,11 +77,11 @@ def converted_after_forward(network, x):
         converted_after_forward,
     ],
 )
-def test_weights_are_found_as_the_forward_pass_found_them(use, mode):
+def test_the_backward_pass_sees_weights_as_the_forward_pass_did(use, mode):
     assert_matches_plain_autograd(RequiresGradReader, use, mode)
 
 
-def test_slices_of_a_stack_need_a_gradient_although_nobody_asks_for_it():
+def test_slices_of_a_stack_keep_requires_grad_where_no_gradient_is_wanted():
     flow, _ = build("hamiltonian", steps=3)
     weights = FlowWeights(flow, flow.learned_names())
     all_required, none_wanted = ([flag] * len(weights.tensors) for flag in (True, False))
@@ -94,7 +94,7 @@ def test_slices_of_a_stack_need_a_gradient_although_nobody_asks_for_it():
 
 
 class Renorm(nn.BatchNorm1d):
-    """A subclass of a batch norm of torch whose result depends on its running statistics."""
+    """A subclass of torch's batch norm whose result depends on its running statistics."""
 
     def __init__(self):
         super().__init__(6)
@@ -124,7 +124,8 @@ class UnversionedBufferChange(nn.Module):
     def __init__(self):
         super().__init__()
         self.linear = nn.Linear(6, 6)
-        self.register_buffer("codes", torch.ones(5000))  # too large to be copied in any case
+        # Tensors of at most 4096 entries are always copied; this one only if it changes.
+        self.register_buffer("codes", torch.ones(5000))
 
     def forward(self, x):
         y = torch.tanh(self.linear(x) + self.codes[0])
@@ -144,7 +145,7 @@ def evaluated_in_eval_mode_first(network, x):
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("use", [backward_after_two_passes, evaluated_in_eval_mode_first])
 @pytest.mark.parametrize("make_block", [Renorm, StatisticsReader, UnversionedBufferChange])
-def test_buffers_are_found_as_the_evaluation_found_them(make_block, use, mode):
+def test_a_repeated_evaluation_sees_buffers_as_the_first_did(make_block, use, mode):
     assert_matches_plain_autograd(make_block, use, mode)
 
 
@@ -169,7 +170,7 @@ def test_a_budget_is_planned_without_an_evaluation_of_a_checkpoint():
     loss.backward()
     assert_matches_plain_autograd(Checkpointed, backward_after_two_passes, 500)
     (step_bytes,) = network.step_bytes.values()
-    assert step_bytes == x.nbytes
+    assert step_bytes == x.nbytes  # a checkpoint saves only its input
 
 
 def make_normed_block():
@@ -183,13 +184,14 @@ def with_cached_weights(network, x):
 
 
 @pytest.mark.parametrize("mode", MODES)
-def test_weights_that_are_cached_around_a_flow_are_differentiated_all_the_same(mode):
+def test_cached_parametrized_weights_get_their_gradients(mode):
     assert_matches_plain_autograd(make_normed_block, with_cached_weights, mode)
 
 
 def with_backward_hooks(network, x):
     def record_gradient(module, *gradients):
-        module.seen = gradients[-1][0].clone()
+        """Gets the gradients of the inputs, unless it is a pre-hook, and those of the outputs."""
+        module.output_gradient = gradients[-1][0].clone()
         return (2 * gradients[0][0],)
 
     modules = [module for block in network.f for module in (block, block[0])]
@@ -198,7 +200,7 @@ def with_backward_hooks(network, x):
     for module in modules[1::2]:
         module.register_full_backward_pre_hook(record_gradient)
     backward_after_two_passes(network, x)
-    return [module.seen for module in modules]
+    return [module.output_gradient for module in modules]
 
 
 @pytest.mark.parametrize("mode", MODES)
@@ -214,11 +216,11 @@ def backwards_in_threads(network, x):
         thread.start()
     for thread in threads:
         thread.join()
-    return (torch.rand(3),)  # goes on where the forward passes had come to
+    return (torch.rand(3),)  # the stream continues where the forward passes left it
 
 
 @pytest.mark.parametrize("mode", MODES)
-def test_dropout_is_repeated_by_one_thread_after_the_other(mode):
+def test_dropout_is_repeated_when_backward_passes_run_in_several_threads(mode):
     def make_block():
         return nn.Sequential(nn.Linear(6, 6), nn.Dropout(0.4), nn.Tanh())
 

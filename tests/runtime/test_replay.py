@@ -16,11 +16,11 @@ from odenet.runtime.repetition.recorder import RandomStates
 from odenet.testing import assert_gradients
 from tests.runtime.handwritten import HamiltonianFlow, MomentumFlow, NormFlow, build
 
-MODES = ("reversible", "stored", "checkpoint", 2000)
+MODES = ("reversible", "stored", "checkpoint", 2000)  # 2000: a budget in bytes
 
 
 class InstanceNormFlow(MomentumFlow):
-    """A momentum network with instance norms, whose statistics other code of torch tracks."""
+    """A momentum network with instance norms, which torch tracks by other code than batch norms."""
 
     def block(self, c):
         norm = nn.InstanceNorm2d(c, track_running_stats=True, affine=True)
@@ -47,7 +47,7 @@ def test_running_statistics_count_each_batch_once(flow_class, mode):
         for _ in range(2):
             flow(torch.randn(3, 4, 5, 5)).square().sum().backward()
         statistics[memory] = dict(flow.named_buffers())
-    assert len(statistics["stored"]) >= 9
+    assert len(statistics["stored"]) >= 9  # three of each norm, and at least one norm in each step
     for name, expected in statistics["stored"].items():
         torch.testing.assert_close(statistics[mode][name], expected, msg=name)
 
@@ -65,14 +65,14 @@ def test_frozen_statistics_stay_frozen_and_are_used(mode):
 
 
 @pytest.mark.parametrize("mode", MODES)
-def test_dropout_draws_the_same_masks_and_the_stream_goes_on_as_in_plain_code(mode):
+def test_dropout_draws_the_same_masks_and_leaves_the_stream_as_plain_autograd_does(mode):
     flow, u = build("momentum with dropout")
     states = {}
     for memory in (mode, "stored"):
         flow.memory = memory
         torch.manual_seed(3)
         out = flow(u)
-        torch.rand(5)  # the backward must not start from where the stream stands by then
+        torch.rand(5)  # moves the stream on: masks are repeated from where they were drawn
         random_state = torch.get_rng_state()
         out.sum().backward()
         assert torch.equal(torch.get_rng_state(), random_state)
@@ -103,7 +103,7 @@ def test_autocast_is_replayed_and_the_state_stays_in_single_precision(mode):
 
 
 @pytest.mark.parametrize("steps", [10, 100])
-def test_gradients_under_autocast_are_as_good_as_those_of_plain_autograd(steps):
+def test_gradients_under_autocast_are_as_accurate_as_those_of_plain_autograd(steps):
     torch.manual_seed(0)
     flow, u = HamiltonianFlow(4, steps, h=1 / steps), torch.randn(2, 4, 6, 6)
 
@@ -126,7 +126,7 @@ def test_gradients_under_autocast_are_as_good_as_those_of_plain_autograd(steps):
     )
 
 
-def test_a_backward_outside_of_autocast_and_one_inside_agree():
+def test_a_backward_pass_inside_autocast_and_one_outside_agree():
     torch.manual_seed(0)
     flow, u = HamiltonianFlow(4, 6), torch.randn(2, 4, 5, 5)
     with torch.autocast("cpu", torch.bfloat16):
@@ -136,8 +136,9 @@ def test_a_backward_outside_of_autocast_and_one_inside_agree():
     assert torch.equal(inside, outside)
 
 
-def test_readings_of_the_streams_that_share_work_see_every_draw():
+def test_reading_random_states_with_the_help_of_an_earlier_reading_misses_no_draw():
     device = torch.device("cpu")
+    # 624 words are one period of the position in numpy's generator, which is then where it was.
     draws = [np.random.rand, np.random.randn, np.random.randn, lambda: np.random.bytes(4 * 624)]
     draws += [random.random, lambda: torch.rand(1), lambda: np.random.seed(5)]
     before = RandomStates.read(device)

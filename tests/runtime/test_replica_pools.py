@@ -50,16 +50,16 @@ CHANGES = {
     "dictionary in place": lambda block: block.names.update(gain=0.2),
     "function": lambda block: setattr(block, "act", torch.sigmoid),
     "bound method": use_bound_method,
-    "attribute of a part": lambda block: setattr(block.norm, "eps", 0.5),
-    "part": lambda block: setattr(block, "norm", nn.Identity()),
-    "class of a part": lambda block: setattr(block.norm, "__class__", nn.Identity),
+    "attribute of a submodule": lambda block: setattr(block.norm, "eps", 0.5),
+    "submodule": lambda block: setattr(block, "norm", nn.Identity()),
+    "class of a submodule": lambda block: setattr(block.norm, "__class__", nn.Identity),
     "buffer": lambda block: setattr(block, "shift", torch.ones(6).double()),
     "buffer in place": lambda block: block.shift.fill_(-1),
     "parameter": lambda block: setattr(
         block.linear, "bias", nn.Parameter(torch.ones(6, dtype=torch.float64))
     ),
     "parameter in place": lambda block: nn.init.constant_(block.linear.bias, 2.0),
-    "no parameter": lambda block: setattr(block.linear, "bias", None),
+    "parameter removed": lambda block: setattr(block.linear, "bias", None),
     "hook": lambda block: block.linear.register_forward_pre_hook(lambda m, x: (2 * x[0],)),
     "forward": lambda block: setattr(
         block.norm, "forward", types.MethodType(lambda self, x: x * self.eps, block.norm)
@@ -91,9 +91,8 @@ def test_what_changes_between_two_passes_changes_the_second(change):
     assert not torch.allclose(before[0], actual[0])
 
 
-@pytest.mark.parametrize(
-    "name", sorted(CHANGES.keys() - {"parameter in place"})
-)  # where torch raises
+# Torch itself raises where a parameter is changed in place.
+@pytest.mark.parametrize("name", sorted(CHANGES.keys() - {"parameter in place"}))
 def test_what_changes_after_a_pass_leaves_its_backward_alone(name):
     change = CHANGES[name]
     flow = build_flow()
@@ -108,28 +107,28 @@ def test_what_changes_after_a_pass_leaves_its_backward_alone(name):
         assert torch.equal(a, b)
 
 
-class LeavingBlock(Block):
+class SelfChangingBlock(Block):
     """Changes the module it is evaluated on, and reads the changes in the next evaluation."""
 
     def __init__(self):
         super().__init__()
-        self.seen = 0
+        self.evaluations = 0
 
     def forward(self, x):
-        self.seen += 1
+        self.evaluations += 1
         self.powers.append(0.1)
         self.extra = getattr(self, "extra", 1.0) / 2
-        return super().forward(x) * (1 + self.seen * self.extra)
+        return super().forward(x) * (1 + self.evaluations * self.extra)
 
 
-def test_nothing_is_left_in_a_replica_for_the_next_repetition():
-    flows = {mode: build_flow(LeavingBlock) for mode in ("reversible", "stored")}
+def test_a_repetition_changes_nothing_that_the_next_one_reads():
+    flows = {mode: build_flow(SelfChangingBlock) for mode in ("reversible", "stored")}
     for _ in range(3):
         actual, expected = (gradients_in_mode(flow, mode) for mode, flow in flows.items())
         torch.testing.assert_close(actual, expected, rtol=1e-8, atol=1e-10)
 
 
-def test_modules_that_stay_as_they_are_are_copied_once(monkeypatch):
+def test_modules_that_do_not_change_are_copied_once(monkeypatch):
     flow, copies = build_flow(), []
     original_init = Replica.__init__
     monkeypatch.setattr(
@@ -163,12 +162,12 @@ RANDOM_DRAWS = {
 
 @pytest.mark.parametrize("earlier_draw", [None, *RANDOM_DRAWS])
 @pytest.mark.parametrize("draw", RANDOM_DRAWS.values(), ids=RANDOM_DRAWS)
-def test_whatever_is_drawn_is_seen_and_put_back(draw, earlier_draw):
+def test_any_random_draw_is_noticed_and_can_be_undone(draw, earlier_draw):
     torch.manual_seed(0)
     random.seed(0)
     np.random.seed(0)
     if earlier_draw:
-        RANDOM_DRAWS[earlier_draw]()  # which may put a second number aside
+        RANDOM_DRAWS[earlier_draw]()  # some draw two numbers at once and keep the second
     device = torch.device("cpu")
     before = RandomStates.read(device)
     assert RandomStates.read(device, before).equals(before)
@@ -200,10 +199,9 @@ class ScalingBlock(nn.Module):
 
 @pytest.mark.parametrize("buffers", [False, True])
 @pytest.mark.parametrize("last", [None, torch.zeros(())])
-def test_a_result_is_warned_of_and_let_go_wherever_it_is_kept(last, buffers):
-    block_class = type(
-        f"Keeping{last}In{buffers}", (ScalingBlock,), {}
-    )  # each class is told of once
+def test_a_kept_result_is_warned_of_and_detached_wherever_it_is_kept(last, buffers):
+    # A class of its own, since each class is warned of once.
+    block_class = type(f"Keeping{last}In{buffers}", (ScalingBlock,), {})
     flow = reversible([block_class(last, buffers=buffers) for _ in range(2)])
     with pytest.warns(UserWarning, match=f"{re.escape(block_class.__name__)} keeps `last`"):
         flow(torch.randn(3, 4)).sum().backward()
@@ -214,7 +212,7 @@ def test_a_result_is_warned_of_and_let_go_wherever_it_is_kept(last, buffers):
 @pytest.mark.parametrize("memory", ["reversible", "checkpoint"])
 @pytest.mark.parametrize("buffers", [False, True])
 @pytest.mark.parametrize("computed", [False, True])
-@pytest.mark.parametrize("rows", [3, 2000])
+@pytest.mark.parametrize("rows", [3, 2000])  # tensors of at most 4096 entries are always copied
 def test_a_tensor_with_a_gradient_on_a_module_is_refused_and_left_as_it_is(
     rows, computed, buffers, memory
 ):
@@ -229,7 +227,7 @@ def test_a_tensor_with_a_gradient_on_a_module_is_refused_and_left_as_it_is(
         assert block.scale is scale and w.grad is None
     flow.memory = "stored"
     flow(x).sum().backward()
-    with torch.no_grad():  # the loss is linear in w
+    with torch.no_grad():  # the loss is linear in w, which grows by 1
         before = flow(x).sum()
         scale.add_(2.0 if computed else 1.0)
         assert w.grad is not None

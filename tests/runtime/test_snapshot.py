@@ -24,12 +24,12 @@ class CountingBlock(nn.Module):
         super().__init__()
         self.linear = nn.Linear(6, 6)
         self.register_buffer("calls", torch.zeros(()))
-        self.seen = 0
+        self.evaluations = 0
 
     def forward(self, x):
         self.calls += 1
-        self.seen += 1
-        return torch.tanh(self.linear(x)) / (self.calls + 0.5 * self.seen)
+        self.evaluations += 1
+        return torch.tanh(self.linear(x)) / (self.calls + 0.5 * self.evaluations)
 
 
 class RunningMeanBlock(nn.Module):
@@ -73,7 +73,7 @@ class RandomMaskBlock(nn.Module):
 
 
 @pytest.mark.parametrize("training", [True, False])
-def test_train_and_eval_between_the_passes(training):
+def test_train_or_eval_between_the_passes_does_not_change_the_gradients(training):
     def make_block():
         return nn.Sequential(nn.Linear(6, 6), nn.BatchNorm1d(6), nn.Tanh(), nn.Dropout(0.3))
 
@@ -88,31 +88,39 @@ def test_train_and_eval_between_the_passes(training):
     "make_block",
     [
         CountingBlock,
-        lambda: RunningMeanBlock(True),
-        lambda: RunningMeanBlock(False),
+        lambda: RunningMeanBlock(in_place=True),
+        lambda: RunningMeanBlock(in_place=False),
         lambda: nn.utils.spectral_norm(nn.Linear(6, 6)),
         lambda: nn.utils.parametrizations.spectral_norm(nn.Linear(6, 6)),
         lambda: nn.utils.parametrizations.weight_norm(nn.Linear(6, 6)),
         lambda: nn.Sequential(nn.Linear(6, 6), nn.BatchNorm1d(6, momentum=None)),
     ],
-    ids=["counts", "copies", "assigns", "spectral hook", "spectral", "weight norm", "cumulative"],
+    ids=[
+        "counts",
+        "mean changed in place",
+        "mean assigned",
+        "spectral norm by a hook",
+        "spectral norm by a parametrization",
+        "weight norm",
+        "cumulative mean",
+    ],
 )
-def test_modules_that_change_as_they_are_evaluated(make_block, training):
+def test_modules_that_change_as_they_are_evaluated_are_repeated_as_they_were(make_block, training):
     assert_same_as_stored(reversible(make_blocks(make_block)).train(training), make_input())
 
 
-def test_one_module_for_all_steps_that_changes_as_it_is_evaluated():
+def test_one_changing_module_for_all_steps_is_repeated_as_it_was():
     (block,) = make_blocks(CountingBlock, 1)
     assert_same_as_stored(reversible([block] * 4), make_input())
 
 
 @pytest.mark.parametrize("stream", ["python", "numpy", "numpy generator", "generator"])
-def test_random_numbers_from_other_streams(stream):
+def test_random_numbers_from_other_streams_are_repeated(stream):
     flow = reversible(make_blocks(lambda: RandomMaskBlock(stream)))
     assert_same_as_stored(flow, make_input(), modes=("reversible", "checkpoint"))
 
 
-def test_replaying_leaves_the_streams_and_the_modules_as_they_were():
+def test_a_backward_pass_leaves_random_streams_as_they_were():
     flow = reversible(make_blocks(lambda: RandomMaskBlock("generator")))
     out = flow(make_input())
     before = [block.generator.get_state() for block in flow.f]
@@ -120,7 +128,7 @@ def test_replaying_leaves_the_streams_and_the_modules_as_they_were():
     assert all(map(torch.equal, before, [block.generator.get_state() for block in flow.f]))
 
 
-def test_functional_call_with_other_buffers():
+def test_functional_call_with_other_buffers_gives_the_gradients_for_these():
     flow = reversible(make_blocks(lambda: nn.Sequential(nn.Linear(6, 6), nn.BatchNorm1d(6)))).eval()
     buffers = {name: torch.rand_like(b) + 0.5 for name, b in flow.named_buffers() if b.ndim}
     gradients = {}
@@ -136,9 +144,7 @@ def test_functional_call_with_other_buffers():
 def test_a_patched_forward_uses_the_weights_that_are_differentiated():
     def with_patched_forward():
         block = nn.Sequential(nn.Linear(6, 6), nn.Tanh())
-        original_forward = block.forward
         block.forward = types.MethodType(lambda self, x: 2 * nn.Sequential.forward(self, x), block)
-        assert original_forward is not None
         return block
 
     assert_same_as_stored(reversible(make_blocks(with_patched_forward)), make_input())
@@ -153,7 +159,7 @@ def test_a_patched_forward_uses_the_weights_that_are_differentiated():
         reversible(make_blocks(with_closure))(make_input()).sum().backward()
 
 
-def test_recurrent_blocks_and_tied_weights():
+def test_recurrent_blocks_and_tied_weights_get_their_gradients():
     class Recurrent(nn.Module):
         def __init__(self):
             super().__init__()
@@ -175,7 +181,7 @@ def test_recurrent_blocks_and_tied_weights():
     assert_same_as_stored(reversible(make_blocks(Tied)), make_input())
 
 
-def test_a_hook_that_is_removed_before_the_backward():
+def test_a_hook_that_is_removed_before_the_backward_pass_is_repeated():
     flow = reversible(make_blocks(lambda: nn.Sequential(nn.Linear(6, 6), nn.Tanh())))
     gradients = {}
     for mode in ("stored", "reversible", "checkpoint"):
@@ -189,7 +195,7 @@ def test_a_hook_that_is_removed_before_the_backward():
         torch.testing.assert_close(gradients[mode], gradients["stored"], rtol=1e-8, atol=1e-10)
 
 
-def test_weights_frozen_between_the_passes_still_have_had_a_gradient():
+def test_freezing_weights_between_the_passes_does_not_change_the_gradient_of_the_input():
     flow = reversible(make_blocks(lambda: nn.Linear(6, 6)))
     x = make_input().requires_grad_()
     (expected,) = torch.autograd.grad(flow(x).square().sum(), x)

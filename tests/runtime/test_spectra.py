@@ -88,20 +88,20 @@ def test_the_spectrum_is_that_of_the_jacobian_of_the_field():
     jacobian = torch.autograd.functional.jacobian(field, tuple(state))
     size = state[0].numel()
     matrix = torch.cat([torch.cat([b.reshape(size, size) for b in row], 1) for row in jacobian])
-    # rounded to what double eigenvalues are good for, before they are put in order
+    # Rounded before sorting, since double eigenvalues are inexact; + 0.0 turns -0.0 into 0.0.
     expected = np.sort_complex(np.linalg.eigvals(matrix.numpy()).round(6) + 0.0)
     actual = np.sort_complex(flow.spectrum(u, step=2).numpy().round(6) + 0.0)
     np.testing.assert_allclose(actual, expected, atol=3e-6)
-    assert np.abs(actual.real).max() < 3e-6  # double eigenvalues are seen to half the digits
+    assert np.abs(actual.real).max() < 3e-6  # double eigenvalues have half the digits
 
 
-def test_of_a_large_jacobian_the_extreme_eigenvalues_are_found():
+def test_the_extreme_eigenvalues_of_a_large_jacobian_are_found():
     torch.manual_seed(0)
     flow = MidpointFlow(4, 2, gamma=0.5).double()
     u = torch.randn(1, 4, 12, 12, dtype=torch.float64)
     actual = flow.spectrum(u, step=1, count=4)
-    assert 4 <= len(actual) <= 8
-    assert (actual.abs().diff() <= 1e-12).all()
+    assert 4 <= len(actual) <= 8  # four of largest modulus, four of largest real part
+    assert (actual.abs().diff() <= 1e-12).all()  # in descending order
     state = flow.trajectory(u)[1]
     jacobian = torch.autograd.functional.jacobian(
         lambda Y: flow.field(TwoStepState(Y, Y), 1)[0], state.Y
@@ -113,7 +113,7 @@ def test_of_a_large_jacobian_the_extreme_eigenvalues_are_found():
 
 
 @pytest.mark.parametrize("name", ["momentum", "momentum with dropout", "leapfrog"])
-def test_the_spectrum_is_taken_as_in_evaluation_and_leaves_no_trace(name):
+def test_the_spectrum_is_taken_in_evaluation_mode_and_changes_nothing(name):
     flow, u = build(name)
     buffers = [buffer.clone() for buffer in flow.buffers()]
     modes = [module.training for module in flow.modules()]
@@ -123,7 +123,7 @@ def test_the_spectrum_is_taken_as_in_evaluation_and_leaves_no_trace(name):
     assert modes == [module.training for module in flow.modules()]
 
 
-def test_eigenvectors_by_squaring_are_those_of_the_largest_eigenvalue():
+def test_eigenvectors_by_squaring_belong_to_the_largest_eigenvalue():
     torch.manual_seed(0)
     factors = torch.randn(50, 3, 3, dtype=torch.float64)
     matrices = factors @ factors.mT
@@ -139,9 +139,9 @@ def test_eigenvectors_by_squaring_are_those_of_the_largest_eigenvalue():
 
 @pytest.mark.parametrize("scale", [1e-35, 1e-22, 1e18, 1e25, 1e35, 3e38])
 @pytest.mark.parametrize("shape", [(4, 3, 3, 3), (5, 3)])
-def test_the_norm_of_large_and_small_operators_is_that_of_usual_ones_times_their_size(scale, shape):
+def test_the_norm_scales_with_the_operator_also_where_squares_overflow_or_vanish(scale, shape):
     K = torch.rand(shape) - 0.5
-    K = K / K.abs().max() / (1 if scale < 1e38 else 64)
+    K = K / K.abs().max() / (1 if scale < 1e38 else 64)  # so that the scaled norm is finite
     norm, direction = operator_norm(K)
     scaled_norm, _ = operator_norm(scale * K)
     assert scaled_norm.item() == pytest.approx(scale * norm.item(), rel=1e-3)
@@ -150,12 +150,12 @@ def test_the_norm_of_large_and_small_operators_is_that_of_usual_ones_times_their
 
 @pytest.mark.parametrize("non_finite", [float("inf"), -float("inf"), float("nan")])
 @pytest.mark.parametrize("name", ["hamiltonian", "midpoint", "leapfrog"])
-def test_a_step_whose_weights_are_not_finite_has_a_margin_that_is_not_either(name, non_finite):
+def test_a_step_whose_weights_are_not_finite_has_a_stability_that_is_not_finite(name, non_finite):
     flow = odenet.load(SPECS / f"{name}.ode").flow(8, 3)
     before = flow.stability()
     with torch.no_grad():
         getattr(flow, flow.operators[0])[1, 0, 0] = non_finite
-    for iterations in (None, 12, None):  # also from the directions of the last time
+    for iterations in (None, 12, None):  # the last continues from what the first found
         stability = flow.stability(iterations)
         assert not stability[1] <= 1 and not stability[1].isfinite()
         torch.testing.assert_close(stability[[0, 2]], before[[0, 2]], rtol=0.2, atol=0)
@@ -164,7 +164,7 @@ def test_a_step_whose_weights_are_not_finite_has_a_margin_that_is_not_either(nam
     assert flow.stability().isfinite().all()
 
 
-def test_a_margin_grows_with_the_weights_as_far_as_numbers_go():
+def test_stability_does_not_overflow_for_very_large_weights():
     flow = HamiltonianFlow(4, 2, h=0.1)
     before = flow.stability()
     with torch.no_grad():
@@ -174,8 +174,9 @@ def test_a_margin_grows_with_the_weights_as_far_as_numbers_go():
     assert ((ratio > 1e24) & ratio.isfinite()).all()  # the frequency is linear or quadratic in K
 
 
+# With 3 x 3 cells all eigenvalues are computed, with 12 x 12 a few by iteration.
 @pytest.mark.parametrize("side", [3, 12])
-def test_a_jacobian_that_is_not_finite_has_no_eigenvalues_but_nan(side):
+def test_the_eigenvalues_of_a_jacobian_that_is_not_finite_are_nan(side):
     flow = HamiltonianFlow(4, 2)
     with torch.no_grad():
         flow.K1[0, 0, 0] = float("nan")

@@ -58,13 +58,14 @@ def gradients(flow, u, out):
 
 
 @pytest.mark.parametrize("shift, reversible", [(4, True), (3, False)])
-def test_values_and_gradients_in_every_mode(shift, reversible):
+def test_values_and_gradients_are_those_of_the_steps_written_out_in_every_mode(shift, reversible):
     """With n + 3 the first step has no inverse, m = 0, and steps are stored."""
     flow, u = build_flow(FRICTION % (", r = 3", shift))
     assert flow.reversible is reversible
     assert reversible or "step 0: friction has an inverse only where m ≠ 0" in flow.obstacle
     expected = friction(flow, u, shift)
     reference = gradients(flow, u, expected)
+    # 400: a budget in bytes
     for memory in ("stored", "checkpoint", *(("reversible", 400) if reversible else ())):
         flow.memory = memory
         out = flow(u)
@@ -81,7 +82,7 @@ def test_values_and_gradients_in_every_mode(shift, reversible):
     torch.testing.assert_close(gradients(flow, u, flow(u)), reference, rtol=1e-11, atol=1e-11)
 
 
-def test_exact_arithmetic_takes_the_fraction_of_each_step():
+def test_exact_arithmetic_takes_the_coefficients_of_each_step():
     flow, u = build_flow(FRICTION % (", r = 3", 4), steps=30)
     reference = gradients(flow, u, friction(flow, u, 4))
     flow.exact = True
@@ -90,12 +91,12 @@ def test_exact_arithmetic_takes_the_fraction_of_each_step():
     assert flow.inverse_exactly(flow.evolve_exactly(start)).equal(start)
 
 
-def test_it_goes_with_constants_that_differ_from_step_to_step():
+def test_the_step_number_combines_with_constants_that_differ_from_step_to_step():
     flow, u = build_flow(FRICTION % (", r = [3, 2, 1, 2.5, 0.5]", 4))
     torch.testing.assert_close(flow(u), friction(flow, u, 4), rtol=1e-13, atol=1e-13)
 
 
-def test_a_scheme_without_an_inverse_reads_it_too():
+def test_a_scheme_without_an_inverse_may_read_the_step_number():
     flow, u = build_flow(NESTEROV % "n + 2")
     Y_prev = Y = u
     for n in range(flow.steps):
@@ -120,7 +121,7 @@ def test_a_refined_flow_counts_its_own_steps():
     torch.testing.assert_close(finer(u), Y, rtol=1e-13, atol=1e-13)
 
 
-def test_a_flow_that_comes_to_a_step_which_divides_by_zero_is_refused():
+def test_a_flow_with_a_step_that_divides_by_zero_is_refused():
     text = NESTEROV % "7 - n"
     flow, _ = build_flow(text, steps=7)
     with pytest.raises(ValueError, match="step 7 of 8 divides by zero, with n = 7"):
@@ -133,7 +134,7 @@ def test_a_flow_that_comes_to_a_step_which_divides_by_zero_is_refused():
         odenet.loads(net % 8)
 
 
-def test_in_compositions_it_is_the_number_of_the_whole_step():
+def test_the_step_number_in_a_composition_is_that_of_the_whole_step():
     text = """state Y
 param K : dense
 Y' = tanh((K - K^T) Y)

@@ -1,4 +1,4 @@
-"""The time `t` and knots, combined with step sizes of each step, splitting and composed schemes.
+"""The time `t` and knots, combined with a step size for each step, splitting and composed schemes.
 
 The oracle is the steps written out in torch, differentiated by autograd.
 """
@@ -72,7 +72,7 @@ def heun(flow, u):
     return Y
 
 
-# --- step sizes of each step -----------------------------------------------------------------------
+# --- a step size for each step ---------------------------------------------------------------------
 
 STEP_SIZE_LIST = f"[{', '.join(map(str, STEP_SIZES))}]"
 
@@ -91,7 +91,7 @@ def test_a_stage_inside_a_step_has_the_step_size_of_that_step():
     )
 
 
-def test_steps_that_are_not_undone_read_the_same_times():
+def test_a_scheme_without_an_inverse_reads_the_same_times():
     assert_matches_steps_by_hand(
         *build_flow(f"{ONE_UNKNOWN}discretise heun(h = {STEP_SIZE_LIST})"), heun
     )
@@ -123,7 +123,7 @@ def test_a_ramp_moves_the_time():
     )
 
 
-def test_refined_steps_begin_half_way_too():
+def test_refined_steps_start_at_the_start_and_the_middle_of_each_step():
     flow, u = build_flow(f"{TWO_UNKNOWNS}discretise verlet(h = {STEP_SIZE_LIST})")
     finer = flow.refine()
     assert finer.times.tolist()[::2] == pytest.approx(START_TIMES)
@@ -132,7 +132,7 @@ def test_refined_steps_begin_half_way_too():
     assert_matches_steps_by_hand(finer, u, lambda f, x: verlet(f, x, sizes, starts))
 
 
-def test_learned_sizes_give_no_time():
+def test_learned_step_sizes_are_refused_where_the_time_is_read():
     flow, u = build_flow(f"{TWO_UNKNOWNS}discretise verlet(h = {STEP_SIZE_LIST})", h=Learned(0.1))
     with pytest.raises(ValueError, match="step sizes are learned"):
         flow(u)
@@ -155,7 +155,7 @@ def verlet_with_knots(flow, u, sizes=STEP_SIZES):
     total, start = sum(sizes), 0.0
     for h in sizes:
         position = (start + h / 2) / total  # in [0, 1]
-        W = (
+        W = (  # K there, interpolated between its three knots
             (1 - 2 * position) * K[0] + 2 * position * K[1]
             if position < 0.5
             else (2 - 2 * position) * K[1] + (2 * position - 1) * K[2]
@@ -183,7 +183,7 @@ def test_refining_keeps_the_knots():
     assert_matches_steps_by_hand(finer, u, lambda f, x: verlet_with_knots(f, x, sizes))
 
 
-def test_drawn_sizes_that_are_loaded_move_the_samples():
+def test_loading_drawn_step_sizes_moves_the_times_at_which_knots_are_sampled():
     text = f"{WITH_KNOTS}discretise verlet(h = uniform(0.1, 0.3))"
     flow, _ = build_flow(text)
     loaded, u = build_flow(text, h=odenet.runtime.Uniform(0.1, 0.3, seed=5))
@@ -193,7 +193,7 @@ def test_drawn_sizes_that_are_loaded_move_the_samples():
     )
 
 
-def test_learned_sizes_give_no_knots():
+def test_learned_step_sizes_are_refused_where_there_are_knots():
     with pytest.raises(ValueError, match="step sizes are learned"):
         build_flow(f"{WITH_KNOTS}discretise verlet(h = {STEP_SIZE_LIST})", h=Learned(0.1))
 
@@ -237,12 +237,12 @@ def strang(sizes, starts):
             def g(Y, t, A=A, d=d):
                 return torch.tanh(Y @ (A - A.T).T + t**2 * d)
 
-            Y = half_step(f, Y, t, h / 2)
-            Y = half_step(g, Y, t, h)
-            Y = half_step(f, Y, t + h / 2, h / 2)
+            Y = heun_step(f, Y, t, h / 2)
+            Y = heun_step(g, Y, t, h)
+            Y = heun_step(f, Y, t + h / 2, h / 2)
         return Y
 
-    def half_step(f, Y, t, h):
+    def heun_step(f, Y, t, h):
         k = f(Y, t)
         return Y + h / 2 * (k + f(Y + h * k, t + h))
 
@@ -254,7 +254,7 @@ def test_each_part_of_a_splitting_has_its_own_time():
     assert_matches_steps_by_hand(flow, u, strang([0.2] * 4, [0.0, 0.2, 0.4, 0.6]))
 
 
-def test_a_splitting_with_step_sizes_of_their_own():
+def test_a_splitting_takes_a_step_size_for_each_step():
     flow, u = build_flow(SPLIT_EQUATION.format(h=STEP_SIZE_LIST) + STRANG_SCHEME)
     assert_matches_steps_by_hand(flow, u, strang(STEP_SIZES, START_TIMES))
 
@@ -267,12 +267,12 @@ def test_a_splitting_keeps_its_order_where_the_parts_read_the_time():
         return flow(torch.ones(1, 4, dtype=torch.float64))
 
     with torch.no_grad():
-        exact = end_state(320)
-        coarse, fine = (float((end_state(n) - exact).norm()) for n in (10, 20))
+        reference = end_state(320)
+        coarse, fine = (float((end_state(n) - reference).norm()) for n in (10, 20))
     assert math.log2(coarse / fine) == pytest.approx(2, abs=0.2)
 
 
-def test_a_composed_scheme_goes_on_where_its_first_part_ends():
+def test_the_second_part_of_a_composed_scheme_starts_when_the_first_ends():
     def composed(flow, u):
         Y = u
         for n, (h, t) in enumerate(zip(STEP_SIZES, START_TIMES, strict=True)):
@@ -293,7 +293,7 @@ def test_a_composed_scheme_goes_on_where_its_first_part_ends():
     )
 
 
-def test_the_adjoint_kicks_first():
+def test_the_adjoint_of_verlet_updates_z_first_and_reads_the_times_accordingly():
     def adjoint(flow, u):
         Y, Z = u.chunk(2, 1)
         for n, (h, t) in enumerate(zip(STEP_SIZES, START_TIMES, strict=True)):
@@ -314,4 +314,5 @@ def test_coupled_copies_have_the_times_of_their_half_steps():
     )
     plain, _ = build_flow(f"{ONE_UNKNOWN}discretise heun(h = {STEP_SIZE_LIST})")
     assert_gradients(flow, u.detach())
+    # The two schemes differ by their discretisation errors alone.
     assert float((flow(u) - plain(u)).detach().abs().max()) < 0.02

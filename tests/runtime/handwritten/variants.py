@@ -1,4 +1,4 @@
-"""Flows beyond the papers': random maps, norms, shared weights, an input at every step, groups,
+"""Flows beyond the papers': dropout, norms, shared weights, an input at every step, groups,
 and a scheme without an inverse.
 """
 
@@ -95,7 +95,7 @@ class ListaState(NamedTuple):
 
 
 class ListaFlow(Flow):
-    """x' = shrink(W1 x + W2 u, λ) - x with the input u at every step; momentum, space-free."""
+    """x' = shrink(W1 x + W2 u, λ) - x with the input u at every step; momentum, without spatial axes."""
 
     slots = ("x", "v", "u")
     states = ("x",)
@@ -153,7 +153,7 @@ class GroupsState(NamedTuple):
 class GroupsFlow(Flow):
     """Two unknowns per group: (A, B)' = F(C, D), (C, D)' = G(A, B).
 
-    The step is no shipped scheme: A changes twice, the first time by two terms.
+    The step is not that of a shipped scheme: A changes twice, the first time by two terms.
     """
 
     slots = ("A", "B", "C", "D")
