@@ -1,4 +1,4 @@
-"""Replaces functions of odenet by wrong ones, which the numerical checks have to catch."""
+"""Replaces a function of odenet by a wrong one, which the numerical checks have to catch."""
 
 import sys
 from typing import Any

@@ -34,6 +34,9 @@ OTHER_BIAS = "state Y, Z\nparam K : dense\nparam b : bias\n"
 OTHER_BIAS += "Y' = K^T tanh(tanh(K Z) + b)\nZ' = -K^T tanh(tanh(K Z + b))\n"
 DAMPED = "state Y\nparam K : dense\nY'' = -K^T tanh(K Y) - Y'\n"
 
+# right functions that wrong ones call
+original_read_system, original_read_energy = read_units.read_system, energy.read_energy
+
 
 def disagreement(text: str) -> str:
     """The message with which the numerical check refutes the certificate of a spec."""
@@ -62,10 +65,7 @@ def merge_similar_units(model: Model, reader, keep_affine: bool = False) -> Syst
     return system.with_units(merged.values())
 
 
-original_read_system, original_read_energy = read_units.read_system, energy.read_energy
-
-
-def test_a_merge_of_units_that_forgets_places_is_caught(monkeypatch: pytest.MonkeyPatch):
+def test_a_merge_of_units_that_ignores_where_numbers_are_is_caught(monkeypatch: pytest.MonkeyPatch):
     assert not certify(load_model(OTHER_NUMBER)).proved
     replace_everywhere(monkeypatch, read_units.read_system, merge_similar_units)
     assert certify(load_model(OTHER_NUMBER)).verdict == "imaginary"
@@ -84,7 +84,7 @@ def test_an_energy_with_a_wrong_sign_is_caught(monkeypatch: pytest.MonkeyPatch):
     assert "dE/dt = " in disagreement(HAMILTONIAN)
 
 
-def test_an_energy_of_another_rate_is_caught(monkeypatch: pytest.MonkeyPatch):
+def test_a_false_claim_that_an_energy_is_conserved_is_caught(monkeypatch: pytest.MonkeyPatch):
     def conserved_energy(*arguments):
         return replace(original_read_energy(*arguments), conserved=True)
 
@@ -134,14 +134,14 @@ def test_a_negative_slope_is_caught_where_monotonicity_is_used(monkeypatch: pyte
 
 
 @pytest.mark.parametrize("file", SPECS, ids=lambda file: file.stem)
-def test_what_is_said_of_a_shipped_spec_is_confirmed(file: Path):
+def test_the_certificate_of_a_shipped_spec_is_confirmed(file: Path):
     program = odenet.load(file).model
     assert confirmed_certificate(program, certify(program)) == certify(program)
 
 
 CONFIRMED = {
-    "a sign that is taken": "param g : scalar\nY' = tanh((K - K^T - g I) Y)",
-    "a gain that is taken": "param N : norm(batch)\nY' = -K^T relu(N(K Y))",
+    "an assumed sign": "param g : scalar\nY' = tanh((K - K^T - g I) Y)",
+    "an assumed gain": "param N : norm(batch)\nY' = -K^T relu(N(K Y))",
     "a gate": "param d : diag\nY' = (K - K^T) (d tanh(Y)) + u",
     "a map that reads no state": "map f = conv(3) -> gn(1) -> relu\nY' = -K^T tanh(K Y) + f(u)",
     "a kernel in groups": "param W : conv(3, groups = 2, dilation = 2)\nY' = -W^T tanh(W Y) - K^T K Y",
@@ -159,15 +159,15 @@ def test_a_proof_is_confirmed_under_its_assumptions(name: str):
     assert confirmed_certificate(model, right) == right
 
 
-def test_what_has_no_numerical_model_is_open(monkeypatch: pytest.MonkeyPatch):
+def test_a_certificate_that_cannot_be_checked_numerically_is_open(monkeypatch: pytest.MonkeyPatch):
     model = load_model(HAMILTONIAN)
-    monkeypatch.setattr(Evaluation, "_activate", _no_numbers)
+    monkeypatch.setattr(Evaluation, "_activate", _raise_no_numbers)
     result = confirmed_certificate(model, certify(model))
     assert result.verdict == "open" and result.energy is None and not result.parts
     assert "not confirmed by numbers: planted" in result.reason
 
 
-def _no_numbers(*_):
+def _raise_no_numbers(*_):
     raise odenet.confirm.NotEvaluable("planted")
 
 
@@ -180,7 +180,7 @@ MIXED += "Y' = K^T gelu(N(K Z + b)) / 3 - g silu(Y)\nZ' = (d W - 2 I) elu(Y) + b
 
 @pytest.mark.parametrize("text", [MIXED, *(RandomSpec(Random(seed)).text() for seed in range(8))])
 @pytest.mark.parametrize("seed", [0, 1])
-def test_numbers_are_those_of_torch(text: str, seed: int):
+def test_rates_and_jacobian_are_those_of_torch(text: str, seed: int):
     program = odenet.loads(text if "discretise" in text else f"{text}discretise euler(h = 0.1)\n")
     point = draw_point(program.model, seed)
     flow = (

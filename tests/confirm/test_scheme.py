@@ -99,7 +99,7 @@ def test_what_is_derived_is_confirmed(name: str):
     confirm_order(derivation.scheme, derivation.accuracy, {})
 
 
-def test_every_scheme_of_the_library_is_among_them():
+def test_every_scheme_of_the_library_is_among_those_confirmed_here():
     assert set(library_names()) <= set(SCHEMES)
 
 
@@ -128,6 +128,7 @@ def test_an_order_that_is_off_by_one_is_caught(name: str):
 
 
 SECOND_ORDER = "for Y'' = F(Y)\naux v\nstart v[0] = {start}\n{lines}"
+# v is the velocity in the first two, 3/2 of it in the third, and h times it in the last
 SYMPLECTIC = "v[n+1] = v[n] + h F(Y[n])\nY[n+1] = Y[n] + h v[n+1]"
 POSITION_FIRST = "t = Y[n] + h v[n]\nv[n+1] = v[n] + h F(t)\nY[n+1] = t"
 SCALED = "v[n+1] = v[n] + 3/2 h F(Y[n])\nY[n+1] = Y[n] + 2 h/3 v[n+1]"
@@ -144,6 +145,7 @@ def test_a_velocity_of_any_scale_and_start_is_found(lines: str, start: str):
         confirm_order(scheme, Order(3), {})
 
 
+# {} is a factor that should be 1
 EULER = "Y[n+1] = Y[n] + {} h F(Y[n])"
 DECAYING = "Y[n+1] = {} Y[n] + h F(Y[n])"
 MIDPOINT = "Y[n+1] = Y[n] + {} h F(Y[n] + h/2 F(Y[n]))"
@@ -158,12 +160,14 @@ RK4 = """k1 = F(Y[n])
 @pytest.mark.parametrize(
     "factor", ["0.99", "0.999", "0.9999", "0.999999", "1.00000005", "1.000000000001"]
 )
-def test_a_late_wrong_digit_is_no_contradiction(lines: str, factor: str):
+def test_the_order_of_a_scheme_with_a_slightly_wrong_factor_is_not_contradicted(
+    lines: str, factor: str
+):
     text = f"scheme s {{\nfor Y' = F(Y)\n{lines.format(factor)}\n}}"
     confirm_derivation(derive(read_scheme(text)))
 
 
-def test_a_residual_that_no_number_of_the_scheme_explains_is_no_excuse():
+def test_a_residual_does_not_excuse_a_wrong_order_where_no_number_is_rounded():
     adams = read_scheme(LITERATURE["Adams-Bashforth 3"][1])
     with pytest.raises(Disagreement, match=r"errors fall as h\^3"):
         confirm_order(adams, Order(0, residual=1.1e-16), {})
@@ -171,7 +175,7 @@ def test_a_residual_that_no_number_of_the_scheme_explains_is_no_excuse():
 
 @pytest.mark.parametrize("name", ["momentum", "heavy_ball"])
 @pytest.mark.parametrize("gamma", [1e-300, -1e-30, 1e-5, 1 - 1e-10, 1 - 1e-16, 1e5, 1e30, 1e300])
-def test_constants_of_any_size_are_compared_with_digits_that_suffice(name: str, gamma: float):
+def test_constants_of_any_size_are_checked_with_enough_digits(name: str, gamma: float):
     confirm_derivation(derive(SCHEMES[name]), {"gamma": gamma})
 
 
@@ -180,7 +184,7 @@ def test_the_solution_of_another_equation_has_no_order():
         confirm_order(read_scheme(HEAVY_BALL), Order(1), {})
 
 
-def test_an_order_that_no_quick_measurement_sees_is_not_judged():
+def test_an_order_that_no_quick_measurement_shows_is_not_judged():
     with pytest.raises(NotEvaluable, match="settles slowly"):
         measure_slopes(SCHEMES["coupled_euler"], 3, {}, Random(1))
     confirm_order(SCHEMES["coupled_euler"], Order(3), {})
@@ -196,7 +200,9 @@ def test_the_series_solves_the_equations():
         earlier, later = (problem.values_at(pattern.variable, time + s * h) for s in (-1, 1))
         slopes = [(b - a) / (2 * h) for a, b in zip(earlier, later, strict=True)]
         assert slopes == pytest.approx(rate, abs=1e-8)
-        assert problem.values_at(pattern.variable, time, 1) == pytest.approx(rate, abs=1e-10)
+        assert problem.values_at(pattern.variable, time, derivative=1) == pytest.approx(
+            rate, abs=1e-10
+        )
 
 
 # --- planted faults ------------------------------------------------------------------------------
@@ -233,17 +239,17 @@ def test_a_wrong_volume_is_caught():
         confirm_derivation(wrong, {"gamma": 0.9})
 
 
-def test_an_exchange_of_values_is_a_symmetry_of_schemes_with_unknowns_of_their_own():
+def test_a_symmetry_that_exchanges_an_unknown_with_its_stored_history_is_confirmed():
     class Symmetric(Derivation):
         symmetric = True  # type: ignore[assignment]
 
     right = derive(read_scheme(LITERATURE["midpoint with its history in an unknown of its own"][1]))
     symmetric = Symmetric(**{field: getattr(right, field) for field in right.__dataclass_fields__})
-    symmetric.__dict__["accuracy"] = Order(2)
+    symmetric.__dict__["accuracy"] = Order(2)  # a cached property
     confirm_derivation(symmetric)
 
 
-def test_the_order_is_compared_at_the_constants_that_it_is_said_for():
+def test_the_order_is_checked_at_the_constants_that_it_is_derived_for():
     scheme = read_scheme("""scheme s(g = 1) {
         for Y' = F(Z), Z' = G(Y)
         Y[n+1] = Y[n] + h F(Z[n])
@@ -258,7 +264,9 @@ def test_the_order_is_compared_at_the_constants_that_it_is_said_for():
 # --- through the public interface -----------------------------------------------------------------
 
 
-def test_the_compiler_hands_out_nothing_that_numbers_contradict(monkeypatch: pytest.MonkeyPatch):
+def test_the_compiler_returns_no_derivation_that_numbers_contradict(
+    monkeypatch: pytest.MonkeyPatch,
+):
     text = "state Y\nparam K : dense\nY' = tanh((K - K^T) Y)\n"
     text += HEAVY_BALL.replace("scheme s", "scheme ball") + "\ndiscretise ball(h = 0.1)\n"
     monkeypatch.setattr("odenet.derive.derivation.derive_order", lambda *_: Order(1), raising=True)

@@ -67,7 +67,7 @@ def test_a_small_positive_real_part_of_a_simple_eigenvalue_is_found(seed, expone
 
 
 @pytest.mark.parametrize("value", [1e-2, 1e-1])
-def test_a_double_eigenvalue_is_found_where_it_is_far_enough(value):
+def test_a_double_eigenvalue_is_found_where_it_is_far_enough_to_the_right(value):
     assert (
         violating_eigenvalue(similar_matrix(jordan_block(value, 2), 1, 0.5), "stable") is not None
     )

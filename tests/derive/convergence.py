@@ -10,7 +10,7 @@ from odenet.model.expressions import expr
 from odenet.model.expressions.expr import Slot
 from tests.derive.numeric import DECAY, Network, constant_values, evaluate, step
 
-# order -> two numbers of steps for a time of 1, at which neither rounding nor higher terms dominate
+# order -> two numbers of steps on [0, 1] at which neither rounding nor terms of higher order dominate
 STEPS = {0: (400, 800), 1: (800, 1600), 2: (100, 200), 3: (80, 160), 4: (40, 80)}
 
 
@@ -18,10 +18,10 @@ class Problem:
     """A nonlinear initial value problem for a scheme's pattern, with its solution.
 
     Args:
-        scheme: its text.
+        scheme: the scheme.
         seed: of the network and of the initial values.
         factor: multiplies the right-hand sides in the reference solution.
-        resting: whether second-order equations begin without a velocity.
+        at_rest: whether second-order equations start with the velocity 0.
     """
 
     def __init__(self, scheme, seed=3, factor=1.0, at_rest=False):
@@ -68,12 +68,12 @@ class Problem:
     def initial_values(self, h, exact_start=True):
         """The stored values at time 0.
 
-        With `exact_start` the history lies on the reference solution; otherwise, and for the rest,
-        the start lines of the scheme are used.
+        With `exact_start`, earlier values are those of the reference solution, and so is a velocity
+        with the start line 0. All others come from the start lines of the scheme.
         """
         starts = {slot: node for slot, node in self.scheme.starts}
         constants = constant_values(self.scheme, h)
-        solved = {p.variable: p.order for p in self.patterns}
+        solved = [p.variable for p in self.patterns]
         now = {Slot(name, 0): self.exact_values(0.0)[name, 0] for name in solved}
         values = {}
         for slot in self.scheme.slots:
@@ -82,7 +82,7 @@ class Problem:
             elif slot.name in solved and exact_start:
                 values[slot] = self.exact_values(h * slot.offset)[slot.name, 0]
             elif isinstance(starts[slot], expr.Zero) and slot.name not in solved and exact_start:
-                first = self.patterns[0]  # the velocity, which starts where it is
+                first = self.patterns[0]  # an auxiliary unknown that starts at 0 is its velocity
                 values[slot] = (
                     self.exact_values(0.0)[first.variable, 1] if first.order == 2 else np.zeros(3)
                 )

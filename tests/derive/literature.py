@@ -1,7 +1,7 @@
 """Schemes as papers print them (`published/*.ode`), with the properties that the literature states.
 
-Schemes of order 0 solve the equation with another right-hand side. The order is None for schemes
-without a step size and those whose order is not derived.
+Schemes of order 0 solve another equation, mostly one with a multiple of the right-hand side. The
+order is None for schemes without a step size and those whose order is not derived.
 """
 
 from dataclasses import dataclass
@@ -91,7 +91,7 @@ PUBLISHED = {
     "dr2net": Published(0, REVERSIBLE),
     "revcol": Published(0, REVERSIBLE),
     "damped_alf": Published(1, REVERSIBLE),
-    # exponential; γ = 2/5 and h = 1/4 where the limits depend on them
+    # exponential
     "etd1": Published(1),
     "etd2": Published(2),
     "etd2rk": Published(2),

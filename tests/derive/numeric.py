@@ -138,8 +138,8 @@ def read_schemes(text: str) -> list[Scheme]:
     """The schemes of a text."""
     report = Report()
     schemes = [
-        elaborate_scheme(b, report)
-        for b in parse(Source("test", text), report).statements_of(tree.Scheme)
+        elaborate_scheme(block, report)
+        for block in parse(Source("test", text), report).statements_of(tree.Scheme)
     ]
     report.raise_if_errors()
     return [scheme for scheme in schemes if scheme is not None]
@@ -264,8 +264,8 @@ class Network:
 
     def state(self, scheme: Scheme, seed: int = 1) -> State:
         """Random stored values."""
-        draws = np.random.default_rng(seed)
-        return {slot: draws.normal(size=self.width) for slot in scheme.slots}
+        rng = np.random.default_rng(seed)
+        return {slot: rng.normal(size=self.width) for slot in scheme.slots}
 
 
 def as_vector(state: State) -> np.ndarray:

@@ -7,14 +7,16 @@ import numpy as np
 from odenet.derive import derive
 from tests.derive.numeric import SCHEMES, constant_values, evaluate, step, step_back
 
+# bits of the mantissa, the leading one included
 BITS = {"float32": 24, "float16": 11, "bfloat16": 8}
+SHAPE = (2, 50)  # of a value: fifty points of a plane, which _rates may rotate
 
 
 class Rounded:
     """An array of numbers with mantissas of some bits and unlimited exponents.
 
     Args:
-        x: the values, rounded to nearest.
+        values: the numbers before rounding, which is to the nearest.
         bits: of the mantissa, the leading one included.
     """
 
@@ -64,11 +66,11 @@ def roundtrip_error(name: str, frequencies, precision: str, h: float = 0.1) -> f
     numbers = constant_values(scheme, h)
     rng = np.random.default_rng(0)
     state = {
-        slot: Rounded(rng.normal(size=(2, 50)), bits) for slot in scheme.slots if not slot.offset
+        slot: Rounded(rng.normal(size=SHAPE), bits) for slot in scheme.slots if not slot.offset
     }
     for slot, node in scheme.starts:
         initial = evaluate(node, state, _rates(scheme, frequencies[0], bits), numbers)
-        state[slot] = initial if isinstance(initial, Rounded) else Rounded(np.zeros((2, 50)), bits)
+        state[slot] = initial if isinstance(initial, Rounded) else Rounded(np.zeros(SHAPE), bits)
     first = state = {slot: state[slot] for slot in scheme.slots}
     for frequency in frequencies:
         state = step(scheme, state, _rates(scheme, frequency, bits), numbers)

@@ -73,7 +73,7 @@ def test_the_inverse_gives_back_the_state_on_nonlinear_dynamics(name, seed, h):
 
 
 @pytest.mark.parametrize("name", REVERSIBLE)
-def test_the_shears_are_the_step(name):
+def test_the_shears_one_after_the_other_make_the_step(name):
     scheme, derivation = SCHEMES[name], DERIVED[name]
     network = Network(scheme)
     rates, numbers = network.rates(), constant_values(scheme, 0.3)
@@ -112,12 +112,12 @@ def test_the_inverses_are_written_as_on_paper():
     ]
 
 
-def test_a_scheme_gives_the_same_inverse_however_its_lines_are_drawn_together():
+def test_a_scheme_has_the_same_inverse_however_its_lines_are_combined():
     short = inverse_text("asynchronous_leapfrog_in_two_lines")
     assert short == inverse_text("asynchronous_leapfrog")
 
 
-def test_two_step_schemes_change_places():
+def test_two_step_schemes_exchange_their_older_and_newer_value():
     older, newer = Slot("Y", -1), Slot("Y", 0)
     assert DERIVED["midpoint"].relabel == {older: newer, newer: older}
     (only,) = DERIVED["leapfrog"].shears
@@ -146,11 +146,11 @@ def test_a_division_inside_an_argument_is_a_side_condition():
     }"""
     derivation = derive(read_scheme(text))
     assert not derivation.reversible
-    turned = derive(read_scheme(text.replace("h G(Y[n])", "h G(a Y[n] + b Z[n])")))
-    assert [str(c) for c in turned.conditions] == ["a"]
+    solvable = derive(read_scheme(text.replace("h G(Y[n])", "h G(a Y[n] + b Z[n])")))
+    assert [str(c) for c in solvable.conditions] == ["a"]
 
 
-def test_bits_are_counted_where_a_shear_contracts():
+def test_lost_bits_are_counted_where_a_shear_contracts():
     assert DERIVED["momentum"].bits_lost() == pytest.approx(-np.log2(0.9))
     assert DERIVED["momentum"].bits_lost({"gamma": 0.5}) == pytest.approx(1)
     assert DERIVED["leapfrog"].bits_lost() == 0
@@ -163,15 +163,15 @@ def test_the_proof_ends_in_zero_for_every_shear(name):
     assert all(line.endswith(" = 0") for line in proof)
 
 
-def test_a_wrong_inverse_is_found_out():
+def test_a_wrong_inverse_is_detected():
     scheme, derivation = SCHEMES["verlet"], DERIVED["verlet"]
     first, *others = derive_inverse(scheme, derivation.shears, derivation.relabel)
     value = first.backward.value
     assert isinstance(value, expr.Sum)
     wrong = replace(value, terms=tuple((1, term) for _, term in value.terms))
-    planted = replace(first, backward=replace(first.backward, value=wrong))
+    wrong_pair = replace(first, backward=replace(first.backward, value=wrong))
     with pytest.raises(AssertionError, match="does not give back"):
-        is_verified(scheme, (planted, *others), CoefficientField(scheme))
+        is_verified(scheme, (wrong_pair, *others), CoefficientField(scheme))
 
 
 # random sequences of shears -----------------------------------------------------------------------
@@ -183,7 +183,11 @@ WEIGHTS = ["2", "1/2", "-1", "γ", "1 - γ"]
 
 @dataclass(frozen=True)
 class RandomShear:
-    """One shear of a random scheme: the unknown it changes, and the form of its right-hand side."""
+    """One shear of a random scheme, with p and q the unknowns other than the target.
+
+    The target becomes scale · target + h F(p + weight q, q). Inside F, h Fp(q, p) is added if the
+    shear is nested; 1/4 of the added unknown, if there is one, is added to the whole.
+    """
 
     target: str
     scale: str
@@ -266,8 +270,10 @@ MIXED = """scheme mixed {{
 
 @settings(max_examples=12, deadline=None)
 @given(entries=st.lists(st.integers(-3, 3), min_size=9, max_size=9))
-@example(entries=[1, 2, 0, 1, 5, 0, 0, 0, 1])  # a value alone, but not with factor 1
-def test_unknowns_that_are_mixed_are_taken_apart_exactly_if_their_matrix_can_be(entries):
+@example(
+    entries=[1, 2, 0, 1, 5, 0, 0, 0, 1]
+)  # B1 - A1 = 3 B[n] has one value, but not with factor 1
+def test_mixed_unknowns_are_separated_exactly_if_their_matrix_is_invertible(entries):
     scheme = read_scheme(MIXED.format(*entries))
     derivation = derive(scheme)
     determinant = round(np.linalg.det(np.reshape(entries, (3, 3))))

@@ -10,6 +10,7 @@ from tests.derive.numeric import SCHEMES, read_scheme
 FIRST = "for Y' = F(Y)"
 PAIR = "for Y' = F(Z), Z' = G(Y)"
 
+# name -> lines of a scheme, message, the unknown that it names, the place that it points to
 CASES = {
     "an unknown also inside its own rate": (
         f"{FIRST}\nY[n+1] = Y[n] + h F(Y[n])",
@@ -52,7 +53,7 @@ CASES = {
         "Y[n] and Z[n] cannot be told apart after the step: it keeps only some sums of them",
         "Y[n]", "Y[n+1] = Y[n] + Z[n]",
     ),
-    "a factor that is a zero by another name": (
+    "a factor that is equal to zero": (
         f"{FIRST}\naux v\nstart v[0] = 0\nlet a = 2 - 2\n"
         "v[n+1] = a v[n] + F(Y[n])\nY[n+1] = Y[n] + v[n+1]",
         "v[n] is forgotten: after the step nothing depends on it",
@@ -72,18 +73,19 @@ def test_the_obstacle_names_the_unknown_and_the_place(case):
     assert derivation.shears is None and derivation.inverse is None and derivation.volume is None
     assert obstacle.message == message == str(obstacle)
     assert scheme_notation(scheme).show(obstacle.unknown) == unknown
-    assert place in text[text[: obstacle.span.start].rfind("\n") : obstacle.span.end + 2]
+    line_start = text.rfind("\n", 0, obstacle.span.start)
+    assert place in text[line_start : obstacle.span.end + 2]  # 2: parentheses that are closed later
     assert not derivation.symmetric
 
 
-def test_the_last_evaluation_of_a_runge_kutta_step_is_in_the_way():
+def test_the_last_evaluation_of_a_runge_kutta_step_is_the_obstacle():
     obstacle = derive(SCHEMES["rk4"]).obstacle
     assert obstacle.message.startswith("Y[n] also appears inside F(Y[n] + h k3)")
     assert obstacle.span.line == 6
     assert obstacle.span.text == "Y[n]"
 
 
-def test_an_irrational_zero_is_no_divisor():
+def test_an_irrational_zero_is_not_divided_by():
     text = f"scheme s {{\n{FIRST}\naux v\nstart v[0] = 0\nlet a = (2^(1/2))^2 - 2\n"
     text += "v[n+1] = a v[n] + F(Y[n])\nY[n+1] = Y[n] + v[n+1]\n}"
     assert derive(read_scheme(text)).obstacle.message == "the inverse divides by 0"
@@ -96,6 +98,6 @@ def test_an_irrational_zero_is_no_divisor():
         ("Y[n+1] = Y[n] / (h - h)", "divides by zero"),
     ],
 )
-def test_what_is_no_linear_combination_is_an_error_at_its_place(line, message):
+def test_what_is_not_a_linear_combination_is_an_error(line, message):
     with pytest.raises(SpecError, match=message):
         derive(read_scheme(f"scheme s {{\n{FIRST}\n{line}\n}}"))

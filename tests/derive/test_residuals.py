@@ -17,9 +17,9 @@ def residual_texts(name):
     return {row.differential: row.difference for row in residuals(library_scheme(name))}
 
 
-def test_the_classical_method_has_all_conditions_to_order_4_and_misses_those_of_5():
+def test_the_classical_method_meets_all_conditions_to_order_4_and_not_those_of_5():
     found = residuals(library_scheme("rk4"))
-    assert [row.order for row in found] == [1, 2, 3, 3, *[4] * 4, *[5] * 9]
+    assert [row.order for row in found] == [1, 2, 3, 3, *[4] * 4, *[5] * 9]  # one per rooted tree
     assert not any(row.difference for row in found if row.order < 5)
     A = np.zeros((4, 4), dtype=object) + Fraction(0)
     A[1, 0] = A[2, 1] = Fraction(1, 2)
@@ -41,7 +41,7 @@ def test_the_classical_method_has_all_conditions_to_order_4_and_misses_those_of_
         ("verlet", {"F": "", "G": "", "F'(G)": "1/2", "G'(F)": "-1/2"}),
     ],
 )
-def test_what_is_off_is_the_exact_coefficient_less_that_of_the_step(name, expected):
+def test_a_residual_is_the_exact_coefficient_minus_that_of_the_step(name, expected):
     assert residual_texts(name) == expected
 
 

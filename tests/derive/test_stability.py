@@ -39,29 +39,29 @@ LIMITS = {
 }
 
 
-def linear_rates(scheme, eigenvalue: complex, h: float) -> dict:
-    """Coefficients of linear right-hand sides with the eigenvalues ±λ, where hλ is the one given."""
-    slope = eigenvalue / h if scheme.uses_step_size else eigenvalue
+def linear_rates(scheme, h_lambda: complex, h: float) -> dict:
+    """Coefficients of linear right-hand sides with the eigenvalue λ, or ±λ of two coupled ones."""
+    eigenvalue = h_lambda / h if scheme.uses_step_size else h_lambda
     rates = {}
     for p in scheme.patterns:
         reads_itself = p.variable in p.reads
         rates[p.function] = tuple(
-            slope**p.order if (name == p.variable) == reads_itself else 0 for name in p.reads
+            eigenvalue**p.order if (name == p.variable) == reads_itself else 0 for name in p.reads
         )
     return rates
 
 
-def growth(scheme, eigenvalue: complex, h: float = 0.5) -> float:
+def growth(scheme, h_lambda: complex, h: float = 0.5) -> float:
     """The largest entry of the 4096th power of the step matrix; infinite on overflow."""
     with np.errstate(over="ignore", invalid="ignore"):
         power = np.linalg.matrix_power(
-            step_matrix(scheme, linear_rates(scheme, eigenvalue, h), h), 4096
+            step_matrix(scheme, linear_rates(scheme, h_lambda, h), h), 4096
         )
     return float(np.nan_to_num(np.abs(power), nan=np.inf).max())
 
 
 @pytest.mark.parametrize("name", LIMITS)
-def test_the_limits_come_out(name):
+def test_the_limits_are_printed_in_closed_form(name):
     stability = derive(SCHEMES[name]).stability
     real = None if stability.real_axis is None else str(stability.real_axis)
     assert (str(stability.imaginary_axis), real) == LIMITS[name]
@@ -78,7 +78,8 @@ def test_steps_stay_bounded_inside_the_limit_and_grow_beyond_it(name, axis):
     for share in (0.05, 0.3, 0.7, 0.99):
         if found.limit:
             assert growth(scheme, share * found.limit * direction) < 60
-    assert growth(scheme, 1.02 * (found.limit or 0.5) * direction) > 1e3
+    beyond = 1.02 * found.limit or 0.5  # any point, where the limit is 0
+    assert growth(scheme, beyond * direction) > 1e3
 
 
 @pytest.mark.parametrize("name", ["verlet", "leapfrog", "midpoint", "stormer_verlet"])
@@ -103,7 +104,7 @@ def test_at_a_closed_limit_steps_stay_bounded(name):
     assert np.abs(power).max() < 100
 
 
-def test_the_limit_of_momentum_moves_with_its_constant():
+def test_the_limit_of_momentum_depends_on_its_constant():
     derivation = derive(SCHEMES["momentum"])
     gamma = sympy.Symbol("gamma")
     expected = 2 * (1 + gamma) / (1 - gamma)
@@ -111,7 +112,7 @@ def test_the_limit_of_momentum_moves_with_its_constant():
     assert derivation.stability_at({"gamma": 0.5}).real_axis.limit == pytest.approx(6)
 
 
-def test_the_growth_of_revnet_is_the_same_computation():
+def test_the_characteristic_polynomial_of_revnet_is_the_published_one():
     # Chang et al. 2018 (AAAI), Eq. 21
     alpha, beta = sympy.symbols("alpha beta")
     found = derive(SCHEMES["verlet"]).characteristic_polynomial(
@@ -135,8 +136,8 @@ def test_the_region_is_where_the_spectral_radius_is_at_most_one(name):
         ]
     )
     assert found.shape == z.shape
-    clear = np.abs(radius - 1) > 1e-3
-    assert np.array_equal(found.flat[clear], radius[clear] < 1)
+    off_boundary = np.abs(radius - 1) > 1e-3
+    assert np.array_equal(found.flat[off_boundary], radius[off_boundary] < 1)
 
 
 def test_the_region_of_a_reversible_scheme_is_a_piece_of_the_imaginary_axis():
@@ -176,7 +177,7 @@ def test_a_constant_without_a_value_is_asked_for():
     assert str(derivation.stability_at({"theta": 2}).real_axis) == "hμ ≤ 2/θ = 1"
 
 
-def test_bounded_powers_are_told_from_growing_ones():
+def test_bounded_powers_are_distinguished_from_growing_ones():
     assert is_power_bounded([[1, 0], [0, 1]])
     assert not is_power_bounded([[1, 1], [0, 1]])
     assert is_power_bounded([[1, 1], [0, 1]], max_block=2)
@@ -188,6 +189,7 @@ def test_bounded_powers_are_told_from_growing_ones():
 
 @pytest.mark.parametrize("name", "xi s S I E pi oo lambda zeta x z H mu".split())
 def test_a_constant_may_have_any_name(name):
+    """These are names that sympy or the derivation use themselves."""
     text = """scheme split({c} = 0.2) {{
         for Y' = F(Z), Z' = G(Y)
         Y1     = Y[n] + {c} h F(Z[n])
@@ -218,10 +220,11 @@ def test_unknowns_that_read_themselves_and_each_other_are_tested_on_both_equatio
 
 @pytest.mark.parametrize("kind", ["coupled", "scalar"])
 @pytest.mark.parametrize("share", [0.1, 0.5, 0.95, 1.05])
-def test_what_is_said_of_an_equation_holds_of_its_own_steps(kind, share):
+def test_the_limit_on_each_test_equation_is_that_of_its_steps(kind, share):
     scheme = read_scheme(SYMPLECTIC_EULER)
     axis = derive(scheme).stability.for_kind(kind).imaginary_axis
-    h, omega = 0.5, share * 2 / 0.5
+    h = 0.5
+    omega = share * 2 / h  # hω < 2 is stable for the coupled equations
     rates = {"F": (0, omega), "G": (-omega, 0)}
     if kind == "scalar":
         rates = {"F": (1j * omega, 0), "G": (0, 1j * omega)}
@@ -267,14 +270,14 @@ def test_second_order_unknowns_that_read_only_each_other_have_no_test_equation()
 )
 def test_constants_and_steps_of_any_size_give_a_statement(name, value, h):
     derivation = derive(SCHEMES[name])
-    values = {name: value for name, _ in SCHEMES[name].constants}
+    values = {constant: value for constant, _ in SCHEMES[name].constants}
     found = derivation.stability_at({**values, "h": h})
     assert isinstance(found, str) or all(axis.sentence for axis in found.axes)
-    error = derivation.roundtrip_error(6, h, 1e-7, 1.0, values)
+    error = derivation.roundtrip_error(6, h, eps=1e-7, frequency=1.0, values=values)
     assert error is None or error.estimate >= 0
 
 
-def test_a_division_by_zero_at_given_constants_is_said():
+def test_a_division_by_zero_at_given_constants_is_reported():
     text = "scheme s(a = 1) {\nfor Y' = F(Y)\nY[n+1] = Y[n] + h/(a - 1) F(Y[n])\n}"
     assert "divides by zero" in derive(read_scheme(text)).stability
 
@@ -290,7 +293,7 @@ IRRATIONAL = {
         for Y' = F(Y)
         start Y[-1] = 0
         Y[n+1] = (2^(1/2) - 1) Y[n] + (2 - 2^(1/2)) Y[n-1] + h F(Y[n])""",
-    "a square of the path": """
+    "a number inside an argument": """
         for Y' = F(Y)
         start Y[-1] = Y[0]
         k = F(Y[n] + 2^(1/3) h F(Y[n-1]))
@@ -300,11 +303,11 @@ IRRATIONAL = {
 
 @pytest.mark.parametrize("axis", ["imaginary", "real"])
 @pytest.mark.parametrize("name", IRRATIONAL)
-def test_irrational_numbers_have_the_intervals_that_their_own_steps_show(name, axis):
+def test_schemes_with_irrational_numbers_are_stable_exactly_on_the_derived_intervals(name, axis):
     scheme = read_scheme("scheme mine {" + IRRATIONAL[name] + "\n}")
     found = getattr(derive(scheme).stability, f"{axis}_axis")
-    ends = [float(end) for i in found.intervals for end in (i.low, i.high)]
-    for s in np.linspace(0.2, 3, 60):
-        if all(abs(s - end) > 0.02 for end in ends):
-            grown = growth(scheme, 1j * s if axis == "imaginary" else -s)
-            assert (grown < 1e3) == any(s in interval for interval in found.intervals), s
+    ends = [float(end) for interval in found.intervals for end in (interval.low, interval.high)]
+    for x in np.linspace(0.2, 3, 60):  # hω or hμ
+        if all(abs(x - end) > 0.02 for end in ends):
+            grown = growth(scheme, 1j * x if axis == "imaginary" else -x)
+            assert (grown < 1e3) == any(x in interval for interval in found.intervals), x

@@ -49,8 +49,7 @@ def test_the_gap_of_a_convex_function_falls_as_nesterov_proved():
     rng = np.random.default_rng(5)
     for _ in range(5):
         root = rng.normal(size=(6, 6))
-        matrix = root @ root.T * np.diag(rng.integers(0, 2, 6))  # flat in some directions
-        matrix = matrix @ matrix.T
+        matrix = root @ np.diag(rng.integers(0, 2, 6)) @ root.T  # flat in some directions
         s = 1 / np.linalg.norm(matrix, 2)
         start = rng.normal(size=6)
         found = trajectory("nesterov_1983", lambda y, a=matrix: -a @ y, start, s, 60)
@@ -59,7 +58,7 @@ def test_the_gap_of_a_convex_function_falls_as_nesterov_proved():
         assert (gaps[1:] <= bounds[1:]).all()
 
 
-def test_no_order_is_said_where_the_number_of_the_step_is_read():
+def test_no_order_is_derived_where_the_step_number_is_read():
     """n h is a time, so that what seems small in h is not: this solves Y' = (1 + t) F(Y)."""
     scheme = read_scheme("""scheme growing {
     for Y' = F(Y)
@@ -72,7 +71,7 @@ def test_no_order_is_said_where_the_number_of_the_step_is_read():
 
 
 @pytest.mark.parametrize("name", PAPERS)
-def test_the_conditions_are_those_of_the_step(name):
+def test_the_scheme_with_a_velocity_is_reversible_unless_n_is_minus_one(name):
     found = derive(LITERATURE[name])
     assert found.reversible is (name == "vanishing_friction")
     assert ("n + 1" in map(str, found.conditions)) is found.reversible

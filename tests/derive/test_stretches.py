@@ -1,4 +1,4 @@
-"""Schemes that multiply an unknown by exp(s(…)), where s reads other unknowns, as affine couplings do."""
+"""Stretches: factors exp(s(…)) of an unknown, where s reads other unknowns, as in affine couplings."""
 
 import pytest
 import sympy
@@ -28,6 +28,7 @@ def inverse_lines(derivation):
     return [scheme_notation(derivation.scheme).equation(line) for line in derivation.inverse]
 
 
+# name -> lines, lines of the inverse, exponents of the volume
 REVERSIBLE = {
     "affine coupling (Dinh et al. 2017)": (
         "Y[n+1] = exp(s(Z[n])) * Y[n] + h F(Z[n])\nZ[n+1] = exp(t(Y[n+1])) * Z[n] + h G(Y[n+1])",
@@ -70,7 +71,7 @@ REVERSIBLE = {
 
 
 @pytest.mark.parametrize(("lines", "inverse", "exponents"), REVERSIBLE.values(), ids=REVERSIBLE)
-def test_the_inverse_divides_by_what_multiplies(lines, inverse, exponents):
+def test_the_inverse_divides_by_the_exponential_that_multiplies(lines, inverse, exponents):
     found = derive_lines(f"{PAIR}\n{lines}")
     assert found.reversible, found.obstacle
     assert set(inverse) <= set(inverse_lines(found))
@@ -81,7 +82,7 @@ def test_the_inverse_divides_by_what_multiplies(lines, inverse, exponents):
     confirm_derivation(found)
 
 
-def test_nothing_is_said_of_the_equations():
+def test_neither_order_nor_stability_is_derived_of_a_stretch():
     found = derive_lines(f"{PAIR}\n{REVERSIBLE['affine coupling (Dinh et al. 2017)'][0]}")
     assert found.order is None and "exp(s(Z[n])) is not part of the equations" in str(
         found.accuracy
@@ -92,7 +93,7 @@ def test_nothing_is_said_of_the_equations():
     assert r"volume times $\exp(\textrm{mean of } s\left(Z_{n}\right)" in found.latex()
 
 
-def test_a_step_that_is_undone_by_its_mirror_is_symmetric():
+def test_half_a_stretch_before_and_half_after_make_a_symmetric_step():
     half = "exp(h/2 s(Z[n])) * Y[n]"
     lines = f"A = {half}\nZ[n+1] = Z[n] + h G(A)\nY[n+1] = exp(h/2 s(Z[n+1])) * A"
     found = derive_lines(f"{PAIR}\n{lines} + 0 F(Z[n])")
@@ -100,7 +101,7 @@ def test_a_step_that_is_undone_by_its_mirror_is_symmetric():
     confirm_derivation(found)
 
 
-def test_numbers_beside_an_exponential_are_the_rest_of_the_volume():
+def test_numbers_beside_an_exponential_are_a_constant_factor_of_the_volume():
     lines = REVERSIBLE["a factor after the value, with a number"][0]
     found = derive_lines(f"{PAIR}\n{lines}")
     assert found.constant_volume_factor == sympy.Integer(3)
@@ -110,8 +111,8 @@ def test_numbers_beside_an_exponential_are_the_rest_of_the_volume():
 @pytest.mark.parametrize(
     "line",
     [
-        "exp(s(Y[n])) * Y[n] + h F(Z[n])",  # what it reads is what it multiplies
-        "exp(s(Z[n])) * Y[n] + exp(t(Z[n])) * Z[n] + h F(Z[n])",  # one part each
+        "exp(s(Y[n])) * Y[n] + h F(Z[n])",  # the exponent reads what it multiplies
+        "exp(s(Z[n])) * Y[n] + exp(t(Z[n])) * Z[n] + h F(Z[n])",  # two values, each with its factor
         "Y[n] + exp(s(Z[n])) * h F(Z[n])",
         "exp(s(Y[n] + Z[n])) * Y[n] + h F(Z[n])",
     ],

@@ -62,13 +62,13 @@ def test_nothing_is_claimed_of_a_root_of_the_step_size():
     assert not derivation.symmetric
 
 
-@pytest.mark.parametrize("name, q", [
+@pytest.mark.parametrize("name, order", [
     ("euler", 1), ("verlet", 1), ("heun", 3), ("kutta3", 3), ("rk4", 5), ("ruth3", 3),
     ("adams_bashforth2", 2), ("ees25", 5),
 ])  # fmt: skip
-def test_a_step_is_undone_by_minus_h_to_the_order_that_is_measured(name, q):
+def test_a_step_is_undone_by_minus_h_to_the_measured_order(name, order):
     scheme = {**SCHEMES, **LITERATURE}[name]
-    assert symmetry_order(scheme) == q
+    assert symmetry_order(scheme) == order
     problem = Problem(scheme)
     errors = []
     for h in (0.04, 0.02):
@@ -78,17 +78,17 @@ def test_a_step_is_undone_by_minus_h_to_the_order_that_is_measured(name, q):
             scheme, time_reversed(scheme, after), problem.rates, constant_values(scheme, -h)
         )
         errors.append(np.linalg.norm(as_vector(time_reversed(scheme, back)) - as_vector(before)))
-    assert np.log2(errors[0] / errors[1]) == pytest.approx(q + 1, abs=0.3)
+    assert np.log2(errors[0] / errors[1]) == pytest.approx(order + 1, abs=0.3)
 
 
-def test_what_is_symmetric_is_undone_to_every_order_that_is_looked_at():
+def test_a_symmetric_step_is_undone_to_every_order_that_is_examined():
     assert symmetry_order(SCHEMES["midpoint"]) == symmetry_order(SCHEMES["leapfrog"]) == 8
     assert derive(SCHEMES["midpoint"]).symmetry_order is None
 
 
-@pytest.mark.parametrize("sixth, third, digits", [
+@pytest.mark.parametrize("sixth, third, note", [
     ("1/6", "1/3", ""), ("0.166667", "0.333333", ", to the digits given")])  # fmt: skip
-def test_printed_decimals_are_undone_as_far_as_the_fractions_they_print(sixth, third, digits):
+def test_printed_decimals_have_the_order_of_symmetry_of_their_fractions(sixth, third, note):
     text = f"""scheme s {{
         for Y' = F(Y)
         k1 = F(Y[n])
@@ -99,11 +99,11 @@ def test_printed_decimals_are_undone_as_far_as_the_fractions_they_print(sixth, t
     }}"""
     found = derive(read_scheme(text))
     assert found.symmetry_order == 5
-    assert f"a step is undone by -h to order 5{digits}\n" in f"{found}\n"
+    assert f"a step is undone by -h to order 5{note}\n" in f"{found}\n"
 
 
-def test_an_unknown_with_an_earlier_value_changes_places_backwards_in_time():
-    # the exact midpoint step, its history in an unknown of its own, turned by hand
+def test_reversing_time_exchanges_an_unknown_and_the_one_that_holds_its_earlier_value():
+    # a step of the midpoint rule, with A[n] = Y[n-1], reversed by hand
     scheme = LITERATURE["midpoint_in_aux"]
     network = Network(scheme)
     rates, before = network.rates(), network.state(scheme)
@@ -116,8 +116,9 @@ def test_an_unknown_with_an_earlier_value_changes_places_backwards_in_time():
     assert not derive(LITERATURE["averaged_velocity"]).symmetric
 
 
-def test_no_order_of_symmetry_is_claimed_where_there_are_too_many_trees_to_look_at():
-    """EES(2, 5) has q = 5, also of coupled unknowns; of three, more trees than are looked at."""
+def test_no_order_of_symmetry_is_claimed_where_there_are_too_many_trees():
+    """EES(2, 5) has 5, also for two coupled unknowns; three have more trees than are examined."""
+    # stage -> what its argument adds to Y[n]
     nodes = {1: "", 2: " + h/3 k1", 3: " - 5/48 h k1 + 15/16 h k2"}
     for names in ("XY", "XYZ"):
         arguments = {

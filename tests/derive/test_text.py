@@ -81,6 +81,7 @@ def test_the_printed_step_reads_back_as_the_same_step(name):
     assert read_scheme(text) == scheme
 
 
+# names that sympy uses itself, or that look like others of the derivation
 RENAMED = {"F": "Q", "G": "E", "f": "I", "Y": "beta", "Z": "S", "x": "N", "v": "zeta", "Z1": "O"}
 
 

@@ -59,7 +59,7 @@ scheme strang {
 }
 """
 SPLIT_SUM = "state Y\nparam b : bias\nY' = tanh(Y + t b) - tanh(t Y)\ndiscretise {}(h = 0.1)\n"
-# Splittings, and schemes built of others: (spec, text of the scheme, times).
+# Splittings, and schemes made of others: name -> spec, text of the scheme, times.
 COMPOSITE_SCHEMES = {
     "strang": (SPLIT_SUM, STRANG, ["t", "t + h/2", "t", "t + h", "t + h/2", "t + h"]),
     "composed": (
@@ -76,12 +76,10 @@ COMPOSITE_SCHEMES = {
 
 def derivation_of(name, text):
     """The derivation of a spec with this scheme of the library or of USER_SCHEMES."""
-    blocks = re.findall(r"^scheme (\w+).*?^}$", USER_SCHEMES, re.M | re.S)
-    user_schemes = dict(
-        zip(blocks, re.findall(r"^scheme .*?^}$", USER_SCHEMES, re.M | re.S), strict=True)
-    )
-    block = "" if name in library_names() else user_schemes[name]
-    return odenet.loads(text.format(name) + block + "\n").derivation
+    blocks = re.finditer(r"^scheme (\w+).*?^}$", USER_SCHEMES, re.M | re.S)
+    user_schemes = {block[1]: block[0] for block in blocks}
+    scheme_text = "" if name in library_names() else user_schemes[name]
+    return odenet.loads(text.format(name) + scheme_text + "\n").derivation
 
 
 def evaluation_times(derivation):
@@ -101,9 +99,9 @@ def test_stages_are_evaluated_where_the_literature_says(name):
 
 
 @pytest.mark.parametrize("name", COMPOSITE_SCHEMES)
-def test_parts_and_compositions_go_on_where_the_lines_before_end(name):
-    text, block, expected = COMPOSITE_SCHEMES[name]
-    assert evaluation_times(odenet.loads(text.format(name) + block).derivation) == expected
+def test_the_times_of_splittings_and_compositions_follow_from_those_of_their_parts(name):
+    text, scheme_text, expected = COMPOSITE_SCHEMES[name]
+    assert evaluation_times(odenet.loads(text.format(name) + scheme_text).derivation) == expected
 
 
 def test_the_inverse_evaluates_them_at_the_same_times():

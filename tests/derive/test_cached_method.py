@@ -1,4 +1,4 @@
-"""The decorator `remembered` caches the results of methods with their object."""
+"""The decorator `cached_method` keeps the results of a method with their object."""
 
 import pytest
 
@@ -19,13 +19,13 @@ class Calculator:
         return number * self.factorial(number - 1) if number else 1
 
 
-def test_an_answer_is_found_once_for_each_object_and_argument():
+def test_a_result_is_computed_once_for_each_object_and_argument():
     one, other = Calculator(), Calculator()
     assert [one.double(3), one.double(3), one.double(4), other.double(3)] == [6, 6, 8, 6]
     assert (one.calls, other.calls) == ([3, 4], [3])
 
 
-def test_answers_may_need_others_and_errors_are_not_kept():
+def test_results_may_need_others_and_errors_are_not_kept():
     calculator = Calculator()
     assert calculator.factorial(10) == 3628800
     for _ in range(2):
