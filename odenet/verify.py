@@ -15,15 +15,15 @@ from typing import Any
 
 import numpy as np
 
-N, LARGEST, MAX_BYTES, ZERO, RANDOM = 9, 10**15, 10**6, ["*", "0", "I"], np.random.default_rng()
+N, MAX_DRAWN, MAX_BYTES, ZERO_TREE, RNG = 9, 10**15, 10**6, ["*", "0", "I"], np.random.default_rng()
 TABLE = "relu 0 1,tanh 0 1,sigmoid 0 1/4,softplus 0 1,elu 0 1,hardtanh 0 1,shrink 0 1,sin -1 1,"
 TABLE += "leaky_relu 0 1,gelu -13/100 113/100,silu -1/10 11/10"  # bounds of φ'
 SLOPES = {name: [*map(Fraction, ends)] for name, *ends in map(str.split, TABLE.split(","))}
 NONNEGATIVE = [["call", "relu"], ["call", "sigmoid"], ["call", "softplus"]]
-ODD, ALL = {"tanh", "hardtanh", "sin", "shrink"}, {"imaginary", "real", "stable"}  # all verdicts
-PROVES = dict(antisymmetric=ALL - {"real"}, symmetric=ALL - {"imaginary"}, dissipative={"stable"})
+ODD, VERDICTS = {"tanh", "hardtanh", "sin", "shrink"}, {"imaginary", "real", "stable"}
+PROVES = dict(antisymmetric="imaginary stable", symmetric="real stable", dissipative="stable")
 Unproved = type("not proved", (Exception,), {"__repr__": Exception.__str__})
-Unchecked = type("not checked", (Unproved,), {})
+Unchecked = type("not checked", (Unproved,), {})  # the names of these two are printed
 
 
 def require(condition, message, error: type = Unproved):
@@ -50,7 +50,7 @@ COMPUTE["*"] = lambda *x: reduce(lambda a, b: a @ b if np.ndim(a) > 1 and np.ndi
 
 class Checker:  # tests the claims about a block of J, or the energy, at one random point
     def __init__(self, data, block, energy):  # the proof of an energy uses no slopes: D = I
-        self.units, self.energy, self.images = block.pop("units", data["units"]), energy, {}
+        self.units, self.energy, self.random_values = block.pop("units", data["units"]), energy, {}
         self.conditions = {(c["kind"], c.get("of")) for c in data["conditions"]}
         self.kinds, values = data["kinds"] | {"u": "bias", "I": "identity"}, data["values"]
         signs = {n for n, kind in self.kinds.items() if ("sign", n) in self.conditions}
@@ -59,10 +59,10 @@ class Checker:  # tests the claims about a block of J, or the energy, at one ran
         self.nonneg, self.slope_bounds, self.point = signs | gates | {"I"}, {"I": (1, 1)}, {}
         names = [*self.kinds, *data["equations"], *(f"{name}'" for name in self.units)]
         require(len({*names, *SLOPES}) == len(names) + len(SLOPES), "a name is two things")
-        for name in names:
-            A, kind = RANDOM.integers(1, LARGEST, (N, N)).astype(object) ** 2, self.kinds.get(name)
+        for name in names:  # random squares, so that diagonals have roots
+            A, kind = RNG.integers(1, MAX_DRAWN, (N, N)).astype(object) ** 2, self.kinds.get(name)
             by_kind = {"bias": A[0], "scalar": A[0, 0], "identity": np.identity(N, object)}
-            by_kind |= dict.fromkeys(["diag", None], np.diag(A[0]))  # of squares, for roots
+            by_kind |= dict.fromkeys(["diag", None], np.diag(A[0]))  # None: a state or slope
             self.point[name] = by_kind.get(kind, A)
             if kind in ("number", "formula", "gate"):
                 x = self.evaluate(values[name], self.point)
@@ -71,7 +71,7 @@ class Checker:  # tests the claims about a block of J, or the energy, at one ran
         s = {i: np.diag(self.point.pop(i)) for i in data["equations"]}
         rates = {i: self.evaluate(data["forcing"].get(i, "0"), env) for i in s}
         for name, unit in self.units.items():  # F(s) = L φ(R s) + f at a random state
-            m, sign = map(Fraction, unit.get("rest", "01"))
+            m, sign = map(Fraction, unit.get("rest", "01"))  # ψ(x) = sign (φ(x) - m x)
             low, high = sorted(sign * (bound - m) for bound in self.slope_range(unit["map"]))
             unit["slope"] = "I" if energy or low == high == 1 else f"{name}'"
             self.slope_bounds.setdefault(unit["slope"], (low, high))
@@ -94,22 +94,22 @@ class Checker:  # tests the claims about a block of J, or the energy, at one ran
         *constants, x = (self.evaluate(part, point) for part in rest)
         odd, learned = first in ODD, first in self.kinds  # learned: differs from entry to entry
         keys = [(first, *constants, abs(t) if odd else t, i * learned) for i, t in enumerate(x)]
-        fresh = RANDOM.integers(1, LARGEST, len(x)).astype(object) ** 2
-        f = [self.images.setdefault(k, y) for k, y in zip(keys, fresh, strict=True)]
+        fresh = RNG.integers(1, MAX_DRAWN, len(x)).astype(object) ** 2
+        f = [self.random_values.setdefault(k, y) for k, y in zip(keys, fresh, strict=True)]
         return np.array(f, object) * [(t > 0) - (t < 0) if odd else 1 for t in x]
 
     def slope_range(self, stages) -> tuple:  # bounds of the derivative of a chain of functions
         low, high = 1, 1
         for kind, first, *rest in stages:
             if kind in ("*", "+"):
-                factor = [Fraction(to_number(first)) if kind == "*" else 1] * (not rest)
+                slopes = [Fraction(to_number(first)) if kind == "*" else 1] * (not rest)
             elif kind == "call" and self.kinds.get(first) == "batch norm":
                 frozen = {("gain", first), ("frozen statistics", first)} <= self.conditions
-                factor = [0 if frozen else -inf, inf]
+                slopes = [0 if frozen else -inf, inf]
             else:
                 require(kind == "call" and first in SLOPES, f"{kind} {first!r:.40}", Unchecked)
-                factor = SLOPES[first] + [*map(to_number, rest)]
-            low, *_, high = sorted(x * y if x and y else 0 for x in factor for y in (low, high))
+                slopes = SLOPES[first] + [*map(to_number, rest)]  # leaky_relu(2): 2 is one as well
+            low, *_, high = sorted(x * y if x and y else 0 for x in slopes for y in (low, high))
         return low, high
 
     def positive_sum(self, terms, signed=False):  # Σ number > 0 times powers of names >= 0
@@ -123,13 +123,13 @@ class Checker:  # tests the claims about a block of J, or the energy, at one ran
         return np.block([[self.evaluate(tree, self.point) for tree in row] for row in rows])
 
     def diagonal(self, trees):  # a block diagonal matrix
-        size = range(len(trees))
-        return self.matrix([["*", trees[i], "I"] if i == j else ZERO for j in size] for i in size)
+        n = range(len(trees))
+        return self.matrix([["*", trees[i], "I"] if i == j else ZERO_TREE for j in n] for i in n)
 
     def factor_matrices(self, terms, states):  # L, D and R of a sum of terms L D R
         require(0 < len(terms) < 99, "it has too many terms, or none", ValueError)
-        L = self.matrix([[term["column"].get(s, ZERO) for term in terms] for s in states])
-        R = self.matrix([[term["row"].get(s, ZERO) for s in states] for term in terms])
+        L = self.matrix([[term["column"].get(s, ZERO_TREE) for term in terms] for s in states])
+        R = self.matrix([[term["row"].get(s, ZERO_TREE) for s in states] for term in terms])
         return L, self.diagonal([term["slope"] for term in terms]), R
 
     def block(self, earlier, states, decay, factors, T, M, kind, weights, squares, allowance=()):
@@ -145,14 +145,14 @@ class Checker:  # tests the claims about a block of J, or the energy, at one ran
         require((Γφ @ R == R @ Γ).all(), "a unit reads states of different decay")
         (v, factor), M = T or (0, "I"), self.matrix(M)
         T = self.diagonal([factor if i == v else "I" for i in range(len(factors))])
-        RL, at = R @ L, slice(v * N, v * N + N)
+        RL, at = R @ L, slice(v * N, v * N + N)  # M[at, at] is M_vv
         right_form = not self.energy and (RL @ T == T @ M).all()
         require(right_form or (T @ RL == M @ T).all(), "M is not R L")
         allowed = (M[at, at] == RL[at, at]).all() and (Γφ @ T == T @ Γφ).all() and slopes[v] == "I"
         allowed = allowed and (M[at, at] == M[at, at][0, 0] * self.point["I"]).all()
         require(factor == "I" or allowed, "no theorem allows this T")
         require({*slopes} <= self.nonneg or not M.any(), "a slope may be < 0")
-        verdicts = (PROVES[kind] if M.any() else ALL) - {"imaginary" if decay else ""}
+        verdicts = ({*PROVES[kind].split()} if M.any() else VERDICTS) - {"imaginary" * bool(decay)}
         if allowance:  # A with A S <= A S + r = Γ
             A, r = (self.diagonal([self.positive_sum(row[i]) for row in allowance]) for i in (0, 1))
             M, AS = M - A, A @ self.diagonal([s for _, _, s in allowance])
@@ -174,7 +174,7 @@ def main(path):
             data = json.loads(file.read(MAX_BYTES))
         print(*map(" : ".join, data["kinds"].items()), sep=", ")
         print(*(f"{s}' = {f}" for s, f in data["equations"].items()), sep="\n")
-        verdict, energy, verdicts, earlier = data["verdict"], data["energy"], ALL, []
+        verdict, energy, verdicts, earlier = data["verdict"], data["energy"], VERDICTS, []
         conditions, states = [[*c.values()] for c in data["conditions"]], {*data["equations"]}
         if energy:
             checker = Checker(data, energy, True)

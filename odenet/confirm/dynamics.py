@@ -41,8 +41,8 @@ def confirm_certificate(model: Model, certificate: Certificate) -> None:
         return
     reader = FormulaReader(model)
     try:
-        with_affine = read_system(model, reader, keep_affine=True)
-        systems = list(dict.fromkeys((read_system(model, reader), with_affine)))
+        with_linear_units = read_system(model, reader, keep_affine=True)
+        systems = list(dict.fromkeys((read_system(model, reader), with_linear_units)))
     except OutsideTheorems as outside:
         message = f"a verdict on what is outside all theorems: {outside}"
         raise Disagreement(message, FIRST_SEED, model.name) from None
@@ -102,14 +102,14 @@ def _failure_at(
     energy = certificate.energy
     if failure is not None or energy is None:
         return failure
-    slopes = energy.part.absorbed_units if energy.part is not None else ()
-    return energy_failure(energy, energy.part, _with_slopes(operators, slopes))
+    absorbed = energy.part.absorbed_units if energy.part is not None else ()
+    return energy_failure(energy, energy.part, _with_slopes(operators, absorbed))
 
 
 def _decay_rate_failure(
     certificate: Certificate, operators: OperatorEvaluation, actual: Matrix
 ) -> str | None:
-    """An eigenvalue with Re λ > -r, as a sentence, if all parts of the proof claim Re λ ≤ -r."""
+    """An eigenvalue with Re λ > -r, as a sentence, if every part of the proof has a rate r."""
     rates = [part.rate for part in certificate.parts if part.rate is not None]
     if not rates or len(rates) < len(certificate.parts):
         return None
@@ -123,7 +123,7 @@ def _decay_rate_failure(
 def _with_slopes(
     operators: OperatorEvaluation, absorbed: tuple[tuple[str, Unit], ...]
 ) -> OperatorEvaluation:
-    """The operators, with values for the slopes φ' of units that occur in linear terms."""
+    """The operators, with values for the slopes D′ of `absorbed` units, which words contain."""
     if not absorbed:
         return operators
     slopes = {name: unit_values(unit, operators).slopes for name, unit in absorbed}

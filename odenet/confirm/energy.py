@@ -31,12 +31,12 @@ def energy_failure(
         changes.append(_change_by_units(part, operators, velocity))
     for change, scale in changes:
         if abs(change) > TOLERANCE * scale if energy.conserved else change > TOLERANCE * scale:
-            claim = "= 0" if energy.conserved else "≤ 0"
-            return f"dE/dt = {change:.3g}, not {claim}, for E = {energy.formula}"
+            claimed = "= 0" if energy.conserved else "≤ 0"
+            return f"dE/dt = {change:.3g}, not {claimed}, for E = {energy.formula}"
     if part is not None:
-        claimed_rate, size = _claimed_rate(part, operators)
-        if abs(claimed_rate - changes[-1][0]) > TOLERANCE * (size + changes[-1][1]):
-            return f"dE/dt = {changes[-1][0]:.3g} is not {energy.rate} = {claimed_rate:.3g}"
+        (change, scale), (claimed_rate, size) = changes[-1], _claimed_rate(part, operators)
+        if abs(claimed_rate - change) > TOLERANCE * (size + scale):
+            return f"dE/dt = {change:.3g} is not {energy.rate} = {claimed_rate:.3g}"
     return None
 
 
@@ -47,45 +47,45 @@ def _change_by_terms(
     change = scale = 0.0
     for term in energy.terms:
         argument = evaluation.field(term.argument)
-        rows = ([slope[i] for slope in argument.slopes] for i in range(len(argument.value)))
+        rows = ([d[i] for d in argument.derivatives] for i in range(len(argument.value)))
         argument_rate = [dot(velocity, row) for row in rows]
-        force = evaluation.field(expr.Activate(term.activation, term.argument)).value
+        gradient = evaluation.field(expr.Activate(term.activation, term.argument)).value
         weight = evaluation.number(term.weight)
-        for i, (a, b) in enumerate(zip(force, argument_rate, strict=True)):
+        for i, (a, b) in enumerate(zip(gradient, argument_rate, strict=True)):
             factor = weight
             for name, power in term.diagonal:
                 factor *= evaluation.per_cell(name)[i] ** power
             change += factor * a * b
-            scale += abs(factor * a) * _largest_change(velocity, argument.slopes, i)
+            scale += abs(factor * a) * _largest_change(velocity, argument.derivatives, i)
     return change, scale
 
 
-def _largest_change(velocity: list[float], slopes: list[list[float]], i: int) -> float:
+def _largest_change(velocity: list[float], derivatives: list[list[float]], i: int) -> float:
     """A bound on the change of entry i, including rounding errors of the velocity."""
-    return sum((abs(f) + 1) * abs(slope[i]) for f, slope in zip(velocity, slopes, strict=True))
+    return sum((abs(f) + 1) * abs(d[i]) for f, d in zip(velocity, derivatives, strict=True))
 
 
 def _change_by_units(
     part: ProofPart, operators: OperatorEvaluation, velocity: list[float]
 ) -> tuple[float, float]:
-    """dE/dt = (C φ)ᵀ R f from the units, and the size of its terms."""
+    """dE/dt = (C φ)ᵀ R f from the units, where f is the velocity, and the size of its terms."""
     ranges, start, change, scale = state_ranges(operators), 0, 0.0, 0.0
     values = [unit_values(unit, operators).value for unit in part.units]
     unit_outputs = [x for value in values for x in value]
-    forces = apply(transpose(PartCheck(part, operators).scaling()), unit_outputs)
+    gradients = apply(transpose(PartCheck(part, operators).scaling()), unit_outputs)
     for unit, value in zip(part.units, values, strict=True):
-        force, start = forces[start : start + len(value)], start + len(value)
+        gradient, start = gradients[start : start + len(value)], start + len(value)
         for state, operator in unit.row.items():
             state_rate = velocity[ranges[state].start : ranges[state].stop]
             matrix = operators.matrix(operator, len(state_rate))
-            change += dot(force, apply(matrix, state_rate))
+            change += dot(gradient, apply(matrix, state_rate))
             sizes = [[abs(a) for a in row] for row in matrix]
-            scale += dot([abs(x) for x in force], apply(sizes, [abs(x) + 1 for x in state_rate]))
+            scale += dot([abs(x) for x in gradient], apply(sizes, [abs(x) + 1 for x in state_rate]))
     return change, scale
 
 
 def _claimed_rate(part: ProofPart, operators: OperatorEvaluation) -> tuple[float, float]:
-    """dE/dt as the proof claims it, -½ Σ weight |W φ|², and its size."""
+    """dE/dt as the proof claims it, -½ Σ weight |W φ|² (no ½ for a real spectrum), and its size."""
     factor = 1.0 if part.spectrum == "real" else 0.5
     values = [unit_values(unit, operators).value for unit in part.units]
     total = 0.0

@@ -28,15 +28,15 @@ class Jet:
 
     Args:
         value: the entries, channel by channel.
-        slopes: for each direction the derivatives of all entries.
+        derivatives: for each direction the derivatives of all entries.
     """
 
     value: list[float]
-    slopes: list[list[float]]
+    derivatives: list[list[float]]
 
     def mapped(self, matrix: Matrix) -> "Jet":
         """The image under a linear map."""
-        return Jet(apply(matrix, self.value), [apply(matrix, slope) for slope in self.slopes])
+        return Jet(apply(matrix, self.value), [apply(matrix, d) for d in self.derivatives])
 
     def scaled(self, factor: float) -> "Jet":
         """The product with a number."""
@@ -44,18 +44,18 @@ class Jet:
 
     def scaled_entries(self, factors: list[float]) -> "Jet":
         """The element-wise product with constant factors."""
-        return Jet(_times(factors, self.value), [_times(factors, slope) for slope in self.slopes])
+        return Jet(_times(factors, self.value), [_times(factors, d) for d in self.derivatives])
 
     def plus(self, other: "Jet") -> "Jet":
         """The sum."""
-        slopes = [_plus(a, b) for a, b in zip(self.slopes, other.slopes, strict=True)]
-        return Jet(_plus(self.value, other.value), slopes)
+        pairs = zip(self.derivatives, other.derivatives, strict=True)
+        return Jet(_plus(self.value, other.value), [_plus(a, b) for a, b in pairs])
 
     def times(self, other: "Jet") -> "Jet":
         """The element-wise product."""
         left, right = self.scaled_entries(other.value), other.scaled_entries(self.value)
-        slopes = [_plus(a, b) for a, b in zip(left.slopes, right.slopes, strict=True)]
-        return Jet(left.value, slopes)
+        pairs = zip(left.derivatives, right.derivatives, strict=True)
+        return Jet(left.value, [_plus(a, b) for a, b in pairs])
 
 
 def _times(one: list[float], other: list[float]) -> list[float]:
@@ -82,7 +82,7 @@ class Evaluation:
         self.model = model
         self.point = point
         self.known_values = dict(known_values) if known_values is not None else self._states()
-        self.directions = len(next(iter(self.known_values.values())).slopes)
+        self.directions = len(next(iter(self.known_values.values())).derivatives)
         self._matrices: dict[str, Matrix] = {}
         self._drawn_maps: dict[expr.Node, Jet] = {}  # values of maps without a numerical model
 
@@ -92,8 +92,8 @@ class Evaluation:
         found: dict[expr.Node, Jet] = {}
         for i, state in enumerate(self.model.dynamics.system(order=1)):
             state_entries = range(i * size, (i + 1) * size)
-            slopes = [[float(j == k) for j in state_entries] for k in range(unknowns)]
-            found[state] = Jet(self.point.state[i * size : (i + 1) * size], slopes)
+            derivatives = [[float(j == k) for j in state_entries] for k in range(unknowns)]
+            found[state] = Jet(self.point.state[i * size : (i + 1) * size], derivatives)
         return found
 
     def with_known_values(self, known_values: Mapping[expr.Node, Jet]) -> "Evaluation":
@@ -201,7 +201,7 @@ class Evaluation:
         constants = [self.number(constant) for constant in activation.constants]
         slopes = [row.derivative(v, *constants) for v in x.value]
         value = [row.value(v, *constants) for v in x.value]
-        return Jet(value, [_times(slopes, slope) for slope in x.slopes])
+        return Jet(value, [_times(slopes, d) for d in x.derivatives])
 
     def _call(self, node: expr.MapCall) -> Jet:
         """The value of a map: batch norm with fixed statistics, or random numbers.
@@ -232,7 +232,7 @@ class Evaluation:
 
     def _concat(self, parts: list[Jet]) -> Jet:
         value = [x for part in parts for x in part.value]
-        columns = zip(*(part.slopes for part in parts), strict=True)
+        columns = zip(*(part.derivatives for part in parts), strict=True)
         return Jet(value, [[x for piece in pieces for x in piece] for pieces in columns])
 
     def _constant(self, value: list[float]) -> Jet:
@@ -270,7 +270,6 @@ def _numeric_model_matrix(p: DeclaredParameter, point: Point) -> Matrix:
     shapes = p.kind.tensors(p.options, channels_in, channels_out, 1)
     weights = np.array(point.weights[p.name]).reshape(shapes[""].shape)
     size = channels_in * point.cells
-    slopes = np.eye(size).reshape(channels_in, point.cells, size)
-    x = dual_numbers.DualArray(np.zeros((channels_in, point.cells)), slopes)
+    x = dual_numbers.independent_variables((channels_in, point.cells))
     image = p.operator.numeric(p.options, weights, x, (point.cells,))
     return image.derivative.reshape(-1, size).tolist()

@@ -14,7 +14,7 @@ claimed:
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from math import log2
+from math import isnan, log2
 from random import Random
 from typing import Any
 
@@ -29,13 +29,14 @@ from odenet.model.typed.scheme import Scheme, Update
 SLOPE_TOLERANCE = 0.3  # a slope this close to a whole number counts as that number
 ROUNDING_FLOOR = 1e-12  # smaller errors are rounding errors
 LARGEST_ERROR = 1e3  # larger errors are not used
-FIRST_STEPS = {1: 16, 2: 12, 3: 8, 4: 6, 5: 3}  # order -> steps of the first measurement, or else 2
+FIRST_STEPS = {1: 16, 2: 12, 3: 8, 4: 6, 5: 3}  # order -> steps of the first measurement; else 2
 MOST_STEPS = 512  # steps of the last measurement, if the errors do not fall as claimed
 # A component that is multiplied by 1 - ε in each step shows only after 1/ε steps, so no order is
 # measured if there is an ε between these two. A smaller ε of an eigenvalue may be a rounding error
 # of a multiple eigenvalue 1; for a constant, which is known exactly, there is no lower bound.
 SLOW_DECAY = (1e-4, 0.05)
 DIFFERENCES = 7  # `aux` unknowns count as smooth if their differences of this order vanish
+PERTURBATION = 1e-4  # of an entry, for derivatives by finite differences
 EARLIER_STEPS = 4  # steps before the beginning for which the solution is known
 
 
@@ -96,6 +97,7 @@ def _refuse_slow_decay(scheme: Scheme, problem: Problem, values: Mapping[str, An
     """Raise NotEvaluable if a component decays slowly from step to step, however small h is."""
     numbers = constant_values(scheme, float, 1e-12, values)
     step, size = _step_function(scheme, problem, numbers), ENTRIES * len(scheme.slots)
+    # At h ≈ 0 a step is linear and treats both entries of a value alike: the first ones suffice.
     image_of_zero = step([0.0] * size)
     columns = [step([float(i == k) for i in range(size)]) for k in range(0, size, ENTRIES)]
     matrix = [[c[i] - image_of_zero[i] for c in columns] for i in range(0, size, ENTRIES)]
@@ -152,7 +154,7 @@ def _final_error(
     errors: list[float] = []
     for name in (pattern.variable for pattern in scheme.patterns):
         errors += map(abs, _errors(scheme, problem, state, name, problem.final_time))
-    return max(errors) if all(x == x for x in errors) else float("inf")
+    return float("inf") if any(map(isnan, errors)) else max(errors)
 
 
 def _step_function(scheme: Scheme, problem: Problem, numbers: Mapping[str, Any]) -> EntryFunction:
@@ -223,7 +225,10 @@ class _StartValues:
         return run([entry for key in known_slots for entry in exact[key]])
 
     def _with_smooth_aux(self, state: list[float], h: float, step: EntryFunction) -> list[float]:
-        """Change `aux` unknowns so that their high differences vanish (Gauss-Newton method)."""
+        """Change `aux` unknowns so that their high differences vanish (Gauss-Newton method).
+
+        So do the errors of the unknowns of second-order equations after the first step.
+        """
         aux_entries = [
             ENTRIES * k + i
             for k, slot in enumerate(self.scheme.slots)
@@ -241,16 +246,16 @@ class _StartValues:
                 rows = [[b - a for a, b in zip(*pair, strict=True)] for pair in pairwise(rows)]
             return [*rows[0], *position_errors]
 
-        for _ in range(3):
+        for _ in range(3):  # steps of the method
             current = roughness(state)
             columns: list[list[float]] = []
             for i in aux_entries:
                 perturbed = list(state)
-                perturbed[i] += 1e-4
+                perturbed[i] += PERTURBATION
                 pairs = zip(current, roughness(perturbed), strict=True)
-                columns.append([(b - a) / 1e-4 for a, b in pairs])
-            normal = [[dot(one, other) for other in columns] for one in columns]
-            change = solve(normal, [dot(one, current) for one in columns])
+                columns.append([(b - a) / PERTURBATION for a, b in pairs])
+            normal_matrix = [[dot(one, other) for other in columns] for one in columns]
+            change = solve(normal_matrix, [dot(one, current) for one in columns])
             for i, x in zip(aux_entries, change, strict=True):
                 state[i] -= x.real
         return state

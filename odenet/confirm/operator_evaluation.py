@@ -36,7 +36,7 @@ class OperatorEvaluation:
             in linear terms.
 
     Attributes:
-        units: a cache for the values of units at the point (`unit_form.py`).
+        cached_units: the values of units at the point, as `unit_form.unit_values` finds them.
     """
 
     def __init__(
@@ -48,7 +48,7 @@ class OperatorEvaluation:
         self.evaluation = evaluation
         self.reader = reader
         self.slopes = slopes or {}
-        self.units: dict[object, Any] = {}
+        self.cached_units: dict[object, Any] = {}
         self._matrices: dict[tuple[Operator, int], Matrix] = {}
 
     def number(self, scalar: Scalar) -> float:

@@ -116,7 +116,7 @@ class PartCheck:
         return "C M + (C M)ᵀ is not -Σ WᵀW" if max_abs(total) > TOLERANCE * scale else None
 
     def _reduced_matrix(self) -> Matrix:
-        """M minus the diagonal A that bounds on the slopes, or a decay, allow to subtract."""
+        """M - A, where A is the diagonal matrix of the part's allowance; M if it has none."""
         matrix = self._block_matrix(self.part.matrix)
         start = 0
         for amount, size in zip(self.part.allowance, self._sizes(), strict=False):

@@ -42,7 +42,7 @@ def draw_point(model: Model, seed: int, nonnegative: Iterable[str] = ()) -> Poin
 
     Args:
         model: the typed program.
-        seed: of all random numbers; even and odd seeds give different sizes.
+        seed: for all random numbers; even and odd seeds give different sizes.
         nonnegative: names of parameters that have to be >= 0.
     """
     rng = Random(seed)

@@ -118,10 +118,10 @@ def _may_be_invisible(scheme: Scheme, claimed: Order, values: Mapping[str, Any])
         return False
     lines = (*(u.value for u in scheme.updates), *(n for _, n in (*scheme.lets, *scheme.constants)))
     numbers = {n.value for line in lines if line for n in line.walk() if isinstance(n, expr.Number)}
-    magnitude = 1
+    size_product = 1
     for number in numbers | {Fraction(str(value)) for value in values.values()}:
-        magnitude *= max(abs(number.numerator), 1) * number.denominator
-    return magnitude**2 >= 1 / claimed.residual
+        size_product *= max(abs(number.numerator), 1) * number.denominator
+    return size_product**2 >= 1 / claimed.residual
 
 
 def _reported_orders(
@@ -130,11 +130,11 @@ def _reported_orders(
     """The orders that are reported to the user, each with the values of the constants it is for."""
     scheme = derivation.scheme
     is_from_library = scheme.name in library_names() and library_scheme(scheme.name) == scheme
-    defaults = {name: None for name, _ in scheme.constants} or None
+    has_constants = bool(scheme.constants)
     constants_in_use = {name: value for name, value in derivation.values.items() if name != "h"}
     if not is_from_library:
-        yield derivation.accuracy, constants_in_use or (values if defaults is None else {})
-    if defaults is not None and values and (is_from_library or values != constants_in_use):
+        yield derivation.accuracy, constants_in_use or ({} if has_constants else values)
+    if has_constants and values and (is_from_library or values != constants_in_use):
         yield derivation.order_at(values), values
 
 
@@ -183,8 +183,8 @@ def _inverse_failure(derivation: Derivation, values: Mapping[str, Any], rng: Ran
             rates, before, h = _in_decimals(*random_step)
             numbers = constant_values(scheme, Decimal, h, values)
             forward = _step_function(scheme, rates, Decimal, h, values)
-            after = _new_slots(scheme)
-            backward = compile_lines(lines, after, scheme.slots, numbers, rates, Decimal)
+            new_slots = _new_slots(scheme)
+            backward = compile_lines(lines, new_slots, scheme.slots, numbers, rates, Decimal)
             error = _distance(backward(forward(before)), before)
         if error <= RELATIVE_TOLERANCE:
             return None

@@ -40,9 +40,7 @@ def violating_eigenvalue(matrix: Matrix, verdict: str) -> complex | None:
         # The QR iteration is inexact at multiple eigenvalues: a result counts only if it is an
         # exact eigenvalue of a matrix within `error` of this one.
         is_exact = violation > error and _distance_to_singular(matrix, value) <= error
-        if is_exact and any(
-            _surely_encloses(matrix, value, violation * part, error) for part in RADII
-        ):
+        if is_exact and any(_surely_encloses(matrix, value, violation * r, error) for r in RADII):
             return value
     return None
 

@@ -35,7 +35,8 @@ class UnitValues:
 def jacobian(evaluation: Evaluation) -> Matrix:
     """The Jacobian of the dynamics as written, unknowns in the order of the first-order system."""
     rates = [evaluation.field(rate) for rate in evaluation.model.dynamics.system(order=1).values()]
-    columns = [[x for jet in rates for x in jet.slopes[k]] for k in range(evaluation.directions)]
+    directions = range(evaluation.directions)
+    columns = [[x for jet in rates for x in jet.derivatives[k]] for k in directions]
     return [list(row) for row in zip(*columns, strict=True)]
 
 
@@ -57,9 +58,9 @@ def unit_values(unit: Unit, operators: OperatorEvaluation) -> UnitValues:
         ValueError: the derivative is not diagonal, so that the formula is not a unit.
     """
     key = (unit.formula, unit.formula_sign, unit.moved_slope, unit.is_reflected, *unit.row.items())
-    if key not in operators.units:
-        operators.units[key] = _unit_values(unit, operators)
-    return operators.units[key]
+    if key not in operators.cached_units:
+        operators.cached_units[key] = _unit_values(unit, operators)
+    return operators.cached_units[key]
 
 
 def _unit_values(unit: Unit, operators: OperatorEvaluation) -> UnitValues:
@@ -95,10 +96,10 @@ def _slopes_by_argument(unit: Unit, formula: expr.Node, evaluation: Evaluation) 
     value = evaluation.field(argument).value
     by_argument = evaluation.with_known_values({argument: Jet(value, identity(len(value)))})
     jet = by_argument.field(formula)
-    for k, column in enumerate(jet.slopes):
+    for k, column in enumerate(jet.derivatives):
         if any(x for i, x in enumerate(column) if i != k):
             raise ValueError(f"{unit.text} does not act on every value by itself")
-    return [sign * column[k] for k, column in enumerate(jet.slopes)]
+    return [sign * column[k] for k, column in enumerate(jet.derivatives)]
 
 
 def _slopes_by_states(unit: Unit, formula: expr.Node, operators: OperatorEvaluation) -> list[float]:
@@ -107,13 +108,13 @@ def _slopes_by_states(unit: Unit, formula: expr.Node, operators: OperatorEvaluat
     Raises:
         ValueError: dφ/ds is not a diagonal matrix times R.
     """
-    slopes = operators.evaluation.field(formula).slopes
+    derivatives = operators.evaluation.field(formula).derivatives
     diagonal: list[float] = []
     ranges = state_ranges(operators)
     rows = {s: operators.matrix(op, len(ranges[s])) for s, op in unit.row.items()}
-    for i in range(len(slopes[0])):
+    for i in range(len(derivatives[0])):
         indices = ((a, k) for s, r in rows.items() for a, k in zip(r[i], ranges[s], strict=True))
-        pairs = [(a, slopes[k][i]) for a, k in indices]
+        pairs = [(a, derivatives[k][i]) for a, k in indices]  # entries of R and of dφ/ds
         squared_norm = sum(a * a for a, _ in pairs)
         slope = sum(a * b for a, b in pairs) / squared_norm if squared_norm else 0.0
         scale = max(abs(b) for _, b in pairs) + abs(slope) * squared_norm**0.5
