@@ -108,7 +108,7 @@ class Checker:  # tests the claims about a block of J, or the energy, at one ran
                 slopes = [0 if frozen else -inf, inf]
             else:
                 require(kind == "call" and first in SLOPES, f"{kind} {first!r:.40}", Unchecked)
-                slopes = SLOPES[first] + [*map(to_number, rest)]  # leaky_relu(2): 2 is one as well
+                slopes = SLOPES[first] + [*map(to_number, rest)]  # leaky_relu(2) has slope 2 too
             low, *_, high = sorted(x * y if x and y else 0 for x in slopes for y in (low, high))
         return low, high
 

@@ -101,7 +101,7 @@ def smallest_channel_count(model: Model) -> int:
         *((s.channels, x.groups) for x in _layers(model) for s in (x.shape_in, x.shape_out)),
     ]
     for channels in range(1, 65):
-        # multiples of such a count work as well
+        # multiples of such a count work too
         counts = [(w.channels(channels), groups) for w, groups in widths]
         if all(count >= 1 and count % groups == 0 for count, groups in counts):
             return channels

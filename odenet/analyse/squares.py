@@ -1,6 +1,6 @@
 """Is a symmetric matrix of operators negative semidefinite for all weights?
 
-It is so if and only if it is minus a sum of squares Wᵀ W of rows W of operators (Helton 2002,
+It is if and only if it is minus a sum of squares Wᵀ W of rows W of operators (Helton 2002,
 McCullough 2001). The Gram matrix method decides this: write the matrix as -vᵀ G v, where v lists
 the words (products of operators) that can occur in W, and test whether the symmetric matrix of
 numbers G is positive semidefinite. G is unique if every word is pᵀ q for at most one pair p, q of

@@ -16,7 +16,7 @@ PHRASES = {"imaginary": "on the imaginary axis", "real": "on the negative real a
 
 @dataclass(frozen=True, kw_only=True)
 class AxisStability:
-    """For which values of hω (or hμ) a scheme is stable on one test equation.
+    """For which hω (λ = iω), or hμ (λ = -μ), a scheme is stable on one test equation.
 
     Args:
         axis: where the eigenvalues λ lie, on the imaginary or on the negative real axis.

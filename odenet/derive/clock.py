@@ -22,7 +22,7 @@ from odenet.model.typed.scheme import Scheme
 
 # The time of a value is Σ factor * unknown * t^power, with (power, unknown) as keys. For an `aux`
 # unknown V, one of the scheme's own, it is a + b t with unknown a = ("V", 0) and b = ("V", 1). The
-# unknown None stands for the number 1.
+# unknown None is the number 1.
 Monomial = tuple[int, tuple[str, int] | None]
 TimeForm = dict[Any, FracElement] | None  # None if the time is not known
 LinearForm = dict[Any, FracElement]  # unknown, or None for the number 1 -> factor
@@ -194,7 +194,7 @@ def _solve(rows: list[LinearForm]) -> dict[Any, LinearForm] | None:
         if pivot is None:
             return None
         value = scale({u: f for u, f in row.items() if u != pivot}, -1 / row[pivot])
-        rows = [left for other in rows if (left := _substitute(other, {pivot: value}))]
+        rows = [rest for other in rows if (rest := _substitute(other, {pivot: value}))]
         solution = {u: _substitute(form, {pivot: value}) for u, form in solution.items()}
         solution[pivot] = value
     return solution
@@ -204,5 +204,6 @@ def _substitute(form: Mapping[Any, FracElement], known: Mapping[Any, LinearForm]
     """A linear form with other linear forms in place of some of its unknowns."""
     total: LinearForm = {}
     for unknown, factor in form.items():
-        total = add(total, known.get(unknown, {unknown: factor / factor}), factor)
+        itself = {unknown: factor / factor}  # with the 1 of the field
+        total = add(total, known.get(unknown, itself), factor)
     return total

@@ -52,7 +52,7 @@ class CoefficientField:
     Attributes:
         sympy_field: the field, in sympy.
         exponentials: the generators that are exponentials of numbers.
-        stretches: the generators that stand for factors `exp(…)` of values.
+        stretches: the generators for factors `exp(…)` of values.
     """
 
     def __init__(
@@ -104,7 +104,7 @@ class CoefficientField:
         return other
 
     def symbol(self, symbol: sympy.Symbol) -> FracElement:
-        """The element of the field that a symbol stands for."""
+        """A symbol as an element of the field."""
         return self._elements[symbol]
 
     def read(self, node: expr.Node) -> FracElement:

@@ -25,8 +25,8 @@ def consistency_factors(scheme: Scheme) -> dict[str, sympy.Expr] | None:
     """
     coeff_field = CoefficientField(scheme, expand_lets=True)
     exponents = {g.symbol: g.exponent.as_expr() for g in coeff_field.exponentials}
-    of_h = {H, *(symbol for symbol, x in exponents.items() if H in x.free_symbols)}
-    symbols = {s: coeff_field.symbol(s) for s in coeff_field.sympy_field.symbols if s not in of_h}
+    with_h = {H, *(symbol for symbol, x in exponents.items() if H in x.free_symbols)}
+    symbols = {s: coeff_field.symbol(s) for s in coeff_field.sympy_field.symbols if s not in with_h}
     factors: dict[str, sympy.Expr] = {}
     for pattern in scheme.patterns:
         try:
@@ -43,12 +43,14 @@ def _factor(
     scheme: Scheme, coeff_field: CoefficientField, symbols: Values, pattern: Pattern
 ) -> Number | None:
     """The κ of one right-hand side; None if there is none."""
-    key = (pattern.function, ())
-    limit = pattern.order + 2
+    tree_with_one_vertex = (pattern.function, ())
+    max_degree = pattern.order + 2
 
     def residuals(factor: int) -> dict[str, PowerSeries]:
+        """The residuals of its order condition with this number as κ."""
         factors: dict[str, Number] = {p.function: Fraction(factor) for p in scheme.patterns}
-        return OrderConditions(scheme, coeff_field, symbols, limit, factors).residuals(key)
+        conditions = OrderConditions(scheme, coeff_field, symbols, max_degree, factors)
+        return conditions.residuals(tree_with_one_vertex)
 
     at_zero, at_one = residuals(0), residuals(1)
     candidates: set[Number] = set()

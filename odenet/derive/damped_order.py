@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from fractions import Fraction
 from itertools import product
 from random import Random
-from typing import Any
+from typing import Any, NamedTuple
 
 import sympy
 
@@ -59,7 +59,7 @@ class DampedStep:
         self.writer = SeriesWriter(self.coeff_field, known, max_degree)
         self.decay = {name: self._number_series(expr.Constant(name)) for name in scheme.decays}
         self.patterns = {p.function: p for p in scheme.patterns}
-        rng = Random(11)
+        rng = Random(11)  # any seed, so that the order is always the same
         self.start = {
             (p.variable, k): [
                 {} if at_rest and k else {0: Fraction(rng.randint(1, 9))} for _ in range(DIMENSION)
@@ -167,16 +167,28 @@ class DampedStep:
                 return _zero()
 
 
-def damped_order(scheme: Scheme, values: Mapping[str, Value]) -> tuple[int | None, str, str, str]:
+class DampedOrder(NamedTuple):
+    """The order of a scheme with a decay; the texts are empty where they do not apply.
+
+    Attributes:
+        value: the order, or None.
+        reason: why there is none.
+        note: to which order the start lines reduce it.
+        parasitic: the parasitic eigenvalues.
+    """
+
+    value: int | None
+    reason: str = ""
+    note: str = ""
+    parasitic: str = ""
+
+
+def damped_order(scheme: Scheme, values: Mapping[str, Value]) -> DampedOrder:
     """The order of a scheme with a decay.
 
     Args:
         scheme: as parsed, without unknowns of its own.
         values: of its constants and lets.
-
-    Returns:
-        The order or None; why there is none; to which order the start lines reduce it; and the
-        parasitic eigenvalues. The last three are sentences, empty if they do not apply.
 
     Raises:
         NoSeries: a factor is not a power series in h.
@@ -190,7 +202,8 @@ def damped_order(scheme: Scheme, values: Mapping[str, Value]) -> tuple[int | Non
         raise NoSeries("a value grows like 1/h as h tends to 0")
     matrix = [[as_mpf(entry.get(0, Fraction(0))) for entry in row] for row in entries]
     if not is_power_bounded(matrix, max_block=max(p.order for p in scheme.patterns)):
-        return None, "errors of earlier steps grow from step to step, however small h is", "", ""
+        reason = "errors of earlier steps grow from step to step, however small h is"
+        return DampedOrder(None, reason)
     lost_powers = largest_block_at_one(matrix)
     # low degrees, which are fast, often suffice
     for max_degree in (3, 4, HIGHEST_DAMPED_ORDER + lost_powers):
@@ -199,7 +212,8 @@ def damped_order(scheme: Scheme, values: Mapping[str, Value]) -> tuple[int | Non
             break
     order = min(max(lowest_power - lost_powers, 0), HIGHEST_DAMPED_ORDER)
     note = _start_note(scheme, values, order, lost_powers)
-    return order, "", note, parasitic_text(matrix, scheme.slots, scheme.patterns[0].variable)
+    parasitic = parasitic_text(matrix, scheme.slots, scheme.patterns[0].variable)
+    return DampedOrder(order, note=note, parasitic=parasitic)
 
 
 def _start_note(scheme: Scheme, values: Mapping[str, Value], order: int, lost_powers: int) -> str:

@@ -16,7 +16,7 @@ from odenet.derive.inverse import ShearPair, proof_lines
 from odenet.derive.linear_step import RateCoefficients, characteristic_polynomial
 from odenet.derive.obstacle import Obstacle
 from odenet.derive.order import Order, derive_order
-from odenet.derive.roundtrip import MOST_DIFFERENT, MOST_STEPS, RoundTrip, predict_roundtrip
+from odenet.derive.roundtrip import MOST_DIFFERENT_STEPS, MOST_STEPS, RoundTrip, predict_roundtrip
 from odenet.derive.scheme_notation import scheme_notation
 from odenet.derive.shears import Shear
 from odenet.derive.stability import Stability, derive_stability
@@ -38,7 +38,7 @@ class Derivation:
 
     Attributes:
         scheme: as parsed.
-        shears: one step as shears (`shears.py`) in forward order; None without explicit inverse.
+        shears: one step as shears (`shears.py`) in forward order; None if the inverse is implicit.
         relabel: register -> the slot whose value it holds after the step, where that is another.
         conditions: expressions in the constants that must not be zero for the inverse to exist.
         obstacle: why there is no explicit inverse, if there is none.
@@ -65,7 +65,7 @@ class Derivation:
     @property
     def inverse(self) -> tuple[Update, ...] | None:
         """The lines of the inverse step, top to bottom; None if it is not explicit."""
-        return None if self.shears is None else tuple(undo.backward for undo in self._shear_pairs)
+        return None if self.shears is None else tuple(pair.backward for pair in self._shear_pairs)
 
     @property
     def reversible(self) -> bool:
@@ -162,7 +162,7 @@ class Derivation:
     @property
     def shear_lines(self) -> tuple[Update, ...]:
         """The shears as lines in forward order; each is undone by a line of `inverse`."""
-        return tuple(undo.forward for undo in reversed(self._shear_pairs))
+        return tuple(pair.forward for pair in reversed(self._shear_pairs))
 
     @property
     def volume_exponents(self) -> tuple[Node, ...]:
@@ -260,7 +260,7 @@ class Derivation:
             many steps to simulate.
         """
         items_per_step = tuple(tuple(step_values.items()) for step_values in values_per_step)
-        if steps > MOST_STEPS or len(set(items_per_step)) > MOST_DIFFERENT:
+        if steps > MOST_STEPS or len(set(items_per_step)) > MOST_DIFFERENT_STEPS:
             return None
         known = {**(values or {}), "h": h}
         if not self.reversible or any(map(self.violated_conditions, (known, *values_per_step))):
@@ -273,13 +273,14 @@ class Derivation:
         self,
         known_items: tuple[tuple[str, Number], ...],
         items_per_step: tuple[tuple[tuple[str, Number], ...], ...],
-        *settings: Any,
+        *other_arguments: Any,
     ) -> RoundTrip | None:
         stability = self._stability(*known_items)
         if isinstance(stability, str):
             return None
         constants = [constant_values(self.scheme, dict(items)) for items in items_per_step]
-        return predict_roundtrip(stability, self.shears or (), self.relabel, constants, *settings)
+        shears = self.shears or ()
+        return predict_roundtrip(stability, shears, self.relabel, constants, *other_arguments)
 
     def summary(self) -> list[str]:
         """The properties in a few sentences."""

@@ -78,10 +78,10 @@ def _conditions(
     conditions: dict[sympy.Expr, None] = {}
     for divisor in divisors:
         for factor, _ in divisor.numer.factor_list()[1]:
-            shown = coeff_field.to_sympy(coeff_field.sympy_field(factor))
-            never_zero = shown == H or isinstance(shown, sympy.exp)
-            if not never_zero and _is_zero(scheme, shown) is not False:
-                conditions[shown] = None
+            expression = coeff_field.to_sympy(coeff_field.sympy_field(factor))
+            never_zero = expression == H or isinstance(expression, sympy.exp)
+            if not never_zero and _is_zero(scheme, expression) is not False:
+                conditions[expression] = None
     return tuple(conditions)
 
 

@@ -1,6 +1,6 @@
-"""How strongly a scheme's own (`aux`) unknowns influence the solution: with which power of h.
+"""How strongly a scheme's auxiliary unknowns influence the solution: with which power of h.
 
-If the step for an unknown of the equations contains an own unknown with a factor h^q, an error of
+If the step for an unknown of the equations contains an auxiliary one with a factor h^q, an error of
 the latter changes the solution by h^(q-1) times the error. Contributions with opposite signs
 cancel: in two steps of reversible Heun of different sizes, Z occurs with h in several places, but
 with h^2 in their sum.
@@ -73,40 +73,41 @@ def _nested(dependence: Dependence, argument: tuple[str, int]) -> Dependence:
 
 def _total(dependences: Iterable[Dependence]) -> Dependence:
     """The sum of several dependences."""
-    total: Dependence = {}, {}
+    total_by_path: dict[tuple[str, Path], PowerSeries] = {}
+    total_lowest: dict[str, int] = {}
     for by_path, lowest in dependences:
         for origin, powers in by_path.items():
-            total[0][origin] = add(total[0].get(origin, {}), powers)
+            total_by_path[origin] = add(total_by_path.get(origin, {}), powers)
         for name, power in lowest.items():
-            total[1][name] = min(power, total[1].get(name, power))
-    return total
+            total_lowest[name] = min(power, total_lowest.get(name, power))
+    return total_by_path, total_lowest
 
 
 def delays(
     new_values: Mapping[Slot, Form],
     influence: Influence,
     pattern_unknowns: Sequence[str],
-    own_unknowns: Sequence[str],
+    aux: Sequence[str],
 ) -> dict[str, int]:
-    """Own unknown -> by how many powers of h its errors are smaller when they reach the solution.
+    """Auxiliary unknown -> by how many powers of h its errors shrink on their way to the solution.
 
-    The first h is not counted: errors of h F(Y) in every step add up to an error of F(Y). Own
-    unknowns may reach the solution through others, so shortest paths are searched.
+    The first h is not counted: errors of h F(Y) in every step add up to an error of F(Y). Errors
+    may reach the solution through other unknowns, so shortest paths are searched.
 
     Args:
         new_values: slot -> the linear form it holds after a step.
         influence: of the values before the step.
-        pattern_unknowns: those of the equations.
-        own_unknowns: those of the scheme.
+        pattern_unknowns: the unknowns of the equations.
+        aux: the auxiliary ones.
     """
     edges: dict[tuple[str, str], int] = {}
     for target, form in new_values.items():
         for name, power in influence.lowest_powers(form).items():
             edges[name, target.name] = min(power, edges.get((name, target.name), power))
     found = dict.fromkeys(pattern_unknowns, 0)
-    for _ in own_unknowns:
+    for _ in aux:
         for (source, target), power in edges.items():
-            if source in own_unknowns and target in found:
+            if source in aux and target in found:
                 delay = max(power - 1, 0) + found[target]
                 found[source] = min(found.get(source, delay), delay)
-    return {name: found.get(name, 0) for name in own_unknowns}
+    return {name: found.get(name, 0) for name in aux}

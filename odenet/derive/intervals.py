@@ -31,7 +31,12 @@ Values = Mapping[sympy.Symbol, Real]
 
 @dataclass(frozen=True)
 class Interval:
-    """An interval of s, with its ends if they are closed; `high` may be infinity."""
+    """An interval of s; `high` may be infinity.
+
+    Args:
+        low, high: its ends.
+        closed_low, closed_high: whether they belong to it.
+    """
 
     low: Real
     high: Real
@@ -43,7 +48,7 @@ class Interval:
         return low < s < high or (self.closed_low and s == low) or (self.closed_high and s == high)
 
 
-def critical_polynomials(characteristic: Poly, path: sympy.Expr) -> list[Poly]:
+def critical_polynomials(characteristic: Poly, h_lambda: sympy.Expr) -> list[Poly]:
     """Polynomials in s such that stability can change only at their zeros.
 
     They are irreducible with the constants as variables, so zeros are multiple only for special
@@ -54,10 +59,10 @@ def critical_polynomials(characteristic: Poly, path: sympy.Expr) -> list[Poly]:
     Args:
         characteristic: polynomial in ξ, hλ and the constants, in this order, with rational
             coefficients.
-        path: hλ as a real or imaginary multiple of s.
+        h_lambda: hλ as a real or imaginary multiple of s.
     """
     factors = [p for p, _ in characteristic.factor_list()[1] if p.degree(0) > 0]
-    factors = [_on_path(part, path) for part in factors]
+    factors = [_on_axis(part, h_lambda) for part in factors]
     polynomials = [poly for part in factors for poly in _critical_of_factor(part)]
     for index, part in enumerate(factors):
         polynomials += [part.resultant(other) for other in factors[index + 1 :]]
@@ -66,9 +71,10 @@ def critical_polynomials(characteristic: Poly, path: sympy.Expr) -> list[Poly]:
     return [poly for poly in irreducible if poly.degree(S) > 0 and poly != poly.gens[0]]
 
 
-def _on_path(factor: Poly, path: sympy.Expr) -> Poly:
-    """The polynomial with the path in place of hλ, and with integers, for speed."""
-    expression = sympy.expand(factor.clear_denoms(convert=True)[1].as_expr().xreplace({S: path}))
+def _on_axis(factor: Poly, h_lambda: sympy.Expr) -> Poly:
+    """The polynomial with a multiple of s in place of hλ, and with integers, for speed."""
+    integral = factor.clear_denoms(convert=True)[1].as_expr()
+    expression = sympy.expand(integral.xreplace({S: h_lambda}))
     domain = sympy.ZZ_I if expression.has(sympy.I) else sympy.ZZ
     return sympy.Poly(expression, *factor.gens, domain=domain)
 

@@ -44,6 +44,7 @@ def derive_inverse(
         relabel: register -> the slot whose value it holds after the step, where that is another.
     """
     taken_names = {*scheme.spellings, *scheme.unknowns}
+    # register -> the name of the value it holds at this point
     names: dict[Slot, Slot | Stage] = {slot: slot for slot in scheme.slots}
     last_shear = {shear.target: shear for shear in shears}
     # a register may hold for a while a value that at the end of the step another register holds

@@ -107,12 +107,12 @@ class Algebra:
         self.coeff_field = coeff_field
         self.atoms: list[Atom] = []
         self.exponents: list[Form] = []
-        self._table: dict[object, int] = {}
+        self._atom_numbers: dict[object, int] = {}
 
     def over_field(self, coeff_field: CoefficientField) -> "Algebra":
         """An algebra with the same atoms over another field of coefficients."""
         other = Algebra(coeff_field)
-        other.atoms, other._table = self.atoms, self._table
+        other.atoms, other._atom_numbers = self.atoms, self._atom_numbers
         other.exponents = self.exponents
         return other
 
@@ -123,10 +123,10 @@ class Algebra:
     def apply(self, rate: Rate | MapCall, arguments: tuple[Form, ...]) -> Form:
         """A right-hand side at given values, as the linear form that is one atom."""
         key = (rate.function, tuple(frozenset(form.items()) for form in arguments))
-        if key not in self._table:
-            self._table[key] = len(self.atoms)
+        if key not in self._atom_numbers:
+            self._atom_numbers[key] = len(self.atoms)
             self.atoms.append(Atom(arguments, rate))
-        return {self._table[key]: self.coeff_field.sympy_field.one}
+        return {self._atom_numbers[key]: self.coeff_field.sympy_field.one}
 
     def stretch(self, form: Form) -> FracElement:
         """exp(form) as an element of the field; exp(-form) is its inverse."""

@@ -53,11 +53,9 @@ def linear_tests(scheme: Scheme) -> list[LinearTest]:
 
 def _scalar_test(scheme: Scheme) -> LinearTest:
     orders = sorted({pattern.order for pattern in scheme.patterns})
-    decay = " - γ y" if scheme.decays else ""
-    text = " and ".join(
-        f"y' = λ y{decay}" if order == 1 else f"y'' = -ω² y{decay and decay + chr(39)}"
-        for order in orders
-    )
+    equations = {1: "y' = λ y", 2: "y'' = -ω² y"}
+    decays = {1: " - γ y", 2: " - γ y'"} if scheme.decays else {1: "", 2: ""}
+    text = " and ".join(equations[order] + decays[order] for order in orders)
     coefficients = {p.function: _factors(scheme, p, p.variable) for p in scheme.patterns}
     return LinearTest("scalar", text, orders == [1], coefficients)
 

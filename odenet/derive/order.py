@@ -122,8 +122,8 @@ def derive_order(scheme: Scheme, values: Mapping[str, Fraction | float] | None =
         try:
             known = _values(scheme, values)
             if scheme.decays:
-                value, reason, note, parasitic_note = damped_order(scheme, known)
-                return Order(value, reason, note, HIGHEST_DAMPED_ORDER, parasitic=parasitic_note)
+                damped = damped_order(scheme, known)
+                return Order(**damped._asdict(), highest_searched=HIGHEST_DAMPED_ORDER)
             return _derive(scheme, known)
         except NoSeries as error:
             place = f"`{scheme_notation(scheme).quote(error.node)}`: " if error.node else ""
@@ -148,7 +148,7 @@ def conditions_at(
 def _values(scheme: Scheme, values: Mapping[str, Fraction | float] | None) -> dict[str, Value]:
     """The values of all constants and lets; constants without a value are drawn at random."""
     known: dict[str, Value] = {name: v for name, v in (values or {}).items() if name != "h"}
-    rng = random.Random(7)
+    rng = random.Random(7)  # any seed, so that the order is always the same
     for name, default in scheme.constants:
         if default is None and name not in known:
             known[name] = Fraction(rng.randint(50, 99), 101)

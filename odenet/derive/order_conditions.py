@@ -109,7 +109,7 @@ class OrderConditions:
 
     def step_matrix(self, power: int = 0) -> Matrix:
         """The matrix of a step if all right-hand sides are 0: its coefficient of h^power."""
-        rows = [[self._entry(self.new_values[to], of) for of in self.slots] for to in self.slots]
+        rows = [[self._entry(self.new_values[new], s) for s in self.slots] for new in self.slots]
         if any(entry and min(entry) < 0 for row in rows for entry in row):
             raise NoSeries("a value grows like 1/h as h tends to 0")
         return [[entry.get(power, 0) for entry in row] for row in rows]
@@ -133,7 +133,7 @@ class OrderConditions:
 
     @property
     def power_deficit(self) -> int:
-        """By how much the power of h that belongs to a tree may be below its weight, at most."""
+        """The most by which the power of h that belongs to a tree may be below its weight."""
         degrees = [
             min(powers)
             for form in self.new_values.values()
@@ -145,7 +145,7 @@ class OrderConditions:
 
     @property
     def order_deficit(self) -> int:
-        """By how much the order, if a tree has a residual, may be below its weight, at most."""
+        """The most by which the order may be below the weight of a tree that has a residual."""
         return self.power_deficit + max(self.lost_powers.values())
 
     # on the solution

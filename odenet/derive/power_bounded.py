@@ -193,7 +193,7 @@ def _is_ever_nonzero(rows: Matrix, vector: list[Number], components: Collection[
     for _ in rows:
         if any(abs(vector[i]) > NEGLIGIBLE for i in components):
             return True
-        vector = _annihilate(rows, mpmath.mpf(0), vector)
+        vector = _annihilate(rows, mpmath.mpf(0), vector)  # one step: the matrix times the vector
     return False
 
 

@@ -39,7 +39,7 @@ from odenet.diagnostics import SpecError
 from odenet.model.expressions.expr import Node, Slot
 
 MOST_STEPS = 10_000  # more are not simulated
-MOST_DIFFERENT = 200  # steps with different constants; each takes some milliseconds
+MOST_DIFFERENT_STEPS = 200  # steps with different constants; each takes some milliseconds
 SAMPLES = 9  # frequencies that are tried for all steps, 0 included
 RUN_LENGTHS = (1, 2, 3, 5)  # how many steps in a row have the high, or the low, frequency
 LOW_FREQUENCIES = (0.0, 0.35)  # low frequencies, relative to the high one
@@ -106,38 +106,40 @@ def predict_roundtrip(
         return _ErrorTransport(at_step, shears, relabel, float(values.get("h", h)), chosen_axis)
 
     transports = [transport(*values.items()) for values in constants_per_step or [{}]]
-    equal_patterns = [[frequency * k / (SAMPLES - 1)] for k in range(SAMPLES)]
-    uneven_patterns = [
+    # sequences of frequencies, one for each step, which are repeated
+    equal_frequencies = [[frequency * k / (SAMPLES - 1)] for k in range(SAMPLES)]
+    uneven_frequencies = [
         [frequency] * high_count + [frequency * low_share] * low_count
         for high_count, low_count, low_share in product(RUN_LENGTHS, RUN_LENGTHS, LOW_FREQUENCIES)
     ]
-    estimate = max(_error(transports, pattern, steps) for pattern in equal_patterns)
-    worst = max((_error(transports, pattern, steps) for pattern in uneven_patterns), default=0.0)
+    estimate = max(_error(transports, sequence, steps) for sequence in equal_frequencies)
+    worst = max(_error(transports, sequence, steps) for sequence in uneven_frequencies)
     return RoundTrip(eps * estimate, eps * max(estimate, worst))
 
 
-def _error(transports: list[_ErrorTransport], pattern: list[float], steps: int) -> float:
+def _error(transports: list[_ErrorTransport], frequencies: list[float], steps: int) -> float:
     """The error of the rebuilt initial state, divided by eps and by the norm of the initial state.
 
     It is the square root of the sum of squares of all rounding errors.
 
     Args:
         transports: one for each step; repeated from the beginning if there are more steps.
-        pattern: the frequency in each step, repeated likewise.
+        frequencies: the frequency in each step, repeated likewise.
         steps: the number of steps.
     """
     first = transports[0]
     size = range(len(first.tested.scheme.slots))
-    state = first.start_matrix(pattern[0])
+    state = first.start_matrix(frequencies[0])
     way_back: Matrix = [[complex(i == j) for j in size] for i in size]
     initial = norm = _norm(state)
     squares = 0.0
-    for transport, frequency in islice(zip(cycle(transports), cycle(pattern), strict=False), steps):
+    in_each_step = zip(cycle(transports), cycle(frequencies), strict=False)
+    for transport, frequency in islice(in_each_step, steps):
         try:
             forward, inverse = transport.matrices(frequency)
         except ArithmeticError:
             return math.inf
-        errors = [g * _column_norm(way_back, row) for row, g in transport.rounded_rows_back]
+        errors = [gain * _column_norm(way_back, row) for row, gain in transport.rounded_rows_back]
         squares += norm * norm * _sum_of_squares(errors)
         state, way_back = _multiply(forward, state), _multiply(way_back, inverse)
         norm = _norm(state)
@@ -204,8 +206,8 @@ class _ErrorTransport:
             Slot(name, 0): [complex(other == name) for other in unknowns] for name in unknowns
         }
         rows |= self._start_rows(self.values | {S: self._h_lambda(frequency)}, unknowns)
-        unknown = [1.0 + 0j] * len(unknowns)
-        return [rows.get(slot, unknown) for slot in scheme.slots]
+        of_size_1 = [1.0 + 0j] * len(unknowns)  # for a start line that is not linear
+        return [rows.get(slot, of_size_1) for slot in scheme.slots]
 
     def _start_rows(
         self, values: Mapping[sympy.Symbol, Value], unknowns: Iterable[str]

@@ -107,26 +107,26 @@ def _matching_group(
 
 def _shear(terms: list[ShearTerm], register_of: dict[Slot, Slot], inverter: StepInverter) -> Shear:
     """One shear from its terms, with registers named by their slots before the step."""
-    show = inverter.coeff_field.to_sympy
+    to_sympy = inverter.coeff_field.to_sympy
     scalings = [term.factor for term in terms if term.source is None]
     exponents = [
         inverter.exponent(t.source, t.registers) for t in terms if isinstance(t.source, Exponent)
     ]
-    linear = [(show(t.factor), register_of[t.source]) for t in terms if isinstance(t.source, Slot)]
+    added = [(t.factor, t.source) for t in terms if isinstance(t.source, Slot)]
     rates: list[tuple[Coefficient, Rate | MapCall]] = []
     for term in terms:
         if isinstance(term.source, int):
             found = inverter.rate(term.source, term.registers)
             rate = to_expr.substitute(found, register_of.__getitem__)
             assert isinstance(rate, Rate | MapCall)
-            rates.append((show(term.factor), rate))
+            rates.append((to_sympy(term.factor), rate))
     line_after = terms[-1].line_after
 
     return Shear(
         target=register_of[terms[0].target],
         exponents=tuple(to_expr.substitute(node, register_of.__getitem__) for node in exponents),
-        scale=show(reduce(mul, scalings, inverter.coeff_field.sympy_field.one)),
-        linear_terms=tuple(linear),
+        scale=to_sympy(reduce(mul, scalings, inverter.coeff_field.sympy_field.one)),
+        linear_terms=tuple((to_sympy(factor), register_of[slot]) for factor, slot in added),
         rate_terms=tuple(rates),
         scheme_line=line_after.update if line_after else None,
     )

@@ -324,13 +324,13 @@ class StepInverter:
         return self._expression(scale(form, exponent.power), registers)
 
     def _expression(self, form: Form, registers: dict[Slot, Form]) -> Node:
-        show = self.coeff_field.to_sympy
+        to_sympy = self.coeff_field.to_sympy
         slots = self.in_registers(form, registers)
         assert slots is not None
         for slot, factor in slots.items():
             form = add(form, registers[slot], -factor)
         terms: list[tuple[int, sympy.Expr, Node]] = []
-        terms += [(1, show(slots[slot]), slot) for slot in registers if slot in slots]
+        terms += [(1, to_sympy(slots[slot]), slot) for slot in registers if slot in slots]
         for atom in sorted(key for key in form if isinstance(key, int)):
-            terms.append((1, show(form[atom]), self.rate(atom, registers)))
+            terms.append((1, to_sympy(form[atom]), self.rate(atom, registers)))
         return to_expr.combination(terms)

@@ -2,8 +2,8 @@
 
 A scheme is tried on linear test equations (`linear_tests.py`), on which a step is multiplication by
 a matrix. It is stable where all powers of this matrix are bounded. The entries of the matrix are
-functions of hλ, for which the symbol s stands. On an axis hλ depends on one real number, which then
-takes the place of s: s = hω for λ = iω (imaginary axis), s = hμ for λ = -μ (negative real axis).
+functions of hλ, written as the symbol s. On an axis hλ depends on one real number, which then takes
+the place of s: s = hω for λ = iω (imaginary axis), s = hμ for λ = -μ (negative real axis).
 """
 
 from collections.abc import Mapping
@@ -105,7 +105,7 @@ class EquationStability:
         return {H: mpmath.mpf(1)} | {symbol: as_mpf(value) for symbol, value in known.items()}
 
     def _stability_on(self, axis: Axis) -> AxisStability:
-        letter, path = _AXES[axis]
+        letter, h_lambda = _AXES[axis]
         zeros: dict[Real, Poly] = {}
         intervals: tuple[Interval, ...] | None = None
         exact_limit = polynomial_of_limit = None
@@ -114,11 +114,11 @@ class EquationStability:
             exact_values = {H: Fraction(1)} | self.step.coeff_field.symbol_values(self.values)
 
             def is_stable(s: Real) -> bool:
-                h_lambda = mpmath.mpc(0, s) if axis == "imaginary" else -s
-                return is_power_bounded(self.step.matrix_at(values | {S: h_lambda}))
+                z = mpmath.mpc(0, s) if axis == "imaginary" else -s
+                return is_power_bounded(self.step.matrix_at(values | {S: z}))
 
             with suppress(RootsNotFound):
-                polynomials = self._critical_polynomials(path, exact_values)
+                polynomials = self._critical_polynomials(h_lambda, exact_values)
                 zeros = {r: p for p in polynomials for r in positive_roots(p, exact_values)}
                 intervals = stable_intervals(list(zeros), is_stable)
             first_interval = intervals[0] if intervals and not intervals[0].low else None
@@ -143,7 +143,7 @@ class EquationStability:
         )
 
     def _critical_polynomials(
-        self, path: sympy.Expr, exact_values: Mapping[sympy.Symbol, Any]
+        self, h_lambda: sympy.Expr, exact_values: Mapping[sympy.Symbol, Any]
     ) -> list[Poly]:
         """Polynomials in s whose zeros include every s at which stability can change."""
         coeff_field = self.step.coeff_field
@@ -158,7 +158,7 @@ class EquationStability:
         poly: Poly = sympy.Poly(expression, XI, S, *occurring, domain=sympy.QQ)
         if most_terms(poly) ** len(occurring) > MOST_TERMS:
             poly = _with_rational_constants(poly, exact_values)  # which leaves fewer symbols
-        return critical_polynomials(poly, path)
+        return critical_polynomials(poly, h_lambda)
 
 
 def _with_rational_constants(poly: Poly, exact_values: Mapping[sympy.Symbol, Any]) -> Poly:

@@ -19,7 +19,8 @@ from odenet.model.expressions.expr import Slot
 
 Argument = tuple[str, int]  # a right-hand side and the number of one of its arguments
 Errors = Mapping[Slot, PowerSeries]  # stored value -> the error of its coefficient on a tree
-Use = tuple[PowerSeries, dict[Slot, PowerSeries]]  # of a right-hand side, see `_uses`
+# A right-hand side in a new value: its factor there, and its argument's coefficients.
+Use = tuple[PowerSeries, dict[Slot, PowerSeries]]
 
 
 @dataclass(frozen=True)
@@ -133,7 +134,7 @@ def _quadratic_order(
     """The order that the mean of F''(e, e) leaves; None if it is not less than `bound`.
 
     For an error of size 1 higher derivatives contribute as much. If the second derivatives cancel,
-    the order is then said to be 0 or more.
+    the result is then order 0 or more.
     """
     values = eigenvalues(conditions.step_matrix())
     oscillates = any(abs(v) > 1 - TOLERANCE and abs(v - 1) > TOLERANCE for v in values)

@@ -62,7 +62,8 @@ def _with_evaluation_times(scheme: Scheme, varying: frozenset[str]) -> Scheme | 
     """
     lets = tuple((name, without_decays(value, scheme.decays)) for name, value in scheme.lets)
     undamped = replace(scheme, lets=lets)
-    for expand in (False, True)[bool(varying) :]:
+    # Expanded `let`s show which coefficients contain a constant that varies.
+    for expand in (True,) if varying else (False, True):
         try:
             coeff_field = CoefficientField(undamped, expand)
             return TimeAnnotator(scheme, coeff_field, varying).annotated_scheme()

@@ -57,9 +57,10 @@ def tightest_stability(stabilities: Sequence[Stability]) -> Stability:
     Args:
         stabilities: one for each step, all on the same test equations.
     """
-    tests = zip(*(stability.per_equation for stability in stabilities), strict=True)
-    tightest = [
-        TightestStability(s[0].scheme, s[0].values, s[0].equation, s[0].step, per_step=s)
-        for s in tests
-    ]
+    tightest: list[TightestStability] = []
+    for per_step in zip(*(stability.per_equation for stability in stabilities), strict=True):
+        first = per_step[0]
+        tightest.append(
+            TightestStability(first.scheme, first.values, first.equation, first.step, per_step)
+        )
     return Stability(per_equation=tuple(tightest))
