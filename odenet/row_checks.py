@@ -229,8 +229,8 @@ def _check_operator(
     namespace = _namespace(row.imports)
     keywords = operator.keywords(options, len(K) if K.ndim else 1)
     x = torch.randn(1, CHANNELS, *space, dtype=torch.float64)
-    unit_vectors = independent_variables((CHANNELS, x[0, 0].numel()))
-    matrix = operator.numeric(options, K.numpy(), unit_vectors, space).derivative
+    variables = independent_variables((CHANNELS, x[0, 0].numel()))
+    matrix = operator.numeric(options, K.numpy(), variables, space).derivative
     matrix = matrix.reshape(-1, x.numel())
     image = namespace[operator.function](x, K, **keywords).reshape(-1).numpy()
     adjoint_image = namespace[operator.adjoint](x, K, **keywords).reshape(-1).numpy()

@@ -155,6 +155,7 @@ class Printer:
                 return Code(f"eye_kernel({first}{keywords(parameter, first, only='groups')})")
             case expr.LearnedOperator():
                 kernel = self.value_code(operator.name)
+                # padded to odd size, which the kernels of adjoints and of the identity have
                 even = parameter.options.get("k", 1) % 2 == 0
                 return Code(f"odd_kernel({kernel})") if even else Code(kernel)
             case expr.Adjoint(expr.LearnedOperator(name)):

@@ -154,6 +154,7 @@ class FlowWriter:
         return Printer(leaf, value_code, self.model.parameters)
 
     def _initial(self) -> list[str]:
+        """The method `initial`; a parameter in an initial value has its value of the first step."""
         initial, symbols = self.model.dynamics.initial, self.symbols
         split = [
             symbols.state(s) for s in self.model.system if isinstance(initial.get(s), expr.Split)
@@ -205,6 +206,7 @@ class FlowWriter:
         return any(not method.states and not method.reads_input for method in methods)
 
     def _readout(self) -> list[str]:
+        """The method `readout`; a parameter in the output has its value of the last step."""
         code = self._dynamics_printer(step="-1")(self.model.dynamics.output).text
         body = unpack(self.symbols.slots, [f"return {code}"])
         return self._method("readout", "state", "The output of the flow.", body)

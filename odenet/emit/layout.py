@@ -24,8 +24,8 @@ def lay_out(line: str, indent: int) -> list[str]:
     head, value = _split_head(line)  # as `name = ` and the expression after it
     if head and value.startswith('"'):
         return [f"{' ' * indent}{head}(", *_operands(value, indent + 4), f"{' ' * indent})"]
-    operators = len(_split_operators(value)) - 1 if head else 0
-    if operators and (operators > 1 or not _closes_with_group(line, indent)):
+    operator_count = len(_split_operators(value)) - 1 if head else 0
+    if operator_count > 1 or (operator_count == 1 and not _closes_with_group(line, indent)):
         inside, rest = _opening_group(value)
         if not inside or indent + len(rest) >= WIDTH:
             inside, rest = value, ""
@@ -52,7 +52,7 @@ def _adjacent_strings(literal: str, indent: int) -> list[str]:
     words = re.findall(r"[^ ]* ?", literal[1:-1])
     parts = [""]
     for word in words:
-        if len(parts[-1]) + len(word) > width - 2:
+        if len(parts[-1]) + len(word) > width - len('""'):
             parts.append("")
         parts[-1] += word
     return [f'"{part}"' for part in parts]
@@ -153,7 +153,7 @@ def _outside_strings(text: str) -> Iterator[tuple[int, str, int]]:
 def docstring(lines: list[str], indent: int) -> list[str]:
     """The lines of a docstring, wrapped."""
     margin = " " * indent
-    width = WIDTH - indent - (3 if len(lines) > 1 else 6)
+    width = WIDTH - indent - (3 if len(lines) > 1 else 6)  # the quotes of one end, or of both
     wrapped = [part for line in lines for part in textwrap.wrap(line, width) or [""]]
     first, *rest = [escaped(line) for line in wrapped]
     body = [f"{margin}{line}".rstrip() for line in rest]

@@ -41,11 +41,10 @@ def module_source(facts: Facts, version: str, space: int) -> str:
         f"{notation.discretisation(model)}.",
         *properties(facts),
     ]
-    name = f"{stem}Flow"
-    flow = FlowWriter(facts, name, space, summary)
-    body = flow.write()
+    writer = FlowWriter(facts, f"{stem}Flow", space, summary)
+    body = writer.write()
     if has_entry_class(model):
-        body += ["", "", *EntryWriter(flow.symbols, facts.derivation, stem, space).write()]
+        body += ["", "", *EntryWriter(writer.symbols, facts.derivation, stem, space).write()]
     if model.net:
         body += ["", "", *network_class(model, f"{stem}Network", stem)]
     text = "\n".join(body)

@@ -83,8 +83,8 @@ def _scheme_suggestions(model: Model, certificate: Certificate) -> list[str]:
         f"stable for {fitting.limits}"
         for fitting in schemes
     ]
-    where = "" if certificate.proved else ", if the spectrum is stable"
-    return [f"no discretisation: add one of these lines{where}", *_indented(lines)]
+    condition = "" if certificate.proved else ", if the spectrum is stable"
+    return [f"no discretisation: add one of these lines{condition}", *_indented(lines)]
 
 
 def as_latex(facts: Facts) -> str:

@@ -49,6 +49,9 @@ class SpectrumWriter:
     Args:
         symbols: the Python names of the step.
         printer: prints formulas of the dynamics with a step's parameters as attributes.
+
+    Attributes:
+        norms: the code of an operator's norm -> the variable that it is assigned to.
     """
 
     def __init__(self, symbols: SymbolTable, printer: Printer):

@@ -110,7 +110,7 @@ class StepWriter:
         terms = [(self._coefficient(c, code_of), printer(part, i)) for c, part in parts]
         products = [_scaled(c, code) for c, code in terms]
         divisors = [printer(expr.ElementwiseExp(node), i) for node in shear.exponents]
-        if shear.scale == -1:
+        if shear.scale == -1:  # terms - result
             text = _sum([*products, f"-{result}"])
         else:
             text = _sum([result, *(_negated(p) for p in products)])

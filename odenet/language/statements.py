@@ -75,7 +75,10 @@ class _StatementBuilder:
             self.tokens.append(token)
 
     def add_line_end(self, end: Token, following: list[Token]) -> bool:
-        """Add a line end or drop it; returns whether the statement is complete."""
+        """Add a line end or drop it; returns whether the statement is complete.
+
+        `following` are the first tokens of the next line that has any.
+        """
         while self.brackets and self._must_be_unclosed(following):
             self._report_unclosed()
         inside = bool(self.brackets) and self.brackets[-1][1] != "RBRACE"

@@ -60,8 +60,8 @@ def build(
     valid_dynamics = dynamics if complete and report.error_count == errors_before else None
     discretisation = read_discretisation(declarations, valid_dynamics, overrides, report)
     claims = _claims(declarations, report)
-    flow_shape = FlowShapes(valid_dynamics)
-    net, input_shape, maps = _pipelines(declarations, flow_shape, report)
+    flow_shapes = FlowShapes(valid_dynamics)
+    net, input_shape, maps = _pipelines(declarations, flow_shapes, report)
     scheme = discretisation.scheme if discretisation else None
     if valid_dynamics is not None:
         FlowChecks(dynamics, scope.parameters, maps, discretisation, report).check(net)
@@ -152,9 +152,9 @@ def _check_single(claim: tree.Value, report: Report) -> None:
     report.reject("syntax", message, word.span, help_)
 
 
-def _pipelines(declarations: Declarations, flow_shape: FlowShapes, report: Report):
+def _pipelines(declarations: Declarations, flow_shapes: FlowShapes, report: Report):
     """The layers of the net, the shape of its input, and the maps."""
-    pipelines = Pipelines(declarations.argument_reader, flow_shape, report)
+    pipelines = Pipelines(declarations.argument_reader, flow_shapes, report)
     statements = declarations.file.statements_of(tree.Net)
     for extra in statements[1:]:
         report.error("given-twice", "a file has one net", extra.span, "remove one")

@@ -24,14 +24,14 @@ class Pipelines:
 
     Args:
         argument_reader: evaluates the arguments of layers.
-        flow_shape: gives the shapes after flows, which integrate the equations, and units, which
+        flow_shapes: gives the shapes after flows, which integrate the equations, and units, which
             are flows with a first step that changes the shape.
         report: collects the errors.
     """
 
-    def __init__(self, argument_reader: ArgumentReader, flow_shape: FlowShapes, report: Report):
+    def __init__(self, argument_reader: ArgumentReader, flow_shapes: FlowShapes, report: Report):
         self.argument_reader = argument_reader
-        self.flow_shape = flow_shape
+        self.flow_shapes = flow_shapes
         self.report = report
         self._skips = Skips(report)
 
@@ -185,9 +185,9 @@ class Pipelines:
     def _shape_by_rule(self, call: Call, shape: Shape) -> Shape:
         """The shape after a layer, by its rule, without the size of the vocabulary."""
         if call.name == "flow":
-            return self.flow_shape.after_flow(shape)
+            return self.flow_shapes.after_flow(shape)
         if call.name == "unit":
-            return self.flow_shape.after_unit(call.kwargs, shape)
+            return self.flow_shapes.after_unit(call.kwargs, shape)
         if call.name == "keep":
             return shape
         if call.name == "join":
@@ -211,6 +211,7 @@ class Pipelines:
         is_narrower = after.channels.constant < shape.channels.constant
         fits_channels = not is_narrower or options["shortcut"] == "conv"
         can_add = fits_channels and len(after.space) == len(shape.space)
+        # along each axis the size before / the size after, rounded up
         strides = {-(-a // b) for a, b in zip(shape.space, after.space, strict=False)}
         if not can_add or len(strides) > 1:
             help_ = "inside residual the image may shrink by a stride and the channels grow"

@@ -92,8 +92,9 @@ class SchemeConstants:
             help_ = f"write {self.scheme.name}(h = 0.1), or T = 1 for h = T / steps"
             self.report.error("step-size", message, self.call.span, help_)
         if "atol" in given and "rtol" not in given:
+            _, span = given["atol"]
             help_ = f"write {self.scheme.name}(rtol = …), and atol with it where they differ"
-            self.report.error("tolerance", "an error is allowed by `rtol`", given["atol"][1], help_)
+            self.report.error("tolerance", "an error is allowed by `rtol`", span, help_)
         if self.varying and "rtol" in given:
             constant = next(iter(self.varying.values()))
             message = "steps to a tolerance take numbers that are the same in all of them"

@@ -166,10 +166,10 @@ def merge_settings(
         declared: the names that the spec declares; a `lr` among them is not the learning rate.
     """
     forms = OPTIMIZERS.forms.values()
-    short = {argument for form in forms for argument in form if argument not in declared}
+    short_names = {argument for form in forms for argument in form if argument not in declared}
 
     def full_name(name: str) -> str:
-        return f"{OPTIMIZER}.{name}" if name in short else name
+        return f"{OPTIMIZER}.{name}" if name in short_names else name
 
     replaced = set(map(full_name, later))
     if replaced & LENGTH_KEYS - {*declared}:

@@ -88,13 +88,13 @@ def attention_tensors(layer: Layer, in_channels: int, out_channels: int, axes: i
 def attention(layer: Layer, weights: Arrays, x: Dual, space: Space) -> Dual:
     """Multi-head self-attention (Vaswani et al. 2017, Eq. 1); every place is a token."""
     channels = len(x)
-    count = int(layer.arguments["heads"])
-    size = channels // count
+    head_count = int(layer.arguments["heads"])
+    size = channels // head_count  # of a head
     causal = layer.arguments["causal"] == "yes"
     rope = layer.arguments["rope"] == "yes"
     projected = _dense(weights, "inner.project", x)
     heads: list[Dual] = []
-    for head in range(count):
+    for head in range(head_count):
         query, key, value = (
             projected[part * channels + head * size : part * channels + (head + 1) * size]
             for part in range(3)

@@ -46,17 +46,17 @@ def group_unknowns(scheme: Scheme) -> dict[str, str]:
     targets = [(update.target.name, update.value) for update in scheme.updates]
     starts = [(start.name, value) for start, value in scheme.starts]
     while True:
-        known = len(group_of)
+        known_count = len(group_of)
         for target, value in targets:
             _propagate([target], _names(scheme, value), group_of)
-        if len(group_of) == known:
+        if len(group_of) == known_count:
             for target, value in targets:
                 _propagate(_names(scheme, value), [target], group_of)
             for group, argument in _rate_arguments(scheme):
                 _propagate(_names(scheme, argument), [group], group_of)
             for target, value in starts:
                 _propagate([target], _names(scheme, value), group_of)
-        if len(group_of) == known:
+        if len(group_of) == known_count:
             return group_of
 
 
