@@ -51,7 +51,7 @@ def bench(
         Path | None, typer.Option("-o", "--output", help="Folder of RESULTS.md [default: bench].")
     ] = None,
 ) -> None:
-    """Measure time and memory beside plain autograd, checkpointing and other libraries."""
+    """Compare time and memory with plain autograd, checkpointing and other libraries."""
     repository = Path(odenet.__file__).parents[1]
     if not (repository / "bench" / "run.py").is_file():
         say(

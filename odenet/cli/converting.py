@@ -44,7 +44,7 @@ def convert(
             "a way to save some; without -o nothing is converted.",
         ),
     ] = None,
-    size: Annotated[int, typer.Option(min=1, help="Pixels of a side of these pictures.")] = 224,
+    size: Annotated[int, typer.Option(min=1, help="Height and width of these pictures.")] = 224,
     json_: Annotated[
         bool, typer.Option("--json", help="Print the prediction as JSON, in bytes.")
     ] = False,

@@ -78,7 +78,7 @@ def sample(
     last: Last = False,
     plugin: Plugins = None,
 ) -> None:
-    """Let the language model of a run go on with a text, or draw samples of a density."""
+    """Continue a text with the language model of a run, or draw samples from a density."""
     require("train", "odenet sample")
     from odenet.training.trained_runs.trained_run import load_run
 

@@ -16,9 +16,7 @@ OutFolder = Annotated[
     str | None,
     typer.Option(help="Folder of the run [default: runs/NAME-1, or the next that is free]."),
 ]
-Resume = Annotated[
-    Path | None, typer.Option(metavar="RUN", help="Go on with a run that was stopped.")
-]
+Resume = Annotated[Path | None, typer.Option(metavar="RUN", help="Resume a run that was stopped.")]
 Epochs = Annotated[int | None, typer.Option(help="Passes over the data.")]
 Batch = Annotated[int | None, typer.Option(help="Samples per step, over all devices.")]
 Rate = Annotated[float | None, typer.Option(help="The optimizer's learning rate.")]

@@ -65,7 +65,7 @@ def train(
     strategy: train_options.Strategy = None,
     plugin: Plugins = None,
 ) -> None:
-    """Train the network of a specification by its recipe, or go on with a run.
+    """Train the network of a specification by its recipe, or resume a run.
 
     Every claim that the specification makes by `require` has to be proved; else nothing is written.
     """

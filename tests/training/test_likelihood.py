@@ -204,7 +204,7 @@ def test_arrays_of_numbers_are_taken_as_they_are(tmp_path, shape):
 def test_pictures_standardised_one_by_one_are_refused(tmp_path):
     text = PICTURES_SPEC.replace("epochs = 1", "augment = [standardise(image)]\n        epochs = 1")
     (tmp_path / "pictures.ode").write_text(text, encoding="utf-8")
-    with pytest.raises(SpecError, match="pictures that can be told"):
+    with pytest.raises(SpecError, match="scaling of the pictures that can be undone"):
         odenet.train(tmp_path / "pictures.ode", out=tmp_path / "run")
 
 

@@ -23,7 +23,7 @@ from odenet.training.callbacks.run_callback import require_whole_weights, warn
 from odenet.training.learning.task import Task
 from odenet.training.run_folder.checkpoints import NETWORK_PREFIX, non_finite_names
 
-ROLLBACKS = 3  # in one epoch at most
+ROLLBACKS = 3  # in one epoch at most; then training stops
 
 
 class StepFlags(NamedTuple):
@@ -35,7 +35,7 @@ class StepFlags(NamedTuple):
 
 
 class FiniteCheck(Callback):
-    """Stops training where numbers are no longer finite, or leaves out what led there.
+    """Stops training when numbers are no longer finite, or undoes the steps that made them so.
 
     Args:
         policy: "stop"; "skip" leaves such a step out, for which every step waits for the device;
@@ -65,7 +65,7 @@ class FiniteCheck(Callback):
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, *_: Any) -> None:
         """Save the state that the step, or the epoch, begins with."""
-        if self.policy == "skip":
+        if self.policy == "skip":  # weights need not be restored, since they do not change
             self._saved = {name: b.clone() for name, b in pl_module.named_buffers()}
         if self.policy == "rollback" and not self._saved:
             self._saved = deepcopy(_training_state(trainer, pl_module))
@@ -113,8 +113,8 @@ class FiniteCheck(Callback):
     ) -> None:
         """Check the weights, and read the flags of the step before."""
         buffers = (buffer for buffer in pl_module.buffers() if buffer.is_floating_point())
-        weights = _not_finite_flag([*pl_module.parameters(), *buffers])
-        flags = torch.cat([self._bad, _any_process(weights.float()[None])])
+        bad_weights = _not_finite_flag([*pl_module.parameters(), *buffers])
+        flags = torch.cat([self._bad, _any_process(bad_weights.float()[None])])
         self._steps.append(StepFlags(batch_idx + 1, batch[0], HostCopy(flags)))
         last = batch_idx + 1 == trainer.num_training_batches
         postponed = pl_module.device.type != "cpu" and not last  # so that the host need not wait
@@ -127,7 +127,7 @@ class FiniteCheck(Callback):
         self._read_flags(trainer, pl_module, 0)
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Say how many steps were left out."""
+        """Warn of how many steps were left out."""
         if self.policy == "skip" and self._count > 1:
             reason = "as losses or gradients were not finite"
             warn(self.console, f"{self._count} steps were left out, {reason}")
@@ -136,18 +136,18 @@ class FiniteCheck(Callback):
         """Read the flags of all but the last ``unread`` steps, and respond."""
         while len(self._steps) > unread:
             step = self._steps.popleft()
-            loss, gradient, weights = step.flags.read().tolist()
-            if loss or gradient or weights:
-                bad = "loss" if loss else "gradient" if gradient else "weights after the step"
-                self._respond(trainer, task, step, bad)
+            bad_loss, bad_gradient, bad_weights = step.flags.read().tolist()
+            if bad_loss or bad_gradient or bad_weights:
+                what = "gradient" if bad_gradient else "weights after the step"
+                self._respond(trainer, task, step, "loss" if bad_loss else what)
 
-    def _respond(self, trainer: Trainer, task: LightningModule, step: StepFlags, bad: str) -> None:
-        """Roll back, or raise an error. `bad` says in words what is not finite in the step."""
+    def _respond(self, trainer: Trainer, task: LightningModule, step: StepFlags, what: str) -> None:
+        """Roll back, or raise an error. `what` says in words what is not finite in the step."""
         assert isinstance(task, Task)
         self._steps.clear()
         epoch = trainer.current_epoch + 1
-        verb = "are" if bad.startswith("weights") else "is"
-        message = f"the {bad} {verb} not finite in epoch {epoch}, step {step.number}"
+        verb = "are" if what.startswith("weights") else "is"
+        message = f"the {what} {verb} not finite in epoch {epoch}, step {step.number}"
         if self.policy == "rollback" and self._saved and self._count < ROLLBACKS:
             self._count += 1
             _restore(trainer, task, deepcopy(self._saved))

@@ -21,7 +21,7 @@ def _tensorboard(folder: Path) -> Logger:
 
 
 def _wandb(folder: Path) -> Logger:
-    """Logs where WANDB_MODE and its like say; local files are in RUN/wandb."""
+    """Logs where W&B's environment variables, such as WANDB_MODE, say; local files in RUN/wandb."""
     project = os.environ.get("WANDB_PROJECT", PROJECT)
     return WandbLogger(folder.resolve().name, folder, project=project)
 

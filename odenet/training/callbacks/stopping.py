@@ -19,7 +19,7 @@ TARGET_MARGIN = {"max": 1e-9, "min": -1e-9}
 
 
 class Stopped(Exception):
-    """Training was asked to stop, and can go on.
+    """Training was asked to stop, and can be resumed.
 
     Args:
         checkpoint: to resume from.
@@ -29,7 +29,7 @@ class Stopped(Exception):
     def __init__(self, checkpoint: Path, number: int):
         self.checkpoint = checkpoint
         self.number = number
-        super().__init__(f"stopped by signal {number}; {checkpoint} goes on")
+        super().__init__(f"stopped by signal {number}; resume from {checkpoint}")
 
 
 @contextmanager

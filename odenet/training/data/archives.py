@@ -41,7 +41,7 @@ def load_archive(name: str, archive: TorchvisionData, root: Path, download: bool
         raise
     except URLError as error:
         raise UnreadableData(
-            f"{name} could not be fetched: {error.reason}", f"put it into {root} by other means"
+            f"{name} could not be fetched: {error.reason}", f"download it yourself, into {root}"
         ) from error
     except Exception as error:  # unpickling and reshaping damaged bytes raise nearly anything
         raise _explain(name, archive, root, error) from error
@@ -82,20 +82,20 @@ def _split(data: Any, archive: TorchvisionData) -> Split:
 
 def _explain(name: str, archive: TorchvisionData, root: Path, error: Exception) -> TrainingError:
     """The error that says which file is missing or damaged."""
-    fetch = f"fetch it: add --download --data-root {root} ({archive.download_size})"
+    advice = f"fetch it: add --download --data-root {root} ({archive.download_size})"
     files = _files(_dataset_class(archive), root)
     absent = [path for path, _ in files if not path.is_file()]
     if len(absent) == len(files):
         folder = files[0][0].parent
         return UnreadableData(
             f"{name} is not in {root}",
-            f"{fetch}\nor point --data-root at the folder that has {folder.relative_to(root)}",
+            f"{advice}\nor point --data-root at the folder that has {folder.relative_to(root)}",
         )
     damaged = [path for path, is_complete in files if path.is_file() and not is_complete(path)]
     if absent or damaged:
         problem = f"{absent[0]} is missing" if absent else f"{damaged[0]} is damaged"
-        return UnreadableData(f"{name} cannot be read: {problem}", f"delete it and {fetch}")
-    return UnreadableData(f"{name} in {root} cannot be read: {error}", fetch)
+        return UnreadableData(f"{name} cannot be read: {problem}", f"delete it and {advice}")
+    return UnreadableData(f"{name} in {root} cannot be read: {error}", advice)
 
 
 def _files(dataset_class: Any, root: Path) -> list[tuple[Path, Callable[[Path], bool]]]:

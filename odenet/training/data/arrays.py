@@ -32,7 +32,7 @@ MAPPED_FROM = 256 << 20  # bytes; a larger array stays in its file and is mapped
 ABOVE_INT64 = 2**63  # the smallest whole number that a tensor cannot hold
 HELP = "save it by np.savez(PATH, x=…, y=…)"
 CheckedSplit = tuple[Split, tuple[str, ...]]  # with the names of its classes, if labels are words
-LOCAL_HEADER = 30  # bytes of a member's header in a zip file, before its name (APPNOTE 4.3.7)
+HEADER_SIZE = 30  # bytes of a member's header in a zip file, before its name (APPNOTE 4.3.7)
 REQUIRED, OPTIONAL = ("x", "y"), ("x_test", "y_test")  # the names of arrays
 
 
@@ -188,17 +188,17 @@ def require_finite(name: str, split: Split, suffix: str = "") -> None:
     inputs = split.inputs
     assert not isinstance(inputs, Pictures | Windows)  # these are bytes, or whole numbers
     for key, values in ((f"x{suffix}", inputs), (f"y{suffix}", split.label_tensor)):
-        count, first, start = 0, (), 0
+        count, first_index, chunk_start = 0, (), 0
         for chunk in sample_chunks(values):
             if chunk.is_floating_point():
                 bad = ~chunk.isfinite()
                 if not count and bad.any():
                     sample, *rest = bad.nonzero()[0].tolist()
-                    first = (start + sample, *rest)
+                    first_index = (chunk_start + sample, *rest)
                 count += int(bad.sum())
-            start += len(chunk)
+            chunk_start += len(chunk)
         if count:
-            where = ", ".join(map(str, first))
+            where = ", ".join(map(str, first_index))
             wrong = f"{count} values that are" if count > 1 else f"{count} value that is"
             message = f"{key} of {name} has {wrong} NaN or infinite, the first at [{where}]"
             raise UnreadableData(message, "leave such samples out, or fill the values in")
@@ -249,10 +249,10 @@ def _memory_mapped(path: Path, member: zipfile.ZipInfo) -> np.ndarray:
     """An uncompressed array of an .npz file, mapped from its place inside the zip file."""
     with path.open("rb") as file:
         file.seek(member.header_offset)
-        header = file.read(LOCAL_HEADER)
+        header = file.read(HEADER_SIZE)
         # The header ends in two sizes: of the name and of the extra field, which follow it.
         name_size, extra_size = (int.from_bytes(header[i : i + 2], "little") for i in (26, 28))
-        file.seek(member.header_offset + LOCAL_HEADER + name_size + extra_size)
+        file.seek(member.header_offset + HEADER_SIZE + name_size + extra_size)
         version = npy.read_magic(file)
         read_header = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
         shape, fortran, dtype = read_header(file)

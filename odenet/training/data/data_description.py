@@ -48,7 +48,7 @@ class DataDescription:
 
 
 def describe_data(path: Path, relative_to: Path) -> DataDescription:
-    """Describe data for a new spec; reads as much of them as that needs.
+    """Describe data for a new spec; reads only as much of it as that needs.
 
     Args:
         path: a folder of pictures by class, an .npz file, a table, whose last column is then to be
@@ -56,7 +56,7 @@ def describe_data(path: Path, relative_to: Path) -> DataDescription:
         relative_to: the folder of the spec, which the paths in it are relative to.
 
     Raises:
-        TrainingError: there are no data, or none of these kinds.
+        TrainingError: the data does not exist, or is of none of these kinds.
     """
     relative_path = Path(os.path.relpath(path, relative_to)).as_posix()
     if path.is_dir():

@@ -210,7 +210,8 @@ def workers_for(paths: Sequence[str]) -> int:
 
 def none_readable(paths: Sequence[str], damaged: Sequence[str]) -> UnreadableData:
     """The error to raise where none of some pictures can be read."""
-    return UnreadableData(f"no picture beside {paths[0]} can be read", "; ".join(damaged[:3]))
+    message = f"neither {paths[0]} nor any other picture can be read"
+    return UnreadableData(message, "; ".join(damaged[:3]))
 
 
 def _refuse_class_of_size(

@@ -47,7 +47,8 @@ def load_table(path: str, target: Sequence[str], without: Sequence[str] = ()) ->
     if len(target) == 1 and _are_words(path, target[0], columns[target[0]], lines):
         y = np.array(columns[target[0]])
         if (empty := [i for i, word in enumerate(y) if not word]) != []:
-            raise UnreadableData(_cells(path, target[0], len(empty), "empty", lines[empty[0]]))
+            first = lines[empty[0]]
+            raise UnreadableData(_count_text(path, target[0], len(empty), "empty", first))
     else:
         y = np.stack([_numbers(path, name, columns[name], lines) for name in target], axis=1)
         if ((y == np.rint(y)) & (abs(y) <= EXACT)).all():
@@ -117,21 +118,22 @@ def _are_words(path: str, name: str, cells: list[str], lines: list[int]) -> bool
 
 
 def _numbers(path: str, name: str, cells: list[str], lines: list[int]) -> np.ndarray:
-    """The cells of a column as numbers; takes the same as `_are_words`."""
+    """The cells of a column as numbers; arguments as for `_are_words`."""
     wrong = [i for i, cell in enumerate(cells) if not _is_number(cell)]
     if wrong:
         shown = f'"{cells[wrong[0]]}"' if cells[wrong[0]] else "empty"
-        message = _cells(path, name, len(wrong), "not a number", lines[wrong[0]])
+        message = _count_text(path, name, len(wrong), "not a number", lines[wrong[0]])
         raise UnreadableData(f"{message}: {shown}", f'give numbers, or without = ["{name}"]')
     values = np.array([float(cell) for cell in cells])
     bad = np.flatnonzero(~np.isfinite(values))
     if len(bad):
-        message = _cells(path, name, len(bad), "NaN or infinite", lines[bad[0]])
+        message = _count_text(path, name, len(bad), "NaN or infinite", lines[bad[0]])
         raise UnreadableData(message, "leave such rows out, or fill the values in")
     return values
 
 
-def _cells(path: str, name: str, count: int, what: str, line: int) -> str:
+def _count_text(path: str, name: str, count: int, what: str, line: int) -> str:
+    """How many cells of a column are of no use, being `what`, and the line of the first."""
     cells = "1 cell that is" if count == 1 else f"{count} cells that are"
     return f"column `{name}` of {path} has {cells} {what}, the first in line {line}"
 

@@ -38,7 +38,7 @@ class TextCodec:
         return np.asarray(ids, dtype=np.uint32)
 
     def decode(self, numbers: Sequence[int]) -> str:
-        """The text of some tokens; bytes that are no text become �."""
+        """The text of some tokens; bytes that are not text become �."""
         if self._tokenizer is None:
             known = bytes(n if n < 256 else ord("?") for n in numbers)
             return known.decode("utf-8", errors="replace")

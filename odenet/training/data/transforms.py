@@ -162,7 +162,7 @@ class Transforms:
                     step(labels[:, None], drawn)[:, 0] if labels.dim() == 3 else step(labels, drawn)
                 )
         if self.mix is not None and draws:
-            batch, labels = self.mix(batch, labels, draws[-1])
+            batch, labels = self.mix(batch, labels, draws[-1])  # `draw` puts the mixing last
         return self._flat(batch), labels
 
 

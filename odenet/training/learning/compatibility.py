@@ -63,7 +63,7 @@ def _require_invertible_scaling(program: Program) -> None:
     for call in program.recipe.augment:
         if standardise_over([call]) == "image":
             loss, help_ = program.recipe.loss, "write `standardise(data)`, or leave it out"
-            message = f"{loss} needs pictures that can be told from what the net gets"
+            message = f"{loss} needs a scaling of the pictures that can be undone"
             raise SpecError.of("data-misfit", message, call.span, help_)
 
 
@@ -76,7 +76,7 @@ def output_width_note(program: Program, data: DataSet) -> str:
 
 
 def _with_classes(program: Program, data: DataSet, known: Sequence[str]) -> DataSet:
-    """A data set whose labels are classes; takes the same as `with_matching_labels`."""
+    """A data set whose labels are classes; arguments as for `with_matching_labels`."""
     if _has_real_labels(data.train) or _has_real_labels(data.test):
         message = f"the labels of {data.name} are numbers"
         if program.recipe.loss is None:
@@ -85,13 +85,15 @@ def _with_classes(program: Program, data: DataSet, known: Sequence[str]) -> Data
         _refuse_loss(program, f"{message}, and cross_entropy takes classes", help_)
     if data.classes:
         return data
-    width, *places = _output_shape(program)
+    width, *space = _output_shape(program)
     are_values = data.labels_are_pixel_values
-    if not are_values and data.train.labels.shape[1:] == (1,) and not places:
+    if not are_values and data.train.labels.shape[1:] == (1,) and not space:
         # A column of labels becomes a vector.
         train, test = (replace(s, labels=s.label_tensor[:, 0]) for s in (data.train, data.test))
         data = replace(data, train=train, test=test)
     train, test = label_counts(data.train.labels), label_counts(data.test.labels)
+    # Pixel values are the classes where those of a trained network are, or where they exceed the
+    # scores of the network, such as 0 and 255.
     if are_values and known and all(map(str.isdecimal, known)):
         return _with_value_classes(data, list(map(int, known)), [*train, *test])
     if are_values and max(*train, *test) >= width:
@@ -99,7 +101,7 @@ def _with_classes(program: Program, data: DataSet, known: Sequence[str]) -> Data
     shape = data.train.labels.shape[1:]
     for name, counts in (("train", train), ("test", test)):
         _require_range(program, data.name, name, counts, width)
-    if len(shape) == 1 and not places:
+    if len(shape) == 1 and not space:
         help_ = "`loss = bce` for several classes of a sample, or one number a sample"
         _refuse_loss(program, f"{data.name} has {shape[0]} labels for a sample", help_)
     return replace(data, classes=tuple(map(str, range(width))))
@@ -114,8 +116,9 @@ def _with_value_classes(data: DataSet, values: list[int], occurring: list[int]) 
         occurring: the values that occur in the data.
     """
     if unknown := [value for value in occurring if value not in values]:
-        wrong = f"have the value {unknown[0]}, which is not in those of the training split"
-        raise DataMisfit(f"the class maps of {data.name} {wrong}", f"these have {_listed(values)}")
+        problem = f"have the value {unknown[0]}, which those of the training split do not have"
+        known = f"known: {_listed(values)}"
+        raise DataMisfit(f"the class maps of {data.name} {problem}", known)
     ranks = {value: rank for rank, value in enumerate(values)}
     train, test = (replace(s, labels=renumbered(s.labels, ranks)) for s in (data.train, data.test))
     return replace(data, train=train, test=test, classes=tuple(map(str, values)))
@@ -133,8 +136,8 @@ def _require_range(
         counts: how often each label occurs, sorted by label.
         width: how many scores the network gives.
     """
-    wrong = sum(count for label, count in counts.items() if not 0 <= label < width)
-    if not wrong:
+    wrong_count = sum(count for label, count in counts.items() if not 0 <= label < width)
+    if not wrong_count:
         return
     least, needed = min(counts), max(counts) + 1
     help_ = "classes are counted from 0"
@@ -143,7 +146,7 @@ def _require_range(
     if program.recipe.loss is None:
         help_ += f"; for numbers write {NUMBER_LOSSES}"
     scores = "1 score" if width == 1 else f"{width} scores, of classes 0 to {width - 1}"
-    share = f"{wrong} of the {sum(counts.values())} in the {split} split"
+    share = f"{wrong_count} of the {sum(counts.values())} in the {split} split"
     network = f"a network of {width} {'class' if width == 1 else 'classes'}"
     message = f"the labels of {name} go from {least} to {needed - 1}: {share} are out of range for"
     _refuse_output(program, f"{message} {network}", help_, scores)
@@ -173,7 +176,7 @@ def _with_binary_labels(program: Program, data: DataSet) -> DataSet:
             raise DataMisfit(message, help_)
         splits.append(replace(split, labels=labels.byte()))
     count = (splits[0].labels.shape[1:] or (1,))[0]
-    names = data.classes[1:] or tuple(map(str, range(count)))
+    names = data.classes[1:] or tuple(map(str, range(count)))  # of two classes, the second
     return replace(data, train=splits[0], test=splits[1], classes=names)
 
 
@@ -206,17 +209,17 @@ def _label_shape(data: DataSet) -> tuple[int, ...]:
 
 def _require_output(program: Program, data: DataSet, wanted: Sequence[int], meaning: str) -> None:
     """Refuse a network whose output does not have the wanted shape; `meaning` is that in words."""
-    gives, name = _output_shape(program), loss_kind(program.recipe.loss).name
-    if gives == tuple(wanted):
+    shape, name = _output_shape(program), loss_kind(program.recipe.loss).name
+    if shape == tuple(wanted):
         return
-    adapts = name == "cross_entropy" and ends_in_classes(program.model) and gives != (1,)
+    adapts = name == "cross_entropy" and ends_in_classes(program.model) and shape != (1,)
     if adapts and len(wanted) == 1:  # the network is built with the width that is wanted
         return
-    written = _last_layer_source(program, wanted[0]) if len(wanted) == len(gives) else ""
-    if written and gives[1:] != tuple(wanted[1:]):
-        written = f"{written}, on places {_shown(wanted[1:])}"
+    written = _last_layer_source(program, wanted[0]) if len(wanted) == len(shape) else ""
+    if written and shape[1:] != tuple(wanted[1:]):
+        written = f"{written}, at the size {_shown(wanted[1:])}"
     help_ = f"write {written}" if written else f"let it end at the shape {_shown(wanted)}"
-    takes, output = f"takes {_shown(wanted)} of a sample, {meaning}", _shown(gives)
+    takes, output = f"takes {_shown(wanted)} of a sample, {meaning}", _shown(shape)
     message = f"{name} on {data.name} {takes}, and the network gives {output}"
     _refuse_output(program, message, help_, output)
 

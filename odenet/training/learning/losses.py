@@ -74,7 +74,7 @@ class Objective(nn.Module):
 
 
 class CrossEntropy(Objective):
-    """Cross-entropy of scores, (B, classes, *places), and classes, (B, *places)."""
+    """Cross-entropy of scores, (B, classes, *space), and classes, (B, *space)."""
 
     def __init__(self, recipe: Recipe, labels: LabelInfo):
         super().__init__(recipe, labels)

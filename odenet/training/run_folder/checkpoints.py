@@ -21,7 +21,7 @@ from odenet.training.errors import BadRunFolder, NotFinite
 from odenet.training.schema import Mismatch, read_as
 
 NETWORK_PREFIX = "network."  # of the names of the network's weights in a checkpoint
-DAMAGED_HELP = "go on from another copy of it, or train again"
+DAMAGED_HELP = "take another copy of it, or train again"
 
 
 @dataclass(frozen=True)

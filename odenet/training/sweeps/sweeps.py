@@ -113,9 +113,9 @@ def read_axes(text: str) -> dict[str, list[str]]:
         if name in axes:
             raise BadOption(f"--sweep names {name} twice", "write all its values in one list")
         axes[name] = texts
-    points = prod(map(len, axes.values()))
-    if not axes or points > MAX_POINTS:
-        problem = f"has {points:,} points" if axes else "is empty"
+    point_count = prod(map(len, axes.values()))
+    if not axes or point_count > MAX_POINTS:
+        problem = f"has {point_count:,} points" if axes else "is empty"
         raise BadOption(f"--sweep {problem}", f"give 1 to {MAX_POINTS:,}, as in --sweep h=0.1,0.2")
     return axes
 
@@ -181,6 +181,7 @@ def new_sweep(
 
 def _with_sweep_option(diagnostic: Diagnostic, point: Mapping[str, str]) -> Diagnostic:
     """A diagnostic about a setting; if that is swept, it names `--sweep` instead of `--set`."""
+    # As diagnostics quote them: `optimizer.lr` is `lr` there.
     swept = {f"{name.rpartition('.')[2]}={value}" for name, value in point.items()}
     span = diagnostic.span
     if span is None or span.source.name != SET_OPTION or span.source.text not in swept:
@@ -266,7 +267,10 @@ def _row(outcome: Outcome) -> dict[str, Any]:
 
 
 def _point_folder_name(number: int, point: Mapping[str, str]) -> str:
-    """The name of a point's folder: its number and its settings, shortened, in safe characters."""
+    """The name of a point's folder: its number, from 1, and its settings, in safe characters.
+
+    Long settings are cut off.
+    """
     settings = "_".join(f"{name}={value}" for name, value in point.items())
     safe_settings = re.sub(r"[^\w.=+-]", "_", settings)[:MAX_SETTINGS_LENGTH]
     return f"{number}-{safe_settings}"

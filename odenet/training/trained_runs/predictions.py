@@ -75,7 +75,7 @@ class Predictions:
         """
         self._require("class", "several")
         if self.values.dim() > 2:
-            raise NotPossible("a class map has a class for every place", "take `labels`")
+            raise NotPossible("a class map has a class for every pixel", "take `labels`")
         values, indices = self.probabilities.topk(min(count, len(self.classes)), dim=1)
         rows = zip(indices.tolist(), values.tolist(), strict=True)
         return [[(self.classes[i], p) for i, p in zip(*row, strict=True)] for row in rows]

@@ -197,7 +197,7 @@ def _study_flow_or_unit(
     if isinstance(module, Flow):
         return _study_flow(task, name, module, module.first_state(u), batch, rng)
     assert isinstance(u, Tensor)
-    entry, h = module.entry, getattr(module.flow, "h", 1.0)
+    entry, h = module.entry, getattr(module.flow, "h", 1.0)  # one h for all steps of a unit
     before, after, shortcut = entry.initial(u), entry(u), entry.skipped(u)  # states, see `Entry`
     flow_study = _study_flow(task, name, module.flow, after, batch, rng)
     with replaced_method(entry, "forward", entry.skipped):  # only the shortcuts

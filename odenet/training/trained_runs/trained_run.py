@@ -175,7 +175,7 @@ class TrainedRun:
         if not self.loss.needs_density:
             help_ = "train it with a line `loss = likelihood`"
             if self.program.vocabulary is not None:
-                help_ = 'load_run(…).sample(prompt="…") lets a language model go on with a text'
+                help_ = 'load_run(…).sample(prompt="…") continues a text by a language model'
             raise NotPossible(f"the network of {self.folder} is not a density", help_)
 
     def predict_files(self, paths: Sequence[str]) -> tuple[Predictions, list[str], list[str]]:
