@@ -134,7 +134,7 @@ def record_calls(model: nn.Module, example: Any) -> tuple[nn.Module, dict[str, R
         raise ModelNotRun(f"{type(model).__name__} cannot be copied: {error}") from error
     for module in duplicate.modules():
         module._forward_hooks.clear()
-        # Those of the library transformers go too; its models install them again without this flag.
+        # This included hooks of transformers, whose models install them again without this flag.
         module.__dict__.pop("_output_capturing_hooks_installed", None)
         # Converted models use no cache of keys and values, and one would be full in a second run.
         config: Any = module.__dict__.get("config")

@@ -249,7 +249,10 @@ def _refuse_caches(step: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> 
 def _result_structure(
     step: Any, flow: ModuleFlow, x: Tensor, arguments: Call, leaves: list, tree_form: str
 ) -> ResultStructure:
-    """The structure of what a block returns in a call of this form; evaluated once and cached."""
+    """The structure of what a block returns in a call of this form; evaluated once and cached.
+
+    `leaves` and `tree_form` are the pytree leaves of the arguments, and their structure as text.
+    """
     args, kwargs = arguments
     flags = (v if v is None or isinstance(v, bool) else type(v) for v in (*args, *kwargs.values()))
     key = (step.block_class, step.index_of_step, *kwargs, *flags)

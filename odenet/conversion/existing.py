@@ -43,12 +43,12 @@ def existing(
 def _build(name: str, outputs: int) -> nn.Module:
     """Build a network, also under a ``FakeTensorMode``, where some of timm's cannot be built."""
     try:
-        return build(name, None, outputs)
+        return build(name, weights=None, outputs=outputs)
     except ZooError:
         with unset_fake_temporarily() as faking:
             if faking is None:
                 raise
-            model = build(name, None, outputs)
+            model = build(name, weights=None, outputs=outputs)
         return fake_copy(model)
 
 
@@ -56,7 +56,7 @@ def _build(name: str, outputs: int) -> nn.Module:
 def _plan(name: str) -> Plan:
     """The blocks that become steps, found by a run on real tensors even in a ``FakeTensorMode``."""
     with unset_fake_temporarily(), torch.random.fork_rng(devices=[]):
-        return find_blocks(build(name, None))
+        return find_blocks(build(name, weights=None))
 
 
 class ExistingNetwork(nn.Module):
@@ -97,7 +97,7 @@ class ExistingNetwork(nn.Module):
             The names of weights that are not loaded: those of a last layer of another width.
 
         Raises:
-            ZooError: if there are no such weights, or others than those of the last layer differ.
+            ZooError: if there are no such weights, or other shapes than the last layer's differ.
         """
         loaded, state = stored_weights(self.name, weights), self.model.state_dict()
         kinds, modules = (RampedConstant, LearnedConstant), self.model.named_modules()

@@ -56,9 +56,9 @@ def convert(
         example: an input of the model: a tensor, a tuple of arguments, or a dictionary of keywords;
             by default one is made up.
         v0: the initial speed: 0, "f" for f(x0), "learned" for one value per channel, or a
-            function that makes a module of x0 for a flow, given its first block; a module itself
-            where there is a single flow. By default 0; a scheme that starts from an earlier value
-            has the speed f(x0).
+            function from the first block of a flow to a module that computes the speed from x0;
+            where there is a single flow, also such a module itself. By default 0; a scheme that
+            starts from an earlier value has the speed f(x0).
         exact: take the steps in fixed point, where they are undone bit for bit at any depth.
         checkpoint: for blocks of an ``nn.Sequential`` that change the shape, save the input only,
             and evaluate them again in the backward pass.
@@ -182,20 +182,21 @@ class _Conversion:
         settings = self.settings
         if settings.v0 == "learned":
             first_path = f"{path}{'.' if path else ''}{blocks.names[0]}"
-            settings = replace(settings, v0=self._speed(first, first_path))
+            settings = replace(settings, v0=self._learned_speed(first, first_path))
         elif callable(settings.v0) and not isinstance(settings.v0, nn.Module):
             settings = replace(settings, v0=settings.v0(first))
         return new_flow(len(blocks.names), settings).use_registered_modules(blocks)
 
-    def _speed(self, first: nn.Module, path: str) -> InitialSpeed:
+    def _learned_speed(self, block: nn.Module, path: str) -> InitialSpeed:
         """A learned initial speed, one value per channel of a block's input, which starts at 0."""
         shape = self.plan.shapes.get(path)
         if shape is None:
             raise ValueError(
                 'v0="learned" takes the width of the blocks from a run: give example=…'
             )
-        axis = channel_axis([first]) or (1 if len(shape) > 3 else -1)
-        weight = next(first.parameters())
+        # If the layers do not tell the axis: an input with more than three axes is a map.
+        axis = channel_axis([block]) or (1 if len(shape) > 3 else -1)
+        weight = next(block.parameters())
         size = (shape[axis],) if axis == -1 else (shape[axis], *(1,) * (len(shape) - 2))
         return InitialSpeed(torch.zeros(size, device=weight.device, dtype=weight.dtype))
 

@@ -112,6 +112,7 @@ class ModuleFlow(Flow):
         if any(isinstance(constant, LearnedConstant) for constant in constants):
             return False
         probe = Flow.shallow_copy(self)
+        # Different numbers for all slots and for f, so that x + f(x) is not reached in another way.
         x, state_index = 8.0, self.slots.index(self.states[0])
         state: Any = tuple(x if i == state_index else 96.0 + 32 * i for i in range(len(self.slots)))
         rates = [name for name in dir(self.generated_class) if name.startswith("rate_")]
@@ -214,7 +215,7 @@ class ModuleFlow(Flow):
     def named_modules(
         self, memo: set[nn.Module] | None = None, prefix: str = "", remove_duplicate: bool = True
     ) -> Iterator[tuple[str, nn.Module]]:
-        """As ``nn.Module.named_modules``, with modules that are registered elsewhere, for norms."""
+        """As ``nn.Module.named_modules``, also for modules that are registered elsewhere."""
         memo = set() if memo is None else memo
         yield from super().named_modules(memo, prefix, remove_duplicate)
         if self.blocks is not None and self.maps[0] not in self._modules:

@@ -62,8 +62,8 @@ class RampPrediction:
 class Ramps:
     """Moves the ramps of a model, as a learning-rate scheduler moves the learning rate.
 
-    Ramps in progress resume where they are: to a thousandth of their length, which a constant
-    keeps, and to the very step by ``load_state_dict``.
+    Ramps in progress resume where they are: to a thousandth of their length, since that is what the
+    constants of the model keep, or with ``load_state_dict`` at the exact step.
 
     Args:
         model: a model with flows whose constants are ``Ramp``s.
@@ -89,31 +89,32 @@ class Ramps:
     """
 
     def __init__(self, model: nn.Module, steps_per_epoch: int | None = None):
-        self._moving = [module for module in model.modules() if isinstance(module, RampedConstant)]
+        # The constants with ramps, and the flows that have such constants.
+        self._ramped = [module for module in model.modules() if isinstance(module, RampedConstant)]
         self._flows = [
             flow
             for flow in model.modules()
             if isinstance(flow, ModuleFlow) and flow.ramped_constants()
         ]
         self.steps_per_epoch = steps_per_epoch
-        if not self._moving:
+        if not self._ramped:
             raise ValueError(
                 f"{type(model).__name__} has no constant that moves: convert it with "
                 "gamma=odenet.runtime.Ramp(0, 0.9, steps=1000), say"
             )
-        self._lengths = [self._length_in_steps(moving.ramp) for moving in self._moving]
+        self._lengths = [self._length_in_steps(ramped.ramp) for ramped in self._ramped]
         self.step_count = self._infer_step_count()
 
     def _infer_step_count(self) -> int:
         """The least number of optimizer steps after which the ramps are where they are now."""
-        pairs = list(zip(self._moving, self._lengths, strict=True))
-        count = max(math.ceil(moving.thousandths * length / DIVISIONS) for moving, length in pairs)
+        pairs = list(zip(self._ramped, self._lengths, strict=True))
+        count = max(math.ceil(ramped.thousandths * length / DIVISIONS) for ramped, length in pairs)
         if any(m.thousandths > m.in_thousandths(count / length) for m, length in pairs):
             count += 1  # the division above rounds
-        for moving, length in pairs:
-            if moving.thousandths != (expected := moving.in_thousandths(count / length)):
+        for ramped, length in pairs:
+            if ramped.thousandths != (expected := ramped.in_thousandths(count / length)):
                 raise ValueError(
-                    f"the ramp of {moving.name} is {moving.thousandths / DIVISIONS:.1%} of its "
+                    f"the ramp of {ramped.name} is {ramped.thousandths / DIVISIONS:.1%} of its "
                     f"way, and where the others are it would be at {expected / DIVISIONS:.1%}: "
                     "make Ramps of each part of the model"
                 )
@@ -136,8 +137,8 @@ class Ramps:
     def at(self, step: int) -> None:
         """Moves all ramps to where they are after a number of optimizer steps."""
         self.step_count = step
-        for moving, length in zip(self._moving, self._lengths, strict=True):
-            moving.move_to(step / length)
+        for ramped, length in zip(self._ramped, self._lengths, strict=True):
+            ramped.move_to(step / length)
 
     def state_dict(self) -> dict[str, int]:
         """The number of steps, which the state_dict of the model does not have."""
@@ -176,8 +177,8 @@ def _predict(flow: ModuleFlow, progress: float) -> RampPrediction:
         probe.__dict__[name] = (value,) * flow.steps
     is_original, stores_activations = probe.is_original(), not probe.is_invertible_in(torch.float32)
     if is_original or stores_activations:
-        return RampPrediction(progress, values, is_original, stores_activations, None)
+        return RampPrediction(progress, values, is_original, stores_activations, error=None)
     program, _ = compile_flow(fixed_settings, flow.steps)
     round_trip = round_trip_error(program.model, program.derivation, flow.steps)
     error = None if round_trip is None else round_trip.error.estimate
-    return RampPrediction(progress, values, False, False, error)
+    return RampPrediction(progress, values, is_original, stores_activations, error)

@@ -22,7 +22,7 @@ from odenet.runtime import Flow, Geometric, Learned, Ramp, Uniform
 
 Block = nn.Module | tuple[nn.Module, ...]
 Speed = float | str | nn.Module | None
-SpeedFactory = Callable[[nn.Module], nn.Module]  # first block of a flow -> module of x0
+SpeedFactory = Callable[[nn.Module], nn.Module]  # first block of a flow -> the map from x0 to v0
 
 
 @dataclass(frozen=True)
@@ -64,18 +64,19 @@ def reversible(
         scheme: a name of the library or `coupled(heun)` and the like, a file that ends in `.ode`,
             the text of a scheme, or a program, whose scheme is taken with its constants.
         residual: whether the modules compute x + f(x) rather than f(x).
-        v0: the initial speed: 0, "f" for the first module's f(x0), or a module of x0. By default
-            0; a scheme that starts from an earlier value has the speed that its equation gives.
+        v0: the initial speed: 0, "f" for the first module's f(x0), or a module that computes it
+            from x0. By default 0; a scheme that starts from an earlier value has the speed that its
+            equation gives.
         exact: take the steps in fixed point, where they are undone bit for bit at any depth.
-        dim: the axis that pairs share: 1 for maps (batch, channels, …), -1 for tokens (batch,
-            tokens, channels). By default that of their layers, where these agree.
+        dim: the axis along which pairs split the input: 1 for maps (batch, channels, …), -1 for
+            tokens (batch, tokens, channels). By default that of their layers, where these agree.
         **constants: of the scheme, such as gamma, h or T, in place of its defaults and those of a
             program; where nothing gives h or T, h is 1. Each is a number, one for each step, or of
             `odenet.runtime` a ``Ramp``, ``Learned``, ``Uniform`` or ``Geometric``.
 
     Warns:
-        UserWarning: if the inverse steps are too inexact in float32 to train by, or have no inverse
-            at all (euler, heun, rk4; momentum with γ = 0).
+        UserWarning: if the inverse steps are too inexact in float32 to train by, or do not exist
+            (euler, heun, rk4; momentum with γ = 0).
 
     Raises:
         ValueError: if there is no such scheme, a constant is unknown or missing, or the blocks or
@@ -115,7 +116,7 @@ def new_flow(steps: int, settings: ConversionSettings) -> ModuleFlow:
 def compile_flow(settings: ConversionSettings, steps: int) -> tuple[Program, type[Flow]]:
     """The compiled spec of a flow of modules, and its generated class."""
     scheme, text = settings.scheme.scheme, spec_text(settings)
-    has_list = "= [" in text  # one value per step
+    has_list = "= [" in text  # one value per step; otherwise the class fits any number of steps
     return _compile_spec(scheme.name, text, len(scheme.patterns), steps if has_list else 1)
 
 
@@ -145,7 +146,7 @@ def spec_text(settings: ConversionSettings) -> str:
         raise ValueError(f"{scheme.name} takes no blocks x + f(x): its f reads the other half")
     unknowns = {p.variable: f"x{i + 1}" for i, p in enumerate(scheme.patterns)}
     constants = settings.scheme.merge_constants(settings.constants)
-    terms = ", ".join(f"{name} = {spec_literal(value)}" for name, value in constants.items())
+    given = ", ".join(f"{name} = {spec_literal(value)}" for name, value in constants.items())
     lines = [f"state {', '.join(unknowns.values())}"]
     lines += [f"map {name} = identity" for name in maps]
     lines += ["shared map speed = identity"] if isinstance(settings.v0, nn.Module) else []
@@ -153,7 +154,7 @@ def spec_text(settings: ConversionSettings) -> str:
         left = with_primes(unknowns[pattern.variable], pattern.order)
         lines.append(f"{left} = {name}({unknowns[pattern.reads[0]]})")
     exact = "exact" if settings.exact else ""
-    lines.append(f"discretise {scheme.name}({terms}) {_start_clause(scheme, settings.v0)} {exact}")
+    lines.append(f"discretise {scheme.name}({given}) {_start_clause(scheme, settings.v0)} {exact}")
     lines.append(settings.scheme.text)
     return "\n".join(lines)
 

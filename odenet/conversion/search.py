@@ -98,7 +98,7 @@ def _find_containers(model: nn.Module, blocks: str | Iterable[str]) -> dict[str,
             if not _children(modules[path]):
                 kind = type(modules[path]).__name__
                 raise ValueError(
-                    f"{path} is a {kind} without children, and blocks= names what has the blocks"
+                    f"{path} is a {kind} without children, and blocks= names containers of blocks"
                 )
             found[path] = modules[path]
     return found
@@ -128,6 +128,7 @@ class _Search:
         """The runs of the whole model."""
         self.runs = self._runs_below("")
         steps = [child_path(p, n) for p, runs in self.runs.items() for run in runs for n in run]
+        # If there are runs, only blocks beside them are worth a reason.
         reasons = {
             path: why
             for path, why in self.reasons.items()
@@ -159,7 +160,7 @@ class _Search:
         """The runs among the children of a module; notes why other candidates stay."""
         if self.containers is not None and path not in self.containers:
             return []
-        # A run of one block: in a stage of a ResNet the block before it may change the shape.
+        # In a sequence one block is enough: in a ResNet the one before it may change the shape.
         shortest = 1 if isinstance(module, nn.Sequential) or self.containers is not None else 2
         candidates = [n for n in _children(module) if self._is_candidate(child_path(path, n))]
         chains = self._chains(path, candidates)
@@ -210,7 +211,7 @@ class _Search:
         elif not call.input.is_floating_point():
             why = "it does not take real numbers"
         elif call.output is call.input:
-            why = "it gives what it is handed, unchanged"
+            why = "it returns its input unchanged"
         else:
             why = self._side_output_obstacle(block, call)
         return self._note(path, why)
@@ -232,7 +233,7 @@ class _Search:
         used = call.side_outputs_read | self._side_outputs_passed_on(call)
         arguments = {id(tensor) for tensor in tensors_in((call.args, call.kwargs))}
         outputs = call.side_outputs
-        new = {n for n in used if not {id(t) for t in tensors_in(outputs[n])} <= arguments}
+        new = {i for i in used if not {id(t) for t in tensors_in(outputs[i])} <= arguments}
         if not new:
             return ""
         side_outputs = (t for other in self.calls.values() for t in tensors_in(other.side_outputs))
@@ -249,7 +250,7 @@ class _Search:
     def _side_outputs_passed_on(self, call: RecordedCall) -> set[int]:
         """The indices of the side outputs of a block that are arguments of other blocks."""
         outputs = enumerate(call.side_outputs)
-        indices = {id(t): n for n, entry in outputs for t in tensors_in(entry)}
+        indices = {id(t): index for index, entry in outputs for t in tensors_in(entry)}
         if not indices:
             return set()
         passed = (tensors_in((other.args, other.kwargs)) for other in self.calls.values())
@@ -268,7 +269,7 @@ def _has_weights(block: nn.Module) -> bool:
 
 
 def _why_not_residual(block: nn.Module, call: RecordedCall) -> str:
-    """Why a block is not residual; empty if with weights of zero it returns about its input.
+    """Why a block is not residual; empty if, with weights of zero, it nearly returns its input.
 
     The scales of norms are set to 1, for norms behind the skip connection (BERT), or to 0, for
     branches with no other weights (PoolFormer). Inputs have size 1, which such norms keep, or 64,
@@ -282,11 +283,11 @@ def _why_not_residual(block: nn.Module, call: RecordedCall) -> str:
 
 
 def _near_identity(block: nn.Module, call: RecordedCall, scale: float, size: float) -> bool:
-    """Whether a block with neutral weights returns about its input, for random inputs of a size."""
+    """Whether a block with neutral weights nearly returns its input, random values of a size."""
     tensors = {name: _neutral_value(name, p, scale) for name, p in block.named_parameters()}
     for name, buffer in block.named_buffers():
         if "running_" in name:
-            tensors[name] = _neutral_value(name, buffer, 1.0)
+            tensors[name] = _neutral_value(name, buffer, scale=1.0)
     x = torch.randn(call.input.shape, generator=torch.Generator().manual_seed(0))
     x = (size * (layer_norm(x, x.shape[-1:]) if x.ndim == 3 else x)).to(call.input)
     with torch.no_grad():

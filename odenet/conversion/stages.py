@@ -27,15 +27,15 @@ class FlowsOfBlocks(nn.ModuleList):
     """The flows of a container, which registers this list next to its blocks."""
 
     def forward(self, *args: Any, **kwargs: Any) -> NoReturn:
-        """Refuse a call, by code that takes every child of a container for a block.
+        """Refuse a call by code that takes every child of a container for a block.
 
         Raises:
             RuntimeError: always.
         """
         raise RuntimeError(
-            "what calls the blocks finds them in `_modules`, where the flows that they are steps "
-            "of are registered too: let it take children(), named_children(), or the container "
-            "itself (`for layer in self.layers`), which give the blocks alone"
+            "the code that calls the blocks reads `_modules`, where their flows are registered "
+            "too: let it use children(), named_children(), or the container itself "
+            "(`for layer in self.layers`), which give the blocks alone"
         )
 
 
@@ -132,20 +132,20 @@ class HoldsDict(HoldsFlows):
 
 
 @cache
-def holder_class(kind: type[nn.Module]) -> type[nn.Module]:
+def holder_class(cls: type[nn.Module]) -> type[nn.Module]:
     """The class of containers with flows, for a class of containers."""
-    if issubclass(kind, nn.Sequential) and kind.forward is nn.Sequential.forward:
+    if issubclass(cls, nn.Sequential) and cls.forward is nn.Sequential.forward:
         mixin: type = ResidualStage
-    elif issubclass(kind, nn.ModuleList):
+    elif issubclass(cls, nn.ModuleList):
         mixin = Layers
-    elif issubclass(kind, nn.ModuleDict):
+    elif issubclass(cls, nn.ModuleDict):
         mixin = HoldsDict
     else:
-        mixin = HoldsList if issubclass(kind, nn.Sequential) else HoldsFlows
-    if issubclass(mixin, kind):
+        mixin = HoldsList if issubclass(cls, nn.Sequential) else HoldsFlows
+    if issubclass(mixin, cls):
         return mixin
-    members: dict[str, Any] = {"__module__": kind.__module__, "original_class": kind}
-    new_class: Any = type(kind.__name__, (mixin, kind), members)
+    members: dict[str, Any] = {"__module__": cls.__module__, "original_class": cls}
+    new_class: Any = type(cls.__name__, (mixin, cls), members)
     return new_class
 
 
@@ -154,7 +154,7 @@ def _new_instance(original_class: type[nn.Module]) -> nn.Module:
 
 
 class Layers(HoldsList, nn.ModuleList):
-    """A list of blocks, steps of flows, which the model's own code calls in a row."""
+    """A list of blocks that are steps of flows, and that the model's own code calls in a row."""
 
     original_class = nn.ModuleList
 

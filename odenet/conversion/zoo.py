@@ -76,7 +76,7 @@ def build(
     """
     if weights is None or weights == "default":
         return _make(name, weights == "default", outputs)
-    model, loaded = _make(name, False, outputs), stored_weights(name, weights)
+    model, loaded = _make(name, pretrained=False, outputs=outputs), stored_weights(name, weights)
     expected = model.state_dict()
     mismatched = [n for n in expected if n in loaded and expected[n].shape != loaded[n].shape]
     if why := difference(expected, loaded, mismatched):
@@ -175,7 +175,7 @@ def restore(file: str | Path) -> nn.Module:
         raise ZooError(f"{file} is not a converted network: {first_line(error)}") from None
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # they were shown when it was converted
-        model = conversion.apply(build(conversion.name, None))
+        model = conversion.apply(build(conversion.name, weights=None))
     model.load_state_dict(saved["state_dict"])
     return model
 

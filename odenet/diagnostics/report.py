@@ -48,7 +48,7 @@ class SpecError(Exception):
 
 
 class Rejected(Exception):
-    """Raised after an error was added to a report; who catches it skips that part of the file."""
+    """Raised after an error was added to a report, to skip the part of the file that has it."""
 
 
 class Report:
@@ -104,7 +104,7 @@ class Report:
 
 
 def strip_digits(name: str) -> str:
-    """A name without its digits; names that differ only in digits, `K1` and `K2`, are no typos."""
+    """A name without its digits; names that differ only in digits, `K1` and `K2`, are not typos."""
     return re.sub("[0-9₀-₉]", "", name)
 
 

@@ -87,7 +87,7 @@ def _recipe_proposals(prefix: str) -> list[Proposal]:
         return _proposals("key", keys)
     kind = keys[key.strip()].kind if key.strip() in keys else None
     options: Mapping[str, object] | Iterable[str] = ()
-    # an argument kind may contain others: `item` for the items of a list, `kind` of a value
+    # a `Choice` or `Word` may be inside another kind: `ListOf.item`, `WordOr.kind`
     for value_kind in (kind, getattr(kind, "item", None), getattr(kind, "kind", None)):
         if isinstance(value_kind, Choice):
             options = value_kind.forms

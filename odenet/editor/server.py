@@ -50,8 +50,8 @@ def serve() -> None:
 def make_server() -> LanguageServer:
     """The server, with its handlers.
 
-    Of notifications: `did_open`, `did_change`, `did_save`, `did_close`; of requests:
-    `answer_hover`, `answer_completion`, `answer_definition`, `answer_formatting`.
+    The handlers of notifications are `did_open`, `did_change`, `did_save` and `did_close`, those of
+    requests `answer_hover`, `answer_completion`, `answer_definition` and `answer_formatting`.
     """
     # Editors send whole texts: pygls counts lines in changes differently (form feed, U+2028).
     full_sync = lsp.TextDocumentSyncKind.Full

@@ -34,7 +34,7 @@ from odenet.footprint.table import size_text
 from odenet.json_text import to_json
 from odenet.training.flows import flows
 
-# A way is recommended if it needs at most this times the least memory, and no simpler one does.
+# The simplest way that needs at most this multiple of the least memory is recommended.
 TOLERANCE = 1.1
 
 # The costs of ways, in words; a converted network computes another function than the original.
@@ -72,7 +72,7 @@ class Advice:
         ways: the simplest first.
         recommended: the simplest way whose peak is within a tenth of the least.
         recommended_in_backward: the same, for `Way.in_backward`.
-        single: paths of blocks that become flows of one step; a checkpoint needs less memory.
+        single: paths of blocks that become flows of one step; checkpointed they need less memory.
         unsuited: why nothing can be converted; empty if something can.
         not_run: why ways do not run on the example, by their names.
         unmeasured: why the workspaces of convolutions and batch norms are unknown; else empty.
@@ -91,7 +91,7 @@ class Advice:
     batch: int | None = None
 
     def __str__(self) -> str:
-        width = max(18, *(len(way.name) for way in self.ways))
+        width = max(18, *(len(way.name) for way in self.ways))  # 18: of the heading
         head = f"{'beyond the weights':<{width}}  {'peak':>10}  {'update in backward':>18}"
         lines = [f"{self._title()}, {size_text(self.weights)} of weights", f"  {head}  cost"]
         for way in self.ways:
@@ -239,7 +239,7 @@ def _plan(model: nn.Module, example: Any, blocks: Any) -> tuple[Plan, Any]:
     The latter is None if the model runs on inputs that `find_blocks` makes up.
     """
     try:
-        return find_blocks(model, None, blocks), None
+        return find_blocks(model, blocks=blocks), None
     except ModelNotRun:
         example = pytree.tree_map_only(
             Tensor, lambda x: torch.zeros_like(x, device="cpu") if x.is_meta else x, example

@@ -65,9 +65,8 @@ def predict(
         ValueError: if a flow does not have that mode.
     """
     with fake_tensors(), warnings.catch_warnings():
-        warnings.filterwarnings(
-            "ignore", "(?s).*even kernel lengths"
-        )  # the compiler has warned already
+        # The compiler has warned of these already.
+        warnings.filterwarnings("ignore", "(?s).*even kernel lengths")
         return TrainingStep(program, batch, memory, device, in_backward).footprint()
 
 

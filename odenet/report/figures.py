@@ -27,6 +27,7 @@ from odenet.training.trained_runs.depth_profile import DepthProfile
 GRID_POINTS = 161  # in each direction of the complex plane; odd, so that the grid has the axes
 ZOOM_SHARE = 0.3  # of half the panel's width; a second panel magnifies dots that all lie within
 LARGEST_LIMIT = 40.0  # stability limits of hλ beyond this do not enlarge the panel
+PLANE_HEIGHT = 3.6  # in inches, of panels that show a part of the complex plane
 
 Points = Mapping[str, np.ndarray]  # complex numbers, by the name of their flow in the legend
 
@@ -99,7 +100,7 @@ def stability_figure(tested: EquationStability, points: Points, weights_text: st
     legend_columns = min(len(points), 3) if len(points) > 1 else 0
     draw_view = partial(_draw_view, tested=tested, points=points)
     panels = [
-        Panel(name, alt, partial(draw_view, extent=extent), 3.6, legend_columns, title)
+        Panel(name, alt, partial(draw_view, extent=extent), PLANE_HEIGHT, legend_columns, title)
         for name, extent, title in views
     ]
     dots = f" Dots: hλ of {weights_text}, at most {largest:.3g} in size." if points else ""
@@ -159,7 +160,7 @@ def depth_figure(flows: Mapping[str, DepthProfile], subject: str) -> Figure:
 
 
 def norms_figure(flows: Mapping[str, DepthProfile], subject: str) -> Figure:
-    """The norms of the state and of a step's change; arguments as of `depth_figure`."""
+    """The norms of the state and of a step's change; the arguments are those of `depth_figure`."""
     flow_text = f"{len(flows)} flows" if len(flows) > 1 else "the flow"
     alt = f"‖u‖ and ‖hF‖ at each step of {flow_text}, on a logarithmic axis."
     return Figure(
@@ -169,7 +170,7 @@ def norms_figure(flows: Mapping[str, DepthProfile], subject: str) -> Figure:
 
 
 def energy_figure(flows: Mapping[str, DepthProfile], subject: str) -> Figure | None:
-    """The energy by step; None if no energy is certified; arguments as of `depth_figure`."""
+    """The energy by step; None if none is certified. The arguments are those of `depth_figure`."""
     changes = [f"{energy_change(f.energies)} in {name}" for name, f in flows.items() if f.energies]
     if not changes:
         return None
@@ -198,7 +199,9 @@ def spectrum_figure(flows: Mapping[str, DepthProfile], order: int, subject: str)
         alt = f"{len(all_values)} eigenvalues of {name}; largest real part {largest}."
         title = f"{name}, largest Re λ: {largest}"
         draw = partial(draw_spectrum, spectrum=steps, order=order)
-        panels.append(Panel(f"spectrum-{name}", alt, draw, 3.6, 1, title))
+        panels += [
+            Panel(f"spectrum-{name}", alt, draw, PLANE_HEIGHT, legend_columns=1, title=title)
+        ]
     return Figure(
         panels,
         f"{subject}. λ: eigenvalues of the Jacobian of F by the state, on one sample; all of them "
@@ -245,7 +248,8 @@ def _curve(
     last = list(lines.values())[-1]
     draw = partial(_draw_curve, name=name, label=label, lines=lines, best_epoch=best_epoch)
     alt = f"{label} by epoch, from {last[0][1]:.4g} to {last[-1][1]:.4g}."
-    return Panel(f"curve-{name}", alt, draw, 2.3, 0 if name in ("lr", "stability") else 2)
+    legend_columns = 0 if name in ("lr", "stability") else 2
+    return Panel(f"curve-{name}", alt, draw, height=2.3, legend_columns=legend_columns)
 
 
 def _draw_curve(

@@ -31,12 +31,7 @@ from odenet.training.trained_runs.depth_profile import equation_order
 
 # Lengths in inches.
 PANEL_WIDTH = 4.2
-LEFT, RIGHT, ABOVE, BELOW = (
-    0.8,
-    0.15,
-    0.3,
-    0.5,
-)  # margins of the axes in a panel, for labels and title
+LEFT, RIGHT, ABOVE, BELOW = 0.8, 0.15, 0.3, 0.5  # margins of the axes, for labels and title
 TITLE_HEIGHT, LINE_HEIGHT = 0.4, 0.17  # of the title of a figure; of lines in legends and captions
 LETTERS_PER_INCH = 15  # of width, in a caption
 
@@ -98,7 +93,7 @@ def plot_subject(path: Path, settings: Mapping[str, Any], data_root: Path | None
         program = odenet.load(folder.spec, set=dict(record.settings))
         return PlotSubject(path.resolve().name, program, path, options)
     if not path.exists() and str(path) in library_names():
-        return PlotSubject(str(path), None)
+        return PlotSubject(str(path), program=None)
     program = odenet.load(path, set=dict(settings))
     return PlotSubject(program.name, program)
 

@@ -115,7 +115,7 @@ def run_section(run: Path, options: Options | None) -> tuple[RunSection, FlowMea
     measurements = _measure_on_test_samples(task, data)
     classifies = task.objective.kind.labels == "class" and len(data.test.labels.shape) == 1
     if not classifies or not record.classes:
-        why = "The task has no one class for a sample, so there is no confusion matrix."
+        why = "The task does not give each sample one class, so there is no confusion matrix."
         return replace(section, why_missing=why), measurements
     confusion, samples = _predict_test_split(task, data, record)
     return replace(section, confusion=confusion, samples=samples), measurements

@@ -76,9 +76,8 @@ class WatchedSpec:
         version = f"{os.getpid()}-{time.time_ns()}-{self._build_count}"
         script = self._script.replace("VERSION", json.dumps(version))
         used_files = _used_files(self._spec) or self.page.files
-        self._file_states = _file_states(
-            used_files
-        )  # before reading, so that no later save is missed
+        # Before the files are read, so that no later save is missed.
+        self._file_states = _file_states(used_files)
         try:
             program = odenet.load(self._spec, set=self._settings)
             html = page_html(build_page(program), script)

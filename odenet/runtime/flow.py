@@ -129,7 +129,7 @@ class Flow(Volume, BackwardMode, OperatorBounds):
         flow = self.with_fixed_constants().shallow_copy()
         flow.context, flow.collected = context, {}
         end_layers = flow
-        # Also the weights of `initial` and `readout`, if they have any, get gradients as slices.
+        # `initial` and `readout` may have weights too, whose gradients have to reach the slices.
         if self.slices is not None and torch.is_grad_enabled():
             end_layers = flow.shallow_copy()
             end_layers.__dict__.update(sliced_attributes(flow, self.slices))
@@ -202,7 +202,7 @@ class Flow(Volume, BackwardMode, OperatorBounds):
         """The first state, from the last, bit for bit what it was."""
         return undo_exact_steps(self, state)
 
-    # Depth and spectra.
+    # Compilation, refinement and spectra.
 
     def compile(self, **options: Any) -> None:
         """Compiles one step, forward and backward, which the reversible mode uses for all steps.
@@ -228,7 +228,7 @@ class Flow(Volume, BackwardMode, OperatorBounds):
         )
 
     def refine(self) -> Flow:
-        """A flow over the same time with two steps of half the size for each step, of its weights.
+        """A flow over the same time, where two half steps with the same weights replace each step.
 
         Raises:
             ValueError: if the scheme has no step size, or its steps cannot be halved.

@@ -17,7 +17,7 @@ _count_after_clearing = [ALWAYS_KEPT]  # number of modules after the last call o
 
 
 def load_generated(name: str, source: str) -> ModuleType:
-    """The module of a text; debuggers and tracebacks show its lines.
+    """The module that a source text defines; debuggers and tracebacks show its lines.
 
     Args:
         name: an identifier, for messages.

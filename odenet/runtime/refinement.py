@@ -51,7 +51,7 @@ def refined(flow: Flow, after_entry: bool = False) -> Flow:
             setattr(finer, name, nn.ModuleList(copy.deepcopy(modules[i]) for i in origins))
     for knotted in finer.children():
         if isinstance(knotted, Knotted):
-            knotted.resample(finer.steps, finer.h)  # of the same K(t)
+            knotted.resample(finer.steps, finer.h)  # K(t) stays the same
     for name, computed in _parametrizations(flow).items():
         if name not in flow.shared:
             _refine_computed(finer, name, computed, getattr(flow, name))
@@ -111,7 +111,7 @@ def _derived_numbers(
         return {"h": h}
     varying = getattr(module, "varying", ())
     constants: dict[str, Any] = {name: getattr(module, name) for name in scheme_args}
-    constants |= {n: as_numbers(c, 1)[0] for n, c in constants.items() if n in varying}
+    constants |= {n: as_numbers(c, steps=1)[0] for n, c in constants.items() if n in varying}
     step_size = {"T": h} if "T" in parameters else {"h": h}
     constructor: Any = type(module)
     with torch.random.fork_rng(devices=[]):

@@ -55,6 +55,7 @@ def jacobian_spectrum(flow: Flow, state: tuple[Tensor, ...], step: int, count: i
 
 
 def _eigenvalues(multiply: Callable[[np.ndarray], np.ndarray], n: int, count: int) -> np.ndarray:
+    """All or some eigenvalues of an n × n matrix, given by its products with vectors."""
     if n <= max(_DENSE_SIZE, count + 2):
         matrix = np.stack([multiply(unit) for unit in np.eye(n)], axis=1)
         if not np.isfinite(matrix).all():

@@ -48,7 +48,7 @@ class StepConstants(Equations):
         return torch.tensor(list(map(self.time_before, range(self.steps))), dtype=torch.float64)
 
     def require_numbers(self) -> None:
-        """Checks that the constants give every step coefficients; called when they are set.
+        """Checks that no coefficient is infinite; called by constructors, and after refining.
 
         Raises:
             ValueError: if a step divides by zero.

@@ -27,7 +27,7 @@ def as_node(module: nn.Module, u: Any, args: tuple = (), kwargs: dict | None = N
 
 
 USE_EXPORT = (
-    "torch.export.export(network, (x,)) writes it whole, and so does "
+    "torch.export.export(network, (x,)) exports all of it, and so does "
     "`odenet export RUN -o network.pt2`"
 )
 

@@ -223,7 +223,7 @@ def test_two_values_that_go_through_the_blocks_are_not_one_state():
             return x + second
 
     x = torch.randn(2, 4, dtype=torch.float64)
-    with pytest.raises(ValueError, match=r"blocks.0 stays: it gives what it is handed, unchanged"):
+    with pytest.raises(ValueError, match=r"blocks.0 stays: it returns its input unchanged"):
         convert(TwoValues(ChangesSecondOnly, None), example=x)
     plan = find_blocks(TwoValues(ChangesBoth, None), x)
     assert "blocks.1 stays: what it gives beside its value is read, and depends on" in str(plan)

@@ -138,6 +138,6 @@ def _at_least_float32(dtype: torch.dtype) -> torch.dtype:
 
 
 def _chunks(x: Tensor, weight: Tensor) -> list[slice]:
-    """Rows of x whose scores are held at a time: no more numbers than x has, or `MIN_SCORES`."""
+    """Slices of the rows of x, with at most `MIN_SCORES` scores, or as many as x has numbers."""
     size = max(1, max(MIN_SCORES, x.numel()) // len(weight))
     return [slice(first, first + size) for first in range(0, len(x), size)]

@@ -53,17 +53,16 @@ def given_layers(steps: int, make: MakeModule, c: int, name: str, location: str)
     if isinstance(make, nn.Module) or not callable(make):
         raise ValueError(
             f"{location}: `{name}` is given by a function that makes a module for each step, "
-            f"such as lambda channels: MyBlock(channels), not by {_described_type(make)}"
+            f"such as lambda channels: MyBlock(channels), not by {_type_text(make)}"
         )
     modules = [make(c) for _ in range(steps)]
     for module in modules:
         if not isinstance(module, nn.Module):
             raise ValueError(
-                f"{location}: what is given for `{name}` makes {_described_type(module)}, "
-                "not a module"
+                f"{location}: what is given for `{name}` makes {_type_text(module)}, not a module"
             )
     return nn.ModuleList(ShapeChecked(module, name, location) for module in modules)
 
 
-def _described_type(value: object) -> str:
+def _type_text(value: object) -> str:
     return f"a {type(value).__name__}"

@@ -1,8 +1,8 @@
 """Layers of transformers, which see a feature map as a sequence: every position is a token.
 
 A sequence has the shape ``(batch, c, tokens)`` and the memory order of ``(batch, tokens, c)``:
-`Embed` and every layer here give their result so, and sums keep the order. So `Tokens` takes views
-and copies nothing.
+`Embed` and every layer here return their results in that order, and sums keep it. So `Tokens` takes
+views and copies nothing.
 """
 
 from __future__ import annotations

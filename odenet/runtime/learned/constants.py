@@ -55,7 +55,7 @@ def time_before(h: Any, step: int) -> float:
         ValueError: if they are learned, since gradients through the time are not computed.
     """
     if isinstance(h, LearnedConstant):
-        raise ValueError("step sizes are learned, and with them there is no time to read")
+        raise ValueError("step sizes are learned, so that the time before a step is not a number")
     return math.fsum(h[earlier] for earlier in range(step))
 
 

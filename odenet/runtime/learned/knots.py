@@ -43,7 +43,7 @@ class Knotted(nn.Module):
         """Changes the steps; the arguments are those of the class."""
         self.steps = steps
         self._step_sizes = (h,)  # in a tuple, so as not to register a module
-        self.interpolation(0)
+        self.interpolation(0)  # raises if step sizes are learned
 
     def __len__(self) -> int:
         return self.steps

@@ -182,8 +182,8 @@ def _reduce_positive(layer: Any, protocol: Any) -> tuple:
     """For pickle, which torch does not support for the class that a parametrization makes."""
     batch = isinstance(layer, _NormBase)
     size = (layer.num_features,) if batch else (layer.num_groups, layer.num_channels)
-    norm_type = type(layer).__mro__[1]  # that of the layer before it had a parametrization
-    return _positive_gain_norm, (norm_type, size), layer.__dict__
+    # The first base is the class that the layer had before its parametrization.
+    return _positive_gain_norm, (type(layer).__mro__[1], size), layer.__dict__
 
 
 def _positive_gain_norm(norm_type: type[nn.Module], size: tuple[int, ...]) -> nn.Module:

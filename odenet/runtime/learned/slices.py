@@ -50,7 +50,7 @@ class Slices:
                 "not called where an optimizer acts on each step's values in the backward pass: "
                 "put it on the slices, which are in the optimizer's param_groups"
             )
-        if slices[0].requires_grad != stack.requires_grad:  # frozen since, or no longer
+        if slices[0].requires_grad != stack.requires_grad:  # frozen or unfrozen since
             for stack_slice in slices:
                 stack_slice.requires_grad_(stack.requires_grad)
         return slices

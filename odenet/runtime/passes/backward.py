@@ -94,6 +94,7 @@ class BackwardPass:
 
     @contextmanager
     def _restored_surroundings(self) -> Iterator[None]:
+        """The settings of torch in the forward pass; the random streams are restored at the end."""
         forward, device = self._forward, self._forward.recorder.device
         is_random = any(e.random is not None for e in forward.recorder.evaluations)
         preserved = random_states_preserved(device) if is_random else nullcontext()
@@ -170,7 +171,7 @@ class BackwardPass:
         gradients = self._pull([value], [cotangent], reads, detached)
         for slot, gradient in zip(term.reads, gradients, strict=True):
             if gradient is not None:
-                self._grads.increase(slot, gradient, 1.0)
+                self._grads.increase(slot, gradient, factor=1.0)
         return value.detach()
 
     def _detached_constants(self, step: int) -> DetachedValues:

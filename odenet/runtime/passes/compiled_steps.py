@@ -235,7 +235,7 @@ def _pull_back(
         value, vjp, *_ = torch.func.vjp(rate_of_inputs, *inputs)
         gradients = vjp(cotangent.sum_to_size(value.shape).to(value.dtype))
         for slot, gradient in zip(term.reads, gradients, strict=False):
-            grads.increase(slot, gradient, 1.0)
+            grads.increase(slot, gradient, factor=1.0)
         for key, gradient in zip(keys, gradients[len(term.reads) :], strict=True):
             sums[key] = sums[key] + gradient if key in sums else gradient
         return value

@@ -20,7 +20,7 @@ class Equations(nn.Module, Stepwise):
 
     h: Any  # the step size, if the scheme has one; or the step sizes of all steps
     states: ClassVar[tuple[str, ...]]  # the unknowns of the dynamics
-    operators: ClassVar[tuple[str, ...]] = ()  # stacked linear operators
+    operators: ClassVar[tuple[str, ...]] = ()  # attributes that hold stacked linear operators
     shared: ClassVar[tuple[str, ...]] = ()  # attributes that hold one value for all steps
     reversible: bool = True
     obstacle: str = ""  # why it is not reversible

@@ -21,12 +21,12 @@ from odenet.runtime.passes.remainders import DigitBounds, Remainders, floor_divi
 from odenet.runtime.passes.shear import Coefficient, PackedRegisters, Registers
 
 _RANGE = 60  # values stay within ±2^60, so that a few sums do not wrap around in 64 bits
-_SUMS_PER_CHECK = 6  # additions to a slot between checks of its range; 2 x counts as two
+_SUMS_PER_CHECK = 6  # additions to a slot between checks of its range; adding 2 x counts as two
 _HEADROOM = 22  # the state may grow to 2^22 times its first value
 _SMALL_STATE_BITS = 26  # precision of small states, if the grid is not too fine for it
 _FINEST = 56  # bits after the binary point at most, so that small states may grow to 2^4
-_DENOMINATORS = (10, 30, 100, 300, 1000, 3000, 10_000, 30_000, 100_000)  # of scales
-_FRACTION_ERROR = 3e-8  # relative error of the fraction of a scale, as in single precision
+_DENOMINATORS = (10, 30, 100, 300, 1000, 3000, 10_000, 30_000, 100_000)  # bounds to try
+_FRACTION_ERROR = 3e-8  # largest relative error of the fraction for a scale: half that of float32
 
 
 class Inexact(ValueError):
@@ -78,7 +78,7 @@ class FixedPointRegisters(Registers):
         rounded = _rounded_product(amount, factor * self._broadcast(self._to_grid, slot))
         # Checked before the conversion: inf and nan become integers that may cancel.
         self._overflow = self._overflow | ~_is_within(rounded, 2.0**_RANGE)
-        self._add(slot, rounded.long(), 1)
+        self._add(slot, rounded.long(), factor=1)
 
     def mix(self, slot: str, weight: Coefficient, other: str) -> None:
         """Does slot += weight * other slot; an integer weight needs no rounding."""
@@ -93,7 +93,7 @@ class FixedPointRegisters(Registers):
         else:
             amount = _rounded_product(value.double(), weight)
             self._overflow = self._overflow | ~_is_within(amount, 2.0**_RANGE)
-            self._add(slot, amount.long(), 1)
+            self._add(slot, amount.long(), factor=1)
 
     def multiply(self, slot: str, factor: Coefficient) -> None:
         """Does slot *= factor, as a fraction p/q whose remainders are kept."""
@@ -180,7 +180,7 @@ class FixedPointRegisters(Registers):
         super()._set(slot, value)
 
     def _check_range(self, slot: str | None) -> None:
-        """Notes that a slot changes, and checks the range of the one that changed before it.
+        """Notes that a slot changes (None for no slot), and checks the one that changed before it.
 
         The result of the check is not read here, since an accelerator would have to wait for it.
         """

@@ -57,7 +57,7 @@ class FlowWeights:
 
     def __init__(self, flow: Stepwise, names: Sequence[str]):
         self.tensors: list[Tensor] = []
-        self._positions: dict[int, int] = {}
+        self._positions: dict[int, int] = {}  # in the list, by `id` of the tensor
         self._stacks: dict[str, Tensor | Knotted] = {}
         self._modules: dict[str, list[_StepModule]] = {}
         self._numbers: dict[str, Sequence[float]] = {}
@@ -99,9 +99,9 @@ class FlowWeights:
         return all(isinstance(m, _NormBase) or not m._buffers for m in self.submodules)
 
     def first_read(self, steps: range, sliced: Collection[int]) -> dict[int, list[WeightPart]]:
-        """Step -> the weights that no step before it reads, whose gradients it completes.
+        """Step -> the weights that no step before it reads.
 
-        The backward pass undoes the first reader of a weight last.
+        Their gradients are complete once the backward pass has undone this step.
 
         Args:
             steps: the steps of the pass.
@@ -188,7 +188,7 @@ class FlowWeights:
         modules = {name: self._module_of_step(name, step).module for name in self._modules}
         for name, module in modules.items():
             for key, parameter in module.named_parameters():
-                addresses[name, key] = Address(self._positions[id(parameter)], None)
+                addresses[name, key] = Address(self._positions[id(parameter)], index=None)
         values = {key: _value_at(tensors, address).detach() for key, address in addresses.items()}
         for name, numbers in self._numbers.items():  # as tensors, or each would be compiled in
             values[name, ""] = torch.tensor(numbers[step], dtype=torch.float64)
@@ -212,10 +212,10 @@ class FlowWeights:
     def _step_module(self, module: nn.Module) -> _StepModule:
         modules = submodules(module)
         if any(map(_is_fsdp_unit, map(type, modules))):
-            return _StepModule(module, modules, None)
+            return _StepModule(module, modules, addresses=None)
         learned = [p for m in modules for p in m._parameters.values() if p is not None]
         return _StepModule(
-            module, modules, {id(p): Address(self._position(p), None) for p in learned}
+            module, modules, {id(p): Address(self._position(p), index=None) for p in learned}
         )
 
     def _module_of_step(self, name: str, step: int) -> _StepModule:
@@ -277,7 +277,7 @@ class DetachedValues(NamedTuple):
 def _weight_parts(address: Address, sliced: Collection[int]) -> list[WeightPart]:
     position, index = address
     if index is None or position not in sliced:
-        return [WeightPart(position, None)]
+        return [WeightPart(position, slice=None)]
     indices = [knot for knot, _ in index.terms] if isinstance(index, Interpolation) else [index]
     return [WeightPart(position, slice_index) for slice_index in indices]
 

@@ -100,7 +100,7 @@ class ForwardPass:
         self.flow.context = self.original.context.with_tensors(context)
         self.flow.collected = {}
         self.reorder_kernels = kernel_reordering(state[0])
-        with torch.set_grad_enabled(self.differentiable):  # requires_grad stays as it is
+        with torch.set_grad_enabled(self.differentiable):  # so that copies keep requires_grad
             weights = [self.reorder_kernels(tensor) for tensor in weights]
         # In fixed point every step is undone without an error; see `fixed_point`.
         registers = (FixedPointRegisters if self.flow.exact else Registers)(self.flow.slots, state)

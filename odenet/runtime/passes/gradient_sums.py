@@ -34,7 +34,7 @@ class GradientSums:
     @property
     def values(self) -> list[Tensor | None]:
         """The sums of whole tensors, None where nothing was added."""
-        return [self._sums.get(WeightPart(i, None)) for i in range(len(self._tensors))]
+        return [self._sums.get(WeightPart(i, slice=None)) for i in range(len(self._tensors))]
 
     def add(
         self, address: Address, gradient: Tensor, other_storages: Collection[StorageWeakRef] = ()

@@ -34,7 +34,7 @@ def kernel_reordering(x: Tensor) -> Callable[[Tensor], Tensor]:
     """
     if x.device.type != "cuda" or x.ndim not in _FORMATS or x.stride(1) != 1:
         return lambda stack: stack
-    axes = 1 + x.ndim  # the step, channels out and in, the kernel's own
+    axes = 1 + x.ndim  # of a stack of kernels: step, channels out, channels in, the kernel's own
     return lambda x: x.movedim(2, -1).contiguous().movedim(-1, 2) if x.ndim == axes else x
 
 
@@ -69,7 +69,7 @@ def _is_faster_reordered(x: Tensor) -> bool:
 def _uses_tensor_cores(dtype: torch.dtype) -> bool:
     """Whether convolutions of this type run on tensor cores."""
     if torch.compiler.is_compiling():
-        return False  # of whole networks, where the compiler chooses the order
+        return False  # the compiler chooses the order itself
     if dtype != torch.float32:
         return dtype in (torch.float16, torch.bfloat16)
     # The other names of this setting cannot be read if it was set by this one.

@@ -45,7 +45,7 @@ def run_recomputed_steps(
     Returns:
         The state after the last step.
     """
-    # Within a user's torch.compile the graph breaks here, once: traced, it would grow with depth.
+    # Under a user's torch.compile the graph breaks here once: a traced one would grow with depth.
     if torch.compiler.is_compiling():
         return torch.compiler.disable(_run_eagerly)(flow, state, steps, undo, saved_tensors)  # pyright: ignore[reportCallIssue]
     return _run_eagerly(flow, state, steps, undo, saved_tensors)

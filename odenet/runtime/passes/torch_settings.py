@@ -35,7 +35,7 @@ class Autocast:
         """The present setting for a device."""
         name = device.type
         if name not in _AUTOCAST_TYPES and not torch.amp.is_autocast_available(name):
-            return cls(name, False, None)
+            return cls(name, enabled=False, dtype=None)
         return cls(name, torch.is_autocast_enabled(name), torch.get_autocast_dtype(name))
 
     def activate(self) -> AbstractContextManager:
@@ -97,6 +97,7 @@ class TorchSettings:
 
 def has_saved_tensors_hooks() -> bool:
     """Whether `saved_tensors_hooks` are active, as within `save_on_cpu` and `checkpoint`."""
+    # True: also while torch traces.
     return _autograd._top_saved_tensors_default_hooks(True) is not None
 
 

@@ -75,7 +75,7 @@ class Volume(Equations):
     space: int
 
     def forward_with_log_det(self, u: Tensor) -> tuple[Tensor, Tensor]:
-        """The flow of an input, and the log-determinant of its Jacobian there.
+        """The output for an input, and the log-determinant of the flow's Jacobian there.
 
         Args:
             u: ``(batch, channels, *space)``.

@@ -102,7 +102,7 @@ def _generator_memory(cpu: Tensor, accelerator: Tensor | None) -> tuple | None:
     """
     python = random.getstate.__self__  # the generator behind the functions of `random`
     numpy = np.random.get_bit_generator()  # pyright: ignore[reportAttributeAccessIssue]
-    is_symbolic = torch._C._len_torch_dispatch_stack()  # tensors without values: unknown
+    is_symbolic = torch._C._len_torch_dispatch_stack()  # tensors may have no values, as fake ones
     is_readable = type(python) is random.Random and type(numpy) is np.random.MT19937
     if is_symbolic or not is_readable or sys.implementation.name != "cpython":
         return None

@@ -44,7 +44,7 @@ class Snapshot:
             module, _, _, tensor, path = self._pool.pristine.tensors[index]
             changes_of_module, key = _is_changed.setdefault(module, {}), (path, module.training)
             changed = tensor._version != version
-            if key not in changes_of_module:  # `tensor.data.add_` and numpy leave its version
+            if key not in changes_of_module:  # `tensor.data.add_` does not change its version
                 changed = changed or not _equal(self._values[index], tensor)
             if not changed and not changes_of_module.get(key):
                 self._values[index] = tensor
