@@ -67,8 +67,8 @@ class Checker:  # tests the claims about a block of J, or the energy, at one ran
             if kind in ("number", "formula", "gate"):
                 x = self.evaluate(values[name], self.point)
                 self.point[name] = np.diag(x) if np.ndim(x) else x
-        env = {name: self.point[name] for name in self.kinds}
-        s = {i: np.diag(self.point.pop(i)) for i in data["equations"]}
+        env = {name: self.point[name] for name in self.kinds}  # all but states and slopes
+        s = {i: np.diag(self.point.pop(i)) for i in data["equations"]}  # the random state
         rates = {i: self.evaluate(data["forcing"].get(i, "0"), env) for i in s}
         for name, unit in self.units.items():  # F(s) = L φ(R s) + f at a random state
             m, sign = map(Fraction, unit.get("rest", "01"))  # ψ(x) = sign (φ(x) - m x)
@@ -94,7 +94,7 @@ class Checker:  # tests the claims about a block of J, or the energy, at one ran
         *constants, x = (self.evaluate(part, point) for part in rest)
         odd, learned = first in ODD, first in self.kinds  # learned: differs from entry to entry
         keys = [(first, *constants, abs(t) if odd else t, i * learned) for i, t in enumerate(x)]
-        fresh = RNG.integers(1, MAX_DRAWN, len(x)).astype(object) ** 2
+        fresh = RNG.integers(1, MAX_DRAWN, len(x)).astype(object) ** 2  # for new arguments
         f = [self.random_values.setdefault(k, y) for k, y in zip(keys, fresh, strict=True)]
         return np.array(f, object) * [(t > 0) - (t < 0) if odd else 1 for t in x]
 

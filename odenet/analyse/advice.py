@@ -76,6 +76,7 @@ def _instability_warning(facts: Facts) -> Diagnostic | None:
         message += f"{SPECTRUM_PHRASES[spectrum.verdict]}, as tested on {axis.test_equation}"
     else:
         message += f"at {EIGENVALUE_PHRASES[axis.axis]}, as tested on {axis.test_equation}"
+        # Only y' = λ y, which has a real axis, tells the stability at complex λ.
         triangle = spectrum_triangle(model, certificate) if axis.axis == "imaginary" else None
         h = None if discretisation.varying else discretisation.h
         steps = _step_text(triangle, equation, h) if triangle and equation.real_axis else ""

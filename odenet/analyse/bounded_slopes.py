@@ -13,7 +13,7 @@ from odenet.analyse import conditions
 from odenet.analyse.conditions import ProofPart, Units
 from odenet.analyse.factorisations import Factorisation, Matrix
 from odenet.analyse.laurent import ZERO, Scalar, Signs
-from odenet.analyse.operator_algebra import IDENTITY, IDENTITY_WORD
+from odenet.analyse.operator_algebra import IDENTITY
 from odenet.analyse.reductions import Decay
 from odenet.analyse.units import Unit
 
@@ -62,7 +62,7 @@ def _candidate_rates(part: ProofPart, least_decay: Scalar, signs: Signs) -> Iter
     """Candidates for r: the surplus in the diagonal of M - A or half of it, if below all decays."""
     matrix = minus_allowance(part.matrix, part.allowance)
     surpluses = [
-        Scalar.number(slope_bound(unit) or 0) * -row[k].coefficient(IDENTITY_WORD)
+        Scalar.number(slope_bound(unit) or 0) * -row[k].identity_coefficient
         for k, (unit, row) in enumerate(zip(part.units, matrix, strict=True))
         if part.allowance[k]
     ]

@@ -27,6 +27,7 @@ from odenet.model.expressions.expr import State
 from odenet.model.typed.program import Model
 
 FORMAT = "odenet certificate 1"
+# spectrum -> the property of C M from which it follows, the `kind` of a block
 KINDS = {"imaginary": "antisymmetric", "real": "symmetric", "stable": "dissipative"}
 
 SlopeShift = tuple[Fraction | None, bool]  # moved_slope and is_reflected of a Unit

@@ -214,11 +214,7 @@ class FormulaWriter:
 
 
 # type of formula -> the first entry of its tree
-_HEADS: dict[type[expr.Node], str] = {
-    expr.Power: "^",
-    expr.Adjoint: "T",
-    expr.Concat: "concat",
-}
+_HEADS: dict[type[expr.Node], str] = {expr.Power: "^", expr.Adjoint: "T", expr.Concat: "concat"}
 
 
 def sum_tree(terms: list[Tree], zero: Tree = ZERO_TREE) -> Tree:

@@ -45,7 +45,6 @@ class Diagonal(NamedTuple):
 
 
 Word = tuple[Letter | Diagonal, ...]
-IDENTITY_WORD: Word = ()
 Key = TypeVar("Key")
 
 
@@ -174,6 +173,11 @@ class Operator:
         """The coefficient of a word."""
         return dict(self.terms).get(word, ZERO)
 
+    @property
+    def identity_coefficient(self) -> Scalar:
+        """The coefficient of the empty word, which is the identity."""
+        return self.coefficient(())
+
     def substitute(self, values: Mapping[str, Fraction]) -> "Operator":
         """The same operator with some symbols replaced by their values."""
         return Operator.from_terms({word: scalar.substitute(values) for word, scalar in self.terms})
@@ -203,7 +207,7 @@ def _sort_key(term: tuple[Word, Scalar]) -> tuple[int, str]:
     return -len(term[0]), word_text(term[0])
 
 
-IDENTITY = Operator.word(IDENTITY_WORD)
+IDENTITY = Operator.word(())
 ZERO_OPERATOR = Operator()
 
 

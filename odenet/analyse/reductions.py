@@ -5,14 +5,7 @@ from dataclasses import replace
 from typing import TypeVar
 
 from odenet.analyse.laurent import Scalar, Signs
-from odenet.analyse.operator_algebra import (
-    IDENTITY,
-    IDENTITY_WORD,
-    ZERO_OPERATOR,
-    Diagonal,
-    Operator,
-    sum_by_key,
-)
+from odenet.analyse.operator_algebra import IDENTITY, ZERO_OPERATOR, Diagonal, Operator, sum_by_key
 from odenet.analyse.units import OperatorsByState, System, Unit
 from odenet.model.expressions.expr import State
 
@@ -78,8 +71,7 @@ def split_off_decay(system: System, signs: Signs) -> tuple[Decay, System] | None
     linear = dict(system.linear_terms)
     decay: Decay = {}
     for group in _joint_states(system):
-        diagonal = [linear.get((s, s), ZERO_OPERATOR) for s in group]
-        decays = [-operator.coefficient(IDENTITY_WORD) for operator in diagonal]
+        decays = [-linear.get((s, s), ZERO_OPERATOR).identity_coefficient for s in group]
         least = [d for d in decays if all(signs.sign_of(other - d) != -1 for other in decays)]
         if not least or signs.sign_of(least[0]) != 1:
             continue

@@ -79,6 +79,7 @@ def find_weights(matrix: Matrix, aim: Aim, signs: Signs) -> UnitWeights | None:
     required = {i: d for i, row in enumerate(matrix) if (d := _own_diagonal(row[i])) is not None}
     # The diagonal of c_i if it is chosen freely: as its own block needs it, or its first equation.
     starts = {i: required.get(i, _first_diagonal(i, equations)) for i in range(len(matrix))}
+    # units with a required diagonal come first, then those with one from an equation
     for start in sorted(starts, key=lambda i: (i not in required, not starts[i])):
         if start in weights:
             continue

@@ -16,7 +16,6 @@ from odenet.analyse.bounded_slopes import minus_allowance
 from odenet.analyse.certificate import Certificate
 from odenet.analyse.conditions import ProofPart, matrix_product, plus_adjoint
 from odenet.analyse.laurent import Scalar, as_fraction
-from odenet.analyse.operator_algebra import IDENTITY_WORD
 from odenet.analyse.units import Unit
 from odenet.derive.intervals import XI, S
 from odenet.derive.stability import EquationStability
@@ -97,7 +96,7 @@ def _outer_decay(part: ProofPart, values: Mapping[str, Fraction]) -> tuple[float
 
 def _inner_decay(part: ProofPart, values: Mapping[str, Fraction]) -> tuple[float, str] | None:
     """A γ with C (M + γ I) antisymmetric, and M + γ I as a text."""
-    scalars = [-row[i].coefficient(IDENTITY_WORD) for i, row in enumerate(part.matrix)]
+    scalars = [-row[i].identity_coefficient for i, row in enumerate(part.matrix)]
     decay = _known_value(scalars[0], values)
     if decay is None or decay <= 0 or any(scalar != scalars[0] for scalar in scalars):
         return None

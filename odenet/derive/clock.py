@@ -204,6 +204,6 @@ def _substitute(form: Mapping[Any, FracElement], known: Mapping[Any, LinearForm]
     """A linear form with other linear forms in place of some of its unknowns."""
     total: LinearForm = {}
     for unknown, factor in form.items():
-        itself = {unknown: factor / factor}  # with the 1 of the field
-        total = add(total, known.get(unknown, itself), factor)
+        # factor / factor is the 1 of the field
+        total = add(total, known.get(unknown, {unknown: factor / factor}), factor)
     return total

@@ -83,6 +83,7 @@ class CoefficientField:
             )
         self._build([*symbols], scheme.lets)
         self.stretches = tuple(self._elements[symbol] for symbol in stretch_symbols)
+        # the position of the first stretch among the generators
         self._first_stretch = list(symbols).index(stretch_symbols[0]) if stretch_symbols else 0
 
     def _build(self, symbols: list[sympy.Symbol], lets: Iterable[tuple[str, expr.Node]]) -> None:
@@ -92,6 +93,7 @@ class CoefficientField:
         self._define(lets)
 
     def _define(self, lets: Iterable[tuple[str, expr.Node]]) -> None:
+        """Read lets as elements of the field, in the place of symbols, if they are expanded."""
         if self.expand_lets:
             for name, value in lets:
                 self._elements[sympy.Symbol(name)] = self.read(value)

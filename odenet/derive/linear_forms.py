@@ -23,7 +23,7 @@ from odenet.model.typed.scheme import Scheme, Update
 # What a linear form is a combination of: stored values, and atoms by their number.
 BasisElement = Slot | int
 Form = dict[BasisElement, FracElement]
-Term = TypeVar("Term")
+Key = TypeVar("Key")
 Name = TypeVar("Name")
 Direction = frozenset[tuple[BasisElement, FracElement]]
 
@@ -74,8 +74,8 @@ class Line:
 
 
 def add(
-    one: dict[Term, FracElement], other: dict[Term, FracElement], factor: FracElement | int = 1
-) -> dict[Term, FracElement]:
+    one: dict[Key, FracElement], other: dict[Key, FracElement], factor: FracElement | int = 1
+) -> dict[Key, FracElement]:
     """The sum one + factor * other."""
     total = dict(one)
     for key, value in scale(other, factor).items():
@@ -85,7 +85,7 @@ def add(
     return total
 
 
-def scale(form: dict[Term, FracElement], factor: FracElement | int) -> dict[Term, FracElement]:
+def scale(form: dict[Key, FracElement], factor: FracElement | int) -> dict[Key, FracElement]:
     """The form times a factor; no arithmetic is done for 1 and -1."""
     if factor == 1:
         return form

@@ -101,6 +101,7 @@ class StepInverter:
         self.rows: dict[Slot, Form] = dict(step.new_values)
         self.known_atoms: set[int] = set()
         self.terms: list[ShearTerm] = []
+        # direction of a line's form -> the factor to get that form back, and the line
         self._lines: dict[Direction, tuple[FracElement, Line]] = {}
         for line in step.lines:
             if line.form:
