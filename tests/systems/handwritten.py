@@ -71,12 +71,12 @@ def leapfrog(flow, u, h, steps):
     return Y
 
 
-def residual_branch(layers, x, training=True):
-    """bn-relu-conv-bn-relu-conv, from the weights of a sequence of layers."""
+def residual_branch(layers, x):
+    """bn-relu-conv-bn-relu-conv, with the weights of a sequence of layers, in training mode."""
     for layer in layers:
         kind = type(layer).__name__
         if kind.startswith("BatchNorm"):
-            x = F.batch_norm(x, None, None, layer.weight, layer.bias, training=training)
+            x = F.batch_norm(x, None, None, layer.weight, layer.bias, training=True)
         elif kind == "ReLU":
             x = torch.relu(x)
         else:
@@ -111,7 +111,7 @@ def momentum(flow, u, h, steps, gamma=0.9):
 
 
 def dissipative(flow, u, h, steps, gamma=0.1):
-    """The antisymmetric layer of Eq. 13 less γ Y, with the decay as the mean of both ends."""
+    """Chang et al. 2018 (AAAI), Eq. 13, with a decay -γ Y that is the mean over both ends of a step."""
     previous, Y = torch.zeros_like(u), u
     for j in range(steps):
         force = torch.tanh(conv(Y, flow.K[j]) - adjoint_conv(Y, flow.K[j]) + flow.b[j])

@@ -61,7 +61,7 @@ def test_outputs_and_gradients_are_those_of_the_equations(name, channels, steps,
 @pytest.mark.parametrize("name", SYSTEMS)
 @given(**STRATEGIES)
 @settings(max_examples=8, deadline=None)
-def test_a_reversible_step_undoes_itself(name, channels, steps, size, h, seed):
+def test_reversible_steps_are_undone_and_others_are_refused(name, channels, steps, size, h, seed):
     flow, u = random_flow(name, channels, steps, size, h, seed)
     if not flow.reversible:
         with pytest.raises(NotImplementedError, match="cannot be reversed"):
@@ -80,15 +80,15 @@ def test_a_reversible_step_undoes_itself(name, channels, steps, size, h, seed):
 
 
 @pytest.mark.parametrize("name", ["hamiltonian", "leapfrog", "hamiltonian_one_layer"])
-def test_a_generated_step_equals_the_hand_written_one_bit_for_bit(name):
-    flow, u = random_flow(name, 4, 3, (5, 4), 0.1, 7)
+def test_a_generated_step_equals_the_handwritten_one_bit_for_bit(name):
+    flow, u = random_flow(name, channels=4, steps=3, size=(5, 4), h=0.1, seed=7)
     flow = flow.float().eval()
     u = u.detach().float()
     with torch.no_grad():
         state = flow.initial(u)
         for step in range(3):
             state = flow.advance(state, step)
-        assert torch.equal(flow.readout(state), SYSTEMS[name](flow, u, 0.1, 3))
-        # A whole flow computes with channels innermost, where convolutions round in their own way.
+        assert torch.equal(flow.readout(state), SYSTEMS[name](flow, u, h=0.1, steps=3))
+        # A whole flow computes with channels innermost, where convolutions round differently.
         u = u.to(memory_format=torch.channels_last)
-        assert torch.equal(flow(u), SYSTEMS[name](flow, u, 0.1, 3))
+        assert torch.equal(flow(u), SYSTEMS[name](flow, u, h=0.1, steps=3))

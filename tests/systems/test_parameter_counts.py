@@ -10,7 +10,7 @@ from odenet.model.reading.presets import preset, presets
 
 SPECS = Path(__file__).parents[2] / "specs"
 
-# Chang et al. 2018 (ICLR), Table 5, on CIFAR-10; of Wide ResNets those that follow from it.
+# Chang et al. 2018 (ICLR), Table 5, on CIFAR-10; the count of the Wide ResNet follows from it.
 EXACT_COUNTS = {
     "resnet-14": 172_506,
     "resnet-32": 464_154,
@@ -19,8 +19,9 @@ EXACT_COUNTS = {
     "wide-resnet-14": 685_994,
 }
 
-# Chang et al. 2018 (AAAI), Table 1, on CIFAR-10, in millions, and by how much we may be off: the
-# paper leaves norms, biases and the first blocks of units unstated. He et al. 2016, Table 6.
+# preset -> millions of parameters on CIFAR-10, and the relative tolerance. From Chang et al. 2018
+# (AAAI), Table 1, which leaves norms, biases and the first blocks of units unstated; ResNets from
+# He et al. 2016, Table 6.
 ROUNDED_COUNTS = {
     "hamiltonian-74": (0.43, 0.03),
     "hamiltonian-218": (1.68, 0.03),

@@ -75,8 +75,8 @@ def test_proposition_1_a_revnet_has_no_attractive_fixed_point(seed, scale):
     assert ((eigenvalues - 1).abs()[is_not_attracting] > 1e-6).any()
 
 
-def test_the_iterations_of_a_revnet_stay_away_from_where_momentum_goes():
-    """f(x) = -tanh(x) draws to 0: momentum with γ < 1 arrives, a RevNet of such halves does not."""
+def test_the_iterates_of_a_revnet_stay_away_from_the_fixed_point_that_momentum_reaches():
+    """With f(x) = -tanh(x), momentum with γ < 1 tends to 0, and a RevNet of f and -f does not."""
     start = torch.tensor([[0.3, -0.2]], dtype=torch.float64)
     assert DAMPED.flow(2, 400, space=0)(start).norm() < 1e-6
     eye = torch.eye(2, dtype=torch.float64)
@@ -119,16 +119,15 @@ def test_proposition_2_solutions_tend_to_the_first_order_s_as_ε_tends_to_0(spee
 @pytest.mark.parametrize("epsilon", [0.5, 2.0])
 def test_proposition_3_solutions_of_the_first_order_are_solutions_of_the_second(epsilon):
     """With f̂ = f + ε f' f, which is sin x + ε sin(2 x)/2 for f = sin, and x'(0) = f(x0)."""
-    weights = (1, epsilon / 2)
+    weights = (1, epsilon / 2)  # of sin x and of sin 2x
     errors = [
         max_error(momentum_path(weights, START.sin(), epsilon, steps)) for steps in (200, 400, 800)
     ]
     assert errors[-1] < 2e-3
     for larger, smaller in pairwise(errors):
         assert 1.8 < larger / smaller < 2.2  # of order 1, as the scheme
-    assert (
-        max_error(momentum_path((1, 0), START.sin(), epsilon, 800)) > 20 * errors[-1]
-    )  # with f itself in place of f̂
+    error_of_f_itself = max_error(momentum_path((1, 0), START.sin(), epsilon, 800))
+    assert error_of_f_itself > 20 * errors[-1]
 
 
 def solution_at_one(theta, epsilon):
@@ -140,10 +139,12 @@ def solution_at_one(theta, epsilon):
 
 @pytest.mark.parametrize("factor", [-0.9, -0.5, 0.0, 3.0])
 def test_proposition_3_from_rest_every_multiple_above_minus_1_is_represented(factor, epsilon=10):
-    """The larger ε, the nearer to -1: e^(-1/(2 ε)) is how near (appendix B.4)."""
+    """The larger ε, the nearer to -1 is the least multiple, about -e^(-1/(2 ε)) (appendix B.4)."""
+    # at θ = -98 the multiple is near its minimum
     theta = brentq(lambda value: solution_at_one(value, epsilon) - factor, -98, 100)
     coarse, fine = (network_matrix(np.array([[theta]]), epsilon, steps) for steps in (500, 1000))
-    assert abs(2 * fine - coarse - factor).item() < 1e-5
+    extrapolated = 2 * fine - coarse  # the scheme has order 1
+    assert abs(extrapolated - factor).item() < 1e-5
 
 
 def power_series(theta, epsilon, terms=60):
@@ -176,5 +177,5 @@ def test_proposition_4_a_linear_momentum_network_is_the_series(epsilon):
     assert np.allclose(expected, expm(system)[:3, :3], rtol=1e-10, atol=1e-10)
     coarse, fine = (network_matrix(theta, epsilon, steps) for steps in (500, 1000))
     errors = [np.abs(matrix - expected).max() for matrix in (coarse, fine, 2 * fine - coarse)]
-    assert 1.9 < errors[0] / errors[1] < 2.1  # of order 1 …
-    assert errors[2] < 1e-2 * errors[1]  # … so that what is extrapolated is the series
+    assert 1.9 < errors[0] / errors[1] < 2.1  # of order 1
+    assert errors[2] < 1e-2 * errors[1]  # extrapolated

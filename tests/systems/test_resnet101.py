@@ -15,7 +15,7 @@ SPEC = Path(__file__).parents[2] / "specs" / "resnet101.ode"
 
 @pytest.fixture(scope="module")
 def original():
-    """torchvision's network of ten classes with the stem for small pictures."""
+    """torchvision's network for ten classes, with a stem for small images."""
     torch.manual_seed(0)
     model = models.resnet101(num_classes=10)
     model.conv1 = nn.Conv2d(3, 64, 3, padding=1, bias=False)
@@ -27,7 +27,7 @@ def original():
 
 
 def spec_network(original, gamma):
-    """The network of the spec with the weights of torchvision's, which are in the same order."""
+    """The network of the spec with torchvision's weights, which are in the same order."""
     network = odenet.load(SPEC, set={"γ": gamma}).network().double().eval()
     values = original.state_dict().values()
     network.load_state_dict(dict(zip(network.state_dict(), values, strict=True)))
@@ -35,7 +35,7 @@ def spec_network(original, gamma):
 
 
 def momentum_output(original, x, gamma):
-    """Sander et al. 2021, Eq. 2, with f(x) = block(x) - x. Blocks that change the shape remain."""
+    """Sander et al. 2021, Eq. 2, with f(x) = block(x) - x; blocks that change the shape are kept."""
     x = original.relu(original.bn1(original.conv1(x)))
     for layer in (original.layer1, original.layer2, original.layer3, original.layer4):
         x = layer[0](x)
@@ -46,13 +46,13 @@ def momentum_output(original, x, gamma):
     return original.fc(x.mean((2, 3)))
 
 
-def test_it_has_the_parameters_of_torchvisions(original):
+def test_the_spec_has_as_many_parameters_as_torchvisions_network(original):
     assert sum(p.numel() for p in original.parameters()) == 42_512_970
     assert network_size(odenet.load(SPEC).model).parameters == 42_512_970
 
 
 @pytest.mark.parametrize("gamma", [0, 0.9])
-def test_its_outputs_are_those_of_torchvisions_blocks(original, gamma):
+def test_outputs_are_those_of_torchvisions_blocks(original, gamma):
     x = torch.randn(1, 3, 8, 8, dtype=torch.float64)
     with torch.no_grad():
         expected = momentum_output(original, x, gamma)

@@ -37,7 +37,7 @@ def residual_block(old, new):
 
 
 def revnet_step(old, new):
-    """A step of two states: f enters, g works at the new width."""
+    """A step of two states: f goes from the old to the new width, g works at the new one."""
     return residual_block(old, new) + residual_block(new, new)
 
 
@@ -47,9 +47,13 @@ def operator_step(count):
 
 
 def three_units(n, widths, step, parts=1):
-    """A network of Chang et al. 2018, from its first convolution to its classifier."""
+    """A network of Chang et al. 2018, from its first convolution to its classifier.
+
+    It has three units of `n` steps, each with its width, and `parts` states that share the channels.
+    """
     states = [width // parts for width in widths]
-    total = convolution(3, 3, widths[0]) + 2 * widths[-1] + 10 * widths[-1] + 10
+    norm, classifier = 2 * widths[-1], 10 * widths[-1] + 10
+    total = convolution(3, 3, widths[0]) + norm + classifier
     for old, new in zip([states[0], *states], states, strict=False):
         total += step(old, new) + (n - 1) * step(new, new)
     return total
@@ -57,7 +61,8 @@ def three_units(n, widths, step, parts=1):
 
 def resnet101():
     """He et al. 2016, Table 1, 101 layers, with a stem of 3 x 3 points and ten classes."""
-    total, old = convolution(3, 3, 64) + 128 + 2048 * 10 + 10, 64
+    norm, classifier = 2 * 64, 2048 * 10 + 10
+    total, old = convolution(3, 3, 64) + norm + classifier, 64
     for width, blocks in [(64, 3), (128, 4), (256, 23), (512, 3)]:
         total += 4 * width * (old + 2)  # the projection and its norm
         for _ in range(blocks):
@@ -78,12 +83,13 @@ def counted_by_hand(spec, n, w):
         return three_units(n, [32, 64, w], operator_step(1))
     if spec == "resnet101":
         return resnet101()
+    # the neural ODEs: three convolutions, a block of two norms and two convolutions, norm, classifier
     block = 2 * (2 * w + convolution(3, w, w))
-    return convolution(3, 3, w) + 2 * convolution(3, w, w) + block + 2 * w + 10 * w + 10
+    return convolution(3, 3, w) + 2 * convolution(3, w, w) + block + 2 * w + (10 * w + 10)
 
 
 @pytest.mark.parametrize(("spec", "name", "count"), ROWS)
-def test_a_row_has_the_parameters_that_one_counts_by_hand(spec, name, count):
+def test_a_row_has_as_many_parameters_as_are_counted_by_hand(spec, name, count):
     path = ROOT / "specs" / f"{spec}.ode"
     sizes = dict(re.findall(r"^let (n|w) = (\d+)$", path.read_text("utf-8"), re.MULTILINE))
     sizes |= preset(path, name) if name else {}

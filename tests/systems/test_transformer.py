@@ -76,7 +76,7 @@ def test_outputs_and_gradients_are_those_of_torchs_attention(channels, size, cau
         torch.testing.assert_close(actual, reference, rtol=1e-9, atol=1e-9)
 
 
-def test_the_steps_are_undone_and_nothing_is_stored():
+def test_steps_are_undone_and_gradients_need_no_stored_activations():
     torch.manual_seed(0)
     flow = odenet.load(SPEC).flow(16, 3).double()
     u = torch.randn(2, 16, 3, 3, dtype=torch.float64, requires_grad=True)

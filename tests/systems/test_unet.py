@@ -82,11 +82,11 @@ def test_the_prediction_of_memory_counts_what_is_joined():
         program = odenet.loads(net.replace("KEEP", keep).replace("JOIN", join))
         footprint = predict(program, 5, "stored", "cpu")
         bytes_saved.append(footprint.chain + footprint.outside)
-    feature_map = 5 * 4 * 64 * 4  # bytes of one with 4 channels
+    feature_map = 5 * 4 * 64 * 4  # batch of 5, 4 channels, 64 points, 4 bytes
     assert bytes_saved[1] - bytes_saved[0] == feature_map  # the layer saves 8 channels instead of 4
 
 
-def test_a_name_may_hold_any_text():
+def test_the_name_of_a_kept_value_may_be_any_text():
     text = (
         SPEC.replace('"fine"', '"μ \\ in\'t"').replace("SIZES", "4, 4").replace("MODE", "nearest")
     )
@@ -99,7 +99,9 @@ def test_the_shipped_spec_is_trained_refined_studied_used_and_exported(tmp_path)
     result = odenet.train("specs/unet.ode", set=size | recipe, out=tmp_path / "run")
     assert result.measure == "mean_iou"
     run = odenet.load_run(result.folder, weights="last")
-    assert [flow.steps for flow in run.network if hasattr(flow, "steps")] == [4] * 5
+    assert [flow.steps for flow in run.network if hasattr(flow, "steps")] == [
+        4
+    ] * 5  # n = 2, doubled
     pixels = torch.zeros(2, 1, 8, 8, dtype=torch.uint8)
     values = run.predict(pixels).values
     assert values.shape == (2, 3, 8, 8)

@@ -112,6 +112,7 @@ def momentum(unit, x, h, gamma=0.9):
     return x
 
 
+# spec -> the unit by hand, its options, settings of the spec
 HANDWRITTEN = {
     "resnet": (resnet, "", {"h": 0.5}),
     "revnet": (revnet, ", shortcut = pool", {"h": 0.5}),
@@ -122,7 +123,7 @@ HANDWRITTEN = {
 
 
 @pytest.mark.parametrize("spec", HANDWRITTEN)
-def test_a_unit_is_the_hand_written_one_with_its_gradients(spec):
+def test_a_unit_has_the_outputs_and_gradients_of_the_handwritten_one(spec):
     handwritten, options, settings = HANDWRITTEN[spec]
     unit, x = spec_unit(spec, options, **settings)
     output, expected = unit(x), handwritten(unit, x, settings.get("h"))
@@ -162,12 +163,12 @@ def tanh_conv(layer, x, stride=1):
     return torch.tanh(F.conv2d(x, layer[0].weight, stride=stride, padding=1))
 
 
-def test_of_a_pair_of_first_order_the_rate_that_is_the_speed_has_the_new_shape():
+def test_in_the_first_step_of_a_second_order_equation_the_velocity_has_the_new_shape():
     equations = "state Y\nmap f = conv(3) -> tanh\nY'' = f(Y)\nY'(0) = -u"
     unit, x = equations_unit(equations, "discretise verlet(h = 0.5)")
     Y, V = pool(x, 6), pool(-x, 6)
     layers = [unit.entry.f[0], *unit.flow.f]
-    for layer in layers:  # the first of them acts on what has the new shape already
+    for layer in layers:  # even the first acts on a state that has the new shape
         Y = Y + 0.5 * V
         V = V + 0.5 * tanh_conv(layer, Y)
     torch.testing.assert_close(unit(x), Y)
@@ -181,7 +182,7 @@ def test_of_a_pair_of_first_order_the_rate_that_is_the_speed_has_the_new_shape()
     torch.testing.assert_close(unit(x), Y)
 
 
-def test_numbers_that_the_first_step_learns_are_counted():
+def test_learned_scalars_of_the_first_step_are_counted():
     equations = "state Y\nparam a, b : scalar(init = 0.5)\nmap f = conv(3) -> tanh\nY' = a b f(Y)"
     unit, x = equations_unit(equations, "discretise euler(h = 1)")
     Y = pool(x, 6) + 0.25 * tanh_conv(unit.entry.f_in[0], x, 2)
@@ -190,7 +191,7 @@ def test_numbers_that_the_first_step_learns_are_counted():
     torch.testing.assert_close(unit(x), Y)
 
 
-def test_a_step_whose_lines_read_maps_by_themselves_is_taken_at_the_old_shape():
+def test_a_first_step_whose_scheme_calls_maps_is_made_at_the_old_shape():
     maps = "map f = conv(3) -> tanh\nmap g = conv(3) -> tanh\nmap s = conv(3) -> tanh"
     affine = """scheme affine {
     for Y' = F(Z), Z' = G(Y)
@@ -217,12 +218,14 @@ def test_a_refined_unit_has_twice_the_steps_and_copies_the_second_block_into_the
     entry = finer.entry.flow if isinstance(finer.entry, Coarsened) else finer.entry
     assert entry.h == 0.25
     before, after = unit.state_dict(), finer.state_dict()
+    # each step becomes two, and that after the entry, which has another shape, is a copy of step 0
+    sources = [0, 0, 0, 1, 1]
     entry_names = {name for name in before if name.startswith("entry.")}
     assert all(torch.equal(before[name], after[name]) for name in entry_names)
     if spec == "hamiltonian":
-        assert torch.equal(after["flow.K1"], before["flow.K1"][[0, 0, 0, 1, 1]])
+        assert torch.equal(after["flow.K1"], before["flow.K1"][sources])
         return
-    for step, source in enumerate([0, 0, 0, 1, 1]):
+    for step, source in enumerate(sources):
         for name in (name for name in before if name.startswith(f"flow.f.{source}.")):
             new = name.replace(f"flow.f.{source}.", f"flow.f.{step}.")
             assert torch.equal(after[new], before[name])
@@ -251,7 +254,7 @@ def parameter_count(network):
 )
 def test_interpolated_networks_have_the_parameters_of_the_paper(spec, name, expected):
     network = preset_network(spec, name)
-    for parameters in expected:
+    for parameters in expected:  # as built, refined once, refined twice
         assert parameter_count(network) == parameters
         for path, module in list(network.named_children()):
             if isinstance(module, Flow | Unit):
@@ -272,7 +275,7 @@ def test_revnets_have_the_parameters_of_chang_et_al_2018_table_1(name, classes, 
 
 
 @pytest.mark.parametrize("scheme", ["heun(h = 0.5)", "rk4(h = 0.5)", "euler(T = 1)"])
-def test_a_unit_of_any_scheme_counts_what_it_has(scheme):
+def test_the_parameters_of_a_unit_are_counted_for_any_scheme(scheme):
     text = (
         "state x\nmap f = conv(3) -> tanh -> conv(3)\nx' = f(x)\n"
         f"discretise {scheme}\nnet = input(3, 9, 9) -> conv(3, 4) -> unit(3, 6, stride = 2) -> mean"
@@ -287,7 +290,7 @@ def test_a_unit_of_any_scheme_counts_what_it_has(scheme):
 
 
 def saved_activations(unit, x):
-    """The numbers of feature maps that autograd saves in the first step and in the others."""
+    """How many feature maps autograd saves in the first step, and in all others together."""
     saved = []
     with torch.autograd.graph.saved_tensors_hooks(lambda t: saved.append(t) or t, lambda t: t):
         state = unit.entry(x)
@@ -309,19 +312,20 @@ def test_a_network_of_units_can_be_pickled_traced_and_exported(spec):
     torch.manual_seed(0)
     path = SPECS / f"{spec}.ode"
     layers = odenet.load(path, set={"n": 2, "w": 64, "size": 8}).network().eval()
-    network = nn.Sequential(*(layers[i] for i in range(4)))
+    network = nn.Sequential(*(layers[i] for i in range(4)))  # a convolution, a flow and two units
     x = torch.randn(2, 3, 8, 8)
     expected = network(x)
     assert torch.equal(pickle.loads(pickle.dumps(network))(x), expected)
     traced = torch.fx.symbolic_trace(network)
     assert torch.equal(traced(x), expected)
-    assert [node.target for node in traced.graph.nodes if node.op == "call_module"].count("2") == 1
+    modules = [node.target for node in traced.graph.nodes if node.op == "call_module"]
+    assert modules.count("2") == 1  # the first unit is one node
     with torch.no_grad():
         exported = torch.export.export(network, (x,)).module()
         torch.testing.assert_close(exported(x), expected)
 
 
-def test_a_step_size_of_its_own_is_that_of_every_step_where_the_file_gives_a_time():
+def test_the_h_of_a_layer_replaces_the_step_size_that_follows_from_a_time():
     text = (
         "state x\nmap f = conv(3) -> tanh\nx' = f(x)\ndiscretise euler(T = 1)\n"
         "net = input(3, 8, 8) -> flow(3, h = 0.1) -> unit(3, 6, stride = 2, h = 0.2) -> mean"
