@@ -144,7 +144,7 @@ def channels_last(adapter: Adapter) -> Adapter:
 
     def adapt(network: Network, steps: nn.ModuleList, size: Size) -> Implementation:
         if network.is_sequence_model:
-            raise NotExpressible("has no maps")
+            raise NotExpressible("has no feature maps")
         implementation = adapter(network, steps.to(memory_format=torch.channels_last), size)
         return Implementation(ChannelsLast(implementation.module), implementation.gradients)
 
@@ -165,14 +165,14 @@ class ChannelsLast(nn.Module):
 
 def memcnn(network: Network, steps: nn.ModuleList, size: Size) -> Implementation:
     """memcnn: an InvertibleModuleWrapper around every additive coupling."""
-    with warnings.catch_warnings():  # torch has moved names that it imports
+    with warnings.catch_warnings():  # memcnn imports names that torch has moved
         warnings.simplefilter("ignore")
         from memcnn import AdditiveCoupling, InvertibleModuleWrapper
     if network.is_sequence_model:
-        raise NotExpressible("splits channels of maps only")
+        raise NotExpressible("splits channels of feature maps only")
     pairs = [AdditiveCoupling(f, g) for f, g in _couplings(network, steps)]
     chain = nn.Sequential(*(InvertibleModuleWrapper(pair) for pair in pairs))
-    # It frees the memory of its input, which the caller still needs, so it gets a copy.
+    # memcnn frees the memory of its input, which the caller still needs: hence the copy.
     return implementation_of(CouplingNetwork(network, chain, torch.clone), steps)
 
 

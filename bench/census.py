@@ -3,12 +3,12 @@
     python -m bench.census timm|torchvision|transformers [NAME …]
 
 prints a line for each network, and makes the table of docs/conversion.md. The networks are small
-and have random weights; each is tried in a process of its own. Each residual block of a converted
-network is a step of momentum γ. Its outputs and gradients are compared in float64, in evaluation
-and in training mode: with γ = 0 to those of the original (within 1e-10), with γ = 0.9 to those of
-momentum on plain autograd (1e-7), and with dropout to those of the same conversion with stored
-activations (1e-7). At the start of a ramp of γ, in float32, they have to be those of the original
-(1e-6). `odenet.advise` has to give an answer, too.
+and have random weights; each is tried in a process of its own. In a converted network, residual
+blocks take steps of momentum γ. Outputs and gradients of the network are compared in float64, in
+evaluation and in training mode: with γ = 0 to those of the original (within 1e-10), with γ = 0.9 to
+those of momentum on plain autograd (1e-7), and with dropout to those of the same conversion with
+stored activations (1e-7). At the start of a ramp of γ, in float32, they have to be those of the
+original (1e-6). `odenet.advise` has to give an answer, too.
 """
 
 import copy

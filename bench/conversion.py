@@ -61,8 +61,8 @@ def bert():
 
 
 def decoder():
-    """The decoder of torch, and a batch with its memory."""
-    layer = nn.TransformerDecoderLayer(128, nhead=4, dim_feedforward=512, batch_first=True)
+    """The `nn.TransformerDecoder` of torch, and a batch with its memory."""
+    layer = nn.TransformerDecoderLayer(d_model=128, nhead=4, dim_feedforward=512, batch_first=True)
     target, memory = torch.randn(2, 4, 128, 128)
     return nn.TransformerDecoder(layer, LAYERS), (target, memory)
 
@@ -86,13 +86,14 @@ def vit_b():
     from torchvision.models import VisionTransformer
 
     sizes = {"num_layers": 2, "num_heads": 12, "hidden_dim": 768, "mlp_dim": 3072}
-    return VisionTransformer(96, patch_size=16, **sizes), (torch.randn(4, 3, 96, 96),)
+    model = VisionTransformer(image_size=96, patch_size=16, **sizes)
+    return model, (torch.randn(4, 3, 96, 96),)
 
 
 VIT_SIZES = {"img_size": 64, "patch_size": 4, "embed_dim": 128, "num_heads": 4, "depth": LAYERS}
 MODELS = {  # functions that give a model and its positional arguments, by titles of rows
     "GPT-2 (transformers), 16 layers": gpt2,
-    "GPT-2, 6 layers, 256 wide": partial(gpt2, 6, 256),
+    "GPT-2, 6 layers, 256 wide": partial(gpt2, layers=6, width=256),
     "Llama (transformers), 16 layers": llama,
     "BERT (transformers), 8 layers": bert,
     "`nn.TransformerDecoder`, 16 layers": decoder,
@@ -106,8 +107,10 @@ MODELS = {  # functions that give a model and its positional arguments, by title
     "Swin-T (torchvision)": partial(torchvision_model, "swin_t", batch=4),
     "ResNet-18 (torchvision), batch 16": partial(torchvision_model, "resnet18", batch=16),
     "ResNet-50 (torchvision)": partial(torchvision_model, "resnet50"),
-    "ResNet-50 (torchvision), 96×96": partial(torchvision_model, "resnet50", 96),
-    "ResNet-50 (torchvision), batch 32 of 224×224": partial(torchvision_model, "resnet50", 224, 32),
+    "ResNet-50 (torchvision), 96×96": partial(torchvision_model, "resnet50", size=96),
+    "ResNet-50 (torchvision), batch 32 of 224×224": partial(
+        torchvision_model, "resnet50", size=224, batch=32
+    ),
     "DenseNet-121 (torchvision)": partial(torchvision_model, "densenet121"),
 }
 
@@ -191,7 +194,8 @@ def measure(name: str) -> dict:
         peak, seconds = measure_step(model, arguments)
         model.zero_grad(set_to_none=True)
         odenet.OptimizerInBackward(model, torch.optim.SGD(model.parameters(), lr=1e-6))
-        results[method] = peak, measure_step(model, arguments)[0], seconds
+        peak_in_backward, _ = measure_step(model, arguments)
+        results[method] = peak, peak_in_backward, seconds
         del original, model
         gc.collect()
     return results

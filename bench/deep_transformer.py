@@ -136,7 +136,7 @@ def measure(job: Job) -> Measurement:
     if job.method in (REVERSIBLE, IN_BACKWARD):
         stack = odenet.reversible([tuple(pair) for pair in pairs], "verlet", h=STEP_SIZE, dim=-1)
     network = LanguageModel(stack, job)
-    optimizer = torch.optim.AdamW(network.parameters(), 1e-3)
+    optimizer = torch.optim.AdamW(network.parameters(), lr=1e-3)
     if job.method == IN_BACKWARD:
         odenet.OptimizerInBackward(network, optimizer)
     text = torch.frombuffer(bytearray(Path(__file__).read_bytes()), dtype=torch.uint8).long()

@@ -25,7 +25,7 @@ sys.path.insert(0, str(ROOT))
 import torch  # noqa: E402
 
 from bench.adapters import BASELINE  # noqa: E402
-from bench.networks import NETWORKS  # noqa: E402
+from bench.networks import NETWORKS, Size  # noqa: E402
 from bench.paper_networks import PAPER_ACCURACY, TrainedNetwork, train_within  # noqa: E402
 from bench.results import library_versions, machine, table_row  # noqa: E402
 from bench.stacks import NO_TIME, StackResult  # noqa: E402
@@ -33,13 +33,12 @@ from bench.stacks import NO_TIME, StackResult  # noqa: E402
 MIB = 2**20
 TEST_SHARE, STACK_SHARE = 0.25, 0.4  # of the minutes, at most; the rest is for training
 MIN_TRAINING_SECONDS = 20  # with less time, no training is begun
-# Batch, channels, side or tokens, and steps of each network, as in `bench.networks.Size`.
 SIZES = {
-    "hamiltonian": (128, 64, 32, 16),
-    "momentum": (128, 32, 32, 16),
-    "transformer": (32, 2 * 384, 256, 12),  # both halves of the state have 384 channels
+    "hamiltonian": Size(batch=128, channels=64, side=32, steps=16),
+    "momentum": Size(batch=128, channels=32, side=32, steps=16),
+    "transformer": Size(batch=32, channels=2 * 384, side=256, steps=12),
 }
-QUICK_SIZES = {name: (2, 12, 6, 2) for name in SIZES}
+QUICK_SIZES = {name: Size(batch=2, channels=12, side=6, steps=2) for name in SIZES}
 QUICK_SETTINGS = ["n=2", "w=4", "batch=8", "augment=[]"]  # of training; n steps, w channels
 SECONDS_TO_END = 60  # for the measurement that bench.stacks has begun when its time is over
 
@@ -162,8 +161,8 @@ def measure_stacks(args: argparse.Namespace, report: Report, folder: Path) -> It
             report.add_failure(f"Stack {index + 1}, {network}", reason)
 
 
-def _stack_table(network: str, size: Sequence[int], results: Sequence[StackResult]) -> str:
-    """The results for a network in Markdown; `size` is one of SIZES."""
+def _stack_table(network: str, size: Size, results: Sequence[StackResult]) -> str:
+    """The results for a network in Markdown."""
     unit = "tokens/s" if NETWORKS[network].is_sequence_model else "pictures/s"
     rows = [["precision", "", "ms per step", "of plain", unit, "peak MiB", "gradients off"]]
     rows.append(["---"] * 2 + ["---:"] * 5)
@@ -178,8 +177,8 @@ def _stack_table(network: str, size: Sequence[int], results: Sequence[StackResul
             [result.precision, result.name, f"{1000 * result.seconds:.1f}", ratio,
              f"{result.samples / result.seconds:,.0f}", f"{result.peak / MIB:,.1f}", error]
         )  # fmt: skip
-    shape = "×".join(map(str, size[:3]))
-    title = f"### {NETWORKS[network].title}\n\nInput {shape}, {size[3]} steps; medians.\n"
+    shape = f"{size.batch}×{size.channels}×{size.side}"
+    title = f"### {NETWORKS[network].title}\n\nInput {shape}, {size.steps} steps; medians.\n"
     skipped = ", ".join(f"{r.name} {r.precision}" for r in results if r.missing == NO_TIME)
     note = [f"{NO_TIME.capitalize()}: {skipped}.\n"] if skipped else []
     return "\n".join([title, *map(table_row, rows), "", *note])

@@ -27,14 +27,14 @@ def build(args, network, class_count):
 
     Args:
         args: the command line.
-        network: one of NETWORKS; for the second, the residual blocks become steps of momentum.
+        network: one of NETWORKS; in "Momentum ResNet" the residual blocks are steps of momentum.
         class_count: outputs of the last layer.
     """
     torch.manual_seed(0)
     weights = None if args.weights == "none" else args.weights
     model = zoo.build(args.model, weights)
     model.fc = nn.Linear(model.fc.in_features, class_count)
-    return convert(model, gamma=0.9) if network == NETWORKS[1] else model
+    return convert(model, gamma=0.9) if network == "Momentum ResNet" else model
 
 
 def data_loaders(args, batch):
@@ -51,7 +51,7 @@ def data_loaders(args, batch):
     ])  # fmt: skip
     train = ImageFolder(str(args.folder / "train"), augmented)
     val = ImageFolder(str(args.folder / "val"), resized)
-    return DataLoader(train, batch, shuffle=True, drop_last=True), DataLoader(val, 64)
+    return DataLoader(train, batch, shuffle=True, drop_last=True), DataLoader(val, batch_size=64)
 
 
 def train(model, args, batch):

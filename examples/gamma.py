@@ -77,7 +77,9 @@ def main(arguments=None):
     program = odenet.load(SPECS / "momentum.ode", set={"n": args.blocks, "w": 8, "size": 8})
     torch.manual_seed(0)
     untrained = program.network()
-    trained = {g: train(with_gamma(untrained, g), train_split, args.epochs, 0.1) for g in GAMMAS}
+    trained = {
+        g: train(with_gamma(untrained, g), train_split, args.epochs, rate=0.1) for g in GAMMAS
+    }
     curves = {
         "trained with the γ in use": [accuracy(network, test_split) for network in trained.values()]
     }
@@ -85,7 +87,7 @@ def main(arguments=None):
         changed = [with_gamma(trained[gamma], g) for g in GAMMAS]
         curves[f"trained with γ = {gamma}"] = [accuracy(n, test_split) for n in changed]
         curves[f"trained with γ = {gamma}, refitted"] = [
-            accuracy(train(network, train_split, args.refit, 0.02), test_split)
+            accuracy(train(network, train_split, args.refit, rate=0.02), test_split)
             for network in changed
         ]
     figure, axes = pyplot.subplots(figsize=(5, 4))

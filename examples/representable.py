@@ -74,15 +74,16 @@ def draw(panels, epsilons, fitted, lambda_half):
         fitted: the least eigenvalue that fitting reached at each of them.
         lambda_half: λ_ε at ε = 1/2.
     """
+    least, pairs = panels
     curve = np.linspace(0.02, 5, 200)
-    panels[0].plot(curve, [least_eigenvalue(e) for e in curve], label="λ_ε")
-    panels[0].plot(epsilons, fitted, "o", label="fitted to -1.5")
-    panels[0].set(xlabel="ε", title="least simple eigenvalue")
-    panels[0].legend()
-    panels[1].fill_between([lambda_half, 2], lambda_half, 2, color="lightgrey", label="two simple")
-    panels[1].plot([-2, 2], [-2, 2], color="grey", label="one double")
-    panels[1].set(xlabel="λ₁", ylabel="λ₂", title="representable, ε = 1/2")
-    panels[1].legend()
+    least.plot(curve, [least_eigenvalue(e) for e in curve], label="λ_ε")
+    least.plot(epsilons, fitted, "o", label="fitted to -1.5")
+    least.set(xlabel="ε", title="least simple eigenvalue")
+    least.legend()
+    pairs.fill_between([lambda_half, 2], lambda_half, 2, color="lightgrey", label="two simple")
+    pairs.plot([-2, 2], [-2, 2], color="grey", label="one double")
+    pairs.set(xlabel="λ₁", ylabel="λ₂", title="representable, ε = 1/2")
+    pairs.legend()
 
 
 def main(arguments=None):
@@ -98,9 +99,9 @@ def main(arguments=None):
     fitted = [fitted_map(out_of_reach, epsilon, args.steps).item() for epsilon in epsilons]
     for epsilon, eigenvalue in zip(epsilons, fitted, strict=True):
         print(f"ε = {epsilon}: λ_ε = {least_eigenvalue(epsilon):.3f}, fitted {eigenvalue:.3f}")
-    lambda_half = least_eigenvalue(0.5)
+    lambda_half = least_eigenvalue(epsilon=0.5)
     pairs = [(0.5, -0.2), (0.5, -1.0), (-1.0, -1.0), (-0.2, -0.3)]
-    distances = {pair: fitting_error(pair, 0.5, args.steps) for pair in pairs}
+    distances = {pair: fitting_error(pair, epsilon=0.5, steps=args.steps) for pair in pairs}
     figure, panels = pyplot.subplots(1, 2, figsize=(9, 4))
     draw(panels, epsilons, fitted, lambda_half)
     for pair, distance in distances.items():

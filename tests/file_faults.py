@@ -5,6 +5,8 @@ import stat
 
 import pytest
 
+MEMORY_DRIVER = 1  # its major number in Linux
+
 
 def make_device(path, minor):
     """Make a character device of the memory driver at a path; the test is skipped without root.
@@ -16,7 +18,7 @@ def make_device(path, minor):
         minor: its minor number: 3 for one like /dev/null, 7 for one like /dev/full.
     """
     try:
-        os.mknod(path, 0o666 | stat.S_IFCHR, os.makedev(1, minor))
+        os.mknod(path, 0o666 | stat.S_IFCHR, os.makedev(MEMORY_DRIVER, minor))
         with path.open("wb") as stream:
             stream.write(b"")
     except OSError:

@@ -81,7 +81,8 @@ def tests_pass(folder: Path, tests: list[str], seconds: int) -> bool:
         with suppress(BaseException):
             code = int(pytest.main(["-x", "-q", "-p", "no:cacheprovider", *tests]))
         os._exit(code)
-    return os.waitpid(pid, 0)[1] == 0
+    _, status = os.waitpid(pid, 0)
+    return status == 0
 
 
 def main() -> None:

@@ -91,7 +91,7 @@ def test_a_device_stays_a_device(tmp_path):
 
 def test_text_written_to_dev_stdout_keeps_its_place_among_printed_lines(tmp_path):
     script = (
-        "from odenet.files import write_text as w; print(1); w('/dev/stdout', '2\\n'); print(3)"
+        "from odenet.files import write_text\nprint(1); write_text('/dev/stdout', '2\\n'); print(3)"
     )
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
     command = [sys.executable, "-c", script]

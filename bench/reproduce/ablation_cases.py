@@ -62,7 +62,8 @@ BASE_AND_RESNET = ("base", "ResNet")
 BASE_BEST_AND_RESNET = ("base", "h × 2.5, batch norm inside", "ResNet")
 DOUBLE_WIDTHS = {"hamiltonian": 32, "norm_inside": 32, "resnet": 16}  # twice the w of each spec
 FASHION = {"data": "fashion_mnist", "colours": 1, "size": 14, "fraction": 1, "augment": "[]"}
-# For each recipe, its settings and the networks that are trained by it; repeat is 8 in the others.
+# For each recipe, its settings and the networks that are trained by it. The base passes over its
+# pictures 8 times (repeat = 8).
 RECIPES: dict[str, tuple[dict[str, object], tuple[str, ...]]] = {
     "rate × 3": ({"rate": 0.3}, BASE_BEST_AND_RESNET),
     "rate × 1/3": ({"rate": 0.03}, ("ResNet",)),

@@ -43,6 +43,7 @@ def main(arguments: Sequence[str] | None = None) -> OutcomesByCase:
     def run_of(case: Case, seed: int) -> runs.Run:
         name, share = case
         images = share * CIFAR10_IMAGES
+        # An epoch passes over the share as often as it takes for the same number of steps.
         settings = {
             "epochs": EPOCHS,
             "fraction": images / args.images,

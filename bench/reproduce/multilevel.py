@@ -110,8 +110,8 @@ def share_of_time(training: str, epochs: int, step_times: dict[int, float]) -> f
     """
     ends = (0, *cycle_ends(INTERPOLATIONS[training], epochs), epochs)
     cycle_times = [
-        (b - a) * step_times[initial_steps(training) << i]
-        for i, (a, b) in enumerate(pairwise(ends))
+        (end - start) * step_times[initial_steps(training) << doublings]
+        for doublings, (start, end) in enumerate(pairwise(ends))
     ]
     return sum(cycle_times) / (epochs * step_times[STEPS])
 
@@ -125,9 +125,9 @@ def measure_step_times(args: argparse.Namespace, network: str) -> dict[int, floa
     sizes = {name: settings[name] for name in ("w", "size", "colours") if name in settings}
     results: dict[int, float] = {}
     depths = {
-        initial_steps(training) << i
+        initial_steps(training) << doublings
         for training, interpolations in INTERPOLATIONS.items()
-        for i in range(interpolations + 1)
+        for doublings in range(interpolations + 1)
     }
     for steps in sorted(depths):
         program = odenet.load(runs.SPECS / f"{network}.ode", set={**sizes, "n": steps})
@@ -160,7 +160,7 @@ def _write_report(args: argparse.Namespace, by_case: OutcomesByCase) -> None:
                 for step_times in (measured_times, theoretical_times)
             )
             seconds = mean(outcome.result.seconds for outcome in outcomes)
-            blocks = f"{first}-{first}" + f" to {last}-{last}" * (first < last)
+            blocks = f"{first}-{first}" + f" to {last}-{last}" * (first < last)  # of both units
             rows.append([
                 LABELS[network], training, blocks, f"{outcomes[0].result.parameters:,}",
                 runs.mean_and_deviation([1 - outcome.result.accuracy for outcome in outcomes]),

@@ -10,15 +10,16 @@ from PIL import Image
 
 import odenet
 
-BENCH = Path(__file__).parents[2] / "bench" / "reproduce"
-SPECS = sorted((BENCH / "specs" / "ablation").glob("*.ode"))
-TINY = ("data=digits", "colours=1", "size=8", "w=4", "n=1", "repeat=1", "fraction=0.1")  # settings
+REPRODUCE = Path(__file__).parents[2] / "bench" / "reproduce"
+SPECS = sorted((REPRODUCE / "specs" / "ablation").glob("*.ode"))
+# Settings with which a training takes a second.
+TINY = ("data=digits", "colours=1", "size=8", "w=4", "n=1", "repeat=1", "fraction=0.1")
 
 
 @pytest.fixture
 def ablation(monkeypatch):
-    """The script, as a module, on one thread."""
-    monkeypatch.syspath_prepend(BENCH)
+    """The script, as a module; it sets the number of threads, which is restored afterwards."""
+    monkeypatch.syspath_prepend(REPRODUCE)
     previous = torch.get_num_threads()
     yield importlib.import_module("ablation")
     torch.set_num_threads(previous)
@@ -75,7 +76,7 @@ def test_pictures_are_averaged(ablation, tmp_path):
 
 def test_recorded_results_were_measured_with_the_current_specs(ablation):
     records = [
-        json.loads(line) for line in (BENCH / "ablation.jsonl").read_text("utf-8").splitlines()
+        json.loads(line) for line in (REPRODUCE / "ablation.jsonl").read_text("utf-8").splitlines()
     ]
     for record in records:
         case = ablation.CASES[record["case"]]

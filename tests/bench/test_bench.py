@@ -71,6 +71,7 @@ def test_all_implementations_compute_the_same_network(network, tmp_path):
         (details,) = worker.perform(worker.Job("details", str(tmp_path), network, (size,), (name,)))
         assert details["error"] < 1e-5
         assert name not in evaluations or details["evaluations"] == evaluations[name]
+        # These two evaluate a batch norm again as in the forward pass, which counts the batch twice.
         updates_twice = name in ("torch.utils.checkpoint", "by hand")
         assert details["batch_norm_updates"] == (
             (2 if updates_twice else 1) if network == "momentum" else None

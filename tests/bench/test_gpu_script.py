@@ -43,7 +43,7 @@ def run_in_process(command, seconds, stacks_seconds="60"):
     """`gpu.run_module` in this process; `stacks_seconds` is the time limit of bench.stacks."""
     module, *arguments = command
     if module == "bench.stacks":
-        stacks.main([*arguments[:-1], stacks_seconds])
+        stacks.main([*arguments[:-1], stacks_seconds])  # the last argument is that of --seconds
     elif module == "odenet":
         app(arguments, standalone_mode=False)
     return 0, "5 passed in 1.0s"
@@ -100,7 +100,7 @@ def test_without_a_gpu_one_line_says_so(monkeypatch, capsys):
 
 
 def test_a_child_that_takes_too_long_is_stopped():
-    code, text = gpu.run_module(["timeit", "-s", "import time", "time.sleep(60)"], 0.5)
+    code, text = gpu.run_module(["timeit", "-s", "import time", "time.sleep(60)"], seconds=0.5)
     assert code == 124 and "stopped after" in text
 
 
@@ -116,7 +116,7 @@ def test_the_completed_epochs_of_a_stopped_training_count(tmp_path, epochs):
             folder.write(folder.result, result.to_json())
             return
         row = dict.fromkeys(REQUIRED_COLUMNS, 1.0) | {"samples_per_second": 200.0}
-        rows = [row | {"epoch": n, "test_accuracy": float(f"0.{n}5")} for n in range(epochs)]
+        rows = [row | {"epoch": n, "test_accuracy": (0.05, 0.15)[n]} for n in range(epochs)]
         folder.write(folder.metrics, as_csv(rows))
         raise RuntimeError("stopped after 30 s")
 

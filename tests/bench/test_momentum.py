@@ -18,15 +18,11 @@ def test_exact_arithmetic_is_as_good_as_stored_activations_at_any_depth():
 def test_shallow_networks_agree_with_momentumnet():
     pytest.importorskip("momentumnet", reason="pip install '.[bench]' for it")
     torch.manual_seed(0)
-    functions, x = momentum.blocks(5), torch.randn(4, momentum.WIDTH)
-    odenet_output, momentumnet_output = (
-        build(functions, 0.99)(x) for build in (momentum.floating_point, momentum.momentumnet)
-    )
-    torch.testing.assert_close(odenet_output, momentumnet_output)
-    gradients = [
-        momentum.gradient(build, functions, 0.99, x)
-        for build in (momentum.floating_point, momentum.momentumnet)
-    ]
+    functions, x = momentum.blocks(depth=5), torch.randn(4, momentum.WIDTH)
+    builders = (momentum.floating_point, momentum.momentumnet)
+    outputs = [build(functions, gamma=0.99)(x) for build in builders]
+    torch.testing.assert_close(*outputs)
+    gradients = [momentum.gradient(build, functions, gamma=0.99, x=x) for build in builders]
     torch.testing.assert_close(*gradients, rtol=1e-3, atol=1e-6)
 
 

@@ -11,17 +11,18 @@ from odenet.cli import app
 
 pytestmark = pytest.mark.slow
 
-BENCH = Path(__file__).parents[2] / "bench" / "reproduce"
+REPRODUCE = Path(__file__).parents[2] / "bench" / "reproduce"
 QUICK_RUN = ["--data", "digits", "--jobs", "1", "--quick"]
-SIZES = ("colours=1", "size=8", "w=4", "fraction=0.05", "augment=[]")
-TINY = [f"--set={setting}" for setting in SIZES]
+# Settings with which a training takes a second; multilevel.py has its own for steps and epochs.
+SMALL = ("colours=1", "size=8", "w=4", "fraction=0.05", "augment=[]")
+TINY = [f"--set={setting}" for setting in SMALL]
 SHALLOW = [*TINY, "--set=n=2", "--set=epochs=1", "--set=repeat=1"]
 
 
 @pytest.fixture
 def script(monkeypatch, tmp_path):
     """Runs a script's main; its results go to a folder of the test."""
-    monkeypatch.syspath_prepend(BENCH)
+    monkeypatch.syspath_prepend(REPRODUCE)
     runs = importlib.import_module("runs")
 
     def train_in_process(arguments, threads):
@@ -45,7 +46,7 @@ def script(monkeypatch, tmp_path):
 def test_the_six_systems_have_about_the_same_size():
     counts = {
         spec.stem: sum(p.numel() for p in odenet.load(spec).network().parameters())
-        for spec in (BENCH / "specs").glob("*.ode")
+        for spec in (REPRODUCE / "specs").glob("*.ode")
     }
     assert set(counts) == {"resnet", "revnet", "hamiltonian", "midpoint", "leapfrog", "momentum"}
     assert max(counts.values()) < 1.15 * min(counts.values())
@@ -67,7 +68,7 @@ def test_systems_are_compared_and_a_second_call_trains_nothing(script, monkeypat
 
 
 def test_the_networks_for_little_data_are_those_of_the_paper():
-    for spec in (BENCH / "specs" / "little_data").glob("*.ode"):
+    for spec in (REPRODUCE / "specs" / "little_data").glob("*.ode"):
         layers = odenet.load(spec).model.net
         counts = [int(layer.shape_out.channels.constant) for layer in layers]
         assert sorted(set(counts)) == [10, 16, 64, 128, 256]
@@ -100,7 +101,10 @@ def test_multi_level_training_is_compared_with_its_first_and_last_network(script
 def test_interpolations_save_the_shares_of_time_that_the_paper_has(script):
     multilevel = importlib.import_module("multilevel")
     times = {steps: float(steps) for steps in (2, 4, 8, 16)}
-    shares = [multilevel.share_of_time(name, 12, times) for name in multilevel.INTERPOLATIONS]
+    shares = [
+        multilevel.share_of_time(training, epochs=12, step_times=times)
+        for training in multilevel.INTERPOLATIONS
+    ]
     assert [f"{1 - share:.0%}" for share in shares] == ["75%", "0%", "25%", "42%", "53%"]
 
 

@@ -4,7 +4,7 @@ import pytest
 
 from odenet.diagnostics import Diagnostic, Report, Source, Span, SpecError, render, suggest
 
-UNDERLINE = 3  # index of the underline among `rendered_lines`; the line of the source precedes it
+PLACE, SOURCE_LINE, UNDERLINE = 1, 2, 3  # indices of lines among `rendered_lines`
 
 
 def rendered_lines(text, start, end, **fields):
@@ -47,18 +47,18 @@ def test_a_piece_at_the_end_of_the_file_gets_one_caret():
 
 
 def test_line_numbers_of_two_digits_widen_the_margin():
-    assert rendered_lines("\n" * 9 + "abc", 9, 10)[1] == "   ┌─ a.ode:10:1"
+    assert rendered_lines("\n" * 9 + "abc", 9, 10)[PLACE] == "   ┌─ a.ode:10:1"
 
 
 def test_control_and_invisible_characters_are_shown_as_replacement_characters():
-    assert rendered_lines("a\x1b[31m\u200b b", 8, 9)[2:] == [
+    assert rendered_lines("a\x1b[31m\u200b b", 8, 9)[SOURCE_LINE:] == [
         "1 │ a\ufffd[31m\ufffd b",
         "  │         ^",
     ]
 
 
 def test_windows_line_ends_are_not_shown():
-    assert rendered_lines("abc\r\nd", 0, 1)[2] == "1 │ abc"
+    assert rendered_lines("abc\r\nd", 0, 1)[SOURCE_LINE] == "1 │ abc"
 
 
 def test_diagnostics_are_sorted_by_their_places_and_repeated_ones_are_dropped():

@@ -110,5 +110,7 @@ def test_convolutions_of_nets_and_maps_start_by_the_rule_they_name(rule, std):
     text = f"state x\nmap f = conv(3, 64{rule}) -> conv(3, c{rule})\nx' = f(x)\n"
     net = f"net = input(4, 6, 6) -> conv(3, 64{rule}) -> conv(3, 4) -> flow(1)\n"
     network = odenet.loads(f"{text}discretise momentum\n{net}").network()
-    for convolution in (network[0], network[2].f[0][0]):
+    flow = network[2]
+    of_map_in_first_step = flow.f[0]
+    for convolution in (network[0], of_map_in_first_step[0]):
         assert convolution.weight.std().item() == pytest.approx(std, rel=0.1)

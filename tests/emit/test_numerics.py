@@ -38,7 +38,8 @@ def test_nothing_is_stated_of_steps_that_a_solver_chooses():
 def test_the_steps_are_those_of_the_longest_flow():
     program = odenet.load(SPECS / "hamiltonian.ode", set={"n": 18})
     assert flow_depth(program.model) == 18
-    assert numerics_lines("hamiltonian", n=18)[1].startswith("18 steps are undone to an estimated ")
+    _, round_trip, *_ = numerics_lines("hamiltonian", n=18)
+    assert round_trip.startswith("18 steps are undone to an estimated ")
 
 
 @pytest.mark.parametrize("spec", ["hamiltonian", "momentum", "leapfrog"])

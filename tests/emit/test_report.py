@@ -37,4 +37,4 @@ def test_a_scheme_without_other_constants_is_not_recommended_instead_of_itself()
     text = "state Y\nparam K : dense\nY' = (K - K^T) Y\ndiscretise euler(h = 0.1)\n"
     (warning,) = odenet.loads(text).warnings
     assert "use " in warning.help
-    assert not re.search(r"\beuler \(", warning.help)  # semi_implicit_euler, say, is another one
+    assert not re.search(r"\beuler \(", warning.help)  # coupled_euler is another scheme

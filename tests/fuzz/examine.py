@@ -86,15 +86,15 @@ def within_limits(seconds: float = TIME_LIMIT) -> Iterator[None]:
         raise Hang
 
     previous_handler = signal.signal(signal.SIGPROF, stop)
-    memory_limits = resource.getrlimit(resource.RLIMIT_AS)
+    soft_limit, hard_limit = resource.getrlimit(resource.RLIMIT_AS)
     memory_used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
-    resource.setrlimit(resource.RLIMIT_AS, (memory_used + MEMORY_LIMIT, memory_limits[1]))
+    resource.setrlimit(resource.RLIMIT_AS, (memory_used + MEMORY_LIMIT, hard_limit))
     signal.setitimer(signal.ITIMER_PROF, seconds)
     try:
         yield
     finally:
         signal.setitimer(signal.ITIMER_PROF, 0)
-        resource.setrlimit(resource.RLIMIT_AS, memory_limits)
+        resource.setrlimit(resource.RLIMIT_AS, (soft_limit, hard_limit))
         signal.signal(signal.SIGPROF, previous_handler)
 
 
