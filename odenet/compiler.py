@@ -307,8 +307,8 @@ class Program:
             raise SpecError.of("missing-net", message, self.model.equations, help_)
 
     def __repr__(self) -> str:
-        steps = f"; {notation.discretisation(self.model)}" if self.discretised else ""
-        return f"<program {self.name}: {', '.join(notation.equations(self.model))}{steps}>"
+        scheme = f"; {notation.discretisation(self.model)}" if self.discretised else ""
+        return f"<program {self.name}: {', '.join(notation.equations(self.model))}{scheme}>"
 
     def _repr_html_(self) -> str | None:
         """What a notebook shows; None without the library for MathML: it then shows the LaTeX."""

@@ -38,9 +38,9 @@ def require_memory_for_flow(program: Program, shape: tuple[int, ...], steps: int
         shape: of the flow's input: (batch, channels, *space).
         steps: number of steps.
     """
-    numbers = flow_size(program.model, shape[1], steps, len(shape) - 2)
+    parameters = flow_size(program.model, shape[1], steps, len(shape) - 2)
     span = program.model.discretisation.span
-    _require(numbers * FLOAT64, "parameters even when small", "make it narrower", span)
+    _require(parameters * FLOAT64, "parameters even when small", "make it narrower", span)
     _require(prod(shape) * FLOAT64, "values even when small", "make it narrower", span)
 
 

@@ -208,17 +208,17 @@ def _execute(path: Path) -> tuple[Registration, ...]:
     spec = spec_from_file_location(path.stem, path)
     if spec is None or spec.loader is None:
         raise _error(path, "a plugin is a Python file", "name one that ends in .py")
-    count = len(_registrations)
+    count_before = len(_registrations)
     module = module_from_spec(spec)
     sys.modules[path.stem] = module  # so that generated modules can import from it
     try:
         spec.loader.exec_module(module)
     except Exception as error:
         del sys.modules[path.stem]
-        for registration in _registrations[count:]:
+        for registration in _registrations[count_before:]:
             registration.remove()
         raise _error(path, f"{_line_of(error, path)}{type(error).__name__}: {error}") from error
-    return tuple(_registrations[count:])
+    return tuple(_registrations[count_before:])
 
 
 def loaded_plugins() -> list[Plugin]:

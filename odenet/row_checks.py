@@ -169,8 +169,8 @@ def _check_layer_on_grid(row: LayerKind, layer: Layer) -> None:
     numeric = row.numeric(layer, weights, variable, space)
     if not np.allclose(numeric.value.reshape(-1), output.detach().numpy().reshape(-1)):
         raise _contradiction(row, f"and its numeric model differ on {len(space)} axes")
-    slope = torch.autograd.functional.jacobian(lambda t: module(t)[0], x).numpy()
-    if not np.allclose(numeric.derivative.reshape(-1), slope.reshape(-1), atol=1e-7):
+    jacobian = torch.autograd.functional.jacobian(lambda t: module(t)[0], x).numpy()
+    if not np.allclose(numeric.derivative.reshape(-1), jacobian.reshape(-1), atol=1e-7):
         text = f"and the derivative of its numeric model differ on {len(space)} axes"
         raise _contradiction(row, text)
 
@@ -238,8 +238,8 @@ def _check_operator(
         raise _contradiction(row, f"and its numeric model differ on {len(space)} axes")
     if not np.allclose(matrix.T @ x.reshape(-1).numpy(), adjoint_image):
         raise _contradiction(row, f"and its adjoint do not fit together on {len(space)} axes")
-    factors = np.diag(np.repeat(K.numpy().reshape(-1), x[0, 0].numel()))
-    if operator.diagonal and not (factors.shape == matrix.shape and np.allclose(factors, matrix)):
+    diagonal = np.diag(np.repeat(K.numpy().reshape(-1), x[0, 0].numel()))
+    if operator.diagonal and not (diagonal.shape == matrix.shape and np.allclose(diagonal, matrix)):
         raise _contradiction(row, "is not one factor per channel, the values of its tensor")
     if operator.kernel and operator.function not in ("conv", "dense"):
         raise _contradiction(row, "declares a kernel, and only conv and dense take sums of kernels")

@@ -87,10 +87,10 @@ def constant_lines(symbols: SymbolTable, derived: Derivation, h: str) -> tuple[l
 def let_lines(symbols: SymbolTable) -> list[str]:
     """The lines that set the `let`s of the file that formulas of the flow read."""
     dynamics = symbols.model.dynamics
-    values = [*dynamics.rates.values(), *dynamics.initial.values(), dynamics.output]
-    names = {n.name for v in values for n in v.walk() if isinstance(n, expr.Constant)}
+    formulas = [*dynamics.rates.values(), *dynamics.initial.values(), dynamics.output]
+    names = {n.name for f in formulas for n in f.walk() if isinstance(n, expr.Constant)}
     starts = [value for _, value in symbols.model.discretisation.starts]
-    start_names = {n.name for v in starts for n in v.walk() if isinstance(n, expr.Constant)}
+    start_names = {n.name for f in starts for n in f.walk() if isinstance(n, expr.Constant)}
     names = (names | (start_names - set(symbols.scheme_constants))) - set(symbols.decay_names)
     values = symbols.model.constants
     return [f"{symbols.let(name)} = {number(values[name])}" for name in values if name in names]

@@ -206,9 +206,9 @@ class SpectrumWriter:
         parameter = self.model.parameters[name]
         if not parameter.operator.norm_bound:
             raise _Unbounded
-        shape = keywords(parameter, self.symbols.step_parameter(name))
+        options = keywords(parameter, self.symbols.step_parameter(name))
         shown_label = (label or name).replace('"', "")
-        code = parameter.operator.norm_bound.format(K=kernel, label=shown_label, keywords=shape)
+        code = parameter.operator.norm_bound.format(K=kernel, label=shown_label, keywords=options)
         return Code(self.norms.setdefault(code, f"norm_{len(self.norms) + 1}"))
 
 

@@ -248,6 +248,7 @@ class SpecScope(DeclaredNames):
         self.broken_names.add(node.id)
         spellings = self.known_spellings()
         lookalike = ConfusableNames(spellings).find_confusable(node.spelling)
+        # what the author may have meant, here and below, is not reported as unused
         self.used_names |= {n for n in self.declared if strip_digits(n) == strip_digits(node.id)}
         if node.id in self.unimported_names:
             kind, name = self.unimported_names[node.id]
@@ -265,7 +266,7 @@ class SpecScope(DeclaredNames):
         elif help_ := hint_for_formula(node.spelling, [n.spelling for n in self.declared.values()]):
             pass
         elif help_ := suggest(node.spelling, spellings):
-            self.used_names.add(canonical(help_.split("`")[1]))
+            self.used_names.add(canonical(help_.split("`")[1]))  # of "did you mean `K`?"
         elif self._open_lets and self._open_lets[-1] in self.let_overrides:
             help_ = "give a number, as in --set h=0.05"
         else:

@@ -112,6 +112,7 @@ def _misfit(scheme: Scheme, system: Mapping[State, Node], span: Span) -> Diagnos
     if len(states) < len(variables):
         message = f"{scheme.name} needs {len(variables)} groups of states, but there is 1 state"
         return Diagnostic("scheme-misfit", message, span, label=f"takes {for_line(scheme)}")
+    # the states in order to the unknowns in order, those that are left to the last one
     assignment = {s: variables[min(i, len(variables) - 1)] for i, s in enumerate(states)}
     violations = _violations(assignment, scheme, system)
     if violations and _is_not_a_sum(violations[0], system):

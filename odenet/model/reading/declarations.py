@@ -56,8 +56,8 @@ class Declarations:
         overrides.apply_to_lets(self.scope)  # before a type reads one, as in init = normal(s)
         unimported = (item for used_file in used_files for item in _unimported_names(used_file))
         self.scope.unimported_names = {name.id: (kind, name) for kind, name in unimported}
-        used_lets = (let for used_file in used_files for let in used_file.statements_of(tree.Let))
-        self.scope.used_names |= {let.name.id for let in used_lets}
+        imported = (let for used_file in used_files for let in used_file.statements_of(tree.Let))
+        self.scope.used_names |= {let.name.id for let in imported}  # other specs may use them
         self._read_states()
         maps = file.statements_of(tree.Map)
         self.scope.maps |= {m.name.id: m for m in maps if self.scope.declares(m.name)}
@@ -93,7 +93,7 @@ class Declarations:
 
     def _read_states(self) -> None:
         """Read the `state` lines; report states without an equation."""
-        equations = {e.name.id: e.order for e in self.file.statements_of(tree.Equation)}
+        orders = {e.name.id: e.order for e in self.file.statements_of(tree.Equation)}
         lost_lines = [lost for lost in self.lost_statements if lost.kind == "name"]
         mentioned = {name for lost in lost_lines for name in lost.mentions}
         self.may_lack_equation = any(
@@ -105,8 +105,8 @@ class Declarations:
             for name in statement.names:
                 if not self.scope.declares(name):
                     continue
-                self.scope.states[name.id] = equations.get(name.id, 1)
-                if name.id not in {*equations, *mentioned} and not self.may_lack_equation:
+                self.scope.states[name.id] = orders.get(name.id, 1)
+                if name.id not in {*orders, *mentioned} and not self.may_lack_equation:
                     message = f"the state `{name.spelling}` has no equation"
                     help_ = f"add a line `{name.spelling}' = …`"
                     self.report.error("missing-equation", message, name.span, help_)

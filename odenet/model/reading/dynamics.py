@@ -37,8 +37,8 @@ def read_dynamics(file: tree.File, scope: SpecScope, report: Report) -> Dynamics
     rates = _read_rates(file, scope, report)
     initial = _read_initial(file, scope, report)
     output = _read_output(file, scope, report)
-    state_count = sum(isinstance(value, expr.Split) for value in initial.values())
-    widths = WidthInference(scope.parameters, STATE_WIDTH * max(state_count, 1), report)
+    split_count = sum(isinstance(value, expr.Split) for value in initial.values())
+    widths = WidthInference(scope.parameters, STATE_WIDTH * max(split_count, 1), report)
     for name, rate in rates.items():
         widths.check(rate, STATE_WIDTH, f"the state `{scope.declared[name].spelling}`")
     for state, value in initial.items():
@@ -50,7 +50,7 @@ def read_dynamics(file: tree.File, scope: SpecScope, report: Report) -> Dynamics
         rates=rates,
         initial=initial,
         output=output,
-        input_parts=max(state_count, 1),
+        input_parts=max(split_count, 1),
         width_out=width_out,
         exogenous=any(reads_input(rate) for rate in rates.values()),
     )

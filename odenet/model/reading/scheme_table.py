@@ -33,8 +33,8 @@ class SchemeTable:
         self.inverse_of = inverse_of
         self.maps = {statement.name.id for statement in files[-1].statements_of(tree.Map)}
         self.report = scope.report
-        self._schemes: dict[str, Scheme | None] = {}
-        self._statements: dict[str, tree.MadeScheme] = {}
+        self._schemes: dict[str, Scheme | None] = {}  # None for one with an error
+        self._statements: dict[str, tree.MadeScheme] = {}  # of schemes that are made of others
         self._in_progress: list[str] = []  # the schemes being made, each as a part of the previous
         for file in files:
             self._add_file(file)

@@ -74,7 +74,7 @@ class Skips:
             line = self._kept[layer.name].span.line
             message = f'"{layer.name}" is kept already, in line {line}'
             self.report.error("misplaced-layer", message, layer.span, "give each a name of its own")
-        misspelled: set[str] = set()
+        misspelled: set[str] = set()  # kept names that a `join` probably means
         for layer in self._unmatched_joins:
             if layer.name in self._kept:
                 line = self._kept[layer.name].span.line

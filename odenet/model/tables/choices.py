@@ -25,6 +25,7 @@ class MappedTables(Mapping[str, Result]):
 
     def __getitem__(self, name: str) -> Result:
         table = next((table for table in self._tables if name in table), self._tables[0])
+        # a name that no table has is a KeyError of the first
         return self._function(table[name])
 
     def __iter__(self) -> Iterator[str]:

@@ -55,9 +55,9 @@ def _per_channel_tensors(options: Options, c_in: int, c_out: int, axes: int) -> 
 
 
 def _conv_code(options: Options, make: Construction, groups: str) -> str:
-    kernel = f"kernel={options.get('k', 1)}, space={make.axes}"
-    kernel += (f", groups={groups}" if groups != "1" else "") + make.init("he")
-    return f"conv_kernel({make.steps}, {make.in_channels}, {make.out_channels}, {kernel})"
+    keywords = f"kernel={options.get('k', 1)}, space={make.axes}"
+    keywords += (f", groups={groups}" if groups != "1" else "") + make.init("he")
+    return f"conv_kernel({make.steps}, {make.in_channels}, {make.out_channels}, {keywords})"
 
 
 def _convolve(options: Options, K: Array, x: Dual, space: Space) -> Dual:
@@ -91,8 +91,8 @@ def _convolution(groups: Callable[[Options, Any], Any]) -> Operator:
 def _normalisation_code(options: Options, make: Construction) -> str:
     kind = options["kind"]
     groups = f", groups={options['group']}" if NORMS[kind].grouped else ""
-    form = f"space={make.axes}{groups}{_positive_code(options)}{make.init('ones')}"
-    return f'norm_layers({make.steps}, "{kind}", {make.in_channels}, {form})'
+    keywords = f"space={make.axes}{groups}{_positive_code(options)}{make.init('ones')}"
+    return f'norm_layers({make.steps}, "{kind}", {make.in_channels}, {keywords})'
 
 
 def _check_norm(options: Options) -> tuple[str, str]:

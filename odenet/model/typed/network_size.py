@@ -36,10 +36,10 @@ class NetworkSize:
 def network_size(model: Model) -> NetworkSize:
     """The size of the `net` of a model."""
     layers = list(walk_layers(model.net))
-    weights = [_layer_size(model, layer) for layer in layers]
+    parameters = [_layer_size(model, layer) for layer in layers]
     values = [_value_count(layer.shape_in) + _value_count(layer.shape_out) for layer in layers]
-    heaviest, widest = (layers[counts.index(max(counts))] for counts in (weights, values))
-    return NetworkSize(sum(weights), heaviest, max(values), widest)
+    heaviest, widest = (layers[counts.index(max(counts))] for counts in (parameters, values))
+    return NetworkSize(sum(parameters), heaviest, max(values), widest)
 
 
 def layer_parameters(model: Model, layer: Layer) -> int:
@@ -68,14 +68,14 @@ def flow_size(model: Model, channels: int, steps: int, axes: int) -> int:
     total = 0
     for p in model.parameters.values():
         widths = channel_count(p.width_in), channel_count(p.width_out)
-        numbers = _count(p.kind.tensors(p.options, *widths, axes))
-        total += numbers * (1 if p.shared else p.knots or steps)
+        per_step = _count(p.kind.tensors(p.options, *widths, axes))
+        total += per_step * (1 if p.shared else p.knots or steps)
     for definition in model.maps.values():
-        numbers = 0
+        per_step = 0
         for layer in definition.layers:
             widths = channel_count(layer.shape_in.channels), channel_count(layer.shape_out.channels)
-            numbers += _count(LAYERS[layer.name].tensors(layer, *widths, axes))
-        total += numbers * (1 if definition.shared else steps)
+            per_step += _count(LAYERS[layer.name].tensors(layer, *widths, axes))
+        total += per_step * (1 if definition.shared else steps)
     return total
 
 
