@@ -19,7 +19,7 @@ class NamedResult(NamedTuple):
     scores: torch.Tensor | None = None
 
 
-RESULT_FORMS = {
+RESULT_FORMS = {  # how a block returns its value y
     "list": lambda y: [y, y.sum()],
     "tuple": lambda y: (y, None, 3),
     "named": NamedResult,
@@ -28,14 +28,14 @@ RESULT_FORMS = {
 
 
 class BlockOfForm(nn.Module):
-    """x + f(x), in one of the forms above or, on demand, as a tuple of one."""
+    """Returns x + f(x) in one of the forms above or, on demand, in a tuple of one entry."""
 
     def __init__(self, form):
         super().__init__()
         self.linear, self.form = nn.Linear(4, 4, dtype=torch.float64), form
 
     def forward(self, x, size=None, only_value=False):
-        assert size is None or type(size) is torch.Size
+        assert size is None or type(size) is torch.Size  # not a tuple of its numbers
         y = x + torch.tanh(self.linear(x))
         return (y,) if only_value else RESULT_FORMS[self.form](y)
 
@@ -86,7 +86,7 @@ def test_each_block_of_a_flow_gives_its_value_in_the_form_of_the_original(forms)
 
 
 class Residual(nn.Module):
-    """x + f(x), given alone."""
+    """Returns x + f(x) alone."""
 
     def __init__(self):
         super().__init__()
@@ -103,7 +103,7 @@ class KeywordOnly(Residual):
 
 
 class WithPenalty(Residual):
-    """Gives a loss of its value, too."""
+    """Returns a loss of its value, too."""
 
     def forward(self, x):
         y = super().forward(x)

@@ -53,12 +53,14 @@ def assert_same_gradients(actual, expected, rtol=1e-8):
         torch.testing.assert_close(a, b, rtol=rtol, atol=rtol * float(b.abs().max() + 1e-12))
 
 
-NOT_REVERSIBLE = pytest.mark.filterwarnings("ignore:the converted model is not reversible")
+IGNORE_IRREVERSIBLE_WARNING = pytest.mark.filterwarnings(
+    "ignore:the converted model is not reversible"
+)
 
 
 @contextmanager
 def saved_bytes():
-    """The sizes of what autograd saves for the backward, weights left out."""
+    """A list of the bytes of each tensor that autograd saves, 0 for weights."""
     sizes = []
 
     def pack(tensor):
@@ -69,7 +71,7 @@ def saved_bytes():
         yield sizes
 
 
-@NOT_REVERSIBLE
+@IGNORE_IRREVERSIBLE_WARNING
 @pytest.mark.parametrize("training", [False, True])
 def test_gamma_zero_gives_the_outputs_of_the_original(network, pictures, training):
     network.train(training)
@@ -223,7 +225,7 @@ def test_the_initial_speed_can_be_f_or_learned(v0, pictures):
         assert speed.grad.abs().sum() > 0
 
 
-@NOT_REVERSIBLE
+@IGNORE_IRREVERSIBLE_WARNING
 @pytest.mark.parametrize(
     "make",
     [
@@ -246,7 +248,7 @@ def test_other_residual_networks_of_torchvision_are_converted_too(make):
     assert_same_gradients(gradients(converted, converted(x).square().sum()), expected)
 
 
-@NOT_REVERSIBLE
+@IGNORE_IRREVERSIBLE_WARNING
 def test_a_transformer_encoder_is_converted_with_its_masks():
     torch.manual_seed(0)
     layer = nn.TransformerEncoderLayer(16, 2, 32, dropout=0.0, batch_first=True)

@@ -32,7 +32,7 @@ def gradients(flow, x, *args, **kwargs):
 
 
 class SelfAttention(nn.Module):
-    """Gives the values of an attention, and the weights that it took them with."""
+    """Self-attention, which returns a tuple of its output and the attention weights."""
 
     def __init__(self):
         super().__init__()
@@ -180,15 +180,15 @@ def test_exact_arithmetic_gives_right_gradients_after_200_steps():
 
 
 def test_a_depth_that_is_undone_too_coarsely_is_warned_of_unless_it_is_exact():
-    blocks = [nn.Linear(2, 2) for _ in range(60)]
+    layers = [nn.Linear(2, 2) for _ in range(60)]
     with pytest.warns(
         UserWarning, match="60 steps are undone too coarsely to train by.*exact=True"
     ):
-        reversible(blocks, gamma=0.5)
+        reversible(layers, gamma=0.5)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        assert reversible(blocks, gamma=0.5, exact=True).exact
-        reversible(blocks, gamma=0.99)
+        assert reversible(layers, gamma=0.5, exact=True).exact
+        reversible(layers, gamma=0.99)
 
 
 def test_a_module_that_changes_the_shape_is_refused():
@@ -220,7 +220,7 @@ def test_unsuitable_arguments_are_refused_with_the_reason(call, message):
         call(blocks(2))
 
 
-def transformer_pairs(count=3, c=6):
+def token_layer_pairs(count=3, c=6):
     torch.manual_seed(0)
     return [
         (
@@ -233,7 +233,7 @@ def transformer_pairs(count=3, c=6):
 
 @pytest.mark.parametrize("dim", [None, -1, 2])
 def test_a_pair_splits_tokens_along_their_channels(dim):
-    pairs = transformer_pairs()
+    pairs = token_layer_pairs()
     flow = reversible(pairs, "verlet", dim=dim)
     x = torch.randn(2, 7, 12).double()
     y, z = x.chunk(2, dim=-1)
@@ -275,7 +275,7 @@ def test_an_axis_that_cannot_be_split_is_refused():
     with pytest.raises(ValueError, match="momentum does not split its input"):
         reversible([nn.Tanh()], dim=-1)
     with pytest.raises(ValueError, match=r"dim=3 is not an axis of channels of \(2, 8, 4\)"):
-        reversible(transformer_pairs(), "verlet", dim=3)(torch.randn(2, 8, 4))
+        reversible(token_layer_pairs(), "verlet", dim=3)(torch.randn(2, 8, 4))
 
 
 def test_the_first_result_of_a_tuple_is_the_rate_and_named_losses_are_collected():
@@ -300,17 +300,18 @@ def test_the_first_result_of_a_tuple_is_the_rate_and_named_losses_are_collected(
 
 def test_lazy_modules_are_initialised_by_the_first_call():
     torch.manual_seed(0)
-    blocks = [nn.Sequential(nn.LazyConv2d(4, 1), nn.LazyBatchNorm2d()) for _ in range(2)]
-    flow = reversible(blocks).double()
+    layers = [nn.Sequential(nn.LazyConv2d(4, 1), nn.LazyBatchNorm2d()) for _ in range(2)]
+    flow = reversible(layers).double()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         out = flow(feature_maps())
-    assert [b[1].num_batches_tracked.item() for b in blocks] == [1, 1]
+    assert [layer[1].num_batches_tracked.item() for layer in layers] == [1, 1]
     out.sum().backward()
     assert all(p.grad is not None for p in flow.parameters())
     assert_gradients_match_stored(flow, feature_maps())
 
 
+# 10**6: a budget in bytes
 @pytest.mark.parametrize("memory", ["reversible", "stored", "checkpoint", 10**6])
 def test_a_training_step_on_the_meta_device_gives_gradients_without_values(memory):
     with torch.device("meta"):

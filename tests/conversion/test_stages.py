@@ -14,6 +14,8 @@ from torchvision.models.resnet import BasicBlock, ResNet
 from odenet.conversion import convert
 from tests.conversion.oracles import Block, momentum
 
+BUDGET = 300_000  # in bytes: enough for some of the steps
+
 
 class Adapted(nn.Module):
     """A block with an adapter beside it, as parameter-efficient fine-tuning puts there."""
@@ -53,6 +55,7 @@ class LowRank(nn.Module):
 
 @pytest.fixture
 def model():
+    """A small ResNet in float64, whose norms have random scales."""
     torch.manual_seed(0)
     model = ResNet(BasicBlock, [3, 2, 1, 1], num_classes=5).double()
     for module in model.modules():
@@ -79,9 +82,7 @@ def assert_same_as_by_hand(stage, blocks, x=None):
 
 
 @pytest.mark.parametrize("wrap", [Adapted, Checkpointed], ids=["adapter", "checkpoint"])
-@pytest.mark.parametrize(
-    "memory", ["reversible", "stored", "checkpoint", 200_000]
-)  # a budget in bytes
+@pytest.mark.parametrize("memory", ["reversible", "stored", "checkpoint", BUDGET])
 def test_a_module_that_replaces_a_block_becomes_the_step(model, wrap, memory):
     stage = convert(model.eval()).layer1
     stage.flows[0].memory = memory
@@ -123,16 +124,17 @@ def test_a_compiled_block_becomes_the_step(model):
 
 
 def test_replaced_norms_count_each_batch_once_in_every_mode(model):
-    for memory in ("reversible", "stored", "checkpoint", 300_000):  # a budget in bytes
+    for memory in ("reversible", "stored", "checkpoint", BUDGET):
         converted = convert(copy.deepcopy(model))
         converted.layer1.flows[0].memory = memory
         converted.layer1[1] = Block(64).double()
         converted.layer1(feature_maps()).sum().backward()
-        assert [m.num_batches_tracked.item() for m in converted.layer1.modules()
-                if isinstance(m, nn.BatchNorm2d)] == [1] * (2 + 1 + 2)  # fmt: skip
+        norms = [m for m in converted.layer1.modules() if isinstance(m, nn.BatchNorm2d)]
+        # Two in each BasicBlock, one in the Block between them.
+        assert [norm.num_batches_tracked.item() for norm in norms] == [1] * 5
 
 
-REFUSED = "is a step of a flow now, and on its own it would compute the original network"
+RUN_ALONE_MESSAGE = "is a step of a flow now, and on its own it would compute the original network"
 
 
 def call_in_turn(blocks, x):
@@ -168,7 +170,7 @@ def test_running_all_blocks_in_turn_runs_the_flow(model, run):
 @pytest.mark.parametrize(
     ("run", "message"),
     [
-        (lambda stage, x: stage.get_submodule("1")(x), REFUSED),
+        (lambda stage, x: stage.get_submodule("1")(x), RUN_ALONE_MESSAGE),
         (lambda stage, x: call_in_turn([stage[0], stage[2]], x), "block 3 .* after block 1, "),
         (lambda stage, x: stage[0](x) + 1, "add reads the value after block 1 of 3"),
         (lambda stage, x: nn.Sequential(*map(Adapted, stage))(x), "add reads the value after"),
@@ -188,7 +190,7 @@ def test_slices_that_cut_no_flow_stay_converted_and_others_are_refused(model):
     x = feature_maps()
     torch.testing.assert_close(converted.layer2[:1](x), model.layer2[0](x))
     tail = converted.layer2[1:]
-    assert next(iter(tail.state_dict())).startswith("1.")
+    assert next(iter(tail.state_dict())).startswith("1.")  # the name that it has in layer2
     tail[0] = nn.Identity()  # changes the slice alone
     y = model.layer2[0](x)
     assert torch.equal(tail(y), y)
@@ -225,7 +227,7 @@ def test_layers_of_an_encoder_are_replaced_and_not_run_alone():
     original = nn.TransformerEncoder(layer, 3, enable_nested_tensor=False).double()
     converted = convert(original)
     x = torch.randn(2, 5, 8).double()
-    with pytest.raises(RuntimeError, match=REFUSED):
+    with pytest.raises(RuntimeError, match=RUN_ALONE_MESSAGE):
         converted.layers[1](x)
     converted.layers[1] = original.layers[2]
 

@@ -45,7 +45,7 @@ def build_network():
 def gradients(network, batches, switch_sync=None):
     for n, batch in enumerate(batches):
         if switch_sync is not None:
-            switch_sync(n == len(batches) - 1)
+            switch_sync(n == len(batches) - 1)  # gradients are averaged once, in the last round
         network(batch).square().mean().backward()
     return {
         name.removeprefix("module."): p.grad.full_tensor()
@@ -112,7 +112,7 @@ def train_stateful_blocks(mode, shard):
     for _ in range(2):
         flow.zero_grad()
         flow(x).square().sum().backward()
-        flow.eval().train()
+        flow.eval().train()  # as around an evaluation
     gradients = [p.grad for p in flow.parameters()]
     gradients = [g.full_tensor() if hasattr(g, "full_tensor") else g for g in gradients]
     return [*gradients, *(b.clone() for b in flow.buffers())]
@@ -124,11 +124,10 @@ def backward_of_two_calls(flow, x):
 
 
 def count_sent_buckets():
-    """The number of gradient buckets sent before a backward pass ends, and of parameters per flow."""
+    """The number of gradient buckets sent before a backward pass ends, and of parameters of a flow."""
     flows = [HamiltonianFlow(4, 2) for _ in range(3)]
-    network = DistributedDataParallel(
-        torch.nn.Sequential(*flows), bucket_cap_mb=1e-6
-    )  # one parameter each
+    # A bucket is so small that each holds one parameter.
+    network = DistributedDataParallel(torch.nn.Sequential(*flows), bucket_cap_mb=1e-6)
     events = []
 
     def send(state, bucket):
@@ -167,7 +166,7 @@ class ShiftedLayer(torch.nn.Module):
 
 
 def converted_gradients(shard):
-    """Gradients of a converted model with a unit for each layer, each with another further input."""
+    """Gradients of a converted model with a unit for each layer, whose further inputs differ."""
     torch.manual_seed(0)
     x = torch.randn(4, 6, dtype=torch.float64)
     model = convert(LayersWithShifts(), gamma=0.7, example=x)
@@ -203,7 +202,7 @@ def run_process(rank, path):
         fully_shard(part, mesh=init_device_mesh("cpu", (2,)))
     with pytest.raises(RuntimeError, match="once per backward pass"):
         backward_of_two_calls(flow, torch.randn(2, 6))
-    flow.memory = 1000
+    flow.memory = 1000  # a budget in bytes
     with pytest.raises(ValueError, match="units of FSDP2"):
         flow(torch.randn(2, 6))
     dist.barrier()  # a process that leaves early aborts the other one

@@ -25,7 +25,7 @@ MODES = [*RECOMPUTING_MODES, 10_000_000]  # the last is a budget in bytes
 
 @pytest.fixture(autouse=True)
 def without_tf32():
-    """Multiplies in full float32."""
+    """Matrix products and convolutions are computed in full float32."""
     before = torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
     yield
@@ -69,9 +69,9 @@ def train_copy(flow, u, mode, autocast_dtype=None):
 def assert_trained_alike(flow, u, mode, tolerance, autocast_dtype=None):
     expected, expected_gradient = train_copy(flow, u, "stored", autocast_dtype)
     actual, actual_gradient = train_copy(flow, u, mode, autocast_dtype)
-    pairs = [(actual_gradient, expected_gradient)]
-    weights = zip(actual.parameters(), expected.parameters(), strict=True)
-    for a, b in (*pairs, *((a.grad, b.grad) for a, b in weights)):
+    actual_gradients = [actual_gradient, *(p.grad for p in actual.parameters())]
+    expected_gradients = [expected_gradient, *(p.grad for p in expected.parameters())]
+    for a, b in zip(actual_gradients, expected_gradients, strict=True):
         assert (a - b).norm() <= tolerance * b.norm()
     for a, b in zip(actual.buffers(), expected.buffers(), strict=True):
         torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-4)

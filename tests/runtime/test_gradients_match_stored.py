@@ -63,30 +63,34 @@ def differentiated_inside(self, x):
     return -torch.func.grad(lambda z: self.value(z).square().sum())(x)
 
 
-RETURNING = {
+RESULTS = {  # what a block returns
     "the input itself": lambda self, x: x,
     "a view of the input": lambda self, x: x.view(-1).view(3, 6),
     "a slice of the input": lambda self, x: x[:, :],
     "an expanded tensor": lambda self, x: self.value(x)[:, :1].expand(3, 6),
     "an expanded weight": lambda self, x: self.weight[0].expand(3, 6),
     "a weight": lambda self, x: self.weight,
-    "not contiguous": lambda self, x: self.value(x).t().contiguous().t(),
+    "a tensor that is not contiguous": lambda self, x: self.value(x).t().contiguous().t(),
     "a constant": lambda self, x: torch.ones_like(x),
     "a detached value": lambda self, x: self.value(x).detach() + x,
-    "without parameters": lambda self, x: torch.tanh(x),
-    "without one of its parameters": lambda self, x: self.linear(self.linear(x)),
+    "a function without parameters": lambda self, x: torch.tanh(x),
+    "a function of some of its parameters": lambda self, x: self.linear(self.linear(x)),
 }
-READING = {
-    "whether gradients are enabled": lambda self, x: self.value(x) * (1 + torch.is_grad_enabled()),
-    "whether the state needs a gradient": lambda self, x: self.value(x) * (1 + x.requires_grad),
-    "whether a value needs a gradient": lambda self, x: (
+ACTIONS = {  # what a block does
+    "reads whether gradients are enabled": lambda self, x: (
+        self.value(x) * (1 + torch.is_grad_enabled())
+    ),
+    "reads whether the state needs a gradient": lambda self, x: (
+        self.value(x) * (1 + x.requires_grad)
+    ),
+    "reads whether a value needs a gradient": lambda self, x: (
         self.value(x) * (1 + (2 * self.weight).requires_grad)
     ),
-    "gradients off inside": without_gradients_inside,
-    "a derivative": differentiated_inside,
-    "a hook": with_tensor_hook,
-    "a checkpoint": lambda self, x: checkpoint(self.value, x, use_reentrant=False),
-    "a reentrant checkpoint": lambda self, x: checkpoint(self.value, x, use_reentrant=True),
+    "turns gradients off inside": without_gradients_inside,
+    "differentiates inside": differentiated_inside,
+    "registers a hook": with_tensor_hook,
+    "uses a checkpoint": lambda self, x: checkpoint(self.value, x, use_reentrant=False),
+    "uses a reentrant checkpoint": lambda self, x: checkpoint(self.value, x, use_reentrant=True),
 }
 
 
@@ -121,9 +125,9 @@ def assert_same(actual, expected, mode):
 
 @pytest.mark.parametrize("scheme", ["momentum", "midpoint"])
 @pytest.mark.parametrize(
-    "function", [*RETURNING.values(), *READING.values()], ids=[*RETURNING, *READING]
+    "function", [*RESULTS.values(), *ACTIONS.values()], ids=[*RESULTS, *ACTIONS]
 )
-def test_gradients_are_right_whatever_a_block_returns_or_reads(function, scheme):
+def test_gradients_are_right_whatever_a_block_returns_or_does(function, scheme):
     results = {}
     for mode in ("stored", *MODES):
         flow, x = build_flow(function, mode, scheme), INPUT.clone().requires_grad_()
@@ -217,7 +221,7 @@ def backward_twice(flow, x):
     loss.backward()
 
 
-USES = {
+USES = {  # ways to call a flow and to go backward
     "all blocks frozen": with_frozen_blocks(0, 1, 2, 3),
     "some blocks frozen": with_frozen_blocks(0, 2),
     "an empty batch": lambda flow, x: flow(x[:0]).square().sum().backward(),

@@ -84,7 +84,7 @@ def test_gradients_are_those_of_the_jacobian_by_plain_autograd(
 
     flow.memory = "stored"
     expected_gradients = torch.autograd.grad(expected_loss(), [u, *flow.parameters()])
-    for memory in ("reversible", "stored", "checkpoint", 1, 2000):
+    for memory in ("reversible", "stored", "checkpoint", 1, 2000):  # 1, 2000: budgets in bytes
         flow.memory = memory
         z, log_det = flow.forward_with_log_det(u)
         loss = (z.square().sum(1) / 2 - log_det).square().sum()

@@ -148,7 +148,7 @@ def test_further_inputs_and_results_keep_their_gradients():
 # The memory of gradients
 
 
-def peak_bytes(steps, in_backward, build_flow):
+def peak_bytes(build_flow, steps, in_backward):
     """The most memory that one training step takes."""
     torch.manual_seed(0)
     flow, x = build_flow(steps)
@@ -175,10 +175,12 @@ def build_module_flow(steps):
 @pytest.mark.parametrize("build_flow", [build_stacked_flow, build_module_flow])
 def test_only_the_gradients_of_one_step_are_in_memory_at_a_time(build_flow):
     eight_steps_bytes = 8 * sum(p.nbytes for p in build_flow(12)[0].parameters()) // 12
-    ordinary_growth = peak_bytes(12, False, build_flow) - peak_bytes(4, False, build_flow)
-    growth = peak_bytes(12, True, build_flow) - peak_bytes(4, True, build_flow)
-    assert ordinary_growth >= eight_steps_bytes
-    assert growth <= 0.1 * eight_steps_bytes
+
+    def growth(in_backward):
+        return peak_bytes(build_flow, 12, in_backward) - peak_bytes(build_flow, 4, in_backward)
+
+    assert growth(in_backward=False) >= eight_steps_bytes
+    assert growth(in_backward=True) <= 0.1 * eight_steps_bytes
 
 
 @pytest.mark.parametrize(

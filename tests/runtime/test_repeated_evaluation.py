@@ -87,7 +87,12 @@ def test_slices_of_a_stack_keep_requires_grad_where_no_gradient_is_wanted():
     all_required, none_wanted = ([flag] * len(weights.tensors) for flag in (True, False))
     with torch.no_grad():
         slices = weights.detached(
-            weights.names, 1, weights.tensors, all_required, none_wanted, iter(())
+            weights.names,
+            step=1,
+            tensors=weights.tensors,
+            required=all_required,
+            wanted=none_wanted,
+            replicas=iter(()),
         )
     assert slices.undifferentiated and not slices.leaves
     assert all(value.requires_grad for value in slices.values)

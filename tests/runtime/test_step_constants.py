@@ -20,7 +20,7 @@ param  K : dense
 param  b : bias
 Y' = tanh(K Y + b)
 discretise %s
-scheme backwards(a = 1) {
+scheme two_step(a = 1) {
     for Y' = F(Y)
     start Y[-1] = Y[0]
     let c = 1 + a
@@ -35,7 +35,7 @@ Z' = -K2^T tanh(K2 Y)
 discretise verlet(%s)
 """
 STEPS = 4
-KINDS = {
+KINDS = {  # of constants
     "given": (0.9, 1.2, 0.7, -0.6),
     "drawn": Uniform(0.5, 1.5, seed=1),
     "geometric": Geometric(0.5, 0.9),
@@ -50,7 +50,7 @@ STEP_SIZES = {
 }
 SCHEMES = {  # text, name of the constant that a test varies, other constants
     "momentum": (SPEC % "momentum(γ = [0.9])", "gamma", {}),
-    "backwards": (SPEC % "backwards(a = [0.9], h = [0.1])", "a", {"h": Geometric(0.3, 0.9)}),
+    "two_step": (SPEC % "two_step(a = [0.9], h = [0.1])", "a", {"h": Geometric(0.3, 0.9)}),
     "coupled": (SPEC % "coupled_heun(λ = [0.9], h = [0.1])", "lambda_", {"h": Learned(0.2, low=0)}),
 }
 RAMPED = SPEC % "momentum(γ = ramp(0, 0.9, steps = 10))"
@@ -96,7 +96,7 @@ def by_hand(flow, u, scheme):
             v = a * v + (1 - a) * rate(flow, Y, step)
             Y = Y + v
         return Y
-    if scheme == "backwards":
+    if scheme == "two_step":
         Y_prev, Y = u, u
         for step, (a, h) in enumerate(
             zip(step_values(flow, "a"), step_values(flow, "h"), strict=True)
@@ -266,7 +266,7 @@ discretise midpoint(h = ramp(0.1, 0.5, steps = 10))
 """
 
 
-@pytest.mark.parametrize("memory", ["reversible", "checkpoint", 10_000])
+@pytest.mark.parametrize("memory", ["reversible", "checkpoint", 10_000])  # a budget in bytes
 @pytest.mark.parametrize(("text", "name"), [(RAMPED, "gamma"), (TIMED, "h")])
 def test_a_ramp_that_moves_does_not_change_the_gradients_of_earlier_calls(text, name, memory):
     flow, u = build_flow(text)
@@ -319,7 +319,7 @@ def test_learned_constants_stay_within_their_bounds_however_large_raw_is(learned
 
 @pytest.mark.parametrize("kind", ["given", "drawn", "ramp"])
 def test_a_refined_flow_halves_each_step_with_its_constants(kind):
-    flow, _ = build_with_constant("backwards", kind)
+    flow, _ = build_with_constant("two_step", kind)
     finer = flow.refine()
     assert finer.steps == 2 * STEPS
     assert step_values(finer, "h") == [h / 2 for h in step_values(flow, "h") for _ in range(2)]
@@ -327,7 +327,7 @@ def test_a_refined_flow_halves_each_step_with_its_constants(kind):
 
 
 def test_a_refined_flow_copies_what_is_learned_and_learned_step_sizes_are_refused():
-    flow, u = build_flow(SPEC % "backwards(a = learned(0.9), h = 0.1)")
+    flow, u = build_flow(SPEC % "two_step(a = learned(0.9), h = 0.1)")
     assert flow.a.options.low == 0  # where a = 0 has no inverse
     torch.nn.init.normal_(flow.a.raw)
     finer = flow.refine()

@@ -29,7 +29,7 @@ def test_a_script_is_refused_for_a_flow_and_for_a_network_around_it(network):
             torch.jit.script(module)
 
 
-@pytest.mark.parametrize("memory", ["reversible", "checkpoint", 1000])
+@pytest.mark.parametrize("memory", ["reversible", "checkpoint", 1000])  # a budget in bytes
 def test_the_trace_of_a_backward_pass_is_refused(network, memory):
     for module in network.modules():
         if isinstance(module, odenet.runtime.Flow):

@@ -1,4 +1,7 @@
-"""The flows of the papers: Hamiltonian, midpoint, leapfrog (second order) and momentum networks."""
+"""The flows of the papers: Hamiltonian, midpoint, leapfrog (second order) and momentum networks.
+
+What their members mean is documented in the base classes of `Flow`: `Equations` and `Stepwise`.
+"""
 
 from __future__ import annotations
 
@@ -103,7 +106,7 @@ class MidpointFlow(Flow):
     slots = ("Y_prev", "Y")
     states = ("Y",)
     operators = ("K",)
-    relabel: ClassVar = {"Y_prev": "Y", "Y": "Y_prev"}
+    relabel: ClassVar = {"Y_prev": "Y", "Y": "Y_prev"}  # `shears` turns Y_prev into the next Y
 
     def __init__(self, channels, steps, *, h=0.1, gamma=0.0, space=2):
         super().__init__(channels, steps, space)
@@ -147,7 +150,7 @@ class LeapfrogFlow(Flow):
     states = ("Y",)
     operators = ("K",)
     shared = ("K", "b")
-    relabel: ClassVar = {"Y_prev": "Y", "Y": "Y_prev"}
+    relabel: ClassVar = {"Y_prev": "Y", "Y": "Y_prev"}  # `shears` turns Y_prev into the next Y
 
     def __init__(self, channels, steps, *, h=0.1, space=2):
         super().__init__(channels, steps, space)

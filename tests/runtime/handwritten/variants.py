@@ -1,5 +1,7 @@
 """Flows beyond the papers': dropout, norms, shared weights, an input at every step, groups,
 and a scheme without an inverse.
+
+What their members mean is documented in the base classes of `Flow`: `Equations` and `Stepwise`.
 """
 
 from __future__ import annotations
