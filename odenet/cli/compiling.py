@@ -88,7 +88,7 @@ def compile_spec(
     if emit is not None:
         write(_form_text(program, emit).rstrip("\n"))
         return
-    has_module = program.discretised or output is not None  # without steps, -o raises an error
+    has_module = program.discretised or output is not None  # with -o, `source` raises if not
     source = program.source() if has_module else None
     facts, claims = program.facts, program.claims
     say(as_text(facts, claims) if proof else as_summary(facts, claims, terminal_width()))

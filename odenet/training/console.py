@@ -22,7 +22,7 @@ MAX_LINES = 20  # printed per run when the output is not a terminal
 DRIFT = "drifted by"  # the column with the relative error of states that an inverse step rebuilt
 MARGIN = "h·ω/limit"  # the column with the stability margin: above 1 a step is unstable
 BAR_WIDTH = 16  # columns
-HIDDEN_METRICS = ("v_num", "samples/s", "tokens/s", "MiB")  # not beside the bar, which is narrow
+HIDDEN_METRICS = ("v_num", "samples/s", "tokens/s", "MiB")  # no room for these beside the bar
 NEGLIGIBLE_DRIFT = 1e-3  # a smaller drift is not shown; a warning is given at 1e-2
 # The formats of some columns, of which "test" is the test accuracy; those of others are {:.4g}.
 FORMATS = {"test": "{:.2%}", DRIFT: "{:.0e}", "samples/s": "{:.0f}", "tokens/s": "{:.0f}"}

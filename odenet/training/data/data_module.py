@@ -115,7 +115,7 @@ class SplitLoaders(LightningDataModule):
     def _plan(self) -> BatchPlan:
         """The plan of the training split, for a single process."""
         recipe = self.recipe
-        most = self._max_steps * recipe.accumulate  # a pass over a large text takes many more
+        most = self._max_steps * recipe.accumulate  # an epoch of a large text would take many more
         plan = BatchPlan(len(self.train), recipe.batch, recipe.seed, shuffle=True)
         return replace(plan, repeat=recipe.repeat, max_batches=most)
 

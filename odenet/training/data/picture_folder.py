@@ -52,12 +52,16 @@ class _ClassFolders(ImageFolder):
         return [
             (path, label)
             for name, label in class_to_idx.items()
-            for path in _pictures_in(Path(directory) / name, seen)
+            for path in _pictures_below(Path(directory) / name, seen)
         ]
 
 
-def _pictures_in(folder: Path, seen: set[tuple[int, int]]) -> Iterator[str]:
-    """The pictures in a folder and those below it, in order; raises on a link back up."""
+def _pictures_below(folder: Path, seen: set[tuple[int, int]]) -> Iterator[str]:
+    """The pictures in a folder and those below it, in order.
+
+    The identities of folders are added to `seen`. Those below that are there already are left out;
+    if the folder itself is, it is a link to one that is read, and an error is raised.
+    """
     if _identity(folder) in seen:
         raise UnreadableData(f"{folder} leads to a folder that is read already", "remove the link")
     for directory, folders, files in os.walk(folder, followlinks=True):
@@ -85,7 +89,7 @@ def pictures_in(path: Path) -> list[str]:
         if not path.exists():
             raise UnreadableData(f"{path} does not exist", "name pictures, or a folder of them")
         return [str(path)]
-    pictures = list(_pictures_in(path, set()))
+    pictures = list(_pictures_below(path, set()))
     if not pictures:
         raise UnreadableData(f"{path} has no pictures", "name pictures, or a folder of them")
     return pictures

@@ -13,7 +13,7 @@ from PIL import ExifTags, Image, ImageOps
 from torch import Tensor
 
 Result = TypeVar("Result")
-GREY, COLOUR = 1, 3
+GREY, COLOUR = 1, 3  # the number of channels
 # Pillow tells a format by the bytes: without this, a PostScript file would be run.
 FORMATS = ("JPEG", "PNG", "BMP", "PPM", "TIFF", "WEBP")
 SAMPLED_FILES = 200  # of many pictures, how many headers are read

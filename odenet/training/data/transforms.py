@@ -97,8 +97,8 @@ class Transforms:
     def to_pixels(self, values: Tensor) -> Tensor:
         """Pixels as data sets store them, from what the network takes, (B, *shape).
 
-        They are rounded down, since each is spread up to the next one; what is out of their range
-        becomes the nearest.
+        Values are rounded down, since the noise of a density's training spreads each pixel value up
+        to the next one. Values out of range become the nearest in it.
         """
         pictures = (
             values if values.dim() > 2 else values.view(len(values), len(self.pixel_spacing), -1, 1)

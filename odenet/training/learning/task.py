@@ -143,11 +143,11 @@ class Task(LightningModule):
         """Set the optimizer's numbers to the recipe's, which may have changed before a resume."""
         optimizer: Any = self.optimizers()
         schedule: Any = self.lr_schedulers()
-        fresh = build_optimizer(self.network, self.recipe.optimizer).param_groups
-        for group, new in zip(optimizer.param_groups, fresh, strict=True):
+        new_groups = build_optimizer(self.network, self.recipe.optimizer).param_groups
+        for group, new in zip(optimizer.param_groups, new_groups, strict=True):
             group.update({k: v for k, v in new.items() if k not in ("params", "lr")})
             group["initial_lr"] = new["lr"]
-        schedule.base_lrs = [group["lr"] for group in fresh]
+        schedule.base_lrs = [group["lr"] for group in new_groups]
         for group, factor in zip(optimizer.param_groups, schedule.lr_lambdas, strict=True):
             group["lr"] = group["initial_lr"] * factor(schedule.last_epoch)
 
@@ -176,8 +176,8 @@ class Task(LightningModule):
         rate = self.trainer.optimizers[0].param_groups[0]["lr"]
         self.log_dict({**row, "lr": rate, "seconds": self.seconds, **columns})
         metric, split = self.objective.metric_kinds[0], self.validation_name
-        validated = split if metric.name == "accuracy" else f"{split} {metric.title}"
-        progress = {"loss": row["train_loss"], validated: row[f"{split}_{metric.name}"]}
+        title = split if metric.name == "accuracy" else f"{split} {metric.title}"
+        progress = {"loss": row["train_loss"], title: row[f"{split}_{metric.name}"]}
         if self._tokens:
             del columns["samples_per_second"]
         progress |= {PROGRESS_NAMES[name]: value for name, value in columns.items()}
@@ -219,10 +219,10 @@ class Task(LightningModule):
 
         Sums of metrics that an older version did not have begin at 0.
         """
-        for states in ("state_dict", "current_model_state"):
+        for entry in ("state_dict", "current_model_state"):  # see `write_checkpoint`
             for name, value in self.state_dict().items():
-                if states in checkpoint and is_score(name):
-                    checkpoint[states].setdefault(name, value)
+                if entry in checkpoint and is_score(name):
+                    checkpoint[entry].setdefault(name, value)
         self.seconds = checkpoint["odenet"]["seconds"]
         loss = checkpoint["odenet"]["first_loss"]
         self.first_loss = None if loss is None else torch.tensor(loss)
@@ -249,12 +249,12 @@ class Task(LightningModule):
             help_ = f"shorten h; {help_}"
         if self._trainer is None or self.trainer.state.fn != "fit":
             return Diverged(message, help_, 0, rate, None)
-        run, way_on = str(self.trainer.default_root_dir), "no epoch was complete, so start again"
+        run, what_next = str(self.trainer.default_root_dir), "no epoch was complete: start again"
         has_checkpoint = (Path(run) / "checkpoints" / "last.ckpt").is_file()
         if has_checkpoint:
             command = f"odenet train --resume {shell_quoted(run)} --set NAME=VALUE"
-            way_on = f"from the last checkpoint on: {command}"
-        epoch, help_ = self.current_epoch + 1, f"{help_}; {way_on}"
+            what_next = f"from the last checkpoint on: {command}"
+        epoch, help_ = self.current_epoch + 1, f"{help_}; {what_next}"
         return Diverged(message, help_, epoch, rate, run if has_checkpoint else None)
 
     def _network_output(self, inputs: Tensor) -> Any:

@@ -137,7 +137,7 @@ def _per_class_lines(per_class: Mapping[str, Mapping[str, float | int | None]]) 
         rows = rows[:MAX_PAIRS]
     head = ["class", *(COLUMN_NAMES.get(column, column) for column in rows[0][1])]
     cells = [[_shortened(name), *map(_format_cell, scores.values())] for name, scores in rows]
-    lines = _table_lines([head, *cells], min_width=9)
+    lines = _table_lines([head, *cells], min_width=9)  # the width of "precision"
     if len(per_class) > len(rows):
         lines.append(f"  the {len(rows)} of {len(per_class)} classes with the least F1")
     return lines
@@ -206,22 +206,22 @@ def _draw_confusion(names: Sequence[str], counts: Tensor, path: Path) -> None:
 
 
 def _read_pictures(
-    inputs: Tensor | Pictures | LazySamples | Windows, rows: list[int]
+    inputs: Tensor | Pictures | LazySamples | Windows, indices: list[int]
 ) -> list[Tensor]:
     """Some samples as pictures, each (C, H, W); empty if samples are not pictures.
 
     Args:
         inputs: all samples; `Windows` are those of a text.
-        rows: the indices of the samples.
+        indices: of the samples to read.
     """
     if isinstance(inputs, Windows):
         return []
     if isinstance(inputs, Pictures):
-        images = [image for row in rows if isinstance(image := inputs[row], Tensor)]
+        images = [image for index in indices if isinstance(image := inputs[index], Tensor)]
     else:
-        images = list(inputs[rows] if isinstance(inputs, Tensor) else inputs.read(rows))
+        images = list(inputs[indices] if isinstance(inputs, Tensor) else inputs.read(indices))
     are_pictures = all(image.dim() == 3 and image.shape[0] in (GREY, COLOUR) for image in images)
-    return images if are_pictures and len(images) == len(rows) else []
+    return images if are_pictures and len(images) == len(indices) else []
 
 
 def _draw_pictures(

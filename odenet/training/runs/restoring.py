@@ -128,7 +128,7 @@ def require_resumable(trainer: Trainer, task: Task, path: Path, content: Mapping
         checkpoints.require_same_shapes(expected, stored)
         if "current_model_state" in content:
             checkpoints.require_same_shapes(expected, content["current_model_state"])
-        if not isinstance(trainer.strategy, FSDPStrategy):  # whose states are by name
+        if not isinstance(trainer.strategy, FSDPStrategy):  # it stores states by parameter names
             optimizer = build_optimizer(task.network, task.recipe.optimizer)
             checkpoints.require_same_optimizer(optimizer, content["optimizer_states"])
         if len(content["lr_schedulers"]) != 1:
