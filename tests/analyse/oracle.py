@@ -46,7 +46,7 @@ ACTIVATIONS: Mapping[str, Callable[..., ndarray]] = {
 
 @dataclass
 class Operator:
-    """A linear operator, to tell it from a feature map, which is a bare array."""
+    """A linear operator as a matrix; a feature map, in contrast, is a bare array."""
 
     matrix: ndarray
 

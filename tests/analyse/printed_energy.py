@@ -39,8 +39,8 @@ class PrintedEnergy:
         self.energy, self.stated = match["energy"], match["derivative"]
         self.nonincreasing, self.condition = bool(match["nonincreasing"]), match["condition"] or ""
         notes = dict(map(_parse_note, re.split(r", (?=[φΨ])", match["notes"] or "")))
-        named = {key: value for key, value in notes.items() if key.startswith("φ")}
-        self.units = named or {f"φ{n}": text for n, text in UNIT_LINE.findall(self.text)}
+        defined_units = {key: value for key, value in notes.items() if key.startswith("φ")}
+        self.units = defined_units or {f"φ{n}": text for n, text in UNIT_LINE.findall(self.text)}
         self.primitives = {key: value for key, value in notes.items() if key.startswith("Ψ")}
 
     def derivative(self, point: Oracle) -> tuple[float, float]:

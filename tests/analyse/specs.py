@@ -64,6 +64,7 @@ class RandomSpec:
     # parts of formulas; a word is a product of operators, such as `K1^T W1`
 
     def word(self, longest: int = 2) -> str:
+        """A product of at most `longest` operators."""
         factors = []
         for _ in range(self.rnd.randint(1, longest)):
             factor = "d1" if self.chance(0.1) else self.rnd.choice(["K1", "K2", "W1"])
@@ -179,9 +180,9 @@ class RandomSpec:
             return [f"Y' = {self.number()}{self.unit(f'({inside}) Y')} {decay}"]
         self.states = self.states[:2]
         word = self.word()
-        forward, backward = self.number(), self.number()
-        first = f"{forward}{self.unit(f'{word} Z')}"
-        second = f"{backward}{self.unit(f'{self.adjoint(word)} Y')}"
+        first_factor, second_factor = self.number(), self.number()
+        first = f"{first_factor}{self.unit(f'{word} Z')}"
+        second = f"{second_factor}{self.unit(f'{self.adjoint(word)} Y')}"
         if self.chance(0.3):
             first = f"{self.number()}{word} Z"
         damping = f"- {self.number()}Z" if self.chance(0.2) else ""
@@ -191,8 +192,8 @@ class RandomSpec:
         """Y'' = -Kᵀσ(K Y) with damping."""
         self.states = self.states[:1]
         word = self.word()
-        speed = f" + {self.number()}{word} Y'" if self.chance(0.15) else ""
-        unit = self.unit(f"{word} Y{speed}") if self.chance(0.8) else f"{word} Y"
+        velocity_term = f" + {self.number()}{word} Y'" if self.chance(0.15) else ""
+        unit = self.unit(f"{word} Y{velocity_term}") if self.chance(0.8) else f"{word} Y"
         rate = f"{self.sign(-1)} {self.number()}{self.adjoint(word)} {unit}"
         damping, velocity = self.word(1), " Y'"
         choices = {

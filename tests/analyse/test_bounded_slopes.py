@@ -163,7 +163,7 @@ def test_one_dimensional_flows_are_proved_up_to_the_boundary_and_no_further(
     certificate = certify(load_model(text))
     if Fraction(decay_ratio) < 1:
         assert not certificate.proved
-    # the table rounds the bounds of gelu and silu up, by less than a hundredth of the largest
+    # the bounds of gelu and silu in the table are rounded up, by less than 0.002
     if float(decay) > worst + 0.002 * float(factor) or (
         name not in ("gelu", "silu") and decay_ratio == "1"
     ):

@@ -170,6 +170,7 @@ def squares_of_diagonal_blocks(matrix, signs):
 
 
 def growth_as_decay(system, signs):
+    """Splits off terms +γ s as if they were decays -γ s."""
     flipped = {(i, j): -op if i == j else op for (i, j), op in system.linear_terms.items()}
     split = original_split(replace(system, linear_terms=flipped), signs)
     if split is None:
@@ -259,6 +260,7 @@ def allowances_of_one_decay(units_, decay, rate):
 
 
 def slowest_rate(part, slowest, signs):
+    """Claims the slowest decay as the rate, though a part of it makes up for slopes."""
     return replace(part, rate=slowest)
 
 
@@ -279,6 +281,7 @@ def expansions_of_any_unit(factorisation):
                 yield factorisations._expand(changed, v, word[:1])
 
 
+# mistake -> the right rule, the wrong one that replaces it
 MUTANTS: dict[str, tuple[Any, Any]] = {
     "the adjoint of a product keeps its order": (
         operator_algebra.word_adjoint,
@@ -300,14 +303,14 @@ MUTANTS: dict[str, tuple[Any, Any]] = {
         suffixes_of_any_sign,
     ),
     "coupling is left out of the squares": (squares.negative_squares, squares_of_diagonal_blocks),
-    "growth is taken for decay": (reductions.split_off_decay, growth_as_decay),
+    "growth counts as decay": (reductions.split_off_decay, growth_as_decay),
     "a linear unit may read states of different decay": (
         prove._has_equal_decays,
         lambda arrangement, decay: True,
     ),
-    "C M needs not be antisymmetric": (conditions.prove_antisymmetric, accept_any("imaginary")),
-    "C M needs not be symmetric": (conditions.prove_symmetric, accept_any("real")),
-    "C M needs not be dissipative": (conditions.prove_dissipative, accept_any("stable")),
+    "C M need not be antisymmetric": (conditions.prove_antisymmetric, accept_any("imaginary")),
+    "C M need not be symmetric": (conditions.prove_symmetric, accept_any("real")),
+    "C M need not be dissipative": (conditions.prove_dissipative, accept_any("stable")),
     "every system is block triangular": (reductions.irreducible_systems, states_as_blocks),
     "every activation is monotone": (units.nonmonotone_activation, lambda unit, model: None),
     "numbers inside a chain do not matter": (functions.in_canonical_order, without_numbers),
@@ -324,7 +327,7 @@ MUTANTS: dict[str, tuple[Any, Any]] = {
     ),
     "larger slopes are allowed more": (bounded_slopes.allowances, allowances_times_slopes),
     "the decay of one state is that of all": (bounded_slopes.allowances, allowances_of_one_decay),
-    "what decay leaves over is all of it": (bounded_slopes._with_rate, slowest_rate),
+    "the rate is the whole decay": (bounded_slopes._with_rate, slowest_rate),
     "diagonal weights have any sign": (scaling._normalise, weights_of_any_sign),
     "a state shifted through an operator may read itself": (
         factorisations.expansions,
@@ -334,12 +337,13 @@ MUTANTS: dict[str, tuple[Any, Any]] = {
         prove._is_scalable,
         lambda block, decay: True,
     ),
-    "an indefinite scaling is fine": (lyapunov.is_positive_definite, lambda matrix: True),
+    "an indefinite scaling is accepted": (lyapunov.is_positive_definite, lambda matrix: True),
     "every spectrum is that of the first block": (
         prove.combined_spectrum,
         lambda parts: parts[0].jacobian_spectrum,
     ),
 }
+# mistake -> class, name of a method, the wrong method
 METHOD_MUTANTS = {
     "every norm is a diagonal": (read_units._ChainReader, "_outer_stage", norm_as_diagonal),
     "every operator is a diagonal": (read_formulas.FormulaReader, "_letter", letter_as_diagonal),

@@ -84,9 +84,8 @@ def test_uneven_grids_keep_the_order_of_heun_and_not_that_of_midpoint():
 
     coarse, fine = errors_on_uneven_grids(heun)
     assert math.log2(coarse / fine) == pytest.approx(2, abs=0.1)
-    assert (
-        min(errors_on_uneven_grids(midpoint)) > 0.4
-    )  # it converges to the solution of another equation
+    # steps of midpoint converge to the solution of another equation
+    assert min(errors_on_uneven_grids(midpoint)) > 0.4
 
 
 def test_the_claim_of_an_order_is_open_where_none_is_derived():
@@ -103,10 +102,10 @@ def test_the_stability_limit_is_the_smallest_of_all_steps():
     single = [stability(f"coupled_heun(λ = {a}, h = 0.1)") for a in (0.9, 0.6, 0.8)]
     varying = stability("coupled_heun(λ = [0.9, 0.6, 0.8], h = 0.1)")
     for axis in ("imaginary", "real"):
-        limits = [getattr(constant, f"{axis}_axis").limit for constant in single]
+        limits = [getattr(one, f"{axis}_axis").limit for one in single]
         assert getattr(varying, f"{axis}_axis").limit == min(limits) < max(limits)
     z = np.array([-0.1, 0.3j, 0.5j, -0.5])
-    inside = [constant.region(z) for constant in single]
+    inside = [one.region(z) for one in single]
     assert (varying.region(z) == np.logical_and.reduce(inside)).all()
     program = compile_spec("coupled_heun(λ = [0.9, 0.6, 0.8], h = 0.1)")
     assert f"stability_limit = {varying.imaginary_axis.limit}" in program.source()

@@ -103,7 +103,7 @@ def test_no_formula_can_be_changed(text: str, judge):
         changed = copy.deepcopy(original)
         leaf = value_at(original, path)
         is_zero_anyway = leaf == "I" and "0" in value_at(original, path[:-1])
-        if leaf in ("*", "+", "T", "call", "^") or is_zero_anyway:
+        if leaf in ("*", "+", "T", "call", "^") or is_zero_anyway:  # heads of lists, no leaves
             continue
         value_at(changed, path[:-1])[path[-1]] = changed_leaf(leaf)
         code, line = judge(changed)

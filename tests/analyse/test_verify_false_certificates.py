@@ -85,6 +85,7 @@ def factor(slope: str, row: Any, column: Any) -> dict[str, Any]:
     return {"slope": slope, "row": {"Y": row}, "column": {"Y": column}}
 
 
+# what is false -> certificate
 FALSE = {
     "a state hides in an offset": handwritten(
         ["+", ["*", "-9", SKEW, "Y"], [*TANH, ["*", SKEW, "Y"]]],

@@ -43,7 +43,7 @@ LITERATURE = {
         v[n+1] = 1/2 v[n] + h/2 F(Y[n])
         Y[n+1] = Y[n] + v[n+1]
     }"""),
-    "midpoint with its history in an unknown of its own": (2, """scheme s {
+    "midpoint with its history in an auxiliary unknown": (2, """scheme s {
         for Y' = F(Y)
         aux W
         start W[0] = Y[0] - h F(Y[0])
@@ -243,7 +243,7 @@ def test_a_symmetry_that_exchanges_an_unknown_with_its_stored_history_is_confirm
     class Symmetric(Derivation):
         symmetric = True  # type: ignore[assignment]
 
-    right = derive(read_scheme(LITERATURE["midpoint with its history in an unknown of its own"][1]))
+    right = derive(read_scheme(LITERATURE["midpoint with its history in an auxiliary unknown"][1]))
     symmetric = Symmetric(**{field: getattr(right, field) for field in right.__dataclass_fields__})
     symmetric.__dict__["accuracy"] = Order(2)  # a cached property
     confirm_derivation(symmetric)

@@ -36,7 +36,7 @@ class Problem:
             for p in self.patterns
             for k in range(p.order)
         ]
-        self.solutions = [self._solve(end) for end in (-1.0, 1.0)]
+        self.solutions = [self._solve(end) for end in (-1.0, 1.0)]  # before and after time 0
 
     def _solve(self, end):
         return solve_ivp(

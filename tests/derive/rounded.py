@@ -16,7 +16,7 @@ class Rounded:
     """An array of numbers with mantissas of some bits and unlimited exponents.
 
     Args:
-        values: the numbers before rounding, which is to the nearest.
+        values: the numbers, which are rounded to the nearest.
         bits: of the mantissa, the leading one included.
     """
 

@@ -211,30 +211,30 @@ def random_shears(draw) -> RandomShear:
     target = draw(st.sampled_from(UNKNOWNS))
     others = [name for name in UNKNOWNS if name != target]
     return RandomShear(
-        target,
-        draw(st.sampled_from(SCALES)),
-        draw(st.sampled_from(WEIGHTS)),
-        draw(st.booleans()),
-        draw(st.sampled_from([None, *others])),
+        target=target,
+        scale=draw(st.sampled_from(SCALES)),
+        weight=draw(st.sampled_from(WEIGHTS)),
+        is_nested=draw(st.booleans()),
+        added_unknown=draw(st.sampled_from([None, *others])),
     )
 
 
-def scheme_text(shears: list[RandomShear], order: tuple[str, ...], at_once: bool) -> str:
+def scheme_text(shears: list[RandomShear], sources: tuple[str, ...], at_once: bool) -> str:
     """A scheme of shears, after which the unknowns are permuted.
 
     Args:
         shears: in order.
-        order: the unknown whose value each unknown takes.
+        sources: for each of UNKNOWNS, the one whose value it takes in the end.
         at_once: whether to substitute every line into those that read it.
     """
     current = {name: f"{name}[n]" for name in UNKNOWNS}
     lines = []
-    for number, one in enumerate(shears):
-        text = one.text(current)
-        current[one.target] = text if at_once else f"s{number}"
+    for number, shear in enumerate(shears):
+        text = shear.text(current)
+        current[shear.target] = text if at_once else f"s{number}"
         lines += [] if at_once else [f"s{number} = {text}"]
     lines += [
-        f"{name}[n+1] = {current[source]}" for name, source in zip(UNKNOWNS, order, strict=True)
+        f"{name}[n+1] = {current[source]}" for name, source in zip(UNKNOWNS, sources, strict=True)
     ]
     equations = (f"{n}' = F{n}({', '.join(o for o in UNKNOWNS if o != n)})" for n in UNKNOWNS)
     return "\n".join(["scheme random(γ = 0.75) {", f"for {', '.join(equations)}", *lines, "}"])
@@ -242,8 +242,8 @@ def scheme_text(shears: list[RandomShear], order: tuple[str, ...], at_once: bool
 
 @settings(max_examples=30, deadline=None)
 @given(st.lists(random_shears(), min_size=1, max_size=4), st.permutations(UNKNOWNS), st.booleans())
-def test_every_sequence_of_shears_is_undone(shears, order, at_once):
-    scheme = read_scheme(scheme_text(shears, order, at_once))
+def test_every_sequence_of_shears_is_undone(shears, sources, at_once):
+    scheme = read_scheme(scheme_text(shears, sources, at_once))
     derivation = derive(scheme)
     assert derivation.reversible, derivation.obstacle
     network = Network(scheme, width=2)

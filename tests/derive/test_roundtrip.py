@@ -44,7 +44,7 @@ def test_with_equal_weights_the_error_is_at_most_the_estimate_and_at_least_a_thi
     assert expected / 30 < worst_measured_error(name, steps, precision) < expected
 
 
-def test_so_it_is_after_400_steps():
+def test_the_error_is_as_near_to_the_estimate_after_400_steps():
     assert estimate("verlet", 400).estimate / 30 < worst_measured_error("verlet", 400)
     assert worst_measured_error("verlet", 400) < estimate("verlet", 400).estimate
 

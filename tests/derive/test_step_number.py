@@ -36,7 +36,7 @@ def test_iterates_tend_to_the_solution_of_the_equation_of_the_paper(name):
     end, errors = 4.0, []
     for steps in (100, 200):
         h = end / steps
-        # the paper's step of Nesterov's method is s, with t = n √s
+        # in the paper t = n √s, where s is the step size of Nesterov's method
         s = h**2 if name == "nesterov_1983" else h
         found = trajectory(name, lambda y: -y, np.ones(1), s, steps)
         errors.append(abs(found[-1, 0] - exact_solution(end)))

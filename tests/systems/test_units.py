@@ -103,7 +103,7 @@ def leapfrog(unit, x, h):
 
 
 def momentum(unit, x, h, gamma=0.9):
-    """Sander et al. 2021, Eq. 2; the velocity goes on from the first step."""
+    """Sander et al. 2021, Eq. 2; the velocity of the first step is kept."""
     v = (1 - gamma) * strided_branch(unit.entry.f_in[0], x)
     x = subsample(x, 6) + v
     for step in range(2):
