@@ -184,6 +184,7 @@ def round_trip_error(model: Model, derivation: Derivation, steps: int) -> RoundT
         return None
     axis_bound = min(1.0, FRACTION_OF_LIMIT * axis.limit)
     step_values = [step.values for step in constants_by_step(model, steps)]
+    # 1 for a scheme without a step size, which does not read it
     h = max((float(v.get("h", 1.0)) for v in step_values), default=float(discretisation.h or 1.0))
     steps = len(step_values) or steps
     frequency = axis_bound / (h if model.scheme.uses_step_size else 1.0)

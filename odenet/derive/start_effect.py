@@ -51,6 +51,7 @@ def remaining_order(conditions: OrderConditions, error: StartError, bound: int) 
     if degree is not None:
         return error.power - degree, False
     linear = _linear_order(conditions, error)
+    # pairs compare by their order first
     return min(linear, _quadratic_order(conditions, error, vector, min(bound, linear[0])) or linear)
 
 
@@ -74,6 +75,7 @@ def _linear_order(conditions: OrderConditions, error: StartError) -> tuple[int, 
     """The order that errors on t and their effects on F'(t) leave, and if it may be higher."""
     size, powers = len(conditions.slots), _extra_powers(conditions)
     blocks = 2 * len(powers)
+    # the joint matrix is block triangular, with the step's matrix in each block of its diagonal
     values = eigenvalues(conditions.step_matrix()) * blocks
     orders: list[int] = []
     for argument, errors_above in error.errors_above.items():
@@ -188,6 +190,7 @@ def _persists(
     conditions: OrderConditions, argument: Argument, values: list[Number], vector: list[Number]
 ) -> bool:
     """Whether an error persists in an argument of a right-hand side."""
+    # one more component holds what the argument is after a step
     matrix, added = [[*row, 0] for row in conditions.step_matrix()], [len(conditions.slots)]
     for target in conditions.slots:
         for _, inner in _uses(conditions, target, argument):
