@@ -81,8 +81,8 @@ class ExistingNetwork(nn.Module):
         scores = self.model(x)
         if not isinstance(scores, Tensor):
             raise TypeError(
-                f"{self.name} gives a {type(scores).__name__}; what is trained here gives one "
-                "tensor, the scores of classes"
+                f"{self.name} gives a {type(scores).__name__}, and training takes one tensor, the "
+                "scores of classes"
             )
         return scores
 

@@ -112,7 +112,7 @@ def require_convertible(model: nn.Module) -> None:
         ValueError: says what to convert in its place.
     """
     if not isinstance(model, nn.Module):
-        raise ValueError(f"a torch.nn.Module is converted, not a {type(model).__name__}")
+        raise ValueError(f"convert takes a torch.nn.Module, not a {type(model).__name__}")
     if isinstance(model, torch.jit.ScriptModule):
         raise ValueError("TorchScript has no modules to convert: give the model it was made of")
     if isinstance(model, nn.parallel.DistributedDataParallel | nn.DataParallel):

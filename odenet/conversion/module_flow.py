@@ -230,8 +230,8 @@ class ModuleFlow(Flow):
         """
         if self.blocks is not None:
             raise ValueError(
-                "the blocks of a converted model cannot be doubled: their parameters have the "
-                "names that they had; odenet.reversible makes a flow of copies of them that can"
+                "the blocks of a converted model cannot be doubled, since their parameters keep "
+                "their names; odenet.reversible makes a flow of copies of them that can be refined"
             )
         return super().refine()
 

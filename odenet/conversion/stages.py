@@ -34,7 +34,7 @@ class FlowsOfBlocks(nn.ModuleList):
         """
         raise RuntimeError(
             "the code that calls the blocks reads `_modules`, where their flows are registered "
-            "too: let it use children(), named_children(), or the container itself "
+            "too: let it take children(), named_children(), or the container itself "
             "(`for layer in self.layers`), which give the blocks alone"
         )
 

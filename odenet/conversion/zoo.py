@@ -220,7 +220,7 @@ def _quietly(make: Callable[[], nn.Module], name: str, library: str, pretrained:
     except Exception as error:  # of any type: it is the library's code
         if pretrained:
             raise _no_weights(name, library, error) from None
-        raise ZooError(f"{library} does not make {name}: {first_line(error)}") from None
+        raise ZooError(f"{library} cannot make {name}: {first_line(error)}") from None
 
 
 def _suggestion(name: str, known: list[str]) -> str:

@@ -78,7 +78,7 @@ class Document:
 
     @property
     def _compiled(self) -> tuple[Program | None, list[Diagnostic]]:
-        return _compiled(self.source, tuple(file.span.source for file in self.imported_files))
+        return _compile(self.source, tuple(file.span.source for file in self.imported_files))
 
     def word(self, line: int, column: int) -> Span | None:
         """The name at a line and column, counted from 0; None if there is none, or in a comment."""
@@ -177,7 +177,7 @@ def _parsed(source: Source) -> tree.File:
 
 
 @lru_cache(maxsize=8)
-def _compiled(
+def _compile(
     source: Source, used_sources: tuple[Source, ...]
 ) -> tuple[Program | None, list[Diagnostic]]:
     """The compiled program or the errors of a text; `used_sources` is a key of the cache."""

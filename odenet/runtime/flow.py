@@ -174,7 +174,7 @@ class Flow(Volume, BackwardMode, OperatorBounds):
         if not self.reversible:
             raise NotImplementedError(self._why_irreversible())
         if obstacle := self.obstacle_to_inverse():
-            raise NotImplementedError(f"{type(self).__name__} is not undone now: {obstacle}")
+            raise NotImplementedError(f"{type(self).__name__} has no inverse now: {obstacle}")
         if torch.is_grad_enabled() or torch.compiler.is_compiling():
             for step in reversed(range(self.steps)):
                 end = self.retreat(end, step)

@@ -73,8 +73,8 @@ class OptimizerInBackward:
         known_ids = {id(parameter) for parameter in network.parameters()}
         if not any(id(t) in known_ids for group in optimizer.param_groups for t in group["params"]):
             raise ValueError(
-                f"this {type(optimizer).__name__} has no parameter of the network, none of which "
-                "would move: make it of network.parameters()"
+                f"this {type(optimizer).__name__} has no parameter of the network, and would move "
+                "none: make it of network.parameters()"
             )
         self.optimizer = optimizer
         self.norm: Tensor | None = None
@@ -129,8 +129,8 @@ class OptimizerInBackward:
         """
         if self._clip and self._clip_by == "exact":
             raise ValueError(
-                'gradients that wait cannot be clipped exactly in two passes: say clip_by="last", '
-                "or take the batch as one"
+                'accumulated gradients cannot be clipped exactly in two passes: say clip_by="last",'
+                " or take the whole batch at once"
             )
         self._accumulates = True
         try:

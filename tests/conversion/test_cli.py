@@ -77,7 +77,7 @@ def test_weights_that_cannot_be_downloaded_are_reported(monkeypatch):
     [
         (["resnet19", "--weights", "none"], "a model `resnet19`; did you mean resnet18"),
         (["alexnet", "--weights", "none"], "AlexNet has no residual blocks"),
-        (["vit_tiny_patch16_224.none", "--weights", "none"], "timm does not make"),
+        (["vit_tiny_patch16_224.none", "--weights", "none"], "timm cannot make"),
         (["resnet18", "--weights", "none", "--scheme", "verlet"], "verlet takes no blocks"),
         (["resnet18", "--weights", "none", "--h", "0.1"], "momentum has no constant h"),
         (["resnet18", "--weights", "nowhere.pth"], "nowhere.pth does not hold weights"),

@@ -180,7 +180,7 @@ class Masked(Block):
         (InPlace(), "has no backward pass here: .*inplace"),
         (Masked(), "nonzero.* depends on values"),
         (nn.LazyLinear(3), "has lazy layers"),
-        (torch.tanh, "a torch.nn.Module is converted, not a builtin"),
+        (torch.tanh, "convert takes a torch.nn.Module, not a builtin"),
     ],
 )
 def test_what_cannot_be_walked_through_is_refused_in_words(model, message, capfd):

@@ -235,7 +235,7 @@ def test_at_the_start_of_a_ramp_a_flow_is_a_residual_network_to_the_last_bit(dty
     residual.load_state_dict(weights)
     assert flow.memory == "reversible"
     with pytest.raises(
-        NotImplementedError, match="not undone now: step 0: momentum has an inverse"
+        NotImplementedError, match="has no inverse now: step 0: momentum has an inverse"
     ):
         flow.inverse(flow.evolve(flow.initial(u)))
     results = []

@@ -75,7 +75,7 @@ class Equations(nn.Module, Stepwise):
         if self.stochastic:
             return (
                 f"the blocks of {type(self).__name__} may draw random numbers, and both of their "
-                "evaluations have to be by the same code"
+                "evaluations have to run the same code"
             )
         return "" if self.reversible else self._why_irreversible()
 

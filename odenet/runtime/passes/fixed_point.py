@@ -157,6 +157,7 @@ class FixedPointRegisters(Registers):
         return len(ours) == len(theirs) and all(map(torch.equal, ours, theirs))
 
     def _set_grid(self, bits: Tensor, dtype: torch.dtype) -> None:
+        """Sets the grid: multiples of 2^-bits, where each sample has its own number of bits."""
         self._bits = bits
         self._dtype = dtype
         wide = torch.float64 if dtype == torch.float64 else torch.float32

@@ -142,8 +142,8 @@ def undo_steps(flow: Stepwise, state: Registers, steps: range) -> None:
             retreat(shears, state, partial(forward.evaluate_on_replicas, state, step))
         if flow.stochastic and not states_before.equals(RandomStates.read(state.device)):
             raise RuntimeError(
-                f"{type(flow).__name__} draws random numbers in training, so that its steps are "
-                "not undone by new ones: call eval() first"
+                f"{type(flow).__name__} draws random numbers in training, and other numbers do not "
+                "undo its steps: call eval() first"
             )
 
 

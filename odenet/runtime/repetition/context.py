@@ -109,7 +109,7 @@ class Context:
         if not same:
             raise RuntimeError(
                 "a block wrote to a container among the further inputs of its flow: rebuilt steps "
-                "cannot hand on what passes there. Let the block return it, (y, {name: scalar}), "
+                "do not see what is written there. Let the block return it, (y, {name: scalar}), "
                 'or set flow.memory = "stored"'
             )
 

@@ -139,9 +139,9 @@ def refuse_captured(flow: Any, nodes: Iterable[Any], leaves: Sequence[Tensor]) -
         if captured is not None and id(captured) not in leaf_ids:
             raise RuntimeError(
                 f"a right-hand side of {type(flow).__name__} reads {_describe(flow, captured)}, "
-                "which needs a gradient, past its inputs, where rebuilt steps do not see it: hand "
-                "it over with the state, flow(u, tensor), make it a parameter of the step's own "
-                'module, or set flow.memory = "stored"'
+                "which needs a gradient and is not among its inputs, where rebuilt steps would see "
+                "it: pass it with the state, flow(u, tensor), make it a parameter of the step's "
+                'own module, or set flow.memory = "stored"'
             )
 
 
