@@ -48,7 +48,7 @@ COMPUTE = {"T": np.transpose, "^": power, "+": lambda *terms: np.stack(terms).su
 COMPUTE["*"] = lambda *x: reduce(lambda a, b: a @ b if np.ndim(a) > 1 and np.ndim(b) else a * b, x)
 
 
-class Checker:  # tests the claims about a block of J, or the energy, at one random point
+class Checker:  # tests what is claimed of a block of J, or of an energy, at one random point
     def __init__(self, data, block, energy):  # the proof of an energy uses no slopes: D = I
         self.units, self.energy, self.random_values = block.pop("units", data["units"]), energy, {}
         self.conditions = {(c["kind"], c.get("of")) for c in data["conditions"]}

@@ -63,8 +63,8 @@ class _CertificateWriter:
     def document(self, version: str) -> JsonObject:
         """The whole certificate as JSON values."""
         model, certificate, formulas = self.model, self.certificate, self.formulas
-        system = model.dynamics.system(order=1).items()
-        rates = {formulas.reader.spelled_state(state).text: rate for state, rate in system}
+        right_hand_sides = model.dynamics.system(order=1).items()
+        rates = {formulas.reader.spelled_state(s).text: rate for s, rate in right_hand_sides}
         equations = {state: formulas.formula_tree(rate) for state, rate in rates.items()}
         parts, energy, units, forcing, blocks = certificate.parts, None, {}, {}, []
         if certificate.system is not None:

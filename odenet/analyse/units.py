@@ -89,6 +89,8 @@ class Unit:
 class System:
     """The dynamics s' = L φ(R s + b) as units and linear terms.
 
+    `Dynamics.system`, in contrast, has the right-hand sides as formulas.
+
     Args:
         states: the unknowns, named as their author spells them.
         units: the activations, equal ones merged.
