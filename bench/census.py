@@ -85,8 +85,8 @@ def with_momentum(model, runs, gamma=0.9):
 
     Args:
         model: the original.
-        runs: as of `find_blocks`: for each container, lists of names of consecutive blocks.
-        gamma: of the momentum.
+        runs: the lists of names of consecutive blocks, by container, that `find_blocks` gives.
+        gamma: γ of the momentum.
     """
     reference = copy.deepcopy(model)
 
@@ -203,7 +203,7 @@ def send_verdict(library, name, pipe):
     torch.set_num_threads(1)
     try:
         pipe.send(verdict(library, name))
-    except Exception as error:  # of any type: the network is foreign code
+    except Exception as error:  # the network is foreign code, which may raise anything
         pipe.send(("fails", f"{type(error).__name__}: {error}".splitlines()[0][:200]))
 
 

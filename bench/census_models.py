@@ -4,7 +4,7 @@ import inspect
 
 import torch
 
-MAX_PARAMETERS = 45e6  # of a network that is tried
+MAX_PARAMETERS = 45e6  # a larger network is not tried
 
 
 def random_tensor(*shape):
@@ -40,7 +40,7 @@ def first_that_runs(trials):
             if parameter_count(make_model) > MAX_PARAMETERS:
                 raise ValueError("too large")
             model = make_model().eval()
-        except Exception as error:  # of any type: the network is foreign code
+        except Exception as error:  # the network is foreign code, which may raise anything
             reasons.append(str(error)[:100])
             continue
         for inputs in list_inputs(model):

@@ -212,8 +212,8 @@ def cell(measured, predicted, index: int) -> str:
     """A measured peak in MiB, and the relative error of its prediction.
 
     Args:
-        measured: of one method, as in `measure`; None if it was not measured.
-        predicted: of the method, as in `predict`; None if there is no prediction.
+        measured: the result of `measure` for one method; None if it was not measured.
+        predicted: that of `predict` for the method; None if there is no prediction.
         index: PEAK or PEAK_IN_BACKWARD.
     """
     if measured is None:

@@ -19,10 +19,10 @@ class DeepStep:
     """What one training step of a deep network takes.
 
     Attributes:
-        layers: of the network.
+        layers: number of layers of the network.
         peak: the most bytes held at once, without parameters and their gradients.
-        parameters: their bytes.
-        seconds: of the step.
+        parameters: bytes of the parameters.
+        seconds: duration of the step.
         drift: relative error of the first state as the backward pass recomputes it.
     """
 

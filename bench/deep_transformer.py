@@ -40,10 +40,10 @@ class Job:
 
     Attributes:
         method: one of METHODS.
-        layers: of the network.
-        steps: of training, at least 2; the memory of the last one is measured.
-        width: of attention and MLP; a token has twice as many numbers, for Y and Z.
-        tokens: of a sample.
+        layers: number of layers of the network.
+        steps: number of training steps, at least 2; the memory of the last one is measured.
+        width: channels of attention and MLP; a token has twice as many, for Y and Z.
+        tokens: number of tokens of a sample.
         batch: number of samples.
     """
 
@@ -63,8 +63,8 @@ class Measurement:
         layer_weights: bytes of a layer's weights.
         layer_state: bytes of the optimizer's state for them.
         peak: the most bytes held at once during a step.
-        seconds: of a step: the median of all but the last, which memory profiling slows down.
-        losses: of all steps.
+        seconds: median duration of a step, without the last, which memory profiling slows down.
+        losses: the loss of each step.
     """
 
     layer_weights: int

@@ -31,7 +31,7 @@ from bench.results import library_versions, machine, table_row  # noqa: E402
 from bench.stacks import NO_TIME, StackResult  # noqa: E402
 
 MIB = 2**20
-TEST_SHARE, STACK_SHARE = 0.25, 0.4  # of the minutes, at most; the rest is for training
+TEST_SHARE, STACK_SHARE = 0.25, 0.4  # at most, of the time; the rest is for training
 MIN_TRAINING_SECONDS = 20  # with less time, no training is begun
 SIZES = {
     "hamiltonian": Size(batch=128, channels=64, side=32, steps=16),
@@ -39,8 +39,13 @@ SIZES = {
     "transformer": Size(batch=32, channels=2 * 384, side=256, steps=12),
 }
 QUICK_SIZES = {name: Size(batch=2, channels=12, side=6, steps=2) for name in SIZES}
-QUICK_SETTINGS = ["n=2", "w=4", "batch=8", "augment=[]"]  # of training; n steps, w channels
-SECONDS_TO_END = 60  # for the measurement that bench.stacks has begun when its time is over
+QUICK_SETTINGS = [
+    "n=2",
+    "w=4",
+    "batch=8",
+    "augment=[]",
+]  # n is the depth, w the width
+SECONDS_TO_END = 60  # to complete the measurement that is running when the time is over
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

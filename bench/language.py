@@ -59,7 +59,7 @@ class TrainedModel:
 
     Args:
         spec: the file.
-        settings: as `odenet.load` takes them.
+        settings: the values that are set in the spec.
         memory: a memory mode, or "torch checkpoint".
     """
 
@@ -109,7 +109,7 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=4)
     parser.add_argument("--turns", type=int, default=5)
     parser.add_argument("--train", action="store_true", help="train to the end, both ways")
-    parser.add_argument("--peak", nargs=3, help=argparse.SUPPRESS)
+    parser.add_argument("--peak", nargs=3, help=argparse.SUPPRESS)  # for child processes
     args = parser.parse_args()
     if args.peak:
         spec, settings, memory = args.peak
@@ -124,8 +124,8 @@ def compare(name: str, preset_name: str, batch: int, turns: int) -> None:
     """Time the variants of a model in turns, then measure their peaks.
 
     Args:
-        name: of the spec, without the endings of VARIANTS.
-        preset_name: whose settings all variants get; none if empty.
+        name: the name of the spec, without the endings of VARIANTS.
+        preset_name: the preset whose settings all variants get; none if empty.
         batch: samples per step.
         turns: steps of each variant that are timed.
     """

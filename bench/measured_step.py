@@ -70,8 +70,8 @@ class MeasuredStep:
         implementation: what is trained.
         mode: device and precision.
         network: which it implements.
-        size: of the input.
-        dtype: of the input; the implementation's weights have it already.
+        size: the size of the input and the number of steps.
+        dtype: the dtype of the input, which the implementation's weights have already.
     """
 
     def __init__(

@@ -76,7 +76,7 @@ def gradient(build: Callable, functions: nn.ModuleList, gamma: float, x: Tensor)
     Args:
         build: one of the IMPLEMENTATIONS.
         functions: f of each step; a copy of them is used, in the dtype of x.
-        gamma: of the momentum.
+        gamma: γ of the momentum.
         x: the input; its dtype is that of the computation.
     """
     functions = copy.deepcopy(functions).to(x.dtype)

@@ -40,7 +40,7 @@ class HalfStep(nn.Module):
     """factor * K^T relu(K x + b), half a Hamiltonian step (Chang et al. 2018, AAAI, Eq. 7).
 
     Args:
-        channels: of x, which is one half of the state.
+        channels: number of channels of x, which is one half of the state.
         factor: h, or -h in the second half of a step.
     """
 
@@ -72,7 +72,7 @@ class Size(NamedTuple):
 
     Attributes:
         batch: number of samples.
-        channels: of the input, which a network with two states splits into halves.
+        channels: number of channels of the input; a network with two states splits them in halves.
         side: height and width of a picture; the length of a sequence of tokens.
         steps: N, the depth.
     """
@@ -89,7 +89,7 @@ class Network:
 
     Attributes:
         name: its key in NETWORKS.
-        title: of its table in RESULTS.md.
+        title: the title of its table in RESULTS.md.
         spec: the network in odenet's language; None where odenet is given the modules.
         default_size: batch, channels and side.
         default_depths: numbers of steps.

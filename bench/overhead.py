@@ -40,11 +40,11 @@ class AlternatingLoops(pl.Callback):
 
     Args:
         program: what both train.
-        batches: of the bare loop, on the device.
+        batches: (inputs, labels) for the bare loop, on the device.
 
     Attributes:
-        bare_seconds: of a step of the bare loop, epoch by epoch.
-        trainer_seconds: of a step of the trainer, epoch by epoch.
+        bare_seconds: seconds per step of the bare loop, epoch by epoch.
+        trainer_seconds: seconds per step of the trainer, epoch by epoch.
     """
 
     def __init__(self, program: Program, batches: Sequence[tuple[Tensor, Tensor]]):
@@ -92,8 +92,8 @@ def measure(program: Program, steps: int, folder: Path) -> dict[str, float]:
 
     Args:
         program: what to train, for the epochs of its recipe.
-        steps: in an epoch.
-        folder: for the trainer's files.
+        steps: number of steps in an epoch.
+        folder: where the trainer writes its files.
 
     Returns:
         Those of the bare loop ("bare"), of the trainer ("trained") and of its data loader ("data").

@@ -14,9 +14,9 @@ from odenet.training.runs.results import Result
 ROOT = Path(__file__).parents[1]
 PAPER_EPOCHS = 160
 MIN_EPOCHS = 4  # the fewest in which the learning rate is still cut twice
-TRAINING_SHARE = 0.75  # of the time, for training batches; the rest is for evaluation and the start
-PROBE_SHARE = 0.05  # of the samples, for a first run that measures the speed
-MIN_SECONDS = 30  # that a run is given even if fewer are left
+TRAINING_SHARE = 0.75  # the share of training batches in the time of a run
+PROBE_SHARE = 0.05  # the share of the samples that a first run takes to measure the speed
+MIN_SECONDS = 30  # time limit of a run when less time is left
 MIB = 2**20
 
 # The test accuracy on CIFAR-10 in the paper, in percent, by the preset of the network.
@@ -42,10 +42,10 @@ class TrainedNetwork:
     """A network after its training.
 
     Attributes:
-        name: of its preset.
-        epochs: that were completed.
+        name: the name of its preset.
+        epochs: number of completed epochs.
         fraction: the share of the training samples that an epoch passes over.
-        result: of the run.
+        result: the result of the run.
     """
 
     name: str
@@ -61,10 +61,10 @@ def train_within(
 
     Args:
         name: a key of PAPER_ACCURACY.
-        data: as in `odenet train`.
+        data: what `odenet train --data` takes.
         settings: NAME=VALUE, in addition to those of the preset.
-        folder: of the runs.
-        seconds: for everything.
+        folder: where the runs are written.
+        seconds: time limit for everything.
         train: runs `odenet train`.
     """
     start = time.monotonic()

@@ -81,9 +81,9 @@ class Results:
     """Everything that one run of the benchmark has measured.
 
     Attributes:
-        measurements: of the compared implementations.
-        deep_steps: of the deep Hamiltonian networks.
-        shapes: of each network's input, such as "32×64×32×32".
+        measurements: one for each implementation, network and depth.
+        deep_steps: one for each depth of the deep Hamiltonian networks.
+        shapes: the shape of each network's input, such as "32×64×32×32".
         repeats: turns per implementation, that is, steps of it that were timed.
     """
 

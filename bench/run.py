@@ -41,11 +41,11 @@ def run(
         depths: numbers of steps N; if empty, the default of each network.
         repeats: turns per implementation, that is, steps of it that are timed.
         batch: number of samples; if None, the default of each network, as for the next two.
-        channels: of the input.
+        channels: number of channels of the input.
         side: height and width of pictures, or tokens of a sequence.
         layers: depths of the deep Hamiltonian networks, in layers; if empty, none is measured.
         only: implementations to compare with plain autograd; all if empty.
-        networks: to measure; all if empty.
+        networks: keys of NETWORKS to measure; all if empty.
         output: the folder for RESULTS.md and the plot.
     """
     console = Console()
@@ -73,7 +73,7 @@ def _compare(job: Job, console: Console) -> list[Measurement]:
 
     Args:
         job: the network with all sizes and implementations; its kind does not matter.
-        console: to print on.
+        console: where the lines are printed.
     """
     _run_worker(replace(job, kind="reference"))
     details = {}

@@ -37,11 +37,11 @@ class StackResult:
     Attributes:
         network: a key of NETWORKS.
         precision: as in `ExecutionMode`.
-        name: of the implementation, a key of ADAPTERS.
-        seconds: the median of its steps.
+        name: the implementation, a key of ADAPTERS.
+        seconds: the median time of a step.
         peak: the most bytes of activations and working memory held at once.
-        samples: of a batch: pictures, or tokens of a sequence model.
-        error: of the gradients, relative to those of plain autograd in the same precision.
+        samples: number of pictures in a batch, or of tokens for a sequence model.
+        error: relative difference of the gradients from those of plain autograd in this precision.
         missing: why nothing could be measured; else empty.
     """
 
@@ -62,10 +62,10 @@ def measure(
 
     Args:
         network: a key of NETWORKS.
-        size: of the input.
+        size: the size of the input and the number of steps.
         device: "cpu" or "cuda".
-        repeats: steps whose times the median is taken of.
-        deadline: after which no measurement is begun, on the clock of `time.time`.
+        repeats: number of steps that are timed for the median.
+        deadline: the time, by `time.time`, after which no measurement is begun.
     """
     plain_gradients: dict[str, Tensor] = {}
     for names in (EAGER, COMPILED):

@@ -13,8 +13,8 @@ class Attention(nn.Module):
     """A layer norm and causal multi-head self-attention (Vaswani et al. 2017).
 
     Args:
-        width: of a token.
-        heads: their number.
+        width: number of channels of a token.
+        heads: number of attention heads.
     """
 
     def __init__(self, width: int, heads: int):

@@ -27,11 +27,11 @@ class Job:
 
     Attributes:
         kind: "depth" or a key of TASKS.
-        folder: for the gradients in float64, which "reference" writes and "details" reads.
+        folder: where "reference" writes the gradients in float64, and "details" reads them.
         network: a key of NETWORKS.
-        sizes: of its input, and numbers of steps.
+        sizes: sizes of its input, with numbers of steps.
         implementations: keys of ADAPTERS.
-        repeats: turns of each implementation that are timed.
+        repeats: how many steps of each implementation are timed.
         layers: depths of the networks that "depth" measures.
     """
 

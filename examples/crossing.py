@@ -18,7 +18,7 @@ from shared import SPECS, argument_parser, save_figure
 import odenet
 
 STEPS = 15
-NETWORKS = {  # label: spec, text appended to its `discretise` line, values of constants
+NETWORKS = {  # by label: spec, text appended to its `discretise` line, values of constants
     "ResNet": ("crossing_resnet.ode", "", {}),
     "Momentum ResNet": ("crossing.ode", "", {}),
     "with v[0] = f(x[0])": ("crossing.ode", " start v[0] = f(x[0])", {}),
@@ -32,9 +32,9 @@ def fit(spec, start, constants, iterations, seed=0):
     Args:
         spec: a file in `specs`.
         start: the initial velocity, as the end of the `discretise` line of that file.
-        constants: of the flow, such as gamma.
-        iterations: of L-BFGS.
-        seed: of the initial weights.
+        constants: values of the flow's constants, such as gamma.
+        iterations: number of iterations of L-BFGS.
+        seed: the seed of the initial weights.
 
     Returns:
         The flow and its mean squared error.

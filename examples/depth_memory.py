@@ -44,7 +44,7 @@ def peak_mib(flow, size):
 
     Args:
         flow: the network.
-        size: of each vector, and of the batch.
+        size: the length of each vector, and the number of vectors.
     """
     x = torch.randn(size, size)
     with Peak("cpu") as peak:

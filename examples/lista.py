@@ -14,7 +14,7 @@ from torch.nn import functional
 import odenet
 
 CODES, MEASUREMENTS, LAMBDA = 32, 16, 0.1
-NETWORKS = {  # label: spec, values of constants
+NETWORKS = {  # by label: spec, values of constants
     "LISTA": ("lista.ode", {}),
     "Momentum LISTA, γ = 0.2": ("lista_momentum.ode", {}),
     "Momentum LISTA, γ = 0.9": ("lista_momentum.ode", {"gamma": 0.9}),

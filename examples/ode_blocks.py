@@ -43,11 +43,11 @@ def trained_accuracy(spec, width, steps, seed, folder):
     """Trains the network of a spec; returns its accuracy on the test split.
 
     Args:
-        spec: its text.
-        width: channels of the ODE blocks.
-        steps: of training.
-        seed: of the initial weights and the order of the batches.
-        folder: of the run.
+        spec: the text of the spec.
+        width: number of channels of the ODE blocks.
+        steps: number of training steps.
+        seed: the seed of the initial weights and of the order of the batches.
+        folder: the folder of the run.
     """
     program = odenet.loads(spec, set={"w": width, "steps": steps, "seed": seed})
     return odenet.train(program, out=folder, console=Console(quiet=True)).accuracy

@@ -29,9 +29,9 @@ def fitted_map(target, epsilon, steps, seed=0):
 
     Args:
         target: ``(n, n)``.
-        epsilon: of the equation; the network has γ = 1 - 1/(steps ε).
-        steps: of the network.
-        seed: of its initial weights.
+        epsilon: ε of the equation; the network has γ = 1 - 1/(steps ε).
+        steps: number of steps of the network.
+        seed: the seed of its initial weights.
     """
     torch.manual_seed(seed)
     size = len(target)
@@ -70,7 +70,7 @@ def draw(panels, epsilons, fitted, lambda_half):
     Args:
         panels: the axes; the first gets λ_ε over ε, the second the set of pairs of eigenvalues
             that maps of the plane can have at ε = 1/2.
-        epsilons: at which networks were fitted.
+        epsilons: the values of ε at which networks were fitted.
         fitted: the least eigenvalue that fitting reached at each of them.
         lambda_half: λ_ε at ε = 1/2.
     """

@@ -15,7 +15,7 @@ from odenet.model.tables.recipe import Call
 from odenet.training.data.data_sets import load_data
 
 STEPS = 15
-NETWORKS = {  # label: spec, settings, highest learning rate
+NETWORKS = {  # by label: spec, settings, highest learning rate
     "ResNet": ("rings_resnet.ode", {}, 0.03),
     "Momentum ResNet": ("rings.ode", {}, 0.03),
     "and γ = 0.99": ("rings.ode", {"γ": 0.99}, 0.2),
@@ -39,8 +39,8 @@ def fit(spec, settings, highest_rate, iterations, seed=0):
         spec: a file in `specs`.
         settings: values of its constants.
         highest_rate: the learning rate, as a one-cycle schedule reaches it.
-        iterations: of Adam, on random batches of 256 points.
-        seed: of the weights and batches.
+        iterations: number of steps of Adam, on random batches of 256 points.
+        seed: the seed of the weights and of the batches.
 
     Returns:
         The flow, and the accuracy on the test points.

@@ -19,7 +19,7 @@ def argument_parser(docstring, **integer_options):
     """A parser of an example's command line.
 
     Args:
-        docstring: of the example; its first line is the description.
+        docstring: the docstring of the example; its first line is the description.
         **integer_options: `epochs=8` adds the option `--epochs` with the default 8.
     """
     parser = argparse.ArgumentParser(description=docstring.split("\n")[0])

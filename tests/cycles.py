@@ -47,7 +47,7 @@ def resources_held() -> dict[str, int]:
         "KiB": resident_pages * resource.getpagesize() // 1024,
         "files": len(os.listdir("/proc/self/fd")),
         "modules": sum(name.startswith("odenet.generated.") for name in sys.modules),
-        "texts": sum(name.startswith("<odenet ") for name in linecache.cache),  # of those modules
+        "texts": sum(name.startswith("<odenet ") for name in linecache.cache),  # their source texts
         "objects": len(gc.get_objects()),
     }
 

@@ -37,7 +37,7 @@ class DeviceCopies(TorchDispatchMode):
             source = args[1] if func._schema.name == "aten::copy_" else args[0]
             if source.device != out.device:
                 self.descriptions.append(f"{func} of {tuple(source.shape)}")
-        if func._schema.name == "aten::index" and out.is_meta:  # it copies indices from the host
+        if func._schema.name == "aten::index" and out.is_meta:  # copies indices from the host
             host_indices = [i for i in args[1] if i is not None and i.device.type == "cpu"]
             self.descriptions.extend(f"{func} by {i}" for i in host_indices)
         return out

@@ -14,7 +14,7 @@ def make_device(path, minor):
     A test makes its own device in a temporary folder, so that a writer that replaces it does no harm.
 
     Args:
-        path: of the new device, which is returned.
+        path: where the device is made; it is returned.
         minor: its minor number: 3 for one like /dev/null, 7 for one like /dev/full.
     """
     try:
@@ -30,9 +30,9 @@ class FailingOs:
     """Takes the place of the module `os`; one call of one function raises OSError.
 
     Args:
-        function_name: of `os`.
+        function_name: the function of `os` that fails.
         failing_call: which of its calls fails, counted from 1.
-        error_number: of the error, as in `errno`.
+        error_number: the number of the error, as in `errno`.
     """
 
     def __init__(self, function_name, failing_call, error_number):

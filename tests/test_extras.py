@@ -44,7 +44,7 @@ IMPORTERS = {
     "sklearn": {"training/"},
     "sympy": {"analyse/", "derive/"},
     "tokenizers": {"training/"},
-    "timm": {"conversion/"},  # where it is installed
+    "timm": {"conversion/"},  # used only if it is installed
     "torch": {"cli/", "compiler.py", "conversion/", "footprint/", "laws.py", "measures.py",
               "report/", "row_checks.py", "runtime/", "testing.py", "training/"},
     "torchdiffeq": {"runtime/"},
@@ -209,7 +209,7 @@ def collect_distributions(requirements, distributions):
             continue
         try:
             distributions[name] = distribution(name)
-        except PackageNotFoundError:  # for another platform
+        except PackageNotFoundError:  # it is for another platform
             continue
         dependencies = distributions[name].requires or []
         for dependency in map(Requirement, dependencies):

@@ -224,17 +224,22 @@ WRITING_METHODS = {
 }  # fmt: skip
 # Calls that look like writing, but write no file of the user's, or into a stream of odenet.files.
 OTHER_WRITERS = {
-    "odenet/cli/__init__.py": {"os.open"},  # of the null device
-    "odenet/training/runs/run_lock.py": {"os.open"},  # of the lock
-    "odenet/training/sweeps/sweep_workers.py": {"log.open"},  # which other processes write
+    "odenet/cli/__init__.py": {"os.open"},  # opens the null device
+    "odenet/training/runs/run_lock.py": {"os.open"},  # opens the lock
+    "odenet/training/sweeps/sweep_workers.py": {
+        "log.open"
+    },  # the log is written by other processes
     "odenet/training/figures.py": {"figure.savefig"},
-    "odenet/report/svg.py": {"self._figure.savefig"},  # into a text
+    "odenet/report/svg.py": {"self._figure.savefig"},  # writes into a text
     "odenet/training/run_folder/checkpoints.py": {"torch.save"},
-    "odenet/language/source_files.py": {"os.open"},  # to read
+    "odenet/language/source_files.py": {"os.open"},  # opens a file to read it
     "odenet/conversion/zoo.py": {"torch.save"},
-    "odenet/editor/server.py": {"os.fdopen"},  # copies of the standard streams
+    "odenet/editor/server.py": {"os.fdopen"},  # opens copies of the standard streams
 }
-REGISTER_METHODS = ("replace", "rename")  # of odenet/runtime, which have nothing to do with files
+REGISTER_METHODS = (
+    "replace",
+    "rename",
+)  # methods in odenet/runtime that have nothing to do with files
 
 
 def opens_for_writing(call):

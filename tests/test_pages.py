@@ -26,12 +26,12 @@ from odenet.model.tables.parameters import PARAMETERS
 from tests.language.spec_texts import ROOT, parse_text
 
 PAGES = ["README.md", *sorted(f"docs/{p.name}" for p in (ROOT / "docs").glob("*.md"))]
-PAGES.remove("docs/errors.md")  # tests/diagnostics compiles each example both ways
+PAGES.remove("docs/errors.md")  # tests/diagnostics compiles its examples, faulty and corrected
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 SPEC_STATEMENT = re.compile(r"^ *(scheme |net +=|train \{|state |discretise )", re.MULTILINE)
 PAGE_TEXTS = {page: (ROOT / page).read_text(encoding="utf-8") for page in PAGES}
 
-# A line of each Python snippet that is not run -> what it needs, and the test that covers it.
+# By a line of it, what a Python snippet that is not run would need, and the test that covers it.
 NOT_RUN = {
     "torch.onnx.export(network": "ten seconds; tests/runtime/test_export.py",
     "transformers.GPT2Config(": "seconds of imports; tests/conversion/test_library_models.py",

@@ -28,7 +28,7 @@ from odenet.training.run_folder.records import Options, RunFolder
 from odenet.training.runs.run import train
 
 SIDE = 16  # pixels; the pictures are averaged to this size
-PICTURES_PER_CLASS = 1000  # of each split
+PICTURES_PER_CLASS = 1000  # in each split
 TITLE = "Why the Hamiltonian network is behind"
 
 
@@ -241,7 +241,7 @@ def _draw(
         results: the folder of RESULTS.md.
         cases: the records.
         changes: the cases to draw.
-        means: of the accuracy of each case.
+        means: the mean accuracy of each case.
         interval: `half_width`, for differences; that of one mean is smaller by the root of 2.
     """
     figure = new_figure()

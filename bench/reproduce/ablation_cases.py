@@ -14,7 +14,7 @@ class Case:
     """A network and how it is trained.
 
     Args:
-        name: in the records and tables.
+        name: how the records and tables call it.
         spec: the name of a file in specs/ablation.
         settings: values that are set in that spec.
     """

@@ -20,7 +20,7 @@ import torch
 
 import odenet
 
-STEPS = 16  # of each unit of the last network
+STEPS = 16  # in each unit of the last network
 FIRST, LAST = "first network", "last network"
 INTERPOLATIONS = {  # the trainings that are compared, each with its number of interpolations
     FIRST: 0,
@@ -33,7 +33,7 @@ REFERENCE = 2  # interpolations of the training that FIRST and LAST are compared
 # The time N h of a flow, for any number of steps N; None for a ResNet, which starts with h = 1.
 FINAL_TIMES = {"resnet": None, "hamiltonian": 0.4}
 LABELS = {"resnet": "ResNet", "hamiltonian": "Hamiltonian"}
-BATCH, REPEATS = 20, 3  # of the steps that are timed
+BATCH, REPEATS = 20, 3  # samples in a step that is timed, and how often it is timed
 
 Case = tuple[str, str]  # a network, and a key of INTERPOLATIONS
 OutcomesByCase = dict[Case, list[runs.Outcome]]  # one per seed
@@ -105,7 +105,7 @@ def share_of_time(training: str, epochs: int, step_times: dict[int, float]) -> f
 
     Args:
         training: a key of INTERPOLATIONS.
-        epochs: of the training.
+        epochs: number of epochs of the training.
         step_times: the time of a training step, by the number of steps of each unit.
     """
     ends = (0, *cycle_ends(INTERPOLATIONS[training], epochs), epochs)

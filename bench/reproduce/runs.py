@@ -34,7 +34,7 @@ class Run:
     """One call of `odenet train`.
 
     Args:
-        name: of its folder.
+        name: the name of its folder.
         spec: the file.
         settings: what `--set` sets.
     """
@@ -56,7 +56,7 @@ def argument_parser(docstring: str, data: str, seeds: int) -> argparse.ArgumentP
     """A parser of a script's command line, with the options that all scripts have.
 
     Args:
-        docstring: of the script; its first line is the description.
+        docstring: the docstring of the script; its first line is the description.
         data: the default of `--data`.
         seeds: the default number of seeds, for the help; the script has to apply it.
     """
@@ -87,7 +87,7 @@ def train_all(
     Args:
         args: the command line.
         cases: what is compared.
-        seeds: of the runs of each case.
+        seeds: the seeds with which each case is trained.
         run_of: gives the run of a case and a seed.
 
     Returns:
@@ -162,8 +162,8 @@ def write_part(
 
     Args:
         args: the command line.
-        title: of the part.
-        text: in Markdown.
+        title: the title of the part.
+        text: the text below the title, in Markdown.
         figure: saved beside RESULTS.md under the name of the script.
         by_case: the outcomes of all runs, for the line that says how they were made.
     """

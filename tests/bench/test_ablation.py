@@ -49,7 +49,7 @@ def test_a_second_call_trains_nothing_and_writes_the_same(ablation, tmp_path, mo
 
 def test_the_interval_has_95_percent_of_differences_and_outliers_hardly_change_it(ablation):
     generator = torch.Generator().manual_seed(0)
-    accuracies = torch.randn(4000, 3, generator=generator)  # of 4,000 equal cases, with three seeds
+    accuracies = torch.randn(4000, 3, generator=generator)  # 4,000 equal cases, three seeds
     cases = {
         str(i): [{"accuracy": accuracy} for accuracy in of_case]
         for i, of_case in enumerate(accuracies.tolist())

@@ -38,7 +38,7 @@ def command(monkeypatch, tmp_path):
     return run
 
 
-@pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::UserWarning")  # of other libraries
+@pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::UserWarning")  # other libraries warn
 def test_the_command_writes_a_table_per_network_and_a_plot(command):
     options = ["--depths", "2,3", "--repeats", "1", "--batch", "2", "--channels", "4"]
     only = [part for name in FEW_IMPLEMENTATIONS for part in ("--only", name)]

@@ -49,7 +49,7 @@ def run_in_process(command, seconds, stacks_seconds="60"):
     return 0, "5 passed in 1.0s"
 
 
-@pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::UserWarning")  # of other libraries
+@pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::UserWarning")  # other libraries warn
 def test_all_parts_are_in_the_file_and_in_the_summary(script, capsys):
     code, text = script(run_in_process)
     assert code == 0

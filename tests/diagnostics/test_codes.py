@@ -17,7 +17,7 @@ from tests.language.spec_texts import ROOT
 
 DIFF_BLOCK = re.compile(r"```diff\n(.*?)```", re.DOTALL)
 CONSOLE_COMMAND = re.compile(r"```console\n\$ odenet (.*?)\n```")
-WITHOUT_EXAMPLE = {  # their examples take a run, a machine or an installation
+WITHOUT_EXAMPLE = {  # an example would need a run, a machine or an installation
     "not-resumable", "not-possible", "diverged", "missing-library", "bad-option",
 }  # fmt: skip
 DIAGNOSTIC_MAKERS = {  # what odenet calls to make a diagnostic
@@ -62,9 +62,9 @@ def is_code(node):
             return value in CODES
         case ast.Name("code") | ast.Attribute(attr="code"):
             return True
-        case ast.Subscript(ast.Name("ERROR_CODES")):  # of claims
+        case ast.Subscript(ast.Name("ERROR_CODES")):  # the codes of claims
             return True
-        case ast.Starred(ast.Call(ast.Attribute(ast.Name("messages")))):  # of a type that has one
+        case ast.Starred(ast.Call(ast.Attribute(ast.Name("messages")))):  # gives a code and texts
             return True
     return False
 

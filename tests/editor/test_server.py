@@ -87,8 +87,8 @@ class Editor:
         """Sends a request for a position in a text.
 
         Args:
-            method: of the protocol.
-            text: of the file.
+            method: a method of the protocol.
+            text: the text of the file.
             piece: a piece of the text; its first occurrence gives the position.
             shift: characters from the beginning of the piece to the position.
         """

@@ -13,7 +13,7 @@ from odenet.model.tables.activations import ACTIVATIONS
 from odenet.model.tables.layers import LAYERS
 from odenet.runtime import *  # noqa: F403  (the rows' code names what it needs)
 
-ARGUMENTS = {  # of the layers and activations that need some
+ARGUMENTS = {  # for the layers and activations that need some
     "conv": "(3, 6)",
     "dense": "(5)",
     "gn": "(2)",
@@ -38,7 +38,7 @@ net = input(4, 6, 6) -> flow(1) -> {layers}
 TOKEN_SPEC = SPEC.replace("input(4, 6, 6) -> flow(1)", "tokens(6, vocabulary = 9)")
 # What has to precede the layers that work on embedded tokens.
 LAYERS_BEFORE = {"position": "embed(4) -> ", "head": "embed(4) -> "}
-LAYER_NAMES = set(LAYERS) - {"existing"}  # a module of the user's, which has its own tests
+LAYER_NAMES = set(LAYERS) - {"existing"}  # a user's own module; it is tested elsewhere
 
 
 @pytest.mark.parametrize("name", sorted(LAYER_NAMES))
@@ -97,7 +97,7 @@ def test_an_activation_has_the_slope_sign_and_primitive_of_its_row(name):
         torch.testing.assert_close(primitive_slope, value, atol=1e-9, rtol=1e-9)
 
 
-FAN_IN = 4 * 3 * 3  # of a convolution that reads 4 channels
+FAN_IN = 4 * 3 * 3  # for a 3×3 convolution of 4 channels
 
 
 @pytest.mark.parametrize(

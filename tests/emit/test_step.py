@@ -88,7 +88,7 @@ def schemes(draw):
         old.remove("Y[n]")  # it becomes Y[n-1], and needs no line
     lines = []
     sources = draw(st.permutations(old))  # the old values that the new ones are made of
-    order = draw(st.permutations(names))  # of their lines
+    order = draw(st.permutations(names))  # the order of the lines that give new values
     coefficient = st.sampled_from([-2, -1, 1, 2])
     if draw(st.booleans()):
         value, argument = draw(st.sampled_from(known)), draw(st.sampled_from(known))

@@ -46,7 +46,7 @@ def test_momentum_separates_the_rings_where_the_resnet_fails(example):
 
 def test_of_the_learned_optimisers_the_revnet_alone_diverges_with_depth(example):
     costs = example("lista", "--iterations", 100, "--samples", 100, "--deepest", 6)
-    lista, momentum, momentum_09, revnet = costs.values()  # each from the shallowest network on
+    lista, momentum, momentum_09, revnet = costs.values()  # each a list over depths
     assert revnet[-1] > 2 * lista[-1]
     assert revnet[-1] > revnet[0]
     assert momentum[-1] < 1.05 * lista[-1]
@@ -84,7 +84,7 @@ def test_a_changed_γ_costs_accuracy_that_a_short_refit_gives_back(example, monk
     accuracies = example("gamma", "--epochs", 2, "--refit", 1)
     for accuracy in accuracies["trained with the γ in use"]:
         assert accuracy > 0.9
-    _, without_refit = accuracies["trained with γ = 0.0"]  # in use are γ = 0 and γ = 0.9
+    _, without_refit = accuracies["trained with γ = 0.0"]  # tested with γ = 0 and γ = 0.9
     assert without_refit < 0.8
     without_refit, _ = accuracies["trained with γ = 0.9"]
     assert without_refit < 0.9
@@ -102,7 +102,9 @@ def test_depth_costs_a_momentum_network_no_memory(example):
 def test_a_very_deep_momentum_network_holds_less_than_its_resnet(example):
     peaks = example("very_deep", "--blocks", 8, "--size", 16, "--batches", 4, 8)
     resnet, momentum = peaks["ResNet"], peaks["Momentum ResNet"]
-    assert resnet[8] - resnet[4] > 1.3 * (momentum[8] - momentum[4])  # what a picture costs
+    assert resnet[8] - resnet[4] > 1.3 * (
+        momentum[8] - momentum[4]
+    )  # the memory of four more pictures
     assert (example.folder / "very_deep.png").exists()
 
 

@@ -28,11 +28,10 @@ from tests.fuzz.examine import (
 )
 
 CHUNK = 20  # inputs that a worker takes at a time
-# With the interval k, one input in k (by the remainder of its seed) …
-FILE_INTERVAL = 10  # is a file of bytes
-FORMAT_INTERVAL = 5  # is also compiled after formatting
-SEARCH_INTERVAL = 20  # is searched for a counterexample where nothing is proved
-DAMAGED_FILE_INTERVAL = 2  # with `--stages text`: is a file of bytes
+FILE_INTERVAL = 10  # one input in 10 is a file of bytes
+FORMAT_INTERVAL = 5  # one in 5 is also compiled after formatting
+SEARCH_INTERVAL = 20  # for one in 20, counterexamples are searched where nothing is proved
+DAMAGED_FILE_INTERVAL = 2  # with `--stages text`, one in 2 is a file of bytes
 
 
 def examine_spec(seed: int) -> str:
@@ -41,7 +40,7 @@ def examine_spec(seed: int) -> str:
         return _examine_file(seed, examine_all_stages)
     also_formatted = seed % FORMAT_INTERVAL == 1
     searches = seed % SEARCH_INTERVAL == 2
-    with within_limits(TIME_LIMIT * (1 + also_formatted)):  # for each text that is compiled
+    with within_limits(TIME_LIMIT * (1 + also_formatted)):  # one limit per compiled text
         return examine_all_stages(draw.spec_text(seed), also_formatted, searches)
 
 
@@ -65,7 +64,7 @@ def examine_seed(seed: int, stages: str) -> tuple[str, str]:
     """The outcome for a seed, or the name of the exception it raised, with the traceback.
 
     Args:
-        seed: of the input.
+        seed: the seed that determines the input.
         stages: a key of STAGES.
     """
     try:

@@ -96,7 +96,7 @@ def _scheme(rnd: Random, order: int) -> tuple[str, str]:
 
     Args:
         rnd: the source of random numbers.
-        order: of the equations.
+        order: the order of the equations.
     """
     stages, history = rnd.randint(0, 4), rnd.choice([0, 0, 0, 1, 2, 3])
     constants = [f"a{i}" for i in range(rnd.choice([0, 0, 1, 2, 4]))]

@@ -30,7 +30,7 @@ def examine_all_stages(text: str, also_formatted: bool = True, searches: bool = 
     """Take a text through all stages; returns "refused", "dynamics" (without steps) or "compiled".
 
     Args:
-        text: of a spec.
+        text: the text of a spec.
         also_formatted: whether to take the formatted text through all stages as well.
         searches: whether to search for a counterexample where nothing is proved; that doubles the time.
 

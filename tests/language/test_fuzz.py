@@ -49,7 +49,9 @@ def test_a_damaged_text_is_accepted_or_refused_with_a_place(text):
         for diagnostic in error.diagnostics:
             span = diagnostic.span
             if span is not None and span.source == source:
-                assert 0 <= span.start < span.end <= len(text) + 1  # or one behind the end
+                assert (
+                    0 <= span.start < span.end <= len(text) + 1
+                )  # the end of the text counts as a character
                 assert 1 <= span.column <= len(source.line(span.line)) + 1
 
 

@@ -55,7 +55,7 @@ def test_the_strict_check_finds_conflicts_of_rules_and_of_tokens(check_grammar, 
 
 
 def test_every_terminal_has_a_name_for_messages():
-    ignored = {"COMMENT", "BLANK"}  # by the parser
+    ignored = {"COMMENT", "BLANK"}  # terminals that the parser skips
     assert set(terminals()) - keywords() - ignored == set(TERMINALS) - {"$END"}
 
 

@@ -9,7 +9,7 @@ from odenet.language import parse, parse_setting, tree
 from odenet.language.statements import MOST_NESTED
 from tests.language.spec_texts import parse_text, syntax_errors
 
-SPAN = Span(Source("", ""), 0, 0)  # of every node here: trees are compared without their spans
+SPAN = Span(Source("", ""), 0, 0)  # for every node, since trees are compared without spans
 
 
 # Short names for the nodes of the syntax tree.

@@ -187,7 +187,7 @@ def test_every_name_that_a_synonym_leads_to_exists():
 
 @pytest.mark.parametrize("kind", _SYNONYMS)
 def test_a_name_is_listed_once_among_the_synonyms_and_the_advice_of_a_kind(kind):
-    if kind == "argument":  # where `filters`, say, means different arguments in different calls
+    if kind == "argument":  # a word such as `filters` means different arguments in different calls
         return
     names = " ".join([*_SYNONYMS[kind].values(), *_ADVICE.get(kind, {})]).split()
     assert len(names) == len(set(names))

@@ -91,7 +91,7 @@ def load_with_numbered_names(text):
     names = [canonical(name) for name in declared_names(file)]
     groups = list(model.discretisation.groups.values())
     named = (model.constants, model.dynamics, groups)
-    # The options of parameters and layers, and the recipe, name nothing of the author's.
+    # The options of parameters and layers and the recipe contain no names that the author chose.
     plain = (*model.parameters.values(), *(m.layers for m in model.maps.values()), model.net,
              model.recipe, model.discretisation.constants)  # fmt: skip
     declared = [list(model.parameters), list(model.maps), *named]

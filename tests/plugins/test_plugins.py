@@ -290,7 +290,7 @@ def _table_rows(page, heading):
     return [[cell.strip() for cell in line.strip("|").split(" | ")] for line in lines]
 
 
-SYNONYMS = ROOT / "odenet/model/tables/synonyms.py"  # words of other libraries for rows
+SYNONYMS = ROOT / "odenet/model/tables/synonyms.py"  # it lists what other libraries call the rows
 
 
 def test_a_row_needs_the_file_that_contributing_names_for_it():

@@ -41,7 +41,7 @@ def test_biases_diagonals_and_norms_take_their_channels_from_where_they_stand():
         "d": STATE_WIDTH * 2,
         "N": STATE_WIDTH * 2,
     }
-    # where nothing inside tells the channels, they are those that the whole has to have
+    # Channels that no part of a sum determines are those that the whole sum has to have.
     text = "K^T ((d/2) tanh((b + b) - d b) + N(K Y)) + (e + e)"
     model = load_model(one_state_spec(text, declarations))
     assert {name: p.width_in for name, p in model.parameters.items()} == widths
