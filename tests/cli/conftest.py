@@ -9,7 +9,7 @@ from odenet import cli
 
 @pytest.fixture
 def odenet(monkeypatch, tmp_path, capsys):
-    """Runs a command in an empty folder: its exit code, output and errors."""
+    """A function that runs a command in an empty folder: gives its exit code, output and errors."""
     monkeypatch.chdir(tmp_path)
 
     def run(*arguments):

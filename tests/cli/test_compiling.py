@@ -1,6 +1,7 @@
 """`odenet compile`, `check`, `fmt` and `schemes` as a user runs them."""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -13,7 +14,7 @@ SPECS = Path(__file__).parents[2] / "specs"
 BAD_SPEC = "state Y\nY' = Q Y\ndiscretise euler(h = 0.1)\n"
 
 
-def test_a_preset_sets_its_numbers_and_later_settings_count(odenet):
+def test_a_preset_sets_its_numbers_and_a_later_setting_overrides_one(odenet):
     options = ("--emit", "program", "--set", "@hamiltonian-218")
     _, deep, _ = odenet("compile", SPECS / "hamiltonian.ode", *options)
     _, same, _ = odenet(
@@ -26,7 +27,7 @@ def test_a_preset_sets_its_numbers_and_later_settings_count(odenet):
     assert code == 1 and "known: @hamiltonian-74" in error
 
 
-def test_compile_writes_the_module_and_says_what_follows(odenet, tmp_path):
+def test_compile_writes_the_module_and_prints_what_was_derived_and_proved(odenet, tmp_path):
     code, out, _ = odenet("compile", SPECS / "hamiltonian.ode")
     assert code == 0
     for expected in ("order       1", "round trip  6 steps", "imaginary (proved)", "✓ reversible"):
@@ -81,19 +82,19 @@ def test_a_bad_file_leaves_the_old_output_alone(odenet, tmp_path):
     assert "bad.ode:2:6" in err and "unknown name `Q`" in err and "Traceback" not in err
 
 
-def test_an_output_that_cannot_be_written_is_said_plainly(odenet, tmp_path):
+def test_an_output_that_cannot_be_written_is_reported(odenet, tmp_path):
     code, _, err = odenet("compile", SPECS / "digits.ode", "-o", tmp_path / "no" / "such.py")
     assert code == 1 and "cannot be written: there is no such folder" in err and "such.py" in err
 
 
 @pytest.mark.parametrize("form", ["tree", "program", "derivation", "certificate", "latex", "py"])
-def test_every_form_prints_and_writes_nothing(odenet, tmp_path, form):
+def test_every_form_is_printed_and_nothing_is_written(odenet, tmp_path, form):
     code, out, _ = odenet("compile", SPECS / "midpoint.ode", "--emit", form)
     assert code == 0 and len(out) > 100
     assert not list(tmp_path.iterdir())
 
 
-def test_json_is_json(odenet):
+def test_the_json_form_can_be_parsed(odenet):
     report = json.loads(odenet("compile", SPECS / "momentum.ode", "--emit", "json")[1])
     assert report["scheme"] == "momentum"
     assert report["derivation"]["conditions"] == ["γ ≠ 0"]
@@ -120,7 +121,7 @@ def test_wrong_settings_are_explained(odenet, settings, exit_code, message):
     assert code == exit_code and message in err and "Traceback" not in err
 
 
-def test_check_prints_a_line_a_claim(odenet):
+def test_check_prints_a_line_for_each_claim(odenet):
     code, out, _ = odenet("check", SPECS / "leapfrog.ode", SPECS / "revnet.ode")
     assert code == 0
     assert "✓ imaginary: proved" in out and "✓ round trip" in out
@@ -188,16 +189,16 @@ def test_compile_needs_neither_torch_nor_numpy(tmp_path):
     )
 
 
-def test_a_fault_of_our_own_asks_for_a_report(odenet, monkeypatch):
+def test_an_internal_error_asks_for_a_report(odenet, monkeypatch):
     def broken(*_):
         raise RuntimeError("planted")
 
     monkeypatch.setattr("odenet.compiler.build", broken)
     code, _, err = odenet("compile", SPECS / "digits.ode")
-    assert code == 70 and "fault of odenet" in err
+    assert code == os.EX_SOFTWARE and "fault of odenet" in err
 
 
-def test_what_numbers_contradict_is_a_fault_of_our_own_and_no_verdict(
+def test_a_verdict_that_numerical_checks_contradict_is_an_internal_error(
     odenet, monkeypatch, tmp_path
 ):
     import odenet.analyse.certificate as certificates
@@ -207,7 +208,7 @@ def test_what_numbers_contradict_is_a_fault_of_our_own_and_no_verdict(
 
     monkeypatch.setattr("odenet.analyse.decide", wrong_decide)
     code, out, err = odenet("compile", SPECS / "hamiltonian.ode", "-o", tmp_path / "h.py")
-    assert code == 70 and not out and not (tmp_path / "h.py").exists()
+    assert code == os.EX_SOFTWARE and not out and not (tmp_path / "h.py").exists()
     assert "odenet contradicts itself" in err and "drawn with seed 2018" in err
     assert "fault of odenet" in err and "Traceback" not in err
 
@@ -217,7 +218,7 @@ def test_the_page_of_the_schemes_is_written_from_their_texts(odenet, golden):
     golden(SPECS.parent / "docs" / "schemes.md", page)
 
 
-def test_a_scheme_that_was_made_is_printed(odenet):
+def test_a_scheme_that_the_compiler_made_from_another_is_printed(odenet):
     spec = "state Y\nparam K : dense\nY' = tanh(K Y)\ndiscretise coupled(heun)(h = 0.1)\n"
     Path("spec.ode").write_text(spec)
     _, shown, _ = odenet("compile", "spec.ode", "--emit", "scheme")

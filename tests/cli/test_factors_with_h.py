@@ -38,7 +38,7 @@ scheme s {
 
 @pytest.fixture
 def odenet(monkeypatch, capsys, tmp_path):
-    """Runs a command on a text: its exit code, and output and errors without line breaks."""
+    """A function that runs a command on a text: gives its exit code and, in a line, all its output."""
     monkeypatch.chdir(tmp_path)
 
     def run(command, text, *options):
@@ -56,7 +56,7 @@ def odenet(monkeypatch, capsys, tmp_path):
 
 
 def spec(use, lines, *claims, constants=""):
-    """The text of a file: how scheme s is used, its lines and constants, and what is required."""
+    """The text of a file: how scheme s is used, its lines and constants, and what is claimed."""
     required = "\n".join(f"require {claim}" for claim in claims)
     return SPEC_TEMPLATE.format(use=use, claims=required, constants=constants, lines=lines)
 
@@ -66,7 +66,7 @@ def test_volume_and_order_are_those_at_the_step_size_of_the_file(odenet):
     text = spec("s(h = 0.1)", DAMPED_STEP, "volume_preserving", "order(1)", "reversible")
     code, shown = odenet("compile", text, "--proof")
     assert code == 0 and "volume times |h - 1| per value" in shown and "order 0" in shown
-    assert "0.152 here" in shown
+    assert "0.152 here" in shown  # log2(1 / 0.9) bits for each value and step
     code, shown = odenet("check", text)
     assert code == 1
     assert "volume_preserving: refuted: a step changes volume by 0.9 per value" in shown
@@ -77,7 +77,7 @@ def test_a_factor_that_vanishes_at_the_step_size_of_the_file_is_not_undone(odene
     code, shown = odenet("check", spec("s(h = 1)", DAMPED_STEP, "reversible"))
     assert code == 1 and "reversible: refuted: it has an inverse only where h - 1 ≠ 0" in shown
     lines = DAMPED_STEP.replace("1 - h", "1 - γ h")
-    for gamma, proved in ((10, False), (9, True)):
+    for gamma, proved in ((10, False), (9, True)):  # 1 - γ h is 0 for γ = 10
         text = spec(f"s(h = 0.1, γ = {gamma})", lines, "reversible", constants="(γ = 0)")
         code, shown = odenet("check", text, "--no-numeric")
         assert ("reversible: proved" in shown) is proved
@@ -98,7 +98,7 @@ def test_exact_steps_count_the_bits_of_the_constants_of_the_file(odenet):
     assert "order(1): refuted: s has no order: the scheme has no step size h" in shown
 
 
-def test_a_step_that_forgets_its_equation_is_told_so(odenet):
+def test_a_step_that_changes_the_state_without_right_hand_sides_is_reported(odenet):
     text = spec("s(h = 0.1)", "start Y[-1] = Y[0]\nY[n+1] = 2 h Y[n-1]", "order(1)")
     assert odenet("compile", text)[0] == 0
     code, shown = odenet("check", text)
@@ -131,7 +131,8 @@ def test_a_refuted_order_names_the_violated_condition(odenet):
 
 
 def test_an_order_beyond_those_searched_is_open_and_not_refuted(odenet, monkeypatch):
-    order_at = Derivation.order_at  # the order at the constants in use is replaced, others are not
+    order_at = Derivation.order_at
+    # The order for the constants of the file is replaced; that of the scheme alone is not.
     monkeypatch.setattr(
         Derivation,
         "order_at",

@@ -17,12 +17,13 @@ from tests.file_faults import make_device
 ROOT = Path(__file__).parents[2]
 DIGITS = ROOT / "specs" / "digits.ode"
 SHORT_RUN = ("--set", "n=2", "--epochs", "1", "--fraction", "0.05", "--set", "batch=16")
+# Markup, quotes, commands of a terminal, a line break, a reversal of direction, and no UTF-8.
 HOSTILE_NAME = "[red]m[`blue] $x_{ a::b \x1b[31m\u202e\n:smile: q'\"q \udcff"
 
 
 @pytest.fixture
 def odenet(monkeypatch, capsys, tmp_path):
-    """Runs a command in an empty folder: its exit code, and output and errors as one text."""
+    """A function that runs a command in an empty folder: gives its exit code and all its output."""
     monkeypatch.chdir(tmp_path)
 
     def run(*arguments):
@@ -38,12 +39,12 @@ def odenet(monkeypatch, capsys, tmp_path):
 
 
 def assert_shown_plainly(text):
-    """Neither a traceback nor a character that a terminal would obey."""
+    """Fail if a text has a traceback, or a character that a terminal would obey."""
     assert "Traceback" not in text
     assert [char for char in text if not (char.isprintable() or char in "\t\n")] == []
 
 
-def test_a_name_with_everything_in_it_goes_through_a_run_and_all_that_reads_it(odenet):
+def test_a_run_with_a_hostile_name_is_trained_resumed_evaluated_and_compared(odenet):
     for arguments in (
         ("train", DIGITS, *SHORT_RUN, "--out", HOSTILE_NAME),
         ("train", "--resume", HOSTILE_NAME),
@@ -56,9 +57,10 @@ def test_a_name_with_everything_in_it_goes_through_a_run_and_all_that_reads_it(o
     assert Path(f"{HOSTILE_NAME}.png").read_bytes()[:4] == b"\x89PNG"
 
 
-def test_a_spec_of_such_a_name_is_compiled_checked_and_formatted(odenet, tmp_path):
+def test_a_spec_with_a_hostile_name_is_compiled_checked_and_formatted(odenet, tmp_path):
     spec = tmp_path / f"{HOSTILE_NAME}.ode"
     spec.write_text('"\x1b[2J \u202e evil \\N{DIGIT ONE}"\n' + DIGITS.read_text())
+    missing = tmp_path / f"{HOSTILE_NAME}.no"
     for arguments in (
         ("fmt", spec),
         ("check", "--no-numeric", spec),
@@ -66,10 +68,10 @@ def test_a_spec_of_such_a_name_is_compiled_checked_and_formatted(odenet, tmp_pat
         ("compile", spec),
         ("compile", spec, "--emit", "py"),
         ("compile", spec, "--emit", "json"),
-        ("compile", tmp_path / f"{HOSTILE_NAME}.no"),
+        ("compile", missing),
     ):
         code, text = odenet(*arguments)
-        assert code == (1 if "no" in str(arguments[1])[-3:] else 0), text
+        assert code == (1 if missing in arguments else 0), text
         assert_shown_plainly(text)
     for name in ("net.py", "net.certificate.json"):
         assert_shown_plainly(Path(name).read_text(encoding="utf-8"))
@@ -77,12 +79,12 @@ def test_a_spec_of_such_a_name_is_compiled_checked_and_formatted(odenet, tmp_pat
     json.loads(Path("net.certificate.json").read_text(encoding="utf-8"))
 
 
-def test_what_is_printable_is_printed_as_it_is():
+def test_characters_that_are_not_printable_are_replaced():
     assert printable("Ψ' = −K^T σ(K Ψ), naïve 漢字\t✓") == "Ψ' = −K^T σ(K Ψ), naïve 漢字\t✓"
     assert printable("a\x1b\n\u202e\udcff\x9bz") == "a\ufffd\ufffd\ufffd\ufffd\ufffdz"
 
 
-def test_a_file_that_is_no_text_is_not_taken_for_ours(odenet, tmp_path):
+def test_a_file_that_is_not_text_is_not_replaced(odenet, tmp_path):
     (tmp_path / "digits.py").write_bytes(b"\xff\xfe mine")
     code, text = odenet("compile", DIGITS)
     assert code == 1 and "was not written by odenet" in text
@@ -98,8 +100,10 @@ def test_the_specification_is_not_replaced_by_its_module(odenet, tmp_path):
     assert (tmp_path / "a.ode").read_bytes() == DIGITS.read_bytes()
 
 
-def test_a_device_as_output_stays_one_and_has_no_certificate_beside_it(odenet, tmp_path):
-    null = make_device(tmp_path / "null", 3)
+def test_an_output_that_is_a_device_is_not_replaced_and_has_no_certificate_beside_it(
+    odenet, tmp_path
+):
+    null = make_device(tmp_path / "null", minor=3)
     code, text = odenet("compile", DIGITS, "-o", null)
     assert code == 0 and f"wrote {null} (proofs: --proof)\n" in text
     assert null.is_char_device() and os.listdir(tmp_path) == ["null"]
@@ -113,7 +117,7 @@ def test_a_device_as_output_stays_one_and_has_no_certificate_beside_it(odenet, t
         ("convert", "resnet18", "--weights", "none", "-o", "file/below.pt"),
     ],
 )
-def test_a_place_that_cannot_be_written_is_one_sentence(odenet, tmp_path, arguments):
+def test_a_path_that_cannot_be_written_is_reported(odenet, tmp_path, arguments):
     (tmp_path / "file").write_text("")
     code, text = odenet(*arguments)
     assert code == 1
@@ -121,13 +125,13 @@ def test_a_place_that_cannot_be_written_is_one_sentence(odenet, tmp_path, argume
     assert "Traceback" not in text
 
 
-def test_data_in_a_folder_of_any_name_is_looked_for_under_that_name(odenet):
+def test_a_data_folder_with_a_hostile_name_is_looked_for_under_that_name(odenet):
     code, text = odenet("train", DIGITS, "--data", 'folder:a"b\n')
     assert code == 1 and "does not exist" in text and "Traceback" not in text
 
 
-def test_an_output_that_is_full_is_said(tmp_path):
-    with make_device(tmp_path / "full", 7).open("wb") as full:
+def test_a_standard_output_on_a_full_disk_is_reported(tmp_path):
+    with make_device(tmp_path / "full", minor=7).open("wb") as full:
         process = odenet_process("compile", DIGITS, "-o", tmp_path / "a.py", stdout=full)
         _, errors = process.communicate()
     assert process.returncode == 1
@@ -135,7 +139,7 @@ def test_an_output_that_is_full_is_said(tmp_path):
 
 
 def odenet_process(*arguments, **streams):
-    """A process that runs a command; its output and errors are pipes unless `streams` says else."""
+    """A process that runs a command; output and errors are pipes unless `streams` has others."""
     environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
     command = [sys.executable, "-m", "odenet", *map(str, arguments)]
     return subprocess.Popen(
@@ -144,10 +148,10 @@ def odenet_process(*arguments, **streams):
 
 
 @pytest.mark.parametrize("signal_number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_is_answered_by_a_word_and_its_exit_code(tmp_path, signal_number):
+def test_a_signal_ends_a_command_with_a_message_and_the_usual_exit_code(tmp_path, signal_number):
     os.mkfifo(tmp_path / "pipe")  # that nobody reads: the command waits there
     process = odenet_process("compile", DIGITS, "-o", tmp_path / "pipe")
-    os.read(process.stdout.fileno(), 1) if process.stdout else None
+    os.read(process.stdout.fileno(), 1)  # returns when the command has printed something
     process.send_signal(signal_number)
     _, errors = process.communicate(timeout=60)
     assert process.returncode == 128 + signal_number
@@ -168,12 +172,12 @@ def test_a_second_ctrl_c_while_training_says_how_to_go_on(odenet, tmp_path, monk
     with monkeypatch.context() as patch:
         patch.setattr(Task, "training_step", training_step)
         code, text = odenet("train", DIGITS, *SHORT_RUN)
-    assert code == 130 and "go on with: odenet train --resume runs/digits-1" in text
+    assert code == 128 + signal.SIGINT and "go on with: odenet train --resume runs/digits-1" in text
     assert odenet("train", "--resume", "runs/digits-1")[0] == 0
 
 
 @pytest.mark.parametrize(
-    ("line", "code", "message"),
+    ("line", "code", "message"),  # in a shell, >&- closes a stream
     [
         ("schemes >&-", 0, ""),
         ("schemes >&- 2>&- <&-", 0, ""),
@@ -181,7 +185,7 @@ def test_a_second_ctrl_c_while_training_says_how_to_go_on(odenet, tmp_path, monk
         ("fmt - <&-", 0, ""),
     ],
 )
-def test_a_stream_that_the_caller_has_closed_is_empty_and_no_fault(tmp_path, line, code, message):
+def test_a_stream_that_the_caller_has_closed_is_treated_as_empty(tmp_path, line, code, message):
     command = f"exec {shlex.quote(sys.executable)} -m odenet {line}"
     result = subprocess.run(["sh", "-c", command], cwd=tmp_path, capture_output=True, text=True)
     assert result.returncode == code
@@ -206,7 +210,7 @@ main()
 """
 
 
-def test_training_says_what_it_is_about_to_do_before_torch_is_imported():
+def test_training_prints_its_heading_before_torch_is_imported():
     run = subprocess.run([sys.executable, "-c", NO_TORCH, DIGITS], capture_output=True, text=True)
     heading, data, net, verdict, claims = run.stdout.splitlines()
     assert run.returncode == 7 and heading.startswith("digits: ")

@@ -13,6 +13,7 @@ from odenet.diagnostics import SpecError
 from odenet.language.format import format_source
 
 RNG = np.random.default_rng(0)
+# How many lines `require` each template has.
 CLAIM_COUNTS = {"hamiltonian": 2, "damped": 2, "momentum": 1, "language_model": 1}
 
 
@@ -52,7 +53,7 @@ def proved_program(path):
 
 
 @pytest.mark.parametrize("like", get_args(Template))
-def test_a_template_is_written_and_names_what_to_do_next(odenet, tmp_path, like):
+def test_a_template_is_written_and_the_next_commands_are_printed(odenet, tmp_path, like):
     code, output, errors = odenet("new", "mine", "--like", like)
     assert code == 0 and not errors
     assert len(proved_program(tmp_path / "mine.ode").claims) == CLAIM_COUNTS[like]
@@ -61,7 +62,7 @@ def test_a_template_is_written_and_names_what_to_do_next(odenet, tmp_path, like)
     assert commands == [["compile", "mine.ode"], ["train", "mine.ode"], ["train", "mine.ode"]]
 
 
-def test_what_is_there_is_never_replaced(odenet, tmp_path):
+def test_an_existing_file_is_never_replaced(odenet, tmp_path):
     (tmp_path / "mine.ode").write_text("mine")
     code, _, errors = odenet("new", "mine")
     assert code == 1 and "error[unwritable-file]" in errors
@@ -69,8 +70,8 @@ def test_what_is_there_is_never_replaced(odenet, tmp_path):
     assert odenet("new", "no name")[0] == 2
 
 
-@pytest.mark.parametrize("like", get_args(Template)[:-1])
-def test_a_template_takes_a_step(odenet, tmp_path, like):
+@pytest.mark.parametrize("like", get_args(Template)[:-1])  # the last one needs a text
+def test_a_template_trains_for_a_step(odenet, tmp_path, like):
     odenet("new", "mine", "--like", like)
     code, _, errors = odenet("train", "mine.ode", "--set", "steps=1", "--fraction", "0.1")
     assert code == 0, errors
@@ -89,7 +90,7 @@ def test_a_template_takes_a_step(odenet, tmp_path, like):
          "rmsnorm -> head(tied = yes)"),
     ],
 )  # fmt: skip
-def test_sizes_and_classes_are_those_of_the_data(odenet, tmp_path, write_data, name, net):
+def test_the_net_has_the_sizes_and_classes_of_the_data(odenet, tmp_path, write_data, name, net):
     write_data(tmp_path / name)
     code, _, errors = odenet("new", "mine", "--data", name)
     assert code == 0, errors
@@ -100,7 +101,7 @@ def test_sizes_and_classes_are_those_of_the_data(odenet, tmp_path, write_data, n
     assert code == 0, errors
 
 
-def test_data_that_are_not_there_and_data_that_do_not_fit_are_refused(odenet, tmp_path):
+def test_data_that_do_not_exist_or_do_not_fit_the_template_are_refused(odenet, tmp_path):
     assert "error[unreadable-data]" in odenet("new", "mine", "--data", "nowhere")[2]
     write_text(tmp_path / "book.txt")
     code, _, errors = odenet("new", "mine", "--data", "book.txt", "--like", "damped")
@@ -110,18 +111,18 @@ def test_data_that_are_not_there_and_data_that_do_not_fit_are_refused(odenet, tm
         load(tmp_path / "mine.ode")
 
 
-def test_the_next_lines_can_be_typed_where_a_folder_has_a_space(odenet, tmp_path):
+def test_the_next_commands_quote_a_folder_with_a_space(odenet, tmp_path):
     (tmp_path / "my specs").mkdir()
     code, out, _ = odenet("new", "my specs/first")
     assert code == 0 and "odenet compile 'my specs/first.ode'" in out
 
 
 @pytest.mark.parametrize("code", ["error[unknown-name]:", "[unknown-name]", "UNKNOWN_NAME"])
-def test_a_kind_of_error_is_explained_as_it_is_pasted(odenet, code):
+def test_explain_takes_the_kind_of_an_error_as_it_was_printed(odenet, code):
     assert odenet("explain", code)[1].startswith("unknown-name\n")
 
 
-def test_a_missing_file_is_taken_for_a_spec_and_nothing_else(odenet, tmp_path):
+def test_only_specs_are_suggested_in_place_of_a_missing_file(odenet, tmp_path):
     (tmp_path / "osc.py").touch()
     assert "osc.py" not in odenet("compile", "osd.ode")[2]
 
@@ -129,7 +130,7 @@ def test_a_missing_file_is_taken_for_a_spec_and_nothing_else(odenet, tmp_path):
 @pytest.mark.parametrize(
     ("template", "hint"), [("foo", ""), ("hamiltonain", "; did you mean `hamiltonian`?")]
 )
-def test_an_unknown_template_is_answered_by_the_known_ones(odenet, template, hint):
+def test_an_unknown_template_is_refused_with_a_list_of_the_known_ones(odenet, template, hint):
     code, _, errors = odenet("new", "mine", "--like", template)
     known = ", ".join(get_args(Template))
     assert code == 2 and errors.endswith(f"'--like': `{template}` is not one of {known}{hint}\n")
@@ -143,6 +144,6 @@ def test_an_unknown_template_is_answered_by_the_known_ones(odenet, template, hin
         ("--epoch", "--epochs"),
     ],
 )
-def test_an_unknown_option_is_answered_by_the_one_that_does_it(odenet, option, hint):
+def test_an_unknown_option_is_refused_with_the_option_for_its_purpose(odenet, option, hint):
     code, _, errors = odenet("train", "mine.ode", option, "100")
     assert code == 2 and f"No such option: {option}" in errors and hint in errors

@@ -1,4 +1,4 @@
-"""Where the output goes: a terminal, a dumb one, a pipe; input from a pipe; help; completion."""
+"""Output to terminals and pipes, input from a pipe, help, completion, settings of the recipe."""
 
 import io
 import os
@@ -13,12 +13,14 @@ from .test_compiling import BAD_SPEC, SPECS
 
 
 class Terminal(io.StringIO):
+    """A stream that is said to be a terminal."""
+
     def isatty(self):
         return True
 
 
 def fake_terminal(monkeypatch, **environment):
-    """The stream, a terminal of 80 columns, to which output and errors go from here on."""
+    """Let output and errors go to a terminal of 80 columns; gives its stream."""
     monkeypatch.setattr(sys, "stdout", stream := Terminal())
     monkeypatch.setattr(sys, "stderr", stream)
     for name in ("NO_COLOR", "FORCE_COLOR"):
@@ -35,7 +37,7 @@ ERROR_TEXT = (
 )
 
 
-def test_a_terminal_has_colours_and_whole_words(monkeypatch):
+def test_on_a_terminal_there_are_colours_and_lines_break_between_words(monkeypatch):
     stream = fake_terminal(monkeypatch)
     output.say(ERROR_TEXT, err=True)
     shown = stream.getvalue()
@@ -45,19 +47,19 @@ def test_a_terminal_has_colours_and_whole_words(monkeypatch):
 
 
 @pytest.mark.parametrize(("name", "value"), [("NO_COLOR", "1"), ("TERM", "dumb")])
-def test_who_wants_no_colours_gets_none(monkeypatch, name, value):
+def test_colours_can_be_switched_off_by_the_environment(monkeypatch, name, value):
     stream = fake_terminal(monkeypatch, **{name: value})
     output.say(ERROR_TEXT)
     assert "\x1b" not in stream.getvalue() and "error[unknown-name]: `K`" in stream.getvalue()
 
 
-def test_what_programs_read_has_no_colours(monkeypatch):
+def test_output_for_programs_has_no_colours_even_on_a_terminal(monkeypatch):
     stream = fake_terminal(monkeypatch)
     output.write("warning: {}")
     assert stream.getvalue() == "warning: {}\n"
 
 
-def test_a_pipe_has_lines_as_they_are(capsys):
+def test_lines_to_a_pipe_are_not_broken(capsys):
     output.say(ERROR_TEXT)
     assert capsys.readouterr().out == ERROR_TEXT + "\n"
 
@@ -75,7 +77,7 @@ def test_a_dash_reads_the_standard_input(odenet, monkeypatch, tmp_path):
     assert code == 1 and "<stdin>:2:6" in err
 
 
-def test_every_help_is_whole_at_80_columns(odenet, monkeypatch):
+def test_every_help_fits_80_columns_without_cuts(odenet, monkeypatch):
     monkeypatch.setenv("COLUMNS", "80")
     code, out, _ = odenet("--help")
     command_list = " ".join(out.split())
@@ -111,7 +113,7 @@ def test_shells_complete_commands_and_options():
         (["schedule.warmup=3"], "cosine(to = 0.001, warmup = 3"),
     ],
 )
-def test_a_part_of_the_recipe_is_set_by_its_path(odenet, settings, expected):
+def test_an_argument_in_the_recipe_is_set_by_its_path(odenet, settings, expected):
     options = [part for setting in settings for part in ("--set", setting)]
     code, out, err = odenet("compile", SPECS / "digits.ode", "--emit", "json", *options)
     assert code == 0 and expected in out, err
@@ -127,12 +129,12 @@ def test_a_part_of_the_recipe_is_set_by_its_path(odenet, settings, expected):
         ("lrr=1", "did you mean `lr`?"),
     ],
 )
-def test_an_unknown_part_of_the_recipe_is_refused_by_name(odenet, setting, message):
+def test_an_unknown_key_of_the_recipe_is_refused_by_name(odenet, setting, message):
     code, _, err = odenet("compile", SPECS / "digits.ode", "--emit", "json", "--set", setting)
     assert code == 1 and message in err
 
 
-UNUSED_CONSTANT = """state Y
+SPEC_WITH_WARNINGS = """state Y
 param K : conv(3)
 let a = 2
 let n = 3
@@ -142,12 +144,14 @@ net = input(1, 8, 8) -> conv(4, 8) -> flow(n) -> mean -> dense(10)
 """
 
 
-def test_an_unused_constant_is_warned_of_and_cannot_be_set(odenet, tmp_path):
-    (tmp_path / "unused.ode").write_text(UNUSED_CONSTANT)
+def test_unused_constants_and_even_kernels_are_warned_of_and_the_former_cannot_be_set(
+    odenet, tmp_path
+):
+    (tmp_path / "unused.ode").write_text(SPEC_WITH_WARNINGS)
     code, _, err = odenet("compile", "unused.ode")
     assert code == 0 and "nothing uses `a`" in err and "`n`" not in err
     assert "a kernel of 4 has no middle" in err and "take an odd one, 3 or 5" in err
-    (tmp_path / "used.ode").write_text(f"{UNUSED_CONSTANT}let w = 2 a\ntrain {{ epochs = w }}\n")
+    (tmp_path / "used.ode").write_text(f"{SPEC_WITH_WARNINGS}let w = 2 a\ntrain {{ epochs = w }}\n")
     assert odenet("compile", "used.ode", "--set", "a=3", "--emit", "json")[0] == 0
     code, _, err = odenet("compile", "unused.ode", "--set", "a=3", "--emit", "json")
     assert code == 1 and "nothing uses `a`, so setting it changes nothing" in err

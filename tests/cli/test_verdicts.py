@@ -14,6 +14,7 @@ SPECS = Path(__file__).parents[2] / "specs"
 DIFFUSION = "state Y\nparam K : conv(3)\nY' = -K^T relu(K Y)\n"
 RESIDUAL = "state Y\nparam K1, K2 : conv(3)\nY' = K2^T relu(K1 Y)\n"
 NET = "net = input(1, 8, 8) -> conv(3, 4) -> flow(4) -> mean -> dense(10)\n"
+# By the names of their recorded outputs.
 TEXTS = {
     "proved": f"{DIFFUSION}discretise euler(h = 0.1)\nrequire real\n",
     "refuted": f"{RESIDUAL}discretise euler(h = 0.1)\n",
@@ -25,7 +26,7 @@ TEXTS = {
 
 @pytest.fixture
 def run(monkeypatch, capsys, tmp_path):
-    """Runs a command on a text in an empty folder: its exit code, output and errors."""
+    """A function that runs a command on a text: gives its exit code, output and errors."""
     monkeypatch.chdir(tmp_path)
 
     def run_command(text, command, *options):
@@ -44,7 +45,7 @@ def run(monkeypatch, capsys, tmp_path):
 
 @pytest.mark.parametrize("name", TEXTS)
 @pytest.mark.parametrize("options", [[], ["--proof"]], ids=["short", "proof"])
-def test_what_compile_says_is_what_was_recorded(run, golden, name, options):
+def test_the_output_of_compile_is_the_recorded_one(run, golden, name, options):
     code, out, err = run(TEXTS[name], "compile", *options)
     assert code == 0
     form = "compile/proof" if options else "compile"
@@ -55,7 +56,7 @@ def test_what_compile_says_is_what_was_recorded(run, golden, name, options):
     ("text", "verdict"),
     [(DIFFUSION, "real"), (RESIDUAL, "refuted")],
 )
-def test_every_way_to_ask_gives_the_same_word(run, verdict, text):
+def test_every_command_and_form_gives_the_same_verdict(run, verdict, text):
     text = f"{text}discretise rk4(h = 0.1)\n"
     program = odenet.loads(text)
     assert program.certificate.verdict == verdict
@@ -102,7 +103,7 @@ def test_a_search_of_length_zero_leaves_open_what_is_not_proved(run):
 
 
 @pytest.mark.parametrize(("marker", "options"), [("and says:", []), ("is the whole", ["--proof"])])
-def test_the_readme_shows_what_compile_says_line_for_line(run, marker, options):
+def test_the_readme_shows_the_output_of_compile_line_for_line(run, marker, options):
     readme = (SPECS.parent / "README.md").read_text(encoding="utf-8")
     shown = readme[readme.index(marker) :].split("```\n")[1]
     out = run((SPECS / "hamiltonian.ode").read_text(encoding="utf-8"), "compile", *options)[1]
@@ -122,15 +123,14 @@ def test_without_steps_there_is_a_certificate_and_no_module(run):
 
 
 @pytest.mark.parametrize("text", [DIFFUSION, RESIDUAL, "state Y\nparam K : dense\nY'' = -K Y\n"])
-def test_every_line_that_is_offered_can_be_pasted(run, text):
+def test_every_suggested_discretise_line_compiles(run, text):
     out = run(text, "compile")[1]
     lines = [line.strip() for line in out.splitlines() if line.startswith("    discretise ")]
     assert len(lines) > 3
     for line in lines:
         program = odenet.loads(f"{text}{line}\n")
         assert program.derivation.reversible == ("# reversible" in line), line
-    kinds = ["# reversible" in line for line in lines]
-    assert kinds[0]
+    assert "# reversible" in lines[0]
 
 
 @pytest.mark.parametrize(
@@ -143,24 +143,24 @@ def test_every_line_that_is_offered_can_be_pasted(run, text):
         ["train", "--data", "digits"],
     ],
 )
-def test_what_needs_steps_says_that_there_are_none(run, command):
+def test_commands_that_need_steps_say_that_there_are_none(run, command):
     code, _, err = run(DIFFUSION + NET, *command)
     assert code == 1 and "this file has no discretisation" in err
     assert "discretise verlet(h = 0.1)" in err and "Traceback" not in err
 
 
 @pytest.mark.parametrize("form", ["tree", "program", "certificate", "latex", "json"])
-def test_every_form_without_steps_prints(run, form):
+def test_every_form_that_needs_no_steps_is_printed(run, form):
     assert run(DIFFUSION + NET, "compile", "--emit", form)[0] == 0
 
 
-def test_python_asks_for_steps_by_a_diagnostic():
+def test_python_functions_that_need_steps_raise_an_error_that_says_so():
     program = odenet.loads(DIFFUSION + NET)
-    for use in (
+    for call in (
         lambda: program.derivation,
         lambda: program.source(),
-        lambda: program.flow(4, 2),
+        lambda: program.flow(channels=4, steps=2),
         lambda: program.network(),
     ):
         with pytest.raises(SpecError, match="this file has no discretisation"):
-            use()
+            call()

@@ -21,18 +21,25 @@ from odenet.runtime.optimizer_in_backward import OptimizerInBackward
 
 def regnet():
     """A RegNet of four stages, of 1, 3, 2 and 1 blocks, and its input."""
-    widths = BlockParams([1, 3, 2, 1], [16, 24, 32, 48], [8] * 4, [1.0] * 4, [2] * 4)
-    return RegNet(widths, num_classes=10, stem_width=8), (torch.randn(16, 3, 48, 48),)
+    stages = BlockParams(
+        depths=[1, 3, 2, 1],
+        widths=[16, 24, 32, 48],
+        group_widths=[8] * 4,
+        bottleneck_multipliers=[1.0] * 4,
+        strides=[2] * 4,
+    )
+    return RegNet(stages, num_classes=10, stem_width=8), (torch.randn(16, 3, 48, 48),)
 
 
 def encoder():
     """An encoder of tokens, in which all layers are alike, and its input."""
-    layer = nn.TransformerEncoderLayer(64, 4, 128, batch_first=True)
-    return nn.TransformerEncoder(layer, 3, enable_nested_tensor=False), (torch.randn(4, 64, 64),)
+    layer = nn.TransformerEncoderLayer(64, nhead=4, dim_feedforward=128, batch_first=True)
+    model = nn.TransformerEncoder(layer, num_layers=3, enable_nested_tensor=False)
+    return model, (torch.randn(4, 64, 64),)
 
 
 class WideBlock(nn.Module):
-    """x + f(x), whose kernels take far more memory than its feature maps, and are copied."""
+    """x + f(x), whose kernels take far more memory than its feature maps, as do copies of them."""
 
     def __init__(self, channels):
         super().__init__()
@@ -40,7 +47,7 @@ class WideBlock(nn.Module):
         self.last = nn.Conv2d(channels, channels, 3, padding=1)
 
     def forward(self, x):
-        """The value, as of every residual block."""
+        """x + f(x)."""
         return x + self.last(torch.relu(self.first(x)))
 
 
@@ -79,6 +86,7 @@ def checkpointed(model):
     return model
 
 
+# The ways of `odenet.advise`, each as a function that prepares a model.
 WAYS = {
     "original": lambda model: model,
     "checkpointed": checkpointed,
@@ -88,7 +96,7 @@ WAYS = {
 
 
 def peak_of_step(model, inputs):
-    """The peak of a second training step; the first makes what is allocated once."""
+    """The peak of a second training step; what is allocated once, the first has allocated."""
     for _ in range(2):
         model.zero_grad(set_to_none=True)
         with Peak("cpu") as peak:
@@ -97,14 +105,14 @@ def peak_of_step(model, inputs):
 
 
 def main():
-    """Measures all models in all ways."""
+    """Measure all models in all ways, and print the peaks."""
     torch.set_num_threads(1)
     warnings.simplefilter("ignore")
     peaks = {}
     for name, build in MODELS.items():
-        for way, apply in WAYS.items():
+        for way, prepare in WAYS.items():
             model, inputs = build()
-            model = apply(model.train())
+            model = prepare(model.train())
             plain_peak = peak_of_step(model, inputs)
             model.zero_grad(set_to_none=True)
             OptimizerInBackward(model, torch.optim.SGD(model.parameters(), lr=1e-3))

@@ -42,16 +42,14 @@ def test_peaks_are_those_that_the_allocator_sees_in_another_process(one_thread):
     for name, build in MODELS.items():
         model, inputs = build()
         for way in odenet.advise(model, inputs).ways:
-            plain_peak, in_backward = measured.pop(f"{name}, {way.name}", (None, None))
-            if plain_peak is None:  # an encoder has nothing beside its layers
-                continue
+            plain_peak, in_backward = measured.pop(f"{name}, {way.name}")
             assert abs(way.peak - plain_peak) <= 0.04 * plain_peak, (name, way)
             assert abs(way.in_backward - in_backward) <= 0.04 * in_backward, (name, way)
-    absent = {f"{name}, converted, the rest checkpointed" for name in ("encoder", "patches")}
-    assert set(measured) <= absent  # these models have no other blocks
+    # All of the encoder is converted: there is no rest.
+    assert set(measured) == {"encoder, converted, the rest checkpointed"}
 
 
-def test_a_model_that_conversion_does_not_help_is_told_so():
+def test_advice_says_where_conversion_saves_nothing():
     advice = odenet.advise(models.resnet18(), torch.empty(8, 3, 64, 64, device="meta"))
     assert advice.way("converted").peak > advice.way("original").peak
     assert advice.recommended.name in ("original", "checkpointed")
@@ -67,18 +65,19 @@ class Block(nn.Module):
         self.first, self.last = nn.Linear(16, 16), nn.Linear(16, 16)
 
     def forward(self, x):
-        """As every residual block."""
+        """x + f(x)."""
         return x + self.last(torch.tanh(self.first(x)))
 
 
-def test_where_conversion_saves_most_it_is_recommended():
+def test_conversion_is_recommended_where_it_saves_most():
     model = nn.Sequential(*[Block() for _ in range(24)])
     advice = odenet.advise(model, torch.empty(2000, 16))
     assert advice.recommended.name == "converted"
+    # By more than a tenth: within a tenth the simpler way is recommended.
     assert advice.way("converted").peak < advice.way("checkpointed").peak / 1.1
 
 
-def test_neither_the_model_nor_the_random_numbers_are_touched():
+def test_neither_the_model_nor_the_random_state_is_changed():
     model = nn.Sequential(*[Block() for _ in range(2)], nn.BatchNorm1d(16), nn.Dropout()).eval()
     state = copy.deepcopy(model.state_dict())
     torch.manual_seed(3)
@@ -111,13 +110,14 @@ class RepeatedBlock(nn.Module):
         return x
 
 
-def test_a_checkpoint_is_weighed_where_nothing_can_be_converted():
+def test_checkpointing_is_considered_where_nothing_can_be_converted():
     model, x = RepeatedBlock(), torch.randn(500, 16)
-    model(x)  # what it keeps has a graph
+    model(x)  # now the output that it keeps has an autograd graph
     advice = odenet.advise(model, x)
     assert [way.name for way in advice.ways] == ["original", "checkpointed"]
     assert "called 20 times" in advice.unsuited
-    # Of each call the state, or the state and its tanh, both as large as x; and little beside.
+    # Checkpointing keeps the input of each call, the original its tanh as well, both of the size
+    # of x, and little else.
     assert advice.recommended.name == "checkpointed"
     assert 20 * x.nbytes < advice.way("checkpointed").peak < 25 * x.nbytes
     assert 40 * x.nbytes < advice.way("original").peak < 45 * x.nbytes
@@ -125,22 +125,24 @@ def test_a_checkpoint_is_weighed_where_nothing_can_be_converted():
     assert str(single_layer).endswith("recommended: original: no other way was found")
 
 
-def test_the_optimizer_in_the_backward_pass_has_a_recommendation_of_its_own():
+def test_with_the_optimizer_in_the_backward_pass_another_way_may_be_recommended():
     advice = odenet.advise(nn.Sequential(*[Block() for _ in range(16)]), torch.empty(8, 16))
-    assert advice.recommended.name == "original"  # most of it is gradients
+    assert advice.recommended.name == "original"  # most of the memory is that of gradients
     assert advice.recommended_in_backward.name == "converted"
     assert "with the update in the backward pass: converted, " in str(advice)
     assert json.loads(advice.to_json())["recommended_in_backward"] == "converted"
 
 
-def test_a_checkpoint_does_not_fill_a_cache_twice():
-    hf = pytest.importorskip("transformers")
+def test_checkpointing_does_not_fill_a_key_value_cache_twice():
+    transformers = pytest.importorskip("transformers")
     sizes = {"n_embd": 16, "n_layer": 2, "n_head": 2, "n_positions": 16, "vocab_size": 30}
-    special = {"bos_token_id": 0, "eos_token_id": 1}
+    special_tokens = {"bos_token_id": 0, "eos_token_id": 1}
     inputs = {"input_ids": torch.zeros(2, 16, dtype=torch.long)}
     advices = []
     for use_cache in (True, False):
-        model = hf.GPT2LMHeadModel(hf.GPT2Config(**sizes, **special, use_cache=use_cache))
+        model = transformers.GPT2LMHeadModel(
+            transformers.GPT2Config(**sizes, **special_tokens, use_cache=use_cache)
+        )
         advices.append(odenet.advise(model, inputs))
         assert model.config.use_cache is use_cache
     cached, plain = advices
@@ -150,7 +152,7 @@ def test_a_checkpoint_does_not_fill_a_cache_twice():
 
 
 @pytest.mark.parametrize("executable", ["/bin/false", "/nowhere/python"])
-def test_it_is_said_where_kernels_cannot_be_measured(monkeypatch, executable):
+def test_advice_says_that_kernels_could_not_be_measured(monkeypatch, executable):
     model, x = nn.Sequential(nn.Conv2d(3, 8, 3), nn.Flatten()), torch.empty(2, 3, 8, 8)
     monkeypatch.setattr(sys, "executable", executable)
     advice = odenet.advise(model, x)
@@ -183,13 +185,15 @@ class Masked(Block):
         (torch.tanh, "convert takes a torch.nn.Module, not a builtin"),
     ],
 )
-def test_what_cannot_be_walked_through_is_refused_in_words(model, message, capfd):
+def test_a_model_whose_training_step_cannot_be_simulated_is_refused_with_the_reason(
+    model, message, capfd
+):
     with pytest.raises(ValueError, match=message):
         odenet.advise(model, torch.empty(4, 16))
     assert not capfd.readouterr().err
 
 
-def test_the_command_prints_it_and_gives_it_to_programs():
+def test_the_command_prints_the_advice_as_text_or_json():
     result = CliRunner().invoke(app, ["resnet18", "--batch", "2", "--size", "32"])
     assert result.exit_code == 0, result.output
     assert "resnet18, pictures of 32x32, batch 2" in result.output

@@ -47,7 +47,7 @@ def test_the_prediction_is_within_a_tenth_of_what_the_allocator_sees(name):
             assert abs(getattr(predicted, part) - part_measured) <= 0.1 * part_measured, part
 
 
-def test_measuring_in_a_process_of_its_own_gives_the_same():
+def test_a_measurement_in_another_process_agrees_with_the_prediction():
     spec, mode = SPECS / "digits.ode", "reversible"
     measured = measure(spec, {}, 8, (mode,), "cpu")[mode]
     predicted = predict(odenet.load(spec), 8, mode, "cpu")
@@ -62,13 +62,13 @@ def test_the_parts_are_those_that_can_be_counted_by_hand():
         "train {\n    optimizer = sgd(lr = 0.1, momentum = 0.9)\n}\n"
     )
     predicted = predict(odenet.loads(text), 3, "reversible", "cpu")
+    # Four bytes for each number of K1 and K2 in five steps, and of the last layer.
     weights = 4 * (2 * 5 * 2 * 2 * 9 + 4 * 10 + 10)
     assert predicted.parameters == predicted.gradients == predicted.optimizer == weights
     assert predicted.peak >= 2 * weights + predicted.chain + predicted.outside
-    image = 4 * 3 * 4 * 8 * 8
-    assert (
-        image <= predicted.chain <= 4 * image
-    )  # the last state, a copy in another layout, the output
+    input_bytes = 4 * 3 * 4 * 8 * 8
+    # At most the last state, a copy in another layout, and the output.
+    assert input_bytes <= predicted.chain <= 4 * input_bytes
 
 
 def test_stored_activations_grow_with_depth_and_reversed_ones_do_not():
@@ -88,7 +88,7 @@ def test_a_prediction_makes_no_tensors_and_leaves_random_numbers_alone():
     assert torch.equal(torch.get_rng_state(), rng_state)
 
 
-def test_exact_arithmetic_can_be_predicted_with_its_remainders():
+def test_the_bits_that_exact_arithmetic_keeps_are_predicted_too():
     program = odenet.loads(
         DROPOUT_SPEC.replace("-> dropout(0.5)", "").replace("0.9)", "0.9) exact")
     )
@@ -146,6 +146,7 @@ def test_the_prediction_is_printed_before_anything_is_run(monkeypatch, capsys):
     )
     with pytest.raises(SystemExit):
         cli.main()
+    # The whole prediction comes before the first of three modes is run.
     assert "held by flows" in printed[0] and printed[1:] == ["", ""]
     out = capsys.readouterr().out
     assert "failed" in out  # the modes that were not measured have a line, too
@@ -166,9 +167,9 @@ def test_an_optimizer_in_the_backward_pass_is_predicted(optimizer):
     assert abs(predicted.peak - measured.peak) <= 0.1 * measured.peak
     for part in ("parameters", "gradients", "optimizer", "chain", "outside"):
         assert getattr(predicted, part) == getattr(measured, part), part
-    # K1; the convolution of f, its bias, the norm
-    bytes_of_step = 4 * (8 * 8 * 9 + 8 * 8 * 9 + 8 + 2 * 8)
-    assert predicted.gradients in (bytes_of_step, bytes_of_step - 4 * 8)
-    # each slice of a stacked parameter counts its steps
+    # K1, the convolution of f, which has no bias before a norm, and the norm: only the gradients
+    # of one step exist at a time.
+    assert predicted.gradients == 4 * (8 * 8 * 9 + 8 * 8 * 9 + 2 * 8)
+    # The optimizer counts its steps for each slice of a parameter that has a slice per flow step.
     assert 0 <= predicted.optimizer - ordinary.optimizer <= 0.01 * ordinary.optimizer
     assert ordinary.peak - predicted.peak > 0.8 * (ordinary.gradients - predicted.gradients)

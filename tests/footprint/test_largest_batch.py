@@ -1,4 +1,4 @@
-"""The largest batch that fits a limit, for peaks that grow in several ways, and in every mode."""
+"""The largest batch that fits a memory limit, for peaks that grow in several ways, and by mode."""
 
 import json
 import math
@@ -14,6 +14,7 @@ from odenet.cli import app
 from odenet.footprint.largest_batch import MAX_BATCH, MIN_BATCH, largest_batch
 
 DIGITS = str(Path(__file__).parents[2] / "specs" / "digits.ode")
+# How the peak grows with the number n of samples.
 PEAK_SHAPES = {
     "a share for each sample": lambda n: n,
     "more for later samples": lambda n: n * n // 1000,
@@ -40,15 +41,18 @@ def test_no_larger_batch_fits(shape, fixed, per_sample, limit):
         assert peak(MIN_BATCH) > limit
     else:
         assert peak(batch) <= limit and (batch == MAX_BATCH or peak(batch + 1) > limit)
+    # Linear peaks need few predictions; others are found by bisection.
     assert calls <= (10 if shape == "a share for each sample" else 60)
 
 
 @pytest.mark.parametrize("size", ["1MB", "1000000"])
-def test_every_mode_has_its_line(size, monkeypatch):
+def test_the_largest_batch_is_printed_for_every_mode(size, monkeypatch):
     per_sample = {"reversible": 1000, "stored": 10_000, "checkpoint": 600_000}
     monkeypatch.setattr(
         "odenet.footprint.step.predict",
-        lambda program, batch, mode, device, early: SimpleNamespace(peak=batch * per_sample[mode]),
+        lambda program, batch, mode, device, in_backward: SimpleNamespace(
+            peak=batch * per_sample[mode]
+        ),
     )
     text = CliRunner().invoke(app, ["memory", DIGITS, "--fit", size]).output
     assert [line.split(maxsplit=1) for line in text.splitlines()[1:]] == [

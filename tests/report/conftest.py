@@ -1,7 +1,8 @@
-"""A small program, its page and a short run of it, shared by the tests of pages."""
+"""A small program, its page and a short run of it, shared by the tests of reports."""
 
 import pytest
 import torch
+from rich.console import Console
 
 import odenet
 from odenet.report.measured import measure_untrained
@@ -31,6 +32,7 @@ train {
 
 @pytest.fixture(autouse=True, scope="session")
 def one_thread():
+    """Run torch on one thread: more do not speed up small tensors, and slow a busy machine."""
     previous = torch.get_num_threads()
     torch.set_num_threads(1)
     yield
@@ -44,19 +46,19 @@ def program():
 
 @pytest.fixture(scope="session")
 def page(program):
+    """The page of the program with untrained weights, before it is written as HTML."""
     return build_page(program, measure_untrained(program))
 
 
 @pytest.fixture(scope="session")
 def html(page):
+    """That page in HTML."""
     return page_html(page)
 
 
 @pytest.fixture(scope="session")
 def run(tmp_path_factory):
-    """The folder of a short run of the network."""
-    from rich.console import Console
-
+    """The folder of a short run of the program."""
     folder = tmp_path_factory.mktemp("runs")
     spec = folder / "small.ode"
     spec.write_text(SPEC)

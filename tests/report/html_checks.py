@@ -1,4 +1,4 @@
-"""A strict HTML parser, and the checks that every page has to pass, whatever it is about."""
+"""A strict HTML parser, and the checks that every page of a report has to pass."""
 
 import re
 from html.parser import HTMLParser

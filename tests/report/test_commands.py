@@ -1,4 +1,4 @@
-"""`odenet report` and `odenet watch` as a user runs them."""
+"""`odenet report` as a user runs it."""
 
 import pytest
 import typer
@@ -10,17 +10,18 @@ from odenet.diagnostics import SpecError
 from .conftest import SPEC
 from .html_checks import check_page
 
-APP = typer.Typer()  # with two commands, as one alone would not be named in calls
+# Two commands: with one alone, typer would not take its name as the first argument.
+APP = typer.Typer()
 APP.command("report")(reporting.report)
 APP.command("watch")(reporting.watch)
 
 
-def odenet(*arguments, code=0):
-    """Run a command; its output. Errors about the user's input come out as SpecError."""
+def odenet(*arguments):
+    """Run a command that succeeds; gives its output. A SpecError of it is raised as it is."""
     result = CliRunner().invoke(APP, [str(a) for a in arguments])
     if isinstance(result.exception, SpecError):
         raise result.exception
-    assert result.exit_code == code, result.output
+    assert result.exit_code == 0, result.output
     return result.output
 
 
@@ -44,7 +45,7 @@ def test_the_page_of_a_file_is_named_like_it_and_may_be_written_again(spec):
     assert page.read_text() == "<p>mine</p>" and spec.read_text() == SPEC
 
 
-def test_what_is_not_there_or_not_a_run_is_said_and_nothing_is_written(spec):
+def test_a_source_without_a_page_is_reported_and_nothing_is_written(spec):
     (spec.parent / "empty").mkdir()
     for source, message in (
         ("smal.ode", "no such file"),

@@ -16,7 +16,7 @@ def test_the_keywords_are_the_words_of_the_grammar():
     assert all(f'"{word}"' in grammar_text() for word in keywords())
 
 
-def test_every_specification_is_coloured_whole():
+def test_every_character_of_a_specification_is_highlighted_without_errors():
     for spec in (ROOT / "specs").glob("*.ode"):
         text = spec.read_text()
         tokens = list(OdeLexer(stripnl=False, ensurenl=False).get_tokens(text))
@@ -24,7 +24,7 @@ def test_every_specification_is_coloured_whole():
         assert not [part for kind, part in tokens if kind is Error], spec.name
 
 
-def test_names_of_the_tables_are_told_from_the_authors():
+def test_names_of_the_language_are_coloured_differently_from_those_of_the_author():
     kinds = dict(map(reversed, OdeLexer().get_tokens("param mine : conv(3)\nY' = tanh(mine Y)\n")))
     assert kinds["param"] is Keyword and kinds["mine"] is Name
     assert kinds["conv"] is kinds["tanh"] is Name.Builtin

@@ -10,7 +10,7 @@ from odenet.training.runs.results import Result
 from .html_checks import check_page
 
 
-def test_a_program_is_a_fragment_with_formulas(program):
+def test_a_program_is_shown_as_an_html_fragment_with_formulas(program):
     html = program._repr_html_()
     check_page(html)
     assert html.count("<math") == 3 and "Spectrum imaginary (proved)." in html
@@ -23,7 +23,7 @@ def test_without_the_library_a_notebook_gets_latex(program, monkeypatch):
     assert r"\dot{Y} &= K_{1}^{\top}" in program._repr_latex_()
 
 
-def test_records_print_as_a_line_what_they_are(program):
+def test_programs_and_what_is_known_of_them_have_a_repr_of_one_line(program):
     steps = "Y' = K1ᵀ σ(K1 Z + b1), Z' = -K2ᵀ σ(K2 Y + b2); verlet, h = 0.125"
     assert repr(program) == f"<program small: {steps}>"
     assert repr(program.certificate) == "<certificate: spectrum imaginary (proved)>"
@@ -34,22 +34,23 @@ def test_records_print_as_a_line_what_they_are(program):
     assert repr(program.model) == "<model small: Y, Z>"
 
 
-def test_what_a_run_gives_prints_as_what_it_is(run):
+def test_results_runs_and_predictions_have_a_repr_of_one_line(run):
     result = Result.read(run / "result.json")
     assert repr(result).startswith(f"<result of {run}: test accuracy ")
     assert str(result).startswith("test accuracy") and "parameters" in str(result)
     trained = odenet.load_run(run)
     assert repr(trained) == f"<run {run}: takes (1, 8, 8), gives 10 classes>"
+    # Of 22 samples 20 are listed.
     predictions = trained.predict(trained.model._preprocess.mean.new_zeros(22, 1, 8, 8).byte())
     assert repr(predictions) == "<predictions of 22 samples by cross_entropy>"
     lines = str(predictions).splitlines()
     assert lines[-1] == "and 2 more" and len(lines) == 21
 
 
-def test_help_shows_the_parameters(program):
+def test_signatures_show_the_parameters_by_name(program):
     names = ["self", "channels", "steps", "h", "T", "space", "constants"]
     assert list(inspect.signature(odenet.Program.flow).parameters) == names
-    assert program.flow(4, 2, h=0.5).h == 0.5
+    assert program.flow(channels=4, steps=2, h=0.5).h == 0.5
     assert "v0" in inspect.signature(odenet.convert).parameters
 
 

@@ -1,4 +1,4 @@
-"""The page of a specification is complete, says what the compiler says, draws right numbers.
+"""The page of a specification: complete, in agreement with the compiler, with the right numbers.
 
 The oracle of the spectrum is the Jacobian of the right-hand side, written out in torch.
 """
@@ -28,12 +28,12 @@ def text_of(html):
     return re.sub(r"<[^>]+>", " ", html)
 
 
-def test_a_page_is_whole_and_needs_nothing(html):
+def test_a_page_is_well_formed_and_needs_no_script(html):
     check_page(html)
     assert "<script" not in html
 
 
-def test_a_page_says_what_the_compiler_says(html, program):
+def test_a_page_has_what_the_compiler_derived_and_proved(html, program):
     page_text = text_of(html)
     for line in (*program.certificate.conditions, *(c.reason for c in program.claims)):
         assert line in page_text
@@ -57,7 +57,7 @@ def test_a_file_without_steps_has_a_page():
     assert "no <code>discretise</code> line" in html and "real and at most 0" in html
 
 
-def test_what_a_file_says_is_text_and_not_html():
+def test_html_in_a_file_is_escaped():
     spec = '"<script>alert(1)</script> & more"\nstate Y\nparam K : dense\nY\' = tanh(K Y)\n'
     html = page_html(build_page(odenet.loads(spec, name="<b>.ode")))
     check_page(html)
@@ -68,7 +68,7 @@ def test_the_same_specification_gives_the_same_page(program, html):
     assert page_html(build_page(program, measure_untrained(program))) == html
 
 
-def test_measuring_leaves_the_random_numbers_alone(program):
+def test_measuring_leaves_the_random_state_as_it_was(program):
     torch.manual_seed(3)
     expected = torch.rand(2)
     torch.manual_seed(3)
@@ -76,10 +76,12 @@ def test_measuring_leaves_the_random_numbers_alone(program):
     assert torch.equal(torch.rand(2), expected)
 
 
-def test_the_dots_are_the_eigenvalues_of_the_whole_jacobian(program, monkeypatch):
+def test_the_dots_of_the_stability_figure_are_h_times_the_eigenvalues_of_the_jacobian(
+    program, monkeypatch
+):
     points_by_label = {}
 
-    def record_points(tested, points, whose):
+    def record_points(tested, points, weights_text):
         points_by_label.update(points)
 
     monkeypatch.setattr("odenet.report.measured.stability_figure", record_points)
@@ -88,6 +90,7 @@ def test_the_dots_are_the_eigenvalues_of_the_whole_jacobian(program, monkeypatch
     network = program.network().eval()
     u = network[0](torch.randn(8, 1, 8, 8))[:1]
     flow = network[1]
+    h, size = 1 / 8, 2 * 8 * 8  # size of Y and of Z: the four channels are split between them
     (y, z), expected = u.double().split(2, 1), []
     K1, K2 = flow.K1.double(), flow.K2.double()
     for step in (0, 1, 2):
@@ -102,13 +105,13 @@ def test_the_dots_are_the_eigenvalues_of_the_whole_jacobian(program, monkeypatch
         flat = torch.cat([y.flatten(), z.flatten()])
         if step != 1:  # the page draws the first and the last step
             jacobian = torch.autograd.functional.jacobian(rates, flat)
-            expected.append(np.linalg.eigvals(jacobian.numpy()) / 8)
+            expected.append(h * np.linalg.eigvals(jacobian.numpy()))
         y, z = flat.view(2, 1, 2, 8, 8)
-        y = y + rates(flat)[:128].view_as(y) / 8
-        z = z + rates(torch.cat([y.flatten(), z.flatten()]))[128:].view_as(z) / 8
+        y = y + h * rates(flat)[:size].view_as(y)
+        z = z + h * rates(torch.cat([y.flatten(), z.flatten()]))[size:].view_as(z)
     expected = np.sort(np.abs(np.concatenate(expected)))
     actual = np.sort(np.abs(points_by_label["the flow"]))
-    assert len(actual) == len(expected) == 512
+    assert len(actual) == len(expected) == 2 * 2 * size  # of two steps
     np.testing.assert_allclose(actual, expected, rtol=1e-3, atol=1e-4)
 
 
@@ -120,7 +123,7 @@ def test_a_refuted_verdict_shows_its_counterexample():
 
 
 @pytest.mark.skipif(shutil.which("chromium") is None, reason="needs a browser")
-def test_a_browser_shows_it_at_400_pixels_without_scrolling_or_complaining(html, tmp_path):
+def test_a_browser_shows_a_page_400_pixels_wide_without_scrolling_or_messages(html, tmp_path):
     log_width = (
         "addEventListener('load', () => console.log('WIDTH', document.documentElement.scrollWidth))"
     )
@@ -138,4 +141,4 @@ def test_a_browser_shows_it_at_400_pixels_without_scrolling_or_complaining(html,
     )  # fmt: skip
     messages = re.findall(r'CONSOLE:\d+\] "(.*?)", source', browser.stderr)
     assert messages == ["WIDTH 400"]
-    assert (tmp_path / "page.png").stat().st_size > 20_000
+    assert (tmp_path / "page.png").stat().st_size > 20_000  # not blank

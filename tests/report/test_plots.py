@@ -1,4 +1,4 @@
-"""`odenet plot` and the figures of pages and runs: what is drawn, and where the words are."""
+"""`odenet plot` and the figures of pages and runs: what is drawn, and that no texts overlap."""
 
 from types import SimpleNamespace
 
@@ -26,7 +26,7 @@ APP.command()(plotting.plot)
 
 
 def plot(*arguments):
-    """`odenet plot ARGUMENTS`; its output. Errors about the user's input come out as SpecError."""
+    """Run `odenet plot ARGUMENTS`; gives its output. A SpecError of it is raised as it is."""
     result = CliRunner().invoke(APP, [str(a) for a in arguments])
     if isinstance(result.exception, SpecError):
         raise result.exception
@@ -57,7 +57,7 @@ def test_rounding_does_not_look_like_eigenvalues_to_the_right_of_the_axis(axes):
     draw_spectrum(axes, {"step 0": noisy}, order=1)
     low, high = axes.get_xlim()
     assert axes.get_aspect() == 1 and axes.get_xlim() == axes.get_ylim() and high == -low > 2
-    assert 4e-6 / (high - low) * 1000 < 1  # a pixel of a thousand
+    assert 4e-6 / (high - low) * 1000 < 1  # less than a pixel if the axis has 1000
     assert legend_labels(axes) == [
         "Y' = λ Y does not grow: Re λ ≤ 0",
         "rounding: |Re λ| ≤ 0.0007",
@@ -67,27 +67,29 @@ def test_rounding_does_not_look_like_eigenvalues_to_the_right_of_the_axis(axes):
     assert largest_real_part([0.1 + 2j, 1j]) == "0.1" and largest_real_part([-1.0, -2.0]) == "-1"
 
 
-def test_equations_of_second_order_allow_a_half_line_and_mixed_ones_nothing(axes):
+def test_the_legend_says_where_solutions_do_not_grow_unless_the_orders_are_mixed(axes):
     draw_spectrum(axes, {"step 0": [-1, -2]}, order=2)
-    draw_spectrum(axes, {"step 1": [-1, -2]}, order=0)
+    draw_spectrum(axes, {"step 1": [-1, -2]}, order=0)  # of several orders
     assert legend_labels(axes) == ["Y'' = λ Y does not grow: real λ ≤ 0", "step 0", "step 1"]
 
 
-def test_an_energy_is_drawn_from_its_first_value_which_is_named(axes):
+def test_an_energy_is_drawn_relative_to_its_first_value_which_the_legend_states(axes):
     flow = SimpleNamespace(state_norms=[1, 1], change_norms=[1, 1], energies=[20.0, 20.1, 20.2])
     draw_energy(axes, {"a": flow})
-    np.testing.assert_allclose(axes.lines[1].get_ydata(), [0, 0.005, 0.01])
+    _zero_line, curve = axes.lines
+    np.testing.assert_allclose(curve.get_ydata(), [0, 0.005, 0.01])
     assert legend_labels(axes) == ["E(0) = 20, then +1.00%"]
     assert axes.get_ylim() == (-0.05, 0.05)  # a change of 1 % does not fill the axes
 
 
-def test_energies_that_begin_at_zero_are_drawn_as_they_are(axes):
+def test_changes_of_an_energy_that_begins_at_zero_are_absolute(axes):
     flow = SimpleNamespace(state_norms=[1], change_norms=[1], energies=[0.0, 3.0])
     draw_energy(axes, {"a": flow})
-    assert list(axes.lines[1].get_ydata()) == [0, 3]
+    _zero_line, curve = axes.lines
+    assert list(curve.get_ydata()) == [0, 3]
 
 
-def test_a_run_of_one_epoch_is_seen_and_epochs_are_whole_numbers(tmp_path, monkeypatch):
+def test_curves_of_a_single_epoch_have_markers_and_epochs_are_whole_numbers(tmp_path, monkeypatch):
     figures = []
     monkeypatch.setattr(
         "odenet.training.runs.results.save_figure", lambda figure, path, dpi: figures.append(figure)
@@ -100,11 +102,11 @@ def test_a_run_of_one_epoch_is_seen_and_epochs_are_whole_numbers(tmp_path, monke
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", ["spectrum", "stability", "energy", "norms"])
-def test_each_figure_of_a_page_is_a_picture_of_its_own(spec, kind):
+def test_each_figure_of_a_page_can_be_plotted_by_itself(spec, kind):
     assert plot(kind, "small.ode") == f"wrote small-{kind}.png\n"
     picture = spec.with_name(f"small-{kind}.png")
     assert picture.read_bytes()[:4] == b"\x89PNG"
-    # a picture by odenet may be written again
+    # A picture that odenet wrote may be replaced.
     require_replaceable(picture, is_named=False, mark=plotting.PNG_MARK)
     picture.write_text("mine")
     with pytest.raises(SpecError, match="not written by odenet"):
@@ -120,7 +122,7 @@ def test_runs_and_schemes_have_figures_too(run, spec):
     assert "<svg" in (spec.parent / "regions.svg").read_text()
 
 
-def test_what_has_no_such_figure_says_why(spec):
+def test_figures_that_a_source_does_not_have_are_refused_with_the_reason(spec):
     for arguments, message in (
         (("curves", "small.ode"), "curves are those of a run"),
         (("norms", "rk4"), "rk4 is a scheme, which has no weights"),
@@ -131,8 +133,8 @@ def test_what_has_no_such_figure_says_why(spec):
             plot(*arguments)
 
 
-@pytest.mark.parametrize("panels", [1, 2, 3, 4])
-def test_no_words_of_a_picture_are_over_others(tmp_path, monkeypatch, panels):
+@pytest.mark.parametrize("panel_count", [1, 2, 3, 4])
+def test_no_texts_of_a_picture_overlap(tmp_path, monkeypatch, panel_count):
     figures, run_folders = [], ("a/one", "b/one")
     monkeypatch.setattr(plots, "save_figure", lambda figure, *_, **__: figures.append(figure))
 
@@ -141,12 +143,13 @@ def test_no_words_of_a_picture_are_over_others(tmp_path, monkeypatch, panels):
             axes.plot([0, 1], [0, 100], label=f"layer {number}: ‖hF‖")
         axes.set(title="of a panel", xlabel="below", ylabel="beside", aspect=0.01)
 
-    figure = Figure(
-        [Panel(str(n), "", draw, 3.6, 1 + n % 2) for n in range(panels)], "Words. " * 60
-    )
+    panels = [
+        Panel(str(n), "", draw, height=3.6, legend_columns=1 + n % 2) for n in range(panel_count)
+    ]
+    figure = Figure(panels, caption="Words. " * 60)
     monkeypatch.setattr(plots, "KINDS", {"any": (lambda _: figure, "of all kinds")})
-    sources = [plots.PlotSubject("one", None, tmp_path / folder) for folder in run_folders]
-    plots.draw_plot("any", sources, tmp_path / "a.png")
+    subjects = [plots.PlotSubject("one", None, run=tmp_path / folder) for folder in run_folders]
+    plots.draw_plot("any", subjects, tmp_path / "a.png")
     (canvas,) = figures
     canvas.draw_without_rendering()
     page_box = canvas.bbox
@@ -154,9 +157,8 @@ def test_no_words_of_a_picture_are_over_others(tmp_path, monkeypatch, panels):
     for axes in canvas.axes:
         texts += [axes.title, axes.xaxis.label, axes.yaxis.label, axes.get_legend()]
     boxes = [text.get_window_extent() for text in texts]
-    assert [text.get_text() for text in canvas.texts][::2] == [
-        f"{folder}: of all kinds" for folder in run_folders
-    ]
+    titles_and_captions = [text.get_text() for text in canvas.texts]
+    assert titles_and_captions[::2] == [f"{folder}: of all kinds" for folder in run_folders]
     for number, box in enumerate(boxes):
         assert page_box.x0 <= box.x0 and box.x1 <= page_box.x1 and page_box.y0 <= box.y0
         assert not any(box.overlaps(other) for other in boxes[number + 1 :])

@@ -22,18 +22,20 @@ def spec(tmp_path):
 
 
 def save(path, text):
+    """Write a text, and set a time of change that depends on it: the clock may be too coarse."""
     path.write_text(text)
     os.utime(path, ns=(1, hash(text) % 10**15))
 
 
 def get(address, host=None):
+    """What a server answers, asked by another host name if one is given."""
     request = urllib.request.Request(address, headers={"Host": host} if host else {})
     with urllib.request.urlopen(request, timeout=20) as answer:
         return answer.read().decode()
 
 
 def test_a_save_makes_another_page_and_an_error_is_shown_with_its_frame(spec):
-    watch = WatchedSpec(spec, {})
+    watch = WatchedSpec(spec, settings={})
     assert watch.refresh() and not watch.refresh()
     first = watch.page
     assert "<math" in first.html and first.outcome == "spectrum imaginary (proved)"
@@ -45,26 +47,26 @@ def test_a_save_makes_another_page_and_an_error_is_shown_with_its_frame(spec):
     assert watch.refresh() and "<math" in watch.page.html
 
 
-def test_a_file_that_vanishes_for_a_moment_is_not_mentioned(spec):
-    watch = WatchedSpec(spec, {})
+def test_a_file_that_is_missing_at_one_refresh_is_not_yet_reported(spec):
+    watch = WatchedSpec(spec, settings={})
     watch.refresh()
     spec.unlink()
     assert not watch.refresh()
     save(spec, SPEC + "# saved by renaming\n")
     assert watch.refresh() and "<math" in watch.page.html
     spec.unlink()
-    assert not watch.refresh() and watch.refresh()
+    assert not watch.refresh() and watch.refresh()  # it is still missing at the second call
     assert "there is no such file" in watch.page.html
     assert not watch.refresh()
     save(spec, "")
     assert watch.refresh() and "this file is empty" in watch.page.html
 
 
-def test_a_file_that_is_used_is_followed_too(tmp_path):
+def test_a_used_file_is_watched_too(tmp_path):
     (tmp_path / "part.ode").write_text("let γ = 0.5\n")
     spec = tmp_path / "whole.ode"
-    spec.write_text('use "part.ode"\n' + SPEC.replace("Y'", "Y'").replace(") Y)", ") Y) - γ Y"))
-    watch = WatchedSpec(spec, {})
+    spec.write_text('use "part.ode"\n' + SPEC.replace(") Y)", ") Y) - γ Y"))
+    watch = WatchedSpec(spec, settings={})
     watch.refresh()
     assert [path.name for path in watch.page.files] == ["whole.ode", "part.ode"]
     save(tmp_path / "part.ode", "let γ = 0.25\n")
@@ -76,10 +78,10 @@ def test_a_file_that_is_used_is_followed_too(tmp_path):
     assert watch.refresh() and "γ = 0.75" in watch.page.html
 
 
-def test_the_server_gives_the_page_to_this_machine_alone(spec):
-    watch = WatchedSpec(spec, {})
+def test_the_server_gives_the_page_and_nothing_else_under_its_own_host_name_alone(spec):
+    watch = WatchedSpec(spec, settings={})
     watch.refresh()
-    with serve(watch, 0) as address:
+    with serve(watch, port=0) as address:  # any free port
         assert address.startswith(f"http://{HOST}:")
         assert get(address) == watch.page.html
         assert json.loads(get(f"{address}version")) == watch.page.version
@@ -92,5 +94,5 @@ def test_a_port_that_is_taken_is_named(spec):
     with socket.create_server((HOST, 0)) as other:
         port = other.getsockname()[1]
         with pytest.raises(SpecError, match=f"port {port}: address already in use"):
-            with serve(WatchedSpec(spec, {}), port):
+            with serve(WatchedSpec(spec, settings={}), port):
                 pass

@@ -2,7 +2,7 @@
 
     python -m tests.training.bit_flips --flips 20000
 
-The files take turns: all that hold a checksum, or whose checksum is in another file.
+The flips go round the files that hold a checksum or whose checksum is in another file.
 """
 
 import argparse
@@ -61,13 +61,14 @@ def main() -> None:
         spec, folder = Path(directory) / "small.ode", RunFolder(Path(directory) / "run")
         spec.write_text(SPEC, encoding="utf-8")
         train(spec, {}, out=str(folder.path), console=Console(quiet=True))
-        best, digest = folder.checkpoint("best"), read_results([folder.path])[0].weights
+        best = folder.checkpoint("best")
+        weights_digest = read_results([folder.path])[0].weights
         readers = {
             folder.record: folder.read_record,
-            folder.spec: folder.read_record,
+            folder.spec: folder.read_record,  # the record has the checksum of the spec
             folder.result: lambda: read_results([folder.path]),
             best: lambda: read_checkpoint(best),
-            folder.weights: lambda: read_weights(folder.weights, digest),
+            folder.weights: lambda: read_weights(folder.weights, weights_digest),
         }
         undetected = 0
         for index in range(arguments.flips):
@@ -76,7 +77,7 @@ def main() -> None:
             if not is_flip_detected(path, offset, bit, readers[path]):
                 undetected += 1
                 print(f"{path.name}: bit {bit} of byte {offset}", flush=True)
-        print(f"{arguments.flips} bits in {len(readers)} files, {undetected} unnoticed")
+        print(f"{arguments.flips} bits in {len(readers)} files, {undetected} undetected")
     sys.exit(1 if undetected else 0)
 
 

@@ -44,12 +44,18 @@ IGNORED_KEYS = (
     "sha256",  # the checksum of a record covers the keys above
     "before",  # earlier attempts of a resumed run
 )
+# Settings of specs/digits.ode that make its run last seconds; n is the number of steps of a flow.
 SMALL_RUN = {"n": 2, "epochs": 3, "fraction": 0.05, "batch": 16}
 
 
 @dataclass(frozen=True)
 class Scenario:
-    """A small training with much state to save: its settings, and in how many processes it runs."""
+    """A small training that has much state to save.
+
+    Args:
+        settings: those of its recipe, besides `SMALL_RUN`.
+        processes: how many processes train together.
+    """
 
     settings: dict = field(default_factory=dict)
     processes: int = 1
@@ -86,7 +92,11 @@ def main() -> None:
 
 
 def kill_and_resume(kills: int, seed: int, names: list[str]) -> tuple[Counter, list[str]]:
-    """Kill and resume runs of these scenarios in turn; gives counts of events, and the faults."""
+    """Kill and resume runs of these scenarios in turn.
+
+    Returns:
+        Counts of events, and the faults: what differs from the uninterrupted runs.
+    """
     rng = random.Random(seed)
     counts: Counter = Counter()
     faults = []
@@ -95,38 +105,39 @@ def kill_and_resume(kills: int, seed: int, names: list[str]) -> tuple[Counter, l
         while counts["kills"] < kills:
             name = names[counts["runs"] % len(names)]
             if name not in references:
-                whole = Path(folder) / f"whole{len(references)}"
-                references[name] = UninterruptedRun.train(SCENARIOS[name], whole)
+                reference = Path(folder) / f"uninterrupted{len(references)}"
+                references[name] = UninterruptedRun.train(SCENARIOS[name], reference)
             run = Path(folder) / f"run{counts['runs']}"
             counts["runs"] += 1
-            story = _kill_and_finish(SCENARIOS[name], run, references[name], rng, counts)
-            print(f"{name}: {story}", flush=True)
+            history = _kill_and_finish(SCENARIOS[name], run, references[name], rng, counts)
+            print(f"{name}: {history}", flush=True)
             for fault in references[name].differences(run):
-                faults.append(f"{name}, {story}: {fault}")
+                faults.append(f"{name}, {history}: {fault}")
                 print(faults[-1], flush=True)
-    counts["wrong"] = len(faults)
+    counts["faults"] = len(faults)
     return counts, faults
 
 
 def _kill_and_finish(scenario, run, reference, rng, counts) -> str:
-    """Start a run, kill it up to three times, then let it end; gives the story in words."""
-    story = []
+    """Start a run, kill it up to three times, then let it end; says what happened."""
+    history = []
     for _ in range(rng.choice([1, 1, 2, 3])):
         kill_at = 0 if rng.random() < 0.5 else rng.randint(1, reference.kill_points)
         process = TrainingProcess(scenario, run, kill_at)
         if kill_at == 0:
+            # A little more than the whole time, so that a kill may also come too late.
             time.sleep(rng.uniform(0, 1.1) * reference.seconds)
         if kill_at == 0 and process.poll() is None:
             process.kill()
         killed = process.wait() == -signal.SIGKILL
-        moment = f"at operation {kill_at}" if kill_at else "at a moment"
-        story.append(moment if killed else f"not {moment}")
+        moment = f"at kill point {kill_at}" if kill_at else "at a random moment"
+        history.append(f"killed {moment}" if killed else f"ended before a kill {moment}")
         if killed:
             counts["kills"] += 1
-            counts[f"kills {moment.rstrip('0123456789 ')}"] += 1
+            counts["kills at kill points" if kill_at else "kills at random moments"] += 1
     if TrainingProcess(scenario, run).wait() != 0:
-        story.append(f"and then it failed: {_log(run).read_text()[-800:]}")
-    return ", ".join(story)
+        history.append(f"and then it failed: {_log(run).read_text()[-800:]}")
+    return ", ".join(history)
 
 
 class TrainingProcess:
@@ -151,7 +162,7 @@ class TrainingProcess:
             process = subprocess.Popen(
                 command, env=os.environ | variables, stdout=log, stderr=log, start_new_session=True
             )
-            process.returncode = 0  # `poll` waits for it, not subprocess
+            process.returncode = 0  # so that Popen does not wait for it: our `poll` does
             self.pid = process.pid
         else:
             self.pid = os.fork() or _run_forked_child(log, job)
@@ -171,7 +182,7 @@ class TrainingProcess:
 
     def wait(self) -> int | None:
         """Wait for the process, kill those that it started; gives its exit code."""
-        exit_code = self.poll(0)
+        exit_code = self.poll(wait_options=0)
         self.kill()
         return exit_code
 
@@ -263,7 +274,8 @@ def _flatten(value):
     return [value.numpy().tobytes() if hasattr(value, "numpy") else value]
 
 
-# Extension of a file to the function that reads what has to be equal in it.
+# Extension of a file to the function that reads what has to be equal in it; files of other
+# extensions only have to exist.
 READERS = {
     ".json": _read_json,
     ".csv": _read_csv,

@@ -1,4 +1,4 @@
-"""`center_crop`: the middle of larger pictures, against what torchvision gives."""
+"""`center_crop`: pictures are scaled, and their middle is taken, as torchvision does."""
 
 import numpy as np
 import pytest
@@ -31,6 +31,7 @@ train {{
     epochs  = 1
 }}
 """
+# The shorter side is scaled to 10, and the network takes the middle 8 x 8.
 CENTER_CROP = Call("center_crop", (), {"resize": 10})
 RAW_PIXELS = Call("standardise", (), {"over": "none"})
 
@@ -42,7 +43,7 @@ def split_of(pictures):
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """Pictures of 40 x 20 in two classes."""
+    """A folder with pictures of two classes, 20 pixels high and 40 wide."""
     root = tmp_path_factory.mktemp("pictures")
     rng = np.random.default_rng(0)
     for name in (f"{kind}/{i}.png" for kind in ("ants", "bees") for i in range(8)):
@@ -66,9 +67,9 @@ def test_pictures_are_evaluated_and_predicted_as_torchvision_would(run_folder, f
     expected = torch.stack([torchvision_transform(Image.open(path)) for path in paths])
     loaded_run = odenet.load_run(run_folder)
     transforms = loaded_run.model.transforms
-    preprocessed = loaded_run.preprocess(paths) * transforms.deviation + transforms.mean
-    assert preprocessed.shape == (16, 3, 8, 8)
-    assert (255 * preprocessed - expected).abs().max() <= 2  # both round to whole levels
+    pixels = loaded_run.preprocess(paths) * transforms.deviation + transforms.mean  # 0 to 1
+    assert pixels.shape == (16, 3, 8, 8)
+    assert (255 * pixels - expected).abs().max() <= 2  # both round to whole numbers
     _, data, _ = evaluation.restore(run_folder)
     assert data.test.inputs.shape[1:] == (3, 10, 10)
     inputs = data.transforms(data.test.inputs)
@@ -89,7 +90,7 @@ def test_an_exported_network_takes_the_larger_pictures(run_folder, tmp_path):
     torch.testing.assert_close(exported(pixels), loaded_run.model(pixels))
 
 
-def test_training_changes_the_middle():
+def test_augmentations_apply_to_the_middle():
     pictures = torch.randint(256, (5, 3, 10, 10), dtype=torch.uint8)
     transforms = build_transforms(
         split_of(pictures), (3, 8, 8), [RAW_PIXELS, CENTER_CROP, Call("flip")]
@@ -101,12 +102,13 @@ def test_training_changes_the_middle():
     assert torch.equal(augmented[0], middle[0].flip(-1)) and torch.equal(augmented[1], middle[1])
 
 
-def test_beside_a_random_part_training_sees_all_of_the_larger_picture():
+def test_a_random_resized_crop_is_taken_from_all_of_the_larger_picture():
     pictures = torch.randint(256, (3, 3, 10, 10), dtype=torch.uint8)
     random_crop = Call("random_resized_crop", (), {"least": 0.1})
     transforms = build_transforms(
         split_of(pictures), (3, 8, 8), [RAW_PIXELS, random_crop, CENTER_CROP]
     )
+    # Height, width, top and left of each crop, as shares of the picture.
     crops = torch.tensor([[0.8, 0.8, 0, 0], [0.8, 0.8, 0.2, 0.2], [1, 1, 0, 0]])
     first, last, whole = transforms(pictures, (crops,)) * 255
     torch.testing.assert_close(first, pictures[0, :, :8, :8].float())
@@ -115,9 +117,10 @@ def test_beside_a_random_part_training_sees_all_of_the_larger_picture():
     assert (whole - scaled).abs().max() <= 1
 
 
-def test_parts_of_pictures_of_real_numbers_are_not_rounded():
+def test_random_crops_of_floating_point_pictures_are_not_rounded():
     pictures = torch.rand(2, 1, 6, 6)
-    cropped = RandomResizedCrop(0.1)(pictures, torch.tensor([[1.0, 1, 0, 0]] * 2))
+    whole = torch.tensor([[1.0, 1, 0, 0]] * 2)
+    cropped = RandomResizedCrop(least=0.1)(pictures, whole)
     torch.testing.assert_close(cropped, pictures)
 
 
@@ -133,14 +136,14 @@ def test_pictures_that_are_not_square_keep_their_proportions():
     assert scaling_note(split_of(pictures), (1, 12, 6), (1, 8, 4)) == ""
 
 
-def test_the_middle_of_pictures_in_labels_of_places_is_refused():
+def test_center_crop_is_refused_where_every_pixel_has_a_label():
     pictures = torch.zeros(2, 1, 10, 10, dtype=torch.uint8)
-    maps = Split(pictures, torch.zeros(2, 10, 10, dtype=torch.uint8))
+    with_class_maps = Split(pictures, torch.zeros(2, 10, 10, dtype=torch.uint8))
     with pytest.raises(TrainingError, match=r"center_crop.* would move the places"):
-        build_transforms(maps, (1, 8, 8), [CENTER_CROP])
+        build_transforms(with_class_maps, (1, 8, 8), [CENTER_CROP])
 
 
-def test_points_have_no_middle():
+def test_center_crop_is_refused_for_inputs_that_are_not_pictures():
     text = SPEC.format("x").replace("input(3, 8, 8)", "input(8)").replace("conv(3)", "dense")
     text = text.replace("conv(3, 4)", "dense(4)").replace(" -> mean", "")
     with pytest.raises(SpecError, match="takes the middle of pictures, and this net takes none"):

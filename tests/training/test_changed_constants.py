@@ -1,4 +1,4 @@
-"""`odenet eval --set`: a run measured with other constants in its scheme than in its training."""
+"""`odenet eval --set`: a run is measured with other constants in its scheme than in training."""
 
 from pathlib import Path
 
@@ -37,7 +37,7 @@ def run_folder(tmp_path_factory):
     return folder / "run"
 
 
-def test_the_weights_are_the_same_and_the_steps_are_not(run_folder):
+def test_a_run_is_measured_with_its_weights_and_the_new_constant(run_folder):
     (task, _, _), (changed_task, data, _) = (
         evaluation.restore(run_folder),
         evaluation.restore(run_folder, {"γ": 0.5}),
@@ -55,7 +55,7 @@ def test_the_weights_are_the_same_and_the_steps_are_not(run_folder):
     )
 
 
-def test_the_command_takes_other_constants(run_folder):
+def test_the_command_takes_the_new_constant(run_folder):
     output = run_command("eval", str(run_folder), "--set", "γ=0.5")
     expected = evaluation.evaluate(run_folder, {"γ": 0.5})["accuracy"]
     assert f"accuracy {expected:.2%}" in output

@@ -32,15 +32,15 @@ APP.command("compare")(measuring.compare)
 APP.command("study")(measuring.study)
 
 
-def run_command(*arguments, code=0):
-    """Run a command of odenet in this process; gives its output.
+def run_command(*arguments, exit_code=0):
+    """Run a command of odenet in this process, and check its exit code; gives its output.
 
-    Errors about the user's input are raised as SpecError; otherwise the exit code must be `code`.
+    A SpecError of the command is raised as it is.
     """
     result = CliRunner().invoke(APP, [str(a) for a in arguments])
     if isinstance(result.exception, SpecError):
         raise result.exception
-    assert result.exit_code == code, result.output
+    assert result.exit_code == exit_code, result.output
     return result.output
 
 
@@ -72,7 +72,7 @@ def test_every_shortcut_sets_its_key_of_the_recipe(stub_spec):
         "data": "digits",
     }  # fmt: skip
     assert record.options.memory == "stored"
-    assert RunFolder(Path("run")).rows()[0]["step"] == 8
+    assert RunFolder(Path("run")).rows()[0]["step"] == 8  # batches of 16 in 143 samples
 
 
 def test_a_stopped_run_says_how_to_go_on(stub_spec, monkeypatch):
@@ -85,12 +85,12 @@ def test_a_stopped_run_says_how_to_go_on(stub_spec, monkeypatch):
 
     with monkeypatch.context() as patch:
         patch.setattr(Task, "training_step", training_step)
-        output = run_command("train", stub_spec, code=128 + signal.SIGTERM)
+        output = run_command("train", stub_spec, exit_code=128 + signal.SIGTERM)
     assert output.endswith("stopped; go on with: odenet train --resume runs/stub-1\n")
     assert "after epoch 3" in run_command("train", stub_spec, "--resume", "runs/stub-1")
 
 
-def test_a_finished_run_says_that_it_is(stub_spec):
+def test_resuming_a_finished_run_says_that_it_is_finished(stub_spec):
     run_command("train", stub_spec, "--epochs", 1, "--out", "run")
     before = Path("run/result.json").read_bytes(), Path("run/checkpoints/last.ckpt").read_bytes()
     output = run_command("train", "--resume", "run")
@@ -104,7 +104,7 @@ def test_a_finished_run_says_that_it_is(stub_spec):
     )  # fmt: skip
 
 
-def test_levels_of_epochs_that_are_done_are_refused(stub_spec):
+def test_levels_that_change_finished_epochs_are_refused(stub_spec):
     run_command("train", stub_spec, "--epochs", 2, "--out", "run")
     with pytest.raises(SpecError, match=r"levels = \[1\] changes epochs that are done"):
         run_command("train", "--resume", "run", "--epochs", 3, "--set", "levels=[1]")
@@ -122,7 +122,9 @@ def test_a_dry_run_estimates_and_writes_nothing(stub_spec):
 
 
 def test_a_loss_that_grew_is_called_diverged(stub_spec):
-    output = run_command("train", stub_spec, "--epochs", 1, "--lr", "1e4", "--out", "run", code=1)
+    output = run_command(
+        "train", stub_spec, "--epochs", 1, "--lr", "1e4", "--out", "run", exit_code=1
+    )
     assert re.search(r"outcome +diverged", output)
     assert re.search(r"diverged: the training loss grew from \S+ to \S+; .*--lr 1000", output)
     assert RunFolder(Path("run")).result.exists()
@@ -136,13 +138,13 @@ def test_numbers_that_are_not_finite_are_called_diverged(stub_spec, monkeypatch)
         return loss * float("nan") if task.current_epoch == 1 else loss
 
     monkeypatch.setattr(Task, "training_step", training_step)
-    output = run_command("train", stub_spec, "--lr", "0.01", "--out", "run", code=1)
+    output = run_command("train", stub_spec, "--lr", "0.01", "--out", "run", exit_code=1)
     assert "error[diverged]: training diverged: the loss is not finite in epoch 2, step 1" in output
     assert re.search(r"outcome +diverged in epoch 2", output)
     assert re.search(r"next +odenet train --resume run --set lr=0.001", output)
 
 
-def test_a_part_of_the_recipe_counts_over_the_whole_and_a_later_whole_over_it(stub_spec):
+def test_lr_changes_the_optimizer_and_a_later_optimizer_replaces_both(stub_spec):
     run_command("train", stub_spec, "--epochs", 1, "--lr", 0.5, "--batch", 32, "--out", "run")
     record = RunFolder(Path("run")).read_record()
     assert record.settings == {"epochs": "1", "optimizer.lr": "0.5", "batch": "32"}
@@ -153,7 +155,7 @@ def test_a_part_of_the_recipe_counts_over_the_whole_and_a_later_whole_over_it(st
     assert RunFolder(Path("run")).rows()[-1]["lr"] <= 1e-3
 
 
-def test_what_measuring_does_not_depend_on_is_refused(stub_spec):
+def test_eval_refuses_settings_that_concern_training_alone(stub_spec):
     run_command("train", stub_spec, "--epochs", 1, "--out", "run")
     for setting in ("lr=0.5", "epochs=9"):
         with pytest.raises(SpecError, match="is about training, and changes nothing that is"):
@@ -174,7 +176,7 @@ def test_a_run_is_not_resumed_with_another_spec(stub_spec):
         run_command("train", stub_spec, "--resume", "run")
 
 
-def test_eval_measures_in_words_or_json(stub_spec):
+def test_eval_prints_lines_of_text_or_json(stub_spec):
     run_command("train", stub_spec, "--epochs", 1, "--out", "run")
     assert re.fullmatch(
         r"digits: accuracy [\d.]+%, top-5 accuracy [\d.]+%, loss [\d.]+",
@@ -202,14 +204,14 @@ def test_runs_are_compared_in_a_table_and_a_picture(stub_spec):
     assert len(json.loads(run_command("compare", "first", "second", "--json"))) == 2
 
 
-def test_runs_are_called_by_where_they_lie_now(stub_spec):
+def test_a_copied_run_is_listed_by_the_folder_it_is_in_now(stub_spec):
     run_command("train", stub_spec, "--epochs", 1, "--out", "a/run")
     shutil.copytree("a", "b")
     results = json.loads(run_command("compare", "a/run", "b/run", "--json"))
     assert [result["folder"] for result in results] == ["a/run", "b/run"]
 
 
-def test_runs_of_one_name_have_a_curve_each(stub_spec, monkeypatch):
+def test_runs_in_folders_of_the_same_name_have_a_curve_each(stub_spec, monkeypatch):
     run_command("train", stub_spec, "--epochs", 1, "--out", "a/run")
     shutil.copytree("a", "b")
     curves = {}
@@ -219,7 +221,7 @@ def test_runs_of_one_name_have_a_curve_each(stub_spec, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("runs", "expected"),
+    ("runs", "expected"),  # None: only the other two assertions count
     [
         (["x/r-1", "x/r-2"], ["r-1", "r-2"]),
         (["x/r", "y/r"], ["x/r", "y/r"]),
@@ -228,7 +230,7 @@ def test_runs_of_one_name_have_a_curve_each(stub_spec, monkeypatch):
         ([".", ".."], None),
     ],
 )
-def test_the_pictures_of_a_study_never_take_the_place_of_anothers(runs, expected):
+def test_different_runs_are_given_different_paths_for_the_pictures_of_their_studies(runs, expected):
     paths = comparison.shortest_distinct_paths([Path(run) for run in runs])
     assert expected is None or [str(path) for path in paths] == expected
     assert not any(path.is_absolute() or ".." in path.parts for path in paths)
@@ -259,13 +261,13 @@ def test_errors_print_as_diagnostics(stub_spec):
     ],
 )
 def test_usage_errors_exit_with_2(arguments):
-    run_command(*arguments, code=2)
+    run_command(*arguments, exit_code=2)
 
 
 @pytest.mark.parametrize(
     ("text", "size"), [("500MB", 5 * 10**8), ("2GiB", 2**31), ("1.5k", 1500), ("64", 64)]
 )
-def test_memory_is_a_size_in_the_usual_units(text, size):
+def test_memory_is_read_as_a_size_in_the_usual_units(text, size):
     assert read_memory(text) == size
 
 

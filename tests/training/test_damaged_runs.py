@@ -39,7 +39,7 @@ def trained_run(tmp_path_factory):
 
 @pytest.fixture
 def folder(trained_run, stub_spec):
-    """A copy of that run, which the test damages."""
+    """A copy of the trained run, which the test damages."""
     shutil.copytree(trained_run, "run")
     return RunFolder(Path("run"))
 
@@ -59,6 +59,7 @@ def test_any_bit_that_is_changed_in_a_checkpoint_is_found(folder):
     path = folder.checkpoint("best")
     size = path.stat().st_size
     random.seed(0)
+    # Some anywhere, and all of the end, where the archive's last record and the checksum are.
     positions = [*random.sample(range(size), 80), *range(size - 100, size)]
     for _ in flip_bits(path, positions):
         with pytest.raises(TrainingError, match=r"best\.ckpt cannot be used"):
@@ -69,6 +70,7 @@ def test_any_bit_that_is_changed_in_a_checkpoint_is_found(folder):
 def test_a_checkpoint_that_is_cut_short_or_empty_is_refused(folder):
     path = folder.checkpoint("best")
     content = path.read_bytes()
+    # The last record of a zip archive takes 22 bytes, and 93 with the checksum in its comment.
     for size in (0, 1, 21, 22, 93, len(content) // 2, len(content) - 1):
         path.write_bytes(content[:size])
         with pytest.raises(TrainingError, match="cannot be used"):
@@ -96,14 +98,14 @@ def test_any_bit_that_is_changed_in_the_record_is_found(folder):
         (lambda content: b"\xff" + content, "it is not a text"),
     ],
 )
-def test_an_empty_or_cut_file_is_said_to_be_so(folder, damage, message):
+def test_the_message_says_whether_a_file_is_empty_cut_short_or_not_json(folder, damage, message):
     for path, advice in (
         (folder.result, "remove it, and write it again: odenet train --resume run"),
         (folder.record, "take it from a copy of the run"),
     ):
         path.write_bytes(damage(path.read_bytes()))
         with pytest.raises(TrainingError) as error:
-            read_results([folder.path])
+            read_results([folder.path])  # raises if the result is damaged
             folder.read_record()
         assert f"{path} cannot be used: {message}" in error.value.message
         assert error.value.help.endswith(advice)
@@ -174,7 +176,8 @@ def change_optimizer_width(content):
     content["optimizer_states"][0]["state"][0]["exp_avg"] = torch.zeros(7)
 
 
-# What is done to a checkpoint, the message, and whether evaluation refuses it as well as resuming.
+# What is done to the content c of a checkpoint, the message, and whether evaluation refuses it as
+# well as resuming.
 DAMAGES = [
     (remove_weights, "`state_dict` is missing", True),
     (change_width, "flow1.K is 2 x 5 x 5 x 3 x 3 in it and 2 x 4 x 4 x 3 x 3", True),
@@ -199,7 +202,7 @@ DAMAGES = [
 
 
 @pytest.mark.parametrize(("damage", "message", "concerns_evaluation"), DAMAGES)
-def test_a_checkpoint_that_lacks_something_is_refused_by_name(
+def test_a_checkpoint_with_wrong_content_is_refused_with_the_name_of_the_entry(
     folder, damage, message, concerns_evaluation
 ):
     content = read_checkpoint(folder.checkpoint("last"))
@@ -222,7 +225,7 @@ def save_sealed(content, path):
 
 
 @pytest.mark.parametrize("content", [[1, 2], torch.zeros(3), "text", Path("x")])
-def test_what_is_no_checkpoint_is_refused_without_advice_to_load_it_unsafely(folder, content):
+def test_a_file_of_another_kind_is_refused_without_advice_to_load_it_unsafely(folder, content):
     save_sealed(content, folder.checkpoints / "last.ckpt")
     with pytest.raises(TrainingError, match=r"last\.ckpt cannot be used") as error:
         run.resume("run", console=Console(quiet=True))
@@ -248,7 +251,7 @@ def test_a_run_is_not_resumed_with_another_optimizer(folder):
         run.resume("run", {"optimizer": "sgd(0.1)"}, console=Console(quiet=True))
 
 
-def test_the_number_by_which_a_network_differs_from_its_weights_is_named(tmp_path, monkeypatch):
+def test_a_changed_setting_that_the_weights_do_not_fit_is_named(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     text = UNSTABLE_SPEC.replace("flow(2)", "flow(n)").replace("net =", "let n = 1\nnet =")
     Path("small.ode").write_text(text.replace("fraction = 0.2", "fraction = 0.02"))
@@ -263,6 +266,7 @@ def test_a_run_without_checkpoints_is_measured_by_its_weights(folder):
     scores = evaluation.evaluate("run")
     shutil.rmtree(folder.checkpoints)
     assert evaluation.evaluate("run") == scores
+    # The first 8 bytes are the length of the header.
     for _ in flip_bits(folder.weights, range(8, folder.weights.stat().st_size, 900)):
         with pytest.raises(TrainingError, match="not what its checksum was taken of"):
             evaluation.evaluate("run")
@@ -283,7 +287,7 @@ def test_a_result_that_is_empty_is_named(folder):
         read_results([folder.path])
 
 
-def test_splits_without_samples_are_named(stub_spec):
+def test_a_holdout_that_leaves_no_training_samples_is_refused(stub_spec):
     program = stub_program.load(stub_spec, {"holdout": 0.9999})
     data = load_data(program.recipe.data, (1, 8, 8))
     with pytest.raises(TrainingError, match=r"holdout = 0\.9999 leaves no sample of digits"):

@@ -1,4 +1,4 @@
-"""What `odenet eval` reports besides means: confusion, scores of classes and the worst samples.
+"""What `odenet eval` reports besides means: confusion, scores of classes and worst samples.
 
 The expected values are those of scikit-learn, or computed by hand.
 """
@@ -20,54 +20,58 @@ from odenet.training.runs import evaluation_output
 from . import specs
 
 RNG = np.random.default_rng(0)
+DAMAGED = b"not a picture"
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    """Grey pictures of three classes, which brightness tells apart, and a damaged one."""
+def picture_folder(tmp_path_factory):
+    """A folder of grey pictures in three classes of different brightness, one of them damaged."""
     root = tmp_path_factory.mktemp("pictures")
     for split, count in (("train", 12), ("test", 9)):
-        for level, name in enumerate(("dark", "grey", "light")):
+        for brightness, name in enumerate(("dark", "grey", "light")):
             class_folder = root / split / name
             class_folder.mkdir(parents=True)
             for i in range(count):
-                pixels = RNG.integers(0, 120, (8, 8)) + 60 * level
+                pixels = RNG.integers(0, 120, (8, 8)) + 60 * brightness
                 Image.fromarray(pixels.astype(np.uint8)).save(class_folder / f"{i}.png")
-    (root / "test" / "dark" / "1.png").write_bytes(b"nothing")
+    (root / "test" / "dark" / "1.png").write_bytes(DAMAGED)
     return root
 
 
 @pytest.fixture(scope="module")
-def pictures(folder, tmp_path_factory):
+def run_folder(picture_folder, tmp_path_factory):
+    """The folder of a run on these pictures."""
     spec = specs.write(
         tmp_path_factory.mktemp("work"),
         "input(1, 8, 8) -> conv(3, 4) -> flow(2) -> mean -> dense(3)",
-        f'data = folder("{folder}")',
+        f'data = folder("{picture_folder}")',
     )
     return specs.train(spec).folder
 
 
-def test_classes_are_counted_as_scikit_learn_counts_them(pictures, folder):
-    run = odenet.load_run(pictures)
-    files = sorted(p for p in (folder / "test").glob("*/*.png") if p.stat().st_size > 7)
+def test_classes_are_counted_as_scikit_learn_counts_them(run_folder, picture_folder):
+    run = odenet.load_run(run_folder)
+    pictures = (picture_folder / "test").glob("*/*.png")
+    files = sorted(path for path in pictures if path.read_bytes() != DAMAGED)
     truth = [path.parent.name for path in files]
     predicted = run.predict(files).labels
-    report = odenet.evaluate(pictures)
+    report = odenet.evaluate(run_folder)
     assert report["confusion"] == confusion_matrix(truth, predicted, labels=run.classes).tolist()
     sklearn_scores = precision_recall_fscore_support(
         truth, predicted, labels=run.classes, zero_division=np.nan
     )
-    expected = np.nan_to_num(np.stack(sklearn_scores[:3], 1), nan=-1)
+    expected = np.nan_to_num(np.stack(sklearn_scores[:3], 1), nan=-1)  # -1: not defined
     rows = report["per_class"].values()
     actual = [
-        [-1 if row[k] is None else row[k] for k in ("precision", "recall", "f1")] for row in rows
+        [-1 if row[key] is None else row[key] for key in ("precision", "recall", "f1")]
+        for row in rows
     ]
     np.testing.assert_allclose(actual, expected)
     assert [row["support"] for row in rows] == sklearn_scores[3].tolist() == [8, 9, 9]
 
 
-def test_the_worst_samples_name_their_files(pictures, folder):
-    run, report = odenet.load_run(pictures), odenet.evaluate(pictures)
+def test_the_worst_samples_name_their_files(run_folder):
+    run, report = odenet.load_run(run_folder), odenet.evaluate(run_folder)
     assert [sample["loss"] for sample in report["worst"]] == sorted(
         (sample["loss"] for sample in report["worst"]), reverse=True
     )
@@ -80,15 +84,15 @@ def test_the_worst_samples_name_their_files(pictures, folder):
 
 
 @pytest.mark.parametrize("in_memory", [True, False])
-def test_indices_and_files_agree_beside_a_damaged_picture(
-    pictures, in_memory, monkeypatch, tmp_path
+def test_a_damaged_picture_does_not_shift_the_file_names_of_the_others(
+    run_folder, in_memory, monkeypatch, tmp_path
 ):
     if not in_memory:
         monkeypatch.setattr(
             "odenet.training.data.picture_folder.decoded_if_small", lambda split, _: (split, ())
         )
-    report = odenet.evaluate(pictures, out=tmp_path / "out")
-    assert len(report["damaged"]) == 1 and sum(map(sum, report["confusion"])) == 26
+    report = odenet.evaluate(run_folder, out=tmp_path / "out")
+    assert len(report["damaged"]) == 1 and sum(map(sum, report["confusion"])) == 3 * 9 - 1
     assert all(f"/{sample['label']}/" in sample["file"] for sample in report["worst"])
     names = {path.name for path in (tmp_path / "out").iterdir()}
     assert names == {
@@ -99,7 +103,7 @@ def test_indices_and_files_agree_beside_a_damaged_picture(
     assert [[int(row[name]) for name in report["per_class"]] for row in rows] == report["confusion"]
 
 
-def test_numbers_have_residuals(tmp_path):
+def test_the_worst_samples_of_a_regression_have_the_largest_residuals(tmp_path):
     x = RNG.normal(size=(60, 4)).astype(np.float32)
     y = (x @ [1, 2, 3, 4]).astype(np.float32)[:, None]
     test = torch.from_numpy(x[40:]), torch.from_numpy(y[40:])
@@ -109,7 +113,7 @@ def test_numbers_have_residuals(tmp_path):
     report = result.evaluate(data=test)
     predicted = odenet.load_run(result.folder).predict(test[0]).values[:, 0]
     order = (predicted - test[1][:, 0]).abs().argsort(descending=True).tolist()
-    assert [sample["index"] for sample in report["worst"]] == order  # 20 of at most 25
+    assert [sample["index"] for sample in report["worst"]] == order  # all 20: up to 25 are listed
     worst = report["worst"][0]
     assert worst["error"] == pytest.approx(worst["said"] - worst["label"])
     assert worst["label"] == pytest.approx(test[1][order[0], 0].item())
@@ -117,7 +121,7 @@ def test_numbers_have_residuals(tmp_path):
     assert json.loads(json.dumps(report["worst"]))
 
 
-def test_maps_have_an_iou_for_each_class(tmp_path):
+def test_class_maps_have_an_iou_for_each_class(tmp_path):
     x = torch.from_numpy(RNG.normal(size=(24, 1, 8, 8)).astype(np.float32))
     y = (x[:, 0] > 0.3).long() + (x[:, 0] > 1).long()
     result = specs.train(
@@ -132,7 +136,7 @@ def test_maps_have_an_iou_for_each_class(tmp_path):
         assert sample["wrong"] == pytest.approx(wrong_shares[sample["index"]].item())
 
 
-def test_several_classes_are_counted_one_by_one(tmp_path):
+def test_classes_that_exclude_no_other_are_scored_one_by_one(tmp_path):
     x = torch.from_numpy(RNG.normal(size=(50, 4)).astype(np.float32))
     y = (x[:, :2] > 0).to(torch.uint8)
     result = specs.train(
@@ -154,13 +158,16 @@ def test_lines_fit_a_terminal(classes):
             for i in range(classes)}  # fmt: skip
     lines = evaluation_output.details_as_lines({"confusion": counts.tolist(), "per_class": rows})
     assert max(map(len, lines)) <= 80
-    assert lines[0].startswith("rows:" if classes < 20 else "taken for another")
+    few = classes < 20  # the whole matrix is printed, otherwise the most frequent confusions
+    assert lines[0].startswith("rows:" if few else "taken for another")
 
 
 @pytest.mark.parametrize("loss", ["mse", "mae", "huber(0.5)"])
-def test_the_mean_of_each_sample_is_the_mean(loss, tmp_path):
+def test_the_losses_of_the_samples_have_the_loss_as_their_mean(loss, tmp_path):
     spec = specs.write(tmp_path, specs.VECTOR_NET.format(3), f"loss = {loss}")
-    objective = objective_of(odenet.load(spec).recipe, LabelInfo(0, (3,), (), [1.0] * 3, [2.0] * 3))
+    objective = objective_of(
+        odenet.load(spec).recipe, LabelInfo(shape=(3,), mean=[1.0] * 3, deviation=[2.0] * 3)
+    )
     output, labels = torch.randn(2, 7, 3, dtype=torch.float64)
     torch.testing.assert_close(
         objective.sample_losses(output, labels).mean(), objective.loss(output, labels)

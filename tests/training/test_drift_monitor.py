@@ -25,7 +25,7 @@ train {
 
 @pytest.fixture
 def deep_spec(tmp_path, monkeypatch):
-    """A spec of momentum whose inverse divides rounding errors by 0.4 in each of 25 steps."""
+    """A spec with 25 momentum steps, whose inverse divides rounding errors by 0.4 in each."""
     monkeypatch.chdir(tmp_path)
     spec = tmp_path / "deep.ode"
     spec.write_text(DEEP_SPEC)
@@ -35,7 +35,7 @@ def deep_spec(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("options", "exact"), [(Options(), False), (Options(exact=True), True)], ids=["float", "exact"]
 )
-def test_states_that_are_rebuilt_wrongly_are_said_once_with_the_cure(
+def test_a_large_drift_is_reported_once_and_exact_steps_have_none(
     deep_spec, capsys, options, exact
 ):
     run.train(deep_spec, options=options, out="run", console=Console(width=300))

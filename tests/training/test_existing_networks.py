@@ -26,7 +26,8 @@ from tests.language.spec_texts import ROOT
 
 SMALL_SETTINGS = {"size": 32, "schedule": "constant", "batch": 6, "epochs": 1}
 
-PLAIN_SPEC = """
+# A spec that describes its network itself.
+OWN_NET_SPEC = """
 state x
 param K : conv(3)
 x' = -K^T tanh(K x)
@@ -43,10 +44,10 @@ def pictures(tmp_path_factory):
     """A folder of training and test pictures of two classes, dark and light."""
     folder, rng = tmp_path_factory.mktemp("pictures"), np.random.default_rng(0)
     for split in ("train", "test"):
-        for name, high in (("dark", 120), ("light", 255)):
+        for name, brightness in (("dark", 120), ("light", 255)):
             (folder / split / name).mkdir(parents=True)
             for i in range(6):
-                pixels = rng.integers(high, size=(40, 40, 3), dtype=np.uint8)
+                pixels = rng.integers(brightness, size=(40, 40, 3), dtype=np.uint8)
                 Image.fromarray(pixels).save(folder / split / name / f"{i}.png")
     return folder
 
@@ -67,7 +68,7 @@ def resnet18_program(pictures, scheme="momentum", **settings):
     )
 
 
-def test_it_begins_as_the_original_with_a_new_head(pictures, original, capsys):
+def test_a_converted_network_begins_as_the_original_with_a_new_head(pictures, original, capsys):
     model, file = original
     program = resnet18_program(pictures, **{"γ": "ramp(0, 0.9, epochs = 1)"})
     task, _ = prepare_training(program, Options(weights=file), Console())
@@ -85,34 +86,37 @@ def test_a_run_is_resumed_bit_for_bit_and_then_measured_used_and_exported(
     settings["γ"] = "ramp(0.2, 0.9, epochs = 1)"
     longer = {**settings, "epochs": 2}
     long_program = converted_program("resnet18", "momentum", longer)
-    whole = odenet.train(long_program, longer, options, tmp_path / "whole", quiet)
+    uninterrupted = odenet.train(long_program, longer, options, tmp_path / "uninterrupted", quiet)
     short_program = converted_program("resnet18", "momentum", settings)
     odenet.train(short_program, settings, options, tmp_path / "parts", quiet)
     resumed = odenet.resume(tmp_path / "parts", epochs=2, console=quiet)
-    states = [odenet.load_run(run.folder).network.state_dict() for run in (whole, resumed)]
+    states = [odenet.load_run(run.folder).network.state_dict() for run in (uninterrupted, resumed)]
     assert all(torch.equal(states[0][name], value) for name, value in states[1].items())
-    run = odenet.load_run(whole.folder)
+    run = odenet.load_run(uninterrupted.folder)
     assert run.classes == ("dark", "light")
     constants = [m for m in run.network.modules() if isinstance(m, RampedConstant)]
-    assert len(constants) == 4
-    last_scores = odenet.evaluate(whole.folder, weights="last")
-    assert last_scores["accuracy"] == whole.accuracy
+    assert len(constants) == 4  # one in each stage of the network
+    last_scores = odenet.evaluate(uninterrupted.folder, weights="last")
+    assert last_scores["accuracy"] == uninterrupted.accuracy
     with pytest.raises(TrainingError, match="was trained with gamma = ramp"):
-        odenet.evaluate(whole.folder, {"γ": 0.2})
+        odenet.evaluate(uninterrupted.folder, {"γ": 0.2})
     assert len(run.predict([pictures / "test" / "dark" / "0.png"]).labels) == 1
     assert export_run(run, tmp_path / "network.pt2").relative_difference <= 1e-4
 
 
-def test_the_largest_batch_is_predicted(pictures):
-    program = odenet.loads(PLAIN_SPEC)
+def test_the_largest_batch_for_a_memory_in_bytes_is_predicted(pictures):
+    program = odenet.loads(OWN_NET_SPEC)
     small_batch, large_batch = (
         largest_training_batch(program, Options(), memory, "cpu") for memory in (10**6, 2 * 10**6)
     )
     assert 2 <= small_batch < large_batch
+    # The weights of this network alone take more.
     assert largest_training_batch(resnet18_program(pictures), Options(), 10**6, "cpu") is None
 
 
-def test_weights_of_another_network_and_of_none_are_refused(pictures, tmp_path):
+def test_weights_of_another_network_are_refused_and_all_weights_for_a_net_in_the_spec(
+    pictures, tmp_path
+):
     torch.save(models.mobilenet_v2().state_dict(), tmp_path / "other.pth")
     quiet = Console(quiet=True)
     with pytest.raises(TrainingError, match="does not hold weights of resnet18"):
@@ -120,7 +124,7 @@ def test_weights_of_another_network_and_of_none_are_refused(pictures, tmp_path):
             resnet18_program(pictures), Options(weights=str(tmp_path / "other.pth")), quiet
         )
     with pytest.raises(TrainingError, match="this spec has none"):
-        prepare_training(odenet.loads(PLAIN_SPEC), Options(weights="default"), quiet)
+        prepare_training(odenet.loads(OWN_NET_SPEC), Options(weights="default"), quiet)
 
 
 @pytest.mark.parametrize(
@@ -177,7 +181,8 @@ def test_a_network_of_ones_own_is_trained_by_the_name_it_has_in_timm(pictures, t
     with load_plugin(file):
         program = converted_program("mine", "momentum", settings)
         announce_step(program, Options())
-        parameter_count = 16 * 48 + 16 + 8 * (32 + 16 * 144 + 16) + 1000 * 17  # counted by hand
+        # Counted by hand: the stem, eight blocks, and the head.
+        parameter_count = 16 * 48 + 16 + 8 * (32 + 16 * 144 + 16) + 1000 * 17
         statistics = 8 * (32 * 4 + 8)  # of eight batch norms, in bytes
         weights_size = (4 * parameter_count + statistics) / 2**10
         assert f"  mine: {weights_size:.1f} KiB of weights" in capsys.readouterr().out
@@ -185,19 +190,19 @@ def test_a_network_of_ones_own_is_trained_by_the_name_it_has_in_timm(pictures, t
         assert odenet.load_run(run.folder).classes == ("dark", "light")
 
 
-def test_the_memory_of_networks_that_read_values_as_they_are_built_is_predicted():
+def test_the_memory_of_networks_whose_constructors_read_tensor_values_is_predicted():
     pytest.importorskip("timm")
     program = converted_program("test_vit", "momentum", {"size": 160, "batch": 2})
     weights = sum(p.nbytes for p in build("test_vit", None, 1000).parameters())
-    footprint = predict_footprint(program, "reversible", "cpu", False)
+    footprint = predict_footprint(program, "reversible", "cpu", in_backward=False)
     assert footprint.peak > 2 * weights  # weights and gradients
 
 
-def test_a_network_that_does_not_take_such_pictures_is_refused_in_words():
+def test_pictures_of_a_size_that_the_network_does_not_take_are_refused():
     pytest.importorskip("timm")
     program = converted_program("test_vit", "momentum", {"size": 24, "batch": 2})
     with pytest.raises(TrainingError, match=r"a batch of 2 inputs \(3, 24, 24\) is not possible"):
-        predict_footprint(program, "reversible", "cpu", False)
+        predict_footprint(program, "reversible", "cpu", in_backward=False)
 
 
 def test_a_number_of_steps_that_only_the_library_knows_is_called_an_example():

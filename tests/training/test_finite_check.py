@@ -25,7 +25,8 @@ NAN = float("nan")
 def poison(monkeypatch, method, corrupt, is_poisoned=lambda call: True):
     """Let `corrupt` change the results of some calls of a task's method; gives the list of calls.
 
-    `is_poisoned` says which, by their number from 1; `corrupt` gets the task and the result.
+    `is_poisoned` takes the number of a call, from 1, and says whether its result is changed;
+    `corrupt` takes the task and the result, and gives the new result.
     """
     original, calls = getattr(Task, method), []
 
@@ -60,21 +61,23 @@ def inf_weight(task, loss):
         (inf_weight, "finite in epoch 2, step 3: flow1.K is not"),
     ],
 )
-def test_a_run_stops_at_the_step_and_keeps_what_was_good(stub_spec, monkeypatch, corrupt, message):
-    train(stub_spec, "good", epochs=1, schedule="constant")
+def test_a_run_stops_at_the_step_and_keeps_its_last_epoch(stub_spec, monkeypatch, corrupt, message):
+    train(stub_spec, "one_epoch", epochs=1, schedule="constant")
     poison(monkeypatch, "training_step", corrupt, lambda call: call == STEPS_PER_EPOCH + 3)
     with pytest.raises(TrainingError) as error:
         train(stub_spec, epochs=2, schedule="constant")
     assert message in error.value.message
     assert "--resume run" in error.value.help
     assert not RunFolder(Path("run")).result.exists()
-    kept, good = weights("run"), weights("good")
-    assert all(torch.equal(kept[name], good[name]) for name in good)
+    kept, expected = weights("run"), weights("one_epoch")
+    assert all(torch.equal(kept[name], expected[name]) for name in expected)
 
 
-def test_a_network_that_gives_nan_is_searched_for_the_step_in_which_it_does(stub_spec, monkeypatch):
+def test_the_message_names_the_flow_and_the_step_in_which_activations_overflow(
+    stub_spec, monkeypatch
+):
     def corrupt(task, loss):
-        task.network.flow1.G.data.fill_(3e38)  # finite, and so large that the pass is not
+        task.network.flow1.G.data.fill_(3e38)  # finite, but activations overflow
         return loss
 
     poison(monkeypatch, "training_step", corrupt, lambda call: call == 2)
@@ -85,13 +88,15 @@ def test_a_network_that_gives_nan_is_searched_for_the_step_in_which_it_does(stub
 
 
 @pytest.mark.parametrize("ema", [0, 0.9])
-def test_an_enormous_learning_rate_ends_the_run_and_keeps_nothing(stub_spec, ema):
+def test_an_enormous_learning_rate_ends_the_run_and_leaves_no_checkpoint(stub_spec, ema):
     with pytest.raises(TrainingError, match="not finite in epoch 1, step"):
         train(stub_spec, optimizer="sgd(1e30)", schedule="constant", ema=ema)
     assert not list(Path("run").glob("checkpoints/*"))
 
 
-def test_a_measured_loss_that_is_nan_ends_the_run_before_it_is_kept(stub_spec, monkeypatch):
+def test_a_test_loss_that_is_nan_ends_the_run_before_a_checkpoint_is_written(
+    stub_spec, monkeypatch
+):
     def corrupt(task, _):
         task.test_scores.loss.update(torch.tensor(NAN), 1)
 
@@ -105,10 +110,10 @@ def test_steps_that_are_skipped_change_nothing(stub_spec, monkeypatch, capsys):
     poison(monkeypatch, "training_step", nan_loss)
     settings = {"on_nan": "skip", "epochs": 1, "optimizer": "adamw(0.01, decay = 0.1)"}
     run.train(stub_spec, settings, out="run", console=Console(width=200))
-    torch.manual_seed(0)
+    torch.manual_seed(0)  # the seed of the recipe
     for name, tensor in stub_program.Network(10).state_dict().items():
         assert torch.equal(weights("run")[f"network.{name}"], tensor), name
-    assert capsys.readouterr().out.count("left out") == 2
+    assert capsys.readouterr().out.count("left out") == 2  # at the first one and at the end
 
 
 @pytest.mark.parametrize("corrupt", [nan_loss, nan_gradient])
@@ -121,12 +126,12 @@ def test_a_run_that_skips_a_step_goes_on(stub_spec, monkeypatch, corrupt):
 
 def test_rolling_back_gives_the_weights_that_the_epoch_began_with(stub_spec, monkeypatch):
     settings = {"schedule": "constant", "on_nan": "rollback"}
-    train(stub_spec, "one", epochs=1, **settings)
+    train(stub_spec, "one_epoch", epochs=1, **settings)
     poison(monkeypatch, "training_step", nan_loss, lambda call: call == 2 * STEPS_PER_EPOCH)
-    train(stub_spec, "two", epochs=2, **settings)
-    one, two = weights("one"), weights("two")
-    names = [name for name in one if name.startswith("network.")]
-    assert all(torch.equal(one[name], two[name]) for name in names)
+    train(stub_spec, "two_epochs", epochs=2, **settings)
+    expected, rolled_back = weights("one_epoch"), weights("two_epochs")
+    names = [name for name in expected if name.startswith("network.")]
+    assert all(torch.equal(expected[name], rolled_back[name]) for name in names)
 
 
 def test_averages_are_rolled_back_too(stub_spec, monkeypatch):
@@ -139,10 +144,12 @@ def test_a_run_is_not_rolled_back_for_ever(stub_spec, monkeypatch):
     calls = poison(monkeypatch, "training_step", nan_loss)
     with pytest.raises(TrainingError, match="after 3 rollbacks"):
         train(stub_spec, on_nan="rollback")
-    assert len(calls) == 4
+    assert len(calls) == 4  # the first one, and one after each rollback
 
 
-def test_a_step_size_beyond_all_measure_is_named_with_flow_step_and_margin(tmp_path, monkeypatch):
+def test_the_message_for_an_absurd_step_size_has_the_step_and_the_stability_margin(
+    tmp_path, monkeypatch
+):
     monkeypatch.chdir(tmp_path)
     spec = tmp_path / "unstable.ode"
     spec.write_text(UNSTABLE_SPEC)
@@ -161,7 +168,7 @@ def test_averages_take_the_precision_of_the_weights(stub_spec):
     assert run.resume("run", {"epochs": 2}, console=Console(quiet=True)).epochs == 2
 
 
-def test_a_resumed_run_takes_the_rate_that_it_is_given(stub_spec):
+def test_a_resumed_run_takes_the_new_learning_rate(stub_spec):
     train(stub_spec, epochs=1, optimizer="sgd(0.1)", schedule="constant")
     new_settings = {"epochs": 2, "optimizer": "sgd(0.025, momentum = 0.5)"}
     run.resume("run", new_settings, console=Console(quiet=True))
@@ -169,13 +176,15 @@ def test_a_resumed_run_takes_the_rate_that_it_is_given(stub_spec):
 
 
 @pytest.mark.parametrize("weight", [NAN, float("inf"), 1e30])
-def test_weights_that_no_factor_brings_back_are_left_as_they_are(weight):
-    flow = odenet.load(Path(__file__).parents[2] / "specs" / "hamiltonian.ode").flow(4, 3)
+def test_rescaling_brings_back_huge_weights_and_leaves_those_that_are_not_finite(weight):
+    flow = odenet.load(Path(__file__).parents[2] / "specs" / "hamiltonian.ode").flow(
+        channels=4, steps=3
+    )
     with torch.no_grad():
         flow.K1[1, 0] = weight
     before = flow.K1.detach().clone()
     network = torch.nn.Sequential(flow)
-    assert not stability(network) <= 1
+    assert not stability(network) <= 1  # above, or nan
     rescale(network)
     if weight == 1e30:
         assert 0 < stability(network) <= 1

@@ -28,7 +28,7 @@ SPEC = "state Y\nparam K : conv(3)\nY' = K Y\n"
 
 
 def write_classes(folder, *names, each=3):
-    """Write a folder of small pictures for each class; gives the folder around them."""
+    """Write a folder of `each` small pictures for every class into `folder`; gives `folder`."""
     for name in names:
         (folder / name).mkdir(parents=True)
         for i in range(each):
@@ -37,7 +37,7 @@ def write_classes(folder, *names, each=3):
 
 
 @pytest.mark.parametrize("path", ['p") # v2', "a\nb", "it's", "ü  ü", "{x}", "\\n"])
-def test_a_path_is_taken_as_it_is_whatever_it_holds(path):
+def test_a_path_is_taken_literally_whatever_characters_it_has(path):
     recipe = loads(SPEC, set={"data": {"folder": [path]}}).recipe
     assert recipe.data is not None and recipe.data["path"] == path
 
@@ -58,12 +58,12 @@ def test_a_value_from_outside_has_no_comment(value):
         loads(SPEC, set={"data": value})
 
 
-def test_a_picture_that_is_a_pipe_is_damaged_and_not_waited_for(tmp_path):
+def test_a_pipe_in_the_place_of_a_picture_is_refused_and_not_waited_for(tmp_path):
     os.mkfifo(tmp_path / "pipe.png")
     assert decode(str(tmp_path / "pipe.png"), (1, 4, 4)) == f"{tmp_path / 'pipe.png'}: not a file"
 
 
-def test_a_postscript_file_by_the_name_of_a_picture_is_not_run(tmp_path):
+def test_a_postscript_program_named_like_a_picture_is_not_run(tmp_path):
     (tmp_path / "x.png").write_bytes(
         b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 4 4\n%%EndComments\nshowpage\n%%EOF\n"
     )
@@ -79,28 +79,30 @@ def test_a_postscript_file_by_the_name_of_a_picture_is_not_run(tmp_path):
         (np.array([[0.0, 100.0], [255.0, 7.0]], np.float32), [0, 100, 255, 7]),
     ],
 )
-def test_grey_of_16_and_32_bits_keeps_its_values(tmp_path, values, expected):
+def test_grey_pictures_of_16_and_32_bits_become_the_nearest_grey_of_8_bits(
+    tmp_path, values, expected
+):
     Image.fromarray(values).save(tmp_path / "x.tif")
     image = decode(str(tmp_path / "x.tif"), (1, 2, 2))
     assert isinstance(image, torch.Tensor)
     assert image.flatten().tolist() == expected
 
 
-def test_a_class_that_is_a_link_to_the_folder_it_stands_in_is_refused(tmp_path):
+def test_a_class_folder_that_is_a_link_to_its_parent_is_refused(tmp_path):
     write_classes(tmp_path, "cat", "dog")
     (tmp_path / "again").symlink_to(tmp_path)
     with pytest.raises(TrainingError, match="again leads to a folder that is read already"):
         load_folder(str(tmp_path), (1, 4, 4))
 
 
-def test_a_loop_inside_a_class_is_read_once(tmp_path):
+def test_a_class_folder_with_a_link_to_itself_is_read_once(tmp_path):
     write_classes(tmp_path, "cat", "dog")
     (tmp_path / "cat" / "loop").symlink_to(tmp_path / "cat")
     data = load_folder(str(tmp_path), (1, 4, 4))
     assert len(data.train) + len(data.test) == 6
 
 
-def test_a_class_that_is_a_link_to_elsewhere_is_read(tmp_path):
+def test_a_class_folder_that_is_a_link_to_elsewhere_is_read(tmp_path):
     write_classes(tmp_path / "data", "cat")
     write_classes(tmp_path / "elsewhere", "dogs")
     (tmp_path / "data" / "dog").symlink_to(tmp_path / "elsewhere" / "dogs")
@@ -117,14 +119,14 @@ def test_one_class_and_a_class_of_one_picture_are_refused(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["pad_crop", "cutout"])
-def test_an_augmentation_by_more_pixels_than_an_image_has_is_refused(name):
+def test_an_augmentation_by_more_pixels_than_the_side_of_an_image_is_refused(name):
     split = Split(torch.zeros(2, 1, 8, 8, dtype=torch.uint8), torch.tensor([0, 1]))
     build_transforms(split, (1, 8, 8), [Call(name, (), {"n": 8})])
     with pytest.raises(TrainingError, match="larger than the images"):
         build_transforms(split, (1, 8, 8), [Call(name, (), {"n": 10**6})])
 
 
-def test_a_record_of_a_stranger_does_not_fetch_anything(tmp_path):
+def test_a_record_that_is_read_never_asks_for_a_download(tmp_path):
     record = Record("x", {}, Options(download=True), ["a"], [0.0], [1.0])
     folder = RunFolder(tmp_path)
     folder.write_record(record)
@@ -135,7 +137,7 @@ def test_a_record_of_a_stranger_does_not_fetch_anything(tmp_path):
 @pytest.mark.parametrize(
     ("name", "value"), [("nodes", 10**30), ("nodes", 0), ("nodes", -1), ("memory", -5)]
 )
-def test_an_option_that_no_machine_could_have_is_refused_where_it_stands(tmp_path, name, value):
+def test_an_impossible_option_in_a_record_is_named(tmp_path, name, value):
     folder = RunFolder(tmp_path)
     options = vars(Options()) | {name: value}
     record = {"name": "x", "settings": {}, "options": options}
@@ -146,7 +148,7 @@ def test_an_option_that_no_machine_could_have_is_refused_where_it_stands(tmp_pat
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
-def test_a_picture_with_a_pixel_that_is_no_number_is_damaged(tmp_path, value):
+def test_a_picture_with_a_pixel_that_is_not_finite_is_damaged(tmp_path, value):
     pixels = np.full((4, 4), 0.5, np.float32)
     pixels[1, 2] = value
     Image.fromarray(pixels).save(tmp_path / "x.tif")
@@ -155,11 +157,14 @@ def test_a_picture_with_a_pixel_that_is_no_number_is_damaged(tmp_path, value):
     )
 
 
-# Pillow leaves the file that it refuses to be closed by the collector.
+# Pillow does not close the file that it refuses; the garbage collector does, with this warning.
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
-def test_a_picture_above_the_limit_of_pillow_is_read_and_a_huge_one_named(tmp_path, monkeypatch):
+def test_a_picture_above_the_limit_of_pillow_is_read_and_one_above_twice_the_limit_named(
+    tmp_path, monkeypatch
+):
     path = str(tmp_path / "x.png")
     Image.fromarray(np.full((40, 40), 7, np.uint8)).save(path)
+    # For pictures above this limit Pillow warns; those above twice the limit it refuses.
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1000)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
@@ -169,13 +174,13 @@ def test_a_picture_above_the_limit_of_pillow_is_read_and_a_huge_one_named(tmp_pa
     assert message.startswith(f"{path}: it has more than the ") and "DOS" not in message
 
 
-@pytest.mark.parametrize("deep", [False, True])
-def test_a_grey_in_lab_is_read_as_its_lightness(tmp_path, deep):
+@pytest.mark.parametrize("raw_values", [False, True])
+def test_a_grey_picture_in_lab_is_read_by_its_lightness(tmp_path, raw_values):
     path = str(tmp_path / "x.tif")
     lab = np.zeros((4, 4, 3), np.uint8)  # grey: a* = b* = 0
-    lab[..., 0] = 136  # L* = 53.33, 0.5 in the curve of sRGB within a level or two
+    lab[..., 0] = 136  # L* = 53.33, half of white in sRGB but for rounding
     Image.fromarray(lab, "LAB").save(path)
-    assert (decode(path, (1, 4, 4), deep).float() - 127.5).abs().max() < 2.5
+    assert (decode(path, (1, 4, 4), raw_values).float() - 127.5).abs().max() < 2.5
     assert (decode(path, (3, 4, 4)).float() - 127.5).abs().max() < 2.5
 
 
@@ -185,7 +190,7 @@ def test_a_size_is_a_number_of_bytes_or_refused(text, size):
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="Lightning counts GPUs itself")
-def test_more_devices_than_a_machine_could_run_are_refused(tmp_path):
+def test_too_many_devices_and_unknown_strategies_are_refused(tmp_path):
     recipe = loads(SPEC).recipe
     for options, message in (
         (Options(devices=10**9), "this machine has"),

@@ -1,4 +1,4 @@
-"""Densities: `loss = likelihood`, samples of runs, and pixels with noise up to the next value."""
+"""Densities: `loss = likelihood`, samples drawn from runs, and the dequantisation of pixels."""
 
 import math
 
@@ -53,7 +53,7 @@ train { data = digits
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
-    """A density of points, trained a little."""
+    """The result of a short training of a density of points."""
     folder = tmp_path_factory.mktemp("density")
     (folder / "points.ode").write_text(POINTS_SPEC, encoding="utf-8")
     return odenet.train(folder / "points.ode", out=folder / "run")
@@ -140,7 +140,7 @@ def test_points_are_printed_or_written_from_the_command_line(run, tmp_path):
     assert with_prompt.exit_code == 2 and "this run is a density" in with_prompt.output
 
 
-def test_pixels_get_noise_up_to_the_next_value():
+def test_pixels_are_dequantised_by_uniform_noise_up_to_the_next_value():
     labels = LabelInfo(numbers=8, grain=(0.5, 0.25))
     objective = Likelihood(odenet.loads(PICTURES_SPEC).recipe, labels)
     noisy = []
@@ -155,10 +155,11 @@ def test_pixels_get_noise_up_to_the_next_value():
     channels = noisy[0].flatten(2)
     for channel, width in enumerate(labels.grain):
         values = channels[:, channel]
-        assert values.min() >= 0 and values.max() < width and values.std() > width / 8
-    z = noisy[0].flatten(1)
-    density = -0.5 * z.square().sum(1) - 4 * math.log(2 * math.pi)
-    assert torch.allclose(output, density + 4 * math.log(0.5) + 4 * math.log(0.25))
+        assert values.min() >= 0 and values.max() < width
+        assert values.std() > width / 8  # of uniform noise it is width / √12
+    z = noisy[0].flatten(1)  # 8 numbers of a sample, 4 in each channel
+    log_density = -0.5 * z.square().sum(1) - 4 * math.log(2 * math.pi)
+    assert torch.allclose(output, log_density + 4 * math.log(0.5) + 4 * math.log(0.25))
     objective.train()
     assert not torch.equal(
         objective.network_output(network, x), objective.network_output(network, x)
@@ -177,7 +178,7 @@ def test_pictures_have_bits_per_dimension(tmp_path):
     command = CliRunner().invoke(app, ["sample", str(tmp_path / "run"), "--count", "3"])
     assert command.output == f"wrote {tmp_path / 'run' / 'samples.png'}\n"
     sheet = np.asarray(Image.open(tmp_path / "run" / "samples.png"))[::8, ::8]  # enlarged 8 times
-    assert sheet.shape == (17, 17)
+    assert sheet.shape == (17, 17)  # two rows of two pictures, with a line between
     tiles = sheet[:8, :8], sheet[:8, 9:], sheet[9:, :8], sheet[9:, 9:]
     for tile, picture in zip(tiles, [*pictures[:, 0], torch.full((8, 8), 255)], strict=True):
         assert np.array_equal(tile, picture)
@@ -208,7 +209,7 @@ def test_pictures_standardised_one_by_one_are_refused(tmp_path):
         odenet.train(tmp_path / "pictures.ode", out=tmp_path / "run")
 
 
-def test_what_is_set_from_outside_is_refused_as_well(tmp_path):
+def test_a_likelihood_set_from_outside_is_refused_for_steps_that_keep_an_earlier_state(tmp_path):
     with pytest.raises(SpecError, match=r"keeps Y\[n-1\] as well"):
         odenet.loads("state Y\nparam K : dense\nY' = K tanh(Y)\ndiscretise midpoint(h = 0.1)\n"
                      "net = input(2) -> flow(2)\n", set={"loss": "likelihood"})  # fmt: skip

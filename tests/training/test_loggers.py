@@ -15,9 +15,8 @@ from .train_and_compare import metric_rows
 
 
 def train(spec, logger, out="run"):
-    return run.train(
-        spec, {"epochs": 2}, Options(logger=logger), out, Console(quiet=True), unchecked=True
-    )
+    """Train a spec for two epochs with a logger."""
+    run.train(spec, {"epochs": 2}, Options(logger=logger), out, Console(quiet=True))
 
 
 @pytest.mark.parametrize("name", LOGGERS)
@@ -65,7 +64,7 @@ def test_mlflow_is_written_to_files(stub_spec, monkeypatch):
 
 
 @pytest.mark.filterwarnings("ignore")  # warnings of the library
-def test_a_logger_that_cannot_begin_is_no_traceback(stub_spec, monkeypatch):
+def test_a_logger_that_cannot_begin_is_reported(stub_spec, monkeypatch):
     pytest.importorskip("mlflow")
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "no-such-place://x")
     with pytest.raises(TrainingError, match="--logger cannot begin: "):

@@ -24,6 +24,7 @@ from . import specs
 from .test_commands import run_command
 
 RNG = np.random.default_rng(0)
+# Channels of different size and mean, which training has to standardise.
 POINTS = RNG.normal(size=(100, 4)) * [1, 10, 100, 1] + [0, 0, 1e4, 0]
 
 
@@ -42,7 +43,7 @@ def regression_run(tmp_path):
     return specs.train(spec), torch.from_numpy(POINTS[80:]).float(), y[80:]
 
 
-def test_numbers_are_measured_in_their_own_unit(regression_run):
+def test_a_regression_is_measured_in_the_unit_of_the_labels(regression_run):
     result, x, y = regression_run
     predicted = odenet.load_run(result.folder).predict(x).values[:, 0].double().numpy()
     assert result.measure == "rmse" and result.accuracy is None and result.best <= result.last
@@ -54,7 +55,7 @@ def test_numbers_are_measured_in_their_own_unit(regression_run):
     assert result.test_loss == pytest.approx(result.last**2, rel=1e-4)
 
 
-def test_the_best_epoch_of_numbers_is_that_of_the_smallest_error(regression_run):
+def test_the_best_epoch_of_a_regression_is_that_of_the_smallest_error(regression_run):
     result, _, _ = regression_run
     rows = RunFolder(Path(result.folder)).rows()
     errors = [row["test_rmse"] for row in rows]
@@ -62,7 +63,7 @@ def test_the_best_epoch_of_numbers_is_that_of_the_smallest_error(regression_run)
     assert odenet.evaluate(result.folder)["rmse"] == pytest.approx(result.best, rel=1e-5)
 
 
-def test_a_run_on_numbers_is_shown_compared_studied_and_exported(regression_run, tmp_path):
+def test_a_regression_is_shown_compared_studied_and_exported(regression_run, tmp_path):
     result, x, _ = regression_run
     console = Console(record=True, width=120)
     show_result(result, console)
@@ -81,7 +82,7 @@ def test_a_run_on_numbers_is_shown_compared_studied_and_exported(regression_run,
     with pytest.raises(SpecError, match=r"takes .4., not pictures"):
         run.predict(["x.png"])
     run.predict(x).write_csv(tmp_path / "numbers.csv", range(20))
-    assert len((tmp_path / "numbers.csv").read_text().splitlines()) == 21
+    assert len((tmp_path / "numbers.csv").read_text().splitlines()) == 1 + 20  # with a heading
 
 
 @pytest.mark.parametrize(
@@ -94,7 +95,7 @@ def test_a_run_on_numbers_is_shown_compared_studied_and_exported(regression_run,
         ),
     ],
 )
-def test_other_losses_of_numbers_are_those_of_the_literature(tmp_path, loss, expected):
+def test_other_losses_of_a_regression_are_given_by_their_formulas(tmp_path, loss, expected):
     y = POINTS[:, [0, 3]] * [1, 5]
     data = save_arrays(tmp_path, x=POINTS, y=y, x_test=POINTS[:20], y_test=y[:20])
     spec = specs.write(tmp_path, specs.VECTOR_NET.format(2), data, f"loss = {loss}")
@@ -104,7 +105,7 @@ def test_other_losses_of_numbers_are_those_of_the_literature(tmp_path, loss, exp
     assert result.test_loss == pytest.approx(expected(error), rel=1e-4)
 
 
-def test_several_labels_are_measured_by_f1_and_average_precision(tmp_path):
+def test_classes_that_exclude_no_other_are_measured_by_f1_and_average_precision(tmp_path):
     y = (POINTS[:, [0, 1, 3]] > 0).astype(int)
     data = save_arrays(tmp_path, x=POINTS, y=y, x_test=POINTS, y_test=y)
     spec = specs.write(tmp_path, specs.VECTOR_NET.format(3), data, "loss = bce", epochs=8)
@@ -153,21 +154,21 @@ def test_balanced_weights_are_those_of_scikit_learn(tmp_path):
 @pytest.mark.parametrize(
     ("net", "shape"), [(specs.SERIES_NET, (40, 2, 12)), (specs.VOLUME_NET, (40, 1, 4, 4, 4))]
 )
-def test_networks_of_one_and_three_axes_train(tmp_path, net, shape):
+def test_networks_for_series_and_volumes_train(tmp_path, net, shape):
     x = RNG.integers(0, 256, shape).astype(np.uint8 if len(shape) == 5 else np.float32)
     data = save_arrays(tmp_path, x=x, y=np.arange(40) % 2)
     result = specs.train(specs.write(tmp_path, net.format(2), data))
     assert 0 <= result.accuracy <= 1 and result.epochs == 2
 
 
-def test_the_next_state_of_a_series_is_learned(tmp_path):
+def test_the_label_of_a_series_may_be_a_series(tmp_path):
     x = RNG.normal(size=(60, 2, 12))
     net = "input(2, 12) -> conv(3, 6) -> flow(2) -> conv(1, 2)"
     spec = specs.write(tmp_path, net, save_arrays(tmp_path, x=x, y=np.roll(x, 1, 2)), "loss = mse")
     assert specs.train(spec).metrics["r2"] < 1
 
 
-def test_a_table_is_a_row_for_each_sample(tmp_path):
+def test_a_table_has_a_sample_in_each_row_and_numbers_or_words_as_labels(tmp_path):
     rows = [["a", "b", "c", "d", "note", "price"]]
     rows += [[*row, f"n{i}", 1000 * row[0]] for i, row in enumerate(POINTS.tolist())]
     (tmp_path / "x.csv").write_text("\n".join(";".join(map(str, row)) for row in rows))
@@ -181,10 +182,9 @@ def test_a_table_is_a_row_for_each_sample(tmp_path):
         specs.VECTOR_NET.format(4),
         'data = table("x.csv", target = "note", without = ["price"])',
     )
-    (tmp_path / "x.csv").write_text(
-        "\n".join(",".join(map(str, [*r[:4], "ab"[i % 2], r[5]])) for i, r in enumerate(rows))
-        .replace("b,price", "note,price").replace("a,price", "note,price")
-    )  # fmt: skip
+    header, *samples = rows
+    rows = [header, *([*row[:4], "ab"[i % 2], row[5]] for i, row in enumerate(samples))]
+    (tmp_path / "x.csv").write_text("\n".join(",".join(map(str, row)) for row in rows))
     assert specs.train(word_spec, out=tmp_path / "words").accuracy is not None
     assert RunFolder(tmp_path / "words").read_record().classes == ("a", "b")
 
@@ -208,7 +208,7 @@ REFUSED_DATA = {
 
 
 @pytest.mark.parametrize("case", REFUSED_DATA)
-def test_what_cannot_be_used_is_refused_before_training(tmp_path, case):
+def test_arrays_that_cannot_be_used_are_refused_before_training(tmp_path, case):
     arrays, width, recipe, message = REFUSED_DATA[case]
     data = save_arrays(tmp_path, **({"x": POINTS} | arrays))
     spec = specs.write(tmp_path, specs.VECTOR_NET.format(width), data, *recipe)
@@ -234,7 +234,7 @@ def test_what_is_wrong_with_a_table_is_named(tmp_path, rows, message):
         specs.train(specs.write(tmp_path, specs.VECTOR_NET.format(1), data, "loss = mse"))
 
 
-def test_one_number_is_never_two_classes(tmp_path):
+def test_one_score_is_too_few_for_the_cross_entropy_of_two_classes(tmp_path):
     picture_net = specs.CLASS_MAP_NET.replace("conv(1, {})", "mean -> dense({})")
     for data, net in (("digits", picture_net), ("moons(100)", specs.VECTOR_NET)):
         spec = specs.write(tmp_path, net.format(1), f"data = {data}")
@@ -243,27 +243,27 @@ def test_one_number_is_never_two_classes(tmp_path):
             specs.train(spec)
 
 
-def test_two_classes_may_be_one_number_of_bce(tmp_path):
+def test_one_score_is_enough_for_the_bce_of_two_classes(tmp_path):
     spec = specs.write(tmp_path, specs.VECTOR_NET.format(1), "data = moons(100)", "loss = bce")
     spec.write_text(spec.read_text().replace("input(4)", "input(2)"))
     assert specs.train(spec).measure == "f1"
 
 
-def test_every_loss_is_on_the_page():
+def test_every_loss_is_in_the_documentation():
     text = (Path(__file__).parents[2] / "docs" / "training.md").read_text(encoding="utf-8")
     for row in LOSSES.values():
         assert f"| `{row.name}" in text, row.name
 
 
 @pytest.mark.usefixtures("regression_run")
-def test_a_stopped_run_on_numbers_goes_on_to_the_same_end(tmp_path):
+def test_a_resumed_regression_ends_as_the_uninterrupted_one(tmp_path):
     spec = tmp_path / "spec.ode"
     short = odenet.train(spec, out=tmp_path / "short", epochs=2, set={"schedule": "constant"},
                          console=Console(quiet=True))  # fmt: skip
     resumed = odenet.resume(short.folder, epochs=4, console=Console(quiet=True))
-    whole = odenet.train(spec, out=tmp_path / "whole", epochs=4, set={"schedule": "constant"},
+    uninterrupted = odenet.train(spec, out=tmp_path / "uninterrupted", epochs=4, set={"schedule": "constant"},
                          console=Console(quiet=True))  # fmt: skip
-    assert resumed.last == whole.last and resumed.test_loss == whole.test_loss
+    assert resumed.last == uninterrupted.last and resumed.test_loss == uninterrupted.test_loss
     with pytest.raises(SpecError, match="begun with loss = mse"):
         odenet.resume(short.folder, set={"loss": "mae"}, epochs=5, console=Console(quiet=True))
     record = json.loads((tmp_path / "short" / "run.json").read_text())
@@ -271,7 +271,7 @@ def test_a_stopped_run_on_numbers_goes_on_to_the_same_end(tmp_path):
 
 
 @pytest.mark.parametrize(("pictures", "message"), [(True, "odenet predict"), (False, "load_run(")])
-def test_what_is_offered_next_is_what_the_network_answers(pictures, message):
+def test_the_next_command_suits_a_network_for_pictures_or_for_other_inputs(pictures, message):
     result = Result(
         folder="runs/a", watched="test", accuracy=0.5, best_accuracy=0.5, best_epoch=1,
         test_accuracy=0.5, epochs=1, parameters=1, seconds=1.0, samples_per_second=1.0,
@@ -283,7 +283,7 @@ def test_what_is_offered_next_is_what_the_network_answers(pictures, message):
 
 
 @pytest.mark.parametrize("shift", [-9.0, 0.0, 9.0])
-def test_average_precision_is_that_of_sklearn_however_rare_a_class_is(shift):
+def test_average_precision_is_that_of_sklearn_for_probabilities_near_0_and_1(shift):
     rng = np.random.default_rng(1)
     is_class = rng.random((400, 2)) < 0.2
     scores = rng.normal(size=(400, 2)) + 1.5 * is_class + shift

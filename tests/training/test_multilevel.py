@@ -21,8 +21,8 @@ from odenet.training.runs import evaluation, run
 from . import stub_program
 
 
-def task_after_steps(optimizer_name="adamw"):
-    """A task on the stub's network and its optimizer, after two steps."""
+def task_after_two_steps(optimizer_name="adamw"):
+    """A task on the stub's network and its optimizer, after two training steps."""
     torch.manual_seed(0)
     recipe = Recipe(optimizer=OPTIMIZERS.default(optimizer_name, decay=0.1))
     task = Task(stub_program.Network(10), recipe, LabelInfo(10))
@@ -34,11 +34,12 @@ def task_after_steps(optimizer_name="adamw"):
 
 
 def parameter_state(optimizer, network, name):
+    """The state that the optimizer keeps for a parameter of the network."""
     return optimizer.state[dict(network.named_parameters())[name]]
 
 
-def test_every_new_step_copies_its_left_neighbour():
-    task, _ = task_after_steps()
+def test_refinement_copies_every_step_once():
+    task, _ = task_after_two_steps()
     old = task.network.flow1
     refine_network(task)
     new = task.network.flow1
@@ -53,7 +54,7 @@ def test_every_new_step_copies_its_left_neighbour():
 
 @pytest.mark.parametrize("optimizer_name", ["sgd", "adam", "adamw"])
 def test_the_optimizers_averages_are_refined_like_the_parameters(optimizer_name):
-    task, optimizer = task_after_steps(optimizer_name)
+    task, optimizer = task_after_two_steps(optimizer_name)
     key = "momentum_buffer" if optimizer_name == "sgd" else "exp_avg"
     network = task.network
     before = {
@@ -75,8 +76,8 @@ def test_the_optimizers_averages_are_refined_like_the_parameters(optimizer_name)
         assert {state["step"].item() for state in optimizer.state.values()} == {2.0}
 
 
-def test_the_optimizer_holds_the_refined_parameters_as_a_new_one_would():
-    task, optimizer = task_after_steps()
+def test_the_groups_of_the_optimizer_are_those_of_a_new_one_for_the_refined_network():
+    task, optimizer = task_after_two_steps()
     refine_optimizer(optimizer, task, refine_network(task))
     new_groups = decay_groups(task.network, task.recipe.optimizer)
     for group, expected in zip(optimizer.param_groups, new_groups, strict=True):
@@ -106,6 +107,7 @@ def test_flows_are_refined_at_the_levels_and_the_run_says_what_that_saved(stub_s
 
 
 def test_the_best_epoch_may_lie_before_a_level(stub_spec):
+    # Without learning no later epoch is better than the first.
     settings = {"levels": "[1]", "optimizer": "sgd(1e-30, momentum = 0)", "epochs": 2}
     run.train(stub_spec, settings, out="run", console=Console(quiet=True))
     assert evaluation.evaluate("run", weights="best")["accuracy"] >= 0

@@ -43,7 +43,16 @@ def all_samples(data):
         lambda v: torch.tensor(v).to_sparse(),
         lambda v: np.ma.masked_array(v, False),
     ],
-    ids=["big", "big single", "long double", "Fortran", "backwards", "grad", "sparse", "unmasked"],
+    ids=[
+        "big-endian double",
+        "big-endian single",
+        "long double",
+        "Fortran order",
+        "reversed view",
+        "with gradient",
+        "sparse",
+        "nothing masked",
+    ],
 )
 def test_numbers_are_read_in_every_format(convert):
     x, y = all_samples(python_data((convert(X), convert(Y))))
@@ -53,7 +62,7 @@ def test_numbers_are_read_in_every_format(convert):
 
 
 @pytest.mark.parametrize("dtype", ["U", "S", object])
-def test_words_are_classes_in_every_format(tmp_path, dtype):
+def test_words_are_classes_in_every_format(dtype):
     data = python_data((X, CLASSES.astype(dtype)))
     assert data.classes == ("high", "low")
     _, y = all_samples(data)
@@ -61,7 +70,7 @@ def test_words_are_classes_in_every_format(tmp_path, dtype):
 
 
 class Mixed(Dataset):
-    """Samples of floats, and one of bytes."""
+    """Four samples, of which one is of bytes and the others of floats."""
 
     def __len__(self):
         return 4
@@ -71,7 +80,7 @@ class Mixed(Dataset):
 
 
 BYTES = (X * 20 + 100).astype(np.uint8)
-LARGE = 1e9 + np.arange(20)  # steps of 1 are lost in single precision
+LARGE = 1e9 + np.arange(20)  # differences of 1 are lost in single precision
 
 
 @pytest.mark.parametrize(
@@ -89,17 +98,17 @@ LARGE = 1e9 + np.arange(20)  # steps of 1 are lost in single precision
         ({"x": X, "y": Y}, "data is a dict, which training cannot use"),
     ],
 )
-def test_what_would_be_misread_is_refused(data, message):
+def test_data_from_python_that_would_be_misread_are_refused(data, message):
     with pytest.raises(TrainingError, match=message):
         python_data(data)
 
 
 def test_large_numbers_that_single_precision_tells_apart_are_taken():
     python_data((X, 1e9 + 1e7 * Y))
-    python_data((np.full((20, 1), 1234567891.0), Y))  # constant, and so left alone
+    python_data((np.full((20, 1), 1234567891.0), Y))  # all the same: nothing to tell apart
 
 
-def test_labels_beyond_64_bits_do_not_turn_negative(tmp_path):
+def test_labels_too_large_for_signed_integers_do_not_become_negative(tmp_path):
     labels = np.uint64(2**63) + np.arange(20, dtype=np.uint64) * np.uint64(2**58)
     np.savez(tmp_path / "x.npz", x=X, y=labels)
     data = load_arrays(str(tmp_path / "x.npz"))
@@ -115,7 +124,7 @@ def test_labels_beyond_64_bits_do_not_turn_negative(tmp_path):
         ("a|y\n1|1\n2|2\n", "no column `y`"),
     ],
 )
-def test_cells_that_are_not_what_they_seem_are_refused(tmp_path, rows, message):
+def test_tables_that_would_be_misread_are_refused(tmp_path, rows, message):
     (tmp_path / "x.csv").write_text(rows)
     with pytest.raises(TrainingError, match=message):
         load_table(str(tmp_path / "x.csv"), ["y"])
@@ -137,7 +146,7 @@ def test_cells_may_hold_line_breaks_and_targets_may_be_huge(tmp_path):
 
 
 def write_class_maps(folder, values, ending="png"):
-    """Write pictures, and class maps of the values in a format; gives the folder."""
+    """Write five pictures, and their class maps in a format; gives the folder."""
     for name in ("images", "masks"):
         (folder / name).mkdir(parents=True)
     for i in range(5):
@@ -159,7 +168,7 @@ def test_values_of_class_maps_may_be_huge(tmp_path):
     np.testing.assert_array_equal(with_class_numbers.test.labels[0].numpy(), expected)
 
 
-def test_class_maps_that_do_not_keep_values_are_refused(tmp_path):
+def test_class_maps_in_a_lossy_format_are_refused(tmp_path):
     with pytest.raises(TrainingError, match="is a JPEG"):
         load_masks(
             write_class_maps(tmp_path / "d", np.array([0, 1, 2], np.uint8), "jpg"), (1, 4, 4)
@@ -167,7 +176,7 @@ def test_class_maps_that_do_not_keep_values_are_refused(tmp_path):
 
 
 @pytest.mark.parametrize(("folder", "name"), [("images", "3.bmp"), ("masks", "3_mask.png")])
-def test_two_files_of_one_name_are_refused(tmp_path, folder, name):
+def test_two_files_for_one_sample_are_refused(tmp_path, folder, name):
     path = write_class_maps(tmp_path / "d", np.array([0, 1, 2], np.uint8))
     Image.fromarray(np.zeros((4, 4), np.uint8)).save(f"{path}/{folder}/{name}")
     with pytest.raises(TrainingError, match=f"3.png and .*{name}|{name} and .*3.png"):
@@ -183,7 +192,7 @@ def test_a_run_is_not_measured_on_samples_of_another_kind(tmp_path):
         odenet.evaluate(run.folder, data=((x * 20 + 100).astype(np.uint8), y))
 
 
-def test_a_test_split_of_numbers_has_no_classes(tmp_path):
+def test_labels_of_real_numbers_are_refused_in_the_test_split_of_a_classifier(tmp_path):
     path = specs.write(tmp_path, specs.VECTOR_NET.format(2))
     x = RNG.normal(size=(20, 4))
     y = (x[:, 0] > 0).astype(int)

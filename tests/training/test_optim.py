@@ -51,7 +51,7 @@ def torch_rates(scheduler_class, epochs=12, lr=0.1, **options):
     return record_rates(optimizer, scheduler_class(optimizer, **options), epochs * EPOCH_STEPS)
 
 
-def test_steps_agree_with_torch():
+def test_the_schedule_of_steps_agrees_with_torch():
     ours = scheduled_rates(sgd_recipe(SCHEDULES.default("steps", at=(4, 9), factor=0.1)), 12)
     theirs = torch_rates(
         lr_scheduler.MultiStepLR, milestones=[4 * EPOCH_STEPS, 9 * EPOCH_STEPS], gamma=0.1
@@ -59,7 +59,7 @@ def test_steps_agree_with_torch():
     assert ours == pytest.approx(theirs, rel=1e-12)
 
 
-def test_cosine_agrees_with_torch():
+def test_the_cosine_schedule_agrees_with_torch():
     ours = scheduled_rates(sgd_recipe(SCHEDULES.default("cosine", to=1e-3)), 12)
     theirs = torch_rates(lr_scheduler.CosineAnnealingLR, T_max=12 * EPOCH_STEPS, eta_min=1e-3)
     assert ours == pytest.approx(theirs, rel=1e-9)
@@ -71,10 +71,11 @@ def test_a_constant_rate_is_constant():
 
 def test_the_rate_rises_linearly_during_the_warm_up():
     rates = scheduled_rates(sgd_recipe(SCHEDULES.default("constant", warmup=2.0)), 4)
-    assert rates[: 2 * EPOCH_STEPS] == pytest.approx(
-        [0.1 * (k + 1) / 15 for k in range(2 * EPOCH_STEPS)]
+    warmup_steps = 2 * EPOCH_STEPS
+    assert rates[:warmup_steps] == pytest.approx(
+        [0.1 * (step + 1) / (warmup_steps + 1) for step in range(warmup_steps)]
     )
-    assert rates[2 * EPOCH_STEPS :] == [0.1] * (2 * EPOCH_STEPS)
+    assert rates[warmup_steps:] == [0.1] * (2 * EPOCH_STEPS)
 
 
 def test_cosine_begins_after_its_warm_up():
@@ -94,8 +95,10 @@ def test_a_level_starts_the_schedule_anew():
     assert rates[9 * EPOCH_STEPS] == 0.1
 
 
-def test_a_schedule_starts_anew_where_it_says_and_not_at_levels():
-    """Chang et al. 2018 (ICLR): baselines restart with the cycles; Fig. 10 refines without."""
+def test_restarts_may_be_at_given_epochs_and_not_at_levels():
+    """As in Chang et al. 2018 (ICLR), where baselines restart in the epochs in which others are
+    refined, and the networks of Fig. 10 are refined without restarting.
+    """
     at_levels = sgd_recipe(SCHEDULES.default("cosine", to=0.001, restarts="levels"), levels=(4, 8))
     at_epochs = sgd_recipe(SCHEDULES.default("cosine", to=0.001, restarts=(4, 8)))
     assert scheduled_rates(at_epochs, 12) == scheduled_rates(at_levels, 12)
@@ -105,7 +108,7 @@ def test_a_schedule_starts_anew_where_it_says_and_not_at_levels():
     )
 
 
-def test_steps_fill_whole_epochs():
+def test_a_number_of_steps_is_rounded_up_to_whole_epochs():
     assert with_whole_epochs(Recipe(steps=80_000), 500).epochs == 160
     assert with_whole_epochs(Recipe(steps=20_000), 39).epochs == 513
     assert with_whole_epochs(Recipe(epochs=7), 39).epochs == 7

@@ -14,7 +14,8 @@ from odenet.training.errors import TrainingError
 from odenet.training.runs.preparation import scaling_note
 
 
-def save_picture(path, size=(20, 10), mode="RGB", colour=None):
+def save_picture(path, size=(20, 10), mode="RGB", colour=0):
+    """Save a picture of one colour, black by default."""
     path.parent.mkdir(parents=True, exist_ok=True)
     Image.new(mode, size, colour).save(path)
 
@@ -56,7 +57,8 @@ def test_a_damaged_picture_is_named_and_left_out(tmp_path, in_memory):
         assert [line.split(":")[0][-10:] for line in data.damaged] == ["ants/1.png", "bees/2.png"]
     else:
         images = [data.train.inputs[i] for i in range(10)]
-        assert [i for i, image in enumerate(images) if isinstance(image, str)] == [1, 7]
+        damaged = [i for i, image in enumerate(images) if isinstance(image, str)]
+        assert damaged == [1, 7]  # ants/1.png, and bees/2.png after the five ants
 
 
 def test_a_class_without_a_readable_picture_is_an_error(tmp_path):
@@ -90,7 +92,7 @@ def test_pictures_need_a_network_that_takes_pictures(tmp_path):
         load_folder(str(tmp_path), (2,))
 
 
-def test_pictures_that_are_scaled_are_said_to_be():
+def test_a_note_says_that_pictures_in_memory_are_scaled():
     digits = load_data(Call("digits"), (1, 8, 8)).train
     assert (
         scaling_note(digits, (3, 32, 32), (3, 32, 32))
@@ -99,10 +101,10 @@ def test_pictures_that_are_scaled_are_said_to_be():
     assert scaling_note(digits, (3, 8, 8), (3, 8, 8)) == scaling_note(digits, (64,), (64,)) == ""
 
 
-def test_pictures_in_files_that_are_scaled_are_said_to_be(tmp_path):
+def test_a_note_says_that_pictures_in_files_are_scaled(tmp_path):
     for i, size in enumerate([(96, 96), (96, 96), (48, 96)]):
         exif = Image.Exif()
-        exif[0x0112] = 6 if i == 2 else 1  # a quarter turn
+        exif[0x0112] = 6 if i == 2 else 1  # the orientation: turned by a quarter, or upright
         Image.new("RGB", size).save(tmp_path / f"{i}.png", exif=exif)
     (tmp_path / "x.png").write_bytes(b"not a picture")
     paths = [str(path) for path in sorted(tmp_path.iterdir())]

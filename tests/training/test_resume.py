@@ -36,16 +36,16 @@ STATEFUL_SETTINGS = {"ema": 0.9, "levels": "[1]", "smooth": "1e-3", "augment": "
 
 
 @pytest.mark.parametrize("step", [2, 5, 7], ids=["first epoch", "last batch", "after a level"])
-@pytest.mark.parametrize("settings", [{}, STATEFUL_SETTINGS], ids=["plain", "everything"])
+@pytest.mark.parametrize("settings", [{}, STATEFUL_SETTINGS], ids=["plain", "with more state"])
 def test_a_stopped_run_resumes_bit_for_bit(stub_spec, monkeypatch, step, settings):
-    train(stub_spec, "whole", **settings)
+    train(stub_spec, "uninterrupted", **settings)
     with monkeypatch.context() as patch:
         stop_at_step(patch, step)
         with pytest.raises(Stopped):
             train(stub_spec, "run", **settings)
     assert not RunFolder(Path("run")).result.exists()
     result = run.resume("run", console=Console(quiet=True))
-    assert_same_run("run", "whole")
+    assert_same_run("run", "uninterrupted")
     assert result.epochs == 3
 
 
@@ -73,7 +73,7 @@ def test_resuming_a_complete_run_changes_nothing(stub_spec):
     assert all(torch.equal(weights("run")[k], v) for k, v in before[1].items())
 
 
-def test_a_run_goes_on_with_the_statistics_that_its_best_weights_are_of(stub_spec):
+def test_a_run_resumed_with_fewer_samples_keeps_its_first_standardisation(stub_spec):
     train(stub_spec, epochs=1)
     run.resume("run", {"epochs": 2, "fraction": 0.05}, console=Console(quiet=True))
     last = metric_rows("run")[-1]
@@ -93,7 +93,7 @@ def test_a_run_goes_on_with_the_statistics_that_its_best_weights_are_of(stub_spe
         ({}, {"augment": "[center_crop(10)]"}, "center_crop = None"),
     ],
 )
-def test_what_says_which_samples_a_run_is_measured_on_does_not_change(
+def test_settings_that_choose_or_prepare_the_samples_measured_cannot_be_changed(
     stub_spec, settings, change, kept_setting
 ):
     train(stub_spec, epochs=1, **settings)
@@ -105,8 +105,8 @@ def test_what_says_which_samples_a_run_is_measured_on_does_not_change(
 
 def test_a_run_without_epochs_may_begin_anew_with_other_settings(stub_spec, monkeypatch):
     with monkeypatch.context() as patch:
-        patch.setattr(Task, "training_step", raise_killed)
-        with pytest.raises(KeyError, match="killed"):
+        patch.setattr(Task, "training_step", crash)
+        with pytest.raises(KeyError, match="crash"):
             train(stub_spec, epochs=1)
     run.resume("run", {"fraction": 0.05}, console=Console(quiet=True))
     assert (
@@ -115,11 +115,11 @@ def test_a_run_without_epochs_may_begin_anew_with_other_settings(stub_spec, monk
     )
 
 
-def raise_killed(task, batch, index):
-    raise KeyError("killed")
+def crash(task, batch, index):
+    raise KeyError("crash")  # which training does not catch
 
 
-def test_more_steps_go_on_in_epochs_as_long_as_those_that_are_done(tmp_path):
+def test_a_run_of_one_step_is_continued_in_epochs_of_one_step(tmp_path):
     x = torch.linspace(-1, 1, 240).view(60, 4)
     data = (x, (x[:, 0] > 0).long())
     spec = specs.write(tmp_path, specs.VECTOR_NET.format(2))

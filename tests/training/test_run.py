@@ -63,14 +63,14 @@ def test_evaluation_gives_the_accuracy_of_training(stub_spec):
     assert evaluation.evaluate("run", weights="last")["accuracy"] == result.accuracy
 
 
-def test_the_average_is_what_is_measured_and_kept(stub_spec, monkeypatch):
+def test_the_moving_average_of_the_weights_is_what_is_measured_and_kept(stub_spec, monkeypatch):
     averages = []
     original = MovingAverage.on_train_batch_end
 
     def on_train_batch_end(self, trainer, task, *rest):
         before = [p.clone() for p in self.average.parameters()]
         original(self, trainer, task, *rest)
-        decay = 0.9 if averages else 0.0
+        decay = 0.9 if averages else 0.0  # the first step sets the average
         for old, new, current in zip(
             before, self.average.parameters(), task.parameters(), strict=True
         ):
@@ -85,7 +85,7 @@ def test_the_average_is_what_is_measured_and_kept(stub_spec, monkeypatch):
     assert evaluation.evaluate("run", weights="last")["accuracy"] == result.accuracy
 
 
-def test_held_out_samples_choose_the_epoch_and_the_test_split_measures_it(stub_spec):
+def test_the_best_epoch_is_chosen_on_held_out_samples_and_measured_on_the_test_split(stub_spec):
     result = train(stub_spec, holdout=0.2)
     assert result.watched == "val"
     assert "val_accuracy" in metric_rows("run")[0] and "test_accuracy" not in metric_rows("run")[0]
@@ -101,16 +101,16 @@ def test_training_stops_without_progress(stub_spec):
     assert train(stub_spec, epochs=20, patience=1, optimizer=frozen).epochs < 20
 
 
-def test_norms_shared_among_processes_are_the_same_network():
+def test_batch_norms_synchronised_among_processes_keep_names_and_outputs():
     network = odenet.load(ROOT / "specs" / "momentum.ode", set={"n": 2, "w": 4}).network().eval()
-    shared = torch.nn.SyncBatchNorm.convert_sync_batchnorm(deepcopy(network))
-    assert any(isinstance(m, torch.nn.SyncBatchNorm) for m in shared.modules())
-    assert shared.state_dict().keys() == network.state_dict().keys()
+    synchronised = torch.nn.SyncBatchNorm.convert_sync_batchnorm(deepcopy(network))
+    assert any(isinstance(m, torch.nn.SyncBatchNorm) for m in synchronised.modules())
+    assert synchronised.state_dict().keys() == network.state_dict().keys()
     images = torch.randn(2, 3, 32, 32)
-    assert torch.equal(shared(images), network(images))
+    assert torch.equal(synchronised(images), network(images))
 
 
-def test_a_loss_that_is_no_number_ends_the_run_with_advice(stub_spec):
+def test_a_loss_that_is_not_finite_ends_the_run_with_advice(stub_spec):
     with pytest.raises(TrainingError, match="loss is not finite in epoch 1, step 2") as error:
         train(stub_spec, optimizer="sgd(1e30)")
     assert "lr" in error.value.help
@@ -123,18 +123,19 @@ def test_gradients_are_clipped(stub_spec):
         stub_spec, epochs=1, clip=1e-6, optimizer="sgd(1, momentum = 0)", schedule="constant",
     )  # fmt: skip
     change = weights("run")["network.head.weight"] - initial_weights["head.weight"]
-    assert 0 < change.norm() < 6e-6
+    assert 0 < change.norm() < 6e-6  # after five steps of at most 1e-6
 
 
-def test_the_penalties_are_the_papers(stub_spec):
+def test_the_smoothness_penalty_is_that_of_the_paper(stub_spec):
     network = stub_program.Network(10)
     task = Task(network, Recipe(smooth=0.5), LabelInfo(10))
     flow = network.flow1
+    # Chang et al. 2018 (AAAI), Eq. 22
     expected = 0.5 * flow.h * ((flow.K[1] - flow.K[0]) / flow.h).square().sum()
     torch.testing.assert_close(task.penalty(), expected)
 
 
-def test_double_precision_trains_in_double_precision(stub_spec):
+def test_precision_float64_trains_in_double_precision(stub_spec):
     train(stub_spec, epochs=1, precision="float64")
     assert weights("run")["network.head.weight"].dtype == torch.float64
 
@@ -148,9 +149,9 @@ def test_evaluation_takes_the_users_pictures_by_class_name(stub_spec, tmp_path):
             Image.new("RGB", (20, 20)).save(tmp_path / "mine" / split / name / "a.png")
     checkpoint = read_checkpoint(RunFolder(Path("run")).checkpoint("best"))
     checkpoint["state_dict"]["network.head.weight"].zero_()
-    checkpoint["state_dict"]["network.head.bias"] = torch.eye(10)[7]
+    checkpoint["state_dict"]["network.head.bias"] = torch.eye(10)[7]  # class 7 for any picture
     write_checkpoint(checkpoint, RunFolder(Path("run")).checkpoint("best"))
-    settings = {"data": "folder('mine')".replace("'", '"')}
+    settings = {"data": 'folder("mine")'}
     assert evaluation.evaluate("run", settings)["accuracy"] == 0.5
     (tmp_path / "mine" / "test" / "x").mkdir()
     (tmp_path / "mine" / "train" / "x").mkdir()
@@ -172,7 +173,7 @@ def test_damaged_pictures_are_named_at_the_end(stub_spec, tmp_path, capsys):
     assert "left out 1 damaged picture" in capsys.readouterr().out
 
 
-def test_a_full_folder_is_not_written_over(stub_spec, tmp_path):
+def test_a_folder_that_is_not_empty_is_not_overwritten(stub_spec, tmp_path):
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "precious").write_text("")
     with pytest.raises(TrainingError, match="run is not empty"):
@@ -185,7 +186,7 @@ def test_runs_are_numbered(stub_spec, tmp_path):
 
 
 @pytest.mark.parametrize("content", [None, "{}", "not json"])
-def test_a_folder_that_is_no_run_is_refused(tmp_path, content):
+def test_a_folder_that_is_not_a_run_is_refused(tmp_path, content):
     if content is not None:
         (tmp_path / "run.json").write_text(content)
     with pytest.raises(TrainingError, match=r"not the folder of a run|cannot be used"):
@@ -199,7 +200,7 @@ def test_a_damaged_checkpoint_is_named(stub_spec):
         evaluation.evaluate("run")
 
 
-def test_devices_that_are_not_there_are_a_plain_error(stub_spec):
+def test_unknown_strategies_and_devices_are_refused(stub_spec):
     with pytest.raises(TrainingError, match="no strategy dpp") as error:
         run.train(stub_spec, {}, Options(strategy="dpp"), "run", Console(quiet=True))
     assert error.value.help == "did you mean `ddp`?"
@@ -208,13 +209,13 @@ def test_devices_that_are_not_there_are_a_plain_error(stub_spec):
     assert not Path("run").exists()
 
 
-def test_an_epoch_that_no_memory_could_hold_the_order_of_is_refused(stub_spec):
+def test_an_epoch_too_long_to_hold_its_order_in_memory_is_refused(stub_spec):
     with pytest.raises(TrainingError, match="repeat = 1000000000 makes an epoch of"):
         run.train(stub_spec, {"repeat": 10**9}, out="run", console=Console(quiet=True))
     assert not Path("run").exists()
 
 
-def test_memory_that_the_flow_cannot_have_is_a_plain_error(stub_spec):
+def test_a_memory_mode_that_the_flow_cannot_have_is_refused(stub_spec):
     with pytest.raises(TrainingError, match="the stub has no inverse"):
         run.train(stub_spec, {}, Options(memory="reversible"), "run", Console(quiet=True))
     assert not Path("run").exists()
@@ -229,6 +230,7 @@ def test_a_spec_without_data_says_how_to_give_some(stub_spec):
 
 def test_the_time_that_levels_save_is_measured_by_the_last_level():
     recipe = Recipe(epochs=4, levels=(2,))
+    # Seconds since the start: the first two epochs take 1 each, those of the last level 2.
     epochs = [{"seconds": s} for s in (1.0, 2.0, 4.0, 6.0)]
     assert time_saved(epochs, recipe) == pytest.approx(0.25)
     assert time_saved(epochs[:2], recipe) is None

@@ -24,18 +24,19 @@ QUIET = Console(quiet=True)
 
 
 def spec_using(*paths):
-    """The text of the stub's spec with these files in `use` lines, and their constant a in it."""
+    """The text of the stub's spec with `use` lines for these files, whose constant `a` it reads."""
     lines = "".join(f'use "{path}"\n' for path in paths)
     return stub_program.SPEC.replace("state x", f"{lines}state x").replace(
         "tanh(K x)", "a tanh(K x)"
     )
 
 
+# Two of the names are also names of files in a run folder, and one has to be quoted.
 @pytest.mark.parametrize("name", ["lib/mine.ode", "spec.ode", "run.json", "lib/ü 'x'.ode"])
 def test_a_run_keeps_the_files_that_its_spec_uses(stub_spec, tmp_path, name):
     (tmp_path / "lib" / "more").mkdir(parents=True)
     (tmp_path / name).write_text(f'use "{"" if "/" in name else "lib/"}more/b.ode"\nlet a = b\n')
-    (tmp_path / "lib" / "more" / "b.ode").write_text("let b = 3\nlet never = 1\n")
+    (tmp_path / "lib" / "more" / "b.ode").write_text("let b = 3\nlet unused = 1\n")
     stub_spec.write_text(spec_using(name, "lib/more/b.ode"))
     train(stub_spec, epochs=1)
     with pytest.raises(TrainingError, match="is not what the run began with"):
@@ -61,8 +62,9 @@ def test_module_and_certificate_of_a_run_are_those_of_the_spec_that_it_keeps(stu
 
 def test_a_disk_that_is_full_at_any_moment_loses_no_checkpoint(stub_spec, monkeypatch):
     settings = {"epochs": 2, "ema": 0.9, "levels": "[1]"}
-    train(stub_spec, "whole", **settings)
-    for call in (3, 7, 10):  # those that write an input, a first checkpoint, a later one
+    train(stub_spec, "uninterrupted", **settings)
+    # The calls of `replace` that write an input, the first checkpoint and a later one.
+    for call in (3, 7, 10):
         failing = FailingOs("replace", call, errno.ENOSPC)
         with monkeypatch.context() as patch:
             patch.setattr(files, "os", failing)
@@ -74,11 +76,11 @@ def test_a_disk_that_is_full_at_any_moment_loses_no_checkpoint(stub_spec, monkey
             train(stub_spec, f"run{call}", **settings)
         else:
             run.resume(f"run{call}", console=QUIET)
-        assert_same_run(f"run{call}", "whole")
+        assert_same_run(f"run{call}", "uninterrupted")
 
 
-def test_a_row_is_written_once_however_the_run_ended(stub_spec, monkeypatch):
-    train(stub_spec, "whole")
+def test_the_metrics_of_a_resumed_run_have_each_epoch_once(stub_spec, monkeypatch):
+    train(stub_spec, "uninterrupted")
     with monkeypatch.context() as patch:
         stop_at_step(patch, 7)  # in the second epoch
         with pytest.raises(Stopped):
@@ -86,10 +88,10 @@ def test_a_row_is_written_once_however_the_run_ended(stub_spec, monkeypatch):
     metrics_file = RunFolder(Path("run")).metrics
     metrics_file.write_text(metrics_file.read_text() + "1,12,0.5")  # a row that was cut short
     run.resume("run", console=QUIET)
-    assert_same_run("run", "whole")
+    assert_same_run("run", "uninterrupted")
     metrics_file.unlink()  # killed between the last checkpoint and its row
     run.resume("run", console=QUIET)
-    assert metric_rows("run") == metric_rows("whole")
+    assert metric_rows("run") == metric_rows("uninterrupted")
 
 
 def test_a_run_that_stopped_early_stays_stopped(stub_spec):

@@ -69,7 +69,7 @@ def test_trainings_that_start_together_take_a_folder_each(tmp_path, monkeypatch)
     assert sorted(claimers.outputs) == [f"runs/digits-{number}" for number in (1, 2, 3)]
 
 
-def test_of_those_that_want_the_same_folder_one_gets_it_and_keeps_it_while_it_lives(
+def test_one_of_two_processes_gets_the_folder_that_both_claim_and_keeps_it_until_it_ends(
     tmp_path, monkeypatch
 ):
     monkeypatch.chdir(tmp_path)
@@ -87,7 +87,7 @@ def test_of_those_that_want_the_same_folder_one_gets_it_and_keeps_it_while_it_li
 def test_a_start_that_was_interrupted_can_begin_again(stub_spec, tmp_path):
     (tmp_path / "run" / "used").mkdir(parents=True)
     for name in (LOCK, "spec.ode", "used/1.ode", ".odenet-0123456789abcdef.partial"):
-        (tmp_path / "run" / name).write_text("cut sho")
+        (tmp_path / "run" / name).write_text("incomplete")
     train(stub_spec, epochs=1)
     assert not (tmp_path / "run" / "used").exists()
     assert not list((tmp_path / "run").glob("*.partial"))
@@ -101,7 +101,7 @@ def test_a_folder_with_somebodys_files_is_left_alone(stub_spec, tmp_path, name):
         train(stub_spec)
     assert os.listdir(tmp_path / "run") == [name]
     (tmp_path / "run" / LOCK).write_text("")
-    if name != "spec.ode":
+    if name != "spec.ode":  # with a lock this may be what an interrupted start has left
         with pytest.raises(TrainingError, match="run is not empty"):
             train(stub_spec)
 
@@ -124,7 +124,7 @@ def test_a_file_in_the_place_of_the_folder_is_named(stub_spec, tmp_path):
 
 
 def test_a_run_that_ended_before_its_first_epoch_begins_anew(stub_spec, monkeypatch):
-    train(stub_spec, "whole")
+    train(stub_spec, "uninterrupted")
 
     def interrupt(*_):
         raise KeyboardInterrupt
@@ -134,7 +134,7 @@ def test_a_run_that_ended_before_its_first_epoch_begins_anew(stub_spec, monkeypa
         with pytest.raises(KeyboardInterrupt):
             train(stub_spec)
     run.resume("run", console=QUIET)
-    assert_same_run("run", "whole")
+    assert_same_run("run", "uninterrupted")
 
 
 def test_a_run_that_lost_its_checkpoint_does_not_begin_anew(stub_spec):

@@ -35,7 +35,7 @@ train {{
     epochs = 3
 }}
 """
-EPOCH_STEPS = 2
+EPOCH_STEPS = 2  # full batches of 500 in 1,437 samples
 
 
 @pytest.fixture
@@ -65,7 +65,7 @@ def test_a_ramp_moves_with_the_steps_and_a_resumed_run_goes_on_with_it(
         return original(task, batch, index)
 
     monkeypatch.setattr(Task, "training_step", training_step)
-    train(path, "whole", ema=ema)
+    train(path, "uninterrupted", ema=ema)
     ramp_steps = 2 * EPOCH_STEPS
     assert progress == [1000 * min(n, ramp_steps) // ramp_steps for n in range(3 * EPOCH_STEPS)]
     with monkeypatch.context() as patch:
@@ -73,9 +73,9 @@ def test_a_ramp_moves_with_the_steps_and_a_resumed_run_goes_on_with_it(
         with pytest.raises(Stopped):
             train(path, "run", ema=ema)
     run.resume("run", console=Console(quiet=True))
-    assert_same_run("run", "whole")
-    extra_state = weights("whole")["network.1.gamma._extra_state"]
-    assert int(extra_state) == 1000
+    assert_same_run("run", "uninterrupted")
+    extra_state = weights("uninterrupted")["network.1.gamma._extra_state"]
+    assert int(extra_state) == 1000  # progress in thousandths
 
 
 def test_a_ramp_past_the_end_of_training_is_refused(write_spec):
@@ -96,7 +96,7 @@ def test_learned_constants_are_trained_and_do_not_decay(write_spec):
     assert not any(p is raw for p in decaying["params"])
 
 
-def test_an_optimizer_goes_on_with_learned_constants_of_a_refined_flow(write_spec):
+def test_the_optimizer_state_of_learned_constants_is_refined_with_their_flow(write_spec):
     text = "midpoint2(a = learned(0.9), h = 0.1)\nscheme midpoint2(a = 1) {\n" \
         "for Y' = F(Y)\nstart Y[-1] = Y[0]\n" \
         "Y[n+1] = a Y[n-1] + (1 - a) Y[n] + (1 + a) h F(Y[n])\n}"  # fmt: skip
@@ -112,7 +112,7 @@ def test_an_optimizer_goes_on_with_learned_constants_of_a_refined_flow(write_spe
     assert torch.equal(after, before.repeat_interleave(2))
 
 
-def test_a_learned_constant_at_its_border_is_reported_once(write_spec):
+def test_a_learned_constant_that_reaches_its_bound_is_reported_once(write_spec):
     network = odenet.load(write_spec("momentum(γ = learned(0.9))")).network()
     constant = network[1].gamma
     assert isinstance(constant, LearnedConstant)
@@ -122,14 +122,14 @@ def test_a_learned_constant_at_its_border_is_reported_once(write_spec):
     callback.on_train_epoch_end(trainer, task)
     assert not console.export_text()
     with torch.no_grad():
-        constant.raw[1] = -100
+        constant.raw[1] = -100  # then γ of step 1 is 0 but for rounding
     callback.on_train_epoch_end(trainer, task)
     callback.on_train_epoch_end(trainer, task)
     output = console.export_text()
     assert output.count("in epoch 5 training has pushed γ of step 1 to its border 0") == 1
 
 
-def test_constants_drawn_at_random_are_those_of_the_run_whatever_the_seed_is(write_spec):
+def test_random_constants_are_loaded_from_the_weights_whatever_the_seed(write_spec):
     path = write_spec("momentum(γ = uniform(0.5, 1.5, seed = 1))")
     train(path, "run", epochs=1)
     constants = weights("run")["network.1.gamma._extra_state"]

@@ -14,7 +14,7 @@ SPEC = Path(__file__).parents[2] / "specs" / "digits.ode"
 SHORT_RUN = ["--epochs", 1, "--fraction", 0.1, "--set", "n=2", "--set", "batch=16"]
 
 
-def test_the_interval_is_students():
+def test_the_interval_is_that_of_students_t():
     # Student 1908, the differences of Table I: n = 10, mean 1.58, s = 1.230 (divisor n - 1)
     differences = [1.2, 2.4, 1.3, 1.3, 0.0, 1.0, 1.8, 0.8, 4.6, 1.4]
     mean, half_width = confidence_interval(differences)
@@ -23,7 +23,7 @@ def test_the_interval_is_students():
     assert half_width == pytest.approx(expected, rel=1e-3)
 
 
-def test_seeds_train_so_many_runs_and_print_their_mean(tmp_path):
+def test_seeds_trains_one_run_for_each_seed_and_prints_their_mean(tmp_path):
     output = run_command(
         "train", SPEC, *SHORT_RUN, "--seed", 3, "--seeds", 2, "--out", tmp_path / "runs"
     )
@@ -36,6 +36,6 @@ def test_seeds_train_so_many_runs_and_print_their_mean(tmp_path):
     assert len(results) == 2
 
 
-def test_seeds_do_not_go_on_with_a_run(tmp_path):
-    output = run_command("train", "--resume", tmp_path, "--seeds", 2, code=2)
+def test_seeds_is_refused_when_a_run_is_resumed(tmp_path):
+    output = run_command("train", "--resume", tmp_path, "--seeds", 2, exit_code=2)
     assert "starts new runs on one device" in output

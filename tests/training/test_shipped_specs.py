@@ -19,9 +19,9 @@ SHORT_RUN = {"epochs": "2", "fraction": "0.1", "batch": "32", "levels": "[1]"}
 QUIET = Console(quiet=True)
 
 
-def test_the_quick_start_learns_resumes_bit_for_bit_and_reproduces_itself(tmp_path, monkeypatch):
+def test_the_quick_start_trains_resumes_bit_for_bit_and_keeps_its_spec(tmp_path, monkeypatch):
     spec = SPECS / "digits.ode"
-    result = run.train(spec, SHORT_RUN, out=str(tmp_path / "whole"), console=QUIET)
+    result = run.train(spec, SHORT_RUN, out=str(tmp_path / "uninterrupted"), console=QUIET)
     assert result is not None
     original = Task.training_step
 
@@ -37,7 +37,7 @@ def test_the_quick_start_learns_resumes_bit_for_bit_and_reproduces_itself(tmp_pa
     run.resume(tmp_path / "run", spec=spec, console=QUIET)
     actual, expected = (
         read_checkpoint(RunFolder(tmp_path / out).checkpoint("last"))["state_dict"]
-        for out in ("run", "whole")
+        for out in ("run", "uninterrupted")
     )
     assert all(torch.equal(actual[name], expected[name]) for name in expected)
     assert evaluation.evaluate(tmp_path / "run", weights="last")["accuracy"] == result.accuracy
@@ -49,7 +49,7 @@ def test_the_quick_start_learns_resumes_bit_for_bit_and_reproduces_itself(tmp_pa
 @pytest.mark.parametrize("name", ["momentum", "resnet"])
 def test_the_papers_networks_train_on_data_of_another_size(tmp_path, name):
     settings = {
-        "data": "digits", "epochs": "1", "fraction": "0.02", "batch": "14", "n": "2",
+        "data": "digits", "epochs": "1", "fraction": "0.02", "batch": "14", "n": "2",  # two batches
         "augment": "[pad_crop(2), flip]",
     }  # fmt: skip
     result = run.train(SPECS / f"{name}.ode", settings, out=str(tmp_path / "run"), console=QUIET)

@@ -43,7 +43,7 @@ def unstable_spec(tmp_path, monkeypatch):
     return spec
 
 
-def test_a_margin_above_1_is_said_once(unstable_spec, capsys):
+def test_a_margin_above_1_is_reported_once(unstable_spec, capsys):
     result = run.train(unstable_spec, out="run", console=Console(width=300))
     text = capsys.readouterr().out
     assert text.count("times its limit") == 1 and "--guard rescale" in text
@@ -51,19 +51,19 @@ def test_a_margin_above_1_is_said_once(unstable_spec, capsys):
     assert all(row["stability"] > 1 for row in metric_rows("run"))
 
 
-@pytest.mark.parametrize(("initial_value", "warnings"), [("-0.5", 1), ("0.5", 0)])
-def test_a_condition_of_the_proof_that_the_weights_break_is_said_once(
-    unstable_spec, capsys, initial_value, warnings
+@pytest.mark.parametrize(("initial_value", "warning_count"), [("-0.5", 1), ("0.5", 0)])
+def test_a_condition_of_the_proof_that_the_weights_violate_is_reported_once(
+    unstable_spec, capsys, initial_value, warning_count
 ):
     text = UNSTABLE_SPEC.replace(
         "Y' = ", f"param γ : scalar(init = constant({initial_value}))\nY' = "
     )
     text = text.replace("Z + b1)", "Z + b1) - γ Y").replace("Y + b2)", "Y + b2) - γ Z")
     unstable_spec.write_text(text.replace("verlet", "euler"))
-    assert odenet.load(unstable_spec).flow(8, 2).conditions() == [("γ ≥ 0", not warnings)]
+    assert odenet.load(unstable_spec).flow(8, 2).conditions() == [("γ ≥ 0", warning_count == 0)]
     run.train(unstable_spec, out="run", console=Console(width=300))
     lines = [line for line in capsys.readouterr().out.splitlines() if "proof about the" in line]
-    assert len(lines) == warnings
+    assert len(lines) == warning_count
     assert all("after epoch 1 " in line and line.endswith("rests on γ ≥ 0") for line in lines)
 
 
@@ -84,7 +84,7 @@ def test_rescaling_keeps_the_margin_below_1_and_the_run_resumes_bit_for_bit(unst
 
 @pytest.mark.parametrize("name", ["hamiltonian", "midpoint", "leapfrog"])
 def test_only_steps_beyond_the_limit_are_scaled(name):
-    flow = odenet.load(ROOT / "specs" / f"{name}.ode").flow(4, 3)
+    flow = odenet.load(ROOT / "specs" / f"{name}.ode").flow(channels=4, steps=3)
     with torch.no_grad():
         for operator in flow.operators:
             getattr(flow, operator)[1] *= 30
@@ -101,9 +101,9 @@ def test_only_steps_beyond_the_limit_are_scaled(name):
 
 def test_an_estimate_of_the_margin_depends_on_the_weights_alone():
     network = odenet.load(ROOT / "specs" / "digits.ode").network()
-    after_12_iterations = stability(network, 12)
+    after_12_iterations = stability(network, iterations=12)
     converged = stability(network)
-    assert stability(network, 12) == after_12_iterations
+    assert stability(network, iterations=12) == after_12_iterations
     assert 0.85 * converged < after_12_iterations <= converged
 
 
@@ -112,7 +112,7 @@ def test_rescaling_is_refused_where_no_limit_is_known(stub_spec):
         run.train(stub_spec, {"guard": "rescale"}, out="run", console=Console(quiet=True))
 
 
-def test_exact_arithmetic_is_chosen_from_outside(unstable_spec, monkeypatch):
+def test_the_option_exact_makes_the_flows_exact(unstable_spec, monkeypatch):
     networks = []
     original = run._fit
 
@@ -125,7 +125,7 @@ def test_exact_arithmetic_is_chosen_from_outside(unstable_spec, monkeypatch):
     assert all(flow.exact for flow in flows(networks[0]).values())
 
 
-def test_steps_of_reversible_flows_are_compiled_and_the_whole_of_others():
+def test_reversible_flows_are_compiled_step_by_step_and_others_as_a_whole():
     for name in ("digits", "resnet"):
         network = odenet.load(ROOT / "specs" / f"{name}.ode").network()
         apply_options(network, Options(compile=True))
@@ -134,7 +134,7 @@ def test_steps_of_reversible_flows_are_compiled_and_the_whole_of_others():
             assert (flow._compiled_call_impl is not None) == (not flow.reversible)
 
 
-def test_exact_arithmetic_is_refused_where_nothing_is_reversed(stub_spec):
+def test_exact_arithmetic_is_refused_for_flows_that_are_not_reversed(stub_spec):
     with pytest.raises(TrainingError, match="does not reverse") as error:
         run.train(stub_spec, {}, Options(exact=True), "run", Console(quiet=True))
     assert error.value.help == "the stub has no inverse"

@@ -1,4 +1,4 @@
-"""Studies of a run: metrics without steps, norms, energy and spectrum along the depth."""
+"""Studies of a run: its metric without some steps, norms, energy and spectrum along the depth."""
 
 from pathlib import Path
 
@@ -30,7 +30,7 @@ ROOT = Path(__file__).parents[2]
 def run_folder(tmp_path_factory):
     """The folder of a short run of `specs/digits.ode`."""
     folder = tmp_path_factory.mktemp("runs") / "digits-1"
-    thread_count = torch.get_num_threads()
+    thread_count = torch.get_num_threads()  # the fixture `single_thread` runs later, for each test
     torch.set_num_threads(1)
     settings = {"epochs": 1, "fraction": 0.2, "n": 2}
     run.train(ROOT / "specs" / "digits.ode", settings, out=str(folder), console=Console(quiet=True))
@@ -43,10 +43,11 @@ def study(run_folder):
     return study_run(run_folder, samples=10_000)  # more than there are, so all are used
 
 
-def test_a_step_left_out_is_a_step_whose_operators_are_zero():
-    flow = odenet.load(ROOT / "specs" / "digits.ode").flow(8, 4).requires_grad_(False)
+def test_leaving_out_a_step_is_the_same_as_setting_its_operators_to_zero():
+    flow = odenet.load(ROOT / "specs" / "digits.ode").flow(channels=8, steps=4)
+    flow.requires_grad_(False)
     u = torch.randn(2, 8, 5, 5)
-    with reordered_steps(flow, [0, 1, 3]):
+    with reordered_steps(flow, [0, 1, 3]):  # without step 2
         without_step = flow(u)
     assert not torch.equal(flow(u), without_step)
     for name in flow.operators:
@@ -54,7 +55,7 @@ def test_a_step_left_out_is_a_step_whose_operators_are_zero():
     torch.testing.assert_close(flow(u), without_step)
 
 
-def test_every_step_has_its_lesion_norm_and_energy(run_folder, study):
+def test_a_study_has_the_metric_without_each_step_the_energies_and_the_spectra(run_folder, study):
     assert [len(flow.metric_without_step) for flow in study.flows] == [2, 2]
     assert [len(flow.energies) for flow in study.flows] == [3, 3]
     steps_with_eigenvalues = [set(flow.eigenvalues) for flow in study.flows]
@@ -69,7 +70,7 @@ def test_the_spectrum_of_a_hamiltonian_network_is_imaginary(study):
             assert np.abs(np.real(values)).max() < 1e-3 * np.abs(values).max()
 
 
-def test_the_change_of_an_euler_step_is_the_norm_of_h_f(tmp_path, monkeypatch):
+def test_the_change_norm_of_a_step_lies_between_those_of_single_samples(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     spec = tmp_path / "small.ode"
     spec.write_text(
@@ -92,7 +93,7 @@ def test_the_change_of_an_euler_step_is_the_norm_of_h_f(tmp_path, monkeypatch):
     assert flow.energies == []
 
 
-def test_the_exponent_of_the_depth_is_found(tmp_path):
+def test_the_power_law_of_step_sizes_that_shrink_with_the_depth_has_exponent_minus_1(tmp_path):
     def study_of_depth(depth):
         ones = [1.0] * depth
         flow = FlowStudy(
@@ -112,7 +113,7 @@ def test_the_exponent_of_the_depth_is_found(tmp_path):
     studies = [study_of_depth(depth) for depth in (4, 8, 32)]
     assert depth_law(studies) == pytest.approx(-1)
     draw_depth_law(studies, tmp_path / "depth.png")
-    assert (tmp_path / "depth.png").stat().st_size > 5_000
+    assert (tmp_path / "depth.png").stat().st_size > 5_000  # not blank
 
 
 def test_the_command_prints_a_row_per_flow_and_draws(run_folder, tmp_path):
@@ -122,18 +123,18 @@ def test_the_command_prints_a_row_per_flow_and_draws(run_folder, tmp_path):
     assert pictures == {"lesion.png", "several.png", "norms.png", "spectrum.png", "energy.png"}
 
 
-def test_several_runs_share_a_panel_over_time(run_folder, tmp_path):
+def test_several_runs_are_drawn_in_one_figure(run_folder, tmp_path):
     run_command("study", run_folder, run_folder, "--samples", 20, "-o", tmp_path)
-    assert (tmp_path / "rates.png").stat().st_size > 5_000
+    assert (tmp_path / "rates.png").stat().st_size > 5_000  # not blank
 
 
-def test_the_disorder_of_an_order_counts_its_reversed_pairs():
+def test_the_disorder_of_an_order_is_the_share_of_reversed_pairs():
     assert kendall_distance([0, 1, 2, 3]) == 0 and kendall_distance([3, 2, 1, 0]) == 1
     assert kendall_distance([1, 0, 2, 3]) == pytest.approx(1 / 6)
     assert kendall_distance([0]) == 0
 
 
-def test_leaving_out_and_shuffling_are_graded(study):
+def test_the_metric_is_measured_for_numbers_of_steps_left_out_and_degrees_of_disorder(study):
     counts = [[count for count, _ in flow.metric_by_left_out] for flow in study.flows]
     assert counts == [[1, 2], [1]]
     for flow in study.flows:
@@ -142,9 +143,9 @@ def test_leaving_out_and_shuffling_are_graded(study):
         assert in_order <= {study.value}
 
 
-def test_the_stretch_is_the_largest_singular_value_of_the_whole_jacobian():
+def test_the_largest_singular_value_is_that_of_the_jacobian_of_the_whole_flow():
     torch.manual_seed(0)
-    flow = odenet.load(ROOT / "specs" / "digits.ode").flow(4, 5).double()
+    flow = odenet.load(ROOT / "specs" / "digits.ode").flow(channels=4, steps=5).double()
     u = torch.randn(1, 4, 3, 3).double()
     y, z = u.split(2, 1)
     initial_state = torch.cat([y.flatten(), z.flatten()])
@@ -158,5 +159,5 @@ def test_the_stretch_is_the_largest_singular_value_of_the_whole_jacobian():
 
     jacobian = torch.autograd.functional.jacobian(final_state, initial_state)
     expected = torch.linalg.svdvals(jacobian)[0].item()
-    assert largest_singular_value(flow, u, 300) == pytest.approx(expected, rel=1e-6)
+    assert largest_singular_value(flow, u, iterations=300) == pytest.approx(expected, rel=1e-6)
     assert largest_singular_value(flow, u) <= expected * (1 + 1e-12)

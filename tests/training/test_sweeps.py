@@ -35,14 +35,14 @@ SHORT_RUN = ["--epochs", 1, "--fraction", 0.1, "--out", "sw"]
         ('data=folder("a b"),digits', {"data": ['folder("a b")', "digits"]}),
     ],
 )
-def test_a_grid_is_names_with_values(text, axes):
+def test_a_grid_is_read_as_names_with_values(text, axes):
     assert sweeps.read_axes(text) == axes
 
 
 @pytest.mark.parametrize(
     "text", ["", "h", "h=", "=1", "h=1 h=2", "h = 1", "n=" + ",".join(map(str, range(2000)))]
-)
-def test_what_is_no_grid_is_refused(text):
+)  # the last has too many points
+def test_texts_that_are_not_a_grid_are_refused(text):
     with pytest.raises(TrainingError, match="--sweep"):
         sweeps.read_axes(text)
 
@@ -62,7 +62,7 @@ def test_no_value_of_a_grid_is_dropped(text, message):
 
 
 @pytest.mark.parametrize("name", ["h", "batch", "optimizer.lr", "nonsense"])
-def test_a_value_of_the_grid_is_refused_at_the_grid(stub_spec, name):
+def test_a_wrong_value_is_reported_at_the_option_that_it_came_from(stub_spec, name):
     for axes, settings, source in (({name: ["-3"]}, {"seed": "4"}, "--sweep"),
                                    ({"seed": ["4"]}, {name: "-3"}, "--set")):  # fmt: skip
         with pytest.raises(SpecError) as error:
@@ -72,7 +72,7 @@ def test_a_value_of_the_grid_is_refused_at_the_grid(stub_spec, name):
     assert not Path("sw").exists()
 
 
-def test_every_point_is_a_run_and_all_are_in_one_table_and_figure(stub_spec):
+def test_every_point_is_a_run_and_has_a_row_in_the_results(stub_spec):
     output = run_command("train", stub_spec, "--sweep", GRID, *SHORT_RUN)
     header = output.split("point 1 of 4")[0]
     assert header.startswith("sweep sw, 4 points; the first:\nstub\n  data digits")
@@ -93,29 +93,29 @@ def test_every_point_is_a_run_and_all_are_in_one_table_and_figure(stub_spec):
     assert Path("sw/sweep.png").read_bytes()[:4] == b"\x89PNG"
 
 
-def test_a_sweep_goes_on_where_it_was_stopped_and_does_nothing_twice(stub_spec, monkeypatch):
-    run_command("train", stub_spec, "--sweep", TWO_RATES, *SHORT_RUN[:-1], "whole")
+def test_a_sweep_is_resumed_where_it_was_stopped_and_trains_no_point_twice(stub_spec, monkeypatch):
+    other_folder = [*SHORT_RUN[:-1], "uninterrupted"]
+    run_command("train", stub_spec, "--sweep", TWO_RATES, *other_folder)
     original, steps = Task.training_step, []
 
     def training_step(task, batch, index):
         steps.append(index)
-        if len(steps) == 3:  # in the second point
+        if len(steps) == 3:  # in the second point: each takes two steps
             os.kill(os.getpid(), signal.SIGTERM)
         return original(task, batch, index)
 
     with monkeypatch.context() as patch:
         patch.setattr(Task, "training_step", training_step)
         output = run_command(
-            "train", stub_spec, "--sweep", TWO_RATES, *SHORT_RUN, code=128 + signal.SIGTERM
+            "train", stub_spec, "--sweep", TWO_RATES, *SHORT_RUN, exit_code=128 + signal.SIGTERM
         )
     assert output.endswith("stopped; go on with: odenet train --resume sw\n")
-    steps_before_resuming = len(steps)
     output = run_command("train", "--resume", "sw")
     assert "point 1 of 2" not in output and "point 2 of 2" in output
-    for expected_run in sorted(Path("whole").glob("[12]-*")):
+    for expected_run in sorted(Path("uninterrupted").glob("[12]-*")):
         assert_same_run(Path("sw") / expected_run.name, expected_run)
-    monkeypatch.setattr(sweeps, "train", None)
-    assert "point" not in run_command("train", "--resume", "sw") and steps_before_resuming == 3
+    monkeypatch.setattr(sweeps, "train", None)  # would fail if a point were trained again
+    assert "point" not in run_command("train", "--resume", "sw")
 
 
 def test_a_point_that_diverges_does_not_end_the_sweep(stub_spec):
@@ -124,15 +124,15 @@ def test_a_point_that_diverges_does_not_end_the_sweep(stub_spec):
     assert "point" not in run_command("train", "--resume", "sw")
 
 
-def test_a_grid_with_a_point_that_cannot_be_compiled_begins_nothing(stub_spec):
-    with pytest.raises(Exception, match="lr in adamw is the learning rate: above 0"):
+def test_a_grid_with_an_invalid_point_trains_none_of_them(stub_spec):
+    with pytest.raises(SpecError, match="lr in adamw is the learning rate: above 0"):
         run_command("train", stub_spec, "--sweep", "lr=1e-3,-1", *SHORT_RUN)
     with pytest.raises(TrainingError, match="lr is swept, and set too"):
         run_command("train", stub_spec, "--sweep", "lr=1e-3", "--set", "lr=1", *SHORT_RUN)
     assert not Path("sw").exists()
 
 
-def test_another_spec_or_grid_is_not_gone_on_with(stub_spec):
+def test_a_sweep_is_not_continued_with_another_spec_or_grid(stub_spec):
     run_command("train", stub_spec, "--sweep", "lr=1e-3", *SHORT_RUN)
     with pytest.raises(TrainingError, match="holds another sweep"):
         run_command("train", stub_spec, "--sweep", "lr=1e-2", *SHORT_RUN)

@@ -68,16 +68,17 @@ def spec(tmp_path):
 
 
 @pytest.mark.parametrize("first", range(12))
-def test_a_stream_is_its_pieces_one_after_the_other(first):
+def test_reading_goes_across_the_pieces_of_a_stream(first):
     pieces = [np.arange(3), np.arange(0), np.arange(3, 4), np.arange(4, 12)]
-    tokens = Tokens(pieces, 12)
-    for count in range(12 - first + 1):
+    tokens = Tokens(pieces, text_bytes=12)
+    for count in range(1, 12 - first + 1):
         expected = np.arange(first, first + count)
-        assert (tokens.read(first, count) == expected).all() if count else True
+        assert np.array_equal(tokens.read(first, count), expected)
 
 
-def test_windows_lie_side_by_side_and_stay_in_their_stream():
-    windows = Windows(Tokens([np.arange(103)], 103), 10, 20, 54)  # the tokens 20 to 73
+def test_windows_lie_side_by_side_and_stay_within_their_tokens():
+    stream = Tokens([np.arange(103)], text_bytes=103)
+    windows = Windows(stream, size=10, first=20, token_count=54)  # the tokens 20 to 73
     assert windows.window_count == 5
     indices = np.arange(5)
     assert windows.read(indices)[:, 0].tolist() == [20, 30, 40, 50, 60]
@@ -89,7 +90,7 @@ def test_windows_lie_side_by_side_and_stay_in_their_stream():
     assert (kept.first, kept.token_count, held_out.first, held_out.token_count) == (20, 40, 60, 14)
 
 
-def test_an_epoch_of_training_is_shifted_by_its_seed_and_goes_on_where_it_stopped(spec):
+def test_an_epoch_of_training_depends_on_seed_and_number_and_continues_where_it_stopped(spec):
     class SingleProcessTrainer:
         world_size, global_rank, num_devices = 1, 0, 1
         strategy = type("Strategy", (), {"root_device": torch.device("cpu")})
@@ -98,21 +99,22 @@ def test_an_epoch_of_training_is_shifted_by_its_seed_and_goes_on_where_it_stoppe
     loaders = SplitLoaders(load_data(text_call(spec.parent / "corpus/*.txt"), (16,)), recipe, (16,))
     loaders.trainer = SingleProcessTrainer()
 
-    def epoch(seed, number, skip=0):
+    def epoch(seed, number, skip=0):  # the batches of an epoch after the first `skip`
         loaders.recipe = replace(recipe, seed=seed)
         loader = loaders.train_dataloader()
         loader.sampler.set_epoch(number)
         loader.load_state_dict({"served": skip})
         return [(inputs.tolist(), targets.tolist()) for inputs, targets in loader]
 
-    first = epoch(0, 0)
-    assert first == epoch(0, 0) and first != epoch(0, 1) and first != epoch(1, 0)
-    assert first[3:] == epoch(0, 0, skip=3)
-    for inputs, targets in first:
+    batches = epoch(seed=0, number=0)
+    assert batches == epoch(seed=0, number=0)
+    assert batches != epoch(seed=0, number=1) and batches != epoch(seed=1, number=0)
+    assert batches[3:] == epoch(seed=0, number=0, skip=3)
+    for inputs, targets in batches:
         assert [row[1:] for row in inputs] == [row[:-1] for row in targets]
 
 
-def test_whole_files_are_for_the_test_and_of_one_file_its_end(spec):
+def test_the_test_split_has_whole_files_or_the_end_of_a_single_file(spec):
     folder = spec.parent / "corpus"
     all_files = load_data(text_call(folder / "*.txt", test=0.2), (16,))
     file_size = len(WORDS * 8) + 1
@@ -124,19 +126,19 @@ def test_whole_files_are_for_the_test_and_of_one_file_its_end(spec):
     assert held_out.first == kept.token_count == file_size - round(0.25 * file_size)
 
 
-def test_a_share_of_a_text_is_drawn_from_all_of_its_files(tmp_path):
+def test_every_split_of_a_text_is_drawn_from_all_of_its_files(tmp_path):
     for number in range(200):  # the first 100 files hold a, the others b
         (tmp_path / f"{number:03}.txt").write_text(("a" if number < 100 else "b") * 20)
     data = load_data(text_call(tmp_path / "*.txt", test=0.2), (9,))
     assert (len(data.test.inputs.tokens), len(data.train.inputs.tokens)) == (800, 3200)
-    kept, held_out = hold_out(data.train, 0.25, 0)
-    for split in (data.test, fraction_of(data.train, 0.25, 0), kept, held_out):
+    kept, held_out = hold_out(data.train, 0.25, seed=0)
+    for split in (data.test, fraction_of(data.train, 0.25, seed=0), kept, held_out):
         windows = split.inputs
         tokens = windows.tokens.read(windows.first, windows.token_count)
         assert 0.3 < (tokens == ord("a")).mean() < 0.7
 
 
-def test_files_that_are_empty_do_not_count(spec):
+def test_empty_files_are_ignored(spec):
     folder = spec.parent / "empty"
     folder.mkdir()
     for name in ("0.txt", "1.txt", "3.txt"):
@@ -149,7 +151,7 @@ def test_files_that_are_empty_do_not_count(spec):
     assert len(two_files.train.inputs.tokens) == len(two_files.test.inputs.tokens) == len(WORDS * 8)
 
 
-def test_a_trained_network_tells_the_next_token_and_is_exported(spec, tmp_path):
+def test_a_trained_network_scores_the_next_token_and_is_exported(spec, tmp_path):
     result = odenet.train(spec, out=tmp_path / "run", set={"steps": 1})
     run = odenet.load_run(result.folder)
     tokens = torch.randint(256, (3, 16), generator=torch.Generator().manual_seed(0))
@@ -165,28 +167,30 @@ def test_a_trained_network_tells_the_next_token_and_is_exported(spec, tmp_path):
 
 
 def test_a_large_file_stays_on_disk(spec, monkeypatch):
-    monkeypatch.setattr("odenet.training.data.text.MAPPED_FROM", 10)
+    monkeypatch.setattr("odenet.training.data.text.MAPPED_FROM", 10)  # bytes
     data = load_data(text_call(spec.parent / "corpus/*.txt"), (16,))
     assert all(isinstance(piece, np.memmap) for piece in data.train.inputs.tokens.pieces)
+    # A window of 16 tokens and the one after it.
     assert bytes(data.train.inputs.read(np.arange(1))[0].tolist()) == WORDS[:17].encode()
 
 
-def test_the_sources_of_python_are_text():
+def test_the_standard_library_of_python_is_a_text_of_megabytes():
     data = python_sources(Call("python_sources", (), {"test": 0.02}), (64,))
+    # The test split is 2 %, and at least 100 kB.
     assert len(data.train.inputs.tokens) > 40 * len(data.test.inputs.tokens) > 40 * 10**5
 
 
 # --- training ---------------------------------------------------------------------------------------
 
 
-def test_a_run_learns_and_is_the_same_however_it_is_stored_stopped_or_read(spec, tmp_path):
+def test_a_run_learns_and_is_the_same_in_every_memory_mode_and_when_resumed(spec, tmp_path):
     runs = {}
     for memory in ("reversible", "stored"):
         options = odenet.training.Options(memory=memory)
         runs[memory] = odenet.train(spec, options=options, out=str(tmp_path / memory))
     result, stored = runs.values()
     assert abs(result.test_loss - stored.test_loss) < 1e-3
-    assert result.test_loss < math.log(256) / 1.5
+    assert result.test_loss < math.log(256) / 1.5  # log(256): all bytes equally likely
     assert result.metrics["bits_per_byte"] == pytest.approx(
         result.test_loss / math.log(2), rel=1e-5
     )
@@ -199,7 +203,7 @@ def test_a_run_learns_and_is_the_same_however_it_is_stored_stopped_or_read(spec,
     assert_same_run(tmp_path / "half", tmp_path / "reversible")
 
 
-def test_summed_gradients_are_those_of_one_large_batch(spec, tmp_path):
+def test_accumulated_gradients_are_those_of_one_large_batch(spec, tmp_path):
     losses = []
     for number, variant in enumerate(({"batch": 8}, {"batch": 4, "accumulate": 2})):
         settings = {**variant, "steps": 3, "optimizer": "sgd(lr = 0.1)"}
@@ -243,21 +247,23 @@ def test_a_run_continues_a_prompt_from_the_command_line(spec, tmp_path):
 def test_tokens_are_drawn_by_their_scores():
     generator = torch.Generator().manual_seed(0)
     scores = torch.tensor([0.0, math.log(3), -1.0, 5.0])
-    likeliest = {int(sample_token(scores, 1.0, 1, generator)) for _ in range(20)}
-    assert likeliest == {3} == {int(sample_token(scores, 0, 0, generator))}
+
+    def drawn(scores, temperature=1.0, top=0):
+        return int(sample_token(scores, temperature, top, generator))
+
+    assert {drawn(scores, top=1) for _ in range(20)} == {3} == {drawn(scores, temperature=0)}
     counts = torch.zeros(2)
     for _ in range(2000):
-        counts[sample_token(scores[:2], 1.0, 0, generator)] += 1
+        counts[drawn(scores[:2])] += 1
     assert counts[1] / counts.sum() == pytest.approx(0.75, abs=0.04)
-    assert int(sample_token(scores, 1e-320, 2, generator)) == 3
-    cold = [int(sample_token(scores[:2], 0.1, 0, generator)) for _ in range(200)]
-    assert sum(cold) == 200
+    assert drawn(scores, temperature=1e-320, top=2) == 3  # although scores / 1e-320 overflow
+    assert {drawn(scores[:2], temperature=0.1) for _ in range(200)} == {1}  # 3^10 to 1
 
 
 # --- tokenizers -------------------------------------------------------------------------------------
 
 
-def test_a_tokenizer_makes_the_tokens_and_takes_them_back(spec, tmp_path):
+def test_a_tokenizer_encodes_the_corpus_and_decodes_samples(spec, tmp_path):
     tokenizers = pytest.importorskip("tokenizers")
     tokenizer = tokenizers.Tokenizer(
         tokenizers.models.WordLevel(
@@ -267,6 +273,7 @@ def test_a_tokenizer_makes_the_tokens_and_takes_them_back(spec, tmp_path):
     tokenizer.pre_tokenizer = tokenizers.pre_tokenizers.WhitespaceSplit()
     tokenizer.save(str(tmp_path / "words.json"))
     text = SPEC.replace('*.txt")', '*.txt", tokenizer = "words.json")')
+    # More than the nine tokens that there are.
     spec.write_text(text.replace("vocabulary = 256", "vocabulary = 10"))
     result = odenet.train(spec, set={"epochs": 1}, out=str(tmp_path / "run"))
     bytes_per_token = len(WORDS) / len(WORDS.split())
@@ -279,7 +286,7 @@ def test_a_tokenizer_makes_the_tokens_and_takes_them_back(spec, tmp_path):
         odenet.train(spec, out=str(tmp_path / "small"))
 
 
-# --- what is refused --------------------------------------------------------------------------------
+# --- errors ----------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -302,7 +309,9 @@ def test_a_tokenizer_makes_the_tokens_and_takes_them_back(spec, tmp_path):
         ),
     ],
 )
-def test_what_does_not_fit_together_is_refused_before_training(spec, tmp_path, old, new, message):
+def test_texts_networks_and_losses_that_do_not_fit_are_refused_before_training(
+    spec, tmp_path, old, new, message
+):
     assert old in SPEC
     text = SPEC.replace(old, new)
     if "input(" in new:
@@ -313,7 +322,7 @@ def test_what_does_not_fit_together_is_refused_before_training(spec, tmp_path, o
     assert not (tmp_path / "run").exists()
 
 
-def test_a_loss_of_tokens_takes_text(tmp_path):
+def test_the_loss_next_token_is_refused_for_data_that_are_not_text(tmp_path):
     text = (
         "state x\nmap f = layernorm -> dense\nx' = f(x)\ndiscretise momentum\n"
         "net = input(2) -> dense(4) -> flow(2) -> dense(2)\n"
@@ -325,7 +334,7 @@ def test_a_loss_of_tokens_takes_text(tmp_path):
         odenet.train(path, out=str(tmp_path / "run"))
 
 
-def test_a_loss_reports_what_follows_from_it():
+def test_bits_per_byte_follow_from_the_loss():
     objective = NextToken(Recipe(loss=Call("next_token")), LabelInfo())
     assert objective.metrics_from_loss(torch.tensor(math.log(4)))[
         "bits_per_byte"

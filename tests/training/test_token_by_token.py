@@ -51,24 +51,35 @@ def test_cached_keys_and_values_give_what_full_passes_give(name):
 
 
 @pytest.mark.parametrize("name", list(SPECS)[:2])
-def test_the_same_tokens_are_drawn_beyond_the_window_too(name):
+def test_the_same_tokens_are_drawn_with_and_without_the_cache_also_beyond_the_window(name):
     _, network = random_network(SPECS[name])
 
-    def sampled(uses_cache, prompt):
+    def sampled(prompt, uses_cache):
         generator = torch.Generator().manual_seed(3)
-        tokens = sample_tokens(network, prompt, WINDOW, 1.0, 0, generator, uses_cache)
+        tokens = sample_tokens(
+            network,
+            prompt,
+            WINDOW,
+            temperature=1.0,
+            top=0,
+            generator=generator,
+            use_cache=uses_cache,
+        )
         return list(islice(tokens, 40))
 
     for prompt in ([1, 2, 3], [5] * 20):
-        assert sampled(True, prompt) == sampled(False, prompt)
+        assert sampled(prompt, uses_cache=True) == sampled(prompt, uses_cache=False)
 
 
-def test_a_token_passes_once_until_the_window_is_full_and_then_half_of_it():
+def test_a_pass_reads_one_token_or_half_a_window_whenever_the_window_is_full():
     _, network = random_network(SPECS["verlet, rope"])
     pass_lengths = []
     network[0].register_forward_pre_hook(lambda _, inputs: pass_lengths.append(inputs[0].shape[1]))
-    tokens = sample_tokens(network, [1, 2, 3], WINDOW, 1.0, 0, torch.Generator(), True)
+    tokens = sample_tokens(
+        network, [1, 2, 3], WINDOW, temperature=1.0, top=0, generator=torch.Generator()
+    )
     list(islice(tokens, 18))
+    # The prompt, 9 tokens up to a full window of 12, its last half, 6 tokens, again the last half.
     assert pass_lengths == [3, *[1] * 9, 6, *[1] * 6, 6]
 
 

@@ -40,12 +40,17 @@ def random_pictures(channels=3):
 
 
 def augmented_batch(*augment, epoch=0, channels=3, chosen=slice(None)):
-    """Random pictures and LABELS, augmented with the random numbers of an epoch; gives both."""
+    """Random pictures and LABELS, augmented with the random numbers of an epoch; gives both.
+
+    `chosen` selects the samples of the batch.
+    """
     inputs = random_pictures(channels)
     transforms = build_transforms(
-        Split(inputs, LABELS), (channels, 8, 8), [*augment, RAW_PIXELS], True, 3
+        Split(inputs, LABELS), (channels, 8, 8), [*augment, RAW_PIXELS], classes=3
     )
-    draws = tuple(numbers[chosen] for numbers in transforms.draw(7, epoch, len(inputs)))
+    draws = tuple(
+        numbers[chosen] for numbers in transforms.draw(seed=7, epoch=epoch, count=len(inputs))
+    )
     return transforms.with_labels(inputs[chosen], LABELS[chosen], draws)
 
 
@@ -74,7 +79,7 @@ def test_torchvision_gets_the_arguments_of_the_spec():
     assert (randaugment.num_ops, randaugment.magnitude) == (2, 9)
 
 
-def test_mixup_is_a_sum_of_neighbours_and_of_their_classes():
+def test_mixup_is_a_weighted_sum_of_neighbours_and_of_their_classes():
     mixed, shares = augmented_batch(MIXUP)
     plain = random_pictures() / 255
     share = shares[0, 0]
@@ -92,7 +97,7 @@ def test_cutmix_takes_a_box_from_the_neighbour():
     torch.testing.assert_close(1 - shares[0, 0], from_neighbour[0].float().mean())
 
 
-def test_of_two_ways_to_mix_each_batch_has_one():
+def test_with_mixup_and_cutmix_each_batch_uses_one_of_them():
     kinds = set()
     for epoch in range(8):
         mixed, shares = augmented_batch(MIXUP, CUTMIX, epoch=epoch)
@@ -125,33 +130,33 @@ def test_losses_that_cannot_take_mixed_classes_refuse_them(tmp_path, loss, name)
 
 
 @pytest.mark.parametrize("augment", [JITTER, RANDAUGMENT], ids=str)
-def test_colours_are_changed_of_pictures_of_bytes_alone(augment):
+def test_colours_are_changed_only_in_pictures_of_bytes_with_1_or_3_channels(augment):
     with pytest.raises(TrainingError, match="and these are of real numbers"):
         build_transforms(Split(torch.rand(6, 3, 8, 8), LABELS), (3, 8, 8), [augment])
     with pytest.raises(TrainingError, match="and these are with 4 channels"):
         build_transforms(Split(random_pictures(4), LABELS), (4, 8, 8), [augment])
 
 
-def test_class_maps_go_with_other_colours_and_not_with_mixed_ones():
-    maps = Split(random_pictures(), torch.zeros(6, 8, 8).long())
-    assert build_transforms(maps, (3, 8, 8), [JITTER]).augmentations
+def test_class_maps_allow_changes_of_colour_but_neither_moving_nor_mixing():
+    with_class_maps = Split(random_pictures(), torch.zeros(6, 8, 8).long())
+    assert build_transforms(with_class_maps, (3, 8, 8), [JITTER]).augmentations
     for augment in (RANDAUGMENT, MIXUP):
         with pytest.raises(TrainingError, match="would move the places"):
-            build_transforms(maps, (3, 8, 8), [augment])
+            build_transforms(with_class_maps, (3, 8, 8), [augment])
 
 
-def test_a_stopped_run_with_all_of_them_resumes_bit_for_bit(stub_spec, monkeypatch):
+def test_a_stopped_run_with_all_augmentations_resumes_bit_for_bit(stub_spec, monkeypatch):
     settings = {"augment": "[flip, color_jitter, randaugment(1, 5), mixup, cutmix(0.5)]"}
-    train(stub_spec, "whole", epochs=2, **settings)
+    train(stub_spec, "uninterrupted", epochs=2, **settings)
     with monkeypatch.context() as patch:
         stop_at_step(patch, 3, signal.SIGTERM)
         with pytest.raises(Stopped):
             train(stub_spec, "run", epochs=2, **settings)
     run.resume("run", console=Console(quiet=True))
-    assert_same_run("run", "whole")
+    assert_same_run("run", "uninterrupted")
 
 
-def test_every_augmentation_is_on_the_page_with_its_defaults():
+def test_every_augmentation_is_in_the_documentation_with_its_defaults():
     text = (Path(__file__).parents[2] / "docs" / "language.md").read_text(encoding="utf-8")
     for name, arguments in AUGMENTATIONS.forms.items():
         (row,) = re.findall(rf"^\| `({name}\b[^`]*)`", text, re.MULTILINE)

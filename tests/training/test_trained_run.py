@@ -50,7 +50,9 @@ def probabilities_by_hand(loaded_run, pixels, record):
         return loaded_run.network((pixels.float() / 255 - mean) / deviation).softmax(1)
 
 
-def test_a_loaded_run_says_what_evaluation_measures(run_folder, loaded_run):
+def test_predictions_of_a_loaded_run_have_the_accuracy_that_evaluation_measures(
+    run_folder, loaded_run
+):
     _, data, _ = evaluation.restore(run_folder)
     labels = loaded_run.predict(data.test.inputs).labels
     true_labels = [loaded_run.classes[i] for i in data.test.labels.tolist()]
@@ -58,7 +60,7 @@ def test_a_loaded_run_says_what_evaluation_measures(run_folder, loaded_run):
     assert accuracy == pytest.approx(evaluation.evaluate(run_folder)["accuracy"])
 
 
-def test_preprocessing_is_that_of_the_training(run_folder, loaded_run, pixels):
+def test_preprocessing_uses_the_statistics_of_the_training_split(run_folder, loaded_run, pixels):
     record = vars(run.RunFolder(run_folder).read_record())
     probabilities = loaded_run.predict(pixels[:20]).probabilities
     torch.testing.assert_close(
@@ -88,13 +90,13 @@ def test_pictures_of_any_kind_are_read(loaded_run, pixels, tmp_path):
         (["missing.png"], "missing.png: not a file"),
     ],
 )
-def test_what_is_no_batch_of_pictures_is_refused(loaded_run, samples, message):
-    with pytest.raises(TrainingError, match=None) as error:
+def test_anything_but_a_batch_of_pictures_is_refused(loaded_run, samples, message):
+    with pytest.raises(TrainingError) as error:
         loaded_run.predict(samples)
     assert message in str(error.value)
 
 
-def test_points_are_predicted_and_are_not_pictures(tmp_path):
+def test_a_network_for_points_takes_arrays_and_refuses_pictures(tmp_path):
     spec = tmp_path / "points.ode"
     spec.write_text(
         "state x\nparam K : dense\nx' = tanh(K x)\ndiscretise euler(h = 0.5)\n"
@@ -136,7 +138,7 @@ def test_exported_weights_are_those_of_the_network(loaded_run, tmp_path):
     assert all(torch.equal(exported[name], expected[name]) for name in expected)
 
 
-def test_what_does_not_compute_the_same_is_not_written(loaded_run, tmp_path, monkeypatch):
+def test_an_export_that_computes_something_else_is_not_written(loaded_run, tmp_path, monkeypatch):
     def export_wrongly(model, sample):
         return b"", lambda inputs: model(inputs) + 1
 
@@ -170,5 +172,5 @@ def test_the_commands_predict_and_export(run_folder, pixels, tmp_path):
 def test_files_that_cannot_be_read_are_named_after_the_others(run_folder, pixels, tmp_path):
     Image.fromarray(pixels[0, 0].numpy()).save(tmp_path / "good.png")
     (tmp_path / "bad.png").write_text("not a picture")
-    output = run_command("predict", run_folder, tmp_path, code=1)
+    output = run_command("predict", run_folder, tmp_path, exit_code=1)
     assert "good.png" in output and f"cannot read {tmp_path}/bad.png" in output

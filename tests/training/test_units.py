@@ -34,7 +34,7 @@ OPERATORS_SPEC = MAPS_SPEC.replace("map f = bn -> relu -> conv(3)", "param K : c
 
 
 def task_after_step(text):
-    """A task on the network of a spec and its optimizer, after one step."""
+    """A task on the network of a spec and its optimizer, after one training step."""
     torch.manual_seed(0)
     recipe = Recipe(optimizer=OPTIMIZERS.default("adamw"))
     task = Task(odenet.loads(text).network(), recipe, LabelInfo(10))
@@ -47,16 +47,21 @@ def task_after_step(text):
 @pytest.mark.parametrize("text", [MAPS_SPEC, OPERATORS_SPEC], ids=["maps", "operators"])
 def test_every_parameter_of_a_refined_unit_has_the_state_of_the_one_it_copies(text):
     task, optimizer = task_after_step(text)
-    before = {p: state["exp_avg"].clone() for p, state in optimizer.state.items()}
-    values = {name: (p.detach().clone(), before[p]) for name, p in task.network.named_parameters()}
+    before = {
+        name: (p.detach().clone(), optimizer.state[p]["exp_avg"].clone())
+        for name, p in task.network.named_parameters()
+    }
     refine_optimizer(optimizer, task, refine_network(task))
-    assert [flow.steps for flow in flows(task.network).values()].count(3) == 1
+    step_counts = [flow.steps for flow in flows(task.network).values()]
+    assert step_counts.count(3) == 1  # the four steps of the unit are its entry and these
     for name, parameter in task.network.named_parameters():
         average = optimizer.state[parameter]["exp_avg"]
         assert average.shape == parameter.shape
-        for K, K_average in zip(parameter, average, strict=True) if name.endswith("K") else ():
-            index = [torch.equal(K, source) for source in values[name][0]].index(True)
-            assert torch.equal(K_average, values[name][1][index])
+        if name.endswith("K"):  # one for each step
+            old_parameter, old_average = before[name]
+            for K, K_average in zip(parameter, average, strict=True):
+                source = [torch.equal(K, old_K) for old_K in old_parameter].index(True)
+                assert torch.equal(K_average, old_average[source])
     task(torch.randn(8, 1, 8, 8)).square().mean().backward()
     optimizer.step()
 
@@ -70,13 +75,13 @@ def test_a_run_refines_its_units_and_its_study_has_an_entry_for_every_step(
     run.train("small.ode", out="run", console=Console(quiet=True))
     study = study_run("run", samples=30)
     step_counts = [len(flow.metric_without_step) for flow in study.flows]
-    assert step_counts in ([4, 4], [2, 2])  # the best epoch is the second or the first
+    assert step_counts in ([4, 4], [2, 2])  # the best epoch is the second, refined, or the first
     for flow in study.flows:
         assert len(flow.state_norms) == len(flow.change_norms) == len(flow.metric_without_step)
         assert min(flow.change_norms) > 0
 
 
-def test_without_its_entry_a_unit_begins_at_the_shortcuts():
+def test_a_unit_without_its_entry_equals_one_whose_entry_adds_nothing_to_the_shortcut():
     torch.manual_seed(0)
     (unit,) = (m for m in odenet.loads(MAPS_SPEC).network().modules() if isinstance(m, Unit))
     unit.requires_grad_(False).eval()
@@ -84,7 +89,7 @@ def test_without_its_entry_a_unit_begins_at_the_shortcuts():
     with replaced_method(unit.entry, "forward", unit.entry.skipped):
         without_entry = unit(u)
     assert not torch.equal(without_entry, unit(u))
-    unit.entry.f_in[0][2].weight.zero_()
+    unit.entry.f_in[0][2].weight.zero_()  # the convolution of the map f
     torch.testing.assert_close(without_entry, unit(u))
 
 

@@ -25,6 +25,7 @@ SETTINGS = {"epochs": 2, "ema": 0.9, "smooth": 1e-3, "optimizer": "adamw(1e-2, d
 
 
 def train_in_backward(spec, out="in_backward", options=UPDATE_IN_BACKWARD, **settings):
+    """Train a spec with updates in the backward pass into the folder `out`."""
     return run.train(spec, settings, options, out, QUIET)
 
 
@@ -34,20 +35,20 @@ def optimizer_state(out):
     return state
 
 
-def test_a_run_is_the_ordinary_one_bit_for_bit_with_its_checkpoint(stub_spec):
+def test_metrics_weights_and_optimizer_state_are_those_of_an_ordinary_run_bit_for_bit(stub_spec):
     train(stub_spec, "ordinary", **SETTINGS)
     train_in_backward(stub_spec, **SETTINGS)
     assert_same_run("in_backward", "ordinary")
     actual, expected = optimizer_state("in_backward"), optimizer_state("ordinary")
     assert actual["param_groups"] == expected["param_groups"]
-    for index, state in expected["state"].items():
+    for index, state in expected["state"].items():  # index of the parameter
         assert all(
             torch.equal(value, actual["state"][index][name]) for name, value in state.items()
         )
 
 
-def test_it_resumes_bit_for_bit_also_with_ordinary_updates(stub_spec, monkeypatch):
-    train(stub_spec, "whole", **SETTINGS)
+def test_a_run_resumes_bit_for_bit_also_with_ordinary_updates(stub_spec, monkeypatch):
+    train(stub_spec, "uninterrupted", **SETTINGS)
     original = Task.training_step
 
     def training_step(task, batch, index):
@@ -63,8 +64,8 @@ def test_it_resumes_bit_for_bit_also_with_ordinary_updates(stub_spec, monkeypatc
     assert RunFolder(Path("in_backward")).read_record().options.update_in_backward
     run.resume("in_backward", console=QUIET)
     run.resume("changed", options=Options(), console=QUIET)
-    assert_same_run("in_backward", "whole")
-    assert_same_run("changed", "whole")
+    assert_same_run("in_backward", "uninterrupted")
+    assert_same_run("changed", "uninterrupted")
 
 
 def test_exact_clipping_equals_the_trainers_up_to_rounding(stub_spec):
@@ -92,7 +93,7 @@ def test_exact_clipping_equals_the_trainers_up_to_rounding(stub_spec):
     ],
 )
 @pytest.mark.filterwarnings("ignore:You passed")
-def test_what_needs_all_gradients_is_refused_by_name(stub_spec, settings, message):
+def test_settings_that_need_all_gradients_at_once_are_refused_by_name(stub_spec, settings, message):
     with pytest.raises(TrainingError, match=message) as error:
         train_in_backward(stub_spec, **settings)
     assert next(iter(settings)) in error.value.help
@@ -106,14 +107,14 @@ def test_several_devices_are_refused(stub_spec):
         )
 
 
-def test_numbers_that_go_wrong_are_seen_in_the_weights(stub_spec, monkeypatch):
-    train_in_backward(stub_spec, "good", epochs=1, schedule="constant")
-    poison(monkeypatch, "training_step", nan_gradient, lambda call: call == 8)
+def test_gradients_that_are_not_finite_are_noticed_in_the_weights(stub_spec, monkeypatch):
+    train_in_backward(stub_spec, "one_epoch", epochs=1, schedule="constant")
+    poison(monkeypatch, "training_step", nan_gradient, lambda call: call == 8)  # in epoch 2
     with pytest.raises(TrainingError, match="weights after the step are not finite in epoch 2"):
         train_in_backward(stub_spec, epochs=2, schedule="constant")
-    kept, good = weights("in_backward"), weights("good")
-    assert all(torch.equal(kept[name], good[name]) for name in good)
-    train_in_backward(stub_spec, "back", epochs=2, schedule="constant", on_nan="rollback")
+    kept, expected = weights("in_backward"), weights("one_epoch")
+    assert all(torch.equal(kept[name], expected[name]) for name in expected)
+    train_in_backward(stub_spec, "rolled_back", epochs=2, schedule="constant", on_nan="rollback")
 
 
 def test_the_command_has_both_options(stub_spec):
@@ -122,5 +123,5 @@ def test_the_command_has_both_options(stub_spec):
     options = RunFolder(Path("run")).read_record().options
     assert (options.update_in_backward, options.clip_by) == (True, "last")
     assert "'never' is not one of 'exact'" in run_command(
-        "train", stub_spec, "--clip-by", "never", code=2
+        "train", stub_spec, "--clip-by", "never", exit_code=2
     )

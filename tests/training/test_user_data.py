@@ -77,18 +77,18 @@ def spec(tmp_path):
     ],
     ids=["tensors", "arrays", "TensorDataset", "Dataset"],
 )
-def test_data_of_a_program_gives_one_run_however_they_are_given(spec, tmp_path, data):
+def test_tensors_arrays_and_data_sets_from_python_give_the_same_run(spec, tmp_path, data):
     result = specs.train(spec, data=data, epochs=2, seed=3)
     reference = ((X[:40], Y[:40]), (X[40:], Y[40:]))
-    same = specs.train(spec, data=reference, out=tmp_path / "same", epochs=2, seed=3)
-    assert result.test_loss == same.test_loss
+    expected = specs.train(spec, data=reference, out=tmp_path / "expected", epochs=2, seed=3)
+    assert result.test_loss == expected.test_loss
     assert (
         odenet.evaluate(result.folder, data=data[1])["loss"]
         == odenet.evaluate(result.folder, data=data)["loss"]
     )
 
 
-def test_a_run_on_data_of_a_program_says_what_it_needs(spec, tmp_path):
+def test_a_run_on_data_from_python_asks_for_them_when_it_is_resumed_or_measured(spec, tmp_path):
     data = ((X[:40], Y[:40]), (X[40:], Y[40:]))
     result = specs.train(spec, data=data, epochs=2, set={"schedule": "constant"})
     record = json.loads((tmp_path / "run" / "run.json").read_text())
@@ -98,13 +98,13 @@ def test_a_run_on_data_of_a_program_says_what_it_needs(spec, tmp_path):
     with pytest.raises(SpecError, match="give it again"):
         odenet.resume(result.folder, epochs=3, console=QUIET)
     longer = odenet.resume(result.folder, data=data, epochs=3, console=QUIET)
-    whole = specs.train(
-        spec, data=data, epochs=3, set={"schedule": "constant"}, out=tmp_path / "whole"
+    uninterrupted = specs.train(
+        spec, data=data, epochs=3, set={"schedule": "constant"}, out=tmp_path / "uninterrupted"
     )
-    assert longer.epochs == 3 and longer.test_loss == whole.test_loss
+    assert longer.epochs == 3 and longer.test_loss == uninterrupted.test_loss
 
 
-def test_a_fifth_is_set_aside_and_the_best_epoch_may_be_chosen_on_held_out_samples(spec):
+def test_a_test_split_is_taken_from_a_single_data_set_and_samples_may_be_held_out_besides(spec):
     result = specs.train(spec, data=(X, Y), epochs=3, set={"holdout": 0.25})
     assert result.watched == "val" and result.test_loss is not None
     assert result.metrics["accuracy"] == result.test_accuracy
@@ -124,7 +124,7 @@ def test_a_fifth_is_set_aside_and_the_best_epoch_may_be_chosen_on_held_out_sampl
         ((Pairs([Image.new("L", (4, 4))], [0]), Pairs()), "is a Image, not a tensor"),
     ],
 )
-def test_what_is_wrong_with_data_of_a_program_is_named(spec, data, message):
+def test_what_is_wrong_with_data_from_python_is_named(spec, data, message):
     with pytest.raises(SpecError, match=message):
         specs.train(spec, data=data)
 
@@ -150,20 +150,20 @@ def test_classes_that_a_split_lacks_are_named(spec):
     )
 
 
-def test_paths_in_a_spec_are_relative_to_it_and_those_from_outside_to_the_command(
+def test_paths_in_a_spec_are_relative_to_it_and_others_to_the_working_directory(
     tmp_path, monkeypatch
 ):
     (tmp_path / "specs").mkdir()
-    (tmp_path / "there").mkdir()
+    (tmp_path / "working").mkdir()
     np.savez(tmp_path / "specs" / "x.npz", x=X, y=Y)
-    np.savez(tmp_path / "there" / "y.npz", x=X[:30], y=Y[:30])
+    np.savez(tmp_path / "working" / "y.npz", x=X[:30], y=Y[:30])
     spec = specs.write(tmp_path / "specs", specs.VECTOR_NET.format(2), 'data = arrays("x.npz")')
-    monkeypatch.chdir(tmp_path / "there")
+    monkeypatch.chdir(tmp_path / "working")
     run_command("train", spec, "--out", "run", "--epochs", 1)
     run_command("eval", "run")
     assert odenet.evaluate("run", data="arrays:y.npz")["data"] == "arrays:y.npz"
     monkeypatch.chdir(tmp_path)
-    assert "accuracy" in odenet.evaluate("there/run")
+    assert "accuracy" in odenet.evaluate("working/run")
 
 
 def test_a_large_array_is_mapped_and_gives_the_same_run(tmp_path, monkeypatch):
@@ -178,7 +178,7 @@ def test_a_large_array_is_mapped_and_gives_the_same_run(tmp_path, monkeypatch):
     assert (mapped.test_loss, mapped.accuracy) == (in_memory.test_loss, in_memory.accuracy)
 
 
-def test_words_are_classes(tmp_path):
+def test_labels_may_be_words_and_the_last_layer_is_fitted_to_their_number(tmp_path):
     np.savez(tmp_path / "x.npz", x=X, y=np.where(Y == 1, "cat", "ant"))
     spec = specs.write(tmp_path, specs.VECTOR_NET.format(10), 'data = arrays("x.npz")')
     console = Console(record=True, width=200)
@@ -188,10 +188,10 @@ def test_words_are_classes(tmp_path):
     assert set(run.predict(X).labels) <= {"ant", "cat"} and run.classes == ("ant", "cat")
 
 
-def write_picture_and_map(folder, name, values=(0, 255), suffix=""):
+def write_picture_and_map(folder, name, suffix=""):
     """Write a picture and its class map, with a suffix or in another folder; gives the map."""
     pixels = RNG.integers(0, 256, (8, 8), dtype=np.uint8)
-    mask = np.where(pixels > 127, values[1], values[0]).astype(np.uint8)
+    mask = np.where(pixels > 127, 255, 0).astype(np.uint8)
     pictures, maps = (folder, folder) if suffix else (folder / "images", folder / "masks")
     for directory in (pictures, maps):
         directory.mkdir(parents=True, exist_ok=True)
@@ -201,7 +201,7 @@ def write_picture_and_map(folder, name, values=(0, 255), suffix=""):
 
 
 @pytest.mark.parametrize("suffix", ["", "_mask"])
-def test_pictures_and_the_class_maps_beside_them(tmp_path, suffix):
+def test_class_maps_are_found_in_their_own_folder_or_by_the_suffix_of_their_names(tmp_path, suffix):
     masks = {
         f"p{i}": write_picture_and_map(tmp_path / "m", f"p{i}", suffix=suffix) for i in range(10)
     }
@@ -238,7 +238,7 @@ def test_what_is_wrong_with_class_maps_is_named(tmp_path):
         specs.train(spec)
 
 
-def test_deep_pictures_of_a_folder_keep_their_values(tmp_path):
+def test_pictures_of_16_bits_keep_their_values(tmp_path):
     values = {}
     for name, low in (("dark", 1000), ("light", 30000)):
         (tmp_path / "deep" / name).mkdir(parents=True)
@@ -261,13 +261,13 @@ def test_deep_pictures_of_a_folder_keep_their_values(tmp_path):
     torch.testing.assert_close(predicted.values, run.predict(pixels).values)
 
 
-def test_moments_are_those_of_double_precision():
+def test_mean_and_deviation_are_as_exact_as_in_double_precision():
     values = torch.from_numpy(RNG.normal(size=(500, 3)) * [1, 1e-3, 0] + [1e4, 0, 7]).float()
     mean, deviation = channel_moments(values.split(64))
     torch.testing.assert_close(mean.double(), values.double().mean(0), rtol=1e-6, atol=1e-9)
     expected = values.double().std(0, correction=0)
     torch.testing.assert_close(deviation.double()[:2], expected[:2], rtol=1e-5, atol=0)
-    assert deviation[2] == 1
+    assert deviation[2] == 1  # of a constant channel, which is not scaled
 
 
 def write_maps_of_three_classes(folder, count):
@@ -312,21 +312,22 @@ def test_class_maps_that_do_not_fit_the_memory_are_read_with_their_pictures(tmp_
     assert scores["worst"][0]["file"].endswith(".png")
 
 
-def test_what_is_wrong_with_class_maps_left_in_their_files_is_said_before_training(tmp_path):
+def test_a_damaged_class_map_that_stays_in_its_file_is_named_before_training(tmp_path):
     write_maps_of_three_classes(tmp_path / "m", 12)
     load = partial(load_masks, str(tmp_path / "m"), (1, 8, 8), in_memory=0)
-    intact, masks = (tmp_path / "m" / "masks" / "05.png").read_bytes(), tmp_path / "m" / "masks"
+    class_map = tmp_path / "m" / "masks" / "05.png"
+    intact = class_map.read_bytes()
     for content, message in (
         (b"", "cannot identify image file"),
         (intact[: len(intact) // 2], "truncated"),
         (b"text", "cannot identify image file"),
         (intact.replace(b"IDAT", b"IDBT"), r"class map .*05\.png cannot be read: \S"),
     ):
-        (masks / "05.png").write_bytes(content)
+        class_map.write_bytes(content)
         with pytest.raises(SpecError, match=message) as error:
             load()
         assert "05.png" in str(error.value)
-    (masks / "05.png").write_bytes(intact)
+    class_map.write_bytes(intact)
     (tmp_path / "m" / "images" / "05.png").write_bytes(b"text")
     data = load()
     assert len(data.train) + len(data.test) == 11
@@ -356,12 +357,12 @@ def test_class_maps_are_refused_under_losses_of_other_labels(tmp_path):
             specs.train(spec)
 
 
-def test_class_maps_of_a_program_are_kept_in_bytes():
+def test_class_maps_from_python_are_kept_in_bytes_if_their_values_fit():
     x, maps = torch.zeros(10, 1, 4, 4), torch.arange(160).view(10, 4, 4)
     for samples in ((x, maps), list(zip(x, maps, strict=True))):
         data = python_data(ListDataset(samples) if isinstance(samples, list) else samples)
         assert data.train.labels.dtype == data.test.labels.dtype == torch.uint8
         labels = torch.cat([data.train.labels, data.test.labels]).flatten().sort().values
         assert labels.tolist() == list(range(160))
-    wide = python_data((x, maps + 200))
-    assert wide.train.labels.dtype == torch.int64
+    beyond_bytes = python_data((x, maps + 200))
+    assert beyond_bytes.train.labels.dtype == torch.int64

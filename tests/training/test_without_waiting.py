@@ -34,7 +34,7 @@ def moving_average(task, device):
 
 
 @pytest.mark.parametrize("name", ["sgd", "adam", "adamw"])
-def test_a_step_with_scores_penalty_and_average_waits_for_nothing(name):
+def test_a_step_with_scores_penalty_and_moving_average_waits_for_nothing(name):
     recipe = Recipe(smooth=1e-3, label_smoothing=0.1, ema=0.9)
     with META:
         task = Task(stub_program.Network(10), recipe, LabelInfo(10))
@@ -52,13 +52,13 @@ def test_a_step_with_scores_penalty_and_average_waits_for_nothing(name):
     assert copies.descriptions == []
 
 
-@pytest.mark.parametrize("size", [10, 50])
-def test_copies_to_the_device_do_not_come_with_every_batch(size):
+@pytest.mark.parametrize("batch_size", [10, 50])
+def test_the_number_of_copies_to_the_device_does_not_depend_on_the_number_of_batches(batch_size):
     images = torch.randint(0, 256, (100, 3, 8, 8), dtype=torch.uint8)
     split = Split(images, torch.zeros(100, dtype=torch.long))
     augment = (Call("pad_crop", (), {"n": 1}), Call("flip"), Call("cutout", (), {"n": 3}))
     transforms = build_transforms(split, (3, 8, 8), augment)
-    loader = Batches(split, transforms, BatchPlan(100, size, shuffle=True), META)
+    loader = Batches(split, transforms, BatchPlan(100, batch_size, shuffle=True), META)
     with DeviceCopies() as copies:
         assert sum(len(labels) for _, labels in loader) == 100
     # the order of the samples, the positions in it, and the random numbers of three augmentations
@@ -77,12 +77,12 @@ def test_batches_on_a_gpu_have_their_channels_innermost(monkeypatch):
             assert batch.is_contiguous(memory_format=torch.channels_last)
 
 
-def test_an_average_is_where_the_weights_are_going_to_be():
+def test_the_moving_average_is_made_on_the_device_of_training():
     average = moving_average(Task(stub_program.Network(10), Recipe(), LabelInfo(10)), META)
     assert all(p.is_meta for p in average.average.parameters())
 
 
-def test_the_average_is_torchs_bit_for_bit():
+def test_the_moving_average_is_torchs_bit_for_bit():
     torch.manual_seed(0)
     task = Task(stub_program.Network(10), Recipe(), LabelInfo(10))
     average = moving_average(task, torch.device("cpu"))
@@ -113,7 +113,7 @@ def test_on_a_gpu_one_kernel_moves_all_weights(scaled_and_clipped, fused):
     assert build_optimizer(nn.Linear(3, 3), call).defaults["fused"] is None
 
 
-def test_the_processes_that_decode_stay():
+def test_the_processes_that_decode_pictures_are_used_again():
     class ProcessIds:
         """Pictures whose only pixel is the id of the process that reads them."""
 
