@@ -128,13 +128,13 @@ class Oracle:
         return np.repeat(channels, self.grid_points)[:, None]
 
     def _convolution(self, kernel: ndarray) -> ndarray:
-        """The matrix of a kernel (out, in, taps), zero padded; of two middle taps the left is its centre."""
+        """The matrix of a kernel (out, in, taps), zero padded; an even one is centred left."""
         taps = kernel.shape[2]
         shifts = [np.eye(self.grid_points, k=tap - (taps - 1) // 2) for tap in range(taps)]
         return sum(np.kron(kernel[:, :, tap], shift) for tap, shift in enumerate(shifts))
 
     def right_hand_sides(self, state: ndarray) -> ndarray:
-        """All right-hand sides, (entries of all states, directions), at complex states of that shape."""
+        """All right-hand sides, (entries of all states, directions), at states of that shape."""
         names = self.names | dict(zip(self.equations, self._split_by_state(state), strict=True))
         values = [Formula(text, names).value() for text in self.equations.values()]
         width = self.channels * self.grid_points

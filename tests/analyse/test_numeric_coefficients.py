@@ -81,7 +81,7 @@ class RandomLinearSystem:
 
 
 def largest_excess(matrix: np.ndarray, verdict: str, rate: float) -> float:
-    """How far an eigenvalue is from where the verdict has it, at most, beyond what rounding explains.
+    """The largest distance of an eigenvalue from where the verdict has it, less that of rounding.
 
     Rounding by ε moves an eigenvalue of multiplicity k by the k-th root of ε.
     """

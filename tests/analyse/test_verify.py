@@ -146,7 +146,8 @@ TAMPERED = {
     "less of a slope is moved": tampered(
         SHIFTED_SLOPE, (*BLOCK, "units", "ψ1", "rest"), ["-1/10", "1"]),
     "nothing of a slope is moved": tampered(SHIFTED_SLOPE, (*BLOCK, "units", "ψ1", "rest"), ["0", "1"]),
-    "the sign of what is left of a slope is flipped": tampered(REFLECTED_SLOPE, (*BLOCK, "units", "ψ1", "rest"), ["1", "1"]),
+    "the sign of what is left of a slope is flipped": tampered(
+        REFLECTED_SLOPE, (*BLOCK, "units", "ψ1", "rest"), ["1", "1"]),
     "less than the largest slope is moved": tampered(
         REFLECTED_SLOPE, (*BLOCK, "units", "ψ1", "rest"), ["1/2", "-1"]),
     "T is another word": tampered(LEFT_TRANSFORMED, (*BLOCK, "T", 1), "A"),

@@ -10,7 +10,7 @@ from odenet.model.expressions import expr
 from odenet.model.expressions.expr import Slot
 from tests.derive.numeric import DECAY, Network, constant_values, evaluate, step
 
-# order -> two numbers of steps on [0, 1] at which neither rounding nor terms of higher order dominate
+# order -> two numbers of steps on [0, 1], at which neither rounding nor higher orders dominate
 STEPS = {0: (400, 800), 1: (800, 1600), 2: (100, 200), 3: (80, 160), 4: (40, 80)}
 
 

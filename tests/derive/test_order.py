@@ -346,8 +346,8 @@ def test_a_right_hand_side_at_a_value_that_does_not_tend_to_y_has_no_order():
 @pytest.mark.parametrize("levels, order", [("aba uvu", "6"), (
     "cdc aba uvu", "8 or more (not searched beyond 8)")])  # fmt: skip
 def test_yoshidas_compositions_are_followed_to_order_eight(levels, order):
-    # Yoshida 1990: a composition of order 2 k, composed once more; a step is weighted by the product
-    # of one letter of each level
+    # Yoshida 1990: a composition of order 2 k, composed once more; the length of a step is h times
+    # the product of one letter of each level
     text = """scheme yoshida {
         for Y' = F(Z), Z' = G(Y)
         let u = 1 / (2 - 2^(1/3))

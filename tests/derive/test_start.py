@@ -12,7 +12,7 @@ from tests.derive.numeric import read_scheme
 REVERSIBLE_HEUN = """
     Z[n+1] = 2 Y[n] - Z[n] + h F(Z[n])
     Y[n+1] = Y[n] + h/2 (F(Z[n]) + F(Z[n+1]))"""
-# in these, W is an auxiliary unknown that ought to be 0: an error of the start that is carried along
+# in these, W is an auxiliary unknown that ought to be 0: a start error that is carried along
 EULER = "Y[n+1] = Y[n] + h F(Y[n] + W[n])"
 DIFFERENCE = "Y[n+1] = Y[n] + h (2 F(Y[n]) - F(Y[n] + W[n]))"
 LEAPFROG = """start Y[-1] = Y[0]
@@ -118,7 +118,7 @@ def test_the_order_reached_depends_on_where_a_velocity_starts(start: str, reache
 )
 @pytest.mark.parametrize("is_accurate", [True, False])
 def test_history_is_passed_along_a_chain_of_unknowns(stored: str, use: str, is_accurate: bool):
-    """Adams-Bashforth 3 with F(Y[n-1]) and F(Y[n-2]) in V and W, stored as they are or otherwise."""
+    """Adams-Bashforth 3, which has F(Y[n-1]) and F(Y[n-2]), or what gives them, in V and W."""
     back = [f"Y[0] - {k} h F(Y[0])" if is_accurate else "Y[0]" for k in (1, 2)]
     text = f"""aux V, W
     start V[0] = {stored.format(back[0])}

@@ -1,4 +1,4 @@
-"""Stretches: factors exp(s(…)) of an unknown, where s reads other unknowns, as in affine couplings."""
+"""Stretches, factors exp(s(…)) of an unknown where s reads others, as in affine couplings."""
 
 import pytest
 import sympy

@@ -111,7 +111,7 @@ def momentum(flow, u, h, steps, gamma=0.9):
 
 
 def dissipative(flow, u, h, steps, gamma=0.1):
-    """Chang et al. 2018 (AAAI), Eq. 13, with a decay -γ Y that is the mean over both ends of a step."""
+    """Chang et al. 2018 (AAAI), Eq. 13, with a decay -γ Y at the mean of both ends of a step."""
     previous, Y = torch.zeros_like(u), u
     for j in range(steps):
         force = torch.tanh(conv(Y, flow.K[j]) - adjoint_conv(Y, flow.K[j]) + flow.b[j])

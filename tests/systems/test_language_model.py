@@ -12,7 +12,7 @@ from odenet.runtime.layer_modules import head as head_module
 from odenet.runtime.layer_modules.head import head_input, next_token_loss
 from odenet.training.flows import flows
 
-VOCABULARY, TOKENS, HEADS, WIDTH = 11, 6, 2, 8
+VOCABULARY, TOKENS, HEADS = 11, 6, 2
 LAYERS = """\
 map attend = rmsnorm -> attention(2, causal = yes, rope = yes)
 map digest = rmsnorm -> glu(8/3)

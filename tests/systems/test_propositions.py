@@ -131,7 +131,7 @@ def test_proposition_3_solutions_of_the_first_order_are_solutions_of_the_second(
 
 
 def solution_at_one(theta, epsilon):
-    """x(1) of εx'' + x' = θx with one entry, from x(0) = 1 at rest, by the roots of its polynomial."""
+    """x(1) of the scalar εx'' + x' = θx from x(0) = 1 at rest, by the roots of its polynomial."""
     s = cmath.sqrt(theta / epsilon + 1 / (4 * epsilon**2))
     growth = cmath.cosh(s) + cmath.sinh(s) / (2 * epsilon * s)
     return (math.exp(-1 / (2 * epsilon)) * growth).real

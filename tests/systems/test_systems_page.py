@@ -49,7 +49,7 @@ def operator_step(count):
 def three_units(n, widths, step, parts=1):
     """A network of Chang et al. 2018, from its first convolution to its classifier.
 
-    It has three units of `n` steps, each with its width, and `parts` states that share the channels.
+    It has three units of `n` steps, each with its width, and `parts` states share the channels.
     """
     states = [width // parts for width in widths]
     norm, classifier = 2 * widths[-1], 10 * widths[-1] + 10
@@ -83,7 +83,7 @@ def counted_by_hand(spec, n, w):
         return three_units(n, [32, 64, w], operator_step(1))
     if spec == "resnet101":
         return resnet101()
-    # the neural ODEs: three convolutions, a block of two norms and two convolutions, norm, classifier
+    # neural ODEs: three convolutions, a block of two norms and two convolutions, norm, classifier
     block = 2 * (2 * w + convolution(3, w, w))
     return convolution(3, 3, w) + 2 * convolution(3, w, w) + block + 2 * w + (10 * w + 10)
 

@@ -1,6 +1,7 @@
 """Layers `unit(n, channels)`, flows whose first step changes the shape, against plain torch.
 
-The independent route is written out here from the papers, in double precision.
+The independent route is written out here from the papers, in double precision. Of the first step,
+`unit.entry`, maps that read the old shape are called f_in, and those that act at the new shape f.
 """
 
 import pickle
@@ -18,6 +19,7 @@ from odenet.runtime import Coarsened, Flow, Unit
 from tests.systems.handwritten import adjoint_conv, conv, residual_branch
 
 SPECS = Path(__file__).parents[2] / "specs"
+# a unit of three steps from 4 to 6 channels, or from 2 to 3 in each of two states
 NET = (
     "\nnet = input(3, 8, 8) -> conv(3, 4) -> unit(3, 6, stride = 2{options}) -> mean -> dense(2)\n"
 )
@@ -35,6 +37,7 @@ def spec_unit(spec, options="", **settings):
     unit = unit.double()
     for parameter in unit.parameters():
         parameter.data += 0.1 * torch.randn_like(parameter)
+    # 7: stride and pooling have to treat an odd side
     return unit, torch.randn(2, 4, 7, 8, dtype=torch.float64, requires_grad=True)
 
 
@@ -235,7 +238,7 @@ def preset_network(spec, name, classes=10):
     """The network of a preset; its parameters are as many as network_size says."""
     program = odenet.load(SPECS / f"{spec}.ode", set=preset(SPECS / f"{spec}.ode", name))
     network = program.network(classes)
-    if classes == 10:
+    if classes == 10:  # as in the spec
         assert network_size(program.model).parameters == parameter_count(network)
     return network
 
