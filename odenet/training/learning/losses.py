@@ -80,7 +80,7 @@ class CrossEntropy(Objective):
         super().__init__(recipe, labels)
         if labels.count <= 5:  # the top 5 of 5 or fewer classes are all of them
             self.metric_kinds = tuple(m for m in self.metric_kinds if m.name != "top5_accuracy")
-        self.weights: Tensor | None
+        self.weights: Tensor | None  # of the classes
         weights = None
         if self.call["weights"] == "balanced" and labels.counts:
             counts = torch.tensor(labels.counts, dtype=torch.float32)

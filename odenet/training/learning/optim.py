@@ -67,19 +67,19 @@ def _undecayed(network: nn.Module) -> set[nn.Parameter]:
     return parameters
 
 
-def with_whole_epochs(recipe: Recipe, steps: int) -> Recipe:
+def with_whole_epochs(recipe: Recipe, steps_per_epoch: int) -> Recipe:
     """A recipe that says its length in epochs: those that its `steps` fill, the last one whole.
 
     Args:
         recipe: gives the steps, or the epochs.
-        steps: optimizer steps in an epoch.
+        steps_per_epoch: of the optimizer.
 
     Raises:
         TrainingError: if it refines after the last epoch.
     """
     if not recipe.steps:
         return recipe
-    epochs = -(-recipe.steps // steps)
+    epochs = -(-recipe.steps // steps_per_epoch)
     if recipe.levels and recipe.levels[-1] >= epochs:
         length = f"{recipe.steps} steps are {epochs} epochs of this data"
         message = f"levels refines at epoch {recipe.levels[-1]}, but {length}"
@@ -94,7 +94,7 @@ def cycle_ends(recipe: Recipe) -> tuple[int, ...]:
     return (*(start for start in starts if start < recipe.epochs), recipe.epochs)
 
 
-def rate_factor(recipe: Recipe, steps: int) -> Callable[[int], float]:
+def rate_factor(recipe: Recipe, steps_per_epoch: int) -> Callable[[int], float]:
     """The factor of the learning rate, as a function of the step.
 
     A refinement starts the schedule anew, but without its warm-up (Chang et al. 2018, ICLR, section
@@ -102,19 +102,19 @@ def rate_factor(recipe: Recipe, steps: int) -> Callable[[int], float]:
 
     Args:
         recipe: gives the schedule, the highest rate, and the cycles.
-        steps: optimizer steps in an epoch.
+        steps_per_epoch: of the optimizer.
     """
     schedule, lr = recipe.schedule, recipe.optimizer["lr"]
     ends = cycle_ends(recipe)
-    warmup_epochs = schedule["warmup"] + schedule.kwargs.get("warmup_steps", 0) / steps
+    warmup_epochs = schedule["warmup"] + schedule.kwargs.get("warmup_steps", 0) / steps_per_epoch
 
     def factor(step: int) -> float:
-        epoch = step / steps
+        epoch = step / steps_per_epoch
         cycle = next((i for i, end in enumerate(ends) if epoch < end), len(ends) - 1)
         start = ends[cycle - 1] if cycle else 0
         warmup = 0.0 if cycle else min(warmup_epochs, ends[0])
         if epoch < warmup:
-            return (step + 1) / (math.ceil(warmup * steps) + 1)
+            return (step + 1) / (math.ceil(warmup * steps_per_epoch) + 1)
         if schedule.name == "steps":
             return schedule["factor"] ** sum(epoch - start >= drop for drop in schedule["at"])
         if schedule.name == "cosine":

@@ -16,7 +16,7 @@ from odenet.training.data.data_module import SplitLoaders
 from odenet.training.run_folder.records import Options
 from odenet.training.runs.trial import trial_run
 
-STEPS = 3  # of the optimizer; the first warms up, and is not timed
+STEPS = 3  # of the optimizer; the first batch warms up, and is not timed
 
 
 @dataclass(frozen=True)

@@ -213,21 +213,21 @@ def _print_finished(result: Result, console: Console) -> None:
     console.print(Text(message), soft_wrap=True)
 
 
-def _require_epochs_left(folder: RunFolder, recipe: Recipe, steps: int) -> None:
+def _require_epochs_left(folder: RunFolder, recipe: Recipe, steps_per_epoch: int) -> None:
     """Refuse to resume a finished run that has done all epochs of its recipe.
 
     Args:
         folder: of the run.
         recipe: its recipe now.
-        steps: optimizer steps per epoch.
+        steps_per_epoch: of the optimizer.
     """
     done = len(folder.rows()) if folder.result.is_file() else 0
     if not done or done < recipe.epochs:
         return
     progress, option = f"{done} epochs of {recipe.epochs}", f"--epochs {2 * done}"
     if recipe.steps:
-        progress = f"{done * steps} steps of {recipe.steps}"
-        option = f"--set steps={2 * done * steps}"
+        progress = f"{done * steps_per_epoch} steps of {recipe.steps}"
+        option = f"--set steps={2 * done * steps_per_epoch}"
     message = f"{folder.path} has done {progress}: nothing is left to train"
     raise NotResumable(message, f"ask for more, as in {option}, or start a new run")
 
