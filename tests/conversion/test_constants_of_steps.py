@@ -108,7 +108,7 @@ def test_the_progress_of_a_ramp_is_predicted_and_saved():
     assert lines[1] == (
         " 25% of the way, a = 0.125: activations stored, since undoing would be too coarse"
     )
-    for prediction in ramps.predictions()[2:]:  # the other lines are compared with measured drifts
+    for prediction in ramps.predictions()[2:]:  # the later ones against measured drifts
         ramps.at(int(100 * prediction.progress))
         converted(inputs()).square().sum().backward()
         assert converted.flows[0].drift < 3 * prediction.error

@@ -76,13 +76,11 @@ STEP_COUNTS = {  # how many blocks of each model become steps
     ("torchvision", "maxvit"): 7,
     ("transformers", "gpt2"): 3,
     ("transformers", "llama"): 3,
-    ("transformers", "qwen2"): 3,  # two of them attend within a window, and get a mask of their own
+    ("transformers", "qwen2"): 3,  # of which two attend within a window, by another mask
     ("transformers", "bert"): 3,
     ("transformers", "vit"): 3,
-    (
-        "transformers",
-        "t5",
-    ): 6,  # three in each half, whose first layer makes the position bias for all
+    # Three in the encoder and in the decoder, whose first layers make the position bias for all.
+    ("transformers", "t5"): 6,
 }
 
 

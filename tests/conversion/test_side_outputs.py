@@ -84,7 +84,7 @@ def made_by_first(layer, x, y, side):
 
 
 @pytest.mark.parametrize("kind", CHANGING_SIDE_OUTPUTS)
-def test_a_side_output_that_changes_after_conversion_is_refused_by_name(kind):
+def test_a_side_output_that_changes_after_conversion_is_refused(kind):
     original = Layers(CHANGING_SIDE_OUTPUTS[kind])
     model = convert(original, gamma=0, example=batch(2)).train()
     with pytest.raises(RuntimeError, match=r"beside its value"):

@@ -52,6 +52,7 @@ def batches(shape, count=3, dtype=torch.float64):
 
 
 def build_network(spec_text, dtype=torch.float64):
+    """A sequence of a convolution, the flow of a spec (at index 1), a mean and a linear layer."""
     torch.manual_seed(0)
     return odenet.loads(spec_text + NETWORK_LINE).network().to(dtype)
 

@@ -48,7 +48,7 @@ def test_the_solution_is_that_of_many_small_steps(method):
 def test_the_adjoint_method_gives_the_gradient_of_the_solver_to_the_tolerance(memory):
     flow = build_flow("dopri5(rtol = 1e-8, h = 0.5)")
     assert flow.memory == "adjoint"
-    differentiated = copy.deepcopy(flow)
+    differentiated = copy.deepcopy(flow)  # by autograd, through the steps of the solver
     differentiated.memory = memory
     for actual, expected in zip(
         gradients(flow, make_input()), gradients(differentiated, make_input()), strict=True

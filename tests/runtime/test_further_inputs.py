@@ -19,33 +19,33 @@ class ContextBlock(nn.Module):
         super().__init__()
         self.linear = nn.Linear(6, 6)
 
-    def forward(self, x, memory, options=None, scale=1.0):
-        y = torch.tanh(self.linear(x)) * memory
+    def forward(self, x, gate, options=None, scale=1.0):
+        y = torch.tanh(self.linear(x)) * gate
         if options is not None:
             y = y + torch.sin(options["pair"][0]) * options["list"][0]
         return scale * y
 
 
 def test_context_in_every_form_is_differentiated():
-    memory = torch.randn(3, 6, dtype=torch.float64, requires_grad=True)
+    gate = torch.randn(3, 6, dtype=torch.float64, requires_grad=True)
     paired = torch.randn(6, dtype=torch.float64, requires_grad=True)
     listed = torch.randn(3, 1, dtype=torch.float64, requires_grad=True)
     flow = reversible(make_blocks(ContextBlock))
     gradients = {}
     for mode in ("stored", *MODES):
         flow.memory = mode
-        out = flow(make_input(), memory, options={"pair": (paired, 1), "list": [listed]}, scale=0.7)
+        out = flow(make_input(), gate, options={"pair": (paired, 1), "list": [listed]}, scale=0.7)
         gradients[mode] = torch.autograd.grad(
-            out.square().sum(), (memory, paired, listed, *flow.parameters())
+            out.square().sum(), (gate, paired, listed, *flow.parameters())
         )
     for mode in MODES:
         torch.testing.assert_close(gradients[mode], gradients["stored"], rtol=1e-8, atol=1e-10)
 
 
 def test_context_changed_before_the_backward_is_noticed():
-    mask = torch.ones(3, 6, dtype=torch.float64)
-    out = reversible(make_blocks(ContextBlock))(make_input(), mask)
-    mask.mul_(2)
+    gate = torch.ones(3, 6, dtype=torch.float64)
+    out = reversible(make_blocks(ContextBlock))(make_input(), gate)
+    gate.mul_(2)
     with pytest.raises(RuntimeError, match="modified by an inplace operation"):
         out.sum().backward()
 
@@ -118,8 +118,8 @@ def test_the_inverse_leaves_running_statistics_alone():
 
 
 def test_a_flow_that_is_given_its_context_has_an_inverse_and_a_trajectory():
-    memory = torch.randn(3, 6, dtype=torch.float64)
-    with_context = reversible(make_blocks(ContextBlock)).given(memory)
+    gate = torch.randn(3, 6, dtype=torch.float64)
+    with_context = reversible(make_blocks(ContextBlock)).given(gate)
     with torch.no_grad():
         states = with_context.trajectory(make_input())
         torch.testing.assert_close(with_context.inverse(states[-1])[0], make_input())

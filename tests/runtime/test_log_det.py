@@ -44,9 +44,9 @@ scheme own {{
 }}
 discretise own(h = 0.3)
 """
-    for unused in ("s", "t"):
-        if f"{unused}(" not in lines:
-            text = "\n".join(x for x in text.splitlines() if f"map {unused} " not in x)
+    for map_name in ("s", "t"):  # without the maps that the formulas do not call
+        if f"{map_name}(" not in lines:
+            text = "\n".join(x for x in text.splitlines() if f"map {map_name} " not in x)
     program = odenet.loads(text + "\nnet = input(4) -> flow(2)\n")
     return program.flow(4, steps, space=0).double()
 

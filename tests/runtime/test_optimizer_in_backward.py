@@ -122,12 +122,12 @@ def test_further_inputs_and_results_keep_their_gradients():
             super().__init__()
             self.map = nn.Linear(8, 8)
 
-        def forward(self, x, memory):
-            y = torch.tanh(self.map(x) + memory)
+        def forward(self, x, context):
+            y = torch.tanh(self.map(x) + context)
             return y, {"size": y.square().mean()}
 
-    def loss(flow, x, memory):
-        return flow(x, memory).square().mean() + flow.collected["size"]
+    def loss(flow, x, context):
+        return flow(x, context).square().mean() + flow.collected["size"]
 
     torch.manual_seed(0)
     flow = odenet.reversible([Block() for _ in range(3)], "midpoint", h=0.1).double()
@@ -135,13 +135,13 @@ def test_further_inputs_and_results_keep_their_gradients():
     optimizer = ADAMW(flow.parameters())
     OptimizerInBackward(twin, ADAMW(twin.parameters()))
     for x in batches((3, 8)):
-        memory = torch.ones(3, 8, dtype=torch.float64, requires_grad=True)
-        twin_memory = memory.detach().clone().requires_grad_()
-        loss(flow, x, memory).backward()
+        context = torch.ones(3, 8, dtype=torch.float64, requires_grad=True)
+        twin_context = context.detach().clone().requires_grad_()
+        loss(flow, x, context).backward()
         optimizer.step()
         optimizer.zero_grad()
-        loss(twin, x, twin_memory).backward()
-        assert torch.equal(memory.grad, twin_memory.grad)
+        loss(twin, x, twin_context).backward()
+        assert torch.equal(context.grad, twin_context.grad)
     assert have_equal_states(flow, twin)
 
 

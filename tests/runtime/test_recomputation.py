@@ -199,8 +199,10 @@ def test_torch_func_is_refused_with_a_remedy():
         attempt()
 
 
-def test_with_an_identity_as_right_hand_side_gradients_share_no_memory():
+def test_an_identity_as_right_hand_side_has_the_gradients_of_plain_autograd():
     class Rotation(HamiltonianFlow):
+        """Its rates return tensors that autograd may hand on as gradients without a copy."""
+
         def rate_Y(self, Z, K1, b1):
             return Z
 
@@ -225,6 +227,7 @@ def test_anchors_limit_the_drift():
     flow(u).sum().backward()
     assert flow.drift > 1e-3
     flow.anchors = 10  # the true state is kept every 10 steps
+    # The warning is about the drift of the pass before.
     with pytest.warns(UserWarning, match="relative error of .* flow.exact = True"):
         assert_gradients(flow, u, tolerance=1e-10)
     flow(u).sum().backward()

@@ -130,12 +130,12 @@ class UnversionedBufferChange(nn.Module):
         super().__init__()
         self.linear = nn.Linear(6, 6)
         # Tensors of at most 4096 entries are always copied; this one only if it changes.
-        self.register_buffer("codes", torch.ones(5000))
+        self.register_buffer("scales", torch.ones(5000))
 
     def forward(self, x):
-        y = torch.tanh(self.linear(x) + self.codes[0])
+        y = torch.tanh(self.linear(x) + self.scales[0])
         if self.training:
-            self.codes.data.mul_(1.5)
+            self.scales.data.mul_(1.5)
         return y
 
 

@@ -149,7 +149,7 @@ def test_a_patched_forward_uses_the_weights_that_are_differentiated():
 
     assert_same_as_stored(reversible(make_blocks(with_patched_forward)), make_input())
 
-    def with_closure():
+    def with_closure():  # over the block itself, so that a copy reads the weights of the original
         block = nn.Sequential(nn.Linear(6, 6), nn.Tanh())
         original_forward = block.forward
         block.forward = lambda x: 2 * original_forward(x)

@@ -28,6 +28,7 @@ def matrix_of(operator, shape):
     [((3, 2, 3, 3), {}), ((4, 2, 2, 3), {"groups": 2}), ((2, 2, 3, 3), {"dilation": 2})],
 )
 def test_the_norm_of_a_kernel_is_its_largest_singular_value(shape, options, monkeypatch):
+    # By default the norm is that of a convolution of larger maps, 32 x 32.
     monkeypatch.setattr("odenet.runtime.learned.operator_norms._MAP_SHAPE", {2: (6, 6)})
     K = torch.randn(shape, dtype=torch.float64)
     channels = shape[1] * options.get("groups", 1)
@@ -61,8 +62,8 @@ def test_a_norm_starts_from_where_the_last_one_ended(monkeypatch):
         return adjoint_conv(y, K, **options)
 
     monkeypatch.setattr("odenet.runtime.learned.operator_norms.adjoint_conv", counting_adjoint_conv)
-    cold_norm, cold_calls = flow.norm("K1", flow.K1[0], 0), len(calls)
-    warm_norm = flow.norm("K1", flow.K1[0], 0)
+    cold_norm, cold_calls = flow.norm("K1", flow.K1[0], step=0), len(calls)
+    warm_norm = flow.norm("K1", flow.K1[0], step=0)
     assert len(calls) - cold_calls <= 2 < cold_calls
     assert warm_norm >= cold_norm
 
@@ -83,7 +84,7 @@ def test_the_spectrum_is_that_of_the_jacobian_of_the_field():
     state = flow.trajectory(u)[2]
 
     def field(*unknowns):
-        return flow.field(type(state)(*unknowns), 2)
+        return flow.field(type(state)(*unknowns), step=2)
 
     jacobian = torch.autograd.functional.jacobian(field, tuple(state))
     size = state[0].numel()
@@ -104,7 +105,7 @@ def test_the_extreme_eigenvalues_of_a_large_jacobian_are_found():
     assert (actual.abs().diff() <= 1e-12).all()  # in descending order
     state = flow.trajectory(u)[1]
     jacobian = torch.autograd.functional.jacobian(
-        lambda Y: flow.field(TwoStepState(Y, Y), 1)[0], state.Y
+        lambda Y: flow.field(TwoStepState(Y, Y), step=1)[0], state.Y
     )
     size = u.numel()
     expected = torch.linalg.eigvals(jacobian.reshape(size, size))
@@ -129,7 +130,7 @@ def test_eigenvectors_by_squaring_belong_to_the_largest_eigenvalue():
     matrices = factors @ factors.mT
     matrices[0] = 0
     matrices[1] = torch.eye(3)
-    matrices[2] = torch.diag(torch.tensor([1.0, 1 - 1e-6, 0.5]))
+    matrices[2] = torch.diag(torch.tensor([1.0, 1 - 1e-6, 0.5]))  # the two largest are close
     eigenvectors = _eigenvectors_by_squaring(matrices)
     largest = torch.from_numpy(np.linalg.eigvalsh(matrices.numpy())[:, -1])
     quotients = (eigenvectors[:, None] @ matrices @ eigenvectors[..., None]).flatten()
@@ -171,7 +172,7 @@ def test_stability_does_not_overflow_for_very_large_weights():
         flow.K1 *= 1e25
         flow.K2 *= 1e25
     ratio = flow.stability() / before
-    assert ((ratio > 1e24) & ratio.isfinite()).all()  # the frequency is linear or quadratic in K
+    assert ((ratio > 1e24) & ratio.isfinite()).all()  # products of two norms grow by up to 1e50
 
 
 # With 3 x 3 cells all eigenvalues are computed, with 12 x 12 a few by iteration.

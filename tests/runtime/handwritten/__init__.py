@@ -34,7 +34,7 @@ __all__ = [
     "build",
 ]
 
-FLOWS = {
+FLOWS = {  # the class, and the shape of an input
     "hamiltonian": (HamiltonianFlow, (2, 4, 5, 6)),
     "midpoint": (MidpointFlow, (2, 3, 5, 4)),
     "leapfrog": (LeapfrogFlow, (2, 3, 5, 4)),
