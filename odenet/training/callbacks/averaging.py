@@ -36,7 +36,7 @@ class MovingAverage(WeightAveraging):
     @property
     def _averaged(self) -> AveragedModel:
         if self._average_model is None:
-            raise RuntimeError("averages exist while training")
+            raise RuntimeError("averages exist only in training")
         return self._average_model
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
@@ -57,7 +57,7 @@ class MovingAverage(WeightAveraging):
 
     @torch.no_grad()
     def _update(self, model: nn.Module) -> None:
-        """Torch's update, which would read its count from the device in every step."""
+        """Does the work of torch's update, which would read its count from the GPU in every step."""
         pairs: dict[torch.dtype, tuple[list[Tensor], list[Tensor]]] = defaultdict(lambda: ([], []))
         for average, new in zip(_tensors(self.average), _tensors(model), strict=True):
             if not self._has_average:

@@ -1,4 +1,4 @@
-"""Refuses samples and labels that single precision, in which they are kept, would falsify."""
+"""Refuses samples and labels that single precision, in which they are kept, would distort."""
 
 from typing import Any
 

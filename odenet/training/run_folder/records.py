@@ -148,7 +148,7 @@ class RunFolder:
 
     Attributes:
         spec: a copy of the spec.
-        used: the folder with copies of the files that the spec uses.
+        used: the folder with copies of the files in the spec's `use` lines.
         plugins: the folder with copies of the plugins that were loaded.
         module: the generated torch module.
         certificate: what was proved of the spec.
