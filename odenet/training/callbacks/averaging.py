@@ -57,7 +57,7 @@ class MovingAverage(WeightAveraging):
 
     @torch.no_grad()
     def _update(self, model: nn.Module) -> None:
-        """Does the work of torch's update, which would read its count from the GPU in every step."""
+        """Replaces torch's update, which would read its count from the GPU in every step."""
         pairs: dict[torch.dtype, tuple[list[Tensor], list[Tensor]]] = defaultdict(lambda: ([], []))
         for average, new in zip(_tensors(self.average), _tensors(model), strict=True):
             if not self._has_average:
