@@ -107,11 +107,11 @@ def test_a_state_that_is_not_finite_is_refused():
 
 
 def test_the_grid_follows_the_range_of_the_data():
-    for scale in (1e-6, 1.0, 1e6):
-        u = scale * torch.randn(4, 4, dtype=torch.float64)
+    for size in (1e-6, 1.0, 1e6):
+        u = size * torch.randn(4, 4, dtype=torch.float64)
         (decoded,) = FixedPointRegisters(("u",), (u,)).tensors()
         # Of 60 bits, 22 are kept free for the state to grow, and 2 for entries of u up to 4.
-        assert (decoded - u).abs().max() <= max(scale, 1.0) * 2**-36
+        assert (decoded - u).abs().max() <= max(size, 1.0) * 2**-36
 
 
 def test_a_vanishing_scale_is_refused():
@@ -197,8 +197,8 @@ def test_a_word_takes_digits_as_long_as_it_cannot_overflow(p, q):
 def test_each_sample_has_a_grid_of_its_own():
     u = torch.randn(4, 3, 5, 5) * torch.tensor([1e-12, 1.0, 1e6, 0.0]).view(4, 1, 1, 1)
     (decoded,) = FixedPointRegisters(("u",), (u,)).tensors()
-    scale = u.abs().amax((1, 2, 3)).clamp_min(1e-30)
-    error = (decoded - u).abs().amax((1, 2, 3)) / scale
+    largest = u.abs().amax((1, 2, 3)).clamp_min(1e-30)
+    error = (decoded - u).abs().amax((1, 2, 3)) / largest
     assert error[0] < 1e-4 and (error[1:3] < 1e-7).all() and error[3] == 0
 
 
@@ -210,12 +210,12 @@ def test_small_states_keep_their_gradients():
             if name.startswith("b"):
                 parameter.zero_()  # makes the flow homogeneous in the state
     flow.exact = True
-    for scale in (1e-6, 1e-9, 1e-12):
-        small = (scale * u.float()).requires_grad_()
+    for size in (1e-6, 1e-9, 1e-12):
+        small = (size * u.float()).requires_grad_()
         out = flow(small)
         large = flow(u.float())
-        error = torch.linalg.vector_norm(out / scale - large) / torch.linalg.vector_norm(large)
-        assert error < (1e-3 if scale == 1e-12 else 1e-5)  # the grid is no finer than 2^-56
+        error = torch.linalg.vector_norm(out / size - large) / torch.linalg.vector_norm(large)
+        assert error < (1e-3 if size == 1e-12 else 1e-5)  # the grid is no finer than 2^-56
         out.square().sum().backward()
         assert flow.drift == 0
 

@@ -191,6 +191,7 @@ def test_exact_arithmetic_undoes_steps_that_read_the_time_bit_for_bit(scheme):
     assert_gradients(flow, u, tolerance=1e-6)
 
 
+# For rk4 the right-hand side is quadratic in t.
 @pytest.mark.parametrize(
     ("text", "order"),
     [(ONE_UNKNOWN.format(rate=RIGHT_HAND_SIDE.replace("t b", "t t b"), scheme="rk4"), 4), (TWO_UNKNOWNS.format(scheme="verlet"), 1),
