@@ -88,7 +88,7 @@ SPECS = {
 def test_the_generated_module_has_the_same_right_hand_side(name: str):
     program = odenet.loads(SPECS[name])
     flow = program.flow(channels=2 * program.model.dynamics.input_parts, steps=1).double().eval()
-    size = StateSize(2, (3, 3))
+    size = StateSize(channels=2, space=(3, 3))
     point = draw_point(program.model, size, np.random.default_rng(0))
     load_weights(flow, point)
     states = point.state.reshape(len(program.model.system), 1, 2, 3, 3)
@@ -103,6 +103,6 @@ def load_weights(flow: torch.nn.Module, point: Point) -> None:
     parameters = flow.state_dict()
     for name, tensor in point.weights.items():
         map_name, _, layer_path = name.partition(".")
-        key = f"{map_name}.0.{layer_path}" if layer_path else name
+        key = f"{map_name}.0.{layer_path}" if layer_path else name  # 0: maps of the only step
         value = torch.as_tensor(np.asarray(tensor), dtype=torch.float64)
         parameters[key].copy_(value.reshape(parameters[key].shape))

@@ -33,7 +33,7 @@ def test_residual_networks_are_refuted_and_the_flow_agrees(name: str):
     witness = certificate.witness
     assert certificate.verdict == "refuted" and witness is not None
     flow = program.flow(witness.channels * program.model.dynamics.input_parts, 1).double().eval()
-    load_weights(flow, Point(witness.weights, np.zeros(0), witness.input))
+    load_weights(flow, Point(witness.weights, state=np.zeros(0), input=witness.input))
     states = [torch.from_numpy(value)[None] for value in witness.state.values()]
 
     def field(*state: torch.Tensor) -> tuple[torch.Tensor, ...]:

@@ -210,7 +210,7 @@ def load_weights(flow: torch.nn.Module, point: Point) -> None:
     parameters = flow.state_dict()
     for name, entries in point.weights.items():
         map_name, _, layer_path = name.partition(".")
-        key = f"{map_name}.0.{layer_path}" if layer_path else name
+        key = f"{map_name}.0.{layer_path}" if layer_path else name  # 0: maps of the only step
         value = torch.tensor(entries, dtype=torch.float64)
         parameters[key].copy_(value.reshape(parameters[key].shape))
 

@@ -106,6 +106,7 @@ def test_the_module_steps_as_plain_torch_does():
     y.square().sum().backward()
     K, u = flow.K.detach().clone().requires_grad_(), x.detach().clone().requires_grad_()
     E, old, new = torch.exp(torch.tensor(-0.25, dtype=torch.float64)), torch.zeros_like(u), u
+    # E = exp(-γ h) with γ = 2 and h = 1/8
     for k in K:
         old, new = new, E**2 * old + 0.25 * E * torch.tanh(new @ k.T)
     new.square().sum().backward()

@@ -85,7 +85,7 @@ def test_the_last_evaluation_of_a_runge_kutta_step_is_the_obstacle():
     assert obstacle.span.text == "Y[n]"
 
 
-def test_an_irrational_zero_is_not_divided_by():
+def test_a_division_by_an_irrational_zero_is_an_obstacle():
     text = f"scheme s {{\n{FIRST}\naux v\nstart v[0] = 0\nlet a = (2^(1/2))^2 - 2\n"
     text += "v[n+1] = a v[n] + F(Y[n])\nY[n+1] = Y[n] + v[n+1]\n}"
     assert derive(read_scheme(text)).obstacle.message == "the inverse divides by 0"

@@ -170,7 +170,7 @@ def test_a_step_that_depends_on_the_step_size_itself_needs_it():
     assert derivation.stability_at({"h": 0.5}).real_axis.limit == pytest.approx(1.5)
 
 
-def test_a_constant_without_a_value_is_asked_for():
+def test_stability_needs_the_value_of_every_constant():
     text = "scheme s(θ) {\nfor Y' = F(Y)\nY[n+1] = Y[n] + θ h F(Y[n])\n}"
     derivation = derive(read_scheme(text))
     assert derivation.stability == "it depends on the constant θ"

@@ -33,6 +33,7 @@ def handwritten_network(network, u, mode):
     """The same network by plain autograd: every activation is stored."""
     axes = u.ndim - 2
     conv, conv_transpose = CONV[axes], CONV_TRANSPOSE[axes]
+    # the layers with weights; flows have the names under which their outputs are kept
     first, fine, _, _, narrow, _, half, _, _, _, mix, last, _, scores = network
 
     def stage(flow, u):
