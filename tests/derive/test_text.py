@@ -96,7 +96,7 @@ def test_renaming_changes_nothing_but_the_names(name):
     assert str(renamed).split() == rename(str(derive(scheme))).split()
 
 
-def test_the_package_names_no_scheme():
+def test_the_source_of_derive_names_no_scheme():
     folder = Path(odenet.derive.__file__).parent
     nodes = [node for file in folder.glob("*.py") for node in ast.walk(ast.parse(file.read_text()))]
     texts = {node.value for node in nodes if isinstance(node, ast.Constant)}
@@ -104,8 +104,7 @@ def test_the_package_names_no_scheme():
     assert not set(library_names()) & (texts | names)
 
 
-def test_the_volume_of_an_adjoint_is_one_over_that_of_the_step():
-    # the step multiplies volume by |a|, so that its adjoint, an inverse, does by 1 / |a|
+def test_a_step_that_divides_by_a_number_divides_the_volume_by_it():
     text = """scheme s(a = 0.5) {
         for Y' = F(Z), Z' = G(Y)
         Y[n+1] = (Y[n] + h F(Z[n])) / a

@@ -19,8 +19,8 @@ DAMPED = (
     "discretise {}(h = 0.1)\n"
 )
 
-# Hairer, Nørsett & Wanner 1993, II.1, Tables 1.2 and 5.2, for the c of the tableaux; partitioned
-# schemes see the time that the other half of the step has reached.
+# scheme -> spec, times of its evaluations. The c of tableaux are from Hairer, Nørsett & Wanner 1993,
+# II.1, Tables 1.2 and 5.2; partitioned schemes evaluate at the time that the argument has reached.
 TIMES = {
     "heun": (FIRST_ORDER, ["t", "t + h"]),
     "rk4": (FIRST_ORDER, ["t", "t + h/2", "t + h/2", "t + h"]),
@@ -104,7 +104,7 @@ def test_the_times_of_splittings_and_compositions_follow_from_those_of_their_par
     assert evaluation_times(odenet.loads(text.format(name) + scheme_text).derivation) == expected
 
 
-def test_the_inverse_evaluates_them_at_the_same_times():
+def test_the_inverse_evaluates_right_hand_sides_at_the_same_times():
     derivation = derivation_of("stormer_verlet", PAIR)
     assert "Y[n] = Y[n+1] - h F(Z1, t + h/2)" in str(derivation)
 

@@ -14,13 +14,14 @@ from odenet.model.typed.network_size import network_size
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "systems.md").read_text("utf-8")
+# name of a spec, name of a preset or "", number of parameters
 ROWS = re.findall(r"^\| .*\| `(\w+)` \| (?:`@([\w-]+)`)? ?\| ([\d,]+) \|", PAGE, re.MULTILINE)
 
 
-@pytest.mark.parametrize(("spec", "name", "count"), ROWS)
-def test_a_row_has_the_parameters_of_its_network(spec, name, count):
+@pytest.mark.parametrize(("spec", "preset_name", "count"), ROWS)
+def test_a_row_has_the_parameters_of_its_network(spec, preset_name, count):
     path = ROOT / "specs" / f"{spec}.ode"
-    program = odenet.load(path, set=preset(path, name) if name else {})
+    program = odenet.load(path, set=preset(path, preset_name) if preset_name else {})
     assert network_size(program.model).parameters == int(count.replace(",", ""))
 
 
@@ -50,6 +51,7 @@ def three_units(n, widths, step, parts=1):
     """A network of Chang et al. 2018, from its first convolution to its classifier.
 
     It has three units of `n` steps, each with its width, and `parts` states share the channels.
+    `step(old, new)` counts the parameters of a step between two widths of a state.
     """
     states = [width // parts for width in widths]
     norm, classifier = 2 * widths[-1], 10 * widths[-1] + 10
@@ -66,7 +68,8 @@ def resnet101():
     for width, blocks in [(64, 3), (128, 4), (256, 23), (512, 3)]:
         total += 4 * width * (old + 2)  # the projection and its norm
         for _ in range(blocks):
-            total += width * (old + 9 * width + 4 * width) + 2 * (2 * width + 4 * width)
+            kernels, norms = width * (old + 9 * width + 4 * width), 2 * (2 * width + 4 * width)
+            total += kernels + norms
             old = 4 * width
     return total
 
@@ -88,11 +91,11 @@ def counted_by_hand(spec, n, w):
     return convolution(3, 3, w) + 2 * convolution(3, w, w) + block + 2 * w + (10 * w + 10)
 
 
-@pytest.mark.parametrize(("spec", "name", "count"), ROWS)
-def test_a_row_has_as_many_parameters_as_are_counted_by_hand(spec, name, count):
+@pytest.mark.parametrize(("spec", "preset_name", "count"), ROWS)
+def test_a_row_has_as_many_parameters_as_are_counted_by_hand(spec, preset_name, count):
     path = ROOT / "specs" / f"{spec}.ode"
     sizes = dict(re.findall(r"^let (n|w) = (\d+)$", path.read_text("utf-8"), re.MULTILINE))
-    sizes |= preset(path, name) if name else {}
+    sizes |= preset(path, preset_name) if preset_name else {}
     n, w = (int(sizes.get(size, 0)) for size in "nw")
     assert counted_by_hand(spec, n, w) == int(count.replace(",", ""))
 
