@@ -188,7 +188,7 @@ def test_a_converted_decoder_gives_the_gradient_of_the_output_of_the_encoder():
 
 
 @pytest.mark.parametrize("scheme", [DAMPED, "leapfrog", "mine.ode"])
-def test_any_scheme_takes_the_layers_of_a_model(scheme, tmp_path):
+def test_the_layers_of_a_model_may_be_steps_of_any_scheme(scheme, tmp_path):
     model, inputs = to_double(*build_model("transformers", "llama"))
     constants = {} if scheme == "leapfrog" else {"a": 0.5}
     if scheme == "mine.ode":

@@ -168,7 +168,7 @@ def test_parameters_are_shared_with_the_original_which_still_works(network, pict
     assert torch.equal(network(pictures), expected)
 
 
-def test_modes_hooks_and_frozen_parameters_survive(pictures):
+def test_modes_hooks_and_frozen_parameters_survive_conversion(pictures):
     model = RESNETS["basic"]().double().eval()
     model.layer2.requires_grad_(False)
     called = []

@@ -131,7 +131,7 @@ def test_a_scheme_or_constants_that_do_not_fit_are_refused(case):
      ("scheme euler {\nfor Y' = F(Y)\nY[n+1] = Y[n] + h F(Y[n])\n}", "ships with odenet"),
      ("scheme s {\nfor Y' = F(Y)\n", "scheme.ode:")],
 )  # fmt: skip
-def test_a_text_with_an_error_is_shown_with_its_place(text, message):
+def test_an_error_in_the_text_of_a_scheme_is_shown_with_its_place(text, message):
     with pytest.raises(SpecError, match=message):
         odenet.reversible(blocks(), text)
 

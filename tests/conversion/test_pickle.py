@@ -103,7 +103,7 @@ def test_every_shipped_network_can_be_pickled(path):
     [lambda x: pickle.loads(pickle.dumps(x)), copy.deepcopy],
     ids=["pickle", "deepcopy"],
 )
-def test_copies_keep_positive_gains_and_functions_as_layers(copy_object):
+def test_copies_keep_positive_gains_and_layers_that_are_functions(copy_object):
     network = odenet.loads(POSITIVE_NORM).network()
     copied_twice = copy_object(copy_object(network))
     x = torch.randn(2, 3, 8, 8)

@@ -71,7 +71,7 @@ def test_flows_that_differ_only_in_their_weights_share_compiled_steps(name):
     assert graphs.count == 2
 
 
-def test_flows_with_other_constants_or_sizes_do_not_evict_each_others_compiled_steps():
+def test_flows_of_different_constants_or_sizes_do_not_evict_each_others_compiled_steps():
     graphs = GraphCounter()
     # Nine and one: more than torch compiles one function for by default (recompile_limit, 8).
     flows = [HamiltonianFlow(4, 3, h=0.1 * (n + 1)) for n in range(9)]
@@ -90,7 +90,7 @@ def test_compiled_steps_update_each_running_statistic_once():
         flow, u = build("momentum", steps=3)
         if compiled:
             flow.compile(backend="aot_eager")
-        flow.f[1].eval()
+        flow.f[1].eval()  # the statistics of this step stay as they are
         flow(u).sum().backward()
         statistics[compiled] = dict(flow.named_buffers())
     for name, expected in statistics[False].items():
@@ -113,15 +113,15 @@ def test_compiled_steps_follow_autocast():
     torch.testing.assert_close(*gradients, rtol=1e-2, atol=1e-2)
 
 
-def test_without_a_compiler_flows_run_eagerly_with_one_notice():
+def test_without_a_compiler_flows_run_eagerly_with_one_warning():
     def failing_backend(graph, inputs):
         raise RuntimeError("no compiler on this machine")
 
     flow, u = build("hamiltonian")
     flow.compile(backend=failing_backend)
-    with pytest.warns(UserWarning, match="torch.compile failed, so flows run eagerly") as notices:
+    with pytest.warns(UserWarning, match="torch.compile failed, so flows run eagerly") as warned:
         assert_gradients(flow, u, tolerance=1e-10)
-    assert len(notices) == 1
+    assert len(warned) == 1
 
 
 def test_exact_arithmetic_runs_the_same_code_both_ways_and_so_is_not_compiled():

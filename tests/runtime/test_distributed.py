@@ -233,12 +233,12 @@ def test_gradients_of_a_flow_are_sent_during_the_backward_of_the_flows_before_it
 
 
 @pytest.mark.parametrize("mode", ["stored", "reversible", "checkpoint"])
-def test_units_per_block_repeat_their_evaluations_as_the_forward_pass_found_them(results, mode):
+def test_fsdp_units_of_single_blocks_repeat_the_evaluations_of_the_forward_pass(results, mode):
     actual = torch.load(results / f"stateful {mode}.pt")
     expected = train_stateful_blocks("stored", shard=False)
     torch.testing.assert_close(actual, expected, rtol=1e-9, atol=1e-12)
 
 
-def test_units_of_a_converted_model_have_their_own_further_inputs(results):
+def test_fsdp_units_of_a_converted_model_get_their_own_further_inputs(results):
     actual, expected = torch.load(results / "converted.pt"), converted_gradients(shard=False)
     torch.testing.assert_close(actual, expected)

@@ -202,7 +202,7 @@ def test_each_sample_has_a_grid_of_its_own():
     assert error[0] < 1e-4 and (error[1:3] < 1e-7).all() and error[3] == 0
 
 
-def test_small_states_keep_their_gradients():
+def test_small_states_are_stepped_accurately_and_rebuilt_exactly():
     flow, u = build("hamiltonian", steps=10)
     flow = flow.float()
     with torch.no_grad():

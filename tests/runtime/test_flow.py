@@ -45,7 +45,7 @@ def test_the_inverse_of_an_output_that_holds_only_part_of_the_state_is_refused(n
 
 
 @pytest.mark.parametrize("shape", [(2, 3, 5, 5), (2, 4, 5), (2, 4)])
-def test_an_input_of_another_shape_is_refused_with_both_shapes(shape):
+def test_the_error_for_an_input_of_a_wrong_shape_shows_both_shapes(shape):
     flow = HamiltonianFlow(4, 2)
     with pytest.raises(ValueError, match=r"takes \(batch, 4, size, size\), but got \(2, "):
         flow(torch.zeros(shape))

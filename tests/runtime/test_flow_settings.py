@@ -63,7 +63,7 @@ def test_vectors_are_taken_with_space_0_and_the_message_says_so():
 @pytest.mark.parametrize(
     ("text", "size"), [("2GB", 2 * 10**9), ("1.5 MiB", 3 * 2**19), ("800k", 800_000), ("0", 0)]
 )
-def test_a_budget_may_be_a_text(text, size):
+def test_a_budget_may_be_given_as_text(text, size):
     flow = HamiltonianFlow(4, 3)
     flow.memory = text
     assert flow.memory == size

@@ -26,7 +26,7 @@ class ContextBlock(nn.Module):
         return scale * y
 
 
-def test_context_in_every_form_is_differentiated():
+def test_context_tensors_in_any_container_are_differentiated():
     gate = torch.randn(3, 6, dtype=torch.float64, requires_grad=True)
     paired = torch.randn(6, dtype=torch.float64, requires_grad=True)
     listed = torch.randn(3, 1, dtype=torch.float64, requires_grad=True)

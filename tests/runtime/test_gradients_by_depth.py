@@ -91,7 +91,7 @@ def test_gradients_differ_by_no_more_than_rebuilt_states(scheme, steps, dtype):
 @pytest.mark.parametrize("setting", ["batch norm", "dropout", "accumulation"])
 @pytest.mark.parametrize("scheme", ["verlet", "leapfrog", "momentum"])
 @pytest.mark.parametrize("steps", [10, 100])
-def test_they_differ_by_no_more_with_norms_dropout_or_accumulation(scheme, steps, setting):
+def test_gradients_differ_by_no_more_with_norms_dropout_or_accumulation(scheme, steps, setting):
     flow, u = build_flow(scheme, setting, steps, torch.float32)
     expected, actual = (gradients(flow, u, memory, setting) for memory in ("stored", "reversible"))
     assert relative_error(actual, expected) <= predicted_error(
@@ -101,7 +101,7 @@ def test_they_differ_by_no_more_with_norms_dropout_or_accumulation(scheme, steps
 
 @pytest.mark.parametrize("scheme", ["verlet", "leapfrog", "momentum"])
 @pytest.mark.parametrize("steps", [10, 100])
-def test_under_autocast_they_are_as_accurate_as_those_of_plain_autograd(scheme, steps):
+def test_gradients_under_autocast_are_as_accurate_as_those_of_plain_autograd(scheme, steps):
     flow, u = build_flow(scheme, "autocast", steps, torch.float32)
     expected = gradients(flow, u, "stored", "")
     stored, actual = (gradients(flow, u, mode, "autocast") for mode in ("stored", "reversible"))

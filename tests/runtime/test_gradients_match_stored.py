@@ -303,7 +303,7 @@ TRANSFORMS = {
 @pytest.mark.filterwarnings("ignore:.*torch.jit.script.*:FutureWarning")  # torch's own
 @pytest.mark.filterwarnings("ignore:.*torch.jit.script.*:DeprecationWarning")
 @pytest.mark.parametrize("transform", TRANSFORMS.values(), ids=TRANSFORMS)
-def test_transforms_work_with_stored_activations_and_are_refused_in_one_sentence(transform):
+def test_transforms_work_with_stored_activations_and_are_refused_in_other_modes(transform):
     transform(build_flow(), INPUT.clone().requires_grad_())
     for mode in MODES:
         with pytest.raises(RuntimeError, match=r'cannot be .*; set flow\.memory = "stored"'):

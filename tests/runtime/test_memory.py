@@ -145,7 +145,7 @@ def test_a_scheme_without_an_inverse_says_why_it_cannot_be_reversed(mode):
         flow.retreat((torch.zeros(1, 3, 4, 4),))
 
 
-def test_a_constant_may_have_a_value_without_an_inverse():
+def test_a_flow_may_have_no_inverse_for_one_value_of_a_constant():
     class Frictionless(MomentumFlow):
         def __init__(self, channels, steps, *, gamma):
             super().__init__(channels, steps, gamma=gamma)
@@ -160,7 +160,7 @@ def test_a_constant_may_have_a_value_without_an_inverse():
 
 
 @pytest.mark.parametrize("mode", ["none", True, -1, 1.5, None])
-def test_an_unknown_memory_mode_is_refused_with_the_known_ones(mode):
+def test_the_error_for_an_unknown_memory_mode_lists_the_known_ones(mode):
     flow = HamiltonianFlow(2, 1)
     with pytest.raises(ValueError, match='memory is "reversible", "stored", "checkpoint" or'):
         flow.memory = mode

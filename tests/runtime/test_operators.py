@@ -115,7 +115,7 @@ def test_the_dense_operator_acts_on_the_channels_alone_and_has_its_exact_adjoint
     torch.testing.assert_close(dense(y, adjoint_kernel(W)), adjoint_dense(y, W))
 
 
-def test_the_identity_matrix_and_the_diagonal_operator_do_what_they_say():
+def test_eye_kernel_is_the_identity_and_diag_is_its_own_adjoint():
     x = torch.randn(2, 4, 3, 3)
     assert torch.equal(eye_kernel(torch.randn(4, 4)), torch.eye(4))
     assert torch.equal(conv(x, eye_kernel(torch.randn(4, 4, 2, 3))), x)

@@ -90,7 +90,7 @@ def test_an_invalid_limit_and_weights_of_another_network_are_refused():
         OptimizerInBackward(linear, ADAMW(other.parameters()))
 
 
-def test_gradients_of_micro_batches_wait_for_the_last():
+def test_gradients_of_micro_batches_accumulate_until_the_last():
     network = build_network(SPECS["verlet"])
     twin, inputs = copy.deepcopy(network), batches((2, 4, 6, 6), 4)
     optimizer = ADAMW(network.parameters())

@@ -46,14 +46,14 @@ def test_every_parameter_is_one_tensor_with_a_leading_step_axis():
         (("constant", 2.0), 0),
     ],
 )
-def test_kernels_are_drawn_with_the_spread_that_was_asked_for(init, std):
+def test_kernels_are_drawn_with_the_standard_deviation_of_their_initialisation(init, std):
     torch.manual_seed(0)
     K = conv_kernel(20, 8, 16, kernel=3, init=init)
     assert K.std().item() == pytest.approx(std, rel=0.05)
     assert all(k.std().item() == pytest.approx(std, rel=0.15) for k in K)
 
 
-def test_fixed_values_and_orthogonal_matrices():
+def test_initial_values_are_constant_or_orthogonal_as_asked_for():
     assert (diagonal(2, 3) == 1).all() and (bias(2, 3) == 0).all() and (scalar(2) == 1).all()
     assert (scalar(2, init=("constant", 0.25)) == 0.25).all()
     for W in dense_matrix(3, 6, 6, init="orthogonal"):
@@ -67,14 +67,14 @@ def test_an_unknown_initialisation_is_refused(init):
         scalar(1, init=init)
 
 
-def test_groups_that_do_not_divide_are_refused():
+def test_groups_that_do_not_divide_the_channels_are_refused():
     with pytest.raises(ValueError, match="3 groups do not divide 4 -> 6 channels"):
         conv_kernel(1, 4, 6, kernel=3, groups=3)
 
 
 @pytest.mark.parametrize("space", [0, 1, 2, 3])
 @pytest.mark.parametrize("kind", ["batch", "group", "layer"])
-def test_norms_normalise_what_they_say(kind, space):
+def test_norms_normalise_over_the_axes_of_their_kind(kind, space):
     norms = norm_layers(3, kind, 4, space, groups=2)
     assert len(norms) == 3
     x = torch.randn(6, 4, *(5,) * space) * 3 + 1

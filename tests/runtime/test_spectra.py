@@ -38,7 +38,7 @@ def test_the_norm_of_a_kernel_is_its_largest_singular_value(shape, options, monk
     torch.testing.assert_close(conv(direction, K, **options).norm(), norm)
 
 
-def test_the_norm_of_a_matrix_and_of_zero():
+def test_the_norm_of_a_matrix_is_its_largest_singular_value_and_that_of_zero_is_zero():
     W = torch.randn(5, 3, dtype=torch.float64)
     norm, _ = operator_norm(W, tolerance=1e-12)
     torch.testing.assert_close(norm, torch.linalg.matrix_norm(W, 2), rtol=1e-6, atol=0)

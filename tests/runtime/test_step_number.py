@@ -6,6 +6,7 @@ import torch
 import odenet
 from odenet.diagnostics import SpecError
 
+# To be filled in: a value of r or nothing, and what is added to n.
 FRICTION = """
 state  Y
 param  K : dense
@@ -21,6 +22,7 @@ scheme friction(r = 3) {
     Y[n+1] = Y[n] + h V[n+1]
 }
 """
+# To be filled in: a divisor.
 NESTEROV = """
 state  Y
 param  K : dense
