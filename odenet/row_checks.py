@@ -292,8 +292,8 @@ def _argument(name: str, parameter: Parameter) -> Any:
     kind = parameter.kind
     words: tuple[str, ...] = kind.options if isinstance(kind, Word) else ()
     width = [fixed_width(CHANNELS)] if isinstance(kind, ChannelCount) else []
-    texts = ("x",), "x"  # a list of texts, and one text
-    candidates = [*width, *(Call(word) for word in words), *ARGUMENT_CANDIDATES, *texts]
+    # the last two are a list of texts, and a text
+    candidates = [*width, *(Call(word) for word in words), *ARGUMENT_CANDIDATES, ("x",), "x"]
     value = next(_accepted_values(kind, candidates), None)
     if value is None:
         raise Contradiction(f"no value was found to try `{name}` with: give it a default")

@@ -89,6 +89,7 @@ def let_lines(symbols: SymbolTable) -> list[str]:
     dynamics = symbols.model.dynamics
     formulas = [*dynamics.rates.values(), *dynamics.initial.values(), dynamics.output]
     names = {n.name for f in formulas for n in f.walk() if isinstance(n, expr.Constant)}
+    # start values may also name the scheme's own constants, which are set elsewhere
     starts = [value for _, value in symbols.model.discretisation.starts]
     start_names = {n.name for f in starts for n in f.walk() if isinstance(n, expr.Constant)}
     names = (names | (start_names - set(symbols.scheme_constants))) - set(symbols.decay_names)

@@ -96,8 +96,7 @@ class _UsedFiles:
             for problem in error.diagnostics:
                 message = f"{use.path}: {problem.message}"
                 self.report.error(problem.code, message, use.span, problem.help)
-            unread = tree.Unparsed("use", declares=(), mentions=(), span=use.span)
-            yield tree.File((unread,), span=use.span)
+            yield tree.File((tree.Unparsed("use", span=use.span),), span=use.span)
             return
         file = _parse_known_version(source, self.report)
         yield from self.follow(file, (*chain, path))

@@ -240,8 +240,8 @@ class Unparsed(Node):
     """
 
     kind: str
-    declares: tuple[str, ...]
-    mentions: tuple[str, ...]
+    declares: tuple[str, ...] = ()
+    mentions: tuple[str, ...] = ()
 
 
 Statement = (

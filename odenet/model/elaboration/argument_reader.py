@@ -95,8 +95,7 @@ class ArgumentReader(Scope):
             name: what messages call it.
         """
         subject = Subject(name, meaning="", span=call.span, report=self.report.add)
-        checked_call = choice.check(call, subject)
-        if checked_call is None:
+        if (checked_call := choice.check(call, subject)) is None:
             raise Rejected
         return checked_call
 

@@ -38,9 +38,7 @@ class Elaborator:
         self.scope = scope
         self.report = report
         self.products = Products(report)
-        self._nesting = (
-            0  # nested calls of `expression`, since a formula leads to those of its lets
-        )
+        self._nesting = 0  # depth of calls of `expression`, which a `let` in a formula nests
 
     def field(self, node: tree.Value) -> expr.Node:
         """The expression of a formula for a field; the number 0 is the zero field."""

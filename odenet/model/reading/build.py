@@ -160,14 +160,14 @@ def _pipelines(declarations: Declarations, flow_shapes: FlowShapes, report: Repo
         report.error("given-twice", "a file has one net", extra.span, "remove one")
     net, input_shape = pipelines.net(statements[0].layers) if statements else ((), None)
     axes = flow_axes(net, input_shape)
-    space = DEFAULT_SPACE if axes is None else axes
+    axes = DEFAULT_SPACE if axes is None else axes
     maps: dict[str, MapDefinition] = {}
     for name, statement in declarations.scope.maps.items():
         if _is_given(statement, declarations):
             maps[name] = MapDefinition(name, statement.shared, (), statement.span, is_given=True)
             continue
         with suppress(Rejected):
-            layers = pipelines.map(statement.layers, statement.name, space)
+            layers = pipelines.map(statement.layers, statement.name, axes)
             maps[name] = MapDefinition(name, statement.shared, layers, statement.span)
     return net, input_shape, maps
 

@@ -58,15 +58,15 @@ class Pipelines:
             if self.report.error_count == errors_before:
                 self._skips.check()
 
-    def map(self, pipeline: tree.Pipeline, name: tree.Name, space: int) -> tuple[Layer, ...]:
+    def map(self, pipeline: tree.Pipeline, name: tree.Name, axes: int) -> tuple[Layer, ...]:
         """The layers of a map, which keep the shape of the states; raises Rejected.
 
         Args:
             pipeline: the layers as written.
             name: of the map.
-            space: the number of space axes of a state.
+            axes: the number of spatial axes of a state.
         """
-        shape = Shape(STATE_WIDTH, (0,) * space)
+        shape = Shape(STATE_WIDTH, (0,) * axes)
         layers = self._layers(pipeline.layers, shape, "map")
         if layers and layers[-1].shape_out != shape:
             message = (

@@ -200,9 +200,8 @@ def check_steps(discretisation: Discretisation, net: tuple[Layer, ...], report: 
         ]
         if misfits:
             steps, span = misfits[0]
-            flow_text = f"`{' '.join(span.text.split())}`" if span else "a flow"
-            listed = _count_text(constant.length)
-            message = f"{spelling} has {listed}, and {flow_text} has {steps} steps"
+            flow = f"`{' '.join(span.text.split())}`" if span else "a flow"
+            message = f"{spelling} has {_count_text(constant.length)}, and {flow} has {steps} steps"
             hint = "; flows of different lengths need uniform(…), geometric(…) or a number"
             help_ = f"list {_count_text(steps)}" + hint * (len({steps for steps, *_ in flows}) > 1)
             report.error("step-constants", message, constant.span, help_)

@@ -1,7 +1,7 @@
 """The parameters of calls, as in `conv(3, 16)`, and values that are calls, `optimizer = sgd(…)`."""
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import chain
 from typing import Any, TypeVar
 
@@ -84,8 +84,7 @@ class Choice:
             place = value.name_span or span
             subject.report(Diagnostic("unknown-choice", message, place, known, label=hint))
             return None
-        subject = Subject(self.noun, meaning="", span=span, report=subject.report)
-        arguments = _checked(value, form, subject)
+        arguments = _checked(value, form, replace(subject, name=self.noun, meaning="", span=span))
         return None if arguments is None else Call(value.name, (), arguments, span)
 
     def default(self, name: str, **changes: Any) -> Call:
