@@ -32,7 +32,7 @@ from odenet.training.run_folder.records import Options, RunFolder
 from odenet.training.runs.build_task import input_shape, new_task
 
 DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-CLASSES = tuple("0123456789")  # ten names
+CLASSES = tuple("0123456789")  # as many as the networks distinguish
 
 
 class AlternatingLoops(pl.Callback):
@@ -48,7 +48,7 @@ class AlternatingLoops(pl.Callback):
     """
 
     def __init__(self, program: Program, batches: Sequence[tuple[Tensor, Tensor]]):
-        self.task = new_task(program, LabelInfo(len(CLASSES)), "test").to(DEVICE)
+        self.task = new_task(program, LabelInfo(len(CLASSES)), watched="test").to(DEVICE)
         self.optimizer = build_optimizer(self.task.network, program.recipe.optimizer)
         self.batches = batches
         self.bare_seconds: list[float] = []
@@ -96,7 +96,7 @@ def measure(program: Program, steps: int, folder: Path) -> dict[str, float]:
         folder: where the trainer writes its files.
 
     Returns:
-        Those of the bare loop ("bare"), of the trainer ("trained") and of its data loader ("data").
+        The seconds of the bare loop ("bare"), the trainer ("trained") and its data loader ("data").
     """
     shape, batch = input_shape(program), program.recipe.batch
     train, test = _random_split(shape, steps * batch), _random_split(shape, batch)
@@ -110,7 +110,8 @@ def measure(program: Program, steps: int, folder: Path) -> dict[str, float]:
             RunFolder(folder), program.recipe, Options(), console=Console(quiet=True)
         )
         trainer.callbacks.append(loops)  # pyright: ignore[reportAttributeAccessIssue]
-        trainer.fit(new_task(program, LabelInfo(len(CLASSES)), "test"), datamodule=data)
+        task = new_task(program, LabelInfo(len(CLASSES)), watched="test")
+        trainer.fit(task, datamodule=data)
     start = _synchronized_time()
     for _ in data.train_dataloader():
         pass

@@ -28,7 +28,7 @@ Written by `odenet bench`, each part with its machine.
 - Time: of a training step without the optimizer, relative to plain autograd in the same turn.
 - Peak: the most that the allocator held at once, without weights, their gradients and the input.
 - MiB per step: by how much the peak grows with each further step of the network.
-- F: evaluations of each right-hand side; vector-Jacobian products are two more for everyone.
+- F: evaluations of each right-hand side, without vector-Jacobian products, which all take alike.
 - Batch norm: how often one training step counts its batch in the running statistics; 1 is right.
 - Gradient error: of all weights together, relative to float64, at the largest N.
 
@@ -47,7 +47,7 @@ class Measurement:
         implementation: a key of ADAPTERS.
         seconds: times of the step, in the order of the turns.
         peak: the most bytes of activations and working memory held at once.
-        error: relative to float64, of the gradients by all weights.
+        error: relative error of the gradients by all weights, compared with those in float64.
         evaluations: how often each right-hand side is evaluated, in both passes.
         batch_norm_updates: how often running statistics are updated with the batch.
         missing: why nothing could be measured; else empty.
@@ -174,7 +174,8 @@ def _row(
     first, last = measured[depths[0]], measured[depths[-1]]
     missing = next((m.missing for m in measured.values() if m.missing), "")
     if missing:
-        return [last.implementation, missing, *[""] * (2 * len(depths) + 3)]
+        remaining_columns = 2 * len(depths) + 3
+        return [last.implementation, missing, *[""] * remaining_columns]
     peaks = [measured[n].peak / MIB for n in depths]
     growth = (peaks[-1] - peaks[0]) / (depths[-1] - depths[0]) if len(depths) > 1 else None
     return [
@@ -253,8 +254,8 @@ def machine(device: str) -> str:
     model = platform.processor() or platform.machine()
     info = Path("/proc/cpuinfo")
     if info.exists():
-        names = [line for line in info.read_text().splitlines() if line.startswith("model name")]
-        model = names[0].partition(":")[2].strip() if names else model
+        lines = [line for line in info.read_text().splitlines() if line.startswith("model name")]
+        model = lines[0].partition(":")[2].strip() if lines else model
     return f"{model}, {os.cpu_count()} cores, {torch.get_num_threads()} threads"
 
 

@@ -13,6 +13,7 @@ from shared import argument_parser, save_figure
 
 import odenet
 
+# T is the number of blocks, so that each block is solved over a time of 1.
 SPEC = """state x
 map f = conv(3) -> relu -> conv(3)
 {equation}

@@ -74,16 +74,16 @@ def draw(panels, epsilons, fitted, lambda_half):
         fitted: the least eigenvalue that fitting reached at each of them.
         lambda_half: λ_ε at ε = 1/2.
     """
-    least, pairs = panels
-    curve = np.linspace(0.02, 5, 200)
-    least.plot(curve, [least_eigenvalue(e) for e in curve], label="λ_ε")
-    least.plot(epsilons, fitted, "o", label="fitted to -1.5")
-    least.set(xlabel="ε", title="least simple eigenvalue")
-    least.legend()
-    pairs.fill_between([lambda_half, 2], lambda_half, 2, color="lightgrey", label="two simple")
-    pairs.plot([-2, 2], [-2, 2], color="grey", label="one double")
-    pairs.set(xlabel="λ₁", ylabel="λ₂", title="representable, ε = 1/2")
-    pairs.legend()
+    limits, plane = panels
+    grid = np.linspace(0.02, 5, 200)
+    limits.plot(grid, [least_eigenvalue(epsilon) for epsilon in grid], label="λ_ε")
+    limits.plot(epsilons, fitted, "o", label="fitted to -1.5")
+    limits.set(xlabel="ε", title="least simple eigenvalue")
+    limits.legend()
+    plane.fill_between([lambda_half, 2], lambda_half, 2, color="lightgrey", label="two simple")
+    plane.plot([-2, 2], [-2, 2], color="grey", label="one double")
+    plane.set(xlabel="λ₁", ylabel="λ₂", title="representable, ε = 1/2")
+    plane.legend()
 
 
 def main(arguments=None):
@@ -104,11 +104,12 @@ def main(arguments=None):
     distances = {pair: fitting_error(pair, epsilon=0.5, steps=args.steps) for pair in pairs}
     figure, panels = pyplot.subplots(1, 2, figsize=(9, 4))
     draw(panels, epsilons, fitted, lambda_half)
+    _, plane = panels
     for pair, distance in distances.items():
         print(f"eigenvalues {pair}, λ_ε = {lambda_half:.3f}: distance {distance:.3f}")
         marker = "o" if distance < 0.05 else "x"  # whether the map was found
         for point in {pair, pair[::-1]}:
-            panels[1].plot(*point, marker, color="black")
+            plane.plot(*point, marker, color="black")
     save_figure(figure, args.out, "representable.png")
     limits = dict(
         zip(epsilons, zip(map(least_eigenvalue, epsilons), fitted, strict=True), strict=True)

@@ -29,7 +29,7 @@ class Editor:
         )
         self.request_number = self.version = 0
         capabilities = {"textDocument": {"publishDiagnostics": {"versionSupport": True}}}
-        self.server = self.request(
+        self.server_description = self.request(
             "initialize", processId=None, rootUri=None, capabilities=capabilities
         )
         self.notify("initialized")
@@ -100,6 +100,7 @@ class Editor:
 
 @pytest.fixture(scope="module")
 def editor(tmp_path_factory):
+    """An editor with a file in a folder whose name has to be escaped in a URI."""
     client = Editor(tmp_path_factory.mktemp("Größe & more"))
     with client.process:
         yield client
@@ -110,7 +111,7 @@ def editor(tmp_path_factory):
 
 @pytest.mark.slow
 def test_errors_come_with_place_code_and_help_and_go_when_mended(editor):
-    assert editor.server["serverInfo"]["name"] == "odenet"
+    assert editor.server_description["serverInfo"]["name"] == "odenet"
     (problem,) = editor.set_text(SPEC.replace("verlet", "verlett"))
     line = SPEC.split("\n").index("discretise verlet(h = 1/10)")
     assert problem["range"] == {

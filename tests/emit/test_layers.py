@@ -97,7 +97,7 @@ def test_an_activation_has_the_slope_sign_and_primitive_of_its_row(name):
         torch.testing.assert_close(primitive_slope, value, atol=1e-9, rtol=1e-9)
 
 
-FAN_IN = 4 * 3 * 3  # for a 3×3 convolution of 4 channels
+FAN_IN = 4 * 3 * 3  # for a 3×3 convolution of 4 channels; torch draws from ± FAN_IN^-½
 
 
 @pytest.mark.parametrize(
@@ -111,6 +111,6 @@ def test_convolutions_of_nets_and_maps_start_by_the_rule_they_name(rule, std):
     net = f"net = input(4, 6, 6) -> conv(3, 64{rule}) -> conv(3, 4) -> flow(1)\n"
     network = odenet.loads(f"{text}discretise momentum\n{net}").network()
     flow = network[2]
-    of_map_in_first_step = flow.f[0]
-    for convolution in (network[0], of_map_in_first_step[0]):
+    map_of_first_step = flow.f[0]
+    for convolution in (network[0], map_of_first_step[0]):
         assert convolution.weight.std().item() == pytest.approx(std, rel=0.1)

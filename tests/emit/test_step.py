@@ -1,6 +1,7 @@
 """The generated step: `advance` is what the scheme's lines say, and `retreat` undoes it.
 
-The oracle evaluates the random lines of a scheme with torch and shares no code with the compiler.
+The expected values come from the lines of a random scheme, evaluated in torch by code that shares
+nothing with the compiler.
 """
 
 from dataclasses import dataclass
@@ -119,15 +120,15 @@ def check_step(lines, aux, history):
     program = odenet.loads(scheme_text(lines, aux, history) + SPEC)
     flow = program.flow(channels=4, steps=2).double().eval()
     generator = torch.Generator().manual_seed(1)
-    names = [value_of_slot(slot) for slot in flow.slots]
-    tensors = [torch.randn(3, 2, generator=generator, dtype=torch.float64) for _ in names]
-    random_values = dict(zip(names, tensors, strict=True))
-    state = {name: (random_values[name, 0], random_values[name, 1]) for name, _ in names}
+    slots = [value_of_slot(slot) for slot in flow.slots]
+    tensors = [torch.randn(3, 2, generator=generator, dtype=torch.float64) for _ in slots]
+    random_values = dict(zip(slots, tensors, strict=True))
+    state = {name: (random_values[name, 0], random_values[name, 1]) for name, _ in slots}
     with torch.no_grad():
         state_class = type(flow.initial(torch.zeros(1, 4).double()))
         after = flow.advance(state_class(*tensors), 0)
         expected = step_by_lines(lines, state, dict(flow.named_parameters())["K"][0])
-        for (name, component), value in zip(names, after, strict=True):
+        for (name, component), value in zip(slots, after, strict=True):
             new = "Y[n]" if name == "Y[n-1]" else name.replace("[n]", "[n+1]")
             torch.testing.assert_close(value, expected[new][component], rtol=1e-12, atol=1e-12)
         if not flow.reversible:
@@ -151,6 +152,7 @@ def test_the_generated_retreat_undoes_the_generated_advance(drawn):
 
 
 def line(target, *terms, rate=None):
+    """A `Line` with these summands."""
     return Line(target, terms, rate)
 
 

@@ -58,7 +58,7 @@ def test_fitted_linear_networks_represent_the_maps_of_theorem_1_only(example):
     least_eigenvalues, distances = example("representable", "--steps", 30)
     for least, fitted in least_eigenvalues.values():
         assert fitted == pytest.approx(least, abs=0.04)
-    least = least_eigenvalues[0.5][0]
+    least, _ = least_eigenvalues[0.5]
     for pair, distance in distances.items():
         representable = min(pair) > least or pair[0] == pair[1]
         assert (distance < 1e-3) == representable, pair
@@ -102,9 +102,8 @@ def test_depth_costs_a_momentum_network_no_memory(example):
 def test_a_very_deep_momentum_network_holds_less_than_its_resnet(example):
     peaks = example("very_deep", "--blocks", 8, "--size", 16, "--batches", 4, 8)
     resnet, momentum = peaks["ResNet"], peaks["Momentum ResNet"]
-    assert resnet[8] - resnet[4] > 1.3 * (
-        momentum[8] - momentum[4]
-    )  # the memory of four more pictures
+    # Four more pictures take less memory.
+    assert resnet[8] - resnet[4] > 1.3 * (momentum[8] - momentum[4])
     assert (example.folder / "very_deep.png").exists()
 
 
@@ -141,8 +140,8 @@ def pictures(tmp_path):
             folder = tmp_path / "pictures" / split / class_name
             folder.mkdir(parents=True)
             for i in range(count):
-                noise = 0.1 * torch.rand(3, 40, 40) + brightness
-                to_pil_image(noise).save(folder / f"{i}.png")
+                picture = brightness + 0.1 * torch.rand(3, 40, 40)
+                to_pil_image(picture).save(folder / f"{i}.png")
     return tmp_path / "pictures"
 
 

@@ -18,7 +18,7 @@ def check_grammar():
     half a second.
     """
     pytest.importorskip(
-        "interegular", reason="the gate runs odenet.language.check_grammar by itself"
+        "interegular", reason="CI runs odenet.language.check_grammar as a step of its own"
     )
     return importlib.import_module("odenet.language.check_grammar")
 

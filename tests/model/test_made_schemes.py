@@ -126,7 +126,7 @@ def test_the_adjoint_undoes_a_step_with_minus_h(name):
     state = network.state(scheme)
 
     def reflect_in_time(values):
-        """The stored values in the opposite order in time: for example, Y[n] and Y[n-1] are exchanged."""
+        """The stored values in the opposite order in time, with Y[n] and Y[n-1] exchanged."""
         oldest = {u: min(scheme.stored_offsets(u)) for u in scheme.unknowns}
         return {Slot(s.name, oldest[s.name] - s.offset): x for s, x in values.items()}
 

@@ -107,7 +107,8 @@ def test_renaming_leaves_the_program_as_it_is(data):
     file = loads(text).tree
     old = [canonical(name) for name in declared_names(file)]
     taken = {word for word in re.findall(r"\w+", text)} | set(old) | set(CORE_NAMES)
-    taken |= set(RESERVED) if "\nscheme " in text else set()  # its lines may read the file's maps
+    if "\nscheme " in text:  # a scheme's lines may read the file's maps
+        taken |= set(RESERVED)
     pool = [word for word in NEW_NAMES if canonical(word) not in taken and word not in taken]
     new = data.draw(st.permutations(pool))[: len(old)]
     names = dict(zip(old, new, strict=False))
@@ -115,6 +116,7 @@ def test_renaming_leaves_the_program_as_it_is(data):
 
 
 def test_the_comparison_tells_different_programs_apart():
-    one = "state Y\nparam K, L : conv(3)\nY' = K L Y\ndiscretise euler(h = 0.1)"
-    assert load_with_numbered_names(one) != load_with_numbered_names(one.replace("K L Y", "L K Y"))
-    assert load_with_numbered_names(one) == load_with_numbered_names(one.replace("K", "Q"))
+    text = "state Y\nparam K, L : conv(3)\nY' = K L Y\ndiscretise euler(h = 0.1)"
+    program = load_with_numbered_names(text)
+    assert program != load_with_numbered_names(text.replace("K L Y", "L K Y"))
+    assert program == load_with_numbered_names(text.replace("K", "Q"))
