@@ -1,4 +1,7 @@
-"""`odenet compile`, `check`, `fmt` and `schemes` as a user runs them."""
+"""`odenet compile`, `check`, `fmt` and `schemes` as a user runs them.
+
+The fixture `odenet` of conftest.py runs a command: it gives exit code, output and errors.
+"""
 
 import json
 import os
@@ -15,14 +18,11 @@ BAD_SPEC = "state Y\nY' = Q Y\ndiscretise euler(h = 0.1)\n"
 
 
 def test_a_preset_sets_its_numbers_and_a_later_setting_overrides_one(odenet):
-    options = ("--emit", "program", "--set", "@hamiltonian-218")
-    _, deep, _ = odenet("compile", SPECS / "hamiltonian.ode", *options)
-    _, same, _ = odenet(
-        "compile", SPECS / "hamiltonian.ode", *options[:2], "--set", "n=18", "--set", "w=128"
-    )
-    assert deep == same
-    _, changed, _ = odenet("compile", SPECS / "hamiltonian.ode", *options, "--set", "n=17")
-    assert changed != deep
+    command = ("compile", SPECS / "hamiltonian.ode", "--emit", "program")
+    _, preset, _ = odenet(*command, "--set", "@hamiltonian-218")
+    assert preset == odenet(*command, "--set", "n=18", "--set", "w=128")[1]
+    _, changed, _ = odenet(*command, "--set", "@hamiltonian-218", "--set", "n=17")
+    assert changed != preset
     code, _, error = odenet("compile", SPECS / "hamiltonian.ode", "--set", "@hamiltonian-219")
     assert code == 1 and "known: @hamiltonian-74" in error
 

@@ -1,4 +1,7 @@
-"""`odenet new`: for each template and kind of data, a spec that is formatted, proved and trains."""
+"""`odenet new`: for each template and kind of data, a spec that is formatted, proved and trains.
+
+The fixture `odenet` of conftest.py runs a command: it gives exit code, output and errors.
+"""
 
 import csv
 from typing import get_args
@@ -18,9 +21,9 @@ CLAIM_COUNTS = {"hamiltonian": 2, "damped": 2, "momentum": 1, "language_model": 
 
 
 def write_pictures(folder):
-    for name, count in (("cats", 6), ("dogs", 6), ("eels", 6)):
+    for name in ("cats", "dogs", "eels"):
         (folder / name).mkdir(parents=True)
-        for i in range(count):
+        for i in range(6):
             pixels = RNG.integers(0, 256, (40, 70, 3), dtype=np.uint8)
             Image.fromarray(pixels).save(folder / name / f"{i}.png")
     return folder

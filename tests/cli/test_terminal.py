@@ -1,4 +1,7 @@
-"""Output to terminals and pipes, input from a pipe, help, completion, settings of the recipe."""
+"""Output to terminals and pipes, input from a pipe, help, completion, settings of the recipe.
+
+The fixture `odenet` of conftest.py runs a command: it gives exit code, output and errors.
+"""
 
 import io
 import os

@@ -1,4 +1,7 @@
-"""What notebooks show of programs, certificates, runs and predictions: HTML, LaTeX or one line."""
+"""What notebooks show of programs, certificates, runs and predictions: HTML, LaTeX or one line.
+
+The fixtures `program` and `run` of conftest.py are a small program and the folder of a run.
+"""
 
 import inspect
 

@@ -1,6 +1,8 @@
 """The page of a specification: complete, in agreement with the compiler, with the right numbers.
 
 The oracle of the spectrum is the Jacobian of the right-hand side, written out in torch.
+
+The fixtures `program` and `html` of conftest.py are a small program and its page.
 """
 
 import re

@@ -1,4 +1,7 @@
-"""`odenet plot` and the figures of pages and runs: what is drawn, and that no texts overlap."""
+"""`odenet plot` and the figures of pages and runs: what is drawn, and that no texts overlap.
+
+The fixture `run` of conftest.py is the folder of a run.
+"""
 
 from types import SimpleNamespace
 

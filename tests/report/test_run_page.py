@@ -1,4 +1,7 @@
-"""The page of a run: its samples, confusion matrix, curves, weights and training command."""
+"""The page of a run: its samples, confusion matrix, curves, weights and training command.
+
+The fixtures `run` and `page` of conftest.py are the folder of a run, and the page of its spec.
+"""
 
 import re
 import shlex

@@ -39,7 +39,7 @@ IGNORED_KEYS = (
     "seconds",
     "samples_per_second",
     "tokens_per_second",
-    "saved",
+    "saved",  # the share of time that levels save
     "folder",
     "sha256",  # the checksum of a record covers the keys above
     "before",  # earlier attempts of a resumed run

@@ -1,4 +1,7 @@
-"""The commands that train, evaluate, compare and study runs: their output and exit codes."""
+"""The commands that train, evaluate, compare and study runs: their output and exit codes.
+
+The fixture `stub_spec` is the path of a spec with a small handwritten network (stub_program.py).
+"""
 
 import json
 import os

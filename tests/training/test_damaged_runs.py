@@ -1,4 +1,7 @@
-"""Run folders and checkpoints that are damaged, of another network, or of another program."""
+"""Run folders and checkpoints that are damaged, of another network, or of another program.
+
+The fixture `stub_spec` is the path of a spec with a small handwritten network (stub_program.py).
+"""
 
 import json
 import random
@@ -77,8 +80,9 @@ def test_a_checkpoint_that_is_cut_short_or_empty_is_refused(folder):
             read_checkpoint(path)
 
 
-def test_any_bit_that_is_changed_in_the_record_is_found(folder):
+def test_any_bit_that_is_changed_in_the_record_or_the_result_is_found(folder):
     random.seed(0)
+    # Every third byte, to save time.
     for _ in flip_bits(folder.record, range(0, folder.record.stat().st_size, 3)):
         with pytest.raises(TrainingError, match=r"run\.json"):
             folder.read_record()
@@ -266,7 +270,7 @@ def test_a_run_without_checkpoints_is_measured_by_its_weights(folder):
     scores = evaluation.evaluate("run")
     shutil.rmtree(folder.checkpoints)
     assert evaluation.evaluate("run") == scores
-    # The first 8 bytes are the length of the header.
+    # Some bytes; the first 8 are the length of the header.
     for _ in flip_bits(folder.weights, range(8, folder.weights.stat().st_size, 900)):
         with pytest.raises(TrainingError, match="not what its checksum was taken of"):
             evaluation.evaluate("run")

@@ -1,4 +1,7 @@
-"""Losses, gradients and weights that are not finite: messages, kept checkpoints, and `on_nan`."""
+"""Losses, gradients and weights that are not finite: messages, kept checkpoints, and `on_nan`.
+
+The fixture `stub_spec` is the path of a spec with a small handwritten network (stub_program.py).
+"""
 
 from pathlib import Path
 

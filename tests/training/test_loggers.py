@@ -1,4 +1,7 @@
-"""`--logger`: what each logger writes while offline, and errors where its library is missing."""
+"""`--logger`: what each logger writes while offline, and errors where its library is missing.
+
+The fixture `stub_spec` is the path of a spec with a small handwritten network (stub_program.py).
+"""
 
 from pathlib import Path
 

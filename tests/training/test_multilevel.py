@@ -1,4 +1,7 @@
-"""Refinement of flows during training: weights, the optimizer's state, and runs with `levels`."""
+"""Refinement of flows during training: weights, the optimizer's state, and runs with `levels`.
+
+The fixture `stub_spec` is the path of a spec with a small handwritten network (stub_program.py).
+"""
 
 from pathlib import Path
 

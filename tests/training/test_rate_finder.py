@@ -1,4 +1,7 @@
-"""`--find-lr`, the search for a learning rate, and the messages of runs that stop early."""
+"""`--find-lr`, the search for a learning rate, and the messages of runs that stop early.
+
+The fixture `stub_spec` is the path of a spec with a small handwritten network (stub_program.py).
+"""
 
 from pathlib import Path
 

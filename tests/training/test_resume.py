@@ -1,4 +1,7 @@
-"""A run that is stopped by a signal resumes, and ends as one that was not stopped, bit for bit."""
+"""A run that is stopped by a signal resumes, and ends as one that was not stopped, bit for bit.
+
+The fixture `stub_spec` is the path of a spec with a small handwritten network (stub_program.py).
+"""
 
 import os
 import signal

@@ -1,4 +1,7 @@
-"""A training from its spec to its folder: files, evaluation, averages, early stopping, errors."""
+"""A training from its spec to its folder: files, evaluation, averages, early stopping, errors.
+
+The fixture `stub_spec` is the path of a spec with a small handwritten network (stub_program.py).
+"""
 
 import json
 import math

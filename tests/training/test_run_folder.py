@@ -1,4 +1,7 @@
-"""The folder of a run holds all that evaluating and resuming need, and survives a full disk."""
+"""The folder of a run holds all that evaluating and resuming need, and survives a full disk.
+
+The fixture `stub_spec` is the path of a spec with a small handwritten network (stub_program.py).
+"""
 
 import errno
 import shutil

@@ -1,4 +1,7 @@
-"""A run's folder belongs to one training, and an interrupted start blocks nobody."""
+"""A run's folder belongs to one training, and an interrupted start blocks nobody.
+
+The fixture `stub_spec` is the path of a spec with a small handwritten network (stub_program.py).
+"""
 
 import errno
 import os

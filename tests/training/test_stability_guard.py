@@ -1,4 +1,7 @@
-"""The stability margin h ω / limit during training, and `guard = rescale`, which keeps it below 1."""
+"""The stability margin h ω / limit during training, and `guard = rescale`, which keeps it below 1.
+
+The fixture `stub_spec` is the path of a spec with a small handwritten network (stub_program.py).
+"""
 
 from pathlib import Path
 
@@ -60,7 +63,9 @@ def test_a_condition_of_the_proof_that_the_weights_violate_is_reported_once(
     )
     text = text.replace("Z + b1)", "Z + b1) - γ Y").replace("Y + b2)", "Y + b2) - γ Z")
     unstable_spec.write_text(text.replace("verlet", "euler"))
-    assert odenet.load(unstable_spec).flow(8, 2).conditions() == [("γ ≥ 0", warning_count == 0)]
+    assert odenet.load(unstable_spec).flow(channels=8, steps=2).conditions() == [
+        ("γ ≥ 0", warning_count == 0)
+    ]
     run.train(unstable_spec, out="run", console=Console(width=300))
     lines = [line for line in capsys.readouterr().out.splitlines() if "proof about the" in line]
     assert len(lines) == warning_count

@@ -1,4 +1,7 @@
-"""`--sweep`: a grid of settings, each point of which is a run."""
+"""`--sweep`: a grid of settings, each point of which is a run.
+
+The fixture `stub_spec` is the path of a spec with a small handwritten network (stub_program.py).
+"""
 
 import csv
 import json

@@ -1,4 +1,7 @@
-"""Augmentations of torchvision: what they do, and that they depend on seed and epoch alone."""
+"""Augmentations of torchvision: what they do, and that they depend on seed and epoch alone.
+
+The fixture `stub_spec` is the path of a spec with a small handwritten network (stub_program.py).
+"""
 
 import re
 import signal

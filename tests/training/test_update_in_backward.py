@@ -1,4 +1,7 @@
-"""`--update-in-backward`: weights move during the backward pass, and runs equal ordinary ones."""
+"""`--update-in-backward`: weights move during the backward pass, and runs equal ordinary ones.
+
+The fixture `stub_spec` is the path of a spec with a small handwritten network (stub_program.py).
+"""
 
 import os
 import signal

@@ -1,4 +1,7 @@
-"""No training step waits for a GPU, as far as the device `meta` can show (tests/device_copies.py)."""
+"""No training step waits for a GPU, as far as the device `meta` can show (tests/device_copies.py).
+
+The fixture `stub_spec` is the path of a spec with a small handwritten network (stub_program.py).
+"""
 
 import os
 from types import SimpleNamespace
