@@ -26,7 +26,7 @@ app.command()(convert)
 
 @pytest.fixture
 def one_thread():
-    """What convolutions hold while they run depends on how many threads they run on."""
+    """Run torch on one thread: what convolutions need while they run depends on the number."""
     previous = torch.get_num_threads()
     torch.set_num_threads(1)
     yield
@@ -36,7 +36,8 @@ def one_thread():
 def test_peaks_are_those_that_the_allocator_sees_in_another_process(one_thread):
     process = subprocess.run(
         [sys.executable, "-m", "tests.footprint.measure_peaks"],
-        capture_output=True, text=True, check=True, env=os.environ | {"KINETO_LOG_LEVEL": "99"},
+        env=os.environ | {"KINETO_LOG_LEVEL": "99"},  # torch's profiler logs nothing
+        capture_output=True, text=True, check=True,
     )  # fmt: skip
     measured = json.loads(process.stdout)
     for name, build in MODELS.items():
@@ -54,6 +55,7 @@ def test_advice_says_where_conversion_saves_nothing():
     assert advice.way("converted").peak > advice.way("original").peak
     assert advice.recommended.name in ("original", "checkpointed")
     assert "converted saves nothing" in str(advice)
+    # The other block of these stages changes the shape.
     assert advice.single == ("layer2.1", "layer3.1", "layer4.1")
 
 

@@ -88,6 +88,7 @@ def test_the_dots_of_the_stability_figure_are_h_times_the_eigenvalues_of_the_jac
 
     monkeypatch.setattr("odenet.report.measured.stability_figure", record_points)
     stability_of_weights(program, measure_untrained(program))
+    # The same weights and inputs as those measured; the spectrum is that of the first input.
     torch.manual_seed(0)
     network = program.network().eval()
     u = network[0](torch.randn(8, 1, 8, 8))[:1]
@@ -97,7 +98,7 @@ def test_the_dots_of_the_stability_figure_are_h_times_the_eigenvalues_of_the_jac
     K1, K2 = flow.K1.double(), flow.K2.double()
     for step in (0, 1, 2):
 
-        def rates(flat, step=step):
+        def rates(flat, step=step):  # biases begin at 0
             y, z = flat.view(2, 1, 2, 8, 8)
             conv, adjoint = torch.nn.functional.conv2d, torch.nn.functional.conv_transpose2d
             y_rate = adjoint(torch.tanh(conv(z, K1[step], padding=1)), K1[step], padding=1)

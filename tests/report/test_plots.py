@@ -63,7 +63,7 @@ def test_rounding_does_not_look_like_eigenvalues_to_the_right_of_the_axis(axes):
     assert 4e-6 / (high - low) * 1000 < 1  # less than a pixel if the axis has 1000
     assert legend_labels(axes) == [
         "Y' = λ Y does not grow: Re λ ≤ 0",
-        "rounding: |Re λ| ≤ 0.0007",
+        "rounding: |Re λ| ≤ 0.0007",  # the largest |λ| times the root of the float32 epsilon
         "step 0",
     ]
     assert largest_real_part(noisy) == "0 within rounding"

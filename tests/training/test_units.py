@@ -53,7 +53,8 @@ def test_every_parameter_of_a_refined_unit_has_the_state_of_the_one_it_copies(te
     }
     refine_optimizer(optimizer, task, refine_network(task))
     step_counts = [flow.steps for flow in flows(task.network).values()]
-    assert step_counts.count(3) == 1  # the four steps of the unit: its entry, which is the first, and these
+    # Of the unit's four steps the first is its entry, and the others are a flow.
+    assert step_counts.count(3) == 1
     for name, parameter in task.network.named_parameters():
         average = optimizer.state[parameter]["exp_avg"]
         assert average.shape == parameter.shape
