@@ -139,6 +139,7 @@ def register_map(name: str, make: ModuleFactory) -> Registration:
 def _register(
     row: Any, table: dict[str, Any], taken: Any, row_kind: str, check: Callable[[Any], None]
 ) -> Registration:
+    """Check a row and add it to a table; `taken` has the names that it cannot have."""
     name = row.name
     keywords = {word.lower() for word in STATEMENT_WORDS | BLOCK_WORDS}
     ascii_name = name.isidentifier() and name.isascii() and name[0].isalpha()

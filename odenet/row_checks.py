@@ -148,6 +148,7 @@ def check_layer(row: LayerKind) -> None:
 
 @torch.random.fork_rng(devices=[])
 def _check_layer_on_grid(row: LayerKind, layer: Layer) -> None:
+    """Compare a layer with its torch module on a random input of its shape."""
     torch.manual_seed(0)
     c_in, c_out = int(layer.shape_in.channels.constant), int(layer.shape_out.channels.constant)
     space = layer.shape_in.space

@@ -99,6 +99,7 @@ class FlowWriter:
         return [head, *docstring([text], 8)] + [part for line in body for part in lay_out(line, 8)]
 
     def _rate_methods(self) -> list[list[str]]:
+        """The methods of the right-hand sides, each with its equation as docstring."""
         methods: list[list[str]] = []
         for key, rate in self.model.rates.items():
             state, function = key

@@ -54,6 +54,7 @@ def module_source(facts: Facts, version: str, space: int) -> str:
 
 
 def _header(model: Model, version: str) -> list[str]:
+    """The lines of the module's docstring."""
     digest = sha256(model.source.text.encode()).hexdigest()[:12]
     file = model.name if model.name == "<stdin>" else f"{model.name}.ode"
     lines = [

@@ -55,6 +55,7 @@ def _entry_maps(model: Model) -> Mapping[str, EntryMap] | None:
 
 
 def _layer_code(model: Model, layer: Layer, stem: str) -> str:
+    """The code of a layer of the net."""
     if layer.name == "flow":
         channels = int(layer.shape_in.channels.constant)
         return _flow_code(model, layer, stem, channels, layer.arguments["N"])
@@ -107,6 +108,7 @@ def _step_size(model: Model, layer: Layer, steps: int) -> str:
 
 
 def _unit_code(model: Model, layer: Layer, stem: str) -> str:
+    """The code of a unit: its first step, and a flow with the others."""
     parts, arguments = model.dynamics.input_parts, layer.arguments
     channels = int(layer.shape_in.channels.constant)
     old, new = channels // parts, unit_channels(model.dynamics, layer.shape_out.channels)

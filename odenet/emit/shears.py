@@ -65,6 +65,7 @@ class ShearWriter:
         ]
 
     def _shear_code(self, shear: Shear, i: int) -> str:
+        """The code of a shear of component `i` of its target, `Shear("Y", 1.0, terms=…)`."""
         target = self.symbols.variable(shear.target.name, shear.target.offset, i)
         parts = [f'"{target}"', self._coefficient(shear.scale)]
         if shear.exponents:

@@ -193,6 +193,7 @@ class SpectrumWriter:
                 raise AssertionError(operator)
 
     def _sum_norm(self, operator: expr.Sum) -> Code:
+        """A bound of the norm of a sum: that of its assembled kernel, or else the sum of bounds."""
         names = self.printer.kernel_names(operator)
         if names:
             parameter = self.model.parameters[names[0]]

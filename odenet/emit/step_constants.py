@@ -61,6 +61,7 @@ class StepConstants:
         return f"{self.symbols.constant(name)} = per_step({shown}, {argument}, steps)"
 
     def _default(self, name: str, constant: StepConstant) -> str:
+        """The code of the value that a constant has by default."""
         match constant:
             case Listed(values=values):
                 return tuple_code(map(number, values))

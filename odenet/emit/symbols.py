@@ -207,6 +207,7 @@ class SymbolTable:
         return {key: self._method(*key, rate) for key, rate in self.model.rates.items()}
 
     def _method(self, state: State, function: str, rate: expr.Node) -> "RateMethod":
+        """The method of a right-hand side, named after the state whose rate it gives."""
         states, model, part = states_read(rate), self.model, self.for_equations[function].summand
         used = {node.name for node in rate.walk() if isinstance(node, _PARAMETERS)}
         number = "" if part is None else f"{part[0] + 1}_"  # no state begins with a digit

@@ -152,6 +152,7 @@ class _Writer:
         return result
 
     def _indent(self, line: Line) -> int:
+        """The number of spaces before a line."""
         if not line.is_continuation:
             self.statement_indent = INDENT if line.block else 0
             self.pipeline_column = self.statement_indent + INDENT

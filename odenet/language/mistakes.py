@@ -95,6 +95,7 @@ def _wrong_first_token(m: Mistake) -> Finding | None:
 
 
 def _assignment(m: Mistake) -> Finding | None:
+    """A line `NAME = …` outside of a block."""
     if m.types(0, 2) != ["NAME", "EQUAL"] or m.index != 1:
         return None
     name = m.first
@@ -163,6 +164,7 @@ _FOREIGN_SIGNS = {
 
 
 def _foreign_sign(m: Mistake) -> Finding | None:
+    """A sign of other languages, such as `**`, which is two tokens here."""
     following = m.statement[m.index + 1] if m.index + 1 < len(m.statement) else m.token
     for first, last in ((m.prior, m.token), (m.token, following)):
         written = f"{first}{last}"

@@ -48,6 +48,7 @@ class FlowShapes:
         return after
 
     def _state_channels(self, shape: Shape) -> int:
+        """The channels of each state for an input of this shape; raises LayerError."""
         assert self.dynamics is not None
         parts, channels = self.dynamics.input_parts, shape.channels
         if channels.constant % parts:

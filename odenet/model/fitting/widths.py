@@ -162,6 +162,7 @@ class WidthInference:
     def _fail(
         self, node: expr.Node, found: object, source: str, expected: object, help_: str = ""
     ) -> NoReturn:
+        """Report a width that is not the one of `source`; raises Mismatch."""
         message = f"channel counts do not meet: this has {found}, but {source} {expected}"
         help_ = help_ or "widths are set where an operator is declared: `conv(3, in = …, out = …)`"
         self.report.error("channel-mismatch", message, node.span, help_, label=f"{found} channels")

@@ -67,6 +67,8 @@ def _dense_code(layer: Layer, show: Callable[[Width], str]) -> str:
 
 
 def _grouped_shape(key: str, noun: str) -> Callable[[Arguments, Shape], Shape]:
+    """A rule for the shape: the argument `key` divides the channels, into what `noun` says."""
+
     def rule(arguments: Arguments, shape: Shape) -> Shape:
         if shape.channels.multiple == 0 and shape.channels.constant % arguments[key]:
             raise LayerError(f"{shape.channels} channels do not fall into {arguments[key]} {noun}")

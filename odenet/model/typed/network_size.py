@@ -80,6 +80,7 @@ def flow_size(model: Model, channels: int, steps: int, axes: int) -> int:
 
 
 def _layer_size(model: Model, layer: Layer) -> int:
+    """The number of parameters of a layer, without those of layers inside it."""
     shapes = (layer.shape_in, layer.shape_out)
     channels_in, channels_out = (int(shape.channels.constant) for shape in shapes)
     axes = len(layer.shape_in.space)

@@ -92,6 +92,7 @@ class Notation:
                 return self._atom(node), ATOM
 
     def _atom(self, node: Node) -> str:
+        """The text of a formula that never needs brackets."""
         dialect = self.dialect
         match node:
             case expr.Identity():
