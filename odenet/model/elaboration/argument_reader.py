@@ -10,7 +10,7 @@ from odenet.model.elaboration.meaning import Scope
 from odenet.model.elaboration.spec_scope import SpecScope
 from odenet.model.expressions import expr
 from odenet.model.expressions.numbers import STATE_WIDTH, EvaluationError, Value, evaluate
-from odenet.model.tables.argument_kinds import Call, Subject
+from odenet.model.tables.argument_kinds import Call, LayerChain, Subject
 from odenet.model.tables.choices import Choice
 
 
@@ -32,9 +32,9 @@ class ArgumentReader(Scope):
         self._elaborator = Elaborator(self, report)
 
     def value(self, node: tree.Value) -> Any:
-        """The value of an argument: a Fraction, float, Width, Call, str or tuple.
+        """The value of an argument: a Fraction, float, Width, Call, str, tuple or LayerChain.
 
-        A pipeline of layers stays a syntax tree. Raises Rejected after reporting an error.
+        Raises Rejected after reporting an error.
         """
         match node:
             case tree.Text():
@@ -42,7 +42,7 @@ class ArgumentReader(Scope):
             case tree.ListValue():
                 return tuple(self.value(item) for item in node.items)
             case tree.Pipeline():
-                return node
+                return LayerChain(" ".join(node.span.text.split()))
             case tree.Name() if self.resolve_name(node) is None:
                 if node.id in self.scope.broken_names:  # as `n` after `let n = 4;`, an error
                     raise Rejected

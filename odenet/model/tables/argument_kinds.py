@@ -52,6 +52,16 @@ class Call:
 
 
 @dataclass(frozen=True)
+class LayerChain:
+    """The text of `a -> b` as an argument; `residual` alone takes one, and reads it itself."""
+
+    source: str
+
+    def __str__(self) -> str:
+        return self.source
+
+
+@dataclass(frozen=True)
 class Subject:
     """The argument that is being checked, as messages describe it.
 
@@ -230,7 +240,7 @@ class WordOr:
 
 def describe(value: Any) -> str:
     """A value in words, for messages."""
-    if isinstance(value, Call):
+    if isinstance(value, Call | LayerChain):
         return f"`{value}`"
     if isinstance(value, tuple | list):
         return "a list"

@@ -65,7 +65,7 @@ class Initialisation:
         """The call of a rule; a number becomes `constant(number)`."""
         if isinstance(value, Call):
             return self.rules.check(value, subject)
-        if isinstance(value, str | tuple):
+        if not isinstance(value, int | float | Fraction):
             return subject.refuse(self, f"this is {describe(value)}")
         number = ANY.check(value, subject)
         return None if number is None else Call("constant", (), {"value": number})
