@@ -215,7 +215,7 @@ def test_a_verdict_that_numerical_checks_contradict_is_an_internal_error(
 
 def test_the_page_of_the_schemes_is_written_from_their_texts(odenet, golden):
     _, page, _ = odenet("schemes", "--markdown")
-    golden(SPECS.parent / "docs" / "schemes.md", page)
+    golden(SPECS.parent / "docs" / "schemes.md", page)  # the page itself is the recording
 
 
 def test_a_scheme_that_the_compiler_made_from_another_is_printed(odenet):

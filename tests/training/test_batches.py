@@ -30,6 +30,7 @@ def digits():
 
 
 def random_pictures(count=6, channels=3, size=(5, 4)):
+    """Random pictures without a black pixel, so that blanked pixels can be told from the others."""
     return torch.randint(1, 256, (count, channels, *size), dtype=torch.uint8)
 
 
@@ -62,7 +63,7 @@ def test_a_part_is_cut_out_and_scaled_as_torchvision_does():
     pictures = random_pictures(3, 3, (12, 8))
     # Height, width, top and left of each part, as shares of the picture.
     parts = torch.tensor([[6 / 12, 4 / 8, 3 / 12, 2 / 8], [9 / 12, 6 / 8, 0, 2 / 8], [1, 1, 0, 0]])
-    cropped = RandomResizedCrop(0.1)(pictures, parts)
+    cropped = RandomResizedCrop(least=0.1)(pictures, parts)
     assert torch.equal(cropped[2], pictures[2])
     for image, source, part in zip(cropped, pictures, parts.tolist(), strict=True):
         height, width, top, left = (round(p * s) for p, s in zip(part, (12, 8, 12, 8), strict=True))
@@ -74,7 +75,7 @@ def test_a_part_is_cut_out_and_scaled_as_torchvision_does():
 
 
 def test_random_parts_lie_inside_and_have_the_areas_and_proportions_asked_for():
-    height, width, top, left = RandomResizedCrop(0.3).draw(np.random.default_rng(0), 2000).T
+    height, width, top, left = RandomResizedCrop(least=0.3).draw(np.random.default_rng(0), 2000).T
     assert min(top.min(), left.min()) >= 0
     assert max((top + height).max(), (left + width).max()) <= 1 + 1e-6
     area, ratio = height * width, height / width
@@ -122,6 +123,7 @@ def test_standardisation_can_be_by_image_or_off(digits, over):
 
 
 def test_samples_that_do_not_fit_the_network_are_found(digits):
+    # Pictures are flattened to 64 numbers, or scaled to any size.
     assert mismatched_shape(digits, (63,)) == (1, 8, 8)
     assert mismatched_shape(digits, (64,)) is mismatched_shape(digits, (3, 9, 9)) is None
     points = load_data(Call("rings", (), {"n": 20, "noise": 0.0, "rings": 2}), (2,)).train

@@ -60,7 +60,7 @@ def test_training_prints_lines_and_a_closing_table(stub_spec):
     assert re.search(r"test accuracy +\d+\.\d\d% after epoch 2", output)
     assert re.search(r"run +runs/stub-1", output)
     assert "odenet predict runs/stub-1" in output
-    assert len(lines) <= 17 and all(len(line) <= 80 for line in lines)
+    assert len(lines) <= 17 and all(len(line) <= 80 for line in lines)  # fits a small terminal
     assert all(line == line.rstrip() for line in lines)
 
 

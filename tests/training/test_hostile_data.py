@@ -53,7 +53,7 @@ def test_a_data_set_on_the_command_line_is_not_parsed_as_the_language(tmp_path, 
 
 
 @pytest.mark.parametrize("value", ["digits # no", 'folder("p") # v2', "digits\n# no"])
-def test_a_value_from_outside_has_no_comment(value):
+def test_a_value_from_outside_with_a_comment_is_refused(value):
     with pytest.raises(SpecError, match="a value from outside has no comment"):
         loads(SPEC, set={"data": value})
 

@@ -41,7 +41,7 @@ def all_samples(data):
         lambda v: v[::-1].copy()[::-1],
         lambda v: torch.tensor(v).requires_grad_(),
         lambda v: torch.tensor(v).to_sparse(),
-        lambda v: np.ma.masked_array(v, False),
+        lambda v: np.ma.masked_array(v, mask=False),
     ],
     ids=[
         "big-endian double",

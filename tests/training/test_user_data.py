@@ -292,6 +292,7 @@ def test_class_maps_that_do_not_fit_the_memory_are_read_with_their_pictures(tmp_
     in_memory = specs.train(spec)
     maps_in_memory = load_masks(str(tmp_path / "m"), (1, 8, 8))
     monkeypatch.setattr(data_sets, "load_masks", partial(load_masks, in_memory=0))
+    # Files are read in this process, in which the function is replaced.
     monkeypatch.setattr(data_module, "reading_processes", lambda devices: 0)
     streamed = load_masks(str(tmp_path / "m"), (1, 8, 8), in_memory=0)
     assert isinstance(streamed.train.labels, ClassMaps) and isinstance(
@@ -308,7 +309,7 @@ def test_class_maps_that_do_not_fit_the_memory_are_read_with_their_pictures(tmp_
         in_memory.metrics,
     )
     scores = odenet.evaluate(streamed_run.folder)
-    assert sum(map(sum, scores["confusion"])) == 2 * 8 * 8
+    assert sum(map(sum, scores["confusion"])) == 2 * 8 * 8  # the pixels of two test pictures
     assert scores["worst"][0]["file"].endswith(".png")
 
 
@@ -321,6 +322,7 @@ def test_a_damaged_class_map_that_stays_in_its_file_is_named_before_training(tmp
         (b"", "cannot identify image file"),
         (intact[: len(intact) // 2], "truncated"),
         (b"text", "cannot identify image file"),
+        # A PNG whose pixels are in a chunk of unknown type.
         (intact.replace(b"IDAT", b"IDBT"), r"class map .*05\.png cannot be read: \S"),
     ):
         class_map.write_bytes(content)
