@@ -91,6 +91,7 @@ def with_momentum(model, runs, gamma=0.9):
     reference = copy.deepcopy(model)
 
     def momentum_step(forward, velocities, is_first):
+        """The step of momentum of a block, from its `forward`; adds its velocity to a list."""
         name = next(iter(inspect.signature(forward).parameters))
 
         def step(*args, **kwargs):

@@ -73,6 +73,7 @@ def train_within(
     values += settings
 
     def run(label: str, epochs: int, fraction: float, limit: float) -> Result:
+        """Trains in the folder of a label, for `limit` seconds at most."""
         cuts = [max(1, epochs // 2), max(2, 3 * epochs // 4)]  # of the learning rate, by epoch
         recipe = [f"epochs={epochs}", f"fraction={fraction:.4g}"]
         recipe += [f"schedule=steps(at = {cuts}, factor = 0.1)"]

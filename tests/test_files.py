@@ -226,9 +226,7 @@ WRITING_METHODS = {
 OTHER_WRITERS = {
     "odenet/cli/__init__.py": {"os.open"},  # opens the null device
     "odenet/training/runs/run_lock.py": {"os.open"},  # opens the lock
-    "odenet/training/sweeps/sweep_workers.py": {
-        "log.open"
-    },  # the log is written by other processes
+    "odenet/training/sweeps/sweep_workers.py": {"log.open"},  # other processes write the log
     "odenet/training/figures.py": {"figure.savefig"},
     "odenet/report/svg.py": {"self._figure.savefig"},  # writes into a text
     "odenet/training/run_folder/checkpoints.py": {"torch.save"},
@@ -236,10 +234,7 @@ OTHER_WRITERS = {
     "odenet/conversion/zoo.py": {"torch.save"},
     "odenet/editor/server.py": {"os.fdopen"},  # opens copies of the standard streams
 }
-REGISTER_METHODS = (
-    "replace",
-    "rename",
-)  # methods in odenet/runtime that have nothing to do with files
+REGISTER_METHODS = ("replace", "rename")  # in odenet/runtime, where they do not concern files
 
 
 def opens_for_writing(call):

@@ -31,7 +31,7 @@ FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 SPEC_STATEMENT = re.compile(r"^ *(scheme |net +=|train \{|state |discretise )", re.MULTILINE)
 PAGE_TEXTS = {page: (ROOT / page).read_text(encoding="utf-8") for page in PAGES}
 
-# By a line of it, what a Python snippet that is not run would need, and the test that covers it.
+# Python snippets that are not run: a line of each, what it would need, and the test that covers it.
 NOT_RUN = {
     "torch.onnx.export(network": "ten seconds; tests/runtime/test_export.py",
     "transformers.GPT2Config(": "seconds of imports; tests/conversion/test_library_models.py",
@@ -67,7 +67,7 @@ def odenet_commands(page):
     for text in code_blocks(page, "sh", ""):
         for line in text.replace("\\\n", " ").splitlines():
             words = shlex.split(line, comments=True) if line.startswith("odenet ") else []
-            if words[1:2] in ([], ["1"]):  # the first line of a specification
+            if words[1:2] in ([], ["1"]):  # no command, or `odenet 1`, with which specs begin
                 continue
             text = " ".join(map(shlex.quote, words)).replace("'&&'", "&&")
             commands += [shlex.split(command)[1:] for command in text.split(" && ")]

@@ -14,6 +14,7 @@ SPECS = Path(__file__).parents[2] / "specs"
 
 
 def numerics_lines(spec, **settings):
+    """The lines that are stated of the discretisation of a spec with these settings."""
     program = odenet.load(SPECS / f"{spec}.ode", set=settings)
     return numerics(program.model, program.derivation)
 

@@ -120,7 +120,7 @@ def _printed_forms(program: Program, searches: bool) -> dict[str, str]:
 
 def _module(facts: Facts) -> str:
     space = DEFAULT_SPACE if facts.model.axes is None else facts.model.axes
-    return module_source(facts, "0", space)
+    return module_source(facts, version="0", space=space)
 
 
 def _code_without_strings(source: str) -> str:

@@ -23,6 +23,7 @@ def table_rows(heading):
 
 
 def first_column(heading):
+    """The names in the first column of the table."""
     return [row[0].strip("`") for row in table_rows(heading)]
 
 

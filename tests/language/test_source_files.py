@@ -10,6 +10,7 @@ from odenet.language.source_files import read
 
 
 def message_and_help(path):
+    """The message and the help with which a file is refused."""
     with pytest.raises(SpecError) as caught:
         read(Path(path))
     (diagnostic,) = caught.value.diagnostics

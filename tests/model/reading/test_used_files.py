@@ -25,6 +25,7 @@ NESTED = "let half = 1/2\nlet σ = tanh\nlet never = half\nstate ignored\n"
 
 @pytest.fixture
 def folder(tmp_path):
+    """A folder with MAIN, the file that it uses, and the one that this uses in turn."""
     (tmp_path / "lib").mkdir()
     (tmp_path / "main.ode").write_text(MAIN, encoding="utf-8")
     (tmp_path / "lib" / "mine.ode").write_text(USED, encoding="utf-8")
@@ -37,6 +38,7 @@ def load_model(folder):
 
 
 def messages_and_help(folder):
+    """(message, help) of each error in the spec of a folder."""
     with pytest.raises(SpecError) as caught:
         load_model(folder)
     return [(d.message, d.help) for d in caught.value.diagnostics]

@@ -43,6 +43,7 @@ def latex_of(program) -> str:
 
 
 def load_programs():
+    """The programs of all specs that ship, and of the one with all kinds of names."""
     return [odenet.load(path) for path in SPECS] + [odenet.loads(SPEC_WITH_NAMES)]
 
 
