@@ -260,7 +260,7 @@ BASELINE = "plain autograd"
 ADAPTERS: dict[str, Adapter] = {  # by the names of the implementations in the tables
     BASELINE: plain,
     "torch.utils.checkpoint": checkpointed,
-    "by hand": handwritten,
+    "by hand": handwritten,  # a reversible chain without a library
     "momentumnet": momentumnet,
     "memcnn": memcnn,
     "revlib": revlib,

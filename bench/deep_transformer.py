@@ -30,7 +30,7 @@ from odenet.footprint.allocator import Peak
 STEP_SIZE = 0.1
 VOCABULARY = 256
 PLAIN, CHECKPOINTS = "plain autograd", "checkpoint of each layer"
-REVERSIBLE, IN_BACKWARD = "reversible", "reversible, --update-in-backward"
+REVERSIBLE, IN_BACKWARD = "reversible", "reversible, --update-in-backward"  # of odenet train
 METHODS = (PLAIN, CHECKPOINTS, REVERSIBLE, IN_BACKWARD)
 
 

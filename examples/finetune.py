@@ -43,7 +43,7 @@ def data_loaders(args, batch):
         transforms.RandomResizedCrop(args.size, scale=(0.5, 1)),
         transforms.RandomHorizontalFlip(),
         transforms.ToTensor(),
-        transforms.Normalize((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),  # those of ImageNet
+        transforms.Normalize((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),  # ImageNet's
     ])  # fmt: skip
     to_tensor, normalize = augmented.transforms[2:]
     resized = transforms.Compose([

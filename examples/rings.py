@@ -38,7 +38,7 @@ def fit(spec, settings, highest_rate, iterations, seed=0):
     Args:
         spec: a file in `specs`.
         settings: values of its constants.
-        highest_rate: the learning rate, as a one-cycle schedule reaches it.
+        highest_rate: the highest learning rate of the one-cycle schedule.
         iterations: number of steps of Adam, on random batches of 256 points.
         seed: the seed of the weights and of the batches.
 

@@ -57,9 +57,9 @@ def test_a_round_trip_in_float32_is_as_exact_as_stated(spec):
         start = flow.initial(u)
         end = flow.evolve(start)
         restored = flow.inverse(end)
-    size = max(state.abs().max() for state in [*start, *end])
+    scale = max(state.abs().max() for state in [*start, *end])
     error = max((a - b).abs().max() for a, b in zip(start, restored, strict=True))
-    assert 0 < error / size < bound
+    assert 0 < error / scale < bound
 
 
 def test_the_bits_that_exact_arithmetic_keeps_are_stated():
