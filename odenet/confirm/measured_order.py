@@ -225,9 +225,10 @@ class _StartValues:
         return run([entry for key in known_slots for entry in exact[key]])
 
     def _with_smooth_aux(self, state: list[float], h: float, step: EntryFunction) -> list[float]:
-        """Change `aux` unknowns so that their high differences vanish (Gauss-Newton method).
+        """Change `aux` unknowns so that all stored values are smooth from step to step.
 
-        So do the errors of the unknowns of second-order equations after the first step.
+        The Gauss-Newton method makes their high differences vanish, and the errors of the unknowns
+        of second-order equations after the first step.
         """
         aux_entries = [
             ENTRIES * k + i
@@ -238,10 +239,9 @@ class _StartValues:
 
         def roughness(state: list[float]) -> list[float]:
             position_errors = self._position_errors(step(state), h)
-            rows = [[state[i] for i in aux_entries]]
+            rows = [state]
             for _ in range(DIFFERENCES):
-                state = step(state)
-                rows.append([state[i] for i in aux_entries])
+                rows.append(step(rows[-1]))
             for _ in range(DIFFERENCES):
                 rows = [[b - a for a, b in zip(*pair, strict=True)] for pair in pairwise(rows)]
             return [*rows[0], *position_errors]

@@ -50,6 +50,14 @@ LITERATURE = {
         Y[n+1] = W[n] + 2 h F(Y[n])
         W[n+1] = Y[n]
     }"""),
+    # W[n] is minus the mean of Y[n] and Y[n+1]; from another start Y alternates in sign.
+    "leapfrog with the mean of neighbours in an auxiliary unknown": (2, """scheme s {
+        for Y' = F(Y)
+        aux W
+        start W[0] = 0
+        Y[n+1] = -Y[n] - 2 W[n]
+        W[n+1] = W[n] - h F(Y[n+1])
+    }"""),
     "Adams-Bashforth 3": (3, """scheme s {
         for Y' = F(Y)
         start Y[-1] = Y[0] - h F(Y[0])
