@@ -100,8 +100,8 @@ class ExistingNetwork(nn.Module):
             ZooError: if there are no such weights, or other shapes than the last layer's differ.
         """
         loaded, state = stored_weights(self.name, weights), self.model.state_dict()
-        kinds, modules = (RampedConstant, LearnedConstant), self.model.named_modules()
-        constants = [path for path, module in modules if isinstance(module, kinds)]
+        classes, modules = (RampedConstant, LearnedConstant), self.model.named_modules()
+        constants = [path for path, module in modules if isinstance(module, classes)]
         expected = {n: t for n, t in state.items() if n.rpartition(".")[0] not in constants}
         resized = [n for n in expected if n in loaded and expected[n].shape != loaded[n].shape]
         mismatched = [n for n in resized if expected[n].shape[1:] != loaded[n].shape[1:]]

@@ -309,7 +309,7 @@ class ModuleFlow(Flow):
 
     def _call_module(self, module: Any, inputs: list[Tensor]) -> Any:
         args, kwargs = self.context.args, self.context.kwargs
-        if self.has_calls_by_step:
+        if self.has_calls_by_step:  # the first argument is then a `Call` for each step
             args, kwargs = args[0][module.index_of_step]
         run = module.evaluate_block if isinstance(module, Step) else module
         if torch.compiler.is_compiling():
@@ -343,5 +343,4 @@ def _versions(tensors: list[Tensor]) -> list[int]:
 
 
 def _describe_module(module: Any) -> str:
-    kind = type(module).__name__ if isinstance(module, nn.Module) else "a module"
-    return f"the block {kind}" if isinstance(module, nn.Module) else kind
+    return f"the block {type(module).__name__}" if isinstance(module, nn.Module) else "a module"

@@ -146,7 +146,7 @@ def spec_text(settings: ConversionSettings) -> str:
         raise ValueError(f"{scheme.name} takes no blocks x + f(x): its f reads the other half")
     unknowns = {p.variable: f"x{i + 1}" for i, p in enumerate(scheme.patterns)}
     constants = settings.scheme.merge_constants(settings.constants)
-    given = ", ".join(f"{name} = {spec_literal(value)}" for name, value in constants.items())
+    values = ", ".join(f"{name} = {spec_literal(value)}" for name, value in constants.items())
     lines = [f"state {', '.join(unknowns.values())}"]
     lines += [f"map {name} = identity" for name in maps]
     lines += ["shared map speed = identity"] if isinstance(settings.v0, nn.Module) else []
@@ -154,7 +154,7 @@ def spec_text(settings: ConversionSettings) -> str:
         left = with_primes(unknowns[pattern.variable], pattern.order)
         lines.append(f"{left} = {name}({unknowns[pattern.reads[0]]})")
     exact = "exact" if settings.exact else ""
-    lines.append(f"discretise {scheme.name}({given}) {_start_clause(scheme, settings.v0)} {exact}")
+    lines.append(f"discretise {scheme.name}({values}) {_start_clause(scheme, settings.v0)} {exact}")
     lines.append(settings.scheme.text)
     return "\n".join(lines)
 

@@ -96,9 +96,9 @@ def _find_containers(model: nn.Module, blocks: str | Iterable[str]) -> dict[str,
             raise ValueError(f"{type(model).__name__} has no module at {pattern!r}")
         for path in paths:
             if not _children(modules[path]):
-                kind = type(modules[path]).__name__
+                class_name = type(modules[path]).__name__
                 raise ValueError(
-                    f"{path} is a {kind} without children, and blocks= names containers of blocks"
+                    f"{path} is a {class_name} without children; blocks= names containers of blocks"
                 )
             found[path] = modules[path]
     return found

@@ -131,8 +131,8 @@ def _definitions_of(statement: tree.Statement) -> Iterable[tuple[str, Definition
         case tree.State(names):
             return _make_definitions("unknown of the equations", statement, names)
         case tree.Param(shared, names):
-            whose = "shared by all steps" if shared else "one for each step"
-            return _make_definitions(f"learned parameter, {whose}", statement, names)
+            number = "shared by all steps" if shared else "one for each step"
+            return _make_definitions(f"learned parameter, {number}", statement, names)
         case tree.Map(_, name):
             return _make_definitions("map made of layers", statement, [name])
         case tree.Let(name):

@@ -85,6 +85,7 @@ class StepSimulator:
             inputs = [x for x in pytree.tree_leaves((args, kwargs)) if isinstance(x, Tensor)]
             plain = self._demand(model_copy, args, kwargs, inputs)
             parameters = [p for p in model_copy.parameters() if p.requires_grad]
+            # It changes what the backward pass does; SGD has no state, and any rate would do.
             OptimizerInBackward(model_copy, torch.optim.SGD(parameters, lr=0.1))
             return plain, self._demand(model_copy, args, kwargs, inputs)
 

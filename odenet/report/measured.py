@@ -54,8 +54,8 @@ def measure_untrained(program: Program) -> FlowMeasurements:
             network, inputs = program.network(), _random_inputs(program)
     except SpecError as error:
         return FlowMeasurements({}, "", error.diagnostics[0].message)
-    kind = "tokens drawn at random" if program.vocabulary else "standard normal inputs"
-    subject = f"the initial weights (seed 0) on {MEASURED_SAMPLES} {kind}"
+    inputs_text = "tokens drawn at random" if program.vocabulary else "standard normal inputs"
+    subject = f"the initial weights (seed 0) on {MEASURED_SAMPLES} {inputs_text}"
     return measure_flows(network.eval(), inputs, subject)
 
 
@@ -117,6 +117,7 @@ def stability_of_weights(program: Program, measurements: FlowMeasurements) -> Fi
     if isinstance(stability, str):
         return stability
     groups = model.discretisation.groups
+    # If no equation matches, the last one is taken, which is y' = λ y where that fits the scheme.
     matching = (
         matching_test_equation(stability, model.scheme, model.dynamics, groups)
         or stability.per_equation[-1]

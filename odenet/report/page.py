@@ -105,7 +105,7 @@ def run_report(run: Path, options: Options | None, show_status: ShowStatus) -> s
 
     Args:
         run: its folder.
-        options: name the folder of the data; None takes the options of the training.
+        options: with the folder of the data; None for the options of the training.
         show_status: is called with what is being done.
 
     Raises:

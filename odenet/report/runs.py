@@ -87,7 +87,7 @@ def run_section(run: Path, options: Options | None) -> tuple[RunSection, FlowMea
 
     Args:
         run: its folder.
-        options: name the folder of the data; None takes the options of the training.
+        options: with the folder of the data; None for the options of the training.
 
     Raises:
         TrainingError: if this is not the folder of a run, or a damaged one.

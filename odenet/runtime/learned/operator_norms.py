@@ -142,7 +142,7 @@ class _OperatorStack:
             p, Ap = b * w + c * p, b * Aw + c * Ap
             x, Ax = a * x + p, a * Ax + Ap
             if iteration % check_every == 0:
-                value = _inner(x, Ax)
+                value = _inner(x, Ax)  # |K x|², whose relative change is twice that of the norm
                 if bool((value - last_value <= 2 * tolerance * value).all()):
                     break
                 last_value = value

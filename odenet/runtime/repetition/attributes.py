@@ -29,8 +29,8 @@ _HEAP_TYPE = 1 << 9  # flag of classes that are defined in Python
 
 def mutable_attributes(module: nn.Module) -> list[tuple[str, Any]]:
     """The attributes of a module whose contents may change, without those of every `nn.Module`."""
-    own = [item for item in module.__dict__.items() if item[0] not in OF_EVERY_MODULE]
-    return [(name, value) for name, value in own if type(value) not in _IMMUTABLE]
+    items = module.__dict__.items()
+    return [(n, v) for n, v in items if n not in OF_EVERY_MODULE and type(v) not in _IMMUTABLE]
 
 
 class SlotWriter:
