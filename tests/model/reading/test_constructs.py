@@ -10,12 +10,10 @@ from odenet.diagnostics import SpecError
 from odenet.model.elaboration.elaborate import MAX_DEPTH
 from odenet.model.expressions import expr
 from odenet.model.expressions.expr import State
-from odenet.model.expressions.numbers import STATE_WIDTH, Width, fixed_width
+from odenet.model.expressions.numbers import STATE_WIDTH, fixed_width
 from odenet.model.tables.argument_kinds import Call
 from tests.language.spec_texts import CONSTRUCTS, ROOT, SPECS
 from tests.model.load_models import error_messages, load_construct, load_model, one_state_spec
-
-HALF = Width(Fraction(1, 2))
 
 TWO_STATES = """
 state Y, Z
@@ -120,7 +118,7 @@ def test_a_net_knows_the_shape_after_every_layer():
 def test_numbers_in_a_net_may_be_formulas_and_flows_may_have_their_own_step_size():
     flows = [layer for layer in load_construct("nets").net if layer.name == "flow"]
     arguments = [(flow.arguments["N"], flow.arguments["h"]) for flow in flows]
-    assert arguments == [(4, 0.05), (1, 0.0)]  # 0: not given
+    assert arguments == [(4, 0.05), (1, 0.0)]  # the second has no step size of its own
 
 
 def test_the_layers_inside_of_residual_are_read():
@@ -190,7 +188,7 @@ def test_a_formula_is_shallow_enough_for_every_stage_or_refused_at_its_place(kin
     deepest = odenet.loads(one_state_spec(template.format(operand * count), declarations))
     compile(deepest.source(), kind, "exec")
     assert str(deepest)
-    for count in (MAX_DEPTH + 10, 490, 3000):  # also about and above Python's 1,000 stack frames
+    for count in (MAX_DEPTH + 10, 490, 3000):  # the last are where Python's stack may end or ends
         formula = template.format(operand * count).strip()
         with pytest.raises(SpecError) as caught:
             odenet.loads(one_state_spec(formula, declarations))
