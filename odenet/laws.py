@@ -15,6 +15,7 @@ from torch import Tensor
 
 from odenet import runtime
 from odenet.compiler import Program
+from odenet.counted import counted
 from odenet.measures import LinearMap, adjoint_gap, norm, output_and_gradients, relative_error
 from odenet.memory_limit import require_memory_for_flow
 from odenet.model.reading.build import DEFAULT_SPACE
@@ -178,7 +179,7 @@ def _inverse_laws(flow: Flow, u: Tensor) -> Iterator[Law]:
         reason = f"{flow.steps} steps this long {text}"
         yield from (_unmeasured(name, reason) for name in ("round trip", "gradient"))
         return
-    description = f"relative error after {flow.steps} steps and back"
+    description = f"relative error after {counted(flow.steps, 'step')} and back"
     yield _bounded_law("round trip", error, bound, description)
     yield _gradient_law(flow, u, min(SLACK * bound, MAX_BOUND))
 

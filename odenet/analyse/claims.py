@@ -9,6 +9,7 @@ from odenet.analyse.decide import TRIALS
 from odenet.analyse.facts import Facts
 from odenet.analyse.scheme_on_dynamics import reason_irreversible
 from odenet.analyse.step_constants import bits_kept, distinct_steps
+from odenet.counted import counted
 from odenet.derive.scheme_notation import scheme_notation
 from odenet.diagnostics import Code, Diagnostic, Span
 from odenet.model.tables.claims import CLAIMS, Answer
@@ -145,7 +146,7 @@ def exact(facts: ClaimContext, claim: Claim) -> Answer:
         span = facts.model.discretisation.span
         return Answer(False, "the discretisation rounds: write `exact` at its end", span)
     bits = bits_kept(facts.model, facts.derivation)
-    bits_text = f", {bits:.3g} bits per value and step kept aside" if bits else ""
+    bits_text = f", {counted(bits, 'bit')} per value and step kept aside" if bits else ""
     bits_text = ", with bits kept aside that depend on h" if bits is None else bits_text
     return Answer(True, f"integer shears are undone bit for bit{bits_text}")
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from numpy import ndarray
+from odenet.counted import counted
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,7 +40,7 @@ class Witness:
     @property
     def size_text(self) -> str:
         """`2 channels on a 3 x 3 grid`."""
-        channels = f"{self.channels} channel{'s' * (self.channels > 1)}"
+        channels = counted(self.channels, "channel")
         grid = " x ".join(map(str, self.space))
         return f"{channels} on a {grid} grid" if grid else channels
 

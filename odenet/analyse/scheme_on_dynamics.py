@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from odenet.analyse.certificate import Certificate
 from odenet.analyse.certify import certify
 from odenet.analyse.step_constants import constants_by_step, reason_not_invertible, sample_steps
+from odenet.counted import counted
 from odenet.derive import AxisStability, Derivation, RoundTrip, Stability
 from odenet.derive.describe import why_no_inverse
 from odenet.derive.linear_tests import Coupling
@@ -54,7 +55,7 @@ class RoundTripEstimate:
     @property
     def step_count_text(self) -> str:
         """The number of steps in words, `100 steps`."""
-        text = f"{self.steps} step{'s' if self.steps != 1 else ''}"
+        text = counted(self.steps, "step")
         return f"{text} (an example: the network decides how many)" if self.is_example else text
 
     @property

@@ -8,6 +8,7 @@ from typing import Annotated, Any, NoReturn
 import typer
 
 from odenet.cli.output import say, write
+from odenet.counted import counted
 from odenet.extras import require
 
 
@@ -115,9 +116,9 @@ def _summary(model, conversion) -> str:
     parameters = sum(p.numel() for p in model.parameters())
     lines = [
         f"{conversion.name}: {steps} blocks are steps of {conversion.scheme_name} now, in "
-        f"{len(flows)} flow{'s' if len(flows) > 1 else ''}; {parameters:,} parameters"
+        f"{counted(len(flows), 'flow')}; {parameters:,} parameters"
     ]
-    lines += [f"  {name}: {flow.steps} steps" for name, flow in flows.items()]
+    lines += [f"  {name}: {counted(flow.steps, 'step')}" for name, flow in flows.items()]
     single_steps = [name for name, flow in flows.items() if flow.steps == 1]
     if single_steps:
         lines.append(

@@ -4,6 +4,7 @@ import os
 from typing import TYPE_CHECKING
 
 from odenet.cli.output import say
+from odenet.counted import counted
 
 if TYPE_CHECKING:
     from odenet.compiler import Program
@@ -24,7 +25,7 @@ def announce(program: "Program") -> None:
 
     model, claims = program.model, program.claims
     depths = [layer.arguments["N"] for layer in flows_of(model.net)]
-    steps = f"{sum(depths)} steps in {len(depths)} flow{'s' if len(depths) > 1 else ''}"
+    steps = f"{counted(sum(depths), 'step')} in {counted(len(depths), 'flow')}"
     library_networks = _library_networks(model)
     say(f"{model.name}: {model.description}" if model.description else model.name)
     given_maps = ", ".join(f"`{model.spellings[m.name]}`" for m in model.given_maps)
@@ -69,7 +70,7 @@ def announce_step(program: "Program", options: "Options") -> None:
         say(f"  {hardware}")
         return
     size = f"{size_text(footprint.peak)} ({mode} flows)"
-    say(f"  {hardware}; a step on {batch} samples needs about {size}")
+    say(f"  {hardware}; a step on {counted(batch, 'sample')} needs about {size}")
     if library_networks := _library_networks(model):
         say(f"  {', '.join(library_networks)}: {size_text(footprint.parameters)} of weights")
 

@@ -9,6 +9,7 @@ import typer
 from odenet.cli.memory_options import read_size
 from odenet.cli.output import say, write
 from odenet.cli.settings import Plugins, Settings, read_settings
+from odenet.counted import counted
 from odenet.json_text import to_json
 
 if TYPE_CHECKING:
@@ -70,7 +71,7 @@ def memory(
     require_memory(program, samples)
     device = "cuda" if torch.cuda.is_available() else "cpu"
     modes = available_modes(program, exact)
-    title = f"{program.name}: a training step on {samples} samples, {device}"
+    title = f"{program.name}: a training step on {counted(samples, 'sample')}, {device}"
     if update_in_backward:
         title += ", the optimizer in the backward pass"
     predictions = {m: predict(program, samples, m, device, update_in_backward) for m in modes}

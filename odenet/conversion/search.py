@@ -18,6 +18,7 @@ from torch.nn.functional import layer_norm
 
 from odenet.conversion.call_recorder import ModelNotRun, RecordedCall, first_line, record_calls
 from odenet.conversion.side_outputs import independent_outputs, tensors_in
+from odenet.counted import counted
 
 NOT_RESIDUAL = "it adds to no skip connection, as far as weights of zero show (blocks= takes it)"
 IDENTITY_SHARE = 0.4  # of values that must pass unchanged: relu(x) passes those above 0
@@ -48,7 +49,7 @@ class Plan:
             for names in runs:
                 first, last, several = names[0], names[-1], len(names) > 1
                 blocks = f"{first} to {last}" if several else first
-                steps = f"{len(names)} step{'s' if several else ''}"
+                steps = counted(len(names), "step")
                 lines.append(f"{path or 'the model'}: {blocks} become {steps}")
         lines += [f"{path} stays: {why}" for path, why in self.reasons.items()]
         return "\n".join(lines)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
+from odenet.counted import counted
 from odenet.derive.exact_numbers import absolute
 from odenet.derive.scheme_notation import SchemeNotation, scheme_notation
 from odenet.model.typed.dialects import latex_prose
@@ -131,7 +132,7 @@ def _information_loss(derivation: Derivation, notation: SchemeNotation) -> str:
     texts = [notation.number(size) for size in sizes if not size.is_number]
     bits = derivation.bits_lost()
     if not texts:
-        return f"{bits:.3g} bits per value and step" if bits else ""
+        return f"{counted(bits, 'bit')} per value and step" if bits else ""
     total = " + ".join(f"log2(1/{text})" for text in texts)
     below_one = " and ".join(f"{text} < 1" for text in texts)
     usable = bits is not None and bits < math.inf and not derivation.varying

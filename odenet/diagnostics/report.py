@@ -6,6 +6,7 @@ from difflib import get_close_matches
 from itertools import islice
 from typing import NoReturn
 
+from odenet.counted import counted
 from odenet.diagnostics.code_frame import render
 from odenet.diagnostics.codes import Code
 from odenet.diagnostics.diagnostic import Diagnostic
@@ -43,7 +44,7 @@ class SpecError(Exception):
     def __str__(self) -> str:
         frames = [render(diagnostic) for diagnostic in self.diagnostics[:MAX_SHOWN]]
         hidden_count = len(self.diagnostics) - len(frames)
-        rest = [f"and {hidden_count} more error{'s' * (hidden_count > 1)}"] if hidden_count else []
+        rest = [f"and {counted(hidden_count, 'more error')}"] if hidden_count else []
         return "\n\n".join([*frames, *rest])
 
 

@@ -9,6 +9,7 @@ from odenet.analyse.scheme_on_dynamics import (
 )
 from odenet.analyse.step_constants import bits_kept, distinct_steps, sample_steps
 from odenet.analyse.step_matrix import step_matrix_stability
+from odenet.counted import counted
 from odenet.derive import Derivation
 from odenet.model.typed.program import Model
 from odenet.model.typed.step_constants import LearnedConstant, Ramp
@@ -53,4 +54,5 @@ def exact_arithmetic_line(model: Model, derivation: Derivation) -> str:
         return always
     steps = flow_depth(model)
     total = math.ceil(bits * steps)
-    return f"{always}, with {bits:.3g} bits per value and step kept: {total} after {steps} steps"
+    kept = f"{counted(bits, 'bit')} per value and step kept"
+    return f"{always}, with {kept}: {total} after {counted(steps, 'step')}"

@@ -11,6 +11,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from odenet.counted import counted
 from odenet.diagnostics import SpecError
 from odenet.model.reading.settings import command_line
 from odenet.model.tables.losses import METRICS
@@ -166,8 +167,7 @@ def commands_of(record: Record, run: Path) -> list[str]:
         words += ["--unchecked"] if record.verdicts.get("unchecked") else []
         lines.append(shlex.join(words))
         if len(lines) > 1:
-            epochs = previous.epochs
-            lines[-1] += f" # after {epochs} epoch{'s' * (epochs != 1)}"
+            lines[-1] += f" # after {counted(previous.epochs, 'epoch')}"
         previous = segment
     return lines
 

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import odenet
+from odenet.counted import counted
 from odenet.diagnostics import Report, SpecError
 from odenet.language import specs, tree
 from odenet.language.source_files import read
@@ -85,7 +86,7 @@ class WatchedSpec:
         except SpecError as error:
             html = error_html(self._spec.name, str(error), script)
             count = sum(diagnostic.severity == "error" for diagnostic in error.diagnostics)
-            outcome = f"{count} error{'s' * (count != 1)}"
+            outcome = counted(count, "error")
         self.page = BuiltPage(version, html, used_files, outcome)
         return True
 

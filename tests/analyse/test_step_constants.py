@@ -173,7 +173,7 @@ def test_a_ramp_that_starts_without_an_inverse_is_not_called_reversible():
 def test_lost_bits_and_volume_are_those_of_all_steps():
     more = "require exact\nrequire volume_preserving"
     exact, volume = compile_spec("momentum(γ = [1, 0.5, 0.25]) exact", more=more).claims
-    assert exact.holds and "1 bits per value and step" in exact.reason
+    assert exact.holds and "1 bit per value and step" in exact.reason
     assert volume.holds is False and "0.25" in volume.reason
 
 

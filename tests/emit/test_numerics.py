@@ -68,7 +68,7 @@ def test_the_bits_that_exact_arithmetic_keeps_are_stated():
     )
     program = odenet.loads(text)
     assert numerics(program.model, program.derivation)[-1] == (
-        "every step is undone bit for bit, in fixed point, with 1 bits per value and step kept: "
+        "every step is undone bit for bit, in fixed point, with 1 bit per value and step kept: "
         "5 after 5 steps"
     )
 

@@ -97,10 +97,10 @@ def test_resuming_a_finished_run_says_that_it_is_finished(stub_spec):
     run_command("train", stub_spec, "--epochs", 1, "--out", "run")
     before = Path("run/result.json").read_bytes(), Path("run/checkpoints/last.ckpt").read_bytes()
     output = run_command("train", "--resume", "run")
-    assert output.startswith("finished: run has trained for 1 epochs; to train on:\n")
+    assert output.startswith("finished: run has trained for 1 epoch; to train on:\n")
     assert "odenet train --resume run --epochs 2" in output
     assert re.search(r"test accuracy +\d+\.\d\d% after epoch 1", output)
-    with pytest.raises(SpecError, match="has done 1 epochs of 1: nothing is left to train"):
+    with pytest.raises(SpecError, match="has done 1 epoch of 1: nothing is left to train"):
         run_command("train", "--resume", "run", "--set", "batch=32")
     assert before == (
         Path("run/result.json").read_bytes(), Path("run/checkpoints/last.ckpt").read_bytes()

@@ -128,7 +128,7 @@ def test_a_run_of_one_step_is_continued_in_epochs_of_one_step(tmp_path):
     spec = specs.write(tmp_path, specs.VECTOR_NET.format(2))
     spec.write_text(spec.read_text().replace("epochs    = 2", "steps     = 1"))
     folder = specs.train(spec, data=data).folder
-    with pytest.raises(TrainingError, match=r"done 1 steps of 1: nothing is left to train\n.*=2,"):
+    with pytest.raises(TrainingError, match=r"done 1 step of 1: nothing is left to train\n.*=2,"):
         odenet.resume(folder, data=data, set={"steps": 1}, console=Console(quiet=True))
     for changes, steps in (({"set": {"steps": 3}}, [0, 1, 2]), ({"epochs": 4}, [0, 1, 2, 3])):
         odenet.resume(folder, data=data, console=Console(quiet=True), **changes)

@@ -9,6 +9,7 @@ from dataclasses import replace
 from itertools import chain
 from typing import Any
 
+from odenet.counted import counted
 from odenet.diagnostics import Diagnostic, Report
 from odenet.model.expressions.expr import Constant, Node, Time
 from odenet.model.expressions.numbers import EvaluationError, evaluate, known_scalars
@@ -201,14 +202,16 @@ def check_steps(discretisation: Discretisation, net: tuple[Layer, ...], report: 
         if misfits:
             steps, span = misfits[0]
             flow = f"`{' '.join(span.text.split())}`" if span else "a flow"
-            message = f"{spelling} has {_count_text(constant.length)}, and {flow} has {steps} steps"
+            listed = counted(constant.length, "value")
+            message = f"{spelling} has {listed}, and {flow} has {counted(steps, 'step')}"
             hint = "; flows of different lengths need uniform(…), geometric(…) or a number"
-            help_ = f"list {_count_text(steps)}" + hint * (len({steps for steps, *_ in flows}) > 1)
+            help_ = f"list {counted(steps, 'value')}"
+            help_ += hint if len({steps for steps, *_ in flows}) > 1 else ""
             report.error("step-constants", message, constant.span, help_)
     lengths = {c.length: name for name, c in lists.items()}
     if len(lengths) > 1 and not flows:
         (length_1, name_1), (length_2, name_2) = list(lengths.items())[:2]
-        message = f"{scheme.spellings.get(name_2, name_2)} has {_count_text(length_2)}, and "
+        message = f"{scheme.spellings.get(name_2, name_2)} has {counted(length_2, 'value')}, and "
         message += f"{scheme.spellings.get(name_1, name_1)} has {length_1}"
         report.error("step-constants", message, lists[name_2].span, "list one value for each step")
     units = [layer for layer in flows_of(net) if layer.name == "unit"]
@@ -264,7 +267,3 @@ def check_ramps(discretisation: Discretisation, recipe: Recipe, report: Report) 
             message += f", and training has {recipe.epochs}"
             help_ = f"write a shorter one, or epochs = {show(constant.epochs)} in train {{ … }}"
             report.error("step-constants", message, constant.span, help_)
-
-
-def _count_text(values: int) -> str:
-    return "1 value" if values == 1 else f"{values} values"

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Mapping
 
+from odenet.counted import counted
 from odenet.model.expressions.expr import State, with_primes
 from odenet.model.expressions.numbers import Width
 from odenet.model.tables.argument_kinds import show
@@ -125,7 +126,7 @@ def _network_rows(model: Model) -> Iterator[tuple[str, ...]]:
     yield "input", str(model.input_shape), ""
     for layer in model.net:
         count = layer.arguments["N"] if layer.name in ("flow", "unit") else 0
-        steps = f"{count} step{'s' if count > 1 else ''}" if count else ""
+        steps = counted(count, "step") if count else ""
         yield _layer_text(layer), str(layer.shape_out), steps
 
 

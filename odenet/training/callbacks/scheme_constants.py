@@ -10,6 +10,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from rich.console import Console
 from torch import nn
 
+from odenet.counted import counted
 from odenet.runtime.learned.constants import LearnedConstant, RampedConstant
 from odenet.training.callbacks.averaging import averaged_tasks
 from odenet.training.callbacks.run_callback import warn
@@ -41,7 +42,8 @@ class SchemeConstants(Callback):
         for constant in _constants_of(pl_module, RampedConstant):
             length = _steps_of_ramp(constant, per_epoch)
             if length > per_epoch * epochs:
-                limit = f"training has {epochs} epochs, {per_epoch * epochs} steps"
+                steps = counted(per_epoch * epochs, "step")
+                limit = f"training has {counted(epochs, 'epoch')}, {steps}"
                 message = f"the ramp of {constant.name} takes {length:g} steps, and {limit}"
                 raise RecipeConflict(message, "write a shorter ramp, or train for longer")
 

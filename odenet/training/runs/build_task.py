@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from odenet.compiler import Program
+from odenet.counted import counted
 from odenet.memory_limit import require_memory
 from odenet.model.tables.losses import loss_kind
 from odenet.model.tables.recipe import Call
@@ -65,7 +66,7 @@ def task_from_checkpoint(
     level, levels = checkpoint["odenet"]["level"], program.recipe.levels
     if not 0 <= level <= len(levels):
         limit = f"levels says {len(levels)} at most"
-        raise Mismatch(f"its flows were refined {level} times, and {limit}")
+        raise Mismatch(f"its flows were refined {counted(level, 'time')}, and {limit}")
     task = new_task(program, labels, watched, level)
     weights = {n: t for n, t in checkpoint["state_dict"].items() if n.startswith(NETWORK_PREFIX)}
     expected = {NETWORK_PREFIX + n: t for n, t in task.network.state_dict().items()}

@@ -8,6 +8,7 @@ from rich.text import Text
 from torch import Tensor
 
 from odenet.compiler import Program
+from odenet.counted import counted
 from odenet.memory_limit import require_memory
 from odenet.training.data.augmentations import shape_before_crop
 from odenet.training.data.data_module import SplitLoaders
@@ -58,9 +59,8 @@ def prepare_training(
 
 def _split_sizes_text(samples: SplitLoaders) -> str:
     """The sizes of the training, held-out and test splits in words."""
-    steps = samples.steps_per_epoch
-    plural = "s" * (steps != 1)
-    parts = [f"{len(samples.train):,} training samples in {steps:,} step{plural} an epoch"]
+    steps = counted(samples.steps_per_epoch, "step")
+    parts = [f"{counted(len(samples.train), 'training sample')} in {steps} an epoch"]
     if samples.validation_name == "val":
         parts.append(f"{len(samples.validation):,} held out")
     parts.append(f"{len(samples.test):,} to test on")

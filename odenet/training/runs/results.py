@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from odenet.counted import counted
 from odenet.diagnostics import printable, shell_quoted
 from odenet.model.tables.losses import METRICS, MetricKind
 from odenet.model.tables.recipe import Recipe
@@ -197,8 +198,7 @@ def show_damaged(damaged: Sequence[str], console: Console, limit: int = 5) -> No
     """Print a line for each picture that was left out, up to a limit."""
     if not damaged:
         return
-    plural = "s" if len(damaged) > 1 else ""
-    console.print(Text(f"left out {len(damaged)} damaged picture{plural}:", "yellow"))
+    console.print(Text(f"left out {counted(len(damaged), 'damaged picture')}:", "yellow"))
     for line in damaged[:limit]:
         console.print(Text(f"  {printable(line)}"), highlight=False)
     if len(damaged) > limit:

@@ -13,6 +13,7 @@ from rich.text import Text
 
 import odenet
 from odenet.compiler import Program
+from odenet.counted import counted
 from odenet.diagnostics import printable, render, shell_quoted
 from odenet.model.tables.recipe import Recipe, recipe_keys
 from odenet.training.callbacks.loggers import logging_to
@@ -207,7 +208,7 @@ def _finished_result(folder: RunFolder) -> Result | None:
 def _print_finished(result: Result, console: Console) -> None:
     folder = printable(result.folder)
     message = (
-        f"finished: {folder} has trained for {result.epochs} epochs; to train on:\n"
+        f"finished: {folder} has trained for {counted(result.epochs, 'epoch')}; to train on:\n"
         f"  odenet train --resume {shell_quoted(result.folder)} --epochs {2 * result.epochs}"
     )
     console.print(Text(message), soft_wrap=True)
@@ -224,9 +225,9 @@ def _require_epochs_left(folder: RunFolder, recipe: Recipe, steps_per_epoch: int
     done = len(folder.rows()) if folder.result.is_file() else 0
     if not done or done < recipe.epochs:
         return
-    progress, option = f"{done} epochs of {recipe.epochs}", f"--epochs {2 * done}"
+    progress, option = f"{counted(done, 'epoch')} of {recipe.epochs}", f"--epochs {2 * done}"
     if recipe.steps:
-        progress = f"{done * steps_per_epoch} steps of {recipe.steps}"
+        progress = f"{counted(done * steps_per_epoch, 'step')} of {recipe.steps}"
         option = f"--set steps={2 * done * steps_per_epoch}"
     message = f"{folder.path} has done {progress}: nothing is left to train"
     raise NotResumable(message, f"ask for more, as in {option}, or start a new run")

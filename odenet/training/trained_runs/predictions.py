@@ -8,6 +8,7 @@ from pathlib import Path
 
 from torch import Tensor
 
+from odenet.counted import counted
 from odenet.files import write_text
 from odenet.model.tables.losses import LossKind
 from odenet.training.errors import NotPossible
@@ -35,7 +36,7 @@ class Predictions:
     loss: LossKind
 
     def __repr__(self) -> str:
-        return f"<predictions of {len(self.values)} samples by {self.loss.name}>"
+        return f"<predictions of {counted(len(self.values), 'sample')} by {self.loss.name}>"
 
     def __str__(self) -> str:
         lines = replace(self, values=self.values[:MAX_SHOWN]).in_words()

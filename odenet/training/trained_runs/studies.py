@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 
 import odenet
+from odenet.counted import counted
 from odenet.model.tables.losses import MetricKind
 from odenet.runtime.flow import Flow
 from odenet.runtime.passes.equations import State
@@ -84,7 +85,7 @@ class Study:
 
     def __repr__(self) -> str:
         metric = f"{self.measure.title} {self.measure.show(self.value)}"
-        return f"<study of {self.name}: {metric}, {self.depth} steps>"
+        return f"<study of {self.name}: {metric}, {counted(self.depth, 'step')}>"
 
     @property
     def depth(self) -> int:

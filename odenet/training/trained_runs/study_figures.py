@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from odenet.counted import counted
 from odenet.diagnostics import printable
 from odenet.model.tables.losses import MetricKind
 from odenet.rich_tables import print_table
@@ -26,7 +27,7 @@ SHUFFLED_DISTANCE = 0.4  # the Kendall distance from which steps count as shuffl
 def show_study(study: Study, console: Console) -> None:
     """Print a row for each flow."""
     metric = f"{study.measure.title} {study.measure.show(study.value)}"
-    console.print(Text(f"{printable(study.name)}: {metric}, {study.depth} steps"))
+    console.print(Text(f"{printable(study.name)}: {metric}, {counted(study.depth, 'step')}"))
     table = Table(box=box.SIMPLE_HEAD)
     table.add_column("flow")
     for name in ("steps", "one left out", "shuffled", "|hF|/|u|", "largest Re λ", "Lyapunov"):
