@@ -1,4 +1,7 @@
-"""Optimizers of other libraries (8 bits, low rank) act within the backward pass as after it."""
+"""Optimizers of other libraries (8 bits, low rank) that step within the backward pass.
+
+They move the weights exactly as if they stepped after it.
+"""
 
 import warnings
 
@@ -21,7 +24,10 @@ class Block(nn.Module):
 
 
 def parameter_groups(model, **low_rank):
-    """Parameter groups: the matrices of the blocks get a low rank, all else does not."""
+    """Parameter groups: the matrices of the blocks get a low rank, all else does not.
+
+    Every second step a new subspace is chosen, to which gradients are projected.
+    """
     matrices = [p for p in model.parameters() if min(p.shape) >= 64 and p.ndim == 2]
     others = [p for p in model.parameters() if all(p is not m for m in matrices)]
     return [{"params": others}, {"params": matrices, "rank": 4, "update_proj_gap": 2, **low_rank}]
@@ -45,11 +51,11 @@ OPTIMIZERS = {
 
 
 def train(library, make_optimizer, in_backward):
-    """The weights of a converted network after five steps."""
+    """The weights of a converted network after five steps, in or after the backward passes."""
     torch.manual_seed(0)
     blocks = nn.Sequential(*[Block() for _ in range(3)])
     model = odenet.convert(nn.Sequential(nn.Linear(16, 64), blocks), example=torch.randn(2, 16))
-    torch.manual_seed(1)  # some project gradients at random
+    torch.manual_seed(1)  # some of the optimizers project gradients at random
     optimizer = make_optimizer(library, model)
     if in_backward:
         odenet.OptimizerInBackward(model, optimizer)
@@ -66,7 +72,7 @@ def test_weights_are_those_of_an_ordinary_loop_bit_for_bit(name):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # those of the libraries
         library = pytest.importorskip(name)
-        expected, in_backward = (
+        expected, actual = (
             train(library, OPTIMIZERS[name], in_backward) for in_backward in (False, True)
         )
-    assert all(torch.equal(expected[key], value) for key, value in in_backward.items())
+    assert all(torch.equal(expected[key], value) for key, value in actual.items())

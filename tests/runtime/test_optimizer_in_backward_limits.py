@@ -58,6 +58,7 @@ def test_clipping_by_the_last_norm_takes_the_norm_of_the_pass_before():
 
 
 def test_the_first_step_clipped_by_the_last_norm_moves_no_weight_by_more_than_the_limit():
+    """The first pass has no last norm: it clips by the norm of its own gradients so far."""
     torch.manual_seed(0)
     layers = nn.Sequential(nn.Linear(4, 4), nn.Tanh(), nn.Linear(4, 1)).double()
     before = [p.detach().clone() for p in layers.parameters()]
@@ -68,7 +69,7 @@ def test_the_first_step_clipped_by_the_last_norm_moves_no_weight_by_more_than_th
         assert (old - new).norm() <= 0.1
 
 
-def test_a_pass_with_a_nan_does_not_affect_the_next():
+def test_a_pass_with_a_norm_that_is_not_finite_does_not_affect_the_next():
     weight = nn.Parameter(torch.ones(2))
     module = nn.ParameterList([weight])
     optimizer = torch.optim.SGD(module.parameters(), lr=1.0)
@@ -77,15 +78,20 @@ def test_a_pass_with_a_nan_does_not_affect_the_next():
         (weight.sum() * non_finite).backward()
         weight.data.fill_(1.0)
         (weight * torch.tensor([3.0, 4.0])).sum().backward()
+        # The last norm is no limit, so that this gradient is clipped by its own norm, from 5 to 1.
         assert in_backward.norm == 5.0
         torch.testing.assert_close(weight.data, torch.tensor([1 - 3 / 5, 1 - 4 / 5]))
 
 
-def test_an_invalid_limit_and_weights_of_another_network_are_refused():
-    linear, other = nn.Linear(2, 2), nn.Linear(2, 2)
+def test_a_negative_or_undefined_limit_of_the_norm_is_refused():
+    linear = nn.Linear(2, 2)
     for clip in (-1.0, float("nan")):
         with pytest.raises(ValueError, match="largest norm"):
             OptimizerInBackward(linear, ADAMW(linear.parameters()), clip=clip)
+
+
+def test_an_optimizer_of_another_network_is_refused():
+    linear, other = nn.Linear(2, 2), nn.Linear(2, 2)
     with pytest.raises(ValueError, match="no parameter of the network"):
         OptimizerInBackward(linear, ADAMW(other.parameters()))
 
@@ -108,11 +114,11 @@ def test_gradients_of_micro_batches_accumulate_until_the_last():
 
 def test_groups_schedules_and_saved_states_are_those_of_the_optimizer():
     def build_optimizer(network):
-        matrices = [p for p in network.parameters() if p.ndim > 2]
-        vectors = [p for p in network.parameters() if p.ndim <= 2]
+        kernels = [p for p in network.parameters() if p.ndim > 2]
+        others = [p for p in network.parameters() if p.ndim <= 2]
         groups = [
-            {"params": matrices, "weight_decay": 0.1},
-            {"params": vectors, "weight_decay": 0.0},
+            {"params": kernels, "weight_decay": 0.1},
+            {"params": others, "weight_decay": 0.0},
         ]
         optimizer = torch.optim.AdamW(groups, 1e-2)
         return optimizer, torch.optim.lr_scheduler.ExponentialLR(optimizer, 0.5)
@@ -171,11 +177,14 @@ def test_a_second_backward_through_weights_that_moved_is_refused():
         loss.backward()
 
 
-def test_a_penalty_on_a_whole_stack_is_refused_and_smoothness_is_not():
+def test_a_penalty_on_the_weights_of_all_steps_at_once_is_refused():
     network = build_network(SPECS["verlet"])
     OptimizerInBackward(network, ADAMW(network.parameters()))
     with pytest.raises(RuntimeError, match=r"1\.K1 is read outside of the steps"):
         network[1].K1.square().sum().backward()
+
+
+def test_the_penalty_on_differences_of_steps_is_not_refused():
     network, inputs = build_network(SPECS["knots"]), batches((2, 4, 6, 6))
     twin, optimizer = copy.deepcopy(network), ADAMW(network.parameters())
     OptimizerInBackward(twin, ADAMW(twin.parameters()))

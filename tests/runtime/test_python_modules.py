@@ -1,6 +1,6 @@
 """Maps of a specification (`map f = given`) whose torch modules come from Python.
 
-The oracle is the steps written out in torch.
+The reference is the steps written out in torch.
 """
 
 import copy
@@ -64,7 +64,7 @@ def test_values_and_gradients_are_those_of_the_steps_written_out(steps, seed):
     torch.testing.assert_close(actual_gradients, expected_gradients, rtol=1e-8, atol=1e-10)
 
 
-def test_the_function_is_called_once_for_each_step_with_the_channels_of_a_state():
+def test_the_function_that_makes_modules_is_called_once_for_each_step_unless_they_share_one():
     calls = []
 
     def make_module(channels):
@@ -78,7 +78,7 @@ def test_the_function_is_called_once_for_each_step_with_the_channels_of_a_state(
     assert_gradients(flow, u, tolerance=1e-10)
     shared = odenet.loads(SPEC.replace("map f", "shared map f"))
     flow, u = build_flow(3, f=make_module, program=shared)
-    assert len(calls) == 4
+    assert len(calls) == 3 + 1  # one module for all steps
     assert_gradients(flow, u, tolerance=1e-10)
 
 
@@ -126,4 +126,5 @@ def test_an_unsuitable_module_is_refused_at_the_line_of_its_map(make_module, mes
 
 def test_a_let_named_given_is_still_an_activation():
     program = odenet.loads("let given = relu\n" + SPEC)
+    # `map f = given` is then a map of one layer, nn.ReLU().
     assert not program.model.given_maps and "relu" in program.source().lower()

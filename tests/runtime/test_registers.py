@@ -62,7 +62,7 @@ def test_a_sum_has_the_dtype_that_torch_gives_it_also_if_the_register_owns_its_t
     for first in dtypes:
         for second in dtypes:
             registers = Registers(("a",), (torch.ones(2, dtype=first),))
-            registers.multiply("a", 2.0)  # now the register owns its tensor
+            registers.multiply("a", 2.0)  # now the register owns its tensor, and may overwrite it
             registers.increase("a", torch.ones(2, dtype=second), 0.5)
             total = registers.read("a")
             assert total.dtype == torch.promote_types(first, second)

@@ -98,8 +98,8 @@ def test_slices_of_a_stack_keep_requires_grad_where_no_gradient_is_wanted():
     assert all(value.requires_grad for value in slices.values)
 
 
-class Renorm(nn.BatchNorm1d):
-    """A subclass of torch's batch norm whose result depends on its running statistics."""
+class SubclassOfBatchNorm(nn.BatchNorm1d):
+    """Subtracts its running mean, which torch's batch norm does not read in training mode."""
 
     def __init__(self):
         super().__init__(6)
@@ -149,12 +149,14 @@ def evaluated_in_eval_mode_first(network, x):
 
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("use", [backward_after_two_passes, evaluated_in_eval_mode_first])
-@pytest.mark.parametrize("make_block", [Renorm, StatisticsReader, UnversionedBufferChange])
+@pytest.mark.parametrize(
+    "make_block", [SubclassOfBatchNorm, StatisticsReader, UnversionedBufferChange]
+)
 def test_a_repeated_evaluation_sees_buffers_as_the_first_did(make_block, use, mode):
     assert_matches_plain_autograd(make_block, use, mode)
 
 
-def test_a_budget_is_planned_without_an_evaluation_of_a_checkpoint():
+def test_a_budget_is_planned_without_an_evaluation_of_a_checkpointed_block():
     calls = []
 
     class Checkpointed(nn.Module):
@@ -171,11 +173,11 @@ def test_a_budget_is_planned_without_an_evaluation_of_a_checkpoint():
 
     network, x = build_network(500, Checkpointed), make_input()
     loss = network(x).sum()
-    assert len(calls) == 4
+    assert len(calls) == 4  # one for each step, none for the plan
     loss.backward()
     assert_matches_plain_autograd(Checkpointed, backward_after_two_passes, 500)
     (step_bytes,) = network.step_bytes.values()
-    assert step_bytes == x.nbytes  # a checkpoint saves only its input
+    assert step_bytes == x.nbytes  # a checkpointed block saves only its input
 
 
 def make_normed_block():
@@ -199,7 +201,7 @@ def with_backward_hooks(network, x):
         module.output_gradient = gradients[-1][0].clone()
         return (2 * gradients[0][0],)
 
-    modules = [module for block in network.f for module in (block, block[0])]
+    modules = [module for block in network.f for module in (block, block[0])]  # [0]: the linear
     for module in modules[::2]:
         module.register_full_backward_hook(record_gradient)
     for module in modules[1::2]:

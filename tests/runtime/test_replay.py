@@ -138,7 +138,8 @@ def test_a_backward_pass_inside_autocast_and_one_outside_agree():
 
 def test_reading_random_states_with_the_help_of_an_earlier_reading_misses_no_draw():
     device = torch.device("cpu")
-    # 624 words are one period of the position in numpy's generator, which is then where it was.
+    # The second `randn` returns a number that the first has drawn. numpy's generator draws from a
+    # list of 624 words: after as many its position in the list is the same as before.
     draws = [np.random.rand, np.random.randn, np.random.randn, lambda: np.random.bytes(4 * 624)]
     draws += [random.random, lambda: torch.rand(1), lambda: np.random.seed(5)]
     before = RandomStates.read(device)

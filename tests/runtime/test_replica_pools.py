@@ -31,13 +31,13 @@ class Block(nn.Module):
         self.norm = nn.LayerNorm(6)
         self.register_buffer("shift", torch.full((6,), 0.3))
         self.scale = 0.7
-        self.powers = [1.0, 0.5]
-        self.names = {"gain": 1.5}
+        self.coefficients = [1.0, 0.5]
+        self.gains = {"output": 1.5}
         self.act = torch.tanh
 
     def forward(self, x):
-        y = self.act(self.norm(self.linear(x)) + self.shift) * self.scale * self.names["gain"]
-        return sum(p * y for p in self.powers)
+        y = self.act(self.norm(self.linear(x)) + self.shift) * self.scale * self.gains["output"]
+        return sum(coefficient * y for coefficient in self.coefficients)
 
 
 def use_bound_method(block):
@@ -46,8 +46,8 @@ def use_bound_method(block):
 
 CHANGES = {
     "attribute": lambda block: setattr(block, "scale", 2.0),
-    "list in place": lambda block: block.powers.append(3.0),
-    "dictionary in place": lambda block: block.names.update(gain=0.2),
+    "list in place": lambda block: block.coefficients.append(3.0),
+    "dictionary in place": lambda block: block.gains.update(output=0.2),
     "function": lambda block: setattr(block, "act", torch.sigmoid),
     "bound method": use_bound_method,
     "attribute of a submodule": lambda block: setattr(block.norm, "eps", 0.5),
@@ -116,7 +116,7 @@ class SelfChangingBlock(Block):
 
     def forward(self, x):
         self.evaluations += 1
-        self.powers.append(0.1)
+        self.coefficients.append(0.1)
         self.extra = getattr(self, "extra", 1.0) / 2
         return super().forward(x) * (1 + self.evaluations * self.extra)
 
@@ -227,7 +227,7 @@ def test_a_tensor_with_a_gradient_on_a_module_is_refused_and_left_as_it_is(
         assert block.scale is scale and w.grad is None
     flow.memory = "stored"
     flow(x).sum().backward()
-    with torch.no_grad():  # the loss is linear in w, which grows by 1
+    with torch.no_grad():  # the loss is linear in w: with w + 1 it grows by the sum of w.grad
         before = flow(x).sum()
         scale.add_(2.0 if computed else 1.0)
         assert w.grad is not None

@@ -130,6 +130,7 @@ def test_a_backward_pass_leaves_random_streams_as_they_were():
 
 def test_functional_call_with_other_buffers_gives_the_gradients_for_these():
     flow = reversible(make_blocks(lambda: nn.Sequential(nn.Linear(6, 6), nn.BatchNorm1d(6)))).eval()
+    # Means and variances, not the counts of batches.
     buffers = {name: torch.rand_like(b) + 0.5 for name, b in flow.named_buffers() if b.ndim}
     gradients = {}
     for mode in ("stored", *MODES):
@@ -149,12 +150,15 @@ def test_a_patched_forward_uses_the_weights_that_are_differentiated():
 
     assert_same_as_stored(reversible(make_blocks(with_patched_forward)), make_input())
 
-    def with_closure():  # over the block itself, so that a copy reads the weights of the original
+
+def test_a_forward_that_reads_the_weights_of_the_original_from_any_copy_is_refused():
+    def with_closure():  # over the bound method of the block itself
         block = nn.Sequential(nn.Linear(6, 6), nn.Tanh())
         original_forward = block.forward
         block.forward = lambda x: 2 * original_forward(x)
         return block
 
+    # The backward pass begins with the last of the four blocks.
     with pytest.raises(RuntimeError, match=r"the parameter f\.3\.0\.(weight|bias)"):
         reversible(make_blocks(with_closure))(make_input()).sum().backward()
 

@@ -28,7 +28,7 @@ def matrix_of(operator, shape):
     [((3, 2, 3, 3), {}), ((4, 2, 2, 3), {"groups": 2}), ((2, 2, 3, 3), {"dilation": 2})],
 )
 def test_the_norm_of_a_kernel_is_its_largest_singular_value(shape, options, monkeypatch):
-    # By default the norm is that of a convolution of larger maps, 32 x 32.
+    # By default the norm is that of a convolution of 32 x 32 points; here the matrix stays small.
     monkeypatch.setattr("odenet.runtime.learned.operator_norms._MAP_SHAPE", {2: (6, 6)})
     K = torch.randn(shape, dtype=torch.float64)
     channels = shape[1] * options.get("groups", 1)
@@ -74,6 +74,7 @@ def test_stability_is_the_share_of_the_limit_that_each_step_uses():
         flow.K1[1] *= 10
     stability = flow.stability()
     bounds = torch.stack([flow.frequency_bound(step) for step in range(3)])
+    # h ω / limit; Verlet steps are stable for h ω < 2.
     torch.testing.assert_close(stability, 0.1 * bounds.double() / 2, rtol=1e-3, atol=0)
     assert stability[1] > 3 * stability[0]
 
@@ -156,7 +157,8 @@ def test_a_step_whose_weights_are_not_finite_has_a_stability_that_is_not_finite(
     before = flow.stability()
     with torch.no_grad():
         getattr(flow, flow.operators[0])[1, 0, 0] = non_finite
-    for iterations in (None, 12, None):  # the last continues from what the first found
+    # None: until the norms converge; the second time that begins with what the first found.
+    for iterations in (None, 12, None):
         stability = flow.stability(iterations)
         assert not stability[1] <= 1 and not stability[1].isfinite()
         torch.testing.assert_close(stability[[0, 2]], before[[0, 2]], rtol=0.2, atol=0)

@@ -61,7 +61,7 @@ def build_flow(text, steps=STEPS, **constants):
     torch.manual_seed(0)
     flow = load(text).flow(6, steps, space=0, **constants).double()
     for name, parameter in flow.named_parameters():
-        if name == "b":
+        if name == "b":  # biases begin with 0
             torch.nn.init.normal_(parameter)
     return flow, torch.randn(3, 6, dtype=torch.float64, requires_grad=True)
 
@@ -89,7 +89,7 @@ def rate(flow, Y, step):
 
 
 def by_hand(flow, u, scheme):
-    """The steps of a scheme written out: the oracle."""
+    """The steps of a scheme written out: the reference."""
     if scheme == "momentum":
         Y, v = u, torch.zeros_like(u)
         for step, a in enumerate(step_values(flow, "gamma")):
@@ -134,7 +134,7 @@ def test_values_and_gradients_are_those_of_steps_written_out(scheme, kind):
         torch.testing.assert_close(out, expected, rtol=1e-13, atol=1e-13)
         actual = gradients(flow, u, out)
         torch.testing.assert_close(actual, reference, rtol=1e-11, atol=1e-11)
-    if kind not in ("given", "learned"):
+    if kind not in ("given", "learned"):  # two of the kinds are compiled, to save time
         return
     flow.memory = "reversible"
     flow.compile(backend="eager")
@@ -155,6 +155,7 @@ def test_verlet_with_different_step_sizes_is_the_steps_written_out(h):
     out = flow(u)
     torch.testing.assert_close(out, expected, rtol=1e-13, atol=1e-13)
     torch.testing.assert_close(gradients(flow, u, out), reference, rtol=1e-11, atol=1e-11)
+    # Squared differences of the weights of neighbouring steps, by the size of the first of the two.
     smoothness = sum(((K[1:] - K[:-1]).square().flatten(1).sum(1) / torch.stack(
         [torch.as_tensor(size) for size in step_values(flow, "h")][:-1])).sum() for K in (K1, K2))  # fmt: skip
     torch.testing.assert_close(flow.smoothness(), smoothness)
@@ -182,7 +183,7 @@ def retreat_all_steps(flow, state):
     st.lists(st.floats(0.05, 3).map(lambda a: round(a, 3)), min_size=1, max_size=40),
     st.sampled_from([torch.float32, torch.float64]),
 )
-def test_exact_arithmetic_undoes_any_list_bit_for_bit(constants, dtype):
+def test_exact_arithmetic_undoes_steps_with_any_list_of_constants_bit_for_bit(constants, dtype):
     flow, u = build_flow(SCHEMES["momentum"][0], len(constants), gamma=constants)
     flow = flow.to(dtype)
     start = flow.encode(u.detach().to(dtype))
@@ -205,8 +206,10 @@ def test_remainders_of_different_constants_share_their_words():
     flow, u = build_flow(SCHEMES["momentum"][0], steps=200, gamma=Uniform(0.5, 0.9, seed=3))
     end = flow.evolve_exactly(flow.encode(u.detach()))
     (remainders,) = end._remainders.values()
+    # A step that multiplies by γ < 1 loses -log2(γ) bits, which the remainders keep.
     bits = -sum(torch.log2(torch.tensor(value)) for value in step_values(flow, "gamma"))
-    # A word of 62 bits is left when the next fraction could overflow it, here after 45 or more.
+    # A word has 62 bits; a new one begins when the next fraction could overflow it, here when 45
+    # bits or more are used.
     assert len(remainders.words) <= 2 + bits / 45
 
 
@@ -248,7 +251,7 @@ def test_at_the_start_of_a_ramp_a_flow_is_a_residual_network_to_the_last_bit(dty
 
 def test_a_ramp_moves_to_its_end_stays_there_and_is_saved():
     flow, u = build_flow(RAMPED)
-    for fraction, value in ((0, 0), (0.5, 0.45), (1, 0.9), (7, 0.9)):
+    for fraction, value in ((0, 0), (0.5, 0.45), (1, 0.9), (7, 0.9)):  # 7: long after its end
         flow.gamma.move_to(fraction)
         assert flow.gamma[2] == value
     flow.gamma.move_to(0.3)
@@ -284,6 +287,7 @@ def test_steps_are_stored_while_they_cannot_be_rebuilt_with_the_value_of_a_ramp(
     flow, u = build_flow(RAMPED, steps=30)
     flow.float()
     u = u.detach().float()
+    # The inverse divides by γ, up to 30 times: near 0 this would leave nothing of a float32.
     for fraction in (0.0, 0.001, 0.01, 0.5, 1.0):
         flow.gamma.move_to(fraction)
         gradients = []
@@ -328,7 +332,7 @@ def test_a_refined_flow_halves_each_step_with_its_constants(kind):
 
 def test_a_refined_flow_copies_what_is_learned_and_learned_step_sizes_are_refused():
     flow, u = build_flow(SPEC % "two_step(a = learned(0.9), h = 0.1)")
-    assert flow.a.options.low == 0  # where a = 0 has no inverse
+    assert flow.a.options.low == 0  # steps with a = 0 have no inverse
     torch.nn.init.normal_(flow.a.raw)
     finer = flow.refine()
     assert torch.equal(finer.a.values(), flow.a.values().repeat_interleave(2))

@@ -6,7 +6,7 @@ import torch
 import odenet
 from odenet.diagnostics import SpecError
 
-# To be filled in: a value of r or nothing, and what is added to n.
+# To be filled in: a value of r, as in `, r = 3`, and what is added to n.
 FRICTION = """
 state  Y
 param  K : dense

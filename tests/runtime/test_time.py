@@ -1,6 +1,6 @@
 """Equations that read the time `t`.
 
-There are two oracles: the same equations with the time as one more unknown of slope one, and the
+There are two references: the same equations with the time as one more state of slope one, and the
 steps written out in torch.
 """
 
@@ -32,7 +32,9 @@ Y' = K^T tanh(K Z + t b)
 Z' = -L^T tanh(L Y + t^2 d)
 discretise {scheme}(h = 0.2)
 """
-# The time as further states, one in each group: S' = 1, with as many channels as the others.
+# The same with the time as a state: S' = e, where e is a bias of 1 with as many channels as the
+# other states. With two unknowns two such states are needed: Y' reads Z, and S is updated together
+# with Z; Z' reads Y, and R is updated together with Y.
 ONE_UNKNOWN_AUGMENTED = """
 state Y, S
 param K : dense
@@ -109,7 +111,7 @@ def test_every_memory_mode_reads_the_times_of_steps_of_different_sizes(memory):
 
 
 @pytest.mark.parametrize("scheme", TWO_UNKNOWNS_SCHEMES)
-def test_the_time_is_one_more_state_in_each_group_of_states(scheme):
+def test_the_time_is_one_more_state_for_each_unknown_of_the_scheme(scheme):
     flow, u = build_flow(TWO_UNKNOWNS.format(scheme=scheme), channels=4)
     augmented, _ = build_flow(TWO_UNKNOWNS_AUGMENTED.format(scheme=scheme), channels=4)
     copy_weights(flow, augmented)

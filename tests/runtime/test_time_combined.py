@@ -1,6 +1,6 @@
 """The time `t` and knots, combined with a step size for each step, splitting and composed schemes.
 
-The oracle is the steps written out in torch, differentiated by autograd.
+The reference is the steps written out in torch, differentiated by autograd.
 """
 
 import math
@@ -101,9 +101,9 @@ def test_exact_steps_are_undone_bit_for_bit():
     flow, u = build_flow(f"{TWO_UNKNOWNS}discretise verlet(h = {STEP_SIZE_LIST}) exact")
     assert_gradients(flow, u.detach())
     start = flow.encode(u.detach())
-    end = flow.inverse_exactly(flow.evolve_exactly(flow.encode(u.detach())))
-    for before, after in zip(start.tensors(), end.tensors(), strict=True):
-        assert torch.equal(before, after)
+    recovered = flow.inverse_exactly(flow.evolve_exactly(flow.encode(u.detach())))
+    for expected, actual in zip(start.tensors(), recovered.tensors(), strict=True):
+        assert torch.equal(expected, actual)
 
 
 @pytest.mark.parametrize("h", ["geometric(0.2, ratio = 0.5)", "uniform(0.1, 0.3, seed = 2)"])

@@ -14,7 +14,7 @@ net = input(1, 6, 6) -> conv(3, 4) -> flow(2) -> mean -> dense(3)
 """
 EXPORT_CALL = r"torch\.export\.export\(network, \(x,\)\)"
 
-pytestmark = pytest.mark.filterwarnings("ignore")  # torch's own, that TorchScript is deprecated
+pytestmark = pytest.mark.filterwarnings("ignore")  # torch warns that TorchScript is deprecated
 
 
 @pytest.fixture
