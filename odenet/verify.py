@@ -31,7 +31,7 @@ def require(condition, message, error: type = Unproved):
         raise error(message)
 
 
-def to_number(text) -> Any:  # None for a name
+def to_number(text) -> Any:  # of a text such as -1/2; None for a name
     return (Fraction if "/" in text else int)(text) if not text.strip("-/0123456789") else None
 
 
@@ -49,7 +49,7 @@ COMPUTE["*"] = lambda *x: reduce(lambda a, b: a @ b if np.ndim(a) > 1 and np.ndi
 
 
 class Checker:  # tests what is claimed of a block of J, or of an energy, at one random point
-    def __init__(self, data, block, energy):  # the proof of an energy uses no slopes: D = I
+    def __init__(self, data, block, energy):  # data: the JSON; an energy uses no slopes: D = I
         self.units, self.energy, self.random_values = block.pop("units", data["units"]), energy, {}
         self.conditions = {(c["kind"], c.get("of")) for c in data["conditions"]}
         self.kinds, values = data["kinds"] | {"u": "bias", "I": "identity"}, data["values"]
@@ -71,7 +71,7 @@ class Checker:  # tests what is claimed of a block of J, or of an energy, at one
         s = {i: np.diag(self.point.pop(i)) for i in data["equations"]}  # the random state
         rates = {i: self.evaluate(data["forcing"].get(i, "0"), env) for i in s}
         for name, unit in self.units.items():  # F(s) = L φ(R s) + f at a random state
-            m, sign = map(Fraction, unit.get("rest", "01"))  # ψ(x) = sign (φ(x) - m x)
+            m, sign = map(Fraction, unit.get("rest", (0, 1)))  # ψ(x) = sign (φ(x) - m x)
             low, high = sorted(sign * (bound - m) for bound in self.slope_range(unit["map"]))
             unit["slope"] = "I" if energy or low == high == 1 else f"{name}'"
             self.slope_bounds.setdefault(unit["slope"], (low, high))
@@ -143,7 +143,7 @@ class Checker:  # tests what is claimed of a block of J, or of an energy, at one
         Γ, Γφ = self.diagonal([*γ.values()]), self.diagonal([γ[min(f["row"])] for f in factors])
         require((J + Γ == L @ D @ R).all(), f"J is not that of the factors of {states}")
         require((Γφ @ R == R @ Γ).all(), "a unit reads states of different decay")
-        (v, factor), M = T or (0, "I"), self.matrix(M)
+        (v, factor), M = T or (0, "I"), self.matrix(M)  # T multiplies unit v by a factor
         T = self.diagonal([factor if i == v else "I" for i in range(len(factors))])
         RL, at = R @ L, slice(v * N, v * N + N)  # M[at, at] is M_vv
         right_form = not self.energy and (RL @ T == T @ M).all()
@@ -153,7 +153,7 @@ class Checker:  # tests what is claimed of a block of J, or of an energy, at one
         require(factor == "I" or allowed, "no theorem allows this T")
         require({*slopes} <= self.nonneg or not M.any(), "a slope may be < 0")
         verdicts = ({*PROVES[kind].split()} if M.any() else VERDICTS) - {"imaginary" * bool(decay)}
-        if allowance:  # A with A S <= A S + r = Γ
+        if allowance:  # a, r, s of each factor: A S <= A S + r = Γ, with A of all a, S of all s
             A, r = (self.diagonal([self.positive_sum(row[i]) for row in allowance]) for i in (0, 1))
             M, AS = M - A, A @ self.diagonal([s for _, _, s in allowance])
             limits = [to_number(s) if a else inf for a, _, s in allowance]
@@ -179,9 +179,9 @@ def main(path):
         if energy:
             checker = Checker(data, energy, True)
             conserved, factors = "imaginary" in checker.block([], **energy), energy["factors"]
-            left = {n for n, u in checker.units.items() if u["map"] and factors.count(n) != 1}
-            left |= (states - {*energy["states"]}) | data["forcing"].keys() | energy["decay"].keys()
-            require(not left, f"the energy leaves out {left}")
+            lost = {n for n, u in checker.units.items() if u["map"] and factors.count(n) != 1}
+            lost |= (states - {*energy["states"]}) | data["forcing"].keys() | energy["decay"].keys()
+            require(not lost, f"the energy leaves out {lost}")
             print("proved: the energy", "is conserved" if conserved else "never grows")
         for block in data["blocks"]:
             verdicts = verdicts & Checker(data, block, False).block(earlier, **block)

@@ -13,12 +13,12 @@ from odenet.diagnostics import printable
 from odenet.rich_tables import print_table
 from odenet.training.figures import figure_text, save_figure
 from odenet.training.runs.results import Result
-from odenet.training.sweeps.sweeps import Failure, Outcome
+from odenet.training.sweeps.sweeps import Failure, Point
 
 LOG_SCALE_RATIO = 20.0  # largest value / smallest value, above which the axis is logarithmic
 
 
-def show_sweep(outcomes: Sequence[Outcome], console: Console) -> None:
+def show_sweep(outcomes: Sequence[Point], console: Console) -> None:
     """Print one row for each point of the grid, the best in bold."""
     results = [outcome.result for outcome in outcomes if isinstance(outcome.result, Result)]
     table = Table(box=box.SIMPLE_HEAD)
@@ -35,7 +35,7 @@ def show_sweep(outcomes: Sequence[Outcome], console: Console) -> None:
     print_table(table, console)
 
 
-def _value_cells(outcome: Outcome) -> list[Text]:
+def _value_cells(outcome: Point) -> list[Text]:
     match outcome.result:
         case Result() as result:
             cells = [result.show(result.last), result.show(result.best), str(result.best_epoch)]
@@ -46,7 +46,7 @@ def _value_cells(outcome: Outcome) -> list[Text]:
             return [Text("not finished"), *[Text("–")] * 3]
 
 
-def best_outcome(outcomes: Sequence[Outcome]) -> Outcome | None:
+def best_outcome(outcomes: Sequence[Point]) -> Point | None:
     """The first point with the best metric after its last epoch; None if no point is finished."""
     values = [(value, o) for o in outcomes if (value := _last_metric(o)) is not None]
     if not values:
@@ -56,7 +56,7 @@ def best_outcome(outcomes: Sequence[Outcome]) -> Outcome | None:
     return (max if maximise else min)(values, key=lambda pair: pair[0])[1]
 
 
-def draw_sweep(outcomes: Sequence[Outcome], path: Path) -> None:
+def draw_sweep(outcomes: Sequence[Point], path: Path) -> None:
     """Draw the metric after the last epoch against the setting that has the most values.
 
     There is one curve for each combination of the other settings. Points that diverged are crosses
@@ -95,14 +95,14 @@ def draw_sweep(outcomes: Sequence[Outcome], path: Path) -> None:
     save_figure(figure, path, dpi=150)
 
 
-def _last_metric(outcome: Outcome) -> float | None:
+def _last_metric(outcome: Point) -> float | None:
     """The metric after the last epoch; None if the point is not finished or diverged."""
     return outcome.result.last if isinstance(outcome.result, Result) else None
 
 
-def _curves(outcomes: Sequence[Outcome], x_name: str) -> Mapping[str, list[Outcome]]:
+def _curves(outcomes: Sequence[Point], x_name: str) -> Mapping[str, list[Point]]:
     """The points of each curve, by the values of all settings but the one on the x axis."""
-    curves: dict[str, list[Outcome]] = {}
+    curves: dict[str, list[Point]] = {}
     for outcome in outcomes:
         others = {name: value for name, value in outcome.settings.items() if name != x_name}
         name = ", ".join(f"{name} = {value}" for name, value in others.items())

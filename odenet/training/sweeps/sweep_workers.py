@@ -26,7 +26,7 @@ from odenet.training.sweeps import sweeps
 POLL_INTERVAL = 0.2  # seconds between two checks whether a worker has ended
 
 
-def train_sweep(folder: Path, console: Console, workers: int | None = None) -> list[sweeps.Outcome]:
+def train_sweep(folder: Path, console: Console, workers: int | None = None) -> list[sweeps.Point]:
     """Train the points of a sweep that are not finished, and return the outcomes of all.
 
     Args:
@@ -119,9 +119,9 @@ def _require_success(code: int, log: Path, folder: Path) -> None:
         raise NotPossible(f"a point of the sweep failed: {' '.join(last_lines)}", f"see {log}")
 
 
-def _print_point(folder: Path, number: int, outcome: sweeps.Outcome, console: Console) -> None:
+def _print_point(folder: Path, number: int, outcome: sweeps.Point, console: Console) -> None:
     settings = ", ".join(f"{name} = {value}" for name, value in outcome.settings.items())
-    point = f"point {number + 1} of {len(sweeps.read_sweep(folder).points)}"
+    point = f"point {number + 1} of {len(sweeps.read_sweep(folder).point_settings)}"
     console.print(Text(f"{point}: {printable(settings)}", "bold"), soft_wrap=True)
 
 

@@ -39,11 +39,11 @@ class Sweep:
     """The content of `sweep.json`: what a sweep was started with.
 
     Args:
-        name: of the spec.
+        name: the name of the spec.
         spec: the path of its file.
         digest: the SHA-256 of its text.
         axes: the axes of the grid: by the name of each swept setting, its values as text.
-        settings: the settings that all points share.
+        settings: the settings that all points share; none of them is swept.
         options: where and how each point runs.
         unchecked: as for `odenet.training.train`.
     """
@@ -57,15 +57,15 @@ class Sweep:
     unchecked: bool = False
 
     @property
-    def points(self) -> list[dict[str, str]]:
-        """The settings of each point; the last axis changes fastest."""
+    def point_settings(self) -> list[dict[str, str]]:
+        """The swept settings of each point; the last axis changes fastest."""
         grid = product(*self.axes.values())
         return [dict(zip(self.axes, values, strict=True)) for values in grid]
 
 
 @dataclass(frozen=True)
 class Failure:
-    """The outcome of a point that diverged.
+    """The result of a point that diverged, in place of a `Result`.
 
     Args:
         epoch: the epoch in which it diverged, counted from 1.
@@ -77,12 +77,12 @@ class Failure:
 
 
 @dataclass(frozen=True)
-class Outcome:
-    """A point of a sweep and its outcome so far.
+class Point:
+    """A point of a sweep, with the result of its run where there is one yet.
 
     Args:
-        settings: the swept settings of the point.
-        folder: of its run.
+        settings: the swept settings of the point, without those that all points share.
+        folder: the folder of its run.
         result: None if the run is not finished.
     """
 
@@ -144,7 +144,7 @@ def new_sweep(
     """Make the folder of a new sweep, after compiling every point; returns its path.
 
     Args:
-        spec: the file.
+        spec: the path of the spec's file.
         axes: see `read_axes`.
         settings: the settings that all points share.
         options: where and how each point runs.
@@ -160,7 +160,7 @@ def new_sweep(
     program = odenet.load(spec, set=settings)
     path, digest = str(spec.resolve()), _spec_digest(program)
     sweep = Sweep(program.name, path, digest, axes, settings, options, unchecked)
-    for point in sweep.points:
+    for point in sweep.point_settings:
         try:
             check_claims(odenet.load(spec, set={**settings, **point}), unchecked)
         except SpecError as error:
@@ -180,8 +180,8 @@ def new_sweep(
 
 
 def _with_sweep_option(diagnostic: Diagnostic, point: Mapping[str, str]) -> Diagnostic:
-    """A diagnostic about a setting; if that is swept, it names `--sweep` instead of `--set`."""
-    # As diagnostics quote them: `optimizer.lr` is `lr` there.
+    """A diagnostic of a point; about a swept setting, it names `--sweep` instead of `--set`."""
+    # Diagnostics quote a setting by the last part of its name: `optimizer.lr=0.1` as `lr=0.1`.
     swept = {f"{name.rpartition('.')[2]}={value}" for name, value in point.items()}
     span = diagnostic.span
     if span is None or span.source.name != SET_OPTION or span.source.text not in swept:
@@ -203,41 +203,41 @@ def require_same_spec(sweep: Sweep) -> None:
         raise BadRunFolder(message, "put it back, or start a new sweep")
 
 
-def read_outcomes(folder: Path) -> list[Outcome]:
-    """The outcome of each point so far, in the order of the grid."""
-    outcomes: list[Outcome] = []
-    for number, point in enumerate(read_sweep(folder).points, 1):
-        run = RunFolder(folder / _point_folder_name(number, point))
+def read_outcomes(folder: Path) -> list[Point]:
+    """The points with their results so far, in the order of the grid."""
+    points: list[Point] = []
+    for number, settings in enumerate(read_sweep(folder).point_settings, 1):
+        run = RunFolder(folder / _point_folder_name(number, settings))
         result: Result | Failure | None = None
         if run.result.is_file():
             result = Result.read(run.result)
             if result.diverged:
                 result = Failure(result.epochs, result.diverged)
-        elif (failure := run.path / "diverged.json").is_file():
-            result = read_sealed_json(failure, Failure)
-        outcomes.append(Outcome(point, run.path, result))
-    return outcomes
+        elif (diverged_file := run.path / "diverged.json").is_file():
+            result = read_sealed_json(diverged_file, Failure)
+        points.append(Point(settings, run.path, result))
+    return points
 
 
-def train_point(folder: Path, number: int, console: Console) -> None:
+def train_point(folder: Path, index: int, console: Console) -> None:
     """Train a point of a sweep, or resume it; if it diverges, `diverged.json` is written.
 
     Args:
-        folder: of the sweep.
-        number: of the point, counted from 0.
+        folder: the folder of the sweep.
+        index: the index of the point in the order of the grid, counted from 0.
         console: where progress is shown.
 
     Raises:
         TrainingError: as `odenet.training.train`, but not if the point diverges.
         Stopped: after SIGTERM or Ctrl-C.
     """
-    sweep, outcome = read_sweep(folder), read_outcomes(folder)[number]
-    run = RunFolder(outcome.folder)
+    sweep, point = read_sweep(folder), read_outcomes(folder)[index]
+    run = RunFolder(point.folder)
     try:
         if run.record.is_file():
             resume(run.path, None, sweep.options, console=console)
         else:
-            settings = {**sweep.settings, **outcome.settings}
+            settings = {**sweep.settings, **point.settings}
             train(sweep.spec, settings, sweep.options, run.path, console, sweep.unchecked)
     except Diverged as error:
         failure = Failure(error.epoch, error.message)
@@ -247,15 +247,15 @@ def train_point(folder: Path, number: int, console: Console) -> None:
 
 def write_outcomes(folder: Path) -> None:
     """Write `results.json` and `results.csv`, with a row for each point."""
-    rows = [_row(outcome) for outcome in read_outcomes(folder)]
+    rows = [_row(point) for point in read_outcomes(folder)]
     write_text(folder / "results.json", to_json(rows, indent=2) + "\n")
     write_text(folder / "results.csv", as_csv(rows))
 
 
-def _row(outcome: Outcome) -> dict[str, Any]:
-    """A point and its outcome as a row of `results.json` and `results.csv`."""
-    row: dict[str, Any] = {**outcome.settings, "run": outcome.folder.name}
-    match outcome.result:
+def _row(point: Point) -> dict[str, Any]:
+    """A point and its result as a row of `results.json` and `results.csv`."""
+    row: dict[str, Any] = {**point.settings, "run": point.folder.name}
+    match point.result:
         case Result() as result:
             names = ("last", "best", "best_epoch", "test_loss", "epochs", "parameters", "seconds")
             row |= {"outcome": "finished", "measure": f"{result.watched}_{result.measure}"}
@@ -266,13 +266,13 @@ def _row(outcome: Outcome) -> dict[str, Any]:
             return {**row, "outcome": "not finished"}
 
 
-def _point_folder_name(number: int, point: Mapping[str, str]) -> str:
+def _point_folder_name(number: int, settings: Mapping[str, str]) -> str:
     """The name of a point's folder: its number, from 1, and its settings, in safe characters.
 
     Long settings are cut off.
     """
-    settings = "_".join(f"{name}={value}" for name, value in point.items())
-    safe_settings = re.sub(r"[^\w.=+-]", "_", settings)[:MAX_SETTINGS_LENGTH]
+    text = "_".join(f"{name}={value}" for name, value in settings.items())
+    safe_settings = re.sub(r"[^\w.=+-]", "_", text)[:MAX_SETTINGS_LENGTH]
     return f"{number}-{safe_settings}"
 
 
@@ -286,6 +286,6 @@ def _next_free_folder(name: str) -> Path:
     return next(path for path in numbered if not path.exists())
 
 
-def unfinished_points(folder: Path) -> Iterator[tuple[int, Outcome]]:
-    """The points without a result, each with its number, counted from 0."""
-    return ((n, o) for n, o in enumerate(read_outcomes(folder)) if o.result is None)
+def unfinished_points(folder: Path) -> Iterator[tuple[int, Point]]:
+    """The points without a result, each with its index in the order of the grid, from 0."""
+    return ((i, p) for i, p in enumerate(read_outcomes(folder)) if p.result is None)

@@ -19,7 +19,10 @@ WHITE = 255
 
 
 def makes_pictures(trained: TrainedRun) -> bool:
-    """Whether the samples of a density are pictures."""
+    """Whether the samples of a density are pictures, grey or coloured.
+
+    Only a density that was trained on pixels has a grain: the distance of two pixel values.
+    """
     shape = trained.shape
     return bool(trained.labels.grain) and len(shape) == 3 and shape[0] in (1, 3)
 
@@ -29,7 +32,7 @@ def write_samples(trained: TrainedRun, samples: Tensor, path: Path) -> None:
 
     Args:
         trained: the run with the density.
-        samples: (n, *shape).
+        samples: (n, *shape), as `TrainedRun.sample` returns them.
         path: the file, whose ending decides the format.
 
     Raises:

@@ -62,8 +62,8 @@ def draw_spectrum(axes: Axes, spectrum: Spectrum, order: int, first_colour: int 
     Args:
         axes: what to draw on.
         spectrum: the eigenvalues, by their name in the legend.
-        order: of the equations. Solutions of Y' = λ Y do not grow in the left half-plane, those of
-            Y'' = λ Y on the negative real axis; with 0, of mixed order, no region is drawn.
+        order: the order of the equations. Solutions of Y' = λ Y do not grow in the left half-plane,
+            those of Y'' = λ Y on the negative real axis; with 0, for mixed orders, no region.
         first_colour: the index in `COLOURS` of the first colour.
     """
     all_values = np.concatenate([np.asarray(values) for values in spectrum.values()])

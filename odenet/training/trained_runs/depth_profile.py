@@ -74,7 +74,11 @@ def equation_order(program: Program) -> int:
 
 
 def unknowns(flow: Flow, state: Sequence[Tensor]) -> list[Tensor]:
-    """The entries of a state that are unknowns of the equations, not auxiliary to the scheme."""
+    """The current values of the dynamics' states, such as Y[n].
+
+    What a scheme stores besides is left out: earlier values, such as Y[n-1], and its auxiliary
+    unknowns.
+    """
     return [state[flow.slots.index(name)] for name in flow.states]
 
 

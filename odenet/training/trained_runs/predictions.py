@@ -85,7 +85,7 @@ class Predictions:
         """A line per sample: its likeliest classes, the shares of classes in its map, or numbers.
 
         Args:
-            count: how many classes.
+            count: how many classes to name for each sample; ignored for class maps and numbers.
         """
         if self.loss.labels == "class" and self.values.dim() > 2:
             likeliest = self.values.argmax(1).flatten(1)
@@ -102,8 +102,8 @@ class Predictions:
         """Write a row per sample: its name, its class or classes, and all probabilities or numbers.
 
         Args:
-            path: the file.
-            names: of the samples.
+            path: the CSV file.
+            names: a name for each sample, in the order of the predictions.
 
         Raises:
             WriteError: the file cannot be written.

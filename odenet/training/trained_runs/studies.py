@@ -47,7 +47,7 @@ class FlowStudy(DepthProfile):
     steps that keep the shape are shuffled.
 
     Args:
-        name: of the flow or unit in the network.
+        name: the name of the flow or unit in the network.
         metric_without_step: the metric of the network without this step.
         metric_by_left_out: pairs of how many steps are left out at random, and the metric, a mean
             over some draws.
@@ -70,11 +70,11 @@ class Study:
     """The study of a run.
 
     Args:
-        name: of the run.
-        measure: the metric of the run, such as accuracy.
-        value: the metric of the unchanged network on the samples.
+        name: the name of the run.
+        measure: the kind of metric that was measured, the first one of the run's loss.
+        value: the value of this metric for the unchanged network on the samples.
         flows: the studies of its flows and units, in their order in the network.
-        order: of the equations, 1 or 2; 0 if they have different orders.
+        order: the order of the equations, 1 or 2; 0 if they have different orders.
     """
 
     name: str
@@ -111,7 +111,7 @@ def study_run(
     Args:
         run: the folder of the run.
         samples: the number of test samples to measure on.
-        seed: of the random choices of steps.
+        seed: the seed of the random choices of samples and steps.
         options: where published data sets are stored; those of the run if None.
         data: as for `odenet.evaluate`, if the data of the run came from Python code.
 
@@ -204,9 +204,10 @@ def _study_flow_or_unit(
     with replaced_method(entry, "forward", entry.skipped):  # only the shortcuts
         without_entry = _metric_value(task, *batch)
     change = [a - b for a, b in zip(after, shortcut, strict=True)]
-    # Only an entry whose step is taken in the old shape, by a flow, has an energy before it.
-    first = entry.flow if isinstance(entry, Coarsened) else None
-    energies = profiles.mean_energies(first, [before]) if first and flow_study.energies else []
+    # The energy before the entry is known only if its step is taken before the change of shape,
+    # by a flow of its own.
+    flow = entry.flow if isinstance(entry, Coarsened) else None
+    energies = profiles.mean_energies(flow, [before]) if flow and flow_study.energies else []
     return replace(
         flow_study,
         metric_without_step=[without_entry, *flow_study.metric_without_step],
@@ -230,9 +231,9 @@ def _study_flow(
 
     Args:
         task: the trained network and its metric.
-        name: of the flow.
-        flow: to study.
-        initial_state: before its first step, for the samples of the batch.
+        name: the name of the flow in the network.
+        flow: the flow to study.
+        initial_state: the state before its first step, for the samples of the batch.
         batch: inputs and labels.
         rng: for random choices of steps.
     """

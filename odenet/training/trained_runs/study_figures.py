@@ -51,7 +51,7 @@ def draw_study(study: Study, folder: Path) -> list[Path]:
     """Draw lesions, norms, energies and spectra, each as a figure with a panel for each flow.
 
     Args:
-        study: of a run.
+        study: the study of a run.
         folder: where the figures are written.
 
     Returns:

@@ -33,12 +33,12 @@ def sample_text(
     Args:
         program: the compiled spec of the run.
         network: its network in evaluation mode.
-        folder: of the run.
+        folder: the folder of the run.
         prompt: how the text begins; an empty one is replaced by a line break.
         count: how many tokens to add.
         temperature: see `sample_tokens`.
-        top: likewise.
-        generator: of random numbers.
+        top: see `sample_tokens`.
+        generator: the source of random numbers.
 
     Raises:
         TrainingError: it is not a language model, or does not know a token of the prompt.
@@ -82,7 +82,7 @@ def sample_tokens(
         window: the largest number of tokens in the context.
         temperature: divides the scores; 0 takes the likeliest token each time.
         top: the number of likeliest tokens to draw from; 0 for all.
-        generator: of random numbers.
+        generator: the source of random numbers.
         use_cache: pass each token through the network once, and cache keys and values for
             attention; else the whole context is passed for each token.
     """
@@ -95,9 +95,9 @@ def sample_tokens(
         token = sample_token(head(hidden[..., -1:])[0, :, 0].cpu(), temperature, top, generator)
         yield int(token)
         context = torch.cat((context, new_tokens := token.view(1, 1).to(device)), 1)
-        if is_full := context.shape[1] > window:
+        if is_too_long := context.shape[1] > window:
             context = context[:, -max(1, window // 2) :]
-        if is_full or not use_cache:
+        if is_too_long or not use_cache:
             cache, new_tokens = KeyValueCache(body), context
 
 
@@ -105,7 +105,7 @@ def sample_token(scores: Tensor, temperature: float, top: int, rng: torch.Genera
     """A token, drawn with probability softmax(scores / temperature). See `sample_tokens`.
 
     Args:
-        scores: of all tokens, (vocabulary,).
+        scores: the scores of all tokens, (vocabulary,).
         temperature: 0 for the likeliest token.
         top: the number of likeliest tokens to draw from; 0 for all.
         rng: the generator of random numbers.

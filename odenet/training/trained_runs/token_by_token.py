@@ -35,6 +35,6 @@ def _is_token_by_token(layer: Layer) -> bool:
 
 
 def _reads_several_tokens(parameter: DeclaredParameter) -> bool:
-    if parameter.is_module:
+    if parameter.is_module:  # a normalisation
         return not NORMS[parameter.options["kind"]].pointwise
     return parameter.kind.mixes_places and parameter.options.get("k") != 1

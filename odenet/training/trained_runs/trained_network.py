@@ -12,19 +12,19 @@ class TrainedNetwork(nn.Module):
 
     Args:
         network: in evaluation mode.
-        preprocess: scales and standardises stored samples to what the network takes.
+        transforms: scale and standardise stored samples to what the network takes.
         objective: the loss, which turns outputs of the network into predictions.
     """
 
-    def __init__(self, network: nn.Module, preprocess: Transforms, objective: Objective):
+    def __init__(self, network: nn.Module, transforms: Transforms, objective: Objective):
         super().__init__()
         self.network = network
         self.objective = objective
         self.mean: Tensor
         self.deviation: Tensor
-        self.register_buffer("mean", preprocess.mean, persistent=False)
-        self.register_buffer("deviation", preprocess.deviation, persistent=False)
-        self._preprocess = preprocess
+        self.register_buffer("mean", transforms.mean, persistent=False)
+        self.register_buffer("deviation", transforms.deviation, persistent=False)
+        self._transforms = transforms
 
     def preprocess(self, inputs: Tensor) -> Tensor:
         """The input of the network for a batch of stored samples.
@@ -36,7 +36,7 @@ class TrainedNetwork(nn.Module):
         Returns:
             (B, *shape) in the network's precision, standardised as in training; tokens unchanged.
         """
-        weight = next(self.network.parameters(), self.mean)
+        weight = next(self.network.parameters(), self.mean)  # has the device and type
         if inputs.dtype == torch.int64:
             return inputs.to(weight.device)
         return self.transforms(inputs.to(weight.device)).to(weight.dtype)
@@ -44,7 +44,7 @@ class TrainedNetwork(nn.Module):
     @property
     def transforms(self) -> Transforms:
         """The preprocessing, with its mean and deviation on the device of the network."""
-        return self._preprocess.with_statistics(self.mean, self.deviation)
+        return self._transforms.with_statistics(self.mean, self.deviation)
 
     def forward(self, inputs: Tensor) -> Tensor:
         """The output of the network for stored samples, as `preprocess` takes them.
@@ -59,6 +59,10 @@ class TrainedNetwork(nn.Module):
         return self.objective.prediction(output) if gives_numbers else output
 
     def predict(self, inputs: Tensor) -> Tensor:
-        """Probabilities of classes, or numbers in the unit of the labels; input as `preprocess`."""
+        """Probabilities of classes, or numbers in the unit of the labels.
+
+        Args:
+            inputs: stored samples, as for `preprocess`.
+        """
         output = self.objective.network_output(self.network, self.preprocess(inputs))
         return self.objective.prediction(output)

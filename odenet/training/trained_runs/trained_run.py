@@ -35,12 +35,12 @@ class TrainedRun:
     """A run after training, from `odenet.load_run`.
 
     Args:
-        folder: of the run.
+        folder: the folder of the run.
         program: its spec, compiled with the settings it was trained with.
         model: the network together with its preprocessing, in evaluation mode.
         classes: the names of the classes, in the order of the network's outputs; empty for numbers.
-        shape: of one sample, as the network takes it.
-        labels: what the labels of its data are.
+        shape: the shape of one sample, as the network takes it.
+        labels: the kind and the statistics of the labels that it was trained with.
         samples: the type of stored samples: "uint8" for pictures, "float32", or "int64" for tokens.
     """
 
@@ -96,9 +96,13 @@ class TrainedRun:
             raise NotPossible(f"the network of {self.folder} {problem}", help_)
         return self._predictions(self._predict_batches(inputs))
 
-    def evaluate(self, **given: Any) -> dict[str, Any]:
-        """Measure the run on its test split, or on other data. See `odenet.evaluate`."""
-        return evaluate(self.folder, **given)
+    def evaluate(self, **keywords: Any) -> dict[str, Any]:
+        """Measure the run on its test split, or on other data, as `odenet.evaluate` does.
+
+        Args:
+            keywords: the keyword arguments of `odenet.evaluate`.
+        """
+        return evaluate(self.folder, **keywords)
 
     @overload
     def sample(self, n: int, seed: int | None = None, temperature: float = 1.0) -> Tensor: ...
@@ -155,7 +159,7 @@ class TrainedRun:
             latent = temperature * torch.randn(n, *shape, generator=rng).to(weight)
             batches = [inverse(self.network.children(), z) for z in latent.split(BATCH)]
         values = torch.cat(batches) if batches else latent.new_zeros(0, *self.shape)
-        grain = self.labels.grain
+        grain = self.labels.grain  # only pixels have one
         return (self.model.transforms.to_pixels(values) if grain else values).cpu()
 
     def log_likelihood(self, inputs: Sequence[Picture] | Tensor) -> Tensor:
@@ -254,7 +258,7 @@ def load_run(
 
     Args:
         run: the run's folder.
-        weights: "best" or "last".
+        weights: which weights, "best" or "last".
         device: where the network is put.
         set: numbers of the spec to change, for example `{"γ": 0.5}`.
 
