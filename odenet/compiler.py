@@ -179,7 +179,7 @@ class Program:
     def warnings(self) -> list[Diagnostic]:
         """Notes on the file, and advice if its scheme does not suit the spectrum."""
         advice = analyse.advise(self._facts(self.certificate)) if self.discretised else []
-        return [*self.model.notes, *advice]
+        return [*self.model.warnings, *advice]
 
     @property
     def name(self) -> str:
@@ -284,7 +284,7 @@ class Program:
         given, unknown = given_modules(self.model, modules) if has_flows else ({}, modules)
         if unknown:
             message = f"{self.name} has no map `{next(iter(unknown))}` that is given"
-            raise SpecError.of("missing-module", message, self.model.equations)
+            raise SpecError.of("missing-module", message, self.model.end_span)
         network = getattr(self.module(), f"{class_name(self.name)}Network")
         sizes = {} if classes is None or self.classes is None else {"classes": classes}
         return network(**sizes, **given)
@@ -304,7 +304,7 @@ class Program:
             help_ = (
                 "add, say, `net = input(1, 8, 8) -> conv(3, 32) -> flow(6) -> mean -> dense(10)`"
             )
-            raise SpecError.of("missing-net", message, self.model.equations, help_)
+            raise SpecError.of("missing-net", message, self.model.end_span, help_)
 
     def __repr__(self) -> str:
         scheme = f"; {notation.discretisation(self.model)}" if self.discretised else ""

@@ -5,7 +5,7 @@ from math import prod
 
 from odenet.compiler import Program
 from odenet.diagnostics import Span, SpecError
-from odenet.model.typed.network_size import flow_size, network_size
+from odenet.model.typed.network_size import flow_parameter_count, network_size
 
 FLOAT32, FLOAT64 = 4, 8  # bytes of a number
 
@@ -38,7 +38,7 @@ def require_memory_for_flow(program: Program, shape: tuple[int, ...], steps: int
         shape: of the flow's input: (batch, channels, *space).
         steps: number of steps.
     """
-    parameters = flow_size(program.model, shape[1], steps, len(shape) - 2)
+    parameters = flow_parameter_count(program.model, shape[1], steps, len(shape) - 2)
     span = program.model.discretisation.span
     _require(parameters * FLOAT64, "parameters even when small", "make it narrower", span)
     _require(prod(shape) * FLOAT64, "values even when small", "make it narrower", span)

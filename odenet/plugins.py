@@ -142,8 +142,8 @@ def _register(
     """Check a row and add it to a table; `taken` has the names that it cannot have."""
     name = row.name
     keywords = {word.lower() for word in STATEMENT_WORDS | BLOCK_WORDS}
-    ascii_name = name.isidentifier() and name.isascii() and name[0].isalpha()
-    if not ascii_name or canonical(name) != name or name in keywords:
+    is_ascii = name.isidentifier() and name.isascii() and name[0].isalpha()
+    if not is_ascii or canonical(name) != name or name in keywords:
         raise ValueError(
             f"`{name}` cannot name {_article(row_kind)}: write Latin letters, digits and _"
         )

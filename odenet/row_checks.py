@@ -103,11 +103,11 @@ def _check_torch(row: ActivationKind, constants: tuple, values: list[float]) -> 
     if row.primitive:
         total = eval(row.primitive.format(*constants, x="x"), namespace, {"x": x}).sum()
         (torch_values["derivative of the primitive"],) = torch.autograd.grad(total, x)
-    for source, tensor in torch_values.items():
+    for part, tensor in torch_values.items():
         pairs = zip(SAMPLE_POINTS, tensor.tolist(), values, strict=True)
         for point, torch_value, value in pairs:
             if not _is_close(torch_value, value):
-                text = f"is {value:.6g} at {point:g}, and its {source} gives {torch_value:.6g}"
+                text = f"is {value:.6g} at {point:g}, and its {part} gives {torch_value:.6g}"
                 raise _contradiction(row, text, constants)
 
 
@@ -133,12 +133,12 @@ def check_layer(row: LayerKind) -> None:
     tested_shapes = 0
     for space in GRID_SHAPES:
         takes_tokens = row.reads_token_ids and len(space) == 1
-        before = Shape(fixed_width(CHANNELS), space, CHANNELS, takes_tokens)
+        shape = Shape(fixed_width(CHANNELS), space, CHANNELS, takes_tokens)
         with suppress(LayerError), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # torch warns about even kernels
-            after, groups = row.shape(arguments, before), row.groups(arguments)
+            out, groups = row.shape(arguments, shape), row.groups(arguments)
             layer = Layer(
-                name=row.name, arguments=arguments, shape_in=before, shape_out=after, groups=groups
+                name=row.name, arguments=arguments, shape_in=shape, shape_out=out, groups=groups
             )
             _check_layer_on_grid(row, layer)
             tested_shapes += 1

@@ -24,7 +24,7 @@ def density_error(model: Model, derivation: Derivation | None) -> Diagnostic | N
             return _error(requirement, layer.span, f"a density is made of flow and {invertible}")
     flow = next(iter(flows_of(model.net)), None)
     if flow is None or derivation is None:
-        span = model.net[-1].span if model.net else model.equations
+        span = model.net[-1].span if model.net else model.end_span
         requirement = "a flow, which learns the density"
         return _error(requirement, span, "write `net = input(2) -> flow(6)`")
     return _states_error(model) or _inverse_error(model, derivation)
@@ -57,7 +57,7 @@ def _inverse_error(model: Model, derivation: Derivation) -> Diagnostic | None:
 def _states_error(model: Model) -> Diagnostic | None:
     """The error of states that do not start as parts of the input, or are not all in the output."""
     dynamics = model.dynamics
-    if dynamics.exogenous:
+    if dynamics.reads_input:
         rate = next(rate for rate in model.system.values() if reads_input(rate))
         requirement = "equations that read states alone, and this one reads `u`"
         return _error(requirement, rate.span, "leave out `u`: the states begin as it")
@@ -66,10 +66,10 @@ def _states_error(model: Model) -> Diagnostic | None:
         if not isinstance(value, expr.Split):
             requirement = f"states that share the input, and {state.text}(0) is not a part of it"
             help_ = "leave the initial values out, or write `split(u)`"
-            return _error(requirement, value.span or model.equations, help_)
+            return _error(requirement, value.span or model.end_span, help_)
     output = dynamics.output
     parts = output.parts if isinstance(output, expr.Concat) else (output,)
     if sorted(map(str, parts)) != sorted(map(str, model.system)):
         help_ = "leave out `output`, or write `output concat(Y, Z)`"
-        return _error("an output of all states, each once", output.span or model.equations, help_)
+        return _error("an output of all states, each once", output.span or model.end_span, help_)
     return None

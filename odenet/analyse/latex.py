@@ -8,7 +8,7 @@ from odenet.analyse.factorisations import Matrix
 from odenet.analyse.laurent import ONE, Monomial, Scalar, fraction_texts, signed_sum
 from odenet.analyse.operator_algebra import Diagonal, Letter, Operator, Word
 from odenet.analyse.squares import Square
-from odenet.model.typed.dialects import latex_prose, latex_text
+from odenet.model.typed.dialects import latex_math, latex_prose
 from odenet.model.typed.notation import LATEX
 
 
@@ -105,12 +105,12 @@ def _term_latex(word: Word, factor: Scalar) -> tuple[int, str]:
 
 def _letter_latex(letter: Letter | Diagonal) -> str:
     if isinstance(letter, Letter):
-        return latex_text(letter.name) + ("^{\\top}" if letter.adjoint else "")
+        return latex_math(letter.name) + ("^{\\top}" if letter.adjoint else "")
     return " ".join(_power_latex(base, power) for base, power in letter.powers)
 
 
 def _power_latex(base: str, power: object) -> str:
-    text = latex_text(base)
+    text = latex_math(base)
     if power == 1:
         return text
     return f"{text if base.isidentifier() else LATEX.dialect.brackets(text)}^{{{power}}}"

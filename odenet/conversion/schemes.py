@@ -103,7 +103,7 @@ def choose_scheme(scheme: SchemeLike) -> ChosenScheme:
 
 def _from_program(program: Program) -> ChosenScheme:
     discretisation, scheme = program.model.discretisation, program.model.scheme
-    step_sizes = {"h": discretisation.h, "T": discretisation.horizon}
+    step_sizes = {"h": discretisation.h, "T": discretisation.final_time}
     constants = {n: v for n, v in discretisation.constants.items() if n not in scheme.decays}
     constants |= {name: value for name, value in step_sizes.items() if value is not None}
     varying = discretisation.varying.items()

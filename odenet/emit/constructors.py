@@ -53,8 +53,8 @@ def constant_lines(symbols: SymbolTable, derived: Derivation, h: str) -> tuple[l
     step_constants = StepConstants(symbols, derived)
     keywords: list[str] = []
     body: list[str] = []
-    if discretisation.horizon is not None:
-        keywords.append(f"T={number(discretisation.horizon)}")
+    if discretisation.final_time is not None:
+        keywords.append(f"T={number(discretisation.final_time)}")
         body.append(f"self.h = {h}")
     elif "h" in discretisation.varying:
         keywords.append(step_constants.keyword("h"))

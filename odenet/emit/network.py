@@ -73,7 +73,7 @@ def _layer_code(model: Model, layer: Layer, stem: str) -> str:
 def _existing_network(model: Model, layer: Layer) -> str:
     """The code of the layer `existing`, which has the scheme as further arguments."""
     discretisation = model.discretisation
-    values = {"h": discretisation.h, "T": discretisation.horizon, **discretisation.constants}
+    values = {"h": discretisation.h, "T": discretisation.final_time, **discretisation.constants}
     literals = {name: number(value) for name, value in values.items() if value is not None}
     literals |= {name: str(value) for name, value in discretisation.varying.items()}
     constants = ", ".join(f"{name} = {value}" for name, value in literals.items())
@@ -99,7 +99,7 @@ def _map_arguments(model: Model) -> list[str]:
 
 def _step_size(model: Model, layer: Layer, steps: int) -> str:
     """The code of the argument for the step size, `, h=…` or `, T=…`; empty for the default."""
-    h, horizon = layer.arguments["h"], model.discretisation.horizon
+    h, horizon = layer.arguments["h"], model.discretisation.final_time
     if h:
         return f", h={number(h)}" if horizon is None else f", T={number(h * steps)}"
     if horizon is not None and steps < layer.arguments["N"]:

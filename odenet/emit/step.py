@@ -44,7 +44,7 @@ class StepWriter:
 
     def _unpacked(self, before: Iterable[str], lines: list[str], after: Iterable[str]) -> list[str]:
         """The method's body: unpacks the state into `before`, runs the lines, returns `after`."""
-        inputs = ["u"] if self.symbols.model.dynamics.exogenous else []
+        inputs = ["u"] if self.symbols.model.dynamics.reads_input else []
         lines = [*lines, f"return State({', '.join([*after, *inputs])})"]
         if self.symbols.time and self.symbols.time in names_read("\n".join(lines)):
             lines.insert(0, f"{self.symbols.time} = {self.symbols.time_before('step').text}")

@@ -91,7 +91,7 @@ class SymbolTable:
     @property
     def slots(self) -> tuple[str, ...]:
         """The variables of the stored values; the input comes last if the dynamics read it."""
-        inputs = ("u",) if self.model.dynamics.exogenous else ()
+        inputs = ("u",) if self.model.dynamics.reads_input else ()
         return (*self.registers().values(), *inputs)
 
     def constant(self, name: str) -> str:

@@ -150,7 +150,7 @@ def depth_figure(flows: Mapping[str, DepthProfile], subject: str) -> Figure:
 
     Args:
         flows: by name, in the order of the network.
-        subject: the weights and the inputs, with which the caption begins.
+        subject: which weights and inputs were measured, in words; the caption begins with it.
     """
     norms, energy = norms_figure(flows, subject), energy_figure(flows, subject)
     if energy is None:
@@ -185,8 +185,8 @@ def spectrum_figure(flows: Mapping[str, DepthProfile], order: int, subject: str)
 
     Args:
         flows: by name, in the order of the network.
-        order: of the equations, 1 or 2.
-        subject: the weights and the inputs, with which the caption begins.
+        order: the order of the equations, 1 or 2.
+        subject: which weights and inputs were measured, in words; the caption begins with it.
     """
     panels: list[Panel] = []
     for name, flow in flows.items():
@@ -211,10 +211,10 @@ def spectrum_figure(flows: Mapping[str, DepthProfile], order: int, subject: str)
 
 
 def curves_figure(rows: Sequence[Row], watched: str, best_epoch: int | None) -> Figure:
-    """Loss, metric, learning rate and stability margin by epoch, with a panel for each.
+    """Loss, metric, learning rate and h·ω / limit by epoch, with a panel for each.
 
     Args:
-        rows: the metrics of the epochs; at least one.
+        rows: the metrics of the epochs; at least one row.
         watched: the split that decides on the best epoch, "test" or "val".
         best_epoch: counted from 1; None while the run is not finished.
     """
@@ -222,19 +222,19 @@ def curves_figure(rows: Sequence[Row], watched: str, best_epoch: int | None) -> 
     metric = next((name for name in names if name in METRICS), None)
     curves = {"loss": ("loss", ("train_loss", f"{watched}_loss"))}
     if metric is not None:
-        label = METRICS[metric].title
-        curves[metric] = (label, (f"train_{metric}", f"{watched}_{metric}"))
+        title = METRICS[metric].title
+        curves[metric] = (title, (f"train_{metric}", f"{watched}_{metric}"))
     curves |= {"lr": ("learning rate", ("lr",)), "stability": ("h·ω / limit", ("stability",))}
     panels = [
-        _curve(name, words, columns, rows, best_epoch) for name, (words, columns) in curves.items()
+        _curve(name, label, columns, rows, best_epoch) for name, (label, columns) in curves.items()
         if any(column in row for column in columns for row in rows)
     ]  # fmt: skip
-    has_margin = any("stability" in row for row in rows)
+    has_stability = any("stability" in row for row in rows)
     return Figure(
         panels,
         "By epoch: dashed on the training split, solid on the one that is watched"
         + ("" if best_epoch is None else f"; the vertical line is the best epoch, {best_epoch}")
-        + (". Steps are stable where h·ω / limit is below 1." if has_margin else "."),
+        + (". Steps are stable where h·ω / limit is below 1." if has_stability else "."),
     )
 
 

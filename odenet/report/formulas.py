@@ -10,7 +10,7 @@ from odenet.emit import latex, notation
 from odenet.emit.mathml import mathml
 from odenet.emit.numerics import numerics
 from odenet.model.fitting.fit import for_line
-from odenet.model.typed.dialects import latex_text
+from odenet.model.typed.dialects import latex_math
 from odenet.report.proof import ProofStep, proof_steps, sentence
 
 
@@ -53,11 +53,11 @@ class Verdict:
     Args:
         word: the verdict on the spectrum: proved, refuted or open.
         summary: the verdict in a sentence.
-        steps: of the proof.
+        steps: the steps of the proof.
         reasons: why there is no proof, and the counterexample if one was found.
         energy: the formulas of the energy E and of dE/dt; empty if no energy is known.
         energy_notes: the definitions of the symbols in these formulas.
-        assumptions: those that the proof makes.
+        assumptions: what the proof assumes, a sentence for each.
         claims: a triple for each claim of the file: a mark such as ✓, the claim, and the verdict
             with its reason.
     """
@@ -106,9 +106,9 @@ def verdict(program: Program) -> Verdict:
     reasons += list(witness.lines()) if witness is not None else []
     energy_formulas: tuple[str, ...] = ()
     if energy is not None:
-        rate = f"{latex_text(energy.rate)}{'' if energy.conserved else latex_text(' ≤ 0')}"
+        rate = f"{latex_math(energy.rate)}{'' if energy.conserved else latex_math(' ≤ 0')}"
         energy_formulas = (
-            mathml(f"E = {latex_text(energy.formula)}"),
+            mathml(f"E = {latex_math(energy.formula)}"),
             mathml(rf"\frac{{dE}}{{dt}} = {rate}"),
         )
     notes = () if energy is None else (*energy.units, *energy.primitives, energy.condition)

@@ -11,7 +11,7 @@ from odenet.diagnostics import SpecError
 from odenet.footprint.step import held_by_flows
 from odenet.footprint.table import available_modes, size_text
 from odenet.memory_limit import require_memory
-from odenet.model.typed.network_size import layer_parameters
+from odenet.model.typed.network_size import layer_parameter_count
 from odenet.model.typed.program import flows_of
 
 
@@ -20,11 +20,11 @@ class LayerRow:
     """A row of the table.
 
     Args:
-        number: of the layer, counted from 0; figures name flows by it.
-        text: of the layer in the specification.
-        shape: of its output, without the batch.
+        number: the number of the layer, counted from 0; figures name flows by it.
+        text: the layer as it is written in the specification.
+        shape: the shape of its output, without the batch.
         steps: the number of steps of its flows; empty for other layers.
-        parameters: their number, as text; empty for none.
+        parameters: the number of its parameters, as text; empty if it has none.
         held: the bytes that its flows keep from the forward to the backward pass, as text, one size
             for each mode of the table.
     """
@@ -45,8 +45,8 @@ class LayerTable:
         input: the shape of a sample.
         rows: one for each layer.
         modes: the memory modes of flows, such as reversible; each has a column of `held`.
-        parameters: their number in the whole network, as text.
-        batch: number of samples that the memory is predicted for.
+        parameters: the number of parameters of the whole network, as text.
+        batch: the number of samples that the memory is predicted for.
         note: why no memory is predicted; else empty.
     """
 
@@ -65,12 +65,12 @@ def layer_table(program: Program) -> LayerTable | None:
         return None
     held_by_mode, note = _held_by_flows(program)
     rows: list[LayerRow] = []
-    counts = [layer_parameters(model, layer) for layer in model.net]
+    counts = [layer_parameter_count(model, layer) for layer in model.net]
     for number, (layer, count) in enumerate(zip(model.net, counts, strict=True)):
         steps = sum(flow.arguments["N"] for flow in flows_of([layer]))
         text = " ".join(layer.span.text.split()) if layer.span else layer.name
         by_mode = held_by_mode.values() if steps else ()
-        held = [size_text(_bytes_of_layer(number, flows)) for flows in by_mode]
+        held = [size_text(_bytes_of_layer(number, by_flow)) for by_flow in by_mode]
         parameters = f"{count:,}" if count else ""
         rows.append(
             LayerRow(number, text, str(layer.shape_out), str(steps or ""), parameters, held)
@@ -95,6 +95,6 @@ def _held_by_flows(program: Program) -> tuple[Mapping[str, Mapping[str, int]], s
         return {}, f"Memory is not predicted: {error.diagnostics[0].message}."
 
 
-def _bytes_of_layer(number: int, flows: Mapping[str, int]) -> int:
-    """The bytes of the flows in a layer; names of modules begin with the number of their layer."""
-    return sum(size for name, size in flows.items() if name.partition(".")[0] == str(number))
+def _bytes_of_layer(number: int, by_flow: Mapping[str, int]) -> int:
+    """The bytes of a layer, from those by flow, whose name begins with the number of its layer."""
+    return sum(size for name, size in by_flow.items() if name.partition(".")[0] == str(number))

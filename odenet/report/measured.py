@@ -63,7 +63,7 @@ def measure_flows(network: nn.Module, inputs: Tensor, subject: str) -> FlowMeasu
     """Measure the flows of a network on a batch.
 
     Args:
-        network: in evaluation mode.
+        network: the network, in evaluation mode.
         inputs: the batch, preprocessed as the network takes it.
         subject: which weights and inputs these are, in words.
     """

@@ -37,17 +37,17 @@ class Page:
 
     Args:
         title: the name of the specification or the run.
-        description: from the specification.
+        description: the description in the specification.
         origin: what the page is about, in words, such as "Run of digits".
-        version: of odenet.
+        version: the version of odenet.
         spec: the text of the specification, coloured, in HTML.
         formulas: equations, scheme and inverse.
-        verdict: of the certificate.
+        verdict: what is known of the spectrum, and the claims.
         network: the table of layers.
         stability: the region with hλ of the weights, or the reason why there is none.
         depth: norms and energy along the depth; None if no weights were measured.
         why_unmeasured: why no weights were measured; else empty.
-        warnings: of the compiler, with the lines of source text.
+        warnings: the compiler's warnings, with the lines of source text.
         run: settings and results of the run; None on the page of a specification.
     """
 
@@ -73,8 +73,8 @@ def build_page(program: Program, measurements: FlowMeasurements = UNMEASURED) ->
     """The page of a program.
 
     Args:
-        program: compiled.
-        measurements: of its network; by default a note that there are none.
+        program: the compiled program.
+        measurements: those of its network; by default a note that there are none.
     """
     return Page(
         title=program.name,
@@ -104,8 +104,8 @@ def run_report(run: Path, options: Options | None, show_status: ShowStatus) -> s
     """The page of a run in HTML, with its trained weights measured.
 
     Args:
-        run: its folder.
-        options: with the folder of the data; None for the options of the training.
+        run: the folder of the run.
+        options: options with the folder of the data; None for the options of the training.
         show_status: is called with what is being done.
 
     Raises:

@@ -42,9 +42,9 @@ class PlotSubject:
 
     Args:
         name: shown in the title.
-        program: of a specification or a run; None for a scheme.
+        program: the program of a specification or a run; None for a scheme.
         run: the folder of a run, else None.
-        options: of a run, with the folder of its data.
+        options: the options of a run, among them the folder of its data; else None.
     """
 
     name: str
@@ -172,7 +172,7 @@ def draw_plot(kind: str, subjects: Sequence[PlotSubject], path: Path) -> None:
     Args:
         kind: a key of `KINDS`.
         subjects: at least one.
-        path: of the picture; its suffix is the format.
+        path: the path of the picture; its suffix is the format.
 
     Raises:
         SpecError: if a subject has no such figure, or the format is unknown.
@@ -205,8 +205,8 @@ class _Block:
     """The figure of one subject, drawn on a canvas, and its layout; lengths are in inches.
 
     Args:
-        title: above the panels.
-        caption: below them, not yet broken into lines.
+        title: the text above the panels.
+        caption: the text below them, not yet broken into lines.
         panels: a triple for each: axes, height of the axes, and number of lines of the legend.
         columns: the number of panels side by side.
     """

@@ -70,7 +70,7 @@ class RunSection:
         facts: the rows of a table: name and value.
         commands: the command that trains like this run, and one for each time it was resumed.
         curves: loss, metric and learning rate by epoch; None before the first one is finished.
-        confusion: on the test split; None if the task does not classify samples.
+        confusion: that of the test split; None if the task does not classify samples.
         samples: some of the test split, with predictions.
         why_missing: why there is neither confusion matrix nor samples; else empty.
     """
@@ -87,8 +87,8 @@ def run_section(run: Path, options: Options | None) -> tuple[RunSection, FlowMea
     """The section about a run, and measurements of its network on test samples.
 
     Args:
-        run: its folder.
-        options: with the folder of the data; None for the options of the training.
+        run: the folder of the run.
+        options: options with the folder of the data; None for the options of the training.
 
     Raises:
         TrainingError: if this is not the folder of a run, or a damaged one.
@@ -151,8 +151,8 @@ def commands_of(record: Record, run: Path) -> list[str]:
     """The commands that repeat a run, to be called in the folder of its specification.
 
     Args:
-        record: of the run.
-        run: its folder, for the commands that resume it.
+        record: the record of the run.
+        run: the folder of the run, for the commands that resume it.
     """
     if record.data_from_python:
         return [f"# its data came from a program: {record.data_from_python}"]

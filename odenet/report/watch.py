@@ -50,7 +50,7 @@ class WatchedSpec:
     """A specification and the page that was last built of it.
 
     Args:
-        spec: the file.
+        spec: the path of the specification.
         settings: as `odenet.load` takes them.
 
     Attributes:
@@ -164,7 +164,7 @@ class Server(ThreadingHTTPServer):
 
     Args:
         watched: provides the page.
-        port: to listen on; 0 takes any free one.
+        port: the port to listen on; 0 takes any free one.
     """
 
     daemon_threads = True

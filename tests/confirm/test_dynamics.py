@@ -195,7 +195,7 @@ def test_rates_and_jacobian_are_those_of_torch(text: str, seed: int):
     u = torch.tensor(point.input, dtype=torch.float64).reshape(1, -1, point.cells)
 
     def field(states: torch.Tensor) -> torch.Tensor:
-        exogenous = (u,) if program.model.dynamics.exogenous else ()
+        exogenous = (u,) if program.model.dynamics.reads_input else ()
         return torch.stack(flow.field((*states, *exogenous))[: len(states)])
 
     evaluation = Evaluation(program.model, point)

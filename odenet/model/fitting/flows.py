@@ -115,7 +115,7 @@ class FlowChecks:
 
     def _check_unit(self, layer: Layer) -> None:
         """Report a unit whose first step, or whose other steps, cannot be built."""
-        if self.dynamics.exogenous:
+        if self.dynamics.reads_input:
             message = "a unit changes the shape, and the equations read the input `u` at every step"
             help_ = "write the change before a `flow`"
             self.report.error("misplaced-unit", message, layer.span, help_)

@@ -14,14 +14,14 @@ from odenet.model.reading.crops import check_crops
 from odenet.model.reading.declarations import Declarations
 from odenet.model.reading.discretise import read_discretisation
 from odenet.model.reading.dynamics import read_dynamics
-from odenet.model.reading.notes import notes
+from odenet.model.reading.file_warnings import file_warnings
 from odenet.model.reading.pipelines import Pipelines
 from odenet.model.reading.settings import LENGTH_KEYS, Settings
 from odenet.model.reading.step_constants import check_ramps, check_steps, check_times
 from odenet.model.tables.argument_kinds import Call
 from odenet.model.tables.claims import CLAIMS
 from odenet.model.tables.recipe import Recipe, recipe_keys
-from odenet.model.tables.recipe_checks import RecipeSetting, check_recipe
+from odenet.model.tables.recipe_checks import RecipeEntry, check_recipe
 from odenet.model.tables.synonyms import help_for_name
 from odenet.model.typed.discretisation import Discretisation
 from odenet.model.typed.program import Claim, MapDefinition, Model, flow_axes
@@ -97,7 +97,7 @@ def build(
         recipe=recipe,
         spellings=spellings | (scheme.spellings if scheme else {}),
         lets=tuple(let for name, let in scope.lets.items() if name in scope.used_names),
-        notes=tuple(notes(file, scope, input_shape, (*net, *map_layers))),
+        warnings=tuple(file_warnings(file, scope, input_shape, (*net, *map_layers))),
     )
 
 
@@ -191,19 +191,19 @@ def _recipe(
     blocks = declarations.file.statements_of(tree.Train)
     for extra in blocks[1:]:
         report.error("given-twice", "a file has one `train { … }`", extra.span, "join them")
-    entries: list[RecipeSetting] = []
+    entries: list[RecipeEntry] = []
     for setting in blocks[0].settings if blocks else ():
         try:
             value = declarations.argument_reader.value(setting.value)
         except Rejected:
             continue
-        entries.append(RecipeSetting(setting.key.id, value, setting.key.span, setting.value.span))
+        entries.append(RecipeEntry(setting.key.id, value, setting.key.span, setting.value.span))
     new_entries = overrides.take(recipe_keys(), declarations.argument_reader)
     replaced = {entry.key for entry in new_entries}
     if replaced & LENGTH_KEYS:  # they exclude each other: one of them replaces both of the file's
         replaced |= LENGTH_KEYS
     entries = [e for e in entries if e.key not in replaced] + new_entries
-    entries = overrides.take_parts(entries, declarations.argument_reader)
+    entries = overrides.replace_arguments(entries, declarations.argument_reader)
     recipe, problems = check_recipe(entries)
     for problem in problems:
         report.add(problem)
@@ -212,7 +212,7 @@ def _recipe(
     return recipe
 
 
-def _check_levels(discretisation: Discretisation, entry: RecipeSetting, report: Report) -> None:
+def _check_levels(discretisation: Discretisation, entry: RecipeEntry, report: Report) -> None:
     """Report `levels`, which makes training double the steps, where h cannot be halved."""
     reason, help_ = discretisation.why_unrefinable
     if not discretisation.scheme.uses_step_size:

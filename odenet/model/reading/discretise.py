@@ -17,7 +17,7 @@ from odenet.model.reading.settings import Settings
 from odenet.model.reading.start_values import read_starts
 from odenet.model.tables.argument_kinds import Call
 from odenet.model.typed.discretisation import Discretisation
-from odenet.model.typed.group_sizes import unequal_groups
+from odenet.model.typed.group_sizes import unequal_groups_error
 from odenet.model.typed.program import Dynamics
 from odenet.model.typed.right_hand_sides import decay_factors
 from odenet.model.typed.scheme import Scheme
@@ -55,7 +55,7 @@ def read_discretisation(
         report.add(_with_alternatives(groups, dynamics, line))
         return None
     problem = unsupported_velocity(scheme, dynamics, declarations.file.statements_of(tree.Initial))
-    problem = problem or unequal_groups(scheme, groups, line.scheme.span)
+    problem = problem or unequal_groups_error(scheme, groups, line.scheme.span)
     if problem is not None:
         report.add(problem)
         return None
@@ -68,7 +68,7 @@ def read_discretisation(
     return Discretisation(
         scheme=scheme,
         h=h,
-        horizon=horizon,
+        final_time=horizon,
         constants=constants,
         starts=starts,
         groups=groups,

@@ -52,7 +52,7 @@ def read_dynamics(file: tree.File, scope: SpecScope, report: Report) -> Dynamics
         output=output,
         input_parts=max(split_count, 1),
         width_out=width_out,
-        exogenous=any(reads_input(rate) for rate in rates.values()),
+        reads_input=any(reads_input(rate) for rate in rates.values()),
     )
 
 

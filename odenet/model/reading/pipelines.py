@@ -47,6 +47,7 @@ class Pipelines:
         try:
             shape = self._input(first)
         except Rejected:
+            # without `input` at the beginning, the first layer is checked like the others
             rest = rest if self._is_input(first) else pipeline.layers
         try:
             layers = self._layers(rest, shape, "net")
@@ -63,7 +64,7 @@ class Pipelines:
 
         Args:
             pipeline: the layers as written.
-            name: of the map.
+            name: the name of the map.
             axes: the number of spatial axes of a state.
         """
         shape = Shape(STATE_WIDTH, (0,) * axes)
@@ -159,10 +160,10 @@ class Pipelines:
         if shape is None:
             return None
         try:
-            after = self._shape_after(call, shape)
+            shape_out = self._shape_after(call, shape)
         except LayerError as error:
             self._reject("shape-mismatch", node, str(error), error.help)
-        if after.channels.multiple and not in_map:
+        if shape_out.channels.multiple and not in_map:
             message = "`c` counts the channels of a state, so a net cannot use it"
             self._reject("channel-count", node, message, "write a number")
         groups = LAYERS[call.name].groups(call.kwargs) if call.name in LAYERS else 1
@@ -170,7 +171,7 @@ class Pipelines:
             name=call.name,
             arguments=call.kwargs,
             shape_in=shape,
-            shape_out=after,
+            shape_out=shape_out,
             span=node.span,
             groups=groups,
         )
@@ -207,22 +208,22 @@ class Pipelines:
         nodes: Any = pipeline.layers if isinstance(pipeline, tree.Pipeline) else (pipeline,)
         layers = self._layers(nodes, shape, "residual")
         assert shape is not None
-        after = layers[-1].shape_out
-        is_narrower = after.channels.constant < shape.channels.constant
+        shape_out = layers[-1].shape_out
+        is_narrower = shape_out.channels.constant < shape.channels.constant
         fits_channels = not is_narrower or options["shortcut"] == "conv"
-        can_add = fits_channels and len(after.space) == len(shape.space)
+        can_add = fits_channels and len(shape_out.space) == len(shape.space)
         # along each axis the size before / the size after, rounded up
-        strides = {-(-a // b) for a, b in zip(shape.space, after.space, strict=False)}
+        strides = {-(-a // b) for a, b in zip(shape.space, shape_out.space, strict=False)}
         if not can_add or len(strides) > 1:
             help_ = "inside residual the image may shrink by a stride and the channels grow"
             help_ += "; `shortcut = conv` may reduce them" if is_narrower else ""
-            message = f"the input {shape} cannot be added to {after}"
+            message = f"the input {shape} cannot be added to {shape_out}"
             self._reject("shape-mismatch", node, message, help_)
         return Layer(
             name="residual",
             arguments={"stride": max(strides, default=1), **options},
             shape_in=shape,
-            shape_out=after,
+            shape_out=shape_out,
             inner=layers,
             span=node.span,
         )

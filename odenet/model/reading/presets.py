@@ -52,7 +52,7 @@ def _is_setting(value: Toml) -> bool:
 
 
 def preset(spec: Path, name: str) -> dict[str, Toml]:
-    """The settings of the preset of a name.
+    """The settings of the preset that has this name.
 
     Raises:
         SpecError: if the spec has no preset of that name; the message lists those that it has.

@@ -10,9 +10,9 @@ from odenet.model.expressions.numbers import evaluate
 from odenet.model.reading.settings import Settings
 from odenet.model.reading.step_constants import (
     STEP_NUMBER_HELP,
-    find_undefined_number,
     is_step_constant,
     read_step_constant,
+    undefined_number_message,
 )
 from odenet.model.tables.argument_kinds import Call, Number, Subject
 from odenet.model.tables.choices import Parameter
@@ -20,13 +20,13 @@ from odenet.model.tables.synonyms import help_for_name
 from odenet.model.typed.scheme import STEP_NUMBER, TORCHDIFFEQ_METHODS, Scheme
 from odenet.model.typed.step_constants import StepConstant, StepNumber, StepValues, distinct_values
 
-LEARNED = "`learned(0.9)`"
+LEARNED_EXAMPLE = "`learned(0.9)`"
 POSITIVE = Number(0, open_low=True, double=True)
 # `SchemeConstants.read` reports what is missing; the defaults here, 0.0, are not used.
-STEP_SIZE = Parameter(replace(POSITIVE, learned_form=LEARNED), "is the step size", 0.0)
-HORIZON = Parameter(POSITIVE, "is the final time, for h = T / steps", 0.0)
+STEP_SIZE = Parameter(replace(POSITIVE, learned_form=LEARNED_EXAMPLE), "is the step size", 0.0)
+FINAL_TIME = Parameter(POSITIVE, "is the final time, for h = T / steps", 0.0)
 TOLERANCE = Parameter(POSITIVE, "is an error allowed per step", 0.0)
-ANY_NUMBER = Number(float("-inf"), double=True, learned_form=LEARNED)
+ANY_NUMBER = Number(float("-inf"), double=True, learned_form=LEARNED_EXAMPLE)
 CONSTANT = Parameter(ANY_NUMBER, "is a constant of the scheme")
 
 
@@ -49,7 +49,7 @@ class SchemeConstants:
         self.call = call
         self.scheme = scheme
         self.report = report
-        self.step_parameters = {"h": STEP_SIZE, "T": HORIZON} if scheme.uses_step_size else {}
+        self.step_parameters = {"h": STEP_SIZE, "T": FINAL_TIME} if scheme.uses_step_size else {}
         names = [name for name, _ in scheme.constants if name not in scheme.implied_constants]
         self.parameters = {**dict.fromkeys(names, CONSTANT), **self.step_parameters}
         if scheme.name in TORCHDIFFEQ_METHODS:
@@ -63,15 +63,18 @@ class SchemeConstants:
         """Whether errors in the constants were reported."""
         return self.report.error_count > self.errors_before
 
-    def read(self, argument_reader: ArgumentReader, overrides: Settings) -> dict[str, Any]:
-        """The values of the constants by name, None for those that are not given; raises Rejected.
+    def read(self, argument_reader: ArgumentReader, settings: Settings) -> dict[str, Any]:
+        """The values of the constants by name; raises Rejected after reporting errors.
+
+        `h` and `T` are None where they are not given. A constant that differs from step to step
+        has one of its values here, and is in `varying`.
 
         Args:
-            argument_reader: evaluates settings.
-            overrides: the settings from outside the file, which replace constants.
+            argument_reader: evaluates the settings.
+            settings: the settings from outside the file, which replace constants.
         """
         given = self._given_constants()
-        new_entries = overrides.take(self.parameters, argument_reader)
+        new_entries = settings.take(self.parameters, argument_reader)
         if {"h", "T"} & {entry.key for entry in new_entries}:
             given = {n: value for n, value in given.items() if n not in self.step_parameters}
         for entry in new_entries:
@@ -107,8 +110,8 @@ class SchemeConstants:
         numbers = {name: value for name, value in constants.items() if value is not None}
         values_by_step = [StepValues(step_name="", values=numbers)]
         if self.varying:
-            values_by_step = distinct_values(numbers, self.varying, self._step_counts())
-        problem = find_undefined_number(self.scheme, values_by_step)
+            values_by_step = distinct_values(numbers, self.varying, self._step_counts_to_check())
+        problem = undefined_number_message(self.scheme, values_by_step)
         if problem:
             help_ = STEP_NUMBER_HELP * self.scheme.uses_step_number
             self.report.reject("undefined-number", problem, self.call.span, help_)
@@ -129,8 +132,11 @@ class SchemeConstants:
         self.varying[name] = constant
         return constant.first_value
 
-    def _step_counts(self) -> list[int]:
-        """The step counts to check the constants for: the length of the shortest list, else 1."""
+    def _step_counts_to_check(self) -> list[int]:
+        """One number of steps: the length of the shortest listed constant; 1 if there is none.
+
+        The constants are checked again for the flows of the net, once these are known.
+        """
         lengths = [constant.length for constant in self.varying.values() if constant.length]
         return [min(lengths, default=1)]
 

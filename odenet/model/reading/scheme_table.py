@@ -100,7 +100,7 @@ class SchemeTable:
 
         Raises Rejected after reporting an error.
         """
-        name = tree.Name("this", "this", span=node.span)
+        name = tree.Name("this", "this", span=node.span)  # it has no name of its own
         block = tree.Scheme(name, constants=None, rules=(), span=node.span)
         scope = SchemeScope(block, self.report, self.maps)
         return SchemeMaker(self.find, self.inverse_of, scope, self.report).scheme(node)

@@ -14,14 +14,14 @@ from odenet.model.elaboration.spec_scope import SpecScope
 from odenet.model.tables.argument_kinds import Call
 from odenet.model.tables.choices import Choice
 from odenet.model.tables.recipe import OPTIMIZERS, Recipe, recipe_keys
-from odenet.model.tables.recipe_checks import RecipeSetting
+from odenet.model.tables.recipe_checks import RecipeEntry
 from odenet.model.tables.synonyms import help_for_name
 
 # What a setting is set to; a mapping `{"folder": ["my path"]}` is the call `folder("my path")`.
 Value: TypeAlias = "str | float | Fraction | Sequence[Value] | Mapping[str, Sequence[Any]]"
 
 OPTIMIZER = "optimizer"  # the key whose arguments may be set by their names alone
-LENGTH_KEYS = {"epochs", "steps"}  # the keys that both say how long training takes
+LENGTH_KEYS = {"epochs", "steps"}  # two keys, each of which says how long training takes
 
 
 class Settings:
@@ -39,7 +39,7 @@ class Settings:
     def __init__(self, values: Mapping[str, Value], report: Report):
         self.report = report
         self._pending: dict[str, tree.Setting] = {}
-        self._pending_parts: list[tuple[str, tree.Setting]] = []  # (key, setting of one argument)
+        self._pending_arguments: list[tuple[str, tree.Setting]] = []  # (key, argument of its value)
         for name, value in values.items():
             key, dot, argument = name.partition(".")
             if isinstance(value, Mapping):
@@ -48,7 +48,7 @@ class Settings:
                 text = f"{argument if dot else name}={_source_text(value)}"
                 setting = parse_setting(Source("--set", text), report)
             if setting is not None and dot:
-                self._pending_parts.append((canonical(key), setting))
+                self._pending_arguments.append((canonical(key), setting))
             elif setting is not None:
                 self._pending[setting.key.id] = setting
 
@@ -57,22 +57,22 @@ class Settings:
         for name in [name for name in self._pending if name in scope.lets]:
             scope.let_overrides[name] = self._pending.pop(name).value
 
-    def take(self, names: Iterable[str], argument_reader: ArgumentReader) -> list[RecipeSetting]:
+    def take(self, names: Iterable[str], argument_reader: ArgumentReader) -> list[RecipeEntry]:
         """The evaluated settings of the given names; those with an error are left out."""
-        entries: list[RecipeSetting] = []
+        entries: list[RecipeEntry] = []
         for name in [name for name in self._pending if name in set(names)]:
             setting = self._pending.pop(name)
             try:
                 value = argument_reader.value(setting.value)
             except Rejected:
                 continue
-            entries.append(RecipeSetting(name, value, setting.key.span, setting.value.span))
+            entries.append(RecipeEntry(name, value, setting.key.span, setting.value.span))
         return entries
 
-    def take_parts(
-        self, entries: list[RecipeSetting], argument_reader: ArgumentReader
-    ) -> list[RecipeSetting]:
-        """The entries of a recipe, with single arguments replaced, as `optimizer.lr` does.
+    def replace_arguments(
+        self, entries: list[RecipeEntry], argument_reader: ArgumentReader
+    ) -> list[RecipeEntry]:
+        """The entries of a recipe, with the arguments that settings such as `optimizer.lr` replace.
 
         Args:
             entries: the keys of the recipe with their values.
@@ -81,22 +81,22 @@ class Settings:
         keys = recipe_keys()
         recipe = {e.key: e for e in entries}  # a key that is given twice is reported elsewhere
         optimizer = _entry_of(OPTIMIZER, recipe).value
-        for name in [n for n in self._pending if n in _argument_names(OPTIMIZER, optimizer)]:
-            self._pending_parts.append((OPTIMIZER, self._pending.pop(name)))
-        for key, setting in self._pending_parts:
+        for name in [n for n in self._pending if n in _parameters_of(OPTIMIZER, optimizer)]:
+            self._pending_arguments.append((OPTIMIZER, self._pending.pop(name)))
+        for key, setting in self._pending_arguments:
             if key not in keys:
-                help_ = help_for_name("key", key, keys) or "a part of a key, as in optimizer.lr=0.1"
-                message = f"the recipe has no key `{key}`, whose `{setting.key.spelling}` this is"
+                help_ = help_for_name("key", key, keys) or "write it as in optimizer.lr=0.1"
+                message = f"the recipe has no key `{key}`, so no `{setting.key.spelling}` in it"
                 self.report.error("bad-setting", message, setting.key.span, help_)
                 continue
             with suppress(Rejected):
                 entry = _entry_of(key, recipe)
-                recipe[key] = self._with_part(entry, setting, argument_reader.value(setting.value))
+                recipe[key] = self._updated(entry, setting, argument_reader.value(setting.value))
                 entries = [e for e in entries if e is not entry] + [recipe[key]]
-        self._pending_parts = []
+        self._pending_arguments = []
         return entries
 
-    def _with_part(self, entry: RecipeSetting, setting: tree.Setting, value: Any) -> RecipeSetting:
+    def _updated(self, entry: RecipeEntry, setting: tree.Setting, value: Any) -> RecipeEntry:
         """An entry with one argument of its value, a call, replaced; raises Rejected."""
         name, span = setting.key.id, setting.value.span
         call = Call(entry.value) if isinstance(entry.value, str) else entry.value
@@ -104,17 +104,17 @@ class Settings:
             message = f"`{entry.key}` has no arguments, so no `{setting.key.spelling}`"
             help_ = f"set it whole: {entry.key}=…"
             self.report.reject("bad-setting", message, setting.key.span, help_)
-        argument_names = list(_argument_names(entry.key, call))
+        argument_names = list(_parameters_of(entry.key, call))
         index = argument_names.index(name) if name in argument_names else len(call.args)
-        args, kwargs, places = list(call.args), dict(call.kwargs), dict(call.argument_spans)
+        args, kwargs, spans = list(call.args), dict(call.kwargs), dict(call.argument_spans)
         if index < len(args):
-            args[index], places[index] = value, span
+            args[index], spans[index] = value, span
         else:
-            kwargs[name], places[name] = value, span
-        call = replace(call, args=tuple(args), kwargs=kwargs, argument_spans=places)
+            kwargs[name], spans[name] = value, span
+        call = replace(call, args=tuple(args), kwargs=kwargs, argument_spans=spans)
         call = call if call.span is not None else replace(call, span=setting.key.span)
         key_span, value_span = entry.key_span or setting.key.span, entry.value_span or span
-        return RecipeSetting(entry.key, call, key_span, value_span)
+        return RecipeEntry(entry.key, call, key_span, value_span)
 
     def report_rest(self, scope: SpecScope, settable: Iterable[str]) -> None:
         """Report the settings that no statement has taken.
@@ -140,16 +140,16 @@ class Settings:
             self.report.error("bad-setting", message, setting.key.span, help_)
 
 
-def _argument_names(key: str, value: Any) -> Mapping[str, Any]:
-    """The arguments that a value of a recipe's key can have, by name; empty if it takes none."""
+def _parameters_of(key: str, value: Any) -> Mapping[str, Any]:
+    """The parameters of a recipe's value that is a call, by name; empty if it takes none."""
     kind = recipe_keys()[key].kind
     name = value.name if isinstance(value, Call) else value
     return kind.forms.get(name, {}) if isinstance(kind, Choice) and isinstance(name, str) else {}
 
 
-def _entry_of(key: str, recipe: Mapping[str, RecipeSetting]) -> RecipeSetting:
+def _entry_of(key: str, recipe: Mapping[str, RecipeEntry]) -> RecipeEntry:
     """The entry of a key in a recipe, or its default."""
-    return recipe[key] if key in recipe else RecipeSetting(key, getattr(Recipe(), key))
+    return recipe[key] if key in recipe else RecipeEntry(key, getattr(Recipe(), key))
 
 
 def merge_settings(
@@ -171,9 +171,9 @@ def merge_settings(
     def full_name(name: str) -> str:
         return f"{OPTIMIZER}.{name}" if name in short_names else name
 
-    replaced = set(map(full_name, later))
-    if replaced & LENGTH_KEYS - {*declared}:
-        replaced |= LENGTH_KEYS - {*declared}
+    replaced, length_keys = set(map(full_name, later)), LENGTH_KEYS - {*declared}
+    if replaced & length_keys:
+        replaced |= length_keys
     kept = {
         name: value
         for name, value in earlier.items()
@@ -211,7 +211,7 @@ def _call_setting(key: str, value: Mapping[str, Sequence[Any]]) -> tree.Setting:
     ((name, items),) = value.items()
     arguments_text = ", ".join(_source_text(item, quoted=True) for item in items)
     source = Source("--set", f"{key}={name}({arguments_text})")
-    span = Span(source, 0, len(source.text))
+    span = Span(source, 0, len(source.text))  # of the whole, for all of its nodes
     arguments = tuple(tree.Argument(None, _argument_tree(item, span), span=span) for item in items)
     call_name = tree.Name(canonical(name), name, span=span)
     term = tree.Term((("", call_name), ("", tree.Group(arguments, span=span))), span=span)

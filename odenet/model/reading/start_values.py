@@ -21,7 +21,10 @@ class StartScope(SchemeScope):
         self.in_start_line = True
 
     def resolve_name(self, node: tree.Name):
-        """The meaning of a name of the scheme, or of a number, parameter or map of the file."""
+        """The meaning of a name of the scheme, or of a number, parameter or map of the file.
+
+        None if it is neither; raises Rejected for another name of the file.
+        """
         meaning = super().resolve_name(node)
         if meaning is not None or node.id in self.unknowns:
             return meaning

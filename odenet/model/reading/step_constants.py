@@ -156,10 +156,10 @@ def _numbers(constant: StepConstant) -> tuple[Any, ...]:
             return (constant.first_value,)
 
 
-def find_undefined_number(scheme: Scheme, steps: Iterable[StepValues]) -> str:
+def undefined_number_message(scheme: Scheme, steps: Iterable[StepValues]) -> str:
     """A message about a number of a scheme without a value in some step; empty if there is none.
 
-    Only numbers that do not depend on unknown constants, such as the step size, are evaluated.
+    Only numbers whose constants all have a value are evaluated; the step size may have none yet.
 
     Args:
         scheme: the scheme.
@@ -169,14 +169,14 @@ def find_undefined_number(scheme: Scheme, steps: Iterable[StepValues]) -> str:
     for step in steps:
         values = dict(step.values)
 
-        def is_unknown(node: Node, values: Mapping[str, Any] = values) -> bool:
+        def has_no_value(node: Node, values: Mapping[str, Any] = values) -> bool:
             return isinstance(node, Constant) and node.name not in values
 
         try:
             for name, value in scheme.lets:
-                if not any(is_unknown(node) for node in value.walk()):
+                if not any(has_no_value(node) for node in value.walk()):
                     values[name] = evaluate(value, values)
-            for number in chain.from_iterable(known_scalars(f, is_unknown) for f in formulas):
+            for number in chain.from_iterable(known_scalars(f, has_no_value) for f in formulas):
                 evaluate(number, values)
         except EvaluationError as error:
             constants = [f"{scheme.spellings.get(n, n)} = {v}" for n, v in step.values.items()]
@@ -191,6 +191,7 @@ def check_steps(discretisation: Discretisation, net: tuple[Layer, ...], report: 
     scheme, varying = discretisation.scheme, discretisation.varying
     lists = {name: c for name, c in varying.items() if isinstance(c, Listed)}
     errors_before = report.error_count
+    # number of steps, span, and whether the flow has a step size of its own
     flows = [(int(f.arguments["N"]), f.span, bool(f.arguments["h"])) for f in flows_of(net)]
     for name, constant in lists.items():
         spelling = scheme.spellings.get(name, name)
@@ -208,9 +209,9 @@ def check_steps(discretisation: Discretisation, net: tuple[Layer, ...], report: 
             help_ = f"list {counted(steps, 'value')}"
             help_ += hint if len({steps for steps, *_ in flows}) > 1 else ""
             report.error("step-constants", message, constant.span, help_)
-    lengths = {c.length: name for name, c in lists.items()}
-    if len(lengths) > 1 and not flows:
-        (length_1, name_1), (length_2, name_2) = list(lengths.items())[:2]
+    names_by_length = {c.length: name for name, c in lists.items()}
+    if len(names_by_length) > 1 and not flows:
+        (length_1, name_1), (length_2, name_2) = list(names_by_length.items())[:2]
         message = f"{scheme.spellings.get(name_2, name_2)} has {counted(length_2, 'value')}, and "
         message += f"{scheme.spellings.get(name_1, name_1)} has {length_1}"
         report.error("step-constants", message, lists[name_2].span, "list one value for each step")
@@ -230,7 +231,7 @@ def check_steps(discretisation: Discretisation, net: tuple[Layer, ...], report: 
         help_ = f"write at most {MOST_STEPS} steps, or numbers that are the same in all of them"
         return report.error("too-large", f"{message} each is looked at", discretisation.span, help_)
     values = distinct_values(discretisation.numbers, varying, depths)
-    problem = find_undefined_number(scheme, values)
+    problem = undefined_number_message(scheme, values)
     if problem:
         help_ = STEP_NUMBER_HELP * scheme.uses_step_number
         report.error("undefined-number", problem, discretisation.span, help_)

@@ -53,7 +53,10 @@ class Call:
 
 @dataclass(frozen=True)
 class LayerChain:
-    """The text of `a -> b` as an argument; `residual` alone takes one, and reads it itself."""
+    """An argument that is a chain of layers, `a -> b`, as text.
+
+    Only `residual` takes one, and it reads the layers from the syntax tree.
+    """
 
     source: str
 
@@ -142,7 +145,7 @@ class Number:
             return subject.refuse(self, "out of reach")
         if self.whole and value != int(value):
             return subject.refuse(self, "not a whole number")
-        converted = int(value) if self.whole else float(value)  # may round to an end
+        converted = int(value) if self.whole else float(value)  # may round to an end of the range
         if value and abs(converted) < least:
             return subject.refuse(self, "too close to 0")
         below = converted <= self.low if self.open_low else converted < self.low

@@ -8,7 +8,7 @@ from odenet.model.expressions.numbers import STATE_WIDTH, Width, fixed_width
 from odenet.model.tables.argument_kinds import MOST, Call, Number, Subject, Word, describe
 from odenet.model.tables.choices import Choice, Parameter
 
-MOST_RATIO = 1000  # of a channel count to the channels of a state, and of widths in a layer
+MOST_RATIO = 1000  # the largest n of a channel count `n c`, and the largest value of a Ratio
 COUNT = Number(1, whole=True)
 ANY = Number(float("-inf"))
 YES_NO = Word(("yes", "no"))

@@ -13,7 +13,7 @@ Result = TypeVar("Result")
 
 
 class MappedTables(Mapping[str, Result]):
-    """A function of the rows of several tables, as one mapping; rows added later are in it too.
+    """One mapping for several tables, name -> function(row); rows added later are in it too.
 
     Args:
         function: gives the value for a row.
@@ -70,7 +70,7 @@ class Choice:
 
     def check(self, value: Any, subject: Subject) -> Any:
         """The call with all arguments by name, with defaults; None after reporting problems."""
-        if isinstance(value, str):  # of a command line, as in "cosine" or "folder:pictures"
+        if isinstance(value, str):  # from the command line, as in "cosine" or "folder:pictures"
             name, colon, rest = value.partition(":")
             value = Call(name, (rest,) if colon else (), span=subject.span)
         if not isinstance(value, Call):
@@ -81,8 +81,8 @@ class Choice:
             known = f"known: {', '.join(sorted(self.forms))}"
             message = f"unknown {self.noun} `{value.name}`"
             hint = help_for_name(self.noun, value.name, self.forms)
-            place = value.name_span or span
-            subject.report(Diagnostic("unknown-choice", message, place, known, label=hint))
+            name_span = value.name_span or span
+            subject.report(Diagnostic("unknown-choice", message, name_span, known, label=hint))
             return None
         arguments = _checked(value, form, replace(subject, name=self.noun, meaning="", span=span))
         return None if arguments is None else Call(value.name, (), arguments, span)

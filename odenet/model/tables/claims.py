@@ -34,7 +34,8 @@ class ClaimKind:
         judge: a function, or its "module:name", that decides whether the claim holds. It takes the
             facts (model, derivation, certificate, …) and the claim, and returns an `Answer`, or a
             tuple of its first values.
-        example: a number for the documentation if the claim takes one, else 0.
+        example: an example of the number that the claim takes, for the documentation; 0 if it
+            takes none.
         concerns_steps: whether it is about the steps of the scheme, not only the equations.
     """
 

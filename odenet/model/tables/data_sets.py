@@ -52,7 +52,7 @@ _SHAPES = {
     "n": Parameter(Number(10, 10**6, whole=True), "is the number of pictures", 1000),
     "noise": Parameter(Number(0), "is the deviation of the noise, where white is 1", 0.2),
 }
-_TEST = Parameter(
+_TEST_SHARE = Parameter(
     Number(0, 1, open_low=True, open_high=True), "is the share that is kept for the test", 0.1
 )
 _RINGS = Parameter(Number(2, 10, whole=True), "is how many rings there are", 2)
@@ -127,13 +127,13 @@ ROWS = (
             "tokenizer": Parameter(
                 Text(), "is the tokenizer.json that makes tokens; bytes without one", ""
             ),
-            "test": _TEST,
+            "test": _TEST_SHARE,
         },
     ),
     DataSetKind(
         name="python_sources",  # of Python's standard library
         source="odenet.training.data.text:python_sources",
-        arguments={"test": _TEST},
+        arguments={"test": _TEST_SHARE},
     ),
     DataSetKind(
         name="rings",

@@ -91,15 +91,18 @@ class LayerKind:
             input and the sizes of the spatial axes. Without it maps with this layer are not
             searched for counterexamples; the reports say so.
         in_map: whether it may be in a `map`.
-        not_in_map: what among its arguments excludes it from a map, as text; empty if nothing.
+        not_in_map: what excludes it from a map, from its arguments, as text such as "a stride";
+            empty if nothing does.
         random: whether it draws random numbers in training.
-        mixes_places: whether an output value depends on input at other places, as in a convolution.
-        incremental: whether it can run token by token even so, with values kept of earlier tokens.
+        mixes_places: whether an output value depends on input at other places, as in a convolution,
+            or on which place it is at, as in `position`.
+        incremental: whether a layer that mixes places can still run token by token, because it
+            keeps what it needs of earlier tokens; from its arguments.
         groups: the number of equal groups that its channels have to fall into.
         gives_classes: whether its output has one channel per class where it ends a net.
         reads_token_ids: whether its input is token ids, not channels.
         gives_token_scores: whether its output is a score for each token of the vocabulary.
-        tied: whether it shares the weights of the layer that reads token ids.
+        tied: whether it shares the weights of the layer that reads token ids, from its arguments.
         invertible: whether its torch module has an `inverse` and preserves volume.
         is_network: whether it is a whole network, whose residual blocks become steps of the scheme;
             its code is then called with the scheme as a further argument.

@@ -1,7 +1,7 @@
 """Layers as array code for the numeric checks, and the tensors that they need.
 
 The functions compute what the torch layer computes in evaluation. A feature map is an array of
-shape (channels, cells) of dual numbers, values with their derivatives, so that only the operations
+shape (channels, places) of dual numbers, values with their derivatives, so that only the operations
 of odenet/analyse/dual_numbers.py are available. Tensors have torch's names and shapes.
 """
 
@@ -89,18 +89,18 @@ def attention(layer: Layer, weights: Arrays, x: Dual, space: Space) -> Dual:
     """Multi-head self-attention (Vaswani et al. 2017, Eq. 1); every place is a token."""
     channels = len(x)
     head_count = int(layer.arguments["heads"])
-    size = channels // head_count  # of a head
+    head_size = channels // head_count
     causal = layer.arguments["causal"] == "yes"
     rope = layer.arguments["rope"] == "yes"
     projected = _dense(weights, "inner.project", x)
     heads: list[Dual] = []
     for head in range(head_count):
         query, key, value = (
-            projected[part * channels + head * size : part * channels + (head + 1) * size]
+            projected[part * channels + head * head_size : part * channels + (head + 1) * head_size]
             for part in range(3)
         )
         query, key = (_rotate(query), _rotate(key)) if rope else (query, key)
-        attended = ((query.T @ key) / sqrt(size)).softmax(causal)  # (tokens, tokens)
+        attended = ((query.T @ key) / sqrt(head_size)).softmax(causal)  # (tokens, tokens)
         heads.append(value @ attended.T)
     return _dense(weights, "inner.join", heads[0].stacked(heads[1:]))
 

@@ -67,7 +67,10 @@ def _dense_code(layer: Layer, show: Callable[[Width], str]) -> str:
 
 
 def _grouped_shape(key: str, noun: str) -> Callable[[Arguments, Shape], Shape]:
-    """A rule for the shape: the argument `key` divides the channels, into what `noun` says."""
+    """A rule for the shape, which stays: the argument `key` has to divide the number of channels.
+
+    `noun` is what a message calls the parts that they fall into, such as "heads".
+    """
 
     def rule(arguments: Arguments, shape: Shape) -> Shape:
         if shape.channels.multiple == 0 and shape.channels.constant % arguments[key]:
@@ -121,7 +124,7 @@ def _attention_shape(arguments: Arguments, shape: Shape) -> Shape:
 
 
 def _channel_groups(arguments: Arguments) -> int:
-    """The number of equal groups of channels: the heads, twice as many if rope halves them."""
+    """The number of equal groups of channels: the heads, or the halves of heads that rope pairs."""
     return arguments["heads"] * (2 if arguments["rope"] == "yes" else 1)
 
 

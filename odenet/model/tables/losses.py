@@ -20,7 +20,7 @@ class MetricKind:
     """A metric: a number that says how good a network is on a split of the data.
 
     Args:
-        name: of its column in metrics.csv, where it follows the name of the split.
+        name: the name of its column in metrics.csv, after that of the split: `test_accuracy`.
         title: its name in tables and figures.
         number_format: its format, for str.format.
         best: whether larger or smaller is better.
@@ -65,9 +65,9 @@ class LossKind:
     needs_density: bool = False
     arguments: Mapping[str, Parameter] = field(default_factory=dict[str, Parameter])
 
-    def metrics_for(self, places: bool) -> tuple[MetricKind, ...]:
-        """Its metrics: if `places`, for a label at every place, else for one of each sample."""
-        names = self.place_metrics if places and self.place_metrics else self.metrics
+    def metrics_for(self, per_place: bool) -> tuple[MetricKind, ...]:
+        """Its metrics; `per_place` is whether every place of a sample has a label."""
+        names = self.place_metrics if per_place and self.place_metrics else self.metrics
         return tuple(METRICS[name] for name in names)
 
 

@@ -18,7 +18,8 @@ class Construction:
         steps: code of the number of steps, the length of its leading axis.
         in_channels, out_channels: code of the numbers of input and output channels.
         axes: the number of spatial axes.
-        init: gives the code of the argument `, init=…`, empty if the rule is the one passed to it.
+        init: takes the rule that the call uses by default, and gives the code of the argument,
+            `, init=…`; empty if the parameter has that rule.
     """
 
     steps: str

@@ -54,10 +54,10 @@ def _per_channel_tensors(options: Options, c_in: int, c_out: int, axes: int) -> 
     return {"": Tensor((c_in, *(1,) * axes), _distribution(options))}
 
 
-def _conv_code(options: Options, make: Construction, groups: str) -> str:
-    keywords = f"kernel={options.get('k', 1)}, space={make.axes}"
-    keywords += (f", groups={groups}" if groups != "1" else "") + make.init("he")
-    return f"conv_kernel({make.steps}, {make.in_channels}, {make.out_channels}, {keywords})"
+def _conv_code(options: Options, code: Construction, groups: str) -> str:
+    keywords = f"kernel={options.get('k', 1)}, space={code.axes}"
+    keywords += (f", groups={groups}" if groups != "1" else "") + code.init("he")
+    return f"conv_kernel({code.steps}, {code.in_channels}, {code.out_channels}, {keywords})"
 
 
 def _convolve(options: Options, K: Array, x: Dual, space: Space) -> Dual:
@@ -88,11 +88,11 @@ def _convolution(groups: Callable[[Options, Any], Any]) -> Operator:
     )
 
 
-def _normalisation_code(options: Options, make: Construction) -> str:
+def _normalisation_code(options: Options, code: Construction) -> str:
     kind = options["kind"]
     groups = f", groups={options['group']}" if NORMS[kind].grouped else ""
-    keywords = f"space={make.axes}{groups}{_positive_code(options)}{make.init('ones')}"
-    return f'norm_layers({make.steps}, "{kind}", {make.in_channels}, {keywords})'
+    keywords = f"space={code.axes}{groups}{_positive_code(options)}{code.init('ones')}"
+    return f'norm_layers({code.steps}, "{kind}", {code.in_channels}, {keywords})'
 
 
 def _check_norm(options: Options) -> tuple[str, str]:
@@ -123,7 +123,7 @@ ROWS = (
             "knots": _KNOTS,
         },
         tensors=_kernel_tensors(lambda options, c_in: int(options["groups"])),
-        construct=lambda options, make: _conv_code(options, make, str(options["groups"])),
+        construct=lambda options, code: _conv_code(options, code, str(options["groups"])),
         width_source="arguments",
         operator=_convolution(lambda options, channels: options["groups"]),
         needs_image=True,
@@ -136,7 +136,7 @@ ROWS = (
         meaning="convolution of every channel by itself",
         arguments={"k": _KERNEL, "dilation": _DILATION, "init": init("he"), "knots": _KNOTS},
         tensors=_kernel_tensors(lambda options, c_in: c_in),
-        construct=lambda options, make: _conv_code(options, make, make.in_channels),
+        construct=lambda options, code: _conv_code(options, code, code.in_channels),
         width_source="state",
         operator=_convolution(lambda options, channels: channels),
         needs_image=True,
@@ -148,7 +148,7 @@ ROWS = (
         meaning="convolution with one point",
         arguments={"out": _OUT, "in": _IN, "init": init("he"), "knots": _KNOTS},
         tensors=_kernel_tensors(lambda options, c_in: 1),
-        construct=lambda options, make: _conv_code(options, make, "1"),
+        construct=lambda options, code: _conv_code(options, code, "1"),
         width_source="arguments",
         operator=_convolution(lambda options, channels: 1),
         needs_image=True,
@@ -159,8 +159,8 @@ ROWS = (
         meaning="full matrix on the channel axis",
         arguments={"out": _OUT, "in": _IN, "init": init("he"), "knots": _KNOTS},
         tensors=lambda options, c_in, c_out, axes: {"": Tensor((c_out, c_in))},
-        construct=lambda options, make: (
-            f"dense_matrix({make.steps}, {make.in_channels}, {make.out_channels}{make.init('he')})"
+        construct=lambda options, code: (
+            f"dense_matrix({code.steps}, {code.in_channels}, {code.out_channels}{code.init('he')})"
         ),
         width_source="arguments",
         operator=Operator(
@@ -177,9 +177,9 @@ ROWS = (
         meaning="one factor per channel: a symmetric operator; `diag(positive)` keeps them above 0",
         arguments={"positive": _positive("they are"), "init": init("ones"), "knots": _KNOTS},
         tensors=_per_channel_tensors,
-        construct=lambda options, make: (
-            f"diagonal({make.steps}, {make.in_channels}, space={make.axes}"
-            f"{_positive_code(options)}{make.init('ones')})"
+        construct=lambda options, code: (
+            f"diagonal({code.steps}, {code.in_channels}, space={code.axes}"
+            f"{_positive_code(options)}{code.init('ones')})"
         ),
         value=_softplus_code,
         problem=_check_positive_init,
@@ -197,8 +197,8 @@ ROWS = (
         meaning="one value per channel of whatever it is added to",
         arguments={"init": init("zeros"), "knots": _KNOTS},
         tensors=_per_channel_tensors,
-        construct=lambda options, make: (
-            f"bias({make.steps}, {make.in_channels}, space={make.axes}{make.init('zeros')})"
+        construct=lambda options, code: (
+            f"bias({code.steps}, {code.in_channels}, space={code.axes}{code.init('zeros')})"
         ),
     ),
     ParameterKind(
@@ -207,8 +207,8 @@ ROWS = (
         meaning="one learned number; `scalar(positive)` keeps it above 0",
         arguments={"positive": _positive("it is"), "init": init("ones"), "knots": _KNOTS},
         tensors=lambda options, c_in, c_out, axes: {"": Tensor((), _distribution(options))},
-        construct=lambda options, make: (
-            f"scalar({make.steps}{_positive_code(options)}{make.init('ones')})"
+        construct=lambda options, code: (
+            f"scalar({code.steps}{_positive_code(options)}{code.init('ones')})"
         ),
         width_source="none",
         value=_softplus_code,

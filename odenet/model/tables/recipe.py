@@ -15,7 +15,7 @@ from odenet.model.tables.data_sets import DATA_SETS
 from odenet.model.tables.losses import LOSSES
 
 SHARE = Number(0, 1, open_low=True)  # above 0, at most 1
-RATE = Number(0, open_low=True)  # above 0
+RATE = Number(0, open_low=True)  # above 0; also for the `alpha` of mixup and cutmix
 AMOUNT = Number(0)  # at least 0
 BELOW_1 = Number(0, 1, open_high=True)  # at least 0, below 1
 SEED = Number(0, 2**32 - 1, whole=True)

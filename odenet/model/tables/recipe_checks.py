@@ -1,4 +1,4 @@
-"""The check of a recipe: each setting by itself, and settings that contradict each other."""
+"""The check of a recipe: each entry by itself, and entries that contradict each other."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -14,8 +14,11 @@ MOST_LEVELS = 16
 
 
 @dataclass(frozen=True)
-class RecipeSetting:
-    """One `key = value` of `train { … }` or of the command line, with the spans of both."""
+class RecipeEntry:
+    """One `key = value` of `train { … }` or of the command line, with the spans of both.
+
+    On the command line the key may also be a constant of the scheme.
+    """
 
     key: str
     value: Any
@@ -23,14 +26,14 @@ class RecipeSetting:
     value_span: Any = None
 
 
-def check_recipe(entries: Iterable[RecipeSetting]) -> tuple[Recipe, list[Diagnostic]]:
-    """Turn the settings of `train { … }` into a recipe.
+def check_recipe(entries: Iterable[RecipeEntry]) -> tuple[Recipe, list[Diagnostic]]:
+    """Turn the entries of `train { … }` into a recipe.
 
     Args:
-        entries: the settings, in the order of the text.
+        entries: the entries, in the order of the text.
 
     Returns:
-        The recipe, without the settings that have errors, and the errors.
+        The recipe, without the entries that have errors, and the errors.
     """
     keys = recipe_keys()
     problems: list[Diagnostic] = []
@@ -81,7 +84,7 @@ def _contradictions(recipe: Recipe, spans: dict[str, Any]) -> Iterator[Diagnosti
         message = f"levels refines {len(recipe.levels)} times, and each doubles the steps"
         help_ = f"refine at most {MOST_LEVELS} times"
         yield Diagnostic("cannot-refine", message, spans["levels"], help_)
-    if recipe.target > 1 and loss_kind(recipe.loss).metrics_for(places=False)[0].best == "max":
+    if recipe.target > 1 and loss_kind(recipe.loss).metrics_for(per_place=False)[0].best == "max":
         message = "target is the value at which to stop, a share: at most 1"
         yield Diagnostic("wrong-argument", message, spans["target"], label="too large")
     loss, remove_it = loss_kind(recipe.loss), "leave it out, or take loss = cross_entropy"

@@ -228,7 +228,7 @@ def help_for_synonym(kind: str, name: str, known: Iterable[str]) -> str:
     """Help for an unknown name that is a synonym, or has advice; empty for other names.
 
     Args:
-        kind: of the thing, as messages name it: "layer", "optimizer", "argument", …
+        kind: the kind of thing, as messages name it: "layer", "optimizer", "argument", …
         name: as it was written.
         known: the names that are possible there.
     """
@@ -240,10 +240,10 @@ def help_for_synonym(kind: str, name: str, known: Iterable[str]) -> str:
     for names, sentence in _ADVICE.get(kind, {}).items():
         if normalised in names.split():
             return sentence
-    for written, names in _SYNONYMS.get(kind, {}).items():
-        usable = not written.isidentifier() or written in known
+    for own_name, names in _SYNONYMS.get(kind, {}).items():
+        usable = not own_name.isidentifier() or own_name in known
         if usable and normalised in names.split():
-            return f"write `{written}`"
+            return f"write `{own_name}`"
     return ""
 
 

@@ -56,7 +56,7 @@ def _head_tensors(layer: Layer, in_channels: int, out_channels: int, axes: int) 
 
 def _head_code(layer: Layer, show: Callable[[Width], str]) -> str:
     if _tied(layer.arguments):
-        return "TiedHead(embed)"
+        return "TiedHead(embed)"  # the generated code calls the layer `embed` so
     return f"Head({show(layer.shape_in.channels)}, {show(layer.shape_out.channels)})"
 
 
@@ -67,7 +67,7 @@ def _tied(arguments: Arguments) -> bool:
 def _glu_code(layer: Layer, show: Callable[[Width], str]) -> str:
     c = layer.shape_in.channels
     hidden = c * layer.arguments["ratio"]
-    if not hidden.multiple:  # rounded down here; where it depends on `c`, in the module
+    if not hidden.multiple:  # a fixed width is rounded down; the module rounds one in `c`
         hidden = fixed_width(int(hidden.constant))
     return f"Tokens(SwiGLU({show(c)}, {show(hidden)}))"
 
@@ -85,7 +85,7 @@ TOKEN_LAYERS = (
     ),
     LayerKind(
         name="glu",
-        meaning="SwiGLU at every place: `ratio` times the channels, silu(W x) * U x, and back",
+        meaning="SwiGLU at every place, V (silu(W x) * U x), `ratio` times the channels inside",
         arguments={
             "ratio": Parameter(Ratio(), "is how much wider the layer inside is", Ratio.DEFAULT)
         },
@@ -116,7 +116,7 @@ TOKEN_LAYERS = (
     ),
     LayerKind(
         name="head",
-        meaning="a score for each token of the vocabulary; `tied` with the weights of `embed`",
+        meaning="scores all tokens of the vocabulary; `tied = yes` takes the weights of `embed`",
         arguments={"tied": Parameter(YES_NO, "says whether its weights are those of embed", "no")},
         code=_head_code,
         shape=_head_shape,

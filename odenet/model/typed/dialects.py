@@ -163,7 +163,7 @@ _SIGNS = {
 }  # fmt: skip
 
 
-def latex_text(text: str) -> str:
+def latex_math(text: str) -> str:
     """Mathematics in Unicode, as proofs and messages have it, as LaTeX for math mode."""
     text = re.sub(_NAME, lambda match: Latex().name(canonical(match[0])), text)
     return "".join(_SIGNS.get(char, char) for char in text)
@@ -180,5 +180,5 @@ def _latex_character(char: str) -> str:
     if char in "^~\\":
         return {"^": r"\^{}", "~": r"\~{}", "\\": r"\textbackslash{}"}[char]
     if canonical(char) != char or char in _SIGNS:
-        return rf"\({latex_text(char).strip()}\)"
+        return rf"\({latex_math(char).strip()}\)"
     return char

@@ -15,8 +15,8 @@ class Discretisation:
 
     Args:
         scheme: the rule of one step.
-        h: the step size; None when `horizon` is given, or the scheme has none.
-        horizon: the final time T, for h = T / steps.
+        h: the step size; None when `final_time` is given, or the scheme has none.
+        final_time: T, for h = T / steps; None when `h` is given, or the scheme has none.
         constants: values of the scheme's constants.
         starts: the values before the first step that the scheme needs, such as that of `Y[-1]`.
         groups: unknown of the `for` line -> the states of the file that take its place.
@@ -29,7 +29,7 @@ class Discretisation:
 
     scheme: Scheme
     h: Number | None
-    horizon: Number | None
+    final_time: Number | None
     constants: Mapping[str, Number]
     starts: tuple[tuple[Slot, Node], ...]
     groups: Mapping[str, tuple[State, ...]]
@@ -41,7 +41,7 @@ class Discretisation:
     @property
     def displayed_constants(self) -> Mapping[str, str]:
         """`h`, `T`, the constants and tolerances by name, as text for reports."""
-        values = {"h": self.h, "T": self.horizon, **self.constants}
+        values = {"h": self.h, "T": self.final_time, **self.constants}
         values |= dict(zip(("rtol", "atol"), self.tolerance or (), strict=False))
         return {
             name: str(self.varying[name]) if name in self.varying else f"{float(value):g}"

@@ -19,7 +19,7 @@ def freeze_time(model: Model) -> Model:
     """
     if model.first_time_node is None:
         return model
-    span = model.first_time_node.span or model.equations
+    span = model.first_time_node.span or model.end_span
     time = declare(FROZEN_TIME, _SCALAR_TYPE, shared=True, span=span)
     rates = {name: _without_time(rate) for name, rate in model.dynamics.rates.items()}
     return replace(

@@ -1,4 +1,4 @@
-"""Checks that the unknowns that a scheme adds are replaced by equal numbers of states."""
+"""Checks that unknowns that a scheme adds to each other are replaced by as many states."""
 
 from collections.abc import Iterator, Mapping
 
@@ -8,7 +8,7 @@ from odenet.model.expressions.expr import Node, State
 from odenet.model.typed.scheme import Scheme
 
 
-def unequal_groups(
+def unequal_groups_error(
     scheme: Scheme, groups: Mapping[str, tuple[State, ...]], span: Span
 ) -> Diagnostic | None:
     """The error about the first sum of unknowns that are groups of different numbers of states.
@@ -24,12 +24,12 @@ def unequal_groups(
     for unknown in scheme.aux:
         if unknown not in group_of:
             return _unattached_unknown(scheme, unknown, span)
-    for place, group, node in _additions(scheme, group_of):
-        first, other = groups[group], groups[group_of[_name(scheme, node)]]
-        if len(first) != len(other):
-            message = f"{scheme.name} adds a value of {_listed(other)} to one of {_listed(first)}"
+    for line_span, group, node in _additions(scheme, group_of):
+        states, added = groups[group], groups[group_of[_name(scheme, node)]]
+        if len(states) != len(added):
+            message = f"{scheme.name} adds a value of {_listed(added)} to one of {_listed(states)}"
             help_ = "a scheme that mixes its unknowns takes groups of equally many states"
-            return Diagnostic("scheme-misfit", message, node.span or place or span, help_)
+            return Diagnostic("scheme-misfit", message, node.span or line_span or span, help_)
     return None
 
 
@@ -39,8 +39,8 @@ def group_unknowns(scheme: Scheme) -> dict[str, str]:
     All of a group have one value for each state that takes the place of this unknown.
 
     The target of a line belongs to the group of the values that the line adds. Where this does not
-    decide, an auxiliary unknown belongs to that of the line which adds it, of the unknown whose
-    place it takes as an argument of a right-hand side, or of its start value.
+    decide, an auxiliary unknown belongs to the group of the target of a line that adds it, of the
+    unknown in whose place it is an argument of a right-hand side, or of its start value.
     """
     group_of = {p.variable: p.variable for p in scheme.patterns}
     targets = [(update.target.name, update.value) for update in scheme.updates]
@@ -115,13 +115,13 @@ def _additions(
     lines = [(u.span, u.target.name, u.value) for u in scheme.updates]
     lines += [(value.span, start.name, value) for start, value in scheme.starts]
     parts: list[tuple[Span | None, str, Node]] = []
-    for place, target, value in lines:
+    for line_span, target, value in lines:
         exponents = [node.operand for node in value.walk() if isinstance(node, expr.ElementwiseExp)]
         if target in group_of:
-            parts += [(place, group_of[target], part) for part in (value, *exponents)]
+            parts += [(line_span, group_of[target], part) for part in (value, *exponents)]
     parts += [(argument.span, group, argument) for group, argument in _rate_arguments(scheme)]
-    for place, group, part in parts:
-        yield from ((place, group, x) for x in _summands(part) if _name(scheme, x) in group_of)
+    for line_span, group, part in parts:
+        yield from ((line_span, group, x) for x in _summands(part) if _name(scheme, x) in group_of)
 
 
 def _listed(states: tuple[State, ...]) -> str:

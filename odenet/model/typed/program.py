@@ -40,14 +40,14 @@ class Dynamics:
     """The differential equations.
 
     Args:
-        states: the unknowns, each with the order of its equation.
+        states: the states, each with the order of its equation.
         rates: the right-hand side of each, as written.
         initial: value at time 0 of each state and, for second-order ones, of its derivative.
         output: the formula for the output of the flow.
         input_parts: the number of equal parts that the channels of the input are split into; a
             state has the channels of one part.
         width_out: the channels of the output.
-        exogenous: whether a right-hand side reads the input `u`.
+        reads_input: whether a right-hand side reads the input `u`.
     """
 
     states: Mapping[str, int]
@@ -56,12 +56,12 @@ class Dynamics:
     output: Node
     input_parts: int
     width_out: Width
-    exogenous: bool
+    reads_input: bool
 
     def system(self, order: int) -> dict[State, Node]:
-        """The equations as a system of this order: unknown -> right-hand side.
+        """The equations as a system of this order: state -> right-hand side.
 
-        As a system of first order, `Y'' = f` has the two unknowns Y and Y'.
+        As a system of first order, `Y'' = f` has the two states Y and Y'.
         """
         system: dict[State, Node] = {}
         for name, own_order in self.states.items():
@@ -85,7 +85,7 @@ class Claim:
 def missing_discretisation(model: "Model") -> Diagnostic:
     """The error where a scheme is needed and the file has no `discretise` line."""
     help_ = "add a line such as `discretise verlet(h = 0.1)`: `odenet compile` lists those that fit"
-    return Diagnostic("missing-scheme", "this file has no discretisation", model.equations, help_)
+    return Diagnostic("missing-scheme", "this file has no discretisation", model.end_span, help_)
 
 
 def flow_axes(net: Iterable[Layer], input_shape: Shape | None) -> int | None:
@@ -153,7 +153,7 @@ class Model:
         net: the layers after `input`, empty when the file has no `net`.
         input_shape: what `input` says, None without `net`.
         lets: the `let` lines whose names formulas use, as written.
-        notes: warnings.
+        warnings: what may not be what the author means, though it compiles.
     """
 
     source: Source = field(repr=False)
@@ -170,7 +170,7 @@ class Model:
     recipe: Recipe
     spellings: Mapping[str, str]
     lets: tuple[tree.Let, ...]
-    notes: tuple[Diagnostic, ...] = ()
+    warnings: tuple[Diagnostic, ...] = ()
 
     def __repr__(self) -> str:
         return f"<model {self.name}: {', '.join(self.dynamics.states)}>"
@@ -189,14 +189,14 @@ class Model:
 
     @property
     def depths(self) -> tuple[int, ...]:
-        """The distinct numbers of steps of its flows; without a net the length of its lists."""
+        """The distinct step counts of its flows; without flows the length of a listed constant."""
         flows = tuple(dict.fromkeys(int(flow.arguments["N"]) for flow in flows_of(self.net)))
         lengths = [c.length for c in self.discretisation.varying.values() if c.length]
         return flows or tuple(lengths[:1])
 
     @property
-    def equations(self) -> Span:
-        """The place of the last equation: errors about missing lines point there."""
+    def end_span(self) -> Span:
+        """The span of the last equation: errors about missing lines point there."""
         spans = [rate.span for rate in self.dynamics.rates.values() if rate.span]
         return max(spans, key=lambda span: span.start, default=Span(self.source, 0, 1))
 
@@ -223,12 +223,12 @@ class Model:
 
     @cached_property
     def system(self) -> Mapping[State, Node]:
-        """Unknown -> right-hand side, without decay terms that the scheme treats separately."""
+        """State -> right-hand side, without decay terms that the scheme treats separately."""
         return without_decay(self._undivided_system, self.scheme, self.discretisation.groups)
 
     @cached_property
     def rates(self) -> Mapping[tuple[State, str], Node]:
-        """The formula for each right-hand side of the scheme: (unknown, function) -> formula."""
+        """The formula for each right-hand side of the scheme: (state, function) -> formula."""
         return right_hand_sides(self._undivided_system, self.scheme, self.discretisation.groups)
 
     @property

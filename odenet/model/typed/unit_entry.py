@@ -53,7 +53,7 @@ def entry_maps(
         dynamics: the equations.
         parameters: the `param`s of the file.
         maps: the maps of the file, by canonical name.
-        discretisation: of the file.
+        discretisation: what the `discretise` line of the file says.
     """
     starts = [*dynamics.initial.values(), *(value for _, value in discretisation.starts)]
     updates = [update.value for update in discretisation.scheme.updates]  # may apply maps too
@@ -132,7 +132,10 @@ def _uses_states_through_maps(rate: Node) -> bool:
 
 
 def _entry_map(layers: Iterable[Layer]) -> EntryMap | None:
-    """A map that changes the width in its first layer with a channel count; None without one."""
+    """The map as it is in a first step; None if no layer has a channel count that could change.
+
+    The first layer that has one changes the width, and those after it keep the new one.
+    """
     new_layers: list[Layer] = []
     changed = False
     for layer in layers:

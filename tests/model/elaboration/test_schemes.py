@@ -75,7 +75,7 @@ def test_a_scheme_without_a_step_size_takes_none():
     discretisation = load_model(
         "state x\nmap f = relu\nx' = f(x)\ndiscretise momentum"
     ).discretisation
-    assert (discretisation.h, discretisation.horizon) == (None, None)
+    assert (discretisation.h, discretisation.final_time) == (None, None)
     assert discretisation.constants == {"gamma": Fraction(9, 10)}
 
 

@@ -56,7 +56,7 @@ def test_a_second_order_equation_is_a_pair_for_a_first_order_scheme():
         expr.LearnedOperator("K"), expr.Input()
     )
     assert model.dynamics.output == expr.Concat((State("Y"), State("Y", 1)))
-    assert (model.discretisation.h, model.discretisation.horizon) == (None, 1)
+    assert (model.discretisation.h, model.discretisation.final_time) == (None, 1)
 
 
 def test_a_second_order_scheme_sees_one_unknown():

@@ -77,7 +77,7 @@ def test_the_input_is_divided_among_the_states_that_take_a_part():
 
 def test_the_input_may_be_read_at_every_step():
     dynamics = load_construct("exogenous_input").dynamics
-    assert dynamics.exogenous
+    assert dynamics.reads_input
     assert dynamics.initial == {State("x"): expr.Zero()}
 
 
@@ -94,7 +94,7 @@ def test_the_input_may_be_read_at_every_step():
 )
 def test_the_step_size_is_given_or_follows_from_the_final_time(line, h, horizon):
     discretisation = load_model(f"{TWO_STATES}{line}").discretisation
-    assert (discretisation.h, discretisation.horizon) == (h, horizon)
+    assert (discretisation.h, discretisation.final_time) == (h, horizon)
 
 
 @pytest.mark.parametrize("claim", ["reversible", "imaginary", "real", "stable", "order(2)",

@@ -61,7 +61,7 @@ def test_a_step_size_from_outside_replaces_a_final_time_and_the_other_way_round(
     line = "euler(h = 0.1)" if "T" in settings else "euler(T = 3)"
     text = SPEC.replace("euler(h = 0.1)", line)
     discretisation = load_model(text, **settings).discretisation
-    assert (discretisation.h, discretisation.horizon) == (h, horizon)
+    assert (discretisation.h, discretisation.final_time) == (h, horizon)
 
 
 def test_keys_of_the_recipe_can_be_set_in_or_out_of_the_file():
@@ -149,7 +149,7 @@ def test_only_a_let_that_nothing_reads_is_warned_about():
     lets = "let n = 2\nlet σ = relu\nlet a = 3\nlet b = a + 1\nlet idle = 5\nlet τ = tanh"
     net = "net = input(1, 8, 8) -> conv(3, 4) -> τ -> flow(n)\ntrain {\n batch = b\n}"
     text = one_state_spec("σ(K Y)", f"param K : conv(3)\n{lets}", net)
-    assert [note.span.text for note in load_model(text).notes] == ["idle"]
+    assert [note.span.text for note in load_model(text).warnings] == ["idle"]
 
 
 def test_arguments_from_python_may_be_lists_and_values_that_no_file_can_have_are_refused():

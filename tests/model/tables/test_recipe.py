@@ -5,23 +5,23 @@ from fractions import Fraction
 import pytest
 
 from odenet.model.tables.recipe import Call, Recipe, recipe_keys
-from odenet.model.tables.recipe_checks import RecipeSetting, check_recipe
+from odenet.model.tables.recipe_checks import RecipeEntry, check_recipe
 
 
 def setting_problems(key, value):
     """The problems with one setting."""
-    _, problems = check_recipe([RecipeSetting(key, value, "key place", "value place")])
+    _, problems = check_recipe([RecipeEntry(key, value, "key place", "value place")])
     return problems
 
 
 def test_a_recipe_is_complete_with_defaults():
     recipe, problems = check_recipe(
         [
-            RecipeSetting("data", Call("cifar10")),
-            RecipeSetting("augment", (Call("pad_crop", (4,)), Call("flip"))),
-            RecipeSetting("batch", Fraction(100)),
-            RecipeSetting("optimizer", Call("sgd", (), {"lr": Fraction(1, 10), "decay": 2e-4})),
-            RecipeSetting("schedule", Call("steps", (), {"at": (80, 120), "factor": 0.1})),
+            RecipeEntry("data", Call("cifar10")),
+            RecipeEntry("augment", (Call("pad_crop", (4,)), Call("flip"))),
+            RecipeEntry("batch", Fraction(100)),
+            RecipeEntry("optimizer", Call("sgd", (), {"lr": Fraction(1, 10), "decay": 2e-4})),
+            RecipeEntry("schedule", Call("steps", (), {"at": (80, 120), "factor": 0.1})),
         ]
     )
     assert not problems
@@ -39,17 +39,17 @@ def test_a_recipe_is_complete_with_defaults():
 
 
 def test_a_positional_argument_is_the_first_of_the_form():
-    recipe, problems = check_recipe([RecipeSetting("optimizer", Call("sgd", (0.5,)))])
+    recipe, problems = check_recipe([RecipeEntry("optimizer", Call("sgd", (0.5,)))])
     assert not problems
     assert recipe.optimizer["lr"] == 0.5
 
 
 def test_every_problem_is_reported_with_its_own_place():
     settings = [  # texts take the place of spans
-        RecipeSetting("data", Call("cifr10", span="at cifr10"), "key", "value"),
-        RecipeSetting("epochs", 0, "key", "at 0"),
-        RecipeSetting("bach", 3, "at bach", "value"),
-        RecipeSetting("optimizer", Call("sgd", (), {"momentm": 1}, span="at sgd"), "key", "value"),
+        RecipeEntry("data", Call("cifr10", span="at cifr10"), "key", "value"),
+        RecipeEntry("epochs", 0, "key", "at 0"),
+        RecipeEntry("bach", 3, "at bach", "value"),
+        RecipeEntry("optimizer", Call("sgd", (), {"momentm": 1}, span="at sgd"), "key", "value"),
     ]
     _, problems = check_recipe(settings)
     assert [p.span for p in problems] == ["at cifr10", "at 0", "at bach", "at sgd"]
@@ -104,25 +104,25 @@ def test_too_many_arguments_and_arguments_given_twice_are_refused():
 
 
 def test_a_key_given_twice_is_refused():
-    _, problems = check_recipe([RecipeSetting("seed", 1), RecipeSetting("seed", 2)])
+    _, problems = check_recipe([RecipeEntry("seed", 1), RecipeEntry("seed", 2)])
     assert [p.message for p in problems] == ["`seed` is given twice in train"]
 
 
 def test_levels_lie_before_the_last_epoch():
     _, problems = check_recipe(
-        [RecipeSetting("epochs", 10), RecipeSetting("levels", (5, 10), None, "here")]
+        [RecipeEntry("epochs", 10), RecipeEntry("levels", (5, 10), None, "here")]
     )
     assert [p.span for p in problems] == ["here"]
 
 
 def test_data_can_be_given_as_on_a_command_line():
-    recipe, problems = check_recipe([RecipeSetting("data", "folder:my pictures")])
+    recipe, problems = check_recipe([RecipeEntry("data", "folder:my pictures")])
     assert not problems
     assert recipe.data is not None and recipe.data["path"] == "my pictures"
 
 
 def test_every_default_satisfies_its_own_key():
-    settings = [RecipeSetting(key, value) for key, value in Recipe().items()]
+    settings = [RecipeEntry(key, value) for key, value in Recipe().items()]
     assert check_recipe(settings) == (Recipe(), [])
     assert set(recipe_keys()) >= {"data", "epochs", "levels"}
 

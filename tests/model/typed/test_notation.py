@@ -10,7 +10,7 @@ import pytest
 import odenet
 from odenet.emit.printing import as_latex
 from odenet.model.expressions import expr
-from odenet.model.typed.dialects import OdeDialect, latex_prose, latex_text
+from odenet.model.typed.dialects import OdeDialect, latex_math, latex_prose
 from odenet.model.typed.notation import LATEX, Notation
 from tests.derive.numeric import SCHEMES
 
@@ -97,7 +97,7 @@ def test_latex_gives_a_name_one_subscript():
     assert LATEX.show(expr.LearnedOperator("K_2")) == "K_{2}"
     assert LATEX.show(expr.State("speed", 1)) == r"\dot{\mathrm{speed}}"
     assert LATEX.name("Alpha") == r"\mathrm{A}"
-    assert latex_text("1/(γ K1ᵀ)") == r"1/(\gamma K_{1}^{\top})"
+    assert latex_math("1/(γ K1ᵀ)") == r"1/(\gamma K_{1}^{\top})"
     assert latex_prose("f_1 ≥ 0 & γ^2") == r"f\_1 \(\ge\) 0 \& \(\gamma\)\^{}2"
 
 

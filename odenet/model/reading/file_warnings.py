@@ -11,7 +11,7 @@ from odenet.model.typed.program import walk_layers
 PICTURE_CHANNELS = (1, 3, 4)
 
 
-def notes(
+def file_warnings(
     file: tree.File, scope: SpecScope, shape: Shape | None, layers: Iterable[Layer]
 ) -> Iterator[Diagnostic]:
     """The warnings about a file without errors: unused lets, channels last, even kernels.
@@ -30,7 +30,7 @@ def notes(
             yield Diagnostic("unused-name", message, let.name.span, help_, severity="warning")
     sizes = () if shape is None else (int(shape.channels.constant), *shape.space)
     if len(sizes) == 3 and sizes[2] in PICTURE_CHANNELS and min(sizes[:2]) > max(PICTURE_CHANNELS):
-        height, width, channels = sizes
+        height, width, channels = sizes  # if channels come last, as they seem to
         yield Diagnostic(
             "channels-last",
             f"this is {height} channels of {width} x {channels} pixels: do channels come last?",
@@ -42,8 +42,8 @@ def notes(
         k = layer.arguments.get("k") if layer.name == "conv" else None
         if k is not None and k % 2 == 0:
             message = (
-                f"a kernel of {k} has no middle: what this layer gives lies half a place aside, "
-                "and torch pads a copy of its input in every pass"
+                f"a kernel of {k} has no middle: the output is shifted by half a pixel, "
+                "and torch copies the input in every pass to pad it"
             )
             help_ = f"take an odd one, {k - 1} or {k + 1}"
             yield Diagnostic("even-kernel", message, layer.span, help_, severity="warning")

@@ -26,9 +26,9 @@ train { optimizer = sgd(lr = rate) }
 
 @pytest.mark.parametrize("path", SHIPPED, ids=lambda path: f"{path.parent.name}-{path.stem}")
 def test_shipped_specs_give_no_warnings(path):
-    assert odenet.load(path).model.notes == ()
+    assert odenet.load(path).model.warnings == ()
 
 
 def test_a_let_counts_as_used_wherever_it_is_read():
-    messages = [warning.message for warning in odenet.loads(SPEC).model.notes]
+    messages = [warning.message for warning in odenet.loads(SPEC).model.warnings]
     assert [message.split("`")[1] for message in messages] == ["unread", "apart"]
