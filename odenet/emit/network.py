@@ -99,11 +99,11 @@ def _map_arguments(model: Model) -> list[str]:
 
 def _step_size(model: Model, layer: Layer, steps: int) -> str:
     """The code of the argument for the step size, `, h=…` or `, T=…`; empty for the default."""
-    h, horizon = layer.arguments["h"], model.discretisation.final_time
+    h, final_time = layer.arguments["h"], model.discretisation.final_time
     if h:
-        return f", h={number(h)}" if horizon is None else f", T={number(h * steps)}"
-    if horizon is not None and steps < layer.arguments["N"]:
-        return f", T={number(horizon * Fraction(steps, layer.arguments['N']))}"
+        return f", h={number(h)}" if final_time is None else f", T={number(h * steps)}"
+    if final_time is not None and steps < layer.arguments["N"]:
+        return f", T={number(final_time * Fraction(steps, layer.arguments['N']))}"
     return ""
 
 

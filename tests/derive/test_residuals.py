@@ -13,7 +13,7 @@ from odenet.model.elaboration.library import library_scheme
 
 
 def residual_texts(name):
-    """differential -> the residual of its order condition, as a text; empty for 0."""
+    """Elementary differential -> the residual of its order condition, as a text; empty for 0."""
     return {row.differential: row.difference for row in residuals(library_scheme(name))}
 
 

@@ -10,7 +10,8 @@ from odenet.derive import XI, derive
 from odenet.derive.power_bounded import is_power_bounded, largest_block_at_one
 from tests.derive.numeric import SCHEMES, read_scheme, step_matrix
 
-# scheme -> imaginary axis, negative real axis (None: the test equation has no such eigenvalue)
+# scheme -> the limits on the imaginary axis and on the negative real axis (None: its test equation
+# has no such eigenvalue); the schemes with γ at their default, 0.9
 LIMITS = {
     "verlet": ("hω < 2", None),
     "stormer_verlet": ("hω < 2", None),
@@ -44,6 +45,7 @@ def linear_rates(scheme, h_lambda: complex, h: float) -> dict:
     eigenvalue = h_lambda / h if scheme.uses_step_size else h_lambda
     rates = {}
     for p in scheme.patterns:
+        # λ multiplies the unknown of the equation if F reads it, else each unknown that F reads
         reads_itself = p.variable in p.reads
         rates[p.function] = tuple(
             eigenvalue**p.order if (name == p.variable) == reads_itself else 0 for name in p.reads
@@ -282,18 +284,19 @@ def test_a_division_by_zero_at_given_constants_is_reported():
     assert "divides by zero" in derive(read_scheme(text)).stability
 
 
-# Schemes with a history and an irrational number, whose determinants are long.
+# Schemes that store Y[n-1] and contain an irrational number, so that their determinants are long.
+# Keys: where it stands. In the first scheme the terms 1/3 Y[n-1] cancel.
 IRRATIONAL = {
-    "a number of the step": """
+    "before a right-hand side": """
         for Y' = F(Y)
         start Y[-1] = 0
         k = F(Y[n-1])
         Y[n+1] = Y[n] + (1/3) Y[n-1] - (1/3) Y[n-1] + 2^(1/3) h F(Y[n]) - (1/2) h k""",
-    "a number of the history": """
+    "before stored values": """
         for Y' = F(Y)
         start Y[-1] = 0
         Y[n+1] = (2^(1/2) - 1) Y[n] + (2 - 2^(1/2)) Y[n-1] + h F(Y[n])""",
-    "a number inside an argument": """
+    "inside an argument": """
         for Y' = F(Y)
         start Y[-1] = Y[0]
         k = F(Y[n] + 2^(1/3) h F(Y[n-1]))

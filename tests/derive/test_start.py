@@ -15,7 +15,7 @@ REVERSIBLE_HEUN = """
 # in these, W is an auxiliary unknown that ought to be 0: a start error that is carried along
 EULER = "Y[n+1] = Y[n] + h F(Y[n] + W[n])"
 DIFFERENCE = "Y[n+1] = Y[n] + h (2 F(Y[n]) - F(Y[n] + W[n]))"
-LEAPFROG = """start Y[-1] = Y[0]
+LEAPFROG = """start Y[-1] = Y[0] + h^2/2 F(Y[0])
     Y[n+1] = 2 Y[n] - Y[n-1] + h^2 F(Y[n] + W[n])"""
 KUTTA = """k1 = F(Y[n] + W[n])
     k2 = F(Y[n] + h/2 k1)
@@ -27,7 +27,7 @@ STORED_RATE = """aux V
     Y[n+1] = Y[n] + h V[n+1]"""
 
 
-def scheme(lines: str, order: int = 1) -> Scheme:
+def scheme_of(lines: str, order: int = 1) -> Scheme:
     """The scheme of these lines for equations of first or second order."""
     primes = "'" * order
     return read_scheme(f"scheme s {{\nfor Y{primes} = F(Y)\n{lines}\n}}")
@@ -45,7 +45,7 @@ def check_order_from_start(scheme: Scheme, order: int, reached: int) -> None:
 
     Args:
         scheme: the scheme.
-        order: of accuracy from an exact start.
+        order: the order of accuracy from an exact start.
         reached: the order from the scheme's own start.
     """
     found = derive_order(scheme)
@@ -60,7 +60,7 @@ def check_order_from_start(scheme: Scheme, order: int, reached: int) -> None:
     [("0", 0), ("2 Y[0]", 0), ("Y[0]", 2), ("Y[0] + h F(Y[0])", 2), ("Y[0] + h Y[0]", 2)],
 )
 def test_an_alternating_start_error_of_size_one_lowers_the_order_to_zero(start: str, reached: int):
-    check_order_from_start(scheme(f"aux Z\nstart Z[0] = {start}\n{REVERSIBLE_HEUN}"), 2, reached)
+    check_order_from_start(scheme_of(f"aux Z\nstart Z[0] = {start}\n{REVERSIBLE_HEUN}"), 2, reached)
 
 
 @pytest.mark.parametrize(
@@ -77,16 +77,15 @@ def test_a_start_error_that_decays_or_alternates_leaves_the_measured_order(
     factor: str, start: str, lines: str, order: int, reached: int
 ):
     text = f"aux W\nstart W[0] = {start}\nW[n+1] = ({factor}) W[n]\n{lines}"
-    check_order_from_start(scheme(text), order, reached)
+    check_order_from_start(scheme_of(text), order, reached)
 
 
 @pytest.mark.parametrize("factor, start, reached", [("-1", "Y[0]", 0), ("1/2", "Y[0]", 1)])
-def test_in_second_order_equations_a_start_error_leaves_a_velocity_when_it_is_gone(
+def test_in_second_order_equations_a_start_error_that_dies_out_leaves_a_wrong_velocity(
     factor: str, start: str, reached: int
 ):
     text = f"aux W\nstart W[0] = {start}\nW[n+1] = ({factor}) W[n]\n"
-    leapfrog = LEAPFROG.replace("= Y[0]", "= Y[0] + h^2/2 F(Y[0])")
-    check_order_from_start(scheme(text + leapfrog, order=2), 2, reached)
+    check_order_from_start(scheme_of(text + LEAPFROG, order=2), 2, reached)
 
 
 def test_a_start_error_that_rotates_lowers_the_order_too():
@@ -96,7 +95,7 @@ def test_a_start_error_that_rotates_lowers_the_order_too():
     W[n+1] = 3/5 W[n] + 4/5 V[n]
     V[n+1] = 3/5 V[n] - 4/5 W[n]
     {EULER}"""
-    check_order_from_start(scheme(text), 1, 0)
+    check_order_from_start(scheme_of(text), 1, 0)
 
 
 @pytest.mark.parametrize(
@@ -108,7 +107,7 @@ def test_the_order_reached_depends_on_where_a_velocity_starts(start: str, reache
     start v[0] = {start}
     v[n+1] = v[n] + h F(Y[n])
     Y[n+1] = Y[n] + h v[n+1]"""
-    check_order_from_start(scheme(text, order=2), 2, reached)
+    check_order_from_start(scheme_of(text, order=2), 2, reached)
 
 
 @pytest.mark.parametrize(
@@ -126,12 +125,14 @@ def test_history_is_passed_along_a_chain_of_unknowns(stored: str, use: str, is_a
     V[n+1] = {stored.format("Y[n]")}
     W[n+1] = V[n]
     Y[n+1] = Y[n] + h/12 (23 F(Y[n]) - {use.format(16, "V[n]")} + {use.format(5, "W[n]")})"""
-    check_order_from_start(scheme(text), 3, 3 if is_accurate else 2)
+    check_order_from_start(scheme_of(text), 3, 3 if is_accurate else 2)
 
 
 @pytest.mark.parametrize("start, reached", [
     ("0", 0), ("Y[0]", 1), ("Y[0] - h F(Y[0]) + γ h Y[0]", 2)])  # fmt: skip
-def test_a_damped_midpoint_rule_is_two_networks_and_quotes_its_start(start: str, reached: int):
+def test_the_damped_midpoint_rule_is_two_networks_and_the_note_on_its_order_quotes_the_start_line(
+    start: str, reached: int
+):
     text = f"""scheme s {{
     for Y' = F(Y) - γ Y
     start Y[-1] = {start}

@@ -11,11 +11,11 @@ from odenet.derive import derive
 from tests.derive.literature import LITERATURE
 from tests.derive.numeric import constant_values, read_scheme, step
 
-PAPERS = ("nesterov_1983", "vanishing_friction")
+SCHEMES_OF_PAPERS = ("nesterov_1983", "vanishing_friction")
 
 
 def trajectory(name, force, start, h, steps):
-    """The values of Y after each step, with its number n as a constant."""
+    """The values of Y at the start and after each step, which reads its number n as a constant."""
     scheme = LITERATURE[name]
     state = {slot: start if slot.name == "Y" else 0 * start for slot in scheme.slots}
     values = [start]
@@ -30,15 +30,15 @@ def exact_solution(t):
     return float(2 * mpmath.besselj(1, t) / t)
 
 
-@pytest.mark.parametrize("name", PAPERS)
+@pytest.mark.parametrize("name", SCHEMES_OF_PAPERS)
 def test_iterates_tend_to_the_solution_of_the_equation_of_the_paper(name):
     """Theorem 2: at t = n √s as s tends to 0; the measured slope of the error is 1."""
     end, errors = 4.0, []
     for steps in (100, 200):
         h = end / steps
         # in the paper t = n √s, where s is the step size of Nesterov's method
-        s = h**2 if name == "nesterov_1983" else h
-        found = trajectory(name, lambda y: -y, np.ones(1), s, steps)
+        step_size = h**2 if name == "nesterov_1983" else h
+        found = trajectory(name, lambda y: -y, np.ones(1), step_size, steps)
         errors.append(abs(found[-1, 0] - exact_solution(end)))
     assert errors[1] < 0.02
     assert np.log2(errors[0] / errors[1]) == pytest.approx(1, abs=0.15)
@@ -70,7 +70,7 @@ def test_no_order_is_derived_where_the_step_number_is_read():
     assert found.varying == ("n",)
 
 
-@pytest.mark.parametrize("name", PAPERS)
+@pytest.mark.parametrize("name", SCHEMES_OF_PAPERS)
 def test_the_scheme_with_a_velocity_is_reversible_unless_n_is_minus_one(name):
     found = derive(LITERATURE[name])
     assert found.reversible is (name == "vanishing_friction")

@@ -117,7 +117,8 @@ def test_reversing_time_exchanges_an_unknown_and_the_one_that_holds_its_earlier_
 
 
 def test_no_order_of_symmetry_is_claimed_where_there_are_too_many_trees():
-    """EES(2, 5) has 5, also for two coupled unknowns; three have more trees than are examined."""
+    """EES(2, 5) has order of symmetry 5, also for two coupled unknowns; with three, there are more
+    trees than are examined."""
     # stage -> what its argument adds to Y[n]
     nodes = {1: "", 2: " + h/3 k1", 3: " - 5/48 h k1 + 15/16 h k2"}
     for names in ("XY", "XYZ"):

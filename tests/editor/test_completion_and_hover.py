@@ -88,10 +88,12 @@ def test_names_are_found_in_used_files_and_in_schemes(tmp_path):
         "    k1 = F(Y[n])\n    Y[n+1] = Y[n] + h k1\n}\n"
     )
     document = Document(str(tmp_path / "one.ode"), text)
-    definition = document.definition(document.word(line=2, column=5))
+    # lines and columns count from 0
+    definition = document.definition(document.word(line=2, column=5))  # `gain`
     assert Path(definition.span.source.name).name == "more.ode" and definition.span.text == "gain"
-    assert document.definition(document.word(line=2, column=14)) is None  # `use` brings no states
-    stage = document.definition(document.word(line=6, column=22))
+    # `X`, a state of the used file: `use` brings no states
+    assert document.definition(document.word(line=2, column=14)) is None
+    stage = document.definition(document.word(line=6, column=22))  # `k1`
     assert (stage.kind, stage.span.line) == ("stage of the step", 6)
     document = Document(str(tmp_path / "one.ode"), f"{text}discretise \nY' = ")
     assert {"s", "mine"} <= {p.text for p in completions(document, line=8, column=11)}

@@ -12,11 +12,11 @@ SPECS = sorted((Path(__file__).parents[2] / "specs").glob("*.ode"))
 
 def printed_forms(program) -> str:
     """The stages one after the other, in the order in which they are made."""
-    steps = program.discretised
+    is_discretised = program.discretised
     shown = {
         "tree": program.tree,
         "program": program.model,
-        "derivation": program.derivation if steps else "",
+        "derivation": program.derivation if is_discretised else "",
         "certificate": program.certificate,
         "latex": as_latex(program.facts),
     }

@@ -105,7 +105,7 @@ FAN_IN = 4 * 3 * 3  # for a 3×3 convolution of 4 channels; torch draws from ± 
     [("", (1 / 3 / FAN_IN) ** 0.5), (", init = he", (2 / FAN_IN) ** 0.5), (", init = 0", 0)],
 )
 def test_convolutions_of_nets_and_maps_start_by_the_rule_they_name(rule, std):
-    """Without a rule by torch's default, whose standard deviation is 0.41 times that of He's."""
+    """By default it is torch's own, whose standard deviation is 0.41 times that of He's rule."""
     torch.manual_seed(0)
     text = f"state x\nmap f = conv(3, 64{rule}) -> conv(3, c{rule})\nx' = f(x)\n"
     net = f"net = input(4, 6, 6) -> conv(3, 64{rule}) -> conv(3, 4) -> flow(1)\n"

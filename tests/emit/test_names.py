@@ -30,7 +30,7 @@ HOSTILE_NAMES = (
 
 
 def network(names):
-    """The network of TEMPLATE with these names; the weights are always the same."""
+    """The network of TEMPLATE, whose fields get these names; the weights are always the same."""
     torch.manual_seed(0)
     return odenet.loads(TEMPLATE.format(**names)).network()
 

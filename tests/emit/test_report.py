@@ -27,13 +27,13 @@ def test_a_scheme_without_inverse_at_these_constants_shows_none_and_claims_none(
     assert "No explicit inverse" in program.derivation.latex()
 
 
-@pytest.mark.parametrize("gamma", [1, -1, 2])
-def test_a_scheme_is_recommended_instead_of_itself_only_with_other_constants(gamma):
+@pytest.mark.parametrize("gamma", [1, -1, 2])  # momentum is unstable with each of these
+def test_an_unstable_scheme_may_be_recommended_with_its_default_constants(gamma):
     (warning,) = odenet.loads(SPEC.format(gamma)).warnings
     assert "use momentum(γ = 0.9) (μ ≤ 38), " in warning.help
 
 
-def test_a_scheme_without_other_constants_is_not_recommended_instead_of_itself():
+def test_an_unstable_scheme_whose_constants_are_the_defaults_is_not_recommended_itself():
     text = "state Y\nparam K : dense\nY' = (K - K^T) Y\ndiscretise euler(h = 0.1)\n"
     (warning,) = odenet.loads(text).warnings
     assert "use " in warning.help

@@ -64,7 +64,7 @@ def test_every_scheme_of_the_library_compiles_on_several_states(name):
     )
     pattern = library_scheme(name).patterns[-1]
     spec = second_order_spec if pattern.order == 2 else first_order_spec
-    if pattern.decay:  # the scheme needs a decay term, the same in every equation of a group
+    if pattern.decay:  # the scheme needs a decay term, the same for all states of an unknown
         damped_states = "CD" if len(library_scheme(name).patterns) == 2 else "ABCD"
         # C' = … gets - 0.3 C, and A'' = … gets - 0.3 A'.
         spec = "".join(

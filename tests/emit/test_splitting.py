@@ -49,10 +49,10 @@ def run_split_steps(x, K, A):
 @pytest.mark.parametrize(
     "rate, let",
     [("-K^T tanh(K Y) + tanh(A Y)", ""),
-     ("(0 Y - K^T tanh(K Y)) + tanh(A Y)", ""),
+     ("(0 Y - K^T tanh(K Y)) + tanh(A Y)", ""),  # a sum in brackets is one summand
      ("a + b", "let a = -K^T tanh(K Y)\nlet b = tanh(A Y)")],
 )  # fmt: skip
-def test_the_terms_of_a_sum_are_the_summands_in_their_order(rate, let, memory):
+def test_the_functions_of_a_splitting_are_the_two_summands_in_their_order(rate, let, memory):
     flow = flow_of(rate, let)
     flow.memory = memory
     x = torch.randn(2, 3, dtype=torch.float64, requires_grad=True)

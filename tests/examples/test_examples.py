@@ -60,6 +60,7 @@ def test_fitted_linear_networks_represent_the_maps_of_theorem_1_only(example):
         assert fitted == pytest.approx(least, abs=0.04)
     least, _ = least_eigenvalues[0.5]
     for pair, distance in distances.items():
+        # by Theorem 1: an eigenvalue below the least one has to occur an even number of times
         representable = min(pair) > least or pair[0] == pair[1]
         assert (distance < 1e-3) == representable, pair
     assert distances[0.5, -1.0] == pytest.approx(least + 1.0, abs=0.05)
@@ -102,7 +103,7 @@ def test_depth_costs_a_momentum_network_no_memory(example):
 def test_a_very_deep_momentum_network_holds_less_than_its_resnet(example):
     peaks = example("very_deep", "--blocks", 8, "--size", 16, "--batches", 4, 8)
     resnet, momentum = peaks["ResNet"], peaks["Momentum ResNet"]
-    # Four more pictures take less memory.
+    # Four more pictures take more memory in the ResNet than in the momentum network.
     assert resnet[8] - resnet[4] > 1.3 * (momentum[8] - momentum[4])
     assert (example.folder / "very_deep.png").exists()
 

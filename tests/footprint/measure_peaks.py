@@ -39,7 +39,7 @@ def encoder():
 
 
 class WideBlock(nn.Module):
-    """x + f(x), whose kernels take far more memory than its feature maps, as do copies of them."""
+    """x + f(x); its kernels take far more memory than its feature maps, and so do their copies."""
 
     def __init__(self, channels):
         super().__init__()
@@ -96,7 +96,7 @@ WAYS = {
 
 
 def peak_of_step(model, inputs):
-    """The peak of a second training step; what is allocated once, the first has allocated."""
+    """The peak of the second of two training steps; buffers that stay are there after the first."""
     for _ in range(2):
         model.zero_grad(set_to_none=True)
         with Peak("cpu") as peak:

@@ -26,7 +26,7 @@ app.command()(convert)
 
 @pytest.fixture
 def one_thread():
-    """Run torch on one thread: what convolutions need while they run depends on the number."""
+    """Run torch on one thread: the memory that convolutions take depends on how many there are."""
     previous = torch.get_num_threads()
     torch.set_num_threads(1)
     yield
@@ -43,9 +43,9 @@ def test_peaks_are_those_that_the_allocator_sees_in_another_process(one_thread):
     for name, build in MODELS.items():
         model, inputs = build()
         for way in odenet.advise(model, inputs).ways:
-            plain_peak, in_backward = measured.pop(f"{name}, {way.name}")
+            plain_peak, in_backward_peak = measured.pop(f"{name}, {way.name}")
             assert abs(way.peak - plain_peak) <= 0.04 * plain_peak, (name, way)
-            assert abs(way.in_backward - in_backward) <= 0.04 * in_backward, (name, way)
+            assert abs(way.in_backward - in_backward_peak) <= 0.04 * in_backward_peak, (name, way)
     # All of the encoder is converted: there is no rest.
     assert set(measured) == {"encoder, converted, the rest checkpointed"}
 
@@ -55,7 +55,7 @@ def test_advice_says_where_conversion_saves_nothing():
     assert advice.way("converted").peak > advice.way("original").peak
     assert advice.recommended.name in ("original", "checkpointed")
     assert "converted saves nothing" in str(advice)
-    # The other block of these stages changes the shape.
+    # Each of these becomes a flow of one step: the other block of its stage changes the shape.
     assert advice.single == ("layer2.1", "layer3.1", "layer4.1")
 
 

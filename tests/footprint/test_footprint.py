@@ -16,7 +16,7 @@ from odenet.footprint.measurement import measure
 from odenet.footprint.step import predict, run_and_measure
 
 SPECS = Path(__file__).parents[2] / "specs"
-SMALL_SETTINGS = {
+SMALL_SETTINGS = {  # n: a number of steps; w: the width of the last stage (112 in the specs)
     "hamiltonian": {"n": 2, "w": 64},
     "momentum": {"n": 3},
     "leapfrog": {"n": 2, "w": 64},

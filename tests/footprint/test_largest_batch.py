@@ -1,4 +1,4 @@
-"""The largest batch that fits a memory limit, for peaks that grow in several ways, and by mode."""
+"""The largest batch that fits a memory limit, for several ways in which the peak grows with it."""
 
 import json
 import math

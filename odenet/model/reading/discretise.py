@@ -63,12 +63,12 @@ def read_discretisation(
         constants |= _decays(scheme, dynamics, groups, declarations, report)
     except Rejected:
         return None
-    h, horizon = constants.pop("h"), constants.pop("T")
+    h, final_time = constants.pop("h"), constants.pop("T")
     rtol, atol = constants.pop("rtol", None), constants.pop("atol", None)
     return Discretisation(
         scheme=scheme,
         h=h,
-        final_time=horizon,
+        final_time=final_time,
         constants=constants,
         starts=starts,
         groups=groups,

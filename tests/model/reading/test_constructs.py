@@ -82,7 +82,7 @@ def test_the_input_may_be_read_at_every_step():
 
 
 @pytest.mark.parametrize(
-    ("line", "h", "horizon"),
+    ("line", "h", "final_time"),
     [
         ("discretise verlet(h = 0.1)", Fraction(1, 10), None),
         ("discretise verlet(0.1)", Fraction(1, 10), None),
@@ -92,9 +92,9 @@ def test_the_input_may_be_read_at_every_step():
         ("let h = 1/4\ndiscretise verlet(h = h)", Fraction(1, 4), None),
     ],
 )
-def test_the_step_size_is_given_or_follows_from_the_final_time(line, h, horizon):
+def test_the_step_size_is_given_or_follows_from_the_final_time(line, h, final_time):
     discretisation = load_model(f"{TWO_STATES}{line}").discretisation
-    assert (discretisation.h, discretisation.final_time) == (h, horizon)
+    assert (discretisation.h, discretisation.final_time) == (h, final_time)
 
 
 @pytest.mark.parametrize("claim", ["reversible", "imaginary", "real", "stable", "order(2)",

@@ -54,14 +54,16 @@ def test_a_let_that_the_type_of_a_param_reads_is_set_before_it_is_read():
     assert model.discretisation.h == 0.5
 
 
-@pytest.mark.parametrize(("settings", "h", "horizon"), [({"T": 1}, None, 1), ({"h": 2}, 2, None)])
+@pytest.mark.parametrize(
+    ("settings", "h", "final_time"), [({"T": 1}, None, 1), ({"h": 2}, 2, None)]
+)
 def test_a_step_size_from_outside_replaces_a_final_time_and_the_other_way_round(
-    settings, h, horizon
+    settings, h, final_time
 ):
     line = "euler(h = 0.1)" if "T" in settings else "euler(T = 3)"
     text = SPEC.replace("euler(h = 0.1)", line)
     discretisation = load_model(text, **settings).discretisation
-    assert (discretisation.h, discretisation.final_time) == (h, horizon)
+    assert (discretisation.h, discretisation.final_time) == (h, final_time)
 
 
 def test_keys_of_the_recipe_can_be_set_in_or_out_of_the_file():
