@@ -17,8 +17,9 @@ def test_the_files_that_contributing_names_exist():
     text = (ROOT / "CONTRIBUTING.md").read_text()
     table = text.partition("## To add something")[2].partition("## House rules")[0]
     named = set(re.findall(r"`((?:odenet|bench|tests)(?:/[\w.]+)*)`", table))
-    assert len(named) > 12  # the search finds them
-    missing = [path for path in named - {"odenet/schemes/NAME.ode"} if not (ROOT / path).exists()]
+    assert len(named) > 12  # fewer are found if the table is written in another way
+    placeholder = "odenet/schemes/NAME.ode"
+    missing = [path for path in named - {placeholder} if not (ROOT / path).exists()]
     assert not missing
 
 

@@ -1,5 +1,6 @@
 """Texts that would take very long to work out are refused at their line, or their claims left open.
 
+Numbers of a recipe that are out of bounds are refused too.
 The limits count operations, not seconds, so that the answer is the same on every machine.
 """
 
@@ -16,6 +17,7 @@ from odenet.language.lexer import MOST_TOKENS
 
 DECLARATIONS = "state Y\nparam K, L : conv(3)\n"
 LONG_PRODUCT = "(K + L) " * 20  # multiplied out it has 2^20 products
+# Some of these letters and digits look alike, such as K and the Greek Κ.
 SPELLINGS = st.text(st.sampled_from("Kκ ΚK₁1νvσοo"), min_size=1, max_size=3)
 
 
@@ -43,6 +45,7 @@ def test_the_step_matrix_of_a_product_of_many_sums_is_not_multiplied_out_either(
 
 
 def test_the_decision_on_n_equations_takes_fewer_than_n_cubed_operations():
+    """Counted are the tests whether an operator is zero."""
     n = 150
     states = [f"Y{i}" for i in range(n)]
     ring = zip(states, states[1:] + states[:1], strict=True)
@@ -125,6 +128,9 @@ def test_the_confusable_name_found_is_the_first_of_all_pairwise_comparisons(spel
     found = ConfusableNames(spellings).find_confusable(spelling)
     confusable_spellings = [other for other in spellings if confusable(spelling, other)]
     assert found == next(iter(confusable_spellings), "")
+
+
+# Limits of the numbers in a recipe
 
 
 def test_numbers_are_compared_with_their_limits_after_rounding():

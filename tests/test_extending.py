@@ -17,7 +17,8 @@ pytestmark = pytest.mark.slow
 ROOT = Path(__file__).parents[1]
 TABLES = "odenet/model/tables"
 
-# By kind of entry and by file: a text of the file, or "" for a new file, and what is inserted after it.
+# kind of entry -> file -> (a text in the file, what is inserted after it); that text is "" if the file
+# is new
 ADDITIONS = {
     "a scheme": {
         "odenet/schemes/ruth.ode": (

@@ -102,16 +102,18 @@ def test_each_library_is_imported_where_it_belongs():
 
 def test_every_library_that_is_imported_is_declared_once():
     base, _ = packages_and_extras(PROJECT["dependencies"])
-    package_names = {module: package for row in EXTRAS.values() for module, package in row.items()}
+    package_names = {}
+    for packages in EXTRAS.values():
+        package_names |= packages  # by the name under which each is imported
     declared = base.union(*map(packages_of_extra, PROJECT["optional-dependencies"]))
     for library in set(IMPORTERS) - {"timm"}:
         assert package_names.get(library, library) in declared
-    assert not base & {package for row in EXTRAS.values() for package in row.values()}
+    assert not base & set(package_names.values())
 
 
 def test_the_extras_have_the_packages_that_odenet_asks_of_them():
-    for name, row in EXTRAS.items():
-        assert set(row.values()) <= packages_of_extra(name), name
+    for name, packages in EXTRAS.items():
+        assert set(packages.values()) <= packages_of_extra(name), name
     assert packages_of_extra("train") == set(EXTRAS["train"].values())
     included = packages_of_extra("adaptive") | packages_of_extra("train")
     assert included <= packages_of_extra("test") <= packages_of_extra("dev")

@@ -77,10 +77,10 @@ def test_a_pipe_is_written_through_and_stays_a_pipe(tmp_path):
 
 
 def test_a_device_stays_a_device(tmp_path):
-    null = make_device(tmp_path / "null", minor=3)
+    null = make_device(tmp_path / "null", minor=3)  # as /dev/null
     files.write_text(null, "away")
     assert stat.S_ISCHR(null.stat().st_mode) and os.listdir(tmp_path) == ["null"]
-    full = make_device(tmp_path / "full", minor=7)
+    full = make_device(tmp_path / "full", minor=7)  # as /dev/full
     with pytest.raises(files.WriteError) as caught:
         files.write_text(full, "away")
     assert error_text(caught).startswith(

@@ -171,4 +171,5 @@ def test_names_that_pages_show_need_no_further_import():
 
 def test_every_page_is_in_the_navigation():
     navigation = (ROOT / "mkdocs.yml").read_text(encoding="utf-8").partition("\nnav:")[2]
+    # README.md, the first of them, is not in docs/.
     assert all(f" {page.removeprefix('docs/')}\n" in navigation for page in PAGES[1:])

@@ -72,7 +72,7 @@ def leapfrog(flow, u, h, steps):
 
 
 def residual_branch(layers, x):
-    """bn-relu-conv-bn-relu-conv, with the weights of a sequence of layers, in training mode."""
+    """bn-relu-conv-bn-relu-conv in training mode, with the weights of these modules of torch."""
     for layer in layers:
         kind = type(layer).__name__
         if kind.startswith("BatchNorm"):
@@ -111,7 +111,7 @@ def momentum(flow, u, h, steps, gamma=0.9):
 
 
 def dissipative(flow, u, h, steps, gamma=0.1):
-    """Chang et al. 2018 (AAAI), Eq. 13, with a decay -γ Y at the mean of both ends of a step."""
+    """Chang et al. 2018 (AAAI), Eq. 13, with a decay -γ Y, taken at the mean of Y[n-1] and Y[n+1]."""
     previous, Y = torch.zeros_like(u), u
     for j in range(steps):
         force = torch.tanh(conv(Y, flow.K[j]) - adjoint_conv(Y, flow.K[j]) + flow.b[j])

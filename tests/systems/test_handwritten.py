@@ -1,6 +1,6 @@
 """Flows of shipped specs against the papers' systems in plain torch: outputs, gradients, inverses.
 
-The independent route is tests/systems/handwritten.py.
+Those in plain torch are written out in tests/systems/handwritten.py.
 """
 
 from functools import cache

@@ -36,7 +36,7 @@ discretise SCHEME(h = 1)
 NET = "net = tokens(6, vocabulary = 11) -> embed(8) -> position -> flow(3) -> rmsnorm -> head"
 
 
-# --- the independent route; sequences are (batch, tokens, channels) -------------------------------
+# --- the same model in plain torch; sequences are (batch, tokens, channels) -----------------------
 
 
 def rms_norm(x, gain):
@@ -125,7 +125,9 @@ def chunked_loss(network, ids, smoothing=0.0):
 def test_loss_and_gradients_are_those_of_plain_autograd(
     dynamics, handwritten_flow, tied, monkeypatch
 ):
-    monkeypatch.setattr(head_module, "MIN_SCORES", 1)  # 12 tokens in two parts
+    # A part then has at most as many scores as there are numbers in the input of the head: 12
+    # tokens of 8 channels, with 11 scores each, are taken in parts of 8 and 4 tokens.
+    monkeypatch.setattr(head_module, "MIN_SCORES", 1)
     torch.manual_seed(0)
     network = odenet.loads(dynamics + NET + ("(tied = yes)" if tied else "")).network().double()
     for weight in network.parameters():
@@ -175,7 +177,8 @@ def test_the_scores_of_all_tokens_are_never_in_memory_at_once():
     x, weight = torch.randn(4096, 8, requires_grad=True), torch.randn(5000, 8, requires_grad=True)
     with LargestTensor() as largest:
         next_token_loss(x, weight, torch.zeros(4096, dtype=torch.long)).backward()
-    assert largest.nbytes <= 4 * head_module.MIN_SCORES < 4 * 4096 * 5000 / 50  # of all scores
+    all_scores = 4 * 4096 * 5000  # in bytes
+    assert largest.nbytes <= 4 * head_module.MIN_SCORES < all_scores / 50
 
 
 def test_under_autocast_scores_are_multiplied_in_16_bits_and_summed_in_32():
@@ -221,6 +224,7 @@ class CopyCounter(TorchDispatchMode):
     "layers", [LAYERS, LAYERS.replace("rms", "layer").replace("glu(8/3)", "mlp")]
 )
 def test_no_layer_copies_a_state(memory, layers):
+    """Five steps make as many copies as two steps."""
     text = COUPLED.replace(LAYERS, layers) + NET.replace("flow(3)", "flow(N)")
     ids = torch.randint(VOCABULARY, (2, TOKENS + 1))
     counts = []

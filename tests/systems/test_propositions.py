@@ -72,6 +72,7 @@ def test_proposition_1_a_revnet_has_no_attractive_fixed_point(seed, scale):
     assert torch.allclose(jacobian, expected, rtol=1e-12, atol=1e-12)
     eigenvalues = torch.linalg.eigvals(jacobian)
     is_not_attracting = eigenvalues.abs() >= 1 - 1e-9
+    # Some eigenvalue other than 1 lies on or outside the unit circle.
     assert ((eigenvalues - 1).abs()[is_not_attracting] > 1e-6).any()
 
 
@@ -139,8 +140,11 @@ def solution_at_one(theta, epsilon):
 
 @pytest.mark.parametrize("factor", [-0.9, -0.5, 0.0, 3.0])
 def test_proposition_3_from_rest_every_multiple_above_minus_1_is_represented(factor, epsilon=10):
-    """The larger ε, the nearer to -1 is the least multiple, about -e^(-1/(2 ε)) (appendix B.4)."""
-    # at θ = -98 the multiple is near its minimum
+    """Some θ takes x(0) to x(1) = `factor` x(0).
+
+    The larger ε, the nearer to -1 is the least factor, about -e^(-1/(2 ε)) (appendix B.4).
+    """
+    # at θ = -98 the factor is near its minimum
     theta = brentq(lambda value: solution_at_one(value, epsilon) - factor, -98, 100)
     coarse, fine = (network_matrix(np.array([[theta]]), epsilon, steps) for steps in (500, 1000))
     extrapolated = 2 * fine - coarse  # the scheme has order 1

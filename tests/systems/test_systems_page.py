@@ -62,7 +62,7 @@ def three_units(n, widths, step, parts=1):
 
 
 def resnet101():
-    """He et al. 2016, Table 1, 101 layers, with a stem of 3 x 3 points and ten classes."""
+    """He et al. 2016, Table 1, 101 layers, with a first convolution of 3 x 3 and ten classes."""
     norm, classifier = 2 * 64, 2048 * 10 + 10
     total, old = convolution(3, 3, 64) + norm + classifier, 64
     for width, blocks in [(64, 3), (128, 4), (256, 23), (512, 3)]:

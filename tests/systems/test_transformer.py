@@ -23,6 +23,7 @@ def tokens_first(x):
 
 
 def attend(layers, x, is_causal):
+    """The map `attend` of the spec: a layer norm and attention."""
     norm, attention = (layer.inner for layer in layers)
     tokens = F.layer_norm(tokens_first(x), norm.normalized_shape, norm.weight, norm.bias)
     n = len(tokens)
@@ -36,6 +37,7 @@ def attend(layers, x, is_causal):
 
 
 def digest(layers, x):
+    """The map `digest` of the spec: a layer norm and two linear layers with a GELU in between."""
     norm, (wider, _, back) = (layer.inner for layer in layers)
     tokens = F.layer_norm(tokens_first(x), norm.normalized_shape, norm.weight, norm.bias)
     hidden = tokens @ wider.weight.T + wider.bias
@@ -43,11 +45,11 @@ def digest(layers, x):
     return (hidden @ back.weight.T + back.bias).permute(1, 2, 0).reshape(x.shape)
 
 
-def handwritten_flow(flow, u, h, causal):
+def handwritten_flow(flow, u, h, is_causal):
     """Kitaev et al. 2020, Eq. 9, with a step size."""
     Y, Z = u.chunk(2, dim=1)
     for j in range(flow.steps):
-        Y = Y + h * attend(flow.attend[j], Z, causal)
+        Y = Y + h * attend(flow.attend[j], Z, is_causal)
         Z = Z + h * digest(flow.digest[j], Y)
     return torch.cat([Y, Z], dim=1)
 

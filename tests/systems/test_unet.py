@@ -33,7 +33,7 @@ def handwritten_network(network, u, mode):
     """The same network by plain autograd: every activation is stored."""
     axes = u.ndim - 2
     conv, conv_transpose = CONV[axes], CONV_TRANSPOSE[axes]
-    # the layers with weights; flows have the names under which their outputs are kept
+    # the layers with weights; of these `fine`, `half` and `last` are the flows
     first, fine, _, _, narrow, _, half, _, _, _, mix, last, _, scores = network
 
     def stage(flow, u):
@@ -68,8 +68,8 @@ def test_values_and_gradients_are_those_of_plain_torch(sizes, mode):
     inputs = [u, *network.parameters()]
     output, expected = network(u), handwritten_network(network, u, mode)
     torch.testing.assert_close(output, expected, rtol=1e-12, atol=1e-12)
-    weights = torch.randn_like(output)
-    pairs = (torch.autograd.grad((weights * y).sum(), inputs) for y in (output, expected))
+    cotangent = torch.randn_like(output)
+    pairs = (torch.autograd.grad(y, inputs, cotangent) for y in (output, expected))
     for actual, reference in zip(*pairs, strict=True):
         torch.testing.assert_close(actual, reference, rtol=1e-9, atol=1e-9)
 
@@ -100,9 +100,8 @@ def test_the_shipped_spec_is_trained_refined_studied_used_and_exported(tmp_path)
     result = odenet.train("specs/unet.ode", set=size | recipe, out=tmp_path / "run")
     assert result.measure == "mean_iou"
     run = odenet.load_run(result.folder, weights="last")
-    assert [flow.steps for flow in run.network if hasattr(flow, "steps")] == [
-        4
-    ] * 5  # n = 2, doubled
+    flows = [layer for layer in run.network if hasattr(layer, "steps")]
+    assert [flow.steps for flow in flows] == [4] * 5  # n = 2, doubled after the first epoch
     pixels = torch.zeros(2, 1, 8, 8, dtype=torch.uint8)
     values = run.predict(pixels).values
     assert values.shape == (2, 3, 8, 8)

@@ -1,7 +1,7 @@
 """Layers `unit(n, channels)`, flows whose first step changes the shape, against plain torch.
 
-The independent route is written out here from the papers, in double precision. Of the first step,
-`unit.entry`, maps that read the old shape are called f_in, and those that act at the new shape f.
+Those are written out here from the papers, in double precision. In the first step, `unit.entry`, the
+modules of a map f that reads the old shape are in `f_in`, those of a map at the new shape in `f`.
 """
 
 import pickle
@@ -176,6 +176,7 @@ def test_in_the_first_step_of_a_second_order_equation_the_velocity_has_the_new_s
         V = V + 0.5 * tanh_conv(layer, Y)
     torch.testing.assert_close(unit(x), Y)
     unit, x = equations_unit(equations, "discretise euler(h = 0.5)")
+    # Euler's first step evaluates f at the state of the old shape.
     Y, V = (
         pool(x, 6) - 0.5 * pool(x, 6),
         pool(-x, 6) + 0.5 * tanh_conv(unit.entry.f_in[0], x, 2),
@@ -187,7 +188,7 @@ def test_in_the_first_step_of_a_second_order_equation_the_velocity_has_the_new_s
 
 def test_learned_scalars_of_the_first_step_are_counted():
     equations = "state Y\nparam a, b : scalar(init = 0.5)\nmap f = conv(3) -> tanh\nY' = a b f(Y)"
-    unit, x = equations_unit(equations, "discretise euler(h = 1)")
+    unit, x = equations_unit(equations, "discretise euler(h = 1)")  # a b = 0.25
     Y = pool(x, 6) + 0.25 * tanh_conv(unit.entry.f_in[0], x, 2)
     for layer in unit.flow.f:
         Y = Y + 0.25 * tanh_conv(layer, Y)
@@ -214,14 +215,15 @@ discretise affine(h = 1)"""
 
 
 @pytest.mark.parametrize("spec", ["resnet", "revnet", "hamiltonian"])
-def test_a_refined_unit_has_twice_the_steps_and_copies_the_second_block_into_the_first(spec):
+def test_a_refined_unit_has_twice_the_steps_and_a_copy_of_step_0_follows_its_entry(spec):
     unit, _ = spec_unit(spec, HANDWRITTEN[spec][1], h=0.5)
     finer = unit.refine()
     assert (finer.steps, finer.flow.h) == (6, 0.25)
     entry = finer.entry.flow if isinstance(finer.entry, Coarsened) else finer.entry
     assert entry.h == 0.25
     before, after = unit.state_dict(), finer.state_dict()
-    # each step becomes two, and that after the entry, which has another shape, is a copy of step 0
+    # Each step becomes two. The entry cannot be copied, since it changes the shape: in place of its
+    # second half there is one more copy of step 0 of the flow.
     sources = [0, 0, 0, 1, 1]
     entry_names = {name for name in before if name.startswith("entry.")}
     assert all(torch.equal(before[name], after[name]) for name in entry_names)
@@ -299,8 +301,8 @@ def saved_activations(unit, x):
         state = unit.entry(x)
         first = len(saved)
         unit.flow(state)
-    maps = [t.ndim == 4 and len(t) == len(x) for t in saved]
-    return sum(maps[:first]), sum(maps[first:])
+    is_feature_map = [t.ndim == 4 and len(t) == len(x) for t in saved]
+    return sum(is_feature_map[:first]), sum(is_feature_map[first:])
 
 
 def test_the_steps_after_the_first_keep_no_activations():

@@ -2,7 +2,7 @@
 
     python -m tests.training.bit_flips --flips 20000
 
-The flips go round the files that hold a checksum or whose checksum is in another file.
+Each flip is in the next of the files that have a checksum, in themselves or in another file.
 """
 
 import argparse

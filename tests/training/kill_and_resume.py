@@ -61,8 +61,8 @@ class Scenario:
     processes: int = 1
 
     @property
-    def job(self):
-        """Settings and processes as JSON, for the process that trains."""
+    def as_json(self):
+        """Settings and processes, for the process that trains."""
         return json.dumps([SMALL_RUN | self.settings, self.processes])
 
 
@@ -151,7 +151,7 @@ class TrainingProcess:
     def __init__(self, scenario: Scenario, run: Path, kill_at: int = 0):
         self.exit_code = None
         log = os.open(_log(run), os.O_WRONLY | os.O_CREAT | os.O_APPEND)
-        job = (scenario.job, str(run), kill_at)
+        job = (scenario.as_json, str(run), kill_at)  # the arguments of `_train_or_resume`
         if scenario.processes > 1:
             command = [sys.executable, "-m", "tests.training.kill_and_resume"]
             variables = {
@@ -286,11 +286,11 @@ READERS = {
 }
 
 
-def _train_or_resume(job: str, run: str, kill_at: int) -> None:
+def _train_or_resume(scenario_json: str, run: str, kill_at: int) -> None:
     """Train, or resume where there is a run already; kill this process at `kill_at`."""
     torch.set_num_threads(1)
     kill_points = _count_kill_points(kill_at)
-    settings, processes = json.loads(job)
+    settings, processes = json.loads(scenario_json)
     strategy = "ddp" if processes > 1 else "auto"
     options = Options(devices=processes, strategy=strategy)
     console = Console(quiet=True)

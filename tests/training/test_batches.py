@@ -53,6 +53,7 @@ def test_the_chosen_images_are_mirrored():
 
 def test_cutout_blanks_a_square_around_its_centre():
     pictures = random_pictures(1, 2, (8, 8))
+    # The centre, as shares of height and width: row 4 and column 0.
     blanked = Cutout(3)(pictures, torch.tensor([[0.5, 0.0]]))
     hidden = torch.zeros(8, 8, dtype=torch.bool)
     hidden[3:6, 0:2] = True

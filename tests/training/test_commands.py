@@ -147,7 +147,7 @@ def test_numbers_that_are_not_finite_are_called_diverged(stub_spec, monkeypatch)
     assert re.search(r"next +odenet train --resume run --set lr=0.001", output)
 
 
-def test_lr_changes_the_optimizer_and_a_later_optimizer_replaces_both(stub_spec):
+def test_a_new_optimizer_replaces_the_learning_rate_that_was_set_before(stub_spec):
     run_command("train", stub_spec, "--epochs", 1, "--lr", 0.5, "--batch", 32, "--out", "run")
     record = RunFolder(Path("run")).read_record()
     assert record.settings == {"epochs": "1", "optimizer.lr": "0.5", "batch": "32"}
