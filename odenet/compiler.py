@@ -131,7 +131,7 @@ class Program:
 
         Args:
             trials: random starts of the search, which is made where nothing is proved.
-            seed: of the random numbers.
+            seed: the seed of the random numbers that the search draws.
         """
         return confirmed_certificate(self.frozen, analyse.decide(self.frozen, trials, seed))
 
@@ -156,7 +156,7 @@ class Program:
 
     @cached_property
     def facts(self) -> Facts:
-        """Model, derivation and certificate of the file."""
+        """Model, derivation and certificate of the file; the equations may depend on t."""
         return replace(self._facts(self.certificate), model=self.model)
 
     def _facts(self, certificate: Certificate) -> Facts:
@@ -281,9 +281,9 @@ class Program:
         self.require_network()
         self._refuse_unused_starts()
         has_flows = any(flows_of(self.model.net))
-        given, unknown = given_modules(self.model, modules) if has_flows else ({}, modules)
-        if unknown:
-            message = f"{self.name} has no map `{next(iter(unknown))}` that is given"
+        given, unmatched = given_modules(self.model, modules) if has_flows else ({}, modules)
+        if unmatched:
+            message = f"{self.name} has no map `{next(iter(unmatched))}` that is given"
             raise SpecError.of("missing-module", message, self.model.end_span)
         network = getattr(self.module(), f"{class_name(self.name)}Network")
         sizes = {} if classes is None or self.classes is None else {"classes": classes}

@@ -96,7 +96,7 @@ def memory(
 def _print_largest_batches(
     program: "Program", title: str, limit: int, exact: bool, json_: bool, in_backward: bool
 ) -> None:
-    """Print the largest batch that fits into a limit in each memory mode."""
+    """Print, for each memory mode, the largest batch that fits into a limit in bytes."""
     import torch
 
     from odenet.footprint.largest_batch import MAX_BATCH, MIN_BATCH, largest_batch
@@ -105,14 +105,15 @@ def _print_largest_batches(
 
     device = "cuda" if torch.cuda.is_available() else "cpu"
 
-    def peak(mode: "Mode") -> "Callable[[int], int]":
+    def peak_of_batch(mode: "Mode") -> "Callable[[int], int]":
         return lambda batch: predict(program, batch, mode, device, in_backward).peak
 
-    batches = {mode: largest_batch(peak(mode), limit) for mode in available_modes(program, exact)}
+    modes = available_modes(program, exact)
+    batches = {mode: largest_batch(peak_of_batch(mode), limit) for mode in modes}
     if json_:
         write(to_json({"bytes": limit, "device": device, "batch": batches}))
         return
     say(f"{title}, {device}")
     for mode, batch in batches.items():
-        number = f"not even {MIN_BATCH}" if batch is None else f"{batch:,}"
-        say(f"  {mode:<12}{number}{' or more' if batch == MAX_BATCH else ''}")
+        samples = f"not even {MIN_BATCH}" if batch is None else f"{batch:,}"
+        say(f"  {mode:<12}{samples}{' or more' if batch == MAX_BATCH else ''}")

@@ -19,7 +19,7 @@ def read_size(text: str, option: str, alternatives: str = "") -> int:
     Args:
         text: what the user wrote.
         option: the name of the option, for the message.
-        alternatives: what else the option takes, for the message.
+        alternatives: what else the option takes, for the message, such as `"stored, or "`.
 
     Raises:
         typer.BadParameter: if the text is not a size.
@@ -40,7 +40,17 @@ def read_fit(size: str | None, batch: int | None) -> int | None:
 
 
 def largest_batch(program: "Program", options: "Options", memory_limit: int) -> int:
-    """The largest batch whose training step is predicted to fit into a limit; prints it, too."""
+    """The largest batch whose training step is predicted to fit into a limit; prints it, too.
+
+    Args:
+        program: the network and its recipe.
+        options: the options of the run.
+        memory_limit: in bytes.
+
+    Raises:
+        NotPossible: if the network does not run on a batch of its inputs.
+        BadOption: if not even the smallest batch fits.
+    """
     import torch
 
     from odenet.footprint.largest_batch import largest_training_batch

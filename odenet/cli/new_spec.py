@@ -69,7 +69,7 @@ def new(
 
 
 def _describe(data: Path, folder: Path) -> "DataDescription":
-    """The kind, shape and classes of the data in a spec that is written into the folder."""
+    """The data as a new spec describes it, with its path relative to the spec's folder."""
     require("train", "odenet new --data")
     from odenet.training.data.data_description import describe_data
 

@@ -79,7 +79,7 @@ def require_replaceable(file: Path, is_named: bool, mark: bytes, spec: Path | No
     """Check that a file may be written: it must not replace a specification or a foreign file.
 
     Args:
-        file: to write.
+        file: the file that is to be written.
         is_named: whether the user has named it; then only the specification is protected.
         mark: bytes by which files of this kind that odenet has written are recognised.
         spec: the specification that the file is made from, if there is one.

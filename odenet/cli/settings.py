@@ -117,7 +117,7 @@ def run_options(run: Path | None, changes: dict[str, Any]) -> "Options":
     """The options of a run, updated by those of the command line.
 
     Args:
-        run: its folder; None for a new run, which starts from the defaults.
+        run: the folder of the run; None for a new run, which starts from the defaults.
         changes: fields of `Options`; None where the command line has no such option.
     """
     from dataclasses import replace

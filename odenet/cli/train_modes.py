@@ -48,17 +48,20 @@ def search_rate(
 
 def begin_sweep(
     spec: Path,
-    axes: str,
+    grid_text: str,
     settings: dict[str, Any],
     options: "Options",
     out: str | None,
     unchecked: bool,
 ) -> Path:
-    """Make the folder of a new sweep over the grid `axes`, and announce its first point."""
+    """Make the folder of a new sweep, and announce its first point.
+
+    `grid_text` is the text of `--sweep`, such as "h=0.05,0.1 lr=0.01,0.1".
+    """
     import odenet
     from odenet.training.sweeps.sweeps import new_sweep, read_axes
 
-    grid = read_axes(axes)
+    grid = read_axes(grid_text)
     folder = new_sweep(spec, grid, settings, options, out, unchecked)
     first_point = {name: values[0] for name, values in grid.items()}
     count = prod(map(len, grid.values()))
@@ -71,8 +74,8 @@ def run_sweep(folder: Path, parallel_points: int | None, console: "Console") -> 
     """Train the remaining points of a sweep, and print the table of all.
 
     Args:
-        folder: of the sweep.
-        parallel_points: points that are trained at a time; None for one per device.
+        folder: the folder of the sweep.
+        parallel_points: how many points are trained at a time; None for one per device.
         console: where progress and table are shown.
 
     Raises:

@@ -110,7 +110,7 @@ def train(
     settings = read_settings([*(set_ or ()), *items], None if convert else spec)
     if data is not None:
         settings["data"] = data_setting(data)
-    changes = {  # of the options of a run
+    changes = {  # of the run's `Options`; None where the command line does not change them
         "data_root": data_root,
         "download": download or None,
         "devices": train_options.read_devices(devices),
@@ -145,6 +145,7 @@ def train(
         parallel_points = _parallel_points(changes.pop("devices"))
         if resume is None:
             options = run_options(None, changes)
+            # The folder of the new sweep, which is then run like one that is resumed.
             resume = begin_sweep(Path(str(spec)), str(sweep), settings, options, out, unchecked)
         run_sweep(resume, parallel_points, console)
         return

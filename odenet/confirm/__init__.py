@@ -20,7 +20,8 @@ __all__ = ["Disagreement", "NotEvaluable", "confirmed_certificate", "confirmed_d
 def confirmed_certificate(model: Model, certificate: Certificate) -> Certificate:
     """The certificate, after a check by numbers.
 
-    What cannot be checked is left out: the energy, and with it the verdict if there was a proof.
+    If a formula cannot be evaluated numerically, the energy is dropped, and a verdict that was
+    proved becomes "open"; a refutation stays.
 
     Raises:
         Disagreement: the numbers contradict it.
@@ -36,10 +37,11 @@ def confirmed_certificate(model: Model, certificate: Certificate) -> Certificate
 
 
 def confirmed_derivation(model: Model, derivation: Derivation) -> Derivation:
-    """The derivation, after a check by numbers at the constants of the file.
+    """The derivation, after a check by numbers with the file's values of the scheme's constants.
 
     Raises:
         Disagreement: the numbers contradict it.
+        NotEvaluable: a line of the scheme cannot be evaluated numerically.
     """
     # The check takes equal steps, for which the derivation claims more than for unequal ones.
     with_equal_steps = replace(derivation, varying=())

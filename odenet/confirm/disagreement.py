@@ -8,8 +8,8 @@ class Disagreement(Exception):
 
     Args:
         statement: what was derived, and the numbers that contradict it.
-        seed: of the random numbers that show it, or the first seed if several were needed.
-        name: of the file or scheme.
+        seed: the seed of the random numbers that show it, or the first seed if several were needed.
+        name: the name of the file or scheme.
     """
 
     def __init__(self, statement: str, seed: int, name: str):

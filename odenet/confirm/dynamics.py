@@ -31,7 +31,7 @@ def confirm_certificate(model: Model, certificate: Certificate) -> None:
 
     Args:
         model: the typed program.
-        certificate: of its dynamics.
+        certificate: the certificate of its dynamics.
 
     Raises:
         Disagreement: the numbers contradict the certificate.
@@ -41,6 +41,7 @@ def confirm_certificate(model: Model, certificate: Certificate) -> None:
         return
     reader = FormulaReader(model)
     try:
+        # In the second form, A of `K A` is a unit of its own where A is affine in the states.
         with_linear_units = read_system(model, reader, keep_affine=True)
         systems = list(dict.fromkeys((read_system(model, reader), with_linear_units)))
     except OutsideTheorems as outside:
@@ -83,11 +84,11 @@ def _failure_at(
 ) -> str | None:
     """What the numbers at a point contradict, as a sentence; None if nothing."""
     evaluation = Evaluation(model, point)
-    operators, actual = OperatorEvaluation(evaluation, reader), jacobian(evaluation)
-    if not frobenius_norm(actual) < LARGEST_NORM:
+    operators, true_jacobian = OperatorEvaluation(evaluation, reader), jacobian(evaluation)
+    if not frobenius_norm(true_jacobian) < LARGEST_NORM:
         raise NotEvaluable("its numbers are too large")
     for system in systems:
-        error = jacobian_difference(system, operators, actual)
+        error = jacobian_difference(system, operators, true_jacobian)
         if not error <= TOLERANCE:
             return f"Σ L D R is not the Jacobian: they differ by {error:.2g} of the largest entry"
     for part in certificate.parts:
@@ -95,10 +96,10 @@ def _failure_at(
         if failure is not None:
             return failure
     if certificate.proved:
-        value = violating_eigenvalue(actual, certificate.verdict)
+        value = violating_eigenvalue(true_jacobian, certificate.verdict)
         if value is not None:
             return f"an eigenvalue {value:.3g} of the Jacobian, but {certificate.summary}"
-    failure = _decay_rate_failure(certificate, operators, actual)
+    failure = _decay_rate_failure(certificate, operators, true_jacobian)
     energy = certificate.energy
     if failure is not None or energy is None:
         return failure
@@ -107,14 +108,15 @@ def _failure_at(
 
 
 def _decay_rate_failure(
-    certificate: Certificate, operators: OperatorEvaluation, actual: Matrix
+    certificate: Certificate, operators: OperatorEvaluation, true_jacobian: Matrix
 ) -> str | None:
     """An eigenvalue with Re λ > -r, as a sentence, if every part of the proof has a rate r."""
     rates = [part.rate for part in certificate.parts if part.rate is not None]
     if not rates or len(rates) < len(certificate.parts):
         return None
     slowest = min(operators.number(rate) for rate in rates)
-    value = violating_eigenvalue(add(actual, identity(len(actual)), slowest), "stable")
+    shifted = add(true_jacobian, identity(len(true_jacobian)), slowest)
+    value = violating_eigenvalue(shifted, "stable")
     if value is None:
         return None
     return f"an eigenvalue {value - slowest:.3g} of the Jacobian, but Re λ ≤ -{slowest:.3g}"

@@ -17,34 +17,34 @@ def energy_failure(
 ) -> str | None:
     """What the numbers contradict, as a sentence; None if nothing.
 
-    The energy is differentiated as a formula, if there is one, and as a sum over the units φ(R s +
-    b) of the part of the proof that it comes from. This sum is E = Σ Ψ(R s + b) with Ψ' = φ.
+    dE/dt is computed from the formula of the energy, if there is one, and from the units φ(R s + b)
+    of the part of the proof that it comes from, where E = Σ Ψ(R s + b) with Ψ' = φ.
 
     Args:
-        energy: with what is claimed of dE/dt.
-        part: of the proof, if the energy comes from one.
-        operators: at the point.
+        energy: the energy, with what is claimed of dE/dt.
+        part: the part of the proof that the energy comes from; None if it comes from none.
+        operators: evaluates formulas and operators at the point.
     """
     velocity = state_velocity(operators.evaluation)
-    changes = [] if not energy.terms else [_change_by_terms(energy, operators.evaluation, velocity)]
+    rates = [] if not energy.terms else [_rate_by_terms(energy, operators.evaluation, velocity)]
     if part is not None:
-        changes.append(_change_by_units(part, operators, velocity))
-    for change, scale in changes:
-        if abs(change) > TOLERANCE * scale if energy.conserved else change > TOLERANCE * scale:
+        rates.append(_rate_by_units(part, operators, velocity))
+    for rate, scale in rates:
+        if abs(rate) > TOLERANCE * scale if energy.conserved else rate > TOLERANCE * scale:
             claimed = "= 0" if energy.conserved else "≤ 0"
-            return f"dE/dt = {change:.3g}, not {claimed}, for E = {energy.formula}"
+            return f"dE/dt = {rate:.3g}, not {claimed}, for E = {energy.formula}"
     if part is not None:
-        (change, scale), (claimed_rate, size) = changes[-1], _claimed_rate(part, operators)
-        if abs(claimed_rate - change) > TOLERANCE * (size + scale):
-            return f"dE/dt = {change:.3g} is not {energy.rate} = {claimed_rate:.3g}"
+        (rate, scale), (claimed_rate, claimed_scale) = rates[-1], _claimed_rate(part, operators)
+        if abs(claimed_rate - rate) > TOLERANCE * (claimed_scale + scale):
+            return f"dE/dt = {rate:.3g} is not {energy.rate} = {claimed_rate:.3g}"
     return None
 
 
-def _change_by_terms(
+def _rate_by_terms(
     energy: Energy, evaluation: Evaluation, velocity: list[float]
 ) -> tuple[float, float]:
     """dE/dt from the formula that the generated module has, and the size of its terms."""
-    change = scale = 0.0
+    rate = scale = 0.0
     for term in energy.terms:
         argument = evaluation.field(term.argument)
         rows = ([d[i] for d in argument.derivatives] for i in range(len(argument.value)))
@@ -55,21 +55,21 @@ def _change_by_terms(
             factor = weight
             for name, power in term.diagonal:
                 factor *= evaluation.per_cell(name)[i] ** power
-            change += factor * a * b
-            scale += abs(factor * a) * _largest_change(velocity, argument.derivatives, i)
-    return change, scale
+            rate += factor * a * b
+            scale += abs(factor * a) * _rate_bound(velocity, argument.derivatives, i)
+    return rate, scale
 
 
-def _largest_change(velocity: list[float], derivatives: list[list[float]], i: int) -> float:
-    """A bound on the change of entry i, including rounding errors of the velocity."""
+def _rate_bound(velocity: list[float], derivatives: list[list[float]], i: int) -> float:
+    """A bound on the rate of change of entry i, with room for rounding errors of the velocity."""
     return sum((abs(f) + 1) * abs(d[i]) for f, d in zip(velocity, derivatives, strict=True))
 
 
-def _change_by_units(
+def _rate_by_units(
     part: ProofPart, operators: OperatorEvaluation, velocity: list[float]
 ) -> tuple[float, float]:
     """dE/dt = (C φ)ᵀ R f from the units, where f is the velocity, and the size of its terms."""
-    ranges, start, change, scale = state_ranges(operators), 0, 0.0, 0.0
+    ranges, start, rate, scale = state_ranges(operators), 0, 0.0, 0.0
     values = [unit_values(unit, operators).value for unit in part.units]
     unit_outputs = [x for value in values for x in value]
     gradients = apply(transpose(PartCheck(part, operators).scaling()), unit_outputs)
@@ -78,10 +78,10 @@ def _change_by_units(
         for state, operator in unit.row.items():
             state_rate = velocity[ranges[state].start : ranges[state].stop]
             matrix = operators.matrix(operator, len(state_rate))
-            change += dot(gradient, apply(matrix, state_rate))
+            rate += dot(gradient, apply(matrix, state_rate))
             sizes = [[abs(a) for a in row] for row in matrix]
             scale += dot([abs(x) for x in gradient], apply(sizes, [abs(x) + 1 for x in state_rate]))
-    return change, scale
+    return rate, scale
 
 
 def _claimed_rate(part: ProofPart, operators: OperatorEvaluation) -> tuple[float, float]:

@@ -72,8 +72,8 @@ class Evaluation:
     Args:
         model: the typed program.
         point: weights, state and input.
-        known_values: formula -> its value and derivatives; by default the states, with every
-            unknown as a direction. Everything else is constant.
+        known_values: formula -> its value and derivatives; by default the states, with one
+            direction for each entry of each state. Everything else is constant.
     """
 
     def __init__(
@@ -88,11 +88,11 @@ class Evaluation:
 
     def _states(self) -> dict[expr.Node, Jet]:
         """The states with unit vectors as derivatives."""
-        unknowns, size = len(self.point.state), self.point.channels * self.point.cells
+        directions, size = len(self.point.state), self.point.channels * self.point.cells
         found: dict[expr.Node, Jet] = {}
         for i, state in enumerate(self.model.dynamics.system(order=1)):
             state_entries = range(i * size, (i + 1) * size)
-            derivatives = [[float(j == k) for j in state_entries] for k in range(unknowns)]
+            derivatives = [[float(j == k) for j in state_entries] for k in range(directions)]
             found[state] = Jet(self.point.state[i * size : (i + 1) * size], derivatives)
         return found
 

@@ -70,9 +70,9 @@ def measure_slopes(
     Args:
         scheme: as parsed.
         order: the claimed order.
-        values: of the constants.
+        values: the values of the scheme's constants, by name, without h.
         rng: draws the problem.
-        floor: smaller errors are due to rounded coefficients.
+        floor: errors below it are due to coefficients that were rounded in the scheme's text.
 
     Raises:
         NotEvaluable: the scheme contains something that cannot be evaluated numerically, or a
@@ -87,7 +87,7 @@ def measure_slopes(
         if found.order is not None and found.order >= order:
             return found
         if found.order is None and floor > ROUNDING_FLOOR:
-            return found
+            return found  # rounded coefficients hide the order, with other initial values too
         if found.order is not None and (best.order is None or found.order > best.order):
             best = found
     return best
@@ -182,7 +182,8 @@ class _StartValues:
     Args:
         scheme: as parsed.
         problem: has the exact solution.
-        velocities: `aux` unknown -> the unknown whose derivative is its initial value.
+        velocities: `aux` unknown -> the unknown whose exact velocity is its initial value; other
+            `aux` unknowns start as their start lines say.
         smooth: whether `aux` unknowns are then changed to be smooth from step to step.
     """
 

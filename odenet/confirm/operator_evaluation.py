@@ -30,7 +30,7 @@ class OperatorEvaluation:
     """Evaluates operators, and the scalars in them, at one point.
 
     Args:
-        evaluation: of the formulas at the point.
+        evaluation: evaluates the formulas at the point.
         reader: the one that read the operators; it has the meaning of each name in their words.
         slopes: name -> entries of diagonals that are not parameters: slopes φ' of units that occur
             in linear terms.
@@ -108,6 +108,7 @@ class OperatorEvaluation:
         return [prod(entries) for entries in zip(*factors, strict=True)]
 
     def _values_of(self, name: str) -> list[float]:
+        """A diagonal's entries: the slopes of a unit, a parameter, or word · leaf of a gate."""
         if name in self.slopes:
             return self.slopes[name]
         meaning = self.reader.meanings[name]

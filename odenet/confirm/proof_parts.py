@@ -16,7 +16,8 @@ from odenet.confirm.operator_evaluation import OperatorEvaluation
 from odenet.confirm.unit_form import TOLERANCE, state_ranges, unit_values
 from odenet.model.expressions.expr import State
 
-# The fields of a part that are checked here. If others are set, only the eigenvalues are checked.
+# The fields of a part that are checked here. If others are set, the identities with C and M are not
+# checked: there remain D ≥ 0 and the eigenvalues of the Jacobian.
 CHECKED_FIELDS = (
     "units", "matrix", "scaling", "squares", "spectrum", "decay", "contracted_unit",
     "absorbed_units", "expanded_unit", "allowance", "rate", "states",

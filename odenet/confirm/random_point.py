@@ -11,8 +11,8 @@ from odenet.model.tables.declared_parameters import DeclaredParameter
 from odenet.model.tables.tensors import Tensor
 from odenet.model.typed.program import Model
 
-MOST_UNKNOWNS = 16  # of the system; a Jacobian of this size takes a few milliseconds
-MOST_CHANNELS = 64  # that are tried until all widths are whole numbers
+MOST_ENTRIES = 16  # of all states together; a Jacobian of this size takes a few milliseconds
+MOST_CHANNELS = 64  # numbers of channels up to this are tried until all widths are whole numbers
 
 
 @dataclass(frozen=True)
@@ -20,11 +20,11 @@ class Point:
     """Weights, a state and an input. Feature maps have one spatial axis, and are flat lists.
 
     Args:
-        channels: of each state.
-        cells: grid points of each channel.
+        channels: the number of channels of each state.
+        cells: the number of grid points of each channel.
         weights: name of a tensor -> entries; for a norm N the names are `N.weight`, `N.bias`,
             `N.running_mean` and `N.running_var`.
-        state: all unknowns of the first-order system, one after the other.
+        state: the entries of all states of the first-order system, one state after the other.
         input: the network's input `u`.
         rng: the random number generator, for further draws.
     """
@@ -55,8 +55,8 @@ def draw_point(model: Model, seed: int, nonnegative: Iterable[str] = ()) -> Poin
         for key, tensor in p.kind.tensors(p.options, channels_in, channels_out, 1).items():
             name = f"{p.name}.{key}" if key else p.name
             weights[name] = _draw_entries(tensor, scale, is_nonnegative, rng)
-    unknowns = len(model.dynamics.system(order=1)) * channels * cells
-    state = [rng.gauss(0, 1) for _ in range(unknowns)]
+    state_size = len(model.dynamics.system(order=1)) * channels * cells
+    state = [rng.gauss(0, 1) for _ in range(state_size)]
     input_ = [rng.gauss(0, 1) for _ in range(channels * model.dynamics.input_parts * cells)]
     return Point(channels, cells, weights, state, input_, rng)
 
@@ -82,11 +82,11 @@ def _channels_and_cells(model: Model, seed: int) -> tuple[int, int]:
     smallest = list(islice(valid_counts, 3)) or [1]
     few = next((c for c in smallest if c > 1), smallest[0])
     if seed % 2 == 0:
-        return few, 2 if has_convolution and 2 * few * states <= MOST_UNKNOWNS else 1
-    if has_convolution and 3 * smallest[0] * states <= MOST_UNKNOWNS:
+        return few, 2 if has_convolution and 2 * few * states <= MOST_ENTRIES else 1
+    if has_convolution and 3 * smallest[0] * states <= MOST_ENTRIES:
         return smallest[0], 3
     more = next((c for c in smallest if c > few), few)
-    return (more if more * states <= MOST_UNKNOWNS else few), 1
+    return (more if more * states <= MOST_ENTRIES else few), 1
 
 
 def _has_whole_widths(model: Model, channels: int) -> bool:

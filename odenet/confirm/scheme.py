@@ -47,8 +47,8 @@ def confirm_derivation(
     The orders of library schemes with default constants are not measured here, but in the tests.
 
     Args:
-        derivation: of a scheme.
-        values: of its constants, in place of their defaults.
+        derivation: the derivation of a scheme.
+        values: the values of the scheme's constants, in place of their defaults.
 
     Raises:
         Disagreement: the numbers contradict the derivation.
@@ -80,7 +80,7 @@ def confirm_order(scheme: Scheme, claimed: Order, values: Mapping[str, Fraction 
     Args:
         scheme: as parsed.
         claimed: the derived order.
-        values: of the constants.
+        values: the values of the scheme's constants.
 
     Raises:
         Disagreement: the errors fall slower or faster than claimed.
@@ -127,7 +127,10 @@ def _may_be_invisible(scheme: Scheme, claimed: Order, values: Mapping[str, Any])
 def _reported_orders(
     derivation: Derivation, values: Mapping[str, Any]
 ) -> Iterator[tuple[Order, Mapping[str, Any]]]:
-    """The orders that are reported to the user, each with the values of the constants it is for."""
+    """The orders that are reported to the user, each with the values of the constants it is for.
+
+    That of a library scheme with its default constants is not among them: the tests measure it.
+    """
     scheme = derivation.scheme
     is_from_library = scheme.name in library_names() and library_scheme(scheme.name) == scheme
     has_constants = bool(scheme.constants)
@@ -229,7 +232,7 @@ def _reversal_error(
         rates: the right-hand sides.
         before: entries of all stored values.
         h: step size.
-        values: of the constants.
+        values: the values of the scheme's constants.
         try_all_mirrors: whether the best of all permutations counts, or the first one.
     """
     forward, backward = (_step_function(scheme, rates, Decimal, x, values) for x in (h, -h))
@@ -271,9 +274,9 @@ def _volume_failure(derivation: Derivation, values: Mapping[str, Any], rng: Rand
     numbers = constant_values(scheme, float, h, values)
     expected = float(factor.evalf(subs={s: numbers[str(s)] for s in factor.free_symbols}))
     lines, exponents = derivation.shear_lines, derivation.volume_exponents
-    in_floats = rates.converted(float)
-    logarithm = compile_lines(lines, scheme.slots, exponents, numbers, in_floats, float)
-    expected *= exp(sum(logarithm(state)) / ENTRIES)
+    float_rates = rates.converted(float)
+    log_volume = compile_lines(lines, scheme.slots, exponents, numbers, float_rates, float)
+    expected *= exp(sum(log_volume(state)) / ENTRIES)  # the part that depends on the state
     step = _step_function(scheme, rates.converted(complex), complex, complex(h), values)
     columns: list[list[float]] = []
     for k in range(len(state)):

@@ -24,7 +24,7 @@ def violating_eigenvalue(matrix: Matrix, verdict: str) -> complex | None:
     """An eigenvalue that violates a verdict by more than rounding errors; None if there is none.
 
     Args:
-        matrix: of finite numbers.
+        matrix: the Jacobian.
         verdict: where eigenvalues have to lie: "imaginary", "real" (and at most 0) or "stable".
     """
     size = frobenius_norm(matrix)

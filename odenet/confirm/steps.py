@@ -32,9 +32,9 @@ def constant_values(
 
     Args:
         scheme: as parsed.
-        dtype: of the results, such as `float`.
+        dtype: the type of the results, such as `float`.
         h: step size.
-        values: of the constants; others have their defaults.
+        values: values of constants; the other constants have their defaults.
 
     Raises:
         NotEvaluable: a constant has no value.
@@ -80,11 +80,13 @@ def evaluate(node: Node, known: Mapping[str, Any], dtype: NumberType) -> Any:
 class RightHandSides:
     """Nonlinear functions B φ(Σ A x + b), one for each right-hand side and each map of a scheme.
 
+    A function is named as in the scheme, such as `F`, and a map `f` is named `map f`.
+
     Args:
-        inner: function -> A for each argument.
-        outer: function -> B.
-        shift: function -> b.
-        nonlinearity: φ, for one number.
+        inner: name of a function -> the matrix A for each of its arguments.
+        outer: name of a function -> the matrix B.
+        shift: name of a function -> the vector b.
+        nonlinearity: φ, which acts on every entry by itself.
     """
 
     inner: Mapping[str, list[list[list[Any]]]]
@@ -158,7 +160,7 @@ def compile_lines(
         outputs: the values whose entries it gives.
         numbers: name -> value, of `h`, constants and lets.
         rates: the right-hand sides and maps.
-        dtype: of all numbers.
+        dtype: the type of all numbers.
 
     Raises:
         NotEvaluable: a line contains something that cannot be evaluated here.

@@ -33,7 +33,7 @@ class UnitValues:
 
 
 def jacobian(evaluation: Evaluation) -> Matrix:
-    """The Jacobian of the dynamics as written, unknowns in the order of the first-order system."""
+    """The Jacobian of the dynamics as written, for the states of the first-order system."""
     rates = [evaluation.field(rate) for rate in evaluation.model.dynamics.system(order=1).values()]
     directions = range(evaluation.directions)
     columns = [[x for jet in rates for x in jet.derivatives[k]] for k in directions]
@@ -41,7 +41,7 @@ def jacobian(evaluation: Evaluation) -> Matrix:
 
 
 def state_velocity(evaluation: Evaluation) -> list[float]:
-    """The right-hand sides, one after the other."""
+    """The values of the right-hand sides of the first-order system, one after the other."""
     rates = evaluation.model.dynamics.system(order=1).values()
     return [x for rate in rates for x in evaluation.field(rate).value]
 
@@ -86,7 +86,7 @@ def _slopes_by_argument(unit: Unit, formula: expr.Node, evaluation: Evaluation) 
         NotEvaluable: the argument does not occur in the formula as written.
         ValueError: the derivative is not diagonal.
     """
-    # The argument may be minus the author's formula, which alone occurs in the formula of the unit.
+    # The argument may be `-x`, while the formula of the unit, as the author wrote it, has only `x`.
     argument, sign = unit.argument, unit.formula_sign
     while isinstance(argument, expr.Sum) and len(argument.terms) == 1:
         ((term_sign, argument),) = argument.terms
@@ -134,20 +134,22 @@ def _linear_value(unit: Unit, operators: OperatorEvaluation) -> list[float]:
     return [sum(entries) for entries in zip(*products, strict=True)]
 
 
-def jacobian_difference(system: System, operators: OperatorEvaluation, actual: Matrix) -> float:
+def jacobian_difference(
+    system: System, operators: OperatorEvaluation, true_jacobian: Matrix
+) -> float:
     """The difference between linear terms + Σ L D R and the Jacobian, relative to the largest term.
 
     Args:
         system: the dynamics as units and linear terms.
         operators: the matrices of its operators at the point.
-        actual: the Jacobian of the formulas as written.
+        true_jacobian: the Jacobian of the formulas as written.
 
     Raises:
         ValueError: the derivative of a unit is not diagonal.
     """
     ranges = state_ranges(operators)
-    total = [[0.0] * len(actual) for _ in actual]
-    scale = max_abs(actual)  # the largest entry that is added up, which bounds rounding errors
+    total = [[0.0] * len(true_jacobian) for _ in true_jacobian]
+    scale = max_abs(true_jacobian)  # the largest entry added up, which bounds rounding errors
     for (row_state, column_state), operator in system.linear_terms.items():
         matrix = operators.matrix(operator, len(ranges[column_state]))
         _add_block(total, matrix, ranges[row_state], ranges[column_state])
@@ -162,7 +164,7 @@ def jacobian_difference(system: System, operators: OperatorEvaluation, actual: M
                 matrix = product(operators.matrix(column, len(slopes)), scaled_row)
                 _add_block(total, matrix, ranges[row_state], ranges[column_state])
                 scale = max(scale, max_scaled * operators.max_abs_term(column, len(slopes)))
-    return max_abs(add(actual, total, -1.0)) / scale if scale else 0.0
+    return max_abs(add(true_jacobian, total, -1.0)) / scale if scale else 0.0
 
 
 def _add_block(total: Matrix, block: Matrix, rows: range, columns: range) -> None:
@@ -172,7 +174,7 @@ def _add_block(total: Matrix, block: Matrix, rows: range, columns: range) -> Non
 
 
 def state_ranges(operators: OperatorEvaluation) -> Mapping[State, range]:
-    """State, with the author's name -> the range of its entries among all unknowns."""
+    """State, named as the author spells it -> the range of its entries in `Point.state`."""
     found: dict[State, range] = {}
     start = 0
     evaluation = operators.evaluation

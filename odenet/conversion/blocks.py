@@ -48,7 +48,7 @@ def blocks_changed_message(holder: nn.Module) -> str:
     )
 
 
-# Of this thread: .flows, the depth of nested calls of flows; .expected, as `expecting` sets it.
+# Of this thread: .depth, of nested contexts `WITHIN_FLOW`; .expected, as `expecting` sets it.
 _running = threading.local()
 
 
@@ -56,10 +56,10 @@ class _WithinFlow:
     """A context in which a flow evaluates a block."""
 
     def __enter__(self) -> None:
-        _running.flows = getattr(_running, "flows", 0) + 1
+        _running.depth = getattr(_running, "depth", 0) + 1
 
     def __exit__(self, *error: object) -> None:
-        _running.flows -= 1
+        _running.depth -= 1
 
 
 WITHIN_FLOW = _WithinFlow()
@@ -67,7 +67,7 @@ WITHIN_FLOW = _WithinFlow()
 
 def within_flow() -> bool:
     """Whether this thread is inside `WITHIN_FLOW`."""
-    return bool(getattr(_running, "flows", 0))
+    return bool(getattr(_running, "depth", 0))
 
 
 @contextmanager

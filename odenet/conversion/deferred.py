@@ -52,6 +52,8 @@ class Step:
         block_class: the original class of the block.
         flow_of_step: the flow that it is a step of.
         index_of_step: the index of the step, from 0.
+
+    `was_deferred` is set in its `__dict__` by the first call that is deferred.
     """
 
     block_class: type[nn.Module]
@@ -70,12 +72,12 @@ class Step:
         attributes = self.__dict__
         in_backward_pass = torch._C._current_graph_task_id() != -1
         # In the backward pass a checkpoint within a flow evaluates the block again, and a
-        # checkpoint around blocks defers them again: those have been called by the model itself,
-        # and so were deferred in the forward pass.
-        is_recomputed = in_backward_pass and not attributes.get("deferred")
+        # checkpoint around blocks defers them again: such blocks have been called by the model
+        # itself, and so were deferred in the forward pass.
+        is_recomputed = in_backward_pass and not attributes.get("was_deferred")
         if "flow_of_step" not in attributes or within_flow() or is_recomputed:
             return self.evaluate_block(*args, **kwargs)
-        attributes["deferred"] = True
+        attributes["was_deferred"] = True
         return _defer(self, args, kwargs)
 
     def evaluate_block(self, *args: Any, **kwargs: Any) -> Any:
@@ -115,7 +117,7 @@ def make_step(block: nn.Module) -> nn.Module:
     for name, hooks in block.__dict__.items():
         if "hooks" in name and isinstance(hooks, dict):
             step.__dict__[name] = hooks.copy()
-    for name in ("flow_of_step", "index_of_step", "deferred"):
+    for name in ("flow_of_step", "index_of_step", "was_deferred"):
         step.__dict__.pop(name, None)
     return step
 
@@ -168,8 +170,8 @@ def _defer(step: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
                 "autocast has changed between the call of the first block of a flow and that of "
                 f"block {index + 1}: all steps of a flow are taken with one setting"
             )
-    leaves, spec = pytree.tree_flatten((args, kwargs))
-    structure = _result_structure(step, flow, deferred.start, (args, kwargs), leaves, str(spec))
+    leaves, tree = pytree.tree_flatten((args, kwargs))
+    structure = _result_structure(step, flow, deferred.start, (args, kwargs), leaves, str(tree))
     side_outputs = SideOutputs(step, deferred.start, args, kwargs)
     wrap = partial(structure.wrap, side_outputs=side_outputs, leaves=leaves)
     calls = (*deferred.calls, (args, kwargs))
@@ -213,16 +215,20 @@ def _run_flow(flow: ModuleFlow, start: Tensor, calls: tuple[Call, ...]) -> Tenso
 
 def _same_arguments(call: Call, other: Call) -> bool:
     """Whether two calls have identical tensors and equal other arguments."""
-    leaves, spec = pytree.tree_flatten(call)
-    other_leaves, other_spec = pytree.tree_flatten(other)
-    return spec == other_spec and all(
+    leaves, tree = pytree.tree_flatten(call)
+    other_leaves, other_tree = pytree.tree_flatten(other)
+    return tree == other_tree and all(
         a is b or (not isinstance(a, Tensor) and not isinstance(b, Tensor) and bool(a == b))
         for a, b in zip(leaves, other_leaves, strict=True)
     )
 
 
 def _refuse_caches(step: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-    """Refuse caches and records of hidden states, which a step would fill twice."""
+    """Refuse what a step cannot be given.
+
+    Caches and records of hidden states would be filled twice; a placeholder among the arguments
+    after the first one has no values yet.
+    """
     block_name = type(step).__name__
     for value in (*args, *kwargs.values()):
         if hasattr(value, "get_seq_length"):  # as every cache of transformers

@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 
 # How a side output depends on the state, the input of the block.
 INDEPENDENT, NO_TENSORS, DEPENDENT = "independent", "no tensors", "dependent"
-Source = int | str | None  # one of these, or the index of an argument; None for no output
+# Where a side output comes from: one of these; the index of the argument that it is; None for None.
+Source = int | str | None
 
 Call = tuple[tuple[Any, ...], dict[str, Any]]  # arguments of a block after the state
 
@@ -158,7 +159,7 @@ class Placeholder(Tensor):
     Attributes:
         steps: the steps that compute it; None for a side output.
         side_output: for a side output that is independent of the state, the side outputs of its
-            block and the index among them.
+            block and its index, 1 for the first of them; otherwise None.
     """
 
     steps: DeferredSteps | None
@@ -224,8 +225,8 @@ def fill_side_outputs(call: Call) -> Call:
         side_outputs, index = leaf.side_output
         return side_outputs.entry(index)
 
-    leaves, spec = pytree.tree_flatten(call, is_leaf=_is_size)
-    return pytree.tree_unflatten(map(resolve, leaves), spec)
+    leaves, tree = pytree.tree_flatten(call, is_leaf=_is_size)
+    return pytree.tree_unflatten(map(resolve, leaves), tree)
 
 
 def _is_size(value: Any) -> bool:

@@ -163,7 +163,7 @@ def _predict(flow: ModuleFlow, progress: float) -> RampPrediction:
     """The estimate that `odenet compile` prints, for constants at a progress of the ramps."""
     settings = flow.settings
     assert settings is not None, "every flow of modules has them"
-    constants = settings.scheme.merge_constants(settings.constants)
+    constants = settings.chosen.merge_constants(settings.constants)
     numerator = int(DIVISIONS * progress)
     values = {
         name: interpolate(ramp.start, ramp.end, numerator)

@@ -21,7 +21,7 @@ from odenet.model.typed.scheme import Scheme
 from odenet.runtime import Flow, Geometric, Learned, Ramp, Uniform
 
 Block = nn.Module | tuple[nn.Module, ...]
-Speed = float | str | nn.Module | None
+Speed = float | str | nn.Module | None  # the initial speed v0; see `reversible` and `convert`
 SpeedFactory = Callable[[nn.Module], nn.Module]  # first block of a flow -> the map from x0 to v0
 
 
@@ -30,7 +30,7 @@ class ConversionSettings:
     """How modules become a flow.
 
     Attributes:
-        scheme: the scheme whose steps the modules become.
+        chosen: the scheme whose steps the modules become, with its text and constants.
         residual: whether the modules compute x + f(x).
         v0: the initial speed; see `reversible`.
         constants: the constants of the scheme that the caller gives.
@@ -38,7 +38,7 @@ class ConversionSettings:
         checkpoint: whether blocks outside of flows are checkpointed.
     """
 
-    scheme: ChosenScheme
+    chosen: ChosenScheme
     residual: bool = False
     v0: Speed | SpeedFactory = None
     constants: Mapping[str, Any] = field(default_factory=dict)
@@ -102,7 +102,7 @@ def reversible(
 
 def new_flow(steps: int, settings: ConversionSettings) -> ModuleFlow:
     """A flow of a scheme without its modules, which `ModuleFlow.set_modules` adds."""
-    scheme = settings.scheme.scheme
+    scheme = settings.chosen.scheme
     program, generated = compile_flow(settings, steps)
     _warn_of_drift(program, steps)
     flow = module_flow_class(generated, map_names(scheme))(len(scheme.patterns), steps)
@@ -115,7 +115,7 @@ def new_flow(steps: int, settings: ConversionSettings) -> ModuleFlow:
 
 def compile_flow(settings: ConversionSettings, steps: int) -> tuple[Program, type[Flow]]:
     """The compiled spec of a flow of modules, and its generated class."""
-    scheme, text = settings.scheme.scheme, spec_text(settings)
+    scheme, text = settings.chosen.scheme, spec_text(settings)
     has_list = "= [" in text  # one value per step; otherwise the class fits any number of steps
     return _compile_spec(scheme.name, text, len(scheme.patterns), steps if has_list else 1)
 
@@ -140,12 +140,12 @@ def map_names(scheme: Scheme) -> tuple[str, ...]:
 
 def spec_text(settings: ConversionSettings) -> str:
     """The specification of a flow, with identity maps in the place of the modules."""
-    scheme = settings.scheme.scheme
+    scheme = settings.chosen.scheme
     maps = map_names(scheme)
     if settings.residual and len(maps) > 1:
         raise ValueError(f"{scheme.name} takes no blocks x + f(x): its f reads the other half")
     unknowns = {p.variable: f"x{i + 1}" for i, p in enumerate(scheme.patterns)}
-    constants = settings.scheme.merge_constants(settings.constants)
+    constants = settings.chosen.merge_constants(settings.constants)
     values = ", ".join(f"{name} = {spec_literal(value)}" for name, value in constants.items())
     lines = [f"state {', '.join(unknowns.values())}"]
     lines += [f"map {name} = identity" for name in maps]
@@ -155,7 +155,7 @@ def spec_text(settings: ConversionSettings) -> str:
         lines.append(f"{left} = {name}({unknowns[pattern.reads[0]]})")
     exact = "exact" if settings.exact else ""
     lines.append(f"discretise {scheme.name}({values}) {_start_clause(scheme, settings.v0)} {exact}")
-    lines.append(settings.scheme.text)
+    lines.append(settings.chosen.text)
     return "\n".join(lines)
 
 

@@ -26,12 +26,12 @@ SchemeLike = str | os.PathLike[str] | Program
 
 @dataclass(frozen=True)
 class ChosenScheme:
-    """A scheme, and the constants that its source gives it.
+    """A scheme, and the constants of the program that it was taken from, if there was one.
 
     Attributes:
         scheme: the rule of one step.
-        text: its source text; empty for a scheme of the library.
-        constants: the constants, h or T included, of the program that the scheme is taken from.
+        text: the text of the scheme; empty for a scheme of the library.
+        constants: the constants of its program, h or T included; empty without a program.
     """
 
     scheme: Scheme
@@ -39,12 +39,12 @@ class ChosenScheme:
     constants: Mapping[str, Any] = field(default_factory=dict)
 
     def merge_constants(self, given: Mapping[str, Any]) -> dict[str, Any]:
-        """The constants of a conversion by name: the given ones, and others from the source.
+        """The constants of a conversion by name: the given ones, and others from the program.
 
         The step size h is 1 if neither has h or T.
 
         Args:
-            given: constants by name, in any spelling; they override the source's.
+            given: constants by name, in any spelling; they override those of the program.
 
         Raises:
             ValueError: if the scheme has no such constant, one is given twice, or one is missing.
@@ -91,8 +91,8 @@ def choose_scheme(scheme: SchemeLike) -> ChosenScheme:
     if "{" in scheme or "\n" in scheme:
         return _from_source(Source("scheme.ode", scheme), lambda: loads(scheme, name="scheme.ode"))
     if "(" in scheme:
-        text = f"scheme made = {scheme}\n"
-        return _from_source(Source("scheme.ode", text), lambda: loads(scheme))
+        text = f"scheme made = {scheme}\n"  # which names the scheme `made`
+        return _from_source(Source("scheme.ode", text), lambda: loads(text, name="scheme.ode"))
     if scheme not in library_names():
         raise ValueError(
             f"there is no scheme {scheme!r}; known: {', '.join(library_names())}; "
@@ -116,10 +116,10 @@ def _from_program(program: Program) -> ChosenScheme:
 
 
 def _named_as_in_text(scheme: Scheme) -> Scheme:
-    """The scheme under the name that its text defines, or `made_…` of it.
+    """The scheme, if its text defines it by its name; else both under the text's name and `made_`.
 
-    The text of `coupled(heun)` defines `coupled_heun`. Both are renamed to `made_coupled_heun`,
-    since the library may have a scheme `coupled_heun`.
+    The scheme `coupled(heun)` has a text that defines `coupled_heun`. Scheme and text are renamed
+    to `made_coupled_heun`, since the library may have a scheme `coupled_heun`.
     """
     (name,) = re.findall(r"^\s*scheme\s+(\w+)", scheme.text)
     if canonical(name) == scheme.name:
@@ -129,6 +129,11 @@ def _named_as_in_text(scheme: Scheme) -> Scheme:
 
 
 def _from_source(source: Source, compile_program: Callable[[], Program]) -> ChosenScheme:
+    """The scheme of a `discretise` line, for which the program is compiled, or else the only one.
+
+    Raises:
+        ValueError: if there is no such line, and not exactly one scheme.
+    """
     report = Report()
     file = parse_spec(source, report)
     report.raise_if_errors()

@@ -128,14 +128,16 @@ class _Search:
     def plan(self) -> Plan:
         """The runs of the whole model."""
         self.runs = self._runs_below("")
-        steps = [child_path(p, n) for p, runs in self.runs.items() for run in runs for n in run]
+        step_paths = [
+            child_path(p, n) for p, runs in self.runs.items() for run in runs for n in run
+        ]
         # If there are runs, only blocks beside them are worth a reason.
         reasons = {
             path: why
             for path, why in self.reasons.items()
-            if path not in steps and (not self.runs or path.rpartition(".")[0] in self.runs)
+            if path not in step_paths and (not self.runs or path.rpartition(".")[0] in self.runs)
         }
-        return Plan(self.runs, reasons, {path: self.calls[path].input.shape for path in steps})
+        return Plan(self.runs, reasons, {path: self.calls[path].input.shape for path in step_paths})
 
     def _runs_below(self, path: str) -> dict[str, Runs]:
         """The runs of a module and of all modules below it; of nested runs the longest.
@@ -179,8 +181,8 @@ class _Search:
         """The names in chains of blocks, each of which feeds the next one only."""
         chains: list[list[str]] = []
         for name in names:
-            before = child_path(path, chains[-1][-1]) if chains else ""
-            if chains and self._feeds_only(before, child_path(path, name)):
+            previous_path = child_path(path, chains[-1][-1]) if chains else ""
+            if chains and self._feeds_only(previous_path, child_path(path, name)):
                 chains[-1].append(name)
             else:
                 chains.append([name])
@@ -284,7 +286,10 @@ def _why_not_residual(block: nn.Module, call: RecordedCall) -> str:
 
 
 def _near_identity(block: nn.Module, call: RecordedCall, scale: float, size: float) -> bool:
-    """Whether a block with neutral weights nearly returns its input, random values of a size."""
+    """Whether a block with neutral weights nearly returns its input.
+
+    The input consists of random values with the root mean square `size`.
+    """
     tensors = {name: _neutral_value(name, p, scale) for name, p in block.named_parameters()}
     for name, buffer in block.named_buffers():
         if "running_" in name:

@@ -67,7 +67,7 @@ def build(
     """A network of torchvision, or of timm where that is installed.
 
     Args:
-        name: such as resnet101, wide_resnet50_2 or resnext50_32x4d.
+        name: the network's name there, such as resnet101, wide_resnet50_2 or resnext50_32x4d.
         weights: "default" for the library's best, a file with a state_dict, or None for random.
         outputs: outputs of the last layer; by default those of the library.
 

@@ -27,7 +27,7 @@ Monomial = tuple[int, tuple[str, int] | None]
 TimeForm = dict[Any, FracElement] | None  # None if the time is not known
 LinearForm = dict[Any, FracElement]  # unknown, or None for the number 1 -> factor
 ONE: Monomial = (0, None)
-T: Monomial = (1, None)
+T: Monomial = (1, None)  # the monomial t
 
 
 def without_decays(node: Node, decays: tuple[str, ...]) -> Node:
@@ -64,16 +64,19 @@ class Clock:
     def __post_init__(self) -> None:
         self.patterns = {p.function: p for p in self.scheme.patterns}
         self.one = self.coeff_field.sympy_field.one
-        self.h = self.coeff_field.symbol(H)
-        self.times = self._state_times({})
+        self.h = self.coeff_field.element(H)
+        self.times = self._pattern_times({})
 
     def read_line(self, target: Node, value: Node) -> None:
-        """Compute the time of a line's value, unless the target is a state, whose time is known."""
+        """Compute the time of a line's value, unless that of the target is known already.
+
+        It is known if the target belongs to an unknown of the equations.
+        """
         self.times.setdefault(target, self._time_in(value, self.times))
 
     def begin_step(self) -> None:
         """Go on from the `start` lines to the lines of a step, at an arbitrary time t."""
-        self.times = {**self._state_times({T: self.one}), **self._aux_times(self.times)}
+        self.times = {**self._pattern_times({T: self.one}), **self._aux_times(self.times)}
 
     def time_of(self, rate: Rate) -> TimeForm:
         """The time at which a right-hand side is evaluated: that of the values it reads."""
@@ -81,8 +84,11 @@ class Clock:
         argument = pattern.reads.index(pattern.variable) if pattern.variable in pattern.reads else 0
         return self._time_in(rate.arguments[argument], self.times)
 
-    def _state_times(self, time_at_n: dict[Monomial, FracElement]) -> dict[Node, TimeForm]:
-        """The times of the states before and after the step, given that of step n."""
+    def _pattern_times(self, time_at_n: dict[Monomial, FracElement]) -> dict[Node, TimeForm]:
+        """The times of the equations' unknowns before and after the step.
+
+        `time_at_n` is the time of step n: t in a step, 0 (empty) in the start lines.
+        """
         slots = self._slots(self.scheme.equations)
         times = {slot: add(time_at_n, {ONE: self.one}, self.h * slot.offset) for slot in slots}
         return {s: None if time_at_n and self._has_other_h(s) else at for s, at in times.items()}
@@ -111,7 +117,7 @@ class Clock:
             a_plus_bt = {(0, a): self.one, (1, b): self.one}
             value = add(a_plus_bt, {(0, b): self.one}, self.h * slot.offset)
             ansatz[slot] = None if self._has_other_h(slot) else value
-        expected = {**self._state_times({T: self.one}), **ansatz}
+        expected = {**self._pattern_times({T: self.one}), **ansatz}
         computed: dict[Node, TimeForm] = {s: v for s, v in expected.items() if _is_stored(s)}
         for update in self.scheme.updates:
             computed[update.target] = self._time_in(update.value, computed)
@@ -135,9 +141,9 @@ class Clock:
         }
         return {s: None if v is None else _substitute(v, substitution) for s, v in stored.items()}
 
-    def _varies(self, row: LinearForm) -> bool:
+    def _varies(self, form: LinearForm) -> bool:
         """Whether a linear form has a coefficient that differs from step to step."""
-        expressions = map(self.coeff_field.to_sympy, row.values())
+        expressions = map(self.coeff_field.to_sympy, form.values())
         return not self.varying.isdisjoint(str(s) for x in expressions for s in x.free_symbols)
 
     def _difference(self, value: TimeForm, other: TimeForm) -> dict[Monomial, FracElement]:
@@ -166,7 +172,7 @@ class Clock:
                 return None  # a learned parameter in a start line of the file
 
     def _factor(self, node: Node) -> FracElement:
-        """A coefficient, without decay: only states decay, not the time."""
+        """A coefficient, without decay: the unknowns decay, and the time does not."""
         return self.coeff_field.read(without_decays(node, self.scheme.decays))
 
 

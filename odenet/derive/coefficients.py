@@ -34,7 +34,7 @@ from odenet.model.expressions.fold import fold_arithmetic
 from odenet.model.typed.scheme import Scheme
 
 H = sympy.Symbol("h")
-MOST_TERMS = 2000  # of a coefficient, multiplied out
+MOST_TERMS = 2000  # in a coefficient that is multiplied out
 
 
 class UnknownPower(Exception):
@@ -105,7 +105,7 @@ class CoefficientField:
         other._define(self.scheme.lets)
         return other
 
-    def symbol(self, symbol: sympy.Symbol) -> FracElement:
+    def element(self, symbol: sympy.Symbol) -> FracElement:
         """A symbol as an element of the field."""
         return self._elements[symbol]
 
@@ -214,8 +214,8 @@ class CoefficientField:
         """The element at given values of the symbols.
 
         Args:
-            element: of the field.
-            values: of the symbols that occur in it: mpmath numbers, or numpy arrays.
+            element: an element of the field.
+            values: the values of the symbols that occur in it: mpmath numbers, or numpy arrays.
             convert: makes an exact number one of the same type as the values.
         """
         known = [values.get(symbol) for symbol in self.sympy_field.symbols]

@@ -26,7 +26,8 @@ def consistency_factors(scheme: Scheme) -> dict[str, sympy.Expr] | None:
     coeff_field = CoefficientField(scheme, expand_lets=True)
     exponents = {g.symbol: g.exponent.as_expr() for g in coeff_field.exponentials}
     with_h = {H, *(symbol for symbol, x in exponents.items() if H in x.free_symbols)}
-    symbols = {s: coeff_field.symbol(s) for s in coeff_field.sympy_field.symbols if s not in with_h}
+    all_symbols = coeff_field.sympy_field.symbols
+    symbols = {s: coeff_field.element(s) for s in all_symbols if s not in with_h}
     factors: dict[str, sympy.Expr] = {}
     for pattern in scheme.patterns:
         try:
@@ -47,20 +48,20 @@ def _factor(
     max_degree = pattern.order + 2
 
     def residuals(factor: int) -> dict[str, PowerSeries]:
-        """The residuals of its order condition with this number as κ."""
+        """Unknown -> the residual of the order condition with this number as κ."""
         factors: dict[str, Number] = {p.function: Fraction(factor) for p in scheme.patterns}
         conditions = OrderConditions(scheme, coeff_field, symbols, max_degree, factors)
         return conditions.residuals(tree_with_one_vertex)
 
     at_zero, at_one = residuals(0), residuals(1)
     candidates: set[Number] = set()
-    for row in at_zero.keys() | at_one.keys():
-        row_at_zero, row_at_one = at_zero.get(row, {}), at_one.get(row, {})
-        power = min([*row_at_zero, *row_at_one])
-        slope = row_at_one.get(power, 0) - row_at_zero.get(power, 0)
+    for unknown in at_zero.keys() | at_one.keys():
+        series_at_zero, series_at_one = at_zero.get(unknown, {}), at_one.get(unknown, {})
+        power = min([*series_at_zero, *series_at_one])
+        slope = series_at_one.get(power, 0) - series_at_zero.get(power, 0)
         if not slope:
             return None
-        candidates.add(-row_at_zero.get(power, 0) / slope)
+        candidates.add(-series_at_zero.get(power, 0) / slope)
     return candidates.pop() if len(candidates) == 1 else None
 
 

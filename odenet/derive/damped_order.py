@@ -39,9 +39,9 @@ class DampedStep:
 
     Args:
         scheme: as parsed, without unknowns of its own.
-        values: of its constants.
+        values: the values of its constants and lets.
         max_degree: the highest power of h that is kept, and the degree of the polynomials F.
-        at_rest: whether the initial velocities are 0.
+        at_rest: whether the initial velocities are 0, for which start lines are judged.
 
     Attributes:
         start: (unknown, derivative) -> its initial value.
@@ -75,8 +75,8 @@ class DampedStep:
         values: dict[Node, Vector] = {slot: self._exact(slot) for slot in self.scheme.slots}
         for update in self.scheme.updates:
             values[update.target] = self._value(update.value, values)
-        after = [Slot(pattern.variable, 1) for pattern in self.scheme.patterns]
-        return {s.name: self._first_difference(values[s], self._exact(s)) for s in after}
+        new_slots = [Slot(pattern.variable, 1) for pattern in self.scheme.patterns]
+        return {s.name: self._first_difference(values[s], self._exact(s)) for s in new_slots}
 
     def start_errors(self) -> dict[Slot, int]:
         """Value before the first step -> the lowest power of h in the error of its start line."""
@@ -188,7 +188,7 @@ def damped_order(scheme: Scheme, values: Mapping[str, Value]) -> DampedOrder:
 
     Args:
         scheme: as parsed, without unknowns of its own.
-        values: of its constants and lets.
+        values: the values of its constants and lets.
 
     Raises:
         NoSeries: a factor is not a power series in h.

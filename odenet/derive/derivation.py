@@ -42,8 +42,8 @@ class Derivation:
         relabel: register -> the slot whose value it holds after the step, where that is another.
         conditions: expressions in the constants that must not be zero for the inverse to exist.
         obstacle: why there is no explicit inverse, if there is none.
-        values: of the constants and of h, in place of their defaults. Properties that are numbers
-            are those at these values.
+        values: the values of the constants and of h, in place of their defaults. Properties that
+            are numbers are computed with these.
         varying: the constants, possibly with h, that differ from step to step. The order is then
             the one for any values of theirs.
     """
@@ -184,7 +184,7 @@ class Derivation:
         Bits lost in factors `exp(…)` depend on the state and are not counted.
 
         Args:
-            values: of the constants, and of h.
+            values: values of the constants and of h, in place of those of the derivation.
 
         Returns:
             None if a scale depends on something that has no value.
@@ -246,14 +246,14 @@ class Derivation:
         """The estimated error of an initial state rebuilt from the final one.
 
         Args:
-            steps: forward, and back.
+            steps: the number of steps forward, and of steps back.
             h: step size.
             eps: spacing of the floating-point numbers at 1.
             frequency: bound on the eigenvalues of the right-hand side's Jacobian.
-            values: of the scheme's constants.
+            values: the values of the scheme's constants.
             values_per_step: the values, h among them, in each step, if they differ.
-            axis: on which the eigenvalues lie; by default the imaginary one if the scheme is stable
-                on it, else the negative real one.
+            axis: the axis on which the eigenvalues lie; by default the imaginary one if the scheme
+                is stable on it, else the negative real one.
 
         Returns:
             None if there is no inverse at these values, no test equation for the scheme, or too

@@ -39,8 +39,8 @@ def why_no_inverse(derivation: Derivation, values: Mapping[str, Number] | None =
     """Why a step has no explicit inverse at the derivation's values; empty if it has one.
 
     Args:
-        derivation: of a scheme.
-        values: in place of the derivation's own.
+        derivation: the derivation of a scheme.
+        values: values of the constants and of h, in place of those of the derivation.
     """
     if derivation.obstacle is not None:
         return derivation.obstacle.message

@@ -9,7 +9,7 @@ Row = dict[str, PowerSeries]
 
 
 class Elimination:
-    """Gauss-Jordan elimination of Q s = R, done once and then used for many R.
+    """Gauss-Jordan elimination of Q s = R with unknowns s, done once and then used for many R.
 
     Args:
         equations: the rows of Q, by name: row -> unknown -> coefficient. Of several rows that can
@@ -68,8 +68,8 @@ class Elimination:
         Residuals belong to rows that depend on others. If there is one, the system has no solution.
 
         Args:
-            right_side: row -> R.
-            free_values: of the free unknowns.
+            right_side: row -> its entry of R.
+            free_values: the values of the free unknowns.
         """
         sides = {row: self._combine(c, right_side) for row, c in self._combinations.items()}
         values = dict(free_values)

@@ -91,7 +91,7 @@ def constant_values(scheme: Scheme, values: Mapping[str, Fraction | float]) -> d
 
     Args:
         scheme: gives the default values and the lets.
-        values: of constants, in place of their defaults, and possibly of `h`.
+        values: values of constants, in place of their defaults, and possibly of `h`.
 
     Returns:
         Constants first, then lets; a let that reads something without a value is left out.

@@ -25,7 +25,7 @@ def derive(
 
     Args:
         scheme: as parsed.
-        values: of its constants and of h, in place of the defaults.
+        values: the values of its constants and of h, in place of the defaults.
         varying: the constants that differ from step to step. The number of the step is added to
             them if the scheme reads it.
 

@@ -120,7 +120,8 @@ def _exp(value: Number) -> Number:
     raise NoSeries("an exponential of constants alone")
 
 
-# More degrees are kept meanwhile: dividing by h, as in (1 - exp(-γ h))/(γ h), loses one each time.
+# So many more degrees are computed than are kept in the end, where there are exponentials: dividing
+# by h, as in (1 - exp(-γ h))/(γ h), loses one each time.
 EXTRA_DEGREES = 8
 
 
@@ -128,8 +129,8 @@ class SeriesWriter:
     """Writes the coefficients of a scheme as power series in h.
 
     Args:
-        coeff_field: of the coefficients. If its `let`s are symbols, they may depend on h.
-        values: of its symbols other than h and `let`s.
+        coeff_field: the field of the coefficients. If its `let`s are symbols, they may depend on h.
+        values: the values of its symbols other than h and `let`s.
         max_degree: the highest degree that is kept.
     """
 

@@ -52,7 +52,10 @@ class Influence:
         )
 
     def lowest_powers(self, form: Form) -> dict[str, int]:
-        """Unknown -> the lowest power of h with which a form depends on it, after cancellation."""
+        """Unknown -> the lowest power of h with which a form depends on it, after cancellation.
+
+        If terms cancel, this counts as one power more at most.
+        """
         by_path, lowest = self.dependence(form)
         found = {name: min(power + 1, HIGHEST_POWER) for name, power in lowest.items()}
         for (name, _), powers in by_path.items():
@@ -96,9 +99,9 @@ def delays(
 
     Args:
         new_values: slot -> the linear form it holds after a step.
-        influence: of the values before the step.
+        influence: how these forms depend on the values before the step.
         pattern_unknowns: the unknowns of the equations.
-        aux: the auxiliary ones.
+        aux: the auxiliary unknowns.
     """
     edges: dict[tuple[str, str], int] = {}
     for target, form in new_values.items():

@@ -128,8 +128,8 @@ def positive_roots(poly: Poly, values: Values) -> list[Real]:
     """The positive real zeros in s, ascending, to the current mpmath precision.
 
     Args:
-        poly: in s and the constants.
-        values: of the constants, as fractions where they are rational.
+        poly: a polynomial in s and the constants.
+        values: the values of the constants, as fractions where they are rational.
 
     Raises:
         RootsNotFound: the iteration does not converge, for instance because constants differ

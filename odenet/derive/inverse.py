@@ -40,7 +40,7 @@ def derive_inverse(
 
     Args:
         scheme: as parsed.
-        shears: of a step, in forward order.
+        shears: the shears of a step, in forward order.
         relabel: register -> the slot whose value it holds after the step, where that is another.
     """
     taken_names = {*scheme.spellings, *scheme.unknowns}

@@ -17,6 +17,7 @@ from odenet.diagnostics import SpecError
 from odenet.model.expressions.expr import MapCall, Rate
 from odenet.model.typed.scheme import Scheme
 
+# Name of a right-hand side -> the coefficient of each of its arguments.
 RateCoefficients = Mapping[str, Sequence[sympy.Expr]]
 
 
@@ -73,7 +74,7 @@ class LinearStep:
         """The matrix at given values of its symbols.
 
         Args:
-            values: of the symbols.
+            values: the values of the symbols.
             convert: makes an exact number of the scheme one of the same type as the values.
         """
         rows = self.matrix.to_list()

@@ -15,12 +15,12 @@ class Obstacle:
 
     Args:
         message: the reason, as a sentence.
-        unknown: the value that cannot be solved for.
-        span: where it is in the text.
+        unsolved: the value that cannot be solved for.
+        span: where the reason is in the text.
     """
 
     message: str
-    unknown: Slot | Stage
+    unsolved: Slot | Stage
     span: Span | None = field(compare=False, repr=False)
 
     def __str__(self) -> str:
@@ -63,32 +63,37 @@ def _exponential_obstacle(step: Step, notation: SchemeNotation) -> Obstacle:
 def _argument_obstacle(
     step: Step, failure: NoInverse, index: int, notation: SchemeNotation
 ) -> Obstacle:
-    """The obstacle for an unknown inside an argument of a right-hand side, the atom `index`."""
+    """The obstacle for a value inside an argument of a right-hand side, the atom `index`."""
     rate = step.algebra.atoms[index].node
     values: dict[Node, Form] = {slot: step.algebra.register(slot) for slot in step.registers}
     values |= {line.target: line.form for line in step.lines}
     read = (node for node in rate.walk() if isinstance(node, Slot | Stage))
-    unknown = next(node for node in read if not _is_known(values[node], failure))
-    name, shown = notation.show(unknown), notation.show(rate)
+    unsolved = next(node for node in read if not _is_known(values[node], failure))
+    name, shown = notation.show(unsolved), notation.show(rate)
     carrier = next(row for row in failure.rows.values() if index in row)
-    if not set(values[unknown]) & set().union(*failure.rows.values()):
+    if not set(values[unsolved]) & set().union(*failure.rows.values()):
         message = f"{name} appears only inside {shown}: no line gives it back"
-    elif _occurs_in(values[unknown], carrier):
+    elif _occurs_in(values[unsolved], carrier):
         message = f"{name} also appears inside {shown}, in the line that would have to give it"
     else:
-        other = _other_unknown_atom(failure, values[unknown], index, carrier)
+        other = _other_unknown_atom(failure, values[unsolved], index, carrier)
         message = f"{name} appears inside {shown}, but solving for {name} needs {shown} first"
         if other is not None:
             message = (
                 f"{name} appears inside {shown}, and the line that would give {name} "
                 f"needs {notation.show(step.algebra.atoms[other].node)}, which is not known either"
             )
-    return Obstacle(message, unknown, unknown.span)
+    return Obstacle(message, unsolved, unsolved.span)
 
 
-def _other_unknown_atom(failure: NoInverse, unknown: Form, index: int, carrier: Form) -> int | None:
-    """Another right-hand side that is not known and occurs together with an unknown."""
-    for row in (*(r for r in failure.rows.values() if _occurs_in(unknown, r)), carrier):
+def _other_unknown_atom(
+    failure: NoInverse, unsolved: Form, index: int, carrier: Form
+) -> int | None:
+    """Another right-hand side that is not known, in a register with the value to solve for.
+
+    Otherwise one in the `carrier`, the register that contains the atom `index`.
+    """
+    for row in (*(r for r in failure.rows.values() if _occurs_in(unsolved, r)), carrier):
         atoms = [key for key in row if isinstance(key, int) and key != index]
         if atoms:
             return max(atoms)

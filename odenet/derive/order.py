@@ -40,14 +40,14 @@ class Order:
         value: p, if the error at a fixed time is O(h^p); None if there is no order. If it equals
             `highest_searched`, the order may be higher.
         reason: why there is no order, or why it is not higher.
-        note: to which order the start lines reduce it, if they do.
+        note: a sentence that says to which order the start lines reduce it; empty if they do not.
         highest_searched: the highest order whose conditions were checked.
         digits_note: to how many digits the conditions hold, and the residual; empty if they hold
             exactly.
         consistency_factors: right-hand side -> κ, if the scheme solves Y' = κ F(Y) with κ ≠ 1.
         solved_equations: these equations, in words.
         parasitic: the eigenvalues on the unit circle other than 1, in words.
-        residual: of the first condition that does not hold; 0 if all hold.
+        residual: the residual of the first condition that does not hold; 0 if all hold.
         rounding_residual: the largest residual of the conditions that hold up to rounding only.
         not_derived: whether value is None only because the order of such schemes is not derived.
     """
@@ -85,10 +85,10 @@ class _SearchResult:
     """Up to which order the conditions hold.
 
     Args:
-        order: the highest for which all conditions hold.
-        highest_searched: the highest that was checked.
-        tree: of the first condition that does not hold; None if all hold.
-        power: of h, with which its residual begins.
+        order: the highest order all of whose conditions hold.
+        highest_searched: the highest order whose conditions were checked.
+        tree: the tree of the first condition that does not hold; None if all hold.
+        power: the power of h with which the residual of that condition begins.
         residual: the coefficient of this power.
     """
 
@@ -104,8 +104,8 @@ def derive_order(scheme: Scheme, values: Mapping[str, Fraction | float] | None =
 
     Args:
         scheme: as parsed.
-        values: of its constants, in place of their defaults. A constant without a value is drawn
-            at random; the order is then the one for almost all values.
+        values: the values of its constants, in place of their defaults. A constant without a value
+            is drawn at random; the order is then the one for almost all values.
     """
     if not scheme.uses_step_size:
         return Order(None, "the scheme has no step size h")
@@ -137,7 +137,7 @@ def conditions_at(
 
     Args:
         scheme: as parsed.
-        values: of its constants.
+        values: the values of its constants.
         tolerant: whether residuals that rounded decimals can explain count as zero.
     """
     known = _values(scheme, values)

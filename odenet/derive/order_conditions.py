@@ -34,7 +34,7 @@ class OrderConditions:
     Args:
         scheme: as parsed.
         coeff_field: the field of its coefficients.
-        values: of the symbols of that field.
+        values: the values of the symbols of that field, except h.
         max_degree: the highest power of h that is kept.
         factors: right-hand side -> a factor that it has in the equations to solve; by default 1.
 
@@ -42,8 +42,8 @@ class OrderConditions:
         forest: the trees.
         algebra: has the right-hand sides that the step evaluates.
         new_values: slot -> the linear form it holds after a step.
-        unknowns: those that the solution depends on.
-        aux: the auxiliary ones among them.
+        unknowns: the scheme's unknowns that the solution depends on.
+        aux: the auxiliary unknowns among these.
         slots: the stored values of these unknowns.
         start_lines: slot -> the expression by which it is initialised.
         undetermined: whether an auxiliary unknown is not determined by the step, so that its start
@@ -166,7 +166,10 @@ class OrderConditions:
         return shift({0: exact}, weight, slot.offset**weight, self.max_degree)
 
     def _shifted_coefficient(self, name: str, tree: Tree, time: int) -> PowerSeries:
-        """The part of an auxiliary unknown's coefficient at another time that other trees give."""
+        """What other trees add to an auxiliary unknown's coefficient on a tree as time goes on.
+
+        `time` is how many steps later the coefficient is meant.
+        """
         total: PowerSeries = {}
         if time and not isinstance(tree, str):
             weight = self.forest.weight(tree)

@@ -21,7 +21,7 @@ def parasitic_text(matrix: Matrix, slots: Sequence[Slot], variable: str) -> str:
     """The parasitic eigenvalues and what they mean, in words; empty if there are none.
 
     Args:
-        matrix: of a step at h = 0, which maps stored values to stored values.
+        matrix: the matrix of a step at h = 0, which maps stored values to stored values.
         slots: the stored values, in the order of rows and columns.
         variable: the unknown that is the network's output.
     """

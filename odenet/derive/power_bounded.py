@@ -25,7 +25,7 @@ def is_power_bounded(matrix: Rows, max_block: int = 1) -> bool:
     """Whether all powers of a matrix are bounded.
 
     Args:
-        matrix: square.
+        matrix: a square matrix.
         max_block: the size that Jordan blocks of the eigenvalue 1 may have: 2 if positions
             may grow linearly, with constant velocity.
     """
@@ -145,11 +145,11 @@ def growth(
     """The degree d if N steps make a vector grow like N^d; None if it decays.
 
     Args:
-        matrix: of a step.
+        matrix: the matrix of a step.
         values: its eigenvalues, with multiplicity.
         start: the vector.
-        at_one: the components examined for growth that belongs to the eigenvalue 1.
-        on_circle: those examined for growth that belongs to any eigenvalue on the unit circle.
+        at_one: the components that are examined for growth that belongs to the eigenvalue 1.
+        on_circle: those that are examined for growth of any eigenvalue on the unit circle.
     """
     with mpmath.workdps(DIGITS):
         rows = [[to_mpmath(entry) for entry in row] for row in matrix]

@@ -44,14 +44,14 @@ def residuals(scheme: Scheme) -> list[Residual] | str:
         return f"it solves {order.solved_equations}"
     with mpmath.workdps(WORKING_DIGITS):
         conditions = conditions_at(scheme)
-        losses = conditions.lost_powers
-        highest = max(pattern.order for pattern in scheme.patterns)
+        lost_powers = conditions.lost_powers
+        highest_derivative = max(pattern.order for pattern in scheme.patterns)
         found: list[Residual] = []
         for weight in range(1, order.value + 1 + conditions.order_deficit):
             for tree in conditions.forest.trees(weight):
                 nonzero = {row: s for row, s in conditions.residuals(tree).items() if s}
-                orders = [min(series) - losses[row] + 1 for row, series in nonzero.items()]
-                condition_order = min(orders, default=weight - highest + 1)
+                orders = [min(series) - lost_powers[row] + 1 for row, series in nonzero.items()]
+                condition_order = min(orders, default=weight - highest_derivative + 1)
                 if condition_order <= order.value + 1:
                     shown = conditions.forest.show(tree)
                     found.append(Residual(condition_order, shown, _difference_text(nonzero)))

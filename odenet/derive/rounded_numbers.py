@@ -24,20 +24,25 @@ from odenet.model.typed.scheme import Scheme
 # Decimals with fewer digits count as exact: 0.5, 0.125, 0.9.
 FEWEST_DIGITS = 6
 
-# Relative. Bounds are sums of floats: a value that equals its bound, such as 2a - b = 1 if both are
-# off by one unit in the last place, must not exceed it by rounding errors of the bound.
+# Relative to a bound. Bounds are sums of floats: a value that equals its bound, such as 2a - b = 1
+# if both are off by one unit in the last place, must not exceed it by rounding errors of the bound.
 BOUND_SLACK = 1e-9
 
-# Relative. A constant that was computed in double precision, as 1 / (2 - 2^(1/3)), has an error of
-# a few units in the last binary place. That can be more than one in the last decimal place of
-# `repr`.
+# Relative to a constant. One that was computed in double precision, as 1 / (2 - 2^(1/3)), has an
+# error of a few units in the last binary place. That can be more than one in the last decimal place
+# of `repr`.
 DOUBLE_ERROR = 4 * float_info.epsilon
 DIGITS_OF_A_DOUBLE = 17
 
 
 @dataclass(frozen=True, slots=True)
 class RoundedNumber:
-    """A number with a bound on its error."""
+    """A number with a bound on its error.
+
+    Args:
+        value: an mpmath number.
+        error: a bound on the absolute value of (value - true number).
+    """
 
     value: Any
     error: float
@@ -99,7 +104,7 @@ class LongDecimals:
     """The long decimals of a scheme, which count as rounded.
 
     Args:
-        scheme: with a constant in place of each long decimal.
+        scheme: the scheme with a constant in place of each long decimal.
         digits: the number of digits of the shortest one.
         values: constant -> the decimal. Its error is one unit in its last place, or more if it may
             have been computed in double precision.
@@ -115,7 +120,7 @@ def long_decimals(scheme: Scheme, values: Mapping[str, Any]) -> LongDecimals | N
 
     Args:
         scheme: as parsed.
-        values: of its constants, as fractions or floats.
+        values: the values of its constants, as fractions or floats.
     """
     found: dict[str, Decimal] = {}
 

@@ -1,4 +1,4 @@
-"""An estimate of the round-trip error: of the initial state after N steps and N inverse steps.
+"""An estimate of the error of the initial state after a round trip: N steps and N inverse steps.
 
 Every shear makes a rounding error of about eps times the state, when it is applied and again when
 it is undone. An error made in step n reaches the initial state through n inverse steps. On the
@@ -55,8 +55,9 @@ class RoundTrip:
     """The estimated error of a rebuilt initial state, relative to the size of that state.
 
     Args:
-        estimate: if the frequency is the same in every step, as with equal weights.
-        uneven: the worst case of some sequences of frequencies that change from step to step.
+        estimate: the error if the frequency is the same in every step, as with equal weights.
+        uneven: the largest error for some sequences of frequencies that change from step to step,
+            never less than `estimate`.
     """
 
     estimate: float
@@ -84,16 +85,16 @@ def predict_roundtrip(
     """The error after a number of steps forward and as many back; infinite if it overflows.
 
     Args:
-        stability: of the scheme; gives the test equation and the constants.
-        shears: of the scheme.
+        stability: the stability of the scheme; gives the test equation and the constants.
+        shears: the shears of a step of the scheme.
         relabel: register -> the slot whose value it holds after a step, where that is another.
         constants_per_step: the values of all constants and h in each step, if they differ.
-        steps: forward, and back.
+        steps: the number of steps forward, and of steps back.
         h: step size; not read by schemes without one.
         eps: the spacing of floating-point numbers at 1 (`torch.finfo(dtype).eps`).
         frequency: the largest eigenvalue in absolute value of the right-hand side's Jacobian.
-        axis: on which the eigenvalues λ lie in all steps; if None, the imaginary one if the scheme
-            is stable on it, else the negative real one.
+        axis: the axis on which the eigenvalues λ lie in all steps; if None, the imaginary one if
+            the scheme is stable on it, else the negative real one.
     """
     tested = stability.per_equation[0]
     prefers_imaginary = tested.imaginary_axis.limit or tested.real_axis is None

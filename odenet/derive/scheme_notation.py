@@ -26,7 +26,7 @@ class SchemeNotation(Notation):
         """A sympy number or expression in constants, as text."""
         if isinstance(value, sympy.Abs):
             return f"|{self.number(value.args[0])}|"
-        if value.has(sympy.Abs):  # one factor by itself, as in 2 |h|
+        if value.has(sympy.Abs):  # in a product such as 2 |h|, which is printed as |2 h|
             rest, absolute = value.as_independent(sympy.Abs)
             inside = [_inside_absolute(part) for part in sympy.Mul.make_args(absolute)]
             return f"|{self.number(sympy.Mul(rest, *inside))}|"

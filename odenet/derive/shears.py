@@ -57,8 +57,8 @@ def find_shears(step: Step) -> tuple[tuple[Shear, ...], dict[Slot, Slot], tuple[
     """The shears of a step in forward order.
 
     Returns:
-        The shears; register -> the slot whose value it holds after the step, if another;
-        and the numbers by which the shears or their inverses divide.
+        The shears; register -> the slot whose value it holds after the step, where that is
+        another; and the numbers by which the shears or their inverses divide.
 
     Raises:
         NoInverse: the step has no explicit inverse.

@@ -26,7 +26,7 @@ class Exponent:
     """A factor exp(power · form).
 
     Args:
-        index: of the form in `Algebra.exponents`.
+        index: the index of the form in `Algebra.exponents`.
         power: a whole number.
     """
 
@@ -43,7 +43,7 @@ class ShearTerm:
 
     Args:
         target: the register that changes.
-        factor: of the source.
+        factor: the number by which the source, or without a source the target, is multiplied.
         source: another register, an atom by its number, an exponent, or None.
         registers: register -> the form it holds at this point; atoms are written in terms of these.
         line_after: the line whose value the target holds afterwards, if any.

@@ -55,7 +55,8 @@ class EquationStability:
 
     Args:
         scheme: as parsed.
-        values: of its constants and lets, and of h if the matrix depends on h other than by hλ.
+        values: the values of its constants and lets, and of h if the matrix depends on h other than
+            by hλ.
         equation: the test equation.
         step: the matrix of a step on this equation, with s in place of hλ.
     """
@@ -230,8 +231,8 @@ def derive_stability(
 
     Args:
         scheme: as parsed.
-        values: of its constants, in place of their defaults, and of h, which is needed only where
-            the step is not a function of hλ.
+        values: the values of its constants, in place of their defaults, and of h, which is needed
+            only where the step is not a function of hλ.
     """
     known = constant_values(scheme, values or {})
     missing = [name for name, _ in scheme.constants if name not in known]

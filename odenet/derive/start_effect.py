@@ -190,12 +190,12 @@ def _persists(
     conditions: OrderConditions, argument: Argument, values: list[Number], vector: list[Number]
 ) -> bool:
     """Whether an error persists in an argument of a right-hand side."""
-    # one more component holds what the argument is after a step
-    matrix, added = [[*row, 0] for row in conditions.step_matrix()], [len(conditions.slots)]
+    # one more component, the last, holds what the argument is after a step
+    matrix, last = [[*row, 0] for row in conditions.step_matrix()], [len(conditions.slots)]
     for target in conditions.slots:
         for _, inner in _uses(conditions, target, argument):
             augmented = [*matrix, [*(_factor_at_zero(inner, slot) for slot in conditions.slots), 0]]
-            if growth(augmented, [*values, 0], [*vector, 0], added, added) is not None:
+            if growth(augmented, [*values, 0], [*vector, 0], last, last) is not None:
                 return True
     return False
 

@@ -23,12 +23,12 @@ class _OrderLeft:
 
     Args:
         order: the order.
-        at_least: whether it may be higher.
+        may_be_higher: whether the order may be higher.
         slot: the value that the start line sets.
     """
 
     order: int
-    at_least: bool
+    may_be_higher: bool
     slot: Slot
 
 
@@ -36,13 +36,13 @@ def start_note(conditions: OrderConditions, order: int) -> str:
     """To which order the start lines reduce that of the steps, as a sentence; empty if they do not.
 
     Args:
-        conditions: of the scheme.
-        order: of the steps.
+        conditions: the order conditions of the scheme.
+        order: the order of the steps.
     """
     worst = None
     for weight in range(order + conditions.power_deficit + 1):
         for tree in conditions.forest.trees(weight):
-            if has_velocity_leaf(tree):
+            if has_velocity_leaf(tree):  # start lines are judged for an initial velocity of 0
                 continue
             try:
                 found = _order_left(conditions, tree, order if worst is None else worst.order)
@@ -53,22 +53,22 @@ def start_note(conditions: OrderConditions, order: int) -> str:
             worst = found or worst
     if worst is None:
         return ""
-    return start_line_note(conditions.scheme, worst.slot, worst.order, worst.at_least)
+    return start_line_note(conditions.scheme, worst.slot, worst.order, worst.may_be_higher)
 
 
-def start_line_note(scheme: Scheme, slot: Slot, order: int, at_least: bool = False) -> str:
+def start_line_note(scheme: Scheme, slot: Slot, order: int, may_be_higher: bool = False) -> str:
     """The sentence that a start line reduces the order.
 
     Args:
         scheme: as parsed.
         slot: the value that the start line sets.
-        order: what is left.
-        at_least: whether it may be higher.
+        order: the order that is left.
+        may_be_higher: whether that order may be higher.
     """
     shown = scheme_notation(scheme)
     value = shown.quote(dict(scheme.starts)[slot]).replace("[n]", "[0]")
     line = f"start {shown.name(slot.name)}[{slot.offset}] = {value}"
-    limit = f"at least order {order}" if at_least else f"order {order} only"
+    limit = f"at least order {order}" if may_be_higher else f"order {order} only"
     return f"with `{line}` the equation's solution is followed to {limit}"
 
 
@@ -81,10 +81,10 @@ def _order_left(conditions: OrderConditions, tree: Tree, bound: int) -> _OrderLe
             break
         slot = next(s for s in conditions.slots if power in errors[s])
         error = StartError(tree, power, errors, _errors_above(conditions, tree))
-        order, at_least = remaining_order(conditions, error, bound)
+        order, may_be_higher = remaining_order(conditions, error, bound)
         if order < bound:
             bound = order
-            best = _OrderLeft(max(order, 0), at_least, slot)
+            best = _OrderLeft(max(order, 0), may_be_higher, slot)
     return best
 
 

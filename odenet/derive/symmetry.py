@@ -92,7 +92,7 @@ def symmetry_order(
 
     Args:
         scheme: as parsed.
-        values: of its constants.
+        values: the values of its constants.
         tolerant: whether long decimals count as rounded (`rounded_numbers.py`).
 
     Returns:

@@ -32,13 +32,13 @@ class Forest:
     """The trees of a scheme's pattern, and the exact solution of its equations.
 
     Args:
-        patterns: the equations.
+        patterns: the right-hand sides of the equations.
         factors: right-hand side -> a factor, by default 1: the exact solution is that of
             Y' = factor F(Y).
 
     Attributes:
-        pattern_of_function: right-hand side -> the equation it is in.
-        pattern_of_variable: unknown -> its equation, the last one if there are several.
+        pattern_of_function: name of a right-hand side -> its pattern.
+        pattern_of_variable: unknown -> its pattern; of several summands the last one.
     """
 
     patterns: tuple[Pattern, ...]

@@ -72,7 +72,7 @@ def test_the_obstacle_names_the_unknown_and_the_place(case):
     assert not derivation.reversible
     assert derivation.shears is None and derivation.inverse is None and derivation.volume is None
     assert obstacle.message == message == str(obstacle)
-    assert scheme_notation(scheme).show(obstacle.unknown) == unknown
+    assert scheme_notation(scheme).show(obstacle.unsolved) == unknown
     line_start = text.rfind("\n", 0, obstacle.span.start)
     assert place in text[line_start : obstacle.span.end + 2]  # 2: parentheses that are closed later
     assert not derivation.symmetric
