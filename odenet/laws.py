@@ -38,7 +38,7 @@ class Law:
     """The measurement of one law.
 
     Args:
-        name: of the law.
+        name: the name of the law, such as "round trip".
         measured: the error, or for the energy the exponent of its drift in h; NaN if not measured.
         bound: an upper bound for errors, a lower bound for the exponent.
         holds: whether `measured` satisfies the bound; None if nothing could be measured, since
@@ -62,7 +62,7 @@ def measure(program: Program, seed: int = 0) -> list[Law]:
 
     Args:
         program: the compiled specification.
-        seed: of the random weights and inputs.
+        seed: the seed of the random weights and inputs.
 
     Raises:
         SpecError: not even a small flow fits into the memory of this machine.
@@ -73,8 +73,8 @@ def measure(program: Program, seed: int = 0) -> list[Law]:
         return [_unmeasured("laws", f"the module of `{name}` is given from Python")]
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        axes = program.model.axes if program.model.axes is not None else DEFAULT_SPACE
-        shape = (BATCH, _input_channels(program), *(AXIS_LENGTH,) * axes)
+        axis_count = program.model.axes if program.model.axes is not None else DEFAULT_SPACE
+        shape = (BATCH, _input_channels(program), *(AXIS_LENGTH,) * axis_count)
         steps = _step_count(program)
         require_memory_for_flow(program, shape, steps)
         flow = program.flow(shape[1], steps).double()
@@ -244,7 +244,7 @@ def _energy_law(program: Program, flow: Flow, u: Tensor) -> Iterator[Law]:
 def _energy_drift(flow: Flow, u: Tensor, h: float, subdivision: int, order: int) -> float:
     """The largest relative change of the energy over 3 · subdivision steps of size h."""
     flow.eval()
-    original_step, flow.h = flow.h, h
+    original_h, flow.h = flow.h, h
     state = flow.advance(_consistent_state(flow, flow.initial(u), h, order), 0)
     initial = flow.energy(state, 0)
     largest_change = 0.0
@@ -252,18 +252,20 @@ def _energy_drift(flow: Flow, u: Tensor, h: float, subdivision: int, order: int)
         state = flow.advance(state, 0)
         change = (flow.energy(state, 0) - initial).abs() / initial.abs().clamp_min(EPS)
         largest_change = max(largest_change, float(change.max()))
-    flow.h = original_step
+    flow.h = original_h
     return largest_change
 
 
 def _consistent_state(flow: Flow, state: tuple[Tensor, ...], h: float, order: int):
-    """The state with past values near the solution, where a network has 0 at the first step.
+    """A first state whose past values, such as Y[-1], are near the solution.
+
+    Schemes such as leapfrog start with Y[-1] = 0, which is far from the solution.
 
     Args:
         flow: the flow.
         state: its first state.
         h: the step size.
-        order: of the differential equations, 1 or 2.
+        order: the order of the differential equations, 1 or 2.
     """
     values = dict(zip(flow.slots, state, strict=True))
     for name, rate in zip(flow.states, flow.field(state, 0), strict=True):

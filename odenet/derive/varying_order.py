@@ -21,16 +21,16 @@ def varying_order(
     is derived.
 
     Args:
-        scheme: as parsed.
-        values: of its constants.
-        varying: the names of those that differ from step to step, possibly with h.
+        scheme: the scheme.
+        values: the values of its constants.
+        varying: the names of the constants that differ from step to step; `h` may be among them.
     """
     if not scheme.uses_step_size or scheme.uses_step_number:
-        return derive_order(scheme, values)
-    if len(scheme.slots) > len(scheme.patterns):
+        return derive_order(scheme, values)  # it has no order, for the reason given there
+    if len(scheme.slots) > len(scheme.patterns):  # a multistep scheme
         names = list(map(scheme_notation(scheme).name, varying))
         differ = f"{' and '.join(names)} {'differs' if len(names) == 1 else 'differ'}"
-        reason = f"{differ} from step to step, and steps read more than {_newest_values(scheme)}"
+        reason = f"{differ} from step to step, and steps read more than {_current_values(scheme)}"
         other = "; on an uneven grid they may solve other equations" * ("h" in varying)
         return Order(None, reason + other, not_derived=True)
     return derive_order(scheme, generic_values(scheme, values, varying))
@@ -48,7 +48,7 @@ def generic_values(
     return {**values, **random_values}
 
 
-def _newest_values(scheme: Scheme) -> str:
+def _current_values(scheme: Scheme) -> str:
     """The current values of the unknowns, in words: `Y[n] and Z[n]`."""
-    shown = scheme_notation(scheme)
-    return " and ".join(f"{shown.name(pattern.variable)}[n]" for pattern in scheme.patterns)
+    notation = scheme_notation(scheme)
+    return " and ".join(f"{notation.name(pattern.variable)}[n]" for pattern in scheme.patterns)

@@ -28,14 +28,14 @@ class TightestStability(EquationStability):
 
     @cached_property
     def imaginary_axis(self) -> AxisStability:
-        """The result of the step with the smallest limit, reduced to the interval from 0."""
+        """The result of the step with the smallest limit; of its intervals, the one from 0."""
         return _tightest([tested.imaginary_axis for tested in self.per_step])
 
     @cached_property
     def real_axis(self) -> AxisStability | None:
         """The same on the negative real axis; None if the equation has no real eigenvalue."""
-        axes = [tested.real_axis for tested in self.per_step]
-        return _tightest([axis for axis in axes if axis is not None]) if all(axes) else None
+        results = [tested.real_axis for tested in self.per_step]
+        return _tightest([axis for axis in results if axis is not None]) if all(results) else None
 
     def region(self, z: "np.ndarray") -> "np.ndarray":
         """Whether all steps are stable at points z = hλ; see `EquationStability.region`."""
@@ -44,11 +44,11 @@ class TightestStability(EquationStability):
         return np.logical_and.reduce([tested.region(z) for tested in self.per_step])
 
 
-def _tightest(axes: list[AxisStability]) -> AxisStability:
+def _tightest(results: list[AxisStability]) -> AxisStability:
     """The result with the smallest limit; an undecided one if there is any."""
-    undecided = [axis for axis in axes if not axis.decided]
-    found = min(undecided[:1] or axes, key=lambda axis: (axis.limit, axis.includes_limit))
-    return replace(found, intervals=found.intervals[:1] if found.limit else ())
+    undecided = [result for result in results if not result.decided]
+    tightest = min(undecided[:1] or results, key=lambda axis: (axis.limit, axis.includes_limit))
+    return replace(tightest, intervals=tightest.intervals[:1] if tightest.limit else ())
 
 
 def tightest_stability(stabilities: Sequence[Stability]) -> Stability:

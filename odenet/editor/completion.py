@@ -50,14 +50,14 @@ def completions(document: Document, line: int, column: int) -> list[Proposal]:
     prefix = re.sub(r"\w*$", "", line_start)  # without the word being typed
     if is_in_recipe(document, offset):
         return _recipe_proposals(prefix)
-    lets = [let.name for let in document.imported if isinstance(let, tree.Let)]
+    lets = [let.name for let in document.imported_statements if isinstance(let, tree.Let)]
     names = {name.spelling for name in (*_declared_names(document.file), *lets)}
-    statement = prefix.split(maxsplit=1)[0] if prefix.split() else ""
-    if not statement:
+    first_word = prefix.split(maxsplit=1)[0] if prefix.split() else ""
+    if not first_word:
         words = [word for word in keywords() if word not in NOT_STATEMENTS]
         return [*_proposals("keyword", words), *_proposals("name", names)]
-    if statement in ("discretise", "discretize"):
-        statements = (*document.file.statements, *document.imported)
+    if first_word in ("discretise", "discretize"):
+        statements = (*document.file.statements, *document.imported_statements)
         schemes = [
             s.name.spelling for s in statements if isinstance(s, tree.Scheme | tree.MadeScheme)
         ]
@@ -65,16 +65,16 @@ def completions(document: Document, line: int, column: int) -> list[Proposal]:
         words = [word for word in ("exact", "start") if after_scheme]
         schemes = [] if after_scheme else [*schemes, *library_names()]
         return [*_proposals("scheme", schemes), *_proposals("keyword", words)]
-    if statement == "require":
+    if first_word == "require":
         return _proposals("claim", CLAIMS)
     if ":" in prefix and "param" in prefix.split()[:2]:
         return _proposals("type", PARAMETERS)
-    if statement in ("net", "map", "->") or "->" in prefix or "map" in prefix.split()[:2]:
+    if first_word in ("net", "map", "->") or "->" in prefix or "map" in prefix.split()[:2]:
         maps = [m.name.spelling for m in document.file.statements_of(tree.Map)]
-        first_layers = INPUTS if statement == "net" and "->" not in prefix else ()
+        first_layers = INPUTS if first_word == "net" and "->" not in prefix else ()
         layers = (*first_layers, *ALL_LAYERS.forms, "residual")
         return [*_proposals("layer", layers), *_proposals("name", maps)]
-    if "=" in prefix or statement == "output":
+    if "=" in prefix or first_word == "output":
         return [*_proposals("name", names), *_proposals("activation", ACTIVATIONS)]
     return []
 
@@ -86,18 +86,18 @@ def _recipe_proposals(prefix: str) -> list[Proposal]:
     if not equals:
         return _proposals("key", keys)
     kind = keys[key.strip()].kind if key.strip() in keys else None
-    options: Mapping[str, object] | Iterable[str] = ()
+    values: Mapping[str, object] | Iterable[str] = ()
     # a `Choice` or `Word` may be inside another kind: `ListOf.item`, `WordOr.kind`
     for value_kind in (kind, getattr(kind, "item", None), getattr(kind, "kind", None)):
         if isinstance(value_kind, Choice):
-            options = value_kind.forms
+            values = value_kind.forms
         elif isinstance(value_kind, Word):
-            options = value_kind.options
-    return _proposals("value", options)
+            values = value_kind.options
+    return _proposals("value", values)
 
 
 def _declared_names(file: tree.File) -> Iterable[tree.Name]:
-    """The names that a file declares, in their spelling."""
+    """The names that a file declares, each once."""
     spellings = {definition.span.text for definition in find_definitions(file.statements).values()}
     nodes = (node for node in file.walk() if isinstance(node, tree.Name))
     return {node.spelling: node for node in nodes if node.spelling in spellings}.values()

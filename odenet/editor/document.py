@@ -56,7 +56,7 @@ class Document:
             return ()
 
     @property
-    def imported(self) -> Iterator[tree.Let | tree.Scheme | tree.MadeScheme]:
+    def imported_statements(self) -> Iterator[tree.Let | tree.Scheme | tree.MadeScheme]:
         """The lets and schemes of the files that it uses, which `use` brings in."""
         for file in self.imported_files:
             yield from file.statements_of(tree.Let)
@@ -103,7 +103,7 @@ class Document:
                 scheme_definitions = dict(_scheme_definitions(block))
                 if name in scheme_definitions:
                     return scheme_definitions[name]
-        definitions = find_definitions((*self.file.statements, *self.imported))
+        definitions = find_definitions((*self.file.statements, *self.imported_statements))
         if name in definitions:
             return definitions[name]
         return _library_definition(word.text) if word.text in library_names() else None
@@ -131,8 +131,8 @@ def _definitions_of(statement: tree.Statement) -> Iterable[tuple[str, Definition
         case tree.State(names):
             return _make_definitions("unknown of the equations", statement, names)
         case tree.Param(shared, names):
-            number = "shared by all steps" if shared else "one for each step"
-            return _make_definitions(f"learned parameter, {number}", statement, names)
+            sharing = "shared by all steps" if shared else "one for each step"
+            return _make_definitions(f"learned parameter, {sharing}", statement, names)
         case tree.Map(_, name):
             return _make_definitions("map made of layers", statement, [name])
         case tree.Let(name):
@@ -180,7 +180,11 @@ def _parsed(source: Source) -> tree.File:
 def _compile(
     source: Source, used_sources: tuple[Source, ...]
 ) -> tuple[Program | None, list[Diagnostic]]:
-    """The compiled program or the errors of a text; `used_sources` is a key of the cache."""
+    """The compiled program or the errors of a text.
+
+    `used_sources`, the files that the text uses, is not read: it is part of the cache's key, so
+    that a changed file is compiled again.
+    """
     try:
         return odenet.loads(source.text, name=source.name), []
     except SpecError as error:

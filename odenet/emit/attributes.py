@@ -55,7 +55,10 @@ def class_attributes(facts: Facts, symbols: SymbolTable) -> list[str]:
 
 
 def _relabel(symbols: SymbolTable, derivation: Derivation) -> str:
-    """The dict items `"a": "b"`: after its shears, register a holds the new value of slot b."""
+    """The dict items `"a": "b"`: after its shears, register a holds the new value of slot b.
+
+    Under leapfrog the new value is computed in the register of `Y[n-1]`: `"Y_prev": "Y"`.
+    """
     pairs = [
         (symbols.variable(r.name, r.offset, i), symbols.variable(s.name, s.offset, i))
         for r, s in derivation.relabel.items()

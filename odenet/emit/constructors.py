@@ -7,7 +7,7 @@ from odenet.derive.describe import conditions
 from odenet.derive.to_expr import scalar
 from odenet.emit.expressions import number
 from odenet.emit.layout import lay_out, string_literal
-from odenet.emit.step_constants import StepConstants
+from odenet.emit.step_constants import StepConstantWriter
 from odenet.emit.symbols import SymbolTable
 from odenet.model.expressions import expr
 from odenet.model.expressions.numbers import Width
@@ -41,16 +41,16 @@ def initialiser(symbols: SymbolTable, derivation: Derivation, space: int) -> lis
     return lines + [part for line in body for part in lay_out(line, 8)]
 
 
-def constant_lines(symbols: SymbolTable, derived: Derivation, h: str) -> tuple[list[str], ...]:
+def constant_lines(symbols: SymbolTable, derivation: Derivation, h: str) -> tuple[list[str], ...]:
     """Two lists: keyword arguments for the scheme's constants, and lines that set attributes.
 
     Args:
         symbols: the Python names of the step.
-        derived: the derivation of the scheme, for the ranges of learned constants.
+        derivation: the derivation of the scheme, for the ranges of learned constants.
         h: the code of the step size where the file gives the final time T.
     """
     model, discretisation = symbols.model, symbols.model.discretisation
-    step_constants = StepConstants(symbols, derived)
+    step_constants = StepConstantWriter(symbols, derivation)
     keywords: list[str] = []
     body: list[str] = []
     if discretisation.final_time is not None:
@@ -99,7 +99,7 @@ def let_lines(symbols: SymbolTable) -> list[str]:
 
 def _inverse_checks(symbols: SymbolTable, derivation: Derivation) -> list[str]:
     """The lines that check divisors of the step, and whether it has an inverse."""
-    lines = ["self.require_numbers()"] * bool(StepConstants(symbols, derivation).divisors())
+    lines = ["self.require_numbers()"] * bool(StepConstantWriter(symbols, derivation).divisors())
     for condition, shown in zip(derivation.conditions, conditions(derivation), strict=True):
         if symbols.varies(scalar(condition)):
             continue
@@ -123,7 +123,10 @@ def _map_line(symbols: SymbolTable, definition: MapDefinition) -> str:
 
 
 def width_code(width: Width) -> str:
-    """The code of a channel count: of `c`, that of the states, or `c_new`, that after a unit."""
+    """The code of a channel count, a multiple of `c`, the states' channels, plus a constant.
+
+    In a unit's first step it may be a multiple of `c_new` instead, the channels after the unit.
+    """
     if not width.multiple:
         return number(width.constant)
     c = "c_new" if width.has_new_c else "c"
@@ -145,11 +148,14 @@ def parameter_line(symbols: SymbolTable, param: DeclaredParameter, space: int) -
     c_in, c_out = (width_code(w) if w else "c" for w in (param.width_in, param.width_out))
     init = _init_code(param.options["init"])
     code = param.kind.construct(param.options, Construction(steps, c_in, c_out, space, init))
-    if param.knots:  # these are points in time, and steps may differ in size
+    if param.knots:  # knots are points in time, so the sizes of the steps matter where they differ
         code = f"Knotted(steps, {code}{', self.h' if 'h' in symbols.varying else ''})"
     return f"self.{symbols.spec_name(param.name)} = {code}"
 
 
 def _init_code(call: Call) -> Callable[[str], str]:
-    """A function from the default rule of `init` to that argument's code, empty for the default."""
+    """A function that gives the code of the argument `init`: `, init=…`, or empty for the default.
+
+    It takes the name of the rule that is the parameter's default.
+    """
     return lambda default: "" if call.name == default else f", init={init_code(call)}"

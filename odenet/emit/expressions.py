@@ -19,11 +19,11 @@ class Code:
     """A Python expression and its level of precedence."""
 
     text: str
-    level: int = ATOM
+    precedence: int = ATOM
 
-    def within(self, level: int) -> str:
-        """The text as an operand; in brackets if it binds less tightly than `level`."""
-        return self.text if self.level >= level else f"({self.text})"
+    def within(self, precedence: int) -> str:
+        """The text as an operand; in brackets if it binds less tightly than `precedence`."""
+        return self.text if self.precedence >= precedence else f"({self.text})"
 
     def __mul__(self, other: "Code") -> "Code":
         return Code(f"{self.within(PRODUCT)} * {other.within(SIGN)}", PRODUCT)
@@ -122,7 +122,7 @@ class Printer:
                 return self._operator_call(name, self.value_code(name), operand, adjoint=True)
             case expr.Compose():
                 return self.apply(operator.left, self.apply(operator.right, operand))
-            case expr.Sum() if names := self.kernel_names(operator):
+            case expr.Sum() if names := self.summable_kernels(operator):
                 # one convolution with an assembled kernel, where that is the same
                 kernel = self.assemble(operator, self.parameters[names[0]]).text
                 return self._operator_call(names[0], kernel, operand)
@@ -135,10 +135,11 @@ class Printer:
         options = keywords(parameter, self.value_code(name))
         return Code(f"{function}({operand.text}, {kernel}{options})")
 
-    def kernel_names(self, operator: expr.Node) -> list[str]:
-        """The parameters in a sum of operators whose kernels can be added; empty if they cannot.
+    def summable_kernels(self, operator: expr.Node) -> list[str]:
+        """The names of the parameters in a sum of operators; empty if their kernels don't add up.
 
-        All must be kernels of one form, from c to c channels; the sum may have the identity.
+        Kernels can be added if all have one form and map c to c channels; the identity may be among
+        the summands.
         """
         operators = [n for n in operator.walk() if isinstance(n, expr.Operator)]
         if any(isinstance(n, expr.Compose) for n in operators):
@@ -169,7 +170,7 @@ def _sum(terms: Sequence[tuple[int, Code]]) -> Code:
     """Terms with their signs; a sum among them keeps its brackets."""
     text = signed_sum((sign, code.within(PRODUCT)) for sign, code in terms)
     # `-a / b` binds like `a / b`
-    return Code(text, SUM if len(terms) > 1 else min(SIGN, terms[0][1].level))
+    return Code(text, SUM if len(terms) > 1 else min(SIGN, terms[0][1].precedence))
 
 
 def _kernel_form(parameter: DeclaredParameter) -> tuple[Any, ...] | None:

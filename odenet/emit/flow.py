@@ -9,7 +9,7 @@ from odenet.emit.layout import docstring, lay_out, tuple_code
 from odenet.emit.shears import ShearWriter
 from odenet.emit.spectrum import SpectrumWriter
 from odenet.emit.step import StepWriter, unpack
-from odenet.emit.step_constants import StepConstants
+from odenet.emit.step_constants import StepConstantWriter
 from odenet.emit.step_printer import StepPrinter
 from odenet.emit.symbols import RateMethod, SymbolTable
 from odenet.model.expressions import expr
@@ -68,7 +68,7 @@ class FlowWriter:
             body = self.step_writer.retreat()
             methods.append(self._method("retreat", "state, step=0", text, body))
         methods += [self._readout(), self._field(), *self._certificate_methods()]
-        constants = StepConstants(self.symbols, self.derivation)
+        constants = StepConstantWriter(self.symbols, self.derivation)
         varying = ", ".join(map(self.symbols.argument, self.symbols.varying))
         if divisors := constants.divisors():
             text = "The divisors of a step with these constants."

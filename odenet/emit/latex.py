@@ -26,16 +26,16 @@ def initial(model: Model) -> str:
     return aligned([*rows, f"{dialect.word('output')} &= {LATEX.show(dynamics.output)}"])
 
 
-def rule(scheme: Scheme) -> str:
-    """The lines of a step, aligned."""
+def update_lines(scheme: Scheme) -> str:
+    """The update lines of a scheme, aligned."""
     return aligned([f"{LATEX.show(u.target)} &= {LATEX.show(u.value)}" for u in scheme.updates])
 
 
 def inverse(derivation: Derivation) -> str:
     """The lines of the inverse step, aligned; of a derivation that has one."""
-    shown = scheme_notation(derivation.scheme, latex=True)
+    notation = scheme_notation(derivation.scheme, latex=True)
     lines = derivation.inverse or ()
-    return aligned([f"{shown.show(u.target)} &= {shown.show(u.value)}" for u in lines])
+    return aligned([f"{notation.show(u.target)} &= {notation.show(u.value)}" for u in lines])
 
 
 def inverse_proof(derivation: Derivation) -> str:

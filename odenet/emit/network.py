@@ -85,7 +85,7 @@ def _existing_network(model: Model, layer: Layer) -> str:
 
 
 def _flow_code(model: Model, layer: Layer, stem: str, channels: int, steps: int) -> str:
-    """The code of a flow with the first or the remaining steps of a layer, `steps` of them."""
+    """The code of a flow with `steps` of a layer's steps: all, the first, or all but the first."""
     arguments = "".join(f", {name}={name}" for name in _map_arguments(model))
     return f"{stem}Flow({channels}, steps={steps}{_step_size(model, layer, steps)}{arguments})"
 
@@ -118,8 +118,8 @@ def _unit_code(model: Model, layer: Layer, stem: str) -> str:
         step = _flow_code(model, layer, stem, channels, 1)
         entry = f"Coarsened({', '.join([step, str(old), str(new), *options])})"
     else:
-        size = _step_size(model, layer, 1)
-        entry = f"{stem}Entry({', '.join([str(channels), str(new), *options])}{size})"
+        step_size = _step_size(model, layer, 1)
+        entry = f"{stem}Entry({', '.join([str(channels), str(new), *options])}{step_size})"
     rest = _flow_code(model, layer, stem, new * parts, arguments["N"] - 1)
     return f"Unit({entry}, {rest})"
 
@@ -138,27 +138,27 @@ def _residual_code(model: Model, layer: Layer, stem: str) -> str:
     options = [f"nn.Sequential({inner})"]
     if needs_shortcut(layer):
         options.append(_shortcut_code(layer))
-    after = arguments["after"]
-    if after.name != "identity":
-        options.append(f"after={layer_code(_activation_layer(layer, after))}")
+    activation = arguments["after"]
+    if activation.name != "identity":
+        options.append(f"after={layer_code(_activation_layer(layer, activation))}")
     return f"Residual({', '.join(options)})"
 
 
 def _shortcut_code(layer: Layer) -> str:
     kind, stride = layer.arguments["shortcut"], layer.arguments["stride"]
-    before, after = layer.shape_in.channels, layer.shape_out.channels
+    width_in, width_out = layer.shape_in.channels, layer.shape_out.channels
     space = len(layer.shape_in.space)
     options = [f"stride={stride}"] if stride != 1 else []
     options += [f'kind="{kind}"'] if kind != "stride" else []
     options += [f"space={space}"] if space != 2 else []
-    code = f"Shortcut({', '.join([width_code(before), width_code(after), *options])})"
+    code = f"Shortcut({', '.join([width_code(width_in), width_code(width_out), *options])})"
     if kind == "conv":
-        return f"nn.Sequential({code}, nn.BatchNorm{space or 1}d({width_code(after)}))"
+        return f"nn.Sequential({code}, nn.BatchNorm{space or 1}d({width_code(width_out)}))"
     return code
 
 
 def _activation_layer(layer: Layer, call: Call) -> Layer:
-    """An activation as a layer after another."""
+    """An activation as a layer of its own, on the output of `layer`."""
     return Layer(
         name=call.name, arguments=call.kwargs, shape_in=layer.shape_out, shape_out=layer.shape_out
     )

@@ -25,7 +25,7 @@ def equations(model: Model) -> list[str]:
     ]
 
 
-def rule(scheme: Scheme) -> list[str]:
+def update_lines(scheme: Scheme) -> list[str]:
     """The update lines of a scheme."""
     return [source_text(update.span) for update in scheme.updates]
 

@@ -27,7 +27,7 @@ def as_html(facts: Facts, claims: list[ClaimResult]) -> str:
     if derivation is not None:
         by = f"{notation.discretisation(model)}, for {for_line(model.scheme)}"
         parts.append(_line(f"Discretised by {by}:"))
-        parts.append(_formula(latex.rule(model.scheme)))
+        parts.append(_formula(latex.update_lines(model.scheme)))
         why = why_no_inverse(derivation)
         parts.append(_line(f"Not reversible: {why}." if why else "Undone line by line:"))
         parts += [] if why else [_formula(latex.inverse(derivation))]

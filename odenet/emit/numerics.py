@@ -21,8 +21,8 @@ def numerics(model: Model, derivation: Derivation) -> list[str]:
         return []
     stability = scheme_stability(model, derivation)
     lines = [] if isinstance(stability, str) else [axis.sentence for axis in stability.axes]
-    exact_range = step_matrix_stability(model)
-    lines += [] if exact_range is None else [str(exact_range)]
+    matrix_stability = step_matrix_stability(model)
+    lines += [] if matrix_stability is None else [str(matrix_stability)]
     lines += differing_steps(model) if lines else []
     if model.discretisation.exact:
         return [*lines, exact_arithmetic_line(model, derivation)]

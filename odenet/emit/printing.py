@@ -94,7 +94,7 @@ def as_latex(facts: Facts) -> str:
     if derivation is not None:
         scheme = latex_prose(notation.discretisation(model))
         by = rf"{scheme}, for \({LATEX.for_line(model.scheme)}\)"
-        parts += [f"discretised by {by}:", f"\\[\n{latex.rule(model.scheme)}\n\\]"]
+        parts += [f"discretised by {by}:", f"\\[\n{latex.update_lines(model.scheme)}\n\\]"]
         parts.append(derivation.latex())
     return "\n\n".join([*parts, facts.certificate.latex()])
 
@@ -139,7 +139,7 @@ def as_json(facts: Facts, claims: Sequence[ClaimResult]) -> dict[str, Any]:
     if derivation is not None:
         steps = {
             "scheme": model.scheme.name,
-            "rule": notation.rule(model.scheme),
+            "rule": notation.update_lines(model.scheme),
             "derivation": derivation.to_json(),
             "numerics": numerics(model, derivation),
         }

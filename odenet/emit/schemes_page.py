@@ -20,9 +20,9 @@ def schemes_page() -> str:
     columns = ("scheme", "takes", "order", "reversible", "symmetric", "volume")
     lines = [f"| {' | '.join(columns)} |", "|---" * len(columns) + "|"]
     for row in rows:
-        shown = [f"[{row['scheme']}](#{row['scheme']})", f"`{row['takes']}`"]
-        shown += [str(row[key]).replace("|", "\\|") for key in columns[2:]]
-        lines.append(f"| {' | '.join(shown)} |")
+        cells = [f"[{row['scheme']}](#{row['scheme']})", f"`{row['takes']}`"]
+        cells += [str(row[key]).replace("|", "\\|") for key in columns[2:]]
+        lines.append(f"| {' | '.join(cells)} |")
     parts = [_HEAD, "\n".join(lines)]
     for row in rows:
         parts.append("\n".join(_section(row["scheme"])))
@@ -30,7 +30,10 @@ def schemes_page() -> str:
 
 
 def _section(name: str) -> Iterator[str]:
-    """The lines about a scheme: its text, the rules that this expands to, and derived facts."""
+    """The lines about a scheme: its file, the scheme that this makes of others, derived facts.
+
+    A file such as `scheme coupled_heun = coupled(heun)` has no update lines; they are shown below.
+    """
     text, scheme = library_text(name).strip(), library_scheme(name)
     yield f"## {name}\n"
     yield f"```\n{text}\n```\n"

@@ -131,6 +131,7 @@ class ShearWriter:
         for helper in self.helpers:
             if helper.body == body and helper.arguments == arguments:
                 return MethodUse(helper.name, registers, attributes)
+        # helpers of one prefix have one docstring, and are numbered together
         name = f"{prefix}_{1 + sum(helper.docstring == docstring for helper in self.helpers)}"
         self.helpers.append(HelperMethod(name, arguments, docstring, body))
         return MethodUse(name, registers, attributes)

@@ -194,7 +194,7 @@ class SpectrumWriter:
 
     def _sum_norm(self, operator: expr.Sum) -> Code:
         """A bound of the norm of a sum: that of its assembled kernel, or else the sum of bounds."""
-        names = self.printer.kernel_names(operator)
+        names = self.printer.summable_kernels(operator)
         if names:
             parameter = self.model.parameters[names[0]]
             kernel = self.printer.assemble(operator, parameter).text
@@ -231,4 +231,4 @@ def _product(left: Code, right: Code) -> Code:
     if not factors:
         return Code("1.0")
     text = " * ".join(f.within(PRODUCT if i == 0 else SIGN) for i, f in enumerate(factors))
-    return Code(text, PRODUCT if len(factors) > 1 else factors[0].level)
+    return Code(text, PRODUCT if len(factors) > 1 else factors[0].precedence)

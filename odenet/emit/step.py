@@ -18,7 +18,10 @@ from odenet.model.typed.scheme import Update
 
 
 class StepWriter:
-    """Writes `advance` and `retreat`; `i` is the index of a component, a state, of an unknown."""
+    """Writes `advance` and `retreat`.
+
+    An unknown of the scheme consists of states of the file, its components; `i` is their index.
+    """
 
     def __init__(self, symbols: SymbolTable, derivation: Derivation):
         self.symbols = symbols
@@ -31,18 +34,20 @@ class StepWriter:
         registers = self.symbols.registers()
         current = dict(registers)
         printer = StepPrinter(self.symbols, current)
-        assignments = [(u, i) for u in self.symbols.scheme.updates for i in self._components(u)]
+        updates = self.symbols.scheme.updates
+        assignments = [(update, i) for update in updates for i in self._components(update)]
         lines: list[str] = []
         for n, (update, i) in enumerate(assignments):
             code = printer(update.value, i).text
             target = update.target
-            name = self._target_name(target, i, assignments[n + 1 :])
-            current[target.name, target.offset if isinstance(target, Slot) else 0, i] = name
-            lines.append(f"{name} = {code}")
-        values = [current[name, offset + 1, i] for name, offset, i in registers]
-        return self._unpacked(registers.values(), lines, values)
+            variable = self._target_variable(target, i, assignments[n + 1 :])
+            current[target.name, target.offset if isinstance(target, Slot) else 0, i] = variable
+            lines.append(f"{variable} = {code}")
+        # `Y[n+1]` is what the next step reads as `Y[n]`
+        values = [current[unknown, offset + 1, i] for unknown, offset, i in registers]
+        return self._body(registers.values(), lines, values)
 
-    def _unpacked(self, before: Iterable[str], lines: list[str], after: Iterable[str]) -> list[str]:
+    def _body(self, before: Iterable[str], lines: list[str], after: Iterable[str]) -> list[str]:
         """The method's body: unpacks the state into `before`, runs the lines, returns `after`."""
         inputs = ["u"] if self.symbols.model.dynamics.reads_input else []
         lines = [*lines, f"return State({', '.join([*after, *inputs])})"]
@@ -54,13 +59,17 @@ class StepWriter:
         """The indices of the states that the target of a line consists of."""
         return range(len(self.symbols.components(update.target.name)))
 
-    def _target_name(self, target: expr.Node, i: int, later: list[tuple[Update, int]]) -> str:
-        """The variable that a line assigns; the old value's, if no later line reads that value."""
+    def _target_variable(self, target: expr.Node, i: int, later: list[tuple[Update, int]]) -> str:
+        """The variable that a line assigns.
+
+        The new value takes the variable of the old one if no later line reads the old value and the
+        state does not keep it, else a variable of its own.
+        """
         if isinstance(target, expr.Stage):
             return self.symbols.variable(target.name, 0, i)
         assert isinstance(target, Slot)
         old = (target.name, 0, i)
-        is_read = any(old in set(values_read(self.symbols, u.value, j)) for u, j in later)
+        is_read = any(old in set(values_read(self.symbols, line.value, j)) for line, j in later)
         has_history = len(self.symbols.scheme.stored_offsets(target.name)) > 1
         return self.symbols.variable(target.name, 1 if is_read or has_history else 0, i)
 
@@ -69,32 +78,37 @@ class StepWriter:
     def retreat(self) -> list[str]:
         """The lines of `retreat`: the shears undone, last first."""
         current = {key: self._variable_after(key) for key in self.symbols.registers()}
-        names = [self._variable_after(self._register_after(key)) for key in current]
+        # the state after the step, slot by slot: `Y` and `Y_next` for the slots `Y[n-1]` and `Y[n]`
+        variables = [self._variable_after(self._register_after(slot)) for slot in current]
         lines: list[str] = []
         printer = StepPrinter(self.symbols, current)
         for shear in reversed(self.derivation.shears or ()):
             for i in reversed(range(len(self.symbols.components(shear.target.name)))):
                 key = (shear.target.name, shear.target.offset, i)
-                name = self.symbols.variable(*key)
-                lines.append(f"{name} = {self._inverse_shear(shear, printer, current[key], i)}")
-                current[key] = name
-        return self._unpacked(names, lines, current.values())
+                variable = self.symbols.variable(*key)
+                lines.append(f"{variable} = {self._inverse_shear(shear, printer, current[key], i)}")
+                current[key] = variable
+        return self._body(variables, lines, current.values())
 
-    def _register_after(self, value: ValueKey) -> ValueKey:
-        """The register that holds a stored value after the step."""
-        name, offset, i = value
-        register = next(r for r, s in self._slots_after().items() if s == Slot(name, offset))
+    def _register_after(self, slot: ValueKey) -> ValueKey:
+        """The register that holds a slot's value after the step."""
+        name, offset, i = slot
+        register = next(r for r, new in self._slots_after().items() if new == Slot(name, offset))
         return register.name, register.offset, i
 
     def _slots_after(self) -> dict[Slot, Slot]:
-        """Register -> the slot whose new value it holds; offsets count from before the step."""
+        """Register -> the slot whose value it holds after the step.
+
+        A register is named by its slot before the step. Under leapfrog, `Y[n-1]` -> `Y[n]`: the
+        register of `Y[n-1]` holds the new value, `Y[n+1]`, which is `Y[n]` for the next step.
+        """
         return {r: self.derivation.relabel.get(r, r) for r in self.symbols.scheme.slots}
 
     def _variable_after(self, register: ValueKey) -> str:
         """The variable of the value that a register holds after the step.
 
-        `retreat` assigns a register's own variable once its shears are undone. So no other value
-        may be in that variable, as when two registers swap: it would be lost.
+        When a register's shears are undone, `retreat` assigns the register's own variable. If that
+        held the value of another register, as when two registers swap, this would be lost.
         """
         name, offset, i = register
         slot = Slot(name, offset)

@@ -22,8 +22,8 @@ from odenet.model.typed.step_constants import (
 )
 
 
-class StepConstants:
-    """Writes `__init__` arguments for these constants, and the conditions for an inverse step.
+class StepConstantWriter:
+    """Writes the code for constants that differ from step to step: arguments and conditions.
 
     Args:
         symbols: the Python names of the step.

@@ -53,10 +53,9 @@ def _limit(facts: Facts) -> str:
     axes = limiting_axes(facts)
     if isinstance(axes, str):
         return f"none is known: {axes}"
-    exact_range = step_matrix_stability(model)
-    limits = [axis.short_sentence for axis in axes] + (
-        [] if exact_range is None else [str(exact_range)]
-    )
+    matrix_stability = step_matrix_stability(model)
+    limits = [axis.short_sentence for axis in axes]
+    limits += [] if matrix_stability is None else [str(matrix_stability)]
     return "; ".join([*limits, *differing_steps(model)])
 
 

@@ -115,7 +115,7 @@ class SymbolTable:
 
     @cached_property
     def varying(self) -> tuple[str, ...]:
-        """The scheme's constants that differ from step to step, in the order of `shears`."""
+        """The scheme's constants that differ from step to step: the arguments of `shears`."""
         values = self.model.discretisation.varying
         return tuple(name for name in self.scheme_constants if name in values)
 
@@ -140,7 +140,7 @@ class SymbolTable:
         """The code of a constant in a step; a let that differs from step to step is expanded.
 
         Args:
-            name: of a constant or let of the scheme, or of a let of the file.
+            name: the name of a constant or let of the scheme, or of a let of the file.
             code_of: returns the code of a constant that differs from step to step.
         """
         if name in self.varying:
@@ -210,9 +210,9 @@ class SymbolTable:
         """The method of a right-hand side, named after the state whose rate it gives."""
         states, model, part = states_read(rate), self.model, self.for_equations[function].summand
         used = {node.name for node in rate.walk() if isinstance(node, _PARAMETERS)}
-        number = "" if part is None else f"{part[0] + 1}_"  # no state begins with a digit
+        prefix = "" if part is None else f"{part[0] + 1}_"  # `rate_1_Y`; no state is called `1_Y`
         return RateMethod(
-            name=f"rate_{number}{self.state(state)}",
+            name=f"rate_{prefix}{self.state(state)}",
             states=tuple(state for state in model.system if state in states),
             reads_input=reads_input(rate),
             reads_time=any(isinstance(node, expr.Time) for node in rate.walk()),

@@ -91,7 +91,7 @@ class Advice:
     batch: int | None = None
 
     def __str__(self) -> str:
-        width = max(18, *(len(way.name) for way in self.ways))  # 18: of the heading
+        width = max(18, *(len(way.name) for way in self.ways))  # 18: the heading's length
         head = f"{'beyond the weights':<{width}}  {'peak':>10}  {'update in backward':>18}"
         lines = [f"{self._title()}, {size_text(self.weights)} of weights", f"  {head}  cost"]
         for way in self.ways:
@@ -236,7 +236,7 @@ def _simplest(ways: list[Way], size: Callable[[Way], int]) -> Way:
 def _plan(model: nn.Module, example: Any, blocks: Any) -> tuple[Plan, Any]:
     """The blocks to convert, and the example that they were found on.
 
-    The latter is None if the model runs on inputs that `find_blocks` makes up.
+    The example is None if the model runs on inputs that `find_blocks` makes up.
     """
     try:
         return find_blocks(model, blocks=blocks), None

@@ -81,7 +81,7 @@ def _layout(tensor: Tensor) -> dict[str, Any]:
 
 
 def _zeros(argument: Any) -> Any:
-    """A tensor of zeros with a given layout; other arguments as they are."""
+    """A tensor of zeros in place of a layout; other arguments as they are."""
     if not isinstance(argument, dict):
         return argument
     return torch.empty_strided(
@@ -94,8 +94,8 @@ def _zeros(argument: Any) -> Any:
 
 def _measure_workspace(call: str) -> int:
     """The workspace of a call in bytes."""
-    name, *layouts = json.loads(call)
-    arguments = [_zeros(argument) for argument in layouts]
+    name, *described = json.loads(call)
+    arguments = [_zeros(argument) for argument in described]
     is_cuda = any(isinstance(a, Tensor) and a.is_cuda for a in arguments)
     with Peak("cuda" if is_cuda else "cpu") as peak:
         result = _KERNELS[name](*arguments)

@@ -20,7 +20,7 @@ def largest_batch(peak: Callable[[int], int], limit: int) -> int | None:
 
     Args:
         peak: the bytes of a step as a function of the batch; increasing.
-        limit: in bytes.
+        limit: the limit in bytes.
 
     Returns:
         At least `MIN_BATCH` and at most `MAX_BATCH`; None if not even `MIN_BATCH` samples fit.
@@ -65,13 +65,13 @@ def largest_training_batch(
     """The largest batch of a program whose training step is predicted to stay within a limit.
 
     Args:
-        program: its network and recipe.
-        options: of the training.
-        limit: in bytes.
+        program: the program that has the network and the recipe.
+        options: the options of the training.
+        limit: the limit in bytes.
         device: "cpu" or "cuda".
 
     Returns:
-        As `largest_batch`.
+        The same as `largest_batch`.
     """
     mode, in_backward = training_mode(program, options), options.update_in_backward
     return largest_batch(lambda n: predict(program, n, mode, device, in_backward).peak, limit)

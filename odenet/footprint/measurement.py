@@ -33,10 +33,10 @@ def measure(
     """The footprint of a training step of a specification in each mode, without modes that fail.
 
     Args:
-        spec: the file.
-        settings: as `odenet.load` takes them.
+        spec: the path of the specification.
+        settings: the settings, as `odenet.load` takes them.
         batch: number of samples.
-        modes: memory modes of flows.
+        modes: the memory modes of flows to measure.
         device: "cpu" or "cuda".
         in_backward: whether the optimizer acts in the backward pass.
     """

@@ -48,7 +48,8 @@ class StepSimulator:
 
     Args:
         example: the batch.
-        loss: of the output of a model; None for its ``loss``, or the mean square of its tensors.
+        loss: the loss as a function of a model's output; None for the output's ``loss``, or else
+            the mean square of its tensors.
 
     Attributes:
         samples: the number of samples of the batch; None if it has no tensors.
@@ -66,7 +67,7 @@ class StepSimulator:
         """What a step needs, without and with an optimizer in the backward pass.
 
         Args:
-            model: is copied; the copy runs in training mode.
+            model: the model; a copy of it runs in training mode.
             change: applied to the copy, such as checkpointing.
 
         Raises:
@@ -122,12 +123,12 @@ def _reason(error: Exception) -> str:
 def checkpoint_modules(model: nn.Module, paths: Iterable[str]) -> None:
     """Puts a checkpoint around modules: they store their input, and run again going backward.
 
-    Caches of keys and values, to which a second run would append, are turned off, as transformers
-    does.
+    Caches of keys and values, to which a second run would append, are turned off, as the library
+    transformers does under checkpointing.
 
     Args:
-        model: changed in place.
-        paths: of the modules.
+        model: the model, which is changed in place.
+        paths: the paths of the modules.
     """
     for module in model.modules():
         config: Any = module.__dict__.get("config")

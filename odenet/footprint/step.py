@@ -31,12 +31,12 @@ class Footprint:
 
     Attributes:
         parameters: weights and buffers.
-        gradients: of the weights; if the optimizer acts in the backward pass, the most that exist
-            at a time.
-        optimizer: its state.
-        chain: of tensors that steps of flows hold between the forward and the backward pass.
-        outside: of tensors that other layers hold between the two passes, and of the batch.
-        working: of other tensors at the moment of the peak.
+        gradients: the gradients of the weights; if the optimizer acts in the backward pass, the
+            most that exist at a time.
+        optimizer: the optimizer's state.
+        chain: tensors that steps of flows hold between the forward and the backward pass.
+        outside: tensors that other layers hold between the two passes, and the batch.
+        working: other tensors at the moment of the peak.
         peak: the most that is held at once.
     """
 
@@ -55,7 +55,7 @@ def predict(
     """Predict the footprint of a training step, by running it on fake tensors.
 
     Args:
-        program: its network and recipe.
+        program: the program that has the network and the recipe.
         batch: number of samples.
         memory: the memory mode of flows.
         device: "cpu" or "cuda".
@@ -98,7 +98,7 @@ class TrainingStep:
     """A training step of a network on a batch of random data.
 
     Args:
-        program: its network and recipe.
+        program: the program that has the network and the recipe.
         batch: number of samples.
         memory: the memory mode of flows.
         device: "cpu" or "cuda".
@@ -211,15 +211,19 @@ class TrainingStep:
 
 
 def _completed_bytes(flow: Flow) -> list[int]:
-    """For each step of a flow, the bytes of the gradients that its backward pass completes."""
+    """For each step of a flow, the bytes of the gradients that its backward pass completes.
+
+    Those are the gradients of the weights that no earlier step reads. A stacked parameter may be
+    trained as slices, one for each step; then each slice has a gradient of its own.
+    """
     weights = FlowWeights(flow, flow.learned_names())
     slices = [flow.slices and flow.slices.get(tensor) for tensor in weights.tensors]
-    sliced = [index for index, parts in enumerate(slices) if parts]
+    sliced = [position for position, parts in enumerate(slices) if parts]
     return [
         sum(
-            weights.tensors[index].nbytes // len(slices[index] or [0])
-            for index, _ in completed
-            if weights.tensors[index].requires_grad
+            weights.tensors[position].nbytes // len(slices[position] or [0])
+            for position, _ in completed
+            if weights.tensors[position].requires_grad
         )
         for completed in weights.first_read(range(flow.steps), sliced).values()
     ]

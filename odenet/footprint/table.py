@@ -32,11 +32,11 @@ def available_modes(program: Program, exact: bool) -> tuple[Mode, ...]:
     """The memory modes that all flows of a network have.
 
     Args:
-        program: has the network.
+        program: the program that has the network.
         exact: whether to include the exact mode.
 
     Raises:
-        TrainingError: if it is to be included, and a flow is not reversible.
+        NotPossible: if the exact mode is to be included, and a flow is not reversible.
     """
     if all(flow.reversible for flow in flows(program.network()).values()):
         return ("reversible", *(["exact"] if exact else []), "stored", "checkpoint")
@@ -54,10 +54,10 @@ def show_footprints(
     """Print a table with a row for each part of the footprint and a column for each mode.
 
     Args:
-        title: of the table.
+        title: the title of the table.
         predicted: footprints by mode.
-        measured: footprints by mode, shown beside the predicted ones; None where that failed.
-        console: to print on.
+        measured: footprints by mode, shown beside the predicted ones; None where measuring failed.
+        console: the console to print on.
     """
     table = Table(title=Text(printable(title)), title_justify="left", box=None, pad_edge=False)
     table.add_column("")

@@ -66,7 +66,7 @@ def _pad_to_column(group: list[Line], indices: list[int], least: int = 0) -> Non
 
 
 def _align_signs(group: list[Line]) -> None:
-    """Leave room for a sign before right-hand sides that have none, in some lines `Y' = …`."""
+    """Indent right-hand sides that begin without a sign, in lines `Y' = …`, if others have one."""
     # tokens 0 to 2 are `Y`, `'` and `=`
     signed = [line.token_types()[3:4] in (["MINUS"], ["PLUS"]) for line in group]
     for line, sign in zip(group, signed, strict=True):
@@ -84,7 +84,7 @@ def _align_names(group: list[Line]) -> None:
     """Give declared names the same column, two spaces after the longest keyword.
 
     The author's column is kept if it is the same in all lines and one or two spaces after that
-    keyword, and so is a single space in all lines.
+    keyword. A single space after the keyword is kept too, if all lines have it.
     """
     indices = [line.token_types().index("NAME") for line in group]
     keywords = [line.token_types()[:i] for line, i in zip(group, indices, strict=True)]

@@ -96,6 +96,7 @@ class Builder:
         return tree.Initial(name, order or 0, time, value, span=span)
 
     def discretise(self, span: Span, scheme: tree.Expr, *rest: tree.Start | Token | None):
+        # the last one is the word `exact`, or None without it
         starts = tuple(s for s in rest if isinstance(s, tree.Start))
         return tree.Discretise(scheme, starts, exact=rest[-1] is not None, span=span)
 

@@ -32,7 +32,7 @@ def format_source(source: Source) -> str:
     report.raise_if_errors()
     lines = _annotate(_split_at_braces(_lines(source)))
     for line in lines:
-        line.spaces = spaces_before(line.tokens, source.text)
+        line.spaces = spaces_before(line.tokens)
     align_columns(lines)
     text = "\n".join(_Writer().write(lines))
     version = "" if file.statements_of(tree.Version) else f"odenet {VERSION}\n"
@@ -109,8 +109,8 @@ def _annotate(lines: list[Line]) -> list[Line]:
     for i, line in enumerate(lines):
         # a comment line continues a statement if the next line with tokens does
         following = next((later for later in lines[i:] if later.tokens), None)
-        arrow = following is not None and following.token_types()[0] == "_ARROW"
-        line.is_continuation, line.depth = depth > 0 or arrow, depth
+        before_arrow = following is not None and following.token_types()[0] == "_ARROW"
+        line.is_continuation, line.depth = depth > 0 or before_arrow, depth
         line.blank_before = line.blank_before and not line.is_continuation
         types = line.token_types()
         line.block = "" if types[:1] == ["RBRACE"] else block

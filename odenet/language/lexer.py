@@ -116,7 +116,10 @@ def _shifted(token: Token, distance: int) -> Token:
 
 
 def _bad_token_at(text: str, offset: int, before: list[Token]) -> BadToken:
-    """The invalid token at an offset; a name that ends there is joined to it, out of `before`."""
+    """The invalid token at an offset.
+
+    A name that ends there becomes part of it, and is removed from `before`, the tokens before it.
+    """
     last = before[-1] if before else None
     if text[offset].isalpha() and last and last.type == "NAME" and last.end_pos == offset:
         offset = before.pop().start_pos or 0

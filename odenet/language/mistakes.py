@@ -29,13 +29,13 @@ class Mistake:
         statement: the tokens of its statement.
         index: which of them it is.
         accepts: the terminals that the grammar allows there.
-        setting: whether the text is a `key = value` of the command line, not a statement.
+        is_setting: whether the text is a `key = value` of the command line, not a statement.
     """
 
     statement: list[Token]
     index: int
     accepts: set[str]
-    setting: bool = False
+    is_setting: bool = False
 
     @property
     def token(self) -> Token:
@@ -73,7 +73,7 @@ def explain_bad_token(mistake: Mistake) -> tuple[Code, Finding] | None:
 
 
 def _bad_setting(m: Mistake) -> Finding | None:
-    if not m.setting or m.index > 1:
+    if not m.is_setting or m.index > 1:
         return None
     return m.token, "a setting is a name, `=` and a value", "write, for example, h=0.05"
 
@@ -260,8 +260,8 @@ def _missing_operand(m: Mistake) -> Finding | None:
             if (m.prior.type, m.token.type) == ("CIRCUMFLEX", "MINUS"):
                 help_ = f"`^(-1)` for a number; {NO_INVERSE}"
                 return m.token, "a power below 0 is written in brackets", help_
-            sign = m.token.type in ("PLUS", "MINUS")
-            help_ = "a second sign goes in brackets, as in `2 * (-a)`" if sign else ""
+            is_sign = m.token.type in ("PLUS", "MINUS")
+            help_ = "a second sign goes in brackets, as in `2 * (-a)`" if is_sign else ""
             between = f"a value is missing between {quoted(m.prior)} and {quoted(m.token)}"
             return m.token, between, help_
         return m.token, f"a value is missing before {quoted(m.token)}", ""

@@ -14,7 +14,7 @@ from odenet.language.names import canonical
 from odenet.language.statements import STATEMENT_WORDS, statements
 
 VERSION = 1  # of the language, as in the line `odenet 1`
-# The types of the first tokens of statements that declare names; NAME: of an equation.
+# The types of the first tokens of statements that declare names; an equation begins with a NAME.
 _DECLARATION_STARTS = {"STATE", "AUX", "SHARED", "PARAM", "MAP", "LET", "SCHEME", "NAME"}
 
 
@@ -79,7 +79,7 @@ def _parse_statement(tokens: list[Token], builder: Builder, report: Report) -> l
             return [*_parse_statement([*remaining[: parsed.index], end], builder, report), *others]
         else:
             return [_unparsed_statement(tokens, builder.source)]
-    if failed and tokens[0].type != "TRAIN":
+    if failed and tokens[0].type != "TRAIN":  # a recipe still has a meaning without its wrong lines
         return [_unparsed_statement(tokens, builder.source)]
     return [builder.build(parsed.children[0])]
 

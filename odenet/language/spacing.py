@@ -14,7 +14,7 @@ _NO_SPACE_BEFORE = {"COMMA", "RPAR", "RSQB", "PRIME", "_TRANSPOSE", "CIRCUMFLEX"
 _NO_SPACE_AFTER = {"LPAR", "LSQB", "CIRCUMFLEX"}
 
 
-def spaces_before(tokens: list[Token], text: str) -> list[int]:
+def spaces_before(tokens: list[Token]) -> list[int]:
     """The number of spaces before each token of a line."""
     spaces: list[int] = []
     inside_index = False
@@ -24,13 +24,13 @@ def spaces_before(tokens: list[Token], text: str) -> list[int]:
             inside_index = True
             spaces.append(0)
             continue
-        tight = before is None or inside_index or _is_tight(tokens, i, text)
+        tight = before is None or inside_index or _is_tight(tokens, i)
         spaces.append(0 if tight else 1)
         inside_index = inside_index and token.type != "RSQB"
     return spaces
 
 
-def _is_tight(tokens: list[Token], i: int, text: str) -> bool:
+def _is_tight(tokens: list[Token], i: int) -> bool:
     """Whether a token that is not the first of its line has no space before it."""
     before, token = tokens[i - 1], tokens[i]
     if token.type in _NO_SPACE_BEFORE or before.type in _NO_SPACE_AFTER:

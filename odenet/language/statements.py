@@ -58,7 +58,7 @@ class _StatementBuilder:
         self.source = source
         self.tokens: list[Token] = []
         self.brackets: list[tuple[int, str]] = []
-        self._error_line = 0  # of the last invalid token
+        self._error_line = 0  # the line of the last invalid token
 
     def add(self, token: Token) -> None:
         """Add a token that is not a line end."""
@@ -141,8 +141,8 @@ class _StatementBuilder:
     def _ends_in_operator(self, following: list[Token]) -> bool:
         """Whether a line ends with an operator and the next line can only continue it."""
         types = [token.type for token in following]
-        keyword = not types or types[0] in STATEMENT_WORDS | BLOCK_WORDS
-        begins_statement = keyword or types[1:2] in (["PRIME"], ["EQUAL"])
+        begins_statement = not types or types[0] in STATEMENT_WORDS | BLOCK_WORDS
+        begins_statement = begins_statement or types[1:2] in (["PRIME"], ["EQUAL"])
         return self.tokens[-1].type in _CONTINUING and not begins_statement and types[0] != "RBRACE"
 
     def _invalidate(self, token: Token, code: Code, message: str, help_: str) -> Token:

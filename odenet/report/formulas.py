@@ -87,7 +87,7 @@ def formulas(program: Program) -> Formulas:
     return replace(
         undiscretised,
         discretisation=f"{notation.discretisation(model)}, for {for_line(model.scheme)}",
-        step=mathml(latex.rule(model.scheme)),
+        step=mathml(latex.update_lines(model.scheme)),
         inverse="" if no_inverse_reason else mathml(latex.inverse(derivation)),
         proof="" if no_inverse_reason else mathml(latex.inverse_proof(derivation)),
         why_irreversible=sentence(no_inverse_reason),
