@@ -54,7 +54,7 @@ class CheckpointedFlow(nn.Module):
         return self.flow.readout(state)
 
 
-class TrainedModel:
+class TrainableModel:
     """A language model with its optimizer.
 
     Args:
@@ -113,7 +113,7 @@ def main() -> None:
     args = parser.parse_args()
     if args.peak:
         spec, settings, memory = args.peak
-        print(TrainedModel(Path(spec), json.loads(settings), memory).peak(args.batch))
+        print(TrainableModel(Path(spec), json.loads(settings), memory).peak(args.batch))
     elif args.train:
         train(ROOT / "specs" / f"{args.spec}.ode")
     else:
@@ -136,7 +136,7 @@ def compare(name: str, preset_name: str, batch: int, turns: int) -> None:
     ]
     settings = [preset(spec, preset_name) if preset_name else {} for spec, _ in variants]
     models = [
-        TrainedModel(spec, values, memory)
+        TrainableModel(spec, values, memory)
         for (spec, memory), values in zip(variants, settings, strict=True)
     ]
     for model in models:

@@ -10,8 +10,8 @@ class Row:
     Args:
         name: shown on the page and as the id of a test; "…" is the name of the row above.
         source: authors and year, or what kind of system it is.
-        equations: one per line.
-        params: declarations of parameters, numbers and maps, one per line.
+        equations: its equations, one per line.
+        params: its declarations of parameters, numbers and maps, one per line.
         verdict: where its spectrum lies for all weights and inputs, or "refuted".
         note: a condition of the verdict or the reason for it.
     """

@@ -42,12 +42,12 @@ def oracle_at(model: Model, certificate: Certificate, rng: Generator) -> Oracle:
     Its values have the names of the text, and those of the model, which calls γ gamma.
     """
     spellings = model.spellings
-    positive = [a.subject for a in certificate.assumptions if a.kind in ("sign", "gain")]
-    point = Oracle(model.source.text, rng, {spellings.get(name, name) for name in positive})
-    point.names |= {
-        name: point.names[spelling]
+    nonnegative = [a.subject for a in certificate.assumptions if a.kind in ("sign", "gain")]
+    point = Oracle(model.source.text, rng, {spellings.get(name, name) for name in nonnegative})
+    point.values |= {
+        name: point.values[spelling]
         for name, spelling in spellings.items()
-        if spelling in point.names
+        if spelling in point.values
     }
     return point
 
@@ -79,7 +79,7 @@ def scalar_value(scalar: Scalar, point: Oracle) -> float:
 
 
 def misplaced_eigenvalue(matrix: ndarray, verdict: str) -> complex | None:
-    """The eigenvalue farthest from where the verdict has it, if rounding does not explain that."""
+    """The eigenvalue farthest from where the verdict has it; None if rounding may explain that."""
     norm = np.linalg.norm(matrix, 2)
     if not 1e-3 < norm < np.inf:  # so small or large that rounding may explain anything
         return None
@@ -102,11 +102,11 @@ def misplaced_eigenvalue(matrix: ndarray, verdict: str) -> complex | None:
 
 def check_energy(energy: Energy, point: Oracle) -> None:
     """Raise Contradiction unless dE/dt = ∇E · f is zero, or not positive, as the energy states."""
-    derivative = size = 0.0  # size: the sum of the absolute values of what is added
+    derivative = size = 0.0  # size: the sum of the absolute values that make up the derivative
     for term in energy.terms:
         factors, _, rate = term_parts(term, point)
         activation = expr.Activate(term.activation, term.argument)
-        gradient = factors * point.value_and_rate(text_of(activation))[0]  # by the argument of Ψ
+        gradient = factors * point.value_and_rate(text_of(activation))[0]  # of the term
         derivative += float(gradient @ rate)
         # a rate that is a difference of large numbers has their rounding error
         size += float(abs(gradient) @ (abs(rate) + 1e-2 * (1 + abs(rate).max())))
@@ -115,11 +115,11 @@ def check_energy(energy: Energy, point: Oracle) -> None:
 
 
 def term_parts(term: EnergyTerm, point: Oracle) -> tuple[ndarray, ndarray, ndarray]:
-    """The factors of Ψ, its argument, and the time derivative of the argument along the flow."""
+    """The factors of the entries of Ψ, its argument, and the argument's rate along the flow."""
     argument, rate = point.value_and_rate(text_of(term.argument))
     factors = point.number(text_of(term.weight)) * np.ones(len(argument))
     for name, power in term.diagonal:
-        factors = factors * np.diag(point.names[name].matrix) ** float(power)
+        factors = factors * np.diag(point.values[name].matrix) ** float(power)
     return factors, argument, rate
 
 

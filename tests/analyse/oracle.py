@@ -63,15 +63,15 @@ class Oracle:
     Args:
         text: the spec.
         rng: source of weights, sizes, state and input, and of their scale.
-        positive: names of parameters that have to be >= 0.
-        names: values by name: of parameters, of `let`s, of the input u and of the identity I.
+        nonnegative: names of parameters that have to be >= 0.
+        values: by name, the values of parameters, of `let`s, of the input u and the identity I.
         equations: state -> right-hand side. Y'' = F gives two: Y' for the state Y, F for Y'.
     """
 
     text: str
     rng: Generator
-    positive: Iterable[str] = ()
-    names: dict[str, object] = field(default_factory=dict)
+    nonnegative: Iterable[str] = ()
+    values: dict[str, object] = field(default_factory=dict)
     equations: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self):
@@ -82,16 +82,16 @@ class Oracle:
             self._read_line(line.strip())
         width = self.channels * self.grid_points
         self.state = self.rng.standard_normal(len(self.equations) * width) * self.scale
-        self.names |= {"u": self.rng.standard_normal((width, 1)), "I": Operator(np.eye(width))}
+        self.values |= {"u": self.rng.standard_normal((width, 1)), "I": Operator(np.eye(width))}
 
     def _read_line(self, line: str) -> None:
         if line.startswith("param "):
             names, type_ = line[6:].split(" : ")
             for name in names.split(", "):
-                self.names[name] = self._random_parameter(name, type_)
+                self.values[name] = self._random_parameter(name, type_)
         elif line.startswith("let "):
             name, value = line[4:].split(" = ")
-            self.names[name] = Formula(value, self.names).value()
+            self.values[name] = Formula(value, self.values).value()
         elif re.match(r"\w+'' = ", line):
             name, value = line.split("'' = ")
             self.equations |= {name: f"{name}'", f"{name}'": value}
@@ -104,7 +104,7 @@ class Oracle:
 
         def random_array(*shape: int) -> ndarray:
             array = self.scale * self.rng.standard_normal(shape)
-            return abs(array) if name in self.positive else array
+            return abs(array) if name in self.nonnegative else array
 
         if type_.startswith("scalar"):
             return float(random_array(1)[0])
@@ -116,7 +116,7 @@ class Oracle:
             return lambda x: (x - x.mean(0)) / np.sqrt(((x - x.mean(0)) ** 2).mean(0) + 1e-5)
         if type_.startswith("norm"):
             gain, shift = self.rng.standard_normal((2, c))
-            gain = np.exp(gain) if name in self.positive else gain
+            gain = np.exp(gain) if name in self.nonnegative else gain
             mean, variance = self.rng.standard_normal(c), np.exp(self.rng.standard_normal(c))
             factor = self._at_all_points(gain / np.sqrt(variance + 1e-5))
             return lambda x: factor * (x - self._at_all_points(mean)) + self._at_all_points(shift)
@@ -135,10 +135,10 @@ class Oracle:
 
     def right_hand_sides(self, state: ndarray) -> ndarray:
         """All right-hand sides, (entries of all states, directions), at states of that shape."""
-        names = self.names | dict(zip(self.equations, self._split_by_state(state), strict=True))
-        values = [Formula(text, names).value() for text in self.equations.values()]
+        values = self.values | dict(zip(self.equations, self._split_by_state(state), strict=True))
+        rates = [Formula(text, values).value() for text in self.equations.values()]
         width = self.channels * self.grid_points
-        return np.concatenate([np.broadcast_to(value, (width, state.shape[1])) for value in values])
+        return np.concatenate([np.broadcast_to(rate, (width, state.shape[1])) for rate in rates])
 
     def _split_by_state(self, state: ndarray) -> list[ndarray]:
         return np.split(state, len(self.equations))
@@ -151,14 +151,14 @@ class Oracle:
 
     def number(self, formula: str) -> float:
         """The value of a formula that is a number."""
-        return float(Formula(formula, self.names).value())
+        return float(Formula(formula, self.values).value())
 
     def value_and_rate(self, formula: str) -> tuple[ndarray, ndarray]:
         """The value of a formula that is a feature map, and its time derivative along the flow."""
         rate = self.right_hand_sides(self.state[:, None].astype(complex)).real
         shifted = self.state[:, None] + 1j * COMPLEX_STEP * rate
-        names = self.names | dict(zip(self.equations, self._split_by_state(shifted), strict=True))
-        value = np.asarray(Formula(formula, names).value())[:, 0]
+        values = self.values | dict(zip(self.equations, self._split_by_state(shifted), strict=True))
+        value = np.asarray(Formula(formula, values).value())[:, 0]
         return value.real, value.imag / COMPLEX_STEP
 
 
@@ -167,13 +167,13 @@ class Formula:
 
     Args:
         text: the formula.
-        names: the value of each name in it.
+        values: the value of each name in it.
     """
 
-    def __init__(self, text: str, names: Mapping[str, object]):
+    def __init__(self, text: str, values: Mapping[str, object]):
         self.tokens = TOKEN.findall(text)
         assert "".join(self.tokens) == re.sub(r"\s", "", text), text
-        self.names = names
+        self.values = values
 
     def value(self):
         """A number, an Operator or a feature map."""
@@ -211,10 +211,10 @@ class Formula:
             value = float(token)
         elif token in ACTIVATIONS:
             value = self._activation(token)
-        elif callable(self.names[token]):
-            value = self.names[token](self._factor())
+        elif callable(self.values[token]):
+            value = self.values[token](self._factor())
         else:
-            value = self.names[token]
+            value = self.values[token]
         while self.tokens and self.tokens[0] in ("^T", "^2"):
             value = value.adjoint if self.tokens.pop(0) == "^T" else value * value
         return value

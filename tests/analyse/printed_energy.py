@@ -28,6 +28,14 @@ class PrintedEnergy:
 
     Args:
         text: the whole certificate, as printed.
+
+    Attributes:
+        energy_text: E as a formula.
+        derivative_text: dE/dt as a formula, without "≤ 0".
+        nonincreasing: whether "≤ 0" is printed behind dE/dt.
+        condition: the condition for which E is an energy, such as d > 0; empty if there is none.
+        units: by name, such as φ1, the formula of a unit.
+        primitives: by name, such as Ψ₁, the derivative Ψ₁'(t) as a formula.
     """
 
     text: str
@@ -36,7 +44,7 @@ class PrintedEnergy:
         line = re.search(r"energy: (.*)", self.text)
         match = line and ENERGY_LINE.fullmatch(line[1])
         assert match, self.text
-        self.energy, self.stated = match["energy"], match["derivative"]
+        self.energy_text, self.derivative_text = match["energy"], match["derivative"]
         self.nonincreasing, self.condition = bool(match["nonincreasing"]), match["condition"] or ""
         notes = dict(map(_parse_note, re.split(r", (?=[φΨ])", match["notes"] or "")))
         defined_units = {key: value for key, value in notes.items() if key.startswith("φ")}
@@ -46,7 +54,7 @@ class PrintedEnergy:
     def derivative(self, point: Oracle) -> tuple[float, float]:
         """The derivative of E along the flow, and the sum of the absolute values of its terms."""
         total = size = 0.0
-        for sign, term in _terms(self.energy):
+        for sign, term in _terms(self.energy_text):
             match = WEIGHTED.fullmatch(term) or SQUARE.fullmatch(term)
             if match:
                 inside, rate = point.value_and_rate(_ascii(match["inside"]))
@@ -68,11 +76,11 @@ class PrintedEnergy:
     def stated_derivative(self, point: Oracle) -> float:
         """The value of the printed dE/dt."""
         total = 0.0
-        for sign, term in _terms(self.stated) if self.stated != "0" else ():
+        for sign, term in _terms(self.derivative_text) if self.derivative_text != "0" else ():
             match = SQUARE.fullmatch(term)
             assert match, term
             for name in set(re.findall(r"φ\d+", match["inside"])):
-                point.names[name] = point.value_and_rate(_ascii(self.units[name]))[0][:, None]
+                point.values[name] = point.value_and_rate(_ascii(self.units[name]))[0][:, None]
             inside = point.value_and_rate(_define_roots(_ascii(match["inside"]), point))[0]
             total += sign * _factor_value(match["factor"], point) * float(inside @ inside)
         return total
@@ -121,9 +129,9 @@ def _factor_value(text: str, point: Oracle) -> float:
 def _define_roots(text: str, point: Oracle) -> str:
     """The text with √d replaced by root_d, which is added to the names of the point."""
     for name in re.findall(r"√(\w+)", text):
-        diagonal = point.names[name]
+        diagonal = point.values[name]
         assert isinstance(diagonal, Operator)
-        point.names[f"root_{name}"] = Operator(np.sqrt(diagonal.matrix))
+        point.values[f"root_{name}"] = Operator(np.sqrt(diagonal.matrix))
     return text.replace("√", "root_")
 
 
@@ -131,7 +139,7 @@ def _diagonal_product(text: str, point: Oracle) -> np.ndarray | float:
     """The diagonal of a product such as `d⁻¹ w`."""
     total: np.ndarray | float = 1.0
     for name, power in re.findall(r"([^\W\d]\w*)(⁻¹|²)?", text):
-        diagonal = point.names[name]
+        diagonal = point.values[name]
         assert isinstance(diagonal, Operator)
         total = total * np.diag(diagonal.matrix) ** {"⁻¹": -1.0, "²": 2.0, "": 1.0}[power]
     return total

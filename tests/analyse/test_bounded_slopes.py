@@ -24,7 +24,8 @@ A = "param A : dense\n"
 D = "param d : diag\n"
 AK = "param A, K : dense\n"
 
-# declarations and equations -> verdict, proved r > 0 with Re λ <= -r for every eigenvalue λ
+# declarations and equations -> verdict, and the r > 0 for which Re λ <= -r is proved of every
+# eigenvalue λ; None if there is no such proof
 PROVED = {
     "Y' = -2 Y + relu(Y)": ("real", "1"),
     "Y' = -Y + tanh(Y)": ("real", None),
@@ -129,8 +130,8 @@ def test_slopes_lie_between_the_bounds_of_the_table_which_are_tight(row):
         assert slopes.min() - 2e-3 <= row.least_slope(*constants) <= slopes.min()
 
 
-# least and largest slopes, computed without odenet; that of gelu is Φ(√2) + √2 φ(√2), with the
-# distribution Φ and the density φ of the normal distribution
+# least and largest slopes, computed without odenet; the largest of gelu is Φ(√2) + √2 φ(√2), with
+# the distribution function Φ and the density φ of the normal distribution
 SLOPES = {
     "relu": (0.0, 1.0),
     "tanh": (0.0, 1.0),

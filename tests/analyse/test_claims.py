@@ -88,7 +88,7 @@ def test_an_imaginary_and_real_spectrum_is_zero():
     assert all(result.holds for result in results.values())
 
 
-def test_volume_is_judged_with_the_constants_of_the_file():
+def test_volume_and_reversibility_are_judged_with_the_constants_of_the_file():
     text = "state x\nmap f = conv(3)\nx' = f(x)\ndiscretise momentum(γ = GAMMA)"
     text += require("volume_preserving", "reversible")
     results = claims(text.replace("GAMMA", "0.9"))

@@ -41,6 +41,7 @@ def test_a_damped_oscillator_is_stable_up_to_the_limit_of_the_undamped_one(
 ):
     scheme, h = SCHEMES[name], 0.25
     omega = limit_ratio * FREQUENCY_LIMITS[name] / h
+    # the coefficients of linear right-hand sides: Y' = iω Y, Y'' = -ω² Y or Y' = ω Z, Z' = -ω Y
     rates = {"damped_midpoint": {"F": (1j * omega,)}, "damped_leapfrog": {"F": (-(omega**2),)}}
     pair = {"F": (omega,), "G": (-omega,)}
     step = step_matrix(scheme, rates.get(name, pair), h, gamma=gamma)
@@ -94,4 +95,4 @@ def test_a_number_of_the_file_and_a_constant_of_the_scheme_may_have_one_name():
         "state x\nlet γ = 0.3\nparam K : dense\nx' = tanh(K x) - γ x\ndiscretise momentum(γ = 0.9)"
     )
     flow = odenet.loads(text).flow(2, 1, space=0)
-    assert flow.gamma == 0.9 and "0.3" in odenet.loads(text).source(0)
+    assert flow.gamma == 0.9 and "0.3" in odenet.loads(text).source(space=0)

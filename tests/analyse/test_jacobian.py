@@ -87,6 +87,7 @@ SPECS = {
 @pytest.mark.parametrize("name", SPECS)
 def test_the_generated_module_has_the_same_right_hand_side(name: str):
     program = odenet.loads(SPECS[name])
+    # each of the states that the input is split into has two channels
     flow = program.flow(channels=2 * program.model.dynamics.input_parts, steps=1).double().eval()
     size = StateSize(channels=2, space=(3, 3))
     point = draw_point(program.model, size, np.random.default_rng(0))

@@ -122,7 +122,7 @@ def replace_in_prover(monkeypatch: pytest.MonkeyPatch, original: Any, wrong: Any
             for attribute, value in list(vars(module).items()):
                 if value is original:
                     monkeypatch.setattr(module, attribute, wrong)
-                if attribute == "THEOREMS":
+                if attribute == "THEOREMS":  # aim of a proof -> theorem
                     for aim in [aim for aim, theorem in value.items() if theorem is original]:
                         monkeypatch.setitem(value, aim, wrong)
 
@@ -180,6 +180,7 @@ def growth_as_decay(system, signs):
 
 
 def separate_states(system):
+    """Groups of one state each, though a unit reads several."""
     return [[state] for state in system.states]
 
 
@@ -203,6 +204,7 @@ def without_forcing(*arguments):
 
 
 def norm_as_diagonal(self, leaf):
+    """Takes norms that mix values, and maps, for stages with a diagonal Jacobian."""
     stage = leaf.stage
     is_odd = False
     return (stage if isinstance(stage, expr.Activation) else stage.name), is_odd
@@ -219,6 +221,7 @@ def without_numbers(form):
 
 
 def letter_as_diagonal(self, name):
+    """Reads the name of any operator as that of a diagonal."""
     return Diagonal(((self.spell(name), 1),))
 
 

@@ -40,9 +40,9 @@ def has_true_energy(text: str) -> bool:
     if certificate.energy is None:
         return False
     printed = PrintedEnergy(str(certificate))
-    positive = [condition.removesuffix(" ≥ 0") for condition in certificate.conditions]
+    nonnegative = [condition.removesuffix(" ≥ 0") for condition in certificate.conditions]
     for seed in range(3):
-        point = Oracle(text, np.random.default_rng(seed), positive)
+        point = Oracle(text, np.random.default_rng(seed), nonnegative)
         derivative, size = printed.derivative(point)
         stated = printed.stated_derivative(point)
         assert abs(derivative - stated) <= 1e-8 * (size + abs(stated)), str(certificate)

@@ -22,7 +22,7 @@ K = "state Y\nparam K : dense\n"
 DAMPED = "Y' = tanh((K - K^T - γ I) Y)\ndiscretise euler(h = 0.1)\nrequire stable"
 
 
-def claim(text: str):
+def claim_result(text: str):
     """The result of the only claim of a spec."""
     program = odenet.loads(text)
     (result,) = check_claims(program.facts, trials=4)
@@ -31,15 +31,15 @@ def claim(text: str):
 
 # --- conditions come before counterexamples ---
 
-# name -> declaration of d, right-hand side, verdict, its conditions
+# what d is -> declaration of d, right-hand side, verdict, its conditions; a rotation is K - K^T
 CONDITIONAL = {
-    "a diagonal before": ("d : diag", "d (K - K^T) tanh(Y)", "imaginary", ("d ≥ 0",)),
-    "a diagonal twice": ("d : diag", "d d (K - K^T) tanh(Y)", "imaginary", ()),
-    "a diagonal inside": ("d : diag", "tanh((K - K^T) d Y)", "imaginary", ("d ≥ 0",)),
+    "a diagonal before a rotation": ("d : diag", "d (K - K^T) tanh(Y)", "imaginary", ("d ≥ 0",)),
+    "a diagonal squared before a rotation": ("d : diag", "d d (K - K^T) tanh(Y)", "imaginary", ()),
+    "a diagonal inside an activation": ("d : diag", "tanh((K - K^T) d Y)", "imaginary", ("d ≥ 0",)),
     "a diagonal before diffusion": ("d : diag", "-d K K^T tanh(Y)", "real", ("d ≥ 0",)),
-    "a number before": ("d : scalar", "d (K - K^T) tanh(Y)", "imaginary", ()),
+    "a number before a rotation": ("d : scalar", "d (K - K^T) tanh(Y)", "imaginary", ()),
     "a number before diffusion": ("d : scalar", "-d K^T tanh(K Y)", "real", ("d ≥ 0",)),
-    "a gate": ("d : bias", "d * ((K - K^T) tanh(Y))", "imaginary", ("d ≥ 0",)),
+    "a gate before a rotation": ("d : bias", "d * ((K - K^T) tanh(Y))", "imaginary", ("d ≥ 0",)),
 }
 
 
@@ -66,7 +66,7 @@ def test_a_single_unit_is_proved_under_its_condition_and_not_refuted(name: str):
     ],
 )
 def test_a_condition_that_does_not_hold_at_the_start_proves_no_claim(init: str, start: str):
-    result = claim(f"{K}param γ : scalar(init = {init})\n{DAMPED}")
+    result = claim_result(f"{K}param γ : scalar(init = {init})\n{DAMPED}")
     assert result.holds is None
     assert result.reason == (
         f"proved if γ ≥ 0; {start}, where this does not hold; scalar(positive) keeps it"
@@ -76,7 +76,7 @@ def test_a_condition_that_does_not_hold_at_the_start_proves_no_claim(init: str, 
 
 @pytest.mark.parametrize("init", ["zeros", "ones", "0", "1/2"])
 def test_a_condition_that_holds_at_the_start_is_named(init: str):
-    result = claim(f"{K}param γ : scalar(init = {init})\n{DAMPED}")
+    result = claim_result(f"{K}param γ : scalar(init = {init})\n{DAMPED}")
     assert result.holds and result.reason.endswith("provided that γ ≥ 0")
 
 
@@ -90,7 +90,7 @@ def test_the_summary_of_a_verdict_says_that_its_condition_fails_at_the_start():
 
 def test_a_gain_that_begins_below_zero_proves_no_claim():
     text = f"{K}param N : norm(batch, init = -1)\nY' = -K^T tanh(N(K Y))\n"
-    result = claim(f"{text}discretise euler(h = 0.1)\nrequire real")
+    result = claim_result(f"{text}discretise euler(h = 0.1)\nrequire real")
     assert result.holds is None and "norm(batch, positive) keeps it" in result.reason
 
 
@@ -101,7 +101,7 @@ POSITIVE = f"{K}param γ : scalar(positive, init = 1/4)\nparam d : diag(positive
 
 def test_what_is_positive_by_construction_needs_no_condition():
     text = f"{POSITIVE}Y' = d tanh((K - K^T - γ I) d Y)\ndiscretise euler(h = 0.1)\nrequire stable"
-    assert claim(text).holds
+    assert claim_result(text).holds
     certificate = certify(load_model(text))
     assert certificate.conditions == ()
     assert [a.text for a in certificate.assumptions if a.by_construction] == ["d ≥ 0", "γ ≥ 0"]

@@ -81,7 +81,7 @@ def test_rewriting_keeps_the_values():
         size = state_sizes(model)[0]
         point = draw_point(model, size, np.random.default_rng(seed))
         original, changed = (
-            FormulaEvaluator(p, point, size).value_and_jacobian()[1] for p in (model, rewritten)
+            FormulaEvaluator(m, point, size).value_and_jacobian()[1] for m in (model, rewritten)
         )
         assert np.allclose(original, changed, atol=1e-9 * (1 + abs(original).max()))
 

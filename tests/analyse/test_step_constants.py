@@ -142,6 +142,7 @@ def test_the_round_trip_error_is_that_of_the_constants_of_each_step():
 @pytest.mark.parametrize(
     "scheme, low, high",
     [
+        # `momentum` has no inverse for γ = 0, `own` none for a = 1/b and a = 2/h
         ("momentum(γ = learned(0.9))", 0, math.inf),
         ("momentum(γ = learned(-0.9))", -math.inf, 0),
         ("own(a = learned(0.6), b = 2, h = 0.1)", 0.5, 20),
@@ -186,4 +187,5 @@ def test_a_setting_may_change_the_kind_of_a_constant():
     assert constants("momentum(γ = [1, 2, 3])", γ=0.5) == {"gamma": "0.5"}
     assert constants("momentum", γ=[1, 2, 3]) == {"gamma": "[1, 2, 3]"}
     assert constants("midpoint(h = 1)", h="geometric(0.5, 0.9)") == {"h": "geometric(0.5, 0.9)"}
+    # h follows from the final time T
     assert constants("midpoint(h = [1, 2, 3])", T=1) == {"T": "1"}

@@ -16,13 +16,14 @@ EQUATION_21 = "state Y, Z\nlet β = {beta}\nlet α = {alpha}\nY' = β Z\nZ' = α
 
 
 def equation_21(alpha, beta, h, scheme="verlet"):
+    """The stability of a scheme on Eq. 21 of Chang et al., Y' = β Z, Z' = α Y."""
     text = EQUATION_21.format(alpha=f"({alpha})", beta=f"({beta})")
     return step_matrix_stability(load_model(text + f"discretise {scheme}(h = {h})"))
 
 
 @pytest.mark.parametrize("alpha_beta", ["-4", "-3.999999999999", "-2", "-1/1000000", "0"])
 def test_equation_21_is_stable_from_minus_four_to_zero(alpha_beta):
-    # Chang et al. 2018 (AAAI), Eq. 21: -4 ≤ αβ h² ≤ 0
+    # Chang et al. 2018 (AAAI), Eq. 21: -4 ≤ αβ h² ≤ 0; here β = h = 1
     assert equation_21(alpha_beta, "1", "1").in_unit_disk
 
 

@@ -33,6 +33,7 @@ def test_residual_networks_are_refuted_and_the_flow_agrees(name: str):
     witness = certificate.witness
     assert certificate.verdict == "refuted" and witness is not None
     flow = program.flow(witness.channels * program.model.dynamics.input_parts, 1).double().eval()
+    # only the weights of the point are read
     load_weights(flow, Point(witness.weights, state=np.zeros(0), input=witness.input))
     states = [torch.from_numpy(value)[None] for value in witness.state.values()]
 
@@ -78,7 +79,8 @@ def test_nothing_is_found_against_a_proof():
     assert search_witness(model, trials=8, against="real") is not None
 
 
-def test_hill_climbing_finds_a_rare_counterexample():
+def test_a_hamiltonian_system_that_is_refuted_may_conserve_its_energy():
+    # silu is not monotone: eigenvalues may be real, but the Hamiltonian is conserved all the same
     text = "state Y, Z\nparam K : dense\nY' = silu(K Z)\nZ' = -silu(K^T Y)"
     certificate = decide(load_model(text))
     assert certificate.verdict == "refuted"
@@ -96,14 +98,15 @@ def test_what_is_neither_proved_nor_refuted_stays_open():
 
 def test_rounding_is_not_taken_for_a_counterexample():
     # the eigenvalues of a Jordan block are so sensitive that an entry of 1e-13 moves them by 0.1
-    cascade = np.diag([1.0, 1.0, 1.0], 1) * 1e3
-    cascade[3, 0] = 1e-13
-    assert worst_eigenvalue(cascade, "imaginary").excess < 1e-3
+    jordan_block = np.diag([1.0, 1.0, 1.0], 1) * 1e3
+    jordan_block[3, 0] = 1e-13
+    assert worst_eigenvalue(jordan_block, "imaginary").excess < 1e-3
+    # a matrix with a norm below LEAST_NORM counts as zero
     assert worst_eigenvalue(1e-12 * np.eye(2), "stable").excess == 0
     assert worst_eigenvalue(np.eye(2), "stable").excess > 0.9
 
 
-def test_no_counterexample_is_sought_to_what_is_proved():
+def test_what_is_proved_is_not_searched_for_counterexamples():
     assert decide(load_model(ANTISYMMETRIC)).trials == 0
 
 

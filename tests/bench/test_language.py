@@ -2,7 +2,7 @@
 
 import torch
 
-from bench.language import ROOT, TrainedModel
+from bench.language import ROOT, TrainableModel
 from odenet.runtime.layer_modules.head import head_input, next_token_loss
 
 
@@ -11,7 +11,7 @@ def test_every_way_to_hold_activations_gives_the_same_gradients():
     results = []
     for memory in ("stored", "torch checkpoint", "reversible"):
         spec, sizes = ROOT / "specs" / "language_model.ode", {"n": 2, "w": 12}
-        network = TrainedModel(spec, sizes, memory).network.double()
+        network = TrainableModel(spec, sizes, memory).network.double()
         loss = next_token_loss(*head_input(network, ids[:, :-1]), ids[:, 1:].flatten())
         results.append([loss, *torch.autograd.grad(loss, list(network.parameters()))])
     for result in results[1:]:
