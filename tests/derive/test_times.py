@@ -75,7 +75,7 @@ COMPOSITE_SCHEMES = {
 
 
 def derivation_of(name, text):
-    """The derivation of the spec `text` with the name of a scheme (of the library or USER_SCHEMES)."""
+    """The derivation of the spec `text` with a scheme of the library or of USER_SCHEMES."""
     blocks = re.finditer(r"^scheme (\w+).*?^}$", USER_SCHEMES, re.M | re.S)
     user_schemes = {block[1]: block[0] for block in blocks}
     scheme_text = "" if name in library_names() else user_schemes[name]

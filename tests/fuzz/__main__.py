@@ -76,8 +76,8 @@ def examine_seed(seed: int, stages: str) -> tuple[str, str]:
 def main() -> int:
     """Examine the inputs of all seeds; 1 if any of them raised an exception."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--inputs", type=int, default=200_000, help="how many")
-    parser.add_argument("--seed", type=int, default=0, help="of the first")
+    parser.add_argument("--inputs", type=int, default=200_000, help="how many inputs")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the first input")
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="processes")
     parser.add_argument("--stages", choices=STAGES, default="all",
                         help="text: damaged texts and files, not taken beyond their check")  # fmt: skip
@@ -104,7 +104,7 @@ def main() -> int:
 
 
 def _outcomes(options: argparse.Namespace) -> Iterator[list[tuple[int, str, str]]]:
-    """(seed, outcome, traceback) of each input, chunk after chunk, until the seeds or minutes end."""
+    """A list of (seed, outcome, traceback) for each chunk, until seeds or minutes run out."""
     deadline = time.monotonic() + 60 * options.minutes
     end = options.seed + options.inputs
     batch = 5 * options.workers  # chunks submitted at once, so that few workers idle at its end

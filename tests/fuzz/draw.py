@@ -98,6 +98,7 @@ def _scheme(rnd: Random, order: int) -> tuple[str, str]:
         rnd: the source of random numbers.
         order: the order of the equations.
     """
+    # numbers of stages k0, k1, … and of stored values Y[n-1], Y[n-2], …
     stages, history = rnd.randint(0, 4), rnd.choice([0, 0, 0, 1, 2, 3])
     constants = [f"a{i}" for i in range(rnd.choice([0, 0, 1, 2, 4]))]
 
@@ -124,9 +125,11 @@ def _scheme(rnd: Random, order: int) -> tuple[str, str]:
     starts = [f"    start Y[-{i}] = {rnd.choice(['0', 'Y[0]'])}" for i in range(1, history + 1)]
     pattern = "Y''" if order == 2 else "Y'"
     head = f"scheme mine({', '.join(constants)}) {{" if constants else "scheme mine {"
-    settings = "".join(f", {c} = {rnd.choice(['0.5', '2', '-1/3', '0'])}" for c in constants)
+    values_of_constants = "".join(
+        f", {c} = {rnd.choice(['0.5', '2', '-1/3', '0'])}" for c in constants
+    )
     block = "\n".join([head, f"    for {pattern} = F(Y)", *starts, *lines, "}"])
-    return f"discretise mine(h = 0.1{settings})", block
+    return f"discretise mine(h = 0.1{values_of_constants})", block
 
 
 def _damage(rnd: Random, text: str) -> str:

@@ -112,8 +112,8 @@ def _printed_forms(program: Program, searches: bool) -> dict[str, str]:
         "tree": str(program.tree),
         "program": str(program.model),
         "latex": as_latex(facts),
-        "certificate": str(certify(program.model)),
-        "verdict": certificate.verdict,
+        "certificate": str(certify(program.model)),  # of the theorems alone, time not frozen
+        "verdict": certificate.verdict,  # checked, with a search if `searches`
         "module": _code_without_strings(_module(facts)) if program.discretised else "",
     }
 

@@ -1,4 +1,4 @@
-"""The specifications that ship and the test files with one construct each; their syntax trees."""
+"""The specifications that ship, the test files with one construct each, and ways to parse texts."""
 
 from pathlib import Path
 

@@ -17,6 +17,7 @@ def test_the_tables_are_those_of_the_grammar(request):
             parse_tables.dump_tables(grammar_text()) + "\n", encoding="utf-8"
         )
     stored_key = json.loads(parse_tables.TABLES_FILE.read_text(encoding="utf-8"))["key"]
+    # A key is the version of lark and a hash of the grammar.
     stored_hash, grammar_hash = (
         key.split()[-1] for key in (stored_key, parse_tables.tables_key(grammar_text()))
     )

@@ -245,7 +245,7 @@ def test_a_statement_with_an_error_keeps_the_names_that_it_declares_or_mentions(
 
 
 @pytest.mark.parametrize(
-    ("text", "value"),
+    ("text", "value"),  # None: the value is not compared
     [("h=0.05", number("0.05")), ("h = [1, 2]", None), ('data="a b"', tree.Text("a b", span=SPAN))],
 )
 def test_a_setting_is_a_key_and_a_value(text, value):

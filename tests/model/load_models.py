@@ -1,4 +1,4 @@
-"""Typed programs, and messages of refusal, from short texts."""
+"""From a short text to its typed program, or to the messages with which it is refused."""
 
 import pytest
 

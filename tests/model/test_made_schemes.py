@@ -100,7 +100,9 @@ def load_scheme(text, schemes=""):
 def test_a_made_scheme_is_the_one_that_is_written_out(text):
     made = load_scheme(text, MOMENTA_SCHEME if "momenta" in text else "")
     written = read_scheme(WRITTEN_OUT[text])
-    if "momenta" in text:  # its stage F is renamed, since F is the function of the first part
+    if (
+        "momenta" in text
+    ):  # its stage F is renamed, F_ or F1, since F is a function of the other part
         spelled = str([u.value for u in made.updates]).replace("F_", "k1").replace("F1", "k1")
         assert spelled == str([u.value for u in written.updates])
     else:
@@ -168,7 +170,7 @@ def test_steps_of_unequal_size_keep_the_order(parts):
     assert Problem(scheme).convergence_slope((100, 200)) == pytest.approx(2, abs=0.15)
 
 
-def test_the_weight_of_a_coupling_may_have_another_default():
+def test_the_weight_λ_of_a_coupling_may_have_another_default():
     scheme = load_scheme("mine", "scheme mine(λ = 1/2) = coupled(heun)")
     assert scheme.text.startswith("scheme mine(λ = 1/2) {")
 

@@ -46,7 +46,7 @@ def apply(operator, operand):
 
 
 def first_summand(text):
-    """The first summand of a right-hand side, which begins with this text."""
+    """The formula that this text becomes as the first summand of a right-hand side."""
     (_, first), *_ = load_right_hand_side(f"{text} + {USES}", DECLARATIONS).terms
     return first
 

@@ -92,7 +92,7 @@ def test_the_input_may_be_read_at_every_step():
         ("let h = 1/4\ndiscretise verlet(h = h)", Fraction(1, 4), None),
     ],
 )
-def test_the_step_size_is_given_or_follows_from_the_final_time(line, h, final_time):
+def test_the_step_size_or_the_final_time_is_given(line, h, final_time):
     discretisation = load_model(f"{TWO_STATES}{line}").discretisation
     assert (discretisation.h, discretisation.final_time) == (h, final_time)
 
