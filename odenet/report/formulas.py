@@ -57,7 +57,7 @@ class Verdict:
         reasons: why there is no proof, and the counterexample if one was found.
         energy: the formulas of the energy E and of dE/dt; empty if no energy is known.
         energy_notes: the definitions of the symbols in these formulas.
-        assumptions: what the proof assumes, a sentence for each.
+        assumptions: what the proof assumes, a text for each assumption.
         claims: a triple for each claim of the file: a mark such as ✓, the claim, and the verdict
             with its reason.
     """

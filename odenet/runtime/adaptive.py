@@ -86,10 +86,10 @@ class AdaptiveFlow(Flow):
         options: dict[str, Any] = {"rtol": self.rtol, "atol": self.atol, "method": self.method}
         rate = _RightHandSide(self, step, Autocast.current(state[0].device))
         if self.memory == "adjoint" and torch.is_grad_enabled():
-            ends = odeint_adjoint(rate, state, times, adjoint_params=rate.parameters(), **options)
+            values = odeint_adjoint(rate, state, times, adjoint_params=rate.parameters(), **options)
         else:
-            ends = odeint(rate, state, times, **options)
-        return tuple(end[-1] for end in ends)
+            values = odeint(rate, state, times, **options)
+        return tuple(value[-1] for value in values)  # each has its start and its end
 
 
 class _RightHandSide:

@@ -18,7 +18,7 @@ class OperatorBounds(Equations):
         steps: number of steps N.
     """
 
-    _norms: BatchedNorms | None = None  # of all steps, within `stability`
+    _norms: BatchedNorms | None = None  # those of all steps, while `stability` computes them
 
     def __init__(self) -> None:
         super().__init__()
@@ -27,7 +27,8 @@ class OperatorBounds(Equations):
     def smoothness(self) -> Tensor:
         """Σ_j h ||(K_{j+1} - K_j) / h||^2 over the operators (Chang et al. 2018, AAAI, Eq. 22).
 
-        It approximates ∫ ||K'||² dt; for operators with knots it is that integral.
+        It approximates ∫ ||K'||² dt; for operators with knots it is that integral. As a penalty it
+        makes K smooth in time: the smaller, the smoother.
         """
         roughnesses = (self._roughness(getattr(self, name)) for name in self.operators)
         return sum(roughnesses, start=torch.zeros(()))
@@ -46,8 +47,8 @@ class OperatorBounds(Equations):
         """For each step h ω / limit, from operator norms; below 1 the discrete flow is stable.
 
         Args:
-            iterations: per norm, from a fixed start; None continues from the last call until the
-                norms have converged.
+            iterations: their number for each norm, from a fixed start; None continues from the
+                last call until the norms have converged.
 
         Raises:
             ValueError: if no limit is known for this scheme on these dynamics.
@@ -69,10 +70,10 @@ class OperatorBounds(Equations):
         """The norm of a step's operator, for ``frequency_bound`` of generated classes.
 
         Args:
-            name: of the operator.
+            name: the name of the operator, by which its last direction is kept as the next start.
             K: its kernel or matrix in the step.
             step: the step.
-            options: of `operator_norm`.
+            options: the options of `operator_norm`.
         """
         if self._norms is not None:
             return self._norms.read(name, K, step, options)

@@ -12,9 +12,10 @@ class BudgetShare(int):
     """One flow's part of a budget, in bytes: an equal part until the needs of all are known.
 
     Args:
-        needs: bytes that storing every step would take, of all flows; None while unknown.
-        index: of the flow among them.
-        total: the budget.
+        needs: for each of the flows, the bytes that storing all of its steps would take; None
+            while that is unknown. All shares have the same list.
+        index: the index of this flow in ``needs``.
+        total: the budget of all flows together, in bytes.
     """
 
     needs: list[int | None]

@@ -19,11 +19,11 @@ def log_density(layers: Iterable[nn.Module], x: Tensor) -> Tensor:
     """The log-density of samples under a network of flows and other invertible layers.
 
     Args:
-        layers: in their order, such as a generated network.
+        layers: the layers in their order, such as a generated network.
         x: the samples, ``(batch, …)``.
 
     Returns:
-        In nats, ``(batch,)``.
+        The log-density of each sample in nats, ``(batch,)``.
 
     Raises:
         ValueError: if a layer has no log-determinant.

@@ -27,8 +27,8 @@ class LastDrift:
         """Warns once of a large drift, with causes and remedies, once it is on the host.
 
         Args:
-            name: of the class of the flow.
-            steps: its number of steps.
+            name: the name of the class of the flow.
+            steps: the number of steps of the flow.
         """
         if self._has_warned or self._drift is None or not self._drift.ready:
             return

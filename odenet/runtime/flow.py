@@ -35,7 +35,7 @@ class Flow(Volume, BackwardMode, OperatorBounds):
     """N steps of a scheme: ``initial(u)``, then N times ``advance``, then ``readout``.
 
     Args:
-        channels: of the input u, ``(batch, channels, *space)``.
+        channels: the channels of the input u, ``(batch, channels, *space)``.
         steps: number of steps N.
         space: number of spatial axes, 0 to 3.
 
@@ -49,7 +49,8 @@ class Flow(Volume, BackwardMode, OperatorBounds):
         compiled: one step forward and one step backward, compiled.
         step_bytes: bytes that autograd stores for one step, by shape and type of the input.
         replica_pools: replicas of its modules, kept from one pass to the next.
-        slices: set by an optimizer in the backward pass, see `optimizer_in_backward`.
+        slices: the slices that an optimizer in the backward pass updates, see
+            `optimizer_in_backward`; None without one.
 
     Raises:
         ValueError: if a count is out of range.
@@ -210,7 +211,7 @@ class Flow(Volume, BackwardMode, OperatorBounds):
         Flows that differ only in their weights share the compiled code.
 
         Args:
-            options: of ``torch.compile``.
+            options: the options of ``torch.compile``.
 
         Raises:
             ValueError: if they ask for a CUDA graph of each step.
@@ -277,7 +278,7 @@ class Flow(Volume, BackwardMode, OperatorBounds):
     def learned_names(self) -> tuple[str, ...]:
         """Names of the attributes that hold a stacked parameter, constants or a module per step."""
         if self.reversible:
-            constants = [math.nan] * len(self.varying)  # which no name depends on
+            constants = [math.nan] * len(self.varying)  # the names depend on none of them
             terms_by_shear = ((*s.exponents, *s.terms) for s in self.shears(*constants))
             names = (name for terms in terms_by_shear for term in terms for name in term.params)
             return tuple(dict.fromkeys((*self.varying, *names)))

@@ -35,8 +35,8 @@ class OptimizerInBackward:
     the optimizer each step's slice of a stacked parameter is a parameter of its own.
 
     Args:
-        network: already on its device and in its precision.
-        optimizer: of torch, or of a class whose state is separate for each parameter.
+        network: the network, already on its device and in its precision.
+        optimizer: one of torch, or of a class that keeps its state separately for each parameter.
         clip: the largest norm of the whole gradient; 0 for no limit.
         clip_by: where that norm comes from. "exact" runs the backward pass twice, first for the
             norm alone, and needs ``backward(loss)``. "last" takes the norm of the last backward
@@ -44,7 +44,8 @@ class OptimizerInBackward:
 
     Attributes:
         optimizer: the optimizer.
-        norm: of the gradient in the last backward pass, before clipping; None without ``clip``.
+        norm: the norm of the gradient in the last backward pass, before clipping; None without
+            ``clip``.
 
     Raises:
         TypeError: if the optimizer needs all gradients at once.
@@ -164,7 +165,7 @@ class OptimizerInBackward:
         """Called by autograd when a gradient is complete.
 
         Args:
-            group_index: of the parameter group.
+            group_index: the index of the parameter group.
             tensor: the parameter, or a slice of one.
         """
         if self._accumulates:

@@ -13,7 +13,7 @@ _POOL = {1: F.avg_pool1d, 2: F.avg_pool2d, 3: F.avg_pool3d}
 
 
 class Widen(nn.Module):
-    """Appends zero channels up to a given number (Chang et al. 2018, AAAI, between units).
+    """Appends channels of zeros up to a given number (Chang et al. 2018, AAAI, between units).
 
     Args:
         channels: number of channels of the result.
@@ -54,16 +54,17 @@ class Squeeze(nn.Module):
         axes = x.ndim - 2
         sizes = [size for n in x.shape[2:] for size in (n // self.side, self.side)]
         split = x.reshape(*x.shape[:2], *sizes)
-        points, offsets = range(2, 2 + 2 * axes, 2), range(3, 3 + 2 * axes, 2)
-        return split.permute(0, 1, *offsets, *points).flatten(1, 1 + axes)
+        # (batch, c, n₁ / side, side, n₂ / side, side, …): which square, then the place within it
+        squares, places = range(2, 2 + 2 * axes, 2), range(3, 3 + 2 * axes, 2)
+        return split.permute(0, 1, *places, *squares).flatten(1, 1 + axes)
 
     def inverse(self, y: Tensor) -> Tensor:
         """The input of ``forward`` that gives ``y``."""
         axes = y.ndim - 2
         split = y.reshape(len(y), -1, *(self.side,) * axes, *y.shape[2:])
         order = [axis for i in range(axes) for axis in (2 + axes + i, 2 + i)]
-        space = [n * self.side for n in y.shape[2:]]
-        return split.permute(0, 1, *order).reshape(len(y), -1, *space)
+        sizes = [n * self.side for n in y.shape[2:]]
+        return split.permute(0, 1, *order).reshape(len(y), -1, *sizes)
 
     def extra_repr(self) -> str:
         """What ``print`` shows between the brackets."""
@@ -82,7 +83,7 @@ class Elementwise(nn.Module):
     """An elementwise function as a layer.
 
     Args:
-        function: applied to the map.
+        function: is applied to every element of the input.
     """
 
     def __init__(self, function: Callable[[Tensor], Tensor]):
@@ -90,7 +91,7 @@ class Elementwise(nn.Module):
         self.function = function
 
     def forward(self, x: Tensor) -> Tensor:
-        """The function of every element."""
+        """Applies the function to every element of the input."""
         return self.function(x)
 
     def extra_repr(self) -> str:
@@ -102,8 +103,8 @@ class Shortcut(nn.Module):
     """The skip connection around a block that changes the shape: a linear map to the new shape.
 
     Args:
-        before: number of channels of the input, ``(batch, before, *space)``.
-        after: number of channels of the result.
+        c_in: number of channels of the input, ``(batch, c_in, *space)``.
+        c_out: number of channels of the result.
         stride: the factor by which sizes shrink, rounded up as by a convolution.
         kind: "stride" takes every ``stride``-th pixel, "pool" averages over squares of that side,
             and both append zero channels (He et al. 2016, option A); "conv" learns a 1 × 1
@@ -112,18 +113,18 @@ class Shortcut(nn.Module):
     """
 
     def __init__(
-        self, before: int, after: int, stride: int = 1, kind: SkipKind = "stride", space: int = 2
+        self, c_in: int, c_out: int, stride: int = 1, kind: SkipKind = "stride", space: int = 2
     ):
         super().__init__()
-        self.after = after
+        self.c_out = c_out
         self.stride = stride
         self.kind = kind
         options = {"bias": False} if space == 0 else {"stride": stride, "bias": False}
-        sizes = (before, after) if space == 0 else (before, after, 1)
+        sizes = (c_in, c_out) if space == 0 else (c_in, c_out, 1)
         self.project = _CONV[space](*sizes, **options) if kind == "conv" else None
 
     def forward(self, x: Tensor) -> Tensor:
-        """``(batch, before, *space)`` to ``(batch, after, *space / stride)``."""
+        """``(batch, c_in, *space)`` to ``(batch, c_out, *space / stride)``."""
         if self.project is not None:
             return self.project(x)
         axes = x.ndim - 2
@@ -131,11 +132,11 @@ class Shortcut(nn.Module):
             x = _POOL[axes](x, self.stride, ceil_mode=True)
         elif self.stride > 1:
             x = x[(..., *(slice(None, None, self.stride),) * axes)]
-        return append_channels(x, self.after)
+        return append_channels(x, self.c_out)
 
     def extra_repr(self) -> str:
         """What ``print`` shows between the brackets."""
-        return f"{self.after}, stride={self.stride}, kind={self.kind!r}"
+        return f"{self.c_out}, stride={self.stride}, kind={self.kind!r}"
 
 
 class Residual(nn.Module):
@@ -143,8 +144,8 @@ class Residual(nn.Module):
 
     Args:
         inner: a module ``(batch, c, *space)`` to ``(batch, c', *space / stride)``.
-        shortcut: between the same shapes.
-        after: applied to the sum.
+        shortcut: a module between the same shapes.
+        after: a module that is applied to the sum.
     """
 
     def __init__(
@@ -162,7 +163,7 @@ class Residual(nn.Module):
 
 
 def append_channels(x: Tensor, channels: int) -> Tensor:
-    """Zero channels after those of x.
+    """x, with channels of zeros appended until it has ``channels``.
 
     Raises:
         ValueError: if x has more channels already.

@@ -58,8 +58,8 @@ def head_input(network: nn.Module, tokens: Tensor) -> tuple[Tensor, Tensor]:
     """The input of a language model's head, ``(batch * tokens, c)``, and the weights of the head.
 
     Args:
-        network: its layers in order, the last of which is the head.
-        tokens: their numbers, ``(batch, tokens)``.
+        network: the network, whose children are its layers in order, the head last.
+        tokens: the numbers of the tokens, ``(batch, tokens)``.
     """
     *body, head = network.children()
     x = run_layers(body, tokens)
@@ -71,7 +71,7 @@ def next_token_loss(x: Tensor, weight: Tensor, targets: Tensor, smoothing: float
 
     Args:
         x: the input of a head, ``(n, c)``.
-        weight: of the head, ``(vocabulary, c)``.
+        weight: the weights of the head, ``(vocabulary, c)``.
         targets: the correct tokens, ``(n,)`` integers.
         smoothing: label smoothing, the part of each target spread over the whole vocabulary.
     """

@@ -18,7 +18,7 @@ class KeyValueCache:
     """Runs the layers of a language model on one token after the other.
 
     Args:
-        layers: in their order, in evaluation mode, with causal attention only.
+        layers: the layers in their order, in evaluation mode, with causal attention only.
 
     Attributes:
         length: number of tokens so far.
@@ -55,7 +55,7 @@ class KeyValueCache:
 
         Args:
             keys: ``(batch, tokens, heads, d)``.
-            values: of the same shape.
+            values: a tensor of the same shape.
         """
         if not self.length:
             self._entries.append((keys, values))

@@ -12,7 +12,7 @@ class ShapeChecked(nn.Sequential):
 
     Args:
         module: the module.
-        name: of the map.
+        name: the name of the map.
         location: where the map is declared, ``file:line``.
     """
 
@@ -44,7 +44,7 @@ def given_layers(steps: int, make: MakeModule, c: int, name: str, location: str)
         steps: number of modules.
         make: takes the number of channels and returns a module that keeps the shape.
         c: number of channels.
-        name: of the map.
+        name: the name of the map.
         location: where the map is declared, ``file:line``.
 
     Raises:

@@ -14,7 +14,7 @@ class Keep(nn.Module):
     """The start of a skip connection: its input is kept under a name, and is its output too.
 
     Args:
-        name: of the kept value.
+        name: the name of the kept value.
     """
 
     def __init__(self, name: str):
@@ -34,7 +34,7 @@ class Join(nn.Module):
     """The end of a skip connection: concatenates the channels of a kept value, or adds it.
 
     Args:
-        name: of the kept value.
+        name: the name of the kept value.
         add: add the two values instead of concatenating their channels.
     """
 

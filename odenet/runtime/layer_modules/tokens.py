@@ -23,7 +23,7 @@ class Tokens(nn.Module):
     """Applies a module for sequences ``(batch, tokens, c)`` to maps ``(batch, c, *space)``.
 
     Args:
-        inner: keeps the shape. The pixels of a map are its tokens, row by row.
+        inner: a module that keeps the shape. The pixels of a map are its tokens, row by row.
     """
 
     def __init__(self, inner: nn.Module):
@@ -131,7 +131,7 @@ class Embed(nn.Embedding):
 
     Args:
         vocabulary: number of tokens.
-        c: channels; initialised from N(0, 0.02²) (Radford et al. 2019).
+        c: channels of a token. The weights are drawn from N(0, 0.02²) (Radford et al. 2019).
     """
 
     def __init__(self, vocabulary: int, c: int):

@@ -98,7 +98,7 @@ def per_step(name: str, value: Any, steps: int) -> Any:
     """The constant as a flow holds it: an object that gives a step's value by its index.
 
     Args:
-        name: of the constant, for messages.
+        name: the name of the constant, for messages.
         value: a number, a sequence of numbers, or one of the kinds above.
         steps: number of steps of the flow.
 

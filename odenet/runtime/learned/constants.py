@@ -22,7 +22,7 @@ from odenet.sequences import DIVISIONS, interpolate
 if TYPE_CHECKING:
     from odenet.runtime.learned.constant_kinds import Learned, Ramp
 
-MARGIN = 1e-3  # distance kept from a bound, relative to that of the initial value
+MARGIN = 1e-3  # distance kept from bounds, relative to that of the initial value from the nearest
 
 
 def exponential(x: float | Tensor) -> float | Tensor:
@@ -63,7 +63,7 @@ def refine_constant(constant: Any, factor: float) -> Any:
     """The same constant for steps of half the size: each value serves for two steps.
 
     Args:
-        constant: of a flow, as an object that is indexed by the step.
+        constant: a constant of a flow, as an object that is indexed by the step.
         factor: multiplies the values: ½ for a step size, else 1.
 
     Raises:
@@ -161,8 +161,8 @@ class LearnedConstant(nn.Module):
     bounds, so that rounding cannot reach them.
 
     Args:
-        options: initial value and bounds.
-        name: for messages.
+        options: the initial value and the bounds.
+        name: the name of the constant, for messages.
         steps: number of values, 1 if all steps share one.
     """
 

@@ -15,8 +15,8 @@ class Interpolation(NamedTuple):
 
     def value(self, knots: Tensor | Sequence[Tensor]) -> Tensor:
         """The interpolated value."""
-        (i, weight_i), (j, weight_j) = self.terms
-        return weight_i * knots[i] + weight_j * knots[j]
+        (i, factor_i), (j, factor_j) = self.terms
+        return factor_i * knots[i] + factor_j * knots[j]
 
 
 class Knotted(nn.Module):

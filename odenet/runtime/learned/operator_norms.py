@@ -59,7 +59,7 @@ def operator_norms(
         half_shape = tuple(side // 2 for side in stack.map_shape)
         start = stack.random_vectors(half_shape)
         if limit > _COARSE_LIMIT:  # a result on a map half as wide is a good start
-            start = stack.embed(stack.maximise(start, tolerance, limit))
+            start = stack.pad(stack.maximise(start, tolerance, limit))
     direction = stack.maximise(start.to(K), tolerance, limit)
     norms = scale * torch.linalg.vector_norm(stack.apply(direction).flatten(1), dim=1)
     return torch.where(scale.isfinite(), norms, scale), direction
@@ -95,7 +95,7 @@ class _OperatorStack:
         x = torch.randn((1, self._channels, *map_shape), generator=generator).to(self._K)
         return x.expand(self._count, *x.shape[1:])
 
-    def embed(self, x: Tensor) -> Tensor:
+    def pad(self, x: Tensor) -> Tensor:
         """Vectors on a smaller map, padded with zeros to the whole map."""
         pads = [
             ((full_side - side) // 2, full_side - side - (full_side - side) // 2)
@@ -137,8 +137,8 @@ class _OperatorStack:
             p, Ap = _orthogonalised(p, Ap, (x, Ax), (w, Aw))
             basis, images = (x, w, p), (Ax, Aw, Ap)
             products = [torch.stack([_inner(v, Av).flatten() for Av in images], -1) for v in basis]
-            weights = _leading_eigenvectors(torch.stack(products, -2)).T
-            a, b, c = (weight.view(-1, *(1,) * (x.ndim - 1)) for weight in weights)
+            factors = _leading_eigenvectors(torch.stack(products, -2)).T
+            a, b, c = (factor.view(-1, *(1,) * (x.ndim - 1)) for factor in factors)
             p, Ap = b * w + c * p, b * Aw + c * Ap
             x, Ax = a * x + p, a * Ax + Ap
             if iteration % check_every == 0:
@@ -195,8 +195,8 @@ class BatchedNorms:
 
     Args:
         directions: start vectors by operator and step, which are updated.
-        iterations: per norm, from a fixed start; None continues from ``directions`` until the
-            norms have converged.
+        iterations: their number for each norm, from a fixed start; None continues from
+            ``directions`` until the norms have converged.
     """
 
     def __init__(self, directions: Directions, iterations: int | None):

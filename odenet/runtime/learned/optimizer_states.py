@@ -11,7 +11,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-SliceCounts = Sequence[Sequence[int]]  # by group, by parameter; 0 for a whole parameter
+# For each parameter group, the number of slices of each parameter; 0 if it is not sliced.
+SliceCounts = Sequence[Sequence[int]]
 OptimizerState = dict[str, Any]  # as `Optimizer.state_dict` gives it
 
 
@@ -19,8 +20,8 @@ def stack_state(saved: OptimizerState, counts: SliceCounts) -> OptimizerState:
     """The state of an optimizer over slices as that of one over whole parameters.
 
     Args:
-        saved: with an entry for each slice.
-        counts: the numbers of slices.
+        saved: the state, with an entry for each slice.
+        counts: the numbers of slices of the parameters.
 
     Raises:
         TypeError: if the states of slices cannot be combined.
@@ -45,8 +46,9 @@ def slice_state(saved: OptimizerState, counts: SliceCounts) -> OptimizerState:
     """The state of an optimizer over whole parameters as that of one over slices.
 
     Args:
-        saved: with an entry for each parameter; unchanged if the parameters are not the same.
-        counts: the numbers of slices.
+        saved: the state, with an entry for each parameter; it is returned unchanged if it has other
+            numbers of parameters.
+        counts: the numbers of slices of the parameters.
     """
     if [len(g["params"]) for g in saved["param_groups"]] != [len(c) for c in counts]:
         return saved

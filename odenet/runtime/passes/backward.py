@@ -31,7 +31,8 @@ class BackwardPass:
     Args:
         forward_pass: the forward pass.
         saved: the tensors of its kept states, its weights and its context.
-        gradients: with respect to the last state, then to the further results; None is zero.
+        gradients: the gradients with respect to the last state, then to the further results; None
+            is zero.
         required: which weights and further inputs had ``requires_grad`` in the forward pass.
         wanted: for which of these weights and inputs a gradient is computed.
         sliced: positions of the stacked weights whose slices are handed over one by one.
@@ -106,6 +107,7 @@ class BackwardPass:
             self._forward.original.note_drift(torch.stack(self._drift_per_anchor).amax())
 
     def _undo_step(self, step: int) -> None:
+        """Undoes a step, or runs it again from the state before it; pulls the gradients back."""
         forward, true_state = self._forward, self._kept.get(step)
         if not forward.undo:
             self._rerun_step(step)

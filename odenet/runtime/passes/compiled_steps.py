@@ -30,8 +30,8 @@ def compiled_steps(flow: Flow, options: Mapping[str, Any]) -> CompiledSteps:
     """Compiled functions for a flow, the same for all flows that differ in their weights alone.
 
     Args:
-        flow: already on its device and in its precision.
-        options: of ``torch.compile``.
+        flow: the flow, already on its device and in its precision.
+        options: the options of ``torch.compile``.
     """
     # Objects among the options live as long as the cache entry, so that no address is reused.
     option_texts = tuple(sorted((name, repr(value)) for name, value in options.items()))
@@ -72,7 +72,7 @@ class CompiledSteps:
     """The compiled functions of similar flows; they run eagerly where compiling fails.
 
     Args:
-        options: of ``torch.compile``.
+        options: the options of ``torch.compile``.
 
     Raises:
         ValueError: if they ask for a CUDA graph of each step.
@@ -111,9 +111,10 @@ class CompiledSteps:
         Args:
             flow: the flow.
             state: the state after the step.
-            gradients: with respect to that state.
-            log_det_grad: with respect to each sample's log-determinant, if it is collected.
-            weights: of the step.
+            gradients: the gradients with respect to that state.
+            log_det_grad: the gradient with respect to each sample's log-determinant, if that is
+                collected.
+            weights: the weights of the step.
 
         Returns:
             The state and the gradients before the step, and the gradients of its weights.

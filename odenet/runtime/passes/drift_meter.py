@@ -21,7 +21,7 @@ class DriftMeter:
     def compare_slot(self, slot: str) -> None:
         """Compares a slot that has been rebuilt, and puts the true value in its place."""
         true = self._true.read(slot)
-        error = _sample(self._rebuilt.read(slot)) - _sample(true)
+        error = _first_sample(self._rebuilt.read(slot)) - _first_sample(true)
         self._errors.append(torch.linalg.vector_norm(error))
         self._rebuilt.write(slot, true)
 
@@ -30,11 +30,11 @@ class DriftMeter:
         if not self._errors:  # in fixed point no slot was compared before
             for slot in self._true.slots:
                 self.compare_slot(slot)
-        sizes = [torch.linalg.vector_norm(_sample(t)) for t in self._true.tensors()]
+        sizes = [torch.linalg.vector_norm(_first_sample(t)) for t in self._true.tensors()]
         size = torch.linalg.vector_norm(torch.stack(sizes))
         error = torch.linalg.vector_norm(torch.stack(self._errors))
         return error / size.clamp_min(torch.finfo(size.dtype).tiny)
 
 
-def _sample(tensor: Tensor) -> Tensor:
+def _first_sample(tensor: Tensor) -> Tensor:
     return tensor[:1] if tensor.ndim else tensor

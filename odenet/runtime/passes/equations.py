@@ -19,7 +19,7 @@ class Equations(nn.Module, Stepwise):
     """
 
     h: Any  # the step size, if the scheme has one; or the step sizes of all steps
-    states: ClassVar[tuple[str, ...]]  # the unknowns of the dynamics
+    states: ClassVar[tuple[str, ...]]  # the names of the states of the dynamics
     operators: ClassVar[tuple[str, ...]] = ()  # attributes that hold stacked linear operators
     shared: ClassVar[tuple[str, ...]] = ()  # attributes that hold one value for all steps
     reversible: bool = True
@@ -43,7 +43,7 @@ class Equations(nn.Module, Stepwise):
         raise NotImplementedError
 
     def field(self, state: State, step: int = 0) -> State:
-        """The right-hand sides of the equations, one per unknown."""
+        """The right-hand sides of the equations, one per state."""
         raise NotImplementedError
 
     def shears(self, *constants: Coefficient) -> tuple[Shear, ...]:

@@ -157,11 +157,14 @@ class FixedPointRegisters(Registers):
         return len(ours) == len(theirs) and all(map(torch.equal, ours, theirs))
 
     def _set_grid(self, bits: Tensor, dtype: torch.dtype) -> None:
-        """Sets the grid: multiples of 2^-bits, where each sample has its own number of bits."""
+        """Sets the grid and empties the remainders.
+
+        The grid is the multiples of 2^-bits, where each sample has its own number of bits.
+        """
         self._bits = bits
         self._dtype = dtype
-        wide = torch.float64 if dtype == torch.float64 else torch.float32
-        self._to_grid, self._from_grid = _power_of_two(bits, wide), _power_of_two(-bits, wide)
+        factor_type = torch.float64 if dtype == torch.float64 else torch.float32
+        self._to_grid, self._from_grid = (_power_of_two(n, factor_type) for n in (bits, -bits))
         self._remainders: dict[str, Remainders] = {}
         self._last_slot: str | None = None
         self._unchecked_sums = 0
@@ -199,6 +202,7 @@ def _rebuild(
     digit_bounds: dict[str, DigitBounds],
     tensors: tuple[Tensor, ...],
 ) -> FixedPointRegisters:
+    """The registers from what `FixedPointRegisters.pack` gave."""
     state = FixedPointRegisters.__new__(FixedPointRegisters)
     Registers.__init__(state, slots, tensors[: len(slots)])
     state._set_grid(bits, dtype)

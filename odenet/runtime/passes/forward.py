@@ -38,8 +38,8 @@ class ForwardPass:
     Attributes:
         original: the flow itself, to which the backward pass reports the drift.
         flow: a shallow copy of the flow, private to this pass.
-        steps: as given.
-        undo: as given.
+        steps: the argument.
+        undo: the argument.
         relabel_back: the inverse of ``flow.relabel``.
         weights: the parameters that the steps read.
         differentiable: whether a backward pass may follow.
@@ -188,8 +188,8 @@ class ForwardPass:
         since some of them ask. The graph is dropped.
 
         Args:
-            function: of the tensors in ``reads``.
-            reads: its inputs.
+            function: a function of the tensors in ``reads``.
+            reads: the inputs of the function.
             names: the attributes of the flow that it uses.
             step: the step.
             weights: in the order of ``self.weights.tensors``.
@@ -234,7 +234,8 @@ class ForwardPass:
 
         Args:
             context: the tensors of the further inputs.
-            unread_positions: of weights that these steps do not read, which may change.
+            unread_positions: the positions of weights that these steps do not read; they may
+                change.
         """
         weights = (
             weight.data if position in unread_positions else _alias(weight)

@@ -42,18 +42,18 @@ class GradientSums:
         """Adds a gradient to the sum of a tensor, or of a slice of it.
 
         Args:
-            address: of the weight.
-            gradient: with respect to that weight.
+            address: where the weight is found.
+            gradient: the gradient with respect to that weight.
             other_storages: further storages that the sum may not share with the gradient.
         """
         position, index = address
-        for row, factor in index.terms if isinstance(index, Interpolation) else ((index, 1),):
-            part = WeightPart(position, row if position in self._sliced else None)
+        for i, factor in index.terms if isinstance(index, Interpolation) else ((index, 1),):
+            part = WeightPart(position, i if position in self._sliced else None)
             total = self._sums.get(part)
-            if part.slice != row:
+            if part.slice != i:  # a slice whose stack has one sum
                 if total is None:
                     total = self._sums[part] = torch.zeros_like(self._tensors[position])
-                total[row].add_(gradient, alpha=factor)
+                total[i].add_(gradient, alpha=factor)
             elif total is not None:
                 total.add_(gradient, alpha=factor)
             else:
