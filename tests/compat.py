@@ -31,7 +31,7 @@ QUICK_TESTS = (  # one file for each stage of the compiler, the runtime and the 
 
 
 def oldest_requirements() -> list[str]:
-    """The lower bounds of pyproject.toml as requirements for pip, such as `torch==2.11.*`."""
+    """The oldest torch and torchvision of pyproject.toml, for pip, such as `torch==2.11.*`."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     lines = [*project["dependencies"], *project["optional-dependencies"]["train"]]
     matches = [re.match(r"([\w-]+)>=([\d.]+)", line) for line in lines]

@@ -66,7 +66,8 @@ def test_the_command_writes_a_table_per_network_and_a_plot(command):
 def test_all_implementations_compute_the_same_network(network, tmp_path):
     size = Size(batch=2, channels=12, side=6, steps=3)
     worker.perform(worker.Job("reference", str(tmp_path), network, (size,)))
-    evaluations = {"plain autograd": 1, "by hand": 2, "odenet": 2}  # not fixed for the others
+    evaluations = {"plain autograd": 1, "by hand": 2, "odenet": 2}
+    # of each right-hand side in both passes; for the others the number is not fixed
     for name in IMPLEMENTATIONS:
         (details,) = worker.perform(worker.Job("details", str(tmp_path), network, (size,), (name,)))
         assert details["error"] < 1e-5

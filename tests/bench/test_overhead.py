@@ -6,7 +6,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 
 
-def test_the_trainer_is_timed_in_turns_with_the_bare_loop(monkeypatch, capsys):
+def test_trainer_bare_loop_and_data_alone_are_timed(monkeypatch, capsys):
     monkeypatch.syspath_prepend(ROOT / "bench")
     overhead = importlib.import_module("overhead")
     spec = str(ROOT / "specs" / "digits.ode")

@@ -13,7 +13,8 @@ pytestmark = pytest.mark.slow
 
 REPRODUCE = Path(__file__).parents[2] / "bench" / "reproduce"
 QUICK_RUN = ["--data", "digits", "--jobs", "1", "--quick"]
-# Settings with which a training takes a second; multilevel.py has its own for steps and epochs.
+# Settings with which a training takes a second: grey pictures of 8 x 8, 4 channels. SHALLOW has
+# those of steps and epochs, for which multilevel.py takes options.
 SMALL = ("colours=1", "size=8", "w=4", "fraction=0.05", "augment=[]")
 TINY = [f"--set={setting}" for setting in SMALL]
 SHALLOW = [*TINY, "--set=n=2", "--set=epochs=1", "--set=repeat=1"]

@@ -56,7 +56,10 @@ def odenet(monkeypatch, capsys, tmp_path):
 
 
 def spec(use, lines, *claims, constants=""):
-    """The text of a file: how scheme s is used, its lines and constants, and what is claimed."""
+    """The text of a file: how scheme s is used, its lines, and what is claimed.
+
+    `constants` are those of s with their defaults, such as (γ = 0).
+    """
     required = "\n".join(f"require {claim}" for claim in claims)
     return SPEC_TEMPLATE.format(use=use, claims=required, constants=constants, lines=lines)
 

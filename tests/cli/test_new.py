@@ -1,6 +1,6 @@
 """`odenet new`: for each template and kind of data, a spec that is formatted, proved and trains.
 
-The fixture `odenet` of conftest.py runs a command: it gives exit code, output and errors.
+Also how `odenet` answers errors: by `explain`, and by what was meant by a wrong name or option. The fixture `odenet` of conftest.py runs a command: it gives exit code, output and errors.
 """
 
 import csv

@@ -96,7 +96,7 @@ def test_compile_and_check_judge_claims_alike_and_only_check_fails(run):
     assert err.count("warning[claim-") == 2 and "spec.ode:6:1" in err
 
 
-def test_a_search_of_length_zero_leaves_open_what_is_not_proved(run):
+def test_a_search_of_no_trials_leaves_open_what_is_not_proved(run):
     text = f"{TEXTS['refuted']}require stable\n"
     code, out, _ = run(text, "check", "--no-numeric", "--trials", "0")
     assert code == 1 and "spectrum open: " in out and "? stable: open: " in out

@@ -135,8 +135,8 @@ def test_a_negative_slope_is_caught_where_monotonicity_is_used(monkeypatch: pyte
 
 @pytest.mark.parametrize("file", SPECS, ids=lambda file: file.stem)
 def test_the_certificate_of_a_shipped_spec_is_confirmed(file: Path):
-    program = odenet.load(file).model
-    assert confirmed_certificate(program, certify(program)) == certify(program)
+    model = odenet.load(file).model
+    assert confirmed_certificate(model, certify(model)) == certify(model)
 
 
 CONFIRMED = {
@@ -190,7 +190,7 @@ def test_rates_and_jacobian_are_those_of_torch(text: str, seed: int):
     )
     load_weights(flow, point)
     states = torch.tensor(point.state, dtype=torch.float64).reshape(
-        len(program.model.dynamics.system(1)), 1, point.channels, point.cells
+        len(program.model.dynamics.system(order=1)), 1, point.channels, point.cells
     )
     u = torch.tensor(point.input, dtype=torch.float64).reshape(1, -1, point.cells)
 

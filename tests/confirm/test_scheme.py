@@ -177,6 +177,7 @@ def test_the_order_of_a_scheme_with_a_slightly_wrong_factor_is_not_contradicted(
 
 def test_a_residual_does_not_excuse_a_wrong_order_where_no_number_is_rounded():
     adams = read_scheme(LITERATURE["Adams-Bashforth 3"][1])
+    # With so small a residual order 0 would be right if coefficients were rounded; these are fractions.
     with pytest.raises(Disagreement, match=r"errors fall as h\^3"):
         confirm_order(adams, Order(0, residual=1.1e-16), {})
 

@@ -72,6 +72,7 @@ def value_of(block):
 def test_each_block_of_a_flow_gives_its_value_in_the_form_of_the_original(forms):
     torch.manual_seed(0)
     model, x = FormCheckingModel(*forms), torch.randn(2, 4, dtype=torch.float64)
+    # A ramp starts with γ = 0, which is the original network.
     assert torch.equal(convert(model, gamma=Ramp(0, 0.9, steps=9), example=x)(x), model(x))
     converted = convert(model, gamma=0.7, example=x)
     expected = momentum([value_of(block) for block in model.blocks], x, 0.7)
@@ -308,8 +309,8 @@ def test_a_bias_that_the_first_layer_makes_for_all_has_its_gradient(adds_one):
         torch.autograd.grad(actual.square().sum(), parameters),
         torch.autograd.grad(expected.square().sum(), parameters),
     )
-    original = convert(model, gamma=Ramp(0, 0.9, steps=9), example=inputs)
-    assert torch.equal(original(*inputs), model(*inputs))
+    at_ramp_start = convert(model, gamma=Ramp(0, 0.9, steps=9), example=inputs)  # γ = 0
+    assert torch.equal(at_ramp_start(*inputs), model(*inputs))
 
 
 def test_a_bias_that_depends_on_the_value_or_on_chance_is_not_handed_on():

@@ -34,7 +34,11 @@ def blocks(count=4, width=3):
 
 
 def scheme_source(kind, tmp_path):
-    """The scheme `damped` in one of the forms that `reversible` takes."""
+    """The scheme `damped` in one of the forms that `reversible` takes.
+
+    The kinds "file" and "path" are the path of a file, as a str or a Path; "program" and "spec" are a
+    whole spec that uses the scheme, compiled or as the path of its file.
+    """
     if kind == "text":
         return DAMPED
     if kind in ("file", "path"):
@@ -95,7 +99,7 @@ def test_a_network_is_converted_by_a_scheme_of_the_user():
 @pytest.mark.parametrize("scheme", ["reversible_heun", "coupled_heun", "coupled_rk4"])
 def test_schemes_that_keep_a_copy_of_the_state_start_both_from_the_input(scheme):
     f, x = blocks(1), torch.randn(2, 3, dtype=torch.float64)
-    flow = odenet.reversible(f, scheme, h=1e-3)
+    flow = odenet.reversible(f, scheme, h=1e-3)  # so short a step is one of Euler's, up to h²
     torch.testing.assert_close(flow(x), x + 1e-3 * f[0](x), rtol=1e-5, atol=1e-5)
     with pytest.raises(ValueError, match=f"{scheme} has no initial speed"):
         odenet.reversible(f, scheme, v0=0)

@@ -16,7 +16,8 @@ from odenet.conversion import convert, reversible
 
 SPECS = sorted(Path(__file__).parents[2].glob("specs/*.ode"))
 
-# Runs each object of a file on its input; writes outputs and gradients into the same file.
+# Runs each object of a file on its input; writes outputs and gradients into the same file. A state
+# is no module: its tensors are summed, and its class is written.
 READER = """
 import sys, torch
 originals, outputs = torch.load(sys.argv[1], weights_only=False), []

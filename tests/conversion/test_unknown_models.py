@@ -151,7 +151,7 @@ def test_a_converted_model_is_not_converted_again():
         convert(converted, blocks="layers")
 
 
-class Row(nn.Module):
+class ChildrenInTurn(nn.Module):
     """Two children that the model calls in turn, without a list of them."""
 
     def __init__(self):
@@ -164,12 +164,12 @@ class Row(nn.Module):
         return x
 
 
-class Rows(Row):
+class BlocksInTurn(ChildrenInTurn):
     """The same, with children that are residual blocks themselves."""
 
     def __init__(self):
         nn.Module.__init__(self)
-        self.first, self.second = Row(), Row()
+        self.first, self.second = ChildrenInTurn(), ChildrenInTurn()
 
 
 @pytest.mark.parametrize(
@@ -179,9 +179,9 @@ class Rows(Row):
 )
 def test_children_that_are_called_in_turn_become_a_flow_that_is_copied_and_pickled(copy_model):
     torch.manual_seed(0)
-    model, x = Rows().double(), torch.randn(3, 6).double()
+    model, x = BlocksInTurn().double(), torch.randn(3, 6).double()
     converted = convert(model, gamma=0.7)
-    assert isinstance(converted, Rows) and [n for n, _ in converted.named_children()] == [
+    assert isinstance(converted, BlocksInTurn) and [n for n, _ in converted.named_children()] == [
         "first",
         "second",
     ]

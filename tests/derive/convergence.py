@@ -19,7 +19,7 @@ class Problem:
 
     Args:
         scheme: the scheme.
-        seed: of the network and of the initial values.
+        seed: the seed of the network and of the initial values.
         factor: multiplies the right-hand sides in the reference solution.
         at_rest: whether second-order equations start with the velocity 0.
     """
@@ -27,7 +27,8 @@ class Problem:
     def __init__(self, scheme, seed=3, factor=1.0, at_rest=False):
         self.scheme = scheme
         self.equations = scheme.equations
-        self.patterns = tuple(parts[0] for parts in scheme.equations.values())
+        # the first summand of each equation: all of one have the same unknown, order and decay
+        self.patterns = tuple(summands[0] for summands in scheme.equations.values())
         self.factor = factor
         self.rates = Network(scheme, seed).rates()
         rng = np.random.default_rng(seed)
@@ -48,10 +49,9 @@ class Problem:
         values = self._unpack(vector)
         derivatives = []
         for p in self.patterns:
-            parts = self.equations[p.variable]
             rate = self.factor * sum(
-                self.rates[part.function](*(values[name, 0] for name in part.reads))
-                for part in parts
+                self.rates[summand.function](*(values[name, 0] for name in summand.reads))
+                for summand in self.equations[p.variable]
             )
             rate = rate - (DECAY * values[p.variable, p.order - 1] if p.decay else 0)
             derivatives += [rate] if p.order == 1 else [values[p.variable, 1], rate]
@@ -82,7 +82,8 @@ class Problem:
             elif slot.name in solved and exact_start:
                 values[slot] = self.exact_values(h * slot.offset)[slot.name, 0]
             elif isinstance(starts[slot], expr.Zero) and slot.name not in solved and exact_start:
-                first = self.patterns[0]  # an auxiliary unknown that starts at 0 is its velocity
+                # an auxiliary unknown that starts at 0 is the velocity of the first unknown
+                first = self.patterns[0]
                 values[slot] = (
                     self.exact_values(0.0)[first.variable, 1] if first.order == 2 else np.zeros(3)
                 )

@@ -25,7 +25,7 @@ class Published:
     """The published properties of a scheme.
 
     Args:
-        order: of accuracy.
+        order: the order of accuracy; see above for 0 and None.
         reversible: whether a step has an explicit inverse.
         symmetric: whether a step with -h undoes it.
         imaginary: the largest stable hω.
@@ -119,4 +119,4 @@ def _schemes() -> dict[str, Scheme]:
     return table.defined_schemes()
 
 
-LITERATURE = _schemes()
+LITERATURE = _schemes()  # by name, the schemes that PUBLISHED is about

@@ -234,8 +234,8 @@ class Network:
 
     Args:
         scheme: its patterns say which functions are needed.
-        seed: of the weights.
-        width: of each unknown.
+        seed: the seed of the weights.
+        width: the number of entries of each unknown.
     """
 
     def __init__(self, scheme: Scheme, seed: int = 0, width: int = 3):
@@ -299,7 +299,7 @@ def step_matrix(
         scheme: the scheme.
         rates: function -> its coefficient of each argument.
         h: the step size.
-        **constants: of the scheme, where they are not the defaults.
+        **constants: constants of the scheme that do not have their default values.
     """
     numbers = constant_values(scheme, h, **constants)
     linear_rates = {name: _linear(c) for name, c in rates.items()}

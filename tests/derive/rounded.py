@@ -17,7 +17,7 @@ class Rounded:
 
     Args:
         values: the numbers, which are rounded to the nearest.
-        bits: of the mantissa, the leading one included.
+        bits: the number of bits of the mantissa, the leading one included.
     """
 
     __array_ufunc__ = None  # numbers on the left leave the operation to this class
@@ -54,7 +54,7 @@ def roundtrip_error(name: str, frequencies, precision: str, h: float = 0.1) -> f
     """The measured error after steps and as many inverse steps, begun by the scheme's start lines.
 
     Args:
-        name: of a scheme in SCHEMES.
+        name: the name of a scheme in SCHEMES.
         frequencies: ω of the test equation, one for every step.
         precision: a key of BITS.
         h: step size.

@@ -185,8 +185,9 @@ WEIGHTS = ["2", "1/2", "-1", "γ", "1 - γ"]
 class RandomShear:
     """One shear of a random scheme, with p and q the unknowns other than the target.
 
-    The target becomes scale · target + h F(p + weight q, q). Inside F, h Fp(q, p) is added if the
-    shear is nested; 1/4 of the added unknown, if there is one, is added to the whole.
+    The target becomes scale · target + h F(p + weight q, q), with F the function of the target. If
+    the shear is nested, h Fp(q, p) is added inside F, with Fp the function of p. If there is an
+    added unknown, 1/4 of it is added to the whole.
     """
 
     target: str

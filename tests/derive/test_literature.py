@@ -79,7 +79,7 @@ def test_exponential_schemes_solve_the_decay_exactly(name):
             np.testing.assert_allclose(value, np.exp(-DECAY * h) * start[slot], rtol=1e-12)
     at = {name: Fraction(2, 5) for name in scheme.decays} | {"h": Fraction(1, 4)}
     limit = derive(scheme).stability_at(at).real_axis.limit
-    assert limit > 1.9  # hμ of F alone, as much as without the decay
+    assert limit > 1.9  # about 2, Euler's limit of hμ, or more; μ is that of F, without the decay
 
 
 ONE_STEP_SCHEMES = [

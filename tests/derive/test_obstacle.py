@@ -7,54 +7,54 @@ from odenet.derive.scheme_notation import scheme_notation
 from odenet.diagnostics import SpecError
 from tests.derive.numeric import SCHEMES, read_scheme
 
-FIRST = "for Y' = F(Y)"
-PAIR = "for Y' = F(Z), Z' = G(Y)"
+ONE_UNKNOWN = "for Y' = F(Y)"
+TWO_UNKNOWNS = "for Y' = F(Z), Z' = G(Y)"
 
 # name -> lines of a scheme, message, the unknown that it names, the place that it points to
 CASES = {
     "an unknown also inside its own rate": (
-        f"{FIRST}\nY[n+1] = Y[n] + h F(Y[n])",
+        f"{ONE_UNKNOWN}\nY[n+1] = Y[n] + h F(Y[n])",
         "Y[n] also appears inside F(Y[n]), in the line that would have to give it",
         "Y[n]", "F(Y[n])",
     ),
     "an unknown only inside a rate": (
-        f"{FIRST}\nY[n+1] = h F(Y[n])",
+        f"{ONE_UNKNOWN}\nY[n+1] = h F(Y[n])",
         "Y[n] appears only inside F(Y[n]): no line gives it back",
         "Y[n]", "F(Y[n])",
     ),
     "two unknowns that wait for each other": (
-        f"{PAIR}\nY[n+1] = Y[n] + h F(Z[n])\nZ[n+1] = Z[n] + h G(Y[n])",
+        f"{TWO_UNKNOWNS}\nY[n+1] = Y[n] + h F(Z[n])\nZ[n+1] = Z[n] + h G(Y[n])",
         "Y[n] appears inside G(Y[n]), and the line that would give Y[n] needs F(Z[n]), "
         "which is not known either",
         "Y[n]", "G(Y[n])",
     ),
     "a stage inside a rate": (
-        f"{FIRST}\nk = F(Y[n])\nm = F(k)\nY[n+1] = Y[n] + h m",
+        f"{ONE_UNKNOWN}\nk = F(Y[n])\nm = F(k)\nY[n+1] = Y[n] + h m",
         "k appears only inside F(k): no line gives it back",
         "k", "F(k)",
     ),
     "a rate in the other line": (
-        f"{PAIR}\nY[n+1] = Y[n] + Z[n]\nZ[n+1] = Z[n] + h G(Y[n])",
+        f"{TWO_UNKNOWNS}\nY[n+1] = Y[n] + Z[n]\nZ[n+1] = Z[n] + h G(Y[n])",
         "Y[n] appears inside G(Y[n]), but solving for Y[n] needs G(Y[n]) first",
         "Y[n]", "G(Y[n])",
     ),
     "a history value inside a rate": (
-        f"{FIRST}\nstart Y[-1] = 0\nY[n+1] = Y[n] + h F(Y[n-1])",
+        f"{ONE_UNKNOWN}\nstart Y[-1] = 0\nY[n+1] = Y[n] + h F(Y[n-1])",
         "Y[n-1] appears only inside F(Y[n-1]): no line gives it back",
         "Y[n-1]", "F(Y[n-1])",
     ),
     "a value nobody reads": (
-        f"{FIRST}\naux v\nstart v[0] = 0\nv[n+1] = Y[n]\nY[n+1] = Y[n] + v[n+1]",
+        f"{ONE_UNKNOWN}\naux v\nstart v[0] = 0\nv[n+1] = Y[n]\nY[n+1] = Y[n] + v[n+1]",
         "v[n] is forgotten: after the step nothing depends on it",
         "v[n]", "v[n+1] = Y[n]",
     ),
     "two values that run together": (
-        f"{PAIR}\nY[n+1] = Y[n] + Z[n]\nZ[n+1] = 2 Y[n] + 2 Z[n] + h G(Y[n+1])",
+        f"{TWO_UNKNOWNS}\nY[n+1] = Y[n] + Z[n]\nZ[n+1] = 2 Y[n] + 2 Z[n] + h G(Y[n+1])",
         "Y[n] and Z[n] cannot be told apart after the step: it keeps only some sums of them",
         "Y[n]", "Y[n+1] = Y[n] + Z[n]",
     ),
     "a factor that is equal to zero": (
-        f"{FIRST}\naux v\nstart v[0] = 0\nlet a = 2 - 2\n"
+        f"{ONE_UNKNOWN}\naux v\nstart v[0] = 0\nlet a = 2 - 2\n"
         "v[n+1] = a v[n] + F(Y[n])\nY[n+1] = Y[n] + v[n+1]",
         "v[n] is forgotten: after the step nothing depends on it",
         "v[n]", "v[n+1] = a v[n] + F(Y[n])",
@@ -86,7 +86,7 @@ def test_the_last_evaluation_of_a_runge_kutta_step_is_the_obstacle():
 
 
 def test_a_division_by_an_irrational_zero_is_an_obstacle():
-    text = f"scheme s {{\n{FIRST}\naux v\nstart v[0] = 0\nlet a = (2^(1/2))^2 - 2\n"
+    text = f"scheme s {{\n{ONE_UNKNOWN}\naux v\nstart v[0] = 0\nlet a = (2^(1/2))^2 - 2\n"
     text += "v[n+1] = a v[n] + F(Y[n])\nY[n+1] = Y[n] + v[n+1]\n}"
     assert derive(read_scheme(text)).obstacle.message == "the inverse divides by 0"
 
@@ -100,4 +100,4 @@ def test_a_division_by_an_irrational_zero_is_an_obstacle():
 )
 def test_what_is_not_a_linear_combination_is_an_error(line, message):
     with pytest.raises(SpecError, match=message):
-        derive(read_scheme(f"scheme s {{\n{FIRST}\n{line}\n}}"))
+        derive(read_scheme(f"scheme s {{\n{ONE_UNKNOWN}\n{line}\n}}"))

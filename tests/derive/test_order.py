@@ -181,7 +181,7 @@ def test_the_first_violated_condition_is_named_with_its_residual():
     ("Y[0] - h F(Y[0]) and Y[0] - 2 h F(Y[0])", 3), ("Y[0] and Y[0]", 2), ("0 and 0", 1),
     ("Y[0] - h F(Y[0]) and Y[0]", 2), ("Y[0] - 6/11 h F(Y[0]) and Y[0] - h F(Y[0])", 3),
 ])  # fmt: skip
-def test_the_start_note_of_adams_bashforth_is_the_measured_slope(starts, reached):
+def test_the_order_in_the_start_note_of_adams_bashforth_is_the_measured_slope(starts, reached):
     first, second = starts.split(" and ")
     text = f"""scheme s {{
         for Y' = F(Y)
@@ -236,7 +236,7 @@ def test_an_alternating_error_of_the_velocity_does_not_lower_the_order(start):
     assert measured == pytest.approx(2, abs=0.15)
 
 
-def test_a_resting_start_of_leapfrog_is_the_measured_slope():
+def test_the_order_from_a_resting_start_of_leapfrog_is_the_measured_slope():
     text = """scheme s {
         for Y'' = F(Y)
         start Y[-1] = Y[0]
