@@ -13,6 +13,6 @@ _UNITS = {"": 1, "b": 1} | {
 
 def parse_size(text: str) -> int | None:
     """The bytes of a size such as 500MB or 2 GiB; None if the text is not a size."""
-    size = _SIZE.fullmatch(text.strip())
-    unit = _UNITS.get(size[2].lower()) if size else None
-    return int(Fraction(size[1]) * unit) if size and unit else None
+    match = _SIZE.fullmatch(text.strip())
+    unit = _UNITS.get(match[2].lower()) if match else None
+    return int(Fraction(match[1]) * unit) if match and unit else None

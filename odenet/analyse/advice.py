@@ -50,16 +50,20 @@ def advise(facts: Facts) -> list[Diagnostic]:
 
 
 def _instability_warning(facts: Facts) -> Diagnostic | None:
-    """A warning if the scheme is unstable for every step size; None if not, or if unknown."""
+    """A warning if the scheme is unstable here; None if it is stable, or if that is unknown.
+
+    If all coefficients of the equations are known numbers, it is about the file's step size; else
+    it says that no step size is stable.
+    """
     model, derivation, certificate = facts.model, facts.derivation, facts.certificate
     stability = scheme_stability(model, derivation)
     if not certificate.proved or certificate.has_zero_spectrum:
         return None
     scheme, discretisation, span = model.scheme, model.discretisation, model.discretisation.span
-    if (step_matrix := step_matrix_stability(model)) is not None:
-        if step_matrix.in_unit_disk:
+    if (known_numbers := step_matrix_stability(model)) is not None:
+        if known_numbers.in_unit_disk:
             return None
-        message = f"{scheme.name} is unstable here, on a stable spectrum: {step_matrix}"
+        message = f"{scheme.name} is unstable here, on a stable spectrum: {known_numbers}"
         help_ = "take shorter steps, or another scheme"
         return Diagnostic("unstable-scheme", message, span, help_, severity="warning")
     if isinstance(stability, str):
@@ -87,17 +91,21 @@ def _instability_warning(facts: Facts) -> Diagnostic | None:
 
 
 def _step_text(triangle: Triangle, equation: EquationStability, h: Fraction | float | None) -> str:
-    """The step sizes at which decay makes the scheme stable; empty if none, or without h."""
+    """The step sizes at which decay makes the scheme stable, to be appended to a sentence.
+
+    For explicit Euler this is a formula, which holds for every h; for other schemes it needs the
+    file's h, and is empty if that is not known or not stable for any frequency.
+    """
     intro = f"; the decay γ = {triangle.decay:g} keeps these away"
-    frequency = triangle.stable_frequency(equation, float(h)) if h else 0.0
-    step = f"h = {float(h):g}" if h and frequency else ""
+    max_frequency = triangle.stable_frequency(equation, float(h)) if h else 0.0
+    step = f"h = {float(h):g}" if h and max_frequency else ""
     if is_euler(equation):
-        formula = f"with ω = {triangle.frequency}, steps h ≤ 2 γ/(γ² + ω²) are stable"
-        return f"{intro}: {formula}" + (f", {step} while ω ≤ {frequency:.3g}" if step else "")
+        formula = f"with ω = {triangle.frequency_text}, steps h ≤ 2 γ/(γ² + ω²) are stable"
+        return f"{intro}: {formula}" + (f", {step} while ω ≤ {max_frequency:.3g}" if step else "")
     if not step:
         return ""
-    limit = f"steps {step} are stable while ω is up to about {frequency:.3g}"
-    return f"{intro}: with ω = {triangle.frequency}, {limit}"
+    limit = f"steps {step} are stable while ω is up to about {max_frequency:.3g}"
+    return f"{intro}: with ω = {triangle.frequency_text}, {limit}"
 
 
 def limiting_axes(facts: Facts) -> Sequence[AxisStability] | str:
@@ -140,10 +148,10 @@ class FittingScheme:
     """A scheme of the library that applies to the equations and is stable on their spectrum.
 
     Args:
-        name: of the scheme.
+        name: the name of the scheme.
         reversible: whether its steps have an inverse.
         limits: the stability limits, such as `hω < 2`.
-        line: a `discretise` line with it.
+        line: a `discretise` line that uses it, such as `discretise verlet(h = 0.1)`.
     """
 
     name: str
@@ -155,13 +163,13 @@ class FittingScheme:
 def fitting_schemes(model: Model, certificate: Certificate) -> list[FittingScheme]:
     """The library's schemes that apply to these equations and are stable for small steps.
 
-    First are those with a limit above USABLE_LIMIT, then reversible ones, then those with the
-    longest stable step, the fewest lines. If nothing is proved about the spectrum, a scheme has to
-    be stable on one of the two axes.
+    They are sorted: schemes with a limit of at least USABLE_LIMIT come before others; among these,
+    reversible ones; then those with the larger limit; then those with fewer lines. If nothing is
+    proved about the spectrum, a scheme has to be stable on one of the two axes.
 
     Args:
         model: the typed program; its `discretise` line is not read.
-        certificate: of its dynamics.
+        certificate: what is known about the spectrum of its dynamics.
     """
     span = next(iter(model.dynamics.rates.values())).span or certificate.span
     assert span is not None
@@ -174,7 +182,7 @@ def fitting_schemes(model: Model, certificate: Certificate) -> list[FittingSchem
         values = _decay_constants(model, scheme, groups)
         if values is None:
             continue
-        reversible, stability = _scheme_facts(name, values)
+        reversible, stability = _reversible_and_stability(name, values)
         if isinstance(stability, str):
             continue
         equation = matching_test_equation(stability, scheme, model.dynamics, groups)
@@ -186,7 +194,7 @@ def fitting_schemes(model: Model, certificate: Certificate) -> list[FittingSchem
             entry = FittingScheme(name, reversible, limits, f"discretise {_scheme_call(scheme)}")
             rank = (shortest < USABLE_LIMIT, not reversible, -shortest, len(scheme.updates), name)
             ranked.append((rank, entry))
-    return [entry for _, entry in sorted(ranked, key=lambda row: row[0])]
+    return [entry for _, entry in sorted(ranked, key=lambda pair: pair[0])]
 
 
 def _stable_axes(equation: EquationStability, certificate: Certificate) -> list[AxisStability]:
@@ -221,8 +229,8 @@ def _decay_constants(model: Model, scheme: Scheme, groups: Groups) -> ConstantVa
 
 
 @cache
-def _scheme_facts(name: str, decays: ConstantValues) -> tuple[bool, Stability | str]:
-    """Whether a library scheme is reversible, and its stability; if it has decays, at h = 0.1."""
+def _reversible_and_stability(name: str, decays: ConstantValues) -> tuple[bool, Stability | str]:
+    """Whether a library scheme is reversible, and its stability: with decays, at EXAMPLE_STEP."""
     derivation = derive(library_scheme(name))
     values = {**dict(decays), "h": EXAMPLE_STEP} if decays else {}
     return derivation.reversible, derivation.stability_at(values)

@@ -26,7 +26,7 @@ def prove_bounded(
     """A proof about D M - Γ with D <= S; None if none is found.
 
     Args:
-        block: units and M.
+        block: the units of a diagonal block of M, and that block.
         decay: state -> γ, the diagonal of Γ.
         least_decay: the least of all decays; None if a state has none or it is unknown which it is.
         signs: what is known about the signs of numbers.
@@ -59,7 +59,10 @@ def _with_rate(part: ProofPart, least_decay: Scalar, signs: Signs) -> ProofPart:
 
 
 def _candidate_rates(part: ProofPart, least_decay: Scalar, signs: Signs) -> Iterator[Scalar]:
-    """Candidates for r: the surplus in the diagonal of M - A or half of it, if below all decays."""
+    """Candidates for r: the least surplus of damping of the units with an allowance, or half of it.
+
+    The surplus of unit k is -(M - A)_kk s_k. If the least decay is smaller, it takes its place.
+    """
     matrix = minus_allowance(part.matrix, part.allowance)
     surpluses = [
         Scalar.number(slope_bound(unit) or 0) * -row[k].identity_coefficient
@@ -67,9 +70,9 @@ def _candidate_rates(part: ProofPart, least_decay: Scalar, signs: Signs) -> Iter
         if part.allowance[k]
     ]
     surplus = known_minimum([least_decay, *surpluses], signs)
-    for share in (Fraction(1), Fraction(1, 2)):
+    for fraction in (Fraction(1), Fraction(1, 2)):
         if surplus is not None and signs.sign_of(surplus) == 1:
-            yield Scalar.number(share) * surplus
+            yield Scalar.number(fraction) * surplus
 
 
 def allowances(units: Units, decay: Decay, rate: Scalar) -> Allowance:

@@ -34,7 +34,7 @@ class Assumption:
         subject: canonical name of the parameter; empty if it is about all.
         text: the condition in words.
         by_construction: whether the generated module cannot violate it.
-        start: the initial value of the parameter, in words, if it violates the condition.
+        start: `γ starts at -1` if the parameter's initial value violates the condition; else empty.
     """
 
     kind: AssumptionKind

@@ -51,7 +51,11 @@ def certify(model: Model) -> Certificate:
 
 
 def _best_certificate(model: Model) -> Certificate:
-    """The strongest certificate for the two ways to read linear terms as units."""
+    """The stronger certificate of two readings of the dynamics.
+
+    In one, products such as `K A` with an affine A are multiplied out; in the other, `keep_affine`,
+    A stays a unit as its author wrote it.
+    """
     reader = FormulaReader(model)
     systems = (read_system(model, reader, keep_affine) for keep_affine in (False, True))
     readings = [with_slope_bounds(system, model, reader) for system in systems]
@@ -87,17 +91,17 @@ def _reading_certificate(model: Model, reader: FormulaReader, system: System) ->
 
 
 def _prove_assuming(
-    system: System, signs: Signs, learned: frozenset[str], nonmonotone: Activations
+    system: System, signs: Signs, of_unknown_sign: frozenset[str], nonmonotone: Activations
 ) -> tuple[Proof, frozenset[str]]:
-    """A proof, and the learned numbers and diagonals that it assumes >= 0, as few as possible."""
+    """A proof, and the few numbers and diagonals `of_unknown_sign` that it assumes to be >= 0."""
     unconditional = prove(system, signs, nonmonotone)
-    if unconditional.spectrum or not learned:
+    if unconditional.spectrum or not of_unknown_sign:
         return unconditional, frozenset()
-    nonnegative, needed = signs.nonnegative, learned
-    proof = prove(system, replace(signs, nonnegative=nonnegative | learned), nonmonotone)
+    nonnegative, needed = signs.nonnegative, of_unknown_sign
+    proof = prove(system, replace(signs, nonnegative=nonnegative | needed), nonmonotone)
     if proof.spectrum is None:
         return unconditional, frozenset()
-    for name in sorted(learned):
+    for name in sorted(of_unknown_sign):
         fewer = needed - {name}
         candidate = prove(system, replace(signs, nonnegative=nonnegative | fewer), nonmonotone)
         if candidate.spectrum is not None:
@@ -176,9 +180,9 @@ def _sign_assumptions(assumed: frozenset[str], reader: FormulaReader) -> list[As
 
 
 def _start_text(parameter: DeclaredParameter) -> str:
-    """The initial values of a parameter in words, if they can be negative; else empty."""
+    """`starts at -1` if the initial values of a parameter can be negative; else empty."""
     init = parameter.options["init"]
-    # An `init` without a value draws random ones; -1 takes the place of the least of them.
+    # Only `constant` has a value; random values count as negative ones, -1 here.
     if init.name in ("zeros", "ones") or init.kwargs.get("value", -1) >= 0:
         return ""
     if init.name == "constant":

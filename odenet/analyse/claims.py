@@ -74,9 +74,9 @@ class ClaimResult:
         message = f"`require {self.name}` is {self.verdict}: {self.reason}"
         span = self.cause or self.span
         reference = f"see line {span.line}: {span.text}" if span != self.span else ""
-        advice = "; ".join(part for part in (reference, help) if part)
+        help_ = "; ".join(part for part in (reference, help) if part)
         code = ERROR_CODES[self.holds]
-        return Diagnostic(code, message, self.span, advice, severity, label="claimed here")
+        return Diagnostic(code, message, self.span, help_, severity, label="claimed here")
 
     def __str__(self) -> str:
         return f"{self.name}: {self.verdict}: {self.reason}"
@@ -100,7 +100,7 @@ class ClaimContext(Facts):
 
     Args:
         trials: random starts of the search; 0 for none.
-        seed: of the search.
+        seed: the seed of the search.
     """
 
     trials: int
@@ -113,7 +113,7 @@ def check_claims(facts: Facts, trials: int = TRIALS, seed: int = 0) -> list[Clai
     Args:
         facts: what is known about the file.
         trials: random starts of the search for a counterexample; 0 for none.
-        seed: of the search.
+        seed: the seed of the search.
     """
     context = ClaimContext(**vars(facts), trials=trials, seed=seed)
     return [_check_claim(context, claim) for claim in facts.model.claims]

@@ -30,8 +30,9 @@ class ProofPart(Factorisation):
         spectrum: where the eigenvalues of D M lie for every diagonal D >= 0; with an allowance,
             those of D M - Γ.
         decay: state -> γ if this is about J₀ = J + Γ, with Γ = γ I on each of these states.
-        allowance: a_k = (γ_k - rate)/s_k by which M may exceed the condition, for units with slopes
-            of at most s_k that read states of decay γ_k; empty if slope bounds were not used.
+        allowance: a_k = (γ_k - rate)/s_k by which M may exceed the condition, for each unit k with
+            slopes of at most s_k that reads states of decay γ_k, and 0 for other units; empty if
+            slope bounds were not used.
         rate: an r > 0 with Re λ <= -r for all eigenvalues λ of J, if one was found.
         states: the states of the diagonal block of J that this is about; empty for all of J.
     """

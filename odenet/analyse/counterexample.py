@@ -15,7 +15,7 @@ class Witness:
 
     Args:
         eigenvalue: the eigenvalue.
-        seed: of the search.
+        seed: the seed of the search.
         trial: the number of the random start from which it was found, from 0.
         channels: channels of each state.
         space: length of each spatial axis; empty for plain vectors.

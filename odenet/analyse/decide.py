@@ -13,7 +13,7 @@ def decide(model: Model, trials: int = TRIALS, seed: int = 0) -> Certificate:
     Args:
         model: the typed program.
         trials: number of random starts of the search; 0 for none.
-        seed: of the search.
+        seed: the seed of the search.
 
     Returns:
         A certificate whose verdict is proved, or "refuted" with a witness, or "open". It depends on

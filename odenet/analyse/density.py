@@ -15,7 +15,7 @@ def density_error(model: Model, derivation: Derivation | None) -> Diagnostic | N
 
     Args:
         model: the typed program.
-        derivation: of its scheme; None if it has no scheme.
+        derivation: what was derived from its scheme; None if it has no scheme.
     """
     for layer in model.net:
         if layer.name != "flow" and not (layer.name in LAYERS and LAYERS[layer.name].invertible):

@@ -200,9 +200,9 @@ def conv_matrix(
 def _shift_matrices(space: tuple[int, ...], lengths: tuple[int, ...], dilation: int) -> ndarray:
     """The shift of a feature map by each kernel entry: (entries, grid points, grid points)."""
     matrices: list[ndarray] = []
-    for tap in np.ndindex(*lengths):
+    for entry in np.ndindex(*lengths):
         shift = np.ones((1, 1))
-        for size, length, offset in zip(space, lengths, tap, strict=True):
-            shift = np.kron(shift, np.eye(size, k=dilation * (offset - (length - 1) // 2)))
+        for size, length, place in zip(space, lengths, entry, strict=True):
+            shift = np.kron(shift, np.eye(size, k=dilation * (place - (length - 1) // 2)))
         matrices.append(shift)
     return np.array(matrices)

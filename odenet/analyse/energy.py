@@ -1,4 +1,4 @@
-"""The energy that the condition of a proof shows to be conserved or decreasing."""
+"""The energy that is conserved or decreasing because of what a proof shows about C M."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -16,16 +16,16 @@ from odenet.model.tables.activations import ACTIVATIONS
 
 @dataclass(frozen=True)
 class EnergyTerm:
-    """weight · 1ᵀ diagonal Ψ(argument): a sum over all entries, Ψ being the activation's primitive.
+    """coefficient · 1ᵀ diagonal Ψ(argument), the sum of all entries; Ψ' is the activation.
 
     Args:
-        weight: a number.
-        diagonal: canonical names of the diagonals that multiply Ψ, with their powers > 0.
+        coefficient: a formula for a number.
+        diagonal: (canonical name, power > 0) of each diagonal that multiplies Ψ, if any.
         activation: the derivative of Ψ; `identity` for ½ |argument|².
         argument: the argument of Ψ, a formula in states, input and weights.
     """
 
-    weight: expr.Node
+    coefficient: expr.Node
     diagonal: tuple[tuple[str, int], ...]
     activation: Activation
     argument: expr.Node
@@ -67,6 +67,7 @@ class Energy:
     def __str__(self) -> str:
         if not self.uses_proof_units:
             return self.full_text
+        # `Ψ' = relu` is left out: the proof shows the activation. `Ψ₁'(t) = relu(N(t))` is printed.
         is_single_activation = len(self.primitives) == 1 and self.primitives[0].startswith("Ψ' ")
         return self._with_definitions(() if is_single_activation else self.primitives)
 
@@ -89,7 +90,7 @@ def read_energy(
         part: the proof.
         reader: the reader of the model's formulas.
         proof_units: the units φ1, φ2, … of the proof that is printed above the energy.
-        nonnegative: names of numbers and diagonals that are taken to be >= 0.
+        nonnegative: names of the numbers and diagonals that are taken to be >= 0.
     """
     obstacle = ""
     terms: list[EnergyTerm] = []
@@ -115,7 +116,13 @@ def read_energy(
 
 
 def _obstacle(unit: Unit, weight: Operator, reader: FormulaReader) -> str:
-    """Why there is no code for the term of a unit; empty if there is."""
+    """Why there is no code for the term of a unit in the energy; empty if there is.
+
+    Args:
+        unit: the unit.
+        weight: its c in the diagonal of C, a number times diagonals.
+        reader: the reader of the model's formulas.
+    """
     if unit.norms:
         return f"the primitive of {unit.text} needs the frozen statistics of {unit.norms[0]}"
     if unit.function_text:
@@ -127,9 +134,9 @@ def _obstacle(unit: Unit, weight: Operator, reader: FormulaReader) -> str:
         return f"the weight {weight} divides by a diagonal"
     names = [*weight.diagonals, *(n for op in unit.row.values() for n in op.diagonals)]
     has_gate = any(isinstance(reader.meanings[name], Gate) for name in names)
-    if not unit.stages and (has_gate or _has_roots(unit)):
+    if not unit.stages and (has_gate or _has_roots_or_inverses(unit)):
         return f"{unit.text} has no formula in the file"
-    if any(isinstance(reader.meanings[name], Gate) for name in weight.diagonals):
+    if any(isinstance(reader.meanings[name], Gate) for name in weight.diagonals):  # as b in b * Y
         return "a weight of the energy is a field"
     return ""
 
@@ -166,8 +173,8 @@ def _linear_argument(unit: Unit, reader: FormulaReader) -> tuple[expr.Node, Powe
             if coefficient != ONE:
                 node = expr.Product(reader.number_formula(coefficient), node)
             terms.append((sign, node))
-    is_single_term = len(terms) == 1 and terms[0][0] > 0
-    return (terms[0][1] if is_single_term else expr.Sum(tuple(terms))), diagonal_powers
+    needs_no_sum = len(terms) == 1 and terms[0][0] > 0
+    return (terms[0][1] if needs_no_sum else expr.Sum(tuple(terms))), diagonal_powers
 
 
 def _common_diagonal(unit: Unit) -> Powers:
@@ -178,7 +185,7 @@ def _common_diagonal(unit: Unit) -> Powers:
     return diagonal.powers if diagonal is not None else ()
 
 
-def _has_roots(unit: Unit) -> bool:
+def _has_roots_or_inverses(unit: Unit) -> bool:
     """Whether a row has roots or inverses of diagonals, apart from a common one at the start."""
     words = [word for operator in unit.row.values() for word, _ in operator.terms]
     start = 1 if _common_diagonal(unit) else 0

@@ -24,8 +24,8 @@ def formula(part: ProofPart, reader: FormulaReader) -> str:
     terms: list[tuple[int, str]] = []
     for unit, weight in zip(part.units, part.weights, strict=True):
         sign = weight.terms[0][1].sign
-        name = names.get(_derivative_text(unit, reader), "")
-        terms.append((sign, _term_text(unit, weight if sign > 0 else -weight, name)))
+        primitive = names.get(_derivative_text(unit, reader), "")
+        terms.append((sign, _term_text(unit, weight if sign > 0 else -weight, primitive)))
     return signed_sum(iter(terms))
 
 
@@ -41,13 +41,13 @@ def unit_definitions(part: ProofPart) -> tuple[str, ...]:
     return tuple(f"φ{i + 1} = {part.units[i].text}" for i in sorted(appearing))
 
 
-def nonzero_condition(part: ProofPart, reader: FormulaReader, positive: frozenset[str]) -> str:
+def nonzero_condition(part: ProofPart, reader: FormulaReader, nonnegative: frozenset[str]) -> str:
     """The condition that denominators are not 0: `d > 0`, or `g ≠ 0` if g can be negative.
 
     Args:
         part: the proof of the energy.
         reader: knows which symbols have a value; these are not part of the condition.
-        positive: names of the numbers and diagonals that are at least 0.
+        nonnegative: names of the numbers and diagonals that are at least 0.
     """
     operators = [*part.weights, *(operator for square in part.squares for operator in square.row)]
     scalars = [square.weight for square in part.squares]
@@ -56,11 +56,15 @@ def nonzero_condition(part: ProofPart, reader: FormulaReader, positive: frozense
     words = [word for operator in operators for word, _ in operator.terms]
     divisors |= {name for word in words for name, power in word_powers(word) if power < 0}
     names = sorted(divisors - reader.values.keys())
-    return " and ".join(f"{name} {'>' if name in positive else '≠'} 0" for name in names)
+    return " and ".join(f"{name} {'>' if name in nonnegative else '≠'} 0" for name in names)
 
 
 def _primitive_names(part: ProofPart, reader: FormulaReader) -> dict[str, str]:
-    """Text after Ψ' -> name: Ψ if it is the only one and of an activation; else Ψ₁, Ψ₂ etc."""
+    """The name of each primitive, by the text that follows the name in its definition.
+
+    `{" = relu": "Ψ"}` if there is only one and it is that of an activation; else the names are
+    Ψ₁, Ψ₂ etc., as in `{" = relu": "Ψ₁", "(t) = relu(N(t))": "Ψ₂"}`.
+    """
     derivatives = [_derivative_text(unit, reader) for unit in part.units]
     distinct = list(dict.fromkeys(derivative for derivative in derivatives if derivative))
     if len(distinct) == 1 and not distinct[0].startswith("("):
@@ -78,6 +82,7 @@ def _derivative_text(unit: Unit, reader: FormulaReader) -> str:
 
 
 def _term_text(unit: Unit, weight: Operator, primitive: str) -> str:
+    """The term of a unit without its sign; `primitive`, the name of its Ψ, is empty for ½ |·|²."""
     word, scalar = weight.terms[0]
     diagonal = word_text(word) + " " if word else ""
     argument = _argument_text(unit)
@@ -91,7 +96,7 @@ def _argument_text(unit: Unit) -> str:
     match unit.argument:
         case None:
             return unit.text
-        case expr.Sum(((-1, inside),)) if unit.argument.span is None:
+        case expr.Sum(((-1, inside),)) if unit.argument.span is None:  # made by _ChainReader.unit
             return f"-({source_text(inside)})"
         case argument:
             return source_text(argument)

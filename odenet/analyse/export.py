@@ -163,7 +163,7 @@ class _CertificateWriter:
         return {"map": stages, "row": row_json(row), "column": row_json(column)}
 
     def empty_entry(self, state: State) -> JsonObject:
-        """The row and column of a term that is zero."""
+        """The row and column of a term 0, which only has to be about some state."""
         name = state.text
         return {"row": {name: ZERO_TREE}, "column": {name: ZERO_TREE}}
 
@@ -196,7 +196,7 @@ class _CertificateWriter:
     def block(self, parts: tuple[ProofPart, ...], system: System) -> JsonObject:
         """The proof about one diagonal block of J, or about an energy.
 
-        If M of the block is block triangular itself, only that fact is written.
+        A block has several parts if its own M is block triangular; only that fact is written then.
         """
         part, formulas, units = parts[0], self.formulas, self.unit_entries(system, parts)
         all_states = map(formulas.reader.spelled_state, self.model.dynamics.system(order=1))

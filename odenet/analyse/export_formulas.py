@@ -124,7 +124,8 @@ class FormulaWriter:
             return [*self.stage_tree(leaf.node), self.field_tree(dict(leaf.argument))]
         if isinstance(leaf, ElementwiseProduct):
             factors = [self.field_tree({f: Operator.word(word)}) for f, word in leaf.factors]
-            return ["+", ["*", *(["+", factor] for factor in factors)]]  # so that it is one factor
+            # The product and its factors are sums of one term: product_tree does not flatten sums.
+            return ["+", ["*", *(["+", factor] for factor in factors)]]
         return self.formula_tree(leaf)
 
     def function_stages(self, leaf: Leaf) -> list[Tree]:
@@ -203,7 +204,7 @@ class FormulaWriter:
                 return product_tree([reciprocal, self.formula_tree(node.numerator)])
             case expr.Product() | expr.Compose() | expr.Apply():
                 return product_tree([self.formula_tree(factor) for factor in node.children()])
-            case expr.Hadamard():  # a sum of one term: the product stays a factor of its own
+            case expr.Hadamard():  # a sum of one term, which product_tree does not flatten
                 return ["+", ["*", *map(self.formula_tree, node.children())]]
             case expr.Activate() if node.activation == LINEAR:
                 return self.formula_tree(node.operand)

@@ -43,9 +43,8 @@ class Factorisation:
     Args:
         units: all units, linear ones included.
         matrix: M_ij = R_i L_j, the operator from the output of unit j to the argument of unit i.
-        contracted_unit: the index of the unit that a change of variables replaced, None if there
-            was none; see `contractions`.
-        absorbed_units: units whose slopes are diagonals in M; see System.
+        contracted_unit: the index of the unit that `contractions` replaced; None if there is none.
+        absorbed_units: (name, unit) for each unit whose slope is a diagonal in M; see System.
         expanded_unit: (v, q) if the state of unit v is q times a new state; see `expansions`.
     """
 
@@ -72,19 +71,19 @@ def factorisations(system: System, signs: Signs) -> Iterator[Factorisation]:
     subsets of them. Last are linear units that read several states, and changes of variables.
     """
     cuttable: dict[LinearTerm, list[Word]] = {
-        (i, j, word): roots
+        (i, j, word): suffixes
         for (i, j), operator in system.linear_terms.items()
         for word, _ in operator.terms
-        if (roots := squared_suffixes(word, signs))
+        if (suffixes := squared_suffixes(word, signs))
     }
-    cuts = list(dict.fromkeys((j, p) for (_, j, _), roots in cuttable.items() for p in roots))
-    most = len(cuts) if len(cuts) <= MAX_CUT_UNITS else 1
-    choices = chain.from_iterable(combinations(cuts, n) for n in range(1, most + 1))
+    cuts = list(dict.fromkeys((j, p) for (_, j, _), ps in cuttable.items() for p in ps))
+    largest_size = len(cuts) if len(cuts) <= MAX_CUT_UNITS else 1
+    subsets = chain.from_iterable(combinations(cuts, n) for n in range(1, largest_size + 1))
     yield factorise(system)
     yield factorise(system, {(i, j, w): ps[0] for (i, j, w), ps in cuttable.items() if i != j})
-    for choice in [tuple(cuts), *choices]:
-        usable = {t: [p for p in ps if (t[1], p) in choice] for t, ps in cuttable.items()}
-        yield factorise(system, {t: ps[0] for t, ps in usable.items() if ps})
+    for subset in [tuple(cuts), *subsets]:
+        chosen = {t: [p for p in ps if (t[1], p) in subset] for t, ps in cuttable.items()}
+        yield factorise(system, {t: ps[0] for t, ps in chosen.items() if ps})
     yield from _with_multistate_units(system, signs)
     yield from contractions(factorise(system))
     yield from expansions(factorise(system))
@@ -105,7 +104,7 @@ def _with_multistate_units(system: System, signs: Signs) -> Iterator[Factorisati
             Unit(stages=(), row=row, column=column, text=affine_text(tuple(row.items()), {}))
             for row, column in units
         ]
-        products = (product for unit in linear for product in unit.state_products)
+        products = (product for unit in linear for product in unit.column_times_row)
         if sum_by_key(products) == system.linear_terms:
             ordered = _sorted_units(system, linear)
             yield Factorisation(ordered, row_column_products(ordered), None, system.absorbed_units)
@@ -138,13 +137,14 @@ def _row_times_column(row: OperatorsByState, column: OperatorsByState) -> Operat
 
 
 def _linear_units(system: System, cuts: Mapping[LinearTerm, Word]) -> list[Unit]:
+    """A linear unit for each state and each word p that is cut off; p is () where nothing is."""
     columns: dict[tuple[State, Word], OperatorsByState] = {}
     for (i, j), operator in system.linear_terms.items():
         for word, scalar in operator.terms:
-            row = cuts.get((i, j, word), ())
-            rest = word[: len(word) - _square_length(row)]
-            column = columns.setdefault((j, row), {})
-            term = Operator.word(word_product(rest, word_adjoint(row)), scalar)
+            p = cuts.get((i, j, word), ())
+            rest = word[: len(word) - _square_length(p)]
+            column = columns.setdefault((j, p), {})
+            term = Operator.word(word_product(rest, word_adjoint(p)), scalar)
             column[i] = column.get(i, ZERO_OPERATOR) + term
     return [
         Unit(stages=(), row={s: Operator.word(word)}, column=column, text=_argument_text(word, s))

@@ -51,7 +51,7 @@ class ElementwiseProduct:
 
     Args:
         factors: leaf and word of each factor, in canonical order.
-        node: a formula for the product of the leaves; that of the product if all words are I.
+        node: a formula for the product of the leaves alone, without the words.
         span: the place of the product in the text.
     """
 

@@ -22,13 +22,14 @@ from odenet.model.typed.program import Model
 
 
 class CannotEvaluate(ValueError):
-    """A formula contains an operation that has no numerical model."""
+    """A formula contains an operation that is not implemented on numpy arrays."""
 
 
 class FormulaEvaluator:
     """Evaluates formulas of a model at one point, and their derivatives with respect to the states.
 
-    The unknowns are all entries of all states of the equivalent first-order system, in order.
+    The unknowns that it differentiates by are all entries of all states of the equivalent
+    first-order system, in order.
 
     Args:
         model: the typed program.
@@ -59,7 +60,7 @@ class FormulaEvaluator:
         """The value of a formula whose values are feature maps, (channels, grid points).
 
         Raises:
-            CannotEvaluate: it contains an operation that has no numerical model.
+            CannotEvaluate: it contains an operation that is not implemented on numpy arrays.
         """
         match node:
             case State():

@@ -33,7 +33,7 @@ def scaling_candidates(matrix: RationalMatrix) -> tuple[RationalMatrix, ...]:
     m = domain_matrix(matrix)
     solutions: Iterable[DomainMatrix]
     if trace:
-        negative = _solutions(lambda c: c * m + m.transpose() * c, -DomainMatrix.eye(size, QQ))
+        negative = _find_solution(lambda c: c * m + m.transpose() * c, -DomainMatrix.eye(size, QQ))
         solutions = (*_kernel_part(lambda c: c * m - m.transpose() * c, size), *negative)
     else:
         solutions = _kernel_part(lambda c: c * m + m.transpose() * c, size)
@@ -41,19 +41,19 @@ def scaling_candidates(matrix: RationalMatrix) -> tuple[RationalMatrix, ...]:
 
 
 def _kernel_part(function: LinearMap, size: int) -> Iterator[DomainMatrix]:
-    """The projection of I to the kernel of F along its range: I = C + F(X) with F(C) = 0.
+    """Yields the projection C of I to the kernel of F along its range: I = C + F(X), F(C) = 0.
 
     For F(C) = C M + MᵀC and M with imaginary eigenvalues and a full set of eigenvectors, it is the
     mean of exp(t Mᵀ) exp(t M) over all times, which is positive definite. For F(C) = C M - MᵀC and
     real eigenvalues it is the mean of exp(-i t Mᵀ) exp(i t M).
     """
     identity = DomainMatrix.eye(size, QQ)
-    for x in _solutions(lambda c: function(function(c)), function(identity)):
+    for x in _find_solution(lambda c: function(function(c)), function(identity)):
         yield identity - function(x)
 
 
-def _solutions(function: LinearMap, target: DomainMatrix) -> Iterator[DomainMatrix]:
-    """An X with F(X) = target for a linear F, if there is one, by Gaussian elimination."""
+def _find_solution(function: LinearMap, target: DomainMatrix) -> Iterator[DomainMatrix]:
+    """Yields an X with F(X) = target for a linear F, if there is one, by Gaussian elimination."""
     count = target.shape[0] ** 2  # of unknowns, the entries of X
     unit_matrices = DomainMatrix.eye(count, QQ).to_list()
     images = [function(DomainMatrix.from_list_flat(u, target.shape, QQ)) for u in unit_matrices]
@@ -61,8 +61,8 @@ def _solutions(function: LinearMap, target: DomainMatrix) -> Iterator[DomainMatr
     reduced, pivots = DomainMatrix(rows, (count + 1, count), QQ).transpose().rref()
     if count in pivots:
         return
-    particular = [row[-1] for row in reduced.to_list()]
-    values = dict(zip(pivots, particular, strict=False))
+    last_column = [row[-1] for row in reduced.to_list()]
+    values = dict(zip(pivots, last_column, strict=False))  # free unknowns are 0
     entries = [values.get(k, QQ(0)) for k in range(count)]
     yield DomainMatrix.from_list_flat(entries, target.shape, QQ)
 
@@ -70,8 +70,8 @@ def _solutions(function: LinearMap, target: DomainMatrix) -> Iterator[DomainMatr
 def is_positive_definite(matrix: RationalMatrix) -> bool:
     """Whether a matrix is symmetric with positive leading minors (Sylvester's criterion)."""
     c = domain_matrix(matrix)
-    leading = (range(k) for k in range(1, len(matrix) + 1))
-    return c == c.transpose() and all(c.extract(rows, rows).det() > 0 for rows in leading)
+    index_ranges = (range(k) for k in range(1, len(matrix) + 1))
+    return c == c.transpose() and all(c.extract(r, r).det() > 0 for r in index_ranges)
 
 
 def domain_matrix(matrix: RationalMatrix) -> DomainMatrix:

@@ -30,7 +30,7 @@ Vector = dict[Key, Scalar]
 def multistate_units(
     linear: LinearTerms, suffixes: SuffixesByState, extend_rows: bool
 ) -> tuple[list[tuple[OperatorsByState, OperatorsByState]], LinearTerms]:
-    """(row of R, column of L) of each unit for the terms that end in a suffix, and the other terms.
+    """(row of R, column of L) of units that make up all terms ending in a suffix; the other terms.
 
     Args:
         linear: (i, j) -> the operator from state j to the rate of state i.
@@ -72,25 +72,25 @@ def _rank_one_products(coefficients: dict[Key, Vector]) -> Iterator[tuple[Vector
     rows = {row_key: dict(row) for row_key, row in coefficients.items()}
     while rows:
         pivot = next(iter(rows.values()))
-        pivot_column = next(iter(pivot))
+        pivot_key = next(iter(pivot))
         column = {}
-        for other, row in list(rows.items()):
-            ratio = row.get(pivot_column, ZERO).over(pivot[pivot_column])
+        for row_key, row in list(rows.items()):
+            ratio = row.get(pivot_key, ZERO).over(pivot[pivot_key])
             if not ratio:
                 continue
-            column[other] = ratio
+            column[row_key] = ratio
             entries = {k: row.get(k, ZERO) - ratio * pivot.get(k, ZERO) for k in {**pivot, **row}}
-            rows[other] = {k: scalar for k, scalar in entries.items() if scalar}
-            if not rows[other]:
-                del rows[other]
+            rows[row_key] = {k: scalar for k, scalar in entries.items() if scalar}
+            if not rows[row_key]:
+                del rows[row_key]
         yield pivot, column
 
 
-def _row_and_column(pivot: Vector, column: Vector) -> tuple[OperatorsByState, OperatorsByState]:
+def _row_and_column(row: Vector, column: Vector) -> tuple[OperatorsByState, OperatorsByState]:
     """The row and column of a unit; the row has no common factor, its first coefficient is > 0."""
-    common = common_factor(list(pivot.values()))
-    if next(iter(pivot.values())).terms[0][1] < 0:
+    common = common_factor(list(row.values()))
+    if next(iter(row.values())).terms[0][1] < 0:
         common = -common
-    row = ((s, Operator.word(word, x.over(common) or ZERO)) for (s, word), x in pivot.items())
+    reads = ((s, Operator.word(word, x.over(common) or ZERO)) for (s, word), x in row.items())
     outputs = ((s, Operator.word(word, common * x)) for (s, word), x in column.items())
-    return sum_by_key(row), sum_by_key(outputs)
+    return sum_by_key(reads), sum_by_key(outputs)

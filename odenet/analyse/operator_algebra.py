@@ -15,7 +15,7 @@ from typing import NamedTuple, TypeVar
 from odenet.analyse.laurent import ONE, ZERO, Scalar, factor_text, power_text, signed_sum
 from odenet.diagnostics.effort import spend
 
-CACHE_SIZE = 1 << 14  # words; a bound, for programs that compile many specs
+CACHE_SIZE = 1 << 14  # words; bounded, since a program may compile many specs
 
 
 class Letter(NamedTuple):

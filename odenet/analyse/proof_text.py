@@ -36,7 +36,7 @@ def proof_lines(parts: tuple[ProofPart, ...], verdict: str) -> Iterator[str]:
     yield from opening_lines(parts)
     for number, part in enumerate(parts, start=1):
         block_name = str(number) if len(parts) > 1 else ""
-        yield from setting_lines(part, block_name)
+        yield from decay_and_unit_lines(part, block_name)
         if part.units:
             yield from _matrix_section(part)
             yield from () if part.nilpotent else _condition_lines(part)
@@ -58,8 +58,8 @@ def sources_text(parts: tuple[ProofPart, ...]) -> str:
     return "; ".join(texts)
 
 
-def setting_lines(part: ProofPart, block_name: str) -> Iterator[str]:
-    """The decay and units of a part; `block_name` is empty if the proof has only one part."""
+def decay_and_unit_lines(part: ProofPart, block_name: str) -> Iterator[str]:
+    """The decay and units of a part; `block_name` is `2` for the second of several, else empty."""
     block = f"block {block_name}: " if block_name else ""
     if part.decay:
         jacobian = f"{block}J{_subscript(block_name)}"
@@ -69,8 +69,8 @@ def setting_lines(part: ProofPart, block_name: str) -> Iterator[str]:
         return
     yield f"{block}s' = L φ(R s + b) with the units"
     yield from (f"  φ{i} = {line}" for i, line in enumerate(map(unit_text, part.units), start=1))
-    for absorbed, unit in part.absorbed_units:
-        yield f"{absorbed} = diag(φ') ≥ 0 of {unit.text} is among the linear terms."
+    for name, unit in part.absorbed_units:
+        yield f"{name} = diag(φ') ≥ 0 of {unit.text} is among the linear terms."
 
 
 def conclusion_lines(part: ProofPart, block_name: str) -> Iterator[str]:
@@ -120,10 +120,10 @@ def _condition_lines(part: ProofPart) -> Iterator[str]:
     if part.allowance:
         product = "C (M - A)"
         name = "Γ" if part.rate is None else "(Γ - r)"
-        known = "" if part.rate is None else f" and r = {part.rate}"
+        rate = "" if part.rate is None else f" and r = {part.rate}"
         numbers = ", ".join(map(str, part.allowance))
         unbounded = "" if all(part.allowance) else "; 0 where there is no bound or no decay"
-        yield f"A = {name} S⁻¹ = diag({numbers}) with D ≤ S{known}{unbounded}."
+        yield f"A = {name} S⁻¹ = diag({numbers}) with D ≤ S{rate}{unbounded}."
     if part.spectrum == "imaginary":
         yield f"{weights} gives C M + (C M)ᵀ = 0."
         return

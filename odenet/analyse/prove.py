@@ -32,7 +32,7 @@ class Proof:
     """What is proved about a system.
 
     Args:
-        spectrum: of the Jacobian J; None if nothing is proved.
+        spectrum: where the eigenvalues of the Jacobian J lie; None if nothing is proved.
         parts: proofs whose eigenvalues together are those of J, up to zeros.
         joint_part: a proof about all units at once, which gives an energy for slopes of any sign.
     """
@@ -131,6 +131,7 @@ def _strongest_parts(
         proved_parts = _prove_blocks(factorisation, decay, least_decay, signs)
         if proved_parts is None or not _slopes_are_nonnegative(proved_parts, nonmonotone):
             continue
+        # The first, or else the first whose spectrum is imaginary or real.
         if best is None or combined_spectrum(best) == "stable" != combined_spectrum(proved_parts):
             best = proved_parts
     return best
@@ -141,12 +142,12 @@ def _has_equal_decays(factorisation: Factorisation, decay: Decay) -> bool:
     return all(len({decay.get(state) for state in unit.row}) < 2 for unit in factorisation.units)
 
 
-def _is_scalable(block: Factorisation, decay: Decay) -> bool:
-    """Whether a C that is not diagonal may scale a block.
+def _allows_matrix_scaling(block: Factorisation, decay: Decay) -> bool:
+    """Whether a block may be proved with a C that is not diagonal.
 
     C has to commute with the decay of the arguments, which is therefore required to be one number.
-    After a change of variables that replaces unit v, it would not bound M_vv, which has to be at
-    most 0 by itself.
+    After a change of variables that replaces unit v, M_vv itself has to be at most 0; a diagonal C
+    shows that, and another C does not.
     """
     decays = {decay.get(state) for unit in block.units for state in unit.row}
     return block.contracted_unit is None and block.expanded_unit is None and len(decays) < 2
@@ -157,14 +158,14 @@ def _prove_blocks(
 ) -> list[ProofPart] | None:
     """Proofs about the irreducible diagonal blocks of M; None if one of them has none."""
     matrix = factorisation.matrix
-    if not matrix:  # such a block has the eigenvalue 0, so that no rate r > 0 is proved
+    if not matrix:  # no units: J of the block is 0, so that no rate r > 0 is proved
         return [NO_UNITS_PART]
     proved_parts: list[ProofPart] = []
     reads = {i: {j for j, operator in enumerate(row) if operator} for i, row in enumerate(matrix)}
     for group in reductions.strong_components(reads):
         block = factorisation.diagonal_block(group)
         part = _joint_part(block, signs)
-        if part is None and _is_scalable(block, decay):
+        if part is None and _allows_matrix_scaling(block, decay):
             part = prove_with_matrix(block.units, block.matrix, signs)
         if part is not None:
             part = replace(part, decay=decay, rate=least_decay)

@@ -26,23 +26,23 @@ def irreducible_systems(system: System) -> list[System]:
     return [_restricted(system, group) for group in strong_components(reads)]
 
 
-def strong_components(reads: Mapping[Node, Collection[Node]]) -> list[list[Node]]:
+def strong_components(graph: Mapping[Node, Collection[Node]]) -> list[list[Node]]:
     """The strongly connected components of a graph node -> successors, successors first."""
-    reachable = {i: _reachable(reads, i) for i in reads}
+    reachable = {i: _reachable(graph, i) for i in graph}
     groups: list[list[Node]] = []
     grouped: set[Node] = set()
-    for i in sorted(reads, key=lambda i: len(reachable[i])):
+    for i in sorted(graph, key=lambda i: len(reachable[i])):
         if i not in grouped:
-            groups.append([j for j in reads if j in reachable[i] and i in reachable[j]])
+            groups.append([j for j in graph if j in reachable[i] and i in reachable[j]])
             grouped.update(groups[-1])
     return groups
 
 
-def _reachable(reads: Mapping[Node, Collection[Node]], start: Node) -> set[Node]:
+def _reachable(graph: Mapping[Node, Collection[Node]], start: Node) -> set[Node]:
     """All nodes that can be reached from a node, itself included."""
     seen, unvisited = {start}, [start]
     while unvisited:
-        discovered = set(reads[unvisited.pop()]) - seen
+        discovered = set(graph[unvisited.pop()]) - seen
         seen |= discovered
         unvisited += discovered
     return seen
@@ -102,13 +102,13 @@ def slope_absorptions(system: System) -> Iterator[System]:
     reads, L_j φ(… + R_j s_j), its part L_j D′ R_j of the Jacobian can be a linear term. The
     spectrum is the same, but no energy follows.
     """
-    dampings = [
+    absorbable = [  # (index of the unit, state)
         (k, state)
         for k, unit in enumerate(system.units)
         for state, operator in unit.row.items()
         if _acts_through_adjoint(unit, state, operator)
     ]
-    choices = [tuple(dampings), *((damping,) for damping in dampings)] if dampings else []
+    choices = [tuple(absorbable), *((pair,) for pair in absorbable)] if absorbable else []
     for choice in dict.fromkeys(choices):
         yield _absorb(system, choice)
 
@@ -120,10 +120,11 @@ def _acts_through_adjoint(unit: Unit, state: State, operator: Operator) -> bool:
     return words == [word for word, _ in operator.adjoint.terms]
 
 
-def _absorb(system: System, dampings: tuple[tuple[int, State], ...]) -> System:
+def _absorb(system: System, pairs: tuple[tuple[int, State], ...]) -> System:
+    """The system with L_j D′ R_j as a linear term for each pair (k, j) of a unit and a state."""
     units, linear = list(system.units), list(system.linear_terms.items())
     absorbed = list(system.absorbed_units)
-    for k, state in dampings:
+    for k, state in pairs:
         unit = units[k]
         name = f"D′{k + 1}"
         slopes = Operator.word((Diagonal(powers=((name, 1),)),))

@@ -44,7 +44,7 @@ class Point:
 
     Args:
         weights: name -> tensor of one step; see odenet.analyse.Witness for the names.
-        state: all states, flattened and concatenated, of shape (unknowns,).
+        state: the entries of all states, flattened and concatenated: a vector.
         input: the flow's input `u`, of shape (channels, grid points).
         positive: names of the weights that have to stay above 0.
     """
@@ -95,14 +95,16 @@ def _layers(model: Model) -> list[Layer]:
 
 
 def smallest_channel_count(model: Model) -> int:
-    """The smallest channel count of a state at which all widths and groups are whole numbers."""
-    widths = [
+    """The smallest channel count of a state at which all widths and groups are whole numbers.
+
+    All multiples of that count have this property, too.
+    """
+    widths_and_groups = [
         *((w, p.groups) for p in model.parameters.values() for w in (p.width_in, p.width_out) if w),
         *((s.channels, x.groups) for x in _layers(model) for s in (x.shape_in, x.shape_out)),
     ]
     for channels in range(1, 65):
-        # multiples of such a count work too
-        counts = [(w.channels(channels), groups) for w, groups in widths]
+        counts = [(w.channels(channels), groups) for w, groups in widths_and_groups]
         if all(count >= 1 and count % groups == 0 for count, groups in counts):
             return channels
     return 1
@@ -114,9 +116,9 @@ def draw_point(model: Model, size: StateSize, rng: Generator) -> Point:
     declared = parameter_tensors(model, size)
     weights = {name: _random_values(tensor, scale, rng) for name, tensor in declared.items()}
     positive = frozenset(name for name, tensor in declared.items() if tensor.positive)
-    unknowns = len(model.dynamics.system(order=1)) * size.channels * size.grid_points
+    entries = len(model.dynamics.system(order=1)) * size.channels * size.grid_points
     input_channels = size.channels * model.dynamics.input_parts
-    state = scale * rng.standard_normal(unknowns)
+    state = scale * rng.standard_normal(entries)
     return Point(weights, state, rng.standard_normal((input_channels, size.grid_points)), positive)
 
 

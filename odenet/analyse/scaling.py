@@ -50,7 +50,7 @@ class _Equation:
         right_diagonal: the diagonal of c_j.
         is_diagonal: whether the word from which it follows consists of diagonals only: then it
             determines just the quotient of the two diagonals, which is `left_diagonal`.
-        is_binding: whether the weights must satisfy the relation; if not, it is a first guess.
+        is_binding: whether the weights must satisfy the relation; if not, it is only a guess.
     """
 
     i: int
@@ -78,12 +78,12 @@ def find_weights(matrix: Matrix, aim: Aim, signs: Signs) -> UnitWeights | None:
     weights: dict[int, Operator] = {}
     required = {i: d for i, row in enumerate(matrix) if (d := _own_diagonal(row[i])) is not None}
     # The diagonal of c_i if it is chosen freely: as its own block needs it, or its first equation.
-    starts = {i: required.get(i, _first_diagonal(i, equations)) for i in range(len(matrix))}
+    free_choices = {i: required.get(i, _first_diagonal(i, equations)) for i in range(len(matrix))}
     # units with a required diagonal come first, then those with one from an equation
-    for start in sorted(starts, key=lambda i: (i not in required, not starts[i])):
-        if start in weights:
+    for i in sorted(free_choices, key=lambda i: (i not in required, not free_choices[i])):
+        if i in weights:
             continue
-        weights[start] = Operator.word(starts[start])
+        weights[i] = Operator.word(free_choices[i])
         if not _propagate(equations, weights, signs):
             return None
     return _normalise([weights[i] for i in range(len(matrix))], signs)
@@ -159,12 +159,12 @@ def _own_diagonal(block: Operator) -> Word | None:
     return None
 
 
-def _first_diagonal(start: int, equations: list[_Equation]) -> Word:
-    """The diagonal in the weight of the unit `start`, if its weight is chosen first."""
+def _first_diagonal(unit: int, equations: list[_Equation]) -> Word:
+    """The diagonal in the weight of a unit by its first equation; the identity if it has none."""
     for equation in equations:
-        if not equation.is_diagonal and start == equation.i:
+        if not equation.is_diagonal and unit == equation.i:
             return equation.left_diagonal
-        if not equation.is_diagonal and start == equation.j:
+        if not equation.is_diagonal and unit == equation.j:
             return equation.right_diagonal
     return ()
 
@@ -178,7 +178,7 @@ def _propagate_once(equation: _Equation, weights: dict[int, Operator], signs: Si
         numerator, denominator = denominator, numerator
     if signs.sign_of(numerator * denominator) != 1:
         return False
-    word, number = weights[known_unit].terms[0]
+    diagonal, number = weights[known_unit].terms[0]
     ratio = (number * numerator).over(denominator)
     if ratio is None:
         sign = signs.sign_of(denominator)
@@ -188,7 +188,7 @@ def _propagate_once(equation: _Equation, weights: dict[int, Operator], signs: Si
         ratio = factor * number * numerator
         for i, weight in weights.items():
             weights[i] = factor * denominator * weight
-    weights[new_unit] = Operator.word(_neighbour_diagonal(equation, forward, word), ratio)
+    weights[new_unit] = Operator.word(_neighbour_diagonal(equation, forward, diagonal), ratio)
     return True
 
 
@@ -204,9 +204,9 @@ def without_inverses(weights: UnitWeights) -> UnitWeights:
     lowest_powers: dict[str, int | Fraction] = {}
     for name, power in _powers(weights):
         lowest_powers[name] = min(power, lowest_powers.get(name, 0))
-    factor = tuple((name, -power) for name, power in sorted(lowest_powers.items()) if power < 0)
-    word = Operator.word((Diagonal(factor),)) if factor else IDENTITY
-    return tuple(word @ weight for weight in weights)
+    powers = tuple((name, -power) for name, power in sorted(lowest_powers.items()) if power < 0)
+    factor = Operator.word((Diagonal(powers),)) if powers else IDENTITY
+    return tuple(factor @ weight for weight in weights)
 
 
 def _powers(weights: Iterable[Operator]) -> Iterator[tuple[str, int | Fraction]]:

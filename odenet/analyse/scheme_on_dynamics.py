@@ -40,9 +40,10 @@ class RoundTripEstimate:
 
     Attributes:
         steps: n.
-        axis: the axis on which the spectrum is assumed to lie.
+        axis: the axis on which the spectrum is assumed to lie, imaginary or real.
         axis_bound: the largest hω, or h|λ|, on that axis.
-        error: of the rebuilt state in float32; infinite where it overflows.
+        error: the error of the rebuilt state in float32, for equal and for unequal weights;
+            infinite where it overflows.
         is_example: whether `steps` is only an example, since a library chooses the number of steps.
     """
 
@@ -168,7 +169,9 @@ def flow_depth(model: Model) -> int:
     return max((int(flow.arguments["N"]) for flow in flows_of(model.net)), default=DEFAULT_DEPTH)
 
 
-def round_trip_error(model: Model, derivation: Derivation, steps: int) -> RoundTripEstimate | None:
+def estimate_round_trip(
+    model: Model, derivation: Derivation, steps: int
+) -> RoundTripEstimate | None:
     """Estimate the rounding error of a round trip, well inside the stability limit.
 
     Returns:
@@ -185,7 +188,7 @@ def round_trip_error(model: Model, derivation: Derivation, steps: int) -> RoundT
         return None
     axis_bound = min(1.0, FRACTION_OF_LIMIT * axis.limit)
     step_values = [step.values for step in constants_by_step(model, steps)]
-    # 1 for a scheme without a step size, which does not read it
+    # A scheme without a step size does not read h: any number will do.
     h = max((float(v.get("h", 1.0)) for v in step_values), default=float(discretisation.h or 1.0))
     steps = len(step_values) or steps
     frequency = axis_bound / (h if model.scheme.uses_step_size else 1.0)
@@ -204,7 +207,7 @@ def round_trip_error(model: Model, derivation: Derivation, steps: int) -> RoundT
 
 def drift_warning(model: Model, derivation: Derivation, steps: int) -> Diagnostic | None:
     """A warning if a round trip of `steps` steps is too inaccurate for training, else None."""
-    estimate = round_trip_error(model, derivation, steps)
+    estimate = estimate_round_trip(model, derivation, steps)
     if estimate is None or estimate.is_accurate:
         return None
     message = f"{estimate}; gradients that use the rebuilt states have errors as large"

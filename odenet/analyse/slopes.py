@@ -1,4 +1,4 @@
-"""Bounds of the slopes φ' of units, and systems in which a multiple of φ's argument was split off.
+"""Bounds of the slopes φ' of units, and systems with a part m x of φ(x) among the linear terms.
 
 The bounds of an activation are in its row of the table. Those of a chain are the products of the
 bounds of its activations and of the numbers between them.
@@ -61,18 +61,18 @@ def _factor_values(unit: Unit, reader: FormulaReader) -> list[Fraction | None]:
 
 def activation_bounds(activation: expr.Activation, model: Model) -> SlopeBounds:
     """The bounds of an activation's slope from its row, at the values of its constants."""
-    row = ACTIVATIONS[activation.name]
+    activation_row = ACTIVATIONS[activation.name]
     try:
         values = [evaluate(node, model.constants) for node in activation.constants]
     except EvaluationError:
         return UNKNOWN_BOUNDS
-    most = _as_fraction(row.slope(*values))
-    if row.nondecreasing(*values):
+    most = _decimal_fraction(activation_row.slope(*values))
+    if activation_row.nondecreasing(*values):
         return Fraction(0), most
-    return _as_fraction(row.least_slope(*values)), most
+    return _decimal_fraction(activation_row.least_slope(*values)), most
 
 
-def _as_fraction(value: Fraction | float) -> Fraction:
+def _decimal_fraction(value: Fraction | float) -> Fraction:
     """A bound as the decimal fraction that is written in the row: 1.13 is 113/100."""
     return value if isinstance(value, Fraction) else Fraction(str(value))
 
@@ -107,7 +107,7 @@ def _shift_slopes(system: System, reflected: frozenset[int]) -> System:
         if slope is None:
             units.append(unit)
             continue
-        linear += [(position, Scalar.number(slope) * op) for position, op in unit.state_products]
+        linear += [(pair, Scalar.number(slope) * op) for pair, op in unit.column_times_row]
         units.append(_remainder(unit, slope, k in reflected))
     return replace(system, linear_terms=sum_by_key(linear)).with_units(units)
 
@@ -137,11 +137,14 @@ def _remainder_text(unit: Unit, slope: Fraction, is_reflected: bool) -> str:
 
 
 def _is_opposed(system: System, unit: Unit, signs: Signs) -> bool:
-    """Whether a linear term has a word of L R of the unit, with another or an unknown sign."""
+    """Whether a linear term may counteract the unit.
+
+    It then has a word of the unit's product L R, and its coefficient has not surely the same sign.
+    """
     if unit.max_slope is None or unit.is_linear:
         return False
-    for position, product in unit.state_products:
-        coefficients = dict(system.linear_terms.get(position, ZERO_OPERATOR).terms)
+    for states, product in unit.column_times_row:
+        coefficients = dict(system.linear_terms.get(states, ZERO_OPERATOR).terms)
         for word, scalar in product.terms:
             if word in coefficients and signs.sign_of(scalar * coefficients[word]) != 1:
                 return True

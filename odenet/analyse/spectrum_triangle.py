@@ -31,12 +31,12 @@ class Triangle:
     """A triangle in the complex plane: all λ = -t (decay ± i ω') with 0 ≤ t ≤ 1 and ω' ≤ ω.
 
     Args:
-        decay: γ, times the largest slope if it is inside the activation.
-        frequency: ω as a text, such as `‖K - Kᵀ‖`.
+        decay: γ; if the decay is inside the activation, γ times the largest slope.
+        frequency_text: ω as a text, such as `‖K - Kᵀ‖`: its value depends on the weights.
     """
 
     decay: float
-    frequency: str
+    frequency_text: str
 
     def stable_frequency(self, equation: EquationStability, h: float) -> float:
         """The largest ω for which steps of size h are stable on the triangle, tested on a grid.
@@ -85,13 +85,13 @@ def spectrum_triangle(model: Model, certificate: Certificate) -> Triangle | None
 
 
 def _outer_decay(part: ProofPart, values: Mapping[str, Fraction]) -> tuple[float, str] | None:
-    """The common decay of all states, and ω, if the spectrum without it is imaginary."""
+    """The common decay of all states and the matrix with norm ω, if the rest of J is imaginary."""
     decays = {_known_value(decay, values) for decay in part.decay.values()}
     states = {state for unit in part.units for state in (*unit.row, *unit.column)}
     if part.spectrum != "imaginary" or len(decays) != 1 or not states <= set(part.decay):
         return None
     (decay,) = decays
-    return None if decay is None or decay <= 0 else (decay, _frequency_norm(part, ""))
+    return None if decay is None or decay <= 0 else (decay, _frequency_matrix(part, ""))
 
 
 def _inner_decay(part: ProofPart, values: Mapping[str, Fraction]) -> tuple[float, str] | None:
@@ -105,10 +105,10 @@ def _inner_decay(part: ProofPart, values: Mapping[str, Fraction]) -> tuple[float
         return None
     if len(undamped) == 1:
         return decay, str(undamped[0][0])
-    return decay, _frequency_norm(part, f" + {scalars[0]} I")
+    return decay, _frequency_matrix(part, f" + {scalars[0]} I")
 
 
-def _frequency_norm(part: ProofPart, damping: str) -> str:
+def _frequency_matrix(part: ProofPart, damping: str) -> str:
     """The matrix whose norm is ω, as a text; with C unless all its weights are equal."""
     if len(part.units) == 1:
         return str(part.matrix[0][0])

@@ -44,8 +44,8 @@ def sample_steps(model: Model) -> list[StepValues]:
     count = MAX_STEPS // len(names)  # of samples for each constant
     for name in names:
         ordered = sorted(steps, key=lambda step: step.values.get(name, 0))
-        places = (round(i * (len(ordered) - 1) / max(count - 1, 1)) for i in range(count))
-        samples |= {ordered[place].step_name: ordered[place] for place in places}
+        indices = (round(i * (len(ordered) - 1) / max(count - 1, 1)) for i in range(count))
+        samples |= {ordered[i].step_name: ordered[i] for i in indices}
     return list(samples.values())
 
 
@@ -78,7 +78,10 @@ def reason_not_invertible(model: Model, derivation: Derivation) -> str:
 
 
 def bits_kept(model: Model, derivation: Derivation) -> float | None:
-    """The bits per value that an exact step keeps aside, averaged over the deepest flow."""
+    """The bits per value that an exact step keeps aside, averaged over the deepest flow.
+
+    None if they depend on a value that is not known yet, as h = T/steps before the depth is.
+    """
     steps = constants_by_step(model, max(model.depths, default=1))
     numbers = [step.values for step in steps] or [model.discretisation.numbers]
     bits_by_step = [derivation.bits_lost(values) for values in numbers]
@@ -146,8 +149,8 @@ def invertible_range(model: Model, derivation: Derivation, name: str) -> tuple[f
 
     Args:
         model: the typed program.
-        derivation: of its scheme.
-        name: of the constant.
+        derivation: what was derived from its scheme.
+        name: the name of the constant.
 
     Raises:
         SpecError: the conditions depend on values that are not known.

@@ -86,7 +86,10 @@ def step_matrix_stability(model: Model) -> StepMatrixStability | None:
 
 
 def _coefficients(model: Model) -> dict[tuple[State, str], dict[State, Any]] | None:
-    """Right-hand side -> state -> coefficient; None if one is not linear with known numbers."""
+    """(state, function) of each right-hand side -> state that it reads -> coefficient.
+
+    None if a right-hand side is not linear with known numbers.
+    """
     reader = FormulaReader(model)
     coefficients: dict[tuple[State, str], dict[State, Any]] = {}
     for rate_key, rate in model.rates.items():
@@ -128,7 +131,7 @@ class _StepMatrixBuilder:
         }
         for update in self.scheme.updates:
             values[update.target] = self._evaluate(update.value, values)
-        # A value that is an empty list is zero: all its components are the form {}.
+        # A value that is an empty list is zero: its component i is the form {}.
         rows = [(values[Slot(s.name, s.offset + 1)] or [{}] * (i + 1))[i] for s, i in components]
         return [[row.get(component, mpmath.mpf(0)) for component in components] for row in rows]
 

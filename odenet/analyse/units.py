@@ -29,8 +29,9 @@ class Unit:
     """One φ of s' = L φ(R s + b).
 
     Args:
-        stages: the functions that make up φ, outermost first: activations, and norms by name;
-            empty for the identity. If φ is a product of functions of one argument, its factors.
+        stages: the functions that make up φ, outermost first: activations, and norms by name. If φ
+            is a product of functions of one argument, its factors. Empty for a unit that was made
+            of linear terms; (LINEAR,) for an affine A in `K A` that was kept as a unit.
         row: its row of R, the operator on each state that it reads.
         column: its column of L, the operator to each rate in which it occurs.
         text: φ(R s + b) as the author wrote it.
@@ -40,8 +41,9 @@ class Unit:
         span: the place of φ(R s + b) in the text.
         formula: the author's formula for φ(R s + b) where it occurs first; None for a linear unit.
         formula_sign: -1 if φ is minus that formula, which makes φ nondecreasing.
-        stage_factors: the numbers that multiply between its stages, None for a diagonal; (None,)
-            for a product, whose slope has no upper bound.
+        stage_factors: the number that multiplies between each two stages, one less than there are
+            stages: (-2,) for `relu(-2 tanh(t) + b)`. It is None where diagonals multiply as well.
+            (None,) for a product of functions, whose slope has no upper bound.
         min_slope, max_slope: bounds of φ', None if unknown; see odenet/analyse/slopes.py.
         moved_slope: the m of a term m (R s + b) that was moved from φ to the linear terms.
         is_reflected: whether the rest is m (R s + b) - φ rather than φ - m (R s + b).
@@ -64,8 +66,8 @@ class Unit:
     is_reflected: bool = False
 
     @property
-    def state_products(self) -> Iterator[tuple[tuple[State, State], Operator]]:
-        """Pairs ((i, j), operator): the block of L R from state j to the rate of state i."""
+    def column_times_row(self) -> Iterator[tuple[tuple[State, State], Operator]]:
+        """The unit's part of L R: ((i, j), the operator from state j to the rate of state i)."""
         for i, left in self.column.items():
             yield from (((i, j), left @ right) for j, right in self.row.items())
 
@@ -92,12 +94,15 @@ class System:
     `Dynamics.system`, in contrast, has the right-hand sides as formulas.
 
     Args:
-        states: the unknowns, named as their author spells them.
+        states: the states and, for equations of higher order, their derivatives such as Y', as
+            their author spells them.
         units: the activations, equal ones merged.
         linear_terms: (i, j) -> the operator from state j to the rate of state i.
-        has_forcing: whether a rate has a term without states outside all units.
-        absorbed_units: (name, unit) for each slope D′ = diag(φ') that was written into the linear
-            terms as a diagonal of that name; the unit's row has only the state that D′ acts on.
+        has_forcing: whether a rate has a term, outside all units, that reads no state.
+        absorbed_units: (name, unit) for each slope D′ = diag(φ') that `slope_absorptions` wrote
+            into the linear terms as a diagonal of that name. For φ = σ(K Y + A Z) in
+            Y' = -Kᵀ σ(K Y + A Z), -Kᵀ D′ K Y becomes a linear term, φ is left with the row {Z: A},
+            and the unit here has the row {Y: K}.
     """
 
     states: tuple[State, ...]
@@ -109,7 +114,8 @@ class System:
     def with_units(self, units: Iterable[Unit]) -> "System":
         """The system with these units, except those whose row or column is zero.
 
-        A unit whose row is zero does not depend on the states: it is a forcing.
+        A column is zero if all its operators are, or if it has none; a row, if it has none. A unit
+        whose row is zero does not depend on the states: it is a forcing.
         """
         units = [unit for unit in units if any(unit.column.values())]
         has_forcing = self.has_forcing or not all(unit.row for unit in units)
@@ -120,8 +126,8 @@ class System:
 def nonmonotone_activation(unit: Unit, model: Model) -> expr.Activation | None:
     """The first activation of a unit that is not known to be nondecreasing; None if all are."""
     for activation in unit.activations:
-        row = ACTIVATIONS[activation.name]
-        if not row.nondecreasing(*_constants(activation, model)):
+        activation_row = ACTIVATIONS[activation.name]
+        if not activation_row.nondecreasing(*_constants(activation, model)):
             return activation
     return None
 

@@ -43,6 +43,6 @@ def _are_proportional(one: Operator, other: Operator) -> bool:
     """Whether one operator is a number times the other."""
     if [word for word, _ in one.terms] != [word for word, _ in other.terms] or not one:
         return False
-    first = one.terms[0][1], other.terms[0][1]
+    a_0, b_0 = one.terms[0][1], other.terms[0][1]
     pairs = zip(one.terms, other.terms, strict=True)
-    return all(a * first[1] == b * first[0] for (_, a), (_, b) in pairs)
+    return all(a * b_0 == b * a_0 for (_, a), (_, b) in pairs)

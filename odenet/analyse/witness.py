@@ -34,6 +34,7 @@ class EigenvalueExcess:
 
     Args:
         excess: the distance relative to ‖J‖, less a bound of its rounding error; at most 0 inside.
+            0 for a J that is not finite, or so small that it counts as zero (LEAST_NORM).
         eigenvalue: the eigenvalue.
     """
 
@@ -67,7 +68,7 @@ def search_witness(
         The first counterexample, or None. It depends on the arguments only.
 
     Raises:
-        CannotEvaluate: the formulas contain an operation without a numerical model.
+        CannotEvaluate: the formulas contain an operation that is not implemented on numpy arrays.
     """
     model = freeze_time(model)
     available = state_sizes(model)

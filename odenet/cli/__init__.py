@@ -181,7 +181,7 @@ def _run() -> None:
 
 
 def _abandon_output() -> None:
-    """Keep the interpreter from writing again, at its end, what could not be written."""
+    """Drop output that could not be written, which the interpreter would try again at its end."""
     with suppress(OSError):
         sys.stdout.flush()
         return

@@ -88,7 +88,7 @@ def compile_spec(
     if emit is not None:
         write(_form_text(program, emit).rstrip("\n"))
         return
-    has_module = program.discretised or output is not None  # with -o, `source` raises if not
+    has_module = program.discretised or output is not None  # with -o, `source()` says why not
     source = program.source() if has_module else None
     facts, claims = program.facts, program.claims
     say(as_text(facts, claims) if proof else as_summary(facts, claims, terminal_width()))
@@ -215,9 +215,9 @@ def schemes(
     if markdown:
         write(schemes_page().rstrip("\n"))
         return
-    facts = scheme_rows()
+    rows = scheme_rows()
     if json_:
-        write(to_json(facts, indent=2))
+        write(to_json(rows, indent=2))
         return
     from rich import box
     from rich.console import Console
@@ -228,13 +228,13 @@ def schemes(
     # These columns are printed below the table, as in "momentum starts: …".
     verbs = {"solves": "solves", "parasitic": "has", "start": "starts",
                "why not reversible": "is not reversible"}  # fmt: skip
-    remarks = [(row["scheme"], verb, row.pop(key)) for key, verb in verbs.items() for row in facts]
+    remarks = [(row["scheme"], verb, row.pop(key)) for key, verb in verbs.items() for row in rows]
     table = Table(box=box.SIMPLE_HEAD)
-    for column in facts[0]:
-        width = max(len(column), *(len(str(row[column])) for row in facts))
+    for column in rows[0]:
+        width = max(len(column), *(len(str(row[column])) for row in rows))
         may_be_cut = column in ("takes", "volume", "needs")  # formulas; --json has all of them
         table.add_column(column, no_wrap=True, min_width=None if may_be_cut else width)
-    for row in facts:
+    for row in rows:
         table.add_row(*(str(value) for value in row.values()))
     print_table(table, Console(width=max(100, Console().width)))
     for name, verb, remark in remarks:

@@ -10,8 +10,8 @@ import typer
 if TYPE_CHECKING:
     from odenet.compiler import Program
 
-# `name`: of the network, and `quoted` in quotation marks. `definition`: the text of the scheme,
-# empty for one that ships with odenet. `scheme`: the scheme's name with its constants.
+# `name` is that of the network, `quoted` the same in quotation marks, `definition` the text of the
+# scheme (empty for one that ships with odenet), `scheme` the scheme's name with its constants.
 SPEC_TEMPLATE = """\
 "{name}, whose residual blocks are steps of a reversible scheme."
 
@@ -37,9 +37,9 @@ def load_program(spec: str, settings: dict[str, Any], convert: str | None) -> "P
     """The program of a file, or of a converted network.
 
     Args:
-        spec: the file; with `convert`, the name of a network.
-        settings: as `odenet.load` takes them.
-        convert: the scheme, as `--convert` takes it; None for a file.
+        spec: the path of an .ode file; with `convert`, the name of a network.
+        settings: the values of --set, as `odenet.load` takes them.
+        convert: the scheme for the network's blocks, as `--convert` takes it; None for a file.
     """
     import odenet
 
@@ -52,16 +52,16 @@ def converted_program(name: str, scheme: str, settings: Mapping[str, Any]) -> "P
     """The program of a network of torchvision or timm whose blocks are steps of a scheme.
 
     Args:
-        name: of the network.
+        name: the name of the network.
         scheme: the name of a scheme of odenet, alone or with constants, as in `midpoint(h = 0.5)`;
             a file that ends in `.ode`; or the text of a scheme, as `odenet.convert` takes it.
-        settings: as `odenet.load` takes them.
+        settings: the values of --set, as `odenet.load` takes them.
     """
     import odenet
 
     quoted = json.dumps(name, ensure_ascii=False)
-    has_text = scheme.endswith(".ode") or "{" in scheme
-    definition, call = _definition_and_call(scheme) if has_text else ("", scheme)
+    is_file_or_text = scheme.endswith(".ode") or "{" in scheme
+    definition, call = _definition_and_call(scheme) if is_file_or_text else ("", scheme)
     values = {"quoted": quoted, "scheme": _with_constants(call), "definition": definition}
     text = SPEC_TEMPLATE.format(name=name, **values)
     return odenet.loads(text, settings, f"{re.sub(r'[^0-9A-Za-z_]', '_', name)}.ode")
@@ -86,7 +86,7 @@ def _definition_and_call(scheme: str) -> tuple[str, str]:
 
 
 def _with_constants(call: str) -> str:
-    """A scheme with its constants; if none are given, with their defaults and h = 1."""
+    """`midpoint` as `midpoint(h = 1)`: with its default constants, unless some are given."""
     from odenet.model.elaboration.library import library_names, library_scheme
     from odenet.model.expressions.expr import Number
 

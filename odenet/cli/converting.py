@@ -57,19 +57,17 @@ def convert(
     require("train", "odenet convert", "torchvision")
     from odenet.conversion.zoo import Conversion, ZooError, build, save
 
-    constants = {"gamma": gamma, "h": h}
-    constants = {key: value for key, value in constants.items() if value is not None}
+    constants = {name: x for name, x in (("gamma", gamma), ("h", h)) if x is not None}
     if json_ and batch is None:
         raise typer.BadParameter("is about a prediction: give --batch", param_hint="--json")
-    speed = 0 if v0 == "0" else v0
+    initial_speed = 0 if v0 == "0" else v0
     try:
         if batch is not None:
-            _print_advice(
-                name, batch, size, json_, scheme=scheme, v0=speed, exact=exact, **constants
-            )
+            options = {"scheme": scheme, "v0": initial_speed, "exact": exact, **constants}
+            _print_advice(name, batch, size, json_, **options)
             if output is None:
                 return
-        conversion = Conversion.with_scheme(name, scheme, speed, constants, exact)
+        conversion = Conversion.with_scheme(name, scheme, initial_speed, constants, exact)
         with warnings.catch_warnings(record=True) as caught_warnings:
             warnings.simplefilter("always")
             model = conversion.apply(build(name, None if weights == "none" else weights))
@@ -83,8 +81,8 @@ def convert(
         say(f'\nwrote {output}; odenet.conversion.zoo.restore("{output}") builds it again')
 
 
-def _print_advice(name: str, batch: int, size: int, json_: bool, **conversion: Any) -> None:
-    """Print what `odenet.advise` says of a network, here with random weights."""
+def _print_advice(name: str, batch: int, size: int, json_: bool, **options: Any) -> None:
+    """Print what `odenet.advise` says, with these options, of a network with random weights."""
     import torch
 
     from odenet.conversion.examples import image_channels
@@ -93,7 +91,7 @@ def _print_advice(name: str, batch: int, size: int, json_: bool, **conversion: A
 
     model = build(name, None)
     pictures = torch.empty(batch, image_channels(model), size, size, device="meta")
-    advice = advise(model, pictures, **conversion)
+    advice = advise(model, pictures, **options)
     advice = replace(advice, network=f"{name}, pictures of {size}x{size}")
     if json_:
         write(advice.to_json())

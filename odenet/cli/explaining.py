@@ -24,7 +24,7 @@ def explain(
     if code is None:
         say("\n".join(entries))
         return
-    in_brackets = re.search(r"\[(.*)\]", code)  # of a pasted error[unknown-name]
+    in_brackets = re.search(r"\[(.*)\]", code)  # as in a pasted `error[unknown-name]`
     name = re.sub("[_ ]", "-", (in_brackets[1] if in_brackets else code).strip("[]").lower())
     if name not in entries:
         help_ = suggest(name, entries) or "`odenet explain` lists them"

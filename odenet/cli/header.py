@@ -1,4 +1,4 @@
-"""The first lines of `odenet train`; most are printed before torch is imported, which is slow."""
+"""The first lines of `odenet train`; most are printed before torch, which is slow to import."""
 
 import os
 from typing import TYPE_CHECKING
@@ -54,8 +54,9 @@ def announce_step(program: "Program", options: "Options") -> None:
 
     has_gpu = torch.cuda.is_available()
     threads = torch.get_num_threads()
-    name = torch.cuda.get_device_name() if has_gpu else f"CPU, {threads} thread{'s'[: threads > 1]}"
-    hardware = name if options.devices == 1 else f"{name}; devices: {options.devices}"
+    cpu = f"CPU, {threads} thread{'s' if threads > 1 else ''}"
+    device_name = torch.cuda.get_device_name() if has_gpu else cpu
+    hardware = device_name if options.devices == 1 else f"{device_name}; devices: {options.devices}"
     model = program.model
     is_adaptive = program.discretised and model.discretisation.tolerance is not None
     has_given_maps = bool(model.given_maps) and any(flows_of(model.net))
@@ -63,14 +64,13 @@ def announce_step(program: "Program", options: "Options") -> None:
         say(f"  {hardware}")
         return
     mode = training_mode(program, options)
-    batch = program.recipe.batch
     device = "cuda" if has_gpu else "cpu"
     footprint = predict_footprint(program, mode, device, options.update_in_backward)
     if footprint is None:
         say(f"  {hardware}")
         return
-    size = f"{size_text(footprint.peak)} ({mode} flows)"
-    say(f"  {hardware}; a step on {counted(batch, 'sample')} needs about {size}")
+    need = f"needs about {size_text(footprint.peak)} ({mode} flows)"
+    say(f"  {hardware}; a step on {counted(program.recipe.batch, 'sample')} {need}")
     if library_networks := _library_networks(model):
         say(f"  {', '.join(library_networks)}: {size_text(footprint.parameters)} of weights")
 

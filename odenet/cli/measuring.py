@@ -60,15 +60,15 @@ def evaluate(
     if batch is not None:
         settings["batch"] = str(batch)
     weights = "last" if last else "best"
-    scores = measure(run, settings, run_options(run, options), weights, out=out)
+    results = measure(run, settings, run_options(run, options), weights, out=out)
     if json_:
-        write(to_json(scores))
+        write(to_json(results))
     else:
-        say(f"{scores['data']}: {_metrics_text(scores)}, loss {scores['loss']:.4f}")
-        say("\n".join(details_as_lines(scores)))
+        say(f"{results['data']}: {_metrics_text(results)}, loss {results['loss']:.4f}")
+        say("\n".join(details_as_lines(results)))
         if out is not None:
             say(f"wrote {out}")
-        show_damaged(scores["damaged"], Console())
+        show_damaged(results["damaged"], Console())
 
 
 def compare(
@@ -141,9 +141,9 @@ def study(
         say(f"|hF|/|u| falls as depth^{depth_law(studies):.2f}; wrote {picture}")
 
 
-def _metrics_text(scores: dict[str, Any]) -> str:
-    """The metrics among the results of `evaluate`, in words."""
+def _metrics_text(results: dict[str, Any]) -> str:
+    """The metrics among the results of `evaluate`, `accuracy 97.30%`."""
     from odenet.model.tables.losses import METRICS
 
-    metrics = [METRICS[name] for name in scores if name in METRICS]
-    return ", ".join(f"{metric.title} {metric.show(scores[metric.name])}" for metric in metrics)
+    metrics = [METRICS[name] for name in results if name in METRICS]
+    return ", ".join(f"{metric.title} {metric.show(results[metric.name])}" for metric in metrics)

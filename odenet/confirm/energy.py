@@ -50,7 +50,7 @@ def _rate_by_terms(
         rows = ([d[i] for d in argument.derivatives] for i in range(len(argument.value)))
         argument_rate = [dot(velocity, row) for row in rows]
         gradient = evaluation.field(expr.Activate(term.activation, term.argument)).value
-        weight = evaluation.number(term.weight)
+        weight = evaluation.number(term.coefficient)
         for i, (a, b) in enumerate(zip(gradient, argument_rate, strict=True)):
             factor = weight
             for name, power in term.diagonal:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import nn
 
-from odenet.analyse.scheme_on_dynamics import round_trip_error
+from odenet.analyse.scheme_on_dynamics import estimate_round_trip
 from odenet.conversion.module_flow import ModuleFlow
 from odenet.conversion.reversible import compile_flow
 from odenet.runtime import Ramp
@@ -179,6 +179,6 @@ def _predict(flow: ModuleFlow, progress: float) -> RampPrediction:
     if is_original or stores_activations:
         return RampPrediction(progress, values, is_original, stores_activations, error=None)
     program, _ = compile_flow(fixed_settings, flow.steps)
-    round_trip = round_trip_error(program.model, program.derivation, flow.steps)
+    round_trip = estimate_round_trip(program.model, program.derivation, flow.steps)
     error = None if round_trip is None else round_trip.error.estimate
     return RampPrediction(progress, values, is_original, stores_activations, error)

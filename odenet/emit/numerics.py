@@ -3,8 +3,8 @@
 import math
 
 from odenet.analyse.scheme_on_dynamics import (
+    estimate_round_trip,
     flow_depth,
-    round_trip_error,
     scheme_stability,
 )
 from odenet.analyse.step_constants import bits_kept, distinct_steps, sample_steps
@@ -26,7 +26,7 @@ def numerics(model: Model, derivation: Derivation) -> list[str]:
     lines += differing_steps(model) if lines else []
     if model.discretisation.exact:
         return [*lines, exact_arithmetic_line(model, derivation)]
-    round_trip = round_trip_error(model, derivation, flow_depth(model))
+    round_trip = estimate_round_trip(model, derivation, flow_depth(model))
     return lines if round_trip is None else [*lines, *round_trip.lines()]
 
 

@@ -77,7 +77,7 @@ class SpectrumWriter:
                 lines.append(f"a{n} = {argument}")
                 argument = f"a{n}"
             lines.append(f"e{n} = {self._density(term, argument)}")
-            weight = self.printer(term.weight)
+            weight = self.printer(term.coefficient)
             factor = "" if weight.text == "1" else f"{weight.within(PRODUCT)} * "
             sums.append(f"{factor}e{n}.flatten(1).sum(1)")
         lines.append(f"return {' + '.join(sums)}")

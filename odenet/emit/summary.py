@@ -7,9 +7,9 @@ from odenet.analyse.claims import VERDICT_MARKS, ClaimResult
 from odenet.analyse.facts import Facts
 from odenet.analyse.scheme_on_dynamics import (
     EPS,
+    estimate_round_trip,
     flow_depth,
     reason_irreversible,
-    round_trip_error,
 )
 from odenet.analyse.step_matrix import step_matrix_stability
 from odenet.derive import Derivation
@@ -65,7 +65,7 @@ def _round_trip(model: Model, derivation: Derivation) -> str:
         return f"none, not reversible: {why}"
     if model.discretisation.exact:
         return exact_arithmetic_line(model, derivation)
-    round_trip = round_trip_error(model, derivation, flow_depth(model))
+    round_trip = estimate_round_trip(model, derivation, flow_depth(model))
     if round_trip is None:
         return "undone line by line; no estimate of its rounding error"
     steps = round_trip.step_count_text

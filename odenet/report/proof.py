@@ -35,7 +35,7 @@ def _part_steps(part: ProofPart, part_name: str) -> list[ProofStep]:
 
     The name is empty if the system has only one part.
     """
-    lines = list(proof_text.setting_lines(part, part_name))
+    lines = list(proof_text.decay_and_unit_lines(part, part_name))
     units = tuple(line.strip() for line in lines if line.startswith("  "))
     sentences = [line for line in lines if not line.startswith("  ")]
     if not part.units:

@@ -117,7 +117,7 @@ def check_energy(energy: Energy, point: Oracle) -> None:
 def term_parts(term: EnergyTerm, point: Oracle) -> tuple[ndarray, ndarray, ndarray]:
     """The factors of the entries of Ψ, its argument, and the argument's rate along the flow."""
     argument, rate = point.value_and_rate(text_of(term.argument))
-    factors = point.number(text_of(term.weight)) * np.ones(len(argument))
+    factors = point.number(text_of(term.coefficient)) * np.ones(len(argument))
     for name, power in term.diagonal:
         factors = factors * np.diag(point.values[name].matrix) ** float(power)
     return factors, argument, rate

@@ -226,7 +226,7 @@ def test_the_terms_of_an_energy_are_formulas_and_activations():
     assert energy is not None and not energy.conserved
     kinetic, potential = energy.terms
     assert kinetic.argument == expr.State("y", 1) and kinetic.activation.name == "identity"
-    assert evaluate(kinetic.weight, model.constants) == Fraction(1, 3)
+    assert evaluate(kinetic.coefficient, model.constants) == Fraction(1, 3)
     assert potential.activation.name == "tanh"
     assert potential.argument.span is not None and potential.argument.span.text == "K y + b"
     assert str(energy) == "E = ε/2 |y'|² + 1ᵀΨ(K y + b),  dE/dt = -|φ1|² ≤ 0"
@@ -258,5 +258,5 @@ def test_the_weights_of_an_energy_are_formulas():
     model = load_model(text)
     energy = certify(model).energy
     assert energy is not None
-    weights = [evaluate(term.weight, model.constants) for term in energy.terms]
+    weights = [evaluate(term.coefficient, model.constants) for term in energy.terms]
     assert weights[0] / weights[1] == Fraction(9, 2)  # type: ignore[operator]

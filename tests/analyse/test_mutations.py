@@ -337,7 +337,7 @@ MUTANTS: dict[str, tuple[Any, Any]] = {
         expansions_of_any_unit,
     ),
     "a scaling of numbers commutes with any decay": (
-        prove._is_scalable,
+        prove._allows_matrix_scaling,
         lambda block, decay: True,
     ),
     "an indefinite scaling is accepted": (lyapunov.is_positive_definite, lambda matrix: True),

@@ -7,8 +7,8 @@ import pytest
 
 import odenet
 from odenet.analyse.scheme_on_dynamics import (
+    estimate_round_trip,
     flow_depth,
-    round_trip_error,
     scheme_stability,
 )
 from odenet.analyse.step_constants import MAX_STEPS, distinct_steps, invertible_range, sample_steps
@@ -130,7 +130,7 @@ def test_the_round_trip_error_is_that_of_the_constants_of_each_step():
     def estimate(scheme):
         program = compile_spec(scheme, "flow(8)")
         depth = flow_depth(program.model)
-        return round_trip_error(program.model, program.derivation, depth).error.estimate
+        return estimate_round_trip(program.model, program.derivation, depth).error.estimate
 
     uniform = estimate("momentum(γ = 0.5)")
     listed = estimate("momentum(γ = [0.5, 0.5, 0.5, 0.5, 0.5, 0.5, 0.5, 0.5])")

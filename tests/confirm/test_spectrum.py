@@ -75,7 +75,7 @@ def test_a_double_eigenvalue_is_found_where_it_is_far_enough_to_the_right(value)
 
 def test_a_scaling_that_does_not_commute_with_the_decay_is_caught(monkeypatch):
     assert not certify(load_model(DECAY_OF_ONE_STATE)).proved
-    replace_everywhere(monkeypatch, prove._is_scalable, lambda block, decay: True)
+    replace_everywhere(monkeypatch, prove._allows_matrix_scaling, lambda block, decay: True)
     model = load_model(DECAY_OF_ONE_STATE)
     wrong = certify(model)
     assert wrong.verdict == "stable"

@@ -11,7 +11,7 @@ from rich.console import Console
 from torchvision import models
 
 import odenet
-from odenet.analyse.scheme_on_dynamics import flow_depth, round_trip_error
+from odenet.analyse.scheme_on_dynamics import estimate_round_trip, flow_depth
 from odenet.cli.converted_spec import converted_program
 from odenet.cli.header import announce_step
 from odenet.cli.memory_options import predict_footprint
@@ -207,6 +207,6 @@ def test_pictures_of_a_size_that_the_network_does_not_take_are_refused():
 
 def test_a_number_of_steps_that_only_the_library_knows_is_called_an_example():
     program = converted_program("resnet50", "momentum", {})
-    estimate = round_trip_error(program.model, program.derivation, flow_depth(program.model))
+    estimate = estimate_round_trip(program.model, program.derivation, flow_depth(program.model))
     message = "100 steps (an example: the network decides how many) are undone"
     assert str(estimate).startswith(message)
