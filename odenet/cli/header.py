@@ -53,8 +53,7 @@ def announce_step(program: "Program", options: "Options") -> None:
     from odenet.model.typed.program import flows_of
 
     has_gpu = torch.cuda.is_available()
-    threads = torch.get_num_threads()
-    cpu = f"CPU, {threads} thread{'s' if threads > 1 else ''}"
+    cpu = f"CPU, {counted(torch.get_num_threads(), 'thread')}"
     device_name = torch.cuda.get_device_name() if has_gpu else cpu
     hardware = device_name if options.devices == 1 else f"{device_name}; devices: {options.devices}"
     model = program.model

@@ -77,7 +77,8 @@ def test_an_energy_with_a_wrong_sign_is_caught(monkeypatch: pytest.MonkeyPatch):
     def energy_with_a_flipped_sign(*arguments):
         right = original_read_energy(*arguments)
         first, *others = right.terms
-        term = replace(first, weight=odenet.model.expressions.expr.Sum(((-1, first.coefficient),)))
+        negative = odenet.model.expressions.expr.Sum(((-1, first.coefficient),))
+        term = replace(first, coefficient=negative)
         return replace(right, terms=(term, *others))
 
     replace_everywhere(monkeypatch, energy.read_energy, energy_with_a_flipped_sign)
