@@ -48,7 +48,7 @@ class AlternatingLoops(pl.Callback):
     """
 
     def __init__(self, program: Program, batches: Sequence[tuple[Tensor, Tensor]]):
-        self.task = new_task(program, LabelInfo(len(CLASSES)), watched="test").to(DEVICE)
+        self.task = new_task(program, LabelInfo(len(CLASSES)), validation_name="test").to(DEVICE)
         self.optimizer = build_optimizer(self.task.network, program.recipe.optimizer)
         self.batches = batches
         self.bare_seconds: list[float] = []
@@ -110,7 +110,7 @@ def measure(program: Program, steps: int, folder: Path) -> dict[str, float]:
             RunFolder(folder), program.recipe, Options(), console=Console(quiet=True)
         )
         trainer.callbacks.append(loops)  # pyright: ignore[reportAttributeAccessIssue]
-        task = new_task(program, LabelInfo(len(CLASSES)), watched="test")
+        task = new_task(program, LabelInfo(len(CLASSES)), validation_name="test")
         trainer.fit(task, datamodule=data)
     start = _synchronized_time()
     for _ in data.train_dataloader():

@@ -51,8 +51,8 @@ def assert_adjoint(
     Args:
         operator: x -> K x.
         adjoint: y -> K^T y.
-        x: in the domain.
-        y: in the range.
+        x: a tensor that K takes.
+        y: a tensor that K^T takes.
         tolerance: relative to |K x| |y| + |x| |K^T y|.
     """
     gap = adjoint_gap(operator, adjoint, x, y)
@@ -61,7 +61,7 @@ def assert_adjoint(
 
 @torch.no_grad()
 def assert_invertible(flow: Flow, u: Tensor, *, tolerance: float | None = None) -> None:
-    """Assert that the inverse of each step gives the state before it, and that of all the first.
+    """Assert that undoing a step gives the state before it, and undoing all of them the first one.
 
     Args:
         flow: a reversible flow.

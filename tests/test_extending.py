@@ -105,7 +105,7 @@ def thrifty(facts: Facts, claim: Any) -> Answer:
             '    DataSetKind(name="specks", source="odenet.training.data.data_sets:specks", arguments=_POINTS),\n',
         ),
         "odenet/training/data/data_sets.py": (
-            "POINTS_TEST = 0.2\n",
+            "TEST_SHARE = 0.2  # of shapes and points\n",
             '''\
 
 

@@ -83,7 +83,7 @@ def fit_template(template: str, description: "DataDescription") -> str:
         return text
     if len(description.shape) == 1:
         text = text.replace(": conv(3)", ": dense")
-    if not description.classes:
+    if not description.predicts_classes:
         text = _replace_first(text, r"(?=    batch)", "    loss = mse\n")
         text = text.replace("scores of its classes", "numbers to predict")
     return _replace_first(text, r"(?m)^net = .*", f"net = {_layers(description)}")

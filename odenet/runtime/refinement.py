@@ -41,7 +41,7 @@ def refined(flow: Flow, after_entry: bool = False) -> Flow:
         finer.require_numbers()
     except ValueError as error:
         raise ValueError(f"{type(flow).__name__} cannot be refined: {error}") from None
-    finer._memory = flow._memory  # also if it is a share of a budget
+    finer._memory = flow._memory  # no copy: a share belongs to one budget
     for name, stack in flow.named_parameters(recurse=False):
         if name not in flow.shared:
             setattr(finer, name, _refined_stack(stack, finer.steps))
@@ -77,8 +77,9 @@ def source_steps(steps_before: int, steps_after: int) -> list[int]:
 
     Args:
         steps_before: number of steps of the original flow.
-        steps_after: of the refined one: twice as many; one more in a unit, where the second half
-            of the entry copies the step after it; or equally many, for weights shared by all steps.
+        steps_after: number of steps of the refined flow: twice as many; in a unit one more, since
+            the second half of its entry is a step too, which copies the step after the entry; or
+            equally many, for weights that all steps share.
     """
     if steps_after == steps_before:
         return list(range(steps_after))
@@ -86,27 +87,27 @@ def source_steps(steps_before: int, steps_after: int) -> list[int]:
 
 
 def with_half_the_step(
-    module: Stepper, sizes: tuple[int, ...], shape: dict[str, Any] | None = None
+    module: Stepper, sizes: tuple[int, ...], options: dict[str, Any] | None = None
 ) -> Stepper:
     """A copy with half the step size, and with the numbers that are computed from it.
 
     Args:
         module: with a step size.
         sizes: the first two arguments of its constructor: channels, then steps or output channels.
-        shape: further arguments of its constructor that are not constants of the scheme.
+        options: further arguments of its constructor that are not constants of the scheme.
     """
     finer = copy.deepcopy(module)
-    finer.__dict__.update(_derived_numbers(module, module.h / 2, sizes, shape or {}))
+    finer.__dict__.update(_derived_numbers(module, module.h / 2, sizes, options or {}))
     return finer
 
 
 def _derived_numbers(
-    module: Flow | Entry, h: float, sizes: tuple[int, ...], shape: dict[str, Any]
+    module: Flow | Entry, h: float, sizes: tuple[int, ...], options: dict[str, Any]
 ) -> dict[str, Any]:
     """The attributes that depend on the step size, read off an instance with another h."""
-    shape = shape | dict.fromkeys(getattr(module, "python_maps", ()), lambda c: nn.Identity())
+    options = options | dict.fromkeys(getattr(module, "python_maps", ()), lambda c: nn.Identity())
     parameters = list(inspect.signature(type(module).__init__).parameters)[3:]  # after the sizes
-    scheme_args = [name for name in parameters if name not in ("h", "T", *shape)]
+    scheme_args = [name for name in parameters if name not in ("h", "T", *options)]
     if not {"h", "T"} & set(parameters) or not all(hasattr(module, name) for name in scheme_args):
         return {"h": h}
     varying = getattr(module, "varying", ())
@@ -115,7 +116,7 @@ def _derived_numbers(
     step_size = {"T": h} if "T" in parameters else {"h": h}
     constructor: Any = type(module)
     with torch.random.fork_rng(devices=[]):
-        one_step = constructor(*sizes, **shape, **step_size, **constants)
+        one_step = constructor(*sizes, **options, **step_size, **constants)
     structure = {"channels", "steps", "space", "into", "stride"}
     attributes = vars(one_step).keys() - vars(nn.Module()).keys() - structure
     numbers = {name: vars(one_step)[name] for name in attributes if not name.startswith("_")}
@@ -139,9 +140,9 @@ def _refine_computed(finer: Flow, name: str, computed: ParametrizationList, old:
         if len(stack) == len(old):
             setattr(target, original_name, _refined_stack(stack, finer.steps))
     with torch.no_grad():
-        after = getattr(finer, name)
+        stack = getattr(finer, name)
         expected = old[source_steps(len(old), finer.steps)]
-        if after.shape != expected.shape or not torch.allclose(after, expected):
+        if stack.shape != expected.shape or not torch.allclose(stack, expected):
             raise ValueError(
                 f"{type(finer).__name__} cannot be refined: the parametrization of {name} does not "
                 "compute each step from that step alone; remove it first "

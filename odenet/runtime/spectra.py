@@ -28,24 +28,24 @@ def jacobian_spectrum(flow: Flow, state: tuple[Tensor, ...], step: int, count: i
 
     Args:
         flow: the flow.
-        state: at which the Jacobian is taken.
+        state: the state at which the Jacobian is taken.
         step: the step whose weights are used.
         count: number of eigenvalues of each of these two kinds.
     """
     leaves = state_like(state, [tensor.detach().requires_grad_() for tensor in state])
-    unknowns = [leaves[flow.slots.index(name)] for name in flow.states]
-    sizes = [tensor.numel() for tensor in unknowns]
+    variables = [leaves[flow.slots.index(name)] for name in flow.states]  # Y and Z in Y' = F(Y, Z)
+    sizes = [tensor.numel() for tensor in variables]
     with evaluation_mode(flow), torch.enable_grad():
         # A right-hand side that reads no state may be smaller; its derivative is zero.
-        pairs = zip(flow.field(leaves, step), unknowns, strict=True)
-        rates = [rate + torch.zeros_like(unknown) * unknown for rate, unknown in pairs]
+        pairs = zip(flow.field(leaves, step), variables, strict=True)
+        rates = [rate + torch.zeros_like(variable) * variable for rate, variable in pairs]
 
     def transposed_product(vector: np.ndarray) -> np.ndarray:
-        flat = torch.from_numpy(np.ascontiguousarray(vector.ravel())).to(unknowns[0])
-        pairs = zip(flat.split(sizes), unknowns, strict=True)
-        cotangents = [part.view_as(unknown) for part, unknown in pairs]
+        flat = torch.from_numpy(np.ascontiguousarray(vector.ravel())).to(variables[0])
+        pairs = zip(flat.split(sizes), variables, strict=True)
+        cotangents = [part.view_as(variable) for part, variable in pairs]
         gradients = torch.autograd.grad(
-            rates, unknowns, cotangents, retain_graph=True, materialize_grads=True
+            rates, variables, cotangents, retain_graph=True, materialize_grads=True
         )
         return torch.cat([part.flatten() for part in gradients]).double().cpu().numpy()
 

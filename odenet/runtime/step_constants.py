@@ -23,7 +23,8 @@ class StepConstants(Equations):
     def with_fixed_constants(self) -> Self:
         """The flow, or if it has ramped constants a copy in which these keep their present values.
 
-        The backward pass of a call reads them again, when training may have changed them.
+        The backward pass of a call reads the constants again, and until then training may have
+        moved the ramps on.
         """
         if not self.ramped_constants():
             return self
@@ -35,7 +36,7 @@ class StepConstants(Equations):
         return fixed
 
     def time_before(self, step: int) -> float:
-        """The time before a step: the sum of the step sizes of those before it.
+        """The time before a step: the sum of the step sizes of the earlier steps.
 
         Raises:
             ValueError: if step sizes are learned.

@@ -53,7 +53,7 @@ def refuse_trace(name: str) -> None:
     """Refuses to trace a flow with gradients, since torch.jit.trace would lose its backward pass.
 
     Args:
-        name: of the class of the flow.
+        name: the name of the flow's class.
 
     Raises:
         NotImplementedError: if torch.jit.trace is under way.

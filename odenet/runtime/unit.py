@@ -94,16 +94,16 @@ class Entry(nn.Module):
 
     def with_half_the_step(self) -> Entry:
         """The step with half its size and the same weights."""
-        shape = {"stride": self.stride, "shortcut": self.shortcut.kind}
-        return with_half_the_step(self, (self.channels, self.into), shape)
+        options = {"stride": self.stride, "shortcut": self.shortcut.kind}
+        return with_half_the_step(self, (self.channels, self.into), options)
 
 
 class Coarsened(nn.Module):
     """A first step of a unit in the old shape, whose result is then brought to the new shape.
 
     Args:
-        flow: of one step.
-        before: channels of each slot of its state.
+        flow: a flow of one step.
+        before: channels of each slot of the flow's state.
         into: channels of each slot in the new shape.
         stride: the factor by which the map shrinks.
         shortcut: how the shape is changed, see the kinds of ``Shortcut``.

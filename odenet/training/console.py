@@ -20,7 +20,7 @@ from rich.table import Column
 REFRESH_INTERVAL = 0.1  # seconds between two updates of the bar
 MAX_LINES = 20  # printed per run when the output is not a terminal
 DRIFT = "drifted by"  # the column with the relative error of states that an inverse step rebuilt
-MARGIN = "h·ω/limit"  # the column with the stability margin: above 1 a step is unstable
+LIMIT_SHARE = "h·ω/limit"  # the column of `flows.stability`: above 1 a step is unstable
 BAR_WIDTH = 16  # columns
 HIDDEN_METRICS = ("v_num", "samples/s", "tokens/s", "MiB")  # no room for these beside the bar
 NEGLIGIBLE_DRIFT = 1e-3  # a smaller drift is not shown; a warning is given at 1e-2
@@ -41,14 +41,14 @@ EXPECTED_WARNINGS = (
 def format_metrics(metrics: Mapping[str, Any]) -> dict[str, Any]:
     """The metrics of an epoch as short texts, by name; without a drift that is negligible."""
     return {
-        name: format_margin(value) if name == MARGIN else FORMATS.get(name, "{:.4g}").format(value)
-        for name, value in metrics.items()
-        if name != DRIFT or not value < NEGLIGIBLE_DRIFT  # nan is shown
+        name: format_share(v) if name == LIMIT_SHARE else FORMATS.get(name, "{:.4g}").format(v)
+        for name, v in metrics.items()
+        if name != DRIFT or not v < NEGLIGIBLE_DRIFT  # nan is shown
     }
 
 
-def format_margin(value: float) -> str:
-    """A stability margin with two decimals; from 100 on as a power of ten, which stays short."""
+def format_share(value: float) -> str:
+    """A value of h ω / limit with two decimals; from 100 on as a power of ten, to stay short."""
     return f"{value:.2f}" if abs(value) < 100 else f"{value:.0e}"
 
 

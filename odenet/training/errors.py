@@ -69,7 +69,7 @@ class NotResumable(TrainingError):
 
 
 class NotPossible(TrainingError):
-    """A request that the network of a run cannot fulfil, such as a prediction of a density."""
+    """A request that cannot be fulfilled, such as a prediction by a density, or a failed worker."""
 
     code = "not-possible"
 

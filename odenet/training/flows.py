@@ -12,7 +12,7 @@ from odenet.runtime.passes.equations import State
 from odenet.runtime.passes.fixed_point import Inexact
 from odenet.runtime.unit import Unit
 
-ROUGH_ITERATIONS = 12  # power iterations for a stability margin that is a few per cent too small
+ROUGH_ITERATIONS = 12  # power iterations, after which `stability` is a few per cent too small
 
 
 def flows(network: nn.Module) -> dict[str, Flow]:
@@ -59,20 +59,21 @@ def flow_inputs(network: nn.Module, inputs: Tensor) -> dict[str, Tensor | State]
 
 
 def stability(network: nn.Module, iterations: int | None = None) -> float | None:
-    """The stability margin h ω / limit of the least stable step of all flows; above 1 is unstable.
+    """The largest h ω / limit of all steps of all flows; above 1 a step is unstable.
 
     Here ω is bounded by norms of the operators, and the limit is that of the scheme.
 
     Args:
         network: the network.
-        iterations: of the power method that finds the norms, as in `Flow.stability`.
+        iterations: the number of iterations of the power method that finds the norms, as in
+            `Flow.stability`.
 
     Returns:
         None if the network has no flow, or if ω or the limit of a flow is unknown; inf or nan if
         weights are not finite.
     """
     try:
-        margins = [flow.stability(iterations).amax() for flow in flows(network).values()]
+        shares = [flow.stability(iterations).amax() for flow in flows(network).values()]
     except (ValueError, NotImplementedError):
         return None
-    return torch.stack(margins).amax().item() if margins else None  # nan if a margin is nan
+    return torch.stack(shares).amax().item() if shares else None  # nan if a share is nan

@@ -148,7 +148,7 @@ def test_balanced_weights_are_those_of_scikit_learn(tmp_path):
     recipe = Recipe(loss=LOSS.default("cross_entropy", weights="balanced"))
     objective = objective_of(recipe, LabelInfo(3, (), np.bincount(y).tolist()))
     expected = compute_class_weight("balanced", classes=np.arange(3), y=y)
-    torch.testing.assert_close(objective.weights.double(), torch.from_numpy(expected))
+    torch.testing.assert_close(objective.class_weights.double(), torch.from_numpy(expected))
 
 
 @pytest.mark.parametrize(

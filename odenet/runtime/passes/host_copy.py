@@ -8,7 +8,8 @@ class HostCopy:
     """A copy of a tensor on the host, which is waited for when it is read.
 
     Args:
-        value: on any device. While a CUDA graph is captured, it is kept where it is.
+        value: a tensor of a CUDA device. One of another device is kept as it is, without a copy,
+            and so is every tensor while a CUDA graph is captured.
     """
 
     def __init__(self, value: Tensor):
@@ -22,7 +23,7 @@ class HostCopy:
 
     @property
     def ready(self) -> bool:
-        """Whether it can be read without waiting."""
+        """Whether the value can be read without waiting for a device."""
         if self._event is None:
             return self._value.device.type == "cpu"
         # A stream that is being captured may not be queried.

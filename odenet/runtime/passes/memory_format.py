@@ -18,8 +18,8 @@ _ONEDNN = torch.backends.mkldnn.is_available()
 def in_convolution_order(x: Tensor) -> Tensor:
     """The map in ``channels_last`` order, if convolutions are faster that way.
 
-    Convolutions of oneDNN on a CPU and those on the tensor cores of a GPU are: without it they
-    reorder their input and output each time. On other devices the map is returned as it is.
+    Those of oneDNN on a CPU and those on the tensor cores of a GPU are faster: in any other order
+    they would reorder their input and output each time. Elsewhere the map is returned as it is.
     """
     if _is_faster_reordered(x):
         return x.contiguous(memory_format=_FORMATS[x.ndim])
@@ -35,7 +35,7 @@ def kernel_reordering(x: Tensor) -> Callable[[Tensor], Tensor]:
     if x.device.type != "cuda" or x.ndim not in _FORMATS or x.stride(1) != 1:
         return lambda stack: stack
     axes = 1 + x.ndim  # of a stack of kernels: step, channels out, channels in, the kernel's own
-    return lambda x: x.movedim(2, -1).contiguous().movedim(-1, 2) if x.ndim == axes else x
+    return lambda s: s.movedim(2, -1).contiguous().movedim(-1, 2) if s.ndim == axes else s
 
 
 def in_token_order(x: Tensor) -> Tensor:
@@ -72,6 +72,6 @@ def _uses_tensor_cores(dtype: torch.dtype) -> bool:
         return False  # the compiler chooses the order itself
     if dtype != torch.float32:
         return dtype in (torch.float16, torch.bfloat16)
-    # The other names of this setting cannot be read if it was set by this one.
+    # torch refuses to read the older `cudnn.allow_tf32` if the user has set this newer one.
     convolutions: Any = torch.backends.cudnn.conv  # pyright: ignore[reportAttributeAccessIssue]
     return torch.is_autocast_enabled("cuda") or convolutions.fp32_precision == "tf32"

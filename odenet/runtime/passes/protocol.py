@@ -22,17 +22,18 @@ class Stepwise:
         varying: the constants of the scheme that may differ from step to step.
         stochastic: whether a right-hand side may draw random numbers.
         steps: number of steps.
-        anchors: keep the true state every ``anchors`` steps; 0 for the first and last only.
+        anchors: number of steps from one kept true state to the next; 0 keeps only the first and
+            the last state.
         exact: whether states are in fixed point, so that steps are undone bit for bit.
         collects_log_det: whether a call sums up the state-dependent part of the log-determinant.
         context: further inputs that every right-hand side reads, such as a mask.
         collected: further results of right-hand sides, such as a penalty, summed by name.
-        compiled: one step, compiled, to use for all of them.
-        replica_pools: replicas of its modules, kept from one pass to the next.
+        compiled: one step forward and one step backward, compiled; None to run steps eagerly.
+        replica_pools: replicas of the flow's modules, kept from one pass to the next.
         slices: the slices of stacked parameters that an optimizer in the backward pass updates.
             Unless None, that optimizer gets each step's gradients as soon as they are complete.
         step_bytes: bytes that autograd stores for one step, by shape and type of the input.
-        named_parameters: as that of torch modules.
+        named_parameters: the method of torch modules.
     """
 
     slots: ClassVar[tuple[str, ...]]
@@ -52,7 +53,7 @@ class Stepwise:
     named_parameters: Callable[..., Iterable[tuple[str, nn.Parameter]]]
 
     def shears(self, *constants: Coefficient) -> tuple[Shear, ...]:
-        """One step as shears, for its values of the ``varying`` constants."""
+        """One step as shears, from the values that the ``varying`` constants have in it."""
         raise NotImplementedError
 
     def advance(self, state: State, step: int = 0) -> State:

@@ -18,7 +18,7 @@ from odenet.runtime.passes.fixed_point import FixedPointRegisters
 from odenet.runtime.passes.forward import ForwardPass
 from odenet.runtime.passes.protocol import State, Stepwise
 from odenet.runtime.passes.shear import Registers
-from odenet.runtime.passes.step_nodes import FirstOrder, StepChain, executed, with_own_node
+from odenet.runtime.passes.step_nodes import FirstOrder, StepChain, will_execute, with_own_node
 from odenet.runtime.passes.steps import retreat
 from odenet.runtime.passes.torch_settings import deterministic
 from odenet.runtime.repetition.recorder import RandomStates, random_states_preserved
@@ -36,7 +36,7 @@ def run_recomputed_steps(
     """Runs steps of a flow, differentiable, with no activations stored.
 
     Args:
-        flow: with its context; reversible if its steps are to be undone.
+        flow: the flow, whose ``context`` is set; it is reversible if its steps are to be undone.
         state: the state before the first of the steps.
         steps: the steps to run.
         undo: rebuild states by undoing steps; otherwise one state per step is kept.
@@ -103,7 +103,7 @@ def _refuse_overlap(forward: ForwardPass) -> None:
 def run_exact_steps(flow: Stepwise, state: FixedPointRegisters) -> FixedPointRegisters:
     """Runs all steps in exact arithmetic; returns the last state."""
     forward = ForwardPass(flow, range(flow.steps), state, undo=True)
-    forward.compiled = None
+    forward.compiled = None  # a compiled step computes in floating point
     state = state.copy()
     with deterministic():
         for step in forward.steps:
@@ -129,10 +129,10 @@ def undo_steps(flow: Stepwise, state: Registers, steps: range) -> None:
     Args:
         flow: a reversible flow.
         state: the state after the steps; becomes the one before them.
-        steps: the steps.
+        steps: the steps to undo.
 
     Raises:
-        RuntimeError: if a right-hand side draws random numbers: the steps drew other ones.
+        RuntimeError: if a right-hand side draws random numbers, since the steps drew others.
     """
     forward = ForwardPass(flow, steps, state, undo=True)
     with random_states_preserved(state.device) as states_before:
@@ -170,9 +170,9 @@ class RecomputedSteps(FirstOrder):
     def backward(ctx: Any, *gradients: Tensor | None) -> tuple[Tensor | None, ...]:
         """Runs the backward pass over the steps."""
         refuse_in_backward(gradients)
-        n = len(ctx.forward_pass.flow.slots)
+        n = len(ctx.forward_pass.flow.slots)  # the state comes first among the tensors
         pairs = zip(ctx.needs_input_grad[1:], ctx.next_functions, strict=False)
-        wanted = [needed and (node is None or executed(node)) for needed, (node, _) in pairs]
+        wanted = [needed and (node is None or will_execute(node)) for needed, (node, _) in pairs]
         ctx.forward_pass.was_differentiated = True
         required = ctx.needs_input_grad[1 + n :]
         back = BackwardPass(ctx.forward_pass, ctx.saved_tensors, gradients, required, wanted[n:])

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-_WORD_BITS = 62  # bits of a word of remainders
+_WORD_BITS = 62  # how many bits of a 64-bit word may hold remainders
 
 
 class Remainders:
@@ -19,8 +19,8 @@ class Remainders:
     word is begun when the last one could overflow. The fraction may differ from step to step.
 
     Attributes:
-        words: of the stack, each a tensor with one integer per value.
-        largest: for each word, its upper bound before each of its digits was pushed.
+        words: the words, the last one on top, each a tensor with one integer per value.
+        largest: for each word a list, with the word's upper bound before each push onto it.
     """
 
     def __init__(self) -> None:

@@ -95,8 +95,8 @@ class PackedRegisters:
     """Registers as a flat list of tensors for autograd to save, and a way back.
 
     Attributes:
-        tensors: the tensors to save.
-        count: number of these tensors.
+        tensors: the tensors to save; empty once autograd holds them.
+        count: number of the saved tensors.
         rebuild: makes the registers from the tensors.
     """
 
@@ -105,7 +105,7 @@ class PackedRegisters:
     rebuild: Callable[[tuple[Tensor, ...]], Any]
 
     def without_tensors(self) -> PackedRegisters:
-        """The same without the tensors, which autograd saves instead."""
+        """The same without the tensors, which autograd has saved."""
         return replace(self, tensors=())
 
     def rebuilt_from(self, tensors: Iterator[Tensor]) -> Registers:

@@ -15,17 +15,17 @@ class StateGradients(Registers):
 
     Args:
         slots: their names.
-        gradients: with respect to the slots, in their order; None for none.
+        gradients: the gradients with respect to the slots, in their order; None for none.
     """
 
     def __init__(self, slots: tuple[str, ...], gradients: Sequence[Tensor | None]):
-        self._names = slots
+        self._all_slots = slots
         super().__init__((), ())
         self.set_all(gradients)
 
     def set_all(self, gradients: Sequence[Tensor | None]) -> None:
         """Puts other gradients into all slots, given in their order."""
-        pairs = zip(self._names, gradients, strict=True)
+        pairs = zip(self._all_slots, gradients, strict=True)
         self._values = {slot: gradient for slot, gradient in pairs if gradient is not None}
         self._owned.clear()
 
@@ -35,7 +35,7 @@ class StateGradients(Registers):
 
     def gradients(self) -> tuple[Tensor | None, ...]:
         """The gradients with respect to all slots, None for none."""
-        return tuple(map(self.read_or_none, self._names))
+        return tuple(map(self.read_or_none, self._all_slots))
 
     def gradients_or_zeros(self, state: Registers) -> tuple[Tensor, ...]:
         """The gradients with respect to all slots, zeros for none.

@@ -32,10 +32,10 @@ class StepChain:
             their own.
 
     Attributes:
-        sliced: positions of the stacked parameters with such slices.
-        first_read: step -> the weights that no step before it reads.
+        sliced: positions, among the weights of the pass, of the parameters that have such slices.
+        first_read: step -> the weights, or slices of weights, that no step before it reads.
         unread: positions of the weights that no step reads.
-        slices: the slices that are read; autograd watches them for changes.
+        slices_read: the slices that steps read; autograd watches them for changes.
         forward_inputs: state, weights and context for the forward pass; None once it has run.
     """
 
@@ -46,12 +46,12 @@ class StepChain:
         self.forward_pass = forward_pass
         self.state: State = state
         self.context = context
-        self._slices = {position: slices.get(tensor) for position, tensor in enumerate(weights)}
-        self.sliced = {position for position, parts in self._slices.items() if parts is not None}
+        self._slices_of = {position: slices.get(tensor) for position, tensor in enumerate(weights)}
+        self.sliced = {position for position, found in self._slices_of.items() if found is not None}
         self.first_read = forward_pass.weights.first_read(forward_pass.steps, self.sliced)
         parts = [part for parts in self.first_read.values() for part in parts]
         self.unread = set(range(len(weights))) - {part.position for part in parts}
-        self.slices = [self._tensor(part) for part in parts if part.slice is not None]
+        self.slices_read = [self._tensor(part) for part in parts if part.slice is not None]
         self._grad_required = [tensor.requires_grad for tensor in (*weights, *context)]
         self._context_nodes = [_node(tensor) for tensor in context]
         weight_views = [with_own_node(weight) for weight in weights]
@@ -85,11 +85,11 @@ class StepChain:
             gradients: with respect to the results of `apply`.
         """
         weights = self.forward_pass.weights.tensors
-        saved_by_pass = saved[: len(saved) - len(self.slices)]
+        saved_by_pass = saved[: len(saved) - len(self.slices_read)]
         wanted_by_engine: list[bool] = [False] * len(weights)
         for part, node in self._nodes.items():
-            wanted_by_engine[part.position] |= executed(node)
-        wanted_by_engine += map(executed, self._context_nodes)
+            wanted_by_engine[part.position] |= will_execute(node)
+        wanted_by_engine += map(will_execute, self._context_nodes)
         required = self._grad_required
         wanted = [w and r for w, r in zip(wanted_by_engine, required, strict=True)]
         self.backward_pass = BackwardPass(
@@ -109,7 +109,7 @@ class StepChain:
     def _tensor(self, part: WeightPart) -> Tensor:
         if part.slice is None:
             return self.forward_pass.weights.tensors[part.position]
-        return (self._slices[part.position] or [])[part.slice]
+        return (self._slices_of[part.position] or [])[part.slice]
 
 
 class FirstOrder(torch.autograd.Function):
@@ -139,7 +139,7 @@ class _StepNode(FirstOrder):
         ctx.chain, ctx.step = chain, step
         ctx.set_materialize_grads(False)
         if step + 1 == chain.forward_pass.steps.stop:
-            slices = (tensor.detach() for tensor in chain.slices)
+            slices = (tensor.detach() for tensor in chain.slices_read)
             ctx.save_for_backward(
                 *chain.forward_pass.tensors_to_save(chain.context, chain.unread), *slices
             )
@@ -162,8 +162,8 @@ def _node(tensor: Tensor) -> Any:
     return get_gradient_edge(tensor).node if tensor.requires_grad else None
 
 
-def executed(node: Any) -> bool:
-    """Whether the engine goes on to a node in the pass that is running."""
+def will_execute(node: Any) -> bool:
+    """Whether the engine will execute a node of the graph in the backward pass that is running."""
     if node is None or node.name() == "torch::autograd::AccumulateGrad":
         return node is not None
     return torch._C._will_engine_execute_node(node)

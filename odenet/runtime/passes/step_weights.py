@@ -9,7 +9,8 @@ from torch.func import functional_call
 
 from odenet.runtime.passes.shear import Term
 
-WeightKey = tuple[str, str]  # attribute of the flow, name of the parameter within a module
+# The attribute of the flow, and the parameter's name within its module; "" if it has no module.
+WeightKey = tuple[str, str]
 
 
 class OneStepStack:

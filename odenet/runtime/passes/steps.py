@@ -59,9 +59,9 @@ def retreat(
     Args:
         shears: the step.
         state: the state after the step; becomes the one before it.
-        evaluate: gives the value of a right-hand side, and with ``grads`` adds the gradients with
-            respect to what the term reads to them.
-        grads: with respect to the state after the step; become those before it.
+        evaluate: gives the value of a right-hand side; with ``grads`` it also adds to them the
+            gradients with respect to what the term reads.
+        grads: the gradients with respect to the state after the step; become those before it.
         on_rebuilt: called with each slot as soon as it has its value from before the step.
         coefficient_grads: with ``grads``, the gradients with respect to the coefficients are
             appended here in the order of `coefficients_in_reverse`; None for numbers, and where

@@ -24,6 +24,11 @@ class Autocast:
 
     Its cache of cast weights stays off: each weight is used once per evaluation, and casts cached
     without a graph must not reach an evaluation that needs one.
+
+    Attributes:
+        device_type: the type of device that it is for.
+        enabled: whether autocast is on.
+        dtype: the type that it casts to; None if autocast does not exist for the device.
     """
 
     device_type: str
@@ -47,8 +52,8 @@ class Autocast:
 
 def float32_under_autocast(state: State) -> State:
     """The state, in float32 under autocast: rounding errors of 16 bits would add up over steps."""
-    autocasts = Autocast.current(state[0].device).enabled
-    return state_like(state, [t.float() if autocasts and t.itemsize < 4 else t for t in state])
+    enabled = Autocast.current(state[0].device).enabled
+    return state_like(state, [t.float() if enabled and t.itemsize < 4 else t for t in state])
 
 
 _GLOBAL_SETTINGS: tuple[tuple[Callable[[], Any], Callable[[Any], Any]], ...] = (
@@ -117,7 +122,7 @@ def _no_saved_tensors_hooks() -> Iterator[None]:
 
 @contextmanager
 def _no_cached_weights() -> Iterator[None]:
-    """Turns an outer `parametrize.cached()` off, whose weights do not depend on the leaves here."""
+    """Turns an outer `parametrize.cached()` off: its weights have no graph to the leaves here."""
     depth = parametrize._cache_enabled  # a count of nested contexts, also of other threads
     parametrize._cache_enabled -= depth
     try:

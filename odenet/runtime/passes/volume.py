@@ -21,8 +21,8 @@ from odenet.runtime.passes.shear import Coefficient, Registers, Term, state_like
 from odenet.runtime.passes.steps import advance
 
 LOG_DET = "log-determinant"  # its key among the further results of a call
-# Of the random input that is passed through `initial` and `readout`: large, since a function may
-# leave small values as they are.
+# The scale of the random input that is passed through `initial` and `readout`. It is large, since a
+# function such as a clamp leaves small values as they are.
 PROBE_SCALE = 1e3
 
 
@@ -36,7 +36,7 @@ def log_det_of_stretch(target: Tensor, exponent: Tensor) -> Tensor:
     return exponent.to(target.dtype).expand_as(target).flatten(1).sum(1)
 
 
-def _log(scale: Coefficient) -> Coefficient:
+def _log_abs(scale: Coefficient) -> Coefficient:
     return scale.abs().log() if isinstance(scale, Tensor) else math.log(abs(scale))
 
 
@@ -69,7 +69,12 @@ def run_step(flow: Stepwise, state: State, step: int) -> State:
 
 
 class Volume(Equations):
-    """The part of a flow that computes its log-determinant."""
+    """The part of a flow that computes its log-determinant.
+
+    Attributes:
+        channels: of the input.
+        space: number of spatial axes of the input.
+    """
 
     channels: int
     space: int
@@ -78,7 +83,7 @@ class Volume(Equations):
         """The output for an input, and the log-determinant of the flow's Jacobian there.
 
         Args:
-            u: ``(batch, channels, *space)``.
+            u: the input ``(batch, channels, …)`` with its spatial axes.
 
         Returns:
             The output, and log|det ∂output/∂u| of each sample, ``(batch,)``. The gradients of both
@@ -98,13 +103,13 @@ class Volume(Equations):
         """The state-independent part of the log-determinant of all steps, Σ log|α|.
 
         Args:
-            state: for the number of elements.
+            state: a state, of which only the number of elements per sample is read.
         """
         sizes = {slot: t[:1].numel() for slot, t in zip(self.slots, state, strict=True)}
         constants = [step_values(getattr(self, name), self.steps) for name in self.varying]
         shears_by_step = [self.shears(*(column[step] for column in constants))
                     for step in range(self.steps if constants else 1)]  # fmt: skip
-        total = sum(_log(s.scale) * sizes[s.target] for shears in shears_by_step for s in shears)
+        total = sum(_log_abs(s.scale) * sizes[s.target] for step in shears_by_step for s in step)
         return total * (1 if constants else self.steps)
 
     def require_density(self) -> None:
@@ -126,8 +131,8 @@ class Volume(Equations):
     def _is_rearrangement(self) -> bool:
         """Whether the first state is a rearrangement of the input, which the output undoes.
 
-        A learned value in it makes the output require gradients; any other change of the values is
-        seen on a random input.
+        If learned values take part, the output requires a gradient; any other change of the values
+        is seen on a random input.
         """
         generator = torch.Generator().manual_seed(0)
         probe = torch.randn(1, self.channels, *(2,) * self.space, generator=generator) * PROBE_SCALE

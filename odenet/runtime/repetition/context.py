@@ -65,7 +65,7 @@ class Context:
             return self
         leaves = [*self._leaves]
         held_tensors: list[tuple[Tensor, int]] = []
-        # Of what a `Copier` reports of a tensor, the last is the tensor itself.
+        # A `Copier` reports a path, a holder, a key and, last, the tensor itself.
         copier = Copier(lambda module: module, lambda *a: held_tensors.append(_with_version(a[-1])))
         for key, leaf in enumerate(self._leaves):
             if not isinstance(leaf, Tensor):

@@ -26,8 +26,8 @@ from odenet.runtime.repetition.context import NO_CONTEXT, Context
 from odenet.runtime.repetition.replica_pool import PooledReplica, ReplicaPools
 from odenet.runtime.repetition.snapshot import Snapshot
 
-_OBJECT_HEADER = object.__basicsize__  # size in bytes of the header of every CPython object
-_MT19937 = 4 * (624 + 1)  # size in bytes of the state of this generator, with its position
+_HEADER_BYTES = object.__basicsize__  # of every CPython object
+_MT19937_BYTES = 4 * (624 + 1)  # of the state of this generator, with its position
 
 
 class RandomStates(NamedTuple):
@@ -38,22 +38,22 @@ class RandomStates(NamedTuple):
         accelerator: state of the generator of the accelerator, if the device is one.
         python: as `random.getstate` gives it.
         numpy: as `numpy.random.get_state` gives it.
-        memory: bytes of the generators, for a fast comparison; None if they cannot be read, or are
-            not all of the state.
+        state_bytes: the bytes of these states in memory, for a fast comparison; None if they cannot
+            be read, or if numpy keeps a part of its state elsewhere.
     """
 
     cpu: Tensor
     accelerator: Tensor | None
     python: Any
     numpy: Any
-    memory: tuple | None
+    state_bytes: tuple | None
 
     @classmethod
     def read(cls, device: torch.device, earlier: RandomStates | None = None) -> RandomStates:
         """The present states.
 
         Args:
-            device: whose random stream is read in addition to those of the host.
+            device: the device whose random stream is read in addition to those of the host.
             earlier: a reading from before, which is returned if nothing was drawn since.
 
         Raises:
@@ -69,13 +69,13 @@ class RandomStates(NamedTuple):
                     'with flow.memory = "stored", or do not capture it'
                 )
             accelerator = torch.get_device_module(device).get_rng_state(device)
-        memory = _generator_memory(cpu, accelerator)
-        if earlier is not None and memory is not None and memory == earlier.memory:
+        state_bytes = _read_state_bytes(cpu, accelerator)
+        if earlier is not None and state_bytes is not None and state_bytes == earlier.state_bytes:
             return earlier
         numpy: Any = np.random.get_state()
-        has_spare_normal = numpy[3]  # not part of the memory that is read
-        memory = None if has_spare_normal else memory
-        return cls(cpu, accelerator, random.getstate(), numpy, memory)
+        has_spare_normal = numpy[3]  # not among the bytes that are read
+        state_bytes = None if has_spare_normal else state_bytes
+        return cls(cpu, accelerator, random.getstate(), numpy, state_bytes)
 
     def restore(self, device: torch.device) -> None:
         """Sets the random streams back to these states."""
@@ -95,7 +95,7 @@ class RandomStates(NamedTuple):
         )
 
 
-def _generator_memory(cpu: Tensor, accelerator: Tensor | None) -> tuple | None:
+def _read_state_bytes(cpu: Tensor, accelerator: Tensor | None) -> tuple | None:
     """The bytes of the states of all generators, to see whether something was drawn.
 
     Reading them takes a tenth of the time that `getstate` and `get_state` take.
@@ -109,11 +109,9 @@ def _generator_memory(cpu: Tensor, accelerator: Tensor | None) -> tuple | None:
     return (
         cpu.numpy().tobytes(),
         None if accelerator is None else accelerator.numpy().tobytes(),
-        ctypes.string_at(
-            id(python) + _OBJECT_HEADER, _random.Random.__basicsize__ - _OBJECT_HEADER
-        ),
+        ctypes.string_at(id(python) + _HEADER_BYTES, _random.Random.__basicsize__ - _HEADER_BYTES),
         python.gauss_next,  # pyright: ignore[reportAttributeAccessIssue]
-        ctypes.string_at(numpy.ctypes.state_address, _MT19937),
+        ctypes.string_at(numpy.ctypes.state_address, _MT19937_BYTES),
     )
 
 
@@ -143,9 +141,9 @@ class EvaluationRecord:
     """The inputs of one evaluation of a right-hand side other than the state and the parameters.
 
     Attributes:
-        snapshots: of the modules that it called, in their order.
+        snapshots: those of the modules that it called, in their order.
         random: the states of the random streams before it, if it drew random numbers.
-        context: the further inputs.
+        context: the further inputs of the flow, such as a mask.
     """
 
     snapshots: tuple[Snapshot, ...]
@@ -164,9 +162,9 @@ class Recorder:
     """Records the evaluations of a forward pass in their order.
 
     Args:
-        device: of the state.
+        device: the device of the state.
         stochastic: whether evaluations may draw random numbers.
-        pools: of replicas of the modules that are called.
+        pools: the pools of replicas of the modules that are called.
     """
 
     def __init__(self, device: torch.device, stochastic: bool, pools: ReplicaPools):
@@ -174,7 +172,7 @@ class Recorder:
         self.evaluations: list[EvaluationRecord] = []
         self._stochastic = stochastic
         self._pools = pools
-        self._random: RandomStates | None = None  # after the last evaluation
+        self._random: RandomStates | None = None  # the states after the last evaluation
 
     def begin(self, modules: list[nn.Module]) -> EvaluationRecord:
         """Called before an evaluation that calls these modules; returns its record."""

@@ -91,8 +91,9 @@ class _RefuseGradient(torch.autograd.Function):
 def refusing_gradient(tensor: Tensor) -> Tensor:
     """A copy of a tensor for the forward pass, which requires a gradient but refuses to get one.
 
-    It requires one as in the backward pass, since modules may ask. Nothing may be differentiated
-    with respect to it, since its evaluation is repeated for that.
+    The copy requires a gradient, as the tensor does in the backward pass, since a module may ask
+    for `requires_grad`. It refuses to get one, since derivatives are computed in a repetition of
+    the evaluation, with another copy.
     """
     if not (tensor.is_floating_point() or tensor.is_complex()):
         return tensor
@@ -118,7 +119,7 @@ def graph_nodes(values: Iterable[Tensor], stop: Iterable[Any] = ()) -> list[Any]
 
 
 def is_checkpointed(nodes: Iterable[Any]) -> bool:
-    """Whether `checkpoint(use_reentrant=True)` is among the nodes; it needs a full `backward`."""
+    """Whether `checkpoint(use_reentrant=True)` made a node; such a node needs a full `backward`."""
     return any(type(node).__name__ == "CheckpointFunctionBackward" for node in nodes)
 
 
@@ -127,7 +128,7 @@ def refuse_captured(flow: Any, nodes: Iterable[Any], leaves: Sequence[Tensor]) -
 
     Args:
         flow: for the names of its parameters.
-        nodes: of the graph of the evaluation.
+        nodes: the nodes of the evaluation's graph.
         leaves: all its inputs that require gradients.
 
     Raises:

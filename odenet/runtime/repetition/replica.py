@@ -51,7 +51,7 @@ class Replica:
     """A private copy of a module, which shares the tensors of the module until they are replaced.
 
     Args:
-        module: is not changed.
+        module: the module to copy, which is not changed.
 
     Attributes:
         module: the copy.
@@ -141,7 +141,7 @@ def _call_hook(original: nn.Module, hook: Callable[..., Any], _: nn.Module, *gra
 class InPlaceReplica:
     """Repeats an evaluation on the module itself, not on a copy, for modules with hooks of FSDP2.
 
-    During an evaluation the module has the modes, buffers and attributes of a replica.
+    During an evaluation the module has the training mode, buffers and attributes of a replica.
     """
 
     def __init__(self, module: nn.Module, replica: Replica):

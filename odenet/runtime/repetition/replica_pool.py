@@ -17,6 +17,7 @@ from torch import nn
 from odenet.runtime.repetition.attributes import AttributeFingerprint, mutable_attributes
 from odenet.runtime.repetition.replica import HOOKS, Replica, submodules
 
+# The attributes of every module that are dictionaries of what it holds.
 _DICTIONARIES = ("_parameters", "_buffers", "_modules", *HOOKS)
 
 
@@ -69,12 +70,12 @@ class ReplicaPool:
     """Replicas of a module as it is when the pool is made.
 
     Args:
-        module: is not changed.
+        module: the module, which is not changed.
 
     Attributes:
         module: the module.
         pristine: a replica that is never evaluated.
-        fingerprint: of the module when the pool was made.
+        fingerprint: that of the module when the pool was made.
     """
 
     def __init__(self, module: nn.Module):
@@ -98,7 +99,7 @@ class PooledReplica:
     Args:
         idle: the list that it returns to.
         replica: the replica.
-        fingerprint: of the replica when it was made.
+        fingerprint: that of the replica when it was made.
 
     Attributes:
         replica: the replica.

@@ -23,7 +23,7 @@ class SavedTensors:
     def __init__(self, parameters: Iterable[Tensor]):
         # By identity, since storages of fake tensors have no addresses.
         self._excluded = {p.untyped_storage()._cdata for p in parameters}
-        self._largest_by_storage: dict[int, Tensor] = {}  # kept alive: no identity is reused
+        self._largest_by_storage: dict[int, Tensor] = {}  # alive, so that no identity is reused
 
     def add(
         self, values: Iterable[Tensor], graph_inputs: Iterable[Tensor], reads: Iterable[Tensor] = ()
@@ -55,7 +55,7 @@ class SavedTensors:
         try:
             saved.register_hooks(record, lambda tensor: tensor)
         except RuntimeError as error:
-            return "already been set" not in str(error)  # any other: nothing is saved there
+            return "already been set" not in str(error)  # else nothing is saved there
         return True
 
     def _add(self, tensor: Tensor) -> None:

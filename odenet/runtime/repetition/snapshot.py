@@ -8,10 +8,10 @@ from torch import Tensor, nn
 from odenet.runtime.repetition.refusals import detach_kept_results
 from odenet.runtime.repetition.replica_pool import PooledReplica, ReplicaPool
 
-_ALWAYS_COPIED = 4096  # largest number of entries of a tensor that is copied in any case
+_MAX_ALWAYS_COPIED = 4096  # largest number of entries of a tensor that is copied in any case
 
 # Submodule -> (path of a large tensor, training mode) -> whether evaluations change the tensor.
-_is_changed: WeakKeyDictionary[nn.Module, dict[tuple[str, bool], bool]] = WeakKeyDictionary()
+_seen_changes: WeakKeyDictionary[nn.Module, dict[tuple[str, bool], bool]] = WeakKeyDictionary()
 
 
 class Snapshot:
@@ -42,7 +42,7 @@ class Snapshot:
         """
         for index, version in self._watched:
             module, _, _, tensor, path = self._pool.pristine.tensors[index]
-            changes_of_module, key = _is_changed.setdefault(module, {}), (path, module.training)
+            changes_of_module, key = _seen_changes.setdefault(module, {}), (path, module.training)
             changed = tensor._version != version
             if key not in changes_of_module:  # `tensor.data.add_` does not change its version
                 changed = changed or not _equal(self._values[index], tensor)
@@ -82,9 +82,9 @@ class Snapshot:
 
     def _kept_value(self, index: int) -> Tensor:
         module, _, _, tensor, path = self._pool.pristine.tensors[index]
-        if tensor.numel() > _ALWAYS_COPIED and not tensor.is_inference():
+        if tensor.numel() > _MAX_ALWAYS_COPIED and not tensor.is_inference():
             self._watched.append((index, tensor._version))
-            if _is_changed.get(module, {}).get((path, module.training)) is False:
+            if _seen_changes.get(module, {}).get((path, module.training)) is False:
                 return tensor
         if not tensor.requires_grad:
             return tensor.clone()

@@ -23,15 +23,15 @@ from odenet.training.callbacks.run_callback import require_whole_weights, warn
 from odenet.training.learning.task import Task
 from odenet.training.run_folder.checkpoints import NETWORK_PREFIX, non_finite_names
 
-ROLLBACKS = 3  # in one epoch at most; then training stops
+MAX_ROLLBACKS = 3  # in one epoch; then training stops
 
 
 class StepFlags(NamedTuple):
-    """What was not finite in a training step."""
+    """A training step, and whether it had anything that is not finite."""
 
     number: int  # in its epoch, from 1
     inputs: Tensor
-    flags: HostCopy  # whether the loss, a gradient, a weight after the step is not finite
+    flags: HostCopy  # for the loss, the gradients and the weights after the step: 1 if not finite
 
 
 class FiniteCheck(Callback):
@@ -51,7 +51,7 @@ class FiniteCheck(Callback):
         self._bad = torch.zeros(2)  # 1 where the loss, or a gradient, is not finite
         self._steps: deque[StepFlags] = deque()
         self._saved: dict[str, Any] = {}  # the state before the step, or before the epoch
-        self._count = 0  # of steps left out, or of rollbacks in the epoch
+        self._responses = 0  # number of steps left out ("skip"), or of rollbacks in the epoch
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Refuse to restore weights that no process holds whole."""
@@ -61,7 +61,7 @@ class FiniteCheck(Callback):
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Forget the last epoch's state and rollbacks."""
         if self.policy == "rollback":
-            self._saved, self._count = {}, 0
+            self._saved, self._responses = {}, 0
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, *_: Any) -> None:
         """Save the state that the step, or the epoch, begins with."""
@@ -97,8 +97,8 @@ class FiniteCheck(Callback):
             optimizer.zero_grad(set_to_none=True)  # the optimizer then skips every weight
             pl_module.load_state_dict(self._saved, strict=False)
             self._bad.zero_()
-            self._count += 1
-            if self._count == 1:
+            self._responses += 1
+            if self._responses == 1:
                 where = f"in epoch {trainer.current_epoch + 1}"
                 reason = "as its loss or gradient was not finite; others like it will be, too"
                 warn(self.console, f"{where} a step was left out, {reason}")
@@ -128,9 +128,9 @@ class FiniteCheck(Callback):
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Warn of how many steps were left out."""
-        if self.policy == "skip" and self._count > 1:
+        if self.policy == "skip" and self._responses > 1:
             reason = "as losses or gradients were not finite"
-            warn(self.console, f"{self._count} steps were left out, {reason}")
+            warn(self.console, f"{self._responses} steps were left out, {reason}")
 
     def _read_flags(self, trainer: Trainer, task: LightningModule, unread: int) -> None:
         """Read the flags of all but the last ``unread`` steps, and respond."""
@@ -148,13 +148,13 @@ class FiniteCheck(Callback):
         epoch = trainer.current_epoch + 1
         verb = "are" if what.startswith("weights") else "is"
         message = f"the {what} {verb} not finite in epoch {epoch}, step {step.number}"
-        if self.policy == "rollback" and self._saved and self._count < ROLLBACKS:
-            self._count += 1
+        if self.policy == "rollback" and self._saved and self._responses < MAX_ROLLBACKS:
+            self._responses += 1
             _restore(trainer, task, deepcopy(self._saved))
             warn(self.console, f"{message}; back to the weights that the epoch began with")
             return
         if self.policy == "rollback":
-            message += f", after {ROLLBACKS} rollbacks"
+            message += f", after {MAX_ROLLBACKS} rollbacks"
         names = non_finite_names(dict(task.named_parameters()))
         if names:
             weight = names[0].removeprefix(NETWORK_PREFIX)
@@ -189,6 +189,6 @@ def _restore(trainer: Trainer, task: nn.Module, saved: dict[str, Any]) -> None:
     rates = [group["lr"] for group in trainer.optimizers[0].param_groups]
     trainer.optimizers[0].load_state_dict(saved["optimizer"])
     for group, rate in zip(trainer.optimizers[0].param_groups, rates, strict=True):
-        group["lr"] = rate  # that of the schedule now
+        group["lr"] = rate  # the schedule's present one, not the saved one
     for average, state in zip(averaged_tasks(trainer), saved["average"], strict=True):
         average.load_state_dict(state)

@@ -12,7 +12,7 @@ from odenet.model.tables.argument_kinds import show
 from odenet.model.tables.recipe import Recipe
 from odenet.training.errors import BadOption
 
-PROJECT = "odenet"  # where the environment names none
+PROJECT = "odenet"  # the project or experiment, if no environment variable names one
 
 
 def _tensorboard(folder: Path) -> Logger:
@@ -44,7 +44,7 @@ def build_logger(name: str, folder: Path) -> Logger:
 
     Args:
         name: one of `odenet.training.run_folder.records.LOGGERS`.
-        folder: of the run.
+        folder: the run's folder.
 
     Raises:
         MissingLibraries: what it needs is not installed.

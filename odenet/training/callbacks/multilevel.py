@@ -77,9 +77,9 @@ def _origins(module: nn.Module, finer: nn.Module) -> Origins:
     coarse = dict(module.named_parameters(recurse=False))
     fine = dict(finer.named_parameters(recurse=False))
     origins: Origins = {fine[name]: coarse[name] for name in fine}
-    before = dict(module.named_children())
-    for name, child in finer.named_children():
-        old, new = before[name], child
+    coarse_children = dict(module.named_children())
+    for name, new in finer.named_children():
+        old = coarse_children[name]
         if isinstance(new, nn.ModuleList) and isinstance(old, nn.ModuleList):
             for index, source in enumerate(source_steps(len(old), len(new))):
                 origins.update(_origins(old[source], new[index]))

@@ -1,6 +1,6 @@
-"""The stability margin while training, and a cap on it.
+"""How much of the stability limit the steps use while training, and a cap on it.
 
-The margin is h ω, the step size times the spectral radius, as a share of the scheme's limit.
+That is h ω, the step size times the spectral radius, as a share of the scheme's limit.
 
 A flow that is proved stable in continuous time is stable as a network only if its steps are short
 enough for its weights, and weights grow in training. They can also lose the signs that the proof
@@ -19,13 +19,13 @@ from odenet.training.errors import BadOption
 from odenet.training.flows import ROUGH_ITERATIONS, flows, stability
 from odenet.training.learning.task import Task
 
-EXACT_ITERATIONS = 200  # of the power method for ω, where weights are rescaled by it
+EXACT_ITERATIONS = 200  # of the power method for ω, if weights are rescaled by its result
 TARGET_SHARE = 0.98  # h ω over its limit, after rescaling
 MAX_ROUNDS = 12  # of rescaling; one is enough where ω is quadratic in the operators
 
 
 class StabilityGuard(EpochWatcher):
-    """After the last step of each epoch measures the margin, and warns or rescales the operators.
+    """After the last step of each epoch measures h ω / limit, and warns or rescales the operators.
 
     It warns once of each condition of the proof that the weights no longer satisfy. What it does
     depends on the weights alone, so that a resumed run does the same.
@@ -56,14 +56,14 @@ class StabilityGuard(EpochWatcher):
         self._warn_of_conditions(task.network, trainer.current_epoch + 1)
         if self.rescale:
             rescale(task.network)
-        margin = stability(task.network, ROUGH_ITERATIONS)
-        if margin is None:
+        limit_share = stability(task.network, ROUGH_ITERATIONS)
+        if limit_share is None:
             return
-        task.callback_values["stability"] = margin
-        if not margin <= 1 and not self._warned:
+        task.callback_values["stability"] = limit_share
+        if not limit_share <= 1 and not self._warned:
             self._warned = True
             option = "" if self.rescale else ", or keep it below by --guard rescale"
-            problem = f"h·ω is {margin:.3g} times its limit; shorten h{option}"
+            problem = f"h·ω is {limit_share:.3g} times its limit; shorten h{option}"
             when = f"after epoch {trainer.current_epoch + 1}"
             warn(self.console, f"{when} the steps are too long for the weights: {problem}")
 
@@ -84,7 +84,7 @@ def rescale(network: nn.Module) -> None:
     for flow in flows(network).values():
         for _ in range(MAX_ROUNDS):
             shares = flow.stability(EXACT_ITERATIONS)
-            beyond = (shares > 1) & shares.isfinite()  # others cannot be scaled back by a factor
+            beyond = (shares > 1) & shares.isfinite()  # no factor brings an infinite one back
             if not beyond.any():
                 break
             _scale(flow, torch.where(beyond, (TARGET_SHARE / shares).sqrt(), 1.0))

@@ -14,7 +14,7 @@ from odenet.interrupts import SIGNALS, Interrupted
 from odenet.training.run_folder.metrics import Metrics
 from odenet.training.run_folder.records import RunFolder
 
-# A metric that equals the target up to rounding has reached it.
+# What is subtracted from a target, so that a metric that equals it up to rounding has reached it.
 TARGET_MARGIN = {"max": 1e-9, "min": -1e-9}
 
 
@@ -22,8 +22,8 @@ class Stopped(Exception):
     """Training was asked to stop, and can be resumed.
 
     Args:
-        checkpoint: to resume from.
-        number: of the signal; 0 if another process received it.
+        checkpoint: what to resume from: the checkpoint of a run, or the folder of a sweep.
+        number: the signal's number; 0 if another process received it.
     """
 
     def __init__(self, checkpoint: Path, number: int):

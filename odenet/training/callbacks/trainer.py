@@ -125,10 +125,10 @@ def _callbacks(
         early = {"check_on_train_epoch_end": True, **watching}
         callbacks.append(ResumableEarlyStopping(metrics, target, metric.best, **early))
     common: dict[str, Any] = {
-        "dirpath": str(folder.checkpoints.absolute()),  # checkpoints hold it, and hold no Path
+        "dirpath": str(folder.checkpoints.absolute()),  # not a Path: it goes into checkpoints
         "save_on_train_epoch_end": True,
         "enable_version_counter": False,
     }
-    kept = KeptCheckpoint(filename="best", monitor=monitor, mode=metric.best, **common)
+    best = KeptCheckpoint(filename="best", monitor=monitor, mode=metric.best, **common)
     last = KeptCheckpoint(filename="last", **common)
-    return [*callbacks, metrics, kept, last, StopOnSignal(folder.last)]
+    return [*callbacks, metrics, best, last, StopOnSignal(folder.last)]

@@ -20,7 +20,7 @@ def load_archive(name: str, archive: TorchvisionData, root: Path, download: bool
     """Read both splits of a published set.
 
     Args:
-        name: of the set in specs, as `cifar10`.
+        name: the name of the set in specs, as `cifar10`.
         archive: torchvision's class for it, and how that is called.
         root: the folder that published sets are in.
         download: fetch the set if it is not there.
@@ -60,7 +60,10 @@ def _split_argument(archive: TorchvisionData, train: bool) -> dict[str, Any]:
 
 
 def _require_published(archive: TorchvisionData, root: Path, download: bool) -> None:
-    """Refuse a packed file that is not the published one, before anything is unpacked from it."""
+    """Refuse a packed file that is not the published one, before anything is unpacked from it.
+
+    If there is none, and the set is not unpacked yet, it is downloaded first, if that was asked.
+    """
     dataset_class = _dataset_class(archive)
     packed = root / dataset_class.filename
     unpacked = all(is_complete(path) for path, is_complete in _files(dataset_class, root))

@@ -30,7 +30,7 @@ from odenet.training.errors import DataMisfit, UnreadableData
 TEST_SHARE = 0.2
 MAPPED_FROM = 256 << 20  # bytes; a larger array stays in its file and is mapped into memory
 ABOVE_INT64 = 2**63  # the smallest whole number that a tensor cannot hold
-HELP = "save it by np.savez(PATH, x=…, y=…)"
+HOW_TO_SAVE = "save it by np.savez(PATH, x=…, y=…)"
 CheckedSplit = tuple[Split, tuple[str, ...]]  # with the names of its classes, if labels are words
 HEADER_SIZE = 30  # bytes of a member's header in a zip file, before its name (APPNOTE 4.3.7)
 REQUIRED, OPTIONAL = ("x", "y"), ("x_test", "y_test")  # the names of arrays
@@ -49,7 +49,7 @@ def load_arrays(path: str) -> DataSet:
     name = f"arrays:{path}"
     missing = next((needed for needed in REQUIRED if needed not in arrays), None)
     if missing is not None:
-        help_ = suggest(missing, arrays) or HELP
+        help_ = suggest(missing, arrays) or HOW_TO_SAVE
         present = ", ".join(arrays) or "none"
         refusal = f"{path} has no array `{missing}`; it has {present}", help_
         if missing == "x" or "y_test" in arrays:
@@ -69,10 +69,10 @@ def checked_split(name: str, x: Any, y: Any, suffix: str = "") -> CheckedSplit:
     """A split of checked samples and labels, and the class names where labels are words.
 
     Args:
-        name: of the data, in messages.
+        name: the name of the data in messages.
         x: (N, …) numbers.
         y: (N, …) numbers or words.
-        suffix: of the names `x` and `y` in messages, such as "_test".
+        suffix: what messages append to the names `x` and `y`, such as "_test".
     """
     inputs = as_tensor(x) if isinstance(x, Tensor) else np.asanyarray(x)
     labels = as_tensor(y) if isinstance(y, Tensor) else _words_as_text(np.asanyarray(y))
@@ -114,9 +114,9 @@ def unlabelled_data_set(name: str, x: Any, message: str, help_: str, x_test: Any
     """A data set without labels (its splits have zeros for them).
 
     Args:
-        name: of the data, in messages.
+        name: the name of the data in messages.
         x: (N, …) numbers.
-        message: of the error that is raised if the loss takes labels.
+        message: the message of the error that is raised if the loss takes labels.
         help_: the help of that error.
         x_test: the test samples; if None a fifth of `x` is set aside.
     """
@@ -229,7 +229,7 @@ def _read(path: Path) -> dict[str, Any]:
     """The arrays of a file by name; large ones mapped where they are not compressed."""
     if not path.is_file():
         problem = "is not a file" if path.exists() else "does not exist"
-        raise UnreadableData(f"{path} {problem}", HELP)
+        raise UnreadableData(f"{path} {problem}", HOW_TO_SAVE)
     try:
         with zipfile.ZipFile(path) as archive, np.load(path, allow_pickle=False) as arrays:
             return {
@@ -242,7 +242,7 @@ def _read(path: Path) -> dict[str, Any]:
                 if name in (*REQUIRED, *OPTIONAL) or not {*REQUIRED} <= {*arrays.files}
             }
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-        raise UnreadableData(f"{path} cannot be read: {error}", HELP) from error
+        raise UnreadableData(f"{path} cannot be read: {error}", HOW_TO_SAVE) from error
 
 
 def _memory_mapped(path: Path, member: zipfile.ZipInfo) -> np.ndarray:

@@ -1,7 +1,7 @@
 """Random augmentations of training pictures, and the center crop.
 
-An augmentation draws its random numbers for a whole epoch at once; it is called with a batch and
-the batch's rows of them.
+An augmentation draws its random numbers for a whole epoch at once, a row for each sample; it is
+called with a batch and the rows of the batch's samples.
 """
 
 import math
@@ -104,10 +104,10 @@ class RandomResizedCrop:
         sides, begins = parts[:, :2], parts[:, 2:]
         centres = 2 * begins + sides - 1  # from -1 to 1, the coordinates of `affine_grid`
         zero = torch.zeros_like(centres[:, 0])
-        rows = [sides[:, 1], zero, centres[:, 1], zero, sides[:, 0], centres[:, 0]]
-        maps = torch.stack(rows, 1).view(-1, 2, 3)
+        entries = [sides[:, 1], zero, centres[:, 1], zero, sides[:, 0], centres[:, 0]]
+        matrices = torch.stack(entries, 1).view(-1, 2, 3)
         size = [*images.shape[:2], *(self.size or images.shape[2:])]
-        grid = functional.affine_grid(maps, size, align_corners=False)
+        grid = functional.affine_grid(matrices, size, align_corners=False)
         pixels = functional.grid_sample(
             images.to(torch.float32), grid, padding_mode="border", align_corners=False
         )
@@ -149,8 +149,8 @@ def shape_before_crop(augment: Sequence[Call], shape: Sequence[int]) -> tuple[in
     resize = shorter_side_before_crop(augment)
     if resize is None or len(shape) != 3:
         return tuple(shape)
-    least = min(shape[1:])
-    return (shape[0], *(round(side * resize / least) for side in shape[1:]))
+    shorter_side = min(shape[1:])
+    return (shape[0], *(round(side * resize / shorter_side) for side in shape[1:]))
 
 
 def center_cropped(images: Tensor, size: Sequence[int]) -> Tensor:

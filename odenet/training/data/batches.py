@@ -30,11 +30,11 @@ class BatchPlan:
     Args:
         count: samples in the split.
         batch_size: samples per step, over all processes.
-        seed: of the order.
+        seed: the seed of the order.
         shuffle: whether every epoch has a new order, and leaves out an incomplete last batch; else
             all samples are in the order in which they are stored.
         repeat: how often an epoch goes through all samples, each time in a new order.
-        rank: of this process.
+        rank: the rank of this process.
         world_size: the number of processes.
         epoch: the current epoch; Lightning sets it.
         max_batches: batches in an epoch at most; 0 for all.
@@ -55,12 +55,12 @@ class BatchPlan:
         self.epoch = epoch
 
     def __len__(self) -> int:
-        complete = self.samples // self.batch_size
-        count = max(1, complete) if self.shuffle else -(-self.samples // self.batch_size)
+        complete, left_over = divmod(self.samples_per_epoch, self.batch_size)
+        count = max(1, complete) if self.shuffle else complete + (left_over > 0)
         return min(count, self.max_batches or count)
 
     @property
-    def samples(self) -> int:
+    def samples_per_epoch(self) -> int:
         """How many samples the order of an epoch has, repetitions counted."""
         return self.count * self.repeat
 
@@ -74,7 +74,7 @@ class BatchPlan:
     def positions(self, first: int = 0) -> Iterator[np.ndarray]:
         """This process's positions in the order, one array per batch from the `first` on."""
         for number in range(first, len(self)):
-            stop = min((number + 1) * self.batch_size, self.samples)
+            stop = min((number + 1) * self.batch_size, self.samples_per_epoch)
             yield np.arange(number * self.batch_size + self.rank, stop, self.world_size)
 
 
@@ -126,7 +126,7 @@ class Batches:
             return
         draws: Draws = ()
         if plan.shuffle:
-            drawn = self._transforms.draw(plan.seed, plan.epoch, plan.samples)
+            drawn = self._transforms.draw(plan.seed, plan.epoch, plan.samples_per_epoch)
             draws = tuple(numbers.to(self._device) for numbers in drawn)
         for inputs, labels, indices, positions in self._fetch(plan.order()):
             self._served += 1
@@ -149,7 +149,7 @@ class Batches:
         self._resume_at = state["served"] % len(self)
 
     def _texts(self, source: Windows) -> Iterator[Batch]:
-        """Batches of windows of a text, and of the token that follows each of theirs."""
+        """Batches of windows of a text, each with the same windows moved on by one token."""
         plan = self.sampler
         rng = random_generator(RandomStream.WINDOWS, plan.seed, plan.epoch)
         offset = int(rng.integers(source.size)) if plan.shuffle else 0

@@ -22,8 +22,8 @@ from odenet.training.errors import UnreadableData
 
 LARGEST_SIDE = 128  # pixels of the square that pictures of several sizes are scaled to, at most
 GREY_MODES = ("1", "L", "I;16", "I", "LA")  # as Pillow names them
-TABLES = (".csv", ".tsv")
-TEXTS = (".txt", ".md", ".py", ".tex", ".rst")
+TABLE_SUFFIXES = (".csv", ".tsv")
+TEXT_SUFFIXES = (".txt", ".md", ".py", ".tex", ".rst")
 LAYOUTS = (
     "give a folder with one folder of pictures per class, an .npz file with x and y, a .csv table, "
     "or a text"
@@ -36,15 +36,15 @@ class DataDescription:
 
     Args:
         data: the value of `data = …`.
-        shape: of one sample; empty for text.
+        shape: the shape of one sample; empty for text.
         outputs: the number of classes, or of numbers to predict.
-        classes: whether classes are predicted.
+        predicts_classes: whether classes are predicted, not numbers.
     """
 
     data: str
     shape: tuple[int, ...] = ()
     outputs: int = 0
-    classes: bool = True
+    predicts_classes: bool = True
 
 
 def describe_data(path: Path, relative_to: Path) -> DataDescription:
@@ -66,12 +66,12 @@ def describe_data(path: Path, relative_to: Path) -> DataDescription:
     if path.suffix == ".npz":
         data_set = load_arrays(str(path))
         return _labelled(f'arrays("{relative_path}")', sample_shape(data_set.train), data_set)
-    if path.suffix in TABLES:
+    if path.suffix in TABLE_SUFFIXES:
         target = columns_of(path)[-1]
         data_set = load_table(str(path), [target])
         source = f'table("{relative_path}", target = ["{target}"])'
         return _labelled(source, sample_shape(data_set.train), data_set)
-    if path.suffix in TEXTS and path.is_file():
+    if path.suffix in TEXT_SUFFIXES and path.is_file():
         return DataDescription(f'text("{relative_path}")')
     what = "is not data that can be read" if path.exists() else "does not exist"
     raise UnreadableData(f"{path} {what}", LAYOUTS)
@@ -86,7 +86,8 @@ def _labelled(data: str, shape: tuple[int, ...], data_set: DataSet) -> DataDescr
     labels = torch.cat([data_set.train.label_tensor, data_set.test.label_tensor])
     if labels.dim() == 1 and not labels.is_floating_point() and int(labels.min()) >= 0:
         return DataDescription(data, shape, int(labels.max()) + 1)
-    return DataDescription(data, shape, 1 if labels.dim() == 1 else labels.shape[1], classes=False)
+    outputs = 1 if labels.dim() == 1 else labels.shape[1]
+    return DataDescription(data, shape, outputs, predicts_classes=False)
 
 
 def _picture_shape(folder: Path) -> tuple[int, int, int]:

@@ -29,9 +29,9 @@ class SplitLoaders(LightningDataModule):
     Args:
         data: the data set.
         recipe: gives batch, seed, augmentations, fraction and holdout.
-        shape: of a sample as the network takes it.
+        shape: the shape of a sample as the network takes it.
         transforms: applied to the samples; built from the training split if None.
-        steps: steps of an epoch at most; the recipe's `steps` if None.
+        steps: the largest number of steps in an epoch; the recipe's `steps` if None.
     """
 
     def __init__(
@@ -64,7 +64,7 @@ class SplitLoaders(LightningDataModule):
         self.name = data.name
         self.classes = data.classes
         self.recipe = recipe
-        self.labels = data.label_info(train, recipe)
+        self.label_info = data.label_info(train, recipe)
         self.transforms = transforms or build_transforms(
             train, shape, recipe.augment, data.standardise, len(data.classes)
         )
@@ -73,7 +73,7 @@ class SplitLoaders(LightningDataModule):
             if is_real:  # the likelihood is that of the numbers as they are
                 self.transforms = self.transforms.standardising_by([0.0], [1.0])
             spacing = () if is_real else self.transforms.pixel_spacing
-            self.labels = replace(self.labels, numbers=math.prod(shape), grain=spacing)
+            self.label_info = replace(self.label_info, numbers=math.prod(shape), grain=spacing)
         self._loaders: list[Batches] = []
         self._damaged = data.damaged
 
@@ -109,15 +109,15 @@ class SplitLoaders(LightningDataModule):
     @property
     def samples_per_epoch(self) -> int:
         """Training samples seen in an epoch."""
-        return min(len(self._plan) * self.recipe.batch, self._plan.samples)
+        return min(len(self._plan) * self.recipe.batch, self._plan.samples_per_epoch)
 
     @property
     def _plan(self) -> BatchPlan:
         """The plan of the training split, for a single process."""
         recipe = self.recipe
-        most = self._max_steps * recipe.accumulate  # an epoch of a large text would take many more
+        max_batches = self._max_steps * recipe.accumulate  # a large text has many more per epoch
         plan = BatchPlan(len(self.train), recipe.batch, recipe.seed, shuffle=True)
-        return replace(plan, repeat=recipe.repeat, max_batches=most)
+        return replace(plan, repeat=recipe.repeat, max_batches=max_batches)
 
     def _batches(self, split: Split, plan: BatchPlan) -> Batches:
         trainer = self.trainer

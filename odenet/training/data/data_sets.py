@@ -25,9 +25,8 @@ from odenet.training.data.samples import (
 from odenet.training.data.tables import load_table
 from odenet.training.errors import DataMisfit
 
-DIGITS_TEST = 360  # of 1,797; the usual fifth
-SHAPES_TEST = 0.2
-POINTS_TEST = 0.2
+TEST_DIGITS = 360  # of 1,797; the usual fifth
+TEST_SHARE = 0.2  # of shapes and points
 LEAST_SIDE = 8  # pixels of a picture that shapes are drawn on
 
 
@@ -38,7 +37,8 @@ def load_data(
 
     Args:
         data: a checked call, such as `cifar10` or `folder(path = "pictures")`.
-        shape: what the network takes; pictures from a folder are decoded to it.
+        shape: the shape that pictures from a folder are scaled to: that of the network's input, or
+            a larger one before a center crop.
         root: where published data sets lie or are put.
         download: fetch a published data set that is not there.
 
@@ -60,7 +60,7 @@ def digits(data: Call, shape: Sequence[int]) -> DataSet:
     values, labels = points_and_digits.load_digits(return_X_y=True)
     pixels = np.rint(np.asarray(values) * (255 / 16)).astype(np.uint8).reshape(-1, 1, 8, 8)
     whole = Split(torch.from_numpy(pixels), torch.as_tensor(labels).long())
-    test, train = stratified_choice(whole.labels, DIGITS_TEST, random_generator(RandomStream.SPLIT))
+    test, train = stratified_choice(whole.labels, TEST_DIGITS, random_generator(RandomStream.SPLIT))
     return DataSet("digits", whole.pick(train), whole.pick(test), tuple("0123456789"))
 
 
@@ -97,7 +97,7 @@ def shapes(data: Call, shape: Sequence[int]) -> DataSet:
     pictures, maps = (torch.from_numpy(np.stack(values)) for values in zip(*drawn, strict=True))
     whole = Split(pictures[:, None].repeat(1, channels, 1, 1), maps)
     test, train = stratified_choice(
-        whole.labels, round(SHAPES_TEST * data["n"]), random_generator(RandomStream.SPLIT)
+        whole.labels, round(TEST_SHARE * data["n"]), random_generator(RandomStream.SPLIT)
     )
     return DataSet("shapes", whole.pick(train), whole.pick(test), ("ground", "disc", "square"))
 
@@ -122,11 +122,11 @@ def rings(data: Call, shape: Sequence[int]) -> DataSet:
     """Circles within one another, whose classes alternate; the outermost has radius 1."""
     n, noise, count = data["n"], data["noise"], data["rings"]
     if count > 2:
-        return _points(data, _nested(n, noise, count))
+        return _points(data, _nested_rings(n, noise, count))
     return _points(data, points_and_digits.make_circles(n, noise=noise, factor=0.5, random_state=0))
 
 
-def _nested(n: int, noise: float, count: int) -> tuple[np.ndarray, np.ndarray]:
+def _nested_rings(n: int, noise: float, count: int) -> tuple[np.ndarray, np.ndarray]:
     """Points evenly spread over rings of evenly spaced radii."""
     rng = np.random.default_rng(0)
     ring = np.arange(n) % count
@@ -147,7 +147,7 @@ def _points(data: Call, points: Any) -> DataSet:
     xy, labels = points
     whole = Split(torch.from_numpy(xy).float(), torch.from_numpy(labels).long())
     test, train = stratified_choice(
-        whole.labels, round(POINTS_TEST * len(xy)), random_generator(RandomStream.SPLIT)
+        whole.labels, round(TEST_SHARE * len(xy)), random_generator(RandomStream.SPLIT)
     )
     names = ("outer", "inner")
     return DataSet(data.name, whole.pick(train), whole.pick(test), names, standardise=False)

@@ -18,7 +18,7 @@ class LazySamples:
     Args:
         source: a memory-mapped array, (N, …), or a program's data set of pairs (input, label).
         indices: which of its samples, in which order.
-        shape: of one sample.
+        shape: the shape of one sample.
     """
 
     source: Any
@@ -27,7 +27,7 @@ class LazySamples:
 
     @property
     def dtype(self) -> torch.dtype:
-        """Of the samples once read."""
+        """The dtype of the samples once read."""
         return self.read([0]).dtype
 
     def __len__(self) -> int:

@@ -92,13 +92,13 @@ class LabelInfo:
         count: number of classes; 0 for regression.
         shape: of one label: () for one per sample, (H, W) for a class map.
         counts: how many training samples (or pixels) each class has, for weighted losses.
-        mean: of labels to regress, per channel, on the training split; empty if the network
+        mean: the mean, per channel, of the training split's labels to regress; empty if the network
             predicts them as they are, not standardised.
-        deviation: likewise.
+        deviation: their standard deviation, per channel; empty when `mean` is.
         numbers: how many numbers a sample has, for a likelihood.
         grain: for a likelihood of pixels, the distance of two neighbouring pixel values, per
             channel, after standardisation; empty for real numbers.
-        bytes_per_token: of a text.
+        bytes_per_token: how many bytes of a text a token covers on average; 1 for other data.
     """
 
     count: int = 0
@@ -116,7 +116,7 @@ class DataSet:
     """A named data set with its two splits.
 
     Args:
-        name: as in `data = …`.
+        name: what messages call it, such as "cifar10" or "folder:pictures".
         train: the samples to learn from.
         test: the samples to measure on.
         classes: the names of the classes, in the order of the labels.

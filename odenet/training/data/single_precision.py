@@ -18,7 +18,7 @@ def require_single_precision(description: str, values: Any) -> None:
     Numbers that are not finite are refused elsewhere.
 
     Args:
-        description: of the numbers, in messages.
+        description: what messages call the numbers.
         values: (N, channels, …) or (N,), an array or a tensor, perhaps in a file.
 
     Raises:

@@ -13,14 +13,14 @@ from odenet.training.data.samples import DataSet
 from odenet.training.errors import UnreadableData
 
 SEPARATORS = ",;\t"
-EXACT = 2**53  # all whole numbers up to this are exact in double precision
+MAX_EXACT = 2**53  # all whole numbers up to this are exact in double precision
 
 
 def load_table(path: str, target: Sequence[str], without: Sequence[str] = ()) -> DataSet:
     """Read a table of numbers whose first row names the columns.
 
     Args:
-        path: of the file; columns are separated by commas, semicolons or tabs.
+        path: the file; its columns are separated by commas, semicolons or tabs.
         target: the columns that are to be predicted; a single one may hold words for classes;
             without any only the loss of a density can be taken.
         without: columns that are left out.
@@ -51,7 +51,7 @@ def load_table(path: str, target: Sequence[str], without: Sequence[str] = ()) ->
             raise UnreadableData(_count_text(path, target[0], len(empty), "empty", first))
     else:
         y = np.stack([_numbers(path, name, columns[name], lines) for name in target], axis=1)
-        if ((y == np.rint(y)) & (abs(y) <= EXACT)).all():
+        if ((y == np.rint(y)) & (abs(y) <= MAX_EXACT)).all():
             y = y.astype(np.int64)
         y = y[:, 0] if len(target) == 1 else y
     return with_test_share(f"table:{path}", *checked_split(f"table:{path}", x, y))
@@ -103,10 +103,10 @@ def _are_words(path: str, name: str, cells: list[str], lines: list[int]) -> bool
     """Whether a target holds words, for classes; refused where it holds numbers too.
 
     Args:
-        path: of the table, in messages.
-        name: of the column, likewise.
-        cells: of the column.
-        lines: the line of the file that each of them is in, likewise.
+        path: the file of the table, for messages.
+        name: the name of the column, for messages.
+        cells: the cells of the column.
+        lines: for each cell the line of the file that it is in, for messages.
     """
     word_rows = [i for i, cell in enumerate(cells) if not _is_number(cell)]
     if word_rows and all(cells[i] for i in word_rows) and len(word_rows) < len(cells):
@@ -133,7 +133,7 @@ def _numbers(path: str, name: str, cells: list[str], lines: list[int]) -> np.nda
 
 
 def _count_text(path: str, name: str, count: int, what: str, line: int) -> str:
-    """How many cells of a column are of no use, being `what`, and the line of the first."""
+    """The sentence that says how many cells of a column are `what`, and the line of the first."""
     cells = "1 cell that is" if count == 1 else f"{count} cells that are"
     return f"column `{name}` of {path} has {cells} {what}, the first in line {line}"
 

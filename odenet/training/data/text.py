@@ -20,10 +20,10 @@ LEFT_OUT = {"test", "tests", "site-packages", "idlelib", "lib2to3", "turtledemo"
 
 
 class TextCodec:
-    """Text as token numbers and back: bytes, or by a tokenizer.
+    """Converts a text to token numbers and back: to those of a tokenizer, or to its bytes.
 
     Args:
-        tokenizer: its file; bytes if empty.
+        tokenizer: the tokenizer's file; if empty, each byte is a token.
     """
 
     def __init__(self, tokenizer: str):

@@ -16,11 +16,11 @@ from torchvision.transforms import v2
 
 from odenet.model.tables.recipe import Call
 
-MOST_SEED = 2**63 - 1
+MAX_SEED = 2**63 - 1
 
 
 def _seeds(rng: np.random.Generator, count: int) -> Tensor:
-    return torch.from_numpy(rng.integers(0, MOST_SEED, count))
+    return torch.from_numpy(rng.integers(0, MAX_SEED, count))
 
 
 @contextmanager
@@ -41,7 +41,7 @@ class PerPicture:
     transform: v2.Transform
 
     def draw(self, rng: np.random.Generator, count: int) -> Tensor:
-        """A seed for each, (count,)."""
+        """A seed for each picture, (count,)."""
         return _seeds(rng, count)
 
     def __call__(self, images: Tensor, seeds: Tensor) -> Tensor:
@@ -75,7 +75,7 @@ class Mix:
     """Each sample of a batch mixed with its neighbour, and so are their classes.
 
     Args:
-        transform: torchvision's.
+        transform: torchvision's MixUp or CutMix, or a random choice between the two.
     """
 
     transform: v2.Transform
@@ -85,12 +85,12 @@ class Mix:
         return _seeds(rng, count)
 
     def __call__(self, images: Tensor, labels: Tensor, seeds: Tensor) -> tuple[Tensor, Tensor]:
-        """Mix.
+        """Mix the samples of a batch.
 
         Args:
             images: (B, C, H, W), float32.
             labels: (B,), classes.
-            seeds: (B,).
+            seeds: (B,), of which the first is used.
 
         Returns:
             The mixed pictures, and the share that each class has in them, (B, classes).

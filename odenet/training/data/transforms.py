@@ -49,10 +49,10 @@ class Transforms:
     """Fits samples to the network, augments them, and standardises them.
 
     Args:
-        shape: of a sample as the network takes it: channels, then the sizes of its axes.
+        shape: the shape of a sample as the network takes it: channels, then the sizes of its axes.
         augmentations: for training batches only.
-        mean: per channel, of the training split, pixels in 0..1.
-        deviation: likewise.
+        mean: the mean of the training split, per channel, for pixels in 0..1.
+        deviation: its standard deviation, per channel.
         per_image: standardise every sample by its own mean and deviation instead.
         scaled_shape: what pictures are scaled to before a center crop; `shape` without one.
         mix: mixes the samples of a training batch, with their classes (mixup, CutMix).
@@ -189,7 +189,7 @@ def build_transforms(
 
     Args:
         split: gives the statistics.
-        shape: what the network takes.
+        shape: the shape of a sample as the network takes it.
         augment: the recipe's list.
         standardise: whether samples that are not pictures are standardised.
         classes: how many there are, for labels that are mixed.
@@ -255,7 +255,7 @@ def pixel_statistics(split: Split, shape: Sequence[int]) -> tuple[Tensor, Tensor
         return mean[:, None, None], deviation[:, None, None]
     counts = torch.zeros((), dtype=torch.int64)
     for chunk in all_chunks:
-        keeps_size = chunk.dim() == 4 == len(shape) + 1
+        keeps_size = chunk.dim() == 4 and len(shape) == 3
         pixels = fit_pictures(chunk, (shape[0], *chunk.shape[2:]) if keeps_size else shape)
         histograms = [torch.bincount(c.flatten(), minlength=256) for c in pixels.unbind(1)]
         counts = counts + torch.stack(histograms)

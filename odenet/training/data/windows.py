@@ -14,8 +14,8 @@ class Tokens:
     """Several arrays of token numbers, one after the other; large ones are mapped from disk.
 
     Args:
-        pieces: each (n,).
-        text_bytes: how long the text is, in bytes.
+        pieces: the arrays, each (n,).
+        text_bytes: the length of the text in bytes.
     """
 
     def __init__(self, pieces: Sequence[np.ndarray], text_bytes: int):
@@ -85,7 +85,7 @@ class Windows:
         """Some windows with the token after each, (B, T + 1) int64.
 
         Args:
-            indices: of the windows, (B,), each below `window_count`.
+            indices: which windows, (B,), each below `window_count`.
             offset: by how many tokens all of them are moved; the last stays within the stream.
         """
         from_first = offset + np.asarray(indices) * self.size  # counted from the token `first`

@@ -25,8 +25,9 @@ def with_matching_labels(program: Program, data: DataSet, known: Sequence[str] =
 
     Args:
         program: gives network and loss.
-        data: as read.
+        data: the data set as it was read.
         known: the classes of a trained network; data to measure it on may have fewer of them.
+            Empty before training.
 
     Raises:
         SpecError: the network does not take such samples, the loss does not take such labels, or
@@ -111,8 +112,8 @@ def _with_value_classes(data: DataSet, values: list[int], occurring: list[int]) 
     """A data set of class maps whose labels are ranks of pixel values instead of the values.
 
     Args:
-        data: whose labels are pixel values.
-        values: those of the classes, in order.
+        data: the data set, whose labels are pixel values.
+        values: the pixel values of the classes, in order.
         occurring: the values that occur in the data.
     """
     if unknown := [value for value in occurring if value not in values]:
@@ -131,8 +132,8 @@ def _require_range(
 
     Args:
         program: gives the place in the spec.
-        name: of the data, in messages.
-        split: "train" or "test", likewise.
+        name: the name of the data, for messages.
+        split: "train" or "test", for messages.
         counts: how often each label occurs, sorted by label.
         width: how many scores the network gives.
     """

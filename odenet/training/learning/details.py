@@ -35,8 +35,8 @@ class Details:
         """Count a batch.
 
         Args:
-            output: of the network, as the loss takes it, (B, …).
-            labels: (B, …).
+            output: the network's output, as the loss takes it, (B, …).
+            labels: the labels, (B, …).
         """
         output = output.detach()
         if self._matrix is not None:
@@ -54,7 +54,7 @@ class Details:
         """The details as plain values.
 
         Args:
-            indices: of the measured samples in their split, in the order measured.
+            indices: the index in the split of each measured sample, in the order measured.
             files: the file of each sample of the split; empty if they are not files.
 
         Returns:
@@ -84,7 +84,7 @@ class Details:
         else:  # (classes, 2, 2), or (2, 2) of a single one
             tables = counts.view(-1, 2, 2)
             right, missed, false = tables[:, 1, 1], tables[:, 1, 0], tables[:, 0, 1]
-        per_pixel = self._kind == "class" and bool(self._objective.labels.shape)
+        per_pixel = self._kind == "class" and bool(self._objective.label_info.shape)
         rows = zip(right.tolist(), missed.tolist(), false.tolist(), strict=True)
         scores = [class_scores(*row, per_pixel) for row in rows]
         return dict(zip(self._classes, scores, strict=True))

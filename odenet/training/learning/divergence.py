@@ -13,11 +13,11 @@ def divergence_of(network: nn.Module, inputs: Tensor) -> str:
     """Names the first flow and step whose state is not finite or exceeds `GROWTH_LIMIT`.
 
     Args:
-        network: whose normalisations may update their running statistics.
-        inputs: of the pass that went wrong.
+        network: the network; its normalisations may update their running statistics.
+        inputs: the inputs of the forward pass that went wrong.
 
     Returns:
-        A phrase; empty if there is no such step.
+        A phrase such as "flow 1 gives inf or nan in step 3 of 8"; empty if there is no such step.
     """
     for name, u in flow_inputs(network, inputs).items():
         flow = flows(network).get(name)

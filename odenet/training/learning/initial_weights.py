@@ -13,9 +13,9 @@ def load_initial_weights(network: nn.Module, weights: str | None, console: Conso
     """Load weights into a new network, and print which.
 
     Args:
-        network: as its spec makes it.
+        network: the network as its spec makes it.
         weights: "default" for those of the library, a file with a state_dict, or None.
-        console: where to print it.
+        console: where to print which weights the network begins with.
 
     Raises:
         TrainingError: the spec has no network of a library, or the weights do not fit it.

@@ -20,11 +20,12 @@ class Likelihood(Objective):
     then an upper bound of the code length of the pixels themselves.
     """
 
-    def __init__(self, recipe: Recipe, labels: LabelInfo):
-        super().__init__(recipe, labels)
+    def __init__(self, recipe: Recipe, label_info: LabelInfo):
+        super().__init__(recipe, label_info)
         self.pixel_spacing: Tensor | None
-        grain = torch.tensor(labels.grain) if labels.grain else None
-        self.register_buffer("pixel_spacing", grain, persistent=False)
+        # `grain` is the name of the pixel spacing in `run.json`.
+        spacing = torch.tensor(label_info.grain) if label_info.grain else None
+        self.register_buffer("pixel_spacing", spacing, persistent=False)
 
     def network_output(self, network: nn.Module, inputs: Tensor) -> Tensor:
         """The log-likelihood of each sample, (B,)."""
@@ -33,8 +34,8 @@ class Likelihood(Objective):
         pixels = inputs.flatten(1).view(len(inputs), len(self.pixel_spacing), -1)
         width = self.pixel_spacing[:, None].to(inputs)
         noisy = (pixels + width * self._noise(pixels)).view_as(inputs)
-        log_width = torch.log(self.pixel_spacing.double()).sum() * pixels.shape[2]  # of all pixels
-        return log_density(network.children(), noisy) + log_width.to(inputs)
+        log_volume = torch.log(self.pixel_spacing.double()).sum() * pixels.shape[2]  # of the noise
+        return log_density(network.children(), noisy) + log_volume.to(inputs)
 
     def _noise(self, pixels: Tensor) -> Tensor:
         """Uniform noise in 0..1, outside training the same for each batch: results are repeated."""
@@ -53,4 +54,4 @@ class Likelihood(Objective):
 
     def metrics_from_loss(self, loss: Tensor) -> dict[str, Tensor]:
         """Bits per dimension."""
-        return {"bits_per_dim": loss / (self.labels.numbers * math.log(2))}
+        return {"bits_per_dim": loss / (self.label_info.numbers * math.log(2))}

@@ -25,16 +25,21 @@ class Objective(nn.Module):
 
     Args:
         recipe: gives the loss with its arguments, and the label smoothing.
-        labels: kind and statistics of the labels.
+        label_info: kind and statistics of the labels.
+
+    Attributes:
+        call: the loss with its arguments.
+        kind: the loss's row of the table of losses.
+        metric_kinds: the metrics that are measured; the first chooses the best epoch.
     """
 
-    def __init__(self, recipe: Recipe, labels: LabelInfo):
+    def __init__(self, recipe: Recipe, label_info: LabelInfo):
         super().__init__()
         self.recipe = recipe
         self.call = recipe.loss or DEFAULT_LOSS
         self.kind = loss_kind(recipe.loss)
-        self.labels = labels
-        self.metric_kinds = self.kind.metrics_for(bool(labels.shape))
+        self.label_info = label_info
+        self.metric_kinds = self.kind.metrics_for(bool(label_info.shape))
 
     def network_output(self, network: nn.Module, inputs: Tensor) -> Any:
         """The network's output for a batch, as the loss and the metrics take it."""
@@ -58,7 +63,7 @@ class Objective(nn.Module):
 
     @abstractmethod
     def metrics(self) -> dict[str, Metric]:
-        """New metrics by name; those of `kind.metrics_for` left out here follow from the loss."""
+        """New metrics by name; those of `kind.metrics_for` that it lacks follow from the loss."""
 
     def metric_inputs(self, output: Any, labels: Tensor) -> tuple[Tensor, Tensor]:
         """What metrics are updated with, from an output and its labels."""
@@ -76,27 +81,30 @@ class Objective(nn.Module):
 class CrossEntropy(Objective):
     """Cross-entropy of scores, (B, classes, *space), and classes, (B, *space)."""
 
-    def __init__(self, recipe: Recipe, labels: LabelInfo):
-        super().__init__(recipe, labels)
-        if labels.count <= 5:  # the top 5 of 5 or fewer classes are all of them
+    def __init__(self, recipe: Recipe, label_info: LabelInfo):
+        super().__init__(recipe, label_info)
+        if label_info.count <= 5:  # the top 5 of 5 or fewer classes are all of them
             self.metric_kinds = tuple(m for m in self.metric_kinds if m.name != "top5_accuracy")
-        self.weights: Tensor | None  # of the classes
+        self.class_weights: Tensor | None
         weights = None
-        if self.call["weights"] == "balanced" and labels.counts:
-            counts = torch.tensor(labels.counts, dtype=torch.float32)
+        if self.call["weights"] == "balanced" and label_info.counts:
+            counts = torch.tensor(label_info.counts, dtype=torch.float32)
             weights = counts.sum() / (len(counts) * counts.clamp(min=1))
-        self.register_buffer("weights", weights, persistent=False)
+        self.register_buffer("class_weights", weights, persistent=False)
 
     def loss(self, output: Any, labels: Tensor) -> Tensor:
         """The plain cross-entropy, without smoothing or weights."""
         return F.cross_entropy(output, labels)
 
     def training_loss(self, output: Any, labels: Tensor) -> Tensor:
-        """With the recipe's smoothing and weights; labels are classes, or shares (mixup)."""
+        """The cross-entropy with the recipe's smoothing and class weights.
+
+        Labels are classes, or after mixup the share of each class in a sample.
+        """
         if labels.is_floating_point():
             labels = labels.to(output.dtype)
         smoothing = self.recipe.label_smoothing
-        weights = None if self.weights is None else self.weights.to(output.dtype)
+        weights = None if self.class_weights is None else self.class_weights.to(output.dtype)
         return F.cross_entropy(output, labels, weight=weights, label_smoothing=smoothing)
 
     def metric_inputs(self, output: Any, labels: Tensor) -> tuple[Tensor, Tensor]:
@@ -105,7 +113,7 @@ class CrossEntropy(Objective):
 
     def metrics(self) -> dict[str, Metric]:
         """Accuracies of samples or pixels; IoU is the mean over the classes that occur."""
-        count, accuracy = self.labels.count, classification.MulticlassAccuracy
+        count, accuracy = self.label_info.count, classification.MulticlassAccuracy
         metrics: dict[str, Metric] = {
             "accuracy": accuracy(count, average="micro", validate_args=False),
             "mean_iou": classification.MulticlassJaccardIndex(max(count, 2), validate_args=False),
@@ -129,7 +137,7 @@ class BinaryCrossEntropy(Objective):
 
     def metrics(self) -> dict[str, Metric]:
         """Means over the classes; F1 at the threshold 1/2."""
-        count, precision = self.labels.count, classification.MultilabelAveragePrecision
+        count, precision = self.label_info.count, classification.MultilabelAveragePrecision
         return {
             "f1": classification.MultilabelF1Score(count, validate_args=False),
             "average_precision": precision(count, thresholds=THRESHOLDS, validate_args=False),
@@ -154,11 +162,11 @@ class RegressionLoss(Objective):
 
     power = 2  # the loss is in the unit of the labels to this power
 
-    def __init__(self, recipe: Recipe, labels: LabelInfo):
-        super().__init__(recipe, labels)
-        per_channel = (-1, *(1 for _ in labels.shape[1:]))  # the shape of a number per channel
-        mean = torch.tensor(labels.mean or (0.0,)).view(per_channel)
-        deviation = torch.tensor(labels.deviation or (1.0,)).view(per_channel)
+    def __init__(self, recipe: Recipe, label_info: LabelInfo):
+        super().__init__(recipe, label_info)
+        per_channel = (-1, *(1 for _ in label_info.shape[1:]))  # the shape of a number per channel
+        mean = torch.tensor(label_info.mean or (0.0,)).view(per_channel)
+        deviation = torch.tensor(label_info.deviation or (1.0,)).view(per_channel)
         self.mean: Tensor
         self.deviation: Tensor
         self.register_buffer("mean", mean, persistent=False)
@@ -248,8 +256,8 @@ class RSquared(R2Score):
     years would lose their differences.
 
     Args:
-        mean: of the labels, (channels, …).
-        deviation: likewise.
+        mean: the mean of the labels, (channels, …).
+        deviation: the standard deviation of the labels, (channels, …).
     """
 
     def __init__(self, mean: Tensor, deviation: Tensor):
@@ -267,7 +275,7 @@ class RSquared(R2Score):
         super().update(*map(self._standardised, (preds, target)))
 
     def compute(self) -> Tensor:
-        """NaN if there is a single sample."""
+        """The mean of R² over the channels; NaN if there is a single sample."""
         if self.total < 2:
             return torch.full((), torch.nan)
         return super().compute()
@@ -277,6 +285,6 @@ class RSquared(R2Score):
         return standardised.movedim(1, -1).flatten(0, -2)
 
 
-def objective_of(recipe: Recipe, labels: LabelInfo) -> Objective:
+def objective_of(recipe: Recipe, label_info: LabelInfo) -> Objective:
     """The objective of a recipe's loss, for labels of one kind."""
-    return resolve_name(loss_kind(recipe.loss).source)(recipe, labels)
+    return resolve_name(loss_kind(recipe.loss).source)(recipe, label_info)

@@ -23,7 +23,7 @@ class NextToken(Objective):
         return next_token_loss(hidden, weight, labels.flatten())
 
     def training_loss(self, output: Any, labels: Tensor) -> Tensor:
-        """With the recipe's smoothing."""
+        """The cross-entropy with the recipe's smoothing."""
         hidden, weight = output
         return next_token_loss(hidden, weight, labels.flatten(), self.recipe.label_smoothing)
 
@@ -33,7 +33,7 @@ class NextToken(Objective):
 
     def metrics_from_loss(self, loss: Tensor) -> dict[str, Tensor]:
         """Bits for each byte of the text, and the perplexity of a token."""
-        bits = loss / (math.log(2) * self.labels.bytes_per_token)
+        bits = loss / (math.log(2) * self.label_info.bytes_per_token)
         return {"bits_per_byte": bits, "perplexity": loss.exp()}
 
     def prediction(self, output: Any) -> Tensor:

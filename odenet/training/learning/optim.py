@@ -25,7 +25,7 @@ def build_optimizer(network: nn.Module, optimizer: Call, unfused: bool = False) 
     gradient has overflowed; otherwise torch makes the host wait for that.
 
     Args:
-        network: whose parameters are updated.
+        network: the network whose parameters are updated.
         optimizer: a checked call of `odenet.model.tables.recipe.OPTIMIZERS`.
         unfused: do not use the fused kernel of a GPU, which undoes the scaling of gradients (as for
             16 bits) in the step itself, so that they cannot be clipped in between.
@@ -68,11 +68,11 @@ def _undecayed(network: nn.Module) -> set[nn.Parameter]:
 
 
 def with_whole_epochs(recipe: Recipe, steps_per_epoch: int) -> Recipe:
-    """A recipe that says its length in epochs: those that its `steps` fill, the last one whole.
+    """The recipe with as many `epochs` as its `steps` take, rounded up; unchanged without `steps`.
 
     Args:
         recipe: gives the steps, or the epochs.
-        steps_per_epoch: of the optimizer.
+        steps_per_epoch: the number of optimizer steps in an epoch.
 
     Raises:
         TrainingError: if it refines after the last epoch.
@@ -102,7 +102,7 @@ def rate_factor(recipe: Recipe, steps_per_epoch: int) -> Callable[[int], float]:
 
     Args:
         recipe: gives the schedule, the highest rate, and the cycles.
-        steps_per_epoch: of the optimizer.
+        steps_per_epoch: the number of optimizer steps in an epoch.
     """
     schedule, lr = recipe.schedule, recipe.optimizer["lr"]
     ends = cycle_ends(recipe)

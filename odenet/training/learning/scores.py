@@ -54,8 +54,8 @@ class Scores(nn.Module):
         """Count one batch.
 
         Args:
-            loss: its mean.
-            count: its samples.
+            loss: the mean loss of the batch.
+            count: the number of its samples.
             compared: predictions and labels for the metrics.
             finite_only: leave a loss out that is not finite (`FiniteCheck` responds to it).
         """

@@ -40,7 +40,7 @@ class Task(LightningModule):
     Args:
         network: maps inputs to what the loss takes.
         recipe: how to train it.
-        labels: kind and statistics of the labels.
+        label_info: kind and statistics of the labels.
         validation_name: the name of the split that is measured after each epoch.
         level: how often the flows have been refined.
 
@@ -54,14 +54,14 @@ class Task(LightningModule):
         self,
         network: nn.Module,
         recipe: Recipe,
-        labels: LabelInfo,
+        label_info: LabelInfo,
         validation_name: str = "test",
         level: int = 0,
     ):
         super().__init__()
         self.network = network
         self.recipe = recipe
-        self.objective = objective_of(recipe, labels)
+        self.objective = objective_of(recipe, label_info)
         self.validation_name = validation_name
         self.level = level
         self.clipping_in_backward: Any = None
@@ -75,7 +75,7 @@ class Task(LightningModule):
         self._clock_start = 0.0
         self._samples_since_start = 0  # samples since the epoch began, or was resumed
         self._speed = 0.0  # samples per second in the last epoch
-        self._tokens = 0  # in a sample of a text; 0 for other data
+        self._sample_tokens = 0  # tokens in a sample of a text; 0 for other data
         self._random_states: dict[str, Tensor] = {}
         self._in_backward: OptimizerInBackward | None = None
 
@@ -95,7 +95,7 @@ class Task(LightningModule):
             self.first_loss = reported.detach()
         self.train_scores.update(reported, len(inputs), compared, finite_only=True)
         self._samples_since_start += len(inputs)
-        self._tokens = inputs.shape[1] if objective.kind.labels == "tokens" else 0
+        self._sample_tokens = inputs.shape[1] if objective.kind.labels == "tokens" else 0
         return loss + self.penalty() if self.recipe.smooth else loss
 
     def penalty(self) -> Tensor | float:
@@ -169,8 +169,8 @@ class Task(LightningModule):
                 after = f"after epoch {self.current_epoch + 1}"
                 raise self.divergence(f"the mean loss on the {split} split is {loss} {after}")
         columns = {"samples_per_second": self._speed, **self.callback_values}
-        if self._tokens:
-            columns["tokens_per_second"] = self._speed * self._tokens
+        if self._sample_tokens:
+            columns["tokens_per_second"] = self._speed * self._sample_tokens
         if self.device.type == "cuda":
             columns["memory"] = torch.cuda.max_memory_allocated(self.device) / 2**20
         rate = self.trainer.optimizers[0].param_groups[0]["lr"]
@@ -178,7 +178,7 @@ class Task(LightningModule):
         metric, split = self.objective.metric_kinds[0], self.validation_name
         title = split if metric.name == "accuracy" else f"{split} {metric.title}"
         progress = {"loss": row["train_loss"], title: row[f"{split}_{metric.name}"]}
-        if self._tokens:
+        if self._sample_tokens:
             del columns["samples_per_second"]
         progress |= {PROGRESS_NAMES[name]: value for name, value in columns.items()}
         self.log_dict(progress, prog_bar=True, logger=False)
@@ -233,19 +233,20 @@ class Task(LightningModule):
 
         Args:
             what: what is not finite, and when.
-            inputs: of the pass in which that happened, to find the flow and step by.
-            otherwise: the explanation where no flow and step are found.
+            inputs: the inputs of the pass in which that happened, to find the flow and step by; if
+                None these are not looked for.
+            otherwise: the explanation to give if no flow and step are found.
         """
         with torch.no_grad():
-            margin = stability(self.network, ROUGH_ITERATIONS)
+            limit_share = stability(self.network, ROUGH_ITERATIONS)
             where = "" if inputs is None else divergence_of(self.network, inputs)
         why = where or otherwise
         message = f"{what}: {why}" if why else what
         rate = self.recipe.optimizer["lr"]
         option = f"--set lr={rate / 10:g}"
         help_ = f"lower the rate, as in {option}, add a warmup to the schedule, or set clip = 1"
-        if margin is not None and not margin <= 1:
-            message += f" (h·ω is {margin:.3g} times its limit of stability)"
+        if limit_share is not None and not limit_share <= 1:
+            message += f" (h·ω is {limit_share:.3g} times its limit of stability)"
             help_ = f"shorten h; {help_}"
         if self._trainer is None or self.trainer.state.fn != "fit":
             return Diverged(message, help_, 0, rate, None)

@@ -10,7 +10,7 @@ from odenet.model.typed.program import scores_tokens
 from odenet.training.data.samples import DataSet
 from odenet.training.data.windows import Windows
 
-BEGIN = "begin the net with `tokens(T, vocabulary = V) -> embed(C)`"
+HOW_TO_BEGIN = "begin the net with `tokens(T, vocabulary = V) -> embed(C)`"
 
 
 def require_text(program: Program, data: DataSet) -> bool:
@@ -31,7 +31,7 @@ def require_text(program: Program, data: DataSet) -> bool:
     if not text:
         _refuse(f"next_token is for text, and {data.name} is not", loss, "leave the loss out")
     if program.vocabulary is None:
-        _refuse(f"{data.name} is text, and the network takes numbers", first, BEGIN)
+        _refuse(f"{data.name} is text, and the network takes numbers", first, HOW_TO_BEGIN)
     if kind.labels != "tokens":
         help_ = "write `loss = next_token` in `train { … }`"
         _refuse(f"{data.name} is text, and {kind.name} is not for text", loss, help_)

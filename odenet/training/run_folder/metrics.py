@@ -24,7 +24,7 @@ class Metrics(Checkpoint):
     metrics of the epoch are known. Checkpoints contain the name of this class.
 
     Args:
-        folder: of the run.
+        folder: the run's folder.
     """
 
     def __init__(self, folder: RunFolder):

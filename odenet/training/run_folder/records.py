@@ -95,23 +95,24 @@ class Record:
     """What a run was started with or, after it was resumed, continues with.
 
     Args:
-        name: of the spec.
+        name: the name of the spec.
         settings: the values of `--set`, as text, by the name of a constant or recipe key.
         options: where and how it runs.
         classes: the names of the classes, in the order of the network's outputs; none for numbers.
-        mean: of the training pixels, per channel; samples are standardised with it.
-        deviation: likewise their standard deviation.
-        versions: of odenet, torch and lightning.
+        mean: the mean of the training samples, per channel; samples are standardised with it.
+        deviation: their standard deviation, per channel; samples are standardised with it, too.
+        versions: the versions of odenet, torch and lightning, by name.
         verdicts: whether the spectrum and the claims of the spec are proved, see `check_claims`.
         files: the SHA-256 of the spec and of the files that it uses, by their path in the folder.
         loss: the name of the loss.
-        labels: what the labels of its data are.
+        labels: kind and statistics of the labels.
         data_from_python: if the data came from Python code, what has to be passed again; else
             empty.
         samples: the type of the samples: uint8, float32, or int64 for the tokens of a text.
         spec_folder: the folder of the original spec, which paths in it are relative to; empty for
             the current folder.
-        before: of a resumed run, what it was trained with earlier, the oldest first.
+        before: what a resumed run was trained with earlier, the oldest first; empty for one that
+            was never resumed.
     """
 
     name: str
@@ -179,8 +180,8 @@ class RunFolder:
         self.checkpoints = path / "checkpoints"
         self.last = self.checkpoints / "last.ckpt"
 
-    def begun(self) -> Path | None:
-        """The checkpoint to resume from if training has begun; None if no epoch was completed.
+    def checkpoint_to_resume(self) -> Path | None:
+        """The path of the last checkpoint; None if no epoch was completed.
 
         Raises:
             TrainingError: epochs were completed, but the checkpoint is missing.

@@ -40,23 +40,24 @@ def recipe_data(program: Program) -> Call:
     return program.recipe.data
 
 
-def new_task(program: Program, labels: LabelInfo, watched: str, level: int = 0) -> Task:
+def new_task(program: Program, label_info: LabelInfo, validation_name: str, level: int = 0) -> Task:
     """A task with new weights.
 
     Args:
         program: the compiled spec: network and recipe.
-        labels: what the labels of the data are.
-        watched: the split that is measured after each epoch: "val" or "test".
+        label_info: kind and statistics of the labels.
+        validation_name: the split that is measured after each epoch: "val" or "test".
         level: how many times the flows are refined, that is, get twice as many steps.
     """
-    task = Task(_new_network(program, labels), program.recipe, labels, watched, level)
+    network, recipe = _new_network(program, label_info), program.recipe
+    task = Task(network, recipe, label_info, validation_name, level)
     for _ in range(level):
         refine_network(task)
     return task
 
 
 def task_from_checkpoint(
-    program: Program, labels: LabelInfo, watched: str, checkpoint: Mapping[str, Any]
+    program: Program, label_info: LabelInfo, validation_name: str, checkpoint: Mapping[str, Any]
 ) -> Task:
     """A task with the weights of a checkpoint. The other arguments are those of `new_task`.
 
@@ -67,7 +68,7 @@ def task_from_checkpoint(
     if not 0 <= level <= len(levels):
         limit = f"levels says {len(levels)} at most"
         raise Mismatch(f"its flows were refined {counted(level, 'time')}, and {limit}")
-    task = new_task(program, labels, watched, level)
+    task = new_task(program, label_info, validation_name, level)
     weights = {n: t for n, t in checkpoint["state_dict"].items() if n.startswith(NETWORK_PREFIX)}
     expected = {NETWORK_PREFIX + n: t for n, t in task.network.state_dict().items()}
     require_same_shapes(expected, weights)
@@ -75,13 +76,13 @@ def task_from_checkpoint(
     return task
 
 
-def _new_network(program: Program, labels: LabelInfo) -> nn.Module:
+def _new_network(program: Program, label_info: LabelInfo) -> nn.Module:
     """A network with weights drawn from the recipe's seed, and one output for each class."""
     require_memory(program, 1)
     torch.manual_seed(program.recipe.seed)
     has_classes = loss_kind(program.recipe.loss).labels == "class"
     try:
-        return program.network(classes=labels.count if has_classes else None).train()
+        return program.network(classes=label_info.count if has_classes else None).train()
     except ValueError as error:  # a library's network that is missing or cannot be reversed
         raise NotPossible(str(error)) from error
 

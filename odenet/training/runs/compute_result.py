@@ -25,15 +25,15 @@ def compute_result(folder: RunFolder, task: Task, data: SplitLoaders, rows: list
     """The result of a run.
 
     Args:
-        folder: of the run.
-        task: with the weights of the last epoch.
+        folder: the run's folder.
+        task: the task, with the weights of the last epoch.
         data: the data that it was trained on.
         rows: the metrics of all epochs.
     """
-    measure = task.objective.metric_kinds[0]
-    values = [row[f"{task.validation_name}_{measure.name}"] for row in rows]
-    best = (max if measure.best == "max" else min)(values)
-    is_accuracy = measure.name == "accuracy"
+    metric = task.objective.metric_kinds[0]
+    values = [row[f"{task.validation_name}_{metric.name}"] for row in rows]
+    best = (max if metric.best == "max" else min)(values)
+    is_accuracy = metric.name == "accuracy"
     seconds = rows[-1]["seconds"]
     used_cuda = task.device.type == "cuda" or torch.cuda.is_initialized()
     result = Result(
@@ -52,9 +52,9 @@ def compute_result(folder: RunFolder, task: Task, data: SplitLoaders, rows: list
         saved=time_saved(rows, task.recipe),
         damaged=tuple(data.damaged),
         diverged=_divergence_text(task, rows),
-        stopped_early=_early_stop_text(task.recipe, measure, values),
+        stopped_early=_early_stop_text(task.recipe, metric, values),
         loss=task.objective.kind.name,
-        measure=measure.name,
+        measure=metric.name,
         last=values[-1],
         best=best,
         pictures=len(data.transforms.shape) == 3 and not task.objective.kind.needs_density,
@@ -68,7 +68,10 @@ def compute_result(folder: RunFolder, task: Task, data: SplitLoaders, rows: list
 
 
 def _divergence_text(task: Task, rows: list[Row]) -> str:
-    """How far the training loss has grown, and what to do about it; empty if it has not."""
+    """How far the training loss has grown, and what to do about it.
+
+    Empty unless the last loss is more than `DIVERGED_FACTOR` times the first.
+    """
     first, last = task.first_loss, rows[-1]["train_loss"]
     if first is None or not last > DIVERGED_FACTOR * first.item() > 0:
         return ""
@@ -79,30 +82,30 @@ def _divergence_text(task: Task, rows: list[Row]) -> str:
     )
 
 
-def _early_stop_text(recipe: Recipe, measure: MetricKind, values: list[float]) -> str:
+def _early_stop_text(recipe: Recipe, metric: MetricKind, values: list[float]) -> str:
     """Why training ended before the recipe's last epoch, in words; empty if it did not.
 
     Args:
         recipe: gives `epochs`, and the reasons to stop early, `target` and `patience`.
-        measure: the metric that early stopping watches.
-        values: the metric after each epoch.
+        metric: the metric that early stopping watches.
+        values: its value after each epoch.
     """
     if len(values) >= recipe.epochs:
         return ""
     when = f"after epoch {len(values)} of {recipe.epochs}"
     if not math.isfinite(values[-1]):
-        return f"{when}: {measure.title} is {values[-1]}"
-    margin = TARGET_MARGIN[measure.best]
-    if recipe.target and not measure.is_better(recipe.target, values[-1] + margin):
-        return f"{when}: {measure.title} is {measure.show(values[-1])}, the target"
-    return f"{when}: {measure.title} was no better for {recipe.patience}"
+        return f"{when}: {metric.title} is {values[-1]}"
+    margin = TARGET_MARGIN[metric.best]
+    if recipe.target and not metric.is_better(recipe.target, values[-1] + margin):
+        return f"{when}: {metric.title} is {metric.show(values[-1])}, the target"
+    return f"{when}: {metric.title} was no better for {recipe.patience}"
 
 
 def with_test_scores(result: Result, task: Task, scores: Mapping[str, Any]) -> Result:
     """A copy of a result with the loss and the metrics on the test split.
 
     Args:
-        result: of the run.
+        result: the result of the run.
         task: its loss decides which metrics there are.
         scores: the loss and the metrics, by name.
     """

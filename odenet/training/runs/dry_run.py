@@ -26,7 +26,7 @@ class DryRun:
     Args:
         loss: the loss of the first batch.
         step: seconds per optimizer step.
-        seconds: of the whole run, including the validation after each epoch.
+        seconds: the seconds that the whole run takes, with the validation after each epoch.
         memory: peak bytes on the GPU; None on a CPU.
     """
 
@@ -113,7 +113,7 @@ def _total_seconds(recipe: Recipe, samples: SplitLoaders, step: float, validatio
     """
     batches = -(-len(samples.validation) // (2 * recipe.batch))
     epoch = samples.steps_per_epoch * step + batches * validation
-    refinements = (sum(level <= done for level in recipe.levels) for done in range(recipe.epochs))
+    refinements = (sum(at <= epochs for at in recipe.levels) for epochs in range(recipe.epochs))
     return sum(epoch * 2**count for count in refinements)
 
 

@@ -46,7 +46,7 @@ def write_details(
     """Write the details as tables and pictures, and return the paths of the files.
 
     Args:
-        details: what was computed.
+        details: the tables and the worst samples, as `Details.summary` gives them.
         inputs: the samples of the split that was evaluated.
         folder: where `confusion.csv`, `confusion.png`, `per_class.csv`, `worst.csv` and, if the
             samples are pictures, `worst.png` are written.
@@ -212,7 +212,7 @@ def _read_pictures(
 
     Args:
         inputs: all samples; `Windows` are those of a text.
-        indices: of the samples to read.
+        indices: which samples to read.
     """
     if isinstance(inputs, Windows):
         return []

@@ -50,7 +50,7 @@ def prepare_training(
         if note:
             console.print(Text(note, "yellow"), highlight=False, soft_wrap=True)
     samples = SplitLoaders(data_set, program.recipe, shape)
-    task = new_task(program, samples.labels, samples.validation_name)
+    task = new_task(program, samples.label_info, samples.validation_name)
     load_initial_weights(task.network, options.weights, console)
     task.recipe = with_whole_epochs(task.recipe, samples.steps_per_epoch)
     console.print(f"  {_split_sizes_text(samples)}", highlight=False, soft_wrap=True)

@@ -134,7 +134,7 @@ def _smoothed_losses(losses: Sequence[Tensor], accumulate: int) -> list[float]:
     Lightning's own average is off by one step in this correction, and starts at half of the loss.
 
     Args:
-        losses: of the batches.
+        losses: the loss of each batch.
         accumulate: how many batches make one step of the optimizer.
     """
     steps = len(losses) // accumulate

@@ -41,7 +41,7 @@ def weights_file(folder: RunFolder, which: str) -> Path:
     """The path of the weights of a run; raises TrainingError if the file is missing.
 
     Args:
-        folder: of the run.
+        folder: the run's folder.
         which: "best" or "last". If the checkpoint of the best weights is missing, the file
             `weights.safetensors` is taken, from which a run cannot be resumed.
     """
@@ -53,8 +53,8 @@ def damaged_weights_note(folder: RunFolder, path: Path) -> str:
     """A warning if weights are read from a checkpoint, and `weights.safetensors` is damaged.
 
     Args:
-        folder: of the run.
-        path: of the file that the weights are read from.
+        folder: the run's folder.
+        path: the file that the weights are read from.
     """
     digest = _weights_digest(folder)
     if path == folder.weights or not digest or not folder.weights.is_file():
@@ -73,17 +73,17 @@ def restore_task(
     folder: RunFolder,
     record: Record,
     program: Program,
-    watched: str,
+    validation_name: str,
     path: Path,
     checkpoint: Mapping[str, Any],
 ) -> Task:
     """A task with the weights of a run.
 
     Args:
-        folder: of the run.
-        record: of the run.
+        folder: the run's folder.
+        record: the run's record.
         program: the spec of the run, compiled, perhaps with changed settings.
-        watched: the split that is measured after each epoch.
+        validation_name: the split that is measured after each epoch.
         path: the file of the weights, for messages.
         checkpoint: the content of that file.
 
@@ -91,7 +91,7 @@ def restore_task(
         TrainingError: the weights belong to another network; names the numbers that changed.
     """
     try:
-        return task_from_checkpoint(program, record.labels, watched, checkpoint)
+        return task_from_checkpoint(program, record.labels, validation_name, checkpoint)
     except Mismatch as error:
         before = _spec_numbers(odenet.load(folder.spec, set=dict(record.settings)))
         after = _spec_numbers(program)
@@ -114,10 +114,10 @@ def require_resumable(trainer: Trainer, task: Task, path: Path, content: Mapping
     """Refuse a checkpoint that the trainer cannot load; returns how many epochs it has completed.
 
     Args:
-        trainer: that will resume.
-        task: with the network of the run.
+        trainer: the trainer that is to resume.
+        task: the task, with the network of the run.
         path: the file of the checkpoint, for messages.
-        content: its entries.
+        content: the entries of the checkpoint.
 
     Raises:
         TrainingError: names the entry that does not fit.
@@ -151,9 +151,9 @@ def require_same_samples(folder: RunFolder, record: Record, recipe: Recipe) -> N
     would be measured on samples that earlier ones were trained on.
 
     Args:
-        folder: of the run.
-        record: of the run, with its settings before.
-        recipe: with the settings from now on.
+        folder: the run's folder.
+        record: the run's record, with its settings so far.
+        recipe: the recipe with the settings from now on.
 
     Raises:
         TrainingError: names the setting that changed.

@@ -20,7 +20,7 @@ from odenet.model.tables.losses import METRICS, MetricKind
 from odenet.model.tables.recipe import Recipe
 from odenet.rich_tables import print_table
 from odenet.training.checksums import read_sealed_json, sealed_json
-from odenet.training.console import format_margin
+from odenet.training.console import format_share
 from odenet.training.errors import Diverged
 from odenet.training.figures import figure_text, save_figure
 from odenet.training.run_folder.records import Row
@@ -31,20 +31,20 @@ class Result:
     """The final metrics and timings of a run.
 
     Args:
-        folder: of the run.
+        folder: the run's folder.
         watched: the name of the split that was measured after each epoch to choose the best: "val"
             if training samples were held out for that, else "test".
-        accuracy: after the last epoch, on the watched split; this and the other accuracies are None
-            if the loss has no accuracy.
-        best_accuracy: of the best epoch, on the watched split.
+        accuracy: the accuracy after the last epoch, on the watched split. This and the other
+            accuracies are None if the loss has no accuracy.
+        best_accuracy: the accuracy of the best epoch, on the watched split.
         best_epoch: the number of that epoch, counted from 1.
-        test_accuracy: on the test split: with the weights of the best epoch if `watched` is "val",
-            else after the last epoch.
+        test_accuracy: the accuracy on the test split, with the weights of the best epoch if
+            `watched` is "val", else with those of the last epoch.
         epochs: the number of completed epochs.
         parameters: the number of learned numbers of the final network.
-        seconds: spent on training batches.
-        samples_per_second: of training batches.
-        stability: h ω / limit of the least stable step: below 1 the flow is stable. Operator norms
+        seconds: the seconds spent on training batches.
+        samples_per_second: training samples per second.
+        stability: the largest h ω / limit of all steps: below 1 the flow is stable. Operator norms
             bound the frequency ω; None if no bound is known.
         memory: peak bytes on the GPU; None on a CPU.
         saved: the share of time that was saved by training first with fewer steps per flow (recipe
@@ -53,15 +53,16 @@ class Result:
         weights: the SHA-256 of `weights.safetensors`.
         loss: the name of the recipe's loss.
         measure: the name of the metric by which the best epoch is chosen.
-        last: that metric after the last epoch, on the watched split.
-        best: that metric of the best epoch, on the watched split.
-        test_loss: the mean loss on the test split, with the weights of `test_accuracy`.
+        last: the value of that metric after the last epoch, on the watched split.
+        best: its value after the best epoch, on the watched split.
+        test_loss: the mean loss on the test split, with the same weights as `test_accuracy`.
         metrics: all metrics on the test split with these weights, by name; None for a metric that
             is not defined there.
         pictures: whether `odenet predict` can be used: the network takes pictures, and is not a
             density.
-        tokens_per_second: of training batches of a text; None for other data.
-        diverged: how far the loss grew if training diverged; else empty.
+        tokens_per_second: training tokens per second of a text; None for other data.
+        diverged: how far the loss grew, if the last training loss is over ten times the first; else
+            empty. (A loss that becomes infinite or nan ends a run without a result.)
         stopped_early: why there are fewer epochs than in the recipe; else empty.
     """
 
@@ -100,11 +101,11 @@ class Result:
         """A value of the metric `measure` as it is printed; a dash for None."""
         return "–" if value is None else self.chosen_by.show(value)
 
-    def evaluate(self, **given: Any) -> dict[str, Any]:
+    def evaluate(self, **keywords: Any) -> dict[str, Any]:
         """Measure the run on its test split, or on other data. See `odenet.evaluate`."""
         from odenet.training.runs.evaluation import evaluate  # here, since it imports this module
 
-        return evaluate(self.folder, **given)
+        return evaluate(self.folder, **keywords)
 
     def __repr__(self) -> str:
         name = f"{self.watched} {self.chosen_by.title}"
@@ -155,8 +156,8 @@ def show_result(result: Result, console: Console) -> None:
         speed = f"{result.seconds:.1f} s, {result.tokens_per_second:,.0f} tokens/s"
     table.add_row("training", speed)
     if result.stability is not None:
-        margin = format_margin(result.stability)
-        table.add_row("stability", f"h·ω is at most {margin} of its limit")
+        limit_share = format_share(result.stability)
+        table.add_row("stability", f"h·ω is at most {limit_share} of its limit")
     if result.saved is not None:
         share = f"{abs(result.saved):.0%} {'less' if result.saved >= 0 else 'more'}"
         table.add_row("levels took", f"{share} time than the last one throughout")
@@ -208,11 +209,11 @@ def show_damaged(damaged: Sequence[str], console: Console, limit: int = 5) -> No
 def time_saved(rows: list[Row], recipe: Recipe) -> float | None:
     """The share of time saved by training in levels, from few steps per flow to many.
 
-    The comparison is with all epochs on the last level, each taking the mean time of its epochs.
-    None if there are no levels, or the last one was not reached.
+    It is compared with a training in which every epoch takes the mean time of an epoch on the last
+    level. None if there are no levels, or the last one was not reached.
     """
-    level_ends = (*(level for level in recipe.levels if level < recipe.epochs), recipe.epochs)
-    times = [0.0, *(row["seconds"] for row in rows)]
+    level_ends = (*(epoch for epoch in recipe.levels if epoch < recipe.epochs), recipe.epochs)
+    times = [0.0, *(row["seconds"] for row in rows)]  # since training began, after each epoch
     if len(level_ends) == 1 or len(rows) <= level_ends[-2]:
         return None
     durations = [after - before for before, after in pairwise(times)]  # of epochs
@@ -234,7 +235,7 @@ def draw_curves(runs: Mapping[str, list[Row]], path: Path) -> None:
     panels = figure.subplots(1, len(quantities), squeeze=False)[0]
     for axes, (quantity, label) in zip(panels, quantities.items(), strict=True):
         for number, (name, rows) in enumerate(runs.items()):
-            epochs = [row["epoch"] + 1 for row in rows]
+            epochs = [row["epoch"] + 1 for row in rows]  # the column counts from 0
             for split, style in (("train", "--"), ("val", "-"), ("test", "-")):
                 if f"{split}_{quantity}" in rows[0]:
                     values = [row[f"{split}_{quantity}"] for row in rows]
@@ -252,6 +253,7 @@ def draw_curves(runs: Mapping[str, list[Row]], path: Path) -> None:
 
 def _shared_metric(runs: Sequence[list[Row]]) -> dict[str, str]:
     """The name of the first metric that every run has, with its label; empty if there is none."""
+    # `METRICS` has no name that begins with val_ or test_, so only columns train_… are found.
     shared = set.intersection(*(set(rows[0]) for rows in runs))
     names = [column.removeprefix("train_") for column in runs[0][0] if column in shared]
     return next(({name: METRICS[name].title} for name in names if name in METRICS), {})

@@ -56,7 +56,7 @@ def train(
     """Train the network of a spec by its recipe.
 
     Args:
-        spec: the file, or the program compiled from it with the same `set`.
+        spec: the path of the .ode file, or the program compiled from it with the same `set`.
         set: values that replace those of the spec, as for `odenet.load`: numbers, and keys of the
             recipe.
         options: where and how it runs.
@@ -117,7 +117,7 @@ def resume(
         run: the run's folder.
         set: values to change from here on, for example more `epochs`.
         options: where and how it runs from here on; as before if None.
-        spec: the file it began with; if given, it has to be unchanged.
+        spec: the .ode file that the run began with; if given, it has to be unchanged.
         console: where progress is shown.
         unchecked: as for `train`; a run that was started unchecked stays unchecked.
         data: as for `train`; data from Python code has to be passed again.
@@ -161,15 +161,15 @@ def _resume(
     program = odenet.load(folder.spec, set=settings)
     verdicts = check_claims(program, unchecked or record.verdicts.get("unchecked", False))
     # `path` is that of the checkpoint; None if no epoch was completed.
-    path, watched = folder.begun(), validation_name_of(program.recipe)
+    path, validation_name = folder.checkpoint_to_resume(), validation_name_of(program.recipe)
     if path is not None and changes:
         restoring.require_same_samples(folder, record, program.recipe)
     if path is None:
-        task, checkpoint = new_task(program, record.labels, watched), None
+        task, checkpoint = new_task(program, record.labels, validation_name), None
         load_initial_weights(task.network, options.weights, console)
     else:
         checkpoint = read_checkpoint(path)
-        task = restoring.restore_task(folder, record, program, watched, path, checkpoint)
+        task = restoring.restore_task(folder, record, program, validation_name, path, checkpoint)
         restoring.require_same_levels(program.recipe, checkpoint, folder)
     shape = input_shape(program)
     data_set = load_data_set(program, options, record.spec_folder, data)
@@ -218,9 +218,9 @@ def _require_epochs_left(folder: RunFolder, recipe: Recipe, steps_per_epoch: int
     """Refuse to resume a finished run that has done all epochs of its recipe.
 
     Args:
-        folder: of the run.
-        recipe: its recipe now.
-        steps_per_epoch: of the optimizer.
+        folder: the run's folder.
+        recipe: the run's recipe from now on.
+        steps_per_epoch: the number of optimizer steps in an epoch.
     """
     done = len(folder.rows()) if folder.result.is_file() else 0
     if not done or done < recipe.epochs:

@@ -33,11 +33,11 @@ def write_inputs(
     """Write everything that reproduces a run. `run.json`, which marks the folder of a run, is last.
 
     Args:
-        folder: where to write.
+        folder: the run's folder.
         program: the compiled spec.
         settings: the values from `--set` that it was compiled with.
         options: where and how it runs.
-        data: what it is trained on.
+        data: the data that it is trained on.
         verdicts: see `Record`.
         data_from_python: what has to be passed again on resuming, if the data came from Python code
             instead of a name; else empty.
@@ -78,7 +78,7 @@ def data_statistics(data: SplitLoaders) -> dict[str, Any]:
     return {
         "mean": transforms.mean.flatten().tolist(),
         "deviation": transforms.deviation.flatten().tolist(),
-        "labels": data.labels,
+        "labels": data.label_info,
     }
 
 

@@ -33,7 +33,7 @@ def new_run_folder(name: str, out: str | None, console: Console) -> Iterator[Run
     """A context with a locked folder for a new run, which is removed if it stays empty.
 
     Args:
-        name: of the spec.
+        name: the name of the spec.
         out: the path of the folder; None for the next free of `runs/NAME-1`, `runs/NAME-2`, …
         console: where a warning is printed if the file system has no locks.
 
@@ -63,7 +63,7 @@ def hold_lock(folder: RunFolder, console: Console) -> Iterator[None]:
     """A context in which no other process can train in the folder of a run.
 
     Args:
-        folder: of the run.
+        folder: the run's folder.
         console: where a warning is printed if the file system has no locks.
 
     Raises:

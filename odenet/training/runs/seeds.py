@@ -31,7 +31,7 @@ def train_seeds(
     """Train a spec several times with consecutive seeds, one run after the other.
 
     Args:
-        spec: the file.
+        spec: the path of the .ode file.
         count: the number of runs.
         set: as for `train`; its `seed`, or else the recipe's, is the first seed.
         options: where and how they run.
@@ -68,16 +68,16 @@ def show_seeds(results: Sequence[Result], console: Console) -> None:
     """Print a row for each run, and the mean of their last metrics with its interval."""
     show_comparison(results, console)
     (watched,) = {result.watched for result in results}
-    measure = results[0].chosen_by
-    text = _interval_text(measure, (result.last for result in results))
+    metric = results[0].chosen_by
+    text = _interval_text(metric, (result.last for result in results))
     meaning = f"{CONFIDENCE:.0%} interval of the mean of {len(results)} seeds"
     console.print(f"{watched} {text} ({meaning})", highlight=False)
     if watched == "val":
-        text = _interval_text(measure, (result.metrics[measure.name] for result in results))
+        text = _interval_text(metric, (result.metrics[metric.name] for result in results))
         console.print(f"test {text} of the best epochs", highlight=False)
 
 
-def _interval_text(measure: MetricKind, values: Iterable[float | None]) -> str:
+def _interval_text(metric: MetricKind, values: Iterable[float | None]) -> str:
     """The name of a metric, and the confidence interval of its values without None."""
     mean, half_width = confidence_interval([value for value in values if value is not None])
-    return f"{measure.title} {measure.show(mean)} ± {measure.show(half_width)}"
+    return f"{metric.title} {metric.show(mean)} ± {metric.show(half_width)}"

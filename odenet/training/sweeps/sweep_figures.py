@@ -63,7 +63,7 @@ def draw_sweep(outcomes: Sequence[Point], path: Path) -> None:
     at the lower edge.
 
     Args:
-        outcomes: of all points of the grid.
+        outcomes: the outcomes of all points of the grid.
         path: the file to write.
     """
     values = {name: list(dict.fromkeys(o.settings[name] for o in outcomes)) for name in

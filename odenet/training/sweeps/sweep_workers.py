@@ -30,10 +30,10 @@ def train_sweep(folder: Path, console: Console, workers: int | None = None) -> l
     """Train the points of a sweep that are not finished, and return the outcomes of all.
 
     Args:
-        folder: of the sweep.
+        folder: the sweep's folder.
         console: where progress is shown.
-        workers: how many points are trained at a time; by default one on each GPU, or one at a
-            time without GPUs.
+        workers: how many points are trained at a time (`--devices`); by default one on each GPU, or
+            one at a time without GPUs.
 
     Raises:
         TrainingError: a point cannot be trained; the runs of other points stay.
@@ -54,7 +54,7 @@ def train_sweep(folder: Path, console: Console, workers: int | None = None) -> l
 
 
 def _visible_devices(workers: int | None) -> list[str]:
-    """The value of CUDA_VISIBLE_DEVICES for each worker; empty strings without GPUs."""
+    """One entry for each worker: its CUDA_VISIBLE_DEVICES, an empty string without GPUs."""
     gpus = torch.cuda.device_count()
     if not gpus:
         return [""] * (workers or 1)
@@ -66,8 +66,8 @@ def _visible_devices(workers: int | None) -> list[str]:
 
 
 def _train_sequentially(folder: Path, console: Console) -> None:
-    for number, outcome in list(sweeps.unfinished_points(folder)):
-        _print_point(folder, number, outcome, console)
+    for number, point in list(sweeps.unfinished_points(folder)):
+        _print_point(folder, number, point, console)
         sweeps.train_point(folder, number, console)
 
 
@@ -79,9 +79,9 @@ def _train_in_processes(folder: Path, console: Console, devices: Sequence[str]) 
     try:
         while waiting or running:
             while waiting and free_devices:
-                number, outcome = waiting.pop(0)
-                _print_point(folder, number, outcome, console)
-                log = folder / f"{outcome.folder.name}.log"
+                number, point = waiting.pop(0)
+                _print_point(folder, number, point, console)
+                log = folder / f"{point.folder.name}.log"
                 device = free_devices.pop(0)
                 running.append((_start_process(folder, number, device, log), device, log))
             for worker in [worker for worker in running if worker[0].poll() is not None]:
@@ -119,14 +119,18 @@ def _require_success(code: int, log: Path, folder: Path) -> None:
         raise NotPossible(f"a point of the sweep failed: {' '.join(last_lines)}", f"see {log}")
 
 
-def _print_point(folder: Path, number: int, outcome: sweeps.Point, console: Console) -> None:
-    settings = ", ".join(f"{name} = {value}" for name, value in outcome.settings.items())
-    point = f"point {number + 1} of {len(sweeps.read_sweep(folder).point_settings)}"
-    console.print(Text(f"{point}: {printable(settings)}", "bold"), soft_wrap=True)
+def _print_point(folder: Path, number: int, point: sweeps.Point, console: Console) -> None:
+    settings = ", ".join(f"{name} = {value}" for name, value in point.settings.items())
+    title = f"point {number + 1} of {len(sweeps.read_sweep(folder).point_settings)}"
+    console.print(Text(f"{title}: {printable(settings)}", "bold"), soft_wrap=True)
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Train one point in this process, a worker; returns the exit code."""
+    """The entry point of a worker process: trains one point, and returns the exit code.
+
+    Args:
+        arguments: the sweep's folder, the point's number, and the paths of plugins to load.
+    """
     folder, number, *plugins = arguments
     for plugin in plugins:
         load_plugin(plugin)
