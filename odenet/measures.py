@@ -33,8 +33,8 @@ def adjoint_gap(operator: LinearMap, adjoint: LinearMap, x: Tensor, y: Tensor) -
     Args:
         operator: x -> K x.
         adjoint: y -> Kᵀ y.
-        x: in the domain.
-        y: in the range.
+        x: a vector in the domain of K.
+        y: a vector in its range.
     """
     image, adjoint_image = operator(x), adjoint(y)
     if image.shape != y.shape or adjoint_image.shape != x.shape:
@@ -44,12 +44,14 @@ def adjoint_gap(operator: LinearMap, adjoint: LinearMap, x: Tensor, y: Tensor) -
 
 
 def output_and_gradients(flow: Flow, u: Tensor, memory: Memory) -> dict[str, Tensor]:
-    """The output, and the gradients of a random linear function of it by input and parameters.
+    """The output, and gradients with respect to the input and the parameters.
+
+    They are the gradients of a random linear function of the output.
 
     Args:
         flow: in training or evaluation mode; its memory mode is restored afterwards.
         u: an input.
-        memory: the memory mode in which they are computed; random numbers do not depend on it.
+        memory: the memory mode of the flow meanwhile; random numbers do not depend on it.
     """
     u = u.detach().clone().requires_grad_()
     original_mode, flow.memory = flow.memory, memory

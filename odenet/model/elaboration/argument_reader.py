@@ -92,7 +92,7 @@ class ArgumentReader(Scope):
         Args:
             call: the call as it is written.
             choice: the calls that are possible, with the arguments of each.
-            name: what messages call it.
+            name: the name of the argument in messages.
         """
         subject = Subject(name, meaning="", span=call.span, report=self.report.add)
         if (checked_call := choice.check(call, subject)) is None:
@@ -103,7 +103,7 @@ class ArgumentReader(Scope):
         """The call of a name with the arguments in brackets; raises Rejected."""
         positional: list[Any] = []
         by_name: dict[str, Any] = {}
-        places: dict[str | int, Any] = {}
+        spans: dict[str | int, Any] = {}
         previous = group.span
         for argument in group.arguments:
             value = self.value(argument.value)
@@ -114,16 +114,16 @@ class ArgumentReader(Scope):
                     is_comma = re.search(r"[\s=]0$", previous.text) and argument.span.text.isdigit()
                     help_ = f"write `0.{argument.span.text}`, with a point" if is_comma else ""
                     self.report.reject("wrong-argument", message, argument.span, help_)
-                places[len(positional)] = argument.span
+                spans[len(positional)] = argument.span
                 positional.append(value)
             elif argument.name.id in by_name:
                 message = f"`{argument.name.spelling}` is given twice"
                 self.report.reject("given-twice", message, argument.span, "remove one")
             else:
-                places[argument.name.id] = argument.span
+                spans[argument.name.id] = argument.span
                 by_name[argument.name.id] = value
             previous = argument.span
-        return Call(name.id, tuple(positional), by_name, node.span, name.span, places)
+        return Call(name.id, tuple(positional), by_name, node.span, name.span, spans)
 
     # The methods of `Scope`, which `Elaborator` calls. In an argument only numbers have names.
 

@@ -58,8 +58,8 @@ def activation_with_constants(
         if len(arguments) != len(row.constants) or not are_scalars:
             return None
         nodes = [node for argument in arguments for node in argument.walk()]
-        for kind, verb in ((expr.Time, "move in time"), (expr.LearnedScalar, "be learned")):
-            if any(isinstance(node, kind) for node in nodes):
+        for node_class, verb in ((expr.Time, "move in time"), (expr.LearnedScalar, "be learned")):
+            if any(isinstance(node, node_class) for node in nodes):
                 message = f"the constant of `{row.name}` cannot {verb}"
                 report.reject("fixed-constant", message, span, "give a number")
         errors_before = report.error_count

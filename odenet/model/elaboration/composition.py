@@ -47,28 +47,28 @@ def composition_text(name: str, substeps: Sequence[Substep], constants: Defaults
     Args:
         name: the name of the result.
         substeps: the schemes, in the order in which they run.
-        constants: the constants declared for the result, with their defaults; those of the
-            substeps that have no value follow them.
+        constants: the constants declared for the result, with their defaults. The result also has
+            the constants of the substeps that are given no value; they come after these.
     """
     line_count = sum(len(substep.scheme.updates) for substep in substeps)
     if line_count > MOST_LINES:
         raise CompositionError(f"a step of {line_count} lines is too long: at most {MOST_LINES}")
     first = substeps[0].scheme
     writer = SchemeWriter.of(first)
-    aligned = [_with_names_of(first, substep) for substep in substeps]
-    for substep in aligned:
+    renamed = [_with_names_of(first, substep) for substep in substeps]
+    for substep in renamed:
         _add_constants(writer, substep, constants)
     writer.constants = {**constants, **writer.constants}
     writer.taken_names |= {*writer.constants}
     writer.aux = list(first.aux)
-    writer.starts = _substep_starts(aligned[0])
-    for substep in aligned[1:]:
+    writer.starts = _substep_starts(renamed[0])
+    for substep in renamed[1:]:
         if (substep.scheme.aux, substep.scheme.starts) != (first.aux, first.starts):
             message = f"{first.name} and {substep.scheme.name} have other unknowns of their own"
             raise CompositionError(message)
     values: dict[str, Slot | Stage] = {u: Slot(u, 0) for u in first.unknowns}
-    for index, substep in enumerate(aligned):
-        values = _add_substep(writer, substep, values, last=index == len(aligned) - 1)
+    for index, substep in enumerate(renamed):
+        values = _add_substep(writer, substep, values, last=index == len(renamed) - 1)
     return writer.write(name)
 
 
@@ -118,8 +118,8 @@ def _with_new_names(
     local_names = {*scheme.aux, *(u.target.name for u in scheme.updates), *dict(scheme.lets)}
     colliding = {n for n in local_names if n in taken_names and n not in names}
     renaming = {n: f"{n}_" for n in colliding} | dict(names)
-    numbers: dict[str, Node] = {n: expr.Constant(m) for n, m in decays.items()}
-    numbers |= {n: expr.Constant(renaming[n]) for n in dict(scheme.lets) if n in renaming}
+    constants: dict[str, Node] = {n: expr.Constant(m) for n, m in decays.items()}
+    constants |= {n: expr.Constant(renaming[n]) for n in dict(scheme.lets) if n in renaming}
 
     def rename(old: SchemeValue) -> SchemeValue:
         return replace(old, name=renaming.get(old.name, old.name))
@@ -134,7 +134,7 @@ def _with_new_names(
                 return node
 
     def rewrite(node: Node) -> Node:
-        return substitute(node, numbers, replace_field)
+        return substitute(node, constants, replace_field)
 
     return Scheme(
         name=scheme.name,

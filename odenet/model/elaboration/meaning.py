@@ -15,7 +15,7 @@ class Function:
     """The meaning of a name that needs arguments: `split`, `F` in a scheme, `leaky_relu`.
 
     Args:
-        name: as the author wrote it.
+        name: the name as the author wrote it.
         usage: how a call is written, for error messages.
         call: gives the expression of a call with these arguments; None if they do not fit.
     """

@@ -28,8 +28,9 @@ class Products:
     def multiply(self, factors: Sequence[Factor]) -> expr.Node:
         """The expression of a chain of factors; raises Rejected after reporting an error.
 
-        Juxtaposition binds tighter than `*`. `/` divides everything to its left. If a factor is
-        juxtaposed to the fraction, as in `Y * h/2 Z`, it divides only what follows the last `*`.
+        Juxtaposition binds tighter than `*`. `/` divides everything to its left; but if a factor
+        is juxtaposed to the fraction, as in `Y * h/2 Z`, `/` divides only what follows the last
+        `*`: Y * ((h/2) Z).
         """
         self._check_numbers(factors)
         segments: list[list[ValueWithSyntax]] = [[]]
@@ -67,7 +68,7 @@ class Products:
         return result
 
     def _multiply_adjacent(self, segment: list[ValueWithSyntax]) -> expr.Node:
-        """The product of juxtaposed factors, from the right; numbers side by side come first."""
+        """The product of juxtaposed factors, from the right, after that of adjacent numbers."""
         value, syntax = segment[-1]
         scalars = [value] if value.kind is Kind.SCALAR else []
         result = None if scalars else value

@@ -13,29 +13,29 @@ Monomial = tuple[Fraction, dict[str, int]]  # (factor, name of a constant -> its
 
 
 def substitute(
-    node: Node, numbers: Mapping[str, Node], replace_field: Callable[[Node], Node | None]
+    node: Node, replacements: Mapping[str, Node], replace_field: Callable[[Node], Node | None]
 ) -> Node:
     """A formula with constants and fields replaced.
 
     Args:
         node: the formula.
-        numbers: constant -> the formula that replaces it.
+        replacements: constant -> the formula that replaces it.
         replace_field: gives the replacement of a node that is not a number, after its children
             were replaced; None to keep the node.
     """
     if node.kind is Kind.SCALAR:
-        names = {n.name for n in node.walk() if isinstance(n, expr.Constant)}
-        changed = any(numbers.get(name, node) != expr.Constant(name) for name in names & {*numbers})
-        return simplify(_with_numbers(node, numbers)) if changed else node
-    new_node = map_children(node, partial(substitute, numbers=numbers, replace_field=replace_field))
+        names = {n.name for n in node.walk() if isinstance(n, expr.Constant)} & {*replacements}
+        changed = any(replacements[name] != expr.Constant(name) for name in names)
+        return simplify(_with_constants_replaced(node, replacements)) if changed else node
+    new_node = map_children(node, lambda child: substitute(child, replacements, replace_field))
     return replace_field(new_node) or new_node
 
 
-def _with_numbers(node: Node, numbers: Mapping[str, Node]) -> Node:
+def _with_constants_replaced(node: Node, replacements: Mapping[str, Node]) -> Node:
     """A scalar formula with constants replaced, not simplified."""
     if isinstance(node, expr.Constant):
-        return numbers.get(node.name, node)
-    return map_children(node, partial(_with_numbers, numbers=numbers))
+        return replacements.get(node.name, node)
+    return map_children(node, partial(_with_constants_replaced, replacements=replacements))
 
 
 # --- numbers -------------------------------------------------------------------------------------
@@ -127,7 +127,10 @@ def negate_step(node: Node, odd_names: Collection[str] = ()) -> Node:
 
 
 def split_sign(node: Node, odd_names: Collection[str]) -> tuple[int, Node]:
-    """The formula with -c for each constant c of `odd_names`: its sign, and the rest of it."""
+    """The sign and the rest of a formula in which each constant c of `odd_names` becomes -c.
+
+    With `h` among them, `h/2` gives -1 and `h/2`, and `h^2` gives 1 and `h^2`.
+    """
     match node:
         case expr.Constant():
             return (-1 if node.name in odd_names else 1), node
@@ -154,8 +157,8 @@ def parity(node: Node, odd_names: Collection[str]) -> int | None:
         node: the formula.
         odd_names: the constants that change sign with h.
     """
-    (sign, plain), (other, flipped) = split_sign(node, ()), split_sign(node, {*odd_names, "h"})
-    return sign * other if plain == flipped else None
+    plain, flipped = split_sign(node, ()), split_sign(node, {*odd_names, "h"})
+    return plain[0] * flipped[0] if plain[1] == flipped[1] else None  # the product of the signs
 
 
 def negate(node: Node) -> Node:

@@ -89,7 +89,7 @@ def new_stage(writer: SchemeWriter, scheme: Scheme, target: Slot | Stage) -> Sta
 
 
 def substitute_values(node: Node, numbers: Mapping[str, Node], values: Mapping[Node, Node]) -> Node:
-    """A formula with constants and values replaced, both given as a mapping."""
+    """A formula with constants replaced by `numbers`, and slots and stages by `values`."""
     return substitute(node, numbers, values.get)
 
 

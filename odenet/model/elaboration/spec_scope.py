@@ -82,11 +82,11 @@ class SpecScope(DeclaredNames):
             self.report.reject("undefined-number", str(error), error.node.span or value.span)
 
     def constants(self) -> dict[str, Fraction | float]:
-        """The values of the `let` numbers that formulas read, in the order in which they do."""
+        """The values of the `let` numbers that were read, in that order; no channel counts."""
         return {n: v for n, v in self._let_numbers.items() if not isinstance(v, Width)}
 
-    def check_unused_lets(self, lets: tuple[tree.Let, ...]) -> None:
-        """Report the errors in `let`s that nothing has used, which were not read yet."""
+    def read_remaining_lets(self, lets: tuple[tree.Let, ...]) -> None:
+        """Read the `let`s that nothing has used yet, which reports the errors in them."""
         used_before = set(self.used_names)
         for let in lets:
             if let.name.id not in self.broken_names and self.lets.get(let.name.id) is let:
@@ -202,7 +202,7 @@ class SpecScope(DeclaredNames):
         return value
 
     def _check_widths(self, value: expr.Node) -> None:
-        """Reject channel counts in a formula that is not a plain number."""
+        """Reject a formula in which a channel count occurs, `c` or a `let` such as `2c`."""
         for node in [n for n in value.walk() if isinstance(n, expr.Constant)]:
             if isinstance(self._let_numbers.get(node.name, STATE_WIDTH), Width):
                 message = f"`{node.name}` counts channels, and cannot be used in a formula"

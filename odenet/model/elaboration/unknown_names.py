@@ -20,13 +20,13 @@ def hint_for_formula(spelling: str, declared: Iterable[str]) -> str:
     )
     if hint:
         return hint
-    if type_name := _name_here("type of parameter", spelling, PARAMETERS):
+    if type_name := _own_name("type of parameter", spelling, PARAMETERS):
         usage = "N(Y)" if type_name.startswith("norm") else "K Y"
         row = PARAMETERS.get(type_name)
         size = "(3)" if row is not None and "k" in row.arguments else ""  # k: the kernel's size
         # the parameter is the first letter of the usage
         return f"declare it, as in `param {usage[0]} : {type_name}{size}`, and write `{usage}`"
-    if layer := _name_here("layer", spelling, LAYERS):
+    if layer := _own_name("layer", spelling, LAYERS):
         return f"a layer belongs in a map: `map f = {layer}`, and `f(Y)`"
     return ""
 
@@ -37,8 +37,8 @@ def transpose_candidates(spelling: str) -> tuple[str, ...]:
     return tuple(spelling.removesuffix(suffix) for suffix in suffixes if spelling.endswith(suffix))
 
 
-def _name_here(kind: str, spelling: str, known_names: Iterable[str]) -> str:
-    """The name that this language has for a thing of a kind; empty if it has none."""
+def _own_name(kind: str, spelling: str, known_names: Iterable[str]) -> str:
+    """The language's own name for a thing of a kind, such as a layer; empty if it has none."""
     known_names = list(known_names)
     hint = spelling if spelling in known_names else help_for_synonym(kind, spelling, known_names)
     return hint.removeprefix("write `").removesuffix("`") if "`" in hint else hint

@@ -314,7 +314,7 @@ class Slot(Field):
     """`Y[n+k]`: the value of an unknown of a scheme at step n + k.
 
     Args:
-        name: of the unknown.
+        name: the name of the unknown.
         offset: k. In a `start` line, which has n = 0, the value is written `Y[k]`.
     """
 

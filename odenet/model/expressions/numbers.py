@@ -1,4 +1,4 @@
-"""The values of scalar expressions, exact as long as they are rational, and of channel counts."""
+"""Evaluates scalar expressions, to numbers (exact while they are rational) or channel counts."""
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -22,8 +22,9 @@ class Width:
     Args:
         multiple: the factor of `c`.
         constant: the number added to it.
-        has_new_c: whether `c` is the new number of channels. A `unit` is a flow whose first step
-            changes that number.
+        has_new_c: whether `c` is the number of channels after a `unit`, a flow whose first step
+            changes that number. Widths in that step are marked so once they are complete, and no
+            sum has both the old and the new number.
     """
 
     multiple: Fraction
@@ -50,15 +51,15 @@ class Width:
     def __neg__(self) -> "Width":
         return self * -1
 
-    def __mul__(self, number: "Value | int") -> "Width":
-        if not isinstance(number, Fraction | int):
+    def __mul__(self, factor: "Value | int") -> "Width":
+        if not isinstance(factor, Fraction | int):
             raise NotLinear("a channel count is a multiple of `c`")
-        return replace(self, multiple=self.multiple * number, constant=self.constant * number)
+        return replace(self, multiple=self.multiple * factor, constant=self.constant * factor)
 
-    def __truediv__(self, number: Fraction) -> "Width":
-        return self * (1 / number)
+    def __truediv__(self, divisor: Fraction) -> "Width":
+        return self * (1 / divisor)
 
-    def __rtruediv__(self, number: Fraction) -> "Width":
+    def __rtruediv__(self, dividend: Fraction) -> "Width":
         raise NotLinear("`c` cannot divide")
 
     __radd__, __rmul__ = __add__, __mul__
@@ -142,13 +143,18 @@ def evaluate(node: expr.Node, values: Mapping[str, Value]) -> Value:
     return value
 
 
-def known_scalars(node: expr.Node, is_unknown: Callable[[expr.Node], bool]) -> Iterator[expr.Node]:
-    """The largest scalar subexpressions that contain no unknown node, so that they have a value."""
-    if node.kind is expr.Kind.SCALAR and not any(is_unknown(inner) for inner in node.walk()):
+def known_scalars(node: expr.Node, valueless: Callable[[expr.Node], bool]) -> Iterator[expr.Node]:
+    """The largest scalar subexpressions in which every node has a value.
+
+    Args:
+        node: the expression.
+        valueless: whether a node, such as a learned scalar, has no value yet.
+    """
+    if node.kind is expr.Kind.SCALAR and not any(valueless(inner) for inner in node.walk()):
         yield node
         return
     for child in node.children():
-        yield from known_scalars(child, is_unknown)
+        yield from known_scalars(child, valueless)
 
 
 def _in_range(value: Value) -> bool:

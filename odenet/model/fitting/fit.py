@@ -67,8 +67,8 @@ def _assign(
     if len(assignment) == len(states):
         return assignment if len(set(assignment.values())) == len(scheme.equations) else None
     state = states[len(assignment)]
-    for variable in scheme.equations:
-        trial = assignment | {state: variable}
+    for unknown in scheme.equations:
+        trial = assignment | {state: unknown}
         if not _violations(trial, scheme, system):
             result = _assign(states, trial, scheme, system)
             if result is not None:
@@ -79,14 +79,14 @@ def _assign(
 def _violations(
     assignment: Mapping[State, str], scheme: Scheme, system: Mapping[State, Node]
 ) -> list[tuple[State, Node, Pattern]]:
-    """The states whose equations do not fit an assignment: (state, node that does not, pattern)."""
+    """Where equations do not fit an assignment: (state, the node that does not fit, pattern)."""
     result: list[tuple[State, Node, Pattern]] = []
-    for state, variable in assignment.items():
-        for pattern in scheme.equations[variable]:
+    for state, unknown in assignment.items():
+        for pattern in scheme.equations[unknown]:
             rate = system[state]
             if pattern.summand and summands(rate, pattern.summand[1]) is None:
                 result.append((state, rate, pattern))
-                break
+                break  # it fits no other pattern of this unknown either: all are of the sum
             if pattern.decay and not _decays_alike(state, assignment, pattern, system):
                 result.append((state, rate, pattern))
             for other, node in states_read(right_hand_side(rate, state, pattern)).items():
@@ -108,27 +108,27 @@ def _decays_alike(
 def _misfit(scheme: Scheme, system: Mapping[State, Node], span: Span) -> Diagnostic:
     """The error for equations that do not fit; it shows the first state that may not be read."""
     states = list(system)
-    variables = list(scheme.equations)
-    if len(states) < len(variables):
-        message = f"{scheme.name} needs {len(variables)} groups of states, but there is 1 state"
+    unknowns = list(scheme.equations)
+    if len(states) < len(unknowns):
+        message = f"{scheme.name} needs {len(unknowns)} groups of states, but there is 1 state"
         return Diagnostic("scheme-misfit", message, span, label=f"takes {for_line(scheme)}")
     # the states in order to the unknowns in order, those that are left to the last one
-    assignment = {s: variables[min(i, len(variables) - 1)] for i, s in enumerate(states)}
+    assignment = {s: unknowns[min(i, len(unknowns) - 1)] for i, s in enumerate(states)}
     violations = _violations(assignment, scheme, system)
     if violations and _is_not_a_sum(violations[0], system):
         state, _, pattern = violations[0]
         return _not_a_sum(scheme, system[state], state, pattern)
-    if not violations or len(states) > len(variables) or scheme.decays:
+    if not violations or len(states) > len(unknowns) or scheme.decays:
         line = for_line(scheme)
         message = f"{scheme.name} takes {line}, and these equations cannot be grouped so"
         return Diagnostic("scheme-misfit", message, span)
     state, node, pattern = violations[0]
     allowed = [s for s in states if assignment[s] in pattern.reads]
     forbidden = next(iter(states_read(node)))
-    swap = [s for s in allowed if s != forbidden and s.order == forbidden.order]
+    substitutes = [s for s in allowed if s != forbidden and s.order == forbidden.order]
     needs = f"{scheme.name} needs {with_primes(state.text, pattern.order)} to read only "
     message = f"{needs}{' and '.join(s.text for s in allowed)}, but it reads {forbidden.text}"
-    help_ = f"swap {forbidden.text} for {swap[0].text}" if swap else ""
+    help_ = f"swap {forbidden.text} for {substitutes[0].text}" if substitutes else ""
     label = f"{forbidden.text} is read here"
     return Diagnostic("scheme-misfit", message, node.span, help_, label=label)
 

@@ -88,7 +88,7 @@ class FlowChecks:
                 self._check_unit(layer)
 
     def _check_axes(self, layer: Layer, first: Layer) -> None:
-        """Report a flow with another number of axes than the first, or without axes it needs."""
+        """Report a flow with more or fewer axes than the first, or convolutions but no axes."""
         space, first_space = layer.shape_in.space, first.shape_in.space
         convolutions = [p for p in self.parameters.values() if p.kind.needs_image]
         if len(space) != len(first_space):

@@ -32,7 +32,7 @@ class WidthInference:
         self.report = report
 
     def check(self, node: expr.Node, expected: Width, owner: str) -> None:
-        """Report a formula whose width is not the expected one, which `owner` has."""
+        """Report a formula whose width is not that of `owner`, such as "the state `Y`"."""
         with suppress(Mismatch):
             found = self.field_width(node, expected)
             if found not in (None, expected):
@@ -160,10 +160,13 @@ class WidthInference:
         return self.parameters[name].width_in
 
     def _fail(
-        self, node: expr.Node, found: object, source: str, expected: object, help_: str = ""
+        self, node: expr.Node, found: object, other: str, expected: object, help_: str = ""
     ) -> NoReturn:
-        """Report a width that is not the one of `source`; raises Mismatch."""
-        message = f"channel counts do not meet: this has {found}, but {source} {expected}"
+        """Report a width that is not the expected one; raises Mismatch.
+
+        `other` says what has the expected width, with its verb, as in "the state `Y` has".
+        """
+        message = f"channel counts do not meet: this has {found}, but {other} {expected}"
         help_ = help_ or "widths are set where an operator is declared: `conv(3, in = …, out = …)`"
         self.report.error("channel-mismatch", message, node.span, help_, label=f"{found} channels")
         raise Mismatch

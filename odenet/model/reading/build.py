@@ -28,7 +28,8 @@ from odenet.model.typed.program import Claim, MapDefinition, Model, flow_axes
 
 DEFAULT_SPACE = 2  # axes of a feature map, where no net says how many
 
-# A syntax error in one of these does not affect the equations.
+# A syntax error in one of these statements does not affect the equations. They are kinds of
+# `tree.Unparsed`: "odenet" is that of a line `odenet 1`, "string" that of a description.
 _WITHOUT_EQUATIONS = ("net", "train", "require", "odenet", "string", "discretise", "discretize")
 
 
@@ -56,8 +57,9 @@ def build(
     declarations = Declarations(file, used_files, overrides, inverse_of, report)
     scope = declarations.scope
     dynamics = read_dynamics(file, scope, report)
-    complete = all(lost.kind in _WITHOUT_EQUATIONS for lost in declarations.lost_statements)
-    valid_dynamics = dynamics if complete and report.error_count == errors_before else None
+    # equations with an error, or of which one may be lost, are not compared with anything
+    all_read = all(lost.kind in _WITHOUT_EQUATIONS for lost in declarations.lost_statements)
+    valid_dynamics = dynamics if all_read and report.error_count == errors_before else None
     discretisation = read_discretisation(declarations, valid_dynamics, overrides, report)
     claims = _claims(declarations, report)
     flow_shapes = FlowShapes(valid_dynamics)
@@ -65,9 +67,9 @@ def build(
     scheme = discretisation.scheme if discretisation else None
     if valid_dynamics is not None:
         FlowChecks(dynamics, scope.parameters, maps, discretisation, report).check(net)
-    declarations.check_used()  # after the flows, which note the names that they use
+    declarations.report_unused()  # after the flows, which note the names that they use
     constants = scope.constants()
-    scope.check_unused_lets(file.statements_of(tree.Let))
+    scope.read_remaining_lets(file.statements_of(tree.Let))
     recipe = _recipe(declarations, overrides, discretisation, report)
     check_crops(recipe, input_shape, report)
     if discretisation is not None:
@@ -114,7 +116,7 @@ def _claims(declarations: Declarations, report: Report) -> tuple[Claim, ...]:
     claims: list[Claim] = []
     for line in declarations.file.statements_of(tree.Require):
         with suppress(Rejected):
-            _check_single(line.claim, report)
+            _reject_connectives(line.claim, report)
             call = declarations.argument_reader.call(line.claim, "a claim")
             claims.append(_claim(line, call, report))
     return tuple(claims)
@@ -127,7 +129,7 @@ def _claim(line: tree.Require, call: Call, report: Report) -> Claim:
         forms = [known.usage for known in CLAIMS.values()]
         help_ = help_for_name("claim", call.name, forms) or f"known: {', '.join(forms)}"
         report.reject("unknown-claim", f"unknown claim `{call.name}`", line.claim.span, help_)
-    match call.args:
+    match call.args:  # the claim takes a number if it has an example of one
         case () if not kind.example and not call.kwargs:
             return Claim(call.name, number=None, span=line.span)
         case (Fraction(denominator=1) as order,) if kind.example and order > 0 and not call.kwargs:
@@ -137,7 +139,7 @@ def _claim(line: tree.Require, call: Call, report: Report) -> Claim:
             report.reject("unknown-claim", f"`{call}` is not a claim", line.claim.span, help_)
 
 
-def _check_single(claim: tree.Value, report: Report) -> None:
+def _reject_connectives(claim: tree.Value, report: Report) -> None:
     """Reject `not a` and `a and b`, which are not claims."""
     match claim:
         case tree.Term(((_, tree.Name(id="not") as word), ("", _), *_)):
@@ -192,12 +194,12 @@ def _recipe(
     for extra in blocks[1:]:
         report.error("given-twice", "a file has one `train { … }`", extra.span, "join them")
     entries: list[RecipeEntry] = []
-    for setting in blocks[0].settings if blocks else ():
+    for line in blocks[0].settings if blocks else ():
         try:
-            value = declarations.argument_reader.value(setting.value)
+            value = declarations.argument_reader.value(line.value)
         except Rejected:
             continue
-        entries.append(RecipeEntry(setting.key.id, value, setting.key.span, setting.value.span))
+        entries.append(RecipeEntry(line.key.id, value, line.key.span, line.value.span))
     new_entries = overrides.take(recipe_keys(), declarations.argument_reader)
     replaced = {entry.key for entry in new_entries}
     if replaced & LENGTH_KEYS:  # they exclude each other: one of them replaces both of the file's

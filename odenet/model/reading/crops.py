@@ -10,7 +10,7 @@ USUAL_RATIO = 8 / 7  # 256 to 224 (Krizhevsky et al. 2012)
 
 
 def check_crops(recipe: Recipe, shape: Shape | None, report: Report) -> None:
-    """Report a `center_crop` that does not fit the input of the network, and a second one.
+    """Report a `center_crop` that does not fit the network's input, or comes after another.
 
     Args:
         recipe: the recipe, whose `augment` may have a `center_crop`.
@@ -35,6 +35,6 @@ def check_crops(recipe: Recipe, shape: Shape | None, report: Report) -> None:
         message = f"pictures whose shorter side is {resize} have no {size} in their middle"
         report.error("recipe-conflict", message, span, help_)
     elif resize > LARGEST_RATIO * shorter_side:
-        message = f"{size} are less than 1/{LARGEST_RATIO**2} of pictures whose shorter side is "
-        message += f"{resize}"
+        share = f"1/{LARGEST_RATIO**2}"
+        message = f"{size} are less than {share} of pictures whose shorter side is {resize}"
         report.error("recipe-conflict", message, span, help_)

@@ -29,7 +29,7 @@ class Declarations:
         argument_reader: evaluates arguments in that scope.
         schemes: the schemes that these files define, and those of the library.
         lost_statements: the statements that could not be parsed.
-        may_lack_equation: whether one of these may be an equation, without its state being known.
+        may_lack_equation: whether one of these may be an equation without telling of which state.
     """
 
     def __init__(
@@ -67,7 +67,7 @@ class Declarations:
         self.scope.broken_names |= {s.mentions[0] for s in lines} - self.scope.declared.keys()
 
     def _collect_lost_statements(self, file: tree.File) -> None:
-        """Collect statements with a syntax error; names that they may declare are not unknown."""
+        """Collect statements with a syntax error; names that they may declare are not reported."""
         self.lost_statements += file.statements_of(tree.Unparsed)
         for statement in file.statements_of(tree.Unparsed):
             self.scope.broken_names |= set(statement.declares)
@@ -146,7 +146,7 @@ class Declarations:
             help_ = "leave out `shared`, or `knots`"
             self.report.reject("wrong-argument", message, statement.type.span, help_)
 
-    def check_used(self) -> None:
+    def report_unused(self) -> None:
         """Report parameters and maps that no formula reads, if there are any equations."""
         if not self.file.statements_of(tree.State) and not self.file.statements_of(tree.Equation):
             return

@@ -33,7 +33,7 @@ def read_discretisation(
     Args:
         declarations: the declarations of the file.
         dynamics: its equations; None if they have an error, so that nothing is matched with them.
-        overrides: the settings from outside the file, of which it takes the scheme's constants.
+        overrides: the settings from outside the file; those of the scheme's constants are used.
         report: collects the errors.
     """
     line = _line(declarations, report)

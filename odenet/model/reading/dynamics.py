@@ -24,8 +24,8 @@ def read_dynamics(file: tree.File, scope: SpecScope, report: Report) -> Dynamics
     They are found here, and written to the parameters of the scope.
     """
     lost_statements = file.statements_of(tree.Unparsed)
-    state_lost = any(statement.kind in ("state", "use") for statement in lost_statements)
-    if not file.statements_of(tree.State) and not state_lost:
+    may_have_state = any(statement.kind in ("state", "use") for statement in lost_statements)
+    if not file.statements_of(tree.State) and not may_have_state:
         help_ = "a model begins with `state Y` and an equation `Y' = …`"
         for_use = (tree.Let, tree.Scheme, tree.MadeScheme)  # what another file can bring in
         neutral = (tree.Version, tree.Description, tree.Use)
@@ -124,15 +124,15 @@ def _read_initial(file: tree.File, scope: SpecScope, report: Report) -> Mapping[
         elif scope.states.get(name.id, 0) <= line.order:
             if name.id in scope.broken_names:
                 continue
-            unknown = expr.with_primes(name.spelling, line.order)
+            target = expr.with_primes(name.spelling, line.order)
             help_ = suggest(name.spelling, [s for s in scope.states if s != name.id])
             if name.id in scope.states:
                 help_ = f"the equation of `{name.spelling}` is of first order"
-            message = f"`{unknown}` is not an unknown of these equations"
+            message = f"`{target}` is not an unknown of these equations"
             report.error("initial-value", message, name.span, help_)
         elif state in values:
-            unknown = f"{expr.with_primes(name.spelling, line.order)}(0)"
-            report.error("given-twice", f"`{unknown}` is given twice", line.span, "remove one")
+            target = f"{expr.with_primes(name.spelling, line.order)}(0)"
+            report.error("given-twice", f"`{target}` is given twice", line.span, "remove one")
         else:
             values[state] = _read_field(line.value, scope)
             _check_initial(values[state], report)
