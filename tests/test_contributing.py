@@ -1,4 +1,7 @@
-"""The files, names and commands that CONTRIBUTING.md and docs/architecture.md mention exist."""
+"""The files, names and commands that CONTRIBUTING.md and docs/architecture.md mention exist.
+
+So do the public names of the package, and all files state the same version.
+"""
 
 import ast
 import importlib

@@ -39,7 +39,7 @@ def test_clipping_by_the_last_norm_takes_the_norm_of_the_pass_before():
     torch.manual_seed(0)
     layers = nn.Sequential(nn.Linear(4, 4), nn.Tanh(), nn.Linear(4, 1)).double()
     clip, (x, other_batch) = 0.1, batches((5, 4), 2)
-    optimizer = torch.optim.SGD(layers.parameters(), lr=0.0)
+    optimizer = torch.optim.SGD(layers.parameters(), lr=0.0)  # the first pass moves no weight
     in_backward = OptimizerInBackward(layers, optimizer, clip, clip_by="last")
     gradients = {}
     for p in layers.parameters():  # these hooks run before the one that moves p and drops p.grad
@@ -50,7 +50,7 @@ def test_clipping_by_the_last_norm_takes_the_norm_of_the_pass_before():
     torch.testing.assert_close(last_norm, total_norm)
     before = [p.detach().clone() for p in layers.parameters()]
     optimizer.param_groups[0]["lr"] = 1.0
-    layers(1e-3 * other_batch).square().sum().backward()
+    layers(1e-3 * other_batch).square().sum().backward()  # its own norm is smaller than the last
     for p, start in zip(layers.parameters(), before, strict=True):
         torch.testing.assert_close(
             start - p.detach(), gradients[id(p)] * (clip / (last_norm + 1e-6))

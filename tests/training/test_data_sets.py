@@ -250,5 +250,8 @@ def test_discs_are_lighter_and_squares_darker_than_the_ground_in_pictures_of_the
             assert (picture[class_map == 1] > ground).all()
             assert (picture[class_map == 2] < ground).all()
     assert data.classes == ("ground", "disc", "square")
+
+
+def test_shapes_are_refused_for_a_network_that_takes_no_pictures():
     with pytest.raises(TrainingError, match="8 x 8"):
         load_data(Call("shapes", (), {"n": 20, "noise": 0.0}), (2,))

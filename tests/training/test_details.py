@@ -136,7 +136,7 @@ def test_class_maps_have_an_iou_for_each_class(tmp_path):
         assert sample["wrong"] == pytest.approx(wrong_shares[sample["index"]].item())
 
 
-def test_classes_that_exclude_no_other_are_scored_one_by_one(tmp_path):
+def test_classes_of_which_a_sample_may_have_several_are_scored_one_by_one(tmp_path):
     x = torch.from_numpy(RNG.normal(size=(50, 4)).astype(np.float32))
     y = (x[:, :2] > 0).to(torch.uint8)
     result = specs.train(

@@ -114,17 +114,17 @@ def test_the_largest_batch_for_a_memory_in_bytes_is_predicted(pictures):
     assert largest_training_batch(resnet18_program(pictures), Options(), 10**6, "cpu") is None
 
 
-def test_weights_of_another_network_are_refused_and_all_weights_for_a_net_in_the_spec(
-    pictures, tmp_path
-):
+def test_weights_of_another_network_are_refused(pictures, tmp_path):
     torch.save(models.mobilenet_v2().state_dict(), tmp_path / "other.pth")
-    quiet = Console(quiet=True)
+    options = Options(weights=str(tmp_path / "other.pth"))
     with pytest.raises(TrainingError, match="does not hold weights of resnet18"):
-        prepare_training(
-            resnet18_program(pictures), Options(weights=str(tmp_path / "other.pth")), quiet
-        )
+        prepare_training(resnet18_program(pictures), options, Console(quiet=True))
+
+
+def test_trained_weights_are_refused_for_a_network_that_the_spec_describes_itself():
+    program, options = odenet.loads(OWN_NET_SPEC), Options(weights="default")
     with pytest.raises(TrainingError, match="this spec has none"):
-        prepare_training(odenet.loads(OWN_NET_SPEC), Options(weights="default"), quiet)
+        prepare_training(program, options, Console(quiet=True))
 
 
 @pytest.mark.parametrize(
@@ -164,8 +164,9 @@ def test_a_scheme_of_ones_own_is_taken_from_a_file_or_a_text(tmp_path):
     file.write_text(
         f"{DAMPED_SCHEME}state x\nmap f = given\nx' = f(x)\ndiscretise damped(a=0.5,h=0.25)\n"
     )
-    method = converted_program("resnet18", str(file), {}).model.discretisation
-    assert (method.scheme.name, method.constants, method.h) == ("damped", {"a": 0.5}, 0.25)
+    discretisation = converted_program("resnet18", str(file), {}).model.discretisation
+    assert discretisation.scheme.name == "damped"
+    assert (discretisation.constants, discretisation.h) == ({"a": 0.5}, 0.25)
     with pytest.raises(typer.BadParameter, match="damped needs a value for a"):
         converted_program("resnet18", DAMPED_SCHEME, {})
     with pytest.raises(SpecError, match="no such file"):
@@ -192,6 +193,7 @@ def test_a_network_of_ones_own_is_trained_by_the_name_it_has_in_timm(pictures, t
 
 def test_the_memory_of_networks_whose_constructors_read_tensor_values_is_predicted():
     pytest.importorskip("timm")
+    # `test_vit` is a small network of timm.
     program = converted_program("test_vit", "momentum", {"size": 160, "batch": 2})
     weights = sum(p.nbytes for p in build("test_vit", None, 1000).parameters())
     footprint = predict_footprint(program, "reversible", "cpu", in_backward=False)

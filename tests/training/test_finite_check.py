@@ -150,7 +150,7 @@ def test_a_run_is_not_rolled_back_for_ever(stub_spec, monkeypatch):
     assert len(calls) == 4  # the first one, and one after each rollback
 
 
-def test_the_message_for_an_absurd_step_size_has_the_step_and_the_stability_margin(
+def test_the_message_for_an_absurd_step_size_says_how_far_it_is_beyond_the_stability_limit(
     tmp_path, monkeypatch
 ):
     monkeypatch.chdir(tmp_path)

@@ -184,6 +184,7 @@ def test_a_grey_picture_in_lab_is_read_by_its_lightness(tmp_path, raw_values):
     assert (decode(path, (3, 4, 4)).float() - 127.5).abs().max() < 2.5
 
 
+# The first has too many digits, and that of the second is an Arabic 3.
 @pytest.mark.parametrize(("text", "size"), [("9" * 320, None), ("٣GB", None), ("1.5KiB", 1536)])
 def test_a_size_is_a_number_of_bytes_or_refused(text, size):
     assert parse_size(text) == size

@@ -105,7 +105,9 @@ def test_other_losses_of_a_regression_are_given_by_their_formulas(tmp_path, loss
     assert result.test_loss == pytest.approx(expected(error), rel=1e-4)
 
 
-def test_classes_that_exclude_no_other_are_measured_by_f1_and_average_precision(tmp_path):
+def test_classes_of_which_a_sample_may_have_several_are_measured_by_f1_and_average_precision(
+    tmp_path,
+):
     y = (POINTS[:, [0, 1, 3]] > 0).astype(int)
     data = save_arrays(tmp_path, x=POINTS, y=y, x_test=POINTS, y_test=y)
     spec = specs.write(tmp_path, specs.VECTOR_NET.format(3), data, "loss = bce", epochs=8)
@@ -155,6 +157,7 @@ def test_balanced_weights_are_those_of_scikit_learn(tmp_path):
     ("net", "shape"), [(specs.SERIES_NET, (40, 2, 12)), (specs.VOLUME_NET, (40, 1, 4, 4, 4))]
 )
 def test_networks_for_series_and_volumes_train(tmp_path, net, shape):
+    # Volumes of bytes, and series of floats.
     x = RNG.integers(0, 256, shape).astype(np.uint8 if len(shape) == 5 else np.float32)
     data = save_arrays(tmp_path, x=x, y=np.arange(40) % 2)
     result = specs.train(specs.write(tmp_path, net.format(2), data))
@@ -257,7 +260,7 @@ def test_every_loss_is_in_the_documentation():
 
 @pytest.mark.usefixtures("regression_run")
 def test_a_resumed_regression_ends_as_the_uninterrupted_one(tmp_path):
-    spec = tmp_path / "spec.ode"
+    spec = tmp_path / "spec.ode"  # which the fixture has written, with its data
     short = odenet.train(spec, out=tmp_path / "short", epochs=2, set={"schedule": "constant"},
                          console=Console(quiet=True))  # fmt: skip
     resumed = odenet.resume(short.folder, epochs=4, console=Console(quiet=True))

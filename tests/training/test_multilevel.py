@@ -98,18 +98,18 @@ def test_a_network_that_is_nothing_but_a_flow_is_refined():
     assert flows(task)["network"].steps == 4
 
 
-def test_flows_are_refined_at_the_levels_and_the_run_says_what_that_saved(stub_spec):
+def test_flows_are_refined_after_the_epochs_in_levels_and_the_run_says_what_that_saved(stub_spec):
     result = run.train(
         stub_spec, {"levels": "[1, 2]", "ema": 0.9}, out="run", console=Console(quiet=True)
     )
     checkpoint = read_checkpoint(RunFolder(Path("run")).checkpoint("last"))
     assert checkpoint["odenet"]["level"] == 2
-    assert checkpoint["state_dict"]["network.flow1.K"].shape[0] == 8
+    assert checkpoint["state_dict"]["network.flow1.K"].shape[0] == 8  # two steps, doubled twice
     assert result.saved is not None
     assert evaluation.evaluate("run", weights="last")["accuracy"] == result.accuracy
 
 
-def test_the_best_epoch_may_lie_before_a_level(stub_spec):
+def test_the_best_epoch_may_lie_before_a_refinement(stub_spec):
     # Without learning no later epoch is better than the first.
     settings = {"levels": "[1]", "optimizer": "sgd(1e-30, momentum = 0)", "epochs": 2}
     run.train(stub_spec, settings, out="run", console=Console(quiet=True))

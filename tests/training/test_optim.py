@@ -84,7 +84,7 @@ def test_cosine_begins_after_its_warm_up():
     assert rates[3 * EPOCH_STEPS :] == pytest.approx(theirs, rel=1e-9)
 
 
-def test_a_level_starts_the_schedule_anew():
+def test_a_refinement_starts_the_schedule_anew():
     recipe = sgd_recipe(SCHEDULES.default("cosine", to=1e-3, warmup=1.0), levels=(4, 9))
     assert cycle_ends(recipe) == (4, 9, 12)
     rates = scheduled_rates(recipe, 12)
@@ -95,7 +95,7 @@ def test_a_level_starts_the_schedule_anew():
     assert rates[9 * EPOCH_STEPS] == 0.1
 
 
-def test_restarts_may_be_at_given_epochs_and_not_at_levels():
+def test_restarts_may_be_at_given_epochs_and_not_at_refinements():
     """As in Chang et al. 2018 (ICLR), where baselines restart in the epochs in which others are
     refined, and the networks of Fig. 10 are refined without restarting.
     """
@@ -116,7 +116,7 @@ def test_a_number_of_steps_is_rounded_up_to_whole_epochs():
         with_whole_epochs(Recipe(steps=20, levels=(2,)), 10)
 
 
-def test_levels_after_the_last_epoch_start_no_cycle():
+def test_refinements_after_the_last_epoch_start_no_cycle():
     assert cycle_ends(Recipe(epochs=5, levels=(3, 8))) == (3, 5)
 
 

@@ -108,6 +108,7 @@ def test_a_note_says_that_pictures_in_files_are_scaled(tmp_path):
         Image.new("RGB", size).save(tmp_path / f"{i}.png", exif=exif)
     (tmp_path / "x.png").write_bytes(b"not a picture")
     paths = [str(path) for path in sorted(tmp_path.iterdir())]
+    # Two square pictures, or one that is 48 high and 96 wide, each with the file that is no picture.
     square, wide = (
         Split(torch.zeros(2, 3, 32, 32, dtype=torch.uint8), torch.zeros(2), tuple(files))
         for files in (paths[:2] + paths[3:], paths[2:])

@@ -42,6 +42,7 @@ def test_the_rate_rises_until_the_loss_does(spec_and_data):
     (row,) = RunFolder(Path(folder)).rows()
     assert search.losses[0] == pytest.approx(row["train_loss"] / y.var().item(), rel=0.02)
     assert max(search.losses) > search.losses[0] > min(search.losses)
+    # Lightning does not suggest the first ten rates.
     assert search.rates[10] <= search.suggestion <= search.rates[-1]
     assert search.now == 0.01  # of specs.TEMPLATE
     torch.set_rng_state(random_state)

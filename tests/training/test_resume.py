@@ -38,7 +38,7 @@ def stop_at_step(monkeypatch, step, signal_number=signal.SIGTERM):
 STATEFUL_SETTINGS = {"ema": 0.9, "levels": "[1]", "smooth": "1e-3", "augment": "[pad_crop(1)]"}
 
 
-@pytest.mark.parametrize("step", [2, 5, 7], ids=["first epoch", "last batch", "after a level"])
+@pytest.mark.parametrize("step", [2, 5, 7], ids=["first epoch", "last batch", "refined"])
 @pytest.mark.parametrize("settings", [{}, STATEFUL_SETTINGS], ids=["plain", "with more state"])
 def test_a_stopped_run_resumes_bit_for_bit(stub_spec, monkeypatch, step, settings):
     train(stub_spec, "uninterrupted", **settings)
@@ -106,7 +106,7 @@ def test_settings_that_choose_or_prepare_the_samples_measured_cannot_be_changed(
     assert Path("run/run.json").read_bytes() == before
 
 
-def test_a_run_without_epochs_may_begin_anew_with_other_settings(stub_spec, monkeypatch):
+def test_a_run_that_completed_no_epoch_may_begin_anew_with_other_settings(stub_spec, monkeypatch):
     with monkeypatch.context() as patch:
         patch.setattr(Task, "training_step", crash)
         with pytest.raises(KeyError, match="crash"):

@@ -27,7 +27,7 @@ QUIET = Console(quiet=True)
 
 
 def spec_using(*paths):
-    """The text of the stub's spec with `use` lines for these files, whose constant `a` it reads."""
+    """The stub's spec, with `use` lines for these files, and `a` in its equation from one of them."""
     lines = "".join(f'use "{path}"\n' for path in paths)
     return stub_program.SPEC.replace("state x", f"{lines}state x").replace(
         "tanh(K x)", "a tanh(K x)"
@@ -38,6 +38,7 @@ def spec_using(*paths):
 @pytest.mark.parametrize("name", ["lib/mine.ode", "spec.ode", "run.json", "lib/ü 'x'.ode"])
 def test_a_run_keeps_the_files_that_its_spec_uses(stub_spec, tmp_path, name):
     (tmp_path / "lib" / "more").mkdir(parents=True)
+    # Paths in a file are relative to the folder of that file.
     (tmp_path / name).write_text(f'use "{"" if "/" in name else "lib/"}more/b.ode"\nlet a = b\n')
     (tmp_path / "lib" / "more" / "b.ode").write_text("let b = 3\nlet unused = 1\n")
     stub_spec.write_text(spec_using(name, "lib/more/b.ode"))
@@ -108,6 +109,7 @@ def test_a_run_that_stopped_early_stays_stopped(stub_spec):
 def test_a_run_that_was_moved_remembers_its_best_epoch(stub_spec, tmp_path):
     train(stub_spec, epochs=1)
     callbacks = run.read_checkpoint(RunFolder(Path("run")).last)["callbacks"]
+    # Lightning's name of a ModelCheckpoint contains its `monitor` and `mode`.
     (state,) = (s for name, s in callbacks.items() if "test_accuracy" in name and "mode" in name)
     callback = KeptCheckpoint(dirpath=tmp_path / "moved", monitor="test_accuracy", mode="max")
     callback.load_state_dict(state)

@@ -1,4 +1,6 @@
-"""The stability margin h ω / limit during training, and `guard = rescale`, which keeps it below 1.
+"""The stability margin h ω / limit in training: above 1, steps are unstable.
+
+`guard = rescale` keeps it below 1.
 
 The fixture `stub_spec` is the path of a spec with a small handwritten network (stub_program.py).
 """

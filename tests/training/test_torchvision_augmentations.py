@@ -119,6 +119,7 @@ def test_the_loss_of_mixed_classes_is_the_mixture_of_losses(tmp_path):
     expected = sum(weight * objective.training_loss(output, labels)
                    for weight, labels in ((0.3, LABELS), (0.7, LABELS.roll(1))))  # fmt: skip
     torch.testing.assert_close(objective.training_loss(output, shares), expected)
+    # Metrics take the class with the larger share.
     assert torch.equal(objective.metric_inputs(output, shares)[1], LABELS.roll(1))
 
 

@@ -148,6 +148,10 @@ def test_an_export_that_computes_something_else_is_not_written(loaded_run, tmp_p
     with pytest.raises(TrainingError) as error:
         export_run(loaded_run, tmp_path / "network.pt2")
     assert "nothing was written" in str(error.value)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_export_to_an_unknown_format_is_refused_with_the_formats_there_are(loaded_run, tmp_path):
     with pytest.raises(TrainingError) as error:
         export_run(loaded_run, tmp_path / "network.ts")
     assert ".pt2 (torch.export, in place of TorchScript)" in str(error.value)

@@ -117,7 +117,9 @@ def test_gradients_that_are_not_finite_are_noticed_in_the_weights(stub_spec, mon
         train_in_backward(stub_spec, epochs=2, schedule="constant")
     kept, expected = weights("in_backward"), weights("one_epoch")
     assert all(torch.equal(kept[name], expected[name]) for name in expected)
+    poison(monkeypatch, "training_step", nan_gradient, lambda call: call == 8)
     train_in_backward(stub_spec, "rolled_back", epochs=2, schedule="constant", on_nan="rollback")
+    assert all(tensor.isfinite().all() for tensor in weights("rolled_back").values())
 
 
 def test_the_command_has_both_options(stub_spec):
