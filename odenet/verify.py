@@ -19,7 +19,7 @@ N, MAX_DRAWN, MAX_BYTES, ZERO_TREE, RNG = 9, 10**15, 10**6, ["*", "0", "I"], np.
 TABLE = "relu 0 1,tanh 0 1,sigmoid 0 1/4,softplus 0 1,elu 0 1,hardtanh 0 1,shrink 0 1,sin -1 1,"
 TABLE += "leaky_relu 0 1,gelu -13/100 113/100,silu -1/10 11/10"  # bounds of φ'
 SLOPES = {name: [*map(Fraction, ends)] for name, *ends in map(str.split, TABLE.split(","))}
-NONNEGATIVE = [["call", "relu"], ["call", "sigmoid"], ["call", "softplus"]]
+NONNEGATIVE = [["call", "relu"], ["call", "sigmoid"], ["call", "softplus"]]  # of gates
 ODD, VERDICTS = {"tanh", "hardtanh", "sin", "shrink"}, {"imaginary", "real", "stable"}
 PROVES = dict(antisymmetric="imaginary stable", symmetric="real stable", dissipative="stable")
 Unproved = type("not proved", (Exception,), {"__repr__": Exception.__str__})
@@ -168,7 +168,7 @@ class Checker:  # tests what is claimed of a block of J, or of an energy, at one
         return verdicts
 
 
-def main(path):
+def main(path):  # docs/certificates.md explains the keys of the file
     try:
         with open(path, encoding="utf-8") as file:
             data = json.loads(file.read(MAX_BYTES))

@@ -196,7 +196,7 @@ UNEQUAL = {
 }
 
 
-def difference(first: str, second: str) -> str:
+def difference_spec(first: str, second: str) -> str:
     """A spec whose right-hand side is the difference of two functions, each after K^T."""
     names = [n for n in ("K : dense", "b : bias", "N : norm(batch)", "P : norm(batch)")
              if _occurs(n[0], first + second)]  # fmt: skip
@@ -206,7 +206,7 @@ def difference(first: str, second: str) -> str:
 
 @pytest.mark.parametrize("name", UNEQUAL)
 def test_functions_that_differ_are_two_units(name: str):
-    model = load_model(difference(*UNEQUAL[name]))
+    model = load_model(difference_spec(*UNEQUAL[name]))
     system = read_system(model, FormulaReader(model))
     assert len(system.units) == 2
     assert not certify(model).proved
@@ -217,7 +217,7 @@ def conserves_energy(certificate: Certificate) -> bool:
 
 
 def test_a_difference_of_two_chains_is_not_antisymmetric():
-    text = difference("tanh(sigmoid(2 tanh(K Y)))", "tanh(2 sigmoid(tanh(K Y)))")
+    text = difference_spec("tanh(sigmoid(2 tanh(K Y)))", "tanh(2 sigmoid(tanh(K Y)))")
     model = load_model(text)
     certificate = certify(model)
     assert not certificate.proved and not conserves_energy(certificate)
@@ -259,7 +259,7 @@ EQUAL = {
 
 @pytest.mark.parametrize("name", EQUAL)
 def test_functions_that_are_equal_are_one_unit(name: str):
-    model = load_model(difference(*EQUAL[name]))
+    model = load_model(difference_spec(*EQUAL[name]))
     system = read_system(model, FormulaReader(model))
     assert system.units == () and not system.linear_terms
 

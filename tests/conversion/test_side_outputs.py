@@ -51,7 +51,7 @@ class Layers(nn.Module):
     """Calls its layers in turn, and hands the side output of each to the next.
 
     Args:
-        give: see `Layer`.
+        give: makes the result of each `Layer`, see there.
         factor: scales the side output of layer 0 in place, where it is given.
         autocast_index: the layer that is called under autocast, if any.
     """

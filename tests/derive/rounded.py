@@ -25,29 +25,29 @@ class Rounded:
     def __init__(self, values, bits: int):
         mantissa, exponent = np.frexp(np.asarray(values, dtype=float))
         self.bits = bits
-        self.x = np.ldexp(np.rint(mantissa * 2.0**bits), exponent - bits)
+        self.values = np.ldexp(np.rint(mantissa * 2.0**bits), exponent - bits)
 
     def _operand_values(self, other) -> np.ndarray:
-        return other.x if isinstance(other, Rounded) else Rounded(other, self.bits).x
+        return other.values if isinstance(other, Rounded) else Rounded(other, self.bits).values
 
     def __add__(self, other):
-        return Rounded(self.x + self._operand_values(other), self.bits)
+        return Rounded(self.values + self._operand_values(other), self.bits)
 
     __radd__ = __add__
 
     def __sub__(self, other):
-        return Rounded(self.x - self._operand_values(other), self.bits)
+        return Rounded(self.values - self._operand_values(other), self.bits)
 
     def __rsub__(self, other):
-        return Rounded(self._operand_values(other) - self.x, self.bits)
+        return Rounded(self._operand_values(other) - self.values, self.bits)
 
     def __mul__(self, other):
-        return Rounded(self.x * self._operand_values(other), self.bits)
+        return Rounded(self.values * self._operand_values(other), self.bits)
 
     __rmul__ = __mul__
 
     def __truediv__(self, other):
-        return Rounded(self.x / self._operand_values(other), self.bits)
+        return Rounded(self.values / self._operand_values(other), self.bits)
 
 
 def roundtrip_error(name: str, frequencies, precision: str, h: float = 0.1) -> float:
@@ -76,8 +76,8 @@ def roundtrip_error(name: str, frequencies, precision: str, h: float = 0.1) -> f
         state = step(scheme, state, _rates(scheme, frequency, bits), numbers)
     for frequency in reversed(frequencies):
         state = step_back(derivation, state, _rates(scheme, frequency, bits), numbers)
-    errors = np.concatenate([state[slot].x - first[slot].x for slot in scheme.slots])
-    size = np.linalg.norm(np.concatenate([part.x for part in first.values()]))
+    errors = np.concatenate([state[slot].values - first[slot].values for slot in scheme.slots])
+    size = np.linalg.norm(np.concatenate([part.values for part in first.values()]))
     return float(np.linalg.norm(errors) / size)
 
 
@@ -89,7 +89,7 @@ def _rates(scheme, frequency: float, bits: int) -> dict:
             rates[pattern.function] = lambda x: -frequency * (frequency * x)
         elif pattern.variable in pattern.reads:
             rates[pattern.function] = lambda x: Rounded(
-                frequency * np.stack([x.x[1], -x.x[0]]), bits
+                frequency * np.stack([x.values[1], -x.values[0]]), bits
             )
         else:
             sign = -1 if index else 1

@@ -224,8 +224,8 @@ def scheme_text(shears: list[RandomShear], sources: tuple[str, ...], at_once: bo
     """A scheme of shears, after which the unknowns are permuted.
 
     Args:
-        shears: in order.
-        sources: for each of UNKNOWNS, the one whose value it takes in the end.
+        shears: the shears in their order.
+        sources: for each of UNKNOWNS, the unknown that it takes its value from in the end.
         at_once: whether to substitute every line into those that read it.
     """
     current = {name: f"{name}[n]" for name in UNKNOWNS}

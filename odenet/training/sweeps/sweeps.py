@@ -30,7 +30,7 @@ from odenet.training.runs.data_sources import SET_OPTION
 from odenet.training.runs.results import Result
 from odenet.training.runs.run import resume, train
 
-MAX_POINTS = 1000
+MAX_POINTS = 1000  # of a grid
 MAX_SETTINGS_LENGTH = 60  # characters for the settings in the name of a point's folder
 
 
@@ -45,7 +45,7 @@ class Sweep:
         axes: the axes of the grid: by the name of each swept setting, its values as text.
         settings: the settings that all points share; none of them is swept.
         options: where and how each point runs.
-        unchecked: as for `odenet.training.train`.
+        unchecked: train even if a claim of the spec is refuted or open.
     """
 
     name: str
@@ -149,7 +149,7 @@ def new_sweep(
         settings: the settings that all points share.
         options: where and how each point runs.
         out: the path of the folder; None for the next free `runs/NAME-sweep-1`, …
-        unchecked: as for `odenet.training.train`.
+        unchecked: train even if a claim of the spec is refuted or open.
 
     Raises:
         SpecError: a point cannot be compiled, or has a claim that is not proved.

@@ -30,7 +30,8 @@ class DepthProfile:
         step_sizes: the step size h; 1 for a scheme without h.
         energies: the mean energy before each step and after the last one; empty where the
             certificate has no energy.
-        eigenvalues: of the Jacobian of F for one sample, by the number of the step; some steps.
+        eigenvalues: by the index of a step, eigenvalues of the Jacobian of F there, for one sample;
+            only some steps have an entry.
     """
 
     state_norms: list[float]
@@ -49,7 +50,7 @@ def depth_profile(flow: Flow, initial: State, spectrum_count: int = SPECTRUM_COU
     """Run a flow from a state and measure at each step.
 
     Args:
-        flow: in evaluation mode.
+        flow: a flow in evaluation mode.
         initial: the state before the first step, for a batch of samples.
         spectrum_count: the number of steps, evenly spaced, to compute eigenvalues at.
     """

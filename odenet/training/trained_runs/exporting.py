@@ -30,10 +30,11 @@ class ExportedFile:
     """A file that was written.
 
     Args:
-        path: the file.
-        input_text: the input of the network in words, or that the file has only weights.
-        relative_difference: of the outputs of the exported network and the original: the largest
-            difference, divided by the largest output; None if the file has only weights.
+        path: the path of the file.
+        input_text: the input of the network, such as `(batch, 1, 8, 8) uint8 pixels`; for a file
+            of weights, words that say so.
+        relative_difference: the largest difference between an output of the exported network and
+            that of the original, divided by the largest output; None for a file of weights.
     """
 
     path: Path
@@ -45,7 +46,7 @@ def export_run(run: TrainedRun, path: str | Path) -> ExportedFile:
     """Write the network of a run as `.onnx`, `.pt2` (torch.export) or `.safetensors` (weights).
 
     Args:
-        run: from `odenet.load_run`.
+        run: a run from `odenet.load_run`.
         path: the file, whose ending decides the format.
 
     Raises:

@@ -190,7 +190,7 @@ def _metric_value(task: Task, inputs: Tensor, labels: Tensor) -> float:
 def _study_flow_or_unit(
     task: Task, name: str, u: Tensor | State, batch: tuple[Tensor, Tensor], rng: np.random.Generator
 ) -> FlowStudy:
-    """The study of the flow or unit of that name, whose input is u.
+    """The study of the flow or unit with a name; u is its input.
 
     The entry of a unit counts as its first step.
     """
@@ -235,7 +235,7 @@ def _study_flow(
         flow: the flow to study.
         initial_state: the state before its first step, for the samples of the batch.
         batch: inputs and labels.
-        rng: for random choices of steps.
+        rng: the source of random choices of steps.
     """
     n = flow.steps
 

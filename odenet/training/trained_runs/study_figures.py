@@ -138,7 +138,7 @@ def _draw_spectrum(axes: Axes, flow: FlowStudy, study: Study) -> None:
 
 
 def _metric_axis(measure: MetricKind) -> dict[str, Any]:
-    """Settings of the vertical axis for a metric; it goes from 0 to 1 if the metric is a share."""
+    """Keywords of `Axes.set` for a metric on the vertical axis, from 0 to 1 if it is a share."""
     is_share = measure.best == "max" and measure.number_format.endswith("%}")
     return {"ylabel": measure.title, **({"ylim": (0, 1)} if is_share else {})}
 

@@ -11,7 +11,7 @@ class TrainedNetwork(nn.Module):
     """A network that takes samples as data sets store them, such as uint8 pixels.
 
     Args:
-        network: in evaluation mode.
+        network: the network in evaluation mode, without preprocessing.
         transforms: scale and standardise stored samples to what the network takes.
         objective: the loss, which turns outputs of the network into predictions.
     """

@@ -132,7 +132,7 @@ class TrainedRun:
 
         Args:
             n: the number of samples of a density; None for text.
-            seed: for random numbers; None takes torch's global generator.
+            seed: the seed of random numbers; None takes torch's global generator.
             temperature: of a density, the standard deviation of the latent variables; below 1,
                 samples are likelier and less diverse (Kingma & Dhariwal 2018, section 6). Of a
                 language model, the divisor of the scores; 0 takes the likeliest token each time.
