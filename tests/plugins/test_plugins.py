@@ -214,6 +214,7 @@ def test_bounds_are_compared_for_several_constants(plugin):
     wrong = Bound("max(1, a)", lambda a: max(Fraction(1), a))
     with pytest.raises(ValueError, match=r"leaking\(-2\) has slopes"):
         odenet.register_activation(replace(leaky, name="leaking", slope=wrong))
+    # for constants of at least -1 the bound is right: the slopes are 1 and a, so |a| ≤ max(1, a)
     ranged = replace(leaky, name="leaking", slope=wrong, constants={"a": Number(-1)})
     with odenet.register_activation(ranged), pytest.raises(SpecError, match="at least -1"):
         odenet.loads("state Y\nY' = leaking(-1.5)(Y)\ndiscretise euler(h = 0.1)\n")

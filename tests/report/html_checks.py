@@ -14,7 +14,8 @@ class Page(HTMLParser):
     Attributes:
         open: names of the elements that are open.
         elements: name and attributes of each element.
-        ids, links: values of these attributes, of all elements.
+        ids: the values of the attribute `id` of all elements.
+        links: the addresses that the elements load or lead to (`src`, `href` and the like).
     """
 
     def __init__(self, text):

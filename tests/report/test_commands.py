@@ -17,7 +17,7 @@ APP.command("watch")(reporting.watch)
 
 
 def odenet(*arguments):
-    """Run a command that succeeds; gives its output. A SpecError of it is raised as it is."""
+    """Run a command, which has to succeed, and return its output; its SpecError is raised here."""
     result = CliRunner().invoke(APP, [str(a) for a in arguments])
     if isinstance(result.exception, SpecError):
         raise result.exception

@@ -43,7 +43,7 @@ def test_results_runs_and_predictions_have_a_repr_of_one_line(run):
     assert str(result).startswith("test accuracy") and "parameters" in str(result)
     trained = odenet.load_run(run)
     assert repr(trained) == f"<run {run}: takes (1, 8, 8), gives 10 classes>"
-    # Of 22 samples 20 are listed.
+    # Of 22 samples, here black pictures as bytes, 20 are listed.
     predictions = trained.predict(trained.model._transforms.mean.new_zeros(22, 1, 8, 8).byte())
     assert repr(predictions) == "<predictions of 22 samples by cross_entropy>"
     lines = str(predictions).splitlines()

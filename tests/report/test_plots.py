@@ -29,7 +29,7 @@ APP.command()(plotting.plot)
 
 
 def plot(*arguments):
-    """Run `odenet plot ARGUMENTS`; gives its output. A SpecError of it is raised as it is."""
+    """Run `odenet plot ARGUMENTS` and return its output; its SpecError is raised here."""
     result = CliRunner().invoke(APP, [str(a) for a in arguments])
     if isinstance(result.exception, SpecError):
         raise result.exception

@@ -23,6 +23,7 @@ from .html_checks import check_page
 
 @pytest.fixture(scope="module")
 def section_and_measurements(run):
+    """The section about the run on its page, and what was measured of its network."""
     return run_section(run, options=None)
 
 

@@ -22,7 +22,17 @@ def trainable_parameters(flow):
 def gradients_in_mode(flow, mode, u, *context, between=None, loss=None, **kwargs):
     """Gradients of a copy of the flow in a memory mode, and the copy.
 
-    `between` is called with the copy after the forward pass, `loss` with the copy and its output.
+    Args:
+        flow: the flow.
+        mode: the memory mode of the copy.
+        u: the input.
+        *context: further inputs.
+        between: called with the copy between its forward and its backward pass.
+        loss: gives the loss for the copy and its output; by default the sum of squares.
+        **kwargs: further inputs by name.
+
+    Returns:
+        The gradients by the input, the trainable parameters and the context, in this order.
     """
     flow_copy = copy.deepcopy(flow)
     flow_copy.memory = mode

@@ -12,7 +12,7 @@ from odenet import OptimizerInBackward
 TWO_UNKNOWNS = "state Y, Z\nparam K1, K2 : conv(3)\nparam b : bias\n"
 RIGHT_HAND_SIDES = "Y' = K1^T tanh(K1 Z + b)\nZ' = -K2^T tanh(K2 Y + b)\n"
 ONE_UNKNOWN = "state Y\nparam K : conv(3)\nparam b : bias\n"
-SPLIT_SCHEME = """
+TWO_HALVES_SCHEME = """
 scheme halves {
     for Y' = F(Z), Z' = G(Y)
     M = Y[n] + h/2 F(Z[n])
@@ -22,11 +22,12 @@ scheme halves {
 """
 SPECS = {
     "verlet": f"{TWO_UNKNOWNS}{RIGHT_HAND_SIDES}discretise verlet(h = 0.1)",
-    "splitting": f"{TWO_UNKNOWNS}{RIGHT_HAND_SIDES}{SPLIT_SCHEME}discretise halves(h = 0.1)",
+    "two halves": f"{TWO_UNKNOWNS}{RIGHT_HAND_SIDES}{TWO_HALVES_SCHEME}discretise halves(h = 0.1)",
     "leapfrog": f"{ONE_UNKNOWN}Y'' = -K^T tanh(K Y + b)\ndiscretise leapfrog(h = 0.1)",
     "midpoint": f"{ONE_UNKNOWN}Y' = tanh((K - K^T) Y + b)\ndiscretise midpoint(h = 0.1)",
     "momentum": "state Y\nmap f = conv(3) -> bn -> tanh -> conv(3)\nY' = f(Y)\n"
     "discretise momentum(γ = 0.9)",
+    # v starts at the right-hand side, which reads the weights of the first step once more
     "start at f(x)": f"{ONE_UNKNOWN}Y' = tanh(K Y + b)\ndiscretise momentum(γ = 0.9) start v[0] = f(x[0])",
     "learned constants": f"{ONE_UNKNOWN}Y' = tanh(K Y + b)\ndiscretise momentum(γ = learned(0.9))",
     # K1 is interpolated over the depth between knots, its learned values at three times
@@ -73,7 +74,7 @@ def have_equal_states(network, twin):
 
 
 def train_both_ways(network, inputs, make_optimizer=ADAMW):
-    """The network after the ordinary loop, and its copy after an optimizer within the backward."""
+    """The network after the ordinary loop, and a copy that an optimizer in the backward trained."""
     torch.manual_seed(3)
     twin = copy.deepcopy(network)
     train_with_steps(network, make_optimizer(network.parameters()), inputs)

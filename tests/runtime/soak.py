@@ -49,15 +49,15 @@ def open_file_count() -> int:
 
 
 def check_exact_inverse(steps: int) -> None:
-    """Takes `steps` steps forward and back, by repeated calls of a flow of at most 1000."""
+    """Takes `steps` steps forward and back, by repeated calls of a flow of at most 1000 steps."""
     torch.manual_seed(0)
     depth = min(steps, 1000)
     with tempfile.TemporaryDirectory() as folder:
         tiny_spec = Path(folder) / "hamiltonian.ode"
         tiny_spec.write_text(TINY_SPEC.replace("h = 0.1", "h = 0.01"))
-        specs = [odenet.load(tiny_spec), odenet.load(ROOT / "specs" / "rings.ode")]
-    for spec in specs:  # the second multiplies by γ, which leaves remainders
-        flow = spec.flow(4, depth, space=0)
+        programs = [odenet.load(tiny_spec), odenet.load(ROOT / "specs" / "rings.ode")]
+    for program in programs:  # the second multiplies by γ, which leaves remainders
+        flow = program.flow(4, depth, space=0)
         state = start = flow.encode(torch.randn(2, 4))
         start_time = time.perf_counter()
         for _ in range(steps // depth):
@@ -68,7 +68,8 @@ def check_exact_inverse(steps: int) -> None:
         is_restored = state.equal(start)
         seconds = time.perf_counter() - start_time
         print(
-            f"{spec.name}: {steps} steps and back in {seconds:.0f} s, bit for bit: {is_restored}",
+            f"{program.name}: {steps} steps and back in {seconds:.0f} s, "
+            f"bit for bit: {is_restored}",
             flush=True,
         )
         assert is_restored and has_moved

@@ -17,9 +17,9 @@ discretise {scheme}
 """
 
 
-def build_flow(scheme, steps=2, **constants):
+def build_flow(scheme, steps=2):
     torch.manual_seed(0)
-    flow = odenet.loads(SPEC.format(scheme=scheme)).flow(4, steps, **constants).double()
+    flow = odenet.loads(SPEC.format(scheme=scheme)).flow(4, steps).double()
     flow.b.data.normal_()
     return flow
 
@@ -101,7 +101,7 @@ def test_without_a_tolerance_dopri5_takes_steps_of_a_fixed_size():
     assert not hasattr(flow, "rtol")
 
 
-def test_a_tolerance_is_refused_without_rtol_or_for_a_scheme_without_an_error_estimate():
+def test_atol_without_rtol_and_tolerances_of_schemes_without_an_error_estimate_are_refused():
     with pytest.raises(odenet.SpecError, match="an error is allowed by `rtol`"):
         build_flow("dopri5(atol = 1e-3, T = 1)")
     with pytest.raises(odenet.SpecError, match="rk4 has no constant `rtol`"):

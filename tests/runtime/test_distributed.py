@@ -20,7 +20,7 @@ pytestmark = [
     pytest.mark.slow,
     pytest.mark.skipif(not dist.is_available(), reason="torch without distributed"),
 ]
-ROUNDS = 2  # of gradient accumulation
+ROUNDS = 2  # backward passes whose gradients are accumulated
 
 
 class Network(torch.nn.Module):
@@ -59,8 +59,8 @@ def wrap_in_ddp(network):
     """The network in DistributedDataParallel, and the function that switches its averaging."""
     network = DistributedDataParallel(network)
 
-    def switch_sync(last):
-        network.require_backward_grad_sync = last
+    def switch_sync(is_on):
+        network.require_backward_grad_sync = is_on
 
     return network, switch_sync
 
@@ -74,7 +74,7 @@ def shard_by_flow(network):
 
 
 def shard_by_block(network):
-    """The same with a unit for each block, as large models are sharded."""
+    """As `shard_by_flow`, with a unit for each block of modules, as large models are sharded."""
     mesh = init_device_mesh("cpu", (2,))
     for part in (*network.second.f, network):
         fully_shard(part, mesh=mesh)
@@ -178,25 +178,26 @@ def converted_gradients(shard):
     return [gradient.full_tensor() if shard else gradient for gradient in gradients]
 
 
-def run_process(rank, path):
+def run_process(rank, folder):
+    """One of the two processes; the one of rank 0 saves the results in the folder."""
     torch.set_num_threads(1)
-    dist.init_process_group("gloo", init_method=f"file://{path}/meet", rank=rank, world_size=2)
+    dist.init_process_group("gloo", init_method=f"file://{folder}/meet", rank=rank, world_size=2)
     for wrapper in WRAPPERS:
         network, batches = build_network()
         network, switch_sync = wrapper(network)
         results = gradients(network, batches[:, 2 * rank : 2 * rank + 2], switch_sync)
         if rank == 0:
-            torch.save(results, path / f"{wrapper.__name__}.pt")
+            torch.save(results, folder / f"{wrapper.__name__}.pt")
     for mode in ("stored", "reversible", "checkpoint"):
         results = train_stateful_blocks(mode, shard=True)
         if rank == 0:
-            torch.save(results, path / f"stateful {mode}.pt")
+            torch.save(results, folder / f"stateful {mode}.pt")
     results = converted_gradients(shard=True)
     if rank == 0:
-        torch.save(results, path / "converted.pt")
+        torch.save(results, folder / "converted.pt")
     results = count_sent_buckets()
     if rank == 0:
-        torch.save(results, path / "sent.pt")
+        torch.save(results, folder / "sent.pt")
     flow = reversible([torch.nn.Linear(6, 6) for _ in range(2)])
     for part in (*flow.f, flow):
         fully_shard(part, mesh=init_device_mesh("cpu", (2,)))
@@ -212,33 +213,37 @@ def run_process(rank, path):
 
 
 @pytest.fixture(scope="module")
-def results(tmp_path_factory):
-    path = tmp_path_factory.mktemp("distributed")
-    mp.spawn(run_process, args=(path,), nprocs=2)
-    return path
+def result_folder(tmp_path_factory):
+    """The folder with the results of two processes."""
+    folder = tmp_path_factory.mktemp("distributed")
+    mp.spawn(run_process, args=(folder,), nprocs=2)
+    return folder
 
 
 @pytest.mark.parametrize("wrapper_name", [wrapper.__name__ for wrapper in WRAPPERS])
-def test_two_processes_give_the_gradients_of_one(wrapper_name, results):
-    actual = torch.load(results / f"{wrapper_name}.pt")
+def test_two_processes_give_the_gradients_of_one(wrapper_name, result_folder):
+    actual = torch.load(result_folder / f"{wrapper_name}.pt")
     expected = gradients(*build_network())
     assert actual.keys() == expected.keys()
     for name, gradient in expected.items():
         torch.testing.assert_close(actual[name], gradient, rtol=1e-9, atol=1e-12, msg=name)
 
 
-def test_gradients_of_a_flow_are_sent_during_the_backward_of_the_flows_before_it(results):
-    sent_before_end, parameters_per_flow = torch.load(results / "sent.pt")
+def test_gradients_of_a_flow_are_sent_during_the_backward_of_the_flows_before_it(result_folder):
+    sent_before_end, parameters_per_flow = torch.load(result_folder / "sent.pt")
     assert sent_before_end >= 2 * parameters_per_flow
 
 
 @pytest.mark.parametrize("mode", ["stored", "reversible", "checkpoint"])
-def test_fsdp_units_of_single_blocks_repeat_the_evaluations_of_the_forward_pass(results, mode):
-    actual = torch.load(results / f"stateful {mode}.pt")
+def test_fsdp_units_of_single_blocks_repeat_the_evaluations_of_the_forward_pass(
+    result_folder, mode
+):
+    actual = torch.load(result_folder / f"stateful {mode}.pt")
     expected = train_stateful_blocks("stored", shard=False)
     torch.testing.assert_close(actual, expected, rtol=1e-9, atol=1e-12)
 
 
-def test_fsdp_units_of_a_converted_model_get_their_own_further_inputs(results):
-    actual, expected = torch.load(results / "converted.pt"), converted_gradients(shard=False)
+def test_fsdp_units_of_a_converted_model_get_their_own_further_inputs(result_folder):
+    actual = torch.load(result_folder / "converted.pt")
+    expected = converted_gradients(shard=False)
     torch.testing.assert_close(actual, expected)

@@ -1,4 +1,8 @@
-"""Exact arithmetic: steps in fixed point that are undone bit for bit, and the range it refuses."""
+"""Exact arithmetic: steps in fixed point that are undone bit for bit, and the range it refuses.
+
+A scale is the factor that a shear gives its target, such as γ of momentum. It is a fraction p/q
+here, and the remainders of the division by q are digits that are packed into words of 62 bits.
+"""
 
 from __future__ import annotations
 

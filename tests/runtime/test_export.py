@@ -11,7 +11,7 @@ import torch
 import odenet
 
 SPECS = Path(__file__).parents[2] / "specs"
-NETWORKS = {  # with fewer steps and channels than the specs set
+NETWORKS = {  # spec -> settings: fewer steps n and a smaller width w of the last stage, for speed
     "hamiltonian": {"n": 2, "w": 64},
     "momentum": {"n": 2},
     "leapfrog": {"n": 2, "w": 64},
@@ -20,7 +20,10 @@ NETWORKS = {  # with fewer steps and channels than the specs set
 
 
 def build_trained_network(name):
-    """A network in evaluation mode after a training pass, so that statistics have moved; an input."""
+    """A network after a training pass, in which its batch norms have moved; and an input for it.
+
+    It is in evaluation mode.
+    """
     torch.manual_seed(0)
     program = odenet.load(SPECS / f"{name}.ode", set=NETWORKS[name])
     network, u = program.network(), torch.randn(3, *program.input_shape)
@@ -31,16 +34,16 @@ def build_trained_network(name):
 @pytest.mark.parametrize("name", NETWORKS)
 def test_an_exported_program_computes_what_the_network_does(name):
     network, u = build_trained_network(name)
-    program = torch.export.export(network, (u,))
-    torch.testing.assert_close(program.module()(u), network(u), rtol=1e-5, atol=1e-5)
+    exported = torch.export.export(network, (u,))
+    torch.testing.assert_close(exported.module()(u), network(u), rtol=1e-5, atol=1e-5)
 
 
 def test_an_exported_program_takes_any_batch():
     network, u = build_trained_network("digits")
     batch = torch.export.Dim("batch", min=1, max=64)
-    program = torch.export.export(network, (u,), dynamic_shapes=({0: batch},))
+    exported = torch.export.export(network, (u,), dynamic_shapes=({0: batch},))
     v = torch.randn(5, *u.shape[1:])
-    torch.testing.assert_close(program.module()(v), network(v), rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(exported.module()(v), network(v), rtol=1e-5, atol=1e-5)
 
 
 @pytest.mark.parametrize("name", ["digits", "momentum"])
@@ -49,7 +52,7 @@ def test_onnxruntime_computes_what_the_network_does(name, tmp_path):
     onnxruntime = pytest.importorskip("onnxruntime", reason="needs the extra export")
     network, u = build_trained_network(name)
     path = tmp_path / f"{name}.onnx"
-    with warnings.catch_warnings():  # of the exporter, about itself
+    with warnings.catch_warnings():  # the exporter warns about its own internals
         warnings.simplefilter("ignore")
         torch.onnx.export(network, (u,), path, dynamo=True, verbose=False)
     session = onnxruntime.InferenceSession(path)

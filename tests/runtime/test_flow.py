@@ -136,8 +136,8 @@ def test_a_flow_can_be_copied_saved_and_loaded(tmp_path):
 @pytest.mark.parametrize("flow_class", [HamiltonianFlow, MidpointFlow, MomentumFlow])
 def test_evaluation_can_be_exported(flow_class):
     flow, u = flow_class(4, 3).eval(), torch.randn(2, 4, 6, 6)
-    program = torch.export.export(flow, (u,))
-    torch.testing.assert_close(program.module()(u), flow(u))
+    exported = torch.export.export(flow, (u,))
+    torch.testing.assert_close(exported.module()(u), flow(u))
 
 
 def test_a_missing_energy_stability_limit_or_bound_is_reported():

@@ -112,7 +112,7 @@ def test_flows_share_a_budget_in_proportion_to_their_needs():
 
 def set_shared_budget(network, budget):
     share_budget(network, budget)
-    network(torch.randn(2, 4, 8, 8))  # which measures the needs
+    network(torch.randn(2, 4, 8, 8))  # the first call measures what storing each flow's steps takes
     return network
 
 

@@ -137,9 +137,9 @@ def test_gradients_are_right_whatever_a_block_returns_or_does(function, scheme):
         assert_same(results[mode], results["stored"], mode)
 
 
-def with_frozen_blocks(*frozen):
+def with_frozen_blocks(*frozen_indices):
     def use(flow, x):
-        for n in frozen:
+        for n in frozen_indices:
             flow.f[n].requires_grad_(False)
         flow(x).square().sum().backward()
 
@@ -280,16 +280,16 @@ def batched_gradients(flow, x):
     torch.autograd.grad(out, x, torch.stack([out, out]).detach(), is_grads_batched=True)
 
 
-def by_parameters(flow, x):
-    def loss(given):
-        return torch.func.functional_call(flow, given, x).sum()
+def gradient_by_parameters(flow, x):
+    def loss(parameters):
+        return torch.func.functional_call(flow, parameters, x).sum()
 
     torch.func.grad(loss)(dict(flow.named_parameters()))
 
 
 TRANSFORMS = {
     "grad": lambda flow, x: torch.func.grad(lambda x: flow(x).sum())(x),
-    "grad by parameters": by_parameters,
+    "grad by parameters": gradient_by_parameters,
     "vjp": lambda flow, x: torch.func.vjp(flow, x),
     "vmap": lambda flow, x: torch.func.vmap(flow)(x[None]),
     "jacrev": lambda flow, x: torch.func.jacrev(flow)(x),

@@ -17,7 +17,7 @@ EQUATIONS = {  # by the number of states for each unknown of the scheme
     2: "state A, B, C, D\nparam K, L : dense\nA' = tanh(K C)\nB' = K tanh(D)\n"
     "C' = L tanh(A)\nD' = L tanh(B)",
 }
-STEP_FORMULAS = {  # {s} and {t}: exponents
+STEP_FORMULAS = {  # {s} and {t}: places of exponents; s and t: maps that the formulas may call
     "affine": "Y[n+1] = exp({s}) * Y[n] + h F(Z[n])\nZ[n+1] = exp({t}) * Z[n] + h G(Y[n+1])",
     "factor of a sum": "Y[n+1] = exp({s}) * (Y[n] + h F(Z[n]))\nZ[n+1] = Z[n] + h G(Y[n+1])",
     "constant factors": "Y[n+1] = 3/2 Y[n] + h F(Z[n])\nZ[n+1] = -1/2 Z[n] + h G(Y[n+1])",
@@ -78,8 +78,8 @@ def test_gradients_are_those_of_the_jacobian_by_plain_autograd(
 
     def expected_loss():
         z = flow(u)
-        rows = [jacobian(lambda x: flow(x[None])[0], x, create_graph=True) for x in u]
-        log_det = torch.stack([torch.linalg.slogdet(row)[1] for row in rows])
+        jacobians = [jacobian(lambda x: flow(x[None])[0], x, create_graph=True) for x in u]
+        log_det = torch.stack([torch.linalg.slogdet(J)[1] for J in jacobians])
         return (z.square().sum(1) / 2 - log_det).square().sum()
 
     flow.memory = "stored"

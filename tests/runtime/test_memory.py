@@ -59,7 +59,7 @@ def test_a_budget_is_filled_with_stored_steps_and_not_exceeded():
 
 
 class RecordingBlock(nn.Module):
-    """Records its evaluations on the class, so that those of copies count as well."""
+    """Lists its evaluations on the class, True for each, so that those of copies count as well."""
 
     evaluations: ClassVar[list[bool]] = []
 

@@ -60,7 +60,7 @@ def test_gradients_share_memory_with_nothing():
     assert_same_as_stored(flow, x)
 
 
-def test_a_relu_of_exactly_zero_is_differentiated_at_zero_in_the_backward_pass():
+def test_a_relu_at_its_kink_has_the_slope_at_zero_in_the_backward_pass_as_well():
     flow, x = build("hamiltonian", steps=6)
     x[:, 2:] = 0  # relu(K1 Z + b1) is at its kink in the first step
     with torch.no_grad():
@@ -81,11 +81,11 @@ def test_reversible_and_stored_training_begin_with_the_same_gradients(name):
             flow.memory = mode
         torch.manual_seed(0)
         gradients[mode] = torch.autograd.grad(network(x).square().sum(), list(network.parameters()))
-    for (name, _), expected, actual in zip(
+    for (parameter_name, _), expected, actual in zip(
         network.named_parameters(), *gradients.values(), strict=True
     ):
         torch.testing.assert_close(
-            actual, expected, rtol=1e-6, atol=1e-9 * float(expected.abs().max()), msg=name
+            actual, expected, rtol=1e-6, atol=1e-9 * float(expected.abs().max()), msg=parameter_name
         )
 
 

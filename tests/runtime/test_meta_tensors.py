@@ -34,7 +34,7 @@ MODES = [*MODES_WITHOUT_BUDGET, "budget"]
 
 @cache
 def load_program(name):
-    """The program of a spec, with two steps in each flow if the spec has a setting n for that."""
+    """The program of a spec, with two steps in each flow if a `let n` of the spec sets them."""
     path = SPECS / f"{name}.ode"
     return odenet.load(path, set={"n": 2} if "\nlet n" in path.read_text("utf-8") else {})
 
@@ -49,12 +49,12 @@ def build_network(name, mode, device):
     for flow in (m for m in network.modules() if isinstance(m, Flow)):
         if not flow.reversible and mode in ("reversible", "budget"):
             pytest.skip("its scheme has no inverse")
-        flow.memory = 0 if mode == "budget" else mode
+        flow.memory = 0 if mode == "budget" else mode  # for "budget" see `set_half_budget`
     return network, u
 
 
 def set_half_budget(flow, inputs):
-    """A hook before a first call: gives a flow the budget for half of its steps."""
+    """A hook: before its first call, a flow whose budget is 0 gets one for half of its steps."""
     if flow.memory == 0:
         flow.memory = flow.steps // 2 * bytes_per_step(flow, *inputs)
 

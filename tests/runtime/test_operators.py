@@ -29,6 +29,8 @@ with_60_examples = settings(max_examples=60, deadline=None)
 
 
 class ConvolutionCase(NamedTuple):
+    """A kernel K, an input x of its convolution, and a y of the shape of its output."""
+
     x: Tensor
     y: Tensor
     K: Tensor

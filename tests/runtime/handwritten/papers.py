@@ -91,6 +91,7 @@ class HamiltonianFlow(Flow):
         )
 
     def frequency_bound(self, step=0):
+        # `norm` iterates from the direction that it found before for this name and step
         return self.norm("K1", self.K1[step], step) * self.norm("K2", self.K2[step], step)
 
     def shears(self):
@@ -187,7 +188,7 @@ class LeapfrogFlow(Flow):
 
 
 class MomentumFlow(Flow):
-    """x' = f(x) for any map f; momentum."""
+    """x' = f(x) for any map f; momentum, v ← γ v + (1 - γ) f(x) and x ← x + v."""
 
     slots = ("x", "v")
     states = ("x",)

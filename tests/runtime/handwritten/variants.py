@@ -60,7 +60,10 @@ class SharedMomentumFlow(MomentumFlow):
 
 
 class NormFlow(HamiltonianFlow):
-    """A Hamiltonian flow with learned norms and a learned scalar inside its units."""
+    """A Hamiltonian flow with learned norms and a learned scalar in the rate of Y.
+
+    The norms take the place of b1, which it inherits and does not read.
+    """
 
     def __init__(self, channels, steps, *, h=0.1, space=2, kind="batch"):
         super().__init__(channels, steps, h=h, space=space)
