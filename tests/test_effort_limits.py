@@ -45,7 +45,7 @@ def test_the_step_matrix_of_a_product_of_many_sums_is_not_multiplied_out_either(
 
 
 def test_the_decision_on_n_equations_takes_fewer_than_n_cubed_operations():
-    """Counted are the tests whether an operator is zero."""
+    """The operations that are counted test whether an operator is zero."""
     n = 150
     states = [f"Y{i}" for i in range(n)]
     ring = zip(states, states[1:] + states[:1], strict=True)

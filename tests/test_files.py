@@ -222,7 +222,8 @@ WRITING_METHODS = {
     "rename", "to_csv", "touch", "symlink_to", "hardlink_to", "link", "symlink", "copyfile",
     "copytree", "move", "NamedTemporaryFile", "mkstemp", "mkdtemp", "tofile", "savez", "imsave",
 }  # fmt: skip
-# Calls that look like writing, but write no file of the user's, or into a stream of odenet.files.
+# Calls that look like writing, but write no file of the user's, or write into a stream that
+# odenet.files has opened.
 OTHER_WRITERS = {
     "odenet/cli/__init__.py": {"os.open"},  # opens the null device
     "odenet/training/runs/run_lock.py": {"os.open"},  # opens the lock

@@ -35,7 +35,10 @@ def spec_network(original, gamma):
 
 
 def momentum_output(original, x, gamma):
-    """Sander et al. 2021, Eq. 2, with f(x) = block(x) - x; blocks that change the shape stay."""
+    """Sander et al. 2021, Eq. 2, with f(x) = block(x) - x.
+
+    Blocks that change the shape are evaluated as they are.
+    """
     x = original.relu(original.bn1(original.conv1(x)))
     for layer in (original.layer1, original.layer2, original.layer3, original.layer4):
         x = layer[0](x)

@@ -14,7 +14,7 @@ from odenet.model.typed.network_size import network_size
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "systems.md").read_text("utf-8")
-# name of a spec, name of a preset or "", number of parameters
+# Of each row the name of a spec, the name of a preset or "", and the number of parameters.
 ROWS = re.findall(r"^\| .*\| `(\w+)` \| (?:`@([\w-]+)`)? ?\| ([\d,]+) \|", PAGE, re.MULTILINE)
 
 

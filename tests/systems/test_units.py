@@ -94,7 +94,7 @@ def hamiltonian(unit, x, h):
 
 
 def leapfrog(unit, x, h):
-    """Eq. 17 of the same; the history goes through the shortcut with the state."""
+    """Chang et al. 2018 (AAAI), Eq. 17; the previous state goes through the shortcut as well."""
     previous, Y = torch.zeros_like(x), x
     for flow in (unit.entry.flow, unit.flow):
         for j in range(flow.steps):
@@ -115,7 +115,7 @@ def momentum(unit, x, h, gamma=0.9):
     return x
 
 
-# spec -> the unit by hand, its options, settings of the spec
+# spec -> the unit written out, options of `unit` in the net, settings of the spec
 HANDWRITTEN = {
     "resnet": (resnet, "", {"h": 0.5}),
     "revnet": (revnet, ", shortcut = pool", {"h": 0.5}),

@@ -10,7 +10,7 @@ from . import stub_program
 
 @pytest.fixture(autouse=True)
 def single_thread():
-    """Run torch on one thread: more do not speed up small tensors, and slow a busy machine."""
+    """Run torch on one thread: more threads do not speed up small tensors, and slow a busy machine."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     yield

@@ -184,7 +184,7 @@ def test_an_epoch_goes_on_where_it_was_stopped(digits):
     resumed = training_batches(digits)
     resumed.load_state_dict(interrupted.state_dict())
     remaining, expected = list(resumed), list(training_batches(digits))[5:]
-    assert len(remaining) == len(expected) == 9  # of 14
+    assert len(remaining) == len(expected) == 9  # of 14 batches
     assert all(torch.equal(a[0], b[0]) for a, b in zip(remaining, expected, strict=True))
     assert len(list(resumed)) == 14
 

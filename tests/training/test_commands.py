@@ -75,7 +75,7 @@ def test_every_shortcut_sets_its_key_of_the_recipe(stub_spec):
         "data": "digits",
     }  # fmt: skip
     assert record.options.memory == "stored"
-    assert RunFolder(Path("run")).rows()[0]["step"] == 8  # batches of 16 in 143 samples
+    assert RunFolder(Path("run")).rows()[0]["step"] == 8  # full batches of 16 in 143 samples
 
 
 def test_a_stopped_run_says_how_to_go_on(stub_spec, monkeypatch):

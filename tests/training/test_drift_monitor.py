@@ -25,7 +25,7 @@ train {
 
 @pytest.fixture
 def deep_spec(tmp_path, monkeypatch):
-    """A spec with 25 momentum steps, whose inverse divides rounding errors by 0.4 in each."""
+    """A spec with 25 momentum steps; the inverse of each divides the rounding errors by 0.4."""
     monkeypatch.chdir(tmp_path)
     spec = tmp_path / "deep.ode"
     spec.write_text(DEEP_SPEC)

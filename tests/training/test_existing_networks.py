@@ -110,7 +110,7 @@ def test_the_largest_batch_for_a_memory_in_bytes_is_predicted(pictures):
         largest_training_batch(program, Options(), memory, "cpu") for memory in (10**6, 2 * 10**6)
     )
     assert 2 <= small_batch < large_batch
-    # The weights of this network alone take more.
+    # The weights of resnet18 alone take more.
     assert largest_training_batch(resnet18_program(pictures), Options(), 10**6, "cpu") is None
 
 

@@ -116,7 +116,7 @@ def test_steps_that_are_skipped_change_nothing(stub_spec, monkeypatch, capsys):
     torch.manual_seed(0)  # the seed of the recipe
     for name, tensor in stub_program.Network(10).state_dict().items():
         assert torch.equal(weights("run")[f"network.{name}"], tensor), name
-    assert capsys.readouterr().out.count("left out") == 2  # at the first one and at the end
+    assert capsys.readouterr().out.count("left out") == 2  # at the first step and at the end
 
 
 @pytest.mark.parametrize("corrupt", [nan_loss, nan_gradient])
@@ -147,7 +147,7 @@ def test_a_run_is_not_rolled_back_for_ever(stub_spec, monkeypatch):
     calls = poison(monkeypatch, "training_step", nan_loss)
     with pytest.raises(TrainingError, match="after 3 rollbacks"):
         train(stub_spec, on_nan="rollback")
-    assert len(calls) == 4  # the first one, and one after each rollback
+    assert len(calls) == 4  # the first step, and one after each rollback
 
 
 def test_the_message_for_an_absurd_step_size_says_how_far_it_is_beyond_the_stability_limit(
@@ -187,7 +187,7 @@ def test_rescaling_brings_back_huge_weights_and_leaves_those_that_are_not_finite
         flow.K1[1, 0] = weight
     before = flow.K1.detach().clone()
     network = torch.nn.Sequential(flow)
-    assert not stability(network) <= 1  # above, or nan
+    assert not stability(network) <= 1  # it is above 1, or nan
     rescale(network)
     if weight == 1e30:
         assert 0 < stability(network) <= 1

@@ -170,7 +170,7 @@ def test_a_large_file_stays_on_disk(spec, monkeypatch):
     monkeypatch.setattr("odenet.training.data.text.MAPPED_FROM", 10)  # bytes
     data = load_data(text_call(spec.parent / "corpus/*.txt"), (16,))
     assert all(isinstance(piece, np.memmap) for piece in data.train.inputs.tokens.pieces)
-    # A window of 16 tokens and the one after it.
+    # A window of 16 tokens and the token after it.
     assert bytes(data.train.inputs.read(np.arange(1))[0].tolist()) == WORDS[:17].encode()
 
 
@@ -273,7 +273,7 @@ def test_a_tokenizer_encodes_the_corpus_and_decodes_samples(spec, tmp_path):
     tokenizer.pre_tokenizer = tokenizers.pre_tokenizers.WhitespaceSplit()
     tokenizer.save(str(tmp_path / "words.json"))
     text = SPEC.replace('*.txt")', '*.txt", tokenizer = "words.json")')
-    # More than the nine tokens that there are.
+    # 10 is more than the number of tokens, nine.
     spec.write_text(text.replace("vocabulary = 256", "vocabulary = 10"))
     result = odenet.train(spec, set={"epochs": 1}, out=str(tmp_path / "run"))
     bytes_per_token = len(WORDS) / len(WORDS.split())

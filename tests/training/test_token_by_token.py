@@ -79,7 +79,8 @@ def test_a_pass_reads_one_token_or_half_a_window_whenever_the_window_is_full():
         network, [1, 2, 3], WINDOW, temperature=1.0, top=0, generator=torch.Generator()
     )
     list(islice(tokens, 18))
-    # The prompt, 9 tokens up to a full window of 12, its last half, 6 tokens, again the last half.
+    # The prompt; 9 tokens one by one, until the window of 12 is full; its last half in one pass;
+    # 6 more tokens, until it is full again; its last half.
     assert pass_lengths == [3, *[1] * 9, 6, *[1] * 6, 6]
 
 

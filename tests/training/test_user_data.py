@@ -189,7 +189,10 @@ def test_labels_may_be_words_and_the_last_layer_is_fitted_to_their_number(tmp_pa
 
 
 def write_picture_and_map(folder, name, suffix=""):
-    """Write a picture and its class map, with a suffix or in another folder; gives the map."""
+    """Write a picture and its class map; gives the map.
+
+    The map lies beside the picture if its name has a suffix, and in a folder of its own if not.
+    """
     pixels = RNG.integers(0, 256, (8, 8), dtype=np.uint8)
     mask = np.where(pixels > 127, 255, 0).astype(np.uint8)
     pictures, maps = (folder, folder) if suffix else (folder / "images", folder / "masks")
@@ -246,7 +249,7 @@ def test_pictures_of_16_bits_keep_their_values(tmp_path):
             pixels = RNG.integers(low, low + 20000, (8, 8)).astype(np.uint16)
             Image.fromarray(pixels).save(tmp_path / "deep" / name / f"{i}.png")
             values[name, i] = pixels
-    (tmp_path / "deep" / "dark" / "#.png").write_bytes(b"")  # the first file cannot be read
+    (tmp_path / "deep" / "dark" / "#.png").write_bytes(b"")  # the first by name cannot be read
     data = load_folder(str(tmp_path / "deep"), (1, 8, 8))
     assert data.train.inputs.dtype == torch.float32 and len(data.damaged) == 1
     pictures_read = {
