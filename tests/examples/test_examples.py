@@ -27,9 +27,12 @@ def example(monkeypatch, tmp_path):
 
 def test_momentum_crosses_where_the_resnet_fails(example):
     results = example("crossing", "--iterations", 60)
-    resnet, momentum, with_velocity, with_gamma_99 = (error for error, _ in results.values())
+    # each network adds something to the one before it: a velocity, its start at f(x), a larger γ
+    resnet, momentum, with_initial_velocity, with_gamma_99 = (
+        error for error, _ in results.values()
+    )
     assert resnet > 0.15  # all points are sent to 0, which has an error of 0.16, the mean of x^6
-    assert with_velocity < momentum < 0.04
+    assert with_initial_velocity < momentum < 0.04
     assert with_gamma_99 < 0.005
     _, (end_of_minus_1, end_of_1) = results["and γ = 0.99"]
     assert end_of_minus_1 > 0.85
@@ -59,7 +62,10 @@ def test_fitted_linear_networks_represent_the_maps_of_theorem_1_only(example):
     for least, fitted in least_eigenvalues.values():
         assert fitted == pytest.approx(least, abs=0.04)
     least, _ = least_eigenvalues[0.5]
-    for pair, distance in distances.items():
+    for (
+        pair,
+        distance,
+    ) in distances.items():  # of eigenvalues; distance of the best map fitted to them
         # by Theorem 1: an eigenvalue below the least one has to occur an even number of times
         representable = min(pair) > least or pair[0] == pair[1]
         assert (distance < 1e-3) == representable, pair

@@ -44,7 +44,7 @@ def declared_names(file):
 def rename(text, names):
     """The text with the author's declared names replaced.
 
-    Names of arguments (`h = …` in brackets), layers and schemes belong to the language and stay.
+    Names of arguments (`h = …` in brackets), keys, layers and schemes stay as they are.
     """
     pieces, position, open_brackets = [], 0, []
     stream = [token for token in tokens(Source("test.ode", text)) if token.type != "_END"]
@@ -52,10 +52,10 @@ def rename(text, names):
         pieces.append(text[position : token.start_pos])
         position = token.end_pos
         next_type = stream[i + 1].type if i + 1 < len(stream) else ""
-        inside_call = open_brackets[-1:] in (["LPAR"], ["LBRACE"])
-        is_keyword = inside_call and next_type == "EQUAL"
+        may_have_keys = open_brackets[-1:] in (["LPAR"], ["LBRACE"])  # calls, `train` and schemes
+        is_key = may_have_keys and next_type == "EQUAL"
         in_start_line = "start" in text[text.rfind("\n", 0, token.start_pos) : token.start_pos]
-        is_renamed = token.type == "NAME" and not is_keyword and not in_start_line
+        is_renamed = token.type == "NAME" and not is_key and not in_start_line
         pieces.append(names.get(canonical(token), str(token)) if is_renamed else str(token))
         if token.type in ("LPAR", "LSQB", "LBRACE"):
             open_brackets.append(token.type)
@@ -85,7 +85,11 @@ def number_names(value, names):
 
 
 def load_with_numbered_names(text):
-    """What is compared of a program: what names the author's declarations, and the rest."""
+    """What is compared of a program, in two parts.
+
+    Returns:
+        The parts that contain names of the author, which are numbered; and the parts that do not.
+    """
     program = loads(text)
     file, model = program.tree, program.model
     names = [canonical(name) for name in declared_names(file)]

@@ -121,7 +121,7 @@ def test_the_dots_of_the_stability_figure_are_h_times_the_eigenvalues_of_the_jac
 def test_a_refuted_verdict_shows_its_counterexample():
     spec = "state Y\nparam K : dense\nY' = tanh(K Y)\ndiscretise euler(h = 0.1)\n"
     refuted = verdict(odenet.loads(spec))
-    assert (refuted.word, refuted.steps) == ("refuted", [])
+    assert (refuted.word, refuted.steps) == ("refuted", [])  # without the steps of a proof
     assert any("search_witness" in reason for reason in refuted.reasons)
 
 

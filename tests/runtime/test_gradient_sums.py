@@ -1,4 +1,7 @@
-"""The first gradient of a weight becomes its sum uncopied, unless its memory is used elsewhere."""
+"""The first gradient of a weight becomes its sum uncopied, unless its memory is used elsewhere.
+
+`Address(0, None)` and `WeightPart(0, None)` are the whole of the first weight.
+"""
 
 import pytest
 import torch

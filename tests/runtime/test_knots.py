@@ -130,7 +130,7 @@ def test_refining_keeps_the_knots_and_samples_the_same_function():
     flows = [flow, finer, finer.refine(), finer.refine().refine().refine()]
     ends = [f(u) for f in flows]
     errors = [(end - ends[-1]).norm().item() for end in ends[:-1]]
-    # Of order 2, since K(t) is taken at the middle of steps.
+    # The order is 2, since K(t) is taken at the middle of steps.
     assert errors[0] > 3 * errors[1] > 9 * errors[2]
 
 
