@@ -82,16 +82,16 @@ def run_sweep(folder: Path, parallel_points: int | None, console: "Console") -> 
         typer.Exit: if a signal has stopped the sweep.
     """
     from odenet.training.callbacks.stopping import Stopped
-    from odenet.training.sweeps.sweep_figures import best_outcome, draw_sweep, show_sweep
+    from odenet.training.sweeps.sweep_figures import best_point, draw_sweep, show_sweep
     from odenet.training.sweeps.sweep_workers import train_sweep
 
     try:
-        results = train_sweep(folder, console, parallel_points)
+        points = train_sweep(folder, console, parallel_points)
     except Stopped as stopped:
         say(f"stopped; go on with: odenet train --resume {shell_quoted(folder)}")
         raise typer.Exit(128 + stopped.number) from None
-    show_sweep(results, console)
-    draw_sweep(results, folder / "sweep.png")
+    show_sweep(points, console)
+    draw_sweep(points, folder / "sweep.png")
     say(f"wrote {folder / 'sweep.png'}, results.csv and results.json")
-    if best := best_outcome(results):
+    if best := best_point(points):
         say(f"next  odenet report {shell_quoted(best.folder)}  # the best of them")

@@ -27,7 +27,7 @@ POLL_INTERVAL = 0.2  # seconds between two checks whether a worker has ended
 
 
 def train_sweep(folder: Path, console: Console, workers: int | None = None) -> list[sweeps.Point]:
-    """Train the points of a sweep that are not finished, and return the outcomes of all.
+    """Train the points of a sweep that are not finished, and return all points.
 
     Args:
         folder: the sweep's folder.
@@ -49,8 +49,8 @@ def train_sweep(folder: Path, console: Console, workers: int | None = None) -> l
     except Interrupted as interrupted:
         raise Stopped(folder, interrupted.number) from None
     finally:
-        sweeps.write_outcomes(folder)
-    return sweeps.read_outcomes(folder)
+        sweeps.write_results(folder)
+    return sweeps.read_points(folder)
 
 
 def _visible_devices(workers: int | None) -> list[str]:
@@ -66,9 +66,9 @@ def _visible_devices(workers: int | None) -> list[str]:
 
 
 def _train_sequentially(folder: Path, console: Console) -> None:
-    for number, point in list(sweeps.unfinished_points(folder)):
-        _print_point(folder, number, point, console)
-        sweeps.train_point(folder, number, console)
+    for index, point in list(sweeps.unfinished_points(folder)):
+        _print_point(folder, index, point, console)
+        sweeps.train_point(folder, index, console)
 
 
 def _train_in_processes(folder: Path, console: Console, devices: Sequence[str]) -> None:
@@ -79,11 +79,11 @@ def _train_in_processes(folder: Path, console: Console, devices: Sequence[str]) 
     try:
         while waiting or running:
             while waiting and free_devices:
-                number, point = waiting.pop(0)
-                _print_point(folder, number, point, console)
+                index, point = waiting.pop(0)
+                _print_point(folder, index, point, console)
                 log = folder / f"{point.folder.name}.log"
                 device = free_devices.pop(0)
-                running.append((_start_process(folder, number, device, log), device, log))
+                running.append((_start_process(folder, index, device, log), device, log))
             for worker in [worker for worker in running if worker[0].poll() is not None]:
                 running.remove(worker)
                 process, device, log = worker
@@ -97,9 +97,9 @@ def _train_in_processes(folder: Path, console: Console, devices: Sequence[str]) 
             process.wait()
 
 
-def _start_process(folder: Path, number: int, device: str, log: Path) -> subprocess.Popen[bytes]:
+def _start_process(folder: Path, index: int, device: str, log: Path) -> subprocess.Popen[bytes]:
     plugins = [str(plugin.path) for plugin in loaded_plugins()]
-    command = [sys.executable, "-m", __name__, str(folder), str(number), *plugins]
+    command = [sys.executable, "-m", __name__, str(folder), str(index), *plugins]
     environment = {**os.environ, "CUDA_VISIBLE_DEVICES": device}
     with log.open("ab") as file:
         return subprocess.Popen(command, stdout=file, stderr=file, env=environment)
@@ -119,9 +119,9 @@ def _require_success(code: int, log: Path, folder: Path) -> None:
         raise NotPossible(f"a point of the sweep failed: {' '.join(last_lines)}", f"see {log}")
 
 
-def _print_point(folder: Path, number: int, point: sweeps.Point, console: Console) -> None:
+def _print_point(folder: Path, index: int, point: sweeps.Point, console: Console) -> None:
     settings = ", ".join(f"{name} = {value}" for name, value in point.settings.items())
-    title = f"point {number + 1} of {len(sweeps.read_sweep(folder).point_settings)}"
+    title = f"point {index + 1} of {len(sweeps.read_sweep(folder).point_settings)}"
     console.print(Text(f"{title}: {printable(settings)}", "bold"), soft_wrap=True)
 
 
@@ -129,14 +129,14 @@ def main(arguments: Sequence[str]) -> int:
     """The entry point of a worker process: trains one point, and returns the exit code.
 
     Args:
-        arguments: the sweep's folder, the point's number, and the paths of plugins to load.
+        arguments: the sweep's folder, the point's index from 0, and the paths of plugins to load.
     """
-    folder, number, *plugins = arguments
+    folder, index, *plugins = arguments
     for plugin in plugins:
         load_plugin(plugin)
     try:
         with interruptible():
-            sweeps.train_point(Path(folder), int(number), Console())
+            sweeps.train_point(Path(folder), int(index), Console())
     except Stopped as stopped:
         return 128 + (stopped.number or signal.SIGTERM)
     except Interrupted as interrupted:

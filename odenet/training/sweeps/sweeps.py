@@ -203,7 +203,7 @@ def require_same_spec(sweep: Sweep) -> None:
         raise BadRunFolder(message, "put it back, or start a new sweep")
 
 
-def read_outcomes(folder: Path) -> list[Point]:
+def read_points(folder: Path) -> list[Point]:
     """The points with their results so far, in the order of the grid."""
     points: list[Point] = []
     for number, settings in enumerate(read_sweep(folder).point_settings, 1):
@@ -231,7 +231,7 @@ def train_point(folder: Path, index: int, console: Console) -> None:
         TrainingError: as `odenet.training.train`, but not if the point diverges.
         Stopped: after SIGTERM or Ctrl-C.
     """
-    sweep, point = read_sweep(folder), read_outcomes(folder)[index]
+    sweep, point = read_sweep(folder), read_points(folder)[index]
     run = RunFolder(point.folder)
     try:
         if run.record.is_file():
@@ -245,9 +245,9 @@ def train_point(folder: Path, index: int, console: Console) -> None:
         console.print(Text(f"diverged: {error.message}", "red"), soft_wrap=True)
 
 
-def write_outcomes(folder: Path) -> None:
+def write_results(folder: Path) -> None:
     """Write `results.json` and `results.csv`, with a row for each point."""
-    rows = [_row(point) for point in read_outcomes(folder)]
+    rows = [_row(point) for point in read_points(folder)]
     write_text(folder / "results.json", to_json(rows, indent=2) + "\n")
     write_text(folder / "results.csv", as_csv(rows))
 
@@ -288,4 +288,4 @@ def _next_free_folder(name: str) -> Path:
 
 def unfinished_points(folder: Path) -> Iterator[tuple[int, Point]]:
     """The points without a result, each with its index in the order of the grid, from 0."""
-    return ((i, p) for i, p in enumerate(read_outcomes(folder)) if p.result is None)
+    return ((i, p) for i, p in enumerate(read_points(folder)) if p.result is None)
