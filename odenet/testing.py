@@ -66,7 +66,7 @@ def assert_invertible(flow: Flow, u: Tensor, *, tolerance: float | None = None) 
     Args:
         flow: a reversible flow.
         u: an input.
-        tolerance: of relative errors, by default 1e5 times the machine epsilon.
+        tolerance: the largest relative error, by default 1e5 times the machine epsilon.
     """
     states = flow.trajectory(u)
     bound = tolerance or 1e5 * torch.finfo(u.dtype).eps

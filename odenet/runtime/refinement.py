@@ -92,7 +92,7 @@ def with_half_the_step(
     """A copy with half the step size, and with the numbers that are computed from it.
 
     Args:
-        module: with a step size.
+        module: a flow, or the first step of a unit, with a step size h.
         sizes: the first two arguments of its constructor: channels, then steps or output channels.
         options: further arguments of its constructor that are not constants of the scheme.
     """

@@ -63,8 +63,8 @@ class Entry(nn.Module):
     state, that is each of its tensors, to the new shape by ``shortcut``.
 
     Args:
-        channels: of the input ``(batch, channels, *space)``.
-        into: channels of each slot of the state after the step.
+        channels: number of channels of the input ``(batch, channels, *space)``.
+        into: number of channels of each slot of the state after the step.
         stride: the factor by which the step shrinks the map.
         shortcut: how old values are brought to the new shape, see the kinds of ``Shortcut``.
         parts: number of equal parts into which the channels of the input are split, one per slot.
@@ -103,8 +103,8 @@ class Coarsened(nn.Module):
 
     Args:
         flow: a flow of one step.
-        before: channels of each slot of the flow's state.
-        into: channels of each slot in the new shape.
+        before: number of channels of each slot of the flow's state.
+        into: number of channels of each slot in the new shape.
         stride: the factor by which the map shrinks.
         shortcut: how the shape is changed, see the kinds of ``Shortcut``.
     """

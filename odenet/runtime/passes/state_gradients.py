@@ -41,7 +41,7 @@ class StateGradients(Registers):
         """The gradients with respect to all slots, zeros for none.
 
         Args:
-            state: of the same slots, for the shapes of the zeros.
+            state: the state of the same slots, which gives the shapes of the zeros.
         """
         pairs = zip(self.gradients(), state.tensors(), strict=True)
         return tuple(torch.zeros_like(value) if g is None else g for g, value in pairs)

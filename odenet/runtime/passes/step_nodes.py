@@ -82,7 +82,7 @@ class StepChain:
 
         Args:
             saved: the tensors that the forward pass saved.
-            gradients: with respect to the results of `apply`.
+            gradients: the gradients with respect to the results of `apply`.
         """
         weights = self.forward_pass.weights.tensors
         saved_by_pass = saved[: len(saved) - len(self.slices_read)]
@@ -107,6 +107,7 @@ class StepChain:
         return (*first_gradients, *(back.take(part) for part in self.first_read[step]))
 
     def _tensor(self, part: WeightPart) -> Tensor:
+        """The weight, or the slice of a weight."""
         if part.slice is None:
             return self.forward_pass.weights.tensors[part.position]
         return (self._slices_of[part.position] or [])[part.slice]
@@ -159,6 +160,7 @@ def with_own_node(tensor: Tensor) -> Tensor:
 
 
 def _node(tensor: Tensor) -> Any:
+    """The node of autograd's graph that a tensor comes from; None if it requires no gradient."""
     return get_gradient_edge(tensor).node if tensor.requires_grad else None
 
 

@@ -72,7 +72,7 @@ class Volume(Equations):
     """The part of a flow that computes its log-determinant.
 
     Attributes:
-        channels: of the input.
+        channels: number of channels of the input.
         space: number of spatial axes of the input.
     """
 
@@ -116,7 +116,7 @@ class Volume(Equations):
         """Refuses a flow whose output is not an invertible map of its input.
 
         Raises:
-            ValueError: with the reason.
+            ValueError: if it is not; with the reason.
         """
         name = type(self).__name__
         if not self.reversible:

@@ -187,6 +187,7 @@ class Copier:
         return self._rebuild(path, value)
 
     def _copy_holder(self, path: str, value: Any) -> Any:
+        """A copy of a container or an object, whose contents are copied, too."""
         result = _shallow_copy(value)
         if result is value:
             return value
@@ -200,6 +201,7 @@ class Copier:
         return result
 
     def _rebuild(self, path: str, value: Any) -> Any:
+        """A tuple, bound method or partial function that refers to copies; others unchanged."""
         originals = [*referents(value)]
         copies = [self._copy(path, referent) for referent in originals]
         if all(a is b for a, b in zip(copies, originals, strict=True)):
@@ -214,6 +216,7 @@ class Copier:
 
 
 def _shallow_copy(value: Any) -> Any:
+    """A copy with the same contents; the value itself if it cannot be copied."""
     try:
         return copy.copy(value)
     except Exception:  # such as a running generator, or an open file

@@ -33,6 +33,7 @@ class Context:
         self._rebuild()
 
     def _rebuild(self) -> None:
+        """Sets `args` and `kwargs`, in new containers, from the leaves."""
         self.args, self.kwargs = pytree.tree_unflatten(self._leaves, self._spec)
 
     def __bool__(self) -> bool:

@@ -36,8 +36,8 @@ class RandomStates(NamedTuple):
     Attributes:
         cpu: state of torch's generator on the CPU.
         accelerator: state of the generator of the accelerator, if the device is one.
-        python: as `random.getstate` gives it.
-        numpy: as `numpy.random.get_state` gives it.
+        python: what `random.getstate` returns.
+        numpy: what `numpy.random.get_state` returns.
         state_bytes: the bytes of these states in memory, for a fast comparison; None if they cannot
             be read, or if numpy keeps a part of its state elsewhere.
     """

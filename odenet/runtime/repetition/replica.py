@@ -37,7 +37,7 @@ class TensorPlace(NamedTuple):
         holder: the dictionary, list or object of the replica with that place.
         key: the key in the holder.
         tensor: the tensor of the module.
-        path: of attributes and keys, from the submodule to the tensor.
+        path: the attributes and keys that lead from the submodule to the tensor, joined by dots.
     """
 
     module: nn.Module

@@ -17,7 +17,7 @@ class SavedTensors:
     `torch.func` within it, and interfere with other such hooks.
 
     Args:
-        parameters: are not counted, since they are in memory anyway.
+        parameters: tensors that are not counted, since they are in memory anyway.
     """
 
     def __init__(self, parameters: Iterable[Tensor]):

@@ -21,7 +21,7 @@ class Snapshot:
     shown that it does not change them; from then on only their version is compared.
 
     Args:
-        pool: of replicas of the module as it is now.
+        pool: the pool of replicas of the module, made from it as it is now.
     """
 
     def __init__(self, pool: ReplicaPool):
@@ -81,6 +81,7 @@ class Snapshot:
         return pooled
 
     def _kept_value(self, index: int) -> Tensor:
+        """A copy of a tensor; the tensor itself if it is large and evaluations do not change it."""
         module, _, _, tensor, path = self._pool.pristine.tensors[index]
         if tensor.numel() > _MAX_ALWAYS_COPIED and not tensor.is_inference():
             self._watched.append((index, tensor._version))

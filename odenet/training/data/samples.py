@@ -90,7 +90,7 @@ class LabelInfo:
 
     Args:
         count: number of classes; 0 for regression.
-        shape: of one label: () for one per sample, (H, W) for a class map.
+        shape: the shape of one label: () for one per sample, (H, W) for a class map.
         counts: how many training samples (or pixels) each class has, for weighted losses.
         mean: the mean, per channel, of the training split's labels to regress; empty if the network
             predicts them as they are, not standardised.

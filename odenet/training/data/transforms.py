@@ -188,9 +188,9 @@ def build_transforms(
     """The transforms for a training split.
 
     Args:
-        split: gives the statistics.
+        split: the training split, whose mean and deviation are taken.
         shape: the shape of a sample as the network takes it.
-        augment: the recipe's list.
+        augment: the augmentations that the recipe lists.
         standardise: whether samples that are not pictures are standardised.
         classes: how many there are, for labels that are mixed.
 

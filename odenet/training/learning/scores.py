@@ -31,7 +31,7 @@ class Scores(nn.Module):
     Their sums are part of a checkpoint, so that an interrupted epoch ends with the same numbers.
 
     Args:
-        objective: gives the metrics.
+        objective: the loss, which says which metrics there are.
     """
 
     def __init__(self, objective: Objective):
