@@ -13,8 +13,6 @@ from odenet.counted import counted
 from odenet.json_text import to_json
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from odenet.compiler import Program
     from odenet.footprint.step import Mode
 
@@ -105,11 +103,10 @@ def _print_largest_batches(
 
     device = "cuda" if torch.cuda.is_available() else "cpu"
 
-    def peak_of_batch(mode: "Mode") -> "Callable[[int], int]":
-        return lambda batch: predict(program, batch, mode, device, in_backward).peak
+    def find_batch(mode: "Mode") -> int | None:
+        return largest_batch(lambda n: predict(program, n, mode, device, in_backward).peak, limit)
 
-    modes = available_modes(program, exact)
-    batches = {mode: largest_batch(peak_of_batch(mode), limit) for mode in modes}
+    batches = {mode: find_batch(mode) for mode in available_modes(program, exact)}
     if json_:
         write(to_json({"bytes": limit, "device": device, "batch": batches}))
         return

@@ -45,7 +45,7 @@ def largest_batch(program: "Program", options: "Options", memory_limit: int) -> 
     Args:
         program: the network and its recipe.
         options: the options of the run.
-        memory_limit: in bytes.
+        memory_limit: the limit in bytes.
 
     Raises:
         NotPossible: if the network does not run on a batch of its inputs.

@@ -1,4 +1,4 @@
-"""Modes of `odenet train` other than one training: dry run, search for the rate, sweep."""
+"""Modes of `odenet train` other than one training: dry run, search for a learning rate, sweep."""
 
 from math import prod
 from pathlib import Path
@@ -31,7 +31,7 @@ def print_dry_run(
     say(dry_run(program, options, console, unchecked))
 
 
-def search_rate(
+def search_lr(
     program: "Program", options: "Options", console: "Console", unchecked: bool, out: str | None
 ) -> None:
     """Train with a rising learning rate; print the suggested rate and draw the loss."""

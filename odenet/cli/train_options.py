@@ -19,7 +19,7 @@ OutFolder = Annotated[
 Resume = Annotated[Path | None, typer.Option(metavar="RUN", help="Resume a run that was stopped.")]
 Epochs = Annotated[int | None, typer.Option(help="Passes over the data.")]
 Batch = Annotated[int | None, typer.Option(help="Samples per step, over all devices.")]
-Rate = Annotated[float | None, typer.Option(help="The optimizer's learning rate.")]
+LearningRate = Annotated[float | None, typer.Option(help="The optimizer's learning rate.")]
 Fraction = Annotated[float | None, typer.Option(help="Share of the training samples to use.")]
 Seed = Annotated[int | None, typer.Option(help="Seed of the random numbers.")]
 Seeds = Annotated[

@@ -20,7 +20,7 @@ from odenet.cli.settings import (
     read_settings,
     run_options,
 )
-from odenet.cli.train_modes import begin_sweep, is_sweep, print_dry_run, run_sweep, search_rate
+from odenet.cli.train_modes import begin_sweep, is_sweep, print_dry_run, run_sweep, search_lr
 from odenet.diagnostics import shell_quoted
 from odenet.extras import require
 from odenet.model.reading.settings import data_setting
@@ -39,7 +39,7 @@ def train(
     resume: train_options.Resume = None,
     epochs: train_options.Epochs = None,
     batch: train_options.Batch = None,
-    lr: train_options.Rate = None,
+    lr: train_options.LearningRate = None,
     fraction: train_options.Fraction = None,
     seed: train_options.Seed = None,
     seeds: train_options.Seeds = None,
@@ -159,7 +159,7 @@ def train(
         print_dry_run(program, options, console, unchecked)
         return
     if program is not None and find_lr:
-        search_rate(program, options, console, unchecked, out)
+        search_lr(program, options, console, unchecked, out)
         return
     try:
         if spec is not None and seeds is not None:

@@ -54,7 +54,7 @@ def _rate_by_terms(
         for i, (a, b) in enumerate(zip(gradient, argument_rate, strict=True)):
             factor = weight
             for name, power in term.diagonal:
-                factor *= evaluation.per_cell(name)[i] ** power
+                factor *= evaluation.repeated_per_cell(name)[i] ** power
             rate += factor * a * b
             scale += abs(factor * a) * _rate_bound(velocity, argument.derivatives, i)
     return rate, scale

@@ -74,6 +74,9 @@ class Evaluation:
         point: weights, state and input.
         known_values: formula -> its value and derivatives; by default the states, with one
             direction for each entry of each state. Everything else is constant.
+
+    Attributes:
+        directions: the number of directions in which values are differentiated.
     """
 
     def __init__(
@@ -84,7 +87,7 @@ class Evaluation:
         self.known_values = dict(known_values) if known_values is not None else self._states()
         self.directions = len(next(iter(self.known_values.values())).derivatives)
         self._matrices: dict[str, Matrix] = {}
-        self._drawn_maps: dict[expr.Node, Jet] = {}  # values of maps without a numerical model
+        self._drawn_values: dict[expr.Node, Jet] = {}  # of calls of maps without a numerical model
 
     def _states(self) -> dict[expr.Node, Jet]:
         """The states with unit vectors as derivatives."""
@@ -100,8 +103,8 @@ class Evaluation:
         """The same point, with derivatives with respect to other formulas."""
         other = Evaluation(self.model, self.point, known_values)
         other._matrices = self._matrices
-        drawn_maps = self._drawn_maps.items()
-        other._drawn_maps = {node: other._constant(jet.value) for node, jet in drawn_maps}
+        drawn_values = self._drawn_values.items()
+        other._drawn_values = {node: other._constant(jet.value) for node, jet in drawn_values}
         return other
 
     def field(self, node: expr.Node) -> Jet:
@@ -120,7 +123,7 @@ class Evaluation:
             case expr.Zero():
                 return self._constant([0.0] * (self.point.channels * self.point.cells))
             case expr.Bias():
-                return self._constant(self.per_cell(node.name))
+                return self._constant(self.repeated_per_cell(node.name))
             case expr.Sum():
                 return self._sum([(sign, self.field(term)) for sign, term in node.terms])
             case expr.Product():
@@ -165,7 +168,7 @@ class Evaluation:
             raise NotEvaluable("a power of a negative number has no real value")
         return base**exponent
 
-    def per_cell(self, name: str) -> list[float]:
+    def repeated_per_cell(self, name: str) -> list[float]:
         """The entries of a parameter with one number per channel, repeated for each cell."""
         return [x for x in self.point.weights[name] for _ in range(self.point.cells)]
 
@@ -177,6 +180,7 @@ class Evaluation:
         return self._matrices[name]
 
     def _apply(self, operator: expr.Node, x: Jet) -> Jet:
+        """The image of a field under a formula for a linear operator."""
         match operator:
             case expr.Identity():
                 return x
@@ -212,7 +216,7 @@ class Evaluation:
         p = self.model.parameters.get(name)
         if p is not None and p.options.get("kind") == "batch":
             mean, variance, gain, bias = (
-                self.per_cell(f"{name}.{key}")
+                self.repeated_per_cell(f"{name}.{key}")
                 for key in ("running_mean", "running_var", "weight", "bias")
             )
             factors = [g / sqrt(v + EPS) for g, v in zip(gain, variance, strict=True)]
@@ -220,12 +224,12 @@ class Evaluation:
             return self.field(node.operand).scaled_entries(factors).plus(self._constant(shift))
         if any(isinstance(inside, State) for inside in node.walk()):
             raise NotEvaluable(f"`{self.model.spellings.get(name, name)}` has no numerical model")
-        if node not in self._drawn_maps:
+        if node not in self._drawn_values:
             width = p.width_out if p else STATE_WIDTH
             entries = channel_count(width, self.point.channels) * self.point.cells
             value = [self.point.rng.gauss(0, 1) for _ in range(entries)]
-            self._drawn_maps[node] = self._constant(value)
-        return self._drawn_maps[node]
+            self._drawn_values[node] = self._constant(value)
+        return self._drawn_values[node]
 
     def _sum(self, terms: list[tuple[int, Jet]]) -> Jet:
         return reduce(Jet.plus, (jet.scaled(sign) if sign < 0 else jet for sign, jet in terms))

@@ -68,7 +68,7 @@ def measure_slopes(
     If there is none, those for the initial values with which errors fall fastest.
 
     Args:
-        scheme: as parsed.
+        scheme: the scheme, as parsed.
         order: the claimed order.
         values: the values of the scheme's constants, by name, without h.
         rng: draws the problem.
@@ -180,7 +180,7 @@ class _StartValues:
     """A choice of the stored values before the first step.
 
     Args:
-        scheme: as parsed.
+        scheme: the scheme, as parsed.
         problem: has the exact solution.
         velocities: `aux` unknown -> the unknown whose exact velocity is its initial value; other
             `aux` unknowns start as their start lines say.

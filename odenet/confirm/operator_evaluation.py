@@ -86,6 +86,7 @@ class OperatorEvaluation:
         return max((max_abs(self.matrix(term, size)) for term in terms), default=0.0)
 
     def _word_matrix(self, word: Word, size: int) -> Matrix:
+        """The matrix of a product of letters that acts on `size` entries."""
         matrix = identity(size)
         for letter in reversed(word):
             if isinstance(letter, Diagonal):
@@ -99,6 +100,7 @@ class OperatorEvaluation:
         return transpose(matrix) if letter.adjoint else matrix
 
     def _diagonal_entries(self, diagonal: Diagonal) -> list[float]:
+        """The entries of a product of powers of named diagonals."""
         factors: list[list[float]] = []
         for name, power in diagonal.powers:
             values = self._values_of(name)
@@ -113,7 +115,7 @@ class OperatorEvaluation:
             return self.slopes[name]
         meaning = self.reader.meanings[name]
         if not isinstance(meaning, Gate):
-            return self.evaluation.per_cell(meaning)
+            return self.evaluation.repeated_per_cell(meaning)
         node, sign = meaning.leaf, 1
         if isinstance(node, AppliedFunction | ElementwiseProduct):
             node, sign = node.node, getattr(node, "sign", 1)

@@ -9,14 +9,14 @@ from odenet.confirm.disagreement import NotEvaluable
 from odenet.confirm.steps import ENTRIES, RightHandSides
 from odenet.model.typed.scheme import Pattern, Scheme
 
-TERMS = 60  # of the Taylor series
+TERMS = 60  # that are computed of each Taylor series
 LONGEST_TIME = 2.0  # an upper bound on the final time
 # Final time / radius of convergence: small enough for truncation errors below rounding errors.
 SHARE_OF_RADIUS = 0.5
 # The fields of `Pattern` that a problem takes into account; a pattern with another one is refused.
 MODELLED_FIELDS = ("variable", "order", "function", "reads", "decay", "summand")
 
-Series = list[float]  # the coefficients of an entry, lowest power first
+Series = list[float]  # the Taylor coefficients of an entry, lowest power first
 
 
 @dataclass(frozen=True)
@@ -36,8 +36,9 @@ class Problem:
         """The time up to which the series is accurate, and at which errors are measured."""
         last = [(abs(a), k) for entries in self.solution.values() for s in entries
                 for k, a in list(enumerate(s))[-10:]]  # fmt: skip
-        growth = max(a ** (1 / k) for a, k in last)
-        return min(LONGEST_TIME, SHARE_OF_RADIUS / growth) if growth else LONGEST_TIME
+        # The inverse of the radius of convergence, by the root test.
+        inverse = max(a ** (1 / k) for a, k in last)
+        return min(LONGEST_TIME, SHARE_OF_RADIUS / inverse) if inverse else LONGEST_TIME
 
     def values_at(self, name: str, time: float, derivative: int = 0) -> list[float]:
         """The entries of an unknown, or of one of its derivatives, at a time."""
@@ -56,8 +57,8 @@ def draw_problem(scheme: Scheme, values: Mapping[str, float], rng: Random) -> Pr
     """A random problem with the equations of a scheme's `for` line, its *patterns*.
 
     Args:
-        scheme: as parsed.
-        values: of its constants.
+        scheme: the scheme, as parsed.
+        values: the values of its constants.
         rng: gives all random numbers.
 
     Raises:
@@ -83,12 +84,12 @@ def draw_problem(scheme: Scheme, values: Mapping[str, float], rng: Random) -> Pr
             # one list for each F of Y' = F(Y) + G(Y) + …
             coefficients = [f.coefficient(k) for f in rate_series if f.pattern in patterns]
             for series, *by_function in zip(solution[name], *coefficients, strict=True):
-                value = sum(by_function)
+                right_side = sum(by_function)
                 if pattern.order == 1:
-                    series.append((value - decay * series[k]) / (k + 1))
+                    series.append((right_side - decay * series[k]) / (k + 1))
                 else:
                     damping = decay * (k + 1) * series[k + 1]
-                    series.append((value - damping) / ((k + 1) * (k + 2)))
+                    series.append((right_side - damping) / ((k + 1) * (k + 2)))
     return Problem(rates, solution)
 
 
@@ -96,13 +97,14 @@ class _RateSeries:
     """The Taylor series of one right-hand side B sin(u) along the solution, with u = Σ A x + b.
 
     For s = sin(u) and c = cos(u) it follows from s' = c u', c' = -s u', coefficient by coefficient.
+    `u`, `s` and `c` hold what is computed so far, a series for each entry.
     """
 
     def __init__(
         self, pattern: Pattern, rates: RightHandSides, solution: Mapping[str, list[Series]]
     ):
         self.pattern = pattern
-        self.reads = [solution[name] for name in pattern.reads]
+        self.arguments = [solution[name] for name in pattern.reads]
         self.inner = rates.inner[pattern.function]
         self.outer = rates.outer[pattern.function]
         self.shift = rates.shift[pattern.function]
@@ -117,8 +119,8 @@ class _RateSeries:
             u.append(
                 (self.shift[i] if k == 0 else 0.0)
                 + sum(
-                    matrix[i][j] * read[j][k]
-                    for matrix, read in zip(self.inner, self.reads, strict=True)
+                    matrix[i][j] * argument[j][k]
+                    for matrix, argument in zip(self.inner, self.arguments, strict=True)
                     for j in range(ENTRIES)
                 )
             )

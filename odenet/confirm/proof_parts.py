@@ -130,11 +130,11 @@ class PartCheck:
         """The number of entries of each unit's value."""
         return [len(unit_values(unit, self.operators).value) for unit in self.part.units]
 
-    def _block_matrix(self, operators: Sequence[Sequence[Operator]]) -> Matrix:
+    def _block_matrix(self, rows: Sequence[Sequence[Operator]]) -> Matrix:
         """One matrix from a block matrix of operators with a row and a column for each unit."""
         found: Matrix = []
         sizes = self._sizes()
-        for height, row in zip(sizes, operators, strict=True):
+        for height, row in zip(sizes, rows, strict=True):
             blocks = [
                 self.operators.matrix(entry, size) if entry else _zeros(height, size)
                 for entry, size in zip(row, sizes, strict=True)
@@ -142,10 +142,10 @@ class PartCheck:
             found += _side_by_side(blocks)
         return found
 
-    def _block_row(self, operators: Sequence[Operator]) -> Matrix:
+    def _block_row(self, row: Sequence[Operator]) -> Matrix:
         """One matrix from a row W of operators, one for each unit."""
-        units = zip(operators, self.part.units, strict=True)
-        blocks = [self._matrix(operator, unit) if operator else None for operator, unit in units]
+        pairs = zip(row, self.part.units, strict=True)
+        blocks = [self._matrix(operator, unit) if operator else None for operator, unit in pairs]
         height = next(len(block) for block in blocks if block)
         sized = zip(blocks, self._sizes(), strict=True)
         return _side_by_side([block or _zeros(height, size) for block, size in sized])

@@ -78,7 +78,7 @@ def confirm_order(scheme: Scheme, claimed: Order, values: Mapping[str, Fraction 
     only at much smaller h.
 
     Args:
-        scheme: as parsed.
+        scheme: the scheme, as parsed.
         claimed: the derived order.
         values: the values of the scheme's constants.
 
@@ -152,6 +152,7 @@ def _new_slots(scheme: Scheme) -> list[Slot]:
 def _step_function(
     scheme: Scheme, rates: RightHandSides, dtype: Any, h: Any, values: Mapping[str, Any]
 ) -> EntryFunction:
+    """One step as a function from the entries of all stored values to the new ones."""
     numbers = constant_values(scheme, dtype, h, values)
     return compile_lines(scheme.updates, scheme.slots, _new_slots(scheme), numbers, rates, dtype)
 
@@ -228,7 +229,7 @@ def _reversal_error(
     backwards.
 
     Args:
-        scheme: as parsed.
+        scheme: the scheme, as parsed.
         rates: the right-hand sides.
         before: entries of all stored values.
         h: step size.

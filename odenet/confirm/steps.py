@@ -22,6 +22,7 @@ from odenet.model.typed.scheme import Scheme, Update
 ENTRIES = 2  # of every unknown
 NumberType = Callable[[Any], Any]  # float, complex or Decimal
 EXPONENTIAL: dict[NumberType, Any] = {float: math.exp, complex: cmath.exp, Decimal: Decimal.exp}
+# From the entries of some values, one value after the other, to those of others.
 EntryFunction = Callable[[Sequence[Any]], list[Any]]
 
 
@@ -31,7 +32,7 @@ def constant_values(
     """The values of `h`, of a scheme's constants and of its `let`s, by name.
 
     Args:
-        scheme: as parsed.
+        scheme: the scheme, as parsed.
         dtype: the type of the results, such as `float`.
         h: step size.
         values: values of constants; the other constants have their defaults.
@@ -242,11 +243,13 @@ class _PythonWriter:
         return f"({first})", f"({second})"
 
     def _bind_number(self, node: Node) -> str:
+        """A new name in the namespace that has the value of a scalar expression."""
         name = self.new_name("c")
         self.namespace[name] = evaluate(node, self.numbers, self.dtype)
         return name
 
     def _write_call(self, function: Callable[..., Any], nodes: Iterable[Node]) -> tuple[str, str]:
+        """Write a line that calls a function on values; returns the variables of its results."""
         entries = [entry for node in nodes for entry in self.entries(node)]
         function_name, target = self.new_name("f"), self.new_pair()
         self.namespace[function_name] = function

@@ -42,6 +42,7 @@ def channel_axis(modules: Iterable[nn.Module]) -> int | None:
 
 
 def _axes_of_layers(module: nn.Module) -> Iterator[int]:
+    """The axis of the channels of each layer in a module whose type tells it."""
     if isinstance(module, _CHANNELS_SECOND):
         yield 1  # of Tokens too: it transposes the channels for the layers inside
     elif isinstance(module, _CHANNELS_LAST):

@@ -87,7 +87,7 @@ class ExistingNetwork(nn.Module):
         return scores
 
     @torch.no_grad()
-    def begin_with(self, weights: str) -> list[str]:
+    def load_weights(self, weights: str) -> list[str]:
         """Load weights of the original.
 
         Args:

@@ -87,8 +87,8 @@ def convert(
         )
     # True: the blocks are residual.
     settings = ConversionSettings(choose_scheme(scheme), True, v0, constants, exact, checkpoint)
-    conversion = _Conversion(model, plan, settings)
-    converted = conversion.convert(model)
+    converter = _Converter(model, plan, settings)
+    converted = converter.convert(model)
     flows = [module for module in converted.modules() if isinstance(module, ModuleFlow)]
     if isinstance(v0, nn.Module) and len(flows) > 1 and any(True for _ in v0.parameters()):
         raise ValueError(
@@ -96,7 +96,7 @@ def convert(
             "makes one for each, v0=lambda block: …, which is called with a flow's first block"
         )
     warn_if_not_reversible(flows[0], "the converted model")
-    if conversion.uncached_configs:
+    if converter.uncached_configs:
         warnings.warn(
             f"use_cache is turned off in the config of the converted {type(model).__name__}: the "
             "steps of a flow take no cache of keys and values",
@@ -123,10 +123,13 @@ def require_convertible(model: nn.Module) -> None:
         raise ValueError(f"this {type(model).__name__} is converted already: convert the original")
 
 
-class _Conversion:
-    """One call of `convert`.
+class _Converter:
+    """Converts the modules of a model, for one call of `convert`.
 
     Attributes:
+        plan: which blocks become steps.
+        settings: how they become steps.
+        paths: module -> its path in the model.
         converted: the result for each module that was visited.
         uncached_configs: copies of configurations with their cache off, by `id` of the original.
     """
@@ -145,6 +148,7 @@ class _Conversion:
         return self.converted[module]
 
     def _convert(self, module: nn.Module) -> nn.Module:
+        """As `convert`, for a module that was not visited before."""
         runs = self.plan.runs.get(self.paths[module], ())
         step_names = {name for run in runs for name in run}
         children = {

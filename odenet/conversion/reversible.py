@@ -180,17 +180,17 @@ def _start_clause(scheme: Scheme, v0: Speed | SpeedFactory) -> str:
     """The `start` clause that sets an initial speed; empty if the scheme's text sets it."""
     first = scheme.patterns[0]
     x = f"{first.variable}[0]"
-    two_step = scheme.stored_offsets(first.variable) == (-1, 0) and len(scheme.patterns) == 1
+    is_two_step = scheme.stored_offsets(first.variable) == (-1, 0) and len(scheme.patterns) == 1
     if v0 is None and scheme.aux:
         return ""
     if v0 is None:
-        v0 = "f" if two_step and first.order == 1 else 0
+        v0 = "f" if is_two_step and first.order == 1 else 0
     speed_codes = {"0": "", "f": f"{first.function}({x})", "module": f"speed({x})"}
     key = "module" if isinstance(v0, nn.Module) else str(v0)
     if key not in speed_codes:
         raise ValueError(f'v0 is 0, "f" or a module, not {v0!r}')
     speed = speed_codes[key]
-    if two_step:
+    if is_two_step:
         return f"start {first.variable}[-1] = {x}" + (f" - h {speed}" if speed else "")
     if _has_initial_speed(scheme):
         return f"start {scheme.aux[0]}[0] = {speed or 0}"

@@ -102,6 +102,7 @@ def choose_scheme(scheme: SchemeLike) -> ChosenScheme:
 
 
 def _from_program(program: Program) -> ChosenScheme:
+    """The scheme of a program, and the constants, h or T that its `discretise` line gives it."""
     discretisation, scheme = program.model.discretisation, program.model.scheme
     step_sizes = {"h": discretisation.h, "T": discretisation.final_time}
     constants = {n: v for n, v in discretisation.constants.items() if n not in scheme.decays}

@@ -29,11 +29,14 @@ class SideOutputs:
         x: a tensor of the shape of its input, on which side outputs do not depend.
         args: the arguments after the input.
         kwargs: the keyword arguments.
+
+    Attributes:
+        values_in_flow: index of a side output -> what the block returned when the flow was run, if
+            nothing had read `result` by then.
     """
 
     def __init__(self, block: nn.Module, x: Tensor, args: tuple[Any, ...], kwargs: dict[str, Any]):
         self._call = block, x, args, kwargs
-        # Outputs by index, if the flow ran before `result` was read.
         self.values_in_flow: dict[int, Tensor] = {}
 
     @cached_property

@@ -211,6 +211,7 @@ class ResidualStage(HoldsList, nn.Sequential):
         return self._slice(names)
 
     def _slice(self, names: tuple[str, ...]) -> ResidualStage:
+        """A stage of the named blocks, which shares them, with flows of its own."""
         stage = ResidualStage()
         stage._modules.update({name: self._modules[name] for name in names})
         call_order, flows = [], []

@@ -181,6 +181,7 @@ def restore(file: str | Path) -> nn.Module:
 
 
 def _make(name: str, pretrained: bool, outputs: int | None = None) -> nn.Module:
+    """A network of torchvision or timm, with the library's best weights or with random ones."""
     require("train", f"the network `{name}`", "torchvision")
     from torchvision import models
 

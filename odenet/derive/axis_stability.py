@@ -22,7 +22,7 @@ class AxisStability:
         axis: where the eigenvalues λ lie, on the imaginary or on the negative real axis.
         test_equation: the linear equation that was solved, such as `y' = λ y`.
         variable: the name of the variable that stability bounds, such as `hω`.
-        intervals: of that variable, those in which the scheme is stable.
+        intervals: the intervals of that variable in which the scheme is stable.
         limit: the end of the interval that begins at 0; 0 if there is no such interval.
         includes_limit: whether the scheme is stable at the limit itself.
         closed_form: the limit as an expression in the constants; None if there is none.

@@ -46,7 +46,7 @@ class Clock:
     """Follows the time through the lines of a scheme.
 
     Args:
-        scheme: as parsed.
+        scheme: the scheme, as parsed.
         coeff_field: the field of its coefficients.
         advancing: the right-hand sides for which t' = 1, one in each equation; t' = 0 for others.
         varying: the constants that differ from step to step.

@@ -45,7 +45,7 @@ class CoefficientField:
     """The field of a scheme's coefficients.
 
     Args:
-        scheme: as parsed.
+        scheme: the scheme, as parsed.
         expand_lets: whether each `let` is replaced by its definition.
         extra_symbols: further generators.
 
@@ -223,6 +223,7 @@ class CoefficientField:
 
 
 def _integer(exponent: expr.Node) -> int:
+    """The value of an exponent that has to be a whole number."""
     found = to_sympy(exponent)
     if not found.is_Integer:
         raise UnknownPower
@@ -230,6 +231,7 @@ def _integer(exponent: expr.Node) -> int:
 
 
 def _nodes(scheme: Scheme) -> Iterator[expr.Node]:
+    """All expressions in the lets, lines and start lines of a scheme."""
     for _, value in scheme.lets:
         yield from value.walk()
     yield from scheme.nodes()

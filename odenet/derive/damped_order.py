@@ -38,7 +38,7 @@ class DampedStep:
     """A step and the exact solution of one random initial value problem, as power series in h.
 
     Args:
-        scheme: as parsed, without unknowns of its own.
+        scheme: the scheme, as parsed, without unknowns of its own.
         values: the values of its constants and lets.
         max_degree: the highest power of h that is kept, and the degree of the polynomials F.
         at_rest: whether the initial velocities are 0, for which start lines are judged.
@@ -87,7 +87,7 @@ class DampedStep:
     def _first_difference(self, one: Vector, other: Vector) -> int:
         """The lowest power of h in which two values differ; max_degree + 1 if none."""
         difference = _plus(one, other, -1)
-        return min((k for part in difference for k in part), default=self.max_degree + 1)
+        return min((k for entry in difference for k in entry), default=self.max_degree + 1)
 
     def _draw(self, pattern: Pattern, rng: Random) -> Iterator[dict[tuple[int, ...], Fraction]]:
         """A random polynomial for each component: powers of all arguments -> coefficient."""
@@ -104,6 +104,7 @@ class DampedStep:
         return solution
 
     def _integral(self, key: tuple[str, int], values: Mapping[tuple[str, int], Vector]) -> Vector:
+        """An unknown, or a derivative of one, as the integral of its slope at given values."""
         name, derivative = key
         pattern = next(p for p in self.scheme.patterns if p.variable == name)
         if derivative < pattern.order - 1:
@@ -114,20 +115,21 @@ class DampedStep:
                 damped = self._scaled(values[key], self.decay[pattern.decay])
                 slope = _plus(slope, damped, -1)
         integral = [
-            {k + 1: a / (k + 1) for k, a in part.items() if k < self.max_degree} for part in slope
+            {k + 1: a / (k + 1) for k, a in entry.items() if k < self.max_degree} for entry in slope
         ]  # fmt: skip
         return _plus(self.start[key], integral)
 
     def _exact(self, slot: Slot) -> Vector:
         """The exact solution at the time of a slot, as a series in h."""
         return [
-            {k: a * Fraction(slot.offset) ** k for k, a in part.items() if slot.offset or not k}
-            for part in self.solution[slot.name, 0]
+            {k: a * Fraction(slot.offset) ** k for k, a in entry.items() if slot.offset or not k}
+            for entry in self.solution[slot.name, 0]
         ]
 
     def _rate(self, pattern: Pattern, arguments: list[Vector]) -> Vector:
-        entries = [part for argument in arguments for part in argument]
-        powers = [self._powers_of(part) for part in entries]
+        """A right-hand side, without the decay, at given arguments."""
+        entries = [entry for argument in arguments for entry in argument]
+        powers = [self._powers_of(entry) for entry in entries]
         found: list[PowerSeries] = []
         for polynomial in self.polynomials[pattern.function]:
             total: PowerSeries = {}
@@ -140,18 +142,20 @@ class DampedStep:
         return found
 
     def _powers_of(self, entry: PowerSeries) -> list[PowerSeries]:
+        """The powers of a series with exponents from 0 to `max_degree`."""
         found: list[PowerSeries] = [{0: Fraction(1)}]
         for _ in range(self.max_degree):
             found.append(multiply(found[-1], entry, self.max_degree))
         return found
 
     def _scaled(self, vector: Vector, factor: PowerSeries) -> Vector:
-        return [multiply(part, factor, self.max_degree) for part in vector]
+        return [multiply(entry, factor, self.max_degree) for entry in vector]
 
     def _number_series(self, node: Node) -> PowerSeries:
         return self.writer.to_series(self.coeff_field.read(node))
 
     def _value(self, node: Node, values: Mapping[Node, Vector]) -> Vector:
+        """An expression of the scheme, given the slots and stages in it."""
         match node:
             case expr.Slot() | expr.Stage():
                 return values[node]
@@ -160,8 +164,8 @@ class DampedStep:
                 return self._rate(self.patterns[node.function], arguments)
             case expr.Sum() | expr.Product() | expr.Quotient():
                 total = _zero()
-                for factor, part in linear_terms(node, self._number_series):
-                    total = _plus(total, self._scaled(self._value(part, values), factor))
+                for factor, term in linear_terms(node, self._number_series):
+                    total = _plus(total, self._scaled(self._value(term, values), factor))
                 return total
             case _:
                 return _zero()
@@ -173,7 +177,7 @@ class DampedOrder(NamedTuple):
     Attributes:
         value: the order, or None.
         reason: why there is none.
-        note: to which order the start lines reduce it.
+        note: a sentence that says to which order the start lines reduce it.
         parasitic: the parasitic eigenvalues.
     """
 
@@ -187,7 +191,7 @@ def damped_order(scheme: Scheme, values: Mapping[str, Value]) -> DampedOrder:
     """The order of a scheme with a decay.
 
     Args:
-        scheme: as parsed, without unknowns of its own.
+        scheme: the scheme, as parsed, without unknowns of its own.
         values: the values of its constants and lets.
 
     Raises:

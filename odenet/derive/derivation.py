@@ -37,7 +37,7 @@ class Derivation:
     `Y[n-1]`; a *register* is the memory that holds it, named by the slot before the step.
 
     Attributes:
-        scheme: as parsed.
+        scheme: the scheme, as parsed.
         shears: one step as shears (`shears.py`) in forward order; None if the inverse is implicit.
         relabel: register -> the slot whose value it holds after the step, where that is another.
         conditions: expressions in the constants that must not be zero for the inverse to exist.
@@ -275,6 +275,7 @@ class Derivation:
         items_per_step: tuple[tuple[tuple[str, Number], ...], ...],
         *other_arguments: Any,
     ) -> RoundTrip | None:
+        """As `roundtrip_error`, with arguments that can be hashed."""
         stability = self._stability(*known_items)
         if isinstance(stability, str):
             return None

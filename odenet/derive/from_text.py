@@ -24,7 +24,7 @@ def derive(
     """The derivation of a scheme.
 
     Args:
-        scheme: as parsed.
+        scheme: the scheme, as parsed.
         values: the values of its constants and of h, in place of the defaults.
         varying: the constants that differ from step to step. The number of the step is added to
             them if the scheme reads it.

@@ -132,6 +132,9 @@ class SeriesWriter:
         coeff_field: the field of the coefficients. If its `let`s are symbols, they may depend on h.
         values: the values of its symbols other than h and `let`s.
         max_degree: the highest degree that is kept.
+
+    Attributes:
+        working_degree: the highest degree that is computed on the way.
     """
 
     def __init__(self, coeff_field: CoefficientField, values: Values, max_degree: int):
@@ -165,6 +168,7 @@ class SeriesWriter:
         return {d: a for d, a in self._quotient(element).items() if d <= self.max_degree}
 
     def _quotient(self, element: FracElement) -> PowerSeries:
+        """As `to_series`, with all degrees up to `working_degree`."""
         numerator, denominator = self._polynomial(element.numer), self._polynomial(element.denom)
         if not denominator:
             raise NoSeries("a number of the scheme divides by zero at these constants")

@@ -28,6 +28,9 @@ class Influence:
     Args:
         algebra: has the right-hand sides.
         to_series: gives a coefficient as a power series in h.
+
+    Attributes:
+        atom_dependences: for each atom of the algebra, the dependence of its value.
     """
 
     def __init__(self, algebra: Algebra, to_series: Callable[[FracElement], PowerSeries]):

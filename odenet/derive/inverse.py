@@ -39,7 +39,7 @@ def derive_inverse(
     scheme, or a stage with a new name.
 
     Args:
-        scheme: as parsed.
+        scheme: the scheme, as parsed.
         shears: the shears of a step, in forward order.
         relabel: register -> the slot whose value it holds after the step, where that is another.
     """
@@ -69,17 +69,23 @@ def derive_inverse(
 
 
 def _name_after(register: Slot, relabel: Mapping[Slot, Slot]) -> Slot:
+    """The name of the value that a register holds after the step."""
     slot = relabel.get(register, register)
     return Slot(slot.name, slot.offset + 1)
 
 
 def _new_stage(name: str, taken_names: set[str]) -> Stage:
+    """A stage named after an unknown, such as `Y1`, with a number that is not taken."""
     number = next(n for n in range(1, len(taken_names) + 2) if f"{name}{n}" not in taken_names)
     taken_names.add(f"{name}{number}")
     return Stage(f"{name}{number}")
 
 
 def _shear_pair(shear: Shear, names: Mapping[Slot, Slot | Stage], new: Slot | Stage) -> ShearPair:
+    """A shear and its inverse as lines.
+
+    `names` has the name of the value in each register before the shear, `new` that of the new one.
+    """
     span = shear.scheme_line.span if shear.scheme_line else None
     terms: list[tuple[sympy.Expr, Node]] = [(c, names[slot]) for c, slot in shear.linear_terms]
     terms += [(c, to_expr.substitute(rate, names.__getitem__)) for c, rate in shear.rate_terms]
@@ -120,7 +126,7 @@ def is_verified(
     except UnknownPower:
         return False
     for register in step.registers:
-        if values[register] != algebra.register(register):
+        if values[register] != algebra.form_of(register):
             if coeff_field.has_irrational_power:
                 return False
             raise AssertionError(f"the inverse of {scheme.name} does not give back {register}")

@@ -116,8 +116,8 @@ class Algebra:
         other.exponents = self.exponents
         return other
 
-    def register(self, slot: Slot) -> Form:
-        """The form that is one stored value."""
+    def form_of(self, slot: Slot) -> Form:
+        """The form that consists of one stored value."""
         return {slot: self.coeff_field.sympy_field.one}
 
     def apply(self, rate: Rate | MapCall, arguments: tuple[Form, ...]) -> Form:
@@ -212,10 +212,10 @@ def read_step(scheme: Scheme, algebra: Algebra) -> Step:
     """The linear forms of one step.
 
     Args:
-        scheme: as parsed.
+        scheme: the scheme, as parsed.
         algebra: reads the lines; the atoms are added to it.
     """
-    values: dict[expr.Node, Form] = {slot: algebra.register(slot) for slot in scheme.slots}
+    values: dict[expr.Node, Form] = {slot: algebra.form_of(slot) for slot in scheme.slots}
     lines = algebra.run_lines(scheme.updates, values)
     new_values = {slot: values[Slot(slot.name, slot.offset + 1)] for slot in scheme.slots}
     return Step(algebra, scheme.slots, lines, new_values)

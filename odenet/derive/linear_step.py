@@ -86,7 +86,7 @@ def linear_step(scheme: Scheme, rates: RateCoefficients) -> LinearStep:
     """The matrix of a step on given linear equations.
 
     Args:
-        scheme: as parsed.
+        scheme: the scheme, as parsed.
         rates: right-hand side -> the coefficient of each of its arguments.
     """
     symbols: set[Any] = {s for row in rates.values() for c in row for s in c.free_symbols}

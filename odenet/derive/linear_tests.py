@@ -52,6 +52,7 @@ def linear_tests(scheme: Scheme) -> list[LinearTest]:
 
 
 def _scalar_test(scheme: Scheme) -> LinearTest:
+    """The test equation in which each unknown depends on itself."""
     orders = sorted({pattern.order for pattern in scheme.patterns})
     equations = {1: "y' = λ y", 2: "y'' = -ω² y"}
     decays = {1: " - γ y", 2: " - γ y'"} if scheme.decays else {1: "", 2: ""}

@@ -65,7 +65,7 @@ def _argument_obstacle(
 ) -> Obstacle:
     """The obstacle for a value inside an argument of a right-hand side, the atom `index`."""
     rate = step.algebra.atoms[index].node
-    values: dict[Node, Form] = {slot: step.algebra.register(slot) for slot in step.registers}
+    values: dict[Node, Form] = {slot: step.algebra.form_of(slot) for slot in step.registers}
     values |= {line.target: line.form for line in step.lines}
     read = (node for node in rate.walk() if isinstance(node, Slot | Stage))
     unsolved = next(node for node in read if not _is_known(values[node], failure))
@@ -86,14 +86,12 @@ def _argument_obstacle(
     return Obstacle(message, unsolved, unsolved.span)
 
 
-def _other_unknown_atom(
-    failure: NoInverse, unsolved: Form, index: int, carrier: Form
-) -> int | None:
+def _other_unknown_atom(failure: NoInverse, value: Form, index: int, carrier: Form) -> int | None:
     """Another right-hand side that is not known, in a register with the value to solve for.
 
     Otherwise one in the `carrier`, the register that contains the atom `index`.
     """
-    for row in (*(r for r in failure.rows.values() if _occurs_in(unsolved, r)), carrier):
+    for row in (*(r for r in failure.rows.values() if _occurs_in(value, r)), carrier):
         atoms = [key for key in row if isinstance(key, int) and key != index]
         if atoms:
             return max(atoms)
@@ -113,7 +111,7 @@ def _is_known(value: Form, failure: NoInverse) -> bool:
 
 def _lost_value_obstacle(step: Step, failure: NoInverse, notation: SchemeNotation) -> Obstacle:
     """The obstacle if all right-hand sides are known, but the stored values do not follow."""
-    undetermined = [s for s in step.registers if not _is_known(step.algebra.register(s), failure)]
+    undetermined = [s for s in step.registers if not _is_known(step.algebra.form_of(s), failure)]
     forgotten = [s for s in undetermined if not any(s in row for row in failure.rows.values())]
     slot = (forgotten or undetermined)[0]
     name = notation.show(slot)

@@ -103,7 +103,7 @@ def derive_order(scheme: Scheme, values: Mapping[str, Fraction | float] | None =
     """The order of a scheme at given values of its constants.
 
     Args:
-        scheme: as parsed.
+        scheme: the scheme, as parsed.
         values: the values of its constants, in place of their defaults. A constant without a value
             is drawn at random; the order is then the one for almost all values.
     """
@@ -136,7 +136,7 @@ def conditions_at(
     """The order conditions at given values of the constants, as in `derive_order`.
 
     Args:
-        scheme: as parsed.
+        scheme: the scheme, as parsed.
         values: the values of its constants.
         tolerant: whether residuals that rounded decimals can explain count as zero.
     """
@@ -156,6 +156,7 @@ def _values(scheme: Scheme, values: Mapping[str, Fraction | float] | None) -> di
 
 
 def _derive(scheme: Scheme, known: Mapping[str, Value]) -> Order:
+    """The order of a scheme without decay; `known` has the values of all constants and lets."""
     decimals = long_decimals(scheme, {name: known[name] for name, _ in scheme.constants})
     exact = _conditions(scheme, known, decimals, tolerant=False)
     if not is_power_bounded(exact.step_matrix(), max_block=max(p.order for p in scheme.patterns)):

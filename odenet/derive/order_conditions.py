@@ -32,7 +32,7 @@ class OrderConditions:
     """Compares a step with the exact solution.
 
     Args:
-        scheme: as parsed.
+        scheme: the scheme, as parsed.
         coeff_field: the field of its coefficients.
         values: the values of the symbols of that field, except h.
         max_degree: the highest power of h that is kept.
@@ -41,6 +41,9 @@ class OrderConditions:
     Attributes:
         forest: the trees.
         algebra: has the right-hand sides that the step evaluates.
+        writer: writes coefficients of the scheme as power series in h.
+        step_series: gives the coefficients of forms, if the values before the step are on the
+            solution.
         new_values: slot -> the linear form it holds after a step.
         unknowns: the scheme's unknowns that the solution depends on.
         aux: the auxiliary unknowns among these.
@@ -158,6 +161,7 @@ class OrderConditions:
         return add(shifted, self._aux_coefficient(slot.name, tree))
 
     def _exact_coefficient(self, slot: Slot, tree: Tree) -> PowerSeries:
+        """The coefficient on a tree of the exact solution at the time of a slot."""
         if isinstance(tree, str):
             return {0: 1} if tree == slot.name else {}
         if not slot.offset or self.forest.variable(tree) != slot.name:
@@ -230,7 +234,7 @@ class OrderConditions:
             return self._exact_coefficient(slot, tree)
         line = self.start_lines[slot]
         slots = [Slot(name, 0) for name in self.scheme.unknowns]
-        known_forms: dict[Node, Form] = {slot: self.algebra.register(slot) for slot in slots}
+        known_forms: dict[Node, Form] = {slot: self.algebra.form_of(slot) for slot in slots}
         try:
             form = self.algebra.read(line, known_forms)
         except (SpecError, KeyError):

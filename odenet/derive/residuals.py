@@ -30,7 +30,7 @@ def residuals(scheme: Scheme) -> list[Residual] | str:
     """The conditions up to the first order that the scheme does not have, in ascending order.
 
     Args:
-        scheme: as parsed; constants without a value are drawn as in `derive_order`.
+        scheme: the scheme, as parsed; constants without a value are drawn as in `derive_order`.
 
     Returns:
         The conditions, or a sentence that says why there are none.

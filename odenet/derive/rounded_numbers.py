@@ -119,12 +119,13 @@ def long_decimals(scheme: Scheme, values: Mapping[str, Any]) -> LongDecimals | N
     """The long decimals among a scheme's literals and constants; None if there are none.
 
     Args:
-        scheme: as parsed.
+        scheme: the scheme, as parsed.
         values: the values of its constants, as fractions or floats.
     """
     found: dict[str, Decimal] = {}
 
     def replace_literal(node: expr.Number) -> expr.Node:
+        """A constant in the place of a long decimal; other numbers stay."""
         decimal = _long_literal(node.text)
         if decimal is None:
             return node

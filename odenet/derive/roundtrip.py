@@ -155,6 +155,7 @@ class _ErrorTransport:
     """One step on a test equation: its matrix, and where its shears make rounding errors.
 
     Attributes:
+        tested: the scheme on the test equation.
         rounded_rows: for each shear, the row of the new state that it rounds.
         rounded_rows_back: for each inverse shear, the row of the old state that it rounds, and the
             factor 1/|α| by which it magnifies errors.
@@ -216,7 +217,7 @@ class _ErrorTransport:
         """The rows of those start lines that are linear functions of the unknowns at step 0."""
         step = self.tested.step
         newest_slots = [Slot(name, 0) for name in unknowns]
-        known_forms: dict[Node, Form] = {slot: step.algebra.register(slot) for slot in newest_slots}
+        known_forms: dict[Node, Form] = {slot: step.algebra.form_of(slot) for slot in newest_slots}
         for slot, value in self.tested.scheme.starts:
             with suppress(SpecError, ArithmeticError):
                 form = step.algebra.read(value, known_forms)
@@ -225,6 +226,7 @@ class _ErrorTransport:
 
 
 def _complex(matrix: list[list[Value]]) -> Matrix:
+    """A matrix in double precision; raises OverflowError if an entry is not finite there."""
     found = [[complex(entry) for entry in row] for row in matrix]
     if not all(cmath.isfinite(entry) for row in found for entry in row):
         raise OverflowError

@@ -325,6 +325,7 @@ class StepInverter:
         return self._expression(scale(form, exponent.power), registers)
 
     def _expression(self, form: Form, registers: dict[Slot, Form]) -> Node:
+        """A form as an expression in the registers, given what they hold, and in known atoms."""
         to_sympy = self.coeff_field.to_sympy
         slots = self.in_registers(form, registers)
         assert slots is not None

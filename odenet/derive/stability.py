@@ -54,7 +54,7 @@ class EquationStability:
     """The stability of a scheme on one test equation, at given values of its constants.
 
     Args:
-        scheme: as parsed.
+        scheme: the scheme, as parsed.
         values: the values of its constants and lets, and of h if the matrix depends on h other than
             by hλ.
         equation: the test equation.
@@ -106,6 +106,7 @@ class EquationStability:
         return {H: mpmath.mpf(1)} | {symbol: as_mpf(value) for symbol, value in known.items()}
 
     def _stability_on(self, axis: Axis) -> AxisStability:
+        """The stability with eigenvalues on one axis."""
         letter, h_lambda = _AXES[axis]
         zeros: dict[Real, Poly] = {}
         intervals: tuple[Interval, ...] | None = None
@@ -230,7 +231,7 @@ def derive_stability(
     """The stability of a scheme at given values of its constants, or why there is no statement.
 
     Args:
-        scheme: as parsed.
+        scheme: the scheme, as parsed.
         values: the values of its constants, in place of their defaults, and of h, which is needed
             only where the step is not a function of hλ.
     """

@@ -60,7 +60,7 @@ def start_line_note(scheme: Scheme, slot: Slot, order: int, may_be_higher: bool 
     """The sentence that a start line reduces the order.
 
     Args:
-        scheme: as parsed.
+        scheme: the scheme, as parsed.
         slot: the value that the start line sets.
         order: the order that is left.
         may_be_higher: whether that order may be higher.

@@ -26,7 +26,7 @@ def is_symmetric(scheme: Scheme, shear_pairs: tuple[ShearPair, ...]) -> bool:
     Y[n]. An auxiliary unknown that keeps an earlier value changes places likewise.
 
     Args:
-        scheme: as parsed.
+        scheme: the scheme, as parsed.
         shear_pairs: its shears with their inverses. A scheme without an explicit inverse is not
             symmetric, since the step with -h is explicit.
     """
@@ -46,7 +46,7 @@ def _is_reversed_step(
     """Whether the inverse is the step with -h, if slots change places as `mirror` says."""
     algebra = Algebra(coeff_field)
     values: dict[Node, Form] = {
-        Slot(slot.name, slot.offset + 1): algebra.register(mirror[slot]) for slot in scheme.slots
+        Slot(slot.name, slot.offset + 1): algebra.form_of(mirror[slot]) for slot in scheme.slots
     }
     algebra.run_lines((pair.backward for pair in shear_pairs), values)
     reversed_step = read_step(scheme, algebra.over_field(coeff_field.with_negative_h()))
@@ -91,7 +91,7 @@ def symmetry_order(
     are assumed to lie on the exact solution.
 
     Args:
-        scheme: as parsed.
+        scheme: the scheme, as parsed.
         values: the values of its constants.
         tolerant: whether long decimals count as rounded (`rounded_numbers.py`).
 

@@ -104,7 +104,7 @@ class TimeAnnotator:
     """Writes the time of evaluation into every right-hand side of a scheme.
 
     Args:
-        scheme: as parsed.
+        scheme: the scheme, as parsed.
         coeff_field: the field of its coefficients.
         varying: the constants that differ from step to step.
     """

@@ -31,7 +31,7 @@ def load_initial_weights(network: nn.Module, weights: str | None, console: Conso
             message = f"{existing.name} begins with random weights; {option}"
         else:
             try:
-                reinitialised = existing.begin_with(weights)
+                reinitialised = existing.load_weights(weights)
             except ZooError as error:
                 raise BadOption(str(error)) from error
             origin = "its library" if weights == "default" else weights
