@@ -101,6 +101,7 @@ def test_multi_level_training_is_compared_with_its_first_and_last_network(script
 
 def test_interpolations_save_the_shares_of_time_that_the_paper_has(script):
     multilevel = importlib.import_module("multilevel")
+    # a step of training takes a time that is proportional to the steps of a unit
     times = {steps: float(steps) for steps in (2, 4, 8, 16)}
     shares = [
         multilevel.share_of_time(training, epochs=12, step_times=times)

@@ -189,16 +189,16 @@ class TrainedRun:
             The predictions, the paths of the files they are for, and a message for each other file.
         """
         self._require_pictures()
-        values, readable, damaged = [], [], []
+        values, readable, messages = [], [], []
         for start in range(0, len(paths), BATCH):
             batch = paths[start : start + BATCH]
             decoded = {path: decode(path, self.whole, self._stored_as_float) for path in batch}
             images = {path: image for path, image in decoded.items() if isinstance(image, Tensor)}
-            damaged += [line for line in decoded.values() if isinstance(line, str)]
+            messages += [line for line in decoded.values() if isinstance(line, str)]
             readable += images
             if images:
                 values.append(self.predict(torch.stack(list(images.values()))).values)
-        return self._predictions(values), readable, damaged
+        return self._predictions(values), readable, messages
 
     @property
     def _stored_as_float(self) -> bool:
