@@ -21,7 +21,7 @@ def require_memory(program: Program, batch: int) -> None:
         SpecError: if they do; says how much memory they need.
     """
     size = network_size(program.model)
-    weights, activations = size.parameters * FLOAT32, size.values * FLOAT32 * batch
+    weights, activations = size.parameters * FLOAT32, size.widest_values * FLOAT32 * batch
     _require(weights, "parameters", "make it narrower, or less deep", size.heaviest.span)
     samples = f"{batch} samples" if batch > 1 else "one sample"
     contents = f"values for {samples} in this layer"

@@ -130,7 +130,7 @@ def check_layer(row: LayerKind) -> None:
         Contradiction: if two of them disagree on a random feature map, or the layer accepts none.
     """
     arguments = _arguments(row.arguments)
-    tested_shapes = 0
+    tested_count = 0
     for space in GRID_SHAPES:
         takes_tokens = row.reads_token_ids and len(space) == 1
         shape = Shape(fixed_width(CHANNELS), space, CHANNELS, takes_tokens)
@@ -141,8 +141,8 @@ def check_layer(row: LayerKind) -> None:
                 name=row.name, arguments=arguments, shape_in=shape, shape_out=out, groups=groups
             )
             _check_layer_on_grid(row, layer)
-            tested_shapes += 1
-    if not tested_shapes:
+            tested_count += 1
+    if not tested_count:
         raise _contradiction(row, f"fits no field of {CHANNELS} channels")
 
 

@@ -64,7 +64,7 @@ def _describe_builtin(document: Document, word: Span) -> Iterator[str]:
         yield f"**{name}**" + (f": {example}" if example else "")
     elif name in recipe_keys() and is_in_recipe(document, word.start):
         key = recipe_keys()[name]
-        yield f"**{name}** {key.meaning}: {key.kind.words()}"
+        yield f"**{name}** {key.meaning}: {key.kind.description()}"
     else:
         line = word.source.line(word.line).split("#")[0]
         is_parameter_type = ":" in line and "param" in line.split()[:2]

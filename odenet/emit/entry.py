@@ -23,7 +23,7 @@ from odenet.model.typed.unit_entry import (
     entry_maps,
     has_new_shape,
     maps_in_first_step,
-    with_new_shape,
+    with_new_width,
 )
 
 
@@ -87,7 +87,7 @@ class EntryWriter:
                 attribute, layers = self.entry_attribute(name), _entry_layers(self.maps[name])
             else:
                 attribute = symbols.spec_name(name)
-                layers = [with_new_shape(layer) for layer in model.maps[name].layers]
+                layers = [with_new_width(layer) for layer in model.maps[name].layers]
             inner = ", ".join(layer_code(layer) for layer in layers)
             body.append(f"self.{attribute} = layers(1, lambda: nn.Sequential({inner}))")
         head = lay_out(f"def __init__({', '.join(['self', *arguments])}):", 4)

@@ -204,7 +204,7 @@ class Pipelines:
         options = replace(call, args=(), argument_spans=spans)
         options = self.argument_reader.check_call(options, RESIDUAL, "residual").kwargs
         assert isinstance(node, tree.Term) and isinstance(node.factors[1][1], tree.Group)
-        pipeline = node.factors[1][1].arguments[0].value
+        pipeline = node.factors[1][1].arguments[0].value  # after the name `residual`: (LAYERS, …)
         nodes: Any = pipeline.layers if isinstance(pipeline, tree.Pipeline) else (pipeline,)
         layers = self._layers(nodes, shape, "residual")
         assert shape is not None

@@ -144,8 +144,8 @@ class SchemeConstants:
         """The arguments of the call by name, each with its span."""
         help_ = f"it takes {', '.join(self.spellings.values()) or 'none'}"
         by_position = dict(zip(self.parameters, enumerate(self.call.args), strict=False))
-        spans = self.call.argument_span
-        given = {name: (value, spans(i)) for name, (i, value) in by_position.items()}
+        span_of = self.call.argument_span
+        given = {name: (value, span_of(i)) for name, (i, value) in by_position.items()}
         if len(self.call.args) > len(self.parameters):
             message = f"too many constants for {self.scheme.name}"
             span = self.call.argument_span(len(self.parameters))

@@ -82,14 +82,14 @@ class Subject:
 
     def refuse(self, kind: "ArgumentKind", label: str, help: str = "") -> None:
         """Report that a value is not accepted; `label` says why at the place in the text."""
-        message = f"{self.name} {self.meaning}: {kind.words()}"
+        message = f"{self.name} {self.meaning}: {kind.description()}"
         self.report(Diagnostic("wrong-argument", message, self.span, help, label=label))
 
 
 class ArgumentKind(Protocol):
     """What values an argument takes."""
 
-    def words(self) -> str:
+    def description(self) -> str:
         """The accepted values, for a message."""
         ...
 
@@ -119,7 +119,7 @@ class Number:
     learned_form: str = ""
     help_if_too_small: str = ""
 
-    def words(self) -> str:
+    def description(self) -> str:
         """The range, for example "above 0, at most 1"."""
         parts = ["a whole number"] if self.whole else []
         if self.low > float("-inf"):
@@ -169,7 +169,7 @@ class Word:
 
     options: tuple[str, ...]
 
-    def words(self) -> str:
+    def description(self) -> str:
         """The words in quotes, for a message."""
         return " or ".join(f"`{option}`" for option in self.options)
 
@@ -185,7 +185,7 @@ class Word:
 class Text:
     """A quoted text, such as a path."""
 
-    def words(self) -> str:
+    def description(self) -> str:
         """An example, for a message."""
         return 'a quoted text, as in "my pictures"'
 
@@ -204,11 +204,11 @@ class ListOf:
     increasing: bool = False
     length: int | None = None
 
-    def words(self) -> str:
+    def description(self) -> str:
         """The number and kind of the items, for a message."""
         several = "a list" if self.length is None else f"a list of {self.length}"
         order = ", and larger than the one before" if self.increasing else ""
-        return f"{several}, each {self.item.words()}{order}"
+        return f"{several}, each {self.item.description()}{order}"
 
     def check(self, value: Any, subject: Subject) -> Any:
         """A tuple; a single item counts as a list of one."""
@@ -230,9 +230,9 @@ class WordOr:
     word: str
     kind: ArgumentKind
 
-    def words(self) -> str:
+    def description(self) -> str:
         """The word in quotes and the other kind, for a message."""
-        return f"`{self.word}`, or {self.kind.words()}"
+        return f"`{self.word}`, or {self.kind.description()}"
 
     def check(self, value: Any, subject: Subject) -> Any:
         """The word, or the value as converted by the other kind."""

@@ -18,7 +18,7 @@ YES_NO = Word(("yes", "no"))
 class ChannelCount:
     """A channel count: a whole number, or a multiple of `c`, the channel count of a state."""
 
-    def words(self) -> str:
+    def description(self) -> str:
         """The accepted values, for a message."""
         return "a number of channels such as `2c` or `16`"
 
@@ -38,7 +38,7 @@ class Ratio:
 
     DEFAULT: ClassVar = Fraction(8, 3)  # gives `glu` as many weights as an `mlp` of ratio 4 has
 
-    def words(self) -> str:
+    def description(self) -> str:
         """The accepted values, for a message."""
         return f"a number such as 8/3, at least 1 and at most {MOST_RATIO}"
 
@@ -57,9 +57,9 @@ class Initialisation:
 
     rules: Choice
 
-    def words(self) -> str:
+    def description(self) -> str:
         """The accepted values, for a message."""
-        return f"a number, or {self.rules.words()}"
+        return f"a number, or {self.rules.description()}"
 
     def check(self, value: Any, subject: Subject) -> Any:
         """The call of a rule; a number becomes `constant(number)`."""

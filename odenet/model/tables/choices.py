@@ -64,7 +64,7 @@ class Choice:
     noun: str
     forms: Mapping[str, Mapping[str, Parameter]] = field(repr=False)
 
-    def words(self) -> str:
+    def description(self) -> str:
         """The accepted names, for a message."""
         return "one of " + ", ".join(sorted(self.forms))
 

@@ -27,6 +27,7 @@ def is_positive(options: Options) -> bool:
 
 
 def _positive(subject: str) -> Parameter:
+    """The argument `positive`; `subject` is what it is about, with a verb, as in "they are"."""
     return Parameter(Word(("positive", "free")), f"says whether {subject} kept above 0", "free")
 
 

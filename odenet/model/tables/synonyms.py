@@ -216,7 +216,7 @@ _ADVICE: dict[str, dict[str, str]] = {
 
 
 def help_for_name(kind: str, name: str, known: Iterable[str]) -> str:
-    """Help for an unknown name: for a synonym, else the known name with the most similar spelling.
+    """Help for an unknown name: what a synonym is called here, else the name of similar spelling.
 
     Empty if no name is similar.
     """

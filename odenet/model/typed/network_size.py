@@ -12,7 +12,7 @@ from odenet.model.typed.unit_entry import (
     maps_in_first_step,
     needs_shortcut,
     unit_channels,
-    with_new_shape,
+    with_new_width,
 )
 
 
@@ -29,7 +29,7 @@ class NetworkSize:
 
     parameters: int
     heaviest: Layer
-    values: int
+    widest_values: int
     widest: Layer
 
 
@@ -109,7 +109,7 @@ def _unit_parameter_count(model: Model, layer: Layer, axes: int) -> int:
         total = sum(_learned_size(kind.tensors(options, 1, 1, axes)) for kind, options in rows)
     for name, reshapes in maps_in_first_step(model) if entries else ():
         assert entries is not None
-        layers = entries[name].layers if reshapes else map(with_new_shape, model.maps[name].layers)
+        layers = entries[name].layers if reshapes else map(with_new_width, model.maps[name].layers)
         for part in layers:
             widths = (part.shape_in.channels, part.shape_out.channels)
             c_in, c_out = (int(w.channels(new if w.has_new_c else old)) for w in widths)

@@ -82,8 +82,8 @@ class Notation:
             case expr.Hadamard(left, right):
                 inside = self._wrap(left, PRODUCT), self._wrap(right, PRODUCT)
                 return f" {dialect.product_sign} ".join(inside), PRODUCT
-            case expr.Quotient(upper, lower):
-                return self._quotient(upper, lower)
+            case expr.Quotient(numerator, denominator):
+                return self._quotient(numerator, denominator)
             case expr.Power():
                 return self._power(node)
             case expr.Adjoint():
@@ -137,10 +137,12 @@ class Notation:
             parts.append(before + text)
         return " ".join(parts)
 
-    def _quotient(self, upper: Node, lower: Node) -> tuple[str, int]:
+    def _quotient(self, numerator: Node, denominator: Node) -> tuple[str, int]:
         if self.dialect.has_fractions:
-            return self.dialect.quotient(self.show(upper), self.show(lower))
-        return self.dialect.quotient(self._wrap(upper, QUOTIENT), self._wrap(lower, POWER))
+            return self.dialect.quotient(self.show(numerator), self.show(denominator))
+        return self.dialect.quotient(
+            self._wrap(numerator, QUOTIENT), self._wrap(denominator, POWER)
+        )
 
     def _power(self, node: expr.Power) -> tuple[str, int]:
         inside = SUM if self.dialect.has_fractions else ATOM
@@ -150,6 +152,7 @@ class Notation:
         return self.dialect.power(self._wrap(node.base, ATOM), exponent), POWER
 
     def _wrap(self, node: Node, least: int) -> str:
+        """The text of a formula, in brackets if its precedence is below `least`."""
         text, precedence = self._with_precedence(node)
         return text if precedence >= least else self.dialect.brackets(text)
 

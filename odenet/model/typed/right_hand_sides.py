@@ -25,7 +25,7 @@ def decay_factor(rate: Node, state: State, pattern: Pattern) -> Node | None:
 
 
 def part_without_decay(rate: Node, state: State, pattern: Pattern) -> Node:
-    """F: the right-hand side without decay terms, if the pattern has one, else all of it."""
+    """F: the right-hand side without decay terms; all of it if the pattern has no decay."""
     if pattern.decay is None:
         return rate
     damped = _damped_unknown(state, pattern)

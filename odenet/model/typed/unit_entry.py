@@ -141,7 +141,7 @@ def _entry_map(layers: Iterable[Layer]) -> EntryMap | None:
     for layer in layers:
         changes_here = not changed and _has_channel_count(layer)
         changed = changed or changes_here
-        new = with_new_shape(layer) if changed else layer
+        new = with_new_width(layer) if changed else layer
         new_layers.append(replace(new, shape_in=layer.shape_in) if changes_here else new)
     convolutions = [i for i, layer in enumerate(new_layers) if "stride" in layer.arguments]
     larger = [i for i in convolutions if new_layers[i].arguments["k"] > 1]
@@ -153,12 +153,12 @@ def _has_channel_count(layer: Layer) -> bool:
     return any(isinstance(p.kind, ChannelCount) for p in LAYERS[layer.name].arguments.values())
 
 
-def with_new_shape(layer: Layer) -> Layer:
-    """A layer whose input and output have the new width."""
-    shape_in, shape_out = _new_width(layer.shape_in), _new_width(layer.shape_out)
+def with_new_width(layer: Layer) -> Layer:
+    """The layer with input and output of the new width."""
+    shape_in, shape_out = _with_new_width(layer.shape_in), _with_new_width(layer.shape_out)
     return replace(layer, shape_in=shape_in, shape_out=shape_out)
 
 
-def _new_width(shape: Shape) -> Shape:
+def _with_new_width(shape: Shape) -> Shape:
     width: Width = shape.channels
     return replace(shape, channels=replace(width, has_new_c=bool(width.multiple)))

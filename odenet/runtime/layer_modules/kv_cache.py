@@ -15,7 +15,7 @@ from odenet.runtime.layer_modules.tokens import Attention, Position
 
 
 class KeyValueCache:
-    """Runs the layers of a language model on one token after the other.
+    """Runs the layers of a language model token by token; keeps the keys and values of past ones.
 
     Args:
         layers: the layers in their order, in evaluation mode, with causal attention only.
