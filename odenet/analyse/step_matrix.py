@@ -163,7 +163,7 @@ class _StepMatrixBuilder:
         for name, argument in zip(pattern.reads, node.arguments, strict=True):
             forms = self._evaluate(argument, values) or [{} for _ in self.groups[name]]
             operands |= zip(self.groups[name], forms, strict=True)
-        rates = (self.rates[state, node.function] for state in self.groups[pattern.variable])
+        rates = (self.rates[state, node.function] for state in self.groups[pattern.unknown])
         return [_linear_combination((n, operands[s]) for s, n in rate.items()) for rate in rates]
 
     def _evaluate_number(self, node: Node) -> Any:

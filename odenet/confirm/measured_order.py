@@ -152,7 +152,7 @@ def _final_error(
     for _ in range(steps):
         state = step(state)
     errors: list[float] = []
-    for name in (pattern.variable for pattern in scheme.patterns):
+    for name in (pattern.unknown for pattern in scheme.patterns):
         errors += map(abs, _errors(scheme, problem, state, name, problem.final_time))
     return float("inf") if any(map(isnan, errors)) else max(errors)
 
@@ -195,7 +195,7 @@ class _StartValues:
     def state(self, numbers: Mapping[str, Any], h: float, step: EntryFunction) -> list[float]:
         """The entries of all stored values before the first step."""
         exact = {
-            Slot(pattern.variable, k): self.problem.values_at(pattern.variable, k * h)
+            Slot(pattern.unknown, k): self.problem.values_at(pattern.unknown, k * h)
             for pattern in self.scheme.patterns
             for k in range(-EARLIER_STEPS, 1)
         }
@@ -263,14 +263,14 @@ class _StartValues:
 
     def _position_errors(self, state: Sequence[float], h: float) -> list[float]:
         """The errors of second-order equations' unknowns after the first step, divided by h."""
-        names = [pattern.variable for pattern in self.scheme.patterns if pattern.order == 2]
+        names = [pattern.unknown for pattern in self.scheme.patterns if pattern.order == 2]
         errors = (_errors(self.scheme, self.problem, state, name, h) for name in names)
         return [error / h for row in errors for error in row]
 
 
 def _all_start_values(scheme: Scheme, problem: Problem) -> Iterator[_StartValues]:
     """The choices of initial values, in the order in which they are tried."""
-    second_order = [p.variable for p in scheme.patterns if p.order == 2]
+    second_order = [p.unknown for p in scheme.patterns if p.order == 2]
     starts: dict[Slot, Node] = dict(scheme.starts)
     zero_starts = [a for a in scheme.aux if isinstance(starts.get(Slot(a, 0)), expr.Zero)]
     if zero_starts and second_order:

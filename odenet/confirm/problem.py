@@ -68,7 +68,7 @@ def draw_problem(scheme: Scheme, values: Mapping[str, float], rng: Random) -> Pr
         if any(getattr(pattern, f.name) for f in fields(pattern) if f.name not in MODELLED_FIELDS):
             raise NotEvaluable("the pattern has more than a right-hand side")
     rates = RightHandSides.draw(scheme, rng, sin)
-    orders = {pattern.variable: pattern.order for pattern in scheme.patterns}
+    orders = {pattern.unknown: pattern.order for pattern in scheme.patterns}
     if any(name not in orders for pattern in scheme.patterns for name in pattern.reads):
         raise NotEvaluable("a right-hand side reads what is not an unknown of the pattern")
     solution: dict[str, list[Series]] = {}

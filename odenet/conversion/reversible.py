@@ -144,14 +144,14 @@ def spec_text(settings: ConversionSettings) -> str:
     maps = map_names(scheme)
     if settings.residual and len(maps) > 1:
         raise ValueError(f"{scheme.name} takes no blocks x + f(x): its f reads the other half")
-    unknowns = {p.variable: f"x{i + 1}" for i, p in enumerate(scheme.patterns)}
+    unknowns = {p.unknown: f"x{i + 1}" for i, p in enumerate(scheme.patterns)}
     constants = settings.chosen.merge_constants(settings.constants)
     values = ", ".join(f"{name} = {spec_literal(value)}" for name, value in constants.items())
     lines = [f"state {', '.join(unknowns.values())}"]
     lines += [f"map {name} = identity" for name in maps]
     lines += ["shared map speed = identity"] if isinstance(settings.v0, nn.Module) else []
     for pattern, name in zip(scheme.patterns, maps, strict=True):
-        left = with_primes(unknowns[pattern.variable], pattern.order)
+        left = with_primes(unknowns[pattern.unknown], pattern.order)
         lines.append(f"{left} = {name}({unknowns[pattern.reads[0]]})")
     exact = "exact" if settings.exact else ""
     lines.append(f"discretise {scheme.name}({values}) {_start_clause(scheme, settings.v0)} {exact}")
@@ -179,8 +179,8 @@ def spec_literal(value: Any) -> str:
 def _start_clause(scheme: Scheme, v0: Speed | SpeedFactory) -> str:
     """The `start` clause that sets an initial speed; empty if the scheme's text sets it."""
     first = scheme.patterns[0]
-    x = f"{first.variable}[0]"
-    is_two_step = scheme.stored_offsets(first.variable) == (-1, 0) and len(scheme.patterns) == 1
+    x = f"{first.unknown}[0]"
+    is_two_step = scheme.stored_offsets(first.unknown) == (-1, 0) and len(scheme.patterns) == 1
     if v0 is None and scheme.aux:
         return ""
     if v0 is None:
@@ -191,7 +191,7 @@ def _start_clause(scheme: Scheme, v0: Speed | SpeedFactory) -> str:
         raise ValueError(f'v0 is 0, "f" or a module, not {v0!r}')
     speed = speed_codes[key]
     if is_two_step:
-        return f"start {first.variable}[-1] = {x}" + (f" - h {speed}" if speed else "")
+        return f"start {first.unknown}[-1] = {x}" + (f" - h {speed}" if speed else "")
     if _has_initial_speed(scheme):
         return f"start {scheme.aux[0]}[0] = {speed or 0}"
     if speed or scheme.aux:

@@ -81,7 +81,7 @@ class Clock:
     def time_of(self, rate: Rate) -> TimeForm:
         """The time at which a right-hand side is evaluated: that of the values it reads."""
         pattern = self.patterns[rate.function]
-        argument = pattern.reads.index(pattern.variable) if pattern.variable in pattern.reads else 0
+        argument = pattern.reads.index(pattern.unknown) if pattern.unknown in pattern.reads else 0
         return self._time_in(rate.arguments[argument], self.times)
 
     def _pattern_times(self, time_at_n: dict[Monomial, FracElement]) -> dict[Node, TimeForm]:

@@ -61,7 +61,7 @@ class DampedStep:
         self.patterns = {p.function: p for p in scheme.patterns}
         rng = Random(11)  # any seed, so that the order is always the same
         self.start = {
-            (p.variable, k): [
+            (p.unknown, k): [
                 {} if at_rest and k else {0: Fraction(rng.randint(1, 9))} for _ in range(DIMENSION)
             ]
             for p in scheme.patterns
@@ -75,7 +75,7 @@ class DampedStep:
         values: dict[Node, Vector] = {slot: self._exact(slot) for slot in self.scheme.slots}
         for update in self.scheme.updates:
             values[update.target] = self._value(update.value, values)
-        new_slots = [Slot(pattern.variable, 1) for pattern in self.scheme.patterns]
+        new_slots = [Slot(pattern.unknown, 1) for pattern in self.scheme.patterns]
         return {s.name: self._first_difference(values[s], self._exact(s)) for s in new_slots}
 
     def start_errors(self) -> dict[Slot, int]:
@@ -106,7 +106,7 @@ class DampedStep:
     def _integral(self, key: tuple[str, int], values: Mapping[tuple[str, int], Vector]) -> Vector:
         """An unknown, or a derivative of one, as the integral of its slope at given values."""
         name, derivative = key
-        pattern = next(p for p in self.scheme.patterns if p.variable == name)
+        pattern = next(p for p in self.scheme.patterns if p.unknown == name)
         if derivative < pattern.order - 1:
             slope = values[name, derivative + 1]
         else:
@@ -216,7 +216,7 @@ def damped_order(scheme: Scheme, values: Mapping[str, Value]) -> DampedOrder:
             break
     order = min(max(lowest_power - lost_powers, 0), HIGHEST_DAMPED_ORDER)
     note = _start_note(scheme, values, order, lost_powers)
-    parasitic = parasitic_text(matrix, scheme.slots, scheme.patterns[0].variable)
+    parasitic = parasitic_text(matrix, scheme.slots, scheme.patterns[0].unknown)
     return DampedOrder(order, note=note, parasitic=parasitic)
 
 

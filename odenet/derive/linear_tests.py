@@ -46,7 +46,7 @@ def linear_tests(scheme: Scheme) -> list[LinearTest]:
     if scheme.is_splitting:
         return []
     tests = list(_coupled_tests(scheme))
-    if all(pattern.variable in pattern.reads for pattern in scheme.patterns):
+    if all(pattern.unknown in pattern.reads for pattern in scheme.patterns):
         tests.append(_scalar_test(scheme))
     return tests
 
@@ -57,20 +57,20 @@ def _scalar_test(scheme: Scheme) -> LinearTest:
     equations = {1: "y' = λ y", 2: "y'' = -ω² y"}
     decays = {1: " - γ y", 2: " - γ y'"} if scheme.decays else {1: "", 2: ""}
     text = " and ".join(equations[order] + decays[order] for order in orders)
-    coefficients = {p.function: _factors(scheme, p, p.variable) for p in scheme.patterns}
+    coefficients = {p.function: _factors(scheme, p, p.unknown) for p in scheme.patterns}
     return LinearTest("scalar", text, orders == [1], coefficients)
 
 
 def _coupled_tests(scheme: Scheme) -> Iterator[LinearTest]:
     """One test equation for every pair of first-order unknowns that depend on each other."""
     for one, other in combinations(scheme.patterns, 2):
-        mutual = other.variable in one.reads and one.variable in other.reads
+        mutual = other.unknown in one.reads and one.unknown in other.reads
         if not mutual or one.order != 1 or other.order != 1:
             continue
-        partner = {one.function: other.variable, other.function: one.variable}
+        partner = {one.function: other.unknown, other.function: one.unknown}
         patterns = scheme.patterns
         factors = {p.function: _factors(scheme, p, partner.get(p.function)) for p in patterns}
-        y, z = ("y", "z") if len(scheme.patterns) == 2 else (one.variable, other.variable)
+        y, z = ("y", "z") if len(scheme.patterns) == 2 else (one.unknown, other.unknown)
         first, second = (f" - γ {v}" if p.decay else "" for p, v in ((one, y), (other, z)))
         text = f"{y}' = ω {z}{first}, {z}' = -ω {y}{second}"
         yield LinearTest("coupled", text, has_real_eigenvalue=False, coefficients=factors)

@@ -170,7 +170,7 @@ def _derive(scheme: Scheme, known: Mapping[str, Value]) -> Order:
             rounding = _largest_residual(exact, tolerant_result.order)
             digits = f" to the {decimals.digits} digits given; residual {rounding:.0e}"
             result, conditions = tolerant_result, tolerant
-    matrix, variable = conditions.step_matrix(), scheme.patterns[0].variable
+    matrix, variable = conditions.step_matrix(), scheme.patterns[0].unknown
     parasitic_note = parasitic_text(matrix, conditions.slots, variable)
     if result.order <= 0:
         return _inconsistent_order(scheme, known, result, conditions, parasitic_note)

@@ -83,7 +83,7 @@ class OrderConditions:
 
     def _relevant_unknowns(self) -> tuple[str, ...]:
         """The unknowns of the equations, and those they depend on, directly or through others."""
-        found: set[str | int] = {p.variable for p in self.scheme.patterns}
+        found: set[str | int] = {p.unknown for p in self.scheme.patterns}
         waiting = list(found)
         while waiting:
             name = waiting.pop()
@@ -99,7 +99,7 @@ class OrderConditions:
     def _equations(self) -> dict[str, dict[str, PowerSeries]]:
         """Row -> auxiliary unknown -> its coefficient in (new value - old value) of the row."""
         found: dict[str, dict[str, PowerSeries]] = {}
-        for row in (*self.aux, *(p.variable for p in self.scheme.patterns)):
+        for row in (*self.aux, *(p.unknown for p in self.scheme.patterns)):
             entries: dict[str, PowerSeries] = {row: {0: -1}} if row in self.aux else {}
             for key, factor in self.new_values[Slot(row, 0)].items():
                 if isinstance(key, Slot) and key.name in self.aux:

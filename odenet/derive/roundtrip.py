@@ -203,7 +203,7 @@ class _ErrorTransport:
         unknown.
         """
         scheme = self.tested.scheme
-        unknowns = [pattern.variable for pattern in scheme.patterns]
+        unknowns = [pattern.unknown for pattern in scheme.patterns]
         rows: dict[Slot, list[complex]] = {
             Slot(name, 0): [complex(other == name) for other in unknowns] for name in unknowns
         }

@@ -46,7 +46,7 @@ class Forest:
 
     def __post_init__(self) -> None:
         self.pattern_of_function = {p.function: p for p in self.patterns}
-        self.pattern_of_variable = {p.variable: p for p in self.patterns}
+        self.pattern_of_variable = {p.unknown: p for p in self.patterns}
 
     # trees
 
@@ -64,7 +64,7 @@ class Forest:
         function = tree[0]
         if function.endswith(PRIME):
             return function[:-1]
-        return self.pattern_of_function[function].variable
+        return self.pattern_of_function[function].unknown
 
     @cached_method
     def trees(self, weight: int) -> tuple[Tree, ...]:
@@ -75,7 +75,7 @@ class Forest:
         """The trees of a positive weight."""
         if weight == 1:
             patterns = self.pattern_of_variable.values()
-            yield from ((p.variable + PRIME, ()) for p in patterns if p.order == 2)
+            yield from ((p.unknown + PRIME, ()) for p in patterns if p.order == 2)
         for pattern in self.patterns:
             remaining = weight - pattern.order
             if remaining >= 0:

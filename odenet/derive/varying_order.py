@@ -51,4 +51,4 @@ def generic_values(
 def _current_values(scheme: Scheme) -> str:
     """The current values of the unknowns, in words: `Y[n] and Z[n]`."""
     notation = scheme_notation(scheme)
-    return " and ".join(f"{notation.name(pattern.variable)}[n]" for pattern in scheme.patterns)
+    return " and ".join(f"{notation.name(pattern.unknown)}[n]" for pattern in scheme.patterns)

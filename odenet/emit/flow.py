@@ -245,7 +245,7 @@ class FlowWriter:
     def _decay_code(self, state: State) -> str | None:
         """The attribute of the decay constant, if the scheme treats the decay separately."""
         groups = self.model.discretisation.groups
-        pattern = next(p for p in self.model.scheme.patterns if state in groups[p.variable])
+        pattern = next(p for p in self.model.scheme.patterns if state in groups[p.unknown])
         return self.symbols.constant(pattern.decay) if pattern.decay else None
 
     def _certificate_methods(self) -> list[list[str]]:

@@ -138,7 +138,7 @@ class ShearWriter:
 
     def _rate_methods(self, rate: expr.Rate) -> list[RateMethod]:
         """The methods of all components of a right-hand side."""
-        states = self.symbols.components(self.symbols.for_equations[rate.function].variable)
+        states = self.symbols.components(self.symbols.for_equations[rate.function].unknown)
         return [self.symbols.rate_methods[state, rate.function] for state in states]
 
 

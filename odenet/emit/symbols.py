@@ -181,7 +181,7 @@ class SymbolTable:
     def rate_method(self, node: expr.Rate, component: int) -> "RateMethod":
         """The method for one component of a right-hand side in a line of the scheme."""
         return self.rate_methods[
-            self.components(self.for_equations[node.function].variable)[component], node.function
+            self.components(self.for_equations[node.function].unknown)[component], node.function
         ]
 
     def rate_inputs(self, node: expr.Rate, component: int) -> list[tuple[expr.Node, int]]:

@@ -206,10 +206,10 @@ def test_the_series_solves_the_equations():
     for pattern in scheme.patterns:
         arguments = [x for name in pattern.reads for x in problem.values_at(name, time)]
         rate = problem.rates.function(pattern.function)(*arguments)
-        earlier, later = (problem.values_at(pattern.variable, time + s * h) for s in (-1, 1))
+        earlier, later = (problem.values_at(pattern.unknown, time + s * h) for s in (-1, 1))
         slopes = [(b - a) / (2 * h) for a, b in zip(earlier, later, strict=True)]
         assert slopes == pytest.approx(rate, abs=1e-8)
-        assert problem.values_at(pattern.variable, time, derivative=1) == pytest.approx(
+        assert problem.values_at(pattern.unknown, time, derivative=1) == pytest.approx(
             rate, abs=1e-10
         )
 

@@ -51,14 +51,14 @@ class Problem:
         for p in self.patterns:
             rate = self.factor * sum(
                 self.rates[summand.function](*(values[name, 0] for name in summand.reads))
-                for summand in self.equations[p.variable]
+                for summand in self.equations[p.unknown]
             )
-            rate = rate - (DECAY * values[p.variable, p.order - 1] if p.decay else 0)
-            derivatives += [rate] if p.order == 1 else [values[p.variable, 1], rate]
+            rate = rate - (DECAY * values[p.unknown, p.order - 1] if p.decay else 0)
+            derivatives += [rate] if p.order == 1 else [values[p.unknown, 1], rate]
         return np.concatenate(derivatives)
 
     def _unpack(self, vector):
-        names = [(p.variable, k) for p in self.patterns for k in range(p.order)]
+        names = [(p.unknown, k) for p in self.patterns for k in range(p.order)]
         return dict(zip(names, np.split(vector, len(names)), strict=True))
 
     def exact_values(self, time):
@@ -73,7 +73,7 @@ class Problem:
         """
         starts = {slot: node for slot, node in self.scheme.starts}
         constants = constant_values(self.scheme, h)
-        solved = [p.variable for p in self.patterns]
+        solved = [p.unknown for p in self.patterns]
         now = {Slot(name, 0): self.exact_values(0.0)[name, 0] for name in solved}
         values = {}
         for slot in self.scheme.slots:
@@ -85,7 +85,7 @@ class Problem:
                 # an auxiliary unknown that starts at 0 is the velocity of the first unknown
                 first = self.patterns[0]
                 values[slot] = (
-                    self.exact_values(0.0)[first.variable, 1] if first.order == 2 else np.zeros(3)
+                    self.exact_values(0.0)[first.unknown, 1] if first.order == 2 else np.zeros(3)
                 )
             else:
                 values[slot] = evaluate(starts[slot], now, self.rates, constants) + np.zeros(3)
@@ -98,7 +98,7 @@ class Problem:
         for _ in range(steps):
             state = step(self.scheme, state, self.rates, numbers)
         exact_end = self.exact_values(1.0)
-        errors = [state[Slot(p.variable, 0)] - exact_end[p.variable, 0] for p in self.patterns]
+        errors = [state[Slot(p.unknown, 0)] - exact_end[p.unknown, 0] for p in self.patterns]
         return np.linalg.norm(np.concatenate(errors))
 
     def convergence_slope(self, steps, exact_start=True):

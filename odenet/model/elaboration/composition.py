@@ -88,10 +88,10 @@ def _with_names_of(first: Scheme, substep: Substep) -> Substep:
     names = dict(zip(scheme.equations, first.equations, strict=False))
     names |= {p.function: q.function for p, q in zip(scheme.patterns, first.patterns, strict=False)}
     equations = [  # as `first` would name them
-        (names.get(p.variable), p.order, tuple(map(names.get, p.reads)), p.summand, bool(p.decay))
+        (names.get(p.unknown), p.order, tuple(map(names.get, p.reads)), p.summand, bool(p.decay))
         for p in scheme.patterns
     ]
-    expected = [(p.variable, p.order, p.reads, p.summand, bool(p.decay)) for p in first.patterns]
+    expected = [(p.unknown, p.order, p.reads, p.summand, bool(p.decay)) for p in first.patterns]
     if equations != expected:
         lines = [Notation(OdeDialect(s.spellings)).for_line(s) for s in (first, scheme)]
         message = f"{first.name} takes {lines[0]}, and {scheme.name} takes {lines[1]}"

@@ -101,7 +101,7 @@ def _decays_alike(
 ) -> bool:
     """Whether an equation has the decay term of the pattern, with the factor of its group."""
     factor = decay_factor(system[state], state, pattern)
-    group = [other for other in assignment if assignment[other] == pattern.variable]
+    group = [other for other in assignment if assignment[other] == pattern.unknown]
     return factor is not None and all(decay_factor(system[s], s, pattern) == factor for s in group)
 
 
@@ -144,7 +144,7 @@ def _not_a_sum(scheme: Scheme, rate: Node, state: State, pattern: Pattern) -> Di
     assert pattern.summand is not None
     count = len(rate.terms) if isinstance(rate, Sum) else 1
     terms = "not a sum" if count == 1 else f"a sum of {count} terms"
-    names = [scheme.spellings[p.function] for p in scheme.equations[pattern.variable]]
+    names = [scheme.spellings[p.function] for p in scheme.equations[pattern.unknown]]
     actual = f"{with_primes(state.text, pattern.order)} is {terms}"
     parts = " + ".join(["( … )"] * pattern.summand[1])
     help_ = f"write {parts}, in this order for {' and '.join(names)}"

@@ -70,7 +70,7 @@ class Discretisation:
     def _value_at(self, slot: Slot) -> str:
         """A formula for an unknown before the first step, accurate enough for h to be halved."""
         names = self.scheme.spellings
-        pattern = next(p for p in self.scheme.patterns if p.variable == slot.name)
+        pattern = next(p for p in self.scheme.patterns if p.unknown == slot.name)
         name = names.get(slot.name, slot.name)
         if pattern.order == 2:
             return f"{name}[0]"

@@ -42,7 +42,7 @@ def group_unknowns(scheme: Scheme) -> dict[str, str]:
     decide, an auxiliary unknown belongs to the group of the target of a line that adds it, of the
     unknown in whose place it is an argument of a right-hand side, or of its start value.
     """
-    group_of = {p.variable: p.variable for p in scheme.patterns}
+    group_of = {p.unknown: p.unknown for p in scheme.patterns}
     targets = [(update.target.name, update.value) for update in scheme.updates]
     starts = [(start.name, value) for start, value in scheme.starts]
     while True:
@@ -91,7 +91,7 @@ def _unattached_unknown(scheme: Scheme, unknown: str, span: Span) -> Diagnostic:
 def _name(scheme: Scheme, summand: Node) -> str:
     """The name of an unknown or stage; for a right-hand side, of the unknown with this rate."""
     if isinstance(summand, expr.Rate):
-        return next(p.variable for p in scheme.patterns if p.function == summand.function)
+        return next(p.unknown for p in scheme.patterns if p.function == summand.function)
     assert isinstance(summand, expr.Slot | expr.Stage)
     return summand.name
 

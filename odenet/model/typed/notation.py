@@ -44,7 +44,7 @@ class Notation:
     def pattern(self, patterns: Sequence[Pattern]) -> str:
         """One equation of a `for` line, `Y'' = F(Y) - γ Y'` or `Y' = F(Y) + G(Y)`."""
         first = patterns[0]
-        left = self.dialect.derivative(first.variable, first.order)
+        left = self.dialect.derivative(first.unknown, first.order)
         decay = f" - {self.decay(first)}" if first.decay else ""
         return f"{left} = {' + '.join(map(self.right_hand_side, patterns))}{decay}"
 
@@ -55,7 +55,7 @@ class Notation:
     def decay(self, pattern: Pattern) -> str:
         """The decay term of a pattern without its sign, `γ Y'`."""
         assert pattern.decay is not None
-        damped = self.dialect.derivative(pattern.variable, pattern.order - 1)
+        damped = self.dialect.derivative(pattern.unknown, pattern.order - 1)
         return self.dialect.juxtaposed(self.name(pattern.decay), damped)
 
     def for_line(self, scheme: Scheme) -> str:
@@ -138,11 +138,8 @@ class Notation:
         return " ".join(parts)
 
     def _quotient(self, numerator: Node, denominator: Node) -> tuple[str, int]:
-        if self.dialect.has_fractions:
-            return self.dialect.quotient(self.show(numerator), self.show(denominator))
-        return self.dialect.quotient(
-            self._wrap(numerator, QUOTIENT), self._wrap(denominator, POWER)
-        )
+        least = (SUM, SUM) if self.dialect.has_fractions else (QUOTIENT, POWER)
+        return self.dialect.quotient(*map(self._wrap, (numerator, denominator), least))
 
     def _power(self, node: expr.Power) -> tuple[str, int]:
         inside = SUM if self.dialect.has_fractions else ATOM

@@ -39,7 +39,7 @@ def decay_factors(
     """The name of each γ of a scheme -> its formula in the equations."""
     factors: dict[str, Node] = {}
     for pattern in scheme.patterns:
-        state = groups[pattern.variable][0]
+        state = groups[pattern.unknown][0]
         value = decay_factor(system[state], state, pattern) if pattern.decay else None
         if pattern.decay and value is not None:
             factors[pattern.decay] = value
@@ -71,7 +71,7 @@ def right_hand_sides(
         (state, p.function): right_hand_side(rate, state, p)
         for state, rate in system.items()
         for p in scheme.patterns
-        if state in groups[p.variable]
+        if state in groups[p.unknown]
     }
 
 
@@ -79,7 +79,7 @@ def without_decay(
     system: Mapping[State, Node], scheme: Scheme, groups: Mapping[str, tuple[State, ...]]
 ) -> dict[State, Node]:
     """The equations without decay terms that the scheme treats separately."""
-    patterns = {state: p for p in scheme.patterns for state in groups[p.variable]}
+    patterns = {state: p for p in scheme.patterns for state in groups[p.unknown]}
     return {s: part_without_decay(rate, s, patterns[s]) for s, rate in system.items()}
 
 

@@ -19,7 +19,7 @@ class Pattern:
     In `for Y' = F(Z)` there is one for F; in `for Y' = F(Y) + G(Y)` one for F and one for G.
 
     Args:
-        variable: the unknown on the left; one or more states of a file take its place.
+        unknown: the unknown on the left; one or more states of a file take its place.
         order: the order of the time derivative, 1 or 2.
         function: the name of the right-hand side in the scheme.
         reads: the unknowns that it may depend on, its arguments.
@@ -28,7 +28,7 @@ class Pattern:
             it is the whole right-hand side.
     """
 
-    variable: str
+    unknown: str
     order: int
     function: str
     reads: tuple[str, ...]
@@ -91,8 +91,8 @@ class Scheme:
     @property
     def equations(self) -> dict[str, tuple[Pattern, ...]]:
         """The unknowns of the `for` line, each with the summands of its right-hand side."""
-        names = dict.fromkeys(p.variable for p in self.patterns)
-        return {name: tuple(p for p in self.patterns if p.variable == name) for name in names}
+        names = dict.fromkeys(p.unknown for p in self.patterns)
+        return {name: tuple(p for p in self.patterns if p.unknown == name) for name in names}
 
     @property
     def is_splitting(self) -> bool:

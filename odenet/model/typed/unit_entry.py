@@ -113,7 +113,7 @@ def maps_in_first_step(model: Model) -> list[tuple[str, bool]]:
     for update in model.scheme.updates:
         for rate in (node for node in update.value.walk() if isinstance(node, expr.Rate)):
             changes_shape = not any(has_new_shape(argument, new) for argument in rate.arguments)
-            for state in model.discretisation.groups[pattern[rate.function].variable]:
+            for state in model.discretisation.groups[pattern[rate.function].unknown]:
                 for node in model.rates[state, rate.function].walk():
                     if isinstance(node, expr.MapCall):
                         uses[node.function.name, changes_shape] = None
