@@ -87,7 +87,7 @@ def _rates(scheme, frequency: float, bits: int) -> dict:
     for index, pattern in enumerate(scheme.patterns):
         if pattern.order == 2:
             rates[pattern.function] = lambda x: -frequency * (frequency * x)
-        elif pattern.variable in pattern.reads:
+        elif pattern.unknown in pattern.reads:
             rates[pattern.function] = lambda x: Rounded(
                 frequency * np.stack([x.values[1], -x.values[0]]), bits
             )

@@ -46,9 +46,9 @@ def linear_rates(scheme, h_lambda: complex, h: float) -> dict:
     rates = {}
     for p in scheme.patterns:
         # λ multiplies the unknown of the equation if F reads it, else each unknown that F reads
-        reads_itself = p.variable in p.reads
+        reads_itself = p.unknown in p.reads
         rates[p.function] = tuple(
-            eigenvalue**p.order if (name == p.variable) == reads_itself else 0 for name in p.reads
+            eigenvalue**p.order if (name == p.unknown) == reads_itself else 0 for name in p.reads
         )
     return rates
 
