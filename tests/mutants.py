@@ -90,9 +90,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("file", type=Path)
     parser.add_argument("--tests", nargs="+", required=True)
-    parser.add_argument("--count", type=int, default=20, help="faults, drawn at random")
+    parser.add_argument(
+        "--count", type=int, default=20, help="number of faults, which are drawn at random"
+    )
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--seconds", type=int, default=600, help="for the tests of one fault")
+    parser.add_argument(
+        "--seconds", type=int, default=600, help="time limit of the tests for one fault"
+    )
     arguments = parser.parse_args()
     text = (ROOT / arguments.file).read_text(encoding="utf-8")
     candidates = list(mutants(text))

@@ -62,11 +62,9 @@ def test_fitted_linear_networks_represent_the_maps_of_theorem_1_only(example):
     for least, fitted in least_eigenvalues.values():
         assert fitted == pytest.approx(least, abs=0.04)
     least, _ = least_eigenvalues[0.5]
-    for (
-        pair,
-        distance,
-    ) in distances.items():  # of eigenvalues; distance of the best map fitted to them
-        # by Theorem 1: an eigenvalue below the least one has to occur an even number of times
+    # A pair of eigenvalues, and the distance of the best map that was fitted to them. By Theorem 1
+    # an eigenvalue below the least one has to occur an even number of times.
+    for pair, distance in distances.items():
         representable = min(pair) > least or pair[0] == pair[1]
         assert (distance < 1e-3) == representable, pair
     assert distances[0.5, -1.0] == pytest.approx(least + 1.0, abs=0.05)

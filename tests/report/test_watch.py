@@ -78,7 +78,7 @@ def test_a_used_file_is_watched_too(tmp_path):
     assert watch.refresh() and "γ = 0.75" in watch.page.html
 
 
-def test_the_server_gives_the_page_and_nothing_else_under_its_own_host_name_alone(spec):
+def test_the_server_gives_only_the_page_and_only_under_its_own_host_name(spec):
     watch = WatchedSpec(spec, settings={})
     watch.refresh()
     with serve(watch, port=0) as address:  # any free port

@@ -81,8 +81,11 @@ def test_refinement_keeps_shared_weights_and_modules_shared():
     assert len(fine.f) == 1 and fine.steps == 2
     flow = LeapfrogFlow(3, 1).refine()
     assert flow.K.shape[0] == 1
+
+
+def test_refinement_gives_each_new_step_a_module_of_its_own():
     flow = MomentumFlow(3, 2)
-    flow.h = 1.0
+    flow.h = 1.0  # which refinement halves; momentum has no step size
     fine = flow.refine()
     assert len(fine.f) == 4
     assert fine.f[0][0].weight is not fine.f[1][0].weight

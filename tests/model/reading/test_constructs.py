@@ -184,11 +184,11 @@ DEEP_FORMULAS = {  # a formula, what is repeated in it, and the declarations
 @pytest.mark.parametrize("kind", DEEP_FORMULAS)
 def test_a_formula_is_shallow_enough_for_every_stage_or_refused_at_its_place(kind):
     template, operand, declarations = DEEP_FORMULAS[kind]
-    count = MAX_DEPTH - 5
+    count = MAX_DEPTH - 5  # the rest of the formula has a few levels, too
     deepest = odenet.loads(one_state_spec(template.format(operand * count), declarations))
     compile(deepest.source(), kind, "exec")
     assert str(deepest)
-    for count in (MAX_DEPTH + 10, 490, 3000):  # the last are where Python's stack may end or ends
+    for count in (MAX_DEPTH + 10, 490, 3000):  # at 490 Python's stack may end, at 3000 it does
         formula = template.format(operand * count).strip()
         with pytest.raises(SpecError) as caught:
             odenet.loads(one_state_spec(formula, declarations))
