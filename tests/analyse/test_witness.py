@@ -10,8 +10,8 @@ import torch
 import odenet
 from odenet.analyse import certify, decide, search_witness
 from odenet.analyse.jacobian import jacobian
-from odenet.analyse.sampling import Point, StateSize
-from odenet.analyse.witness import worst_eigenvalue
+from odenet.analyse.sampling import Point, StateSize, draw_point, state_sizes
+from odenet.analyse.witness import LEAST_EXCESS, worst_eigenvalue
 from tests.analyse.specs import load_model
 from tests.analyse.test_jacobian import load_weights
 
@@ -24,6 +24,7 @@ UNSTABLE = {
     "discretise euler(h = 1)",
 }
 ANTISYMMETRIC = "state Y\nparam K : dense\nY' = tanh((K - K^T) Y)"
+NOT_MONOTONE = "state Y, Z\nparam K : dense\nY' = silu(K Z)\nZ' = -silu(K^T Y)"
 
 
 @pytest.mark.parametrize("name", UNSTABLE)
@@ -81,10 +82,20 @@ def test_nothing_is_found_against_a_proof():
 
 def test_a_hamiltonian_system_that_is_refuted_may_conserve_its_energy():
     # silu is not monotone: eigenvalues may be real, but the Hamiltonian is conserved all the same
-    text = "state Y, Z\nparam K : dense\nY' = silu(K Z)\nZ' = -silu(K^T Y)"
-    certificate = decide(load_model(text))
+    certificate = decide(load_model(NOT_MONOTONE))
     assert certificate.verdict == "refuted"
     assert certificate.energy is not None and certificate.energy.conserved
+
+
+def test_hill_climbing_refutes_from_starts_that_do_not_refute():
+    model = load_model(NOT_MONOTONE)
+    size = state_sizes(model)[0]
+    found = []
+    for seed in range(8):
+        start = draw_point(model, size, np.random.default_rng([seed, 0]))
+        if np.linalg.eigvals(jacobian(model, start, size)).real.max() < 1e-9:
+            found.append(search_witness(model, trials=1, seed=seed) is not None)
+    assert True in found
 
 
 def test_what_is_neither_proved_nor_refuted_stays_open():
@@ -97,11 +108,16 @@ def test_what_is_neither_proved_nor_refuted_stays_open():
 
 
 def test_rounding_is_not_taken_for_a_counterexample():
-    # the eigenvalues of a Jordan block are so sensitive that an entry of 1e-13 moves them by 0.1
-    jordan_block = np.diag([1.0, 1.0, 1.0], 1) * 1e3
-    jordan_block[3, 0] = 1e-13
-    assert worst_eigenvalue(jordan_block, "imaginary").excess < 1e-3
-    # a matrix with a norm below LEAST_NORM counts as zero
+    # The eigenvalues of a Jordan block are so sensitive that an entry of 1e-14, which rounding may
+    # leave, moves these of size 8 by 1e-14^(1/8) = 0.018.
+    jordan_block = np.diag(np.ones(7), 1)
+    jordan_block[7, 0] = 1e-14
+    moved = np.abs(np.linalg.eigvals(jordan_block).real).max()
+    assert moved > 0.01 > LEAST_EXCESS
+    assert worst_eigenvalue(jordan_block, "imaginary").excess < LEAST_EXCESS
+
+
+def test_a_jacobian_of_rounding_errors_counts_as_zero():
     assert worst_eigenvalue(1e-12 * np.eye(2), "stable").excess == 0
     assert worst_eigenvalue(np.eye(2), "stable").excess > 0.9
 
