@@ -172,10 +172,10 @@ def _inverse_laws(flow: Flow, u: Tensor) -> Iterator[Law]:
         rebuilt = flow.inverse(state)
     in_range = norm(state) < MAX_STATE_NORM
     error = relative_error(rebuilt, start)
-    factor = _amplification(flow, state, rebuilt) if in_range and math.isfinite(error) else 1.0
-    bound = SLACK * flow.steps * EPS * factor
+    growth = _amplification(flow, state, rebuilt) if in_range and math.isfinite(error) else 1.0
+    bound = SLACK * flow.steps * EPS * growth
     if not in_range or bound > MAX_BOUND:
-        text = f"amplify rounding {factor:.0e} times" if in_range else "leave the range of numbers"
+        text = f"amplify rounding {growth:.0e} times" if in_range else "leave the range of numbers"
         reason = f"{flow.steps} steps this long {text}"
         yield from (_unmeasured(name, reason) for name in ("round trip", "gradient"))
         return

@@ -60,10 +60,10 @@ def output_and_gradients(flow: Flow, u: Tensor, memory: Memory) -> dict[str, Ten
             out = flow(u)
         generator = torch.Generator().manual_seed(0)
         factors = torch.randn(out.shape, dtype=out.dtype, generator=generator).to(out.device)
-        inputs = {"the input's gradient": u}
-        inputs |= {name: p for name, p in flow.named_parameters() if p.requires_grad}
+        leaves = {"the input's gradient": u}
+        leaves |= {name: p for name, p in flow.named_parameters() if p.requires_grad}
         loss = (out * factors).sum()
-        values = torch.autograd.grad(loss, tuple(inputs.values()), materialize_grads=True)
+        grads = torch.autograd.grad(loss, tuple(leaves.values()), materialize_grads=True)
     finally:
         flow.memory = original_mode
-    return {"the output": out.detach(), **dict(zip(inputs, values, strict=True))}
+    return {"the output": out.detach(), **dict(zip(leaves, grads, strict=True))}

@@ -29,13 +29,13 @@ def require_memory(program: Program, batch: int) -> None:
 
 
 def require_memory_for_flow(program: Program, shape: tuple[int, ...], steps: int) -> None:
-    """As `require_memory`, for a flow without its network, in double precision.
+    """The same as `require_memory` for a flow without its network, in double precision.
 
     It is for the small flow on which `odenet check` measures laws.
 
     Args:
         program: a program with a `discretise` line.
-        shape: of the flow's input: (batch, channels, *space).
+        shape: the shape of the flow's input: (batch, channels, *space).
         steps: number of steps.
     """
     parameters = flow_parameter_count(program.model, shape[1], steps, len(shape) - 2)

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 class TightestStability(EquationStability):
     """On one test equation, the strictest of the stability limits of several steps.
 
+    The inherited fields are those of the first step.
+
     Args:
         per_step: the stability at the constants of each step.
     """

@@ -41,7 +41,7 @@ def class_attributes(facts: Facts, symbols: SymbolTable) -> list[str]:
     flags = {
         "stochastic": bool(model.given_maps) or any(LAYERS[layer.name].random for layer in layers),
         "timed": model.first_time_node is not None,
-        "stretches": bool(derivation.volume_exponents),
+        "stretches": bool(derivation.volume_exponents),  # the state, by an exponential
         "exact": discretisation.exact,
     }
     lines += [f"{flag} = True" for flag, is_set in flags.items() if is_set]

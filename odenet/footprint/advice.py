@@ -74,7 +74,7 @@ class Advice:
         recommended_in_backward: the same, for `Way.in_backward`.
         single: paths of blocks that become flows of one step; checkpointed they need less memory.
         unsuited: why nothing can be converted; empty if something can.
-        not_run: why ways do not run on the example, by their names.
+        not_run: why some ways do not run on the example, by their names.
         unmeasured: why the workspaces of convolutions and batch norms are unknown; else empty.
         batch: number of samples of the example; None if it has no tensors.
     """
@@ -176,22 +176,22 @@ def advise(
     simulator, not_run = StepSimulator(Example.from_input(example), loss), dict[str, str]()
     simulated = [("original", "", simulator.demands(model))]  # name, cost, demands of each way
 
-    def simulate(name: str, cost: str, changed: nn.Module, change: Any = None) -> None:
+    def simulate(name: str, cost: str, network: nn.Module, change: Any = None) -> None:
         try:
-            simulated.append((name, cost, simulator.demands(changed, change)))
+            simulated.append((name, cost, simulator.demands(network, change)))
         except ValueError as error:
             not_run[name] = str(error)
 
-    paths = conversion.pop("blocks", None)
-    plan, plan_example = _plan(model, example, paths)
-    blocks = [child_path(path, n) for path in plan.runs for n in _block_names(model, path)]
-    blocks = blocks or list(_listed_blocks(model))
-    if blocks:
-        simulate("checkpointed", RECOMPUTES, model, partial(checkpoint_modules, paths=blocks))
+    chosen = conversion.pop("blocks", None)
+    plan, plan_example = _plan(model, example, chosen)
+    paths = [child_path(path, n) for path in plan.runs for n in _block_names(model, path)]
+    paths = paths or list(_listed_blocks(model))
+    if paths:
+        simulate("checkpointed", RECOMPUTES, model, partial(checkpoint_modules, paths=paths))
     if plan.runs:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # the user gets them when they call `convert`
-            converted = convert(model, **conversion, blocks=paths, example=plan_example)
+            converted = convert(model, **conversion, blocks=chosen, example=plan_example)
         reversible = all(flow.reversible for flow in flows(converted).values())
         cost = CONVERTED if reversible else CONVERTED_STORING
         simulate("converted", cost, converted)

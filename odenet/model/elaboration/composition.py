@@ -23,7 +23,7 @@ from odenet.model.typed.scheme import Scheme, Update
 
 MOST_LINES = 100  # of a composition
 Defaults = Mapping[str, Node | None]  # constant -> its default; None without one
-SchemeValue = TypeVar("SchemeValue", Slot, Stage, Slot | Stage)
+SlotOrStage = TypeVar("SlotOrStage", Slot, Stage, Slot | Stage)
 
 
 @dataclass(frozen=True)
@@ -121,7 +121,7 @@ def _with_new_names(
     constants: dict[str, Node] = {n: expr.Constant(m) for n, m in decays.items()}
     constants |= {n: expr.Constant(renaming[n]) for n in dict(scheme.lets) if n in renaming}
 
-    def rename(old: SchemeValue) -> SchemeValue:
+    def rename(old: SlotOrStage) -> SlotOrStage:
         return replace(old, name=renaming.get(old.name, old.name))
 
     def replace_field(node: Node) -> Node:

@@ -36,7 +36,7 @@ _WITHOUT_EQUATIONS = ("net", "train", "require", "odenet", "string", "discretise
 def build(
     file: tree.File,
     used_files: Sequence[tree.File],
-    settings: Mapping[str, Any],
+    set_values: Mapping[str, Any],
     inverse_of: InverseOf,
     report: Report,
 ) -> Model:
@@ -45,7 +45,7 @@ def build(
     Args:
         file: its syntax tree.
         used_files: the files that it uses, each after those that it uses itself.
-        settings: values that replace those in the file, by name, as `--set` gives them.
+        set_values: values that replace those in the file, by name, as `--set` gives them.
         inverse_of: derives the lines of a scheme's inverse; odenet.derive does it.
         report: collects the errors.
 
@@ -53,14 +53,14 @@ def build(
         SpecError: if there are errors; with all of them.
     """
     errors_before = report.error_count
-    overrides = Settings(settings, report)
-    declarations = Declarations(file, used_files, overrides, inverse_of, report)
+    settings = Settings(set_values, report)
+    declarations = Declarations(file, used_files, settings, inverse_of, report)
     scope = declarations.scope
     dynamics = read_dynamics(file, scope, report)
     # equations with an error, or of which one may be lost, are not compared with anything
     all_read = all(lost.kind in _WITHOUT_EQUATIONS for lost in declarations.lost_statements)
     valid_dynamics = dynamics if all_read and report.error_count == errors_before else None
-    discretisation = read_discretisation(declarations, valid_dynamics, overrides, report)
+    discretisation = read_discretisation(declarations, valid_dynamics, settings, report)
     claims = _claims(declarations, report)
     flow_shapes = FlowShapes(valid_dynamics)
     net, input_shape, maps = _pipelines(declarations, flow_shapes, report)
@@ -70,7 +70,7 @@ def build(
     declarations.report_unused()  # after the flows, which note the names that they use
     constants = scope.constants()
     scope.read_remaining_lets(file.statements_of(tree.Let))
-    recipe = _recipe(declarations, overrides, discretisation, report)
+    recipe = _recipe(declarations, settings, discretisation, report)
     check_crops(recipe, input_shape, report)
     if discretisation is not None:
         check_steps(discretisation, net, report)
@@ -78,7 +78,7 @@ def build(
         if file.statements_of(tree.Train):
             check_ramps(discretisation, recipe, report)
     if discretisation is not None or not report.error_count:
-        overrides.report_rest(scope, _settable_names(discretisation))
+        settings.report_rest(scope, _settable_names(discretisation))
     report.raise_if_errors()
     map_layers = (layer for definition in maps.values() for layer in definition.layers)
     description = " ".join(line.text for line in file.statements_of(tree.Description))
@@ -185,7 +185,7 @@ def _is_given(statement: tree.Map, declarations: Declarations) -> bool:
 
 def _recipe(
     declarations: Declarations,
-    overrides: Settings,
+    settings: Settings,
     discretisation: Discretisation | None,
     report: Report,
 ) -> Recipe:
@@ -200,12 +200,12 @@ def _recipe(
         except Rejected:
             continue
         entries.append(RecipeEntry(line.key.id, value, line.key.span, line.value.span))
-    new_entries = overrides.take(recipe_keys(), declarations.argument_reader)
+    new_entries = settings.take(recipe_keys(), declarations.argument_reader)
     replaced = {entry.key for entry in new_entries}
     if replaced & LENGTH_KEYS:  # they exclude each other: one of them replaces both of the file's
         replaced |= LENGTH_KEYS
     entries = [e for e in entries if e.key not in replaced] + new_entries
-    entries = overrides.replace_arguments(entries, declarations.argument_reader)
+    entries = settings.replace_arguments(entries, declarations.argument_reader)
     recipe, problems = check_recipe(entries)
     for problem in problems:
         report.add(problem)

@@ -20,7 +20,7 @@ class Declarations:
     Args:
         file: the file.
         used_files: the files that its `use` lines name, and those that these use.
-        overrides: the settings from outside the file, which replace values of `let`s.
+        settings: the settings from outside the file, which replace values of `let`s.
         inverse_of: derives the lines of a scheme's inverse.
         report: collects the errors.
 
@@ -36,7 +36,7 @@ class Declarations:
         self,
         file: tree.File,
         used_files: Sequence[tree.File],
-        overrides: Settings,
+        settings: Settings,
         inverse_of: InverseOf,
         report: Report,
     ):
@@ -53,7 +53,7 @@ class Declarations:
         self._declare_names(file)
         lets = (let for each in [*used_files, file] for let in each.statements_of(tree.Let))
         self.scope.lets |= {let.name.id: let for let in lets if self.scope.declares(let.name)}
-        overrides.apply_to_lets(self.scope)  # before a type reads one, as in init = normal(s)
+        settings.apply_to_lets(self.scope)  # before a type reads one, as in init = normal(s)
         unimported = (item for used_file in used_files for item in _unimported_names(used_file))
         self.scope.unimported_names = {name.id: (kind, name) for kind, name in unimported}
         imported = (let for used_file in used_files for let in used_file.statements_of(tree.Let))

@@ -26,14 +26,14 @@ MOST_NAMED = 3  # schemes in a message
 
 
 def read_discretisation(
-    declarations: Declarations, dynamics: Dynamics | None, overrides: Settings, report: Report
+    declarations: Declarations, dynamics: Dynamics | None, settings: Settings, report: Report
 ) -> Discretisation | None:
     """The discretisation of a file; None without the line, or after reporting an error.
 
     Args:
         declarations: the declarations of the file.
         dynamics: its equations; None if they have an error, so that nothing is matched with them.
-        overrides: the settings from outside the file; those of the scheme's constants are used.
+        settings: the settings from outside the file; those of the scheme's constants are used.
         report: collects the errors.
     """
     line = _line(declarations, report)
@@ -42,7 +42,7 @@ def read_discretisation(
     try:
         call, scheme = _scheme_in_use(line.scheme, declarations)
         reader = SchemeConstants(call, scheme, report)
-        constants = reader.read(declarations.argument_reader, overrides)
+        constants = reader.read(declarations.argument_reader, settings)
         starts = read_starts(line, scheme, declarations, report)
     except Rejected:
         return None
