@@ -21,7 +21,7 @@ from rich.console import Console
 from torch import Tensor
 from torch.nn import functional as F
 
-from odenet.cli.settings import read_settings
+from odenet.cli.shared_options import read_settings
 from odenet.compiler import Program, load
 from odenet.training.callbacks.trainer import build_trainer
 from odenet.training.console import quiet_lightning

@@ -34,7 +34,7 @@ from odenet.cli import (
     verifying,
 )
 from odenet.cli.output import say
-from odenet.cli.settings import suggest_setting
+from odenet.cli.shared_options import suggest_setting
 from odenet.diagnostics import Diagnostic, SpecError, render, suggest
 from odenet.extras import MissingLibraries
 from odenet.files import describe_error

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 import typer
 
 from odenet.cli.output import say, write
-from odenet.cli.settings import Json, Plugins, Settings, load_spec, read_settings
+from odenet.cli.shared_options import Json, Plugins, Settings, load_spec, read_settings
 from odenet.json_text import to_json
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from odenet.cli.output import require_replaceable, say, terminal_width, write
-from odenet.cli.settings import (
+from odenet.cli.shared_options import (
     STANDARD_INPUT,
     Json,
     Plugins,

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from odenet.cli.output import say
-from odenet.cli.settings import Last, Plugins, Run
+from odenet.cli.shared_options import Last, Plugins, Run
 from odenet.extras import require
 
 if TYPE_CHECKING:

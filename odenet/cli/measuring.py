@@ -6,7 +6,7 @@ from typing import Annotated, Any
 import typer
 
 from odenet.cli.output import say, write
-from odenet.cli.settings import (
+from odenet.cli.shared_options import (
     DataName,
     DataRoot,
     Download,

@@ -8,7 +8,7 @@ import typer
 
 from odenet.cli.memory_options import read_size
 from odenet.cli.output import say, write
-from odenet.cli.settings import Plugins, Settings, read_settings
+from odenet.cli.shared_options import Plugins, Settings, read_settings
 from odenet.counted import counted
 from odenet.json_text import to_json
 

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 import typer
 
 from odenet.cli.output import require_replaceable, say
-from odenet.cli.settings import Plugins, Settings, read_settings
+from odenet.cli.shared_options import Plugins, Settings, read_settings
 from odenet.extras import require
 
 PNG_MARK = b"Software\0odenet"  # in the PNG files that odenet writes

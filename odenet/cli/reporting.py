@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from odenet.cli.output import require_replaceable, say
-from odenet.cli.settings import Plugins, Settings, read_settings, run_options
+from odenet.cli.shared_options import Plugins, Settings, read_settings, run_options
 from odenet.extras import require
 from odenet.files import write_text
 

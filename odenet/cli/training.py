@@ -11,7 +11,7 @@ from odenet.cli.converted_spec import load_program
 from odenet.cli.header import announce, announce_step
 from odenet.cli.memory_options import largest_batch, read_fit
 from odenet.cli.output import say
-from odenet.cli.settings import (
+from odenet.cli.shared_options import (
     DataName,
     DataRoot,
     Download,
