@@ -152,7 +152,7 @@ def measure_stacks(args: argparse.Namespace, report: Report, folder: Path) -> It
     seconds = STACK_SHARE / (1 - TEST_SHARE) * report.seconds_left
     for index, (network, size) in enumerate((QUICK_SIZES if args.quick else SIZES).items()):
         file = folder / f"{network}.jsonl"
-        share = seconds / len(SIZES)
+        share = seconds / len(SIZES)  # of the time, for this network
         command = ["bench.stacks", network, str(file), "--size", *map(str, size)]
         command += ["--device", args.device, "--repeats", "1" if args.quick else "10"]
         limit = 1.5 * share + SECONDS_TO_END
@@ -245,9 +245,10 @@ def _accuracy_row(trained: TrainedNetwork) -> list[str]:
     result = trained.result
     peak = "" if result.memory is None else f"{result.memory / MIB:,.0f}"
     accuracy, speed = f"{100 * result.accuracy:.2f}", f"{result.samples_per_second:,.0f}"
-    size, share = f"{result.parameters:,}", f"{trained.fraction:.2f}"
+    parameters, fraction = f"{result.parameters:,}", f"{trained.fraction:.2f}"
     paper = f"{PAPER_ACCURACY[trained.name]:.2f}"
-    return [trained.name, size, str(trained.epochs), share, accuracy, paper, speed, peak]
+    epochs = str(trained.epochs)
+    return [trained.name, parameters, epochs, fraction, accuracy, paper, speed, peak]
 
 
 def run_module(command: Sequence[str], seconds: float) -> tuple[int, str]:

@@ -30,8 +30,8 @@ from odenet.runtime import Flow
 from odenet.runtime.layer_modules.head import head_input, next_token_loss
 
 ROOT = Path(__file__).parents[1]
-# Variants of a model: the ending of its file name, and its memory mode. The others are compared
-# with the first.
+# Variants of a model: the ending of its file name, and its memory mode. The times of all are
+# compared with that of the first.
 VARIANTS = [
     ("_residual", "stored"), ("_residual", "torch checkpoint"),
     ("", "stored"), ("", "torch checkpoint"), ("", "reversible"),
@@ -58,7 +58,7 @@ class TrainableModel:
     """A language model with its optimizer.
 
     Args:
-        spec: the file.
+        spec: the path of the .ode file.
         settings: the values that are set in the spec.
         memory: a memory mode, or "torch checkpoint".
     """
@@ -170,7 +170,7 @@ def train(spec: Path) -> None:
 
 
 def measure_peak(spec: Path, settings: dict[str, Any], memory: str, batch: int) -> int:
-    """`TrainedModel.peak`, in a process of its own."""
+    """`TrainableModel.peak`, in a process of its own."""
     command = [sys.executable, __file__, "--batch", str(batch),
                "--peak", str(spec), json.dumps(settings), memory]  # fmt: skip
     return int(subprocess.run(command, capture_output=True, text=True, check=True).stdout)

@@ -111,10 +111,8 @@ def main(arguments=None):
         for point in {pair, pair[::-1]}:
             plane.plot(*point, marker, color="black")
     save_figure(figure, args.out, "representable.png")
-    limits = dict(
-        zip(epsilons, zip(map(least_eigenvalue, epsilons), fitted, strict=True), strict=True)
-    )
-    return limits, distances
+    limits_and_fits = zip(map(least_eigenvalue, epsilons), fitted, strict=True)
+    return dict(zip(epsilons, limits_and_fits, strict=True)), distances
 
 
 if __name__ == "__main__":

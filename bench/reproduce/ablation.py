@@ -168,7 +168,7 @@ def half_width(cases: RecordsByCase) -> float:
 def _write_report(args: argparse.Namespace, cases: RecordsByCase) -> None:
     """Write the part of RESULTS.md on this ablation, and its figure."""
     means = {name: mean(r["accuracy"] for r in records) for name, records in cases.items()}
-    interval = half_width(cases)
+    half_interval = half_width(cases)
     changes = [case.name for case in CHANGES if case.name in cases]
     rows = [
         [
@@ -193,7 +193,7 @@ def _write_report(args: argparse.Namespace, cases: RecordsByCase) -> None:
         f"steps of 100, {args.seeds} seeds, which also draw the 5,000. Accuracy on all 10,000 "
         f"test pictures after the last step, and that of the training batches over the run, mean ± "
         f"deviation over seeds. A difference between two rows has a 95 % interval of "
-        f"± {100 * interval:.2f} points where seeds scatter as in the median case.\n\n"
+        f"± {100 * half_interval:.2f} points where seeds scatter as in the median case.\n\n"
         f"{table(header, rows)}\n\n"
         f"By other recipes:\n\n{recipe_table}\n\n"
         f"![{TITLE}](figures/ablation.png)\n\n"
@@ -202,7 +202,7 @@ def _write_report(args: argparse.Namespace, cases: RecordsByCase) -> None:
         f"{sum(seconds) / 3600:.2f} hours of training in all, on one of {processor()}, shared with "
         f"others, torch {', '.join(versions)}, {' to '.join(dict.fromkeys((dates[0], dates[-1])))}."
     )
-    _draw(args.results, cases, changes, means, interval)
+    _draw(args.results, cases, changes, means, half_interval)
     replace_part(args.results, TITLE, text)
 
 
@@ -233,7 +233,7 @@ def _draw(
     cases: RecordsByCase,
     changes: list[str],
     means: dict[str, float],
-    interval: float,
+    half_interval: float,
 ) -> None:
     """Draw the accuracy of each change: its mean with an interval, and every seed.
 
@@ -242,14 +242,14 @@ def _draw(
         cases: the records.
         changes: the cases to draw.
         means: the mean accuracy of each case.
-        interval: `half_width`, for differences; that of one mean is smaller by the root of 2.
+        half_interval: `half_width`, for differences; for one mean it is smaller by the root of 2.
     """
     figure = new_figure()
     figure.set_size_inches(7.5, 0.28 * len(changes) + 1)
     (axes,) = figure.axes
     for y, name in enumerate(reversed(changes)):
         accuracies = [100 * r["accuracy"] for r in cases[name]]
-        axes.errorbar(100 * means[name], y, xerr=100 * interval / 2**0.5, fmt="o", color="C0")
+        axes.errorbar(100 * means[name], y, xerr=100 * half_interval / 2**0.5, fmt="o", color="C0")
         axes.plot(accuracies, [y] * len(accuracies), "k.", ms=3)
     for name in ("base", "ResNet"):
         axes.axvline(100 * means[name], color="0.6", linewidth=1, linestyle="--")

@@ -27,8 +27,8 @@ class Case:
         """The part of a record that identifies its run: the case, the seed, a hash of the spec."""
         content = (SPECS / "ablation" / f"{self.spec}.ode").read_bytes()
         settings = {key: str(value) for key, value in self.settings.items()}
-        spec = sha256(content).hexdigest()[:12]
-        return {"case": self.name, "seed": seed, "spec": spec, "settings": settings}
+        spec_hash = sha256(content).hexdigest()[:12]
+        return {"case": self.name, "seed": seed, "spec": spec_hash, "settings": settings}
 
 
 # The base has n = 3 steps in each of its two flows, h = 0.2, width w = 16 and learning rate 0.1. In

@@ -24,7 +24,7 @@ SYSTEMS = {  # their labels in the table and the figure, by the names of their s
 
 def main(arguments: Sequence[str] | None = None) -> dict[str, list[runs.Outcome]]:
     """Trains every system with every seed; returns the outcomes by system."""
-    args = runs.argument_parser(__doc__, data="fashion_mnist", seeds=3).parse_args(arguments)
+    args = runs.argument_parser(__doc__, data="fashion_mnist", seed_count=3).parse_args(arguments)
     epochs = 1 if args.quick else 5
 
     def run_of(system: str, seed: int) -> runs.Run:

@@ -27,7 +27,7 @@ OutcomesByCase = dict[Case, list[runs.Outcome]]  # one per seed
 
 def main(arguments: Sequence[str] | None = None) -> OutcomesByCase:
     """Trains both networks on every share; returns the outcomes."""
-    parser = runs.argument_parser(__doc__, data="cifar10", seeds=3)
+    parser = runs.argument_parser(__doc__, data="cifar10", seed_count=3)
     parser.add_argument("--steps", type=int, default=800, help="of each run [default: 800]")
     parser.add_argument(
         "--images",

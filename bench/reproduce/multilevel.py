@@ -41,7 +41,7 @@ OutcomesByCase = dict[Case, list[runs.Outcome]]  # one per seed
 
 def main(arguments: Sequence[str] | None = None) -> OutcomesByCase:
     """Trains every network in every way; returns the outcomes."""
-    parser = runs.argument_parser(__doc__, data="fashion_mnist", seeds=2)
+    parser = runs.argument_parser(__doc__, data="fashion_mnist", seed_count=2)
     parser.add_argument(
         "--networks", nargs="+", default=list(FINAL_TIMES), choices=list(FINAL_TIMES)
     )

@@ -31,12 +31,12 @@ CaseT = TypeVar("CaseT")  # what a script compares, such as (network, share of t
 
 @dataclass(frozen=True)
 class Run:
-    """One call of `odenet train`.
+    """A call of `odenet train` that a script needs the outcome of.
 
     Args:
-        name: the name of its folder.
-        spec: the file.
-        settings: what `--set` sets.
+        name: the name of the run's folder.
+        spec: the path of the .ode file.
+        settings: the values to pass by `--set`.
     """
 
     name: str
@@ -46,26 +46,26 @@ class Run:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a run has achieved: its final numbers, and a row of metrics per epoch."""
+    """What a finished run has achieved: its final numbers, and a row of metrics per epoch."""
 
     result: Result
     rows: list[dict[str, float]] = field(repr=False)
 
 
-def argument_parser(docstring: str, data: str, seeds: int) -> argparse.ArgumentParser:
+def argument_parser(docstring: str, data: str, seed_count: int) -> argparse.ArgumentParser:
     """A parser of a script's command line, with the options that all scripts have.
 
     Args:
         docstring: the docstring of the script; its first line is the description.
         data: the default of `--data`.
-        seeds: the default number of seeds, for the help; the script has to apply it.
+        seed_count: the default number of seeds, for the help; the script has to apply it.
     """
     parser = argparse.ArgumentParser(description=docstring.partition("\n")[0])
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     parser.add_argument("--data", default=data, help=f"as in odenet train [default: {data}]")
-    parser.add_argument("--data-root", default="data", help="where published sets lie")
+    parser.add_argument("--data-root", default="data", help="folder of the published data sets")
     parser.add_argument("--quick", action="store_true", help="a small version, about ten minutes")
-    parser.add_argument("--seeds", type=int, help=f"runs of each kind [default: {seeds}]")
+    parser.add_argument("--seeds", type=int, help=f"runs of each case [default: {seed_count}]")
     jobs = 1 if torch.cuda.is_available() else cores or 1
     parser.add_argument("--jobs", type=int, default=jobs, help=f"runs at a time [default: {jobs}]")
     parser.add_argument("--runs", type=Path, help="folder of the runs [default: runs/SCRIPT]")
@@ -93,8 +93,8 @@ def train_all(
     Returns:
         The outcomes of each case, one per seed.
     """
-    default = f"{Path(sys.argv[0]).stem}-quick" if args.quick else Path(sys.argv[0]).stem
-    folder = args.runs or Path("runs") / default
+    script_name = Path(sys.argv[0]).stem
+    folder = args.runs or Path("runs") / (f"{script_name}-quick" if args.quick else script_name)
     runs = [run_of(case, seed) for seed in seeds for case in cases]
     with ThreadPoolExecutor(args.jobs) as pool:
         outcomes = list(pool.map(lambda run: _train(args, run, folder / run.name), runs))
@@ -108,6 +108,7 @@ def _train(args: argparse.Namespace, run: Run, folder: Path) -> Outcome:
     run_folder = RunFolder(folder)
     if run_folder.record.is_file():
         recorded = dict(run_folder.read_record().settings)
+        # Another --data goes unnoticed: --resume trains with the data that is recorded there.
         if {**settings, "data": recorded.get("data")} != recorded:
             raise SystemExit(f"{folder} is another run: remove it, or name another place by --runs")
         command = ["--resume", str(folder)]
@@ -134,10 +135,10 @@ def _odenet_train(arguments: list[str], threads: int) -> None:
         raise SystemExit(f"odenet train {' '.join(arguments)}\n{child.stderr or child.stdout}")
 
 
-def mean_and_deviation(shares: Sequence[float]) -> str:
-    """Mean and standard deviation of shares of 1, in percent, such as `91.20 ± 0.15`."""
-    deviation = f" ± {100 * stdev(shares):.2f}" if len(shares) > 1 else ""
-    return f"{100 * mean(shares):.2f}{deviation}"
+def mean_and_deviation(fractions: Sequence[float]) -> str:
+    """Mean and standard deviation of fractions between 0 and 1, in percent: `91.20 ± 0.15`."""
+    deviation = f" ± {100 * stdev(fractions):.2f}" if len(fractions) > 1 else ""
+    return f"{100 * mean(fractions):.2f}{deviation}"
 
 
 def with_plural(number: int, noun: str) -> str:

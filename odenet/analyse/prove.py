@@ -131,7 +131,7 @@ def _strongest_parts(
         proved_parts = _prove_blocks(factorisation, decay, least_decay, signs)
         if proved_parts is None or not _slopes_are_nonnegative(proved_parts, nonmonotone):
             continue
-        # The first, or else the first whose spectrum is imaginary or real.
+        # The first that is imaginary or real; if there is none, the first.
         if best is None or combined_spectrum(best) == "stable" != combined_spectrum(proved_parts):
             best = proved_parts
     return best

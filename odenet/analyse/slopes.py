@@ -139,7 +139,7 @@ def _remainder_text(unit: Unit, slope: Fraction, is_reflected: bool) -> str:
 def _is_opposed(system: System, unit: Unit, signs: Signs) -> bool:
     """Whether a linear term may counteract the unit.
 
-    It then has a word of the unit's product L R, and its coefficient has not surely the same sign.
+    It then has a word of the unit's product L R, with a coefficient of another or an unknown sign.
     """
     if unit.max_slope is None or unit.is_linear:
         return False

@@ -67,7 +67,7 @@ class Unit:
 
     @property
     def column_times_row(self) -> Iterator[tuple[tuple[State, State], Operator]]:
-        """The unit's part of L R: ((i, j), the operator from state j to the rate of state i)."""
+        """Its part of L R, as pairs (i, j), operator: from state j to the rate of state i."""
         for i, left in self.column.items():
             yield from (((i, j), left @ right) for j, right in self.row.items())
 

@@ -112,7 +112,7 @@ def test_interpolations_save_the_shares_of_time_that_the_paper_has(script):
 
 def test_a_part_of_the_results_replaces_only_one_of_the_same_title(script, tmp_path):
     runs = importlib.import_module("runs")
-    arguments = runs.argument_parser("", data="digits", seeds=1).parse_args(
+    arguments = runs.argument_parser("", data="digits", seed_count=1).parse_args(
         ["--results", str(tmp_path)]
     )
     for title, text in [("B", "first"), ("A", "other"), ("B", "second")]:
