@@ -1,7 +1,7 @@
 """Prints an energy, and definitions of the functions φ (units) and Ψ (primitives) in it.
 
 The units of an energy are those of the author's formulas. The units of the proof can differ: there
-a decay or linear parts of units may be split off, or the proof may go block by block.
+a decay may be split off, linear parts of units moved out, or the proof may go block by block.
 """
 
 from fractions import Fraction
@@ -23,7 +23,7 @@ def formula(part: ProofPart, reader: FormulaReader) -> str:
     names = _primitive_names(part, reader)
     terms: list[tuple[int, str]] = []
     for unit, weight in zip(part.units, part.weights, strict=True):
-        sign = weight.terms[0][1].sign
+        sign = weight.terms[0][1].printed_sign
         primitive = names.get(_derivative_text(unit, reader), "")
         terms.append((sign, _term_text(unit, weight if sign > 0 else -weight, primitive)))
     return signed_sum(iter(terms))

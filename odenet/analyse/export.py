@@ -30,7 +30,7 @@ FORMAT = "odenet certificate 1"
 # spectrum -> the property of C M from which it follows, the `kind` of a block
 KINDS = {"imaginary": "antisymmetric", "real": "symmetric", "stable": "dissipative"}
 
-SlopeShift = tuple[Fraction | None, bool]  # moved_slope and is_reflected of a Unit
+MovedSlope = tuple[Fraction | None, bool]  # moved_slope and is_reflected of a Unit
 
 
 def certificate_json(model: Model, certificate: Certificate, version: str) -> str:
@@ -129,9 +129,9 @@ class _CertificateWriter:
 
         Args:
             system: the dynamics.
-            parts: the proof of a block; linear parts that it splits off units are split off here.
+            parts: the proof of a block; linear parts that it moves out of units are entries here.
         """
-        shifts: dict[int, SlopeShift] = {
+        moved_slopes: dict[int, MovedSlope] = {
             id(unit.formula): (unit.moved_slope, unit.is_reflected)
             for part in parts
             for unit in (*part.units, *(unit for _, unit in part.absorbed_units))
@@ -139,7 +139,7 @@ class _CertificateWriter:
         self.block_units = {}
         entries: JsonObject = {}
         for k, unit in enumerate(system.units, start=1):
-            entries |= self.unit_entry(k, unit, *shifts.get(id(unit.formula), (None, False)))
+            entries |= self.unit_entry(k, unit, *moved_slopes.get(id(unit.formula), (None, False)))
         for k, ((i, j), op) in enumerate(system.linear_terms.items(), start=1):
             entries[f"linear {k}"] = self.term([], {j: op}, {i: IDENTITY})
         return entries or {"nothing": {"map": [], **self.empty_entry(system.states[0])}}
@@ -201,7 +201,7 @@ class _CertificateWriter:
         part, formulas, units = parts[0], self.formulas, self.unit_entries(system, parts)
         all_states = map(formulas.reader.spelled_state, self.model.dynamics.system(order=1))
         states = part.states or tuple(all_states)
-        formulas.slopes = {name: f"{self.name(unit)}'" for name, unit in part.absorbed_units}
+        formulas.slopes = {name: f"{self.unit_name(unit)}'" for name, unit in part.absorbed_units}
         entry: JsonObject = {"units": units} if any(name.startswith("ψ") for name in units) else {}
         entry["states"] = [state.text for state in states]
         entry["decay"] = {state.text: formulas.scalar_terms(s) for state, s in part.decay.items()}
@@ -225,7 +225,7 @@ class _CertificateWriter:
         matrix = [[formulas.operator_tree(op) for op in row] for row in part.matrix]
         return {"factors": factors, "T": change, "M": matrix or [[ZERO_TREE]]}
 
-    def name(self, unit: Unit) -> str:
+    def unit_name(self, unit: Unit) -> str:
         """The name of a unit in the certificate."""
         return self.block_units[id(unit.formula)][0]
 
@@ -240,7 +240,7 @@ class _CertificateWriter:
             pairs = (original.row, unit.row), (original.column, unit.column)
             if all(_substituted(a, values) == _substituted(b, values) for a, b in pairs):
                 return name
-        slope = "I" if unit.is_linear else f"{self.name(unit)}'"
+        slope = "I" if unit.is_linear else f"{self.unit_name(unit)}'"
         row, column = (self.formulas.row_json(unit.row), self.formulas.row_json(unit.column))
         return {"slope": slope, "row": row, "column": column}
 

@@ -55,7 +55,7 @@ class FormulaWriter:
     def weight_terms(self, operator: Operator) -> list[Any]:
         """A sum of numbers times diagonals as pairs [coefficient, {name: power}]."""
         return [
-            [str(x), {self.number_name(n): str(p) for n, p in m} | self.diagonal_powers(word)]
+            [str(x), {self.record_number(n): str(p) for n, p in m} | self.diagonal_powers(word)]
             for word, scalar in operator.terms
             for m, x in scalar.substitute(self.reader.values).terms
         ]
@@ -63,13 +63,13 @@ class FormulaWriter:
     def diagonal_powers(self, word: Word) -> dict[str, str]:
         """The powers of the diagonals in a word that has only diagonals."""
         letters = [letter for letter in word if isinstance(letter, Diagonal)]
-        return {self.diagonal_name(n): str(p) for letter in letters for n, p in letter.powers}
+        return {self.record_diagonal(n): str(p) for letter in letters for n, p in letter.powers}
 
     def operator_tree(self, operator: Operator) -> Tree:
         """A sum of words of operators, as a tree."""
         return sum_tree([
             product_tree([
-                str(x), *self.power_trees(monomial, self.number_name), *self.word_trees(word)
+                str(x), *self.power_trees(monomial, self.record_number), *self.word_trees(word)
             ])
             for word, scalar in operator.terms
             for monomial, x in scalar.terms
@@ -82,25 +82,25 @@ class FormulaWriter:
             if isinstance(letter, Letter):
                 factors.append(["T", letter.name] if letter.adjoint else letter.name)
             else:
-                factors += self.power_trees(letter.powers, self.diagonal_name)
+                factors += self.power_trees(letter.powers, self.record_diagonal)
         return factors
 
     def power_trees(
-        self, powers: Iterable[tuple[str, int | Fraction]], name_of: Callable[[str], str]
+        self, powers: Iterable[tuple[str, int | Fraction]], record: Callable[[str], str]
     ) -> list[Tree]:
-        """Factors `name` or `["^", name, power]`; `name_of` gives the name in the certificate."""
-        return [name_of(b) if p == 1 else ["^", name_of(b), str(p)] for b, p in powers]
+        """Factors `name` or `["^", name, power]`; `record` gives the name in the certificate."""
+        return [record(b) if p == 1 else ["^", record(b), str(p)] for b, p in powers]
 
-    def diagonal_name(self, name: str) -> str:
-        """The name of a diagonal; the formula of a gate is recorded."""
+    def record_diagonal(self, name: str) -> str:
+        """Records the formula of a gate; returns the name of a diagonal in the certificate."""
         gate = self.reader.meanings.get(name)
         if isinstance(gate, Gate) and name not in self.values:
             self.kinds[name] = "gate"
             self.values[name] = self.field_tree({gate.leaf: Operator.word(gate.word)})
         return self.slopes.get(name, name)
 
-    def number_name(self, name: str) -> str:
-        """The name of a number; its value is recorded, or its formula if it has a learned part."""
+    def record_number(self, name: str) -> str:
+        """Records the value of a number, or its formula if a part is learned; returns its name."""
         node = self.reader.symbols[name]
         if name in self.reader.values:
             self.kinds[name], self.values[name] = "number", str(self.reader.values[name])

@@ -149,4 +149,4 @@ def _signed_terms(argument: AffineForm, names: dict[Leaf, str]) -> Iterator[tupl
             yield 1, f"({operator}) {name}"
             continue
         word_prefix = f"{word_text(word)} " if word else ""
-        yield scalar.sign, f"{factor_text(scalar.unsigned)}{word_prefix}{name}"
+        yield scalar.printed_sign, f"{factor_text(scalar.unsigned)}{word_prefix}{name}"

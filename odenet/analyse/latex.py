@@ -100,7 +100,7 @@ def operator_latex(value: Operator) -> str:
 
 def _term_latex(word: Word, factor: Scalar) -> tuple[int, str]:
     letters = " ".join(_letter_latex(letter) for letter in word) or "I"
-    return factor.sign, _factor_latex(factor.unsigned) + letters
+    return factor.printed_sign, _factor_latex(factor.unsigned) + letters
 
 
 def _letter_latex(letter: Letter | Diagonal) -> str:

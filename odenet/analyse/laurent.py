@@ -60,14 +60,14 @@ class Scalar:
         return self + -other
 
     @property
-    def sign(self) -> int:
+    def printed_sign(self) -> int:
         """-1 if this is one term with a negative coefficient, else 1; for printing sums."""
         return -1 if len(self.terms) == 1 and self.terms[0][1] < 0 else 1
 
     @property
     def unsigned(self) -> "Scalar":
-        """The number times its `sign`."""
-        return -self if self.sign < 0 else self
+        """The number times its `printed_sign`."""
+        return -self if self.printed_sign < 0 else self
 
     def __mul__(self, other: "Scalar") -> "Scalar":
         if type(other) is not Scalar:  # an Operator is left to Operator.__rmul__

@@ -226,4 +226,4 @@ def sum_by_key(terms: Iterable[tuple[Key, Operator]]) -> dict[Key, Operator]:
 
 def _signed_term(word: Word, scalar: Scalar) -> tuple[int, str]:
     """The sign of a term, and its text without that sign."""
-    return scalar.sign, factor_text(scalar.unsigned) + word_text(word)
+    return scalar.printed_sign, factor_text(scalar.unsigned) + word_text(word)

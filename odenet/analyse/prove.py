@@ -17,7 +17,7 @@ from odenet.analyse.laurent import Scalar, Signs
 from odenet.analyse.matrix_scaling import prove_with_matrix
 from odenet.analyse.operator_algebra import Operator, sum_by_key
 from odenet.analyse.reductions import Decay
-from odenet.analyse.slopes import shifted_systems
+from odenet.analyse.slopes import systems_with_moved_slopes
 from odenet.analyse.units import System
 from odenet.model.expressions.expr import Activation
 
@@ -105,9 +105,9 @@ def _joint_part(factorisation: Factorisation, signs: Signs) -> ProofPart | None:
 
 def _prove_system(system: System, signs: Signs, nonmonotone: Activations) -> list[ProofPart] | None:
     """Proofs about an irreducible system, possibly after its decay was split off; None if none."""
-    for shifted in (system, *shifted_systems(system, signs)):
-        decay_and_rest = reductions.split_off_decay(shifted, signs)
-        for decay, undamped in [({}, shifted), *([decay_and_rest] if decay_and_rest else [])]:
+    for equivalent in (system, *systems_with_moved_slopes(system, signs)):
+        decay_and_rest = reductions.split_off_decay(equivalent, signs)
+        for decay, undamped in [({}, equivalent), *([decay_and_rest] if decay_and_rest else [])]:
             for variant in (undamped, *reductions.slope_absorptions(undamped)):
                 proved_parts = _strongest_parts(variant, decay, signs, nonmonotone)
                 if proved_parts is not None:
@@ -188,6 +188,6 @@ def _first_above_stable(parts: Iterator[ProofPart | None]) -> ProofPart | None:
 
 
 def _slopes_are_nonnegative(parts: list[ProofPart], nonmonotone: Activations) -> bool:
-    """Whether D >= 0 where the parts need it; shifted units satisfy that by construction."""
+    """Whether D >= 0 where the parts need it; where slopes were moved, that is certain."""
     units = [unit for part in parts for unit in part.monotone_units if unit.moved_slope is None]
     return not any(nonmonotone.intersection(unit.activations) for unit in units)

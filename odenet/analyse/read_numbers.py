@@ -29,7 +29,7 @@ class NumberReader:
         self.of_unknown_sign: set[str] = set()
         self.nonnegative: set[str] = set()
         self.symbols: dict[str, expr.Node] = {}
-        self._names_by_formula: dict[Hashable, str] = {}
+        self._names_by_key: dict[Hashable, str] = {}  # as _unique_name made them
         self._constants: Mapping[str, Fraction | float] = model.constants
 
     def spell(self, name: str) -> str:
@@ -52,6 +52,7 @@ class NumberReader:
                 return fold_arithmetic(node, self.read_scalar)
             case expr.Quotient():
                 return self.read_scalar(node.numerator) * self.reciprocal(node.denominator)
+            # Higher powers become symbols.
             case expr.Power(base, expr.Number(value)) if value.denominator == 1 and abs(value) < 9:
                 factor = self.read_scalar(base) if value > 0 else self.reciprocal(base)
                 return reduce(mul, [factor] * abs(int(value)), ONE)
@@ -109,13 +110,13 @@ class NumberReader:
         return Scalar.symbol(name)
 
     def _unique_name(self, key: Hashable, proposal: str) -> str:
-        """A name for `key`: `proposal`, primed if another key has it already."""
-        if key not in self._names_by_formula:
-            taken = set(self._names_by_formula.values())
+        """The name of `key`, a formula or part of one: `proposal`, primed if that is taken."""
+        if key not in self._names_by_key:
+            taken = set(self._names_by_key.values())
             while proposal in taken:
                 proposal += "′"
-            self._names_by_formula[key] = proposal
-        return self._names_by_formula[key]
+            self._names_by_key[key] = proposal
+        return self._names_by_key[key]
 
 
 def source_text(node: expr.Node) -> str:

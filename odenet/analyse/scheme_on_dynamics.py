@@ -28,7 +28,7 @@ from odenet.visible_drift import VISIBLE_DRIFT
 
 Groups = Mapping[str, tuple[State, ...]]  # unknown of a scheme -> the states that take its place
 
-EPS = {"float32": 2.0**-23, "float16": 2.0**-10, "bfloat16": 2.0**-7}  # the gap after 1
+EPS = {"float32": 2.0**-23, "float16": 2.0**-10, "bfloat16": 2.0**-7}  # from 1 to the next number
 DEFAULT_DEPTH = 100  # steps of a flow if the file has no network
 FRACTION_OF_LIMIT = 0.5  # of the stable interval: the round trip is estimated for spectra within it
 UNEVEN_FACTOR = 2.0  # the error with unequal weights is reported if it is larger by this factor
@@ -41,7 +41,8 @@ class RoundTripEstimate:
     Attributes:
         steps: n.
         axis: the axis on which the spectrum is assumed to lie, imaginary or real.
-        axis_bound: the largest hω, or h|λ|, on that axis.
+        axis_bound: the largest hω, or h|λ|, that is assumed on that axis: half the stability limit,
+            and at most 1.
         error: the error of the rebuilt state in float32, for equal and for unequal weights;
             infinite where it overflows.
         is_example: whether `steps` is only an example, since a library chooses the number of steps.

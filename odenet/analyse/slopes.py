@@ -19,7 +19,7 @@ from odenet.model.typed.program import Model
 
 SlopeBounds = tuple[Fraction | None, Fraction | None]
 
-MAX_SINGLE_SHIFTS = 4  # with more units none is shifted alone: each is another system to prove
+MAX_SINGLE_MOVES = 4  # with more units none is changed alone: each is another system to prove
 UNKNOWN_BOUNDS: SlopeBounds = (None, None)
 
 
@@ -80,7 +80,7 @@ def _decimal_fraction(value: Fraction | float) -> Fraction:
 # --- slopes moved to the linear terms ------------------------------------------------------------
 
 
-def shifted_systems(system: System, signs: Signs) -> Iterator[System]:
+def systems_with_moved_slopes(system: System, signs: Signs) -> Iterator[System]:
     """Equivalent systems in which linear parts of some units were moved to the linear terms.
 
     If the slopes of φ are in [ℓ, s], then φ(x) = ℓ x + ψ(x) and φ(x) = s x - ψ(x) with a
@@ -88,16 +88,16 @@ def shifted_systems(system: System, signs: Signs) -> Iterator[System]:
     for the theorems. The second, where the unit is `reflected` and the minus sign goes into L, lets
     a linear term compensate for a destabilising unit.
     """
-    nondecreasing = _shift_slopes(system, frozenset())
+    nondecreasing = _move_slopes(system, frozenset())
     if nondecreasing != system:
         yield nondecreasing
     reflectable = [k for k, unit in enumerate(system.units) if _is_opposed(system, unit, signs)]
-    choices = [reflectable, *([k] for k in reflectable if len(reflectable) <= MAX_SINGLE_SHIFTS)]
+    choices = [reflectable, *([k] for k in reflectable if len(reflectable) <= MAX_SINGLE_MOVES)]
     for choice in dict.fromkeys(frozenset(choice) for choice in choices if choice):
-        yield _shift_slopes(system, choice)
+        yield _move_slopes(system, choice)
 
 
-def _shift_slopes(system: System, reflected: frozenset[int]) -> System:
+def _move_slopes(system: System, reflected: frozenset[int]) -> System:
     """The system with φ = s x - ψ for the `reflected` units, φ = ℓ x + ψ for others with ℓ < 0."""
     units: list[Unit] = []
     linear = list(system.linear_terms.items())

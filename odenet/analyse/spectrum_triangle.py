@@ -125,8 +125,8 @@ def _known_value(scalar: Scalar, values: Mapping[str, Fraction]) -> float | None
 def _is_about_file_units(part: ProofPart) -> bool:
     """Whether the proof is about the units of the file, without any change to them."""
     has_changed_variables = part.contracted_unit is not None or part.expanded_unit is not None
-    has_shifts = any(unit.moved_slope is not None for unit in part.units)
-    return not (part.absorbed_units or part.allowance or has_changed_variables or has_shifts)
+    has_moved_slopes = any(unit.moved_slope is not None for unit in part.units)
+    return not (part.absorbed_units or part.allowance or has_changed_variables or has_moved_slopes)
 
 
 def _slope_bound(unit: Unit) -> float:

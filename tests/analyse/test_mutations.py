@@ -94,7 +94,7 @@ original_split = reductions.split_off_decay
 original_read_system = read_units.read_system
 original_order = functions.in_canonical_order
 original_bounds = slopes.activation_bounds
-original_shift = slopes._shift_slopes
+original_move_slopes = slopes._move_slopes
 
 
 @pytest.fixture(autouse=True)
@@ -239,10 +239,10 @@ def half_of_the_least_slope(activation, model):
     return least and least / 2, most
 
 
-def shifted_slopes_without_linear_terms(system, reflected):
+def moved_slopes_without_linear_terms(system, reflected):
     """φ = s x + ψ is replaced by ψ, and s x is not added to the linear terms."""
-    shifted = original_shift(system, reflected)
-    return replace(shifted, linear_terms=system.linear_terms)
+    moved = original_move_slopes(system, reflected)
+    return replace(moved, linear_terms=system.linear_terms)
 
 
 def allowances_times_slopes(units_, decay, rate):
@@ -324,9 +324,9 @@ MUTANTS: dict[str, tuple[Any, Any]] = {
         slopes_without_numbers,
     ),
     "the least slope is half of what it is": (slopes.activation_bounds, half_of_the_least_slope),
-    "what is shifted to the linear terms is lost": (
-        slopes._shift_slopes,
-        shifted_slopes_without_linear_terms,
+    "what is moved to the linear terms is lost": (
+        slopes._move_slopes,
+        moved_slopes_without_linear_terms,
     ),
     "larger slopes are allowed more": (bounded_slopes.allowances, allowances_times_slopes),
     "the decay of one state is that of all": (bounded_slopes.allowances, allowances_of_one_decay),
