@@ -14,7 +14,7 @@ LONGEST_TIME = 2.0  # an upper bound on the final time
 # Final time / radius of convergence: small enough for truncation errors below rounding errors.
 SHARE_OF_RADIUS = 0.5
 # The fields of `Pattern` that a problem takes into account; a pattern with another one is refused.
-MODELLED_FIELDS = ("variable", "order", "function", "reads", "decay", "summand")
+MODELLED_FIELDS = ("unknown", "order", "function", "reads", "decay", "summand")
 
 Series = list[float]  # the Taylor coefficients of an entry, lowest power first
 
