@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.conv import _ConvNd
 
-IMAGE_SIZES = (64, 224, 32)  # tried if the model has no attribute with a size
+IMAGE_SIZES = (64, 224, 32)  # tried after the sizes that attributes of the model mention
 
 
 @dataclass(frozen=True)

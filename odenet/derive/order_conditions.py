@@ -97,7 +97,10 @@ class OrderConditions:
         return tuple(name for name in self.scheme.unknowns if name in found)
 
     def _equations(self) -> dict[str, dict[str, PowerSeries]]:
-        """Row -> auxiliary unknown -> its coefficient in (new value - old value) of the row."""
+        """The rows of the system, named by unknowns: row -> auxiliary unknown -> coefficient.
+
+        A row is the new value of its unknown minus the old one.
+        """
         found: dict[str, dict[str, PowerSeries]] = {}
         for row in (*self.aux, *(p.unknown for p in self.scheme.patterns)):
             entries: dict[str, PowerSeries] = {row: {0: -1}} if row in self.aux else {}

@@ -50,7 +50,7 @@ class StepSeries:
 
     @cached_method
     def _rate_coefficient(self, index: int, tree: Tree) -> PowerSeries:
-        """A right-hand side's coefficient: for F(value) on [t1 … tk] it is a(t1) … a(tk)."""
+        """The coefficient of atom `index`: for F(value) on [t1 … tk] it is a(t1) … a(tk)."""
         atom = self.algebra.atoms[index]
         if isinstance(tree, str) or tree[0] != atom.function:
             return {}
@@ -68,7 +68,7 @@ class StepSeries:
 
     @cached_method
     def _argument_coefficient(self, index: int, argument: int, tree: Tree) -> PowerSeries:
-        """An argument's coefficient.
+        """The coefficient of an argument of atom `index`.
 
         It is that of an earlier stage plus that of the difference, if the difference is shorter.
         """
@@ -80,7 +80,10 @@ class StepSeries:
 
     @cached_method
     def _change_from_earlier(self, index: int, argument: int) -> tuple[int | None, Form]:
-        """An earlier atom of the same function, if it helps, and an argument's difference to it."""
+        """An earlier atom of the same function, and the difference of an argument to that there.
+
+        None and the argument itself if the difference is not shorter than the argument.
+        """
         atoms = self.algebra.atoms
         form = atoms[index].arguments[argument]
         for other in reversed(range(index)):
@@ -91,7 +94,7 @@ class StepSeries:
 
     @cached_method
     def _check_tends_to_unknown(self, index: int) -> None:
-        """Check that every argument is its unknown plus a sum of right-hand sides.
+        """Check that every argument of atom `index` is its unknown plus a sum of right-hand sides.
 
         Raises:
             NoSeries: it is not.
