@@ -93,7 +93,7 @@ def _reading_certificate(model: Model, reader: FormulaReader, system: System) ->
 def _prove_assuming(
     system: System, signs: Signs, of_unknown_sign: frozenset[str], nonmonotone: Activations
 ) -> tuple[Proof, frozenset[str]]:
-    """A proof, and the few numbers and diagonals `of_unknown_sign` that it assumes to be >= 0."""
+    """A proof, and those numbers and diagonals `of_unknown_sign` that it needs to be >= 0."""
     unconditional = prove(system, signs, nonmonotone)
     if unconditional.spectrum or not of_unknown_sign:
         return unconditional, frozenset()

@@ -139,9 +139,9 @@ def reversible(facts: ClaimContext, claim: Claim) -> Answer:
 
 def exact(facts: ClaimContext, claim: Claim) -> Answer:
     """Whether the steps are inverted exactly, bit for bit."""
-    invertible = reversible(facts, claim)
-    if not invertible.holds:
-        return invertible
+    reversibility = reversible(facts, claim)
+    if not reversibility.holds:
+        return reversibility
     if not facts.model.discretisation.exact:
         span = facts.model.discretisation.span
         return Answer(False, "the discretisation rounds: write `exact` at its end", span)

@@ -57,6 +57,7 @@ class _CertificateWriter:
         self.certificate = certificate
         self.formulas = FormulaWriter(model)
         self.block_units: dict[int, tuple[str, Unit]] = {}
+        # Reading the rates tells the reader the meanings of all names in operators and numbers.
         for rate in model.dynamics.system(order=1).values() if certificate.system else ():
             self.formulas.reader.normal_form(rate)
 
@@ -74,8 +75,8 @@ class _CertificateWriter:
             if energy_part:
                 energy = self.block((energy_part,), certificate.system)
             if parts:
-                grouped = _parts_by_block(certificate.system, parts)
-                blocks = [self.block(block, certificate.system) for block in grouped]
+                parts_by_block = _parts_by_block(certificate.system, parts)
+                blocks = [self.block(own, certificate.system) for own in parts_by_block]
         conditions = [c for a in certificate.assumptions for c in self.condition_entries(a)]
         kinds = self.parameter_kinds() | dict(sorted(formulas.kinds.items(), key=self.value_rank))
         return {

@@ -55,7 +55,7 @@ class Factorisation:
     expanded_unit: tuple[int, Word] | None = None
 
     def diagonal_block(self, group: list[int]) -> "Factorisation":
-        """The factorisation of a subset of the units: a diagonal block of M."""
+        """The factorisation of the units with the indices `group`: a diagonal block of M."""
         units = tuple(self.units[i] for i in group)
         matrix = tuple(tuple(self.matrix[i][j] for j in group) for i in group)
         contracted = group.index(self.contracted_unit) if self.contracted_unit in group else None
@@ -96,13 +96,13 @@ def _with_multistate_units(system: System, signs: Signs) -> Iterator[Factorisati
         suffixes[j] += [p for word, _ in operator.terms for p in squared_suffixes(word, signs)]
     by_length = {s: sorted(dict.fromkeys(ps), key=len, reverse=True) for s, ps in suffixes.items()}
     for extend_rows in (False, True):
-        units, other_terms = multistate_units(system.linear_terms, by_length, extend_rows)
-        if not any(len(row) > 1 for row, _ in units):
+        vectors, other_terms = multistate_units(system.linear_terms, by_length, extend_rows)
+        if not any(len(row) > 1 for row, _ in vectors):
             continue
         linear = _linear_units(replace(system, linear_terms=other_terms), {})
         linear += [
             Unit(stages=(), row=row, column=column, text=affine_text(tuple(row.items()), {}))
-            for row, column in units
+            for row, column in vectors
         ]
         products = (product for unit in linear for product in unit.column_times_row)
         if sum_by_key(products) == system.linear_terms:
@@ -182,7 +182,7 @@ def _sorted_units(system: System, linear: list[Unit]) -> tuple[Unit, ...]:
 def contractions(factorisation: Factorisation) -> Iterator[Factorisation]:
     """Replace a linear unit v that others read only through a word p by p v.
 
-    An example is the state V in Y'' = -σ(KᵀK Y), replaced by K V.
+    An example is the state V = Y' in Y'' = -σ(KᵀK Y), replaced by K V.
     If M_kv = B_k p for all k, and M_vv is a number μ, then with T = p on unit v the matrices
     satisfy T M = M̂ T, where M̂ has B_k in column v and p M_vk in row v. The eigenvalues of D M are
     those of D M̂ on the range of T, and μ, which is in M̂ as well.

@@ -38,23 +38,23 @@ def multistate_units(
         extend_rows: whether terms l s_j are included if another term has this l: Aᵀ (A Y - Z).
     """
     coefficients: dict[Key, Vector] = {}
-    other_terms: list[tuple[tuple[State, State], Word, Scalar]] = []
+    without_suffixes: list[tuple[tuple[State, State], Word, Scalar]] = []
     for (i, j), operator in linear.items():
         for word, scalar in operator.terms:
             pairs = ((p, without_suffix(word, p)) for p in suffixes.get(j, ()))
             suffix, prefix = next((pair for pair in pairs if pair[1] is not None), ((), None))
             if prefix is None:
-                other_terms.append(((i, j), word, scalar))
+                without_suffixes.append(((i, j), word, scalar))
             else:
                 coefficients.setdefault((i, prefix), {})[j, suffix] = scalar
-    others: list[tuple[tuple[State, State], Operator]] = []
-    for (i, j), word, scalar in other_terms:
+    other_terms: list[tuple[tuple[State, State], Operator]] = []
+    for (i, j), word, scalar in without_suffixes:
         if extend_rows and (i, word) in coefficients:
             coefficients[i, word][j, ()] = scalar
         else:
-            others.append(((i, j), Operator.word(word, scalar)))
+            other_terms.append(((i, j), Operator.word(word, scalar)))
     products = _rank_one_products(coefficients)
-    return [_row_and_column(*product) for product in products], sum_by_key(others)
+    return [_row_and_column(*product) for product in products], sum_by_key(other_terms)
 
 
 def without_suffix(word: Word, suffix: Word) -> Word | None:

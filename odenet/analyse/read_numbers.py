@@ -52,7 +52,7 @@ class NumberReader:
                 return fold_arithmetic(node, self.read_scalar)
             case expr.Quotient():
                 return self.read_scalar(node.numerator) * self.reciprocal(node.denominator)
-            # Higher powers become symbols.
+            # Fractional and higher powers become symbols.
             case expr.Power(base, expr.Number(value)) if value.denominator == 1 and abs(value) < 9:
                 factor = self.read_scalar(base) if value > 0 else self.reciprocal(base)
                 return reduce(mul, [factor] * abs(int(value)), ONE)
