@@ -49,7 +49,7 @@ def output_and_gradients(flow: Flow, u: Tensor, memory: Memory) -> dict[str, Ten
     They are the gradients of a random linear function of the output.
 
     Args:
-        flow: in training or evaluation mode; its memory mode is restored afterwards.
+        flow: the flow, in training or evaluation mode; its memory mode is restored afterwards.
         u: an input.
         memory: the memory mode of the flow meanwhile; random numbers do not depend on it.
     """

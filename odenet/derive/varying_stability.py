@@ -35,7 +35,7 @@ class TightestStability(EquationStability):
 
     @cached_property
     def real_axis(self) -> AxisStability | None:
-        """The same on the negative real axis; None if the equation has no real eigenvalue."""
+        """That on the negative real axis; None if the test equation has no real eigenvalue."""
         results = [tested.real_axis for tested in self.per_step]
         return _tightest([axis for axis in results if axis is not None]) if all(results) else None
 

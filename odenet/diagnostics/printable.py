@@ -13,7 +13,7 @@ def printable(text: object) -> str:
 
 
 def printable_lines(text: str) -> str:
-    """The same for a text of several lines, whose line ends stay."""
+    """A text of several lines, each made `printable`; the line ends stay."""
     return "\n".join(map(printable, text.split("\n")))
 
 

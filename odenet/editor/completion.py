@@ -85,14 +85,14 @@ def _recipe_proposals(prefix: str) -> list[Proposal]:
     keys = recipe_keys()
     if not equals:
         return _proposals("key", keys)
-    kind = keys[key.strip()].kind if key.strip() in keys else None
+    key_kind = keys[key.strip()].kind if key.strip() in keys else None
     values: Mapping[str, object] | Iterable[str] = ()
     # a `Choice` or `Word` may be inside another kind: `ListOf.item`, `WordOr.kind`
-    for value_kind in (kind, getattr(kind, "item", None), getattr(kind, "kind", None)):
-        if isinstance(value_kind, Choice):
-            values = value_kind.forms
-        elif isinstance(value_kind, Word):
-            values = value_kind.options
+    for kind in (key_kind, getattr(key_kind, "item", None), getattr(key_kind, "kind", None)):
+        if isinstance(kind, Choice):
+            values = kind.forms
+        elif isinstance(kind, Word):
+            values = kind.options
     return _proposals("value", values)
 
 

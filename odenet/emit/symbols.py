@@ -29,7 +29,7 @@ class SymbolTable:
         python_name: gives the Python name of a name in a namespace.
         for_equations: the equations of the scheme's `for` line, as `Y' = F(Z)`, by function name.
         decay_names: the scheme's name of a decay constant, by the `let` of the file that sets it.
-        owners: the unknown whose components an unknown or stage has.
+        owners: unknown or stage -> the unknown of which it has the components.
         time: the variable of the time; empty if no equation reads it.
     """
 

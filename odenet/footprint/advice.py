@@ -161,8 +161,8 @@ def advise(
         model: any model; it may be on the device "meta".
         example: a batch: a tensor, a tuple of arguments, or a dictionary of keyword arguments;
             tensors may be on the device "meta".
-        loss: of the output of the model; by default its ``loss`` if it has one, else the mean
-            square of all its tensors.
+        loss: the loss as a function of the model's output; by default the output's ``loss`` if it
+            has one, else the mean square of all its tensors.
         **conversion: arguments of `odenet.convert`: the scheme, ``blocks``, constants.
 
     Returns:

@@ -48,7 +48,7 @@ def measure_workspaces(calls: Iterable[str]) -> dict[str, int]:
     """The bytes that each call holds while it runs, in addition to its arguments and results.
 
     Args:
-        calls: as `kernel_call` gives them.
+        calls: the calls, as `kernel_call` gives them.
 
     Raises:
         RuntimeError: if a call fails on this machine.

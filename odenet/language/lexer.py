@@ -31,14 +31,14 @@ class BadToken(Token):
 
 
 def bad_token(piece: Token, code: Code = "syntax", message: str = "", help_: str = "") -> BadToken:
-    """An invalid token for a piece of text, with the error message about it."""
+    """A bad token for a piece of text, with the error message about it."""
     token = BadToken("BAD", str(piece), start_pos=piece.start_pos, end_pos=piece.end_pos)
     assert isinstance(token, BadToken)
     token.code, token.message, token.help = code, message, help_
     return token
 
 
-# How far an invalid token reaches that begins with a character the language does not have: to the
+# How far a bad token reaches that begins with a character the language does not have: to the
 # end of the first pattern that matches there.
 _BAD_PATTERNS = (
     re.compile(r'"[^\n]*'),  # a text without its closing quote
@@ -101,7 +101,7 @@ def span_of(token: Token, source: Source) -> Span:
 
 
 def _reject_file(bad_tokens: list[BadToken], source: Source) -> NoReturn:
-    """Report the invalid tokens, and that the rest of the file is not read."""
+    """Report the bad tokens, and that the rest of the file is not read."""
     report = Report()
     for token in bad_tokens:
         report.error(token.code, token.message, span_of(token, source), token.help)
@@ -116,7 +116,7 @@ def _shifted(token: Token, distance: int) -> Token:
 
 
 def _bad_token_at(text: str, offset: int, before: list[Token]) -> BadToken:
-    """The invalid token at an offset.
+    """The bad token at an offset.
 
     A name that ends there becomes part of it, and is removed from `before`, the tokens before it.
     """
@@ -129,7 +129,7 @@ def _bad_token_at(text: str, offset: int, before: list[Token]) -> BadToken:
 
 
 def _checked_number(token: Token) -> Token:
-    """The token; an invalid one for a number that is too large, too small or too long to store."""
+    """The token; a bad one for a number that is too large, too small or too long to store."""
     if token.type != "NUMBER":
         return token
     digits = token.lower().partition("e")[0]

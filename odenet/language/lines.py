@@ -17,7 +17,7 @@ class Line:
         is_continuation: whether it continues the statement of the line before.
         block: the token type of the word that begins its block, TRAIN or SCHEME; empty outside.
         depth: how many brackets are open before it.
-        spaces: how many spaces come before each token.
+        spaces: how many spaces come before each token; empty until the formatter sets it.
     """
 
     tokens: list[Token]

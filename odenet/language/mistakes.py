@@ -67,7 +67,7 @@ def explain(mistake: Mistake) -> tuple[Code, Finding]:
 
 
 def explain_bad_token(mistake: Mistake) -> tuple[Code, Finding] | None:
-    """The same for a `BadToken`; None if the message that it carries is the better one."""
+    """What `explain` returns, for a `BadToken`; None if the token has a better message itself."""
     finding = _wrong_claim(mistake)
     return None if finding is None else ("syntax", finding)
 

@@ -31,7 +31,7 @@ def build_parser(grammar: str) -> Lark:
 
 
 def load_parser(grammar: str) -> Lark | None:
-    """The same parser from the stored tables; None if they belong to another grammar or lark."""
+    """The parser made from the stored tables; None if these belong to another grammar or lark."""
     stored = files("odenet.language") / TABLES_FILE.name
     if not stored.is_file():
         return None

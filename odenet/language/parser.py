@@ -100,7 +100,7 @@ def _parse_tokens(statement: list[Token], start: str) -> Tree[Token | None] | Mi
 
 
 def _report(mistake: Mistake, source: Source, report: Report) -> None:
-    """Report a mistake: its token, or, if that is invalid, all invalid tokens of the statement."""
+    """Report a mistake: its token, or, if that is bad, all bad tokens of the statement."""
     explanation = (explain_bad_token if isinstance(mistake.token, BadToken) else explain)(mistake)
     if explanation is not None:
         code, (token, message, help_) = explanation

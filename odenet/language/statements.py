@@ -58,7 +58,7 @@ class _StatementBuilder:
         self.source = source
         self.tokens: list[Token] = []
         self.brackets: list[tuple[int, str]] = []
-        self._error_line = 0  # the line of the last invalid token
+        self._error_line = 0  # the line of the last bad token
 
     def add(self, token: Token) -> None:
         """Add a token that is not a line end."""
@@ -86,7 +86,7 @@ class _StatementBuilder:
             return False
         if self._ends_in_operator(following):
             operator = self.tokens[-1]
-            self.tokens[-1] = self._invalidate(operator, *messages.dangling_operator(operator))
+            self.tokens[-1] = self._make_bad(operator, *messages.dangling_operator(operator))
             return False
         if not self.brackets:
             self._check_block(end, following)
@@ -99,7 +99,7 @@ class _StatementBuilder:
         partners = [i for i, (_, closing) in enumerate(self.brackets) if closing == token.type]
         braces = [i for i, (_, closing) in enumerate(self.brackets) if closing == "RBRACE"]
         if not partners or (braces and braces[-1] > partners[-1]):
-            self.tokens.append(self._invalidate(token, *messages.unopened_bracket(token)))
+            self.tokens.append(self._make_bad(token, *messages.unopened_bracket(token)))
             return
         while len(self.brackets) > partners[-1] + 1:
             self._report_unclosed()
@@ -113,7 +113,7 @@ class _StatementBuilder:
         index, _ = self.brackets.pop()
         bracket = self.tokens[index]
         if bracket.type in _CLOSING:
-            self.tokens[index] = self._invalidate(bracket, *messages.unclosed_bracket(bracket))
+            self.tokens[index] = self._make_bad(bracket, *messages.unclosed_bracket(bracket))
 
     def _check_block(self, end: Token, following: list[Token]) -> None:
         """Report a block without `{`, as after `train` at a line's end; it counts as opened."""
@@ -123,7 +123,7 @@ class _StatementBuilder:
         continues = following and following[0].type not in STATEMENT_WORDS
         if self.tokens[0].type in _BLOCKS and "LBRACE" not in types and continues:
             self.brackets.append((len(self.tokens), "RBRACE"))
-            self.tokens.append(self._invalidate(end, *messages.block_without_brace(self.tokens[0])))
+            self.tokens.append(self._make_bad(end, *messages.block_without_brace(self.tokens[0])))
 
     def _must_be_unclosed(self, following: list[Token]) -> bool:
         """Whether the next line can only be a new statement, so that a bracket is not closed."""
@@ -145,8 +145,8 @@ class _StatementBuilder:
         begins_statement = begins_statement or types[1:2] in (["PRIME"], ["EQUAL"])
         return self.tokens[-1].type in _CONTINUING and not begins_statement and types[0] != "RBRACE"
 
-    def _invalidate(self, token: Token, code: Code, message: str, help_: str) -> Token:
-        """An invalid token in place of a token; only the first one of a line has a message."""
+    def _make_bad(self, token: Token, code: Code, message: str, help_: str) -> Token:
+        """A bad token in place of a token; only the first one of a line has a message."""
         line, last_line = span_of(token, self.source).line, self._error_line
         self._error_line = line
         return bad_token(token) if line == last_line else bad_token(token, code, message, help_)

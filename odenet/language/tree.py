@@ -43,7 +43,7 @@ class Version(Node):
 
 @dataclass(frozen=True)
 class Description(Node):
-    """The model in a sentence."""
+    """A quoted string on a line of its own: the model in a sentence."""
 
     text: str
 
@@ -154,7 +154,7 @@ class Net(Node):
 
 @dataclass(frozen=True)
 class Setting(Node):
-    """`key = value` in `train { … }`."""
+    """`key = value` in `train { … }`, or as `--set` gives it."""
 
     key: Name
     value: Value
@@ -180,6 +180,9 @@ class Pattern(Node):
     """`Y' = F(Z)` in a scheme's `for` line; also `Y' = F(Y) + G(Y)`, and `Y' = F(Z) - γ Y`.
 
     Args:
+        name: the unknown, `Y`.
+        order: 1 for `Y'`, 2 for `Y''`.
+        summands: the right-hand sides that are added, `F(Y)` and `G(Y)`; of most patterns one.
         decay: the factor γ of a term that damps.
         damped: the unknown in that term, `Y` or `Y'`.
     """
@@ -234,7 +237,8 @@ class Unparsed(Node):
     """A statement that could not be parsed, with what is still known about it.
 
     Args:
-        kind: the type of its first token in lower case, such as "state"; "name" for an equation.
+        kind: the type of its first token in lower case, such as "state"; "name" for an equation,
+            "bad" where it begins with text that is no token.
         declares: the names it would have declared.
         mentions: all names that occur in it.
     """

@@ -115,10 +115,10 @@ def _scheme_in_use(node: tree.Value, declarations: Declarations) -> tuple[Call, 
     if split is None:
         call = declarations.argument_reader.call(node, "a scheme")
         return call, declarations.schemes.find(tree.Name(call.name, call.name, span=call.name_span))
-    head, group = split
+    head, args = split
     scheme = declarations.schemes.make(head)
     name = tree.Name(scheme.name, scheme.name, span=head.span)
-    call_node = name if group is None else tree.Term((("", name), ("", group)), span=node.span)
+    call_node = name if args is None else tree.Term((("", name), ("", args)), span=node.span)
     return declarations.argument_reader.call(call_node, "a scheme"), scheme
 
 
