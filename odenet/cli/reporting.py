@@ -90,5 +90,5 @@ def watch(
         while True:
             time.sleep(POLL_INTERVAL)
             if watched.refresh():
-                say(f"{time.strftime('%H:%M:%S')}  {watched.page.outcome}")
+                say(f"{time.strftime('%H:%M:%S')}  {watched.page.summary}")
                 sys.stdout.flush()

@@ -156,6 +156,7 @@ def commands_of(record: Record, run: Path) -> list[str]:
     """
     if record.data_from_python:
         return [f"# its data came from a program: {record.data_from_python}"]
+    # The run was not resumed after it, so that its number of epochs is not read.
     last = TrainingSegment(epochs=0, settings=record.settings, options=record.options)
     lines: list[str] = []
     previous = TrainingSegment(epochs=0, settings={}, options=Options())

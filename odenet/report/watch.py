@@ -37,13 +37,13 @@ class BuiltPage:
         version: unique, also among the pages of other servers.
         html: the page.
         files: the specification and the files that it uses.
-        outcome: what the page shows, in a line: the verdict or the number of errors.
+        summary: what the page shows, in a line: the verdict or the number of errors.
     """
 
     version: str
     html: str
     files: tuple[Path, ...]
-    outcome: str
+    summary: str
 
 
 class WatchedSpec:
@@ -82,12 +82,12 @@ class WatchedSpec:
         try:
             program = odenet.load(self._spec, set=self._settings)
             html = page_html(build_page(program), script)
-            outcome = program.certificate.summary
+            summary = program.certificate.summary
         except SpecError as error:
             html = error_html(self._spec.name, str(error), script)
             count = sum(diagnostic.severity == "error" for diagnostic in error.diagnostics)
-            outcome = counted(count, "error")
-        self.page = BuiltPage(version, html, used_files, outcome)
+            summary = counted(count, "error")
+        self.page = BuiltPage(version, html, used_files, summary)
         return True
 
 

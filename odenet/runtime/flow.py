@@ -129,13 +129,13 @@ class Flow(Volume, BackwardMode, OperatorBounds):
         """The output for an input and a context, by a copy of the flow for this call."""
         flow = self.with_fixed_constants().shallow_copy()
         flow.context, flow.collected = context, {}
-        end_layers = flow
+        flow_at_ends = flow
         # `initial` and `readout` may have weights too, whose gradients have to reach the slices.
         if self.slices is not None and torch.is_grad_enabled():
-            end_layers = flow.shallow_copy()
-            end_layers.__dict__.update(sliced_attributes(flow, self.slices))
-        last_state = flow.evolve(end_layers.first_state(u))
-        out = end_layers.readout(last_state)
+            flow_at_ends = flow.shallow_copy()
+            flow_at_ends.__dict__.update(sliced_attributes(flow, self.slices))
+        last_state = flow.evolve(flow_at_ends.first_state(u))
+        out = flow_at_ends.readout(last_state)
         if any(out is tensor for tensor in last_state) and out.requires_grad:
             # The backward pass needs the last state, which a later layer could change in place.
             out = out.clone()

@@ -38,11 +38,11 @@ def test_a_save_makes_another_page_and_an_error_is_shown_with_its_frame(spec):
     watch = WatchedSpec(spec, settings={})
     assert watch.refresh() and not watch.refresh()
     first = watch.page
-    assert "<math" in first.html and first.outcome == "spectrum imaginary (proved)"
+    assert "<math" in first.html and first.summary == "spectrum imaginary (proved)"
     save(spec, SPEC.replace("midpoint", "midpiont"))
     assert watch.refresh()
     assert "unknown scheme `midpiont`" in watch.page.html and "^^^^^^^^" in watch.page.html
-    assert watch.page.outcome == "1 error" and watch.page.version != first.version
+    assert watch.page.summary == "1 error" and watch.page.version != first.version
     save(spec, SPEC)
     assert watch.refresh() and "<math" in watch.page.html
 

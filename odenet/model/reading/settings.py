@@ -72,7 +72,7 @@ class Settings:
     def replace_arguments(
         self, entries: list[RecipeEntry], argument_reader: ArgumentReader
     ) -> list[RecipeEntry]:
-        """The entries of a recipe, with the arguments that settings such as `optimizer.lr` replace.
+        """The entries of a recipe, after settings such as `optimizer.lr` have replaced arguments.
 
         Args:
             entries: the keys of the recipe with their values.

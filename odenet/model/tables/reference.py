@@ -29,7 +29,7 @@ MEANINGS = {  # of the layers with a structure of their own
 def signature(name: str, arguments: Mapping[str, Parameter]) -> str:
     """A name with its arguments as it is documented: with the defaults of optional arguments."""
     parameters = [
-        key if parameter.default in (None, SAME_WIDTH) else f"{key} = {_value(parameter.default)}"
+        key if parameter.default in (None, SAME_WIDTH) else f"{key} = {_default(parameter.default)}"
         for key, parameter in arguments.items()
     ]
     return f"{name}({', '.join(parameters)})" if parameters else name
@@ -96,7 +96,7 @@ def _yes_no(fact: bool) -> str:
     return "yes" if fact else "no"
 
 
-def _value(value: Any) -> str:
+def _default(value: Any) -> str:
     """A default as it is written in a file."""
     if isinstance(value, Call):
         return value.name

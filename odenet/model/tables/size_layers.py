@@ -11,7 +11,7 @@ from odenet.model.tables.layer_kinds import Arguments, Layer, LayerError, LayerK
 
 # The names of linear interpolation in torch.nn.Upsample, by the number of spatial axes.
 _LINEAR = {1: "linear", 2: "bilinear", 3: "trilinear"}
-_SIZE = Parameter(COUNT, "is the side of the square that becomes one point")
+_SIDE = Parameter(COUNT, "is the side of the square that becomes one point")
 
 
 def require_space(name: str, shape: Shape) -> None:
@@ -63,7 +63,7 @@ SIZE_LAYERS = (
     LayerKind(
         name="pool",
         meaning="average over squares of side s",
-        arguments={"s": _SIZE},
+        arguments={"s": _SIDE},
         code=_pool_code("AvgPool"),
         shape=_pool_shape("pool"),
         in_map=False,
@@ -71,7 +71,7 @@ SIZE_LAYERS = (
     LayerKind(
         name="maxpool",
         meaning="maximum over squares of side s",
-        arguments={"s": _SIZE},
+        arguments={"s": _SIDE},
         code=_pool_code("MaxPool"),
         shape=_pool_shape("maxpool"),
         in_map=False,
@@ -97,7 +97,7 @@ SIZE_LAYERS = (
     LayerKind(
         name="squeeze",
         meaning="the points of each square of side s as channels of one point; nothing is lost",
-        arguments={"s": _SIZE},
+        arguments={"s": _SIDE},
         code=lambda layer, _: f"Squeeze({layer.arguments['s']})",
         shape=_squeeze_shape,
         in_map=False,

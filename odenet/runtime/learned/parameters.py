@@ -17,7 +17,7 @@ Init = (
     Literal["he", "xavier", "zeros", "ones", "orthogonal", "default"]
     | tuple[Literal["normal", "uniform", "constant"], float]
 )
-NormKind = Literal["batch", "group", "layer"]
+NormName = Literal["batch", "group", "layer"]
 
 _BATCH_NORM = {0: nn.BatchNorm1d, 1: nn.BatchNorm1d, 2: nn.BatchNorm2d, 3: nn.BatchNorm3d}
 
@@ -84,7 +84,7 @@ def layers(steps: int, factory: Callable[[], nn.Module]) -> nn.ModuleList:
 
 def norm_layers(
     steps: int,
-    kind: NormKind,
+    kind: NormName,
     c: int,
     space: int = 2,
     *,
