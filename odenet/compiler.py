@@ -75,8 +75,7 @@ def _compile(source: Source, settings: Mapping[str, Any]) -> "Program":
     report = Report()
     try:
         file = parse_spec(source, report)
-        used = used_files(file, report)
-        model = build(file, used, settings, inverse_lines, report)
+        model = build(file, used_files(file, report), settings, inverse_lines, report)
     except RecursionError:
         message = "a formula of this file is nested too deeply"
         raise SpecError.of("too-large", message, file=source.name) from None

@@ -104,8 +104,7 @@ def _check_torch(row: ActivationKind, constants: tuple, values: list[float]) -> 
         total = eval(row.primitive.format(*constants, x="x"), namespace, {"x": x}).sum()
         (torch_values["derivative of the primitive"],) = torch.autograd.grad(total, x)
     for part, tensor in torch_values.items():
-        pairs = zip(SAMPLE_POINTS, tensor.tolist(), values, strict=True)
-        for point, torch_value, value in pairs:
+        for point, torch_value, value in zip(SAMPLE_POINTS, tensor.tolist(), values, strict=True):
             if not _is_close(torch_value, value):
                 text = f"is {value:.6g} at {point:g}, and its {part} gives {torch_value:.6g}"
                 raise _contradiction(row, text, constants)

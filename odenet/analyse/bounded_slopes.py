@@ -47,12 +47,10 @@ def prove_bounded(
 
 def _with_rate(part: ProofPart, least_decay: Scalar, signs: Signs) -> ProofPart:
     """The same proof for J + r I with the largest r that is found: then Re λ <= -r."""
-    is_real = part.spectrum == "real"
-    prove = conditions.prove_symmetric if is_real else conditions.prove_dissipative
+    prove = conditions.prove_symmetric if part.spectrum == "real" else conditions.prove_dissipative
     for rate in _candidate_rates(part, least_decay, signs):
         allowance = allowances(part.units, part.decay, rate)
-        matrix = minus_allowance(part.matrix, allowance)
-        proof = prove(part.units, matrix, part.scaling, signs)
+        proof = prove(part.units, minus_allowance(part.matrix, allowance), part.scaling, signs)
         if proof is not None:
             return replace(part, squares=proof.squares, allowance=allowance, rate=rate)
     return part

@@ -67,8 +67,7 @@ def _best_certificate(model: Model) -> Certificate:
 
 def _strength_key(certificate: Certificate) -> tuple[bool, bool, bool]:
     """A sort key by which stronger certificates are larger."""
-    has_energy = certificate.energy is not None
-    return certificate.proved, certificate.verdict != "stable", has_energy
+    return certificate.proved, certificate.verdict != "stable", certificate.energy is not None
 
 
 def _reading_certificate(model: Model, reader: FormulaReader, system: System) -> Certificate:

@@ -201,8 +201,7 @@ def volume_preserving(facts: ClaimContext, claim: Claim) -> Answer:
 
 def _volume_factor(facts: ClaimContext) -> float | None:
     """The factor by which a step changes volume; of steps that differ, the one farthest from 1."""
-    steps = distinct_steps(facts.model)
-    factors = [facts.derivation.volume_at(step.values) for step in steps]
+    factors = [facts.derivation.volume_at(step.values) for step in distinct_steps(facts.model)]
     known_factors = [factor for factor in factors if factor is not None]
     if len(known_factors) < len(factors):
         return None

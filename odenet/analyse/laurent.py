@@ -140,8 +140,7 @@ class Signs:
         A number of sign 1 or -1 may still vanish where a learned symbol does. All conditions that
         are tested with signs are closed, so they hold at these points by continuity.
         """
-        evaluated = scalar.substitute(self.values)
-        signs = {self._sign_of_term(*term) for term in evaluated.terms}
+        signs = {self._sign_of_term(*term) for term in scalar.substitute(self.values).terms}
         if not signs:
             return 0
         return signs.pop() if len(signs) == 1 else None

@@ -115,8 +115,7 @@ def slope_absorptions(system: System) -> Iterator[System]:
 
 def _acts_through_adjoint(unit: Unit, state: State, operator: Operator) -> bool:
     """Whether L_j has the same words as the adjoint of R_j, for the state j, whatever the signs."""
-    output = unit.column.get(state, ZERO_OPERATOR)
-    words = [word for word, _ in output.terms]
+    words = [word for word, _ in unit.column.get(state, ZERO_OPERATOR).terms]
     return words == [word for word, _ in operator.adjoint.terms]
 
 
@@ -127,8 +126,7 @@ def _absorb(system: System, pairs: tuple[tuple[int, State], ...]) -> System:
     for k, state in pairs:
         unit = units[k]
         name = f"D′{k + 1}"
-        slopes = Operator.word((Diagonal(powers=((name, 1),)),))
-        damping = slopes @ unit.row[state]
+        damping = Operator.word((Diagonal(powers=((name, 1),)),)) @ unit.row[state]
         linear += [((i, state), output @ damping) for i, output in unit.column.items()]
         units[k] = replace(unit, row={s: op for s, op in unit.row.items() if s != state})
         absorbed.append((name, replace(unit, row={state: unit.row[state]})))

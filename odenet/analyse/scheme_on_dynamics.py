@@ -157,8 +157,7 @@ def tested_certificate(
     """What is proved about λ in the test equation, which excludes decay that the scheme treats."""
     if not scheme.decays:
         return certificate
-    order = scheme.patterns[0].order
-    system = without_decay(model.dynamics.system(order), scheme, groups)
+    system = without_decay(model.dynamics.system(scheme.patterns[0].order), scheme, groups)
     if set(model.dynamics.states) != {state.name for state in system if not state.order}:
         return certificate
     rates = {state.name: rate for state, rate in system.items()}

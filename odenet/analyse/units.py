@@ -126,8 +126,7 @@ class System:
 def nonmonotone_activation(unit: Unit, model: Model) -> expr.Activation | None:
     """The first activation of a unit that is not known to be nondecreasing; None if all are."""
     for activation in unit.activations:
-        activation_row = ACTIVATIONS[activation.name]
-        if not activation_row.nondecreasing(*_constants(activation, model)):
+        if not ACTIVATIONS[activation.name].nondecreasing(*_constants(activation, model)):
             return activation
     return None
 

@@ -44,5 +44,4 @@ def _are_proportional(one: Operator, other: Operator) -> bool:
     if [word for word, _ in one.terms] != [word for word, _ in other.terms] or not one:
         return False
     a_0, b_0 = one.terms[0][1], other.terms[0][1]
-    pairs = zip(one.terms, other.terms, strict=True)
-    return all(a * b_0 == b * a_0 for (_, a), (_, b) in pairs)
+    return all(a * b_0 == b * a_0 for (_, a), (_, b) in zip(one.terms, other.terms, strict=True))

@@ -125,8 +125,7 @@ def study(
 
     console, studies = Console(), []
     for run, subfolder in zip(runs, shortest_distinct_paths(runs), strict=True):
-        options = run_options(run, {"data_root": data_root})
-        studies.append(study_run(run, samples, options=options))
+        studies.append(study_run(run, samples, options=run_options(run, {"data_root": data_root})))
         show_study(studies[-1], console)
         folder = run / "study" if out is None else out / subfolder
         for picture in draw_study(studies[-1], folder):

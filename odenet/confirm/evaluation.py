@@ -175,8 +175,7 @@ class Evaluation:
     def matrix(self, name: str) -> Matrix:
         """The matrix of a parameter that is a linear operator on fields."""
         if name not in self._matrices:
-            p = self.model.parameters[name]
-            self._matrices[name] = operator_matrix(p, self.point)
+            self._matrices[name] = operator_matrix(self.model.parameters[name], self.point)
         return self._matrices[name]
 
     def _apply(self, operator: expr.Node, x: Jet) -> Jet:

@@ -60,5 +60,4 @@ def _surely_encloses(matrix: Matrix, centre: complex, radius: float, error: floa
 def _distance_to_singular(matrix: Matrix, z: complex) -> float:
     """1/‖(J - z)⁻¹‖ in the Frobenius norm: no singular matrix is nearer to J - z."""
     shifted = [[a - (z if i == k else 0) for i, a in enumerate(r)] for k, r in enumerate(matrix)]
-    columns = [solve(shifted, unit) for unit in identity(len(matrix))]
-    return 1 / frobenius_norm(columns)
+    return 1 / frobenius_norm([solve(shifted, unit) for unit in identity(len(matrix))])

@@ -105,8 +105,7 @@ def step_class(block_class: type[nn.Module]) -> type[nn.Module]:
 
 
 def _new_instance(block_class: type[nn.Module]) -> nn.Module:
-    new_class = step_class(block_class)
-    return object.__new__(new_class)
+    return object.__new__(step_class(block_class))
 
 
 def make_step(block: nn.Module) -> nn.Module:

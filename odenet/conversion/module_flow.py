@@ -331,8 +331,7 @@ def module_flow_class(generated_class: type[Flow], maps: tuple[str, ...]) -> typ
 
 
 def _new_instance(class_origin: tuple[str, str, str], maps: tuple[str, ...]) -> ModuleFlow:
-    new_class = module_flow_class(find_class(*class_origin), maps)
-    return object.__new__(new_class)
+    return object.__new__(module_flow_class(find_class(*class_origin), maps))
 
 
 def _versions(tensors: list[Tensor]) -> list[int]:

@@ -115,8 +115,7 @@ class ExpectedResult:
 
     def check(self, block: Any, result: Any, call: Call) -> None:
         """Raise RuntimeError if the block returns something else when the flow is run."""
-        leaves = pytree.tree_leaves(call)
-        if not self._matches(result, leaves):
+        if not self._matches(result, pytree.tree_leaves(call)):
             raise RuntimeError(SIDE_OUTPUT_DIFFERS.format(block=type(block).__name__))
 
     def _matches(self, result: Any, leaves: list[Any]) -> bool:

@@ -107,9 +107,8 @@ def _from_program(program: Program) -> ChosenScheme:
     step_sizes = {"h": discretisation.h, "T": discretisation.final_time}
     constants = {n: v for n, v in discretisation.constants.items() if n not in scheme.decays}
     constants |= {name: value for name, value in step_sizes.items() if value is not None}
-    varying = discretisation.varying.items()
     # the step number is part of the scheme's text
-    constants |= {n: c for n, c in varying if not isinstance(c, StepNumber)}
+    constants |= {n: c for n, c in discretisation.varying.items() if not isinstance(c, StepNumber)}
     if scheme.name in library_names():
         return ChosenScheme(scheme, constants=constants)
     scheme = _named_as_in_text(scheme)

@@ -112,8 +112,7 @@ class DampedStep:
         else:
             slope = self._rate(pattern, [values[read, 0] for read in pattern.reads])
             if pattern.decay:
-                damped = self._scaled(values[key], self.decay[pattern.decay])
-                slope = _plus(slope, damped, -1)
+                slope = _plus(slope, self._scaled(values[key], self.decay[pattern.decay]), -1)
         integral = [
             {k + 1: a / (k + 1) for k, a in entry.items() if k < self.max_degree} for entry in slope
         ]  # fmt: skip

@@ -175,8 +175,7 @@ def with_rational_constants(poly: Poly, values: Values) -> Poly:
 def _as_mpc(coefficient: Any) -> Real:
     """A sympy number as a complex mpmath number."""
     real, imaginary = coefficient.as_real_imag()
-    parts = (mpmath.mpf(int(part.p)) / int(part.q) for part in (real, imaginary))
-    return mpmath.mpc(*parts)
+    return mpmath.mpc(*(mpmath.mpf(int(part.p)) / int(part.q) for part in (real, imaginary)))
 
 
 def stable_intervals(points: list[Real], is_stable: Callable[[Real], bool]) -> tuple[Interval, ...]:

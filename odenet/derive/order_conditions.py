@@ -68,8 +68,7 @@ class OrderConditions:
         self.algebra = Algebra(coeff_field)
         self.max_degree = max_degree
         self.writer = SeriesWriter(coeff_field, values, max_degree)
-        step = read_step(scheme, self.algebra)
-        self.new_values = step.new_values
+        self.new_values = read_step(scheme, self.algebra).new_values
         self.unknowns = self._relevant_unknowns()
         self.aux = tuple(name for name in scheme.aux if name in self.unknowns)
         self.slots = tuple(slot for slot in scheme.slots if slot.name in self.unknowns)

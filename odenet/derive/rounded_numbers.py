@@ -176,8 +176,7 @@ def _long_value(value: Any) -> Decimal | None:
         rest, decimal_places = rest * 10, decimal_places + 1
         if decimal_places > 60:
             return None
-    digits = tuple(map(int, str(abs(rest.numerator))))
-    found = Decimal((int(rest < 0), digits, -decimal_places))
+    found = Decimal((int(rest < 0), tuple(map(int, str(abs(rest.numerator)))), -decimal_places))
     return found if _digits(found) >= FEWEST_DIGITS else None
 
 
@@ -196,6 +195,5 @@ def _with_error(value: Decimal, computed: bool) -> RoundedNumber:
     assert isinstance(exponent, int)
     found = RoundedNumber(as_mpf(Fraction(value)), 10.0**exponent)
     if computed and _digits(value) <= DIGITS_OF_A_DOUBLE:
-        error = max(found.error, DOUBLE_ERROR * abs(float(value)))
-        return replace(found, error=error)
+        return replace(found, error=max(found.error, DOUBLE_ERROR * abs(float(value))))
     return found

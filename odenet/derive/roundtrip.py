@@ -188,8 +188,7 @@ class _ErrorTransport:
         """
         with mpmath.workdps(PRECISION):
             matrix = self.tested.step.matrix_at(self.values | {S: self._h_lambda(frequency)})
-            inverse = mpmath.inverse(mpmath.matrix(matrix)).tolist()
-            return _complex(matrix), _complex(inverse)
+            return _complex(matrix), _complex(mpmath.inverse(mpmath.matrix(matrix)).tolist())
 
     def _h_lambda(self, frequency: float) -> Value:
         """S = hλ for a frequency on the axis."""

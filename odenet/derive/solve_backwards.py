@@ -230,8 +230,7 @@ class StepInverter:
 
     def _add_term(self, slot: Slot, factor: FracElement, source: Slot | int, rest: Form) -> None:
         """Note a subtracted term; `rest` is what it leaves of the form that the register holds."""
-        held = dict(self.rows)
-        self.terms.append(ShearTerm(slot, factor, source, held, self._line_held(slot)))
+        self.terms.append(ShearTerm(slot, factor, source, dict(self.rows), self._line_held(slot)))
         self.rows[slot] = rest
         self._rescale(slot)
 

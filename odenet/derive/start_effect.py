@@ -151,8 +151,7 @@ def _quadratic_order(
         for k in powers:
             offset = size * size + k * size
             newest = [offset + i for i in _newest(conditions)]
-            components = range(offset, offset + size)
-            degree = growth(matrix, joint_eigenvalues, start, components, newest)
+            degree = growth(matrix, joint_eigenvalues, start, range(offset, offset + size), newest)
             if degree is not None:
                 orders.append(2 * error.power + k - degree)
     if orders:

@@ -100,8 +100,7 @@ class StepSeries:
             NoSeries: it is not.
         """
         atom = self.algebra.atoms[index]
-        reads = self.forest.pattern_of_function[atom.function].reads
-        for argument, name in enumerate(reads):
+        for argument, name in enumerate(self.forest.pattern_of_function[atom.function].reads):
             for other in self.forest.pattern_of_variable:
                 found = self._argument_coefficient(index, argument, other)
                 if found == ({0: 1} if other == name else {}):

@@ -77,8 +77,7 @@ def _pairings(names: list[str]) -> Iterator[list[tuple[str, str]]]:
 
 def _mirrored(scheme: Scheme, slot: Slot) -> Slot:
     """The slot that takes a slot's place when time runs backwards."""
-    oldest = min(scheme.stored_offsets(slot.name))
-    return Slot(slot.name, oldest - slot.offset)
+    return Slot(slot.name, min(scheme.stored_offsets(slot.name)) - slot.offset)
 
 
 def symmetry_order(

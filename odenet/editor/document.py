@@ -91,8 +91,7 @@ class Document:
 
     def offset(self, line: int, column: int) -> int:
         """The offset in the text of a line and column, counted from 0; at most its length."""
-        lines = self.source.text.split("\n")
-        previous_lines = sum(len(text) + 1 for text in lines[:line])
+        previous_lines = sum(len(text) + 1 for text in self.source.text.split("\n")[:line])
         return min(previous_lines + column, len(self.source.text))
 
     def definition(self, word: Span) -> Definition | None:
@@ -161,8 +160,7 @@ def _scheme_definitions(block: tree.Scheme) -> Iterator[tuple[str, Definition]]:
 
 def _library_definition(name: str) -> Definition:
     """The definition of a scheme of the library: its whole file."""
-    path = files("odenet") / "schemes" / f"{name}.ode"
-    source = Source(str(path), library_text(name))
+    source = Source(str(files("odenet") / "schemes" / f"{name}.ode"), library_text(name))
     span = Span(source, 0, len(source.text.rstrip()))
     return Definition("scheme of the library", span, span)
 

@@ -135,8 +135,7 @@ def make_server() -> LanguageServer:
             text = format_source(source)
         except (SpecError, RecursionError):
             return []  # the diagnostics show the errors already
-        line_count = source.text.count("\n") + 1
-        whole_text = lsp.Range(lsp.Position(0, 0), lsp.Position(line_count, 0))
+        whole_text = lsp.Range(lsp.Position(0, 0), lsp.Position(source.text.count("\n") + 1, 0))
         return [] if text == source.text else [lsp.TextEdit(whole_text, text)]
 
     return server
@@ -145,8 +144,7 @@ def make_server() -> LanguageServer:
 def _document(server: LanguageServer, uri: str) -> Document:
     """The open file of a URI, with line feeds as line ends."""
     text = server.workspace.get_text_document(uri).source
-    name = to_fs_path(uri) or uri
-    return Document(name, text.replace("\r\n", "\n").replace("\r", "\n"))
+    return Document(to_fs_path(uri) or uri, text.replace("\r\n", "\n").replace("\r", "\n"))
 
 
 def _position(server: LanguageServer, params: Any) -> tuple[Document, int, int]:

@@ -87,8 +87,7 @@ class SpectrumWriter:
         """The code of a term's energy density: the primitive of its activation, elementwise."""
         row = ACTIVATIONS[term.activation.name]
         constants = [self.printer(constant).text for constant in term.activation.constants]
-        text = row.primitive.format(*constants, x=argument)
-        code = Code(text, SUM)
+        code = Code(row.primitive.format(*constants, x=argument), SUM)
         factors = [self.printer.value_code(d) for d, power in term.diagonal for _ in range(power)]
         return " * ".join([*factors, code.within(PRODUCT)]) if factors else code.text
 
@@ -196,8 +195,7 @@ class SpectrumWriter:
         """A bound of the norm of a sum: that of its assembled kernel, or else the sum of bounds."""
         names = self.printer.summable_kernels(operator)
         if names:
-            parameter = self.model.parameters[names[0]]
-            kernel = self.printer.assemble(operator, parameter).text
+            kernel = self.printer.assemble(operator, self.model.parameters[names[0]]).text
             label = operator.span.text if operator.span else " ".join(names)
             return self._kernel_norm(names[0], kernel, "".join(label.split()))
         return _sum([self._norm(term) for _, term in operator.terms])

@@ -152,8 +152,7 @@ def _default_loss(output: Any) -> Tensor:
     loss = getattr(output, "loss", None)
     if isinstance(loss, Tensor):
         return loss
-    leaves = pytree.tree_leaves(output)
-    tensors = [x for x in leaves if isinstance(x, Tensor) and x.requires_grad]
+    tensors = [x for x in pytree.tree_leaves(output) if isinstance(x, Tensor) and x.requires_grad]
     if not tensors:
         raise ValueError("no output of the model depends on its weights in a differentiable way")
     return torch.stack([x.float().square().mean() for x in tensors]).sum()

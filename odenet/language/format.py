@@ -43,8 +43,7 @@ def format_source(source: Source) -> str:
 
 def _verify(file: tree.File, written: Source) -> None:
     """Check that the formatted text has the same syntax tree, before a file is overwritten."""
-    reparsed = parse(written, Report())
-    after = [s for s in reparsed.statements if not isinstance(s, tree.Version)]
+    after = [s for s in parse(written, Report()).statements if not isinstance(s, tree.Version)]
     before = [s for s in file.statements if not isinstance(s, tree.Version)]
     if after != before:
         raise AssertionError("the formatted text has another syntax tree")
@@ -74,8 +73,7 @@ def _lines(source: Source) -> list[Line]:
 def _comment_column(source: Source, offset: int, comment: str) -> int:
     """The column where the comment of the line that ends at an offset begins, tabs expanded."""
     start = source.text.rfind("\n", 0, offset) + 1
-    before = source.text[start:offset].rstrip().removesuffix(comment)
-    return len(before.expandtabs(INDENT))
+    return len(source.text[start:offset].rstrip().removesuffix(comment).expandtabs(INDENT))
 
 
 def _split_at_braces(lines: list[Line]) -> list[Line]:

@@ -24,8 +24,7 @@ def spaces_before(tokens: list[Token]) -> list[int]:
             inside_index = True
             spaces.append(0)
             continue
-        tight = before is None or inside_index or _is_tight(tokens, i)
-        spaces.append(0 if tight else 1)
+        spaces.append(0 if before is None or inside_index or _is_tight(tokens, i) else 1)
         inside_index = inside_index and token.type != "RSQB"
     return spaces
 

@@ -27,8 +27,7 @@ def parse_spec(source: Source, report: Report) -> tree.File:
     if not file.statements:
         message = "this file has only comments" if source.text.strip() else "there is nothing here"
         help_ = "a model begins with `state Y`"
-        place = Span(source, 0, max(1, len(source.text)))
-        raise SpecError.of("not-a-spec", message, place, help_)
+        raise SpecError.of("not-a-spec", message, Span(source, 0, max(1, len(source.text))), help_)
     return file
 
 

@@ -222,8 +222,7 @@ def curves_figure(rows: Sequence[Row], watched: str, best_epoch: int | None) -> 
     metric = next((name for name in names if name in METRICS), None)
     curves = {"loss": ("loss", ("train_loss", f"{watched}_loss"))}
     if metric is not None:
-        title = METRICS[metric].title
-        curves[metric] = (title, (f"train_{metric}", f"{watched}_{metric}"))
+        curves[metric] = (METRICS[metric].title, (f"train_{metric}", f"{watched}_{metric}"))
     curves |= {"lr": ("learning rate", ("lr",)), "stability": ("h·ω / limit", ("stability",))}
     panels = [
         _curve(name, label, columns, rows, best_epoch) for name, (label, columns) in curves.items()

@@ -140,8 +140,7 @@ def _render(template: str, **values: Any) -> str:
         lstrip_blocks=True, undefined=jinja2.StrictUndefined,
     )  # fmt: skip
     environment.filters["prose"] = _prose_html
-    style = _template_text("style.css")
-    return environment.get_template(template).render(style=style, **values)
+    return environment.get_template(template).render(style=_template_text("style.css"), **values)
 
 
 def _prose_html(text: str) -> str:

@@ -143,8 +143,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _is_local(self) -> bool:
         """Whether the Host header names this machine, which prevents DNS rebinding."""
-        host = self.headers.get("Host", "").partition(":")[0].lower()
-        return host in (HOST, "localhost")
+        return self.headers.get("Host", "").partition(":")[0].lower() in (HOST, "localhost")
 
     def _answer(self, status: HTTPStatus, content_type: str, text: str) -> None:
         body = text.encode()

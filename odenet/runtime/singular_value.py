@@ -31,9 +31,8 @@ def largest_singular_value(flow: Flow, u: Tensor | State, iterations: int = 30) 
     with evaluation_mode(flow), torch.enable_grad(), sdpa_kernel(SDPBackend.MATH):
         start = flow.first_state(u)
         first = state_like(start, [t.detach().requires_grad_() for t in start])
-        last = flow.trajectory(first)[-1]
         # The sum makes the graph reach every input; autograd refuses those that it does not reach.
-        outputs = [t + 0 * s for t, s in zip(last, first, strict=True)]
+        outputs = [t + 0 * s for t, s in zip(flow.trajectory(first)[-1], first, strict=True)]
         cotangents = [torch.zeros_like(t, requires_grad=True) for t in outputs]
         # Jᵀ v, linear in the cotangents v: its gradient with respect to v, given w, is J w.
         pullback = torch.autograd.grad(outputs, tuple(first), cotangents, create_graph=True)

@@ -37,8 +37,7 @@ def require_format(path: Path) -> None:
     Raises:
         TrainingError: if matplotlib cannot write this format.
     """
-    known = Figure().canvas.get_supported_filetypes()
-    if _format(path) not in known:
+    if _format(path) not in Figure().canvas.get_supported_filetypes():
         message = f"{path}: pictures of this ending cannot be written"
         raise BadOption(message, "end it in .png, .svg or .pdf")
 

@@ -32,8 +32,7 @@ class FlowShapes:
 
     def after_unit(self, arguments: Arguments, before: Shape) -> Shape:
         """The output shape of a unit; raises LayerError if its first step cannot change to it."""
-        space = tuple(-(-n // arguments["stride"]) for n in before.space)
-        after = Shape(arguments["C"], space)
+        after = Shape(arguments["C"], tuple(-(-n // arguments["stride"]) for n in before.space))
         if self.dynamics is None:
             return after
         if after.channels.multiple:

@@ -62,8 +62,7 @@ def build(
     valid_dynamics = dynamics if all_read and report.error_count == errors_before else None
     discretisation = read_discretisation(declarations, valid_dynamics, settings, report)
     claims = _claims(declarations, report)
-    flow_shapes = FlowShapes(valid_dynamics)
-    net, input_shape, maps = _pipelines(declarations, flow_shapes, report)
+    net, input_shape, maps = _pipelines(declarations, FlowShapes(valid_dynamics), report)
     scheme = discretisation.scheme if discretisation else None
     if valid_dynamics is not None:
         FlowChecks(dynamics, scope.parameters, maps, discretisation, report).check(net)

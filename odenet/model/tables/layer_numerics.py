@@ -150,7 +150,6 @@ def activation(row: ActivationKind) -> Numeric:
     """A function that computes an activation as a layer."""
 
     def numeric(layer: Layer, weights: Arrays, x: Dual, space: Space) -> Dual:
-        constants = [float(value) for value in layer.arguments.values()]
-        return x.pointwise(*row.functions(constants))
+        return x.pointwise(*row.functions([float(value) for value in layer.arguments.values()]))
 
     return numeric

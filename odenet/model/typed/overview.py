@@ -126,8 +126,7 @@ def _network_rows(model: Model) -> Iterator[tuple[str, ...]]:
     yield "input", str(model.input_shape), ""
     for layer in model.net:
         count = layer.arguments["N"] if layer.name in ("flow", "unit") else 0
-        steps = counted(count, "step") if count else ""
-        yield _layer_text(layer), str(layer.shape_out), steps
+        yield _layer_text(layer), str(layer.shape_out), counted(count, "step") if count else ""
 
 
 def _layer_text(layer: Layer) -> str:

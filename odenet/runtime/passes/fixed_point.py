@@ -208,8 +208,7 @@ def _rebuild(
     state._set_grid(bits, dtype)
     words = iter(tensors[len(slots) :])
     for slot, bounds in digit_bounds.items():
-        words_of_slot = [next(words) for _ in bounds[0]]
-        state._remainders[slot] = Remainders.from_words(words_of_slot, bounds)
+        state._remainders[slot] = Remainders.from_words([next(words) for _ in bounds[0]], bounds)
     return state
 
 

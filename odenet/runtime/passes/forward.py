@@ -208,8 +208,7 @@ class ForwardPass:
         if self._saved_tensors is not None:
             inputs = (*self.weights.tensors, *weights, *self.flow.context.tensors)
             self._saved_tensors.add(values, inputs, reads)
-        collected = self.flow.collected
-        self.flow.collected = {name: value.detach() for name, value in collected.items()}
+        self.flow.collected = {name: value.detach() for name, value in self.flow.collected.items()}
         return tuple(value.detach() for value in values)
 
     def evaluate_on_replicas(self, state: Registers, step: int, term: Term, target: str) -> Tensor:

@@ -25,8 +25,7 @@ class MovingAverage(WeightAveraging):
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Take the dtype of the weights, which was set after the average was created."""
-        dtype = next(pl_module.parameters()).dtype
-        self.average.to(dtype=dtype)
+        self.average.to(dtype=next(pl_module.parameters()).dtype)
 
     @property
     def average(self) -> nn.Module:

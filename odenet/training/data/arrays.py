@@ -256,5 +256,4 @@ def _memory_mapped(path: Path, member: zipfile.ZipInfo) -> np.ndarray:
         version = npy.read_magic(file)
         read_header = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
         shape, fortran, dtype = read_header(file)
-        order = "F" if fortran else "C"
-        return np.memmap(path, dtype, "c", file.tell(), shape, order)
+        return np.memmap(path, dtype, "c", file.tell(), shape, "F" if fortran else "C")

@@ -198,13 +198,11 @@ def decoded_if_small(split: Split, in_memory: int) -> tuple[Split, tuple[str, ..
     assert isinstance(pictures, Pictures)
     if pictures.nbytes + (0 if maps is None else maps.nbytes) > in_memory:
         return split, ()
-    workers = workers_for(pictures.paths)
-    images, new_maps, readable, damaged = decode_all(pictures, workers, maps)
+    images, new_maps, readable, damaged = decode_all(pictures, workers_for(pictures.paths), maps)
     labels = split.label_tensor[torch.from_numpy(readable)] if maps is None else new_maps
     if labels is None:
         raise none_readable(pictures.paths, damaged)
-    files = tuple(compress(split.files, readable))
-    return Split(images, labels, files), damaged
+    return Split(images, labels, tuple(compress(split.files, readable))), damaged
 
 
 def workers_for(paths: Sequence[str]) -> int:

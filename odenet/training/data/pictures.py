@@ -144,10 +144,8 @@ def pixels_of(image: Image.Image, shape: Sequence[int], raw_values: bool = False
         upright = _scaled_to_bytes(upright)
     if "transparency" in upright.info:
         upright = upright.convert("RGBA")
-    converted = _converted(upright, mode)
-    fitted = ImageOps.fit(converted, (width, height), Image.Resampling.BILINEAR)
-    pixels = np.array(fitted)
-    return torch.from_numpy(pixels.reshape(height, width, channels)).permute(2, 0, 1)
+    fitted = ImageOps.fit(_converted(upright, mode), (width, height), Image.Resampling.BILINEAR)
+    return torch.from_numpy(np.array(fitted).reshape(height, width, channels)).permute(2, 0, 1)
 
 
 def _converted(image: Image.Image, mode: str) -> Image.Image:
@@ -162,8 +160,7 @@ def _values_of(image: Image.Image, shape: Sequence[int]) -> Tensor:
     values = np.asarray(grey, dtype=np.float32)
     if not np.isfinite(values).all():
         raise ValueError("a pixel is not a finite number")
-    unscaled = Image.fromarray(values)
-    fitted = ImageOps.fit(unscaled, (width, height), Image.Resampling.BILINEAR)
+    fitted = ImageOps.fit(Image.fromarray(values), (width, height), Image.Resampling.BILINEAR)
     return torch.from_numpy(np.array(fitted))[None].expand(channels, -1, -1).contiguous()
 
 

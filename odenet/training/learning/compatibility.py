@@ -118,8 +118,7 @@ def _with_value_classes(data: DataSet, values: list[int], occurring: list[int]) 
     """
     if unknown := [value for value in occurring if value not in values]:
         problem = f"have the value {unknown[0]}, which those of the training split do not have"
-        known = f"known: {_listed(values)}"
-        raise DataMisfit(f"the class maps of {data.name} {problem}", known)
+        raise DataMisfit(f"the class maps of {data.name} {problem}", f"known: {_listed(values)}")
     ranks = {value: rank for rank, value in enumerate(values)}
     train, test = (replace(s, labels=renumbered(s.labels, ranks)) for s in (data.train, data.test))
     return replace(data, train=train, test=test, classes=tuple(map(str, values)))

@@ -107,8 +107,7 @@ class Task(LightningModule):
         inputs, labels = batch
         output = self._network_output(inputs)
         loss = self.objective.loss(output, labels)
-        compared = self.objective.metric_inputs(output, labels)
-        self.test_scores.update(loss, len(inputs), compared)
+        self.test_scores.update(loss, len(inputs), self.objective.metric_inputs(output, labels))
         if self.details is not None:
             self.details.update(output, labels)
 

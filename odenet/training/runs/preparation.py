@@ -41,8 +41,7 @@ def prepare_training(
     shape = input_shape(program)
     require_memory(program, 1)
     data_set = load_data_set(program, options, spec_folder(program), data)
-    scaled_shape = shape_before_crop(program.recipe.augment, shape)
-    scaling = scaling_note(data_set.train, scaled_shape, shape)
+    scaling = scaling_note(data_set.train, shape_before_crop(program.recipe.augment, shape), shape)
     if scaling:
         scaling = f"{data_set.name}: {scaling}; `input(…)` or `--set size=…` changes that"
     width_note = output_width_note(program, data_set)

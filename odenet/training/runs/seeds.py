@@ -48,8 +48,7 @@ def train_seeds(
     first_seed = odenet.load(spec, set=set).recipe.seed
     for seed in range(first_seed, first_seed + count):
         folder = None if out is None else str(Path(out) / f"seed-{seed}")
-        settings = {**(set or {}), "seed": seed}
-        result = train(spec, settings, options, folder, console, unchecked)
+        result = train(spec, {**(set or {}), "seed": seed}, options, folder, console, unchecked)
         if result is not None:
             results.append(result)
     return results

@@ -85,8 +85,7 @@ def unknowns(flow: Flow, state: Sequence[Tensor]) -> list[Tensor]:
 
 def mean_norm(values: Sequence[Tensor]) -> float:
     """The mean over a batch of the Euclidean norm of several tensors taken as one vector."""
-    vectors = torch.cat([value.flatten(1) for value in values], dim=1)
-    return vectors.norm(dim=1).mean().item()
+    return torch.cat([value.flatten(1) for value in values], dim=1).norm(dim=1).mean().item()
 
 
 def mean_energies(flow: Flow, states: Sequence[State]) -> list[float]:

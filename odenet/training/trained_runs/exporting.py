@@ -56,8 +56,7 @@ def export_run(run: TrainedRun, path: str | Path) -> ExportedFile:
     """
     path = Path(path)
     if path.suffix == ".safetensors":
-        weights = {n: t.contiguous() for n, t in run.network.state_dict().items()}
-        write_bytes(path, save(weights))
+        write_bytes(path, save({n: t.contiguous() for n, t in run.network.state_dict().items()}))
         return ExportedFile(path, "the weights alone, by their names in network.py", None)
     if path.suffix not in _FORMATS:
         help_ = "take .onnx, .pt2 (torch.export, in place of TorchScript) or .safetensors"
