@@ -98,16 +98,16 @@ def _checked(call: Call, form: Mapping[str, Parameter], subject: Subject) -> dic
     name, report = call.name, subject.report
     if len(call.args) > len(form):
         accepted = f"it takes {', '.join(form)}" if form else "it takes none"
-        place = call.argument_span(len(form)) or subject.span
-        report(Diagnostic("wrong-argument", f"too many arguments for {name}", place, accepted))
+        span = call.argument_span(len(form)) or subject.span
+        report(Diagnostic("wrong-argument", f"too many arguments for {name}", span, accepted))
         return None
     arguments = dict(zip(form, call.args, strict=False))
     for i, key in enumerate(arguments):
         if form[key].by_name:
             help_ = f"write `{key} = {show(call.args[i])}` if that is what is meant"
             message = f"`{key}` of {name} is given by name: {form[key].meaning.partition(' ')[2]}"
-            place = call.argument_span(i) or subject.span
-            report(Diagnostic("wrong-argument", message, place, help_))
+            span = call.argument_span(i) or subject.span
+            report(Diagnostic("wrong-argument", message, span, help_))
             return None
     spans = {k: call.argument_span(i) for i, k in enumerate(arguments)} | dict(call.argument_spans)
     valid = True
@@ -116,15 +116,15 @@ def _checked(call: Call, form: Mapping[str, Parameter], subject: Subject) -> dic
             problem = "given twice" if key in arguments else "unknown"
             accepted = f"{name} takes {', '.join(form)}" if form else f"{name} takes no arguments"
             message = f"argument `{key}` of {name} is {problem}"
-            hint, place = help_for_name("argument", key, form), spans.get(key, subject.span)
-            report(Diagnostic("unknown-argument", message, place, accepted, label=hint))
+            hint, span = help_for_name("argument", key, form), spans.get(key, subject.span)
+            report(Diagnostic("unknown-argument", message, span, accepted, label=hint))
             valid = False
         else:
             arguments[key] = value
     checked: dict[str, Any] = {}
     for key, parameter in form.items():
-        place = spans.get(key) or subject.span
-        argument = Subject(f"{key} in {name}", parameter.meaning, place, report)
+        span = spans.get(key) or subject.span
+        argument = Subject(f"{key} in {name}", parameter.meaning, span, report)
         if key in arguments:
             checked[key] = parameter.kind.check(arguments[key], argument)
             valid = valid and checked[key] is not None

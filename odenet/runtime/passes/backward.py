@@ -56,14 +56,14 @@ class BackwardPass:
         self._required, self._wanted = required, wanted
         self._sums = GradientSums(weights_and_context, gradients, sliced)
         slots = forward_pass.flow.slots
-        state_gradients = gradients[: len(slots)]
+        state_gradients, further_grads = gradients[: len(slots)], gradients[len(slots) :]
         if forward_pass.undo:
             self._state = self._kept[forward_pass.steps.stop]
             pairs = zip(state_gradients, self._state.tensors(), strict=True)
             state_gradients = [None if g is None else in_order_of(g, value) for g, value in pairs]
         self._grads = StateGradients(slots, state_gradients)
         # Further result -> the gradient with respect to it.
-        self._further = dict(zip(forward_pass.further_names, gradients[len(slots) :], strict=True))
+        self._further_grads = dict(zip(forward_pass.further_names, further_grads, strict=True))
         self._evaluations = reversed(forward_pass.recorder.evaluations)
         self._drift_per_anchor: list[Tensor] = []
 
@@ -158,7 +158,7 @@ class BackwardPass:
         target_value, cotangent = self._state.read(target), self._grads.read_or_none(target)
         if cotangent is not None:
             cotangent = cotangent * target_value
-        log_det_grad = self._further.get(LOG_DET)
+        log_det_grad = self._further_grads.get(LOG_DET)
         if log_det_grad is not None:
             element_gradients = broadcast_samples(log_det_grad, target_value)
             cotangent = element_gradients if cotangent is None else cotangent + element_gradients
@@ -208,7 +208,7 @@ class BackwardPass:
         forward = self._forward
         values, addresses = forward.weights.step_weights(step, self._weights, self._wanted)
         inputs = self._state.tensors(), self._grads.gradients_or_zeros(self._state)
-        log_det_grad = self._further.get(LOG_DET)
+        log_det_grad = self._further_grads.get(LOG_DET)
         state, grads, sums = compiled.pull_back(forward.flow, *inputs, log_det_grad, values)
         self._state.replace(state)
         self._grads.set_all(grads)
@@ -276,7 +276,7 @@ class BackwardPass:
         forward = self._forward
         further_results = forward.flow.collected
         outputs = [*outputs, *further_results.values()]
-        cotangents = [*cotangents, *(self._further[name] for name in further_results)]
+        cotangents = [*cotangents, *(self._further_grads[name] for name in further_results)]
         if forward.weights.fsdp_units:  # their hooks need a backward in any case
             pairs = zip(outputs, cotangents, strict=True)
             cotangents = [torch.zeros_like(out) if c is None else c for out, c in pairs]
