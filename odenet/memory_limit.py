@@ -45,6 +45,7 @@ def require_memory_for_flow(program: Program, shape: tuple[int, ...], steps: int
 
 
 def _require(size: int, contents: str, help_: str, span: Span | None) -> None:
+    """Refuse what needs more bytes than the machine has; `contents` says what the bytes hold."""
     memory = physical_memory()
     if memory is not None and size > memory:
         needed, present = _format_bytes(size), _format_bytes(memory)

@@ -112,6 +112,7 @@ def _inverse_checks(symbols: SymbolTable, derivation: Derivation) -> list[str]:
 
 
 def _map_line(symbols: SymbolTable, definition: MapDefinition) -> str:
+    """The line of `__init__` that makes the modules of a map, one for each step or one for all."""
     steps, name = "1" if definition.shared else "steps", symbols.spec_name(definition.name)
     if definition.is_given:
         location = f"{symbols.model.name}.ode:{definition.span.line}"

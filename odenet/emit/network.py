@@ -51,6 +51,7 @@ def has_entry_class(model: Model) -> bool:
 
 
 def _entry_maps(model: Model) -> Mapping[str, EntryMap] | None:
+    """The maps of a unit's first step, by name; None if that step keeps the shape."""
     return entry_maps(model.dynamics, model.parameters, model.maps, model.discretisation)
 
 
@@ -133,6 +134,7 @@ def _skip_code(layer: Layer) -> str:
 
 
 def _residual_code(model: Model, layer: Layer, stem: str) -> str:
+    """The code of a layer `residual`, which adds the input of its layers to their output."""
     arguments = layer.arguments
     inner = ", ".join(_layer_code(model, inside, stem) for inside in layer.inner)
     options = [f"nn.Sequential({inner})"]
@@ -145,6 +147,7 @@ def _residual_code(model: Model, layer: Layer, stem: str) -> str:
 
 
 def _shortcut_code(layer: Layer) -> str:
+    """The code of the module that gives the input of a layer `residual` the shape of its output."""
     kind, stride = layer.arguments["shortcut"], layer.arguments["stride"]
     width_in, width_out = layer.shape_in.channels, layer.shape_out.channels
     space = len(layer.shape_in.space)

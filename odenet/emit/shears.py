@@ -155,6 +155,7 @@ class _HelperPrinter(StepPrinter):
 
 
 def _term_code(factor: str, use: MethodUse) -> str:
+    """The code of a factor times the value of a method: `Term(self.h, self.rate_Y, ("Z",), …)`."""
     arguments = f"{string_tuple(use.registers)}, {string_tuple(use.attributes)}"
     return f"Term({factor}, self.{use.name}, {arguments})"
 

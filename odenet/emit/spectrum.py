@@ -216,6 +216,7 @@ class _Unbounded(Exception):
 
 
 def _sum(codes: list[Code]) -> Code:
+    """The sum of bounds, without those that are zero."""
     parts = [code for code in codes if code != ZERO]
     if len(parts) < 2:
         return parts[0] if parts else ZERO
@@ -223,6 +224,7 @@ def _sum(codes: list[Code]) -> Code:
 
 
 def _product(left: Code, right: Code) -> Code:
+    """The product of two bounds, without factors of 1; zero if one of them is."""
     if ZERO in (left, right):
         return ZERO
     factors = [c for c in (left, right) if c.text not in ("1", "1.0")]

@@ -51,6 +51,7 @@ class StepConstantWriter:
         ]
 
     def _default_name(self, name: str) -> str:
+        """The name of the object that a constant is by default, such as `DEFAULT_H`."""
         wanted = f"DEFAULT_{self.symbols.argument(name).upper()}"
         return self.symbols.python_name("default", name, wanted)
 
@@ -78,6 +79,7 @@ class StepConstantWriter:
                 raise TypeError(f"{type(constant).__name__} has no code")
 
     def _learned(self, name: str, constant: LearnedConstant) -> str:
+        """The code of a learned constant: its first value and the range it is kept in."""
         low, high = invertible_range(self.symbols.model, self.derivation, name)
         parts = [number(constant.value), *(["shared=True"] if constant.shared else [])]
         parts += [f"low={number(low)}"] if math.isfinite(low) else []

@@ -36,6 +36,7 @@ def summary_rows(facts: Facts, claims: Sequence[ClaimResult]) -> list[tuple[str,
 
 
 def _step_rows(facts: Facts) -> Iterator[tuple[str, str]]:
+    """The lines about the steps: order, limit and round trip."""
     model, derivation = facts.model, facts.derivation
     symmetric = "symmetric" if derivation.symmetric else "not symmetric"
     note = f"; {derivation.accuracy.note}" if derivation.accuracy.note else ""

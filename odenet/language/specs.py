@@ -88,6 +88,7 @@ class _UsedFiles:
                 yield from self._read(use, path, chain)
 
     def _read(self, use: tree.Use, path: Path, chain: tuple[Path, ...]) -> Iterator[tree.File]:
+        """The tree of one used file, after those of the files that it uses itself."""
         try:
             self._check_allowed(path)
             source = read(path)
