@@ -157,14 +157,14 @@ class FlowWriter:
     def _initial(self) -> list[str]:
         """The method `initial`; a parameter in an initial value has its value of the first step."""
         initial, symbols = self.model.dynamics.initial, self.symbols
-        split = [
+        parts = [
             symbols.state(s) for s in self.model.system if isinstance(initial.get(s), expr.Split)
         ]
         body: list[str] = []
-        if len(split) > 1:
-            body.append(f"{', '.join(split)} = split(u, {len(split)})")
-        body += [f"{name} = u" for name in split if len(split) == 1]
-        template = split[0] if split else "u"
+        if len(parts) > 1:
+            body.append(f"{', '.join(parts)} = split(u, {len(parts)})")
+        body += [f"{name} = u" for name in parts if len(parts) == 1]
+        template = parts[0] if parts else "u"
         printer = self._dynamics_printer(step="0")
         for state in self.model.system:
             value = initial[state]
