@@ -102,20 +102,16 @@ def _sample_density(
     trained: "TrainedRun", count: int, seed: int, temperature: float, out: Path | None
 ) -> None:
     """Draw samples, and print points or write a file; pictures are always written."""
-    from odenet.training.trained_runs.density_samples import (
-        makes_pictures,
-        sample_rows,
-        write_samples,
-    )
+    from odenet.training.trained_runs import density_samples
 
-    if out is None and makes_pictures(trained):
+    if out is None and density_samples.makes_pictures(trained):
         out = trained.folder / "samples.png"
     samples = trained.sample(count, seed, temperature)
     if out is None:
-        for row in sample_rows(samples):
+        for row in density_samples.sample_rows(samples):
             say(" ".join(row))
         return
-    write_samples(trained, samples, out)
+    density_samples.write_samples(trained, samples, out)
     say(f"wrote {out}")
 
 

@@ -115,28 +115,23 @@ def study(
     from rich.console import Console
 
     from odenet.training.runs.comparison import shortest_distinct_paths
+    from odenet.training.trained_runs import study_figures
     from odenet.training.trained_runs.studies import depth_law, study_run
-    from odenet.training.trained_runs.study_figures import (
-        draw_depth_law,
-        draw_rates,
-        draw_study,
-        show_study,
-    )
 
     console, studies = Console(), []
     for run, subfolder in zip(runs, shortest_distinct_paths(runs), strict=True):
         studies.append(study_run(run, samples, options=run_options(run, {"data_root": data_root})))
-        show_study(studies[-1], console)
+        study_figures.show_study(studies[-1], console)
         folder = run / "study" if out is None else out / subfolder
-        for picture in draw_study(studies[-1], folder):
+        for picture in study_figures.draw_study(studies[-1], folder):
             say(f"wrote {picture}")
     common_folder = out or runs[0] / "study"
     if len(runs) > 1 and len({len(study.flows) for study in studies}) == 1:
-        draw_rates(studies, common_folder / "rates.png")
+        study_figures.draw_rates(studies, common_folder / "rates.png")
         say(f"wrote {common_folder / 'rates.png'}")
     if len({study.depth for study in studies}) > 1:
         picture = common_folder / "depth.png"
-        draw_depth_law(studies, picture)
+        study_figures.draw_depth_law(studies, picture)
         say(f"|hF|/|u| falls as depth^{depth_law(studies):.2f}; wrote {picture}")
 
 

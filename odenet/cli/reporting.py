@@ -42,9 +42,8 @@ def report(
             from odenet.report.page import run_report  # imports torch, which takes seconds
 
             if set_:
-                raise typer.BadParameter(
-                    "a run has the values it was trained with", param_hint="--set"
-                )
+                message = "a run has the values it was trained with"
+                raise typer.BadParameter(message, param_hint="--set")
             html = run_report(source, run_options(source, {"data_root": data_root}), status.update)
         else:
             import odenet

@@ -146,6 +146,5 @@ def read_standard_input() -> "Source":
         return Source("<stdin>", sys.stdin.read())
     except UnicodeDecodeError:
         message = "this is not a text in UTF-8"
-        raise SpecError.of(
-            "bad-setting", message, file="<stdin>", help="save it as UTF-8"
-        ) from None
+        help_ = "save it as UTF-8"
+        raise SpecError.of("bad-setting", message, file="<stdin>", help=help_) from None

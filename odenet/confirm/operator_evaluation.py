@@ -12,18 +12,9 @@ from odenet.analyse.functions import AppliedFunction, ElementwiseProduct
 from odenet.analyse.laurent import Scalar
 from odenet.analyse.operator_algebra import Diagonal, Letter, Operator, Word
 from odenet.analyse.read_formulas import FormulaReader, Gate
+from odenet.confirm import matrices
 from odenet.confirm.disagreement import NotEvaluable
 from odenet.confirm.evaluation import Evaluation
-from odenet.confirm.matrices import (
-    Matrix,
-    add,
-    apply,
-    identity,
-    max_abs,
-    product,
-    scale_rows,
-    transpose,
-)
 
 
 class OperatorEvaluation:
@@ -49,7 +40,7 @@ class OperatorEvaluation:
         self.reader = reader
         self.slopes = slopes or {}
         self.cached_units: dict[object, Any] = {}
-        self._matrices: dict[tuple[Operator, int], Matrix] = {}
+        self._matrices: dict[tuple[Operator, int], matrices.Matrix] = {}
 
     def number(self, scalar: Scalar) -> float:
         """The value of a scalar, a sum of monomials in named numbers."""
@@ -61,7 +52,7 @@ class OperatorEvaluation:
             total += term
         return total
 
-    def matrix(self, operator: Operator, size: int) -> Matrix:
+    def matrix(self, operator: Operator, size: int) -> matrices.Matrix:
         """The matrix of an operator.
 
         Args:
@@ -69,11 +60,11 @@ class OperatorEvaluation:
             size: the number of entries of what it acts on.
         """
         if (operator, size) not in self._matrices:
-            total: Matrix = []
+            total: matrices.Matrix = []
             for word, scalar in operator.terms:
                 number, product_matrix = self.number(scalar), self._word_matrix(word, size)
                 term = [[number * a for a in row] for row in product_matrix]
-                total = add(total, term) if total else term
+                total = matrices.add(total, term) if total else term
             self._matrices[operator, size] = total
         return self._matrices[operator, size]
 
@@ -83,21 +74,21 @@ class OperatorEvaluation:
         Terms can cancel in the sum, so that their rounding errors are larger than its entries.
         """
         terms = [(Operator.word(word, scalar)) for word, scalar in operator.terms]
-        return max((max_abs(self.matrix(term, size)) for term in terms), default=0.0)
+        return max((matrices.max_abs(self.matrix(term, size)) for term in terms), default=0.0)
 
-    def _word_matrix(self, word: Word, size: int) -> Matrix:
+    def _word_matrix(self, word: Word, size: int) -> matrices.Matrix:
         """The matrix of a product of letters that acts on `size` entries."""
-        matrix = identity(size)
+        matrix = matrices.identity(size)
         for letter in reversed(word):
             if isinstance(letter, Diagonal):
-                matrix = scale_rows(self._diagonal_entries(letter), matrix)
+                matrix = matrices.scale_rows(self._diagonal_entries(letter), matrix)
             else:
-                matrix = product(self._letter_matrix(letter), matrix)
+                matrix = matrices.product(self._letter_matrix(letter), matrix)
         return matrix
 
-    def _letter_matrix(self, letter: Letter) -> Matrix:
+    def _letter_matrix(self, letter: Letter) -> matrices.Matrix:
         matrix = self.evaluation.matrix(str(self.reader.meanings[letter.name]))
-        return transpose(matrix) if letter.adjoint else matrix
+        return matrices.transpose(matrix) if letter.adjoint else matrix
 
     def _diagonal_entries(self, diagonal: Diagonal) -> list[float]:
         """The entries of a product of powers of named diagonals."""
@@ -120,4 +111,4 @@ class OperatorEvaluation:
         if isinstance(node, AppliedFunction | ElementwiseProduct):
             node, sign = node.node, getattr(node, "sign", 1)
         value = [sign * x for x in self.evaluation.field(node).value]
-        return apply(self._word_matrix(meaning.word, len(value)), value)
+        return matrices.apply(self._word_matrix(meaning.word, len(value)), value)

@@ -100,9 +100,7 @@ class _RateSeries:
     `u`, `s` and `c` hold what is computed so far, a series for each entry.
     """
 
-    def __init__(
-        self, pattern: Pattern, rates: RightHandSides, solution: Mapping[str, list[Series]]
-    ):
+    def __init__(self, pattern: Pattern, rates: RightHandSides, solution: dict[str, list[Series]]):
         self.pattern = pattern
         self.arguments = [solution[name] for name in pattern.reads]
         self.inner = rates.inner[pattern.function]

@@ -132,9 +132,8 @@ def map_names(scheme: Scheme) -> tuple[str, ...]:
         if pattern.decay:
             raise ValueError(f"{scheme.name} takes no module: its decay is in the equation")
         if len(pattern.reads) != 1:
-            raise ValueError(
-                f"{scheme.name} takes no module: {pattern.function} reads several unknowns"
-            )
+            reason = f"{pattern.function} reads several unknowns"
+            raise ValueError(f"{scheme.name} takes no module: {reason}")
     return tuple("fgkm"[: len(scheme.patterns)])  # without h, which is the step size
 
 

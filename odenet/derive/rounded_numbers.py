@@ -124,7 +124,7 @@ def long_decimals(scheme: Scheme, values: Mapping[str, Any]) -> LongDecimals | N
     """
     found: dict[str, Decimal] = {}
 
-    def replace_literal(node: expr.Number) -> expr.Node:
+    def name_literal(node: expr.Number) -> expr.Node:
         """A constant in the place of a long decimal; other numbers stay."""
         decimal = _long_literal(node.text)
         if decimal is None:
@@ -132,10 +132,8 @@ def long_decimals(scheme: Scheme, values: Mapping[str, Any]) -> LongDecimals | N
         found[f"decimal {len(found)}"] = decimal
         return expr.Constant(f"decimal {len(found) - 1}")
 
-    lets = tuple((key, _map_numbers(value, replace_literal)) for key, value in scheme.lets)
-    updates = tuple(
-        replace(u, value=_map_numbers(u.value, replace_literal)) for u in scheme.updates
-    )
+    lets = tuple((key, _map_numbers(value, name_literal)) for key, value in scheme.lets)
+    updates = tuple(replace(u, value=_map_numbers(u.value, name_literal)) for u in scheme.updates)
     constants = (*scheme.constants, *((key, None) for key in found))
     decimals_of_constants = {key: _long_value(value) for key, value in values.items()}
     found |= {key: value for key, value in decimals_of_constants.items() if value is not None}

@@ -186,9 +186,7 @@ class _EntryPrinter(StepPrinter):
 def _entry_layers(entry: EntryMap) -> list[Layer]:
     """The layers of a map that changes the shape; one of them has the argument `stride`."""
     layers = list(entry.layers)
-    if entry.stride_index is not None:
-        layer = layers[entry.stride_index]
-        layers[entry.stride_index] = replace(
-            layer, arguments={**layer.arguments, "stride": "stride"}
-        )
+    if (index := entry.stride_index) is not None:
+        arguments = {**layers[index].arguments, "stride": "stride"}
+        layers[index] = replace(layers[index], arguments=arguments)
     return layers

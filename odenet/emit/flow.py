@@ -157,9 +157,7 @@ class FlowWriter:
     def _initial(self) -> list[str]:
         """The method `initial`; a parameter in an initial value has its value of the first step."""
         initial, symbols = self.model.dynamics.initial, self.symbols
-        parts = [
-            symbols.state(s) for s in self.model.system if isinstance(initial.get(s), expr.Split)
-        ]
+        parts = [symbols.state(s) for s in self.model.system if isinstance(initial[s], expr.Split)]
         body: list[str] = []
         if len(parts) > 1:
             body.append(f"{', '.join(parts)} = split(u, {len(parts)})")

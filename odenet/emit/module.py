@@ -48,9 +48,8 @@ def module_source(facts: Facts, version: str, space: int) -> str:
     if model.net:
         body += ["", "", *network_class(model, f"{stem}Network", stem)]
     text = "\n".join(body)
-    return "\n".join(
-        [*_header(model, version), "", *_imports(text, row_imports(model)), "", text, ""]
-    )
+    imports = _imports(text, row_imports(model))
+    return "\n".join([*_header(model, version), "", *imports, "", text, ""])
 
 
 def _header(model: Model, version: str) -> list[str]:

@@ -128,9 +128,8 @@ def _unit_code(model: Model, layer: Layer, stem: str) -> str:
 def _skip_code(layer: Layer) -> str:
     """The code of a layer `keep` or `join`, an end of a skip connection."""
     add = ", add=True" if layer.arguments.get("add") == "yes" else ""
-    return (
-        f"{layer.name.capitalize()}({json.dumps(layer.arguments['name'], ensure_ascii=False)}{add})"
-    )
+    name = json.dumps(layer.arguments["name"], ensure_ascii=False)
+    return f"{layer.name.capitalize()}({name}{add})"
 
 
 def _residual_code(model: Model, layer: Layer, stem: str) -> str:

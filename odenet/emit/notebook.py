@@ -17,11 +17,8 @@ def as_html(facts: Facts, claims: list[ClaimResult]) -> str:
         MissingLibraries: latex2mathml is not installed.
     """
     model, derivation = facts.model, facts.derivation_or_none
-    parts = [
-        f"<b>{escape(model.name)}</b>",
-        _line(model.description),
-        _formula(latex.equations(model)),
-    ]
+    title = f"<b>{escape(model.name)}</b>"
+    parts = [title, _line(model.description), _formula(latex.equations(model))]
     if model.lets:
         parts.append(_line(f"with {', '.join(notation.let_definitions(model))}"))
     if derivation is not None:

@@ -31,12 +31,10 @@ def certified_axis(facts: Facts) -> AxisStability | None:
     stability = scheme_stability(model, facts.derivation)
     if isinstance(stability, str):
         return None
-    tested = matching_test_equation(
-        stability, model.scheme, model.dynamics, model.discretisation.groups
-    )
+    groups = model.discretisation.groups
+    tested = matching_test_equation(stability, model.scheme, model.dynamics, groups)
     if tested is None:
         return None
-    groups = model.discretisation.groups
     certificate = tested_certificate(model, facts.certificate, model.scheme, groups)
     if certificate.verdict == "imaginary":
         return tested.imaginary_axis

@@ -25,9 +25,8 @@ class Peak:
 
     def __init__(self, device: str):
         self._cuda = device == "cuda"
-        self._profile = profile(
-            activities=[ProfilerActivity.CPU], profile_memory=True, acc_events=True
-        )
+        activities = [ProfilerActivity.CPU]
+        self._profile = profile(activities=activities, profile_memory=True, acc_events=True)
 
     def __enter__(self) -> Peak:
         if self._cuda:

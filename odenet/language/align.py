@@ -96,9 +96,8 @@ def _align_names(group: list[Line]) -> None:
         for line, i in zip(group, indices, strict=True)
     }
     author_column = author_columns.pop() if len(author_columns) == 1 else 0
-    _pad_to_column(
-        group, indices, author_column if widest < author_column <= widest + 2 else widest + 2
-    )
+    column = author_column if widest < author_column <= widest + 2 else widest + 2
+    _pad_to_column(group, indices, column)
 
 
 def _begins_with_arrow(line: Line) -> bool:

@@ -21,9 +21,7 @@ _PROGRAMS = (
         r"(\w+[ \t]*=|$)|d\w+/dt[ \t]*=|\w+\([ \t]*t[ \t]*\+[ \t]*1[ \t]*\)[ \t]*=)",
     ),
 )
-_SHARED_ENDING: dict[str, str] = dict.fromkeys(
-    ("gotran", "XPPAUT"), ", which also uses the ending .ode"
-)
+_SHARED_ENDING = dict.fromkeys(("gotran", "XPPAUT"), ", which also uses the ending .ode")
 _SPEC = "a spec of odenet has the line `odenet 1`, states (`state Y`) and equations (`Y' = …`)"
 _ODENET_LINE = re.compile(r"^[ \t]*(odenet[ \t]+[0-9]|state[ \t]|discreti[sz]e[ \t])", re.MULTILINE)
 

@@ -50,9 +50,8 @@ def tables_key(grammar: str) -> str:
 def dump_tables(grammar: str) -> str:
     """The tables of a grammar as JSON, the content of parse_tables.json."""
     data, memo = build_parser(grammar).memo_serialize([TerminalDef, Rule])
-    return json.dumps(
-        {"key": tables_key(grammar), "data": data, "memo": memo}, separators=(",", ":")
-    )
+    tables = {"key": tables_key(grammar), "data": data, "memo": memo}
+    return json.dumps(tables, separators=(",", ":"))
 
 
 def _integer_keys(pairs: list[tuple[str, Any]]) -> dict[str | int, Any]:

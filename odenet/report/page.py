@@ -16,15 +16,10 @@ import odenet
 from odenet.compiler import Program
 from odenet.diagnostics import render
 from odenet.highlight import OdeLexer
+from odenet.report import measured
 from odenet.report.figures import Figure
 from odenet.report.formulas import Formulas, Verdict, formulas, verdict
 from odenet.report.layers import LayerTable, layer_table
-from odenet.report.measured import (
-    FlowMeasurements,
-    measure_untrained,
-    measured_depth_figure,
-    stability_of_weights,
-)
 from odenet.report.runs import RunSection, run_section
 from odenet.training.run_folder.records import Options, RunFolder
 
@@ -66,10 +61,10 @@ class Page:
     run: RunSection | None = None
 
 
-UNMEASURED = FlowMeasurements({}, "", "weights are drawn by `odenet report`")
+UNMEASURED = measured.FlowMeasurements({}, "", "weights are drawn by `odenet report`")
 
 
-def build_page(program: Program, measurements: FlowMeasurements = UNMEASURED) -> Page:
+def build_page(program: Program, measurements: measured.FlowMeasurements = UNMEASURED) -> Page:
     """The page of a program.
 
     Args:
@@ -85,8 +80,8 @@ def build_page(program: Program, measurements: FlowMeasurements = UNMEASURED) ->
         formulas=formulas(program),
         verdict=verdict(program),
         network=layer_table(program),
-        stability=stability_of_weights(program, measurements),
-        depth=measured_depth_figure(measurements),
+        stability=measured.stability_of_weights(program, measurements),
+        depth=measured.measured_depth_figure(measurements),
         why_unmeasured=measurements.why_missing,
         warnings=[render(warning) for warning in program.warnings],
     )
@@ -95,7 +90,7 @@ def build_page(program: Program, measurements: FlowMeasurements = UNMEASURED) ->
 def spec_report(program: Program, show_status: ShowStatus) -> str:
     """The page of a specification in HTML, with its initial weights measured."""
     show_status("measuring the initial weights")
-    measurements = measure_untrained(program)
+    measurements = measured.measure_untrained(program)
     show_status("writing the page")
     return page_html(build_page(program, measurements))
 

@@ -130,9 +130,8 @@ class _Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         """Answer with the page, its version, or an error."""
         if not self._is_local():
-            self._answer(
-                HTTPStatus.FORBIDDEN, "text/plain", "this server answers this machine alone"
-            )
+            refusal = "this server answers this machine alone"
+            self._answer(HTTPStatus.FORBIDDEN, "text/plain", refusal)
         elif self.path == "/":
             self._answer(HTTPStatus.OK, "text/html", self.server.watched.page.html)
         elif self.path == "/version":

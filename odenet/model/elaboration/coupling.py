@@ -134,9 +134,7 @@ def _add_reversed_lets(writer: SchemeWriter, scheme: Scheme) -> tuple[dict[str, 
     return reversed_lets, odd_names
 
 
-def _reversed_scheme(
-    scheme: Scheme, reversed_lets: Mapping[str, Node], odd_names: set[str]
-) -> Scheme:
+def _reversed_scheme(scheme: Scheme, reversed_lets: dict[str, Node], odd_names: set[str]) -> Scheme:
     """A scheme with -h for h in its lines, and the lets that this changes replaced."""
     updates = tuple(
         replace(u, value=negate_step(substitute_values(u.value, reversed_lets, {}), odd_names))

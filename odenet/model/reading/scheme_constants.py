@@ -7,13 +7,8 @@ from odenet.diagnostics import Rejected, Report
 from odenet.model.elaboration.argument_reader import ArgumentReader
 from odenet.model.expressions import expr
 from odenet.model.expressions.numbers import evaluate
+from odenet.model.reading import step_constants
 from odenet.model.reading.settings import Settings
-from odenet.model.reading.step_constants import (
-    STEP_NUMBER_HELP,
-    is_step_constant,
-    read_step_constant,
-    undefined_number_message,
-)
 from odenet.model.tables.argument_kinds import Call, Number, Subject
 from odenet.model.tables.choices import Parameter
 from odenet.model.tables.synonyms import help_for_name
@@ -111,9 +106,9 @@ class SchemeConstants:
         values_by_step = [StepValues(step_name="", values=numbers)]
         if self.varying:
             values_by_step = distinct_values(numbers, self.varying, self._step_counts_to_check())
-        problem = undefined_number_message(self.scheme, values_by_step)
+        problem = step_constants.undefined_number_message(self.scheme, values_by_step)
         if problem:
-            help_ = STEP_NUMBER_HELP * self.scheme.uses_step_number
+            help_ = step_constants.STEP_NUMBER_HELP * self.scheme.uses_step_number
             self.report.reject("undefined-number", problem, self.call.span, help_)
         return constants
 
@@ -124,9 +119,9 @@ class SchemeConstants:
         """
         kind = self.parameters[name].kind
         assert isinstance(kind, Number)
-        if not is_step_constant(value) or name in ("T", "rtol", "atol"):
+        if not step_constants.is_step_constant(value) or name in ("T", "rtol", "atol"):
             return value if kind.check(value, subject) is not None else None
-        constant = read_step_constant(value, kind, subject)
+        constant = step_constants.read_step_constant(value, kind, subject)
         if constant is None:
             return None
         self.varying[name] = constant

@@ -47,9 +47,8 @@ def check_recipe(entries: Iterable[RecipeEntry]) -> tuple[Recipe, list[Diagnosti
             problems.append(Diagnostic("unknown-key", message, entry.key_span, known, label=hint))
         elif entry.key in spans:
             message = f"`{entry.key}` is given twice in train"
-            problems.append(
-                Diagnostic("given-twice", message, entry.key_span, label="the second time")
-            )
+            label = "the second time"
+            problems.append(Diagnostic("given-twice", message, entry.key_span, label=label))
         else:
             key = keys[entry.key]
             spans[entry.key] = entry.value_span

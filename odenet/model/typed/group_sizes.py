@@ -108,9 +108,7 @@ def _summands(node: Node) -> Iterator[Node]:
             yield from _summands(child)
 
 
-def _additions(
-    scheme: Scheme, group_of: Mapping[str, str]
-) -> Iterator[tuple[Span | None, str, Node]]:
+def _additions(scheme: Scheme, group_of: dict[str, str]) -> Iterator[tuple[Span | None, str, Node]]:
     """Every summand, also in exponents: its line's span, the group it is added to, the summand."""
     lines = [(u.span, u.target.name, u.value) for u in scheme.updates]
     lines += [(value.span, start.name, value) for start, value in scheme.starts]

@@ -111,10 +111,8 @@ def _scheme_rows(model: Model) -> Iterator[tuple[str, ...]]:
         names = ", ".join(map(state_notation.show, states))
         yield notation.equation(update), f"for {names}"
     for unknown, value in discretisation.starts:
-        yield (
-            f"start {notation.show(unknown)} = {state_notation.show(value)}".replace("[n-", "[-"),
-            "",
-        )
+        start = f"start {notation.show(unknown)} = {state_notation.show(value)}"
+        yield start.replace("[n-", "[-"), ""
     for name, value in discretisation.displayed_constants.items():
         yield f"{notation.name(name)} = {value}", ""
 

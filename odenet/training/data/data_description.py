@@ -6,16 +6,9 @@ from pathlib import Path
 
 import torch
 
+from odenet.training.data import pictures
 from odenet.training.data.arrays import load_arrays
 from odenet.training.data.picture_folder import load_folder, pictures_in
-from odenet.training.data.pictures import (
-    COLOUR,
-    GREY,
-    evenly_spaced,
-    from_readable,
-    mode_of,
-    sizes_of,
-)
 from odenet.training.data.samples import DataSet, sample_shape
 from odenet.training.data.tables import columns_of, load_table
 from odenet.training.errors import UnreadableData
@@ -96,9 +89,10 @@ def _picture_shape(folder: Path) -> tuple[int, int, int]:
     The side of that square is a power of two.
     """
     files = pictures_in(folder)
-    sizes = sizes_of(files)
-    grey = all(mode in GREY_MODES for mode in from_readable(evenly_spaced(files), mode_of))
-    channels = GREY if grey else COLOUR
+    sizes = pictures.sizes_of(files)
+    modes = pictures.from_readable(pictures.evenly_spaced(files), pictures.mode_of)
+    grey = all(mode in GREY_MODES for mode in modes)
+    channels = pictures.GREY if grey else pictures.COLOUR
     if len(sizes) == 1 and max(map(max, sizes)) <= LARGEST_SIDE:
         ((height, width),) = sizes
         return channels, height, width

@@ -3,16 +3,9 @@
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from odenet.training.data import picture_folder
 from odenet.training.data.arrays import with_test_share
 from odenet.training.data.class_maps import scan_class_maps
-from odenet.training.data.picture_folder import (
-    IN_MEMORY,
-    decoded_if_small,
-    none_readable,
-    picture_roots,
-    pictures_in,
-    workers_for,
-)
 from odenet.training.data.pictures import Pictures, have_raw_values
 from odenet.training.data.samples import DataSet, Split
 from odenet.training.errors import UnreadableData
@@ -25,7 +18,9 @@ LAYOUT = (
 )
 
 
-def load_masks(path: str, shape: Sequence[int], in_memory: int = IN_MEMORY) -> DataSet:
+def load_masks(
+    path: str, shape: Sequence[int], in_memory: int = picture_folder.IN_MEMORY
+) -> DataSet:
     """Read pictures and their class maps, cut and scaled alike; labels are the maps' values.
 
     Args:
@@ -36,7 +31,7 @@ def load_masks(path: str, shape: Sequence[int], in_memory: int = IN_MEMORY) -> D
     Raises:
         TrainingError: a picture has no map, or one that does not fit it; names the file.
     """
-    root, test_root, size = picture_roots(path, shape, LAYOUT.replace("DIR", path))
+    root, test_root, size = picture_folder.picture_roots(path, shape, LAYOUT.replace("DIR", path))
     pairs = _pictures_with_maps(root)
     raw_values = have_raw_values(str(picture) for picture, _ in pairs)
     train, damaged = _read(pairs, size, raw_values)
@@ -46,8 +41,8 @@ def load_masks(path: str, shape: Sequence[int], in_memory: int = IN_MEMORY) -> D
     else:
         data_set = with_test_share(f"masks:{path}", train)
         train, test = data_set.train, data_set.test
-    train, damaged_train = decoded_if_small(train, in_memory)
-    test, damaged_test = decoded_if_small(test, in_memory)
+    train, damaged_train = picture_folder.decoded_if_small(train, in_memory)
+    test, damaged_test = picture_folder.decoded_if_small(test, in_memory)
     damaged += damaged_train + damaged_test
     return DataSet(f"masks:{path}", train, test, damaged=damaged, labels_are_pixel_values=True)
 
@@ -57,10 +52,10 @@ def _pictures_with_maps(root: Path) -> list[tuple[Path, Path]]:
     pictures = next((root / name for name in PICTURE_FOLDERS if (root / name).is_dir()), None)
     maps = next((root / name for name in MAP_FOLDERS if (root / name).is_dir()), None)
     if pictures is not None and maps is not None:
-        picture_of = _by_common_name(map(Path, pictures_in(pictures)), pictures)
-        map_of = _by_common_name(map(Path, pictures_in(maps)), maps)
+        picture_of = _by_common_name(map(Path, picture_folder.pictures_in(pictures)), pictures)
+        map_of = _by_common_name(map(Path, picture_folder.pictures_in(maps)), maps)
     else:
-        files = [Path(p) for p in pictures_in(root)]
+        files = [Path(p) for p in picture_folder.pictures_in(root)]
         map_of = _by_common_name((p for p in files if p.stem.endswith(MAP_SUFFIXES)), root)
         picture_of = _by_common_name((p for p in files if not p.stem.endswith(MAP_SUFFIXES)), root)
     for key, picture in picture_of.items():
@@ -97,8 +92,8 @@ def _read(
 ) -> tuple[Split, tuple[str, ...]]:
     """A split of pictures with their class maps, and a line for each damaged picture."""
     paths, maps = (tuple(map(str, files)) for files in zip(*pairs, strict=True))
-    workers = workers_for(paths)
+    workers = picture_folder.workers_for(paths)
     pictures, labels, damaged = scan_class_maps(Pictures(paths, shape, raw_values), maps, workers)
     if not len(pictures):
-        raise none_readable(paths, damaged)
+        raise picture_folder.none_readable(paths, damaged)
     return Split(pictures, labels, pictures.paths), damaged

@@ -8,14 +8,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import TensorDataset
 
-from odenet.training.data.arrays import (
-    as_labels,
-    checked_split,
-    from_splits,
-    require_finite,
-    unlabelled_data_set,
-    with_test_share,
-)
+from odenet.training.data import arrays
 from odenet.training.data.class_maps import BYTE_VALUES
 from odenet.training.data.lazy_samples import LazySamples, as_samples
 from odenet.training.data.samples import DataSet, Split
@@ -45,17 +38,17 @@ def python_data(data: Any) -> DataSet:
     """
     samples = _unlabelled(data)
     if samples is not None:
-        return unlabelled_data_set(NAME, samples, *NO_LABELS)
+        return arrays.unlabelled_data_set(NAME, samples, *NO_LABELS)
     if _is_split(data):
         split, classes = _split(data)
-        return with_test_share(NAME, split, classes)
+        return arrays.with_test_share(NAME, split, classes)
     if not isinstance(data, tuple | list) or len(data) != 2:
         raise UnreadableData(f"data is {_described(data)}, which training cannot use", HELP)
     x, x_test = map(_unlabelled, data)
     if x is not None and x_test is not None:
-        return unlabelled_data_set(NAME, x, *NO_LABELS, x_test=x_test)
+        return arrays.unlabelled_data_set(NAME, x, *NO_LABELS, x_test=x_test)
     train, test = (_split(part, suffix) for part, suffix in zip(data, ("", "_test"), strict=True))
-    return from_splits(NAME, train, test)
+    return arrays.from_splits(NAME, train, test)
 
 
 def python_test(data: Any) -> DataSet:
@@ -66,7 +59,7 @@ def python_test(data: Any) -> DataSet:
     """
     samples = _unlabelled(data)
     if samples is not None:
-        return unlabelled_data_set(NAME, samples, *NO_LABELS, x_test=samples)
+        return arrays.unlabelled_data_set(NAME, samples, *NO_LABELS, x_test=samples)
     if not _is_split(data):
         return python_data(data)
     split, classes = _split(data)
@@ -101,7 +94,7 @@ def _split(data: Any, suffix: str = "") -> tuple[Split, tuple[str, ...]]:
         if len(data) != 2:
             raise UnreadableData(f"a split of {len(data)} parts is not a pair (x, y)", HELP)
         x, y = data
-        return checked_split(NAME, x, y, suffix)
+        return arrays.checked_split(NAME, x, y, suffix)
     if isinstance(data, Mapping) or _is_array(data):
         raise UnreadableData(f"{_described(data)} is not a pair (x, y)", HELP)
     if not _has_items(data):
@@ -149,8 +142,8 @@ def _split_of_dataset(dataset: Any, suffix: str) -> Split:
         raise UnreadableData(message, HELP)
     if stacked.dtype.kind == "f":
         require_single_precision(f"y{suffix} of {NAME}", stacked)
-    split = Split(LazySamples(dataset, np.arange(count), shape or ()), as_labels(stacked))
-    require_finite(NAME, split, suffix)
+    split = Split(LazySamples(dataset, np.arange(count), shape or ()), arrays.as_labels(stacked))
+    arrays.require_finite(NAME, split, suffix)
     return split
 
 

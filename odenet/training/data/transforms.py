@@ -15,6 +15,7 @@ from torch import Tensor
 from torchvision.transforms.v2 import functional as vision
 
 from odenet.model.tables.recipe import Call
+from odenet.training.data import torchvision_augmentations
 from odenet.training.data.augmentations import (
     AUGMENTATIONS,
     Augmentation,
@@ -28,12 +29,6 @@ from odenet.training.data.lazy_samples import sample_chunks
 from odenet.training.data.pictures import COLOUR, GREY, Pictures
 from odenet.training.data.samples import RandomStream, Split, random_generator, sample_shape
 from odenet.training.data.statistics import channel_moments, standardise_over
-from odenet.training.data.torchvision_augmentations import (
-    BYTE_AUGMENTATIONS,
-    MIXING,
-    Mix,
-    mixing_of,
-)
 from odenet.training.data.windows import Windows
 from odenet.training.errors import DataMisfit, UnreadableData
 
@@ -64,7 +59,7 @@ class Transforms:
     deviation: Tensor
     per_image: bool
     scaled_shape: tuple[int, ...]
-    mix: Mix | None = None
+    mix: torchvision_augmentations.Mix | None = None
 
     @classmethod
     def without_augmentations(
@@ -198,7 +193,8 @@ def build_transforms(
         TrainingError: an augmentation cannot be applied to such samples.
     """
     standardised_over = standardise_over(augment)
-    for_images = [c for c in augment if c.name in {*AUGMENTATIONS, *MIXING, "center_crop"}]
+    names_for_images = {*AUGMENTATIONS, *torchvision_augmentations.MIXING, "center_crop"}
+    for_images = [call for call in augment if call.name in names_for_images]
     if for_images and len(sample_shape(split)) != 3:
         raise DataMisfit(f"{for_images[0]} changes images, and this data set has points")
     if for_images and len(split.labels.shape) > 2:  # the labels are class maps
@@ -209,7 +205,7 @@ def build_transforms(
                 "leave it out; flip turns both",
             )
     for call in augment:
-        if call.name in BYTE_AUGMENTATIONS:
+        if call.name in torchvision_augmentations.BYTE_AUGMENTATIONS:
             _require_bytes(split, call)
     if (too_large := _larger_than_image(split, shape, augment)) is not None:
         raise DataMisfit(f"{too_large}: its n is larger than the images", "make it smaller")
@@ -224,7 +220,7 @@ def build_transforms(
         deviation=deviation,
         per_image=standardised_over == "image",
         scaled_shape=shape_before_crop(augment, shape),
-        mix=mixing_of(augment, classes),
+        mix=torchvision_augmentations.mixing_of(augment, classes),
     )
 
 
