@@ -31,10 +31,7 @@ KINDS = {
     "key": lsp.CompletionItemKind.Field,
     "value": lsp.CompletionItemKind.Value,
 }
-SEVERITIES = {
-    "error": lsp.DiagnosticSeverity.Error,
-    "warning": lsp.DiagnosticSeverity.Warning,
-}
+SEVERITIES = {"error": lsp.DiagnosticSeverity.Error, "warning": lsp.DiagnosticSeverity.Warning}
 
 
 def serve() -> None:

@@ -161,6 +161,5 @@ def _shortcut_code(layer: Layer) -> str:
 
 def _activation_layer(layer: Layer, call: Call) -> Layer:
     """An activation as a layer of its own, on the output of `layer`."""
-    return Layer(
-        name=call.name, arguments=call.kwargs, shape_in=layer.shape_out, shape_out=layer.shape_out
-    )
+    shape = layer.shape_out
+    return Layer(name=call.name, arguments=call.kwargs, shape_in=shape, shape_out=shape)

@@ -2,11 +2,7 @@
 
 import math
 
-from odenet.analyse.scheme_on_dynamics import (
-    estimate_round_trip,
-    flow_depth,
-    scheme_stability,
-)
+from odenet.analyse.scheme_on_dynamics import estimate_round_trip, flow_depth, scheme_stability
 from odenet.analyse.step_constants import bits_kept, distinct_steps, sample_steps
 from odenet.analyse.step_matrix import step_matrix_stability
 from odenet.counted import counted

@@ -80,9 +80,8 @@ class StepSimulator:
             model_copy = fake_copy(model).train()
             if change is not None:
                 change(model_copy)
-            args, kwargs = pytree.tree_map_only(
-                Tensor, fake_tensor, (self._example.args, self._example.kwargs)
-            )
+            arguments = self._example.args, self._example.kwargs
+            args, kwargs = pytree.tree_map_only(Tensor, fake_tensor, arguments)
             inputs = [x for x in pytree.tree_leaves((args, kwargs)) if isinstance(x, Tensor)]
             plain = self._demand(model_copy, args, kwargs, inputs)
             parameters = [p for p in model_copy.parameters() if p.requires_grad]

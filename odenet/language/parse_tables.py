@@ -21,13 +21,8 @@ TABLES_FILE = Path(__file__).with_name("parse_tables.json")
 
 def build_parser(grammar: str) -> Lark:
     """The LALR parser of a grammar, for whole files and for a single setting."""
-    return Lark(
-        grammar,
-        parser="lalr",
-        lexer="basic",
-        start=["file", "setting"],
-        propagate_positions=True,
-    )
+    start = ["file", "setting"]
+    return Lark(grammar, parser="lalr", lexer="basic", start=start, propagate_positions=True)
 
 
 def load_parser(grammar: str) -> Lark | None:

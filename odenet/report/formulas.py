@@ -107,10 +107,8 @@ def verdict(program: Program) -> Verdict:
     energy_formulas: tuple[str, ...] = ()
     if energy is not None:
         rate = f"{latex_math(energy.rate)}{'' if energy.conserved else latex_math(' ≤ 0')}"
-        energy_formulas = (
-            mathml(f"E = {latex_math(energy.formula)}"),
-            mathml(rf"\frac{{dE}}{{dt}} = {rate}"),
-        )
+        formula = f"E = {latex_math(energy.formula)}"
+        energy_formulas = mathml(formula), mathml(rf"\frac{{dE}}{{dt}} = {rate}")
     notes = () if energy is None else (*energy.units, *energy.primitives, energy.condition)
     return Verdict(
         word="proved" if certificate.proved else certificate.verdict,

@@ -114,10 +114,8 @@ def _used_files(spec: Path) -> tuple[Path, ...]:
     paths = {spec: None}
     for parsed in (file, *used_trees):
         folder = Path(parsed.span.source.name).parent
-        paths |= {
-            Path(os.path.normpath(folder / use.path)): None
-            for use in parsed.statements_of(tree.Use)
-        }
+        uses = parsed.statements_of(tree.Use)
+        paths |= {Path(os.path.normpath(folder / use.path)): None for use in uses}
     return tuple(paths)
 
 

@@ -59,11 +59,8 @@ WARMUP = {
     ),
 }
 
-RESTARTS = Parameter(
-    WordOr("levels", EPOCHS),
-    "lists the epochs at which the schedule starts anew",
-    "levels",
-)
+RESTART_EPOCHS = WordOr("levels", EPOCHS)
+RESTARTS = Parameter(RESTART_EPOCHS, "lists the epochs at which the schedule starts anew", "levels")
 
 LAST_RATE = Parameter(AMOUNT, "is the last learning rate", 0.0)
 SCHEDULES = Choice(

@@ -214,9 +214,8 @@ class FlowWeights:
         if any(map(_is_fsdp_unit, map(type, modules))):
             return _StepModule(module, modules, addresses=None)
         learned = [p for m in modules for p in m._parameters.values() if p is not None]
-        return _StepModule(
-            module, modules, {id(p): Address(self._position(p), index=None) for p in learned}
-        )
+        addresses = {id(p): Address(self._position(p), index=None) for p in learned}
+        return _StepModule(module, modules, addresses)
 
     def _module_of_step(self, name: str, step: int) -> _StepModule:
         modules = self._modules[name]

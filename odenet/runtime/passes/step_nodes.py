@@ -141,9 +141,8 @@ class _StepNode(FirstOrder):
         ctx.set_materialize_grads(False)
         if step + 1 == chain.forward_pass.steps.stop:
             slices = (tensor.detach() for tensor in chain.slices_read)
-            ctx.save_for_backward(
-                *chain.forward_pass.tensors_to_save(chain.context, chain.unread), *slices
-            )
+            tensors = chain.forward_pass.tensors_to_save(chain.context, chain.unread)
+            ctx.save_for_backward(*tensors, *slices)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor | None) -> tuple[Tensor | None, ...]:

@@ -95,9 +95,8 @@ class Transforms:
         Values are rounded down, since the noise of a density's training spreads each pixel value up
         to the next one. Values out of range become the nearest in it.
         """
-        pictures = (
-            values if values.dim() > 2 else values.view(len(values), len(self.pixel_spacing), -1, 1)
-        )
+        channels = len(self.pixel_spacing)
+        pictures = values if values.dim() > 2 else values.view(len(values), channels, -1, 1)
         pixels = (pictures * self.deviation + self.mean) * 255
         return pixels.floor().clamp(0, 255).to(torch.uint8).view_as(values)
 
