@@ -311,9 +311,7 @@ class Program:
 
     def _repr_html_(self) -> str | None:
         """What a notebook shows; None without the library for MathML: it then shows the LaTeX."""
-        if find_spec("latex2mathml") is None:
-            return None
-        return as_html(self.facts, self.claims)
+        return as_html(self.facts, self.claims) if find_spec("latex2mathml") else None
 
     def _repr_latex_(self) -> str:
         return as_latex(self.facts)

@@ -56,9 +56,7 @@ def substitute(value: sympy.Expr, known: Mapping[sympy.Symbol, sympy.Expr]) -> s
 def factor_rational(value: sympy.Expr) -> sympy.Expr:
     """A rational expression with numerator and denominator factored."""
     symbols = sorted(value.free_symbols, key=str)
-    if not symbols:
-        return value
-    return factored(sympy.QQ.frac_field(*symbols).from_sympy(value))
+    return factored(sympy.QQ.frac_field(*symbols).from_sympy(value)) if symbols else value
 
 
 def to_sympy(node: expr.Node) -> sympy.Expr:

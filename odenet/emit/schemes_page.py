@@ -23,9 +23,8 @@ def schemes_page() -> str:
         cells = [f"[{row['scheme']}](#{row['scheme']})", f"`{row['takes']}`"]
         cells += [str(row[key]).replace("|", "\\|") for key in columns[2:]]
         lines.append(f"| {' | '.join(cells)} |")
-    parts = [_HEAD, "\n".join(lines)]
-    for row in rows:
-        parts.append("\n".join(_section(row["scheme"])))
+    sections = ["\n".join(_section(row["scheme"])) for row in rows]
+    parts = [_HEAD, "\n".join(lines), *sections]
     return "\n\n".join(part.strip() for part in parts) + "\n"
 
 

@@ -63,9 +63,7 @@ class SpecScope(DeclaredNames):
             return None
         self.lets_in_arguments.add(node.id)
         value = self._let_formula(node)
-        if value.kind is not expr.Kind.SCALAR:
-            return None
-        return self.evaluate(value)
+        return self.evaluate(value) if value.kind is expr.Kind.SCALAR else None
 
     def let_activation(self, node: tree.Name) -> expr.Activation | None:
         """The activation that a `let` names, for layers; None for any other name."""

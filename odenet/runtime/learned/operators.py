@@ -64,9 +64,7 @@ def adjoint_conv(y: Tensor, K: Tensor, *, groups: int = 1, dilation: int = 1) ->
 
 def dense(x: Tensor, W: Tensor) -> Tensor:
     """W x on the channel axis: ``(batch, in, *space)`` by ``(out, in)``."""
-    if x.ndim == 2:
-        return F.linear(x, W)
-    return conv(x, W[(..., *(None,) * (x.ndim - 2))])
+    return F.linear(x, W) if x.ndim == 2 else conv(x, W[(..., *(None,) * (x.ndim - 2))])
 
 
 def adjoint_dense(y: Tensor, W: Tensor) -> Tensor:

@@ -21,9 +21,7 @@ def in_convolution_order(x: Tensor) -> Tensor:
     Those of oneDNN on a CPU and those on the tensor cores of a GPU are faster: in any other order
     they would reorder their input and output each time. Elsewhere the map is returned as it is.
     """
-    if _is_faster_reordered(x):
-        return x.contiguous(memory_format=_FORMATS[x.ndim])
-    return x
+    return x.contiguous(memory_format=_FORMATS[x.ndim]) if _is_faster_reordered(x) else x
 
 
 def kernel_reordering(x: Tensor) -> Callable[[Tensor], Tensor]:

@@ -205,15 +205,11 @@ def require_finite(name: str, split: Split, suffix: str = "") -> None:
 
 
 def _is_numeric(array: Any) -> bool:
-    if isinstance(array, Tensor):
-        return not array.is_complex()
-    return array.dtype.kind in "biuf"
+    return not array.is_complex() if isinstance(array, Tensor) else array.dtype.kind in "biuf"
 
 
 def _is_whole(array: Any) -> bool:
-    if isinstance(array, Tensor):
-        return not array.is_floating_point()
-    return array.dtype.kind in "biu"
+    return not array.is_floating_point() if isinstance(array, Tensor) else array.dtype.kind in "biu"
 
 
 def _words_as_text(labels: np.ndarray) -> np.ndarray:

@@ -276,9 +276,7 @@ class RSquared(R2Score):
 
     def compute(self) -> Tensor:
         """The mean of R² over the channels; NaN if there is a single sample."""
-        if self.total < 2:
-            return torch.full((), torch.nan)
-        return super().compute()
+        return torch.full((), torch.nan) if self.total < 2 else super().compute()
 
     def _standardised(self, values: Tensor) -> Tensor:
         standardised = (values.detach().double() - self.mean) / self.deviation
