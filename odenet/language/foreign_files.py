@@ -21,7 +21,7 @@ _PROGRAMS = (
         r"(\w+[ \t]*=|$)|d\w+/dt[ \t]*=|\w+\([ \t]*t[ \t]*\+[ \t]*1[ \t]*\)[ \t]*=)",
     ),
 )
-_SHARED_ENDING = dict.fromkeys(("gotran", "XPPAUT"), ", which also uses the ending .ode")
+_SHARING_THE_ENDING = ("gotran", "XPPAUT")
 _SPEC = "a spec of odenet has the line `odenet 1`, states (`state Y`) and equations (`Y' = …`)"
 _ODENET_LINE = re.compile(r"^[ \t]*(odenet[ \t]+[0-9]|state[ \t]|discreti[sz]e[ \t])", re.MULTILINE)
 
@@ -33,7 +33,8 @@ def recognise_foreign(source: Source) -> Diagnostic | None:
     for program, pattern in _PROGRAMS:
         match = re.search(pattern, source.text, re.MULTILINE | re.IGNORECASE)
         if match:
-            message = f"this looks like a file of {program}" + _SHARED_ENDING.get(program, "")
+            shared = ", which also uses the ending .ode" if program in _SHARING_THE_ENDING else ""
+            message = f"this looks like a file of {program}{shared}"
             place, label = Span(source, *match.span(1)), f"this is how {program} writes it"
             return Diagnostic("not-a-spec", message, place, _SPEC, label=label)
     return None
