@@ -3,7 +3,7 @@
 It evaluates the lines of a scheme. The reference is the order in the literature.
 """
 
-from dataclasses import replace
+from dataclasses import fields, replace
 from fractions import Fraction
 from random import Random
 
@@ -12,11 +12,12 @@ import pytest
 import odenet
 from odenet.confirm import Disagreement, NotEvaluable
 from odenet.confirm.measured_order import measure_slopes
-from odenet.confirm.problem import draw_problem
+from odenet.confirm.problem import MODELLED_FIELDS, draw_problem
 from odenet.confirm.scheme import confirm_derivation, confirm_order
 from odenet.derive import Derivation, Order, derive
 from odenet.model.elaboration.library import library_names
 from odenet.model.expressions import expr
+from odenet.model.typed.scheme import Pattern
 from tests.derive.numeric import SCHEMES, read_scheme
 
 # schemes of the literature and their orders, none of them derived here
@@ -197,6 +198,11 @@ def test_an_order_that_no_quick_measurement_shows_is_not_judged():
     with pytest.raises(NotEvaluable, match="settles slowly"):
         measure_slopes(SCHEMES["coupled_euler"], 3, {}, Random(1))
     confirm_order(SCHEMES["coupled_euler"], Order(3), {})
+
+
+def test_the_fields_that_a_problem_models_are_those_of_a_pattern():
+    # With another name a pattern would be refused for each of its fields, and no order be measured.
+    assert set(MODELLED_FIELDS) <= {field.name for field in fields(Pattern)}
 
 
 def test_the_series_solves_the_equations():
