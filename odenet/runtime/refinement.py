@@ -41,7 +41,7 @@ def refined(flow: Flow, after_entry: bool = False) -> Flow:
         finer.require_numbers()
     except ValueError as error:
         raise ValueError(f"{type(flow).__name__} cannot be refined: {error}") from None
-    finer._memory = flow._memory  # no copy: a share belongs to one budget
+    finer._memory = flow._memory  # no copy: a share of a budget (budget.py) belongs to one budget
     for name, stack in flow.named_parameters(recurse=False):
         if name not in flow.shared:
             setattr(finer, name, _refined_stack(stack, finer.steps))
@@ -52,9 +52,9 @@ def refined(flow: Flow, after_entry: bool = False) -> Flow:
     for knotted in finer.children():
         if isinstance(knotted, Knotted):
             knotted.resample(finer.steps, finer.h)  # K(t) stays the same
-    for name, computed in _parametrizations(flow).items():
+    for name, parametrization in _parametrizations(flow).items():
         if name not in flow.shared:
-            _refine_computed(finer, name, computed, getattr(flow, name))
+            _refine_computed(finer, name, parametrization, getattr(flow, name))
     return finer
 
 
@@ -128,15 +128,15 @@ def _derived_numbers(
 
 
 def _parametrizations(flow: Flow) -> dict[str, ParametrizationList]:
-    """The stacked parameters that a parametrization computes, by name."""
+    """The parametrizations, by the names of the stacked parameters that they compute."""
     parametrizations: Any = getattr(flow, "parametrizations", {})
     return dict(parametrizations.items())
 
 
-def _refine_computed(finer: Flow, name: str, computed: ParametrizationList, old: Tensor) -> None:
-    """Refines the parameters from which a parametrization computes a stack."""
+def _refine_computed(finer: Flow, name: str, coarse: ParametrizationList, old: Tensor) -> None:
+    """Refines the parameters from which the parametrization `coarse` computes the stack `old`."""
     target = _parametrizations(finer)[name]
-    for original_name, stack in computed.named_parameters(recurse=False):
+    for original_name, stack in coarse.named_parameters(recurse=False):
         if len(stack) == len(old):
             setattr(target, original_name, _refined_stack(stack, finer.steps))
     with torch.no_grad():

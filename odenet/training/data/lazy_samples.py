@@ -1,4 +1,4 @@
-"""Samples that are read only when needed: from an array in a file, or a program's data set."""
+"""Samples that are read only when needed: of an array in a file, or of a data set from Python."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -16,7 +16,8 @@ class LazySamples:
     """Samples that are not in memory.
 
     Args:
-        source: a memory-mapped array, (N, …), or a program's data set of pairs (input, label).
+        source: a memory-mapped array, (N, …), or the data set of pairs (input, label) that
+            `odenet.train` was given.
         indices: which of its samples, in which order.
         shape: the shape of one sample.
     """
