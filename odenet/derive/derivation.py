@@ -208,8 +208,8 @@ class Derivation:
         return derive_stability(self.scheme, self.values)
 
     def stability_at(self, values: Values) -> Stability | str:
-        """The stability at given values of the constants (and of h), or why there is none."""
-        return self._stability(*sorted(values.items()))
+        """The stability at given values of constants (and of h), or why there is no statement."""
+        return self._stability(*sorted({**self.values, **values}.items()))
 
     @cached_method  # several stages of the compiler ask the same
     def _stability(self, *values: tuple[str, Number]) -> Stability | str:

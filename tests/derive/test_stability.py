@@ -1,5 +1,7 @@
 """Stability limits in closed form, against powers of the step matrix computed line by line."""
 
+from fractions import Fraction
+
 import numpy as np
 import pytest
 import sympy
@@ -111,6 +113,12 @@ def test_the_limit_of_momentum_depends_on_its_constant():
     gamma = sympy.Symbol("gamma")
     expected = 2 * (1 + gamma) / (1 - gamma)
     assert sympy.simplify(derivation.stability.real_axis.closed_form - expected) == 0
+    assert derivation.stability_at({"gamma": 0.5}).real_axis.limit == pytest.approx(6)
+
+
+def test_constants_keep_the_values_of_the_file_where_no_others_are_given():
+    derivation = derive(SCHEMES["momentum"], {"gamma": Fraction(3, 4)})
+    assert derivation.stability_at({}).real_axis.limit == pytest.approx(14)
     assert derivation.stability_at({"gamma": 0.5}).real_axis.limit == pytest.approx(6)
 
 
