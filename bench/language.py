@@ -147,8 +147,8 @@ def compare(name: str, preset_name: str, batch: int, turns: int) -> None:
     for i, ((spec, memory), values) in enumerate(zip(variants, settings, strict=True)):
         seconds = median(turn[i] for turn in times)
         peak = measure_peak(spec, values, memory, batch)
-        tokens = batch * models[i].tokens / seconds
-        row = f"{spec.stem:<28}{memory:<18}{tokens:>10,.0f}"
+        tokens_per_second = batch * models[i].tokens / seconds
+        row = f"{spec.stem:<28}{memory:<18}{tokens_per_second:>10,.0f}"
         print(f"{row}{seconds / first_seconds:>7.2f}{peak / 2**20:>10,.0f}")
 
 

@@ -9,11 +9,11 @@ from types import ModuleType
 from typing import Any
 from weakref import ref
 
-ALWAYS_KEPT = 32  # number of modules that are kept in any case
+LEAST_COUNT = 32  # fewer modules count as this many: below twice as many, none is forgotten
 
 _lock = RLock()
 _file_names: dict[str, str] = {}  # path of a loaded module -> file name in tracebacks
-_count_after_clearing = [ALWAYS_KEPT]  # number of modules after the last call of _forget_unused
+_count_after_clearing = [LEAST_COUNT]  # number of modules after the last call of _forget_unused
 
 
 def load_generated(name: str, source: str) -> ModuleType:
@@ -53,7 +53,7 @@ def _forget_unused() -> None:
             sys.modules[path] = alive
         else:
             linecache.cache.pop(_file_names.pop(path), None)
-    _count_after_clearing[0] = max(ALWAYS_KEPT, len(_file_names))
+    _count_after_clearing[0] = max(LEAST_COUNT, len(_file_names))
 
 
 def origin(cls: type) -> tuple[str, str, str]:

@@ -21,10 +21,10 @@ def cached_sources() -> set[str]:
 def test_modules_and_their_texts_do_not_pile_up(monkeypatch):
     # As in a new process, since tests before this one may still hold modules.
     monkeypatch.setattr(generated, "_file_names", {})
-    monkeypatch.setattr(generated, "_count_after_clearing", [generated.ALWAYS_KEPT])
-    for number in range(5 * generated.ALWAYS_KEPT):
+    monkeypatch.setattr(generated, "_count_after_clearing", [generated.LEAST_COUNT])
+    for number in range(5 * generated.LEAST_COUNT):
         generated.load_generated("Many", SOURCE.format(number))
-    bound = 2 * generated.ALWAYS_KEPT  # where unused modules are forgotten
+    bound = 2 * generated.LEAST_COUNT  # where unused modules are forgotten
     assert len(loaded_modules()) <= bound and len(cached_sources()) <= bound
     generated._forget_unused()
     assert not loaded_modules() and not cached_sources()
@@ -33,7 +33,7 @@ def test_modules_and_their_texts_do_not_pile_up(monkeypatch):
 def test_a_module_whose_object_is_used_stays_and_can_be_pickled():
     thing = generated.load_generated("Many", SOURCE.format("-7")).Thing()
     name = type(thing).__module__
-    for number in range(1000, 1000 + 2 * generated.ALWAYS_KEPT):
+    for number in range(1000, 1000 + 2 * generated.LEAST_COUNT):
         generated.load_generated("Many", SOURCE.format(number))
     assert name in sys.modules
     assert pickle.loads(pickle.dumps(thing)).double() == -14

@@ -37,7 +37,7 @@ def moving_average(task, device):
 
 
 @pytest.mark.parametrize("name", ["sgd", "adam", "adamw"])
-def test_a_step_with_scores_penalty_and_moving_average_waits_for_nothing(name):
+def test_a_step_with_metrics_a_penalty_and_a_moving_average_waits_for_nothing(name):
     recipe = Recipe(smooth=1e-3, label_smoothing=0.1, ema=0.9)
     with META:
         task = Task(stub_program.Network(10), recipe, LabelInfo(10))

@@ -23,7 +23,7 @@ class NetworkSize:
     Args:
         parameters: the number of learned parameters.
         heaviest: the layer with most of them.
-        values: the number of input and output values of the widest layer, for one sample.
+        widest_values: the number of input and output values of the widest layer, for one sample.
         widest: the layer where that number is largest.
     """
 
