@@ -51,8 +51,9 @@ class Scheme:
 
     Args:
         name: canonical name.
-        constants: names with default values (None if required), in order, without `h` and `T`. Last
-            are those that no file gives: decays, read off the equations, and the step number.
+        constants: names with default values (None if required), in order, without the step size
+            `h` and the final time `T`. Last are those that no file gives: decays, read off the
+            equations, and the step number.
         lets: local names for numbers, in order, with their formulas.
         patterns: the right-hand sides of the equations it solves; summands of one are adjacent.
         aux: auxiliary unknowns, which the equations do not have.
