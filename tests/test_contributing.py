@@ -1,6 +1,7 @@
-"""The files, names and commands that CONTRIBUTING.md and docs/architecture.md mention exist.
+"""The files and names that CONTRIBUTING.md and docs/architecture.md mention exist.
 
-So do the public names of the package, and all files state the same version.
+So do the scripts whose commands the pages of docs show, and the public names of the package; all
+files state the same version.
 """
 
 import ast
@@ -37,7 +38,8 @@ def find_definition(body, name):
     return None
 
 
-MENTIONED_NAMES = re.findall(
+# What docs/architecture.md mentions: a file, with a name in it or "".
+FILES_AND_NAMES = re.findall(
     r"`([\w/]+\.(?:py|ode|lark))(?::([\w.]+))?`", (ROOT / "docs" / "architecture.md").read_text()
 )
 
@@ -49,7 +51,7 @@ def test_the_architecture_page_goes_through_every_stage_once_and_in_order():
     assert stages == ["language", "model", "derive", "analyse", "emit", "runtime", "training"]
 
 
-@pytest.mark.parametrize(("file", "name"), MENTIONED_NAMES)
+@pytest.mark.parametrize(("file", "name"), FILES_AND_NAMES)
 def test_a_name_on_the_architecture_page_exists(file, name):
     existing = [path for path in (ROOT / file, ROOT / "odenet" / file) if path.is_file()]
     assert existing, file

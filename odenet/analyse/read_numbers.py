@@ -17,7 +17,7 @@ class NumberReader:
     """Reads the numbers of a model.
 
     Attributes:
-        values: the value of each symbol that has one (a `let`), by its spelling.
+        values: the value of each symbol that has one (a `let`, or a formula of them), by its name.
         of_unknown_sign: spellings of the learned scalars and diagonals that can be negative.
         nonnegative: spellings of the numbers and diagonals that are >= 0 by construction.
         symbols: the formula of each symbol.
@@ -110,7 +110,7 @@ class NumberReader:
         return Scalar.symbol(name)
 
     def _unique_name(self, key: Hashable, proposal: str) -> str:
-        """The name of `key`, a formula or part of one: `proposal`, primed if that is taken."""
+        """The name of a symbol: `proposal`, primed if it is taken; equal keys have one name."""
         if key not in self._names_by_key:
             taken = set(self._names_by_key.values())
             while proposal in taken:

@@ -109,7 +109,7 @@ class Ramps:
         """The least number of optimizer steps after which the ramps are where they are now."""
         pairs = list(zip(self._ramped, self._lengths, strict=True))
         count = max(math.ceil(ramped.thousandths * length / DIVISIONS) for ramped, length in pairs)
-        if any(m.thousandths > m.in_thousandths(count / length) for m, length in pairs):
+        if any(r.thousandths > r.in_thousandths(count / length) for r, length in pairs):
             count += 1  # the division above rounds
         for ramped, length in pairs:
             if ramped.thousandths != (expected := ramped.in_thousandths(count / length)):

@@ -13,7 +13,7 @@ from lark.exceptions import GrammarError, LexError
 from odenet.language.lexer import grammar_text
 
 
-def conflicts(grammar: str) -> str:
+def first_conflict(grammar: str) -> str:
     """The first conflict of a grammar, in lark's words; empty if there is none."""
     try:
         Lark(grammar, parser="lalr", lexer="basic", start=["file", "setting"], strict=True)
@@ -24,7 +24,7 @@ def conflicts(grammar: str) -> str:
 
 def main() -> int:
     """Print the first conflict, and return the exit code."""
-    conflict = conflicts(grammar_text())
+    conflict = first_conflict(grammar_text())
     print(conflict or "grammar.lark has no conflict")
     return 1 if conflict else 0
 

@@ -1,6 +1,8 @@
 """The checker of certificates refuses false and malformed ones, and is a small file of its own.
 
-The certificates are written by hand: JSON with formulas as nested lists.
+The certificates are written by hand: JSON with formulas as nested lists. docs/certificates.md
+explains the keys. `T` of a block is [v, p], the change of variables that multiplies unit v by p; in
+a formula, ["T", A] is the adjoint of A.
 """
 
 import ast
@@ -58,7 +60,7 @@ ZERO = ["*", "0", "I"]
 TANH, RELU, GELU = ["call", "tanh"], ["call", "relu"], ["call", "gelu"]
 # conditions; SIGN needs "of", the name that it is about
 SIGN = {"kind": "sign"}
-WEIGHTS = {"kind": "constant weights"}
+CONSTANT_WEIGHTS = {"kind": "constant weights"}
 
 
 def unit(stages: list, row: Any = SKEW, column: Any = "I") -> dict[str, Any]:
@@ -71,7 +73,7 @@ def test_a_true_certificate_written_by_hand_is_verified(judge):
     assert judge(handwritten(equation, unit([TANH]), SKEW))[0] == 0
 
 
-def test_chains_with_the_same_numbers_in_other_places_are_not_one_unit(judge):
+def test_chains_with_the_same_numbers_in_other_places_are_not_unit(judge):
     inner = ["call", "sigmoid", ["*", "2", ["call", "tanh", ["*", "K", "Y"]]]]
     outer = ["*", "2", ["call", "sigmoid", ["call", "tanh", ["*", "K", "Y"]]]]
     terms = [["*", ["T", "K"], ["call", "tanh", inner]],
@@ -112,16 +114,16 @@ FALSE = {
     "an activation has the name of a norm": handwritten(
         ["call", "gelu", ["*", SKEW, "Y"]], unit([GELU]), SKEW, kinds={
             "K": "dense", "gelu": "batch norm"},
-        conditions=[WEIGHTS, {"kind": "gain", "of": "gelu"},
+        conditions=[CONSTANT_WEIGHTS, {"kind": "gain", "of": "gelu"},
                     {"kind": "frozen statistics", "of": "gelu"}]),
     "a condition about an operator": handwritten(
         [*TANH, ["*", "-1", "K", "Y"]], unit([TANH], ["*", "-1", "K"]), ["*", "-1", "K"], "stable",
-        conditions=[WEIGHTS, SIGN | {"of": "K"}],
+        conditions=[CONSTANT_WEIGHTS, SIGN | {"of": "K"}],
         blocks=[block([[["*", "-1", "K"]]], ["φ1"], "dissipative",
                       squares=[[[["2", {"K": "1"}]], ["I"]]])]),
     "a condition about a slope": handwritten(
         [*GELU, ["*", SKEW, "Y"]], unit([GELU]), SKEW,
-        conditions=[WEIGHTS, SIGN | {"of": "φ1'"}]),
+        conditions=[CONSTANT_WEIGHTS, SIGN | {"of": "φ1'"}]),
     "a root of a diagonal of any sign": handwritten(
         ["*", "-1", "d", "Y"], unit([], ["*", "-1", "d"]), ["*", "-1", "d"], "stable",
         blocks=[block([[["*", "-1", "d"]]], ["φ1"], "dissipative",

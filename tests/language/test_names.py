@@ -67,7 +67,7 @@ def test_names_that_python_would_merge_have_the_same_canonical_form(first_name, 
 
 
 @given(NAMES, NAMES)
-def test_being_confusable_is_symmetric_and_takes_two_names(first_name, second_name):
+def test_being_confusable_is_symmetric_and_only_of_different_names(first_name, second_name):
     if confusable(first_name, second_name):
         assert first_name != second_name
         assert confusable(second_name, first_name)

@@ -65,10 +65,10 @@ def rms_norm(layer: Layer, weights: Arrays, x: Dual, space: Space) -> Dual:
     return weights["inner.weight"][:, None] * (x / ((x * x).mean(0) + EPS).sqrt())
 
 
-def _dense_tensors(names: Mapping[str, tuple[int, int]]) -> Tensors:
-    """The weights and biases of dense layers; `names` has the channels in and out of each."""
+def _dense_tensors(channels: Mapping[str, tuple[int, int]]) -> Tensors:
+    """The weights and biases of dense layers; `channels` has those in and out of each, by name."""
     tensors: dict[str, Tensor] = {}
-    for name, (channels_in, channels_out) in names.items():
+    for name, (channels_in, channels_out) in channels.items():
         tensors[f"{name}.weight"] = Tensor((channels_out, channels_in))
         tensors[f"{name}.bias"] = Tensor((channels_out,), "shift")
     return tensors

@@ -160,37 +160,37 @@ def _resume(
     settings = restoring.new_settings(folder, record, changes)
     program = odenet.load(folder.spec, set=settings)
     verdicts = check_claims(program, unchecked or record.verdicts.get("unchecked", False))
-    # `path` is that of the checkpoint; None if no epoch was completed.
-    path, validation_name = folder.checkpoint_to_resume(), validation_name_of(program.recipe)
-    if path is not None and changes:
+    # No path if no epoch was completed; the split is the one measured after each epoch.
+    checkpoint_path, split = folder.checkpoint_to_resume(), validation_name_of(program.recipe)
+    if checkpoint_path is not None and changes:
         restoring.require_same_samples(folder, record, program.recipe)
-    if path is None:
-        task, checkpoint = new_task(program, record.labels, validation_name), None
+    if checkpoint_path is None:
+        task, checkpoint = new_task(program, record.labels, split), None
         load_initial_weights(task.network, options.weights, console)
     else:
-        checkpoint = read_checkpoint(path)
-        task = restoring.restore_task(folder, record, program, validation_name, path, checkpoint)
+        checkpoint = read_checkpoint(checkpoint_path)
+        task = restoring.restore_task(folder, record, program, split, checkpoint_path, checkpoint)
         restoring.require_same_levels(program.recipe, checkpoint, folder)
     shape = input_shape(program)
     data_set = load_data_set(program, options, record.spec_folder, data)
     if tuple(data_set.classes) != tuple(record.classes):
         raise NotResumable(f"{data_set.name} no longer has the classes the run began with")
-    steps = None if path is None else restoring.initial_steps(folder, record)
-    samples = SplitLoaders(data_set, program.recipe, shape, steps=steps)
+    max_steps = None if checkpoint_path is None else restoring.initial_steps(folder, record)
+    samples = SplitLoaders(data_set, program.recipe, shape, steps=max_steps)
     run_inputs.require_same_sample_type(samples, record.samples)
     task.recipe = with_whole_epochs(task.recipe, samples.steps_per_epoch)
     trainer, epochs_done = _trainer(folder, task, options, console), None
-    if path is not None and checkpoint is not None:
-        epochs_done = restoring.require_resumable(trainer, task, path, checkpoint)
+    if checkpoint_path is not None and checkpoint is not None:
+        epochs_done = restoring.require_resumable(trainer, task, checkpoint_path, checkpoint)
         _require_epochs_left(folder, task.recipe, samples.steps_per_epoch)
-    if path is None:
+    if checkpoint_path is None:
         record = replace(record, **run_inputs.data_statistics(samples))
     else:  # all epochs of a run, among which the best is chosen, see the same standardised samples
         samples.transforms = samples.transforms.standardising_by(record.mean, record.deviation)
     if is_first_process():
         record = replace(record, settings=settings, options=options, verdicts=verdicts)
         folder.write_record(record, epochs_done)
-    return _fit(trainer, folder, task, samples, options, path)
+    return _fit(trainer, folder, task, samples, options, checkpoint_path)
 
 
 def _finished_result(folder: RunFolder) -> Result | None:
@@ -254,26 +254,26 @@ def _fit(
     trainer: Trainer,
     folder: RunFolder,
     task: Task,
-    data: SplitLoaders,
+    samples: SplitLoaders,
     options: Options,
-    checkpoint: Path | None = None,
+    checkpoint_path: Path | None = None,
 ) -> Result | None:
     """Train, from a checkpoint if one is given, and write the result; see `train`."""
     with resumable(folder):
         with run_environment(task.recipe, options), logging_to(trainer.loggers, task.recipe):
-            trainer.fit(task, datamodule=data, ckpt_path=checkpoint, weights_only=True)
-        return _write_result(trainer, folder, task, data) if trainer.is_global_zero else None
+            trainer.fit(task, datamodule=samples, ckpt_path=checkpoint_path, weights_only=True)
+        return _write_result(trainer, folder, task, samples) if trainer.is_global_zero else None
 
 
-def _write_result(trainer: Trainer, folder: RunFolder, task: Task, data: SplitLoaders) -> Result:
+def _write_result(trainer: Trainer, folder: RunFolder, task: Task, samples: SplitLoaders) -> Result:
     """Write the files at the end of a run: metrics, weights, result, curves."""
     metrics = metrics_callback(trainer)
     metrics.write()
     if task.recipe.ema:  # without an epoch to train, averaged weights were not put into the task
         task.load_state_dict(read_checkpoint(folder.last)["state_dict"])
-    result = compute_result(folder, task, data, metrics.rows)
+    result = compute_result(folder, task, samples, metrics.rows)
     if task.validation_name != "test":
-        result = with_test_scores(result, task, evaluate(folder.path, data=data.data_set))
+        result = with_test_scores(result, task, evaluate(folder.path, data=samples.data_set))
     best = read_checkpoint(folder.checkpoint("best"))
     result = replace(result, weights=write_weights(best, folder.weights))
     folder.write(folder.result, result.to_json())
