@@ -17,7 +17,7 @@ from odenet.analyse.facts import Facts
 
 if TYPE_CHECKING:
     from odenet.analyse.advice import FittingScheme, advise, fitting_schemes
-    from odenet.analyse.witness import search_witness
+    from odenet.analyse.refute import search_witness
 
 __all__ = [
     "TRIALS",
@@ -37,7 +37,7 @@ __all__ = [
     "search_witness",
 ]
 
-_LAZY = {"advice": ("FittingScheme", "advise", "fitting_schemes"), "witness": ("search_witness",)}
+_LAZY = {"advice": ("FittingScheme", "advise", "fitting_schemes"), "refute": ("search_witness",)}
 
 
 def __getattr__(name: str) -> Any:

@@ -233,7 +233,7 @@ def _certificate_after_search(facts: ClaimContext, claim: Claim) -> Certificate:
     if facts.certificate.unsearched or not facts.trials:
         return facts.certificate
     # Imported here, since it needs numpy, which proofs do without.
-    from odenet.analyse.witness import SpectrumClaim, search_counterexample
+    from odenet.analyse.refute import SpectrumClaim, search_counterexample
 
     against = cast(SpectrumClaim, claim.name)
     return search_counterexample(facts.certificate, facts.model, facts.trials, facts.seed, against)

@@ -22,6 +22,6 @@ def decide(model: Model, trials: int = TRIALS, seed: int = 0) -> Certificate:
     certificate = certify(model)
     if certificate.proved or not trials:
         return certificate
-    from odenet.analyse.witness import search_counterexample  # needs numpy, unlike proofs
+    from odenet.analyse.refute import search_counterexample  # needs numpy, unlike proofs
 
     return search_counterexample(certificate, model, trials, seed)

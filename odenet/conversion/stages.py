@@ -189,7 +189,7 @@ class ResidualStage(HoldsList, nn.Sequential):
         """
         if not isinstance(input, Tensor):
             return as_node(self, input)
-        if self.block_names() != self._planned_blocks():
+        if self.block_names() != self._blocks_called():
             raise RuntimeError(blocks_changed_message(self))
         for name in self.call_order:
             module = self.get_submodule(name)
@@ -216,12 +216,12 @@ class ResidualStage(HoldsList, nn.Sequential):
         stage._modules.update({name: self._modules[name] for name in names})
         call_order, flows = [], []
         for called in self.call_order:
-            steps = self._block_names(called)
-            if not set(steps) & set(names):
+            blocks = self._blocks_behind(called)
+            if not set(blocks) & set(names):
                 continue
-            if not set(steps) <= set(names):
+            if not set(blocks) <= set(names):
                 raise ValueError(
-                    f"blocks {steps[0]} to {steps[-1]} of this stage are the steps of one flow, "
+                    f"blocks {blocks[0]} to {blocks[-1]} of this stage are the steps of one flow, "
                     "which a slice would cut: slice the original model, and convert it then"
                 )
             if called in names:
@@ -231,7 +231,7 @@ class ResidualStage(HoldsList, nn.Sequential):
                 flows.append(
                     self._flow(called)
                     .shallow_copy()
-                    .use_registered_modules(BlockReferences(stage, steps))
+                    .use_registered_modules(BlockReferences(stage, blocks))
                 )
         stage.call_order, stage.checkpoint = tuple(call_order), self.checkpoint
         stage.training = self.training
@@ -239,10 +239,11 @@ class ResidualStage(HoldsList, nn.Sequential):
         stage.flows.training = self.training
         return stage
 
-    def _planned_blocks(self) -> tuple[str, ...]:
-        return tuple(name for called in self.call_order for name in self._block_names(called))
+    def _blocks_called(self) -> tuple[str, ...]:
+        """The names of the blocks that `forward` runs, alone or in flows, in order."""
+        return tuple(name for called in self.call_order for name in self._blocks_behind(called))
 
-    def _block_names(self, called: str) -> tuple[str, ...]:
+    def _blocks_behind(self, called: str) -> tuple[str, ...]:
         """The names of the blocks behind a name in `call_order`: a flow's, or one block's."""
         blocks = None if called in self._modules else self._flow(called).blocks
         return (called,) if blocks is None else blocks.names

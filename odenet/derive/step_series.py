@@ -70,7 +70,7 @@ class StepSeries:
     def _argument_coefficient(self, index: int, argument: int, tree: Tree) -> PowerSeries:
         """The coefficient of an argument of atom `index`.
 
-        It is that of an earlier stage plus that of the difference, if the difference is shorter.
+        It is that of an earlier atom's argument plus that of the difference, if that is shorter.
         """
         earlier, change = self._change_from_earlier(index, argument)
         found = self.coefficient(change, tree)

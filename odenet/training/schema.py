@@ -18,7 +18,7 @@ MAX_SHOWN = 40  # characters; of a longer value, messages name only the type
 
 
 class Mismatch(ValueError):
-    """A value that is not what it should be; the message names the entry and its value."""
+    """A value that is not what it should be; the message names the entry."""
 
 
 def read_as(kind: type[T], value: object, name: str = "") -> T:

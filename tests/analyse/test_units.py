@@ -17,9 +17,9 @@ from odenet.analyse.jacobian import FormulaEvaluator
 from odenet.analyse.operator_algebra import Letter, Operator
 from odenet.analyse.read_formulas import FormulaReader, Gate, OutsideTheorems
 from odenet.analyse.read_units import read_system
+from odenet.analyse.refute import LEAST_EXCESS, worst_eigenvalue
 from odenet.analyse.sampling import draw_point, state_sizes
 from odenet.analyse.units import System
-from odenet.analyse.witness import LEAST_EXCESS, worst_eigenvalue
 from odenet.model.expressions import expr
 from tests.analyse.numpy_checks import check_certificate
 from tests.analyse.specs import join_terms, load_model

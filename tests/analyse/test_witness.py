@@ -10,8 +10,8 @@ import torch
 import odenet
 from odenet.analyse import certify, decide, search_witness
 from odenet.analyse.jacobian import jacobian
+from odenet.analyse.refute import LEAST_EXCESS, worst_eigenvalue
 from odenet.analyse.sampling import Point, StateSize, draw_point, state_sizes
-from odenet.analyse.witness import LEAST_EXCESS, worst_eigenvalue
 from tests.analyse.specs import load_model
 from tests.analyse.test_jacobian import load_weights
 

@@ -18,23 +18,23 @@ def jordan_block(value: float, size: int) -> np.ndarray:
     return value * np.eye(size) + np.eye(size, k=1)
 
 
-def similar_matrix(matrix: np.ndarray, seed: int, log_condition: float) -> list[list[float]]:
-    """T matrix T⁻¹ with a random T of condition at most e^(2 log_condition)."""
+def similar_matrix(matrix: np.ndarray, seed: int, max_log_stretch: float) -> list[list[float]]:
+    """T matrix T⁻¹ with a random T that stretches a vector by e^±max_log_stretch at most."""
     rng = np.random.default_rng(seed)
     size = len(matrix)
     left, right = (np.linalg.qr(rng.standard_normal((size, size)))[0] for _ in range(2))
-    T = left @ np.diag(np.exp(rng.uniform(-log_condition, log_condition, size))) @ right
+    T = left @ np.diag(np.exp(rng.uniform(-max_log_stretch, max_log_stretch, size))) @ right
     return (T @ matrix @ np.linalg.inv(T)).tolist()
 
 
 @settings(max_examples=40, deadline=None)
 @given(
     seed=st.integers(0, 10**6),
-    log_condition=st.floats(0, 3),
+    max_log_stretch=st.floats(0, 3),
     sizes=st.lists(st.integers(1, 4), max_size=5),
 )
 def test_defective_and_badly_conditioned_eigenvalues_raise_no_false_alarm(
-    seed, log_condition, sizes
+    seed, max_log_stretch, sizes
 ):
     size = sum(sizes) + 1
     matrix, start = np.zeros((size, size)), 0
@@ -42,7 +42,7 @@ def test_defective_and_badly_conditioned_eigenvalues_raise_no_false_alarm(
         matrix[start : start + n, start : start + n] = jordan_block(0.0, n)
         start += n
     for verdict in ("stable", "imaginary", "real"):
-        assert violating_eigenvalue(similar_matrix(matrix, seed, log_condition), verdict) is None
+        assert violating_eigenvalue(similar_matrix(matrix, seed, max_log_stretch), verdict) is None
 
 
 @settings(max_examples=60, deadline=None)

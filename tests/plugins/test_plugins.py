@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 
 import odenet
 from odenet.analyse.claims import check_claims
-from odenet.analyse.witness import search_witness
+from odenet.analyse.refute import search_witness
 from odenet.cli import app
 from odenet.diagnostics import Source, SpecError
 from odenet.language.format import format_source

@@ -23,6 +23,9 @@ class SchemeScope(Scope):
     """The names of one scheme. The scope grows as its lines are read.
 
     Attributes:
+        block: the `scheme` block.
+        elaborator: gives its formulas their meaning, by the names of this scope.
+        errors_before: how many errors had been reported before the block was read.
         numbers: the step size, the constants and the lets.
         lets_with_exp: the lets that contain an exponential.
         functions: the right-hand sides, by name.

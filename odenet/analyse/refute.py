@@ -33,7 +33,8 @@ class EigenvalueExcess:
     """An eigenvalue, and how far it is outside the set where the claim says that all lie.
 
     Args:
-        excess: the distance relative to ‖J‖, less a bound of its rounding error; at most 0 inside.
+        excess: the distance relative to ‖J‖; at most 0 inside. Above LEAST_EXCESS a bound of its
+            rounding error is subtracted.
             0 for a J that is not finite, or so small that it counts as zero (LEAST_NORM).
         eigenvalue: the eigenvalue.
     """
