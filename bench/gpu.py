@@ -219,13 +219,13 @@ def train_networks(args: argparse.Namespace, report: Report, folder: Path) -> It
             raise RuntimeError("\n".join(text.strip().splitlines()[-5:]))
 
     for index, name in enumerate(args.networks):
-        share = report.seconds_left / (len(args.networks) - index)
-        if share < MIN_TRAINING_SECONDS:
+        time_share = report.seconds_left / (len(args.networks) - index)
+        if time_share < MIN_TRAINING_SECONDS:
             report.add_summary_line(f"{name}: no time was left to train it")
             yield f"No time was left to train {name}.\n"
             continue
         try:
-            trained = train_within(name, args.data, settings, folder, share, train)
+            trained = train_within(name, args.data, settings, folder, time_share, train)
         except Exception as error:
             report.add_failure(f"Training of {name}", f"{type(error).__name__}: {error}")
             continue

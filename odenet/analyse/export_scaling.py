@@ -1,4 +1,8 @@
-"""Reduces Theorem 14 to Theorems 1 to 3: combinations of linear units for which C is diagonal."""
+"""Writes proofs by Theorem 14 (docs/certificates.md) as proofs by Theorems 1 to 3.
+
+These the checker of a written certificate knows. Units become linear combinations for which C is
+diagonal.
+"""
 
 from dataclasses import replace
 from fractions import Fraction
@@ -23,9 +27,9 @@ def with_diagonal_scaling(part: ProofPart) -> ProofPart:
     c = lyapunov.domain_matrix(_rational_entries(part.scaling))
     lower, upper, _ = c.lu()  # C = Vᵀ(C'V), without exchanges of rows since C > 0
     weights = [row[k] for k, row in enumerate(lyapunov.fraction_matrix(upper))]
-    change = lyapunov.fraction_matrix(lower.transpose())
+    v = lyapunov.fraction_matrix(lower.transpose())
     inverse = lyapunov.fraction_matrix(lower.transpose().inv())
-    rows = [_combination([u.row for u in part.units], numbers) for numbers in change]
+    rows = [_combination([u.row for u in part.units], numbers) for numbers in v]
     columns = [_combination([u.column for u in part.units], n) for n in zip(*inverse, strict=True)]
     pairs = zip(rows, columns, strict=True)
     units = tuple(Unit(stages=(), row=row, column=column, text="") for row, column in pairs)

@@ -52,7 +52,7 @@ class PrintedEnergy:
         self.primitives = {key: value for key, value in notes.items() if key.startswith("Ψ")}
 
     def derivative(self, point: Oracle) -> tuple[float, float]:
-        """The derivative of E along the flow, and the sum of the absolute values of its terms."""
+        """The derivative of E along the flow, and a scale for its rounding error, at least Σ |terms|."""
         total = size = 0.0
         for sign, term in _terms(self.energy_text):
             match = WEIGHTED.fullmatch(term) or SQUARE.fullmatch(term)
@@ -106,13 +106,13 @@ def _parse_note(text: str) -> tuple[str, str]:
 
 def _terms(text: str) -> list[tuple[int, str]]:
     """A sum as (sign, term) pairs; signs between bars or parentheses belong to a term."""
-    terms, depth, inside, sign, start = [], 0, False, 1, 0
+    terms, depth, between_bars, sign, start = [], 0, False, 1, 0
     if text.startswith("-"):
         sign, start = -1, 1
     for i, char in enumerate(text):
         depth += (char == "(") - (char == ")")
-        inside ^= char == "|"
-        if depth == 0 and not inside and text[i : i + 3] in (" + ", " - "):
+        between_bars ^= char == "|"
+        if depth == 0 and not between_bars and text[i : i + 3] in (" + ", " - "):
             terms.append((sign, text[start:i]))
             sign, start = (1 if text[i + 1] == "+" else -1), i + 3
     return [*terms, (sign, text[start:])]

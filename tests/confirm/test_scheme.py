@@ -97,7 +97,7 @@ HEAVY_BALL = """scheme s {
     v[n+1] = 1/2 v[n] + h F(Y[n])
     Y[n+1] = Y[n] + v[n+1]
 }"""
-# with λ = 0.99 errors fall as h^p only after many steps; those of dopri5 soon reach rounding
+# with a coupling of λ = 0.99 (McCallum & Foster 2024) errors fall as h^p only after many steps; those of dopri5 soon reach rounding
 SLOW_CONVERGENCE = ("coupled_euler", "coupled_heun", "coupled_rk4", "reversible_rk2", "dopri5")
 
 

@@ -59,7 +59,7 @@ def refine_network(task: nn.Module) -> Origins:
         The original of each parameter of the refined flows.
 
     Raises:
-        TrainingError: if a flow has no step size.
+        CannotRefine: a flow cannot be refined, for instance since it has no step size.
     """
     origins: Origins = {}
     for path, module in units_and_flows(task).items():

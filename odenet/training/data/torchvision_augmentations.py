@@ -26,12 +26,12 @@ def _seeds(rng: np.random.Generator, count: int) -> Tensor:
 @contextmanager
 def _restored_generator() -> Iterator[torch.Generator]:
     """Torch's generator of the CPU, whose state is restored afterwards."""
-    stream = torch.default_generator
-    before = stream.get_state()
+    generator = torch.default_generator
+    before = generator.get_state()
     try:
-        yield stream
+        yield generator
     finally:
-        stream.set_state(before)
+        generator.set_state(before)
 
 
 @dataclass(frozen=True)
@@ -47,9 +47,9 @@ class PerPicture:
     def __call__(self, images: Tensor, seeds: Tensor) -> Tensor:
         """Transform each picture with its own seed, (B, C, H, W) uint8."""
         changed: list[Tensor] = []
-        with _restored_generator() as stream:
+        with _restored_generator() as generator:
             for image, seed in zip(images, seeds.tolist(), strict=True):
-                stream.manual_seed(seed)
+                generator.manual_seed(seed)
                 changed.append(self.transform(image))
         return torch.stack(changed)
 
@@ -95,8 +95,8 @@ class Mix:
         Returns:
             The mixed pictures, and the share that each class has in them, (B, classes).
         """
-        with _restored_generator() as stream:
-            stream.manual_seed(int(seeds[0]))
+        with _restored_generator() as generator:
+            generator.manual_seed(int(seeds[0]))
             mixed, shares = self.transform(images, labels)
         return mixed, shares
 
