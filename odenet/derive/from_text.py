@@ -32,10 +32,10 @@ def derive(
     Raises:
         SpecError: a line is not a sum of values and right-hand sides, or divides by zero.
     """
-    result = _derive(scheme, expand_lets=False)
+    result = _derive(scheme, lets_expanded=False)
     if scheme.lets and (result.obstacle or any(_is_zero(scheme, c) for c in result.conditions)):
         # what prevents the inverse may vanish when the `let`s are put in
-        result = _derive(scheme, expand_lets=True)
+        result = _derive(scheme, lets_expanded=True)
     step_number = (STEP_NUMBER,) if scheme.uses_step_number else ()
     result = replace(result, varying=tuple(dict.fromkeys((*varying, *step_number))))
     return replace(result, values=dict(values)) if values else result
@@ -47,9 +47,9 @@ def inverse_lines(scheme: Scheme) -> Sequence[Update] | str:
     return found.obstacle.message if found.obstacle else found.inverse or ()
 
 
-def _derive(scheme: Scheme, expand_lets: bool) -> Derivation:
+def _derive(scheme: Scheme, lets_expanded: bool) -> Derivation:
     """The derivation with each `let` as a symbol, or with the `let`s expanded."""
-    coeff_field = CoefficientField(scheme, expand_lets)
+    coeff_field = CoefficientField(scheme, lets_expanded)
     step = read_step(scheme, Algebra(coeff_field))
     try:
         shears, relabel, divisors = find_shears(step)
@@ -58,7 +58,7 @@ def _derive(scheme: Scheme, expand_lets: bool) -> Derivation:
         return Derivation(scheme=scheme, obstacle=obstacle)
     conditions = _conditions(scheme, coeff_field, divisors)
     pairs, why = (), ""
-    if expand_lets and any(_is_zero(scheme, condition) for condition in conditions):
+    if lets_expanded and any(_is_zero(scheme, condition) for condition in conditions):
         why = "the inverse divides by 0"
     else:
         pairs = derive_inverse(scheme, shears, relabel)

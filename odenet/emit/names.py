@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterable
 
 # What generated code uses by name, and the attributes of torch.nn.Module and odenet.runtime.Flow
-# (kept complete by tests/emit/test_names.py).
+# (these two kept complete by tests/emit/test_names.py), and of Entry and AdaptiveFlow there.
 _CODE = """
     h T torch Tensor nn functional NamedTuple State Flow Knotted Shear Term super tuple self state
     step steps channels classes c u inf nan adjoint_conv adjoint_dense adjoint_kernel bias

@@ -132,7 +132,7 @@ def test_an_argument_in_the_recipe_is_set_by_its_path(odenet, settings, expected
         ("lrr=1", "did you mean `lr`?"),
     ],
 )
-def test_an_unknown_key_of_the_recipe_is_refused_by_name(odenet, setting, message):
+def test_a_wrong_setting_of_the_recipe_is_refused_by_name(odenet, setting, message):
     code, _, err = odenet("compile", SPECS / "digits.ode", "--emit", "json", "--set", setting)
     assert code == 1 and message in err
 
