@@ -180,8 +180,8 @@ def revlib(network: Network, steps: nn.ModuleList, size: Size) -> Implementation
     """revlib: a ReversibleSequential in its default mode."""
     from revlib import ReversibleSequential
 
-    halves = [half for pair in _couplings(network, steps) for half in pair]
-    chain = ReversibleSequential(*halves, split_dim=network.axis)
+    functions = [module for pair in _couplings(network, steps) for module in pair]  # f, g, f, g, …
+    chain = ReversibleSequential(*functions, split_dim=network.axis)
     return implementation_of(CouplingNetwork(network, chain), steps)
 
 

@@ -100,9 +100,8 @@ def load_scheme(text, schemes=""):
 def test_a_made_scheme_is_the_one_that_is_written_out(text):
     made = load_scheme(text, MOMENTA_SCHEME if "momenta" in text else "")
     written = read_scheme(WRITTEN_OUT[text])
-    if (
-        "momenta" in text
-    ):  # its stage F is renamed, F_ or F1, since F is a function of the other part
+    if "momenta" in text:
+        # Its stage F is renamed, F_ or F1, since F is a function of the other part.
         spelled = str([u.value for u in made.updates]).replace("F_", "k1").replace("F1", "k1")
         assert spelled == str([u.value for u in written.updates])
     else:
