@@ -9,6 +9,8 @@ from torch import nn
 import odenet
 from odenet.emit.names import RESERVED, Names, class_name
 from odenet.runtime import Flow
+from odenet.runtime.adaptive import AdaptiveFlow
+from odenet.runtime.unit import Coarsened, Entry, Unit
 
 TEMPLATE = """
 state {Y}, {Z}
@@ -39,6 +41,11 @@ def test_reserved_names_cover_every_attribute_of_a_flow():
     flow = Flow(channels=2, steps=1)
     assert {name for name in dir(flow) if not name.startswith("_")} <= RESERVED
     assert {name for name in dir(nn.Module()) if not name.startswith("_")} <= RESERVED
+
+
+@pytest.mark.parametrize("base", [AdaptiveFlow, Coarsened, Entry, Flow, Unit])
+def test_reserved_names_cover_every_method_of_what_generated_classes_inherit(base):
+    assert {name for name in dir(base) if not name.startswith("_")} <= RESERVED
 
 
 @pytest.mark.parametrize(
