@@ -24,7 +24,7 @@ from odenet.model.tables.given_modules import GIVEN_MODULES
 from odenet.runtime import Flow
 
 CHANNELS, STEPS, AXIS_LENGTH, BATCH = 4, 6, 5, 2
-AXIS_LENGTH_3D = 3  # grid points along an axis in three dimensions
+CORNER_LENGTH_3D = 3  # grid points along an axis where a spectrum is measured in three dimensions
 EPS = torch.finfo(torch.float64).eps
 SLACK = 1e3  # factor by which a measured error may exceed the propagated rounding error
 PERTURBATION = 1e-13  # relative size, to measure how errors are amplified
@@ -281,7 +281,7 @@ def _spectrum_law(program: Program, flow: Flow, u: Tensor) -> Iterator[Law]:
     if not program.certificate.proved:
         return
     flow.eval()
-    corner = (slice(0, AXIS_LENGTH_3D if flow.space == 3 else AXIS_LENGTH),) * flow.space
+    corner = (slice(0, CORNER_LENGTH_3D if flow.space == 3 else AXIS_LENGTH),) * flow.space
     values = flow.spectrum(u[:1, :, *corner])  # a few grid points: all eigenvalues are computed
     if max(p.order for p in program.model.scheme.patterns) == 2:
         # For y'' = f(y), these are the squares of the eigenvalues of the first-order system.

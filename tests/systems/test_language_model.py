@@ -127,7 +127,7 @@ def test_loss_and_gradients_are_those_of_plain_autograd(
 ):
     # A part then has at most as many scores as there are numbers in the input of the head: 12
     # tokens of 8 channels, with 11 scores each, are taken in parts of 8 and 4 tokens.
-    monkeypatch.setattr(head_module, "MIN_SCORES", 1)
+    monkeypatch.setattr(head_module, "LEAST_LIMIT", 1)
     torch.manual_seed(0)
     network = odenet.loads(dynamics + NET + ("(tied = yes)" if tied else "")).network().double()
     for weight in network.parameters():
@@ -146,9 +146,9 @@ def test_loss_and_gradients_are_those_of_plain_autograd(
 
 
 @pytest.mark.parametrize("smoothing", [0.0, 0.1])
-@pytest.mark.parametrize("min_scores", [1, 10**6])
-def test_a_loss_in_parts_is_the_loss_of_all_scores(min_scores, smoothing, monkeypatch):
-    monkeypatch.setattr(head_module, "MIN_SCORES", min_scores)
+@pytest.mark.parametrize("least_limit", [1, 10**6])
+def test_a_loss_in_parts_is_the_loss_of_all_scores(least_limit, smoothing, monkeypatch):
+    monkeypatch.setattr(head_module, "LEAST_LIMIT", least_limit)
     torch.manual_seed(1)
     x = torch.randn(23, 5, dtype=torch.float64, requires_grad=True)
     weight = torch.randn(17, 5, dtype=torch.float64, requires_grad=True)
@@ -178,7 +178,7 @@ def test_the_scores_of_all_tokens_are_never_in_memory_at_once():
     with LargestTensor() as largest:
         next_token_loss(x, weight, torch.zeros(4096, dtype=torch.long)).backward()
     all_scores = 4 * 4096 * 5000  # in bytes
-    assert largest.nbytes <= 4 * head_module.MIN_SCORES < all_scores / 50
+    assert largest.nbytes <= 4 * head_module.LEAST_LIMIT < all_scores / 50
 
 
 def test_under_autocast_scores_are_multiplied_in_16_bits_and_summed_in_32():

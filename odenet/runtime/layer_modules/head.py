@@ -14,7 +14,7 @@ from torch.autograd.function import once_differentiable
 
 from odenet.runtime.layer_modules.skips import run_layers
 
-MIN_SCORES = 2**18  # held at a time even if a batch is small: 1 MiB in single precision
+LEAST_LIMIT = 2**18  # the limit of scores held at a time for a small batch: 1 MiB of float32
 
 
 class Head(nn.Linear):
@@ -138,6 +138,6 @@ def _at_least_float32(dtype: torch.dtype) -> torch.dtype:
 
 
 def _chunks(x: Tensor, weight: Tensor) -> list[slice]:
-    """Slices of the rows of x, with at most `MIN_SCORES` scores, or as many as x has numbers."""
-    size = max(1, max(MIN_SCORES, x.numel()) // len(weight))
+    """Slices of the rows of x, with at most as many scores as x has numbers, or `LEAST_LIMIT`."""
+    size = max(1, max(LEAST_LIMIT, x.numel()) // len(weight))
     return [slice(first, first + size) for first in range(0, len(x), size)]

@@ -15,7 +15,7 @@ MEMORY_MODES = ("reversible", "stored", "checkpoint")
 
 
 class RunKeywords(TypedDict, total=False):
-    """The keyword arguments: keys of the recipe, and fields of `Options`."""
+    """The keyword arguments: keys of the recipe, explained at `Recipe`, and fields of `Options`."""
 
     epochs: int
     batch: int
