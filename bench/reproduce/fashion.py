@@ -12,6 +12,8 @@ from statistics import mean
 
 import runs
 
+from odenet.counted import counted
+
 SYSTEMS = {  # their labels in the table and the figure, by the names of their specs
     "resnet": "ResNet",
     "revnet": "RevNet",
@@ -70,8 +72,8 @@ def _write_report(args: argparse.Namespace, by_system: dict[str, list[runs.Outco
     header = ["network", "parameters", "test accuracy (%)", "seconds per epoch", "reversible"]
     epochs, seeds = results[0].epochs, len(results)
     text = (
-        f"{runs.with_plural(epochs, 'epoch')} on all of the data, "
-        f"{runs.with_plural(seeds, 'seed')}; accuracy after the last epoch, mean ± deviation over "
+        f"{counted(epochs, 'epoch')} on all of the data, "
+        f"{counted(seeds, 'seed')}; accuracy after the last epoch, mean ± deviation over "
         f"the seeds.\n\n{runs.table(header, rows)}"
     )
     runs.write_part(args, "Six systems on Fashion-MNIST", text, figure, by_system)

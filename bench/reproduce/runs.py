@@ -18,6 +18,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from odenet.files import write_text
+from odenet.model.reading.settings import data_setting
 from odenet.training.run_folder.records import RunFolder
 from odenet.training.runs.results import Result
 
@@ -107,9 +108,7 @@ def _train(args: argparse.Namespace, run: Run, folder: Path) -> Outcome:
     settings |= dict(item.split("=", 1) for item in args.set)
     run_folder = RunFolder(folder)
     if run_folder.record.is_file():
-        recorded = dict(run_folder.read_record().settings)
-        # Another --data goes unnoticed: --resume trains with the data that is recorded there.
-        if {**settings, "data": recorded.get("data")} != recorded:
+        if {**settings, "data": data_setting(args.data)} != run_folder.read_record().settings:
             raise SystemExit(f"{folder} is another run: remove it, or name another place by --runs")
         command = ["--resume", str(folder)]
     else:
@@ -139,11 +138,6 @@ def mean_and_deviation(fractions: Sequence[float]) -> str:
     """Mean and standard deviation of fractions between 0 and 1, in percent: `91.20 ± 0.15`."""
     deviation = f" ± {100 * stdev(fractions):.2f}" if len(fractions) > 1 else ""
     return f"{100 * mean(fractions):.2f}{deviation}"
-
-
-def with_plural(number: int, noun: str) -> str:
-    """`1 epoch`, `2 epochs`."""
-    return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> str:

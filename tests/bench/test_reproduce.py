@@ -66,6 +66,8 @@ def test_systems_are_compared_and_a_second_call_trains_nothing(script, monkeypat
     assert script.results.read_text("utf-8") == text
     with pytest.raises(SystemExit, match="is another run"):
         script("fashion", "--seeds", 1, *SHALLOW, "--set=n=3")
+    with pytest.raises(SystemExit, match="is another run"):
+        script("fashion", "--seeds", 1, *SHALLOW, "--data", "cifar10")
 
 
 def test_the_networks_for_little_data_are_those_of_the_paper():
