@@ -63,7 +63,7 @@ class NumberReader:
         (self.nonnegative if parameter.is_positive else self.of_unknown_sign).add(spelling)
 
     def reciprocal(self, node: expr.Node) -> Scalar:
-        """1 over a number; where that is no sum of monomials, with a symbol for it.
+        """1 over a number; where that is not a sum of monomials, with a symbol for it.
 
         `1/(2 γ)` is a monomial; `1/(2 a + 2 b)` becomes 1/2 times the symbol `1/(a + b)`. 1 over 0
         is a symbol, too.

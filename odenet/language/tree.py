@@ -238,7 +238,7 @@ class Unparsed(Node):
 
     Args:
         kind: the type of its first token in lower case, such as "state"; "name" for an equation,
-            "bad" where it begins with text that is no token.
+            "bad" where it begins with text that is not a token.
         declares: the names it would have declared.
         mentions: all names that occur in it.
     """

@@ -97,7 +97,7 @@ class Declarations:
         lost_lines = [lost for lost in self.lost_statements if lost.kind == "name"]
         mentioned = {name for lost in lost_lines for name in lost.mentions}
         self.may_lack_equation = any(
-            lost.kind == "bad"  # begins with text that is no token, so that it may be anything
+            lost.kind == "bad"  # begins with text that is not a token, so that it may be anything
             or (lost.kind == "name" and not self.scope.declared.keys() & lost.mentions[:1])
             for lost in self.lost_statements
         )
